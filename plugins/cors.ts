@@ -1,0 +1,15 @@
+import cors from '@fastify/cors'
+import fp from 'fastify-plugin'
+
+/** Lets the configured origins' scripts call this service; never with credentials (contract.md section 2). */
+export default fp(async (app) => {
+  const { corsOrigins } = app.config
+  if (corsOrigins?.length === 0) return
+  await app.register(cors, {
+    origin: corsOrigins === null ? '*' : [...corsOrigins],
+    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    exposedHeaders: ['X-Request-ID', 'Link'],
+    credentials: false,
+    maxAge: 600
+  })
+}, { name: 'cors', dependencies: ['config', 'logging', 'headers'] })

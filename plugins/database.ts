@@ -1,0 +1,17 @@
+import fp from 'fastify-plugin'
+import type { Outside } from '../src/outside.ts'
+import { openEngine } from '../src/store/engine.ts'
+import { createStore, type Store } from '../src/store/index.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance { store: Store }
+}
+
+/** Opens the engine named by INTEGRATION_DB_URL, brings its tables up to date, and closes it last of all. */
+export default fp<Outside>(async (app, { now }) => {
+  const engine = await openEngine(app.config.databaseUrl)
+  const store = createStore(engine, now)
+  app.addHook('onClose', () => engine.close())
+  await store.runs.endAbandoned('The service was stopped during the run. Start it again.')
+  app.decorate('store', store)
+}, { name: 'database', dependencies: ['config'] })

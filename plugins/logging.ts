@@ -1,0 +1,43 @@
+import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { isSecretName } from '../src/redact.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What a log line may say of a request: parameters with secrets masked, and headers that carry none. */
+    trace: () => { query_params: Record<string, unknown>, headers: Record<string, unknown> }
+  }
+}
+
+const SAFE_HEADERS = ['user-agent', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'x-real-ip', 'via'] as const
+
+/** Hands every answer its X-Request-ID and writes one line for every request. */
+export default fp(async (app) => {
+  app.decorateRequest('trace', function (this: FastifyRequest) {
+    return { query_params: shown(this.query), headers: safe(this.headers) }
+  })
+
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id)
+  })
+
+  app.addHook('onResponse', async (request, reply) => {
+    request.log.info({
+      event: 'request_completed',
+      status_code: reply.statusCode,
+      duration_ms: Math.round(reply.elapsedTime * 10) / 10,
+      ...request.trace()
+    })
+  })
+}, { name: 'logging', dependencies: ['config'] })
+
+function shown (query: unknown): Record<string, unknown> {
+  const entries = Object.entries(query as Record<string, unknown>)
+  return Object.fromEntries(entries.map(([name, value]) => [name, isSecretName(name) ? '[redacted]' : value]))
+}
+
+function safe (headers: FastifyRequest['headers']): Record<string, unknown> {
+  const found: Record<string, unknown> = {}
+  for (const name of SAFE_HEADERS) if (headers[name] !== undefined) found[name] = headers[name]
+  return found
+}

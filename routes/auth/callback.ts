@@ -1,0 +1,78 @@
+import { Type } from '@sinclair/typebox'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import type { Ending } from '../../src/oauth/flow.ts'
+import { withOutcome } from '../../src/oauth/return-url.ts'
+import { providerOf, type Provider } from '../../src/providers/index.ts'
+import { problems } from '../../src/schemas.ts'
+import { frontEnd, ownAddress } from './addresses.ts'
+import { cookieFor } from './cookie.ts'
+
+const Word = (description: string) => Type.Optional(Type.String({ maxLength: 8192, description }))
+
+/** Not closed: what else Atlassian may send along is its own business. */
+const CallbackQuery = Type.Object({
+  code: Word('The authorization code'),
+  state: Word('The state that the login was started with'),
+  error: Word('Why there is no code, such as access_denied'),
+  error_description: Word('Not shown to anybody')
+})
+
+/**
+ * Where Atlassian sends the browser back to.
+ *
+ * @param provider undefined: the callback that serves every product, where the state says which
+ */
+export const callback: FastifyPluginAsyncTypebox<{ provider: Provider | undefined }> = async (app, { provider }) => {
+  const { oauth, sync } = app
+
+  app.get('', {
+    schema: {
+      tags: ['OAuth'],
+      summary: `Where Atlassian returns the browser after a ${provider?.title ?? 'Jira or Confluence'} login`,
+      querystring: CallbackQuery,
+      response: {
+        302: Type.Null({ description: 'To the front end, with status=success or status=error' }),
+        ...problems(400, 404, 422, 502)
+      }
+    }
+  }, async (request, reply) => {
+    const log = request.log.child({ provider: provider?.id })
+    log.info({ event: 'oauth_callback_received', ...request.trace() })
+    const ending = await oauth.flow.finish({
+      provider: provider?.id,
+      query: request.query,
+      browserKey: (name) => request.cookies[`__Host-flow-${name}`] ?? request.cookies[`flow-${name}`],
+      fallback: () => oauth.client(provider?.id ?? 'jira', ownAddress(app, request)),
+      log
+    })
+    if (ending.flowName !== null) {
+      const cookie = cookieFor(ending.flowName, ending.redirectUri ?? '')
+      if (request.cookies[cookie.name] !== undefined) reply.clearCookie(cookie.name, cookie.options)
+    }
+    if ('error' in ending.result) {
+      log.warn({ event: 'oauth_callback_error', error_code: ending.result.error.code, err: ending.result.error })
+      if (wantsJson(request)) throw ending.result.error
+    } else {
+      await sync.start(ending.result.userId, providerOf(ending.provider), log)
+        .catch((err: unknown) => { log.error({ event: 'sync_error', err }, 'The first sync could not be started.') })
+    }
+    const location = destination(ending, request)
+    log.info({ event: 'frontend_redirect', target: new URL(location).origin, status: 'error' in ending.result ? 'error' : 'success' })
+    return await reply.redirect(location, 302)
+  })
+
+  /** Browsers return to the front end in either case; its pages read `status`, and `error` and `message` on a failure. */
+  function destination ({ provider: id, redirectUri, returnUrl, callerState, result }: Ending, request: FastifyRequest): string {
+    const { returnPath, returnQuery } = providerOf(id)
+    const base = frontEnd(app, request, redirectUri ?? app.config.clients[id].redirectUri)
+    if ('error' in result) {
+      return withOutcome(returnUrl ?? `${base}/oauth/${id}`, { provider: id, status: 'error', error: result.error.code, message: result.error.message, request_id: request.id })
+    }
+    return withOutcome(returnUrl ?? base + returnPath, { ...returnQuery, status: 'success', user_id: String(result.userId), state: callerState ?? undefined })
+  }
+}
+
+function wantsJson ({ headers: { accept = '' } }: FastifyRequest): boolean {
+  return accept.includes('application/json') && !accept.includes('text/html')
+}

@@ -1,0 +1,90 @@
+import { Type } from '@sinclair/typebox'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import { AppError } from '../../src/errors.ts'
+import { FLOW_LIFETIME_MS } from '../../src/oauth/flow.ts'
+import { returnTarget } from '../../src/oauth/return-url.ts'
+import { readHint } from '../../src/oauth/state.ts'
+import type { Provider } from '../../src/providers/index.ts'
+import { problems } from '../../src/schemas.ts'
+import { frontEnd, ownAddress } from './addresses.ts'
+import { cookieFor } from './cookie.ts'
+
+const LoginQuery = Type.Object({
+  redirect: Type.Optional(Type.Union(['true', 'false', '1', '0'].map((flag) => Type.Literal(flag)), { description: 'true: answer with a redirect. Default: JSON for programs, a redirect for a browser that opens this as a page.' })),
+  state: Type.Optional(Type.String({ maxLength: 512, format: 'text', description: "The caller's own state, handed back unchanged. May name the user: user_id=1, email=ada@example.com, or JSON with either.", example: 'user_id=1' })),
+  scope: Type.Optional(Type.String({ maxLength: 2048, format: 'text', description: 'Narrows the configured scopes' })),
+  return_url: Type.Optional(Type.String({ maxLength: 2048, format: 'text', description: 'Where to go afterwards: a path on the front end, or an address of the same origin', example: '/settings/connections' }))
+}, { additionalProperties: false })
+
+const Missing = Type.Object({ client_id: Type.Boolean(), client_secret: Type.Boolean(), redirect_uri: Type.Boolean() })
+
+export const login: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app, { provider }) => {
+  const { oauth, store } = app
+  const missing = oauth.missing(provider.id)
+  const configured = !Object.values(missing).includes(true)
+
+  app.get('', {
+    schema: {
+      tags: ['OAuth'],
+      summary: `Start a ${provider.title} login: the authorize URL, or a redirect to it`,
+      querystring: LoginQuery,
+      response: {
+        200: Type.Object({
+          url: Type.String({ example: 'https://auth.atlassian.com/authorize?audience=api.atlassian.com&client_id=…' }),
+          provider: Type.Literal(provider.id),
+          missing: Type.Optional(Missing)
+        }),
+        307: Type.Null({ description: 'To the authorize URL' }),
+        ...problems(400, 422)
+      }
+    }
+  }, async (request, reply) => {
+    const { state = null, scope, return_url: target } = request.query
+    const log = request.log.child({ provider: provider.id })
+    log.info({ event: 'oauth_login_start', ...request.trace() })
+    const client = oauth.client(provider.id, ownAddress(app, request))
+    if (client === undefined) throw new AppError('oauth_not_configured', notConfigured(provider, missing), { missing })
+
+    const redirect = wantsRedirect(request)
+    const { url, flowName, browserKey } = await oauth.flow.start({
+      client,
+      callerState: state,
+      returnUrl: target === undefined ? null : checked(target, frontEnd(app, request, client.redirectUri)),
+      scope,
+      bindBrowser: redirect,
+      held: await oauth.held(await holder(state), client)
+    })
+    if (!redirect) return await reply.code(200).send({ url, provider: provider.id, ...(configured ? {} : { missing }) })
+    const cookie = cookieFor(flowName, client.redirectUri)
+    reply.setCookie(cookie.name, browserKey ?? '', { ...cookie.options, maxAge: FLOW_LIFETIME_MS / 1000 })
+    log.info({ event: 'oauth_login_redirect', target: new URL(url).origin })
+    return await reply.redirect(url, 307)
+  })
+
+  /** Who will probably hold the grant: whom the state names, else the first user. The callback decides. */
+  async function holder (state: string | null): Promise<number | undefined> {
+    const hint = readHint(state)
+    if (hint !== undefined && hint !== 'unusable' && 'userId' in hint) return hint.userId
+    return hint === undefined ? (await store.users.first())?.id : undefined
+  }
+}
+
+/** A browser that opens the address as a page wants to get somewhere; a script wants the JSON. */
+function wantsRedirect ({ query, headers }: FastifyRequest): boolean {
+  const { redirect } = query as { redirect?: string }
+  if (redirect !== undefined) return redirect === 'true' || redirect === '1'
+  return headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document'
+}
+
+function checked (target: string, frontEnd: string): string {
+  const url = returnTarget(target, frontEnd)
+  if (url !== undefined) return url
+  const detail = `This address must be a path, or an address on ${new URL(frontEnd).origin}, the front end (APP_FRONTEND_URL).`
+  throw new AppError('validation_failed', detail, { errors: [{ pointer: '/return_url', detail }] })
+}
+
+function notConfigured ({ title }: Provider, missing: Record<string, boolean>): string {
+  const names = Object.entries(missing).filter(([, absent]) => absent).map(([name]) => name)
+  return `${title} OAuth is not configured: ${names.join(', ')} missing. Its operator can see the names at /health/oauth.`
+}

@@ -1,0 +1,51 @@
+import { Type } from '@sinclair/typebox'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { AppError } from '../../src/errors.ts'
+import { providers } from '../../src/providers/index.ts'
+import type { Collection } from '../../src/providers/provider.ts'
+import { Id, Paging, PathId, problems } from '../../src/schemas.ts'
+import { listItems, rowSchema, tableOf, view } from './lists.ts'
+
+export const autoPrefix = '/'
+
+/** `/jira/projects`, `/confluence/pages`: one pair of routes for every collection of every product. */
+const routes: FastifyPluginAsyncTypebox = async (app) => {
+  for (const { id, collections } of providers) {
+    for (const collection of collections) await app.register(items, { prefix: `/${id}/${collection.name}`, collection })
+  }
+}
+
+const items: FastifyPluginAsyncTypebox<{ collection: Collection }> = async (app, { collection }) => {
+  const Row = rowSchema(collection)
+  const table = tableOf(app, collection)
+
+  app.post('', {
+    schema: {
+      tags: ['Data'],
+      summary: `Create or replace one of the ${collection.name} by hand`,
+      body: Type.Object({ owner_id: Id, ...collection.body }, { additionalProperties: false }),
+      response: { 200: Row, 201: Row, ...problems(400, 404, 413, 415, 422) }
+    }
+  }, async ({ body }, reply) => {
+    const { owner_id: ownerId, ...wire } = body as { owner_id: number } & Record<string, unknown>
+    const { remoteId, item } = collection.fromWire(wire)
+    const { row, created } = await table.save(ownerId, remoteId, item as never)
+    return await reply.code(created ? 201 : 200).send(view(collection, row))
+  })
+
+  app.get('/:owner_id', {
+    schema: {
+      tags: ['Data'],
+      summary: `List an owner's ${collection.name}`,
+      params: Type.Object({ owner_id: PathId }),
+      querystring: Type.Object(Paging, { additionalProperties: false }),
+      response: { 200: Type.Array(Row), ...problems(400, 404, 422) }
+    }
+  }, async (request, reply) => {
+    const owner = await app.store.users.get(Number(request.params.owner_id))
+    if (owner === undefined) throw new AppError('user_not_found', 'No user has this id.')
+    return await listItems(app, collection, owner.id, request, reply)
+  })
+}
+
+export default routes

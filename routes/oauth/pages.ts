@@ -1,0 +1,70 @@
+import { createHash } from 'node:crypto'
+import { Type } from '@sinclair/typebox'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { prefixOf } from '../../src/paths.ts'
+import { providers } from '../../src/providers/index.ts'
+
+const STYLE = `
+:root { color-scheme: light dark; font: 1.0625rem/1.5 system-ui, sans-serif }
+body { max-width: 34rem; margin: 12vh auto 4rem; padding: 0 1.25rem }
+h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .75rem }
+h1::before { content: ''; display: inline-block; width: .7em; height: .7em; margin-right: .5em; border-radius: 50%; background: #1f845a }
+.error h1::before { background: #c9372c }
+p { margin: .75rem 0 }
+a { color: inherit; text-underline-offset: .2em }
+a:focus-visible { outline: .2rem solid #388bff; outline-offset: .2rem }
+.small { opacity: .75; font-size: .9rem; overflow-wrap: anywhere }
+`
+const CSP = `default-src 'none'; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
+
+const Outcome = Type.Object({
+  provider: Type.Optional(Type.String({ maxLength: 32 })),
+  status: Type.Optional(Type.String({ maxLength: 32 })),
+  user_id: Type.Optional(Type.String({ maxLength: 32 })),
+  error: Type.Optional(Type.String({ maxLength: 64 })),
+  message: Type.Optional(Type.String({ maxLength: 500 })),
+  request_id: Type.Optional(Type.String({ maxLength: 64 }))
+})
+
+/** Where browsers land when no front end is configured. Plain HTML, no script, works when read aloud. */
+export const pages: FastifyPluginAsyncTypebox = async (app) => {
+  for (const path of [...providers.map(({ id }) => `/${id}`), '/callback']) {
+    app.get(path, { schema: { hide: true, querystring: Outcome } }, async ({ query, url }, reply) => {
+      reply.type('text/html; charset=utf-8').header('content-security-policy', CSP)
+      const provider = providers.find(({ id }) => id === (query.provider ?? path.slice(1)))
+      const title = provider?.title ?? 'Atlassian'
+      return query.status === 'success'
+        ? page(`${title} is connected`, '', success(prefixOf(url), query.user_id ?? ''))
+        : page(`${title} is not connected`, 'error', failure(prefixOf(url), provider?.id ?? 'jira', query))
+    })
+  }
+}
+
+function success (prefix: string, userId: string): string {
+  const id = /^[1-9]\d{0,15}$/.test(userId) ? userId : ''
+  const links = providers.flatMap(({ id: product, title, collections }) =>
+    collections.map(({ name }) => `<li><a href="${prefix}/integrations/${product}/${name}/fetch${id === '' ? '' : `?owner_id=${id}`}">The copied ${title} ${name}</a></li>`))
+  return `<p>The copy has been started. It goes on by itself; this page can be closed.</p>
+<ul>${links.join('')}<li><a href="${prefix}/docs">The API</a></li></ul>`
+}
+
+function failure (prefix: string, product: string, { error, message, request_id: requestId }: { error?: string, message?: string, request_id?: string }): string {
+  return `<p>${escaped(message ?? 'The login did not come to an end.')}</p>
+<p><a href="${prefix}/auth/${product}/login?redirect=true">Try again</a></p>
+<p class="small">${escaped(error ?? '')}${requestId === undefined ? '' : ` · request ${escaped(requestId)}`}</p>`
+}
+
+function page (heading: string, kind: string, body: string): string {
+  return `<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${heading}</title><style>${STYLE}</style></head>
+<body${kind === '' ? '' : ` class="${kind}"`}>
+<main><h1>${heading}</h1>${body}</main>
+</body>
+</html>
+`
+}
+
+function escaped (text: string): string {
+  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
+}

@@ -1,0 +1,63 @@
+const ENTITIES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
+
+/** Text that is already HTML. */
+class Markup {
+  readonly text: string
+  constructor (text: string) {
+    this.text = text
+  }
+}
+
+type Piece = string | number | undefined | Markup | readonly Piece[]
+
+/** A tagged template that escapes everything but its own parts; lists are joined, undefined is nothing. */
+export function html (strings: TemplateStringsArray, ...values: Piece[]): Markup {
+  return new Markup(strings.reduce((text, part, index) => text + rendered(values[index - 1]) + part))
+}
+
+function rendered (value: Piece): string {
+  if (value instanceof Markup) return value.text
+  if (Array.isArray(value)) return value.map(rendered).join('')
+  return value === undefined ? '' : escape(String(value))
+}
+
+function escape (text: string): string {
+  return text.replaceAll(/[&<>"']/g, (char) => ENTITIES[char])
+}
+
+/** A whole page. Style comes from a file of its own, there is no script. */
+export function document (title: string, body: Markup): string {
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${title} - Sandbox, not the real Atlassian</title>
+<link rel="stylesheet" href="authorize.css">
+</head>
+<body>
+<p class="banner" role="note"><strong>Sandbox - not the real Atlassian.</strong> Nothing here leaves this machine; no password is asked for.</p>
+<main>
+${body}
+</main>
+</body>
+</html>
+`.text
+}
+
+export const STYLE = `:root { color-scheme: light dark; --line: #8590a2; --accent: #0c66e4; }
+* { box-sizing: border-box; }
+body { margin: 0; font: 1rem/1.5 system-ui, sans-serif; background: Canvas; color: CanvasText; }
+main { max-width: 36rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }
+h1 { font-size: 1.5rem; line-height: 1.25; }
+h2 { font-size: 1.1rem; }
+.banner { margin: 0; padding: .5rem 1rem; text-align: center; background: #ffe380; color: #172b4d; }
+.warning { border-left: .25rem solid #b65c02; padding: .25rem .75rem; }
+fieldset { border: 1px solid var(--line); border-radius: .25rem; margin: 1rem 0; }
+label { display: block; padding: .25rem 0; min-height: 1.75rem; }
+code { font-size: .9em; opacity: .85; }
+button { font: inherit; padding: .5rem 1.25rem; min-height: 2.75rem; border-radius: .25rem; border: 1px solid var(--line); cursor: pointer; background: ButtonFace; color: ButtonText; }
+button.primary { background: var(--accent); border-color: var(--accent); color: #fff; }
+:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+@media (prefers-color-scheme: dark) { :root { --accent: #1868db; --line: #738496; } a { color: #8fb8f6; } }
+`

@@ -1,0 +1,8 @@
+import type { FastifyInstance } from 'fastify'
+
+/** Mounts the sandbox where the host has a world for it (plugins/sandbox.ts); in production nothing of it is loaded. */
+export default async function (app: FastifyInstance) {
+  if (app.sandbox === null) return
+  const { default: sandbox } = await import('./sandbox.ts')
+  await app.register(sandbox, { world: app.sandbox })
+}

@@ -1,0 +1,81 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Answer } from '../../src/sandbox/answer.ts'
+import type { Fault } from '../../src/sandbox/faults.ts'
+import { fingerprint } from '../../src/sandbox/stats.ts'
+import type { World } from '../../src/sandbox/world.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Trouble that waits until the work is done. */
+    fault: Fault | undefined
+  }
+}
+
+/** Notes the call and sends the answer, or what a fault leaves of it. */
+export function respond (request: FastifyRequest, reply: FastifyReply, world: World, label: string, answer: Answer): FastifyReply {
+  note(request, world, label, answer.status)
+  const text = typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body)
+  reply.code(answer.status).headers({
+    'Content-Type': 'application/json;charset=UTF-8',
+    'Cache-Control': 'no-cache, no-store, no-transform',
+    ...answer.headers
+  })
+  if (request.fault?.kind === 'drop-after') return drop(request, reply)
+  if (request.fault?.kind === 'truncate') return truncate(reply, text)
+  return reply.send(text)
+}
+
+/** Closes the connection without a word. */
+export function drop (request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  reply.hijack()
+  request.raw.socket.destroy()
+  return reply
+}
+
+/** Promises the whole body, sends half of it and closes. */
+export function truncate (reply: FastifyReply, text: string): FastifyReply {
+  const body = Buffer.from(text)
+  reply.hijack()
+  reply.raw.writeHead(reply.statusCode, { ...reply.getHeaders() as Record<string, string>, 'content-length': String(body.length) })
+  reply.raw.write(body.subarray(0, Math.floor(body.length / 2)), () => reply.raw.destroy())
+  return reply
+}
+
+/** Counts the call and keeps it in the log: the path without its query, which may hold a code. */
+export function note (request: FastifyRequest, world: World, label: string, status: number) {
+  world.stats.call(label, { at: world.now(), method: request.method, path: request.below, status, token: fingerprint(bearer(request)) })
+}
+
+export function bearer (request: FastifyRequest): string | undefined {
+  return /^Bearer\s+(\S+)\s*$/i.exec(request.headers.authorization ?? '')?.[1]
+}
+
+export function queryOf (request: FastifyRequest): URLSearchParams {
+  const at = request.url.indexOf('?')
+  return new URLSearchParams(at < 0 ? '' : request.url.slice(at + 1))
+}
+
+/** Where the sandbox is mounted, as the caller reaches it: scheme, host and prefix. */
+export function root (request: FastifyRequest): string {
+  const [path] = request.url.split('?')
+  return `${request.protocol}://${request.host}${path.slice(0, path.length - request.below.length)}`
+}
+
+/** @returns undefined for no body, `null` for one that is no JSON */
+export function jsonOf (request: FastifyRequest): unknown {
+  const text = Buffer.isBuffer(request.body) ? request.body.toString() : ''
+  if (text === '') return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
+  }
+}
+
+export function formOf (request: FastifyRequest): URLSearchParams {
+  return new URLSearchParams(Buffer.isBuffer(request.body) ? request.body.toString() : '')
+}
+
+export function contentType (request: FastifyRequest): string {
+  return (request.headers['content-type'] ?? '').split(';')[0].trim().toLowerCase()
+}

@@ -1,0 +1,13 @@
+import type { FastifyInstance } from 'fastify'
+import { accessibleResources, me } from '../../src/sandbox/identity.ts'
+import { bearer, respond } from './reply.ts'
+import type { SandboxPluginOptions } from './sandbox.ts'
+
+/** Who the token belongs to and which sites it reaches (atlassian.md section 5). */
+export default async function resources (app: FastifyInstance, { world }: SandboxPluginOptions) {
+  app.get('/oauth/token/accessible-resources', { schema: { hide: true } }, async (request, reply) =>
+    respond(request, reply, world, 'GET /oauth/token/accessible-resources', accessibleResources(world, bearer(request))))
+
+  app.get('/me', { schema: { hide: true } }, async (request, reply) =>
+    respond(request, reply, world, 'GET /me', me(world, bearer(request))))
+}

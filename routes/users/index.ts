@@ -1,0 +1,77 @@
+import { Type } from '@sinclair/typebox'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { readCursor, writeCursor } from '../../src/cursor.ts'
+import { AppError } from '../../src/errors.ts'
+import { nextLink } from '../../src/paths.ts'
+import { Id, Nullable, OptionalText, Paging, PathId, problems } from '../../src/schemas.ts'
+import type { UserRow } from '../../src/store/users.ts'
+
+const User = Type.Object({ id: Id, email: Type.String({ example: 'ada@example.com' }), display_name: Nullable(Type.String({ example: 'Ada Lovelace' })) })
+const Email = Type.String({ minLength: 3, maxLength: 254, format: 'email', description: 'One bare address', example: 'ada@example.com' })
+const UserBody = Type.Object({ email: Email, display_name: OptionalText(200, 'What to call the person', 'Ada Lovelace') }, { additionalProperties: false })
+
+/** Fields of the original that took a token from anybody who asked. */
+const TOKEN_FIELDS = ['jira_token', 'confluence_token', 'jira_base_url', 'confluence_base_url']
+
+const routes: FastifyPluginAsyncTypebox = async (app) => {
+  const { users } = app.store
+
+  app.post('', {
+    schema: {
+      tags: ['Users'],
+      summary: 'Create a user, or return the one with this email',
+      body: UserBody,
+      response: { 200: User, 201: User, ...problems(400, 413, 415, 422) }
+    },
+    preValidation: async ({ body }) => { refuseTokens(body) }
+  }, async ({ body }, reply) => {
+    const { user, created } = await users.save(body.email, body.display_name ?? null)
+    return await reply.code(created ? 201 : 200).send(view(user))
+  })
+
+  app.get('', {
+    schema: {
+      tags: ['Users'],
+      summary: 'List users, oldest first',
+      querystring: Type.Object(Paging, { additionalProperties: false }),
+      response: { 200: Type.Array(User), ...problems(400, 422) }
+    }
+  }, async ({ query: { limit, cursor }, url }, reply) => {
+    const rows = await users.list(limit + 1, readCursor(cursor, isPosition)?.[0])
+    const last = rows.length > limit ? rows[limit - 1] : undefined
+    if (last !== undefined) reply.header('link', nextLink(url, writeCursor([last.id])))
+    return rows.slice(0, limit).map(view)
+  })
+
+  app.get('/:user_id', {
+    schema: {
+      tags: ['Users'],
+      summary: 'Fetch a user',
+      params: Type.Object({ user_id: PathId }),
+      response: { 200: User, ...problems(404, 422) }
+    }
+  }, async ({ params }) => {
+    const user = await users.get(Number(params.user_id))
+    if (user === undefined) throw new AppError('user_not_found', 'No user has this id.')
+    return view(user)
+  })
+}
+
+export default routes
+
+/** Row to wire: snake_case, and no token ever leaves. */
+function view ({ id, email, displayName }: UserRow) {
+  return { id, email, display_name: displayName }
+}
+
+function isPosition (value: unknown): value is [number] {
+  return Array.isArray(value) && value.length === 1 && Number.isSafeInteger(value[0])
+}
+
+function refuseTokens (body: unknown): void {
+  const given = TOKEN_FIELDS.filter((name) => typeof body === 'object' && body !== null && Object.hasOwn(body, name))
+  if (given.length === 0) return
+  throw new AppError('validation_failed', 'Tokens are not taken from callers. Connect through GET /auth/jira/login or /auth/confluence/login.', {
+    errors: given.map((name) => ({ pointer: `/${name}`, detail: 'Connect through the OAuth flow instead: GET /auth/jira/login or /auth/confluence/login.' }))
+  })
+}

@@ -1,0 +1,73 @@
+import { randomUUID } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
+import autoload from '@fastify/autoload'
+import { compile } from '@fastify/proxy-addr'
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import type { Dispatcher } from 'undici'
+import { sendProblem } from '../plugins/errors.ts'
+import { AppError } from './errors.ts'
+import { clientErrorHandler } from './client-error.ts'
+import { createLogger } from './log.ts'
+import type { LineSink } from './outside.ts'
+
+/** The largest body that is accepted: nothing here is near it. */
+const BODY_LIMIT_BYTES = 1024 * 1024
+const MINUTE_MS = 60_000
+
+export interface Options {
+  env?: NodeJS.ProcessEnv
+  /** Carries every call to Atlassian; default: a pool with the configured time limits. */
+  network?: Dispatcher
+  /** Milliseconds since the epoch. */
+  now?: () => number
+  /** true: lines to standard output; a sink: lines there; false: none. */
+  logger?: boolean | LineSink
+}
+
+/**
+ * The whole service, for production and tests alike; only the outside world is swapped.
+ *
+ * @throws StartError with every reason not to start
+ */
+export async function buildApp ({ env = process.env, network, now = Date.now, logger = false }: Options = {}): Promise<FastifyInstance> {
+  const { logger: loggerInstance, hide } = createLogger(sink(logger))
+  const app: FastifyInstance = Fastify({
+    ...(logger === false ? { logger: false } : { loggerInstance: loggerInstance as FastifyBaseLogger }),
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
+    genReqId: ({ headers }) => wellFormed(headers['x-request-id']) ?? randomUUID(),
+    childLoggerFactory: (parent, bindings, options, { method, url = '' }) =>
+      parent.child({ ...bindings, method, path: url.replace(/[?#].*$/s, '') }, options),
+    trustProxy: (address, hop) => trusts(address, hop),
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: MINUTE_MS,
+    connectionTimeout: 2 * MINUTE_MS,
+    handlerTimeout: 2 * MINUTE_MS,
+    keepAliveTimeout: 72_000,
+    maxRequestsPerSocket: 10_000,
+    http: { headersTimeout: 30_000 },
+    forceCloseConnections: 'idle',
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 100 },
+    frameworkErrors: (_error, request, reply) => { sendProblem(new AppError('bad_request', 'The path is not a valid URL path.'), request, reply) },
+    clientErrorHandler
+  })
+
+  const outside = { env, network, now, hide }
+  await app.register(autoload, { dir: at('../plugins'), options: outside })
+  const trusts = compile([...app.config.trustProxy])
+  await app.register(autoload, { dir: at('../routes') })
+  await app.register(autoload, { dir: at('../routes'), options: { prefix: '/api' } })
+  return app
+}
+
+function at (folder: string): string {
+  return fileURLToPath(new URL(folder, import.meta.url))
+}
+
+function sink (logger: boolean | LineSink): LineSink {
+  return typeof logger === 'object' ? logger : process.stdout
+}
+
+/** A stranger's request id is bounded, or replaced. */
+function wellFormed (id: string | string[] | undefined): string | undefined {
+  return typeof id === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(id) ? id : undefined
+}

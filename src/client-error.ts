@@ -1,0 +1,21 @@
+import { randomUUID } from 'node:crypto'
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import { AppError } from './errors.ts'
+
+const REFUSALS: Record<string, () => AppError> = {
+  HPE_HEADER_OVERFLOW: () => new AppError('request_header_fields_too_large', 'The request header is larger than this service accepts.'),
+  ERR_HTTP_REQUEST_TIMEOUT: () => new AppError('request_timeout', 'The request did not arrive in time.')
+}
+
+/**
+ * Answers what is not HTTP at all, before there is a request: a problem document and a request id as everywhere else,
+ * and the connection is closed, because nobody can tell where the next request would begin.
+ */
+export function clientErrorHandler (error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) return
+  const { status, code, message } = (REFUSALS[error.code ?? ''] ?? (() => new AppError('bad_request', 'This is not a valid HTTP request.')))()
+  const requestId = randomUUID()
+  const body = JSON.stringify({ type: 'about:blank', title: STATUS_CODES[status], status, detail: message, code, request_id: requestId })
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nX-Request-ID: ${requestId}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n${body}`)
+}

@@ -1,0 +1,124 @@
+import { StartError } from '../errors.ts'
+import type { ProviderId } from '../providers/names.ts'
+import { list } from './formats.ts'
+import { misspelt, type Resolved } from './names.ts'
+import { Env, LEVELS, type Setting } from './schema.ts'
+
+export const SETTINGS = Object.keys(Env.properties) as Setting[]
+const PRODUCTION_NEEDS_KEYS = 'VAULT_KEYS or VAULT_KEYS_FILE is required in production (a key is an id, a colon and 32 random bytes in base64, as from openssl rand -base64 32).'
+
+/** One OAuth client as configured; null where a value is missing. */
+export interface ClientSettings {
+  clientId: string | null
+  clientSecret: string | null
+  redirectUri: string | null
+  /** Replaces the product's own scopes. */
+  scopes: readonly string[] | null
+  /** The variable each value came from. */
+  from: { client_id: string | null, client_secret: string | null, redirect_uri: string | null }
+}
+
+/** The settings, understood. Nothing below ever reads the environment. */
+export interface Config {
+  production: boolean
+  /** True when nobody said which mode this is. */
+  modeAssumed: boolean
+  host: string
+  port: number
+  logLevel: string
+  databaseUrl: string
+  vaultKeys: string | null
+  vaultKeysFile: string | null
+  frontendUrl: string | null
+  publicUrl: string | null
+  /** null: every origin (development only). */
+  corsOrigins: readonly string[] | null
+  trustProxy: readonly string[]
+  cloudBaseUrl: string | null
+  authUrl: string
+  apiUrl: string
+  connectTimeoutMs: number
+  answerTimeoutMs: number
+  clients: Record<ProviderId, ClientSettings>
+  warnings: string[]
+}
+
+/**
+ * What a schema cannot see: settings that contradict each other, and names that are nearly ours.
+ *
+ * @returns one sentence for each problem, naming the variable
+ */
+export function contradictions (env: NodeJS.ProcessEnv, { values }: Resolved): string[] {
+  const production = isProduction(values)
+  return [
+    ...(values.APP_ENV === 'production' && isTrue(values.DEV_MODE) ? ['APP_ENV=production and DEV_MODE=true contradict each other; remove one.'] : []),
+    ...(production && values.VAULT_KEYS === undefined && values.VAULT_KEYS_FILE === undefined ? [PRODUCTION_NEEDS_KEYS] : []),
+    ...(values.VAULT_KEYS !== undefined && values.VAULT_KEYS_FILE !== undefined ? ['VAULT_KEYS and VAULT_KEYS_FILE are both set; keep one.'] : []),
+    ...misspelt(env, SETTINGS).map(({ given, meant }) => `${given} is not a setting of this service; did you mean ${meant}?`)
+  ]
+}
+
+/** Turns validated settings into what the rest of the service reads. */
+export function configFrom (env: Env, { values, sources }: Resolved): Config {
+  const production = isProduction(values)
+  const origins = env.BACKEND_CORS_ORIGINS
+  return {
+    production,
+    modeAssumed: env.APP_ENV === undefined && env.DEV_MODE === undefined,
+    host: env.HOST ?? (production ? '0.0.0.0' : '127.0.0.1'),
+    port: env.PORT ?? 3001,
+    logLevel: LEVELS[(env.LOG_LEVEL ?? '').toUpperCase()] ?? 'info',
+    databaseUrl: env.INTEGRATION_DB_URL ?? '',
+    vaultKeys: env.VAULT_KEYS ?? null,
+    vaultKeysFile: env.VAULT_KEYS_FILE ?? null,
+    frontendUrl: base(env.APP_FRONTEND_URL),
+    publicUrl: base(env.PUBLIC_URL),
+    corsOrigins: origins === '*' || (origins === undefined && !production) ? null : list(origins ?? ''),
+    trustProxy: list(env.TRUST_PROXY ?? ''),
+    cloudBaseUrl: base(env.ATLASSIAN_CLOUD_BASE_URL),
+    authUrl: base(env.ATLASSIAN_AUTH_URL) ?? '',
+    apiUrl: base(env.ATLASSIAN_API_URL) ?? '',
+    connectTimeoutMs: env.UPSTREAM_CONNECT_TIMEOUT_MS ?? 0,
+    answerTimeoutMs: env.UPSTREAM_ANSWER_TIMEOUT_MS ?? 0,
+    clients: { jira: client('JIRA', env, sources), confluence: client('CONFLUENCE', env, sources) },
+    warnings: Object.values(sources).filter((name) => /^NEXT_PUBLIC_.*SECRET$/.test(name))
+      .filter((name, i, all) => all.indexOf(name) === i)
+      .map((name) => `${name} holds a secret under a name that front-end builds publish to browsers; rename it and replace the secret.`)
+  }
+}
+
+/** The values that must never appear in a log line. */
+export function secretsOf ({ clients, vaultKeys }: Config): string[] {
+  const keys = list(vaultKeys ?? '').map((entry) => entry.slice(entry.indexOf(':') + 1))
+  return [...Object.values(clients).map(({ clientSecret }) => clientSecret), ...keys].filter((value) => value !== null)
+}
+
+/** All problems of a start together: exit code 78 (EX_CONFIG). */
+export function configError (problems: string[]): StartError {
+  return new StartError(problems, 78)
+}
+
+function client (prefix: 'JIRA' | 'CONFLUENCE', env: Env, sources: Resolved['sources']): ClientSettings {
+  const value = (what: 'CLIENT_ID' | 'CLIENT_SECRET' | 'REDIRECT_URI' | 'SCOPES') => env[`${prefix}_OAUTH_${what}`] ?? null
+  const from = (what: 'CLIENT_ID' | 'CLIENT_SECRET' | 'REDIRECT_URI') => sources[`${prefix}_OAUTH_${what}`] ?? null
+  return {
+    clientId: value('CLIENT_ID'),
+    clientSecret: value('CLIENT_SECRET'),
+    redirectUri: value('REDIRECT_URI'),
+    scopes: value('SCOPES')?.split(/ +/) ?? null,
+    from: { client_id: from('CLIENT_ID'), client_secret: from('CLIENT_SECRET'), redirect_uri: from('REDIRECT_URI') }
+  }
+}
+
+/** Without a trailing slash, so that paths can be appended. */
+function base (url: string | undefined): string | null {
+  return url?.replace(/\/+$/, '') ?? null
+}
+
+function isTrue (flag: string | undefined): boolean {
+  return /^(true|1)$/i.test(flag ?? '')
+}
+
+function isProduction (values: Resolved['values']): boolean {
+  return values.APP_ENV === 'production' && !isTrue(values.DEV_MODE)
+}

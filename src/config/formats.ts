@@ -1,0 +1,50 @@
+import { compile } from '@fastify/proxy-addr'
+
+/** Loopback by name or number: the only hosts that Atlassian accepts without https (atlassian.md section 1.5). */
+export function isLoopback (hostname: string): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname)
+}
+
+/** An http(s) address that paths can be appended to. */
+export function isWebUrl (value: string): boolean {
+  const url = webUrl(value)
+  return url !== undefined && url.search === '' && url.hash === '' && !value.endsWith('?') && !value.endsWith('#')
+}
+
+/** A callback address as it may be registered with Atlassian. */
+export function isSecureRedirect (value: string): boolean {
+  const url = webUrl(value)
+  return url !== undefined && !value.includes('#') && (url.protocol === 'https:' || isLoopback(url.hostname))
+}
+
+/** `*`, or exact origins separated by commas. */
+export function isOriginList (value: string): boolean {
+  return value === '*' || list(value).every((origin) => webUrl(origin)?.origin === origin)
+}
+
+/** What Fastify's proxy rules understand: addresses, ranges and the three named ranges. */
+export function isAddressList (value: string): boolean {
+  try {
+    compile(list(value))
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** SQLite in a file or in memory, or PostgreSQL, also in SQLAlchemy's spelling (contract.md section 2). */
+export function isDatabaseUrl (value: string): boolean {
+  return value === 'sqlite::memory:' || /^sqlite:\/\/\/[^?#\0]+$/.test(value) || /^postgres(ql)?(\+psycopg)?:\/\/[^\s/]/.test(value)
+}
+
+/** The entries of a comma-separated setting. */
+export function list (value: string): string[] {
+  return value.split(',').map((entry) => entry.trim()).filter(Boolean)
+}
+
+function webUrl (value: string): URL | undefined {
+  // The parser forgives spaces, backslashes and control characters; a setting that needs forgiving is a mistake.
+  if (!/^https?:\/\/[^\s\\\p{Cc}]+$/u.test(value)) return undefined
+  const url = URL.parse(value)
+  return url === null || url.username !== '' || url.password !== '' ? undefined : url
+}

@@ -1,0 +1,68 @@
+import { Type, type Static } from '@sinclair/typebox'
+import { PRODUCTS } from '../providers/names.ts'
+import { parseKeyring } from '../vault/keyring.ts'
+import { isAddressList, isDatabaseUrl, isOriginList, isSecureRedirect, isWebUrl } from './formats.ts'
+
+const setting = (rule: string, description: string, options: object = {}) => Type.Optional(Type.String({ rule, description, ...options }))
+const url = (description: string, options: object = {}) => setting('must be an http(s) address without credentials, query or fragment', description, { format: 'web-url', ...options })
+const name = (description: string) => setting('must be text without spaces', description, { pattern: '^\\S+$' })
+const whole = (description: string, minimum: number, maximum: number, byDefault?: number) =>
+  Type.Optional(Type.Integer({ rule: `must be a whole number from ${minimum} to ${maximum}`, description, minimum, maximum, ...(byDefault === undefined ? {} : { default: byDefault }) }))
+
+const client = (id: string, title: string, also: string) => ({
+  [`${id}_OAUTH_CLIENT_ID`]: name(`Client id of the ${title} app in the Atlassian developer console. ${also}`),
+  [`${id}_OAUTH_CLIENT_SECRET`]: name(`Its secret. ${also}`),
+  [`${id}_OAUTH_REDIRECT_URI`]: setting('must be an https address (http only for localhost) without fragment', `Exactly the callback address registered there. ${also}`, { format: 'redirect-uri' }),
+  [`${id}_OAUTH_SCOPES`]: setting('must be scope names separated by spaces', `Scopes to ask for, instead of the ones this service needs. Every one must be enabled on the ${title} app.`, { pattern: '^[\\w.:-]+( +[\\w.:-]+)*$' })
+})
+
+/**
+ * Every setting, in the order of `.env.example` (a test compares the two). `rule` is what a person is told when the
+ * value does not fit; it never contains the value.
+ */
+export const Env = Type.Object({
+  APP_ENV: setting('must be development, test or production', 'development, test or production. Unset: development, on loopback only.', { pattern: '^(development|test|production)$' }),
+  DEV_MODE: setting('must be true or false', 'true means development, whatever APP_ENV leaves open.', { format: 'flag' }),
+  HOST: setting('must be a host name or an IP address', 'Address to listen on. Default: 127.0.0.1 in development, 0.0.0.0 in production.', { pattern: '^[\\w.:%-]+$' }),
+  PORT: whole('Port to listen on.', 0, 65535, 3001),
+  LOG_LEVEL: setting('must be DEBUG, INFO, WARNING, ERROR or CRITICAL (or TRACE, SILENT)', 'How much to log, in any case of letters.', { format: 'log-level', default: 'INFO' }),
+  INTEGRATION_DB_URL: setting('must be sqlite:///path, sqlite:////absolute/path, sqlite::memory: or postgres://…', 'Where data is kept. Three slashes: relative to the working directory; four: absolute.', { format: 'database-url', default: 'sqlite:///./integration.db' }),
+  VAULT_KEYS: setting('', 'Keys that seal the tokens: id:base64 of 32 bytes, comma-separated; the first one writes, all of them read. Required in production; development makes a key file.', { format: 'keyring' }),
+  VAULT_KEYS_FILE: setting('', 'A file with the same content, instead of VAULT_KEYS.'),
+  APP_FRONTEND_URL: url("The front end's address; browsers return to its /oauth/… pages. Unset: this service's own pages. Also NEXT_PUBLIC_APP_FRONTEND_URL, NEXT_PUBLIC_FRONTEND_BASE_URL."),
+  PUBLIC_URL: url('The address browsers reach this service under, with the path prefix if a proxy adds one. Also PUBLIC_BASE_URL.'),
+  BACKEND_CORS_ORIGINS: setting('must be origins such as https://app.example.com, comma-separated, or *', 'Origins whose scripts may call this service. Unset: all in development, none in production.', { format: 'origins' }),
+  TRUST_PROXY: setting('must be IP addresses, CIDR ranges or loopback, linklocal, uniquelocal, comma-separated', 'Proxies whose X-Forwarded-… headers are believed. Unset: none.', { format: 'addresses' }),
+  ATLASSIAN_CLOUD_BASE_URL: url("Your team's site, shown as base_url until a site is connected. Also NEXT_PUBLIC_ATLASSIAN_CLOUD_BASE_URL."),
+  ATLASSIAN_AUTH_URL: url('Where consent and tokens come from.', { default: 'https://auth.atlassian.com' }),
+  ATLASSIAN_API_URL: url('The API gateway.', { default: 'https://api.atlassian.com' }),
+  UPSTREAM_CONNECT_TIMEOUT_MS: whole('How long to wait for a connection to Atlassian, in milliseconds.', 1, 60_000, 10_000),
+  UPSTREAM_ANSWER_TIMEOUT_MS: whole('How long to wait for a whole answer from Atlassian, in milliseconds.', 1, 120_000, 20_000),
+  ...client('JIRA', PRODUCTS.jira, 'Also the ATLASSIAN_… and NEXT_PUBLIC_… names listed in docs/settings.md.') as JiraClient,
+  ...client('CONFLUENCE', PRODUCTS.confluence, "Unset: Jira's (docs/settings.md has the order).") as ConfluenceClient
+})
+
+type Text = ReturnType<typeof setting>
+type Client<Id extends string> = Record<`${Id}_OAUTH_${'CLIENT_ID' | 'CLIENT_SECRET' | 'REDIRECT_URI' | 'SCOPES'}`, Text>
+type JiraClient = Client<'JIRA'>
+type ConfluenceClient = Client<'CONFLUENCE'>
+
+export type Env = Static<typeof Env>
+export type Setting = keyof Env
+
+/** The formats the schema names, for whichever validator reads it. */
+export const FORMATS: Record<string, (value: string) => boolean> = {
+  flag: (value) => /^(true|false|1|0)$/i.test(value),
+  'log-level': (value) => value.toUpperCase() in LEVELS,
+  'database-url': isDatabaseUrl,
+  'web-url': isWebUrl,
+  'redirect-uri': isSecureRedirect,
+  origins: isOriginList,
+  addresses: isAddressList,
+  keyring: (value) => parseKeyring(value).problems === undefined
+}
+
+/** The names of the original (Python's) levels and pino's own, to pino's. */
+export const LEVELS: Record<string, string> = {
+  TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', WARNING: 'warn', ERROR: 'error', CRITICAL: 'fatal', FATAL: 'fatal', SILENT: 'silent'
+}

@@ -1,0 +1,85 @@
+/** Every way this service says no, and the status it says it with. A new code gets its status here or does not compile. */
+export const STATUS = {
+  invalid_json: 400,
+  invalid_cursor: 400,
+  bad_request: 400,
+  oauth_not_configured: 400,
+  access_denied: 400,
+  oauth_error: 400,
+  missing_code: 400,
+  missing_state: 400,
+  unknown_state: 400,
+  expired_state: 400,
+  replayed_state: 400,
+  wrong_product: 400,
+  wrong_browser: 400,
+  not_found: 404,
+  user_not_found: 404,
+  run_not_found: 404,
+  method_not_allowed: 405,
+  request_timeout: 408,
+  not_connected: 409,
+  needs_reconnect: 409,
+  needs_site: 409,
+  payload_too_large: 413,
+  unsupported_media_type: 415,
+  validation_failed: 422,
+  request_header_fields_too_large: 431,
+  internal_error: 500,
+  upstream_unreachable: 502,
+  upstream_timeout: 502,
+  upstream_invalid_answer: 502,
+  upstream_refused: 502,
+  upstream_failed: 502,
+  upstream_rate_limited: 502,
+  scope_missing: 502,
+  code_refused: 502,
+  oauth_misconfigured: 502,
+  callback_unfinished: 502,
+  interrupted: 503,
+  database_busy: 503,
+  database_unavailable: 503,
+  unavailable: 503
+} as const satisfies Record<string, number>
+
+export type ErrorCode = keyof typeof STATUS
+
+/** What a caller is told about one field of the request. `pointer` is an RFC 6901 JSON pointer, or a parameter's name. */
+export interface FieldError { pointer: string, detail: string }
+
+/** What an error may carry beside its sentence; all of it is meant for the caller. */
+export interface Extras { errors?: FieldError[], missing?: Record<string, boolean>, retryAfterS?: number, allow?: string[] }
+
+/**
+ * A failure this service foresaw. `code` is stable and for programs, `message` is a sentence for people and is sent as
+ * `detail`; `cause` is logged and never sent, so nothing in `message` may come from Atlassian or from the database.
+ */
+export class AppError extends Error {
+  override readonly name = 'AppError'
+  readonly code: ErrorCode
+  readonly extras: Extras
+
+  constructor (code: ErrorCode, detail: string, { cause, ...extras }: Extras & { cause?: unknown } = {}) {
+    super(detail, { cause })
+    this.code = code
+    this.extras = extras
+  }
+
+  get status (): number {
+    return STATUS[this.code]
+  }
+}
+
+/** A reason not to start. Each problem is one sentence that names the variable and never its value. */
+export class StartError extends Error {
+  override readonly name = 'StartError'
+  readonly problems: string[]
+  readonly exitCode: number
+
+  /** @param exitCode 78 (EX_CONFIG of sysexits.h) for settings, 1 for anything else */
+  constructor (problems: string[], exitCode: number) {
+    super(problems.join('\n'))
+    this.problems = problems
+    this.exitCode = exitCode
+  }
+}

@@ -1,0 +1,110 @@
+import { request, type Dispatcher } from 'undici'
+import { AppError } from './errors.ts'
+
+/** Where the domain writes log lines; pino fits. */
+export interface Log {
+  debug: (fields: object, message?: string) => void
+  info: (fields: object, message?: string) => void
+  warn: (fields: object, message?: string) => void
+  error: (fields: object, message?: string) => void
+}
+
+export interface Call {
+  method?: 'GET' | 'POST'
+  url: string
+  headers?: Record<string, string>
+  /** Sent as JSON. */
+  json?: object
+  log: Log
+  /** Ends the call early; it then fails as `interrupted`. */
+  signal?: AbortSignal
+}
+
+/** An answer whose body was JSON, or `body: undefined` where it was not. */
+export interface Answer {
+  status: number
+  headers: Record<string, string | string[] | undefined>
+  body: unknown
+}
+
+/** One JSON call upstream. @throws AppError `upstream_unreachable`, `upstream_timeout`, `upstream_invalid_answer`, `interrupted` */
+export type Http = (call: Call) => Promise<Answer>
+
+/** 250 Confluence pages with bodies fit many times over; a runaway answer does not. */
+const LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
+
+/**
+ * Calls upstream over `network`, following no redirect and giving each answer a deadline.
+ *
+ * @param answerTimeoutMs from sending the request to the last byte of the body
+ */
+export function createHttp (network: Dispatcher, answerTimeoutMs: number): Http {
+  return async ({ method = 'GET', url, headers = {}, json, log, signal }) => {
+    const deadline = AbortSignal.timeout(answerTimeoutMs)
+    try {
+      const response = await request(url, {
+        dispatcher: network,
+        method,
+        headers: { accept: 'application/json', ...headers, ...(json === undefined ? {} : { 'content-type': 'application/json' }) },
+        body: json === undefined ? null : JSON.stringify(json),
+        signal: signal === undefined ? deadline : AbortSignal.any([deadline, signal])
+      })
+      return { status: response.statusCode, headers: response.headers, body: parsed(await text(response.body)) }
+    } catch (error) {
+      if (error instanceof AppError) throw error
+      const failure = signal?.aborted === true ? new AppError('interrupted', 'The service is stopping.') : failed(error, deadline.aborted)
+      log.warn({ event: 'upstream_error', error_code: failure.code, upstream: host(url), err: error }, failure.message)
+      throw failure
+    }
+  }
+}
+
+/**
+ * Turns an answer that is not a success into the error a caller can act on, and logs it with Atlassian's trace id.
+ * The body is judged and then forgotten: it reaches neither the log nor the caller.
+ */
+export function requireSuccess (answer: Answer, url: string, log: Log): unknown {
+  const { status, headers, body } = answer
+  if (status >= 200 && status < 300 && body !== undefined) return body
+  const failure = refusal(answer)
+  log.warn({
+    event: 'upstream_error', error_code: failure.code, upstream: host(url), status_code: status, trace_id: headers['atl-traceid'], reason: headers['ratelimit-reason']
+  }, failure.message)
+  throw failure
+}
+
+function refusal ({ status }: Answer): AppError {
+  if (status === 429) return new AppError('upstream_rate_limited', 'Atlassian limits the rate of calls at the moment. Try again later.')
+  if (status >= 500) return new AppError('upstream_failed', `Atlassian has trouble of its own (HTTP ${status}). Try again later.`)
+  if (status >= 400) return new AppError('upstream_refused', `Atlassian refused the call (HTTP ${status}).`)
+  return new AppError('upstream_invalid_answer', 'Atlassian answered with something that is not JSON.')
+}
+
+function failed (error: unknown, late: boolean): AppError {
+  const code = (error as { code?: string }).code ?? ''
+  if (late || /TIMEOUT|ETIMEDOUT/.test(code)) return new AppError('upstream_timeout', 'Atlassian did not answer in time.', { cause: error })
+  return new AppError('upstream_unreachable', 'Atlassian cannot be reached.', { cause: error })
+}
+
+async function text (body: Dispatcher.ResponseData['body']): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > LARGEST_ANSWER_BYTES) throw new AppError('upstream_invalid_answer', 'Atlassian answered with far more than was asked for.')
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function parsed (body: string): unknown {
+  try {
+    return JSON.parse(body)
+  } catch {
+    return undefined
+  }
+}
+
+function host (url: string): string {
+  return new URL(url).host
+}

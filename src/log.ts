@@ -1,0 +1,46 @@
+import { pino, type Logger } from 'pino'
+import type { LineSink } from './outside.ts'
+import { redactText, sanitize, variants } from './redact.ts'
+
+/** No line is longer than this, whatever is thrown at the logger. */
+const LONGEST_LINE_BYTES = 16 * 1024
+
+/**
+ * The service's logger: one JSON object a line (contract.md section 6).
+ *
+ * Secrets are kept out three times: objects are rebuilt by `sanitize`, which drops the values of secret keys at any
+ * depth; text is searched for secret parameters and tokens; and the finished line is searched for the configured secrets
+ * themselves, so that a mistake in the first two still prints nothing.
+ *
+ * @returns the logger, and `hide`, which names a value that must never be printed
+ */
+export function createLogger (sink: LineSink): { logger: Logger, hide: (secret: string) => void } {
+  const hidden = new Set<string>()
+  const logger = pino({
+    base: { logger: 'connector' },
+    messageKey: 'message',
+    timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
+    mixin: () => ({ event: 'log' }),
+    formatters: {
+      level: (label) => ({ level: label }),
+      log: (fields) => sanitize(fields)
+    },
+    serializers: { err: (error) => error }
+  }, {
+    write (line: string) {
+      let clean = redactText(line)
+      for (const secret of hidden) if (clean.includes(secret)) clean = clean.replaceAll(secret, '[redacted]')
+      sink.write(Buffer.byteLength(clean) > LONGEST_LINE_BYTES ? shortened(clean) : clean)
+    }
+  })
+  return {
+    logger,
+    hide: (secret) => { for (const form of variants(secret)) hidden.add(form) }
+  }
+}
+
+/** What is left of a line that would be too long: enough to find its neighbours. */
+function shortened (line: string): string {
+  const { level, timestamp, logger, event, request_id: requestId } = JSON.parse(line) as Record<string, unknown>
+  return JSON.stringify({ level, timestamp, logger, event, request_id: requestId, cut: true }) + '\n'
+}

@@ -1,0 +1,10 @@
+// The one file that old Nodes can read: it says what is needed before anything newer is loaded.
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+
+if (major < 22 || (major === 22 && minor < 19)) {
+  console.error(`Node ${process.versions.node} is too old: this service needs 22.19 or newer. Start it with "npm start", which brings Node 24 along.`)
+  process.exit(1)
+}
+
+const command = process.argv[2]
+await import(command === 'sandbox' ? './sandbox-server.ts' : './server.ts')

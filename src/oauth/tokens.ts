@@ -1,0 +1,81 @@
+import { AppError } from '../errors.ts'
+import { requireSuccess, type Answer, type Http, type Log } from '../http.ts'
+
+/** What the token endpoint needs to know about the app that asks. */
+export interface ClientCredentials { clientId: string, clientSecret: string, tokenUrl: string }
+
+export interface TokenSet {
+  accessToken: string
+  /** null: the consent did not include offline access. */
+  refreshToken: string | null
+  /** null: the answer did not say. */
+  scopes: string[] | null
+  expiresInS: number
+}
+
+const LIFETIME_S = 3600
+
+/**
+ * Exchanges an authorization code (RFC 6749 section 4.1.3; atlassian.md section 2).
+ *
+ * @param redirectUri byte for byte the one the login was started with
+ * @throws AppError `code_refused` (a new login helps), `oauth_misconfigured` (only the operator can help), or one of the
+ * `upstream_…` codes (trying again later helps)
+ */
+export async function exchangeCode (http: Http, client: ClientCredentials, code: string, redirectUri: string, log: Log): Promise<TokenSet> {
+  log.info({ event: 'token_exchange_start' })
+  const answer = await ask(http, client, { grant_type: 'authorization_code', code, redirect_uri: redirectUri }, log)
+  log.info({ event: 'token_exchange_response', status_code: answer.status })
+  const tokens = judged(answer, client, log, 'code_refused', 'Atlassian did not accept the authorization code. Start the login again.')
+  log.info({ event: 'token_exchange_success', expires_in_s: tokens.expiresInS, scopes: tokens.scopes?.join(' ') })
+  return tokens
+}
+
+/**
+ * Exchanges a refresh token for a new pair; the old pair dies within ten minutes (atlassian.md section 3).
+ *
+ * @throws AppError `needs_reconnect` when only a new consent helps, else as `exchangeCode`
+ */
+export async function refreshTokens (http: Http, client: ClientCredentials, refreshToken: string, log: Log): Promise<TokenSet> {
+  const answer = await ask(http, client, { grant_type: 'refresh_token', refresh_token: refreshToken }, log)
+  return judged(answer, client, log, 'needs_reconnect', 'Atlassian no longer accepts this connection. Connect again.')
+}
+
+async function ask (http: Http, { clientId, clientSecret, tokenUrl }: ClientCredentials, fields: object, log: Log): Promise<Answer> {
+  return await http({ method: 'POST', url: tokenUrl, json: { client_id: clientId, client_secret: clientSecret, ...fields }, log })
+}
+
+/** Branches on `error` and not on the status, which has changed over the years (atlassian.md section 2.3). */
+function judged (answer: Answer, { tokenUrl }: ClientCredentials, log: Log, refused: 'code_refused' | 'needs_reconnect', sentence: string): TokenSet {
+  const { status, body } = answer
+  const error = field(body, 'error')
+  if (status >= 400 && status < 500 && status !== 429) {
+    if (error === 'access_denied' || error === 'invalid_client') throw new AppError('oauth_misconfigured', 'Atlassian rejected the client id or secret of this service. Its operator has to correct them.')
+    if (typeof error === 'string') throw new AppError(refused, sentence)
+  }
+  const tokens = requireSuccess(answer, tokenUrl, log)
+  const accessToken = field(tokens, 'access_token')
+  if (typeof accessToken !== 'string' || accessToken === '') throw new AppError('upstream_invalid_answer', 'Atlassian answered without an access token.')
+  const refreshToken = field(tokens, 'refresh_token')
+  return {
+    accessToken,
+    refreshToken: typeof refreshToken === 'string' && refreshToken !== '' ? refreshToken : null,
+    scopes: scopes(field(tokens, 'scope')),
+    expiresInS: lifetime(field(tokens, 'expires_in'))
+  }
+}
+
+function field (body: unknown, name: string): unknown {
+  return typeof body === 'object' && body !== null && Object.hasOwn(body, name) ? (body as Record<string, unknown>)[name] : undefined
+}
+
+function scopes (value: unknown): string[] | null {
+  if (Array.isArray(value)) return value.filter((scope) => typeof scope === 'string')
+  return typeof value === 'string' && value !== '' ? value.split(/[\s,]+/).filter(Boolean) : null
+}
+
+/** An odd lifetime is not believed further than the documented hour. */
+function lifetime (value: unknown): number {
+  const seconds = Number(value)
+  return Number.isFinite(seconds) && seconds > 0 && seconds <= LIFETIME_S ? seconds : LIFETIME_S
+}

@@ -1,0 +1,121 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { AppError } from '../errors.ts'
+import { requireSuccess, type Answer, type Http, type Log } from '../http.ts'
+import type { Site } from '../store/grants.ts'
+import { isRecord, text } from './json.ts'
+import { isScopeMismatch, type Provider, type Read } from './provider.ts'
+import { retryAfterMs } from './retry-after.ts'
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+const TRIES = 5
+/** A longer wait is not waited: the caller is told instead. */
+const LONGEST_WAIT_MS = 30_000
+const FIRST_BACKOFF_MS = 2_000
+
+/** Calls that need no site: who is this, and which sites does the grant reach? */
+export interface Access { http: Http, apiUrl: string, log: Log }
+
+/**
+ * The sites of a grant that hold this product: accessible-resources repeats a site once per product, in no order, so
+ * entries are merged by id and judged by their united scopes (atlassian.md section 5.1).
+ */
+export async function sitesOf (provider: Provider, accessToken: string, { http, apiUrl, log }: Access): Promise<Site[]> {
+  const url = `${apiUrl}/oauth/token/accessible-resources`
+  const answer = requireSuccess(await http({ url, headers: bearer(accessToken), log }), url, log)
+  if (!Array.isArray(answer)) throw new AppError('upstream_invalid_answer', 'Atlassian listed sites in a form this service does not know.')
+  const sites = new Map<string, Site & { mine: boolean }>()
+  for (const entry of answer.filter(isRecord)) {
+    const [cloudId, name, address] = [text(entry.id), text(entry.name), siteUrl(entry.url)]
+    // Anything but a UUID could walk up the path of the gateway's address.
+    if (cloudId === null || !UUID.test(cloudId) || address === null) continue
+    const scopes = Array.isArray(entry.scopes) ? entry.scopes.filter((scope) => typeof scope === 'string') : []
+    const mine = scopes.some(provider.ownsScope) || sites.get(cloudId)?.mine === true
+    sites.set(cloudId, { cloudId, name: name ?? address, url: address, mine })
+  }
+  return [...sites.values()].filter(({ mine }) => mine).map(({ cloudId, name, url }) => ({ cloudId, name, url }))
+    .sort((a, b) => a.url < b.url ? -1 : 1)
+}
+
+/** The stable id of the account behind a token: from `/me` where that was consented to, else the token's own subject. */
+export async function accountOf (accessToken: string, scopes: readonly string[], { http, apiUrl, log }: Access): Promise<string> {
+  if (scopes.includes('read:me')) {
+    const url = `${apiUrl}/me`
+    const me = requireSuccess(await http({ url, headers: bearer(accessToken), log }), url, log)
+    const accountId = isRecord(me) ? text(me.account_id) : null
+    if (accountId !== null) return accountId
+  }
+  const subject = subjectOf(accessToken)
+  if (subject === null) throw new AppError('upstream_invalid_answer', 'Atlassian did not say whose account this is. Add the scope read:me to the app.')
+  return subject
+}
+
+export interface GatewaySettings extends Access {
+  provider: Provider
+  site: Site
+  /** A token that is valid now; `refused` is one that Atlassian has just turned down. */
+  accessToken: (refused?: string) => Promise<string>
+  now: () => number
+  signal: AbortSignal
+  /** Told of every request sent. */
+  onCall: () => void
+}
+
+/** Reads through the gateway, never from the site: 3LO tokens work nowhere else (atlassian.md sections 7, 10 and 11). */
+export function createRead ({ http, apiUrl, log, provider, site, accessToken, now, signal, onCall }: GatewaySettings): Read {
+  const base = `${apiUrl}/ex/${provider.id}/${site.cloudId}`
+  if (!UUID.test(site.cloudId)) throw new AppError('upstream_invalid_answer', 'A stored site has no usable cloud id.')
+
+  return async (path, query = {}) => {
+    const url = new URL(base + path)
+    for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value)
+    if (!url.href.startsWith(`${base}/`)) throw new Error('A path leads out of the gateway')
+    let refused: string | undefined
+    for (let attempt = 1; ; attempt++) {
+      const token = await accessToken(refused)
+      onCall()
+      const answer = await http({ url: url.href, headers: bearer(token), log, signal })
+      if (isScopeMismatch(answer)) throw scopeMissing(provider)
+      if (answer.status === 401 && refused === undefined) {
+        refused = token
+        continue
+      }
+      if (answer.status === 401) throw new AppError('needs_reconnect', `${provider.title} no longer accepts this connection. Connect again.`)
+      const wait = attempt < TRIES ? waitMs(answer, attempt, now()) : undefined
+      if (wait === undefined) return requireSuccess(answer, url.href, log)
+      log.info({ event: 'upstream_wait', status_code: answer.status, wait_ms: Math.round(wait), reason: answer.headers['ratelimit-reason'] })
+      await sleep(wait, undefined, { signal }).catch((cause: unknown) => { throw new AppError('interrupted', 'The service is stopping.', { cause }) })
+    }
+  }
+}
+
+/** How long to wait before asking again; undefined where the answer is final or the wait too long. */
+function waitMs ({ status, headers }: Answer, attempt: number, now: number): number | undefined {
+  const asked = retryAfterMs(headers, now)
+  if (status !== 429 && !(status === 503 && asked !== undefined)) return undefined
+  const jitter = 0.7 + Math.random() * 0.6
+  const wait = asked === undefined ? FIRST_BACKOFF_MS * 2 ** (attempt - 1) * jitter : asked + 250 * jitter
+  return wait <= LONGEST_WAIT_MS ? wait : undefined
+}
+
+function scopeMissing ({ title, scopes }: Provider): AppError {
+  return new AppError('scope_missing', `The connection lacks a scope that ${title} needs (${scopes.join(' ')}). Enable them on the app and connect again.`)
+}
+
+function bearer (accessToken: string): Record<string, string> {
+  return { authorization: `Bearer ${accessToken}` }
+}
+
+function siteUrl (value: unknown): string | null {
+  const url = typeof value === 'string' ? URL.parse(value) : null
+  return url !== null && /^https?:$/.test(url.protocol) ? url.href.replace(/\/+$/, '') : null
+}
+
+/** The claim is not documented, hence second choice (atlassian.md section 2.2). */
+function subjectOf (accessToken: string): string | null {
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(accessToken.split('.')[1] ?? '', 'base64url').toString('utf8'))
+    return isRecord(claims) ? text(claims.sub) : null
+  } catch {
+    return null
+  }
+}

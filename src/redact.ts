@@ -1,0 +1,126 @@
+const REDACTED = '[redacted]'
+
+/** The names whose values never leave, in any spelling of case, dash and underscore (contract.md section 6). */
+const SECRET_NAMES = [
+  'code', 'state', 'token', 'access_token', 'refresh_token', 'id_token', 'client_secret', 'authorization', 'cookie', 'set-cookie'
+]
+const SECRET_KEYS = new Set(SECRET_NAMES.map(plain))
+const PARAMETER = new RegExp(`(?<![\\w])(${SECRET_NAMES.join('|')}|app_state)(=|%3D)[^&\\s"'\\\\#;<>]*`, 'gi')
+const QUOTED = new RegExp(`(\\\\?["'])(${SECRET_NAMES.join('|')})\\1(\\s*:\\s*)\\1(?!\\[redacted])[^"'\\\\]*`, 'gi')
+const CREDENTIAL = /\b(Bearer|Basic)(\s+|%20)[\w.~+/=%-]+/gi
+const JWT = /eyJ[\w-]{8,}(\.[\w-]*){0,4}/g
+const SUSPICIOUS = /=|%3D|eyJ|earer|asic|:/i
+
+const DEEPEST = 6
+const MOST_ENTRIES = 50
+const LONGEST_TEXT = 2_000
+/** Characters that one object may bring into a line, before escaping. */
+const BUDGET = 8_000
+
+/** Masks secret parameters, bearer credentials and JWTs wherever they stand in a text. */
+export function redactText (text: string): string {
+  if (!SUSPICIOUS.test(text)) return text
+  return text
+    .replace(PARAMETER, `$1$2${REDACTED}`)
+    .replace(QUOTED, `$1$2$1$3$1${REDACTED}`)
+    .replace(CREDENTIAL, `$1 ${REDACTED}`)
+    .replace(JWT, REDACTED)
+}
+
+/** True for a key or parameter whose value must not be shown. */
+export function isSecretName (name: string): boolean {
+  return SECRET_KEYS.has(plain(name))
+}
+
+/** The forms in which a configured secret might slip into a line. */
+export function variants (secret: string): string[] {
+  if (secret.length < 6) return []
+  const bytes = Buffer.from(secret, 'utf8')
+  const quoted = JSON.stringify(secret).slice(1, -1)
+  return [...new Set([secret, quoted, encodeURIComponent(secret), bytes.toString('base64').replace(/=+$/, ''), bytes.toString('base64url'), bytes.toString('hex')])]
+}
+
+/**
+ * A plain, bounded, printable copy of anything: cycles, getters that throw, streams, buffers and ten-megabyte texts
+ * included. Never throws.
+ */
+export function sanitize (fields: object): Record<string, unknown> {
+  const walk = new Walk()
+  return walk.entries(fields, 0)
+}
+
+class Walk {
+  left = BUDGET
+  readonly above = new Set<object>()
+
+  entries (object: object, depth: number): Record<string, unknown> {
+    const copy: Record<string, unknown> = {}
+    let keys: string[]
+    try { keys = Object.keys(object) } catch { return { unreadable: true } }
+    for (const key of keys.slice(0, MOST_ENTRIES)) {
+      const name = this.text(key)
+      copy[name] = isSecretName(key) ? REDACTED : this.value(read(object, key), depth + 1)
+    }
+    if (keys.length > MOST_ENTRIES) copy['…'] = keys.length - MOST_ENTRIES
+    return copy
+  }
+
+  value (value: unknown, depth: number): unknown {
+    if (typeof value === 'string') return this.text(value)
+    if (typeof value === 'number' || typeof value === 'boolean' || value === null || value === undefined) return value
+    if (typeof value === 'bigint') return this.text(value.toString().slice(0, LONGEST_TEXT))
+    if (typeof value !== 'object') return `[${typeof value}]`
+    if (this.above.has(value)) return '[circular]'
+    if (depth > DEEPEST || this.left <= 0) return '[cut]'
+    this.above.add(value)
+    try {
+      return this.object(value, depth)
+    } catch {
+      return '[unreadable]'
+    } finally {
+      this.above.delete(value)
+    }
+  }
+
+  object (value: object, depth: number): unknown {
+    if (value instanceof Error) return this.error(value, depth)
+    if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString()
+    if (value instanceof URL) return this.text(value.href)
+    if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return `[${value.byteLength} bytes]`
+    if (Array.isArray(value)) return value.slice(0, MOST_ENTRIES).map((entry) => this.value(entry, depth + 1))
+    return this.entries(value, depth)
+  }
+
+  /** `code` would be taken for an authorization code, so an error's own code is called `error_code`. */
+  error (error: Error, depth: number): Record<string, unknown> {
+    const { code, status } = error as { code?: unknown, status?: unknown }
+    return {
+      type: this.text(String(error.name)),
+      message: this.text(String(error.message)),
+      ...(typeof code === 'string' || typeof code === 'number' ? { error_code: code } : {}),
+      ...(typeof status === 'number' ? { status } : {}),
+      stack: this.text(String(error.stack), 2 * LONGEST_TEXT),
+      ...(error.cause === undefined ? {} : { cause: this.value(error.cause, depth + 1) })
+    }
+  }
+
+  text (text: string, longest = LONGEST_TEXT): string {
+    const room = Math.max(0, Math.min(longest, this.left))
+    // Searched a little further than shown, so that a secret across the cut is found whole.
+    const shown = redactText(text.slice(0, room + 500)).slice(0, room)
+    this.left -= shown.length
+    return text.length > room ? `${shown}…` : shown
+  }
+}
+
+function read (object: object, key: string): unknown {
+  try {
+    return (object as Record<string, unknown>)[key]
+  } catch {
+    return '[unreadable]'
+  }
+}
+
+function plain (name: string): string {
+  return name.toLowerCase().replace(/[-_]/g, '')
+}

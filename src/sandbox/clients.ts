@@ -1,0 +1,39 @@
+import { timingSafeEqual, createHash } from 'node:crypto'
+import { SCOPES } from './scopes.ts'
+
+/** An app as registered in the developer console. */
+export interface Client {
+  id: string
+  secret: string
+  name: string
+  redirectUris: readonly string[] | ((uri: string) => boolean)
+  /** Scopes enabled on the app; `offline_access` needs no enabling. */
+  scopes: readonly string[]
+  /** `resource`: one site per consent. `account`: every site of the account (atlassian.md 1.1). */
+  access: 'resource' | 'account'
+}
+
+/** The app of the demo: any callback on this machine, every scope. */
+export const DEMO_CLIENT: Client = {
+  id: 'sandbox-client',
+  secret: 'sandbox-secret',
+  name: 'Connector (sandbox app)',
+  redirectUris: isLoopback,
+  scopes: Object.keys(SCOPES),
+  access: 'account'
+}
+
+export function isLoopback (uri: string): boolean {
+  const url = URL.canParse(uri) ? new URL(uri) : undefined
+  return url?.protocol === 'http:' && ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
+}
+
+/** Exact match, path and slash included (atlassian.md 1.5). */
+export function knowsRedirect ({ redirectUris }: Client, uri: string): boolean {
+  return typeof redirectUris === 'function' ? redirectUris(uri) : redirectUris.includes(uri)
+}
+
+export function hasSecret (client: Client, given: unknown): boolean {
+  const digest = (text: string) => createHash('sha256').update(text).digest()
+  return typeof given === 'string' && timingSafeEqual(digest(given), digest(client.secret))
+}

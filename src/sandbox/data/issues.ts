@@ -1,0 +1,89 @@
+import { hash, pick } from '../hash.ts'
+import { title } from '../names.ts'
+import { createRecords } from '../records.ts'
+import type { Records, Row } from '../records.ts'
+import { createTimeline } from '../timeline.ts'
+import type { Projects } from './projects.ts'
+
+export const STATUSES = ['To Do', 'In Progress', 'Done'] as const
+export const ISSUE_TYPES = ['Task', 'Bug', 'Story', 'Epic'] as const
+
+export interface IssueRow extends Row {
+  id: string
+  /** Position of the project. */
+  project: number
+  /** The number in the key: PAY-7 is 7. */
+  number: number
+  deleted: boolean
+  summary?: string
+  status?: string
+}
+
+export interface Issues extends Records<IssueRow> {
+  key: (row: IssueRow) => string
+  summary: (row: IssueRow) => string
+  status: (row: IssueRow) => string
+  type: (row: IssueRow) => string
+  byId: (id: string) => IssueRow | undefined
+  byKey: (key: string) => IssueRow | undefined
+  create: (issue: { project: number, summary?: string, status?: string }) => IssueRow
+}
+
+const FIRST_ID = 10000
+const SPACING = 3
+
+/** Issues take turns over the projects, so that those of one project can be listed without a search. */
+export function createIssues (seed: number, count: number, projects: Projects, now: () => number): Issues {
+  const size = projects.end() === 0 ? 0 : count
+  const owners = Math.max(projects.end(), 1)
+  const timeline = createTimeline(hash(seed, 110, 0), size)
+  const records = createRecords<IssueRow>({ timeline, now, generate })
+  const addedKeys = new Map<string, number>()
+  const addedTo = new Map<number, number>()
+  const idAt = (position: number) => String(FIRST_ID + position * SPACING)
+
+  function generate (position: number): IssueRow {
+    return {
+      position,
+      id: idAt(position),
+      project: position % owners,
+      number: Math.floor(position / owners) + 1,
+      deleted: false,
+      created: timeline.created(position),
+      modified: timeline.modified(position),
+      version: 1
+    }
+  }
+
+  function byKey (given: string) {
+    const [, prefix, digits] = /^(.+)-(\d{1,8})$/.exec(given.toUpperCase()) ?? []
+    const project = prefix === undefined ? undefined : projects.byKey(prefix)
+    if (project === undefined) return undefined
+    const added = addedKeys.get(`${project.position}-${Number(digits)}`)
+    const row = records.at(added ?? (Number(digits) - 1) * owners + project.position)
+    return row?.project === project.position && row.number === Number(digits) ? row : undefined
+  }
+
+  function create ({ project, summary, status }: { project: number, summary?: string, status?: string }) {
+    const generated = project < owners ? Math.ceil((size - project) / owners) : 0
+    const number = Math.max(generated, 0) + (addedTo.get(project) ?? 0) + 1
+    addedTo.set(project, (addedTo.get(project) ?? 0) + 1)
+    const at = now()
+    const row = records.add((position) => ({
+      position, id: idAt(position), project, number, deleted: false, summary, status, created: at, modified: at, version: 1
+    }))
+    addedKeys.set(`${project}-${number}`, row.position)
+    return row
+  }
+
+  return {
+    ...records,
+    byKey,
+    create,
+    key: ({ project, number }) => `${projects.at(project)?.key ?? '?'}-${number}`,
+    summary: (row) => row.summary ?? title(hash(seed, 111, 0), row.position),
+    status: (row) => row.status ?? pick(STATUSES, seed, 112, row.position),
+    type: (row) => pick(ISSUE_TYPES, seed, 113, row.position),
+    byId: (id) => /^\d{1,9}$/.test(id) ? records.at((Number(id) - FIRST_ID) / SPACING) : undefined
+  }
+}

@@ -1,0 +1,73 @@
+export const FAULT_KINDS = ['status', 'delay', 'drop-before', 'drop-after', 'html', 'truncate', 'hang', 'garbage', 'redirect', 'huge'] as const
+export type FaultKind = typeof FAULT_KINDS[number]
+
+/** Trouble to come. Everything but `delay`, `drop-after` and `truncate` happens instead of the work. */
+export interface Fault {
+  kind: FaultKind
+  /** A part of the path, or with an asterisk a pattern for all of it. Without the prefix the sandbox is mounted under. */
+  match: { path?: string, method?: string }
+  /** How many calls it spoils. */
+  times: number
+  /** How many matching calls pass first. */
+  skip: number
+  status?: number
+  body?: unknown
+  headers?: Record<string, string>
+  delay_ms?: number
+  /** Size of a `huge` answer. */
+  bytes?: number
+}
+
+export interface Faults {
+  add: (fault: Fault) => void
+  /** The first fault that matches and has times left; uses one of them up. */
+  take: (method: string, path: string) => Fault | undefined
+  list: () => readonly Fault[]
+  clear: () => void
+}
+
+const FAULTS_KEPT = 1000
+
+export function createFaults (): Faults {
+  let faults: Fault[] = []
+
+  function take (method: string, path: string) {
+    for (const fault of faults) {
+      if (!matches(fault, method, path)) continue
+      if (fault.skip > 0) {
+        fault.skip--
+        continue
+      }
+      fault.times--
+      if (fault.times <= 0) faults = faults.filter((other) => other !== fault)
+      return fault
+    }
+    return undefined
+  }
+
+  return {
+    take,
+    add: (fault) => { faults = [...faults, fault].slice(-FAULTS_KEPT) },
+    list: () => faults,
+    clear: () => { faults = [] }
+  }
+}
+
+function matches ({ match }: Fault, method: string, path: string): boolean {
+  const sameMethod = match.method === undefined || match.method.toUpperCase() === method
+  return sameMethod && (match.path === undefined || covers(match.path, path))
+}
+
+function covers (pattern: string, path: string): boolean {
+  if (!pattern.includes('*')) return path.includes(pattern)
+  const [first, ...rest] = pattern.split('*')
+  if (!path.startsWith(first)) return false
+  const last = rest.pop() ?? ''
+  let at = first.length
+  for (const part of rest) {
+    const found = path.indexOf(part, at)
+    if (found < 0) return false
+    at = found + part.length
+  }
+  return path.length - last.length >= at && path.endsWith(last)
+}

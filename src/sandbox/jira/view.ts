@@ -1,0 +1,110 @@
+import type { Call } from '../call.ts'
+import type { IssueRow } from '../data/issues.ts'
+import { STATUSES } from '../data/issues.ts'
+import type { ProjectRow } from '../data/projects.ts'
+import { jiraDate } from '../dates.ts'
+import { hash, pick, uuid } from '../hash.ts'
+import { DANA, GONE } from '../users.ts'
+import type { User } from '../users.ts'
+
+const TYPES = ['software', 'software', 'business', 'service_desk', 'software', 'product_discovery', 'software', 'customer_service'] as const
+const SIZES = { '16x16': 'xsmall', '24x24': 'small', '32x32': 'medium', '48x48': 'xlarge' } as const
+const CATEGORIES = ['Revenue', 'Platform', 'Back office'] as const
+
+/** What a list of projects always says of one, and what `expand` adds (atlassian.md 8.1). */
+export function viewProject (call: Call, row: ProjectRow, expand: readonly string[] = []): Record<string, unknown> {
+  const { site, base } = call
+  const { position } = row
+  const nextGen = isNextGen(row)
+  const self = `${base}/rest/api/3/project/${row.id}`
+  return {
+    expand: 'description,lead,issueTypes,url,projectKeys,permissions,insight',
+    self,
+    id: row.id,
+    key: row.key,
+    ...expand.includes('description') && { description: `What ${row.name} is about` },
+    ...expand.includes('lead') && leadOf(call, row),
+    ...expand.includes('issueTypes') && { issueTypes: [{ self: `${base}/rest/api/3/issuetype/10001`, id: '10001', name: 'Bug', subtask: false }] },
+    ...expand.includes('url') && { url: `https://wiki.example/${row.id}` },
+    ...expand.includes('projectKeys') && { projectKeys: [row.key] },
+    name: row.name,
+    avatarUrls: avatars(`${base}/rest/api/3/universal_avatar/view/type/project/avatar/${10400 + position % 20}`),
+    ...hash(site.seed, 70, position) % 3 === 0 && { projectCategory: categoryOf(call, position) },
+    projectTypeKey: typeOf(row),
+    simplified: nextGen,
+    style: nextGen ? 'next-gen' : 'classic',
+    isPrivate: hash(site.seed, 71, position) % 9 === 0,
+    ...expand.includes('insight') && { insight: { totalIssueCount: issueCount(call, row), lastIssueUpdateTime: jiraDate(row.modified) } },
+    properties: {},
+    ...nextGen && { entityId: uuid(site.seed, 72, position), uuid: uuid(site.seed, 72, position) },
+    ...row.status === 'archived' && { archived: true, archivedDate: jiraDate(row.modified) },
+    ...row.status === 'deleted' && { deleted: true, deletedDate: jiraDate(row.modified) }
+  }
+}
+
+export function typeOf ({ position }: ProjectRow): string {
+  return TYPES[position % TYPES.length]
+}
+
+export function isNextGen ({ position }: ProjectRow): boolean {
+  return position % 4 === 1
+}
+
+/** One project in seven has no lead, another one a lead who is gone. */
+function leadOf ({ world, base }: Call, { position }: ProjectRow) {
+  if (position % 7 === 3) return {}
+  const lead = position % 7 === 5 ? GONE : world.users[position % world.users.length] ?? DANA
+  return { lead: viewAccount(lead, base, lead !== GONE) }
+}
+
+function categoryOf ({ site, base }: Call, position: number) {
+  const index = hash(site.seed, 73, position) % CATEGORIES.length
+  return { self: `${base}/rest/api/3/projectCategory/${10000 + index}`, id: String(10000 + index), name: CATEGORIES[index], description: '' }
+}
+
+function issueCount ({ site }: Call, { position }: ProjectRow): number {
+  return Math.max(0, Math.ceil((site.sizes.issues - position) / Math.max(site.sizes.projects, 1)))
+}
+
+/** A person as Jira shows them to others: no e-mail address. */
+export function viewAccount (user: User, base: string, active: boolean) {
+  return {
+    self: `${base}/rest/api/3/user?accountId=${encodeURIComponent(user.accountId)}`,
+    accountId: user.accountId,
+    displayName: user.name,
+    active,
+    avatarUrls: avatars(`${base}/rest/api/3/universal_avatar/view/type/user/avatar/${user.nickname}`)
+  }
+}
+
+function avatars (address: string): Record<string, string> {
+  return Object.fromEntries(Object.entries(SIZES).map(([size, name]) => [size, `${address}?size=${name}`]))
+}
+
+/** Every field an issue has here; v3 writes rich text as ADF (atlassian.md 8.3). */
+export function issueFields (call: Call, row: IssueRow): Record<string, unknown> {
+  const { site: { issues, projects, seed }, world, base } = call
+  const project = projects.at(row.project)
+  const status = issues.status(row)
+  const assignee = hash(seed, 80, row.position) % 3 === 0 ? undefined : pick(world.users, seed, 81, row.position)
+  return {
+    summary: issues.summary(row),
+    description: { type: 'doc', version: 1, content: [{ type: 'paragraph', content: [{ type: 'text', text: `Revision ${row.version}` }] }] },
+    status: statusOf(base, status),
+    issuetype: { id: '10001', name: issues.type(row), subtask: false },
+    project: project === undefined ? null : { self: `${base}/rest/api/3/project/${project.id}`, id: project.id, key: project.key, name: project.name },
+    priority: { id: '3', name: 'Medium' },
+    assignee: assignee === undefined ? null : viewAccount(assignee, base, true),
+    reporter: viewAccount(world.users[0], base, true),
+    labels: hash(seed, 82, row.position) % 2 === 0 ? [] : ['imported'],
+    created: jiraDate(row.created),
+    updated: jiraDate(row.modified)
+  }
+}
+
+function statusOf (base: string, name: string) {
+  const index = Math.max(0, (STATUSES as readonly string[]).indexOf(name))
+  const category = [{ id: 2, key: 'new', name: 'To Do' }, { id: 4, key: 'indeterminate', name: 'In Progress' }, { id: 3, key: 'done', name: 'Done' }][index]
+  const id = ['10000', '3', '10002'][index]
+  return { self: `${base}/rest/api/3/status/${id}`, id, name, statusCategory: category }
+}

@@ -1,0 +1,37 @@
+export interface User {
+  accountId: string
+  name: string
+  nickname: string
+  email: string
+  /** IANA name: JQL and CQL read dates in it. */
+  timeZone: string
+  locale: string
+}
+
+export const DANA: User = {
+  accountId: '712020:1c2d3e4f-0000-4000-8000-aabbccddeeff',
+  name: 'Dana Fox',
+  nickname: 'dana',
+  email: 'dana@example.com',
+  timeZone: 'Europe/Riga',
+  locale: 'en-US'
+}
+
+export const SAM: User = {
+  accountId: '712020:9f8e7d6c-0000-4000-8000-001122334455',
+  name: 'Sam Reed',
+  nickname: 'sam',
+  email: 'sam@example.com',
+  timeZone: 'America/New_York',
+  locale: 'en-US'
+}
+
+/** Left the company; still the lead of some projects. Nobody can sign in as him. */
+export const GONE: User = {
+  accountId: '557058:00000000-dead-4000-8000-000000000000',
+  name: 'Former user',
+  nickname: 'former',
+  email: 'gone@example.com',
+  timeZone: 'Etc/UTC',
+  locale: 'en-US'
+}

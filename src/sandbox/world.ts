@@ -1,0 +1,119 @@
+import { createClock } from './clock.ts'
+import type { Clock } from './clock.ts'
+import { DEMO_CLIENT } from './clients.ts'
+import type { Client } from './clients.ts'
+import { createExpiringMap } from './expiring-map.ts'
+import type { ExpiringMap } from './expiring-map.ts'
+import { createFaults } from './faults.ts'
+import type { Faults } from './faults.ts'
+import { createGrants } from './grants.ts'
+import type { Grants } from './grants.ts'
+import { createSigner } from './jwt.ts'
+import type { Signer } from './jwt.ts'
+import { createLimits } from './limits.ts'
+import type { Limits } from './limits.ts'
+import { createSite, defaultSites, SIZES } from './sites.ts'
+import type { Product, Site, SiteOptions, Sizes } from './sites.ts'
+import { createStats } from './stats.ts'
+import type { Stats } from './stats.ts'
+import { DANA, SAM } from './users.ts'
+import type { User } from './users.ts'
+
+export interface SandboxOptions {
+  /** The same seed gives the same data. */
+  seed?: number
+  /** For sites that do not say otherwise; with the default sites Globex is a sixth of it. */
+  sizes?: Partial<Sizes>
+  sites?: readonly SiteOptions[]
+  /** Who can sign in; the first is taken when nobody is chosen. */
+  users?: readonly User[]
+  clients?: readonly Client[]
+  /** Milliseconds since the epoch. */
+  now?: () => number
+  /** Size of the burst bucket of one tenant and endpoint, in calls; two sevenths of it come back each second. */
+  burst?: number
+  /** Points an app may spend in one hour, over all sites. */
+  hourlyPoints?: number
+}
+
+export type Clients = Map<string, Client>
+
+/** Which products of which sites a person may use. Everything, until the admin API takes it away. */
+export interface Access {
+  has: (accountId: string, cloudId: string, product: Product) => boolean
+  set: (accountId: string, cloudId: string, product: Product, granted: boolean) => void
+}
+
+/** What a code stands for until it is exchanged. */
+export interface Code {
+  clientId: string
+  accountId: string
+  redirectUri: string
+}
+
+export interface World {
+  seed: number
+  now: () => number
+  clock: Clock
+  sites: readonly Site[]
+  users: readonly User[]
+  clients: Clients
+  access: Access
+  signer: Signer
+  codes: ExpiringMap<Code>
+  grants: Grants
+  faults: Faults
+  limits: Limits
+  stats: Stats
+  /** Counts up: for what has to differ from call to call and yet be the same in every run. */
+  tick: () => number
+  /** Back to the beginning: data, clock, grants, faults, limits, counts. */
+  reset: () => void
+}
+
+const CODE_LIFE_MS = 10 * 60_000
+const CODES_KEPT = 10_000
+
+/** A small Atlassian: sites with data, people, apps, and what they granted each other. Nothing in it outlives the process. */
+export function createWorld (options: SandboxOptions = {}): World {
+  const { seed = 1, now: real = Date.now, burst = 350, hourlyPoints = 65_000 } = options
+  const clock = createClock(real)
+  const sizes = { ...SIZES, ...options.sizes }
+  const createSites = () => (options.sites ?? defaultSites(sizes)).map((site) => createSite(site, sizes, seed, clock.now))
+  const givenClients = options.clients ?? [DEMO_CLIENT]
+  let ticks = 0
+  let revoked = new Set<string>()
+
+  const world: World = {
+    seed,
+    clock,
+    now: clock.now,
+    sites: createSites(),
+    users: options.users ?? [DANA, SAM],
+    clients: new Map(givenClients.map((client) => [client.id, client])),
+    access: {
+      has: (...key) => !revoked.has(key.join()),
+      set: (accountId, cloudId, product, granted) => {
+        const key = [accountId, cloudId, product].join()
+        if (granted) revoked.delete(key)
+        else revoked.add(key)
+      }
+    },
+    signer: createSigner(),
+    codes: createExpiringMap<Code>(CODE_LIFE_MS, CODES_KEPT, clock.now),
+    grants: createGrants(clock.now),
+    faults: createFaults(),
+    limits: createLimits({ burst, hourlyPoints, now: clock.now }),
+    stats: createStats(),
+    tick: () => ticks++,
+    reset: () => {
+      clock.reset()
+      for (const part of [world.codes, world.grants, world.faults, world.limits, world.stats]) part.clear()
+      world.sites = createSites()
+      world.clients = new Map(givenClients.map((client) => [client.id, client]))
+      revoked = new Set()
+      ticks = 0
+    }
+  }
+  return world
+}

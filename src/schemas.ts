@@ -1,0 +1,49 @@
+import { Type, type TSchema } from '@sinclair/typebox'
+
+/** Shapes that several routes speak. Each is validation, type and documentation at once. */
+
+/** Ids are positive 53-bit integers in one spelling; in a path they are text. */
+export const Id = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, example: 1 })
+export const PathId = Type.String({ pattern: '^[1-9][0-9]{0,15}$', format: 'id', description: 'A positive whole number', example: '1' })
+
+export const Text = (maxLength: number, description: string, example: string) => Type.String({ minLength: 1, maxLength, format: 'text', description, example })
+export const OptionalText = (maxLength: number, description: string, example: string) =>
+  Type.Optional(Type.Union([Type.Null(), Type.String({ maxLength, format: 'text', description, example })]))
+export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
+export const Url = Type.String({ maxLength: 2048, format: 'http-url', description: 'An http(s) link', example: 'https://acme.atlassian.net/browse/PAY' })
+
+export const Paging = {
+  limit: Type.Integer({ minimum: 1, maximum: 1000, default: 1000, description: 'How many at most' }),
+  cursor: Type.Optional(Type.String({ maxLength: 4096, description: 'Where to go on, from the Link header of the page before' }))
+}
+
+/** RFC 9457. */
+export const Problem = Type.Object({
+  type: Type.String({ example: 'about:blank' }),
+  title: Type.String({ example: 'Not Found' }),
+  status: Type.Integer({ example: 404 }),
+  detail: Type.String({ description: 'A sentence for people', example: 'No user has this id.' }),
+  code: Type.String({ description: 'Stable, for programs', example: 'user_not_found' }),
+  request_id: Type.String({ description: 'Also in X-Request-ID and in every log line of the request', example: 'my-debug-123' }),
+  errors: Type.Optional(Type.Array(Type.Object({ pointer: Type.String({ example: '/email' }), detail: Type.String({ example: 'Unknown field.' }) }))),
+  missing: Type.Optional(Type.Object({ client_id: Type.Boolean(), client_secret: Type.Boolean(), redirect_uri: Type.Boolean() }))
+}, { description: 'A problem document' })
+
+const SAYS: Record<number, string> = {
+  400: 'Not JSON, an unknown cursor, or a broken flow',
+  404: 'No such thing',
+  409: 'Not connected',
+  413: 'Body too large',
+  415: 'Not JSON',
+  422: 'Does not fit; errors name the fields',
+  500: 'Unforeseen; the request id finds the log',
+  502: 'Atlassian refused or did not answer',
+  503: 'Not ready; Retry-After says when to ask again'
+}
+
+/** The problems a route may answer with. */
+export function problems<Status extends number> (...statuses: Status[]) {
+  return Object.fromEntries([...statuses, 500, 503].map((status) => [status, {
+    description: SAYS[status], content: { 'application/problem+json': { schema: Problem } }
+  }]))
+}

@@ -1,0 +1,18 @@
+import { existsSync } from 'node:fs'
+import closeWithGrace from 'close-with-grace'
+import { buildApp } from './app.ts'
+import { explain } from './start-problems.ts'
+
+const ANSWER_WHAT_IS_UNDER_WAY_MS = 10_000
+
+try {
+  if (existsSync('.env')) process.loadEnvFile('.env')
+  const app = await buildApp({ logger: true })
+  closeWithGrace({ delay: ANSWER_WHAT_IS_UNDER_WAY_MS, logger: false }, async ({ err }) => {
+    if (err !== undefined) app.log.fatal({ event: 'process_error', err })
+    await app.close()
+  })
+  await app.listen({ host: app.config.host, port: app.config.port })
+} catch (error) {
+  process.exitCode = explain(error)
+}

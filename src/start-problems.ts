@@ -1,0 +1,23 @@
+import { StartError } from './errors.ts'
+
+const SENTENCES: Record<string, string> = {
+  EADDRINUSE: 'The port is already in use. Stop the other program, or set PORT.',
+  EACCES: 'The port may not be opened by this user. Set PORT to 1024 or more.',
+  EADDRNOTAVAIL: 'HOST is not an address of this machine.',
+  ENOTFOUND: 'HOST is not an address of this machine.'
+}
+
+/**
+ * Says on standard error why the process does not start: a sentence for each problem, no stack for what an operator can mend.
+ *
+ * @returns the exit code
+ */
+export function explain (error: unknown): number {
+  if (error instanceof StartError) {
+    for (const problem of error.problems) console.error(problem)
+    return error.exitCode
+  }
+  const sentence = SENTENCES[(error as { code?: string }).code ?? '']
+  console.error(sentence ?? error)
+  return 1
+}

@@ -1,0 +1,68 @@
+import { and, asc, eq, getTableColumns, or, sql, type SQL } from 'drizzle-orm'
+import type { Tables } from '../../drizzle/tables.ts'
+import type { Engine } from './engine.ts'
+
+/** Where a list goes on: the sort value and the id of the last row that was served. */
+export type Position = [sortValue: string, id: number]
+
+/** How one page of upstream items changed the table. */
+export interface Changes { added: number, changed: number, unchanged: number }
+
+type Table = Tables['projects'] | Tables['pages']
+type Bookkeeping = 'id' | 'ownerId' | 'site' | 'remoteId' | 'revision' | 'updatedAt'
+/** One item as a product or a caller describes it. */
+export type ItemOf<T extends Table> = Omit<T['$inferInsert'], Bookkeeping>
+/** The copied kinds of things, by the name of their table. */
+export interface Items { projects: ItemOf<Tables['projects']>, pages: ItemOf<Tables['pages']> }
+/** One item as stored. */
+export type RowOf<T extends Table> = T['$inferSelect']
+
+/**
+ * The copies of one kind of thing. Rows are keyed by owner, site and remote id, so that an item whose key or title
+ * changes upstream is updated and not doubled; a row posted by hand has an empty site and lives beside the synced ones.
+ */
+export function collection<T extends Table> ({ db, write }: Engine, table: T, sortBy: 'key' | 'title', now: () => number) {
+  // Proof of the cast: only the columns that every item table has are used by name; the rest go through `columns`.
+  const t = table as unknown as Tables['projects']
+  const columns = getTableColumns(table) as unknown as typeof t['_']['columns']
+  const sortColumn = columns[sortBy as 'key']
+  const contents = Object.entries(columns).filter(([name]) => !['id', 'ownerId', 'site', 'remoteId', 'revision', 'updatedAt'].includes(name))
+  const excluded = Object.fromEntries(contents.map(([name, column]) => [name, sql.raw(`excluded."${column.name}"`)]))
+  const overwrite = { ...excluded, revision: sql`${t.revision} + 1`, updatedAt: sql.raw(`excluded."${columns.updatedAt.name}"`) }
+  const differs = or(...contents.map(([, column]) => sql`${column} is distinct from ${sql.raw(`excluded."${column.name}"`)}`)) as SQL
+  const target = [t.ownerId, t.site, t.remoteId]
+
+  const row = (ownerId: number, site: string, remoteId: string, item: ItemOf<T>) =>
+    ({ ...item, ownerId, site, remoteId, revision: 1, updatedAt: new Date(now()) }) as unknown as typeof t.$inferInsert
+
+  return {
+    /** Creates or replaces one hand-posted item, in one statement. `remoteId` is its natural key. */
+    async save (ownerId: number, remoteId: string, item: ItemOf<T>): Promise<{ row: RowOf<T>, created: boolean }> {
+      const [saved] = await write(() => db.insert(t).values(row(ownerId, '', remoteId, item))
+        .onConflictDoUpdate({ target, set: overwrite }).returning())
+      if (saved === undefined) throw new Error('An upsert returned no row')
+      return { row: saved as unknown as RowOf<T>, created: saved.revision === 1 }
+    },
+
+    /**
+     * Saves one upstream page in one statement. Rows that already say the same are left alone, so `changed` counts
+     * what really changed. An item that appears twice in the page counts once, the later one wins.
+     */
+    async savePage (ownerId: number, site: string, items: Array<{ remoteId: string, item: ItemOf<T> }>): Promise<Changes> {
+      const distinct = new Map(items.map(({ remoteId, item }) => [remoteId, row(ownerId, site, remoteId, item)]))
+      if (distinct.size === 0) return { added: 0, changed: 0, unchanged: 0 }
+      const touched = await write(() => db.insert(t).values([...distinct.values()])
+        .onConflictDoUpdate({ target, set: overwrite, setWhere: differs }).returning({ revision: t.revision }))
+      const added = touched.filter(({ revision }) => revision === 1).length
+      return { added, changed: touched.length - added, unchanged: distinct.size - touched.length }
+    },
+
+    /** Ordered by the sort column (code points) and then id, from behind `after`. */
+    async list (ownerId: number, limit: number, after?: Position): Promise<Array<RowOf<T>>> {
+      const behind = after === undefined ? undefined : sql`(${sortColumn}, ${t.id}) > (${after[0]}, ${after[1]})`
+      const rows = await db.select().from(t).where(and(eq(t.ownerId, ownerId), behind))
+        .orderBy(asc(sortColumn), asc(t.id)).limit(limit)
+      return rows as unknown as Array<RowOf<T>>
+    }
+  }
+}

@@ -1,0 +1,52 @@
+import { existsSync } from 'node:fs'
+import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3'
+import type { Tables } from '../../drizzle/tables.ts'
+import { StartError } from '../errors.ts'
+
+/** Drizzle's handle. Typed as SQLite's; another engine casts its own to it and proves the cast with the contract suite. */
+export type Database = BetterSQLite3Database
+
+/** One statement that has been built and not yet run. */
+export interface Statement { run: () => unknown }
+
+/** What the store needs from a database. Repositories are written once, against this. */
+export interface Engine {
+  readonly db: Database
+  readonly tables: Tables
+  /**
+   * Runs one writing statement, waiting (without blocking the event loop) while another process holds the write lock.
+   * @throws AppError `database_busy` after 3 s, `database_unavailable` when the disk refuses, `user_not_found` when the
+   * statement names an owner that does not exist
+   */
+  write: <T>(statement: () => PromiseLike<T>) => Promise<T>
+  /** Runs the statements in one transaction, all or none. A list and not a callback, so nobody can await inside. */
+  atomically: (statements: (db: Database) => Statement[]) => Promise<void>
+  /** Resolves when the database answers and its migrations are applied. */
+  ping: () => Promise<void>
+  close: () => void | Promise<void>
+}
+
+/** What an engine's file exports. */
+interface EngineModule { open: (url: string) => Engine | Promise<Engine> }
+
+const ENGINES = [
+  { scheme: /^sqlite:/, file: 'sqlite', title: 'SQLite' },
+  { scheme: /^postgres(ql)?(\+psycopg)?:/, file: 'postgres', title: 'PostgreSQL' }
+]
+
+/**
+ * Opens the database that `INTEGRATION_DB_URL` names and brings its tables up to date.
+ *
+ * The engine's file is found by name and loaded here, not above: a deployment loads only the driver it uses, and an
+ * engine is added by adding its file.
+ *
+ * @throws StartError one sentence: no such engine, unwritable file, tables of a newer version
+ */
+export async function openEngine (url: string): Promise<Engine> {
+  const engine = ENGINES.find(({ scheme }) => scheme.test(url))
+  if (engine === undefined) throw new StartError(['INTEGRATION_DB_URL names no known kind of database.'], 78)
+  const address = new URL(`./${engine.file}.ts`, import.meta.url)
+  if (!existsSync(address)) throw new StartError([`INTEGRATION_DB_URL asks for ${engine.title}, which this version does not have.`], 78)
+  const { open } = await import(address.href) as EngineModule
+  return open(url)
+}

@@ -1,0 +1,47 @@
+import { and, eq, gt, isNull, lt } from 'drizzle-orm'
+import type { Engine } from './engine.ts'
+
+/** Ended flows are kept this long, so that an expired login can be told from a forged one. */
+const KEEP_MS = 60 * 60 * 1000
+
+/** One started login (contract.md section 4). Hashes only: neither state nor code nor cookie can be read back. */
+export interface Flow {
+  stateHash: string
+  provider: string
+  clientId: string
+  redirectUri: string
+  callerState: string | null
+  returnUrl: string | null
+  browserHash: string | null
+  expiresAt: Date
+  codeHash: string | null
+  /** JSON, once the flow has ended. */
+  outcome: string | null
+}
+
+export function flows ({ db, tables: { flows }, write }: Engine, now: () => number) {
+  return {
+    /** Stores a new flow and sweeps out the ones that ended long ago, so that abandoned logins do not pile up. */
+    async start (flow: Omit<Flow, 'codeHash' | 'outcome'>): Promise<void> {
+      await write(() => db.delete(flows).where(lt(flows.expiresAt, new Date(now() - KEEP_MS))))
+      await write(() => db.insert(flows).values(flow))
+    },
+
+    async get (stateHash: string): Promise<Flow | undefined> {
+      return (await db.select().from(flows).where(eq(flows.stateHash, stateHash)))[0]
+    },
+
+    /** Takes the flow for one code. True for exactly one caller, whatever number of processes try. */
+    async claim (stateHash: string, codeHash: string): Promise<boolean> {
+      const taken = await write(() => db.update(flows).set({ codeHash })
+        .where(and(eq(flows.stateHash, stateHash), isNull(flows.codeHash), gt(flows.expiresAt, new Date(now()))))
+        .returning({ stateHash: flows.stateHash }))
+      return taken.length === 1
+    },
+
+    /** Records how the claimed flow ended, for whoever hits the same callback again. */
+    async finish (stateHash: string, outcome: string): Promise<void> {
+      await write(() => db.update(flows).set({ outcome }).where(eq(flows.stateHash, stateHash)))
+    }
+  }
+}

@@ -1,0 +1,66 @@
+import { and, eq, sql } from 'drizzle-orm'
+import type { Engine } from './engine.ts'
+
+/** One site of a grant, as accessible-resources names it. `url` is what people open, never the gateway. */
+export interface Site { cloudId: string, name: string, url: string }
+
+export interface Grant {
+  id: string
+  clientId: string
+  accountId: string
+  scopes: string
+  /** Sealed by the vault, like `refreshToken`. */
+  accessToken: string
+  refreshToken: string | null
+  accessExpiresAt: Date
+  consentedAt: Date
+  version: number
+}
+
+export interface Connection { userId: number, provider: string, grantId: string, sites: Site[], connectedAt: Date }
+
+/** The token columns that a refresh replaces. */
+export type FreshTokens = Pick<Grant, 'accessToken' | 'refreshToken' | 'accessExpiresAt'>
+
+export function grants ({ db, tables: { grants, connections }, write, atomically }: Engine, now: () => number) {
+  return {
+    /**
+     * Saves what a consent brought, and who holds it, together. An older consent of the same account at the same client
+     * is replaced, because Atlassian has replaced it too (atlassian.md section 0, fact 6).
+     */
+    async connect (grant: Omit<Grant, 'version' | 'consentedAt'>, connection: { userId: number, provider: string, sites: Site[] }): Promise<void> {
+      const fresh = { ...grant, consentedAt: new Date(now()) }
+      const row = { ...connection, sites: JSON.stringify(connection.sites), grantId: grant.id, connectedAt: new Date(now()) }
+      await atomically((tx) => [
+        tx.insert(grants).values({ ...fresh, version: 1 })
+          .onConflictDoUpdate({ target: grants.id, set: { ...fresh, version: sql`${grants.version} + 1` } }),
+        tx.insert(connections).values(row)
+          .onConflictDoUpdate({ target: [connections.userId, connections.provider], set: row })
+      ])
+    },
+
+    async get (id: string): Promise<Grant | undefined> {
+      return (await db.select().from(grants).where(eq(grants.id, id)))[0]
+    },
+
+    /** Replaces the tokens if nobody else has since `version`: the loser reads again and never overwrites a newer pair. */
+    async swap (id: string, version: number, fresh: FreshTokens): Promise<boolean> {
+      const swapped = await write(() => db.update(grants).set({ ...fresh, version: version + 1 })
+        .where(and(eq(grants.id, id), eq(grants.version, version))).returning({ id: grants.id }))
+      return swapped.length === 1
+    },
+
+    async connection (userId: number, provider: string): Promise<Connection | undefined> {
+      const [row] = await db.select().from(connections).where(and(eq(connections.userId, userId), eq(connections.provider, provider)))
+      return row === undefined ? undefined : { ...row, sites: JSON.parse(row.sites) as Site[] }
+    },
+
+    /** What this user's connections already hold at this client: a new consent has to ask for it again or lose it. */
+    async heldScopes (userId: number, clientId: string): Promise<string[]> {
+      const rows = await db.select({ scopes: grants.scopes }).from(connections)
+        .innerJoin(grants, eq(connections.grantId, grants.id))
+        .where(and(eq(connections.userId, userId), eq(grants.clientId, clientId)))
+      return rows.flatMap(({ scopes }) => scopes.split(' ')).filter(Boolean)
+    }
+  }
+}

@@ -1,0 +1,79 @@
+import { and, eq, inArray, isNotNull, sql } from 'drizzle-orm'
+import type { ErrorCode } from '../errors.ts'
+import type { Changes } from './collection.ts'
+import type { Engine } from './engine.ts'
+
+export type RunState = 'queued' | 'running' | 'succeeded' | 'failed'
+
+export interface Run {
+  id: number
+  ownerId: number
+  provider: string
+  state: string
+  seen: number
+  added: number
+  changed: number
+  /** Requests sent to Atlassian. */
+  calls: number
+  errorCode: string | null
+  errorDetail: string | null
+  createdAt: Date
+  startedAt: Date | null
+  finishedAt: Date | null
+}
+
+export function runs ({ db, tables: { runs }, write }: Engine, now: () => number) {
+  const activeKey = (ownerId: number, provider: string) => `${ownerId}/${provider}`
+
+  return {
+    /** Queues a run, or finds the one that is already under way for this owner and product: there is one at a time. */
+    async enqueue (ownerId: number, provider: string): Promise<{ run: Run, created: boolean }> {
+      const key = activeKey(ownerId, provider)
+      for (let attempt = 0; attempt < 3; attempt++) {
+        const [made] = await write(() => db.insert(runs)
+          .values({ ownerId, provider, state: 'queued', activeKey: key, seen: 0, added: 0, changed: 0, calls: 0, createdAt: new Date(now()) })
+          .onConflictDoNothing({ target: runs.activeKey }).returning())
+        if (made !== undefined) return { run: made, created: true }
+        const [active] = await db.select().from(runs).where(eq(runs.activeKey, key))
+        // It may have ended between the two statements; then there is room for a new one.
+        if (active !== undefined) return { run: active, created: false }
+      }
+      throw new Error('A run could neither be queued nor found')
+    },
+
+    async get (id: number, provider: string): Promise<Run | undefined> {
+      return (await db.select().from(runs).where(and(eq(runs.id, id), eq(runs.provider, provider))))[0]
+    },
+
+    async begin (id: number): Promise<void> {
+      await write(() => db.update(runs).set({ state: 'running', startedAt: new Date(now()) }).where(eq(runs.id, id)))
+    },
+
+    /** Adds one saved upstream page to the counts. */
+    async progress (id: number, { added, changed, unchanged }: Changes, calls: number): Promise<void> {
+      await write(() => db.update(runs).set({
+        seen: sql`${runs.seen} + ${added + changed + unchanged}`,
+        added: sql`${runs.added} + ${added}`,
+        changed: sql`${runs.changed} + ${changed}`,
+        calls
+      }).where(eq(runs.id, id)))
+    },
+
+    async end (id: number, error?: { code: ErrorCode, detail: string }): Promise<void> {
+      await write(() => db.update(runs).set({
+        state: error === undefined ? 'succeeded' : 'failed',
+        activeKey: null,
+        errorCode: error?.code ?? null,
+        errorDetail: error?.detail ?? null,
+        finishedAt: new Date(now())
+      }).where(eq(runs.id, id)))
+    },
+
+    /** Ends what a stopped process left behind; called before the first request. */
+    async endAbandoned (detail: string): Promise<void> {
+      await write(() => db.update(runs)
+        .set({ state: 'failed', activeKey: null, errorCode: 'interrupted', errorDetail: detail, finishedAt: new Date(now()) })
+        .where(and(isNotNull(runs.activeKey), inArray(runs.state, ['queued', 'running']))))
+    }
+  }
+}

@@ -1,0 +1,118 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import Driver from 'better-sqlite3'
+import { drizzle } from 'drizzle-orm/better-sqlite3'
+import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
+import { readMigrationFiles } from 'drizzle-orm/migrator'
+import * as tables from '../../drizzle/sqlite/schema.ts'
+import { AppError, StartError } from '../errors.ts'
+import type { Engine } from './engine.ts'
+
+const MIGRATIONS = fileURLToPath(new URL('../../drizzle/sqlite/migrations', import.meta.url))
+/** Older libraries can corrupt a WAL when two connections meet a checkpoint (fixed in 3.51.3). */
+const OLDEST_SAFE_SQLITE = [3, 51, 3]
+/** The driver blocks the event loop while it waits for a lock, so it waits briefly and `write` waits without blocking. */
+const BUSY_TIMEOUT_MS = 50
+const BUSY_RETRY_MS = 20
+const BUSY_GIVE_UP_MS = 3_000
+
+/**
+ * The embedded engine. WAL with `synchronous=FULL`: a commit that was acknowledged is on the disk (the library's default
+ * for WAL is NORMAL, which is not).
+ */
+export function open (url: string): Engine {
+  const client = openFile(filename(url))
+  const db = drizzle({ client })
+  migrateForward(client, () => migrate(db, { migrationsFolder: MIGRATIONS }))
+  client.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`)
+  const answers = client.prepare('select 1')
+
+  const write: Engine['write'] = async (statement) => {
+    const giveUpAt = performance.now() + BUSY_GIVE_UP_MS
+    while (true) {
+      try {
+        return await statement()
+      } catch (error) {
+        const code = sqliteCode(error)
+        if (!code?.startsWith('SQLITE_BUSY')) throw translated(error, code)
+        if (performance.now() > giveUpAt) throw new AppError('database_busy', 'The database is busy. Try again in a second.', { cause: error, retryAfterS: 1 })
+        await sleep(BUSY_RETRY_MS)
+      }
+    }
+  }
+
+  return {
+    db,
+    tables,
+    write,
+    atomically: (statements) => write(async () => {
+      db.transaction((tx) => { for (const statement of statements(tx as unknown as typeof db)) statement.run() }, { behavior: 'immediate' })
+    }),
+    async ping () { answers.get() },
+    close: () => { client.close() }
+  }
+}
+
+function filename (url: string): string {
+  return url === 'sqlite::memory:' ? ':memory:' : url.replace('sqlite:///', '')
+}
+
+function openFile (path: string): Driver.Database {
+  try {
+    const client = new Driver(path)
+    // The longer wait is for the start only: another instance may be migrating.
+    client.pragma('busy_timeout = 5000')
+    client.pragma('journal_mode = WAL')
+    client.pragma('synchronous = FULL')
+    client.pragma('foreign_keys = ON')
+    client.pragma('secure_delete = ON')
+    assertSafe(client)
+    // A read-only file opens without complaint and would fail at the first user instead.
+    client.exec('BEGIN IMMEDIATE; ROLLBACK')
+    return client
+  } catch (error) {
+    if (error instanceof StartError) throw error
+    throw new StartError([`The database file ${path} cannot be opened for writing (${sqliteCode(error) ?? 'no such folder'}). Check INTEGRATION_DB_URL and the file's permissions.`], 1)
+  }
+}
+
+function assertSafe (client: Driver.Database): void {
+  const { version } = client.prepare('select sqlite_version() as version').get() as { version: string }
+  const found = version.split('.').map(Number)
+  const differs = OLDEST_SAFE_SQLITE.findIndex((part, i) => part !== found[i])
+  if (differs !== -1 && (found[differs] ?? 0) < (OLDEST_SAFE_SQLITE[differs] ?? 0)) {
+    throw new StartError([`The SQLite library is ${version}; ${OLDEST_SAFE_SQLITE.join('.')} or newer is needed. Reinstall better-sqlite3.`], 1)
+  }
+}
+
+/** Applies what is missing, and refuses a database that a newer version of this service has already changed. */
+function migrateForward (client: Driver.Database, apply: () => void): void {
+  try {
+    const known = readMigrationFiles({ migrationsFolder: MIGRATIONS })
+    const exists = client.prepare("select 1 from sqlite_master where name = '__drizzle_migrations'").get()
+    const latest = exists === undefined
+      ? undefined
+      : client.prepare('select max(created_at) as at from __drizzle_migrations').get() as { at: number | null }
+    if ((latest?.at ?? 0) > Math.max(...known.map((m) => m.folderMillis))) {
+      throw new StartError(['The database was last used by a newer version of this service. Run that version, or restore a backup made before it.'], 1)
+    }
+    apply()
+  } catch (error) {
+    client.close()
+    if (error instanceof StartError) throw error
+    throw new StartError([`The database tables could not be brought up to date (${sqliteCode(error) ?? 'unknown reason'}). Is INTEGRATION_DB_URL another program's database?`], 1)
+  }
+}
+
+function sqliteCode (error: unknown): string | undefined {
+  const candidates = [error, (error as { cause?: unknown } | null)?.cause]
+  return candidates.map((e) => (e as { code?: unknown } | null)?.code).find((code) => typeof code === 'string' && code.startsWith('SQLITE_')) as string | undefined
+}
+
+function translated (error: unknown, code: string | undefined): unknown {
+  if (code === 'SQLITE_CONSTRAINT_FOREIGNKEY') return new AppError('user_not_found', 'No user has this id.', { cause: error })
+  if (code !== undefined && /^SQLITE_(FULL|READONLY|IOERR|CANTOPEN)/.test(code)) {
+    return new AppError('database_unavailable', 'The database cannot be written at the moment.', { cause: error, retryAfterS: 1 })
+  }
+  return error
+}

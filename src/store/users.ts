@@ -1,0 +1,46 @@
+import { asc, eq, gt, sql } from 'drizzle-orm'
+import type { Engine } from './engine.ts'
+
+export interface UserRow { id: number, email: string, displayName: string | null }
+
+/** People, by id and by address. Addresses are compared without case and in one Unicode form, and kept as given. */
+export function users ({ db, tables: { users }, write }: Engine, now: () => number) {
+  const columns = { id: users.id, email: users.email, displayName: users.displayName }
+  const byId = db.select(columns).from(users).where(eq(users.id, sql.placeholder('id'))).prepare()
+  const byKey = db.select(columns).from(users).where(eq(users.emailKey, sql.placeholder('key'))).prepare()
+  const first = db.select(columns).from(users).orderBy(asc(users.id)).limit(1).prepare()
+  const insert = db.insert(users)
+    .values({
+      email: sql.placeholder('email'),
+      emailKey: sql.placeholder('emailKey'),
+      displayName: sql.placeholder('displayName'),
+      createdAt: sql.placeholder('createdAt')
+    })
+    .onConflictDoNothing({ target: users.emailKey }).returning(columns).prepare()
+
+  return {
+    async get (id: number): Promise<UserRow | undefined> {
+      return (await byId.execute({ id }))[0]
+    },
+
+    /** The user with the lowest id: whom a request without an owner means (contract.md section 1). */
+    async first (): Promise<UserRow | undefined> {
+      return (await first.execute())[0]
+    },
+
+    /** Finds or creates; never changes who is there. */
+    async save (email: string, displayName: string | null): Promise<{ user: UserRow, created: boolean }> {
+      const key = email.normalize('NFC').toLowerCase()
+      const [made] = await write(() => insert.execute({ email, emailKey: key, displayName, createdAt: new Date(now()) }))
+      if (made !== undefined) return { user: made, created: true }
+      const [found] = await byKey.execute({ key })
+      if (found === undefined) throw new Error('A user vanished between two statements')
+      return { user: found, created: false }
+    },
+
+    /** Oldest first, after the user with the id `after`. */
+    async list (limit: number, after = 0): Promise<UserRow[]> {
+      return await db.select(columns).from(users).where(gt(users.id, after)).orderBy(asc(users.id)).limit(limit)
+    }
+  }
+}

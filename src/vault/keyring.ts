@@ -1,0 +1,63 @@
+import { randomBytes } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
+
+const KEY_BYTES = 32
+const KEY_ID = /^[A-Za-z0-9_-]{1,32}$/
+
+/** The keys of the vault: one writes, all of them read. */
+export interface Keyring {
+  current: { id: string, key: Buffer }
+  find: (id: string) => Buffer | undefined
+}
+
+/**
+ * Reads `id:base64[,id:base64…]`; the first key writes.
+ *
+ * @returns the keyring, or a sentence for each entry that is wrong (its place in the list, never its value)
+ */
+export function parseKeyring (text: string): { keyring: Keyring, problems?: undefined } | { keyring?: undefined, problems: string[] } {
+  const entries = text.split(/[,\n]/).map((entry) => entry.trim()).filter(Boolean)
+  const keys = new Map<string, Buffer>()
+  const problems = entries.flatMap((entry, i) => {
+    const colon = entry.indexOf(':')
+    const id = entry.slice(0, Math.max(colon, 0))
+    const key = Buffer.from(entry.slice(colon + 1), 'base64')
+    const problem = fault(id, key, entry.slice(colon + 1)) ?? (keys.has(id) ? 'repeats the id of another entry' : undefined)
+    if (problem !== undefined) return [`entry ${i + 1} ${problem}`]
+    keys.set(id, key)
+    return []
+  })
+  const first = keys.entries().next().value
+  if (problems.length > 0 || first === undefined) return { problems: problems.length > 0 ? problems : ['holds no key'] }
+  return { keyring: { current: { id: first[0], key: first[1] }, find: (id) => keys.get(id) } }
+}
+
+/** A new entry for the keyring. */
+export function newKeyEntry (id: string): string {
+  return `${id}:${randomBytes(KEY_BYTES).toString('base64')}`
+}
+
+/**
+ * The development key: made on first use, readable by its owner only, ignored by git.
+ *
+ * @returns what the file holds, and whether it was made just now
+ */
+export function developmentKey (path: string): { text: string, made: boolean } {
+  try {
+    const text = newKeyEntry('dev')
+    writeFileSync(path, text + '\n', { flag: 'wx', mode: 0o600 })
+    return { text, made: true }
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'EEXIST') throw error
+    return { text: readFileSync(path, 'utf8'), made: false }
+  }
+}
+
+function fault (id: string, key: Buffer, given: string): string | undefined {
+  if (!KEY_ID.test(id)) return 'needs an id of letters, digits, - or _ before a colon'
+  // Node's decoder skips what it does not know, so a damaged key would silently become another one.
+  if (key.toString('base64').replace(/=+$/, '') !== given.replace(/=+$/, '')) return 'is not base64'
+  if (key.length !== KEY_BYTES) return `must decode to ${KEY_BYTES} bytes`
+  if (key.every((byte) => byte === key[0])) return 'is not random'
+  return undefined
+}
