@@ -1,7 +1,7 @@
-import { Type } from '@sinclair/typebox'
+import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
-import type { Ending } from '../../src/oauth/flow.ts'
+import type { CallbackRequest, Ending } from '../../src/oauth/flow.ts'
 import { withOutcome } from '../../src/oauth/return-url.ts'
 import { providerOf, type Provider } from '../../src/providers/index.ts'
 import { problems } from '../../src/schemas.ts'
@@ -41,15 +41,12 @@ export const callback: FastifyPluginAsyncTypebox<{ provider: Provider | undefine
     log.info({ event: 'oauth_callback_received', ...request.trace() })
     const ending = await oauth.flow.finish({
       provider: provider?.id,
-      query: request.query,
-      browserKey: (name) => request.cookies[`__Host-flow-${name}`] ?? request.cookies[`flow-${name}`],
+      query: filled(request.query),
+      // Not cleared afterwards: a second hit of the same callback has to pass too. It ends with the flow.
+      browserKey: (flowName, redirectUri) => request.cookies[cookieFor(flowName, redirectUri).name],
       fallback: () => oauth.client(provider?.id ?? 'jira', ownAddress(app, request)),
       log
     })
-    if (ending.flowName !== null) {
-      const cookie = cookieFor(ending.flowName, ending.redirectUri ?? '')
-      if (request.cookies[cookie.name] !== undefined) reply.clearCookie(cookie.name, cookie.options)
-    }
     if ('error' in ending.result) {
       log.warn({ event: 'oauth_callback_error', error_code: ending.result.error.code, err: ending.result.error })
       if (wantsJson(request)) throw ending.result.error
@@ -71,6 +68,11 @@ export const callback: FastifyPluginAsyncTypebox<{ provider: Provider | undefine
     }
     return withOutcome(returnUrl ?? base + returnPath, { ...returnQuery, status: 'success', user_id: String(result.userId), state: callerState ?? undefined })
   }
+}
+
+/** A parameter without a value says as little as none. */
+function filled ({ code, state, error }: Static<typeof CallbackQuery>): CallbackRequest['query'] {
+  return { code: code || undefined, state: state || undefined, error: error || undefined }
 }
 
 function wantsJson ({ headers: { accept = '' } }: FastifyRequest): boolean {

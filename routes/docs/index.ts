@@ -1,7 +1,20 @@
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 
-/** Swagger UI, with its scripts and styles served from here. */
+export const autoPrefix = '/'
+
+/**
+ * Swagger UI at `/docs`, with its scripts and styles served from here and its links relative, so that it works under any
+ * prefix. The package's policy allows other hosts and forbids plain http; this one allows neither less nor more than here.
+ */
 export default async function (app: FastifyInstance) {
-  await app.register(swaggerUi, { routePrefix: '/', staticCSP: true, theme: { title: 'Jira and Confluence connector' } })
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    indexPrefix: '.',
+    staticCSP: true,
+    transformStaticCSP: (policy) => policy
+      .replaceAll(/ https:(?=[ ;])| validator\.swagger\.io| ?upgrade-insecure-requests;?/g, ''),
+    uiConfig: { validatorUrl: null, deepLinking: true },
+    theme: { title: 'Jira and Confluence connector' }
+  })
 }

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Socket } from 'node:net'
 import type { Answer } from '../../src/sandbox/answer.ts'
 import type { Fault } from '../../src/sandbox/faults.ts'
 import { fingerprint } from '../../src/sandbox/stats.ts'
@@ -11,6 +12,9 @@ declare module 'fastify' {
   }
 }
 
+/** Characters of a path that the log keeps. */
+const LONGEST_LOGGED = 300
+
 /** Notes the call and sends the answer, or what a fault leaves of it. */
 export function respond (request: FastifyRequest, reply: FastifyReply, world: World, label: string, answer: Answer): FastifyReply {
   note(request, world, label, answer.status)
@@ -21,29 +25,35 @@ export function respond (request: FastifyRequest, reply: FastifyReply, world: Wo
     ...answer.headers
   })
   if (request.fault?.kind === 'drop-after') return drop(request, reply)
-  if (request.fault?.kind === 'truncate') return truncate(reply, text)
+  if (request.fault?.kind === 'truncate') return truncate(request, reply, text)
   return reply.send(text)
 }
 
 /** Closes the connection without a word. */
 export function drop (request: FastifyRequest, reply: FastifyReply): FastifyReply {
   reply.hijack()
-  request.raw.socket.destroy()
+  sever(request, reply)
   return reply
 }
 
+/** A call that came by `inject` has no connection, only an answer that can fail. */
+export function sever ({ raw: { socket } }: FastifyRequest, { raw }: FastifyReply) {
+  if (socket instanceof Socket) socket.destroy()
+  else raw.destroy(new Error('socket hang up'))
+}
+
 /** Promises the whole body, sends half of it and closes. */
-export function truncate (reply: FastifyReply, text: string): FastifyReply {
+export function truncate (request: FastifyRequest, reply: FastifyReply, text: string): FastifyReply {
   const body = Buffer.from(text)
   reply.hijack()
   reply.raw.writeHead(reply.statusCode, { ...reply.getHeaders() as Record<string, string>, 'content-length': String(body.length) })
-  reply.raw.write(body.subarray(0, Math.floor(body.length / 2)), () => reply.raw.destroy())
+  reply.raw.write(body.subarray(0, Math.floor(body.length / 2)), () => sever(request, reply))
   return reply
 }
 
 /** Counts the call and keeps it in the log: the path without its query, which may hold a code. */
 export function note (request: FastifyRequest, world: World, label: string, status: number) {
-  world.stats.call(label, { at: world.now(), method: request.method, path: request.below, status, token: fingerprint(bearer(request)) })
+  world.stats.call(label, { at: world.now(), method: request.method, path: request.below.slice(0, LONGEST_LOGGED), status, token: fingerprint(bearer(request)) })
 }
 
 export function bearer (request: FastifyRequest): string | undefined {

@@ -4,7 +4,7 @@ import type { World } from '../../src/sandbox/world.ts'
 import admin from './admin.ts'
 import authorize from './authorize.ts'
 import { failed, notFound } from './errors.ts'
-import { letGo, rehearse } from './faults.ts'
+import { createRehearsal } from './faults.ts'
 import gateway from './gateway.ts'
 import resources from './resources.ts'
 import token from './token.ts'
@@ -37,7 +37,8 @@ export default async function sandbox (app: FastifyInstance, { world }: SandboxP
     world.stats.connection(request.raw.socket)
     reply.headers({ 'atl-traceid': randomBytes(16).toString('hex'), 'atl-request-id': randomUUID(), server: 'AtlassianEdge' })
   })
-  app.addHook('preHandler', rehearse(world))
+  const { rehearse, letGo } = createRehearsal(world)
+  app.addHook('preHandler', rehearse)
   app.addHook('preClose', letGo)
   for (const routes of [authorize, token, resources, gateway, admin]) await app.register(routes, { world })
 }

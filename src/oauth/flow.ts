@@ -35,7 +35,7 @@ export interface CallbackRequest {
   provider: ProviderId | undefined
   query: { code?: string | undefined, state?: string | undefined, error?: string | undefined }
   /** The key that this browser was given for the flow, if it brought one. */
-  browserKey: (flowName: string) => string | undefined
+  browserKey: (flowName: string, redirectUri: string) => string | undefined
   /** Which client a foreign state is exchanged with. */
   fallback: () => Client | undefined
   log: Log
@@ -47,7 +47,6 @@ export interface Ending {
   redirectUri: string | null
   callerState: string | null
   returnUrl: string | null
-  flowName: string | null
   result: { userId: number } | { error: AppError }
 }
 
@@ -82,8 +81,7 @@ export function createFlow (settings: FlowSettings) {
       provider: (flow?.provider ?? callback.provider ?? 'jira') as ProviderId,
       redirectUri: flow?.redirectUri ?? null,
       callerState: flow?.callerState ?? null,
-      returnUrl: flow?.returnUrl ?? null,
-      flowName: state === undefined ? null : flowName(state)
+      returnUrl: flow?.returnUrl ?? null
     }
     try {
       if (callback.query.error !== undefined) throw await declined(callback.query.error, flow, callback)
@@ -185,7 +183,7 @@ export type Flows = ReturnType<typeof createFlow>
 function wrongHands (flow: Flow, { provider, query: { state = '' }, browserKey }: CallbackRequest): AppError | undefined {
   if (provider !== undefined && provider !== flow.provider) return new AppError('wrong_product', 'The login was started for the other product. Start it again.')
   if (flow.browserHash === null) return undefined
-  const key = browserKey(flowName(state))
+  const key = browserKey(flowName(state), flow.redirectUri)
   if (key !== undefined && hash(key) === flow.browserHash) return undefined
   return new AppError('wrong_browser', 'The login was started in another browser, or under another address of this service. Start it again here.')
 }

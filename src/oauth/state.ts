@@ -32,7 +32,8 @@ function fromJson (text: string): Fields | undefined {
     const value: unknown = JSON.parse(text)
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
     const own = (name: string) => Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined
-    const shown = (field: unknown) => field === undefined || field === null ? undefined : String(field as string)
+    // Neither text nor number: it names somebody, but nobody who can exist.
+    const shown = (field: unknown) => field === undefined || field === null ? undefined : typeof field === 'string' || typeof field === 'number' ? String(field) : ''
     return { user_id: shown(own('user_id')), email: shown(own('email')) }
   } catch {
     return undefined

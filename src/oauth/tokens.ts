@@ -47,15 +47,19 @@ async function ask (http: Http, { clientId, clientSecret, tokenUrl }: ClientCred
 
 /** Branches on `error` and not on the status, which has changed over the years (atlassian.md section 2.3). */
 function judged (answer: Answer, { tokenUrl }: ClientCredentials, log: Log, refused: 'code_refused' | 'needs_reconnect', sentence: string): TokenSet {
-  const { status, body } = answer
+  const { status, headers, body } = answer
   const error = field(body, 'error')
+  const failure = (code: 'oauth_misconfigured' | 'upstream_invalid_answer' | typeof refused, detail: string) => {
+    log.warn({ event: 'upstream_error', error_code: code, upstream: new URL(tokenUrl).host, status_code: status, trace_id: headers['atl-traceid'] }, detail)
+    return new AppError(code, detail)
+  }
   if (status >= 400 && status < 500 && status !== 429) {
-    if (error === 'access_denied' || error === 'invalid_client') throw new AppError('oauth_misconfigured', 'Atlassian rejected the client id or secret of this service. Its operator has to correct them.')
-    if (typeof error === 'string') throw new AppError(refused, sentence)
+    if (error === 'access_denied' || error === 'invalid_client') throw failure('oauth_misconfigured', 'Atlassian rejected the client id or secret of this service. Its operator has to correct them.')
+    if (typeof error === 'string') throw failure(refused, sentence)
   }
   const tokens = requireSuccess(answer, tokenUrl, log)
   const accessToken = field(tokens, 'access_token')
-  if (typeof accessToken !== 'string' || accessToken === '') throw new AppError('upstream_invalid_answer', 'Atlassian answered without an access token.')
+  if (typeof accessToken !== 'string' || accessToken === '') throw failure('upstream_invalid_answer', 'Atlassian answered without an access token.')
   const refreshToken = field(tokens, 'refresh_token')
   return {
     accessToken,

@@ -27,7 +27,7 @@ const pages: Collection<'pages'> = {
     const spaceKeys = new Map<string, string>()
     let next = cursor
     do {
-      const page = listing(await read('/wiki/api/v2/pages', { limit: String(PAGE), status: 'current', ...(next === null ? {} : { cursor: next }) }))
+      const page = listing(await read('/wiki/api/v2/pages', { limit: String(PAGE), ...(next === null ? {} : { cursor: next }) }))
       await learnSpaces(read, spaceKeys, page.results)
       next = page.next
       const items = page.results.flatMap((value) => {

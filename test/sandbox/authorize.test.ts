@@ -28,7 +28,7 @@ t.test('the consent page says that it is a sandbox, names the app and its scopes
 t.test('the form sends the person back with state and code, in that order', async (t) => {
   const { url } = await startSandbox(t)
   const { text } = await page(authorizeUrl(url, { state: 'a b&c' }))
-  const fields = [...text.matchAll(/type="hidden" name="([^"]+)" value="([^"]*)"/g)].map(([, name, value]) => [name, value.replaceAll('&amp;', '&')])
+  const fields = [...text.matchAll(/type="hidden" name="([^"]+)" value="([^"]*)"/g)].map(([, name, value]): [string, string] => [name, value.replaceAll('&amp;', '&')])
   const body = new URLSearchParams([...fields, ['decision', 'accept']])
   const response = await fetch(`${url}/authorize`, { method: 'POST', body, redirect: 'manual' })
   t.equal(response.status, 302)

@@ -1,0 +1,41 @@
+import autocannon from 'autocannon'
+import type { Contender } from './contender.ts'
+import { percentile } from './figures.ts'
+import type { Scenario } from './scenarios.ts'
+
+/** What one run of load against one contender showed. */
+export interface Measurement {
+  requestsPerS: number
+  p50Ms: number
+  p99Ms: number
+  /** Processor time of the contender for one request: what a slow load generator or a busy neighbour changes least. */
+  cpuMicros: number
+  /** Answers other than 2xx, and requests without an answer. */
+  failures: number
+}
+
+/** Asks one contender for `seconds`, always `scenario.connections` requests at a time. */
+export async function load ({ url, cpuMicros }: Contender, { requests, connections }: Scenario, seconds: number): Promise<Measurement> {
+  const latencies: number[] = []
+  const cpuBefore = await cpuMicros()
+  const startedAt = performance.now()
+  let endedAt = startedAt
+  const { errors, non2xx } = await autocannon({ url, connections, duration: seconds, sampleInt: 50, requests, idReplacement: dynamic(requests) })
+    .on('response', (_client, _status, _bytes, ms) => {
+      latencies.push(ms)
+      endedAt = performance.now()
+    })
+  const cpu = await cpuMicros() - cpuBefore
+  latencies.sort((a, b) => a - b)
+  return {
+    requestsPerS: latencies.length / (endedAt - startedAt) * 1000,
+    p50Ms: percentile(latencies, 0.5),
+    p99Ms: percentile(latencies, 0.99),
+    cpuMicros: cpu / latencies.length,
+    failures: errors + non2xx
+  }
+}
+
+function dynamic (requests: Scenario['requests']): boolean {
+  return requests.some(({ path, body = '' }) => (path + body).includes('[<id>]'))
+}

@@ -1,0 +1,36 @@
+import type { Request } from 'autocannon'
+import { USERS } from './seed.ts'
+
+/** One kind of request, asked of every contender. */
+export interface Scenario {
+  /** For `--only`. */
+  name: string
+  title: string
+  connections: number
+  /** Taken in turn; `[<id>]` becomes something new each time. */
+  requests: [Request, ...Request[]]
+}
+
+const get = (path: string): Request => ({ method: 'GET', path })
+
+export const scenarios: Scenario[] = [
+  {
+    name: 'user',
+    title: 'GET /users/{id}',
+    connections: 16,
+    requests: [get('/users/1'), ...Array.from({ length: USERS - 1 }, (_, i) => get(`/users/${i + 2}`))]
+  },
+  {
+    name: 'create',
+    title: 'POST /users',
+    connections: 16,
+    requests: [{
+      method: 'POST',
+      path: '/users',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ email: '[<id>]@example.com', display_name: 'Ada Lovelace' })
+    }]
+  },
+  { name: 'list', title: 'GET /jira/projects/{owner}', connections: 8, requests: [get('/jira/projects/1')] },
+  { name: 'login', title: 'GET /auth/jira/login', connections: 16, requests: [get('/auth/jira/login')] }
+]
