@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import type { Cores } from './cores.ts'
 import type { Message } from './serve.ts'
 
-const START_WITHIN_MS = 30_000
+const ANSWER_WITHIN_MS = 30_000
 const END_WITHIN_MS = 5_000
 
 /** One server under test, in a process of its own. */
@@ -30,11 +30,18 @@ export async function startContender (name: string, folder: string, cores: Cores
   const child = spawn(command, args, { stdio: ['ignore', nowhere, 'inherit', 'ipc'] })
   closeSync(nowhere)
 
+  /** The next thing the child says; once it has, nobody listens any more. */
   const next = async (): Promise<Message> => {
-    const signal = AbortSignal.timeout(START_WITHIN_MS)
+    const heard = new AbortController()
+    const signal = AbortSignal.any([heard.signal, AbortSignal.timeout(ANSWER_WITHIN_MS)])
     const died = once(child, 'exit', { signal }).then(() => { throw new Error(`The contender ${name} ended unasked`) })
-    const [message] = await Promise.race([once(child, 'message', { signal }), died]) as [Message]
-    return message
+    try {
+      const [message] = await Promise.race([once(child, 'message', { signal }), died]) as [Message]
+      return message
+    } finally {
+      heard.abort()
+      await died.catch(() => undefined)
+    }
   }
 
   const started = await next()

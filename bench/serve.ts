@@ -13,7 +13,7 @@ export async function serve (app: FastifyInstance): Promise<void> {
     const { user, system } = process.cpuUsage()
     tell({ cpuMicros: user + system })
   })
-  process.once('disconnect', () => { void app.close().then(() => process.exit(0)) })
+  process.once('disconnect', () => { app.close().then(() => process.exit(), () => process.exit(1)) })
   await app.listen({ host: '127.0.0.1', port: 0 })
   const address = app.server.address()
   if (address === null || typeof address === 'string') throw new Error('The contender listens on no port')

@@ -41,8 +41,9 @@ const LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
 export function createHttp (network: Dispatcher, answerTimeoutMs: number): Http {
   return async ({ method = 'GET', url, headers = {}, json, log, signal }) => {
     const deadline = AbortSignal.timeout(answerTimeoutMs)
+    let response: Dispatcher.ResponseData | undefined
     try {
-      const response = await request(url, {
+      response = await request(url, {
         dispatcher: network,
         method,
         headers: { accept: 'application/json', ...headers, ...(json === undefined ? {} : { 'content-type': 'application/json' }) },
@@ -51,9 +52,8 @@ export function createHttp (network: Dispatcher, answerTimeoutMs: number): Http 
       })
       return { status: response.statusCode, headers: response.headers, body: parsed(await text(response.body)) }
     } catch (error) {
-      if (error instanceof AppError) throw error
       const failure = signal?.aborted === true ? new AppError('interrupted', 'The service is stopping.') : failed(error, deadline.aborted)
-      log.warn({ event: 'upstream_error', error_code: failure.code, upstream: host(url), err: error }, failure.message)
+      log.warn({ event: 'upstream_error', error_code: failure.code, upstream: host(url), status_code: response?.statusCode, trace_id: response?.headers['atl-traceid'], err: error }, failure.message)
       throw failure
     }
   }
@@ -81,6 +81,7 @@ function refusal ({ status }: Answer): AppError {
 }
 
 function failed (error: unknown, late: boolean): AppError {
+  if (error instanceof AppError) return error
   const code = (error as { code?: string }).code ?? ''
   if (late || /TIMEOUT|ETIMEDOUT/.test(code)) return new AppError('upstream_timeout', 'Atlassian did not answer in time.', { cause: error })
   return new AppError('upstream_unreachable', 'Atlassian cannot be reached.', { cause: error })

@@ -93,7 +93,7 @@ const integration: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (ap
   }, async ({ query, url, log }, reply) => {
     const owner = await ownerOf(query.owner_id)
     if (owner === undefined) throw new AppError('user_not_found', 'There is no user yet.')
-    const run = await app.sync.start(owner, provider, log)
+    const run = await app.sync.start(owner, provider, log.child({ provider: provider.id }))
     return await reply.code(202).header('location', `${prefixOf(url)}/integrations/${provider.id}/sync/runs/${run.id}`).send(view(run))
   })
 

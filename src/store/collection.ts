@@ -36,8 +36,14 @@ export function collection<T extends Table> ({ db, write }: Engine, table: T, so
     ({ ...item, ownerId, site, remoteId, revision: 1, updatedAt: new Date(now()) }) as unknown as typeof t.$inferInsert
 
   return {
-    /** Creates or replaces one hand-posted item, in one statement. `remoteId` is its natural key. */
+    /**
+     * Creates or replaces one hand-posted item; `remoteId` is its natural key. Tried as an update first, because an
+     * insert that meets a conflict still uses up an id.
+     */
     async save (ownerId: number, remoteId: string, item: ItemOf<T>): Promise<{ row: RowOf<T>, created: boolean }> {
+      const [replaced] = await write(() => db.update(t).set({ ...item, revision: sql`${t.revision} + 1`, updatedAt: new Date(now()) })
+        .where(and(eq(t.ownerId, ownerId), eq(t.site, ''), eq(t.remoteId, remoteId))).returning())
+      if (replaced !== undefined) return { row: replaced as unknown as RowOf<T>, created: false }
       const [saved] = await write(() => db.insert(t).values(row(ownerId, '', remoteId, item))
         .onConflictDoUpdate({ target, set: overwrite }).returning())
       if (saved === undefined) throw new Error('An upsert returned no row')

@@ -30,13 +30,13 @@ export function runs ({ db, tables: { runs }, write }: Engine, now: () => number
     async enqueue (ownerId: number, provider: string): Promise<{ run: Run, created: boolean }> {
       const key = activeKey(ownerId, provider)
       for (let attempt = 0; attempt < 3; attempt++) {
+        const [active] = await db.select().from(runs).where(eq(runs.activeKey, key))
+        if (active !== undefined) return { run: active, created: false }
         const [made] = await write(() => db.insert(runs)
           .values({ ownerId, provider, state: 'queued', activeKey: key, seen: 0, added: 0, changed: 0, calls: 0, createdAt: new Date(now()) })
           .onConflictDoNothing({ target: runs.activeKey }).returning())
+        // Somebody else's insert came in between: look again.
         if (made !== undefined) return { run: made, created: true }
-        const [active] = await db.select().from(runs).where(eq(runs.activeKey, key))
-        // It may have ended between the two statements; then there is room for a new one.
-        if (active !== undefined) return { run: active, created: false }
       }
       throw new Error('A run could neither be queued nor found')
     },

@@ -31,6 +31,9 @@ export function users ({ db, tables: { users }, write }: Engine, now: () => numb
     /** Finds or creates; never changes who is there. */
     async save (email: string, displayName: string | null): Promise<{ user: UserRow, created: boolean }> {
       const key = email.normalize('NFC').toLowerCase()
+      // Looked up first, because an insert that meets a conflict still uses up an id.
+      const [known] = await byKey.execute({ key })
+      if (known !== undefined) return { user: known, created: false }
       const [made] = await write(() => insert.execute({ email, emailKey: key, displayName, createdAt: new Date(now()) }))
       if (made !== undefined) return { user: made, created: true }
       const [found] = await byKey.execute({ key })

@@ -25,6 +25,7 @@ export function createSync ({ store, grants, http, now, apiUrlOf }: SyncSettings
   /**
    * Queues a run and returns it at once; a second request for the same owner and product joins the first.
    *
+   * @param log names the request and the product
    * @throws AppError `not_connected`
    */
   async function start (ownerId: number, provider: Provider, log: Log): Promise<Run> {
@@ -41,13 +42,13 @@ export function createSync ({ store, grants, http, now, apiUrlOf }: SyncSettings
   async function perform (run: Run, provider: Provider, connection: Connection, log: Log): Promise<void> {
     try {
       await store.runs.begin(run.id)
-      log.info({ event: 'sync_started', run_id: run.id, provider: provider.id, owner_id: run.ownerId })
+      log.info({ event: 'sync_started', run_id: run.id, owner_id: run.ownerId })
       await copy(run, provider, connection, log)
       await store.runs.end(run.id)
-      log.info({ event: 'sync_succeeded', run_id: run.id, provider: provider.id })
+      log.info({ event: 'sync_succeeded', run_id: run.id })
     } catch (error) {
       const failure = error instanceof AppError ? error : new AppError('internal_error', 'Internal Server Error', { cause: error })
-      log.error({ event: 'sync_error', run_id: run.id, provider: provider.id, error_code: failure.code, err: error }, failure.message)
+      log.error({ event: 'sync_error', run_id: run.id, error_code: failure.code, err: error }, failure.message)
       await store.runs.end(run.id, { code: failure.code, detail: failure.message })
         .catch((err: unknown) => { log.error({ event: 'sync_error', run_id: run.id, err }, 'The end of the run could not be recorded.') })
     }

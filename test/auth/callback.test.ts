@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { Browser, decide, FRONT_END } from '../helper.ts'
 import { CALLBACKS, DEVELOPMENT, type Callback } from '../tables/callbacks.ts'
 import { edited, failure, finish, login, problem, PRODUCTION, REQUEST_ID, service, success, tokenCalls, type Service } from './helper.ts'
@@ -16,7 +16,7 @@ function judge (mode: string, env: NodeJS.ProcessEnv, callbacks: readonly Callba
   })
 }
 
-async function prove (t: Tap.Test, running: Service, { prepare, product, error, calls, state }: Callback, accept: string) {
+async function prove (t: Test, running: Service, { prepare, product, error, calls, state }: Callback, accept: string) {
   const before = await tokenCalls(running.sandbox)
   const browser = new Browser(running.app)
   const address = await prepare({ ...running, browser })
@@ -31,14 +31,12 @@ async function prove (t: Tap.Test, running: Service, { prepare, product, error, 
     t.equal(answer.statusCode, 302)
     t.equal(answer.headers.location, failure(product, error))
   } else {
-    t.equal(answer.headers['content-type'], 'application/problem+json; charset=utf-8')
+    t.equal(answer.headers['content-type'], 'application/problem+json')
     t.equal(answer.headers.location, undefined)
     t.match(answer.json(), problem(error))
     t.equal(answer.statusCode, answer.json().status)
   }
 }
-
-namespace Tap { export type Test = Parameters<NonNullable<Parameters<typeof t.test>[1]>>[0] }
 
 judge('production', PRODUCTION, CALLBACKS)
 judge('development', { APP_ENV: 'development' }, DEVELOPMENT)

@@ -1,0 +1,56 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { Browser } from '../helper.ts'
+import { authorization, many, PRODUCTS, service, success } from './helper.ts'
+
+const LOGINS = many(300, 10_000)
+
+t.test(`A1: ${LOGINS} logins get ${LOGINS} states of 43 characters, none of them the caller's, and none of them stored`, async (t) => {
+  const folder = t.testdir()
+  const running = await service(t, { INTEGRATION_DB_URL: `sqlite:///${join(folder, 'flows.db')}`, LOG_LEVEL: 'INFO' })
+  const states = new Set<string>()
+  const odd: string[] = []
+  let last = ''
+  for (let i = 0; i < LOGINS; i++) {
+    const given = i % 3 === 0 ? last : `caller-${i}`
+    const params = await authorization(running, PRODUCTS[i % 2] ?? 'jira', given === '' ? {} : { state: given })
+    const state = params.get('state') ?? ''
+    if (!/^[A-Za-z0-9_-]{43,}$/.test(state) || state.includes(given === '' ? 'caller' : given)) odd.push(state)
+    if (params.getAll('state').length !== 1) odd.push('several')
+    states.add(state)
+    // What the service issued, handed in again as the caller's own, must not come out again.
+    last = `x${state.slice(0, 20)}`
+  }
+  t.equal(states.size, LOGINS)
+  t.same(odd, [])
+  const bytes = readdirSync(folder).map((name) => readFileSync(join(folder, name))).reduce((all, one) => Buffer.concat([all, one]))
+  t.ok(bytes.includes('caller-1'), 'the files do hold the logins')
+  t.same([...states].filter((state) => bytes.includes(state) || bytes.includes(Buffer.from(state, 'base64url'))), [])
+  t.same([...states].filter((state) => running.raw().includes(state)), [], 'nor logged')
+})
+
+t.test('A1: states look like chance: every character of the alphabet comes at every place', async (t) => {
+  const running = await service(t, { LOG_LEVEL: 'WARN' })
+  const states: string[] = []
+  for (let i = 0; i < 1_000; i++) states.push((await authorization(running, 'jira')).get('state') ?? '')
+  const kinds = Array.from({ length: 42 }, (_, place) => new Set(states.map((state) => state[place])).size)
+  // The chance that one of 64 characters stays away from a place a thousand times is 64 * (63/64) ** 1000, about one in 100,000.
+  t.ok(kinds.every((kind) => kind >= 60), `the poorest place has ${Math.min(...kinds)} of 64 characters`)
+})
+
+t.test("A1: a browser's login stores neither its state, nor its key, nor its code", async (t) => {
+  const folder = t.testdir()
+  const { app, raw } = await service(t, { INTEGRATION_DB_URL: `sqlite:///${join(folder, 'flows.db')}` })
+  const browser = new Browser(app)
+  const callback = await browser.consent('jira', { query: '&state=kept' })
+  const [key = ''] = browser.cookies.values()
+  t.equal((await browser.open(callback)).headers.location, success('jira', 1, 'kept'))
+  const bytes = readdirSync(folder).map((name) => readFileSync(join(folder, name))).reduce((all, one) => Buffer.concat([all, one]))
+  const { searchParams } = new URL(callback)
+  for (const [what, value] of Object.entries({ state: searchParams.get('state') ?? '', code: searchParams.get('code') ?? '', key })) {
+    t.ok(value.length >= 43, what)
+    t.notOk(bytes.includes(value), `${what} is not in the files`)
+    t.notOk(raw().includes(value), `${what} is not in the log`)
+  }
+})

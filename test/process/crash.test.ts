@@ -1,0 +1,78 @@
+import t from 'tap'
+import { folder, start } from './child.ts'
+import { Visitor } from './visitor.ts'
+import { startSandbox } from '../sandbox/helper.ts'
+
+const json = async (url: string, init?: RequestInit) => await (await fetch(url, init)).json() as any
+
+const settings = (url: string) => ({
+  ATLASSIAN_AUTH_URL: url,
+  ATLASSIAN_API_URL: url,
+  APP_FRONTEND_URL: url,
+  JIRA_OAUTH_CLIENT_ID: 'sandbox-client',
+  JIRA_OAUTH_CLIENT_SECRET: 'sandbox-secret',
+  JIRA_OAUTH_REDIRECT_URI: 'http://127.0.0.1:3001/auth/jira/callback'
+})
+
+/** Connects Jira, with the callback's last step taken by hand: its address is registered for another port. */
+async function connect (url: string): Promise<void> {
+  const { url: authorize } = await json(`${url}/auth/jira/login`)
+  const consent = await fetch(`${authorize}&sandbox_decision=accept`, { redirect: 'manual' })
+  const { pathname, search } = new URL(consent.headers.get('location') ?? '')
+  await fetch(url + pathname + search, { redirect: 'manual' })
+}
+
+async function failed (url: string): Promise<any> {
+  for (let i = 0; i < 500; i++) {
+    const run = await json(`${url}/integrations/jira/sync/runs/1`)
+    if (run.finished_at !== null) return run
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  throw new Error('The run did not end')
+}
+
+// 150 projects on the first site, a sixth of that on the second.
+for (const [signal, title] of [['SIGTERM', 'stopped'], ['SIGKILL', 'killed']] as const) {
+  t.test(`A service that is ${title} during a run says so afterwards, keeps what it had, and can be asked again`, async (t) => {
+    const cwd = folder(t)
+    const sandbox = await startSandbox(t, { sizes: { projects: 150 } })
+    await sandbox.admin('faults', { kind: 'hang', match: { path: 'project/search' }, skip: 1, times: 1 })
+    const first = await start(t, { cwd, env: settings(sandbox.url) })
+    await connect(first.url)
+    while ((await json(`${first.url}/integrations/jira/sync/runs/1`)).counts.seen < 100) await new Promise((resolve) => setTimeout(resolve, 10))
+    t.equal(await first.stop(signal), signal === 'SIGTERM' ? 0 : null)
+
+    const second = await start(t, { cwd, env: settings(sandbox.url) })
+    t.match(await failed(second.url), { state: 'failed', error: { code: 'interrupted' }, counts: { seen: 100 } })
+    t.equal((await json(`${second.url}/jira/projects/1`)).length, 100)
+    const { id } = await json(`${second.url}/integrations/jira/sync`, { method: 'POST' })
+    let run
+    do run = await json(`${second.url}/integrations/jira/sync/runs/${id}`); while (run.finished_at === null)
+    t.match(run, { state: 'succeeded', counts: { seen: 175, added: 75, unchanged: 100 } })
+  })
+}
+
+t.test('A key made in development opens what was sealed with it after a restart', async (t) => {
+  const cwd = folder(t)
+  const sandbox = await startSandbox(t)
+  const first = await start(t, { cwd, env: settings(sandbox.url) })
+  await connect(first.url)
+  await failed(first.url)
+  await first.stop()
+  const second = await start(t, { cwd, env: settings(sandbox.url) })
+  const { id } = await json(`${second.url}/integrations/jira/sync`, { method: 'POST' })
+  let run
+  do run = await json(`${second.url}/integrations/jira/sync/runs/${id}`); while (run.finished_at === null)
+  t.match(run, { state: 'succeeded' })
+})
+
+t.test('In production nothing of the sandbox answers', async (t) => {
+  const service = await start(t, { env: { APP_ENV: 'production', HOST: '127.0.0.1', VAULT_KEYS: `k:${Buffer.from('0123456789abcdef0123456789abcdef').toString('base64')}` } })
+  for (const path of ['/sandbox/authorize', '/sandbox/oauth/token', '/sandbox/admin/state', '/api/sandbox/authorize', '/sandbox', '/sandbox/']) {
+    t.equal((await fetch(service.url + path)).status, 404, path)
+  }
+  const login = await fetch(`${service.url}/auth/jira/login`)
+  t.equal(login.status, 400)
+  t.match(await login.json(), { code: 'oauth_not_configured', missing: { client_id: true, client_secret: true, redirect_uri: true } })
+  t.equal((await new Visitor().open(`${service.url}/auth/confluence/login?redirect=true`)).status, 400)
+})
