@@ -9,15 +9,26 @@ const FORMATS: Record<string, (value: string) => boolean> = {
   id: (value) => Number.isSafeInteger(Number(value))
 }
 
+const WHOLE = /^(0|[1-9]\d{0,15})$/
+
+interface Parameters { properties?: Record<string, { type?: string }> }
+
 /**
- * Bodies are taken as they are: nothing is coerced, nothing unknown is dropped. Where everything is text (path, query,
- * headers) numbers and flags are read from it.
+ * Nothing is coerced, nothing unknown is dropped. Where everything is text (path, query, headers) whole numbers are read
+ * from it, in one spelling: Ajv's own coercion takes `0x10`, `1e2` and `true` for numbers.
  */
 export default fp(async (app) => {
-  const options = { allErrors: true, removeAdditional: false, useDefaults: true, formats: FORMATS, keywords: ['example'] }
-  const strict = new Ajv({ ...options, coerceTypes: false })
-  const lenient = new Ajv({ ...options, coerceTypes: true })
-  app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? strict : lenient).compile(schema as object))
+  const ajv = new Ajv({ allErrors: true, removeAdditional: false, useDefaults: true, coerceTypes: false, formats: FORMATS, keywords: ['example'] })
+  app.setValidatorCompiler<Parameters>(({ schema, httpPart }) => {
+    const validate = ajv.compile(schema)
+    const numbers = httpPart === 'body' ? [] : Object.entries(schema.properties ?? {}).filter(([, { type }]) => type === 'integer').map(([name]) => name)
+    if (numbers.length === 0) return validate
+    const reading = (data: Record<string, unknown>) => {
+      for (const name of numbers) if (WHOLE.test(String(data[name]))) data[name] = Number(data[name])
+      return validate(data)
+    }
+    return Object.defineProperty(reading, 'errors', { get: () => validate.errors })
+  })
 
   const parse = app.getDefaultJsonParser('error', 'error')
   app.removeContentTypeParser(['application/json', 'text/plain'])

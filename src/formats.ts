@@ -18,7 +18,7 @@ export function isEmail (value: string): boolean {
 
 /** A link that is safe to show: http(s), absolute, without credentials. */
 export function isHttpUrl (value: string): boolean {
-  if (!isText(value) || !/^https?:\/\/[^\s\\\p{Cc}]+$/iu.test(value)) return false
+  if (!isText(value) || !/^https?:\/\/(?!\/)[^\s\\\p{Cc}]+$/iu.test(value)) return false
   const url = URL.parse(value)
   return url !== null && url.username === '' && url.password === ''
 }

@@ -15,7 +15,7 @@ a { color: inherit; text-underline-offset: .2em }
 a:focus-visible { outline: .2rem solid #388bff; outline-offset: .2rem }
 .small { opacity: .75; font-size: .9rem; overflow-wrap: anywhere }
 `
-const CSP = `default-src 'none'; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
+const CSP = `default-src 'none'; img-src data:; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
 
 const Outcome = Type.Object({
   provider: Type.Optional(Type.String({ maxLength: 32 })),
@@ -57,7 +57,7 @@ function failure (prefix: string, product: string, { error, message, request_id:
 function page (heading: string, kind: string, body: string): string {
   return `<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${heading}</title><style>${STYLE}</style></head>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${heading}</title><link rel="icon" href="data:,"><style>${STYLE}</style></head>
 <body${kind === '' ? '' : ` class="${kind}"`}>
 <main><h1>${heading}</h1>${body}</main>
 </body>

@@ -12,7 +12,7 @@ import type { SandboxPluginOptions } from './sandbox.ts'
  */
 const PAGE_HEADERS = {
   'content-type': 'text/html;charset=utf-8',
-  'content-security-policy': "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+  'content-security-policy': "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'",
   'cache-control': 'no-store',
   'referrer-policy': 'no-referrer',
   'x-content-type-options': 'nosniff'

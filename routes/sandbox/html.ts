@@ -33,6 +33,7 @@ export function document (title: string, body: Markup): string {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${title} - Sandbox, not the real Atlassian</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="authorize.css">
 </head>
 <body>

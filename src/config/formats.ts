@@ -44,7 +44,7 @@ export function list (value: string): string[] {
 
 function webUrl (value: string): URL | undefined {
   // The parser forgives spaces, backslashes and control characters; a setting that needs forgiving is a mistake.
-  if (!/^https?:\/\/[^\s\\\p{Cc}]+$/u.test(value)) return undefined
+  if (!/^https?:\/\/(?!\/)[^\s\\\p{Cc}]+$/u.test(value)) return undefined
   const url = URL.parse(value)
   return url === null || url.username !== '' || url.password !== '' ? undefined : url
 }

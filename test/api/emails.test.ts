@@ -3,7 +3,7 @@ import { build } from '../helper.ts'
 import { callers, problem } from './helper.ts'
 
 const VALID = [
-  'ada@example.com', 'a@b.co', 'ADA@EXAMPLE.COM', 'ada.lovelace@example.com', 'ada+tag@example.com', 'ada_l@example.com', 'ada-l@example.com',
+  'ada@example.com', 'a@b.co', 'GRACE@EXAMPLE.COM', 'ada.lovelace@example.com', 'ada+tag@example.com', 'ada_l@example.com', 'ada-l@example.com',
   "o'hara@example.com", '!#$%&*/=?^`{|}~@example.com', '1@2.3', 'ada@sub.mail.example.co.uk', 'ada@printer.local', 'oauth-user-1@example.local',
   'ada@example.test', 'ada@host.invalid', 'ada@xn--bcher-kva.example', 'jörg@example.com', 'ada@bücher.example', '用户@例子.广告', 'अजय@डाटा.भारत',
   'квіточка@пошта.укр', 'θσερ@εχαμπλε.ψομ', '😀@example.com', 'ada@1.2.3.4', 'ada@ex-ample.com', `${'l'.repeat(64)}@example.com`,

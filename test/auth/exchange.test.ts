@@ -1,8 +1,7 @@
 import t, { type Test } from 'tap'
-import { Browser, FRONT_END, SECRET, CLIENTS } from '../helper.ts'
+import { Browser, decide, FRONT_END, SECRET } from '../helper.ts'
 import { CANARY, ODD, REFUSALS } from '../tables/token-answers.ts'
-import { edited, finish, login, PRODUCTION, service, success, tokenCalls, type Service } from './helper.ts'
-import { decide } from '../helper.ts'
+import { finish, login, PRODUCTION, service, success, tokenCalls, type Service } from './helper.ts'
 
 const PATIENCE = { UPSTREAM_ANSWER_TIMEOUT_MS: '400' }
 
@@ -20,30 +19,32 @@ t.test('A token endpoint that does not give tokens ends the login', async (t) =>
     await t.test(`A login whose code is answered with ${title} ends as ${error}, and nothing is stored`, async (t) => {
       const browser = new Browser(running.app)
       const callback = await browser.consent('jira')
-      const before = running.lines().length
+      const logged = running.lines().length
       await running.sandbox.admin('faults', { match: { path: '/oauth/token', method: 'POST' }, ...fault })
-      const calls = await tokenCalls(running.sandbox)
+      const before = await tokenCalls(running.sandbox)
+      // The sandbox counts a call when it answers it.
+      const counted = fault.kind === 'delay' ? 0 : 1
       const answer = await browser.open(callback)
       t.equal(answer.statusCode, 302)
       const { origin, pathname, searchParams } = new URL(answer.headers.location ?? '')
       t.same([origin, pathname], [FRONT_END, '/oauth/jira'])
       t.match(Object.fromEntries(searchParams), { provider: 'jira', status: 'error', error, message: /^[A-Z].*\.$/, request_id: answer.headers['x-request-id'] })
-      t.equal(await tokenCalls(running.sandbox) - calls, 1, 'asked once, and followed nowhere')
+      t.equal(await tokenCalls(running.sandbox) - before, counted, 'asked once, and followed nowhere')
       await proveNothingKept(t, running, answer.headers.location ?? '')
-      const lines = running.lines().slice(before)
+      const lines = running.lines().slice(logged)
       t.match(lines.find(({ event }) => event === 'token_exchange_error'), { level: 'error', request_id: answer.headers['x-request-id'], err: { error_code: error, stack: /./ } })
       if (traced === true) t.match(lines.find(({ event }) => event === 'upstream_error'), { error_code: error, trace_id: '0123456789abcdef0123456789abcdef' })
 
       const again = await browser.open(callback, { accept: 'application/json' })
       t.match(again.json(), { status: 502, code: error }, 'a second hit is told the same, as a problem where asked')
       t.equal(again.statusCode, 502)
-      t.equal(await tokenCalls(running.sandbox) - calls, 1)
+      t.equal(await tokenCalls(running.sandbox) - before, counted)
       await running.sandbox.admin('faults', undefined, 'DELETE')
     })
   }
 })
 
-t.test('A wrong client secret is the operator\'s to correct, and says so', async (t) => {
+t.test("A wrong client secret is the operator's to correct, and says so", async (t) => {
   const running = await service(t, { ...PRODUCTION, JIRA_OAUTH_CLIENT_SECRET: 'planted-wrong-secret-1b2c3d' })
   const { headers } = await new Browser(running.app).connect('jira')
   t.match(headers.location, /error=oauth_misconfigured&message=Atlassian%20rejected/)
@@ -53,9 +54,8 @@ t.test('A wrong client secret is the operator\'s to correct, and says so', async
 
 t.test('A redirect URI that was changed between login and callback is still the one of the login', async (t) => {
   const folder = t.testdir()
-  const clients = CLIENTS.map((client) => ({ ...client, secret: SECRET }))
   const env = { ...PRODUCTION, INTEGRATION_DB_URL: `sqlite:///${folder}/a.db` }
-  const before = await service(t, env, { clients })
+  const before = await service(t, env)
   const browser = new Browser(before.app)
   const callback = await browser.consent('jira')
   const after = await service(t, { ...env, ATLASSIAN_AUTH_URL: before.sandbox.url, ATLASSIAN_API_URL: before.sandbox.url, JIRA_OAUTH_REDIRECT_URI: 'http://localhost:4000/auth/jira/callback' })
@@ -112,7 +112,7 @@ t.test('An odd token answer that is good enough connects', async (t) => {
       const { expires_in: _, ...rest } = tokens
       await running.sandbox.admin('faults', { match: { path: '/oauth/token', method: 'POST' }, kind: 'status', status: 200, body: { ...rest, ...oddity } })
       const start = running.lines().length
-      t.equal((await finish(running, edited(callback, () => undefined))).headers.location, success('jira'))
+      t.equal((await finish(running, callback)).headers.location, success('jira'))
       const [line] = running.lines().slice(start).filter(({ event }) => event === 'token_exchange_success')
       t.ok(line?.expires_in_s > 0 && line?.expires_in_s <= 3600, 'an odd lifetime is not believed')
       const { grantId = '' } = await running.app.store.grants.connection(1, 'jira') ?? {}

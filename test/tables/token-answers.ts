@@ -3,7 +3,7 @@ export interface TokenAnswer {
   title: string
   fault: Record<string, unknown>
   error: string
-  /** How many connections a fault has to spoil, where one call may be tried again. */
+  /** There was an answer, so its trace id is in the log. */
   traced?: boolean
 }
 
@@ -78,5 +78,5 @@ export const ODD: Record<string, Record<string, unknown>> = {
   'an empty refresh token': { refresh_token: '' },
   'another spelling of bearer': { token_type: 'bearer' },
   'no token type': { token_type: undefined },
-  'fields nobody knows': { note: CANARY, '__proto__x': 1 }
+  'fields nobody knows': { note: CANARY, __proto__x: 1 }
 }

@@ -1,0 +1,74 @@
+import t from 'tap'
+import { build } from '../helper.ts'
+import { callers, follow, problem } from './helper.ts'
+
+const LISTS = ['/users', '/jira/projects/1', '/confluence/pages/1', '/integrations/jira/projects/fetch', '/integrations/confluence/pages/fetch']
+const COUNT = 23
+const rows = (body: any) => Array.isArray(body) ? body : body.items
+
+t.test('Lists come in pages', async (t) => {
+  const { app } = await build(t)
+  const { post, get } = callers(app)
+  for (let i = 0; i < COUNT; i++) {
+    await post('/users', { email: `u${i}@example.com` })
+    await post('/jira/projects', { owner_id: 1, key: `K${i}`, name: 'N' })
+    // The same title again and again: only the id tells one page from the next.
+    await post('/confluence/pages', { owner_id: 1, space_key: 'S', page_id: `${i}`, title: i % 2 === 0 ? 'Same' : 'Title 😀' })
+  }
+
+  t.test('following Link to the end gives every item once, in the order of the whole list', async (t) => {
+    for (const list of LISTS) {
+      const whole = rows((await get(list)).json())
+      t.equal(whole.length, COUNT, `${list} is whole without a limit`)
+      for (const limit of [1, 2, 5, COUNT - 1, COUNT, COUNT + 1, 1000]) {
+        const { pages } = await follow(app, `${list}?limit=${limit}`, rows)
+        t.same(pages.flat(), whole, `${list} by ${limit}`)
+        t.equal(pages.length, Math.ceil(COUNT / limit), 'no empty page at the end')
+        t.ok(pages.every((page, i) => i === pages.length - 1 || page.length === limit))
+      }
+    }
+  })
+
+  t.test('the link keeps the prefix and the other parameters of the request', async (t) => {
+    const { links, pages } = await follow(app, '/api/integrations/jira/projects/fetch?owner_id=1&limit=9', rows)
+    t.equal(pages.flat().length, COUNT)
+    for (const link of links) t.match(link, /^\/api\/integrations\/jira\/projects\/fetch\?owner_id=1&limit=9&cursor=[\w-]+$/)
+    t.match((await get('/users?limit=5')).headers.link, /^<\/users\?limit=5&cursor=[\w-]+>; rel="next"$/)
+    t.equal((await get('/users')).headers.link, undefined, 'no link where nothing follows')
+  })
+
+  t.test('an item that appears behind the cursor does not repeat another', async (t) => {
+    const first = await get('/jira/projects/1?limit=3')
+    await post('/jira/projects', { owner_id: 1, key: '0-first', name: 'N' })
+    const { pages } = await follow(app, /<(.*)>/.exec(first.headers.link as string)?.[1] ?? '')
+    const keys = [...first.json(), ...pages.flat()].map(({ key }: { key: string }) => key)
+    t.equal(new Set(keys).size, keys.length)
+    t.equal(keys.length, COUNT)
+  })
+
+  t.test('a limit is a whole number from 1 to 1000', async (t) => {
+    for (const list of LISTS) {
+      for (const limit of ['0', '1001', 'abc', '', '-1', '1.5', '1e9', 'NaN', '0x10', 'true', 'null', '%201', '1;2', '99999999999999999999', '+5', '1e2', '05', '1.0', '%EF%BC%95']) {
+        t.match(problem(t, await get(`${list}?limit=${limit}`), 422, 'validation_failed', `${list}?limit=${limit}`).errors?.[0], { pointer: '/limit' })
+      }
+      for (const limit of ['1', '1000']) t.equal((await get(`${list}?limit=${limit}`)).statusCode, 200)
+    }
+  })
+
+  t.test('a cursor that this list has not handed out is 400 invalid_cursor', async (t) => {
+    const wrong = ['', 'x', '%00', '%F0%9F%98%80', 'bnVsbA', 'W10', 'e30', 'WyIiXQ', 'WzFd.', 'A'.repeat(4096), ...[
+      [null], ['a'], [1.5], [1, 2, 3], [{}], [[1]], ['a', 'b'], ['a', 1.5], ['a', 1, 2], [1, 'a'], [9007199254740992], ['a', 9007199254740992], ['a', null], true, 'a', 1, { length: 1 }
+    ].map((value) => Buffer.from(JSON.stringify(value)).toString('base64url'))]
+    for (const list of LISTS) {
+      for (const cursor of wrong) problem(t, await get(`${list}?cursor=${cursor}`), 400, 'invalid_cursor', `${list}?cursor=${cursor.slice(0, 20)}`)
+      t.match(problem(t, await get(`${list}?cursor=${'A'.repeat(4097)}`), 422, 'validation_failed').errors?.[0], { pointer: '/cursor' })
+    }
+    const cursor = async (list: string) => /cursor=([\w-]+)/.exec((await get(`${list}?limit=2`)).headers.link as string)?.[1] ?? ''
+    problem(t, await get(`/users?cursor=${await cursor('/jira/projects/1')}`), 400, 'invalid_cursor', 'of another list')
+    problem(t, await get(`/jira/projects/1?cursor=${await cursor('/users')}`), 400, 'invalid_cursor', 'of another list')
+    const whole = await cursor('/jira/projects/1')
+    for (let cut = 1; cut < whole.length - 1; cut++) {
+      problem(t, await get(`/jira/projects/1?cursor=${whole.slice(0, cut)}`), 400, 'invalid_cursor', `cut to ${cut} characters`)
+    }
+  })
+})

@@ -1,0 +1,94 @@
+import type { AddressInfo } from 'node:net'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { chromium, type BrowserContext, type Page } from 'playwright-core'
+import t from 'tap'
+import { build, type Test } from '../helper.ts'
+
+const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+
+/** A fresh browser, as one that was never here before. */
+async function browser (t: Test): Promise<BrowserContext> {
+  const profile = mkdtempSync(join(tmpdir(), 'browser-'))
+  const context = await chromium.launchPersistentContext(profile, { executablePath: '/usr/bin/chromium', headless: true, args: FLAGS })
+  t.teardown(async () => {
+    await context.close()
+    rmSync(profile, { recursive: true, force: true })
+  })
+  return context
+}
+
+/** The service as a clone starts it, listening. */
+async function service (t: Test): Promise<string> {
+  const { app } = await build(t, { APP_ENV: 'development' })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  return `http://localhost:${(app.server.address() as AddressInfo).port}`
+}
+
+/** What the page complains about in its console, broken styles and scripts among it. */
+function complaints (page: Page): string[] {
+  const heard: string[] = []
+  page.on('console', (message) => { if (message.type() === 'error') heard.push(message.text()) })
+  page.on('pageerror', (error) => heard.push(error.message))
+  return heard
+}
+
+t.test('A person opens the login, accepts with the keyboard alone, and reads that Jira is connected', async (t) => {
+  const base = await service(t)
+  const page = await (await browser(t)).newPage()
+  const heard = complaints(page)
+  // No redirect parameter: a browser that opens the address as a page is sent on.
+  await page.goto(`${base}/auth/jira/login`)
+  t.match(await page.title(), /Jira connector wants access/)
+  t.match(await page.textContent('[role=note]'), /not the real Atlassian/)
+  await page.getByRole('radio', { name: /globex/ }).focus()
+  await page.keyboard.press('Space')
+  await page.getByRole('button', { name: 'Accept' }).focus()
+  await page.keyboard.press('Enter')
+  await page.waitForURL(/status=success/)
+  t.equal(await page.textContent('h1'), 'Jira is connected')
+  t.equal(await page.evaluate('document.referrer'), '', 'the address with the code is told to nobody')
+  t.same(heard, [])
+  await page.goto(`${base}/integrations/jira/projects/fetch`)
+  t.match(await page.textContent('body'), /globex\.atlassian\.net/)
+})
+
+t.test('A person cancels, is told so, tries again and connects', async (t) => {
+  const base = await service(t)
+  const page = await (await browser(t)).newPage()
+  await page.goto(`${base}/api/auth/confluence/login`)
+  await page.getByRole('button', { name: 'Cancel' }).click()
+  await page.waitForURL(/error=access_denied/)
+  t.equal(await page.textContent('h1'), 'Confluence is not connected')
+  await page.getByRole('link', { name: 'Try again' }).click()
+  await page.getByRole('button', { name: 'Accept' }).click()
+  await page.waitForURL(/status=success/)
+  t.equal(await page.textContent('h1'), 'Confluence is connected')
+})
+
+t.test('Another browser that is given the callback address is refused', async (t) => {
+  const base = await service(t)
+  const [victim, attacker] = [await (await browser(t)).newPage(), await (await browser(t)).newPage()]
+  await attacker.goto(`${base}/auth/jira/login`)
+  const href = await attacker.getByRole('link', { name: /Accept as Dana/ }).first().getAttribute('href')
+  const answer = await fetch(new URL(href ?? '', attacker.url()), { redirect: 'manual' })
+  await victim.goto(answer.headers.get('location') ?? '')
+  t.match(victim.url(), /error=wrong_browser/)
+  t.same(await (await fetch(`${base}/users`)).json(), [])
+})
+
+t.test('The API page shows every operation, with nothing from another host and nothing broken', async (t) => {
+  const base = await service(t)
+  for (const path of ['/docs', '/api/docs', '/docs/']) {
+    const page = await (await browser(t)).newPage()
+    const heard = complaints(page)
+    const hosts = new Set<string>()
+    page.on('request', (request) => { if (!request.url().startsWith('data:')) hosts.add(new URL(request.url()).origin) })
+    await page.goto(base + path)
+    await page.waitForSelector('.opblock')
+    t.ok(await page.locator('.opblock').count() >= 22)
+    t.same([...hosts], [base])
+    t.same(heard, [])
+  }
+})
