@@ -8,7 +8,6 @@ import type { Outside } from '../src/outside.ts'
 import { providerOf, providers, type ProviderId } from '../src/providers/index.ts'
 import { sandboxClient } from '../src/providers/sandbox.ts'
 import type { Connection } from '../src/store/grants.ts'
-import { createVault } from '../src/vault/vault.ts'
 
 export interface OAuth {
   flow: Flows
@@ -61,7 +60,7 @@ export default fp<Outside>(async (app, { now }) => {
   const all = () => providers.flatMap(({ id }) => [registered(id), sandboxed(id, '')]).filter((each) => each !== undefined)
   const clientById = (clientId: string) => all().find((each) => each.clientId === clientId)
 
-  const grants = createGrants({ store, http, now, vault: createVault(app.keyring), clientById })
+  const grants = createGrants({ store, http, now, vault: app.vault, clientById })
   const flow = createFlow({
     store,
     grants,
@@ -93,7 +92,7 @@ export default fp<Outside>(async (app, { now }) => {
       return owner.apiUrl
     }
   })
-}, { name: 'oauth', dependencies: ['config', 'database', 'upstream', 'sandbox'] })
+}, { name: 'oauth', dependencies: ['config', 'vault', 'database', 'upstream', 'sandbox'] })
 
 /** This process's own address, as it reaches itself. */
 function loopback (app: FastifyInstance): string {

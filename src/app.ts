@@ -46,7 +46,10 @@ export async function buildApp ({ env = process.env, network, now = Date.now, lo
     maxRequestsPerSocket: 10_000,
     http: { headersTimeout: 30_000 },
     forceCloseConnections: 'idle',
-    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 100 },
+    // While it stops, /healthz says so and everything else is still answered.
+    return503OnClosing: false,
+    // Long enough for every path to be judged by its schema, which knows better what is wrong with it.
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 16_384 },
     frameworkErrors: (_error, request, reply) => { sendProblem(new AppError('bad_request', 'The path is not a valid URL path.'), request, reply) },
     clientErrorHandler
   })

@@ -3,6 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { AppError } from '../../src/errors.ts'
 import { providers } from '../../src/providers/index.ts'
 import { Nullable } from '../../src/schemas.ts'
+import type { Vault } from '../../src/vault/vault.ts'
 
 const DATABASE_ANSWERS_WITHIN_MS = 1_000
 const Check = Type.Union([Type.Literal('ok'), Type.Literal('failed')])
@@ -29,8 +30,13 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get('/healthz', {
     schema: { tags: ['Health'], summary: 'Ready for requests? Never depends on Atlassian', response: { 200: Ready, 503: Ready } }
   }, async (_request, reply) => {
-    const database = await answers()
-    const checks: Static<typeof Ready>['checks'] = { database, migrations: database, vault_key: 'ok', accepting: closing ? 'failed' : 'ok' }
+    const migrated = await answer()
+    const checks: Static<typeof Ready>['checks'] = {
+      database: verdict(migrated !== undefined),
+      migrations: verdict(migrated === true),
+      vault_key: verdict(opensWhatItSeals(app.vault)),
+      accepting: verdict(!closing)
+    }
     const ready = Object.values(checks).every((check) => check === 'ok')
     return await reply.code(ready ? 200 : 503).send({ status: ready ? 'ok' : 'unavailable', checks })
   })
@@ -55,15 +61,24 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     }]
   })))
 
-  async function answers (): Promise<'ok' | 'failed'> {
+  /** Whether the tables are up to date; undefined when the database does not answer in time. */
+  async function answer (): Promise<boolean | undefined> {
     const late = new Promise<never>((_resolve, reject) => {
       setTimeout(() => { reject(new AppError('database_unavailable', 'The database does not answer.')) }, DATABASE_ANSWERS_WITHIN_MS).unref()
     })
-    return await Promise.race([app.store.ping(), late]).then(() => 'ok' as const, (err: unknown) => {
+    return await Promise.race([app.store.migrated(), late]).catch((err: unknown) => {
       app.log.error({ event: 'health_error', err })
-      return 'failed' as const
+      return undefined
     })
   }
 }
 
 export default routes
+
+function verdict (ok: boolean): Static<typeof Check> {
+  return ok ? 'ok' : 'failed'
+}
+
+function opensWhatItSeals (vault: Vault): boolean {
+  return vault.open(vault.seal('ready', 'health'), 'health') === 'ready'
+}

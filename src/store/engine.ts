@@ -21,8 +21,8 @@ export interface Engine {
   write: <T>(statement: () => PromiseLike<T>) => Promise<T>
   /** Runs the statements in one transaction, all or none. A list and not a callback, so nobody can await inside. */
   atomically: (statements: (db: Database) => Statement[]) => Promise<void>
-  /** Resolves when the database answers and its migrations are applied. */
-  ping: () => Promise<void>
+  /** Resolves, when the database answers, to whether every migration of this version is applied. */
+  migrated: () => Promise<boolean>
   close: () => void | Promise<void>
 }
 

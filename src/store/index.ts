@@ -8,7 +8,7 @@ import { users } from './users.ts'
 /** Every repository, over one engine. */
 export function createStore (engine: Engine, now: () => number) {
   return {
-    ping: engine.ping,
+    migrated: engine.migrated,
     users: users(engine, now),
     flows: flows(engine, now),
     grants: grants(engine, now),

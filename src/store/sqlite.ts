@@ -25,7 +25,8 @@ export function open (url: string): Engine {
   const db = drizzle({ client })
   migrateForward(client, () => migrate(db, { migrationsFolder: MIGRATIONS }))
   client.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`)
-  const answers = client.prepare('select 1')
+  const applied = client.prepare('select max(created_at) as at from __drizzle_migrations')
+  const newest = newestMigration()
 
   const write: Engine['write'] = async (statement) => {
     const giveUpAt = performance.now() + BUSY_GIVE_UP_MS
@@ -48,7 +49,7 @@ export function open (url: string): Engine {
     atomically: (statements) => write(async () => {
       db.transaction((tx) => { for (const statement of statements(tx as unknown as typeof db)) statement.run() }, { behavior: 'immediate' })
     }),
-    async ping () { answers.get() },
+    migrated: async () => (applied.get() as { at: number | null }).at === newest,
     close: () => { client.close() }
   }
 }
@@ -88,12 +89,11 @@ function assertSafe (client: Driver.Database): void {
 /** Applies what is missing, and refuses a database that a newer version of this service has already changed. */
 function migrateForward (client: Driver.Database, apply: () => void): void {
   try {
-    const known = readMigrationFiles({ migrationsFolder: MIGRATIONS })
     const exists = client.prepare("select 1 from sqlite_master where name = '__drizzle_migrations'").get()
     const latest = exists === undefined
       ? undefined
       : client.prepare('select max(created_at) as at from __drizzle_migrations').get() as { at: number | null }
-    if ((latest?.at ?? 0) > Math.max(...known.map((m) => m.folderMillis))) {
+    if ((latest?.at ?? 0) > newestMigration()) {
       throw new StartError(['The database was last used by a newer version of this service. Run that version, or restore a backup made before it.'], 1)
     }
     apply()
@@ -102,6 +102,10 @@ function migrateForward (client: Driver.Database, apply: () => void): void {
     if (error instanceof StartError) throw error
     throw new StartError([`The database tables could not be brought up to date (${sqliteCode(error) ?? 'unknown reason'}). Is INTEGRATION_DB_URL another program's database?`], 1)
   }
+}
+
+function newestMigration (): number {
+  return Math.max(...readMigrationFiles({ migrationsFolder: MIGRATIONS }).map(({ folderMillis }) => folderMillis))
 }
 
 function sqliteCode (error: unknown): string | undefined {

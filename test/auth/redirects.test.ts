@@ -31,7 +31,12 @@ for (const [front, origin, env] of SETUPS) {
     const running = await service(t, { ...PRODUCTION, LOG_LEVEL: 'WARN', ...env })
 
     t.test(`A5: no hostile return_url is taken, with the front end ${front}`, async (t) => {
-      for (const entry of HOSTILE) t.equal(await ends(running, filled(entry, origin)), undefined, JSON.stringify(entry.slice(0, 60)))
+      const taken: Array<[string, string]> = []
+      for (const entry of HOSTILE) {
+        const location = await ends(running, filled(entry, origin))
+        if (location !== undefined) taken.push([entry, location])
+      }
+      t.same(taken, [])
     })
 
     t.test(`A5: a refusal names the parameter and not the target, with the front end ${front}`, async (t) => {
@@ -42,11 +47,11 @@ for (const [front, origin, env] of SETUPS) {
     })
 
     t.test(`A5: an odd or legitimate return_url arrives at home, with the front end ${front}`, async (t) => {
-      for (const [entry, arrives] of Object.entries({ ...HARMLESS, ...LEGITIMATE })) {
-        const location = await ends(running, filled(entry, origin)) ?? ''
-        t.equal(location, added(filled(arrives, origin), FAILED), JSON.stringify(entry))
-        t.equal(URL.parse(location)?.origin, origin)
-      }
+      const entries = Object.entries({ ...HARMLESS, ...LEGITIMATE })
+      const arrived: Record<string, string | undefined> = {}
+      for (const [entry] of entries) arrived[entry] = await ends(running, filled(entry, origin))
+      t.strictSame(arrived, Object.fromEntries(entries.map(([entry, arrives]) => [entry, added(filled(arrives, origin), FAILED)])))
+      t.same(Object.values(arrived).filter((location) => URL.parse(location ?? '')?.origin !== origin), [])
     })
 
     t.test(`A5: a return_url keeps its own parameters after a success too, with the front end ${front}`, async (t) => {
@@ -56,18 +61,19 @@ for (const [front, origin, env] of SETUPS) {
     })
 
     t.test(`A5: whatever the caller's state says, the login ends at home, with the front end ${front}`, async (t) => {
+      const odd: Array<[string, unknown]> = []
       for (const entry of [...HOSTILE, ...Object.keys(HARMLESS)].map((entry) => filled(entry, origin))) {
         const answer = await running.app.inject(`/auth/jira/login?state=${encodeURIComponent(entry)}`)
-        const name = JSON.stringify(entry.slice(0, 60))
-        if (answer.statusCode === 422) {
-          t.ok(entry.length > 512 || entry.includes('\0'), name)
+        if (answer.statusCode !== 200) {
+          if (answer.statusCode !== 422 || (entry.length <= 512 && !entry.includes('\0'))) odd.push([entry, answer.statusCode])
           continue
         }
         const state = new URL(answer.json().url as string).searchParams.get('state') ?? ''
         const known = await finish(running, `${OWN}/auth/jira/callback?error=access_denied&state=${state}`)
         const forged = await finish(running, `${OWN}/auth/jira/callback?code=x&state=${encodeURIComponent(entry)}`)
-        for (const { headers } of [known, forged]) t.ok(headers.location?.startsWith(`${origin}/oauth/jira?provider=jira&status=error&`), name)
+        for (const { headers: { location } } of [known, forged]) if (location?.startsWith(`${origin}/oauth/jira?provider=jira&status=error&`) !== true) odd.push([entry, location])
       }
+      t.same(odd, [])
     })
 
     t.test(`A5: tampered cookies change nothing about where a login ends, with the front end ${front}`, async (t) => {
@@ -78,7 +84,7 @@ for (const [front, origin, env] of SETUPS) {
         browser.cookies.set('return_url', entry)
         const { headers, statusCode } = await browser.open(callback)
         t.equal(statusCode, 302)
-        t.ok(headers.location?.startsWith(`${origin}/oauth/jira?provider=jira&status=error&error=wrong_browser&`), entry)
+        t.ok(headers.location?.startsWith(`${origin}/oauth/jira?provider=jira&status=error&error=wrong_browser&`))
       }
     })
 
