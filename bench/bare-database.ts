@@ -17,7 +17,7 @@ export function openBare (path: string) {
   const insertUser = db.prepare('insert into users (email, email_key, display_name, created_at) values (?, ?, ?, ?) on conflict (email_key) do nothing returning id, email, display_name')
   const insertProject = db.prepare("insert into projects (owner_id, site, remote_id, url, revision, updated_at, key, name, lead) values (1, 'site', ?, ?, 1, ?, ?, ?, ?)")
   db.transaction(() => {
-    for (const { email, displayName } of users) insertUser.get(email, email, displayName, Date.now())
+    for (const { email, displayName } of users) insertUser.all(email, email, displayName, Date.now())
     for (const { remoteId, url, key, name, lead } of projects) insertProject.run(remoteId, url, Date.now(), key, name, lead)
   })()
 

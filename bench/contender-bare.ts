@@ -56,7 +56,8 @@ app.post<{ Body: { email: string, display_name?: string | null } }>('/users', {
   }
 }, async ({ body: { email, display_name: name = null } }, reply) => {
   const key = email.toLowerCase()
-  const made = db.insertUser.get(email, key, name, Date.now())
+  // Not get(), which stops at the first row: a write that is not stepped to its end never checkpoints, and the WAL grows.
+  const [made] = db.insertUser.all(email, key, name, Date.now())
   return await reply.code(made === undefined ? 200 : 201).send(made ?? db.userByKey.get(key))
 })
 

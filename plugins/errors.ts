@@ -62,7 +62,7 @@ function appError (error: FastifyError): AppError {
 }
 
 function fieldErrors ({ validation = [], validationContext }: FastifyError): FieldError[] {
-  return validation.map(({ instancePath, keyword, params, message }) => {
+  return validation.filter(isTelling).map(({ instancePath, keyword, params, message }) => {
     const extra = (params.additionalProperty ?? params.missingProperty) as string | undefined
     const pointer = extra === undefined ? instancePath : `${instancePath}/${extra.replaceAll('~', '~0').replaceAll('/', '~1')}`
     const where = validationContext === 'querystring' ? 'query parameter' : validationContext === 'params' ? 'path parameter' : 'field'
@@ -70,6 +70,11 @@ function fieldErrors ({ validation = [], validationContext }: FastifyError): Fie
     if (keyword === 'required') return { pointer, detail: `This ${where} is required.` }
     return { pointer, detail: sentence(message ?? 'does not fit') }
   })
+}
+
+/** Where null is allowed as well, Ajv also complains that the value is not null; nobody has to be told. */
+function isTelling ({ keyword, params }: { keyword: string, params: Record<string, unknown> }): boolean {
+  return keyword !== 'anyOf' && !(keyword === 'type' && params.type === 'null')
 }
 
 function sentence (message: string): string {

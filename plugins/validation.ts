@@ -1,5 +1,6 @@
 import { Ajv } from 'ajv'
 import fp from 'fastify-plugin'
+import { AppError } from '../src/errors.ts'
 import { isEmail, isHttpUrl, isText } from '../src/formats.ts'
 
 const FORMATS: Record<string, (value: string) => boolean> = {
@@ -34,7 +35,8 @@ export default fp(async (app) => {
   app.removeContentTypeParser(['application/json', 'text/plain'])
   // A front end that sends the header and no body means no body.
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-    if (body === '') done(null, undefined)
+    if ((request.headers['content-encoding'] ?? 'identity') !== 'identity') done(new AppError('unsupported_media_type', 'Send the body uncompressed, without Content-Encoding.'), undefined)
+    else if (body === '') done(null, undefined)
     else parse(request, body as string, done)
   })
 }, { name: 'validation', dependencies: ['config'] })

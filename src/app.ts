@@ -5,6 +5,7 @@ import { compile } from '@fastify/proxy-addr'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Dispatcher } from 'undici'
 import { sendProblem } from '../plugins/errors.ts'
+import { ON_EVERY_ANSWER } from '../plugins/headers.ts'
 import { AppError } from './errors.ts'
 import { clientErrorHandler } from './client-error.ts'
 import { createLogger } from './log.ts'
@@ -44,13 +45,13 @@ export async function buildApp ({ env = process.env, network, now = Date.now, lo
     handlerTimeout: 2 * MINUTE_MS,
     keepAliveTimeout: 72_000,
     maxRequestsPerSocket: 10_000,
-    http: { headersTimeout: 30_000 },
+    http: { headersTimeout: 30_000, requireHostHeader: false },
     forceCloseConnections: 'idle',
     // While it stops, /healthz says so and everything else is still answered.
     return503OnClosing: false,
     // Long enough for every path to be judged by its schema, which knows better what is wrong with it.
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 16_384 },
-    frameworkErrors: (_error, request, reply) => { sendProblem(new AppError('bad_request', 'The path is not a valid URL path.'), request, reply) },
+    frameworkErrors: (_error, request, reply) => { sendProblem(new AppError('bad_request', 'The path is not a valid URL path.'), request, reply.headers(ON_EVERY_ANSWER)) },
     clientErrorHandler
   })
 

@@ -17,5 +17,5 @@ export function clientErrorHandler (error: Error & { code?: string }, socket: So
   const { status, code, message } = (REFUSALS[error.code ?? ''] ?? (() => new AppError('bad_request', 'This is not a valid HTTP request.')))()
   const requestId = randomUUID()
   const body = JSON.stringify({ type: 'about:blank', title: STATUS_CODES[status], status, detail: message, code, request_id: requestId })
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nX-Request-ID: ${requestId}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n${body}`)
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nX-Request-ID: ${requestId}\r\nCache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n${body}`)
 }

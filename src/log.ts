@@ -1,6 +1,6 @@
 import { pino, type Logger } from 'pino'
 import type { LineSink } from './outside.ts'
-import { redactText, sanitize, variants } from './redact.ts'
+import { plain, redactText, sanitize, variants } from './redact.ts'
 
 /** No line is longer than this, whatever is thrown at the logger. */
 const LONGEST_LINE_BYTES = 16 * 1024
@@ -20,11 +20,9 @@ export function createLogger (sink: LineSink): { logger: Logger, hide: (secret: 
     base: { logger: 'connector' },
     messageKey: 'message',
     timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
-    mixin: () => ({ event: 'log' }),
-    formatters: {
-      level: (label) => ({ level: label }),
-      log: (fields) => sanitize(fields)
-    },
+    formatters: { level: (label) => ({ level: label }) },
+    // Before pino touches anything: it would call getters and traps that throw.
+    hooks: { logMethod (args, write) { write.apply(this, harmless(args)) } },
     serializers: { err: (error) => error }
   }, {
     write (line: string) {
@@ -37,6 +35,20 @@ export function createLogger (sink: LineSink): { logger: Logger, hide: (secret: 
     logger,
     hide: (secret) => { for (const form of variants(secret)) hidden.add(form) }
   }
+}
+
+/** The same call with plain, bounded values; what every line has of its own cannot be replaced. */
+function harmless ([first, ...rest]: unknown[]): [object, string | undefined, ...string[]] {
+  const given = typeof first === 'object' && first !== null
+  const { event, ...fields } = given ? sanitize(first) : {}
+  for (const name of ['level', 'timestamp', 'logger']) delete fields[name]
+  const [message, ...values] = given ? rest : [first, ...rest]
+  return [{ event: typeof event === 'string' ? event : 'log', ...fields }, message === undefined ? undefined : words(message), ...values.map(words)]
+}
+
+function words (value: unknown): string {
+  const shown = plain(value)
+  return typeof shown === 'string' ? shown : JSON.stringify(shown) ?? 'undefined'
 }
 
 /** What is left of a line that would be too long: enough to find its neighbours. */

@@ -4,11 +4,16 @@ const REDACTED = '[redacted]'
 const SECRET_NAMES = [
   'code', 'state', 'token', 'access_token', 'refresh_token', 'id_token', 'client_secret', 'authorization', 'cookie', 'set-cookie'
 ]
-const SECRET_KEYS = new Set(SECRET_NAMES.map(plain))
-const PARAMETER = new RegExp(`(?<![\\w])(${SECRET_NAMES.join('|')}|app_state)(=|%3D)[^&\\s"'\\\\#;<>]*`, 'gi')
-const QUOTED = new RegExp(`(\\\\?["'])(${SECRET_NAMES.join('|')})\\1(\\s*:\\s*)\\1(?!\\[redacted])[^"'\\\\]*`, 'gi')
+const SECRET_KEYS = new Set(SECRET_NAMES.map(bare))
+const SPELLINGS = SECRET_NAMES.map((name) => name.replace(/[-_]/, '[-_]?')).join('|')
+const PARAMETER = new RegExp(`(?:(?<!\\w)|(?<=%[0-9A-F]{2}))(${SPELLINGS}|app_state)(=|%(?:25){0,3}3D)[^&\\s"'\\\\#;<>]*`, 'gi')
+const QUOTED = new RegExp(`(\\\\{0,8}["'])(${SPELLINGS})\\1(\\s*:\\s*)\\1(?!\\[redacted])[^"'\\\\]*`, 'gi')
+/** A header line in prose, to the end of the line. */
+const HEADER = /\b(authorization|(?:set[-_]?)?cookie)(\s*:\s*)[^"'\\\r\n]+/gi
 const CREDENTIAL = /\b(Bearer|Basic)(\s+|%20)[\w.~+/=%-]+/gi
 const JWT = /eyJ[\w-]{8,}(\.[\w-]*){0,4}/g
+/** How programs name their errors: `ECONNRESET`, `access_denied`. Anything else under that name may be a secret. */
+const ERROR_CODE = /^([A-Z][A-Z0-9_]{1,63}|[a-z]+(_[a-z]+){1,8})$/
 const SUSPICIOUS = /=|%3D|eyJ|earer|asic|:/i
 
 const DEEPEST = 6
@@ -23,13 +28,14 @@ export function redactText (text: string): string {
   return text
     .replace(PARAMETER, `$1$2${REDACTED}`)
     .replace(QUOTED, `$1$2$1$3$1${REDACTED}`)
+    .replace(HEADER, `$1$2${REDACTED}`)
     .replace(CREDENTIAL, `$1 ${REDACTED}`)
     .replace(JWT, REDACTED)
 }
 
 /** True for a key or parameter whose value must not be shown. */
 export function isSecretName (name: string): boolean {
-  return SECRET_KEYS.has(plain(name))
+  return SECRET_KEYS.has(bare(name))
 }
 
 /** The forms in which a configured secret might slip into a line. */
@@ -37,7 +43,8 @@ export function variants (secret: string): string[] {
   if (secret.length < 6) return []
   const bytes = Buffer.from(secret, 'utf8')
   const quoted = JSON.stringify(secret).slice(1, -1)
-  return [...new Set([secret, quoted, encodeURIComponent(secret), bytes.toString('base64').replace(/=+$/, ''), bytes.toString('base64url'), bytes.toString('hex')])]
+  const twice = JSON.stringify(quoted).slice(1, -1)
+  return [...new Set([secret, quoted, twice, encodeURIComponent(secret), bytes.toString('base64').replace(/=+$/, ''), bytes.toString('base64url'), bytes.toString('hex')])]
 }
 
 /**
@@ -45,8 +52,22 @@ export function variants (secret: string): string[] {
  * included. Never throws.
  */
 export function sanitize (fields: object): Record<string, unknown> {
-  const walk = new Walk()
-  return walk.entries(fields, 0)
+  const copy = plain(fields)
+  if (typeof copy !== 'object' || copy === null || Array.isArray(copy)) return { value: copy }
+  return isError(fields) ? { err: copy } : copy as Record<string, unknown>
+}
+
+/** The same for any value, at the top of a line or in a message. */
+export function plain (value: unknown): unknown {
+  return new Walk().value(value, 0)
+}
+
+function isError (value: object): boolean {
+  try {
+    return value instanceof Error
+  } catch {
+    return false
+  }
 }
 
 class Walk {
@@ -97,7 +118,7 @@ class Walk {
     return {
       type: this.text(String(error.name)),
       message: this.text(String(error.message)),
-      ...(typeof code === 'string' || typeof code === 'number' ? { error_code: code } : {}),
+      ...(typeof code === 'number' || (typeof code === 'string' && ERROR_CODE.test(code)) ? { error_code: code } : {}),
       ...(typeof status === 'number' ? { status } : {}),
       stack: this.text(String(error.stack), 2 * LONGEST_TEXT),
       ...(error.cause === undefined ? {} : { cause: this.value(error.cause, depth + 1) })
@@ -121,6 +142,6 @@ function read (object: object, key: string): unknown {
   }
 }
 
-function plain (name: string): string {
+function bare (name: string): string {
   return name.toLowerCase().replace(/[-_]/g, '')
 }

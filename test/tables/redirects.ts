@@ -18,7 +18,7 @@ export const HOSTILE: readonly string[] = [
   // A second header.
   '/x\r\nLocation: http://evil.example', '/x\r\nSet-Cookie: a=b', '/x\nLocation:http://evil.example', '{O}/\r\nX: y', '/x\r\n\r\n<script>alert(1)</script>', '/\u0000//evil.example', '/x\u0000', '{O}\u0000.evil.example', '\u0000',
   // User info.
-  'http://{H}@evil.example', 'http://{N}@evil.example', 'http://{N}:3000@evil.example', '{O}@evil.example', '{O}:x@evil.example', 'http://user@{H}', 'http://user:pass@{H}', 'http://:@{H}/', 'http://evil.example@{H}', 'http://{H}%40evil.example',
+  'http://{H}@evil.example', 'http://{N}@evil.example', 'http://{N}:3000@evil.example', '{O}@evil.example', '{O}:x@evil.example', 'http://user@{H}', 'http://user:pass@{H}', 'http://evil.example@{H}', 'http://{H}%40evil.example',
   'http://{N}%3a3000@evil.example', 'http://evil.example%23@evil.example/{H}', 'http://a:b@c:d@{H}/',
   // Names that look like it.
   '{O}.evil.example', 'http://{N}.evil.example', 'http://{N}.evil.example:3000', 'http://evil.example/{H}', 'http://evil.example/?{O}', 'http://evil.example/#{O}', 'http://evil{N}', 'http://evil-{H}', 'http://not{H}', 'http://sub.{H}', 'http://www.{H}', 'http://{N}evil.example',
@@ -69,6 +69,7 @@ export const HARMLESS: Record<string, string> = {
   '/\u3002evil': '{O}/%E3%80%82evil',
   '{O}?x=//evil.example': '{O}/?x=//evil.example',
   '{O}#@evil.example': '{O}/#@evil.example',
+  'http://:@{H}/': '{O}/',
   '{O}/@evil.example': '{O}/@evil.example',
   '{O}/%2F%2Fevil.example': '{O}/%2F%2Fevil.example',
   '/<script>alert(1)</script>': '{O}/%3Cscript%3Ealert(1)%3C/script%3E',

@@ -1,0 +1,94 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import Driver from 'better-sqlite3'
+import t, { type Test } from 'tap'
+import { build } from '../helper.ts'
+
+const ROUNDS = 5
+const AT_ONCE = 100
+
+function folder (t: Test): string {
+  const path = mkdtempSync(join(tmpdir(), 'connector-'))
+  t.teardown(() => rmSync(path, { recursive: true, force: true }))
+  return path
+}
+
+/** Services that listen, all of them on one database file. */
+async function services (t: Test, count: number) {
+  const file = join(folder(t), 'shared.db')
+  const found = []
+  for (let i = 0; i < count; i++) {
+    const { app } = await build(t, { INTEGRATION_DB_URL: `sqlite:///${file}`, LOG_LEVEL: 'ERROR' })
+    found.push({ app, url: await app.listen({ host: '127.0.0.1', port: 0 }) })
+  }
+  return { file, urls: found.map(({ url }) => url) }
+}
+
+async function post (url: string, body: object): Promise<number> {
+  const answer = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+  await answer.arrayBuffer()
+  return answer.status
+}
+
+const tally = (statuses: number[]) => Object.fromEntries([...new Set(statuses)].sort().map((status) => [status, statuses.filter((each) => each === status).length]))
+
+for (const processes of [1, 3]) {
+  t.test(`D4 ${ROUNDS} × ${AT_ONCE} upserts of one email and of one key at once, through ${processes} service(s) on one file: one row each and no 5xx`, async (t) => {
+    const { urls } = await services(t, processes)
+    const [first = ''] = urls
+    const at = (i: number) => urls[i % urls.length] ?? first
+    await post(`${first}/users`, { email: 'owner@example.com' })
+    for (let round = 0; round < ROUNDS; round++) {
+      const all = <T>(make: (i: number) => Promise<T>) => Promise.all(Array.from({ length: AT_ONCE }, (_, i) => make(i)))
+      const [users, projects, pages] = await Promise.all([
+        all((i) => post(`${at(i)}/users`, { email: i % 2 === 0 ? `r${round}@example.com` : `R${round}@EXAMPLE.com` })),
+        all((i) => post(`${at(i)}/jira/projects`, { owner_id: 1, key: `R${round}`, name: `Name ${i}` })),
+        all((i) => post(`${at(i)}/confluence/pages`, { owner_id: 1, space_key: 'S', page_id: `${round}`, title: `Title ${i}` }))
+      ])
+      const once = { 200: AT_ONCE - 1, 201: 1 }
+      t.same([tally(users), tally(projects), tally(pages)], [once, once, once], `round ${round + 1}`)
+    }
+    const lengths = await Promise.all(['/users', '/jira/projects/1', '/confluence/pages/1'].map(async (path) => (await (await fetch(first + path)).json() as unknown[]).length))
+    t.same(lengths, [ROUNDS + 1, ROUNDS, ROUNDS])
+  })
+}
+
+t.test('D5 While another program holds the write lock for a second, reads go on and writes succeed later', async (t) => {
+  const { file, urls: [url = ''] } = await services(t, 1)
+  await post(`${url}/users`, { email: 'owner@example.com' })
+  const other = new Driver(file)
+  t.teardown(() => other.close())
+  other.exec('BEGIN IMMEDIATE')
+  let released = false
+  const writes = Promise.all(Array.from({ length: 20 }, async (_, i) => ({ status: await post(`${url}/jira/projects`, { owner_id: 1, key: `K${i}`, name: 'N' }), released })))
+  const started = Date.now()
+  let reads = 0
+  while (Date.now() - started < 1_000) {
+    const answer = await fetch(`${url}/users`)
+    t.equal(answer.status, 200, 'a read during the lock')
+    await answer.arrayBuffer()
+    reads++
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  t.ok(reads > 0)
+  released = true
+  other.exec('ROLLBACK')
+  t.ok((await writes).every(({ status, released }) => status === 201 && released), 'every write waited and was done')
+  t.equal((await (await fetch(`${url}/jira/projects/1`)).json() as unknown[]).length, 20)
+})
+
+t.test('D5 A lock that is never given back is 503 with Retry-After, not a hang', async (t) => {
+  const { file, urls: [url = ''] } = await services(t, 1)
+  await post(`${url}/users`, { email: 'owner@example.com' })
+  const other = new Driver(file)
+  t.teardown(() => other.close())
+  other.exec('BEGIN IMMEDIATE')
+  const answer = await fetch(`${url}/users`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ email: 'late@example.com' }) })
+  t.equal(answer.status, 503)
+  t.equal(answer.headers.get('retry-after'), '1')
+  t.match(await answer.json(), { code: 'database_busy' })
+  t.equal((await fetch(`${url}/users`)).status, 200)
+  other.exec('ROLLBACK')
+  t.equal(await post(`${url}/users`, { email: 'late@example.com' }), 201, 'well again')
+})

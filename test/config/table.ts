@@ -1,0 +1,29 @@
+export const PLANTED = 'pl4nted-value'
+const good = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='
+
+/** A wrong setting: the variables, and the name that must be said. `PLANTED`, where it fits in, must not be. */
+export const WRONG: Array<[env: NodeJS.ProcessEnv, named: string]> = [
+  ...['prod', 'Production', 'staging', 'dev', '1', PLANTED].map((value) => [{ APP_ENV: value }, 'APP_ENV'] as [NodeJS.ProcessEnv, string]),
+  ...['yes', 'on', '2', PLANTED].map((value) => [{ DEV_MODE: value }, 'DEV_MODE'] as [NodeJS.ProcessEnv, string]),
+  ...['abc', '-1', '65536', '3001.5', '0x10', '1e3', '3001 ; rm', '３００１', `${PLANTED}`].map((value) => [{ PORT: value }, 'PORT'] as [NodeJS.ProcessEnv, string]),
+  ...['a b', 'http://a.example', '127.0.0.1/8', `${PLANTED}!`].map((value) => [{ HOST: value }, 'HOST'] as [NodeJS.ProcessEnv, string]),
+  ...['LOUD', 'INFOO', '10', PLANTED, 'toString', '__proto__', 'constructor'].map((value) => [{ LOG_LEVEL: value }, 'LOG_LEVEL'] as [NodeJS.ProcessEnv, string]),
+  ...['sqlite', 'sqlite:/a', 'sqlite://a.db', 'sqlite:///', 'sqlite:///a.db?mode=ro', 'mysql://u:p@h/db', 'file:a.db', 'a.db', 'postgres:', 'postgres://', `mongodb://u:${PLANTED}@h/db`, 'sqlite::memory', 'SQLITE:///a.db'].map((value) => [{ INTEGRATION_DB_URL: value }, 'INTEGRATION_DB_URL'] as [NodeJS.ProcessEnv, string]),
+  ...['k1', `k1:${PLANTED}`, `:${good}`, good, 'k1:AAAA', `k1:${'A'.repeat(43)}=`, `k1:${good},k1:${good}`, `k1:${good.slice(0, 20)}*${good.slice(20)}`, ','].map((value) => [{ VAULT_KEYS: value }, 'VAULT_KEYS'] as [NodeJS.ProcessEnv, string]),
+  [{ VAULT_KEYS: undefined, VAULT_KEYS_FILE: `/nowhere/${PLANTED}` }, 'VAULT_KEYS_FILE'], [{ VAULT_KEYS: `k1:${good}`, VAULT_KEYS_FILE: `/nowhere/${PLANTED}` }, 'VAULT_KEYS_FILE'], [{ VAULT_KEYS: undefined, VAULT_KEYS_FILE: '/dev/null' }, 'VAULT_KEYS_FILE'],
+  ...['APP_FRONTEND_URL', 'PUBLIC_URL', 'ATLASSIAN_CLOUD_BASE_URL', 'ATLASSIAN_AUTH_URL', 'ATLASSIAN_API_URL'].flatMap((name) =>
+    ['app.example', 'ftp://a.example', 'javascript:alert(1)', `https://u:${PLANTED}@a.example`, 'https://a.example/?q=1', 'https://a.example/#f', 'https://', 'https://a b.example', 'http:///a', 'https:\\\\a.example', '//a.example', '*']
+      .map((value) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string])),
+  ...['JIRA', 'CONFLUENCE'].flatMap((product) => [
+    ...['http://app.example/cb', 'https://app.example/cb#x', 'app.example/cb', `https://u:${PLANTED}@app.example/cb`, '/auth/jira/callback', 'http://127.0.0.1.evil.example/cb', 'http://localhost.evil.example/'].map((value) => [{ [`${product}_OAUTH_REDIRECT_URI`]: value }, `${product}_OAUTH_REDIRECT_URI`] as [NodeJS.ProcessEnv, string]),
+    ...['read:jira-work,offline_access', 'read jira<work>', `"${PLANTED}"`].map((value) => [{ [`${product}_OAUTH_SCOPES`]: value }, `${product}_OAUTH_SCOPES`] as [NodeJS.ProcessEnv, string]),
+    [{ [`${product}_OAUTH_CLIENT_ID`]: `${PLANTED} b` }, `${product}_OAUTH_CLIENT_ID`] as [NodeJS.ProcessEnv, string],
+    [{ [`${product}_OAUTH_CLIENT_SECRET`]: `${PLANTED} b` }, `${product}_OAUTH_CLIENT_SECRET`] as [NodeJS.ProcessEnv, string]
+  ]),
+  ...['a.example', 'https://a.example/', 'https://a.example/path', 'https://a.example,b.example', 'https://a.example,*', 'null', `https://${PLANTED}@a.example`].map((value) => [{ BACKEND_CORS_ORIGINS: value }, 'BACKEND_CORS_ORIGINS'] as [NodeJS.ProcessEnv, string]),
+  ...['true', '1', '*', '10.0.0.0/33', 'proxy.example', PLANTED, '10.0.0'].map((value) => [{ TRUST_PROXY: value }, 'TRUST_PROXY'] as [NodeJS.ProcessEnv, string]),
+  ...['0', '-5', 'soon', '999999999'].flatMap((value) => ['UPSTREAM_CONNECT_TIMEOUT_MS', 'UPSTREAM_ANSWER_TIMEOUT_MS'].map((name) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string])),
+  [{ APP_ENV: 'production', DEV_MODE: 'true' }, 'DEV_MODE'], [{ APP_ENV: 'production', VAULT_KEYS: undefined }, 'VAULT_KEYS'], [{ APP_ENV: 'production', VAULT_KEYS: ' ' }, 'VAULT_KEYS_FILE'],
+  [{ JIRA_OAUTH_CLIENT_SERCET: PLANTED }, 'JIRA_OAUTH_CLIENT_SECRET'], [{ JIRA_OAUTH_CLIENT_SERCET: PLANTED }, 'JIRA_OAUTH_CLIENT_SERCET'], [{ VAULT_KEY: PLANTED }, 'VAULT_KEYS'], [{ APP_FRONTENDURL: PLANTED }, 'APP_FRONTEND_URL'],
+  [{ BACKEND_CORS_ORIGIN: PLANTED }, 'BACKEND_CORS_ORIGINS'], [{ INTEGRATION_DATABASE_URL: undefined, INTEGRATION_DBURL: PLANTED }, 'INTEGRATION_DB_URL'], [{ ATLASIAN_CLIENT_ID: PLANTED }, 'ATLASSIAN_CLIENT_ID'], [{ LOG_LEVLE: PLANTED }, 'LOG_LEVEL']
+]

@@ -1,0 +1,144 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { Agent, type Dispatcher } from 'undici'
+import type { FastifyInstance } from 'fastify'
+import { buildApp } from '../../src/app.ts'
+import { Browser, CLIENTS, configured, KEY, SECRET } from '../helper.ts'
+import { startSandbox } from '../sandbox/helper.ts'
+
+/** How a secret might be written down by mistake. */
+function forms (secret: string): Map<string, string> {
+  const bytes = Buffer.from(secret)
+  // Behind 0, 1 or 2 other bytes; the characters that the neighbours have a part in are left out.
+  const base64 = [0, 1, 2].map((shift) => Buffer.concat([Buffer.alloc(shift), bytes]).toString('base64').replace(/=+$/, '').slice(shift === 0 ? 0 : shift + 1, -1))
+  const found: Array<[string, string]> = [
+    ['raw', secret], ['URL-encoded', encodeURIComponent(secret)], ['encoded twice', encodeURIComponent(encodeURIComponent(secret))], ['base64', base64[0] ?? ''], ['base64 behind one byte', base64[1] ?? ''], ['base64 behind two bytes', base64[2] ?? ''],
+    ['base64url', bytes.toString('base64url').slice(0, -1)], ['hex', bytes.toString('hex')], ['HEX', bytes.toString('hex').toUpperCase()], ['JSON-escaped', JSON.stringify(secret).slice(1, -1)], ['reversed', [...secret].reverse().join('')],
+    ['upper case', secret.toUpperCase()], ['lower case', secret.toLowerCase()], ['cut by a line break', `${secret.slice(0, secret.length / 2)}\n${secret.slice(secret.length / 2)}`],
+    ['UTF-16', bytes.toString('latin1').split('').join('\0')], ['HTML', [...secret].map((c) => `&#${c.codePointAt(0)};`).join('')], ['first three quarters', secret.slice(0, Math.ceil(secret.length * 0.75))]
+  ]
+  return new Map(found)
+}
+
+/** A network that keeps every token that comes in and every code and secret that goes out. */
+class Wiretap extends Agent {
+  readonly heard = new Map<string, string>()
+
+  override dispatch (options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    const chunks: Buffer[] = []
+    const wiretap = this
+    const listening = new Proxy(handler, {
+      get (target, name) {
+        const value = Reflect.get(target, name) as unknown
+        if (typeof value !== 'function') return value
+        return (...args: unknown[]) => {
+          if (name === 'onResponseData') chunks.push(args[1] as Buffer)
+          if (name === 'onResponseEnd') wiretap.listen(Buffer.concat(chunks).toString())
+          return (value as (...args: unknown[]) => unknown).apply(target, args)
+        }
+      }
+    })
+    return super.dispatch(options, listening)
+  }
+
+  private listen (text: string): void {
+    for (const [, name = '', value = ''] of text.matchAll(/"(access_token|refresh_token|id_token)":"([^"]+)"/g)) this.heard.set(`${name} ${this.heard.size}`, value)
+  }
+}
+
+/** Waits until no run is under way. */
+async function settled (app: FastifyInstance): Promise<void> {
+  for (let id = 1, left = 500; left > 0; left--) {
+    const states = await Promise.all(['jira', 'confluence'].map(async (product) => (await app.inject(`/integrations/${product}/sync/runs/${id}`)).json().state as string | undefined))
+    if (states.every((state) => state === undefined)) return
+    if (states.some((state) => state === 'succeeded' || state === 'failed')) id++
+    else await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+t.test('B1 B10 No secret is in a log line, an answer, the document or the database in any of 17 forms, after a wide tour at level TRACE', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'connector-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const sandbox = await startSandbox(t, { clients: CLIENTS })
+  const network = new Wiretap()
+  t.teardown(() => network.close())
+  const lines: string[] = []
+  /** Answers by what the contract lets them carry. */
+  const answers: Array<{ from: string, text: string }> = []
+  const secrets = new Map([['client secret', SECRET], ['vault key', KEY.split(':')[1] ?? ''], ['Authorization header', 'planted-bearer-5d41402abc4b2a76'], ['unrelated cookie', 'planted-cookie-7d793037a0760186'], ['token sent by a caller', 'planted-jira-token-98f13708210194c4']])
+  const env = { APP_ENV: 'test', INTEGRATION_DB_URL: `sqlite:///${join(folder, 'c.db')}`, VAULT_KEYS: KEY, LOG_LEVEL: 'TRACE', ...configured(sandbox.url) }
+
+  const start = async (now = Date.now): Promise<FastifyInstance> => {
+    const app = await buildApp({ env, network, now, logger: { write: (line) => { lines.push(line) } } })
+    app.addHook('onSend', async (request, reply, payload) => {
+      answers.push({ from: request.url.replace(/\?.*/s, ''), text: `${JSON.stringify(reply.getHeaders())}\n${typeof payload === 'string' ? payload : ''}` })
+    })
+    return app
+  }
+
+  const tour = async (app: FastifyInstance) => {
+    const headers = { authorization: `Bearer ${secrets.get('Authorization header')}`, cookie: `sid=${secrets.get('unrelated cookie')}` }
+    for (const product of ['jira', 'confluence']) {
+      const browser = new Browser(app)
+      const callback = await browser.consent(product, { query: '&state=user_id%3D1' })
+      const query = new URL(callback).searchParams
+      for (const name of ['code', 'state']) secrets.set(`${name} of ${product} ${secrets.size}`, query.get(name) ?? '')
+      for (const [name, value] of browser.cookies) secrets.set(`cookie ${name}`, value)
+      await browser.open(callback)
+      await browser.open(callback)
+      await app.inject({ url: callback.replace(/code=[^&]*/, 'code=another-planted-code-0123456789'), headers })
+      secrets.set('a forged code', 'another-planted-code-0123456789')
+      await app.inject({ url: `/api/auth/${product}/callback?code=forged-planted-code-aaaa9999&state=forged-planted-state-bbbb8888`, headers })
+      secrets.set('a code nobody issued', 'forged-planted-code-aaaa9999').set('a state nobody issued', 'forged-planted-state-bbbb8888')
+      await app.inject({ url: `/auth/${product}/callback?error=access_denied&state=${query.get('state')}`, headers })
+      const { items } = (await app.inject({ url: '/users', headers })).json() as { items?: unknown }
+      t.equal(items, undefined)
+      await app.inject({ method: 'POST', url: `/integrations/${product}/sync`, headers })
+      for (const url of [`/integrations/${product}/sync/runs/1`, '/healthz', '/health/oauth', '/openapi.json', '/users/1', '/users/x', '/nothing', '/%zz']) await app.inject({ url, headers })
+      await app.inject({ method: 'POST', url: '/users', headers, payload: { email: 'a@b.co', jira_token: secrets.get('token sent by a caller') } })
+      await app.inject({ url: `/nothing?token=${secrets.get('token sent by a caller')}&access_token=${secrets.get('token sent by a caller')}`, headers })
+    }
+  }
+
+  const first = await start()
+  await first.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
+  await tour(first)
+  await settled(first)
+  first.store.users.list = () => { throw new Error(`failed with code=forged-planted-code-aaaa9999 and ${SECRET}`, { cause: { authorization: secrets.get('Authorization header') } }) }
+  await first.inject({ url: '/users' })
+  const searchFiles = () => readdirSync(folder).map((name) => ({ from: `file ${name}`, text: readFileSync(join(folder, name)).toString('latin1') }))
+  const whileOpen = searchFiles()
+  t.ok(whileOpen.some(({ from }) => from.endsWith('-wal')) && whileOpen.some(({ from }) => from.endsWith('-shm')), 'the WAL was there to be searched')
+  await first.close()
+  // Two hours later: the tokens have expired and are refreshed.
+  const second = await start(() => Date.now() + 2 * 3_600_000)
+  await second.inject({ method: 'POST', url: '/integrations/jira/sync' })
+  await settled(second)
+  t.ok(lines.some((line) => line.includes('grant_refreshed')), 'a refresh was part of it')
+  await tour(second)
+  await settled(second)
+  await second.close()
+  for (const [name, value] of network.heard) secrets.set(name, value)
+
+  const kinds = [...secrets.keys()].map((name) => name.split(' ')[0])
+  for (const kind of ['access_token', 'refresh_token', 'code', 'state', 'cookie', 'client', 'vault']) t.ok(kinds.includes(kind), `there is a ${kind} to look for`)
+  t.ok(lines.length > 100 && answers.length > 50, `${lines.length} lines, ${answers.length} answers`)
+
+  /** What the contract itself puts somewhere. Nothing else may be anywhere. */
+  const meant = (name: string, from: string) =>
+    // The authorize URL of a login answer carries the state, and its cookie ties the browser to it.
+    (/^(state of|cookie __|cookie flow-)/.test(name) && /^\/auth\/(jira|confluence)\/login$/.test(from)) ||
+    // Development hands a caller's own state back, and a state it did not issue is the caller's.
+    (name === 'a state nobody issued' && /^(\/api)?\/auth\/(jira|confluence)\/callback$/.test(from))
+
+  const places = [{ from: 'log', text: lines.join('') }, ...answers, ...whileOpen, ...searchFiles()]
+  for (const [name, secret] of secrets) {
+    t.ok(secret.length >= 12, `${name} is long enough to be found`)
+    for (const [form, text] of forms(secret)) {
+      const hits = places.filter(({ from, text: all }) => all.includes(text) && !meant(name, from)).map(({ from }) => from)
+      t.same([...new Set(hits)], [], `${name}, ${form}`)
+    }
+  }
+})
