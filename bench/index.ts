@@ -10,12 +10,10 @@ import { COLUMNS, compare, row, type Round } from './report.ts'
 import { table } from './figures.ts'
 import { scenarios, type Scenario } from './scenarios.ts'
 
-const WARM_UP_S = 1.5
-
 const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '2' },
-    rounds: { type: 'string', default: '7' },
+    rounds: { type: 'string', default: '6' },
     only: { type: 'string', default: '' }
   }
 })
@@ -23,7 +21,7 @@ const [seconds, rounds] = [Number(values.seconds), Number(values.rounds)]
 const names = values.only.split(',').filter(Boolean)
 const chosen = names.length === 0 ? scenarios : scenarios.filter(({ name }) => names.includes(name))
 if (!(seconds >= 0.2) || !Number.isSafeInteger(rounds) || rounds < 1 || chosen.length < names.length || chosen.length === 0) {
-  console.error(`Usage: npm run bench -- [--seconds 2] [--rounds 7] [--only ${scenarios.map(({ name }) => name).join(',')}]`)
+  console.error(`Usage: npm run bench -- [--seconds 2] [--rounds 6] [--only ${scenarios.map(({ name }) => name).join(',')}]`)
   process.exit(2)
 }
 
@@ -56,7 +54,7 @@ console.log(facts)
 
 /** Alternates, and changes who begins, so that a busy neighbour or a growing table favours nobody. */
 async function measure (scenario: Scenario, service: Contender, bare: Contender): Promise<Round[]> {
-  for (const contender of [service, bare]) await load(contender, scenario, WARM_UP_S)
+  for (const contender of [service, bare]) await load(contender, scenario, scenario.warmUpS)
   const measured: Round[] = []
   for (let i = 0; i < rounds; i++) {
     const first = i % 2 === 0 ? service : bare

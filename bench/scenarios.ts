@@ -7,6 +7,8 @@ export interface Scenario {
   name: string
   title: string
   connections: number
+  /** Seconds until the compiler has seen enough: writing waits for the disk, so it takes longer. */
+  warmUpS: number
   /** Taken in turn; `[<id>]` becomes something new each time. */
   requests: [Request, ...Request[]]
 }
@@ -18,12 +20,14 @@ export const scenarios: Scenario[] = [
     name: 'user',
     title: 'GET /users/{id}',
     connections: 16,
+    warmUpS: 2,
     requests: [get('/users/1'), ...Array.from({ length: USERS - 1 }, (_, i) => get(`/users/${i + 2}`))]
   },
   {
     name: 'create',
     title: 'POST /users',
     connections: 16,
+    warmUpS: 8,
     requests: [{
       method: 'POST',
       path: '/users',
@@ -31,6 +35,6 @@ export const scenarios: Scenario[] = [
       body: JSON.stringify({ email: '[<id>]@example.com', display_name: 'Ada Lovelace' })
     }]
   },
-  { name: 'list', title: 'GET /jira/projects/{owner}', connections: 8, requests: [get('/jira/projects/1')] },
-  { name: 'login', title: 'GET /auth/jira/login', connections: 16, requests: [get('/auth/jira/login')] }
+  { name: 'list', title: 'GET /jira/projects/{owner}', connections: 8, warmUpS: 2, requests: [get('/jira/projects/1')] },
+  { name: 'login', title: 'GET /auth/jira/login', connections: 16, warmUpS: 10, requests: [get('/auth/jira/login')] }
 ]

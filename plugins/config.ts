@@ -45,13 +45,19 @@ export default fp<Outside>(async (app, outside) => {
 async function invalid (app: FastifyInstance, { values }: Resolved): Promise<string[]> {
   const register = env as unknown as (app: FastifyInstance, options: FastifyEnvOptions, done: (error?: Error) => void) => void
   try {
-    await promisify(register)(app, { confKey: 'env', schema: Env, data: { ...values }, env: false, ajv: { customOptions: withFormats } })
+    await promisify(register)(app, { confKey: 'env', schema: Env, data: decimal(values), env: false, ajv: { customOptions: withFormats } })
     return []
   } catch (error) {
     const { errors } = error as { errors?: AjvError[] }
     if (errors === undefined) throw error
     return errors.flatMap(({ instancePath, parentSchema }) => sentences(instancePath.slice(1), parentSchema?.rule ?? '', values))
   }
+}
+
+/** The validator reads numbers as JavaScript does, `0x10` and `1e3` too; a setting has one spelling. */
+function decimal (values: Resolved['values']): Record<string, string> {
+  const odd = (name: string, value: string) => Env.properties[name as keyof Env].type === 'integer' && !/^\d+$/.test(value)
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, odd(name, value) ? 'no number' : value]))
 }
 
 type Ajv = Parameters<NonNullable<Extract<NonNullable<FastifyEnvOptions['ajv']>, { customOptions: unknown }>['customOptions']>>[0]

@@ -8,11 +8,12 @@ const ANSWER_WHAT_IS_UNDER_WAY_MS = 10_000
 try {
   if (existsSync('.env')) process.loadEnvFile('.env')
   const app = await buildApp({ logger: true })
+  // First of all: a port that is taken has to end with a code that says so, and the handler below would end with 0.
+  await app.listen({ host: app.config.host, port: app.config.port })
   closeWithGrace({ delay: ANSWER_WHAT_IS_UNDER_WAY_MS, logger: false }, async ({ err }) => {
     if (err !== undefined) app.log.fatal({ event: 'process_error', err })
     await app.close()
   })
-  await app.listen({ host: app.config.host, port: app.config.port })
 } catch (error) {
   process.exitCode = explain(error)
 }

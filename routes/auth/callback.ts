@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import type { CallbackRequest, Ending } from '../../src/oauth/flow.ts'
 import { withOutcome } from '../../src/oauth/return-url.ts'
-import { providerOf, type Provider } from '../../src/providers/index.ts'
+import { providerOf, type Provider, type ProviderId } from '../../src/providers/index.ts'
 import { problems } from '../../src/schemas.ts'
 import { frontEnd, ownAddress } from './addresses.ts'
 import { cookieFor } from './cookie.ts'
@@ -37,20 +37,21 @@ export const callback: FastifyPluginAsyncTypebox<{ provider: Provider | undefine
       }
     }
   }, async (request, reply) => {
-    const log = request.log.child({ provider: provider?.id })
-    log.info({ event: 'oauth_callback_received', ...request.trace() })
+    const logFor = (id: ProviderId | undefined) => request.log.child({ provider: id })
+    logFor(provider?.id).info({ event: 'oauth_callback_received', ...request.trace() })
     const ending = await oauth.flow.finish({
       provider: provider?.id,
       query: filled(request.query),
       // Not cleared afterwards: a second hit of the same callback has to pass too. It ends with the flow.
       browserKey: (flowName, redirectUri) => request.cookies[cookieFor(flowName, redirectUri).name],
       fallback: () => oauth.client(provider?.id ?? 'jira', ownAddress(app, request)),
-      log
+      logFor
     })
+    const log = logFor(ending.provider)
     if ('error' in ending.result) {
       log.warn({ event: 'oauth_callback_error', error_code: ending.result.error.code, err: ending.result.error })
       if (wantsJson(request)) throw ending.result.error
-    } else {
+    } else if (ending.result.first) {
       await sync.start(ending.result.userId, providerOf(ending.provider), log)
         .catch((err: unknown) => { log.error({ event: 'sync_error', err }, 'The first sync could not be started.') })
     }

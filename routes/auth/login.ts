@@ -4,6 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import { AppError } from '../../src/errors.ts'
 import { FLOW_LIFETIME_MS } from '../../src/oauth/flow.ts'
 import { returnTarget } from '../../src/oauth/return-url.ts'
+import { likelyOwner } from '../../src/oauth/owner.ts'
 import { readHint } from '../../src/oauth/state.ts'
 import type { Provider } from '../../src/providers/index.ts'
 import { problems } from '../../src/schemas.ts'
@@ -53,7 +54,8 @@ export const login: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (a
       returnUrl: target === undefined ? null : checked(target, frontEnd(app, request, client.redirectUri)),
       scope,
       bindBrowser: redirect,
-      held: await oauth.held(await holder(state), client)
+      // The callback decides who it is; this is who it will be, if nothing changes.
+      held: await oauth.held(await likelyOwner(store, readHint(state)), client)
     })
     if (!redirect) return await reply.code(200).send({ url, provider: provider.id, ...(configured ? {} : { missing }) })
     const cookie = cookieFor(flowName, client.redirectUri)
@@ -61,13 +63,6 @@ export const login: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (a
     log.info({ event: 'oauth_login_redirect', target: new URL(url).origin })
     return await reply.redirect(url, 307)
   })
-
-  /** Who will probably hold the grant: whom the state names, else the first user. The callback decides. */
-  async function holder (state: string | null): Promise<number | undefined> {
-    const hint = readHint(state)
-    if (hint !== undefined && hint !== 'unusable' && 'userId' in hint) return hint.userId
-    return hint === undefined ? (await store.users.first())?.id : undefined
-  }
 }
 
 /** A browser that opens the address as a page wants to get somewhere; a script wants the JSON. */

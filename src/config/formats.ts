@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { compile } from '@fastify/proxy-addr'
 
 /** Loopback by name or number: the only hosts that Atlassian accepts without https (atlassian.md section 1.5). */
@@ -22,11 +23,11 @@ export function isOriginList (value: string): boolean {
   return value === '*' || list(value).every((origin) => webUrl(origin)?.origin === origin)
 }
 
-/** What Fastify's proxy rules understand: addresses, ranges and the three named ranges. */
+/** What Fastify's proxy rules understand: addresses, ranges and the three named ranges. `1` is no hop count and no address. */
 export function isAddressList (value: string): boolean {
   try {
     compile(list(value))
-    return true
+    return list(value).every((entry) => /^[a-z]+$/.test(entry) || isIP(entry.replace(/\/\d+$/, '')) !== 0)
   } catch {
     return false
   }

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError, type ErrorCode } from '../errors.ts'
-import { isEmail } from '../formats.ts'
 import type { Http, Log } from '../http.ts'
 import { accountOf, sitesOf } from '../providers/atlassian.ts'
 import { providerOf, type ProviderId } from '../providers/index.ts'
@@ -8,7 +7,8 @@ import type { Flow } from '../store/flows.ts'
 import type { Store } from '../store/index.ts'
 import { authorizeUrl, scopesFor, type Client } from './client.ts'
 import type { Grants } from './grants.ts'
-import { hash, issueSecret, readHint, type Hint } from './state.ts'
+import { ownerOf, requireUser } from './owner.ts'
+import { hash, issueSecret, readHint } from './state.ts'
 import { exchangeCode } from './tokens.ts'
 
 export const FLOW_LIFETIME_MS = 10 * 60 * 1000
@@ -38,7 +38,8 @@ export interface CallbackRequest {
   browserKey: (flowName: string, redirectUri: string) => string | undefined
   /** Which client a foreign state is exchanged with. */
   fallback: () => Client | undefined
-  log: Log
+  /** The request's log, once it is known which product it is about. */
+  logFor: (provider: ProviderId) => Log
 }
 
 /** How a flow ended, and where its browser goes. */
@@ -47,9 +48,11 @@ export interface Ending {
   redirectUri: string | null
   callerState: string | null
   returnUrl: string | null
-  result: { userId: number } | { error: AppError }
+  result: Result
 }
 
+/** `first` is true for the one hit that did the work. */
+type Result = { userId: number, first: boolean } | { error: AppError }
 type Stored = { userId: number } | { code: ErrorCode, detail: string }
 
 /** The login flow, the same for every product (RFC 6749 section 4.1; contract.md section 4). */
@@ -75,8 +78,9 @@ export function createFlow (settings: FlowSettings) {
 
   /** Ends a login: `error` first, then `state`, then `code`. Never throws for what a caller can cause. */
   async function finish (callback: CallbackRequest): Promise<Ending> {
-    const { state } = callback.query
-    const flow = state === undefined ? undefined : await store.flows.get(hash(state))
+    const { state, error } = callback.query
+    const known = state === undefined ? undefined : await store.flows.get(hash(state))
+    const flow = known ?? (error === undefined ? await foreign(callback) : undefined)
     const ending = {
       provider: (flow?.provider ?? callback.provider ?? 'jira') as ProviderId,
       redirectUri: flow?.redirectUri ?? null,
@@ -84,28 +88,28 @@ export function createFlow (settings: FlowSettings) {
       returnUrl: flow?.returnUrl ?? null
     }
     try {
-      if (callback.query.error !== undefined) throw await declined(callback.query.error, flow, callback)
-      if (flow === undefined) {
-        const client = foreign(callback)
-        return { ...ending, callerState: state ?? null, result: { userId: await connect(client, client.redirectUri, state ?? null, callback) } }
-      }
+      if (error !== undefined) throw await declined(error, flow, callback)
+      if (flow === undefined) throw stateless({ query: callback.query, acceptable: acceptForeignState })
       return { ...ending, result: await once(flow, callback) }
-    } catch (error) {
-      if (error instanceof AppError) return { ...ending, result: { error } }
-      throw error
+    } catch (failure) {
+      if (failure instanceof AppError) return { ...ending, result: { error: failure } }
+      throw failure
     }
   }
 
-  function foreign ({ query, fallback }: CallbackRequest): Client {
-    const client = acceptForeignState ? fallback() : undefined
-    if (client !== undefined && query.code !== undefined) return client
-    if (query.state === undefined) throw new AppError('missing_state', 'The callback carries no state. Start the login again.')
-    if (client !== undefined) throw missingCode()
-    throw new AppError('unknown_state', 'The callback carries a state that this service did not issue. Start the login again.')
+  /** A flow for a callback whose state somebody else made: found again by state and code together, so it too happens once. */
+  async function foreign ({ query: { code, state }, fallback }: CallbackRequest): Promise<Flow | undefined> {
+    const client = acceptForeignState && code !== undefined ? fallback() : undefined
+    if (client === undefined) return undefined
+    const stateHash = hash(JSON.stringify(['foreign', client.provider, state ?? null, code]))
+    await store.flows.start({
+      stateHash, provider: client.provider, clientId: client.clientId, redirectUri: client.redirectUri, callerState: state ?? null, returnUrl: null, browserHash: null, expiresAt: new Date(now() + FLOW_LIFETIME_MS)
+    })
+    return await store.flows.get(stateHash)
   }
 
   /** One exchange for each flow: whoever claims it works, everybody else gets the same outcome. */
-  async function once (flow: Flow, callback: CallbackRequest): Promise<{ userId: number } | { error: AppError }> {
+  async function once (flow: Flow, callback: CallbackRequest): Promise<Result> {
     const { code } = callback.query
     const wrong = wrongHands(flow, callback)
     if (wrong !== undefined) throw wrong
@@ -113,16 +117,13 @@ export function createFlow (settings: FlowSettings) {
     if (flow.codeHash === null && flow.expiresAt.getTime() <= now()) throw new AppError('expired_state', 'The login took longer than ten minutes. Start it again.')
     if (!await store.flows.claim(flow.stateHash, hash(code))) return await outcomeOf(flow.stateHash, hash(code))
 
-    const client = settings.clientOf(flow.provider as ProviderId, flow.clientId)
-    const outcome: Stored = client === undefined
-      ? stored(new AppError('oauth_misconfigured', 'The client id of this service was changed during the login. Start it again.'))
-      : await connect(client, flow.redirectUri, flow.callerState, callback).then((userId) => ({ userId }), (error: unknown) => failed(error, callback.log))
-    await store.flows.finish(flow.stateHash, JSON.stringify(outcome))
-    return restored(outcome)
+    const result = await connect(flow, code, callback).then((userId) => ({ userId, first: true }), failed)
+    await store.flows.finish(flow.stateHash, JSON.stringify('error' in result ? stored(result.error) : { userId: result.userId }))
+    return result
   }
 
   /** Waits for the hit that claimed the flow, in this process or another. */
-  async function outcomeOf (stateHash: string, codeHash: string): Promise<{ userId: number } | { error: AppError }> {
+  async function outcomeOf (stateHash: string, codeHash: string): Promise<Result> {
     const giveUpAt = performance.now() + settings.patienceMs
     while (performance.now() < giveUpAt) {
       const flow = await store.flows.get(stateHash)
@@ -146,32 +147,22 @@ export function createFlow (settings: FlowSettings) {
   }
 
   /** Exchanges the code and keeps what it brought. Nothing is stored before Atlassian has said yes. */
-  async function connect (client: Client, redirectUri: string, callerState: string | null, { query, log }: CallbackRequest): Promise<number> {
+  async function connect ({ provider, clientId, redirectUri, callerState }: Flow, code: string, { logFor }: CallbackRequest): Promise<number> {
+    const log = logFor(provider as ProviderId)
+    const client = settings.clientOf(provider as ProviderId, clientId)
+    if (client === undefined) throw new AppError('oauth_misconfigured', 'The client id of this service was changed during the login. Start it again.')
     const hint = readHint(callerState)
-    await requireUser(hint)
-    const tokens = await exchangeCode(settings.http, client, query.code ?? '', redirectUri, log)
+    await requireUser(store, hint)
+    const tokens = await exchangeCode(settings.http, client, code, redirectUri, log)
     const access = { http: settings.http, apiUrl: client.apiUrl, log }
     const [accountId, sites] = await Promise.all([
       accountOf(tokens.accessToken, tokens.scopes ?? client.scopes, access),
       sitesOf(providerOf(client.provider), tokens.accessToken, access)
     ])
-    const userId = await ownerOf(hint)
+    const userId = await ownerOf(store, hint)
     await settings.grants.keep({ client, tokens, accountId, userId, sites })
     log.info({ event: 'oauth_user_token_persisted', user_id: userId, sites: sites.length })
     return userId
-  }
-
-  /** A hint names who gets the tokens. One that names nobody must not hand them to somebody else. */
-  async function requireUser (hint: Hint): Promise<void> {
-    if (hint === undefined) return
-    if (hint !== 'unusable' && ('email' in hint ? isEmail(hint.email) : await store.users.get(hint.userId) !== undefined)) return
-    throw new AppError('user_not_found', 'The state names a user that does not exist.')
-  }
-
-  async function ownerOf (hint: Hint): Promise<number> {
-    if (hint !== undefined && hint !== 'unusable') return 'email' in hint ? (await store.users.save(hint.email, null)).user.id : hint.userId
-    const first = await store.users.first()
-    return first?.id ?? (await store.users.save(`oauth-user-${crypto.randomUUID()}@example.local`, null)).user.id
   }
 
   return { start, finish }
@@ -193,20 +184,25 @@ function flowName (state: string): string {
   return hash(`flow ${state}`).slice(0, 12)
 }
 
-/** What others see of a failed exchange; the failure itself is logged here, once. */
-function failed (error: unknown, log: Log): Stored {
-  log.error({ event: 'token_exchange_error', err: error })
-  return stored(error instanceof AppError ? error : new AppError('internal_error', 'Internal Server Error'))
+function failed (error: unknown): { error: AppError } {
+  return { error: error instanceof AppError ? error : new AppError('internal_error', 'Internal Server Error', { cause: error }) }
 }
 
 function missingCode (): AppError {
   return new AppError('missing_code', 'The callback carries no code. Start the login again.')
 }
 
+function stateless ({ query: { state, code }, acceptable }: { query: CallbackRequest['query'], acceptable: boolean }): AppError {
+  if (acceptable && code === undefined && state !== undefined) return missingCode()
+  return state === undefined
+    ? new AppError('missing_state', 'The callback carries no state. Start the login again.')
+    : new AppError('unknown_state', 'The callback carries a state that this service did not issue. Start the login again.')
+}
+
 function stored ({ code, message }: AppError): Stored {
   return { code, detail: message }
 }
 
-function restored (outcome: Stored): { userId: number } | { error: AppError } {
-  return 'userId' in outcome ? outcome : { error: new AppError(outcome.code, outcome.detail) }
+function restored (outcome: Stored): Result {
+  return 'userId' in outcome ? { ...outcome, first: false } : { error: new AppError(outcome.code, outcome.detail) }
 }

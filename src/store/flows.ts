@@ -21,10 +21,10 @@ export interface Flow {
 
 export function flows ({ db, tables: { flows }, write }: Engine, now: () => number) {
   return {
-    /** Stores a new flow and sweeps out the ones that ended long ago, so that abandoned logins do not pile up. */
+    /** Stores a new flow, unless it is there already, and sweeps out the ones that ended long ago, so that abandoned logins do not pile up. */
     async start (flow: Omit<Flow, 'codeHash' | 'outcome'>): Promise<void> {
       await write(() => db.delete(flows).where(lt(flows.expiresAt, new Date(now() - KEEP_MS))))
-      await write(() => db.insert(flows).values(flow))
+      await write(() => db.insert(flows).values(flow).onConflictDoNothing({ target: flows.stateHash }))
     },
 
     async get (stateHash: string): Promise<Flow | undefined> {

@@ -18,6 +18,8 @@ export function users ({ db, tables: { users }, write }: Engine, now: () => numb
     })
     .onConflictDoNothing({ target: users.emailKey }).returning(columns).prepare()
 
+  const find = async (email: string): Promise<UserRow | undefined> => (await byKey.execute({ key: keyOf(email) }))[0]
+
   return {
     async get (id: number): Promise<UserRow | undefined> {
       return (await byId.execute({ id }))[0]
@@ -28,15 +30,16 @@ export function users ({ db, tables: { users }, write }: Engine, now: () => numb
       return (await first.execute())[0]
     },
 
+    find,
+
     /** Finds or creates; never changes who is there. */
     async save (email: string, displayName: string | null): Promise<{ user: UserRow, created: boolean }> {
-      const key = email.normalize('NFC').toLowerCase()
       // Looked up first, because an insert that meets a conflict still uses up an id.
-      const [known] = await byKey.execute({ key })
+      const known = await find(email)
       if (known !== undefined) return { user: known, created: false }
-      const [made] = await write(() => insert.execute({ email, emailKey: key, displayName, createdAt: new Date(now()) }))
+      const [made] = await write(() => insert.execute({ email, emailKey: keyOf(email), displayName, createdAt: new Date(now()) }))
       if (made !== undefined) return { user: made, created: true }
-      const [found] = await byKey.execute({ key })
+      const found = await find(email)
       if (found === undefined) throw new Error('A user vanished between two statements')
       return { user: found, created: false }
     },
@@ -46,4 +49,8 @@ export function users ({ db, tables: { users }, write }: Engine, now: () => numb
       return await db.select(columns).from(users).where(gt(users.id, after)).orderBy(asc(users.id)).limit(limit)
     }
   }
+}
+
+function keyOf (email: string): string {
+  return email.normalize('NFC').toLowerCase()
 }

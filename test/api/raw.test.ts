@@ -104,7 +104,7 @@ t.test('C5 Too many headers and a body that is shorter than announced do not hol
   const { send, port } = await listening(t)
   const many = Array.from({ length: 3_000 }, (_, i) => `X-${i}: 1\r\n`).join('')
   t.ok([200, 431].includes((answers(await send(`GET / HTTP/1.1\r\n${H}${many}\r\n`))[0] as Answered).status))
-  const socket = connect(port, '127.0.0.1', () => { socket.end(`POST /users HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{}`) })
+  const socket = connect(port, '127.0.0.1', () => { socket.end('POST /users HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{}') })
   await new Promise((resolve) => socket.on('close', resolve).resume().on('error', () => {}))
   t.equal((await fetch(`http://127.0.0.1:${port}/users`)).status, 200)
 })

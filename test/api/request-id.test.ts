@@ -5,7 +5,7 @@ import { REQUEST_ID } from './helper.ts'
 
 const UUID_V4 = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 const GOOD = ['a', '0', 'my-debug-123', 'A.B_c-d', '.', '-', '_', '...', 'x'.repeat(64), '123e4567-e89b-42d3-a456-426614174000']
-const BAD = ['', ' ', 'x'.repeat(65), 'x'.repeat(8000), 'a b', 'a,b', 'a;b', 'a:b', 'a/b', 'a\\b', 'a"b', '<a>', 'a%20b', 'ä', '😀', '{}', '${jndi:ldap://x}', "a'b", 'a\tb', 'a=b', 'a+b', '$(id)', '`id`', 'a|b', 'a&b', 'a?b', 'a#b', 'a@b', 'a*b']
+const BAD = ['', ' ', 'x'.repeat(65), 'x'.repeat(8000), 'a b', 'a,b', 'a;b', 'a:b', 'a/b', 'a\\b', 'a"b', '<a>', 'a%20b', 'ä', '😀', '{}', '$' + '{jndi:ldap://x}', "a'b", 'a\tb', 'a=b', 'a+b', '$(id)', '`id`', 'a|b', 'a&b', 'a?b', 'a#b', 'a@b', 'a*b']
 
 /** One of every kind of answer. */
 const KINDS: Array<[name: string, status: number, request: InjectOptions]> = [

@@ -32,7 +32,7 @@ t.test('A token endpoint that does not give tokens ends the login', async (t) =>
       t.equal(await tokenCalls(running.sandbox) - before, counted, 'asked once, and followed nowhere')
       await proveNothingKept(t, running, answer.headers.location ?? '')
       const lines = running.lines().slice(logged)
-      t.match(lines.find(({ event }) => event === 'token_exchange_error'), { level: 'error', request_id: answer.headers['x-request-id'], err: { error_code: error, stack: /./ } })
+      t.match(lines.find(({ event }) => event === 'oauth_callback_error'), { level: 'warn', request_id: answer.headers['x-request-id'], err: { error_code: error, stack: /./ } })
       if (traced === true) t.match(lines.find(({ event }) => event === 'upstream_error'), { error_code: error, trace_id: '0123456789abcdef0123456789abcdef' })
 
       const again = await browser.open(callback, { accept: 'application/json' })

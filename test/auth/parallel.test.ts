@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Browser, build, CLIENTS, configured, decide } from '../helper.ts'
+import { Browser, build, CLIENTS, configured, connected, decide, synced } from '../helper.ts'
 import { startSandbox } from '../sandbox/helper.ts'
 import { edited, finish, login, PRODUCTION, PRODUCTS, service, SMALL, success, tokenCalls } from './helper.ts'
 
@@ -73,4 +73,24 @@ t.test('T04: fifty people whose callbacks come back shuffled each get their own 
     const { grantId = '' } = await app.store.grants.connection(id, 'jira') ?? {}
     t.equal((await app.store.grants.get(grantId))?.accountId, id % 2 === 0 ? dana : sam, `user ${id}`)
   }
+})
+
+t.test('In development, a callback whose state nobody issued is exchanged once as well, and one sync is started', async (t) => {
+  const running = await connected(t)
+  const callback = new URL(await new Browser(running.app).consent('jira'))
+  callback.searchParams.set('state', 'by-hand')
+  const first = await running.app.inject(callback.pathname + callback.search)
+  const second = await running.app.inject(callback.pathname + callback.search)
+  t.match(first.headers.location, /status=success&user_id=1&state=by-hand/)
+  t.equal(second.headers.location, first.headers.location)
+  await synced(running.app, 'jira')
+  t.match((await running.sandbox.admin('stats', undefined, 'GET')).exchanges, { authorization_code: { ok: 1 } })
+  t.equal((await running.app.inject('/integrations/jira/sync/runs/2')).statusCode, 404)
+})
+
+t.test('With one client for both products, a login for a person named by email asks for what the other product holds', async (t) => {
+  const running = await connected(t, { env: { CONFLUENCE_OAUTH_CLIENT_ID: 'jira-app' } })
+  await new Browser(running.app).connect('jira', '&state=email:ada@example.com')
+  const { url } = (await running.app.inject('/auth/confluence/login?state=email:ADA@example.com')).json()
+  t.match(new URL(url).searchParams.get('scope'), /read:page:confluence.*read:jira-work/)
 })

@@ -27,7 +27,7 @@ t.test(`E2 Each of ${WRONG.length} wrong settings stops the start, names the var
     if (error === undefined) { t.fail(`${title} started`); continue }
     t.equal(error.exitCode, 78, title)
     t.ok(error.problems.some((problem) => problem.includes(named)), `${title}: ${error.message}`)
-    t.ok(error.problems.every((problem) => /^\S.*\.$/.test(problem)), 'in whole sentences')
+    t.ok(error.problems.every((problem) => /^\S.*[.?]$/.test(problem)), 'in whole sentences')
     t.notOk(error.message.includes(PLANTED), 'without the value')
   }
 })

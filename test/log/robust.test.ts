@@ -31,7 +31,7 @@ const LEAVES: Array<() => unknown> = [
   () => Object.assign(new Error('with', { cause: cyclic() }), { code: 'E', status: 400 }), () => { const e = new Error('self'); e.cause = e; return e }, () => new AggregateError([new Error('a'), 1], 'many'), () => Object.defineProperty(new Error('x'), 'message', { get: no }),
   () => Object.defineProperty(new Error('x'), 'stack', { get: no }), () => Object.assign(new Error('x'), { stack: { toString: no } }), () => Object.assign(new Error('x'), { name: Symbol('n') }), () => Object.assign(new Error('m'.repeat(100_000)), { code: BIG }),
   () => new Uint8Array(1000), () => new ArrayBuffer(8), () => new SharedArrayBuffer(8), () => new DataView(new ArrayBuffer(8)), () => new Float64Array([NaN]), () => globalThis, () => process.versions, () => new ReadableStream(), () => new AbortController().signal,
-  () => ({ toJSON: 'not a function' }), () => ({ then: no }), () => ({ constructor: null, hasOwnProperty: 1 }), () => JSON.parse('{"__proto__":{"polluted":1}}'), () => ({ __proto__: null, a: 1 }), () => new String('boxed'), () => Object(1n), () => new (class extends Array {})(), () => new Intl.NumberFormat(),
+  () => ({ toJSON: 'not a function' }), () => ({ then: no }), () => ({ constructor: null, hasOwnProperty: 1 }), () => JSON.parse('{"__proto__":{"polluted":1}}'), () => ({ __proto__: null, a: 1 }), () => Object('boxed'), () => Object(1n), () => new (class extends Array {})(), () => new Intl.NumberFormat(),
   () => ({ toString: no, valueOf: no, [Symbol.toPrimitive]: no }), () => function * () {}, () => [BIG, BIG], () => ({ [BIG]: 1 }), () => ({ '\n{"level":"fatal"}': '\r\n{"level":"fatal"}' })
 ]
 
@@ -85,7 +85,7 @@ t.test('E8 Hostile values never make a second line, and a long line keeps what f
     logger.child({ request_id: 'r', path: text }).info(text)
   }
   t.equal(lines.length, 2 * hostile.length)
-  t.ok(lines.every((line) => line.split('\n').length === 2 && line.endsWith('\n') && !/[\r\0\u001b]/.test(line)))
+  t.ok(lines.every((line) => line.split('\n').length === 2 && line.endsWith('\n') && !['\r', '\0', '\u001b'].some((control) => line.includes(control))))
   for (const line of lines) t.doesNotThrow(() => JSON.parse(line))
   lines.length = 0
   logger.child({ request_id: 'find-me' }).warn({ event: 'long', list: Array.from({ length: 50 }, () => '\u0001'.repeat(2_000)) })

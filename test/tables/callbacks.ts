@@ -160,6 +160,9 @@ export const CALLBACKS: readonly Callback[] = [
   bad(422, 'with a code of nine thousand characters', (s) => having(jira(s), { code: 'A'.repeat(9_000) }))
 ]
 
+/** Each made-up code is another one: the same callback twice would be told the first one's outcome. */
+let made = 0
+
 /** In development, where a state that the service did not issue is taken too. */
 export const DEVELOPMENT: readonly Callback[] = [
   fine('with a state nobody issued', 'jira', (s) => having(jira(s), { state: 'by-hand' }), 'by-hand'),
@@ -167,7 +170,7 @@ export const DEVELOPMENT: readonly Callback[] = [
   bad('user_not_found', 'with a state nobody issued that names an unknown user', (s) => having(jira(s), { state: 'user_id=99' })),
   bad('missing_code', 'with a state nobody issued and no code', (s) => having(lacking(jira(s), 'code'), { state: 'by-hand' })),
   bad('missing_state', 'with nothing', (s) => lacking(jira(s), 'state', 'code')),
-  bad('code_refused', 'with a state and a code nobody issued', (s) => having(jira(s), { state: 'by-hand', code: 'made-up' }), 'jira', 1),
+  bad('code_refused', 'with a state and a code nobody issued', (s) => having(jira(s), { state: 'by-hand', code: `made-up-${++made}` }), 'jira', 1),
   bad('wrong_product', "of Jira's login at Confluence's callback", (s) => at(jira(s), '/auth/confluence/callback')),
   bad('wrong_browser', 'in a browser without the cookie', async (s) => {
     const address = await jira(s)

@@ -1,0 +1,163 @@
+import type { Test } from 'tap'
+import { AppError } from '../../src/errors.ts'
+import { createStore } from '../../src/store/index.ts'
+import type { Engine } from '../../src/store/engine.ts'
+
+const HOUR_MS = 3_600_000
+const START = Date.UTC(2026, 10, 23)
+const SITE = { cloudId: '11111111-2222-3333-4444-555555555555', name: 'acme', url: 'https://acme.example' }
+const project = (key: string, name = 'N') => ({ key, name, lead: null, url: null })
+const flow = (stateHash: string, expiresAt: Date) => ({ stateHash, provider: 'jira', clientId: 'c', redirectUri: 'https://a.example/cb', callerState: 'mine', returnUrl: null, browserHash: null, expiresAt })
+const grant = (id: string, tokens = 'sealed') => ({ id, clientId: 'c', accountId: id, scopes: 'read:a read:b', accessToken: `${tokens}-a`, refreshToken: `${tokens}-r`, accessExpiresAt: new Date(START + HOUR_MS) })
+
+/** What every engine does alike: one suite, run by a few lines for each of them. */
+export function storeContract (t: Test, open: () => Engine | Promise<Engine>): void {
+  const fresh = async (t: Test) => {
+    const engine = await open()
+    t.teardown(() => engine.close())
+    let now = START
+    const store = createStore(engine, () => now)
+    return { engine, store, pass: (ms: number) => { now += ms } }
+  }
+
+  t.test('answers, with its tables up to date', async (t) => {
+    const { store } = await fresh(t)
+    t.equal(await store.migrated(), true)
+  })
+
+  t.test('users: one for each address, compared without case and in one form, kept as given, listed oldest first', async (t) => {
+    const { store: { users } } = await fresh(t)
+    t.equal(await users.first(), undefined)
+    t.equal(await users.get(1), undefined)
+    t.same(await users.save('Ada@Example.com', 'Ada'), { user: { id: 1, email: 'Ada@Example.com', displayName: 'Ada' }, created: true })
+    t.same(await users.save('ADA@example.COM', 'Other'), { user: { id: 1, email: 'Ada@Example.com', displayName: 'Ada' }, created: false })
+    t.equal((await users.save('J\u00d6RG@example.com', null)).created, true)
+    t.equal((await users.save('jo\u0308rg@example.com', null)).created, false)
+    for (let i = 0; i < 5; i++) await users.save(`u${i}@example.com`, null)
+    const all = await users.list(100)
+    t.equal(all.length, 7)
+    t.same(all.map(({ id }) => id), all.map(({ id }) => id).toSorted((a, b) => a - b))
+    t.same(await users.list(2, all[1]?.id), all.slice(2, 4))
+    t.same(await users.list(10, all.at(-1)?.id), [])
+    t.equal((await users.first())?.email, 'Ada@Example.com')
+    t.equal(await users.get(Number.MAX_SAFE_INTEGER), undefined)
+  })
+
+  t.test('D4 users and items: a hundred at once make one', async (t) => {
+    const { store } = await fresh(t)
+    const made = await Promise.all(Array.from({ length: 100 }, (_, i) => store.users.save(i % 2 === 0 ? 'a@b.co' : 'A@B.CO', null)))
+    t.equal(made.filter(({ created }) => created).length, 1)
+    t.equal(new Set(made.map(({ user }) => user.id)).size, 1)
+    const owner = made[0]?.user.id ?? 0
+    const saved = await Promise.all(Array.from({ length: 100 }, (_, i) => store.projects.save(owner, 'K', project('K', `N${i}`))))
+    t.equal(saved.filter(({ created }) => created).length, 1)
+    t.equal((await store.projects.list(owner, 10)).length, 1)
+  })
+
+  t.test('items: an upsert replaces the whole item, an unknown owner is user_not_found, and nothing is an orphan', async (t) => {
+    const { store: { users, projects } } = await fresh(t)
+    await users.save('a@b.co', null)
+    const first = await projects.save(1, 'K', { key: 'K', name: 'N', lead: 'L', url: 'https://a.example/' })
+    t.equal(first.created, true)
+    const again = await projects.save(1, 'K', project('K', 'N2'))
+    t.match(again, { created: false, row: { id: first.row.id, name: 'N2', lead: null, url: null, site: '' } })
+    await t.rejects(projects.save(9, 'K', project('K')), { code: 'user_not_found' })
+    await users.save('b@b.co', null)
+    t.same(await projects.list(9, 10), [])
+    t.same(await projects.list(2, 10), [])
+  })
+
+  t.test('items: synced pages count what changed, follow a renamed key, and live beside hand-posted ones', async (t) => {
+    const { store: { users, projects } } = await fresh(t)
+    await users.save('a@b.co', null)
+    await projects.save(1, 'PAY', project('PAY', 'by hand'))
+    const page = ['1', '2', '3'].map((remoteId) => ({ remoteId, item: project(`K${remoteId}`) }))
+    t.same(await projects.savePage(1, 'site', page), { added: 3, changed: 0, unchanged: 0 })
+    t.same(await projects.savePage(1, 'site', page), { added: 0, changed: 0, unchanged: 3 })
+    t.same(await projects.savePage(1, 'site', [{ remoteId: '1', item: project('RENAMED') }, ...page.slice(1)]), { added: 0, changed: 1, unchanged: 2 })
+    t.same(await projects.savePage(1, 'site', [{ remoteId: '2', item: { ...project('K2'), lead: 'new' } }, { remoteId: '2', item: project('K2') }]), { added: 0, changed: 0, unchanged: 1 }, 'the later of two wins')
+    t.same(await projects.savePage(1, 'another site', page.slice(0, 1)), { added: 1, changed: 0, unchanged: 0 })
+    t.same(await projects.savePage(1, 'site', []), { added: 0, changed: 0, unchanged: 0 })
+    t.same((await projects.list(1, 10)).map(({ key }) => key), ['K1', 'K2', 'K3', 'PAY', 'RENAMED'])
+    t.equal((await projects.list(1, 10)).find(({ key }) => key === 'PAY')?.name, 'by hand')
+  })
+
+  t.test('items: lists are ordered by code points, and go on behind any row', async (t) => {
+    const { store: { users, pages } } = await fresh(t)
+    await users.save('a@b.co', null)
+    const titles = ['', ' ', 'A', 'B', 'a', 'b', 'b', 'b', 'e\u0301', '\u00e9', '\ue000', '\uffff', '\u{10000}', '\u{1f600}']
+    for (const [i, title] of titles.toReversed().entries()) await pages.save(1, `${i}`, { title, pageId: `${i}`, spaceKey: 'S', url: null })
+    const all = await pages.list(1, 100)
+    t.same(all.map(({ title }) => title), titles)
+    for (const [i, { title, id }] of all.entries()) t.same(await pages.list(1, 100, [title, id]), all.slice(i + 1), JSON.stringify(title))
+    t.equal((await pages.list(1, 3)).length, 3)
+  })
+
+  t.test('flows: exactly one caller takes a flow, once, in its time; the outcome is kept and swept out later', async (t) => {
+    const { store: { flows }, pass } = await fresh(t)
+    await flows.start(flow('s1', new Date(START + 1000)))
+    t.match(await flows.get('s1'), { callerState: 'mine', codeHash: null, outcome: null })
+    t.equal(await flows.get('s2'), undefined)
+    t.equal(await flows.claim('s2', 'code'), false)
+    const claims = await Promise.all(Array.from({ length: 50 }, (_, i) => flows.claim('s1', `code ${i}`)))
+    t.equal(claims.filter(Boolean).length, 1)
+    await flows.finish('s1', '{"userId":1}')
+    t.match(await flows.get('s1'), { outcome: '{"userId":1}' })
+    await flows.start(flow('late', new Date(START + 1000)))
+    pass(1001)
+    t.equal(await flows.claim('late', 'code'), false, 'too late')
+    pass(2 * HOUR_MS)
+    await flows.start(flow('new', new Date(START + 3 * HOUR_MS)))
+    t.same([await flows.get('s1'), await flows.get('late')], [undefined, undefined])
+    t.ok(await flows.get('new'))
+  })
+
+  t.test('A10 grants: a swap needs the version it read; the loser changes nothing', async (t) => {
+    const { store: { users, grants } } = await fresh(t)
+    await users.save('a@b.co', null)
+    await grants.connect(grant('g'), { userId: 1, provider: 'jira', sites: [SITE] })
+    const { version = 0 } = await grants.get('g') ?? {}
+    const fresh1 = (i: number) => ({ accessToken: `a${i}`, refreshToken: `r${i}`, accessExpiresAt: new Date(START + 2 * HOUR_MS) })
+    const swaps = await Promise.all(Array.from({ length: 50 }, (_, i) => grants.swap('g', version, fresh1(i))))
+    const winner = swaps.indexOf(true)
+    t.equal(swaps.filter(Boolean).length, 1)
+    t.match(await grants.get('g'), { accessToken: `a${winner}`, refreshToken: `r${winner}`, version: version + 1 })
+    t.equal(await grants.swap('nobody', 1, fresh1(1)), false)
+    await grants.connect(grant('g', 'again'), { userId: 1, provider: 'confluence', sites: [SITE, SITE] })
+    t.match(await grants.get('g'), { accessToken: 'again-a', version: version + 2 }, 'a new consent replaces the old one')
+    t.match(await grants.connection(1, 'jira'), { grantId: 'g', sites: [SITE] })
+    t.equal((await grants.connection(1, 'confluence'))?.sites.length, 2)
+    t.equal(await grants.connection(2, 'jira'), undefined)
+    t.same([...new Set(await grants.heldScopes(1, 'c'))], ['read:a', 'read:b'])
+    t.same(await grants.heldScopes(1, 'another client'), [])
+  })
+
+  t.test('grants: a connection of nobody stores neither connection nor grant', async (t) => {
+    const { store: { grants } } = await fresh(t)
+    await t.rejects(grants.connect(grant('g'), { userId: 9, provider: 'jira', sites: [] }), AppError)
+    t.equal(await grants.get('g'), undefined, 'all or none')
+  })
+
+  t.test('runs: one at a time for each owner and product, counted, ended, and ended when abandoned', async (t) => {
+    const { store: { users, runs } } = await fresh(t)
+    await users.save('a@b.co', null)
+    const made = await Promise.all(Array.from({ length: 20 }, () => runs.enqueue(1, 'jira')))
+    t.equal(made.filter(({ created }) => created).length, 1)
+    t.equal(new Set(made.map(({ run }) => run.id)).size, 1)
+    const id = made[0]?.run.id ?? 0
+    t.equal((await runs.enqueue(1, 'confluence')).created, true, 'the other product has its own')
+    await runs.begin(id)
+    await runs.progress(id, { added: 2, changed: 1, unchanged: 3 }, 4)
+    await runs.progress(id, { added: 1, changed: 0, unchanged: 0 }, 5)
+    t.match(await runs.get(id, 'jira'), { state: 'running', seen: 7, added: 3, changed: 1, calls: 5 })
+    t.equal(await runs.get(id, 'confluence'), undefined)
+    await runs.end(id)
+    t.match(await runs.get(id, 'jira'), { state: 'succeeded', errorCode: null })
+    const next = await runs.enqueue(1, 'jira')
+    t.equal(next.created, true, 'there is room again')
+    await runs.endAbandoned('The service was stopped.')
+    t.match(await runs.get(id, 'jira'), { state: 'succeeded' })
+    t.match(await runs.get(next.run.id, 'jira'), { state: 'failed', errorCode: 'interrupted', errorDetail: 'The service was stopped.' })
+    await t.rejects(runs.enqueue(9, 'jira'), { code: 'user_not_found' })
+  })
+}
