@@ -23,6 +23,7 @@ export function tables ({ table, unique, index, id, integer, text, ordered, inst
     expiresAt: instant('expires_at').notNull(),
     /** Set once, by whoever claims the flow; the outcome follows when the exchange has ended. */
     codeHash: text('code_hash'),
+    claimedAt: instant('claimed_at'),
     outcome: text('outcome')
   }, (t) => [index('flows_expires_at').on(t.expiresAt)])
 
@@ -36,6 +37,7 @@ export function tables ({ table, unique, index, id, integer, text, ordered, inst
     accessToken: text('access_token').notNull(),
     refreshToken: text('refresh_token'),
     accessExpiresAt: instant('access_expires_at').notNull(),
+    /** When the year began after which Atlassian wants a new consent. */
     consentedAt: instant('consented_at').notNull(),
     version: integer('version').notNull()
   }, (t) => [unique('grants_client_account').on(t.clientId, t.accountId)])

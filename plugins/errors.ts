@@ -6,7 +6,7 @@ import { AppError, type FieldError } from '../src/errors.ts'
 
 /** Fastify's own refusals that have a code of ours. */
 const KNOWN: Record<string, () => AppError> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: () => new AppError('payload_too_large', 'The body is larger than this service accepts (1 MiB).'),
+  FST_ERR_CTP_BODY_TOO_LARGE: () => new AppError('payload_too_large', 'The body is larger than this service accepts (64 KiB).'),
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () => new AppError('unsupported_media_type', 'Send JSON, with Content-Type: application/json.'),
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => new AppError('bad_request', 'The body is not as long as Content-Length says.'),
   FST_ERR_CTP_INVALID_JSON_BODY: () => new AppError('invalid_json', 'The body is not valid JSON.'),
@@ -14,9 +14,12 @@ const KNOWN: Record<string, () => AppError> = {
   FST_ERR_HANDLER_TIMEOUT: () => new AppError('unavailable', 'The request took too long. Try again.', { retryAfterS: 1 })
 }
 
+/** Who sends more wrong fields than this is not helped by a longer list. */
+const MOST_FIELD_ERRORS = 20
+
 /** The one place where a failure becomes HTTP (RFC 9457; contract.md section 5). */
 export default fp(async (app) => {
-  const router = createRouter({ ignoreTrailingSlash: true })
+  const router = createRouter({ ignoreTrailingSlash: true, maxParamLength: 16_384 })
   const methods = new Set<HTTPMethod>()
   app.addHook('onRoute', ({ url, method }) => {
     for (const each of [method].flat() as HTTPMethod[]) {
@@ -62,7 +65,7 @@ function appError (error: FastifyError): AppError {
 }
 
 function fieldErrors ({ validation = [], validationContext }: FastifyError): FieldError[] {
-  return validation.filter(isTelling).map(({ instancePath, keyword, params, message }) => {
+  return validation.filter(isTelling).slice(0, MOST_FIELD_ERRORS).map(({ instancePath, keyword, params, message }) => {
     const extra = (params.additionalProperty ?? params.missingProperty) as string | undefined
     const pointer = extra === undefined ? instancePath : `${instancePath}/${extra.replaceAll('~', '~0').replaceAll('/', '~1')}`
     const where = validationContext === 'querystring' ? 'query parameter' : validationContext === 'params' ? 'path parameter' : 'field'

@@ -12,7 +12,7 @@ import { createLogger } from './log.ts'
 import type { LineSink } from './outside.ts'
 
 /** The largest body that is accepted: nothing here is near it. */
-const BODY_LIMIT_BYTES = 1024 * 1024
+const BODY_LIMIT_BYTES = 64 * 1024
 const MINUTE_MS = 60_000
 
 export interface Options {
@@ -36,8 +36,10 @@ export async function buildApp ({ env = process.env, network, now = Date.now, lo
     ...(logger === false ? { logger: false } : { loggerInstance: loggerInstance as FastifyBaseLogger }),
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     genReqId: ({ headers }) => wellFormed(headers['x-request-id']) ?? randomUUID(),
+    // The absolute form of a request (RFC 9112 section 3.2.2) names a host, and hosts are not taken from requests.
+    rewriteUrl: ({ url = '/' }) => url.replace(/^https?:\/\/[^/?#]*/i, '') || '/',
     childLoggerFactory: (parent, bindings, options, { method, url = '' }) =>
-      parent.child({ ...bindings, method, path: url.replace(/[?#].*$/s, '') }, options),
+      parent.child({ ...bindings, method, path: url.replace(/^https?:\/\/[^/?#]*|[?#].*$/gis, '') }, options),
     trustProxy: (address, hop) => trusts(address, hop),
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: MINUTE_MS,

@@ -14,8 +14,11 @@ export const Url = Type.String({ maxLength: 2048, format: 'http-url', descriptio
 
 export const Paging = {
   limit: Type.Integer({ minimum: 1, maximum: 1000, default: 1000, description: 'How many at most' }),
-  cursor: Type.Optional(Type.String({ maxLength: 4096, description: 'Where to go on, from the Link header of the page before' }))
+  cursor: Type.Optional(Type.String({ maxLength: 12_288, description: 'Where to go on, from the Link header of the page before' }))
 }
+
+/** Which of an app's three settings are absent. */
+export const Missing = Type.Object({ client_id: Type.Boolean(), client_secret: Type.Boolean(), redirect_uri: Type.Boolean() })
 
 /** RFC 9457. */
 export const Problem = Type.Object({
@@ -26,7 +29,7 @@ export const Problem = Type.Object({
   code: Type.String({ description: 'Stable, for programs', example: 'user_not_found' }),
   request_id: Type.String({ description: 'Also in X-Request-ID and in every log line of the request', example: 'my-debug-123' }),
   errors: Type.Optional(Type.Array(Type.Object({ pointer: Type.String({ example: '/email' }), detail: Type.String({ example: 'Unknown field.' }) }))),
-  missing: Type.Optional(Type.Object({ client_id: Type.Boolean(), client_secret: Type.Boolean(), redirect_uri: Type.Boolean() }))
+  missing: Type.Optional(Missing)
 }, { description: 'A problem document' })
 
 const SAYS: Record<number, string> = {

@@ -5,6 +5,9 @@ import { explain } from './start-problems.ts'
 
 const ANSWER_WHAT_IS_UNDER_WAY_MS = 10_000
 
+// Files that the service makes, the database above all, are its own.
+process.umask(0o077)
+
 try {
   if (existsSync('.env')) process.loadEnvFile('.env')
   const app = await buildApp({ logger: true })

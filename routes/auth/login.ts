@@ -7,7 +7,7 @@ import { returnTarget } from '../../src/oauth/return-url.ts'
 import { likelyOwner } from '../../src/oauth/owner.ts'
 import { readHint } from '../../src/oauth/state.ts'
 import type { Provider } from '../../src/providers/index.ts'
-import { problems } from '../../src/schemas.ts'
+import { Missing, problems } from '../../src/schemas.ts'
 import { frontEnd, ownAddress } from './addresses.ts'
 import { cookieFor } from './cookie.ts'
 
@@ -17,8 +17,6 @@ const LoginQuery = Type.Object({
   scope: Type.Optional(Type.String({ maxLength: 2048, format: 'text', description: 'Narrows the configured scopes' })),
   return_url: Type.Optional(Type.String({ maxLength: 2048, format: 'text', description: 'Where to go afterwards: a path on the front end, or an address of the same origin', example: '/settings/connections' }))
 }, { additionalProperties: false })
-
-const Missing = Type.Object({ client_id: Type.Boolean(), client_secret: Type.Boolean(), redirect_uri: Type.Boolean() })
 
 export const login: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app, { provider }) => {
   const { oauth, store } = app

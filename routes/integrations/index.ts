@@ -8,7 +8,7 @@ import type { Connection } from '../../src/store/grants.ts'
 import type { Run } from '../../src/store/runs.ts'
 import { listItems, rowSchema } from '../items/lists.ts'
 
-const Owner = { owner_id: Type.Optional(Type.String({ pattern: '^[1-9][0-9]{0,15}$', format: 'id', description: 'Default: the first user', example: '1' })) }
+const Owner = { owner_id: Type.Optional({ ...PathId, description: 'Default: the first user' }) }
 const ConnectBody = Type.Object({
   email: Type.Optional(Type.Union([Type.Null(), Type.String({ maxLength: 254, format: 'email', example: 'ada@example.com' })])),
   display_name: OptionalText(200, 'What to call the person', 'Ada Lovelace')

@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { readCursor, writeCursor } from '../../src/cursor.ts'
+import { isText } from '../../src/formats.ts'
 import { nextLink } from '../../src/paths.ts'
 import type { Collection } from '../../src/providers/provider.ts'
 import { Id } from '../../src/schemas.ts'
@@ -34,5 +35,5 @@ export async function listItems (app: FastifyInstance, collection: Collection, o
 }
 
 function isPosition (value: unknown): value is Position {
-  return Array.isArray(value) && value.length === 2 && typeof value[0] === 'string' && Number.isSafeInteger(value[1])
+  return Array.isArray(value) && value.length === 2 && typeof value[0] === 'string' && isText(value[0]) && Number.isSafeInteger(value[1])
 }

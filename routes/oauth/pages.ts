@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { ErrorCode } from '../../src/errors.ts'
 import { prefixOf } from '../../src/paths.ts'
 import { providers } from '../../src/providers/index.ts'
 
@@ -16,6 +17,22 @@ a:focus-visible { outline: .2rem solid #388bff; outline-offset: .2rem }
 .small { opacity: .75; font-size: .9rem; overflow-wrap: anywhere }
 `
 const CSP = `default-src 'none'; img-src data:; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
+
+const SAYS: Partial<Record<ErrorCode, string>> = {
+  access_denied: 'Consent was not given.',
+  expired_state: 'The login took longer than ten minutes.',
+  replayed_state: 'This login has been used already.',
+  unknown_state: 'This login was not started here.',
+  wrong_product: 'The login was started for the other product.',
+  wrong_browser: 'The login was started in another browser, or under another address of this service.',
+  user_not_found: 'The login names a user that does not exist.',
+  oauth_misconfigured: 'Atlassian rejects this service. Its operator has to correct its settings.',
+  code_refused: 'Atlassian did not accept the login.',
+  upstream_unreachable: 'Atlassian cannot be reached.',
+  upstream_timeout: 'Atlassian did not answer in time.',
+  upstream_failed: 'Atlassian has trouble of its own.',
+  upstream_rate_limited: 'Atlassian limits the rate of calls at the moment.'
+}
 
 const Outcome = Type.Object({
   provider: Type.Optional(Type.String({ maxLength: 32 })),
@@ -48,10 +65,15 @@ function success (prefix: string, userId: string): string {
 <ul>${links.join('')}<li><a href="${prefix}/docs">The API</a></li></ul>`
 }
 
-function failure (prefix: string, product: string, { error, message, request_id: requestId }: { error?: string, message?: string, request_id?: string }): string {
-  return `<p>${escaped(message ?? 'The login did not come to an end.')}</p>
+function failure (prefix: string, product: string, { error, request_id: requestId }: { error?: string, request_id?: string }): string {
+  return `<p>${sentence(error)}</p>
 <p><a href="${prefix}/auth/${product}/login?redirect=true">Try again</a></p>
 <p class="small">${escaped(error ?? '')}${requestId === undefined ? '' : ` · request ${escaped(requestId)}`}</p>`
+}
+
+/** The `message` in the address is for front ends; here, where anybody can write one, the code alone is believed. */
+function sentence (error: string | undefined): string {
+  return (Object.hasOwn(SAYS, error ?? '') ? SAYS[error as ErrorCode] : undefined) ?? 'The login did not come to an end.'
 }
 
 function page (heading: string, kind: string, body: string): string {

@@ -64,7 +64,7 @@ export function configFrom (env: Env, { values, sources }: Resolved): Config {
   const origins = env.BACKEND_CORS_ORIGINS
   return {
     production,
-    modeAssumed: env.APP_ENV === undefined && env.DEV_MODE === undefined,
+    modeAssumed: env.APP_ENV === undefined && !isTrue(env.DEV_MODE),
     host: env.HOST ?? (production ? '0.0.0.0' : '127.0.0.1'),
     port: env.PORT ?? 3001,
     logLevel: LEVELS[(env.LOG_LEVEL ?? '').toUpperCase()] ?? 'info',
@@ -110,9 +110,9 @@ function client (prefix: 'JIRA' | 'CONFLUENCE', env: Env, sources: Resolved['sou
   }
 }
 
-/** Without a trailing slash, so that paths can be appended. */
+/** As browsers and headers spell it, without a trailing slash, so that paths can be appended. */
 function base (url: string | undefined): string | null {
-  return url?.replace(/\/+$/, '') ?? null
+  return url === undefined ? null : new URL(url).href.replace(/\/+$/, '')
 }
 
 function isTrue (flag: string | undefined): boolean {

@@ -36,8 +36,8 @@ export const Env = Type.Object({
   ATLASSIAN_CLOUD_BASE_URL: url("Your team's site, shown as base_url until a site is connected. Also NEXT_PUBLIC_ATLASSIAN_CLOUD_BASE_URL."),
   ATLASSIAN_AUTH_URL: url('Where consent and tokens come from.', { default: 'https://auth.atlassian.com' }),
   ATLASSIAN_API_URL: url('The API gateway.', { default: 'https://api.atlassian.com' }),
-  UPSTREAM_CONNECT_TIMEOUT_MS: whole('How long to wait for a connection to Atlassian, in milliseconds.', 1, 60_000, 10_000),
-  UPSTREAM_ANSWER_TIMEOUT_MS: whole('How long to wait for a whole answer from Atlassian, in milliseconds.', 1, 120_000, 20_000),
+  UPSTREAM_CONNECT_TIMEOUT_MS: whole('How long to wait for a connection to Atlassian, in milliseconds.', 1, 20_000, 10_000),
+  UPSTREAM_ANSWER_TIMEOUT_MS: whole('How long to wait for a whole answer from Atlassian, in milliseconds.', 1, 30_000, 20_000),
   ...client('JIRA', PRODUCTS.jira, 'Also the ATLASSIAN_… and NEXT_PUBLIC_… names listed in docs/settings.md.') as JiraClient,
   ...client('CONFLUENCE', PRODUCTS.confluence, "Unset: Jira's (docs/settings.md has the order).") as ConfluenceClient
 })

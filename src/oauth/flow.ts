@@ -79,20 +79,22 @@ export function createFlow (settings: FlowSettings) {
   /** Ends a login: `error` first, then `state`, then `code`. Never throws for what a caller can cause. */
   async function finish (callback: CallbackRequest): Promise<Ending> {
     const { state, error } = callback.query
-    const known = state === undefined ? undefined : await store.flows.get(hash(state))
-    const flow = known ?? (error === undefined ? await foreign(callback) : undefined)
-    const ending = {
+    let flow: Flow | undefined
+    const ending = (result: Result): Ending => ({
       provider: (flow?.provider ?? callback.provider ?? 'jira') as ProviderId,
       redirectUri: flow?.redirectUri ?? null,
       callerState: flow?.callerState ?? null,
-      returnUrl: flow?.returnUrl ?? null
-    }
+      returnUrl: flow?.returnUrl ?? null,
+      result
+    })
     try {
+      flow = state === undefined ? undefined : await store.flows.get(hash(state))
       if (error !== undefined) throw await declined(error, flow, callback)
+      flow ??= await foreign(callback)
       if (flow === undefined) throw stateless({ query: callback.query, acceptable: acceptForeignState })
-      return { ...ending, result: await once(flow, callback) }
+      return ending(await once(flow, callback))
     } catch (failure) {
-      if (failure instanceof AppError) return { ...ending, result: { error: failure } }
+      if (failure instanceof AppError) return ending({ error: failure })
       throw failure
     }
   }
@@ -118,18 +120,19 @@ export function createFlow (settings: FlowSettings) {
     if (!await store.flows.claim(flow.stateHash, hash(code))) return await outcomeOf(flow.stateHash, hash(code))
 
     const result = await connect(flow, code, callback).then((userId) => ({ userId, first: true }), failed)
-    await store.flows.finish(flow.stateHash, JSON.stringify('error' in result ? stored(result.error) : { userId: result.userId }))
+    if ('error' in result) await store.flows.finish(flow.stateHash, JSON.stringify(stored(result.error)))
     return result
   }
 
   /** Waits for the hit that claimed the flow, in this process or another. */
   async function outcomeOf (stateHash: string, codeHash: string): Promise<Result> {
-    const giveUpAt = performance.now() + settings.patienceMs
-    while (performance.now() < giveUpAt) {
+    while (true) {
       const flow = await store.flows.get(stateHash)
       if (flow === undefined || flow.codeHash === null) break
       if (flow.codeHash !== codeHash) throw new AppError('replayed_state', 'This login has been used already, with another code. Start it again.')
       if (flow.outcome !== null) return restored(JSON.parse(flow.outcome) as Stored)
+      // Whoever claimed it that long ago is not working on it any more.
+      if (now() - (flow.claimedAt?.getTime() ?? 0) > settings.patienceMs) break
       await sleep(LOOK_AGAIN_MS)
     }
     throw new AppError('callback_unfinished', 'The login was interrupted. Start it again.')
@@ -147,7 +150,7 @@ export function createFlow (settings: FlowSettings) {
   }
 
   /** Exchanges the code and keeps what it brought. Nothing is stored before Atlassian has said yes. */
-  async function connect ({ provider, clientId, redirectUri, callerState }: Flow, code: string, { logFor }: CallbackRequest): Promise<number> {
+  async function connect ({ stateHash, provider, clientId, redirectUri, callerState }: Flow, code: string, { logFor }: CallbackRequest): Promise<number> {
     const log = logFor(provider as ProviderId)
     const client = settings.clientOf(provider as ProviderId, clientId)
     if (client === undefined) throw new AppError('oauth_misconfigured', 'The client id of this service was changed during the login. Start it again.')
@@ -160,7 +163,8 @@ export function createFlow (settings: FlowSettings) {
       sitesOf(providerOf(client.provider), tokens.accessToken, access)
     ])
     const userId = await ownerOf(store, hint)
-    await settings.grants.keep({ client, tokens, accountId, userId, sites })
+    // The outcome is written with the tokens: nobody can be connected and told otherwise.
+    await settings.grants.keep({ client, tokens, accountId, userId, sites }, [store.flows.finishing(stateHash, JSON.stringify({ userId } satisfies Stored))])
     log.info({ event: 'oauth_user_token_persisted', user_id: userId, sites: sites.length })
     return userId
   }

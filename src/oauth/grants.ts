@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { AppError } from '../errors.ts'
 import type { Http, Log } from '../http.ts'
 import type { Store } from '../store/index.ts'
+import type { WithStatement } from '../store/engine.ts'
 import type { FreshTokens, Grant, Site } from '../store/grants.ts'
 import type { Vault } from '../vault/vault.ts'
 import type { Client } from './client.ts'
@@ -36,10 +37,22 @@ export function createGrants ({ store, vault, http, now, clientById }: GrantsSet
     const client = clientById(grant.clientId)
     if (client === undefined) throw new AppError('needs_reconnect', 'This connection belongs to a client id that is no longer configured. Connect again.')
     if (grant.refreshToken === null) throw new AppError('needs_reconnect', 'This connection has expired and was made without offline access. Connect again.')
-    const tokens = await refreshTokens(http, client, vault.open(grant.refreshToken, place(grant.id, 'refresh_token')), log)
-    const swapped = await store.grants.swap(grant.id, grant.version, sealed(grant.id, tokens, grant.refreshToken))
-    log.info({ event: swapped ? 'grant_refreshed' : 'grant_refresh_superseded', grant_id: grant.id })
-    return swapped ? tokens.accessToken : await accessToken(grant.id, log)
+    try {
+      const tokens = await refreshTokens(http, client, vault.open(grant.refreshToken, place(grant.id, 'refresh_token')), log)
+      const swapped = await store.grants.swap(grant.id, grant.version, sealed(grant.id, tokens, grant.refreshToken))
+      log.info({ event: swapped ? 'grant_refreshed' : 'grant_refresh_superseded', grant_id: grant.id })
+      return swapped ? tokens.accessToken : await newer(grant) ?? tokens.accessToken
+    } catch (error) {
+      const token = error instanceof AppError && error.code === 'needs_reconnect' ? await newer(grant) : undefined
+      if (token === undefined) throw error
+      return token
+    }
+  }
+
+  /** What somebody else stored in the meantime, a new consent or another process's refresh: it beats our answer. */
+  async function newer ({ id, version }: Grant): Promise<string | undefined> {
+    const stored = await store.grants.get(id)
+    return stored === undefined || stored.version === version ? undefined : vault.open(stored.accessToken, place(id, 'access_token'))
   }
 
   /**
@@ -61,12 +74,13 @@ export function createGrants ({ store, vault, http, now, clientById }: GrantsSet
   return {
     accessToken,
 
-    /** Keeps a consent: one grant for each account at each client, and the connection of the user who gave it. */
-    async keep ({ client, tokens, accountId, userId, sites }: Consent): Promise<void> {
+    /** Keeps a consent: one grant for each account at each client, and the connection of the user who gave it. `also` is done with it, or not at all. */
+    async keep ({ client, tokens, accountId, userId, sites }: Consent, also: WithStatement[]): Promise<void> {
       const id = grantId(client.clientId, accountId)
       await store.grants.connect(
         { id, clientId: client.clientId, accountId, scopes: (tokens.scopes ?? client.scopes).join(' '), ...sealed(id, tokens, null) },
-        { userId, provider: client.provider, sites }
+        { userId, provider: client.provider, sites },
+        also
       )
     }
   }

@@ -29,6 +29,7 @@ const pages: Collection<'pages'> = {
     do {
       const page = listing(await read('/wiki/api/v2/pages', { limit: String(PAGE), ...(next === null ? {} : { cursor: next }) }))
       await learnSpaces(read, spaceKeys, page.results)
+      if (page.next !== null && page.next === next) throw new AppError('upstream_invalid_answer', 'Confluence repeats a page of its listing.')
       next = page.next
       const items = page.results.flatMap((value) => {
         const pageId = text(value.id)
@@ -53,7 +54,7 @@ function listing (answer: unknown): { results: Array<Record<string, unknown>>, n
   if (!isRecord(answer) || !Array.isArray(answer.results)) throw new AppError('upstream_invalid_answer', 'Confluence listed something in a form this service does not know.')
   const link = isRecord(answer._links) ? text(answer._links.next) : null
   // The cursor is one parameter of a relative link, at no fixed place in it.
-  const next = link === null ? null : new URL(link, 'https://site.invalid').searchParams.get('cursor')
+  const next = link === null ? null : URL.parse(link, 'https://site.invalid')?.searchParams.get('cursor') ?? null
   return { results: answer.results.filter(isRecord), next }
 }
 

@@ -28,7 +28,7 @@ const projects: Collection<'projects'> = {
       const page = await read('/rest/api/3/project/search', { startAt: String(startAt), maxResults: String(PAGE), expand: 'lead', orderBy: 'key' })
       if (!isRecord(page) || !Array.isArray(page.values)) throw new AppError('upstream_invalid_answer', 'Jira listed projects in a form this service does not know.')
       startAt += page.values.length
-      const last = page.isLast === true || page.values.length === 0
+      const last = page.isLast === true || page.values.length === 0 || startAt >= Number(page.total ?? Infinity)
       const items = page.values.filter(isRecord).flatMap((value) => {
         const [remoteId, key, name] = [text(value.id), text(value.key), text(value.name)]
         if (remoteId === null || key === null) return []

@@ -9,6 +9,9 @@ export type Database = BetterSQLite3Database
 /** One statement that has been built and not yet run. */
 export interface Statement { run: () => unknown }
 
+/** A statement for a transaction that somebody else opens. */
+export type WithStatement = (db: Database) => Statement
+
 /** What the store needs from a database. Repositories are written once, against this. */
 export interface Engine {
   readonly db: Database

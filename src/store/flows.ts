@@ -1,5 +1,5 @@
 import { and, eq, gt, isNull, lt } from 'drizzle-orm'
-import type { Engine } from './engine.ts'
+import type { Engine, WithStatement } from './engine.ts'
 
 /** Ended flows are kept this long, so that an expired login can be told from a forged one. */
 const KEEP_MS = 60 * 60 * 1000
@@ -15,16 +15,19 @@ export interface Flow {
   browserHash: string | null
   expiresAt: Date
   codeHash: string | null
+  claimedAt: Date | null
   /** JSON, once the flow has ended. */
   outcome: string | null
 }
 
-export function flows ({ db, tables: { flows }, write }: Engine, now: () => number) {
+export function flows ({ db, tables: { flows }, write, atomically }: Engine, now: () => number) {
   return {
     /** Stores a new flow, unless it is there already, and sweeps out the ones that ended long ago, so that abandoned logins do not pile up. */
-    async start (flow: Omit<Flow, 'codeHash' | 'outcome'>): Promise<void> {
-      await write(() => db.delete(flows).where(lt(flows.expiresAt, new Date(now() - KEEP_MS))))
-      await write(() => db.insert(flows).values(flow).onConflictDoNothing({ target: flows.stateHash }))
+    async start (flow: Omit<Flow, 'codeHash' | 'claimedAt' | 'outcome'>): Promise<void> {
+      await atomically((tx) => [
+        tx.delete(flows).where(lt(flows.expiresAt, new Date(now() - KEEP_MS))),
+        tx.insert(flows).values(flow).onConflictDoNothing({ target: flows.stateHash })
+      ])
     },
 
     async get (stateHash: string): Promise<Flow | undefined> {
@@ -33,13 +36,17 @@ export function flows ({ db, tables: { flows }, write }: Engine, now: () => numb
 
     /** Takes the flow for one code. True for exactly one caller, whatever number of processes try. */
     async claim (stateHash: string, codeHash: string): Promise<boolean> {
-      const taken = await write(() => db.update(flows).set({ codeHash })
+      const taken = await write(() => db.update(flows).set({ codeHash, claimedAt: new Date(now()) })
         .where(and(eq(flows.stateHash, stateHash), isNull(flows.codeHash), gt(flows.expiresAt, new Date(now()))))
         .returning({ stateHash: flows.stateHash }))
       return taken.length === 1
     },
 
-    /** Records how the claimed flow ended, for whoever hits the same callback again. */
+    /** Records how the claimed flow ended, for whoever hits the same callback again; to be run with what it brought. */
+    finishing: (stateHash: string, outcome: string): WithStatement => (tx) =>
+      tx.update(flows).set({ outcome }).where(eq(flows.stateHash, stateHash)),
+
+    /** The same, where it brought nothing. */
     async finish (stateHash: string, outcome: string): Promise<void> {
       await write(() => db.update(flows).set({ outcome }).where(eq(flows.stateHash, stateHash)))
     }

@@ -1,5 +1,5 @@
-import { and, eq, sql } from 'drizzle-orm'
-import type { Engine } from './engine.ts'
+import { and, eq, notExists, sql } from 'drizzle-orm'
+import type { Engine, WithStatement } from './engine.ts'
 
 /** One site of a grant, as accessible-resources names it. `url` is what people open, never the gateway. */
 export interface Site { cloudId: string, name: string, url: string }
@@ -25,17 +25,20 @@ export type FreshTokens = Pick<Grant, 'accessToken' | 'refreshToken' | 'accessEx
 export function grants ({ db, tables: { grants, connections }, write, atomically }: Engine, now: () => number) {
   return {
     /**
-     * Saves what a consent brought, and who holds it, together. An older consent of the same account at the same client
+     * Saves what a consent brought, who holds it, and what `also` says, together. An older consent of the same account at the same client
      * is replaced, because Atlassian has replaced it too (atlassian.md section 0, fact 6).
      */
-    async connect (grant: Omit<Grant, 'version' | 'consentedAt'>, connection: { userId: number, provider: string, sites: Site[] }): Promise<void> {
+    async connect (grant: Omit<Grant, 'version' | 'consentedAt'>, connection: { userId: number, provider: string, sites: Site[] }, also: WithStatement[] = []): Promise<void> {
       const fresh = { ...grant, consentedAt: new Date(now()) }
       const row = { ...connection, sites: JSON.stringify(connection.sites), grantId: grant.id, connectedAt: new Date(now()) }
       await atomically((tx) => [
         tx.insert(grants).values({ ...fresh, version: 1 })
           .onConflictDoUpdate({ target: grants.id, set: { ...fresh, version: sql`${grants.version} + 1` } }),
         tx.insert(connections).values(row)
-          .onConflictDoUpdate({ target: [connections.userId, connections.provider], set: row })
+          .onConflictDoUpdate({ target: [connections.userId, connections.provider], set: row }),
+        // Whoever connects another account leaves the old one's tokens behind, and nobody needs them.
+        tx.delete(grants).where(notExists(tx.select({ id: connections.id }).from(connections).where(eq(connections.grantId, grants.id)))),
+        ...also.map((statement) => statement(tx))
       ])
     },
 

@@ -3,8 +3,6 @@ import type { ErrorCode } from '../errors.ts'
 import type { Changes } from './collection.ts'
 import type { Engine } from './engine.ts'
 
-export type RunState = 'queued' | 'running' | 'succeeded' | 'failed'
-
 export interface Run {
   id: number
   ownerId: number
@@ -24,6 +22,9 @@ export interface Run {
 
 export function runs ({ db, tables: { runs }, write }: Engine, now: () => number) {
   const activeKey = (ownerId: number, provider: string) => `${ownerId}/${provider}`
+
+  /** A run that was ended, by a restart for one, stays as it ended. */
+  const live = (id: number) => and(eq(runs.id, id), isNotNull(runs.activeKey))
 
   return {
     /** Queues a run, or finds the one that is already under way for this owner and product: there is one at a time. */
@@ -56,7 +57,7 @@ export function runs ({ db, tables: { runs }, write }: Engine, now: () => number
         added: sql`${runs.added} + ${added}`,
         changed: sql`${runs.changed} + ${changed}`,
         calls
-      }).where(eq(runs.id, id)))
+      }).where(live(id)))
     },
 
     async end (id: number, error?: { code: ErrorCode, detail: string }): Promise<void> {
@@ -66,7 +67,7 @@ export function runs ({ db, tables: { runs }, write }: Engine, now: () => number
         errorCode: error?.code ?? null,
         errorDetail: error?.detail ?? null,
         finishedAt: new Date(now())
-      }).where(eq(runs.id, id)))
+      }).where(live(id)))
     },
 
     /** Ends what a stopped process left behind; called before the first request. */

@@ -11,8 +11,8 @@ import type { Engine } from './engine.ts'
 const MIGRATIONS = fileURLToPath(new URL('../../drizzle/sqlite/migrations', import.meta.url))
 /** Older libraries can corrupt a WAL when two connections meet a checkpoint (fixed in 3.51.3). */
 const OLDEST_SAFE_SQLITE = [3, 51, 3]
-/** The driver blocks the event loop while it waits for a lock, so it waits briefly and `write` waits without blocking. */
-const BUSY_TIMEOUT_MS = 50
+/** The driver blocks the event loop while it waits for a lock, so it does not wait at all, and `write` waits without blocking. */
+const BUSY_TIMEOUT_MS = 0
 const BUSY_RETRY_MS = 20
 const BUSY_GIVE_UP_MS = 3_000
 
@@ -73,7 +73,7 @@ function openFile (path: string): Driver.Database {
     return client
   } catch (error) {
     if (error instanceof StartError) throw error
-    throw new StartError([`The database file ${path} cannot be opened for writing (${sqliteCode(error) ?? 'no such folder'}). Check INTEGRATION_DB_URL and the file's permissions.`], 1)
+    throw new StartError([`The database file that INTEGRATION_DB_URL names cannot be opened for writing (${sqliteCode(error) ?? 'no such folder'}). Check the folder and the permissions.`], 1)
   }
 }
 

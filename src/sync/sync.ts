@@ -29,6 +29,7 @@ export function createSync ({ store, grants, http, now, apiUrlOf }: SyncSettings
    * @throws AppError `not_connected`
    */
   async function start (ownerId: number, provider: Provider, log: Log): Promise<Run> {
+    stopping.signal.throwIfAborted()
     const connection = await store.grants.connection(ownerId, provider.id)
     if (connection === undefined) throw new AppError('not_connected', `This user has not connected ${provider.title}. Start at /auth/${provider.id}/login.`)
     const { run, created } = await store.runs.enqueue(ownerId, provider.id)

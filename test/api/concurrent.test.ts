@@ -5,7 +5,6 @@ import Driver from 'better-sqlite3'
 import t, { type Test } from 'tap'
 import { build } from '../helper.ts'
 
-const ROUNDS = 5
 const AT_ONCE = 100
 
 function folder (t: Test): string {
@@ -33,13 +32,13 @@ async function post (url: string, body: object): Promise<number> {
 
 const tally = (statuses: number[]) => Object.fromEntries([...new Set(statuses)].sort().map((status) => [status, statuses.filter((each) => each === status).length]))
 
-for (const processes of [1, 3]) {
-  t.test(`D4 ${ROUNDS} × ${AT_ONCE} upserts of one email and of one key at once, through ${processes} service(s) on one file: one row each and no 5xx`, async (t) => {
+for (const [processes, rounds] of [[1, 5], [3, 2]] as const) {
+  t.test(`D4 ${rounds} × ${AT_ONCE} upserts of one email and of one key at once, through ${processes} service(s) on one file: one row each and no 5xx`, async (t) => {
     const { urls } = await services(t, processes)
     const [first = ''] = urls
     const at = (i: number) => urls[i % urls.length] ?? first
     await post(`${first}/users`, { email: 'owner@example.com' })
-    for (let round = 0; round < ROUNDS; round++) {
+    for (let round = 0; round < rounds; round++) {
       const all = <T>(make: (i: number) => Promise<T>) => Promise.all(Array.from({ length: AT_ONCE }, (_, i) => make(i)))
       const [users, projects, pages] = await Promise.all([
         all((i) => post(`${at(i)}/users`, { email: i % 2 === 0 ? `r${round}@example.com` : `R${round}@EXAMPLE.com` })),
@@ -50,7 +49,7 @@ for (const processes of [1, 3]) {
       t.same([tally(users), tally(projects), tally(pages)], [once, once, once], `round ${round + 1}`)
     }
     const lengths = await Promise.all(['/users', '/jira/projects/1', '/confluence/pages/1'].map(async (path) => (await (await fetch(first + path)).json() as unknown[]).length))
-    t.same(lengths, [ROUNDS + 1, ROUNDS, ROUNDS])
+    t.same(lengths, [rounds + 1, rounds, rounds])
   })
 }
 

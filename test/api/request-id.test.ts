@@ -12,7 +12,7 @@ const KINDS: Array<[name: string, status: number, request: InjectOptions]> = [
   ['200', 200, { url: '/users' }], ['201', 201, { method: 'POST', url: '/users', payload: { email: 'id@example.com' } }], ['HEAD', 200, { method: 'HEAD', url: '/users' }],
   ['307', 307, { url: '/auth/jira/login?redirect=true' }], ['302', 302, { url: '/auth/jira/callback?error=access_denied' }], ['400', 400, { method: 'POST', url: '/users', headers: { 'content-type': 'application/json' }, payload: '{' }],
   ['400 for the path', 400, { url: '/%zz' }], ['400 for the callback', 400, { url: '/auth/jira/callback', headers: { accept: 'application/json' } }], ['404', 404, { url: '/nothing' }], ['404 of a route', 404, { url: '/users/99' }],
-  ['405', 405, { method: 'DELETE', url: '/users' }], ['409', 409, { method: 'POST', url: '/integrations/jira/sync?owner_id=1' }], ['413', 413, { method: 'POST', url: '/users', headers: { 'content-type': 'application/json' }, payload: ' '.repeat(1024 * 1024 + 1) }],
+  ['405', 405, { method: 'DELETE', url: '/users' }], ['409', 409, { method: 'POST', url: '/integrations/jira/sync?owner_id=1' }], ['413', 413, { method: 'POST', url: '/users', headers: { 'content-type': 'application/json' }, payload: ' '.repeat(64 * 1024 + 1) }],
   ['415', 415, { method: 'POST', url: '/users', headers: { 'content-type': 'text/plain' }, payload: 'x' }], ['422', 422, { url: '/users/x' }], ['500', 500, { url: '/confluence/pages/1' }],
   ['preflight', 204, { method: 'OPTIONS', url: '/users', headers: { origin: 'https://a.example', 'access-control-request-method': 'POST' } }],
   ['preflight of nothing', 204, { method: 'OPTIONS', url: '/nothing', headers: { origin: 'https://a.example', 'access-control-request-method': 'POST' } }],

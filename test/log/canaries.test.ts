@@ -131,7 +131,8 @@ t.test('B1 B10 No secret is in a log line, an answer, the document or the databa
     // The authorize URL of a login answer carries the state, and its cookie ties the browser to it.
     (/^(state of|cookie __|cookie flow-)/.test(name) && /^\/auth\/(jira|confluence)\/login$/.test(from)) ||
     // Development hands a caller's own state back, and a state it did not issue is the caller's.
-    (name === 'a state nobody issued' && /^(\/api)?\/auth\/(jira|confluence)\/callback$/.test(from))
+    // It is kept in the flow until then, as every caller's own state is.
+    (name === 'a state nobody issued' && (/^(\/api)?\/auth\/(jira|confluence)\/callback$/.test(from) || from.startsWith('file ')))
 
   const places = [{ from: 'log', text: lines.join('') }, ...answers, ...whileOpen, ...searchFiles()]
   for (const [name, secret] of secrets) {

@@ -21,6 +21,7 @@ CREATE TABLE `flows` (
 	`browser_hash` text,
 	`expires_at` integer NOT NULL,
 	`code_hash` text,
+	`claimed_at` integer,
 	`outcome` text
 );
 --> statement-breakpoint
