@@ -34,6 +34,8 @@ export function tables ({ table, unique, index, id, integer, text, ordered, inst
     clientId: text('client_id').notNull(),
     accountId: text('account_id').notNull(),
     scopes: text('scopes').notNull(),
+    /** `active`, or `needs_reconnect` once Atlassian has said that only a new consent helps. */
+    state: text('state').notNull(),
     accessToken: text('access_token').notNull(),
     refreshToken: text('refresh_token'),
     accessExpiresAt: instant('access_expires_at').notNull(),

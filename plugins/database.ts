@@ -12,6 +12,7 @@ export default fp<Outside>(async (app, { now }) => {
   const engine = await openEngine(app.config.databaseUrl)
   const store = createStore(engine, now)
   app.addHook('onClose', () => engine.close())
-  await store.runs.endAbandoned('The service was stopped during the run. Start it again.')
+  // Not before the port is ours: a second start by mistake must leave the first one's runs alone.
+  app.addHook('onListen', () => store.runs.endAbandoned('The service was stopped during the run. Start it again.'))
   app.decorate('store', store)
 }, { name: 'database', dependencies: ['config'] })

@@ -14,6 +14,14 @@ const KNOWN: Record<string, () => AppError> = {
   FST_ERR_HANDLER_TIMEOUT: () => new AppError('unavailable', 'The request took too long. Try again.', { retryAfterS: 1 })
 }
 
+/** What the formats of `plugins/validation.ts` want, in words. */
+const FORMATS: Record<string, string> = {
+  text: 'text without NUL and unpaired surrogates',
+  email: 'one bare email address',
+  'http-url': 'an absolute http(s) link without credentials',
+  id: 'a positive whole number of at most 53 bits'
+}
+
 /** Who sends more wrong fields than this is not helped by a longer list. */
 const MOST_FIELD_ERRORS = 20
 
@@ -71,15 +79,13 @@ function fieldErrors ({ validation = [], validationContext }: FastifyError): Fie
     const where = validationContext === 'querystring' ? 'query parameter' : validationContext === 'params' ? 'path parameter' : 'field'
     if (keyword === 'additionalProperties') return { pointer, detail: `Unknown ${where}.` }
     if (keyword === 'required') return { pointer, detail: `This ${where} is required.` }
-    return { pointer, detail: sentence(message ?? 'does not fit') }
+    if (keyword === 'enum') return { pointer, detail: `Value must be one of ${(params.allowedValues as string[]).join(', ')}.` }
+    if (keyword === 'format') return { pointer, detail: `Value must be ${FORMATS[params.format as string] ?? 'well-formed'}.` }
+    return { pointer, detail: `Value ${message ?? 'does not fit'}.` }
   })
 }
 
 /** Where null is allowed as well, Ajv also complains that the value is not null; nobody has to be told. */
 function isTelling ({ keyword, params }: { keyword: string, params: Record<string, unknown> }): boolean {
   return keyword !== 'anyOf' && !(keyword === 'type' && params.type === 'null')
-}
-
-function sentence (message: string): string {
-  return `Value ${message}.`
 }

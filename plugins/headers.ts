@@ -5,11 +5,6 @@ import { AppError } from '../src/errors.ts'
 export const ON_EVERY_ANSWER = { 'cache-control': 'no-store', 'referrer-policy': 'no-referrer', 'x-content-type-options': 'nosniff' }
 
 export default fp(async (app) => {
-  let closing = false
-  app.addHook('preClose', async () => { closing = true })
-  // A connection that is kept alive would keep the process alive with it.
-  app.addHook('onSend', async (_request, reply) => { if (closing) reply.header('connection', 'close') })
-
   app.addHook('onRequest', async ({ headers, raw }, reply) => {
     reply.headers(ON_EVERY_ANSWER)
     // RFC 9112 section 3.2. Node would refuse it too, but without a word.

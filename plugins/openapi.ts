@@ -20,6 +20,21 @@ export default fp(async (app) => {
       ]
     },
     hideUntagged: true,
+    transformObject: (document) => {
+      if (!('openapiObject' in document)) return document.swaggerObject
+      markOptionalBodies(document.openapiObject.paths ?? {})
+      return document.openapiObject
+    },
     transform: ({ schema, url }) => ({ schema: url.startsWith('/api/') || url === '/api' ? { ...schema, hide: true } : schema, url })
   })
 }, { name: 'openapi', dependencies: ['config'] })
+
+interface Operation { requestBody?: { required?: boolean, content: Record<string, { schema?: { anyOf?: Array<{ type?: string }> } }> } }
+
+/** A body that may be null may be left out. */
+function markOptionalBodies (paths: object): void {
+  for (const { post } of Object.values(paths) as Array<{ post?: Operation }>) {
+    const body = post?.requestBody
+    if (body?.content['application/json']?.schema?.anyOf?.some(({ type }) => type === 'null') === true) body.required = false
+  }
+}

@@ -31,12 +31,20 @@ export default fp(async (app) => {
     return Object.defineProperty(reading, 'errors', { get: () => validate.errors })
   })
 
-  const parse = app.getDefaultJsonParser('error', 'error')
   app.removeContentTypeParser(['application/json', 'text/plain'])
   // A front end that sends the header and no body means no body.
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
     if ((request.headers['content-encoding'] ?? 'identity') !== 'identity') done(new AppError('unsupported_media_type', 'Send the body uncompressed, without Content-Encoding.'), undefined)
     else if (body === '') done(null, undefined)
-    else parse(request, body as string, done)
+    else done(...parsed(body as string))
   })
 }, { name: 'validation', dependencies: ['config'] })
+
+/** `__proto__` becomes a property like any other here, and is refused by its name like any other that nobody knows. */
+function parsed (body: string): [Error | null, unknown] {
+  try {
+    return [null, JSON.parse(body)]
+  } catch {
+    return [new AppError('invalid_json', 'The body is not valid JSON.'), undefined]
+  }
+}

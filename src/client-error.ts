@@ -18,7 +18,7 @@ const LINGER_MS = 1_000
 export function clientErrorHandler (error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return
   // In the middle of an answer, another one would become part of it. Node's own handler looks at the same field.
-  const answering = (socket as Socket & { _httpMessage?: unknown })._httpMessage != null
+  const answering = (socket as Socket & { _httpMessage?: { headersSent: boolean } | null })._httpMessage?.headersSent === true
   if (answering || !socket.writable) {
     socket.destroy()
     return

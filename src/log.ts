@@ -1,6 +1,6 @@
 import { pino, type Logger } from 'pino'
 import type { LineSink } from './outside.ts'
-import { plain, redactText, sanitize, variants } from './redact.ts'
+import { plain, redactText, sanitize, variants, without } from './redact.ts'
 
 /** No line is longer than this, whatever is thrown at the logger. */
 const LONGEST_LINE_BYTES = 16 * 1024
@@ -22,13 +22,14 @@ export function createLogger (sink: LineSink): { logger: Logger, hide: (secret: 
     timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
     formatters: { level: (label) => ({ level: label }) },
     // Before pino touches anything: it would call getters and traps that throw.
-    hooks: { logMethod (args, write) { write.apply(this, harmless(args)) } },
+    hooks: { logMethod (args, write) { write.apply(this, harmless(args, hidden)) } },
     serializers: { err: (error) => error }
   }, {
     write (line: string) {
-      let clean = redactText(line)
-      for (const secret of hidden) if (clean.includes(secret)) clean = clean.replaceAll(secret, '[redacted]')
-      sink.write(Buffer.byteLength(clean) > LONGEST_LINE_BYTES ? shortened(clean) : clean)
+      const redacted = redactText(line)
+      const clean = without(hidden, redacted)
+      if (clean !== redacted && !isJson(clean)) return
+      sink.write(clean.length > LONGEST_LINE_BYTES / 3 && Buffer.byteLength(clean) > LONGEST_LINE_BYTES ? shortened(clean) : clean)
     }
   })
   return {
@@ -38,17 +39,27 @@ export function createLogger (sink: LineSink): { logger: Logger, hide: (secret: 
 }
 
 /** The same call with plain, bounded values; what every line has of its own cannot be replaced. */
-function harmless ([first, ...rest]: unknown[]): [object, string | undefined, ...string[]] {
+function harmless ([first, ...rest]: unknown[], hidden: ReadonlySet<string>): [object, string | undefined, ...string[]] {
   const given = typeof first === 'object' && first !== null
-  const { event, ...fields } = given ? sanitize(first) : {}
+  const { event, ...fields } = given ? sanitize(first, hidden) : {}
   for (const name of ['level', 'timestamp', 'logger']) delete fields[name]
   const [message, ...values] = given ? rest : [first, ...rest]
-  return [{ event: typeof event === 'string' ? event : 'log', ...fields }, message === undefined ? undefined : words(message), ...values.map(words)]
+  return [{ event: typeof event === 'string' ? event : 'log', ...fields }, message === undefined ? undefined : words(message, hidden), ...values.map((value) => words(value, hidden))]
 }
 
-function words (value: unknown): string {
-  const shown = plain(value)
+function words (value: unknown, hidden: ReadonlySet<string>): string {
+  const shown = plain(value, hidden)
   return typeof shown === 'string' ? shown : JSON.stringify(shown) ?? 'undefined'
+}
+
+/** A secret across a boundary of the line's own syntax: then nothing is printed rather than half of it. */
+function isJson (line: string): boolean {
+  try {
+    JSON.parse(line)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** What is left of a line that would be too long: enough to find its neighbours. */

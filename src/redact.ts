@@ -9,12 +9,18 @@ const SPELLINGS = SECRET_NAMES.map((name) => name.replace(/[-_]/, '[-_]?')).join
 const PARAMETER = new RegExp(`(?:(?<!\\w)|(?<=%[0-9A-F]{2}))(${SPELLINGS}|app_state)(=|%(?:25){0,3}3D)[^&\\s"'\\\\#;<>]*`, 'gi')
 const QUOTED = new RegExp(`(\\\\{0,8}["'])(${SPELLINGS})\\1(\\s*:\\s*)\\1(?!\\[redacted])[^"'\\\\]*`, 'gi')
 /** A header line in prose, to the end of the line. */
+/** `refresh_token: abc`, as people and `util.inspect` write it. Codes and states are left: in prose they are other things. */
+const PROSE = /\b((?:access|refresh|id)[-_]?token|client[-_]?secret)(\s*:\s*['"]?)(?!\[redacted])[^\s'"\\,;}]+/gi
 const HEADER = /\b(authorization|(?:set[-_]?)?cookie)(\s*:\s*)[^"'\\\r\n]+/gi
 const CREDENTIAL = /\b(Bearer|Basic)(\s+|%20)[\w.~+/=%-]+/gi
 const JWT = /eyJ[\w-]{8,}(\.[\w-]*){0,4}/g
 /** How programs name their errors: `ECONNRESET`, `access_denied`. Anything else under that name may be a secret. */
 const ERROR_CODE = /^([A-Z][A-Z0-9_]{1,63}|[a-z]+(_[a-z]+){1,8})$/
 const SUSPICIOUS = /=|%3D|eyJ|earer|asic|:/i
+
+/** Names that end in a secret's: not every code is one (`status_code`), but every token is. */
+const COMPOUND = /(^|[^a-z])(tokens?|secrets?|passwords?|cookies?|codes)$|[a-z](Token|Secret|Password|Cookie)s?$|(oauth|auth|authori[sz]ation)[-_]?code$/i
+const judged = new Map<string, boolean>()
 
 const DEEPEST = 6
 const MOST_ENTRIES = 50
@@ -28,14 +34,28 @@ export function redactText (text: string): string {
   return text
     .replace(PARAMETER, `$1$2${REDACTED}`)
     .replace(QUOTED, `$1$2$1$3$1${REDACTED}`)
+    .replace(PROSE, `$1$2${REDACTED}`)
     .replace(HEADER, `$1$2${REDACTED}`)
     .replace(CREDENTIAL, `$1 ${REDACTED}`)
     .replace(JWT, REDACTED)
 }
 
-/** True for a key or parameter whose value must not be shown. */
+/** The text without the hidden values. */
+export function without (hidden: ReadonlySet<string>, text: string): string {
+  let clean = text
+  for (const secret of hidden) if (clean.includes(secret)) clean = clean.replaceAll(secret, REDACTED)
+  return clean
+}
+
+/** True for a key or parameter whose value must not be shown: also `code[]`, `refresh_token[0]`, `user_token`, `oauth_code`. */
 export function isSecretName (name: string): boolean {
-  return SECRET_KEYS.has(bare(name))
+  let known = judged.get(name)
+  if (known === undefined) {
+    known = COMPOUND.test(name) || name.split(/[^A-Za-z0-9_-]+/).some((part) => SECRET_KEYS.has(bare(part)))
+    // Strangers choose these names, so only so many are remembered.
+    if (judged.size < 1_000) judged.set(name, known)
+  }
+  return known
 }
 
 /** The forms in which a configured secret might slip into a line. */
@@ -51,15 +71,15 @@ export function variants (secret: string): string[] {
  * A plain, bounded, printable copy of anything: cycles, getters that throw, streams, buffers and ten-megabyte texts
  * included. Never throws.
  */
-export function sanitize (fields: object): Record<string, unknown> {
-  const copy = plain(fields)
+export function sanitize (fields: object, hidden: ReadonlySet<string> = NOTHING): Record<string, unknown> {
+  const copy = plain(fields, hidden)
   if (typeof copy !== 'object' || copy === null || Array.isArray(copy)) return { value: copy }
   return isError(fields) ? { err: copy } : copy as Record<string, unknown>
 }
 
 /** The same for any value, at the top of a line or in a message. */
-export function plain (value: unknown): unknown {
-  return new Walk().value(value, 0)
+export function plain (value: unknown, hidden: ReadonlySet<string> = NOTHING): unknown {
+  return new Walk(hidden).value(value, 0)
 }
 
 function isError (value: object): boolean {
@@ -70,9 +90,16 @@ function isError (value: object): boolean {
   }
 }
 
+const NOTHING: ReadonlySet<string> = new Set()
+
 class Walk {
   left = BUDGET
+  readonly hidden: ReadonlySet<string>
   readonly above = new Set<object>()
+
+  constructor (hidden: ReadonlySet<string>) {
+    this.hidden = hidden
+  }
 
   entries (object: object, depth: number): Record<string, unknown> {
     const copy: Record<string, unknown> = {}
@@ -128,7 +155,7 @@ class Walk {
   text (text: string, longest = LONGEST_TEXT): string {
     const room = Math.max(0, Math.min(longest, this.left))
     // Searched a little further than shown, so that a secret across the cut is found whole.
-    const shown = redactText(text.slice(0, room + 500)).slice(0, room)
+    const shown = without(this.hidden, redactText(text.slice(0, room + 500))).slice(0, room)
     this.left -= shown.length
     return text.length > room ? `${shown}…` : shown
   }

@@ -70,8 +70,10 @@ ATLASSIAN_AUTH_URL=${url}
 ATLASSIAN_API_URL=${url}
 JIRA_OAUTH_CLIENT_ID=${id}
 JIRA_OAUTH_CLIENT_SECRET=${secret}
+JIRA_OAUTH_REDIRECT_URI=http://localhost:3001/auth/jira/callback
 CONFLUENCE_OAUTH_CLIENT_ID=${id}
 CONFLUENCE_OAUTH_CLIENT_SECRET=${secret}
+CONFLUENCE_OAUTH_REDIRECT_URI=http://localhost:3001/auth/confluence/callback
 `)
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => app.close())
 }

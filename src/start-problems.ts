@@ -17,7 +17,9 @@ export function explain (error: unknown): number {
     for (const problem of error.problems) console.error(problem)
     return error.exitCode
   }
-  const sentence = SENTENCES[(error as { code?: string }).code ?? '']
-  console.error(sentence ?? error)
+  const { code = '', syscall = '' } = error as { code?: string, syscall?: string }
+  if (/^(listen|getaddrinfo)$/.test(syscall) && Object.hasOwn(SENTENCES, code)) console.error(SENTENCES[code])
+  else if (/^E[A-Z]+$/.test(code) && syscall !== '') console.error(`A file of the working directory (.env or the development key) cannot be used: ${code}.`)
+  else console.error(error)
   return 1
 }

@@ -12,7 +12,7 @@ import { frontEnd, ownAddress } from './addresses.ts'
 import { cookieFor } from './cookie.ts'
 
 const LoginQuery = Type.Object({
-  redirect: Type.Optional(Type.Union(['true', 'false', '1', '0'].map((flag) => Type.Literal(flag)), { description: 'true: answer with a redirect. Default: JSON for programs, a redirect for a browser that opens this as a page.' })),
+  redirect: Type.Optional(Type.Unsafe<'true' | 'false' | '1' | '0'>({ type: 'string', enum: ['true', 'false', '1', '0'], description: 'true: answer with a redirect. Default: JSON for programs, a redirect for a browser that opens this as a page.' })),
   state: Type.Optional(Type.String({ maxLength: 512, format: 'text', description: "The caller's own state, handed back unchanged. May name the user: user_id=1, email=ada@example.com, or JSON with either.", example: 'user_id=1' })),
   scope: Type.Optional(Type.String({ maxLength: 2048, format: 'text', description: 'Narrows the configured scopes' })),
   return_url: Type.Optional(Type.String({ maxLength: 2048, format: 'text', description: 'Where to go afterwards: a path on the front end, or an address of the same origin', example: '/settings/connections' }))
@@ -77,7 +77,7 @@ function checked (target: string, frontEnd: string): string {
   throw new AppError('validation_failed', detail, { errors: [{ pointer: '/return_url', detail }] })
 }
 
-function notConfigured ({ title }: Provider, missing: Record<string, boolean>): string {
-  const names = Object.entries(missing).filter(([, absent]) => absent).map(([name]) => name)
-  return `${title} OAuth is not configured: ${names.join(', ')} missing. Its operator can see the names at /health/oauth.`
+function notConfigured ({ id, title }: Provider, missing: Record<string, boolean>): string {
+  const names = Object.entries(missing).filter(([, absent]) => absent).map(([name]) => `${id.toUpperCase()}_OAUTH_${name.toUpperCase()}`)
+  return `${title} OAuth is not configured: ${names.join(', ')} missing.`
 }

@@ -24,9 +24,6 @@ const OAuthHealth = Type.Object({
 export const autoPrefix = '/'
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
-  let closing = false
-  app.addHook('preClose', async () => { closing = true })
-
   app.get('/healthz', {
     schema: { tags: ['Health'], summary: 'Ready for requests? Never depends on Atlassian', response: { 200: Ready, 503: Ready } }
   }, async (_request, reply) => {
@@ -35,7 +32,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       database: verdict(migrated !== undefined),
       migrations: verdict(migrated === true),
       vault_key: verdict(opensWhatItSeals(app.vault)),
-      accepting: verdict(!closing)
+      accepting: verdict(!app.isDraining())
     }
     const ready = Object.values(checks).every((check) => check === 'ok')
     return await reply.code(ready ? 200 : 503).send({ status: ready ? 'ok' : 'unavailable', checks })

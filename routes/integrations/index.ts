@@ -64,7 +64,7 @@ const integration: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (ap
     return {
       provider: provider.id,
       base_url: baseUrl(connection),
-      connected: connection !== undefined,
+      connected: await grants.isConnected(connection),
       redirect_url: `${prefixOf(url)}/auth/${provider.id}/login${hint}`
     }
   })
@@ -88,7 +88,8 @@ const integration: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (ap
       tags: ['Integrations'],
       summary: `Copy what the owner's ${provider.title} connection reaches; joins a run that is under way`,
       querystring: Type.Object(Owner, { additionalProperties: false }),
-      response: { 202: RunView, ...problems(404, 409, 422) }
+      body: Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })]),
+      response: { 202: RunView, ...problems(400, 404, 409, 413, 415, 422) }
     }
   }, async ({ query, url, log }, reply) => {
     const owner = await ownerOf(query.owner_id)

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { ErrorCode } from '../../src/errors.ts'
-import { prefixOf } from '../../src/paths.ts'
 import { providers } from '../../src/providers/index.ts'
 
 const STYLE = `
@@ -43,31 +42,31 @@ const Outcome = Type.Object({
   request_id: Type.Optional(Type.String({ maxLength: 64 }))
 })
 
-/** Where browsers land when no front end is configured. Plain HTML, no script, works when read aloud. */
+/** Where browsers land when no front end is configured. Plain HTML, no script; links are relative, so that they work behind any prefix. */
 export const pages: FastifyPluginAsyncTypebox = async (app) => {
   for (const path of [...providers.map(({ id }) => `/${id}`), '/callback']) {
-    app.get(path, { schema: { hide: true, querystring: Outcome } }, async ({ query, url }, reply) => {
+    app.get(path, { schema: { hide: true, querystring: Outcome } }, async ({ query }, reply) => {
       reply.type('text/html; charset=utf-8').header('content-security-policy', CSP)
       const provider = providers.find(({ id }) => id === (query.provider ?? path.slice(1)))
       const title = provider?.title ?? 'Atlassian'
       return query.status === 'success'
-        ? page(`${title} is connected`, '', success(prefixOf(url), query.user_id ?? ''))
-        : page(`${title} is not connected`, 'error', failure(prefixOf(url), provider?.id ?? 'jira', query))
+        ? page(`${title} is connected`, '', success(query.user_id ?? ''))
+        : page(`${title} is not connected`, 'error', failure(provider?.id ?? 'jira', query))
     })
   }
 }
 
-function success (prefix: string, userId: string): string {
+function success (userId: string): string {
   const id = /^[1-9]\d{0,15}$/.test(userId) ? userId : ''
   const links = providers.flatMap(({ id: product, title, collections }) =>
-    collections.map(({ name }) => `<li><a href="${prefix}/integrations/${product}/${name}/fetch${id === '' ? '' : `?owner_id=${id}`}">The copied ${title} ${name}</a></li>`))
+    collections.map(({ name }) => `<li><a href="../integrations/${product}/${name}/fetch${id === '' ? '' : `?owner_id=${id}`}">The copied ${title} ${name}</a></li>`))
   return `<p>The copy has been started. It goes on by itself; this page can be closed.</p>
-<ul>${links.join('')}<li><a href="${prefix}/docs">The API</a></li></ul>`
+<ul>${links.join('')}<li><a href="../docs">The API</a></li></ul>`
 }
 
-function failure (prefix: string, product: string, { error, request_id: requestId }: { error?: string, request_id?: string }): string {
+function failure (product: string, { error, request_id: requestId }: { error?: string, request_id?: string }): string {
   return `<p>${sentence(error)}</p>
-<p><a href="${prefix}/auth/${product}/login?redirect=true">Try again</a></p>
+<p><a href="../auth/${product}/login?redirect=true">Try again</a></p>
 <p class="small">${escaped(error ?? '')}${requestId === undefined ? '' : ` · request ${escaped(requestId)}`}</p>`
 }
 

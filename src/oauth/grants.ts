@@ -10,6 +10,9 @@ import { refreshTokens, type ClientCredentials, type TokenSet } from './tokens.t
 
 /** A token with less than this left is replaced before it is used. */
 const MIN_VALIDITY_MS = 60_000
+const LOST: ReadonlySet<string> = new Set(['upstream_timeout', 'upstream_unreachable', 'upstream_failed'])
+
+type Column = 'access_token' | 'refresh_token'
 
 export interface GrantsSettings {
   store: Store
@@ -33,26 +36,36 @@ export function createGrants ({ store, vault, http, now, clientById }: GrantsSet
     accessExpiresAt: new Date(now() + tokens.expiresInS * 1000)
   })
 
+  function opened (id: string, column: Column, sealed: string): string {
+    try {
+      return vault.open(sealed, place(id, column))
+    } catch (cause) {
+      throw new AppError('needs_reconnect', 'The stored tokens of this connection do not open with the vault keys at hand. Restore the key, or connect again.', { cause })
+    }
+  }
+
   async function refresh (grant: Grant, log: Log): Promise<string> {
     const client = clientById(grant.clientId)
     if (client === undefined) throw new AppError('needs_reconnect', 'This connection belongs to a client id that is no longer configured. Connect again.')
     if (grant.refreshToken === null) throw new AppError('needs_reconnect', 'This connection has expired and was made without offline access. Connect again.')
     try {
-      const tokens = await refreshTokens(http, client, vault.open(grant.refreshToken, place(grant.id, 'refresh_token')), log)
+      const tokens = await twice(() => refreshTokens(http, client, opened(grant.id, 'refresh_token', grant.refreshToken ?? ''), log))
       const swapped = await store.grants.swap(grant.id, grant.version, sealed(grant.id, tokens, grant.refreshToken))
       log.info({ event: swapped ? 'grant_refreshed' : 'grant_refresh_superseded', grant_id: grant.id })
       return swapped ? tokens.accessToken : await newer(grant) ?? tokens.accessToken
     } catch (error) {
-      const token = error instanceof AppError && error.code === 'needs_reconnect' ? await newer(grant) : undefined
-      if (token === undefined) throw error
-      return token
+      if (!(error instanceof AppError) || error.code !== 'needs_reconnect') throw error
+      const token = await newer(grant)
+      if (token !== undefined) return token
+      await store.grants.giveUp(grant.id, grant.version)
+      throw error
     }
   }
 
   /** What somebody else stored in the meantime, a new consent or another process's refresh: it beats our answer. */
   async function newer ({ id, version }: Grant): Promise<string | undefined> {
     const stored = await store.grants.get(id)
-    return stored === undefined || stored.version === version ? undefined : vault.open(stored.accessToken, place(id, 'access_token'))
+    return stored === undefined || stored.version === version ? undefined : opened(id, 'access_token', stored.accessToken)
   }
 
   /**
@@ -64,7 +77,7 @@ export function createGrants ({ store, vault, http, now, clientById }: GrantsSet
   async function accessToken (grantId: string, log: Log, refused?: string): Promise<string> {
     const grant = await store.grants.get(grantId)
     if (grant === undefined) throw new AppError('not_connected', 'This connection is gone.')
-    const token = vault.open(grant.accessToken, place(grantId, 'access_token'))
+    const token = opened(grantId, 'access_token', grant.accessToken)
     if (token !== refused && grant.accessExpiresAt.getTime() - now() >= MIN_VALIDITY_MS) return token
     const running = refreshing.get(grantId) ?? refresh(grant, log).finally(() => refreshing.delete(grantId))
     refreshing.set(grantId, running)
@@ -93,6 +106,16 @@ function grantId (clientId: string, accountId: string): string {
   return createHash('sha256').update(JSON.stringify([clientId, accountId])).digest('hex').slice(0, 32)
 }
 
-function place (grantId: string, column: 'access_token' | 'refresh_token'): string {
+/** An answer that was lost is asked for again at once, while the old refresh token still works (atlassian.md section 3.3). */
+async function twice<T> (ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask()
+  } catch (error) {
+    if (error instanceof AppError && LOST.has(error.code)) return await ask()
+    throw error
+  }
+}
+
+function place (grantId: string, column: Column): string {
   return `grants/${grantId}/${column}`
 }

@@ -33,7 +33,7 @@ const pages: Collection<'pages'> = {
       next = page.next
       const items = page.results.flatMap((value) => {
         const pageId = text(value.id)
-        const spaceKey = spaceKeys.get(text(value.spaceId) ?? '')
+        const spaceKey = spaceKeys.get(text(value.spaceId) ?? '') ?? keyInLink(value)
         if (pageId === null || spaceKey === undefined) return []
         return [{ remoteId: pageId, item: { pageId, spaceKey, title: text(value.title) ?? '', url: url(site.url, value) } }]
       })
@@ -56,6 +56,12 @@ function listing (answer: unknown): { results: Array<Record<string, unknown>>, n
   // The cursor is one parameter of a relative link, at no fixed place in it.
   const next = link === null ? null : URL.parse(link, 'https://site.invalid')?.searchParams.get('cursor') ?? null
   return { results: answer.results.filter(isRecord), next }
+}
+
+/** A space that is not listed to this person still stands in the link of its pages (atlassian.md section 9.2). */
+function keyInLink ({ _links: links }: Record<string, unknown>): string | undefined {
+  const [, key] = /^\/spaces\/([^/]+)\//.exec(isRecord(links) ? text(links.webui) ?? '' : '') ?? []
+  return key
 }
 
 function url (site: string, page: Record<string, unknown>): string {

@@ -2,7 +2,7 @@ import type { Answer } from './answer.ts'
 import { ok } from './answer.ts'
 import { changeIssue, changePage, changeProject, changeSpace, createIssue, createPage, createProject } from './admin-data.ts'
 import { FAULT_KINDS } from './faults.ts'
-import { AdminError, oneOf, readFields, siteOf } from './fields.ts'
+import { AdminError, oneOf, readFields, siteOf, inRange } from './fields.ts'
 import { BURST_VARIANTS, QUOTA_VARIANTS } from './limits.ts'
 import { SCOPES } from './scopes.ts'
 import { PRODUCTS } from './sites.ts'
@@ -61,6 +61,9 @@ function addFault ({ faults }: World, body: unknown) {
     match: 'object?', times: 'number?', kind: 'string', status: 'number?', body: 'any?', headers: 'object?', delay_ms: 'number?', skip: 'number?', bytes: 'number?'
   })
   const where = readFields(match, { path: 'string?', method: 'string?' }, 'match')
+  inRange(times, 0, 1_000_000, 'times')
+  inRange(skip, 0, 1_000_000, 'skip')
+  inRange(rest.status ?? 200, 200, 599, 'status')
   faults.add({ match: where, times: Number(times), skip: Number(skip), kind: oneOf(kind, FAULT_KINDS, 'kind'), ...rest })
 }
 

@@ -44,6 +44,11 @@ export function oneOf<T extends string> (value: unknown, words: readonly T[], wh
 }
 
 /** By name or cloudId; the first site when none is named. */
+/** @throws AdminError unless it is a whole number of the range */
+export function inRange (value: unknown, least: number, most: number, where: string): void {
+  if (!Number.isInteger(value) || (value as number) < least || (value as number) > most) throw new AdminError(`${where} must be a whole number from ${least} to ${most}`)
+}
+
 export function siteOf ({ sites }: World, name: unknown): Site {
   const site = name === undefined ? sites[0] : sites.find((candidate) => candidate.name === name || candidate.cloudId === name)
   if (site === undefined) throw new AdminError(`no site ${name}`)

@@ -46,10 +46,20 @@ const ENGINES = [
  * @throws StartError one sentence: no such engine, unwritable file, tables of a newer version
  */
 export async function openEngine (url: string): Promise<Engine> {
-  const engine = ENGINES.find(({ scheme }) => scheme.test(url))
-  if (engine === undefined) throw new StartError(['INTEGRATION_DB_URL names no known kind of database.'], 78)
-  const address = new URL(`./${engine.file}.ts`, import.meta.url)
-  if (!existsSync(address)) throw new StartError([`INTEGRATION_DB_URL asks for ${engine.title}, which this version does not have.`], 78)
-  const { open } = await import(address.href) as EngineModule
+  const problem = missingEngine(url)
+  if (problem !== undefined) throw new StartError([problem], 78)
+  const { open } = await import(addressOf(url)?.href ?? '') as EngineModule
   return open(url)
+}
+
+/** A sentence if this version has no engine for the address. */
+export function missingEngine (url: string): string | undefined {
+  const address = addressOf(url)
+  if (address === undefined) return 'INTEGRATION_DB_URL names no known kind of database.'
+  return existsSync(address) ? undefined : `INTEGRATION_DB_URL asks for ${ENGINES.find(({ scheme }) => scheme.test(url))?.title}, which this version does not have.`
+}
+
+function addressOf (url: string): URL | undefined {
+  const engine = ENGINES.find(({ scheme }) => scheme.test(url))
+  return engine === undefined ? undefined : new URL(`./${engine.file}.ts`, import.meta.url)
 }

@@ -9,6 +9,7 @@ export interface Grant {
   clientId: string
   accountId: string
   scopes: string
+  state: string
   /** Sealed by the vault, like `refreshToken`. */
   accessToken: string
   refreshToken: string | null
@@ -28,8 +29,8 @@ export function grants ({ db, tables: { grants, connections }, write, atomically
      * Saves what a consent brought, who holds it, and what `also` says, together. An older consent of the same account at the same client
      * is replaced, because Atlassian has replaced it too (atlassian.md section 0, fact 6).
      */
-    async connect (grant: Omit<Grant, 'version' | 'consentedAt'>, connection: { userId: number, provider: string, sites: Site[] }, also: WithStatement[] = []): Promise<void> {
-      const fresh = { ...grant, consentedAt: new Date(now()) }
+    async connect (grant: Omit<Grant, 'version' | 'state' | 'consentedAt'>, connection: { userId: number, provider: string, sites: Site[] }, also: WithStatement[] = []): Promise<void> {
+      const fresh = { ...grant, state: 'active', consentedAt: new Date(now()) }
       const row = { ...connection, sites: JSON.stringify(connection.sites), grantId: grant.id, connectedAt: new Date(now()) }
       await atomically((tx) => [
         tx.insert(grants).values({ ...fresh, version: 1 })
@@ -51,6 +52,18 @@ export function grants ({ db, tables: { grants, connections }, write, atomically
       const swapped = await write(() => db.update(grants).set({ ...fresh, version: version + 1 })
         .where(and(eq(grants.id, id), eq(grants.version, version))).returning({ id: grants.id }))
       return swapped.length === 1
+    },
+
+    /** Remembers that only a new consent helps, if nobody has stored newer tokens since `version`. */
+    async giveUp (id: string, version: number): Promise<void> {
+      await write(() => db.update(grants).set({ state: 'needs_reconnect' }).where(and(eq(grants.id, id), eq(grants.version, version))))
+    },
+
+    /** Whether a user's grant for a product works, as far as is known, and reaches a site. */
+    async isConnected (connection: Connection | undefined): Promise<boolean> {
+      if (connection === undefined || connection.sites.length === 0) return false
+      const [grant] = await db.select({ state: grants.state }).from(grants).where(eq(grants.id, connection.grantId))
+      return grant?.state === 'active'
     },
 
     async connection (userId: number, provider: string): Promise<Connection | undefined> {

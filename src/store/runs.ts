@@ -60,10 +60,11 @@ export function runs ({ db, tables: { runs }, write }: Engine, now: () => number
       }).where(live(id)))
     },
 
-    async end (id: number, error?: { code: ErrorCode, detail: string }): Promise<void> {
+    async end (id: number, calls: number, error?: { code: ErrorCode, detail: string }): Promise<void> {
       await write(() => db.update(runs).set({
         state: error === undefined ? 'succeeded' : 'failed',
         activeKey: null,
+        calls,
         errorCode: error?.code ?? null,
         errorDetail: error?.detail ?? null,
         finishedAt: new Date(now())

@@ -41,24 +41,24 @@ export function createSync ({ store, grants, http, now, apiUrlOf }: SyncSettings
   }
 
   async function perform (run: Run, provider: Provider, connection: Connection, log: Log): Promise<void> {
+    const calls = { sent: 0 }
     try {
       await store.runs.begin(run.id)
       log.info({ event: 'sync_started', run_id: run.id, owner_id: run.ownerId })
-      await copy(run, provider, connection, log)
-      await store.runs.end(run.id)
+      await copy(run, provider, connection, calls, log)
+      await store.runs.end(run.id, calls.sent)
       log.info({ event: 'sync_succeeded', run_id: run.id })
     } catch (error) {
       const failure = error instanceof AppError ? error : new AppError('internal_error', 'Internal Server Error', { cause: error })
       log.error({ event: 'sync_error', run_id: run.id, error_code: failure.code, err: error }, failure.message)
-      await store.runs.end(run.id, { code: failure.code, detail: failure.message })
+      await store.runs.end(run.id, calls.sent, { code: failure.code, detail: failure.message })
         .catch((err: unknown) => { log.error({ event: 'sync_error', run_id: run.id, err }, 'The end of the run could not be recorded.') })
     }
   }
 
-  async function copy (run: Run, provider: Provider, connection: Connection, log: Log): Promise<void> {
+  async function copy (run: Run, provider: Provider, connection: Connection, calls: { sent: number }, log: Log): Promise<void> {
     if (connection.sites.length === 0) throw new AppError('needs_site', `The consent reaches no site with ${provider.title}. Connect again and choose one.`)
     const apiUrl = await apiUrlOf(connection)
-    const calls = { sent: 0 }
     for (const site of connection.sites) {
       const read = createRead({
         http,

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 
 const KEY_BYTES = 32
+const LEAST_DIFFERENT_BYTES = 20
 const KEY_ID = /^[A-Za-z0-9_-]{1,32}$/
 
 /** The keys of the vault: one writes, all of them read. */
@@ -22,7 +23,7 @@ export function parseKeyring (text: string): { keyring: Keyring, problems?: unde
     const colon = entry.indexOf(':')
     const id = entry.slice(0, Math.max(colon, 0))
     const key = Buffer.from(entry.slice(colon + 1), 'base64')
-    const problem = fault(id, key, entry.slice(colon + 1)) ?? (keys.has(id) ? 'repeats the id of another entry' : undefined)
+    const problem = fault(id, key, entry.slice(colon + 1)) ?? repeated(keys, id, key)
     if (problem !== undefined) return [`entry ${i + 1} ${problem}`]
     keys.set(id, key)
     return []
@@ -53,11 +54,22 @@ export function developmentKey (path: string): { text: string, made: boolean } {
   }
 }
 
+function repeated (keys: ReadonlyMap<string, Buffer>, id: string, key: Buffer): string | undefined {
+  if (keys.has(id)) return 'repeats the id of another entry'
+  return [...keys.values()].some((other) => other.equals(key)) ? 'repeats the key of another entry' : undefined
+}
+
+/** 32 random bytes have about 30 different ones; words, counters and repetitions have few, or go up by the same step. */
+function isPattern (key: Buffer): boolean {
+  const steps = new Set(key.subarray(1).map((byte, i) => byte - (key[i] ?? 0)))
+  return new Set(key).size < LEAST_DIFFERENT_BYTES || steps.size < LEAST_DIFFERENT_BYTES / 2
+}
+
 function fault (id: string, key: Buffer, given: string): string | undefined {
   if (!KEY_ID.test(id)) return 'needs an id of letters, digits, - or _ before a colon'
   // Node's decoder skips what it does not know, so a damaged key would silently become another one.
   if (key.toString('base64').replace(/=+$/, '') !== given.replace(/=+$/, '')) return 'is not base64'
   if (key.length !== KEY_BYTES) return `must decode to ${KEY_BYTES} bytes`
-  if (key.every((byte) => byte === key[0])) return 'is not random'
+  if (isPattern(key)) return 'is not random'
   return undefined
 }

@@ -4,6 +4,7 @@ import { callers, follow, problem } from './helper.ts'
 
 const LISTS = ['/users', '/jira/projects/1', '/confluence/pages/1', '/integrations/jira/projects/fetch', '/integrations/confluence/pages/fetch']
 const COUNT = 23
+const LONGEST_CURSOR = 12_288
 const rows = (body: any) => Array.isArray(body) ? body : body.items
 
 t.test('Lists come in pages', async (t) => {
@@ -46,6 +47,14 @@ t.test('Lists come in pages', async (t) => {
     t.equal(keys.length, COUNT)
   })
 
+  t.test('the longest titles there can be do not end the list', async (t) => {
+    const { app } = await build(t)
+    await app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
+    const titles = ['\u0001', '"', '\\', '😀'.slice(0, 2), '漢', 'x'].map((text) => text.repeat(1024 / text.length))
+    for (const [i, title] of titles.entries()) t.equal((await callers(app).post('/confluence/pages', { owner_id: 1, space_key: 'S', page_id: `${i}`, title })).statusCode, 201)
+    t.equal((await follow(app, '/confluence/pages/1?limit=1')).pages.length, titles.length)
+  })
+
   t.test('a limit is a whole number from 1 to 1000', async (t) => {
     for (const list of LISTS) {
       for (const limit of ['0', '1001', 'abc', '', '-1', '1.5', '1e9', 'NaN', '0x10', 'true', 'null', '%201', '1;2', '99999999999999999999', '+5', '1e2', '05', '1.0', '%EF%BC%95']) {
@@ -56,12 +65,12 @@ t.test('Lists come in pages', async (t) => {
   })
 
   t.test('a cursor that this list has not handed out is 400 invalid_cursor', async (t) => {
-    const wrong = ['', 'x', '%00', '%F0%9F%98%80', 'bnVsbA', 'W10', 'e30', 'WyIiXQ', 'WzFd.', 'A'.repeat(4096), ...[
+    const wrong = ['', 'x', '%00', '%F0%9F%98%80', 'bnVsbA', 'W10', 'e30', 'WyIiXQ', 'WzFd.', 'A'.repeat(LONGEST_CURSOR), ...[
       [null], ['a'], [1.5], [1, 2, 3], [{}], [[1]], ['a', 'b'], ['a', 1.5], ['a', 1, 2], [1, 'a'], [9007199254740992], ['a', 9007199254740992], ['a', null], true, 'a', 1, { length: 1 }
     ].map((value) => Buffer.from(JSON.stringify(value)).toString('base64url'))]
     for (const list of LISTS) {
       for (const cursor of wrong) problem(t, await get(`${list}?cursor=${cursor}`), 400, 'invalid_cursor', `${list}?cursor=${cursor.slice(0, 20)}`)
-      t.match(problem(t, await get(`${list}?cursor=${'A'.repeat(4097)}`), 422, 'validation_failed').errors?.[0], { pointer: '/cursor' })
+      t.match(problem(t, await get(`${list}?cursor=${'A'.repeat(LONGEST_CURSOR + 1)}`), 422, 'validation_failed').errors?.[0], { pointer: '/cursor' })
     }
     const cursor = async (list: string) => /cursor=([\w-]+)/.exec((await get(`${list}?limit=2`)).headers.link as string)?.[1] ?? ''
     problem(t, await get(`/users?cursor=${await cursor('/jira/projects/1')}`), 400, 'invalid_cursor', 'of another list')

@@ -23,7 +23,7 @@ for (const parts of CHOICES) {
           const answer = await running.app.inject(`${prefix}/auth/${product}/login${query}`)
           t.equal(answer.statusCode, 400)
           t.strictSame(answer.json().missing, missing)
-          t.match(answer.json(), { code: 'oauth_not_configured', status: 400, detail: parts.join(', ') })
+          t.match(answer.json(), { code: 'oauth_not_configured', status: 400, detail: parts.map((part) => `${product.toUpperCase()}_OAUTH_${part.toUpperCase()}`).join(', ') })
           t.equal(answer.headers['set-cookie'], undefined)
         }
       }

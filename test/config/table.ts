@@ -1,5 +1,5 @@
 export const PLANTED = 'pl4nted-value'
-const good = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='
+const good = 'NuBFHSkpr5J3QSyL3++hUSwzXcSLtdAd2pnMTNV8yE8='
 
 /** A wrong setting: the variables, and the name that must be said. `PLANTED`, where it fits in, must not be. */
 export const WRONG: Array<[env: NodeJS.ProcessEnv, named: string]> = [

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { folder, start } from './child.ts'
 import { Visitor } from './visitor.ts'
+import { newKeyEntry } from '../../src/vault/keyring.ts'
 import { startSandbox } from '../sandbox/helper.ts'
 
 const json = async (url: string, init?: RequestInit) => await (await fetch(url, init)).json() as any
@@ -67,7 +68,7 @@ t.test('A key made in development opens what was sealed with it after a restart'
 })
 
 t.test('In production nothing of the sandbox answers', async (t) => {
-  const service = await start(t, { env: { APP_ENV: 'production', HOST: '127.0.0.1', VAULT_KEYS: `k:${Buffer.from('0123456789abcdef0123456789abcdef').toString('base64')}` } })
+  const service = await start(t, { env: { APP_ENV: 'production', HOST: '127.0.0.1', VAULT_KEYS: newKeyEntry('k') } })
   for (const path of ['/sandbox/authorize', '/sandbox/oauth/token', '/sandbox/admin/state', '/api/sandbox/authorize', '/sandbox', '/sandbox/']) {
     t.equal((await fetch(service.url + path)).status, 404, path)
   }

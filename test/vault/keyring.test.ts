@@ -6,14 +6,14 @@ import { join } from 'node:path'
 import t from 'tap'
 import { developmentKey, newKeyEntry, parseKeyring } from '../../src/vault/keyring.ts'
 
-const good = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='
-const other = Buffer.from(Array.from({ length: 32 }, (_, i) => 255 - i)).toString('base64')
+const good = 'NuBFHSkpr5J3QSyL3++hUSwzXcSLtdAd2pnMTNV8yE8='
+const other = randomBytes(32).toString('base64')
 
 const WRONG: Array<[name: string, text: string, problem: RegExp]> = [
   ['empty', '', /^holds no key$/], ['blank', ' \n, ,', /^holds no key$/], ['no id', good, /^entry 1 needs an id/], ['an empty id', `:${good}`, /^entry 1 needs an id/], ['a space in the id', `a b:${good}`, /^entry 1 needs an id/],
   ['a dot in the id', `a.b:${good}`, /^entry 1 needs an id/], ['a long id', `${'a'.repeat(33)}:${good}`, /^entry 1 needs an id/], ['no key', 'k1:', /^entry 1 must decode to 32 bytes/], ['31 bytes', `k1:${randomBytes(31).toString('base64')}`, /^entry 1 must decode to 32 bytes/],
   ['33 bytes', `k1:${randomBytes(33).toString('base64')}`, /^entry 1 must decode to 32 bytes/], ['16 bytes', `k1:${randomBytes(16).toString('base64')}`, /^entry 1 must decode/], ['64 bytes', `k1:${randomBytes(64).toString('base64')}`, /^entry 1 must decode/],
-  ['all zero', `k1:${Buffer.alloc(32).toString('base64')}`, /^entry 1 is not random/], ['one byte repeated', `k1:${Buffer.alloc(32, 'a').toString('base64')}`, /^entry 1 is not random/], ['base64url', `k1:${'_-'.repeat(21)}8=`, /^entry 1 is not base64/],
+  ['all zero', `k1:${Buffer.alloc(32).toString('base64')}`, /^entry 1 is not random/], ['a counting sequence', 'k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=', /^entry 1 is not random/], ['one byte repeated', `k1:${Buffer.alloc(32, 'a').toString('base64')}`, /^entry 1 is not random/], ['base64url', `k1:${'_-'.repeat(21)}8=`, /^entry 1 is not base64/],
   ['bits beyond the end', `k1:${good.replace('8=', '9=')}`, /^entry 1 is not base64/], ['a stray character', `k1:${good.slice(0, 10)}!${good.slice(10)}`, /^entry 1 is not base64/], ['a space inside', `k1:${good.slice(0, 10)} ${good.slice(10)}`, /^entry 1 is not base64/],
   ['hex', `k1:${randomBytes(32).toString('hex')}`, /^entry 1 /], ['words', 'k1:correct horse battery staple', /^entry 1 is not base64/], ['a quoted value', `"k1:${good}"`, /^entry 1 /], ['the second is wrong', `k1:${good},k2:${randomBytes(8).toString('base64')}`, /^entry 2 must decode/],
   ['an id twice', `k1:${good},k1:${other}`, /^entry 2 repeats the id/], ['a placeholder', 'k1:CHANGE_ME', /^entry 1 /], ['another separator', `k1=${good}`, /^entry 1 needs an id/], ['a semicolon between keys', `k1:${good};k2:${other}`, /^entry 1 /]

@@ -31,6 +31,7 @@ CREATE TABLE `grants` (
 	`client_id` text NOT NULL,
 	`account_id` text NOT NULL,
 	`scopes` text NOT NULL,
+	`state` text NOT NULL,
 	`access_token` text NOT NULL,
 	`refresh_token` text,
 	`access_expires_at` integer NOT NULL,
