@@ -20,5 +20,8 @@ export default fp(async (app) => {
     if (app.config.production && app.server.listening) await sleep(KEEP_LISTENING_MS)
   })
   // A connection that is kept alive would keep the process alive with it.
-  app.addHook('onSend', async (_request, reply) => { if (draining) reply.header('connection', 'close') })
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    if (draining) reply.header('connection', 'close')
+    done()
+  })
 }, { name: 'draining', dependencies: ['config'] })

@@ -17,17 +17,19 @@ export default fp(async (app) => {
     return { query_params: shown(this.query), headers: safe(this.headers) }
   })
 
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id)
+    done()
   })
 
-  app.addHook('onResponse', async (request, reply) => {
+  app.addHook('onResponse', (request, reply, done) => {
     request.log.info({
       event: 'request_completed',
       status_code: reply.statusCode,
       duration_ms: Math.round(reply.elapsedTime * 10) / 10,
       ...request.trace()
     })
+    done()
   })
 }, { name: 'logging', dependencies: ['config'] })
 

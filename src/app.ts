@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import autoload from '@fastify/autoload'
 import { compile } from '@fastify/proxy-addr'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import { destination } from 'pino'
 import type { Dispatcher } from 'undici'
 import { sendProblem } from '../plugins/errors.ts'
 import { ON_EVERY_ANSWER } from '../plugins/headers.ts'
@@ -70,7 +71,7 @@ function at (folder: string): string {
 }
 
 function sink (logger: boolean | LineSink): LineSink {
-  return typeof logger === 'object' ? logger : process.stdout
+  return typeof logger === 'object' ? logger : destination({ fd: 1, sync: true })
 }
 
 /** A stranger's request id is bounded, or replaced. */

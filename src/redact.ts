@@ -16,7 +16,7 @@ const CREDENTIAL = /\b(Bearer|Basic)(\s+|%20)[\w.~+/=%-]+/gi
 const JWT = /eyJ[\w-]{8,}(\.[\w-]*){0,4}/g
 /** How programs name their errors: `ECONNRESET`, `access_denied`. Anything else under that name may be a secret. */
 const ERROR_CODE = /^([A-Z][A-Z0-9_]{1,63}|[a-z]+(_[a-z]+){1,8})$/
-const SUSPICIOUS = /=|%3D|eyJ|earer|asic|:/i
+const SUSPICIOUS = new RegExp(`=|%(?:25){0,3}3D|eyJ|earer|asic|(?:${SPELLINGS}|cookie)["'\\\\]{0,9}\\s*:`, 'i')
 
 /** Names that end in a secret's: not every code is one (`status_code`), but every token is. */
 const COMPOUND = /(^|[^a-z])(tokens?|secrets?|passwords?|cookies?|codes)$|[a-z](Token|Secret|Password|Cookie)s?$|(oauth|auth|authori[sz]ation)[-_]?code$/i

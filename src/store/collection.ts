@@ -8,6 +8,9 @@ export type Position = [sortValue: string, id: number]
 /** How one page of upstream items changed the table. */
 export interface Changes { added: number, changed: number, unchanged: number }
 
+/** One item as lists have it: its contents, and whose it is. */
+export type Listed<T extends Table> = Pick<RowOf<T>, 'id' | 'ownerId'> & ItemOf<T>
+
 type Table = Tables['projects'] | Tables['pages']
 type Bookkeeping = 'id' | 'ownerId' | 'site' | 'remoteId' | 'revision' | 'updatedAt'
 /** One item as a product or a caller describes it. */
@@ -21,7 +24,7 @@ export type RowOf<T extends Table> = T['$inferSelect']
  * The copies of one kind of thing. Rows are keyed by owner, site and remote id, so that an item whose key or title
  * changes upstream is updated and not doubled; a row posted by hand has an empty site and lives beside the synced ones.
  */
-export function collection<T extends Table> ({ db, write }: Engine, table: T, sortBy: 'key' | 'title', now: () => number) {
+export function collection<T extends Table> ({ db, write, prepare }: Engine, table: T, sortBy: 'key' | 'title', now: () => number) {
   // Proof of the cast: only the columns that every item table has are used by name; the rest go through `columns`.
   const t = table as unknown as Tables['projects']
   const columns = getTableColumns(table) as unknown as typeof t['_']['columns']
@@ -34,6 +37,13 @@ export function collection<T extends Table> ({ db, write }: Engine, table: T, so
 
   const row = (ownerId: number, site: string, remoteId: string, item: ItemOf<T>) =>
     ({ ...item, ownerId, site, remoteId, revision: 1, updatedAt: new Date(now()) }) as unknown as typeof t.$inferInsert
+
+  const listed = { id: t.id, ...Object.fromEntries(contents) } as { id: typeof t.id }
+  const names = Object.entries(listed).map(([name, column]) => [name, column.name] as const)
+  const [owner, value, id, limit] = ['owner', 'value', 'id', 'limit'].map((name) => sql.placeholder(name))
+  const page = (behind?: SQL) => prepare(db.select(listed).from(t).where(and(eq(t.ownerId, owner as never), behind))
+    .orderBy(asc(sortColumn), asc(t.id)).limit(limit as never))
+  const [fromStart, fromBehind] = [page(), page(sql`(${sortColumn}, ${t.id}) > (${value}, ${id})`)]
 
   return {
     /**
@@ -64,11 +74,15 @@ export function collection<T extends Table> ({ db, write }: Engine, table: T, so
     },
 
     /** Ordered by the sort column (code points) and then id, from behind `after`. */
-    async list (ownerId: number, limit: number, after?: Position): Promise<Array<RowOf<T>>> {
-      const behind = after === undefined ? undefined : sql`(${sortColumn}, ${t.id}) > (${after[0]}, ${after[1]})`
-      const rows = await db.select().from(t).where(and(eq(t.ownerId, ownerId), behind))
-        .orderBy(asc(sortColumn), asc(t.id)).limit(limit)
-      return rows as unknown as Array<RowOf<T>>
+    async list (ownerId: number, limit: number, after?: Position): Promise<Array<Listed<T>>> {
+      const rows = await (after === undefined
+        ? fromStart({ owner: ownerId, limit })
+        : fromBehind({ owner: ownerId, limit, value: after[0], id: after[1] }))
+      return rows.map((row) => {
+        const item: Record<string, unknown> = { ownerId }
+        for (const [name, column] of names) item[name] = row[column]
+        return item as Listed<T>
+      })
     }
   }
 }

@@ -12,6 +12,9 @@ export interface Statement { run: () => unknown }
 /** A statement for a transaction that somebody else opens. */
 export type WithStatement = (db: Database) => Statement
 
+/** A row as the driver has it, by the names of the columns. */
+export type RawRow = Record<string, string | number | null>
+
 /** What the store needs from a database. Repositories are written once, against this. */
 export interface Engine {
   readonly db: Database
@@ -22,6 +25,11 @@ export interface Engine {
    * statement names an owner that does not exist
    */
   write: <T>(statement: () => PromiseLike<T>) => Promise<T>
+  /**
+   * Prepares a query that is asked often: rendered once, and its rows are handed over as they are, which takes a third
+   * of the time of Drizzle's own. For columns of text and whole numbers only, which are the same on every engine.
+   */
+  prepare: (query: { toSQL: () => { sql: string, params: unknown[] } }) => (values: Record<string, string | number>) => Promise<RawRow[]>
   /** Runs the statements in one transaction, all or none. A list and not a callback, so nobody can await inside. */
   atomically: (statements: (db: Database) => Statement[]) => Promise<void>
   /** Resolves, when the database answers, to whether every migration of this version is applied. */

@@ -1,8 +1,9 @@
-import { and, eq, gt, isNull, lt } from 'drizzle-orm'
+import { and, eq, gt, isNull, lt, sql } from 'drizzle-orm'
 import type { Engine, WithStatement } from './engine.ts'
 
 /** Ended flows are kept this long, so that an expired login can be told from a forged one. */
 const KEEP_MS = 60 * 60 * 1000
+const SWEEP_EVERY_MS = 60 * 1000
 
 /** One started login (contract.md section 4). Hashes only: neither state nor code nor cookie can be read back. */
 export interface Flow {
@@ -20,14 +21,27 @@ export interface Flow {
   outcome: string | null
 }
 
-export function flows ({ db, tables: { flows }, write, atomically }: Engine, now: () => number) {
+export function flows ({ db, tables: { flows }, write }: Engine, now: () => number) {
+  const p = sql.placeholder
+  const insert = db.insert(flows).values({
+    stateHash: p('stateHash'),
+    provider: p('provider'),
+    clientId: p('clientId'),
+    redirectUri: p('redirectUri'),
+    callerState: p('callerState'),
+    returnUrl: p('returnUrl'),
+    browserHash: p('browserHash'),
+    expiresAt: p('expiresAt')
+  }).onConflictDoNothing({ target: flows.stateHash }).prepare()
+  let sweptAt = 0
+
   return {
     /** Stores a new flow, unless it is there already, and sweeps out the ones that ended long ago, so that abandoned logins do not pile up. */
     async start (flow: Omit<Flow, 'codeHash' | 'claimedAt' | 'outcome'>): Promise<void> {
-      await atomically((tx) => [
-        tx.delete(flows).where(lt(flows.expiresAt, new Date(now() - KEEP_MS))),
-        tx.insert(flows).values(flow).onConflictDoNothing({ target: flows.stateHash })
-      ])
+      await write(() => insert.execute(flow))
+      if (now() - sweptAt < SWEEP_EVERY_MS) return
+      sweptAt = now()
+      await write(() => db.delete(flows).where(lt(flows.expiresAt, new Date(now() - KEEP_MS))))
     },
 
     async get (stateHash: string): Promise<Flow | undefined> {

@@ -23,7 +23,10 @@ export interface Connection { userId: number, provider: string, grantId: string,
 /** The token columns that a refresh replaces. */
 export type FreshTokens = Pick<Grant, 'accessToken' | 'refreshToken' | 'accessExpiresAt'>
 
-export function grants ({ db, tables: { grants, connections }, write, atomically }: Engine, now: () => number) {
+export function grants ({ db, tables: { grants, connections }, write, atomically, prepare }: Engine, now: () => number) {
+  const held = prepare(db.select({ scopes: grants.scopes }).from(connections).innerJoin(grants, eq(connections.grantId, grants.id))
+    .where(and(eq(connections.userId, sql.placeholder('userId')), eq(grants.clientId, sql.placeholder('clientId')))))
+
   return {
     /**
      * Saves what a consent brought, who holds it, and what `also` says, together. An older consent of the same account at the same client
@@ -73,10 +76,8 @@ export function grants ({ db, tables: { grants, connections }, write, atomically
 
     /** What this user's connections already hold at this client: a new consent has to ask for it again or lose it. */
     async heldScopes (userId: number, clientId: string): Promise<string[]> {
-      const rows = await db.select({ scopes: grants.scopes }).from(connections)
-        .innerJoin(grants, eq(connections.grantId, grants.id))
-        .where(and(eq(connections.userId, userId), eq(grants.clientId, clientId)))
-      return rows.flatMap(({ scopes }) => scopes.split(' ')).filter(Boolean)
+      const rows = await held({ userId, clientId })
+      return rows.flatMap(({ scopes }) => String(scopes).split(' ')).filter(Boolean)
     }
   }
 }

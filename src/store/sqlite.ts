@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import Driver from 'better-sqlite3'
+import { is, Param, Placeholder } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
 import * as tables from '../../drizzle/sqlite/schema.ts'
 import { AppError, StartError } from '../errors.ts'
-import type { Engine } from './engine.ts'
+import type { Engine, RawRow } from './engine.ts'
 
 const MIGRATIONS = fileURLToPath(new URL('../../drizzle/sqlite/migrations', import.meta.url))
 /** Older libraries can corrupt a WAL when two connections meet a checkpoint (fixed in 3.51.3). */
@@ -46,6 +47,12 @@ export function open (url: string): Engine {
     db,
     tables,
     write,
+    prepare (query) {
+      const { sql, params } = query.toSQL()
+      const statement = client.prepare(sql)
+      const slots = params.map((param) => is(param, Placeholder) ? param.name : is(param, Param) && is(param.value, Placeholder) ? param.value.name : undefined)
+      return async (values) => statement.all(slots.map((name, i) => name === undefined ? params[i] : values[name])) as RawRow[]
+    },
     atomically: (statements) => write(async () => {
       db.transaction((tx) => { for (const statement of statements(tx as unknown as typeof db)) statement.run() }, { behavior: 'immediate' })
     }),

@@ -1,14 +1,14 @@
 import { asc, eq, gt, sql } from 'drizzle-orm'
-import type { Engine } from './engine.ts'
+import type { Engine, RawRow } from './engine.ts'
 
 export interface UserRow { id: number, email: string, displayName: string | null }
 
 /** People, by id and by address. Addresses are compared without case and in one Unicode form, and kept as given. */
-export function users ({ db, tables: { users }, write }: Engine, now: () => number) {
+export function users ({ db, tables: { users }, write, prepare }: Engine, now: () => number) {
   const columns = { id: users.id, email: users.email, displayName: users.displayName }
-  const byId = db.select(columns).from(users).where(eq(users.id, sql.placeholder('id'))).prepare()
-  const byKey = db.select(columns).from(users).where(eq(users.emailKey, sql.placeholder('key'))).prepare()
-  const first = db.select(columns).from(users).orderBy(asc(users.id)).limit(1).prepare()
+  const byId = prepare(db.select(columns).from(users).where(eq(users.id, sql.placeholder('id'))))
+  const byKey = prepare(db.select(columns).from(users).where(eq(users.emailKey, sql.placeholder('key'))))
+  const first = prepare(db.select(columns).from(users).where(eq(users.id, sql`(select min(${users.id}) from ${users})`)))
   const insert = db.insert(users)
     .values({
       email: sql.placeholder('email'),
@@ -18,16 +18,16 @@ export function users ({ db, tables: { users }, write }: Engine, now: () => numb
     })
     .onConflictDoNothing({ target: users.emailKey }).returning(columns).prepare()
 
-  const find = async (email: string): Promise<UserRow | undefined> => (await byKey.execute({ key: keyOf(email) }))[0]
+  const find = async (email: string): Promise<UserRow | undefined> => one(await byKey({ key: keyOf(email) }))
 
   return {
     async get (id: number): Promise<UserRow | undefined> {
-      return (await byId.execute({ id }))[0]
+      return one(await byId({ id }))
     },
 
     /** The user with the lowest id: whom a request without an owner means (contract.md section 1). */
     async first (): Promise<UserRow | undefined> {
-      return (await first.execute())[0]
+      return one(await first({}))
     },
 
     find,
@@ -49,6 +49,10 @@ export function users ({ db, tables: { users }, write }: Engine, now: () => numb
       return await db.select(columns).from(users).where(gt(users.id, after)).orderBy(asc(users.id)).limit(limit)
     }
   }
+}
+
+function one ([row]: RawRow[]): UserRow | undefined {
+  return row === undefined ? undefined : { id: row.id as number, email: row.email as string, displayName: row.display_name as string | null }
 }
 
 function keyOf (email: string): string {
