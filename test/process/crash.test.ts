@@ -67,6 +67,31 @@ t.test('A key made in development opens what was sealed with it after a restart'
   t.match(run, { state: 'succeeded' })
 })
 
+t.test('A second start by mistake, on the same port, leaves the run of the first one alone', async (t) => {
+  const cwd = folder(t)
+  const sandbox = await startSandbox(t)
+  await sandbox.admin('faults', { kind: 'delay', delay_ms: 2_000, match: { path: 'project/search' }, times: 1 })
+  const first = await start(t, { cwd, env: settings(sandbox.url) })
+  await connect(first.url)
+  await t.rejects(start(t, { cwd, env: { ...settings(sandbox.url), PORT: new URL(first.url).port } }), /ended with 1.*port is already in use/s)
+  t.match(await failed(first.url), { state: 'succeeded' })
+})
+
+t.test('A service that is asked to stop says so first, answers what is under way, and ends with 0 although connections are kept alive', async (t) => {
+  const sandbox = await startSandbox(t)
+  await sandbox.admin('faults', { kind: 'delay', delay_ms: 1_500, match: { path: '/oauth/token', method: 'POST' }, times: 1 })
+  const service = await start(t, { env: { ...settings(sandbox.url), APP_ENV: 'production', HOST: '127.0.0.1', VAULT_KEYS: newKeyEntry('k') } })
+  const underWay = connect(service.url)
+  while (!service.output().includes('token_exchange_start')) await new Promise((resolve) => setTimeout(resolve, 10))
+  const stopped = service.stop('SIGTERM')
+  let told = 200
+  while (told === 200) told = (await fetch(`${service.url}/healthz`)).status
+  t.equal(told, 503)
+  await underWay
+  t.match(service.output(), /"event":"frontend_redirect".*"status":"success"/)
+  t.equal(await stopped, 0)
+})
+
 t.test('In production nothing of the sandbox answers', async (t) => {
   const service = await start(t, { env: { APP_ENV: 'production', HOST: '127.0.0.1', VAULT_KEYS: newKeyEntry('k') } })
   for (const path of ['/sandbox/authorize', '/sandbox/oauth/token', '/sandbox/admin/state', '/api/sandbox/authorize', '/sandbox', '/sandbox/']) {

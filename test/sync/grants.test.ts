@@ -1,0 +1,89 @@
+import t from 'tap'
+import { newKeyEntry } from '../../src/vault/keyring.ts'
+import { Browser, build, configured, connected, synced, type Built } from '../helper.ts'
+import { folder } from '../process/child.ts'
+
+const HOUR_MS = 3_600_000
+const sync = async ({ app }: Built, product = 'jira') => await app.inject({ method: 'POST', url: `/integrations/${product}/sync` })
+const isConnected = async ({ app }: Built) => (await app.inject({ method: 'POST', url: '/integrations/jira/connect' })).json().connected as boolean
+
+t.test('A refresh whose answer is lost is asked for again at once, and the consent lives on', async (t) => {
+  let clock = Date.now()
+  const service = await connected(t, { now: () => clock })
+  await new Browser(service.app).connect('jira')
+  await synced(service.app, 'jira')
+  for (const [run, minutes] of [[2, 60], [3, 71]] as const) {
+    clock += minutes * 60_000
+    await service.sandbox.admin('faults', { kind: 'drop-after', match: { path: '/oauth/token', method: 'POST' }, times: 1 })
+    await sync(service)
+    t.match(await synced(service.app, 'jira', run), { state: 'succeeded' })
+  }
+  t.match(await service.sandbox.admin('stats', undefined, 'GET'), { family_revocations: 0 })
+})
+
+t.test('Connected is the truth: no longer after a consent was revoked, again after a new one', async (t) => {
+  let clock = Date.now()
+  const service = await connected(t, { now: () => clock })
+  t.equal(await isConnected(service), false)
+  await new Browser(service.app).connect('jira')
+  await synced(service.app, 'jira')
+  t.equal(await isConnected(service), true)
+  await service.sandbox.admin('revoke', {})
+  clock += HOUR_MS
+  await sync(service)
+  t.match(await synced(service.app, 'jira', 2), { error: { code: 'needs_reconnect' } })
+  t.equal(await isConnected(service), false)
+  await new Browser(service.app).connect('jira')
+  await synced(service.app, 'jira', 3)
+  t.equal(await isConnected(service), true)
+})
+
+t.test('A consent given while an old one is being refused wins: nobody is told to connect again', async (t) => {
+  let clock = Date.now()
+  const service = await connected(t, { now: () => clock })
+  const browser = new Browser(service.app)
+  await browser.connect('jira')
+  await synced(service.app, 'jira')
+  await service.sandbox.admin('revoke', {})
+  clock += HOUR_MS
+  // The refusal takes its time; the new consent arrives in the meantime.
+  await service.sandbox.admin('faults', { kind: 'delay', delay_ms: 800, match: { path: '/oauth/token', method: 'POST' }, times: 1 })
+  await sync(service)
+  await browser.connect('jira')
+  t.match(await synced(service.app, 'jira', 2), { state: 'succeeded' })
+  t.equal(await isConnected(service), true)
+})
+
+t.test('Tokens that do not open with the key at hand are a sentence, not an accident', async (t) => {
+  const url = `sqlite:///${folder(t)}/kept.db`
+  const first = await connected(t, { env: { INTEGRATION_DB_URL: url } })
+  await new Browser(first.app).connect('jira')
+  await synced(first.app, 'jira')
+  await first.app.close()
+  const second = await build(t, { ...configured(first.sandbox.url), INTEGRATION_DB_URL: url, VAULT_KEYS: newKeyEntry('other') })
+  await sync(second)
+  t.match(await synced(second.app, 'jira', 2), { error: { code: 'needs_reconnect', detail: /vault keys/ } })
+})
+
+t.test('The tokens of an account that nobody is connected to any more are gone', async (t) => {
+  const service = await connected(t)
+  const browser = new Browser(service.app)
+  await browser.open(await browser.consent('jira', { extra: '&sandbox_account=dana' }))
+  const danas = await service.app.store.grants.connection(1, 'jira')
+  await browser.open(await browser.consent('jira', { extra: '&sandbox_account=sam' }))
+  const sams = await service.app.store.grants.connection(1, 'jira')
+  t.not(danas?.grantId, sams?.grantId)
+  t.equal(await service.app.store.grants.get(danas?.grantId ?? ''), undefined)
+  t.match(await service.app.store.grants.get(sams?.grantId ?? ''), { state: 'active' })
+  await synced(service.app, 'jira')
+})
+
+t.test('A sync request takes no body but an empty one', async (t) => {
+  const service = await connected(t)
+  await new Browser(service.app).connect('jira')
+  await synced(service.app, 'jira')
+  const answer = await service.app.inject({ method: 'POST', url: '/integrations/jira/sync', payload: { mode: 'full' } })
+  t.match(answer.json(), { status: 422, errors: [{ pointer: '/mode', detail: 'Unknown field.' }] })
+  t.equal((await service.app.inject({ method: 'POST', url: '/integrations/jira/sync', payload: {} })).statusCode, 202)
+  await synced(service.app, 'jira', 2)
+})
