@@ -1,6 +1,6 @@
 import { and, asc, eq, getTableColumns, or, sql, type SQL } from 'drizzle-orm'
 import type { Tables } from '../../drizzle/tables.ts'
-import type { Engine } from './engine.ts'
+import type { Engine, Prepared, Value } from './engine.ts'
 
 /** Where a list goes on: the sort value and the id of the last row that was served. */
 export type Position = [sortValue: string, id: number]
@@ -10,6 +10,9 @@ export interface Changes { added: number, changed: number, unchanged: number }
 
 /** One item as lists have it: its contents, and whose it is. */
 export type Listed<T extends Table> = Pick<RowOf<T>, 'id' | 'ownerId'> & ItemOf<T>
+
+/** Statements kept for pages of that many different sizes. */
+const MOST_UPSERTS = 4
 
 type Table = Tables['projects'] | Tables['pages']
 type Bookkeeping = 'id' | 'ownerId' | 'site' | 'remoteId' | 'revision' | 'updatedAt'
@@ -45,6 +48,20 @@ export function collection<T extends Table> ({ db, write, prepare }: Engine, tab
     .orderBy(asc(sortColumn), asc(t.id)).limit(limit as never))
   const [fromStart, fromBehind] = [page(), page(sql`(${sortColumn}, ${t.id}) > (${value}, ${id})`)]
 
+  const written = Object.keys(columns).filter((name) => name !== 'id')
+  const upserts = new Map<number, Prepared>()
+  /** Rendering a statement for a few hundred rows takes longer than running it, and pages are nearly always full. */
+  const upsert = (size: number): Prepared => {
+    const known = upserts.get(size)
+    if (known !== undefined) return known
+    const rows = Array.from({ length: size }, (_, i) => Object.fromEntries(written.map((name) => [name, sql.placeholder(`${name} ${i}`)])))
+    const made = prepare(db.insert(t).values(rows as unknown as Array<typeof t.$inferInsert>)
+      .onConflictDoUpdate({ target, set: overwrite, setWhere: differs }).returning({ revision: t.revision }))
+    if (upserts.size >= MOST_UPSERTS) upserts.clear()
+    upserts.set(size, made)
+    return made
+  }
+
   return {
     /**
      * Creates or replaces one hand-posted item; `remoteId` is its natural key. Tried as an update first, because an
@@ -67,8 +84,9 @@ export function collection<T extends Table> ({ db, write, prepare }: Engine, tab
     async savePage (ownerId: number, site: string, items: Array<{ remoteId: string, item: ItemOf<T> }>): Promise<Changes> {
       const distinct = new Map(items.map(({ remoteId, item }) => [remoteId, row(ownerId, site, remoteId, item)]))
       if (distinct.size === 0) return { added: 0, changed: 0, unchanged: 0 }
-      const touched = await write(() => db.insert(t).values([...distinct.values()])
-        .onConflictDoUpdate({ target, set: overwrite, setWhere: differs }).returning({ revision: t.revision }))
+      const rows = [...distinct.values()] as Array<Record<string, unknown>>
+      const values = Object.fromEntries(rows.flatMap((each, i) => written.map((name) => [`${name} ${i}`, (each[name] ?? null) as Value])))
+      const touched = await write(() => upsert(rows.length)(values))
       const added = touched.filter(({ revision }) => revision === 1).length
       return { added, changed: touched.length - added, unchanged: distinct.size - touched.length }
     },

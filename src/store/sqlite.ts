@@ -7,7 +7,7 @@ import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
 import * as tables from '../../drizzle/sqlite/schema.ts'
 import { AppError, StartError } from '../errors.ts'
-import type { Engine, RawRow } from './engine.ts'
+import type { Engine, RawRow, Value } from './engine.ts'
 
 const MIGRATIONS = fileURLToPath(new URL('../../drizzle/sqlite/migrations', import.meta.url))
 /** Older libraries can corrupt a WAL when two connections meet a checkpoint (fixed in 3.51.3). */
@@ -50,8 +50,8 @@ export function open (url: string): Engine {
     prepare (query) {
       const { sql, params } = query.toSQL()
       const statement = client.prepare(sql)
-      const slots = params.map((param) => is(param, Placeholder) ? param.name : is(param, Param) && is(param.value, Placeholder) ? param.value.name : undefined)
-      return async (values) => statement.all(slots.map((name, i) => name === undefined ? params[i] : values[name])) as RawRow[]
+      const fill = params.map(slot)
+      return async (values) => statement.all(fill.map((value) => value(values))) as RawRow[]
     },
     atomically: (statements) => write(async () => {
       db.transaction((tx) => { for (const statement of statements(tx as unknown as typeof db)) statement.run() }, { behavior: 'immediate' })
@@ -59,6 +59,14 @@ export function open (url: string): Engine {
     migrated: async () => (applied.get() as { at: number | null }).at === newest,
     close: () => { client.close() }
   }
+}
+
+/** What goes into one place of a prepared statement: a constant, or a value by its name, as the column writes it. */
+function slot (param: unknown): (values: Record<string, Value>) => unknown {
+  if (is(param, Placeholder)) return (values) => values[param.name]
+  if (!is(param, Param) || !is(param.value, Placeholder)) return () => param
+  const { encoder, value: { name } } = param
+  return (values) => values[name] === null ? null : encoder.mapToDriverValue(values[name])
 }
 
 function filename (url: string): string {

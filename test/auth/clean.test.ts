@@ -59,7 +59,7 @@ function blemishes ({ statusCode, headers, body }: Awaited<ReturnType<typeof log
     ...(headers['x-content-type-options'] === 'nosniff' ? [] : ['x-content-type-options']),
     ...(/^[A-Za-z0-9._-]{1,64}$/.test(String(headers['x-request-id'])) ? [] : ['x-request-id']),
     ...(headers.location === undefined || [302, 307].includes(statusCode) ? [] : ['location']),
-    ...[SECRET, 'eyJ', 'access_token', 'refresh_token', ...secrets].filter((secret) => said.includes(secret))
+    ...[SECRET, 'eyJh', 'access_token', 'refresh_token', ...secrets].filter((secret) => said.includes(secret))
   ]
 }
 
