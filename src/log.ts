@@ -4,6 +4,7 @@ import { plain, redactText, sanitize, variants, without } from './redact.ts'
 
 /** No line is longer than this, whatever is thrown at the logger. */
 const LONGEST_LINE_BYTES = 16 * 1024
+const LONGEST_NAME = 200
 
 /**
  * The service's logger: one JSON object a line (contract.md section 6).
@@ -64,6 +65,8 @@ function isJson (line: string): boolean {
 
 /** What is left of a line that would be too long: enough to find its neighbours. */
 function shortened (line: string): string {
-  const { level, timestamp, logger, event, request_id: requestId } = JSON.parse(line) as Record<string, unknown>
-  return JSON.stringify({ level, timestamp, logger, event, request_id: requestId, cut: true }) + '\n'
+  const fields = JSON.parse(line) as Record<string, unknown>
+  const kept = ['level', 'timestamp', 'logger', 'event', 'request_id']
+    .flatMap((name) => typeof fields[name] === 'string' ? [[name, fields[name].slice(0, LONGEST_NAME)]] : [])
+  return JSON.stringify({ ...Object.fromEntries(kept), cut: true }) + '\n'
 }
