@@ -62,14 +62,3 @@ export async function follow (app: FastifyInstance, start: string, read: (body: 
   }
   return { pages, links }
 }
-
-/** The same sequence for the same seed (mulberry32). */
-export function random (seed: number): () => number {
-  let a = seed
-  return () => {
-    a = (a + 0x6D2B79F5) | 0
-    let t = Math.imul(a ^ (a >>> 15), 1 | a)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
-}

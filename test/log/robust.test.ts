@@ -1,11 +1,11 @@
 import t from 'tap'
 import { createLogger } from '../../src/log.ts'
-import { random } from '../api/helper.ts'
+import { chance, seed as seedOfThisRun } from '../tables/chance.ts'
 
 const ROUNDS = process.env.HEAVY === '1' ? 10_000 : 2_000
 const LONGEST_LINE_BYTES = 16 * 1024
-const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
-const next = random(seed)
+const seed = seedOfThisRun()
+const next = chance(seed)
 const pick = <T>(from: readonly T[]): T => from[Math.floor(next() * from.length)] as T
 
 class Hostile { toJSON () { throw new Error('toJSON') } }
