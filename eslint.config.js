@@ -14,7 +14,7 @@ export default [
   { rules: { '@typescript-eslint/no-redeclare': 'off', 'max-lines': ['error', { max: 250, skipBlankLines: true, skipComments: true }] } },
   { files: ['src/*/**'], ignores: ['src/store/**'], rules: only(...server, '**/plugins/*', '**/routes/**', '**/app.ts', '**/server.ts', '**/drizzle/**') },
   { files: ['src/store/**'], rules: only(...server, '**/plugins/*', '**/routes/**', '**/app.ts', '**/server.ts') },
-  { files: ['src/*.ts'], ignores: ['src/app.ts', 'src/server.ts', 'src/sandbox.ts'], rules: only(...server, '**/plugins/*', '**/routes/**', '**/drizzle/**') },
+  { files: ['src/*.ts'], ignores: ['src/app.ts', 'src/server.ts', 'src/sandbox.ts', 'src/rehearsal.ts'], rules: only(...server, '**/plugins/*', '**/routes/**', '**/drizzle/**') },
   { files: ['plugins/**'], rules: only('**/routes/**', '**/drizzle/**', '**/app.ts', '**/server.ts') },
   { files: ['routes/**'], rules: only('**/plugins/*', '**/drizzle/**', '**/app.ts', '**/server.ts') },
   { files: ['drizzle/**'], rules: only('**/src/**', '**/plugins/*', '**/routes/**') }

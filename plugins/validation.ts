@@ -2,6 +2,7 @@ import { Ajv } from 'ajv'
 import fp from 'fastify-plugin'
 import { AppError } from '../src/errors.ts'
 import { isEmail, isHttpUrl, isText } from '../src/formats.ts'
+import { oncePerSchema } from '../src/once.ts'
 
 const FORMATS: Record<string, (value: string) => boolean> = {
   text: isText,
@@ -20,8 +21,9 @@ interface Parameters { properties?: Record<string, { type?: string }> }
  */
 export default fp(async (app) => {
   const ajv = new Ajv({ allErrors: true, removeAdditional: false, useDefaults: true, coerceTypes: false, formats: FORMATS, keywords: ['example'] })
+  const compiled = oncePerSchema((schema) => ajv.compile(schema))
   app.setValidatorCompiler<Parameters>(({ schema, httpPart }) => {
-    const validate = ajv.compile(schema)
+    const validate = compiled(schema)
     const numbers = httpPart === 'body' ? [] : Object.entries(schema.properties ?? {}).filter(([, { type }]) => type === 'integer').map(([name]) => name)
     if (numbers.length === 0) return validate
     const reading = (data: Record<string, unknown>) => {

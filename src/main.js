@@ -21,5 +21,5 @@ module.registerHooks({
   }
 })
 
-const command = process.argv[2]
-await import(command === 'sandbox' ? './sandbox-server.ts' : './server.ts')
+const COMMANDS = { sandbox: './sandbox-server.ts', warm: './warm.ts' }
+await import(COMMANDS[process.argv[2]] ?? './server.ts')
