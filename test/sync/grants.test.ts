@@ -47,7 +47,7 @@ t.test('A consent given while an old one is being refused wins: nobody is told t
   await service.sandbox.admin('revoke', {})
   clock += HOUR_MS
   // The refusal takes its time; the new consent arrives in the meantime.
-  await service.sandbox.admin('faults', { kind: 'delay', delay_ms: 800, match: { path: '/oauth/token', method: 'POST' }, times: 1 })
+  await service.sandbox.admin('faults', { kind: 'delay', delay_ms: 3_000, match: { path: '/oauth/token', method: 'POST' }, times: 1 })
   await sync(service)
   await browser.connect('jira')
   t.match(await synced(service.app, 'jira', 2), { state: 'succeeded' })
