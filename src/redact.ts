@@ -8,9 +8,9 @@ const SECRET_KEYS = new Set(SECRET_NAMES.map(bare))
 const SPELLINGS = SECRET_NAMES.map((name) => name.replace(/[-_]/, '[-_]?')).join('|')
 const PARAMETER = new RegExp(`(?:(?<!\\w)|(?<=%[0-9A-F]{2}))(${SPELLINGS}|app_state)(=|%(?:25){0,3}3D)[^&\\s"'\\\\#;<>]*`, 'gi')
 const QUOTED = new RegExp(`(\\\\{0,8}["'])(${SPELLINGS})\\1(\\s*:\\s*)\\1(?!\\[redacted])[^"'\\\\]*`, 'gi')
-/** A header line in prose, to the end of the line. */
 /** `refresh_token: abc`, as people and `util.inspect` write it. Codes and states are left: in prose they are other things. */
 const PROSE = /\b((?:access|refresh|id)[-_]?token|client[-_]?secret)(\s*:\s*['"]?)(?!\[redacted])[^\s'"\\,;}]+/gi
+/** A header line in prose, to the end of the line. */
 const HEADER = /\b(authorization|(?:set[-_]?)?cookie)(\s*:\s*)[^"'\\\r\n]+/gi
 const CREDENTIAL = /\b(Bearer|Basic)(\s+|%20)[\w.~+/=%-]+/gi
 const JWT = /eyJ[\w-]{8,}(\.[\w-]*){0,4}/g
@@ -52,8 +52,8 @@ export function isSecretName (name: string): boolean {
   let known = judged.get(name)
   if (known === undefined) {
     known = COMPOUND.test(name) || name.split(/[^A-Za-z0-9_-]+/).some((part) => SECRET_KEYS.has(bare(part)))
-    // Strangers choose these names, so only so many are remembered.
-    if (judged.size < 1_000) judged.set(name, known)
+    // Strangers choose these names, so only so many, and no long ones, are remembered.
+    if (judged.size < 1_000 && name.length < 64) judged.set(name, known)
   }
   return known
 }
