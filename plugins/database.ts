@@ -13,6 +13,7 @@ export default fp<Outside>(async (app, { now }) => {
   const store = createStore(engine, now)
   app.addHook('onClose', () => engine.close())
   // Not before the port is ours: a second start by mistake must leave the first one's runs alone.
-  app.addHook('onListen', () => store.runs.endAbandoned('The service was stopped during the run. Start it again.'))
+  const started = new Date(now())
+  app.addHook('onListen', () => store.runs.endAbandoned('The service was stopped during the run. Start it again.', started))
   app.decorate('store', store)
 }, { name: 'database', dependencies: ['config'] })

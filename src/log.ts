@@ -5,6 +5,7 @@ import { plain, redactText, sanitize, variants, without } from './redact.ts'
 /** No line is longer than this, whatever is thrown at the logger. */
 const LONGEST_LINE_BYTES = 16 * 1024
 const LONGEST_NAME = 200
+const STUB = `${JSON.stringify({ level: 'warn', logger: 'connector', event: 'log', cut: true })}\n`
 
 /**
  * The service's logger: one JSON object a line (contract.md section 6).
@@ -27,9 +28,8 @@ export function createLogger (sink: LineSink): { logger: Logger, hide: (secret: 
     serializers: { err: (error) => error }
   }, {
     write (line: string) {
-      const redacted = redactText(line)
-      const clean = without(hidden, redacted)
-      if (clean !== redacted && !isJson(clean)) return
+      const clean = without(hidden, redactText(line))
+      if (clean !== line && !isJson(clean)) return sink.write(STUB)
       sink.write(clean.length > LONGEST_LINE_BYTES / 3 && Buffer.byteLength(clean) > LONGEST_LINE_BYTES ? shortened(clean) : clean)
     }
   })
@@ -53,7 +53,7 @@ function words (value: unknown, hidden: ReadonlySet<string>): string {
   return typeof shown === 'string' ? shown : JSON.stringify(shown) ?? 'undefined'
 }
 
-/** A secret across a boundary of the line's own syntax: then nothing is printed rather than half of it. */
+/** A secret across a boundary of the line's own syntax: then it is only said that there was a line. */
 function isJson (line: string): boolean {
   try {
     JSON.parse(line)

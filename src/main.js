@@ -22,4 +22,5 @@ module.registerHooks({
 })
 
 const COMMANDS = { sandbox: './sandbox-server.ts', warm: './warm.ts' }
-await import(COMMANDS[process.argv[2]] ?? './server.ts')
+const command = process.argv[2] ?? ''
+await import(Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : './server.ts')

@@ -9,7 +9,7 @@ const SPELLINGS = SECRET_NAMES.map((name) => name.replace(/[-_]/, '[-_]?')).join
 const PARAMETER = new RegExp(`(?:(?<!\\w)|(?<=%[0-9A-F]{2}))(${SPELLINGS}|app_state)(=|%(?:25){0,3}3D)[^&\\s"'\\\\#;<>]*`, 'gi')
 const QUOTED = new RegExp(`(\\\\{0,8}["'])(${SPELLINGS})\\1(\\s*:\\s*)\\1(?!\\[redacted])[^"'\\\\]*`, 'gi')
 /** `refresh_token: abc`, as people and `util.inspect` write it. Codes and states are left: in prose they are other things. */
-const PROSE = /\b((?:access|refresh|id)[-_]?token|client[-_]?secret)(\s*:\s*['"]?)(?!\[redacted])[^\s'"\\,;}]+/gi
+const PROSE = /\b((?:access|refresh|id)[-_]?token|client[-_]?secret)(\s*:\s*(?:'|"(?=[\w.~+/=-]))?)(?!\[redacted])[^\s'"\\,;}\]]+/gi
 /** A header line in prose, to the end of the line. */
 const HEADER = /\b(authorization|(?:set[-_]?)?cookie)(\s*:\s*)[^"'\\\r\n]+/gi
 const CREDENTIAL = /\b(Bearer|Basic)(\s+|%20)[\w.~+/=%-]+/gi

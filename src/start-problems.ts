@@ -18,7 +18,7 @@ export function explain (error: unknown): number {
     return error.exitCode
   }
   const { code = '', syscall = '' } = error as { code?: string, syscall?: string }
-  if (/^(listen|getaddrinfo)$/.test(syscall) && Object.hasOwn(SENTENCES, code)) console.error(SENTENCES[code])
+  if (/^(listen|getaddrinfo)$/.test(syscall)) console.error(SENTENCES[code] ?? `HOST and PORT cannot be listened on: ${code}.`)
   else if (/^E[A-Z]+$/.test(code) && syscall !== '') console.error(`A file of the working directory (.env or the development key) cannot be used: ${code}.`)
   else console.error(error)
   return 1

@@ -47,7 +47,10 @@ export function createGrants ({ store, vault, http, now, clientById }: GrantsSet
   async function refresh (grant: Grant, log: Log): Promise<string> {
     const client = clientById(grant.clientId)
     if (client === undefined) throw new AppError('needs_reconnect', 'This connection belongs to a client id that is no longer configured. Connect again.')
-    if (grant.refreshToken === null) throw new AppError('needs_reconnect', 'This connection has expired and was made without offline access. Connect again.')
+    if (grant.refreshToken === null) {
+      await store.grants.giveUp(grant.id, grant.version)
+      throw new AppError('needs_reconnect', 'This connection has expired and was made without offline access. Connect again.')
+    }
     try {
       const tokens = await twice(() => refreshTokens(http, client, opened(grant.id, 'refresh_token', grant.refreshToken ?? ''), log))
       const swapped = await store.grants.swap(grant.id, grant.version, sealed(grant.id, tokens, grant.refreshToken))

@@ -52,7 +52,7 @@ export function grants ({ db, tables: { grants, connections }, write, atomically
 
     /** Replaces the tokens if nobody else has since `version`: the loser reads again and never overwrites a newer pair. */
     async swap (id: string, version: number, fresh: FreshTokens): Promise<boolean> {
-      const swapped = await write(() => db.update(grants).set({ ...fresh, version: version + 1 })
+      const swapped = await write(() => db.update(grants).set({ ...fresh, state: 'active', version: version + 1 })
         .where(and(eq(grants.id, id), eq(grants.version, version))).returning({ id: grants.id }))
       return swapped.length === 1
     },

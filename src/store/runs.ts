@@ -1,4 +1,4 @@
-import { and, eq, inArray, isNotNull, sql } from 'drizzle-orm'
+import { and, eq, isNotNull, lt, sql } from 'drizzle-orm'
 import type { ErrorCode } from '../errors.ts'
 import type { Changes } from './collection.ts'
 import type { Engine } from './engine.ts'
@@ -71,11 +71,11 @@ export function runs ({ db, tables: { runs }, write }: Engine, now: () => number
       }).where(live(id)))
     },
 
-    /** Ends what a stopped process left behind; called before the first request. */
-    async endAbandoned (detail: string): Promise<void> {
+    /** Ends what a stopped process left behind: whatever is under way and older than this process. */
+    async endAbandoned (detail: string, before: Date): Promise<void> {
       await write(() => db.update(runs)
         .set({ state: 'failed', activeKey: null, errorCode: 'interrupted', errorDetail: detail, finishedAt: new Date(now()) })
-        .where(and(isNotNull(runs.activeKey), inArray(runs.state, ['queued', 'running']))))
+        .where(and(isNotNull(runs.activeKey), lt(runs.createdAt, before))))
     }
   }
 }

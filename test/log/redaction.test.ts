@@ -111,3 +111,16 @@ t.test('LOG_LEVEL is taken in any case of letters, in the original\'s words and 
   await app.inject('/users')
   t.same(lines(), [], 'an ordinary request says nothing above INFO')
 })
+
+t.test('A parameter whose name and value imitate a secret in prose never breaks the line', (t) => {
+  const lines: string[] = []
+  const { logger } = createLogger({ write: (line) => { lines.push(line) } })
+  for (const name of ['refresh_token:', 'id_token: ', 'client_secret:"', "access_token:'", 'a']) {
+    for (const value of ['1', 'id_token: ', ['refresh_token:', 'x'], '"refresh_token: "', '\u0001'.repeat(1_900)]) {
+      logger.info({ event: 'probe', query_params: { [name]: value, more: '\u0001'.repeat(1_900), again: '\u0001'.repeat(1_900) } })
+    }
+  }
+  t.equal(lines.length, 25)
+  for (const line of lines) t.match(JSON.parse(line), { event: 'probe' })
+  t.end()
+})

@@ -138,6 +138,20 @@ export function storeContract (t: Test, open: () => Engine | Promise<Engine>): v
     t.equal(await grants.get('g'), undefined, 'all or none')
   })
 
+  t.test('grants: one that was given up works again when newer tokens arrive, and a late refusal changes nothing', async (t) => {
+    const { store: { users, grants } } = await fresh(t)
+    const userId = (await users.save('a@b.co', null)).user.id
+    const tokens = { accessToken: 'sealed', refreshToken: null, accessExpiresAt: new Date() }
+    await grants.connect({ id: 'g', clientId: 'c', accountId: 'a', scopes: 's', ...tokens }, { userId, provider: 'jira', sites: [{ cloudId: 'x', name: 'x', url: 'https://x.example' }] })
+    const connection = await grants.connection(userId, 'jira')
+    await grants.giveUp('g', 1)
+    t.equal(await grants.isConnected(connection), false)
+    t.equal(await grants.swap('g', 1, tokens), true)
+    t.equal(await grants.isConnected(connection), true)
+    await grants.giveUp('g', 1)
+    t.equal(await grants.isConnected(connection), true)
+  })
+
   t.test('runs: one at a time for each owner and product, counted, ended, and ended when abandoned', async (t) => {
     const { store: { users, runs } } = await fresh(t)
     await users.save('a@b.co', null)
@@ -155,7 +169,7 @@ export function storeContract (t: Test, open: () => Engine | Promise<Engine>): v
     t.match(await runs.get(id, 'jira'), { state: 'succeeded', calls: 6, errorCode: null })
     const next = await runs.enqueue(1, 'jira')
     t.equal(next.created, true, 'there is room again')
-    await runs.endAbandoned('The service was stopped.')
+    await runs.endAbandoned('The service was stopped.', new Date(Date.now() + 60_000))
     t.match(await runs.get(id, 'jira'), { state: 'succeeded' })
     t.match(await runs.get(next.run.id, 'jira'), { state: 'failed', errorCode: 'interrupted', errorDetail: 'The service was stopped.' })
     await t.rejects(runs.enqueue(9, 'jira'), { code: 'user_not_found' })
