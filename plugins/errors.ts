@@ -22,12 +22,18 @@ const FORMATS: Record<string, string> = {
   id: 'a positive whole number of at most 53 bits'
 }
 
+/**
+ * How paths are read, by the server and by the router here that knows which methods a path has. Parameters may be long, so
+ * that every path is judged by its schema, which knows better what is wrong with it.
+ */
+export const ROUTER = { ignoreTrailingSlash: true, maxParamLength: 16_384 }
+
 /** Who sends more wrong fields than this is not helped by a longer list. */
 const MOST_FIELD_ERRORS = 20
 
 /** The one place where a failure becomes HTTP (RFC 9457; contract.md section 5). */
 export default fp(async (app) => {
-  const router = createRouter({ ignoreTrailingSlash: true, maxParamLength: 16_384 })
+  const router = createRouter(ROUTER)
   const methods = new Set<HTTPMethod>()
   app.addHook('onRoute', ({ url, method }) => {
     for (const each of [method].flat() as HTTPMethod[]) {

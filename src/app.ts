@@ -5,7 +5,7 @@ import { compile } from '@fastify/proxy-addr'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import { destination } from 'pino'
 import type { Dispatcher } from 'undici'
-import { sendProblem } from '../plugins/errors.ts'
+import { ROUTER, sendProblem } from '../plugins/errors.ts'
 import { ON_EVERY_ANSWER } from '../plugins/headers.ts'
 import { AppError } from './errors.ts'
 import { clientErrorHandler } from './client-error.ts'
@@ -52,8 +52,7 @@ export async function buildApp ({ env = process.env, network, now = Date.now, lo
     forceCloseConnections: 'idle',
     // While it stops, /healthz says so and everything else is still answered.
     return503OnClosing: false,
-    // Long enough for every path to be judged by its schema, which knows better what is wrong with it.
-    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 16_384 },
+    routerOptions: ROUTER,
     frameworkErrors: (_error, request, reply) => { sendProblem(new AppError('bad_request', 'The path is not a valid URL path.'), request, reply.headers(ON_EVERY_ANSWER)) },
     clientErrorHandler
   })

@@ -87,10 +87,9 @@ export function configFrom (env: Env, { values, sources }: Resolved): Config {
   }
 }
 
-/** The values that must never appear in a log line. */
-export function secretsOf ({ clients, vaultKeys }: Config): string[] {
-  const keys = list(vaultKeys ?? '').map((entry) => entry.slice(entry.indexOf(':') + 1))
-  return [...Object.values(clients).map(({ clientSecret }) => clientSecret), ...keys].filter((value) => value !== null)
+/** The values that must never appear in a log line, beside the vault's keys, which are hidden where they are read. */
+export function secretsOf ({ clients }: Config): string[] {
+  return Object.values(clients).map(({ clientSecret }) => clientSecret).filter((value) => value !== null)
 }
 
 /** All problems of a start together: exit code 78 (EX_CONFIG). */
