@@ -59,18 +59,17 @@ export function contradictions (env: NodeJS.ProcessEnv, { values }: Resolved): s
 }
 
 /** Turns validated settings into what the rest of the service reads. */
-export function configFrom (env: Env, { values, sources }: Resolved): Config {
+export function configFrom (env: Env, resolved: Resolved): Config {
+  const { values, sources } = resolved
   const production = isProduction(values)
   const origins = env.BACKEND_CORS_ORIGINS
   return {
-    production,
     modeAssumed: env.APP_ENV === undefined && !isTrue(env.DEV_MODE),
     host: env.HOST ?? (production ? '0.0.0.0' : '127.0.0.1'),
     port: env.PORT ?? 3001,
     logLevel: LEVELS[(env.LOG_LEVEL ?? '').toUpperCase()] ?? 'info',
     databaseUrl: env.INTEGRATION_DB_URL ?? '',
-    vaultKeys: env.VAULT_KEYS ?? null,
-    vaultKeysFile: env.VAULT_KEYS_FILE ?? null,
+    ...keySettings(resolved),
     frontendUrl: base(env.APP_FRONTEND_URL),
     publicUrl: base(env.PUBLIC_URL),
     corsOrigins: origins === '*' || (origins === undefined && !production) ? null : list(origins ?? ''),
@@ -85,6 +84,11 @@ export function configFrom (env: Env, { values, sources }: Resolved): Config {
       .filter((name, i, all) => all.indexOf(name) === i)
       .map((name) => `${name} holds a secret under a name that front-end builds publish to browsers; rename it and replace the secret.`)
   }
+}
+
+/** What the keys come from, before the other settings are known to be right. */
+export function keySettings ({ values }: Resolved): Pick<Config, 'vaultKeys' | 'vaultKeysFile' | 'production'> {
+  return { vaultKeys: values.VAULT_KEYS ?? null, vaultKeysFile: values.VAULT_KEYS === undefined ? values.VAULT_KEYS_FILE ?? null : null, production: isProduction(values) }
 }
 
 /** The values that must never appear in a log line, beside the vault's keys, which are hidden where they are read. */
