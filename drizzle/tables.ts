@@ -19,6 +19,8 @@ export function tables ({ table, unique, index, id, integer, text, ordered, inst
     redirectUri: text('redirect_uri').notNull(),
     callerState: text('caller_state'),
     returnUrl: text('return_url'),
+    /** 1: this login may put another Atlassian account in the place of the connected one. */
+    changeAccount: integer('change_account').notNull().default(0),
     browserHash: text('browser_hash'),
     expiresAt: instant('expires_at').notNull(),
     /** Set once, by whoever claims the flow; the outcome follows when the exchange has ended. */
@@ -34,25 +36,84 @@ export function tables ({ table, unique, index, id, integer, text, ordered, inst
     clientId: text('client_id').notNull(),
     accountId: text('account_id').notNull(),
     scopes: text('scopes').notNull(),
-    /** `active`, or `needs_reconnect` once Atlassian has said that only a new consent helps. */
+    /** `active`, `degraded`, `misconfigured` or `needs_reconnect` (src/store/states.ts), with the reason for it. */
     state: text('state').notNull(),
+    errorCode: text('error_code'),
+    errorDetail: text('error_detail'),
+    /** The vault key that all sealed columns of this row were written with. */
+    keyId: text('key_id').notNull().default(''),
     accessToken: text('access_token').notNull(),
     refreshToken: text('refresh_token'),
     accessExpiresAt: instant('access_expires_at').notNull(),
+    /** The refresh token before, which works for ten minutes more (atlassian.md section 3.1). */
+    previousRefreshToken: text('previous_refresh_token'),
+    previousUntil: instant('previous_until'),
     /** When the year began after which Atlassian wants a new consent. */
     consentedAt: instant('consented_at').notNull(),
+    /** The latest exchange of a refresh token; null before the first. */
+    rotatedAt: instant('rotated_at'),
+    /** When the first of the exchanges was begun whose end nobody knows; null when the latest one ended. */
+    attemptAt: instant('attempt_at'),
+    /** When upkeep refreshes by itself, whether anybody asks or not. */
+    dueAt: instant('due_at'),
+    /** Refreshes that failed one after the other, and when the next may be tried. */
+    failures: integer('failures').notNull().default(0),
+    nextTryAt: instant('next_try_at'),
+    /** Days before the year's end that the latest warning was given at. */
+    warnedDays: integer('warned_days'),
     version: integer('version').notNull()
-  }, (t) => [unique('grants_client_account').on(t.clientId, t.accountId)])
+  }, (t) => [
+    unique('grants_client_account').on(t.clientId, t.accountId),
+    index('grants_due').on(t.dueAt),
+    index('grants_key').on(t.keyId, t.id),
+    index('grants_consented').on(t.consentedAt)
+  ])
+
+  /** Who may do a thing that one process at a time may do. The times are the database's own. */
+  const leases = table('leases', {
+    name: text('name').primaryKey(),
+    /** New at each taking, so that a holder who lost it and woke up is told from who has it now. */
+    owner: text('owner').notNull(),
+    until: instant('until').notNull()
+  })
+
+  /** The keys this database has been written with: a sealed word that tells the right key from a wrong one of the same name. */
+  const vaultKeys = table('vault_keys', {
+    id: text('id').primaryKey(),
+    proof: text('proof').notNull(),
+    /** How often it has sealed. */
+    uses: integer('uses').notNull(),
+    createdAt: instant('created_at').notNull()
+  })
 
   const connections = table('connections', {
     id: id(),
     userId: integer('user_id').notNull().references(() => users.id, { onDelete: 'cascade' }),
     provider: text('provider').notNull(),
     grantId: text('grant_id').notNull().references(() => grants.id, { onDelete: 'cascade' }),
-    /** JSON: the sites of the grant that hold this product, `[{ cloudId, name, url }]`. */
+    /** JSON: the sites of the grant that held this product when they were last asked for, `[{ cloudId, name, url }]`. */
     sites: text('sites').notNull(),
+    /** JSON: the sites that are copied, of the same form; one of them may be gone from `sites`. */
+    bound: text('bound').notNull().default('[]'),
+    /** `active`, `needs_site` or `scope_missing`: what is between this connection and its copies, the grant aside. */
+    state: text('state').notNull().default('active'),
+    errorCode: text('error_code'),
+    errorDetail: text('error_detail'),
+    /** JSON: features that the gateway has refused for a scope, whatever the token said. */
+    refused: text('refused').notNull().default('[]'),
     connectedAt: instant('connected_at').notNull()
   }, (t) => [unique('connections_user_provider').on(t.userId, t.provider), index('connections_grant').on(t.grantId)])
+
+  /** Each change of a connection's state, whatever caused it. */
+  const history = table('history', {
+    id: id(),
+    connectionId: integer('connection_id').notNull().references(() => connections.id, { onDelete: 'cascade' }),
+    fromState: text('from_state'),
+    toState: text('to_state').notNull(),
+    code: text('code'),
+    detail: text('detail'),
+    at: instant('at').notNull()
+  }, (t) => [index('history_connection').on(t.connectionId, t.id)])
 
   const runs = table('runs', {
     id: id(),
@@ -104,7 +165,7 @@ export function tables ({ table, unique, index, id, integer, text, ordered, inst
     index('pages_by_title').on(t.ownerId, t.title, t.id)
   ])
 
-  return { users, flows, grants, connections, runs, projects, pages }
+  return { users, flows, grants, leases, vaultKeys, connections, history, runs, projects, pages }
 }
 
 export type Tables = ReturnType<typeof tables>

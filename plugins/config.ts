@@ -2,17 +2,17 @@ import fp from 'fastify-plugin'
 import { secretsOf, type Config } from '../src/config/config.ts'
 import { loadSettings } from '../src/config/load.ts'
 import type { Outside } from '../src/outside.ts'
-import type { Keyring } from '../src/vault/keyring.ts'
+import type { Keys } from '../src/vault/source.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     config: Config
-    keyring: Keyring
+    keys: Keys
   }
 }
 
 /**
- * The settings (`app.config`) and the vault's keys (`app.keyring`), with every secret among them hidden from the log.
+ * The settings (`app.config`) and the vault's keys (`app.keys`), with every secret among them hidden from the log.
  *
  * @throws StartError every problem at once, exit code 78
  */
@@ -24,5 +24,5 @@ export default fp<Outside>(async (app, { env, hide }) => {
   for (const warning of config.warnings) app.log.warn({ event: 'setting_warning' }, warning)
   if (madeKeyFile !== null) app.log.warn({ event: 'development_key_made' }, `No VAULT_KEYS: made ${madeKeyFile} for development. Production needs a key of its own.`)
   app.decorate('config', config)
-  app.decorate('keyring', keys.keyring)
+  app.decorate('keys', keys)
 }, { name: 'config' })

@@ -56,7 +56,7 @@ export default fp(async (app) => {
 
 /** Answers with a problem document. Also called where Fastify answers before any plugin runs. */
 export function sendProblem (error: AppError, request: FastifyRequest, reply: FastifyReply, cause: unknown = error.cause) {
-  const { status, code, message, extras: { errors, missing, retryAfterS, allow } } = error
+  const { status, code, message, extras: { errors, missing, retryAfterS, allow, confirmUrl } } = error
   if (status >= 500) request.log.error({ event: 'request_error', error_code: code, err: cause ?? error }, message)
   else request.log.debug({ event: 'request_refused', error_code: code, err: cause ?? error }, message)
   if (retryAfterS !== undefined) reply.header('retry-after', retryAfterS)
@@ -64,7 +64,7 @@ export function sendProblem (error: AppError, request: FastifyRequest, reply: Fa
   reply.header('x-request-id', request.id)
   reply.code(status).type('application/problem+json').serializer(JSON.stringify)
   return reply.send({
-    type: 'about:blank', title: STATUS_CODES[status], status, detail: message, code, request_id: request.id, errors, missing
+    type: 'about:blank', title: STATUS_CODES[status], status, detail: message, code, request_id: request.id, errors, missing, confirm_url: confirmUrl
   })
 }
 

@@ -15,6 +15,7 @@ export default fp(async (app) => {
         { name: 'Health', description: 'Is the service there and ready?' },
         { name: 'Users', description: 'The people whose accounts are connected' },
         { name: 'OAuth', description: 'Logins at Atlassian' },
+        { name: 'Connections', description: 'How each connection is doing; sites, history, leaving' },
         { name: 'Integrations', description: 'Connections and their copies' },
         { name: 'Data', description: 'Items, by hand and by sync' }
       ]

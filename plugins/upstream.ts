@@ -8,9 +8,9 @@ declare module 'fastify' {
 }
 
 /** Calls to Atlassian, over the network that was handed in or a pool of our own. */
-export default fp<Outside>(async (app, { network }) => {
+export default fp<Outside>(async (app, { network, now }) => {
   const { connectTimeoutMs, answerTimeoutMs } = app.config
   const own = network === undefined ? new Agent({ connect: { timeout: connectTimeoutMs }, connections: 32 }) : undefined
   if (own !== undefined) app.addHook('onClose', () => own.destroy())
-  app.decorate('http', createHttp(network ?? own as Agent, answerTimeoutMs))
+  app.decorate('http', createHttp(network ?? own as Agent, answerTimeoutMs, now))
 }, { name: 'upstream', dependencies: ['config'] })

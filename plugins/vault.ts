@@ -1,11 +1,16 @@
 import fp from 'fastify-plugin'
-import { createVault, type Vault } from '../src/vault/vault.ts'
+import { proveKeys } from '../src/vault/proof.ts'
+import type { Vault } from '../src/vault/vault.ts'
 
 declare module 'fastify' {
   interface FastifyInstance { vault: Vault }
 }
 
-/** Where tokens are sealed and opened, with the keys of the configuration. */
+/**
+ * Where tokens are sealed and opened, with the keys of the configuration.
+ *
+ * @throws StartError where a key is wrong, or missing and still needed
+ */
 export default fp(async (app) => {
-  app.decorate('vault', createVault(app.keyring))
-}, { name: 'vault', dependencies: ['config'] })
+  app.decorate('vault', await proveKeys(app.store, app.keys.keyring, app.keys.source))
+}, { name: 'vault', dependencies: ['config', 'database'] })

@@ -5,6 +5,7 @@ export const STATUS = {
   bad_request: 400,
   oauth_not_configured: 400,
   access_denied: 400,
+  account_changed: 400,
   oauth_error: 400,
   missing_code: 400,
   missing_state: 400,
@@ -15,12 +16,16 @@ export const STATUS = {
   wrong_browser: 400,
   not_found: 404,
   user_not_found: 404,
+  connection_not_found: 404,
   run_not_found: 404,
   method_not_allowed: 405,
   request_timeout: 408,
   not_connected: 409,
   needs_reconnect: 409,
   needs_site: 409,
+  disconnected: 409,
+  tokens_unreadable: 409,
+  site_gone: 409,
   payload_too_large: 413,
   unsupported_media_type: 415,
   validation_failed: 422,
@@ -31,12 +36,14 @@ export const STATUS = {
   upstream_invalid_answer: 502,
   upstream_refused: 502,
   upstream_failed: 502,
+  site_unreachable: 502,
   upstream_rate_limited: 502,
   scope_missing: 502,
   code_refused: 502,
   oauth_misconfigured: 502,
   callback_unfinished: 502,
   interrupted: 503,
+  vault_key_worn_out: 503,
   database_busy: 503,
   database_unavailable: 503,
   unavailable: 503
@@ -48,7 +55,7 @@ export type ErrorCode = keyof typeof STATUS
 export interface FieldError { pointer: string, detail: string }
 
 /** What an error may carry beside its sentence; all of it is meant for the caller. */
-export interface Extras { errors?: FieldError[], missing?: Record<string, boolean>, retryAfterS?: number, allow?: string[] }
+export interface Extras { errors?: FieldError[], missing?: Record<string, boolean>, retryAfterS?: number, allow?: string[], confirmUrl?: string | undefined }
 
 /**
  * A failure this service foresaw. `code` is stable and for programs, `message` is a sentence for people and is sent as
@@ -63,6 +70,11 @@ export class AppError extends Error {
     super(detail, { cause })
     this.code = code
     this.extras = extras
+  }
+
+  /** The same, saying more. */
+  with (extras: Extras): AppError {
+    return new AppError(this.code, this.message, { ...this.extras, ...extras, cause: this.cause })
   }
 
   get status (): number {

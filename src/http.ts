@@ -1,5 +1,6 @@
 import { request, type Dispatcher } from 'undici'
 import { AppError } from './errors.ts'
+import { retryAfterMs } from './retry-after.ts'
 
 /** Where the domain writes log lines; pino fits. */
 export interface Log {
@@ -18,6 +19,8 @@ export interface Call {
   log: Log
   /** Ends the call early; it then fails as `interrupted`. */
   signal?: AbortSignal
+  /** Milliseconds for the whole answer, where less than usual is wanted. */
+  timeoutMs?: number
 }
 
 /** An answer whose body was JSON, or `body: undefined` where it was not. */
@@ -25,6 +28,8 @@ export interface Answer {
   status: number
   headers: Record<string, string | string[] | undefined>
   body: unknown
+  /** How long upstream asks to be left alone, in milliseconds. */
+  retryAfterMs: number | undefined
 }
 
 /** One JSON call upstream. @throws AppError `upstream_unreachable`, `upstream_timeout`, `upstream_invalid_answer`, `interrupted` */
@@ -37,10 +42,11 @@ const LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
  * Calls upstream over `network`, following no redirect and giving each answer a deadline.
  *
  * @param answerTimeoutMs from sending the request to the last byte of the body
+ * @param now milliseconds since the epoch
  */
-export function createHttp (network: Dispatcher, answerTimeoutMs: number): Http {
-  return async ({ method = 'GET', url, headers = {}, json, log, signal }) => {
-    const deadline = AbortSignal.timeout(answerTimeoutMs)
+export function createHttp (network: Dispatcher, answerTimeoutMs: number, now: () => number): Http {
+  return async ({ method = 'GET', url, headers = {}, json, log, signal, timeoutMs = answerTimeoutMs }) => {
+    const deadline = AbortSignal.timeout(Math.min(timeoutMs, answerTimeoutMs))
     let response: Dispatcher.ResponseData | undefined
     try {
       response = await request(url, {
@@ -50,7 +56,7 @@ export function createHttp (network: Dispatcher, answerTimeoutMs: number): Http 
         body: json === undefined ? null : JSON.stringify(json),
         signal: signal === undefined ? deadline : AbortSignal.any([deadline, signal])
       })
-      return { status: response.statusCode, headers: response.headers, body: parsed(await text(response.body)) }
+      return { status: response.statusCode, headers: response.headers, body: parsed(await text(response.body)), retryAfterMs: retryAfterMs(response.headers, now()) }
     } catch (error) {
       const failure = signal?.aborted === true ? new AppError('interrupted', 'The service is stopping.') : failed(error, deadline.aborted)
       log.warn({ event: 'upstream_error', error_code: failure.code, upstream: host(url), status_code: response?.statusCode, trace_id: response?.headers['atl-traceid'], err: error }, failure.message)
@@ -73,9 +79,10 @@ export function requireSuccess (answer: Answer, url: string, log: Log): unknown 
   throw failure
 }
 
-function refusal ({ status }: Answer): AppError {
-  if (status === 429) return new AppError('upstream_rate_limited', 'Atlassian limits the rate of calls at the moment. Try again later.')
-  if (status >= 500) return new AppError('upstream_failed', `Atlassian has trouble of its own (HTTP ${status}). Try again later.`)
+function refusal ({ status, retryAfterMs }: Answer): AppError {
+  const extras = retryAfterMs === undefined ? {} : { retryAfterS: Math.ceil(retryAfterMs / 1000) }
+  if (status === 429) return new AppError('upstream_rate_limited', 'Atlassian limits the rate of calls at the moment. Try again later.', extras)
+  if (status >= 500) return new AppError('upstream_failed', `Atlassian has trouble of its own (HTTP ${status}). Try again later.`, extras)
   if (status >= 400) return new AppError('upstream_refused', `Atlassian refused the call (HTTP ${status}).`)
   return new AppError('upstream_invalid_answer', 'Atlassian answered with something that is not JSON.')
 }

@@ -21,6 +21,6 @@ module.registerHooks({
   }
 })
 
-const COMMANDS = { sandbox: './sandbox-server.ts', warm: './warm.ts' }
+const COMMANDS = { sandbox: './sandbox-server.ts', warm: './warm.ts', keys: './keys.ts' }
 const command = process.argv[2] ?? ''
 await import(Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : './server.ts')

@@ -29,13 +29,14 @@ export const Problem = Type.Object({
   code: Type.String({ description: 'Stable, for programs', example: 'user_not_found' }),
   request_id: Type.String({ description: 'Also in X-Request-ID and in every log line of the request', example: 'my-debug-123' }),
   errors: Type.Optional(Type.Array(Type.Object({ pointer: Type.String({ example: '/email' }), detail: Type.String({ example: 'Unknown field.' }) }))),
-  missing: Type.Optional(Missing)
+  missing: Type.Optional(Missing),
+  confirm_url: Type.Optional(Type.String({ description: 'With account_changed: the login that confirms it', example: 'https://app.example.com/auth/jira/login?redirect=true&change_account=true' }))
 }, { description: 'A problem document' })
 
 const SAYS: Record<number, string> = {
   400: 'Not JSON, an unknown cursor, or a broken flow',
   404: 'No such thing',
-  409: 'Not connected',
+  409: 'Not connected, or somebody has to act first',
   413: 'Body too large',
   415: 'Not JSON',
   422: 'Does not fit; errors name the fields',

@@ -52,7 +52,7 @@ const app = (product: string, scopes: string[]) => ({
 
 export const CLIENTS = [
   app('jira', ['read:jira-work', 'read:jira-user', 'read:me', 'offline_access']),
-  app('confluence', ['read:space:confluence', 'read:page:confluence', 'read:me', 'offline_access'])
+  app('confluence', ['read:space:confluence', 'read:page:confluence', 'search:confluence', 'read:me', 'offline_access'])
 ]
 
 /** The service, set up for a sandbox that listens on this machine. */

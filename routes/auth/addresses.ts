@@ -8,10 +8,14 @@ const CALLBACK = /\/(auth\/[a-z]+|oauth\/atlassian)\/callback\/?$/
 /**
  * Where browsers reach this service. Never taken from a request, but for development's own loopback names: a clone
  * answers on localhost and 127.0.0.1 alike, and cookies tell the two apart.
+ *
+ * @param redirectUri one that is registered for this service, if there is one: it tells the address too
  */
-export function ownAddress (app: FastifyInstance, request: FastifyRequest): string {
+export function ownAddress (app: FastifyInstance, request: FastifyRequest, redirectUri: string | null = null): string {
   const { publicUrl, production, port } = app.config
   const prefix = prefixOf(request.url)
+  const known = redirectUri === null ? null : beforeCallback(redirectUri)
+  if (known !== null) return known
   if (publicUrl !== null) return publicUrl.endsWith(prefix) ? publicUrl : publicUrl + prefix
   const host = URL.parse(`http://${request.headers.host ?? ''}`)
   return `http://${!production && host !== null && isLoopback(host.hostname) ? host.host : `localhost:${port}`}${prefix}`
@@ -23,9 +27,11 @@ export function ownAddress (app: FastifyInstance, request: FastifyRequest): stri
  */
 export function frontEnd (app: FastifyInstance, request: FastifyRequest, redirectUri: string | null): string {
   if (app.config.frontendUrl !== null) return app.config.frontendUrl
-  if (redirectUri !== null && CALLBACK.test(new URL(redirectUri).pathname)) {
-    const { origin, pathname } = new URL(redirectUri)
-    return origin + pathname.replace(CALLBACK, '')
-  }
-  return ownAddress(app, request)
+  return ownAddress(app, request, redirectUri)
+}
+
+/** The address that a redirect URI proves to be this service's: what is in front of the callback's own path. */
+function beforeCallback (redirectUri: string): string | null {
+  const { origin, pathname } = new URL(redirectUri)
+  return CALLBACK.test(pathname) ? origin + pathname.replace(CALLBACK, '') : null
 }

@@ -24,7 +24,7 @@ const CallbackQuery = Type.Object({
  * @param provider undefined: the callback that serves every product, where the state says which
  */
 export const callback: FastifyPluginAsyncTypebox<{ provider: Provider | undefined }> = async (app, { provider }) => {
-  const { oauth, sync } = app
+  const { clients, flow, sync } = app
 
   app.get('', {
     schema: {
@@ -39,18 +39,18 @@ export const callback: FastifyPluginAsyncTypebox<{ provider: Provider | undefine
   }, async (request, reply) => {
     const logFor = (id: ProviderId | undefined) => request.log.child({ provider: id })
     logFor(provider?.id).info({ event: 'oauth_callback_received', ...request.trace() })
-    const ending = await oauth.flow.finish({
+    const ending = await flow.finish({
       provider: provider?.id,
       query: filled(request.query),
       // Not cleared afterwards: a second hit of the same callback has to pass too. It ends with the flow.
       browserKey: (flowName, redirectUri) => request.cookies[cookieFor(flowName, redirectUri).name],
-      fallback: () => oauth.client(provider?.id ?? 'jira', ownAddress(app, request)),
+      fallback: () => clients.forLogin(provider?.id ?? 'jira', ownAddress(app, request)),
       logFor
     })
     const log = logFor(ending.provider)
     if ('error' in ending.result) {
       log.warn({ event: 'oauth_callback_error', error_code: ending.result.error.code, err: ending.result.error })
-      if (wantsJson(request)) throw ending.result.error
+      if (wantsJson(request)) throw ending.result.error.with({ confirmUrl: confirmUrl(ending, request) })
     } else if (ending.result.first) {
       await sync.start(ending.result.userId, providerOf(ending.provider), log)
         .catch((err: unknown) => { log.error({ event: 'sync_error', err }, 'The first sync could not be started.') })
@@ -60,12 +60,20 @@ export const callback: FastifyPluginAsyncTypebox<{ provider: Provider | undefine
     return await reply.redirect(location, 302)
   })
 
+  /** Where somebody confirms that another account shall take the place of the connected one: a login that is allowed to. */
+  function confirmUrl ({ provider: id, redirectUri, returnUrl, callerState, result }: Ending, request: FastifyRequest): string | undefined {
+    if (!('error' in result) || result.error.code !== 'account_changed') return undefined
+    const query = { redirect: 'true', change_account: 'true', state: callerState, return_url: returnUrl }
+    const given = Object.entries(query).flatMap(([name, value]) => value === null ? [] : [`${name}=${encodeURIComponent(value)}`])
+    return `${ownAddress(app, request, redirectUri)}/auth/${id}/login?${given.join('&')}`
+  }
+
   /** Browsers return to the front end in either case; its pages read `status`, and `error` and `message` on a failure. */
   function destination ({ provider: id, redirectUri, returnUrl, callerState, result }: Ending, request: FastifyRequest): string {
     const { returnPath, returnQuery } = providerOf(id)
     const base = frontEnd(app, request, redirectUri ?? app.config.clients[id].redirectUri)
     if ('error' in result) {
-      return withOutcome(returnUrl ?? `${base}/oauth/${id}`, { provider: id, status: 'error', error: result.error.code, message: result.error.message, request_id: request.id })
+      return withOutcome(returnUrl ?? `${base}/oauth/${id}`, { provider: id, status: 'error', error: result.error.code, message: result.error.message, confirm_url: confirmUrl({ provider: id, redirectUri, returnUrl, callerState, result }, request), request_id: request.id })
     }
     return withOutcome(returnUrl ?? base + returnPath, { ...returnQuery, status: 'success', user_id: String(result.userId), state: callerState ?? undefined })
   }

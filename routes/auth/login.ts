@@ -2,9 +2,10 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { AppError } from '../../src/errors.ts'
+import type { Client } from '../../src/oauth/client.ts'
 import { FLOW_LIFETIME_MS } from '../../src/oauth/flow.ts'
-import { returnTarget } from '../../src/oauth/return-url.ts'
 import { likelyOwner } from '../../src/oauth/owner.ts'
+import { returnTarget } from '../../src/oauth/return-url.ts'
 import { readHint } from '../../src/oauth/state.ts'
 import type { Provider } from '../../src/providers/index.ts'
 import { Missing, problems } from '../../src/schemas.ts'
@@ -15,12 +16,13 @@ const LoginQuery = Type.Object({
   redirect: Type.Optional(Type.Unsafe<'true' | 'false' | '1' | '0'>({ type: 'string', enum: ['true', 'false', '1', '0'], description: 'true: answer with a redirect. Default: JSON for programs, a redirect for a browser that opens this as a page.' })),
   state: Type.Optional(Type.String({ maxLength: 512, format: 'text', description: "The caller's own state, handed back unchanged. May name the user: user_id=1, email=ada@example.com, or JSON with either.", example: 'user_id=1' })),
   scope: Type.Optional(Type.String({ maxLength: 2048, format: 'text', description: 'Narrows the configured scopes' })),
+  change_account: Type.Optional(Type.Unsafe<'true' | 'false' | '1' | '0'>({ type: 'string', enum: ['true', 'false', '1', '0'], description: 'true: another Atlassian account may take the place of the connected one' })),
   return_url: Type.Optional(Type.String({ maxLength: 2048, format: 'text', description: 'Where to go afterwards: a path on the front end, or an address of the same origin', example: '/settings/connections' }))
 }, { additionalProperties: false })
 
 export const login: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app, { provider }) => {
-  const { oauth, store } = app
-  const missing = oauth.missing(provider.id)
+  const { clients, flow, store } = app
+  const missing = clients.missing(provider.id)
   const configured = !Object.values(missing).includes(true)
 
   app.get('', {
@@ -39,21 +41,22 @@ export const login: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (a
       }
     }
   }, async (request, reply) => {
-    const { state = null, scope, return_url: target } = request.query
+    const { state = null, scope, return_url: target, change_account: change } = request.query
     const log = request.log.child({ provider: provider.id })
     log.info({ event: 'oauth_login_start', ...request.trace() })
-    const client = oauth.client(provider.id, ownAddress(app, request))
+    const client = clients.forLogin(provider.id, ownAddress(app, request))
     if (client === undefined) throw new AppError('oauth_not_configured', notConfigured(provider, missing), { missing })
 
     const redirect = wantsRedirect(request)
-    const { url, flowName, browserKey } = await oauth.flow.start({
+    const { url, flowName, browserKey } = await flow.start({
       client,
       callerState: state,
       returnUrl: target === undefined ? null : checked(target, frontEnd(app, request, client.redirectUri)),
       scope,
       bindBrowser: redirect,
       // The callback decides who it is; this is who it will be, if nothing changes.
-      held: await oauth.held(await likelyOwner(store, readHint(state)), client)
+      held: await held(await likelyOwner(store, readHint(state)), client),
+      changeAccount: change === 'true' || change === '1'
     })
     if (!redirect) return await reply.code(200).send({ url, provider: provider.id, ...(configured ? {} : { missing }) })
     const cookie = cookieFor(flowName, client.redirectUri)
@@ -61,6 +64,13 @@ export const login: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (a
     log.info({ event: 'oauth_login_redirect', target: new URL(url).origin })
     return await reply.redirect(url, 307)
   })
+
+  /** What the user's other products hold at this client already, as far as it may still be asked for: this consent replaces theirs. */
+  async function held (userId: number | undefined, { clientId }: Client): Promise<string[]> {
+    const askable = clients.scopesOf(clientId)
+    const scopes = userId === undefined ? [] : await store.connections.heldScopes(userId, clientId, provider.id)
+    return scopes.filter((scope) => askable.includes(scope))
+  }
 }
 
 /** A browser that opens the address as a page wants to get somewhere; a script wants the JSON. */

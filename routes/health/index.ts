@@ -46,7 +46,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     }
   }, async () => Object.fromEntries(providers.map(({ id }) => {
     const { from, redirectUri } = app.config.clients[id]
-    const missing = app.oauth.missing(id)
+    const missing = app.clients.missing(id)
     const source = (what: keyof typeof from) => ({ present: !missing[what], from: from[what] })
     return [id, {
       configured: !Object.values(missing).includes(true),
@@ -54,7 +54,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       client_secret: source('client_secret'),
       redirect_uri: source('redirect_uri'),
       redirect_uri_in_use: redirectUri,
-      scopes: [...app.oauth.scopes(id)]
+      scopes: [...app.clients.scopes(id)]
     }]
   })))
 

@@ -4,8 +4,9 @@ import { AppError } from '../../src/errors.ts'
 import { prefixOf } from '../../src/paths.ts'
 import { providers, type Provider } from '../../src/providers/index.ts'
 import { Id, Nullable, OptionalText, Paging, PathId, problems } from '../../src/schemas.ts'
-import type { Connection } from '../../src/store/grants.ts'
+import type { Standing } from '../../src/store/connections.ts'
 import type { Run } from '../../src/store/runs.ts'
+import { isConnected } from '../connections/view.ts'
 import { listItems, rowSchema } from '../items/lists.ts'
 
 const Owner = { owner_id: Type.Optional({ ...PathId, description: 'Default: the first user' }) }
@@ -38,7 +39,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
 }
 
 const integration: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app, { provider }) => {
-  const { users, grants, runs } = app.store
+  const { users, connections, runs } = app.store
 
   app.post('/connect', {
     schema: {
@@ -59,12 +60,12 @@ const integration: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (ap
     const { email, display_name: displayName } = (body ?? {}) as Static<typeof ConnectBody>
     const named = typeof email === 'string' ? (await users.save(email, displayName ?? null)).user : undefined
     const user = named ?? await users.first()
-    const connection = user === undefined ? undefined : await grants.connection(user.id, provider.id)
+    const standing = user === undefined ? undefined : await connections.get(user.id, provider.id)
     const hint = named === undefined ? '' : `?state=${encodeURIComponent(`user_id=${named.id}`)}`
     return {
       provider: provider.id,
-      base_url: baseUrl(connection),
-      connected: await grants.isConnected(connection),
+      base_url: baseUrl(standing),
+      connected: standing !== undefined && isConnected(app, standing),
       redirect_url: `${prefixOf(url)}/auth/${provider.id}/login${hint}`
     }
   })
@@ -119,8 +120,8 @@ const integration: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (ap
   }
 
   /** The connected site's address where there is exactly one; several are not chosen between. */
-  function baseUrl (connection: Connection | undefined): string | null {
-    const [site, another] = connection?.sites ?? []
+  function baseUrl (standing: Standing | undefined): string | null {
+    const [site, another] = standing?.connection.bound ?? []
     const base = site !== undefined && another === undefined ? site.url : app.config.cloudBaseUrl
     return base === null ? null : `${base}${base.endsWith(provider.basePath) ? '' : provider.basePath}`
   }

@@ -39,7 +39,7 @@ export function createRehearsal (world: World): Rehearsal {
     request.fault = fault
     if (fault === undefined) return
     if (fault.kind === 'hang') return hang(request, reply, fault)
-    if (fault.delay_ms !== undefined) await sleep(fault.delay_ms, undefined, { ref: false })
+    if (fault.delay_ms !== undefined && fault.kind !== 'delay-after') await sleep(fault.delay_ms, undefined, { ref: false })
     const act = INSTEAD[fault.kind]
     if (act === undefined) return
     note(request, world, `fault ${fault.kind}`, fault.status ?? 0)

@@ -24,9 +24,16 @@ export function respond (request: FastifyRequest, reply: FastifyReply, world: Wo
     'Cache-Control': 'no-cache, no-store, no-transform',
     ...answer.headers
   })
+  if (request.fault?.kind === 'delay-after') return later(request, reply, text)
   if (request.fault?.kind === 'drop-after') return drop(request, reply)
   if (request.fault?.kind === 'truncate') return truncate(request, reply, text)
   return reply.send(text)
+}
+
+/** The work is done, and nobody hears of it for a while. The timer keeps no process alive. */
+function later (request: FastifyRequest, reply: FastifyReply, text: string): FastifyReply {
+  setTimeout(() => { if (!request.raw.destroyed) reply.send(text) }, request.fault?.delay_ms ?? 0).unref()
+  return reply
 }
 
 /** Closes the connection without a word. */

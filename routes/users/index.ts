@@ -1,14 +1,24 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { removeUser } from '../../src/connections/leave.ts'
 import { readCursor, writeCursor } from '../../src/cursor.ts'
 import { AppError } from '../../src/errors.ts'
 import { nextLink } from '../../src/paths.ts'
 import { Id, Nullable, OptionalText, Paging, PathId, problems } from '../../src/schemas.ts'
+import { MANAGE_APPS_URL } from '../../src/providers/atlassian.ts'
 import type { UserRow } from '../../src/store/users.ts'
+import { Copies, RemoveAppUrl } from '../connections/schema.ts'
 
 const User = Type.Object({ id: Id, email: Type.String({ example: 'ada@example.com' }), display_name: Nullable(Type.String({ example: 'Ada Lovelace' })) })
 const Email = Type.String({ minLength: 3, maxLength: 254, format: 'email', description: 'One bare address', example: 'ada@example.com' })
 const UserBody = Type.Object({ email: Email, display_name: OptionalText(200, 'What to call the person', 'Ada Lovelace') }, { additionalProperties: false })
+
+const RemovedUser = Type.Object({
+  id: Id,
+  disconnected: Type.Array(Type.String({ example: 'jira' }), { description: 'The products that were connected' }),
+  copies: Type.Union([Type.Literal('kept'), Type.Literal('erased')]),
+  remove_app_url: RemoveAppUrl
+})
 
 /** Fields of the original that took a token from anybody who asked. */
 const TOKEN_FIELDS = ['jira_token', 'confluence_token', 'jira_base_url', 'confluence_base_url']
@@ -51,10 +61,29 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: User, ...problems(404, 422) }
     }
   }, async ({ params }) => {
-    const user = await users.get(Number(params.user_id))
-    if (user === undefined) throw new AppError('user_not_found', 'No user has this id.')
-    return view(user)
+    return view(await requireUser(Number(params.user_id)))
   })
+
+  app.delete('/:user_id', {
+    schema: {
+      tags: ['Users'],
+      summary: 'Remove a user with every connection, every token and every copy; copies=keep leaves the copies, under nobody\'s name',
+      params: Type.Object({ user_id: PathId }),
+      querystring: Type.Object({ copies: Copies }, { additionalProperties: false }),
+      response: { 200: RemovedUser, ...problems(404, 422) }
+    }
+  }, async ({ params, query: { copies }, log }) => {
+    const { store, access, sync, sites } = app
+    const { id } = await requireUser(Number(params.user_id))
+    const products = await removeUser({ store, access, stopRuns: sync.stopFor, erasing: sites.erasing }, id, copies === 'keep', log)
+    return { id, disconnected: products, copies: copies === 'keep' ? 'kept' as const : 'erased' as const, remove_app_url: MANAGE_APPS_URL }
+  })
+
+  async function requireUser (id: number): Promise<UserRow> {
+    const user = await users.get(id)
+    if (user === undefined) throw new AppError('user_not_found', 'No user has this id.')
+    return user
+  }
 }
 
 export default routes

@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError, type ErrorCode } from '../errors.ts'
 import type { Http, Log } from '../http.ts'
-import { accountOf, sitesOf } from '../providers/atlassian.ts'
+import type { Consent } from '../connections/consent.ts'
+import { accountOf, askWith, sitesOf } from '../providers/atlassian.ts'
 import { providerOf, type ProviderId } from '../providers/index.ts'
 import type { Flow } from '../store/flows.ts'
+import type { WithStatement } from '../store/engine.ts'
 import type { Store } from '../store/index.ts'
 import { authorizeUrl, scopesFor, type Client } from './client.ts'
-import type { Grants } from './grants.ts'
 import { ownerOf, requireUser } from './owner.ts'
 import { hash, issueSecret, readHint } from './state.ts'
 import { exchangeCode } from './tokens.ts'
@@ -17,7 +18,6 @@ const LOOK_AGAIN_MS = 50
 
 export interface FlowSettings {
   store: Store
-  grants: Grants
   http: Http
   now: () => number
   /** Milliseconds that an exchange may take at most, everything included. */
@@ -26,9 +26,11 @@ export interface FlowSettings {
   acceptForeignState: boolean
   /** The client a flow was started with; undefined once an operator has replaced it. */
   clientOf: (provider: ProviderId, clientId: string) => Client | undefined
+  /** Keeps what a login brought, together with `also`. */
+  keep: (consent: Consent, log: Log, also: WithStatement[]) => Promise<void>
 }
 
-export interface LoginRequest { client: Client, callerState: string | null, returnUrl: string | null, scope: string | undefined, bindBrowser: boolean, held: readonly string[] }
+export interface LoginRequest { client: Client, callerState: string | null, returnUrl: string | null, scope: string | undefined, bindBrowser: boolean, held: readonly string[], changeAccount: boolean }
 
 export interface CallbackRequest {
   /** The product of the callback that was hit; undefined for the one that serves both. */
@@ -60,7 +62,7 @@ export function createFlow (settings: FlowSettings) {
   const { store, now, acceptForeignState } = settings
 
   /** Starts a login. `browserKey` belongs in a cookie named after `flowName`, where the browser is bound. */
-  async function start ({ client, callerState, returnUrl, scope, bindBrowser, held }: LoginRequest) {
+  async function start ({ client, callerState, returnUrl, scope, bindBrowser, held, changeAccount }: LoginRequest) {
     const state = issueSecret()
     const browserKey = bindBrowser ? issueSecret() : null
     await store.flows.start({
@@ -70,6 +72,7 @@ export function createFlow (settings: FlowSettings) {
       redirectUri: client.redirectUri,
       callerState,
       returnUrl,
+      changeAccount: Number(changeAccount),
       browserHash: browserKey === null ? null : hash(browserKey),
       expiresAt: new Date(now() + FLOW_LIFETIME_MS)
     })
@@ -105,7 +108,7 @@ export function createFlow (settings: FlowSettings) {
     if (client === undefined) return undefined
     const stateHash = hash(JSON.stringify(['foreign', client.provider, state ?? null, code]))
     await store.flows.start({
-      stateHash, provider: client.provider, clientId: client.clientId, redirectUri: client.redirectUri, callerState: state ?? null, returnUrl: null, browserHash: null, expiresAt: new Date(now() + FLOW_LIFETIME_MS)
+      stateHash, provider: client.provider, clientId: client.clientId, redirectUri: client.redirectUri, callerState: state ?? null, returnUrl: null, changeAccount: 0, browserHash: null, expiresAt: new Date(now() + FLOW_LIFETIME_MS)
     })
     return await store.flows.get(stateHash)
   }
@@ -150,21 +153,21 @@ export function createFlow (settings: FlowSettings) {
   }
 
   /** Exchanges the code and keeps what it brought. Nothing is stored before Atlassian has said yes. */
-  async function connect ({ stateHash, provider, clientId, redirectUri, callerState }: Flow, code: string, { logFor }: CallbackRequest): Promise<number> {
+  async function connect ({ stateHash, provider, clientId, redirectUri, callerState, changeAccount }: Flow, code: string, { logFor }: CallbackRequest): Promise<number> {
     const log = logFor(provider as ProviderId)
     const client = settings.clientOf(provider as ProviderId, clientId)
     if (client === undefined) throw new AppError('oauth_misconfigured', 'The client id of this service was changed during the login. Start it again.')
     const hint = readHint(callerState)
     await requireUser(store, hint)
     const tokens = await exchangeCode(settings.http, client, code, redirectUri, log)
-    const access = { http: settings.http, apiUrl: client.apiUrl, log }
+    const access = { ask: askWith(tokens.accessToken, settings.http, log), apiUrl: client.apiUrl, log }
     const [accountId, sites] = await Promise.all([
       accountOf(tokens.accessToken, tokens.scopes ?? client.scopes, access),
-      sitesOf(providerOf(client.provider), tokens.accessToken, access)
+      sitesOf(providerOf(client.provider), access)
     ])
     const userId = await ownerOf(store, hint)
     // The outcome is written with the tokens: nobody can be connected and told otherwise.
-    await settings.grants.keep({ client, tokens, accountId, userId, sites }, [store.flows.finishing(stateHash, JSON.stringify({ userId } satisfies Stored))])
+    await settings.keep({ client, tokens, accountId, userId, sites, changeAccount: changeAccount === 1 }, log, [store.flows.finishing(stateHash, JSON.stringify({ userId } satisfies Stored))])
     log.info({ event: 'oauth_user_token_persisted', user_id: userId, sites: sites.length })
     return userId
   }

@@ -26,7 +26,7 @@ export function withOutcome (target: string, outcome: Record<string, string | un
   return `${path}?${[...kept, ...added].join('&')}${hash.length === 0 ? '' : `#${hash.join('#')}`}`
 }
 
-const OUTCOME = new Set(['provider', 'status', 'user_id', 'state', 'error', 'message', 'request_id'])
+const OUTCOME = new Set(['provider', 'status', 'user_id', 'state', 'error', 'message', 'confirm_url', 'request_id'])
 
 function isOutcome (name: string): boolean {
   return OUTCOME.has([...new URLSearchParams(name).keys()][0] ?? '')

@@ -26,7 +26,7 @@ export async function exchangeCode (http: Http, client: ClientCredentials, code:
   log.info({ event: 'token_exchange_start' })
   const answer = await ask(http, client, { grant_type: 'authorization_code', code, redirect_uri: redirectUri }, log)
   log.info({ event: 'token_exchange_response', status_code: answer.status })
-  const tokens = judged(answer, client, log, 'code_refused', 'Atlassian did not accept the authorization code. Start the login again.')
+  const tokens = judged(answer, client, log, CODE)
   log.info({ event: 'token_exchange_success', expires_in_s: tokens.expiresInS, scopes: tokens.scopes?.join(' ') })
   return tokens
 }
@@ -34,28 +34,37 @@ export async function exchangeCode (http: Http, client: ClientCredentials, code:
 /**
  * Exchanges a refresh token for a new pair; the old pair dies within ten minutes (atlassian.md section 3).
  *
+ * @param timeoutMs for the whole exchange
  * @throws AppError `needs_reconnect` when only a new consent helps, else as `exchangeCode`
  */
-export async function refreshTokens (http: Http, client: ClientCredentials, refreshToken: string, log: Log): Promise<TokenSet> {
-  const answer = await ask(http, client, { grant_type: 'refresh_token', refresh_token: refreshToken }, log)
-  return judged(answer, client, log, 'needs_reconnect', 'Atlassian no longer accepts this connection. Connect again.')
+export async function refreshTokens (http: Http, client: ClientCredentials, refreshToken: string, log: Log, timeoutMs: number): Promise<TokenSet> {
+  const answer = await ask(http, client, { grant_type: 'refresh_token', refresh_token: refreshToken }, log, timeoutMs)
+  return judged(answer, client, log, REFRESH)
 }
 
-async function ask (http: Http, { clientId, clientSecret, tokenUrl }: ClientCredentials, fields: object, log: Log): Promise<Answer> {
-  return await http({ method: 'POST', url: tokenUrl, json: { client_id: clientId, client_secret: clientSecret, ...fields }, log })
+async function ask (http: Http, { clientId, clientSecret, tokenUrl }: ClientCredentials, fields: object, log: Log, timeoutMs?: number): Promise<Answer> {
+  return await http({ method: 'POST', url: tokenUrl, json: { client_id: clientId, client_secret: clientSecret, ...fields }, log, ...(timeoutMs === undefined ? {} : { timeoutMs }) })
 }
+
+/** How an exchange is refused: which errors mean that what was given is worth nothing, and what then helps. */
+interface Refusal { code: 'code_refused' | 'needs_reconnect', sentence: string, isFinal: (error: string) => boolean }
+
+const CODE: Refusal = { code: 'code_refused', sentence: 'Atlassian did not accept the authorization code. Start the login again.', isFinal: () => true }
+/** Nothing but these two ends a consent: an error nobody has seen yet must not cost anybody theirs. */
+const FINAL: ReadonlySet<string> = new Set(['invalid_grant', 'unauthorized_client'])
+const REFRESH: Refusal = { code: 'needs_reconnect', sentence: 'Atlassian no longer accepts this connection. Connect again.', isFinal: (error) => FINAL.has(error) }
 
 /** Branches on `error` and not on the status, which has changed over the years (atlassian.md section 2.3). */
-function judged (answer: Answer, { tokenUrl }: ClientCredentials, log: Log, refused: 'code_refused' | 'needs_reconnect', sentence: string): TokenSet {
+function judged (answer: Answer, { tokenUrl }: ClientCredentials, log: Log, refused: Refusal): TokenSet {
   const { status, headers, body } = answer
   const error = field(body, 'error')
-  const failure = (code: 'oauth_misconfigured' | 'upstream_invalid_answer' | typeof refused, detail: string) => {
+  const failure = (code: 'oauth_misconfigured' | 'upstream_invalid_answer' | Refusal['code'], detail: string) => {
     log.warn({ event: 'upstream_error', error_code: code, upstream: new URL(tokenUrl).host, status_code: status, trace_id: headers['atl-traceid'] }, detail)
     return new AppError(code, detail)
   }
   if (status >= 400 && status < 500 && status !== 429) {
     if (error === 'access_denied' || error === 'invalid_client') throw failure('oauth_misconfigured', 'Atlassian rejected the client id or secret of this service. Its operator has to correct them.')
-    if (typeof error === 'string') throw failure(refused, sentence)
+    if (typeof error === 'string' && refused.isFinal(error)) throw failure(refused.code, refused.sentence)
   }
   const tokens = requireSuccess(answer, tokenUrl, log)
   const accessToken = field(tokens, 'access_token')

@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError } from '../errors.ts'
 import { requireSuccess, type Answer, type Http, type Log } from '../http.ts'
-import type { Site } from '../store/grants.ts'
+import type { Site } from '../store/connections.ts'
 import { isRecord, text } from './json.ts'
-import { isScopeMismatch, type Provider, type Read } from './provider.ts'
-import { retryAfterMs } from './retry-after.ts'
+import { isScopeMismatch, isSiteUnreachable, type Provider, type Read } from './provider.ts'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 const TRIES = 5
@@ -12,16 +11,62 @@ const TRIES = 5
 const LONGEST_WAIT_MS = 30_000
 const FIRST_BACKOFF_MS = 2_000
 
+/** Where a person takes an app's access away: Atlassian has no address for programs to do so (atlassian.md section 4). */
+export const MANAGE_APPS_URL = 'https://id.atlassian.com/manage-profile/apps'
+
+/** Sends one authorised GET. */
+export type Ask = (url: string) => Promise<Answer>
+
 /** Calls that need no site: who is this, and which sites does the grant reach? */
-export interface Access { http: Http, apiUrl: string, log: Log }
+export interface Access { ask: Ask, apiUrl: string, log: Log }
+
+/** Asks with a token that was just issued. */
+export function askWith (accessToken: string, http: Http, log: Log): Ask {
+  return async (url) => await http({ url, headers: bearer(accessToken), log })
+}
+
+/** The tokens of one grant, for calls that may find one of them turned down. */
+export interface Tokens {
+  /** A token that is valid now; `refused` is one that Atlassian has just turned down. */
+  get: (refused?: string) => Promise<string>
+  /** The stored token, read anew: a consent given elsewhere may have brought another one. */
+  latest: () => Promise<string>
+  /** Whether the stored token's time is over. */
+  expired: () => Promise<boolean>
+}
+
+export interface AskSettings { http: Http, tokens: Tokens, log: Log, signal?: AbortSignal, onCall?: () => void }
+
+/**
+ * Asks with the grant's token, and once more where it was turned down and another one helps: after a plain 401 with a fresh
+ * one; after a 401 that says a scope is missing only with one that is stored by now, because refreshing cannot help; after 403
+ * and 404, which some endpoints say instead, only if the token's time is over (atlassian.md sections 3.3, 11 and 14).
+ */
+export function createAsk ({ http, tokens, log, signal, onCall = () => {} }: AskSettings): Ask {
+  const send = async (url: string, token: string): Promise<Answer> => {
+    onCall()
+    return await http({ url, headers: bearer(token), log, ...(signal === undefined ? {} : { signal }) })
+  }
+  const another = async (answer: Answer, token: string): Promise<string> => {
+    if (isScopeMismatch(answer)) return await tokens.latest()
+    if (answer.status === 401) return await tokens.get(token)
+    return (answer.status === 403 || answer.status === 404) && await tokens.expired() ? await tokens.get(token) : token
+  }
+  return async (url) => {
+    const token = await tokens.get()
+    const answer = await send(url, token)
+    const other = await another(answer, token)
+    return other === token ? answer : await send(url, other)
+  }
+}
 
 /**
  * The sites of a grant that hold this product: accessible-resources repeats a site once per product, in no order, so
  * entries are merged by id and judged by their united scopes (atlassian.md section 5.1).
  */
-export async function sitesOf (provider: Provider, accessToken: string, { http, apiUrl, log }: Access): Promise<Site[]> {
+export async function sitesOf (provider: Provider, { ask, apiUrl, log }: Access): Promise<Site[]> {
   const url = `${apiUrl}/oauth/token/accessible-resources`
-  const answer = requireSuccess(await http({ url, headers: bearer(accessToken), log }), url, log)
+  const answer = requireSuccess(await ask(url), url, log)
   if (!Array.isArray(answer)) throw new AppError('upstream_invalid_answer', 'Atlassian listed sites in a form this service does not know.')
   const sites = new Map<string, Site & { mine: boolean }>()
   for (const entry of answer.filter(isRecord)) {
@@ -37,10 +82,10 @@ export async function sitesOf (provider: Provider, accessToken: string, { http, 
 }
 
 /** The stable id of the account behind a token: from `/me` where that was consented to, else the token's own subject. */
-export async function accountOf (accessToken: string, scopes: readonly string[], { http, apiUrl, log }: Access): Promise<string> {
+export async function accountOf (accessToken: string, scopes: readonly string[], { ask, apiUrl, log }: Access): Promise<string> {
   if (scopes.includes('read:me')) {
     const url = `${apiUrl}/me`
-    const me = requireSuccess(await http({ url, headers: bearer(accessToken), log }), url, log)
+    const me = requireSuccess(await ask(url), url, log)
     const accountId = isRecord(me) ? text(me.account_id) : null
     if (accountId !== null) return accountId
   }
@@ -52,16 +97,11 @@ export async function accountOf (accessToken: string, scopes: readonly string[],
 export interface GatewaySettings extends Access {
   provider: Provider
   site: Site
-  /** A token that is valid now; `refused` is one that Atlassian has just turned down. */
-  accessToken: (refused?: string) => Promise<string>
-  now: () => number
   signal: AbortSignal
-  /** Told of every request sent. */
-  onCall: () => void
 }
 
 /** Reads through the gateway, never from the site: 3LO tokens work nowhere else (atlassian.md sections 7, 10 and 11). */
-export function createRead ({ http, apiUrl, log, provider, site, accessToken, now, signal, onCall }: GatewaySettings): Read {
+export function createRead ({ ask, apiUrl, log, provider, site, signal }: GatewaySettings): Read {
   const base = `${apiUrl}/ex/${provider.id}/${site.cloudId}`
   if (!UUID.test(site.cloudId)) throw new AppError('upstream_invalid_answer', 'A stored site has no usable cloud id.')
 
@@ -69,18 +109,11 @@ export function createRead ({ http, apiUrl, log, provider, site, accessToken, no
     const url = new URL(base + path)
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value)
     if (!url.href.startsWith(`${base}/`)) throw new Error('A path leads out of the gateway')
-    let refused: string | undefined
     for (let attempt = 1; ; attempt++) {
-      const token = await accessToken(refused)
-      onCall()
-      const answer = await http({ url: url.href, headers: bearer(token), log, signal })
+      const answer = await ask(url.href)
       if (isScopeMismatch(answer)) throw scopeMissing(provider)
-      if (answer.status === 401 && refused === undefined) {
-        refused = token
-        continue
-      }
-      if (answer.status === 401) throw new AppError('needs_reconnect', `${provider.title} no longer accepts this connection. Connect again.`)
-      const wait = attempt < TRIES ? waitMs(answer, attempt, now()) : undefined
+      if (isSiteUnreachable(answer)) throw new AppError('site_unreachable', `Atlassian no longer lets this connection use ${provider.title} on one of its sites.`)
+      const wait = attempt < TRIES ? waitMs(answer, attempt) : undefined
       if (wait === undefined) return requireSuccess(answer, url.href, log)
       log.info({ event: 'upstream_wait', status_code: answer.status, wait_ms: Math.round(wait), reason: answer.headers['ratelimit-reason'] })
       await sleep(wait, undefined, { signal }).catch((cause: unknown) => { throw new AppError('interrupted', 'The service is stopping.', { cause }) })
@@ -89,8 +122,7 @@ export function createRead ({ http, apiUrl, log, provider, site, accessToken, no
 }
 
 /** How long to wait before asking again; undefined where the answer is final or the wait too long. */
-function waitMs ({ status, headers }: Answer, attempt: number, now: number): number | undefined {
-  const asked = retryAfterMs(headers, now)
+function waitMs ({ status, retryAfterMs: asked }: Answer, attempt: number): number | undefined {
   if (status !== 429 && !(status === 503 && asked !== undefined)) return undefined
   const jitter = 0.7 + Math.random() * 0.6
   const wait = asked === undefined ? FIRST_BACKOFF_MS * 2 ** (attempt - 1) * jitter : asked + 250 * jitter

@@ -69,10 +69,19 @@ function url (site: string, page: Record<string, unknown>): string {
   return `${site}/wiki${webui ?? `/pages/viewpage.action?pageId=${encodeURIComponent(text(page.id) ?? '')}`}`
 }
 
+/** Pages name their space by an id, and the key is known to the spaces. v2 has no classic scopes (atlassian.md section 0, fact 8). */
+const features: Provider['features'] = [
+  { name: 'spaces', scopes: [['read:space:confluence']] },
+  { name: 'pages', copies: 'pages', scopes: [['read:page:confluence', 'read:space:confluence']] },
+  { name: 'incremental_pages', scopes: [['search:confluence'], ['read:content-details:confluence']] },
+  { name: 'identity', scopes: [['read:me']] }
+]
+
 export const confluence: Provider = {
   id: 'confluence',
   title: 'Confluence',
-  scopes: ['read:space:confluence', 'read:page:confluence', 'read:me', 'offline_access'],
+  scopes: ['read:space:confluence', 'read:page:confluence', 'search:confluence', 'read:me', 'offline_access'],
+  features,
   ownsScope: (scope) => /confluence/.test(scope),
   basePath: '/wiki',
   returnPath: '/oauth/callback',

@@ -1,7 +1,7 @@
 import type { TProperties } from '@sinclair/typebox'
 import type { Answer } from '../http.ts'
 import type { Items } from '../store/collection.ts'
-import type { Site } from '../store/grants.ts'
+import type { Site } from '../store/connections.ts'
 import type { ProviderId } from './names.ts'
 
 /**
@@ -34,12 +34,23 @@ export interface Collection<T extends CollectionName = CollectionName> {
   pages: (read: Read, site: Site, cursor: string | null) => AsyncIterable<{ items: Array<Remote<T>>, next: string | null }>
 }
 
+/** Something that a connection can do for its user, if the consent covers it. */
+export interface Feature {
+  /** On the wire. */
+  name: string
+  /** Sets of scopes, any one of which is enough; what is missing is told in terms of the first (atlassian.md section 6). */
+  scopes: readonly [readonly string[], ...Array<readonly string[]>]
+  /** What it copies: without it the connection is not what people connect for. */
+  copies?: CollectionName
+}
+
 /** Everything shared code needs to know about one Atlassian product. */
 export interface Provider {
   id: ProviderId
   title: string
   /** Asked for at sign-in when nothing else is configured: what the calls below need, and no more. */
   scopes: readonly string[]
+  features: readonly Feature[]
   /** The word that tells the product's scopes from the other's in accessible-resources. */
   ownsScope: (scope: string) => boolean
   /** The product's address under a site. */
@@ -49,6 +60,13 @@ export interface Provider {
   /** Parameters that the success redirect carries before the others. */
   returnQuery: Record<string, string>
   collections: readonly [Collection, ...Collection[]]
+}
+
+/** True where the gateway says that the grant does not cover the site, or the site is none (atlassian.md section 11). */
+export function isSiteUnreachable ({ status, body }: Answer): boolean {
+  const { message, errorMessages, path } = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>
+  const said = [message, ...(Array.isArray(errorMessages) ? errorMessages : [])].some((each) => typeof each === 'string' && each.includes('is not installed on this instance'))
+  return (status === 403 && said) || (status === 404 && typeof path === 'string' && path.startsWith('/ex/'))
 }
 
 /** True where the gateway says that the token lacks a scope; refreshing cannot help (atlassian.md section 0, fact 5). */

@@ -1,7 +1,7 @@
-export const FAULT_KINDS = ['status', 'delay', 'drop-before', 'drop-after', 'html', 'truncate', 'hang', 'garbage', 'redirect', 'huge'] as const
+export const FAULT_KINDS = ['status', 'delay', 'delay-after', 'drop-before', 'drop-after', 'html', 'truncate', 'hang', 'garbage', 'redirect', 'huge'] as const
 export type FaultKind = typeof FAULT_KINDS[number]
 
-/** Trouble to come. Everything but `delay`, `drop-after` and `truncate` happens instead of the work. */
+/** Trouble to come. Everything but `delay`, `delay-after`, `drop-after` and `truncate` happens instead of the work. */
 export interface Fault {
   kind: FaultKind
   /** A part of the path, or with an asterisk a pattern for all of it. Without the prefix the sandbox is mounted under. */

@@ -1,6 +1,6 @@
-import { and, asc, eq, getTableColumns, or, sql, type SQL } from 'drizzle-orm'
+import { and, asc, eq, getTableColumns, inArray, ne, or, sql, type SQL } from 'drizzle-orm'
 import type { Tables } from '../../drizzle/tables.ts'
-import type { Engine, Prepared, Value } from './engine.ts'
+import type { Engine, Prepared, Value, WithStatement } from './engine.ts'
 
 /** Where a list goes on: the sort value and the id of the last row that was served. */
 export type Position = [sortValue: string, id: number]
@@ -90,6 +90,10 @@ export function collection<T extends Table> ({ db, write, prepare }: Engine, tab
       const added = touched.filter(({ revision }) => revision === 1).length
       return { added, changed: touched.length - added, unchanged: distinct.size - touched.length }
     },
+
+    /** Erases what was copied for an owner, from all sites or from these; what was posted by hand stays. */
+    erasing: (ownerId: number, cloudIds?: string[]): WithStatement => (tx) =>
+      tx.delete(t).where(and(eq(t.ownerId, ownerId), cloudIds === undefined ? ne(t.site, '') : inArray(t.site, cloudIds))),
 
     /** Ordered by the sort column (code points) and then id, from behind `after`. */
     async list (ownerId: number, limit: number, after?: Position): Promise<Array<Listed<T>>> {

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import type { SQL } from 'drizzle-orm'
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3'
 import type { Tables } from '../../drizzle/tables.ts'
 import { StartError } from '../errors.ts'
@@ -7,7 +8,7 @@ import { StartError } from '../errors.ts'
 export type Database = BetterSQLite3Database
 
 /** One statement that has been built and not yet run. */
-export interface Statement { run: () => unknown }
+export interface Statement { toSQL: () => { sql: string, params: unknown[] } }
 
 /** A statement for a transaction that somebody else opens. */
 export type WithStatement = (db: Database) => Statement
@@ -36,8 +37,15 @@ export interface Engine {
    * of the time of Drizzle's own. Only columns of text and whole numbers may come back: those are the same on every engine.
    */
   prepare: (query: { toSQL: () => { sql: string, params: unknown[] } }) => Prepared
-  /** Runs the statements in one transaction, all or none. A list and not a callback, so nobody can await inside. */
-  atomically: (statements: (db: Database) => Statement[]) => Promise<void>
+  /**
+   * Runs the statements in one transaction, all or none. A list and not a callback, so nobody can await inside.
+   * @returns what each of them returned, as `prepare` hands rows over
+   */
+  atomically: (statements: (db: Database) => Statement[]) => Promise<RawRow[][]>
+  /** The database's own time, `ms` from now: for what several processes have to agree on. */
+  after: (ms: number) => SQL
+  /** Takes what was deleted out of the files too, as far as no other process is reading: false if one was. */
+  scrub: () => Promise<boolean>
   /** Resolves, when the database answers, to whether every migration of this version is applied. */
   migrated: () => Promise<boolean>
   close: () => void | Promise<void>

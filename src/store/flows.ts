@@ -1,4 +1,4 @@
-import { and, eq, gt, isNull, lt, sql } from 'drizzle-orm'
+import { and, eq, gt, isNull, lt, or, sql, type SQL } from 'drizzle-orm'
 import type { Engine, WithStatement } from './engine.ts'
 
 /** Ended flows are kept this long, so that an expired login can be told from a forged one. */
@@ -13,6 +13,8 @@ export interface Flow {
   redirectUri: string
   callerState: string | null
   returnUrl: string | null
+  /** 1: another account may take the place of the connected one. */
+  changeAccount: number
   browserHash: string | null
   expiresAt: Date
   codeHash: string | null
@@ -30,6 +32,7 @@ export function flows ({ db, tables: { flows }, write }: Engine, now: () => numb
     redirectUri: p('redirectUri'),
     callerState: p('callerState'),
     returnUrl: p('returnUrl'),
+    changeAccount: p('changeAccount'),
     browserHash: p('browserHash'),
     expiresAt: p('expiresAt')
   }).onConflictDoNothing({ target: flows.stateHash }).prepare()
@@ -60,9 +63,17 @@ export function flows ({ db, tables: { flows }, write }: Engine, now: () => numb
     finishing: (stateHash: string, outcome: string): WithStatement => (tx) =>
       tx.update(flows).set({ outcome }).where(eq(flows.stateHash, stateHash)),
 
+    /** Erases the logins of somebody who leaves, as far as they can be told: by the address in the caller's state, and by their outcome. */
+    forgetting: ({ id, email }: { id: number, email: string }): WithStatement => (tx) => tx.delete(flows)
+      .where(or(mentions(flows.callerState, email), mentions(flows.callerState, encodeURIComponent(email)), eq(flows.outcome, JSON.stringify({ userId: id })))),
+
     /** The same, where it brought nothing. */
     async finish (stateHash: string, outcome: string): Promise<void> {
       await write(() => db.update(flows).set({ outcome }).where(eq(flows.stateHash, stateHash)))
     }
   }
+}
+
+function mentions (column: object, text: string): SQL {
+  return sql`lower(${column}) like ${`%${text.toLowerCase().replace(/[\\%_]/g, '\\$&')}%`} escape '\\'`
 }

@@ -50,6 +50,11 @@ export function runs ({ db, tables: { runs }, write }: Engine, now: () => number
       await write(() => db.update(runs).set({ state: 'running', startedAt: new Date(now()) }).where(eq(runs.id, id)))
     },
 
+    /** False once somebody else has ended the run. */
+    async isLive (id: number): Promise<boolean> {
+      return (await db.select({ id: runs.id }).from(runs).where(live(id))).length === 1
+    },
+
     /** Adds one saved upstream page to the counts. */
     async progress (id: number, { added, changed, unchanged }: Changes, calls: number): Promise<void> {
       await write(() => db.update(runs).set({
@@ -69,6 +74,12 @@ export function runs ({ db, tables: { runs }, write }: Engine, now: () => number
         errorDetail: error?.detail ?? null,
         finishedAt: new Date(now())
       }).where(live(id)))
+    },
+
+    /** Ends what is under way for an owner and product, whichever process is at it. */
+    async endActive (ownerId: number, provider: string, error: { code: ErrorCode, detail: string }): Promise<void> {
+      await write(() => db.update(runs).set({ state: 'failed', activeKey: null, errorCode: error.code, errorDetail: error.detail, finishedAt: new Date(now()) })
+        .where(eq(runs.activeKey, activeKey(ownerId, provider))))
     },
 
     /** Ends what a stopped process left behind: whatever is under way and older than this process. */

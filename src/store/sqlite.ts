@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import Driver from 'better-sqlite3'
-import { is, Param, Placeholder } from 'drizzle-orm'
+import { is, Param, Placeholder, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
@@ -53,9 +53,23 @@ export function open (url: string): Engine {
       const fill = params.map(slot)
       return async (values) => statement.all(fill.map((value) => value(values))) as RawRow[]
     },
-    atomically: (statements) => write(async () => {
-      db.transaction((tx) => { for (const statement of statements(tx as unknown as typeof db)) statement.run() }, { behavior: 'immediate' })
-    }),
+    atomically: (statements) => write(async () => client.transaction(() => statements(db).map((statement) => {
+      const { sql, params } = statement.toSQL()
+      const prepared = client.prepare(sql)
+      if (prepared.reader) return prepared.all(params) as RawRow[]
+      prepared.run(params)
+      return []
+    })).immediate()),
+    after: (ms) => sql`cast(unixepoch('subsec') * 1000 as integer) + ${Math.round(ms)}`,
+    scrub: async () => {
+      const giveUpAt = performance.now() + BUSY_GIVE_UP_MS
+      while (true) {
+        const [{ busy }] = client.pragma('wal_checkpoint(TRUNCATE)') as [{ busy: number }]
+        if (busy === 0) return true
+        if (performance.now() > giveUpAt) return false
+        await sleep(BUSY_RETRY_MS)
+      }
+    },
     migrated: async () => (applied.get() as { at: number | null }).at === newest,
     close: () => { client.close() }
   }

@@ -1,5 +1,5 @@
 import { asc, eq, gt, sql } from 'drizzle-orm'
-import type { Engine, RawRow } from './engine.ts'
+import type { Engine, RawRow, WithStatement } from './engine.ts'
 
 export interface UserRow { id: number, email: string, displayName: string | null }
 
@@ -42,6 +42,14 @@ export function users ({ db, tables: { users }, write, prepare }: Engine, now: (
       const found = await find(email)
       if (found === undefined) throw new Error('A user vanished between two statements')
       return { user: found, created: false }
+    },
+
+    removing: (id: number): WithStatement => (tx) => tx.delete(users).where(eq(users.id, id)),
+
+    /** The row stays, because others point to it, and names nobody any more. */
+    anonymising: (id: number): WithStatement => (tx) => {
+      const email = `removed-user-${crypto.randomUUID()}@example.local`
+      return tx.update(users).set({ email, emailKey: keyOf(email), displayName: null }).where(eq(users.id, id))
     },
 
     /** Oldest first, after the user with the id `after`. */

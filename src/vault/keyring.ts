@@ -9,6 +9,8 @@ const KEY_ID = /^[A-Za-z0-9_-]{1,32}$/
 export interface Keyring {
   current: { id: string, key: Buffer }
   find: (id: string) => Buffer | undefined
+  /** All of them, the writing one first. */
+  ids: readonly string[]
 }
 
 /**
@@ -30,7 +32,7 @@ export function parseKeyring (text: string): { keyring: Keyring, problems?: unde
   })
   const first = keys.entries().next().value
   if (problems.length > 0 || first === undefined) return { problems: problems.length > 0 ? problems : ['holds no key'] }
-  return { keyring: { current: { id: first[0], key: first[1] }, find: (id) => keys.get(id) } }
+  return { keyring: { current: { id: first[0], key: first[1] }, find: (id) => keys.get(id), ids: [...keys.keys()] } }
 }
 
 /** A new entry for the keyring. */

@@ -1,9 +1,12 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { AppError } from '../errors.ts'
 import type { Keyring } from './keyring.ts'
 
 const FORMAT = 'v1'
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
+/** Random nonces are safe for a key up to 2^32 uses (NIST SP 800-38D section 8.3); a quarter of that is enough for anybody. */
+export const MOST_USES = 2 ** 30
 
 /** Thrown for every ciphertext that does not open, whatever the cause: the cause is none of an attacker's business. */
 export class UnreadableError extends Error {
@@ -12,20 +15,41 @@ export class UnreadableError extends Error {
 
 /** Where secrets are kept between uses. A KMS stands behind the keyring, which is opened once, before the first request. */
 export interface Vault {
-  /** @param place where the ciphertext will live, `<table>/<row id>/<column>`: moved anywhere else it does not open */
+  /** The key that writes. */
+  readonly keyId: string
+  /**
+   * @param place where the ciphertext will live, `<table>/<row id>/<column>`: moved anywhere else it does not open
+   * @throws AppError `vault_key_worn_out` after 2^30 uses of one key
+   */
   seal: (secret: string, place: string) => string
   /** @throws UnreadableError wrong key, wrong place, or a changed byte */
   open: (sealed: string, place: string) => string
+  /** How often the key has sealed since this was asked last, to be added up where it outlives the process. */
+  takeUses: () => number
 }
 
 /**
  * AES-256-GCM with a random 96-bit nonce (NIST SP 800-38D). The envelope is `v1.<key id>.<base64url of nonce, ciphertext
  * and tag>`; format, key id and place are associated data. The tag length is given on both sides, because Node would
  * otherwise accept tags cut to 4 bytes.
+ *
+ * @param usedBefore how often the writing key had been used when the process started
  */
-export function createVault (keyring: Keyring): Vault {
+export function createVault (keyring: Keyring, usedBefore: () => number = () => 0): Vault {
+  let uses = 0
+  let taken = 0
   return {
+    keyId: keyring.current.id,
+
+    takeUses () {
+      const since = uses - taken
+      taken = uses
+      return since
+    },
+
     seal (secret, place) {
+      if (usedBefore() + uses >= MOST_USES) throw new AppError('vault_key_worn_out', 'The vault key has been used too often. The operator has to put a new one in front of it.')
+      uses++
       const nonce = randomBytes(NONCE_BYTES)
       const cipher = createCipheriv('aes-256-gcm', keyring.current.key, nonce, { authTagLength: TAG_BYTES })
       cipher.setAAD(associated(keyring.current.id, place))

@@ -10,7 +10,9 @@ const BODIES: Record<string, object[]> = {
   '/integrations/jira/connect': [{ email: 'twin@example.com' }, { email: '@@@' }],
   '/integrations/confluence/connect': [{}, []],
   '/integrations/jira/sync': [{}],
-  '/integrations/confluence/sync': [{}]
+  '/integrations/confluence/sync': [{}],
+  '/users/{user_id}/connections/jira/check': [{}],
+  '/users/{user_id}/connections/confluence/check': [{}, []]
 }
 const QUERIES = ['', '?limit=1', '?limit=0', '?unknown=1']
 
@@ -22,7 +24,9 @@ async function requests (app: FastifyInstance): Promise<InjectOptions[]> {
       ...Object.keys(methods).flatMap((method): InjectOptions[] => method === 'post'
         ? (BODIES[path] ?? []).map((payload) => ({ method: 'POST', url, payload }))
         : QUERIES.map((query) => ({ method: 'GET', url: url + query }))),
-      { method: 'HEAD', url }, { method: 'OPTIONS', url, headers: { origin: 'https://a.example', 'access-control-request-method': 'GET' } }, { method: 'DELETE', url }
+      { method: 'HEAD', url }, { method: 'OPTIONS', url, headers: { origin: 'https://a.example', 'access-control-request-method': 'GET' } },
+      // Nobody is removed between the two.
+      { method: 'DELETE', url: `${url}?copies=neither` }
     ])
   })
 }

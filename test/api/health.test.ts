@@ -63,7 +63,7 @@ t.test('/health/oauth says what is there and from which variable, and no secret'
       client_secret: { present: true, from: 'ATLASSIAN_CLIENT_SECRET' },
       redirect_uri: { present: true, from: 'CONFLUENCE_REDIRECT_URI' },
       redirect_uri_in_use: 'https://app.example.com/api/auth/confluence/callback',
-      scopes: ['read:space:confluence', 'read:page:confluence', 'read:me', 'offline_access']
+      scopes: ['read:space:confluence', 'read:page:confluence', 'search:confluence', 'read:me', 'offline_access']
     }
   })
   for (const secret of [SECRET, KEY.split(':')[1] ?? '', 'the-client-id']) t.notMatch(answer.body, secret)

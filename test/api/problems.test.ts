@@ -29,7 +29,8 @@ t.test('404 and 405: the path is not there, or not with this method', async (t) 
     problem(t, await get(url), 404, 'not_found', url)
   }
   const allowed: Array<[url: string, wrong: string, allow: string[]]> = [
-    ['/users', 'DELETE', ['GET', 'HEAD', 'POST']], ['/users', 'PUT', ['GET', 'HEAD', 'POST']], ['/users/1', 'POST', ['GET', 'HEAD']], ['/users/1', 'PATCH', ['GET', 'HEAD']],
+    ['/users', 'DELETE', ['GET', 'HEAD', 'POST']], ['/users', 'PUT', ['GET', 'HEAD', 'POST']], ['/users/1', 'POST', ['DELETE', 'GET', 'HEAD']], ['/users/1', 'PATCH', ['DELETE', 'GET', 'HEAD']],
+    ['/users/1/connections', 'DELETE', ['GET', 'HEAD']], ['/users/1/connections/jira', 'GET', ['DELETE']], ['/api/users/1/connections/jira/site', 'GET', ['PUT']], ['/users/1/connections/jira/check', 'GET', ['POST']],
     ['/', 'POST', ['GET', 'HEAD']], ['/healthz', 'POST', ['GET', 'HEAD']], ['/jira/projects', 'GET', ['POST']], ['/jira/projects/1', 'DELETE', ['GET', 'HEAD']],
     ['/integrations/jira/connect', 'GET', ['POST']], ['/integrations/jira/projects/fetch', 'POST', ['GET', 'HEAD']], ['/auth/jira/login', 'POST', ['GET', 'HEAD']],
     ['/auth/confluence/callback', 'POST', ['GET', 'HEAD']], ['/api/users', 'DELETE', ['GET', 'HEAD', 'POST']], ['/users/', 'TRACE', ['GET', 'HEAD', 'POST']], ['/openapi.json', 'PUT', ['GET', 'HEAD']]

@@ -115,8 +115,7 @@ t.test('An odd token answer that is good enough connects', async (t) => {
       t.equal((await finish(running, callback)).headers.location, success('jira'))
       const [line] = running.lines().slice(start).filter(({ event }) => event === 'token_exchange_success')
       t.ok(line?.expires_in_s > 0 && line?.expires_in_s <= 3600, 'an odd lifetime is not believed')
-      const { grantId = '' } = await running.app.store.grants.connection(1, 'jira') ?? {}
-      t.match(await running.app.store.grants.get(grantId), { accountId: running.sandbox.world.users[0]?.accountId, scopes: /^read:jira-work/ })
+      t.match((await running.app.store.connections.get(1, 'jira'))?.grant, { accountId: running.sandbox.world.users[0]?.accountId, scopes: /^read:jira-work/ })
     })
   }
 })

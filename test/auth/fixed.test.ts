@@ -7,7 +7,7 @@ import { HOSTILE_HEADERS, SCOPES } from '../tables/headers.ts'
 import { authorization, edited, login, PRODUCTION, PRODUCTS, REQUEST_ID, service, success, tokenCalls, type Product } from './helper.ts'
 
 const REDIRECTS: Record<Product, string> = { jira: `${OWN}/auth/jira/callback`, confluence: `${OWN}/auth/confluence/callback` }
-const SCOPES_OF: Record<Product, string> = { jira: 'read:jira-work read:jira-user read:me offline_access', confluence: 'read:space:confluence read:page:confluence read:me offline_access' }
+const SCOPES_OF: Record<Product, string> = { jira: 'read:jira-work read:jira-user read:me offline_access', confluence: 'read:space:confluence read:page:confluence search:confluence read:me offline_access' }
 
 t.ok(HOSTILE_HEADERS.length >= 60, `${HOSTILE_HEADERS.length} header sets`)
 t.ok(SCOPES.length >= 20, `${SCOPES.length} scopes`)

@@ -47,7 +47,7 @@ for (const prefix of ['', '/api']) {
     const browser = new Browser(app)
     const start = await browser.open(`${prefix}/auth/confluence/login?state=kc-oauth&scope=read&return_url=${encodeURIComponent(`${FRONT_END}/oauth/confluence`)}`, PAGE)
     t.equal(start.statusCode, 307)
-    t.equal(new URL(start.headers.location ?? '').searchParams.get('scope'), 'read:space:confluence read:page:confluence read:me offline_access')
+    t.equal(new URL(start.headers.location ?? '').searchParams.get('scope'), 'read:space:confluence read:page:confluence search:confluence read:me offline_access')
     const landed = await browser.open(await decide(start.headers.location ?? ''), PAGE)
     t.equal(landed.headers.location, `${FRONT_END}/oauth/confluence?provider=confluence&status=success&user_id=1&state=kc-oauth`)
     t.match(await synced(app, 'confluence'), { state: 'succeeded' })

@@ -70,8 +70,7 @@ t.test('T04: fifty people whose callbacks come back shuffled each get their own 
   t.same(ended.map(({ location }) => location), ended.map(({ id }) => success('jira', id, `user_id=${id}`)))
   const [dana, sam] = sandbox.world.users.map(({ accountId }) => accountId)
   for (const id of people) {
-    const { grantId = '' } = await app.store.grants.connection(id, 'jira') ?? {}
-    t.equal((await app.store.grants.get(grantId))?.accountId, id % 2 === 0 ? dana : sam, `user ${id}`)
+    t.equal((await app.store.connections.get(id, 'jira'))?.grant.accountId, id % 2 === 0 ? dana : sam, `user ${id}`)
   }
 })
 

@@ -107,7 +107,7 @@ const ONE_APP = {
   secret: 'one-secret-4e5f6a',
   name: 'One app for both',
   access: 'resource' as const,
-  scopes: ['read:jira-work', 'read:jira-user', 'read:space:confluence', 'read:page:confluence', 'read:me', 'offline_access'],
+  scopes: ['read:jira-work', 'read:jira-user', 'read:space:confluence', 'read:page:confluence', 'search:confluence', 'read:me', 'offline_access'],
   redirectUris: () => true
 }
 const ONE = Object.fromEntries(['JIRA', 'CONFLUENCE'].flatMap((id) => [[`${id}_OAUTH_CLIENT_ID`, ONE_APP.id], [`${id}_OAUTH_CLIENT_SECRET`, ONE_APP.secret], [`${id}_OAUTH_REDIRECT_URI`, 'http://localhost:3001/oauth/atlassian/callback']]))

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { folder, start } from './child.ts'
 import { Visitor } from './visitor.ts'
+import { DEMO_CLIENT } from '../../src/sandbox/clients.ts'
 import { newKeyEntry } from '../../src/vault/keyring.ts'
 import { startSandbox } from '../sandbox/helper.ts'
 
@@ -32,11 +33,12 @@ async function failed (url: string): Promise<any> {
   throw new Error('The run did not end')
 }
 
-// 150 projects on the first site, a sixth of that on the second.
+const ONE_SITE = { ...DEMO_CLIENT, access: 'resource' as const }
+
 for (const [signal, title] of [['SIGTERM', 'stopped'], ['SIGKILL', 'killed']] as const) {
   t.test(`A service that is ${title} during a run says so afterwards, keeps what it had, and can be asked again`, async (t) => {
     const cwd = folder(t)
-    const sandbox = await startSandbox(t, { sizes: { projects: 150 } })
+    const sandbox = await startSandbox(t, { sizes: { projects: 150 }, clients: [ONE_SITE] })
     await sandbox.admin('faults', { kind: 'hang', match: { path: 'project/search' }, skip: 1, times: 1 })
     const first = await start(t, { cwd, env: settings(sandbox.url) })
     await connect(first.url)
@@ -51,13 +53,13 @@ for (const [signal, title] of [['SIGTERM', 'stopped'], ['SIGKILL', 'killed']] as
     const { id } = await json(`${second.url}/integrations/jira/sync`, { method: 'POST' })
     let run
     do run = await json(`${second.url}/integrations/jira/sync/runs/${id}`); while (run.finished_at === null)
-    t.match(run, { state: 'succeeded', counts: { seen: 175, added: 75, unchanged: 100 } })
+    t.match(run, { state: 'succeeded', counts: { seen: 150, added: 50, unchanged: 100 } })
   })
 }
 
 t.test('A key made in development opens what was sealed with it after a restart', async (t) => {
   const cwd = folder(t)
-  const sandbox = await startSandbox(t)
+  const sandbox = await startSandbox(t, { clients: [ONE_SITE] })
   const first = await start(t, { cwd, env: settings(sandbox.url) })
   await connect(first.url)
   await failed(first.url)
@@ -71,7 +73,7 @@ t.test('A key made in development opens what was sealed with it after a restart'
 
 t.test('A second start by mistake, on the same port, leaves the run of the first one alone', async (t) => {
   const cwd = folder(t)
-  const sandbox = await startSandbox(t)
+  const sandbox = await startSandbox(t, { clients: [ONE_SITE] })
   await sandbox.admin('faults', { kind: 'delay', delay_ms: 2_000, match: { path: 'project/search' }, times: 1 })
   const first = await start(t, { cwd, env: settings(sandbox.url) })
   await connect(first.url)
@@ -80,7 +82,7 @@ t.test('A second start by mistake, on the same port, leaves the run of the first
 })
 
 t.test('A service that is asked to stop says so first, answers what is under way, and ends with 0 although connections are kept alive', async (t) => {
-  const sandbox = await startSandbox(t)
+  const sandbox = await startSandbox(t, { clients: [ONE_SITE] })
   await sandbox.admin('faults', { kind: 'delay', delay_ms: 1_500, match: { path: '/oauth/token', method: 'POST' }, times: 1 })
   const service = await start(t, { env: { ...settings(sandbox.url), APP_ENV: 'production', HOST: '127.0.0.1', VAULT_KEYS: newKeyEntry('k') } })
   const underWay = connect(service.url)

@@ -1,32 +1,19 @@
 import type { Test } from 'tap'
-import { AppError } from '../../src/errors.ts'
-import { createStore } from '../../src/store/index.ts'
 import type { Engine } from '../../src/store/engine.ts'
-
-const HOUR_MS = 3_600_000
-const START = Date.UTC(2026, 10, 23)
-const SITE = { cloudId: '11111111-2222-3333-4444-555555555555', name: 'acme', url: 'https://acme.example' }
-const project = (key: string, name = 'N') => ({ key, name, lead: null, url: null })
-const flow = (stateHash: string, expiresAt: Date) => ({ stateHash, provider: 'jira', clientId: 'c', redirectUri: 'https://a.example/cb', callerState: 'mine', returnUrl: null, browserHash: null, expiresAt })
-const grant = (id: string, tokens = 'sealed') => ({ id, clientId: 'c', accountId: id, scopes: 'read:a read:b', accessToken: `${tokens}-a`, refreshToken: `${tokens}-r`, accessExpiresAt: new Date(START + HOUR_MS) })
+import { grantsContract } from './contract-grants.ts'
+import { flow, freshStore, HOUR_MS, project, START } from './helper.ts'
 
 /** What every engine does alike: one suite, run by a few lines for each of them. */
 export function storeContract (t: Test, open: () => Engine | Promise<Engine>): void {
-  const fresh = async (t: Test) => {
-    const engine = await open()
-    t.teardown(() => engine.close())
-    let now = START
-    const store = createStore(engine, () => now)
-    return { engine, store, pass: (ms: number) => { now += ms } }
-  }
+  const service = async (t: Test) => await freshStore(t, open)
 
   t.test('answers, with its tables up to date', async (t) => {
-    const { store } = await fresh(t)
+    const { store } = await service(t)
     t.equal(await store.migrated(), true)
   })
 
   t.test('users: one for each address, compared without case and in one form, kept as given, listed oldest first', async (t) => {
-    const { store: { users } } = await fresh(t)
+    const { store: { users } } = await service(t)
     t.equal(await users.first(), undefined)
     t.equal(await users.get(1), undefined)
     t.same(await users.save('Ada@Example.com', 'Ada'), { user: { id: 1, email: 'Ada@Example.com', displayName: 'Ada' }, created: true })
@@ -44,7 +31,7 @@ export function storeContract (t: Test, open: () => Engine | Promise<Engine>): v
   })
 
   t.test('D4 users and items: a hundred at once make one', async (t) => {
-    const { store } = await fresh(t)
+    const { store } = await service(t)
     const made = await Promise.all(Array.from({ length: 100 }, (_, i) => store.users.save(i % 2 === 0 ? 'a@b.co' : 'A@B.CO', null)))
     t.equal(made.filter(({ created }) => created).length, 1)
     t.equal(new Set(made.map(({ user }) => user.id)).size, 1)
@@ -55,7 +42,7 @@ export function storeContract (t: Test, open: () => Engine | Promise<Engine>): v
   })
 
   t.test('items: an upsert replaces the whole item, an unknown owner is user_not_found, and nothing is an orphan', async (t) => {
-    const { store: { users, projects } } = await fresh(t)
+    const { store: { users, projects } } = await service(t)
     await users.save('a@b.co', null)
     const first = await projects.save(1, 'K', { key: 'K', name: 'N', lead: 'L', url: 'https://a.example/' })
     t.equal(first.created, true)
@@ -68,7 +55,7 @@ export function storeContract (t: Test, open: () => Engine | Promise<Engine>): v
   })
 
   t.test('items: synced pages count what changed, follow a renamed key, and live beside hand-posted ones', async (t) => {
-    const { store: { users, projects } } = await fresh(t)
+    const { store: { users, projects } } = await service(t)
     await users.save('a@b.co', null)
     await projects.save(1, 'PAY', project('PAY', 'by hand'))
     const page = ['1', '2', '3'].map((remoteId) => ({ remoteId, item: project(`K${remoteId}`) }))
@@ -83,7 +70,7 @@ export function storeContract (t: Test, open: () => Engine | Promise<Engine>): v
   })
 
   t.test('items: lists are ordered by code points, and go on behind any row', async (t) => {
-    const { store: { users, pages } } = await fresh(t)
+    const { store: { users, pages } } = await service(t)
     await users.save('a@b.co', null)
     const titles = ['', ' ', 'A', 'B', 'a', 'b', 'b', 'b', 'e\u0301', '\u00e9', '\ue000', '\uffff', '\u{10000}', '\u{1f600}']
     for (const [i, title] of titles.toReversed().entries()) await pages.save(1, `${i}`, { title, pageId: `${i}`, spaceKey: 'S', url: null })
@@ -94,7 +81,7 @@ export function storeContract (t: Test, open: () => Engine | Promise<Engine>): v
   })
 
   t.test('flows: exactly one caller takes a flow, once, in its time; the outcome is kept and swept out later', async (t) => {
-    const { store: { flows }, pass } = await fresh(t)
+    const { store: { flows }, pass } = await service(t)
     await flows.start(flow('s1', new Date(START + 1000)))
     t.match(await flows.get('s1'), { callerState: 'mine', codeHash: null, outcome: null })
     t.equal(await flows.get('s2'), undefined)
@@ -112,48 +99,8 @@ export function storeContract (t: Test, open: () => Engine | Promise<Engine>): v
     t.ok(await flows.get('new'))
   })
 
-  t.test('A10 grants: a swap needs the version it read; the loser changes nothing', async (t) => {
-    const { store: { users, grants } } = await fresh(t)
-    await users.save('a@b.co', null)
-    await grants.connect(grant('g'), { userId: 1, provider: 'jira', sites: [SITE] })
-    const { version = 0 } = await grants.get('g') ?? {}
-    const fresh1 = (i: number) => ({ accessToken: `a${i}`, refreshToken: `r${i}`, accessExpiresAt: new Date(START + 2 * HOUR_MS) })
-    const swaps = await Promise.all(Array.from({ length: 50 }, (_, i) => grants.swap('g', version, fresh1(i))))
-    const winner = swaps.indexOf(true)
-    t.equal(swaps.filter(Boolean).length, 1)
-    t.match(await grants.get('g'), { accessToken: `a${winner}`, refreshToken: `r${winner}`, version: version + 1 })
-    t.equal(await grants.swap('nobody', 1, fresh1(1)), false)
-    await grants.connect(grant('g', 'again'), { userId: 1, provider: 'confluence', sites: [SITE, SITE] })
-    t.match(await grants.get('g'), { accessToken: 'again-a', version: version + 2 }, 'a new consent replaces the old one')
-    t.match(await grants.connection(1, 'jira'), { grantId: 'g', sites: [SITE] })
-    t.equal((await grants.connection(1, 'confluence'))?.sites.length, 2)
-    t.equal(await grants.connection(2, 'jira'), undefined)
-    t.same([...new Set(await grants.heldScopes(1, 'c'))], ['read:a', 'read:b'])
-    t.same(await grants.heldScopes(1, 'another client'), [])
-  })
-
-  t.test('grants: a connection of nobody stores neither connection nor grant', async (t) => {
-    const { store: { grants } } = await fresh(t)
-    await t.rejects(grants.connect(grant('g'), { userId: 9, provider: 'jira', sites: [] }), AppError)
-    t.equal(await grants.get('g'), undefined, 'all or none')
-  })
-
-  t.test('grants: one that was given up works again when newer tokens arrive, and a late refusal changes nothing', async (t) => {
-    const { store: { users, grants } } = await fresh(t)
-    const userId = (await users.save('a@b.co', null)).user.id
-    const tokens = { accessToken: 'sealed', refreshToken: null, accessExpiresAt: new Date() }
-    await grants.connect({ id: 'g', clientId: 'c', accountId: 'a', scopes: 's', ...tokens }, { userId, provider: 'jira', sites: [{ cloudId: 'x', name: 'x', url: 'https://x.example' }] })
-    const connection = await grants.connection(userId, 'jira')
-    await grants.giveUp('g', 1)
-    t.equal(await grants.isConnected(connection), false)
-    t.equal(await grants.swap('g', 1, tokens), true)
-    t.equal(await grants.isConnected(connection), true)
-    await grants.giveUp('g', 1)
-    t.equal(await grants.isConnected(connection), true)
-  })
-
   t.test('runs: one at a time for each owner and product, counted, ended, and ended when abandoned', async (t) => {
-    const { store: { users, runs } } = await fresh(t)
+    const { store: { users, runs } } = await service(t)
     await users.save('a@b.co', null)
     const made = await Promise.all(Array.from({ length: 20 }, () => runs.enqueue(1, 'jira')))
     t.equal(made.filter(({ created }) => created).length, 1)
@@ -174,4 +121,6 @@ export function storeContract (t: Test, open: () => Engine | Promise<Engine>): v
     t.match(await runs.get(next.run.id, 'jira'), { state: 'failed', errorCode: 'interrupted', errorDetail: 'The service was stopped.' })
     await t.rejects(runs.enqueue(9, 'jira'), { code: 'user_not_found' })
   })
+
+  grantsContract(t, open)
 }

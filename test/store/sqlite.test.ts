@@ -47,10 +47,14 @@ t.test(`D2 ${COMMITS} token commits reach the disk, one by one${strace ? '' : ' 
     const engine = await openEngine('sqlite:///' + ${JSON.stringify(join(folder, 'commits.db'))})
     const { users, grants } = createStore(engine, Date.now)
     await users.save('a@b.co', null)
-    const tokens = { accessToken: 'a', refreshToken: 'r', accessExpiresAt: new Date() }
-    await grants.connect({ id: 'g', clientId: 'c', accountId: 'x', scopes: 's', ...tokens }, { userId: 1, provider: 'jira', sites: [] })
+    const tokens = { keyId: 'k', accessToken: 'a', refreshToken: 'r', previousRefreshToken: null, accessExpiresAt: new Date(), dueAt: null, scopes: 's' }
+    await grants.connect({ id: 'g', clientId: 'c', accountId: 'x', ...tokens }, { userId: 1, provider: 'jira', sites: [], bound: [], state: 'active', reason: null, was: null })
     console.error('BEGIN')
-    for (let i = 1; i <= ${COMMITS}; i++) if (!await grants.swap('g', i, tokens)) throw new Error('lost')
+    for (let i = 1; i <= ${COMMITS}; i++) {
+      const attempt = { id: 'g', version: i, owner: String(i) }
+      if (!await grants.beginRefresh(attempt, 0, 60000, new Date())) throw new Error('no lease')
+      if (!(await grants.save(attempt, { ...tokens, previousUntil: null, rotatedAt: new Date() })).done) throw new Error('lost')
+    }
     console.error('END')
     engine.close()
   `

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Browser, build, CLIENTS, configured, connected, SECRET, synced, type Built } from '../helper.ts'
-import { startSandbox } from '../sandbox/helper.ts'
+import { ACME, GLOBEX, startSandbox } from '../sandbox/helper.ts'
 
 const sync = async ({ app }: Built, product: string, query = '') => await app.inject({ method: 'POST', url: `/integrations/${product}/sync${query}` })
 const projects = async ({ app }: Built) => (await app.inject('/jira/projects/1')).json() as Array<Record<string, any>>
@@ -72,11 +72,15 @@ t.test('What a caller posted by hand lives beside what was copied', async (t) =>
   t.same(same.map(({ name }) => name).sort(), ['By hand', copied?.name].sort())
 })
 
-t.test('A consent that reaches several sites copies all of them, never just the first', async (t) => {
+t.test('A consent that reaches several sites copies none of them until somebody chooses, never just the first', async (t) => {
   const clients = CLIENTS.map((client) => ({ ...client, access: 'account' as const }))
   const service = await connected(t, { sandbox: { clients } })
   await new Browser(service.app).connect('jira')
-  t.match(await synced(service.app, 'jira'), { state: 'succeeded', counts: { upstream_calls: 2 } })
+  t.match(await synced(service.app, 'jira'), { state: 'failed', error: { code: 'needs_site' }, counts: { upstream_calls: 0 } })
+  t.match((await service.app.inject({ method: 'POST', url: '/integrations/jira/connect' })).json(), { connected: false, base_url: null })
+  const chosen = await service.app.inject({ method: 'PUT', url: '/users/1/connections/jira/site', payload: { cloud_ids: [ACME, GLOBEX] } })
+  t.match(chosen.json(), { state: 'active', site: null })
+  t.match(await synced(service.app, 'jira', 2), { state: 'succeeded', counts: { upstream_calls: 2 } })
   const hosts = new Set((await projects(service)).map(({ url }) => new URL(url).host))
   t.same([...hosts].sort(), ['acme.atlassian.net', 'globex.atlassian.net'])
   const connect = await service.app.inject({ method: 'POST', url: '/integrations/jira/connect' })

@@ -1,0 +1,113 @@
+import { Type } from '@sinclair/typebox'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { checkConnection, chooseSites, connectionOf } from '../../src/connections/sites.ts'
+import { disconnect } from '../../src/connections/leave.ts'
+import { readCursor, writeCursor } from '../../src/cursor.ts'
+import { AppError } from '../../src/errors.ts'
+import { nextLink, prefixOf } from '../../src/paths.ts'
+import { MANAGE_APPS_URL } from '../../src/providers/atlassian.ts'
+import { providers, type Provider } from '../../src/providers/index.ts'
+import { Paging, PathId, problems } from '../../src/schemas.ts'
+import { ConnectionsView, ConnectionView, Copies, HistoryView, Removed, SiteBody } from './schema.ts'
+import { view } from './view.ts'
+
+export const autoPrefix = '/users/:user_id/connections'
+
+const User = Type.Object({ user_id: PathId })
+
+const routes: FastifyPluginAsyncTypebox = async (app) => {
+  app.get('', {
+    schema: {
+      tags: ['Connections'],
+      summary: "A user's connections, and how each of them is doing",
+      params: User,
+      response: { 200: ConnectionsView, ...problems(404, 422) }
+    }
+  }, async ({ params, url }) => {
+    const userId = await requireUser(Number(params.user_id))
+    return { connections: (await app.store.connections.list(userId)).map((standing) => view(app, standing, prefixOf(url))) }
+  })
+
+  for (const provider of providers) await app.register(connection, { prefix: `/${provider.id}`, provider, requireUser })
+
+  async function requireUser (id: number): Promise<number> {
+    if (await app.store.users.get(id) === undefined) throw new AppError('user_not_found', 'No user has this id.')
+    return id
+  }
+}
+
+interface Options { provider: Provider, requireUser: (id: number) => Promise<number> }
+
+const connection: FastifyPluginAsyncTypebox<Options> = async (app, { provider, requireUser }) => {
+  const { store, sites, sync, access } = app
+
+  app.put('/site', {
+    schema: {
+      tags: ['Connections'],
+      summary: `Choose which ${provider.title} sites are copied, and copy them; what was copied from others is erased`,
+      params: User,
+      body: SiteBody,
+      response: { 200: ConnectionView, ...problems(400, 404, 409, 413, 415, 422, 502) }
+    }
+  }, async ({ params, body: { cloud_id: one, cloud_ids: several }, url, log: requestLog }) => {
+    const log = requestLog.child({ provider: provider.id })
+    const userId = await requireUser(Number(params.user_id))
+    const standing = await chooseSites(sites, userId, provider, several ?? [one ?? ''], several === undefined ? '/cloud_id' : '/cloud_ids', log)
+    await sync.start(userId, provider, log)
+    return view(app, standing, prefixOf(url))
+  })
+
+  app.post('/check', {
+    schema: {
+      tags: ['Connections'],
+      summary: `Ask Atlassian whether the ${provider.title} connection works, and which sites it reaches now`,
+      params: User,
+      body: Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })]),
+      response: { 200: ConnectionView, ...problems(400, 404, 409, 413, 415, 422, 502) }
+    }
+  }, async ({ params, url, log }) => {
+    const standing = await checkConnection(sites, await requireUser(Number(params.user_id)), provider, log.child({ provider: provider.id }))
+    return view(app, standing, prefixOf(url))
+  })
+
+  app.get('/history', {
+    schema: {
+      tags: ['Connections'],
+      summary: `How the state of the ${provider.title} connection has changed, newest first`,
+      params: User,
+      querystring: Type.Object(Paging, { additionalProperties: false }),
+      response: { 200: HistoryView, ...problems(400, 404, 422) }
+    }
+  }, async ({ params, query: { limit, cursor }, url }, reply) => {
+    const { connection } = await connectionOf(store, await requireUser(Number(params.user_id)), provider)
+    const rows = await store.history.list(connection.id, limit + 1, readCursor(cursor, isPosition)?.[0])
+    const last = rows.length > limit ? rows[limit - 1] : undefined
+    if (last !== undefined) reply.header('link', nextLink(url, writeCursor([last.id])))
+    return rows.slice(0, limit).map((row) => ({ ...row, at: row.at.toISOString() }))
+  })
+
+  app.delete('', {
+    schema: {
+      tags: ['Connections'],
+      summary: `End the ${provider.title} connection: its run, its tokens, and its copies`,
+      params: User,
+      querystring: Type.Object({ copies: Copies }, { additionalProperties: false }),
+      response: { 200: Removed, ...problems(404, 422) }
+    }
+  }, async ({ params, query: { copies }, log }) => {
+    const userId = await requireUser(Number(params.user_id))
+    const { tokensErased } = await disconnect({ store, access, stopRuns: sync.stopFor, erasing: sites.erasing }, userId, provider, copies === 'keep', log.child({ provider: provider.id }))
+    return {
+      product: provider.id,
+      copies: copies === 'keep' ? 'kept' as const : 'erased' as const,
+      tokens: tokensErased ? 'erased' as const : 'kept' as const,
+      remove_app_url: MANAGE_APPS_URL
+    }
+  })
+}
+
+export default routes
+
+function isPosition (value: unknown): value is [number] {
+  return Array.isArray(value) && value.length === 1 && Number.isSafeInteger(value[0])
+}

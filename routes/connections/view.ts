@@ -1,0 +1,66 @@
+import type { FastifyInstance } from 'fastify'
+import { featuresOf } from '../../src/connections/features.ts'
+import { CLIENT_GONE } from '../../src/oauth/clients.ts'
+import { reconsentBy } from '../../src/grants/upkeep.ts'
+import { providerOf } from '../../src/providers/index.ts'
+import type { Site, Standing } from '../../src/store/connections.ts'
+import type { ConnectionView } from './schema.ts'
+
+/**
+ * The truth about one connection, without its tokens.
+ *
+ * @param prefix the alias prefix of the request: links keep it
+ */
+export function view (app: FastifyInstance, standing: Standing, prefix: string): ConnectionView {
+  const { connection, grant } = standing
+  const { bound, sites } = connection
+  const scopes = grant.scopes.split(' ').filter(Boolean)
+  const gone = app.clients.byId(grant.clientId) === undefined
+  const [only, another] = bound
+  return {
+    product: connection.provider,
+    state: gone ? 'needs_reconnect' : standing.state,
+    account_id: grant.accountId,
+    site: only === undefined || another !== undefined ? null : wire(only),
+    sites: [...sites, ...bound.filter(({ cloudId }) => !has(sites, cloudId))]
+      .map((site) => ({ ...wire(site), selected: has(bound, site.cloudId), reachable: has(sites, site.cloudId) })),
+    features: features(app, standing, scopes, prefix),
+    scopes,
+    connected_at: connection.connectedAt.toISOString(),
+    last_refresh_at: grant.rotatedAt?.toISOString() ?? null,
+    reconsent_by: reconsentBy(grant.consentedAt).toISOString(),
+    next_try_at: grant.nextTryAt?.toISOString() ?? null,
+    last_error: gone ? CLIENT_GONE : lastError(standing)
+  }
+}
+
+/** Whether a person has to do anything before the connection is one. */
+export function isConnected (app: FastifyInstance, standing: Standing): boolean {
+  return !/^needs_/.test(view(app, standing, '').state)
+}
+
+/** The sentence of whatever the state says. */
+function lastError ({ state, grant, connection }: Standing): string | null {
+  if (state === 'active') return null
+  return state === grant.state ? grant.errorDetail ?? 'Atlassian no longer accepts this connection. Connect again.' : connection.errorDetail
+}
+
+/** Logins are offered only for scopes that this service is set up to ask for: others would end on an error page of Atlassian's. */
+function features ({ clients }: FastifyInstance, { connection }: Standing, held: string[], prefix: string): ConnectionView['features'] {
+  const provider = providerOf(connection.provider)
+  const askable = clients.scopes(provider.id)
+  return featuresOf(provider, held, connection).map(({ feature, on, missing }) => {
+    const wanted = [...new Set([...held.filter((scope) => askable.includes(scope)), ...missing])]
+    const query = `state=${encodeURIComponent(`user_id=${connection.userId}`)}&scope=${encodeURIComponent(wanted.join(' '))}`
+    const offered = !on && missing.every((scope) => askable.includes(scope))
+    return { name: feature.name, on, missing, login_url: offered ? `${prefix}/auth/${provider.id}/login?${query}` : null }
+  })
+}
+
+function wire ({ cloudId, name, url }: Site) {
+  return { cloud_id: cloudId, name, url }
+}
+
+function has (sites: readonly Site[], cloudId: string): boolean {
+  return sites.some((site) => site.cloudId === cloudId)
+}

@@ -1,0 +1,56 @@
+import type { Log } from '../http.ts'
+import type { Access } from '../grants/access.ts'
+import type { Provider } from '../providers/index.ts'
+import type { Store } from '../store/index.ts'
+import { connectionOf, type SiteSettings } from './sites.ts'
+
+export interface LeaveSettings {
+  store: Store
+  access: Access
+  /** Stops what is being copied for an owner; resolves when it has stopped. */
+  stopRuns: (userId: number, provider: string) => Promise<void>
+  erasing: SiteSettings['erasing']
+}
+
+/** What became of a connection's tokens: kept only where another connection lives on them. */
+export interface Left { tokensErased: boolean }
+
+/**
+ * Ends a connection: its run, its tokens (unless another connection uses the same consent), and its copies unless they are
+ * kept. What is erased is not in the database's files any more either.
+ *
+ * @throws AppError `connection_not_found`
+ */
+export async function disconnect ({ store, access, stopRuns, erasing }: LeaveSettings, userId: number, provider: Provider, keepCopies: boolean, log: Log): Promise<Left> {
+  const { connection } = await connectionOf(store, userId, provider)
+  await stopRuns(userId, provider.id)
+  const { erased } = await store.connections.remove([connection.id], keepCopies ? [] : erasing(userId, provider.id))
+  await vanish({ store, access }, [connection.grantId], log)
+  log.info({ event: 'connection_removed', connection_id: connection.id, user_id: userId, product: provider.id, copies_kept: keepCopies, tokens_erased: erased.length > 0 })
+  return { tokensErased: erased.length > 0 }
+}
+
+/**
+ * Ends a user: every connection, and everything that names the person. With `keepCopies` the copies stay, under an owner
+ * who is nobody any more.
+ *
+ * @returns the products that were connected
+ */
+export async function removeUser ({ store, access, stopRuns }: LeaveSettings, userId: number, keepCopies: boolean, log: Log): Promise<string[]> {
+  const standings = await store.connections.list(userId)
+  for (const { connection } of standings) await stopRuns(userId, connection.provider)
+  const user = await store.users.get(userId)
+  await store.connections.remove(standings.map(({ connection }) => connection.id), [
+    keepCopies ? store.users.anonymising(userId) : store.users.removing(userId),
+    ...(user === undefined ? [] : [store.flows.forgetting(user)])
+  ])
+  await vanish({ store, access }, standings.map(({ grant }) => grant.id), log)
+  log.info({ event: 'user_removed', user_id: userId, copies_kept: keepCopies })
+  return standings.map(({ connection }) => connection.provider)
+}
+
+/** Out of memory, and out of the files. */
+async function vanish ({ store, access }: Pick<LeaveSettings, 'store' | 'access'>, grantIds: string[], log: Log): Promise<void> {
+  for (const id of grantIds) access.forget(id)
+  if (!await store.scrub()) log.warn({ event: 'scrub_postponed' }, 'Another process is reading the database; what was erased leaves its log file a little later.')
+}

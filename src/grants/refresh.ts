@@ -1,0 +1,201 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import pLimit from 'p-limit'
+import { AppError } from '../errors.ts'
+import type { Http, Log } from '../http.ts'
+import { CLIENT_GONE } from '../oauth/clients.ts'
+import { refreshTokens, type ClientCredentials, type TokenSet } from '../oauth/tokens.ts'
+import type { Attempt, Failure, Grant } from '../store/grants.ts'
+import type { Holder } from '../store/leases.ts'
+import type { Store } from '../store/index.ts'
+import type { Vault } from '../vault/vault.ts'
+import { announce } from './announce.ts'
+import { backoffMs, judge, LOST } from './failures.ts'
+import { noOfflineAccess, outlook, type Need } from './outlook.ts'
+import { openReadable } from './readable.ts'
+import { openAll, sealAll, type Secrets } from './sealing.ts'
+
+/** Old tokens work this long after an exchange (atlassian.md section 3.1). */
+const LEEWAY_MS = 10 * 60_000
+/**
+ * When two exchanges of one refresh token may have overlapped, nobody knows which pair survives the leeway (atlassian.md
+ * section 3.1). One more exchange of the stored one, when the other must have ended and well inside the leeway, settles it.
+ */
+const SETTLE_AFTER_MS = 2 * 60_000
+const DAY_MS = 86_400_000
+/** A refresh token dies after 90 idle days (atlassian.md section 3.1); grants of one day are kept alive on different ones. */
+const [KEEP_ALIVE_FROM_MS, KEEP_ALIVE_SPREAD_MS] = [60 * DAY_MS, 15 * DAY_MS]
+/** Exchanges under way at once in one process: many grants that expire together are no reason to knock Atlassian over. */
+const MOST_AT_ONCE = 8
+/** How often somebody who waits for another process looks again. */
+const LOOK_AGAIN_MS = 30
+
+export interface RefreshSettings {
+  store: Store
+  vault: Vault
+  http: Http
+  now: () => number
+  /** The configured client with this id; undefined once an operator has replaced it. */
+  clientById: (clientId: string) => ClientCredentials | undefined
+  /** Milliseconds one exchange may take, everything included. */
+  exchangeMs: number
+  /** Milliseconds after which somebody else may do what was begun: longer than two exchanges. */
+  leaseMs: number
+  /** Told when a refresh has shown other scopes than the stored ones. */
+  onScopes: (grantId: string, log: Log) => Promise<void>
+}
+
+/** When upkeep refreshes a pair that nobody uses. */
+export function keepAliveAt (now: number): Date {
+  return new Date(now + KEEP_ALIVE_FROM_MS + Math.random() * KEEP_ALIVE_SPREAD_MS)
+}
+
+/**
+ * Replaces token pairs: one exchange at a time for each grant, whatever number of callers, processes and crashes.
+ *
+ * The order is the point. A lease is taken in the database, and with it the attempt is noted; Atlassian is asked with a
+ * deadline shorter than the lease; the new pair is saved only where the lease and the replaced version are still the
+ * same, and used only after that. Whoever dies in between leaves a note, and the next one repeats the exchange with the
+ * old token while it still works.
+ *
+ * @returns a function that resolves to a token for `need`; it throws AppError `needs_reconnect`, `oauth_misconfigured`, or an
+ * `upstream_…` code with the time of the next try
+ */
+export function createRefresh (settings: RefreshSettings) {
+  const { store: { grants }, vault, now, exchangeMs, leaseMs } = settings
+  const slots = pLimit(MOST_AT_ONCE)
+
+  async function renew (id: string, need: Need, log: Log): Promise<string> {
+    const giveUpAt = performance.now() + leaseMs + 2 * exchangeMs + LOOK_AGAIN_MS
+    const seen = watch(leaseMs)
+    while (true) {
+      const grant = await grants.get(id)
+      if (grant === undefined) throw new AppError('not_connected', 'This connection is gone.')
+      const view = outlook(grant, await openReadable(settings, grant, log), need, now())
+      if (view.kind === 'use') return view.token
+      if (view.kind === 'refuse') throw await refused(grant, view.error, log)
+      const holder = await grants.refresher(id)
+      const stale = seen(holder)
+      if (holder === undefined || holder.over || stale) {
+        const token = await slots(() => attempt(grant, view.token, stale ? holder?.owner : undefined, log))
+        if (token !== undefined) return token
+      } else {
+        // Somebody else is at it; nobody has to wait whose token still works.
+        if (view.token !== undefined) return view.token
+        if (performance.now() > giveUpAt) throw new AppError('unavailable', 'The tokens of this connection are being refreshed elsewhere. Try again in a moment.', { retryAfterS: 1 })
+        await sleep(LOOK_AGAIN_MS * (0.5 + Math.random()))
+      }
+    }
+  }
+
+  /** @returns undefined where somebody else got ahead: look again */
+  async function attempt (grant: Grant, working: string | undefined, stale: string | undefined, log: Log): Promise<string | undefined> {
+    const mine: Attempt = { id: grant.id, version: grant.version, owner: randomUUID() }
+    const client = settings.clientById(grant.clientId)
+    if (client === undefined) throw new AppError('needs_reconnect', CLIENT_GONE)
+    const secrets = await openReadable(settings, grant, log, openAll)
+    if (!await grants.beginRefresh(mine, grant.failures, leaseMs, new Date(now() + leaseMs), stale)) return undefined
+    log.info({ event: 'grant_refresh_start', grant_id: grant.id, repeated: grant.attemptAt !== null })
+    const startedAt = now()
+    try {
+      const { tokens, used, lost } = await exchange(grant, client, secrets, log)
+      return await keep(grant, mine, tokens, used, startedAt, lost || grant.attemptAt !== null, log)
+    } catch (error) {
+      return await failed(grant, mine, error, working, log)
+    }
+  }
+
+  /** An answer that was lost is asked for again at once; a pair that is refused gives way to the one before it, while that lives. */
+  async function exchange (grant: Grant, client: ClientCredentials, { refresh, previous }: Secrets, log: Log): Promise<{ tokens: TokenSet, used: string, lost: boolean }> {
+    let lost = false
+    const ask = async (used: string) => ({ tokens: await refreshTokens(settings.http, client, used, log, exchangeMs), used, lost })
+    const twice = async (token: string) => await ask(token).catch(async (error: unknown) => {
+      if (!(error instanceof AppError) || !LOST.has(error.code)) throw error
+      lost = true
+      return { ...await ask(token), lost }
+    })
+    return await twice(refresh ?? '').catch(async (error: unknown) => {
+      const stillLives = grant.previousUntil !== null && grant.previousUntil.getTime() > now()
+      if (!(error instanceof AppError) || error.code !== 'needs_reconnect' || previous === null || !stillLives) throw error
+      log.warn({ event: 'grant_previous_used', grant_id: grant.id }, 'The newest refresh token was refused; the one before it is tried.')
+      return await twice(previous)
+    })
+  }
+
+  /** @param used the refresh token that was exchanged: it works a little longer, and is kept as long */
+  async function keep (grant: Grant, mine: Attempt, tokens: TokenSet, used: string, startedAt: number, unsettled: boolean, log: Log): Promise<string | undefined> {
+    const rotated = tokens.refreshToken !== null
+    const scopes = tokens.scopes?.join(' ') ?? grant.scopes
+    const { done, changes } = await grants.save(mine, {
+      ...sealAll(vault, grant.id, { access: tokens.accessToken, refresh: tokens.refreshToken ?? used, previous: rotated ? used : null }),
+      previousUntil: rotated ? new Date(startedAt + LEEWAY_MS) : null,
+      accessExpiresAt: new Date(startedAt + tokens.expiresInS * 1000),
+      rotatedAt: new Date(now()),
+      dueAt: unsettled ? new Date(now() + SETTLE_AFTER_MS) : keepAliveAt(now()),
+      scopes
+    })
+    if (!done) return await superseded(grant, log)
+    log.info({ event: 'grant_refreshed', grant_id: grant.id })
+    announce(changes, log)
+    if (grant.state === 'misconfigured') announce(await grants.configured(grant.clientId), log)
+    if (scopes !== grant.scopes) await settings.onScopes(grant.id, log)
+    return tokens.accessToken
+  }
+
+  /** Too late: somebody else's pair is stored, and stays. */
+  async function superseded ({ id }: Grant, log: Log): Promise<undefined> {
+    log.warn({ event: 'grant_refresh_superseded', grant_id: id }, 'The refresh took longer than its lease; the newer tokens stay.')
+    await grants.hasten(id, new Date(now() + SETTLE_AFTER_MS))
+  }
+
+  /** @returns a token where somebody is served in spite of the failure, or undefined: look again */
+  async function failed (grant: Grant, mine: Attempt, error: unknown, working: string | undefined, log: Log): Promise<string | undefined> {
+    const failure = error instanceof AppError ? error : new AppError('internal_error', 'Internal Server Error', { cause: error })
+    const { to, unknown } = judge(failure)
+    const nextTryAt = new Date(now() + backoffMs(grant.failures + 1, secondsToMs(failure.extras.retryAfterS), Math.random()))
+    const reason = { code: failure.code, detail: failure.message }
+    if (to === 'misconfigured') {
+      await grants.abandon(mine, grant)
+      announce(await grants.misconfigured(grant.clientId, reason, nextTryAt), log)
+    } else {
+      const { done, changes } = await grants.fail(mine, { to, reason, set: aftermath(grant, to === 'needs_reconnect', unknown, nextTryAt) })
+      if (!done) return undefined
+      announce(changes, log)
+    }
+    log.warn({ event: 'grant_refresh_error', grant_id: grant.id, error_code: failure.code, next_try_at: to === 'needs_reconnect' ? null : nextTryAt, err: error }, failure.message)
+    if (working !== undefined && to !== 'needs_reconnect') return working
+    throw to === 'needs_reconnect' ? failure : new AppError(failure.code, failure.message, { cause: error, retryAfterS: Math.ceil((nextTryAt.getTime() - now()) / 1000) })
+  }
+
+  /** The end that a grant without a refresh token comes to is remembered like any other. */
+  async function refused (grant: Grant, error: AppError, log: Log): Promise<AppError> {
+    if (grant.refreshToken === null) announce((await grants.change(grant.id, grant.version, 'needs_reconnect', { code: error.code, detail: noOfflineAccess().message })).changes, log)
+    return error
+  }
+
+  return renew
+}
+
+/** What is known after a failure: an exchange that Atlassian may have done all the same is repeated by upkeep while the old token lives. */
+function aftermath (grant: Grant, final: boolean, unknown: boolean, nextTryAt: Date): Failure['set'] {
+  if (final) return { failures: 0, nextTryAt: null, attemptAt: null, dueAt: null }
+  if (unknown || grant.attemptAt !== null) return { failures: grant.failures + 1, nextTryAt, dueAt: nextTryAt }
+  return { failures: grant.failures + 1, nextTryAt, attemptAt: null, dueAt: grant.dueAt !== null && grant.dueAt > nextTryAt ? grant.dueAt : nextTryAt }
+}
+
+function secondsToMs (seconds: number | undefined): number | undefined {
+  return seconds === undefined ? undefined : seconds * 1000
+}
+
+/**
+ * Tells a holder that has not changed for longer than a lease lasts, by this process's own steady clock: should the
+ * database's clock be set back, nobody waits for an hour.
+ */
+function watch (leaseMs: number): (holder: Holder | undefined) => boolean {
+  let owner: string | undefined
+  let since = 0
+  return (holder) => {
+    if (holder?.owner !== owner) [owner, since] = [holder?.owner, performance.now()]
+    return holder !== undefined && performance.now() - since > leaseMs
+  }
+}

@@ -1,0 +1,60 @@
+import { StartError } from '../errors.ts'
+import type { Store } from '../store/index.ts'
+import type { Keyring } from './keyring.ts'
+import { createVault, MOST_USES, type Vault } from './vault.ts'
+
+const KNOWN_WORD = 'the right key'
+/** A database from before there were proofs is judged by some of its own tokens; any one that opens is enough. */
+const SAMPLES = 5
+
+/** Where a key's proof is sealed to. */
+const placeOf = (id: string) => `vault_keys/${id}/proof`
+
+/**
+ * Looks at every key before anything is opened with it: a wrong key, or one that is missing and still needed, is found at
+ * the start and not at the first use. New keys are introduced to the database.
+ *
+ * @param source what an operator knows the keys by
+ * @returns the vault
+ * @throws StartError one sentence for each key, with how many rows need it; exit code 78
+ */
+export async function proveKeys ({ keys, grants }: Pick<Store, 'keys' | 'grants'>, keyring: Keyring, source: string): Promise<Vault> {
+  const [known, needed] = await Promise.all([keys.list(), grants.perKey()])
+  const used = known.find(({ id }) => id === keyring.current.id)?.uses ?? 0
+  const vault = createVault(keyring, () => used)
+  const problems: string[] = []
+
+  for (const id of keyring.ids) {
+    const proof = known.find((row) => row.id === id)?.proof
+    const right = proof === undefined ? await opensSamples(vault, grants, id) : opens(vault, proof, placeOf(id))
+    if (!right) problems.push(`${source}: the key "${id}" is not the one this database was written with; ${rows(needed.get(id))} it. Put the right one back.`)
+  }
+  for (const [id, count] of needed) {
+    if (keyring.find(id) === undefined) problems.push(`${source} lacks the key "${id}", and ${rows(count)} it. Put it back behind the first one, and take it out when "npm run keys -- rotate" has ended.`)
+  }
+  if (used >= MOST_USES) problems.push(`${source}: the key "${keyring.current.id}" has been used too often to seal anything more. Put a new one in front of it (npm run keys -- new).`)
+  if (problems.length > 0) throw new StartError(problems, 78)
+
+  for (const id of keyring.ids) {
+    if (!known.some((row) => row.id === id)) await keys.introduce(id, createVault({ ...keyring, current: { id, key: keyring.find(id) as Buffer } }).seal(KNOWN_WORD, placeOf(id)))
+  }
+  return vault
+}
+
+function rows (count = 0): string {
+  return count === 1 ? '1 stored grant needs' : `${count} stored grants need`
+}
+
+function opens (vault: Vault, sealed: string, place: string): boolean {
+  try {
+    vault.open(sealed, place)
+    return true
+  } catch {
+    return false
+  }
+}
+
+async function opensSamples (vault: Vault, grants: Store['grants'], id: string): Promise<boolean> {
+  const samples = await grants.sealedWith(id, SAMPLES)
+  return samples.length === 0 || samples.some(({ id: grantId, accessToken }) => opens(vault, accessToken, `grants/${grantId}/access_token`))
+}
