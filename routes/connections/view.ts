@@ -3,7 +3,8 @@ import { featuresOf } from '../../src/connections/features.ts'
 import { CLIENT_GONE } from '../../src/oauth/clients.ts'
 import { reconsentBy } from '../../src/grants/upkeep.ts'
 import { providerOf } from '../../src/providers/index.ts'
-import type { Site, Standing } from '../../src/store/connections.ts'
+import type { Standing } from '../../src/store/connections.ts'
+import type { Site } from '../../src/store/site.ts'
 import type { ConnectionView } from './schema.ts'
 
 /**

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { Type } from '@sinclair/typebox'
+import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { ErrorCode } from '../../src/errors.ts'
 import { providers } from '../../src/providers/index.ts'
@@ -24,6 +24,7 @@ const SAYS: Partial<Record<ErrorCode, string>> = {
   unknown_state: 'This login was not started here.',
   wrong_product: 'The login was started for the other product.',
   wrong_browser: 'The login was started in another browser, or under another address of this service.',
+  account_changed: 'This is another Atlassian account than the connected one. Nothing was changed.',
   user_not_found: 'The login names a user that does not exist.',
   oauth_misconfigured: 'Atlassian rejects this service. Its operator has to correct its settings.',
   code_refused: 'Atlassian did not accept the login.',
@@ -39,6 +40,7 @@ const Outcome = Type.Object({
   user_id: Type.Optional(Type.String({ maxLength: 32 })),
   error: Type.Optional(Type.String({ maxLength: 64 })),
   message: Type.Optional(Type.String({ maxLength: 500 })),
+  confirm_url: Type.Optional(Type.String({ maxLength: 8192 })),
   request_id: Type.Optional(Type.String({ maxLength: 64 }))
 })
 
@@ -51,7 +53,7 @@ export const pages: FastifyPluginAsyncTypebox = async (app) => {
       const title = provider?.title ?? 'Atlassian'
       return query.status === 'success'
         ? page(`${title} is connected`, '', success(query.user_id ?? ''))
-        : page(`${title} is not connected`, 'error', failure(provider?.id ?? 'jira', query))
+        : page(query.error === 'account_changed' ? `${title} stays as it was` : `${title} is not connected`, 'error', failure(provider?.id ?? 'jira', query))
     })
   }
 }
@@ -60,14 +62,25 @@ function success (userId: string): string {
   const id = /^[1-9]\d{0,15}$/.test(userId) ? userId : ''
   const links = providers.flatMap(({ id: product, title, collections }) =>
     collections.map(({ name }) => `<li><a href="../integrations/${product}/${name}/fetch${id === '' ? '' : `?owner_id=${id}`}">The copied ${title} ${name}</a></li>`))
-  return `<p>The copy has been started. It goes on by itself; this page can be closed.</p>
-<ul>${links.join('')}<li><a href="../docs">The API</a></li></ul>`
+  const standing = id === '' ? '' : `<li><a href="../users/${id}/connections">How the connections are doing</a></li>`
+  return `<p>The copy has been started. It goes on by itself; this page can be closed. Where the consent reaches several sites, one has to be chosen first.</p>
+<ul>${links.join('')}${standing}<li><a href="../docs">The API</a></li></ul>`
 }
 
-function failure (product: string, { error, request_id: requestId }: { error?: string, request_id?: string }): string {
+function failure (product: string, { error, request_id: requestId, confirm_url: confirmUrl }: Static<typeof Outcome>): string {
+  const login = `../auth/${product}/login?redirect=true`
+  const ways = error === 'account_changed'
+    ? [[`${login}&change_account=true${stateIn(confirmUrl)}`, 'Connect the other account in its place'], [`${login}${stateIn(confirmUrl)}`, 'Log in with the first account']]
+    : [[login, 'Try again']]
   return `<p>${sentence(error)}</p>
-<p><a href="../auth/${product}/login?redirect=true">Try again</a></p>
+${ways.map(([href = '', text]) => `<p><a href="${escaped(href)}">${text}</a></p>`).join('\n')}
 <p class="small">${escaped(error ?? '')}${requestId === undefined ? '' : ` · request ${escaped(requestId)}`}</p>`
+}
+
+/** Whom the login was for. Of the address, which anybody can write, no more is taken than that. */
+function stateIn (confirmUrl: string | undefined): string {
+  const state = URL.parse(confirmUrl ?? '')?.searchParams.get('state') ?? null
+  return state === null ? '' : `&state=${encodeURIComponent(state)}`
 }
 
 /** The `message` in the address is for front ends; here, where anybody can write one, the code alone is believed. */

@@ -5,27 +5,15 @@ import { grantIdOf } from '../grants/identity.ts'
 import { keepAliveAt } from '../grants/refresh.ts'
 import { sealAll } from '../grants/sealing.ts'
 import type { Client } from '../oauth/client.ts'
-import type { TokenSet } from '../oauth/tokens.ts'
+import type { Consent } from '../oauth/flow.ts'
 import { providerOf } from '../providers/index.ts'
-import type { Site, Standing } from '../store/connections.ts'
+import type { Standing } from '../store/connections.ts'
 import type { WithStatement } from '../store/engine.ts'
 import type { Store } from '../store/index.ts'
 import type { Vault } from '../vault/vault.ts'
 import { featuresOf } from './features.ts'
 import type { SiteSettings } from './sites.ts'
 import { standing } from './standing.ts'
-
-/** What a login brought, ready to be kept. */
-export interface Consent {
-  client: Client
-  tokens: TokenSet
-  accountId: string
-  userId: number
-  /** The sites of the grant that hold the product. */
-  sites: Site[]
-  /** The person has said that another account may take the place of the connected one. */
-  changeAccount: boolean
-}
 
 export interface ConsentSettings {
   store: Store

@@ -4,10 +4,11 @@ import type { Access } from '../grants/access.ts'
 import { announce } from '../grants/announce.ts'
 import { createAsk, sitesOf, type Ask } from '../providers/atlassian.ts'
 import { providerOf, type Provider, type ProviderId } from '../providers/index.ts'
-import type { Connection, Site, Standing } from '../store/connections.ts'
+import type { Connection, Standing } from '../store/connections.ts'
 import type { WithStatement } from '../store/engine.ts'
 import type { Grant } from '../store/grants.ts'
 import type { Store } from '../store/index.ts'
+import type { Site } from '../store/site.ts'
 import { standing } from './standing.ts'
 
 export interface SiteSettings {

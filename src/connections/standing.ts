@@ -1,6 +1,7 @@
 import type { Provider } from '../providers/provider.ts'
-import type { Connection, Site } from '../store/connections.ts'
+import type { Connection } from '../store/connections.ts'
 import type { Reason } from '../store/history.ts'
+import type { Site } from '../store/site.ts'
 import type { OwnState } from '../store/states.ts'
 import { featuresOf, scopesMissing } from './features.ts'
 

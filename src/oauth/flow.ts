@@ -1,16 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError, type ErrorCode } from '../errors.ts'
 import type { Http, Log } from '../http.ts'
-import type { Consent } from '../connections/consent.ts'
 import { accountOf, askWith, sitesOf } from '../providers/atlassian.ts'
 import { providerOf, type ProviderId } from '../providers/index.ts'
+import type { Site } from '../store/site.ts'
 import type { Flow } from '../store/flows.ts'
 import type { WithStatement } from '../store/engine.ts'
 import type { Store } from '../store/index.ts'
 import { authorizeUrl, scopesFor, type Client } from './client.ts'
 import { ownerOf, requireUser } from './owner.ts'
 import { hash, issueSecret, readHint } from './state.ts'
-import { exchangeCode } from './tokens.ts'
+import { exchangeCode, type TokenSet } from './tokens.ts'
 
 export const FLOW_LIFETIME_MS = 10 * 60 * 1000
 /** How often the second hit of a callback looks whether the first one has ended. */
@@ -28,6 +28,18 @@ export interface FlowSettings {
   clientOf: (provider: ProviderId, clientId: string) => Client | undefined
   /** Keeps what a login brought, together with `also`. */
   keep: (consent: Consent, log: Log, also: WithStatement[]) => Promise<void>
+}
+
+/** What a login brought, ready to be kept. */
+export interface Consent {
+  client: Client
+  tokens: TokenSet
+  accountId: string
+  userId: number
+  /** The sites of the grant that hold the product. */
+  sites: Site[]
+  /** The person has said that another account may take the place of the connected one. */
+  changeAccount: boolean
 }
 
 export interface LoginRequest { client: Client, callerState: string | null, returnUrl: string | null, scope: string | undefined, bindBrowser: boolean, held: readonly string[], changeAccount: boolean }

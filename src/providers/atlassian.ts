@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError } from '../errors.ts'
 import { requireSuccess, type Answer, type Http, type Log } from '../http.ts'
-import type { Site } from '../store/connections.ts'
+import type { Site } from '../store/site.ts'
 import { isRecord, text } from './json.ts'
 import { isScopeMismatch, isSiteUnreachable, type Provider, type Read } from './provider.ts'
 

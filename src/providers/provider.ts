@@ -1,7 +1,7 @@
 import type { TProperties } from '@sinclair/typebox'
 import type { Answer } from '../http.ts'
 import type { Items } from '../store/collection.ts'
-import type { Site } from '../store/connections.ts'
+import type { Site } from '../store/site.ts'
 import type { ProviderId } from './names.ts'
 
 /**

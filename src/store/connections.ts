@@ -2,10 +2,8 @@ import { and, eq, inArray, ne, sql } from 'drizzle-orm'
 import type { Engine, WithStatement } from './engine.ts'
 import type { Grant, GrantRows } from './grants.ts'
 import type { Change, History, Reason } from './history.ts'
+import type { Site } from './site.ts'
 import { stateOf, type ConnectionState, type OwnState } from './states.ts'
-
-/** One site of a grant, as accessible-resources names it. `url` is what people open, never the gateway. */
-export interface Site { cloudId: string, name: string, url: string }
 
 /** One product of one user, through a grant. */
 export interface Connection {

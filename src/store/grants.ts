@@ -1,9 +1,9 @@
 import { and, asc, eq, gt, isNull, lte, ne, notExists, or, sql, type SQL } from 'drizzle-orm'
 import type { ErrorCode } from '../errors.ts'
-import type { Site } from './connections.ts'
 import type { Database, Engine, Statement, WithStatement } from './engine.ts'
 import type { Change, History, Reason } from './history.ts'
 import type { Holder, Leases } from './leases.ts'
+import type { Site } from './site.ts'
 import type { ConnectionState, GrantState, OwnState } from './states.ts'
 
 /** The sealed columns of a grant, all of them written with the key `keyId`. */

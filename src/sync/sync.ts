@@ -5,8 +5,9 @@ import type { Log } from '../http.ts'
 import { createRead } from '../providers/atlassian.ts'
 import type { Provider } from '../providers/index.ts'
 import type { Collection } from '../providers/provider.ts'
-import type { Site, Standing } from '../store/connections.ts'
+import type { Standing } from '../store/connections.ts'
 import type { Store } from '../store/index.ts'
+import type { Site } from '../store/site.ts'
 import type { Run } from '../store/runs.ts'
 
 const DISCONNECTED = { code: 'disconnected', detail: 'The connection was ended during the run.' } as const

@@ -67,6 +67,31 @@ t.test('A person cancels, is told so, tries again and connects', async (t) => {
   t.equal(await page.textContent('h1'), 'Confluence is connected')
 })
 
+t.test('A person who logs in with another account is told that nothing was changed, and can have it changed', async (t) => {
+  const base = await service(t)
+  const page = await (await browser(t)).newPage()
+  const account = async () => ((await (await fetch(`${base}/users/1/connections`)).json()) as any).connections[0].account_id as string
+  const heard = complaints(page)
+  await page.goto(`${base}/auth/jira/login`)
+  await page.getByRole('button', { name: 'Accept' }).click()
+  await page.waitForURL(/status=success/)
+  const danas = await account()
+  const asSam = async () => {
+    await page.getByRole('radio', { name: /Sam/ }).first().check()
+    await page.getByRole('button', { name: 'Accept' }).click()
+  }
+  await page.goto(`${base}/auth/jira/login?state=user_id%3D1`)
+  await asSam()
+  await page.waitForURL(/error=account_changed/)
+  t.equal(await page.textContent('h1'), 'Jira stays as it was')
+  t.equal(await account(), danas)
+  await page.getByRole('link', { name: 'Connect the other account in its place' }).click()
+  await asSam()
+  await page.waitForURL(/status=success/)
+  t.not(await account(), danas)
+  t.same(heard, [])
+})
+
 t.test('Another browser that is given the callback address is refused', async (t) => {
   const base = await service(t)
   const [victim, attacker] = [await (await browser(t)).newPage(), await (await browser(t)).newPage()]
