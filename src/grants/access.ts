@@ -16,7 +16,7 @@ interface Remembered { token: string, goodUntil: number, readAt: number }
 /** The only way to a token. */
 export function createAccess (settings: RefreshSettings) {
   const { store, now } = settings
-  const renew = createRefresh(settings)
+  const { renew, settled } = createRefresh(settings)
   const renewing = new Map<string, Promise<string>>()
   const remembered = new Map<string, Remembered>()
 
@@ -75,10 +75,7 @@ export function createAccess (settings: RefreshSettings) {
       for (const [id, { readAt }] of remembered) if (!isFresh(readAt)) remembered.delete(id)
     },
 
-    /** Resolves when no refresh is under way. */
-    async settled (): Promise<void> {
-      while (renewing.size > 0) await Promise.allSettled(renewing.values())
-    }
+    settled
   }
 }
 

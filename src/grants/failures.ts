@@ -1,4 +1,5 @@
 import type { AppError, ErrorCode } from '../errors.ts'
+import type { Failure, Grant } from '../store/grants.ts'
 import type { GrantState } from '../store/states.ts'
 
 /** A failed refresh, judged (atlassian.md section 2.3). Passing trouble never costs anybody a consent. */
@@ -26,16 +27,23 @@ const LONGEST_ASKED_MS = 60 * 60_000
 /**
  * How long to wait after the `failures`th failure in a row, in milliseconds.
  *
- * @param askedMs what Atlassian asked for
+ * @param askedS what Atlassian asked for, in seconds
  * @param chance 0 to 1, spreads those who failed together
  */
-export function backoffMs (failures: number, askedMs: number | undefined, chance: number): number {
+export function backoffMs (failures: number, askedS: number | undefined, chance: number): number {
   const own = Math.min(FIRST_WAIT_MS * 2 ** Math.min(failures - 1, 20), LONGEST_WAIT_MS) * (0.7 + 0.6 * chance)
-  return Math.max(Math.min(own, LONGEST_WAIT_MS), Math.min(askedMs ?? 0, LONGEST_ASKED_MS))
+  return Math.max(Math.min(own, LONGEST_WAIT_MS), Math.min((askedS ?? 0) * 1000, LONGEST_ASKED_MS))
 }
 
 /** A next try further away than any wait there is was written by a clock that is wrong. */
 export function isWaiting (nextTryAt: Date | null, now: number): boolean {
   const left = nextTryAt === null ? 0 : nextTryAt.getTime() - now
   return left > 0 && left <= LONGEST_ASKED_MS
+}
+
+/** What is known after a failure: an exchange that Atlassian may have done all the same is repeated by upkeep while the old token lives. */
+export function aftermath (grant: Grant, final: boolean, unknown: boolean, nextTryAt: Date): Failure['set'] {
+  if (final) return { failures: 0, nextTryAt: null, attemptAt: null, dueAt: null }
+  if (unknown || grant.attemptAt !== null) return { failures: grant.failures + 1, nextTryAt, dueAt: nextTryAt }
+  return { failures: grant.failures + 1, nextTryAt, attemptAt: null, dueAt: grant.dueAt !== null && grant.dueAt > nextTryAt ? grant.dueAt : nextTryAt }
 }

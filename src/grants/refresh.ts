@@ -5,12 +5,12 @@ import { AppError } from '../errors.ts'
 import type { Http, Log } from '../http.ts'
 import { CLIENT_GONE } from '../oauth/clients.ts'
 import { refreshTokens, type ClientCredentials, type TokenSet } from '../oauth/tokens.ts'
-import type { Attempt, Failure, Grant } from '../store/grants.ts'
-import type { Holder } from '../store/leases.ts'
+import type { Attempt, Fresh, Grant } from '../store/grants.ts'
 import type { Store } from '../store/index.ts'
 import type { Vault } from '../vault/vault.ts'
 import { announce } from './announce.ts'
-import { backoffMs, judge, LOST } from './failures.ts'
+import { aftermath, backoffMs, judge, LOST } from './failures.ts'
+import { watch } from './lease-watch.ts'
 import { noOfflineAccess, outlook, type Need } from './outlook.ts'
 import { openReadable } from './readable.ts'
 import { openAll, sealAll, type Secrets } from './sealing.ts'
@@ -58,12 +58,13 @@ export function keepAliveAt (now: number): Date {
  * same, and used only after that. Whoever dies in between leaves a note, and the next one repeats the exchange with the
  * old token while it still works.
  *
- * @returns a function that resolves to a token for `need`; it throws AppError `needs_reconnect`, `oauth_misconfigured`, or an
+ * @returns `renew`, which resolves to a token for `need`; it throws AppError `needs_reconnect`, `oauth_misconfigured`, or an
  * `upstream_…` code with the time of the next try
  */
 export function createRefresh (settings: RefreshSettings) {
   const { store: { grants }, vault, now, exchangeMs, leaseMs } = settings
   const slots = pLimit(MOST_AT_ONCE)
+  const underWay = new Set<Promise<unknown>>()
 
   async function renew (id: string, need: Need, log: Log): Promise<string> {
     const giveUpAt = performance.now() + leaseMs + 2 * exchangeMs + LOOK_AGAIN_MS
@@ -77,7 +78,7 @@ export function createRefresh (settings: RefreshSettings) {
       const holder = await grants.refresher(id)
       const stale = seen(holder)
       if (holder === undefined || holder.over || stale) {
-        const token = await slots(() => attempt(grant, view.token, stale ? holder?.owner : undefined, log))
+        const token = await exclusively(() => attempt(grant, view.token, stale ? holder?.owner : undefined, log))
         if (token !== undefined) return token
       } else {
         // Somebody else is at it; nobody has to wait whose token still works.
@@ -88,21 +89,27 @@ export function createRefresh (settings: RefreshSettings) {
     }
   }
 
+  /** So many at once, and nobody stops in the middle of one. */
+  async function exclusively<T> (work: () => Promise<T>): Promise<T> {
+    const done = slots(work)
+    underWay.add(done)
+    return await done.finally(() => { underWay.delete(done) })
+  }
+
   /** @returns undefined where somebody else got ahead: look again */
   async function attempt (grant: Grant, working: string | undefined, stale: string | undefined, log: Log): Promise<string | undefined> {
     const mine: Attempt = { id: grant.id, version: grant.version, owner: randomUUID() }
     const client = settings.clientById(grant.clientId)
     if (client === undefined) throw new AppError('needs_reconnect', CLIENT_GONE)
     const secrets = await openReadable(settings, grant, log, openAll)
+    vault.requireWriting()
     if (!await grants.beginRefresh(mine, grant.failures, leaseMs, new Date(now() + leaseMs), stale)) return undefined
     log.info({ event: 'grant_refresh_start', grant_id: grant.id, repeated: grant.attemptAt !== null })
     const startedAt = now()
-    try {
-      const { tokens, used, lost } = await exchange(grant, client, secrets, log)
-      return await keep(grant, mine, tokens, used, startedAt, lost || grant.attemptAt !== null, log)
-    } catch (error) {
-      return await failed(grant, mine, error, working, log)
-    }
+    const outcome = await exchange(grant, client, secrets, log).catch((error: unknown) => ({ error }))
+    if ('error' in outcome) return await failed(grant, mine, outcome.error, working, log)
+    // What fails from here on is no failure of Atlassian's: the note stays, and the exchange is repeated.
+    return await keep(grant, mine, outcome.tokens, outcome.used, startedAt, outcome.lost || grant.attemptAt !== null, log)
   }
 
   /** An answer that was lost is asked for again at once; a pair that is refused gives way to the one before it, while that lives. */
@@ -126,7 +133,7 @@ export function createRefresh (settings: RefreshSettings) {
   async function keep (grant: Grant, mine: Attempt, tokens: TokenSet, used: string, startedAt: number, unsettled: boolean, log: Log): Promise<string | undefined> {
     const rotated = tokens.refreshToken !== null
     const scopes = tokens.scopes?.join(' ') ?? grant.scopes
-    const { done, changes } = await grants.save(mine, {
+    const { done, changes } = await saved(mine, {
       ...sealAll(vault, grant.id, { access: tokens.accessToken, refresh: tokens.refreshToken ?? used, previous: rotated ? used : null }),
       previousUntil: rotated ? new Date(startedAt + LEEWAY_MS) : null,
       accessExpiresAt: new Date(startedAt + tokens.expiresInS * 1000),
@@ -142,6 +149,18 @@ export function createRefresh (settings: RefreshSettings) {
     return tokens.accessToken
   }
 
+  /** A pair that was rotated and is not saved is lost when the old one dies: a busy database is asked again as long as the lease lasts. */
+  async function saved (mine: Attempt, fresh: Fresh): ReturnType<Store['grants']['save']> {
+    for (const giveUpAt = performance.now() + exchangeMs; ;) {
+      try {
+        return await grants.save(mine, fresh)
+      } catch (error) {
+        if (!(error instanceof AppError) || !error.code.startsWith('database_') || performance.now() > giveUpAt) throw error
+        await sleep(LOOK_AGAIN_MS)
+      }
+    }
+  }
+
   /** Too late: somebody else's pair is stored, and stays. */
   async function superseded ({ id }: Grant, log: Log): Promise<undefined> {
     log.warn({ event: 'grant_refresh_superseded', grant_id: id }, 'The refresh took longer than its lease; the newer tokens stay.')
@@ -152,7 +171,7 @@ export function createRefresh (settings: RefreshSettings) {
   async function failed (grant: Grant, mine: Attempt, error: unknown, working: string | undefined, log: Log): Promise<string | undefined> {
     const failure = error instanceof AppError ? error : new AppError('internal_error', 'Internal Server Error', { cause: error })
     const { to, unknown } = judge(failure)
-    const nextTryAt = new Date(now() + backoffMs(grant.failures + 1, secondsToMs(failure.extras.retryAfterS), Math.random()))
+    const nextTryAt = new Date(now() + backoffMs(grant.failures + 1, failure.extras.retryAfterS, Math.random()))
     const reason = { code: failure.code, detail: failure.message }
     if (to === 'misconfigured') {
       await grants.abandon(mine, grant)
@@ -173,29 +192,12 @@ export function createRefresh (settings: RefreshSettings) {
     return error
   }
 
-  return renew
-}
+  return {
+    renew,
 
-/** What is known after a failure: an exchange that Atlassian may have done all the same is repeated by upkeep while the old token lives. */
-function aftermath (grant: Grant, final: boolean, unknown: boolean, nextTryAt: Date): Failure['set'] {
-  if (final) return { failures: 0, nextTryAt: null, attemptAt: null, dueAt: null }
-  if (unknown || grant.attemptAt !== null) return { failures: grant.failures + 1, nextTryAt, dueAt: nextTryAt }
-  return { failures: grant.failures + 1, nextTryAt, attemptAt: null, dueAt: grant.dueAt !== null && grant.dueAt > nextTryAt ? grant.dueAt : nextTryAt }
-}
-
-function secondsToMs (seconds: number | undefined): number | undefined {
-  return seconds === undefined ? undefined : seconds * 1000
-}
-
-/**
- * Tells a holder that has not changed for longer than a lease lasts, by this process's own steady clock: should the
- * database's clock be set back, nobody waits for an hour.
- */
-function watch (leaseMs: number): (holder: Holder | undefined) => boolean {
-  let owner: string | undefined
-  let since = 0
-  return (holder) => {
-    if (holder?.owner !== owner) [owner, since] = [holder?.owner, performance.now()]
-    return holder !== undefined && performance.now() - since > leaseMs
+    /** Resolves when no exchange is under way: what was begun is saved. */
+    async settled (): Promise<void> {
+      while (underWay.size > 0) await Promise.allSettled(underWay)
+    }
   }
 }

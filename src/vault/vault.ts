@@ -7,6 +7,8 @@ const NONCE_BYTES = 12
 const TAG_BYTES = 16
 /** Random nonces are safe for a key up to 2^32 uses (NIST SP 800-38D section 8.3); a quarter of that is enough for anybody. */
 export const MOST_USES = 2 ** 30
+/** Whoever has begun something that ends in sealing can still end it. */
+const RESERVE = 10_000
 
 /** Thrown for every ciphertext that does not open, whatever the cause: the cause is none of an attacker's business. */
 export class UnreadableError extends Error {
@@ -19,11 +21,17 @@ export interface Vault {
   readonly keyId: string
   /**
    * @param place where the ciphertext will live, `<table>/<row id>/<column>`: moved anywhere else it does not open
-   * @throws AppError `vault_key_worn_out` after 2^30 uses of one key
+   * @throws AppError `vault_key_worn_out`, some thousand uses after `requireWriting` has begun to
    */
   seal: (secret: string, place: string) => string
   /** @throws UnreadableError wrong key, wrong place, or a changed byte */
   open: (sealed: string, place: string) => string
+  /**
+   * To be asked before what cannot be undone and has to be sealed.
+   *
+   * @throws AppError `vault_key_worn_out`
+   */
+  requireWriting: () => void
   /** How often the key has sealed since this was asked last, to be added up where it outlives the process. */
   takeUses: () => number
 }
@@ -47,8 +55,12 @@ export function createVault (keyring: Keyring, usedBefore: () => number = () => 
       return since
     },
 
+    requireWriting () {
+      if (usedBefore() + uses >= MOST_USES) throw wornOut()
+    },
+
     seal (secret, place) {
-      if (usedBefore() + uses >= MOST_USES) throw new AppError('vault_key_worn_out', 'The vault key has been used too often. The operator has to put a new one in front of it.')
+      if (usedBefore() + uses >= MOST_USES + RESERVE) throw wornOut()
       uses++
       const nonce = randomBytes(NONCE_BYTES)
       const cipher = createCipheriv('aes-256-gcm', keyring.current.key, nonce, { authTagLength: TAG_BYTES })
@@ -74,6 +86,10 @@ export function createVault (keyring: Keyring, usedBefore: () => number = () => 
       }
     }
   }
+}
+
+function wornOut (): AppError {
+  return new AppError('vault_key_worn_out', 'The vault key has been used too often. The operator has to put a new one in front of it.')
 }
 
 function associated (keyId: string, place: string): Buffer {
