@@ -29,10 +29,10 @@ export interface Standing { connection: Connection, grant: Grant, state: Connect
 /** What may change of a connection between two consents. */
 export type Own = Pick<Connection, 'sites' | 'bound' | 'refused' | 'state'> & { reason: Reason | null }
 
-export function connections ({ db, tables: { connections, grants }, atomically }: Engine, { rows, history }: { rows: GrantRows, history: History }) {
+export function connections ({ db, tables: { connections, grants }, atomically, prepare }: Engine, { rows, history }: { rows: GrantRows, history: History }) {
   const joined = () => db.select({ connection: connections, grant: grants }).from(connections).innerJoin(grants, eq(connections.grantId, grants.id))
-  const held = db.select({ scopes: grants.scopes }).from(connections).innerJoin(grants, eq(connections.grantId, grants.id))
-    .where(and(eq(connections.userId, sql.placeholder('userId')), eq(grants.clientId, sql.placeholder('clientId')), ne(connections.provider, sql.placeholder('except')))).prepare()
+  const held = prepare(db.select({ scopes: grants.scopes }).from(connections).innerJoin(grants, eq(connections.grantId, grants.id))
+    .where(and(eq(connections.userId, sql.placeholder('userId')), eq(grants.clientId, sql.placeholder('clientId')), ne(connections.provider, sql.placeholder('except')))))
 
   const standing = ({ connection, grant }: Awaited<ReturnType<typeof joined>>[number]): Standing => ({
     connection: read(connection),
@@ -56,8 +56,8 @@ export function connections ({ db, tables: { connections, grants }, atomically }
 
     /** What this user's connections of other products already hold at this client: a new consent has to ask for it again or lose it. */
     async heldScopes (userId: number, clientId: string, except: string): Promise<string[]> {
-      const found = await held.execute({ userId, clientId, except })
-      return found.flatMap(({ scopes }) => scopes.split(' ')).filter(Boolean)
+      const found = await held({ userId, clientId, except })
+      return found.flatMap(({ scopes }) => String(scopes).split(' ')).filter(Boolean)
     },
 
     /** Writes what is new about a connection, if it is still of the same grant, with what that changes for it and what `also` says. */
