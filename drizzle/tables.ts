@@ -19,6 +19,8 @@ export function tables ({ table, unique, index, id, integer, text, ordered, inst
     redirectUri: text('redirect_uri').notNull(),
     callerState: text('caller_state'),
     returnUrl: text('return_url'),
+    /** What the login asked for, for answers that do not say what was granted. */
+    scopes: text('scopes').notNull().default(''),
     /** 1: this login may put another Atlassian account in the place of the connected one. */
     changeAccount: integer('change_account').notNull().default(0),
     browserHash: text('browser_hash'),
@@ -66,6 +68,7 @@ export function tables ({ table, unique, index, id, integer, text, ordered, inst
     unique('grants_client_account').on(t.clientId, t.accountId),
     index('grants_due').on(t.dueAt),
     index('grants_key').on(t.keyId, t.id),
+    index('grants_previous').on(t.previousUntil),
     index('grants_consented').on(t.consentedAt)
   ])
 
@@ -101,6 +104,8 @@ export function tables ({ table, unique, index, id, integer, text, ordered, inst
     errorDetail: text('error_detail'),
     /** JSON: features that the gateway has refused for a scope, whatever the token said. */
     refused: text('refused').notNull().default('[]'),
+    /** One more with each write: who decided on an older one decides again. */
+    version: integer('version').notNull().default(1),
     connectedAt: instant('connected_at').notNull()
   }, (t) => [unique('connections_user_provider').on(t.userId, t.provider), index('connections_grant').on(t.grantId)])
 

@@ -1,5 +1,4 @@
 import fp from 'fastify-plugin'
-import { reviewGrant } from '../src/connections/sites.ts'
 import { keepConsent } from '../src/connections/consent.ts'
 import { createFlow, type Flows } from '../src/oauth/flow.ts'
 import type { Outside } from '../src/outside.ts'
@@ -14,7 +13,7 @@ const CALLS_IN_A_ROW = 2
 /** The login flow, bound to configuration, network and clock. */
 export default fp<Outside>(async (app, { now }) => {
   const { store, http, config, vault, access, clients, sync, sites } = app
-  const consents = { store, vault, now, forget: access.forget, erasing: sites.erasing, stopRuns: sync.stopFor, onScopes: reviewGrant.bind(undefined, { store }) }
+  const consents = { store, vault, access, now, erasing: sites.erasing, stopRuns: sync.stopFor }
   app.decorate('flow', createFlow({
     store,
     http,

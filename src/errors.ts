@@ -26,6 +26,7 @@ export const STATUS = {
   disconnected: 409,
   tokens_unreadable: 409,
   site_gone: 409,
+  client_gone: 409,
   payload_too_large: 413,
   unsupported_media_type: 415,
   validation_failed: 422,

@@ -57,7 +57,7 @@ async function withStore (command: (store: Store, keyring: Keyring, source: stri
 }
 
 async function status (store: Store, keyring: Keyring, source: string): Promise<void> {
-  const [known, sealed] = [await store.keys.list(), await store.grants.perKey()]
+  const [known, sealed] = [await store.keys.list(), await store.sealed.perKey()]
   const ids = [...new Set([...keyring.ids, ...sealed.keys(), ...known.map(({ id }) => id)])]
   for (const id of ids) {
     const place = id === keyring.current.id ? 'writes and reads' : keyring.find(id) === undefined ? 'not there' : 'reads'

@@ -52,7 +52,7 @@ const connection: FastifyPluginAsyncTypebox<Options> = async (app, { provider, r
   }, async ({ params, body: { cloud_id: one, cloud_ids: several }, url, log: requestLog }) => {
     const log = requestLog.child({ provider: provider.id })
     const userId = await requireUser(Number(params.user_id))
-    const standing = await chooseSites(sites, userId, provider, several ?? [one ?? ''], several === undefined ? '/cloud_id' : '/cloud_ids', log)
+    const standing = await chooseSites(sites, sync.stopFor, userId, provider, several ?? [one ?? ''], several === undefined ? '/cloud_id' : '/cloud_ids', log)
     await sync.start(userId, provider, log)
     return view(app, standing, prefixOf(url))
   })

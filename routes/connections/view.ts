@@ -1,6 +1,5 @@
 import type { FastifyInstance } from 'fastify'
 import { featuresOf } from '../../src/connections/features.ts'
-import { CLIENT_GONE } from '../../src/oauth/clients.ts'
 import { reconsentBy } from '../../src/grants/upkeep.ts'
 import { providerOf } from '../../src/providers/index.ts'
 import type { Standing } from '../../src/store/connections.ts'
@@ -16,11 +15,10 @@ export function view (app: FastifyInstance, standing: Standing, prefix: string):
   const { connection, grant } = standing
   const { bound, sites } = connection
   const scopes = grant.scopes.split(' ').filter(Boolean)
-  const gone = app.clients.byId(grant.clientId) === undefined
   const [only, another] = bound
   return {
     product: connection.provider,
-    state: gone ? 'needs_reconnect' : standing.state,
+    state: standing.state,
     account_id: grant.accountId,
     site: only === undefined || another !== undefined ? null : wire(only),
     sites: [...sites, ...bound.filter(({ cloudId }) => !has(sites, cloudId))]
@@ -31,13 +29,13 @@ export function view (app: FastifyInstance, standing: Standing, prefix: string):
     last_refresh_at: grant.rotatedAt?.toISOString() ?? null,
     reconsent_by: reconsentBy(grant.consentedAt).toISOString(),
     next_try_at: grant.nextTryAt?.toISOString() ?? null,
-    last_error: gone ? CLIENT_GONE : lastError(standing)
+    last_error: lastError(standing)
   }
 }
 
 /** Whether a person has to do anything before the connection is one. */
-export function isConnected (app: FastifyInstance, standing: Standing): boolean {
-  return !/^needs_/.test(view(app, standing, '').state)
+export function isConnected ({ state }: Standing): boolean {
+  return state !== 'needs_reconnect' && state !== 'needs_site'
 }
 
 /** The sentence of whatever the state says. */

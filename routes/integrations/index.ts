@@ -65,7 +65,7 @@ const integration: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (ap
     return {
       provider: provider.id,
       base_url: baseUrl(standing),
-      connected: standing !== undefined && isConnected(app, standing),
+      connected: standing !== undefined && isConnected(standing),
       redirect_url: `${prefixOf(url)}/auth/${provider.id}/login${hint}`
     }
   })

@@ -73,10 +73,10 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: RemovedUser, ...problems(404, 422) }
     }
   }, async ({ params, query: { copies }, log }) => {
-    const { store, access, sync, sites } = app
-    const { id } = await requireUser(Number(params.user_id))
-    const products = await removeUser({ store, access, stopRuns: sync.stopFor, erasing: sites.erasing }, id, copies === 'keep', log)
-    return { id, disconnected: products, copies: copies === 'keep' ? 'kept' as const : 'erased' as const, remove_app_url: MANAGE_APPS_URL }
+    const { store, access, sync } = app
+    const user = await requireUser(Number(params.user_id))
+    const products = await removeUser({ store, access, stopRuns: sync.stopFor }, user, copies === 'keep', log)
+    return { id: user.id, disconnected: products, copies: copies === 'keep' ? 'kept' as const : 'erased' as const, remove_app_url: MANAGE_APPS_URL }
   })
 
   async function requireUser (id: number): Promise<UserRow> {

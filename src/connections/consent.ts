@@ -1,5 +1,6 @@
 import { AppError } from '../errors.ts'
 import type { Log } from '../http.ts'
+import type { Access } from '../grants/access.ts'
 import { announce } from '../grants/announce.ts'
 import { grantIdOf } from '../grants/identity.ts'
 import { keepAliveAt } from '../grants/refresh.ts'
@@ -12,21 +13,17 @@ import type { WithStatement } from '../store/engine.ts'
 import type { Store } from '../store/index.ts'
 import type { Vault } from '../vault/vault.ts'
 import { featuresOf } from './features.ts'
-import type { SiteSettings } from './sites.ts'
+import { vanish } from './leave.ts'
+import { reviewGrant, type SiteSettings, type StopRuns } from './sites.ts'
 import { standing } from './standing.ts'
 
 export interface ConsentSettings {
   store: Store
   vault: Vault
+  access: Access
   now: () => number
-  /** Forgets the token that the grant had before. */
-  forget: (grantId: string) => void
-  /** Stops what is being copied for an owner; resolves when it has stopped. */
-  stopRuns: (userId: number, provider: string) => Promise<void>
-  /** Erases the synced copies of one owner and product. */
+  stopRuns: StopRuns
   erasing: SiteSettings['erasing']
-  /** Looks at the other connections of a grant after its scopes have changed. */
-  onScopes: (grantId: string, log: Log) => Promise<void>
 }
 
 /**
@@ -36,16 +33,17 @@ export interface ConsentSettings {
  * @throws AppError `account_changed` where another account would silently take the place of the connected one; nothing is stored then
  */
 export async function keepConsent (settings: ConsentSettings, consent: Consent, log: Log, also: WithStatement[]): Promise<void> {
-  const { store, vault, now } = settings
+  const { store, vault, access, now } = settings
   const { client, tokens, accountId, userId, sites } = consent
   const provider = providerOf(client.provider)
   const before = await store.connections.get(userId, provider.id)
   const changed = before !== undefined && before.grant.accountId !== accountId
   if (changed && !consent.changeAccount) throw accountChanged(provider.title)
 
-  if (changed) await settings.stopRuns(userId, provider.id)
-  const scopes = tokens.scopes ?? [...client.scopes]
+  const scopes = tokens.scopes ?? [...consent.asked]
   const id = grantIdOf(client.clientId, accountId)
+  const moved = before !== undefined && before.grant.id !== id
+  if (moved) await settings.stopRuns(userId, provider.id)
   const own = standing(provider, scopes, { sites, refused: [] }, before === undefined || changed ? [] : before.connection.bound)
   const changes = await store.grants.connect(
     {
@@ -55,16 +53,22 @@ export async function keepConsent (settings: ConsentSettings, consent: Consent, 
       scopes: scopes.join(' '),
       ...sealAll(vault, id, { access: tokens.accessToken, refresh: tokens.refreshToken, previous: null }),
       accessExpiresAt: new Date(now() + tokens.expiresInS * 1000),
-      dueAt: tokens.refreshToken === null ? null : keepAliveAt(now())
+      // Without a refresh token the end of this one is the end of the consent, which is then to be said.
+      dueAt: tokens.refreshToken === null ? new Date(now() + tokens.expiresInS * 1000) : keepAliveAt(now())
     },
-    { userId, provider: provider.id, sites, ...own, was: before?.state ?? null },
+    { userId, provider: provider.id, sites, ...own, before: before === undefined ? null : { grantId: before.grant.id, state: before.state } },
     // What the other account could see is not what this one can.
     [...(changed ? settings.erasing(userId, provider.id) : []), ...also]
   )
-  settings.forget(id)
+  // Somebody else's consent came in between: it is looked at as the one before.
+  if (changes === undefined) return await keepConsent(settings, consent, log, also)
   announce(changes, log)
   logFeatures(before, client, scopes, log)
-  await settings.onScopes(id, log)
+  access.forget(id)
+  if (moved) await vanish({ store, access }, [before.grant.id], log)
+  // A code was exchanged: whatever was wrong with the client is not any more.
+  announce(await store.grants.configured(client.clientId), log)
+  await reviewGrant(store, id, true, log)
 }
 
 function logFeatures (before: Standing | undefined, { provider }: Client, scopes: readonly string[], log: Log): void {

@@ -1,8 +1,12 @@
 import type { Log } from '../http.ts'
 import type { Access } from '../grants/access.ts'
-import type { Provider } from '../providers/index.ts'
+import { providers, type Provider } from '../providers/index.ts'
 import type { Store } from '../store/index.ts'
+import type { UserRow } from '../store/users.ts'
 import { connectionOf, type SiteSettings } from './sites.ts'
+
+/** What is said of a run whose connection ended. */
+export const DISCONNECTED = { code: 'disconnected', detail: 'The connection was ended during the run.' } as const
 
 export interface LeaveSettings {
   store: Store
@@ -21,11 +25,16 @@ export interface Left { tokensErased: boolean }
  *
  * @throws AppError `connection_not_found`
  */
-export async function disconnect ({ store, access, stopRuns, erasing }: LeaveSettings, userId: number, provider: Provider, keepCopies: boolean, log: Log): Promise<Left> {
+export async function disconnect (settings: LeaveSettings, userId: number, provider: Provider, keepCopies: boolean, log: Log): Promise<Left> {
+  const { store, stopRuns, erasing } = settings
   const { connection } = await connectionOf(store, userId, provider)
   await stopRuns(userId, provider.id)
-  const { erased } = await store.connections.remove([connection.id], keepCopies ? [] : erasing(userId, provider.id))
-  await vanish({ store, access }, [connection.grantId], log)
+  const erased = await store.connections.remove(userId, provider.id, [
+    // One may have begun since.
+    store.runs.endingActive(userId, provider.id, DISCONNECTED),
+    ...(keepCopies ? [] : erasing(userId, provider.id))
+  ])
+  await vanish(settings, [connection.grantId], log)
   log.info({ event: 'connection_removed', connection_id: connection.id, user_id: userId, product: provider.id, copies_kept: keepCopies, tokens_erased: erased.length > 0 })
   return { tokensErased: erased.length > 0 }
 }
@@ -36,21 +45,22 @@ export async function disconnect ({ store, access, stopRuns, erasing }: LeaveSet
  *
  * @returns the products that were connected
  */
-export async function removeUser ({ store, access, stopRuns }: LeaveSettings, userId: number, keepCopies: boolean, log: Log): Promise<string[]> {
-  const standings = await store.connections.list(userId)
-  for (const { connection } of standings) await stopRuns(userId, connection.provider)
-  const user = await store.users.get(userId)
-  await store.connections.remove(standings.map(({ connection }) => connection.id), [
-    keepCopies ? store.users.anonymising(userId) : store.users.removing(userId),
-    ...(user === undefined ? [] : [store.flows.forgetting(user)])
+export async function removeUser (settings: Omit<LeaveSettings, 'erasing'>, user: UserRow, keepCopies: boolean, log: Log): Promise<string[]> {
+  const { store, stopRuns } = settings
+  const standings = await store.connections.list(user.id)
+  for (const { connection } of standings) await stopRuns(user.id, connection.provider)
+  await store.connections.remove(user.id, undefined, [
+    ...providers.map(({ id }) => store.runs.endingActive(user.id, id, DISCONNECTED)),
+    keepCopies ? store.users.anonymising(user.id) : store.users.removing(user.id),
+    store.flows.forgetting(user)
   ])
-  await vanish({ store, access }, standings.map(({ grant }) => grant.id), log)
-  log.info({ event: 'user_removed', user_id: userId, copies_kept: keepCopies })
+  await vanish(settings, standings.map(({ grant }) => grant.id), log)
+  log.info({ event: 'user_removed', user_id: user.id, copies_kept: keepCopies })
   return standings.map(({ connection }) => connection.provider)
 }
 
 /** Out of memory, and out of the files. */
-async function vanish ({ store, access }: Pick<LeaveSettings, 'store' | 'access'>, grantIds: string[], log: Log): Promise<void> {
+export async function vanish ({ store, access }: Pick<LeaveSettings, 'store' | 'access'>, grantIds: string[], log: Log): Promise<void> {
   for (const id of grantIds) access.forget(id)
   if (!await store.scrub()) log.warn({ event: 'scrub_postponed' }, 'Another process is reading the database; what was erased leaves its log file a little later.')
 }

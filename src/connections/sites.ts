@@ -4,12 +4,18 @@ import type { Access } from '../grants/access.ts'
 import { announce } from '../grants/announce.ts'
 import { createAsk, sitesOf, type Ask } from '../providers/atlassian.ts'
 import { providerOf, type Provider, type ProviderId } from '../providers/index.ts'
-import type { Connection, Standing } from '../store/connections.ts'
+import type { Connection, Own, Standing } from '../store/connections.ts'
 import type { WithStatement } from '../store/engine.ts'
 import type { Grant } from '../store/grants.ts'
 import type { Store } from '../store/index.ts'
 import type { Site } from '../store/site.ts'
 import { standing } from './standing.ts'
+
+/** How often is decided again when others write at the same moment. */
+const TRIES = 5
+
+/** Stops what is being copied for an owner; resolves when it has stopped. */
+export type StopRuns = (userId: number, provider: string) => Promise<void>
 
 export interface SiteSettings {
   store: Store
@@ -48,43 +54,49 @@ export function askFor ({ store, http, now, access }: SiteSettings, grantId: str
  */
 export async function checkConnection (settings: SiteSettings, userId: number, provider: Provider, log: Log): Promise<Standing> {
   const before = await connectionOf(settings.store, userId, provider)
-  return await settle(settings, provider, before, await freshSites(settings, provider, before, log), before.connection.bound, log)
+  const sites = await freshSites(settings, provider, before, log)
+  return await settled(settings.store, before, (connection) => ({ ...connection, sites }), log)
 }
 
 /**
- * Binds a connection to the sites named, out of a fresh list. What was copied from sites that it is no longer bound to is
- * erased.
+ * Binds a connection to the sites named, out of a fresh list. What is being copied is stopped, and what was copied from sites
+ * that it is no longer bound to is erased.
  *
  * @throws AppError `validation_failed` for a site that is not in the list; else as `checkConnection`
  */
-export async function chooseSites (settings: SiteSettings, userId: number, provider: Provider, cloudIds: readonly string[], pointer: string, log: Log): Promise<Standing> {
+export async function chooseSites (settings: SiteSettings, stopRuns: StopRuns, userId: number, provider: Provider, cloudIds: readonly string[], pointer: string, log: Log): Promise<Standing> {
   const before = await connectionOf(settings.store, userId, provider)
   const sites = await freshSites(settings, provider, before, log)
-  const chosen = sites.filter(({ cloudId }) => cloudIds.includes(cloudId))
-  if (chosen.length < new Set(cloudIds).size) {
+  const bound = sites.filter(({ cloudId }) => cloudIds.includes(cloudId))
+  if (bound.length < new Set(cloudIds).size) {
     const detail = `The consent reaches no such site with ${provider.title}. GET /users/{user_id}/connections lists those it reaches.`
     throw new AppError('validation_failed', detail, { errors: [{ pointer, detail }] })
   }
-  const dropped = before.connection.bound.filter(({ cloudId }) => !cloudIds.includes(cloudId)).map(({ cloudId }) => cloudId)
-  return await settle(settings, provider, before, sites, chosen, log, dropped.length === 0 ? [] : settings.erasing(userId, provider.id, dropped))
+  await stopRuns(userId, provider.id)
+  return await settled(settings.store, before, (connection) => ({ ...connection, sites, bound }), log, (connection) => {
+    const dropped = connection.bound.filter(({ cloudId }) => !cloudIds.includes(cloudId)).map(({ cloudId }) => cloudId)
+    return dropped.length === 0 ? [] : settings.erasing(userId, provider.id, dropped)
+  })
 }
 
-/** Looks again at what a grant's connections can do, after its scopes have changed. */
-export async function reviewGrant ({ store }: Pick<SiteSettings, 'store'>, grantId: string, log: Log): Promise<void> {
-  for (const { connection, grant } of await store.connections.ofGrant(grantId)) {
-    const own = standing(providerOf(connection.provider), grant.scopes.split(' '), connection, connection.bound)
-    if (own.state !== connection.state || own.reason?.detail !== (connection.errorDetail ?? undefined)) announce(await store.connections.update(connection, { ...connection, ...own }), log)
+/**
+ * Looks again at what a grant's connections can do, after its scopes have changed.
+ *
+ * @param anew after a consent, which also makes up for what the gateway refused before
+ */
+export async function reviewGrant (store: Store, grantId: string, anew: boolean, log: Log): Promise<void> {
+  for (const standing of await store.connections.ofGrant(grantId)) {
+    await settled(store, standing, (connection) => anew ? { ...connection, refused: [] } : connection, log)
   }
 }
 
 /** Remembers that the gateway refused a feature for its scope, whatever the token said, or that it no longer does. */
-export async function noteRefusal ({ store }: Pick<SiteSettings, 'store'>, { userId, provider: id }: Connection, feature: string, isRefused: boolean, log: Log): Promise<void> {
-  const current = await store.connections.get(userId, id)
-  if (current === undefined || current.connection.refused.includes(feature) === isRefused) return
-  const { connection, grant } = current
-  const refused = isRefused ? [...connection.refused, feature] : connection.refused.filter((name) => name !== feature)
-  const own = standing(providerOf(id), grant.scopes.split(' '), { ...connection, refused }, connection.bound)
-  announce(await store.connections.update(connection, { ...connection, refused, ...own }), log)
+export async function noteRefusal (store: Store, standing: Standing, feature: string, isRefused: boolean, log: Log): Promise<void> {
+  await settled(store, standing, (connection) => {
+    const others = connection.refused.filter((name) => name !== feature)
+    // What was seen before a new consent says nothing of it.
+    return connection.connectedAt.getTime() === standing.connection.connectedAt.getTime() ? { ...connection, refused: isRefused ? [...others, feature] : others } : connection
+  }, log)
 }
 
 /** @throws AppError `connection_not_found` */
@@ -98,8 +110,32 @@ async function freshSites (settings: SiteSettings, provider: Provider, { grant }
   return await sitesOf(provider, { ask: askFor(settings, grant.id, log), apiUrl: settings.apiUrlOf(grant), log })
 }
 
-async function settle ({ store }: SiteSettings, provider: Provider, { connection, grant: { scopes } }: Standing, sites: Site[], chosen: readonly Site[], log: Log, also: WithStatement[] = []): Promise<Standing> {
-  const own = standing(provider, scopes.split(' '), { sites, refused: connection.refused }, chosen)
-  announce(await store.connections.update(connection, { ...connection, sites, ...own }, also), log)
-  return await connectionOf(store, connection.userId, provider)
+/**
+ * Writes what has been learned about a connection. Others may have written meanwhile: then it is decided again on what they
+ * wrote, as long as it is still about the same consent.
+ *
+ * @param learn the connection with what is known now
+ * @param also what is to be done with it
+ */
+async function settled (store: Store, { connection: { userId, provider: id, grantId } }: Standing, learn: (connection: Connection) => Connection, log: Log, also: (connection: Connection) => WithStatement[] = () => []): Promise<Standing> {
+  const provider = providerOf(id)
+  for (let attempt = 0; attempt < TRIES; attempt++) {
+    const current = await connectionOf(store, userId, provider)
+    if (current.connection.grantId !== grantId) break
+    const known = learn(current.connection)
+    const own = standing(provider, current.grant.scopes.split(' '), known, known.bound)
+    const next = { ...known, ...own }
+    const done = also(current.connection)
+    if (done.length === 0 && isSame(current.connection, next)) return current
+    const changes = await store.connections.update(current.connection, next, done)
+    if (changes === undefined) continue
+    announce(changes, log)
+    return await connectionOf(store, userId, provider)
+  }
+  throw new AppError('unavailable', 'The connection was changed at the same moment. Try again.', { retryAfterS: 1 })
+}
+
+function isSame (before: Connection, { reason, ...next }: Own): boolean {
+  const told = ({ sites, bound, refused, state }: Own | Connection) => JSON.stringify([sites, bound, refused, state])
+  return told(before) === told({ ...next, reason }) && before.errorDetail === (reason?.detail ?? null)
 }

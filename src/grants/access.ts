@@ -42,9 +42,9 @@ export function createAccess (settings: RefreshSettings) {
   async function shared (grantId: string, need: Need, log: Log): Promise<string> {
     const underWay = renewing.get(grantId)
     if (underWay !== undefined) {
-      const token = await underWay
-      // What the others waited for may be the very token that this caller has just seen refused.
-      return token === need.refused ? await shared(grantId, need, log) : token
+      await underWay
+      // What the others waited for may not be good enough, or be the very token that this caller has just seen refused.
+      return await accessToken(grantId, { ...need, log })
     }
     const mine = renew(grantId, need, log).finally(() => { renewing.delete(grantId) })
     renewing.set(grantId, mine)

@@ -12,13 +12,17 @@ export interface Verdict {
 /** Asked for again at once: there was no answer, or none that can be read, and the old token still works (atlassian.md section 3.3). */
 export const LOST: ReadonlySet<ErrorCode> = new Set(['upstream_timeout', 'upstream_unreachable', 'upstream_invalid_answer'])
 
-export function judge ({ code }: AppError): Verdict {
+export function judge ({ code, extras }: AppError): Verdict {
   if (code === 'needs_reconnect') return { to: 'needs_reconnect', unknown: false }
   if (code === 'oauth_misconfigured') return { to: 'misconfigured', unknown: false }
-  return { to: 'degraded', unknown: LOST.has(code) || code === 'upstream_failed' }
+  // Who says when to come back has done nothing.
+  const answered = code === 'upstream_rate_limited' || code === 'upstream_refused' || (code === 'upstream_failed' && extras.retryAfterS !== undefined)
+  return { to: 'degraded', unknown: !answered }
 }
 
 const FIRST_WAIT_MS = 2_000
+/** Old tokens work for ten minutes after an exchange (atlassian.md section 3.1); this is the latest that leaves time for another. */
+const LAST_TRY_MS = 8 * 60_000
 /** So that a grant works again five minutes after an outage, and tries often enough while an old token lives. */
 const LONGEST_WAIT_MS = 5 * 60_000
 /** A wait that Atlassian asks for is waited up to this long. */
@@ -41,9 +45,14 @@ export function isWaiting (nextTryAt: Date | null, now: number): boolean {
   return left > 0 && left <= LONGEST_ASKED_MS
 }
 
-/** What is known after a failure: an exchange that Atlassian may have done all the same is repeated by upkeep while the old token lives. */
-export function aftermath (grant: Grant, final: boolean, unknown: boolean, nextTryAt: Date): Failure['set'] {
-  if (final) return { failures: 0, nextTryAt: null, attemptAt: null, dueAt: null }
-  if (unknown || grant.attemptAt !== null) return { failures: grant.failures + 1, nextTryAt, dueAt: nextTryAt }
-  return { failures: grant.failures + 1, nextTryAt, attemptAt: null, dueAt: grant.dueAt !== null && grant.dueAt > nextTryAt ? grant.dueAt : nextTryAt }
+/**
+ * What is noted after a failure. An exchange that Atlassian may have done all the same is repeated while the old token lives,
+ * however long it asks to be left alone: after that the token would be worth nothing.
+ *
+ * @param begunAt when the first exchange was begun whose end nobody knows; null where there is none
+ */
+export function aftermath ({ failures }: Grant, waitMs: number, begunAt: number | null, now: number): Failure['set'] & { nextTryAt: Date } {
+  const last = begunAt === null ? 0 : begunAt + LAST_TRY_MS
+  const nextTryAt = new Date(last > now ? Math.min(now + waitMs, last) : now + waitMs)
+  return { failures: failures + 1, nextTryAt, dueAt: nextTryAt, attemptAt: begunAt === null ? null : new Date(begunAt) }
 }

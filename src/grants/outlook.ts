@@ -35,9 +35,11 @@ export function earlyMs ({ id, version }: Pick<Grant, 'id' | 'version'>): number
 /** @param token the stored access token, opened */
 export function outlook (grant: Grant, token: string, { minValidity, refused }: Need, now: number): Outlook {
   const left = grant.accessExpiresAt.getTime() - now
-  const works = token !== refused && left >= minValidity
+  // Nobody gets more than there is: a token that lives for four minutes is not replaced at each call.
+  const life = grant.accessExpiresAt.getTime() - (grant.rotatedAt ?? grant.consentedAt).getTime()
+  const works = token !== refused && left >= Math.min(minValidity, life / 2)
   const isDue = grant.dueAt !== null && grant.dueAt.getTime() <= now
-  if (works && left >= earlyMs(grant) && !isDue) return { kind: 'use', token }
+  if (works && left >= Math.min(earlyMs(grant), life / 4) && !isDue) return { kind: 'use', token }
   if (grant.refreshToken !== null && !isWaiting(grant.nextTryAt, now)) return { kind: 'renew', token: works ? token : undefined }
   if (works) return { kind: 'use', token }
   return { kind: 'refuse', error: grant.refreshToken === null ? noOfflineAccess() : stillFailing(grant, now) }

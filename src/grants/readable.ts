@@ -2,18 +2,17 @@ import { AppError } from '../errors.ts'
 import type { Log } from '../http.ts'
 import type { Grant } from '../store/grants.ts'
 import type { Store } from '../store/index.ts'
-import { UnreadableError, type Vault } from '../vault/vault.ts'
+import { keyOf, UnreadableError, type Vault } from '../vault/vault.ts'
 import { announce } from './announce.ts'
 import { openAccess, openAll } from './sealing.ts'
 
 const UNREADABLE = 'The stored tokens of this connection do not open with the vault keys at hand. Restore the key, or connect again.'
 
-/** @returns whether the tokens were still these */
-export async function markUnreadable (grants: Store['grants'], { id, version, keyId }: Pick<Grant, 'id' | 'version' | 'keyId'>, log: Log): Promise<boolean> {
+/** One that needs a new consent anyhow stays what it is. */
+export async function markUnreadable (grants: Store['grants'], { id, version, keyId, state }: Pick<Grant, 'id' | 'version' | 'keyId' | 'state'>, log: Log): Promise<void> {
+  if (state === 'needs_reconnect') return
   log.error({ event: 'grant_unreadable', grant_id: id, key_id: keyId }, UNREADABLE)
-  const { done, changes } = await grants.change(id, version, 'needs_reconnect', { code: 'tokens_unreadable', detail: UNREADABLE })
-  announce(changes, log)
-  return done
+  announce((await grants.change(id, version, 'needs_reconnect', { code: 'tokens_unreadable', detail: UNREADABLE })).changes, log)
 }
 
 /**
@@ -23,17 +22,22 @@ export async function markUnreadable (grants: Store['grants'], { id, version, ke
  * @param open which of the secrets; default: the access token
  * @throws AppError `needs_reconnect`
  */
-export async function openReadable<T = string> ({ store: { grants }, vault }: { store: Store, vault: Vault }, grant: Grant, log: Log, open: (vault: Vault, grant: Grant) => T = openAccess as never): Promise<T> {
+export async function openReadable<T = string> ({ store, vault }: { store: Store, vault: Vault }, grant: Grant, log: Log, open: (vault: Vault, grant: Grant) => T = openAccess as never): Promise<T> {
   const unreadable = grant.errorCode === 'tokens_unreadable'
   if (grant.state === 'needs_reconnect' && !unreadable) throw new AppError('needs_reconnect', grant.errorDetail ?? 'Atlassian no longer accepts this connection. Connect again.')
   try {
     if (unreadable) openAll(vault, grant)
     const opened = open(vault, grant)
-    if (unreadable) announce((await grants.change(grant.id, grant.version, 'active', null)).changes, log)
+    if (unreadable) await readableAgain(store, grant, log)
     return opened
   } catch (cause) {
     if (!(cause instanceof UnreadableError)) throw cause
-    if (!unreadable) await markUnreadable(grants, grant, log)
+    if (!unreadable) await markUnreadable(store.grants, grant, log)
     throw new AppError('needs_reconnect', UNREADABLE, { cause })
   }
+}
+
+async function readableAgain ({ grants, sealed }: Store, { id, version, accessToken }: Grant, log: Log): Promise<void> {
+  await sealed.markSealedWith(id, accessToken, keyOf(accessToken))
+  announce((await grants.change(id, version, 'active', null)).changes, log)
 }

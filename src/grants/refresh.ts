@@ -45,6 +45,9 @@ export interface RefreshSettings {
   onScopes: (grantId: string, log: Log) => Promise<void>
 }
 
+/** How an exchange ended; `lost` where one of its answers was, so that Atlassian may have rotated more than once. */
+type Exchanged = { lost: boolean } & ({ tokens: TokenSet, used: string } | { error: unknown })
+
 /** When upkeep refreshes a pair that nobody uses. */
 export function keepAliveAt (now: number): Date {
   return new Date(now + KEEP_ALIVE_FROM_MS + Math.random() * KEEP_ALIVE_SPREAD_MS)
@@ -100,40 +103,55 @@ export function createRefresh (settings: RefreshSettings) {
   async function attempt (grant: Grant, working: string | undefined, stale: string | undefined, log: Log): Promise<string | undefined> {
     const mine: Attempt = { id: grant.id, version: grant.version, owner: randomUUID() }
     const client = settings.clientById(grant.clientId)
-    if (client === undefined) throw new AppError('needs_reconnect', CLIENT_GONE)
+    if (client === undefined) throw new AppError('needs_reconnect', CLIENT_GONE.detail)
     const secrets = await openReadable(settings, grant, log, openAll)
     vault.requireWriting()
+    const endsAt = performance.now() + leaseMs - exchangeMs / 2
     if (!await grants.beginRefresh(mine, grant.failures, leaseMs, new Date(now() + leaseMs), stale)) return undefined
     log.info({ event: 'grant_refresh_start', grant_id: grant.id, repeated: grant.attemptAt !== null })
     const startedAt = now()
-    const outcome = await exchange(grant, client, secrets, log).catch((error: unknown) => ({ error }))
-    if ('error' in outcome) return await failed(grant, mine, outcome.error, working, log)
+    const { lost, ...outcome } = await exchange(grant, client, secrets, endsAt, log)
+    const begunAt = grant.attemptAt?.getTime() ?? (lost ? startedAt : null)
+    if ('error' in outcome) return await failed(grant, mine, outcome.error, begunAt, working, startedAt, log)
     // What fails from here on is no failure of Atlassian's: the note stays, and the exchange is repeated.
-    return await keep(grant, mine, outcome.tokens, outcome.used, startedAt, outcome.lost || grant.attemptAt !== null, log)
+    return await keep(grant, mine, outcome, startedAt, begunAt !== null, endsAt, log)
   }
 
-  /** An answer that was lost is asked for again at once; a pair that is refused gives way to the one before it, while that lives. */
-  async function exchange (grant: Grant, client: ClientCredentials, { refresh, previous }: Secrets, log: Log): Promise<{ tokens: TokenSet, used: string, lost: boolean }> {
+  /**
+   * An answer that was lost is asked for again at once; a pair that is refused gives way to the one before it, while that lives.
+   * Nothing is asked that the lease would not outlast.
+   */
+  async function exchange (grant: Grant, client: ClientCredentials, { refresh, previous }: Secrets, endsAt: number, log: Log): Promise<Exchanged> {
     let lost = false
-    const ask = async (used: string) => ({ tokens: await refreshTokens(settings.http, client, used, log, exchangeMs), used, lost })
+    const ask = async (used: string) => {
+      const tokens = await refreshTokens(settings.http, client, used, log, Math.min(exchangeMs, endsAt - performance.now()))
+      return { tokens, used }
+    }
     const twice = async (token: string) => await ask(token).catch(async (error: unknown) => {
-      if (!(error instanceof AppError) || !LOST.has(error.code)) throw error
-      lost = true
-      return { ...await ask(token), lost }
+      lost ||= error instanceof AppError && LOST.has(error.code)
+      if (!lost || endsAt - performance.now() < exchangeMs / 2) throw error
+      return await ask(token)
     })
-    return await twice(refresh ?? '').catch(async (error: unknown) => {
-      const stillLives = grant.previousUntil !== null && grant.previousUntil.getTime() > now()
-      if (!(error instanceof AppError) || error.code !== 'needs_reconnect' || previous === null || !stillLives) throw error
-      log.warn({ event: 'grant_previous_used', grant_id: grant.id }, 'The newest refresh token was refused; the one before it is tried.')
-      return await twice(previous)
-    })
+    try {
+      return {
+        lost,
+        ...await twice(refresh ?? '').catch(async (error: unknown) => {
+          const stillLives = grant.previousUntil !== null && grant.previousUntil.getTime() > now() && endsAt - performance.now() > exchangeMs / 2
+          if (!(error instanceof AppError) || error.code !== 'needs_reconnect' || previous === null || !stillLives) throw error
+          log.warn({ event: 'grant_previous_used', grant_id: grant.id }, 'The newest refresh token was refused; the one before it is tried.')
+          return await twice(previous)
+        })
+      }
+    } catch (error) {
+      return { lost, error }
+    }
   }
 
-  /** @param used the refresh token that was exchanged: it works a little longer, and is kept as long */
-  async function keep (grant: Grant, mine: Attempt, tokens: TokenSet, used: string, startedAt: number, unsettled: boolean, log: Log): Promise<string | undefined> {
+  /** The refresh token that was exchanged works a little longer, and is kept as long. */
+  async function keep (grant: Grant, mine: Attempt, { tokens, used }: { tokens: TokenSet, used: string }, startedAt: number, unsettled: boolean, endsAt: number, log: Log): Promise<string | undefined> {
     const rotated = tokens.refreshToken !== null
     const scopes = tokens.scopes?.join(' ') ?? grant.scopes
-    const { done, changes } = await saved(mine, {
+    const { done, changes } = await saved(mine, endsAt, {
       ...sealAll(vault, grant.id, { access: tokens.accessToken, refresh: tokens.refreshToken ?? used, previous: rotated ? used : null }),
       previousUntil: rotated ? new Date(startedAt + LEEWAY_MS) : null,
       accessExpiresAt: new Date(startedAt + tokens.expiresInS * 1000),
@@ -150,12 +168,12 @@ export function createRefresh (settings: RefreshSettings) {
   }
 
   /** A pair that was rotated and is not saved is lost when the old one dies: a busy database is asked again as long as the lease lasts. */
-  async function saved (mine: Attempt, fresh: Fresh): ReturnType<Store['grants']['save']> {
-    for (const giveUpAt = performance.now() + exchangeMs; ;) {
+  async function saved (mine: Attempt, endsAt: number, fresh: Fresh): ReturnType<Store['grants']['save']> {
+    while (true) {
       try {
         return await grants.save(mine, fresh)
       } catch (error) {
-        if (!(error instanceof AppError) || !error.code.startsWith('database_') || performance.now() > giveUpAt) throw error
+        if (!(error instanceof AppError) || !error.code.startsWith('database_') || performance.now() > endsAt) throw error
         await sleep(LOOK_AGAIN_MS)
       }
     }
@@ -168,22 +186,20 @@ export function createRefresh (settings: RefreshSettings) {
   }
 
   /** @returns a token where somebody is served in spite of the failure, or undefined: look again */
-  async function failed (grant: Grant, mine: Attempt, error: unknown, working: string | undefined, log: Log): Promise<string | undefined> {
+  async function failed (grant: Grant, mine: Attempt, error: unknown, begunAt: number | null, working: string | undefined, startedAt: number, log: Log): Promise<string | undefined> {
     const failure = error instanceof AppError ? error : new AppError('internal_error', 'Internal Server Error', { cause: error })
     const { to, unknown } = judge(failure)
-    const nextTryAt = new Date(now() + backoffMs(grant.failures + 1, failure.extras.retryAfterS, Math.random()))
     const reason = { code: failure.code, detail: failure.message }
-    if (to === 'misconfigured') {
-      await grants.abandon(mine, grant)
-      announce(await grants.misconfigured(grant.clientId, reason, nextTryAt), log)
-    } else {
-      const { done, changes } = await grants.fail(mine, { to, reason, set: aftermath(grant, to === 'needs_reconnect', unknown, nextTryAt) })
-      if (!done) return undefined
-      announce(changes, log)
-    }
-    log.warn({ event: 'grant_refresh_error', grant_id: grant.id, error_code: failure.code, next_try_at: to === 'needs_reconnect' ? null : nextTryAt, err: error }, failure.message)
-    if (working !== undefined && to !== 'needs_reconnect') return working
-    throw to === 'needs_reconnect' ? failure : new AppError(failure.code, failure.message, { cause: error, retryAfterS: Math.ceil((nextTryAt.getTime() - now()) / 1000) })
+    const isFinal = to === 'needs_reconnect'
+    const next = aftermath(grant, backoffMs(grant.failures + 1, failure.extras.retryAfterS, Math.random()), begunAt ?? (unknown ? startedAt : null), now())
+    const { done, changes } = await grants.fail(mine, { to, reason, set: isFinal ? { failures: 0, nextTryAt: null, attemptAt: null, dueAt: null } : next })
+    if (!done) return undefined
+    announce(changes, log)
+    if (to === 'misconfigured') announce(await grants.misconfigured(grant.clientId, reason, next.nextTryAt, grant.id), log)
+    log.warn({ event: 'grant_refresh_error', grant_id: grant.id, error_code: failure.code, next_try_at: isFinal ? null : next.nextTryAt, err: error }, failure.message)
+    if (isFinal) throw failure
+    if (working !== undefined) return working
+    throw new AppError(failure.code, failure.message, { cause: error, retryAfterS: Math.ceil((next.nextTryAt.getTime() - now()) / 1000) })
   }
 
   /** The end that a grant without a refresh token comes to is remembered like any other. */

@@ -1,7 +1,7 @@
 import type { Log } from '../http.ts'
 import type { Store } from '../store/index.ts'
 import { UnreadableError, type Vault } from '../vault/vault.ts'
-import { markUnreadable } from './readable.ts'
+import { markUnreadable, openReadable } from './readable.ts'
 import { openAll, sealAll } from './sealing.ts'
 
 /** A transaction short enough that nobody who waits for it notices. */
@@ -12,19 +12,21 @@ export interface RekeyProgress { resealed: number, left: number, unreadable: num
 /**
  * Seals every grant anew with the key that writes, in small batches, while the service runs. It holds nothing but the
  * batch it is at: interrupted anywhere it has done what it said, and goes on from there the next time. A grant that is
- * refreshed meanwhile is left as the refresh wrote it; one that does not open is marked, and stays.
+ * refreshed meanwhile is left as the refresh wrote it; one that does not open is marked as
+ * damaged, and stays. All keys that are needed have to be there (`proveKeys`).
  *
  * @param onProgress called after each batch
  */
 export async function rekey (settings: { store: Store, vault: Vault }, log: Log, onProgress: (progress: RekeyProgress) => void = () => {}): Promise<RekeyProgress> {
-  const { store: { grants }, vault } = settings
+  const { store, vault } = settings
+  const { sealed } = store
   let [resealed, unreadable] = [0, 0]
-  const left = async () => [...await grants.perKey()].filter(([id]) => id !== vault.keyId).reduce((sum, [, count]) => sum + count, 0)
+  const left = async () => [...await sealed.perKey()].filter(([id]) => id !== vault.keyId).reduce((sum, [, count]) => sum + count, 0)
 
   /** From the first to the last of those that are left; refreshes that got in between are met in the next round. */
   async function round (): Promise<void> {
     for (let after = ''; ;) {
-      const batch = await grants.sealedOtherwise(vault.keyId, after, BATCH)
+      const batch = await sealed.otherwise(vault.keyId, after, BATCH)
       const last = batch.at(-1)
       if (last === undefined) return
       after = last.id
@@ -36,11 +38,22 @@ export async function rekey (settings: { store: Store, vault: Vault }, log: Log,
           throw error
         }
       })
-      resealed += await grants.reseal(fresh)
+      resealed += await sealed.replace(fresh)
       const readable = new Set(fresh.map(({ id }) => id))
-      for (const grant of batch) if (!readable.has(grant.id) && await markUnreadable(grants, grant, log)) unreadable++
+      for (const { id } of batch) await look(id, readable.has(id))
       onProgress({ resealed, left: await left(), unreadable })
     }
+  }
+
+  /** A grant that opens is no longer what it was marked as; one that does not, with all keys there, is damaged. */
+  async function look (id: string, opens: boolean): Promise<void> {
+    const grant = await store.grants.get(id)
+    if (grant === undefined) return
+    if (opens && grant.errorCode === 'tokens_unreadable') await openReadable(settings, grant, log)
+    if (opens) return
+    await markUnreadable(store.grants, grant, log)
+    await sealed.markDamaged(grant)
+    unreadable++
   }
 
   let before = Infinity
@@ -48,7 +61,6 @@ export async function rekey (settings: { store: Store, vault: Vault }, log: Log,
     before = count
     await round()
   }
-  const uses = vault.takeUses()
-  if (uses > 0) await settings.store.keys.addUses(vault.keyId, uses)
+  await store.keys.addUses(vault.keyId, vault.uses())
   return { resealed, left: await left(), unreadable }
 }

@@ -1,4 +1,5 @@
-import type { Grant, Sealed } from '../store/grants.ts'
+import type { Grant } from '../store/grants.ts'
+import type { Sealed } from '../store/sealed.ts'
 import type { Vault } from '../vault/vault.ts'
 
 /** The three secrets of a grant, in clear. */

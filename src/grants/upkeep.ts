@@ -1,23 +1,29 @@
+import pLimit from 'p-limit'
 import type { Log } from '../http.ts'
+import { CLIENT_GONE } from '../oauth/clients.ts'
 import type { Store } from '../store/index.ts'
 import type { Vault } from '../vault/vault.ts'
 import type { Access } from './access.ts'
+import { announce } from './announce.ts'
 
 const TICK_MS = 15_000
 const DAY_MS = 86_400_000
 /** Atlassian wants a new consent after this many days, whatever is refreshed (atlassian.md section 3.1). */
 export const CONSENT_DAYS = 365
-/** Days before that on which somebody is warned. */
-const WARNINGS = [30, 7] as const
+/** Days before that on which somebody is warned; the later warning includes the earlier. */
+const WARNINGS = [7, 30] as const
 const AT_ONCE = 50
+/** Fewer than there is room for: whoever asks does not queue behind those whom nobody asked for. */
+const REFRESHED_AT_ONCE = 4
 
 export interface UpkeepSettings {
   store: Store
   vault: Vault
   access: Access
   now: () => number
-  leaseMs: number
   log: Log
+  /** The ids of the clients that are configured. */
+  clientIds: () => string[]
 }
 
 /** When Atlassian will want a new consent. */
@@ -30,30 +36,57 @@ export function reconsentBy (consentedAt: Date): Date {
  * tokens that have stopped working, warnings before the year is over. Any number of processes may do it at once: each
  * refresh has its lease, and each warning is taken by one.
  */
-export function createUpkeep ({ store, vault, access, now, leaseMs, log }: UpkeepSettings) {
+export function createUpkeep ({ store, vault, access, now, log, clientIds }: UpkeepSettings) {
+  const slots = pLimit(REFRESHED_AT_ONCE)
   let timer: NodeJS.Timeout | undefined
   let working: Promise<void> | undefined
   let stopped = false
+  let settingsKnown = false
+  let counted = 0
 
-  /** @param horizonMs how far ahead to look: after a start, attempts of a process that died still have their lease */
-  async function tick (horizonMs = 0): Promise<void> {
-    access.sweep()
-    const uses = vault.takeUses()
-    if (uses > 0) await store.keys.addUses(vault.keyId, uses)
-    await store.grants.forgetPrevious(new Date(now()))
-    for (const days of WARNINGS) await warn(days)
-    await refreshDue(horizonMs)
+  /** Each has its chance, whatever becomes of the others. */
+  const DUTIES: Array<() => Promise<unknown>> = [
+    knowSettings,
+    refreshDue,
+    async () => { access.sweep() },
+    async () => { await store.grants.forgetPrevious(new Date(now())) },
+    async () => { for (const days of WARNINGS) await warn(days) },
+    countUses,
+    async () => await store.scrub(true)
+  ]
+
+  async function tick (): Promise<void> {
+    for (const duty of DUTIES) await attempted(duty)
   }
 
-  async function refreshDue (horizonMs: number): Promise<void> {
-    const tried = new Set<string>()
-    for (let more = true; more;) {
-      const ids = (await store.grants.due(new Date(now() + horizonMs), AT_ONCE)).filter((id) => !tried.has(id))
-      more = ids.length > 0 && !stopped
-      for (const id of ids) tried.add(id)
+  async function attempted (duty: () => Promise<unknown>): Promise<void> {
+    await duty().catch((err: unknown) => { log.error({ event: 'upkeep_error', err }, 'Upkeep could not do a part of its work; it tries again.') })
+  }
+
+  /** What new settings change for grants that were there before: once after a start. */
+  async function knowSettings (): Promise<void> {
+    if (settingsKnown) return
+    await store.grants.retryMisconfigured()
+    announce(await store.grants.knowClients(clientIds(), CLIENT_GONE), log)
+    settingsKnown = true
+  }
+
+  async function refreshDue (): Promise<void> {
+    const at = new Date(now())
+    let last: { id: string, dueAt: Date } | undefined
+    do {
+      const due = await store.grants.due(at, AT_ONCE, last)
       // How it went is in the grant, its history and the log.
-      await Promise.allSettled(ids.map((id) => access.accessToken(id, { log })))
-    }
+      await Promise.allSettled(due.map(({ id }) => slots(async () => stopped ? undefined : await access.accessToken(id, { log }))))
+      last = due.length === AT_ONCE && !stopped ? due.at(-1) : undefined
+    } while (last !== undefined)
+  }
+
+  async function countUses (): Promise<void> {
+    const uses = vault.uses() - counted
+    if (uses === 0) return
+    await store.keys.addUses(vault.keyId, uses)
+    counted += uses
   }
 
   async function warn (days: number): Promise<void> {
@@ -68,9 +101,8 @@ export function createUpkeep ({ store, vault, access, now, leaseMs, log }: Upkee
   }
 
   /** Never rejects: trouble is logged, and there is a next time. */
-  async function once (horizonMs = 0): Promise<void> {
-    working ??= tick(horizonMs).catch((err: unknown) => { log.error({ event: 'upkeep_error', err }, 'Upkeep could not do its work; it tries again.') })
-      .finally(() => { working = undefined })
+  async function once (): Promise<void> {
+    working ??= tick().finally(() => { working = undefined })
     await working
   }
 
@@ -78,21 +110,25 @@ export function createUpkeep ({ store, vault, access, now, leaseMs, log }: Upkee
     /** Does it all once; resolves when it is done. */
     once,
 
-    /** Does it now, and again and again. */
-    async start (): Promise<void> {
-      await store.grants.retryMisconfigured()
-      timer = setInterval(once, TICK_MS).unref()
-      once(leaseMs).catch(() => {})
+    /** What new settings change is known before the first request. */
+    async prepare (): Promise<void> {
+      await attempted(knowSettings)
     },
 
-    /** Ends it, and waits for what is under way: an exchange that was begun is saved. */
+    /** Does it now, and again and again. */
+    start (): void {
+      if (stopped) return
+      timer = setInterval(once, TICK_MS).unref()
+      once().catch(() => {})
+    },
+
+    /** Ends it; what is under way is waited for, and nothing is begun any more. */
     async stop (): Promise<void> {
       stopped = true
       clearInterval(timer)
       await working
       await access.settled()
-      const uses = vault.takeUses()
-      if (uses > 0) await store.keys.addUses(vault.keyId, uses)
+      await countUses()
     }
   }
 }

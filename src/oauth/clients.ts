@@ -48,6 +48,9 @@ export function createClients ({ config, sandbox }: ClientsSettings) {
     /** The client with this id; undefined once an operator has replaced it. */
     byId,
 
+    /** The ids of all of them. */
+    ids: (): string[] => all().map(({ clientId }) => clientId),
+
     /** The client that a login of this product was started with. */
     ofFlow: (id: ProviderId, clientId: string): Client | undefined => all().find((each) => each.provider === id && each.clientId === clientId),
 
@@ -62,13 +65,13 @@ export function createClients ({ config, sandbox }: ClientsSettings) {
     /** The gateway that serves a grant. @throws AppError `needs_reconnect` where its client is gone */
     apiUrlOf ({ clientId }: Pick<Grant, 'clientId'>): string {
       const client = byId(clientId)
-      if (client === undefined) throw new AppError('needs_reconnect', CLIENT_GONE)
+      if (client === undefined) throw new AppError('needs_reconnect', CLIENT_GONE.detail)
       return client.apiUrl
     }
   }
 }
 
 /** What is wrong with a grant of a client that an operator has replaced. */
-export const CLIENT_GONE = 'This connection belongs to a client id that is no longer configured. Connect again.'
+export const CLIENT_GONE = { code: 'client_gone', detail: 'This connection belongs to a client id that is no longer configured. Connect again.' }
 
 export type Clients = ReturnType<typeof createClients>

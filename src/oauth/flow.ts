@@ -38,6 +38,8 @@ export interface Consent {
   userId: number
   /** The sites of the grant that hold the product. */
   sites: Site[]
+  /** The scopes that were asked for: what was granted, where the answer does not say. */
+  asked: readonly string[]
   /** The person has said that another account may take the place of the connected one. */
   changeAccount: boolean
 }
@@ -77,6 +79,7 @@ export function createFlow (settings: FlowSettings) {
   async function start ({ client, callerState, returnUrl, scope, bindBrowser, held, changeAccount }: LoginRequest) {
     const state = issueSecret()
     const browserKey = bindBrowser ? issueSecret() : null
+    const scopes = scopesFor(client.scopes, scope, held)
     await store.flows.start({
       stateHash: hash(state),
       provider: client.provider,
@@ -84,11 +87,12 @@ export function createFlow (settings: FlowSettings) {
       redirectUri: client.redirectUri,
       callerState,
       returnUrl,
+      scopes: scopes.join(' '),
       changeAccount: Number(changeAccount),
       browserHash: browserKey === null ? null : hash(browserKey),
       expiresAt: new Date(now() + FLOW_LIFETIME_MS)
     })
-    return { url: authorizeUrl(client, scopesFor(client.scopes, scope, held), state), flowName: flowName(state), browserKey }
+    return { url: authorizeUrl(client, scopes, state), flowName: flowName(state), browserKey }
   }
 
   /** Ends a login: `error` first, then `state`, then `code`. Never throws for what a caller can cause. */
@@ -120,7 +124,7 @@ export function createFlow (settings: FlowSettings) {
     if (client === undefined) return undefined
     const stateHash = hash(JSON.stringify(['foreign', client.provider, state ?? null, code]))
     await store.flows.start({
-      stateHash, provider: client.provider, clientId: client.clientId, redirectUri: client.redirectUri, callerState: state ?? null, returnUrl: null, changeAccount: 0, browserHash: null, expiresAt: new Date(now() + FLOW_LIFETIME_MS)
+      stateHash, provider: client.provider, clientId: client.clientId, redirectUri: client.redirectUri, callerState: state ?? null, returnUrl: null, scopes: client.scopes.join(' '), changeAccount: 0, browserHash: null, expiresAt: new Date(now() + FLOW_LIFETIME_MS)
     })
     return await store.flows.get(stateHash)
   }
@@ -165,7 +169,7 @@ export function createFlow (settings: FlowSettings) {
   }
 
   /** Exchanges the code and keeps what it brought. Nothing is stored before Atlassian has said yes. */
-  async function connect ({ stateHash, provider, clientId, redirectUri, callerState, changeAccount }: Flow, code: string, { logFor }: CallbackRequest): Promise<number> {
+  async function connect ({ stateHash, provider, clientId, redirectUri, callerState, scopes, changeAccount }: Flow, code: string, { logFor }: CallbackRequest): Promise<number> {
     const log = logFor(provider as ProviderId)
     const client = settings.clientOf(provider as ProviderId, clientId)
     if (client === undefined) throw new AppError('oauth_misconfigured', 'The client id of this service was changed during the login. Start it again.')
@@ -174,12 +178,12 @@ export function createFlow (settings: FlowSettings) {
     const tokens = await exchangeCode(settings.http, client, code, redirectUri, log)
     const access = { ask: askWith(tokens.accessToken, settings.http, log), apiUrl: client.apiUrl, log }
     const [accountId, sites] = await Promise.all([
-      accountOf(tokens.accessToken, tokens.scopes ?? client.scopes, access),
+      accountOf(tokens.accessToken, tokens.scopes ?? scopes.split(' '), access),
       sitesOf(providerOf(client.provider), access)
     ])
     const userId = await ownerOf(store, hint)
     // The outcome is written with the tokens: nobody can be connected and told otherwise.
-    await settings.keep({ client, tokens, accountId, userId, sites, changeAccount: changeAccount === 1 }, log, [store.flows.finishing(stateHash, JSON.stringify({ userId } satisfies Stored))])
+    await settings.keep({ client, tokens, accountId, userId, sites, asked: scopes.split(' ').filter(Boolean), changeAccount: changeAccount === 1 }, log, [store.flows.finishing(stateHash, JSON.stringify({ userId } satisfies Stored))])
     log.info({ event: 'oauth_user_token_persisted', user_id: userId, sites: sites.length })
     return userId
   }

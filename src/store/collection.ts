@@ -27,7 +27,7 @@ export type RowOf<T extends Table> = T['$inferSelect']
  * The copies of one kind of thing. Rows are keyed by owner, site and remote id, so that an item whose key or title
  * changes upstream is updated and not doubled; a row posted by hand has an empty site and lives beside the synced ones.
  */
-export function collection<T extends Table> ({ db, write, prepare }: Engine, table: T, sortBy: 'key' | 'title', now: () => number) {
+export function collection<T extends Table> ({ db, write, atomically, prepare }: Engine, table: T, sortBy: 'key' | 'title', now: () => number) {
   // Proof of the cast: only the columns that every item table has are used by name; the rest go through `columns`.
   const t = table as unknown as Tables['projects']
   const columns = getTableColumns(table) as unknown as typeof t['_']['columns']
@@ -78,15 +78,19 @@ export function collection<T extends Table> ({ db, write, prepare }: Engine, tab
     },
 
     /**
-     * Saves one upstream page in one statement. Rows that already say the same are left alone, so `changed` counts
+     * Saves one upstream page in one statement, if `given` holds. Rows that already say the same are left alone, so `changed` counts
      * what really changed. An item that appears twice in the page counts once, the later one wins.
+     *
+     * @returns undefined where `given` does not hold: nothing is saved then
      */
-    async savePage (ownerId: number, site: string, items: Array<{ remoteId: string, item: ItemOf<T> }>): Promise<Changes> {
+    async savePage (ownerId: number, site: string, items: Array<{ remoteId: string, item: ItemOf<T> }>, given?: WithStatement): Promise<Changes | undefined> {
       const distinct = new Map(items.map(({ remoteId, item }) => [remoteId, row(ownerId, site, remoteId, item)]))
       if (distinct.size === 0) return { added: 0, changed: 0, unchanged: 0 }
       const rows = [...distinct.values()] as Array<Record<string, unknown>>
       const values = Object.fromEntries(rows.flatMap((each, i) => written.map((name) => [`${name} ${i}`, (each[name] ?? null) as Value])))
-      const touched = await write(() => upsert(rows.length)(values))
+      const page = () => [upsert(rows.length).bind(values)]
+      const [touched] = (given === undefined ? await atomically(page) : await atomically(page, given)) ?? []
+      if (touched === undefined) return undefined
       const added = touched.filter(({ revision }) => revision === 1).length
       return { added, changed: touched.length - added, unchanged: distinct.size - touched.length }
     },

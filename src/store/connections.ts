@@ -1,4 +1,4 @@
-import { and, eq, inArray, ne, sql } from 'drizzle-orm'
+import { aliasedTable, and, eq, exists, ne, or, sql } from 'drizzle-orm'
 import type { Engine, WithStatement } from './engine.ts'
 import type { Grant, GrantRows } from './grants.ts'
 import type { Change, History, Reason } from './history.ts'
@@ -20,6 +20,8 @@ export interface Connection {
   errorDetail: string | null
   /** Features that the gateway has refused for a scope. */
   refused: string[]
+  /** One more with each write. */
+  version: number
   connectedAt: Date
 }
 
@@ -31,8 +33,13 @@ export type Own = Pick<Connection, 'sites' | 'bound' | 'refused' | 'state'> & { 
 
 export function connections ({ db, tables: { connections, grants }, atomically, prepare }: Engine, { rows, history }: { rows: GrantRows, history: History }) {
   const joined = () => db.select({ connection: connections, grant: grants }).from(connections).innerJoin(grants, eq(connections.grantId, grants.id))
+  const [user, client, product] = ['userId', 'clientId', 'provider'].map((name) => sql.placeholder(name))
+  const others = aliasedTable(connections, 'others')
   const held = prepare(db.select({ scopes: grants.scopes }).from(connections).innerJoin(grants, eq(connections.grantId, grants.id))
-    .where(and(eq(connections.userId, sql.placeholder('userId')), eq(grants.clientId, sql.placeholder('clientId')), ne(connections.provider, sql.placeholder('except')))))
+    .where(and(
+      eq(connections.userId, user as never), eq(grants.clientId, client as never),
+      exists(db.select({ id: others.id }).from(others).where(and(eq(others.grantId, grants.id), or(ne(others.userId, user as never), ne(others.provider, product as never)))))
+    )))
 
   const standing = ({ connection, grant }: Awaited<ReturnType<typeof joined>>[number]): Standing => ({
     connection: read(connection),
@@ -54,35 +61,43 @@ export function connections ({ db, tables: { connections, grants }, atomically, 
       return (await joined().where(eq(connections.grantId, grantId)).orderBy(connections.id)).map(standing)
     },
 
-    /** What this user's connections of other products already hold at this client: a new consent has to ask for it again or lose it. */
-    async heldScopes (userId: number, clientId: string, except: string): Promise<string[]> {
-      const found = await held({ userId, clientId, except })
+    /**
+     * What the user's grants at this client hold for others than this product of this user: a new consent has to ask for it
+     * again or take it away from them.
+     */
+    async heldScopes (userId: number, clientId: string, provider: string): Promise<string[]> {
+      const found = await held({ userId, clientId, provider })
       return found.flatMap(({ scopes }) => String(scopes).split(' ')).filter(Boolean)
     },
 
-    /** Writes what is new about a connection, if it is still of the same grant, with what that changes for it and what `also` says. */
-    async update ({ id, grantId }: Connection, { sites, bound, refused, state, reason }: Own, also: WithStatement[] = []): Promise<Change[]> {
-      const row = { sites: JSON.stringify(sites), bound: JSON.stringify(bound), refused: JSON.stringify(refused), state, errorCode: reason?.code ?? null, errorDetail: reason?.detail ?? null }
-      const [changes = []] = await atomically((tx) => [
-        history.ofConnection(tx, id, state, reason),
-        tx.update(connections).set(row).where(and(eq(connections.id, id), eq(connections.grantId, grantId))),
-        ...also.map((statement) => statement(tx))
-      ])
-      return history.read(changes)
+    /**
+     * Writes what is new about a connection, with what that changes for it and what `also` says, if it is still as it was read.
+     *
+     * @returns undefined where somebody else has written it: to be decided again
+     */
+    async update ({ id, version }: Connection, { sites, bound, refused, state, reason }: Own, also: WithStatement[] = []): Promise<Change[] | undefined> {
+      const row = { sites: JSON.stringify(sites), bound: JSON.stringify(bound), refused: JSON.stringify(refused), state, errorCode: reason?.code ?? null, errorDetail: reason?.detail ?? null, version: version + 1 }
+      const unchanged = sql`${connections.id} = ${id} and ${connections.version} = ${version}`
+      const results = await atomically((tx) => [
+        history.ofConnection(tx, unchanged, state, reason),
+        ...also.map((statement) => statement(tx)),
+        tx.update(connections).set(row).where(unchanged)
+      ], (tx) => tx.update(connections).set({ version }).where(unchanged).returning({ id: connections.id }))
+      return results === undefined ? undefined : history.read(results[0] ?? [])
     },
 
     /**
-     * Removes connections, the tokens that nobody needs any more, and what `also` says, together.
+     * Removes a user's connections, or the one of a product, with what `also` says and the tokens that nobody needs any more.
      *
-     * @returns whether tokens went too
+     * @returns the grants whose tokens went
      */
-    async remove (ids: number[], also: WithStatement[] = []): Promise<{ erased: string[] }> {
-      const [, orphans = []] = await atomically((tx) => [
-        tx.delete(connections).where(inArray(connections.id, ids)),
-        rows.erasingOrphans(tx),
-        ...also.map((statement) => statement(tx))
+    async remove (userId: number, provider: string | undefined, also: WithStatement[] = []): Promise<string[]> {
+      const results = await atomically((tx) => [
+        tx.delete(connections).where(and(eq(connections.userId, userId), provider === undefined ? undefined : eq(connections.provider, provider))),
+        ...also.map((statement) => statement(tx)),
+        rows.erasingOrphans(tx)
       ])
-      return { erased: orphans.map(({ id }) => String(id)) }
+      return (results.at(-1) ?? []).map(({ id }) => String(id))
     }
   }
 

@@ -16,8 +16,11 @@ export type WithStatement = (db: Database) => Statement
 /** What is put into a placeholder. */
 export type Value = string | number | Date | null
 
-/** A query that is rendered already. */
-export type Prepared = (values: Record<string, Value>) => Promise<RawRow[]>
+/** A query that is rendered already: to be asked by itself, or bound to its values as one statement of a transaction. */
+export interface Prepared {
+  (values: Record<string, Value>): Promise<RawRow[]>
+  bind: (values: Record<string, Value>) => Statement
+}
 
 /** A row as the driver has it, by the names of the columns. */
 export type RawRow = Record<string, string | number | null>
@@ -39,13 +42,24 @@ export interface Engine {
   prepare: (query: { toSQL: () => { sql: string, params: unknown[] } }) => Prepared
   /**
    * Runs the statements in one transaction, all or none. A list and not a callback, so nobody can await inside.
-   * @returns what each of them returned, as `prepare` hands rows over
+   *
+   * @param given runs first; where it returns no row nothing else is done. A condition that others may change meanwhile is best
+   * an update, which keeps them off until the end
+   * @returns what each of them returned, as `prepare` hands rows over; undefined where `given` returned nothing
    */
-  atomically: (statements: (db: Database) => Statement[]) => Promise<RawRow[][]>
+  atomically: {
+    (statements: (db: Database) => Statement[]): Promise<RawRow[][]>
+    (statements: (db: Database) => Statement[], given: (db: Database) => Statement): Promise<RawRow[][] | undefined>
+  }
   /** The database's own time, `ms` from now: for what several processes have to agree on. */
   after: (ms: number) => SQL
-  /** Takes what was deleted out of the files too, as far as no other process is reading: false if one was. */
-  scrub: () => Promise<boolean>
+  /**
+   * Takes what was deleted out of the files too, as far as no other process is reading.
+   *
+   * @param again only what could not be done before
+   * @returns false if somebody was reading: it has to be done again
+   */
+  scrub: (again?: boolean) => Promise<boolean>
   /** Resolves, when the database answers, to whether every migration of this version is applied. */
   migrated: () => Promise<boolean>
   close: () => void | Promise<void>

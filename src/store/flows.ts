@@ -13,6 +13,8 @@ export interface Flow {
   redirectUri: string
   callerState: string | null
   returnUrl: string | null
+  /** What the login asked for. */
+  scopes: string
   /** 1: another account may take the place of the connected one. */
   changeAccount: number
   browserHash: string | null
@@ -32,6 +34,7 @@ export function flows ({ db, tables: { flows }, write }: Engine, now: () => numb
     redirectUri: p('redirectUri'),
     callerState: p('callerState'),
     returnUrl: p('returnUrl'),
+    scopes: p('scopes'),
     changeAccount: p('changeAccount'),
     browserHash: p('browserHash'),
     expiresAt: p('expiresAt')

@@ -33,8 +33,8 @@ export function history ({ db, tables: { history, grants, connections } }: Engin
       recording(tx, state(grantNow, ownNow), state(sql`${to}`, ownNow), where, reason),
 
     /** The same for what stands between one connection and its copies. */
-    ofConnection: (tx: Database, connectionId: number, to: OwnState, reason: Reason | null): Statement =>
-      recording(tx, state(grantNow, ownNow), state(grantNow, sql`${to}`), sql`${connections.id} = ${connectionId}`, reason),
+    ofConnection: (tx: Database, where: SQL, to: OwnState, reason: Reason | null): Statement =>
+      recording(tx, state(grantNow, ownNow), state(grantNow, sql`${to}`), where, reason),
 
     /** A connection that was made, or made anew, after which it is `to`. To be run when it is there. */
     ofConnect: (tx: Database, where: SQL, from: ConnectionState | null, to: OwnState, reason: Reason | null): Statement =>

@@ -7,6 +7,7 @@ import { history } from './history.ts'
 import { keys } from './keys.ts'
 import { leases } from './leases.ts'
 import { runs } from './runs.ts'
+import { sealed } from './sealed.ts'
 import { users } from './users.ts'
 
 /** Every repository, over one engine. */
@@ -23,6 +24,7 @@ export function createStore (engine: Engine, now: () => number) {
     leases: leaseRows,
     history: historyRows,
     grants: grantRows,
+    sealed: sealed(engine),
     connections: connections(engine, { rows: grantRows, history: historyRows }),
     runs: runs(engine, now),
     projects: collection(engine, engine.tables.projects, 'key', now),

@@ -8,7 +8,7 @@ export interface Holder { owner: string, over: boolean }
  * Leases: what one process at a time may do. They live in the database and on its clock, so a process that dies gives
  * everything back when its time is over, and one whose own clock is wrong changes nothing.
  */
-export function leases ({ db, tables: { leases }, write, after }: Engine) {
+export function leases ({ db, tables: { leases }, after }: Engine) {
   const look = db.select({ owner: leases.owner, over: sql<number>`${leases.until} <= ${after(0)}` }).from(leases)
     .where(eq(leases.name, sql.placeholder('name'))).prepare()
 
@@ -17,21 +17,12 @@ export function leases ({ db, tables: { leases }, write, after }: Engine) {
      * Takes a lease that is free, or over, or still held by `stale`: an owner that was seen for longer than a lease lasts.
      *
      * @param ttlMs how long it lasts
-     * @param given what else has to be true at that moment
      * @returns the statement; it returns a row where the lease was taken
      */
-    taking: (tx: Database, name: string, owner: string, ttlMs: number, { stale = '', given = sql`1 = 1` }: { stale?: string, given?: SQL } = {}): Statement =>
-      tx.insert(leases)
-        .select(sql`select ${name}, ${owner}, ${after(ttlMs)} where ${given}`)
+    taking: (tx: Database, name: string, owner: string, ttlMs: number, stale = ''): Statement =>
+      tx.insert(leases).values({ name, owner, until: after(ttlMs) })
         .onConflictDoUpdate({ target: leases.name, set: { owner, until: after(ttlMs) }, setWhere: or(lte(leases.until, after(0)), eq(leases.owner, stale)) })
         .returning({ owner: leases.owner }),
-
-    async take (name: string, owner: string, ttlMs: number): Promise<boolean> {
-      const taken = await write(() => db.insert(leases).values({ name, owner, until: after(ttlMs) })
-        .onConflictDoUpdate({ target: leases.name, set: { owner, until: after(ttlMs) }, setWhere: or(lte(leases.until, after(0)), eq(leases.owner, owner)) })
-        .returning({ owner: leases.owner }))
-      return taken.length === 1
-    },
 
     async holder (name: string): Promise<Holder | undefined> {
       const [row] = await look.execute({ name })
@@ -43,9 +34,8 @@ export function leases ({ db, tables: { leases }, write, after }: Engine) {
 
     releasing: (tx: Database, name: string, owner: string): Statement => tx.delete(leases).where(and(eq(leases.name, name), eq(leases.owner, owner))),
 
-    async release (name: string, owner: string): Promise<void> {
-      await write(() => db.delete(leases).where(and(eq(leases.name, name), eq(leases.owner, owner))))
-    }
+    /** Takes a lease away from whoever has it: what it was for is not any more. */
+    revoking: (tx: Database, name: string): Statement => tx.delete(leases).where(eq(leases.name, name))
   }
 }
 

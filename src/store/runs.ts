@@ -1,7 +1,7 @@
 import { and, eq, isNotNull, lt, sql } from 'drizzle-orm'
 import type { ErrorCode } from '../errors.ts'
 import type { Changes } from './collection.ts'
-import type { Engine } from './engine.ts'
+import type { Engine, WithStatement } from './engine.ts'
 
 export interface Run {
   id: number
@@ -20,11 +20,15 @@ export interface Run {
   finishedAt: Date | null
 }
 
-export function runs ({ db, tables: { runs }, write }: Engine, now: () => number) {
+export function runs ({ db, tables: { runs }, write, atomically }: Engine, now: () => number) {
   const activeKey = (ownerId: number, provider: string) => `${ownerId}/${provider}`
 
   /** A run that was ended, by a restart for one, stays as it ended. */
   const live = (id: number) => and(eq(runs.id, id), isNotNull(runs.activeKey))
+
+  const ending = (ownerId: number, provider: string, error: { code: ErrorCode, detail: string }): WithStatement => (tx) =>
+    tx.update(runs).set({ state: 'failed', activeKey: null, errorCode: error.code, errorDetail: error.detail, finishedAt: new Date(now()) })
+      .where(eq(runs.activeKey, activeKey(ownerId, provider)))
 
   return {
     /** Queues a run, or finds the one that is already under way for this owner and product: there is one at a time. */
@@ -46,14 +50,14 @@ export function runs ({ db, tables: { runs }, write }: Engine, now: () => number
       return (await db.select().from(runs).where(and(eq(runs.id, id), eq(runs.provider, provider))))[0]
     },
 
-    async begin (id: number): Promise<void> {
-      await write(() => db.update(runs).set({ state: 'running', startedAt: new Date(now()) }).where(eq(runs.id, id)))
+    /** @returns false where the run was ended before it began */
+    async begin (id: number): Promise<boolean> {
+      const begun = await write(() => db.update(runs).set({ state: 'running', startedAt: new Date(now()) }).where(live(id)).returning({ id: runs.id }))
+      return begun.length === 1
     },
 
-    /** False once somebody else has ended the run. */
-    async isLive (id: number): Promise<boolean> {
-      return (await db.select({ id: runs.id }).from(runs).where(live(id))).length === 1
-    },
+    /** Holds a run in its state for the rest of a transaction; returns no row once somebody else has ended it. */
+    stillLive: (id: number): WithStatement => (tx) => tx.update(runs).set({ state: 'running' }).where(live(id)).returning({ id: runs.id }),
 
     /** Adds one saved upstream page to the counts. */
     async progress (id: number, { added, changed, unchanged }: Changes, calls: number): Promise<void> {
@@ -77,9 +81,10 @@ export function runs ({ db, tables: { runs }, write }: Engine, now: () => number
     },
 
     /** Ends what is under way for an owner and product, whichever process is at it. */
-    async endActive (ownerId: number, provider: string, error: { code: ErrorCode, detail: string }): Promise<void> {
-      await write(() => db.update(runs).set({ state: 'failed', activeKey: null, errorCode: error.code, errorDetail: error.detail, finishedAt: new Date(now()) })
-        .where(eq(runs.activeKey, activeKey(ownerId, provider))))
+    endingActive: ending,
+
+    async endActive (...which: [ownerId: number, provider: string, error: { code: ErrorCode, detail: string }]): Promise<void> {
+      await atomically((tx) => [ending(...which)(tx)])
     },
 
     /** Ends what a stopped process left behind: whatever is under way and older than this process. */

@@ -7,7 +7,7 @@ import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
 import * as tables from '../../drizzle/sqlite/schema.ts'
 import { AppError, StartError } from '../errors.ts'
-import type { Engine, RawRow, Value } from './engine.ts'
+import type { Database, Engine, RawRow, Statement, Value } from './engine.ts'
 
 const MIGRATIONS = fileURLToPath(new URL('../../drizzle/sqlite/migrations', import.meta.url))
 /** Older libraries can corrupt a WAL when two connections meet a checkpoint (fixed in 3.51.3). */
@@ -28,6 +28,7 @@ export function open (url: string): Engine {
   client.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`)
   const applied = client.prepare('select max(created_at) as at from __drizzle_migrations')
   const newest = newestMigration()
+  let unscrubbed = false
 
   const write: Engine['write'] = async (statement) => {
     const giveUpAt = performance.now() + BUSY_GIVE_UP_MS
@@ -51,21 +52,23 @@ export function open (url: string): Engine {
       const { sql, params } = query.toSQL()
       const statement = client.prepare(sql)
       const fill = params.map(slot)
-      return async (values) => statement.all(fill.map((value) => value(values))) as RawRow[]
+      const filled = (values: Record<string, Value>) => fill.map((value) => value(values))
+      return Object.assign(
+        async (values: Record<string, Value>) => statement.all(filled(values)) as RawRow[],
+        { bind: (values: Record<string, Value>): Statement => Object.assign({ toSQL: () => ({ sql, params: filled(values) }) }, { [COMPILED]: statement }) }
+      )
     },
-    atomically: (statements) => write(async () => client.transaction(() => statements(db).map((statement) => {
-      const { sql, params } = statement.toSQL()
-      const prepared = client.prepare(sql)
-      if (prepared.reader) return prepared.all(params) as RawRow[]
-      prepared.run(params)
-      return []
-    })).immediate()),
+    atomically: (async (statements: (db: Database) => Statement[], given?: (db: Database) => Statement) => await write(async () => client.transaction(() =>
+      given !== undefined && run(client, given(db)).length === 0 ? undefined : statements(db).map((statement) => run(client, statement))
+    ).immediate())) as Engine['atomically'],
     after: (ms) => sql`cast(unixepoch('subsec') * 1000 as integer) + ${Math.round(ms)}`,
-    scrub: async () => {
+    scrub: async (again = false) => {
+      if (again && !unscrubbed) return true
       const giveUpAt = performance.now() + BUSY_GIVE_UP_MS
       while (true) {
         const [{ busy }] = client.pragma('wal_checkpoint(TRUNCATE)') as [{ busy: number }]
-        if (busy === 0) return true
+        unscrubbed = busy !== 0
+        if (!unscrubbed) return true
         if (performance.now() > giveUpAt) return false
         await sleep(BUSY_RETRY_MS)
       }
@@ -73,6 +76,17 @@ export function open (url: string): Engine {
     migrated: async () => (applied.get() as { at: number | null }).at === newest,
     close: () => { client.close() }
   }
+}
+
+/** A statement that is compiled already. */
+const COMPILED = Symbol('compiled')
+
+function run (client: Driver.Database, statement: Statement & { [COMPILED]?: Driver.Statement }): RawRow[] {
+  const { sql, params } = statement.toSQL()
+  const compiled = statement[COMPILED] ?? client.prepare(sql)
+  if (compiled.reader) return compiled.all(params) as RawRow[]
+  compiled.run(params)
+  return []
 }
 
 /** What goes into one place of a prepared statement: a constant, or a value by its name, as the column writes it. */

@@ -1,4 +1,5 @@
 import { featuresOf, scopesMissing } from '../connections/features.ts'
+import { DISCONNECTED } from '../connections/leave.ts'
 import { askFor, checkConnection, noteRefusal, type SiteSettings } from '../connections/sites.ts'
 import { AppError, type ErrorCode } from '../errors.ts'
 import type { Log } from '../http.ts'
@@ -9,8 +10,6 @@ import type { Standing } from '../store/connections.ts'
 import type { Store } from '../store/index.ts'
 import type { Site } from '../store/site.ts'
 import type { Run } from '../store/runs.ts'
-
-const DISCONNECTED = { code: 'disconnected', detail: 'The connection was ended during the run.' } as const
 
 /** One run under way in this process. */
 interface Work { run: Run, stopping: AbortController, done: Promise<void> }
@@ -46,7 +45,7 @@ export function createSync (settings: SiteSettings) {
   async function perform (context: Context): Promise<void> {
     const { run, log, calls } = context
     try {
-      await store.runs.begin(run.id)
+      if (!await store.runs.begin(run.id)) throw ended()
       log.info({ event: 'sync_started', run_id: run.id, owner_id: run.ownerId })
       await copy(context)
       await store.runs.end(run.id, calls.sent)
@@ -82,20 +81,20 @@ export function createSync (settings: SiteSettings) {
 
   /** The cursor is where a later run could go on; each page and its counts are saved before the next is fetched. */
   async function copyCollection (context: Context, collection: Collection, site: Site, read: Parameters<Collection['pages']>[0]): Promise<void> {
-    const { run, provider, standing: { connection }, log, signal, calls } = context
+    const { run, provider, standing, log, signal, calls } = context
     const table = store[collection.name] as Store['projects']
     const feature = provider.features.find(({ copies }) => copies === collection.name)?.name ?? collection.name
     try {
       for await (const page of collection.pages(read, site, null)) {
         signal.throwIfAborted()
+        const changes = await table.savePage(run.ownerId, site.cloudId, page.items as Parameters<typeof table['savePage']>[2], store.runs.stillLive(run.id))
         // Another process may have ended the run, and erased what it copied.
-        if (!await store.runs.isLive(run.id)) throw new AppError(DISCONNECTED.code, DISCONNECTED.detail)
-        const changes = await table.savePage(run.ownerId, site.cloudId, page.items as Parameters<typeof table['savePage']>[2])
+        if (changes === undefined) throw ended()
         await store.runs.progress(run.id, changes, calls.sent)
       }
-      await noteRefusal(settings, connection, feature, false, log)
+      if (standing.connection.refused.includes(feature)) await noteRefusal(store, standing, feature, false, log)
     } catch (error) {
-      if (error instanceof AppError && error.code === 'scope_missing') await noteRefusal(settings, connection, feature, true, log)
+      if (error instanceof AppError && error.code === 'scope_missing') await noteRefusal(store, standing, feature, true, log)
       throw error
     }
   }
@@ -107,7 +106,7 @@ export function createSync (settings: SiteSettings) {
     async stopFor (ownerId: number, provider: string): Promise<void> {
       await store.runs.endActive(ownerId, provider, DISCONNECTED)
       const here = [...underWay.values()].filter(({ run }) => run.ownerId === ownerId && run.provider === provider)
-      for (const { stopping } of here) stopping.abort(new AppError(DISCONNECTED.code, DISCONNECTED.detail))
+      for (const { stopping } of here) stopping.abort(ended())
       await Promise.allSettled(here.map(({ done }) => done))
     },
 
@@ -118,6 +117,10 @@ export function createSync (settings: SiteSettings) {
       await Promise.allSettled([...underWay.values()].map(({ done }) => done))
     }
   }
+}
+
+function ended (): AppError {
+  return new AppError(DISCONNECTED.code, DISCONNECTED.detail)
 }
 
 export type Sync = ReturnType<typeof createSync>

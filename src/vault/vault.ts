@@ -32,8 +32,8 @@ export interface Vault {
    * @throws AppError `vault_key_worn_out`
    */
   requireWriting: () => void
-  /** How often the key has sealed since this was asked last, to be added up where it outlives the process. */
-  takeUses: () => number
+  /** How often the key has sealed in this process. */
+  uses: () => number
 }
 
 /**
@@ -45,15 +45,10 @@ export interface Vault {
  */
 export function createVault (keyring: Keyring, usedBefore: () => number = () => 0): Vault {
   let uses = 0
-  let taken = 0
   return {
     keyId: keyring.current.id,
 
-    takeUses () {
-      const since = uses - taken
-      taken = uses
-      return since
-    },
+    uses: () => uses,
 
     requireWriting () {
       if (usedBefore() + uses >= MOST_USES) throw wornOut()
@@ -86,6 +81,11 @@ export function createVault (keyring: Keyring, usedBefore: () => number = () => 
       }
     }
   }
+}
+
+/** The key that an envelope names. */
+export function keyOf (sealed: string): string {
+  return sealed.split('.')[1] ?? ''
 }
 
 function wornOut (): AppError {

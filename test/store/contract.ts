@@ -100,14 +100,14 @@ export function storeContract (t: Test, open: () => Engine | Promise<Engine>): v
   })
 
   t.test('runs: one at a time for each owner and product, counted, ended, and ended when abandoned', async (t) => {
-    const { store: { users, runs } } = await service(t)
+    const { store: { users, runs, projects } } = await service(t)
     await users.save('a@b.co', null)
     const made = await Promise.all(Array.from({ length: 20 }, () => runs.enqueue(1, 'jira')))
     t.equal(made.filter(({ created }) => created).length, 1)
     t.equal(new Set(made.map(({ run }) => run.id)).size, 1)
     const id = made[0]?.run.id ?? 0
     t.equal((await runs.enqueue(1, 'confluence')).created, true, 'the other product has its own')
-    await runs.begin(id)
+    t.equal(await runs.begin(id), true)
     await runs.progress(id, { added: 2, changed: 1, unchanged: 3 }, 4)
     await runs.progress(id, { added: 1, changed: 0, unchanged: 0 }, 5)
     t.match(await runs.get(id, 'jira'), { state: 'running', seen: 7, added: 3, changed: 1, calls: 5 })
@@ -119,6 +119,14 @@ export function storeContract (t: Test, open: () => Engine | Promise<Engine>): v
     await runs.endAbandoned('The service was stopped.', new Date(Date.now() + 60_000))
     t.match(await runs.get(id, 'jira'), { state: 'succeeded' })
     t.match(await runs.get(next.run.id, 'jira'), { state: 'failed', errorCode: 'interrupted', errorDetail: 'The service was stopped.' })
+    t.equal(await runs.begin(next.run.id), false, 'what has ended does not begin')
+    t.match(await runs.get(next.run.id, 'jira'), { state: 'failed' })
+    const last = await runs.enqueue(1, 'jira')
+    const page = [{ remoteId: '1', item: project('K') }]
+    t.same(await projects.savePage(1, 'site', page, runs.stillLive(last.run.id)), { added: 1, changed: 0, unchanged: 0 })
+    await runs.endActive(1, 'jira', { code: 'disconnected', detail: 'Gone.' })
+    t.equal(await projects.savePage(1, 'site', [{ remoteId: '2', item: project('L') }], runs.stillLive(last.run.id)), undefined)
+    t.equal((await projects.list(1, 10)).length, 1, 'a run that was ended saves nothing more')
     await t.rejects(runs.enqueue(9, 'jira'), { code: 'user_not_found' })
   })
 

@@ -48,7 +48,7 @@ t.test(`D2 ${COMMITS} token commits reach the disk, one by one${strace ? '' : ' 
     const { users, grants } = createStore(engine, Date.now)
     await users.save('a@b.co', null)
     const tokens = { keyId: 'k', accessToken: 'a', refreshToken: 'r', previousRefreshToken: null, accessExpiresAt: new Date(), dueAt: null, scopes: 's' }
-    await grants.connect({ id: 'g', clientId: 'c', accountId: 'x', ...tokens }, { userId: 1, provider: 'jira', sites: [], bound: [], state: 'active', reason: null, was: null })
+    await grants.connect({ id: 'g', clientId: 'c', accountId: 'x', ...tokens }, { userId: 1, provider: 'jira', sites: [], bound: [], state: 'active', reason: null, before: null })
     console.error('BEGIN')
     for (let i = 1; i <= ${COMMITS}; i++) {
       const attempt = { id: 'g', version: i, owner: String(i) }

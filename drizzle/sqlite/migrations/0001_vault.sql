@@ -28,6 +28,8 @@ ALTER TABLE `connections` ADD `state` text DEFAULT 'active' NOT NULL;--> stateme
 ALTER TABLE `connections` ADD `error_code` text;--> statement-breakpoint
 ALTER TABLE `connections` ADD `error_detail` text;--> statement-breakpoint
 ALTER TABLE `connections` ADD `refused` text DEFAULT '[]' NOT NULL;--> statement-breakpoint
+ALTER TABLE `connections` ADD `version` integer DEFAULT 1 NOT NULL;--> statement-breakpoint
+ALTER TABLE `flows` ADD `scopes` text DEFAULT '' NOT NULL;--> statement-breakpoint
 ALTER TABLE `flows` ADD `change_account` integer DEFAULT 0 NOT NULL;--> statement-breakpoint
 ALTER TABLE `grants` ADD `error_code` text;--> statement-breakpoint
 ALTER TABLE `grants` ADD `error_detail` text;--> statement-breakpoint
@@ -42,6 +44,7 @@ ALTER TABLE `grants` ADD `next_try_at` integer;--> statement-breakpoint
 ALTER TABLE `grants` ADD `warned_days` integer;--> statement-breakpoint
 CREATE INDEX `grants_due` ON `grants` (`due_at`);--> statement-breakpoint
 CREATE INDEX `grants_key` ON `grants` (`key_id`,`id`);--> statement-breakpoint
+CREATE INDEX `grants_previous` ON `grants` (`previous_until`);--> statement-breakpoint
 CREATE INDEX `grants_consented` ON `grants` (`consented_at`);--> statement-breakpoint
 UPDATE `grants` SET `key_id` = substr(`access_token`, 4, instr(substr(`access_token`, 4), '.') - 1), `due_at` = `consented_at` + 5184000000;--> statement-breakpoint
 UPDATE `connections` SET `bound` = `sites`;
