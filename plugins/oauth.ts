@@ -21,6 +21,7 @@ export default fp<Outside>(async (app, { now }) => {
     patienceMs: CALLS_IN_A_ROW * (config.connectTimeoutMs + config.answerTimeoutMs),
     acceptForeignState: !config.production,
     clientOf: clients.ofFlow,
+    requireKeeping: vault.requireWriting,
     keep: async (...consent) => { await keepConsent(consents, ...consent) }
   }))
 }, { name: 'oauth', dependencies: ['config', 'vault', 'database', 'upstream', 'clients', 'sync'] })

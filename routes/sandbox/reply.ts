@@ -32,7 +32,7 @@ export function respond (request: FastifyRequest, reply: FastifyReply, world: Wo
 
 /** The work is done, and nobody hears of it for a while. The timer keeps no process alive. */
 function later (request: FastifyRequest, reply: FastifyReply, text: string): FastifyReply {
-  setTimeout(() => { if (!request.raw.destroyed) reply.send(text) }, request.fault?.delay_ms ?? 0).unref()
+  setTimeout(() => { if (!reply.raw.destroyed) reply.send(text) }, request.fault?.delay_ms ?? 0).unref()
   return reply
 }
 

@@ -56,7 +56,7 @@ export async function keepConsent (settings: ConsentSettings, consent: Consent, 
       // Without a refresh token the end of this one is the end of the consent, which is then to be said.
       dueAt: tokens.refreshToken === null ? new Date(now() + tokens.expiresInS * 1000) : keepAliveAt(now())
     },
-    { userId, provider: provider.id, sites, ...own, before: before === undefined ? null : { grantId: before.grant.id, state: before.state } },
+    { userId, provider: provider.id, sites, ...own, before: before === undefined ? null : { grantId: before.grant.id, state: changed ? null : before.state } },
     // What the other account could see is not what this one can.
     [...(changed ? settings.erasing(userId, provider.id) : []), ...also]
   )

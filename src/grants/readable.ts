@@ -11,8 +11,10 @@ const UNREADABLE = 'The stored tokens of this connection do not open with the va
 /** One that needs a new consent anyhow stays what it is. */
 export async function markUnreadable (grants: Store['grants'], { id, version, keyId, state }: Pick<Grant, 'id' | 'version' | 'keyId' | 'state'>, log: Log): Promise<void> {
   if (state === 'needs_reconnect') return
-  log.error({ event: 'grant_unreadable', grant_id: id, key_id: keyId }, UNREADABLE)
-  announce((await grants.change(id, version, 'needs_reconnect', { code: 'tokens_unreadable', detail: UNREADABLE })).changes, log)
+  const { changes } = await grants.change(id, version, 'needs_reconnect', { code: 'tokens_unreadable', detail: UNREADABLE })
+  // Of many that meet it at once, one changes something, and says so.
+  if (changes.length > 0) log.error({ event: 'grant_unreadable', grant_id: id, key_id: keyId }, UNREADABLE)
+  announce(changes, log)
 }
 
 /**

@@ -124,12 +124,15 @@ export function createRefresh (settings: RefreshSettings) {
   async function exchange (grant: Grant, client: ClientCredentials, { refresh, previous }: Secrets, endsAt: number, log: Log): Promise<Exchanged> {
     let lost = false
     const ask = async (used: string) => {
-      const tokens = await refreshTokens(settings.http, client, used, log, Math.min(exchangeMs, endsAt - performance.now()))
+      const tokens = await refreshTokens(settings.http, client, used, log, Math.max(1, Math.floor(Math.min(exchangeMs, endsAt - performance.now()))))
       return { tokens, used }
     }
     const twice = async (token: string) => await ask(token).catch(async (error: unknown) => {
-      lost ||= error instanceof AppError && LOST.has(error.code)
-      if (!lost || endsAt - performance.now() < exchangeMs / 2) throw error
+      if (!(error instanceof AppError) || !LOST.has(error.code)) throw error
+      lost = true
+      // Whoever has left meanwhile, or has consented anew, is not asked for again.
+      const isWanted = (await grants.get(grant.id))?.version === grant.version
+      if (!isWanted || endsAt - performance.now() < exchangeMs / 2) throw error
       return await ask(token)
     })
     try {

@@ -1,8 +1,11 @@
 import type { Log } from '../http.ts'
 import type { Store } from '../store/index.ts'
+import type { Sealed, SealedRow } from '../store/sealed.ts'
 import { UnreadableError, type Vault } from '../vault/vault.ts'
 import { markUnreadable, openReadable } from './readable.ts'
 import { openAll, sealAll } from './sealing.ts'
+
+const told = ({ accessToken, refreshToken, previousRefreshToken }: Sealed) => JSON.stringify([accessToken, refreshToken, previousRefreshToken])
 
 /** A transaction short enough that nobody who waits for it notices. */
 const BATCH = 50
@@ -40,17 +43,18 @@ export async function rekey (settings: { store: Store, vault: Vault }, log: Log,
       })
       resealed += await sealed.replace(fresh)
       const readable = new Set(fresh.map(({ id }) => id))
-      for (const { id } of batch) await look(id, readable.has(id))
+      for (const row of batch) await look(row, readable.has(row.id))
       onProgress({ resealed, left: await left(), unreadable })
     }
   }
 
   /** A grant that opens is no longer what it was marked as; one that does not, with all keys there, is damaged. */
-  async function look (id: string, opens: boolean): Promise<void> {
-    const grant = await store.grants.get(id)
+  async function look (row: SealedRow, opens: boolean): Promise<void> {
+    const grant = await store.grants.get(row.id)
     if (grant === undefined) return
     if (opens && grant.errorCode === 'tokens_unreadable') await openReadable(settings, grant, log)
-    if (opens) return
+    // What came meanwhile is another one.
+    if (opens || told(grant) !== told(row)) return
     await markUnreadable(store.grants, grant, log)
     await sealed.markDamaged(grant)
     unreadable++

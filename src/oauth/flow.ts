@@ -26,6 +26,8 @@ export interface FlowSettings {
   acceptForeignState: boolean
   /** The client a flow was started with; undefined once an operator has replaced it. */
   clientOf: (provider: ProviderId, clientId: string) => Client | undefined
+  /** Throws where what a login brings could not be kept: then no code is exchanged. */
+  requireKeeping: () => void
   /** Keeps what a login brought, together with `also`. */
   keep: (consent: Consent, log: Log, also: WithStatement[]) => Promise<void>
 }
@@ -175,6 +177,7 @@ export function createFlow (settings: FlowSettings) {
     if (client === undefined) throw new AppError('oauth_misconfigured', 'The client id of this service was changed during the login. Start it again.')
     const hint = readHint(callerState)
     await requireUser(store, hint)
+    settings.requireKeeping()
     const tokens = await exchangeCode(settings.http, client, code, redirectUri, log)
     const access = { ask: askWith(tokens.accessToken, settings.http, log), apiUrl: client.apiUrl, log }
     const [accountId, sites] = await Promise.all([

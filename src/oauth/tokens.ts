@@ -83,8 +83,9 @@ function field (body: unknown, name: string): unknown {
 }
 
 function scopes (value: unknown): string[] | null {
-  if (Array.isArray(value)) return value.filter((scope) => typeof scope === 'string')
-  return typeof value === 'string' && value !== '' ? value.split(/[\s,]+/).filter(Boolean) : null
+  const named = Array.isArray(value) ? value.filter((scope) => typeof scope === 'string') : typeof value === 'string' ? value.split(/[\s,]+/) : []
+  const scopes = named.filter(Boolean)
+  return scopes.length === 0 ? null : scopes
 }
 
 /** An odd lifetime is not believed further than the documented hour. */

@@ -35,7 +35,7 @@ export type Fresh = Sealed & Pick<Grant, 'accessExpiresAt' | 'previousUntil' | '
 export type Consented = Sealed & Pick<Grant, 'id' | 'clientId' | 'accountId' | 'scopes' | 'accessExpiresAt' | 'dueAt'>
 
 /** Who gave the consent, what their connection is with it, and what it was before. */
-export interface Connecting { userId: number, provider: string, sites: Site[], bound: Site[], state: OwnState, reason: Reason | null, before: { grantId: string, state: ConnectionState } | null }
+export interface Connecting { userId: number, provider: string, sites: Site[], bound: Site[], state: OwnState, reason: Reason | null, before: { grantId: string, state: ConnectionState | null } | null }
 
 /** What a failed refresh leaves behind. */
 export interface Failure { to: GrantState, reason: Reason, set: Partial<Pick<Grant, 'failures' | 'nextTryAt' | 'attemptAt' | 'dueAt'>> }

@@ -1,12 +1,19 @@
+import { execFile } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import t from 'tap'
 import { Agent, type Dispatcher } from 'undici'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../../src/app.ts'
+import { newKeyEntry } from '../../src/vault/keyring.ts'
 import { Browser, CLIENTS, configured, KEY, SECRET } from '../helper.ts'
-import { startSandbox } from '../sandbox/helper.ts'
+import { ACME, startSandbox } from '../sandbox/helper.ts'
+
+const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
+const TWO_HOURS_MS = 2 * 3_600_000
 
 /** How a secret might be written down by mistake. */
 function forms (secret: string): Map<string, string> {
@@ -58,7 +65,7 @@ async function settled (app: FastifyInstance): Promise<void> {
   }
 }
 
-t.test('B1 B10 No secret is in a log line, an answer, the document or the database in any of 17 forms, after a wide tour at level TRACE', async (t) => {
+t.test('B1 B10 No secret is in a log line, an answer, the document, the database or the output of the keys command in any of 17 forms, after a wide tour at level TRACE', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'connector-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   const sandbox = await startSandbox(t, { clients: CLIENTS })
@@ -67,15 +74,24 @@ t.test('B1 B10 No secret is in a log line, an answer, the document or the databa
   const lines: string[] = []
   /** Answers by what the contract lets them carry. */
   const answers: Array<{ from: string, text: string }> = []
-  const secrets = new Map([['client secret', SECRET], ['vault key', KEY.split(':')[1] ?? ''], ['Authorization header', 'planted-bearer-5d41402abc4b2a76'], ['unrelated cookie', 'planted-cookie-7d793037a0760186'], ['token sent by a caller', 'planted-jira-token-98f13708210194c4']])
-  const env = { APP_ENV: 'test', INTEGRATION_DB_URL: `sqlite:///${join(folder, 'c.db')}`, VAULT_KEYS: KEY, LOG_LEVEL: 'TRACE', ...configured(sandbox.url) }
+  const next = newKeyEntry('next')
+  const secrets = new Map([['client secret', SECRET], ['vault key', KEY.split(':')[1] ?? ''], ['vault key of later', next.split(':')[1] ?? ''], ['Authorization header', 'planted-bearer-5d41402abc4b2a76'], ['unrelated cookie', 'planted-cookie-7d793037a0760186'], ['token sent by a caller', 'planted-jira-token-98f13708210194c4']])
+  let [env, ahead] = [{ APP_ENV: 'test', INTEGRATION_DB_URL: `sqlite:///${join(folder, 'c.db')}`, VAULT_KEYS: KEY, LOG_LEVEL: 'TRACE', ...configured(sandbox.url) }, 0]
 
-  const start = async (now = Date.now): Promise<FastifyInstance> => {
-    const app = await buildApp({ env, network, now, logger: { write: (line) => { lines.push(line) } } })
+  const start = async (): Promise<FastifyInstance> => {
+    const app = await buildApp({ env, network, now: () => Date.now() + ahead, logger: { write: (line) => { lines.push(line) } } })
     app.addHook('onSend', async (request, reply, payload) => {
       answers.push({ from: request.url.replace(/\?.*/s, ''), text: `${JSON.stringify(reply.getHeaders())}\n${typeof payload === 'string' ? payload : ''}` })
     })
     return app
+  }
+
+  /** What a login has brought into the world. */
+  const plant = (callback: string, browser: Browser, product: string): URLSearchParams => {
+    const query = new URL(callback).searchParams
+    for (const name of ['code', 'state']) secrets.set(`${name} of ${product} ${secrets.size}`, query.get(name) ?? '')
+    for (const [name, value] of browser.cookies) secrets.set(`cookie ${name}`, value)
+    return query
   }
 
   const tour = async (app: FastifyInstance) => {
@@ -83,9 +99,7 @@ t.test('B1 B10 No secret is in a log line, an answer, the document or the databa
     for (const product of ['jira', 'confluence']) {
       const browser = new Browser(app)
       const callback = await browser.consent(product, { query: '&state=user_id%3D1' })
-      const query = new URL(callback).searchParams
-      for (const name of ['code', 'state']) secrets.set(`${name} of ${product} ${secrets.size}`, query.get(name) ?? '')
-      for (const [name, value] of browser.cookies) secrets.set(`cookie ${name}`, value)
+      const query = plant(callback, browser, product)
       await browser.open(callback)
       await browser.open(callback)
       await app.inject({ url: callback.replace(/code=[^&]*/, 'code=another-planted-code-0123456789'), headers })
@@ -98,8 +112,30 @@ t.test('B1 B10 No secret is in a log line, an answer, the document or the databa
       await app.inject({ method: 'POST', url: `/integrations/${product}/sync`, headers })
       for (const url of [`/integrations/${product}/sync/runs/1`, '/healthz', '/health/oauth', '/openapi.json', '/users/1', '/users/x', '/nothing', '/%zz']) await app.inject({ url, headers })
       await app.inject({ method: 'POST', url: '/users', headers, payload: { email: 'a@b.co', jira_token: secrets.get('token sent by a caller') } })
+      for (const url of ['/users/1/connections', `/users/1/connections/${product}/history`, `/users/2/connections/${product}/history`]) await app.inject({ url, headers })
+      t.equal((await app.inject({ method: 'POST', url: `/users/1/connections/${product}/check`, headers })).statusCode, 200)
+      t.equal((await app.inject({ method: 'PUT', url: `/users/1/connections/${product}/site`, headers, payload: { cloud_id: ACME } })).statusCode, 200)
+      t.equal((await app.inject({ method: 'PUT', url: `/users/1/connections/${product}/site`, headers, payload: { cloud_id: secrets.get('token sent by a caller')?.padEnd(36, '-') } })).statusCode, 422)
       await app.inject({ url: `/nothing?token=${secrets.get('token sent by a caller')}&access_token=${secrets.get('token sent by a caller')}`, headers })
     }
+  }
+
+  /** Another account, a refresh that is refused, and the end of it all. */
+  const farewell = async (app: FastifyInstance) => {
+    for (const [query, ending] of [['', 'error=account_changed'], ['&change_account=true', 'status=success']] as const) {
+      const browser = new Browser(app)
+      const callback = await browser.consent('jira', { query: `&state=user_id%3D1${query}`, extra: '&sandbox_account=sam' })
+      plant(callback, browser, 'jira')
+      t.match((await browser.open(callback)).headers.location, ending)
+    }
+    await settled(app)
+    await sandbox.admin('revoke', {})
+    ahead += TWO_HOURS_MS
+    for (const product of ['jira', 'confluence']) t.match((await app.inject({ method: 'POST', url: `/users/1/connections/${product}/check` })).json(), { code: 'needs_reconnect' })
+    t.match((await app.inject('/users/1/connections')).json(), { connections: [{ state: 'needs_reconnect' }, { state: 'needs_reconnect' }] })
+    t.equal((await app.inject({ method: 'DELETE', url: '/users/1/connections/jira' })).statusCode, 200)
+    t.equal((await app.inject({ method: 'DELETE', url: '/users/1' })).statusCode, 200)
+    await app.inject('/users/1/connections')
   }
 
   const first = await start()
@@ -112,13 +148,19 @@ t.test('B1 B10 No secret is in a log line, an answer, the document or the databa
   const whileOpen = searchFiles()
   t.ok(whileOpen.some(({ from }) => from.endsWith('-wal')) && whileOpen.some(({ from }) => from.endsWith('-shm')), 'the WAL was there to be searched')
   await first.close()
-  // Two hours later: the tokens have expired and are refreshed.
-  const second = await start(() => Date.now() + 2 * 3_600_000)
+  // The keys are replaced, and two hours pass: the tokens have expired and are refreshed.
+  env = { ...env, VAULT_KEYS: `${next},${KEY}` }
+  const keys = async (command: string) => await promisify(execFile)(process.execPath, [MAIN, 'keys', command], { cwd: folder, env: { PATH: process.env.PATH, ...env } })
+  const commands = [await keys('status'), await keys('rotate')]
+  t.match(commands.map(({ stdout }) => stdout), [/2 grants left to rotate/, /2 grants sealed anew with next/])
+  ahead = TWO_HOURS_MS
+  const second = await start()
   await second.inject({ method: 'POST', url: '/integrations/jira/sync' })
   await settled(second)
   t.ok(lines.some((line) => line.includes('grant_refreshed')), 'a refresh was part of it')
   await tour(second)
   await settled(second)
+  await farewell(second)
   await second.close()
   for (const [name, value] of network.heard) secrets.set(name, value)
 
@@ -134,7 +176,8 @@ t.test('B1 B10 No secret is in a log line, an answer, the document or the databa
     // It is kept in the flow until then, as every caller's own state is.
     (name === 'a state nobody issued' && (/^(\/api)?\/auth\/(jira|confluence)\/callback$/.test(from) || from.startsWith('file ')))
 
-  const places = [{ from: 'log', text: lines.join('') }, ...answers, ...whileOpen, ...searchFiles()]
+  const printed = commands.map(({ stdout, stderr }) => ({ from: 'keys command', text: stdout + stderr }))
+  const places = [{ from: 'log', text: lines.join('') }, ...printed, ...answers, ...whileOpen, ...searchFiles()]
   for (const [name, secret] of secrets) {
     t.ok(secret.length >= 12, `${name} is long enough to be found`)
     for (const [form, text] of forms(secret)) {
