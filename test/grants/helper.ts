@@ -22,7 +22,7 @@ export interface Place {
   row: () => Row
   /** Makes a refresh necessary: the stored token's time is over, and Atlassian turns down the one that a process remembers. Older refresh tokens are dead by then. */
   expire: () => Promise<void>
-  /** Makes it upkeep's turn, which comes in two minutes else. */
+  /** Makes it upkeep's turn now, not only in a while. */
   makeDue: () => void
 }
 

@@ -23,7 +23,7 @@ t.test('A10 T16: a hundred callers who need a refresh at once share one exchange
 t.test('A10 T16: a hundred callers spread over four processes share one exchange, all are served, and the stored pair is the living one', async (t) => {
   const { sandbox, serve, row, expire } = await place(t)
   const services = await Promise.all(Array.from({ length: 4 }, async () => await serve()))
-  const rounds = many(2, 20)
+  const rounds = many(5, 20)
   for (let round = 1; round <= rounds; round++) {
     await expire()
     // Long enough for everybody to come while it is under way.
@@ -41,8 +41,10 @@ for (const [kind, order] of [['delay', 'after'], ['delay-after', 'before']] as c
     const { app, sandbox, lines, url, now, pass } = await moving(t)
     const engine = await openEngine(url)
     t.teardown(() => engine.close())
-    const settings = { vault: app.vault, http: app.http, now, clientById: app.clients.byId, exchangeMs: 5 * SECOND_MS, leaseMs: 15 * SECOND_MS, onScopes: async () => {} }
-    const [slow, quick] = [app.store, createStore(engine, now)].map((store) => createAccess({ ...settings, store })) as [ReturnType<typeof createAccess>, ReturnType<typeof createAccess>]
+    const settings = { vault: app.vault, now, clientById: app.clients.byId, onScopes: async () => {} }
+    // Its deadline, which is shorter than its lease, does not work: that is what a process meets that is not run for a while.
+    const slow = createAccess({ ...settings, store: app.store, http: async (call) => await app.http({ ...call, timeoutMs: 5 * SECOND_MS }), exchangeMs: 130, leaseMs: 400 })
+    const quick = createAccess({ ...settings, store: createStore(engine, now), http: app.http, exchangeMs: 5 * SECOND_MS, leaseMs: 15 * SECOND_MS })
     const id = (await app.store.connections.get(1, 'jira'))?.grant.id ?? ''
     const stored = async () => await app.store.grants.get(id) as Grant
     const need = { log: app.log }
@@ -51,9 +53,8 @@ for (const [kind, order] of [['delay', 'after'], ['delay-after', 'before']] as c
 
     await tokenFault(sandbox, kind, 1_500)
     const late = slow.accessToken(id, need)
+    late.catch(() => {})
     await met(sandbox)
-    // As for one that was frozen in the middle of it.
-    await engine.atomically((db) => [db.update(engine.tables.leases).set({ until: new Date(0) })])
     const token = await quick.accessToken(id, need)
     const newer = await stored()
     t.equal(openAccess(app.vault, newer), token)
@@ -66,7 +67,7 @@ for (const [kind, order] of [['delay', 'after'], ['delay-after', 'before']] as c
     t.equal(lines().filter(({ event }) => event === 'grant_refresh_superseded').length, 1)
     t.ok(kept.dueAt !== null && kept.dueAt.getTime() <= now() + SETTLE_MS)
 
-    const upkeep = createUpkeep({ store: app.store, vault: app.vault, access: slow, now, clientIds: app.clients.ids, log: app.log })
+    const upkeep = createUpkeep({ store: app.store, vault: app.vault, access: quick, now, clientIds: app.clients.ids, log: app.log })
     await upkeep.once()
     t.same(exchanges(sandbox), { ok: 2 }, 'the other exchange is given time to end')
     pass(SETTLE_MS + SECOND_MS)

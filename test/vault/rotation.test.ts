@@ -137,7 +137,7 @@ t.test(`B5 ${GRANTS} grants are sealed anew under 50 requests a second: no call 
   t.equal((db.prepare('select count(*) as n from history').get() as { n: number }).n, GRANTS, 'no state has changed but by connecting')
 })
 
-const KILLS = many(4, 50)
+const KILLS = many(2, 50)
 
 t.test(`B5 A rotation that is killed at ${KILLS} random moments, or stopped with Ctrl-C, has lost nothing, goes on from there, and ends with nothing left`, async (t) => {
   const total = many(300, 1_000)
