@@ -3,12 +3,15 @@ import type { Engine, RawRow, WithStatement } from './engine.ts'
 
 export interface UserRow { id: number, email: string, displayName: string | null }
 
+/** How the address begins of somebody who is nobody any more, and so nobody's first user either. */
+const REMOVED = 'removed-user-'
+
 /** People, by id and by address. Addresses are compared without case and in one Unicode form, and kept as given. */
 export function users ({ db, tables: { users }, write, prepare }: Engine, now: () => number) {
   const columns = { id: users.id, email: users.email, displayName: users.displayName }
   const byId = prepare(db.select(columns).from(users).where(eq(users.id, sql.placeholder('id'))))
   const byKey = prepare(db.select(columns).from(users).where(eq(users.emailKey, sql.placeholder('key'))))
-  const first = prepare(db.select(columns).from(users).where(eq(users.id, sql`(select min(${users.id}) from ${users})`)))
+  const first = prepare(db.select(columns).from(users).where(eq(users.id, sql`(select min(${users.id}) from ${users} where ${users.emailKey} not like ${`${REMOVED}%`})`)))
   const insert = db.insert(users)
     .values({
       email: sql.placeholder('email'),
@@ -48,7 +51,7 @@ export function users ({ db, tables: { users }, write, prepare }: Engine, now: (
 
     /** The row stays, because others point to it, and names nobody any more. */
     anonymising: (id: number): WithStatement => (tx) => {
-      const email = `removed-user-${crypto.randomUUID()}@example.local`
+      const email = `${REMOVED}${crypto.randomUUID()}@example.local`
       return tx.update(users).set({ email, emailKey: keyOf(email), displayName: null }).where(eq(users.id, id))
     },
 

@@ -95,22 +95,24 @@ t.test('A8 T03 A confirmation that is not followed, declined or given as the fir
   t.match((await browser.open(await browser.consent('jira', { query: '&state=user_id%3D1', extra: AS_SAM }))).headers.location, /error=account_changed/, 'and what was confirmed once is not confirmed for ever')
 })
 
-t.test('A8 T03 Without a front end the page here says that nothing was changed and offers both ways', async (t) => {
-  const { running, browser } = await danas(t, { APP_FRONTEND_URL: '' })
+t.test('A8 T03 Without a front end the page here says that nothing was changed and offers both ways, to whom the login was for', async (t) => {
+  const { running } = await danas(t, { APP_FRONTEND_URL: '' })
+  const browser = new Browser(running.app)
+  const asBob = '&state=email:bob%2Bx@example.com'
+  await browser.connect('jira', asBob)
   const before = await stored(running)
-  const ended = await browser.open(await browser.consent('jira', { query: '&state=user_id%3D1', extra: AS_SAM }))
+  const ended = await browser.open(await browser.consent('jira', { query: asBob, extra: AS_SAM }))
   const address = ended.headers.location ?? ''
   t.match(address, new RegExp(`^${OWN}/oauth/jira\\?`))
   const page = await browser.open(address)
   t.match(page.body, /<h1>Jira stays as it was<\/h1><p>This is another Atlassian account than the connected one\. Nothing was changed\.<\/p>/)
   const ways = new Map([...page.body.matchAll(/<a href="([^"]+)">([^<]+)<\/a>/g)].map(([, href = '', text]) => [text, new URL(href.replaceAll('&#38;', '&').replaceAll('&amp;', '&'), address).href]))
-  t.strictSame(await stored(running), before)
+  t.strictSame([await stored(running), await stored(running, 2)], [before, before], 'one account is behind both users, and nothing of it has changed')
   const first = await browser.open(ways.get('Log in with the first account') ?? '')
-  t.match((await browser.open(await decide(first.headers.location ?? ''))).headers.location, /status=success&user_id=1/)
-  t.match(await view(running), { account_id: DANA.accountId })
+  t.match((await browser.open(await decide(first.headers.location ?? ''))).headers.location, /status=success&user_id=2&/)
   const other = await browser.open(ways.get('Connect the other account in its place') ?? '')
-  t.match((await browser.open(await decide(other.headers.location ?? '', 'accept', AS_SAM))).headers.location, /status=success&user_id=1/)
-  t.match(await view(running), { account_id: SAM.accountId })
+  t.match((await browser.open(await decide(other.headers.location ?? '', 'accept', AS_SAM))).headers.location, /status=success&user_id=2&/)
+  t.match([await view(running), await view(running, 2)], [{ account_id: DANA.accountId }, { account_id: SAM.accountId }])
 })
 
 t.test('A8 T03 What the page offers leads nowhere but to this service, whatever stands in its address', async (t) => {

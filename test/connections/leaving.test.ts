@@ -81,6 +81,7 @@ for (const [title, end] of [['connection', leave], ['user', async (running: Serv
     // Token, account, sites; then the third page is on its way.
     while (arrived() < 6) await sleep(5)
     t.equal((await end(running, 'jira')).statusCode, 200)
+    t.ok(running.lines().some(({ event, run_id: run }) => event === 'sync_error' && run === 3), 'it has ended when the answer comes')
     const [asked, left] = [arrived(), (await items(running)).length]
     t.match((await running.app.inject('/integrations/jira/sync/runs/3')).json(), { state: 'failed', error: { code: 'disconnected', detail: 'The connection was ended during the run.' } })
     await sleep(300)
@@ -149,6 +150,14 @@ t.test("B13 A user who goes and leaves the copies leaves them under nobody's nam
   t.match((await running.app.inject('/users/1')).json(), { email: /^removed-user-[\da-f-]{36}@example\.local$/, display_name: null })
   t.strictSame((await running.app.inject('/users/1/connections')).json(), { connections: [] })
   t.match((await running.app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })).json(), { id: 2 }, 'the address belongs to somebody new')
+})
+
+t.test('B13 Whoever comes next does not step into the place of somebody who has gone and left copies', async (t) => {
+  const running = await settled(t)
+  await leaveAll(running, '?copies=keep')
+  t.match((await new Browser(running.app).connect('jira')).headers.location, /status=success&user_id=2$/)
+  await synced(running.app, 'jira', 3)
+  t.same((await running.app.inject('/users/1/connections')).json(), { connections: [] })
 })
 
 /** What the database's files hold at this moment. */

@@ -141,6 +141,9 @@ t.test('A13 Consents that are used every quarter of an hour for a day are never 
   for (const user of ids(count)) t.match((await check(running, user)).json(), { state: 'active' })
   t.equal(counts.refused, 0)
   t.equal(counts.exchanges, 24 * count, 'and refreshed once an hour, no more')
+  running.pass(76 * DAY_MS)
+  await app.upkeep.once()
+  t.equal(counts.exchanges, 25 * count, 'and one round of upkeep reaches all of them when they have long been idle')
   t.match(await stats(running), { family_revocations: 0 })
 })
 

@@ -107,6 +107,7 @@ export const PASSING: readonly RefreshAnswer[] = [
 export const GOOD_ENOUGH: Record<string, Record<string, unknown>> = {
   'no lifetime': { expires_in: undefined },
   'a lifetime in quotes': { expires_in: '3600' },
+  'a lifetime of two minutes': { expires_in: 120 },
   'a lifetime of nothing': { expires_in: 0 },
   'a lifetime in the past': { expires_in: -5 },
   'a lifetime of a century': { expires_in: 3_153_600_000 },
