@@ -123,6 +123,8 @@ export function createRefresh (settings: RefreshSettings) {
    */
   async function exchange (grant: Grant, client: ClientCredentials, { refresh, previous }: Secrets, endsAt: number, log: Log): Promise<Exchanged> {
     let lost = false
+    // Whoever has left meanwhile, or was refreshed or consented anew elsewhere, is not asked for again.
+    const isWanted = async () => (await grants.get(grant.id))?.version === grant.version
     const ask = async (used: string) => {
       const tokens = await refreshTokens(settings.http, client, used, log, Math.max(1, Math.floor(Math.min(exchangeMs, endsAt - performance.now()))))
       return { tokens, used }
@@ -130,9 +132,7 @@ export function createRefresh (settings: RefreshSettings) {
     const twice = async (token: string) => await ask(token).catch(async (error: unknown) => {
       if (!(error instanceof AppError) || !LOST.has(error.code)) throw error
       lost = true
-      // Whoever has left meanwhile, or has consented anew, is not asked for again.
-      const isWanted = (await grants.get(grant.id))?.version === grant.version
-      if (!isWanted || endsAt - performance.now() < exchangeMs / 2) throw error
+      if (!await isWanted() || endsAt - performance.now() < exchangeMs / 2) throw error
       return await ask(token)
     })
     try {
@@ -140,7 +140,7 @@ export function createRefresh (settings: RefreshSettings) {
         lost,
         ...await twice(refresh ?? '').catch(async (error: unknown) => {
           const stillLives = grant.previousUntil !== null && grant.previousUntil.getTime() > now() && endsAt - performance.now() > exchangeMs / 2
-          if (!(error instanceof AppError) || error.code !== 'needs_reconnect' || previous === null || !stillLives) throw error
+          if (!(error instanceof AppError) || error.code !== 'needs_reconnect' || previous === null || !stillLives || !await isWanted()) throw error
           log.warn({ event: 'grant_previous_used', grant_id: grant.id }, 'The newest refresh token was refused; the one before it is tried.')
           return await twice(previous)
         })

@@ -86,6 +86,9 @@ t.test('B1 B10 No secret is in a log line, an answer, the document, the database
     return app
   }
 
+  // A key is 32 bytes, however it is given.
+  for (const entry of [KEY, next]) for (const form of ['hex', 'base64url'] as const) secrets.set(`vault key ${entry.split(':')[0]} in ${form}`, Buffer.from(entry.split(':')[1] ?? '', 'base64').toString(form))
+
   /** What a login has brought into the world. */
   const plant = (callback: string, browser: Browser, product: string): URLSearchParams => {
     const query = new URL(callback).searchParams

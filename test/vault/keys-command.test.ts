@@ -54,9 +54,9 @@ async function sealed (t: Test, counts: Array<[key: string, grants: number]>): P
   return { cwd, env }
 }
 
-t.test('B8 "keys new" prints one entry for VAULT_KEYS and nothing else, another one each time, and leaves nothing behind', async (t) => {
+t.test('B8 "keys new" prints one entry for VAULT_KEYS and nothing else, another one each time, whatever the settings are, and leaves nothing behind', async (t) => {
   const cwd = folder(t)
-  const made = await Promise.all([keys(cwd, ['new']), keys(cwd, ['new']), keys(cwd, ['new', '--id', 'my_Key-1']), keys(cwd, ['new', '--id=x'])])
+  const made = await Promise.all([keys(cwd, ['new']), keys(cwd, ['new'], { APP_ENV: 'production', VAULT_KEYS: 'k1:broken', INTEGRATION_DB_URL: 'mysql://nowhere' }), keys(cwd, ['new', '--id', 'my_Key-1']), keys(cwd, ['new', '--id=x'])])
   for (const { code, stdout, stderr } of made) {
     t.match({ code, stderr }, { code: 0, stderr: '' })
     t.match(stdout, /^[\w-]{1,32}:[A-Za-z0-9+/]{43}=\n$/)
@@ -70,17 +70,11 @@ t.test('B8 "keys new" prints one entry for VAULT_KEYS and nothing else, another 
   t.same(readdirSync(cwd), [])
 })
 
-t.test('B8 "keys new" needs no settings: wrong ones do not keep anybody from a new key', async (t) => {
-  const { code, stdout } = await keys(folder(t), ['new'], { APP_ENV: 'production', VAULT_KEYS: 'k1:broken', INTEGRATION_DB_URL: 'mysql://nowhere' })
-  t.equal(code, 0)
-  t.ok(parseKeyring(stdout).keyring)
-})
-
 t.test('B5 Arguments that mean nothing end with 2 and the help, and do nothing', async (t) => {
   const WRONG = [[], ['nonsense'], ['new', 'extra'], ['rotate', 'old', 'new'], ['status', '--id', 'x'], ['new', '--id'], ['rotate', '--force'], ['new', '--id', ''], ['new', '--id', 'a.b'], ['new', '--id', 'x'.repeat(33)], ['constructor']]
   const cwd = folder(t)
-  for (const args of WRONG) {
-    const { code, stdout, stderr } = await keys(cwd, args)
+  const outputs = await Promise.all(WRONG.map(async (args) => ({ args, ...await keys(cwd, args) })))
+  for (const { args, code, stdout, stderr } of outputs) {
     t.match({ code, stdout }, { code: 2, stdout: '' }, JSON.stringify(args))
     t.match(stderr, /npm run keys -- new.*npm run keys -- status.*npm run keys -- rotate|--id takes up to 32 letters, digits, - or _\./s, JSON.stringify(args))
     t.notMatch(stderr, /\n\s+at /, 'no stack')

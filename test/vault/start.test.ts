@@ -10,7 +10,8 @@ import { buildApp } from '../../src/app.ts'
 import { StartError } from '../../src/errors.ts'
 import { rekey } from '../../src/grants/rekey.ts'
 import { openAll, sealAll } from '../../src/grants/sealing.ts'
-import { newKeyEntry } from '../../src/vault/keyring.ts'
+import { newKeyEntry, parseKeyring } from '../../src/vault/keyring.ts'
+import { proveKeys } from '../../src/vault/proof.ts'
 import { MOST_USES } from '../../src/vault/vault.ts'
 import { build, type Test } from '../helper.ts'
 import { folder, start } from '../process/child.ts'
@@ -134,6 +135,14 @@ t.test('B7 The first start introduces every key, a removed key after rotation is
   t.match(await refused(t, 'another key under the old name', stored, { VAULT_KEYS: `${fresh},${newKeyEntry('old')}` }, [old, fresh]), /the key "old" is not the one .*; 0 stored grants need it\./)
   await (await open(`${next},${fresh},${old}`)).close()
   t.equal(edit(stored, 'select id from vault_keys').length, 3)
+})
+
+t.test('B7 Of two instances that start at the same moment with different keys of one name, one is refused', async (t) => {
+  const { app } = await build(t)
+  const rings = [newKeyEntry('k1'), newKeyEntry('k1')].map((entry) => parseKeyring(entry).keyring).filter((ring) => ring !== undefined)
+  const started = await Promise.allSettled(rings.map(async (ring) => await proveKeys(app.store, ring, 'VAULT_KEYS')))
+  t.same(started.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
+  t.match(started.find(({ status }) => status === 'rejected'), { reason: { exitCode: 78, problems: [/^VAULT_KEYS: .*"k1"\. .*\.$/] } })
 })
 
 t.test('B7 Tokens are never written in plain text, and never read as such', async (t) => {
