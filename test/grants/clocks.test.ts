@@ -126,7 +126,7 @@ t.test('A13 A token is replaced four to six minutes before its end, and not all 
 })
 
 t.test('A13 Consents that are used every quarter of an hour for a day are never refused for an old token', async (t) => {
-  const count = many(60, 500)
+  const count = many(24, 500)
   const running = await crowd(t, count, { LOG_LEVEL: 'ERROR' })
   const { app, sandbox: { world } } = running
   const counts = watched(running)

@@ -7,7 +7,7 @@ import { check, CHECK, exchanges, HOUR_MS, met, MINUTE_MS, moving, occurrences, 
 
 const ANSWER_MS = 700
 const LEASE_MS = 3 * ANSWER_MS
-const KILLS = many(3, 50)
+const KILLS = many(1, 50)
 const REFRESHED = '"event":"grant_refreshed"'
 const PASSED_LEEWAY = { advance_ms: 11 * MINUTE_MS }
 
