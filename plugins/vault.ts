@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import { proveKeys } from '../src/vault/proof.ts'
+import { proveKeys } from '../src/grants/key-proof.ts'
 import type { Vault } from '../src/vault/vault.ts'
 
 declare module 'fastify' {

@@ -18,3 +18,8 @@ export function readCursor<T extends readonly unknown[]> (cursor: string | undef
   } catch { /* answered below, like a cursor of another list */ }
   throw new AppError('invalid_cursor', 'The cursor is not one that this list has handed out. Start from the beginning.')
 }
+
+/** The position of a list that is sorted by id alone. */
+export function isIdPosition (value: unknown): value is [number] {
+  return Array.isArray(value) && value.length === 1 && Number.isSafeInteger(value[0])
+}

@@ -3,13 +3,13 @@ import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { loadSettings } from './config/load.ts'
 import { StartError } from './errors.ts'
+import { proveKeys } from './grants/key-proof.ts'
 import { rekey, type RekeyProgress } from './grants/rekey.ts'
 import { createLogger } from './log.ts'
 import { explain } from './start-problems.ts'
 import { openEngine } from './store/engine.ts'
 import { createStore, type Store } from './store/index.ts'
 import { newKeyEntry, type Keyring } from './vault/keyring.ts'
-import { proveKeys } from './vault/proof.ts'
 
 const HELP = `npm run keys -- new [--id NAME]   make a key: one entry for VAULT_KEYS, printed once and kept nowhere
 npm run keys -- status            which keys there are, and how many grants each of them seals

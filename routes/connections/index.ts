@@ -2,8 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { checkConnection, chooseSites, connectionOf } from '../../src/connections/sites.ts'
 import { disconnect } from '../../src/connections/leave.ts'
-import { readCursor, writeCursor } from '../../src/cursor.ts'
-import { AppError } from '../../src/errors.ts'
+import { isIdPosition, readCursor, writeCursor } from '../../src/cursor.ts'
 import { nextLink, prefixOf } from '../../src/paths.ts'
 import { MANAGE_APPS_URL } from '../../src/providers/atlassian.ts'
 import { providers, type Provider } from '../../src/providers/index.ts'
@@ -16,6 +15,8 @@ export const autoPrefix = '/users/:user_id/connections'
 const User = Type.Object({ user_id: PathId })
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
+  const { store } = app
+
   app.get('', {
     schema: {
       tags: ['Connections'],
@@ -24,21 +25,14 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: ConnectionsView, ...problems(404, 422) }
     }
   }, async ({ params, url }) => {
-    const userId = await requireUser(Number(params.user_id))
-    return { connections: (await app.store.connections.list(userId)).map((standing) => view(app, standing, prefixOf(url))) }
+    const { id: userId } = await store.users.require(Number(params.user_id))
+    return { connections: (await store.connections.list(userId)).map((standing) => view(app, standing, prefixOf(url))) }
   })
 
-  for (const provider of providers) await app.register(connection, { prefix: `/${provider.id}`, provider, requireUser })
-
-  async function requireUser (id: number): Promise<number> {
-    if (await app.store.users.get(id) === undefined) throw new AppError('user_not_found', 'No user has this id.')
-    return id
-  }
+  for (const provider of providers) await app.register(connection, { prefix: `/${provider.id}`, provider })
 }
 
-interface Options { provider: Provider, requireUser: (id: number) => Promise<number> }
-
-const connection: FastifyPluginAsyncTypebox<Options> = async (app, { provider, requireUser }) => {
+const connection: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app, { provider }) => {
   const { store, sites, sync, access } = app
 
   app.put('/site', {
@@ -51,7 +45,7 @@ const connection: FastifyPluginAsyncTypebox<Options> = async (app, { provider, r
     }
   }, async ({ params, body: { cloud_id: one, cloud_ids: several }, url, log: requestLog }) => {
     const log = requestLog.child({ provider: provider.id })
-    const userId = await requireUser(Number(params.user_id))
+    const { id: userId } = await store.users.require(Number(params.user_id))
     const standing = await chooseSites(sites, sync.stopFor, userId, provider, several ?? [one ?? ''], several === undefined ? '/cloud_id' : '/cloud_ids', log)
     await sync.start(userId, provider, log)
     return view(app, standing, prefixOf(url))
@@ -66,7 +60,7 @@ const connection: FastifyPluginAsyncTypebox<Options> = async (app, { provider, r
       response: { 200: ConnectionView, ...problems(400, 404, 409, 413, 415, 422, 502) }
     }
   }, async ({ params, url, log }) => {
-    const standing = await checkConnection(sites, await requireUser(Number(params.user_id)), provider, log.child({ provider: provider.id }))
+    const standing = await checkConnection(sites, (await store.users.require(Number(params.user_id))).id, provider, log.child({ provider: provider.id }))
     return view(app, standing, prefixOf(url))
   })
 
@@ -79,8 +73,8 @@ const connection: FastifyPluginAsyncTypebox<Options> = async (app, { provider, r
       response: { 200: HistoryView, ...problems(400, 404, 422) }
     }
   }, async ({ params, query: { limit, cursor }, url }, reply) => {
-    const { connection } = await connectionOf(store, await requireUser(Number(params.user_id)), provider)
-    const rows = await store.history.list(connection.id, limit + 1, readCursor(cursor, isPosition)?.[0])
+    const { connection } = await connectionOf(store, (await store.users.require(Number(params.user_id))).id, provider)
+    const rows = await store.history.list(connection.id, limit + 1, readCursor(cursor, isIdPosition)?.[0])
     const last = rows.length > limit ? rows[limit - 1] : undefined
     if (last !== undefined) reply.header('link', nextLink(url, writeCursor([last.id])))
     return rows.slice(0, limit).map((row) => ({ ...row, at: row.at.toISOString() }))
@@ -95,7 +89,7 @@ const connection: FastifyPluginAsyncTypebox<Options> = async (app, { provider, r
       response: { 200: Removed, ...problems(404, 422) }
     }
   }, async ({ params, query: { copies }, log }) => {
-    const userId = await requireUser(Number(params.user_id))
+    const { id: userId } = await store.users.require(Number(params.user_id))
     const { tokensErased } = await disconnect({ store, access, stopRuns: sync.stopFor, erasing: sites.erasing }, userId, provider, copies === 'keep', log.child({ provider: provider.id }))
     return {
       product: provider.id,
@@ -107,7 +101,3 @@ const connection: FastifyPluginAsyncTypebox<Options> = async (app, { provider, r
 }
 
 export default routes
-
-function isPosition (value: unknown): value is [number] {
-  return Array.isArray(value) && value.length === 1 && Number.isSafeInteger(value[0])
-}

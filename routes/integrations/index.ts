@@ -114,9 +114,7 @@ const integration: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (ap
 
   /** The named owner, or the first user; undefined where there is nobody. */
   async function ownerOf (ownerId: string | undefined): Promise<number | undefined> {
-    const owner = ownerId === undefined ? await users.first() : await users.get(Number(ownerId))
-    if (owner === undefined && ownerId !== undefined) throw new AppError('user_not_found', 'No user has this id.')
-    return owner?.id
+    return ownerId === undefined ? (await users.first())?.id : (await users.require(Number(ownerId))).id
   }
 
   /** The connected site's address where there is exactly one; several are not chosen between. */

@@ -1,6 +1,5 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { AppError } from '../../src/errors.ts'
 import { providers } from '../../src/providers/index.ts'
 import type { Collection } from '../../src/providers/provider.ts'
 import { Id, Paging, PathId, problems } from '../../src/schemas.ts'
@@ -42,8 +41,7 @@ const items: FastifyPluginAsyncTypebox<{ collection: Collection }> = async (app,
       response: { 200: Type.Array(Row), ...problems(400, 404, 422) }
     }
   }, async (request, reply) => {
-    const owner = await app.store.users.get(Number(request.params.owner_id))
-    if (owner === undefined) throw new AppError('user_not_found', 'No user has this id.')
+    const owner = await app.store.users.require(Number(request.params.owner_id))
     return await listItems(app, collection, owner.id, request, reply)
   })
 }

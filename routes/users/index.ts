@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { removeUser } from '../../src/connections/leave.ts'
-import { readCursor, writeCursor } from '../../src/cursor.ts'
+import { isIdPosition, readCursor, writeCursor } from '../../src/cursor.ts'
 import { AppError } from '../../src/errors.ts'
 import { nextLink } from '../../src/paths.ts'
 import { Id, Nullable, OptionalText, Paging, PathId, problems } from '../../src/schemas.ts'
@@ -47,7 +47,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: Type.Array(User), ...problems(400, 422) }
     }
   }, async ({ query: { limit, cursor }, url }, reply) => {
-    const rows = await users.list(limit + 1, readCursor(cursor, isPosition)?.[0])
+    const rows = await users.list(limit + 1, readCursor(cursor, isIdPosition)?.[0])
     const last = rows.length > limit ? rows[limit - 1] : undefined
     if (last !== undefined) reply.header('link', nextLink(url, writeCursor([last.id])))
     return rows.slice(0, limit).map(view)
@@ -61,7 +61,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: User, ...problems(404, 422) }
     }
   }, async ({ params }) => {
-    return view(await requireUser(Number(params.user_id)))
+    return view(await users.require(Number(params.user_id)))
   })
 
   app.delete('/:user_id', {
@@ -74,16 +74,10 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     }
   }, async ({ params, query: { copies }, log }) => {
     const { store, access, sync } = app
-    const user = await requireUser(Number(params.user_id))
+    const user = await users.require(Number(params.user_id))
     const products = await removeUser({ store, access, stopRuns: sync.stopFor }, user, copies === 'keep', log)
     return { id: user.id, disconnected: products, copies: copies === 'keep' ? 'kept' as const : 'erased' as const, remove_app_url: MANAGE_APPS_URL }
   })
-
-  async function requireUser (id: number): Promise<UserRow> {
-    const user = await users.get(id)
-    if (user === undefined) throw new AppError('user_not_found', 'No user has this id.')
-    return user
-  }
 }
 
 export default routes
@@ -91,10 +85,6 @@ export default routes
 /** Row to wire: snake_case, and no token ever leaves. */
 function view ({ id, email, displayName }: UserRow) {
   return { id, email, display_name: displayName }
-}
-
-function isPosition (value: unknown): value is [number] {
-  return Array.isArray(value) && value.length === 1 && Number.isSafeInteger(value[0])
 }
 
 function refuseTokens (body: unknown): void {

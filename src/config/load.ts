@@ -25,12 +25,13 @@ export interface Settings {
 export async function loadSettings (env: NodeJS.ProcessEnv): Promise<Settings> {
   const resolved = resolve(env, SETTINGS)
   const { values, problems } = judged(resolved)
-  const found = new Set([...problems, ...contradictions(env, resolved), ...missing(resolved), ...await wrongKeys(resolved)])
+  const given = await givenKeys(resolved)
+  const found = new Set([...problems, ...contradictions(env, resolved), ...missing(resolved), ...given?.problems ?? []])
   if (found.size > 0 || values === undefined) throw configError([...found])
 
   const config = configFrom(values, resolved)
   let madeKeyFile: string | null = null
-  const { keys, problems: faults } = await readKeys(keySource(config, (file) => { madeKeyFile = file }))
+  const { keys, problems: faults } = given ?? await readKeys(keySource(config, (file) => { madeKeyFile = file }))
   if (keys === undefined) throw configError(faults)
   return { config, keys, madeKeyFile }
 }
@@ -70,8 +71,8 @@ function missing ({ values: { INTEGRATION_DB_URL: url } }: Resolved): string[] {
 }
 
 /** Keys that were given are looked at before anything else is done; development's own are only made when all is well. */
-async function wrongKeys (resolved: Resolved): Promise<string[]> {
+async function givenKeys (resolved: Resolved): Promise<Awaited<ReturnType<typeof readKeys>> | undefined> {
   const settings = keySettings(resolved)
-  if (settings.vaultKeys === null && settings.vaultKeysFile === null) return []
-  return (await readKeys(keySource(settings, () => {}))).problems ?? []
+  if (settings.vaultKeys === null && settings.vaultKeysFile === null) return undefined
+  return await readKeys(keySource(settings, () => {}))
 }

@@ -3,7 +3,7 @@ import type { Access } from '../grants/access.ts'
 import { providers, type Provider } from '../providers/index.ts'
 import type { Store } from '../store/index.ts'
 import type { UserRow } from '../store/users.ts'
-import { connectionOf, type SiteSettings } from './sites.ts'
+import { connectionOf, type SiteSettings, type StopRuns } from './sites.ts'
 
 /** What is said of a run whose connection ended. */
 export const DISCONNECTED = { code: 'disconnected', detail: 'The connection was ended during the run.' } as const
@@ -11,8 +11,7 @@ export const DISCONNECTED = { code: 'disconnected', detail: 'The connection was 
 export interface LeaveSettings {
   store: Store
   access: Access
-  /** Stops what is being copied for an owner; resolves when it has stopped. */
-  stopRuns: (userId: number, provider: string) => Promise<void>
+  stopRuns: StopRuns
   erasing: SiteSettings['erasing']
 }
 

@@ -3,6 +3,7 @@ import type { Log } from '../http.ts'
 import { earlyMs, outlook, type Need } from './outlook.ts'
 import { openReadable } from './readable.ts'
 import { createRefresh, type RefreshSettings } from './refresh.ts'
+import { openAccess } from './sealing.ts'
 
 /** What an opened token is remembered for: well inside the ten minutes that a replaced one works, and inside the ten seconds after which an erased one must not be used. */
 const REMEMBERED_MS = 5_000
@@ -32,7 +33,7 @@ export function createAccess (settings: RefreshSettings) {
     const need = { minValidity, refused }
     const grant = await store.grants.get(grantId)
     if (grant === undefined) throw new AppError('not_connected', 'This connection is gone.')
-    const view = outlook(grant, await openReadable(settings, grant, log), need, now())
+    const view = outlook(grant, await openReadable(settings, grant, log, openAccess), need, now())
     if (view.kind !== 'use') return await shared(grantId, need, log)
     // Not remembered up to its end: when that is near, the grant is to be looked at again.
     remember(grantId, { token: view.token, goodUntil: grant.accessExpiresAt.getTime() - earlyMs(grant), readAt: now() })

@@ -4,7 +4,7 @@ import type { Grant } from '../store/grants.ts'
 import type { Store } from '../store/index.ts'
 import { keyOf, UnreadableError, type Vault } from '../vault/vault.ts'
 import { announce } from './announce.ts'
-import { openAccess, openAll } from './sealing.ts'
+import { openAll } from './sealing.ts'
 
 const UNREADABLE = 'The stored tokens of this connection do not open with the vault keys at hand. Restore the key, or connect again.'
 
@@ -21,10 +21,10 @@ export async function markUnreadable (grants: Store['grants'], { id, version, ke
  * Opens what is stored of a grant, and keeps the truth about it: one that does not open needs a new consent, says so
  * once, loses nothing and troubles no other; one that opens again, because its key came back, works again.
  *
- * @param open which of the secrets; default: the access token
+ * @param open which of the secrets
  * @throws AppError `needs_reconnect`
  */
-export async function openReadable<T = string> ({ store, vault }: { store: Store, vault: Vault }, grant: Grant, log: Log, open: (vault: Vault, grant: Grant) => T = openAccess as never): Promise<T> {
+export async function openReadable<T> ({ store, vault }: { store: Store, vault: Vault }, grant: Grant, log: Log, open: (vault: Vault, grant: Grant) => T): Promise<T> {
   const unreadable = grant.errorCode === 'tokens_unreadable'
   if (grant.state === 'needs_reconnect' && !unreadable) throw new AppError('needs_reconnect', grant.errorDetail ?? 'Atlassian no longer accepts this connection. Connect again.')
   try {

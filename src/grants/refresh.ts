@@ -13,7 +13,7 @@ import { aftermath, backoffMs, judge, LOST } from './failures.ts'
 import { watch } from './lease-watch.ts'
 import { noOfflineAccess, outlook, type Need } from './outlook.ts'
 import { openReadable } from './readable.ts'
-import { openAll, sealAll, type Secrets } from './sealing.ts'
+import { openAccess, openAll, sealAll, type Secrets } from './sealing.ts'
 
 /** Old tokens work this long after an exchange (atlassian.md section 3.1). */
 const LEEWAY_MS = 10 * 60_000
@@ -75,7 +75,7 @@ export function createRefresh (settings: RefreshSettings) {
     while (true) {
       const grant = await grants.get(id)
       if (grant === undefined) throw new AppError('not_connected', 'This connection is gone.')
-      const view = outlook(grant, await openReadable(settings, grant, log), need, now())
+      const view = outlook(grant, await openReadable(settings, grant, log, openAccess), need, now())
       if (view.kind === 'use') return view.token
       if (view.kind === 'refuse') throw await refused(grant, view.error, log)
       const holder = await grants.refresher(id)

@@ -43,7 +43,7 @@ export async function rekey (settings: { store: Store, vault: Vault }, log: Log,
       })
       resealed += await sealed.replace(fresh)
       const readable = new Set(fresh.map(({ id }) => id))
-      for (const row of batch) await look(row, readable.has(row.id))
+      for (const row of batch) if (!readable.has(row.id) || row.errorCode === 'tokens_unreadable') await look(row, readable.has(row.id))
       onProgress({ resealed, left: await left(), unreadable })
     }
   }
@@ -52,7 +52,7 @@ export async function rekey (settings: { store: Store, vault: Vault }, log: Log,
   async function look (row: SealedRow, opens: boolean): Promise<void> {
     const grant = await store.grants.get(row.id)
     if (grant === undefined) return
-    if (opens && grant.errorCode === 'tokens_unreadable') await openReadable(settings, grant, log)
+    if (opens) await openReadable(settings, grant, log, openAll)
     // What came meanwhile is another one.
     if (opens || told(grant) !== told(row)) return
     await markUnreadable(store.grants, grant, log)

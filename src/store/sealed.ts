@@ -10,14 +10,14 @@ export interface Sealed {
 }
 
 /** A grant as far as its secrets go. */
-export interface SealedRow extends Sealed { id: string, version: number }
+export interface SealedRow extends Sealed { id: string, errorCode: string | null }
 
 /** In the place of a key's id: no key opens this row. */
 const DAMAGED = ''
 
 /** What the vault's keys have sealed, for whoever replaces them. */
 export function sealed ({ db, tables: { grants }, write, atomically }: Engine) {
-  const columns = { id: grants.id, version: grants.version, keyId: grants.keyId, accessToken: grants.accessToken, refreshToken: grants.refreshToken, previousRefreshToken: grants.previousRefreshToken }
+  const columns = { id: grants.id, errorCode: grants.errorCode, keyId: grants.keyId, accessToken: grants.accessToken, refreshToken: grants.refreshToken, previousRefreshToken: grants.previousRefreshToken }
 
   return {
     /** How many grants each key has sealed; those that were found damaged need none. */

@@ -43,7 +43,7 @@ export interface Vault {
  *
  * @param usedBefore how often the writing key had been used when the process started
  */
-export function createVault (keyring: Keyring, usedBefore: () => number = () => 0): Vault {
+export function createVault (keyring: Keyring, usedBefore = 0): Vault {
   let uses = 0
   return {
     keyId: keyring.current.id,
@@ -51,11 +51,11 @@ export function createVault (keyring: Keyring, usedBefore: () => number = () => 
     uses: () => uses,
 
     requireWriting () {
-      if (usedBefore() + uses >= MOST_USES) throw wornOut()
+      if (usedBefore + uses >= MOST_USES) throw wornOut()
     },
 
     seal (secret, place) {
-      if (usedBefore() + uses >= MOST_USES + RESERVE) throw wornOut()
+      if (usedBefore + uses >= MOST_USES + RESERVE) throw wornOut()
       uses++
       const nonce = randomBytes(NONCE_BYTES)
       const cipher = createCipheriv('aes-256-gcm', keyring.current.key, nonce, { authTagLength: TAG_BYTES })

@@ -1,5 +1,6 @@
 import type { Test } from 'tap'
 import type { Engine } from '../../src/store/engine.ts'
+import { connectionsContract } from './contract-connections.ts'
 import { grantsContract } from './contract-grants.ts'
 import { flow, freshStore, HOUR_MS, project, START } from './helper.ts'
 
@@ -131,4 +132,5 @@ export function storeContract (t: Test, open: () => Engine | Promise<Engine>): v
   })
 
   grantsContract(t, open)
+  connectionsContract(t, open)
 }

@@ -15,3 +15,13 @@ export async function freshStore (t: Test, open: () => Engine | Promise<Engine>)
   const store = createStore(engine, () => now)
   return { engine, store, pass: (ms: number) => { now += ms } }
 }
+
+export const SITE = { cloudId: '11111111-2222-3333-4444-555555555555', name: 'acme', url: 'https://acme.example' }
+export const sealed = (tokens: string, keyId = 'k1') => ({ keyId, accessToken: `${tokens}-a`, refreshToken: `${tokens}-r`, previousRefreshToken: null })
+export const grant = (id: string, tokens = 'sealed', keyId = 'k1') => ({ id, clientId: 'c', accountId: id, scopes: 'read:a read:b', ...sealed(tokens, keyId), accessExpiresAt: new Date(START + HOUR_MS), dueAt: null })
+export const connecting = (provider = 'jira', userId = 1) => ({ userId, provider, sites: [SITE], bound: [SITE], state: 'active' as const, reason: null, before: null })
+/** The same again, for one that is there. */
+export const reconnecting = (provider = 'jira', userId = 1, grantId = 'g') => ({ ...connecting(provider, userId), before: { grantId, state: 'active' as const } })
+export const fresh = (tokens: string) => ({ ...sealed(tokens), accessExpiresAt: new Date(START + 2 * HOUR_MS), previousUntil: null, rotatedAt: new Date(START), dueAt: null, scopes: 'read:a' })
+export const LEASE_MS = 400
+export const pause = async (ms: number) => await new Promise((resolve) => setTimeout(resolve, ms))

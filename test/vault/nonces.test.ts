@@ -93,7 +93,7 @@ t.test('B4 A key that is worn out ends what was begun with it, begins nothing mo
   if (keyring === undefined) throw new Error('The test key is wrong')
   t.equal(MOST_USES, 2 ** 30)
   const worn = { name: 'AppError', code: 'vault_key_worn_out', message: /has been used too often\. The operator has to put a new one in front of it\.$/ }
-  const vault = createVault(keyring, () => MOST_USES - 2)
+  const vault = createVault(keyring, MOST_USES - 2)
   vault.requireWriting()
   const sealed = [vault.seal('one', 'here'), vault.seal('two', 'here')]
   t.throws(() => { vault.requireWriting() }, worn, 'after exactly as many uses')

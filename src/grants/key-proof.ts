@@ -1,7 +1,8 @@
 import { StartError } from '../errors.ts'
 import type { Store } from '../store/index.ts'
-import type { Keyring } from './keyring.ts'
-import { createVault, MOST_USES, type Vault } from './vault.ts'
+import type { Keyring } from '../vault/keyring.ts'
+import { createVault, MOST_USES, type Vault } from '../vault/vault.ts'
+import { openAccess } from './sealing.ts'
 
 const KNOWN_WORD = 'the right key'
 /** A database from before there were proofs is judged by some of its own tokens; any one that opens is enough. */
@@ -21,12 +22,12 @@ const placeOf = (id: string) => `vault_keys/${id}/proof`
 export async function proveKeys ({ keys, sealed }: Pick<Store, 'keys' | 'sealed'>, keyring: Keyring, source: string): Promise<Vault> {
   const [known, needed] = await Promise.all([keys.list(), sealed.perKey()])
   const used = known.find(({ id }) => id === keyring.current.id)?.uses ?? 0
-  const vault = createVault(keyring, () => used)
+  const vault = createVault(keyring, used)
   const problems: string[] = []
 
   for (const id of keyring.ids) {
     const proof = known.find((row) => row.id === id)?.proof
-    const right = proof === undefined ? await opensSamples(vault, sealed, id) : opens(vault, proof, placeOf(id))
+    const right = proof === undefined ? await opensSamples(vault, sealed, id) : opens(() => vault.open(proof, placeOf(id)))
     if (!right) problems.push(`${source}: the key "${id}" is not the one this database was written with; ${rows(needed.get(id))} it. Put the right one back.`)
   }
   for (const [id, count] of needed) {
@@ -40,7 +41,7 @@ export async function proveKeys ({ keys, sealed }: Pick<Store, 'keys' | 'sealed'
     await keys.introduce(id, createVault({ ...keyring, current: { id, key: keyring.find(id) as Buffer } }).seal(KNOWN_WORD, placeOf(id)))
   }
   // Somebody else may have introduced another key under the same name at the same moment.
-  const [mine] = fresh.length === 0 ? [] : (await keys.list()).filter(({ id, proof }) => fresh.includes(id) && !opens(vault, proof, placeOf(id)))
+  const [mine] = fresh.length === 0 ? [] : (await keys.list()).filter(({ id, proof }) => fresh.includes(id) && !opens(() => vault.open(proof, placeOf(id))))
   if (mine !== undefined) throw new StartError([`${source}: another instance uses another key of the name "${mine.id}". Give every instance the same keys.`], 78)
   return vault
 }
@@ -49,9 +50,9 @@ function rows (count = 0): string {
   return count === 1 ? '1 stored grant needs' : `${count} stored grants need`
 }
 
-function opens (vault: Vault, sealed: string, place: string): boolean {
+function opens (open: () => string): boolean {
   try {
-    vault.open(sealed, place)
+    open()
     return true
   } catch {
     return false
@@ -60,5 +61,5 @@ function opens (vault: Vault, sealed: string, place: string): boolean {
 
 async function opensSamples (vault: Vault, sealed: Store['sealed'], id: string): Promise<boolean> {
   const samples = await sealed.with(id, SAMPLES)
-  return samples.length === 0 || samples.some(({ id: grantId, accessToken }) => opens(vault, accessToken, `grants/${grantId}/access_token`))
+  return samples.length === 0 || samples.some((sample) => opens(() => openAccess(vault, sample)))
 }
