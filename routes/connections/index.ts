@@ -3,6 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { checkConnection, chooseSites, connectionOf } from '../../src/connections/sites.ts'
 import { disconnect } from '../../src/connections/leave.ts'
 import { isIdPosition, readCursor, writeCursor } from '../../src/cursor.ts'
+import { existingUser } from '../../src/oauth/owner.ts'
 import { nextLink, prefixOf } from '../../src/paths.ts'
 import { MANAGE_APPS_URL } from '../../src/providers/atlassian.ts'
 import { providers, type Provider } from '../../src/providers/index.ts'
@@ -25,7 +26,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: ConnectionsView, ...problems(404, 422) }
     }
   }, async ({ params, url }) => {
-    const { id: userId } = await store.users.require(Number(params.user_id))
+    const { id: userId } = await existingUser(store, Number(params.user_id))
     return { connections: (await store.connections.list(userId)).map((standing) => view(app, standing, prefixOf(url))) }
   })
 
@@ -45,7 +46,7 @@ const connection: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app
     }
   }, async ({ params, body: { cloud_id: one, cloud_ids: several }, url, log: requestLog }) => {
     const log = requestLog.child({ provider: provider.id })
-    const { id: userId } = await store.users.require(Number(params.user_id))
+    const { id: userId } = await existingUser(store, Number(params.user_id))
     const standing = await chooseSites(sites, sync.stopFor, userId, provider, several ?? [one ?? ''], several === undefined ? '/cloud_id' : '/cloud_ids', log)
     await sync.start(userId, provider, log)
     return view(app, standing, prefixOf(url))
@@ -60,7 +61,7 @@ const connection: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app
       response: { 200: ConnectionView, ...problems(400, 404, 409, 413, 415, 422, 502) }
     }
   }, async ({ params, url, log }) => {
-    const standing = await checkConnection(sites, (await store.users.require(Number(params.user_id))).id, provider, log.child({ provider: provider.id }))
+    const standing = await checkConnection(sites, (await existingUser(store, Number(params.user_id))).id, provider, log.child({ provider: provider.id }))
     return view(app, standing, prefixOf(url))
   })
 
@@ -73,7 +74,7 @@ const connection: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app
       response: { 200: HistoryView, ...problems(400, 404, 422) }
     }
   }, async ({ params, query: { limit, cursor }, url }, reply) => {
-    const { connection } = await connectionOf(store, (await store.users.require(Number(params.user_id))).id, provider)
+    const { connection } = await connectionOf(store, (await existingUser(store, Number(params.user_id))).id, provider)
     const rows = await store.history.list(connection.id, limit + 1, readCursor(cursor, isIdPosition)?.[0])
     const last = rows.length > limit ? rows[limit - 1] : undefined
     if (last !== undefined) reply.header('link', nextLink(url, writeCursor([last.id])))
@@ -89,7 +90,7 @@ const connection: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app
       response: { 200: Removed, ...problems(404, 422) }
     }
   }, async ({ params, query: { copies }, log }) => {
-    const { id: userId } = await store.users.require(Number(params.user_id))
+    const { id: userId } = await existingUser(store, Number(params.user_id))
     const { tokensErased } = await disconnect({ store, access, stopRuns: sync.stopFor, erasing: sites.erasing }, userId, provider, copies === 'keep', log.child({ provider: provider.id }))
     return {
       product: provider.id,

@@ -1,6 +1,7 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { AppError } from '../../src/errors.ts'
+import { existingUser } from '../../src/oauth/owner.ts'
 import { prefixOf } from '../../src/paths.ts'
 import { providers, type Provider } from '../../src/providers/index.ts'
 import { Id, Nullable, OptionalText, Paging, PathId, problems } from '../../src/schemas.ts'
@@ -114,7 +115,7 @@ const integration: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (ap
 
   /** The named owner, or the first user; undefined where there is nobody. */
   async function ownerOf (ownerId: string | undefined): Promise<number | undefined> {
-    return ownerId === undefined ? (await users.first())?.id : (await users.require(Number(ownerId))).id
+    return ownerId === undefined ? (await users.first())?.id : (await existingUser(app.store, Number(ownerId))).id
   }
 
   /** The connected site's address where there is exactly one; several are not chosen between. */

@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { existingUser } from '../../src/oauth/owner.ts'
 import { providers } from '../../src/providers/index.ts'
 import type { Collection } from '../../src/providers/provider.ts'
 import { Id, Paging, PathId, problems } from '../../src/schemas.ts'
@@ -41,7 +42,7 @@ const items: FastifyPluginAsyncTypebox<{ collection: Collection }> = async (app,
       response: { 200: Type.Array(Row), ...problems(400, 404, 422) }
     }
   }, async (request, reply) => {
-    const owner = await app.store.users.require(Number(request.params.owner_id))
+    const owner = await existingUser(app.store, Number(request.params.owner_id))
     return await listItems(app, collection, owner.id, request, reply)
   })
 }

@@ -5,6 +5,7 @@ import { isIdPosition, readCursor, writeCursor } from '../../src/cursor.ts'
 import { AppError } from '../../src/errors.ts'
 import { nextLink } from '../../src/paths.ts'
 import { Id, Nullable, OptionalText, Paging, PathId, problems } from '../../src/schemas.ts'
+import { existingUser } from '../../src/oauth/owner.ts'
 import { MANAGE_APPS_URL } from '../../src/providers/atlassian.ts'
 import type { UserRow } from '../../src/store/users.ts'
 import { Copies, RemoveAppUrl } from '../connections/schema.ts'
@@ -61,7 +62,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: User, ...problems(404, 422) }
     }
   }, async ({ params }) => {
-    return view(await users.require(Number(params.user_id)))
+    return view(await existingUser(app.store, Number(params.user_id)))
   })
 
   app.delete('/:user_id', {
@@ -74,7 +75,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     }
   }, async ({ params, query: { copies }, log }) => {
     const { store, access, sync } = app
-    const user = await users.require(Number(params.user_id))
+    const user = await existingUser(app.store, Number(params.user_id))
     const products = await removeUser({ store, access, stopRuns: sync.stopFor }, user, copies === 'keep', log)
     return { id: user.id, disconnected: products, copies: copies === 'keep' ? 'kept' as const : 'erased' as const, remove_app_url: MANAGE_APPS_URL }
   })

@@ -1,7 +1,15 @@
 import { AppError } from '../errors.ts'
 import { isEmail } from '../formats.ts'
 import type { Store } from '../store/index.ts'
+import type { UserRow } from '../store/users.ts'
 import type { Hint } from './state.ts'
+
+/** @throws AppError `user_not_found` */
+export async function existingUser ({ users }: Store, id: number): Promise<UserRow> {
+  const user = await users.get(id)
+  if (user === undefined) throw new AppError('user_not_found', 'No user has this id.')
+  return user
+}
 
 /** A hint names who gets the tokens. One that names nobody must not hand them to somebody else: `user_not_found`. */
 export async function requireUser ({ users }: Store, hint: Hint): Promise<void> {

@@ -1,5 +1,4 @@
 import { asc, eq, gt, sql } from 'drizzle-orm'
-import { AppError } from '../errors.ts'
 import type { Engine, RawRow, WithStatement } from './engine.ts'
 
 export interface UserRow { id: number, email: string, displayName: string | null }
@@ -27,13 +26,6 @@ export function users ({ db, tables: { users }, write, prepare }: Engine, now: (
   return {
     async get (id: number): Promise<UserRow | undefined> {
       return one(await byId({ id }))
-    },
-
-    /** @throws AppError `user_not_found` */
-    async require (id: number): Promise<UserRow> {
-      const user = one(await byId({ id }))
-      if (user === undefined) throw new AppError('user_not_found', 'No user has this id.')
-      return user
     },
 
     /** The user with the lowest id: whom a request without an owner means (contract.md section 1). */
