@@ -2,7 +2,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Socket } from 'node:net'
 import type { Answer } from '../../src/sandbox/answer.ts'
 import type { Fault } from '../../src/sandbox/faults.ts'
-import { fingerprint } from '../../src/sandbox/stats.ts'
+import { fingerprint, readPlace } from '../../src/sandbox/stats.ts'
+import type { Place } from '../../src/sandbox/stats.ts'
 import type { World } from '../../src/sandbox/world.ts'
 
 declare module 'fastify' {
@@ -18,7 +19,7 @@ const LONGEST_LOGGED = 300
 /** Notes the call and sends the answer, or what a fault leaves of it. */
 export function respond (request: FastifyRequest, reply: FastifyReply, world: World, label: string, answer: Answer): FastifyReply {
   note(request, world, label, answer.status)
-  const text = typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body)
+  const text = Buffer.from(typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body))
   reply.code(answer.status).headers({
     'Content-Type': 'application/json;charset=UTF-8',
     'Cache-Control': 'no-cache, no-store, no-transform',
@@ -26,14 +27,19 @@ export function respond (request: FastifyRequest, reply: FastifyReply, world: Wo
   })
   if (request.fault?.kind === 'delay-after') return later(request, reply, text)
   if (request.fault?.kind === 'drop-after') return drop(request, reply)
-  if (request.fault?.kind === 'truncate') return truncate(request, reply, text)
+  if (request.fault?.kind === 'truncate') return truncate(request, reply, world, text)
   return reply.send(text)
 }
 
 /** The work is done, and nobody hears of it for a while. The timer keeps no process alive. */
-function later (request: FastifyRequest, reply: FastifyReply, text: string): FastifyReply {
+function later (request: FastifyRequest, reply: FastifyReply, text: Buffer): FastifyReply {
   setTimeout(() => { if (!reply.raw.destroyed) reply.send(text) }, request.fault?.delay_ms ?? 0).unref()
   return reply
+}
+
+/** Says when the answer went out, in world time: clients measure by it how far their clock is off (RFC 9110 5.6.7, 6.6.1). */
+export function stamp (reply: FastifyReply, world: World) {
+  if (!reply.hasHeader('date')) reply.header('date', new Date(world.now()).toUTCString())
 }
 
 /** Closes the connection without a word. */
@@ -50,17 +56,26 @@ export function sever ({ raw: { socket } }: FastifyRequest, { raw }: FastifyRepl
 }
 
 /** Promises the whole body, sends half of it and closes. */
-export function truncate (request: FastifyRequest, reply: FastifyReply, text: string): FastifyReply {
-  const body = Buffer.from(text)
+export function truncate (request: FastifyRequest, reply: FastifyReply, world: World, body: Buffer): FastifyReply {
+  stamp(reply, world)
   reply.hijack()
   reply.raw.writeHead(reply.statusCode, { ...reply.getHeaders() as Record<string, string>, 'content-length': String(body.length) })
   reply.raw.write(body.subarray(0, Math.floor(body.length / 2)), () => sever(request, reply))
   return reply
 }
 
-/** Counts the call and keeps it in the log: the path without its query, which may hold a code. */
+/** Counts the call and keeps it in the log: the path without its query, which may hold a code, but with its place in a list. */
 export function note (request: FastifyRequest, world: World, label: string, status: number) {
-  world.stats.call(label, { at: world.now(), method: request.method, path: request.below.slice(0, LONGEST_LOGGED), status, token: fingerprint(bearer(request)) })
+  world.stats.call(label, {
+    at: world.now(), method: request.method, path: request.below.slice(0, LONGEST_LOGGED), status, token: fingerprint(bearer(request)), ...placeOf(request)
+  })
+}
+
+/** Where in a list a call reads on: it is in the query, and for a search by POST in the body. */
+function placeOf (request: FastifyRequest): Place {
+  const searches = request.method === 'POST' && request.below.endsWith('/search/jql')
+  if (!searches && !request.url.includes('?')) return {}
+  return readPlace(searches ? jsonOf(request) : Object.fromEntries(queryOf(request)))
 }
 
 export function bearer (request: FastifyRequest): string | undefined {

@@ -6,6 +6,7 @@ import authorize from './authorize.ts'
 import { failed, notFound } from './errors.ts'
 import { createRehearsal } from './faults.ts'
 import gateway from './gateway.ts'
+import { stamp } from './reply.ts'
 import resources from './resources.ts'
 import token from './token.ts'
 
@@ -36,6 +37,10 @@ export default async function sandbox (app: FastifyInstance, { world }: SandboxP
     request.below = path.startsWith(app.prefix) ? path.slice(app.prefix.length) : path
     world.stats.connection(request.raw.socket)
     reply.headers({ 'atl-traceid': randomBytes(16).toString('hex'), 'atl-request-id': randomUUID(), server: 'AtlassianEdge' })
+  })
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    stamp(reply, world)
+    done()
   })
   const { rehearse, letGo } = createRehearsal(world)
   app.addHook('preHandler', rehearse)

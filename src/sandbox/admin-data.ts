@@ -2,12 +2,14 @@ import type { IssueRow } from './data/issues.ts'
 import { STATUSES } from './data/issues.ts'
 import { PAGE_STATUSES } from './data/pages.ts'
 import type { PageRow } from './data/pages.ts'
-import type { ProjectRow } from './data/projects.ts'
+import type { ProjectRow, Projects } from './data/projects.ts'
 import type { SpaceRow } from './data/spaces.ts'
 import { AdminError, oneOf, readFields, siteOf } from './fields.ts'
 import type { World } from './world.ts'
 
 type Fields = Record<string, unknown>
+
+const SPACE_KEY = /^~?[A-Za-z0-9]{1,255}$/
 
 /** Leaves out what was not given, so that it does not overwrite what is there. */
 function given<T extends object> (patch: T): Partial<T> {
@@ -42,30 +44,41 @@ export function createIssue (world: World, body: unknown) {
   const { site, project, summary, status } = readFields(body, { site: 'string?', project: 'string', summary: 'string?', status: 'string?' }) as
     { site?: string, project: string, summary?: string, status?: string }
   const { projects, issues } = siteOf(world, site)
-  const owner = projects.byId(project) ?? projects.byKey(project)
-  if (owner === undefined) throw new AdminError(`no project ${project}`)
-  const row = issues.create({ project: owner.position, summary, ...status !== undefined && { status: oneOf(status, STATUSES, 'status') } })
+  const row = issues.create({ project: projectOf(projects, project), summary, ...status !== undefined && { status: oneOf(status, STATUSES, 'status') } })
   return { id: row.id, key: issues.key(row) }
 }
 
+/** Edits, deletes, restores, or moves to another project. */
 export function changeIssue (world: World, body: unknown, name: string) {
-  const { site, summary, status, deleted } = readFields(body, { site: 'string?', summary: 'string?', status: 'string?', deleted: 'boolean?' }) as Fields
-  const { issues } = siteOf(world, site)
+  const { site, summary, status, deleted, project } = readFields(body, { site: 'string?', summary: 'string?', status: 'string?', deleted: 'boolean?', project: 'string?' }) as Fields
+  const { issues, projects } = siteOf(world, site)
   const row = issues.byId(name) ?? issues.byKey(name)
   if (row === undefined) throw new AdminError(`no issue ${name}`)
   const patch = { summary, deleted, status: status === undefined ? undefined : oneOf(status, STATUSES, 'status') }
-  const changed = issues.change(row.position, given(patch) as Partial<IssueRow>)
+  const owner = project === undefined ? undefined : projectOf(projects, String(project))
+  const place = owner === undefined || owner === row.project ? {} : issues.place(row.position, owner)
+  const changed = issues.change(row.position, { ...given(patch) as Partial<IssueRow>, ...place })
   return { id: changed.id, key: issues.key(changed) }
 }
 
+export function createSpace (world: World, body: unknown) {
+  const { site, key, name } = readFields(body, { site: 'string?', key: 'string', name: 'string?' }) as { site?: string, key: string, name?: string }
+  const { spaces } = siteOf(world, site)
+  if (!SPACE_KEY.test(key)) throw new AdminError('key must be letters and digits, after a ~ for a personal space')
+  if (spaces.byKey(key) !== undefined) throw new AdminError(`the key ${key} is taken`)
+  const row = spaces.create({ key, name: name ?? key })
+  return { id: row.id, key: row.key }
+}
+
+/** Renames, archives, deletes or restores; pages go and come with their space. */
 export function changeSpace (world: World, body: unknown, name: string) {
-  const { site, name: title, status } = readFields(body, { site: 'string?', name: 'string?', status: 'string?' }) as Fields
+  const { site, name: title, status, deleted } = readFields(body, { site: 'string?', name: 'string?', status: 'string?', deleted: 'boolean?' }) as Fields
   const { spaces } = siteOf(world, site)
   const row = spaces.byId(name) ?? spaces.byKey(name)
   if (row === undefined) throw new AdminError(`no space ${name}`)
-  const patch = { name: title, status: status === undefined ? undefined : oneOf(status, ['current', 'archived'], 'status') }
+  const patch = { name: title, deleted, status: status === undefined ? undefined : oneOf(status, ['current', 'archived'], 'status') }
   const changed = spaces.change(row.position, given(patch) as Partial<SpaceRow>)
-  return { id: changed.id, key: changed.key, status: changed.status }
+  return { id: changed.id, key: changed.key, status: changed.status, deleted: changed.deleted }
 }
 
 export function createPage (world: World, body: unknown) {
@@ -89,6 +102,12 @@ export function changePage (world: World, body: unknown, id: string) {
   }
   const changed = pages.change(row.position, given(patch) as Partial<PageRow>)
   return { id: changed.id, title: pages.title(changed), status: changed.status, version: changed.version }
+}
+
+function projectOf (projects: Projects, name: string): number {
+  const project = projects.byId(name) ?? projects.byKey(name)
+  if (project === undefined) throw new AdminError(`no project ${name}`)
+  return project.position
 }
 
 function spaceOf (world: World, site: unknown, id: unknown): number {

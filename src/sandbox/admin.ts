@@ -1,6 +1,7 @@
 import type { Answer } from './answer.ts'
 import { ok } from './answer.ts'
-import { changeIssue, changePage, changeProject, changeSpace, createIssue, createPage, createProject } from './admin-data.ts'
+import { changeIssue, changePage, changeProject, changeSpace, createIssue, createPage, createProject, createSpace } from './admin-data.ts'
+import { accountOf, restrict, spoil } from './admin-items.ts'
 import { FAULT_KINDS } from './faults.ts'
 import { AdminError, oneOf, readFields, siteOf, inRange } from './fields.ts'
 import { BURST_VARIANTS, QUOTA_VARIANTS } from './limits.ts'
@@ -12,6 +13,7 @@ import type { World } from './world.ts'
 type Action = (world: World, body: unknown, id: string) => unknown
 
 const BURST_MS = 1000
+const LONGEST_LAG_MS = 7 * 86_400_000
 
 const ACTIONS: Record<string, Action> = {
   'GET state': state,
@@ -27,11 +29,15 @@ const ACTIONS: Record<string, Action> = {
   'POST product-access': setAccess,
   'POST quota': setQuota,
   'POST burst': setBurst,
+  'POST lag': setLag,
+  'POST restrict': restrict,
+  'POST spoil': spoil,
   'POST reset': ({ reset }) => reset(),
   'POST projects': createProject,
   'POST projects/': changeProject,
   'POST issues': createIssue,
   'POST issues/': changeIssue,
+  'POST spaces': createSpace,
   'POST spaces/': changeSpace,
   'POST pages': createPage,
   'POST pages/': changePage
@@ -105,16 +111,29 @@ function setAccess (world: World, body: unknown) {
   for (const accountId of accounts) world.access.set(accountId, siteOf(world, site).cloudId, oneOf(product, PRODUCTS, 'product'), granted === true)
 }
 
-/** Everything is refused until the top of the hour of world time; `exhaust: false` ends it. */
-function setQuota ({ limits }: World, body: unknown) {
-  const { exhaust, variant = 'global' } = readFields(body, { exhaust: 'boolean', variant: 'string?' })
-  limits.exhaustQuota(exhaust === true ? oneOf(variant, QUOTA_VARIANTS, 'variant') : undefined)
+/** Everything, or one site, is refused until the top of the hour of world time; `exhaust: false` ends it. */
+function setQuota (world: World, body: unknown) {
+  const { exhaust, variant, site } = readFields(body, { exhaust: 'boolean', variant: 'string?', site: 'string?' })
+  const called = oneOf(variant ?? (site === undefined ? 'global' : 'tenant'), QUOTA_VARIANTS, 'variant')
+  world.limits.exhaustQuota(exhaust === true ? called : undefined, cloudIdOf(world, site))
 }
 
-/** Everything is refused for `for_ms` of world time. */
-function setBurst ({ limits }: World, body: unknown) {
-  const { exhaust, variant = 'standard', for_ms: ms = BURST_MS } = readFields(body, { exhaust: 'boolean', variant: 'string?', for_ms: 'number?' })
-  limits.exhaustBurst(exhaust === true ? Number(ms) : 0, oneOf(variant, BURST_VARIANTS, 'variant'))
+/** Everything, or one site, is refused for `for_ms` of world time. */
+function setBurst (world: World, body: unknown) {
+  const { exhaust, variant = 'standard', for_ms: ms = BURST_MS, site } = readFields(body, { exhaust: 'boolean', variant: 'string?', for_ms: 'number?', site: 'string?' })
+  world.limits.exhaustBurst(exhaust === true ? Number(ms) : 0, oneOf(variant, BURST_VARIANTS, 'variant'), cloudIdOf(world, site))
+}
+
+/** Here no site means all of them. */
+function cloudIdOf (world: World, site: unknown): string | undefined {
+  return site === undefined ? undefined : siteOf(world, site).cloudId
+}
+
+/** How far search is behind from now on, for changes that it has not seen yet as well. */
+function setLag (world: World, body: unknown) {
+  const { ms } = readFields(body, { ms: 'number' })
+  inRange(ms, 0, LONGEST_LAG_MS, 'ms')
+  world.setIndexLag(Number(ms))
 }
 
 function stats ({ stats, grants, limits }: World) {
@@ -125,6 +144,7 @@ function state (world: World) {
   return {
     now: new Date(world.now()).toISOString(),
     seed: world.seed,
+    index_lag_ms: world.indexLagMs(),
     sites: world.sites.map(({ name, cloudId, url, sizes, products, projects, issues, spaces, pages }) => ({
       name,
       cloudId,
@@ -140,11 +160,4 @@ function state (world: World) {
     })),
     faults: world.faults.list().length
   }
-}
-
-/** By account id or nickname. */
-function accountOf ({ users }: Pick<World, 'users'>, name: unknown): string {
-  const user = users.find(({ accountId, nickname }) => accountId === name || nickname === name)
-  if (user === undefined) throw new AdminError(`no account ${name}`)
-  return user.accountId
 }

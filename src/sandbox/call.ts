@@ -1,4 +1,5 @@
 import type { Answer } from './answer.ts'
+import type { Hidden } from './restrictions.ts'
 import type { Rule } from './scopes.ts'
 import type { Site } from './sites.ts'
 import type { User } from './users.ts'
@@ -9,6 +10,8 @@ export interface Call {
   world: World
   site: Site
   user: User
+  /** What the person may not see of the site; undefined when nothing is hidden. */
+  hidden: Hidden | undefined
   /** What the parentheses of the endpoint's pattern caught, decoded. */
   params: string[]
   query: URLSearchParams

@@ -1,4 +1,4 @@
-const MINUTE_MS = 60_000
+export const MINUTE_MS = 60_000
 const UNITS: Record<string, number> = { m: MINUTE_MS, h: 60 * MINUTE_MS, d: 1440 * MINUTE_MS, w: 7 * 1440 * MINUTE_MS }
 
 /** Queries see no finer than a minute (atlassian.md 8.3, 9.4). */
@@ -27,16 +27,19 @@ export function readDate (text: string, timeZone: string, now: number): number |
 
 /** How far the zone's clocks are ahead of UTC at that instant, in milliseconds. */
 function offset (time: number, timeZone: string): number {
-  const format = new Intl.DateTimeFormat('en-US', {
-    timeZone, hourCycle: 'h23', year: 'numeric', month: 'numeric', day: 'numeric', hour: 'numeric', minute: 'numeric', second: 'numeric'
-  })
-  const parts = Object.fromEntries(format.formatToParts(time).map(({ type, value }) => [type, Number(value)]))
+  const parts = Object.fromEntries(formatOf(timeZone).formatToParts(time).map(({ type, value }) => [type, Number(value)]))
   return Date.UTC(parts.year, parts.month - 1, parts.day, parts.hour, parts.minute, parts.second) - Math.floor(time / 1000) * 1000
 }
 
-/** Jira's way of writing an instant. */
-export function jiraDate (time: number): string {
-  return new Date(time).toISOString().replace('Z', '+0000')
+/** One for each zone: they take long to make. */
+const FORMATS = new Map<string, Intl.DateTimeFormat>()
+
+function formatOf (timeZone: string): Intl.DateTimeFormat {
+  const format = FORMATS.get(timeZone) ?? new Intl.DateTimeFormat('en-US', {
+    timeZone, hourCycle: 'h23', year: 'numeric', month: 'numeric', day: 'numeric', hour: 'numeric', minute: 'numeric', second: 'numeric'
+  })
+  FORMATS.set(timeZone, format)
+  return format
 }
 
 /** Whether `time` stands in this relation to a bound, both cut to the minute. */

@@ -59,7 +59,7 @@ function pass (world: World, request: GatewayRequest, endpoint: Endpoint | undef
   const { headers, refusal } = world.limits.admit({ clientId: session.clientId, cloudId, product, endpoint: label })
   if (refusal !== undefined) return refusal
   const answer = world.access.has(user.accountId, cloudId, product)
-    ? serve(endpoint, { world, site, user, params: [], query: request.query, body: request.body, base: request.base, path: request.path }, product)
+    ? serve(endpoint, { world, site, user, hidden: site.restrictions.of(user.accountId), params: [], query: request.query, body: request.body, base: request.base, path: request.path }, product)
     : barred(product, request.path)
   world.limits.charge(session.clientId, answer.objects ?? 0)
   return { ...answer, headers: { ...headers, ...identity(product, session), ...answer.headers } }

@@ -1,4 +1,5 @@
 import type { Answer } from './answer.ts'
+import { createCurbs } from './curbs.ts'
 import type { Product } from './sites.ts'
 
 export const QUOTA_VARIANTS = ['global', 'tenant', 'gateway', 'beta', 'unavailable'] as const
@@ -23,9 +24,10 @@ export interface Limits {
   admit: (caller: Caller) => { headers: Record<string, string>, refusal?: Answer }
   /** Books 1 point and one for each object; call it once the answer is known. */
   charge: (clientId: string, objects: number) => void
-  exhaustQuota: (variant: QuotaVariant | undefined) => void
-  /** Refuses everything as a burst for so many milliseconds of world time. */
-  exhaustBurst: (forMs: number, variant: BurstVariant) => void
+  /** Refuses everything, or one site, until the top of the hour; without a variant it ends what was called for. */
+  exhaustQuota: (variant: QuotaVariant | undefined, cloudId?: string) => void
+  /** Refuses everything, or one site, as a burst for so many milliseconds of world time; none end what was called for. */
+  exhaustBurst: (forMs: number, variant: BurstVariant, cloudId?: string) => void
   points: () => Record<string, { used: number, limit: number }>
   clear: () => void
 }
@@ -35,8 +37,8 @@ export interface LimitOptions { burst: number, hourlyPoints: number, now: () => 
 export function createLimits ({ burst, hourlyPoints, now }: LimitOptions): Limits {
   const buckets = new Map<string, { level: number, at: number }>()
   const ledger = new Map<string, { hour: number, used: number }>()
-  let quota: { until: number, variant: QuotaVariant } | undefined
-  let storm: { until: number, variant: BurstVariant } | undefined
+  const quotas = createCurbs<QuotaVariant>(now)
+  const storms = createCurbs<BurstVariant>(now)
 
   const hour = () => Math.floor(now() / HOUR_MS)
   const used = (clientId: string) => {
@@ -55,8 +57,7 @@ export function createLimits ({ burst, hourlyPoints, now }: LimitOptions): Limit
   }
 
   function quotaRefusal (caller: Caller): Answer | undefined {
-    const variant = quota !== undefined && now() < quota.until ? quota.variant : undefined
-    if (variant === 'beta') return undefined
+    const variant = quotas.on(caller.cloudId).find((called) => called !== 'beta')
     if (variant !== undefined) return refuseQuota(variant, caller.product, now(), hourlyPoints)
     return used(caller.clientId) >= hourlyPoints ? refuseQuota('global', caller.product, now(), hourlyPoints) : undefined
   }
@@ -66,21 +67,22 @@ export function createLimits ({ burst, hourlyPoints, now }: LimitOptions): Limit
     if (refusal !== undefined) return { headers: {}, refusal }
     const left = draw(caller)
     const headers = { ...bucketHeaders(burst, left), ...policyHeaders(hourlyPoints, used(caller.clientId), now()) }
-    const variant = storm !== undefined && now() < storm.until ? storm.variant : left < 0 ? 'standard' : undefined
+    const variant = storms.on(caller.cloudId)[0] ?? (left < 0 ? 'standard' : undefined)
     if (variant !== undefined) return { headers: {}, refusal: refuseBurst(variant, caller.product, now(), burst) }
-    return { headers: quota?.variant === 'beta' && now() < quota.until ? { ...headers, ...betaHeaders(caller.product, now()) } : headers }
+    return { headers: quotas.on(caller.cloudId).includes('beta') ? { ...headers, ...betaHeaders(caller.product, now()) } : headers }
   }
 
   return {
     admit,
     charge: (clientId, objects) => { ledger.set(clientId, { hour: hour(), used: used(clientId) + 1 + objects }) },
-    exhaustQuota: (variant) => { quota = variant === undefined ? undefined : { variant, until: (hour() + 1) * HOUR_MS } },
-    exhaustBurst: (forMs, variant) => { storm = { variant, until: now() + forMs } },
+    exhaustQuota: (variant, cloudId) => quotas.set(cloudId, variant, (hour() + 1) * HOUR_MS),
+    exhaustBurst: (forMs, variant, cloudId) => storms.set(cloudId, forMs > 0 ? variant : undefined, now() + forMs),
     points: () => Object.fromEntries([...ledger.keys()].map((clientId) => [clientId, { used: used(clientId), limit: hourlyPoints }])),
     clear: () => {
       buckets.clear()
       ledger.clear()
-      quota = storm = undefined
+      quotas.clear()
+      storms.clear()
     }
   }
 }

@@ -1,5 +1,7 @@
-import type { Timeline } from './timeline.ts'
 import { hash } from './hash.ts'
+import { positions, valueOf } from './positions.ts'
+import type { Course } from './positions.ts'
+import type { Timeline } from './timeline.ts'
 
 /** What every generated thing has. Times in milliseconds since the epoch. */
 export interface Row {
@@ -9,34 +11,32 @@ export interface Row {
   version: number
 }
 
-/** `live` is the truth; `index` is what search sees, up to a minute behind (atlassian.md 9.4). */
+/** `live` is the truth; `index` is what search sees, a little behind (atlassian.md 8.3, 9.4). */
 export type View = 'live' | 'index'
 
-/** A place in an ordered list: the row it names was the last one served. */
-export interface Mark {
-  value: number
-  position: number
+/** World time, and how far search may be behind it. Milliseconds. */
+export interface Pace {
+  now: () => number
+  lagMs: () => number
 }
 
-export interface Walk {
-  order: 'id' | 'modified'
-  descending?: boolean
-  after?: Mark
+export interface Walk extends Course {
   view?: View
-  /** Only generated positions whose remainder is among these; changed rows come in any case and are for the caller to judge. */
-  residues?: { of: number, among: number[] }
+  /** Positions that are seen live in any view. */
+  live?: ReadonlySet<number>
 }
 
+/** A change, on top of those that the index may not have seen either. */
 interface Touch<R> {
   row: R
   at: number
-  before: R | undefined
+  earlier: Touch<R> | undefined
 }
 
 export interface Source<R> {
   generate: (position: number) => R
   timeline: Timeline
-  now: () => number
+  pace: Pace
 }
 
 export interface Records<R extends Row> {
@@ -49,43 +49,76 @@ export interface Records<R extends Row> {
   /** Grows with every change; what was computed from an older edition is stale. */
   edition: () => number
   touched: () => Iterable<R>
+  /** To be called before the lag is changed, so that search does not go back in time. */
+  settle: () => void
   /** Rows in order, each in constant time, from anywhere: what was changed is merged into what is generated. */
   walk: (walk: Walk) => Generator<R>
 }
 
-const LAG_MS = 60_000
+const HASHES = 2 ** 32
 
-/** Rows that are generated from their position, under an overlay of the few that were changed or added. */
-export function createRecords<R extends Row> ({ generate, timeline, now }: Source<R>): Records<R> {
+/** Rows that are generated from their position, under an overlay of the few that were changed or added. Rows are never changed in place. */
+export function createRecords<R extends Row> ({ generate, timeline, pace: { now, lagMs } }: Source<R>): Records<R> {
   const overlay = new Map<number, Touch<R>>()
+  const sorted = new Map<Walk['order'], { edition: number, rows: R[] }>()
   let end = timeline.count
   let edition = 0
 
-  const lags = ({ at, row }: Touch<R>) => now() < at + LAG_MS / 2 + hash(0, 60, row.position) % (LAG_MS / 2)
+  /** Each item has a delay of its own, between half the lag and all of it. */
+  const lags = ({ at, row }: Touch<R>) => now() < at + lagMs() / 2 * (1 + hash(0, 60, row.position) / HASHES)
+  const original = (position: number) => Number.isInteger(position) && position >= 0 && position < timeline.count ? generate(position) : undefined
 
   function at (position: number, view: View = 'live'): R | undefined {
-    const touch = overlay.get(position)
-    if (touch !== undefined) return view === 'index' && lags(touch) ? touch.before : touch.row
-    return Number.isInteger(position) && position >= 0 && position < timeline.count ? generate(position) : undefined
+    const newest = overlay.get(position)
+    const touch = view === 'index' ? indexed(newest) : newest
+    return touch?.row ?? original(position)
+  }
+
+  /** The last change that search has seen. What lies before it will not be looked at again. */
+  function indexed (newest: Touch<R> | undefined): Touch<R> | undefined {
+    let touch = newest
+    while (touch !== undefined && lags(touch)) touch = touch.earlier
+    if (touch !== undefined) touch.earlier = undefined
+    return touch
   }
 
   function put (position: number, row: R): R {
-    overlay.set(position, { row, at: now(), before: at(position, 'index') })
+    const last = overlay.get(position)
+    indexed(last)
+    const earlier = last?.at === now() ? last.earlier : last
+    overlay.set(position, { row, at: now(), earlier })
     edition++
     return row
   }
 
+  /** What search has seen stays seen. */
+  function settle () {
+    for (const newest of overlay.values()) {
+      const touch = indexed(newest)
+      if (touch !== undefined) touch.at = -Infinity
+    }
+  }
+
+  /** What was changed or added, as the view has it, ascending. The index moves with the time, so only the truth can be kept. */
+  function changes ({ order, view, live }: Walk): R[] {
+    const known = sorted.get(order)
+    if (view !== 'index' && known?.edition === edition) return known.rows
+    const rows = [...overlay.keys()].map((position) => at(position, live?.has(position) ? 'live' : view))
+      .filter((row) => row !== undefined).sort((a, b) => valueOf(a, order) - valueOf(b, order) || a.position - b.position)
+    if (view !== 'index') sorted.set(order, { edition, rows })
+    return rows
+  }
+
   function * walk (options: Walk): Generator<R> {
+    const { after, order, descending = false } = options
     const compare = comparison(options)
-    const after = options.after
-    const changed = [...overlay.keys()].map((position) => at(position, options.view)).filter((row) => row !== undefined)
-      .filter((row) => after === undefined || compare(row, after.value, after.position) > 0)
-      .sort((a, b) => compare(a, valueOf(b, options.order), b.position))
+    const ahead = changes(options).filter((row) => after === undefined || compare(row, after.value, after.position) > 0)
+    const changed = descending ? ahead.reverse() : ahead
     let next = 0
     for (const position of positions(timeline, options)) {
       if (overlay.has(position)) continue
       const row = generate(position)
-      while (next < changed.length && compare(changed[next], valueOf(row, options.order), position) < 0) yield changed[next++]
+      while (next < changed.length && compare(changed[next], valueOf(row, order), position) < 0) yield changed[next++]
       yield row
     }
     yield * changed.slice(next)
@@ -94,6 +127,7 @@ export function createRecords<R extends Row> ({ generate, timeline, now }: Sourc
   return {
     at,
     walk,
+    settle,
     end: () => end,
     edition: () => edition,
     touched: () => [...overlay.values()].map(({ row }) => row),
@@ -106,44 +140,7 @@ export function createRecords<R extends Row> ({ generate, timeline, now }: Sourc
   }
 }
 
-/** What a row is ordered by. */
-export function valueOf (row: Row, order: Walk['order']): number {
-  return order === 'id' ? row.position : row.modified
-}
-
 function comparison ({ order, descending = false }: Walk) {
   const sign = descending ? -1 : 1
   return (row: Row, value: number, position: number) => sign * (valueOf(row, order) - value || row.position - position)
-}
-
-/** Generated positions in order, strictly after the mark. */
-function positions (timeline: Timeline, walk: Walk): Generator<number> {
-  return walk.order === 'id' ? byId(timeline.count, walk) : byModified(timeline, walk)
-}
-
-function * byId (count: number, { after, descending = false, residues }: Walk): Generator<number> {
-  const { of, among } = residues ?? { of: 1, among: [0] }
-  const sorted = among.filter((residue) => residue < of).sort((a, b) => descending ? b - a : a - b)
-  const start = descending ? Math.min(after?.position ?? count, count) - 1 : Math.max(after?.position ?? -1, -1) + 1
-  if (sorted.length === 0) return
-  for (let block = Math.floor(start / of); block >= 0 && block * of < count; block += descending ? -1 : 1) {
-    for (const residue of sorted) {
-      const position = block * of + residue
-      const ahead = descending ? position <= start : position >= start
-      if (ahead && position < count) yield position
-    }
-  }
-}
-
-function * byModified (timeline: Timeline, { after, descending = false }: Walk): Generator<number> {
-  const { count, byRank, rankAt, modified } = timeline
-  const edge = after === undefined ? (descending ? count : -1) : rankAt(after.value)
-  const start = Math.max(-1, Math.min(edge, count))
-  const step = descending ? -1 : 1
-  for (let rank = start; descending ? rank >= 0 : rank < count; rank += step) {
-    if (rank < 0 || rank >= count) continue
-    const position = byRank(rank)
-    const lead = after === undefined ? 1 : step * (modified(position) - after.value || position - after.position)
-    if (lead > 0) yield position
-  }
 }

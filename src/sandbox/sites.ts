@@ -1,3 +1,4 @@
+import type { Collection } from './collections.ts'
 import { hash } from './hash.ts'
 import { createIssues } from './data/issues.ts'
 import type { Issues } from './data/issues.ts'
@@ -7,17 +8,17 @@ import { createProjects } from './data/projects.ts'
 import type { Projects } from './data/projects.ts'
 import { createSpaces } from './data/spaces.ts'
 import type { Spaces } from './data/spaces.ts'
+import type { Pace } from './records.ts'
+import { createRestrictions } from './restrictions.ts'
+import type { Restrictions } from './restrictions.ts'
+import { createSpoils } from './spoils.ts'
+import type { Spoils } from './spoils.ts'
 
 export type Product = 'jira' | 'confluence'
 export const PRODUCTS: readonly Product[] = ['jira', 'confluence']
 
 /** How many of each a site holds. */
-export interface Sizes {
-  projects: number
-  issues: number
-  spaces: number
-  pages: number
-}
+export type Sizes = Record<Collection, number>
 
 export interface SiteOptions {
   name: string
@@ -38,6 +39,8 @@ export interface Site {
   issues: Issues
   spaces: Spaces
   pages: Pages
+  restrictions: Restrictions
+  spoils: Spoils
 }
 
 export const SIZES: Sizes = { projects: 12, issues: 300, spaces: 4, pages: 60 }
@@ -59,11 +62,11 @@ export function defaultSites (sizes: Sizes): SiteOptions[] {
   ]
 }
 
-export function createSite (options: SiteOptions, sizes: Sizes, worldSeed: number, now: () => number): Site {
+export function createSite (options: SiteOptions, sizes: Sizes, worldSeed: number, pace: Pace): Site {
   const own = { ...sizes, ...options.sizes }
   const seed = hash(worldSeed, 1, Number.parseInt(options.cloudId.slice(-6), 16) || 0)
-  const projects = createProjects(seed, own.projects, now)
-  const spaces = createSpaces(seed, own.spaces, now)
+  const projects = createProjects(seed, own.projects, pace)
+  const spaces = createSpaces(seed, own.spaces, pace)
   return {
     name: options.name,
     cloudId: options.cloudId,
@@ -73,7 +76,9 @@ export function createSite (options: SiteOptions, sizes: Sizes, worldSeed: numbe
     sizes: own,
     projects,
     spaces,
-    issues: createIssues(seed, own.issues, projects, now),
-    pages: createPages(seed, own.pages, spaces, now)
+    issues: createIssues(seed, own.issues, projects, pace),
+    pages: createPages(seed, own.pages, spaces, pace),
+    restrictions: createRestrictions(),
+    spoils: createSpoils()
   }
 }

@@ -2,6 +2,7 @@ import { createClock } from './clock.ts'
 import type { Clock } from './clock.ts'
 import { DEMO_CLIENT } from './clients.ts'
 import type { Client } from './clients.ts'
+import { COLLECTIONS } from './collections.ts'
 import { createExpiringMap } from './expiring-map.ts'
 import type { ExpiringMap } from './expiring-map.ts'
 import { createFaults } from './faults.ts'
@@ -34,6 +35,12 @@ export interface SandboxOptions {
   burst?: number
   /** Points an app may spend in one hour, over all sites. */
   hourlyPoints?: number
+  /** How far search may be behind, in milliseconds of world time; each item is behind by half of it to all of it. */
+  indexLagMs?: number
+  /** Issues after which a chain of `search/jql` pages ends without a word, however many more there are (atlassian.md 8.3). */
+  longestSearch?: number
+  /** Calls that the log in the stats remembers. */
+  logKept?: number
 }
 
 export type Clients = Map<string, Client>
@@ -65,6 +72,10 @@ export interface World {
   faults: Faults
   limits: Limits
   stats: Stats
+  longestSearch: number
+  /** How far search may be behind, in milliseconds. */
+  indexLagMs: () => number
+  setIndexLag: (ms: number) => void
   /** Counts up: for what has to differ from call to call and yet be the same in every run. */
   tick: () => number
   /** Back to the beginning: data, clock, grants, faults, limits, counts. */
@@ -73,14 +84,17 @@ export interface World {
 
 const CODE_LIFE_MS = 10 * 60_000
 const CODES_KEPT = 10_000
+const INDEX_LAG_MS = 60_000
 
 /** A small Atlassian: sites with data, people, apps, and what they granted each other. Nothing in it outlives the process. */
 export function createWorld (options: SandboxOptions = {}): World {
-  const { seed = 1, now: real = Date.now, burst = 350, hourlyPoints = 65_000 } = options
+  const { seed = 1, now: real = Date.now, burst = 350, hourlyPoints = 65_000, longestSearch = 126_000, logKept = 1000 } = options
   const clock = createClock(real)
+  const pace = { now: clock.now, lagMs: () => lagMs }
   const sizes = { ...SIZES, ...options.sizes }
-  const createSites = () => (options.sites ?? defaultSites(sizes)).map((site) => createSite(site, sizes, seed, clock.now))
+  const createSites = () => (options.sites ?? defaultSites(sizes)).map((site) => createSite(site, sizes, seed, pace))
   const givenClients = options.clients ?? [DEMO_CLIENT]
+  let lagMs = options.indexLagMs ?? INDEX_LAG_MS
   let ticks = 0
   let revoked = new Set<string>()
 
@@ -104,10 +118,17 @@ export function createWorld (options: SandboxOptions = {}): World {
     grants: createGrants(clock.now),
     faults: createFaults(),
     limits: createLimits({ burst, hourlyPoints, now: clock.now }),
-    stats: createStats(),
+    stats: createStats(logKept),
+    longestSearch,
+    indexLagMs: () => lagMs,
+    setIndexLag: (ms) => {
+      for (const site of world.sites) for (const collection of COLLECTIONS) site[collection].settle()
+      lagMs = ms
+    },
     tick: () => ticks++,
     reset: () => {
       clock.reset()
+      lagMs = options.indexLagMs ?? INDEX_LAG_MS
       for (const part of [world.codes, world.grants, world.faults, world.limits, world.stats]) part.clear()
       world.sites = createSites()
       world.clients = new Map(givenClients.map((client) => [client.id, client]))

@@ -63,7 +63,7 @@ t.test('the same seed gives the same world, another seed another one', async (t)
 })
 
 t.test('a world may be empty, and hold what was added to it', async (t) => {
-  const { url, admin } = await startSandbox(t, { sizes: { projects: 0, issues: 0, spaces: 0, pages: 0 } })
+  const { url, admin } = await startSandbox(t, { sizes: { projects: 0, issues: 0, spaces: 0, pages: 0 }, indexLagMs: 0 })
   const { jira, wiki } = callers(url, (await signIn(url)).access_token)
   t.match((await jira('/project/search')).body, { total: 0, isLast: true, values: [] })
   for (const path of ['/api/v2/pages', '/api/v2/spaces', '/api/v2/pages?sort=-modified-date', '/rest/api/search?cql=type=page']) t.strictSame((await wiki(path)).body.results, [], path)

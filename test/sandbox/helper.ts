@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { createWorld } from '../../src/sandbox/world.ts'
 import type { SandboxOptions, World } from '../../src/sandbox/world.ts'
 
-interface Test { teardown: (fn: () => unknown) => void }
+export interface Test { teardown: (fn: () => unknown) => void }
 
 export interface Running {
   /** Without a slash at the end. */
@@ -92,4 +92,16 @@ export function callers (url: string, token: string, cloudId = ACME) {
     jiraPost: (path: string, body: unknown) => post(`${url}/ex/jira/${cloudId}/rest/api/3${path}`, token, body),
     wiki: (path: string) => get(`${url}/ex/confluence/${cloudId}/wiki${path}`, token)
   }
+}
+
+/** A sandbox with Dana signed in, and both products of the first site as she sees them. */
+export async function startSignedIn (t: Test, options: SandboxOptions = {}) {
+  const sandbox = await startSandbox(t, options)
+  const { access_token: token } = await signIn(sandbox.url)
+  return { ...sandbox, token, ...callers(sandbox.url, token) }
+}
+
+/** The same site for somebody else. */
+export async function callersAs (url: string, account: string, cloudId = ACME) {
+  return callers(url, (await signIn(url, { sandbox_account: account })).access_token, cloudId)
 }

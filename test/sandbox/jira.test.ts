@@ -2,7 +2,7 @@ import t from 'tap'
 import { ACME, callers, signIn, startSandbox } from './helper.ts'
 
 async function start (t: Parameters<typeof startSandbox>[0], options: Parameters<typeof startSandbox>[1] = {}) {
-  const sandbox = await startSandbox(t, options)
+  const sandbox = await startSandbox(t, { indexLagMs: 0, ...options })
   const { access_token: token } = await signIn(sandbox.url)
   return { ...sandbox, token, ...callers(sandbox.url, token) }
 }

@@ -3,14 +3,15 @@ import { compareMinutes, readDate } from '../dates.ts'
 import type { PageRow } from '../data/pages.ts'
 import { parseQuery, QueryError } from '../query.ts'
 import type { Clause } from '../query.ts'
+import { seesPage } from '../sight.ts'
+import { spanOf } from '../span.ts'
+import type { Span } from '../span.ts'
 
-/** A query that has been understood. */
-export interface Cql {
+/** A query that has been understood: which pages as the index has them, in which order, and what the bounds on `lastmodified` leave. */
+export interface Cql extends Span {
   fits: (row: PageRow) => boolean
   order: 'id' | 'modified'
   descending: boolean
-  /** For a list by `lastmodified`: nothing before this time is worth looking at. */
-  from?: number
   /** Words looked for in titles, for the highlight marks. */
   words: string[]
 }
@@ -29,13 +30,12 @@ export function readCql (call: Call, text: string): Cql {
   const first = order[0] ?? { field: 'id', descending: false }
   if (ORDERS[first.field] === undefined) throw new QueryError(`Cannot sort by '${first.field}'.`)
   const tests = clauses.map((clause) => testOf(call, clause))
-  const bounds = clauses.filter(({ field, operator }) => field === 'lastmodified' && ['>', '>=', '='].includes(operator)).map((clause) => dateOf(call, clause))
   return {
-    fits: (row) => row.status === 'current' && tests.every((test) => test(row)),
+    fits: (row) => row.status === 'current' && tests.every((test) => test(row)) && seesPage(call, row, 'index'),
     order: ORDERS[first.field],
     descending: first.descending,
     words: clauses.filter(({ field, operator }) => field === 'title' && operator === '~').map(({ values }) => bare(values[0])),
-    ...bounds.length > 0 && { from: Math.max(...bounds) }
+    ...spanOf(clauses.filter(({ field }) => field === 'lastmodified'), (clause) => dateOf(call, clause))
   }
 }
 

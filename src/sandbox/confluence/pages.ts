@@ -4,7 +4,9 @@ import { list } from '../call.ts'
 import type { Call } from '../call.ts'
 import { PAGE_STATUSES } from '../data/pages.ts'
 import type { PageRow } from '../data/pages.ts'
-import { valueOf } from '../records.ts'
+import { valueOf } from '../positions.ts'
+import { seesPage, seesSpace } from '../sight.ts'
+import { filled, shown } from '../spoils.ts'
 import { badParameter, firstOf, isAnswer, LARGEST_PAGE, paged, readCursor, readLimit, readNames } from './paging.ts'
 import type { Cursor } from './paging.ts'
 import { LIST_FORMATS, PAGE_FORMATS, viewPage } from './view.ts'
@@ -32,7 +34,7 @@ export function listPages (call: Call): Answer {
 /** GET spaces/{id}/pages; `depth=root` leaves the homepage alone. */
 export function listPagesOfSpace (call: Call): Answer {
   const space = call.site.spaces.byId(call.params[0])
-  if (space === undefined) return confluenceError(404, 'NOT_FOUND', `Cannot find a space with id [${call.params[0]}]`)
+  if (!seesSpace(call, space)) return confluenceError(404, 'NOT_FOUND', `Cannot find a space with id [${call.params[0]}]`)
   return listIn(call, [space.position])
 }
 
@@ -41,13 +43,13 @@ function listIn (call: Call, spaces: number[] | undefined): Answer {
   if (isAnswer(listing)) return listing
   const { limit, sort, descending } = listing
   const found = sort === 'title' ? byTitle(call, listing) : inOrder(call, listing)
-  const page = found.slice(0, limit)
-  const last = found.length > limit ? page.at(-1) : undefined
+  const { page, more } = filled(call, 'pages', found, limit)
+  const last = more ? page.at(-1) : undefined
   const format = call.query.get('body-format')
   const cursor = last === undefined
     ? undefined
     : { id: last.id, contentOrder: `${descending ? '-' : ''}${sort}`, contentOrderValue: orderValue(call, last, sort) }
-  return paged(call, page.map((row) => viewPage(call, row, format)), cursor)
+  return paged(call, page.map((row) => shown(call, 'pages', row, viewPage(call, row, format))), cursor)
 }
 
 function readListing (call: Call, spaces: number[] | undefined): Listing | Answer {
@@ -72,7 +74,7 @@ function readListing (call: Call, spaces: number[] | undefined): Listing | Answe
     sort,
     spaces,
     descending: minus === '-',
-    fits: (row) => statuses.includes(row.status) && (spaces === undefined || spaces.includes(row.space)) &&
+    fits: (row) => statuses.includes(row.status) && seesPage(call, row) && (spaces === undefined || spaces.includes(row.space)) &&
       (ids.length === 0 || ids.includes(row.id)) && (title === undefined || pages.title(row).toLowerCase() === title)
   }
 }
@@ -125,7 +127,7 @@ export function getPage (call: Call): Answer {
   if (!/^\d+$/.test(id)) return badParameter('id', 'Expected type is long.')
   if (format !== null && !(PAGE_FORMATS as readonly string[]).includes(format)) return badParameter('body-format', `Expected one of ${PAGE_FORMATS.join(', ')}.`)
   const row = site.pages.byId(id)
-  if (row === undefined || row.status === 'deleted' || !statuses.includes(row.status)) return confluenceError(404, 'NOT_FOUND', `Cannot find a page with id [${id}]`)
+  if (!seesPage(call, row) || row.status === 'deleted' || !statuses.includes(row.status)) return confluenceError(404, 'NOT_FOUND', `Cannot find a page with id [${id}]`)
   const page = viewPage(call, row, format)
-  return ok({ ...page, _links: { ...page._links as object, base: `${site.url}/wiki` } }, 1)
+  return ok(shown(call, 'pages', row, { ...page, _links: { ...page._links as object, base: `${site.url}/wiki` } }), 1)
 }

@@ -4,9 +4,12 @@ import { whole } from '../call.ts'
 import type { Call } from '../call.ts'
 import type { PageRow } from '../data/pages.ts'
 import { hash } from '../hash.ts'
+import { isoInstant } from '../instants.ts'
 import { QueryError } from '../query.ts'
-import { valueOf } from '../records.ts'
-import type { Mark } from '../records.ts'
+import { valueOf } from '../positions.ts'
+import type { Mark } from '../positions.ts'
+import { isPast, startOf } from '../span.ts'
+import { filled, shown } from '../spoils.ts'
 import { readCql } from './cql.ts'
 import type { Cql } from './cql.ts'
 import { webuiOf } from './view.ts'
@@ -28,31 +31,30 @@ export function searchContent (call: Call): Answer {
   const after = readCursor(query.get('cursor'))
   if (after === 'bad') return legacyError(400, 'The cursor is not valid', true)
   try {
-    return page(call, readCql(call, text), { text, limit: Math.min(asked, LARGEST_PAGE), after })
+    return answer(call, readCql(call, text), { text, limit: Math.min(asked, LARGEST_PAGE), after })
   } catch (error) {
     if (error instanceof QueryError) return legacyError(400, error.message, true)
     throw error
   }
 }
 
-function page (call: Call, cql: Cql, { text, limit, after }: { text: string, limit: number, after: Mark | undefined }): Answer {
+function answer (call: Call, cql: Cql, { text, limit, after }: { text: string, limit: number, after: Mark | undefined }): Answer {
   const { pages } = call.site
   const size = shortened(limit, after)
-  const start = cql.order === 'modified' && !cql.descending && cql.from !== undefined ? { value: cql.from - 1, position: Number.MAX_SAFE_INTEGER } : undefined
   const rows: PageRow[] = []
-  for (const row of pages.walk({ order: cql.order, descending: cql.descending, after: after ?? start, view: 'index' })) {
+  for (const row of pages.walk({ order: cql.order, descending: cql.descending, after: after ?? startOf(cql), view: 'index' })) {
+    if (isPast(cql, row)) break
     if (cql.fits(row)) rows.push(row)
-    else if (cql.descending && cql.order === 'modified' && cql.from !== undefined && row.modified < cql.from) break
     if (rows.length > size) break
   }
-  const shown = rows.slice(0, size)
-  const last = rows.length > size ? shown.at(-1) : undefined
+  const { page, more } = filled(call, 'pages', rows, size)
+  const last = more ? page.at(-1) : undefined
   return ok({
-    results: shown.map((row) => viewResult(call, row, cql.words)),
+    results: page.map((row) => viewResult(call, row, cql.words)),
     start: 0,
     limit,
-    size: shown.length,
-    totalSize: estimate(call, cql, shown.length),
+    size: page.length,
+    totalSize: estimate(call, cql, page.length),
     cqlQuery: text,
     searchDuration: 40,
     archivedResultCount: 0,
@@ -62,7 +64,7 @@ function page (call: Call, cql: Cql, { text, limit, after }: { text: string, lim
       self: `${call.base}/wiki/rest/api/search?cql=${encodeURIComponent(text)}`,
       ...last !== undefined && { next: next(text, limit, { value: valueOf(last, cql.order), position: last.position }) }
     }
-  }, shown.length)
+  }, page.length)
 }
 
 /** Every other page in the middle comes a few results short. */
@@ -92,9 +94,10 @@ function viewResult (call: Call, row: PageRow, words: string[]) {
   const { pages, spaces } = call.site
   const space = spaces.at(row.space)
   const title = pages.title(row)
-  const webui = webuiOf(call, row)
+  const webui = webuiOf(space?.key ?? '', row.id, pages.parent(row) === undefined ? undefined : title)
+  const lastModified = isoInstant(row.modified)
   return {
-    content: { id: row.id, type: 'page', status: row.status, title, _links: { webui } },
+    content: shown(call, 'pages', row, { id: row.id, type: 'page', status: row.status, title, _links: { webui } }),
     title: highlighted(title, words),
     excerpt: call.query.get('excerpt') === 'none' ? '' : escaped(pages.storage(row).replaceAll(/<[^>]*>/g, '')),
     url: webui,
@@ -102,8 +105,8 @@ function viewResult (call: Call, row: PageRow, words: string[]) {
     breadcrumbs: [],
     entityType: 'content',
     iconCssClass: 'aui-icon content-type-page',
-    lastModified: new Date(row.modified).toISOString(),
-    friendlyLastModified: new Date(row.modified).toISOString().slice(0, 10),
+    lastModified,
+    friendlyLastModified: lastModified.slice(0, 10),
     score: 0
   }
 }

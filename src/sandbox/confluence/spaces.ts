@@ -3,6 +3,8 @@ import type { Answer } from '../answer.ts'
 import { list } from '../call.ts'
 import type { Call } from '../call.ts'
 import type { SpaceRow } from '../data/spaces.ts'
+import { seesSpace } from '../sight.ts'
+import { filled, shown } from '../spoils.ts'
 import { badParameter, firstOf, isAnswer, LARGEST_PAGE, paged, readCursor, readLimit, readNames } from './paging.ts'
 import { viewSpace } from './view.ts'
 
@@ -27,16 +29,17 @@ export function listSpaces (call: Call): Answer {
   const last = cursor === undefined || isAnswer(cursor) ? undefined : site.spaces.byId(cursor.id)
   const fits = filter(call)
   const rows = firstOf(site.spaces.walk({ order: 'id' }).filter((row) => fits(row) && (last === undefined || compare(row, last) > 0)), Number(limit) + 1, compare)
-  const page = rows.slice(0, Number(limit))
-  const end = rows.length > page.length ? page.at(-1) : undefined
-  return paged(call, page.map((row) => viewSpace(call, row, format)),
+  const { page, more } = filled(call, 'spaces', rows, Number(limit))
+  const end = more ? page.at(-1) : undefined
+  return paged(call, page.map((row) => shown(call, 'spaces', row, viewSpace(call, row, format))),
     end === undefined ? undefined : { id: end.id, contentOrder: `${minus}${sort}`, contentOrderValue: by === 'id' ? Number(end.id) : end[by] })
 }
 
-function filter ({ query }: Call): (row: SpaceRow) => boolean {
+function filter (call: Call): (row: SpaceRow) => boolean {
+  const { query } = call
   const [ids, types, statuses] = [list(query, 'ids'), list(query, 'type'), list(query, 'status')]
   const keys = list(query, 'keys').map((key) => key.toLowerCase())
-  return (row) => (ids.length === 0 || ids.includes(row.id)) && (keys.length === 0 || keys.includes(row.key.toLowerCase())) &&
+  return (row) => seesSpace(call, row) && (ids.length === 0 || ids.includes(row.id)) && (keys.length === 0 || keys.includes(row.key.toLowerCase())) &&
     (types.length === 0 || types.includes(row.type)) && (statuses.length === 0 || statuses.includes(row.status))
 }
 
@@ -44,7 +47,7 @@ function filter ({ query }: Call): (row: SpaceRow) => boolean {
 export function getSpace (call: Call): Answer {
   const [id] = call.params
   const row = call.site.spaces.byId(id)
-  if (row === undefined) return confluenceError(404, 'NOT_FOUND', `Cannot find a space with id [${id}]`)
+  if (!seesSpace(call, row)) return confluenceError(404, 'NOT_FOUND', `Cannot find a space with id [${id}]`)
   const space = viewSpace(call, row, call.query.get('description-format'))
-  return ok({ ...space, _links: { ...space._links as object, base: `${call.site.url}/wiki` } }, 1)
+  return ok(shown(call, 'spaces', row, { ...space, _links: { ...space._links as object, base: `${call.site.url}/wiki` } }), 1)
 }

@@ -1,7 +1,7 @@
 import { hash, pick } from '../hash.ts'
 import { title } from '../names.ts'
 import { createRecords } from '../records.ts'
-import type { Records, Row } from '../records.ts'
+import type { Pace, Records, Row } from '../records.ts'
 import { createTimeline } from '../timeline.ts'
 import type { Projects } from './projects.ts'
 
@@ -25,21 +25,25 @@ export interface Issues extends Records<IssueRow> {
   status: (row: IssueRow) => string
   type: (row: IssueRow) => string
   byId: (id: string) => IssueRow | undefined
+  /** An issue that was moved still answers to the keys it had before. */
   byKey: (key: string) => IssueRow | undefined
   create: (issue: { project: number, summary?: string, status?: string }) => IssueRow
+  /** What a change has to say for an issue to move to another project, where it gets the next number and keeps its id. */
+  place: (position: number, project: number) => Pick<IssueRow, 'project' | 'number'>
 }
 
 const FIRST_ID = 10000
 const SPACING = 3
 
 /** Issues take turns over the projects, so that those of one project can be listed without a search. */
-export function createIssues (seed: number, count: number, projects: Projects, now: () => number): Issues {
+export function createIssues (seed: number, count: number, projects: Projects, pace: Pace): Issues {
   const size = projects.end() === 0 ? 0 : count
   const owners = Math.max(projects.end(), 1)
   const timeline = createTimeline(hash(seed, 110, 0), size)
-  const records = createRecords<IssueRow>({ timeline, now, generate })
-  const addedKeys = new Map<string, number>()
-  const addedTo = new Map<number, number>()
+  const records = createRecords<IssueRow>({ timeline, pace, generate })
+  /** Positions by project and number, for numbers past those that follow from the positions. */
+  const numbered = new Map<string, number>()
+  const taken = new Map<number, number>()
   const idAt = (position: number) => String(FIRST_ID + position * SPACING)
 
   function generate (position: number): IssueRow {
@@ -59,27 +63,39 @@ export function createIssues (seed: number, count: number, projects: Projects, n
     const [, prefix, digits] = /^(.+)-(\d{1,8})$/.exec(given.toUpperCase()) ?? []
     const project = prefix === undefined ? undefined : projects.byKey(prefix)
     if (project === undefined) return undefined
-    const added = addedKeys.get(`${project.position}-${Number(digits)}`)
-    const row = records.at(added ?? (Number(digits) - 1) * owners + project.position)
-    return row?.project === project.position && row.number === Number(digits) ? row : undefined
+    const generated = (Number(digits) - 1) * owners + project.position
+    const position = numbered.get(`${project.position}-${Number(digits)}`) ?? (project.position < owners && generated < size ? generated : undefined)
+    return position === undefined ? undefined : records.at(position)
+  }
+
+  function nextNumber (project: number): number {
+    const generated = project < owners ? Math.max(Math.ceil((size - project) / owners), 0) : 0
+    const number = (taken.get(project) ?? generated) + 1
+    taken.set(project, number)
+    return number
   }
 
   function create ({ project, summary, status }: { project: number, summary?: string, status?: string }) {
-    const generated = project < owners ? Math.ceil((size - project) / owners) : 0
-    const number = Math.max(generated, 0) + (addedTo.get(project) ?? 0) + 1
-    addedTo.set(project, (addedTo.get(project) ?? 0) + 1)
-    const at = now()
+    const number = nextNumber(project)
+    const at = pace.now()
     const row = records.add((position) => ({
       position, id: idAt(position), project, number, deleted: false, summary, status, created: at, modified: at, version: 1
     }))
-    addedKeys.set(`${project}-${number}`, row.position)
+    numbered.set(`${project}-${number}`, row.position)
     return row
+  }
+
+  function place (position: number, project: number) {
+    const number = nextNumber(project)
+    numbered.set(`${project}-${number}`, position)
+    return { project, number }
   }
 
   return {
     ...records,
     byKey,
     create,
+    place,
     key: ({ project, number }) => `${projects.at(project)?.key ?? '?'}-${number}`,
     summary: (row) => row.summary ?? title(hash(seed, 111, 0), row.position),
     status: (row) => row.status ?? pick(STATUSES, seed, 112, row.position),

@@ -1,7 +1,8 @@
 import { hash } from '../hash.ts'
 import { projectKey, projectName, projectPosition } from '../names.ts'
 import { createRecords } from '../records.ts'
-import type { Records, Row } from '../records.ts'
+import type { Pace, Records, Row } from '../records.ts'
+import { remembering } from '../remembering.ts'
 import { createTimeline } from '../timeline.ts'
 
 export const PROJECT_STATUSES = ['live', 'archived', 'deleted'] as const
@@ -24,9 +25,9 @@ export interface Projects extends Records<ProjectRow> {
 
 const FIRST_ID = 10000
 
-export function createProjects (seed: number, count: number, now: () => number): Projects {
+export function createProjects (seed: number, count: number, pace: Pace): Projects {
   const timeline = createTimeline(hash(seed, 100, 0), count)
-  const records = createRecords<ProjectRow>({ timeline, now, generate })
+  const records = createRecords<ProjectRow>({ timeline, pace, generate: remembering(generate) })
   const formerKeys = new Map<string, number>()
   const cache = new Map<string, { edition: number, positions: Uint32Array }>()
 

@@ -2,7 +2,7 @@ import { jiraError, ok } from '../answer.ts'
 import type { Answer } from '../answer.ts'
 import { endpoint } from '../call.ts'
 import type { Call, Endpoint } from '../call.ts'
-import { jiraDate } from '../dates.ts'
+import { jiraInstant } from '../instants.ts'
 import { RULES } from '../scopes.ts'
 import { bulkFetch, getIssue } from './issues.ts'
 import { getProject, searchProjects } from './projects.ts'
@@ -57,7 +57,7 @@ function serverInfo ({ site, world }: Call): Answer {
     deploymentType: 'Cloud',
     buildNumber: 100299,
     buildDate: '2026-10-01T00:00:00.000+0000',
-    serverTime: jiraDate(world.now()),
+    serverTime: jiraInstant(world.now()),
     serverTimeZone: 'Europe/Riga',
     scmInfo: 'sandbox',
     serverTitle: 'Jira',

@@ -3,8 +3,9 @@ import type { Answer } from '../answer.ts'
 import { list } from '../call.ts'
 import type { Call } from '../call.ts'
 import type { IssueRow } from '../data/issues.ts'
-import type { Site } from '../sites.ts'
-import { issueFields } from './view.ts'
+import { seesIssue } from '../sight.ts'
+import { shown } from '../spoils.ts'
+import { FIELD_NAMES, issueFields } from './view.ts'
 
 const MOST_FETCHED = 100
 
@@ -12,11 +13,13 @@ const MOST_FETCHED = 100
 export function viewIssue (call: Call, row: IssueRow, wanted: readonly string[]): Record<string, unknown> {
   const self = `${call.base}/rest/api/3/issue/${row.id}`
   const frame = { expand: 'renderedFields,names,schema,operations,editmeta,changelog', id: row.id, self, key: call.site.issues.key(row) }
-  if (wanted.every(isIdentity)) return frame
-  const fields = issueFields(call, row)
+  if (wanted.every(isIdentity)) return shown(call, 'issues', row, frame)
+  return shown(call, 'issues', row, { ...frame, fields: issueFields(call, row, namesOf(wanted)) })
+}
+
+function namesOf (wanted: readonly string[]): string[] {
   const everything = wanted.some((field) => field === '*all' || field === '*navigable') || wanted.every((field) => field.startsWith('-'))
-  const shown = Object.entries(fields).filter(([name]) => (everything || wanted.includes(name)) && !wanted.includes(`-${name}`))
-  return { ...frame, fields: Object.fromEntries(shown) }
+  return FIELD_NAMES.filter((name) => (everything || wanted.includes(name)) && !wanted.includes(`-${name}`))
 }
 
 /** Fields that are no fields: they come with every issue. */
@@ -24,18 +27,14 @@ export function isIdentity (field: string): boolean {
   return field === 'id' || field === 'key'
 }
 
-/** There, in a project that is there. */
-export function isVisible ({ projects }: Site, row: IssueRow | undefined): row is IssueRow {
-  return row !== undefined && !row.deleted && projects.at(row.project)?.status === 'live'
-}
-
-export function findIssue (site: Site, name: string): IssueRow | undefined {
-  const row = site.issues.byId(name) ?? site.issues.byKey(name)
-  return isVisible(site, row) ? row : undefined
+export function findIssue (call: Call, name: string): IssueRow | undefined {
+  const { issues } = call.site
+  const row = issues.byId(name) ?? issues.byKey(name)
+  return seesIssue(call, row) ? row : undefined
 }
 
 export function getIssue (call: Call): Answer {
-  const row = findIssue(call.site, call.params[0])
+  const row = findIssue(call, call.params[0])
   if (row === undefined) return jiraError(404, 'Issue does not exist or you do not have permission to see it.')
   const fields = list(call.query, 'fields')
   return ok(viewIssue(call, row, fields.length === 0 ? ['*all'] : fields), 1)
@@ -47,7 +46,7 @@ export function bulkFetch (call: Call): Answer {
   if (!isTexts(names) || names.length === 0) return jiraError(400, 'issueIdsOrKeys must be a list of issue ids or keys.')
   if (names.length > MOST_FETCHED) return jiraError(400, `No more than ${MOST_FETCHED} issues can be fetched at once.`)
   if (fields !== undefined && !isTexts(fields)) return jiraError(400, 'fields must be a list of names.')
-  const rows = new Map(names.map((name) => findIssue(call.site, name)).filter((row) => row !== undefined).map((row) => [row.position, row]))
+  const rows = new Map(names.map((name) => findIssue(call, name)).filter((row) => row !== undefined).map((row) => [row.position, row]))
   const issues = [...rows.values()].sort((a, b) => a.position - b.position).map((row) => viewIssue(call, row, fields ?? ['*navigable']))
   return ok({ expand: 'schema,names', issues, issueErrors: [] }, issues.length)
 }

@@ -3,16 +3,16 @@ import { compareMinutes, readDate } from '../dates.ts'
 import type { IssueRow } from '../data/issues.ts'
 import { parseQuery, QueryError } from '../query.ts'
 import type { Clause } from '../query.ts'
-import type { Mark } from '../records.ts'
-import { findIssue, isVisible } from './issues.ts'
+import { seesIssue, seesProject } from '../sight.ts'
+import { spanOf } from '../span.ts'
+import type { Span } from '../span.ts'
+import { findIssue } from './issues.ts'
 
-/** A query that has been understood: which issues, in which order, and where a list by date may start. */
-export interface Jql {
+/** A query that has been understood: which issues as the index has them, in which order, and what the bounds on `updated` leave. */
+export interface Jql extends Span {
   fits: (row: IssueRow) => boolean
   order: 'id' | 'modified'
   descending: boolean
-  /** For an ascending list by `updated` with a lower bound: nothing before this time is worth looking at. */
-  from?: number
   /** Positions of the projects, when the query names them. */
   projects?: number[]
 }
@@ -33,21 +33,15 @@ export function readJql (call: Call, text: string): Jql {
   if (order.length > MOST_ORDERS) throw new QueryError(`A maximum of ${MOST_ORDERS} order by fields is allowed.`)
   const unknown = order.find(({ field }) => ORDERS[field] === undefined)
   if (unknown !== undefined) throw new QueryError(`Not able to sort using field '${unknown.field}'.`)
-  const tests = clauses.map((clause) => testOf(call, clause))
+  const tests = clauses.map((clause) => testOf(call, clause)).filter((test) => test !== undefined)
   const first = order[0] ?? { field: 'created', descending: true }
-  const bounds = clauses.filter(({ field, operator }) => ORDERS[field] === 'modified' && ['>', '>=', '='].includes(operator))
   return {
-    fits: (row) => tests.every((test) => test(row)) && isVisible(call.site, row),
+    fits: (row) => tests.every((test) => test(row)) && seesIssue(call, row, 'index'),
     order: ORDERS[first.field],
     descending: first.descending,
-    ...bounds.length > 0 && { from: Math.max(...bounds.map((clause) => dateOf(call, clause))) },
+    ...spanOf(clauses.filter(({ field }) => ORDERS[field] === 'modified'), (clause) => dateOf(call, clause)),
     ...namedProjects(call, clauses)
   }
-}
-
-/** Where a list may start at the earliest: just before the lower bound, when it goes by that very date. */
-export function startOf ({ order, descending, from }: Jql): Mark | undefined {
-  return order === 'modified' && !descending && from !== undefined ? { value: from - 1, position: Number.MAX_SAFE_INTEGER } : undefined
 }
 
 function namedProjects (call: Call, clauses: Clause[]) {
@@ -55,14 +49,15 @@ function namedProjects (call: Call, clauses: Clause[]) {
   return named === undefined ? {} : { projects: named.values.map((name) => projectOf(call, name)) }
 }
 
-function testOf (call: Call, clause: Clause): Test {
+/** @returns undefined for what leaves nothing out */
+function testOf (call: Call, clause: Clause): Test | undefined {
   const { field, operator, values } = clause
-  if (field === 'project' && isPresence(clause)) return () => true
+  if (field === 'project' && isPresence(clause)) return undefined
   if (field === 'project') return among(values.map((name) => projectOf(call, name)), clause, (row) => row.project)
   if (['id', 'key', 'issue', 'issuekey'].includes(field)) return among(values.map((name) => issueOf(call, name)), clause, (row) => row.position)
   if (field === 'created' || field === 'createddate' || ORDERS[field] === 'modified') {
     const bound = dateOf(call, clause)
-    return (row) => compareMinutes(field.startsWith('created') ? row.created : row.modified, operator, bound)
+    return ORDERS[field] === 'modified' ? (row) => compareMinutes(row.modified, operator, bound) : (row) => compareMinutes(row.created, operator, bound)
   }
   throw new QueryError(`Field '${field}' does not exist or you do not have permission to view it.`)
 }
@@ -79,15 +74,16 @@ function among (positions: number[], { field, operator }: Clause, of: (row: Issu
   throw new QueryError(`The operator '${operator}' is not supported by the '${field}' field.`)
 }
 
-function projectOf ({ site: { projects } }: Call, name: string): number {
+function projectOf (call: Call, name: string): number {
+  const { projects } = call.site
   const named = () => [...projects.walk({ order: 'id' })].find((row) => row.name.toLowerCase() === name.toLowerCase())
   const row = projects.byId(name) ?? projects.byKey(name) ?? named()
-  if (row === undefined || row.status !== 'live') throw new QueryError(`The value '${name}' does not exist for the field 'project'.`)
+  if (!seesProject(call, row) || row.status !== 'live') throw new QueryError(`The value '${name}' does not exist for the field 'project'.`)
   return row.position
 }
 
-function issueOf ({ site }: Call, name: string): number {
-  const row = findIssue(site, name)
+function issueOf (call: Call, name: string): number {
+  const row = findIssue(call, name)
   if (row === undefined) throw new QueryError(`An issue with key '${name}' does not exist for field 'key'.`)
   return row.position
 }

@@ -4,6 +4,8 @@ import { list, whole } from '../call.ts'
 import type { Call } from '../call.ts'
 import { PROJECT_STATUSES } from '../data/projects.ts'
 import type { ProjectRow } from '../data/projects.ts'
+import { seesProject } from '../sight.ts'
+import { shown } from '../spoils.ts'
 import { typeOf, viewProject } from './view.ts'
 
 const DEFAULT_PAGE = 50
@@ -25,12 +27,21 @@ export function searchProjects (call: Call): Answer {
   if (list(query, 'id').length > MOST_NAMED || list(query, 'keys').length > MOST_NAMED) return jiraError(400, `No more than ${MOST_NAMED} projects can be named.`)
 
   const by = order[2] === 'key' || order[2] === 'name' ? order[2] : 'id'
-  const all = narrowed(call, call.site.projects.sorted(by, statuses))
+  const all = repeated(call, narrowed(call, call.site.projects.sorted(by, statuses)))
   return page(call, all, { startAt, size: Math.min(asked, LARGEST_PAGE), descending: order[1] === '-' })
 }
 
-/** Positions that the filters leave. Without filters nothing is looked at. */
-function narrowed ({ query, site: { projects } }: Call, positions: Uint32Array): Uint32Array {
+/** Spoilt projects as often as they are to come: offsets count them, so that no other one is missed. */
+function repeated ({ site }: Call, positions: Uint32Array): Uint32Array {
+  const spoilt = site.spoils.of('projects')
+  if (spoilt === undefined) return positions
+  return Uint32Array.from([...positions].flatMap((position) => Array<number>(spoilt.get(position)?.repeat ?? 1).fill(position)))
+}
+
+/** Positions that the filters and the person's permissions leave. Without either nothing is looked at. */
+function narrowed (call: Call, sorted: Uint32Array): Uint32Array {
+  const { query, hidden, site: { projects } } = call
+  const positions = hidden?.some('projects') === true ? sorted.filter((position) => !hidden.has('projects', position)) : sorted
   const [ids, keys, types] = [list(query, 'id'), list(query, 'keys').map((key) => key.toUpperCase()), list(query, 'typeKey')]
   const text = (query.get('query') ?? '').toLowerCase()
   if (ids.length + keys.length + types.length === 0 && text === '') return positions
@@ -48,7 +59,7 @@ function page (call: Call, all: Uint32Array, { startAt, size, descending }: { st
   const values: Record<string, unknown>[] = []
   for (let index = startAt; index < Math.min(startAt + size, all.length); index++) {
     const row = projects.at(all[descending ? all.length - 1 - index : index])
-    if (row !== undefined) values.push(viewProject(call, row, expand))
+    if (row !== undefined) values.push(shown(call, 'projects', row, viewProject(call, row, expand)))
   }
   const isLast = startAt + size >= all.length
   const address = (from: number) => {
@@ -73,6 +84,6 @@ export function getProject (call: Call): Answer {
   const [name] = call.params
   const { projects } = call.site
   const row = projects.byId(name) ?? projects.byKey(name)
-  if (row === undefined || row.status !== 'live') return jiraError(404, `No project could be found with ${/^\d+$/.test(name) ? 'id' : 'key'} '${name}'.`)
-  return ok(viewProject(call, row, ['description', 'lead', 'issueTypes', 'url', ...list(call.query, 'expand')]), 1)
+  if (!seesProject(call, row) || row.status !== 'live') return jiraError(404, `No project could be found with ${/^\d+$/.test(name) ? 'id' : 'key'} '${name}'.`)
+  return ok(shown(call, 'projects', row, viewProject(call, row, ['description', 'lead', 'issueTypes', 'url', ...list(call.query, 'expand')])), 1)
 }

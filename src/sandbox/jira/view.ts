@@ -2,13 +2,12 @@ import type { Call } from '../call.ts'
 import type { IssueRow } from '../data/issues.ts'
 import { STATUSES } from '../data/issues.ts'
 import type { ProjectRow } from '../data/projects.ts'
-import { jiraDate } from '../dates.ts'
 import { hash, pick, uuid } from '../hash.ts'
+import { jiraInstant } from '../instants.ts'
 import { DANA, GONE } from '../users.ts'
 import type { User } from '../users.ts'
 
 const TYPES = ['software', 'software', 'business', 'service_desk', 'software', 'product_discovery', 'software', 'customer_service'] as const
-const SIZES = { '16x16': 'xsmall', '24x24': 'small', '32x32': 'medium', '48x48': 'xlarge' } as const
 const CATEGORIES = ['Revenue', 'Platform', 'Back office'] as const
 
 /** What a list of projects always says of one, and what `expand` adds (atlassian.md 8.1). */
@@ -34,11 +33,11 @@ export function viewProject (call: Call, row: ProjectRow, expand: readonly strin
     simplified: nextGen,
     style: nextGen ? 'next-gen' : 'classic',
     isPrivate: hash(site.seed, 71, position) % 9 === 0,
-    ...expand.includes('insight') && { insight: { totalIssueCount: issueCount(call, row), lastIssueUpdateTime: jiraDate(row.modified) } },
+    ...expand.includes('insight') && { insight: { totalIssueCount: issueCount(call, row), lastIssueUpdateTime: jiraInstant(row.modified) } },
     properties: {},
     ...nextGen && { entityId: uuid(site.seed, 72, position), uuid: uuid(site.seed, 72, position) },
-    ...row.status === 'archived' && { archived: true, archivedDate: jiraDate(row.modified) },
-    ...row.status === 'deleted' && { deleted: true, deletedDate: jiraDate(row.modified) }
+    ...row.status === 'archived' && { archived: true, archivedDate: jiraInstant(row.modified) },
+    ...row.status === 'deleted' && { deleted: true, deletedDate: jiraInstant(row.modified) }
   }
 }
 
@@ -78,28 +77,36 @@ export function viewAccount (user: User, base: string, active: boolean) {
 }
 
 function avatars (address: string): Record<string, string> {
-  return Object.fromEntries(Object.entries(SIZES).map(([size, name]) => [size, `${address}?size=${name}`]))
+  return { '16x16': `${address}?size=xsmall`, '24x24': `${address}?size=small`, '32x32': `${address}?size=medium`, '48x48': `${address}?size=xlarge` }
 }
 
+type Field = (call: Call, row: IssueRow) => unknown
+
 /** Every field an issue has here; v3 writes rich text as ADF (atlassian.md 8.3). */
-export function issueFields (call: Call, row: IssueRow): Record<string, unknown> {
-  const { site: { issues, projects, seed }, world, base } = call
-  const project = projects.at(row.project)
-  const status = issues.status(row)
-  const assignee = hash(seed, 80, row.position) % 3 === 0 ? undefined : pick(world.users, seed, 81, row.position)
-  return {
-    summary: issues.summary(row),
-    description: { type: 'doc', version: 1, content: [{ type: 'paragraph', content: [{ type: 'text', text: `Revision ${row.version}` }] }] },
-    status: statusOf(base, status),
-    issuetype: { id: '10001', name: issues.type(row), subtask: false },
-    project: project === undefined ? null : { self: `${base}/rest/api/3/project/${project.id}`, id: project.id, key: project.key, name: project.name },
-    priority: { id: '3', name: 'Medium' },
-    assignee: assignee === undefined ? null : viewAccount(assignee, base, true),
-    reporter: viewAccount(world.users[0], base, true),
-    labels: hash(seed, 82, row.position) % 2 === 0 ? [] : ['imported'],
-    created: jiraDate(row.created),
-    updated: jiraDate(row.modified)
-  }
+const FIELDS: Record<string, Field> = {
+  summary: ({ site: { issues } }, row) => issues.summary(row),
+  description: (_call, { version }) => ({ type: 'doc', version: 1, content: [{ type: 'paragraph', content: [{ type: 'text', text: `Revision ${version}` }] }] }),
+  status: ({ site: { issues }, base }, row) => statusOf(base, issues.status(row)),
+  issuetype: ({ site: { issues } }, row) => ({ id: '10001', name: issues.type(row), subtask: false }),
+  project: ({ site: { projects }, base }, row) => {
+    const project = projects.at(row.project)
+    return project === undefined ? null : { self: `${base}/rest/api/3/project/${project.id}`, id: project.id, key: project.key, name: project.name }
+  },
+  priority: () => ({ id: '3', name: 'Medium' }),
+  assignee: ({ site: { seed }, world: { users }, base }, { position }) => hash(seed, 80, position) % 3 === 0 ? null : viewAccount(pick(users, seed, 81, position), base, true),
+  reporter: ({ world: { users }, base }) => viewAccount(users[0], base, true),
+  labels: ({ site: { seed } }, { position }) => hash(seed, 82, position) % 2 === 0 ? [] : ['imported'],
+  created: (_call, { created }) => jiraInstant(created),
+  updated: (_call, { modified }) => jiraInstant(modified)
+}
+
+export const FIELD_NAMES = Object.keys(FIELDS)
+
+/** The fields with these names, which are some of `FIELD_NAMES`. */
+export function issueFields (call: Call, row: IssueRow, names: readonly string[]): Record<string, unknown> {
+  const fields: Record<string, unknown> = {}
+  for (const name of names) fields[name] = FIELDS[name](call, row)
+  return fields
 }
 
 function statusOf (base: string, name: string) {
