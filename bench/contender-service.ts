@@ -17,5 +17,5 @@ const app = await buildApp({
 })
 
 for (const { email, displayName } of users) await app.store.users.save(email, displayName)
-await app.store.projects.savePage(1, 'site', projects.map(({ remoteId, ...item }) => ({ remoteId, item })))
+await app.store.inSteps(() => app.store.projects.saving(1, 'site', projects.map(({ remoteId, ...item }) => ({ remoteId, item })), 1))
 await serve(app)

@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm'
 import type { Columns } from './sqlite/columns.ts'
 
 /** Every table of the service, once, for whichever engine's column kit is handed in. */
@@ -106,8 +107,16 @@ export function tables ({ table, unique, index, id, integer, text, ordered, inst
     refused: text('refused').notNull().default('[]'),
     /** One more with each write: who decided on an older one decides again. */
     version: integer('version').notNull().default(1),
-    connectedAt: instant('connected_at').notNull()
-  }, (t) => [unique('connections_user_provider').on(t.userId, t.provider), index('connections_grant').on(t.grantId)])
+    connectedAt: instant('connected_at').notNull(),
+    /** JSON: what the owner has chosen of what is optional, `{ pageBodies }`. */
+    options: text('options').notNull().default('{}'),
+    /** When it is copied next without anybody asking. */
+    syncDueAt: instant('sync_due_at')
+  }, (t) => [
+    unique('connections_user_provider').on(t.userId, t.provider),
+    index('connections_grant').on(t.grantId),
+    index('connections_sync_due').on(t.syncDueAt)
+  ])
 
   /** Each change of a connection's state, whatever caused it. */
   const history = table('history', {
@@ -124,19 +133,74 @@ export function tables ({ table, unique, index, id, integer, text, ordered, inst
     id: id(),
     ownerId: integer('owner_id').notNull().references(() => users.id, { onDelete: 'cascade' }),
     provider: text('provider').notNull(),
+    /** `due`, `incremental` or `full`: what was asked for. */
+    mode: text('mode').notNull().default('due'),
+    /** `queued`, `running` or `parked` while it is under way; then `succeeded`, `partial`, `failed` or `cancelled`. */
     state: text('state').notNull(),
-    /** `owner/provider` while the run is queued or running, so that the unique index allows one at a time. */
+    /** `owner/provider` while the run is under way, so that the unique index allows one at a time. */
     activeKey: text('active_key'),
+    /** Who works at it, new at each taking, and until when that holds by the database's clock. */
+    worker: text('worker'),
+    leaseUntil: instant('lease_until'),
+    /** When a parked run goes on. */
+    parkedUntil: instant('parked_until'),
     seen: integer('seen').notNull(),
     added: integer('added').notNull(),
     changed: integer('changed').notNull(),
+    removed: integer('removed').notNull().default(0),
+    held: integer('held').notNull().default(0),
+    skipped: integer('skipped').notNull().default(0),
     calls: integer('calls').notNull(),
+    points: integer('points').notNull().default(0),
+    /** JSON: what is copied now and how far, `{ collection, site, done, expected }`. */
+    progress: text('progress'),
+    /** JSON: the parts that are done, so that a run that goes on does not do them again. */
+    done: text('done').notNull().default('[]'),
+    /** JSON: what failed, the first hundred. */
+    failures: text('failures').notNull().default('[]'),
     errorCode: text('error_code'),
     errorDetail: text('error_detail'),
     createdAt: instant('created_at').notNull(),
     startedAt: instant('started_at'),
     finishedAt: instant('finished_at')
-  }, (t) => [unique('runs_active').on(t.activeKey), index('runs_owner').on(t.ownerId, t.provider, t.id)])
+  }, (t) => [unique('runs_active').on(t.activeKey), index('runs_owner').on(t.ownerId, t.provider, t.id), index('runs_finished').on(t.finishedAt)])
+
+  /** Where the copying of one collection of one site is, for one owner. */
+  const checkpoints = table('checkpoints', {
+    id: id(),
+    ownerId: integer('owner_id').notNull().references(() => users.id, { onDelete: 'cascade' }),
+    provider: text('provider').notNull(),
+    site: text('site').notNull(),
+    collection: text('collection').notNull(),
+    /** The number of the latest full listing that was begun, and of the latest two that were complete. */
+    pass: integer('pass').notNull().default(0),
+    completePass: integer('complete_pass').notNull().default(0),
+    earlierPass: integer('earlier_pass').notNull().default(0),
+    /** Where the listing that is under way goes on; null when none is. */
+    cursor: text('cursor'),
+    /** When it was begun, by Atlassian's clock. */
+    begunAt: instant('begun_at'),
+    /** Items it has shown so far, and how many the latest complete one showed. */
+    listed: integer('listed').notNull().default(0),
+    listedBefore: integer('listed_before').notNull().default(0),
+    completeAt: instant('complete_at'),
+    /** The newest change that was seen: incremental copies go on from here. */
+    watermark: instant('watermark'),
+    /** What the rows hold besides the usual, `bodies` for one: another wish takes a full listing. */
+    variant: text('variant').notNull().default(''),
+    /** JSON: ids of items that failed, to be tried again. */
+    retry: text('retry').notNull().default('[]'),
+    /** How many deletions a listing that shrank holds back, and since when; null where none are. */
+    heldCount: integer('held_count').notNull().default(0),
+    heldAt: instant('held_at')
+  }, (t) => [unique('checkpoints_part').on(t.ownerId, t.provider, t.site, t.collection)])
+
+  /** Where an owner's change feed is: the number of the latest change, and of the latest that is no longer told. */
+  const feeds = table('feeds', {
+    ownerId: integer('owner_id').primaryKey().references(() => users.id, { onDelete: 'cascade' }),
+    seq: integer('seq').notNull(),
+    forgotten: integer('forgotten').notNull()
+  })
 
   /** What every copied item carries. `site` is a cloudId, or empty for a row that a caller posted by hand. */
   const item = () => ({
@@ -147,7 +211,15 @@ export function tables ({ table, unique, index, id, integer, text, ordered, inst
     url: text('url'),
     /** 1 for a new row, one more with each write. */
     revision: integer('revision').notNull(),
-    updatedAt: instant('updated_at').notNull()
+    updatedAt: instant('updated_at').notNull(),
+    /** When it was last changed at Atlassian; null where Atlassian does not say. */
+    remoteUpdatedAt: instant('remote_updated_at'),
+    /** Its place in the owner's change feed: a new one with each change. */
+    seq: integer('seq').notNull().default(0),
+    /** The latest full listing (`checkpoints.pass`) that showed it. */
+    pass: integer('pass').notNull().default(0),
+    /** Set on a tombstone, whose contents are gone; it is kept for the feed. */
+    deletedAt: instant('deleted_at')
   })
 
   const projects = table('projects', {
@@ -157,20 +229,60 @@ export function tables ({ table, unique, index, id, integer, text, ordered, inst
     lead: text('lead')
   }, (t) => [
     unique('projects_remote').on(t.ownerId, t.site, t.remoteId),
-    index('projects_by_key').on(t.ownerId, t.key, t.id)
+    index('projects_by_key').on(t.ownerId, t.key, t.id),
+    index('projects_changes').on(t.ownerId, t.seq),
+    index('projects_deleted').on(t.deletedAt).where(sql`${t.deletedAt} is not null`)
+  ])
+
+  const issues = table('issues', {
+    ...item(),
+    issueId: text('issue_id').notNull(),
+    key: ordered('key').notNull(),
+    projectKey: text('project_key').notNull(),
+    summary: text('summary').notNull(),
+    status: text('status'),
+    issueType: text('issue_type'),
+    assignee: text('assignee'),
+    remoteCreatedAt: instant('remote_created_at')
+  }, (t) => [
+    unique('issues_remote').on(t.ownerId, t.site, t.remoteId),
+    index('issues_by_key').on(t.ownerId, t.key, t.id),
+    index('issues_changes').on(t.ownerId, t.seq),
+    index('issues_deleted').on(t.deletedAt).where(sql`${t.deletedAt} is not null`)
+  ])
+
+  const spaces = table('spaces', {
+    ...item(),
+    spaceId: text('space_id').notNull(),
+    key: ordered('key').notNull(),
+    name: text('name').notNull(),
+    type: text('type'),
+    status: text('status')
+  }, (t) => [
+    unique('spaces_remote').on(t.ownerId, t.site, t.remoteId),
+    index('spaces_by_key').on(t.ownerId, t.key, t.id),
+    index('spaces_changes').on(t.ownerId, t.seq),
+    index('spaces_deleted').on(t.deletedAt).where(sql`${t.deletedAt} is not null`)
   ])
 
   const pages = table('pages', {
     ...item(),
     spaceKey: text('space_key').notNull(),
     pageId: text('page_id').notNull(),
-    title: ordered('title').notNull()
+    title: ordered('title').notNull(),
+    status: text('status'),
+    /** Storage format, where the connection wants bodies. */
+    body: text('body'),
+    /** The same as plain text. */
+    bodyText: text('body_text')
   }, (t) => [
     unique('pages_remote').on(t.ownerId, t.site, t.remoteId),
-    index('pages_by_title').on(t.ownerId, t.title, t.id)
+    index('pages_by_title').on(t.ownerId, t.title, t.id),
+    index('pages_changes').on(t.ownerId, t.seq),
+    index('pages_deleted').on(t.deletedAt).where(sql`${t.deletedAt} is not null`)
   ])
 
-  return { users, flows, grants, leases, vaultKeys, connections, history, runs, projects, pages }
+  return { users, flows, grants, leases, vaultKeys, connections, history, runs, checkpoints, feeds, projects, issues, spaces, pages }
 }
 
 export type Tables = ReturnType<typeof tables>

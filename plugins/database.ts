@@ -12,8 +12,5 @@ export default fp<Outside>(async (app, { now }) => {
   const engine = await openEngine(app.config.databaseUrl)
   const store = createStore(engine, now)
   app.addHook('onClose', () => engine.close())
-  // Not before the port is ours: a second start by mistake must leave the first one's runs alone.
-  const started = new Date(now())
-  app.addHook('onListen', () => store.runs.endAbandoned('The service was stopped during the run. Start it again.', started))
   app.decorate('store', store)
 }, { name: 'database', dependencies: ['config'] })

@@ -19,6 +19,7 @@ const FORMATS: Record<string, string> = {
   text: 'text without NUL and unpaired surrogates',
   email: 'one bare email address',
   'http-url': 'an absolute http(s) link without credentials',
+  instant: 'a moment in ISO 8601 with its zone, such as 2026-11-23T12:00:00Z (a plus sign has to be sent as %2B)',
   id: 'a positive whole number of at most 53 bits'
 }
 
@@ -56,7 +57,7 @@ export default fp(async (app) => {
 
 /** Answers with a problem document. Also called where Fastify answers before any plugin runs. */
 export function sendProblem (error: AppError, request: FastifyRequest, reply: FastifyReply, cause: unknown = error.cause) {
-  const { status, code, message, extras: { errors, missing, retryAfterS, allow, confirmUrl } } = error
+  const { status, code, message, extras: { errors, missing, retryAfterS, allow, confirmUrl, cursor } } = error
   if (status >= 500) request.log.error({ event: 'request_error', error_code: code, err: cause ?? error }, message)
   else request.log.debug({ event: 'request_refused', error_code: code, err: cause ?? error }, message)
   if (retryAfterS !== undefined) reply.header('retry-after', retryAfterS)
@@ -64,7 +65,7 @@ export function sendProblem (error: AppError, request: FastifyRequest, reply: Fa
   reply.header('x-request-id', request.id)
   reply.code(status).type('application/problem+json').serializer(JSON.stringify)
   return reply.send({
-    type: 'about:blank', title: STATUS_CODES[status], status, detail: message, code, request_id: request.id, errors, missing, confirm_url: confirmUrl
+    type: 'about:blank', title: STATUS_CODES[status], status, detail: message, code, request_id: request.id, errors, missing, confirm_url: confirmUrl, cursor
   })
 }
 

@@ -1,13 +1,14 @@
 import { Ajv } from 'ajv'
 import fp from 'fastify-plugin'
 import { AppError } from '../src/errors.ts'
-import { isEmail, isHttpUrl, isText } from '../src/formats.ts'
+import { isEmail, isHttpUrl, isInstant, isText } from '../src/formats.ts'
 import { oncePerSchema } from '../src/once.ts'
 
 const FORMATS: Record<string, (value: string) => boolean> = {
   text: isText,
   email: isEmail,
   'http-url': isHttpUrl,
+  instant: isInstant,
   id: (value) => Number.isSafeInteger(Number(value))
 }
 

@@ -21,6 +21,10 @@ export const STATUS = {
   method_not_allowed: 405,
   request_timeout: 408,
   not_connected: 409,
+  run_ended: 409,
+  nothing_held: 409,
+  cancelled: 409,
+  cursor_expired: 410,
   needs_reconnect: 409,
   needs_site: 409,
   disconnected: 409,
@@ -40,6 +44,10 @@ export const STATUS = {
   site_unreachable: 502,
   upstream_rate_limited: 502,
   scope_missing: 502,
+  short_listing: 502,
+  nothing_visible: 502,
+  deletions_held: 502,
+  items_failed: 502,
   code_refused: 502,
   oauth_misconfigured: 502,
   callback_unfinished: 502,
@@ -56,7 +64,7 @@ export type ErrorCode = keyof typeof STATUS
 export interface FieldError { pointer: string, detail: string }
 
 /** What an error may carry beside its sentence; all of it is meant for the caller. */
-export interface Extras { errors?: FieldError[], missing?: Record<string, boolean>, retryAfterS?: number, allow?: string[], confirmUrl?: string | undefined }
+export interface Extras { errors?: FieldError[], missing?: Record<string, boolean>, retryAfterS?: number, allow?: string[], confirmUrl?: string | undefined, cursor?: string }
 
 /**
  * A failure this service foresaw. `code` is stable and for programs, `message` is a sentence for people and is sent as
@@ -66,6 +74,8 @@ export class AppError extends Error {
   override readonly name = 'AppError'
   readonly code: ErrorCode
   readonly extras: Extras
+  /** What Atlassian answered with, where it did; for decisions here, never sent. */
+  upstreamStatus?: number
 
   constructor (code: ErrorCode, detail: string, { cause, ...extras }: Extras & { cause?: unknown } = {}) {
     super(detail, { cause })

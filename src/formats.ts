@@ -22,3 +22,8 @@ export function isHttpUrl (value: string): boolean {
   const url = URL.parse(value)
   return url !== null && url.username === '' && url.password === ''
 }
+
+/** A moment as ISO 8601 has it, with its zone. */
+export function isInstant (value: string): boolean {
+  return /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})$/.test(value) && !Number.isNaN(Date.parse(value))
+}

@@ -73,6 +73,7 @@ export function requireSuccess (answer: Answer, url: string, log: Log): unknown 
   const { status, headers, body } = answer
   if (status >= 200 && status < 300 && body !== undefined) return body
   const failure = refusal(answer)
+  failure.upstreamStatus = status
   log.warn({
     event: 'upstream_error', error_code: failure.code, upstream: host(url), status_code: status, trace_id: headers['atl-traceid'], reason: headers['ratelimit-reason']
   }, failure.message)

@@ -8,6 +8,6 @@ if (major < 22 || (major === 22 && minor < 19)) {
 
 await import('./fast-start.js')
 
-const COMMANDS = { sandbox: './sandbox-server.ts', warm: './warm.ts', keys: './keys.ts' }
+const COMMANDS = { sandbox: './sandbox-server.ts', warm: './warm.ts', keys: './keys.ts', sync: './sync-command.ts' }
 const command = process.argv[2] ?? ''
 await import(Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : './server.ts')

@@ -1,15 +1,26 @@
+/** What a refusal says about when to come back, in milliseconds from now; undefined where it says nothing usable. */
+export interface ComeBack {
+  /** `Retry-After`, in seconds or as an HTTP date (RFC 9110 section 10.2.3). */
+  after: number | undefined
+  /** `X-RateLimit-Reset`, ISO 8601, sometimes without seconds (atlassian.md section 10). */
+  reset: number | undefined
+}
+
+type Headers = Record<string, string | string[] | undefined>
+
+/** @param now milliseconds since the epoch */
+export function comeBack (headers: Headers, now: number): ComeBack {
+  return { after: secondsOrDate(headers['retry-after'], now), reset: dateFrom(headers['x-ratelimit-reset'], now) }
+}
+
 /**
- * How long Atlassian asks to be left alone after a refusal (RFC 9110 section 10.2.3; atlassian.md section 10).
- *
- * `Retry-After` comes as seconds or as an HTTP date, some refusals carry only `X-RateLimit-Reset` (ISO 8601, sometimes
- * without seconds), and some carry nothing.
+ * How long Atlassian asks to be left alone after a refusal: the longer of what its headers say.
  *
  * @param now milliseconds since the epoch
  * @returns milliseconds from now; undefined when the headers say nothing usable
  */
-export function retryAfterMs (headers: Record<string, string | string[] | undefined>, now: number): number | undefined {
-  const waits = [secondsOrDate(headers['retry-after'], now), dateFrom(headers['x-ratelimit-reset'], now)]
-  const known = waits.filter((wait) => wait !== undefined)
+export function retryAfterMs (headers: Headers, now: number): number | undefined {
+  const known = Object.values(comeBack(headers, now)).filter((wait) => wait !== undefined)
   return known.length === 0 ? undefined : Math.max(0, ...known)
 }
 

@@ -17,6 +17,12 @@ export const Paging = {
   cursor: Type.Optional(Type.String({ maxLength: 12_288, description: 'Where to go on, from the Link header of the page before' }))
 }
 
+/** A moment, as answers have it. */
+export const Time = Type.String({ description: 'ISO 8601, UTC', example: '2026-11-23T12:00:00.000Z' })
+
+/** An answer without a body: what If-None-Match names is still so. */
+export const NotModified = Type.Null({ description: 'Nothing has changed since the answer that If-None-Match names' })
+
 /** Which of an app's three settings are absent. */
 export const Missing = Type.Object({ client_id: Type.Boolean(), client_secret: Type.Boolean(), redirect_uri: Type.Boolean() })
 
@@ -30,6 +36,7 @@ export const Problem = Type.Object({
   request_id: Type.String({ description: 'Also in X-Request-ID and in every log line of the request', example: 'my-debug-123' }),
   errors: Type.Optional(Type.Array(Type.Object({ pointer: Type.String({ example: '/email' }), detail: Type.String({ example: 'Unknown field.' }) }))),
   missing: Type.Optional(Missing),
+  cursor: Type.Optional(Type.String({ description: 'With cursor_expired: where a snapshot of what is there begins' })),
   confirm_url: Type.Optional(Type.String({ description: 'With account_changed: the login that confirms it', example: 'https://app.example.com/auth/jira/login?redirect=true&change_account=true' }))
 }, { description: 'A problem document' })
 
@@ -37,6 +44,7 @@ const SAYS: Record<number, string> = {
   400: 'Not JSON, an unknown cursor, or a broken flow',
   404: 'No such thing',
   409: 'Not connected, or somebody has to act first',
+  410: 'Older than what is kept; begin again with the cursor that is given',
   413: 'Body too large',
   415: 'Not JSON',
   422: 'Does not fit; errors name the fields',

@@ -111,7 +111,7 @@ export async function decide (authorize: string, decision = 'accept', extra = ''
 export async function synced (app: FastifyInstance, product: string, id = 1): Promise<Record<string, any>> {
   for (let i = 0; i < 3_000; i++) {
     const run = (await app.inject(`/integrations/${product}/sync/runs/${id}`)).json() as Record<string, any>
-    if (run.state === 'succeeded' || run.state === 'failed') return run
+    if (!['queued', 'running', 'parked'].includes(run.state as string)) return run
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
   throw new Error('The run did not end')

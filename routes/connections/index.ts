@@ -3,13 +3,14 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { checkConnection, chooseSites, connectionOf } from '../../src/connections/sites.ts'
 import { disconnect } from '../../src/connections/leave.ts'
 import { isIdPosition, readCursor, writeCursor } from '../../src/cursor.ts'
+import { AppError } from '../../src/errors.ts'
 import { existingUser } from '../../src/oauth/owner.ts'
 import { nextLink, prefixOf } from '../../src/paths.ts'
 import { MANAGE_APPS_URL } from '../../src/providers/atlassian.ts'
 import { providers, type Provider } from '../../src/providers/index.ts'
 import { Paging, PathId, problems } from '../../src/schemas.ts'
-import { ConnectionsView, ConnectionView, Copies, HistoryView, Removed, SiteBody } from './schema.ts'
-import { view } from './view.ts'
+import { ConnectionsView, ConnectionView, Copies, HistoryView, OptionsBody, Removed, SiteBody } from './schema.ts'
+import { view, viewAll } from './view.ts'
 
 export const autoPrefix = '/users/:user_id/connections'
 
@@ -27,7 +28,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     }
   }, async ({ params, url }) => {
     const { id: userId } = await existingUser(store, Number(params.user_id))
-    return { connections: (await store.connections.list(userId)).map((standing) => view(app, standing, prefixOf(url))) }
+    return { connections: await viewAll(app, userId, prefixOf(url)) }
   })
 
   for (const provider of providers) await app.register(connection, { prefix: `/${provider.id}`, provider })
@@ -49,7 +50,7 @@ const connection: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app
     const { id: userId } = await existingUser(store, Number(params.user_id))
     const standing = await chooseSites(sites, sync.stopFor, userId, provider, several ?? [one ?? ''], several === undefined ? '/cloud_id' : '/cloud_ids', log)
     await sync.start(userId, provider, log)
-    return view(app, standing, prefixOf(url))
+    return await view(app, standing, prefixOf(url))
   })
 
   app.post('/check', {
@@ -62,7 +63,40 @@ const connection: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app
     }
   }, async ({ params, url, log }) => {
     const standing = await checkConnection(sites, (await existingUser(store, Number(params.user_id))).id, provider, log.child({ provider: provider.id }))
-    return view(app, standing, prefixOf(url))
+    return await view(app, standing, prefixOf(url))
+  })
+
+  app.patch('', {
+    schema: {
+      tags: ['Connections'],
+      summary: `Choose what is copied of ${provider.title} besides the usual; what that changes is copied at once`,
+      params: User,
+      body: OptionsBody,
+      response: { 200: ConnectionView, ...problems(400, 404, 413, 415, 422) }
+    }
+  }, async ({ params, body: { page_bodies: pageBodies }, url, log }) => {
+    const { id: userId } = await existingUser(store, Number(params.user_id))
+    const { connection } = await connectionOf(store, userId, provider)
+    await store.connections.choose(userId, provider.id, { ...connection.options, ...(pageBodies === undefined ? {} : { pageBodies }) })
+    await sync.start(userId, provider, log.child({ provider: provider.id }))
+    return await view(app, await connectionOf(store, userId, provider), prefixOf(url))
+  })
+
+  app.post('/confirm-deletions', {
+    schema: {
+      tags: ['Connections'],
+      summary: 'Say that deletions which are held back are right; a full copy then decides on each',
+      params: User,
+      body: Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })]),
+      response: { 200: ConnectionView, ...problems(400, 404, 409, 413, 415, 422) }
+    }
+  }, async ({ params, url, log }) => {
+    const { id: userId } = await existingUser(store, Number(params.user_id))
+    const standing = await connectionOf(store, userId, provider)
+    const confirmed = await store.inSteps(function * (tx) { return (yield store.checkpoints.confirming(userId, provider.id)(tx)).length })
+    if (confirmed === 0) throw new AppError('nothing_held', 'No deletions are held back.')
+    await sync.start(userId, provider, log.child({ provider: provider.id }), 'full')
+    return await view(app, standing, prefixOf(url))
   })
 
   app.get('/history', {

@@ -1,7 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { Nullable } from '../../src/schemas.ts'
+import { Nullable, Time } from '../../src/schemas.ts'
 
-const Time = Type.String({ description: 'ISO 8601, UTC', example: '2026-11-23T12:00:00.000Z' })
 const cloudId = { description: "A site's cloudId", example: '8f0c1d3e-2222-4b4b-9a9a-000000000001' }
 const CloudId = Type.String({ minLength: 36, maxLength: 36, format: 'text', ...cloudId })
 const STATES = ['active', 'degraded', 'misconfigured', 'needs_reconnect', 'needs_site', 'scope_missing'] as const
@@ -33,6 +32,14 @@ export const ConnectionView = Type.Object({
   last_refresh_at: Nullable(Time),
   reconsent_by: Type.String({ description: 'When Atlassian will want a new consent', example: '2027-11-23T12:00:00.000Z' }),
   next_try_at: Nullable(Time),
+  next_sync_at: Nullable({ ...Time, description: 'When it is copied next without anybody asking' }),
+  page_bodies: Type.Boolean({ description: 'Copies of pages have their bodies' }),
+  held_deletions: Type.Array(Type.Object({
+    collection: Type.String({ example: 'pages' }),
+    site: Type.String(cloudId),
+    count: Type.Integer({ description: 'Items that a listing that shrank too much did not show', example: 120 }),
+    since: Time
+  }), { description: 'Held back until they are confirmed or the next full listing agrees' }),
   last_error: Nullable(Type.String({ description: 'A sentence', example: 'Atlassian cannot be reached.' }))
 })
 export type ConnectionView = Static<typeof ConnectionView>
@@ -64,3 +71,7 @@ export const Removed = Type.Object({
   tokens: Type.Union([Type.Literal('erased'), Type.Literal('kept')], { description: 'kept: another connection lives on the same consent' }),
   remove_app_url: RemoveAppUrl
 })
+
+export const OptionsBody = Type.Object({
+  page_bodies: Type.Optional(Type.Boolean({ description: 'Copy the bodies of pages too (Confluence): storage format and plain text. A change takes a full copy', example: true }))
+}, { additionalProperties: false, minProperties: 1 })

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { featuresOf } from '../../src/connections/features.ts'
 import { reconsentBy } from '../../src/grants/upkeep.ts'
 import { providerOf } from '../../src/providers/index.ts'
+import type { Held } from '../../src/store/checkpoints.ts'
 import type { Standing } from '../../src/store/connections.ts'
 import type { Site } from '../../src/store/site.ts'
 import type { ConnectionView } from './schema.ts'
@@ -11,7 +12,17 @@ import type { ConnectionView } from './schema.ts'
  *
  * @param prefix the alias prefix of the request: links keep it
  */
-export function view (app: FastifyInstance, standing: Standing, prefix: string): ConnectionView {
+export async function view (app: FastifyInstance, standing: Standing, prefix: string): Promise<ConnectionView> {
+  return viewWith(app, standing, prefix, await app.store.checkpoints.held(standing.connection.userId))
+}
+
+/** The same for all connections of a user. */
+export async function viewAll (app: FastifyInstance, userId: number, prefix: string): Promise<ConnectionView[]> {
+  const held = await app.store.checkpoints.held(userId)
+  return (await app.store.connections.list(userId)).map((standing) => viewWith(app, standing, prefix, held))
+}
+
+function viewWith (app: FastifyInstance, standing: Standing, prefix: string, held: Held[]): ConnectionView {
   const { connection, grant } = standing
   const { bound, sites } = connection
   const scopes = grant.scopes.split(' ').filter(Boolean)
@@ -29,6 +40,10 @@ export function view (app: FastifyInstance, standing: Standing, prefix: string):
     last_refresh_at: grant.rotatedAt?.toISOString() ?? null,
     reconsent_by: reconsentBy(grant.consentedAt).toISOString(),
     next_try_at: grant.nextTryAt?.toISOString() ?? null,
+    next_sync_at: connection.syncDueAt?.toISOString() ?? null,
+    page_bodies: connection.options.pageBodies === true,
+    held_deletions: held.filter(({ provider }) => provider === connection.provider)
+      .map(({ collection, site, count, since }) => ({ collection, site, count, since: since.toISOString() })),
     last_error: lastError(standing)
   }
 }

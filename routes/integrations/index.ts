@@ -1,46 +1,25 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { AppError } from '../../src/errors.ts'
 import { existingUser } from '../../src/oauth/owner.ts'
 import { prefixOf } from '../../src/paths.ts'
 import { providers, type Provider } from '../../src/providers/index.ts'
-import { Id, Nullable, OptionalText, Paging, PathId, problems } from '../../src/schemas.ts'
+import { NotModified, Nullable, OptionalText, problems } from '../../src/schemas.ts'
 import type { Standing } from '../../src/store/connections.ts'
-import type { Run } from '../../src/store/runs.ts'
 import { isConnected } from '../connections/view.ts'
-import { listItems, rowSchema } from '../items/lists.ts'
+import { listOf } from '../items/lists.ts'
+import { Owner, runRoutes } from './runs.ts'
 
-const Owner = { owner_id: Type.Optional({ ...PathId, description: 'Default: the first user' }) }
 const ConnectBody = Type.Object({
   email: Type.Optional(Type.Union([Type.Null(), Type.String({ maxLength: 254, format: 'email', example: 'ada@example.com' })])),
   display_name: OptionalText(200, 'What to call the person', 'Ada Lovelace')
 }, { additionalProperties: false })
-
-const Time = Type.String({ description: 'ISO 8601, UTC', example: '2026-11-23T12:00:00.000Z' })
-const RunView = Type.Object({
-  id: Id,
-  product: Type.String({ example: 'jira' }),
-  owner_id: Id,
-  state: Type.Union(['queued', 'running', 'succeeded', 'failed'].map((state) => Type.Literal(state))),
-  counts: Type.Object({
-    seen: Type.Integer({ description: 'Items read from Atlassian' }),
-    added: Type.Integer(),
-    changed: Type.Integer(),
-    unchanged: Type.Integer(),
-    upstream_calls: Type.Integer()
-  }),
-  error: Nullable(Type.Object({ code: Type.String({ example: 'upstream_timeout' }), detail: Type.String({ example: 'Atlassian did not answer in time.' }) })),
-  created_at: Time,
-  started_at: Nullable(Time),
-  finished_at: Nullable(Time)
-})
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   for (const provider of providers) await app.register(integration, { prefix: `/${provider.id}`, provider })
 }
 
 const integration: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app, { provider }) => {
-  const { users, connections, runs } = app.store
+  const { users, connections } = app.store
 
   app.post('/connect', {
     schema: {
@@ -72,46 +51,22 @@ const integration: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (ap
   })
 
   for (const collection of provider.collections) {
+    const list = listOf(app, collection)
     app.get(`/${collection.name}/fetch`, {
       schema: {
         tags: ['Integrations'],
         summary: `The stored ${collection.name} of an owner`,
-        querystring: Type.Object({ ...Owner, ...Paging }, { additionalProperties: false }),
-        response: { 200: Type.Object({ provider: Type.Literal(provider.id), items: Type.Array(rowSchema(collection)) }), ...problems(400, 404, 422) }
+        querystring: Type.Object({ ...Owner, ...list.query }, { additionalProperties: false }),
+        response: { 200: Type.Object({ provider: Type.Literal(provider.id), items: Type.Array(list.Item) }), 304: NotModified, ...problems(400, 404, 422) }
       }
     }, async (request, reply) => {
-      const owner = await ownerOf(request.query.owner_id)
-      return { provider: provider.id, items: owner === undefined ? [] : await listItems(app, collection, owner, request, reply) }
+      const owner = await ownerOf((request.query as { owner_id?: string }).owner_id)
+      const items = owner === undefined ? [] : await list.page(owner, request, reply)
+      return items === undefined ? undefined : { provider: provider.id, items }
     })
   }
 
-  app.post('/sync', {
-    schema: {
-      tags: ['Integrations'],
-      summary: `Copy what the owner's ${provider.title} connection reaches; joins a run that is under way`,
-      querystring: Type.Object(Owner, { additionalProperties: false }),
-      body: Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })]),
-      response: { 202: RunView, ...problems(400, 404, 409, 413, 415, 422) }
-    }
-  }, async ({ query, url, log }, reply) => {
-    const owner = await ownerOf(query.owner_id)
-    if (owner === undefined) throw new AppError('user_not_found', 'There is no user yet.')
-    const run = await app.sync.start(owner, provider, log.child({ provider: provider.id }))
-    return await reply.code(202).header('location', `${prefixOf(url)}/integrations/${provider.id}/sync/runs/${run.id}`).send(view(run))
-  })
-
-  app.get('/sync/runs/:id', {
-    schema: {
-      tags: ['Integrations'],
-      summary: 'How a run is doing',
-      params: Type.Object({ id: PathId }),
-      response: { 200: RunView, ...problems(404, 422) }
-    }
-  }, async ({ params }) => {
-    const run = await runs.get(Number(params.id), provider.id)
-    if (run === undefined) throw new AppError('run_not_found', `No ${provider.title} run has this id.`)
-    return view(run)
-  })
+  await app.register(runRoutes, { prefix: '/sync', provider, ownerOf })
 
   /** The named owner, or the first user; undefined where there is nobody. */
   async function ownerOf (ownerId: string | undefined): Promise<number | undefined> {
@@ -127,17 +82,3 @@ const integration: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (ap
 }
 
 export default routes
-
-function view (run: Run) {
-  return {
-    id: run.id,
-    product: run.provider,
-    owner_id: run.ownerId,
-    state: run.state,
-    counts: { seen: run.seen, added: run.added, changed: run.changed, unchanged: run.seen - run.added - run.changed, upstream_calls: run.calls },
-    error: run.errorCode === null ? null : { code: run.errorCode, detail: run.errorDetail ?? '' },
-    created_at: run.createdAt.toISOString(),
-    started_at: run.startedAt?.toISOString() ?? null,
-    finished_at: run.finishedAt?.toISOString() ?? null
-  }
-}

@@ -5,6 +5,7 @@ import { misspelt, type Resolved } from './names.ts'
 import { Env, LEVELS, type Setting } from './schema.ts'
 
 export const SETTINGS = Object.keys(Env.properties) as Setting[]
+const MINUTE_MS = 60_000
 const PRODUCTION_NEEDS_KEYS = 'VAULT_KEYS or VAULT_KEYS_FILE is required in production (a key is an id, a colon and 32 random bytes in base64, as from openssl rand -base64 32).'
 
 /** One OAuth client as configured; null where a value is missing. */
@@ -39,8 +40,21 @@ export interface Config {
   apiUrl: string
   connectTimeoutMs: number
   answerTimeoutMs: number
+  /** Points an app may spend in an hour. */
+  hourlyPoints: number
+  sync: SyncConfig
   clients: Record<ProviderId, ClientSettings>
   warnings: string[]
+}
+
+/** How copies are kept. */
+export interface SyncConfig {
+  intervalMs: number
+  fullIntervalMs: number
+  concurrency: number
+  shrinkShare: number
+  historyDays: number
+  tombstoneDays: number
 }
 
 /**
@@ -79,6 +93,15 @@ export function configFrom (env: Env, resolved: Resolved): Config {
     apiUrl: base(env.ATLASSIAN_API_URL) ?? '',
     connectTimeoutMs: env.UPSTREAM_CONNECT_TIMEOUT_MS ?? 0,
     answerTimeoutMs: env.UPSTREAM_ANSWER_TIMEOUT_MS ?? 0,
+    hourlyPoints: env.ATLASSIAN_HOURLY_POINTS ?? 0,
+    sync: {
+      intervalMs: (env.SYNC_INTERVAL ?? 0) * MINUTE_MS,
+      fullIntervalMs: (env.SYNC_FULL_INTERVAL ?? 0) * 60 * MINUTE_MS,
+      concurrency: env.SYNC_CONCURRENCY ?? 1,
+      shrinkShare: (env.SYNC_SHRINK_PERCENT ?? 0) / 100,
+      historyDays: env.SYNC_HISTORY_DAYS ?? 0,
+      tombstoneDays: env.TOMBSTONE_DAYS ?? 0
+    },
     clients: { jira: client('JIRA', env, sources), confluence: client('CONFLUENCE', env, sources) },
     warnings: Object.values(sources).filter((name) => /^NEXT_PUBLIC_.*SECRET$/.test(name))
       .filter((name, i, all) => all.indexOf(name) === i)

@@ -38,6 +38,13 @@ export const Env = Type.Object({
   ATLASSIAN_API_URL: url('The API gateway.', { default: 'https://api.atlassian.com' }),
   UPSTREAM_CONNECT_TIMEOUT_MS: whole('How long to wait for a connection to Atlassian, in milliseconds.', 1, 20_000, 10_000),
   UPSTREAM_ANSWER_TIMEOUT_MS: whole('How long to wait for a whole answer from Atlassian, in milliseconds.', 1, 30_000, 20_000),
+  ATLASSIAN_HOURLY_POINTS: whole("Points the app may spend in an hour, over all sites: Atlassian's quota. Copies leave the last tenth to requests that somebody waits for.", 100, 100_000_000, 65_000),
+  SYNC_INTERVAL: whole('Minutes after which every connection is copied again, incrementally. 0: only on request.', 0, 10_080, 15),
+  SYNC_FULL_INTERVAL: whole('Hours after which a copy reads everything again, which finds deletions and what search missed.', 1, 720, 24),
+  SYNC_CONCURRENCY: whole('Runs under way at once in one process.', 1, 100, 4),
+  SYNC_SHRINK_PERCENT: whole('A full listing that is shorter than the one before by more than this deletes nothing until it is confirmed or the next one agrees.', 0, 100, 20),
+  SYNC_HISTORY_DAYS: whole('Days that ended runs are kept.', 1, 3650, 30),
+  TOMBSTONE_DAYS: whole('Days that deletions are kept for the change feed.', 1, 3650, 30),
   ...client('JIRA', PRODUCTS.jira, 'Also the ATLASSIAN_… and NEXT_PUBLIC_… names listed in docs/settings.md.') as JiraClient,
   ...client('CONFLUENCE', PRODUCTS.confluence, "Unset: Jira's (docs/settings.md has the order).") as ConfluenceClient
 })

@@ -17,6 +17,8 @@ import { vanish } from './leave.ts'
 import { reviewGrant, type SiteSettings, type StopRuns } from './sites.ts'
 import { standing } from './standing.ts'
 
+const OTHER_ACCOUNT = { code: 'interrupted', detail: 'Another account was connected during the run.' } as const
+
 export interface ConsentSettings {
   store: Store
   vault: Vault
@@ -58,7 +60,7 @@ export async function keepConsent (settings: ConsentSettings, consent: Consent, 
     },
     { userId, provider: provider.id, sites, ...own, before: before === undefined ? null : { grantId: before.grant.id, state: changed ? null : before.state } },
     // What the other account could see is not what this one can.
-    [...(changed ? settings.erasing(userId, provider.id) : []), ...also]
+    [...(changed ? [store.runs.endingActive(userId, provider.id, OTHER_ACCOUNT), ...settings.erasing(userId, provider.id)] : []), ...(before === undefined ? [store.checkpoints.doubting(userId, provider.id)] : []), ...also]
   )
   // Somebody else's consent came in between: it is looked at as the one before.
   if (changes === undefined) return await keepConsent(settings, consent, log, also)

@@ -20,7 +20,7 @@ export function featuresOf ({ features }: Provider, scopes: readonly string[], {
 
 /** Why copies cannot be made for want of scopes; null where they can. */
 export function scopesMissing ({ title }: Provider, features: readonly FeatureState[]): Reason | null {
-  const off = features.filter(({ feature, on }) => feature.copies !== undefined && !on)
+  const off = features.filter(({ feature, on }) => feature.essential === true && !on)
   if (off.length === 0) return null
   const missing = [...new Set(off.flatMap(({ missing }) => missing))]
   return { code: 'scope_missing', detail: `The connection lacks a scope that ${title} needs (${missing.join(' ')}). Enable it on the app and connect again.` }

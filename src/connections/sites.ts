@@ -1,8 +1,9 @@
 import { AppError } from '../errors.ts'
 import type { Http, Log } from '../http.ts'
+import { placeOf, type Budget } from '../budget/budget.ts'
 import type { Access } from '../grants/access.ts'
 import { announce } from '../grants/announce.ts'
-import { createAsk, sitesOf, type Ask } from '../providers/atlassian.ts'
+import { createAsk, sitesOf, type Ask, type Turn } from '../providers/atlassian.ts'
 import { providerOf, type Provider, type ProviderId } from '../providers/index.ts'
 import type { Connection, Own, Standing } from '../store/connections.ts'
 import type { WithStatement } from '../store/engine.ts'
@@ -14,6 +15,8 @@ import { standing } from './standing.ts'
 /** How often is decided again when others write at the same moment. */
 const TRIES = 5
 
+const CHOSEN = { code: 'interrupted', detail: 'Other sites were chosen during the run.' } as const
+
 /** Stops what is being copied for an owner; resolves when it has stopped. */
 export type StopRuns = (userId: number, provider: string) => Promise<void>
 
@@ -22,27 +25,28 @@ export interface SiteSettings {
   http: Http
   now: () => number
   access: Access
+  budget: Budget
   /** The gateway that serves a grant. @throws AppError `needs_reconnect` where its client is gone */
   apiUrlOf: (grant: Grant) => string
   /** Erases what was copied for an owner from these sites, or from all. */
   erasing: (userId: number, provider: ProviderId, cloudIds?: string[]) => WithStatement[]
 }
 
-/** The token of a grant for whoever asks Atlassian in its name. */
-export function askFor ({ store, http, now, access }: SiteSettings, grantId: string, log: Log, { signal, onCall }: { signal?: AbortSignal, onCall?: () => void } = {}): Ask {
+/** Asks Atlassian in a grant's name, within its budget: somebody waits for the answer unless `turn` says otherwise. */
+export function askFor ({ store, http, now, access, budget }: SiteSettings, grant: Grant, log: Log, { signal, turn }: { signal?: AbortSignal, turn?: Turn } = {}): Ask {
   return createAsk({
     http,
     log,
     tokens: {
-      get: async (refused) => await access.accessToken(grantId, { log, refused }),
+      get: async (refused) => await access.accessToken(grant.id, { log, refused }),
       latest: async () => {
-        access.forget(grantId)
-        return await access.accessToken(grantId, { log })
+        access.forget(grant.id)
+        return await access.accessToken(grant.id, { log })
       },
-      expired: async () => ((await store.grants.get(grantId))?.accessExpiresAt.getTime() ?? Infinity) <= now()
+      expired: async () => ((await store.grants.get(grant.id))?.accessExpiresAt.getTime() ?? Infinity) <= now()
     },
-    ...(signal === undefined ? {} : { signal }),
-    ...(onCall === undefined ? {} : { onCall })
+    turn: turn ?? (async (method, url, send) => await budget.call(placeOf(grant.clientId, method, url), { interactive: true, signal }, send)),
+    ...(signal === undefined ? {} : { signal })
   })
 }
 
@@ -75,7 +79,8 @@ export async function chooseSites (settings: SiteSettings, stopRuns: StopRuns, u
   await stopRuns(userId, provider.id)
   return await settled(settings.store, before, (connection) => ({ ...connection, sites, bound }), log, (connection) => {
     const dropped = connection.bound.filter(({ cloudId }) => !cloudIds.includes(cloudId)).map(({ cloudId }) => cloudId)
-    return dropped.length === 0 ? [] : settings.erasing(userId, provider.id, dropped)
+    // A run that began in between goes by the old choice, and saves nothing any more.
+    return [settings.store.runs.endingActive(userId, provider.id, CHOSEN), ...(dropped.length === 0 ? [] : settings.erasing(userId, provider.id, dropped))]
   })
 }
 
@@ -107,7 +112,7 @@ export async function connectionOf (store: Store, userId: number, { id, title }:
 }
 
 async function freshSites (settings: SiteSettings, provider: Provider, { grant }: Standing, log: Log): Promise<Site[]> {
-  return await sitesOf(provider, { ask: askFor(settings, grant.id, log), apiUrl: settings.apiUrlOf(grant), log })
+  return await sitesOf(provider, { ask: askFor(settings, grant, log), apiUrl: settings.apiUrlOf(grant), log })
 }
 
 /**

@@ -1,21 +1,17 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError } from '../errors.ts'
 import { requireSuccess, type Answer, type Http, type Log } from '../http.ts'
 import type { Site } from '../store/site.ts'
 import { isRecord, text } from './json.ts'
-import { isScopeMismatch, isSiteUnreachable, type Provider, type Read } from './provider.ts'
+import { isScopeMismatch, type Provider } from './provider.ts'
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
-const TRIES = 5
-/** A longer wait is not waited: the caller is told instead. */
-const LONGEST_WAIT_MS = 30_000
-const FIRST_BACKOFF_MS = 2_000
+/** Anything else could walk up the path of the gateway's address. */
+export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
 /** Where a person takes an app's access away: Atlassian has no address for programs to do so (atlassian.md section 4). */
 export const MANAGE_APPS_URL = 'https://id.atlassian.com/manage-profile/apps'
 
-/** Sends one authorised GET. */
-export type Ask = (url: string) => Promise<Answer>
+/** Sends one authorised GET, or a POST where there is something to send. */
+export type Ask = (url: string, json?: object) => Promise<Answer>
 
 /** Calls that need no site: who is this, and which sites does the grant reach? */
 export interface Access { ask: Ask, apiUrl: string, log: Log }
@@ -35,28 +31,32 @@ export interface Tokens {
   expired: () => Promise<boolean>
 }
 
-export interface AskSettings { http: Http, tokens: Tokens, log: Log, signal?: AbortSignal, onCall?: () => void }
+/** Lets a call through when its turn has come. */
+export type Turn = (method: 'GET' | 'POST', url: string, send: () => Promise<Answer>) => Promise<Answer>
+
+export interface AskSettings { http: Http, tokens: Tokens, log: Log, turn: Turn, signal?: AbortSignal }
 
 /**
  * Asks with the grant's token, and once more where it was turned down and another one helps: after a plain 401 with a fresh
  * one; after a 401 that says a scope is missing only with one that is stored by now, because refreshing cannot help; after 403
  * and 404, which some endpoints say instead, only if the token's time is over (atlassian.md sections 3.3, 11 and 14).
  */
-export function createAsk ({ http, tokens, log, signal, onCall = () => {} }: AskSettings): Ask {
-  const send = async (url: string, token: string): Promise<Answer> => {
-    onCall()
-    return await http({ url, headers: bearer(token), log, ...(signal === undefined ? {} : { signal }) })
+export function createAsk ({ http, tokens, log, turn, signal }: AskSettings): Ask {
+  const send = async (url: string, token: string, json?: object): Promise<Answer> => {
+    const method = json === undefined ? 'GET' : 'POST'
+    return await turn(method, url, async () =>
+      await http({ method, url, headers: bearer(token), log, ...(json === undefined ? {} : { json }), ...(signal === undefined ? {} : { signal }) }))
   }
   const another = async (answer: Answer, token: string): Promise<string> => {
     if (isScopeMismatch(answer)) return await tokens.latest()
     if (answer.status === 401) return await tokens.get(token)
     return (answer.status === 403 || answer.status === 404) && await tokens.expired() ? await tokens.get(token) : token
   }
-  return async (url) => {
+  return async (url, json) => {
     const token = await tokens.get()
-    const answer = await send(url, token)
+    const answer = await send(url, token, json)
     const other = await another(answer, token)
-    return other === token ? answer : await send(url, other)
+    return other === token ? answer : await send(url, other, json)
   }
 }
 
@@ -71,7 +71,6 @@ export async function sitesOf (provider: Provider, { ask, apiUrl, log }: Access)
   const sites = new Map<string, Site & { mine: boolean }>()
   for (const entry of answer.filter(isRecord)) {
     const [cloudId, name, address] = [text(entry.id), text(entry.name), siteUrl(entry.url)]
-    // Anything but a UUID could walk up the path of the gateway's address.
     if (cloudId === null || !UUID.test(cloudId) || address === null) continue
     const scopes = Array.isArray(entry.scopes) ? entry.scopes.filter((scope) => typeof scope === 'string') : []
     const mine = scopes.some(provider.ownsScope) || sites.get(cloudId)?.mine === true
@@ -92,45 +91,6 @@ export async function accountOf (accessToken: string, scopes: readonly string[],
   const subject = subjectOf(accessToken)
   if (subject === null) throw new AppError('upstream_invalid_answer', 'Atlassian did not say whose account this is. Add the scope read:me to the app.')
   return subject
-}
-
-export interface GatewaySettings extends Access {
-  provider: Provider
-  site: Site
-  signal: AbortSignal
-}
-
-/** Reads through the gateway, never from the site: 3LO tokens work nowhere else (atlassian.md sections 7, 10 and 11). */
-export function createRead ({ ask, apiUrl, log, provider, site, signal }: GatewaySettings): Read {
-  const base = `${apiUrl}/ex/${provider.id}/${site.cloudId}`
-  if (!UUID.test(site.cloudId)) throw new AppError('upstream_invalid_answer', 'A stored site has no usable cloud id.')
-
-  return async (path, query = {}) => {
-    const url = new URL(base + path)
-    for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value)
-    if (!url.href.startsWith(`${base}/`)) throw new Error('A path leads out of the gateway')
-    for (let attempt = 1; ; attempt++) {
-      const answer = await ask(url.href)
-      if (isScopeMismatch(answer)) throw scopeMissing(provider)
-      if (isSiteUnreachable(answer)) throw new AppError('site_unreachable', `Atlassian no longer lets this connection use ${provider.title} on one of its sites.`)
-      const wait = attempt < TRIES ? waitMs(answer, attempt) : undefined
-      if (wait === undefined) return requireSuccess(answer, url.href, log)
-      log.info({ event: 'upstream_wait', status_code: answer.status, wait_ms: Math.round(wait), reason: answer.headers['ratelimit-reason'] })
-      await sleep(wait, undefined, { signal }).catch((cause: unknown) => { throw new AppError('interrupted', 'The service is stopping.', { cause }) })
-    }
-  }
-}
-
-/** How long to wait before asking again; undefined where the answer is final or the wait too long. */
-function waitMs ({ status, retryAfterMs: asked }: Answer, attempt: number): number | undefined {
-  if (status !== 429 && !(status === 503 && asked !== undefined)) return undefined
-  const jitter = 0.7 + Math.random() * 0.6
-  const wait = asked === undefined ? FIRST_BACKOFF_MS * 2 ** (attempt - 1) * jitter : asked + 250 * jitter
-  return wait <= LONGEST_WAIT_MS ? wait : undefined
-}
-
-function scopeMissing ({ title, scopes }: Provider): AppError {
-  return new AppError('scope_missing', `The connection lacks a scope that ${title} needs (${scopes.join(' ')}). Enable them on the app and connect again.`)
 }
 
 function bearer (accessToken: string): Record<string, string> {

@@ -1,37 +1,74 @@
 import type { TProperties } from '@sinclair/typebox'
 import type { Answer } from '../http.ts'
-import type { Items } from '../store/collection.ts'
+import type { RawRow } from '../store/engine.ts'
+import type { CollectionName, Items, Remote } from '../store/items.ts'
 import type { Site } from '../store/site.ts'
 import type { ProviderId } from './names.ts'
 
-/**
- * Reads one JSON document through the gateway, bound to one grant and one site: a token is fetched for each call, and a
- * short wait that Atlassian asks for is waited.
- *
- * @param path below the product's gateway base, from `/rest` or `/wiki` on
- */
-export type Read = (path: string, query?: Record<string, string>) => Promise<unknown>
+/** Reads JSON documents through the gateway, bound to one grant and one site. Paths start below the product's base, from `/rest` or `/wiki` on. */
+export interface Gateway {
+  get: (path: string, query?: Record<string, string>) => Promise<unknown>
+  post: (path: string, json: object) => Promise<unknown>
+  /** Atlassian's time, in milliseconds since the epoch. */
+  now: () => number
+}
 
-/** One item with its name at Atlassian. */
-export interface Remote<T extends CollectionName> { remoteId: string, item: Items[T] }
+/** What reading one collection of one site takes. */
+export interface Reader extends Gateway {
+  site: Site
+  /** The full listing that is under way: rows that carry its number have been read already. */
+  pass: number
+  /** Whether pages shall come with their bodies. */
+  bodies: boolean
+  /** What has been copied of this site, by remote id, as the driver has it. */
+  stored: (collection: CollectionName, remoteIds: readonly string[]) => Promise<Map<string, RawRow>>
+}
 
-export type CollectionName = keyof Items
+/** An item that does not fit, or that could not be had. */
+export interface Failed { remoteId: string | null, code: string, detail: string }
+
+/** What one upstream page brought. */
+export interface Batch<Item> {
+  items: Array<Remote<Item>>
+  failed: Failed[]
+  /** Where a listing goes on behind it; null at its end. */
+  next: string | null
+  /** The newest change that the page told of, in milliseconds since the epoch: an incremental copy goes on there. */
+  newest?: number | null
+  /** How many the whole listing will be, where Atlassian says. */
+  expected?: number | null
+  /** A listing that has shown fewer at its end is not complete: what it did not show proves nothing. */
+  atLeast?: number
+}
+
+export type { CollectionName } from '../store/items.ts'
 
 /** One kind of thing a product holds. */
 export interface Collection<T extends CollectionName = CollectionName> {
   /** In URLs (`/jira/projects`) and the name of its table. */
   name: T
-  /** What a caller posts, beside `owner_id`. */
-  body: TProperties
-  /** What a list serves, beside `id` and `owner_id`. */
+  /** Where items are also posted by hand. */
+  posting?: {
+    /** What a caller posts, beside `owner_id`. */
+    body: TProperties
+    /** A posted item, with its natural key as its name. An upsert states the whole item: what is left out becomes null. */
+    fromWire (body: Record<string, unknown>): Remote<Items[T]>
+  }
+  /** What a list serves, beside `id`, `owner_id` and `updated_at`. */
   row: TProperties
-  /** A posted item, with its natural key as its name. An upsert states the whole item: what is left out becomes null. */
-  fromWire (body: Record<string, unknown>): Remote<T>
   toWire (row: Items[T]): Record<string, unknown>
   /** What lists are sorted by, before the id. */
   sortValue (row: Items[T]): string
-  /** Yields upstream pages from `cursor` on (null: the beginning). `next` is the cursor to save with the page's items. */
-  pages: (read: Read, site: Site, cursor: string | null) => AsyncIterable<{ items: Array<Remote<T>>, next: string | null }>
+  /** The query parameter that narrows a list to a project or a space. */
+  within?: { name: string, description: string, example: string }
+  /** Everything, from `cursor` on (null: the beginning). */
+  list (reader: Reader, cursor: string | null): AsyncIterable<Batch<Items[T]>>
+  /** What has changed since a moment (milliseconds since the epoch), oldest first, where Atlassian can be asked that. */
+  changes?: (reader: Reader, since: number) => AsyncIterable<Batch<Items[T]>>
+  /** Items by their ids, a page's worth at most; those that are not there, or not visible, are left out. */
+  fetch?: (reader: Reader, remoteIds: readonly string[]) => Promise<Batch<Items[T]>>
+  /** Whether one item is there, asked directly. Absent and forbidden look the same. undefined: nobody can be asked for such an id. */
+  look (reader: Reader, remoteId: string): Promise<boolean | undefined>
 }
 
 /** Something that a connection can do for its user, if the consent covers it. */
@@ -40,8 +77,12 @@ export interface Feature {
   name: string
   /** Sets of scopes, any one of which is enough; what is missing is told in terms of the first (atlassian.md section 6). */
   scopes: readonly [readonly string[], ...Array<readonly string[]>]
-  /** What it copies: without it the connection is not what people connect for. */
+  /** What it copies. */
   copies?: CollectionName
+  /** The feature without which `changes` cannot be asked for. */
+  follows?: CollectionName
+  /** Without it the connection is not what people connect for. */
+  essential?: true
 }
 
 /** Everything shared code needs to know about one Atlassian product. */

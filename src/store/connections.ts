@@ -1,4 +1,4 @@
-import { aliasedTable, and, eq, exists, ne, or, sql } from 'drizzle-orm'
+import { aliasedTable, and, eq, exists, lte, ne, or, sql } from 'drizzle-orm'
 import type { Engine, WithStatement } from './engine.ts'
 import type { Grant, GrantRows } from './grants.ts'
 import type { Change, History, Reason } from './history.ts'
@@ -23,7 +23,13 @@ export interface Connection {
   /** One more with each write. */
   version: number
   connectedAt: Date
+  options: ConnectionOptions
+  /** When it is copied next without anybody asking. */
+  syncDueAt: Date | null
 }
+
+/** What an owner has chosen of what is optional. */
+export interface ConnectionOptions { pageBodies?: boolean }
 
 /** A connection and the grant behind it, as they were at one moment. */
 export interface Standing { connection: Connection, grant: Grant, state: ConnectionState }
@@ -31,7 +37,7 @@ export interface Standing { connection: Connection, grant: Grant, state: Connect
 /** What may change of a connection between two consents. */
 export type Own = Pick<Connection, 'sites' | 'bound' | 'refused' | 'state'> & { reason: Reason | null }
 
-export function connections ({ db, tables: { connections, grants }, atomically, prepare }: Engine, { rows, history }: { rows: GrantRows, history: History }) {
+export function connections ({ db, tables: { connections, grants }, atomically, prepare, write }: Engine, { rows, history }: { rows: GrantRows, history: History }) {
   const joined = () => db.select({ connection: connections, grant: grants }).from(connections).innerJoin(grants, eq(connections.grantId, grants.id))
   const [user, client, product] = ['userId', 'clientId', 'provider'].map((name) => sql.placeholder(name))
   const others = aliasedTable(connections, 'others')
@@ -86,6 +92,21 @@ export function connections ({ db, tables: { connections, grants }, atomically, 
       return results === undefined ? undefined : history.read(results[0] ?? [])
     },
 
+    /** Connections whose turn to be copied has come, those that have waited longest first. */
+    async due (at: Date, limit: number): Promise<Array<{ userId: number, provider: string, state: ConnectionState }>> {
+      return (await joined().where(lte(connections.syncDueAt, at)).orderBy(connections.syncDueAt).limit(limit))
+        .map(standing).map(({ connection, state }) => ({ userId: connection.userId, provider: connection.provider, state }))
+    },
+
+    /** @param at null: never by itself */
+    async schedule (userId: number, provider: string, at: Date | null): Promise<void> {
+      await write(() => db.update(connections).set({ syncDueAt: at }).where(and(eq(connections.userId, userId), eq(connections.provider, provider))))
+    },
+
+    async choose (userId: number, provider: string, options: ConnectionOptions): Promise<void> {
+      await write(() => db.update(connections).set({ options: JSON.stringify(options) }).where(and(eq(connections.userId, userId), eq(connections.provider, provider))))
+    },
+
     /**
      * Removes a user's connections, or the one of a product, with what `also` says and the tokens that nobody needs any more.
      *
@@ -102,6 +123,6 @@ export function connections ({ db, tables: { connections, grants }, atomically, 
   }
 
   function read (row: typeof connections.$inferSelect): Connection {
-    return { ...row, state: row.state as OwnState, sites: JSON.parse(row.sites) as Site[], bound: JSON.parse(row.bound) as Site[], refused: JSON.parse(row.refused) as string[] }
+    return { ...row, state: row.state as OwnState, sites: JSON.parse(row.sites) as Site[], bound: JSON.parse(row.bound) as Site[], refused: JSON.parse(row.refused) as string[], options: JSON.parse(row.options) as ConnectionOptions }
   }
 }

@@ -13,6 +13,12 @@ export interface Statement { toSQL: () => { sql: string, params: unknown[] } }
 /** A statement for a transaction that somebody else opens. */
 export type WithStatement = (db: Database) => Statement
 
+/**
+ * The statements of one transaction, of which a later one may depend on what an earlier one returned. A generator cannot await, so
+ * nothing else can happen in between, whether the engine runs it in one go or waits for each answer.
+ */
+export type Steps<T> = Generator<Statement, T, RawRow[]>
+
 /** What is put into a placeholder. */
 export type Value = string | number | Date | null
 
@@ -20,6 +26,13 @@ export type Value = string | number | Date | null
 export interface Prepared {
   (values: Record<string, Value>): Promise<RawRow[]>
   bind: (values: Record<string, Value>) => Statement
+  /** The same for a statement of many rows, whose placeholders are named by `ofRow`. */
+  bindRows: (rows: ReadonlyArray<Record<string, Value>>) => Statement
+}
+
+/** The name of a placeholder that stands for a value of one of many rows. */
+export function ofRow (row: number, name: string): string {
+  return `${row}.${name}`
 }
 
 /** A row as the driver has it, by the names of the columns. */
@@ -51,6 +64,8 @@ export interface Engine {
     (statements: (db: Database) => Statement[]): Promise<RawRow[][]>
     (statements: (db: Database) => Statement[], given: (db: Database) => Statement): Promise<RawRow[][] | undefined>
   }
+  /** Runs the statements that are yielded in one transaction, all or none, and hands each its rows. Begun again, from the beginning, where the database is busy. */
+  inSteps: <T>(steps: (db: Database) => Steps<T>) => Promise<T>
   /** The database's own time, `ms` from now: for what several processes have to agree on. */
   after: (ms: number) => SQL
   /**

@@ -145,7 +145,7 @@ export function grants ({ db, tables: { grants, connections }, write, atomically
      */
     async connect (grant: Consented, { userId, provider, sites, bound, state, reason, before }: Connecting, also: WithStatement[] = []): Promise<Change[] | undefined> {
       const fresh = { ...grant, ...HEALTHY, consentedAt: new Date(now()), previousUntil: null, rotatedAt: null, warnedDays: null }
-      const row = { userId, provider, grantId: grant.id, sites: JSON.stringify(sites), bound: JSON.stringify(bound), refused: '[]', state, errorCode: reason?.code ?? null, errorDetail: reason?.detail ?? null, connectedAt: new Date(now()) }
+      const row = { userId, provider, grantId: grant.id, sites: JSON.stringify(sites), bound: JSON.stringify(bound), refused: '[]', state, errorCode: reason?.code ?? null, errorDetail: reason?.detail ?? null, connectedAt: new Date(now()), syncDueAt: new Date(now()) }
       const own = sql`${connections.userId} = ${userId} and ${connections.provider} = ${provider}`
       const results = await atomically((tx) => [
         history.ofGrants(tx, sql`${grants.id} = ${grant.id} and not (${own})`, 'active', null),

@@ -1,6 +1,8 @@
+import { checkpoints } from './checkpoints.ts'
 import { collection } from './collection.ts'
 import { connections } from './connections.ts'
 import type { Engine } from './engine.ts'
+import { feed } from './feed.ts'
 import { flows } from './flows.ts'
 import { grants } from './grants.ts'
 import { history } from './history.ts'
@@ -14,6 +16,8 @@ import { users } from './users.ts'
 export function createStore (engine: Engine, now: () => number) {
   const leaseRows = leases(engine)
   const historyRows = history(engine, now)
+  const feedRows = feed(engine)
+  const { projects, issues, spaces, pages } = engine.tables
   const grantRows = grants(engine, now, { leases: leaseRows, history: historyRows })
   return {
     migrated: engine.migrated,
@@ -27,8 +31,13 @@ export function createStore (engine: Engine, now: () => number) {
     sealed: sealed(engine),
     connections: connections(engine, { rows: grantRows, history: historyRows }),
     runs: runs(engine, now),
-    projects: collection(engine, engine.tables.projects, 'key', now),
-    pages: collection(engine, engine.tables.pages, 'title', now)
+    checkpoints: checkpoints(engine),
+    feed: feedRows,
+    inSteps: engine.inSteps,
+    projects: collection(engine, projects, { sortBy: 'key', within: 'key', named: ['key', 'name'] }, feedRows, now),
+    issues: collection(engine, issues, { sortBy: 'key', within: 'projectKey', named: ['key', 'summary'] }, feedRows, now),
+    spaces: collection(engine, spaces, { sortBy: 'key', within: 'key', named: ['key', 'name'] }, feedRows, now),
+    pages: collection(engine, pages, { sortBy: 'title', within: 'spaceKey', named: ['title'] }, feedRows, now)
   }
 }
 

@@ -51,16 +51,23 @@ export function open (url: string): Engine {
     prepare (query) {
       const { sql, params } = query.toSQL()
       const statement = client.prepare(sql)
-      const fill = params.map(slot)
-      const filled = (values: Record<string, Value>) => fill.map((value) => value(values))
-      return Object.assign(
-        async (values: Record<string, Value>) => statement.all(filled(values)) as RawRow[],
-        { bind: (values: Record<string, Value>): Statement => Object.assign({ toSQL: () => ({ sql, params: filled(values) }) }, { [COMPILED]: statement }) }
-      )
+      const slots = params.map(slotOf)
+      const filled = (values: Record<string, Value>) => slots.map(({ name, constant }) => name === undefined ? constant : driverValue(values[name]))
+      const bound = (params: unknown[]): Statement => Object.assign({ toSQL: () => ({ sql, params }) }, { [COMPILED]: statement })
+      return Object.assign(async (values: Record<string, Value>) => statement.all(filled(values)) as RawRow[], {
+        bind: (values: Record<string, Value>) => bound(filled(values)),
+        bindRows: (rows: ReadonlyArray<Record<string, Value>>) => bound(slots.map(({ row, column, constant }) => row === undefined ? constant : driverValue(rows[row]?.[column])))
+      })
     },
     atomically: (async (statements: (db: Database) => Statement[], given?: (db: Database) => Statement) => await write(async () => client.transaction(() =>
       given !== undefined && run(client, given(db)).length === 0 ? undefined : statements(db).map((statement) => run(client, statement))
     ).immediate())) as Engine['atomically'],
+    inSteps: async (steps) => await write(async () => client.transaction(() => {
+      const work = steps(db)
+      let next = work.next()
+      while (next.done !== true) next = work.next(run(client, next.value))
+      return next.value
+    }).immediate()),
     after: (ms) => sql`cast(unixepoch('subsec') * 1000 as integer) + ${Math.round(ms)}`,
     scrub: async (again = false) => {
       if (again && !unscrubbed) return true
@@ -89,12 +96,17 @@ function run (client: Driver.Database, statement: Statement & { [COMPILED]?: Dri
   return []
 }
 
-/** What goes into one place of a prepared statement: a constant, or a value by its name, as the column writes it. */
-function slot (param: unknown): (values: Record<string, Value>) => unknown {
-  if (is(param, Placeholder)) return (values) => values[param.name]
-  if (!is(param, Param) || !is(param.value, Placeholder)) return () => param
-  const { encoder, value: { name } } = param
-  return (values) => values[name] === null ? null : encoder.mapToDriverValue(values[name])
+/** What goes into one place of a prepared statement: a constant, a value by its name, or one of a row by its number and column. */
+interface Slot { constant: unknown, name: string | undefined, row: number | undefined, column: string }
+
+function slotOf (param: unknown): Slot {
+  const holder = is(param, Placeholder) ? param : is(param, Param) && is(param.value, Placeholder) ? param.value : undefined
+  const [, row, column = ''] = /^(\d+)\.(.*)$/.exec(holder?.name ?? '') ?? []
+  return { constant: param, name: holder?.name, row: row === undefined ? undefined : Number(row), column }
+}
+
+function driverValue (value: Value | undefined): unknown {
+  return value instanceof Date ? value.getTime() : value
 }
 
 function filename (url: string): string {

@@ -1,27 +1,39 @@
-import { featuresOf, scopesMissing } from '../connections/features.ts'
+import { randomUUID } from 'node:crypto'
 import { DISCONNECTED } from '../connections/leave.ts'
-import { askFor, checkConnection, noteRefusal, type SiteSettings } from '../connections/sites.ts'
-import { AppError, type ErrorCode } from '../errors.ts'
+import { AppError } from '../errors.ts'
 import type { Log } from '../http.ts'
-import { createRead } from '../providers/atlassian.ts'
-import type { Provider } from '../providers/index.ts'
-import type { Collection } from '../providers/provider.ts'
-import type { Standing } from '../store/connections.ts'
-import type { Store } from '../store/index.ts'
-import type { Site } from '../store/site.ts'
-import type { Run } from '../store/runs.ts'
+import { providerOf, type Provider } from '../providers/index.ts'
+import type { Failure, Outcome, Run, RunMode } from '../store/runs.ts'
+import { ended, type Context, type SyncSettings } from './context.ts'
+import { copyAll } from './run.ts'
 
 /** One run under way in this process. */
 interface Work { run: Run, stopping: AbortController, done: Promise<void> }
 
-/** What a run needs to know wherever it is. */
-interface Context { run: Run, provider: Provider, standing: Standing, log: Log, signal: AbortSignal, calls: { sent: number } }
+const CANCELLED = 'The run was cancelled. What it had copied stays; the next run goes on there.'
+/** How often a worker looks whether its run is still its own, and says that it is still there. */
+const WATCH_MS = 500
+const RENEW_MS = 5_000
+/** Runs looked at when the next one is chosen. */
+const LOOKED_AT = 100
+const SHORTEST_PARK_MS = 1_000
 
-/** Copies what a person's grant reaches into the store, page by page, with honest counts. */
-export function createSync (settings: SiteSettings) {
-  const { store } = settings
+/** A part that failed before the run was put aside is tried again, and is no failure until it fails again. */
+const isOfItem = ({ code }: Failure) => code === 'item_unfit'
+
+/**
+ * Copies what people's grants reach into the store. Runs are rows: whoever asks queues one, and whichever process has room
+ * takes it, with a lease that each saved page renews. A run that was put aside, or whose worker died, goes on where it was.
+ */
+export function createSync (settings: SyncSettings) {
+  const { store, now } = settings
   const underWay = new Map<number, Work>()
+  /** The log of whoever asked for a run, with the id of the request. */
+  const logs = new Map<number, Log>()
   let stopped = false
+  let pumping: Promise<void> | undefined
+  let again = false
+  let timer: NodeJS.Timeout | undefined
 
   /**
    * Queues a run and returns it at once; a second request for the same owner and product joins the first.
@@ -29,98 +41,163 @@ export function createSync (settings: SiteSettings) {
    * @param log names the request and the product
    * @throws AppError `not_connected`
    */
-  async function start (ownerId: number, provider: Provider, log: Log): Promise<Run> {
+  async function start (ownerId: number, provider: Provider, log: Log, mode: RunMode = 'due'): Promise<Run> {
     if (stopped) throw new AppError('interrupted', 'The service is stopping.')
-    const standing = await store.connections.get(ownerId, provider.id)
-    if (standing === undefined) throw new AppError('not_connected', `This user has not connected ${provider.title}. Start at /auth/${provider.id}/login.`)
-    const { run, created } = await store.runs.enqueue(ownerId, provider.id)
-    if (created) {
-      const stopping = new AbortController()
-      const done = perform({ run, provider, standing, log, signal: stopping.signal, calls: { sent: 0 } }).finally(() => underWay.delete(run.id))
-      underWay.set(run.id, { run, stopping, done })
-    }
+    if (await store.connections.get(ownerId, provider.id) === undefined) throw new AppError('not_connected', `This user has not connected ${provider.title}. Start at /auth/${provider.id}/login.`)
+    const { run, created } = await store.runs.enqueue(ownerId, provider.id, mode)
+    if (created) logs.set(run.id, log)
+    wake()
     return run
   }
 
-  async function perform (context: Context): Promise<void> {
-    const { run, log, calls } = context
+  /** Takes what waits, as far as there is room. */
+  function wake (): void {
+    again = true
+    pumping ??= pump().catch((err: unknown) => { settings.log.error({ event: 'sync_error', err }, 'Waiting runs could not be taken; it is tried again.') }).finally(() => {
+      pumping = undefined
+      // Somebody may have asked while the last look was being taken.
+      if (again) wake()
+    })
+  }
+
+  async function pump (): Promise<void> {
+    while (again) {
+      again = false
+      let taken = true
+      while (taken) taken = underWay.size < settings.concurrency && await takeNext()
+    }
+    await setAlarm()
+  }
+
+  /** Those who have the least under way come first, then those who have waited longest. */
+  async function takeNext (): Promise<boolean> {
+    const waiting = (await store.runs.waiting(LOOKED_AT)).filter(({ id }) => !underWay.has(id))
+    const busy = (ownerId: number) => [...underWay.values()].filter(({ run }) => run.ownerId === ownerId).length
+    const [next] = waiting.sort((a, b) => busy(a.ownerId) - busy(b.ownerId) || a.id - b.id)
+    if (next === undefined || stopped) return false
+    const run = await store.runs.claim(next.id, randomUUID())
+    if (run === undefined) return true
+    const stopping = new AbortController()
+    const done = perform(run, stopping).finally(() => {
+      underWay.delete(run.id)
+      if (!stopped) wake()
+    })
+    underWay.set(run.id, { run, stopping, done })
+    return true
+  }
+
+  /** Parked runs go on by themselves, whether or not anything else happens. */
+  async function setAlarm (): Promise<void> {
+    const at = await store.runs.nextParked()
+    clearTimeout(timer)
+    if (at !== undefined && !stopped) timer = setTimeout(wake, Math.min(Math.max(at.getTime() - now(), 0) + 10, 60_000)).unref()
+  }
+
+  async function perform (run: Run, stopping: AbortController): Promise<void> {
+    const log = logs.get(run.id) ?? settings.log
+    const provider = providerOf(run.provider)
+    const { seen, added, changed, removed, held, skipped, calls, points, progress, done, failures } = run
+    const unwatch = watch(run, stopping)
+    let wished: string | undefined
     try {
-      if (!await store.runs.begin(run.id)) throw ended()
-      log.info({ event: 'sync_started', run_id: run.id, owner_id: run.ownerId })
-      await copy(context)
-      await store.runs.end(run.id, calls.sent)
-      log.info({ event: 'sync_succeeded', run_id: run.id })
-    } catch (error) {
-      const failure = await explained(context, error instanceof AppError ? error : new AppError('internal_error', 'Internal Server Error', { cause: error }))
-      log.error({ event: 'sync_error', run_id: run.id, error_code: failure.code, err: error }, failure.message)
-      await store.runs.end(run.id, calls.sent, { code: failure.code, detail: failure.message })
-        .catch((err: unknown) => { log.error({ event: 'sync_error', run_id: run.id, err }, 'The end of the run could not be recorded.') })
+      log.info({ event: 'sync_started', run_id: run.id, owner_id: run.ownerId, product: run.provider, mode: run.mode })
+      const standing = await store.connections.get(run.ownerId, run.provider)
+      if (standing === undefined) throw ended()
+      wished = JSON.stringify(standing.connection.options)
+      const context: Context = { settings, run, provider, standing, log, signal: stopping.signal, tally: { seen, added, changed, removed, held, skipped, calls, points, progress, done: [...done], failures: failures.filter(isOfItem) } }
+      const outcome: Outcome | undefined = await copyAll(context).catch(async (error: unknown) => await endedBy(context, error))
+      if (outcome === undefined) return
+      await store.runs.end(run, context.tally, outcome)
+      report(run, outcome, log)
+    } catch (err) {
+      log.error({ event: 'sync_error', run_id: run.id, err }, 'The run ended where that could not be recorded.')
+    } finally {
+      unwatch()
+      logs.delete(run.id)
+      if (!stopped) await planAfter(run, wished).catch((err: unknown) => { log.error({ event: 'sync_error', run_id: run.id, err }, 'The next run could not be planned.') })
     }
   }
 
-  /** A site that cannot be reached may be gone from the consent: then the connection says so too. */
-  async function explained ({ run, provider, log }: Context, failure: AppError): Promise<AppError> {
-    if (failure.code !== 'site_unreachable') return failure
-    const now = await checkConnection(settings, run.ownerId, provider, log).catch(() => undefined)
-    const { state, errorCode, errorDetail } = now?.connection ?? {}
-    return state === 'needs_site' ? new AppError(errorCode as ErrorCode, errorDetail ?? '', { cause: failure }) : failure
+  /** What becomes of a run that could not go on. @returns undefined where it was put aside, or is somebody else's */
+  async function endedBy (context: Context, error: unknown): Promise<Outcome | undefined> {
+    const { run, tally, log, signal } = context
+    const reason: unknown = signal.aborted ? signal.reason : error
+    const failure = reason instanceof AppError ? reason : new AppError('internal_error', 'Internal Server Error', { cause: reason })
+    if (failure.code === 'interrupted') {
+      await store.runs.putAside(run, tally, null)
+      log.info({ event: 'sync_interrupted', run_id: run.id }, 'The run goes on when the service is back.')
+      return undefined
+    }
+    if (failure.code === 'upstream_rate_limited') {
+      const until = new Date(now() + Math.max((failure.extras.retryAfterS ?? 0) * 1000, SHORTEST_PARK_MS))
+      await store.runs.putAside(run, tally, until, { code: failure.code, detail: 'Atlassian limits the rate of calls. The run goes on by itself when its time has come.' })
+      log.info({ event: 'sync_parked', run_id: run.id, until: until.toISOString() })
+      return undefined
+    }
+    return { state: 'failed', code: failure.code, detail: failure.message, cause: failure }
   }
 
-  async function copy (context: Context): Promise<void> {
-    const { provider, standing: { connection, grant }, log, signal, calls } = context
-    if (connection.state === 'needs_site') throw new AppError(connection.errorCode as ErrorCode, connection.errorDetail ?? '')
-    const missing = scopesMissing(provider, featuresOf(provider, grant.scopes.split(' '), { refused: [] }))
-    if (missing !== null) throw new AppError('scope_missing', missing.detail)
-    const apiUrl = settings.apiUrlOf(grant)
-    const ask = askFor(settings, grant.id, log, { signal, onCall: () => { calls.sent++ } })
-    for (const site of connection.bound) {
-      const read = createRead({ ask, apiUrl, provider, site, log, signal })
-      for (const collection of provider.collections) await copyCollection(context, collection, site, read)
+  /** Ends the work on a run that was ended elsewhere, and keeps its lease where a page takes long. @returns what ends the watching */
+  function watch (run: Run, stopping: AbortController): () => void {
+    const look = setInterval(() => {
+      store.runs.isMine(run).then((mine) => { if (!mine) stopping.abort(ended()) }, () => {})
+    }, WATCH_MS).unref()
+    const renew = setInterval(() => { store.runs.renew(run).catch(() => {}) }, RENEW_MS).unref()
+    return () => {
+      clearInterval(look)
+      clearInterval(renew)
     }
   }
 
-  /** The cursor is where a later run could go on; each page and its counts are saved before the next is fetched. */
-  async function copyCollection (context: Context, collection: Collection, site: Site, read: Parameters<Collection['pages']>[0]): Promise<void> {
-    const { run, provider, standing, log, signal, calls } = context
-    const table = store[collection.name] as Store['projects']
-    const feature = provider.features.find(({ copies }) => copies === collection.name)?.name ?? collection.name
-    try {
-      for await (const page of collection.pages(read, site, null)) {
-        signal.throwIfAborted()
-        const changes = await table.savePage(run.ownerId, site.cloudId, page.items as Parameters<typeof table['savePage']>[2], store.runs.stillLive(run.id))
-        // Another process may have ended the run, and erased what it copied.
-        if (changes === undefined) throw ended()
-        await store.runs.progress(run.id, changes, calls.sent)
-      }
-      if (standing.connection.refused.includes(feature)) await noteRefusal(store, standing, feature, false, log)
-    } catch (error) {
-      if (error instanceof AppError && error.code === 'scope_missing') await noteRefusal(store, standing, feature, true, log)
-      throw error
-    }
+  /** When the connection is copied next without anybody asking: not all of them at the same moment. */
+  async function plan ({ ownerId, provider }: Pick<Run, 'ownerId' | 'provider'>): Promise<void> {
+    const jitter = 0.9 + Math.random() * 0.2
+    await store.connections.schedule(ownerId, provider, settings.intervalMs === 0 ? null : new Date(now() + settings.intervalMs * jitter))
+  }
+
+  /** What was wished for while a run was under way is copied by the next, at once. */
+  async function planAfter (run: Run, wished: string | undefined): Promise<void> {
+    await plan(run)
+    const standing = await store.connections.get(run.ownerId, run.provider)
+    if (standing !== undefined && wished !== undefined && JSON.stringify(standing.connection.options) !== wished) await store.runs.enqueue(run.ownerId, run.provider)
+  }
+
+  function report ({ id }: Run, { state, code, detail, cause }: Outcome, log: Log): void {
+    if (state === 'failed') log.error({ event: 'sync_error', run_id: id, error_code: code, err: cause }, detail)
+    else log.info({ event: `sync_${state}`, run_id: id, error_code: code }, detail)
   }
 
   return {
     start,
+    wake,
+    plan,
+
+    /** Ends a run that is under way, here or elsewhere. @throws AppError `run_ended` */
+    async cancel (id: number): Promise<void> {
+      if (!await store.runs.cancel(id, CANCELLED)) throw new AppError('run_ended', 'The run has ended already.')
+      const work = underWay.get(id)
+      work?.stopping.abort(new AppError('cancelled', CANCELLED))
+      await work?.done
+    },
 
     /** Ends what is being copied for an owner, here or elsewhere; resolves when it has ended here. */
     async stopFor (ownerId: number, provider: string): Promise<void> {
       await store.runs.endActive(ownerId, provider, DISCONNECTED)
       const here = [...underWay.values()].filter(({ run }) => run.ownerId === ownerId && run.provider === provider)
-      for (const { stopping } of here) stopping.abort(ended())
+      for (const { stopping } of here) stopping.abort(new AppError(DISCONNECTED.code, DISCONNECTED.detail))
       await Promise.allSettled(here.map(({ done }) => done))
     },
 
-    /** Ends what runs; a stopped run says so. Resolves when the last one has. */
+    /** Puts aside what runs, to be gone on with by the next process. Resolves when the last one has ended here. */
     async stop (): Promise<void> {
       stopped = true
-      for (const { stopping } of underWay.values()) stopping.abort(new AppError('interrupted', 'The service was stopped during the run. Start it again.'))
+      // What is just being taken is under way then too.
+      await pumping
+      clearTimeout(timer)
+      for (const { stopping } of underWay.values()) stopping.abort(new AppError('interrupted', 'The service is stopping.'))
       await Promise.allSettled([...underWay.values()].map(({ done }) => done))
     }
   }
-}
-
-function ended (): AppError {
-  return new AppError(DISCONNECTED.code, DISCONNECTED.detail)
 }
 
 export type Sync = ReturnType<typeof createSync>

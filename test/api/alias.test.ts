@@ -12,7 +12,9 @@ const BODIES: Record<string, object[]> = {
   '/integrations/jira/sync': [{}],
   '/integrations/confluence/sync': [{}],
   '/users/{user_id}/connections/jira/check': [{}],
-  '/users/{user_id}/connections/confluence/check': [{}, []]
+  '/users/{user_id}/connections/confluence/check': [{}, []],
+  '/users/{user_id}/connections/jira/confirm-deletions': [{}],
+  '/users/{user_id}/connections/confluence/confirm-deletions': [{}, []]
 }
 const QUERIES = ['', '?limit=1', '?limit=0', '?unknown=1']
 
@@ -35,7 +37,7 @@ async function requests (app: FastifyInstance): Promise<InjectOptions[]> {
 function comparable (text: string): string {
   return text
     .replace(/(state=)[\w-]{43}/g, '$1STATE')
-    .replace(/"(created_at|started_at|finished_at)":"[^"]*"/g, '"$1":"TIME"')
+    .replace(/(\\"(created_at|started_at|finished_at|updated_at)\\":\\")[^"\\]*/g, '$1TIME')
 }
 
 async function ask (app: FastifyInstance, request: InjectOptions) {

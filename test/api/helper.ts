@@ -18,7 +18,7 @@ export function problem (t: Test, given: LightMyRequestResponse | Answered, stat
   const title = `${name === '' ? '' : `${name}: `}${status} ${code}`
   let body: Record<string, any> = {}
   try { body = JSON.parse(answer.body) as Record<string, any> } catch { t.fail(`${title}: not JSON but ${answer.body.slice(0, 200)}`) }
-  const optional = [...(status === 422 ? ['errors'] : []), ...(code === 'oauth_not_configured' ? ['missing'] : [])]
+  const optional = [...(status === 422 ? ['errors'] : []), ...(code === 'oauth_not_configured' ? ['missing'] : []), ...(code === 'cursor_expired' ? ['cursor'] : [])]
   t.match({
     status: answer.status,
     type: answer.header('content-type'),

@@ -7,7 +7,8 @@ const KINDS = [
   {
     path: '/jira/projects',
     body: { owner_id: 1, key: 'PAY', name: 'Payments', lead: 'Dana Fox', url: 'https://acme.atlassian.net/browse/PAY' },
-    row: ['id', 'owner_id', 'key', 'name', 'lead', 'url'],
+    row: ['id', 'owner_id', 'key', 'name', 'lead', 'url', 'updated_at'],
+    copied: {},
     optional: ['lead', 'url'],
     another: { key: 'OPS' },
     retitled: { name: 'New name' },
@@ -16,7 +17,8 @@ const KINDS = [
   {
     path: '/confluence/pages',
     body: { owner_id: 1, space_key: 'ENG', page_id: '302737', title: 'Runbook', url: 'http://wiki.example.com:8090/x?y=1#z' },
-    row: ['id', 'owner_id', 'space_key', 'page_id', 'title', 'url'],
+    row: ['id', 'owner_id', 'space_key', 'page_id', 'title', 'status', 'url', 'updated_at'],
+    copied: { status: null },
     optional: ['url'],
     another: { page_id: '302738' },
     retitled: { title: 'New title' },
@@ -30,39 +32,45 @@ const ORDERED = [
   '\u{10000}', '\u{1f600}', '\u{1f600}\u{1f3fd}', '\u{10ffff}'
 ]
 
-for (const { path, body, row, optional, another, retitled, sorted } of KINDS) {
+const START = Date.UTC(2026, 10, 23, 12)
+
+for (const { path, body, row, copied, optional, another, retitled, sorted } of KINDS) {
   const fresh = async (t: Test) => {
-    const built = await build(t)
+    let clock = START
+    const built = await build(t, {}, () => clock)
     const { post, get } = callers(built.app)
     await post('/users', { email: 'ada@example.com' })
     await post('/users', { email: 'bob@example.com' })
-    return { ...built, post, get }
+    /** The whole item as it is served, posted at this moment. */
+    const served = (item: object) => ({ id: 1, ...copied, ...item, updated_at: new Date(clock).toISOString() })
+    return { ...built, post, get, served, pass: (ms: number) => { clock += ms } }
   }
 
   t.test(`POST and GET ${path}`, async (t) => {
     t.test('a new item is 201, the same key again is 200 and replaces it, and the list shows one', async (t) => {
-      const { post, get } = await fresh(t)
+      const { post, get, served, pass } = await fresh(t)
       const made = await post(path, body)
       t.equal(made.statusCode, 201)
-      t.same(made.json(), { id: 1, ...body })
+      t.same(made.json(), served(body))
       t.same(Object.keys(made.json()), row)
+      pass(1_000)
       const again = await post(path, { ...body, ...retitled })
       t.equal(again.statusCode, 200)
-      t.same(again.json(), { id: 1, ...body, ...retitled })
+      t.same(again.json(), served({ ...body, ...retitled }), 'and it says when it was last posted')
       t.same((await get(`${path}/1`)).json(), [again.json()])
       t.equal((await post(path, { ...body, ...another })).statusCode, 201)
       t.equal((await get(`${path}/1`)).json().length, 2)
     })
 
     t.test('an upsert states the whole item: what is left out becomes null', async (t) => {
-      const { post, get } = await fresh(t)
+      const { post, get, served } = await fresh(t)
       await post(path, body)
       const bare = Object.fromEntries(Object.entries(body).filter(([name]) => !(optional as readonly string[]).includes(name)))
       const nulls = Object.fromEntries(optional.map((name) => [name, null]))
-      t.same((await post(path, bare)).json(), { id: 1, ...bare, ...nulls })
+      t.same((await post(path, bare)).json(), served({ ...bare, ...nulls }))
       await post(path, body)
-      t.same((await post(path, { ...bare, ...nulls })).json(), { id: 1, ...bare, ...nulls })
-      t.same((await get(`${path}/1`)).json(), [{ id: 1, ...bare, ...nulls }])
+      t.same((await post(path, { ...bare, ...nulls })).json(), served({ ...bare, ...nulls }))
+      t.same((await get(`${path}/1`)).json(), [served({ ...bare, ...nulls })])
     })
 
     t.test('items belong to their owner, and an owner who does not exist is 404 and nothing is stored', async (t) => {

@@ -25,12 +25,14 @@ t.test('400: a body that is not JSON', async (t) => {
 
 t.test('404 and 405: the path is not there, or not with this method', async (t) => {
   const { app, get } = await ready(t)
-  for (const url of ['/nothing', '/users/1/tokens', '/user', '/auth', '/auth/jira', '/integrations', '/oauth', '/api/nothing', '/.env', '/%00', '/users%2F1', '/../etc/passwd', '/metrics', '/healthz/x', '/*', '/:user_id']) {
+  for (const url of ['/nothing', '/users/1/tokens', '/user', '/auth', '/auth/jira', '/integrations', '/oauth', '/api/nothing', '/.env', '/%00', '/users%2F1', '/../etc/passwd', '/metrics', '/jira/issues', '/confluence/spaces', '/users/1/changes/1', '/healthz/x', '/*', '/:user_id']) {
     problem(t, await get(url), 404, 'not_found', url)
   }
   const allowed: Array<[url: string, wrong: string, allow: string[]]> = [
     ['/users', 'DELETE', ['GET', 'HEAD', 'POST']], ['/users', 'PUT', ['GET', 'HEAD', 'POST']], ['/users/1', 'POST', ['DELETE', 'GET', 'HEAD']], ['/users/1', 'PATCH', ['DELETE', 'GET', 'HEAD']],
-    ['/users/1/connections', 'DELETE', ['GET', 'HEAD']], ['/users/1/connections/jira', 'GET', ['DELETE']], ['/api/users/1/connections/jira/site', 'GET', ['PUT']], ['/users/1/connections/jira/check', 'GET', ['POST']],
+    ['/users/1/connections', 'DELETE', ['GET', 'HEAD']], ['/users/1/connections/jira', 'GET', ['DELETE', 'PATCH']], ['/api/users/1/connections/jira/site', 'GET', ['PUT']], ['/users/1/connections/jira/check', 'GET', ['POST']],
+    ['/users/1/connections/jira/confirm-deletions', 'GET', ['POST']], ['/users/1/changes', 'POST', ['GET', 'HEAD']], ['/jira/issues/1', 'POST', ['GET', 'HEAD']], ['/confluence/spaces/1', 'PUT', ['GET', 'HEAD']],
+    ['/integrations/jira/sync', 'GET', ['POST']], ['/integrations/jira/sync/runs/1', 'POST', ['DELETE', 'GET', 'HEAD']], ['/integrations/confluence/sync/runs/1/events', 'DELETE', ['GET', 'HEAD']],
     ['/', 'POST', ['GET', 'HEAD']], ['/healthz', 'POST', ['GET', 'HEAD']], ['/jira/projects', 'GET', ['POST']], ['/jira/projects/1', 'DELETE', ['GET', 'HEAD']],
     ['/integrations/jira/connect', 'GET', ['POST']], ['/integrations/jira/projects/fetch', 'POST', ['GET', 'HEAD']], ['/auth/jira/login', 'POST', ['GET', 'HEAD']],
     ['/auth/confluence/callback', 'POST', ['GET', 'HEAD']], ['/api/users', 'DELETE', ['GET', 'HEAD', 'POST']], ['/users/', 'TRACE', ['GET', 'HEAD', 'POST']], ['/openapi.json', 'PUT', ['GET', 'HEAD']]

@@ -4,7 +4,7 @@ import { Browser, connected, decide, FRONT_END, synced } from '../helper.ts'
 /** What a browser says when it opens an address as a page. */
 const PAGE = { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document', 'sec-fetch-site': 'cross-site' }
 
-t.test('A person connects Jira and sees its projects', async (t) => {
+t.test('A person connects Jira and sees its projects and issues', async (t) => {
   const { app } = await connected(t)
   const browser = new Browser(app)
   const callback = await browser.consent('jira', { query: '&state=kc-oauth' })
@@ -12,18 +12,27 @@ t.test('A person connects Jira and sees its projects', async (t) => {
   t.equal(landed.statusCode, 302)
   t.equal(landed.headers.location, `${FRONT_END}/oauth/jira?status=success&user_id=1&state=kc-oauth`)
   const run = await synced(app, 'jira')
-  t.match(run, { state: 'succeeded', counts: { seen: 12, added: 12 } })
-  const { items } = (await app.inject('/integrations/jira/projects/fetch')).json()
-  t.equal(items.length, 12)
-  t.match(items[0], { owner_id: 1, url: /^https:\/\/acme\.atlassian\.net\/browse\// })
+  t.match(run, { state: 'succeeded', counts: { seen: 312, added: 312, skipped: 0 }, failures: [], error: null })
+  for (const [collection, count] of [['projects', 12], ['issues', 300]] as const) {
+    const { items } = (await app.inject(`/integrations/jira/${collection}/fetch`)).json()
+    t.equal(items.length, count)
+    t.match(items[0], { owner_id: 1, url: /^https:\/\/acme\.atlassian\.net\/browse\// })
+    t.same((await app.inject(`/jira/${collection}/1`)).json(), items)
+  }
   t.equal((await browser.open(callback)).headers.location, landed.headers.location, 'going back and forth in the browser shows the same')
 })
 
-t.test('A person connects Confluence and sees its pages', async (t) => {
+t.test('A person connects Confluence and sees its spaces and pages', async (t) => {
   const { app } = await connected(t)
   const landed = await new Browser(app).connect('confluence')
   t.equal(landed.headers.location, `${FRONT_END}/oauth/callback?provider=confluence&status=success&user_id=1`)
-  t.match(await synced(app, 'confluence'), { state: 'succeeded', counts: { seen: 60, added: 60 } })
+  t.match(await synced(app, 'confluence'), { state: 'succeeded', counts: { seen: 64, added: 64, skipped: 0 }, failures: [], error: null })
+  for (const [collection, count] of [['spaces', 4], ['pages', 60]] as const) {
+    const { items } = (await app.inject(`/integrations/confluence/${collection}/fetch`)).json()
+    t.equal(items.length, count)
+    t.match(items[0], { owner_id: 1, url: /^https:\/\/acme\.atlassian\.net\/wiki\/spaces\// })
+    t.same((await app.inject(`/confluence/${collection}/1`)).json(), items)
+  }
 })
 
 for (const prefix of ['', '/api']) {

@@ -43,6 +43,7 @@ t.test('What is right is not complained about', async (t) => {
   const right: NodeJS.ProcessEnv[] = [
     {}, { APP_ENV: 'production' }, { DEV_MODE: 'False', APP_ENV: 'production' }, { PORT: '0' }, { PORT: ' 8080 ' }, { HOST: '::1' }, { LOG_LEVEL: 'warning' }, { TRUST_PROXY: 'loopback, 10.0.0.0/8,fe80::/10' }, { BACKEND_CORS_ORIGINS: 'https://a.example, http://b.example:8080' },
     { APP_FRONTEND_URL: 'http://localhost:3000/' }, { PUBLIC_URL: 'https://a.example/api' }, { JIRA_OAUTH_REDIRECT_URI: 'http://localhost:3001/auth/jira/callback' }, { JIRA_OAUTH_REDIRECT_URI: 'http://[::1]:3001/x?y=1' }, { JIRA_OAUTH_SCOPES: 'read:jira-work  offline_access' },
+    { SYNC_INTERVAL: '0', SYNC_SHRINK_PERCENT: '0', TOMBSTONE_DAYS: '1' }, { SYNC_INTERVAL: '10080', SYNC_FULL_INTERVAL: '720', SYNC_CONCURRENCY: '100', SYNC_SHRINK_PERCENT: '100', SYNC_HISTORY_DAYS: '3650', ATLASSIAN_HOURLY_POINTS: '100' },
     { PATH: '/bin', HOME: '/x', JIRA_URL: 'x', CI: '1', NODE_ENV: 'production', npm_config_x: 'y', JIRA_HOST: 'jira.example', PUBLIC_URI: '' }
   ]
   for (const env of right) t.equal(await complaint(env), undefined, JSON.stringify(env))

@@ -15,6 +15,7 @@ const leaveAll = async ({ app }: Built, query = '', user = 1) => await app.injec
 const check = async ({ app }: Built, product = 'jira', user = 1) => await app.inject({ method: 'POST', url: `/users/${user}/connections/${product}/check` })
 const startCopy = async ({ app }: Built) => (await app.inject({ method: 'POST', url: '/integrations/jira/sync' })).json().id as number
 const items = async ({ app }: Built, list = 'jira/projects') => (await app.inject(`/${list}/1`)).json() as Array<Record<string, unknown>>
+const changes = async ({ app }: Built, since = '') => await app.inject(`/users/1/changes?limit=1000${since === '' ? '' : `&since=${since}`}`)
 
 /** Counts what arrives at the sandbox from now on, answered or not. */
 function arrivals ({ sandbox: { world: { faults } } }: Service): () => number {
@@ -43,11 +44,18 @@ t.test('B13 A connection that ends takes tokens and copies along, once, and says
   t.match((await leave(running, 'jira', '?copies=x')).json(), { status: 422, errors: [{ pointer: '/copies', detail: 'Value must be one of keep, erase.' }] })
   t.match((await leave(running, 'jira', '?keep=1')).json(), { status: 422, errors: [{ pointer: '/keep' }] })
   t.equal((await items(running)).length, 3, 'and nothing has happened')
+  t.equal((await items(running, 'jira/issues')).length, 300)
+  const { next: since } = (await changes(running)).json()
+  t.equal((await changes(running, since)).statusCode, 200)
   const answer = await leave(running, 'jira')
   t.equal(answer.statusCode, 200)
   t.strictSame(answer.json(), { product: 'jira', copies: 'erased', tokens: 'erased', remove_app_url: REMOVE_APP })
   t.match(await items(running), [{ key: 'HAND' }], 'what was posted by hand stays')
   t.equal((await items(running)).length, 1)
+  t.equal((await items(running, 'jira/issues')).length, 0)
+  const told = (await changes(running, since)).json()
+  t.match(told, { status: 410, code: 'cursor_expired' }, 'whoever follows the changes begins again')
+  t.same((await changes(running, told.cursor)).json().changes.map(({ collection }: { collection: string }) => collection).sort(), ['pages', 'pages', 'projects', 'spaces', 'spaces', 'spaces', 'spaces'])
   t.match(running.lines().filter(({ event }) => event === 'connection_removed'), [{ user_id: 1, product: 'jira', copies_kept: false, tokens_erased: true }])
 
   t.match((await leave(running, 'jira')).json(), { status: 404, code: 'connection_not_found' })
@@ -65,10 +73,25 @@ t.test('B13 Copies that are kept are found again by the next connection, not dou
   t.strictSame((await leave(running, 'jira', '?copies=keep')).json(), { product: 'jira', copies: 'kept', tokens: 'erased', remove_app_url: REMOVE_APP })
   t.strictSame(await items(running), before)
   await new Browser(running.app).connect('jira')
-  t.match(await synced(running.app, 'jira', 3), { counts: { added: 0, unchanged: 2 } })
+  t.match(await synced(running.app, 'jira', 3), { counts: { added: 0, unchanged: 302 } })
   t.strictSame(await items(running), before)
   t.equal((await leave(running, 'jira', '?copies=erase')).json().copies, 'erased')
   t.equal((await items(running)).length, 1)
+})
+
+t.test('B13 Copies that are kept are made whole by the next connection, whose account may see more', async (t) => {
+  const running = await service(t, {}, { sizes: { spaces: 1, pages: 20 }, indexLagMs: 0 })
+  const { app, sandbox } = running
+  const [site] = sandbox.world.sites
+  for (let i = 0; i < 10; i++) await sandbox.admin('restrict', { page: site?.pages.at(i)?.id, account_id: 'dana', restricted: true })
+  for (const [i, [account, sees]] of ([['dana', 10], ['sam', 20]] as const).entries()) {
+    const browser = new Browser(app)
+    await browser.open(await browser.consent('confluence', { query: '&state=email:ada@example.com', extra: `&sandbox_account=${account}` }))
+    t.match(await synced(app, 'confluence', i + 1), { state: 'succeeded' })
+    t.equal((await items(running, 'confluence/pages')).length, sees, `what ${account} sees`)
+    running.pass(HOUR_MS)
+    await leave(running, 'confluence', '?copies=keep')
+  }
 })
 
 for (const [title, end] of [['connection', leave], ['user', async (running: Service) => await leaveAll(running, '?copies=keep')]] as const) {

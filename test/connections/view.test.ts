@@ -34,7 +34,7 @@ async function connectedOnce (running: Service, query = '') {
 
 t.test('A fresh connection is shown whole: state, site, features, scopes and times', async (t) => {
   let clock = START
-  const running = await connected(t, { sandbox: SMALL, now: () => clock })
+  const running = await connected(t, { env: { SYNC_INTERVAL: '0' }, sandbox: SMALL, now: () => clock })
   const browser = new Browser(running.app)
   for (const [i, product] of ['jira', 'confluence'].entries()) {
     await browser.connect(product)
@@ -49,6 +49,9 @@ t.test('A fresh connection is shown whole: state, site, features, scopes and tim
     last_refresh_at: null,
     reconsent_by: '2027-11-23T12:00:00.000Z',
     next_try_at: null,
+    next_sync_at: null,
+    page_bodies: false,
+    held_deletions: [],
     last_error: null
   }
   const jira = {
@@ -148,7 +151,8 @@ t.test('A gateway that refuses a scope the token has turns the feature off, cost
   const running = await service(t)
   await connectedOnce(running)
   await running.sandbox.admin('faults', NO_SCOPE)
-  t.match(await copy(running), { state: 'failed', error: { code: 'scope_missing', detail: /read:jira-work/ } })
+  const part = { code: 'scope_missing', detail: /read:jira-work/ }
+  t.match(await copy(running), { state: 'partial', error: part, failures: [{ collection: 'projects', site: ACME, remote_id: null, ...part }], counts: { seen: 0 } })
   t.match(await view(running), [{ state: 'scope_missing', last_error: /\(read:jira-work\)/, next_try_at: null, last_refresh_at: null }])
   t.match(await feature(running, 'projects'), { on: false, missing: ['read:jira-work'] })
   t.match(await feature(running, 'issues'), { on: true }, 'what was not refused stays on')

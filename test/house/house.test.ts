@@ -83,8 +83,8 @@ t.test('Every route that answers is in the document, or is meant to be hidden', 
   const documented = new Set(Object.keys((app.swagger() as Schema).paths))
   const HIDDEN = /^\/(openapi\.json|docs|oauth\/(jira|confluence|callback))/
   // The tree has a line for each piece of a path; what the router knows is asked instead.
-  for (const path of ['/users', '/users/{user_id}', '/jira/projects', '/jira/projects/{owner_id}', '/confluence/pages', '/confluence/pages/{owner_id}', '/integrations/jira/connect', '/integrations/confluence/connect',
-    '/integrations/jira/projects/fetch', '/integrations/confluence/pages/fetch', '/auth/jira/login', '/auth/jira/callback', '/auth/confluence/login', '/auth/confluence/callback', '/oauth/atlassian/callback', '/', '/healthz', '/health/oauth']) {
+  for (const path of ['/users', '/users/{user_id}', '/jira/projects', '/jira/projects/{owner_id}', '/confluence/pages', '/confluence/pages/{owner_id}', '/jira/issues/{owner_id}', '/confluence/spaces/{owner_id}', '/users/{user_id}/changes', '/integrations/jira/connect', '/integrations/confluence/connect',
+    '/integrations/jira/projects/fetch', '/integrations/confluence/pages/fetch', '/integrations/jira/issues/fetch', '/integrations/confluence/spaces/fetch', '/integrations/jira/sync', '/integrations/confluence/sync/runs/{id}', '/integrations/confluence/sync/runs/{id}/events', '/auth/jira/login', '/auth/jira/callback', '/auth/confluence/login', '/auth/confluence/callback', '/oauth/atlassian/callback', '/', '/healthz', '/health/oauth']) {
     t.ok(documented.has(path), path)
   }
   for (const path of documented) t.notMatch(path, HIDDEN)

@@ -77,12 +77,12 @@ export function connectionsContract (t: Test, open: () => Engine | Promise<Engin
   })
 
   t.test('B13 users: one who leaves takes everything along, or leaves copies under nobody\'s name', async (t) => {
-    const { store: { users, grants, connections, projects, flows, history } } = await service(t)
+    const { store: { users, grants, connections, projects, flows, history, inSteps } } = await service(t)
     for (const email of ['ada@b.co', 'bob_x@b.co']) await users.save(email, 'Name')
     for (const id of [1, 2]) {
       await grants.connect(grant(`g${id}`), connecting('jira', id))
-      await projects.savePage(id, 'site', [{ remoteId: '1', item: project('K') }])
-      await projects.savePage(id, 'other', [{ remoteId: '1', item: project('L') }])
+      await inSteps(() => projects.saving(id, 'site', [{ remoteId: '1', item: project('K') }], 1))
+      await inSteps(() => projects.saving(id, 'other', [{ remoteId: '1', item: project('L') }], 1))
       await projects.save(id, 'HAND', project('HAND'))
     }
     for (const [hash, callerState] of [['s1', 'email=ADA@b.co'], ['s2', 'email=ada%40b.co'], ['s3', 'email=bob@b.co'], ['s4', 'email=bob_x@b.co']]) await flows.start({ ...flow(hash ?? '', new Date(START + HOUR_MS)), callerState: callerState ?? null })

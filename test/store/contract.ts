@@ -1,7 +1,9 @@
 import type { Test } from 'tap'
 import type { Engine } from '../../src/store/engine.ts'
 import { connectionsContract } from './contract-connections.ts'
+import { copiesContract } from './contract-copies.ts'
 import { grantsContract } from './contract-grants.ts'
+import { runsContract } from './contract-runs.ts'
 import { flow, freshStore, HOUR_MS, project, START } from './helper.ts'
 
 /** What every engine does alike: one suite, run by a few lines for each of them. */
@@ -48,26 +50,11 @@ export function storeContract (t: Test, open: () => Engine | Promise<Engine>): v
     const first = await projects.save(1, 'K', { key: 'K', name: 'N', lead: 'L', url: 'https://a.example/' })
     t.equal(first.created, true)
     const again = await projects.save(1, 'K', project('K', 'N2'))
-    t.match(again, { created: false, row: { id: first.row.id, name: 'N2', lead: null, url: null, site: '' } })
+    t.match(again, { created: false, row: { id: first.row.id, name: 'N2', lead: null, url: null, updatedAt: new Date(START), remoteUpdatedAt: null } })
     await t.rejects(projects.save(9, 'K', project('K')), { code: 'user_not_found' })
     await users.save('b@b.co', null)
     t.same(await projects.list(9, 10), [])
     t.same(await projects.list(2, 10), [])
-  })
-
-  t.test('items: synced pages count what changed, follow a renamed key, and live beside hand-posted ones', async (t) => {
-    const { store: { users, projects } } = await service(t)
-    await users.save('a@b.co', null)
-    await projects.save(1, 'PAY', project('PAY', 'by hand'))
-    const page = ['1', '2', '3'].map((remoteId) => ({ remoteId, item: project(`K${remoteId}`) }))
-    t.same(await projects.savePage(1, 'site', page), { added: 3, changed: 0, unchanged: 0 })
-    t.same(await projects.savePage(1, 'site', page), { added: 0, changed: 0, unchanged: 3 })
-    t.same(await projects.savePage(1, 'site', [{ remoteId: '1', item: project('RENAMED') }, ...page.slice(1)]), { added: 0, changed: 1, unchanged: 2 })
-    t.same(await projects.savePage(1, 'site', [{ remoteId: '2', item: { ...project('K2'), lead: 'new' } }, { remoteId: '2', item: project('K2') }]), { added: 0, changed: 0, unchanged: 1 }, 'the later of two wins')
-    t.same(await projects.savePage(1, 'another site', page.slice(0, 1)), { added: 1, changed: 0, unchanged: 0 })
-    t.same(await projects.savePage(1, 'site', []), { added: 0, changed: 0, unchanged: 0 })
-    t.same((await projects.list(1, 10)).map(({ key }) => key), ['K1', 'K2', 'K3', 'PAY', 'RENAMED'])
-    t.equal((await projects.list(1, 10)).find(({ key }) => key === 'PAY')?.name, 'by hand')
   })
 
   t.test('items: lists are ordered by code points, and go on behind any row', async (t) => {
@@ -100,37 +87,8 @@ export function storeContract (t: Test, open: () => Engine | Promise<Engine>): v
     t.ok(await flows.get('new'))
   })
 
-  t.test('runs: one at a time for each owner and product, counted, ended, and ended when abandoned', async (t) => {
-    const { store: { users, runs, projects } } = await service(t)
-    await users.save('a@b.co', null)
-    const made = await Promise.all(Array.from({ length: 20 }, () => runs.enqueue(1, 'jira')))
-    t.equal(made.filter(({ created }) => created).length, 1)
-    t.equal(new Set(made.map(({ run }) => run.id)).size, 1)
-    const id = made[0]?.run.id ?? 0
-    t.equal((await runs.enqueue(1, 'confluence')).created, true, 'the other product has its own')
-    t.equal(await runs.begin(id), true)
-    await runs.progress(id, { added: 2, changed: 1, unchanged: 3 }, 4)
-    await runs.progress(id, { added: 1, changed: 0, unchanged: 0 }, 5)
-    t.match(await runs.get(id, 'jira'), { state: 'running', seen: 7, added: 3, changed: 1, calls: 5 })
-    t.equal(await runs.get(id, 'confluence'), undefined)
-    await runs.end(id, 6)
-    t.match(await runs.get(id, 'jira'), { state: 'succeeded', calls: 6, errorCode: null })
-    const next = await runs.enqueue(1, 'jira')
-    t.equal(next.created, true, 'there is room again')
-    await runs.endAbandoned('The service was stopped.', new Date(Date.now() + 60_000))
-    t.match(await runs.get(id, 'jira'), { state: 'succeeded' })
-    t.match(await runs.get(next.run.id, 'jira'), { state: 'failed', errorCode: 'interrupted', errorDetail: 'The service was stopped.' })
-    t.equal(await runs.begin(next.run.id), false, 'what has ended does not begin')
-    t.match(await runs.get(next.run.id, 'jira'), { state: 'failed' })
-    const last = await runs.enqueue(1, 'jira')
-    const page = [{ remoteId: '1', item: project('K') }]
-    t.same(await projects.savePage(1, 'site', page, runs.stillLive(last.run.id)), { added: 1, changed: 0, unchanged: 0 })
-    await runs.endActive(1, 'jira', { code: 'disconnected', detail: 'Gone.' })
-    t.equal(await projects.savePage(1, 'site', [{ remoteId: '2', item: project('L') }], runs.stillLive(last.run.id)), undefined)
-    t.equal((await projects.list(1, 10)).length, 1, 'a run that was ended saves nothing more')
-    await t.rejects(runs.enqueue(9, 'jira'), { code: 'user_not_found' })
-  })
-
+  copiesContract(t, open)
+  runsContract(t, open)
   grantsContract(t, open)
   connectionsContract(t, open)
 }

@@ -14,8 +14,27 @@ t.test('A sync request answers 202 with a run that can be followed', async (t) =
   t.match(answer.json(), { id: 2, product: 'jira', owner_id: 1, state: /queued|running/, counts: { seen: 0 }, error: null, finished_at: null })
   t.equal(answer.headers.location, '/integrations/jira/sync/runs/2')
   const run = await synced(service.app, 'jira', 2)
-  t.match(run, { state: 'succeeded', counts: { seen: 12, added: 0, changed: 0, unchanged: 12, upstream_calls: 1 } })
+  t.match(run, { mode: 'due', state: 'succeeded', counts: { seen: 12, added: 0, changed: 0, unchanged: 12, removed: 0, held: 0, skipped: 0, upstream_calls: 2 }, failures: [], error: null, next_run_at: null })
   t.ok(Date.parse(run.finished_at) >= Date.parse(run.started_at))
+})
+
+t.test('The first copy reads everything, the next ones what has changed, and one a day later everything again', async (t) => {
+  let clock = Date.now()
+  const service = await connected(t, { now: () => clock, sandbox: { indexLagMs: 0 } })
+  const copy = async (query = '') => await synced(service.app, 'jira', (await sync(service, 'jira', query)).json().id)
+  await new Browser(service.app).connect('jira')
+  const whole = { seen: 312, upstream_calls: 6, points: 6 + 12 + 300 + 300 }
+  t.match(await synced(service.app, 'jira'), { mode: 'due', counts: { ...whole, added: 312 } }, 'a call each for the projects, the number of issues and their ids, and three for the issues')
+  t.match(await copy(), { counts: { seen: 12, upstream_calls: 2 } }, 'a call each where nothing has changed')
+  clock += 3_600_000
+  await service.sandbox.admin('issues', { project: (await projects(service))[0]?.key, summary: 'New here' })
+  t.match(await copy('?mode=incremental'), { mode: 'incremental', counts: { seen: 13, added: 1, upstream_calls: 3 } })
+  t.match(await copy('?mode=full'), { mode: 'full', counts: { seen: 313, unchanged: 313 } })
+  clock += 24 * 3_600_000
+  t.match(await copy('?mode=incremental'), { counts: { upstream_calls: 2 } })
+  t.match(await copy(), { mode: 'due', counts: { seen: 313, unchanged: 313 } })
+  t.match(await copy(), { counts: { upstream_calls: 2 } })
+  t.match((await sync(service, 'jira', '?mode=some')).json(), { status: 422, errors: [{ pointer: '/mode', detail: 'Value must be one of due, incremental, full.' }] })
 })
 
 t.test('A second request joins the run that is under way', async (t) => {
@@ -80,7 +99,7 @@ t.test('A consent that reaches several sites copies none of them until somebody 
   t.match((await service.app.inject({ method: 'POST', url: '/integrations/jira/connect' })).json(), { connected: false, base_url: null })
   const chosen = await service.app.inject({ method: 'PUT', url: '/users/1/connections/jira/site', payload: { cloud_ids: [ACME, GLOBEX] } })
   t.match(chosen.json(), { state: 'active', site: null })
-  t.match(await synced(service.app, 'jira', 2), { state: 'succeeded', counts: { upstream_calls: 2 } })
+  t.match(await synced(service.app, 'jira', 2), { state: 'succeeded', counts: { seen: 364, upstream_calls: 10 } })
   const hosts = new Set((await projects(service)).map(({ url }) => new URL(url).host))
   t.same([...hosts].sort(), ['acme.atlassian.net', 'globex.atlassian.net'])
   const connect = await service.app.inject({ method: 'POST', url: '/integrations/jira/connect' })

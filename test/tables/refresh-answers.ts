@@ -133,29 +133,31 @@ export const GOOD_ENOUGH: Record<string, Record<string, unknown>> = {
 export interface GatewayAnswer {
   title: string
   fault: Record<string, unknown>
-  /** How the run ends; null: well. */
+  /** What becomes of the run: the other collection is copied where only this one is refused. */
+  state: 'succeeded' | 'partial' | 'failed' | 'parked'
   error: string | null
   /** How often the page is asked for, and the token refreshed. */
   calls: number
   refreshes: 0 | 1
 }
 
-const gateway = (error: string | null, calls: number, refreshes: 0 | 1) => (title: string, code: number, body: unknown, rest = {}): GatewayAnswer =>
-  ({ title, fault: { kind: 'status', status: code, body, ...rest }, error, calls, refreshes })
+const gateway = (state: GatewayAnswer['state'], error: string | null, calls: number, refreshes: 0 | 1) => (title: string, code: number, body: unknown, rest = {}): GatewayAnswer =>
+  ({ title, fault: { kind: 'status', status: code, body, ...rest }, state, error, calls, refreshes })
 
 const PLAIN = { code: 401, message: 'Unauthorized' }
-const mended = gateway(null, 2, 1)
-const scope = gateway('scope_missing', 1, 0)
-const gone = gateway('site_unreachable', 1, 0)
-const no = gateway('upstream_refused', 1, 0)
-const trouble = gateway('upstream_failed', 1, 0)
+const mended = gateway('succeeded', null, 2, 1)
+const passes = gateway('succeeded', null, 2, 0)
+const scope = gateway('partial', 'scope_missing', 1, 0)
+const gone = gateway('failed', 'site_unreachable', 1, 0)
+const no = gateway('partial', 'upstream_refused', 1, 0)
+const trouble = (calls: number) => gateway('partial', 'upstream_failed', calls, 0)
 
 export const GATEWAY: readonly GatewayAnswer[] = [
   mended('401', 401, PLAIN),
   mended('401 with an empty body', 401, ''),
   mended('401 as HTML', 401, HTML, { kind: 'html' }),
   mended('401 that speaks of something else', 401, { code: 401, message: `Unauthorized; ${CANARY}` }),
-  gateway('upstream_refused', 2, 1)('401 again and again', 401, PLAIN, { times: 9 }),
+  gateway('partial', 'upstream_refused', 2, 1)('401 again and again', 401, PLAIN, { times: 9 }),
   scope('401 for a scope', 401, { code: 401, message: 'Unauthorized; scope does not match' }, { times: 9 }),
   scope('401 for a scope, said only in a header', 401, '', { times: 9, headers: { 'x-failure-category': 'FAILURE_CLIENT_SCOPE_CHECK' } }),
   gone('403 of an app that is not installed', 403, { code: 403, message: 'The app is not installed on this instance' }),
@@ -167,8 +169,12 @@ export const GATEWAY: readonly GatewayAnswer[] = [
   no('410', 410, { errorMessages: [CANARY], errors: {} }),
   no('400 for too many scopes', 400, HTML, { kind: 'html' }),
   no('404 without a name', 404, { errors: [{ status: 404, code: 'NOT_FOUND', title: 'Not Found', detail: CANARY }] }),
-  gateway('upstream_rate_limited', 1, 0)('429 for an hour', 429, '', { headers: { 'retry-after': '3600' } }),
-  trouble('502', 502, HTML, { kind: 'html' }),
-  trouble('503', 503, ''),
-  trouble('504', 504, '')
+  gateway('parked', 'upstream_rate_limited', 1, 0)('429 for an hour', 429, '', { headers: { 'retry-after': '3600' } }),
+  gateway('parked', 'upstream_rate_limited', 1, 0)('503 for an hour', 503, '', { headers: { 'retry-after': '3600' } }),
+  passes('429 for a moment', 429, '', { headers: { 'retry-after': '0' } }),
+  passes('502', 502, HTML, { kind: 'html' }),
+  passes('503', 503, ''),
+  passes('504', 504, ''),
+  trouble(4)('502 again and again', 502, HTML, { kind: 'html', times: 9 }),
+  trouble(6)('504 again and again, to pages of 100, 50, 25, 12, 6 and 5', 504, '', { times: 9 })
 ]

@@ -1,0 +1,48 @@
+import type { Budget } from '../budget/budget.ts'
+import type { SiteSettings } from '../connections/sites.ts'
+import { AppError } from '../errors.ts'
+import type { Log } from '../http.ts'
+import type { Provider } from '../providers/index.ts'
+import type { Standing } from '../store/connections.ts'
+import type { Failure, Run, Tally } from '../store/runs.ts'
+
+export interface SyncSettings extends SiteSettings {
+  budget: Budget
+  log: Log
+  /** Runs under way at once in this process. */
+  concurrency: number
+  /** Milliseconds between two copies that nobody asked for; 0: none. */
+  intervalMs: number
+  /** Milliseconds after which a full listing is due. */
+  fullIntervalMs: number
+  /** A full listing that is shorter than the one before by more than this share holds deletions back. */
+  shrinkShare: number
+  /** Days that tombstones and ended runs are kept. */
+  tombstoneDays: number
+  historyDays: number
+}
+
+/** What a run needs to know wherever it is. */
+export interface Context {
+  settings: SyncSettings
+  run: Run
+  provider: Provider
+  standing: Standing
+  log: Log
+  signal: AbortSignal
+  /** What it has done; grows in place. */
+  tally: Tally
+}
+
+/** More failures are counted and not listed. */
+const MOST_FAILURES = 100
+
+export function noteFailure ({ tally, log, run }: Context, failure: Failure): void {
+  if (tally.failures.length < MOST_FAILURES) tally.failures.push(failure)
+  log.warn({ event: failure.remoteId === null ? 'sync_part_failed' : 'sync_item_skipped', run_id: run.id, collection: failure.collection, site: failure.site, remote_id: failure.remoteId ?? undefined, error_code: failure.code }, failure.detail)
+}
+
+/** A run that somebody else has ended, or taken. */
+export function ended (): AppError {
+  return new AppError('disconnected', 'The run was ended by somebody else.')
+}

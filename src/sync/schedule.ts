@@ -1,0 +1,73 @@
+import { COLLECTIONS } from '../store/items.ts'
+import type { SyncSettings } from './context.ts'
+import { tableOf } from './copy.ts'
+import type { Sync } from './sync.ts'
+
+const TICK_MS = 2_000
+const HOUR_MS = 3_600_000
+const DAY_MS = 86_400_000
+const AT_ONCE = 100
+
+/**
+ * What happens to copies without anybody asking: connections whose turn has come are queued, and what has been kept for long
+ * enough is forgotten. Any number of processes may do it at once, because one run for each owner and product is all there can be.
+ */
+export function createSchedule (settings: SyncSettings, sync: Sync) {
+  const { store, now, log } = settings
+  let timer: NodeJS.Timeout | undefined
+  let working: Promise<void> | undefined
+  let tidied = 0
+  let stopped = false
+
+  async function queueDue (): Promise<void> {
+    if (settings.intervalMs === 0) return
+    for (const { userId, provider, state } of await store.connections.due(new Date(now()), AT_ONCE)) {
+      await sync.plan({ ownerId: userId, provider })
+      if (state === 'active' || state === 'degraded') await store.runs.enqueue(userId, provider)
+    }
+  }
+
+  /** A little at a time, so that nobody waits behind it. */
+  async function tidy (): Promise<void> {
+    if (now() - tidied < HOUR_MS) return
+    const before = (days: number) => new Date(now() - days * DAY_MS)
+    await untilDone(async () => await store.runs.purge(before(settings.historyDays)))
+    for (const name of COLLECTIONS) await untilDone(async () => await tableOf(store, name).purge(before(settings.tombstoneDays)))
+    tidied = now()
+  }
+
+  async function untilDone (step: () => Promise<boolean>): Promise<void> {
+    let more = true
+    while (more) more = await step() && !stopped
+  }
+
+  async function tick (): Promise<void> {
+    await queueDue()
+    sync.wake()
+    await tidy()
+  }
+
+  /** Never rejects: trouble is logged, and there is a next time. */
+  async function once (): Promise<void> {
+    working ??= tick().catch((err: unknown) => { log.error({ event: 'schedule_error', err }, 'The schedule could not be kept; it is tried again.') }).finally(() => { working = undefined })
+    await working
+  }
+
+  return {
+    once,
+
+    start (): void {
+      if (stopped) return
+      timer = setInterval(once, TICK_MS).unref()
+      once().catch(() => {})
+    },
+
+    async stop (): Promise<void> {
+      stopped = true
+      clearInterval(timer)
+      await working
+    }
+  }
+}
+
+export type Schedule = ReturnType<typeof createSchedule>

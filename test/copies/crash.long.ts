@@ -1,0 +1,115 @@
+import { copyFileSync } from 'node:fs'
+import Driver from 'better-sqlite3'
+import t, { type Test } from 'tap'
+import { chance, seed } from '../tables/chance.ts'
+import { many } from '../auth/helper.ts'
+import { Browser, build, CLIENTS, configured, KEY } from '../helper.ts'
+import { folder, start, type Started } from '../process/child.ts'
+import { startSandbox } from '../sandbox/helper.ts'
+
+const PAGES = many(1_000, 20_000)
+const KILLS = many(2, 100)
+const LONGEST_MS = 60_000
+const PAGE_LIST = '/wiki/api/v2/pages'
+
+interface Run { state: string, seen: number, error_code: string | null }
+
+t.test(`D9 A copy of ${PAGES} pages that is killed at ${KILLS} random moments ends with the same table, and no page is fetched more than twice`, async (t) => {
+  const chosen = seed()
+  t.comment(`SEED=${chosen}`)
+  const random = chance(chosen)
+  const here = await place(t)
+  const [undisturbed, tookMs] = await here.copied()
+  for (let kill = 1; kill <= KILLS; kill++) {
+    const file = here.fresh()
+    await here.sandbox.admin('faults', undefined, 'DELETE')
+    const before = here.fetched()
+    const victim = await here.serve(file)
+    await new Promise((resolve) => setTimeout(resolve, random() * tookMs))
+    await victim.stop('SIGKILL')
+    const { seen } = here.run(file)
+    here.overdue(file)
+    const successor = await here.serve(file)
+    const run = await here.ended(file)
+    await successor.stop('SIGKILL')
+    t.match(run, { state: 'succeeded', error_code: null }, `kill ${kill}, after ${seen} items`)
+    t.same(here.table(file), undisturbed, 'the same table')
+    t.ok(Math.max(...here.fetched(before).values()) <= 2, 'no page was fetched more than twice')
+  }
+})
+
+/** A database whose first copy is waiting to be begun, and what the tests do with copies of it. */
+async function place (t: Test) {
+  const cwd = folder(t)
+  const sandbox = await startSandbox(t, { clients: CLIENTS, sizes: { projects: 1, issues: 1, spaces: 5, pages: PAGES }, burst: 1_000_000_000, hourlyPoints: 1_000_000_000, logKept: 1_000_000 })
+  const env = { ...configured(sandbox.url), ATLASSIAN_HOURLY_POINTS: '100000000' }
+  const original = `${cwd}/original.db`
+  // The first run is put off, so that each copy of the database begins it anew.
+  await sandbox.admin('faults', { kind: 'status', status: 429, headers: { 'retry-after': '3600' }, match: { path: '/wiki/api/v2/spaces' } })
+  const { app } = await build(t, { ...env, INTEGRATION_DB_URL: `sqlite:///${original}` })
+  await new Browser(app).connect('confluence')
+  await until(async () => (await app.store.runs.get(1, 'confluence'))?.state === 'parked')
+  await app.close()
+  let copies = 0
+
+  function query<T> (file: string, ask: (db: Driver.Database) => T): T {
+    const db = new Driver(file)
+    try {
+      return ask(db)
+    } finally {
+      db.close()
+    }
+  }
+  const run = (file: string) => query(file, (db) => db.prepare('select state, seen, error_code from runs where id = 1').get() as Run)
+
+  const here = {
+    sandbox,
+    run,
+    fresh (): string {
+      const file = `${cwd}/copy-${++copies}.db`
+      copyFileSync(original, file)
+      query(file, (db) => db.prepare('update runs set parked_until = 0').run())
+      return file
+    },
+    /** What kept the run was the life of a process that is no more. */
+    overdue: (file: string) => query(file, (db) => { db.prepare('update runs set lease_until = 0 where lease_until is not null').run() }),
+    serve: async (file: string): Promise<Started> => await start(t, {
+      cwd, env: { ...env, APP_ENV: 'production', HOST: '127.0.0.1', VAULT_KEYS: KEY, SYNC_INTERVAL: '0', INTEGRATION_DB_URL: `sqlite:///${file}` }
+    }),
+    async ended (file: string): Promise<Run> {
+      await until(async () => !['queued', 'running', 'parked'].includes(run(file).state))
+      return run(file)
+    },
+    /** Everything that is in the copies, but when it was written. */
+    table: (file: string) => query(file, (db) => ['spaces', 'pages'].map((name) =>
+      db.prepare(`select * from ${name} order by id`).all().map((row) => ({ ...row as object, updated_at: null })))),
+    /** How often each page of the listing was fetched since, by its cursor. */
+    fetched (since = new Map<string, number>()): Map<string, number> {
+      const counts = new Map<string, number>()
+      for (const { path, cursor = '' } of sandbox.world.stats.read().log) if (path === PAGE_LIST) counts.set(cursor, (counts.get(cursor) ?? 0) + 1)
+      for (const [cursor, count] of since) counts.set(cursor, (counts.get(cursor) ?? 0) - count)
+      return counts
+    },
+    /** A copy that nobody disturbs. @returns the table, and how long the service was at work */
+    async copied (): Promise<[table: unknown, ms: number]> {
+      const file = here.fresh()
+      await sandbox.admin('faults', undefined, 'DELETE')
+      const service = await here.serve(file)
+      const from = performance.now()
+      const { state, seen } = await here.ended(file)
+      const ms = performance.now() - from
+      t.match({ state, seen }, { state: 'succeeded', seen: PAGES + 5 })
+      await service.stop()
+      return [here.table(file), ms]
+    }
+  }
+  return here
+}
+
+async function until (condition: () => Promise<boolean>): Promise<void> {
+  const giveUpAt = performance.now() + LONGEST_MS
+  while (!await condition()) {
+    if (performance.now() > giveUpAt) throw new Error('Waited in vain')
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}
