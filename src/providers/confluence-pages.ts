@@ -18,6 +18,7 @@ const LONGEST_BODY = 4 * 1024 * 1024
 
 export const pages: Collection<'pages'> = {
   name: 'pages',
+  neverEmpty: true,
   posting: {
     body: {
       space_key: Text(255, 'The key of its space', 'ENG'),

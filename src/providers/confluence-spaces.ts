@@ -8,6 +8,7 @@ import { isId, isThere, judged, tooLong, unfit } from './reading.ts'
 
 export const spaces: Collection<'spaces'> = {
   name: 'spaces',
+  neverEmpty: true,
   row: {
     space_id: Type.String({ example: '98310' }),
     key: Type.String({ example: 'ENG' }),

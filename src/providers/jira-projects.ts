@@ -10,6 +10,7 @@ const PAGE = 100
 
 export const projects: Collection<'projects'> = {
   name: 'projects',
+  neverEmpty: true,
   posting: {
     body: {
       key: Text(255, 'The project key', 'PAY'),

@@ -61,6 +61,8 @@ export interface Collection<T extends CollectionName = CollectionName> {
   sortValue (row: Items[T]): string
   /** The query parameter that narrows a list to a project or a space. */
   within?: { name: string, description: string, example: string }
+  /** A site that shows none of them shows its account nothing at all: what such a list lacks is not deleted. */
+  neverEmpty?: true
   /** Everything, from `cursor` on (null: the beginning). */
   list (reader: Reader, cursor: string | null): AsyncIterable<Batch<Items[T]>>
   /** What has changed since a moment (milliseconds since the epoch), oldest first, where Atlassian can be asked that. */

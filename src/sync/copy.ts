@@ -41,12 +41,12 @@ export async function list (context: Context, collection: Collection, reader: Re
 }
 
 async function listOn (context: Context, collection: Collection, reader: Reader, part: Part, found: Checkpoint): Promise<Checkpoint> {
-  const { settings: { now }, provider } = context
+  const { settings: { now }, tally } = context
   const variant = reader.bodies ? 'bodies' : ''
   const goesOn = found.cursor !== null && found.variant === variant && (found.begunAt?.getTime() ?? 0) > reader.now() - OLDEST_CURSOR_MS
   const before = goesOn ? found : { ...found, pass: found.pass + 1, cursor: null, begunAt: new Date(reader.now()), listed: 0, variant, retry: [] }
   reader.pass = before.pass
-  const isEssential = provider.features.some(({ copies, essential }) => copies === collection.name && essential === true)
+  const isBlind = collection.neverEmpty === true || isBlindAt(part, tally)
   const first = before.completeAt === null
   let checkpoint = before
   let isShort = false
@@ -55,11 +55,11 @@ async function listOn (context: Context, collection: Collection, reader: Reader,
     const listed = checkpoint.listed + batch.items.length + batch.failed.length
     const watermark = first ? later(checkpoint.watermark, newestOf(batch)) : checkpoint.watermark
     checkpoint = { ...checkpoint, cursor: batch.next, listed, watermark }
-    isShort = batch.next === null && (listed < (batch.atLeast ?? 0) || (listed === 0 && isEssential))
+    isShort = batch.next === null && (listed < (batch.atLeast ?? 0) || (listed === 0 && isBlind))
     if (batch.next === null && !isShort) checkpoint = completed(checkpoint, new Date(now()), context)
     checkpoint = await save(context, part, reader.pass, batch, checkpoint, batch.expected ?? (before.listedBefore || null))
   }
-  if (isShort && checkpoint.listed === 0) throw new AppError('nothing_visible', `Atlassian showed no ${collection.name} at all. Either there are none, or the account may see none; nothing is deleted for that.`)
+  if (isShort && checkpoint.listed === 0) throw nothingVisible(collection)
   if (isShort) throw new AppError('short_listing', `Atlassian's list of ${collection.name} ended early. What it did not show stays until a list is complete.`)
   return checkpoint
 }
@@ -85,18 +85,31 @@ function completed (checkpoint: Checkpoint, at: Date, { settings: { shrinkShare 
 export async function follow (context: Context, collection: Collection, reader: Reader, part: Part): Promise<void> {
   let checkpoint = await context.settings.store.checkpoints.get(part)
   reader.pass = checkpoint.pass
+  if (isBlindAt(part, context.tally)) throw nothingVisible(collection)
   const { retry } = checkpoint
   checkpoint = { ...checkpoint, retry: [] }
   if (retry.length > 0 && collection.fetch !== undefined) checkpoint = await save(context, part, checkpoint.pass, await collection.fetch(reader, retry), checkpoint, null)
   const news = collection.changes?.(reader, checkpoint.watermark?.getTime() ?? 0) ?? collection.list({ ...reader, pass: -1 }, null)
+  let seen = 0
   for await (const batch of ahead(news)) {
+    seen += batch.items.length + batch.failed.length
     checkpoint = await save(context, part, checkpoint.pass, batch, { ...checkpoint, watermark: later(checkpoint.watermark, batch.newest ?? null) }, null)
   }
+  if (seen === 0 && collection.changes === undefined && collection.neverEmpty === true) throw nothingVisible(collection)
 }
 
 /** What is tried again and has changed as well fails once. */
 function isNoted ({ collection, site, remoteId }: Failure, { failures }: Tally): boolean {
   return remoteId !== null && failures.some((noted) => noted.remoteId === remoteId && noted.collection === collection && noted.site === site)
+}
+
+/** A site of which something else has shown nothing at all in this run. */
+function isBlindAt ({ site: cloudId }: Part, { failures }: Context['tally']): boolean {
+  return failures.some(({ site, code }) => site === cloudId && code === 'nothing_visible')
+}
+
+function nothingVisible ({ name }: Collection): AppError {
+  return new AppError('nothing_visible', `Atlassian showed no ${name} at all. Either there are none, or the account may see none; nothing is deleted for that.`)
 }
 
 /** @returns the checkpoint as it was saved */

@@ -109,7 +109,7 @@ async function copyPart (context: Context, collection: Collection, site: Site, g
   const name = feature?.feature.name ?? collection.name
   try {
     if (full) {
-      const listedAlready = checkpoint.cursor === null && (checkpoint.completeAt?.getTime() ?? 0) >= run.createdAt.getTime()
+      const listedAlready = checkpoint.cursor === null && (checkpoint.completeAt?.getTime() ?? 0) > run.createdAt.getTime()
       const complete = listedAlready ? checkpoint : await list(context, collection, reader, part)
       await bury(context, collection, reader, part, complete)
     } else if (features.every(({ feature: { follows }, on }) => follows !== collection.name || on)) {

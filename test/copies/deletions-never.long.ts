@@ -85,7 +85,7 @@ const LOSSES: Loss[] = [
     },
     error: both('site_gone')
   },
-  { title: 'a listing that shows nothing', begin: hiding, error: both('nothing_visible'), state: 'partial' }
+  { title: 'a listing that shows nothing', begin: hiding, error: both('nothing_visible') }
 ]
 
 t.test('When access is lost everything stays where it was, and what was deleted meanwhile goes when access is back', async (t) => {
