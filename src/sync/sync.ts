@@ -128,6 +128,10 @@ export function createSync (settings: SyncSettings) {
       log.info({ event: 'sync_interrupted', run_id: run.id }, 'The run goes on when the service is back.')
       return undefined
     }
+    if (failure.code === 'cancelled') {
+      log.info({ event: 'sync_cancelled', run_id: run.id }, failure.message)
+      return undefined
+    }
     if (failure.code === 'upstream_rate_limited') {
       const until = new Date(now() + Math.max((failure.extras.retryAfterS ?? 0) * 1000, SHORTEST_PARK_MS))
       await store.runs.putAside(run, tally, until, { code: failure.code, detail: 'Atlassian limits the rate of calls. The run goes on by itself when its time has come.' })
