@@ -109,8 +109,8 @@ t.test('A refusal for the rate holds whatever the same app wants of that site, a
 
 t.test('A site that shows nothing at all is no success, and deletes nothing', { buffered: true }, async (t) => {
   const running = await service(t, { SYNC_INTERVAL: '0' }, { sizes: { projects: 0, issues: 0, spaces: 0, pages: 0 } })
-  for (const [i, [product, collection]] of ([['jira', 'projects'], ['confluence', 'pages']] as const).entries()) {
+  for (const [i, [product, ...collections]] of ([['jira', 'projects', 'issues'], ['confluence', 'spaces', 'pages']] as const).entries()) {
     await new Browser(running.app).connect(product)
-    t.match(await synced(running.app, product, i + 1), { state: 'partial', error: { code: 'nothing_visible', detail: /nothing is deleted/ }, failures: [{ collection, remote_id: null, code: 'nothing_visible' }], counts: { seen: 0, removed: 0 } }, product)
+    t.match(await synced(running.app, product, i + 1), { state: 'failed', error: { code: 'nothing_visible', detail: /nothing is deleted/ }, failures: collections.map((collection) => ({ collection, remote_id: null, code: 'nothing_visible' })), counts: { seen: 0, removed: 0 } }, product)
   }
 })
