@@ -9,6 +9,8 @@ import { isScopeMismatch, isSiteUnreachable, type Gateway, type Provider } from 
 const TRIES = 4
 const MOST_REFUSALS = 6
 const FIRST_BACKOFF_MS = 1_000
+/** This machine's clock is not off by more. */
+const UNTOLD_CLOCK_MS = 24 * 3_600_000
 /** What passes by itself. So does a 504, unless the call says how many it wants: then it has to want fewer (atlassian.md section 9.4). */
 const PASSING = ['upstream_failed', 'upstream_timeout', 'upstream_unreachable', 'upstream_invalid_answer']
 
@@ -27,7 +29,7 @@ export interface GatewaySettings extends Access {
 export function createGateway ({ ask, apiUrl, log, provider, site, signal, now }: GatewaySettings): Gateway {
   const base = `${apiUrl}/ex/${provider.id}/${site.cloudId}`
   if (!UUID.test(site.cloudId)) throw new AppError('upstream_invalid_answer', 'A stored site has no usable cloud id.')
-  let ahead = 0
+  let ahead: number | undefined
 
   /** Bounds in queries are meant by Atlassian's clock, which every answer tells. */
   function setClock ({ headers }: Answer): void {
@@ -66,7 +68,8 @@ export function createGateway ({ ask, apiUrl, log, provider, site, signal, now }
   }
 
   return {
-    now: () => now() + ahead,
+    now: () => now() + (ahead ?? 0),
+    doubtMs: () => ahead === undefined ? UNTOLD_CLOCK_MS : 0,
     async get (path, query = {}) {
       const url = address(path)
       for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value)

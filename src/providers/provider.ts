@@ -11,6 +11,8 @@ export interface Gateway {
   post: (path: string, json: object) => Promise<unknown>
   /** Atlassian's time, in milliseconds since the epoch. */
   now: () => number
+  /** How far off that may be, in milliseconds: until the first answer it is only this machine's. */
+  doubtMs: () => number
 }
 
 /** What reading one collection of one site takes. */

@@ -58,7 +58,7 @@ export async function isThere (ask: () => Promise<unknown>): Promise<boolean> {
 
 /** How long ago a moment was, as both query languages write it, at least as long and a margin longer. */
 export function age (reader: Reader, since: number): string {
-  const minutes = Math.max(1, Math.ceil((reader.now() - since + OVERLAP_MS + LONGEST_CHAIN_MS) / MINUTE_MS))
+  const minutes = Math.max(1, Math.ceil((reader.now() - since + OVERLAP_MS + LONGEST_CHAIN_MS + reader.doubtMs()) / MINUTE_MS))
   return minutes < 100_000 ? `-${minutes}m` : `-${Math.ceil(minutes / 1_440)}d`
 }
 

@@ -103,13 +103,15 @@ async function copyPart (context: Context, collection: Collection, site: Site, g
     stored: async (name, ids) => new Map((await tableOf(store, name).find(run.ownerId, site.cloudId, ids)).map((row: RawRow) => [String(row.remote_id), row]))
   }
   const checkpoint = await store.checkpoints.get(part)
+  // A moment that lies ahead was written by a clock that has been set back since, and says nothing.
+  const completeAt = checkpoint.completeAt !== null && checkpoint.completeAt.getTime() <= now() ? checkpoint.completeAt.getTime() : 0
   const isDue = checkpoint.completeAt === null || checkpoint.variant !== (reader.bodies ? 'bodies' : '') || checkpoint.cursor !== null ||
-    (run.mode === 'due' && checkpoint.completeAt.getTime() + fullIntervalMs <= now())
+    (run.mode === 'due' && completeAt + fullIntervalMs <= now())
   const full = run.mode === 'full' || isDue
   const name = feature?.feature.name ?? collection.name
   try {
     if (full) {
-      const listedAlready = checkpoint.cursor === null && (checkpoint.completeAt?.getTime() ?? 0) > run.createdAt.getTime()
+      const listedAlready = checkpoint.cursor === null && completeAt > run.createdAt.getTime()
       const complete = listedAlready ? checkpoint : await list(context, collection, reader, part)
       await bury(context, collection, reader, part, complete)
     } else if (features.every(({ feature: { follows }, on }) => follows !== collection.name || on)) {

@@ -108,4 +108,4 @@ export async function until (what: () => unknown, longestMs = 10_000): Promise<v
   }
 }
 
-export { list, run, start, type Collection }
+export { list, run, start, synced, type Collection }
