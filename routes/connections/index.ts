@@ -2,10 +2,10 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { checkConnection, chooseSites, connectionOf } from '../../src/connections/sites.ts'
 import { disconnect } from '../../src/connections/leave.ts'
-import { isIdPosition, readCursor, writeCursor } from '../../src/cursor.ts'
+import { isIdPosition, readCursor } from '../../src/cursor.ts'
 import { AppError } from '../../src/errors.ts'
 import { existingUser } from '../../src/oauth/owner.ts'
-import { nextLink, prefixOf } from '../../src/paths.ts'
+import { pageOf, prefixOf } from '../../src/paths.ts'
 import { MANAGE_APPS_URL } from '../../src/providers/atlassian.ts'
 import { providers, type Provider } from '../../src/providers/index.ts'
 import { Paging, PathId, problems } from '../../src/schemas.ts'
@@ -110,9 +110,9 @@ const connection: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app
   }, async ({ params, query: { limit, cursor }, url }, reply) => {
     const { connection } = await connectionOf(store, (await existingUser(store, Number(params.user_id))).id, provider)
     const rows = await store.history.list(connection.id, limit + 1, readCursor(cursor, isIdPosition)?.[0])
-    const last = rows.length > limit ? rows[limit - 1] : undefined
-    if (last !== undefined) reply.header('link', nextLink(url, writeCursor([last.id])))
-    return rows.slice(0, limit).map((row) => ({ ...row, at: row.at.toISOString() }))
+    const { page, headers } = pageOf(rows, limit, url, ({ id }) => [id])
+    reply.headers(headers)
+    return page.map((row) => ({ ...row, at: row.at.toISOString() }))
   })
 
   app.delete('', {

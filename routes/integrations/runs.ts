@@ -1,9 +1,9 @@
 import { Readable } from 'node:stream'
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { isIdPosition, readCursor, writeCursor } from '../../src/cursor.ts'
+import { isIdPosition, readCursor } from '../../src/cursor.ts'
 import { AppError } from '../../src/errors.ts'
-import { nextLink, prefixOf } from '../../src/paths.ts'
+import { pageOf, prefixOf } from '../../src/paths.ts'
 import type { Provider } from '../../src/providers/index.ts'
 import { Paging, PathId, problems } from '../../src/schemas.ts'
 import type { Run, RunMode } from '../../src/store/runs.ts'
@@ -42,9 +42,9 @@ export const runRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { provi
     }
   }, async ({ query: { owner_id: ownerId, limit, cursor }, url }, reply) => {
     const found = await runs.list(await owner(ownerId), provider.id, limit + 1, readCursor(cursor, isIdPosition)?.[0])
-    const last = found.length > limit ? found[limit - 1] : undefined
-    if (last !== undefined) reply.header('link', nextLink(url, writeCursor([last.id])))
-    return found.slice(0, limit).map(view)
+    const { page, headers } = pageOf(found, limit, url, ({ id }) => [id])
+    reply.headers(headers)
+    return page.map(view)
   })
 
   app.get('/runs/:id', {

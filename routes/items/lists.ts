@@ -1,9 +1,9 @@
 import { Type, type TProperties } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { readCursor, writeCursor } from '../../src/cursor.ts'
+import { readCursor } from '../../src/cursor.ts'
 import { AppError } from '../../src/errors.ts'
 import { isText } from '../../src/formats.ts'
-import { nextLink } from '../../src/paths.ts'
+import { pageOf } from '../../src/paths.ts'
 import type { Collection } from '../../src/providers/provider.ts'
 import { Id, Nullable, Paging, Time } from '../../src/schemas.ts'
 import type { ItemTable, Listed, Position } from '../../src/store/items.ts'
@@ -75,9 +75,9 @@ export function listOf ({ store }: FastifyInstance, collection: Collection) {
         since: query.updated_since === undefined ? undefined : Date.parse(query.updated_since),
         text: query.q
       })
-      const last = rows.length > limit ? rows[limit - 1] : undefined
-      if (last !== undefined) reply.header('link', nextLink(url, writeCursor([collection.sortValue(last as never), last.id])))
-      return rows.slice(0, limit).map((row) => whole ? { ...view(collection, row), body: bodyOf(row) } : view(collection, row))
+      const found = pageOf(rows, limit, url, (row) => [collection.sortValue(row as never), row.id])
+      reply.headers(found.headers)
+      return found.page.map((row) => whole ? { ...view(collection, row), body: bodyOf(row) } : view(collection, row))
     }
   }
 }

@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { removeUser } from '../../src/connections/leave.ts'
-import { isIdPosition, readCursor, writeCursor } from '../../src/cursor.ts'
+import { isIdPosition, readCursor } from '../../src/cursor.ts'
 import { AppError } from '../../src/errors.ts'
-import { nextLink } from '../../src/paths.ts'
+import { pageOf } from '../../src/paths.ts'
 import { Id, Nullable, OptionalText, Paging, PathId, problems } from '../../src/schemas.ts'
 import { existingUser } from '../../src/oauth/owner.ts'
 import { MANAGE_APPS_URL } from '../../src/providers/atlassian.ts'
@@ -49,9 +49,9 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     }
   }, async ({ query: { limit, cursor }, url }, reply) => {
     const rows = await users.list(limit + 1, readCursor(cursor, isIdPosition)?.[0])
-    const last = rows.length > limit ? rows[limit - 1] : undefined
-    if (last !== undefined) reply.header('link', nextLink(url, writeCursor([last.id])))
-    return rows.slice(0, limit).map(view)
+    const { page, headers } = pageOf(rows, limit, url, ({ id }) => [id])
+    reply.headers(headers)
+    return page.map(view)
   })
 
   app.get('/:user_id', {

@@ -1,5 +1,5 @@
 import type { Answer } from '../http.ts'
-import { comeBack } from '../retry-after.ts'
+import { comeBack, retryAfterMs } from '../retry-after.ts'
 
 /** What a refusal is about: everything of the app, the app at one site, or one endpoint of that site. */
 export type Reach = 'app' | 'site' | 'endpoint'
@@ -22,8 +22,7 @@ export function refusalOf ({ status, headers }: Answer, now: number): Refusal | 
   const { after, reset } = comeBack(headers, now)
   if (status !== 429 && !(status === 503 && after !== undefined)) return undefined
   const reason = String(headers['ratelimit-reason'] ?? (status === 503 ? 'unavailable' : 'unknown'))
-  const known = [after, reset].filter((wait) => wait !== undefined)
-  const asked = /quota/.test(reason) && reset !== undefined ? reset : known.length === 0 ? undefined : Math.max(...known)
+  const asked = /quota/.test(reason) && reset !== undefined ? reset : retryAfterMs(headers, now)
   return { reach: reachOf(reason), reason, waitMs: asked === undefined ? undefined : Math.min(Math.max(0, asked), LONGEST_MS) }
 }
 

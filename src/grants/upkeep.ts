@@ -2,6 +2,7 @@ import pLimit from 'p-limit'
 import type { Log } from '../http.ts'
 import { CLIENT_GONE } from '../oauth/clients.ts'
 import type { Store } from '../store/index.ts'
+import { createTicker } from '../ticker.ts'
 import type { Vault } from '../vault/vault.ts'
 import type { Access } from './access.ts'
 import { announce } from './announce.ts'
@@ -38,9 +39,6 @@ export function reconsentBy (consentedAt: Date): Date {
  */
 export function createUpkeep ({ store, vault, access, now, log, clientIds }: UpkeepSettings) {
   const slots = pLimit(REFRESHED_AT_ONCE)
-  let timer: NodeJS.Timeout | undefined
-  let working: Promise<void> | undefined
-  let stopped = false
   let settingsKnown = false
   let counted = 0
 
@@ -77,8 +75,8 @@ export function createUpkeep ({ store, vault, access, now, log, clientIds }: Upk
     do {
       const due = await store.grants.due(at, AT_ONCE, last)
       // How it went is in the grant, its history and the log.
-      await Promise.allSettled(due.map(({ id }) => slots(async () => stopped ? undefined : await access.accessToken(id, { log }))))
-      last = due.length === AT_ONCE && !stopped ? due.at(-1) : undefined
+      await Promise.allSettled(due.map(({ id }) => slots(async () => ticker.isStopped() ? undefined : await access.accessToken(id, { log }))))
+      last = due.length === AT_ONCE && !ticker.isStopped() ? due.at(-1) : undefined
     } while (last !== undefined)
   }
 
@@ -100,33 +98,20 @@ export function createUpkeep ({ store, vault, access, now, log, clientIds }: Upk
     if (due.length === AT_ONCE) await warn(days)
   }
 
-  /** Never rejects: trouble is logged, and there is a next time. */
-  async function once (): Promise<void> {
-    working ??= tick().finally(() => { working = undefined })
-    await working
-  }
+  const ticker = createTicker(tick, TICK_MS)
 
   return {
-    /** Does it all once; resolves when it is done. */
-    once,
+    once: ticker.once,
+    start: ticker.start,
 
     /** What new settings change is known before the first request. */
     async prepare (): Promise<void> {
       await attempted(knowSettings)
     },
 
-    /** Does it now, and again and again. */
-    start (): void {
-      if (stopped) return
-      timer = setInterval(once, TICK_MS).unref()
-      once().catch(() => {})
-    },
-
     /** Ends it; what is under way is waited for, and nothing is begun any more. */
     async stop (): Promise<void> {
-      stopped = true
-      clearInterval(timer)
-      await working
+      await ticker.stop()
       await access.settled()
       await countUses()
     }

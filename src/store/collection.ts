@@ -3,16 +3,13 @@ import type { Tables } from '../../drizzle/tables.ts'
 import { copies } from './copies.ts'
 import type { Engine, Prepared, RawRow, Value } from './engine.ts'
 import type { Feed } from './feed.ts'
-import { BOOKKEEPING, type Filter, type ItemOf, type ItemTable, type Listed, type Position } from './items.ts'
+import { BOOKKEEPING, LONG, type Filter, type ItemOf, type ItemTable, type Listed, type Position } from './items.ts'
 
 /** The columns that lists are sorted, narrowed and searched by. */
 interface Ways { sortBy: string, within: string, named: readonly string[] }
 
 /** One change of an item. `item` is null where it was deleted. */
 export interface ItemChange<T extends ItemTable> { seq: number, id: number, site: string, remoteId: string, item: Listed<T> | null }
-
-/** Long texts that lists leave out. */
-const LONG = ['body', 'bodyText']
 
 /** The columns that are read. Proof of its casts: there are more than the one named here, and all of them are columns. */
 type Selection = Pick<Tables['projects'], 'id'>

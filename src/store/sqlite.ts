@@ -44,6 +44,13 @@ export function open (url: string): Engine {
     }
   }
 
+  const inSteps: Engine['inSteps'] = async (steps) => await write(async () => client.transaction(() => {
+    const work = steps(db)
+    let next = work.next()
+    while (next.done !== true) next = work.next(run(client, next.value))
+    return next.value
+  }).immediate())
+
   return {
     db,
     tables,
@@ -59,15 +66,13 @@ export function open (url: string): Engine {
         bindRows: (rows: ReadonlyArray<Record<string, Value>>) => bound(slots.map(({ row, column, constant }) => row === undefined ? constant : driverValue(rows[row]?.[column])))
       })
     },
-    atomically: (async (statements: (db: Database) => Statement[], given?: (db: Database) => Statement) => await write(async () => client.transaction(() =>
-      given !== undefined && run(client, given(db)).length === 0 ? undefined : statements(db).map((statement) => run(client, statement))
-    ).immediate())) as Engine['atomically'],
-    inSteps: async (steps) => await write(async () => client.transaction(() => {
-      const work = steps(db)
-      let next = work.next()
-      while (next.done !== true) next = work.next(run(client, next.value))
-      return next.value
-    }).immediate()),
+    inSteps,
+    atomically: (async (statements: (db: Database) => Statement[], given?: (db: Database) => Statement) => await inSteps(function * (db) {
+      if (given !== undefined && (yield given(db)).length === 0) return undefined
+      const results: RawRow[][] = []
+      for (const statement of statements(db)) results.push(yield statement)
+      return results
+    })) as Engine['atomically'],
     after: (ms) => sql`cast(unixepoch('subsec') * 1000 as integer) + ${Math.round(ms)}`,
     scrub: async (again = false) => {
       if (again && !unscrubbed) return true

@@ -1,13 +1,12 @@
-import type { Budget } from '../budget/budget.ts'
 import type { SiteSettings } from '../connections/sites.ts'
 import { AppError } from '../errors.ts'
 import type { Log } from '../http.ts'
 import type { Provider } from '../providers/index.ts'
 import type { Standing } from '../store/connections.ts'
+import type { Steps } from '../store/engine.ts'
 import type { Failure, Run, Tally } from '../store/runs.ts'
 
 export interface SyncSettings extends SiteSettings {
-  budget: Budget
   log: Log
   /** Runs under way at once in this process. */
   concurrency: number
@@ -40,6 +39,22 @@ const MOST_FAILURES = 100
 export function noteFailure ({ tally, log, run }: Context, failure: Failure): void {
   if (tally.failures.length < MOST_FAILURES) tally.failures.push(failure)
   log.warn({ event: failure.remoteId === null ? 'sync_part_failed' : 'sync_item_skipped', run_id: run.id, collection: failure.collection, site: failure.site, remote_id: failure.remoteId ?? undefined, error_code: failure.code }, failure.detail)
+}
+
+/**
+ * Writes something in one transaction with how far the run is, as long as the run is this worker's.
+ *
+ * @param steps what is written besides, and what it adds to the tally
+ * @throws AppError where the run is not this worker's any more; nothing is written then
+ */
+export async function record ({ settings: { store }, run, tally }: Context, steps?: () => Steps<Partial<Tally>>): Promise<void> {
+  const added = await store.inSteps(function * () {
+    if ((yield store.runs.holding(run)).length === 0) throw ended()
+    const added = steps === undefined ? {} : yield * steps()
+    yield store.runs.counting(run, { ...tally, ...added })
+    return added
+  })
+  Object.assign(tally, added)
 }
 
 /** A run that somebody else has ended, or taken. */

@@ -4,7 +4,7 @@ import type { Checkpoint, Part } from '../store/checkpoints.ts'
 import type { Items } from '../store/items.ts'
 import type { Store } from '../store/index.ts'
 import type { Failure, Tally } from '../store/runs.ts'
-import { ended, noteFailure, type Context } from './context.ts'
+import { noteFailure, record, type Context } from './context.ts'
 
 type AnyBatch = Batch<Items[CollectionName]>
 
@@ -123,22 +123,17 @@ async function save (context: Context, part: Part, pass: number, batch: AnyBatch
   for (const failure of failures) noteFailure(context, failure)
   const sofar = tally.progress?.collection === part.collection && tally.progress.site === part.site ? tally.progress.done : 0
   const progress = { collection: part.collection, site: part.site, done: Math.max(sofar + saved.size, next.cursor === null ? 0 : next.listed), expected }
-  const counts = await store.inSteps(function * () {
-    if ((yield store.runs.holding(run)).length === 0) return undefined
+  await record(context, function * () {
     const changes = yield * tableOf(store, part.collection as CollectionName).saving(run.ownerId, part.site, batch.items as never, pass)
-    const counts = {
+    yield store.checkpoints.saving(part, checkpoint)
+    return {
       seen: tally.seen + changes.added + changes.changed + changes.unchanged,
       added: tally.added + changes.added,
       changed: tally.changed + changes.changed,
       skipped: tally.skipped + failures.length,
       progress
     }
-    yield store.checkpoints.saving(part, checkpoint)
-    yield store.runs.counting(run, { ...tally, ...counts })
-    return counts
   })
-  if (counts === undefined) throw ended()
-  Object.assign(tally, counts)
   return checkpoint
 }
 

@@ -9,7 +9,7 @@ import type { RawRow } from '../store/engine.ts'
 import type { Outcome } from '../store/runs.ts'
 import type { Site } from '../store/site.ts'
 import { follow, list, tableOf } from './copy.ts'
-import { ended, noteFailure, type Context } from './context.ts'
+import { noteFailure, record, type Context } from './context.ts'
 import { bury } from './vanished.ts'
 
 /** What ends one part of a run and leaves the others their chance. Anything else ends the run. */
@@ -43,7 +43,7 @@ export async function copyAll (context: Context): Promise<Outcome> {
       const error: AppError | undefined = lost ?? await copyPart(context, collection, site, gateway).then(() => undefined, ofAPart(signal))
       if (error === undefined) {
         tally.done.push(name)
-        await note(context)
+        await record(context)
         continue
       }
       if (lost === undefined && error.code === 'site_unreachable') lost = await explained(context, error)
@@ -68,14 +68,6 @@ async function explained ({ settings, run, provider, log }: Context, failure: Ap
   const known = await checkConnection(settings, run.ownerId, provider, log).catch(() => undefined)
   const { state, errorCode, errorDetail } = known?.connection ?? {}
   return state === 'needs_site' ? new AppError(errorCode as ErrorCode, errorDetail ?? '', { cause: failure }) : failure
-}
-
-/** Writes down what has been done. @throws AppError where the run is not this worker's any more */
-async function note ({ settings: { store }, run, tally }: Context): Promise<void> {
-  await store.inSteps(function * () {
-    if ((yield store.runs.holding(run)).length === 0) throw ended()
-    yield store.runs.counting(run, tally)
-  })
 }
 
 function outcome ({ tally, standing: { connection }, provider }: Context, failed: AppError[]): Outcome {

@@ -1,4 +1,5 @@
 import { COLLECTIONS } from '../store/items.ts'
+import { createTicker, type Ticker } from '../ticker.ts'
 import type { SyncSettings } from './context.ts'
 import { tableOf } from './copy.ts'
 import type { Sync } from './sync.ts'
@@ -12,12 +13,9 @@ const AT_ONCE = 100
  * What happens to copies without anybody asking: connections whose turn has come are queued, and what has been kept for long
  * enough is forgotten. Any number of processes may do it at once, because one run for each owner and product is all there can be.
  */
-export function createSchedule (settings: SyncSettings, sync: Sync) {
+export function createSchedule (settings: SyncSettings, sync: Sync): Schedule {
   const { store, now, log } = settings
-  let timer: NodeJS.Timeout | undefined
-  let working: Promise<void> | undefined
   let tidied = 0
-  let stopped = false
 
   async function queueDue (): Promise<void> {
     if (settings.intervalMs === 0) return
@@ -38,7 +36,7 @@ export function createSchedule (settings: SyncSettings, sync: Sync) {
 
   async function untilDone (step: () => Promise<boolean>): Promise<void> {
     let more = true
-    while (more) more = await step() && !stopped
+    while (more) more = await step() && !ticker.isStopped()
   }
 
   async function tick (): Promise<void> {
@@ -47,27 +45,10 @@ export function createSchedule (settings: SyncSettings, sync: Sync) {
     await tidy()
   }
 
-  /** Never rejects: trouble is logged, and there is a next time. */
-  async function once (): Promise<void> {
-    working ??= tick().catch((err: unknown) => { log.error({ event: 'schedule_error', err }, 'The schedule could not be kept; it is tried again.') }).finally(() => { working = undefined })
-    await working
-  }
-
-  return {
-    once,
-
-    start (): void {
-      if (stopped) return
-      timer = setInterval(once, TICK_MS).unref()
-      once().catch(() => {})
-    },
-
-    async stop (): Promise<void> {
-      stopped = true
-      clearInterval(timer)
-      await working
-    }
-  }
+  const ticker = createTicker(async () => {
+    await tick().catch((err: unknown) => { log.error({ event: 'schedule_error', err }, 'The schedule could not be kept; it is tried again.') })
+  }, TICK_MS)
+  return ticker
 }
 
-export type Schedule = ReturnType<typeof createSchedule>
+export type Schedule = Ticker

@@ -2,7 +2,7 @@ import type { Collection, CollectionName, Reader } from '../providers/provider.t
 import type { Checkpoint, Part } from '../store/checkpoints.ts'
 import type { Missing } from '../store/copies.ts'
 import { MOST_RETRIED, tableOf } from './copy.ts'
-import { ended, type Context } from './context.ts'
+import { record, type Context } from './context.ts'
 
 /** Items that are looked up one by one in a run; the others wait for the next full listing. */
 const MOST_LOOKED_UP = 20
@@ -33,7 +33,10 @@ export async function bury (context: Context, collection: Collection, reader: Re
   }
   if (heldAt !== null) {
     tally.held += held
-    await keep(context, part, { ...checkpoint, heldCount: held, heldAt: held === 0 ? null : heldAt })
+    await record(context, function * () {
+      yield store.checkpoints.saving(part, { ...checkpoint, heldCount: held, heldAt: held === 0 ? null : heldAt })
+      return {}
+    })
     return
   }
   if (doubtful.length === 0) return
@@ -42,21 +45,9 @@ export async function bury (context: Context, collection: Collection, reader: Re
   for (const each of doubtful) if (await collection.look(reader, each.remoteId) === false) await remove(context, part, [each])
 }
 
-async function remove ({ settings: { store }, run, tally }: Context, part: Part, rows: Missing[]): Promise<void> {
-  const removed = await store.inSteps(function * () {
-    if ((yield store.runs.holding(run)).length === 0) return undefined
-    const buried = yield * tableOf(store, part.collection as CollectionName).burying(part.ownerId, rows)
-    yield store.runs.counting(run, { ...tally, removed: tally.removed + buried })
-    return buried
-  })
-  if (removed === undefined) throw ended()
-  tally.removed += removed
-}
-
-async function keep ({ settings: { store }, run, tally }: Context, part: Part, checkpoint: Checkpoint): Promise<void> {
-  await store.inSteps(function * () {
-    if ((yield store.runs.holding(run)).length === 0) throw ended()
-    yield store.checkpoints.saving(part, checkpoint)
-    yield store.runs.counting(run, tally)
+async function remove (context: Context, part: Part, rows: Missing[]): Promise<void> {
+  const { settings: { store }, tally } = context
+  await record(context, function * () {
+    return { removed: tally.removed + (yield * tableOf(store, part.collection as CollectionName).burying(part.ownerId, rows)) }
   })
 }
