@@ -48,7 +48,7 @@ function makeKey (id: string): void {
 
 async function withStore (command: (store: Store, keyring: Keyring, source: string) => Promise<void>): Promise<void> {
   const { config, keys } = await loadSettings(process.env)
-  const engine = await openEngine(config.databaseUrl)
+  const engine = await openEngine(config.databaseUrl, config.database)
   try {
     await command(createStore(engine, Date.now), keys.keyring, keys.source)
   } finally {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { buildApp } from '../src/app.ts'
+import { ownDatabase } from './database.ts'
 import { startSandbox, type Running } from './sandbox/helper.ts'
 import type { SandboxOptions } from '../src/sandbox/world.ts'
 
@@ -22,8 +23,10 @@ export interface Built {
 /** The real service on a database of its own in memory, with its log kept. */
 export async function build (t: Test, env: NodeJS.ProcessEnv = {}, now?: () => number): Promise<Built> {
   const written: string[] = []
+  const { url, drop } = env.INTEGRATION_DB_URL === undefined ? await ownDatabase() : { url: '', drop: async () => {} }
+  t.teardown(drop)
   const app = await buildApp({
-    env: { APP_ENV: 'test', INTEGRATION_DB_URL: 'sqlite::memory:', VAULT_KEYS: KEY, LOG_LEVEL: 'TRACE', ...env },
+    env: { APP_ENV: 'test', INTEGRATION_DB_URL: url, VAULT_KEYS: KEY, LOG_LEVEL: 'TRACE', ...env },
     logger: { write: (line) => { written.push(line) } },
     ...(now === undefined ? {} : { now })
   })

@@ -1,5 +1,6 @@
 import { StartError } from '../errors.ts'
 import type { ProviderId } from '../providers/names.ts'
+import type { EngineOptions } from '../store/engine.ts'
 import { list } from './formats.ts'
 import { misspelt, type Resolved } from './names.ts'
 import { Env, LEVELS, type Setting } from './schema.ts'
@@ -28,6 +29,8 @@ export interface Config {
   port: number
   logLevel: string
   databaseUrl: string
+  /** How that database is opened. */
+  database: Omit<EngineOptions, 'onChange'>
   vaultKeys: string | null
   vaultKeysFile: string | null
   frontendUrl: string | null
@@ -83,6 +86,13 @@ export function configFrom (env: Env, resolved: Resolved): Config {
     port: env.PORT ?? 3001,
     logLevel: LEVELS[(env.LOG_LEVEL ?? '').toUpperCase()] ?? 'info',
     databaseUrl: env.INTEGRATION_DB_URL ?? '',
+    database: {
+      migrates: isTrue(env.DB_AUTO_MIGRATE),
+      connections: env.DB_POOL_SIZE ?? 1,
+      statementTimeoutMs: env.DB_STATEMENT_TIMEOUT_MS ?? 0,
+      lockTimeoutMs: env.DB_LOCK_TIMEOUT_MS ?? 0,
+      durable: isTrue(env.DB_REQUIRE_DURABLE)
+    },
     ...keySettings(resolved),
     frontendUrl: base(env.APP_FRONTEND_URL),
     publicUrl: base(env.PUBLIC_URL),
@@ -115,8 +125,10 @@ export function keySettings ({ values }: Resolved): Pick<Config, 'vaultKeys' | '
 }
 
 /** The values that must never appear in a log line, beside the vault's keys, which are hidden where they are read. */
-export function secretsOf ({ clients }: Config): string[] {
-  return Object.values(clients).map(({ clientSecret }) => clientSecret).filter((value) => value !== null)
+export function secretsOf ({ clients, databaseUrl }: Config): string[] {
+  const password = URL.parse(databaseUrl)?.password ?? ''
+  const spelt = password === '' ? [] : [password, decodeURIComponent(password)]
+  return [...Object.values(clients).map(({ clientSecret }) => clientSecret).filter((value) => value !== null), ...spelt]
 }
 
 /** All problems of a start together: exit code 78 (EX_CONFIG). */

@@ -35,7 +35,12 @@ export function isAddressList (value: string): boolean {
 
 /** SQLite in a file or in memory, or PostgreSQL, also in SQLAlchemy's spelling (contract.md section 2). */
 export function isDatabaseUrl (value: string): boolean {
-  return value === 'sqlite::memory:' || /^sqlite:\/\/\/[^?#\0]+$/.test(value) || /^postgres(ql)?(\+psycopg)?:\/\/[^\s/]/.test(value)
+  return value === 'sqlite::memory:' || /^sqlite:\/\/\/[^?#\0]+$/.test(value) || isPostgresUrl(value)
+}
+
+function isPostgresUrl (value: string): boolean {
+  const url = /^postgres(ql)?(\+psycopg)?:\/\/[^\s/]/.test(value) ? URL.parse(value) : null
+  return url !== null && [url.username, url.password, url.pathname].every((part) => !/%(?![0-9a-f]{2})/i.test(part))
 }
 
 /** The entries of a comma-separated setting. */

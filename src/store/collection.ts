@@ -34,7 +34,7 @@ export function collection<T extends ItemTable> (engine: Engine, table: T, { sor
     after: sql`(${sortColumn}, ${t.id}) > (${holder('value')}, ${holder('id')})`,
     within: sql`${columns[within]} = ${holder('within')}`,
     since: sql`${changedAt} >= ${holder('since')}`,
-    text: sql.join(named.map((name) => sql`instr(lower(${columns[name]}), ${holder('text')}) > 0`), sql` or `)
+    text: sql.join(named.map((name) => engine.contains(columns[name] as typeof t.key, holder('text'))), sql` or `)
   }
   /** A way to list these columns, ordered by the sort column (code points) and then id, from behind `after`. */
   const lister = (selected: Selection) => {
@@ -98,7 +98,7 @@ export function collection<T extends ItemTable> (engine: Engine, table: T, { sor
 
 /** Turns rows into items with these columns. */
 function readerOf<T extends ItemTable> (selected: Selection): (row: RawRow) => Listed<T> {
-  const reading = Object.entries(selected).map(([name, column]) => ({ name, column: column.name, instant: column.dataType as string === 'date' }))
+  const reading = Object.entries(selected).map(([name, column]) => ({ name, column: column.name, instant: (column.mapFromDriverValue(0 as never) as unknown) instanceof Date }))
   return (row) => {
     const item: Record<string, unknown> = {}
     for (const { name, column, instant } of reading) item[name] = instant && row[column] !== null ? new Date(row[column] as number) : row[column]

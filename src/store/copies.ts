@@ -32,7 +32,7 @@ export function copies<T extends ItemTable> (engine: Engine, table: T, feed: Fee
     revision: sql`case when ${t.deletedAt} is null then ${t.revision} + 1 else 1 end`,
     updatedAt: fresh(t.updatedAt.name),
     seq: fresh(t.seq.name),
-    pass: sql`max(${t.pass}, ${fresh(t.pass.name)})`,
+    pass: sql`case when ${t.pass} > ${fresh(t.pass.name)} then ${t.pass} else ${fresh(t.pass.name)} end`,
     deletedAt: null
   }
   const written = Object.keys(columns).filter((name) => name !== 'id')

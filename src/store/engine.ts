@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import type { SQL } from 'drizzle-orm'
+import type { SQL, SQLWrapper } from 'drizzle-orm'
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3'
 import type { Tables } from '../../drizzle/tables.ts'
 import { StartError } from '../errors.ts'
@@ -68,6 +68,12 @@ export interface Engine {
   inSteps: <T>(steps: (db: Database) => Steps<T>) => Promise<T>
   /** The database's own time, `ms` from now: for what several processes have to agree on. */
   after: (ms: number) => SQL
+  /** The id of a row that is inserted by selecting it, where a column that is left out would not get one. */
+  newId: (table: string) => SQL
+  /** Whether a column contains a text, capital and small letters of ASCII being the same; `text` is in small ones. */
+  contains: (column: SQLWrapper, text: SQLWrapper) => SQL
+  /** Ends a query of rows to be taken: those that somebody else is just taking are left out. */
+  readonly skippingLocked: SQL
   /**
    * Takes what was deleted out of the files too, as far as no other process is reading.
    *
@@ -80,8 +86,27 @@ export interface Engine {
   close: () => void | Promise<void>
 }
 
+/** How a database is opened. */
+export interface EngineOptions {
+  /** Whether tables are brought up to date, or only looked at. */
+  migrates: boolean
+  /** Connections, where an engine has several. */
+  connections: number
+  statementTimeoutMs: number
+  lockTimeoutMs: number
+  /** Whether a server is refused that acknowledges what it may lose. */
+  durable: boolean
+  /** Told when the server is lost, and when it is back. */
+  onChange: (isThere: boolean) => void
+}
+
+const DEFAULTS: EngineOptions = { migrates: true, connections: 10, statementTimeoutMs: 10_000, lockTimeoutMs: 3_000, durable: true, onChange: () => {} }
+
+export const NEWER = 'The database was last used by a newer version of this service. Run that version, or restore a backup made before it.'
+export const BEHIND = 'The database tables are older than this version, and DB_AUTO_MIGRATE is false: run "npm run db:migrate" first.'
+
 /** What an engine's file exports. */
-interface EngineModule { open: (url: string) => Engine | Promise<Engine> }
+interface EngineModule { open: (url: string, options: EngineOptions) => Engine | Promise<Engine> }
 
 const ENGINES = [
   { scheme: /^sqlite:/, file: 'sqlite', title: 'SQLite' },
@@ -94,13 +119,13 @@ const ENGINES = [
  * The engine's file is found by name and loaded here, not above: a deployment loads only the driver it uses, and an
  * engine is added by adding its file.
  *
- * @throws StartError one sentence: no such engine, unwritable file, tables of a newer version
+ * @throws StartError one sentence: no such engine, unwritable file, no answer, tables of a newer version
  */
-export async function openEngine (url: string): Promise<Engine> {
+export async function openEngine (url: string, options: Partial<EngineOptions> = {}): Promise<Engine> {
   const problem = missingEngine(url)
   if (problem !== undefined) throw new StartError([problem], 78)
   const { open } = await import(addressOf(url)?.href ?? '') as EngineModule
-  return open(url)
+  return await open(url, { ...DEFAULTS, ...options })
 }
 
 /** A sentence if this version has no engine for the address. */

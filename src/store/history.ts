@@ -11,12 +11,12 @@ export interface Change { connectionId: number, userId: number, provider: string
 export interface HistoryRow { id: number, from: ConnectionState | null, to: ConnectionState, code: string | null, detail: string | null, at: Date }
 
 /** What happened to connections, written by the statement before the one that makes it so, in the same transaction. */
-export function history ({ db, tables: { history, grants, connections } }: Engine, now: () => number) {
+export function history ({ db, tables: { history, grants, connections }, newId }: Engine, now: () => number) {
   const state = (grant: SQL, own: SQL) => sql`case when ${grant} in ('needs_reconnect', 'misconfigured') then ${grant} when ${own} = 'needs_site' then ${own} when ${grant} = 'degraded' then ${grant} else ${own} end`
   const [grantNow, ownNow] = [sql`${grants.state}`, sql`${connections.state}`]
 
   const recording = (tx: Database, from: SQL, to: SQL, where: SQL, reason: Reason | null): Statement => tx.insert(history)
-    .select(sql`select null, ${connections.id}, ${from}, ${to}, ${reason?.code ?? null}, ${reason?.detail ?? null}, ${sql.param(new Date(now()), history.at)} from ${connections} join ${grants} on ${grants.id} = ${connections.grantId} where ${where} and ${from} is distinct from ${to}`)
+    .select(sql`select ${newId('history')}, ${connections.id}, ${from}, ${to}, ${reason?.code ?? null}, ${reason?.detail ?? null}, cast(${sql.param(new Date(now()), history.at)} as bigint) from ${connections} join ${grants} on ${grants.id} = ${connections.grantId} where ${where} and ${from} is distinct from ${to}`)
     .returning({
       connectionId: history.connectionId,
       userId: sql`(select ${connections.userId} from ${connections} where ${connections.id} = ${history.connectionId})`.as('user_id'),

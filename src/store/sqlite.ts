@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import Driver from 'better-sqlite3'
-import { is, Param, Placeholder, sql } from 'drizzle-orm'
+import { sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
-import { readMigrationFiles } from 'drizzle-orm/migrator'
 import * as tables from '../../drizzle/sqlite/schema.ts'
 import { AppError, StartError } from '../errors.ts'
-import type { Database, Engine, RawRow, Statement, Value } from './engine.ts'
+import { BEHIND, NEWER, type Engine, type EngineOptions, type RawRow, type Statement, type Value } from './engine.ts'
+import { atomicallyBy, driverCode, newestMigration, rendered } from './statement.ts'
 
 const MIGRATIONS = fileURLToPath(new URL('../../drizzle/sqlite/migrations', import.meta.url))
 /** Older libraries can corrupt a WAL when two connections meet a checkpoint (fixed in 3.51.3). */
@@ -21,13 +21,13 @@ const BUSY_GIVE_UP_MS = 3_000
  * The embedded engine. WAL with `synchronous=FULL`: a commit that was acknowledged is on the disk (the library's default
  * for WAL is NORMAL, which is not).
  */
-export function open (url: string): Engine {
+export function open (url: string, { migrates }: EngineOptions): Engine {
   const client = openFile(filename(url))
   const db = drizzle({ client })
-  migrateForward(client, () => migrate(db, { migrationsFolder: MIGRATIONS }))
+  migrateForward(client, migrates ? () => migrate(db, { migrationsFolder: MIGRATIONS }) : undefined)
   client.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`)
   const applied = client.prepare('select max(created_at) as at from __drizzle_migrations')
-  const newest = newestMigration()
+  const newest = newestMigration(MIGRATIONS)
   let unscrubbed = false
 
   const write: Engine['write'] = async (statement) => {
@@ -56,24 +56,20 @@ export function open (url: string): Engine {
     tables,
     write,
     prepare (query) {
-      const { sql, params } = query.toSQL()
+      const { sql, fill, fillRows } = rendered(query)
       const statement = client.prepare(sql)
-      const slots = params.map(slotOf)
-      const filled = (values: Record<string, Value>) => slots.map(({ name, constant }) => name === undefined ? constant : driverValue(values[name]))
       const bound = (params: unknown[]): Statement => Object.assign({ toSQL: () => ({ sql, params }) }, { [COMPILED]: statement })
-      return Object.assign(async (values: Record<string, Value>) => statement.all(filled(values)) as RawRow[], {
-        bind: (values: Record<string, Value>) => bound(filled(values)),
-        bindRows: (rows: ReadonlyArray<Record<string, Value>>) => bound(slots.map(({ row, column, constant }) => row === undefined ? constant : driverValue(rows[row]?.[column])))
+      return Object.assign(async (values: Record<string, Value>) => statement.all(fill(values)) as RawRow[], {
+        bind: (values: Record<string, Value>) => bound(fill(values)),
+        bindRows: (rows: ReadonlyArray<Record<string, Value>>) => bound(fillRows(rows))
       })
     },
     inSteps,
-    atomically: (async (statements: (db: Database) => Statement[], given?: (db: Database) => Statement) => await inSteps(function * (db) {
-      if (given !== undefined && (yield given(db)).length === 0) return undefined
-      const results: RawRow[][] = []
-      for (const statement of statements(db)) results.push(yield statement)
-      return results
-    })) as Engine['atomically'],
+    atomically: atomicallyBy(inSteps),
     after: (ms) => sql`cast(unixepoch('subsec') * 1000 as integer) + ${Math.round(ms)}`,
+    newId: () => sql`null`,
+    contains: (column, text) => sql`instr(lower(${column}), ${text}) > 0`,
+    skippingLocked: sql``,
     scrub: async (again = false) => {
       if (again && !unscrubbed) return true
       const giveUpAt = performance.now() + BUSY_GIVE_UP_MS
@@ -85,7 +81,7 @@ export function open (url: string): Engine {
         await sleep(BUSY_RETRY_MS)
       }
     },
-    migrated: async () => (applied.get() as { at: number | null }).at === newest,
+    migrated: async () => ((applied.get() as { at: number | null }).at ?? 0) >= newest,
     close: () => { client.close() }
   }
 }
@@ -99,19 +95,6 @@ function run (client: Driver.Database, statement: Statement & { [COMPILED]?: Dri
   if (compiled.reader) return compiled.all(params) as RawRow[]
   compiled.run(params)
   return []
-}
-
-/** What goes into one place of a prepared statement: a constant, a value by its name, or one of a row by its number and column. */
-interface Slot { constant: unknown, name: string | undefined, row: number | undefined, column: string }
-
-function slotOf (param: unknown): Slot {
-  const holder = is(param, Placeholder) ? param : is(param, Param) && is(param.value, Placeholder) ? param.value : undefined
-  const [, row, column = ''] = /^(\d+)\.(.*)$/.exec(holder?.name ?? '') ?? []
-  return { constant: param, name: holder?.name, row: row === undefined ? undefined : Number(row), column }
-}
-
-function driverValue (value: Value | undefined): unknown {
-  return value instanceof Date ? value.getTime() : value
 }
 
 function filename (url: string): string {
@@ -146,17 +129,16 @@ function assertSafe (client: Driver.Database): void {
   }
 }
 
-/** Applies what is missing, and refuses a database that a newer version of this service has already changed. */
-function migrateForward (client: Driver.Database, apply: () => void): void {
+/** Applies what is missing, or says that something is, and refuses a database that a newer version of this service has already changed. */
+function migrateForward (client: Driver.Database, apply?: () => void): void {
   try {
     const exists = client.prepare("select 1 from sqlite_master where name = '__drizzle_migrations'").get()
-    const latest = exists === undefined
-      ? undefined
+    const { at: latest } = exists === undefined
+      ? { at: null }
       : client.prepare('select max(created_at) as at from __drizzle_migrations').get() as { at: number | null }
-    if ((latest?.at ?? 0) > newestMigration()) {
-      throw new StartError(['The database was last used by a newer version of this service. Run that version, or restore a backup made before it.'], 1)
-    }
-    apply()
+    if ((latest ?? 0) > newestMigration(MIGRATIONS)) throw new StartError([NEWER], 1)
+    if (apply !== undefined) apply()
+    else if ((latest ?? 0) < newestMigration(MIGRATIONS)) throw new StartError([BEHIND], 1)
   } catch (error) {
     client.close()
     if (error instanceof StartError) throw error
@@ -164,13 +146,9 @@ function migrateForward (client: Driver.Database, apply: () => void): void {
   }
 }
 
-function newestMigration (): number {
-  return Math.max(...readMigrationFiles({ migrationsFolder: MIGRATIONS }).map(({ folderMillis }) => folderMillis))
-}
-
 function sqliteCode (error: unknown): string | undefined {
-  const candidates = [error, (error as { cause?: unknown } | null)?.cause]
-  return candidates.map((e) => (e as { code?: unknown } | null)?.code).find((code) => typeof code === 'string' && code.startsWith('SQLITE_')) as string | undefined
+  const code = driverCode(error)
+  return code?.startsWith('SQLITE_') === true ? code : undefined
 }
 
 function translated (error: unknown, code: string | undefined): unknown {

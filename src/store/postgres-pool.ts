@@ -1,0 +1,126 @@
+import pg from 'pg'
+import { AppError } from '../errors.ts'
+import type { EngineOptions } from './engine.ts'
+import { createPulse } from './pulse.ts'
+import { driverCode } from './statement.ts'
+
+/** Waiting for a connection for longer is said, not waited. */
+const PATIENCE_MS = 3_000
+/** Connections are made anew after that, so that they follow a server that has moved. */
+const LIFE_S = 600
+/** The server is gone, starting, stopping, full, only reads, or takes no more connections. */
+const AWAY = /^(08|57P0|53|25006)|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH/
+const INT8 = 20
+
+/** Whole numbers as numbers: ids and times have 53 bits at most. */
+const types = { getTypeParser: (oid: number, format?: string) => oid === INT8 ? Number : pg.types.getTypeParser(oid, format as 'text') } as unknown as pg.CustomTypesConfig
+
+export interface Query { text: string, values?: unknown[], name?: string, rowMode?: string }
+type Asking = (query: Query) => Promise<{ rows: unknown[] }>
+
+/** Whether an error means that the server, or the way to it, is not there. */
+export function isAway (error: unknown): boolean {
+  return AWAY.test(driverCode(error) ?? '') || /Connection terminated|connection error|server closed/i.test(String((error as Error | null)?.message))
+}
+
+export function unreachable (cause?: unknown): AppError {
+  return new AppError('database_unavailable', 'The database cannot be reached at the moment.', { cause, retryAfterS: 1 })
+}
+
+export function busy (cause: unknown): AppError {
+  return new AppError('database_busy', 'The database is busy. Try again in a second.', { cause, retryAfterS: 1 })
+}
+
+/**
+ * Connections to one server, under the eyes of a pulse.
+ *
+ * @param url as for libpq; TLS is asked for by `sslmode`
+ */
+export function createPool (url: string, { connections, statementTimeoutMs, lockTimeoutMs, onChange }: EngineOptions) {
+  const settings = {
+    connectionString: url.replace(/^postgres(ql)?(\+psycopg)?:/, 'postgresql:'),
+    statement_timeout: statementTimeoutMs,
+    lock_timeout: lockTimeoutMs,
+    idle_in_transaction_session_timeout: statementTimeoutMs,
+    application_name: 'jira-confluence-connector',
+    keepAlive: true
+  }
+  const pool = new pg.Pool({ ...settings, max: connections, connectionTimeoutMillis: PATIENCE_MS, maxLifetimeSeconds: LIFE_S })
+  const open = new Set<pg.PoolClient>()
+  pool.on('connect', (client) => { open.add(client) })
+  pool.on('remove', (client) => { open.delete(client) })
+  // A connection that dies while nobody uses it is replaced when somebody does.
+  pool.on('error', () => {})
+
+  const pulse = createPulse({
+    probe: async (signal) => {
+      const client = new pg.Client({ ...settings, connectionTimeoutMillis: PATIENCE_MS })
+      client.on('error', () => {})
+      signal.addEventListener('abort', () => { cut(client) }, { once: true })
+      await client.connect()
+      await client.query('select 1')
+    },
+    lost: unreachable,
+    onChange: (isThere) => {
+      // What was asked on them is never answered, or by a server that is not the one any more.
+      if (!isThere) open.forEach(cut)
+      onChange(isThere)
+    }
+  })
+
+  /** Runs something on a connection, which is given back, or thrown away after trouble. */
+  async function using<T> (work: (query: Asking, client: pg.PoolClient) => Promise<T>): Promise<T> {
+    return await pulse.during(async (isWanted) => {
+      const client = await pool.connect().catch((error: unknown) => { throw doubted(error) })
+      let broken: Error | undefined
+      try {
+        if (!isWanted()) throw unreachable()
+        return await work(async (query) => await client.query({ ...query, types } as pg.QueryConfig), client)
+      } catch (error) {
+        if (isAway(error)) broken = error as Error
+        throw doubted(error)
+      } finally {
+        client.release(broken)
+      }
+    })
+  }
+
+  function doubted (error: unknown): unknown {
+    if (/timeout exceeded when trying to connect/.test(String((error as Error | null)?.message))) return busy(error)
+    if (isAway(error)) pulse.doubt()
+    return error
+  }
+
+  return {
+    query: async (query: Query) => await using(async (ask) => await ask(query)),
+
+    /** Several queries on one connection, in a transaction that sees one moment. */
+    transaction: async <T>(work: (query: Asking) => Promise<T>): Promise<T> => await using(async (ask, client) => {
+      try {
+        await client.query('begin isolation level repeatable read')
+        const result = await work(ask)
+        await client.query('commit')
+        return result
+      } catch (error) {
+        if (!isAway(error)) await client.query('rollback')
+        throw error
+      }
+    }),
+
+    /** A connection without time limits, for whoever keeps it for long. */
+    apart: () => new pg.Client({ ...settings, statement_timeout: 0, lock_timeout: 0, connectionTimeoutMillis: PATIENCE_MS }),
+
+    async close (): Promise<void> {
+      pulse.stop()
+      if (pulse.isLost()) open.forEach(cut)
+      await pool.end()
+    }
+  }
+}
+
+export type Pool = ReturnType<typeof createPool>
+
+/** Leaves a server that does not answer; the driver has no other way. */
+function cut (client: object): void {
+  (client as { connection?: { stream?: { destroy: () => void } } }).connection?.stream?.destroy()
+}

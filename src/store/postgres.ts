@@ -1,0 +1,122 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { sql } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/node-postgres'
+import type pg from 'pg'
+import * as tables from '../../drizzle/postgres/schema.ts'
+import type { Tables } from '../../drizzle/tables.ts'
+import { AppError } from '../errors.ts'
+import type { Database, Engine, EngineOptions, RawRow, Statement, Value } from './engine.ts'
+import { migrated, prepareServer } from './postgres-migrate.ts'
+import { busy, createPool, isAway, unreachable, type Pool, type Query } from './postgres-pool.ts'
+import { atomicallyBy, driverCode, driverValue, rendered } from './statement.ts'
+
+const RETRY_MS = 10
+const GIVE_UP_MS = 3_000
+/** Somebody else wrote the same rows at the same moment: begun again, it sees what they wrote. */
+const CONFLICTS = ['40001', '40P01']
+/** A lock or an answer that took too long. */
+const LOCKED = ['55P03', '57014']
+const FOREIGN_KEY = '23503'
+
+/**
+ * The engine for several instances. Transactions see one moment and are begun again where they meet somebody else's, so that what
+ * they decide on is what is there when they commit: the same promise that the embedded engine keeps by letting in one writer at a time.
+ */
+export async function open (url: string, options: EngineOptions): Promise<Engine> {
+  const pool = createPool(url, options)
+  await prepareServer(pool, options)
+  const db = handle(pool)
+
+  async function write<T> (statement: () => PromiseLike<T>): Promise<T> {
+    const giveUpAt = performance.now() + GIVE_UP_MS
+    while (true) {
+      try {
+        return await statement()
+      } catch (error) {
+        if (!CONFLICTS.includes(driverCode(error) ?? '')) throw translated(error)
+        if (performance.now() > giveUpAt) throw busy(error)
+        await sleep(RETRY_MS * (0.5 + Math.random()))
+      }
+    }
+  }
+
+  const inSteps: Engine['inSteps'] = async (steps) => await write(async () => await pool.transaction(async (query) => {
+    const work = steps(db)
+    let next = work.next()
+    while (next.done !== true) next = work.next((await query(queryOf(next.value))).rows as RawRow[])
+    return next.value
+  }))
+
+  return {
+    db,
+    tables: tables as unknown as Tables,
+    write,
+    prepare (statement) {
+      const { sql: text, fill, fillRows } = rendered(statement)
+      const name = nameOf(text)
+      const bound = (params: unknown[]): Statement => Object.assign({ toSQL: () => ({ sql: text, params }) }, { [NAME]: name })
+      return Object.assign(async (values: Record<string, Value>) => (await pool.query({ name, text, values: fill(values) }).catch(rethrow)).rows as RawRow[], {
+        bind: (values: Record<string, Value>) => bound(fill(values)),
+        bindRows: (rows: ReadonlyArray<Record<string, Value>>) => bound(fillRows(rows))
+      })
+    },
+    inSteps,
+    atomically: atomicallyBy(inSteps),
+    after: (ms) => sql`cast(extract(epoch from clock_timestamp()) * 1000 as bigint) + ${sql.raw(String(Math.round(ms)))}`,
+    newId: (table) => sql.raw(`nextval('${table}_id_seq')`),
+    contains: (column, text) => sql`strpos(lower(${column}), ${text}) > 0`,
+    skippingLocked: sql`for update skip locked`,
+    // Deleted rows leave the files when PostgreSQL's own vacuum takes them out.
+    scrub: async () => true,
+    migrated: async () => await migrated(pool),
+    close: async () => { await pool.close() }
+  }
+}
+
+/** Drizzle's session, as far as it is used here. */
+interface Session { prepareQuery: (...query: unknown[]) => { execute: (...values: unknown[]) => Promise<unknown> } }
+
+/**
+ * Drizzle over this pool. Its own errors spell out statement and values, which no log may have: they give way to what caused them.
+ * Proof of the casts: Drizzle asks its client nothing but this, and the contract suite proves that both engines do the same.
+ */
+function handle (pool: Pool): Database {
+  const client = { query: async (query: Query, values?: unknown[]) => await pool.query({ ...query, ...(values === undefined ? {} : { values }) }) }
+  const db = drizzle({ client: client as unknown as pg.Pool })
+  const session = (db as unknown as { session: Session }).session
+  const prepareQuery = session.prepareQuery.bind(session)
+  session.prepareQuery = (...query) => {
+    const prepared = prepareQuery(...query)
+    const execute = prepared.execute.bind(prepared)
+    return Object.assign(prepared, { execute: async (...values: unknown[]) => await execute(...values).catch((error: unknown) => rethrow((error as Error).cause ?? error)) })
+  }
+  return db as unknown as Database
+}
+
+const NAME = Symbol('prepared under this name')
+
+function queryOf (statement: Statement & { [NAME]?: string }): Query {
+  const { sql: text, params } = statement.toSQL()
+  const name = statement[NAME]
+  return { text, values: params.map(driverValue), ...(name === undefined ? {} : { name }) }
+}
+
+const names = new Map<string, string>()
+/** The same statement has the same name on every connection of this process. */
+function nameOf (text: string): string {
+  const known = names.get(text) ?? `s${names.size}`
+  names.set(text, known)
+  return known
+}
+
+function rethrow (error: unknown): never {
+  throw translated(error)
+}
+
+function translated (error: unknown): unknown {
+  if (error instanceof AppError) return error
+  const code = driverCode(error) ?? ''
+  if (code === FOREIGN_KEY) return new AppError('user_not_found', 'No user has this id.', { cause: error })
+  if (LOCKED.includes(code)) return busy(error)
+  return isAway(error) ? unreachable(error) : error
+}
