@@ -40,7 +40,11 @@ export function isDatabaseUrl (value: string): boolean {
 
 function isPostgresUrl (value: string): boolean {
   const url = /^postgres(ql)?(\+psycopg)?:\/\/[^\s/]/.test(value) ? URL.parse(value) : null
-  return url !== null && [url.username, url.password, url.pathname].every((part) => !/%(?![0-9a-f]{2})/i.test(part))
+  try {
+    return url !== null && [url.username, url.password, url.pathname].map(decodeURIComponent).length > 0
+  } catch {
+    return false
+  }
 }
 
 /** The entries of a comma-separated setting. */
