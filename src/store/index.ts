@@ -1,3 +1,4 @@
+import { budgets } from './budgets.ts'
 import { checkpoints } from './checkpoints.ts'
 import { collection } from './collection.ts'
 import { connections } from './connections.ts'
@@ -32,6 +33,7 @@ export function createStore (engine: Engine, now: () => number) {
     connections: connections(engine, { rows: grantRows, history: historyRows }),
     runs: runs(engine, now),
     checkpoints: checkpoints(engine),
+    budgets: budgets(engine),
     feed: feedRows,
     inSteps: engine.inSteps,
     projects: collection(engine, projects, { sortBy: 'key', within: 'key', named: ['key', 'name'] }, feedRows, now),
