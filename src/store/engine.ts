@@ -72,6 +72,8 @@ export interface Engine {
   newId: (table: string) => SQL
   /** Whether a column contains a text, capital and small letters of ASCII being the same; `text` is in small ones. */
   contains: (column: SQLWrapper, text: SQLWrapper) => SQL
+  /** Whether several instances may use this database; an embedded one is of one process. */
+  readonly isShared: boolean
   /** Ends a query of rows to be taken: those that somebody else is just taking are left out. */
   readonly skippingLocked: SQL
   /**

@@ -65,6 +65,7 @@ export async function open (url: string, options: EngineOptions): Promise<Engine
     after: (ms) => sql`cast(extract(epoch from clock_timestamp()) * 1000 as bigint) + ${sql.raw(String(Math.round(ms)))}`,
     newId: (table) => sql.raw(`nextval('${table}_id_seq')`),
     contains: (column, text) => sql`strpos(lower(${column}), ${text}) > 0`,
+    isShared: true,
     skippingLocked: sql`for update skip locked`,
     // Deleted rows leave the files when PostgreSQL's own vacuum takes them out.
     scrub: async () => true,
