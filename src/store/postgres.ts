@@ -19,8 +19,9 @@ const LOCKED = ['55P03', '57014']
 const FOREIGN_KEY = '23503'
 
 /**
- * The engine for several instances. Transactions see one moment and are begun again where they meet somebody else's, so that what
- * they decide on is what is there when they commit: the same promise that the embedded engine keeps by letting in one writer at a time.
+ * The engine for several instances. Transactions see one moment and are begun again where they meet somebody else's, or hold what they
+ * decide on from the beginning, so that it is what is there when they commit: the same promise that the embedded engine keeps by letting
+ * in one writer at a time.
  */
 export async function open (url: string, options: EngineOptions): Promise<Engine> {
   const pool = createPool(url, options)
@@ -40,12 +41,12 @@ export async function open (url: string, options: EngineOptions): Promise<Engine
     }
   }
 
-  const inSteps: Engine['inSteps'] = async (steps) => await write(async () => await pool.transaction(async (query) => {
+  const inSteps: Engine['inSteps'] = async (steps, locksFirst = false) => await write(async () => await pool.transaction(async (query) => {
     const work = steps(db)
     let next = work.next()
     while (next.done !== true) next = work.next((await query(queryOf(next.value))).rows as RawRow[])
     return next.value
-  }))
+  }, locksFirst ? 'read committed' : 'repeatable read'))
 
   return {
     db,
