@@ -2,6 +2,7 @@ import t from 'tap'
 import { readdirSync } from 'node:fs'
 import { many } from '../auth/helper.ts'
 import { Visitor } from '../process/visitor.ts'
+import type { Started } from '../process/child.ts'
 import { balance, connect, database, get, place, post, until } from './helper.ts'
 
 const TINY = { sizes: { projects: 3, issues: 20, spaces: 3, pages: 40 } }
@@ -46,7 +47,8 @@ t.test('A hundred requests to sync one owner, over four instances: one run', asy
 t.test('A login that is begun, consented to and ended at different instances works, with the built-in sandbox too; nothing is sticky', async (t) => {
   const front = await balance(t)
   const here = await place(t, server, { env: { APP_ENV: 'development', PUBLIC_URL: front.url, ATLASSIAN_AUTH_URL: '', ATLASSIAN_API_URL: '', JIRA_OAUTH_CLIENT_ID: '', JIRA_OAUTH_CLIENT_SECRET: '', JIRA_OAUTH_REDIRECT_URI: '', CONFLUENCE_OAUTH_CLIENT_ID: '', CONFLUENCE_OAUTH_CLIENT_SECRET: '', CONFLUENCE_OAUTH_REDIRECT_URI: '', APP_FRONTEND_URL: '' } })
-  front.targets.push(...await here.several(3))
+  const services = await here.several(3)
+  front.targets.push(...services)
   const visitor = new Visitor()
   for (const product of ['jira', 'confluence'] as const) {
     const { status, url, body } = await visitor.connect(front.url, product)
@@ -57,10 +59,46 @@ t.test('A login that is begun, consented to and ended at different instances wor
     })
     t.match(run, { state: 'succeeded' })
   }
-  for (const { url } of front.targets) {
+  for (const { url } of services) {
     t.match((await get(url, '/jira/projects/1?limit=1')).body, [{ owner_id: 1 }])
     t.match(await post(url, '/users/1/connections/jira/check'), { status: 200, body: { state: 'active' } })
   }
+  const [{ owner }] = await here.sql('select owner from leases where name = $1', ['sandbox'])
+  const host = services.find(({ url }) => (owner as string).startsWith(`${url}#`))
+  t.ok(host, 'one of them has it')
+  await host?.stop('SIGKILL')
+  front.targets.splice(0, front.targets.length, ...services.filter((each) => each !== host))
+  const again = await until(async () => {
+    const { status, url } = await new Visitor().connect(front.url, 'jira').catch(() => ({ status: 0, url: '' }))
+    return status === 200 && /status=success/.test(url)
+  })
+  t.ok(again, 'another one has it then, and people connect again')
+})
+
+t.test('E1 Instances that are restarted one after the other under load refuse nobody who asks one that is there, and a copy goes on', async (t) => {
+  const here = await place(t, server, { sandbox: { sizes: { projects: 3, issues: 3, spaces: 3, pages: 4_000 } } })
+  await connect(t, here, 'confluence', async () => {})
+  await here.sql('delete from pages; delete from checkpoints; delete from runs')
+  const front = await balance(t)
+  front.targets.push(...await here.several(3))
+  await here.sandbox.admin('faults', { kind: 'delay', match: { path: '/wiki/api/v2/pages' }, times: 16, delay_ms: 300 })
+  t.match(await post(front.url, '/integrations/confluence/sync?owner_id=1&mode=full'), { status: 202 })
+  const state = { over: false, answers: [] as number[] }
+  const asking = Array.from({ length: 4 }, async () => {
+    while (!state.over) state.answers.push((await get(front.url, '/users/1')).status)
+  })
+  for (const old of [...front.targets] as Started[]) {
+    // As a load balancer does that asks /healthz: it stops sending before the instance stops listening.
+    const ended = old.stop('SIGTERM')
+    front.targets.splice(front.targets.indexOf(old), 1)
+    t.equal(await ended, 0)
+    front.targets.push(await here.serve())
+  }
+  state.over = true
+  await Promise.all(asking)
+  t.same([...new Set(state.answers)], [200], `${state.answers.length} answers`)
+  await until(async () => (await here.sql('select state from runs'))[0].state === 'succeeded')
+  t.same(await here.sql('select count(*)::int as count from pages where deleted_at is null'), [{ count: 4_000 }])
 })
 
 t.test('Progress is told and a run is cancelled by an instance that does not work at it', async (t) => {
