@@ -95,7 +95,8 @@ t.test('A13 The year of a consent is shown, and its end is warned of, once 30 da
   const by = Date.parse((await view(running)).reconsent_by)
   t.ok(Math.abs(by - start - 365 * DAY_MS) < MINUTE_MS)
   await until(360)
-  t.strictSame(told, [[335, 30], [358, 7]].flatMap(([day, left]) => ['jira', 'confluence'].map((product) => [day, 1, product, left, 'warn'])))
+  // Which of the two of a day is first is nobody's promise.
+  t.strictSame(told.sort(), [[335, 30], [358, 7]].flatMap(([day, left]) => ['confluence', 'jira'].map((product) => [day, 1, product, left, 'warn'])))
   t.equal(Date.parse(String(running.lines().find(({ event, product }) => event === 'consent_ends' && product === 'jira')?.reconsent_by)), by)
   await connect(running, 1)
   t.ok(Math.abs(Date.parse((await view(running)).reconsent_by) - by - 360 * DAY_MS) < MINUTE_MS)

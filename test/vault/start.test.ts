@@ -134,7 +134,8 @@ t.test('B7 Of two instances that start at the same moment with different keys of
   const rings = [newKeyEntry('k1'), newKeyEntry('k1')].map((entry) => parseKeyring(entry).keyring).filter((ring) => ring !== undefined)
   const started = await Promise.allSettled(rings.map(async (ring) => await proveKeys(app.store, ring, 'VAULT_KEYS')))
   t.same(started.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
-  t.match(started.find(({ status }) => status === 'rejected'), { reason: { exitCode: 78, problems: [/^VAULT_KEYS: .*"k1"\. .*\.$/] } })
+  // Where each has a connection of its own, the other may have come to its end before this one looks.
+  t.match(started.find(({ status }) => status === 'rejected'), { reason: { exitCode: 78, problems: [/^VAULT_KEYS: .* key .*"k1"(\. .*| is not the one .*)\.$/] } })
 })
 
 t.test('B7 Tokens are never written in plain text, and never read as such', async (t) => {
