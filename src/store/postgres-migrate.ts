@@ -29,7 +29,7 @@ export async function prepareServer (pool: Pool, { migrates, durable }: EngineOp
     const latest = await latestOn(client)
     if (latest > NEWEST) throw new StartError([NEWER], 1)
     if (latest < NEWEST && !migrates) throw new StartError([BEHIND], 1)
-    if (latest < NEWEST) await migrate(drizzle({ client }), { migrationsFolder: MIGRATIONS })
+    if (latest < NEWEST) await migrate(drizzle({ client }), { migrationsFolder: MIGRATIONS }).catch(notMigrated)
     await client.end()
   } catch (error) {
     await client.end().catch(() => {})
@@ -37,6 +37,10 @@ export async function prepareServer (pool: Pool, { migrates, durable }: EngineOp
     if (error instanceof StartError) throw error
     throw new StartError([`The database that INTEGRATION_DB_URL names cannot be used (${driverCode(error) ?? 'no answer'}). Check address, user, password, database name and TLS.`], 1)
   }
+}
+
+function notMigrated (error: unknown): never {
+  throw new StartError([`The database tables could not be brought up to date (${driverCode(error) ?? 'unknown reason'}). Is INTEGRATION_DB_URL another program's database?`], 1)
 }
 
 /** Whether every migration of this version is applied; a newer version may have applied more, while the two take turns. */

@@ -45,7 +45,8 @@ export function createPool (url: string, { connections, statementTimeoutMs, lock
     application_name: 'jira-confluence-connector',
     keepAlive: true
   }
-  const pool = new pg.Pool({ ...settings, max: connections, connectionTimeoutMillis: PATIENCE_MS, maxLifetimeSeconds: LIFE_S })
+  // A start that is refused ends at once, though connections lie idle.
+  const pool = new pg.Pool({ ...settings, max: connections, connectionTimeoutMillis: PATIENCE_MS, maxLifetimeSeconds: LIFE_S, allowExitOnIdle: true })
   const open = new Set<pg.PoolClient>()
   pool.on('connect', (client) => {
     open.add(client)

@@ -1,4 +1,5 @@
 import { asc, eq, gt, sql } from 'drizzle-orm'
+import { isText } from '../formats.ts'
 import type { Engine, RawRow, WithStatement } from './engine.ts'
 
 export interface UserRow { id: number, email: string, displayName: string | null }
@@ -21,7 +22,8 @@ export function users ({ db, tables: { users }, write, prepare }: Engine, now: (
     })
     .onConflictDoNothing({ target: users.emailKey }).returning(columns).prepare()
 
-  const find = async (email: string): Promise<UserRow | undefined> => one(await byKey({ key: keyOf(email) }))
+  // An address that could not be kept is nobody's, and not every engine lets itself be asked for it.
+  const find = async (email: string): Promise<UserRow | undefined> => isText(email) ? one(await byKey({ key: keyOf(email) })) : undefined
 
   return {
     async get (id: number): Promise<UserRow | undefined> {

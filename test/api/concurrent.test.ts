@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import Driver from 'better-sqlite3'
 import t, { type Test } from 'tap'
+import { databaseAt, writeLock } from '../database.ts'
 import { build } from '../helper.ts'
 
 const AT_ONCE = 100
@@ -13,15 +13,15 @@ function folder (t: Test): string {
   return path
 }
 
-/** Services that listen, all of them on one database file. */
+/** Services that listen, all of them on one database. */
 async function services (t: Test, count: number) {
-  const file = join(folder(t), 'shared.db')
+  const database = await databaseAt(t, join(folder(t), 'shared.db'))
   const found = []
   for (let i = 0; i < count; i++) {
-    const { app } = await build(t, { INTEGRATION_DB_URL: `sqlite:///${file}`, LOG_LEVEL: 'ERROR' })
+    const { app } = await build(t, { INTEGRATION_DB_URL: database, LOG_LEVEL: 'ERROR' })
     found.push({ app, url: await app.listen({ host: '127.0.0.1', port: 0 }) })
   }
-  return { file, urls: found.map(({ url }) => url) }
+  return { database, urls: found.map(({ url }) => url) }
 }
 
 async function post (url: string, body: object): Promise<number> {
@@ -33,7 +33,7 @@ async function post (url: string, body: object): Promise<number> {
 const tally = (statuses: number[]) => Object.fromEntries([...new Set(statuses)].sort().map((status) => [status, statuses.filter((each) => each === status).length]))
 
 for (const [processes, rounds] of [[1, 5], [3, 2]] as const) {
-  t.test(`D4 ${rounds} × ${AT_ONCE} upserts of one email and of one key at once, through ${processes} service(s) on one file: one row each and no 5xx`, async (t) => {
+  t.test(`D4 ${rounds} × ${AT_ONCE} upserts of one email and of one key at once, through ${processes} service(s) on one database: one row each and no 5xx`, async (t) => {
     const { urls } = await services(t, processes)
     const [first = ''] = urls
     const at = (i: number) => urls[i % urls.length] ?? first
@@ -54,11 +54,9 @@ for (const [processes, rounds] of [[1, 5], [3, 2]] as const) {
 }
 
 t.test('D5 While another program holds the write lock for a second, reads go on and writes succeed later', async (t) => {
-  const { file, urls: [url = ''] } = await services(t, 1)
+  const { database, urls: [url = ''] } = await services(t, 1)
   await post(`${url}/users`, { email: 'owner@example.com' })
-  const other = new Driver(file)
-  t.teardown(() => other.close())
-  other.exec('BEGIN IMMEDIATE')
+  const release = await writeLock(t, database)
   let released = false
   const writes = Promise.all(Array.from({ length: 20 }, async (_, i) => ({ status: await post(`${url}/jira/projects`, { owner_id: 1, key: `K${i}`, name: 'N' }), released })))
   const started = Date.now()
@@ -72,22 +70,20 @@ t.test('D5 While another program holds the write lock for a second, reads go on 
   }
   t.ok(reads > 0)
   released = true
-  other.exec('ROLLBACK')
+  await release()
   t.ok((await writes).every(({ status, released }) => status === 201 && released), 'every write waited and was done')
   t.equal((await (await fetch(`${url}/jira/projects/1`)).json() as unknown[]).length, 20)
 })
 
 t.test('D5 A lock that is never given back is 503 with Retry-After, not a hang', async (t) => {
-  const { file, urls: [url = ''] } = await services(t, 1)
+  const { database, urls: [url = ''] } = await services(t, 1)
   await post(`${url}/users`, { email: 'owner@example.com' })
-  const other = new Driver(file)
-  t.teardown(() => other.close())
-  other.exec('BEGIN IMMEDIATE')
+  const release = await writeLock(t, database)
   const answer = await fetch(`${url}/users`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ email: 'late@example.com' }) })
   t.equal(answer.status, 503)
   t.equal(answer.headers.get('retry-after'), '1')
   t.match(await answer.json(), { code: 'database_busy' })
   t.equal((await fetch(`${url}/users`)).status, 200)
-  other.exec('ROLLBACK')
+  await release()
   t.equal(await post(`${url}/users`, { email: 'late@example.com' }), 201, 'well again')
 })

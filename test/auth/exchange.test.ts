@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { databaseAt } from '../database.ts'
 import { Browser, decide, FRONT_END, SECRET } from '../helper.ts'
 import { CANARY, ODD, REFUSALS } from '../tables/token-answers.ts'
 import { finish, login, PRODUCTION, service, success, tokenCalls, type Service } from './helper.ts'
@@ -57,7 +58,7 @@ t.test("A wrong client secret is the operator's to correct, and says so", async 
 
 t.test('A redirect URI that was changed between login and callback is still the one of the login', async (t) => {
   const folder = t.testdir()
-  const env = { ...PRODUCTION, INTEGRATION_DB_URL: `sqlite:///${folder}/a.db` }
+  const env = { ...PRODUCTION, INTEGRATION_DB_URL: await databaseAt(t, `${folder}/a.db`) }
   const before = await service(t, env)
   const browser = new Browser(before.app)
   const callback = await browser.consent('jira')
@@ -68,7 +69,7 @@ t.test('A redirect URI that was changed between login and callback is still the 
 })
 
 t.test('A client id that was replaced between login and callback ends the login without a call', async (t) => {
-  const env = { ...PRODUCTION, INTEGRATION_DB_URL: `sqlite:///${t.testdir()}/a.db` }
+  const env = { ...PRODUCTION, INTEGRATION_DB_URL: await databaseAt(t, `${t.testdir()}/a.db`) }
   const before = await service(t, env)
   const callback = await decide((await login(before, 'jira')).json().url as string)
   const after = await service(t, { ...env, JIRA_OAUTH_CLIENT_ID: 'another-app' })

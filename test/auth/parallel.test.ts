@@ -1,4 +1,5 @@
 import t from 'tap'
+import { databaseAt } from '../database.ts'
 import { Browser, build, CLIENTS, configured, connected, decide, synced } from '../helper.ts'
 import { startSandbox } from '../sandbox/helper.ts'
 import { edited, finish, login, PRODUCTION, PRODUCTS, service, SMALL, success, tokenCalls } from './helper.ts'
@@ -24,7 +25,7 @@ t.test(`A3: ${PAIRS} callbacks, each sent twice at once, are ${PAIRS} exchanges 
 
 t.test('A3: a callback sent to two services over one database at once is one exchange and the same success twice', async (t) => {
   const sandbox = await startSandbox(t, { ...SMALL, clients: CLIENTS })
-  const env = { ...configured(sandbox.url), ...PRODUCTION, INTEGRATION_DB_URL: `sqlite:///${t.testdir()}/shared.db` }
+  const env = { ...configured(sandbox.url), ...PRODUCTION, INTEGRATION_DB_URL: await databaseAt(t, `${t.testdir()}/shared.db`) }
   const [one, two] = [await build(t, env), await build(t, env)]
   await one.app.inject({ method: 'POST', url: '/users', payload: { email: 'first@example.com' } })
   for (let i = 0; i < 10; i++) {

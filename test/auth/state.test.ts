@@ -1,14 +1,13 @@
-import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import t from 'tap'
+import { contentsOf, databaseAt } from '../database.ts'
 import { Browser } from '../helper.ts'
 import { authorization, many, PRODUCTS, service, success } from './helper.ts'
 
 const LOGINS = many(300, 10_000)
 
 t.test(`A1: ${LOGINS} logins get ${LOGINS} states of 43 characters, none of them the caller's, and none of them stored`, async (t) => {
-  const folder = t.testdir()
-  const running = await service(t, { INTEGRATION_DB_URL: `sqlite:///${join(folder, 'flows.db')}`, LOG_LEVEL: 'INFO' })
+  const url = await databaseAt(t, `${t.testdir()}/flows.db`)
+  const running = await service(t, { INTEGRATION_DB_URL: url, LOG_LEVEL: 'INFO' })
   const states = new Set<string>()
   const odd: string[] = []
   let last = ''
@@ -24,8 +23,8 @@ t.test(`A1: ${LOGINS} logins get ${LOGINS} states of 43 characters, none of them
   }
   t.equal(states.size, LOGINS)
   t.same(odd, [])
-  const stored = contents(folder)
-  t.ok(stored.includes('caller-1'), 'the files do hold the logins')
+  const stored = await contentsOf(url)
+  t.ok(stored.includes('caller-1'), 'the database does hold the logins')
   t.same(found(stored, states), [])
   t.same(found(stored, new Set([...states].map((state) => Buffer.from(state, 'base64url').toString('latin1')))), [], 'nor decoded')
   t.same(found(running.raw(), states), [], 'nor logged')
@@ -41,25 +40,20 @@ t.test('A1: states look like chance: every character of the alphabet comes at ev
 })
 
 t.test("A1: a browser's login stores neither its state, nor its key, nor its code", async (t) => {
-  const folder = t.testdir()
-  const { app, raw } = await service(t, { INTEGRATION_DB_URL: `sqlite:///${join(folder, 'flows.db')}` })
+  const url = await databaseAt(t, `${t.testdir()}/flows.db`)
+  const { app, raw } = await service(t, { INTEGRATION_DB_URL: url })
   const browser = new Browser(app)
   const callback = await browser.consent('jira', { query: '&state=kept' })
   const [key = ''] = browser.cookies.values()
   t.equal((await browser.open(callback)).headers.location, success('jira', 1, 'kept'))
-  const stored = contents(folder)
+  const stored = await contentsOf(url)
   const { searchParams } = new URL(callback)
   for (const [what, value] of Object.entries({ state: searchParams.get('state') ?? '', code: searchParams.get('code') ?? '', key })) {
     t.ok(value.length >= 43, what)
-    t.notOk(stored.includes(value), `${what} is not in the files`)
+    t.notOk(stored.includes(value), `${what} is not in the database`)
     t.notOk(raw().includes(value), `${what} is not in the log`)
   }
 })
-
-/** The database as it lies on the disk, its log included; one character a byte. */
-function contents (folder: string): string {
-  return readdirSync(folder).map((name) => readFileSync(join(folder, name), 'latin1')).join('')
-}
 
 /** Which of the words, all of one length, stand in the text, at whatever place. */
 function found (text: string, words: Set<string>): string[] {

@@ -1,10 +1,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import Driver from 'better-sqlite3'
 import t from 'tap'
 import { buildApp } from '../../src/app.ts'
 import { StartError } from '../../src/errors.ts'
+import { databaseAt, onPostgres, rowsOf } from '../database.ts'
 import { KEY } from '../helper.ts'
 import { PLANTED, WRONG } from './table.ts'
 
@@ -49,7 +49,7 @@ t.test('What is right is not complained about', async (t) => {
   for (const env of right) t.equal(await complaint(env), undefined, JSON.stringify(env))
 })
 
-t.test('B7 A database that cannot be used stops the start with a sentence', async (t) => {
+t.test('B7 A file or a server that cannot be used stops the start with a sentence', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'connector-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   const url = (name: string) => `sqlite:///${join(folder, name)}`
@@ -57,14 +57,15 @@ t.test('B7 A database that cannot be used stops the start with a sentence', asyn
   t.match((await complaint({ INTEGRATION_DB_URL: `sqlite:///${folder}` }))?.problems, [/cannot be opened for writing/], 'a folder')
   writeFileSync(join(folder, 'text.db'), 'this is not a database, it is a text of some length, and it stays one'.repeat(20))
   t.match((await complaint({ INTEGRATION_DB_URL: url('text.db') }))?.problems, [/INTEGRATION_DB_URL/], 'a text file')
-  await (await buildApp({ env: { ...VALID, INTEGRATION_DB_URL: url('newer.db') } })).close()
-  const client = new Driver(join(folder, 'newer.db'))
-  client.exec("insert into __drizzle_migrations (hash, created_at) values ('future', 9999999999999)")
-  client.close()
-  t.match((await complaint({ INTEGRATION_DB_URL: url('newer.db') }))?.problems, [/newer version/])
-  const other = new Driver(join(folder, 'other.db'))
-  other.exec('create table users (id integer primary key, name text)')
-  other.close()
-  t.match((await complaint({ INTEGRATION_DB_URL: url('other.db') }))?.problems, [/another program's database/], "another program's tables")
   t.match((await complaint({ INTEGRATION_DB_URL: 'postgresql+psycopg://u:pl4nted-value@127.0.0.1:1/db' }))?.message, /^(?!.*pl4nted-value).*(INTEGRATION_DB_URL|PostgreSQL)/s)
+})
+
+t.test('B7 A database of a newer version, or of another program, stops the start with a sentence', async (t) => {
+  const newer = await databaseAt(t, `${t.testdir()}/newer.db`)
+  await (await buildApp({ env: { ...VALID, INTEGRATION_DB_URL: newer } })).close()
+  await rowsOf(newer, `insert into ${onPostgres ? 'drizzle.' : ''}__drizzle_migrations (hash, created_at) values ('future', 9999999999999)`)
+  t.match((await complaint({ INTEGRATION_DB_URL: newer }))?.problems, [/newer version/])
+  const other = await databaseAt(t, `${t.testdir()}/other.db`)
+  await rowsOf(other, 'create table users (id integer primary key, name text)')
+  t.match((await complaint({ INTEGRATION_DB_URL: other }))?.problems, [/another program's database/], "another program's tables")
 })

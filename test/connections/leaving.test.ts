@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { service, type Product, type Service } from '../auth/helper.ts'
+import { contentsOf, databaseAt } from '../database.ts'
 import { Browser, build, configured, synced, type Built } from '../helper.ts'
 import { folder } from '../process/child.ts'
 
@@ -115,7 +115,7 @@ for (const [title, end] of [['connection', leave], ['user', async (running: Serv
 }
 
 t.test('B13 A run of another instance stops too, and brings no copies back', async (t) => {
-  const INTEGRATION_DB_URL = `sqlite:///${folder(t)}/shared.db`
+  const INTEGRATION_DB_URL = await databaseAt(t, `${folder(t)}/shared.db`)
   const running = await settled(t, { INTEGRATION_DB_URL }, { projects: 500, pages: 1 })
   const other = await build(t, { ...configured(running.sandbox.url), INTEGRATION_DB_URL })
   await running.sandbox.admin('faults', { kind: 'delay', delay_ms: 100, match: PROJECTS, times: 100 })
@@ -183,26 +183,14 @@ t.test('B13 Whoever comes next does not step into the place of somebody who has 
   t.same((await running.app.inject('/users/1/connections')).json(), { connections: [] })
 })
 
-/** What the database's files hold at this moment. */
-function bytes (path: string): string {
-  return ['', '-wal', '-shm'].map((end) => {
-    try {
-      return readFileSync(path + end, 'latin1')
-    } catch {
-      return ''
-    }
-  }).join('\n')
-}
-
 /** Pieces of a secret in every form: a page of the database may end in the middle of one. */
 function pieces (secret: string): string[] {
   const forms = [secret, ...(['base64', 'base64url', 'hex'] as const).map((form) => Buffer.from(secret).toString(form)), Buffer.from(secret).toString('hex').toUpperCase()]
   return forms.flatMap((form) => Array.from({ length: Math.floor(form.length / 96) + 1 }, (_, i) => form.slice(i * 96, i * 96 + 40)).filter((piece) => piece.length > 20))
 }
 
-t.test('B13 After the end not a byte of any token that there ever was is in the files, nor the name of who has gone', async (t) => {
-  const path = `${folder(t)}/erased.db`
-  const INTEGRATION_DB_URL = `sqlite:///${path}`
+t.test('B13 After the end not a byte of any token that there ever was is in the database, nor the name of who has gone', async (t) => {
+  const INTEGRATION_DB_URL = await databaseAt(t, `${folder(t)}/erased.db`)
   const running = await service(t, { INTEGRATION_DB_URL })
   const other = await build(t, { ...configured(running.sandbox.url), INTEGRATION_DB_URL })
   const { signer } = running.sandbox.world
@@ -232,24 +220,24 @@ t.test('B13 After the end not a byte of any token that there ever was is in the 
   }
   await other.app.inject('/users/1/connections')
   const gone = (...keys: string[]) => keys.flatMap((key) => [...sealed.get(key) ?? []])
-  const found = (secrets: Iterable<string>) => {
-    const files = bytes(path)
-    return [...secrets].filter((secret) => pieces(secret).some((piece) => files.includes(piece))).length
+  const found = async (secrets: Iterable<string>) => {
+    const contents = await contentsOf(INTEGRATION_DB_URL)
+    return [...secrets].filter((secret) => pieces(secret).some((piece) => contents.includes(piece))).length
   }
   t.equal(gone('1 jira').length, 17, 'six pairs, and five that came before another')
   t.ok(plain.size > 36)
-  t.ok(found(await now(1, 'jira')) === 3 && bytes(path).includes('u1@example.com'), 'what is looked for is found while it is there')
+  t.ok(await found(await now(1, 'jira')) === 3 && (await contentsOf(INTEGRATION_DB_URL)).includes('u1@example.com'), 'what is looked for is found while it is there')
 
   t.match((await leave(running, 'jira')).json(), { tokens: 'erased' })
-  t.equal(found(gone('1 jira')), 0)
-  t.equal(found(await now(1, 'confluence')), 3, 'what others need stays')
+  t.equal(await found(gone('1 jira')), 0)
+  t.equal(await found(await now(1, 'confluence')), 3, 'what others need stays')
   await leaveAll(running)
-  t.equal(found(gone('1 jira', '1 confluence')), 0)
-  t.notOk(bytes(path).includes('u1@example.com'))
-  t.equal(found(await now(2, 'jira')), 3)
+  t.equal(await found(gone('1 jira', '1 confluence')), 0)
+  t.notOk((await contentsOf(INTEGRATION_DB_URL)).includes('u1@example.com'))
+  t.equal(await found(await now(2, 'jira')), 3)
   await leave(running, 'jira', '?copies=keep', 2)
-  t.equal(found(gone('1 jira', '1 confluence', '2 jira')), 0)
-  t.equal(found(plain), 0)
+  t.equal(await found(gone('1 jira', '1 confluence', '2 jira')), 0)
+  t.equal(await found(plain), 0)
 })
 
 /** Waits for a line in the log. */

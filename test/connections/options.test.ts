@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import Driver from 'better-sqlite3'
 import t from 'tap'
 import { service, type Product, type Service } from '../auth/helper.ts'
+import { databaseAt, rowsOf } from '../database.ts'
 import { Browser, synced } from '../helper.ts'
 import { folder } from '../process/child.ts'
 import { ACME } from '../sandbox/helper.ts'
@@ -43,35 +43,33 @@ t.test('A connection says when it is copied next by itself: about a SYNC_INTERVA
 })
 
 t.test('Whoever wants the bodies of pages says so once: they are copied at once, with every change, and taken out again', async (t) => {
-  const file = join(folder(t), 'bodies.db')
-  const running = await service(t, { INTEGRATION_DB_URL: `sqlite:///${file}` }, WIKI)
+  const url = await databaseAt(t, join(folder(t), 'bodies.db'))
+  const running = await service(t, { INTEGRATION_DB_URL: url }, WIKI)
   const { app, sandbox } = running
   await connect(running, 'confluence')
-  const db = new Driver(file, { readonly: true })
-  t.teardown(() => db.close())
-  const stored = () => db.prepare('select body, body_text as text from pages').all() as Array<{ body: string | null, text: string | null }>
-  t.same(stored(), Array(PAGES).fill({ body: null, text: null }), 'none without being asked')
+  const stored = async () => await rowsOf<{ body: string | null, text: string | null }>(url, 'select body, body_text as text from pages')
+  t.same(await stored(), Array(PAGES).fill({ body: null, text: null }), 'none without being asked')
 
   t.match((await patch(running, { page_bodies: true })).json(), { product: 'confluence', page_bodies: true, state: 'active' })
   t.match(await synced(app, 'confluence', await newest(running, 'confluence')), { state: 'succeeded', counts: { changed: PAGES, added: 0, removed: 0 } })
-  t.equal(stored().filter(({ body, text }) => body?.includes('<p>') && /^[^<>]+$/.test(text ?? '')).length, PAGES, 'storage format, and plain text beside it')
+  t.equal((await stored()).filter(({ body, text }) => body?.includes('<p>') && /^[^<>]+$/.test(text ?? '')).length, PAGES, 'storage format, and plain text beside it')
 
   const [first] = await pages(running)
   running.pass(MINUTE_MS)
   await sandbox.admin(`pages/${first?.page_id}`, { body: '<p>Entirely &amp; utterly new</p>' })
   t.match(await copy(running, 'confluence'), { state: 'succeeded', counts: { changed: 1 } })
-  t.match(stored().find(({ body }) => body?.includes('utterly')), { text: 'Entirely & utterly new' })
+  t.match((await stored()).find(({ body }) => body?.includes('utterly')), { text: 'Entirely & utterly new' })
   t.match(await view(running, 'confluence'), { page_bodies: true })
   t.notOk((await pages(running)).some((page) => 'body' in page), 'lists stay as light as they were')
 
   t.match((await patch(running, { page_bodies: false })).json(), { page_bodies: false })
   await synced(app, 'confluence', await newest(running, 'confluence'))
-  t.same(stored(), Array(PAGES).fill({ body: null, text: null }))
+  t.same(await stored(), Array(PAGES).fill({ body: null, text: null }))
 })
 
 t.test('A wish for bodies that comes while a run is under way is heard as well', async (t) => {
-  const file = join(folder(t), 'wish.db')
-  const running = await service(t, { INTEGRATION_DB_URL: `sqlite:///${file}`, SYNC_INTERVAL: '0' }, WIKI)
+  const url = await databaseAt(t, join(folder(t), 'wish.db'))
+  const running = await service(t, { INTEGRATION_DB_URL: url, SYNC_INTERVAL: '0' }, WIKI)
   const { app, sandbox } = running
   await connect(running, 'confluence')
   await sandbox.admin('faults', { kind: 'delay', delay_ms: 500, match: { path: 'api/v2/spaces' }, times: 1 })
@@ -80,9 +78,7 @@ t.test('A wish for bodies that comes while a run is under way is heard as well',
   t.match((await patch(running, { page_bodies: true })).json(), { page_bodies: true })
   await underWay
   await synced(app, 'confluence', await newest(running, 'confluence'))
-  const db = new Driver(file, { readonly: true })
-  t.teardown(() => db.close())
-  t.same(db.prepare('select count(body) as bodies from pages').get(), { bodies: PAGES })
+  t.same(await rowsOf(url, 'select count(body) as bodies from pages'), [{ bodies: PAGES }])
 })
 
 t.test('An option that is none, or of nobody, is refused with a sentence', async (t) => {

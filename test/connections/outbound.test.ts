@@ -2,12 +2,12 @@ import { createServer } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import Driver from 'better-sqlite3'
 import t from 'tap'
 import { Agent, buildConnector, type Dispatcher } from 'undici'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../../src/app.ts'
 import { SMALL } from '../auth/helper.ts'
+import { databaseAt, rowsOf } from '../database.ts'
 import { Browser, CLIENTS, configured, KEY, type Test } from '../helper.ts'
 import { folder } from '../process/child.ts'
 import { ACME, startSandbox, type Running } from '../sandbox/helper.ts'
@@ -22,7 +22,7 @@ type Product = keyof typeof SCOPES
 interface World {
   app: FastifyInstance
   sandbox: Running
-  db: Driver.Database
+  rows: <T>(sql: string, ...values: unknown[]) => Promise<T[]>
   /** A server that nobody has any business with. */
   foreign: string
   pass: (ms: number) => void
@@ -35,7 +35,7 @@ interface World {
 /** A service whose network writes down every connection and every request, and lets none out to anybody but the sandbox. */
 async function world (t: Test): Promise<World> {
   const sandbox = await startSandbox(t, { clients: CLIENTS, ...SMALL })
-  const file = join(folder(t), 'c.db')
+  const url = await databaseAt(t, join(folder(t), 'c.db'))
   const hits: string[] = []
   const other = createServer((request, response) => {
     hits.push(`${request.method} ${request.url} ${request.headers.authorization ?? ''}`)
@@ -61,14 +61,12 @@ async function world (t: Test): Promise<World> {
     return dispatch(options, handler)
   })
   let ahead = 0
-  const app = await buildApp({ env: { APP_ENV: 'test', INTEGRATION_DB_URL: `sqlite:///${file}`, VAULT_KEYS: KEY, ...configured(sandbox.url) }, network, now: () => Date.now() + ahead })
+  const app = await buildApp({ env: { APP_ENV: 'test', INTEGRATION_DB_URL: url, VAULT_KEYS: KEY, ...configured(sandbox.url) }, network, now: () => Date.now() + ahead })
   t.teardown(() => app.close())
-  const db = new Driver(file, { timeout: 5_000 })
-  t.teardown(() => db.close())
   return {
     app,
     sandbox,
-    db,
+    rows: async (sql, ...values) => await rowsOf(url, sql, ...values),
     foreign,
     pass: (ms) => { ahead += ms },
     paths: () => calls.map(({ path }) => path),
@@ -150,7 +148,7 @@ t.test('C13 T17 A cloud id that was tampered with in the database is not asked f
   t.match(await sync(here, 'jira', user), { state: 'succeeded' })
   here.strayed()
   for (const cloudId of CLOUD_IDS.filter((id): id is string => typeof id === 'string' && !id.includes('\uD800') && id.toLowerCase() !== ACME)) {
-    here.db.prepare("update connections set state = 'active', error_code = null, bound = ?").run(JSON.stringify([{ cloudId, name: 'x', url: SITE }]))
+    await here.rows("update connections set state = 'active', error_code = null, bound = ?", JSON.stringify([{ cloudId, name: 'x', url: SITE }]))
     t.match(await sync(here, 'jira', user), { state: 'failed' }, JSON.stringify(cloudId).slice(0, 60))
     t.notOk(here.paths().some((path) => path.startsWith('/ex/')), 'the gateway is not asked')
     t.same(here.strayed(), [])
@@ -194,7 +192,7 @@ t.test('C13 T28 Hostile links to the next page, and hostile items: only their cu
     t.ok(counts.seen >= 1 && counts.seen + counts.skipped >= 2, `${String(next).slice(0, 60)}: the space and the page were read`)
     t.ok(here.paths().some((path) => path.includes('/wiki/api/v2/pages')))
     t.same(await oddAddresses(here, 'confluence', user), [])
-    t.same((here.db.prepare('select url from pages where deleted_at is null').all() as Array<{ url: string }>).filter(({ url }) => new URL(url).origin !== SITE), [], 'items stay on their site')
+    t.same((await here.rows<{ url: string }>('select url from pages where deleted_at is null')).filter(({ url }) => new URL(url).origin !== SITE), [], 'items stay on their site')
     t.same(here.strayed(), [], String(next).slice(0, 60))
     await here.sandbox.admin('faults', undefined, 'DELETE')
   }
@@ -205,9 +203,9 @@ t.test('C13 T28 Hostile links to the next page, and hostile items: only their cu
     const link = `${here.foreign}/rest/api/3/project/search`
     await answering(here, '/project/search', { values: [{ id: `${900 + i}`, key, name: 'x', self: link }], nextPage: link, self: link, isLast: false, total: -1 }, 1)
     t.ok((await sync(here, 'jira', jira, '&mode=full')).counts.seen >= 1)
-    t.ok((here.db.prepare('select key from projects').all() as Array<{ key: string }>).some((row) => row.key === key), `${key} was read`)
+    t.ok((await here.rows<{ key: string }>('select key from projects')).some((row) => row.key === key), `${key} was read`)
     t.same(await oddAddresses(here, 'jira', jira), [], key)
-    t.same((here.db.prepare('select url from projects where deleted_at is null').all() as Array<{ url: string }>).filter(({ url }) => !new URL(url).href.startsWith(`${SITE}/browse/`)), [], 'items stay on their site')
+    t.same((await here.rows<{ url: string }>('select url from projects where deleted_at is null')).filter(({ url }) => !new URL(url).href.startsWith(`${SITE}/browse/`)), [], 'items stay on their site')
     t.same(here.strayed(), [], key)
   }
 })

@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import Driver from 'better-sqlite3'
 import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
+import { databaseAt, rowsOf } from '../database.ts'
 import { build, configured, synced, type Built } from '../helper.ts'
 import { folder } from '../process/child.ts'
 import { DAY_MS, place, run, start, until, type Place, type PlaceOptions, type Row } from './helper-time.ts'
@@ -34,17 +34,13 @@ async function cursors (here: Place, act: () => Promise<unknown>): Promise<Array
   return (await here.asked(act)).filter(({ path }) => path.endsWith('/api/v2/pages')).map(({ cursor = null }) => cursor)
 }
 
-/** A place on a file, and another process at the same file. */
+/** A place on a database, and another process at the same one. */
 async function shared (t: Test) {
-  const file = join(folder(t), 'shared.db')
-  const env = { INTEGRATION_DB_URL: `sqlite:///${file}`, SYNC_CONCURRENCY: '1' }
+  const url = await databaseAt(t, join(folder(t), 'shared.db'))
+  const env = { INTEGRATION_DB_URL: url, SYNC_CONCURRENCY: '1' }
   const here = await place(t, { ...WIKI, env })
   const other = async () => await build(t, { ...configured(here.sandbox.url), SYNC_INTERVAL: '0', ATLASSIAN_HOURLY_POINTS: '100000000', ...env })
-  const query = (statement: string) => {
-    const db = new Driver(file)
-    db.prepare(statement).run()
-    db.close()
-  }
+  const query = async (statement: string) => await rowsOf(url, statement)
   return { here, other, query }
 }
 
@@ -112,14 +108,14 @@ t.test('The run of a worker that died is taken over; if it comes back late it sa
   const there = await other()
   // The page comes while another worker holds the run, who does nothing with it.
   const { id, changed } = await halfway(here, { kind: 'delay', delay_ms: 300 })
-  query("update runs set worker = 'somebody else', lease_until = 9e15")
+  await query("update runs set worker = 'somebody else', lease_until = 9e15")
   const before = await run(here, 'confluence', id)
   await sleep(900)
   t.same(await run(there, 'confluence', id), before, 'no count has changed')
   t.same(await changed(), [true, false], 'nothing was saved')
   t.notOk(here.lines().some(({ event, run_id: about }) => event === 'sync_succeeded' && about === id))
   // That one dies too.
-  query('update runs set lease_until = 0')
+  await query('update runs set lease_until = 0')
   await there.app.schedule.once()
   t.match(await synced(there.app, 'confluence', id), { state: 'succeeded', counts: { seen: 1 + PAGES, changed: 2, added: 0 } })
   t.same(await changed(), [true, true])

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { Product } from '../auth/helper.ts'
+import { databaseAt } from '../database.ts'
 import { Browser, build, CLIENTS, configured, synced } from '../helper.ts'
 import { folder } from '../process/child.ts'
 import { DAY_MS, HOUR_MS, MINUTE_MS, place, run, start, until, type Place, type Row } from './helper-time.ts'
@@ -132,7 +133,7 @@ for (const [state, make] of Object.entries(NEEDS)) {
 }
 
 t.test('Processes that share a database copy each connection once, whoever of them comes first', async (t) => {
-  const env = { ...DEFAULT, INTEGRATION_DB_URL: `sqlite:///${join(folder(t), 'shared.db')}` }
+  const env = { ...DEFAULT, INTEGRATION_DB_URL: await databaseAt(t, join(folder(t), 'shared.db')) }
   const here = await place(t, { env })
   await people(here, 3)
   let ahead = 0

@@ -1,6 +1,6 @@
-import Driver from 'better-sqlite3'
 import t from 'tap'
 import { many } from '../auth/helper.ts'
+import { copyOf } from '../database.ts'
 import { build, configured, type Built, type Test } from '../helper.ts'
 import type { Started } from '../process/child.ts'
 import { check, CHECK, exchanges, HOUR_MS, met, MINUTE_MS, moving, occurrences, pause, place, tokenCalls, tokenFault, until, type Place } from './helper.ts'
@@ -57,11 +57,14 @@ t.test('A11: a service that is killed at any step of a refresh works again after
       await unanswered
       await sandbox.admin('faults', undefined, 'DELETE')
       if (isOver) await sandbox.admin('clock', PASSED_LEEWAY)
-      if (fault !== undefined) t.ok(row().attempt_at !== null && row().due_at <= Date.now() + LEASE_MS, 'the attempt is noted')
+      if (fault !== undefined) {
+        const { attempt_at: attemptAt, due_at: dueAt } = await row()
+        t.ok(attemptAt !== null && dueAt <= Date.now() + LEASE_MS, 'the attempt is noted')
+      }
       const before = exchanges(sandbox)
       // Every second time nobody asks, and upkeep repeats it.
       const isUnasked = fault !== undefined && kill % 2 === 0
-      if (isUnasked) makeDue()
+      if (isUnasked) await makeDue()
 
       service = await serve(ANSWER_MS)
       if (isUnasked) await until('upkeep has repeated it', () => service.output().includes(REFRESHED))
@@ -107,7 +110,7 @@ t.test('T42 D12: a database restored from a copy whose tokens have been replaced
     t.equal((await used.app.inject(CHECK)).statusCode, 200)
   }
   await works()
-  const restore = await copied(used)
+  const restore = await copied(t, used)
   await works()
   await works()
   await used.app.close()
@@ -129,7 +132,7 @@ t.test('T42 D12: a database restored from a copy whose tokens were replaced less
   const used = await moving(t)
   const { sandbox, pass } = used
   pass(2 * HOUR_MS)
-  const restore = await copied(used)
+  const restore = await copied(t, used)
   t.equal((await used.app.inject(CHECK)).statusCode, 200)
   await used.app.close()
   pass(9 * MINUTE_MS)
@@ -144,11 +147,9 @@ t.test('T42 D12: a database restored from a copy whose tokens were replaced less
 })
 
 /** Copies the database as it is; the function returned starts a service on the copy. */
-async function copied ({ sandbox, file, url, now }: Awaited<ReturnType<typeof moving>>): Promise<(t: Test) => Promise<Built>> {
-  const db = new Driver(file, { readonly: true })
-  await db.backup(`${file}.copy`)
-  db.close()
-  return async (t) => await build(t, { ...configured(sandbox.url), INTEGRATION_DB_URL: `${url}.copy` }, now)
+async function copied (t: Test, { sandbox, file, url, now }: Awaited<ReturnType<typeof moving>>): Promise<(t: Test) => Promise<Built>> {
+  const copy = await copyOf(t, url, `${file}.copy`)
+  return async (t) => await build(t, { ...configured(sandbox.url), INTEGRATION_DB_URL: copy }, now)
 }
 
 async function connection ({ url }: Started): Promise<any> {

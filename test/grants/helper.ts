@@ -1,5 +1,5 @@
-import Driver from 'better-sqlite3'
 import { SMALL } from '../auth/helper.ts'
+import { databaseAt, rowsOf } from '../database.ts'
 import { Browser, build, CLIENTS, configured, connected, KEY, synced, type Built, type Test } from '../helper.ts'
 import { folder, start, type Started } from '../process/child.ts'
 import { startSandbox, type Running } from '../sandbox/helper.ts'
@@ -16,37 +16,33 @@ export interface Row { access_token: string, refresh_token: string, version: num
 /** A folder with the database of a service that has connected Jira, and the Atlassian it has connected to. */
 export interface Place {
   sandbox: Running
-  file: string
   /** Starts the real service on this database. `answerMs` is the deadline of an exchange; a lease lasts three of them. */
   serve: (answerMs?: number) => Promise<Started>
-  row: () => Row
+  row: () => Promise<Row>
   /** Makes a refresh necessary: the stored token's time is over, and Atlassian turns down the one that a process remembers. Older refresh tokens are dead by then. */
   expire: () => Promise<void>
   /** Makes it upkeep's turn now, not only in a while. */
-  makeDue: () => void
+  makeDue: () => Promise<void>
 }
 
 export async function place (t: Test): Promise<Place> {
   const cwd = folder(t)
-  const file = `${cwd}/integration.db`
+  const url = await databaseAt(t, `${cwd}/integration.db`)
   const sandbox = await startSandbox(t, { clients: CLIENTS, ...SMALL })
   const env = configured(sandbox.url)
-  const { app } = await build(t, { ...env, INTEGRATION_DB_URL: `sqlite:///${file}` })
+  const { app } = await build(t, { ...env, INTEGRATION_DB_URL: url })
   await new Browser(app).connect('jira')
   await synced(app, 'jira')
   await app.close()
-  const db = new Driver(file)
-  t.teardown(() => { db.close() })
   return {
     sandbox,
-    file,
     serve: async (answerMs = 10_000) => await start(t, { cwd, env: { ...env, APP_ENV: 'production', HOST: '127.0.0.1', VAULT_KEYS: KEY, UPSTREAM_ANSWER_TIMEOUT_MS: String(answerMs) } }),
-    row: () => db.prepare('select * from grants').get() as Row,
+    row: async () => (await rowsOf<Row>(url, 'select * from grants'))[0] as Row,
     expire: async () => {
       await sandbox.admin('clock', { advance_ms: 2 * HOUR_MS })
-      db.prepare('update grants set access_expires_at = ?').run(Date.now() - 1)
+      await rowsOf(url, 'update grants set access_expires_at = ?', Date.now() - 1)
     },
-    makeDue: () => { db.prepare('update grants set due_at = ?').run(Date.now() - 1) }
+    makeDue: async () => { await rowsOf(url, 'update grants set due_at = ?', Date.now() - 1) }
   }
 }
 
@@ -55,7 +51,7 @@ export async function moving (t: Test): Promise<Built & { sandbox: Running, url:
   let ahead = 0
   const now = () => Date.now() + ahead
   const file = `${folder(t)}/integration.db`
-  const url = `sqlite:///${file}`
+  const url = await databaseAt(t, file)
   const built = await connected(t, { env: { INTEGRATION_DB_URL: url }, sandbox: SMALL, now })
   await new Browser(built.app).connect('jira')
   await synced(built.app, 'jira')

@@ -5,6 +5,7 @@ import type { Family, Grant, Pair } from '../../src/sandbox/grants.ts'
 import { issue, parts } from '../../src/sandbox/tokens.ts'
 import { DANA } from '../../src/sandbox/users.ts'
 import { service, type Service } from '../auth/helper.ts'
+import { databaseAt } from '../database.ts'
 import { Browser, build, configured, synced, type Built } from '../helper.ts'
 import { folder } from '../process/child.ts'
 import { ENDED, GATEWAY, GOOD_ENOUGH, OPERATORS, PASSING, type RefreshAnswer } from '../tables/refresh-answers.ts'
@@ -175,7 +176,7 @@ t.test("A14 An answer that is the operator's fault is nobody else's: with", asyn
 })
 
 t.test('A14 A wrong secret that is corrected, at Atlassian or in the settings, is right for all connections of the app', async (t) => {
-  const INTEGRATION_DB_URL = `sqlite:///${folder(t)}/secret.db`
+  const INTEGRATION_DB_URL = await databaseAt(t, `${folder(t)}/secret.db`)
   const running = await three(t, { INTEGRATION_DB_URL })
   const { clients } = running.sandbox.world
   const right = clients.get('jira-app') as Client

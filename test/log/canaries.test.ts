@@ -9,6 +9,7 @@ import { Agent, type Dispatcher } from 'undici'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../../src/app.ts'
 import { newKeyEntry } from '../../src/vault/keyring.ts'
+import { contentsOf, databaseAt, onPostgres } from '../database.ts'
 import { Browser, CLIENTS, configured, KEY, SECRET } from '../helper.ts'
 import { ACME, startSandbox } from '../sandbox/helper.ts'
 
@@ -76,7 +77,8 @@ t.test('B1 B10 No secret is in a log line, an answer, the document, the database
   const answers: Array<{ from: string, text: string }> = []
   const next = newKeyEntry('next')
   const secrets = new Map([['client secret', SECRET], ['vault key', KEY.split(':')[1] ?? ''], ['vault key of later', next.split(':')[1] ?? ''], ['Authorization header', 'planted-bearer-5d41402abc4b2a76'], ['unrelated cookie', 'planted-cookie-7d793037a0760186'], ['token sent by a caller', 'planted-jira-token-98f13708210194c4']])
-  let [env, ahead] = [{ APP_ENV: 'test', INTEGRATION_DB_URL: `sqlite:///${join(folder, 'c.db')}`, VAULT_KEYS: KEY, LOG_LEVEL: 'TRACE', ...configured(sandbox.url) }, 0]
+  const url = await databaseAt(t, join(folder, 'c.db'))
+  let [env, ahead] = [{ APP_ENV: 'test', INTEGRATION_DB_URL: url, VAULT_KEYS: KEY, LOG_LEVEL: 'TRACE', ...configured(sandbox.url) }, 0]
 
   const start = async (): Promise<FastifyInstance> => {
     const app = await buildApp({ env, network, now: () => Date.now() + ahead, logger: { write: (line) => { lines.push(line) } } })
@@ -147,9 +149,12 @@ t.test('B1 B10 No secret is in a log line, an answer, the document, the database
   await settled(first)
   first.store.users.list = () => { throw new Error(`failed with code=forged-planted-code-aaaa9999 and ${SECRET}`, { cause: { authorization: secrets.get('Authorization header') } }) }
   await first.inject({ url: '/users' })
-  const searchFiles = () => readdirSync(folder).map((name) => ({ from: `file ${name}`, text: readFileSync(join(folder, name)).toString('latin1') }))
-  const whileOpen = searchFiles()
-  t.ok(whileOpen.some(({ from }) => from.endsWith('-wal')) && whileOpen.some(({ from }) => from.endsWith('-shm')), 'the WAL was there to be searched')
+  const searchDatabase = async () => [
+    ...readdirSync(folder).map((name) => ({ from: `file ${name}`, text: readFileSync(join(folder, name)).toString('latin1') })),
+    ...(onPostgres ? [{ from: 'file of rows', text: await contentsOf(url) }] : [])
+  ]
+  const whileOpen = await searchDatabase()
+  t.ok(onPostgres || ['-wal', '-shm'].every((end) => whileOpen.some(({ from }) => from.endsWith(end))), 'the WAL was there to be searched')
   await first.close()
   // The keys are replaced, and two hours pass: the tokens have expired and are refreshed.
   env = { ...env, VAULT_KEYS: `${next},${KEY}` }
@@ -180,7 +185,7 @@ t.test('B1 B10 No secret is in a log line, an answer, the document, the database
     (name === 'a state nobody issued' && (/^(\/api)?\/auth\/(jira|confluence)\/callback$/.test(from) || from.startsWith('file ')))
 
   const printed = commands.map(({ stdout, stderr }) => ({ from: 'keys command', text: stdout + stderr }))
-  const places = [{ from: 'log', text: lines.join('') }, ...printed, ...answers, ...whileOpen, ...searchFiles()]
+  const places = [{ from: 'log', text: lines.join('') }, ...printed, ...answers, ...whileOpen, ...await searchDatabase()]
   for (const [name, secret] of secrets) {
     t.ok(secret.length >= 12, `${name} is long enough to be found`)
     for (const [form, text] of forms(secret)) {

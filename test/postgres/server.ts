@@ -10,6 +10,8 @@ import pg from 'pg'
 
 /** PostgreSQL does not run as root; this user has nothing. */
 const NOBODY = 65_534
+/** Every number that is stored fits into one of JavaScript's, so nobody has to read them as text. */
+const INT8 = pg.types.builtins.INT8
 const START_WITHIN_MS = 20_000
 
 /** One real server, with files of its own, for the tests of one run. */
@@ -94,7 +96,7 @@ export async function startServer (settings: string[] = []): Promise<Server> {
 }
 
 export async function query (url: string, text: string, values: unknown[] = []): Promise<any[]> {
-  const client = new pg.Client({ connectionString: url })
+  const client = new pg.Client({ connectionString: url, types: { getTypeParser: (type, format) => type === INT8 ? Number : pg.types.getTypeParser(type, format) } })
   client.on('error', () => {})
   await client.connect()
   try {

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { databaseAt, onPostgres } from '../database.ts'
 import type { Test } from '../helper.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
@@ -26,12 +27,13 @@ export function folder (t: Test): string {
 }
 
 /**
- * Starts the real process and waits until it says where it listens.
+ * Starts the real process and waits until it says where it listens. Unless told otherwise it uses the database of its folder.
  *
  * @param ready what it prints then; the first group is the address
  */
 export async function start (t: Test, { env = {}, args = [], cwd = folder(t), ready = /Server listening at (http:[^"\s]+)/ }: { env?: NodeJS.ProcessEnv, args?: string[], cwd?: string, ready?: RegExp } = {}): Promise<Started> {
-  const child = spawn(process.execPath, [MAIN, ...args], { cwd, env: { PATH: process.env.PATH, PORT: '0', ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const database = onPostgres && args.length === 0 ? { INTEGRATION_DB_URL: await databaseAt(t, `${cwd}/integration.db`) } : {}
+  const child = spawn(process.execPath, [MAIN, ...args], { cwd, env: { PATH: process.env.PATH, PORT: '0', ...database, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   const exited = once(child, 'exit')
   const url = await new Promise<string>((resolve, reject) => {

@@ -1,5 +1,5 @@
-import Driver from 'better-sqlite3'
 import t from 'tap'
+import { databaseAt, rowsOf } from '../database.ts'
 import { folder, start } from './child.ts'
 import { Visitor } from './visitor.ts'
 import { DEMO_CLIENT } from '../../src/sandbox/clients.ts'
@@ -39,6 +39,7 @@ const ONE_SITE = { ...DEMO_CLIENT, access: 'resource' as const }
 for (const [signal, title] of [['SIGTERM', 'stopped'], ['SIGKILL', 'killed']] as const) {
   t.test(`A run during which the service is ${title} goes on after a restart, with what it had`, async (t) => {
     const cwd = folder(t)
+    const database = await databaseAt(t, `${cwd}/integration.db`)
     const sandbox = await startSandbox(t, { sizes: { projects: 150, issues: 1 }, clients: [ONE_SITE] })
     await sandbox.admin('faults', { kind: 'hang', match: { path: 'project/search' }, skip: 1, times: 1 })
     const first = await start(t, { cwd, env: settings(sandbox.url) })
@@ -48,10 +49,10 @@ for (const [signal, title] of [['SIGTERM', 'stopped'], ['SIGKILL', 'killed']] as
     t.equal(first.output().includes('"event":"sync_interrupted"'), signal === 'SIGTERM', 'whoever can says so')
     // Whether it died before or during the call that hangs: the next one finds Atlassian well.
     await sandbox.admin('faults', undefined, 'DELETE')
-    const { state, seen } = changed(cwd, 'select state, seen from runs')
+    const [{ state, seen } = {}] = await rowsOf(database, 'select state, seen from runs')
     t.match({ state, seen }, { state: signal === 'SIGTERM' ? 'queued' : 'running', seen: 100 })
     // Whoever was killed keeps its run for as long as its lease lasts.
-    changed(cwd, 'update runs set lease_until = 0 where lease_until is not null returning *')
+    await rowsOf(database, 'update runs set lease_until = 0 where lease_until is not null')
 
     const second = await start(t, { cwd, env: settings(sandbox.url) })
     t.match(await ended(second.url), { id: 1, state: 'succeeded', error: null, counts: { seen: 151, added: 151 } })
@@ -61,15 +62,6 @@ for (const [signal, title] of [['SIGTERM', 'stopped'], ['SIGKILL', 'killed']] as
     t.same(listed.filter((at) => at === '0'), ['0'], 'what was saved is not read again')
     t.ok(listed.filter((at) => at === '100').length <= 2)
   })
-}
-
-function changed (cwd: string, sql: string): Record<string, unknown> {
-  const db = new Driver(`${cwd}/integration.db`)
-  try {
-    return db.prepare(sql).get() as Record<string, unknown>
-  } finally {
-    db.close()
-  }
 }
 
 t.test('A key made in development opens what was sealed with it after a restart', async (t) => {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { contentsOf, databaseAt } from '../database.ts'
 import { start, type Started } from './child.ts'
 import { Visitor } from './visitor.ts'
 
@@ -40,7 +41,7 @@ t.test('A newcomer starts the service with no settings at all and sees data arri
   }
 
   t.equal(await service.stop(), 0, 'SIGTERM ends it with exit code 0')
-  t.notMatch(readFileSync(`${service.cwd}/integration.db`, 'latin1'), /eyJ[\w-]{8,}\.eyJ/, 'no token lies in the file')
+  t.notMatch(await contentsOf(await databaseAt(t, `${service.cwd}/integration.db`)), /eyJ[\w-]{8,}\.eyJ/, 'no token lies in the database')
 })
 
 t.test('200 projects and 20,000 pages arrive complete, without the memory growing with them', async (t) => {

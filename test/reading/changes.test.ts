@@ -1,5 +1,6 @@
 import t from 'tap'
 import { problem } from '../api/helper.ts'
+import { databaseAt } from '../database.ts'
 import { build, configured } from '../helper.ts'
 import { folder } from '../process/child.ts'
 import { ACME } from '../sandbox/helper.ts'
@@ -246,7 +247,7 @@ t.test('Deletions are told for TOMBSTONE_DAYS; whoever comes later begins again,
 })
 
 t.test('A cursor outlives the process, and one that is ahead of a database that was restored begins again', async (t) => {
-  const url = `sqlite:///${folder(t)}/feed.db`
+  const url = await databaseAt(t, `${folder(t)}/feed.db`)
   const service = await copied(t, ['jira'], { ...SMALL, env: { INTEGRATION_DB_URL: url } })
   const mirror = new Mirror(service.app, 1, 3)
   await mirror.step()

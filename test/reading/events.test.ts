@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { problem } from '../api/helper.ts'
+import { databaseAt } from '../database.ts'
 import { Browser, build, configured, connected, KEY, synced, type Built } from '../helper.ts'
 import { folder } from '../process/child.ts'
 import { timed } from './helper.ts'
@@ -84,7 +85,7 @@ t.test('While Atlassian keeps a run waiting there is an event every second, and 
 })
 
 t.test('A run that another process works at is followed just as well, and cancelled within a second', async (t) => {
-  const env = { INTEGRATION_DB_URL: `sqlite:///${folder(t)}/shared.db`, VAULT_KEYS: KEY, SYNC_INTERVAL: '0' }
+  const env = { INTEGRATION_DB_URL: await databaseAt(t, `${folder(t)}/shared.db`), VAULT_KEYS: KEY, SYNC_INTERVAL: '0' }
   const worker = await connected(t, { env, sandbox: { sizes: { pages: 600 }, indexLagMs: 0 } })
   const other = await build(t, { ...configured(worker.sandbox.url), ...env })
   const url = await listen(other)

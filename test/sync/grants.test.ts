@@ -1,5 +1,6 @@
 import t from 'tap'
 import { newKeyEntry } from '../../src/vault/keyring.ts'
+import { databaseAt } from '../database.ts'
 import { Browser, build, configured, connected, synced, type Built } from '../helper.ts'
 import { folder } from '../process/child.ts'
 
@@ -55,7 +56,7 @@ t.test('A consent given while an old one is being refused wins: nobody is told t
 })
 
 t.test('B7 Tokens that do not open with the keys at hand stop the start with a sentence', async (t) => {
-  const url = `sqlite:///${folder(t)}/kept.db`
+  const url = await databaseAt(t, `${folder(t)}/kept.db`)
   const first = await connected(t, { env: { INTEGRATION_DB_URL: url } })
   await new Browser(first.app).connect('jira')
   await synced(first.app, 'jira')

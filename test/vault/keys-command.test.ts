@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { sealAll } from '../../src/grants/sealing.ts'
 import { newKeyEntry, parseKeyring } from '../../src/vault/keyring.ts'
+import { databaseAt } from '../database.ts'
 import { build, type Test } from '../helper.ts'
 import { folder } from '../process/child.ts'
 
@@ -38,7 +39,7 @@ function leaks ({ stdout, stderr }: Output, entries: string[]): string[] {
 /** A database in which each of the keys has sealed so many grants. */
 async function sealed (t: Test, counts: Array<[key: string, grants: number]>): Promise<{ cwd: string, env: NodeJS.ProcessEnv }> {
   const cwd = folder(t)
-  const env = { APP_ENV: 'production', INTEGRATION_DB_URL: `sqlite:///${join(cwd, 'c.db')}` }
+  const env = { APP_ENV: 'production', INTEGRATION_DB_URL: await databaseAt(t, join(cwd, 'c.db')) }
   for (const [key, grants] of counts) {
     const { app } = await build(t, { ...env, VAULT_KEYS: [key, ...counts.map(([each]) => each).filter((each) => each !== key)].join() })
     for (let i = 0; i < grants; i++) {

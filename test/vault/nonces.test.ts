@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import Driver from 'better-sqlite3'
 import t from 'tap'
 import { newKeyEntry, parseKeyring } from '../../src/vault/keyring.ts'
 import { createVault, MOST_USES, type Vault } from '../../src/vault/vault.ts'
 import { many, service, tokenCalls, type Service } from '../auth/helper.ts'
+import { databaseAt, rowsOf } from '../database.ts'
 import { Browser, KEY, type Test } from '../helper.ts'
 import { folder } from '../process/child.ts'
 
@@ -58,16 +58,9 @@ function counting (vault: Vault): () => number {
 }
 
 t.test('B4 How often a key has sealed outlives the process: it is in the database when the service has stopped', async (t) => {
-  const file = join(folder(t), 'c.db')
-  const env = { INTEGRATION_DB_URL: `sqlite:///${file}` }
-  const uses = (id: string) => {
-    const db = new Driver(file, { readonly: true })
-    try {
-      return (db.prepare('select uses from vault_keys where id = ?').get(id) as { uses: number }).uses
-    } finally {
-      db.close()
-    }
-  }
+  const url = await databaseAt(t, join(folder(t), 'c.db'))
+  const env = { INTEGRATION_DB_URL: url }
+  const uses = async (id: string): Promise<number> => (await rowsOf(url, 'select uses from vault_keys where id = ?', id))[0]?.uses
   let before = 0
   for (const round of [1, 2]) {
     const { app, pass } = await service(t, env)
@@ -83,8 +76,8 @@ t.test('B4 How often a key has sealed outlives the process: it is in the databas
     }
     await app.close()
     t.ok(sealed() >= 2 * 2 + 3 * 3, `${sealed()} seals in round ${round}`)
-    t.equal(uses(KEY_ID), before + sealed(), `round ${round}: all of them are counted`)
-    before = uses(KEY_ID)
+    t.equal(await uses(KEY_ID), before + sealed(), `round ${round}: all of them are counted`)
+    before = await uses(KEY_ID)
   }
 })
 
@@ -108,12 +101,10 @@ t.test('B4 A key that is worn out ends what was begun with it, begins nothing mo
 
 /** A service whose key wears out with the connection of Jira, and a browser that has connected it. */
 async function worn (t: Test): Promise<Service & { env: NodeJS.ProcessEnv }> {
-  const file = join(folder(t), 'c.db')
-  const env = { INTEGRATION_DB_URL: `sqlite:///${file}` }
+  const url = await databaseAt(t, join(folder(t), 'c.db'))
+  const env = { INTEGRATION_DB_URL: url }
   await (await service(t, env)).app.close()
-  const db = new Driver(file)
-  db.prepare('update vault_keys set uses = ?').run(MOST_USES - 2)
-  db.close()
+  await rowsOf(url, 'update vault_keys set uses = ?', MOST_USES - 2)
   const built = await service(t, env)
   await new Browser(built.app).connect('jira')
   return { ...built, env }

@@ -4,7 +4,6 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'n
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import Driver from 'better-sqlite3'
 import t from 'tap'
 import { buildApp } from '../../src/app.ts'
 import { StartError } from '../../src/errors.ts'
@@ -13,11 +12,11 @@ import { openAll, sealAll } from '../../src/grants/sealing.ts'
 import { newKeyEntry, parseKeyring } from '../../src/vault/keyring.ts'
 import { proveKeys } from '../../src/grants/key-proof.ts'
 import { MOST_USES } from '../../src/vault/vault.ts'
+import { contentsOf, databaseAt, onPostgres, ownDatabase, rowsOf } from '../database.ts'
 import { build, type Test } from '../helper.ts'
 import { folder, start } from '../process/child.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
-const NOTHING = createHash('sha256').digest('hex')
 const TOKEN = 'planted-access-token-4c1d'
 
 /** Every way to write a key down. */
@@ -34,7 +33,7 @@ interface Stored { cwd: string, file: string, url: string }
 async function sealedWith (t: Test, key: string, grants: number): Promise<Stored> {
   const cwd = folder(t)
   const file = join(cwd, 'c.db')
-  const url = `sqlite:///${file}`
+  const url = await databaseAt(t, file)
   const { app } = await build(t, { INTEGRATION_DB_URL: url, VAULT_KEYS: key })
   for (let i = 0; i < grants; i++) {
     const { user } = await app.store.users.save(`p${i}@example.com`, null)
@@ -47,29 +46,22 @@ async function sealedWith (t: Test, key: string, grants: number): Promise<Stored
   return { cwd, file, url }
 }
 
-function edit ({ file }: Stored, sql: string, ...values: unknown[]): unknown[] {
-  const db = new Driver(file)
-  try {
-    const statement = db.prepare(sql)
-    return statement.reader ? statement.all(...values) : [statement.run(...values)]
-  } finally {
-    db.close()
-  }
+/** Of the file and of what waits to be written into it, or of every row. */
+async function digest ({ file, url }: Stored): Promise<string> {
+  const contents = onPostgres ? [await contentsOf(url)] : [file, `${file}-wal`, `${file}-journal`].map((name) => existsSync(name) ? readFileSync(name) : '')
+  return contents.map((each) => createHash('sha256').update(each).digest('hex')).join()
 }
-
-/** Of the file and of what waits to be written into it. */
-const digest = ({ file }: Stored) => [file, `${file}-wal`, `${file}-journal`].map((name) => existsSync(name) ? createHash('sha256').update(readFileSync(name)).digest('hex') : NOTHING).join()
 
 /** Starts the real process, which is expected to end by itself: exit code, seconds and all that it printed. */
 async function refused (t: { equal: (found: unknown, wanted: unknown, message: string) => void, ok: (found: unknown, message: string) => void }, name: string, { cwd, url, file }: Stored, env: NodeJS.ProcessEnv, keys: string[]): Promise<string> {
-  const before = digest({ cwd, url, file })
+  const before = await digest({ cwd, url, file })
   const from = performance.now()
   const { code, output } = await promisify(execFile)(process.execPath, [MAIN], { cwd, timeout: 10_000, env: { PATH: process.env.PATH, APP_ENV: 'production', HOST: '127.0.0.1', PORT: '0', LOG_LEVEL: 'TRACE', INTEGRATION_DB_URL: url, ...env } })
     .then(() => ({ code: 0, output: '' }), ({ code, stdout, stderr }) => ({ code, output: `${stdout}${stderr}` }))
   const took = performance.now() - from
   t.equal(code, 78, `${name}: exit code 78`)
   t.ok(took < 5_000, `${name}: within 5 s (${Math.round(took)} ms)`)
-  t.equal(digest({ cwd, url, file }), before, `${name}: the database is the same to the byte`)
+  t.equal(await digest({ cwd, url, file }), before, `${name}: the database is the same to the byte`)
   t.ok(!output.includes('Server listening') && !/\n\s+at /.test(output), `${name}: no port, no stack`)
   const leaks = [...keys.flatMap(forms), TOKEN].filter((form) => output.includes(form))
   t.equal(leaks.length, 0, `${name}: no key and no token is printed`)
@@ -97,7 +89,7 @@ t.test('B7 A wrong key, a missing one that is still needed, and one that is worn
     says('wrong, behind a right one', one, `${other},${impostor}`, [/the key "k1" is not the one .*; 1 stored grant needs it\./]),
     says('nothing is sealed with it yet', none, impostor, [/the key "k1" is not the one .*; 0 stored grants need it\./])
   ])
-  edit(three, 'update vault_keys set uses = ?', MOST_USES)
+  await rowsOf(three.url, 'update vault_keys set uses = ?', MOST_USES)
   await says('worn out', three, right, [/^VAULT_KEYS: the key "k1" has been used too often .*npm run keys -- new.*\.$/])
   await says('worn out, with the next one behind it', three, `${right},${other}`, [/the key "k1" has been used too often/])
   const { url } = await start(t, { cwd: three.cwd, env: { APP_ENV: 'test', INTEGRATION_DB_URL: three.url, VAULT_KEYS: `${other},${right}` } })
@@ -107,15 +99,15 @@ t.test('B7 A wrong key, a missing one that is still needed, and one that is worn
 t.test('B7 A database from before keys were proved is judged by its tokens', async (t) => {
   const [right, impostor] = [newKeyEntry('k1'), newKeyEntry('k1')]
   const stored = await sealedWith(t, right, 7)
-  edit(stored, 'delete from vault_keys')
+  await rowsOf(stored.url, 'delete from vault_keys')
   // Of five that are looked at, one that opens is enough: four damaged rows are no wrong key.
-  edit(stored, "update grants set access_token = substr(access_token, 1, length(access_token) - 2) where id in ('grant-0', 'grant-1', 'grant-2', 'grant-3')")
+  await rowsOf(stored.url, "update grants set access_token = substr(access_token, 1, length(access_token) - 2) where id in ('grant-0', 'grant-1', 'grant-2', 'grant-3')")
   t.match(await refused(t, 'wrong', stored, { VAULT_KEYS: impostor }, [right, impostor]), /the key "k1" is not the one .*; 7 stored grants need it\./)
-  t.same(edit(stored, 'select id from vault_keys'), [], 'a refused key is not introduced')
+  t.same(await rowsOf(stored.url, 'select id from vault_keys'), [], 'a refused key is not introduced')
   const { app } = await build(t, { INTEGRATION_DB_URL: stored.url, VAULT_KEYS: right })
   await app.close()
-  t.match(edit(stored, 'select id from vault_keys'), [{ id: 'k1' }], 'and is proved from then on')
-  edit(stored, 'delete from grants')
+  t.match(await rowsOf(stored.url, 'select id from vault_keys'), [{ id: 'k1' }], 'and is proved from then on')
+  await rowsOf(stored.url, 'delete from grants')
   t.match(await refused(t, 'wrong', stored, { VAULT_KEYS: impostor }, [right, impostor]), /the key "k1" is not the one/)
 })
 
@@ -123,9 +115,9 @@ t.test('B7 The first start introduces every key, a removed key after rotation is
   const [old, fresh, next] = [newKeyEntry('old'), newKeyEntry('fresh'), newKeyEntry('next')]
   const stored = await sealedWith(t, old, 4)
   const open = async (keys: string) => (await build(t, { INTEGRATION_DB_URL: stored.url, VAULT_KEYS: keys })).app
-  t.match(edit(stored, 'select id, proof from vault_keys'), [{ id: 'old', proof: /^v1\.old\./ }])
+  t.match(await rowsOf(stored.url, 'select id, proof from vault_keys'), [{ id: 'old', proof: /^v1\.old\./ }])
   const rotating = await open(`${fresh},${old}`)
-  t.match(edit(stored, 'select id, proof from vault_keys order by created_at, id'), [{ id: 'old' }, { id: 'fresh', proof: /^v1\.fresh\./ }])
+  t.match(await rowsOf(stored.url, 'select id, proof from vault_keys order by created_at, id'), [{ id: 'old' }, { id: 'fresh', proof: /^v1\.fresh\./ }])
   t.match(await rekey({ store: rotating.store, vault: rotating.vault }, rotating.log), { resealed: 4, left: 0, unreadable: 0 })
   await rotating.close()
   const alone = await open(fresh)
@@ -134,7 +126,7 @@ t.test('B7 The first start introduces every key, a removed key after rotation is
   await alone.close()
   t.match(await refused(t, 'another key under the old name', stored, { VAULT_KEYS: `${fresh},${newKeyEntry('old')}` }, [old, fresh]), /the key "old" is not the one .*; 0 stored grants need it\./)
   await (await open(`${next},${fresh},${old}`)).close()
-  t.equal(edit(stored, 'select id from vault_keys').length, 3)
+  t.equal((await rowsOf(stored.url, 'select id from vault_keys')).length, 3)
 })
 
 t.test('B7 Of two instances that start at the same moment with different keys of one name, one is refused', async (t) => {
@@ -142,23 +134,26 @@ t.test('B7 Of two instances that start at the same moment with different keys of
   const rings = [newKeyEntry('k1'), newKeyEntry('k1')].map((entry) => parseKeyring(entry).keyring).filter((ring) => ring !== undefined)
   const started = await Promise.allSettled(rings.map(async (ring) => await proveKeys(app.store, ring, 'VAULT_KEYS')))
   t.same(started.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
-  t.match(started.find(({ status }) => status === 'rejected'), { reason: { exitCode: 78, problems: [/^VAULT_KEYS: .*"k1"\. .*\.$/] } })
+  // Where each has a connection of its own, the other may have come to its end before this one looks.
+  t.match(started.find(({ status }) => status === 'rejected'), { reason: { exitCode: 78, problems: [/^VAULT_KEYS: .* key .*"k1"(\. .*| is not the one .*)\.$/] } })
 })
 
 t.test('B7 Tokens are never written in plain text, and never read as such', async (t) => {
   const key = newKeyEntry('k1')
   const stored = await sealedWith(t, key, 2)
-  t.notOk(readFileSync(stored.file, 'latin1').includes(TOKEN))
-  edit(stored, "update grants set access_token = ? where id = 'grant-0'", TOKEN)
+  t.notOk((await contentsOf(stored.url)).includes(TOKEN))
+  await rowsOf(stored.url, "update grants set access_token = ? where id = 'grant-0'", TOKEN)
   const { app } = await build(t, { INTEGRATION_DB_URL: stored.url, VAULT_KEYS: key })
   await t.rejects(app.access.accessToken('grant-0', { log: app.log }), { code: 'needs_reconnect' })
   t.equal(await app.access.accessToken('grant-1', { log: app.log }), TOKEN)
 })
 
 /** What is wrong with a start in this environment, or undefined. */
-async function complaint (env: NodeJS.ProcessEnv): Promise<string[] | undefined> {
+async function complaint (t: Test, env: NodeJS.ProcessEnv): Promise<string[] | undefined> {
+  const { url, drop } = await ownDatabase()
+  t.teardown(drop)
   try {
-    await (await buildApp({ env: { APP_ENV: 'production', INTEGRATION_DB_URL: 'sqlite::memory:', ...env } })).close()
+    await (await buildApp({ env: { APP_ENV: 'production', INTEGRATION_DB_URL: url, ...env } })).close()
   } catch (error) {
     if (error instanceof StartError && error.exitCode === 78) return error.problems
     throw error
@@ -172,12 +167,12 @@ t.test('B8 A key file that everybody may read is refused in production and accep
   writeFileSync(file, `${key}\n`)
   for (const mode of [0o644, 0o604, 0o444, 0o666, 0o777, 0o704]) {
     chmodSync(file, mode)
-    t.match(await complaint({ VAULT_KEYS_FILE: file }), [/^VAULT_KEYS_FILE names a file that everybody .*chmod 600.*\.$/], mode.toString(8))
-    t.equal(await complaint({ APP_ENV: 'development', VAULT_KEYS_FILE: file }), undefined, `${mode.toString(8)} in development`)
+    t.match(await complaint(t, { VAULT_KEYS_FILE: file }), [/^VAULT_KEYS_FILE names a file that everybody .*chmod 600.*\.$/], mode.toString(8))
+    t.equal(await complaint(t, { APP_ENV: 'development', VAULT_KEYS_FILE: file }), undefined, `${mode.toString(8)} in development`)
   }
   for (const mode of [0o600, 0o400, 0o640, 0o440]) {
     chmodSync(file, mode)
-    t.equal(await complaint({ VAULT_KEYS_FILE: file }), undefined, mode.toString(8))
+    t.equal(await complaint(t, { VAULT_KEYS_FILE: file }), undefined, mode.toString(8))
   }
   chmodSync(file, 0o644)
   t.match(await refused(t, 'the process', stored, { VAULT_KEYS_FILE: file }, [key]), /^VAULT_KEYS_FILE names a file that everybody/)
@@ -204,11 +199,11 @@ t.test('B8 Keys from a file are the same as those from the environment, and a ma
   ]
   for (const [name, content, problems] of WRONG) {
     writeFileSync(file, content)
-    const found = await complaint({ VAULT_KEYS_FILE: file }) ?? []
+    const found = await complaint(t, { VAULT_KEYS_FILE: file }) ?? []
     t.match(found, problems, name)
     t.ok(found.length === problems.length && found.every((sentence) => /^VAULT_KEYS_FILE: .*\.$/.test(sentence)), `${name}: a sentence for each`)
     t.notOk([one, two].flatMap(forms).some((form) => found.join().includes(form)), `${name}: without the value`)
   }
   mkdirSync(join(stored.cwd, 'a-folder'), { mode: 0o700 })
-  for (const path of ['a-folder', 'missing', 'keys/below-a-file']) t.match(await complaint({ VAULT_KEYS_FILE: join(stored.cwd, path) }), [/^VAULT_KEYS_FILE names a file that cannot be read\.$/], path)
+  for (const path of ['a-folder', 'missing', 'keys/below-a-file']) t.match(await complaint(t, { VAULT_KEYS_FILE: join(stored.cwd, path) }), [/^VAULT_KEYS_FILE names a file that cannot be read\.$/], path)
 })

@@ -1,8 +1,8 @@
 import { join } from 'node:path'
-import Driver from 'better-sqlite3'
 import t from 'tap'
 import { DANA } from '../../src/sandbox/users.ts'
 import { many, service, type Service } from '../auth/helper.ts'
+import { databaseAt, onPostgres, rowsOf } from '../database.ts'
 import { Browser, build, configured, type Test } from '../helper.ts'
 import { folder } from '../process/child.ts'
 import { chance, seed } from '../tables/chance.ts'
@@ -19,8 +19,8 @@ const CLEAR = /eyJ[\w-]{8,}\.eyJ/
 
 interface Damage extends Service {
   /** Stored rows by user id: the columns of tokens, and no others. */
-  rows: () => Map<number, Row>
-  put: (row: Pick<Row, 'id'> & Partial<Row>) => void
+  rows: () => Promise<Map<number, Row>>
+  put: (row: Pick<Row, 'id'> & Partial<Row>) => Promise<void>
   /** What POST check answers for a user; everything that is answered is kept. */
   check: (userId: number) => Promise<Record<string, any>>
   history: (userId: number) => Promise<Array<Record<string, any>>>
@@ -32,13 +32,11 @@ interface Damage extends Service {
 
 /** A service to which five people have connected Jira, each with an account of their own; each has refreshed once. */
 async function damaged (t: Test): Promise<Damage> {
-  const file = join(folder(t), 'c.db')
-  const env = { INTEGRATION_DB_URL: `sqlite:///${file}` }
+  const url = await databaseAt(t, join(folder(t), 'c.db'))
+  const env = { INTEGRATION_DB_URL: url }
   const users = Array.from({ length: PEOPLE }, (_, i) => ({ ...DANA, accountId: `712020:person-${i}`, nickname: `person${i}` }))
   const built = await service(t, env, { users })
   const { app, lines, pass, sandbox } = built
-  const db = new Driver(file, { timeout: 5_000 })
-  t.teardown(() => db.close())
   const answers: string[] = []
   const ask = async (method: 'GET' | 'POST', url: string) => {
     const { statusCode, body, headers } = await app.inject({ method, url })
@@ -49,12 +47,10 @@ async function damaged (t: Test): Promise<Damage> {
     ...built,
     env: { ...configured(sandbox.url), ...env },
     answers,
-    rows: () => new Map(db.prepare(`select user_id, grants.id, key_id, ${COLUMNS.join()} from grants join connections on grant_id = grants.id order by user_id`).all().map((row) => {
-      const { user_id: userId, ...rest } = row as Row & { user_id: number }
-      return [userId, rest]
-    })),
-    put: ({ id, ...columns }) => {
-      for (const [name, value] of Object.entries(columns)) db.prepare(`update grants set ${name} = ? where id = ?`).run(value, id)
+    rows: async () => new Map((await rowsOf<Row & { user_id: number }>(url, `select user_id, grants.id, key_id, ${COLUMNS.join()} from grants join connections on grant_id = grants.id order by user_id`))
+      .map(({ user_id: userId, ...rest }) => [userId, rest])),
+    put: async ({ id, ...columns }) => {
+      for (const [name, value] of Object.entries(columns)) await rowsOf(url, `update grants set ${name} = ? where id = ?`, value, id)
     },
     check: async (userId) => {
       const { status, json } = await ask('POST', `/users/${userId}/connections/jira/check`)
@@ -95,19 +91,20 @@ const DAMAGE: Array<[name: string, change: (mine: Row, other: Row) => Partial<Ro
   ['no tag', (mine) => ({ access_token: withBody(mine.access_token, (bytes) => bytes.subarray(0, -16)) })],
   ['a nonce alone', (mine) => ({ access_token: withBody(mine.access_token, (bytes) => bytes.subarray(0, 12)) })],
   ['an empty text', () => ({ access_token: '' })],
-  ['garbage', () => ({ access_token: 'garbage', refresh_token: '\0\uFFFD..' })],
+  // PostgreSQL keeps every character but one.
+  ['garbage', () => ({ access_token: 'garbage', refresh_token: `${onPostgres ? '\x01' : '\0'}\uFFFD..` })],
   ['a token in plain text', () => ({ access_token: 'planted-plain-token' })]
 ]
 
 t.test(`B2 B3 Each of ${DAMAGE.length} kinds of damage in the database costs the one connection, says so once, deletes nothing, and is mended by the right bytes or a new consent`, async (t) => {
   const { app, rows, put, check, history, said, answers, raw, lines, pass, env } = await damaged(t)
-  const [first, second] = [...rows().values()] as [Row, Row]
+  const [first, second] = [...(await rows()).values()] as [Row, Row]
   t.match(app.vault.open(first.access_token, `grants/${first.id}/access_token`), CLEAR, 'a token can be told when it is seen')
   for (const [name, change] of DAMAGE) {
-    const [mine, other] = [rows().get(1) as Row, rows().get(2) as Row]
+    const [mine, other] = [(await rows()).get(1) as Row, (await rows()).get(2) as Row]
     const [before, times] = [(await history(1)).length, said(mine.id)]
-    put({ id: mine.id, ...change(mine, other) })
-    const broken = rows().get(1)
+    await put({ id: mine.id, ...change(mine, other) })
+    const broken = (await rows()).get(1)
     t.notSame(broken, mine, `${name}: is damage`)
     // The tokens that were good have come to their end: every column is needed.
     pass(2 * HOUR_MS)
@@ -116,15 +113,15 @@ t.test(`B2 B3 Each of ${DAMAGE.length} kinds of damage in the database costs the
     t.match(await history(1), [{ from: 'active', to: 'needs_reconnect', code: 'tokens_unreadable' }], name)
     t.equal((await history(1)).length, before + 1, `${name}: one row of history`)
     t.match((await app.inject('/users/1/connections')).json(), { connections: [{ state: 'needs_reconnect', last_error: /do not open.*Restore the key, or connect again/ }] }, name)
-    t.same(rows().get(1), broken, `${name}: nothing is deleted or written over`)
+    t.same((await rows()).get(1), broken, `${name}: nothing is deleted or written over`)
     for (const user of [2, 3]) t.match(await check(user), { status: 200, state: 'active' }, `${name}: user ${user} works`)
-    put(mine)
+    await put(mine)
     t.match(await check(1), { status: 200, state: 'active', last_error: null }, `${name}: the right bytes work again`)
     t.match(await history(1), [{ from: 'needs_reconnect', to: 'active', code: null }, { to: 'needs_reconnect' }], `${name}: and the history says so`)
     t.equal((await history(1)).length, before + 2, name)
   }
 
-  put({ id: second.id, access_token: 'garbage', refresh_token: 'garbage' })
+  await put({ id: second.id, access_token: 'garbage', refresh_token: 'garbage' })
   pass(HOUR_MS)
   t.equal((await check(2)).status, 409)
   const restarted = await build(t, env)
@@ -143,18 +140,18 @@ t.test(`B2 B3 Each of ${DAMAGE.length} kinds of damage in the database costs the
 
 t.test('B2 Many callers at once that meet the same damage are told the same, and it is said once', async (t) => {
   const { rows, put, check, history, said, pass } = await damaged(t)
-  const mine = rows().get(1) as Row
-  put({ id: mine.id, access_token: flipped(mine.access_token, 200) })
+  const mine = (await rows()).get(1) as Row
+  await put({ id: mine.id, access_token: flipped(mine.access_token, 200) })
   pass(NOT_REMEMBERED_MS)
   const answers = await Promise.all(Array.from({ length: 20 }, async () => await check(1)))
   t.same([...new Set(answers.map(({ status, code }) => `${status} ${code}`))], ['409 needs_reconnect'])
   t.equal((await history(1)).length, 2, 'one row of history beside that of connecting')
   t.equal(said(mine.id), 1, 'one event')
-  put(mine)
+  await put(mine)
   await Promise.all(Array.from({ length: 20 }, async () => await check(1)))
   t.match(await history(1), [{ to: 'active' }, { to: 'needs_reconnect' }, { from: null }])
   t.equal((await history(1)).length, 3)
-  t.same(rows().get(1), mine, 'and no refresh was needed for it')
+  t.same((await rows()).get(1), mine, 'and no refresh was needed for it')
 })
 
 const SWAPS = many(20, 1_000)
@@ -168,29 +165,29 @@ t.test(`B2 ${SWAPS} random swaps of ciphertexts between rows and fields: as many
   const wrong: string[] = []
   const times: number[] = []
   for (let i = 0; i < SWAPS; i++) {
-    const all = rows()
+    const all = await rows()
     const [a, b] = [pick([...all.keys()]), pick([...all.keys()])]
     const [x, y] = [pick(COLUMNS), pick(COLUMNS)]
     if (a === b && x === y) { i--; continue }
     const name = `swap ${i}: ${x} of user ${a} and ${y} of user ${b}`
     const [one, two] = [all.get(a) as Row, all.get(b) as Row]
     const touched = a === b ? [a] : [a, b]
-    put({ id: one.id, [x]: two[y] })
-    put({ id: two.id, [y]: one[x] })
+    await put({ id: one.id, [x]: two[y] })
+    await put({ id: two.id, [y]: one[x] })
     pass(2 * HOUR_MS)
     for (const user of all.keys()) {
       const { status, code, state } = await check(user)
       if (touched.includes(user) ? code !== 'needs_reconnect' : status !== 200 || state !== 'active') wrong.push(`${name}: user ${user} got ${status} ${code ?? state}`)
     }
     for (const user of touched) times[user] = (times[user] ?? 0) + 1
-    const now = rows()
+    const now = await rows()
     if (now.get(a)?.[x] !== two[y] || now.get(b)?.[y] !== one[x]) wrong.push(`${name}: something was written over`)
-    put(one)
-    put(two)
+    await put(one)
+    await put(two)
     for (const user of touched) if ((await check(user)).state !== 'active') wrong.push(`${name}: user ${user} was not mended`)
   }
   t.same(wrong, [])
-  for (const [user, { id }] of rows()) t.equal(said(id), times[user] ?? 0, `what happened to user ${user} was said once each time`)
+  for (const [user, { id }] of await rows()) t.equal(said(id), times[user] ?? 0, `what happened to user ${user} was said once each time`)
   t.equal((await app.inject('/healthz')).statusCode, 200)
   t.match(await history(1), [{ to: 'active' }])
   t.same([...answers, raw()].filter((text) => CLEAR.test(text)), [], 'no token in an answer or the log')
