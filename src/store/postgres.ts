@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/node-postgres'
+import pLimit from 'p-limit'
 import type pg from 'pg'
 import * as tables from '../../drizzle/postgres/schema.ts'
 import type { Tables } from '../../drizzle/tables.ts'
@@ -12,6 +13,8 @@ import { atomicallyBy, driverCode, driverValue, rendered } from './statement.ts'
 
 const RETRY_MS = 10
 const GIVE_UP_MS = 3_000
+/** Connections that are never all taken by writers; one of them is for those that are begun again. */
+const FOR_READERS = 3
 /** Somebody else wrote the same rows at the same moment: begun again, it sees what they wrote. */
 const CONFLICTS = ['40001', '40P01']
 /** A lock or an answer that took too long. */
@@ -27,17 +30,32 @@ export async function open (url: string, options: EngineOptions): Promise<Engine
   await prepareServer(pool, options)
   const db = handle(pool)
 
+  // Writers that wait for a lock leave some connections to those who read.
+  const writers = pLimit(Math.max(1, options.connections - FOR_READERS))
+  // Those that have met each other go on one by one: all at once they would meet again.
+  const again = pLimit(1)
+
   async function write<T> (statement: () => PromiseLike<T>): Promise<T> {
     const giveUpAt = performance.now() + GIVE_UP_MS
-    while (true) {
-      try {
-        return await statement()
-      } catch (error) {
-        if (!CONFLICTS.includes(driverCode(error) ?? '')) throw translated(error)
-        if (performance.now() > giveUpAt) throw busy(error)
-        await sleep(RETRY_MS * (0.5 + Math.random()))
-      }
+    const inTime = async (): Promise<T> => {
+      if (performance.now() > giveUpAt) throw busy(undefined)
+      return await statement()
     }
+    try {
+      return await writers(inTime)
+    } catch (error) {
+      if (!isConflict(error)) throw translated(error)
+    }
+    return await again(async () => {
+      while (true) {
+        try {
+          return await inTime()
+        } catch (error) {
+          if (!isConflict(error)) throw translated(error)
+          await sleep(RETRY_MS * Math.random())
+        }
+      }
+    })
   }
 
   const inSteps: Engine['inSteps'] = async (steps) => await write(async () => await pool.transaction(async (query) => {
@@ -64,7 +82,8 @@ export async function open (url: string, options: EngineOptions): Promise<Engine
     atomically: atomicallyBy(inSteps),
     after: (ms) => sql`cast(extract(epoch from clock_timestamp()) * 1000 as bigint) + ${sql.raw(String(Math.round(ms)))}`,
     newId: (table) => sql.raw(`nextval('${table}_id_seq')`),
-    contains: (column, text) => sql`strpos(lower(${column}), ${text}) > 0`,
+    // In this collation only ASCII has capital and small letters.
+    contains: (column, text) => sql`strpos(lower(${column} collate "C"), ${text}) > 0`,
     skippingLocked: sql`for update skip locked`,
     // Deleted rows leave the files when PostgreSQL's own vacuum takes them out.
     scrub: async () => true,
@@ -91,6 +110,10 @@ function handle (pool: Pool): Database {
     return Object.assign(prepared, { execute: async (...values: unknown[]) => await execute(...values).catch((error: unknown) => rethrow((error as Error).cause ?? error)) })
   }
   return db as unknown as Database
+}
+
+function isConflict (error: unknown): boolean {
+  return CONFLICTS.includes(driverCode(error) ?? '')
 }
 
 const NAME = Symbol('prepared under this name')
