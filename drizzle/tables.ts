@@ -197,6 +197,19 @@ export function tables (kit: Columns) {
     heldAt: instant('held_at')
   }, (t) => [unique('checkpoints_part').on(t.ownerId, t.provider, t.site, t.collection)])
 
+  /** What all instances together may still call at Atlassian: one row for each app, site of an app and endpoint of a site that has been refused or counted. */
+  const budgets = table('budgets', {
+    name: text('name').primaryKey(),
+    /** Nobody calls there before that, by the database's clock, and who has said so. */
+    until: instant('until').notNull(),
+    owner: text('owner').notNull().default(''),
+    /** Refusals one after the other. */
+    strikes: integer('strikes').notNull().default(0),
+    /** Points spent in an hour, which is counted since the epoch. */
+    hour: integer('hour').notNull().default(0),
+    used: integer('used').notNull().default(0)
+  })
+
   /** Where an owner's change feed is: the number of the latest change, and of the latest that is no longer told. */
   const feeds = table('feeds', {
     ownerId: integer('owner_id').primaryKey().references(() => users.id, { onDelete: 'cascade' }),
@@ -204,7 +217,7 @@ export function tables (kit: Columns) {
     forgotten: integer('forgotten').notNull()
   })
 
-  return { users, flows, grants, leases, vaultKeys, connections, history, runs, checkpoints, feeds, ...itemTables(kit, () => users.id) }
+  return { users, flows, grants, leases, vaultKeys, connections, history, runs, checkpoints, budgets, feeds, ...itemTables(kit, () => users.id) }
 }
 
 export type Tables = ReturnType<typeof tables>

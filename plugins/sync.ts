@@ -23,7 +23,7 @@ export default fp<Outside>(async (app, { now }) => {
     http,
     now,
     access,
-    budget: createBudget({ now, hourlyPoints: config.hourlyPoints }),
+    budget: createBudget({ shared: store.budgets, now, hourlyPoints: config.hourlyPoints }),
     apiUrlOf: clients.apiUrlOf,
     erasing: (userId, id, cloudIds) => [
       ...providerOf(id).collections.map(({ name }) => store[name].erasing(userId, cloudIds)),

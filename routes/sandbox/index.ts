@@ -1,8 +1,10 @@
 import type { FastifyInstance } from 'fastify'
+import { handOn } from './elsewhere.ts'
 
 /** Mounts the sandbox where the host has a world for it (plugins/sandbox.ts); in production nothing of it is loaded. */
 export default async function (app: FastifyInstance) {
   if (app.sandbox === null) return
   const { default: sandbox } = await import('./sandbox.ts')
+  if (app.sandboxSeat !== null) app.addHook('onRequest', handOn(app.sandboxSeat))
   await app.register(sandbox, { world: app.sandbox })
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError, type ErrorCode } from '../errors.ts'
+import { isText } from '../formats.ts'
 import type { Http, Log } from '../http.ts'
 import { accountOf, askWith, sitesOf } from '../providers/atlassian.ts'
 import { providerOf, type ProviderId } from '../providers/index.ts'
@@ -122,7 +123,7 @@ export function createFlow (settings: FlowSettings) {
 
   /** A flow for a callback whose state somebody else made: found again by state and code together, so it too happens once. */
   async function foreign ({ query: { code, state }, fallback }: CallbackRequest): Promise<Flow | undefined> {
-    const client = acceptForeignState && code !== undefined ? fallback() : undefined
+    const client = acceptForeignState && code !== undefined && isText(state ?? '') ? fallback() : undefined
     if (client === undefined) return undefined
     const stateHash = hash(JSON.stringify(['foreign', client.provider, state ?? null, code]))
     await store.flows.start({

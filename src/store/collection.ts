@@ -78,7 +78,7 @@ export function collection<T extends ItemTable> (engine: Engine, table: T, { sor
         if (replaced !== undefined) return { row: replaced, created: false }
         const [saved] = yield tx.insert(t).values({ ...item, ...written, ownerId, site: '', remoteId, revision: 1 } as unknown as typeof t.$inferInsert).returning(listed)
         return { row: saved as RawRow, created: true }
-      })
+      }, true)
       return { row: read(row), created }
     },
 

@@ -93,9 +93,15 @@ export function connections ({ db, tables: { connections, grants }, atomically, 
     },
 
     /** Connections whose turn to be copied has come, those that have waited longest first. */
-    async due (at: Date, limit: number): Promise<Array<{ userId: number, provider: string, state: ConnectionState }>> {
+    async due (at: Date, limit: number): Promise<Array<{ userId: number, provider: string, state: ConnectionState, dueAt: Date }>> {
       return (await joined().where(lte(connections.syncDueAt, at)).orderBy(connections.syncDueAt).limit(limit))
-        .map(standing).map(({ connection, state }) => ({ userId: connection.userId, provider: connection.provider, state }))
+        .map(standing).map(({ connection, state }) => ({ userId: connection.userId, provider: connection.provider, state, dueAt: connection.syncDueAt as Date }))
+    },
+
+    /** Takes a connection's turn, which makes the next one later. @returns false where somebody else has taken it */
+    async takeTurn (userId: number, provider: string, dueAt: Date, next: Date | null): Promise<boolean> {
+      return (await write(() => db.update(connections).set({ syncDueAt: next })
+        .where(and(eq(connections.userId, userId), eq(connections.provider, provider), eq(connections.syncDueAt, dueAt))).returning({ id: connections.id }))).length === 1
     },
 
     /** @param at null: never by itself */

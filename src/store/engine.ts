@@ -64,14 +64,22 @@ export interface Engine {
     (statements: (db: Database) => Statement[]): Promise<RawRow[][]>
     (statements: (db: Database) => Statement[], given: (db: Database) => Statement): Promise<RawRow[][] | undefined>
   }
-  /** Runs the statements that are yielded in one transaction, all or none, and hands each its rows. Begun again, from the beginning, where the database is busy. */
-  inSteps: <T>(steps: (db: Database) => Steps<T>) => Promise<T>
+  /**
+   * Runs the statements that are yielded in one transaction, all or none, and hands each its rows. Begun again, from the beginning,
+   * where the database is busy or somebody else has written what it has read.
+   *
+   * @param locksFirst the first statements write the rows that everybody writes who could get in the way. Then nobody has to begin
+   * again: they wait for each other, and each sees what the one before has written
+   */
+  inSteps: <T>(steps: (db: Database) => Steps<T>, locksFirst?: boolean) => Promise<T>
   /** The database's own time, `ms` from now: for what several processes have to agree on. */
   after: (ms: number) => SQL
   /** The id of a row that is inserted by selecting it, where a column that is left out would not get one. */
   newId: (table: string) => SQL
   /** Whether a column contains a text, capital and small letters of ASCII being the same; `text` is in small ones. */
   contains: (column: SQLWrapper, text: SQLWrapper) => SQL
+  /** Whether several instances may use this database; an embedded one is of one process. */
+  readonly isShared: boolean
   /** Ends a query of rows to be taken: those that somebody else is just taking are left out. */
   readonly skippingLocked: SQL
   /**

@@ -1,3 +1,4 @@
+import { budgets } from './budgets.ts'
 import { checkpoints } from './checkpoints.ts'
 import { collection } from './collection.ts'
 import { connections } from './connections.ts'
@@ -32,8 +33,11 @@ export function createStore (engine: Engine, now: () => number) {
     connections: connections(engine, { rows: grantRows, history: historyRows }),
     runs: runs(engine, now),
     checkpoints: checkpoints(engine),
+    budgets: budgets(engine),
     feed: feedRows,
+    isShared: engine.isShared,
     inSteps: engine.inSteps,
+    atomically: engine.atomically,
     projects: collection(engine, projects, { sortBy: 'key', within: 'key', named: ['key', 'name'] }, feedRows, now),
     issues: collection(engine, issues, { sortBy: 'key', within: 'projectKey', named: ['key', 'summary'] }, feedRows, now),
     spaces: collection(engine, spaces, { sortBy: 'key', within: 'key', named: ['key', 'name'] }, feedRows, now),

@@ -48,7 +48,11 @@ export function createPool (url: string, { connections, statementTimeoutMs, lock
   // A start that is refused ends at once, though connections lie idle.
   const pool = new pg.Pool({ ...settings, max: connections, connectionTimeoutMillis: PATIENCE_MS, maxLifetimeSeconds: LIFE_S, allowExitOnIdle: true })
   const open = new Set<pg.PoolClient>()
-  pool.on('connect', (client) => { open.add(client) })
+  pool.on('connect', (client) => {
+    open.add(client)
+    // Who uses it is told by what was asked on it; without a listener the process would end.
+    client.on('error', () => {})
+  })
   pool.on('remove', (client) => { open.delete(client) })
   // A connection that dies while nobody uses it is replaced when somebody does.
   pool.on('error', () => {})
@@ -95,10 +99,10 @@ export function createPool (url: string, { connections, statementTimeoutMs, lock
   return {
     query: async (query: Query) => await using(async (ask) => await ask(query)),
 
-    /** Several queries on one connection, in a transaction that sees one moment. */
-    transaction: async <T>(work: (query: Asking) => Promise<T>): Promise<T> => await using(async (ask, client) => {
+    /** Several queries on one connection, in a transaction: one that sees one moment, or one that sees with each query what is there by then. */
+    transaction: async <T>(work: (query: Asking) => Promise<T>, isolation: 'repeatable read' | 'read committed'): Promise<T> => await using(async (ask, client) => {
       try {
-        await client.query('begin isolation level repeatable read')
+        await client.query(`begin isolation level ${isolation}`)
         const result = await work(ask)
         await client.query('commit')
         return result

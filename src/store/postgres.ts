@@ -13,8 +13,8 @@ import { atomicallyBy, driverCode, driverValue, rendered } from './statement.ts'
 
 const RETRY_MS = 10
 const GIVE_UP_MS = 3_000
-/** Connections that are never all taken by writers; one of them is for those that are begun again. */
-const FOR_READERS = 3
+/** Connections that writers never take, however many of them wait for a lock. */
+const FOR_READERS = 2
 /** Somebody else wrote the same rows at the same moment: begun again, it sees what they wrote. */
 const CONFLICTS = ['40001', '40P01']
 /** A lock or an answer that took too long. */
@@ -22,48 +22,39 @@ const LOCKED = ['55P03', '57014']
 const FOREIGN_KEY = '23503'
 
 /**
- * The engine for several instances. Transactions see one moment and are begun again where they meet somebody else's, so that what
- * they decide on is what is there when they commit: the same promise that the embedded engine keeps by letting in one writer at a time.
+ * The engine for several instances. Transactions see one moment and are begun again where they meet somebody else's, or hold what they
+ * decide on from the beginning, so that it is what is there when they commit: the same promise that the embedded engine keeps by letting
+ * in one writer at a time.
  */
 export async function open (url: string, options: EngineOptions): Promise<Engine> {
   const pool = createPool(url, options)
   await prepareServer(pool, options)
   const db = handle(pool)
 
-  // Writers that wait for a lock leave some connections to those who read.
   const writers = pLimit(Math.max(1, options.connections - FOR_READERS))
-  // Those that have met each other go on one by one: all at once they would meet again.
-  const again = pLimit(1)
 
   async function write<T> (statement: () => PromiseLike<T>): Promise<T> {
     const giveUpAt = performance.now() + GIVE_UP_MS
-    const inTime = async (): Promise<T> => {
-      if (performance.now() > giveUpAt) throw busy(undefined)
-      return await statement()
-    }
-    try {
-      return await writers(inTime)
-    } catch (error) {
-      if (!isConflict(error)) throw translated(error)
-    }
-    return await again(async () => {
+    return await writers(async () => {
       while (true) {
+        // Whoever had to wait for so long is told, and does not begin to wait for a lock as well.
+        if (performance.now() > giveUpAt) throw busy(undefined)
         try {
-          return await inTime()
+          return await statement()
         } catch (error) {
-          if (!isConflict(error)) throw translated(error)
-          await sleep(RETRY_MS * Math.random())
+          if (!CONFLICTS.includes(driverCode(error) ?? '')) throw translated(error)
+          await sleep(RETRY_MS * (0.5 + Math.random()))
         }
       }
     })
   }
 
-  const inSteps: Engine['inSteps'] = async (steps) => await write(async () => await pool.transaction(async (query) => {
+  const inSteps: Engine['inSteps'] = async (steps, locksFirst = false) => await write(async () => await pool.transaction(async (query) => {
     const work = steps(db)
     let next = work.next()
     while (next.done !== true) next = work.next((await query(queryOf(next.value))).rows as RawRow[])
     return next.value
-  }))
+  }, locksFirst ? 'read committed' : 'repeatable read'))
 
   return {
     db,
@@ -84,6 +75,7 @@ export async function open (url: string, options: EngineOptions): Promise<Engine
     newId: (table) => sql.raw(`nextval('${table}_id_seq')`),
     // In this collation only ASCII has capital and small letters.
     contains: (column, text) => sql`strpos(lower(${column} collate "C"), ${text}) > 0`,
+    isShared: true,
     skippingLocked: sql`for update skip locked`,
     // Deleted rows leave the files when PostgreSQL's own vacuum takes them out.
     scrub: async () => true,
@@ -110,10 +102,6 @@ function handle (pool: Pool): Database {
     return Object.assign(prepared, { execute: async (...values: unknown[]) => await execute(...values).catch((error: unknown) => rethrow((error as Error).cause ?? error)) })
   }
   return db as unknown as Database
-}
-
-function isConflict (error: unknown): boolean {
-  return CONFLICTS.includes(driverCode(error) ?? '')
 }
 
 const NAME = Symbol('prepared under this name')

@@ -53,7 +53,7 @@ const LEASE_MS = 15_000
 
 const COUNTED = ['seen', 'added', 'changed', 'removed', 'held', 'skipped', 'calls', 'points', 'progress', 'done', 'failures'] as const
 
-export function runs ({ db, tables: { runs }, write, atomically, after, prepare }: Engine, now: () => number) {
+export function runs ({ db, tables: { runs }, write, atomically, after, prepare, skippingLocked }: Engine, now: () => number) {
   const activeKey = (ownerId: number, provider: string) => `${ownerId}/${provider}`
   const read = ({ progress, done, failures, ...row }: typeof runs.$inferSelect): Run => ({
     ...row,
@@ -117,11 +117,11 @@ export function runs ({ db, tables: { runs }, write, atomically, after, prepare 
       return row?.at ?? undefined
     },
 
-    /** Takes a run. @returns undefined where somebody else has it, or it has ended */
+    /** Takes a run. @returns undefined where somebody else has it, or is just taking it, or it has ended */
     async claim (id: number, worker: string): Promise<Run | undefined> {
       const [row] = await write(() => db.update(runs)
         .set({ state: 'running', worker, leaseUntil: after(LEASE_MS), parkedUntil: null, errorCode: null, errorDetail: null, startedAt: sql`coalesce(${runs.startedAt}, ${sql.param(new Date(now()), runs.startedAt)})` })
-        .where(and(eq(runs.id, id), claimable())).returning())
+        .where(sql`${runs.id} in (${db.select({ id: runs.id }).from(runs).where(and(eq(runs.id, id), claimable()))} ${skippingLocked})`).returning())
       return row === undefined ? undefined : read(row)
     },
 

@@ -69,6 +69,7 @@ export function open (url: string, { migrates }: EngineOptions): Engine {
     after: (ms) => sql`cast(unixepoch('subsec') * 1000 as integer) + ${Math.round(ms)}`,
     newId: () => sql`null`,
     contains: (column, text) => sql`instr(lower(${column}), ${text}) > 0`,
+    isShared: false,
     skippingLocked: sql``,
     scrub: async (again = false) => {
       if (again && !unscrubbed) return true

@@ -53,7 +53,7 @@ export async function record ({ settings: { store }, run, tally }: Context, step
     const added = steps === undefined ? {} : yield * steps()
     yield store.runs.counting(run, { ...tally, ...added })
     return added
-  })
+  }, true)
   Object.assign(tally, added)
 }
 

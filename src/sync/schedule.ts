@@ -19,9 +19,10 @@ export function createSchedule (settings: SyncSettings, sync: Sync): Schedule {
 
   async function queueDue (): Promise<void> {
     if (settings.intervalMs === 0) return
-    for (const { userId, provider, state } of await store.connections.due(new Date(now()), AT_ONCE)) {
-      await sync.plan({ ownerId: userId, provider })
-      if (state === 'active' || state === 'degraded') await store.runs.enqueue(userId, provider)
+    for (const { userId, provider, state, dueAt } of await store.connections.due(new Date(now()), AT_ONCE)) {
+      // Another instance may have taken the turn since, and its run may be over already.
+      const isMine = await store.connections.takeTurn(userId, provider, dueAt, sync.nextTurn())
+      if (isMine && (state === 'active' || state === 'degraded')) await store.runs.enqueue(userId, provider)
     }
   }
 
@@ -31,6 +32,7 @@ export function createSchedule (settings: SyncSettings, sync: Sync): Schedule {
     const before = (days: number) => new Date(now() - days * DAY_MS)
     await untilDone(async () => await store.runs.purge(before(settings.historyDays)))
     for (const name of COLLECTIONS) await untilDone(async () => await tableOf(store, name).purge(before(settings.tombstoneDays)))
+    await store.budgets.purge(now())
     tidied = now()
   }
 

@@ -5,15 +5,13 @@ import type { Log } from '../http.ts'
 import { providerOf, type Provider } from '../providers/index.ts'
 import type { Failure, Outcome, Run, RunMode } from '../store/runs.ts'
 import { ended, type Context, type SyncSettings } from './context.ts'
+import { putAsideLater, watch } from './hold.ts'
 import { copyAll } from './run.ts'
 
 /** One run under way in this process. */
 interface Work { run: Run, stopping: AbortController, done: Promise<void> }
 
 const CANCELLED = 'The run was cancelled. What it had copied stays; the next run goes on there.'
-/** How often a worker looks whether its run is still its own, and says that it is still there. */
-const WATCH_MS = 500
-const RENEW_MS = 5_000
 /** Runs looked at when the next one is chosen. */
 const LOOKED_AT = 100
 const SHORTEST_PARK_MS = 1_000
@@ -97,7 +95,7 @@ export function createSync (settings: SyncSettings) {
     const log = logs.get(run.id) ?? settings.log
     const provider = providerOf(run.provider)
     const { seen, added, changed, removed, held, skipped, calls, points, progress, done, failures } = run
-    const unwatch = watch(run, stopping)
+    const unwatch = watch(store.runs, run, stopping)
     let wished: string | undefined
     try {
       log.info({ event: 'sync_started', run_id: run.id, owner_id: run.ownerId, product: run.provider, mode: run.mode })
@@ -132,6 +130,11 @@ export function createSync (settings: SyncSettings) {
       log.info({ event: 'sync_cancelled', run_id: run.id }, failure.message)
       return undefined
     }
+    if (failure.code.startsWith('database_')) {
+      log.warn({ event: 'sync_waits', run_id: run.id, error_code: failure.code }, 'The database cannot be written. The run goes on by itself when it can.')
+      await putAsideLater(store.runs, run, tally, () => stopped)
+      return undefined
+    }
     if (failure.code === 'upstream_rate_limited') {
       const until = new Date(now() + Math.max((failure.extras.retryAfterS ?? 0) * 1000, SHORTEST_PARK_MS))
       await store.runs.putAside(run, tally, until, { code: failure.code, detail: 'Atlassian limits the rate of calls. The run goes on by itself when its time has come.' })
@@ -141,27 +144,15 @@ export function createSync (settings: SyncSettings) {
     return { state: 'failed', code: failure.code, detail: failure.message, cause: failure }
   }
 
-  /** Ends the work on a run that was ended elsewhere, and keeps its lease where a page takes long. @returns what ends the watching */
-  function watch (run: Run, stopping: AbortController): () => void {
-    const look = setInterval(() => {
-      store.runs.isMine(run).then((mine) => { if (!mine) stopping.abort(ended()) }, () => {})
-    }, WATCH_MS).unref()
-    const renew = setInterval(() => { store.runs.renew(run).catch(() => {}) }, RENEW_MS).unref()
-    return () => {
-      clearInterval(look)
-      clearInterval(renew)
-    }
-  }
-
-  /** When the connection is copied next without anybody asking: not all of them at the same moment. */
-  async function plan ({ ownerId, provider }: Pick<Run, 'ownerId' | 'provider'>): Promise<void> {
+  /** When a connection is copied next without anybody asking: not all of them at the same moment. */
+  function nextTurn (): Date | null {
     const jitter = 0.9 + Math.random() * 0.2
-    await store.connections.schedule(ownerId, provider, settings.intervalMs === 0 ? null : new Date(now() + settings.intervalMs * jitter))
+    return settings.intervalMs === 0 ? null : new Date(now() + settings.intervalMs * jitter)
   }
 
   /** What was wished for while a run was under way is copied by the next, at once. */
   async function planAfter (run: Run, wished: string | undefined): Promise<void> {
-    await plan(run)
+    await store.connections.schedule(run.ownerId, run.provider, nextTurn())
     const standing = await store.connections.get(run.ownerId, run.provider)
     if (standing !== undefined && wished !== undefined && JSON.stringify(standing.connection.options) !== wished) await store.runs.enqueue(run.ownerId, run.provider)
   }
@@ -174,7 +165,7 @@ export function createSync (settings: SyncSettings) {
   return {
     start,
     wake,
-    plan,
+    nextTurn,
 
     /** Ends a run that is under way, here or elsewhere. @throws AppError `run_ended` */
     async cancel (id: number): Promise<void> {

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { createBudget, placeOf, type Place } from '../../src/budget/budget.ts'
 import type { Answer } from '../../src/http.ts'
+import { nothingTold } from './helper-budget.ts'
 
 const HERE: Place = { app: 'app', site: 'acme', endpoint: 'GET jira/search' }
 const OTHER_SITE: Place = { ...HERE, site: 'globex' }
@@ -15,7 +16,7 @@ const sleep = async (ms: number) => await new Promise((resolve) => setTimeout(re
 
 function moved ({ hourlyPoints = 1_000, at = Date.UTC(2026, 4, 4, 8, 20) } = {}) {
   let now = at
-  const budget = createBudget({ now: () => now, hourlyPoints })
+  const budget = createBudget({ shared: nothingTold(), now: () => now, hourlyPoints })
   const call = async (result: Answer, place = HERE, urgency = BACKGROUND) => await budget.call(place, urgency, async () => result)
   return { budget, call, pass: (ms: number) => { now += ms } }
 }
@@ -59,7 +60,7 @@ t.test('So close to the next hour that it can be waited for, copies wait for it 
   const began = Date.now()
   // A second before the hour.
   const at = Date.UTC(2026, 4, 4, 8, 59, 59)
-  const budget = createBudget({ now: () => at + Date.now() - began, hourlyPoints: 100 })
+  const budget = createBudget({ shared: nothingTold(), now: () => at + Date.now() - began, hourlyPoints: 100 })
   await budget.call(HERE, BACKGROUND, async () => answer(200, {}, { values: things(95) }))
   const went: string[] = []
   const copy = budget.call(HERE, BACKGROUND, async () => { went.push('copy'); return answer(200) })
@@ -113,7 +114,7 @@ t.test('A shorter refusal does not shorten a longer one', async (t) => {
 })
 
 t.test('Those who wait at a gate that is closed for much longer are told so at once', async (t) => {
-  const budget = createBudget({ now: Date.now, hourlyPoints: 1_000 })
+  const budget = createBudget({ shared: nothingTold(), now: Date.now, hourlyPoints: 1_000 })
   await budget.call(HERE, BACKGROUND, async () => answer(429, { 'retry-after': '1' }))
   let refuse: (result: Answer) => void = () => {}
   const first = budget.call(HERE, INTERACTIVE, async () => await new Promise<Answer>((resolve) => { refuse = resolve }))

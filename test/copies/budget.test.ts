@@ -1,6 +1,7 @@
 import t from 'tap'
 import { createBudget, type Budget, type Place } from '../../src/budget/budget.ts'
 import type { Answer } from '../../src/http.ts'
+import { nothingTold } from './helper-budget.ts'
 
 const HOUR_MS = 3_600_000
 const HERE: Place = { app: 'app', site: 'acme', endpoint: 'GET jira/search' }
@@ -16,12 +17,12 @@ const sleep = async (ms: number) => await new Promise((resolve) => setTimeout(re
 /** A budget whose time is moved by hand; its timers run in real time, from wherever it is. */
 function moved ({ hourlyPoints = 1_000, at = Date.UTC(2026, 4, 4, 8, 20) } = {}) {
   let now = at
-  const budget = createBudget({ now: () => now, hourlyPoints })
+  const budget = createBudget({ shared: nothingTold(), now: () => now, hourlyPoints })
   return { budget, now: () => now, pass: (ms: number) => { now += ms } }
 }
 
 /** The same in real time, for what waits. */
-const real = (hourlyPoints = 1_000) => createBudget({ now: Date.now, hourlyPoints })
+const real = (hourlyPoints = 1_000) => createBudget({ shared: nothingTold(), now: Date.now, hourlyPoints })
 
 const refuse = async (budget: Budget, headers: Headers, { place = HERE, status = 429 } = {}) => { await budget.call(place, BACKGROUND, async () => answer(status, headers)) }
 

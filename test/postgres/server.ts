@@ -1,6 +1,6 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { accessSync, chmodSync, chownSync, constants, cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { accessSync, chmodSync, chownSync, constants, cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { arch, platform, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -20,6 +20,10 @@ export interface Server {
   url: (database: string) => string
   port: number
   process: () => ChildProcess
+  /** What the next start adds to the server's settings, as `name=value`. */
+  settings: string[]
+  /** Puts a file among the server's own, which nobody else may read. */
+  write: (name: string, text: string) => void
   start: () => Promise<void>
   /** `fast` ends what is under way and says so; `immediate` is a crash. */
   stop: (how?: 'fast' | 'immediate') => Promise<void>
@@ -48,6 +52,11 @@ export async function startServer (settings: string[] = []): Promise<Server> {
     url,
     port,
     process: () => child as ChildProcess,
+    settings,
+    write (name, text) {
+      writeFileSync(join(data, name), text, { mode: 0o600 })
+      if (root) chownSync(join(data, name), NOBODY, NOBODY)
+    },
     async start () {
       const flags = ['max_connections=300', 'shared_buffers=256MB', `unix_socket_directories=${place}`, ...settings].flatMap((each) => ['-c', each])
       child = spawn(join(binaries, 'postgres'), ['-D', data, '-p', String(port), '-h', '127.0.0.1', ...flags], { ...user, cwd: place, stdio: ['ignore', 'ignore', 'pipe'] })

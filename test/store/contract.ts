@@ -4,6 +4,7 @@ import { connectionsContract } from './contract-connections.ts'
 import { copiesContract } from './contract-copies.ts'
 import { grantsContract } from './contract-grants.ts'
 import { runsContract } from './contract-runs.ts'
+import { sharedContract } from './contract-shared.ts'
 import { flow, freshStore, HOUR_MS, project, START } from './helper.ts'
 
 /** What every engine does alike: one suite, run by a few lines for each of them. */
@@ -89,6 +90,7 @@ export function storeContract (t: Test, open: () => Engine | Promise<Engine>): v
 
   copiesContract(t, open)
   runsContract(t, open)
+  sharedContract(t, open)
   grantsContract(t, open)
   connectionsContract(t, open)
 }

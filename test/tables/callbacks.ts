@@ -168,6 +168,7 @@ export const DEVELOPMENT: readonly Callback[] = [
   fine('with a state nobody issued', 'jira', (s) => having(jira(s), { state: 'by-hand' }), 'by-hand'),
   fine("with a state nobody issued, Confluence's", 'confluence', (s) => having(confluence(s), { state: 'by-hand' }), 'by-hand'),
   bad('user_not_found', 'with a state nobody issued that names an unknown user', (s) => having(jira(s), { state: 'user_id=99' })),
+  bad('unknown_state', 'with a state that is no text and no engine could keep', (s) => having(jira(s), { state: 'a\0b' })),
   bad('missing_code', 'with a state nobody issued and no code', (s) => having(lacking(jira(s), 'code'), { state: 'by-hand' })),
   bad('missing_state', 'with nothing', (s) => lacking(jira(s), 'state', 'code')),
   bad('code_refused', 'with a state and a code nobody issued', (s) => having(jira(s), { state: 'by-hand', code: `made-up-${++made}` }), 'jira', 1),
