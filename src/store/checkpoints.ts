@@ -51,7 +51,7 @@ export function checkpoints ({ db, tables: { checkpoints }, prepare }: Engine) {
     },
 
     /** Moves it: to be run in the transaction that saves what was read up to there. */
-    saving: (part: Part, { retry, ...rest }: Checkpoint) => save.bind({ ...part, ...rest, retry: JSON.stringify(retry) } as unknown as Record<string, Value>),
+    saving: (part: Part, { retry, cursor, ...rest }: Checkpoint) => save.bind({ ...part, ...rest, cursor: kept(cursor), retry: JSON.stringify(retry) } as unknown as Record<string, Value>),
 
     /** What is held back for an owner. */
     async held (ownerId: number): Promise<Held[]> {
@@ -71,4 +71,9 @@ export function checkpoints ({ db, tables: { checkpoints }, prepare }: Engine) {
     forgetting: (ownerId: number, provider: string, cloudIds?: string[]): WithStatement => (tx) => tx.delete(checkpoints)
       .where(and(eq(checkpoints.ownerId, ownerId), eq(checkpoints.provider, provider), cloudIds === undefined ? undefined : inArray(checkpoints.site, cloudIds)))
   }
+}
+
+/** Not every engine keeps a NUL. A cursor that holds one is none of Atlassian's, which refuses it in this form too. */
+function kept (cursor: string | null): string | null {
+  return cursor?.replaceAll('\0', '\uFFFD') ?? null
 }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/node-postgres'
+import pLimit from 'p-limit'
 import type pg from 'pg'
 import * as tables from '../../drizzle/postgres/schema.ts'
 import type { Tables } from '../../drizzle/tables.ts'
@@ -12,6 +13,8 @@ import { atomicallyBy, driverCode, driverValue, rendered } from './statement.ts'
 
 const RETRY_MS = 10
 const GIVE_UP_MS = 3_000
+/** Connections that writers never take, however many of them wait for a lock. */
+const FOR_READERS = 2
 /** Somebody else wrote the same rows at the same moment: begun again, it sees what they wrote. */
 const CONFLICTS = ['40001', '40P01']
 /** A lock or an answer that took too long. */
@@ -28,17 +31,22 @@ export async function open (url: string, options: EngineOptions): Promise<Engine
   await prepareServer(pool, options)
   const db = handle(pool)
 
+  const writers = pLimit(Math.max(1, options.connections - FOR_READERS))
+
   async function write<T> (statement: () => PromiseLike<T>): Promise<T> {
     const giveUpAt = performance.now() + GIVE_UP_MS
-    while (true) {
-      try {
-        return await statement()
-      } catch (error) {
-        if (!CONFLICTS.includes(driverCode(error) ?? '')) throw translated(error)
-        if (performance.now() > giveUpAt) throw busy(error)
-        await sleep(RETRY_MS * (0.5 + Math.random()))
+    return await writers(async () => {
+      while (true) {
+        // Whoever had to wait for so long is told, and does not begin to wait for a lock as well.
+        if (performance.now() > giveUpAt) throw busy(undefined)
+        try {
+          return await statement()
+        } catch (error) {
+          if (!CONFLICTS.includes(driverCode(error) ?? '')) throw translated(error)
+          await sleep(RETRY_MS * (0.5 + Math.random()))
+        }
       }
-    }
+    })
   }
 
   const inSteps: Engine['inSteps'] = async (steps, locksFirst = false) => await write(async () => await pool.transaction(async (query) => {
@@ -65,7 +73,8 @@ export async function open (url: string, options: EngineOptions): Promise<Engine
     atomically: atomicallyBy(inSteps),
     after: (ms) => sql`cast(extract(epoch from clock_timestamp()) * 1000 as bigint) + ${sql.raw(String(Math.round(ms)))}`,
     newId: (table) => sql.raw(`nextval('${table}_id_seq')`),
-    contains: (column, text) => sql`strpos(lower(${column}), ${text}) > 0`,
+    // In this collation only ASCII has capital and small letters.
+    contains: (column, text) => sql`strpos(lower(${column} collate "C"), ${text}) > 0`,
     isShared: true,
     skippingLocked: sql`for update skip locked`,
     // Deleted rows leave the files when PostgreSQL's own vacuum takes them out.

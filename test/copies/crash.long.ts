@@ -59,6 +59,7 @@ async function place (t: Test) {
     async fresh (): Promise<string> {
       const url = await copyOf(t, original, `${cwd}/copy-${++copies}.db`)
       await rowsOf(url, 'update runs set parked_until = 0')
+      await rowsOf(url, 'delete from budgets')
       return url
     },
     /** What kept the run was the life of a process that is no more. */

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { synced } from '../helper.ts'
 import { callsOf, copy, lanes, list, PAGES, placesFor, renameLast, run, settled, shared, SIZES, start, undisturbed, upTo, type Lane, type Place } from './helper-faults.ts'
 
 const MINUTE_MS = 60_000
@@ -58,7 +59,7 @@ t.test(`${rows.length} times a wait at one page of a full listing is too long: t
     t.equal((await run(here, product, id)).state, 'parked', `${title}: and nothing is asked before the time`)
     here.pass(SLACK_MS)
     await start(here.app, product)
-    const { state, error, failures, counts: { points, upstream_calls: calls, ...counts } } = await settled(here, product, id)
+    const { state, error, failures, counts: { points, upstream_calls: calls, ...counts } } = await synced(here.app, product, id)
     const { items } = undisturbed(product)
     t.same({ state, error, failures, ...counts }, { state: 'succeeded', error: null, failures: [], seen: items, added: 0, changed: 1, unchanged: items - 1, removed: 0, held: 0, skipped: 0 }, `${title}: and then it succeeds`)
     t.equal(readBy(lane, logged), once(lane), `${title}: having read each page once`)
@@ -76,7 +77,7 @@ t.test('A part that failed before a run was parked is tried again when it goes o
   t.match(await settled(here, 'jira', id), { state: 'parked', failures: [{ collection: 'projects', code: 'upstream_refused' }] })
   here.pass(2 * MINUTE_MS)
   await start(here.app, 'jira')
-  const ended = await settled(here, 'jira', id)
+  const ended = await synced(here.app, 'jira', id)
   t.match(ended, { state: 'succeeded', error: null, counts: { seen: undisturbed('jira').items } })
   t.same(ended.failures, [])
 })

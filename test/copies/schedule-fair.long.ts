@@ -40,7 +40,7 @@ t.test('Whoever has nothing under way goes before whoever has, also if he asked 
   await people(here, 3)
   const delay = async (path: string, ms: number) => await here.sandbox.admin('faults', { kind: 'delay', delay_ms: ms, match: { path } })
   // Both places are taken; the second will be free first.
-  await delay('/search/jql', 600)
+  await delay('/search/jql', 1_500)
   const long = await start(here.app, 'jira', 'incremental', 1)
   await until(async () => here.sandbox.world.faults.list().length === 0)
   await delay('/rest/api/search', 250)

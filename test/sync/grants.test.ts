@@ -1,6 +1,7 @@
 import t from 'tap'
 import { newKeyEntry } from '../../src/vault/keyring.ts'
 import { databaseAt } from '../database.ts'
+import { met } from '../grants/helper.ts'
 import { Browser, build, configured, connected, synced, type Built } from '../helper.ts'
 import { folder } from '../process/child.ts'
 
@@ -50,6 +51,7 @@ t.test('A consent given while an old one is being refused wins: nobody is told t
   // The refusal takes its time; the new consent arrives in the meantime.
   await service.sandbox.admin('faults', { kind: 'delay', delay_ms: 3_000, match: { path: '/oauth/token', method: 'POST' }, times: 1 })
   await sync(service)
+  await met(service.sandbox)
   await browser.connect('jira')
   t.match(await synced(service.app, 'jira', 2), { state: 'succeeded' })
   t.equal(await isConnected(service), true)
