@@ -7,6 +7,7 @@ import { fileOf, openReadOnly } from './sqlite.ts'
 
 const OWNER_ONLY = 0o600
 const NAME = 'INTEGRATION_DB_URL'
+const DAMAGED = 'The backup is damaged, and so is the database, most likely; it was not kept. Look at the disk before anything else.'
 
 /**
  * Copies a SQLite database into a new file, as it is at one moment, while others write to it. The file has its name only
@@ -31,7 +32,8 @@ export async function backup (url: string, to: string): Promise<{ bytes: number,
       flush(dirname(to))
     } catch (error) {
       rmSync(partial, { force: true })
-      throw error instanceof StartError ? error : new StartError([`The backup could not be written (${driverCode(error) ?? 'unknown reason'}).`], 1)
+      const code = driverCode(error) ?? 'unknown reason'
+      throw error instanceof StartError ? error : new StartError([/^SQLITE_(CORRUPT|NOTADB)/.test(code) ? DAMAGED : `The backup could not be written (${code}).`], 1)
     }
   } finally {
     source.close()
@@ -58,7 +60,7 @@ function check (file: string): void {
     client.pragma('journal_mode = delete')
     const [integrity] = client.pragma('integrity_check') as Array<{ integrity_check: string }>
     const orphans = client.pragma('foreign_key_check') as unknown[]
-    if (integrity?.integrity_check !== 'ok' || orphans.length > 0) throw new StartError(['The backup is damaged, and probably the database too; it was not kept. Look at the disk before anything else.'], 1)
+    if (integrity?.integrity_check !== 'ok' || orphans.length > 0) throw new StartError([DAMAGED], 1)
   } finally {
     client.close()
   }

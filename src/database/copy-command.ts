@@ -15,6 +15,7 @@ Stop the service first: what it writes from now on is not copied. Interrupted, t
 Ends with 0 when both sides were compared and are equal. A password is best left out of the address and given in PGPASSWORD,
 because npm and the list of processes show what was typed (docs/backup.md).
 `
+const ONE_ONLY = "Run the service on one of the two only, from now on: two would end each other's consents."
 const RULE = 'must be sqlite:///path, sqlite:////absolute/path or postgres://…'
 
 /** `npm run db:copy`. */
@@ -29,6 +30,7 @@ await runCommand(HELP, ['from', 'to'], async ({ from, to }) => {
   try {
     if (await source.isInUse()) output.write(`The source seems to be in use${isSqlite(from ?? databaseUrl) ? ', or was not closed when its service ended' : ''}: what is written to it from now on is not copied.\n`)
     const target = await openTo(to, source, database)
+    if (target === undefined) return console.log(`Nothing is left to copy: the same counts and checksums.\n${ONE_ONLY}`)
     const progress = createProgress(output, 2 * await total(source))
     try {
       const copied = await copyAll(source, target, progress)
@@ -53,5 +55,5 @@ async function total (source: Awaited<ReturnType<typeof openFrom>>): Promise<num
 function sentence ({ rows, before, copyMs, compareMs }: Copied, tables: number): string {
   const rate = Math.round((rows - before) / Math.max(1, copyMs) * 1_000)
   return `${number(rows)} rows of ${tables} tables${before > 0 ? `, ${number(before)} of them from before,` : ''} copied in ${clock(copyMs)} (${number(rate)} rows/s) and compared in ${clock(compareMs)}: ` +
-    'the same counts and checksums.\nRun the service on one of the two only, from now on: two would end each other\'s consents.'
+    `the same counts and checksums.\n${ONE_ONLY}`
 }

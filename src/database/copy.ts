@@ -39,6 +39,15 @@ export async function copyAll (source: Connection, target: Connection, progress:
   return { rows, before, copyMs: copiedAt - beganAt, compareMs: performance.now() - copiedAt }
 }
 
+/** Whether every table of both is the same: a copy that is done already. Looks no further than the first that is not. */
+export async function isWhole (source: Connection, target: Connection): Promise<boolean> {
+  for (const table of source.tables) {
+    const [one, other] = [await digestOf(source, table), await digestOf(target, table)]
+    if (!isSame(one, other)) return false
+  }
+  return true
+}
+
 /** @returns the digest of the source's rows, and how many of them the target had before */
 async function copyTable (source: Connection, target: Connection, table: Table, progress: Progress): Promise<{ digest: Digest, kept: number }> {
   const { digest, after } = await resumed(source, target, table, progress)
@@ -71,9 +80,9 @@ async function resumed (source: Connection, target: Connection, table: Table, pr
   return { digest: createDigest() }
 }
 
-async function digestOf (from: Connection, table: Table, { atMost, onBatch }: { atMost?: number, onBatch: (rows: number, key: Cell[]) => void }): Promise<Digest> {
+async function digestOf (from: Connection, table: Table, { atMost = Infinity, onBatch = () => {} }: { atMost?: number, onBatch?: (rows: number, key: Cell[]) => void } = {}): Promise<Digest> {
   const digest = createDigest()
-  for await (const rows of batches(from, table, atMost === undefined ? {} : { atMost })) {
+  for await (const rows of batches(from, table, { atMost })) {
     digest.add(rows)
     onBatch(rows.length, keyOf(table, rows.at(-1) ?? []))
   }

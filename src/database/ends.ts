@@ -1,6 +1,7 @@
 import { StartError } from '../errors.ts'
 import { COPYING, NEWER, openEngine, type EngineOptions } from '../store/engine.ts'
 import { engineOf, type Connection } from './connection.ts'
+import { isWhole } from './copy.ts'
 
 const [FROM, TO] = ['--from', '--to']
 
@@ -28,15 +29,20 @@ export async function openFrom (url: string, name: string): Promise<Connection> 
  * Opens what is copied into: an empty database, whose tables are made, or a half-done copy of this source. A note in a table of its own
  * says which source that is, and keeps services from starting on it, until the copy is done.
  *
+ * @returns undefined where the copy is done already: whoever was interrupted at its very end may ask again
  * @throws StartError there is something else in it
  */
-export async function openTo (url: string, source: Connection, options: Partial<EngineOptions>): Promise<Connection> {
+export async function openTo (url: string, source: Connection, options: Partial<EngineOptions>): Promise<Connection | undefined> {
   const { openTarget } = await engineOf(url)
   const found = await openTarget(url, TO)
   try {
     if (found.identity === source.identity) throw new StartError([`${FROM} and ${TO} name the same database.`], 2)
     if (await found.isInUse()) throw new StartError([`A service is using the database that ${TO} names. Stop it first.`], 1)
     if ((await found.names()).includes(COPYING)) return await goingOn(found, source)
+    if (await isDone(found, source)) {
+      await found.close()
+      return undefined
+    }
     await requireEmpty(found)
   } catch (error) {
     await found.close()
@@ -72,14 +78,24 @@ async function goingOn (target: Connection, source: Connection): Promise<Connect
   return target
 }
 
+async function isDone (target: Connection, source: Connection): Promise<boolean> {
+  if ((await target.applied()).newest !== target.newest) return false
+  return await filledTable(target) !== undefined && await isWhole(source, target)
+}
+
 async function requireEmpty (target: Connection): Promise<void> {
+  if ((await target.names()).length > 0 && (await target.applied()).count === 0) throw new StartError([`The database that ${TO} names holds another program's tables. Nothing was changed; name an empty one.`], 1)
+  const filled = await filledTable(target)
+  if (filled !== undefined) throw new StartError([`The database that ${TO} names is not empty: it has rows in ${filled}. Nothing was changed; name an empty one.`], 1)
+}
+
+/** A table of ours that has rows. */
+async function filledTable (target: Connection): Promise<string | undefined> {
   const names = await target.names()
-  if (names.length > 0 && (await target.applied()).count === 0) throw new StartError([`The database that ${TO} names holds another program's tables. Nothing was changed; name an empty one.`], 1)
   for (const { name } of target.tables) {
-    if (!names.includes(name)) continue
-    const [row] = await target.ask(`select 1 from "${name}" limit 1`)
-    if (row !== undefined) throw new StartError([`The database that ${TO} names is not empty: it has rows in ${name}. Nothing was changed; name an empty one.`], 1)
+    if (names.includes(name) && (await target.ask(`select 1 from "${name}" limit 1`)).length > 0) return name
   }
+  return undefined
 }
 
 async function migrate (url: string, options: Partial<EngineOptions>): Promise<void> {
