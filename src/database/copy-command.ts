@@ -13,7 +13,7 @@ const HELP = `npm run db:copy -- [--from ADDRESS] --to ADDRESS   copy a whole da
 
 Stop the service first: what it writes from now on is not copied. Interrupted, the same command goes on where it was.
 Ends with 0 when both sides were compared and are equal. A password is best left out of the address and given in PGPASSWORD,
-because npm and the list of processes show what was typed (docs/backup.md).
+because the list of processes shows what was typed (docs/backup.md).
 `
 const ONE_ONLY = "Run the service on one of the two only, from now on: two would end each other's consents."
 const RULE = 'must be sqlite:///path, sqlite:////absolute/path or postgres://…'

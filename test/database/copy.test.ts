@@ -32,8 +32,10 @@ for (const [name, from, to] of WAYS) {
     if (isSqlite(source)) t.equal(bytesOf(fileOf(source)), bytes, 'to the byte')
     t.equal(tokens.filter((token) => JSON.stringify(output).includes(token)).length, 0)
 
-    const wrong = await command(cwd, '', [], { ...env, INTEGRATION_DB_URL: target, VAULT_KEYS: newKeyEntry('other') })
-    t.match(wrong, { code: 78, stderr: /^VAULT_KEYS lacks the key "test", and 2 stored grants need it\./ }, 'B1 without the key it is worth nothing')
+    if (isSqlite(target)) {
+      const wrong = await command(cwd, '', [], { ...env, INTEGRATION_DB_URL: target, VAULT_KEYS: newKeyEntry('other') })
+      t.match(wrong, { code: 78, stderr: /^VAULT_KEYS lacks the key "test", and 2 stored grants need it\./ }, 'B1 without the key it is worth nothing')
+    }
     const service = await start(t, { cwd, env: { ...env, INTEGRATION_DB_URL: target } })
     t.same(await answers(async (path) => await (await fetch(service.url + path)).json()), before)
     t.match(await check(service), { status: 200, body: { state: 'active' } })
