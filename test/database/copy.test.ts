@@ -9,6 +9,8 @@ import { answers, asInterrupted, bytesOf, command, contents, copying, fileOf, fi
 
 const server = await startServer()
 t.teardown(() => server.remove())
+// Half of the time one waits for the other's process.
+t.jobs = 4
 const PAGES = many(20_000, 1_000_000)
 const KILLS = many(3, 8)
 

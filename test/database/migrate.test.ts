@@ -9,6 +9,7 @@ import { command, run } from './helper.ts'
 
 const server = await startServer()
 t.teardown(() => server.remove())
+t.jobs = 4
 const ENGINES = [
   { name: 'SQLite', make: async (cwd: string) => `sqlite:///${join(cwd, 'm.db')}`, table: '__drizzle_migrations' },
   { name: 'PostgreSQL', make: async () => await server.createDatabase(), table: 'drizzle.__drizzle_migrations' }
@@ -29,7 +30,7 @@ for (const { name, make, table } of ENGINES) {
   t.test(`D13 ${name}: several at once do it once`, async (t) => {
     const cwd = folder(t)
     const url = await make(cwd)
-    const outputs = await Promise.all(Array.from({ length: many(4, 20) }, async () => await command(cwd, 'migrate', [], { INTEGRATION_DB_URL: url })))
+    const outputs = await Promise.all(Array.from({ length: many(3, 20) }, async () => await command(cwd, 'migrate', [], { INTEGRATION_DB_URL: url })))
     for (const output of outputs) t.match(output, { code: 0, stdout: /^The tables are up to date/, stderr: '' })
     const applied = await run(url, `select created_at from ${table}`)
     t.equal(new Set(applied.map(({ created_at: at }) => at)).size, applied.length, 'no migration twice')
