@@ -41,7 +41,10 @@ export function listenToSqlite (file: string): () => void {
   }
 }
 
-/** The same for PostgreSQL: explained by running it, which is taken back. What is prepared under a name is explained the general way too. */
+/**
+ * The same for PostgreSQL: explained by running it, which is taken back. What is prepared under a name is explained
+ * the general way too, which the server may go after five times, unless its connections say that it may not.
+ */
 export function listenToPostgres (): () => void {
   const prototype = pg.Client.prototype as unknown as { query: (...asked: any[]) => any }
   const { query } = prototype
@@ -68,7 +71,8 @@ export function listenToPostgres (): () => void {
         return { text, ms, ...judgePostgres(plan, current.big) }
       }
       const custom = await explain('force_custom_plan')
-      const general = config.name === undefined ? undefined : await explain('force_generic_plan')
+      const { rows: [{ plan_cache_mode: mode }] } = await tell('show plan_cache_mode')
+      const general = config.name === undefined || mode === 'force_custom_plan' ? undefined : await explain('force_generic_plan')
       current.seen.push(general !== undefined && general.problems.length > custom.problems.length ? { ...general, text: `(as prepared) ${text}` } : custom)
       return await query.apply(this, asked)
     })()

@@ -32,7 +32,7 @@ for (const name of values.engine.split(',') as Array<keyof typeof ENGINES>) {
     const stop = listen(filled)
     const store = createStore(filled.engine, () => NOW)
     const big = new Set(filled.spaces.filter(({ rows }) => rows >= BIG_ROWS).map(({ table }) => table))
-    for (const { name: query, ask } of hot) show(name, query, await recorded(big, async () => await ask(store)))
+    for (const { name: query, ask } of hot) show(query, await recorded(big, async () => await ask(store)))
     stop()
     await filled.engine.close()
   } finally {
@@ -41,12 +41,12 @@ for (const name of values.engine.split(',') as Array<keyof typeof ENGINES>) {
 }
 process.exitCode = isBad ? 1 : 0
 
-function show (engine: string, query: string, seen: readonly Seen[]): void {
+function show (query: string, seen: readonly Seen[]): void {
   console.log(`\n${query}`)
   if (seen.length === 0) throw new Error(`${query}: nothing was asked`)
   for (const { text, plan, ms, rows, problems } of seen) {
-    const left = problems.filter((problem) => accepted(engine, query, problem) === undefined)
-    const because = problems.map((problem) => accepted(engine, query, problem)).filter(Boolean)
+    const left = problems.filter((problem) => accepted(query, problem) === undefined)
+    const because = problems.map((problem) => accepted(query, problem)).filter(Boolean)
     isBad ||= left.length > 0
     const verdict = left.length > 0 ? `BAD: ${left.join(', ')}` : problems.length > 0 ? `accepted: ${problems.join(', ')} (${because.join('; ')})` : 'good'
     console.log(`  ${text.replaceAll(/\s+/g, ' ').slice(0, 100)}\n    ${plan}\n    ${ms.toFixed(2)} ms${Number.isNaN(rows) ? '' : `, ${rows} rows`} · ${verdict}`)
