@@ -43,8 +43,9 @@ export async function filledSqlite (size: Size): Promise<Filled> {
   return { engine: await openEngine(`sqlite:///${file}`), spaces, tookS, bytes: statSync(file).size, file, remove: async () => { rmSync(folder, { recursive: true, force: true }) } }
 }
 
-export async function filledPostgres (size: Size): Promise<Filled> {
-  const server = await startServer(['max_wal_size=8GB', 'synchronous_commit=on'])
+/** @param settings of the server, as `name=value` */
+export async function filledPostgres (size: Size, settings: string[] = []): Promise<Filled> {
+  const server = await startServer(['max_wal_size=8GB', ...settings])
   try {
     const url = await server.createDatabase('explain')
     await (await openEngine(url)).close()

@@ -11,7 +11,7 @@ import { table } from './figures.ts'
  * Fills both engines, and shows how each goes about every hot statement of the store: the statements that it really sends, caught
  * on their way. Ends with 1 where one scans a big table, reads much in vain, sorts without an index or spills, and nobody has accepted that.
  */
-const { values } = parseArgs({ options: { pages: { type: 'string', default: '1000000' }, users: { type: 'string', default: '10000' }, engine: { type: 'string', default: 'sqlite,postgres' } } })
+const { values } = parseArgs({ options: { pages: { type: 'string', default: '1000000' }, users: { type: 'string', default: '10000' }, engine: { type: 'string', default: 'sqlite,postgres' }, setting: { type: 'string', multiple: true, default: [] } } })
 const size: Size = { pages: Number(values.pages), users: Number(values.users) }
 /** A table with fewer rows may be read as a whole. */
 const BIG_ROWS = 5_000
@@ -25,7 +25,7 @@ let isBad = false
 
 for (const name of values.engine.split(',') as Array<keyof typeof ENGINES>) {
   const { title, fill, listen } = ENGINES[name]
-  const filled = await fill(size)
+  const filled = await fill(size, values.setting)
   try {
     console.log(`\n${title}: filled in ${filled.tookS.toFixed(0)} s, ${Math.round(filled.bytes / MIB)} MiB in all\n`)
     console.log(table([['table', 'rows', 'bytes/row', 'with indexes', 'indexes, bytes/row'], ...filled.spaces.filter(({ rows }) => rows > 0).map(spaceRow)]))
