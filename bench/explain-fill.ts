@@ -34,11 +34,11 @@ export function filling ({ pages, users }: Size, { noise }: Dialect): string[] {
       site: SITE(owner),
       remote_id: 'cast(10000000 + i as text)',
       revision: '1',
-      updated_at: `${NOW} - i % ${30 * DAY_MS}`,
-      remote_updated_at: `${NOW} - (i * 7919) % ${365 * DAY_MS}`,
+      updated_at: `${NOW} - (i * 7919003) % ${30 * DAY_MS}`,
+      remote_updated_at: `${NOW} - (i * 7919003) % ${365 * DAY_MS}`,
       seq: `(case when i <= ${his} then i else 1 + (i - ${his + 1}) % ${each} end)`,
       pass: '3',
-      deleted_at: `(case when ${isGone} then ${NOW} - i % ${40 * DAY_MS} end)`,
+      deleted_at: `(case when ${isGone} then ${NOW} - (i * 7919003) % ${40 * DAY_MS} end)`,
       ...own(owner)
     })
   }
@@ -52,7 +52,7 @@ export function filling ({ pages, users }: Size, { noise }: Dialect): string[] {
     sites: site('i'),
     bound: site('i'),
     connected_at: String(NOW),
-    sync_due_at: `${NOW} - 60000 + (i * 7919) % 900000`
+    sync_due_at: `${NOW} - 60000 + (i * 7919003) % 900000`
   })
   const active = users / 5
 
@@ -69,8 +69,8 @@ export function filling ({ pages, users }: Size, { noise }: Dialect): string[] {
       refresh_token: noise(1_000),
       access_expires_at: `${NOW} + i`,
       previous_until: `(case when i % 500 = 1 then ${NOW} - i end)`,
-      consented_at: `${NOW} - (i * 7919) % ${365 * DAY_MS}`,
-      due_at: `(case when i % 50 <> 0 then ${NOW} - ${DAY_MS} + (i * 7919) % ${30 * DAY_MS} end)`,
+      consented_at: `${NOW} - (i * 7919003) % ${365 * DAY_MS}`,
+      due_at: `(case when i % 50 <> 0 then ${NOW} - ${DAY_MS} + (i * 7919003) % ${30 * DAY_MS} end)`,
       version: '1'
     }),
     connection(0, users, 'confluence'),
@@ -89,17 +89,17 @@ export function filling ({ pages, users }: Size, { noise }: Dialect): string[] {
       changed: '2',
       calls: '3',
       created_at: `${NOW} - i`,
-      finished_at: `(case when i <= ${runs - active} then ${NOW} - ${30 * DAY_MS} + (i * 17) % ${DAY_MS * 30} - ${DAY_MS / 2} end)`
+      finished_at: `(case when i <= ${runs - active} then ${NOW} - ${30 * DAY_MS} + (i * 7919003) % ${DAY_MS * 30} - ${DAY_MS / 2} end)`
     }),
     ...['spaces', 'pages'].map((collection, k) => into('checkpoints', users, { id: `i + ${k * users}`, owner_id: 'i', provider: "'confluence'", site: SITE('i'), collection: `'${collection}'`, pass: '3', complete_pass: '3', held_at: `(case when i % 100 = 0 then ${NOW} end)` })),
-    into('budgets', users * 2, { name: "'client ' || i || ' GET /wiki/api/v2/pages'", until: `${NOW} - (i * 7919) % ${2 * DAY_MS}` }),
-    into('flows', users, { state_hash: noise(43), provider: "'jira'", client_id: "'client'", redirect_uri: "'https://app.example.com/auth/jira/callback'", caller_state: "'user_id=' || i", expires_at: `${NOW} - (i * 7919) % 4200000 + 600000` }),
+    into('budgets', users * 2, { name: "'client ' || i || ' GET /wiki/api/v2/pages'", until: `${NOW} - (i * 7919003) % ${2 * DAY_MS}` }),
+    into('flows', users, { state_hash: noise(43), provider: "'jira'", client_id: "'client'", redirect_uri: "'https://app.example.com/auth/jira/callback'", caller_state: "'user_id=' || i", expires_at: `${NOW} - (i * 7919003) % 4200000 + 600000` }),
     into('leases', users / 10, { name: "'grant/grant-' || i", owner: noise(36), until: String(NOW) }),
     into('vault_keys', 2, { id: "(case when i = 1 then 'k1' else 'old' end)", proof: noise(60), uses: '1', created_at: String(NOW) }),
     into('feeds', users, { owner_id: 'i', seq: `(case when i = ${BIG} then ${share} else ${share} / 100 end)`, forgotten: '0' }),
     items('projects', projects, (owner) => ({ key: "'PRJ' || i", name: "'Project number ' || i", lead: "'Dana Fox'", url: `'https://acme-' || ${owner} || '.atlassian.net/browse/PRJ' || i` })),
     items('issues', issues, (owner) => ({ issue_id: 'cast(10000000 + i as text)', key: "'PRJ' || i % 40 || '-' || i", project_key: "'PRJ' || (case when i % 10000 = 7 then 999 else i % 40 end)", summary: "'Something does not work as it should, case ' || i", status: "'In Progress'", issue_type: "'Bug'", assignee: "'Dana Fox'", remote_created_at: `${NOW} - i`, url: `'https://acme-' || ${owner} || '.atlassian.net/browse/PRJ' || i % 40 || '-' || i` })),
     items('spaces', spaces, (owner) => ({ space_id: 'cast(10000000 + i as text)', key: "'SP' || i", name: "'Space number ' || i", type: "'global'", status: "'current'", url: `'https://acme-' || ${owner} || '.atlassian.net/wiki/spaces/SP' || i` })),
-    items('pages', pages, (owner) => ({ space_key: space(owner), page_id: 'cast(10000000 + i as text)', title: "'Page ' || ((i * 7919) % 1000003) || ' of the handbook'", status: "'current'", url: `'https://acme-' || ${owner} || '.atlassian.net/wiki/spaces/' || ${space(owner)} || '/pages/' || (10000000 + i) || '/Page+of+the+handbook'` }))
+    items('pages', pages, (owner) => ({ space_key: space(owner), page_id: 'cast(10000000 + i as text)', title: "'Page ' || ((i * 7919003) % 1000003) || ' of the handbook'", status: "'current'", url: `'https://acme-' || ${owner} || '.atlassian.net/wiki/spaces/' || ${space(owner)} || '/pages/' || (10000000 + i) || '/Page+of+the+handbook'` }))
   ]
 }

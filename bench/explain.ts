@@ -44,13 +44,19 @@ process.exitCode = isBad ? 1 : 0
 function show (query: string, seen: readonly Seen[]): void {
   console.log(`\n${query}`)
   if (seen.length === 0) throw new Error(`${query}: nothing was asked`)
-  for (const { text, plan, ms, rows, problems } of seen) {
+  for (const { text, plan, ms, rows, problems, times } of once(seen)) {
     const left = problems.filter((problem) => accepted(query, problem) === undefined)
     const because = problems.map((problem) => accepted(query, problem)).filter(Boolean)
     isBad ||= left.length > 0
     const verdict = left.length > 0 ? `BAD: ${left.join(', ')}` : problems.length > 0 ? `accepted: ${problems.join(', ')} (${because.join('; ')})` : 'good'
-    console.log(`  ${text.replaceAll(/\s+/g, ' ').slice(0, 100)}\n    ${plan}\n    ${ms.toFixed(2)} ms${Number.isNaN(rows) ? '' : `, ${rows} rows`} · ${verdict}`)
+    console.log(`  ${text.replaceAll(/\s+/g, ' ').slice(0, 100)}${times === 1 ? '' : ` (${times} times, the slowest)`}\n    ${plan}\n    ${ms.toFixed(2)} ms${Number.isNaN(rows) ? '' : `, ${rows} rows`} · ${verdict}`)
   }
+}
+
+/** A statement that is sent again and again is shown once. */
+function once (seen: readonly Seen[]): Array<Seen & { times: number }> {
+  const alike = Map.groupBy(seen, ({ text, plan, problems }) => [text, plan, ...problems].join())
+  return [...alike.values()].map((same) => ({ ...same.reduce((slowest, each) => each.ms > slowest.ms ? each : slowest), times: same.length }))
 }
 
 function spaceRow ({ table, rows, bytes, indexes }: Space): string[] {

@@ -43,6 +43,8 @@ export function createPool (url: string, { connections, statementTimeoutMs, lock
     lock_timeout: lockTimeoutMs,
     idle_in_transaction_session_timeout: statementTimeoutMs,
     application_name: 'jira-confluence-connector',
+    // A plan for the average owner reads all rows of one who has far more than others.
+    options: '-c plan_cache_mode=force_custom_plan',
     keepAlive: true
   }
   // A start that is refused ends at once, though connections lie idle.
