@@ -37,7 +37,7 @@ export interface Standing { connection: Connection, grant: Grant, state: Connect
 /** What may change of a connection between two consents. */
 export type Own = Pick<Connection, 'sites' | 'bound' | 'refused' | 'state'> & { reason: Reason | null }
 
-export function connections ({ db, tables: { connections, grants }, atomically, prepare, write }: Engine, { rows, history }: { rows: GrantRows, history: History }) {
+export function connections ({ db, tables: { connections, grants }, atomically, inSteps, prepare, write }: Engine, { rows, history }: { rows: GrantRows, history: History }) {
   const joined = () => db.select({ connection: connections, grant: grants }).from(connections).innerJoin(grants, eq(connections.grantId, grants.id))
   const [user, client, product] = ['userId', 'clientId', 'provider'].map((name) => sql.placeholder(name))
   const others = aliasedTable(connections, 'others')
@@ -119,12 +119,12 @@ export function connections ({ db, tables: { connections, grants }, atomically, 
      * @returns the grants whose tokens went
      */
     async remove (userId: number, provider: string | undefined, also: WithStatement[] = []): Promise<string[]> {
-      const results = await atomically((tx) => [
-        tx.delete(connections).where(and(eq(connections.userId, userId), provider === undefined ? undefined : eq(connections.provider, provider))),
-        ...also.map((statement) => statement(tx)),
-        rows.erasingOrphans(tx)
-      ])
-      return (results.at(-1) ?? []).map(({ id }) => String(id))
+      return await inSteps(function * (tx) {
+        const left = yield tx.delete(connections).where(and(eq(connections.userId, userId), provider === undefined ? undefined : eq(connections.provider, provider))).returning({ grantId: connections.grantId })
+        for (const statement of also) yield statement(tx)
+        const gone = yield rows.erasingOrphans(tx, left.map((row) => String(row.grant_id)))
+        return gone.map(({ id }) => String(id))
+      })
     }
   }
 

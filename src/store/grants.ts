@@ -184,8 +184,8 @@ export function grants ({ db, tables: { grants, connections }, write, atomically
       return await write(() => db.update(grants).set({ warnedDays: days }).where(and(due, sql`${grants.id} in ${ids}`)).returning({ id: grants.id, consentedAt: grants.consentedAt }))
     },
 
-    /** Erases the tokens that no connection needs any more. To be run after the connections are gone. */
-    erasingOrphans: (tx: Database): Statement => tx.delete(grants).where(orphaned(tx)).returning({ id: grants.id })
+    /** Erases the tokens of those of these grants that no connection needs any more. To be run after the connections are gone. */
+    erasingOrphans: (tx: Database, ids: string[]): Statement => tx.delete(grants).where(and(inArray(grants.id, ids), orphaned(tx))).returning({ id: grants.id })
   }
 
   function orphaned (tx: Database): SQL {

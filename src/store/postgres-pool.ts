@@ -115,7 +115,7 @@ export function createPool (url: string, { connections, statementTimeoutMs, lock
     }),
 
     /** A connection without time limits, for whoever keeps it for long. */
-    apart: () => new pg.Client({ ...settings, statement_timeout: 0, lock_timeout: 0, connectionTimeoutMillis: PATIENCE_MS }),
+    apart: () => new pg.Client({ ...settings, statement_timeout: undefined, lock_timeout: undefined, options: '-c statement_timeout=0 -c lock_timeout=0', connectionTimeoutMillis: PATIENCE_MS }),
 
     async close (): Promise<void> {
       pulse.stop()

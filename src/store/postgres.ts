@@ -63,8 +63,8 @@ export async function open (url: string, options: EngineOptions): Promise<Engine
     prepare (statement) {
       const { sql: text, fill, fillRows } = rendered(statement)
       const name = nameOf(text)
-      const bound = (params: unknown[]): Statement => Object.assign({ toSQL: () => ({ sql: text, params }) }, { [NAME]: name })
-      return Object.assign(async (values: Record<string, Value>) => (await pool.query({ name, text, values: fill(values) }).catch(rethrow)).rows as RawRow[], {
+      const bound = (params: unknown[]): Statement => Object.assign({ toSQL: () => ({ sql: text, params }) }, name === undefined ? {} : { [NAME]: name })
+      return Object.assign(async (values: Record<string, Value>) => (await pool.query({ text, values: fill(values), ...(name === undefined ? {} : { name }) }).catch(rethrow)).rows as RawRow[], {
         bind: (values: Record<string, Value>) => bound(fill(values)),
         bindRows: (rows: ReadonlyArray<Record<string, Value>>) => bound(fillRows(rows))
       })
@@ -113,8 +113,11 @@ function queryOf (statement: Statement & { [NAME]?: string }): Query {
 }
 
 const names = new Map<string, string>()
+/** Longer ones are of many rows, in as many sizes as pages have: none of them is worth being kept on every connection. */
+const LONGEST_NAMED = 1_000
 /** The same statement has the same name on every connection of this process. */
-function nameOf (text: string): string {
+function nameOf (text: string): string | undefined {
+  if (text.length > LONGEST_NAMED) return undefined
   const known = names.get(text) ?? `s${names.size}`
   names.set(text, known)
   return known
