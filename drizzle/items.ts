@@ -52,6 +52,7 @@ export function itemTables ({ table, unique, index, id, integer, text, ordered, 
   }, (t) => [
     unique('issues_remote').on(t.ownerId, t.site, t.remoteId),
     index('issues_by_key').on(t.ownerId, t.key, t.id),
+    index('issues_by_project').on(t.ownerId, t.projectKey, t.key, t.id),
     index('issues_changes').on(t.ownerId, t.seq),
     index('issues_deleted').on(t.deletedAt).where(sql`${t.deletedAt} is not null`)
   ])
@@ -83,6 +84,7 @@ export function itemTables ({ table, unique, index, id, integer, text, ordered, 
   }, (t) => [
     unique('pages_remote').on(t.ownerId, t.site, t.remoteId),
     index('pages_by_title').on(t.ownerId, t.title, t.id),
+    index('pages_by_space').on(t.ownerId, t.spaceKey, t.title, t.id),
     index('pages_changes').on(t.ownerId, t.seq),
     index('pages_deleted').on(t.deletedAt).where(sql`${t.deletedAt} is not null`)
   ])

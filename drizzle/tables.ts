@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm'
 import { itemTables } from './items.ts'
 import type { Columns } from './sqlite/columns.ts'
 
@@ -72,7 +73,8 @@ export function tables (kit: Columns) {
     index('grants_due').on(t.dueAt),
     index('grants_key').on(t.keyId, t.id),
     index('grants_previous').on(t.previousUntil),
-    index('grants_consented').on(t.consentedAt)
+    index('grants_consented').on(t.consentedAt),
+    index('grants_state').on(t.state, t.clientId)
   ])
 
   /** Who may do a thing that one process at a time may do. The times are the database's own. */
@@ -165,7 +167,14 @@ export function tables (kit: Columns) {
     createdAt: instant('created_at').notNull(),
     startedAt: instant('started_at'),
     finishedAt: instant('finished_at')
-  }, (t) => [unique('runs_active').on(t.activeKey), index('runs_owner').on(t.ownerId, t.provider, t.id), index('runs_finished').on(t.finishedAt)])
+  }, (t) => [
+    unique('runs_active').on(t.activeKey),
+    index('runs_owner').on(t.ownerId, t.provider, t.id),
+    index('runs_finished').on(t.finishedAt),
+    // What is under way is little beside what has ended: to be taken in order, and the parked ones by when they go on.
+    index('runs_waiting').on(t.id).where(sql`${t.activeKey} is not null`),
+    index('runs_parked').on(t.state, t.parkedUntil).where(sql`${t.activeKey} is not null`)
+  ])
 
   /** Where the copying of one collection of one site is, for one owner. */
   const checkpoints = table('checkpoints', {

@@ -8,6 +8,14 @@ if (major < 22 || (major === 22 && minor < 19)) {
 
 await import('./fast-start.js')
 
-const COMMANDS = { sandbox: './sandbox-server.ts', warm: './warm.ts', keys: './keys.ts', sync: './sync-command.ts' }
+const COMMANDS = {
+  sandbox: './sandbox-server.ts',
+  warm: './warm.ts',
+  keys: './keys.ts',
+  sync: './sync-command.ts',
+  'db-migrate': './database/migrate-command.ts',
+  'db-copy': './database/copy-command.ts',
+  'db-backup': './database/backup-command.ts'
+}
 const command = process.argv[2] ?? ''
 await import(Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : './server.ts')

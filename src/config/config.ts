@@ -71,8 +71,13 @@ export function contradictions (env: NodeJS.ProcessEnv, { values }: Resolved): s
     ...(values.APP_ENV === 'production' && isTrue(values.DEV_MODE) ? ['APP_ENV=production and DEV_MODE=true contradict each other; remove one.'] : []),
     ...(production && values.VAULT_KEYS === undefined && values.VAULT_KEYS_FILE === undefined ? [PRODUCTION_NEEDS_KEYS] : []),
     ...(values.VAULT_KEYS !== undefined && values.VAULT_KEYS_FILE !== undefined ? ['VAULT_KEYS and VAULT_KEYS_FILE are both set; keep one.'] : []),
-    ...misspelt(env, SETTINGS).map(({ given, meant }) => `${given} is not a setting of this service; did you mean ${meant}?`)
+    ...misspellings(env, SETTINGS)
   ]
+}
+
+/** A sentence for each variable that is nearly one of these settings. */
+export function misspellings (env: NodeJS.ProcessEnv, settings: readonly Setting[]): string[] {
+  return misspelt(env, settings).map(({ given, meant }) => `${given} is not a setting of this service; did you mean ${meant}?`)
 }
 
 /** Turns validated settings into what the rest of the service reads. */

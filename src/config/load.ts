@@ -2,7 +2,7 @@ import type { Ajv } from 'ajv'
 import envSchema from 'env-schema'
 import { missingEngine } from '../store/engine.ts'
 import { keySource, readKeys, type Keys } from '../vault/source.ts'
-import { configError, configFrom, contradictions, keySettings, SETTINGS, type Config } from './config.ts'
+import { configError, configFrom, contradictions, keySettings, misspellings, SETTINGS, type Config } from './config.ts'
 import { isDatabaseUrl } from './formats.ts'
 import { resolve, type Resolved } from './names.ts'
 import { Env, FORMATS, type Setting } from './schema.ts'
@@ -34,6 +34,20 @@ export async function loadSettings (env: NodeJS.ProcessEnv): Promise<Settings> {
   const { keys, problems: faults } = given ?? await readKeys(keySource(config, (file) => { madeKeyFile = file }))
   if (keys === undefined) throw configError(faults)
   return { config, keys, madeKeyFile }
+}
+
+/**
+ * Reads only what says where the database is and how it is opened: whoever looks after it needs no keys.
+ *
+ * @throws StartError every problem at once, exit code 78
+ */
+export function loadDatabaseSettings (env: NodeJS.ProcessEnv): Pick<Config, 'databaseUrl' | 'database'> {
+  const settings = SETTINGS.filter((setting) => /^(INTEGRATION_DB_URL|DB_)/.test(setting))
+  const resolved = resolve(env, settings)
+  const { values, problems } = judged(resolved)
+  const found = [...problems, ...misspellings(env, settings), ...missing(resolved)]
+  if (found.length > 0 || values === undefined) throw configError(found)
+  return configFrom(values, resolved)
 }
 
 function judged (resolved: Resolved): { values?: Env, problems: string[] } {

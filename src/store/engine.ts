@@ -112,6 +112,9 @@ const DEFAULTS: EngineOptions = { migrates: true, connections: 10, statementTime
 
 export const NEWER = 'The database was last used by a newer version of this service. Run that version, or restore a backup made before it.'
 export const BEHIND = 'The database tables are older than this version, and DB_AUTO_MIGRATE is false: run "npm run db:migrate" first.'
+/** The table that a database has while rows are copied into it (src/database). */
+export const COPYING = 'copy_in_progress'
+export const HALF_COPIED = 'The database is a half-done copy of another one: finish it with the same "npm run db:copy" command, or name another database.'
 
 /** What an engine's file exports. */
 interface EngineModule { open: (url: string, options: EngineOptions) => Engine | Promise<Engine> }

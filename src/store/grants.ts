@@ -45,7 +45,7 @@ export interface Attempt { id: string, version: number, owner: string }
 
 const HEALTHY = { state: 'active', errorCode: null, errorDetail: null, failures: 0, nextTryAt: null, attemptAt: null } as const
 
-export function grants ({ db, tables: { grants, connections }, write, atomically }: Engine, now: () => number, { leases, history }: { leases: Leases, history: History }) {
+export function grants ({ db, tables: { grants, connections }, write, atomically, inSteps }: Engine, now: () => number, { leases, history }: { leases: Leases, history: History }) {
   const byId = db.select().from(grants).where(eq(grants.id, sql.placeholder('id'))).prepare()
   const leaseOf = (id: string) => `grant/${id}`
 
@@ -78,11 +78,12 @@ export function grants ({ db, tables: { grants, connections }, write, atomically
      */
     async beginRefresh ({ id, version, owner }: Attempt, failures: number, ttlMs: number, retryAt: Date, stale?: string): Promise<boolean> {
       const current = sql`${grants.id} = ${id} and ${grants.version} = ${version} and ${grants.failures} = ${failures}`
-      const [taken = []] = await atomically((tx) => [
-        leases.taking(tx, leaseOf(id), owner, ttlMs, stale),
-        tx.update(grants).set({ attemptAt: sql`coalesce(${grants.attemptAt}, ${sql.param(new Date(now()), grants.attemptAt)})`, dueAt: retryAt }).where(mine({ id, version, owner }))
-      ], holding(current)) ?? []
-      return taken.length > 0
+      return await inSteps(function * (tx) {
+        if ((yield holding(current)(tx)).length === 0) return false
+        const taken = yield leases.taking(tx, leaseOf(id), owner, ttlMs, stale)
+        yield tx.update(grants).set({ attemptAt: sql`coalesce(${grants.attemptAt}, ${sql.param(new Date(now()), grants.attemptAt)})`, dueAt: retryAt }).where(mine({ id, version, owner }))
+        return taken.length > 0
+      }, true)
     },
 
     async refresher (id: string): Promise<Holder | undefined> {

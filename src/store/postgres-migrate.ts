@@ -3,7 +3,7 @@ import { drizzle } from 'drizzle-orm/node-postgres'
 import { migrate } from 'drizzle-orm/node-postgres/migrator'
 import type pg from 'pg'
 import { StartError } from '../errors.ts'
-import { BEHIND, NEWER, type EngineOptions } from './engine.ts'
+import { BEHIND, COPYING, HALF_COPIED, NEWER, type EngineOptions } from './engine.ts'
 import type { Pool } from './postgres-pool.ts'
 import { driverCode, newestMigration } from './statement.ts'
 
@@ -26,6 +26,8 @@ export async function prepareServer (pool: Pool, { migrates, durable }: EngineOp
     await client.connect()
     if (durable) await requireDurability(client)
     if (migrates) await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
+    const { rows: [half] } = await client.query('select to_regclass($1) is not null as there', [COPYING])
+    if (half.there === true) throw new StartError([HALF_COPIED], 1)
     const latest = await latestOn(client)
     if (latest > NEWEST) throw new StartError([NEWER], 1)
     if (latest < NEWEST && !migrates) throw new StartError([BEHIND], 1)

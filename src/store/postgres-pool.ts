@@ -13,7 +13,7 @@ const AWAY = /^(08|57P0|53|25006)|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOS
 const INT8 = 20
 
 /** Whole numbers as numbers: ids and times have 53 bits at most. */
-const types = { getTypeParser: (oid: number, format?: string) => oid === INT8 ? Number : pg.types.getTypeParser(oid, format as 'text') } as unknown as pg.CustomTypesConfig
+export const types = { getTypeParser: (oid: number, format?: string) => oid === INT8 ? Number : pg.types.getTypeParser(oid, format as 'text') } as unknown as pg.CustomTypesConfig
 
 export interface Query { text: string, values?: unknown[], name?: string, rowMode?: string }
 type Asking = (query: Query) => Promise<{ rows: unknown[] }>
@@ -43,6 +43,8 @@ export function createPool (url: string, { connections, statementTimeoutMs, lock
     lock_timeout: lockTimeoutMs,
     idle_in_transaction_session_timeout: statementTimeoutMs,
     application_name: 'jira-confluence-connector',
+    // A plan for the average owner reads all rows of one who has far more than others.
+    options: '-c plan_cache_mode=force_custom_plan',
     keepAlive: true
   }
   // A start that is refused ends at once, though connections lie idle.

@@ -6,7 +6,7 @@ import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
 import * as tables from '../../drizzle/sqlite/schema.ts'
 import { AppError, StartError } from '../errors.ts'
-import { BEHIND, NEWER, type Engine, type EngineOptions, type RawRow, type Statement, type Value } from './engine.ts'
+import { BEHIND, COPYING, HALF_COPIED, NEWER, type Engine, type EngineOptions, type RawRow, type Statement, type Value } from './engine.ts'
 import { atomicallyBy, driverCode, newestMigration, rendered } from './statement.ts'
 
 const MIGRATIONS = fileURLToPath(new URL('../../drizzle/sqlite/migrations', import.meta.url))
@@ -98,7 +98,8 @@ function run (client: Driver.Database, statement: Statement & { [COMPILED]?: Dri
   return []
 }
 
-function filename (url: string): string {
+/** The file that an address names. */
+export function filename (url: string): string {
   return url === 'sqlite::memory:' ? ':memory:' : url.replace('sqlite:///', '')
 }
 
@@ -133,6 +134,7 @@ function assertSafe (client: Driver.Database): void {
 /** Applies what is missing, or says that something is, and refuses a database that a newer version of this service has already changed. */
 function migrateForward (client: Driver.Database, apply?: () => void): void {
   try {
+    if (client.prepare('select 1 from sqlite_master where name = ?').get(COPYING) !== undefined) throw new StartError([HALF_COPIED], 1)
     const exists = client.prepare("select 1 from sqlite_master where name = '__drizzle_migrations'").get()
     const { at: latest } = exists === undefined
       ? { at: null }

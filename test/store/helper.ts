@@ -25,5 +25,5 @@ export const connecting = (provider = 'jira', userId = 1) => ({ userId, provider
 /** The same again, for one that is there. */
 export const reconnecting = (provider = 'jira', userId = 1, grantId = 'g') => ({ ...connecting(provider, userId), before: { grantId, state: 'active' as const } })
 export const fresh = (tokens: string) => ({ ...sealed(tokens), accessExpiresAt: new Date(START + 2 * HOUR_MS), previousUntil: null, rotatedAt: new Date(START), dueAt: null, scopes: 'read:a' })
-export const LEASE_MS = 400
+export const LEASE_MS = 1_500
 export const pause = async (ms: number) => await new Promise((resolve) => setTimeout(resolve, ms))

@@ -14,7 +14,7 @@ const server = await startServer()
 t.teardown(() => server.remove())
 
 t.test('PostgreSQL', (t) => {
-  storeContract(t, async () => await openEngine(await server.createDatabase(), { connections: 4 }))
+  storeContract(t, async () => await openEngine(await server.createDatabase(), { connections: 10 }))
   t.end()
 })
 

@@ -248,13 +248,16 @@ CREATE INDEX "grants_due" ON "grants" USING btree ("due_at");--> statement-break
 CREATE INDEX "grants_key" ON "grants" USING btree ("key_id","id");--> statement-breakpoint
 CREATE INDEX "grants_previous" ON "grants" USING btree ("previous_until");--> statement-breakpoint
 CREATE INDEX "grants_consented" ON "grants" USING btree ("consented_at");--> statement-breakpoint
+CREATE INDEX "grants_state" ON "grants" USING btree ("state","client_id");--> statement-breakpoint
 CREATE INDEX "history_connection" ON "history" USING btree ("connection_id","id");--> statement-breakpoint
 CREATE UNIQUE INDEX "issues_remote" ON "issues" USING btree ("owner_id","site","remote_id");--> statement-breakpoint
 CREATE INDEX "issues_by_key" ON "issues" USING btree ("owner_id","key","id");--> statement-breakpoint
+CREATE INDEX "issues_by_project" ON "issues" USING btree ("owner_id","project_key","key","id");--> statement-breakpoint
 CREATE INDEX "issues_changes" ON "issues" USING btree ("owner_id","seq");--> statement-breakpoint
 CREATE INDEX "issues_deleted" ON "issues" USING btree ("deleted_at") WHERE "issues"."deleted_at" is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX "pages_remote" ON "pages" USING btree ("owner_id","site","remote_id");--> statement-breakpoint
 CREATE INDEX "pages_by_title" ON "pages" USING btree ("owner_id","title","id");--> statement-breakpoint
+CREATE INDEX "pages_by_space" ON "pages" USING btree ("owner_id","space_key","title","id");--> statement-breakpoint
 CREATE INDEX "pages_changes" ON "pages" USING btree ("owner_id","seq");--> statement-breakpoint
 CREATE INDEX "pages_deleted" ON "pages" USING btree ("deleted_at") WHERE "pages"."deleted_at" is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX "projects_remote" ON "projects" USING btree ("owner_id","site","remote_id");--> statement-breakpoint
@@ -264,6 +267,8 @@ CREATE INDEX "projects_deleted" ON "projects" USING btree ("deleted_at") WHERE "
 CREATE UNIQUE INDEX "runs_active" ON "runs" USING btree ("active_key");--> statement-breakpoint
 CREATE INDEX "runs_owner" ON "runs" USING btree ("owner_id","provider","id");--> statement-breakpoint
 CREATE INDEX "runs_finished" ON "runs" USING btree ("finished_at");--> statement-breakpoint
+CREATE INDEX "runs_waiting" ON "runs" USING btree ("id") WHERE "runs"."active_key" is not null;--> statement-breakpoint
+CREATE INDEX "runs_parked" ON "runs" USING btree ("state","parked_until") WHERE "runs"."active_key" is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX "spaces_remote" ON "spaces" USING btree ("owner_id","site","remote_id");--> statement-breakpoint
 CREATE INDEX "spaces_by_key" ON "spaces" USING btree ("owner_id","key","id");--> statement-breakpoint
 CREATE INDEX "spaces_changes" ON "spaces" USING btree ("owner_id","seq");--> statement-breakpoint
