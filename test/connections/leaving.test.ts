@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { service, type Product, type Service } from '../auth/helper.ts'
 import { contentsOf, databaseAt } from '../database.ts'
+import { met } from '../grants/helper.ts'
 import { Browser, build, configured, synced, type Built } from '../helper.ts'
 import { folder } from '../process/child.ts'
 
@@ -133,7 +134,7 @@ t.test('B13 A check under way when the connection ends does not use its tokens a
   const arrived = arrivals(running)
   await running.sandbox.admin('faults', { kind: 'status', status: 401, body: { code: 401, message: 'Unauthorized' }, delay_ms: 200, match: { path: 'accessible-resources' } })
   const late = check(running)
-  await sleep(50)
+  while (arrived() === 0) await sleep(5)
   await leave(running, 'jira')
   t.match((await late).json(), { status: 409, code: 'not_connected' })
   t.equal(arrived(), 1, 'nor for others')
@@ -143,7 +144,7 @@ t.test('B13 A check under way when the connection ends does not use its tokens a
   running.pass(HOUR_MS)
   await running.sandbox.admin('faults', { kind: 'hang', match: TOKENS, times: 1 })
   const hanging = check(running)
-  await sleep(100)
+  await met(running.sandbox)
   const asked = arrived()
   t.match((await leave(running, 'jira')).json(), { tokens: 'erased' })
   t.equal((await hanging).statusCode, 409)
