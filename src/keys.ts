@@ -27,7 +27,7 @@ try {
   const [command, ...rest] = positionals
   if (values.help) console.log(HELP)
   else if (rest.length > 0 || (values.id !== undefined && command !== 'new')) throw new StartError([HELP], 2)
-  else if (command === 'new') makeKey(values.id ?? `k${new Date().toISOString().slice(0, 10).replaceAll('-', '')}-${randomBytes(2).toString('hex')}`)
+  else if (command === 'new') makeKey(values.id ?? `k${new Date().toISOString().slice(0, 10).replaceAll('-', '')}-${randomBytes(4).toString('hex')}`)
   else if (command === 'status') await withStore(status)
   else if (command === 'rotate') await withStore(rotate)
   else throw new StartError([HELP], 2)
