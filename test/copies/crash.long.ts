@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { chance, seed } from '../tables/chance.ts'
 import { many } from '../auth/helper.ts'
-import { copyOf, databaseAt, rowsOf } from '../database.ts'
+import { copyOf, databaseAt, onPostgres, rowsOf } from '../database.ts'
 import { Browser, build, CLIENTS, configured, KEY } from '../helper.ts'
 import { folder, start, type Started } from '../process/child.ts'
 import { startSandbox } from '../sandbox/helper.ts'
@@ -71,9 +71,9 @@ async function place (t: Test) {
       await until(async () => !['queued', 'running', 'parked'].includes((await run(url)).state))
       return await run(url)
     },
-    /** Everything that is in the copies, but when it was written. */
+    /** Everything that is in the copies, but when it was written; and but for ids that PostgreSQL has given to what did not end, and gives nobody again. */
     table: async (url: string) => await Promise.all(['spaces', 'pages'].map(async (name) =>
-      (await rowsOf(url, `select * from ${name} order by id`)).map((row) => ({ ...row, updated_at: null })))),
+      (await rowsOf(url, `select * from ${name} order by remote_id`)).map((row) => ({ ...row, updated_at: null, ...(onPostgres ? { id: null } : {}) })))),
     /** How often each page of the listing was fetched since, by its cursor. */
     fetched (since = new Map<string, number>()): Map<string, number> {
       const counts = new Map<string, number>()
