@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** A server that was asked and has said nothing for so long is looked at, */
-const SILENCE_MS = 250
-/** and has so long to answer the simplest of questions. */
-const PROBE_MS = 450
+const SILENCE_MS = 200
+/** and has so long to answer the simplest of questions: together with the look, a second. */
+const PROBE_MS = 700
 const LOOK_MS = 100
 /** A timer that comes this late says more about this process than about the server. */
 const LATE_MS = 150
@@ -47,7 +47,10 @@ export function createPulse ({ probe, lost, onChange }: PulseSettings) {
   }
 
   async function judge (): Promise<void> {
-    const verdict = await answers()
+    const beganAt = performance.now()
+    const said = await answers()
+    // A server that is only slow has answered somebody else meanwhile.
+    const verdict = said === 'no' && state.heardAt > beganAt ? 'yes' : said
     if (state.closed || verdict === 'unknown') return
     if (verdict === 'yes') state.heardAt = performance.now()
     const isLost = verdict === 'no'
