@@ -14,9 +14,6 @@ const known = new Set<string>()
 
 export const onPostgres = SERVER !== undefined
 
-/** Why a test of the embedded database's files or pragmas is left out where another one is tested. */
-export const ofFiles = onPostgres ? 'it is about the files of the embedded database' : false
-
 /** A database that nobody else has, and what to do at the end. */
 export async function ownDatabase (): Promise<{ url: string, drop: () => Promise<void> }> {
   if (SERVER === undefined) return { url: 'sqlite::memory:', drop: async () => {} }
