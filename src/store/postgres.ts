@@ -12,7 +12,7 @@ import { busy, createPool, isAway, unreachable, type Pool, type Query } from './
 import { atomicallyBy, driverCode, driverValue, rendered } from './statement.ts'
 
 const RETRY_MS = 10
-const GIVE_UP_MS = 3_000
+const GIVE_UP_MS = 8_000
 /** Connections that writers never take, however many of them wait for a lock. */
 const FOR_READERS = 2
 /** Somebody else wrote the same rows at the same moment: begun again, it sees what they wrote. */
