@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { httpAddress } from '../src/paths.ts'
 import { createClients, type Clients } from '../src/oauth/clients.ts'
 
 declare module 'fastify' {
@@ -16,5 +17,5 @@ function loopback (app: FastifyInstance): string {
   const address = app.server.address()
   if (address === null || typeof address === 'string') return `http://127.0.0.1:${app.config.port}`
   const host = address.address === '0.0.0.0' ? '127.0.0.1' : address.address === '::' ? '::1' : address.address
-  return `http://${address.family === 'IPv6' || host.includes(':') ? `[${host}]` : host}:${address.port}`
+  return httpAddress(host, address.port)
 }

@@ -1,6 +1,7 @@
 import { networkInterfaces } from 'node:os'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { httpAddress } from '../src/paths.ts'
 import { createSeat, type Seat } from '../src/seat.ts'
 
 declare module 'fastify' {
@@ -25,6 +26,5 @@ function addressOf (app: FastifyInstance): string | undefined {
   if (address === null || typeof address === 'string') return undefined
   const isWildcard = address.address === '0.0.0.0' || address.address === '::'
   const external = Object.values(networkInterfaces()).flat().find((each) => each !== undefined && !each.internal && each.family === 'IPv4')?.address
-  const host = isWildcard ? external ?? '127.0.0.1' : address.address
-  return `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`
+  return httpAddress(isWildcard ? external ?? '127.0.0.1' : address.address, address.port)
 }

@@ -26,3 +26,8 @@ function nextLink (url: string, cursor: string): string {
   parameters.set('cursor', cursor)
   return `<${path}?${parameters.toString()}>; rel="next"`
 }
+
+/** An http address, with the brackets that IPv6 needs (RFC 3986 section 3.2.2). */
+export function httpAddress (host: string, port: number): string {
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+}

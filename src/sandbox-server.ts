@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net'
 import { parseArgs } from 'node:util'
+import { httpAddress } from './paths.ts'
 import { buildSandbox } from './sandbox.ts'
 import { DEMO_CLIENT } from './sandbox/clients.ts'
 import type { Client } from './sandbox/clients.ts'
@@ -63,7 +64,7 @@ async function start ({ port, host, id, secret, options }: Started) {
   const app = buildSandbox(options)
   await app.listen({ port, host })
   const address = app.server.address() as AddressInfo
-  const url = `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`
+  const url = httpAddress(host, address.port)
   console.log(`Atlassian sandbox on ${url} (admin API: ${url}/admin/state). For the connector:
 
 ATLASSIAN_AUTH_URL=${url}

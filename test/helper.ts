@@ -119,3 +119,14 @@ export async function synced (app: FastifyInstance, product: string, id = 1): Pr
   }
   throw new Error('The run did not end')
 }
+
+/** Waits until something is so. @returns what it came to */
+export async function until<T> (look: () => T | Promise<T>, longestMs: number): Promise<Exclude<T, undefined | false>> {
+  const giveUpAt = performance.now() + longestMs
+  while (true) {
+    const found = await look()
+    if (found !== undefined && found !== false) return found as Exclude<T, undefined | false>
+    if (performance.now() > giveUpAt) throw new Error('Waited in vain')
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}

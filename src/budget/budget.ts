@@ -63,10 +63,10 @@ export function createBudget ({ shared, now, hourlyPoints }: BudgetSettings) {
   /** What the others have met and spent since. */
   async function learn (place: Place): Promise<void> {
     await tell(place.app)
+    const account = accountOf(place.app)
     for (const { name, waitMs, owner, strikes, hour, used: spent } of await shared.look(Object.values(names(place)))) {
       if (owner !== me && waitMs > 0) blocks.set(name, { until: Math.max(blocks.get(name)?.until ?? 0, now() + waitMs), strikes })
-      const account = accountOf(name)
-      if (hour === account.hour) account.used = Math.max(account.used, spent + account.untold)
+      if (name === place.app && hour === account.hour) account.used = Math.max(account.used, spent + account.untold)
     }
   }
 

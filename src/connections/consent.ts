@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError } from '../errors.ts'
 import type { Log } from '../http.ts'
 import type { Access } from '../grants/access.ts'
@@ -8,6 +7,7 @@ import { keepAliveAt } from '../grants/refresh.ts'
 import { sealAll } from '../grants/sealing.ts'
 import type { Client } from '../oauth/client.ts'
 import type { Consent } from '../oauth/flow.ts'
+import { patiently } from '../patience.ts'
 import { providerOf } from '../providers/index.ts'
 import type { Standing } from '../store/connections.ts'
 import type { WithStatement } from '../store/engine.ts'
@@ -52,6 +52,7 @@ export async function keepConsent (settings: ConsentSettings, consent: Consent, 
   const moved = before !== undefined && before.grant.id !== id
   if (moved) await settings.stopRuns(userId, provider.id)
   const own = standing(provider, scopes, { sites, refused: [] }, before === undefined || changed ? [] : before.connection.bound)
+  // The code is spent: a database that is busy for a moment must not cost the consent.
   const changes = await patiently(async () => await store.grants.connect(
     {
       id,
@@ -66,7 +67,7 @@ export async function keepConsent (settings: ConsentSettings, consent: Consent, 
     { userId, provider: provider.id, sites, ...own, before: before === undefined ? null : { grantId: before.grant.id, state: changed ? null : before.state } },
     // What the other account could see is not what this one can.
     [...(changed ? [store.runs.endingActive(userId, provider.id, OTHER_ACCOUNT), ...settings.erasing(userId, provider.id)] : []), ...(before === undefined ? [store.checkpoints.doubting(userId, provider.id)] : []), ...also]
-  ))
+  ), performance.now() + PATIENCE_MS, TRY_AGAIN_MS)
   // Somebody else's consent came in between: it is looked at as the one before.
   if (changes === undefined) return await keepConsent(settings, consent, log, also)
   announce(changes, log)
@@ -76,19 +77,6 @@ export async function keepConsent (settings: ConsentSettings, consent: Consent, 
   // A code was exchanged: whatever was wrong with the client is not any more.
   announce(await store.grants.configured(client.clientId), log)
   await reviewGrant(store, id, true, log)
-}
-
-/** The code is spent: a database that is busy for a moment must not cost the consent. */
-async function patiently<T> (work: () => Promise<T>): Promise<T> {
-  const giveUpAt = performance.now() + PATIENCE_MS
-  while (true) {
-    try {
-      return await work()
-    } catch (error) {
-      if (!(error instanceof AppError) || !error.code.startsWith('database_') || performance.now() > giveUpAt) throw error
-      await sleep(TRY_AGAIN_MS)
-    }
-  }
 }
 
 function logFeatures (before: Standing | undefined, { provider }: Client, scopes: readonly string[], log: Log): void {

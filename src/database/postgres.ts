@@ -1,15 +1,14 @@
-import { fileURLToPath } from 'node:url'
 import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
 import type pg from 'pg'
 import * as schema from '../../drizzle/postgres/schema.ts'
 import { StartError } from '../errors.ts'
-import { createPool, types } from '../store/postgres-pool.ts'
-import { driverCode, newestMigration } from '../store/statement.ts'
+import { NEWEST } from '../store/postgres-migrate.ts'
+import { apart, APPLICATION, types } from '../store/postgres-pool.ts'
+import { driverCode } from '../store/statement.ts'
 import type { Cell, Connection, Row } from './connection.ts'
 import { tablesOf } from './tables.ts'
 
 const TABLES = tablesOf(schema, (table) => getTableConfig(table as unknown as PgTable))
-const NEWEST = newestMigration(fileURLToPath(new URL('../../drizzle/postgres/migrations', import.meta.url)))
 const MIGRATIONS = 'drizzle.__drizzle_migrations'
 /** Who holds this is the only one to copy into a database. Any number does, as long as it is always the same. */
 const COPY_LOCK = 4_107_226_892
@@ -37,12 +36,10 @@ export async function openTarget (url: string, name: string): Promise<Connection
 
 async function connect (url: string, name: string): Promise<pg.Client> {
   // Nothing here is asked in a hurry, and a source waits while its target is written.
-  const client = createPool(url, { migrates: false, connections: 1, statementTimeoutMs: 0, lockTimeoutMs: 0, durable: false, onChange: () => {} }).apart()
-  client.on('error', () => {})
+  // By its name a service is recognised, which this is not.
+  const client = apart(url, `${APPLICATION} copy`)
   try {
     await client.connect()
-    // By its name a service is recognised, which this is not.
-    await client.query("set application_name = 'jira-confluence-connector copy'")
     return client
   } catch (error) {
     await client.end().catch(() => {})
@@ -79,7 +76,7 @@ function connection (client: pg.Client): Connection {
       const [[count, newest] = []] = there === null ? [] : await ask(`select count(*), max(created_at) from ${MIGRATIONS}`)
       return { count: Number(count ?? 0), newest: Number(newest ?? 0) }
     },
-    isInUse: async () => (await ask("select 1 from pg_stat_activity where datname = current_database() and application_name = 'jira-confluence-connector'")).length > 0,
+    isInUse: async () => (await ask(`select 1 from pg_stat_activity where datname = current_database() and application_name = '${APPLICATION}'`)).length > 0,
     counted: async (table) => Number((await ask(`select pg_sequence_last_value(${sequence(table)})`))[0]?.[0] ?? 0),
     countFrom: async (table, highest) => { await ask(`select setval(${sequence(table)}, ?, ?)`, [Math.max(1, highest), highest > 0 ? 'true' : 'false']) },
     // Without it the first plans are made for empty tables.

@@ -1,16 +1,14 @@
 import { existsSync, realpathSync, statSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import Driver from 'better-sqlite3'
 import { getTableConfig, type SQLiteTable } from 'drizzle-orm/sqlite-core'
 import * as schema from '../../drizzle/sqlite/schema.ts'
 import { StartError } from '../errors.ts'
-import { filename } from '../store/sqlite.ts'
-import { driverCode, newestMigration } from '../store/statement.ts'
+import { filename, NEWEST } from '../store/sqlite.ts'
+import { driverCode } from '../store/statement.ts'
 import type { Cell, Connection, Row } from './connection.ts'
 import { tablesOf } from './tables.ts'
 
 const TABLES = tablesOf(schema, (table) => getTableConfig(table as unknown as SQLiteTable))
-const NEWEST = newestMigration(fileURLToPath(new URL('../../drizzle/sqlite/migrations', import.meta.url)))
 const MIGRATIONS = '__drizzle_migrations'
 
 export async function openSource (url: string, name: string): Promise<Connection> {

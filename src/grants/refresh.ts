@@ -5,6 +5,7 @@ import { AppError } from '../errors.ts'
 import type { Http, Log } from '../http.ts'
 import { CLIENT_GONE } from '../oauth/clients.ts'
 import { refreshTokens, type ClientCredentials, type TokenSet } from '../oauth/tokens.ts'
+import { patiently } from '../patience.ts'
 import type { Attempt, Fresh, Grant } from '../store/grants.ts'
 import type { Store } from '../store/index.ts'
 import type { Vault } from '../vault/vault.ts'
@@ -154,32 +155,22 @@ export function createRefresh (settings: RefreshSettings) {
   async function keep (grant: Grant, mine: Attempt, { tokens, used }: { tokens: TokenSet, used: string }, startedAt: number, unsettled: boolean, endsAt: number, log: Log): Promise<string | undefined> {
     const rotated = tokens.refreshToken !== null
     const scopes = tokens.scopes?.join(' ') ?? grant.scopes
-    const { done, changes } = await saved(mine, endsAt, {
+    const fresh: Fresh = {
       ...sealAll(vault, grant.id, { access: tokens.accessToken, refresh: tokens.refreshToken ?? used, previous: rotated ? used : null }),
       previousUntil: rotated ? new Date(startedAt + LEEWAY_MS) : null,
       accessExpiresAt: new Date(startedAt + tokens.expiresInS * 1000),
       rotatedAt: new Date(now()),
       dueAt: unsettled ? new Date(now() + SETTLE_AFTER_MS) : keepAliveAt(now()),
       scopes
-    })
+    }
+    // A pair that was rotated and is not saved is lost when the old one dies: it is tried as long as the lease lasts.
+    const { done, changes } = await patiently(async () => await grants.save(mine, fresh), endsAt, LOOK_AGAIN_MS)
     if (!done) return await superseded(grant, log)
     log.info({ event: 'grant_refreshed', grant_id: grant.id })
     announce(changes, log)
     if (grant.state === 'misconfigured') announce(await grants.configured(grant.clientId), log)
     if (scopes !== grant.scopes) await settings.onScopes(grant.id, log)
     return tokens.accessToken
-  }
-
-  /** A pair that was rotated and is not saved is lost when the old one dies: a busy database is asked again as long as the lease lasts. */
-  async function saved (mine: Attempt, endsAt: number, fresh: Fresh): ReturnType<Store['grants']['save']> {
-    while (true) {
-      try {
-        return await grants.save(mine, fresh)
-      } catch (error) {
-        if (!(error instanceof AppError) || !error.code.startsWith('database_') || performance.now() > endsAt) throw error
-        await sleep(LOOK_AGAIN_MS)
-      }
-    }
   }
 
   /** Too late: somebody else's pair is stored, and stays. */

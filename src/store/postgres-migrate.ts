@@ -4,11 +4,12 @@ import { migrate } from 'drizzle-orm/node-postgres/migrator'
 import type pg from 'pg'
 import { StartError } from '../errors.ts'
 import { BEHIND, COPYING, HALF_COPIED, NEWER, type EngineOptions } from './engine.ts'
-import type { Pool } from './postgres-pool.ts'
+import { apart, type Pool } from './postgres-pool.ts'
 import { driverCode, newestMigration } from './statement.ts'
 
 const MIGRATIONS = fileURLToPath(new URL('../../drizzle/postgres/migrations', import.meta.url))
-const NEWEST = newestMigration(MIGRATIONS)
+/** The moment of this version's newest migration. */
+export const NEWEST = newestMigration(MIGRATIONS)
 const LATEST = 'select max(created_at) as at from drizzle.__drizzle_migrations'
 /** Held while tables are brought up to date, so that of many starts one does it. Any number does, as long as it is always the same. */
 const MIGRATION_LOCK = 4_107_226_891
@@ -19,9 +20,8 @@ const MIGRATION_LOCK = 4_107_226_891
  *
  * @throws StartError one sentence
  */
-export async function prepareServer (pool: Pool, { migrates, durable }: EngineOptions): Promise<void> {
-  const client = pool.apart()
-  client.on('error', () => {})
+export async function prepareServer (pool: Pool, url: string, { migrates, durable }: EngineOptions): Promise<void> {
+  const client = apart(url)
   try {
     await client.connect()
     if (durable) await requireDurability(client)

@@ -2,7 +2,7 @@ import pg from 'pg'
 import { AppError } from '../errors.ts'
 import type { EngineOptions } from './engine.ts'
 import { createPulse } from './pulse.ts'
-import { driverCode } from './statement.ts'
+import { busy, driverCode } from './statement.ts'
 
 /** Waiting for a connection for longer is said, not waited. */
 const PATIENCE_MS = 3_000
@@ -11,6 +11,8 @@ const LIFE_S = 600
 /** The server is gone, starting, stopping, full, only reads, or takes no more connections. */
 const AWAY = /^(08|57P0|53|25006)|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH/
 const INT8 = 20
+/** By this name a service is recognised on the server. */
+export const APPLICATION = 'jira-confluence-connector'
 
 /** Whole numbers as numbers: ids and times have 53 bits at most. */
 export const types = { getTypeParser: (oid: number, format?: string) => oid === INT8 ? Number : pg.types.getTypeParser(oid, format as 'text') } as unknown as pg.CustomTypesConfig
@@ -27,10 +29,6 @@ export function unreachable (cause?: unknown): AppError {
   return new AppError('database_unavailable', 'The database cannot be reached at the moment.', { cause, retryAfterS: 1 })
 }
 
-export function busy (cause: unknown): AppError {
-  return new AppError('database_busy', 'The database is busy. Try again in a second.', { cause, retryAfterS: 1 })
-}
-
 /**
  * Connections to one server, under the eyes of a pulse.
  *
@@ -38,14 +36,12 @@ export function busy (cause: unknown): AppError {
  */
 export function createPool (url: string, { connections, statementTimeoutMs, lockTimeoutMs, onChange }: EngineOptions) {
   const settings = {
-    connectionString: url.replace(/^postgres(ql)?(\+psycopg)?:/, 'postgresql:'),
+    ...how(url),
     statement_timeout: statementTimeoutMs,
     lock_timeout: lockTimeoutMs,
     idle_in_transaction_session_timeout: statementTimeoutMs,
-    application_name: 'jira-confluence-connector',
     // A plan for the average owner reads all rows of one who has far more than others.
-    options: '-c plan_cache_mode=force_custom_plan',
-    keepAlive: true
+    options: '-c plan_cache_mode=force_custom_plan'
   }
   // A start that is refused ends at once, though connections lie idle.
   const pool = new pg.Pool({ ...settings, max: connections, connectionTimeoutMillis: PATIENCE_MS, maxLifetimeSeconds: LIFE_S, allowExitOnIdle: true })
@@ -114,9 +110,6 @@ export function createPool (url: string, { connections, statementTimeoutMs, lock
       }
     }),
 
-    /** A connection without time limits, for whoever keeps it for long. */
-    apart: () => new pg.Client({ ...settings, statement_timeout: undefined, lock_timeout: undefined, options: '-c statement_timeout=0 -c lock_timeout=0', connectionTimeoutMillis: PATIENCE_MS }),
-
     async close (): Promise<void> {
       pulse.stop()
       if (pulse.isLost()) open.forEach(cut)
@@ -126,6 +119,17 @@ export function createPool (url: string, { connections, statementTimeoutMs, lock
 }
 
 export type Pool = ReturnType<typeof createPool>
+
+/** One connection without time limits, for whoever keeps it for long. @param name by which the server knows it */
+export function apart (url: string, name = APPLICATION): pg.Client {
+  const client = new pg.Client({ ...how(url), application_name: name, options: '-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0', connectionTimeoutMillis: PATIENCE_MS })
+  client.on('error', () => {})
+  return client
+}
+
+function how (url: string) {
+  return { connectionString: url.replace(/^postgres(ql)?(\+psycopg)?:/, 'postgresql:'), application_name: APPLICATION, keepAlive: true }
+}
 
 /** Leaves a server that does not answer; the driver has no other way. */
 function cut (client: object): void {

@@ -8,8 +8,8 @@ import type { Tables } from '../../drizzle/tables.ts'
 import { AppError } from '../errors.ts'
 import type { Database, Engine, EngineOptions, RawRow, Statement, Value } from './engine.ts'
 import { migrated, prepareServer } from './postgres-migrate.ts'
-import { busy, createPool, isAway, unreachable, type Pool, type Query } from './postgres-pool.ts'
-import { atomicallyBy, driverCode, driverValue, rendered } from './statement.ts'
+import { createPool, isAway, unreachable, type Pool, type Query } from './postgres-pool.ts'
+import { atomicallyBy, busy, driverCode, driverValue, rendered } from './statement.ts'
 
 const RETRY_MS = 10
 const GIVE_UP_MS = 8_000
@@ -28,7 +28,7 @@ const FOREIGN_KEY = '23503'
  */
 export async function open (url: string, options: EngineOptions): Promise<Engine> {
   const pool = createPool(url, options)
-  await prepareServer(pool, options)
+  await prepareServer(pool, url, options)
   const db = handle(pool)
 
   const writers = pLimit(Math.max(1, options.connections - FOR_READERS))

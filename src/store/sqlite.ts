@@ -7,9 +7,11 @@ import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
 import * as tables from '../../drizzle/sqlite/schema.ts'
 import { AppError, StartError } from '../errors.ts'
 import { BEHIND, COPYING, HALF_COPIED, NEWER, type Engine, type EngineOptions, type RawRow, type Statement, type Value } from './engine.ts'
-import { atomicallyBy, driverCode, newestMigration, rendered } from './statement.ts'
+import { atomicallyBy, busy, driverCode, newestMigration, rendered } from './statement.ts'
 
 const MIGRATIONS = fileURLToPath(new URL('../../drizzle/sqlite/migrations', import.meta.url))
+/** The moment of this version's newest migration. */
+export const NEWEST = newestMigration(MIGRATIONS)
 /** Older libraries can corrupt a WAL when two connections meet a checkpoint (fixed in 3.51.3). */
 const OLDEST_SAFE_SQLITE = [3, 51, 3]
 /** The driver blocks the event loop while it waits for a lock, so it does not wait at all, and `write` waits without blocking. */
@@ -27,7 +29,6 @@ export function open (url: string, { migrates }: EngineOptions): Engine {
   migrateForward(client, migrates ? () => migrate(db, { migrationsFolder: MIGRATIONS }) : undefined)
   client.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`)
   const applied = client.prepare('select max(created_at) as at from __drizzle_migrations')
-  const newest = newestMigration(MIGRATIONS)
   let unscrubbed = false
 
   const write: Engine['write'] = async (statement) => {
@@ -38,7 +39,7 @@ export function open (url: string, { migrates }: EngineOptions): Engine {
       } catch (error) {
         const code = sqliteCode(error)
         if (!code?.startsWith('SQLITE_BUSY')) throw translated(error, code)
-        if (performance.now() > giveUpAt) throw new AppError('database_busy', 'The database is busy. Try again in a second.', { cause: error, retryAfterS: 1 })
+        if (performance.now() > giveUpAt) throw busy(error)
         await sleep(BUSY_RETRY_MS)
       }
     }
@@ -82,7 +83,7 @@ export function open (url: string, { migrates }: EngineOptions): Engine {
         await sleep(BUSY_RETRY_MS)
       }
     },
-    migrated: async () => ((applied.get() as { at: number | null }).at ?? 0) >= newest,
+    migrated: async () => ((applied.get() as { at: number | null }).at ?? 0) >= NEWEST,
     close: () => { client.close() }
   }
 }
@@ -139,9 +140,9 @@ function migrateForward (client: Driver.Database, apply?: () => void): void {
     const { at: latest } = exists === undefined
       ? { at: null }
       : client.prepare('select max(created_at) as at from __drizzle_migrations').get() as { at: number | null }
-    if ((latest ?? 0) > newestMigration(MIGRATIONS)) throw new StartError([NEWER], 1)
+    if ((latest ?? 0) > NEWEST) throw new StartError([NEWER], 1)
     if (apply !== undefined) apply()
-    else if ((latest ?? 0) < newestMigration(MIGRATIONS)) throw new StartError([BEHIND], 1)
+    else if ((latest ?? 0) < NEWEST) throw new StartError([BEHIND], 1)
   } catch (error) {
     client.close()
     if (error instanceof StartError) throw error

@@ -1,5 +1,6 @@
 import { is, Param, Placeholder } from 'drizzle-orm'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
+import { AppError } from '../errors.ts'
 import type { Database, Engine, RawRow, Statement, Value } from './engine.ts'
 
 /** What goes into one place of a prepared statement: a constant, a value by its name, or one of a row by its number and column. */
@@ -46,4 +47,8 @@ export function newestMigration (folder: string): number {
 export function driverCode (error: unknown): string | undefined {
   const candidates = [error, (error as { cause?: unknown } | null)?.cause]
   return candidates.map((e) => (e as { code?: unknown } | null)?.code).find((code) => typeof code === 'string') as string | undefined
+}
+
+export function busy (cause: unknown): AppError {
+  return new AppError('database_busy', 'The database is busy. Try again in a second.', { cause, retryAfterS: 1 })
 }

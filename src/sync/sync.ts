@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { DISCONNECTED } from '../connections/leave.ts'
 import { AppError } from '../errors.ts'
 import type { Log } from '../http.ts'
+import { isOfDatabase } from '../patience.ts'
 import { providerOf, type Provider } from '../providers/index.ts'
 import type { Failure, Outcome, Run, RunMode } from '../store/runs.ts'
 import { ended, type Context, type SyncSettings } from './context.ts'
@@ -130,7 +131,7 @@ export function createSync (settings: SyncSettings) {
       log.info({ event: 'sync_cancelled', run_id: run.id }, failure.message)
       return undefined
     }
-    if (failure.code.startsWith('database_')) {
+    if (isOfDatabase(failure)) {
       log.warn({ event: 'sync_waits', run_id: run.id, error_code: failure.code }, 'The database cannot be written. The run goes on by itself when it can.')
       await putAsideLater(store.runs, run, tally, () => stopped)
       return undefined

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { chance, seed } from '../tables/chance.ts'
 import { many } from '../auth/helper.ts'
 import { copyOf, databaseAt, onPostgres, rowsOf } from '../database.ts'
-import { Browser, build, CLIENTS, configured, KEY } from '../helper.ts'
+import { Browser, build, CLIENTS, configured, KEY, until as soon } from '../helper.ts'
 import { folder, start, type Started } from '../process/child.ts'
 import { startSandbox } from '../sandbox/helper.ts'
 
@@ -98,9 +98,5 @@ async function place (t: Test) {
 }
 
 async function until (condition: () => Promise<boolean>): Promise<void> {
-  const giveUpAt = performance.now() + LONGEST_MS
-  while (!await condition()) {
-    if (performance.now() > giveUpAt) throw new Error('Waited in vain')
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
+  await soon(condition, LONGEST_MS)
 }

@@ -1,8 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logged } from '../../src/sandbox/stats.ts'
 import type { SandboxOptions } from '../../src/sandbox/world.ts'
 import { SMALL, type Product } from '../auth/helper.ts'
-import { Browser, connected, synced, type Built, type Test } from '../helper.ts'
+import { Browser, connected, synced, until as soon, type Built, type Test } from '../helper.ts'
 import type { Running } from '../sandbox/helper.ts'
 import { list, OF, run, start, type Collection } from './helper-faults.ts'
 
@@ -100,12 +99,8 @@ export function alone ({ sandbox: { world } }: Pick<Place, 'sandbox'>, collectio
 }
 
 /** Waits until something is so. */
-export async function until (what: () => unknown, longestMs = 10_000): Promise<void> {
-  const giveUpAt = performance.now() + longestMs
-  while (!await what()) {
-    if (performance.now() > giveUpAt) throw new Error('Waited in vain')
-    await sleep(10)
-  }
+export async function until (what: () => boolean | Promise<boolean>, longestMs = 10_000): Promise<void> {
+  await soon(what, longestMs)
 }
 
 export { list, run, start, synced, type Collection }

@@ -1,7 +1,6 @@
 import { createServer, request, type Server as HttpServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { Browser, build, CLIENTS, configured, KEY, synced, type Test } from '../helper.ts'
+import { Browser, build, CLIENTS, configured, KEY, synced, until as soon, type Test } from '../helper.ts'
 import { query, startServer, type Server } from '../postgres/server.ts'
 import { start, type Started } from '../process/child.ts'
 import { startSandbox, type Running } from '../sandbox/helper.ts'
@@ -76,12 +75,6 @@ export async function balance (t: Test, targets: Array<Pick<Started, 'url'>> = [
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, targets }
 }
 
-export async function until<T> (look: () => Promise<T | undefined | false>, longestMs = LONGEST_MS): Promise<T> {
-  const giveUpAt = performance.now() + longestMs
-  while (true) {
-    const found = await look()
-    if (found !== undefined && found !== false) return found
-    if (performance.now() > giveUpAt) throw new Error('Waited in vain')
-    await sleep(20)
-  }
+export async function until<T> (look: () => Promise<T>, longestMs = LONGEST_MS): Promise<Exclude<T, undefined | false>> {
+  return await soon(look, longestMs)
 }
