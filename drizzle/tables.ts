@@ -1,4 +1,5 @@
 import { sql } from 'drizzle-orm'
+import { accessTables } from './access.ts'
 import { itemTables } from './items.ts'
 import type { Columns } from './sqlite/columns.ts'
 
@@ -28,6 +29,8 @@ export function tables (kit: Columns) {
     /** 1: this login may put another Atlassian account in the place of the connected one. */
     changeAccount: integer('change_account').notNull().default(0),
     browserHash: text('browser_hash'),
+    /** Whose login it is, where the caller was known; the caller's state has no say then. */
+    userId: integer('user_id').references(() => users.id, { onDelete: 'cascade' }),
     expiresAt: instant('expires_at').notNull(),
     /** Set once, by whoever claims the flow; the outcome follows when the exchange has ended. */
     codeHash: text('code_hash'),
@@ -226,7 +229,7 @@ export function tables (kit: Columns) {
     forgotten: integer('forgotten').notNull()
   })
 
-  return { users, flows, grants, leases, vaultKeys, connections, history, runs, checkpoints, budgets, feeds, ...itemTables(kit, () => users.id) }
+  return { users, flows, grants, leases, vaultKeys, connections, history, runs, checkpoints, budgets, feeds, ...accessTables(kit, () => users.id), ...itemTables(kit, () => users.id) }
 }
 
 export type Tables = ReturnType<typeof tables>

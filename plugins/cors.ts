@@ -7,7 +7,7 @@ export default fp(async (app) => {
   if (corsOrigins?.length === 0) return
   await app.register(cors, {
     origin: corsOrigins === null ? '*' : [...corsOrigins],
-    methods: ['GET', 'HEAD', 'POST'],
+    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
     exposedHeaders: ['X-Request-ID', 'Link'],
     credentials: false,
     maxAge: 600

@@ -1,5 +1,6 @@
 import swagger from '@fastify/swagger'
 import fp from 'fastify-plugin'
+import type { Rule } from '../src/access/rules.ts'
 
 /** The description of every route, written by the schemas themselves; each path once, without the /api prefix. */
 export default fp(async (app) => {
@@ -11,6 +12,7 @@ export default fp(async (app) => {
         version: '0.1.0',
         description: "Connects people's Jira and Confluence to software: OAuth 2.0 (3LO) logins, tokens in an encrypted vault, copies that do not lie. Every path also answers under /api."
       },
+      components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', description: 'A service key (npm run api-keys), a token of the configured identity provider, or a connect session. Needed where API_ACCESS=protected, the default in production.' } } },
       tags: [
         { name: 'Health', description: 'Is the service there and ready?' },
         { name: 'Users', description: 'The people whose accounts are connected' },
@@ -26,9 +28,16 @@ export default fp(async (app) => {
       markOptionalBodies(document.openapiObject.paths ?? {})
       return document.openapiObject
     },
-    transform: ({ schema, url }) => ({ schema: url.startsWith('/api/') || url === '/api' ? { ...schema, hide: true } : schema, url })
+    transform: ({ schema, url, route }) => ({ schema: url.startsWith('/api/') || url === '/api' ? { ...schema, hide: true } : guarded(schema, route.config?.access), url })
   })
 }, { name: 'openapi', dependencies: ['config'] })
+
+/** Says which scope a key needs, and who else may call. */
+function guarded <Schema extends object | undefined> (schema: Schema, rule: Rule | undefined): Schema {
+  if (typeof rule !== 'object') return schema
+  const others = [...(rule.owner === undefined ? [] : ['the person it is about']), ...(rule.session === true ? ['their connect session'] : [])]
+  return { ...schema, security: [{ bearer: [rule.scope] }], description: `Scope \`${rule.scope}\`${others.length === 0 ? '' : `; also ${others.join(', and ')}`}.` }
+}
 
 interface Operation { requestBody?: { required?: boolean, content: Record<string, { schema?: { anyOf?: Array<{ type?: string }> } }> } }
 

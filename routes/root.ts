@@ -8,13 +8,13 @@ const Service = Type.Object({
 })
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
-  app.get('/', { schema: { tags: ['Health'], summary: 'The service is there', response: { 200: Service } } }, async () => ({
+  app.get('/', { config: { access: 'open' }, schema: { tags: ['Health'], summary: 'The service is there', response: { 200: Service } } }, async () => ({
     status: 'success' as const,
     message: 'service healthy' as const,
     data: { service: 'integration_backend' as const, health: 'healthy' as const }
   }))
 
-  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
+  app.get('/openapi.json', { config: { access: 'docs' }, schema: { hide: true } }, async () => app.swagger())
 }
 
 export default routes

@@ -13,6 +13,7 @@ const COMMANDS = {
   warm: './warm.ts',
   keys: './keys.ts',
   sync: './sync-command.ts',
+  'api-keys': './api-keys-command.ts',
   'db-migrate': './database/migrate-command.ts',
   'db-copy': './database/copy-command.ts',
   'db-backup': './database/backup-command.ts'

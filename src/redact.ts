@@ -13,10 +13,12 @@ const PROSE = /\b((?:access|refresh|id)[-_]?token|client[-_]?secret)(\s*:\s*(?:'
 /** A header line in prose, to the end of the line. */
 const HEADER = /\b(authorization|(?:set[-_]?)?cookie)(\s*:\s*)[^"'\\\r\n]+/gi
 const CREDENTIAL = /\b(Bearer|Basic)(\s+|%20)[\w.~+/=%-]+/gi
+/** This service's own secrets say what they are. */
+const OWN = /\bc[ks]_[\w-]{20,}/g
 const JWT = /eyJ[\w-]{8,}(\.[\w-]*){0,4}/g
 /** How programs name their errors: `ECONNRESET`, `access_denied`. Anything else under that name may be a secret. */
 const ERROR_CODE = /^([A-Z][A-Z0-9_]{1,63}|[a-z]+(_[a-z]+){1,8})$/
-const SUSPICIOUS = new RegExp(`=|%(?:25){0,3}3D|eyJ|earer|asic|(?:${SPELLINGS}|cookie)["'\\\\]{0,9}\\s*:`, 'i')
+const SUSPICIOUS = new RegExp(`=|%(?:25){0,3}3D|eyJ|c[ks]_|earer|asic|(?:${SPELLINGS}|cookie)["'\\\\]{0,9}\\s*:`, 'i')
 
 /** Names that end in a secret's: not every code is one (`status_code`), but every token is. */
 const COMPOUND = /(^|[^a-z])(tokens?|secrets?|passwords?|cookies?|codes)$|[a-z](Token|Secret|Password|Cookie)s?$|(oauth|auth|authori[sz]ation)[-_]?code$/i
@@ -38,6 +40,7 @@ export function redactText (text: string): string {
     .replace(HEADER, `$1$2${REDACTED}`)
     .replace(CREDENTIAL, `$1 ${REDACTED}`)
     .replace(JWT, REDACTED)
+    .replace(OWN, REDACTED)
 }
 
 /** The text without the hidden values. */

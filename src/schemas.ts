@@ -42,6 +42,8 @@ export const Problem = Type.Object({
 
 const SAYS: Record<number, string> = {
   400: 'Not JSON, an unknown cursor, or a broken flow',
+  401: 'No credential, or one that is not good; send Authorization: Bearer …',
+  403: 'Not for this credential',
   404: 'No such thing',
   409: 'Not connected, or somebody has to act first',
   410: 'Older than what is kept; begin again with the cursor that is given',

@@ -26,7 +26,7 @@ export async function build (t: Test, env: NodeJS.ProcessEnv = {}, now?: () => n
   const { url, drop } = env.INTEGRATION_DB_URL === undefined ? await ownDatabase() : { url: '', drop: async () => {} }
   t.teardown(drop)
   const app = await buildApp({
-    env: { APP_ENV: 'test', INTEGRATION_DB_URL: url, VAULT_KEYS: KEY, LOG_LEVEL: 'TRACE', ...env },
+    env: { APP_ENV: 'test', API_ACCESS: 'public', INTEGRATION_DB_URL: url, VAULT_KEYS: KEY, LOG_LEVEL: 'TRACE', ...env },
     logger: { write: (line) => { written.push(line) } },
     ...(now === undefined ? {} : { now })
   })

@@ -27,6 +27,8 @@ export const callback: FastifyPluginAsyncTypebox<{ provider: Provider | undefine
   const { clients, flow, sync } = app
 
   app.get('', {
+    // Its state says whose it is.
+    config: { access: 'open' },
     schema: {
       tags: ['OAuth'],
       summary: `Where Atlassian returns the browser after a ${provider?.title ?? 'Jira or Confluence'} login`,

@@ -26,6 +26,7 @@ export const login: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (a
   const configured = !Object.values(missing).includes(true)
 
   app.get('', {
+    config: { access: { scope: 'connections:write', owner: 'itself', session: true } },
     schema: {
       tags: ['OAuth'],
       summary: `Start a ${provider.title} login: the authorize URL, or a redirect to it`,
@@ -44,6 +45,8 @@ export const login: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (a
     const { state = null, scope, return_url: target, change_account: change } = request.query
     const log = request.log.child({ provider: provider.id })
     log.info({ event: 'oauth_login_start', ...request.trace() })
+    const { principal } = request
+    if (principal.kind === 'session' && !principal.products.includes(provider.id)) throw new AppError('forbidden', `This connect session is not for ${provider.title}.`)
     const client = clients.forLogin(provider.id, ownAddress(app, request))
     if (client === undefined) throw new AppError('oauth_not_configured', notConfigured(provider, missing), { missing })
 
@@ -51,11 +54,12 @@ export const login: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (a
     const { url, flowName, browserKey } = await flow.start({
       client,
       callerState: state,
-      returnUrl: target === undefined ? null : checked(target, frontEnd(app, request, client.redirectUri)),
+      returnUrl: target === undefined ? returnUrlOf(request) : checked(target, frontEnd(app, request, client.redirectUri)),
       scope,
       bindBrowser: redirect,
+      userId: request.ownUser() ?? null,
       // The callback decides who it is; this is who it will be, if nothing changes.
-      held: await held(await likelyOwner(store, readHint(state)), client),
+      held: await held(request.ownUser() ?? await likelyOwner(store, readHint(state)), client),
       changeAccount: change === 'true' || change === '1'
     })
     if (!redirect) return await reply.code(200).send({ url, provider: provider.id, ...(configured ? {} : { missing }) })
@@ -78,6 +82,11 @@ function wantsRedirect ({ query, headers }: FastifyRequest): boolean {
   const { redirect } = query as { redirect?: string }
   if (redirect !== undefined) return redirect === 'true' || redirect === '1'
   return headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document'
+}
+
+/** Where a connect session was made to lead. */
+function returnUrlOf ({ principal }: FastifyRequest): string | null {
+  return principal.kind === 'session' ? principal.returnUrl : null
 }
 
 function checked (target: string, frontEnd: string): string {

@@ -41,6 +41,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   const { store } = app
 
   app.get('', {
+    config: { access: { scope: 'data:read', owner: 'params.user_id' } },
     schema: {
       tags: ['Data'],
       summary: 'What has changed since a cursor, in the order it was applied, each item once as it is now',

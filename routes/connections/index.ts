@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox'
+import type { FastifyContextConfig } from 'fastify'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { checkConnection, chooseSites, connectionOf } from '../../src/connections/sites.ts'
 import { disconnect } from '../../src/connections/leave.ts'
@@ -15,11 +16,13 @@ import { view, viewAll } from './view.ts'
 export const autoPrefix = '/users/:user_id/connections'
 
 const User = Type.Object({ user_id: PathId })
+const CHANGING: FastifyContextConfig = { access: { scope: 'connections:write', owner: 'params.user_id' } }
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   const { store } = app
 
   app.get('', {
+    config: { access: { scope: 'connections:read', owner: 'params.user_id', session: true } },
     schema: {
       tags: ['Connections'],
       summary: "A user's connections, and how each of them is doing",
@@ -38,6 +41,7 @@ const connection: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app
   const { store, sites, sync, access } = app
 
   app.put('/site', {
+    config: CHANGING,
     schema: {
       tags: ['Connections'],
       summary: `Choose which ${provider.title} sites are copied, and copy them; what was copied from others is erased`,
@@ -54,6 +58,7 @@ const connection: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app
   })
 
   app.post('/check', {
+    config: CHANGING,
     schema: {
       tags: ['Connections'],
       summary: `Ask Atlassian whether the ${provider.title} connection works, and which sites it reaches now`,
@@ -67,6 +72,7 @@ const connection: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app
   })
 
   app.patch('', {
+    config: CHANGING,
     schema: {
       tags: ['Connections'],
       summary: `Choose what is copied of ${provider.title} besides the usual; what that changes is copied at once`,
@@ -83,6 +89,7 @@ const connection: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app
   })
 
   app.post('/confirm-deletions', {
+    config: CHANGING,
     schema: {
       tags: ['Connections'],
       summary: 'Say that deletions which are held back are right; a full copy then decides on each',
@@ -100,6 +107,7 @@ const connection: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app
   })
 
   app.get('/history', {
+    config: { access: { scope: 'connections:read', owner: 'params.user_id' } },
     schema: {
       tags: ['Connections'],
       summary: `How the state of the ${provider.title} connection has changed, newest first`,
@@ -116,6 +124,7 @@ const connection: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app
   })
 
   app.delete('', {
+    config: CHANGING,
     schema: {
       tags: ['Connections'],
       summary: `End the ${provider.title} connection: its run, its tokens, and its copies`,

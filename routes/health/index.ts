@@ -25,6 +25,7 @@ export const autoPrefix = '/'
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get('/healthz', {
+    config: { access: 'open' },
     schema: { tags: ['Health'], summary: 'Ready for requests? Never depends on Atlassian', response: { 200: Ready, 503: Ready } }
   }, async (_request, reply) => {
     const migrated = await answer()
@@ -39,6 +40,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.get('/health/oauth', {
+    config: { access: { scope: 'admin' } },
     schema: {
       tags: ['Health'],
       summary: 'Which OAuth settings are there, and from which variables; never their secrets',

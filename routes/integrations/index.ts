@@ -1,5 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { AppError } from '../../src/errors.ts'
 import { existingUser } from '../../src/oauth/owner.ts'
 import { prefixOf } from '../../src/paths.ts'
 import { providers, type Provider } from '../../src/providers/index.ts'
@@ -22,6 +23,7 @@ const integration: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (ap
   const { users, connections } = app.store
 
   app.post('/connect', {
+    config: { access: { scope: 'connections:write', owner: 'itself' } },
     schema: {
       tags: ['Integrations'],
       summary: `How to connect ${provider.title}: where to send the browser`,
@@ -36,9 +38,12 @@ const integration: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (ap
         ...problems(400, 413, 415, 422)
       }
     }
-  }, async ({ body, url }) => {
+  }, async (request) => {
+    const { body, url } = request
     const { email, display_name: displayName } = (body ?? {}) as Static<typeof ConnectBody>
-    const named = typeof email === 'string' ? (await users.save(email, displayName ?? null)).user : undefined
+    const own = request.ownUser()
+    if (own !== undefined && typeof email === 'string') throw new AppError('forbidden', 'You connect your own account: leave the email out.')
+    const named = own !== undefined ? await existingUser(app.store, own) : typeof email === 'string' ? (await users.save(email, displayName ?? null)).user : undefined
     const user = named ?? await users.first()
     const standing = user === undefined ? undefined : await connections.get(user.id, provider.id)
     const hint = named === undefined ? '' : `?state=${encodeURIComponent(`user_id=${named.id}`)}`
@@ -53,6 +58,7 @@ const integration: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (ap
   for (const collection of provider.collections) {
     const list = listOf(app, collection)
     app.get(`/${collection.name}/fetch`, {
+      config: { access: { scope: 'data:read', owner: 'query.owner_id' } },
       schema: {
         tags: ['Integrations'],
         summary: `The stored ${collection.name} of an owner`,
@@ -60,7 +66,7 @@ const integration: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (ap
         response: { 200: Type.Object({ provider: Type.Literal(provider.id), items: Type.Array(list.Item) }), 304: NotModified, ...problems(400, 404, 422) }
       }
     }, async (request, reply) => {
-      const owner = await ownerOf((request.query as { owner_id?: string }).owner_id)
+      const owner = await ownerOf((request.query as { owner_id?: string }).owner_id, request.ownUser())
       const items = owner === undefined ? [] : await list.page(owner, request, reply)
       return items === undefined ? undefined : { provider: provider.id, items }
     })
@@ -68,9 +74,10 @@ const integration: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (ap
 
   await app.register(runRoutes, { prefix: '/sync', provider, ownerOf })
 
-  /** The named owner, or the first user; undefined where there is nobody. */
-  async function ownerOf (ownerId: string | undefined): Promise<number | undefined> {
-    return ownerId === undefined ? (await users.first())?.id : (await existingUser(app.store, Number(ownerId))).id
+  /** The named owner, or who asks, or the first user; undefined where there is nobody. */
+  async function ownerOf (ownerId: string | undefined, own: number | undefined): Promise<number | undefined> {
+    const named = own ?? ownerId
+    return named === undefined ? (await users.first())?.id : (await existingUser(app.store, Number(named))).id
   }
 
   /** The connected site's address where there is exactly one; several are not chosen between. */

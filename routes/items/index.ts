@@ -24,6 +24,7 @@ const items: FastifyPluginAsyncTypebox<{ collection: Collection }> = async (app,
   if (posting !== undefined) {
     const table = tableOf(app.store, collection.name)
     app.post('', {
+      config: { access: { scope: 'data:write', owner: 'body.owner_id' } },
       schema: {
         tags: ['Data'],
         summary: `Create or replace one of the ${collection.name} by hand`,
@@ -39,6 +40,7 @@ const items: FastifyPluginAsyncTypebox<{ collection: Collection }> = async (app,
   }
 
   app.get('/:owner_id', {
+    config: { access: { scope: 'data:read', owner: 'params.owner_id' } },
     schema: {
       tags: ['Data'],
       summary: `List an owner's ${collection.name}`,

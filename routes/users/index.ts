@@ -28,6 +28,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   const { users } = app.store
 
   app.post('', {
+    config: { access: { scope: 'users:write' } },
     schema: {
       tags: ['Users'],
       summary: 'Create a user, or return the one with this email',
@@ -41,6 +42,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.get('', {
+    config: { access: { scope: 'users:read' } },
     schema: {
       tags: ['Users'],
       summary: 'List users, oldest first',
@@ -55,6 +57,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.get('/:user_id', {
+    config: { access: { scope: 'users:read', owner: 'params.user_id' } },
     schema: {
       tags: ['Users'],
       summary: 'Fetch a user',
@@ -66,6 +69,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.delete('/:user_id', {
+    config: { access: { scope: 'users:write', owner: 'params.user_id' } },
     schema: {
       tags: ['Users'],
       summary: 'Remove a user with every connection, every token and every copy; copies=keep leaves the copies, under nobody\'s name',

@@ -1,7 +1,8 @@
 import { StartError } from '../errors.ts'
 import type { ProviderId } from '../providers/names.ts'
 import type { EngineOptions } from '../store/engine.ts'
-import { list } from './formats.ts'
+import type { JwtSettings } from '../access/jwt.ts'
+import { list, pem } from './formats.ts'
 import { misspelt, type Resolved } from './names.ts'
 import { Env, LEVELS, type Setting } from './schema.ts'
 
@@ -33,6 +34,12 @@ export interface Config {
   database: Omit<EngineOptions, 'onChange'>
   vaultKeys: string | null
   vaultKeysFile: string | null
+  /** Whether everybody may call. */
+  openToAll: boolean
+  docsOpen: boolean
+  bootstrapKey: string | null
+  /** null: people have no tokens of their own. */
+  jwt: JwtSettings | null
   frontendUrl: string | null
   publicUrl: string | null
   /** null: every origin (development only). */
@@ -71,7 +78,20 @@ export function contradictions (env: NodeJS.ProcessEnv, { values }: Resolved): s
     ...(values.APP_ENV === 'production' && isTrue(values.DEV_MODE) ? ['APP_ENV=production and DEV_MODE=true contradict each other; remove one.'] : []),
     ...(production && values.VAULT_KEYS === undefined && values.VAULT_KEYS_FILE === undefined ? [PRODUCTION_NEEDS_KEYS] : []),
     ...(values.VAULT_KEYS !== undefined && values.VAULT_KEYS_FILE !== undefined ? ['VAULT_KEYS and VAULT_KEYS_FILE are both set; keep one.'] : []),
+    ...jwtContradictions(values),
     ...misspellings(env, SETTINGS)
+  ]
+}
+
+/** Tokens of people need to be known by signer, audience and exactly one source of keys. */
+function jwtContradictions (values: Resolved['values']): string[] {
+  const [keys, given] = [['JWT_JWKS_URL', 'JWT_PUBLIC_KEY'], ['JWT_ISSUER', 'JWT_AUDIENCE', 'JWT_JWKS_URL', 'JWT_PUBLIC_KEY']].map((names) => names.filter((name) => values[name as Setting] !== undefined)) as [string[], string[]]
+  if (given.length === 0) return []
+  const missing = ['JWT_ISSUER', 'JWT_AUDIENCE'].filter((name) => values[name as Setting] === undefined)
+  return [
+    ...missing.map((name) => `${name} is missing, and ${given.join(' and ')} cannot do without it.`),
+    ...(keys.length === 0 ? ['JWT_JWKS_URL or JWT_PUBLIC_KEY is missing, and JWT_ISSUER cannot do without one of them.'] : []),
+    ...(keys.length === 2 ? ['JWT_JWKS_URL and JWT_PUBLIC_KEY are both set; keep one.'] : [])
   ]
 }
 
@@ -99,6 +119,10 @@ export function configFrom (env: Env, resolved: Resolved): Config {
       durable: isTrue(env.DB_REQUIRE_DURABLE)
     },
     ...keySettings(resolved),
+    openToAll: (env.API_ACCESS ?? (production ? 'protected' : 'public')) === 'public',
+    docsOpen: (env.API_DOCS ?? (production ? 'closed' : 'open')) === 'open',
+    bootstrapKey: env.BOOTSTRAP_API_KEY ?? null,
+    jwt: env.JWT_ISSUER === undefined ? null : { issuer: env.JWT_ISSUER, audience: env.JWT_AUDIENCE ?? '', jwksUrl: env.JWT_JWKS_URL ?? null, publicKey: env.JWT_PUBLIC_KEY === undefined ? null : pem(env.JWT_PUBLIC_KEY) },
     frontendUrl: base(env.APP_FRONTEND_URL),
     publicUrl: base(env.PUBLIC_URL),
     corsOrigins: origins === '*' || (origins === undefined && !production) ? null : list(origins ?? ''),
@@ -130,10 +154,10 @@ export function keySettings ({ values }: Resolved): Pick<Config, 'vaultKeys' | '
 }
 
 /** The values that must never appear in a log line, beside the vault's keys, which are hidden where they are read. */
-export function secretsOf ({ clients, databaseUrl }: Config): string[] {
+export function secretsOf ({ clients, databaseUrl, bootstrapKey }: Config): string[] {
   const password = URL.parse(databaseUrl)?.password ?? ''
   const spelt = password === '' ? [] : [password, decodeURIComponent(password)]
-  return [...Object.values(clients).map(({ clientSecret }) => clientSecret).filter((value) => value !== null), ...spelt]
+  return [...Object.values(clients).map(({ clientSecret }) => clientSecret).filter((value) => value !== null), ...spelt, ...(bootstrapKey === null ? [] : [bootstrapKey])]
 }
 
 /** All problems of a start together: exit code 78 (EX_CONFIG). */

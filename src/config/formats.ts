@@ -1,3 +1,4 @@
+import { createPublicKey } from 'node:crypto'
 import { isIP } from 'node:net'
 import { compile } from '@fastify/proxy-addr'
 
@@ -45,6 +46,28 @@ function isPostgresUrl (value: string): boolean {
   } catch {
     return false
   }
+}
+
+/** A first service key: as long as a random one, and not one character again and again. */
+export function isApiKey (value: string): boolean {
+  return /^ck_[\w-]{32,200}$/.test(value) && new Set(value.slice(3)).size >= 12
+}
+
+/** A public key that tokens of people may be checked with (RFC 7518 section 3.1; RFC 8037). */
+export function isPublicKey (value: string): boolean {
+  try {
+    const { type, asymmetricKeyType, asymmetricKeyDetails } = createPublicKey(pem(value))
+    if (type !== 'public' || /PRIVATE KEY/.test(value)) return false
+    if (asymmetricKeyType === 'rsa') return (asymmetricKeyDetails?.modulusLength ?? 0) >= 2048
+    return asymmetricKeyType === 'ed25519' || (asymmetricKeyType === 'ec' && asymmetricKeyDetails?.namedCurve === 'prime256v1')
+  } catch {
+    return false
+  }
+}
+
+/** Settings are one line; a key in PEM has several. */
+export function pem (value: string): string {
+  return value.replaceAll('\\n', '\n')
 }
 
 /** The entries of a comma-separated setting. */

@@ -1,7 +1,7 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { PRODUCTS } from '../providers/names.ts'
 import { parseKeyring } from '../vault/keyring.ts'
-import { isAddressList, isDatabaseUrl, isOriginList, isSecureRedirect, isWebUrl } from './formats.ts'
+import { isAddressList, isApiKey, isDatabaseUrl, isOriginList, isPublicKey, isSecureRedirect, isWebUrl } from './formats.ts'
 
 const setting = (rule: string, description: string, options: object = {}) => Type.Optional(Type.String({ rule, description, ...options }))
 const url = (description: string, options: object = {}) => setting('must be an http(s) address without credentials, query or fragment', description, { format: 'web-url', ...options })
@@ -34,6 +34,13 @@ export const Env = Type.Object({
   DB_REQUIRE_DURABLE: setting('must be true or false', 'PostgreSQL: whether a server is refused that runs with fsync or synchronous_commit off, which may lose what it has acknowledged.', { format: 'flag', default: 'true' }),
   VAULT_KEYS: setting('', 'Keys that seal the tokens: id:base64 of 32 bytes, comma-separated; the first one writes, all of them read. Required in production; development makes a key file.', { format: 'keyring' }),
   VAULT_KEYS_FILE: setting('', 'A file with the same content, instead of VAULT_KEYS.'),
+  API_ACCESS: setting('must be public or protected', 'public: everybody who reaches the service may call it. protected: callers send a service key or a token. Default: public in development, protected in production.', { pattern: '^(public|protected)$' }),
+  API_DOCS: setting('must be open or closed', 'Whether /docs and /openapi.json answer. Default: open in development, closed in production.', { pattern: '^(open|closed)$' }),
+  BOOTSTRAP_API_KEY: setting('must be ck_ and at least 32 more letters, digits, - or _, as random as openssl rand makes them', 'A first service key with the scope admin, made at the start where it is not there yet.', { format: 'api-key' }),
+  JWT_ISSUER: setting('must be text without spaces', 'Who signs the tokens of people who call directly (iss). With it come JWT_AUDIENCE and JWT_JWKS_URL or JWT_PUBLIC_KEY.', { pattern: '^\\S+$' }),
+  JWT_AUDIENCE: setting('must be text without spaces', 'Whom those tokens are for (aud): this service.', { pattern: '^\\S+$' }),
+  JWT_JWKS_URL: setting('must be an https address (http only for localhost) without fragment', 'Where their signer publishes its keys.', { format: 'redirect-uri' }),
+  JWT_PUBLIC_KEY: setting('must be a public key in PEM (RSA from 2048 bits, P-256 or Ed25519); \\n stands for a line break', 'Its one key, instead of JWT_JWKS_URL.', { format: 'public-key' }),
   APP_FRONTEND_URL: url("The front end's address; browsers return to its /oauth/… pages. Unset: this service's own pages. Also NEXT_PUBLIC_APP_FRONTEND_URL, NEXT_PUBLIC_FRONTEND_BASE_URL."),
   PUBLIC_URL: url('The address browsers reach this service under, with the path prefix if a proxy adds one. Also PUBLIC_BASE_URL.'),
   BACKEND_CORS_ORIGINS: setting('must be origins such as https://app.example.com, comma-separated, or *', 'Origins whose scripts may call this service. Unset: all in development, none in production.', { format: 'origins' }),
@@ -71,6 +78,8 @@ export const FORMATS: Record<string, (value: string) => boolean> = {
   'redirect-uri': isSecureRedirect,
   origins: isOriginList,
   addresses: isAddressList,
+  'api-key': isApiKey,
+  'public-key': isPublicKey,
   keyring: (value) => parseKeyring(value).problems === undefined
 }
 

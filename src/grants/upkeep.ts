@@ -48,6 +48,7 @@ export function createUpkeep ({ store, vault, access, now, log, clientIds }: Upk
     refreshDue,
     async () => { access.sweep() },
     async () => { await store.grants.forgetPrevious(new Date(now())) },
+    async () => { await store.sessions.purge() },
     async () => { for (const days of WARNINGS) await warn(days) },
     countUses,
     async () => await store.scrub(true)

@@ -47,7 +47,7 @@ export interface Consent {
   changeAccount: boolean
 }
 
-export interface LoginRequest { client: Client, callerState: string | null, returnUrl: string | null, scope: string | undefined, bindBrowser: boolean, held: readonly string[], changeAccount: boolean }
+export interface LoginRequest { client: Client, callerState: string | null, returnUrl: string | null, scope: string | undefined, bindBrowser: boolean, userId: number | null, held: readonly string[], changeAccount: boolean }
 
 export interface CallbackRequest {
   /** The product of the callback that was hit; undefined for the one that serves both. */
@@ -79,7 +79,7 @@ export function createFlow (settings: FlowSettings) {
   const { store, now, acceptForeignState } = settings
 
   /** Starts a login. `browserKey` belongs in a cookie named after `flowName`, where the browser is bound. */
-  async function start ({ client, callerState, returnUrl, scope, bindBrowser, held, changeAccount }: LoginRequest) {
+  async function start ({ client, callerState, returnUrl, scope, bindBrowser, userId, held, changeAccount }: LoginRequest) {
     const state = issueSecret()
     const browserKey = bindBrowser ? issueSecret() : null
     const scopes = scopesFor(client.scopes, scope, held)
@@ -93,6 +93,7 @@ export function createFlow (settings: FlowSettings) {
       scopes: scopes.join(' '),
       changeAccount: Number(changeAccount),
       browserHash: browserKey === null ? null : hash(browserKey),
+      userId,
       expiresAt: new Date(now() + FLOW_LIFETIME_MS)
     })
     return { url: authorizeUrl(client, scopes, state), flowName: flowName(state), browserKey }
@@ -127,7 +128,7 @@ export function createFlow (settings: FlowSettings) {
     if (client === undefined) return undefined
     const stateHash = hash(JSON.stringify(['foreign', client.provider, state ?? null, code]))
     await store.flows.start({
-      stateHash, provider: client.provider, clientId: client.clientId, redirectUri: client.redirectUri, callerState: state ?? null, returnUrl: null, scopes: client.scopes.join(' '), changeAccount: 0, browserHash: null, expiresAt: new Date(now() + FLOW_LIFETIME_MS)
+      stateHash, provider: client.provider, clientId: client.clientId, redirectUri: client.redirectUri, callerState: state ?? null, returnUrl: null, scopes: client.scopes.join(' '), changeAccount: 0, browserHash: null, userId: null, expiresAt: new Date(now() + FLOW_LIFETIME_MS)
     })
     return await store.flows.get(stateHash)
   }
@@ -172,11 +173,11 @@ export function createFlow (settings: FlowSettings) {
   }
 
   /** Exchanges the code and keeps what it brought. Nothing is stored before Atlassian has said yes. */
-  async function connect ({ stateHash, provider, clientId, redirectUri, callerState, scopes, changeAccount }: Flow, code: string, { logFor }: CallbackRequest): Promise<number> {
+  async function connect ({ stateHash, provider, clientId, redirectUri, callerState, scopes, changeAccount, userId: known }: Flow, code: string, { logFor }: CallbackRequest): Promise<number> {
     const log = logFor(provider as ProviderId)
     const client = settings.clientOf(provider as ProviderId, clientId)
     if (client === undefined) throw new AppError('oauth_misconfigured', 'The client id of this service was changed during the login. Start it again.')
-    const hint = readHint(callerState)
+    const hint = known === null ? readHint(callerState) : { userId: known }
     await requireUser(store, hint)
     settings.requireKeeping()
     const tokens = await exchangeCode(settings.http, client, code, redirectUri, log)

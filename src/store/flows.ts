@@ -18,6 +18,8 @@ export interface Flow {
   /** 1: another account may take the place of the connected one. */
   changeAccount: number
   browserHash: string | null
+  /** Whose login it is, where that was known when it began. */
+  userId: number | null
   expiresAt: Date
   codeHash: string | null
   claimedAt: Date | null
@@ -37,6 +39,7 @@ export function flows ({ db, tables: { flows }, write }: Engine, now: () => numb
     scopes: p('scopes'),
     changeAccount: p('changeAccount'),
     browserHash: p('browserHash'),
+    userId: p('userId'),
     expiresAt: p('expiresAt')
   }).onConflictDoNothing({ target: flows.stateHash }).prepare()
   let sweptAt = 0

@@ -1,3 +1,4 @@
+import { apiKeys } from './api-keys.ts'
 import { budgets } from './budgets.ts'
 import { checkpoints } from './checkpoints.ts'
 import { collection } from './collection.ts'
@@ -7,10 +8,12 @@ import { feed } from './feed.ts'
 import { flows } from './flows.ts'
 import { grants } from './grants.ts'
 import { history } from './history.ts'
+import { identities } from './identities.ts'
 import { keys } from './keys.ts'
 import { leases } from './leases.ts'
 import { runs } from './runs.ts'
 import { sealed } from './sealed.ts'
+import { sessions } from './sessions.ts'
 import { users } from './users.ts'
 
 /** Every repository, over one engine. */
@@ -18,12 +21,16 @@ export function createStore (engine: Engine, now: () => number) {
   const leaseRows = leases(engine)
   const historyRows = history(engine, now)
   const feedRows = feed(engine)
+  const userRows = users(engine, now)
   const { projects, issues, spaces, pages } = engine.tables
   const grantRows = grants(engine, now, { leases: leaseRows, history: historyRows })
   return {
     migrated: engine.migrated,
     scrub: engine.scrub,
-    users: users(engine, now),
+    users: userRows,
+    apiKeys: apiKeys(engine, now),
+    identities: identities(engine, userRows, now),
+    sessions: sessions(engine, now),
     flows: flows(engine, now),
     keys: keys(engine, now),
     leases: leaseRows,

@@ -64,6 +64,8 @@ export function users ({ db, tables: { users }, write, prepare }: Engine, now: (
   }
 }
 
+export type Users = ReturnType<typeof users>
+
 function one ([row]: RawRow[]): UserRow | undefined {
   return row === undefined ? undefined : { id: row.id as number, email: row.email as string, displayName: row.display_name as string | null }
 }

@@ -1,0 +1,46 @@
+import type { Columns } from './sqlite/columns.ts'
+
+type Owner = NonNullable<Parameters<ReturnType<Columns['integer']>['references']>[0]>
+
+/** Who may call the service. Secrets are kept as hashes only. */
+export function accessTables ({ table, unique, index, id, integer, text, instant }: Columns, user: Owner) {
+  /** Keys of back ends. */
+  const apiKeys = table('api_keys', {
+    id: id(),
+    name: text('name').notNull(),
+    /** The name while the key is not revoked, so that there is one key of a name. */
+    activeName: text('active_name'),
+    hash: text('hash').notNull(),
+    /** What a person recognises the key by. */
+    prefix: text('prefix').notNull(),
+    scopes: text('scopes').notNull(),
+    createdAt: instant('created_at').notNull(),
+    expiresAt: instant('expires_at'),
+    revokedAt: instant('revoked_at'),
+    lastUsedAt: instant('last_used_at')
+  }, (t) => [unique('api_keys_hash').on(t.hash), unique('api_keys_name').on(t.activeName)])
+
+  /** Who a user is at an identity provider. */
+  const identities = table('identities', {
+    id: id(),
+    issuer: text('issuer').notNull(),
+    subject: text('subject').notNull(),
+    userId: integer('user_id').notNull().references(user, { onDelete: 'cascade' }),
+    createdAt: instant('created_at').notNull()
+  }, (t) => [unique('identities_subject').on(t.issuer, t.subject), index('identities_user').on(t.userId)])
+
+  /** What one browser may do for one person, for a short time. */
+  const sessions = table('sessions', {
+    id: id(),
+    hash: text('hash').notNull(),
+    /** Of the cookie of the browser that has opened the session's link. */
+    browserHash: text('browser_hash'),
+    userId: integer('user_id').notNull().references(user, { onDelete: 'cascade' }),
+    products: text('products').notNull(),
+    returnUrl: text('return_url'),
+    createdAt: instant('created_at').notNull(),
+    expiresAt: instant('expires_at').notNull()
+  }, (t) => [unique('sessions_hash').on(t.hash), unique('sessions_browser').on(t.browserHash), index('sessions_expires_at').on(t.expiresAt), index('sessions_user').on(t.userId)])
+
+  return { apiKeys, identities, sessions }
+}

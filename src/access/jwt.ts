@@ -1,0 +1,68 @@
+import { createPublicKey, type KeyObject } from 'node:crypto'
+import { createRemoteJWKSet, jwtVerify, errors, type JWTPayload, type JWTVerifyGetKey } from 'jose'
+import { isEmail } from '../formats.ts'
+import { AppError } from '../errors.ts'
+import type { Identity } from '../store/identities.ts'
+
+export interface JwtSettings {
+  issuer: string
+  audience: string
+  /** Where the provider publishes its keys; null where one key was given. */
+  jwksUrl: string | null
+  /** One key in PEM (SPKI). */
+  publicKey: string | null
+}
+
+/** No `none` and no shared secrets: only who has the private key can sign (RFC 8725 section 3.1). */
+const ALGORITHMS = ['RS256', 'ES256', 'EdDSA']
+const CLOCKS_DIFFER_S = 30
+const LONGEST_TOKEN = 16_384
+const KEYS_WITHIN_MS = 5_000
+/** Unknown key ids make us look again, but not more often than that. */
+const LOOK_AGAIN_MS = 30_000
+const KEPT_MS = 600_000
+
+/** The library's codes for an answer that is late, or is no set of keys. */
+const NO_KEYS = ['ERR_JWKS_TIMEOUT', 'ERR_JWKS_INVALID', 'ERR_JOSE_GENERIC']
+
+/** Reads who somebody is from a token of the configured identity provider. */
+export function createJwtReader ({ issuer, audience, jwksUrl, publicKey }: JwtSettings) {
+  const keys: JWTVerifyGetKey | KeyObject = publicKey !== null
+    ? createPublicKey(publicKey)
+    : createRemoteJWKSet(new URL(jwksUrl ?? ''), { timeoutDuration: KEYS_WITHIN_MS, cooldownDuration: LOOK_AGAIN_MS, cacheMaxAge: KEPT_MS })
+  const options = { issuer, audience, algorithms: typeof keys === 'function' ? ALGORITHMS : [algorithmOf(keys)], clockTolerance: CLOCKS_DIFFER_S, requiredClaims: ['sub', 'exp'] }
+  const verify = async (token: string) => typeof keys === 'function' ? await jwtVerify(token, keys, options) : await jwtVerify(token, keys, options)
+
+  /** @throws AppError `unauthenticated`; `unavailable` where the provider's keys cannot be had */
+  return async function read (token: string): Promise<Identity> {
+    if (token.length > LONGEST_TOKEN) throw notGood()
+    try {
+      const { payload } = await verify(token)
+      return identityOf(issuer, payload)
+    } catch (error) {
+      if (error instanceof AppError) throw error
+      // What the provider does not answer is no fault of the caller's.
+      if (!(error instanceof errors.JOSEError) || NO_KEYS.includes(error.code)) throw new AppError('unavailable', 'The identity provider cannot be asked at the moment.', { cause: error, retryAfterS: 5 })
+      throw notGood(error)
+    }
+  }
+}
+
+/** The one algorithm that a key is for, so that no token chooses another. */
+function algorithmOf ({ asymmetricKeyType }: KeyObject): string {
+  return asymmetricKeyType === 'rsa' ? 'RS256' : asymmetricKeyType === 'ec' ? 'ES256' : 'EdDSA'
+}
+
+function identityOf (issuer: string, { sub, email, email_verified: verified, name }: JWTPayload): Identity {
+  if (typeof sub !== 'string' || sub === '' || sub.length > 255) throw notGood()
+  return {
+    issuer,
+    subject: sub,
+    email: verified === true && typeof email === 'string' && isEmail(email) ? email : null,
+    displayName: typeof name === 'string' && name.length <= 200 ? name : null
+  }
+}
+
+function notGood (cause?: unknown): AppError {
+  return new AppError('unauthenticated', 'The credential is not valid here, or not any more.', { cause })
+}

@@ -1,0 +1,35 @@
+import { and, eq, gt, isNull, lt } from 'drizzle-orm'
+import type { Engine } from './engine.ts'
+
+/** A connect session: one person may connect these products, for a quarter of an hour. */
+export interface Session { id: number, userId: number, products: string[], returnUrl: string | null, expiresAt: Date }
+
+export function sessions ({ db, tables: { sessions }, write }: Engine, now: () => number) {
+  const columns = { id: sessions.id, userId: sessions.userId, products: sessions.products, returnUrl: sessions.returnUrl, expiresAt: sessions.expiresAt }
+  const read = (row: Omit<Session, 'products'> & { products: string }): Session => ({ ...row, products: row.products.split(' ') })
+  const good = () => gt(sessions.expiresAt, new Date(now()))
+
+  return {
+    async create ({ products, ...session }: Omit<Session, 'id'> & { hash: string }): Promise<Session> {
+      const [made] = await write(() => db.insert(sessions).values({ ...session, products: products.join(' '), createdAt: new Date(now()) }).returning(columns))
+      if (made === undefined) throw new Error('A session was not made')
+      return read(made)
+    },
+
+    /** The session of a token, or of the browser that has opened its link. */
+    async find (by: { hash: string } | { browserHash: string }): Promise<Session | undefined> {
+      const [row] = await db.select(columns).from(sessions).where(and('hash' in by ? eq(sessions.hash, by.hash) : eq(sessions.browserHash, by.browserHash), good()))
+      return row === undefined ? undefined : read(row)
+    },
+
+    /** Ties a session to the first browser that opens its link. @returns undefined where another one has, or it is over */
+    async open (hash: string, browserHash: string): Promise<Session | undefined> {
+      const [row] = await write(() => db.update(sessions).set({ browserHash }).where(and(eq(sessions.hash, hash), isNull(sessions.browserHash), good())).returning(columns))
+      return row === undefined ? undefined : read(row)
+    },
+
+    async purge (): Promise<void> {
+      await write(() => db.delete(sessions).where(lt(sessions.expiresAt, new Date(now()))))
+    }
+  }
+}
