@@ -16,6 +16,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Of a browser that has opened a connect session's link. `__Host-` where browsers come by https: no neighbour of this host can set that (RFC 6265bis section 4.1.3). */
     sessionCookie: { name: string, secure: boolean }
+    /** Every route and who may call it, aliases and HEAD included. */
+    accessTable: () => Array<{ method: string, url: string, rule: Rule | undefined }>
   }
   interface FastifyRequest {
     /** Who asks. */
@@ -33,15 +35,17 @@ export default fp(async (app) => {
   const { bearer, browser } = createAuthenticator({ store, openToAll: config.openToAll, readJwt: config.jwt === null ? null : createJwtReader(config.jwt) })
   const secure = isSecure(config)
   const sessionCookie = { name: `${secure ? '__Host-' : ''}connect-session`, secure }
-  const undeclared: RouteOptions[] = []
+  const routes: RouteOptions[] = []
+  const accessTable = () => routes.flatMap(({ method, url, config }) => [method].flat().map((method) => ({ method, url, rule: config?.access })))
   await introduce()
 
   app.decorate('sessionCookie', sessionCookie)
+  app.decorate('accessTable', accessTable)
   app.decorateRequest('principal')
   app.decorateRequest('ownUser', function (this: FastifyRequest) { return ownUser(this.principal) })
 
   app.addHook('onRoute', (route) => {
-    undeclared.push(route)
+    routes.push(route)
     const rule = route.config?.access
     if (typeof rule !== 'object') return
     // What every guarded route may say, in one place.
@@ -49,7 +53,8 @@ export default fp(async (app) => {
     if (schema !== undefined) schema.response = { ...problems(401, 403), ...schema.response as object }
   })
   app.addHook('onReady', async () => {
-    const forgotten = undeclared.filter(({ config, method }) => config?.access === undefined && method !== 'OPTIONS').map(({ method, url }) => `${String(method)} ${url}`)
+    // OPTIONS is what browsers ask before they send anything.
+    const forgotten = accessTable().filter(({ rule, method }) => rule === undefined && method !== 'OPTIONS').map(({ method, url }) => `${method} ${url}`)
     if (forgotten.length > 0) throw new Error(`Routes that do not say who may call them: ${forgotten.join(', ')}`)
   })
 
