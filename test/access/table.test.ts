@@ -3,15 +3,13 @@ import { SCOPES, type Principal, type Rule } from '../../src/access/rules.ts'
 import { newSecret } from '../../src/access/secrets.ts'
 import { SMALL } from '../auth/helper.ts'
 import { build, connected, type Test } from '../helper.ts'
-import { bearer, keyed, PROTECTED, provider } from './helper.ts'
+import { bearer, HTTPS, keyed, PROTECTED, provider } from './helper.ts'
 import { requestTo, tableOf, type Row } from './table.ts'
 
 const DOCS = ['/docs', '/docs/static/*', '/docs/json', '/docs/yaml', '/openapi.json']
 const OPEN = ['/', '/healthz', '/connect', '/auth/jira/callback', '/auth/confluence/callback', '/oauth/atlassian/callback']
 const PAGES = ['/oauth/jira', '/oauth/confluence', '/oauth/callback']
 const nameOf = ({ method, url }: Pick<Row, 'method' | 'url'>) => `${method} ${url}`
-
-const HTTPS = { JIRA_OAUTH_REDIRECT_URI: 'https://app.example.com/auth/jira/callback', CONFLUENCE_OAUTH_REDIRECT_URI: 'https://app.example.com/auth/confluence/callback' }
 
 /** The service in production, where browsers come by https. */
 async function service (t: Test, env: NodeJS.ProcessEnv = {}) {
