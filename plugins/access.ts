@@ -61,6 +61,8 @@ export default fp(async (app) => {
   app.addHook('onRequest', async (request) => {
     request.principal = ANYBODY
     const rule = request.routeOptions.config.access
+    // The start has refused this already; who injects requests all the same is refused too.
+    if (rule === undefined && !request.is404 && request.method !== 'OPTIONS') throw new AppError('forbidden', 'Nobody has said who may use this.')
     if (rule === undefined || rule === 'open') return
     if (rule === 'docs') {
       if (!config.docsOpen) throw new AppError('not_found', 'There is nothing at this path.')
