@@ -155,19 +155,21 @@ t.test('C11 What a browser sends along by itself changes nothing: no other site 
   const { user_id: id, url } = await session({ user: 'ada@example.com', products: ['jira'] })
   await followed(browser, url)
   const cookie = `${COOKIE}=${browser.cookies.get(COOKIE) ?? ''}`
-  const before = (await app.inject({ url: `/users/${id}/connections`, headers: { cookie } })).json()
-  t.match(before, { connections: [{ product: 'jira' }] })
+  // The first copy goes on meanwhile, and says when the next one is.
+  const read = async () => (await app.inject({ url: `/users/${id}/connections`, headers: { cookie } })).json().connections.map((connection: object) => ({ ...connection, next_sync_at: '' }))
+  const before = await read()
+  t.match(before, [{ product: 'jira' }])
   for (const origin of ['https://evil.example', 'https://front.example', 'null', 'https://app.example.com.evil.example', 'http://app.example.com']) {
     for (const [method, path] of [['DELETE', `/users/${id}`], ['DELETE', `/users/${id}/connections/jira`], ['PATCH', `/users/${id}/connections/jira`], ['POST', `/users/${id}/connections/jira/check`], ['POST', '/integrations/jira/sync'], ['POST', '/connect-sessions'], ['POST', '/integrations/jira/connect']] as const) {
       const answer = await app.inject({ method, url: path, headers: { cookie, origin } })
       t.equal(answer.statusCode, 401, `${method} ${path} from ${origin}`)
       t.notOk('access-control-allow-credentials' in answer.headers)
     }
-    const read = await app.inject({ url: `/users/${id}/connections`, headers: { cookie, origin } })
-    t.notOk('access-control-allow-credentials' in read.headers, 'a script of another origin is not shown what the cookie reads')
+    const shown = await app.inject({ url: `/users/${id}/connections`, headers: { cookie, origin } })
+    t.notOk('access-control-allow-credentials' in shown.headers, 'a script of another origin is not shown what the cookie reads')
   }
   t.equal((await app.inject({ method: 'HEAD', url: `/users/${id}/connections`, headers: { cookie } })).statusCode, 200)
-  t.same((await app.inject({ url: `/users/${id}/connections`, headers: { cookie } })).json(), before)
+  t.same(await read(), before)
 })
 
 t.test('Who connects again keeps the connection; another account takes its place only when the person says so', async (t) => {
