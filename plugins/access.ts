@@ -1,16 +1,23 @@
 import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import { createAuthenticator } from '../src/access/authenticate.ts'
+import { bootstrap } from '../src/access/bootstrap.ts'
 import { createJwtReader } from '../src/access/jwt.ts'
 import { mayUse, namedOwner, ownUser, type Principal, type Rule } from '../src/access/rules.ts'
-import { hashOf, prefixOf } from '../src/access/secrets.ts'
 import { AppError } from '../src/errors.ts'
+import { isSecure } from '../src/oauth/own-address.ts'
 import { problems } from '../src/schemas.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** Who may call the route; every route says. */
     access?: Rule
+  }
+  interface FastifyInstance {
+    /** Of a browser that has opened a connect session's link. `__Host-` where browsers come by https: no neighbour of this host can set that (RFC 6265bis section 4.1.3). */
+    sessionCookie: { name: string, secure: boolean }
+    /** Every route and who may call it, aliases and HEAD included. */
+    accessTable: () => Array<{ method: string, url: string, rule: Rule | undefined }>
   }
   interface FastifyRequest {
     /** Who asks. */
@@ -21,21 +28,24 @@ declare module 'fastify' {
 }
 
 const ANYBODY: Principal = { kind: 'anybody' }
-/** As routes/auth/cookie.ts names it. */
-const SESSION_COOKIE = 'connect-session'
 
 /** Who may call what. Routes say it beside their schema, and one that does not is refused at the start. */
 export default fp(async (app) => {
   const { config, store } = app
   const { bearer, browser } = createAuthenticator({ store, openToAll: config.openToAll, readJwt: config.jwt === null ? null : createJwtReader(config.jwt) })
-  const undeclared: RouteOptions[] = []
+  const secure = isSecure(config)
+  const sessionCookie = { name: `${secure ? '__Host-' : ''}connect-session`, secure }
+  const routes: RouteOptions[] = []
+  const accessTable = () => routes.flatMap(({ method, url, config }) => [method].flat().map((method) => ({ method, url, rule: config?.access })))
   await introduce()
 
+  app.decorate('sessionCookie', sessionCookie)
+  app.decorate('accessTable', accessTable)
   app.decorateRequest('principal')
   app.decorateRequest('ownUser', function (this: FastifyRequest) { return ownUser(this.principal) })
 
   app.addHook('onRoute', (route) => {
-    undeclared.push(route)
+    routes.push(route)
     const rule = route.config?.access
     if (typeof rule !== 'object') return
     // What every guarded route may say, in one place.
@@ -43,13 +53,16 @@ export default fp(async (app) => {
     if (schema !== undefined) schema.response = { ...problems(401, 403), ...schema.response as object }
   })
   app.addHook('onReady', async () => {
-    const forgotten = undeclared.filter(({ config, method }) => config?.access === undefined && method !== 'OPTIONS').map(({ method, url }) => `${String(method)} ${url}`)
+    // OPTIONS is what browsers ask before they send anything.
+    const forgotten = accessTable().filter(({ rule, method }) => rule === undefined && method !== 'OPTIONS').map(({ method, url }) => `${method} ${url}`)
     if (forgotten.length > 0) throw new Error(`Routes that do not say who may call them: ${forgotten.join(', ')}`)
   })
 
   app.addHook('onRequest', async (request) => {
     request.principal = ANYBODY
     const rule = request.routeOptions.config.access
+    // The start has refused this already; who injects requests all the same is refused too.
+    if (rule === undefined && !request.is404 && request.method !== 'OPTIONS') throw new AppError('forbidden', 'Nobody has said who may use this.')
     if (rule === undefined || rule === 'open') return
     if (rule === 'docs') {
       if (!config.docsOpen) throw new AppError('not_found', 'There is nothing at this path.')
@@ -58,7 +71,7 @@ export default fp(async (app) => {
     const principal = await who(request, rule)
     if (principal === undefined && !config.openToAll) throw new AppError('unauthenticated', 'Send a key or a token: Authorization: Bearer …')
     request.principal = principal ?? ANYBODY
-    if (!mayUse(request.principal, rule)) throw new AppError('forbidden', request.principal.kind === 'key' ? `The key lacks the scope ${rule.scope}.` : 'This is for service keys, not for people.')
+    if (!mayUse(request.principal, rule)) throw new AppError('forbidden', refusal(request.principal, rule))
   })
 
   app.addHook('preHandler', async (request) => {
@@ -75,17 +88,24 @@ export default fp(async (app) => {
   })
 
   async function who (request: FastifyRequest, rule: Exclude<Rule, string>): Promise<Principal | undefined> {
-    const { authorization } = request.headers
+    const { headers: { authorization }, raw: { rawHeaders }, method } = request
+    // Node keeps the first of several, and a proxy in front may have looked at another.
+    if (rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'authorization').length > 1) throw new AppError('unauthenticated', 'Send one Authorization header.')
     if (authorization !== undefined) return await bearer(authorization)
     // A cookie comes along by itself: it is good for reading only, so that no other site can do anything with it.
-    const cookie = rule.session === true && request.method === 'GET' ? request.cookies[`__Host-${SESSION_COOKIE}`] ?? request.cookies[SESSION_COOKIE] : undefined
+    const cookie = rule.session === true && (method === 'GET' || method === 'HEAD') ? request.cookies[sessionCookie.name] : undefined
     return cookie === undefined ? undefined : await browser(cookie)
   }
 
   async function introduce (): Promise<void> {
     if (config.openToAll && config.production) app.log.warn({ event: 'open_to_all' }, 'API_ACCESS=public: everybody who reaches this service may read and change everything in it.')
     const { bootstrapKey } = config
-    if (bootstrapKey !== null) await store.apiKeys.create({ name: 'bootstrap', hash: hashOf(bootstrapKey), prefix: prefixOf(bootstrapKey), scopes: ['admin'], expiresAt: null })
+    if (bootstrapKey !== null && await bootstrap(store, bootstrapKey) === 'revoked') app.log.warn({ event: 'bootstrap_key_revoked' }, 'BOOTSTRAP_API_KEY is a key that has been revoked, and stays so.')
     if (!config.openToAll && config.jwt === null && !await store.apiKeys.any()) app.log.warn({ event: 'nobody_may_call' }, 'No service key is there: make one with npm run api-keys -- create.')
   }
 }, { name: 'access', dependencies: ['config', 'database', 'cookies', 'cors', 'errors', 'logging', 'headers'] })
+
+function refusal ({ kind }: Principal, { scope }: Exclude<Rule, string>): string {
+  if (kind === 'key') return `The key lacks the scope ${scope}.`
+  return kind === 'session' ? 'A connect session is good for connecting, and for nothing else.' : 'This is for service keys, not for people.'
+}

@@ -19,7 +19,8 @@ export default fp<Outside>(async (app, { now }) => {
     http,
     now,
     patienceMs: CALLS_IN_A_ROW * (config.connectTimeoutMs + config.answerTimeoutMs),
-    acceptForeignState: !config.production,
+    // Where callers have to say who they are, a state that nobody has issued says nothing.
+    acceptForeignState: !config.production && config.openToAll,
     clientOf: clients.ofFlow,
     requireKeeping: vault.requireWriting,
     keep: async (...consent) => { await keepConsent(consents, ...consent) }

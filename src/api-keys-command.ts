@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { BOOTSTRAP } from './access/bootstrap.ts'
 import { SCOPES, type Scope } from './access/rules.ts'
 import { hashOf, KEY, newSecret, prefixOf } from './access/secrets.ts'
-import { loadSettings } from './config/load.ts'
+import { loadDatabaseSettings } from './config/load.ts'
 import { StartError } from './errors.ts'
 import { explain } from './start-problems.ts'
 import { openEngine } from './store/engine.ts'
@@ -20,16 +21,17 @@ const LONGEST_DAYS = 3_650
 
 process.umask(0o077)
 
-/** `npm run api-keys`: reads the same settings as the service, and never prints a key but one that it has just made. */
+/** `npm run api-keys`: needs the database of the service and no other setting, and never prints a key but one that it has just made. */
 try {
   if (existsSync('.env')) process.loadEnvFile('.env')
   const { values, positionals } = parseArgs({ args: process.argv.slice(3), allowPositionals: true, options: { name: { type: 'string' }, scopes: { type: 'string' }, expires: { type: 'string' }, help: { type: 'boolean', default: false } } })
   const [command, name, ...rest] = positionals
   const { name: given, scopes, expires } = values
+  const isBare = given === undefined && scopes === undefined && expires === undefined
   if (values.help) console.log(HELP)
   else if (command === 'create' && name === undefined) await create(nameOf(given), scopesOf(scopes), expiryOf(expires))
-  else if (command === 'list' && name === undefined && given === undefined) await withStore(list)
-  else if (command === 'revoke' && name !== undefined && rest.length === 0) await withStore(async (store) => { await revoke(store, name) })
+  else if (command === 'list' && name === undefined && isBare) await withStore(list)
+  else if (command === 'revoke' && name !== undefined && rest.length === 0 && isBare) await withStore(async (store) => { await revoke(store, name) })
   else throw new StartError([HELP], 2)
 } catch (error) {
   process.exitCode = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true ? usage(error as Error) : explain(error)
@@ -41,8 +43,8 @@ function usage ({ message }: Error): number {
 }
 
 async function withStore (command: (store: Store) => Promise<void>): Promise<void> {
-  const { config } = await loadSettings(process.env)
-  const engine = await openEngine(config.databaseUrl, config.database)
+  const { databaseUrl, database } = loadDatabaseSettings(process.env)
+  const engine = await openEngine(databaseUrl, database)
   try {
     await command(createStore(engine, Date.now))
   } finally {
@@ -77,6 +79,7 @@ async function revoke (store: Store, name: string): Promise<void> {
 
 function nameOf (given = ''): string {
   if (!/^[A-Za-z0-9][\w.-]{0,63}$/.test(given)) throw new StartError(['--name takes up to 64 letters, digits, -, _ or a dot.'], 2)
+  if (given === BOOTSTRAP) throw new StartError([`${BOOTSTRAP} is the name of the key in BOOTSTRAP_API_KEY. Choose another name.`], 2)
   return given
 }
 

@@ -1,9 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { isLoopback } from '../../src/config/formats.ts'
+import { beforeCallback } from '../../src/oauth/own-address.ts'
 import { prefixOf } from '../../src/paths.ts'
-
-/** The ends of the callback paths, as they may be registered under any prefix. */
-const CALLBACK = /\/(auth\/[a-z]+|oauth\/atlassian)\/callback\/?$/
 
 /**
  * Where browsers reach this service. Never taken from a request, but for development's own loopback names: a clone
@@ -28,10 +26,4 @@ export function ownAddress (app: FastifyInstance, request: FastifyRequest, redir
 export function frontEnd (app: FastifyInstance, request: FastifyRequest, redirectUri: string | null): string {
   if (app.config.frontendUrl !== null) return app.config.frontendUrl
   return ownAddress(app, request, redirectUri)
-}
-
-/** The address that a redirect URI proves to be this service's: what is in front of the callback's own path. */
-function beforeCallback (redirectUri: string): string | null {
-  const { origin, pathname } = new URL(redirectUri)
-  return CALLBACK.test(pathname) ? origin + pathname.replace(CALLBACK, '') : null
 }

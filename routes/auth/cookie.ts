@@ -1,8 +1,5 @@
 import type { CookieSerializeOptions } from '@fastify/cookie'
 
-/** The cookie of a browser that has opened a connect session's link; `__Host-` before it where browsers come by https. */
-export const SESSION_COOKIE = 'connect-session'
-
 /**
  * The cookie that ties one login to one browser. `__Host-` (RFC 6265bis section 4.1.3) wherever browsers come by https,
  * which the redirect URI tells; Lax, because Atlassian sends the browser back with a top-level GET.

@@ -1,15 +1,14 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
-import { hashOf, newSecret, SESSION } from '../../src/access/secrets.ts'
+import { hashOf, linkOf, newSecret, SESSION } from '../../src/access/secrets.ts'
 import { existingUser } from '../../src/oauth/owner.ts'
+import { tellingRedirectUri } from '../../src/oauth/own-address.ts'
 import { AppError } from '../../src/errors.ts'
 import { returnTarget } from '../../src/oauth/return-url.ts'
 import { providers } from '../../src/providers/index.ts'
 import { Id, problems, Time } from '../../src/schemas.ts'
 import { frontEnd, ownAddress } from '../auth/addresses.ts'
-
-const LIFE_MS = 15 * 60_000
 
 const Product = Type.Unsafe<string>({ type: 'string', enum: providers.map(({ id }) => id), example: 'jira' })
 const Body = Type.Object({
@@ -22,13 +21,14 @@ const Session = Type.Object({
   user_id: Id,
   products: Type.Array(Product),
   token: Type.String({ description: 'For a front end: Authorization: Bearer …. Shown once', example: 'cs_…' }),
-  url: Type.String({ description: 'For a browser: opened once, by one browser', example: 'https://app.example.com/api/connect?token=cs_…' }),
+  url: Type.String({ description: 'For a browser: opened once, by one browser. It does not tell the token', example: 'https://app.example.com/api/connect?token=cs_…' }),
   expires_at: Time
 })
 
 /** A back end hands one person, in one browser, a quarter of an hour to connect their account. */
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   const { store } = app
+  const redirectUri = tellingRedirectUri(app.config)
 
   app.post('', {
     config: { access: { scope: 'connections:write' } },
@@ -43,14 +43,20 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     const returnUrl = target === undefined ? null : checked(target, request)
     const user = typeof whom === 'number' ? await existingUser(store, whom) : (await store.users.save(whom, null)).user
     const token = newSecret(SESSION)
-    const expiresAt = new Date(Date.now() + LIFE_MS)
-    const session = await store.sessions.create({ hash: hashOf(token), userId: user.id, products: [...products], returnUrl, expiresAt })
-    request.log.info({ event: 'connect_session_made', user_id: user.id, session_id: session.id, products })
-    return await reply.code(201).send({ user_id: user.id, products: session.products, token, url: `${ownAddress(app, request, app.config.clients.jira.redirectUri)}/connect?token=${token}`, expires_at: expiresAt.toISOString() } satisfies Static<typeof Session>)
+    const link = linkOf(token)
+    const { id, expiresAt } = await store.sessions.create({ hash: hashOf(link), userId: user.id, products: [...products], returnUrl })
+    request.log.info({ event: 'connect_session_made', user_id: user.id, session_id: id, products })
+    return await reply.code(201).send({
+      user_id: user.id,
+      products: [...products],
+      token,
+      url: `${ownAddress(app, request, redirectUri)}/connect?token=${link}`,
+      expires_at: expiresAt.toISOString()
+    } satisfies Static<typeof Session>)
   })
 
   function checked (target: string, request: FastifyRequest): string {
-    const base = frontEnd(app, request, app.config.clients.jira.redirectUri)
+    const base = frontEnd(app, request, redirectUri)
     const url = returnTarget(target, base)
     if (url !== undefined) return url
     const detail = `This address must be a path, or an address on ${new URL(base).origin}, the front end (APP_FRONTEND_URL).`

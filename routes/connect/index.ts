@@ -1,60 +1,71 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { hashOf } from '../../src/access/secrets.ts'
 import { AppError } from '../../src/errors.ts'
+import { tellingRedirectUri } from '../../src/oauth/own-address.ts'
 import { issueSecret } from '../../src/oauth/state.ts'
-import { problems } from '../../src/schemas.ts'
-import type { Session } from '../../src/store/sessions.ts'
+import { Problem, problems } from '../../src/schemas.ts'
+import { SESSION_LIFE_MS, type Session } from '../../src/store/sessions.ts'
 import { ownAddress } from '../auth/addresses.ts'
-import { SESSION_COOKIE } from '../auth/cookie.ts'
-import { choice } from './page.ts'
+import { choice, over, PAGE_HEADERS } from './page.ts'
+
+const OVER = 'This link is over, or another browser has opened it. Ask for a new one where you came from.'
 
 /** Where a browser opens a connect session's link. The token is taken out of the address at once, and the link is of no more use. */
 const routes: FastifyPluginAsyncTypebox = async (app) => {
-  const { store } = app
+  const { store, sessionCookie: { name, secure } } = app
+  const redirectUri = tellingRedirectUri(app.config)
 
   app.get('', {
     config: { access: 'open' },
+    // Whoever only looks whether the link is there, as programs that show previews do, does not use it up.
+    exposeHeadRoute: false,
     schema: {
       tags: ['Connections'],
       summary: 'Open the link of a connect session: on to the login of its product, or a page to choose one',
       querystring: Type.Object({ token: Type.Optional(Type.String({ maxLength: 128, format: 'text', description: 'Of the session; without it: the session that this browser has opened' })) }, { additionalProperties: false }),
-      response: { 200: { description: 'A page with one link for each product', content: { 'text/html': { schema: Type.String() } } }, 303: Type.Null({ description: 'On, without the token' }), ...problems(401, 422) }
+      response: {
+        200: { description: 'A page with one link for each product', content: { 'text/html': { schema: Type.String() } } },
+        303: Type.Null({ description: 'On, without the token' }),
+        ...problems(422),
+        401: { description: 'The link is over, or another browser has opened it: a page for browsers', content: { 'application/problem+json': { schema: Problem }, 'text/html': { schema: Type.String() } } }
+      }
     }
   }, async (request, reply) => {
     const { token } = request.query
-    const base = ownAddress(app, request, app.config.clients.jira.redirectUri)
-    const isSecure = base.startsWith('https:')
-    const name = `${isSecure ? '__Host-' : ''}${SESSION_COOKIE}`
+    const base = ownAddress(app, request, redirectUri)
     const cookie = request.cookies[name]
     const opened = cookie === undefined ? undefined : await store.sessions.find({ browserHash: hashOf(cookie) })
     if (token === undefined) {
-      if (opened === undefined) throw notGood()
-      return await reply.type('text/html; charset=utf-8').headers(choice.headers).send(choice.page(opened.products))
+      if (opened === undefined) return await refuse(request, reply)
+      return await reply.type('text/html; charset=utf-8').headers(PAGE_HEADERS).send(choice(opened.products))
     }
-    const session = await begin(token, opened, (key, { expiresAt }) => {
-      reply.setCookie(name, key, { path: '/', httpOnly: true, sameSite: 'lax', secure: isSecure, maxAge: Math.max(1, Math.floor((expiresAt.getTime() - Date.now()) / 1000)) })
+    const session = await begin(token, opened, (key) => {
+      reply.setCookie(name, key, { path: '/', httpOnly: true, sameSite: 'lax', secure, maxAge: SESSION_LIFE_MS / 1000 })
     })
+    if (session === undefined) return await refuse(request, reply)
     const [only, another] = session.products
     return await reply.redirect(another === undefined && only !== undefined ? `${base}/auth/${only}/login?redirect=true` : `${base}/connect`, 303)
   })
 
   /** The first browser that opens a link has it; opened again by the same one, it leads on. */
-  async function begin (token: string, opened: Session | undefined, keep: (key: string, session: Session) => void): Promise<Session> {
+  async function begin (token: string, opened: Session | undefined, keep: (key: string) => void): Promise<Session | undefined> {
     const key = issueSecret()
     const session = await store.sessions.open(hashOf(token), hashOf(key))
     if (session !== undefined) {
-      keep(key, session)
+      keep(key)
       return session
     }
     const known = await store.sessions.find({ hash: hashOf(token) })
-    if (known === undefined || known.id !== opened?.id) throw notGood()
-    return known
+    return known?.id === opened?.id ? known : undefined
   }
 }
 
 export default routes
 
-function notGood (): AppError {
-  return new AppError('unauthenticated', 'This link is over, or another browser has opened it. Ask for a new one where you came from.')
+/** @throws AppError `unauthenticated` for whoever does not read pages */
+async function refuse ({ headers: { accept = '' } }: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  if (!accept.includes('text/html')) throw new AppError('unauthenticated', OVER)
+  return await reply.code(401).type('text/html; charset=utf-8').headers(PAGE_HEADERS).send(over(OVER))
 }

@@ -2,7 +2,7 @@ import { AppError } from '../errors.ts'
 import type { Store } from '../store/index.ts'
 import type { createJwtReader } from './jwt.ts'
 import type { Principal, Scope } from './rules.ts'
-import { hashOf, kindOf } from './secrets.ts'
+import { hashOf, kindOf, linkOf } from './secrets.ts'
 
 export interface AuthenticateSettings {
   store: Pick<Store, 'apiKeys' | 'sessions' | 'identities'>
@@ -23,7 +23,7 @@ export function createAuthenticator ({ store, readJwt, openToAll }: Authenticate
       const [, credential = ''] = /^Bearer +([\w.~+/=-]+) *$/i.exec(header) ?? []
       const kind = kindOf(credential)
       if (kind === 'ck') return await key(credential)
-      if (kind === 'cs') return await session({ hash: hashOf(credential) })
+      if (kind === 'cs') return await session({ hash: hashOf(linkOf(credential)) })
       if (readJwt === null && openToAll) return { kind: 'anybody' }
       if (credential === '' || readJwt === null) throw notGood()
       return { kind: 'user', userId: await store.identities.userOf(await readJwt(credential)) }
@@ -36,7 +36,8 @@ export function createAuthenticator ({ store, readJwt, openToAll }: Authenticate
   async function key (credential: string): Promise<Principal> {
     const found = await store.apiKeys.find(hashOf(credential))
     if (found === undefined) throw notGood()
-    await store.apiKeys.used(found)
+    // That its use cannot be noted is no reason to refuse anybody, or to let them wait.
+    store.apiKeys.used(found).catch(() => {})
     return { kind: 'key', id: found.id, name: found.name, scopes: found.scopes as Scope[] }
   }
 

@@ -16,6 +16,14 @@ export function hashOf (secret: string): string {
   return createHash('sha256').update(secret).digest('base64url')
 }
 
+/**
+ * The secret that a connect session's link carries instead of its token. Addresses are kept by browsers and written down by proxies:
+ * who finds one that has been opened can do nothing with it, and does not know the token.
+ */
+export function linkOf (token: string): string {
+  return `${SESSION}_${hashOf(`link ${token}`)}`
+}
+
 /** The part that a person recognises a key by. */
 export function prefixOf (secret: string): string {
   return secret.slice(0, SHOWN)

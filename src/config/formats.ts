@@ -48,9 +48,16 @@ function isPostgresUrl (value: string): boolean {
   }
 }
 
-/** A first service key: as long as a random one, and not one character again and again. */
+const KNOWN_WORDS = /change.?me|password|secret|example|default|placeholder/i
+/** Random text of 32 characters has more than that; even of hexadecimal digits hardly any has less. */
+const LEAST_VARIETY = 10
+
+/** A first service key: as long as a random one, and nothing that a person makes up, repeats or counts through. */
 export function isApiKey (value: string): boolean {
-  return /^ck_[\w-]{32,200}$/.test(value) && new Set(value.slice(3)).size >= 12
+  if (!/^ck_[\w-]{32,200}$/.test(value)) return false
+  const bytes = [...Buffer.from(value.slice(3))]
+  const steps = bytes.slice(1).map((byte, i) => byte - (bytes[i] ?? 0))
+  return new Set(bytes).size >= LEAST_VARIETY && new Set(steps).size >= LEAST_VARIETY && !/^(.+?)\1+$/.test(value.slice(3)) && !KNOWN_WORDS.test(value)
 }
 
 /** A public key that tokens of people may be checked with (RFC 7518 section 3.1; RFC 8037). */

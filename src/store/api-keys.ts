@@ -26,6 +26,11 @@ export function apiKeys ({ db, tables: { apiKeys }, write }: Engine, now: () => 
       return read(row)
     },
 
+    /** Whether a key with this hash was ever made, good or not. */
+    async has (hash: string): Promise<boolean> {
+      return (await byHash.execute({ hash })).length > 0
+    },
+
     async list (): Promise<ApiKey[]> {
       return (await db.select(columns).from(apiKeys).orderBy(asc(apiKeys.id))).map(read)
     },

@@ -1,38 +1,54 @@
-import { and, eq } from 'drizzle-orm'
-import type { Engine } from './engine.ts'
+import { and, eq, sql } from 'drizzle-orm'
+import type { Engine, WithStatement } from './engine.ts'
 import type { Users } from './users.ts'
 
 /** A person as an identity provider knows them. `email` only where the provider has verified it. */
 export interface Identity { issuer: string, subject: string, email: string | null, displayName: string | null }
 
 /** Which users are whom at an identity provider. */
-export function identities ({ db, tables: { identities }, write }: Engine, users: Users, now: () => number) {
-  async function find ({ issuer, subject }: Pick<Identity, 'issuer' | 'subject'>): Promise<number | undefined> {
-    const [row] = await db.select({ userId: identities.userId }).from(identities).where(and(eq(identities.issuer, issuer), eq(identities.subject, subject)))
+export function identities ({ db, tables: { identities, users: userTable }, write, inSteps }: Engine, users: Users, now: () => number) {
+  const is = ({ issuer, subject }: Identity) => and(eq(identities.issuer, issuer), eq(identities.subject, subject))
+
+  async function find (identity: Identity): Promise<number | undefined> {
+    const [row] = await db.select({ userId: identities.userId }).from(identities).where(is(identity))
     return row?.userId
   }
 
-  /** The user with the verified address, unless that is somebody else of this provider already. */
-  async function namesake ({ issuer, email, displayName }: Identity): Promise<number> {
-    const { user } = await users.save(email ?? nameless(), displayName)
-    const [taken] = await db.select({ userId: identities.userId }).from(identities).where(and(eq(identities.issuer, issuer), eq(identities.userId, user.id)))
-    return taken === undefined ? user.id : (await users.save(nameless(), displayName)).user.id
+  /** Says who an identity is, once. @returns who it is; undefined where the user is somebody else of this provider already */
+  async function joined (identity: Identity, userId: number): Promise<number | undefined> {
+    const { issuer, subject } = identity
+    return await inSteps(function * (tx) {
+      // Written first, so that of two who prove one address at the same moment the second sees the first.
+      yield tx.update(userTable).set({ displayName: sql`${userTable.displayName}` }).where(eq(userTable.id, userId))
+      const [known] = yield tx.select({ userId: identities.userId }).from(identities).where(is(identity))
+      if (known !== undefined) return Number(known.user_id)
+      const [other] = yield tx.select({ id: identities.id }).from(identities).where(and(eq(identities.issuer, issuer), eq(identities.userId, userId)))
+      if (other !== undefined) return undefined
+      yield tx.insert(identities).values({ issuer, subject, userId, createdAt: new Date(now()) }).onConflictDoNothing()
+      return userId
+    })
+  }
+
+  /** The user with the verified address, if it is one. */
+  async function byAddress (identity: Identity): Promise<number | undefined> {
+    const { email, displayName } = identity
+    return email === null ? undefined : await joined(identity, (await users.save(email, displayName)).user.id)
   }
 
   return {
     /** The user that this identity is, made on first sight. */
     async userOf (identity: Identity): Promise<number> {
-      const known = await find(identity)
+      const known = await find(identity) ?? await byAddress(identity)
       if (known !== undefined) return known
-      const userId = await namesake(identity)
-      await write(() => db.insert(identities).values({ issuer: identity.issuer, subject: identity.subject, userId, createdAt: new Date(now()) }).onConflictDoNothing())
-      const found = await find(identity)
-      if (found === undefined) throw new Error('An identity vanished between two statements')
-      return found
-    }
-  }
-}
+      const { user } = await users.save(`oauth-user-${crypto.randomUUID()}@example.local`, identity.displayName)
+      const userId = await joined(identity, user.id)
+      if (userId === undefined) throw new Error('A new user is somebody already')
+      // Another request of the same person was faster.
+      if (userId !== user.id) await write(() => db.delete(userTable).where(eq(userTable.id, user.id)))
+      return userId
+    },
 
-function nameless (): string {
-  return `oauth-user-${crypto.randomUUID()}@example.local`
+    /** Whoever a user was is a stranger from now on. */
+    forgetting: (userId: number): WithStatement => (tx) => tx.delete(identities).where(eq(identities.userId, userId))
+  }
 }

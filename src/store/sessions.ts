@@ -1,5 +1,7 @@
 import { and, eq, gt, isNull, lt } from 'drizzle-orm'
-import type { Engine } from './engine.ts'
+import type { Engine, WithStatement } from './engine.ts'
+
+export const SESSION_LIFE_MS = 15 * 60_000
 
 /** A connect session: one person may connect these products, for a quarter of an hour. */
 export interface Session { id: number, userId: number, products: string[], returnUrl: string | null, expiresAt: Date }
@@ -10,11 +12,14 @@ export function sessions ({ db, tables: { sessions }, write }: Engine, now: () =
   const good = () => gt(sessions.expiresAt, new Date(now()))
 
   return {
-    async create ({ products, ...session }: Omit<Session, 'id'> & { hash: string }): Promise<Session> {
-      const [made] = await write(() => db.insert(sessions).values({ ...session, products: products.join(' '), createdAt: new Date(now()) }).returning(columns))
+    async create ({ products, ...session }: Omit<Session, 'id' | 'expiresAt'> & { hash: string }): Promise<Session> {
+      const [made] = await write(() => db.insert(sessions).values({ ...session, products: products.join(' '), createdAt: new Date(now()), expiresAt: new Date(now() + SESSION_LIFE_MS) }).returning(columns))
       if (made === undefined) throw new Error('A session was not made')
       return read(made)
     },
+
+    /** Ends all of a user's. */
+    ending: (userId: number): WithStatement => (tx) => tx.delete(sessions).where(eq(sessions.userId, userId)),
 
     /** The session of a token, or of the browser that has opened its link. */
     async find (by: { hash: string } | { browserHash: string }): Promise<Session | undefined> {

@@ -10,6 +10,8 @@ import type { FastifyInstance } from 'fastify'
 export const ISSUER = 'https://id.example.com/'
 export const AUDIENCE = 'connector'
 export const PROTECTED = { API_ACCESS: 'protected' }
+/** Browsers come by https. */
+export const HTTPS = { JIRA_OAUTH_REDIRECT_URI: 'https://app.example.com/auth/jira/callback', CONFLUENCE_OAUTH_REDIRECT_URI: 'https://app.example.com/auth/confluence/callback' }
 const DAY_MS = 86_400_000
 
 /** A key with these scopes, as a back end sends it. */

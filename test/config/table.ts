@@ -27,6 +27,12 @@ export const WRONG: Array<[env: NodeJS.ProcessEnv, named: string]> = [
   ...['0', '-5', 'soon', '999999999'].flatMap((value) => ['UPSTREAM_CONNECT_TIMEOUT_MS', 'UPSTREAM_ANSWER_TIMEOUT_MS'].map((name) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string])),
   ...[['ATLASSIAN_HOURLY_POINTS', '99'], ['SYNC_INTERVAL', '10081'], ['SYNC_FULL_INTERVAL', '0'], ['SYNC_CONCURRENCY', '0'], ['SYNC_SHRINK_PERCENT', '101'], ['SYNC_HISTORY_DAYS', '0'], ['TOMBSTONE_DAYS', '3651']].flatMap(([name = '', beyond = '']) =>
     [beyond, '-5', '1.5', '15m', 'never', PLANTED].map((value) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string])),
+  ...['protcted', 'Public', 'true', 'private', PLANTED].map((value) => [{ API_ACCESS: value }, 'API_ACCESS'] as [NodeJS.ProcessEnv, string]),
+  ...['yes', 'true', 'OPEN', PLANTED].map((value) => [{ API_DOCS: value }, 'API_DOCS'] as [NodeJS.ProcessEnv, string]),
+  ...['JWT_ISSUER', 'JWT_AUDIENCE'].map((name) => [{ JWT_ISSUER: 'https://id.example/', JWT_AUDIENCE: 'a', JWT_JWKS_URL: 'https://id.example/jwks', [name]: `${PLANTED} b` }, name] as [NodeJS.ProcessEnv, string]),
+  ...['JWT_ISSUER', 'JWT_AUDIENCE', 'JWT_JWKS_URL'].map((name) => [{ JWT_ISSUER: 'https://id.example/', JWT_AUDIENCE: 'a', JWT_JWKS_URL: 'https://id.example/jwks', [name]: undefined }, name] as [NodeJS.ProcessEnv, string]),
+  ...['http://id.example/jwks', 'id.example', `https://u:${PLANTED}@id.example/`].map((value) => [{ JWT_ISSUER: 'https://id.example/', JWT_AUDIENCE: 'a', JWT_JWKS_URL: value }, 'JWT_JWKS_URL'] as [NodeJS.ProcessEnv, string]),
+  ...[PLANTED, '-----BEGIN PUBLIC KEY-----\\nAAAA\\n-----END PUBLIC KEY-----'].map((value) => [{ JWT_ISSUER: 'https://id.example/', JWT_AUDIENCE: 'a', JWT_PUBLIC_KEY: value }, 'JWT_PUBLIC_KEY'] as [NodeJS.ProcessEnv, string]),
   [{ SYNC_INTERVALL: PLANTED }, 'SYNC_INTERVAL'], [{ TOMBSTONES_DAYS: PLANTED }, 'TOMBSTONE_DAYS'],
   [{ APP_ENV: 'production', DEV_MODE: 'true' }, 'DEV_MODE'], [{ APP_ENV: 'production', VAULT_KEYS: undefined }, 'VAULT_KEYS'], [{ APP_ENV: 'production', VAULT_KEYS: ' ' }, 'VAULT_KEYS_FILE'],
   [{ JIRA_OAUTH_CLIENT_SERCET: PLANTED }, 'JIRA_OAUTH_CLIENT_SECRET'], [{ JIRA_OAUTH_CLIENT_SERCET: PLANTED }, 'JIRA_OAUTH_CLIENT_SERCET'], [{ VAULT_KEYS: undefined, VAULT_KEY: PLANTED }, 'VAULT_KEYS'], [{ APP_FRONTENDURL: PLANTED }, 'APP_FRONTEND_URL'],
