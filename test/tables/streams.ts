@@ -31,7 +31,7 @@ const SMUGGLING: Stream[] = [
   ['TE.TE: identity', chunked(`0\r\n\r\n${HIDDEN}`, 'Transfer-Encoding: identity\r\nContent-Length: 5\r\n'), NOTHING_OR_REFUSED],
   ['TE.TE: a line of its own behind a bare LF', chunked(`0\r\n\r\n${HIDDEN}`, 'X: y\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n'), REFUSED],
   ['TE.TE: with a NUL', chunked(`0\r\n\r\n${HIDDEN}`, 'Transfer-Encoding: chunked\0\r\nContent-Length: 5\r\n'), REFUSED],
-  ['TE.TE: underscore', chunked(`0\r\n\r\n${HIDDEN}`, 'Transfer_Encoding: chunked\r\nContent-Length: 44\r\n'), [[400, 422]]],
+  ['TE.TE: underscore', chunked(`0\r\n\r\n${HIDDEN}`, 'Transfer_Encoding: chunked\r\nContent-Length: 40\r\n'), [[400, 422]]],
   ['two lengths', post('Content-Length: 2\r\nContent-Length: 44\r\n', `{}${HIDDEN}`), REFUSED],
   ['the same length twice', post('Content-Length: 2\r\nContent-Length: 2\r\n', '{}'), REFUSED],
   ['lengths in a list', post('Content-Length: 2, 2\r\n', '{}'), REFUSED],
@@ -92,16 +92,16 @@ const FORMS: Stream[] = [
   ['absolute form of another scheme', get('', 'GET ftp://evil.example/users HTTP/1.1'), [[400, 404]]],
   ['authority form', get('', 'CONNECT evil.example:443 HTTP/1.1'), [[0, 400, 404, 405]]],
   ['asterisk form', get('', 'OPTIONS * HTTP/1.1'), [[200, 204, 400, 404]]],
-  ['a GET of the asterisk', get('', 'GET * HTTP/1.1'), [[400, 404]]],
+  ['a GET of the asterisk', get('', 'GET * HTTP/1.1'), [[200, 400, 404]]],
   ['two slashes', get('', 'GET //evil.example/users HTTP/1.1'), [[404]]],
-  ['a fragment', get('', 'GET /users#x HTTP/1.1'), [[200, 400]]],
+  ['a fragment', get('', 'GET /users#x HTTP/1.1'), [[200, 400, 422]]],
   ['a backslash', get('', 'GET \\users HTTP/1.1'), [[400, 404]]],
   ['a space in the path', get('', 'GET /users x HTTP/1.1'), REFUSED],
-  ['HTTP/0.9', 'GET /users\r\n', REFUSED],
-  ['HTTP/0.9 by name', get('', 'GET /users HTTP/0.9'), [[400, 505]]],
+  ['HTTP/0.9', 'GET /users\r\n', [[400, 408]]],
+  ['HTTP/0.9 by name', get('', 'GET /users HTTP/0.9'), [[200, 400, 505]]],
   ['HTTP/1.0', 'GET /users HTTP/1.0\r\n\r\n', [[200]]],
   ['HTTP/1.2', get('', 'GET /users HTTP/1.2'), REFUSED],
-  ['HTTP/2.0 by name', get('', 'GET /users HTTP/2.0'), [[400, 505]]],
+  ['HTTP/2.0 by name', get('', 'GET /users HTTP/2.0'), [[200, 400, 505]]],
   ['the preface of HTTP/2', Buffer.from('505249202a20485454502f322e300d0a0d0a534d0d0a0d0a000000040000000000', 'hex'), REFUSED],
   ['a greeting of TLS', Buffer.from('16030100a5010000a10303', 'hex'), REFUSED],
   ['a word of another protocol', 'EHLO evil.example\r\n', REFUSED],
@@ -125,7 +125,7 @@ const PIPELINES: Stream[] = [
   ['a refusal ends what comes behind it', get('X-A : b\r\n') + get(''), REFUSED],
   ['a hundred', get('', 'GET / HTTP/1.1').repeat(100), Array.from({ length: 100 }, () => [200])],
   ['lines between two', `\r\n\r\n${get('')}\r\n${get('')}`, [[200], [200]]],
-  ['what was asked to be the last', get('Connection: close\r\n') + HIDDEN, [[200]]]
+  ['what was asked to be the last', get('Connection: close\r\n') + HIDDEN, [[200, 400]]]
 ]
 
 export const STREAMS: readonly Stream[] = [...SMUGGLING, ...CHUNKS, ...FRAMING, ...FORMS, ...PIPELINES]
