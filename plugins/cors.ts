@@ -10,6 +10,8 @@ export default fp(async (app) => {
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
     exposedHeaders: ['X-Request-ID', 'Link'],
     credentials: false,
-    maxAge: 600
+    maxAge: 600,
+    // An OPTIONS that is no preflight is answered like one, instead of with text of the package's own.
+    strictPreflight: false
   })
 }, { name: 'cors', dependencies: ['config', 'logging', 'headers'] })

@@ -43,12 +43,13 @@ export async function buildApp ({ env = process.env, network, now = Date.now, lo
       parent.child({ ...bindings, method, path: url.replace(/^https?:\/\/[^/?#]*|[?#].*$/gis, '') }, options),
     trustProxy: (address, hop) => trusts(address, hop),
     bodyLimit: BODY_LIMIT_BYTES,
-    requestTimeout: MINUTE_MS,
+    requestTimeout: MINUTE_MS - 10_000,
     connectionTimeout: 2 * MINUTE_MS,
     handlerTimeout: 2 * MINUTE_MS,
     keepAliveTimeout: 72_000,
     maxRequestsPerSocket: 10_000,
-    http: { headersTimeout: 30_000, requireHostHeader: false },
+    // Looked at this often, so that nobody who is slow holds a connection for longer than a minute.
+    http: { headersTimeout: 30_000, connectionsCheckingInterval: 5_000, requireHostHeader: false },
     forceCloseConnections: 'idle',
     // While it stops, /healthz says so and everything else is still answered.
     return503OnClosing: false,

@@ -130,7 +130,7 @@ const connection: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app
       summary: `End the ${provider.title} connection: its run, its tokens, and its copies`,
       params: User,
       querystring: Type.Object({ copies: Copies }, { additionalProperties: false }),
-      response: { 200: Removed, ...problems(404, 422) }
+      response: { 200: Removed, ...problems(400, 404, 413, 415, 422) }
     }
   }, async ({ params, query: { copies }, log }) => {
     const { id: userId } = await existingUser(store, Number(params.user_id))

@@ -100,7 +100,7 @@ export const runRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { provi
       tags: ['Integrations'],
       summary: 'Cancel a run; what it has copied stays',
       params: RunId,
-      response: { 200: RunView, ...problems(404, 409, 422) }
+      response: { 200: RunView, ...problems(400, 404, 409, 413, 415, 422) }
     }
   }, async (request) => {
     const { id } = await runOf(request.params.id, request)

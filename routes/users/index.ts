@@ -75,7 +75,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       summary: 'Remove a user with every connection, every token and every copy; copies=keep leaves the copies, under nobody\'s name',
       params: Type.Object({ user_id: PathId }),
       querystring: Type.Object({ copies: Copies }, { additionalProperties: false }),
-      response: { 200: RemovedUser, ...problems(404, 422) }
+      response: { 200: RemovedUser, ...problems(400, 404, 413, 415, 422) }
     }
   }, async ({ params, query: { copies }, log }) => {
     const { store, access, sync } = app

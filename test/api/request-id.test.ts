@@ -16,7 +16,7 @@ const KINDS: Array<[name: string, status: number, request: InjectOptions]> = [
   ['415', 415, { method: 'POST', url: '/users', headers: { 'content-type': 'text/plain' }, payload: 'x' }], ['422', 422, { url: '/users/x' }], ['500', 500, { url: '/confluence/pages/1' }],
   ['preflight', 204, { method: 'OPTIONS', url: '/users', headers: { origin: 'https://a.example', 'access-control-request-method': 'POST' } }],
   ['preflight of nothing', 204, { method: 'OPTIONS', url: '/nothing', headers: { origin: 'https://a.example', 'access-control-request-method': 'POST' } }],
-  ['OPTIONS', 400, { method: 'OPTIONS', url: '/users' }], ['docs', 200, { url: '/docs/' }], ['openapi', 200, { url: '/openapi.json' }], ['health', 200, { url: '/healthz' }], ['page', 200, { url: '/oauth/jira' }]
+  ['OPTIONS', 204, { method: 'OPTIONS', url: '/users' }], ['docs', 200, { url: '/docs/' }], ['openapi', 200, { url: '/openapi.json' }], ['health', 200, { url: '/healthz' }], ['page', 200, { url: '/oauth/jira' }]
 ]
 
 const ready = async (t: Test) => {

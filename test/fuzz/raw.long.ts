@@ -1,0 +1,123 @@
+import { connect, type Socket } from 'node:net'
+import t from 'tap'
+import { KEY } from '../helper.ts'
+import { start } from '../process/child.ts'
+import { STREAMS } from '../tables/streams.ts'
+
+/** How long a connection is watched for another answer after the last byte came. */
+const QUIET_MS = 700
+const LONGEST_MS = 60_000
+const REFUSAL = /^HTTP\/1\.1 \d{3} /
+
+interface Heard { statuses: number[], text: string, tookMs: number, ended: boolean }
+
+/** Sends bytes and listens until the other side ends, or is quiet after it has answered. */
+async function exchange (port: number, send: (socket: Socket) => void, longestMs = LONGEST_MS): Promise<Heard> {
+  return await new Promise((resolve) => {
+    const begun = performance.now()
+    let [text, done] = ['', false]
+    let quiet: NodeJS.Timeout | undefined
+    const socket = connect(port, '127.0.0.1', () => { send(socket) })
+    const finish = (ended: boolean) => {
+      if (done) return
+      done = true
+      clearTimeout(limit)
+      clearTimeout(quiet)
+      socket.destroy()
+      resolve({ statuses: statusesOf(text), text, tookMs: performance.now() - begun, ended })
+    }
+    const limit = setTimeout(() => { finish(false) }, longestMs)
+    socket.setEncoding('latin1')
+    socket.on('data', (chunk) => {
+      text += chunk.toString()
+      clearTimeout(quiet)
+      if (!/^HTTP\/1\.1 100 [^\n]*\r\n\r\n$/.test(text)) quiet = setTimeout(() => { finish(true) }, QUIET_MS)
+    })
+    socket.on('error', () => { /* ended under us: what came before counts */ })
+    socket.on('close', () => { finish(true) })
+  })
+}
+
+/** The statuses of the answers in a stream, each body skipped by its length. */
+function statusesOf (text: string): number[] {
+  const found: number[] = []
+  for (let rest = text; rest !== '';) {
+    const end = rest.indexOf('\r\n\r\n')
+    const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(rest)?.[1] ?? -1)
+    found.push(status)
+    if (end < 0 || status === -1) break
+    const head = rest.slice(0, end)
+    const empty = /\r\ntransfer-encoding: chunked/i.test(head) ? '0\r\n\r\n'.length : 0
+    rest = rest.slice(end + 4 + (status === 100 ? 0 : Number(/\r\ncontent-length: (\d+)/i.exec(head)?.[1] ?? empty)))
+  }
+  return found
+}
+
+t.test(`C9 T15 ${STREAMS.length} streams of bytes to the real process: exactly the answers they may have, no second request, nothing left open`, async (t) => {
+  const service = await start(t, { env: { APP_ENV: 'test', VAULT_KEYS: KEY, LOG_LEVEL: 'DEBUG' } })
+  const port = Number(new URL(service.url).port)
+  const [wrong, hung]: [string[], string[]] = [[], []]
+  let slowest = 0
+  await Promise.all(STREAMS.map(async ([name, bytes, expected]) => {
+    const { statuses, text, tookMs, ended } = await exchange(port, (socket) => { socket.write(bytes) })
+    slowest = Math.max(slowest, tookMs)
+    if (!ended) hung.push(name)
+    const fits = statuses.length === expected.length
+      ? statuses.every((status, i) => expected[i]?.includes(status))
+      : statuses.length === 0 && expected.length === 1 && expected[0]?.includes(0)
+    if (fits !== true) wrong.push(`${name}: ${JSON.stringify(statuses)} for ${JSON.stringify(expected)}: ${text.slice(0, 200)}`)
+    if (/planted/.test(text)) wrong.push(`${name}: what was sent came back`)
+  }))
+  t.same(wrong, [], 'each stream is answered as the table says')
+  t.same(hung, [], 'no connection is open after 60 s')
+  t.notOk(/"path":"\/smuggled/.test(service.output()), 'nobody was served a hidden request')
+  t.comment(`the longest took ${Math.round(slowest)} ms`)
+  t.equal((await fetch(`${service.url}/healthz`)).status, 200, 'and the service goes on')
+  const lines = service.output().trim().split('\n')
+  t.same(lines.filter((line) => { try { JSON.parse(line); return false } catch { return true } }), [], `each of ${lines.length} log lines is JSON`)
+})
+
+t.test('C9 A stream cut after any of its bytes leaves nothing behind', async (t) => {
+  const service = await start(t, { env: { APP_ENV: 'test', VAULT_KEYS: KEY, LOG_LEVEL: 'WARN' } })
+  const port = Number(new URL(service.url).port)
+  const whole = 'POST /users HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{"email":"a@b.c\r\n3\r\no"}\r\n0\r\n\r\n'
+  const heard = await Promise.all(Array.from({ length: whole.length }, async (_, i) => await exchange(port, (socket) => { socket.end(whole.slice(0, i)) })))
+  t.same(heard.filter(({ ended }) => !ended), [])
+  t.same(heard.flatMap(({ statuses }, i) => statuses.length > 1 || (statuses[0] ?? 400) !== 400 ? [[i, statuses]] : []), [], 'half a request is refused or nothing')
+  t.same(await (await fetch(`${service.url}/users`)).json(), [], 'and does nothing')
+})
+
+t.test('C9 Who is slow is not waited for longer than a minute, and keeps nobody waiting', async (t) => {
+  const service = await start(t, { env: { APP_ENV: 'test', VAULT_KEYS: KEY, LOG_LEVEL: 'WARN' } })
+  const port = Number(new URL(service.url).port)
+  const drip = (text: string, everyMs: number, first = '') => (socket: Socket) => {
+    socket.write(first)
+    let at = 0
+    const timer = setInterval(() => { socket.write(text[at++ % text.length] ?? '') }, everyMs)
+    socket.on('close', () => { clearInterval(timer) })
+  }
+  const head = 'POST /users HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n'
+  const SLOW: Record<string, (socket: Socket) => void> = {
+    'says nothing': () => {},
+    'sends half a request line': (socket) => { socket.write('GET /us') },
+    'sends half a header': (socket) => { socket.write('GET / HTTP/1.1\r\nHost: a\r\nX-') },
+    'sends a header byte each second': drip('a', 1_000, 'GET / HTTP/1.1\r\nHost: a\r\nX: '),
+    'sends header after header': drip('X: y\r\n', 300, 'GET / HTTP/1.1\r\nHost: a\r\n'),
+    'sends empty lines': drip('\r\n', 1_000),
+    'announces a body and sends none': (socket) => { socket.write(`${head}Content-Length: 100\r\n\r\n`) },
+    'sends a body byte each second': drip(' ', 1_000, `${head}Content-Length: 1000\r\n\r\n`),
+    'sends half a chunk': (socket) => { socket.write(`${head}Transfer-Encoding: chunked\r\n\r\n10\r\n{`) },
+    'sends chunk after chunk': drip('1\r\n \r\n', 200, `${head}Transfer-Encoding: chunked\r\n\r\n`)
+  }
+  let worst = 0
+  const watch = setInterval(() => {
+    const begun = performance.now()
+    fetch(`${service.url}/healthz`).then(() => { worst = Math.max(worst, performance.now() - begun) }, () => { worst = Infinity })
+  }, 500)
+  const ends = await Promise.all(Object.entries(SLOW).map(async ([name, send]) => ({ name, ...await exchange(port, send, LONGEST_MS + 3_000) })))
+  clearInterval(watch)
+  for (const { name, tookMs, statuses } of ends) t.comment(`${name}: ${statuses.join()} after ${(tookMs / 1000).toFixed(1)} s`)
+  t.same(ends.filter(({ ended }) => !ended).map(({ name }) => name), [], 'no connection is open after a minute')
+  t.same(ends.filter(({ text, statuses }) => text !== '' && (!REFUSAL.test(text) || statuses[0] !== 408)).map(({ name, statuses }) => [name, statuses]), [], 'who hears anything hears why')
+  t.ok(worst < 1_000, `the others were answered within ${Math.round(worst)} ms`)
+})

@@ -1,0 +1,52 @@
+import { buildApp } from '../../src/app.ts'
+import { keyed } from '../access/helper.ts'
+import { SMALL } from '../auth/helper.ts'
+import { databaseAt } from '../database.ts'
+import { CLIENTS, configured, decide, KEY, type Test } from '../helper.ts'
+import { folder } from '../process/child.ts'
+import { startSandbox } from '../sandbox/helper.ts'
+import { createLogReader } from './log.ts'
+
+export type Access = 'public' | 'protected'
+
+/** The service with a connected user, its database in a file so that what is stored does not count as memory, every log line read. */
+export async function fuzzed (t: Test, access: Access) {
+  const { url } = await startSandbox(t, { clients: CLIENTS, ...SMALL })
+  const log = createLogReader()
+  const database = await databaseAt(t, `${folder(t)}/fuzz.db`)
+  const app = await buildApp({
+    env: { APP_ENV: 'test', API_ACCESS: access, INTEGRATION_DB_URL: database, VAULT_KEYS: KEY, LOG_LEVEL: 'TRACE', ATLASSIAN_HOURLY_POINTS: '100000000', ...configured(url) },
+    logger: log
+  })
+  t.teardown(() => app.close())
+  const headers: Record<string, string> = access === 'public' ? {} : (await keyed(app, ['admin'])).headers
+  let places = { user: '1', run: '1' }
+
+  async function connect (): Promise<void> {
+    const user = (await app.inject({ method: 'POST', url: '/users', headers, payload: { email: 'ada@example.com' } })).json().id as number
+    for (const product of ['jira', 'confluence']) {
+      const { url } = (await app.inject({ url: `/auth/${product}/login?change_account=true&state=user_id%3D${user}`, headers })).json()
+      const { pathname, search } = new URL(await decide(url as string))
+      await app.inject(pathname + search)
+    }
+    const [run] = (await app.inject({ url: `/integrations/jira/sync/runs?owner_id=${user}&limit=1`, headers })).json() as Array<{ id: number }>
+    places = { user: String(user), run: String(run?.id ?? 1) }
+  }
+
+  await connect()
+  return {
+    app,
+    log,
+    database,
+    /** What lets a caller in. */
+    headers,
+    /** What stands in the place of `{user}` and `{run}`. */
+    filled: (text: string) => text.replaceAll('{user}', places.user).replaceAll('{run}', places.run),
+    /** Makes good what the requests have destroyed. */
+    async renew (): Promise<void> {
+      const connections = await app.inject({ url: `/users/${places.user}/connections`, headers })
+      const states = connections.statusCode === 200 ? connections.json().connections as Array<{ state: string }> : []
+      if (states.length < 2 || states.some(({ state }) => state === 'needs_reconnect')) await connect()
+    }
+  }
+}
