@@ -15,7 +15,7 @@ it makes has an id. A test that proves one carries the id in its title, and \`np
 missing is said under **Open**, with the reason: that is not done. Ids with tests *and* something open are proved in part.
 What runs how is in the [README](../README.md#more): most of it with \`npm test\`, files ending in \`.long.ts\` with
 \`npm run test:long\`, \`.browser.ts\` with \`npm run test:browser\`, and all of it on PostgreSQL too.
-In a title \`…\` stands for what is filled in while it runs. How to report a weakness, and what an operator has to do: [SECURITY.md](../SECURITY.md).
+In a title \`…\` stands for what is filled in while it runs.
 
 | | All | Proved | In part | Open |
 |---|---|---|---|---|
