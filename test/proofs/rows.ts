@@ -50,7 +50,7 @@ export const THREATS: readonly Row[] = [
   row('T37', 'Denial', "One person's load uses up what everybody shares"),
   row('T38', 'Elevation', 'A caller chooses scopes'),
   row('T39', 'Elevation', 'Inner pages are reachable from outside'),
-  row('T40', 'Elevation', 'A package does harm when it is installed or loaded', 'That a package of the same name in another registry is not fetched cannot be shown without such a registry, and the age of a release is left to whoever updates.'),
+  row('T40', 'Elevation', 'A package does harm when it is installed or loaded', 'No test yet: install scripts and packages are listed in package.json and docs/dependencies.md, and nothing compares them.'),
   row('T41', 'Elevation', 'A secret is missing, weak or well known'),
   row('T42', 'Elevation', 'An old database that is restored uses what is no longer good')
 ]
@@ -120,8 +120,8 @@ export const PROMISES: readonly Row[] = [
   row('E6', '1', 'One id leads from the answer to the log lines', 'There are no traces, and calls to Atlassian do not carry the id.'),
   row('E7', '1', 'Metrics tell what happens and nobody\'s name', 'Not built: there is no metrics endpoint.'),
   row('E8', '1', 'Every log line is one line of JSON'),
-  row('E9', '0', 'Packages are few, known, permissive and locked', 'Signatures and advisories need the registry\'s own services: `npm run audit:signatures` and `npm audit`, by hand or on a schedule. The age of a release is not enforced.'),
-  row('E10', '1', 'How it was built can be checked', 'No provenance and no Scorecard: both need a public build service. There is a bill of materials.'),
+  row('E9', '0', 'Packages are few, known, permissive and locked', 'No test yet: licences, counts, floors and install scripts are not checked, signatures and advisories not asked for, the age of a release not enforced.'),
+  row('E10', '1', 'How it was built can be checked', 'Not built: no bill of materials, no provenance, no Scorecard.'),
   row('E11', '1', 'The container has as little as it needs', 'Not built: there is no container image.'),
   row('E12', '0', 'Every threat and promise has its proof', 'No test yet names it.')
 ]
