@@ -25,7 +25,7 @@ const INVALID: Array<[string, string]> = [
   [`${'l'.repeat(64)}@${['d'.repeat(63), 'd'.repeat(63), 'd'.repeat(62)].join('.')}`, '255 characters'], [`a@${'d.'.repeat(5000)}co`, 'ten thousand characters']
 ]
 
-t.test('An email is one bare address, internationalised or not', async (t) => {
+t.test('C1 An email is one bare address, internationalised or not', async (t) => {
   const { app } = await build(t)
   const { post } = callers(app)
   for (const email of VALID) {

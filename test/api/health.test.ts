@@ -25,7 +25,7 @@ t.test('E4 /healthz is 503 and names the check when the database fails or does n
   }
 })
 
-t.test('/healthz is 503 from the moment the service drains', async (t) => {
+t.test('E1 E4 /healthz is 503 from the moment the service drains', async (t) => {
   const { app } = await build(t)
   const { migrated } = app.store
   // A look at the health that is under way while the service closes.
@@ -43,7 +43,7 @@ t.test('/healthz is 503 from the moment the service drains', async (t) => {
   await closing
 })
 
-t.test('/health/oauth says what is there and from which variable, and no secret', async (t) => {
+t.test('E4 /health/oauth says what is there and from which variable, and no secret', async (t) => {
   const { app } = await build(t, {
     NEXT_PUBLIC_JIRA_OAUTH_CLIENT_ID: 'the-client-id', ATLASSIAN_CLIENT_SECRET: SECRET, CONFLUENCE_REDIRECT_URI: 'https://app.example.com/api/auth/confluence/callback', JIRA_OAUTH_SCOPES: 'read:jira-work offline_access'
   })
@@ -78,7 +78,7 @@ t.test('C12 No answer names the server or its version', async (t) => {
   }
 })
 
-t.test('E3 Every time limit of the server is set', async (t) => {
+t.test('E3 T32 Every time limit of the server is set', async (t) => {
   const { app } = await build(t)
   const { requestTimeout, connectionTimeout, keepAliveTimeout, maxRequestsPerSocket, handlerTimeout } = app.initialConfig as Record<string, number>
   t.match([requestTimeout, connectionTimeout, keepAliveTimeout, maxRequestsPerSocket, handlerTimeout].map((value) => typeof value === 'number' && value > 0), [true, true, true, true, true])
@@ -88,7 +88,7 @@ t.test('E3 Every time limit of the server is set', async (t) => {
   }
 })
 
-t.test('C12 In production nothing of the sandbox is there', async (t) => {
+t.test('C12 T39 In production nothing of the sandbox is there', async (t) => {
   const { app } = await build(t, { APP_ENV: 'production' })
   t.equal(app.sandbox, null)
   for (const prefix of ['', '/api']) {

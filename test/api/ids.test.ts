@@ -14,7 +14,7 @@ const UNUSED = ['2', '4294967296', '2147483648', '9007199254740991']
 /** RFC 3986 section 6.2.2.2: an escaped unreserved character is the character. */
 const SAME = ['%31']
 
-t.test('C4 Ids are positive whole numbers in one spelling', async (t) => {
+t.test('C4 T12 Ids are positive whole numbers in one spelling', async (t) => {
   const { app } = await build(t)
   const { post, get } = callers(app)
   await post('/users', { email: 'ada@example.com' })

@@ -49,7 +49,7 @@ t.test('400: an address that is not one', async (t) => {
   for (const url of ['/%zz', '/users/%', '/users/%zz', '/users/%E0%A4%A', '/api/users/%ff', '/%', '/users/%c0%ae']) problem(t, await get(url), 400, 'bad_request', url)
 })
 
-t.test('413: a byte more than 64 KiB', async (t) => {
+t.test('C5 T32 413: a byte more than 64 KiB', async (t) => {
   const { app, post } = await ready(t)
   for (const path of POSTS) {
     problem(t, await post(path, Buffer.alloc(LIMIT + 1, ' ')), 413, 'payload_too_large', path)
@@ -61,7 +61,7 @@ t.test('413: a byte more than 64 KiB', async (t) => {
   t.equal((await app.inject('/users')).json().length, 2)
 })
 
-t.test('415: anything but JSON', async (t) => {
+t.test('C1 C5 415: anything but JSON', async (t) => {
   const { app, post } = await ready(t)
   const types = ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'application/xml', 'text/json', 'application/jsonx', 'json', 'application', 'application/json, text/plain', '*/*', 'application/octet-stream']
   for (const path of POSTS) {
@@ -74,7 +74,7 @@ t.test('415: anything but JSON', async (t) => {
   problem(t, await app.inject({ method: 'POST', url: '/users', payload: Buffer.from('{"email":"a@b.co"}') }), 415, 'unsupported_media_type', 'no type at all')
 })
 
-t.test('422: unknown body fields and query parameters are named', async (t) => {
+t.test('C1 T11 422: unknown body fields and query parameters are named', async (t) => {
   const { get, post } = await ready(t)
   const bodies: Array<[string, object]> = [
     ['/users', { email: 'new@example.com' }], ['/jira/projects', { owner_id: 1, key: 'K', name: 'N' }], ['/confluence/pages', { owner_id: 1, space_key: 'S', page_id: '1', title: 'T' }],
@@ -101,7 +101,7 @@ t.test('422: everything that is wrong is said at once', async (t) => {
   t.ok(errors.every(({ detail }: any) => /^[A-Z].*\.$/.test(detail)), 'in sentences')
 })
 
-t.test('500: the detail is fixed and nothing of the cause is in the answer', async (t) => {
+t.test('T25 500: the detail is fixed and nothing of the cause is in the answer', async (t) => {
   const { app, lines } = await build(t)
   const cause = new Error('planted-cause SELECT * FROM users at /srv/app/secret.ts:1', { cause: new TypeError('planted-deeper') })
   for (const name of ['list', 'first', 'get', 'save'] as const) app.store.users[name] = () => { throw cause }

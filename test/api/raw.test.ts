@@ -37,7 +37,7 @@ function answers (text: string): Answered[] {
 
 const H = 'Host: a\r\nConnection: close\r\n'
 
-t.test('What is not HTTP gets a problem document with a request id, and the connection is closed', async (t) => {
+t.test('C9 T15 What is not HTTP gets a problem document with a request id, and the connection is closed', async (t) => {
   const { send, port } = await listening(t)
   const garbage: Array<[string, string | Buffer]> = [
     ['words', 'hello there\r\n\r\n'], ['zeros', Buffer.alloc(64)], ['a TLS greeting', Buffer.from('160301020001000', 'hex')], ['random bytes', Buffer.from('deadbeefcafebabe0d0a0d0a', 'hex')],
@@ -64,7 +64,7 @@ t.test('What is not HTTP gets a problem document with a request id, and the conn
   t.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 200, 'and the service goes on')
 })
 
-t.test('Odd paths over a real socket are refused as problem documents', async (t) => {
+t.test('C9 Odd paths over a real socket are refused as problem documents', async (t) => {
   const { send } = await listening(t)
   for (const [path, status, code] of [
     ['/%zz', 400, 'bad_request'], ['/users/%', 400, 'bad_request'], ['/users/%2e%2e', 422, 'validation_failed'], ['/users/..', 422, 'validation_failed'], ['/users/%2e%2e/healthz', 404, 'not_found'],
@@ -80,14 +80,14 @@ t.test('Odd paths over a real socket are refused as problem documents', async (t
   }
 })
 
-t.test('C5 A body without an announced length is cut off at the limit', async (t) => {
+t.test('C5 T32 A body without an announced length is cut off at the limit', async (t) => {
   const { send } = await listening(t)
   const chunk = `10000\r\n${' '.repeat(0x10000)}\r\n`
   const [answer] = answers(await send(`POST /users HTTP/1.1\r\n${H}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n${chunk.repeat(2)}0\r\n\r\n`))
   problem(t, answer as Answered, 413, 'payload_too_large')
 })
 
-t.test('X-Request-ID in the raw: line breaks and duplicates are not taken over', async (t) => {
+t.test('C8 T19 X-Request-ID in the raw: line breaks and duplicates are not taken over', async (t) => {
   const { send, lines } = await listening(t)
   const twice = answers(await send(`GET /users/9 HTTP/1.1\r\n${H}X-Request-ID: one\r\nX-Request-ID: two\r\n\r\n`))[0] as Answered
   problem(t, twice, 404, 'user_not_found')
@@ -98,13 +98,13 @@ t.test('X-Request-ID in the raw: line breaks and duplicates are not taken over',
   t.ok(lines().every(({ request_id: id }) => id === undefined || REQUEST_ID.test(id)))
 })
 
-t.test('Pipelined requests are answered in turn, each with its own id', async (t) => {
+t.test('C9 Pipelined requests are answered in turn, each with its own id', async (t) => {
   const { send } = await listening(t)
   const found = answers(await send(`GET /users/1 HTTP/1.1\r\nHost: a\r\nX-Request-ID: p1\r\n\r\nGET /nothing HTTP/1.1\r\nHost: a\r\nX-Request-ID: p2\r\n\r\nGET /%zz HTTP/1.1\r\n${H}X-Request-ID: p3\r\n\r\n`))
   t.same(found.map(({ status, header }) => [status, header('x-request-id')]), [[404, 'p1'], [404, 'p2'], [400, 'p3']])
 })
 
-t.test('C5 Too many headers and a body that is shorter than announced do not hold a socket', async (t) => {
+t.test('C5 T32 Too many headers and a body that is shorter than announced do not hold a socket', async (t) => {
   const { send, port } = await listening(t)
   const many = Array.from({ length: 3_000 }, (_, i) => `X-${i}: 1\r\n`).join('')
   t.ok([200, 431].includes((answers(await send(`GET / HTTP/1.1\r\n${H}${many}\r\n`))[0] as Answered).status))

@@ -27,7 +27,7 @@ const ready = async (t: Test) => {
   return built
 }
 
-t.test('A well-formed X-Request-ID is taken, anything else is replaced by a UUID', async (t) => {
+t.test('C8 T19 A well-formed X-Request-ID is taken, anything else is replaced by a UUID', async (t) => {
   const { app, lines } = await ready(t)
   for (const id of GOOD) t.equal((await app.inject({ url: '/users/99', headers: { 'x-request-id': id } })).headers['x-request-id'], id, id)
   const seen = new Set<string>()
@@ -42,7 +42,7 @@ t.test('A well-formed X-Request-ID is taken, anything else is replaced by a UUID
   t.ok(lines().every(({ request_id: id }) => id === undefined || REQUEST_ID.test(id)))
 })
 
-t.test('X-Request-ID is on every kind of answer, in every problem and in every log line of the request', async (t) => {
+t.test('E6 X-Request-ID is on every kind of answer, in every problem and in every log line of the request', async (t) => {
   for (const prefix of ['', '/api']) {
     const { app, lines } = await ready(t)
     for (const [i, [name, status, request]] of KINDS.entries()) {
@@ -61,7 +61,7 @@ t.test('X-Request-ID is on every kind of answer, in every problem and in every l
   }
 })
 
-t.test('Scripts of another origin may read X-Request-ID and Link, and never send credentials', async (t) => {
+t.test('C11 Scripts of another origin may read X-Request-ID and Link, and never send credentials', async (t) => {
   const { app } = await ready(t)
   for (const [name, , request] of KINDS.filter(([name]) => !['preflight', 'preflight of nothing', 'OPTIONS', '400 for the path'].includes(name))) {
     const { headers } = await app.inject({ ...request, headers: { 'content-type': 'application/json', ...request.headers, origin: 'https://a.example' } as Record<string, string> })
@@ -70,7 +70,7 @@ t.test('Scripts of another origin may read X-Request-ID and Link, and never send
   }
 })
 
-t.test('C11 Only the configured origins are let in, and none in production unless configured', async (t) => {
+t.test('C11 T29 Only the configured origins are let in, and none in production unless configured', async (t) => {
   const asked = async (env: NodeJS.ProcessEnv, origin: string) => {
     const { app } = await build(t, env)
     return (await app.inject({ url: '/users', headers: { origin } })).headers

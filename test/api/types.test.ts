@@ -17,7 +17,7 @@ const PROPERTIES = [
   ...of('/integrations/jira/connect', USER, ['email', 'display_name']), ...of('/integrations/confluence/connect', USER, ['email', 'display_name'])
 ]
 
-t.test('C3 Nothing in a body is coerced: every property refuses every other JSON type', async (t) => {
+t.test('C3 T12 Nothing in a body is coerced: every property refuses every other JSON type', async (t) => {
   const { app } = await build(t)
   const { post } = callers(app)
   await post('/users', { email: 'owner@example.com' })
@@ -53,7 +53,7 @@ t.test('Required fields are named when they are missing', async (t) => {
   }
 })
 
-t.test('Keys of the prototype neither pollute nor pass', async (t) => {
+t.test('T13 Keys of the prototype neither pollute nor pass', async (t) => {
   const { app } = await build(t)
   const { post, get } = callers(app)
   await post('/users', { email: 'ada@example.com' })
@@ -75,7 +75,7 @@ t.test('Keys of the prototype neither pollute nor pass', async (t) => {
   t.equal((await get('/users')).json().length, 1)
 })
 
-t.test('Text is stored as every engine stores it: no NUL, no lone surrogate, and its length counted', async (t) => {
+t.test('C1 Text is stored as every engine stores it: no NUL, no lone surrogate, and its length counted', async (t) => {
   const { app } = await build(t)
   const { post, get } = callers(app)
   await post('/users', { email: 'ada@example.com' })

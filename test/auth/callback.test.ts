@@ -10,7 +10,7 @@ function judge (mode: string, env: NodeJS.ProcessEnv, callbacks: readonly Callba
     const running = await service(t, env)
     for (const accept of ['text/html', 'application/json']) {
       for (const entry of callbacks) {
-        await t.test(`A2: in ${mode}, a callback ${entry.title} ${EXPECTED(entry.error)} (${accept})`, async (t) => { await prove(t, running, entry, accept) })
+        await t.test(`A2 T02 in ${mode}, a callback ${entry.title} ${EXPECTED(entry.error)} (${accept})`, async (t) => { await prove(t, running, entry, accept) })
       }
     }
   })

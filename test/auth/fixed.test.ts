@@ -13,7 +13,7 @@ t.ok(HOSTILE_HEADERS.length >= 60, `${HOSTILE_HEADERS.length} header sets`)
 t.ok(SCOPES.length >= 20, `${SCOPES.length} scopes`)
 
 for (const product of PRODUCTS) {
-  t.test(`A7: no header changes the redirect URI, the scopes, or where a ${product} login ends`, async (t) => {
+  t.test(`A7 T05 no header changes the redirect URI, the scopes, or where a ${product} login ends`, async (t) => {
     const running = await service(t, { ...PRODUCTION, LOG_LEVEL: 'WARN' })
     const plain = await login(running, product)
     const constant = (address: string) => edited(address, (query) => { query.delete('state') })

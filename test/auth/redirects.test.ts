@@ -30,7 +30,7 @@ for (const [front, origin, env] of SETUPS) {
   t.test(`A5: with the front end ${front}`, async (t) => {
     const running = await service(t, { ...PRODUCTION, LOG_LEVEL: 'WARN', ...env })
 
-    t.test(`A5: no hostile return_url is taken, with the front end ${front}`, async (t) => {
+    t.test(`A5 T27 no hostile return_url is taken, with the front end ${front}`, async (t) => {
       const taken: Array<[string, string]> = []
       for (const entry of HOSTILE) {
         const location = await ends(running, filled(entry, origin))
@@ -60,7 +60,7 @@ for (const [front, origin, env] of SETUPS) {
       t.equal(headers.location, `${origin}/settings?tab=1&status=success&user_id=1&state=mine#here`)
     })
 
-    t.test(`A5: whatever the caller's state says, the login ends at home, with the front end ${front}`, async (t) => {
+    t.test(`A5 T27 whatever the caller's state says, the login ends at home, with the front end ${front}`, async (t) => {
       const odd: Array<[string, unknown]> = []
       for (const entry of [...HOSTILE, ...Object.keys(HARMLESS)].map((entry) => filled(entry, origin))) {
         const answer = await running.app.inject(`/auth/jira/login?state=${encodeURIComponent(entry)}`)
@@ -103,7 +103,7 @@ for (const [front, origin, env] of SETUPS) {
   })
 }
 
-t.test(`A5: none of ${many(2_000, 100_000)} generated strings makes a target outside the front end`, async (t) => {
+t.test(`A5 T27 none of ${many(2_000, 100_000)} generated strings makes a target outside the front end`, async (t) => {
   const sown = seed()
   t.comment(`SEED=${sown}`)
   const random = chance(sown)

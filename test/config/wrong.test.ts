@@ -20,7 +20,7 @@ async function complaint (env: NodeJS.ProcessEnv): Promise<StartError | undefine
   }
 }
 
-t.test(`E2 Each of ${WRONG.length} wrong settings stops the start, names the variable and says no value`, async (t) => {
+t.test(`E2 A4 T41 Each of ${WRONG.length} wrong settings stops the start, names the variable and says no value`, async (t) => {
   for (const [env, named] of WRONG) {
     const title = JSON.stringify(env)
     const error = await complaint(env)

@@ -190,7 +190,7 @@ function pieces (secret: string): string[] {
   return forms.flatMap((form) => Array.from({ length: Math.floor(form.length / 96) + 1 }, (_, i) => form.slice(i * 96, i * 96 + 40)).filter((piece) => piece.length > 20))
 }
 
-t.test('B13 After the end not a byte of any token that there ever was is in the database, nor the name of who has gone', async (t) => {
+t.test('B13 T21 After the end not a byte of any token that there ever was is in the database, nor the name of who has gone', async (t) => {
   const INTEGRATION_DB_URL = await databaseAt(t, `${folder(t)}/erased.db`)
   const running = await service(t, { INTEGRATION_DB_URL })
   const other = await build(t, { ...configured(running.sandbox.url), INTEGRATION_DB_URL })

@@ -103,7 +103,7 @@ t.test('Links keep the prefix that they were asked under, and lead where they sa
   t.match(headers.link, /^<\/api\/users\/1\/connections\/jira\/history\?limit=1&cursor=[\w-]+>; rel="next"$/)
 })
 
-t.test('No token, sealed or not, is in any answer', async (t) => {
+t.test('T20 No token, sealed or not, is in any answer', async (t) => {
   const running = await service(t)
   const { signer } = running.sandbox.world
   const issued: string[] = []

@@ -101,7 +101,7 @@ t.test('The back-off grows with each refusal that says nothing, up to half a min
   t.equal(jitter.size, 5, 'no two of them wait for the same time')
 })
 
-t.test('Somebody who waits for an answer is not kept for more than five seconds, a copy not for more than ten', async (t) => {
+t.test('T35 Somebody who waits for an answer is not kept for more than five seconds, a copy not for more than ten', async (t) => {
   for (const [seconds, urgency, waits] of [[4, INTERACTIVE, true], [6, INTERACTIVE, false], [9, BACKGROUND, true], [11, BACKGROUND, false]] as const) {
     const { budget } = moved()
     await refuse(budget, { 'retry-after': String(seconds) })
@@ -145,7 +145,7 @@ t.test('When a closed gate opens, whoever is waited for goes first, and nobody b
   t.ok(went.every(([, at]) => at >= opens))
 })
 
-t.test('No more than eight call one endpoint at once; another one is not held up by them', async (t) => {
+t.test('T35 No more than eight call one endpoint at once; another one is not held up by them', async (t) => {
   const budget = real()
   let [inside, most] = [0, 0]
   const call = async () => await budget.call(HERE, BACKGROUND, async () => {

@@ -37,7 +37,7 @@ const KINDS: Kind[] = [
 
 const rows = KINDS.flatMap((kind, turn) => placesFor(turn).map((place) => ({ kind, place })))
 
-t.test(`${rows.length} times a wait at one page of a full listing is too long: the run is parked until then, goes on there and succeeds`, async (t) => {
+t.test(`D8 ${rows.length} times a wait at one page of a full listing is too long: the run is parked until then, goes on there and succeeds`, async (t) => {
   // Time is moved for all that a service does, so each works at one product at a time.
   await shared((await lanes(t, 6)).filter((_, i) => i % 4 === 0 || i % 4 === 3), rows, async (lane, { kind, place }) => {
     const { here, product } = lane

@@ -55,7 +55,7 @@ const KINDS: Kind[] = [
 
 const rows = KINDS.flatMap((kind, turn) => placesFor(turn).map((place) => ({ kind, place })))
 
-t.test(`${rows.length} times one thing goes wrong at one page of a full listing: nothing is deleted, and the run says what has become of it`, async (t) => {
+t.test(`D8 ${rows.length} times one thing goes wrong at one page of a full listing: nothing is deleted, and the run says what has become of it`, async (t) => {
   await shared(await lanes(t, 6), rows, async (lane, { kind, place }) => {
     const { outcome, until = () => 0 } = kind
     const title = `${kind.title} at ${place.path} ${place.k}`

@@ -41,7 +41,7 @@ async function connect (here: Service, person: number, site: Site, product: Prod
 const called = ({ sandbox }: Service, site: Site, since: number) => sandbox.world.stats.read().log.slice(since).filter(({ path }) => path.includes(SITES[site]))
 const check = async ({ app }: Service, owner: number) => await app.inject({ method: 'POST', url: `/users/${owner}/connections/jira/check` })
 
-t.test(`${OWNERS} people on two sites, one of which is out of calls: nobody calls there before the hour, the other site is not delayed, and then all succeed by themselves`, async (t) => {
+t.test(`T37 ${OWNERS} people on two sites, one of which is out of calls: nobody calls there before the hour, the other site is not delayed, and then all succeed by themselves`, async (t) => {
   const here = await listening(t)
   const { world, admin } = here.sandbox
   const owners: Owner[] = []
@@ -96,7 +96,7 @@ t.test('A burst on one endpoint of a site holds nothing but that endpoint', asyn
   for (const id of [first, second]) t.match(await synced(here.app, 'jira', id), { state: 'succeeded', counts: { seen: 12 } })
 })
 
-t.test('Who has a run under way does not go before who has none', async (t) => {
+t.test('T37 Who has a run under way does not go before who has none', async (t) => {
   const here = await listening(t, { SYNC_CONCURRENCY: '2' })
   const people = [await connect(here, 0, 'acme'), await connect(here, 1, 'acme'), await connect(here, 2, 'globex')]
   for (const i of [0, 1]) await connect(here, i, 'acme', 'confluence')

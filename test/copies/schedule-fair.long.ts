@@ -35,7 +35,7 @@ t.test('A service that listens keeps the schedule by itself', async (t) => {
   }
 })
 
-t.test('Whoever has nothing under way goes before whoever has, also if he asked later', async (t) => {
+t.test('T37 Whoever has nothing under way goes before whoever has, also if he asked later', async (t) => {
   const here = await place(t, { env: { SYNC_CONCURRENCY: '2' } })
   await people(here, 3)
   const delay = async (path: string, ms: number) => await here.sandbox.admin('faults', { kind: 'delay', delay_ms: ms, match: { path } })

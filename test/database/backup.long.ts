@@ -12,7 +12,7 @@ t.jobs = 2
 const BACKUPS = many(3, 20)
 const WRITERS = 4
 
-t.test('D11 A backup while the service writes is whole and holds every write that was acknowledged before it began; with the key its tokens open, without it nothing does', async (t) => {
+t.test('D11 B1 T31 A backup while the service writes is whole and holds every write that was acknowledged before it began; with the key its tokens open, without it nothing does', async (t) => {
   const cwd = folder(t)
   const url = await sqlite(cwd, 'source')
   const { env, before, tokens } = await filled(t, url)

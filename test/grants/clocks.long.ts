@@ -51,7 +51,7 @@ function watched ({ sandbox: { world } }: Pick<Service, 'sandbox'>) {
   return counts
 }
 
-t.test('A13 Consents that nobody uses are kept alive, between day 60 and day 75, not all on one day, and live on after 200 days', async (t) => {
+t.test('A13 T36 Consents that nobody uses are kept alive, between day 60 and day 75, not all on one day, and live on after 200 days', async (t) => {
   const running = await crowd(t, 12)
   const counts = watched(running)
   const refreshed = new Map(ids(12).map((user) => [user, [0]]))
@@ -107,7 +107,7 @@ t.test('A13 The year of a consent is shown, and its end is warned of, once 30 da
   t.strictSame(told.slice(4), [[695, 1, 'jira', 30, 'warn'], [720, 1, 'jira', 5, 'warn']])
 })
 
-t.test('A13 A token is replaced four to six minutes before its end, and not all of them at once', async (t) => {
+t.test('A13 T36 A token is replaced four to six minutes before its end, and not all of them at once', async (t) => {
   const running = await crowd(t, 16)
   const left = new Map<number, number>()
   running.pass(53 * MINUTE_MS)
@@ -149,7 +149,7 @@ t.test('A13 Consents that are used every quarter of an hour for a day are never 
   t.match(await stats(running), { family_revocations: 0 })
 })
 
-t.test('A14 A caller is served while the token still works, whatever the refresh is answered', async (t) => {
+t.test('A14 T35 A caller is served while the token still works, whatever the refresh is answered', async (t) => {
   const running = await crowd(t, 1, { UPSTREAM_ANSWER_TIMEOUT_MS: '300' })
   const counts = watched(running)
   const rows = [...PASSING.filter(({ title }) => /^(429|500|200 with nothing|silence|a closed connection, before the work)$/.test(title)), ...OPERATORS.slice(0, 1)]

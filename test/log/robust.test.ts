@@ -76,7 +76,7 @@ t.test(`B11 E8 ${ROUNDS} random things (seed ${seed}, SEED repeats it): the logg
   t.end()
 })
 
-t.test('E8 Hostile values never make a second line, and a long line keeps what finds its neighbours', (t) => {
+t.test('E8 T19 Hostile values never make a second line, and a long line keeps what finds its neighbours', (t) => {
   const lines: string[] = []
   const { logger } = createLogger({ write: (line) => { lines.push(line) } })
   const hostile = ['\n', '\r\n', '\u2028', '\u2029', '\u0085', '\u001b[2J', '\0', '"}\n{"level":"fatal"', '\\n\n', '\ud800\n']

@@ -88,7 +88,7 @@ t.test('A second start by mistake, on the same port, leaves the run of the first
   t.match(await ended(first.url), { state: 'succeeded' })
 })
 
-t.test('A service that is asked to stop says so first, answers what is under way, and ends with 0 although connections are kept alive', async (t) => {
+t.test('E1 A service that is asked to stop says so first, answers what is under way, and ends with 0 although connections are kept alive', async (t) => {
   const sandbox = await startSandbox(t, { clients: [ONE_SITE] })
   await sandbox.admin('faults', { kind: 'delay', delay_ms: 1_500, match: { path: '/oauth/token', method: 'POST' }, times: 1 })
   const service = await start(t, { env: { ...settings(sandbox.url), APP_ENV: 'production', HOST: '127.0.0.1', VAULT_KEYS: newKeyEntry('k') } })
@@ -103,7 +103,7 @@ t.test('A service that is asked to stop says so first, answers what is under way
   t.equal(await stopped, 0)
 })
 
-t.test('In production nothing of the sandbox answers', async (t) => {
+t.test('T39 In production nothing of the sandbox answers', async (t) => {
   const service = await start(t, { env: { APP_ENV: 'production', HOST: '127.0.0.1', VAULT_KEYS: newKeyEntry('k') } })
   for (const path of ['/sandbox/authorize', '/sandbox/oauth/token', '/sandbox/admin/state', '/api/sandbox/authorize', '/sandbox', '/sandbox/']) {
     t.equal((await fetch(service.url + path)).status, 404, path)

@@ -43,7 +43,7 @@ for (const proxy of PROXIES) {
   })
 }
 
-t.test('The flow cookie is __Host-, Secure, HttpOnly and Lax wherever browsers come by https', async (t) => {
+t.test('C11 The flow cookie is __Host-, Secure, HttpOnly and Lax wherever browsers come by https', async (t) => {
   const { app } = await build(t, { PUBLIC_URL: 'https://connector.example' })
   const { headers } = await app.inject('/auth/jira/login?redirect=true')
   t.match(headers['set-cookie'], /^__Host-flow-[\w-]{12}=[\w-]{43}; Max-Age=600; Path=\/; HttpOnly; Secure; SameSite=Lax$/)

@@ -75,7 +75,7 @@ t.test('D13 Tables of a newer version are refused at a start, and do not disturb
   t.match(await complaint(url), /newer version/)
 })
 
-t.test('Statements and their values are in no error: Drizzle would spell them out', async (t) => {
+t.test('T25 Statements and their values are in no error: Drizzle would spell them out', async (t) => {
   const url = await server.createDatabase()
   const engine = await openEngine(url)
   t.teardown(() => engine.close())

@@ -24,7 +24,7 @@ t.test('SQLite in a file', (t) => {
   t.end()
 })
 
-t.test('D2 A connection commits to the disk, checks foreign keys, and uses a library without the WAL bug', async (t) => {
+t.test('D2 D14 A connection commits to the disk, checks foreign keys, and uses a library without the WAL bug', async (t) => {
   const engine = await openEngine(`sqlite:///${join(folder, 'pragmas.db')}`)
   t.teardown(() => engine.close())
   await createStore(engine, Date.now).users.save('a@b.co', null)

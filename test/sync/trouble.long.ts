@@ -76,7 +76,7 @@ for (const [i, { title, fault, code, tries = 4 }] of TROUBLE.entries()) {
   // The products take turns.
   const listing = LISTINGS[i % 2] as typeof LISTINGS[number]
   const { product, path, all, beside } = listing
-  t.test(`Atlassian ${title}: once costs a run nothing but time, again and again ends its part with a code (${product})`, { buffered: true }, async (t) => {
+  t.test(`D8 T35 Atlassian ${title}: once costs a run nothing but time, again and again ends its part with a code (${product})`, { buffered: true }, async (t) => {
     const service = await copied(t, [listing], title === 'never answers' ? 1_000 : 10_000)
     const asked = () => service.lines().filter(({ event }) => event === 'upstream_error').length
     const full = async () => await synced(service.app, product, (await sync(service, product, '?mode=full')).json().id)

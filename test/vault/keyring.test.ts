@@ -19,7 +19,7 @@ const WRONG: Array<[name: string, text: string, problem: RegExp]> = [
   ['an id twice', `k1:${good},k1:${other}`, /^entry 2 repeats the id/], ['a placeholder', 'k1:CHANGE_ME', /^entry 1 /], ['another separator', `k1=${good}`, /^entry 1 needs an id/], ['a semicolon between keys', `k1:${good};k2:${other}`, /^entry 1 /]
 ]
 
-t.test('B8 A key that is not 32 random bytes in plain base64 is refused; the sentence names the entry and never the value', (t) => {
+t.test('B8 A4 T41 A key that is not 32 random bytes in plain base64 is refused; the sentence names the entry and never the value', (t) => {
   for (const [name, text, problem] of WRONG) {
     const { keyring, problems = [] } = parseKeyring(text)
     t.equal(keyring, undefined, name)

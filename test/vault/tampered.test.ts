@@ -156,7 +156,7 @@ t.test('B2 Many callers at once that meet the same damage are told the same, and
 
 const SWAPS = many(20, 1_000)
 
-t.test(`B2 ${SWAPS} random swaps of ciphertexts between rows and fields: as many refusals, and nobody gets anybody else's token`, async (t) => {
+t.test(`B2 T09 ${SWAPS} random swaps of ciphertexts between rows and fields: as many refusals, and nobody gets anybody else's token`, async (t) => {
   const { app, rows, put, check, history, said, answers, raw, pass } = await damaged(t)
   const start = seed()
   t.comment(`SEED=${start}`)

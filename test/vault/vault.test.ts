@@ -32,7 +32,7 @@ t.test('B3 What is sealed opens again, whatever text it is', (t) => {
   t.end()
 })
 
-t.test('B2 A record opens in its own place only', (t) => {
+t.test('B2 T09 A record opens in its own place only', (t) => {
   const vault = vaultOf(K1)
   const sealed = vault.seal('secret', PLACE)
   const said = new Set<string>()
@@ -46,7 +46,7 @@ t.test('B2 A record opens in its own place only', (t) => {
   t.end()
 })
 
-t.test('B3 Every flipped bit, every truncation, every short tag, every other key and format is refused with one sentence', (t) => {
+t.test('B3 T10 Every flipped bit, every truncation, every short tag, every other key and format is refused with one sentence', (t) => {
   const vault = vaultOf(K1, K2)
   const said = new Set<string>()
   let tried = 0
