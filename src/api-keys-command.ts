@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { SCOPES, type Scope } from './access/rules.ts'
 import { hashOf, KEY, newSecret, prefixOf } from './access/secrets.ts'
+import { operator } from './audit/operator.ts'
 import { loadSettings } from './config/load.ts'
 import { StartError } from './errors.ts'
 import { explain } from './start-problems.ts'
@@ -44,7 +45,7 @@ async function withStore (command: (store: Store) => Promise<void>): Promise<voi
   const { config } = await loadSettings(process.env)
   const engine = await openEngine(config.databaseUrl, config.database)
   try {
-    await command(createStore(engine, Date.now))
+    await command(createStore(engine, Date.now, operator))
   } finally {
     await engine.close()
   }

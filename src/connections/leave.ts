@@ -51,7 +51,9 @@ export async function removeUser (settings: Omit<LeaveSettings, 'erasing'>, user
   await store.connections.remove(user.id, undefined, [
     ...providers.map(({ id }) => store.runs.endingActive(user.id, id, DISCONNECTED)),
     keepCopies ? store.users.anonymising(user.id) : store.users.removing(user.id),
-    store.flows.forgetting(user)
+    store.flows.forgetting(user),
+    store.identities.forgetting(user.id),
+    store.sessions.forgetting(user.id)
   ])
   await vanish(settings, standings.map(({ grant }) => grant.id), log)
   log.info({ event: 'user_removed', user_id: user.id, copies_kept: keepCopies })

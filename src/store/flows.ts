@@ -71,7 +71,7 @@ export function flows ({ db, tables: { flows }, write }: Engine, now: () => numb
 
     /** Erases the logins of somebody who leaves, as far as they can be told: by the address in the caller's state, and by their outcome. */
     forgetting: ({ id, email }: { id: number, email: string }): WithStatement => (tx) => tx.delete(flows)
-      .where(or(mentions(flows.callerState, email), mentions(flows.callerState, encodeURIComponent(email)), eq(flows.outcome, JSON.stringify({ userId: id })))),
+      .where(or(mentions(flows.callerState, email), mentions(flows.callerState, encodeURIComponent(email)), eq(flows.outcome, JSON.stringify({ userId: id })), eq(flows.userId, id))),
 
     /** The same, where it brought nothing. */
     async finish (stateHash: string, outcome: string): Promise<void> {

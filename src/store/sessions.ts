@@ -1,19 +1,23 @@
 import { and, eq, gt, isNull, lt } from 'drizzle-orm'
-import type { Engine } from './engine.ts'
+import type { Audit } from './audit.ts'
+import type { Engine, WithStatement } from './engine.ts'
 
 /** A connect session: one person may connect these products, for a quarter of an hour. */
 export interface Session { id: number, userId: number, products: string[], returnUrl: string | null, expiresAt: Date }
 
-export function sessions ({ db, tables: { sessions }, write }: Engine, now: () => number) {
+export function sessions ({ db, tables: { sessions }, write, inSteps }: Engine, now: () => number, { recording }: Audit) {
   const columns = { id: sessions.id, userId: sessions.userId, products: sessions.products, returnUrl: sessions.returnUrl, expiresAt: sessions.expiresAt }
   const read = (row: Omit<Session, 'products'> & { products: string }): Session => ({ ...row, products: row.products.split(' ') })
   const good = () => gt(sessions.expiresAt, new Date(now()))
 
   return {
     async create ({ products, ...session }: Omit<Session, 'id'> & { hash: string }): Promise<Session> {
-      const [made] = await write(() => db.insert(sessions).values({ ...session, products: products.join(' '), createdAt: new Date(now()) }).returning(columns))
-      if (made === undefined) throw new Error('A session was not made')
-      return read(made)
+      const id = await inSteps(function * (tx) {
+        const [made] = yield tx.insert(sessions).values({ ...session, products: products.join(' '), createdAt: new Date(now()) }).returning({ id: sessions.id })
+        yield * recording(tx, [{ action: 'session_created', userId: session.userId, detail: { session: made?.id, products } }])
+        return Number(made?.id)
+      })
+      return { id, products, userId: session.userId, returnUrl: session.returnUrl, expiresAt: session.expiresAt }
     },
 
     /** The session of a token, or of the browser that has opened its link. */
@@ -24,9 +28,17 @@ export function sessions ({ db, tables: { sessions }, write }: Engine, now: () =
 
     /** Ties a session to the first browser that opens its link. @returns undefined where another one has, or it is over */
     async open (hash: string, browserHash: string): Promise<Session | undefined> {
-      const [row] = await write(() => db.update(sessions).set({ browserHash }).where(and(eq(sessions.hash, hash), isNull(sessions.browserHash), good())).returning(columns))
+      const opened = await inSteps(function * (tx) {
+        const [row] = yield tx.update(sessions).set({ browserHash }).where(and(eq(sessions.hash, hash), isNull(sessions.browserHash), good())).returning({ id: sessions.id, userId: sessions.userId })
+        if (row !== undefined) yield * recording(tx, [{ action: 'session_opened', userId: Number(row.user_id), detail: { session: row.id } }])
+        return row !== undefined
+      })
+      const [row] = opened ? await db.select(columns).from(sessions).where(eq(sessions.hash, hash)) : []
       return row === undefined ? undefined : read(row)
     },
+
+    /** Erases those of somebody who leaves. */
+    forgetting: (userId: number): WithStatement => (tx) => tx.delete(sessions).where(eq(sessions.userId, userId)),
 
     async purge (): Promise<void> {
       await write(() => db.delete(sessions).where(lt(sessions.expiresAt, new Date(now()))))
