@@ -42,5 +42,36 @@ export function accessTables ({ table, unique, index, id, integer, text, instant
     expiresAt: instant('expires_at').notNull()
   }, (t) => [unique('sessions_hash').on(t.hash), unique('sessions_browser').on(t.browserHash), index('sessions_expires_at').on(t.expiresAt), index('sessions_user').on(t.userId)])
 
-  return { apiKeys, identities, sessions }
+  /** What was done, by whom: added to and never changed (triggers in the migrations). Of people it keeps numbers, and no row of another table. */
+  const audit = table('audit', {
+    /** Without gaps, as the head counts. */
+    seq: integer('seq').primaryKey(),
+    at: instant('at').notNull(),
+    /** `key`, `user`, `session`, `anybody`, `operator` or `service`, with its number and name where it has them. */
+    actor: text('actor').notNull(),
+    actorId: integer('actor_id'),
+    actorName: text('actor_name'),
+    action: text('action').notNull(),
+    /** Whom it is about. */
+    userId: integer('user_id'),
+    connectionId: integer('connection_id'),
+    product: text('product'),
+    ip: text('ip'),
+    requestId: text('request_id'),
+    /** JSON: what else there is to say. */
+    detail: text('detail'),
+    /** Of this row and the hash of the row before. */
+    hash: text('hash').notNull()
+  }, (t) => [index('audit_user').on(t.userId, t.seq), index('audit_action').on(t.action, t.seq), index('audit_at').on(t.at)])
+
+  /** One row: the end of the chain, which whoever adds to it holds, and the last row that was purged. */
+  const auditHead = table('audit_head', {
+    id: integer('id').primaryKey(),
+    seq: integer('seq').notNull(),
+    hash: text('hash').notNull(),
+    cutSeq: integer('cut_seq').notNull(),
+    cutHash: text('cut_hash').notNull()
+  })
+
+  return { apiKeys, identities, sessions, audit, auditHead }
 }

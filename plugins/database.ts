@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin'
+import { actingNow } from '../src/audit/actor.ts'
 import type { Outside } from '../src/outside.ts'
 import { openEngine } from '../src/store/engine.ts'
 import { createStore, type Store } from '../src/store/index.ts'
@@ -16,7 +17,7 @@ export default fp<Outside>(async (app, { now }) => {
       else app.log.error({ event: 'database_lost' }, 'The database does not answer. Requests are answered with 503, and runs wait.')
     }
   })
-  const store = createStore(engine, now)
+  const store = createStore(engine, now, actingNow)
   app.addHook('onClose', () => engine.close())
   app.decorate('store', store)
 }, { name: 'database', dependencies: ['config'] })

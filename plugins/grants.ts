@@ -22,7 +22,7 @@ export default fp<Outside>(async (app, { now }) => {
   const exchangeMs = Math.min(app.config.answerTimeoutMs, LONGEST_EXCHANGE_MS)
   const leaseMs = LEASE_IN_EXCHANGES * exchangeMs
   const access = createAccess({ store, vault, http, now, exchangeMs, leaseMs, clientById: clients.byId, onScopes: async (grantId, log) => { await reviewGrant(store, grantId, false, log) } })
-  const upkeep = createUpkeep({ store, vault, access, now, log, clientIds: clients.ids })
+  const upkeep = createUpkeep({ store, vault, access, now, log, clientIds: clients.ids, auditDays: app.config.auditDays })
   app.addHook('onReady', () => upkeep.prepare())
   app.addHook('onListen', async () => { upkeep.start() })
   app.addHook('preClose', () => upkeep.stop())

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { BOOTSTRAP } from './access/bootstrap.ts'
 import { SCOPES, type Scope } from './access/rules.ts'
 import { hashOf, KEY, newSecret, prefixOf } from './access/secrets.ts'
+import { operator } from './audit/operator.ts'
 import { loadDatabaseSettings } from './config/load.ts'
 import { StartError } from './errors.ts'
 import { explain } from './start-problems.ts'
@@ -46,7 +47,7 @@ async function withStore (command: (store: Store) => Promise<void>): Promise<voi
   const { databaseUrl, database } = loadDatabaseSettings(process.env)
   const engine = await openEngine(databaseUrl, database)
   try {
-    await command(createStore(engine, Date.now))
+    await command(createStore(engine, Date.now, operator))
   } finally {
     await engine.close()
   }

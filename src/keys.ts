@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { operator } from './audit/operator.ts'
 import { loadSettings } from './config/load.ts'
 import { StartError } from './errors.ts'
 import { proveKeys } from './grants/key-proof.ts'
@@ -50,7 +51,7 @@ async function withStore (command: (store: Store, keyring: Keyring, source: stri
   const { config, keys } = await loadSettings(process.env)
   const engine = await openEngine(config.databaseUrl, config.database)
   try {
-    await command(createStore(engine, Date.now), keys.keyring, keys.source)
+    await command(createStore(engine, Date.now, operator), keys.keyring, keys.source)
   } finally {
     await engine.close()
   }

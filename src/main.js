@@ -14,6 +14,7 @@ const COMMANDS = {
   keys: './keys.ts',
   sync: './sync-command.ts',
   'api-keys': './api-keys-command.ts',
+  audit: './audit-command.ts',
   'db-migrate': './database/migrate-command.ts',
   'db-copy': './database/copy-command.ts',
   'db-backup': './database/backup-command.ts'

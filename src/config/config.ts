@@ -53,6 +53,8 @@ export interface Config {
   /** Points an app may spend in an hour. */
   hourlyPoints: number
   sync: SyncConfig
+  /** Days that rows of the audit trail are kept; 0: for ever. */
+  auditDays: number
   clients: Record<ProviderId, ClientSettings>
   warnings: string[]
 }
@@ -133,6 +135,7 @@ export function configFrom (env: Env, resolved: Resolved): Config {
     connectTimeoutMs: env.UPSTREAM_CONNECT_TIMEOUT_MS ?? 0,
     answerTimeoutMs: env.UPSTREAM_ANSWER_TIMEOUT_MS ?? 0,
     hourlyPoints: env.ATLASSIAN_HOURLY_POINTS ?? 0,
+    auditDays: env.AUDIT_RETENTION_DAYS ?? 0,
     sync: {
       intervalMs: (env.SYNC_INTERVAL ?? 0) * MINUTE_MS,
       fullIntervalMs: (env.SYNC_FULL_INTERVAL ?? 0) * 60 * MINUTE_MS,

@@ -57,6 +57,7 @@ export const Env = Type.Object({
   SYNC_SHRINK_PERCENT: whole('A full listing that is shorter than the one before by more than this deletes nothing until it is confirmed or the next one agrees.', 0, 100, 20),
   SYNC_HISTORY_DAYS: whole('Days that ended runs are kept.', 1, 3650, 30),
   TOMBSTONE_DAYS: whole('Days that deletions are kept for the change feed.', 1, 3650, 30),
+  AUDIT_RETENTION_DAYS: whole('Days that rows of the audit trail are kept. 0: for ever.', 0, 36_500, 365),
   ...client('JIRA', PRODUCTS.jira, 'Also the ATLASSIAN_… and NEXT_PUBLIC_… names listed in docs/settings.md.') as JiraClient,
   ...client('CONFLUENCE', PRODUCTS.confluence, "Unset: Jira's (docs/settings.md has the order).") as ConfluenceClient
 })

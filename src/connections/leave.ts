@@ -52,7 +52,7 @@ export async function removeUser (settings: Omit<LeaveSettings, 'erasing'>, user
     ...providers.map(({ id }) => store.runs.endingActive(user.id, id, DISCONNECTED)),
     keepCopies ? store.users.anonymising(user.id) : store.users.removing(user.id),
     // Where the row stays nothing goes along with it by itself.
-    store.sessions.ending(user.id),
+    store.sessions.forgetting(user.id),
     store.identities.forgetting(user.id),
     store.flows.forgetting(user)
   ])

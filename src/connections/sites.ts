@@ -5,6 +5,7 @@ import type { Access } from '../grants/access.ts'
 import { announce } from '../grants/announce.ts'
 import { createAsk, sitesOf, type Ask, type Turn } from '../providers/atlassian.ts'
 import { providerOf, type Provider, type ProviderId } from '../providers/index.ts'
+import type { Entry } from '../store/audit.ts'
 import type { Connection, Own, Standing } from '../store/connections.ts'
 import type { WithStatement } from '../store/engine.ts'
 import type { Grant } from '../store/grants.ts'
@@ -81,7 +82,7 @@ export async function chooseSites (settings: SiteSettings, stopRuns: StopRuns, u
     const dropped = connection.bound.filter(({ cloudId }) => !cloudIds.includes(cloudId)).map(({ cloudId }) => cloudId)
     // A run that began in between goes by the old choice, and saves nothing any more.
     return [settings.store.runs.endingActive(userId, provider.id, CHOSEN), ...(dropped.length === 0 ? [] : settings.erasing(userId, provider.id, dropped))]
-  })
+  }, ({ id }) => [{ action: 'sites_chosen', userId, connectionId: id, product: provider.id, detail: { sites: cloudIds } }])
 }
 
 /**
@@ -121,8 +122,9 @@ async function freshSites (settings: SiteSettings, provider: Provider, { grant }
  *
  * @param learn the connection with what is known now
  * @param also what is to be done with it
+ * @param told what somebody has asked for with it
  */
-async function settled (store: Store, { connection: { userId, provider: id, grantId } }: Standing, learn: (connection: Connection) => Connection, log: Log, also: (connection: Connection) => WithStatement[] = () => []): Promise<Standing> {
+async function settled (store: Store, { connection: { userId, provider: id, grantId } }: Standing, learn: (connection: Connection) => Connection, log: Log, also: (connection: Connection) => WithStatement[] = () => [], told: (connection: Connection) => Entry[] = () => []): Promise<Standing> {
   const provider = providerOf(id)
   for (let attempt = 0; attempt < TRIES; attempt++) {
     const current = await connectionOf(store, userId, provider)
@@ -132,7 +134,7 @@ async function settled (store: Store, { connection: { userId, provider: id, gran
     const next = { ...known, ...own }
     const done = also(current.connection)
     if (done.length === 0 && isSame(current.connection, next)) return current
-    const changes = await store.connections.update(current.connection, next, done)
+    const changes = await store.connections.update(current.connection, next, done, told(current.connection))
     if (changes === undefined) continue
     announce(changes, log)
     return await connectionOf(store, userId, provider)

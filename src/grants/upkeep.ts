@@ -25,6 +25,8 @@ export interface UpkeepSettings {
   log: Log
   /** The ids of the clients that are configured. */
   clientIds: () => string[]
+  /** How long the audit trail is kept; 0: for ever. */
+  auditDays: number
 }
 
 /** When Atlassian will want a new consent. */
@@ -37,7 +39,7 @@ export function reconsentBy (consentedAt: Date): Date {
  * tokens that have stopped working, warnings before the year is over. Any number of processes may do it at once: each
  * refresh has its lease, and each warning is taken by one.
  */
-export function createUpkeep ({ store, vault, access, now, log, clientIds }: UpkeepSettings) {
+export function createUpkeep ({ store, vault, access, now, log, clientIds, auditDays }: UpkeepSettings) {
   const slots = pLimit(REFRESHED_AT_ONCE)
   let settingsKnown = false
   let counted = 0
@@ -49,6 +51,7 @@ export function createUpkeep ({ store, vault, access, now, log, clientIds }: Upk
     async () => { access.sweep() },
     async () => { await store.grants.forgetPrevious(new Date(now())) },
     async () => { await store.sessions.purge() },
+    async () => { if (auditDays > 0) await store.audit.purge(new Date(now() - auditDays * DAY_MS)) },
     async () => { for (const days of WARNINGS) await warn(days) },
     countUses,
     async () => await store.scrub(true)

@@ -1,4 +1,5 @@
 import { and, asc, eq, gt, isNull, lt, or, sql } from 'drizzle-orm'
+import type { Audit } from './audit.ts'
 import type { Engine } from './engine.ts'
 
 /** A service key, as far as it is kept: never the key itself. */
@@ -7,7 +8,7 @@ export interface ApiKey { id: number, name: string, prefix: string, scopes: stri
 /** How exact `lastUsedAt` is. */
 const NOTED_EVERY_MS = 60_000
 
-export function apiKeys ({ db, tables: { apiKeys }, write }: Engine, now: () => number) {
+export function apiKeys ({ db, tables: { apiKeys }, write, inSteps }: Engine, now: () => number, { recording }: Audit) {
   const columns = { id: apiKeys.id, name: apiKeys.name, prefix: apiKeys.prefix, scopes: apiKeys.scopes, createdAt: apiKeys.createdAt, expiresAt: apiKeys.expiresAt, revokedAt: apiKeys.revokedAt, lastUsedAt: apiKeys.lastUsedAt }
   const byHash = db.select(columns).from(apiKeys).where(eq(apiKeys.hash, sql.placeholder('hash'))).prepare()
   const read = (row: Omit<ApiKey, 'scopes'> & { scopes: string }): ApiKey => ({ ...row, scopes: row.scopes.split(' ') })
@@ -15,7 +16,12 @@ export function apiKeys ({ db, tables: { apiKeys }, write }: Engine, now: () => 
   return {
     /** Keeps a key. @returns undefined where the name is taken by a key that is not revoked, or the very key is there */
     async create (key: { name: string, hash: string, prefix: string, scopes: readonly string[], expiresAt: Date | null }): Promise<ApiKey | undefined> {
-      const [made] = await write(() => db.insert(apiKeys).values({ ...key, scopes: key.scopes.join(' '), activeName: key.name, createdAt: new Date(now()) }).onConflictDoNothing().returning(columns))
+      const id = await inSteps(function * (tx) {
+        const [made] = yield tx.insert(apiKeys).values({ ...key, scopes: key.scopes.join(' '), activeName: key.name, createdAt: new Date(now()) }).onConflictDoNothing().returning({ id: apiKeys.id })
+        if (made !== undefined) yield * recording(tx, [{ action: 'key_created', detail: { key: made.id, name: key.name, scopes: key.scopes } }])
+        return made?.id
+      })
+      const [made] = id === undefined ? [] : await db.select(columns).from(apiKeys).where(eq(apiKeys.id, Number(id)))
       return made === undefined ? undefined : read(made)
     },
 
@@ -38,7 +44,11 @@ export function apiKeys ({ db, tables: { apiKeys }, write }: Engine, now: () => 
     /** Ends a key by its id or name. @returns false where none was good */
     async revoke (which: { id: number } | { name: string }): Promise<boolean> {
       const it = 'id' in which ? eq(apiKeys.id, which.id) : eq(apiKeys.activeName, which.name)
-      return (await write(() => db.update(apiKeys).set({ revokedAt: new Date(now()), activeName: null }).where(and(it, isNull(apiKeys.revokedAt))).returning({ id: apiKeys.id }))).length === 1
+      return await inSteps(function * (tx) {
+        const ended = yield tx.update(apiKeys).set({ revokedAt: new Date(now()), activeName: null }).where(and(it, isNull(apiKeys.revokedAt))).returning({ id: apiKeys.id, name: apiKeys.name })
+        yield * recording(tx, ended.map(({ id, name }) => ({ action: 'key_revoked', detail: { key: id, name } })))
+        return ended.length === 1
+      })
     },
 
     /** Remembers that it was used, once a minute. */

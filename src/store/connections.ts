@@ -1,4 +1,5 @@
 import { aliasedTable, and, eq, exists, lte, ne, or, sql } from 'drizzle-orm'
+import type { Audit, Entry } from './audit.ts'
 import type { Engine, WithStatement } from './engine.ts'
 import type { Grant, GrantRows } from './grants.ts'
 import type { Change, History, Reason } from './history.ts'
@@ -37,7 +38,7 @@ export interface Standing { connection: Connection, grant: Grant, state: Connect
 /** What may change of a connection between two consents. */
 export type Own = Pick<Connection, 'sites' | 'bound' | 'refused' | 'state'> & { reason: Reason | null }
 
-export function connections ({ db, tables: { connections, grants }, atomically, inSteps, prepare, write }: Engine, { rows, history }: { rows: GrantRows, history: History }) {
+export function connections ({ db, tables: { connections, grants }, inSteps, prepare, write }: Engine, { rows, history, audit }: { rows: GrantRows, history: History, audit: Audit }) {
   const joined = () => db.select({ connection: connections, grant: grants }).from(connections).innerJoin(grants, eq(connections.grantId, grants.id))
   const [user, client, product] = ['userId', 'clientId', 'provider'].map((name) => sql.placeholder(name))
   const others = aliasedTable(connections, 'others')
@@ -79,17 +80,20 @@ export function connections ({ db, tables: { connections, grants }, atomically, 
     /**
      * Writes what is new about a connection, with what that changes for it and what `also` says, if it is still as it was read.
      *
+     * @param told what was asked for, if somebody has
      * @returns undefined where somebody else has written it: to be decided again
      */
-    async update ({ id, version }: Connection, { sites, bound, refused, state, reason }: Own, also: WithStatement[] = []): Promise<Change[] | undefined> {
+    async update ({ id, version }: Connection, { sites, bound, refused, state, reason }: Own, also: WithStatement[] = [], told: Entry[] = []): Promise<Change[] | undefined> {
       const row = { sites: JSON.stringify(sites), bound: JSON.stringify(bound), refused: JSON.stringify(refused), state, errorCode: reason?.code ?? null, errorDetail: reason?.detail ?? null, version: version + 1 }
       const unchanged = sql`${connections.id} = ${id} and ${connections.version} = ${version}`
-      const results = await atomically((tx) => [
-        history.ofConnection(tx, unchanged, state, reason),
-        ...also.map((statement) => statement(tx)),
-        tx.update(connections).set(row).where(unchanged)
-      ], (tx) => tx.update(connections).set({ version }).where(unchanged).returning({ id: connections.id }))
-      return results === undefined ? undefined : history.read(results[0] ?? [])
+      return await inSteps(function * (tx) {
+        if ((yield tx.update(connections).set({ version }).where(unchanged).returning({ id: connections.id })).length === 0) return undefined
+        const changes = history.read(yield history.ofConnection(tx, unchanged, state, reason))
+        for (const statement of also) yield statement(tx)
+        yield tx.update(connections).set(row).where(unchanged)
+        yield * audit.recording(tx, [...told, ...audit.changed(changes)])
+        return changes
+      })
     },
 
     /** Connections whose turn to be copied has come, those that have waited longest first. */
@@ -110,7 +114,10 @@ export function connections ({ db, tables: { connections, grants }, atomically, 
     },
 
     async choose (userId: number, provider: string, options: ConnectionOptions): Promise<void> {
-      await write(() => db.update(connections).set({ options: JSON.stringify(options) }).where(and(eq(connections.userId, userId), eq(connections.provider, provider))))
+      await inSteps(function * (tx) {
+        const chosen = yield tx.update(connections).set({ options: JSON.stringify(options) }).where(and(eq(connections.userId, userId), eq(connections.provider, provider))).returning({ id: connections.id })
+        yield * audit.recording(tx, chosen.map(({ id }) => ({ action: 'options_chosen', userId, connectionId: Number(id), product: provider, detail: { ...options } })))
+      })
     },
 
     /**
@@ -120,9 +127,13 @@ export function connections ({ db, tables: { connections, grants }, atomically, 
      */
     async remove (userId: number, provider: string | undefined, also: WithStatement[] = []): Promise<string[]> {
       return await inSteps(function * (tx) {
-        const left = yield tx.delete(connections).where(and(eq(connections.userId, userId), provider === undefined ? undefined : eq(connections.provider, provider))).returning({ grantId: connections.grantId })
+        const left = yield tx.delete(connections).where(and(eq(connections.userId, userId), provider === undefined ? undefined : eq(connections.provider, provider))).returning({ id: connections.id, grantId: connections.grantId, provider: connections.provider })
         for (const statement of also) yield statement(tx)
         const gone = yield rows.erasingOrphans(tx, left.map((row) => String(row.grant_id)))
+        yield * audit.recording(tx, [
+          ...left.map((row): Entry => ({ action: 'disconnected', userId, connectionId: Number(row.id), product: String(row.provider) })),
+          ...(provider === undefined ? [{ action: 'user_removed', userId } as const] : [])
+        ])
         return gone.map(({ id }) => String(id))
       })
     }

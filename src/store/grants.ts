@@ -1,5 +1,6 @@
 import { and, asc, eq, gt, inArray, isNull, lte, ne, notExists, notInArray, or, sql, type SQL } from 'drizzle-orm'
 import type { ErrorCode } from '../errors.ts'
+import type { Audit, Entry } from './audit.ts'
 import type { Database, Engine, Statement, WithStatement } from './engine.ts'
 import type { Change, History, Reason } from './history.ts'
 import type { Holder, Leases } from './leases.ts'
@@ -45,7 +46,7 @@ export interface Attempt { id: string, version: number, owner: string }
 
 const HEALTHY = { state: 'active', errorCode: null, errorDetail: null, failures: 0, nextTryAt: null, attemptAt: null } as const
 
-export function grants ({ db, tables: { grants, connections }, write, atomically, inSteps }: Engine, now: () => number, { leases, history }: { leases: Leases, history: History }) {
+export function grants ({ db, tables: { grants, connections }, write, inSteps }: Engine, now: () => number, { leases, history, audit }: { leases: Leases, history: History, audit: Audit }) {
   const byId = db.select().from(grants).where(eq(grants.id, sql.placeholder('id'))).prepare()
   const leaseOf = (id: string) => `grant/${id}`
 
@@ -57,13 +58,15 @@ export function grants ({ db, tables: { grants, connections }, write, atomically
   const holding = (where: SQL) => (tx: Database): Statement => tx.update(grants).set({ version: sql`${grants.version}` }).where(where).returning({ id: grants.id })
 
   /** A change of grants, the history of their connections first: it has to see what was. `also` is done with it, or not at all. */
-  async function change (where: SQL, to: GrantState, reason: Reason | null, set: object, also: WithStatement[] = []): Promise<{ done: boolean, changes: Change[] }> {
-    const results = await atomically((tx) => [
-      history.ofGrants(tx, where, to, reason),
-      tx.update(grants).set({ ...set, state: to, errorCode: reason?.code ?? null, errorDetail: reason?.detail ?? null }).where(where),
-      ...also.map((statement) => statement(tx))
-    ], holding(where))
-    return { done: results !== undefined, changes: history.read(results?.[0] ?? []) }
+  async function change (where: SQL, to: GrantState, reason: Reason | null, set: object, also: WithStatement[] = [], told: Entry[] = []): Promise<{ done: boolean, changes: Change[] }> {
+    return await inSteps(function * (tx) {
+      if ((yield holding(where)(tx)).length === 0) return { done: false, changes: [] }
+      const changes = history.read(yield history.ofGrants(tx, where, to, reason))
+      yield tx.update(grants).set({ ...set, state: to, errorCode: reason?.code ?? null, errorDetail: reason?.detail ?? null }).where(where)
+      for (const statement of also) yield statement(tx)
+      yield * audit.recording(tx, [...told, ...audit.changed(changes)])
+      return { done: true, changes }
+    })
   }
 
   return {
@@ -95,7 +98,7 @@ export function grants ({ db, tables: { grants, connections }, write, atomically
      * overwrites a newer pair.
      */
     async save (attempt: Attempt, fresh: Fresh): Promise<{ done: boolean, changes: Change[] }> {
-      return await change(mine(attempt), 'active', null, { ...fresh, ...HEALTHY, version: attempt.version + 1 }, [(tx) => leases.releasing(tx, leaseOf(attempt.id), attempt.owner)])
+      return await change(mine(attempt), 'active', null, { ...fresh, ...HEALTHY, version: attempt.version + 1 }, [(tx) => leases.releasing(tx, leaseOf(attempt.id), attempt.owner)], [{ action: 'refreshed', detail: { grant: attempt.id } }])
     },
 
     /** Remembers how a refresh failed, if nobody has stored newer tokens, and gives the lease back. */
@@ -148,19 +151,23 @@ export function grants ({ db, tables: { grants, connections }, write, atomically
       const fresh = { ...grant, ...HEALTHY, consentedAt: new Date(now()), previousUntil: null, rotatedAt: null, warnedDays: null }
       const row = { userId, provider, grantId: grant.id, sites: JSON.stringify(sites), bound: JSON.stringify(bound), refused: '[]', state, errorCode: reason?.code ?? null, errorDetail: reason?.detail ?? null, connectedAt: new Date(now()), syncDueAt: new Date(now()) }
       const own = sql`${connections.userId} = ${userId} and ${connections.provider} = ${provider}`
-      const results = await atomically((tx) => [
-        history.ofGrants(tx, sql`${grants.id} = ${grant.id} and not (${own})`, 'active', null),
-        tx.insert(grants).values({ ...fresh, version: 1 }).onConflictDoUpdate({ target: grants.id, set: { ...fresh, version: sql`${grants.version} + 1` } }),
-        tx.insert(connections).values(row).onConflictDoUpdate({ target: [connections.userId, connections.provider], set: { ...row, version: sql`${connections.version} + 1` } }),
-        history.ofConnect(tx, own, before?.state ?? null, state, reason),
-        leases.revoking(tx, leaseOf(grant.id)),
+      return await inSteps(function * (tx) {
+        const asBefore = yield before === null
+          ? tx.select({ one: sql`1` }).from(sql`(select 1) as one`).where(notExists(tx.select({ id: connections.id }).from(connections).where(own)))
+          : tx.update(connections).set({ provider }).where(sql`${own} and ${connections.grantId} = ${before.grantId}`).returning({ id: connections.id })
+        if (asBefore.length === 0) return undefined
+        const changes = history.read(yield history.ofGrants(tx, sql`${grants.id} = ${grant.id} and not (${own})`, 'active', null))
+        yield tx.insert(grants).values({ ...fresh, version: 1 }).onConflictDoUpdate({ target: grants.id, set: { ...fresh, version: sql`${grants.version} + 1` } })
+        const [it] = yield tx.insert(connections).values(row).onConflictDoUpdate({ target: [connections.userId, connections.provider], set: { ...row, version: sql`${connections.version} + 1` } }).returning({ id: connections.id })
+        changes.push(...history.read(yield history.ofConnect(tx, own, before?.state ?? null, state, reason)))
+        yield leases.revoking(tx, leaseOf(grant.id))
         // Whoever connects another account leaves the old one's tokens behind, and nobody needs them.
-        ...(before === null || before.grantId === grant.id ? [] : [tx.delete(grants).where(sql`${grants.id} = ${before.grantId} and ${orphaned(tx)}`)]),
-        ...also.map((statement) => statement(tx))
-      ], (tx) => before === null
-        ? tx.select({ one: sql`1` }).from(sql`(select 1) as one`).where(notExists(tx.select({ id: connections.id }).from(connections).where(own)))
-        : tx.update(connections).set({ provider }).where(sql`${own} and ${connections.grantId} = ${before.grantId}`).returning({ id: connections.id }))
-      return results === undefined ? undefined : history.read([...results[0] ?? [], ...results[3] ?? []])
+        if (before !== null && before.grantId !== grant.id) yield tx.delete(grants).where(sql`${grants.id} = ${before.grantId} and ${orphaned(tx)}`)
+        for (const statement of also) yield statement(tx)
+        const action = before === null ? 'connection_created' : before.state === null ? 'account_changed' : 'consent_given'
+        yield * audit.recording(tx, [{ action, userId, connectionId: Number(it?.id), product: provider }, ...audit.changed(changes)])
+        return changes
+      })
     },
 
     /** Grants that upkeep has to look after, the most urgent first, behind `after`. */

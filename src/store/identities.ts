@@ -1,4 +1,5 @@
 import { and, eq, sql } from 'drizzle-orm'
+import type { Audit } from './audit.ts'
 import type { Engine, WithStatement } from './engine.ts'
 import type { Users } from './users.ts'
 
@@ -6,7 +7,7 @@ import type { Users } from './users.ts'
 export interface Identity { issuer: string, subject: string, email: string | null, displayName: string | null }
 
 /** Which users are whom at an identity provider. */
-export function identities ({ db, tables: { identities, users: userTable }, write, inSteps }: Engine, users: Users, now: () => number) {
+export function identities ({ db, tables: { identities, users: userTable }, write, inSteps }: Engine, users: Users, now: () => number, { recording }: Audit) {
   const is = ({ issuer, subject }: Identity) => and(eq(identities.issuer, issuer), eq(identities.subject, subject))
 
   async function find (identity: Identity): Promise<number | undefined> {
@@ -24,7 +25,8 @@ export function identities ({ db, tables: { identities, users: userTable }, writ
       if (known !== undefined) return Number(known.user_id)
       const [other] = yield tx.select({ id: identities.id }).from(identities).where(and(eq(identities.issuer, issuer), eq(identities.userId, userId)))
       if (other !== undefined) return undefined
-      yield tx.insert(identities).values({ issuer, subject, userId, createdAt: new Date(now()) }).onConflictDoNothing()
+      const made = yield tx.insert(identities).values({ issuer, subject, userId, createdAt: new Date(now()) }).onConflictDoNothing().returning({ id: identities.id })
+      yield * recording(tx, made.map(({ id }) => ({ action: 'identity_linked', userId, detail: { identity: id } })))
       return userId
     })
   }
@@ -46,6 +48,11 @@ export function identities ({ db, tables: { identities, users: userTable }, writ
       // Another request of the same person was faster.
       if (userId !== user.id) await write(() => db.delete(userTable).where(eq(userTable.id, user.id)))
       return userId
+    },
+
+    /** Who somebody is at identity providers. */
+    async list (userId: number) {
+      return await db.select({ issuer: identities.issuer, subject: identities.subject, createdAt: identities.createdAt }).from(identities).where(eq(identities.userId, userId)).orderBy(identities.id)
     },
 
     /** Whoever a user was is a stranger from now on. */

@@ -1,4 +1,6 @@
+import { SERVICE, type Actor } from '../audit/actor.ts'
 import { apiKeys } from './api-keys.ts'
+import { audit } from './audit.ts'
 import { budgets } from './budgets.ts'
 import { checkpoints } from './checkpoints.ts'
 import { collection } from './collection.ts'
@@ -16,39 +18,45 @@ import { sealed } from './sealed.ts'
 import { sessions } from './sessions.ts'
 import { users } from './users.ts'
 
-/** Every repository, over one engine. */
-export function createStore (engine: Engine, now: () => number) {
+/**
+ * Every repository, over one engine.
+ *
+ * @param by whose doing it is, when something is written
+ */
+export function createStore (engine: Engine, now: () => number, by: () => Actor = () => SERVICE) {
+  const auditRows = audit(engine, now, by)
   const leaseRows = leases(engine)
   const historyRows = history(engine, now)
   const feedRows = feed(engine)
-  const userRows = users(engine, now)
+  const userRows = users(engine, now, auditRows)
   const { projects, issues, spaces, pages } = engine.tables
-  const grantRows = grants(engine, now, { leases: leaseRows, history: historyRows })
+  const grantRows = grants(engine, now, { leases: leaseRows, history: historyRows, audit: auditRows })
   return {
     migrated: engine.migrated,
     scrub: engine.scrub,
     users: userRows,
-    apiKeys: apiKeys(engine, now),
-    identities: identities(engine, userRows, now),
-    sessions: sessions(engine, now),
+    audit: auditRows,
+    apiKeys: apiKeys(engine, now, auditRows),
+    identities: identities(engine, userRows, now, auditRows),
+    sessions: sessions(engine, now, auditRows),
     flows: flows(engine, now),
     keys: keys(engine, now),
     leases: leaseRows,
     history: historyRows,
     grants: grantRows,
-    sealed: sealed(engine),
-    connections: connections(engine, { rows: grantRows, history: historyRows }),
-    runs: runs(engine, now),
+    sealed: sealed(engine, auditRows),
+    connections: connections(engine, { rows: grantRows, history: historyRows, audit: auditRows }),
+    runs: runs(engine, now, auditRows),
     checkpoints: checkpoints(engine),
     budgets: budgets(engine),
     feed: feedRows,
     isShared: engine.isShared,
     inSteps: engine.inSteps,
     atomically: engine.atomically,
-    projects: collection(engine, projects, { sortBy: 'key', within: 'key', named: ['key', 'name'] }, feedRows, now),
-    issues: collection(engine, issues, { sortBy: 'key', within: 'projectKey', named: ['key', 'summary'] }, feedRows, now),
-    spaces: collection(engine, spaces, { sortBy: 'key', within: 'key', named: ['key', 'name'] }, feedRows, now),
-    pages: collection(engine, pages, { sortBy: 'title', within: 'spaceKey', named: ['title'] }, feedRows, now)
+    projects: collection(engine, projects, { sortBy: 'key', within: 'key', named: ['key', 'name'] }, { feed: feedRows, audit: auditRows }, now),
+    issues: collection(engine, issues, { sortBy: 'key', within: 'projectKey', named: ['key', 'summary'] }, { feed: feedRows, audit: auditRows }, now),
+    spaces: collection(engine, spaces, { sortBy: 'key', within: 'key', named: ['key', 'name'] }, { feed: feedRows, audit: auditRows }, now),
+    pages: collection(engine, pages, { sortBy: 'title', within: 'spaceKey', named: ['title'] }, { feed: feedRows, audit: auditRows }, now)
   }
 }
 

@@ -1,5 +1,6 @@
 import { and, asc, eq, inArray, isNotNull, isNull, lt, lte, or, sql } from 'drizzle-orm'
 import type { ErrorCode } from '../errors.ts'
+import type { Audit } from './audit.ts'
 import type { Engine, Statement, WithStatement } from './engine.ts'
 
 export type RunMode = 'due' | 'incremental' | 'full'
@@ -53,7 +54,7 @@ const LEASE_MS = 15_000
 
 const COUNTED = ['seen', 'added', 'changed', 'removed', 'held', 'skipped', 'calls', 'points', 'progress', 'done', 'failures'] as const
 
-export function runs ({ db, tables: { runs }, write, atomically, after, prepare, skippingLocked }: Engine, now: () => number) {
+export function runs ({ db, tables: { runs }, write, atomically, inSteps, after, prepare, skippingLocked }: Engine, now: () => number, { recording }: Audit) {
   const activeKey = (ownerId: number, provider: string) => `${ownerId}/${provider}`
   const read = ({ progress, done, failures, ...row }: typeof runs.$inferSelect): Run => ({
     ...row,
@@ -151,9 +152,12 @@ export function runs ({ db, tables: { runs }, write, atomically, after, prepare,
 
     /** Ends a run that is under way, whoever works at it. @returns false where it had ended before */
     async cancel (id: number, detail: string): Promise<boolean> {
-      const ended = await write(() => db.update(runs).set({ state: 'cancelled', activeKey: null, ...idle, parkedUntil: null, errorCode: 'cancelled', errorDetail: detail, finishedAt: new Date(now()) })
-        .where(and(eq(runs.id, id), isNotNull(runs.activeKey))).returning({ id: runs.id }))
-      return ended.length === 1
+      return await inSteps(function * (tx) {
+        const ended = yield tx.update(runs).set({ state: 'cancelled', activeKey: null, ...idle, parkedUntil: null, errorCode: 'cancelled', errorDetail: detail, finishedAt: new Date(now()) })
+          .where(and(eq(runs.id, id), isNotNull(runs.activeKey))).returning({ ownerId: runs.ownerId, provider: runs.provider })
+        yield * recording(tx, ended.map(({ owner_id: userId, provider }) => ({ action: 'run_cancelled', userId: Number(userId), product: String(provider), detail: { run: id } })))
+        return ended.length === 1
+      })
     },
 
     /** Ends what is under way for an owner and product, whichever process is at it. */

@@ -1,4 +1,5 @@
 import { and, asc, eq, gt, ne, sql, type SQL } from 'drizzle-orm'
+import type { Audit } from './audit.ts'
 import type { Engine } from './engine.ts'
 
 /** The sealed columns of a grant, all of them written with the key `keyId`. */
@@ -16,7 +17,7 @@ export interface SealedRow extends Sealed { id: string, errorCode: string | null
 const DAMAGED = ''
 
 /** What the vault's keys have sealed, for whoever replaces them. */
-export function sealed ({ db, tables: { grants }, write, atomically }: Engine) {
+export function sealed ({ db, tables: { grants }, write, inSteps }: Engine, { recording }: Audit) {
   const columns = { id: grants.id, errorCode: grants.errorCode, keyId: grants.keyId, accessToken: grants.accessToken, refreshToken: grants.refreshToken, previousRefreshToken: grants.previousRefreshToken }
 
   return {
@@ -38,10 +39,16 @@ export function sealed ({ db, tables: { grants }, write, atomically }: Engine) {
 
     /** Puts resealed columns in the place of the very ones they were made from; those that have moved on are left alone. */
     async replace (batch: Array<{ id: string, old: Sealed, fresh: Sealed }>): Promise<number> {
-      const results = await atomically((tx) => batch.map(({ id, old, fresh }) => tx.update(grants).set(fresh)
-        .where(and(eq(grants.id, id), same(grants.accessToken, old.accessToken), same(grants.refreshToken, old.refreshToken), same(grants.previousRefreshToken, old.previousRefreshToken)))
-        .returning({ id: grants.id })))
-      return results.flat().length
+      return await inSteps(function * (tx) {
+        let count = 0
+        for (const { id, old, fresh } of batch) {
+          count += (yield tx.update(grants).set(fresh)
+            .where(and(eq(grants.id, id), same(grants.accessToken, old.accessToken), same(grants.refreshToken, old.refreshToken), same(grants.previousRefreshToken, old.previousRefreshToken)))
+            .returning({ id: grants.id })).length
+        }
+        yield * recording(tx, count === 0 ? [] : [{ action: 'vault_key_rotated', detail: { key: batch[0]?.fresh.keyId, grants: count } }])
+        return count
+      })
     },
 
     /** Tokens that do not open although their key is there hold no key back. They stay as they are. */

@@ -1,4 +1,5 @@
 import { and, eq, gt, isNull, lt } from 'drizzle-orm'
+import type { Audit } from './audit.ts'
 import type { Engine, WithStatement } from './engine.ts'
 
 export const SESSION_LIFE_MS = 15 * 60_000
@@ -6,20 +7,21 @@ export const SESSION_LIFE_MS = 15 * 60_000
 /** A connect session: one person may connect these products, for a quarter of an hour. */
 export interface Session { id: number, userId: number, products: string[], returnUrl: string | null, expiresAt: Date }
 
-export function sessions ({ db, tables: { sessions }, write }: Engine, now: () => number) {
+export function sessions ({ db, tables: { sessions }, write, inSteps }: Engine, now: () => number, { recording }: Audit) {
   const columns = { id: sessions.id, userId: sessions.userId, products: sessions.products, returnUrl: sessions.returnUrl, expiresAt: sessions.expiresAt }
   const read = (row: Omit<Session, 'products'> & { products: string }): Session => ({ ...row, products: row.products.split(' ') })
   const good = () => gt(sessions.expiresAt, new Date(now()))
 
   return {
     async create ({ products, ...session }: Omit<Session, 'id' | 'expiresAt'> & { hash: string }): Promise<Session> {
-      const [made] = await write(() => db.insert(sessions).values({ ...session, products: products.join(' '), createdAt: new Date(now()), expiresAt: new Date(now() + SESSION_LIFE_MS) }).returning(columns))
-      if (made === undefined) throw new Error('A session was not made')
-      return read(made)
+      const made = { ...session, createdAt: new Date(now()), expiresAt: new Date(now() + SESSION_LIFE_MS) }
+      const id = await inSteps(function * (tx) {
+        const [row] = yield tx.insert(sessions).values({ ...made, products: products.join(' ') }).returning({ id: sessions.id })
+        yield * recording(tx, [{ action: 'session_created', userId: session.userId, detail: { session: row?.id, products } }])
+        return Number(row?.id)
+      })
+      return { id, products, userId: made.userId, returnUrl: made.returnUrl, expiresAt: made.expiresAt }
     },
-
-    /** Ends all of a user's. */
-    ending: (userId: number): WithStatement => (tx) => tx.delete(sessions).where(eq(sessions.userId, userId)),
 
     /** The session of a token, or of the browser that has opened its link. */
     async find (by: { hash: string } | { browserHash: string }): Promise<Session | undefined> {
@@ -29,9 +31,17 @@ export function sessions ({ db, tables: { sessions }, write }: Engine, now: () =
 
     /** Ties a session to the first browser that opens its link. @returns undefined where another one has, or it is over */
     async open (hash: string, browserHash: string): Promise<Session | undefined> {
-      const [row] = await write(() => db.update(sessions).set({ browserHash }).where(and(eq(sessions.hash, hash), isNull(sessions.browserHash), good())).returning(columns))
+      const opened = await inSteps(function * (tx) {
+        const [row] = yield tx.update(sessions).set({ browserHash }).where(and(eq(sessions.hash, hash), isNull(sessions.browserHash), good())).returning({ id: sessions.id, userId: sessions.userId })
+        if (row !== undefined) yield * recording(tx, [{ action: 'session_opened', userId: Number(row.user_id), detail: { session: row.id } }])
+        return row !== undefined
+      })
+      const [row] = opened ? await db.select(columns).from(sessions).where(eq(sessions.hash, hash)) : []
       return row === undefined ? undefined : read(row)
     },
+
+    /** Erases those of somebody who leaves. */
+    forgetting: (userId: number): WithStatement => (tx) => tx.delete(sessions).where(eq(sessions.userId, userId)),
 
     async purge (): Promise<void> {
       await write(() => db.delete(sessions).where(lt(sessions.expiresAt, new Date(now()))))

@@ -1,5 +1,6 @@
 import { asc, eq, gt, sql } from 'drizzle-orm'
 import { isText } from '../formats.ts'
+import type { Audit } from './audit.ts'
 import type { Engine, RawRow, WithStatement } from './engine.ts'
 
 export interface UserRow { id: number, email: string, displayName: string | null }
@@ -8,19 +9,19 @@ export interface UserRow { id: number, email: string, displayName: string | null
 const REMOVED = 'removed-user-'
 
 /** People, by id and by address. Addresses are compared without case and in one Unicode form, and kept as given. */
-export function users ({ db, tables: { users }, write, prepare }: Engine, now: () => number) {
+export function users ({ db, tables: { users }, inSteps, prepare }: Engine, now: () => number, { recording }: Audit) {
   const columns = { id: users.id, email: users.email, displayName: users.displayName }
   const byId = prepare(db.select(columns).from(users).where(eq(users.id, sql.placeholder('id'))))
   const byKey = prepare(db.select(columns).from(users).where(eq(users.emailKey, sql.placeholder('key'))))
   const first = prepare(db.select(columns).from(users).where(eq(users.id, sql`(select min(${users.id}) from ${users} where ${users.emailKey} not like ${`${REMOVED}%`})`)))
-  const insert = db.insert(users)
+  const insert = prepare(db.insert(users)
     .values({
       email: sql.placeholder('email'),
       emailKey: sql.placeholder('emailKey'),
       displayName: sql.placeholder('displayName'),
       createdAt: sql.placeholder('createdAt')
     })
-    .onConflictDoNothing({ target: users.emailKey }).returning(columns).prepare()
+    .onConflictDoNothing({ target: users.emailKey }).returning(columns))
 
   // An address that could not be kept is nobody's, and not every engine lets itself be asked for it.
   const find = async (email: string): Promise<UserRow | undefined> => isText(email) ? one(await byKey({ key: keyOf(email) })) : undefined
@@ -42,7 +43,11 @@ export function users ({ db, tables: { users }, write, prepare }: Engine, now: (
       // Looked up first, because an insert that meets a conflict still uses up an id.
       const known = await find(email)
       if (known !== undefined) return { user: known, created: false }
-      const [made] = await write(() => insert.execute({ email, emailKey: keyOf(email), displayName, createdAt: new Date(now()) }))
+      const made = await inSteps(function * (tx) {
+        const user = one(yield insert.bind({ email, emailKey: keyOf(email), displayName, createdAt: new Date(now()) }))
+        if (user !== undefined) yield * recording(tx, [{ action: 'user_created', userId: user.id }])
+        return user
+      })
       if (made !== undefined) return { user: made, created: true }
       const found = await find(email)
       if (found === undefined) throw new Error('A user vanished between two statements')

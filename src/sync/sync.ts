@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { DISCONNECTED } from '../connections/leave.ts'
 import { AppError } from '../errors.ts'
+import { acting, SERVICE } from '../audit/actor.ts'
 import type { Log } from '../http.ts'
 import { isOfDatabase } from '../patience.ts'
 import { providerOf, type Provider } from '../providers/index.ts'
@@ -77,7 +78,8 @@ export function createSync (settings: SyncSettings) {
     const run = await store.runs.claim(next.id, randomUUID())
     if (run === undefined) return true
     const stopping = new AbortController()
-    const done = perform(run, stopping).finally(() => {
+    // A run is nobody's doing, whoever has woken it.
+    const done = acting(SERVICE, async () => { await perform(run, stopping) }).finally(() => {
       underWay.delete(run.id)
       if (!stopped) wake()
     })

@@ -25,7 +25,7 @@ export const WRONG: Array<[env: NodeJS.ProcessEnv, named: string]> = [
   ...['a.example', 'https://a.example/', 'https://a.example/path', 'https://a.example,b.example', 'https://a.example,*', 'null', `https://${PLANTED}@a.example`].map((value) => [{ BACKEND_CORS_ORIGINS: value }, 'BACKEND_CORS_ORIGINS'] as [NodeJS.ProcessEnv, string]),
   ...['true', '1', '*', '10.0.0.0/33', 'proxy.example', PLANTED, '10.0.0'].map((value) => [{ TRUST_PROXY: value }, 'TRUST_PROXY'] as [NodeJS.ProcessEnv, string]),
   ...['0', '-5', 'soon', '999999999'].flatMap((value) => ['UPSTREAM_CONNECT_TIMEOUT_MS', 'UPSTREAM_ANSWER_TIMEOUT_MS'].map((name) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string])),
-  ...[['ATLASSIAN_HOURLY_POINTS', '99'], ['SYNC_INTERVAL', '10081'], ['SYNC_FULL_INTERVAL', '0'], ['SYNC_CONCURRENCY', '0'], ['SYNC_SHRINK_PERCENT', '101'], ['SYNC_HISTORY_DAYS', '0'], ['TOMBSTONE_DAYS', '3651']].flatMap(([name = '', beyond = '']) =>
+  ...[['ATLASSIAN_HOURLY_POINTS', '99'], ['SYNC_INTERVAL', '10081'], ['SYNC_FULL_INTERVAL', '0'], ['SYNC_CONCURRENCY', '0'], ['SYNC_SHRINK_PERCENT', '101'], ['SYNC_HISTORY_DAYS', '0'], ['TOMBSTONE_DAYS', '3651'], ['AUDIT_RETENTION_DAYS', '36501']].flatMap(([name = '', beyond = '']) =>
     [beyond, '-5', '1.5', '15m', 'never', PLANTED].map((value) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string])),
   ...['protcted', 'Public', 'true', 'private', PLANTED].map((value) => [{ API_ACCESS: value }, 'API_ACCESS'] as [NodeJS.ProcessEnv, string]),
   ...['yes', 'true', 'OPEN', PLANTED].map((value) => [{ API_DOCS: value }, 'API_DOCS'] as [NodeJS.ProcessEnv, string]),

@@ -67,7 +67,7 @@ for (const [kind, order] of [['delay', 'after'], ['delay-after', 'before']] as c
     t.equal(lines().filter(({ event }) => event === 'grant_refresh_superseded').length, 1)
     t.ok(kept.dueAt !== null && kept.dueAt.getTime() <= now() + SETTLE_MS)
 
-    const upkeep = createUpkeep({ store: app.store, vault: app.vault, access: quick, now, clientIds: app.clients.ids, log: app.log })
+    const upkeep = createUpkeep({ store: app.store, vault: app.vault, access: quick, now, auditDays: 0, clientIds: app.clients.ids, log: app.log })
     await upkeep.once()
     t.same(exchanges(sandbox), { ok: 2 }, 'the other exchange is given time to end')
     pass(SETTLE_MS + SECOND_MS)

@@ -1,0 +1,38 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { Principal } from '../access/rules.ts'
+
+/** Who does something, and from where, as the audit trail keeps it. */
+export interface Actor {
+  kind: Principal['kind'] | 'operator' | 'service'
+  /** Of the key, the user or the session. */
+  id?: number
+  /** Of the key, or of the operator's account on the machine. */
+  name?: string
+  ip?: string
+  requestId?: string
+}
+
+/** What nobody has asked for: runs, refreshes, upkeep. */
+export const SERVICE: Actor = { kind: 'service' }
+
+const current = new AsyncLocalStorage<Actor>()
+
+/** Does something in somebody's name: what it stores, also after waiting, is put down to them. */
+export function acting<T> (actor: Actor, work: () => T): T {
+  return current.run(actor, work)
+}
+
+/** Whose doing what happens at this moment is. */
+export function actingNow (): Actor {
+  return current.getStore() ?? SERVICE
+}
+
+/** A caller, as far as the trail needs to know them. */
+export function callerOf (principal: Principal, from: { ip: string, requestId: string }): Actor {
+  switch (principal.kind) {
+    case 'key': return { kind: 'key', id: principal.id, name: principal.name, ...from }
+    case 'user': return { kind: 'user', id: principal.userId, ...from }
+    case 'session': return { kind: 'session', id: principal.id, ...from }
+    case 'anybody': return { kind: 'anybody', ...from }
+  }
+}
