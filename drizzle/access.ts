@@ -42,5 +42,14 @@ export function accessTables ({ table, unique, index, id, integer, text, instant
     expiresAt: instant('expires_at').notNull()
   }, (t) => [unique('sessions_hash').on(t.hash), unique('sessions_browser').on(t.browserHash), index('sessions_expires_at').on(t.expiresAt), index('sessions_user').on(t.userId)])
 
-  return { apiKeys, identities, sessions }
+  /** How often somebody has asked in the window that is open; only where several instances count together. */
+  const rates = table('rates', {
+    /** A hash: addresses of people are not kept. */
+    bucket: text('bucket').primaryKey(),
+    count: integer('count').notNull(),
+    /** When the window closes, on the database's clock. */
+    until: instant('until').notNull()
+  }, (t) => [index('rates_until').on(t.until)])
+
+  return { apiKeys, identities, sessions, rates }
 }

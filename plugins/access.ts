@@ -47,8 +47,21 @@ export default fp(async (app) => {
     if (forgotten.length > 0) throw new Error(`Routes that do not say who may call them: ${forgotten.join(', ')}`)
   })
 
-  app.addHook('onRequest', async (request) => {
+  app.addHook('onRequest', async (request, reply) => {
     request.principal = ANYBODY
+    try {
+      await admit(request)
+    } catch (error) {
+      if (error instanceof AppError && error.code === 'unauthenticated') await app.limits.countRefused(request, reply)
+      throw error
+    }
+    await app.limits.count(request, reply)
+    const { principal, routeOptions: { config: { access: rule } } } = request
+    if (typeof rule === 'object' && !mayUse(principal, rule)) throw new AppError('forbidden', principal.kind === 'key' ? `The key lacks the scope ${rule.scope}.` : 'This is for service keys, not for people.')
+  })
+
+  /** Finds out who asks. */
+  async function admit (request: FastifyRequest): Promise<void> {
     const rule = request.routeOptions.config.access
     if (rule === undefined || rule === 'open') return
     if (rule === 'docs') {
@@ -58,8 +71,7 @@ export default fp(async (app) => {
     const principal = await who(request, rule)
     if (principal === undefined && !config.openToAll) throw new AppError('unauthenticated', 'Send a key or a token: Authorization: Bearer …')
     request.principal = principal ?? ANYBODY
-    if (!mayUse(request.principal, rule)) throw new AppError('forbidden', request.principal.kind === 'key' ? `The key lacks the scope ${rule.scope}.` : 'This is for service keys, not for people.')
-  })
+  }
 
   app.addHook('preHandler', async (request) => {
     const rule = request.routeOptions.config.access
@@ -88,4 +100,4 @@ export default fp(async (app) => {
     if (bootstrapKey !== null) await store.apiKeys.create({ name: 'bootstrap', hash: hashOf(bootstrapKey), prefix: prefixOf(bootstrapKey), scopes: ['admin'], expiresAt: null })
     if (!config.openToAll && config.jwt === null && !await store.apiKeys.any()) app.log.warn({ event: 'nobody_may_call' }, 'No service key is there: make one with npm run api-keys -- create.')
   }
-}, { name: 'access', dependencies: ['config', 'database', 'cookies', 'cors', 'errors', 'logging', 'headers'] })
+}, { name: 'access', dependencies: ['config', 'database', 'cookies', 'cors', 'errors', 'logging', 'headers', 'limits', 'pressure'] })

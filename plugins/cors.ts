@@ -8,7 +8,7 @@ export default fp(async (app) => {
   await app.register(cors, {
     origin: corsOrigins === null ? '*' : [...corsOrigins],
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-    exposedHeaders: ['X-Request-ID', 'Link'],
+    exposedHeaders: ['X-Request-ID', 'Link', 'Retry-After', 'RateLimit-Limit', 'RateLimit-Remaining', 'RateLimit-Reset'],
     credentials: false,
     maxAge: 600
   })

@@ -14,7 +14,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   const { store } = app
 
   app.get('', {
-    config: { access: 'open' },
+    config: { access: 'open', limit: 'login' },
     schema: {
       tags: ['Connections'],
       summary: 'Open the link of a connect session: on to the login of its product, or a page to choose one',

@@ -11,6 +11,7 @@ import { history } from './history.ts'
 import { identities } from './identities.ts'
 import { keys } from './keys.ts'
 import { leases } from './leases.ts'
+import { rates } from './rates.ts'
 import { runs } from './runs.ts'
 import { sealed } from './sealed.ts'
 import { sessions } from './sessions.ts'
@@ -38,6 +39,7 @@ export function createStore (engine: Engine, now: () => number) {
     grants: grantRows,
     sealed: sealed(engine),
     connections: connections(engine, { rows: grantRows, history: historyRows }),
+    rates: rates(engine, now),
     runs: runs(engine, now),
     checkpoints: checkpoints(engine),
     budgets: budgets(engine),

@@ -25,7 +25,7 @@ export const WRONG: Array<[env: NodeJS.ProcessEnv, named: string]> = [
   ...['a.example', 'https://a.example/', 'https://a.example/path', 'https://a.example,b.example', 'https://a.example,*', 'null', `https://${PLANTED}@a.example`].map((value) => [{ BACKEND_CORS_ORIGINS: value }, 'BACKEND_CORS_ORIGINS'] as [NodeJS.ProcessEnv, string]),
   ...['true', '1', '*', '10.0.0.0/33', 'proxy.example', PLANTED, '10.0.0'].map((value) => [{ TRUST_PROXY: value }, 'TRUST_PROXY'] as [NodeJS.ProcessEnv, string]),
   ...['0', '-5', 'soon', '999999999'].flatMap((value) => ['UPSTREAM_CONNECT_TIMEOUT_MS', 'UPSTREAM_ANSWER_TIMEOUT_MS'].map((name) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string])),
-  ...[['ATLASSIAN_HOURLY_POINTS', '99'], ['SYNC_INTERVAL', '10081'], ['SYNC_FULL_INTERVAL', '0'], ['SYNC_CONCURRENCY', '0'], ['SYNC_SHRINK_PERCENT', '101'], ['SYNC_HISTORY_DAYS', '0'], ['TOMBSTONE_DAYS', '3651']].flatMap(([name = '', beyond = '']) =>
+  ...[['RATE_LIMIT', '1000001'], ['RATE_LIMIT_LOGIN', '1000001'], ['RATE_LIMIT_REFUSED', '1000001'], ['MAX_OPEN_LOGINS', '0'], ['ATLASSIAN_HOURLY_POINTS', '99'], ['SYNC_INTERVAL', '10081'], ['SYNC_FULL_INTERVAL', '0'], ['SYNC_CONCURRENCY', '0'], ['SYNC_SHRINK_PERCENT', '101'], ['SYNC_HISTORY_DAYS', '0'], ['TOMBSTONE_DAYS', '3651']].flatMap(([name = '', beyond = '']) =>
     [beyond, '-5', '1.5', '15m', 'never', PLANTED].map((value) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string])),
   [{ SYNC_INTERVALL: PLANTED }, 'SYNC_INTERVAL'], [{ TOMBSTONES_DAYS: PLANTED }, 'TOMBSTONE_DAYS'],
   [{ APP_ENV: 'production', DEV_MODE: 'true' }, 'DEV_MODE'], [{ APP_ENV: 'production', VAULT_KEYS: undefined }, 'VAULT_KEYS'], [{ APP_ENV: 'production', VAULT_KEYS: ' ' }, 'VAULT_KEYS_FILE'],
