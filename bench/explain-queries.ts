@@ -101,7 +101,7 @@ const people: Hot[] = [
   { name: 'users: first', ask: ({ users }) => users.first() },
   { name: 'users: list', ask: ({ users }) => users.list(100, SMALL) },
   { name: 'users: create', ask: ({ users }) => users.save('new@example.com', null) },
-  { name: 'flows: start and sweep', ask: ({ flows }) => flows.start(flow) },
+  { name: 'flows: start and sweep', ask: ({ flows }) => flows.start(flow, 100) },
   { name: 'flows: get', ask: ({ flows }) => flows.get('new') },
   { name: 'flows: claim', ask: ({ flows }) => flows.claim('new', 'code') },
   { name: 'flows: of somebody who leaves', ask: (store) => store.atomically((tx) => [store.flows.forgetting({ id: SMALL, email: 'a@b.co' })(tx)]) },

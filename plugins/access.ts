@@ -56,8 +56,8 @@ export default fp(async (app) => {
       throw error
     }
     await app.limits.count(request, reply)
-    const { principal, routeOptions: { config: { access: rule } } } = request
-    if (typeof rule === 'object' && !mayUse(principal, rule)) throw new AppError('forbidden', principal.kind === 'key' ? `The key lacks the scope ${rule.scope}.` : 'This is for service keys, not for people.')
+    const rule = request.routeOptions.config.access
+    if (typeof rule === 'object') requireRight(request.principal, rule)
   })
 
   /** Finds out who asks. */
@@ -101,3 +101,9 @@ export default fp(async (app) => {
     if (!config.openToAll && config.jwt === null && !await store.apiKeys.any()) app.log.warn({ event: 'nobody_may_call' }, 'No service key is there: make one with npm run api-keys -- create.')
   }
 }, { name: 'access', dependencies: ['config', 'database', 'cookies', 'cors', 'errors', 'logging', 'headers', 'limits', 'pressure'] })
+
+/** @throws AppError `forbidden` */
+function requireRight (principal: Principal, rule: Exclude<Rule, string>): void {
+  if (mayUse(principal, rule)) return
+  throw new AppError('forbidden', principal.kind === 'key' ? `The key lacks the scope ${rule.scope}.` : 'This is for service keys, not for people.')
+}
