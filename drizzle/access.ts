@@ -73,5 +73,14 @@ export function accessTables ({ table, unique, index, id, integer, text, instant
     cutHash: text('cut_hash').notNull()
   })
 
-  return { apiKeys, identities, sessions, audit, auditHead }
+  /** How often somebody has asked in the window that is open; only where several instances count together. */
+  const rates = table('rates', {
+    /** A hash: addresses of people are not kept. */
+    bucket: text('bucket').primaryKey(),
+    count: integer('count').notNull(),
+    /** When the window closes, on the database's clock. */
+    until: instant('until').notNull()
+  }, (t) => [index('rates_until').on(t.until)])
+
+  return { apiKeys, identities, sessions, audit, auditHead, rates }
 }

@@ -31,12 +31,14 @@ export function tables (kit: Columns) {
     browserHash: text('browser_hash'),
     /** Whose login it is, where the caller was known; the caller's state has no say then. */
     userId: integer('user_id').references(() => users.id, { onDelete: 'cascade' }),
+    /** Hash of who started it: of one caller only so many are kept. */
+    opener: text('opener').notNull().default(''),
     expiresAt: instant('expires_at').notNull(),
     /** Set once, by whoever claims the flow; the outcome follows when the exchange has ended. */
     codeHash: text('code_hash'),
     claimedAt: instant('claimed_at'),
     outcome: text('outcome')
-  }, (t) => [index('flows_expires_at').on(t.expiresAt)])
+  }, (t) => [index('flows_expires_at').on(t.expiresAt), index('flows_opener').on(t.opener, t.expiresAt)])
 
   /** One consent: a token pair of one Atlassian account at one client, used by every connection of that account. */
   const grants = table('grants', {

@@ -58,8 +58,21 @@ export default fp(async (app) => {
     if (forgotten.length > 0) throw new Error(`Routes that do not say who may call them: ${forgotten.join(', ')}`)
   })
 
-  app.addHook('onRequest', async (request) => {
+  app.addHook('onRequest', async (request, reply) => {
     request.principal = ANYBODY
+    try {
+      await admit(request)
+    } catch (error) {
+      if (error instanceof AppError && error.code === 'unauthenticated') await app.limits.countRefused(request, reply)
+      throw error
+    }
+    await app.limits.count(request, reply)
+    const rule = request.routeOptions.config.access
+    if (typeof rule === 'object') requireRight(request.principal, rule)
+  })
+
+  /** Finds out who asks. */
+  async function admit (request: FastifyRequest): Promise<void> {
     const rule = request.routeOptions.config.access
     // The start has refused this already; who injects requests all the same is refused too.
     if (rule === undefined && !request.is404 && request.method !== 'OPTIONS') throw new AppError('forbidden', 'Nobody has said who may use this.')
@@ -71,8 +84,7 @@ export default fp(async (app) => {
     const principal = await who(request, rule)
     if (principal === undefined && !config.openToAll) throw new AppError('unauthenticated', 'Send a key or a token: Authorization: Bearer …')
     request.principal = principal ?? ANYBODY
-    if (!mayUse(request.principal, rule)) throw new AppError('forbidden', refusal(request.principal, rule))
-  })
+  }
 
   app.addHook('preHandler', async (request) => {
     const rule = request.routeOptions.config.access
@@ -103,7 +115,12 @@ export default fp(async (app) => {
     if (bootstrapKey !== null && await bootstrap(store, bootstrapKey) === 'revoked') app.log.warn({ event: 'bootstrap_key_revoked' }, 'BOOTSTRAP_API_KEY is a key that has been revoked, and stays so.')
     if (!config.openToAll && config.jwt === null && !await store.apiKeys.any()) app.log.warn({ event: 'nobody_may_call' }, 'No service key is there: make one with npm run api-keys -- create.')
   }
-}, { name: 'access', dependencies: ['config', 'database', 'cookies', 'cors', 'errors', 'logging', 'headers'] })
+}, { name: 'access', dependencies: ['config', 'database', 'cookies', 'cors', 'errors', 'logging', 'headers', 'limits', 'pressure'] })
+
+/** @throws AppError `forbidden` */
+function requireRight (principal: Principal, rule: Exclude<Rule, string>): void {
+  if (!mayUse(principal, rule)) throw new AppError('forbidden', refusal(principal, rule))
+}
 
 function refusal ({ kind }: Principal, { scope }: Exclude<Rule, string>): string {
   if (kind === 'key') return `The key lacks the scope ${scope}.`

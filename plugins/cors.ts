@@ -8,7 +8,7 @@ export default fp(async (app) => {
   await app.register(cors, {
     origin: corsOrigins === null ? '*' : [...corsOrigins],
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-    exposedHeaders: ['X-Request-ID', 'Link'],
+    exposedHeaders: ['X-Request-ID', 'Link', 'Retry-After', 'RateLimit-Limit', 'RateLimit-Remaining', 'RateLimit-Reset'],
     credentials: false,
     maxAge: 600,
     // An OPTIONS that is no preflight is answered like one, instead of with text of the package's own.

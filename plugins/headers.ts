@@ -1,14 +1,15 @@
 import fp from 'fastify-plugin'
+import { BY_HTTPS, ON_EVERY_ANSWER } from '../src/browser-safety.ts'
 import { AppError } from '../src/errors.ts'
 
-/** What every answer says: it is personal, it is what it says it is, and it tells the next site nothing. */
-export const ON_EVERY_ANSWER = { 'cache-control': 'no-store', 'referrer-policy': 'no-referrer', 'x-content-type-options': 'nosniff' }
-
+/** The headers that keep browsers safe, on every answer. */
 export default fp(async (app) => {
-  app.addHook('onRequest', ({ headers, raw }, reply, done) => {
+  const byHttps = app.config.publicUrl?.startsWith('https:') === true
+  app.addHook('onRequest', ({ headers, raw, protocol }, reply, done) => {
     reply.headers(ON_EVERY_ANSWER)
+    if (byHttps || protocol === 'https') reply.headers(BY_HTTPS)
     // RFC 9112 section 3.2. Node would refuse it too, but without a word.
     if (headers.host === undefined && raw.httpVersion === '1.1') return done(new AppError('bad_request', 'The Host header is missing.'))
     done()
   })
-}, { name: 'headers', dependencies: ['logging'] })
+}, { name: 'headers', dependencies: ['config', 'logging'] })

@@ -18,6 +18,7 @@ export default fp<Outside>(async (app, { now }) => {
     store,
     http,
     now,
+    openLogins: config.limits.openLogins,
     patienceMs: CALLS_IN_A_ROW * (config.connectTimeoutMs + config.answerTimeoutMs),
     // Where callers have to say who they are, a state that nobody has issued says nothing.
     acceptForeignState: !config.production && config.openToAll,

@@ -6,7 +6,7 @@ import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } 
 import { destination } from 'pino'
 import type { Dispatcher } from 'undici'
 import { ROUTER, sendProblem } from '../plugins/errors.ts'
-import { ON_EVERY_ANSWER } from '../plugins/headers.ts'
+import { ON_EVERY_ANSWER } from './browser-safety.ts'
 import { AppError } from './errors.ts'
 import { clientErrorHandler } from './client-error.ts'
 import { createLogger } from './log.ts'
@@ -15,6 +15,12 @@ import type { LineSink } from './outside.ts'
 /** The largest body that is accepted: nothing here is near it. */
 const BODY_LIMIT_BYTES = 64 * 1024
 const MINUTE_MS = 60_000
+/** Who has not sent a whole header by then is no browser and no back end. */
+const HEADERS_WITHIN_MS = 15_000
+/** Node looks at half-sent requests only so often. */
+const LOOK_AT_CONNECTIONS_EVERY_MS = 5_000
+/** Beyond it new connections are closed at once; below it idle ones cost some 20 KiB each. */
+const MOST_CONNECTIONS = 20_000
 
 export interface Options {
   env?: NodeJS.ProcessEnv
@@ -48,8 +54,7 @@ export async function buildApp ({ env = process.env, network, now = Date.now, lo
     handlerTimeout: 2 * MINUTE_MS,
     keepAliveTimeout: 72_000,
     maxRequestsPerSocket: 10_000,
-    // Looked at this often, so that nobody who is slow holds a connection for longer than a minute.
-    http: { headersTimeout: 30_000, connectionsCheckingInterval: 5_000, requireHostHeader: false },
+    http: { headersTimeout: HEADERS_WITHIN_MS, connectionsCheckingInterval: LOOK_AT_CONNECTIONS_EVERY_MS, requireHostHeader: false },
     forceCloseConnections: 'idle',
     // While it stops, /healthz says so and everything else is still answered.
     return503OnClosing: false,
@@ -57,6 +62,8 @@ export async function buildApp ({ env = process.env, network, now = Date.now, lo
     frameworkErrors: (_error, request, reply) => { sendProblem(new AppError('bad_request', 'The path is not a valid URL path.'), request, reply.headers(ON_EVERY_ANSWER)) },
     clientErrorHandler
   })
+
+  app.server.maxConnections = MOST_CONNECTIONS
 
   const outside = { env, network, now, hide }
   await app.register(autoload, { dir: at('../plugins'), options: outside })

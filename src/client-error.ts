@@ -1,12 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
+import { ON_EVERY_ANSWER } from './browser-safety.ts'
 import { AppError } from './errors.ts'
 
 const REFUSALS: Record<string, () => AppError> = {
   HPE_HEADER_OVERFLOW: () => new AppError('request_header_fields_too_large', 'The request header is larger than this service accepts.'),
   ERR_HTTP_REQUEST_TIMEOUT: () => new AppError('request_timeout', 'The request did not arrive in time.')
 }
+
+const SAFE = Object.entries(ON_EVERY_ANSWER).map(([name, value]) => `${name}: ${value}\r\n`).join('')
 
 /** How long a client may take to read why it was refused. */
 const LINGER_MS = 1_000
@@ -26,6 +29,6 @@ export function clientErrorHandler (error: Error & { code?: string }, socket: So
   const { status, code, message } = (REFUSALS[error.code ?? ''] ?? (() => new AppError('bad_request', 'This is not a valid HTTP request.')))()
   const requestId = randomUUID()
   const body = JSON.stringify({ type: 'about:blank', title: STATUS_CODES[status], status, detail: message, code, request_id: requestId })
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nX-Request-ID: ${requestId}\r\nCache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n${body}`)
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nX-Request-ID: ${requestId}\r\n${SAFE}Connection: close\r\n\r\n${body}`)
   setTimeout(() => socket.destroy(), LINGER_MS).unref()
 }

@@ -66,8 +66,8 @@ export type ErrorCode = keyof typeof STATUS
 /** What a caller is told about one field of the request. `pointer` is an RFC 6901 JSON pointer, or a parameter's name. */
 export interface FieldError { pointer: string, detail: string }
 
-/** What an error may carry beside its sentence; all of it is meant for the caller. */
-export interface Extras { errors?: FieldError[], missing?: Record<string, boolean>, retryAfterS?: number, allow?: string[], confirmUrl?: string | undefined, cursor?: string }
+/** What an error may carry beside its sentence; all of it is meant for the caller, but `quiet`: the log is told of many such at once. */
+export interface Extras { quiet?: boolean, errors?: FieldError[], missing?: Record<string, boolean>, retryAfterS?: number, allow?: string[], confirmUrl?: string | undefined, cursor?: string }
 
 /**
  * A failure this service foresaw. `code` is stable and for programs, `message` is a sentence for people and is sent as

@@ -28,7 +28,7 @@ export const callback: FastifyPluginAsyncTypebox<{ provider: Provider | undefine
 
   app.get('', {
     // Its state says whose it is.
-    config: { access: 'open' },
+    config: { access: 'open', limit: 'login' },
     schema: {
       tags: ['OAuth'],
       summary: `Where Atlassian returns the browser after a ${provider?.title ?? 'Jira or Confluence'} login`,

@@ -3,6 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { AppError } from '../../src/errors.ts'
 import type { Client } from '../../src/oauth/client.ts'
+import { callerOf } from '../../src/limits/caller.ts'
 import { FLOW_LIFETIME_MS } from '../../src/oauth/flow.ts'
 import { likelyOwner } from '../../src/oauth/owner.ts'
 import { returnTarget } from '../../src/oauth/return-url.ts'
@@ -26,7 +27,7 @@ export const login: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (a
   const configured = !Object.values(missing).includes(true)
 
   app.get('', {
-    config: { access: { scope: 'connections:write', owner: 'itself', session: true } },
+    config: { access: { scope: 'connections:write', owner: 'itself', session: true }, limit: 'login' },
     schema: {
       tags: ['OAuth'],
       summary: `Start a ${provider.title} login: the authorize URL, or a redirect to it`,
@@ -58,6 +59,7 @@ export const login: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (a
       scope,
       bindBrowser: redirect,
       userId: request.ownUser() ?? null,
+      opener: callerOf(principal, request.ip),
       // The callback decides who it is; this is who it will be, if nothing changes.
       held: await held(request.ownUser() ?? await likelyOwner(store, readHint(state)), client),
       changeAccount: change === 'true' || change === '1'

@@ -18,7 +18,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   const redirectUri = tellingRedirectUri(app.config)
 
   app.get('', {
-    config: { access: 'open' },
+    config: { access: 'open', limit: 'login' },
     // Whoever only looks whether the link is there, as programs that show previews do, does not use it up.
     exposeHeadRoute: false,
     schema: {

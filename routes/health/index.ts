@@ -25,7 +25,7 @@ export const autoPrefix = '/'
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get('/healthz', {
-    config: { access: 'open' },
+    config: { access: 'open', limit: 'none' },
     schema: { tags: ['Health'], summary: 'Ready for requests? Never depends on Atlassian', response: { 200: Ready, 503: Ready } }
   }, async (_request, reply) => {
     const migrated = await answer()

@@ -47,7 +47,7 @@ const Outcome = Type.Object({
 /** Where browsers land when no front end is configured. Plain HTML, no script; links are relative, so that they work behind any prefix. */
 export const pages: FastifyPluginAsyncTypebox = async (app) => {
   for (const path of [...providers.map(({ id }) => `/${id}`), '/callback']) {
-    app.get(path, { config: { access: 'open' }, schema: { hide: true, querystring: Outcome } }, async ({ query }, reply) => {
+    app.get(path, { config: { access: 'open', limit: 'none' }, schema: { hide: true, querystring: Outcome } }, async ({ query }, reply) => {
       reply.type('text/html; charset=utf-8').header('content-security-policy', CSP)
       const provider = providers.find(({ id }) => id === (query.provider ?? path.slice(1)))
       const title = provider?.title ?? 'Atlassian'

@@ -45,6 +45,7 @@ export interface Config {
   /** null: every origin (development only). */
   corsOrigins: readonly string[] | null
   trustProxy: readonly string[]
+  limits: LimitsConfig
   cloudBaseUrl: string | null
   authUrl: string
   apiUrl: string
@@ -57,6 +58,15 @@ export interface Config {
   auditDays: number
   clients: Record<ProviderId, ClientSettings>
   warnings: string[]
+}
+
+/** How much one caller may ask for in a minute; 0: as much as it likes. */
+export interface LimitsConfig {
+  perMinute: number
+  loginsPerMinute: number
+  refusedPerMinute: number
+  /** Logins that are kept of one caller. */
+  openLogins: number
 }
 
 /** How copies are kept. */
@@ -129,6 +139,12 @@ export function configFrom (env: Env, resolved: Resolved): Config {
     publicUrl: base(env.PUBLIC_URL),
     corsOrigins: origins === '*' || (origins === undefined && !production) ? null : list(origins ?? ''),
     trustProxy: list(env.TRUST_PROXY ?? ''),
+    limits: {
+      perMinute: env.RATE_LIMIT ?? (production ? 600 : 0),
+      loginsPerMinute: env.RATE_LIMIT_LOGIN ?? (production ? 60 : 0),
+      refusedPerMinute: env.RATE_LIMIT_REFUSED ?? (production ? 60 : 0),
+      openLogins: env.MAX_OPEN_LOGINS ?? 0
+    },
     cloudBaseUrl: base(env.ATLASSIAN_CLOUD_BASE_URL),
     authUrl: base(env.ATLASSIAN_AUTH_URL) ?? '',
     apiUrl: base(env.ATLASSIAN_API_URL) ?? '',

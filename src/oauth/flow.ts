@@ -14,6 +14,8 @@ import { hash, issueSecret, readHint } from './state.ts'
 import { exchangeCode, type TokenSet } from './tokens.ts'
 
 export const FLOW_LIFETIME_MS = 10 * 60 * 1000
+/** Whoever brings states that somebody else has made counts as one. */
+const FOREIGN = 'foreign'
 /** How often the second hit of a callback looks whether the first one has ended. */
 const LOOK_AGAIN_MS = 50
 
@@ -23,6 +25,8 @@ export interface FlowSettings {
   now: () => number
   /** Milliseconds that an exchange may take at most, everything included. */
   patienceMs: number
+  /** Logins that are kept of one caller. */
+  openLogins: number
   /** Development also takes a callback whose state the service did not issue (contract.md section 4). */
   acceptForeignState: boolean
   /** The client a flow was started with; undefined once an operator has replaced it. */
@@ -47,7 +51,7 @@ export interface Consent {
   changeAccount: boolean
 }
 
-export interface LoginRequest { client: Client, callerState: string | null, returnUrl: string | null, scope: string | undefined, bindBrowser: boolean, userId: number | null, held: readonly string[], changeAccount: boolean }
+export interface LoginRequest { client: Client, callerState: string | null, returnUrl: string | null, scope: string | undefined, bindBrowser: boolean, userId: number | null, opener: string, held: readonly string[], changeAccount: boolean }
 
 export interface CallbackRequest {
   /** The product of the callback that was hit; undefined for the one that serves both. */
@@ -79,7 +83,7 @@ export function createFlow (settings: FlowSettings) {
   const { store, now, acceptForeignState } = settings
 
   /** Starts a login. `browserKey` belongs in a cookie named after `flowName`, where the browser is bound. */
-  async function start ({ client, callerState, returnUrl, scope, bindBrowser, userId, held, changeAccount }: LoginRequest) {
+  async function start ({ client, callerState, returnUrl, scope, bindBrowser, userId, opener, held, changeAccount }: LoginRequest) {
     const state = issueSecret()
     const browserKey = bindBrowser ? issueSecret() : null
     const scopes = scopesFor(client.scopes, scope, held)
@@ -94,8 +98,9 @@ export function createFlow (settings: FlowSettings) {
       changeAccount: Number(changeAccount),
       browserHash: browserKey === null ? null : hash(browserKey),
       userId,
+      opener,
       expiresAt: new Date(now() + FLOW_LIFETIME_MS)
-    })
+    }, settings.openLogins)
     return { url: authorizeUrl(client, scopes, state), flowName: flowName(state), browserKey }
   }
 
@@ -128,8 +133,8 @@ export function createFlow (settings: FlowSettings) {
     if (client === undefined) return undefined
     const stateHash = hash(JSON.stringify(['foreign', client.provider, state ?? null, code]))
     await store.flows.start({
-      stateHash, provider: client.provider, clientId: client.clientId, redirectUri: client.redirectUri, callerState: state ?? null, returnUrl: null, scopes: client.scopes.join(' '), changeAccount: 0, browserHash: null, userId: null, expiresAt: new Date(now() + FLOW_LIFETIME_MS)
-    })
+      stateHash, provider: client.provider, clientId: client.clientId, redirectUri: client.redirectUri, callerState: state ?? null, returnUrl: null, scopes: client.scopes.join(' '), changeAccount: 0, browserHash: null, userId: null, opener: FOREIGN, expiresAt: new Date(now() + FLOW_LIFETIME_MS)
+    }, settings.openLogins)
     return await store.flows.get(stateHash)
   }
 

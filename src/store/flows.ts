@@ -1,9 +1,11 @@
-import { and, eq, gt, isNull, lt, or, sql, type SQL } from 'drizzle-orm'
+import { and, desc, eq, gt, inArray, isNotNull, isNull, lt, or, sql, type SQL } from 'drizzle-orm'
 import type { Engine, WithStatement } from './engine.ts'
 
 /** Ended flows are kept this long, so that an expired login can be told from a forged one. */
 const KEEP_MS = 60 * 60 * 1000
 const SWEEP_EVERY_MS = 60 * 1000
+/** Logins of one caller that are forgotten at once, where there are too many. */
+const AT_ONCE = 1_000
 
 /** One started login (contract.md section 4). Hashes only: neither state nor code nor cookie can be read back. */
 export interface Flow {
@@ -18,6 +20,8 @@ export interface Flow {
   /** 1: another account may take the place of the connected one. */
   changeAccount: number
   browserHash: string | null
+  /** Who started it, as a hash. */
+  opener: string
   /** Whose login it is, where that was known when it began. */
   userId: number | null
   expiresAt: Date
@@ -40,14 +44,23 @@ export function flows ({ db, tables: { flows }, write }: Engine, now: () => numb
     changeAccount: p('changeAccount'),
     browserHash: p('browserHash'),
     userId: p('userId'),
+    opener: p('opener'),
     expiresAt: p('expiresAt')
   }).onConflictDoNothing({ target: flows.stateHash }).prepare()
+  // Whoever is in the middle of an exchange ends it first.
+  const idle = and(eq(flows.opener, p('opener')), or(isNull(flows.claimedAt), isNotNull(flows.outcome)))
+  const surplus = db.select({ stateHash: flows.stateHash }).from(flows).where(idle).orderBy(desc(flows.expiresAt), desc(flows.stateHash)).limit(AT_ONCE).offset(p('most'))
+  const evict = db.delete(flows).where(inArray(flows.stateHash, surplus)).prepare()
   let sweptAt = 0
 
   return {
-    /** Stores a new flow, unless it is there already, and sweeps out the ones that ended long ago, so that abandoned logins do not pile up. */
-    async start (flow: Omit<Flow, 'codeHash' | 'claimedAt' | 'outcome'>): Promise<void> {
+    /**
+     * Stores a new flow, unless it is there already. So that abandoned logins do not pile up, it forgets the oldest of the same
+     * caller beyond `most`, and sweeps out the ones that ended long ago.
+     */
+    async start (flow: Omit<Flow, 'codeHash' | 'claimedAt' | 'outcome'>, most: number): Promise<void> {
       await write(() => insert.execute(flow))
+      await write(() => evict.execute({ opener: flow.opener, most }))
       if (now() - sweptAt < SWEEP_EVERY_MS) return
       sweptAt = now()
       await write(() => db.delete(flows).where(lt(flows.expiresAt, new Date(now() - KEEP_MS))))

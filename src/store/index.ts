@@ -13,6 +13,7 @@ import { history } from './history.ts'
 import { identities } from './identities.ts'
 import { keys } from './keys.ts'
 import { leases } from './leases.ts'
+import { rates } from './rates.ts'
 import { runs } from './runs.ts'
 import { sealed } from './sealed.ts'
 import { sessions } from './sessions.ts'
@@ -47,6 +48,7 @@ export function createStore (engine: Engine, now: () => number, by: () => Actor 
     sealed: sealed(engine, auditRows),
     connections: connections(engine, { rows: grantRows, history: historyRows, audit: auditRows }),
     runs: runs(engine, now, auditRows),
+    rates: rates(engine, now),
     checkpoints: checkpoints(engine),
     budgets: budgets(engine),
     feed: feedRows,

@@ -71,7 +71,7 @@ export function storeContract (t: Test, open: () => Engine | Promise<Engine>): v
 
   t.test('flows: exactly one caller takes a flow, once, in its time; the outcome is kept and swept out later', async (t) => {
     const { store: { flows }, pass } = await service(t)
-    await flows.start(flow('s1', new Date(START + 1000)))
+    await flows.start(flow('s1', new Date(START + 1000)), 100)
     t.match(await flows.get('s1'), { callerState: 'mine', codeHash: null, outcome: null })
     t.equal(await flows.get('s2'), undefined)
     t.equal(await flows.claim('s2', 'code'), false)
@@ -79,11 +79,11 @@ export function storeContract (t: Test, open: () => Engine | Promise<Engine>): v
     t.equal(claims.filter(Boolean).length, 1)
     await flows.finish('s1', '{"userId":1}')
     t.match(await flows.get('s1'), { outcome: '{"userId":1}' })
-    await flows.start(flow('late', new Date(START + 1000)))
+    await flows.start(flow('late', new Date(START + 1000)), 100)
     pass(1001)
     t.equal(await flows.claim('late', 'code'), false, 'too late')
     pass(2 * HOUR_MS)
-    await flows.start(flow('new', new Date(START + 3 * HOUR_MS)))
+    await flows.start(flow('new', new Date(START + 3 * HOUR_MS)), 100)
     t.same([await flows.get('s1'), await flows.get('late')], [undefined, undefined])
     t.ok(await flows.get('new'))
   })

@@ -1,0 +1,41 @@
+import { getHeapStatistics } from 'node:v8'
+import underPressure from '@fastify/under-pressure'
+import fp from 'fastify-plugin'
+import { AppError } from '../src/errors.ts'
+
+/** Whoever waits longer than this between two turns of the event loop has more work than it can do. */
+const MOST_DELAY_MS = 200
+const LOOK_EVERY_MS = 500
+/** Of the heap that the process may have. */
+const MOST_HEAP = 0.9
+const COME_BACK_S = 2
+const SAY_SO_EVERY_MS = 5_000
+
+class Overloaded extends AppError {
+  constructor () {
+    super('unavailable', 'More is asked than this instance can answer. Try again.', { retryAfterS: COME_BACK_S, quiet: true })
+  }
+}
+
+/** Refuses early what could only be answered late: before anybody is looked up, so that a refusal costs next to nothing. */
+export default fp(async (app) => {
+  let refused = 0
+  let saidAt = 0
+
+  await app.register(underPressure, {
+    maxEventLoopDelay: MOST_DELAY_MS,
+    maxHeapUsedBytes: Math.round(getHeapStatistics().heap_size_limit * MOST_HEAP),
+    sampleInterval: LOOK_EVERY_MS,
+    pressureHandler: (request, _reply, reason, value) => {
+      // Whether the instance is alive has to be answered above all; and what asks in the process itself is no load.
+      if (request.routeOptions.config.limit === 'none' || !app.server.listening) return
+      refused++
+      if (Date.now() - saidAt > SAY_SO_EVERY_MS) {
+        saidAt = Date.now()
+        app.log.warn({ event: 'overloaded', reason, value, refused }, 'More is asked than this instance can answer: some requests are refused with 503.')
+        refused = 0
+      }
+      return Promise.reject(new Overloaded()) as unknown as undefined
+    }
+  })
+}, { name: 'pressure', dependencies: ['config', 'logging', 'headers', 'errors', 'cors'] })
