@@ -4,7 +4,7 @@ import fp from 'fastify-plugin'
 import { AppError } from '../src/errors.ts'
 
 /** Whoever waits longer than this between two turns of the event loop has more work than it can do. */
-const MOST_DELAY_MS = 200
+const MOST_DELAY_MS = 400
 const LOOK_EVERY_MS = 500
 /** Of the heap that the process may have. */
 const MOST_HEAP = 0.9

@@ -5,6 +5,9 @@ import { ownDatabase } from './database.ts'
 import { startSandbox, type Running } from './sandbox/helper.ts'
 import type { SandboxOptions } from '../src/sandbox/world.ts'
 
+/** Hundreds of callers come from one address here. */
+export const UNLIMITED = { RATE_LIMIT: '0', RATE_LIMIT_LOGIN: '0', RATE_LIMIT_REFUSED: '0' }
+
 export interface Test { teardown: (fn: () => unknown) => void }
 
 /** Where the browser of these tests finds the connector, which answers by `inject` and listens nowhere. */
@@ -26,7 +29,7 @@ export async function build (t: Test, env: NodeJS.ProcessEnv = {}, now?: () => n
   const { url, drop } = env.INTEGRATION_DB_URL === undefined ? await ownDatabase() : { url: '', drop: async () => {} }
   t.teardown(drop)
   const app = await buildApp({
-    env: { APP_ENV: 'test', API_ACCESS: 'public', INTEGRATION_DB_URL: url, VAULT_KEYS: KEY, LOG_LEVEL: 'TRACE', ...env },
+    env: { APP_ENV: 'test', API_ACCESS: 'public', ...UNLIMITED, INTEGRATION_DB_URL: url, VAULT_KEYS: KEY, LOG_LEVEL: 'TRACE', ...env },
     logger: { write: (line) => { written.push(line) } },
     ...(now === undefined ? {} : { now })
   })

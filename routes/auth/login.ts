@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { AppError } from '../../src/errors.ts'
 import type { Client } from '../../src/oauth/client.ts'
-import { callerOf } from '../../src/limits/caller.ts'
+import { openerOf } from '../../src/limits/caller.ts'
 import { FLOW_LIFETIME_MS } from '../../src/oauth/flow.ts'
 import { likelyOwner } from '../../src/oauth/owner.ts'
 import { returnTarget } from '../../src/oauth/return-url.ts'
@@ -52,6 +52,7 @@ export const login: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (a
     if (client === undefined) throw new AppError('oauth_not_configured', notConfigured(provider, missing), { missing })
 
     const redirect = wantsRedirect(request)
+    const hint = readHint(state)
     const { url, flowName, browserKey } = await flow.start({
       client,
       callerState: state,
@@ -59,9 +60,9 @@ export const login: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (a
       scope,
       bindBrowser: redirect,
       userId: request.ownUser() ?? null,
-      opener: callerOf(principal, request.ip),
+      opener: openerOf(principal, request.ip, hint === undefined ? undefined : JSON.stringify(hint)),
       // The callback decides who it is; this is who it will be, if nothing changes.
-      held: await held(request.ownUser() ?? await likelyOwner(store, readHint(state)), client),
+      held: await held(request.ownUser() ?? await likelyOwner(store, hint), client),
       changeAccount: change === 'true' || change === '1'
     })
     if (!redirect) return await reply.code(200).send({ url, provider: provider.id, ...(configured ? {} : { missing }) })

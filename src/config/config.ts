@@ -141,8 +141,8 @@ export function configFrom (env: Env, resolved: Resolved): Config {
     trustProxy: list(env.TRUST_PROXY ?? ''),
     limits: {
       perMinute: env.RATE_LIMIT ?? (production ? 600 : 0),
-      loginsPerMinute: env.RATE_LIMIT_LOGIN ?? (production ? 60 : 0),
-      refusedPerMinute: env.RATE_LIMIT_REFUSED ?? (production ? 60 : 0),
+      loginsPerMinute: env.RATE_LIMIT_LOGIN ?? (production ? 120 : 0),
+      refusedPerMinute: env.RATE_LIMIT_REFUSED ?? (production ? 120 : 0),
       openLogins: env.MAX_OPEN_LOGINS ?? 0
     },
     cloudBaseUrl: base(env.ATLASSIAN_CLOUD_BASE_URL),

@@ -11,6 +11,15 @@ export function callerOf (principal: Principal, address: string): string {
   return hashOf(principal.kind === 'user' ? `user ${principal.userId}` : `${principal.kind} ${principal.id}`)
 }
 
+/**
+ * Whose logins are counted together: the person's, where it is known who it is for, else the address's. A key starts logins for
+ * many; where it names nobody they are not counted (empty).
+ */
+export function openerOf (principal: Principal, address: string, named: string | undefined): string {
+  if (principal.kind !== 'key') return callerOf(principal, address)
+  return named === undefined ? '' : hashOf(`key ${principal.id} for ${named}`)
+}
+
 export function addressBucket (address: string): string {
   return hashOf(`ip ${network(address)}`)
 }

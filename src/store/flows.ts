@@ -20,7 +20,7 @@ export interface Flow {
   /** 1: another account may take the place of the connected one. */
   changeAccount: number
   browserHash: string | null
-  /** Who started it, as a hash. */
+  /** Whose it is, as a hash; empty: nobody is counted. */
   opener: string
   /** Whose login it is, where that was known when it began. */
   userId: number | null
@@ -60,7 +60,7 @@ export function flows ({ db, tables: { flows }, write }: Engine, now: () => numb
      */
     async start (flow: Omit<Flow, 'codeHash' | 'claimedAt' | 'outcome'>, most: number): Promise<void> {
       await write(() => insert.execute(flow))
-      await write(() => evict.execute({ opener: flow.opener, most }))
+      if (flow.opener !== '') await write(() => evict.execute({ opener: flow.opener, most }))
       if (now() - sweptAt < SWEEP_EVERY_MS) return
       sweptAt = now()
       await write(() => db.delete(flows).where(lt(flows.expiresAt, new Date(now() - KEEP_MS))))

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { databaseAt, onPostgres } from '../database.ts'
-import type { Test } from '../helper.ts'
+import { UNLIMITED, type Test } from '../helper.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 
@@ -33,7 +33,7 @@ export function folder (t: Test): string {
  */
 export async function start (t: Test, { env = {}, args = [], cwd = folder(t), ready = /Server listening at (http:[^"\s]+)/ }: { env?: NodeJS.ProcessEnv, args?: string[], cwd?: string, ready?: RegExp } = {}): Promise<Started> {
   const database = onPostgres && args.length === 0 ? { INTEGRATION_DB_URL: await databaseAt(t, `${cwd}/integration.db`) } : {}
-  const child = spawn(process.execPath, [MAIN, ...args], { cwd, env: { PATH: process.env.PATH, PORT: '0', API_ACCESS: 'public', ...database, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [MAIN, ...args], { cwd, env: { PATH: process.env.PATH, PORT: '0', API_ACCESS: 'public', ...UNLIMITED, ...database, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   const exited = once(child, 'exit')
   const url = await new Promise<string>((resolve, reject) => {
