@@ -80,7 +80,7 @@ for (const prefix of ['', '/api']) {
   })
 
   t.test(`The old front end's return pages find error and message, and its link to ${prefix}/docs leads somewhere`, async (t) => {
-    const { app } = await connected(t, { env: { APP_ENV: 'production' } })
+    const { app } = await connected(t, { env: { APP_ENV: 'production', API_DOCS: 'open' } })
     for (const product of ['jira', 'confluence']) {
       const browser = new Browser(app)
       const start = await browser.open(`${prefix}/auth/${product}/login?state=kc-oauth&return_url=${FRONT_END}/oauth/${product}`, PAGE)
