@@ -19,13 +19,14 @@ const sown = seed()
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
 
-/** Bytes that the process holds once what is not needed is gone. */
-async function residentBytes (): Promise<number> {
+/** Bytes that the process holds, and those of its objects, once what is not needed is gone. */
+async function heldBytes (): Promise<{ resident: number, objects: number }> {
   for (let i = 0; i < 3; i++) {
     collect()
     await new Promise((resolve) => setTimeout(resolve, 200))
   }
-  return process.memoryUsage.rss()
+  const { rss, heapUsed } = process.memoryUsage()
+  return { resident: rss, objects: heapUsed }
 }
 
 for (const [number, access] of (['public', 'protected'] as Access[]).entries()) {
@@ -36,7 +37,8 @@ for (const [number, access] of (['public', 'protected'] as Access[]).entries()) 
     const routes = await operations(app)
     const found = new Map<string, string>()
     const statuses = new Map<number, number>()
-    let [sent, onSockets, slowest, slowestOf, warmBytes] = [0, 0, 0, '', 0]
+    let [sent, onSockets, slowest, slowestOf] = [0, 0, 0, '']
+    let warm = { resident: 0, objects: 0 }
 
     for (let round = 0; sent < REQUESTS / 2; round++) {
       for (const [index, operation] of routes.entries()) {
@@ -60,7 +62,7 @@ for (const [number, access] of (['public', 'protected'] as Access[]).entries()) 
           statuses.set(given.status, (statuses.get(given.status) ?? 0) + 1)
           if (given.tookMs > slowest) [slowest, slowestOf] = [given.tookMs, `${nameOf(operation)} ${request.url.slice(0, 80)}`]
         }))
-        if (warmBytes === 0 && sent > REQUESTS / 2 * WARM_SHARE) warmBytes = await residentBytes()
+        if (warm.resident === 0 && sent > REQUESTS / 2 * WARM_SHARE) warm = await heldBytes()
       }
     }
 
@@ -71,9 +73,10 @@ for (const [number, access] of (['public', 'protected'] as Access[]).entries()) 
     t.equal(([...statuses].filter(([status]) => status < 300).reduce((sum, [, count]) => sum + count, 0)) > sent / 10, true, 'a good part was right, so the rest of the test saw something')
     t.equal(({} as { polluted?: unknown }).polluted, undefined, 'T13 no prototype was changed')
     t.equal((await app.inject({ url: '/healthz' })).statusCode, 200, 'and the service goes on')
-    const afterBytes = await residentBytes()
-    const growth = afterBytes / warmBytes - 1
-    t.comment(`Resident ${Math.round(warmBytes / 2 ** 20)} MiB after a quarter, ${Math.round(afterBytes / 2 ** 20)} MiB at the end: ${(100 * growth).toFixed(1)} %`)
+    const after = await heldBytes()
+    const growth = after.resident / warm.resident - 1
+    const mebi = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`
+    t.comment(`Resident ${mebi(warm.resident)} (objects ${mebi(warm.objects)}) after a quarter, ${mebi(after.resident)} (${mebi(after.objects)}) at the end: ${(100 * growth).toFixed(1)} %`)
     // A short run is still warming up.
     if (REQUESTS >= 20_000) t.ok(growth <= 0.2, 'memory is back within 20 %')
   })
