@@ -31,7 +31,9 @@ export async function fuzzed (t: Test, access: Access) {
   async function connect (): Promise<void> {
     const user = (await app.inject({ method: 'POST', url: '/users', headers, payload: { email: 'ada@example.com' } })).json().id as number
     for (const product of ['jira', 'confluence']) {
-      const { url } = (await app.inject({ url: `/auth/${product}/login?change_account=true&state=user_id%3D${user}`, headers })).json()
+      const login = await app.inject({ url: `/auth/${product}/login?change_account=true&state=user_id%3D${user}`, headers })
+      const { url } = login.json()
+      if (login.statusCode !== 200) throw new Error(`No login for ${user}, but ${login.statusCode} ${login.body}`)
       const { pathname, search } = new URL(await decide(url as string))
       await app.inject(pathname + search)
     }
