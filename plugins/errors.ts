@@ -47,7 +47,7 @@ export default fp(async (app) => {
   app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(appError(error), request, reply, error))
 
   app.setNotFoundHandler((request, reply) => {
-    const path = request.url.replace(/[?#].*$/, '')
+    const path = request.url.replace(/[?#].*$/s, '')
     const allow = [...methods].filter((method) => router.find(method, path) !== null)
     return sendProblem(allow.length > 0 && !allow.includes(request.method as HTTPMethod)
       ? new AppError('method_not_allowed', `This path does not answer ${request.method}.`, { allow })

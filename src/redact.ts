@@ -67,7 +67,7 @@ export function variants (secret: string): string[] {
   const bytes = Buffer.from(secret, 'utf8')
   const quoted = JSON.stringify(secret).slice(1, -1)
   const twice = JSON.stringify(quoted).slice(1, -1)
-  return [...new Set([secret, quoted, twice, encodeURIComponent(secret), bytes.toString('base64').replace(/=+$/, ''), bytes.toString('base64url'), bytes.toString('hex')])]
+  return [...new Set([secret, quoted, twice, encodeURIComponent(secret), bytes.toString('base64').replace(/={1,2}$/, ''), bytes.toString('base64url'), bytes.toString('hex')])]
 }
 
 /**

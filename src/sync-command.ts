@@ -54,7 +54,7 @@ function read (args: string[]): Options | undefined {
   if (mode !== undefined && !MODES.includes(mode)) throw wrong(`--mode must be ${MODES.join(', ')}.`)
   if (url !== undefined && !isWebUrl(url)) throw wrong('--url must be an http(s) address without credentials, query or fragment.')
   if (cancel === true && (mode !== undefined || noWait === true)) throw wrong('--cancel ends a run; --mode and --no-wait are about one that is started.')
-  return { product: product as Options['product'], owner, mode: mode ?? 'due', wait: noWait !== true, cancel: cancel === true, base: new URL(url ?? configured()).href.replace(/\/+$/, '') }
+  return { product: product as Options['product'], owner, mode: mode ?? 'due', wait: noWait !== true, cancel: cancel === true, base: new URL(url ?? configured()).href.replace(/(?<!\/)\/+$/, '') }
 }
 
 function parsed (args: string[]) {

@@ -153,6 +153,6 @@ export type Budget = ReturnType<typeof createBudget>
 /** A call's site and endpoint, read off its address: what names a thing is left out of the endpoint. */
 export function placeOf (app: string, method: string, url: string): Place {
   const { pathname } = new URL(url)
-  const [, product = '', cloudId = '', path = pathname] = /^.*?\/ex\/([^/]+)\/([^/]+)(\/.*)$/.exec(pathname) ?? []
+  const [, product = '', cloudId = '', path = pathname] = /\/ex\/([^/]+)\/([^/]+)(\/.*)$/s.exec(pathname) ?? []
   return { app, site: cloudId, endpoint: `${method} ${product}${path.replace(/\/\d+(?=\/|$)/g, '/{id}')}` }
 }

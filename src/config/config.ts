@@ -198,7 +198,7 @@ function client (prefix: 'JIRA' | 'CONFLUENCE', env: Env, sources: Resolved['sou
 
 /** As browsers and headers spell it, without a trailing slash, so that paths can be appended. */
 function base (url: string | undefined): string | null {
-  return url === undefined ? null : new URL(url).href.replace(/\/+$/, '')
+  return url === undefined ? null : new URL(url).href.replace(/(?<!\/)\/+$/, '')
 }
 
 function isTrue (flag: string | undefined): boolean {

@@ -99,7 +99,7 @@ function bearer (accessToken: string): Record<string, string> {
 
 function siteUrl (value: unknown): string | null {
   const url = typeof value === 'string' ? URL.parse(value) : null
-  return url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '' ? url.href.replace(/\/+$/, '') : null
+  return url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '' ? url.href.replace(/(?<!\/)\/+$/, '') : null
 }
 
 /** The claim is not documented, hence second choice (atlassian.md section 2.2). */

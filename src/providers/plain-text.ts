@@ -1,13 +1,16 @@
 const BREAKS = /<\/(p|h[1-6]|li|tr|table|div|blockquote|pre|ac:task|ac:layout-cell)>|<(br|hr)\s*\/?>/gi
 const ENTITIES: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'", nbsp: ' ', ndash: '–', mdash: '—', hellip: '…', rsquo: '’', lsquo: '‘', ldquo: '“', rdquo: '”' }
 
-/** The words of a page in storage format, one line for each block: what searching and reading need. Macro parameters are no words. */
+/**
+ * The words of a page in storage format, one line for each block: what searching and reading need. Macro parameters are no words.
+ * What is opened and never closed reaches to the end, so that no pattern looks for its end again and again.
+ */
 export function plainText (storage: string): string {
   return storage
-    .replace(/<!\[CDATA\[([\s\S]*?)\]\]>/g, (_whole, code: string) => code.replaceAll('&', '&amp;').replaceAll('<', '&lt;'))
-    .replace(/<ac:parameter\b[^>]*>[\s\S]*?<\/ac:parameter>/gi, '')
+    .replace(/<!\[CDATA\[([\s\S]*?)(?:\]\]>|$)/g, (_whole, code: string) => code.replaceAll('&', '&amp;').replaceAll('<', '&lt;'))
+    .replace(/<ac:parameter\b[^<>]*(?<!\/)>[\s\S]*?(?:<\/ac:parameter>|$)/gi, '')
     .replace(BREAKS, '\n')
-    .replace(/<[^>]*>/g, '')
+    .replace(/<[^<>]*>/g, '')
     .replace(/&(#x?[\da-f]{1,6}|\w{2,8});/gi, (whole, name: string) => entity(name) ?? whole)
     .replace(/[^\S\n]+/g, ' ')
     .replace(/ ?\n ?/g, '\n')

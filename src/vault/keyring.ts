@@ -70,7 +70,7 @@ function isPattern (key: Buffer): boolean {
 function fault (id: string, key: Buffer, given: string): string | undefined {
   if (!KEY_ID.test(id)) return 'needs an id of letters, digits, - or _ before a colon'
   // Node's decoder skips what it does not know, so a damaged key would silently become another one.
-  if (key.toString('base64').replace(/=+$/, '') !== given.replace(/=+$/, '')) return 'is not base64'
+  if (key.toString('base64').replace(/={1,2}$/, '') !== given.replace(/={1,2}$/, '')) return 'is not base64'
   if (key.length !== KEY_BYTES) return `must decode to ${KEY_BYTES} bytes`
   if (isPattern(key)) return 'is not random'
   return undefined

@@ -91,13 +91,13 @@ function payloadOf (operation: Operation): fc.Arbitrary<Pick<Call, 'payload'> & 
 /** Requests for one route: right, nearly right and wrong in every place. Nothing and dots make another path of one, and have a test of their own. */
 export function callsFor (operation: Operation): fc.Arbitrary<Call> {
   const named = (place: string) => operation.parameters.filter((parameter) => parameter.in === place)
-  const path = fc.tuple(...named('path').map(({ name, schema }) => textOf(name, schema).map((text) => [`{${name}}`, /^\.{0,2}$/.test(text) ? ` ${text}` : text] as const)))
+  const path = fc.tuple(...named('path').map(({ name, schema }) => textOf(name, schema).map((text) => [`{${name}}`, piece(text)] as const)))
     .map((values) => values.reduce((url, [place, text]) => url.replace(place, () => coded(text)), operation.path))
   const declared = named('query').map(({ name, schema }) => fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, { weight: 3, arbitrary: textOf(name, schema).map((text) => [`${name}=${coded(text)}`]) }))
   const extra = fc.oneof({ weight: 20, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: fc.tuple(hostile, hostile).map(([name, value]) => [`${coded(name)}=${coded(value)}`]) }, { weight: 1, arbitrary: fc.constantFrom(['%zz'], ['%ED%A0%80=%FF'], ['a[]=1'], ['__proto__=1'], ['&&&'], ['limit=1', 'limit=2'], ['=']) })
   const query = fc.tuple(...declared, extra).map((parts) => parts.flat().join('&'))
   const fields = fc.tuple(...named('header').map(({ name, schema }) => fc.option(textOf(name, schema).map((value) => ({ [name]: value })), { nil: {} }))).map((all) => Object.assign({}, ...all) as Record<string, string>)
-  const astray = fc.oneof({ weight: 30, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: fc.constantFrom(...METHODS.filter((method) => method !== operation.method)).map((method) => ({ method })) }, { weight: 1, arbitrary: hostile.map((text) => ({ path: `${operation.path}/${coded(text)}` })) })
+  const astray = fc.oneof({ weight: 30, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: fc.constantFrom(...METHODS.filter((method) => method !== operation.method)).map((method) => ({ method })) }, { weight: 1, arbitrary: hostile.map((text) => ({ path: `${operation.path}/${coded(piece(text))}` })) })
   return fc.tuple(path, query, fields, headers, payloadOf(operation), astray, fc.boolean()).map(([path, query, fields, headers, { payload, type }, astray, alias]) => ({
     method: operation.method,
     url: `${alias ? '/api' : ''}${path}${query === '' ? '' : `?${query}`}`,
@@ -106,6 +106,11 @@ export function callsFor (operation: Operation): fc.Arbitrary<Call> {
     aside: astray !== undefined,
     ...(astray === undefined ? {} : 'method' in astray ? astray : { url: astray.path })
   }))
+}
+
+/** Nothing and dots are no piece of a path: clients take them away before they send it. */
+function piece (text: string): string {
+  return /^\.{0,2}$/.test(text) ? ` ${text}` : text
 }
 
 /** As a client encodes it; what cannot be encoded becomes what a careless one would send. The places to fill stay as they are. */

@@ -37,7 +37,7 @@ function found (file: string, text: string): Pattern[] {
 }
 
 function words (node: ts.StringLiteralLike | ts.TemplateExpression): string {
-  return ts.isTemplateExpression(node) ? node.head.text + node.templateSpans.map(({ literal }) => `token|code${literal.text}`).join('') : node.text
+  return ts.isTemplateExpression(node) ? node.head.text + node.templateSpans.map(({ literal }) => `(?:token|code)${literal.text}`).join('') : node.text
 }
 
 /** Characters to repeat: those of the pattern itself, and one of each kind that classes name. */
@@ -45,13 +45,17 @@ function pumps (source: string): string[] {
   const own = [...new Set(source.replace(/\\[pPu]\{[^}]*\}/g, '').replace(/\\[a-zA-Z]/g, ''))].filter((char) => !/[()|^$?{}]/.test(char))
   const singles = [...new Set([...own, 'a', 'A', '0', ' ', '\t', '\n', '.', '-', '/', '%', '"', '\\', '_', '=', ':', '@', '\u0001', 'é', '\u0301'])]
   const pairs = ['a.', '.a', 'a-', '-a', '%2', '%25', '\\"', '" ', ': ', 'a=', 'a,', ', ', 'a ', ' a', '//', '/a', '0.', '\r\n', 'eyJ', 'token:', 'code=', 'Bearer ', 'cookie:', 'c%25']
-  return [...singles, ...pairs]
+  return [...singles, ...pairs, ...literals(source).flatMap((word) => [word, `${word}>`])]
 }
 
 /** What may have to stand before the repetition for a pattern to reach it: its plain words, and its beginnings. */
 function starts (source: string): string[] {
-  const literal = source.replace(/\\([^a-zA-Z0-9])/g, '$1').match(/[\w/.:@=%"'-]{2,}/g) ?? []
-  return [...new Set(['', 'a', '0', '/', '"', 'http://a', 'a@', 'eyJaaaaaaaaa', 'Bearer ', 'code=', 'token: ', 'cookie: ', ...literal])]
+  return [...new Set(['', 'a', '0', '/', '"', 'http://a', 'a@', 'eyJaaaaaaaaa', 'Bearer ', 'code=', 'token: ', 'cookie: ', ...literals(source)])]
+}
+
+/** The plain words of a pattern. */
+function literals (source: string): string[] {
+  return source.replace(/\\([^a-zA-Z0-9])/g, '$1').match(/[\w/.:@=%"'<![-]{2,}/g) ?? []
 }
 
 /**
@@ -59,8 +63,8 @@ function starts (source: string): string[] {
  * match; and the text it was. More than `mostMs` ends the search: `Infinity` where one text alone takes longer than a second.
  */
 export function slowest ({ regex }: Pattern, length: number, mostMs: number): { ms: number, text: string } {
-  const context = createContext({ text: '', regex: new RegExp(regex.source, regex.flags.replace(/[gy]/g, '')) })
-  const script = new Script('regex.exec(text)')
+  const context = createContext({ text: '', regex: new RegExp(regex.source, regex.flags.replace('g', '')) })
+  const script = new Script('regex.lastIndex = 0; regex.exec(text)')
   let worst = { ms: 0, text: '' }
   for (const start of starts(regex.source)) {
     for (const pump of pumps(regex.source)) {

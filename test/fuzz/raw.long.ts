@@ -78,7 +78,7 @@ t.test(`C9 T15 ${STREAMS.length} streams of bytes to the real process: exactly t
 })
 
 t.test('C9 A stream cut after any of its bytes leaves nothing behind', async (t) => {
-  const service = await start(t, { env: { APP_ENV: 'test', VAULT_KEYS: KEY, LOG_LEVEL: 'WARN' } })
+  const service = await start(t, { env: { APP_ENV: 'test', VAULT_KEYS: KEY, LOG_LEVEL: 'INFO' } })
   const port = Number(new URL(service.url).port)
   const whole = 'POST /users HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{"email":"a@b.c\r\n3\r\no"}\r\n0\r\n\r\n'
   const heard = await Promise.all(Array.from({ length: whole.length }, async (_, i) => await exchange(port, (socket) => { socket.end(whole.slice(0, i)) })))
@@ -88,7 +88,7 @@ t.test('C9 A stream cut after any of its bytes leaves nothing behind', async (t)
 })
 
 t.test('C9 Who is slow is not waited for longer than a minute, and keeps nobody waiting', async (t) => {
-  const service = await start(t, { env: { APP_ENV: 'test', VAULT_KEYS: KEY, LOG_LEVEL: 'WARN' } })
+  const service = await start(t, { env: { APP_ENV: 'test', VAULT_KEYS: KEY, LOG_LEVEL: 'INFO' } })
   const port = Number(new URL(service.url).port)
   const drip = (text: string, everyMs: number, first = '') => (socket: Socket) => {
     socket.write(first)

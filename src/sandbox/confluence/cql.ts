@@ -73,7 +73,7 @@ function titleTest ({ operator, values }: Clause, of: (row: PageRow) => string):
 }
 
 function bare (text: string): string {
-  return text.replaceAll(/^[*"]+|[*"]+$/g, '')
+  return text.replaceAll(/^[*"]+|(?<![*"])[*"]+$/g, '')
 }
 
 function dateOf ({ user, world }: Call, { field, operator, values }: Clause): number {

@@ -99,7 +99,7 @@ function viewResult (call: Call, row: PageRow, words: string[]) {
   return {
     content: shown(call, 'pages', row, { id: row.id, type: 'page', status: row.status, title, _links: { webui } }),
     title: highlighted(title, words),
-    excerpt: call.query.get('excerpt') === 'none' ? '' : escaped(pages.storage(row).replaceAll(/<[^>]*>/g, '')),
+    excerpt: call.query.get('excerpt') === 'none' ? '' : escaped(pages.storage(row).replaceAll(/<[^<>]*>/g, '')),
     url: webui,
     resultGlobalContainer: { title: space?.name ?? '', displayUrl: `/spaces/${space?.key ?? ''}` },
     breadcrumbs: [],

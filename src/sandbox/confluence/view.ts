@@ -57,13 +57,13 @@ const BASE64_URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 function shortCode (id: number): string {
   const [a, b, c, d] = [id & 255, id >>> 8 & 255, id >>> 16 & 255, id >>> 24]
   const first = BASE64_URL[a >> 2] + BASE64_URL[(a & 3) << 4 | b >> 4] + BASE64_URL[(b & 15) << 2 | c >> 6]
-  return (first + BASE64_URL[c & 63] + BASE64_URL[d >> 2] + BASE64_URL[(d & 3) << 4]).replace(/A+$/, '')
+  return (first + BASE64_URL[c & 63] + BASE64_URL[d >> 2] + BASE64_URL[(d & 3) << 4]).replace(/(?<!A)A+$/, '')
 }
 
 function bodyOf ({ site: { pages } }: Call, row: PageRow, format: string): string {
   const storage = pages.storage(row)
   if (format !== 'atlas_doc_format') return storage
-  const text = storage.replaceAll(/<[^>]*>/g, '') || ' '
+  const text = storage.replaceAll(/<[^<>]*>/g, '') || ' '
   return JSON.stringify({ type: 'doc', version: 1, content: [{ type: 'paragraph', content: [{ type: 'text', text }] }] })
 }
 

@@ -1,0 +1,58 @@
+import type { AddressInfo } from 'node:net'
+import t from 'tap'
+import { Client } from 'undici'
+import { nameOf, operations } from './operations.ts'
+import { fuzzed } from './service.ts'
+
+/**
+ * Other ways to write a path, none of which RFC 3986 section 6.2.2 takes for the same; a client would send them as they stand.
+ * A slash at the end is the same on purpose: the original answers both.
+ */
+const OTHERWISE: Record<string, (path: string) => string> = {
+  'capital letters': (path) => path.toUpperCase(),
+  'one capital letter': (path) => path.replace(/[a-z]/, (letter) => letter.toUpperCase()),
+  'two slashes in front': (path) => `/${path}`,
+  'two slashes in the last place': (path) => path.replace(/(?<=.)\/(?=[^/]*$)/, '//'),
+  'an encoded slash': (path) => path.replace(/(?<=.)\/(?=[^/]*$)/, '%2f'),
+  'a slash encoded twice': (path) => path.replace(/(?<=.)\/(?=[^/]*$)/, '%252F'),
+  'an encoded backslash': (path) => path.replace(/(?<=.)\/(?=[^/]*$)/, '%5c'),
+  'an encoded slash at the end': (path) => `${path}%2F`,
+  'a dot': (path) => `/.${path}`,
+  'an encoded dot': (path) => `/%2e${path}`,
+  'a dot at the end': (path) => `${path}/.`,
+  'up and down again': (path) => `/x/..${path}`,
+  'up and down again, encoded': (path) => `/x/%2e%2e${path}`,
+  'a piece too many and up': (path) => `${path}/x/..`,
+  'a parameter of the path': (path) => `${path};x=y`,
+  'an extension': (path) => `${path}.json`,
+  'a blank at the end': (path) => `${path}%20`,
+  'a NUL at the end': (path) => `${path}%00`,
+  'a line break at the end': (path) => `${path}%0a`,
+  'an encoded question mark': (path) => `${path}%3F`,
+  'an encoded hash': (path) => `${path}%23`,
+  'full-width letters': (path) => path.replace(/[a-z](?=[^/]*$)/, (letter) => encodeURIComponent(String.fromCodePoint(Number(letter.codePointAt(0)) + 0xFEE0))),
+  'letters of UTF-8 too long': (path) => path.replace(/(?<=.)\/(?=[^/]*$)/, '%c0%af')
+}
+
+t.test(`C4 Each route of the OpenAPI document has one address: ${Object.keys(OTHERWISE).length} other ways to write it lead nowhere`, async (t) => {
+  const { app, filled } = await fuzzed(t, 'public')
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const client = new Client(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`)
+  t.teardown(() => client.close())
+  const found: string[] = []
+  let count = 0
+  const routes = (await operations(app)).filter(({ method, path }) => method === 'GET' && path !== '/')
+  for (const operation of routes) {
+    const path = filled(operation.path.replace(/\{(id)\}/g, '{run}').replace(/\{(user_id|owner_id)\}/g, '{user}')).replace(/\{\w+\}/g, '1')
+    for (const [way, rewritten] of Object.entries(OTHERWISE)) {
+      if (rewritten(path) === path) continue
+      const { statusCode, body } = await client.request({ method: 'GET', path: rewritten(path) })
+      const { code } = JSON.parse(await body.text().then((text) => text.startsWith('{') ? text : '{}')) as { code?: string }
+      count++
+      // Where the last piece is an id, the route is there and the id is none.
+      if (!['404 not_found', '400 bad_request', '422 validation_failed'].includes(`${statusCode} ${code}`)) found.push(`${nameOf(operation)}, ${way}: ${rewritten(path)} is ${statusCode} ${code}`)
+    }
+  }
+  t.same(found, [])
+  t.ok(routes.length > 20, `${count} addresses of ${routes.length} routes`)
+})
