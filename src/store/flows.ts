@@ -31,6 +31,8 @@ export interface Flow {
   outcome: string | null
 }
 
+interface Somebody { id: number, email: string }
+
 export function flows ({ db, tables: { flows }, write }: Engine, now: () => number) {
   const p = sql.placeholder
   const insert = db.insert(flows).values({
@@ -52,6 +54,8 @@ export function flows ({ db, tables: { flows }, write }: Engine, now: () => numb
   const surplus = db.select({ stateHash: flows.stateHash }).from(flows).where(idle).orderBy(desc(flows.expiresAt), desc(flows.stateHash)).limit(AT_ONCE).offset(p('most'))
   const evict = db.delete(flows).where(inArray(flows.stateHash, surplus)).prepare()
   let sweptAt = 0
+  /** Whose logins they are, as far as that can be told: by whom they were for, by the address in the caller's state, and by their outcome. */
+  const areOf = ({ id, email }: Somebody) => or(eq(flows.userId, id), mentions(flows.callerState, email), mentions(flows.callerState, encodeURIComponent(email)), eq(flows.outcome, JSON.stringify({ userId: id })))
 
   return {
     /**
@@ -82,9 +86,14 @@ export function flows ({ db, tables: { flows }, write }: Engine, now: () => numb
     finishing: (stateHash: string, outcome: string): WithStatement => (tx) =>
       tx.update(flows).set({ outcome }).where(eq(flows.stateHash, stateHash)),
 
-    /** Erases the logins of somebody who leaves, as far as they can be told: by whom they were for, by the address in the caller's state, and by their outcome. */
-    forgetting: ({ id, email }: { id: number, email: string }): WithStatement => (tx) => tx.delete(flows)
-      .where(or(eq(flows.userId, id), mentions(flows.callerState, email), mentions(flows.callerState, encodeURIComponent(email)), eq(flows.outcome, JSON.stringify({ userId: id })))),
+    /** The logins of somebody that are kept, oldest first. */
+    async list (user: Somebody) {
+      return await db.select({ provider: flows.provider, callerState: flows.callerState, returnUrl: flows.returnUrl, scopes: flows.scopes, expiresAt: flows.expiresAt, outcome: flows.outcome })
+        .from(flows).where(areOf(user)).orderBy(flows.expiresAt, flows.stateHash)
+    },
+
+    /** Erases the logins of somebody who leaves. */
+    forgetting: (user: Somebody): WithStatement => (tx) => tx.delete(flows).where(areOf(user)),
 
     /** The same, where it brought nothing. */
     async finish (stateHash: string, outcome: string): Promise<void> {
