@@ -81,6 +81,7 @@ function one ([row]: RawRow[]): UserRow | undefined {
   return row === undefined ? undefined : { id: row.id as number, email: row.email as string, displayName: row.display_name as string | null }
 }
 
-function keyOf (email: string): string {
+/** How addresses are compared. */
+export function keyOf (email: string): string {
   return email.normalize('NFC').toLowerCase()
 }

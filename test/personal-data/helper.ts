@@ -15,13 +15,13 @@ export async function withPeople (t: Test, { env = {}, sandbox = {} }: { env?: N
   const asAdmin = async (url: string, rest: InjectOptions = {}) => await app.inject({ url, headers: admin.headers, ...rest })
 
   /** @param account the nickname at Atlassian */
-  const person = async (sub: string, account: string, { email = `${sub}@example.com`, state = '' } = {}) => {
+  const person = async (sub: string, account: string, { email = `${sub}@example.com`, state = '', extra = '' } = {}) => {
     const headers = bearer(await idp.sign({ sub, email, email_verified: true, name: `Name of ${sub}` }))
     let id = 0
     for (const product of PRODUCTS) {
       const query = state === '' ? '' : `?state=${encodeURIComponent(state)}`
       const { url } = (await app.inject({ url: `/auth/${product}/login${query}`, headers })).json()
-      const { headers: { location = '' } } = await new Browser(app).open(await decide(url as string, 'accept', `&sandbox_account=${account}`))
+      const { headers: { location = '' } } = await new Browser(app).open(await decide(url as string, 'accept', `&sandbox_account=${account}${extra}`))
       id = Number(new URL(location as string).searchParams.get('user_id'))
       await ended(app, product, headers)
     }
