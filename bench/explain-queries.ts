@@ -104,7 +104,13 @@ const people: Hot[] = [
   { name: 'flows: start and sweep', ask: ({ flows }) => flows.start(flow, 100) },
   { name: 'flows: get', ask: ({ flows }) => flows.get('new') },
   { name: 'flows: claim', ask: ({ flows }) => flows.claim('new', 'code') },
-  { name: 'flows: of somebody who leaves', ask: (store) => store.atomically((tx) => [store.flows.forgetting({ id: SMALL, email: 'a@b.co' })(tx)]) },
+  {
+    name: 'flows: of somebody who leaves',
+    ask: async (store) => {
+      const forgetting = await store.flows.forgetting({ id: SMALL, email: 'a@b.co' })
+      return await store.atomically((tx) => [forgetting(tx)])
+    }
+  },
   { name: 'connections: get', ask: ({ connections }) => connections.get(SMALL, 'confluence') },
   { name: 'connections: list', ask: ({ connections }) => connections.list(SMALL) },
   { name: 'connections: of a grant', ask: ({ connections }) => connections.ofGrant('grant-77') },

@@ -72,6 +72,8 @@ export function tables (kit: Columns) {
     nextTryAt: instant('next_try_at'),
     /** Days before the year's end that the latest warning was given at. */
     warnedDays: integer('warned_days'),
+    /** When Atlassian is next told that its account is kept; null: as soon as it is told anything. */
+    reportDueAt: instant('report_due_at'),
     version: integer('version').notNull()
   }, (t) => [
     unique('grants_client_account').on(t.clientId, t.accountId),
@@ -79,7 +81,8 @@ export function tables (kit: Columns) {
     index('grants_key').on(t.keyId, t.id),
     index('grants_previous').on(t.previousUntil),
     index('grants_consented').on(t.consentedAt),
-    index('grants_state').on(t.state, t.clientId)
+    index('grants_state').on(t.state, t.clientId),
+    index('grants_report').on(t.clientId, t.reportDueAt)
   ])
 
   /** Who may do a thing that one process at a time may do. The times are the database's own. */

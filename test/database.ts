@@ -46,6 +46,12 @@ export async function rowsOf<T = Record<string, any>> (url: string, sql: string,
   })
 }
 
+/** Every table of the service with all of its rows. */
+export async function tablesOf (url: string): Promise<Map<string, Array<Record<string, unknown>>>> {
+  const names = await rowsOf<{ name: string }>(url, isServer(url) ? "select tablename as name from pg_tables where schemaname = 'public'" : "select name from sqlite_master where type = 'table'")
+  return new Map(await Promise.all(names.map(async ({ name }) => [name, await rowsOf(url, `select * from "${name}"`)] as const)))
+}
+
 /** All that is stored at this moment: every byte of the files, or every value of every row. */
 export async function contentsOf (url: string): Promise<string> {
   if (isServer(url)) return await dumpRows(url)

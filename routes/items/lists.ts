@@ -14,7 +14,7 @@ const MOST_WITH_BODIES = 100
 
 interface Query { limit?: number, cursor?: string, updated_since?: string, q?: string, include?: 'body', [within: string]: string | number | undefined }
 
-const Body = Type.Object({
+export const Body = Type.Object({
   storage: Type.String({ description: "Confluence's storage format", example: '<p>Restart the worker.</p>' }),
   text: Type.String({ description: 'Its words, a line for each block', example: 'Restart the worker.' })
 }, { description: 'With include=body; null where the connection does not copy bodies, or there is none' })
@@ -91,7 +91,7 @@ function limitOf ({ limit }: Query, whole: boolean): number {
   return limit ?? MOST_WITH_BODIES
 }
 
-function bodyOf (row: Listed<ItemTable>) {
+export function bodyOf (row: Listed<ItemTable>) {
   const { body, bodyText } = row as { body?: string | null, bodyText?: string | null }
   return typeof body === 'string' ? { storage: body, text: bodyText ?? '' } : null
 }

@@ -56,6 +56,8 @@ export interface Config {
   sync: SyncConfig
   /** Days that rows of the audit trail are kept; 0: for ever. */
   auditDays: number
+  /** Whether Atlassian is told whose accounts are kept. */
+  reportsPersonalData: boolean
   clients: Record<ProviderId, ClientSettings>
   warnings: string[]
 }
@@ -152,6 +154,7 @@ export function configFrom (env: Env, resolved: Resolved): Config {
     answerTimeoutMs: env.UPSTREAM_ANSWER_TIMEOUT_MS ?? 0,
     hourlyPoints: env.ATLASSIAN_HOURLY_POINTS ?? 0,
     auditDays: env.AUDIT_RETENTION_DAYS ?? 0,
+    reportsPersonalData: isTrue(env.PERSONAL_DATA_REPORTING),
     sync: {
       intervalMs: (env.SYNC_INTERVAL ?? 0) * MINUTE_MS,
       fullIntervalMs: (env.SYNC_FULL_INTERVAL ?? 0) * 60 * MINUTE_MS,

@@ -62,6 +62,7 @@ export const Env = Type.Object({
   SYNC_HISTORY_DAYS: whole('Days that ended runs are kept.', 1, 3650, 30),
   TOMBSTONE_DAYS: whole('Days that deletions are kept for the change feed.', 1, 3650, 30),
   AUDIT_RETENTION_DAYS: whole('Days that rows of the audit trail are kept. 0: for ever.', 0, 36_500, 365),
+  PERSONAL_DATA_REPORTING: setting('must be true or false', 'Whether Atlassian is told whose accounts are kept, and accounts that were closed there are erased here. The scope report:personal-data has to be enabled on the apps; logins then ask for it.', { format: 'flag', default: 'false' }),
   ...client('JIRA', PRODUCTS.jira, 'Also the ATLASSIAN_… and NEXT_PUBLIC_… names listed in docs/settings.md.') as JiraClient,
   ...client('CONFLUENCE', PRODUCTS.confluence, "Unset: Jira's (docs/settings.md has the order).") as ConfluenceClient
 })

@@ -48,13 +48,14 @@ export async function removeUser (settings: Omit<LeaveSettings, 'erasing'>, user
   const { store, stopRuns } = settings
   const standings = await store.connections.list(user.id)
   for (const { connection } of standings) await stopRuns(user.id, connection.provider)
+  const logins = await store.flows.forgetting(user)
   await store.connections.remove(user.id, undefined, [
     ...providers.map(({ id }) => store.runs.endingActive(user.id, id, DISCONNECTED)),
     keepCopies ? store.users.anonymising(user.id) : store.users.removing(user.id),
     // Where the row stays nothing goes along with it by itself.
     store.sessions.forgetting(user.id),
     store.identities.forgetting(user.id),
-    store.flows.forgetting(user)
+    logins
   ])
   await vanish(settings, standings.map(({ grant }) => grant.id), log)
   log.info({ event: 'user_removed', user_id: user.id, copies_kept: keepCopies })

@@ -51,6 +51,7 @@ export function createUpkeep ({ store, vault, access, now, log, clientIds, audit
     async () => { access.sweep() },
     async () => { await store.grants.forgetPrevious(new Date(now())) },
     async () => { await store.sessions.purge() },
+    async () => { await store.flows.purge() },
     async () => { if (auditDays > 0) await store.audit.purge(new Date(now() - auditDays * DAY_MS)) },
     async () => { for (const days of WARNINGS) await warn(days) },
     countUses,

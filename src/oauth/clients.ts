@@ -1,19 +1,20 @@
 import { AppError } from '../errors.ts'
 import type { Config } from '../config/config.ts'
+import { REPORT_SCOPE } from '../providers/atlassian.ts'
 import { providerOf, providers, type ProviderId } from '../providers/index.ts'
 import { sandboxClient } from '../providers/sandbox.ts'
 import type { Grant } from '../store/grants.ts'
 import type { Client } from './client.ts'
 
 export interface ClientsSettings {
-  config: Pick<Config, 'clients' | 'authUrl' | 'apiUrl'>
+  config: Pick<Config, 'clients' | 'authUrl' | 'apiUrl' | 'reportsPersonalData'>
   /** This process's own address, as it reaches itself; null where there is no sandbox. */
   sandbox: (() => string) | null
 }
 
 /** The apps that are registered with Atlassian, and in development the built-in sandbox's. */
 export function createClients ({ config, sandbox }: ClientsSettings) {
-  const scopes = (id: ProviderId) => config.clients[id].scopes ?? providerOf(id).scopes
+  const scopes = (id: ProviderId) => [...new Set([...config.clients[id].scopes ?? providerOf(id).scopes, ...(config.reportsPersonalData ? [REPORT_SCOPE] : [])])]
 
   function registered (id: ProviderId): Client | undefined {
     const { clientId, clientSecret, redirectUri } = config.clients[id]

@@ -10,6 +10,9 @@ export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 /** Where a person takes an app's access away: Atlassian has no address for programs to do so (atlassian.md section 4). */
 export const MANAGE_APPS_URL = 'https://id.atlassian.com/manage-profile/apps'
 
+/** What the app itself needs to tell which accounts it keeps; it is no feature of a connection. */
+export const REPORT_SCOPE = 'report:personal-data'
+
 /** Sends one authorised GET, or a POST where there is something to send. */
 export type Ask = (url: string, json?: object) => Promise<Answer>
 

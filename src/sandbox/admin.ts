@@ -24,6 +24,7 @@ const ACTIONS: Record<string, Action> = {
   'POST clock': advance,
   'POST revoke': revoke,
   'POST password-change': changePassword,
+  'POST account': changeAccount,
   'POST uninstall': uninstall,
   'POST scopes': setScopes,
   'POST product-access': setAccess,
@@ -87,6 +88,15 @@ function revoke ({ grants, ...world }: World, body: unknown) {
 function changePassword ({ grants, ...world }: World, body: unknown) {
   const { account_id: account } = readFields(body, { account_id: 'string' })
   return { families: grants.changePassword(accountOf(world, account)) }
+}
+
+/** Closes somebody's account, which ends what they have granted, or changes their profile. */
+function changeAccount (world: World, body: unknown) {
+  const { account_id: account, status } = readFields(body, { account_id: 'string', status: 'string' })
+  const accountId = accountOf(world, account)
+  const called = oneOf(status, ['closed', 'updated'] as const, 'status')
+  world.accounts.set(accountId, { status: called, at: world.now() })
+  return { grants: called === 'closed' ? world.grants.revoke({ accountId, clientId: undefined }) : 0 }
 }
 
 function uninstall (world: World, body: unknown) {

@@ -26,6 +26,7 @@ export const SCOPES: Record<string, string> = {
   'read:attachment:confluence': 'View attachments',
   'read:comment:confluence': 'View comments',
   'read:me': 'View your Atlassian profile',
+  'report:personal-data': 'Report which accounts the app stores personal data of',
   offline_access: 'Keep this access while you are away',
   ...granular('project', 'issue-type', 'project.property', 'user', 'application-role', 'avatar', 'group', 'issue-type-hierarchy',
     'project-category', 'project-version', 'project.component', 'issue-details', 'audit-log', 'field-configuration', 'issue-meta',

@@ -66,6 +66,8 @@ export interface World {
   users: readonly User[]
   clients: Clients
   access: Access
+  /** What became of people's accounts, where anything did, and when. */
+  accounts: Map<string, { status: 'closed' | 'updated', at: number }>
   signer: Signer
   codes: ExpiringMap<Code>
   grants: Grants
@@ -113,6 +115,7 @@ export function createWorld (options: SandboxOptions = {}): World {
         else revoked.add(key)
       }
     },
+    accounts: new Map(),
     signer: createSigner(),
     codes: createExpiringMap<Code>(CODE_LIFE_MS, CODES_KEPT, clock.now),
     grants: createGrants(clock.now),
@@ -129,7 +132,7 @@ export function createWorld (options: SandboxOptions = {}): World {
     reset: () => {
       clock.reset()
       lagMs = options.indexLagMs ?? INDEX_LAG_MS
-      for (const part of [world.codes, world.grants, world.faults, world.limits, world.stats]) part.clear()
+      for (const part of [world.codes, world.grants, world.faults, world.limits, world.stats, world.accounts]) part.clear()
       world.sites = createSites()
       world.clients = new Map(givenClients.map((client) => [client.id, client]))
       revoked = new Set()

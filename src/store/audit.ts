@@ -8,7 +8,7 @@ import type { Change } from './history.ts'
 export const ACTIONS = [
   'user_created', 'user_removed', 'identity_linked', 'connection_created', 'consent_given', 'account_changed', 'state_changed', 'refreshed', 'sites_chosen',
   'options_chosen', 'disconnected', 'run_requested', 'run_cancelled', 'deletions_confirmed', 'item_saved', 'key_created', 'key_revoked', 'session_created',
-  'session_opened', 'vault_key_rotated', 'data_exported', 'audit_purged'
+  'session_opened', 'vault_key_rotated', 'data_exported', 'account_closed', 'audit_purged'
 ] as const
 export type Action = typeof ACTIONS[number]
 

@@ -12,6 +12,9 @@ interface Ways { sortBy: string, within: string, named: readonly string[] }
 /** One change of an item. `item` is null where it was deleted. */
 export interface ItemChange<T extends ItemTable> { seq: number, id: number, site: string, remoteId: string, item: Listed<T> | null }
 
+/** One item with everything that is kept of it, and its name at Atlassian. */
+export interface WholeItem<T extends ItemTable> { site: string, remoteId: string, item: Listed<T> }
+
 /** The columns that are read. Proof of its casts: there are more than the one named here, and all of them are columns. */
 type Selection = Pick<Tables['projects'], 'id'>
 
@@ -60,6 +63,13 @@ export function collection<T extends ItemTable> (engine: Engine, table: T, { sor
   const changes = prepare(db.select({ ...listed, site: t.site, remoteId: t.remoteId, seq: t.seq, deletedAt: t.deletedAt }).from(t)
     .where(and(eq(t.ownerId, holder('owner')), sql`${t.seq} > ${holder('seq')}`)).orderBy(t.seq).limit(holder('limit')))
 
+  // By what never changes of an item, so that whoever reads page after page reads each once, whatever is renamed meanwhile.
+  const whole = selecting(contents)
+  const readWhole = readerOf<T>(whole)
+  const everything = prepare(db.select({ ...whole, site: t.site, remoteId: t.remoteId }).from(t)
+    .where(and(eq(t.ownerId, holder('owner')), isNull(t.deletedAt), sql`(${t.site}, ${t.remoteId}) > (${holder('site')}, ${holder('remoteId')})`))
+    .orderBy(asc(t.site), asc(t.remoteId)).limit(holder('limit')))
+
   const read = readerOf<T>(listed)
 
   return {
@@ -90,9 +100,22 @@ export function collection<T extends ItemTable> (engine: Engine, table: T, { sor
 
     /** Items without their long texts, and with them. */
     list: lister(listed),
-    listWhole: lister(selecting(contents)),
+    listWhole: lister(whole),
     /** Whether they have any. */
     hasLong: contents.some((name) => LONG.includes(name)),
+
+    /** Every item of an owner with its long texts, some at a time, by site and remote id. */
+    async * everything (ownerId: number, atOnce: number): AsyncGenerator<Array<WholeItem<T>>> {
+      let [site, remoteId] = ['', '']
+      while (true) {
+        const rows = await everything({ owner: ownerId, site, remoteId, limit: atOnce })
+        const page = rows.map((row) => ({ site: String(row.site), remoteId: String(row.remote_id), item: readWhole(row) }))
+        if (page.length > 0) yield page
+        const last = page.at(-1)
+        if (last === undefined || page.length < atOnce) return
+        ;[site, remoteId] = [last.site, last.remoteId]
+      }
+    },
 
     /** What has changed behind `seq`, each item once, in the order of its latest change. */
     async changes (ownerId: number, seq: number, limit: number): Promise<Array<ItemChange<T>>> {

@@ -1,5 +1,7 @@
 import { and, desc, eq, gt, inArray, isNotNull, isNull, lt, or, sql, type SQL } from 'drizzle-orm'
+import { readHint } from '../oauth/state.ts'
 import type { Engine, WithStatement } from './engine.ts'
+import { keyOf } from './users.ts'
 
 /** Ended flows are kept this long, so that an expired login can be told from a forged one. */
 const KEEP_MS = 60 * 60 * 1000
@@ -31,6 +33,11 @@ export interface Flow {
   outcome: string | null
 }
 
+/** Words without which a caller's state names nobody (src/oauth/state.ts). */
+const HINTS = ['user_id', 'uid', 'email']
+
+interface Somebody { id: number, email: string }
+
 export function flows ({ db, tables: { flows }, write }: Engine, now: () => number) {
   const p = sql.placeholder
   const insert = db.insert(flows).values({
@@ -52,6 +59,19 @@ export function flows ({ db, tables: { flows }, write }: Engine, now: () => numb
   const surplus = db.select({ stateHash: flows.stateHash }).from(flows).where(idle).orderBy(desc(flows.expiresAt), desc(flows.stateHash)).limit(AT_ONCE).offset(p('most'))
   const evict = db.delete(flows).where(inArray(flows.stateHash, surplus)).prepare()
   let sweptAt = 0
+  /** Whose logins they are, as far as that can be told: by whom they were for, by whom the caller's state names or mentions, and by their outcome. */
+  const areOf = ({ id, email }: Somebody, named: string[]) => or(eq(flows.userId, id), inArray(flows.stateHash, named), mentions(flows.callerState, email), mentions(flows.callerState, encodeURIComponent(email)), eq(flows.outcome, JSON.stringify({ userId: id })))
+  const forget = async (): Promise<void> => { await write(() => db.delete(flows).where(lt(flows.expiresAt, new Date(now() - KEEP_MS)))) }
+
+  /** Logins whose caller's state names somebody, in whichever of its forms; an engine could not read them all. */
+  async function named ({ id, email }: Somebody): Promise<string[]> {
+    const rows = await db.select({ stateHash: flows.stateHash, callerState: flows.callerState }).from(flows)
+      .where(and(isNull(flows.userId), or(...HINTS.map((name) => mentions(flows.callerState, name)))))
+    return rows.filter(({ callerState }) => {
+      const hint = readHint(callerState)
+      return typeof hint === 'object' && ('email' in hint ? keyOf(hint.email) === keyOf(email) : hint.userId === id)
+    }).map(({ stateHash }) => stateHash)
+  }
 
   return {
     /**
@@ -63,8 +83,11 @@ export function flows ({ db, tables: { flows }, write }: Engine, now: () => numb
       if (flow.opener !== '') await write(() => evict.execute({ opener: flow.opener, most }))
       if (now() - sweptAt < SWEEP_EVERY_MS) return
       sweptAt = now()
-      await write(() => db.delete(flows).where(lt(flows.expiresAt, new Date(now() - KEEP_MS))))
+      await forget()
     },
+
+    /** Forgets logins that ended long ago, whether anybody starts new ones or not. */
+    purge: forget,
 
     async get (stateHash: string): Promise<Flow | undefined> {
       return (await db.select().from(flows).where(eq(flows.stateHash, stateHash)))[0]
@@ -82,9 +105,17 @@ export function flows ({ db, tables: { flows }, write }: Engine, now: () => numb
     finishing: (stateHash: string, outcome: string): WithStatement => (tx) =>
       tx.update(flows).set({ outcome }).where(eq(flows.stateHash, stateHash)),
 
-    /** Erases the logins of somebody who leaves, as far as they can be told: by whom they were for, by the address in the caller's state, and by their outcome. */
-    forgetting: ({ id, email }: { id: number, email: string }): WithStatement => (tx) => tx.delete(flows)
-      .where(or(eq(flows.userId, id), mentions(flows.callerState, email), mentions(flows.callerState, encodeURIComponent(email)), eq(flows.outcome, JSON.stringify({ userId: id })))),
+    /** The logins of somebody that are kept, oldest first. */
+    async list (user: Somebody) {
+      return await db.select({ provider: flows.provider, callerState: flows.callerState, returnUrl: flows.returnUrl, scopes: flows.scopes, expiresAt: flows.expiresAt, outcome: flows.outcome })
+        .from(flows).where(areOf(user, await named(user))).orderBy(flows.expiresAt, flows.stateHash)
+    },
+
+    /** Erases the logins of somebody who leaves; those that are begun after this was asked for name nobody any more. */
+    async forgetting (user: Somebody): Promise<WithStatement> {
+      const theirs = areOf(user, await named(user))
+      return (tx) => tx.delete(flows).where(theirs)
+    },
 
     /** The same, where it brought nothing. */
     async finish (stateHash: string, outcome: string): Promise<void> {

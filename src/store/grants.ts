@@ -1,7 +1,7 @@
 import { and, asc, eq, gt, inArray, isNull, lte, ne, notExists, notInArray, or, sql, type SQL } from 'drizzle-orm'
 import type { ErrorCode } from '../errors.ts'
 import type { Audit, Entry } from './audit.ts'
-import type { Database, Engine, Statement, WithStatement } from './engine.ts'
+import type { Database, Engine, Statement, Steps, WithStatement } from './engine.ts'
 import type { Change, History, Reason } from './history.ts'
 import type { Holder, Leases } from './leases.ts'
 import type { Sealed } from './sealed.ts'
@@ -57,14 +57,20 @@ export function grants ({ db, tables: { grants, connections }, write, inSteps }:
   /** Holds the grants that `where` describes as they are for the rest of a transaction. */
   const holding = (where: SQL) => (tx: Database): Statement => tx.update(grants).set({ version: sql`${grants.version}` }).where(where).returning({ id: grants.id })
 
+  /** That a grant was refreshed, for each connection of it: a grant's own id comes from the account's, and outlives nobody in the trail. */
+  const refreshed = (id: string) => function * (tx: Database): Steps<Entry[]> {
+    const held = yield tx.select({ id: connections.id, userId: connections.userId, provider: connections.provider }).from(connections).where(eq(connections.grantId, id))
+    return held.map((row) => ({ action: 'refreshed', userId: Number(row.user_id), connectionId: Number(row.id), product: String(row.provider) }))
+  }
+
   /** A change of grants, the history of their connections first: it has to see what was. `also` is done with it, or not at all. */
-  async function change (where: SQL, to: GrantState, reason: Reason | null, set: object, also: WithStatement[] = [], told: Entry[] = []): Promise<{ done: boolean, changes: Change[] }> {
+  async function change (where: SQL, to: GrantState, reason: Reason | null, set: object, also: WithStatement[] = [], told: (tx: Database) => Steps<Entry[]> = untold): Promise<{ done: boolean, changes: Change[] }> {
     return await inSteps(function * (tx) {
       if ((yield holding(where)(tx)).length === 0) return { done: false, changes: [] }
       const changes = history.read(yield history.ofGrants(tx, where, to, reason))
       yield tx.update(grants).set({ ...set, state: to, errorCode: reason?.code ?? null, errorDetail: reason?.detail ?? null }).where(where)
       for (const statement of also) yield statement(tx)
-      yield * audit.recording(tx, [...told, ...audit.changed(changes)])
+      yield * audit.recording(tx, [...yield * told(tx), ...audit.changed(changes)])
       return { done: true, changes }
     })
   }
@@ -98,7 +104,7 @@ export function grants ({ db, tables: { grants, connections }, write, inSteps }:
      * overwrites a newer pair.
      */
     async save (attempt: Attempt, fresh: Fresh): Promise<{ done: boolean, changes: Change[] }> {
-      return await change(mine(attempt), 'active', null, { ...fresh, ...HEALTHY, version: attempt.version + 1 }, [(tx) => leases.releasing(tx, leaseOf(attempt.id), attempt.owner)], [{ action: 'refreshed', detail: { grant: attempt.id } }])
+      return await change(mine(attempt), 'active', null, { ...fresh, ...HEALTHY, version: attempt.version + 1 }, [(tx) => leases.releasing(tx, leaseOf(attempt.id), attempt.owner)], refreshed(attempt.id))
     },
 
     /** Remembers how a refresh failed, if nobody has stored newer tokens, and gives the lease back. */
@@ -201,3 +207,7 @@ export function grants ({ db, tables: { grants, connections }, write, inSteps }:
 }
 
 export type GrantRows = ReturnType<typeof grants>
+
+function * untold (): Steps<Entry[]> {
+  return []
+}

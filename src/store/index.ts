@@ -14,6 +14,7 @@ import { identities } from './identities.ts'
 import { keys } from './keys.ts'
 import { leases } from './leases.ts'
 import { rates } from './rates.ts'
+import { reports } from './reports.ts'
 import { runs } from './runs.ts'
 import { sealed } from './sealed.ts'
 import { sessions } from './sessions.ts'
@@ -45,6 +46,7 @@ export function createStore (engine: Engine, now: () => number, by: () => Actor 
     leases: leaseRows,
     history: historyRows,
     grants: grantRows,
+    reports: reports(engine, { leases: leaseRows }),
     sealed: sealed(engine, auditRows),
     connections: connections(engine, { rows: grantRows, history: historyRows, audit: auditRows }),
     runs: runs(engine, now, auditRows),

@@ -40,6 +40,12 @@ export function sessions ({ db, tables: { sessions }, write, inSteps }: Engine, 
       return row === undefined ? undefined : read(row)
     },
 
+    /** Those that are kept of somebody, whether over or not, and whether a browser has opened their link. */
+    async list (userId: number) {
+      const rows = await db.select({ ...columns, createdAt: sessions.createdAt, browserHash: sessions.browserHash }).from(sessions).where(eq(sessions.userId, userId)).orderBy(sessions.id)
+      return rows.map(({ browserHash, ...row }) => ({ ...read(row), createdAt: row.createdAt, opened: browserHash !== null }))
+    },
+
     /** Erases those of somebody who leaves. */
     forgetting: (userId: number): WithStatement => (tx) => tx.delete(sessions).where(eq(sessions.userId, userId)),
 

@@ -31,6 +31,12 @@ export function users ({ db, tables: { users }, inSteps, prepare }: Engine, now:
       return one(await byId({ id }))
     },
 
+    /** When somebody became a user. */
+    async since (id: number): Promise<Date | undefined> {
+      const [row] = await db.select({ createdAt: users.createdAt }).from(users).where(eq(users.id, id))
+      return row?.createdAt
+    },
+
     /** The user with the lowest id: whom a request without an owner means (contract.md section 1). */
     async first (): Promise<UserRow | undefined> {
       return one(await first({}))
@@ -75,6 +81,7 @@ function one ([row]: RawRow[]): UserRow | undefined {
   return row === undefined ? undefined : { id: row.id as number, email: row.email as string, displayName: row.display_name as string | null }
 }
 
-function keyOf (email: string): string {
+/** How addresses are compared. */
+export function keyOf (email: string): string {
   return email.normalize('NFC').toLowerCase()
 }

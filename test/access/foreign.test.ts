@@ -42,6 +42,7 @@ t.test("C7 T23 Another person's ids are answered like ids that nobody has, by ev
   const before = await own()
   const rows = tableOf(app).filter(({ rule, url }) => typeof rule === 'object' && (url.includes(':id') || (rule.owner !== undefined && rule.owner !== 'itself')))
   t.ok(rows.length >= 80, `${rows.length} routes take an id`)
+  t.ok(rows.some(({ url }) => url.endsWith('/export')), 'the export is one of them')
   for (const row of rows) {
     const product = row.url.includes('confluence') ? 'confluence' : 'jira'
     const ask = async (owner: number, run: number, { headers }: { headers: Record<string, string> }) => {

@@ -86,9 +86,9 @@ export function connectionsContract (t: Test, open: () => Engine | Promise<Engin
       await projects.save(id, 'HAND', project('HAND'))
     }
     for (const [hash, callerState] of [['s1', 'email=ADA@b.co'], ['s2', 'email=ada%40b.co'], ['s3', 'email=bob@b.co'], ['s4', 'email=bob_x@b.co']]) await flows.start({ ...flow(hash ?? '', new Date(START + HOUR_MS)), callerState: callerState ?? null }, 100)
-    await connections.remove(1, undefined, [users.removing(1), flows.forgetting({ id: 1, email: 'ada@b.co' })])
+    await connections.remove(1, undefined, [users.removing(1), await flows.forgetting({ id: 1, email: 'ada@b.co' })])
     t.same([await users.get(1), await grants.get('g1'), await projects.list(1, 10), await history.list(1, 10), await flows.get('s1'), await flows.get('s2')], [undefined, undefined, [], [], undefined, undefined])
-    await connections.remove(2, undefined, [users.anonymising(2), flows.forgetting({ id: 2, email: 'bob_x@b.co' })])
+    await connections.remove(2, undefined, [users.anonymising(2), await flows.forgetting({ id: 2, email: 'bob_x@b.co' })])
     t.match(await users.get(2), { email: /^removed-user-.*@example\.local$/, displayName: null })
     t.equal(await users.find('bob_x@b.co'), undefined)
     t.equal((await projects.list(2, 10)).length, 3)

@@ -78,6 +78,8 @@ CREATE INDEX "sessions_expires_at" ON "sessions" USING btree ("expires_at");--> 
 CREATE INDEX "sessions_user" ON "sessions" USING btree ("user_id");--> statement-breakpoint
 ALTER TABLE "flows" ADD CONSTRAINT "flows_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "flows_opener" ON "flows" USING btree ("opener","expires_at");--> statement-breakpoint
+ALTER TABLE "grants" ADD COLUMN "report_due_at" bigint;--> statement-breakpoint
+CREATE INDEX "grants_report" ON "grants" USING btree ("client_id","report_due_at");--> statement-breakpoint
 CREATE FUNCTION "audit_stays"() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   -- Only what the head has cut off may go, and what a copy into a new database begins anew.

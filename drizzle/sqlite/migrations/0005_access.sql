@@ -77,6 +77,8 @@ CREATE INDEX `sessions_user` ON `sessions` (`user_id`);--> statement-breakpoint
 ALTER TABLE `flows` ADD `user_id` integer REFERENCES users(id) ON DELETE CASCADE;--> statement-breakpoint
 ALTER TABLE `flows` ADD `opener` text DEFAULT '' NOT NULL;--> statement-breakpoint
 CREATE INDEX `flows_opener` ON `flows` (`opener`,`expires_at`);--> statement-breakpoint
+ALTER TABLE `grants` ADD `report_due_at` integer;--> statement-breakpoint
+CREATE INDEX `grants_report` ON `grants` (`client_id`,`report_due_at`);--> statement-breakpoint
 CREATE TRIGGER `audit_stays` BEFORE UPDATE ON `audit` BEGIN SELECT RAISE(ABORT, 'Audit rows are not changed'); END;--> statement-breakpoint
 -- Only what the head has cut off may go, and what a copy into a new database begins anew.
 CREATE TRIGGER `audit_remains` BEFORE DELETE ON `audit`

@@ -1,0 +1,19 @@
+import fp from 'fastify-plugin'
+import { createCycle } from '../src/personal-data/cycle.ts'
+import type { Ticker } from '../src/ticker.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Tells Atlassian whose accounts are kept; it does so by itself where the setting is on. */
+    personalData: Ticker
+  }
+}
+
+/** Reports accounts to Atlassian while the service listens, where that is wanted. */
+export default fp(async (app) => {
+  const { sites, sync, clients, config, log } = app
+  const cycle = createCycle({ sites, stopRuns: sync.stopFor, clientIds: clients.ids, log })
+  if (config.reportsPersonalData) app.addHook('onListen', async () => { cycle.start() })
+  app.addHook('preClose', () => cycle.stop())
+  app.decorate('personalData', cycle)
+}, { name: 'personal-data', dependencies: ['config', 'clients', 'sync'] })
