@@ -1,5 +1,4 @@
 import type { FastifyInstance } from 'fastify'
-import { AppError } from '../../src/errors.ts'
 import { providers } from '../../src/providers/index.ts'
 import type { AuditRow } from '../../src/store/audit.ts'
 import type { UserRow } from '../../src/store/users.ts'
@@ -18,7 +17,7 @@ const ROWS = 300
  * there is. What is written while it is read may or may not be in it.
  *
  * @param prefix the alias prefix of the request: links keep it
- * @throws AppError between two pieces, where the database fails or the service stops; what was sent by then is no document
+ * @throws AppError between two pieces, where the database fails; what was sent by then is no document
  */
 export async function * documentOf (app: FastifyInstance, user: UserRow, prefix: string): AsyncGenerator<string> {
   const { store } = app
@@ -34,8 +33,6 @@ export async function * documentOf (app: FastifyInstance, user: UserRow, prefix:
     yield * list(collection.name, mapped(table.everything(user.id, atOnce(store, collection)), ({ site, remoteId, item }) => ({
       site: site === '' ? null : site, remote_id: remoteId, ...itemView(collection, item), ...(table.hasLong ? { body: bodyOf(item) } : {})
     })))
-    // Whoever asked comes back; a service that stops does not wait for a long document.
-    if (app.isDraining()) throw new AppError('interrupted', 'The service is stopping.')
   }
   yield '}\n'
 }

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { AppError } from '../../src/errors.ts'
 import type { Log } from '../../src/http.ts'
 import { existingUser } from '../../src/oauth/owner.ts'
 import { prefixOf } from '../../src/paths.ts'
@@ -39,16 +40,20 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     await app.store.audit.note({ action: 'data_exported', userId: user.id })
     log.info({ event: 'data_exported', user_id: user.id })
     // One piece ahead of the reader, and no more.
-    return await reply.send(Readable.from(telling(documentOf(app, user, prefixOf(url)), log), { highWaterMark: 1 }))
+    return await reply.send(Readable.from(telling(documentOf(app, user, prefixOf(url)), app.isDraining, log), { highWaterMark: 1 }))
   })
 }
 
 export default routes
 
 /** Puts a document that ends early into the log: the answer has begun, and can say nothing of it. */
-async function * telling (document: AsyncGenerator<string>, log: Log): AsyncGenerator<string> {
+async function * telling (document: AsyncGenerator<string>, isStopping: () => boolean, log: Log): AsyncGenerator<string> {
   try {
-    yield * document
+    for await (const piece of document) {
+      // Whoever asked comes back; a service that stops does not wait for a long document.
+      if (isStopping()) throw new AppError('interrupted', 'The service is stopping.', { quiet: true })
+      yield piece
+    }
   } catch (err) {
     log.error({ event: 'export_cut', err }, 'An export could not be read to its end: its connection is cut.')
     throw err

@@ -105,7 +105,7 @@ async function large (t: Test, pages: number, bytes: number): Promise<string> {
 }
 
 t.test('An export of 10,000 pages is sent as it is read: memory does not grow with it, however slow the reader is', { timeout: 120_000 }, async (t) => {
-  const [PAGES, BYTES] = [10_000, many(20_000, 45_000)]
+  const [PAGES, BYTES] = [10_000, many(12_000, 45_000)]
   const { pid, url } = await start(t, { env: { INTEGRATION_DB_URL: await large(t, PAGES, BYTES), VAULT_KEYS: KEY, NODE_OPTIONS: SMALL_HEAP } })
   const memory = (what: string) => Number(new RegExp(`${what}:\\s+(\\d+)`).exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
   await (await fetch(`${url}/users/1/connections`)).text()
@@ -144,4 +144,14 @@ t.test('An export that the database fails is cut, so that nobody takes half of i
   t.match(await (await fetch(`${address}/users/1/export`)).text().catch((error: Error) => error.message), /terminated|cause/)
   await rowsOf(url, 'alter table pages_away rename to pages')
   t.ok(await read(async () => {}) > 3_000 * 10_000, 'and the next one is whole')
+})
+
+t.test('A service that stops does not wait for a reader of a long export: it is cut', async (t) => {
+  const { app } = await build(t, { INTEGRATION_DB_URL: await large(t, 3_000, 10_000) })
+  const { body } = await fetch(`${await app.listen({ port: 0, host: '127.0.0.1' })}/users/1/export`)
+  let closed: Promise<unknown> | undefined
+  await t.rejects(async () => {
+    for await (const chunk of body as unknown as AsyncIterable<Uint8Array>) closed ??= chunk.length > 0 ? app.close() : undefined
+  })
+  await closed
 })
