@@ -1,3 +1,4 @@
+import type { InjectOptions, LightMyRequestResponse } from 'fastify'
 import { buildApp } from '../../src/app.ts'
 import { bearer, keyed, provider } from '../access/helper.ts'
 import { SMALL } from '../auth/helper.ts'
@@ -28,10 +29,18 @@ export async function fuzzed (t: Test, access: Access) {
   let places = { user: '1', run: '1' }
   let session: Array<Record<string, string>> = []
 
+  /** On a busy machine the service may refuse for a while; what is prepared for the test asks again, the test itself does not. */
+  async function whenItCan (request: InjectOptions): Promise<LightMyRequestResponse> {
+    const answer = await app.inject(request)
+    if (answer.statusCode !== 503) return answer
+    await new Promise((resolve) => setTimeout(resolve, 1_000 * Number(answer.headers['retry-after'] ?? 1)))
+    return await whenItCan(request)
+  }
+
   async function connect (): Promise<void> {
-    const user = (await app.inject({ method: 'POST', url: '/users', headers, payload: { email: 'ada@example.com' } })).json().id as number
+    const user = (await whenItCan({ method: 'POST', url: '/users', headers, payload: { email: 'ada@example.com' } })).json().id as number
     for (const product of ['jira', 'confluence']) {
-      const login = await app.inject({ url: `/auth/${product}/login?change_account=true&state=user_id%3D${user}`, headers })
+      const login = await whenItCan({ url: `/auth/${product}/login?change_account=true&state=user_id%3D${user}`, headers })
       const { url } = login.json()
       if (login.statusCode !== 200) throw new Error(`No login for ${user}, but ${login.statusCode} ${login.body}`)
       const { pathname, search } = new URL(await decide(url as string))
@@ -63,7 +72,7 @@ export async function fuzzed (t: Test, access: Access) {
     filled: (text: string) => text.replaceAll('{user}', places.user).replaceAll('{run}', places.run),
     /** Makes good what the requests have destroyed. */
     async renew (): Promise<void> {
-      const connections = await app.inject({ url: `/users/${places.user}/connections`, headers })
+      const connections = await whenItCan({ url: `/users/${places.user}/connections`, headers })
       const states = connections.statusCode === 200 ? connections.json().connections as Array<{ state: string }> : []
       if (states.length < 2 || states.some(({ state }) => state === 'needs_reconnect')) await connect()
     }
