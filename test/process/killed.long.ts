@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { many } from '../auth/helper.ts'
 import { databaseAt, onPostgres, rowsOf } from '../database.ts'
+import { until } from '../helper.ts'
 import { folder, start } from './child.ts'
 
 const KILLS = many(5, 200)
@@ -22,7 +23,7 @@ t.test(`D1 Killed in the middle of ${UPSERTS} upserts at once, ${KILLS} times, t
   const [readyMs, killedIn, left] = [[] as number[], [] as number[], [] as number[]]
   let number = 0
   let service = await start(t, { cwd })
-  await send(service.url, '/users', { email: 'owner@example.com' })
+  await until(async () => await send(service.url, '/users', { email: 'owner@example.com' }) === 201, READY_WITHIN_MS)
   for (let kill = 0; kill < KILLS; kill++) {
     const open = new Map<string, number[]>()
     const first = number + 1
@@ -35,13 +36,14 @@ t.test(`D1 Killed in the middle of ${UPSERTS} upserts at once, ${KILLS} times, t
         open.set(key, [mine])
         const status = await send(service.url, '/jira/projects', { owner_id: 1, key, name: String(mine) })
         if (status === undefined) return
+        // Turned away because the machine has too much to do: nothing was acknowledged.
+        if (status === 503) continue
         t.ok(status === 200 || status === 201, `answered with ${status}`)
         acknowledged.set(key, mine)
         open.delete(key)
       }
     })
-    const wait = 20 + Math.random() * 400
-    await sleep(wait)
+    await sleep(50 + Math.random() * 1_500)
     await service.stop('SIGKILL')
     await Promise.all(work)
     left.push(open.size)
@@ -49,7 +51,7 @@ t.test(`D1 Killed in the middle of ${UPSERTS} upserts at once, ${KILLS} times, t
 
     const beganAt = performance.now()
     service = await start(t, { cwd })
-    t.equal((await fetch(`${service.url}/healthz`)).status, 200)
+    await until(async () => (await fetch(`${service.url}/healthz`)).ok, READY_WITHIN_MS)
     readyMs.push(performance.now() - beganAt)
 
     const rows = await all(service.url)
@@ -82,5 +84,8 @@ async function send (url: string, path: string, body: object): Promise<number | 
 }
 
 async function all (url: string): Promise<Row[]> {
-  return await (await fetch(`${url}/jira/projects/1?limit=1000`)).json() as Row[]
+  return await until(async () => {
+    const answer = await fetch(`${url}/jira/projects/1?limit=1000`)
+    return answer.ok && await answer.json() as Row[]
+  }, READY_WITHIN_MS)
 }
