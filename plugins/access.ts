@@ -24,6 +24,8 @@ declare module 'fastify' {
     principal: Principal
     /** The one user whose things the caller may see and change; undefined for who speaks for all. */
     ownUser: () => number | undefined
+    /** Whether the caller would still be let in: for answers that take long. */
+    isStillAdmitted: () => Promise<boolean>
   }
 }
 
@@ -32,7 +34,7 @@ const ANYBODY: Principal = { kind: 'anybody' }
 /** Who may call what. Routes say it beside their schema, and one that does not is refused at the start. */
 export default fp(async (app) => {
   const { config, store } = app
-  const { bearer, browser } = createAuthenticator({ store, openToAll: config.openToAll, readJwt: config.jwt === null ? null : createJwtReader(config.jwt) })
+  const { bearer, browser, isStill } = createAuthenticator({ store, openToAll: config.openToAll, readJwt: config.jwt === null ? null : createJwtReader(config.jwt) })
   const secure = isSecure(config)
   const sessionCookie = { name: `${secure ? '__Host-' : ''}connect-session`, secure }
   const routes: RouteOptions[] = []
@@ -43,6 +45,10 @@ export default fp(async (app) => {
   app.decorate('accessTable', accessTable)
   app.decorateRequest('principal')
   app.decorateRequest('ownUser', function (this: FastifyRequest) { return ownUser(this.principal) })
+  app.decorateRequest('isStillAdmitted', async function (this: FastifyRequest) {
+    // What cannot be asked at the moment is no yes.
+    return await stillAdmitted(this).catch(() => false)
+  })
 
   app.addHook('onRoute', (route) => {
     routes.push(route)
@@ -107,6 +113,13 @@ export default fp(async (app) => {
     // A cookie comes along by itself: it is good for reading only, so that no other site can do anything with it.
     const cookie = rule.session === true && (method === 'GET' || method === 'HEAD') ? request.cookies[sessionCookie.name] : undefined
     return cookie === undefined ? undefined : await browser(cookie)
+  }
+
+  async function stillAdmitted (request: FastifyRequest): Promise<boolean> {
+    const { principal, headers: { authorization = '' }, routeOptions: { config: { access } } } = request
+    if (principal.kind === 'anybody' || typeof access !== 'object') return true
+    if (principal.kind === 'user') return await isStill(principal.userId, authorization)
+    return await who(request, access) !== undefined
   }
 
   async function introduce (): Promise<void> {

@@ -8,6 +8,8 @@ const LOOK_MS = 200
 const WORKING_SILENCE_MS = 700
 /** and one that waits has not, but proxies close what is silent for long. */
 const WAITING_SILENCE_MS = 10_000
+/** A key that is revoked, or a token that is over, is good for no more than this and one look. */
+const ASK_AGAIN_MS = 2_000
 /** Whoever still reads comes back with the last event's id. */
 export const LONGEST_STREAM_MS = 3_600_000
 
@@ -18,13 +20,19 @@ export const LONGEST_STREAM_MS = 3_600_000
  * @param read the run as it is now
  * @param lastEventId the id of the last event that the reader has
  * @param isOver whether nobody reads any more, or the service is stopping: a stream that is closed only ends where it has something to say
+ * @param mayRead whether the reader would still be let in
  */
-export async function * events (run: Run, read: () => Promise<Run | undefined>, lastEventId: string | undefined, isOver: () => boolean): AsyncGenerator<string> {
+export async function * events (run: Run, read: () => Promise<Run | undefined>, lastEventId: string | undefined, isOver: () => boolean, mayRead: () => Promise<boolean>): AsyncGenerator<string> {
   const until = performance.now() + LONGEST_STREAM_MS
   let told = lastEventId
   let toldAt = performance.now()
+  let askedAt = toldAt
   yield 'retry: 1000\n\n'
   for (let current: Run | undefined = run; current !== undefined; current = await read()) {
+    if (performance.now() - askedAt > ASK_AGAIN_MS) {
+      if (!await mayRead()) return
+      askedAt = performance.now()
+    }
     const { id, data } = eventOf(current)
     const ended = hasEnded(current)
     const silence = performance.now() - toldAt

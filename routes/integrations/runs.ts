@@ -85,7 +85,7 @@ export const runRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { provi
     const run = await runOf(params.id, request)
     if (isTold(run, known)) return await reply.code(204).send(null)
     const isOver = () => signal.aborted || app.isDraining()
-    const stream = Readable.from(method === 'HEAD' ? [] : events(run, async () => await runs.get(run.id, provider.id), known, isOver))
+    const stream = Readable.from(method === 'HEAD' ? [] : events(run, async () => await runs.get(run.id, provider.id), known, isOver, async () => await request.isStillAdmitted()))
     return await reply.headers({
       'content-type': 'text/event-stream; charset=utf-8',
       'x-accel-buffering': 'no',

@@ -5,7 +5,7 @@ import type { Principal, Scope } from './rules.ts'
 import { hashOf, kindOf, linkOf } from './secrets.ts'
 
 export interface AuthenticateSettings {
-  store: Pick<Store, 'apiKeys' | 'sessions' | 'identities'>
+  store: Pick<Store, 'apiKeys' | 'sessions' | 'identities' | 'users'>
   /** Whether everybody may ask: then a credential that cannot be one of ours is nobody's business here. */
   openToAll: boolean
   /** null: people cannot sign in with tokens of their own. */
@@ -20,13 +20,24 @@ export function createAuthenticator ({ store, readJwt, openToAll }: Authenticate
      * @throws AppError `unauthenticated` for a credential that is not good
      */
     async bearer (header: string): Promise<Principal> {
-      const [, credential = ''] = /^Bearer +([\w.~+/=-]+) *$/i.exec(header) ?? []
+      const credential = credentialOf(header)
       const kind = kindOf(credential)
       if (kind === 'ck') return await key(credential)
       if (kind === 'cs') return await session({ hash: hashOf(linkOf(credential)) })
       if (readJwt === null && openToAll) return { kind: 'anybody' }
       if (credential === '' || readJwt === null) throw notGood()
       return { kind: 'user', userId: await store.identities.userOf(await readJwt(credential)) }
+    },
+
+    /**
+     * Whether a person who came with a token is still there, and the token still good. Nobody is made on the way.
+     *
+     * @throws AppError as `bearer` does
+     */
+    async isStill (userId: number, header: string): Promise<boolean> {
+      if (readJwt === null) return false
+      await readJwt(credentialOf(header))
+      return await store.users.get(userId) !== undefined
     },
 
     /** The session that a browser's cookie names. @throws AppError `unauthenticated` */
@@ -46,6 +57,10 @@ export function createAuthenticator ({ store, readJwt, openToAll }: Authenticate
     if (found === undefined) throw notGood()
     return { kind: 'session', id: found.id, userId: found.userId, products: found.products, returnUrl: found.returnUrl }
   }
+}
+
+function credentialOf (header: string): string {
+  return /^Bearer +([\w.~+/=-]+) *$/i.exec(header)?.[1] ?? ''
 }
 
 /** One sentence for every reason: who guesses learns nothing. */

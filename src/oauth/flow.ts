@@ -10,7 +10,7 @@ import type { WithStatement } from '../store/engine.ts'
 import type { Store } from '../store/index.ts'
 import { authorizeUrl, scopesFor, type Client } from './client.ts'
 import { ownerOf, requireUser } from './owner.ts'
-import { hash, issueSecret, readHint } from './state.ts'
+import { hash, isSameHash, issueSecret, readHint } from './state.ts'
 import { exchangeCode, type TokenSet } from './tokens.ts'
 
 export const FLOW_LIFETIME_MS = 10 * 60 * 1000
@@ -157,7 +157,7 @@ export function createFlow (settings: FlowSettings) {
     while (true) {
       const flow = await store.flows.get(stateHash)
       if (flow === undefined || flow.codeHash === null) break
-      if (flow.codeHash !== codeHash) throw new AppError('replayed_state', 'This login has been used already, with another code. Start it again.')
+      if (!isSameHash(flow.codeHash, codeHash)) throw new AppError('replayed_state', 'This login has been used already, with another code. Start it again.')
       if (flow.outcome !== null) return restored(JSON.parse(flow.outcome) as Stored)
       // Whoever claimed it that long ago is not working on it any more.
       if (now() - (flow.claimedAt?.getTime() ?? 0) > settings.patienceMs) break
@@ -208,7 +208,7 @@ function wrongHands (flow: Flow, { provider, query: { state = '' }, browserKey }
   if (provider !== undefined && provider !== flow.provider) return new AppError('wrong_product', 'The login was started for the other product. Start it again.')
   if (flow.browserHash === null) return undefined
   const key = browserKey(flowName(state), flow.redirectUri)
-  if (key !== undefined && hash(key) === flow.browserHash) return undefined
+  if (key !== undefined && isSameHash(hash(key), flow.browserHash)) return undefined
   return new AppError('wrong_browser', 'The login was started in another browser, or under another address of this service. Start it again here.')
 }
 

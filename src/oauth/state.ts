@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 
 /** 256 bits, 43 characters of base64url: nobody guesses it (RFC 6749 section 10.12). */
 export function issueSecret (): string {
@@ -8,6 +8,12 @@ export function issueSecret (): string {
 /** What is stored of a state, a code or a browser's key. */
 export function hash (secret: string): string {
   return createHash('sha256').update(secret).digest('base64url')
+}
+
+/** Whether two hashes are the same. How long it takes tells nothing of where they differ; secrets themselves are never compared (T30). */
+export function isSameHash (one: string, other: string): boolean {
+  const [a, b] = [Buffer.from(one), Buffer.from(other)]
+  return a.length === b.length && timingSafeEqual(a, b)
 }
 
 /** Whom a caller's state names: nobody, somebody, or something that cannot be a user. */
