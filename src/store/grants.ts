@@ -1,7 +1,7 @@
 import { and, asc, eq, gt, inArray, isNull, lte, ne, notExists, notInArray, or, sql, type SQL } from 'drizzle-orm'
 import type { ErrorCode } from '../errors.ts'
 import type { Audit, Entry } from './audit.ts'
-import type { Database, Engine, Statement, WithStatement } from './engine.ts'
+import type { Database, Engine, Statement, Steps, WithStatement } from './engine.ts'
 import type { Change, History, Reason } from './history.ts'
 import type { Holder, Leases } from './leases.ts'
 import type { Sealed } from './sealed.ts'
@@ -58,13 +58,14 @@ export function grants ({ db, tables: { grants, connections }, write, inSteps }:
   const holding = (where: SQL) => (tx: Database): Statement => tx.update(grants).set({ version: sql`${grants.version}` }).where(where).returning({ id: grants.id })
 
   /** A change of grants, the history of their connections first: it has to see what was. `also` is done with it, or not at all. */
-  async function change (where: SQL, to: GrantState, reason: Reason | null, set: object, also: WithStatement[] = [], told: Entry[] = []): Promise<{ done: boolean, changes: Change[] }> {
-    return await inSteps(function * (tx) {
+  async function change (where: SQL, to: GrantState, reason: Reason | null, set: object, also: WithStatement[] = [], told?: (tx: Database) => Steps<Entry>): Promise<{ done: boolean, changes: Change[] }> {
+    return await audit.inSteps(function * (tx, tell) {
       if ((yield holding(where)(tx)).length === 0) return { done: false, changes: [] }
       const changes = history.read(yield history.ofGrants(tx, where, to, reason))
       yield tx.update(grants).set({ ...set, state: to, errorCode: reason?.code ?? null, errorDetail: reason?.detail ?? null }).where(where)
       for (const statement of also) yield statement(tx)
-      yield * audit.recording(tx, [...told, ...audit.changed(changes)])
+      if (told !== undefined) tell(yield * told(tx))
+      tell(...audit.changed(changes))
       return { done: true, changes }
     })
   }
@@ -98,7 +99,7 @@ export function grants ({ db, tables: { grants, connections }, write, inSteps }:
      * overwrites a newer pair.
      */
     async save (attempt: Attempt, fresh: Fresh): Promise<{ done: boolean, changes: Change[] }> {
-      return await change(mine(attempt), 'active', null, { ...fresh, ...HEALTHY, version: attempt.version + 1 }, [(tx) => leases.releasing(tx, leaseOf(attempt.id), attempt.owner)], [{ action: 'refreshed', detail: { grant: attempt.id } }])
+      return await change(mine(attempt), 'active', null, { ...fresh, ...HEALTHY, version: attempt.version + 1 }, [(tx) => leases.releasing(tx, leaseOf(attempt.id), attempt.owner)], (tx) => refreshed(tx, attempt.id))
     },
 
     /** Remembers how a refresh failed, if nobody has stored newer tokens, and gives the lease back. */
@@ -151,7 +152,7 @@ export function grants ({ db, tables: { grants, connections }, write, inSteps }:
       const fresh = { ...grant, ...HEALTHY, consentedAt: new Date(now()), previousUntil: null, rotatedAt: null, warnedDays: null }
       const row = { userId, provider, grantId: grant.id, sites: JSON.stringify(sites), bound: JSON.stringify(bound), refused: '[]', state, errorCode: reason?.code ?? null, errorDetail: reason?.detail ?? null, connectedAt: new Date(now()), syncDueAt: new Date(now()) }
       const own = sql`${connections.userId} = ${userId} and ${connections.provider} = ${provider}`
-      return await inSteps(function * (tx) {
+      return await audit.inSteps(function * (tx, tell) {
         const asBefore = yield before === null
           ? tx.select({ one: sql`1` }).from(sql`(select 1) as one`).where(notExists(tx.select({ id: connections.id }).from(connections).where(own)))
           : tx.update(connections).set({ provider }).where(sql`${own} and ${connections.grantId} = ${before.grantId}`).returning({ id: connections.id })
@@ -165,7 +166,7 @@ export function grants ({ db, tables: { grants, connections }, write, inSteps }:
         if (before !== null && before.grantId !== grant.id) yield tx.delete(grants).where(sql`${grants.id} = ${before.grantId} and ${orphaned(tx)}`)
         for (const statement of also) yield statement(tx)
         const action = before === null ? 'connection_created' : before.state === null ? 'account_changed' : 'consent_given'
-        yield * audit.recording(tx, [{ action, userId, connectionId: Number(it?.id), product: provider }, ...audit.changed(changes)])
+        tell({ action, userId, connectionId: Number(it?.id), product: provider }, ...audit.changed(changes))
         return changes
       })
     },
@@ -193,6 +194,10 @@ export function grants ({ db, tables: { grants, connections }, write, inSteps }:
 
     /** Erases the tokens of those of these grants that no connection needs any more. To be run after the connections are gone. */
     erasingOrphans: (tx: Database, ids: string[]): Statement => tx.delete(grants).where(and(inArray(grants.id, ids), orphaned(tx))).returning({ id: grants.id })
+  }
+
+  function * refreshed (tx: Database, id: string): Steps<Entry> {
+    return audit.refreshed(yield tx.select({ id: connections.id, userId: connections.userId, provider: connections.provider }).from(connections).where(eq(connections.grantId, id)).orderBy(connections.id))
   }
 
   function orphaned (tx: Database): SQL {
