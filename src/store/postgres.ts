@@ -58,7 +58,7 @@ export async function open (url: string, options: EngineOptions): Promise<Engine
 
   // Taking the lock is no look at the database: the moment that the transaction sees is the one after it.
   const inTurn: Engine['inTurn'] = async (queue, steps) => await inSteps(function * (tx) {
-        yield { toSQL: () => ({ sql: `lock table "${queue}" in exclusive mode`, params: [] }) }
+    yield { toSQL: () => ({ sql: `lock table "${queue}" in exclusive mode`, params: [] }) }
     return yield * steps(tx)
   })
 
