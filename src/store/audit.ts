@@ -70,8 +70,8 @@ export function audit ({ db, tables: { audit, auditHead }, inTurn }: Engine, now
   return {
     inSteps,
 
-    /** What is to be told of changes of connections' states. */
-    changed: (changes: readonly Change[]): Entry[] => changes.map(({ connectionId, userId, provider, from, to, code }) => ({ action: 'state_changed', userId, connectionId, product: provider, detail: { from, to, code } })),
+    /** What is to be told of changes of connections' states; that a new one has a state goes without saying. */
+    changed: (changes: readonly Change[]): Entry[] => changes.filter(({ from }) => from !== null).map(({ connectionId, userId, provider, from, to, code }) => ({ action: 'state_changed', userId, connectionId, product: provider, detail: { from, to, code } })),
 
     /** An exchange of tokens, one row of it however many connections live of them: its user and product are named where there is one. */
     refreshed (connections: RawRow[]): Entry {
