@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { verify } from '../../src/audit/verify.ts'
 import { keyed, PROTECTED } from '../access/helper.ts'
 import { many } from '../auth/helper.ts'
 import { databaseAt, rowsOf } from '../database.ts'
@@ -70,11 +71,12 @@ const TAMPERED: Array<[what: string, sql: string[], said: RegExp]> = [
 
 for (const [what, sqls, said] of TAMPERED) {
   t.test(`T18 A row that somebody with the database has ${what} is found, and the first bad one is named`, async (t) => {
-    const { url, made } = await place(t)
+    const { url, app, made } = await place(t)
     await made(8)
     await unguarded(url)
     for (const sql of sqls) await rowsOf(url, sql)
-    t.match(await verified(url), { code: 1, stdout: '', stderr: said })
+    t.match(await verify(app.store.audit), { problem: said })
+    if (what === 'edited') t.match(await verified(url), { code: 1, stdout: '', stderr: said }, 'by command')
   })
 }
 
