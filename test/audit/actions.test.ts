@@ -42,7 +42,7 @@ t.test('B12 T18 E6 Whatever is done leaves one row that says who did it, to whom
   await told([{ action: 'key_created', actor: { kind: 'operator' }, detail: { name: 'crm' } }], 'a key by command')
   const crm = bearer(secret)
   const { id: key } = (await app.store.apiKeys.list()).find(({ name }) => name === 'crm') ?? { id: 0 }
-  const by = (request_id: string) => ({ actor: { kind: 'key', id: key, name: 'crm' }, ip: '127.0.0.1', request_id })
+  const by = (requestId: string) => ({ actor: { kind: 'key', id: key, name: 'crm' }, ip: '127.0.0.1', request_id: requestId })
   const ask = async (method: 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'GET', path: string, id: string, payload?: object) => {
     const answer = await app.inject({ method, url: path, headers: { ...crm, 'x-request-id': id }, ...(payload === undefined ? {} : { payload }) })
     t.ok(answer.statusCode < 300, `${method} ${path} ${answer.statusCode} ${answer.statusCode < 300 ? '' : answer.body}`)
