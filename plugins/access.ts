@@ -4,6 +4,7 @@ import { createAuthenticator } from '../src/access/authenticate.ts'
 import { bootstrap } from '../src/access/bootstrap.ts'
 import { createJwtReader } from '../src/access/jwt.ts'
 import { mayUse, namedOwner, ownUser, type Principal, type Rule } from '../src/access/rules.ts'
+import { acting } from '../src/audit/actor.ts'
 import { AppError } from '../src/errors.ts'
 import { isSecure } from '../src/oauth/own-address.ts'
 import { problems } from '../src/schemas.ts'
@@ -109,7 +110,8 @@ export default fp(async (app) => {
     const { headers: { authorization }, raw: { rawHeaders }, method } = request
     // Node keeps the first of several, and a proxy in front may have looked at another.
     if (rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'authorization').length > 1) throw new AppError('unauthenticated', 'Send one Authorization header.')
-    if (authorization !== undefined) return await bearer(authorization)
+    // Whom a token makes a user is put down as the one who did it, though their number is not known before.
+    if (authorization !== undefined) return await acting({ kind: 'user', ip: request.ip, requestId: request.id }, async () => await bearer(authorization))
     // A cookie comes along by itself: it is good for reading only, so that no other site can do anything with it.
     const cookie = rule.session === true && (method === 'GET' || method === 'HEAD') ? request.cookies[sessionCookie.name] : undefined
     return cookie === undefined ? undefined : await browser(cookie)

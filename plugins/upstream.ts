@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
 import { Agent } from 'undici'
+import { actingNow } from '../src/audit/actor.ts'
 import { createHttp, type Http } from '../src/http.ts'
 import type { Outside } from '../src/outside.ts'
 
@@ -12,5 +13,5 @@ export default fp<Outside>(async (app, { network, now }) => {
   const { connectTimeoutMs, answerTimeoutMs } = app.config
   const own = network === undefined ? new Agent({ connect: { timeout: connectTimeoutMs }, connections: 32 }) : undefined
   if (own !== undefined) app.addHook('onClose', () => own.destroy())
-  app.decorate('http', createHttp(network ?? own as Agent, answerTimeoutMs, now))
+  app.decorate('http', createHttp(network ?? own as Agent, answerTimeoutMs, now, () => actingNow().requestId))
 }, { name: 'upstream', dependencies: ['config'] })

@@ -43,16 +43,18 @@ const LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
  *
  * @param answerTimeoutMs from sending the request to the last byte of the body
  * @param now milliseconds since the epoch
+ * @param requestId of the request that the call is made for, where there is one
  */
-export function createHttp (network: Dispatcher, answerTimeoutMs: number, now: () => number): Http {
+export function createHttp (network: Dispatcher, answerTimeoutMs: number, now: () => number, requestId: () => string | undefined = () => undefined): Http {
   return async ({ method = 'GET', url, headers = {}, json, log, signal, timeoutMs = answerTimeoutMs }) => {
+    const id = requestId()
     const deadline = AbortSignal.timeout(Math.min(timeoutMs, answerTimeoutMs))
     let response: Dispatcher.ResponseData | undefined
     try {
       response = await request(url, {
         dispatcher: network,
         method,
-        headers: { accept: 'application/json', ...headers, ...(json === undefined ? {} : { 'content-type': 'application/json' }) },
+        headers: { accept: 'application/json', ...(id === undefined ? {} : { 'x-request-id': id }), ...headers, ...(json === undefined ? {} : { 'content-type': 'application/json' }) },
         body: json === undefined ? null : JSON.stringify(json),
         signal: signal === undefined ? deadline : AbortSignal.any([deadline, signal])
       })

@@ -100,9 +100,9 @@ const connection: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app
   }, async ({ params, url, log }) => {
     const { id: userId } = await existingUser(store, Number(params.user_id))
     const standing = await connectionOf(store, userId, provider)
-    const confirmed = await store.inSteps(function * (tx) {
+    const confirmed = await store.audit.inSteps(function * (tx, tell) {
       const held = (yield store.checkpoints.confirming(userId, provider.id)(tx)).length
-      yield * store.audit.recording(tx, held === 0 ? [] : [{ action: 'deletions_confirmed', userId, connectionId: standing.connection.id, product: provider.id }])
+      if (held > 0) tell({ action: 'deletions_confirmed', userId, connectionId: standing.connection.id, product: provider.id })
       return held
     })
     if (confirmed === 0) throw new AppError('nothing_held', 'No deletions are held back.')

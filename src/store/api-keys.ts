@@ -8,7 +8,7 @@ export interface ApiKey { id: number, name: string, prefix: string, scopes: stri
 /** How exact `lastUsedAt` is. */
 const NOTED_EVERY_MS = 60_000
 
-export function apiKeys ({ db, tables: { apiKeys }, write, inSteps }: Engine, now: () => number, { recording }: Audit) {
+export function apiKeys ({ db, tables: { apiKeys }, write }: Engine, now: () => number, { inSteps }: Audit) {
   const columns = { id: apiKeys.id, name: apiKeys.name, prefix: apiKeys.prefix, scopes: apiKeys.scopes, createdAt: apiKeys.createdAt, expiresAt: apiKeys.expiresAt, revokedAt: apiKeys.revokedAt, lastUsedAt: apiKeys.lastUsedAt }
   const byHash = db.select(columns).from(apiKeys).where(eq(apiKeys.hash, sql.placeholder('hash'))).prepare()
   const read = (row: Omit<ApiKey, 'scopes'> & { scopes: string }): ApiKey => ({ ...row, scopes: row.scopes.split(' ') })
@@ -16,9 +16,9 @@ export function apiKeys ({ db, tables: { apiKeys }, write, inSteps }: Engine, no
   return {
     /** Keeps a key. @returns undefined where the name is taken by a key that is not revoked, or the very key is there */
     async create (key: { name: string, hash: string, prefix: string, scopes: readonly string[], expiresAt: Date | null }): Promise<ApiKey | undefined> {
-      const id = await inSteps(function * (tx) {
+      const id = await inSteps(function * (tx, tell) {
         const [made] = yield tx.insert(apiKeys).values({ ...key, scopes: key.scopes.join(' '), activeName: key.name, createdAt: new Date(now()) }).onConflictDoNothing().returning({ id: apiKeys.id })
-        if (made !== undefined) yield * recording(tx, [{ action: 'key_created', detail: { key: made.id, name: key.name, scopes: key.scopes } }])
+        if (made !== undefined) tell({ action: 'key_created', detail: { key: made.id, name: key.name, scopes: key.scopes } })
         return made?.id
       })
       const [made] = id === undefined ? [] : await db.select(columns).from(apiKeys).where(eq(apiKeys.id, Number(id)))
@@ -44,9 +44,9 @@ export function apiKeys ({ db, tables: { apiKeys }, write, inSteps }: Engine, no
     /** Ends a key by its id or name. @returns false where none was good */
     async revoke (which: { id: number } | { name: string }): Promise<boolean> {
       const it = 'id' in which ? eq(apiKeys.id, which.id) : eq(apiKeys.activeName, which.name)
-      return await inSteps(function * (tx) {
+      return await inSteps(function * (tx, tell) {
         const ended = yield tx.update(apiKeys).set({ revokedAt: new Date(now()), activeName: null }).where(and(it, isNull(apiKeys.revokedAt))).returning({ id: apiKeys.id, name: apiKeys.name })
-        yield * recording(tx, ended.map(({ id, name }) => ({ action: 'key_revoked', detail: { key: id, name } })))
+        tell(...ended.map(({ id, name }) => ({ action: 'key_revoked', detail: { key: id, name } }) as const))
         return ended.length === 1
       })
     },

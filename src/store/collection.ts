@@ -1,7 +1,6 @@
-import { and, asc, eq, getTableColumns, getTableName, isNull, sql, type SQL } from 'drizzle-orm'
+import { and, asc, eq, getTableColumns, isNull, sql, type SQL } from 'drizzle-orm'
 import type { Tables } from '../../drizzle/tables.ts'
 import { copies } from './copies.ts'
-import type { Audit, Entry } from './audit.ts'
 import type { Engine, Prepared, RawRow, Value } from './engine.ts'
 import type { Feed } from './feed.ts'
 import { BOOKKEEPING, LONG, type Filter, type ItemOf, type ItemTable, type Listed, type Position } from './items.ts'
@@ -22,7 +21,7 @@ type Selection = Pick<Tables['projects'], 'id'>
  * The items of one kind: what was copied, and beside it what callers posted by hand, whose site is empty. A deleted item stays
  * as a tombstone for the feed; lists do not have it.
  */
-export function collection<T extends ItemTable> (engine: Engine, table: T, { sortBy, within, named }: Ways, { feed, audit }: { feed: Feed, audit: Audit }, now: () => number) {
+export function collection<T extends ItemTable> (engine: Engine, table: T, { sortBy, within, named }: Ways, feed: Feed, now: () => number) {
   const { db, prepare, inSteps } = engine
   // Proof of the cast: only the columns that every item table has are used by name; the rest go through `columns`.
   const t = table as unknown as Tables['projects']
@@ -86,13 +85,8 @@ export function collection<T extends ItemTable> (engine: Engine, table: T, { sor
         const written = { seq, updatedAt: new Date(now()), deletedAt: null }
         const [replaced] = yield tx.update(t).set({ ...item, ...written, revision: sql`${t.revision} + 1` })
           .where(and(eq(t.ownerId, ownerId), eq(t.site, ''), eq(t.remoteId, remoteId))).returning(listed)
-        const told: Entry[] = [{ action: 'item_saved', userId: ownerId, detail: { collection: getTableName(table) } }]
-        if (replaced !== undefined) {
-          yield * audit.recording(tx, told)
-          return { row: replaced, created: false }
-        }
+        if (replaced !== undefined) return { row: replaced, created: false }
         const [saved] = yield tx.insert(t).values({ ...item, ...written, ownerId, site: '', remoteId, revision: 1 } as unknown as typeof t.$inferInsert).returning(listed)
-        yield * audit.recording(tx, told)
         return { row: saved as RawRow, created: true }
       }, true)
       return { row: read(row), created }

@@ -38,7 +38,7 @@ export interface Standing { connection: Connection, grant: Grant, state: Connect
 /** What may change of a connection between two consents. */
 export type Own = Pick<Connection, 'sites' | 'bound' | 'refused' | 'state'> & { reason: Reason | null }
 
-export function connections ({ db, tables: { connections, grants }, inSteps, prepare, write }: Engine, { rows, history, audit }: { rows: GrantRows, history: History, audit: Audit }) {
+export function connections ({ db, tables: { connections, grants }, prepare, write }: Engine, { rows, history, audit }: { rows: GrantRows, history: History, audit: Audit }) {
   const joined = () => db.select({ connection: connections, grant: grants }).from(connections).innerJoin(grants, eq(connections.grantId, grants.id))
   const [user, client, product] = ['userId', 'clientId', 'provider'].map((name) => sql.placeholder(name))
   const others = aliasedTable(connections, 'others')
@@ -86,12 +86,12 @@ export function connections ({ db, tables: { connections, grants }, inSteps, pre
     async update ({ id, version }: Connection, { sites, bound, refused, state, reason }: Own, also: WithStatement[] = [], told: Entry[] = []): Promise<Change[] | undefined> {
       const row = { sites: JSON.stringify(sites), bound: JSON.stringify(bound), refused: JSON.stringify(refused), state, errorCode: reason?.code ?? null, errorDetail: reason?.detail ?? null, version: version + 1 }
       const unchanged = sql`${connections.id} = ${id} and ${connections.version} = ${version}`
-      return await inSteps(function * (tx) {
+      return await audit.inSteps(function * (tx, tell) {
         if ((yield tx.update(connections).set({ version }).where(unchanged).returning({ id: connections.id })).length === 0) return undefined
         const changes = history.read(yield history.ofConnection(tx, unchanged, state, reason))
         for (const statement of also) yield statement(tx)
         yield tx.update(connections).set(row).where(unchanged)
-        yield * audit.recording(tx, [...told, ...audit.changed(changes)])
+        tell(...told, ...audit.changed(changes))
         return changes
       })
     },
@@ -114,9 +114,9 @@ export function connections ({ db, tables: { connections, grants }, inSteps, pre
     },
 
     async choose (userId: number, provider: string, options: ConnectionOptions): Promise<void> {
-      await inSteps(function * (tx) {
+      await audit.inSteps(function * (tx, tell) {
         const chosen = yield tx.update(connections).set({ options: JSON.stringify(options) }).where(and(eq(connections.userId, userId), eq(connections.provider, provider))).returning({ id: connections.id })
-        yield * audit.recording(tx, chosen.map(({ id }) => ({ action: 'options_chosen', userId, connectionId: Number(id), product: provider, detail: { ...options } })))
+        tell(...chosen.map(({ id }) => ({ action: 'options_chosen', userId, connectionId: Number(id), product: provider, detail: { ...options } }) as const))
       })
     },
 
@@ -126,14 +126,14 @@ export function connections ({ db, tables: { connections, grants }, inSteps, pre
      * @returns the grants whose tokens went
      */
     async remove (userId: number, provider: string | undefined, also: WithStatement[] = []): Promise<string[]> {
-      return await inSteps(function * (tx) {
+      return await audit.inSteps(function * (tx, tell) {
         const left = yield tx.delete(connections).where(and(eq(connections.userId, userId), provider === undefined ? undefined : eq(connections.provider, provider))).returning({ id: connections.id, grantId: connections.grantId, provider: connections.provider })
         for (const statement of also) yield statement(tx)
         const gone = yield rows.erasingOrphans(tx, left.map((row) => String(row.grant_id)))
-        yield * audit.recording(tx, [
+        tell(
           ...left.map((row): Entry => ({ action: 'disconnected', userId, connectionId: Number(row.id), product: String(row.provider) })),
           ...(provider === undefined ? [{ action: 'user_removed', userId } as const] : [])
-        ])
+        )
         return gone.map(({ id }) => String(id))
       })
     }

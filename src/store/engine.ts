@@ -72,6 +72,11 @@ export interface Engine {
    * again: they wait for each other, and each sees what the one before has written
    */
   inSteps: <T>(steps: (db: Database) => Steps<T>, locksFirst?: boolean) => Promise<T>
+  /**
+   * The same for those who all write one row of the table `queue`: they come one after the other. Who waits holds nothing that others
+   * wait for, sees afterwards what the one before has written, and so has not to begin again because of them.
+   */
+  inTurn: <T>(queue: string, steps: (db: Database) => Steps<T>) => Promise<T>
   /** The database's own time, `ms` from now: for what several processes have to agree on. */
   after: (ms: number) => SQL
   /** The id of a row that is inserted by selecting it, where a column that is left out would not get one. */

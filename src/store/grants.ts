@@ -57,20 +57,15 @@ export function grants ({ db, tables: { grants, connections }, write, inSteps }:
   /** Holds the grants that `where` describes as they are for the rest of a transaction. */
   const holding = (where: SQL) => (tx: Database): Statement => tx.update(grants).set({ version: sql`${grants.version}` }).where(where).returning({ id: grants.id })
 
-  /** That a grant was refreshed, for each connection of it: a grant's own id comes from the account's, and outlives nobody in the trail. */
-  const refreshed = (id: string) => function * (tx: Database): Steps<Entry[]> {
-    const held = yield tx.select({ id: connections.id, userId: connections.userId, provider: connections.provider }).from(connections).where(eq(connections.grantId, id))
-    return held.map((row) => ({ action: 'refreshed', userId: Number(row.user_id), connectionId: Number(row.id), product: String(row.provider) }))
-  }
-
   /** A change of grants, the history of their connections first: it has to see what was. `also` is done with it, or not at all. */
-  async function change (where: SQL, to: GrantState, reason: Reason | null, set: object, also: WithStatement[] = [], told: (tx: Database) => Steps<Entry[]> = untold): Promise<{ done: boolean, changes: Change[] }> {
-    return await inSteps(function * (tx) {
+  async function change (where: SQL, to: GrantState, reason: Reason | null, set: object, also: WithStatement[] = [], told?: (tx: Database) => Steps<Entry>): Promise<{ done: boolean, changes: Change[] }> {
+    return await audit.inSteps(function * (tx, tell) {
       if ((yield holding(where)(tx)).length === 0) return { done: false, changes: [] }
       const changes = history.read(yield history.ofGrants(tx, where, to, reason))
       yield tx.update(grants).set({ ...set, state: to, errorCode: reason?.code ?? null, errorDetail: reason?.detail ?? null }).where(where)
       for (const statement of also) yield statement(tx)
-      yield * audit.recording(tx, [...yield * told(tx), ...audit.changed(changes)])
+      if (told !== undefined) tell(yield * told(tx))
+      tell(...audit.changed(changes))
       return { done: true, changes }
     })
   }
@@ -104,7 +99,7 @@ export function grants ({ db, tables: { grants, connections }, write, inSteps }:
      * overwrites a newer pair.
      */
     async save (attempt: Attempt, fresh: Fresh): Promise<{ done: boolean, changes: Change[] }> {
-      return await change(mine(attempt), 'active', null, { ...fresh, ...HEALTHY, version: attempt.version + 1 }, [(tx) => leases.releasing(tx, leaseOf(attempt.id), attempt.owner)], refreshed(attempt.id))
+      return await change(mine(attempt), 'active', null, { ...fresh, ...HEALTHY, version: attempt.version + 1 }, [(tx) => leases.releasing(tx, leaseOf(attempt.id), attempt.owner)], (tx) => refreshed(tx, attempt.id))
     },
 
     /** Remembers how a refresh failed, if nobody has stored newer tokens, and gives the lease back. */
@@ -157,7 +152,7 @@ export function grants ({ db, tables: { grants, connections }, write, inSteps }:
       const fresh = { ...grant, ...HEALTHY, consentedAt: new Date(now()), previousUntil: null, rotatedAt: null, warnedDays: null }
       const row = { userId, provider, grantId: grant.id, sites: JSON.stringify(sites), bound: JSON.stringify(bound), refused: '[]', state, errorCode: reason?.code ?? null, errorDetail: reason?.detail ?? null, connectedAt: new Date(now()), syncDueAt: new Date(now()) }
       const own = sql`${connections.userId} = ${userId} and ${connections.provider} = ${provider}`
-      return await inSteps(function * (tx) {
+      return await audit.inSteps(function * (tx, tell) {
         const asBefore = yield before === null
           ? tx.select({ one: sql`1` }).from(sql`(select 1) as one`).where(notExists(tx.select({ id: connections.id }).from(connections).where(own)))
           : tx.update(connections).set({ provider }).where(sql`${own} and ${connections.grantId} = ${before.grantId}`).returning({ id: connections.id })
@@ -171,7 +166,7 @@ export function grants ({ db, tables: { grants, connections }, write, inSteps }:
         if (before !== null && before.grantId !== grant.id) yield tx.delete(grants).where(sql`${grants.id} = ${before.grantId} and ${orphaned(tx)}`)
         for (const statement of also) yield statement(tx)
         const action = before === null ? 'connection_created' : before.state === null ? 'account_changed' : 'consent_given'
-        yield * audit.recording(tx, [{ action, userId, connectionId: Number(it?.id), product: provider }, ...audit.changed(changes)])
+        tell({ action, userId, connectionId: Number(it?.id), product: provider }, ...audit.changed(changes))
         return changes
       })
     },
@@ -201,13 +196,13 @@ export function grants ({ db, tables: { grants, connections }, write, inSteps }:
     erasingOrphans: (tx: Database, ids: string[]): Statement => tx.delete(grants).where(and(inArray(grants.id, ids), orphaned(tx))).returning({ id: grants.id })
   }
 
+  function * refreshed (tx: Database, id: string): Steps<Entry> {
+    return audit.refreshed(yield tx.select({ id: connections.id, userId: connections.userId, provider: connections.provider }).from(connections).where(eq(connections.grantId, id)).orderBy(connections.id))
+  }
+
   function orphaned (tx: Database): SQL {
     return notExists(tx.select({ id: connections.id }).from(connections).where(eq(connections.grantId, grants.id)))
   }
 }
 
 export type GrantRows = ReturnType<typeof grants>
-
-function * untold (): Steps<Entry[]> {
-  return []
-}

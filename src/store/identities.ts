@@ -7,7 +7,7 @@ import type { Users } from './users.ts'
 export interface Identity { issuer: string, subject: string, email: string | null, displayName: string | null }
 
 /** Which users are whom at an identity provider. */
-export function identities ({ db, tables: { identities, users: userTable }, write, inSteps }: Engine, users: Users, now: () => number, { recording }: Audit) {
+export function identities ({ db, tables: { identities, users: userTable } }: Engine, users: Users, now: () => number, { inSteps }: Audit) {
   const is = ({ issuer, subject }: Identity) => and(eq(identities.issuer, issuer), eq(identities.subject, subject))
 
   async function find (identity: Identity): Promise<number | undefined> {
@@ -18,7 +18,7 @@ export function identities ({ db, tables: { identities, users: userTable }, writ
   /** Says who an identity is, once. @returns who it is; undefined where the user is somebody else of this provider already */
   async function joined (identity: Identity, userId: number): Promise<number | undefined> {
     const { issuer, subject } = identity
-    return await inSteps(function * (tx) {
+    return await inSteps(function * (tx, tell) {
       // Written first, so that of two who prove one address at the same moment the second sees the first.
       yield tx.update(userTable).set({ displayName: sql`${userTable.displayName}` }).where(eq(userTable.id, userId))
       const [known] = yield tx.select({ userId: identities.userId }).from(identities).where(is(identity))
@@ -26,7 +26,7 @@ export function identities ({ db, tables: { identities, users: userTable }, writ
       const [other] = yield tx.select({ id: identities.id }).from(identities).where(and(eq(identities.issuer, issuer), eq(identities.userId, userId)))
       if (other !== undefined) return undefined
       const made = yield tx.insert(identities).values({ issuer, subject, userId, createdAt: new Date(now()) }).onConflictDoNothing().returning({ id: identities.id })
-      yield * recording(tx, made.map(({ id }) => ({ action: 'identity_linked', userId, detail: { identity: id } })))
+      tell(...made.map(({ id }) => ({ action: 'identity_linked', userId, detail: { identity: id } }) as const))
       return userId
     })
   }
@@ -35,6 +35,13 @@ export function identities ({ db, tables: { identities, users: userTable }, writ
   async function byAddress (identity: Identity): Promise<number | undefined> {
     const { email, displayName } = identity
     return email === null ? undefined : await joined(identity, (await users.save(email, displayName)).user.id)
+  }
+
+  async function removed (userId: number): Promise<void> {
+    await inSteps(function * (tx, tell) {
+      yield users.removing(userId)(tx)
+      tell({ action: 'user_removed', userId })
+    })
   }
 
   return {
@@ -46,7 +53,7 @@ export function identities ({ db, tables: { identities, users: userTable }, writ
       const userId = await joined(identity, user.id)
       if (userId === undefined) throw new Error('A new user is somebody already')
       // Another request of the same person was faster.
-      if (userId !== user.id) await write(() => db.delete(userTable).where(eq(userTable.id, user.id)))
+      if (userId !== user.id) await removed(user.id)
       return userId
     },
 

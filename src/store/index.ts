@@ -57,10 +57,10 @@ export function createStore (engine: Engine, now: () => number, by: () => Actor 
     isShared: engine.isShared,
     inSteps: engine.inSteps,
     atomically: engine.atomically,
-    projects: collection(engine, projects, { sortBy: 'key', within: 'key', named: ['key', 'name'] }, { feed: feedRows, audit: auditRows }, now),
-    issues: collection(engine, issues, { sortBy: 'key', within: 'projectKey', named: ['key', 'summary'] }, { feed: feedRows, audit: auditRows }, now),
-    spaces: collection(engine, spaces, { sortBy: 'key', within: 'key', named: ['key', 'name'] }, { feed: feedRows, audit: auditRows }, now),
-    pages: collection(engine, pages, { sortBy: 'title', within: 'spaceKey', named: ['title'] }, { feed: feedRows, audit: auditRows }, now)
+    projects: collection(engine, projects, { sortBy: 'key', within: 'key', named: ['key', 'name'] }, feedRows, now),
+    issues: collection(engine, issues, { sortBy: 'key', within: 'projectKey', named: ['key', 'summary'] }, feedRows, now),
+    spaces: collection(engine, spaces, { sortBy: 'key', within: 'key', named: ['key', 'name'] }, feedRows, now),
+    pages: collection(engine, pages, { sortBy: 'title', within: 'spaceKey', named: ['title'] }, feedRows, now)
   }
 }
 

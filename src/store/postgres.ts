@@ -56,6 +56,12 @@ export async function open (url: string, options: EngineOptions): Promise<Engine
     return next.value
   }, locksFirst ? 'read committed' : 'repeatable read'))
 
+  // Taking the lock is no look at the database: the moment that the transaction sees is the one after it.
+  const inTurn: Engine['inTurn'] = async (queue, steps) => await inSteps(function * (tx) {
+    yield { toSQL: () => ({ sql: `lock table "${queue}" in exclusive mode`, params: [] }) }
+    return yield * steps(tx)
+  })
+
   return {
     db,
     tables: tables as unknown as Tables,
@@ -70,6 +76,7 @@ export async function open (url: string, options: EngineOptions): Promise<Engine
       })
     },
     inSteps,
+    inTurn,
     atomically: atomicallyBy(inSteps),
     after: (ms) => sql`cast(extract(epoch from clock_timestamp()) * 1000 as bigint) + ${sql.raw(String(Math.round(ms)))}`,
     newId: (table) => sql.raw(`nextval('${table}_id_seq')`),

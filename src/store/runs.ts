@@ -54,7 +54,7 @@ const LEASE_MS = 15_000
 
 const COUNTED = ['seen', 'added', 'changed', 'removed', 'held', 'skipped', 'calls', 'points', 'progress', 'done', 'failures'] as const
 
-export function runs ({ db, tables: { runs }, write, atomically, inSteps, after, prepare, skippingLocked }: Engine, now: () => number, { recording }: Audit) {
+export function runs ({ db, tables: { runs }, write, atomically, after, prepare, skippingLocked }: Engine, now: () => number, { inSteps }: Audit) {
   const activeKey = (ownerId: number, provider: string) => `${ownerId}/${provider}`
   const read = ({ progress, done, failures, ...row }: typeof runs.$inferSelect): Run => ({
     ...row,
@@ -152,10 +152,10 @@ export function runs ({ db, tables: { runs }, write, atomically, inSteps, after,
 
     /** Ends a run that is under way, whoever works at it. @returns false where it had ended before */
     async cancel (id: number, detail: string): Promise<boolean> {
-      return await inSteps(function * (tx) {
+      return await inSteps(function * (tx, tell) {
         const ended = yield tx.update(runs).set({ state: 'cancelled', activeKey: null, ...idle, parkedUntil: null, errorCode: 'cancelled', errorDetail: detail, finishedAt: new Date(now()) })
           .where(and(eq(runs.id, id), isNotNull(runs.activeKey))).returning({ ownerId: runs.ownerId, provider: runs.provider })
-        yield * recording(tx, ended.map(({ owner_id: userId, provider }) => ({ action: 'run_cancelled', userId: Number(userId), product: String(provider), detail: { run: id } })))
+        tell(...ended.map(({ owner_id: userId, provider }) => ({ action: 'run_cancelled', userId: Number(userId), product: String(provider), detail: { run: id } }) as const))
         return ended.length === 1
       })
     },

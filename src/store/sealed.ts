@@ -17,7 +17,7 @@ export interface SealedRow extends Sealed { id: string, errorCode: string | null
 const DAMAGED = ''
 
 /** What the vault's keys have sealed, for whoever replaces them. */
-export function sealed ({ db, tables: { grants }, write, inSteps }: Engine, { recording }: Audit) {
+export function sealed ({ db, tables: { grants }, write }: Engine, { inSteps }: Audit) {
   const columns = { id: grants.id, errorCode: grants.errorCode, keyId: grants.keyId, accessToken: grants.accessToken, refreshToken: grants.refreshToken, previousRefreshToken: grants.previousRefreshToken }
 
   return {
@@ -39,14 +39,14 @@ export function sealed ({ db, tables: { grants }, write, inSteps }: Engine, { re
 
     /** Puts resealed columns in the place of the very ones they were made from; those that have moved on are left alone. */
     async replace (batch: Array<{ id: string, old: Sealed, fresh: Sealed }>): Promise<number> {
-      return await inSteps(function * (tx) {
+      return await inSteps(function * (tx, tell) {
         let count = 0
         for (const { id, old, fresh } of batch) {
           count += (yield tx.update(grants).set(fresh)
             .where(and(eq(grants.id, id), same(grants.accessToken, old.accessToken), same(grants.refreshToken, old.refreshToken), same(grants.previousRefreshToken, old.previousRefreshToken)))
             .returning({ id: grants.id })).length
         }
-        yield * recording(tx, count === 0 ? [] : [{ action: 'vault_key_rotated', detail: { key: batch[0]?.fresh.keyId, grants: count } }])
+        if (count > 0) tell({ action: 'vault_key_rotated', detail: { key: batch[0]?.fresh.keyId, grants: count } })
         return count
       })
     },

@@ -7,7 +7,7 @@ export const SESSION_LIFE_MS = 15 * 60_000
 /** A connect session: one person may connect these products, for a quarter of an hour. */
 export interface Session { id: number, userId: number, products: string[], returnUrl: string | null, expiresAt: Date }
 
-export function sessions ({ db, tables: { sessions }, write, inSteps }: Engine, now: () => number, { recording }: Audit) {
+export function sessions ({ db, tables: { sessions }, write }: Engine, now: () => number, { inSteps }: Audit) {
   const columns = { id: sessions.id, userId: sessions.userId, products: sessions.products, returnUrl: sessions.returnUrl, expiresAt: sessions.expiresAt }
   const read = (row: Omit<Session, 'products'> & { products: string }): Session => ({ ...row, products: row.products.split(' ') })
   const good = () => gt(sessions.expiresAt, new Date(now()))
@@ -15,9 +15,9 @@ export function sessions ({ db, tables: { sessions }, write, inSteps }: Engine, 
   return {
     async create ({ products, ...session }: Omit<Session, 'id' | 'expiresAt'> & { hash: string }): Promise<Session> {
       const made = { ...session, createdAt: new Date(now()), expiresAt: new Date(now() + SESSION_LIFE_MS) }
-      const id = await inSteps(function * (tx) {
+      const id = await inSteps(function * (tx, tell) {
         const [row] = yield tx.insert(sessions).values({ ...made, products: products.join(' ') }).returning({ id: sessions.id })
-        yield * recording(tx, [{ action: 'session_created', userId: session.userId, detail: { session: row?.id, products } }])
+        tell({ action: 'session_created', userId: session.userId, detail: { session: row?.id, products } })
         return Number(row?.id)
       })
       return { id, products, userId: made.userId, returnUrl: made.returnUrl, expiresAt: made.expiresAt }
@@ -31,9 +31,9 @@ export function sessions ({ db, tables: { sessions }, write, inSteps }: Engine, 
 
     /** Ties a session to the first browser that opens its link. @returns undefined where another one has, or it is over */
     async open (hash: string, browserHash: string): Promise<Session | undefined> {
-      const opened = await inSteps(function * (tx) {
+      const opened = await inSteps(function * (tx, tell) {
         const [row] = yield tx.update(sessions).set({ browserHash }).where(and(eq(sessions.hash, hash), isNull(sessions.browserHash), good())).returning({ id: sessions.id, userId: sessions.userId })
-        if (row !== undefined) yield * recording(tx, [{ action: 'session_opened', userId: Number(row.user_id), detail: { session: row.id } }])
+        if (row !== undefined) tell({ action: 'session_opened', userId: Number(row.user_id), detail: { session: row.id } })
         return row !== undefined
       })
       const [row] = opened ? await db.select(columns).from(sessions).where(eq(sessions.hash, hash)) : []

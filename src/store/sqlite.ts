@@ -66,6 +66,8 @@ export function open (url: string, { migrates }: EngineOptions): Engine {
       })
     },
     inSteps,
+    // There is one writer at a time, whatever it writes.
+    inTurn: async (_queue, steps) => await inSteps(steps),
     atomically: atomicallyBy(inSteps),
     after: (ms) => sql`cast(unixepoch('subsec') * 1000 as integer) + ${Math.round(ms)}`,
     newId: () => sql`null`,

@@ -9,7 +9,7 @@ export interface UserRow { id: number, email: string, displayName: string | null
 const REMOVED = 'removed-user-'
 
 /** People, by id and by address. Addresses are compared without case and in one Unicode form, and kept as given. */
-export function users ({ db, tables: { users }, inSteps, prepare }: Engine, now: () => number, { recording }: Audit) {
+export function users ({ db, tables: { users }, prepare }: Engine, now: () => number, { inSteps }: Audit) {
   const columns = { id: users.id, email: users.email, displayName: users.displayName }
   const byId = prepare(db.select(columns).from(users).where(eq(users.id, sql.placeholder('id'))))
   const byKey = prepare(db.select(columns).from(users).where(eq(users.emailKey, sql.placeholder('key'))))
@@ -49,9 +49,9 @@ export function users ({ db, tables: { users }, inSteps, prepare }: Engine, now:
       // Looked up first, because an insert that meets a conflict still uses up an id.
       const known = await find(email)
       if (known !== undefined) return { user: known, created: false }
-      const made = await inSteps(function * (tx) {
+      const made = await inSteps(function * (_tx, tell) {
         const user = one(yield insert.bind({ email, emailKey: keyOf(email), displayName, createdAt: new Date(now()) }))
-        if (user !== undefined) yield * recording(tx, [{ action: 'user_created', userId: user.id }])
+        if (user !== undefined) tell({ action: 'user_created', userId: user.id })
         return user
       })
       if (made !== undefined) return { user: made, created: true }

@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { join } from 'node:path'
 import Driver from 'better-sqlite3'
 import t from 'tap'
+import { verified } from '../audit/helper.ts'
 import { newKeyEntry } from '../../src/vault/keyring.ts'
 import { many } from '../auth/helper.ts'
 import { check } from '../grants/helper.ts'
@@ -40,6 +41,7 @@ t.test('D11 B1 T31 A backup while the service writes is whole and holds every wr
     t.equal(db.pragma('integrity_check', { simple: true }), 'ok')
     const pages = db.prepare("select page_id, title from pages where site = ''").all() as Array<{ page_id: string, title: string }>
     db.close()
+    t.match(await verified(`sqlite:///${file}`), { code: 0, stdout: /^[1-9]\d* rows are as they were written/ }, 'T18 its audit trail can be followed')
     const stored = new Map(pages.map(({ page_id: id, title }) => [id, Number(title.slice('Version '.length))]))
     t.same([...known].filter(([id, version]) => !((stored.get(id) ?? -1) >= Number(version))), [], `all of ${known.size} acknowledged pages are there, as they were or newer`)
   }

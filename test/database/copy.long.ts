@@ -1,4 +1,5 @@
 import t from 'tap'
+import { verified } from '../audit/helper.ts'
 import { newKeyEntry } from '../../src/vault/keyring.ts'
 import { check } from '../grants/helper.ts'
 import { startServer } from '../postgres/server.ts'
@@ -26,6 +27,7 @@ for (const [name, from, to] of WAYS) {
     t.match(await command(cwd, 'copy', ['--to', target], { INTEGRATION_DB_URL: source }), { code: 0, stdout: /^Nothing is left to copy: the same counts and checksums\.\n/, stderr: '' }, 'and again')
     t.match(output.stderr, /^users: 1 copied\n[^]*^projects: \d+ copied$[^]*^Comparing\n$/m)
     t.same(await contents(target), there, 'row for row, ids and ciphertexts, and nothing else')
+    t.match(await verified(target), { code: 0, stdout: /^[1-9]\d* rows are as they were written/ }, 'T18 the audit trail can be followed in the copy')
     t.same(await contents(source), there)
     if (isSqlite(source)) t.equal(bytesOf(fileOf(source)), bytes, 'to the byte')
     t.equal(tokens.filter((token) => JSON.stringify(output).includes(token)).length, 0)
