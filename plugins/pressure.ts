@@ -8,7 +8,7 @@ import { createTurn } from '../src/limits/turn.ts'
 /** As long may the requests take that are worked off in one turn of the event loop; who comes later in the turn is refused. */
 const LONGEST_TURN_MS = 150
 /** Whoever waits longer than this between two turns, whatever they are spent with, has more work than it can do. */
-const MOST_DELAY_MS = 400
+const MOST_DELAY_MS = 1_000
 const LOOK_EVERY_MS = 500
 /** Of the heap that the process may have. */
 const MOST_HEAP = 0.9

@@ -32,7 +32,11 @@ t.test('C10 Who is over the limit is refused without a statement until the windo
   let statements = 0
   let clock = 0
   const rows = { count: 0 }
-  const hit = createSharedCounts(async (_bucket, hits) => { statements++; return { count: rows.count += hits, leftMs: WINDOW_MS } }, () => clock)
+  const hit = createSharedCounts(async (_bucket, hits) => {
+    statements++
+    rows.count += hits
+    return { count: rows.count, leftMs: WINDOW_MS }
+  }, () => clock)
   for (let i = 1; i <= 100; i++) t.equal((await hit('bucket', WINDOW_MS, 3)).count > 3, i > 3, `hit ${i}`)
   t.equal(statements, 4)
   clock = WINDOW_MS
