@@ -25,6 +25,6 @@ console.log(`open ${open.size}`)
 // As strangers do who know nothing of each other: not all in the same instant.
 setInterval(() => {
   const all = [...open]
-  for (let i = sent % PARTS; i < all.length; i += PARTS) all[i]?.write(HEADER[sent % HEADER.length] ?? 'x')
+  for (let i = sent % PARTS; i < all.length; i += PARTS) all[i]?.write(HEADER[Math.floor(sent / PARTS)] ?? 'x')
   if (++sent % PARTS === 0) console.log(`left ${open.size}`)
 }, 1_000 / PARTS)
