@@ -53,11 +53,10 @@ export default fp(async (app) => {
 
   app.addHook('onRoute', (route) => {
     routes.push(route)
-    const rule = route.config?.access
-    if (typeof rule !== 'object') return
-    // What every guarded route may say, in one place.
-    const { schema } = route
-    if (schema !== undefined) schema.response = { ...problems(401, 403), ...schema.response as object }
+    // What every guarded route may say, and every one that is counted, in one place.
+    const { schema, config: { access: rule, limit } = {} } = route
+    const refusals = typeof rule === 'object' ? [401, 403, 429] : limit === 'login' ? [429] : []
+    if (schema !== undefined && refusals.length > 0) schema.response = { ...problems(...refusals), ...schema.response as object }
   })
   app.addHook('onReady', async () => {
     // OPTIONS is what browsers ask before they send anything.
@@ -70,7 +69,7 @@ export default fp(async (app) => {
     try {
       await admit(request)
     } catch (error) {
-      if (error instanceof AppError && error.code === 'unauthenticated') await app.limits.countRefused(request, reply)
+      if (error instanceof AppError && (error.code === 'unauthenticated' || error.code === 'not_found')) await app.limits.countRefused(request, reply)
       throw error
     }
     await app.limits.count(request, reply)

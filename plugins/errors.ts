@@ -58,6 +58,7 @@ export default fp(async (app) => {
 /** Answers with a problem document. Also called where Fastify answers before any plugin runs. */
 export function sendProblem (error: AppError, request: FastifyRequest, reply: FastifyReply, cause: unknown = error.cause) {
   const { status, code, message, extras: { errors, missing, retryAfterS, allow, confirmUrl, cursor, quiet = false } } = error
+  request.quiet = quiet
   if (status >= 500 && !quiet) request.log.error({ event: 'request_error', error_code: code, err: cause ?? error }, message)
   else request.log.debug({ event: 'request_refused', error_code: code, err: cause ?? error }, message)
   if (retryAfterS !== undefined) reply.header('retry-after', retryAfterS)

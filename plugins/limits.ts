@@ -14,7 +14,7 @@ declare module 'fastify' {
     limits: {
       /** Counts a request, once it is known who asks. @throws AppError `too_many_requests` */
       count: (request: FastifyRequest, reply: FastifyReply) => Promise<void>
-      /** Counts a credential that is not good. @throws AppError `too_many_requests` */
+      /** Counts a credential that is not good, or a path that is not answered here. @throws AppError `too_many_requests` */
       countRefused: (request: FastifyRequest, reply: FastifyReply) => Promise<void>
     }
   }
@@ -49,7 +49,9 @@ export default fp(async (app) => {
     async count (request, reply) {
       const { access, limit: which } = request.routeOptions.config
       if (which === 'none' || access === 'docs') return
-      await (request.is404 ? refused : which === 'login' ? login : general)(request, reply)
+      // What browsers ask before a request of their own is no guess, also where no origin may call and nothing answers it.
+      const isGuess = request.is404 && request.method !== 'OPTIONS'
+      await (isGuess ? refused : which === 'login' ? login : general)(request, reply)
     },
     countRefused: refused
   })

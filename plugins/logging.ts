@@ -4,6 +4,8 @@ import { isSecretName } from '../src/redact.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
+    /** True: the log is told of many such at once, and has no line of this one. */
+    quiet: boolean
     /** What a log line may say of a request: parameters with secrets masked, and headers that carry none. */
     trace: () => { query_params: Record<string, unknown>, headers: Record<string, unknown> }
   }
@@ -17,12 +19,16 @@ export default fp(async (app) => {
     return { query_params: shown(this.query), headers: safe(this.headers) }
   })
 
+  app.decorateRequest('quiet', false)
+
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id)
     done()
   })
 
   app.addHook('onResponse', (request, reply, done) => {
+    // Whoever reads the log may be slower than a flood, and writing waits for its reader.
+    if (request.quiet) return done()
     request.log.info({
       event: 'request_completed',
       status_code: reply.statusCode,

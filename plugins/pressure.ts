@@ -1,10 +1,16 @@
 import { getHeapStatistics } from 'node:v8'
 import underPressure from '@fastify/under-pressure'
+import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { AppError } from '../src/errors.ts'
+import { createTurn } from '../src/limits/turn.ts'
 
-/** Whoever waits longer than this between two turns of the event loop has more work than it can do. */
-const MOST_DELAY_MS = 400
+/** As long may the requests take that are worked off in one turn of the event loop; who comes later in the turn is refused. */
+const LONGEST_TURN_MS = 150
+/** Fewer make no flood: such a turn is long for another reason, as where code runs for the first time or a neighbour has the processor. */
+const FEWEST_IN_TURN = 20
+/** Whoever waits longer than this between two turns, whatever they are spent with, has more work than it can do. */
+const MOST_DELAY_MS = 1_000
 const LOOK_EVERY_MS = 500
 /** Of the heap that the process may have. */
 const MOST_HEAP = 0.9
@@ -19,23 +25,34 @@ class Overloaded extends AppError {
 
 /** Refuses early what could only be answered late: before anybody is looked up, so that a refusal costs next to nothing. */
 export default fp(async (app) => {
+  const turn = createTurn()
   let refused = 0
   let saidAt = 0
+
+  app.addHook('onRequest', (request, _reply, done) => {
+    const { ms, before } = turn()
+    done(ms > LONGEST_TURN_MS && before >= FEWEST_IN_TURN ? refusal(request, 'turn', ms) : undefined)
+  })
 
   await app.register(underPressure, {
     maxEventLoopDelay: MOST_DELAY_MS,
     maxHeapUsedBytes: Math.round(getHeapStatistics().heap_size_limit * MOST_HEAP),
     sampleInterval: LOOK_EVERY_MS,
     pressureHandler: (request, _reply, reason, value) => {
-      // Whether the instance is alive has to be answered above all; and what asks in the process itself is no load.
-      if (request.routeOptions.config.limit === 'none' || !app.server.listening) return
-      refused++
-      if (Date.now() - saidAt > SAY_SO_EVERY_MS) {
-        saidAt = Date.now()
-        app.log.warn({ event: 'overloaded', reason, value, refused }, 'More is asked than this instance can answer: some requests are refused with 503.')
-        refused = 0
-      }
-      return Promise.reject(new Overloaded()) as unknown as undefined
+      const error = refusal(request, reason, value)
+      return error === undefined ? undefined : Promise.reject(error) as unknown as undefined
     }
   })
+
+  function refusal (request: FastifyRequest, reason: string, value: number | undefined): Overloaded | undefined {
+    // Whether the instance is alive has to be answered above all; and what asks in the process itself is no load.
+    if (request.routeOptions.config.limit === 'none' || !app.server.listening) return undefined
+    refused++
+    if (Date.now() - saidAt > SAY_SO_EVERY_MS) {
+      saidAt = Date.now()
+      app.log.warn({ event: 'overloaded', reason, value, refused }, 'More is asked than this instance can answer: some requests are refused with 503.')
+      refused = 0
+    }
+    return new Overloaded()
+  }
 }, { name: 'pressure', dependencies: ['config', 'logging', 'headers', 'errors', 'cors'] })

@@ -64,6 +64,8 @@ export async function buildApp ({ env = process.env, network, now = Date.now, lo
   })
 
   app.server.maxConnections = MOST_CONNECTIONS
+  // An expectation that nobody knows may be ignored (RFC 9110 section 10.1.1); Node's own refusal has none of our headers.
+  app.server.on('checkExpectation', (request, response) => { app.server.emit('request', request, response) })
 
   const outside = { env, network, now, hide }
   await app.register(autoload, { dir: at('../plugins'), options: outside })

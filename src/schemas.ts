@@ -50,6 +50,7 @@ const SAYS: Record<number, string> = {
   413: 'Body too large',
   415: 'Not JSON',
   422: 'Does not fit; errors name the fields',
+  429: 'Too many requests; Retry-After says when to ask again',
   500: 'Unforeseen; the request id finds the log',
   502: 'Atlassian refused or did not answer',
   503: 'Not ready; Retry-After says when to ask again'

@@ -1,0 +1,76 @@
+import { readFileSync } from 'node:fs'
+import autocannon from 'autocannon'
+import t from 'tap'
+import { many } from '../auth/helper.ts'
+import { until } from '../helper.ts'
+import { start, type Started } from '../process/child.ts'
+
+/** Ten connections that ask as fast as they are answered keep the process busy; a hundred times as many wait at once. */
+const CONNECTIONS = 1_000
+const SECONDS = many(8, 60)
+const PROJECTS = 1_000
+
+const rssMb = ({ pid }: Started) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
+
+async function filled (service: Started): Promise<void> {
+  const post = async (path: string, body: object) => await fetch(service.url + path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+  await post('/users', { email: 'ada@example.com' })
+  for (let i = 0; i < PROJECTS; i++) await post('/jira/projects', { owner_id: 1, key: `K${i}`, name: `Project ${i}` })
+}
+
+/** The value that so many of all stay below. */
+function share (all: number[], part: number): number {
+  return all.sort((a, b) => a - b)[Math.min(all.length - 1, Math.floor(all.length * part))] ?? 0
+}
+
+async function timed (ask: () => Promise<unknown>): Promise<number> {
+  const from = performance.now()
+  await ask()
+  return performance.now() - from
+}
+
+t.test(`E5 Asked by ${CONNECTIONS} connections at once for ${SECONDS} s: most are refused at once with 503 and Retry-After, who is answered is answered within a second, /healthz always, and afterwards all is as before`, async (t) => {
+  const service = await start(t)
+  await filled(service)
+  const before = rssMb(service)
+  const [accepted, refused, health, rss] = [[] as number[], [] as number[], [] as number[], [] as number[]]
+  let others = 0
+  const load = autocannon({ url: `${service.url}/jira/projects/1`, connections: CONNECTIONS, duration: SECONDS, sampleInt: 1_000, requests: [{ method: 'GET', path: '/jira/projects/1' }], idReplacement: false })
+  load.on('response', (_client: unknown, status: number, _bytes: number, ms: number) => {
+    if (status === 200) accepted.push(ms)
+    else if (status === 503) refused.push(ms)
+    else others++
+  })
+  const state = { over: false }
+  const watching = (async () => {
+    while (!state.over) {
+      health.push(await timed(async () => { t.equal((await fetch(`${service.url}/healthz`)).status, 200) }))
+      rss.push(rssMb(service))
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+  })()
+  // One of the refused, to be read: the load counts statuses only.
+  const seen = await until(async () => {
+    const answer = await fetch(`${service.url}/jira/projects/1`)
+    return answer.status === 503 && { retryAfter: answer.headers.get('retry-after'), type: answer.headers.get('content-type'), body: await answer.json() as object, nosniff: answer.headers.get('x-content-type-options') }
+  }, SECONDS * 1000)
+  const { errors } = await load
+  state.over = true
+  await watching
+  t.match(seen, { retryAfter: '2', type: /^application\/problem\+json/, nosniff: 'nosniff', body: { code: 'unavailable' } })
+  t.comment(`answered ${(accepted.length / SECONDS).toFixed()}/s, p99 ${share(accepted, 0.99)} ms; refused ${(refused.length / SECONDS).toFixed()}/s, p50 ${share(refused, 0.5)}, p99 ${share(refused, 0.99)} ms; /healthz p99 ${share(health, 0.99).toFixed()} ms; RSS ${before.toFixed()} → at most ${Math.max(...rss).toFixed()} MB`)
+  t.equal(errors + others, 0, 'nothing but answers and refusals')
+  t.ok(accepted.length > 0 && refused.length > accepted.length, 'most are refused, some are answered')
+  t.ok(share(accepted, 0.99) < 1_000, 'who is answered is answered in time')
+  t.ok(share(refused, 0.99) < 1_000, 'and so is who is refused')
+  t.ok(share(health, 1) < 2_000, '/healthz')
+  t.ok(Math.max(...rss) < before + 200, 'memory')
+  await until(async () => {
+    const from = performance.now()
+    return (await fetch(`${service.url}/jira/projects/1`)).status === 200 && performance.now() - from < 200
+  }, 10_000)
+  const again = await Promise.all(Array.from({ length: 20 }, async () => (await fetch(`${service.url}/users/1`)).status))
+  t.same([...new Set(again)], [200], 'normal again')
+  const said = service.output().split('\n').filter((line) => line.includes('"event":"overloaded"')).length
+  t.ok(said > 0 && said <= SECONDS / 5 + 2, `the log says so ${said} times, not once for each`)
+})
