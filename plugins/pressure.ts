@@ -6,9 +6,9 @@ import { AppError } from '../src/errors.ts'
 import { createTurn } from '../src/limits/turn.ts'
 
 /** As long may the requests take that are worked off in one turn of the event loop; who comes later in the turn is refused. */
-const LONGEST_TURN_MS = 150
+const LONGEST_TURN_MS = 300
 /** Fewer make no flood: such a turn is long for another reason, as where code runs for the first time or a neighbour has the processor. */
-const FEWEST_IN_TURN = 20
+const FEWEST_IN_TURN = 50
 /** Whoever waits longer than this between two turns, whatever they are spent with, has more work than it can do. */
 const MOST_DELAY_MS = 1_000
 const LOOK_EVERY_MS = 500

@@ -114,9 +114,9 @@ export async function decide (authorize: string, decision = 'accept', extra = ''
 }
 
 /** Waits until the newest run of a product has ended. */
-export async function synced (app: FastifyInstance, product: string, id = 1): Promise<Record<string, any>> {
+export async function synced (app: FastifyInstance, product: string, id = 1, headers: Record<string, string> = {}): Promise<Record<string, any>> {
   for (let i = 0; i < 3_000; i++) {
-    const run = (await app.inject(`/integrations/${product}/sync/runs/${id}`)).json() as Record<string, any>
+    const run = (await app.inject({ url: `/integrations/${product}/sync/runs/${id}`, headers })).json() as Record<string, any>
     if (!['queued', 'running', 'parked'].includes(run.state as string)) return run
     await new Promise((resolve) => setTimeout(resolve, 10))
   }

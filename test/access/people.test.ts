@@ -17,7 +17,7 @@ t.test('A person with a token of the identity provider is a user from first sigh
   const { url } = (await app.inject({ url: '/auth/jira/login?state=user_id%3D1', headers: ada })).json()
   const back = await new Browser(app).open(await decide(url as string))
   t.match(back.headers.location, /status=success&user_id=2&state=user_id%3D1/, 'whoever asks is connected, whatever the state says')
-  await synced(app, 'jira').catch(() => {})
+  await synced(app, 'jira', 1, ada)
   const [{ id: run }] = (await app.inject({ url: '/integrations/jira/sync/runs', headers: ada })).json()
   t.match((await app.inject({ url: '/users/2', headers: ada })).json(), { id: 2, email: 'ada@example.com', display_name: 'Ada' })
   t.match((await app.inject({ url: '/integrations/jira/projects/fetch', headers: ada })).json(), { items: [{ owner_id: 2 }] }, 'not of the first user')
