@@ -5,8 +5,6 @@ import fp from 'fastify-plugin'
 import { AppError } from '../src/errors.ts'
 import { createTurn } from '../src/limits/turn.ts'
 
-/** As long may the requests take that are worked off in one turn of the event loop; who comes later in the turn is refused. */
-const LONGEST_TURN_MS = 300
 /** Fewer make no flood: such a turn is long for another reason, as where code runs for the first time or a neighbour has the processor. */
 const FEWEST_IN_TURN = 50
 /** Whoever waits longer than this between two turns, whatever they are spent with, has more work than it can do. */
@@ -25,13 +23,15 @@ class Overloaded extends AppError {
 
 /** Refuses early what could only be answered late: before anybody is looked up, so that a refusal costs next to nothing. */
 export default fp(async (app) => {
+  const { overloadAfterMs } = app.config.limits
+  if (overloadAfterMs === 0) return
   const turn = createTurn()
   let refused = 0
   let saidAt = 0
 
   app.addHook('onRequest', (request, _reply, done) => {
     const { ms, before } = turn()
-    done(ms > LONGEST_TURN_MS && before >= FEWEST_IN_TURN ? refusal(request, 'turn', ms) : undefined)
+    done(ms > overloadAfterMs && before >= FEWEST_IN_TURN ? refusal(request, 'turn', ms) : undefined)
   })
 
   await app.register(underPressure, {

@@ -6,7 +6,7 @@ import { startSandbox, type Running } from './sandbox/helper.ts'
 import type { SandboxOptions } from '../src/sandbox/world.ts'
 
 /** Hundreds of callers come from one address here. */
-export const UNLIMITED = { RATE_LIMIT: '0', RATE_LIMIT_LOGIN: '0', RATE_LIMIT_REFUSED: '0' }
+export const UNLIMITED = { RATE_LIMIT: '0', RATE_LIMIT_LOGIN: '0', RATE_LIMIT_REFUSED: '0', OVERLOAD_AFTER_MS: '0', MAX_OPEN_LOGINS: '100000' }
 
 export interface Test { teardown: (fn: () => unknown) => void }
 

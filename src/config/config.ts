@@ -67,6 +67,8 @@ export interface LimitsConfig {
   perMinute: number
   loginsPerMinute: number
   refusedPerMinute: number
+  /** Of requests in one turn of the event loop; 0: nothing is refused. */
+  overloadAfterMs: number
   /** Logins that are kept of one caller. */
   openLogins: number
 }
@@ -145,6 +147,7 @@ export function configFrom (env: Env, resolved: Resolved): Config {
       perMinute: env.RATE_LIMIT ?? (production ? 600 : 0),
       loginsPerMinute: env.RATE_LIMIT_LOGIN ?? (production ? 120 : 0),
       refusedPerMinute: env.RATE_LIMIT_REFUSED ?? (production ? 120 : 0),
+      overloadAfterMs: env.OVERLOAD_AFTER_MS ?? (production ? 300 : 0),
       openLogins: env.MAX_OPEN_LOGINS ?? 0
     },
     cloudBaseUrl: base(env.ATLASSIAN_CLOUD_BASE_URL),

@@ -30,7 +30,7 @@ async function timed (ask: () => Promise<unknown>): Promise<number> {
 }
 
 t.test(`E5 Asked by ${CONNECTIONS} connections at once for ${SECONDS} s: most are refused at once with 503 and Retry-After, who is answered is answered within a second, /healthz always, and afterwards all is as before`, async (t) => {
-  const service = await start(t)
+  const service = await start(t, { env: { OVERLOAD_AFTER_MS: '300' } })
   await filled(service)
   const before = rssMb(service)
   const [accepted, refused, health, rss] = [[] as number[], [] as number[], [] as number[], [] as number[]]
