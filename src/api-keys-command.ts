@@ -1,14 +1,10 @@
-import { existsSync } from 'node:fs'
-import { parseArgs } from 'node:util'
 import { BOOTSTRAP } from './access/bootstrap.ts'
 import { SCOPES, type Scope } from './access/rules.ts'
 import { hashOf, KEY, newSecret, prefixOf } from './access/secrets.ts'
-import { operator } from './audit/operator.ts'
 import { loadDatabaseSettings } from './config/load.ts'
 import { StartError } from './errors.ts'
-import { explain } from './start-problems.ts'
-import { openEngine } from './store/engine.ts'
-import { createStore, type Store } from './store/index.ts'
+import { meaningless, operatorCommand, withStore } from './operator-command.ts'
+import type { Store } from './store/index.ts'
 
 const HELP = `npm run api-keys -- create --name NAME --scopes SCOPE[,SCOPE…] [--expires 90d]   make a service key: printed once, kept as a hash
 npm run api-keys -- list                                                          which keys there are, and when each was last used
@@ -20,42 +16,22 @@ Callers send it as "Authorization: Bearer …".
 const DAY_MS = 86_400_000
 const LONGEST_DAYS = 3_650
 
-process.umask(0o077)
-
 /** `npm run api-keys`: needs the database of the service and no other setting, and never prints a key but one that it has just made. */
-try {
-  if (existsSync('.env')) process.loadEnvFile('.env')
-  const { values, positionals } = parseArgs({ args: process.argv.slice(3), allowPositionals: true, options: { name: { type: 'string' }, scopes: { type: 'string' }, expires: { type: 'string' }, help: { type: 'boolean', default: false } } })
-  const [command, name, ...rest] = positionals
-  const { name: given, scopes, expires } = values
+await operatorCommand(HELP, ['name', 'scopes', 'expires'], async ([command, name, ...rest], { name: given, scopes, expires }) => {
   const isBare = given === undefined && scopes === undefined && expires === undefined
-  if (values.help) console.log(HELP)
-  else if (command === 'create' && name === undefined) await create(nameOf(given), scopesOf(scopes), expiryOf(expires))
-  else if (command === 'list' && name === undefined && isBare) await withStore(list)
-  else if (command === 'revoke' && name !== undefined && rest.length === 0 && isBare) await withStore(async (store) => { await revoke(store, name) })
-  else throw new StartError([HELP], 2)
-} catch (error) {
-  process.exitCode = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true ? usage(error as Error) : explain(error)
-}
+  if (command === 'create' && name === undefined) await create(nameOf(given), scopesOf(scopes), expiryOf(expires))
+  else if (command === 'list' && name === undefined && isBare) await inDatabase(list)
+  else if (command === 'revoke' && name !== undefined && rest.length === 0 && isBare) await inDatabase(async (store) => { await revoke(store, name) })
+  else throw meaningless(HELP)
+})
 
-function usage ({ message }: Error): number {
-  console.error(`${message}\n\n${HELP}`)
-  return 2
-}
-
-async function withStore (command: (store: Store) => Promise<void>): Promise<void> {
-  const { databaseUrl, database } = loadDatabaseSettings(process.env)
-  const engine = await openEngine(databaseUrl, database)
-  try {
-    await command(createStore(engine, Date.now, operator))
-  } finally {
-    await engine.close()
-  }
+async function inDatabase (command: (store: Store) => Promise<void>): Promise<void> {
+  await withStore(loadDatabaseSettings(process.env), command)
 }
 
 async function create (name: string, scopes: Scope[], expiresAt: Date | null): Promise<void> {
   const secret = newSecret(KEY)
-  await withStore(async (store) => {
+  await inDatabase(async (store) => {
     const made = await store.apiKeys.create({ name, hash: hashOf(secret), prefix: prefixOf(secret), scopes, expiresAt })
     if (made === undefined) throw new StartError([`There is a key named ${name} already. Revoke it first, or choose another name.`], 1)
   })

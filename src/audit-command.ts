@@ -1,12 +1,8 @@
-import { existsSync } from 'node:fs'
-import { parseArgs } from 'node:util'
-import { operator } from './audit/operator.ts'
 import { verify } from './audit/verify.ts'
 import { loadSettings } from './config/load.ts'
 import { StartError } from './errors.ts'
-import { explain } from './start-problems.ts'
-import { openEngine } from './store/engine.ts'
-import { createStore, type Store } from './store/index.ts'
+import { meaningless, operatorCommand, withStore } from './operator-command.ts'
+import type { Store } from './store/index.ts'
 
 const HELP = `npm run audit -- list [--user ID] [--action NAME] [--limit 100]   what was done, newest first, a line of JSON each
 npm run audit -- verify                                            whether every row is as it was written; names the first that is not
@@ -15,35 +11,17 @@ npm run audit -- purge --days N                                    forget what i
 const DAY_MS = 86_400_000
 
 /** `npm run audit`: reads the same settings as the service. */
-try {
-  if (existsSync('.env')) process.loadEnvFile('.env')
-  const text = { type: 'string' } as const
-  const { values, positionals } = parseArgs({ args: process.argv.slice(3), allowPositionals: true, options: { user: text, action: text, limit: text, days: text, help: { type: 'boolean', default: false } } })
-  const [command, ...rest] = positionals
-  const { user, action, limit = '100', days } = values
-  if (values.help) console.log(HELP)
-  else if (rest.length > 0) throw new StartError([HELP], 2)
-  else if (command === 'list') await withStore(async ({ audit }) => { for (const row of await audit.list({ userId: user === undefined ? undefined : whole('--user', user), action }, whole('--limit', limit))) console.log(JSON.stringify(row)) })
-  else if (command === 'verify') await withStore(check)
-  else if (command === 'purge' && days !== undefined) await withStore(async (store) => { await purge(store, whole('--days', days)) })
-  else throw new StartError([HELP], 2)
-} catch (error) {
-  process.exitCode = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true ? usage(error as Error) : explain(error)
-}
+await operatorCommand(HELP, ['user', 'action', 'limit', 'days'], async ([command, ...rest], { user, action, limit = '100', days }) => {
+  if (rest.length > 0) throw meaningless(HELP)
+  if (command === 'list') await inDatabase(async ({ audit }) => { for (const row of await audit.list({ userId: user === undefined ? undefined : whole('--user', user), action }, whole('--limit', limit))) console.log(JSON.stringify(row)) })
+  else if (command === 'verify') await inDatabase(check)
+  else if (command === 'purge' && days !== undefined) await inDatabase(async (store) => { await purge(store, whole('--days', days)) })
+  else throw meaningless(HELP)
+})
 
-function usage ({ message }: Error): number {
-  console.error(`${message}\n\n${HELP}`)
-  return 2
-}
-
-async function withStore (command: (store: Store) => Promise<void>): Promise<void> {
+async function inDatabase (command: (store: Store) => Promise<void>): Promise<void> {
   const { config } = await loadSettings(process.env)
-  const engine = await openEngine(config.databaseUrl, config.database)
-  try {
-    await command(createStore(engine, Date.now, operator))
-  } finally {
-    await engine.close()
-  }
+  await withStore(config, command)
 }
 
 async function check ({ audit }: Store): Promise<void> {

@@ -1,15 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { parseArgs } from 'node:util'
-import { operator } from './audit/operator.ts'
 import { loadSettings } from './config/load.ts'
 import { StartError } from './errors.ts'
 import { proveKeys } from './grants/key-proof.ts'
 import { rekey, type RekeyProgress } from './grants/rekey.ts'
 import { createLogger } from './log.ts'
-import { explain } from './start-problems.ts'
-import { openEngine } from './store/engine.ts'
-import { createStore, type Store } from './store/index.ts'
+import { meaningless, operatorCommand, withStore } from './operator-command.ts'
+import type { Store } from './store/index.ts'
 import { newKeyEntry, type Keyring } from './vault/keyring.ts'
 
 const HELP = `npm run keys -- new [--id NAME]   make a key: one entry for VAULT_KEYS, printed once and kept nowhere
@@ -19,27 +15,14 @@ npm run keys -- rotate            seal every grant anew with the first key, whil
 To replace a key: put a new one in front of it in VAULT_KEYS, restart every instance, rotate, take the old one out.
 `
 
-process.umask(0o077)
-
 /** `npm run keys`: reads the same settings as the service, and never prints a key but one that it has just made. */
-try {
-  if (existsSync('.env')) process.loadEnvFile('.env')
-  const { values, positionals } = parseArgs({ args: process.argv.slice(3), allowPositionals: true, options: { id: { type: 'string' }, help: { type: 'boolean', default: false } } })
-  const [command, ...rest] = positionals
-  if (values.help) console.log(HELP)
-  else if (rest.length > 0 || (values.id !== undefined && command !== 'new')) throw new StartError([HELP], 2)
-  else if (command === 'new') makeKey(values.id ?? `k${new Date().toISOString().slice(0, 10).replaceAll('-', '')}-${randomBytes(4).toString('hex')}`)
-  else if (command === 'status') await withStore(status)
-  else if (command === 'rotate') await withStore(rotate)
-  else throw new StartError([HELP], 2)
-} catch (error) {
-  process.exitCode = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true ? usage(error as Error) : explain(error)
-}
-
-function usage ({ message }: Error): number {
-  console.error(`${message}\n\n${HELP}`)
-  return 2
-}
+await operatorCommand(HELP, ['id'], async ([command, ...rest], { id }) => {
+  if (rest.length > 0 || (id !== undefined && command !== 'new')) throw meaningless(HELP)
+  if (command === 'new') makeKey(id ?? `k${new Date().toISOString().slice(0, 10).replaceAll('-', '')}-${randomBytes(4).toString('hex')}`)
+  else if (command === 'status') await inDatabase(status)
+  else if (command === 'rotate') await inDatabase(rotate)
+  else throw meaningless(HELP)
+})
 
 function makeKey (id: string): void {
   if (!/^[A-Za-z0-9_-]{1,32}$/.test(id)) throw new StartError(['--id takes up to 32 letters, digits, - or _.'], 2)
@@ -47,14 +30,9 @@ function makeKey (id: string): void {
   if (process.stdout.isTTY) console.error('\nPut it in front of the other keys in VAULT_KEYS, and keep it where the database and its backups are not.')
 }
 
-async function withStore (command: (store: Store, keyring: Keyring, source: string) => Promise<void>): Promise<void> {
+async function inDatabase (command: (store: Store, keyring: Keyring, source: string) => Promise<void>): Promise<void> {
   const { config, keys } = await loadSettings(process.env)
-  const engine = await openEngine(config.databaseUrl, config.database)
-  try {
-    await command(createStore(engine, Date.now, operator), keys.keyring, keys.source)
-  } finally {
-    await engine.close()
-  }
+  await withStore(config, async (store) => { await command(store, keys.keyring, keys.source) })
 }
 
 async function status (store: Store, keyring: Keyring, source: string): Promise<void> {
