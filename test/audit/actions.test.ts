@@ -74,6 +74,8 @@ t.test('B12 T18 E6 Whatever is done leaves one row that says who did it, to whom
   await told([{ action: 'consent_given', user_id: 1, connection_id: 1, product: 'jira', request_id: 'r-consent' }], 'another consent')
   const its = (id: string) => ({ user_id: 1, connection_id: 1, product: 'jira', ...by(id) })
 
+  // A copy that is under way would exchange the tokens itself, as the service.
+  await until(async () => (await ask('GET', '/integrations/jira/sync/runs?owner_id=1', 'r-runs')).json<Array<{ state: string }>>().every(({ state }) => state === 'succeeded'), 30_000)
   running.pass(2 * 3_600_000)
   await ask('POST', '/users/1/connections/jira/check', 'r-check')
   await told([{ action: 'refreshed', ...its('r-check'), detail: { connections: [1] } }], 'an exchange of tokens')
