@@ -5,15 +5,22 @@ import fp from 'fastify-plugin'
 import { AppError } from '../src/errors.ts'
 import { createTurn } from '../src/limits/turn.ts'
 
-/** Fewer make no flood: such a turn is long for another reason, as where code runs for the first time or a neighbour has the processor. */
-const FEWEST_IN_TURN = 50
+/**
+ * Fewer make no flood, in one turn or waiting for the database: it takes long for another reason, as where code runs for the first time,
+ * a neighbour has the processor, or the database is slow.
+ */
+const FEWEST = 50
 /** Whoever waits longer than this between two turns, whatever they are spent with, has more work than it can do. */
 const MOST_DELAY_MS = 1_000
+/** So often a request asks the database, and waits in its line anew. */
+const TURNS = 3
 const LOOK_EVERY_MS = 500
 /** Of the heap that the process may have. */
 const MOST_HEAP = 0.9
 const COME_BACK_S = 2
 const SAY_SO_EVERY_MS = 5_000
+/** The event loop is free while the database is not: who asks again as soon as they are refused would fill it, and keep waiting who is served. */
+const REFUSED_AFTER_MS = 500
 
 class Overloaded extends AppError {
   constructor () {
@@ -31,7 +38,14 @@ export default fp(async (app) => {
 
   app.addHook('onRequest', (request, _reply, done) => {
     const { ms, before } = turn()
-    done(ms > overloadAfterMs && before >= FEWEST_IN_TURN ? refusal(request, 'turn', ms) : undefined)
+    if (ms > overloadAfterMs && before >= FEWEST) {
+      done(refusal(request, 'turn', ms))
+      return
+    }
+    const { count, ms: wait } = app.store.waiting()
+    const error = wait * TURNS > overloadAfterMs && count >= FEWEST ? refusal(request, 'database', wait) : undefined
+    if (error === undefined) done()
+    else setTimeout(done, REFUSED_AFTER_MS, error)
   })
 
   await app.register(underPressure, {

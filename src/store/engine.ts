@@ -3,6 +3,7 @@ import type { SQL, SQLWrapper } from 'drizzle-orm'
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3'
 import type { Tables } from '../../drizzle/tables.ts'
 import { StartError } from '../errors.ts'
+import type { Waiting } from './waiting.ts'
 
 /** Drizzle's handle. Typed as SQLite's; another engine casts its own to it and proves the cast with the contract suite. */
 export type Database = BetterSQLite3Database
@@ -94,6 +95,8 @@ export interface Engine {
    * @returns false if somebody was reading: it has to be done again
    */
   scrub: (again?: boolean) => Promise<boolean>
+  /** Who waits for a connection. An embedded engine lets nobody wait. */
+  waiting: () => Waiting
   /** Resolves, when the database answers, to whether every migration of this version is applied. */
   migrated: () => Promise<boolean>
   close: () => void | Promise<void>

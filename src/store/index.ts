@@ -35,6 +35,7 @@ export function createStore (engine: Engine, now: () => number, by: () => Actor 
   const grantRows = grants(engine, now, { leases: leaseRows, history: historyRows, audit: auditRows })
   return {
     migrated: engine.migrated,
+    waiting: engine.waiting,
     scrub: engine.scrub,
     users: userRows,
     audit: auditRows,

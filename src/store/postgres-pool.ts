@@ -3,6 +3,7 @@ import { AppError } from '../errors.ts'
 import type { EngineOptions } from './engine.ts'
 import { createPulse } from './pulse.ts'
 import { busy, driverCode } from './statement.ts'
+import { createLine } from './waiting.ts'
 
 /** Waiting for a connection for longer is said, not waited. */
 const PATIENCE_MS = 3_000
@@ -46,6 +47,7 @@ export function createPool (url: string, { connections, statementTimeoutMs, lock
   // A start that is refused ends at once, though connections lie idle.
   const pool = new pg.Pool({ ...settings, max: connections, connectionTimeoutMillis: PATIENCE_MS, maxLifetimeSeconds: LIFE_S, allowExitOnIdle: true })
   const open = new Set<pg.PoolClient>()
+  const line = createLine()
   pool.on('connect', (client) => {
     open.add(client)
     // Who uses it is told by what was asked on it; without a listener the process would end.
@@ -74,7 +76,7 @@ export function createPool (url: string, { connections, statementTimeoutMs, lock
   /** Runs something on a connection, which is given back, or thrown away after trouble. */
   async function using<T> (work: (query: Asking, client: pg.PoolClient) => Promise<T>): Promise<T> {
     return await pulse.during(async (isWanted) => {
-      const client = await pool.connect().catch((error: unknown) => { throw doubted(error) })
+      const client = await line.stand(async () => await pool.connect()).catch((error: unknown) => { throw doubted(error) })
       let broken: Error | undefined
       try {
         if (!isWanted()) throw unreachable()
@@ -109,6 +111,8 @@ export function createPool (url: string, { connections, statementTimeoutMs, lock
         throw error
       }
     }),
+
+    waiting: line.waiting,
 
     async close (): Promise<void> {
       pulse.stop()

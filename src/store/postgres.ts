@@ -86,6 +86,7 @@ export async function open (url: string, options: EngineOptions): Promise<Engine
     skippingLocked: sql`for update skip locked`,
     // Deleted rows leave the files when PostgreSQL's own vacuum takes them out.
     scrub: async () => true,
+    waiting: pool.waiting,
     migrated: async () => await migrated(pool),
     close: async () => { await pool.close() }
   }

@@ -85,6 +85,7 @@ export function open (url: string, { migrates }: EngineOptions): Engine {
         await sleep(BUSY_RETRY_MS)
       }
     },
+    waiting: () => ({ count: 0, ms: 0 }),
     migrated: async () => ((applied.get() as { at: number | null }).at ?? 0) >= NEWEST,
     close: () => { client.close() }
   }

@@ -29,11 +29,12 @@ export function folder (t: Test): string {
 /**
  * Starts the real process and waits until it says where it listens. Unless told otherwise it uses the database of its folder.
  *
+ * @param flags for Node itself
  * @param ready what it prints then; the first group is the address
  */
-export async function start (t: Test, { env = {}, args = [], cwd = folder(t), ready = /Server listening at (http:[^"\s]+)/ }: { env?: NodeJS.ProcessEnv, args?: string[], cwd?: string, ready?: RegExp } = {}): Promise<Started> {
+export async function start (t: Test, { env = {}, args = [], flags = [], cwd = folder(t), ready = /Server listening at (http:[^"\s]+)/ }: { env?: NodeJS.ProcessEnv, args?: string[], flags?: string[], cwd?: string, ready?: RegExp } = {}): Promise<Started> {
   const database = onPostgres && args.length === 0 ? { INTEGRATION_DB_URL: await databaseAt(t, `${cwd}/integration.db`) } : {}
-  const child = spawn(process.execPath, [MAIN, ...args], { cwd, env: { PATH: process.env.PATH, PORT: '0', API_ACCESS: 'public', ...UNLIMITED, ...database, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [...flags, MAIN, ...args], { cwd, env: { PATH: process.env.PATH, PORT: '0', API_ACCESS: 'public', ...UNLIMITED, ...database, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   const exited = once(child, 'exit')
   const url = await new Promise<string>((resolve, reject) => {
