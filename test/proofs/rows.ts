@@ -92,7 +92,7 @@ export const PROMISES: readonly Row[] = [
   row('C6', '0', 'Who may call what is declared, and holds'),
   row('C7', '0', 'What is another person\'s is as good as missing'),
   row('C8', '0', 'Odd headers do no harm'),
-  row('C9', '1', 'Odd bytes on a socket do no harm', 'Not run behind nginx, Caddy or HAProxy, which are not at hand where the tests run.'),
+  row('C9', '1', 'Odd bytes on a socket do no harm'),
   row('C10', '1', 'Calls have a rate'),
   row('C11', '0', 'Other sites can neither read nor write with a person\'s cookie'),
   row('C12', '0', 'Every answer carries the headers that protect, and none that tell'),
