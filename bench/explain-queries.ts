@@ -20,7 +20,7 @@ const tally = { seen: 1, added: 0, changed: 0, removed: 0, held: 0, skipped: 0, 
 const part = { ownerId: BIG, provider: 'confluence', site: SITE, collection: 'pages' }
 const secrets = { keyId: 'k1', accessToken: 'a', refreshToken: 'r', previousRefreshToken: null }
 const fresh = { ...secrets, scopes: 's', accessExpiresAt: at, previousUntil: null, rotatedAt: at, dueAt: at }
-const flow = { stateHash: 'new', provider: 'jira', clientId: 'client', redirectUri: 'r', callerState: null, returnUrl: null, scopes: '', changeAccount: 0, browserHash: null, userId: null, opener: 'somebody', expiresAt: at }
+const flow = { stateHash: 'new', provider: 'jira', clientId: 'client', redirectUri: 'r', callerState: null, returnUrl: null, scopes: '', changeAccount: 0, browserHash: null, userId: null, opener: 'somebody', startedBy: '', expiresAt: at }
 const attempt = (id: string) => ({ id, version: 1, owner: 'me' })
 const consent = (id: string) => ({ id, clientId: 'client', accountId: id, ...fresh })
 const connecting = { userId: SMALL, provider: 'jira', sites: [], bound: [], state: 'active' as const, reason: null, before: null }

@@ -33,6 +33,8 @@ export function tables (kit: Columns) {
     userId: integer('user_id').references(() => users.id, { onDelete: 'cascade' }),
     /** Hash of who started it: of one caller only so many are kept. */
     opener: text('opener').notNull().default(''),
+    /** Who started it, for the audit trail: the consent is put down to them. Empty where nobody was known. */
+    startedBy: text('started_by').notNull().default(''),
     expiresAt: instant('expires_at').notNull(),
     /** Set once, by whoever claims the flow; the outcome follows when the exchange has ended. */
     codeHash: text('code_hash'),

@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
+import { starterOf } from '../../src/audit/actor.ts'
 import { AppError } from '../../src/errors.ts'
 import type { Client } from '../../src/oauth/client.ts'
 import { openerOf } from '../../src/limits/caller.ts'
@@ -61,6 +62,7 @@ export const login: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (a
       bindBrowser: redirect,
       userId: request.ownUser() ?? null,
       opener: openerOf(principal, request.ip, hint === undefined ? undefined : JSON.stringify(hint)),
+      startedBy: starterOf(principal),
       // The callback decides who it is; this is who it will be, if nothing changes.
       held: await held(request.ownUser() ?? await likelyOwner(store, hint), client),
       changeAccount: change === 'true' || change === '1'

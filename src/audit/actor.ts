@@ -27,6 +27,18 @@ export function actingNow (): Actor {
   return current.getStore() ?? SERVICE
 }
 
+/** Who starts something that another request will end, to be kept with it; empty where nobody is known. */
+export function starterOf (principal: Principal): string {
+  if (principal.kind === 'anybody') return ''
+  const { kind, id, name } = callerOf(principal, { ip: '', requestId: '' })
+  return JSON.stringify({ kind, id, name })
+}
+
+/** Does something in the name of who has started it, from where and in the request in which it is done. */
+export function actingFor<T> (starter: string, work: () => T): T {
+  return starter === '' ? work() : acting({ ...actingNow(), ...JSON.parse(starter) as Pick<Actor, 'kind' | 'id' | 'name'> }, work)
+}
+
 /** A caller, as far as the trail needs to know them. */
 export function callerOf (principal: Principal, from: { ip: string, requestId: string }): Actor {
   switch (principal.kind) {

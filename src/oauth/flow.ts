@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { actingFor } from '../audit/actor.ts'
 import { AppError, type ErrorCode } from '../errors.ts'
 import { isText } from '../formats.ts'
 import type { Http, Log } from '../http.ts'
@@ -51,7 +52,7 @@ export interface Consent {
   changeAccount: boolean
 }
 
-export interface LoginRequest { client: Client, callerState: string | null, returnUrl: string | null, scope: string | undefined, bindBrowser: boolean, userId: number | null, opener: string, held: readonly string[], changeAccount: boolean }
+export interface LoginRequest { client: Client, callerState: string | null, returnUrl: string | null, scope: string | undefined, bindBrowser: boolean, userId: number | null, opener: string, startedBy: string, held: readonly string[], changeAccount: boolean }
 
 export interface CallbackRequest {
   /** The product of the callback that was hit; undefined for the one that serves both. */
@@ -83,7 +84,7 @@ export function createFlow (settings: FlowSettings) {
   const { store, now, acceptForeignState } = settings
 
   /** Starts a login. `browserKey` belongs in a cookie named after `flowName`, where the browser is bound. */
-  async function start ({ client, callerState, returnUrl, scope, bindBrowser, userId, opener, held, changeAccount }: LoginRequest) {
+  async function start ({ client, callerState, returnUrl, scope, bindBrowser, userId, opener, startedBy, held, changeAccount }: LoginRequest) {
     const state = issueSecret()
     const browserKey = bindBrowser ? issueSecret() : null
     const scopes = scopesFor(client.scopes, scope, held)
@@ -99,6 +100,7 @@ export function createFlow (settings: FlowSettings) {
       browserHash: browserKey === null ? null : hash(browserKey),
       userId,
       opener,
+      startedBy,
       expiresAt: new Date(now() + FLOW_LIFETIME_MS)
     }, settings.openLogins)
     return { url: authorizeUrl(client, scopes, state), flowName: flowName(state), browserKey }
@@ -133,7 +135,7 @@ export function createFlow (settings: FlowSettings) {
     if (client === undefined) return undefined
     const stateHash = hash(JSON.stringify(['foreign', client.provider, state ?? null, code]))
     await store.flows.start({
-      stateHash, provider: client.provider, clientId: client.clientId, redirectUri: client.redirectUri, callerState: state ?? null, returnUrl: null, scopes: client.scopes.join(' '), changeAccount: 0, browserHash: null, userId: null, opener: FOREIGN, expiresAt: new Date(now() + FLOW_LIFETIME_MS)
+      stateHash, provider: client.provider, clientId: client.clientId, redirectUri: client.redirectUri, callerState: state ?? null, returnUrl: null, scopes: client.scopes.join(' '), changeAccount: 0, browserHash: null, userId: null, opener: FOREIGN, startedBy: '', expiresAt: new Date(now() + FLOW_LIFETIME_MS)
     }, settings.openLogins)
     return await store.flows.get(stateHash)
   }
@@ -147,7 +149,7 @@ export function createFlow (settings: FlowSettings) {
     if (flow.codeHash === null && flow.expiresAt.getTime() <= now()) throw new AppError('expired_state', 'The login took longer than ten minutes. Start it again.')
     if (!await store.flows.claim(flow.stateHash, hash(code))) return await outcomeOf(flow.stateHash, hash(code))
 
-    const result = await connect(flow, code, callback).then((userId) => ({ userId, first: true }), failed)
+    const result = await actingFor(flow.startedBy, async () => await connect(flow, code, callback)).then((userId) => ({ userId, first: true }), failed)
     if ('error' in result) await store.flows.finish(flow.stateHash, JSON.stringify(stored(result.error)))
     return result
   }

@@ -24,6 +24,8 @@ export interface Flow {
   browserHash: string | null
   /** Whose it is, as a hash; empty: nobody is counted. */
   opener: string
+  /** Who started it, as src/audit/actor.ts writes it. */
+  startedBy: string
   /** Whose login it is, where that was known when it began. */
   userId: number | null
   expiresAt: Date
@@ -52,6 +54,7 @@ export function flows ({ db, tables: { flows }, write }: Engine, now: () => numb
     browserHash: p('browserHash'),
     userId: p('userId'),
     opener: p('opener'),
+    startedBy: p('startedBy'),
     expiresAt: p('expiresAt')
   }).onConflictDoNothing({ target: flows.stateHash }).prepare()
   // Whoever is in the middle of an exchange ends it first.

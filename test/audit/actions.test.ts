@@ -64,14 +64,15 @@ t.test('B12 T18 E6 Whatever is done leaves one row that says who did it, to whom
   const browser = new Browser(app)
   await browser.open(session.url, { 'x-request-id': 'r-open' })
   await told([{ action: 'session_opened', user_id: 1, actor: { kind: 'anybody' }, ip: '127.0.0.1', request_id: 'r-open' }], 'its link')
+  const inSession = { actor: { kind: 'session', id: 1 } }
   const connect = async (id: string, query = '', extra = '') => {
     const start = await browser.open(`/auth/jira/login?redirect=true${query}`)
     return await browser.open(await decide(String(start.headers.location), 'accept', extra), { 'x-request-id': id })
   }
   t.match((await connect('r-connect')).headers.location, /status=success/)
-  await told([{ action: 'connection_created', user_id: 1, connection_id: 1, product: 'jira', ip: '127.0.0.1', request_id: 'r-connect' }], 'a consent')
+  await told([{ action: 'connection_created', user_id: 1, connection_id: 1, product: 'jira', ...inSession, ip: '127.0.0.1', request_id: 'r-connect' }], 'a consent')
   t.match((await connect('r-consent')).headers.location, /status=success/)
-  await told([{ action: 'consent_given', user_id: 1, connection_id: 1, product: 'jira', request_id: 'r-consent' }], 'another consent')
+  await told([{ action: 'consent_given', user_id: 1, connection_id: 1, product: 'jira', ...inSession, request_id: 'r-consent' }], 'another consent')
   const its = (id: string) => ({ user_id: 1, connection_id: 1, product: 'jira', ...by(id) })
 
   // A copy that is under way would exchange the tokens itself, as the service.

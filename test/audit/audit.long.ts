@@ -96,6 +96,20 @@ t.test('Who forgets what is old leaves a trail that can still be followed, and s
   t.match(await verified(url), { code: 1, stderr: /Row 6 was removed/ })
 })
 
+t.test('What is older than AUDIT_RETENTION_DAYS is forgotten by itself, and the rest can still be followed; with 0 everything stays', async (t) => {
+  for (const [days, left] of [['30', ['user_created made-new']], ['0', ['user_created made-1', 'user_created made-2', 'user_created made-new']]] as const) {
+    let ahead = -31 * DAY_MS
+    const { url, app, make, made } = await place(t, { AUDIT_RETENTION_DAYS: days }, () => Date.now() + ahead)
+    await made(2)
+    ahead = 0
+    await make('new')
+    await app.upkeep.once()
+    await app.upkeep.once()
+    t.same((await trail(app)).map(({ action, request_id: id }) => `${action} ${id}`), left)
+    t.match(await verified(url), { code: 0 })
+  }
+})
+
 t.test('The trail is for administrators only, comes in pages, and can be asked for a user, an action and a time', async (t) => {
   const { app } = await place(t, PROTECTED)
   const admin = await keyed(app, ['admin'])

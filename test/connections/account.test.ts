@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { DANA, SAM } from '../../src/sandbox/users.ts'
+import { trail } from '../audit/helper.ts'
 import { edited, PRODUCTION, service, success, type Service } from '../auth/helper.ts'
 import { Browser, decide, FRONT_END, OWN, synced, type Built } from '../helper.ts'
 
@@ -176,6 +177,7 @@ t.test('A8 One of two users who goes over to another account leaves the other on
   await browser.open(await browser.consent('jira', { query: '&state=user_id%3D1&change_account=true', extra: AS_SAM }))
   await synced(running.app, 'jira', 3)
   t.match([await view(running), await view(running, 2)], [{ account_id: SAM.accountId }, { account_id: DANA.accountId }])
+  t.match((await trail(running.app)).at(-1), { action: 'account_changed', user_id: 1, product: 'jira', actor: { kind: 'anybody' } })
   running.pass(HOUR_MS)
   for (const user of [1, 2]) t.match(await copy(running, user), { state: 'succeeded' })
   t.same([await copiedFrom(running), await copiedFrom(running, 2)], [['globex', 'hand'], ['acme']])

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { trail } from '../audit/helper.ts'
 import { ACME } from '../sandbox/helper.ts'
 import { COLLECTIONS, looks, place, productOf, PRODUCTS, until, type Collection, type Place, type Row } from './helper-time.ts'
 
@@ -85,6 +86,7 @@ t.test('Whoever confirms starts a full copy that decides on each item', async (t
   await here.restore('spaces', first)
   const answer = await confirm(here, 'confluence')
   t.match(answer.json(), { product: 'confluence', held_deletions: [] })
+  t.match((await trail(here.app)).at(-1), { action: 'deletions_confirmed', user_id: 1, product: 'confluence', request_id: answer.headers['x-request-id'] })
   await until(async () => (await here.app.inject('/integrations/confluence/sync/runs?limit=1')).json()[0].state === 'succeeded')
   t.match((await here.app.inject('/integrations/confluence/sync/runs?limit=1')).json(), [{ mode: 'full', counts: { removed: 18, held: 0 } }])
   t.ok(await here.item('spaces', first))

@@ -43,7 +43,7 @@ t.test('T34 A key that starts logins for many has each person counted apart: nob
 t.test('T34 However many logins somebody abandons, no more rows stay than are allowed; one in the middle of its exchange is kept', async (t) => {
   const { app: { store: { flows } } } = await build(t)
   const start = async (name: string, i: number) => {
-    await flows.start({ stateHash: `${name}${i}`, provider: 'jira', clientId: 'c', redirectUri: 'r', callerState: null, returnUrl: null, scopes: '', changeAccount: 0, browserHash: null, userId: null, opener: name, expiresAt: new Date(Date.now() + 600_000 + i) }, MOST)
+    await flows.start({ stateHash: `${name}${i}`, provider: 'jira', clientId: 'c', redirectUri: 'r', callerState: null, returnUrl: null, scopes: '', changeAccount: 0, browserHash: null, userId: null, opener: name, startedBy: '', expiresAt: new Date(Date.now() + 600_000 + i) }, MOST)
   }
   const left = async (name: string, count: number) => (await Promise.all(Array.from({ length: count }, async (_, i) => await flows.get(`${name}${i}`) !== undefined ? i : -1))).filter((i) => i >= 0)
   await start('other', 0)

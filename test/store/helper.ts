@@ -7,7 +7,7 @@ export const START = Date.UTC(2026, 10, 23)
 export const project = (key: string, name = 'N') => ({ key, name, lead: null, url: null })
 /** A project as Atlassian has it; changed there at that moment, in milliseconds after the start. */
 export const remote = (remoteId: string, key: string, changed?: number) => ({ remoteId, item: { ...project(key), remoteUpdatedAt: changed === undefined ? null : new Date(START + changed) } })
-export const flow = (stateHash: string, expiresAt: Date) => ({ stateHash, provider: 'jira', clientId: 'c', redirectUri: 'https://a.example/cb', callerState: 'mine', returnUrl: null, scopes: 's', changeAccount: 0, browserHash: null, userId: null, opener: 'somebody', expiresAt })
+export const flow = (stateHash: string, expiresAt: Date) => ({ stateHash, provider: 'jira', clientId: 'c', redirectUri: 'https://a.example/cb', callerState: 'mine', returnUrl: null, scopes: 's', changeAccount: 0, browserHash: null, userId: null, opener: 'somebody', startedBy: '', expiresAt })
 
 /** A store on an engine of its own, whose time stands still. */
 export async function freshStore (t: Test, open: () => Engine | Promise<Engine>) {

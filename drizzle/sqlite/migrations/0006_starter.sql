@@ -1,0 +1,1 @@
+ALTER TABLE `flows` ADD `started_by` text DEFAULT '' NOT NULL;
