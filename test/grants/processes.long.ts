@@ -8,7 +8,7 @@ import { createStore } from '../../src/store/index.ts'
 import { many } from '../auth/helper.ts'
 import { check, CHECK, exchanges, HOUR_MS, met, MINUTE_MS, moving, place, SECOND_MS, tokenFault, until } from './helper.ts'
 
-const ANSWER_MS = 700
+const ANSWER_MS = 1_500
 const LEASE_MS = 3 * ANSWER_MS
 const SETTLE_MS = 2 * MINUTE_MS
 

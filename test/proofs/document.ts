@@ -14,7 +14,7 @@ Written by \`npm run docs:security\` from test/proofs/rows.ts and the titles of 
 it makes has an id. A test that proves one carries the id in its title, and \`npm run security:check\` fails where an id has no test, unless what is
 missing is said under **Open**, with the reason: that is not done. Ids with tests *and* something open are proved in part.
 What runs how is in the [README](../README.md#more): most of it with \`npm test\`, files ending in \`.long.ts\` with
-\`npm run test:long\`, \`.browser.ts\` with \`npm run test:browser\`, \`.proxy.ts\` with \`npm run test:proxies\`, and all of it on PostgreSQL too.
+\`npm run test:long\`, \`.load.ts\` with \`npm run test:load\`, \`.browser.ts\` with \`npm run test:browser\`, \`.proxy.ts\` with \`npm run test:proxies\`, and all of it on PostgreSQL too.
 In a title \`…\` stands for what is filled in while it runs.
 
 | | All | Proved | In part | Open |

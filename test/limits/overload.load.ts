@@ -9,6 +9,8 @@ import { start, type Started } from '../process/child.ts'
 const CONNECTIONS = 1_000
 const SECONDS = many(8, 60)
 const PROJECTS = 1_000
+/** What is promised, where nothing else runs beside it. */
+const WITHIN_MS = many(5_000, 1_000)
 /** Those of `npm start`: memory is promised with them. */
 const FLAGS = /node (--.*) src\/main\.js"/.exec(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))?.[1]?.split(' ') ?? []
 
@@ -63,9 +65,9 @@ t.test(`E5 Asked by ${CONNECTIONS} connections at once for ${SECONDS} s: most ar
   t.comment(`answered ${(accepted.length / SECONDS).toFixed()}/s, p99 ${share(accepted, 0.99)} ms; refused ${(refused.length / SECONDS).toFixed()}/s, p50 ${share(refused, 0.5)}, p99 ${share(refused, 0.99)} ms; /healthz p99 ${share(health, 0.99).toFixed()} ms; RSS ${before.toFixed()} → at most ${Math.max(...rss).toFixed()} MB`)
   t.equal(errors + others, 0, 'nothing but answers and refusals')
   t.ok(accepted.length > 0 && refused.length > accepted.length, 'most are refused, some are answered')
-  t.ok(share(accepted, 0.99) < 1_000, 'who is answered is answered in time')
-  t.ok(share(refused, 0.99) < 1_000, 'and so is who is refused')
-  t.ok(share(health, 1) < 2_000, '/healthz')
+  t.ok(share(accepted, 0.99) < WITHIN_MS, 'who is answered is answered in time')
+  t.ok(share(refused, 0.99) < WITHIN_MS, 'and so is who is refused')
+  t.ok(share(health, 1) < 2 * WITHIN_MS, '/healthz')
   t.ok(Math.max(...rss) < before + 200, 'memory')
   await until(async () => {
     const from = performance.now()
