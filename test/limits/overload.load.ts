@@ -53,10 +53,11 @@ t.test(`E5 Asked by ${CONNECTIONS} connections at once for ${SECONDS} s: most ar
       await new Promise((resolve) => setTimeout(resolve, 100))
     }
   })()
-  // One of the refused, to be read: the load counts statuses only.
+  // One of the refused, to be read: the load counts statuses only. Who asks alone may come first in each turn, and is never refused.
   const seen = await until(async () => {
-    const answer = await fetch(`${service.url}/jira/projects/1`)
-    return answer.status === 503 && { retryAfter: answer.headers.get('retry-after'), type: answer.headers.get('content-type'), body: await answer.json() as object, nosniff: answer.headers.get('x-content-type-options') }
+    const answers = await Promise.all(Array.from({ length: 20 }, async () => await fetch(`${service.url}/jira/projects/1`)))
+    const answer = answers.find(({ status }) => status === 503)
+    return answer !== undefined && { retryAfter: answer.headers.get('retry-after'), type: answer.headers.get('content-type'), body: await answer.json() as object, nosniff: answer.headers.get('x-content-type-options') }
   }, SECONDS * 1000)
   const { errors } = await load
   state.over = true
