@@ -1,6 +1,6 @@
 import type { EventEmitter } from 'node:events'
 import { readFileSync } from 'node:fs'
-import autocannon from 'autocannon'
+import autocannon, { type Options } from 'autocannon'
 import t from 'tap'
 import { many } from '../auth/helper.ts'
 import { until } from '../helper.ts'
@@ -49,7 +49,7 @@ t.test(`E5 Asked by ${CONNECTIONS} connections at once for ${SECONDS} s: most ar
       if (answer.statusCode === 503) seen ??= { headers: answer.headers, body: JSON.parse(String(body)) as object }
     })
   }
-  const load = autocannon({ setupClient, url: `${service.url}/jira/projects/1`, connections: CONNECTIONS, duration: SECONDS, sampleInt: 1_000, requests: [{ method: 'GET', path: '/jira/projects/1' }], idReplacement: false } as autocannon.Options)
+  const load = autocannon({ setupClient, url: `${service.url}/jira/projects/1`, connections: CONNECTIONS, duration: SECONDS, sampleInt: 1_000, requests: [{ method: 'GET', path: '/jira/projects/1' }], idReplacement: false } as Options)
   load.on('response', (_client: unknown, status: number, _bytes: number, ms: number) => {
     if (status === 200) accepted.push(ms)
     else if (status === 503) refused.push(ms)
