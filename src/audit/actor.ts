@@ -27,24 +27,28 @@ export function actingNow (): Actor {
   return current.getStore() ?? SERVICE
 }
 
+/** A caller, as far as the trail needs to know them. */
+export function callerOf (principal: Principal, from: { ip: string, requestId: string }): Actor {
+  return { ...nameOf(principal), ...from }
+}
+
 /** Who starts something that another request will end, to be kept with it; empty where nobody is known. */
 export function starterOf (principal: Principal): string {
-  if (principal.kind === 'anybody') return ''
-  const { kind, id, name } = callerOf(principal, { ip: '', requestId: '' })
-  return JSON.stringify({ kind, id, name })
+  return principal.kind === 'anybody' ? '' : JSON.stringify(nameOf(principal))
 }
 
 /** Does something in the name of who has started it, from where and in the request in which it is done. */
 export function actingFor<T> (starter: string, work: () => T): T {
-  return starter === '' ? work() : acting({ ...actingNow(), ...JSON.parse(starter) as Pick<Actor, 'kind' | 'id' | 'name'> }, work)
+  return starter === '' ? work() : acting({ ...actingNow(), ...JSON.parse(starter) as Who }, work)
 }
 
-/** A caller, as far as the trail needs to know them. */
-export function callerOf (principal: Principal, from: { ip: string, requestId: string }): Actor {
+type Who = Pick<Actor, 'kind' | 'id' | 'name'>
+
+function nameOf (principal: Principal): Who {
   switch (principal.kind) {
-    case 'key': return { kind: 'key', id: principal.id, name: principal.name, ...from }
-    case 'user': return { kind: 'user', id: principal.userId, ...from }
-    case 'session': return { kind: 'session', id: principal.id, ...from }
-    case 'anybody': return { kind: 'anybody', ...from }
+    case 'key': return { kind: 'key', id: principal.id, name: principal.name }
+    case 'user': return { kind: 'user', id: principal.userId }
+    case 'session': return { kind: 'session', id: principal.id }
+    case 'anybody': return { kind: 'anybody' }
   }
 }
