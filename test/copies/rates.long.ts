@@ -98,17 +98,19 @@ t.test('A burst on one endpoint of a site holds nothing but that endpoint', asyn
 
 t.test('T37 Who has a run under way does not go before who has none', async (t) => {
   const here = await listening(t, { SYNC_CONCURRENCY: '2' })
-  const people = [await connect(here, 0, 'acme'), await connect(here, 1, 'acme'), await connect(here, 2, 'globex')]
-  for (const i of [0, 1]) await connect(here, i, 'acme', 'confluence')
+  const people = [await connect(here, 0, 'acme'), await connect(here, 1, 'globex'), await connect(here, 2, 'acme')]
+  for (const [i, site] of [[0, 'acme'], [1, 'globex']] as const) await connect(here, i, site, 'confluence')
   const [busy, greedy, modest] = people.map(({ id }) => id) as [number, number, number]
-  await here.sandbox.admin('faults', { kind: 'delay', delay_ms: 300, times: 1_000 })
-  // Both places are taken; then somebody asks for two runs, and somebody else for one.
+  // Both places are taken for a second; then somebody asks for two runs, and somebody else for one. The first of the two takes the longest.
+  for (const [path, ms] of [[`/ex/jira/${ACME}/`, 1_000], [`/ex/confluence/${ACME}/`, 1_000], [`/ex/jira/${GLOBEX}/`, 5_000]] as const) await here.sandbox.admin('faults', { kind: 'delay', delay_ms: ms, match: { path } })
   const asked: Array<[Product, number]> = [['jira', busy], ['confluence', busy], ['jira', greedy], ['confluence', greedy], ['jira', modest]]
   const ids: Array<[Product, number]> = []
   for (const [product, owner] of asked) ids.push([product, await start(here.app, product, 'full', owner)])
-  const ended = await Promise.all(ids.map(async ([product, id]) => await synced(here.app, product, id)))
-  const [, , first = 0, second = 0, other = 0] = ended.map(({ started_at: at }) => Date.parse(at))
-  t.ok(first <= other && other < second, `one of the two, the other person's, the second: ${[first, other, second].map((at) => at - first).join(', ')} ms`)
+  const [, , first, second, other] = await Promise.all(ids.map(async ([product, id]) => await synced(here.app, product, id)))
+  const [began, ended] = [Date.parse(first?.started_at), Date.parse(first?.finished_at)]
+  const [ofGreedy, ofModest] = [Date.parse(second?.started_at), Date.parse(other?.started_at)]
+  t.ok(began <= ofModest && ofModest < ended, `the other person's began ${ofModest - began} ms after the first of the two, which took ${ended - began} ms`)
+  t.ok(ofModest < ofGreedy, `the second of the two began ${ofGreedy - ofModest} ms after it`)
 })
 
 t.test('At nine tenths of the points of an hour copies wait for the next one, and what somebody waits for does not', async (t) => {
