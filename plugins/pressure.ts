@@ -3,11 +3,11 @@ import underPressure from '@fastify/under-pressure'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { AppError } from '../src/errors.ts'
-import { createTurn } from '../src/limits/turn.ts'
+import { createTurns } from '../src/limits/turn.ts'
 
 /**
- * Fewer make no flood, in one turn or waiting for the database: it takes long for another reason, as where code runs for the first time,
- * a neighbour has the processor, or the database is slow.
+ * Fewer make no flood, waiting for their turn or for the database: it takes long for another reason, as where code runs for the first
+ * time, a neighbour has the processor, or the database is slow.
  */
 const FEWEST = 50
 /** Whoever waits longer than this between two turns, whatever they are spent with, has more work than it can do. */
@@ -32,20 +32,25 @@ class Overloaded extends AppError {
 export default fp(async (app) => {
   const { overloadAfterMs } = app.config.limits
   if (overloadAfterMs === 0) return
-  const turn = createTurn()
+  const take = createTurns()
   let refused = 0
   let saidAt = 0
 
   app.addHook('onRequest', (request, _reply, done) => {
-    const { ms, before } = turn()
-    if (ms > overloadAfterMs && before >= FEWEST) {
-      done(refusal(request, 'turn', ms))
+    // Whether the instance is alive has to be answered above all; and what asks in the process itself is no load.
+    if (isExempt(request)) {
+      done()
       return
     }
-    const { count, ms: wait } = app.store.waiting()
-    const error = wait * TURNS > overloadAfterMs && count >= FEWEST ? refusal(request, 'database', wait) : undefined
-    if (error === undefined) done()
-    else setTimeout(done, REFUSED_AFTER_MS, error)
+    take((ms, others) => {
+      if (ms > overloadAfterMs && others >= FEWEST) {
+        done(refusal('turn', ms))
+        return
+      }
+      const { count, ms: wait } = app.store.waiting()
+      if (wait * TURNS > overloadAfterMs && count >= FEWEST) setTimeout(done, REFUSED_AFTER_MS, refusal('database', wait))
+      else done()
+    })
   })
 
   await app.register(underPressure, {
@@ -53,14 +58,15 @@ export default fp(async (app) => {
     maxHeapUsedBytes: Math.round(getHeapStatistics().heap_size_limit * MOST_HEAP),
     sampleInterval: LOOK_EVERY_MS,
     pressureHandler: (request, _reply, reason, value) => {
-      const error = refusal(request, reason, value)
-      return error === undefined ? undefined : Promise.reject(error) as unknown as undefined
+      return isExempt(request) ? undefined : Promise.reject(refusal(reason, value)) as unknown as undefined
     }
   })
 
-  function refusal (request: FastifyRequest, reason: string, value: number | undefined): Overloaded | undefined {
-    // Whether the instance is alive has to be answered above all; and what asks in the process itself is no load.
-    if (request.routeOptions.config.limit === 'none' || !app.server.listening) return undefined
+  function isExempt (request: FastifyRequest): boolean {
+    return request.routeOptions.config.limit === 'none' || !app.server.listening
+  }
+
+  function refusal (reason: string, value: number | undefined): Overloaded {
     refused++
     if (Date.now() - saidAt > SAY_SO_EVERY_MS) {
       saidAt = Date.now()

@@ -48,7 +48,7 @@ export const Env = Type.Object({
   RATE_LIMIT: whole('Requests a minute of one key, person or connect session; of one IP address where nobody is known. 0: no limit. Default: 600 in production, else 0.', 0, 1_000_000),
   RATE_LIMIT_LOGIN: whole('The same for starting logins, for callbacks and for links of connect sessions. Default: 120 in production, else 0.', 0, 1_000_000),
   RATE_LIMIT_REFUSED: whole('Wrong credentials and paths that do not exist a minute of one IP address. 0: no limit. Default: 120 in production, else 0.', 0, 1_000_000),
-  OVERLOAD_AFTER_MS: whole('Milliseconds of requests in one turn of the event loop, or of waiting for PostgreSQL, after which further ones are refused with 503. 0: all are kept waiting. Default: 300 in production, else 0.', 0, 60_000),
+  OVERLOAD_AFTER_MS: whole('Milliseconds that a request may wait for its turn, or for PostgreSQL, before it is refused with 503. 0: all are kept waiting. Default: 300 in production, else 0.', 0, 60_000),
   MAX_OPEN_LOGINS: whole('Logins under way of one person, connect session or IP address; where there are more, the oldest is forgotten.', 1, 100_000, 100),
   ATLASSIAN_CLOUD_BASE_URL: url("Your team's site, shown as base_url until a site is connected. Also NEXT_PUBLIC_ATLASSIAN_CLOUD_BASE_URL."),
   ATLASSIAN_AUTH_URL: url('Where consent and tokens come from.', { default: 'https://auth.atlassian.com' }),

@@ -1,20 +1,34 @@
+import { AsyncResource } from 'node:async_hooks'
+
+/** Begins what has waited so many milliseconds for its turn, while so many others still wait for theirs. */
+export type Begin = (ms: number, others: number) => void
+
 /**
- * How busy the event loop is with the requests of its present turn. All that have arrived by then are worked off before it looks at the
- * sockets again: what is asked at the end of a long turn has waited as long, and makes the next turn wait.
+ * Begins one request in each turn of the event loop, in the order of coming. Without this, a turn works off all that has arrived; and as
+ * libuv takes one new connection a turn, two a second would be taken while a thousand others ask as fast as they are answered.
  *
- * @returns a function that is called for each request: milliseconds since the first of the same turn, and how many came before in it
+ * @returns a function that is called for each request; the one that finds nobody waiting begins at once
  */
-export function createTurn (): () => { ms: number, before: number } {
-  let begun = 0
-  let before = -1
-  return function look () {
-    const now = performance.now()
-    if (before < 0) {
-      begun = now
-      // Runs when the loop has worked off what had arrived.
-      setImmediate(() => { before = -1 })
+export function createTurns (): (begin: Begin) => void {
+  const line: Array<{ since: number, begin: Begin }> = []
+  let taken = false
+
+  function next (): void {
+    const first = line.shift()
+    taken = first !== undefined
+    if (first === undefined) return
+    setImmediate(next)
+    first.begin(performance.now() - first.since, line.length)
+  }
+
+  return function take (begin) {
+    if (taken) {
+      // In its own context, not in that of whoever was before it.
+      line.push({ since: performance.now(), begin: AsyncResource.bind(begin) })
+      return
     }
-    before++
-    return { ms: now - begun, before }
+    taken = true
+    setImmediate(next)
+    begin(0, 0)
   }
 }
