@@ -7,18 +7,36 @@ import type { Scenario } from './scenarios.ts'
  *
  * @throws Error naming the scenario
  */
-export async function agree (contenders: readonly Contender[], { title, requests: [{ method, path, headers, body }] }: Scenario): Promise<void> {
-  const answers = await Promise.all(contenders.map(async ({ url }) => {
-    const answer = await fetch(url + path, { method, headers: headers ?? {}, body: body?.replaceAll('[<id>]', 'ada') ?? null })
-    return { status: answer.status, body: JSON.parse(withoutState(await answer.text())) as unknown }
-  }))
+export async function agree(
+  contenders: readonly Contender[],
+  { title, requests: [{ method, path, headers, body }] }: Scenario
+): Promise<void> {
+  const answers = await Promise.all(
+    contenders.map(async ({ url }) => {
+      const answer = await fetch(url + path, {
+        method,
+        headers: headers ?? {},
+        body: body?.replaceAll('[<id>]', 'ada') ?? null
+      })
+      return {
+        status: answer.status,
+        body: JSON.parse(withoutState(await answer.text())) as unknown
+      }
+    })
+  )
   const [first] = answers
-  if (first === undefined || first.status >= 300 || !answers.every((answer) => isDeepStrictEqual(answer, first))) {
-    throw new Error(`The contenders answer ${title} differently: ${answers.map((answer) => JSON.stringify(answer).slice(0, 400)).join(' | ')}`)
+  if (
+    first === undefined ||
+    first.status >= 300 ||
+    !answers.every((answer) => isDeepStrictEqual(answer, first))
+  ) {
+    throw new Error(
+      `The contenders answer ${title} differently: ${answers.map((answer) => JSON.stringify(answer).slice(0, 400)).join(' | ')}`
+    )
   }
 }
 
 /** The one part of an answer that is random. */
-function withoutState (answer: string): string {
+function withoutState(answer: string): string {
   return answer.replace(/state=[\w-]{43}/, 'state=')
 }

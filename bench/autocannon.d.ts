@@ -1,6 +1,11 @@
 /** The part of autocannon that the benchmark uses; the package brings no types. */
 declare module 'autocannon' {
-  export interface Request { method: string, path: string, headers?: Record<string, string>, body?: string }
+  export interface Request {
+    method: string
+    path: string
+    headers?: Record<string, string>
+    body?: string
+  }
 
   export interface Options {
     url: string
@@ -14,11 +19,17 @@ declare module 'autocannon' {
     idReplacement: boolean
   }
 
-  export interface Result { errors: number, non2xx: number }
-
-  export interface Run extends PromiseLike<Result> {
-    on: (event: 'response', listener: (client: object, status: number, bytes: number, ms: number) => void) => this
+  export interface Result {
+    errors: number
+    non2xx: number
   }
 
-  export default function autocannon (options: Options): Run
+  export interface Run extends PromiseLike<Result> {
+    on: (
+      event: 'response',
+      listener: (client: object, status: number, bytes: number, ms: number) => void
+    ) => this
+  }
+
+  export default function autocannon(options: Options): Run
 }

@@ -6,27 +6,41 @@ import { projects, users } from './seed.ts'
 const MIGRATIONS = fileURLToPath(new URL('../drizzle/sqlite/migrations', import.meta.url))
 
 /** The service's tables and pragmas, seeded, behind the statements that its routes need, prepared once. */
-export function openBare (path: string) {
+export function openBare(path: string) {
   const db = new Driver(path)
   db.pragma('journal_mode = WAL')
   db.pragma('synchronous = FULL')
   db.pragma('foreign_keys = ON')
   db.pragma('secure_delete = ON')
-  for (const file of globSync('*.sql', { cwd: MIGRATIONS }).sort()) db.exec(readFileSync(`${MIGRATIONS}/${file}`, 'utf8'))
+  for (const file of globSync('*.sql', { cwd: MIGRATIONS }).sort()) {
+    db.exec(readFileSync(`${MIGRATIONS}/${file}`, 'utf8'))
+  }
 
-  const insertUser = db.prepare('insert into users (email, email_key, display_name, created_at) values (?, ?, ?, ?) on conflict (email_key) do nothing returning id, email, display_name')
-  const insertProject = db.prepare("insert into projects (owner_id, site, remote_id, url, revision, updated_at, key, name, lead) values (1, 'site', ?, ?, 1, ?, ?, ?, ?)")
+  const insertUser = db.prepare(
+    'insert into users (email, email_key, display_name, created_at) values (?, ?, ?, ?) on conflict (email_key) do nothing returning id, email, display_name'
+  )
+  const insertProject = db.prepare(
+    "insert into projects (owner_id, site, remote_id, url, revision, updated_at, key, name, lead) values (1, 'site', ?, ?, 1, ?, ?, ?, ?)"
+  )
   db.transaction(() => {
-    for (const { email, displayName } of users) insertUser.all(email, email, displayName, Date.now())
-    for (const { remoteId, url, key, name, lead } of projects) insertProject.run(remoteId, url, Date.now(), key, name, lead)
+    for (const { email, displayName } of users) {
+      insertUser.all(email, email, displayName, Date.now())
+    }
+    for (const { remoteId, url, key, name, lead } of projects) {
+      insertProject.run(remoteId, url, Date.now(), key, name, lead)
+    }
   })()
 
   return {
     insertUser,
     user: db.prepare('select id, email, display_name from users where id = ?'),
     userByKey: db.prepare('select id, email, display_name from users where email_key = ?'),
-    projects: db.prepare('select id, owner_id, key, name, lead, url from projects where owner_id = ? order by key, id limit ?'),
+    projects: db.prepare(
+      'select id, owner_id, key, name, lead, url from projects where owner_id = ? order by key, id limit ?'
+    ),
     sweepFlows: db.prepare('delete from flows where expires_at < ?'),
-    insertFlow: db.prepare('insert into flows (state_hash, provider, client_id, redirect_uri, expires_at) values (?, ?, ?, ?, ?)')
+    insertFlow: db.prepare(
+      'insert into flows (state_hash, provider, client_id, redirect_uri, expires_at) values (?, ?, ?, ?, ?)'
+    )
   }
 }

@@ -9,33 +9,54 @@ const MAX_BATCH = 250
  *
  * @returns milliseconds
  */
-export async function ceiling (app: FastifyInstance, url: string, file: string): Promise<number> {
+export async function ceiling(app: FastifyInstance, url: string, file: string): Promise<number> {
   const grant = (await app.store.connections.get(1, 'confluence'))?.grant
   const token = await app.access.accessToken(grant?.id ?? '', { log: app.log })
-  const site = (await app.store.connections.get(1, 'confluence'))?.connection.bound[0]?.cloudId ?? ''
+  const site =
+    (await app.store.connections.get(1, 'confluence'))?.connection.bound[0]?.cloudId ?? ''
   const bodies: string[] = []
   let path: string | null = `/wiki/api/v2/pages?limit=${MAX_BATCH}&sort=id`
   while (path !== null) {
-    const text: string = await (await fetch(`${url}/ex/confluence/${site}${path}`, { headers: { authorization: `Bearer ${token}` } })).text()
+    const text: string = await (
+      await fetch(`${url}/ex/confluence/${site}${path}`, {
+        headers: { authorization: `Bearer ${token}` }
+      })
+    ).text()
     bodies.push(text)
     path = (JSON.parse(text) as { _links: { next?: string } })._links.next ?? null
   }
-  const source = new Driver(String(app.config.databaseUrl).replace('sqlite:///', ''), { readonly: true })
-  const schema = source.prepare("select sql from sqlite_master where tbl_name = 'pages' and sql is not null").pluck().all() as string[]
+  const source = new Driver(String(app.config.databaseUrl).replace('sqlite:///', ''), {
+    readonly: true
+  })
+  const schema = source
+    .prepare("select sql from sqlite_master where tbl_name = 'pages' and sql is not null")
+    .pluck()
+    .all() as string[]
   const rows = source.prepare('select * from pages order by id').raw().all() as unknown[][]
-  const columns = source.prepare('select * from pages limit 1').columns().map(({ name }) => name)
+  const columns = source
+    .prepare('select * from pages limit 1')
+    .columns()
+    .map(({ name }) => name)
   source.close()
 
   const db = new Driver(file)
-  for (const pragma of ['journal_mode = WAL', 'synchronous = FULL', 'secure_delete = ON']) db.pragma(pragma)
+  for (const pragma of ['journal_mode = WAL', 'synchronous = FULL', 'secure_delete = ON']) {
+    db.pragma(pragma)
+  }
   db.exec('create table users (id integer primary key); insert into users values (1)')
   for (const sql of schema) db.exec(sql)
-  const upsert = db.prepare(`insert into pages (${columns.join()}) values (${columns.map(() => '?').join()})
-    on conflict (owner_id, site, remote_id) do update set ${columns.filter((name) => name !== 'id').map((name) => `${name} = excluded.${name}`).join()}`)
+  const upsert =
+    db.prepare(`insert into pages (${columns.join()}) values (${columns.map(() => '?').join()})
+    on conflict (owner_id, site, remote_id) do update set ${columns
+      .filter((name) => name !== 'id')
+      .map((name) => `${name} = excluded.${name}`)
+      .join()}`)
   const from = performance.now()
   for (const [i, body] of bodies.entries()) {
     JSON.parse(body)
-    db.transaction(() => { for (const row of rows.slice(i * MAX_BATCH, (i + 1) * MAX_BATCH)) upsert.run(row) })()
+    db.transaction(() => {
+      for (const row of rows.slice(i * MAX_BATCH, (i + 1) * MAX_BATCH)) upsert.run(row)
+    })()
   }
   const ms = performance.now() - from
   db.close()

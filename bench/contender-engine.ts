@@ -19,11 +19,27 @@ const app = await buildApp({
 })
 
 const { store } = app
-if (await store.users.get(1) === undefined) {
+if ((await store.users.get(1)) === undefined) {
   for (const { email, displayName } of users) await store.users.save(email, displayName)
-  await store.inSteps(() => store.projects.saving(1, 'site', projects.map(({ remoteId, ...item }) => ({ remoteId, item })), 1))
+  await store.inSteps(() =>
+    store.projects.saving(
+      1,
+      'site',
+      projects.map(({ remoteId, ...item }) => ({ remoteId, item })),
+      1
+    )
+  )
   for (let from = 0; from < PAGES; from += AT_ONCE) {
-    const pages = Array.from({ length: AT_ONCE }, (_, i) => from + i).map((n) => ({ remoteId: String(n), item: { spaceKey: `SP${n % 10}`, pageId: String(n), title: `Page ${(n * 7919) % 1_000_003} of the handbook`, status: 'current', url: `https://acme.atlassian.net/wiki/spaces/SP${n % 10}/pages/${n}` } }))
+    const pages = Array.from({ length: AT_ONCE }, (_, i) => from + i).map((n) => ({
+      remoteId: String(n),
+      item: {
+        spaceKey: `SP${n % 10}`,
+        pageId: String(n),
+        title: `Page ${(n * 7919) % 1_000_003} of the handbook`,
+        status: 'current',
+        url: `https://acme.atlassian.net/wiki/spaces/SP${n % 10}/pages/${n}`
+      }
+    }))
     await store.inSteps(() => store.pages.saving(1, 'site', pages, 1))
   }
 }

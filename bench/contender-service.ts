@@ -17,5 +17,12 @@ const app = await buildApp({
 })
 
 for (const { email, displayName } of users) await app.store.users.save(email, displayName)
-await app.store.inSteps(() => app.store.projects.saving(1, 'site', projects.map(({ remoteId, ...item }) => ({ remoteId, item })), 1))
+await app.store.inSteps(() =>
+  app.store.projects.saving(
+    1,
+    'site',
+    projects.map(({ remoteId, ...item }) => ({ remoteId, item })),
+    1
+  )
+)
 await serve(app)

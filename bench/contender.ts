@@ -23,10 +23,20 @@ export interface Contender {
  *
  * @param folder where it keeps its database
  */
-export async function startContender (name: string, folder: string, cores: Cores | undefined): Promise<Contender> {
+export async function startContender(
+  name: string,
+  folder: string,
+  cores: Cores | undefined
+): Promise<Contender> {
   const nowhere = openSync(devNull, 'w')
-  const node = [process.execPath, ...process.execArgv, fileURLToPath(new URL(`contender-${name}.ts`, import.meta.url)), folder]
-  const [command = '', ...args] = cores === undefined ? node : ['taskset', '-c', cores.server, ...node]
+  const node = [
+    process.execPath,
+    ...process.execArgv,
+    fileURLToPath(new URL(`contender-${name}.ts`, import.meta.url)),
+    folder
+  ]
+  const [command = '', ...args] =
+    cores === undefined ? node : ['taskset', '-c', cores.server, ...node]
   const child = spawn(command, args, { stdio: ['ignore', nowhere, 'inherit', 'ipc'] })
   closeSync(nowhere)
 
@@ -34,9 +44,13 @@ export async function startContender (name: string, folder: string, cores: Cores
   const next = async (): Promise<Message> => {
     const heard = new AbortController()
     const signal = AbortSignal.any([heard.signal, AbortSignal.timeout(ANSWER_WITHIN_MS)])
-    const died = once(child, 'exit', { signal }).then(() => { throw new Error(`The contender ${name} ended unasked`) })
+    const died = once(child, 'exit', { signal }).then(() => {
+      throw new Error(`The contender ${name} ended unasked`)
+    })
     try {
-      const [message] = await Promise.race([once(child, 'message', { signal }), died]) as [Message]
+      const [message] = (await Promise.race([once(child, 'message', { signal }), died])) as [
+        Message
+      ]
       return message
     } finally {
       heard.abort()
@@ -48,13 +62,13 @@ export async function startContender (name: string, folder: string, cores: Cores
   return {
     name,
     url: `http://127.0.0.1:${'port' in started ? started.port : 0}`,
-    async cpuMicros () {
+    async cpuMicros() {
       const answer = next()
       child.send('cpu')
       const message = await answer
       return 'cpuMicros' in message ? message.cpuMicros : 0
     },
-    async stop () {
+    async stop() {
       if (child.exitCode !== null || child.signalCode !== null) return
       const ended = once(child, 'exit')
       child.disconnect()

@@ -19,7 +19,13 @@ const listing: Asked = async ({ url }) => {
     const [, next]: string[] = /<([^>]*)>; *rel="next"/.exec(answer.headers.get('link') ?? '') ?? []
     path = next === undefined ? undefined : next.replace(url, '')
   }
-  return { name: 'pages', title: `GET /confluence/pages, ${PER_PAGE} at a time`, connections: 8, warmUpS: 2, requests: requests as Scenario['requests'] }
+  return {
+    name: 'pages',
+    title: `GET /confluence/pages, ${PER_PAGE} at a time`,
+    connections: 8,
+    warmUpS: 2,
+    requests: requests as Scenario['requests']
+  }
 }
 
 /** The feed from its beginning: the same 500 changes again and again. */
@@ -27,12 +33,20 @@ const feed: Asked = async ({ url }) => {
   let since = ''
   let more = true
   while (more) {
-    const body = await (await fetch(`${url}/users/1/changes?collections=pages${since}`)).json() as { changes: unknown[], next: string, more: boolean }
+    const body = (await (
+      await fetch(`${url}/users/1/changes?collections=pages${since}`)
+    ).json()) as { changes: unknown[]; next: string; more: boolean }
     since = `&since=${body.next}`
     more = body.more && body.changes.length > 0
     if (body.changes.length > 0) break
   }
-  return { name: 'changes', title: 'GET /users/{id}/changes, 500', connections: 8, warmUpS: 2, requests: [get(`/users/1/changes?collections=pages${since}`)] }
+  return {
+    name: 'changes',
+    title: 'GET /users/{id}/changes, 500',
+    connections: 8,
+    warmUpS: 2,
+    requests: [get(`/users/1/changes?collections=pages${since}`)]
+  }
 }
 
 const project: Scenario = {
@@ -48,8 +62,11 @@ const project: Scenario = {
   })) as Scenario['requests']
 }
 
-export const asked: Array<{ name: string, of: Asked }> = [
-  ...scenarios.map((scenario) => ({ name: scenario.name, of: async () => ({ ...scenario, warmUpS: Math.min(scenario.warmUpS, 3) }) })),
+export const asked: Array<{ name: string; of: Asked }> = [
+  ...scenarios.map((scenario) => ({
+    name: scenario.name,
+    of: async () => ({ ...scenario, warmUpS: Math.min(scenario.warmUpS, 3) })
+  })),
   { name: 'pages', of: listing },
   { name: 'project', of: async () => project },
   { name: 'changes', of: feed }

@@ -10,7 +10,14 @@ import { median, table } from './figures.ts'
 import { load, type Measurement } from './load.ts'
 
 /** The same service on both engines, asked in turn: SQLite, PostgreSQL, and PostgreSQL with two instances that share the load. */
-const { values } = parseArgs({ options: { seconds: { type: 'string', default: '2' }, rounds: { type: 'string', default: '5' }, only: { type: 'string', default: '' }, setting: { type: 'string', multiple: true, default: [] } } })
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '2' },
+    rounds: { type: 'string', default: '5' },
+    only: { type: 'string', default: '' },
+    setting: { type: 'string', multiple: true, default: [] }
+  }
+})
 const [seconds, rounds] = [Number(values.seconds), Number(values.rounds)]
 const names = values.only.split(',').filter(Boolean)
 /** Ticks of the kernel's clock in a second, as /proc counts processor time. */
@@ -18,9 +25,11 @@ const TICKS = 100
 
 process.env.BENCH_KEYS = `bench:${randomBytes(32).toString('base64')}`
 const folder = mkdtempSync(join(tmpdir(), 'bench-'))
-process.once('exit', () => { rmSync(folder, { recursive: true, force: true }) })
+process.once('exit', () => {
+  rmSync(folder, { recursive: true, force: true })
+})
 console.log(`${rounds} rounds of ${seconds} s each in turn, medians. ${availableParallelism()} cores (${cpus()[0]?.model ?? 'unknown processor'}) are shared by everything:
-the load, the one or two instances, and PostgreSQL with its files in ${tmpdir() === '/dev/shm' ? 'memory, as SQLite\'s' : 'memory where there is /dev/shm; SQLite\'s are in ' + tmpdir()}.\n`)
+the load, the one or two instances, and PostgreSQL with its files in ${tmpdir() === '/dev/shm' ? "memory, as SQLite's" : "memory where there is /dev/shm; SQLite's are in " + tmpdir()}.\n`)
 
 const server = await startServer(values.setting)
 const contenders: Contender[] = []
@@ -35,59 +44,127 @@ try {
   const [first, second] = [await start(url), await start(url)]
   // As the server's own upkeep does within a minute of a first copy.
   await server.query('vacuum analyze', [], 'bench')
-  const ways = [{ name: 'SQLite', instances: [sqlite] }, { name: 'PostgreSQL', instances: [first] }, { name: 'PostgreSQL, two', instances: [first, second] }]
+  const ways = [
+    { name: 'SQLite', instances: [sqlite] },
+    { name: 'PostgreSQL', instances: [first] },
+    { name: 'PostgreSQL, two', instances: [first, second] }
+  ]
 
-  const rows = [['scenario', 'engine', 'requests/s', 'p50 ms', 'p99 ms', 'cpu µs, service', 'cpu µs, PostgreSQL', 'failed']]
-  for (const { name, of } of asked.filter(({ name }) => names.length === 0 || names.includes(name))) {
+  const rows = [
+    [
+      'scenario',
+      'engine',
+      'requests/s',
+      'p50 ms',
+      'p99 ms',
+      'cpu µs, service',
+      'cpu µs, PostgreSQL',
+      'failed'
+    ]
+  ]
+  for (const { name, of } of asked.filter(
+    ({ name }) => names.length === 0 || names.includes(name)
+  )) {
     const title = (await of(sqlite)).title
     console.error(name)
     const measured = new Map<string, Together[]>(ways.map((way) => [way.name, []]))
     for (const way of ways) await together(way.instances, of, (await of(first)).warmUpS)
     for (let round = 0; round < rounds; round++) {
-      for (const way of round % 2 === 0 ? ways : ways.toReversed()) measured.get(way.name)?.push(await together(way.instances, of, seconds))
+      for (const way of round % 2 === 0 ? ways : ways.toReversed()) {
+        measured.get(way.name)?.push(await together(way.instances, of, seconds))
+      }
     }
-    for (const [i, way] of ways.entries()) rows.push(row(i === 0 ? title : '', way.name, measured.get(way.name) ?? []))
+    for (const [i, way] of ways.entries()) {
+      rows.push(row(i === 0 ? title : '', way.name, measured.get(way.name) ?? []))
+    }
   }
   console.log(table(rows))
 } finally {
-  await Promise.all(contenders.map(async (contender) => { await contender.stop() }))
+  await Promise.all(
+    contenders.map(async (contender) => {
+      await contender.stop()
+    })
+  )
   await server.remove()
 }
 
 /** What the instances did together. */
-interface Together extends Measurement { serverMicros: number }
+interface Together extends Measurement {
+  serverMicros: number
+}
 
 /** Asks all instances at once; connections are split between them. */
-async function together (instances: readonly Contender[], of: Asked, seconds: number): Promise<Together> {
+async function together(
+  instances: readonly Contender[],
+  of: Asked,
+  seconds: number
+): Promise<Together> {
   const before = serverCpu()
-  const results = await Promise.all(instances.map(async (instance) => {
-    const scenario = await of(instance)
-    return await load(instance, { ...scenario, connections: Math.ceil(scenario.connections / instances.length) }, seconds)
-  }))
-  const sum = (pick: (result: Measurement) => number) => results.reduce((total, result) => total + pick(result), 0)
-  const mean = (pick: (result: Measurement) => number) => sum((result) => pick(result) * result.requestsPerS) / sum(({ requestsPerS }) => requestsPerS)
+  const results = await Promise.all(
+    instances.map(async (instance) => {
+      const scenario = await of(instance)
+      return await load(
+        instance,
+        { ...scenario, connections: Math.ceil(scenario.connections / instances.length) },
+        seconds
+      )
+    })
+  )
+  const sum = (pick: (result: Measurement) => number) =>
+    results.reduce((total, result) => total + pick(result), 0)
+  const mean = (pick: (result: Measurement) => number) =>
+    sum((result) => pick(result) * result.requestsPerS) / sum(({ requestsPerS }) => requestsPerS)
   const requests = sum(({ requestsPerS }) => requestsPerS) * seconds
-  return { requestsPerS: requests / seconds, p50Ms: mean(({ p50Ms }) => p50Ms), p99Ms: Math.max(...results.map(({ p99Ms }) => p99Ms)), cpuMicros: mean(({ cpuMicros }) => cpuMicros), failures: sum(({ failures }) => failures), serverMicros: (serverCpu() - before) / requests }
+  return {
+    requestsPerS: requests / seconds,
+    p50Ms: mean(({ p50Ms }) => p50Ms),
+    p99Ms: Math.max(...results.map(({ p99Ms }) => p99Ms)),
+    cpuMicros: mean(({ cpuMicros }) => cpuMicros),
+    failures: sum(({ failures }) => failures),
+    serverMicros: (serverCpu() - before) / requests
+  }
 }
 
 /** Processor time of PostgreSQL and of its ended and living children, in microseconds. */
-function serverCpu (): number {
+function serverCpu(): number {
   const { pid } = server.process()
   try {
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean)
-    return [String(pid), ...children].reduce((sum, each) => sum + ticksOf(each, each === String(pid)), 0) / TICKS * 1e6
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+      .split(' ')
+      .filter(Boolean)
+    return (
+      ([String(pid), ...children].reduce(
+        (sum, each) => sum + ticksOf(each, each === String(pid)),
+        0
+      ) /
+        TICKS) *
+      1e6
+    )
   } catch {
     return NaN
   }
 }
 
 /** @param ended whether its ended children count too */
-function ticksOf (pid: string, ended: boolean): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ').map(Number)
+function ticksOf(pid: string, ended: boolean): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ')
+    .map(Number)
   return fields.slice(11, ended ? 15 : 13).reduce((sum, ticks) => sum + ticks, 0)
 }
 
-function row (title: string, way: string, measured: readonly Together[]): string[] {
-  const middle = (pick: (result: Together) => number, digits: number) => median(measured.map(pick)).toFixed(digits)
-  return [title, way, middle(({ requestsPerS }) => requestsPerS, 0), middle(({ p50Ms }) => p50Ms, 2), middle(({ p99Ms }) => p99Ms, 2), middle(({ cpuMicros }) => cpuMicros, 0), middle(({ serverMicros }) => serverMicros, 0), String(measured.reduce((sum, { failures }) => sum + failures, 0))]
+function row(title: string, way: string, measured: readonly Together[]): string[] {
+  const middle = (pick: (result: Together) => number, digits: number) =>
+    median(measured.map(pick)).toFixed(digits)
+  return [
+    title,
+    way,
+    middle(({ requestsPerS }) => requestsPerS, 0),
+    middle(({ p50Ms }) => p50Ms, 2),
+    middle(({ p99Ms }) => p99Ms, 2),
+    middle(({ cpuMicros }) => cpuMicros, 0),
+    middle(({ serverMicros }) => serverMicros, 0),
+    String(measured.reduce((sum, { failures }) => sum + failures, 0))
+  ]
 }

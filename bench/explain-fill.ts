@@ -1,31 +1,42 @@
 /** How many rows of each kind; everything but pages follows from the number of pages. */
-export interface Size { pages: number, users: number }
+export interface Size {
+  pages: number
+  users: number
+}
 
 /** The one word that differs: `characters` of text that does not compress, different for each `i`. */
-export interface Dialect { noise: (characters: number) => string }
+export interface Dialect {
+  noise: (characters: number) => string
+}
 
 /** One owner has the fifth part of everything, the others share the rest. */
 export const BIG = 1
 /** What the big owner's rows are of, and a kind of row that he has few of. */
-export const SITE = (owner: number | string) => `'8f0c1d3e-0000-4000-8000-' || substr(cast(1000000000000 + ${owner} as text), 2)`
+export const SITE = (owner: number | string) =>
+  `'8f0c1d3e-0000-4000-8000-' || substr(cast(1000000000000 + ${owner} as text), 2)`
 export const NOW = Date.UTC(2026, 10, 23)
 const DAY_MS = 86_400_000
 
 /** Numbers from 1 on, as `i`; both engines count alike. */
-const numbers = (count: number) => `with recursive n(i) as (select cast(1 as bigint) union all select i + 1 from n where i < ${count})`
+const numbers = (count: number) =>
+  `with recursive n(i) as (select cast(1 as bigint) union all select i + 1 from n where i < ${count})`
 
 /**
  * Statements that fill an empty database, the same for both engines: ids are given, numbers spread by multiplication with a
  * prime, texts as long as Atlassian's. Owners' rows lie together, as a first copy leaves them.
  */
-export function filling ({ pages, users }: Size, { noise }: Dialect): string[] {
+export function filling({ pages, users }: Size, { noise }: Dialect): string[] {
   const share = pages / 5
-  const [issues, runs, spaces, projects] = [pages * 0.3, users * 5, users * 5, users * 2].map(Math.round) as [number, number, number, number]
+  const [issues, runs, spaces, projects] = [pages * 0.3, users * 5, users * 5, users * 2].map(
+    Math.round
+  ) as [number, number, number, number]
   const into = (table: string, count: number, columns: Record<string, string>) =>
-    `insert into ${table} (${Object.keys(columns).map((name) => `"${name}"`).join()}) ${numbers(count)} select ${Object.values(columns).join()} from n`
+    `insert into ${table} (${Object.keys(columns)
+      .map((name) => `"${name}"`)
+      .join()}) ${numbers(count)} select ${Object.values(columns).join()} from n`
   /** Whose item it is: the first fifth is the big owner's, then so many rows for each of the others. */
   const items = (table: string, count: number, own: (owner: string) => Record<string, string>) => {
-    const [his, each] = [Math.round(count / 5), Math.ceil(count * 4 / 5 / (users - 1))]
+    const [his, each] = [Math.round(count / 5), Math.ceil((count * 4) / 5 / (users - 1))]
     const owner = `(case when i <= ${his} then ${BIG} else 2 + (i - ${his + 1}) / ${each} end)`
     const isGone = '(i % 50 = 0)'
     return into(table, count, {
@@ -42,22 +53,31 @@ export function filling ({ pages, users }: Size, { noise }: Dialect): string[] {
       ...own(owner)
     })
   }
-  const space = (owner: string) => `'SP' || (case when ${owner} = ${BIG} then (case when i % 10000 = 7 then 999 else i % 40 end) else i % 3 end)`
-  const site = (owner: string) => `'[{"cloudId":"' || ${SITE(owner)} || '","name":"acme","url":"https://acme-' || ${owner} || '.atlassian.net"}]'`
-  const connection = (from: number, count: number, provider: string) => into('connections', count, {
-    id: `i + ${from}`,
-    user_id: 'i',
-    provider: `'${provider}'`,
-    grant_id: "'grant-' || i",
-    sites: site('i'),
-    bound: site('i'),
-    connected_at: String(NOW),
-    sync_due_at: `${NOW} - 60000 + (i * 7919003) % 900000`
-  })
+  const space = (owner: string) =>
+    `'SP' || (case when ${owner} = ${BIG} then (case when i % 10000 = 7 then 999 else i % 40 end) else i % 3 end)`
+  const site = (owner: string) =>
+    `'[{"cloudId":"' || ${SITE(owner)} || '","name":"acme","url":"https://acme-' || ${owner} || '.atlassian.net"}]'`
+  const connection = (from: number, count: number, provider: string) =>
+    into('connections', count, {
+      id: `i + ${from}`,
+      user_id: 'i',
+      provider: `'${provider}'`,
+      grant_id: "'grant-' || i",
+      sites: site('i'),
+      bound: site('i'),
+      connected_at: String(NOW),
+      sync_due_at: `${NOW} - 60000 + (i * 7919003) % 900000`
+    })
   const active = users / 5
 
   return [
-    into('users', users, { id: 'i', email: "'Person.' || i || '@example.com'", email_key: "'person.' || i || '@example.com'", display_name: "'Person ' || i", created_at: String(NOW) }),
+    into('users', users, {
+      id: 'i',
+      email: "'Person.' || i || '@example.com'",
+      email_key: "'person.' || i || '@example.com'",
+      display_name: "'Person ' || i",
+      created_at: String(NOW)
+    }),
     into('grants', users, {
       id: "'grant-' || i",
       client_id: "'client'",
@@ -75,11 +95,16 @@ export function filling ({ pages, users }: Size, { noise }: Dialect): string[] {
     }),
     connection(0, users, 'confluence'),
     connection(users, users / 5, 'jira'),
-    into('history', users * 5, { id: 'i', connection_id: `1 + i % ${users}`, to_state: "'active'", at: String(NOW) }),
+    into('history', users * 5, {
+      id: 'i',
+      connection_id: `1 + i % ${users}`,
+      to_state: "'active'",
+      at: String(NOW)
+    }),
     into('runs', runs, {
       id: 'i',
       owner_id: `1 + i % ${users}`,
-      provider: '(case when i % 5 = 0 then \'jira\' else \'confluence\' end)',
+      provider: "(case when i % 5 = 0 then 'jira' else 'confluence' end)",
       state: `(case when i <= ${runs - active} then 'succeeded' when i % 10 < 4 then 'queued' when i % 10 < 9 then 'parked' else 'running' end)`,
       active_key: `(case when i > ${runs - active} then (1 + i % ${users}) || '/' || (case when i % 5 = 0 then 'jira' else 'confluence' end) end)`,
       parked_until: `(case when i > ${runs - active} and i % 10 between 4 and 8 then ${NOW} - 60000 + i % 3600000 end)`,
@@ -91,15 +116,77 @@ export function filling ({ pages, users }: Size, { noise }: Dialect): string[] {
       created_at: `${NOW} - i`,
       finished_at: `(case when i <= ${runs - active} then ${NOW} - ${30 * DAY_MS} + (i * 7919003) % ${DAY_MS * 30} - ${DAY_MS / 2} end)`
     }),
-    ...['spaces', 'pages'].map((collection, k) => into('checkpoints', users, { id: `i + ${k * users}`, owner_id: 'i', provider: "'confluence'", site: SITE('i'), collection: `'${collection}'`, pass: '3', complete_pass: '3', held_at: `(case when i % 100 = 0 then ${NOW} end)` })),
-    into('budgets', users * 2, { name: "'client ' || i || ' GET /wiki/api/v2/pages'", until: `${NOW} - (i * 7919003) % ${2 * DAY_MS}` }),
-    into('flows', users, { state_hash: noise(43), provider: "'jira'", client_id: "'client'", redirect_uri: "'https://app.example.com/auth/jira/callback'", caller_state: "'user_id=' || i", expires_at: `${NOW} - (i * 7919003) % 4200000 + 600000` }),
-    into('leases', users / 10, { name: "'grant/grant-' || i", owner: noise(36), until: String(NOW) }),
-    into('vault_keys', 2, { id: "(case when i = 1 then 'k1' else 'old' end)", proof: noise(60), uses: '1', created_at: String(NOW) }),
-    into('feeds', users, { owner_id: 'i', seq: `(case when i = ${BIG} then ${share} else ${share} / 100 end)`, forgotten: '0' }),
-    items('projects', projects, (owner) => ({ key: "'PRJ' || i", name: "'Project number ' || i", lead: "'Dana Fox'", url: `'https://acme-' || ${owner} || '.atlassian.net/browse/PRJ' || i` })),
-    items('issues', issues, (owner) => ({ issue_id: 'cast(10000000 + i as text)', key: "'PRJ' || i % 40 || '-' || i", project_key: "'PRJ' || (case when i % 10000 = 7 then 999 else i % 40 end)", summary: "'Something does not work as it should, case ' || i", status: "'In Progress'", issue_type: "'Bug'", assignee: "'Dana Fox'", remote_created_at: `${NOW} - i`, url: `'https://acme-' || ${owner} || '.atlassian.net/browse/PRJ' || i % 40 || '-' || i` })),
-    items('spaces', spaces, (owner) => ({ space_id: 'cast(10000000 + i as text)', key: "'SP' || i", name: "'Space number ' || i", type: "'global'", status: "'current'", url: `'https://acme-' || ${owner} || '.atlassian.net/wiki/spaces/SP' || i` })),
-    items('pages', pages, (owner) => ({ space_key: space(owner), page_id: 'cast(10000000 + i as text)', title: "'Page ' || ((i * 7919003) % 1000003) || ' of the handbook'", status: "'current'", url: `'https://acme-' || ${owner} || '.atlassian.net/wiki/spaces/' || ${space(owner)} || '/pages/' || (10000000 + i) || '/Page+of+the+handbook'` }))
+    ...['spaces', 'pages'].map((collection, k) =>
+      into('checkpoints', users, {
+        id: `i + ${k * users}`,
+        owner_id: 'i',
+        provider: "'confluence'",
+        site: SITE('i'),
+        collection: `'${collection}'`,
+        pass: '3',
+        complete_pass: '3',
+        held_at: `(case when i % 100 = 0 then ${NOW} end)`
+      })
+    ),
+    into('budgets', users * 2, {
+      name: "'client ' || i || ' GET /wiki/api/v2/pages'",
+      until: `${NOW} - (i * 7919003) % ${2 * DAY_MS}`
+    }),
+    into('flows', users, {
+      state_hash: noise(43),
+      provider: "'jira'",
+      client_id: "'client'",
+      redirect_uri: "'https://app.example.com/auth/jira/callback'",
+      caller_state: "'user_id=' || i",
+      expires_at: `${NOW} - (i * 7919003) % 4200000 + 600000`
+    }),
+    into('leases', users / 10, {
+      name: "'grant/grant-' || i",
+      owner: noise(36),
+      until: String(NOW)
+    }),
+    into('vault_keys', 2, {
+      id: "(case when i = 1 then 'k1' else 'old' end)",
+      proof: noise(60),
+      uses: '1',
+      created_at: String(NOW)
+    }),
+    into('feeds', users, {
+      owner_id: 'i',
+      seq: `(case when i = ${BIG} then ${share} else ${share} / 100 end)`,
+      forgotten: '0'
+    }),
+    items('projects', projects, (owner) => ({
+      key: "'PRJ' || i",
+      name: "'Project number ' || i",
+      lead: "'Dana Fox'",
+      url: `'https://acme-' || ${owner} || '.atlassian.net/browse/PRJ' || i`
+    })),
+    items('issues', issues, (owner) => ({
+      issue_id: 'cast(10000000 + i as text)',
+      key: "'PRJ' || i % 40 || '-' || i",
+      project_key: "'PRJ' || (case when i % 10000 = 7 then 999 else i % 40 end)",
+      summary: "'Something does not work as it should, case ' || i",
+      status: "'In Progress'",
+      issue_type: "'Bug'",
+      assignee: "'Dana Fox'",
+      remote_created_at: `${NOW} - i`,
+      url: `'https://acme-' || ${owner} || '.atlassian.net/browse/PRJ' || i % 40 || '-' || i`
+    })),
+    items('spaces', spaces, (owner) => ({
+      space_id: 'cast(10000000 + i as text)',
+      key: "'SP' || i",
+      name: "'Space number ' || i",
+      type: "'global'",
+      status: "'current'",
+      url: `'https://acme-' || ${owner} || '.atlassian.net/wiki/spaces/SP' || i`
+    })),
+    items('pages', pages, (owner) => ({
+      space_key: space(owner),
+      page_id: 'cast(10000000 + i as text)',
+      title: "'Page ' || ((i * 7919003) % 1000003) || ' of the handbook'",
+      status: "'current'",
+      url: `'https://acme-' || ${owner} || '.atlassian.net/wiki/spaces/' || ${space(owner)} || '/pages/' || (10000000 + i) || '/Page+of+the+handbook'`
+    }))
   ]
 }

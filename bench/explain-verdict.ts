@@ -1,18 +1,28 @@
 /** How an engine goes about a statement, in short, and what is wrong with that. */
-export interface Verdict { plan: string, rows: number, problems: string[] }
+export interface Verdict {
+  plan: string
+  rows: number
+  problems: string[]
+}
 
 /** Rows that a step may read and throw away before it counts as reading too much. */
 const MOST_THROWN_AWAY = 1_000
 
 /** @param details the lines of EXPLAIN QUERY PLAN */
-export function judgeSqlite (details: readonly string[], big: ReadonlySet<string>, partial: ReadonlySet<string>): Verdict {
+export function judgeSqlite(
+  details: readonly string[],
+  big: ReadonlySet<string>,
+  partial: ReadonlySet<string>
+): Verdict {
   const problems = details.flatMap((detail) => {
     const [, table = ''] = /^SCAN (\w+)/.exec(detail) ?? []
     const [, index = ''] = /USING (?:COVERING )?INDEX (\w+)/.exec(detail) ?? []
     if (big.has(table) && !partial.has(index)) return [`scans ${table}`]
     return detail.startsWith('USE TEMP B-TREE') ? ['sorts'] : []
   })
-  const steps = details.filter((detail) => !/^(SCAN \d+ CONSTANT|COMPOUND|CORRELATED|LIST|SCALAR)/.test(detail))
+  const steps = details.filter(
+    (detail) => !/^(SCAN \d+ CONSTANT|COMPOUND|CORRELATED|LIST|SCALAR)/.test(detail)
+  )
   return { plan: steps.join('; ') || '–', rows: NaN, problems: [...new Set(problems)] }
 }
 
@@ -30,23 +40,40 @@ interface Node {
   Plans?: Node[]
 }
 
-export function judgePostgres (root: Node, big: ReadonlySet<string>): Verdict {
+export function judgePostgres(root: Node, big: ReadonlySet<string>): Verdict {
   const nodes = flat(root)
   const problems = nodes.flatMap((node) => {
-    const { 'Node Type': type, 'Relation Name': table = '', 'Index Name': index = '', 'Actual Loops': loops, 'Actual Rows': rows } = node
+    const {
+      'Node Type': type,
+      'Relation Name': table = '',
+      'Index Name': index = '',
+      'Actual Loops': loops,
+      'Actual Rows': rows
+    } = node
     const thrown = (node['Rows Removed by Filter'] ?? 0) * loops
     const isScan = type === 'Seq Scan' && big.has(table) && rows * loops + thrown > MOST_THROWN_AWAY
     return [
       ...(isScan ? [`scans ${table}`] : []),
-      ...(!isScan && thrown > MOST_THROWN_AWAY ? [`reads ${Math.round(thrown).toLocaleString('en')} rows of ${table || index} in vain`] : []),
-      ...(node['Sort Space Type'] === 'Disk' || (node['Temp Written Blocks'] ?? 0) > 0 ? ['spills'] : [])
+      ...(!isScan && thrown > MOST_THROWN_AWAY
+        ? [`reads ${Math.round(thrown).toLocaleString('en')} rows of ${table || index} in vain`]
+        : []),
+      ...(node['Sort Space Type'] === 'Disk' || (node['Temp Written Blocks'] ?? 0) > 0
+        ? ['spills']
+        : [])
     ]
   })
-  const steps = nodes.filter(({ 'Node Type': type }) => /Scan|Sort|Unique|Hash|Aggregate/.test(type))
-    .map((node) => [node['Node Type'], node['Index Name'] ?? node['Relation Name']].filter(Boolean).join(' '))
-  return { plan: [...new Set(steps)].join('; ') || root['Node Type'], rows: Math.round(root['Actual Rows'] * root['Actual Loops']), problems: [...new Set(problems)] }
+  const steps = nodes
+    .filter(({ 'Node Type': type }) => /Scan|Sort|Unique|Hash|Aggregate/.test(type))
+    .map((node) =>
+      [node['Node Type'], node['Index Name'] ?? node['Relation Name']].filter(Boolean).join(' ')
+    )
+  return {
+    plan: [...new Set(steps)].join('; ') || root['Node Type'],
+    rows: Math.round(root['Actual Rows'] * root['Actual Loops']),
+    problems: [...new Set(problems)]
+  }
 }
 
-function flat (node: Node): Node[] {
+function flat(node: Node): Node[] {
   return [node, ...(node.Plans ?? []).flatMap(flat)]
 }

@@ -15,20 +15,30 @@ export interface Measurement {
 }
 
 /** Asks one contender for `seconds`, always `scenario.connections` requests at a time. */
-export async function load ({ url, cpuMicros }: Contender, { requests, connections }: Scenario, seconds: number): Promise<Measurement> {
+export async function load(
+  { url, cpuMicros }: Contender,
+  { requests, connections }: Scenario,
+  seconds: number
+): Promise<Measurement> {
   const latencies: number[] = []
   const cpuBefore = await cpuMicros()
   const startedAt = performance.now()
   let endedAt = startedAt
-  const { errors, non2xx } = await autocannon({ url, connections, duration: seconds, sampleInt: 50, requests, idReplacement: dynamic(requests) })
-    .on('response', (_client, _status, _bytes, ms) => {
-      latencies.push(ms)
-      endedAt = performance.now()
-    })
-  const cpu = await cpuMicros() - cpuBefore
+  const { errors, non2xx } = await autocannon({
+    url,
+    connections,
+    duration: seconds,
+    sampleInt: 50,
+    requests,
+    idReplacement: dynamic(requests)
+  }).on('response', (_client, _status, _bytes, ms) => {
+    latencies.push(ms)
+    endedAt = performance.now()
+  })
+  const cpu = (await cpuMicros()) - cpuBefore
   latencies.sort((a, b) => a - b)
   return {
-    requestsPerS: latencies.length / (endedAt - startedAt) * 1000,
+    requestsPerS: (latencies.length / (endedAt - startedAt)) * 1000,
     p50Ms: percentile(latencies, 0.5),
     p99Ms: percentile(latencies, 0.99),
     cpuMicros: cpu / latencies.length,
@@ -36,6 +46,6 @@ export async function load ({ url, cpuMicros }: Contender, { requests, connectio
   }
 }
 
-function dynamic (requests: Scenario['requests']): boolean {
+function dynamic(requests: Scenario['requests']): boolean {
   return requests.some(({ path, body = '' }) => (path + body).includes('[<id>]'))
 }

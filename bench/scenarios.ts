@@ -21,20 +21,37 @@ export const scenarios: Scenario[] = [
     title: 'GET /users/{id}',
     connections: 16,
     warmUpS: 2,
-    requests: [get('/users/1'), ...Array.from({ length: USERS - 1 }, (_, i) => get(`/users/${i + 2}`))]
+    requests: [
+      get('/users/1'),
+      ...Array.from({ length: USERS - 1 }, (_, i) => get(`/users/${i + 2}`))
+    ]
   },
   {
     name: 'create',
     title: 'POST /users',
     connections: 16,
     warmUpS: 8,
-    requests: [{
-      method: 'POST',
-      path: '/users',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ email: '[<id>]@example.com', display_name: 'Ada Lovelace' })
-    }]
+    requests: [
+      {
+        method: 'POST',
+        path: '/users',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ email: '[<id>]@example.com', display_name: 'Ada Lovelace' })
+      }
+    ]
   },
-  { name: 'list', title: 'GET /jira/projects/{owner}', connections: 8, warmUpS: 2, requests: [get('/jira/projects/1')] },
-  { name: 'login', title: 'GET /auth/jira/login', connections: 16, warmUpS: 10, requests: [get('/auth/jira/login')] }
+  {
+    name: 'list',
+    title: 'GET /jira/projects/{owner}',
+    connections: 8,
+    warmUpS: 2,
+    requests: [get('/jira/projects/1')]
+  },
+  {
+    name: 'login',
+    title: 'GET /auth/jira/login',
+    connections: 16,
+    warmUpS: 10,
+    requests: [get('/auth/jira/login')]
+  }
 ]

@@ -3,12 +3,21 @@
 export const USERS = 100
 export const PROJECTS = 1_000
 
-export const users = Array.from({ length: USERS }, (_, i) => ({ email: `user-${i + 1}@example.com`, displayName: `User ${i + 1}` }))
+export const users = Array.from({ length: USERS }, (_, i) => ({
+  email: `user-${i + 1}@example.com`,
+  displayName: `User ${i + 1}`
+}))
 
 /** All of them owned by the first user. Every third one has nobody who leads it. */
 export const projects = Array.from({ length: PROJECTS }, (_, i) => {
   const key = `P${String(i + 1).padStart(4, '0')}`
-  return { remoteId: String(10_000 + i), key, name: `Project ${i + 1}`, lead: i % 3 === 0 ? null : 'Dana Fox', url: `https://acme.atlassian.net/browse/${key}` }
+  return {
+    remoteId: String(10_000 + i),
+    key,
+    name: `Project ${i + 1}`,
+    lead: i % 3 === 0 ? null : 'Dana Fox',
+    url: `https://acme.atlassian.net/browse/${key}`
+  }
 })
 
 /** The registered Jira app that logins start with. */

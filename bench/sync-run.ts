@@ -11,18 +11,29 @@ import { newKeyEntry } from '../src/vault/keyring.ts'
 import { ceiling } from './ceiling.ts'
 
 /** What one measurement found. Times in milliseconds, memory in bytes. */
-export interface Measured { pages: number, firstMs: number, calls: number, againMs: number, againCalls: number, rss: number, stallMs: number, ceilingMs: number | null }
+export interface Measured {
+  pages: number
+  firstMs: number
+  calls: number
+  againMs: number
+  againCalls: number
+  rss: number
+  stallMs: number
+  ceilingMs: number | null
+}
 
 const CALLBACK = 'http://localhost:3001/auth/confluence/callback'
 const LOOK_MS = 50
 const [pages = '1000', beside = 'process'] = process.argv.slice(2)
 
 const folder = mkdtempSync(join(tmpdir(), 'bench-'))
-process.once('exit', () => { rmSync(folder, { recursive: true, force: true }) })
+process.once('exit', () => {
+  rmSync(folder, { recursive: true, force: true })
+})
 const file = fileURLToPath(new URL('sync-sandbox.ts', import.meta.url))
 // In a thread for the comparison with the ceiling; in a process of its own where memory is measured.
 const sandbox = beside === 'thread' ? new Worker(file, { workerData: pages }) : fork(file, [pages])
-const [port] = await once(sandbox, 'message') as [number]
+const [port] = (await once(sandbox, 'message')) as [number]
 const url = `http://127.0.0.1:${port}`
 const app = await buildApp({
   env: {
@@ -40,9 +51,12 @@ const app = await buildApp({
 let rss = 0
 
 /** Follows a run to its end. */
-async function finished (id: number): Promise<Record<string, any>> {
+async function finished(id: number): Promise<Record<string, any>> {
   while (true) {
-    const run = (await app.inject(`/integrations/confluence/sync/runs/${id}`)).json() as Record<string, any>
+    const run = (await app.inject(`/integrations/confluence/sync/runs/${id}`)).json() as Record<
+      string,
+      any
+    >
     rss = Math.max(rss, process.memoryUsage.rss())
     if (run.state === 'succeeded') return run
     if (run.finished_at !== null) throw new Error(JSON.stringify(run.error))
@@ -50,7 +64,9 @@ async function finished (id: number): Promise<Record<string, any>> {
   }
 }
 
-const { url: authorize } = (await app.inject('/auth/confluence/login?state=email%3Dada%40example.com')).json() as { url: string }
+const { url: authorize } = (
+  await app.inject('/auth/confluence/login?state=email%3Dada%40example.com')
+).json() as { url: string }
 const consent = await fetch(`${authorize}&sandbox_decision=accept`, { redirect: 'manual' })
 const { pathname, search } = new URL(consent.headers.get('location') ?? '')
 const delay = monitorEventLoopDelay({ resolution: 1 })

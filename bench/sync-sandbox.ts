@@ -11,7 +11,12 @@ const app = buildSandbox({
   burst: 1_000_000_000,
   hourlyPoints: 1_000_000_000
 })
-process.once('disconnect', () => { app.close().then(() => process.exit(), () => process.exit(1)) })
+process.once('disconnect', () => {
+  app.close().then(
+    () => process.exit(),
+    () => process.exit(1)
+  )
+})
 await app.listen({ host: '127.0.0.1', port: 0 })
 const { port } = app.server.address() as AddressInfo
 if (parentPort === null) process.send?.(port)

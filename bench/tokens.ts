@@ -16,20 +16,35 @@ const TWO_HOURS_MS = 7_200_000
 const CALLBACK = 'http://localhost:3001/auth/jira/callback'
 
 const folder = mkdtempSync(join(tmpdir(), 'bench-'))
-process.once('exit', () => { rmSync(folder, { recursive: true, force: true }) })
+process.once('exit', () => {
+  rmSync(folder, { recursive: true, force: true })
+})
 const sandbox = fork(fileURLToPath(new URL('token-sandbox.ts', import.meta.url)), [String(GRANTS)])
-const [{ port }] = await once(sandbox, 'message') as [{ port: number }]
+const [{ port }] = (await once(sandbox, 'message')) as [{ port: number }]
 const url = `http://127.0.0.1:${port}`
 let ahead = 0
 
 const app = await buildApp({
   now: () => Date.now() + ahead,
-  env: { APP_ENV: 'test', INTEGRATION_DB_URL: `sqlite:///${join(folder, 'tokens.db')}`, VAULT_KEYS: newKeyEntry('bench'), ATLASSIAN_AUTH_URL: url, ATLASSIAN_API_URL: url, JIRA_OAUTH_CLIENT_ID: 'sandbox-client', JIRA_OAUTH_CLIENT_SECRET: 'sandbox-secret', JIRA_OAUTH_REDIRECT_URI: CALLBACK }
+  env: {
+    APP_ENV: 'test',
+    INTEGRATION_DB_URL: `sqlite:///${join(folder, 'tokens.db')}`,
+    VAULT_KEYS: newKeyEntry('bench'),
+    ATLASSIAN_AUTH_URL: url,
+    ATLASSIAN_API_URL: url,
+    JIRA_OAUTH_CLIENT_ID: 'sandbox-client',
+    JIRA_OAUTH_CLIENT_SECRET: 'sandbox-secret',
+    JIRA_OAUTH_REDIRECT_URI: CALLBACK
+  }
 })
 const grants: string[] = []
 for (let i = 0; i < GRANTS; i++) {
-  const { url: authorize } = (await app.inject(`/auth/jira/login?state=email%3Dp${i}%40example.com`)).json() as { url: string }
-  const consent = await fetch(`${authorize}&sandbox_decision=accept&sandbox_account=person${i}`, { redirect: 'manual' })
+  const { url: authorize } = (
+    await app.inject(`/auth/jira/login?state=email%3Dp${i}%40example.com`)
+  ).json() as { url: string }
+  const consent = await fetch(`${authorize}&sandbox_decision=accept&sandbox_account=person${i}`, {
+    redirect: 'manual'
+  })
   const { pathname, search } = new URL(consent.headers.get('location') ?? '')
   await app.inject(pathname + search)
   grants.push((await app.store.connections.get(i + 1, 'jira'))?.grant.id ?? '')
@@ -37,7 +52,7 @@ for (let i = 0; i < GRANTS; i++) {
 const need = { log: app.log }
 
 /** Microseconds of each call. */
-async function timed (ask: (i: number) => Promise<unknown>, calls: number): Promise<number[]> {
+async function timed(ask: (i: number) => Promise<unknown>, calls: number): Promise<number[]> {
   const took: number[] = []
   for (let i = 0; i < calls; i++) {
     const from = process.hrtime.bigint()
@@ -55,7 +70,11 @@ const read = await timed(async (i) => {
   return await app.access.accessToken(id, need)
 }, CALLS / 5)
 
-await fetch(`${url}/admin/clock`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ advance_ms: TWO_HOURS_MS }) })
+await fetch(`${url}/admin/clock`, {
+  method: 'POST',
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify({ advance_ms: TWO_HOURS_MS })
+})
 ahead = TWO_HOURS_MS
 const delay = monitorEventLoopDelay({ resolution: 1 })
 delay.enable()
@@ -63,14 +82,21 @@ const from = performance.now()
 const tokens = await Promise.all(grants.map(async (id) => await app.access.accessToken(id, need)))
 const took = performance.now() - from
 delay.disable()
-const { exchanges } = await (await fetch(`${url}/admin/stats`)).json() as { exchanges: { refresh_token: { ok: number } } }
+const { exchanges } = (await (await fetch(`${url}/admin/stats`)).json()) as {
+  exchanges: { refresh_token: { ok: number } }
+}
 
-const micros = (numbers: number[]) => [percentile(numbers, 0.5), percentile(numbers, 0.99)].map((each) => `${each.toFixed(1)} µs`)
-console.log(table([
-  ['', 'median', 'p99'],
-  ['a remembered token', ...micros(remembered)],
-  ['a token read and opened', ...micros(read)]
-]))
-console.log(`\n${GRANTS} grants refreshed at once: ${(took / 1000).toFixed(2)} s, ${exchanges.refresh_token.ok} exchanges, ${new Set(tokens).size} tokens; longest stall of the event loop ${(delay.max / 1e6).toFixed(1)} ms, p99 ${(delay.percentile(99) / 1e6).toFixed(1)} ms`)
+const micros = (numbers: number[]) =>
+  [percentile(numbers, 0.5), percentile(numbers, 0.99)].map((each) => `${each.toFixed(1)} µs`)
+console.log(
+  table([
+    ['', 'median', 'p99'],
+    ['a remembered token', ...micros(remembered)],
+    ['a token read and opened', ...micros(read)]
+  ])
+)
+console.log(
+  `\n${GRANTS} grants refreshed at once: ${(took / 1000).toFixed(2)} s, ${exchanges.refresh_token.ok} exchanges, ${new Set(tokens).size} tokens; longest stall of the event loop ${(delay.max / 1e6).toFixed(1)} ms, p99 ${(delay.percentile(99) / 1e6).toFixed(1)} ms`
+)
 await app.close()
 sandbox.disconnect()

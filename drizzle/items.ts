@@ -6,7 +6,10 @@ import type { Columns } from './sqlite/columns.ts'
  *
  * @param owner the column that says whose they are
  */
-export function itemTables ({ table, unique, index, id, integer, text, ordered, instant }: Columns, owner: Owner) {
+export function itemTables(
+  { table, unique, index, id, integer, text, ordered, instant }: Columns,
+  owner: Owner
+) {
   /** What every copied item carries. `site` is a cloudId, or empty for a row that a caller posted by hand. */
   const item = () => ({
     id: id(),
@@ -27,67 +30,91 @@ export function itemTables ({ table, unique, index, id, integer, text, ordered, 
     deletedAt: instant('deleted_at')
   })
 
-  const projects = table('projects', {
-    ...item(),
-    key: ordered('key').notNull(),
-    name: text('name').notNull(),
-    lead: text('lead')
-  }, (t) => [
-    unique('projects_remote').on(t.ownerId, t.site, t.remoteId),
-    index('projects_by_key').on(t.ownerId, t.key, t.id),
-    index('projects_changes').on(t.ownerId, t.seq),
-    index('projects_deleted').on(t.deletedAt).where(sql`${t.deletedAt} is not null`)
-  ])
+  const projects = table(
+    'projects',
+    {
+      ...item(),
+      key: ordered('key').notNull(),
+      name: text('name').notNull(),
+      lead: text('lead')
+    },
+    (t) => [
+      unique('projects_remote').on(t.ownerId, t.site, t.remoteId),
+      index('projects_by_key').on(t.ownerId, t.key, t.id),
+      index('projects_changes').on(t.ownerId, t.seq),
+      index('projects_deleted')
+        .on(t.deletedAt)
+        .where(sql`${t.deletedAt} is not null`)
+    ]
+  )
 
-  const issues = table('issues', {
-    ...item(),
-    issueId: text('issue_id').notNull(),
-    key: ordered('key').notNull(),
-    projectKey: text('project_key').notNull(),
-    summary: text('summary').notNull(),
-    status: text('status'),
-    issueType: text('issue_type'),
-    assignee: text('assignee'),
-    remoteCreatedAt: instant('remote_created_at')
-  }, (t) => [
-    unique('issues_remote').on(t.ownerId, t.site, t.remoteId),
-    index('issues_by_key').on(t.ownerId, t.key, t.id),
-    index('issues_by_project').on(t.ownerId, t.projectKey, t.key, t.id),
-    index('issues_changes').on(t.ownerId, t.seq),
-    index('issues_deleted').on(t.deletedAt).where(sql`${t.deletedAt} is not null`)
-  ])
+  const issues = table(
+    'issues',
+    {
+      ...item(),
+      issueId: text('issue_id').notNull(),
+      key: ordered('key').notNull(),
+      projectKey: text('project_key').notNull(),
+      summary: text('summary').notNull(),
+      status: text('status'),
+      issueType: text('issue_type'),
+      assignee: text('assignee'),
+      remoteCreatedAt: instant('remote_created_at')
+    },
+    (t) => [
+      unique('issues_remote').on(t.ownerId, t.site, t.remoteId),
+      index('issues_by_key').on(t.ownerId, t.key, t.id),
+      index('issues_by_project').on(t.ownerId, t.projectKey, t.key, t.id),
+      index('issues_changes').on(t.ownerId, t.seq),
+      index('issues_deleted')
+        .on(t.deletedAt)
+        .where(sql`${t.deletedAt} is not null`)
+    ]
+  )
 
-  const spaces = table('spaces', {
-    ...item(),
-    spaceId: text('space_id').notNull(),
-    key: ordered('key').notNull(),
-    name: text('name').notNull(),
-    type: text('type'),
-    status: text('status')
-  }, (t) => [
-    unique('spaces_remote').on(t.ownerId, t.site, t.remoteId),
-    index('spaces_by_key').on(t.ownerId, t.key, t.id),
-    index('spaces_changes').on(t.ownerId, t.seq),
-    index('spaces_deleted').on(t.deletedAt).where(sql`${t.deletedAt} is not null`)
-  ])
+  const spaces = table(
+    'spaces',
+    {
+      ...item(),
+      spaceId: text('space_id').notNull(),
+      key: ordered('key').notNull(),
+      name: text('name').notNull(),
+      type: text('type'),
+      status: text('status')
+    },
+    (t) => [
+      unique('spaces_remote').on(t.ownerId, t.site, t.remoteId),
+      index('spaces_by_key').on(t.ownerId, t.key, t.id),
+      index('spaces_changes').on(t.ownerId, t.seq),
+      index('spaces_deleted')
+        .on(t.deletedAt)
+        .where(sql`${t.deletedAt} is not null`)
+    ]
+  )
 
-  const pages = table('pages', {
-    ...item(),
-    spaceKey: text('space_key').notNull(),
-    pageId: text('page_id').notNull(),
-    title: ordered('title').notNull(),
-    status: text('status'),
-    /** Storage format, where the connection wants bodies. */
-    body: text('body'),
-    /** The same as plain text. */
-    bodyText: text('body_text')
-  }, (t) => [
-    unique('pages_remote').on(t.ownerId, t.site, t.remoteId),
-    index('pages_by_title').on(t.ownerId, t.title, t.id),
-    index('pages_by_space').on(t.ownerId, t.spaceKey, t.title, t.id),
-    index('pages_changes').on(t.ownerId, t.seq),
-    index('pages_deleted').on(t.deletedAt).where(sql`${t.deletedAt} is not null`)
-  ])
+  const pages = table(
+    'pages',
+    {
+      ...item(),
+      spaceKey: text('space_key').notNull(),
+      pageId: text('page_id').notNull(),
+      title: ordered('title').notNull(),
+      status: text('status'),
+      /** Storage format, where the connection wants bodies. */
+      body: text('body'),
+      /** The same as plain text. */
+      bodyText: text('body_text')
+    },
+    (t) => [
+      unique('pages_remote').on(t.ownerId, t.site, t.remoteId),
+      index('pages_by_title').on(t.ownerId, t.title, t.id),
+      index('pages_by_space').on(t.ownerId, t.spaceKey, t.title, t.id),
+      index('pages_changes').on(t.ownerId, t.seq),
+      index('pages_deleted')
+        .on(t.deletedAt)
+        .where(sql`${t.deletedAt} is not null`)
+    ]
+  )
 
   return { projects, issues, spaces, pages }
 }

@@ -16,13 +16,26 @@ declare module 'fastify' {
  *
  * @throws StartError every problem at once, exit code 78
  */
-export default fp<Outside>(async (app, { env, hide }) => {
-  const { config, keys, madeKeyFile } = await loadSettings(env)
-  app.log.level = config.logLevel
-  for (const secret of [...secretsOf(config), ...keys.secrets]) hide(secret)
-  if (config.modeAssumed) app.log.info({ event: 'mode_assumed' }, `APP_ENV is not set: development, listening on ${config.host}. Deployments set APP_ENV=production.`)
-  for (const warning of config.warnings) app.log.warn({ event: 'setting_warning' }, warning)
-  if (madeKeyFile !== null) app.log.warn({ event: 'development_key_made' }, `No VAULT_KEYS: made ${madeKeyFile} for development. Production needs a key of its own.`)
-  app.decorate('config', config)
-  app.decorate('keys', keys)
-}, { name: 'config' })
+export default fp<Outside>(
+  async (app, { env, hide }) => {
+    const { config, keys, madeKeyFile } = await loadSettings(env)
+    app.log.level = config.logLevel
+    for (const secret of [...secretsOf(config), ...keys.secrets]) hide(secret)
+    if (config.modeAssumed) {
+      app.log.info(
+        { event: 'mode_assumed' },
+        `APP_ENV is not set: development, listening on ${config.host}. Deployments set APP_ENV=production.`
+      )
+    }
+    for (const warning of config.warnings) app.log.warn({ event: 'setting_warning' }, warning)
+    if (madeKeyFile !== null) {
+      app.log.warn(
+        { event: 'development_key_made' },
+        `No VAULT_KEYS: made ${madeKeyFile} for development. Production needs a key of its own.`
+      )
+    }
+    app.decorate('config', config)
+    app.decorate('keys', keys)
+  },
+  { name: 'config' }
+)

@@ -2,6 +2,9 @@ import cookie from '@fastify/cookie'
 import fp from 'fastify-plugin'
 
 /** Cookies tie a login to the browser that started it. */
-export default fp(async (app) => {
-  await app.register(cookie)
-}, { name: 'cookies' })
+export default fp(
+  async (app) => {
+    await app.register(cookie)
+  },
+  { name: 'cookies' }
+)

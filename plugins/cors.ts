@@ -2,16 +2,26 @@ import cors from '@fastify/cors'
 import fp from 'fastify-plugin'
 
 /** Lets the configured origins' scripts call this service; never with credentials (contract.md section 2). */
-export default fp(async (app) => {
-  const { corsOrigins } = app.config
-  if (corsOrigins?.length === 0) return
-  await app.register(cors, {
-    origin: corsOrigins === null ? '*' : [...corsOrigins],
-    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-    exposedHeaders: ['X-Request-ID', 'Link', 'Retry-After', 'RateLimit-Limit', 'RateLimit-Remaining', 'RateLimit-Reset'],
-    credentials: false,
-    maxAge: 600,
-    // An OPTIONS that is no preflight is answered like one, instead of with text of the package's own.
-    strictPreflight: false
-  })
-}, { name: 'cors', dependencies: ['config', 'logging', 'headers'] })
+export default fp(
+  async (app) => {
+    const { corsOrigins } = app.config
+    if (corsOrigins?.length === 0) return
+    await app.register(cors, {
+      origin: corsOrigins === null ? '*' : [...corsOrigins],
+      methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+      exposedHeaders: [
+        'X-Request-ID',
+        'Link',
+        'Retry-After',
+        'RateLimit-Limit',
+        'RateLimit-Remaining',
+        'RateLimit-Reset'
+      ],
+      credentials: false,
+      maxAge: 600,
+      // An OPTIONS that is no preflight is answered like one, instead of with text of the package's own.
+      strictPreflight: false
+    })
+  },
+  { name: 'cors', dependencies: ['config', 'logging', 'headers'] }
+)

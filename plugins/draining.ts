@@ -12,16 +12,19 @@ declare module 'fastify' {
 const KEEP_LISTENING_MS = 500
 
 /** A service that stops says so first, and goes on answering for a moment. */
-export default fp(async (app) => {
-  let draining = false
-  app.decorate('isDraining', () => draining)
-  app.addHook('preClose', async () => {
-    draining = true
-    if (app.config.production && app.server.listening) await sleep(KEEP_LISTENING_MS)
-  })
-  // A connection that is kept alive would keep the process alive with it.
-  app.addHook('onSend', (_request, reply, _payload, done) => {
-    if (draining) reply.header('connection', 'close')
-    done()
-  })
-}, { name: 'draining', dependencies: ['config'] })
+export default fp(
+  async (app) => {
+    let draining = false
+    app.decorate('isDraining', () => draining)
+    app.addHook('preClose', async () => {
+      draining = true
+      if (app.config.production && app.server.listening) await sleep(KEEP_LISTENING_MS)
+    })
+    // A connection that is kept alive would keep the process alive with it.
+    app.addHook('onSend', (_request, reply, _payload, done) => {
+      if (draining) reply.header('connection', 'close')
+      done()
+    })
+  },
+  { name: 'draining', dependencies: ['config'] }
+)

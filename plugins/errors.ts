@@ -6,12 +6,16 @@ import { AppError, type FieldError } from '../src/errors.ts'
 
 /** Fastify's own refusals that have a code of ours. */
 const KNOWN: Record<string, () => AppError> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: () => new AppError('payload_too_large', 'The body is larger than this service accepts (64 KiB).'),
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: () => new AppError('unsupported_media_type', 'Send JSON, with Content-Type: application/json.'),
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => new AppError('bad_request', 'The body is not as long as Content-Length says.'),
+  FST_ERR_CTP_BODY_TOO_LARGE: () =>
+    new AppError('payload_too_large', 'The body is larger than this service accepts (64 KiB).'),
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: () =>
+    new AppError('unsupported_media_type', 'Send JSON, with Content-Type: application/json.'),
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () =>
+    new AppError('bad_request', 'The body is not as long as Content-Length says.'),
   FST_ERR_CTP_INVALID_JSON_BODY: () => new AppError('invalid_json', 'The body is not valid JSON.'),
   FST_ERR_BAD_URL: () => new AppError('bad_request', 'The path is not a valid URL path.'),
-  FST_ERR_HANDLER_TIMEOUT: () => new AppError('unavailable', 'The request took too long. Try again.', { retryAfterS: 1 })
+  FST_ERR_HANDLER_TIMEOUT: () =>
+    new AppError('unavailable', 'The request took too long. Try again.', { retryAfterS: 1 })
 }
 
 /** What the formats of `plugins/validation.ts` want, in words. */
@@ -19,7 +23,8 @@ const FORMATS: Record<string, string> = {
   text: 'text without NUL and unpaired surrogates',
   email: 'one bare email address',
   'http-url': 'an absolute http(s) link without credentials',
-  instant: 'a moment in ISO 8601 with its zone, such as 2026-11-23T12:00:00Z (a plus sign has to be sent as %2B)',
+  instant:
+    'a moment in ISO 8601 with its zone, such as 2026-11-23T12:00:00Z (a plus sign has to be sent as %2B)',
   id: 'a positive whole number of at most 53 bits'
 }
 
@@ -33,67 +38,135 @@ export const ROUTER = { ignoreTrailingSlash: true, maxParamLength: 16_384 }
 const MOST_FIELD_ERRORS = 20
 
 /** The one place where a failure becomes HTTP (RFC 9457; contract.md section 5). */
-export default fp(async (app) => {
-  const router = createRouter(ROUTER)
-  const methods = new Set<HTTPMethod>()
-  app.addHook('onRoute', ({ url, method }) => {
-    for (const each of [method].flat() as HTTPMethod[]) {
-      if (url === '*' || router.hasRoute(each, url)) continue
-      methods.add(each)
-      router.on(each, url, () => undefined)
-    }
-  })
+export default fp(
+  async (app) => {
+    const router = createRouter(ROUTER)
+    const methods = new Set<HTTPMethod>()
+    app.addHook('onRoute', ({ url, method }) => {
+      for (const each of [method].flat() as HTTPMethod[]) {
+        if (url === '*' || router.hasRoute(each, url)) continue
+        methods.add(each)
+        router.on(each, url, () => undefined)
+      }
+    })
 
-  app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(appError(error), request, reply, error))
+    app.setErrorHandler((error: FastifyError, request, reply) =>
+      sendProblem(appError(error), request, reply, error)
+    )
 
-  app.setNotFoundHandler((request, reply) => {
-    const path = request.url.replace(/[?#].*$/s, '')
-    const allow = [...methods].filter((method) => router.find(method, path) !== null)
-    return sendProblem(allow.length > 0 && !allow.includes(request.method as HTTPMethod)
-      ? new AppError('method_not_allowed', `This path does not answer ${request.method}.`, { allow })
-      : new AppError('not_found', 'There is nothing at this path.'), request, reply)
-  })
-}, { name: 'errors', dependencies: ['config', 'logging'] })
+    app.setNotFoundHandler((request, reply) => {
+      const path = request.url.replace(/[?#].*$/s, '')
+      const allow = [...methods].filter((method) => router.find(method, path) !== null)
+      return sendProblem(
+        allow.length > 0 && !allow.includes(request.method as HTTPMethod)
+          ? new AppError('method_not_allowed', `This path does not answer ${request.method}.`, {
+              allow
+            })
+          : new AppError('not_found', 'There is nothing at this path.'),
+        request,
+        reply
+      )
+    })
+  },
+  { name: 'errors', dependencies: ['config', 'logging'] }
+)
 
 /** Answers with a problem document. Also called where Fastify answers before any plugin runs. */
-export function sendProblem (error: AppError, request: FastifyRequest, reply: FastifyReply, cause: unknown = error.cause) {
-  const { status, code, message, extras: { errors, missing, retryAfterS, allow, confirmUrl, cursor, quiet = false } } = error
+export function sendProblem(
+  error: AppError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  cause: unknown = error.cause
+) {
+  const {
+    status,
+    code,
+    message,
+    extras: { errors, missing, retryAfterS, allow, confirmUrl, cursor, quiet = false }
+  } = error
   request.quiet = quiet
-  if (status >= 500 && !quiet) request.log.error({ event: 'request_error', error_code: code, err: cause ?? error }, message)
-  else request.log.debug({ event: 'request_refused', error_code: code, err: cause ?? error }, message)
+  if (status >= 500 && !quiet) {
+    request.log.error({ event: 'request_error', error_code: code, err: cause ?? error }, message)
+  } else {
+    request.log.debug({ event: 'request_refused', error_code: code, err: cause ?? error }, message)
+  }
   if (retryAfterS !== undefined) reply.header('retry-after', retryAfterS)
   if (allow !== undefined) reply.header('allow', allow.join(', '))
   reply.header('x-request-id', request.id)
   reply.code(status).type('application/problem+json').serializer(JSON.stringify)
   return reply.send({
-    type: 'about:blank', title: STATUS_CODES[status], status, detail: message, code, request_id: request.id, errors, missing, confirm_url: confirmUrl, cursor
+    type: 'about:blank',
+    title: STATUS_CODES[status],
+    status,
+    detail: message,
+    code,
+    request_id: request.id,
+    errors,
+    missing,
+    confirm_url: confirmUrl,
+    cursor
   })
 }
 
-function appError (error: FastifyError): AppError {
+function appError(error: FastifyError): AppError {
   if (error instanceof AppError) return error
-  if (error.validation !== undefined) return new AppError('validation_failed', 'The request does not fit: see errors.', { errors: fieldErrors(error) })
+  if (error.validation !== undefined) {
+    return new AppError('validation_failed', 'The request does not fit: see errors.', {
+      errors: fieldErrors(error)
+    })
+  }
   const known = KNOWN[error.code]
   if (known !== undefined) return known()
-  if (error instanceof SyntaxError && (error as { statusCode?: number }).statusCode === 400) return new AppError('invalid_json', 'The body is not valid JSON.')
-  if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) return new AppError('bad_request', 'The request cannot be understood.')
+  if (error instanceof SyntaxError && (error as { statusCode?: number }).statusCode === 400) {
+    return new AppError('invalid_json', 'The body is not valid JSON.')
+  }
+  if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
+    return new AppError('bad_request', 'The request cannot be understood.')
+  }
   return new AppError('internal_error', 'Internal Server Error', { cause: error })
 }
 
-function fieldErrors ({ validation = [], validationContext }: FastifyError): FieldError[] {
-  return validation.filter(isTelling).slice(0, MOST_FIELD_ERRORS).map(({ instancePath, keyword, params, message }) => {
-    const extra = (params.additionalProperty ?? params.missingProperty) as string | undefined
-    const pointer = extra === undefined ? instancePath : `${instancePath}/${extra.replaceAll('~', '~0').replaceAll('/', '~1')}`
-    const where = validationContext === 'querystring' ? 'query parameter' : validationContext === 'params' ? 'path parameter' : 'field'
-    if (keyword === 'additionalProperties') return { pointer, detail: `Unknown ${where}.` }
-    if (keyword === 'required') return { pointer, detail: `This ${where} is required.` }
-    if (keyword === 'enum') return { pointer, detail: `Value must be one of ${(params.allowedValues as string[]).join(', ')}.` }
-    if (keyword === 'format') return { pointer, detail: `Value must be ${FORMATS[params.format as string] ?? 'well-formed'}.` }
-    return { pointer, detail: `Value ${message ?? 'does not fit'}.` }
-  })
+function fieldErrors({ validation = [], validationContext }: FastifyError): FieldError[] {
+  return validation
+    .filter(isTelling)
+    .slice(0, MOST_FIELD_ERRORS)
+    .map(({ instancePath, keyword, params, message }) => {
+      const extra = (params.additionalProperty ?? params.missingProperty) as string | undefined
+      const pointer =
+        extra === undefined
+          ? instancePath
+          : `${instancePath}/${extra.replaceAll('~', '~0').replaceAll('/', '~1')}`
+      const where =
+        validationContext === 'querystring'
+          ? 'query parameter'
+          : validationContext === 'params'
+            ? 'path parameter'
+            : 'field'
+      if (keyword === 'additionalProperties') return { pointer, detail: `Unknown ${where}.` }
+      if (keyword === 'required') return { pointer, detail: `This ${where} is required.` }
+      if (keyword === 'enum') {
+        return {
+          pointer,
+          detail: `Value must be one of ${(params.allowedValues as string[]).join(', ')}.`
+        }
+      }
+      if (keyword === 'format') {
+        return {
+          pointer,
+          detail: `Value must be ${FORMATS[params.format as string] ?? 'well-formed'}.`
+        }
+      }
+      return { pointer, detail: `Value ${message ?? 'does not fit'}.` }
+    })
 }
 
 /** Where null is allowed as well, Ajv also complains that the value is not null; nobody has to be told. */
-function isTelling ({ keyword, params }: { keyword: string, params: Record<string, unknown> }): boolean {
+function isTelling({
+  keyword,
+  params
+}: {
+  keyword: string
+  params: Record<string, unknown>
+}): boolean {
   return keyword !== 'anyOf' && !(keyword === 'type' && params.type === 'null')
 }

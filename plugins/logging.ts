@@ -7,44 +7,56 @@ declare module 'fastify' {
     /** True: the log is told of many such at once, and has no line of this one. */
     quiet: boolean
     /** What a log line may say of a request: parameters with secrets masked, and headers that carry none. */
-    trace: () => { query_params: Record<string, unknown>, headers: Record<string, unknown> }
+    trace: () => { query_params: Record<string, unknown>; headers: Record<string, unknown> }
   }
 }
 
-const SAFE_HEADERS = ['user-agent', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'x-real-ip', 'via'] as const
+const SAFE_HEADERS = [
+  'user-agent',
+  'x-forwarded-for',
+  'x-forwarded-proto',
+  'x-forwarded-host',
+  'x-real-ip',
+  'via'
+] as const
 
 /** Hands every answer its X-Request-ID and writes one line for every request. */
-export default fp(async (app) => {
-  app.decorateRequest('trace', function (this: FastifyRequest) {
-    return { query_params: shown(this.query), headers: safe(this.headers) }
-  })
-
-  app.decorateRequest('quiet', false)
-
-  app.addHook('onRequest', (request, reply, done) => {
-    reply.header('x-request-id', request.id)
-    done()
-  })
-
-  app.addHook('onResponse', (request, reply, done) => {
-    // Whoever reads the log may be slower than a flood, and writing waits for its reader.
-    if (request.quiet) return done()
-    request.log.info({
-      event: 'request_completed',
-      status_code: reply.statusCode,
-      duration_ms: Math.round(reply.elapsedTime * 10) / 10,
-      ...request.trace()
+export default fp(
+  async (app) => {
+    app.decorateRequest('trace', function (this: FastifyRequest) {
+      return { query_params: shown(this.query), headers: safe(this.headers) }
     })
-    done()
-  })
-}, { name: 'logging', dependencies: ['config'] })
 
-function shown (query: unknown): Record<string, unknown> {
+    app.decorateRequest('quiet', false)
+
+    app.addHook('onRequest', (request, reply, done) => {
+      reply.header('x-request-id', request.id)
+      done()
+    })
+
+    app.addHook('onResponse', (request, reply, done) => {
+      // Whoever reads the log may be slower than a flood, and writing waits for its reader.
+      if (request.quiet) return done()
+      request.log.info({
+        event: 'request_completed',
+        status_code: reply.statusCode,
+        duration_ms: Math.round(reply.elapsedTime * 10) / 10,
+        ...request.trace()
+      })
+      done()
+    })
+  },
+  { name: 'logging', dependencies: ['config'] }
+)
+
+function shown(query: unknown): Record<string, unknown> {
   const entries = Object.entries(query as Record<string, unknown>)
-  return Object.fromEntries(entries.map(([name, value]) => [name, isSecretName(name) ? '[redacted]' : value]))
+  return Object.fromEntries(
+    entries.map(([name, value]) => [name, isSecretName(name) ? '[redacted]' : value])
+  )
 }
 
-function safe (headers: FastifyRequest['headers']): Record<string, unknown> {
+function safe(headers: FastifyRequest['headers']): Record<string, unknown> {
   const found: Record<string, unknown> = {}
   for (const name of SAFE_HEADERS) if (headers[name] !== undefined) found[name] = headers[name]
   return found

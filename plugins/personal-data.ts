@@ -10,10 +10,17 @@ declare module 'fastify' {
 }
 
 /** Reports accounts to Atlassian while the service listens, where that is wanted. */
-export default fp(async (app) => {
-  const { sites, sync, clients, config, log } = app
-  const cycle = createCycle({ sites, stopRuns: sync.stopFor, clientIds: clients.ids, log })
-  if (config.reportsPersonalData) app.addHook('onListen', async () => { cycle.start() })
-  app.addHook('preClose', () => cycle.stop())
-  app.decorate('personalData', cycle)
-}, { name: 'personal-data', dependencies: ['config', 'clients', 'sync'] })
+export default fp(
+  async (app) => {
+    const { sites, sync, clients, config, log } = app
+    const cycle = createCycle({ sites, stopRuns: sync.stopFor, clientIds: clients.ids, log })
+    if (config.reportsPersonalData) {
+      app.addHook('onListen', async () => {
+        cycle.start()
+      })
+    }
+    app.addHook('preClose', () => cycle.stop())
+    app.decorate('personalData', cycle)
+  },
+  { name: 'personal-data', dependencies: ['config', 'clients', 'sync'] }
+)

@@ -23,56 +23,68 @@ const SAY_SO_EVERY_MS = 5_000
 const REFUSED_AFTER_MS = 500
 
 class Overloaded extends AppError {
-  constructor () {
-    super('unavailable', 'More is asked than this instance can answer. Try again.', { retryAfterS: COME_BACK_S, quiet: true })
+  constructor() {
+    super('unavailable', 'More is asked than this instance can answer. Try again.', {
+      retryAfterS: COME_BACK_S,
+      quiet: true
+    })
   }
 }
 
 /** Refuses early what could only be answered late: before anybody is looked up, so that a refusal costs next to nothing. */
-export default fp(async (app) => {
-  const { overloadAfterMs } = app.config.limits
-  if (overloadAfterMs === 0) return
-  const take = createTurns()
-  let refused = 0
-  let saidAt = 0
+export default fp(
+  async (app) => {
+    const { overloadAfterMs } = app.config.limits
+    if (overloadAfterMs === 0) return
+    const take = createTurns()
+    let refused = 0
+    let saidAt = 0
 
-  app.addHook('onRequest', (request, _reply, done) => {
-    // Whether the instance is alive has to be answered above all; and what asks in the process itself is no load.
-    if (isExempt(request)) {
-      done()
-      return
-    }
-    take((ms, others) => {
-      if (ms > overloadAfterMs && others >= FEWEST) {
-        done(refusal('turn', ms))
+    app.addHook('onRequest', (request, _reply, done) => {
+      // Whether the instance is alive has to be answered above all; and what asks in the process itself is no load.
+      if (isExempt(request)) {
+        done()
         return
       }
-      const { count, ms: wait } = app.store.waiting()
-      if (wait * TURNS > overloadAfterMs && count >= FEWEST) setTimeout(done, REFUSED_AFTER_MS, refusal('database', wait))
-      else done()
+      take((ms, others) => {
+        if (ms > overloadAfterMs && others >= FEWEST) {
+          done(refusal('turn', ms))
+          return
+        }
+        const { count, ms: wait } = app.store.waiting()
+        if (wait * TURNS > overloadAfterMs && count >= FEWEST) {
+          setTimeout(done, REFUSED_AFTER_MS, refusal('database', wait))
+        } else done()
+      })
     })
-  })
 
-  await app.register(underPressure, {
-    maxEventLoopDelay: MOST_DELAY_MS,
-    maxHeapUsedBytes: Math.round(getHeapStatistics().heap_size_limit * MOST_HEAP),
-    sampleInterval: LOOK_EVERY_MS,
-    pressureHandler: (request, _reply, reason, value) => {
-      return isExempt(request) ? undefined : Promise.reject(refusal(reason, value)) as unknown as undefined
+    await app.register(underPressure, {
+      maxEventLoopDelay: MOST_DELAY_MS,
+      maxHeapUsedBytes: Math.round(getHeapStatistics().heap_size_limit * MOST_HEAP),
+      sampleInterval: LOOK_EVERY_MS,
+      pressureHandler: (request, _reply, reason, value) => {
+        return isExempt(request)
+          ? undefined
+          : (Promise.reject(refusal(reason, value)) as unknown as undefined)
+      }
+    })
+
+    function isExempt(request: FastifyRequest): boolean {
+      return request.routeOptions.config.limit === 'none' || !app.server.listening
     }
-  })
 
-  function isExempt (request: FastifyRequest): boolean {
-    return request.routeOptions.config.limit === 'none' || !app.server.listening
-  }
-
-  function refusal (reason: string, value: number | undefined): Overloaded {
-    refused++
-    if (Date.now() - saidAt > SAY_SO_EVERY_MS) {
-      saidAt = Date.now()
-      app.log.warn({ event: 'overloaded', reason, value, refused }, 'More is asked than this instance can answer: some requests are refused with 503.')
-      refused = 0
+    function refusal(reason: string, value: number | undefined): Overloaded {
+      refused++
+      if (Date.now() - saidAt > SAY_SO_EVERY_MS) {
+        saidAt = Date.now()
+        app.log.warn(
+          { event: 'overloaded', reason, value, refused },
+          'More is asked than this instance can answer: some requests are refused with 503.'
+        )
+        refused = 0
+      }
+      return new Overloaded()
     }
-    return new Overloaded()
-  }
-}, { name: 'pressure', dependencies: ['config', 'logging', 'headers', 'errors', 'cors'] })
+  },
+  { name: 'pressure', dependencies: ['config', 'logging', 'headers', 'errors', 'cors'] }
+)

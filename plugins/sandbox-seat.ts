@@ -12,19 +12,29 @@ declare module 'fastify' {
 }
 
 /** Several instances in development have one sandbox: codes and tokens of one are good at all. */
-export default fp(async (app) => {
-  const seat = app.sandbox === null || !app.store.isShared ? null : createSeat({ store: app.store, name: 'sandbox', address: () => addressOf(app) })
-  app.decorate('sandboxSeat', seat)
-  if (seat === null) return
-  app.addHook('onListen', async () => { seat.start() })
-  app.addHook('preClose', () => seat.stop())
-}, { name: 'sandbox-seat', dependencies: ['config', 'sandbox', 'database'] })
+export default fp(
+  async (app) => {
+    const seat =
+      app.sandbox === null || !app.store.isShared
+        ? null
+        : createSeat({ store: app.store, name: 'sandbox', address: () => addressOf(app) })
+    app.decorate('sandboxSeat', seat)
+    if (seat === null) return
+    app.addHook('onListen', async () => {
+      seat.start()
+    })
+    app.addHook('preClose', () => seat.stop())
+  },
+  { name: 'sandbox-seat', dependencies: ['config', 'sandbox', 'database'] }
+)
 
 /** How the other instances reach this one. */
-function addressOf (app: FastifyInstance): string | undefined {
+function addressOf(app: FastifyInstance): string | undefined {
   const address = app.server.address()
   if (address === null || typeof address === 'string') return undefined
   const isWildcard = address.address === '0.0.0.0' || address.address === '::'
-  const external = Object.values(networkInterfaces()).flat().find((each) => each !== undefined && !each.internal && each.family === 'IPv4')?.address
-  return httpAddress(isWildcard ? external ?? '127.0.0.1' : address.address, address.port)
+  const external = Object.values(networkInterfaces())
+    .flat()
+    .find((each) => each !== undefined && !each.internal && each.family === 'IPv4')?.address
+  return httpAddress(isWildcard ? (external ?? '127.0.0.1') : address.address, address.port)
 }

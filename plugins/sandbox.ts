@@ -14,27 +14,42 @@ declare module 'fastify' {
 }
 
 /** Development without an Atlassian app still has the whole flow (contract.md section 3). */
-export default fp<Outside>(async (app, { now }) => {
-  if (app.config.production) {
-    app.decorate('sandbox', null)
-    return
-  }
-  const { createWorld } = await import('../src/sandbox/world.ts')
-  const { publicUrl } = app.config
-  const isOwnCallback = (uri: string) => {
-    const url = URL.parse(uri)
-    if (url === null || !/^(\/.*)?\/(auth\/(jira|confluence)|oauth\/atlassian)\/callback$/.test(url.pathname)) return false
-    return isLoopback(url.hostname) || (publicUrl !== null && url.origin === new URL(publicUrl).origin)
-  }
-  app.decorate('sandbox', createWorld({
-    now,
-    clients: (Object.keys(PRODUCTS) as ProviderId[]).map((id) => ({
-      id: sandboxClient(id).clientId,
-      secret: sandboxClient(id).clientSecret,
-      name: `${PRODUCTS[id]} connector`,
-      redirectUris: isOwnCallback,
-      scopes: [...new Set([...providerOf(id).scopes, ...app.config.clients[id].scopes ?? []])],
-      access: 'resource' as const
-    }))
-  }))
-}, { name: 'sandbox', dependencies: ['config'] })
+export default fp<Outside>(
+  async (app, { now }) => {
+    if (app.config.production) {
+      app.decorate('sandbox', null)
+      return
+    }
+    const { createWorld } = await import('../src/sandbox/world.ts')
+    const { publicUrl } = app.config
+    const isOwnCallback = (uri: string) => {
+      const url = URL.parse(uri)
+      if (
+        url === null ||
+        !/^(\/.*)?\/(auth\/(jira|confluence)|oauth\/atlassian)\/callback$/.test(url.pathname)
+      ) {
+        return false
+      }
+      return (
+        isLoopback(url.hostname) || (publicUrl !== null && url.origin === new URL(publicUrl).origin)
+      )
+    }
+    app.decorate(
+      'sandbox',
+      createWorld({
+        now,
+        clients: (Object.keys(PRODUCTS) as ProviderId[]).map((id) => ({
+          id: sandboxClient(id).clientId,
+          secret: sandboxClient(id).clientSecret,
+          name: `${PRODUCTS[id]} connector`,
+          redirectUris: isOwnCallback,
+          scopes: [
+            ...new Set([...providerOf(id).scopes, ...(app.config.clients[id].scopes ?? [])])
+          ],
+          access: 'resource' as const
+        }))
+      })
+    )
+  },
+  { name: 'sandbox', dependencies: ['config'] }
+)

@@ -3,8 +3,13 @@ import fp from 'fastify-plugin'
 import { oncePerSchema } from '../src/once.ts'
 
 /** Answers are written by Fastify's own compiler, which is asked once for each schema. */
-export default fp(async (app) => {
-  const compile = SerializerSelector()({}, {})
-  const serializer = oncePerSchema((schema) => compile({ schema, method: '', url: '', httpStatus: '' }))
-  app.setSerializerCompiler(({ schema }) => serializer(schema as object))
-}, { name: 'serialisation', dependencies: ['config'] })
+export default fp(
+  async (app) => {
+    const compile = SerializerSelector()({}, {})
+    const serializer = oncePerSchema((schema) =>
+      compile({ schema, method: '', url: '', httpStatus: '' })
+    )
+    app.setSerializerCompiler(({ schema }) => serializer(schema as object))
+  },
+  { name: 'serialisation', dependencies: ['config'] }
+)

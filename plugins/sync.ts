@@ -16,30 +16,35 @@ declare module 'fastify' {
 }
 
 /** Runs syncs beside the requests, keeps their schedule while the service listens, and puts them aside before the database closes. */
-export default fp<Outside>(async (app, { now }) => {
-  const { store, http, access, clients, config, log } = app
-  const sites: SiteSettings = {
-    store,
-    http,
-    now,
-    access,
-    budget: createBudget({ shared: store.budgets, now, hourlyPoints: config.hourlyPoints }),
-    apiUrlOf: clients.apiUrlOf,
-    erasing: (userId, id, cloudIds) => [
-      ...providerOf(id).collections.map(({ name }) => store[name].erasing(userId, cloudIds)),
-      store.checkpoints.forgetting(userId, id, cloudIds),
-      store.feed.restarting(userId)
-    ]
-  }
-  const settings = { ...sites, log, ...config.sync }
-  const sync = createSync(settings)
-  const schedule = createSchedule(settings, sync)
-  app.addHook('onListen', async () => { schedule.start() })
-  app.addHook('preClose', async () => {
-    await schedule.stop()
-    await sync.stop()
-  })
-  app.decorate('sites', sites)
-  app.decorate('sync', sync)
-  app.decorate('schedule', schedule)
-}, { name: 'sync', dependencies: ['config', 'database', 'upstream', 'clients', 'grants'] })
+export default fp<Outside>(
+  async (app, { now }) => {
+    const { store, http, access, clients, config, log } = app
+    const sites: SiteSettings = {
+      store,
+      http,
+      now,
+      access,
+      budget: createBudget({ shared: store.budgets, now, hourlyPoints: config.hourlyPoints }),
+      apiUrlOf: clients.apiUrlOf,
+      erasing: (userId, id, cloudIds) => [
+        ...providerOf(id).collections.map(({ name }) => store[name].erasing(userId, cloudIds)),
+        store.checkpoints.forgetting(userId, id, cloudIds),
+        store.feed.restarting(userId)
+      ]
+    }
+    const settings = { ...sites, log, ...config.sync }
+    const sync = createSync(settings)
+    const schedule = createSchedule(settings, sync)
+    app.addHook('onListen', async () => {
+      schedule.start()
+    })
+    app.addHook('preClose', async () => {
+      await schedule.stop()
+      await sync.stop()
+    })
+    app.decorate('sites', sites)
+    app.decorate('sync', sync)
+    app.decorate('schedule', schedule)
+  },
+  { name: 'sync', dependencies: ['config', 'database', 'upstream', 'clients', 'grants'] }
+)

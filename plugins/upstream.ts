@@ -5,13 +5,24 @@ import { createHttp, type Http } from '../src/http.ts'
 import type { Outside } from '../src/outside.ts'
 
 declare module 'fastify' {
-  interface FastifyInstance { http: Http }
+  interface FastifyInstance {
+    http: Http
+  }
 }
 
 /** Calls to Atlassian, over the network that was handed in or a pool of our own. */
-export default fp<Outside>(async (app, { network, now }) => {
-  const { connectTimeoutMs, answerTimeoutMs } = app.config
-  const own = network === undefined ? new Agent({ connect: { timeout: connectTimeoutMs }, connections: 32 }) : undefined
-  if (own !== undefined) app.addHook('onClose', () => own.destroy())
-  app.decorate('http', createHttp(network ?? own as Agent, answerTimeoutMs, now, () => actingNow().requestId))
-}, { name: 'upstream', dependencies: ['config'] })
+export default fp<Outside>(
+  async (app, { network, now }) => {
+    const { connectTimeoutMs, answerTimeoutMs } = app.config
+    const own =
+      network === undefined
+        ? new Agent({ connect: { timeout: connectTimeoutMs }, connections: 32 })
+        : undefined
+    if (own !== undefined) app.addHook('onClose', () => own.destroy())
+    app.decorate(
+      'http',
+      createHttp(network ?? (own as Agent), answerTimeoutMs, now, () => actingNow().requestId)
+    )
+  },
+  { name: 'upstream', dependencies: ['config'] }
+)

@@ -3,7 +3,9 @@ import { proveKeys } from '../src/grants/key-proof.ts'
 import type { Vault } from '../src/vault/vault.ts'
 
 declare module 'fastify' {
-  interface FastifyInstance { vault: Vault }
+  interface FastifyInstance {
+    vault: Vault
+  }
 }
 
 /**
@@ -11,6 +13,9 @@ declare module 'fastify' {
  *
  * @throws StartError where a key is wrong, or missing and still needed
  */
-export default fp(async (app) => {
-  app.decorate('vault', await proveKeys(app.store, app.keys.keyring, app.keys.source))
-}, { name: 'vault', dependencies: ['config', 'database'] })
+export default fp(
+  async (app) => {
+    app.decorate('vault', await proveKeys(app.store, app.keys.keyring, app.keys.source))
+  },
+  { name: 'vault', dependencies: ['config', 'database'] }
+)

@@ -37,16 +37,29 @@ export interface Options {
  *
  * @throws StartError with every reason not to start
  */
-export async function buildApp ({ env = process.env, network, now = Date.now, logger = false }: Options = {}): Promise<FastifyInstance> {
+export async function buildApp({
+  env = process.env,
+  network,
+  now = Date.now,
+  logger = false
+}: Options = {}): Promise<FastifyInstance> {
   const { logger: loggerInstance, hide } = createLogger(sink(logger))
   const app: FastifyInstance = Fastify({
-    ...(logger === false ? { logger: false } : { loggerInstance: loggerInstance as FastifyBaseLogger }),
-    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
+    ...(logger === false
+      ? { logger: false }
+      : { loggerInstance: loggerInstance as FastifyBaseLogger }),
+    logController: new LogController({
+      disableRequestLogging: true,
+      requestIdLogLabel: 'request_id'
+    }),
     genReqId: ({ headers }) => wellFormed(headers['x-request-id']) ?? randomUUID(),
     // The absolute form of a request (RFC 9112 section 3.2.2) names a host, and hosts are not taken from requests.
     rewriteUrl: ({ url = '/' }) => url.replace(/^https?:\/\/[^/?#]*/i, '') || '/',
     childLoggerFactory: (parent, bindings, options, { method, url = '' }) =>
-      parent.child({ ...bindings, method, path: url.replace(/^https?:\/\/[^/?#]*|[?#].*$/gis, '') }, options),
+      parent.child(
+        { ...bindings, method, path: url.replace(/^https?:\/\/[^/?#]*|[?#].*$/gis, '') },
+        options
+      ),
     trustProxy: (address, hop) => trusts(address, hop),
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: MINUTE_MS - 10_000,
@@ -54,18 +67,30 @@ export async function buildApp ({ env = process.env, network, now = Date.now, lo
     handlerTimeout: 2 * MINUTE_MS,
     keepAliveTimeout: 72_000,
     maxRequestsPerSocket: 10_000,
-    http: { headersTimeout: HEADERS_WITHIN_MS, connectionsCheckingInterval: LOOK_AT_CONNECTIONS_EVERY_MS, requireHostHeader: false },
+    http: {
+      headersTimeout: HEADERS_WITHIN_MS,
+      connectionsCheckingInterval: LOOK_AT_CONNECTIONS_EVERY_MS,
+      requireHostHeader: false
+    },
     forceCloseConnections: 'idle',
     // While it stops, /healthz says so and everything else is still answered.
     return503OnClosing: false,
     routerOptions: ROUTER,
-    frameworkErrors: (_error, request, reply) => { sendProblem(new AppError('bad_request', 'The path is not a valid URL path.'), request, reply.headers(ON_EVERY_ANSWER)) },
+    frameworkErrors: (_error, request, reply) => {
+      sendProblem(
+        new AppError('bad_request', 'The path is not a valid URL path.'),
+        request,
+        reply.headers(ON_EVERY_ANSWER)
+      )
+    },
     clientErrorHandler
   })
 
   app.server.maxConnections = MOST_CONNECTIONS
   // An expectation that nobody knows may be ignored (RFC 9110 section 10.1.1); Node's own refusal has none of our headers.
-  app.server.on('checkExpectation', (request, response) => { app.server.emit('request', request, response) })
+  app.server.on('checkExpectation', (request, response) => {
+    app.server.emit('request', request, response)
+  })
 
   const outside = { env, network, now, hide }
   await app.register(autoload, { dir: at('../plugins'), options: outside })
@@ -75,15 +100,15 @@ export async function buildApp ({ env = process.env, network, now = Date.now, lo
   return app
 }
 
-function at (folder: string): string {
+function at(folder: string): string {
   return fileURLToPath(new URL(folder, import.meta.url))
 }
 
-function sink (logger: boolean | LineSink): LineSink {
+function sink(logger: boolean | LineSink): LineSink {
   return typeof logger === 'object' ? logger : destination({ fd: 1, sync: true })
 }
 
 /** A stranger's request id is bounded, or replaced. */
-function wellFormed (id: string | string[] | undefined): string | undefined {
+function wellFormed(id: string | string[] | undefined): string | undefined {
   return typeof id === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(id) ? id : undefined
 }

@@ -64,10 +64,21 @@ export const STATUS = {
 export type ErrorCode = keyof typeof STATUS
 
 /** What a caller is told about one field of the request. `pointer` is an RFC 6901 JSON pointer, or a parameter's name. */
-export interface FieldError { pointer: string, detail: string }
+export interface FieldError {
+  pointer: string
+  detail: string
+}
 
 /** What an error may carry beside its sentence; all of it is meant for the caller, but `quiet`: the log is told of many such at once. */
-export interface Extras { quiet?: boolean, errors?: FieldError[], missing?: Record<string, boolean>, retryAfterS?: number, allow?: string[], confirmUrl?: string | undefined, cursor?: string }
+export interface Extras {
+  quiet?: boolean
+  errors?: FieldError[]
+  missing?: Record<string, boolean>
+  retryAfterS?: number
+  allow?: string[]
+  confirmUrl?: string | undefined
+  cursor?: string
+}
 
 /**
  * A failure this service foresaw. `code` is stable and for programs, `message` is a sentence for people and is sent as
@@ -80,18 +91,22 @@ export class AppError extends Error {
   /** What Atlassian answered with, where it did; for decisions here, never sent. */
   upstreamStatus?: number
 
-  constructor (code: ErrorCode, detail: string, { cause, ...extras }: Extras & { cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    detail: string,
+    { cause, ...extras }: Extras & { cause?: unknown } = {}
+  ) {
     super(detail, { cause })
     this.code = code
     this.extras = extras
   }
 
   /** The same, saying more. */
-  with (extras: Extras): AppError {
+  with(extras: Extras): AppError {
     return new AppError(this.code, this.message, { ...this.extras, ...extras, cause: this.cause })
   }
 
-  get status (): number {
+  get status(): number {
     return STATUS[this.code]
   }
 }
@@ -103,7 +118,7 @@ export class StartError extends Error {
   readonly exitCode: number
 
   /** @param exitCode 78 (EX_CONFIG of sysexits.h) for settings, 1 for anything else */
-  constructor (problems: string[], exitCode: number) {
+  constructor(problems: string[], exitCode: number) {
     super(problems.join('\n'))
     this.problems = problems
     this.exitCode = exitCode

@@ -1,29 +1,35 @@
 /** Text that every engine stores alike: no NUL, no unpaired surrogate. */
-export function isText (value: string): boolean {
+export function isText(value: string): boolean {
   return value.isWellFormed() && !value.includes('\0')
 }
 
 const LOCAL_PART = /^[^\s@<>()[\],;:"\\\p{C}.]+(\.[^\s@<>()[\],;:"\\\p{C}.]+)*$/u
-const DOMAIN = /^(?=.{1,253}$)[\p{L}\p{N}\p{M}]([\p{L}\p{N}\p{M}-]{0,61}[\p{L}\p{N}\p{M}])?(\.[\p{L}\p{N}\p{M}]([\p{L}\p{N}\p{M}-]{0,61}[\p{L}\p{N}\p{M}])?)+$/u
+const DOMAIN =
+  /^(?=.{1,253}$)[\p{L}\p{N}\p{M}]([\p{L}\p{N}\p{M}-]{0,61}[\p{L}\p{N}\p{M}])?(\.[\p{L}\p{N}\p{M}]([\p{L}\p{N}\p{M}-]{0,61}[\p{L}\p{N}\p{M}])?)+$/u
 
 /**
  * One bare address, internationalised or not (RFC 6531), of any domain with a dot in it; display forms and quoted local
  * parts are not addresses here (contract.md section 1).
  */
-export function isEmail (value: string): boolean {
+export function isEmail(value: string): boolean {
   if (value.length > 254 || !isText(value)) return false
   const at = value.lastIndexOf('@')
-  return at > 0 && at <= 64 && LOCAL_PART.test(value.slice(0, at)) && DOMAIN.test(value.slice(at + 1))
+  return (
+    at > 0 && at <= 64 && LOCAL_PART.test(value.slice(0, at)) && DOMAIN.test(value.slice(at + 1))
+  )
 }
 
 /** A link that is safe to show: http(s), absolute, without credentials. */
-export function isHttpUrl (value: string): boolean {
+export function isHttpUrl(value: string): boolean {
   if (!isText(value) || !/^https?:\/\/(?!\/)[^\s\\\p{Cc}]+$/iu.test(value)) return false
   const url = URL.parse(value)
   return url !== null && url.username === '' && url.password === ''
 }
 
 /** A moment as ISO 8601 has it, with its zone. */
-export function isInstant (value: string): boolean {
-  return /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})$/.test(value) && !Number.isNaN(Date.parse(value))
+export function isInstant(value: string): boolean {
+  return (
+    /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})$/.test(value) &&
+    !Number.isNaN(Date.parse(value))
+  )
 }

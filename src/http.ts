@@ -45,8 +45,21 @@ const LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
  * @param now milliseconds since the epoch
  * @param requestId of the request that the call is made for, where there is one
  */
-export function createHttp (network: Dispatcher, answerTimeoutMs: number, now: () => number, requestId: () => string | undefined = () => undefined): Http {
-  return async ({ method = 'GET', url, headers = {}, json, log, signal, timeoutMs = answerTimeoutMs }) => {
+export function createHttp(
+  network: Dispatcher,
+  answerTimeoutMs: number,
+  now: () => number,
+  requestId: () => string | undefined = () => undefined
+): Http {
+  return async ({
+    method = 'GET',
+    url,
+    headers = {},
+    json,
+    log,
+    signal,
+    timeoutMs = answerTimeoutMs
+  }) => {
     const id = requestId()
     const deadline = AbortSignal.timeout(Math.min(timeoutMs, answerTimeoutMs))
     let response: Dispatcher.ResponseData | undefined
@@ -54,14 +67,37 @@ export function createHttp (network: Dispatcher, answerTimeoutMs: number, now: (
       response = await request(url, {
         dispatcher: network,
         method,
-        headers: { accept: 'application/json', ...(id === undefined ? {} : { 'x-request-id': id }), ...headers, ...(json === undefined ? {} : { 'content-type': 'application/json' }) },
+        headers: {
+          accept: 'application/json',
+          ...(id === undefined ? {} : { 'x-request-id': id }),
+          ...headers,
+          ...(json === undefined ? {} : { 'content-type': 'application/json' })
+        },
         body: json === undefined ? null : JSON.stringify(json),
         signal: signal === undefined ? deadline : AbortSignal.any([deadline, signal])
       })
-      return { status: response.statusCode, headers: response.headers, body: parsed(await text(response.body)), retryAfterMs: retryAfterMs(response.headers, now()) }
+      return {
+        status: response.statusCode,
+        headers: response.headers,
+        body: parsed(await text(response.body)),
+        retryAfterMs: retryAfterMs(response.headers, now())
+      }
     } catch (error) {
-      const failure = signal?.aborted === true ? new AppError('interrupted', 'The service is stopping.') : failed(error, deadline.aborted)
-      log.warn({ event: 'upstream_error', error_code: failure.code, upstream: host(url), status_code: response?.statusCode, trace_id: response?.headers['atl-traceid'], err: error }, failure.message)
+      const failure =
+        signal?.aborted === true
+          ? new AppError('interrupted', 'The service is stopping.')
+          : failed(error, deadline.aborted)
+      log.warn(
+        {
+          event: 'upstream_error',
+          error_code: failure.code,
+          upstream: host(url),
+          status_code: response?.statusCode,
+          trace_id: response?.headers['atl-traceid'],
+          err: error
+        },
+        failure.message
+      )
       throw failure
     }
   }
@@ -71,44 +107,76 @@ export function createHttp (network: Dispatcher, answerTimeoutMs: number, now: (
  * Turns an answer that is not a success into the error a caller can act on, and logs it with Atlassian's trace id.
  * The body is judged and then forgotten: it reaches neither the log nor the caller.
  */
-export function requireSuccess (answer: Answer, url: string, log: Log): unknown {
+export function requireSuccess(answer: Answer, url: string, log: Log): unknown {
   const { status, headers, body } = answer
   if (status >= 200 && status < 300 && body !== undefined) return body
   const failure = refusal(answer)
   failure.upstreamStatus = status
-  log.warn({
-    event: 'upstream_error', error_code: failure.code, upstream: host(url), status_code: status, trace_id: headers['atl-traceid'], reason: headers['ratelimit-reason']
-  }, failure.message)
+  log.warn(
+    {
+      event: 'upstream_error',
+      error_code: failure.code,
+      upstream: host(url),
+      status_code: status,
+      trace_id: headers['atl-traceid'],
+      reason: headers['ratelimit-reason']
+    },
+    failure.message
+  )
   throw failure
 }
 
-function refusal ({ status, retryAfterMs }: Answer): AppError {
+function refusal({ status, retryAfterMs }: Answer): AppError {
   const extras = retryAfterMs === undefined ? {} : { retryAfterS: Math.ceil(retryAfterMs / 1000) }
-  if (status === 429) return new AppError('upstream_rate_limited', 'Atlassian limits the rate of calls at the moment. Try again later.', extras)
-  if (status >= 500) return new AppError('upstream_failed', `Atlassian has trouble of its own (HTTP ${status}). Try again later.`, extras)
-  if (status >= 400) return new AppError('upstream_refused', `Atlassian refused the call (HTTP ${status}).`)
-  return new AppError('upstream_invalid_answer', 'Atlassian answered with something that is not JSON.')
+  if (status === 429) {
+    return new AppError(
+      'upstream_rate_limited',
+      'Atlassian limits the rate of calls at the moment. Try again later.',
+      extras
+    )
+  }
+  if (status >= 500) {
+    return new AppError(
+      'upstream_failed',
+      `Atlassian has trouble of its own (HTTP ${status}). Try again later.`,
+      extras
+    )
+  }
+  if (status >= 400) {
+    return new AppError('upstream_refused', `Atlassian refused the call (HTTP ${status}).`)
+  }
+  return new AppError(
+    'upstream_invalid_answer',
+    'Atlassian answered with something that is not JSON.'
+  )
 }
 
-function failed (error: unknown, late: boolean): AppError {
+function failed(error: unknown, late: boolean): AppError {
   if (error instanceof AppError) return error
   const code = (error as { code?: string }).code ?? ''
-  if (late || /TIMEOUT|ETIMEDOUT/.test(code)) return new AppError('upstream_timeout', 'Atlassian did not answer in time.', { cause: error })
+  if (late || /TIMEOUT|ETIMEDOUT/.test(code)) {
+    return new AppError('upstream_timeout', 'Atlassian did not answer in time.', { cause: error })
+  }
   return new AppError('upstream_unreachable', 'Atlassian cannot be reached.', { cause: error })
 }
 
-async function text (body: Dispatcher.ResponseData['body']): Promise<string> {
+async function text(body: Dispatcher.ResponseData['body']): Promise<string> {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of body as AsyncIterable<Buffer>) {
     bytes += chunk.length
-    if (bytes > LARGEST_ANSWER_BYTES) throw new AppError('upstream_invalid_answer', 'Atlassian answered with far more than was asked for.')
+    if (bytes > LARGEST_ANSWER_BYTES) {
+      throw new AppError(
+        'upstream_invalid_answer',
+        'Atlassian answered with far more than was asked for.'
+      )
+    }
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString('utf8')
 }
 
-function parsed (body: string): unknown {
+function parsed(body: string): unknown {
   try {
     return JSON.parse(body)
   } catch {
@@ -116,6 +184,6 @@ function parsed (body: string): unknown {
   }
 }
 
-function host (url: string): string {
+function host(url: string): string {
   return new URL(url).host
 }

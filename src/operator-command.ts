@@ -13,30 +13,46 @@ import { createStore, type Store } from './store/index.ts'
  *
  * @param options the names of what may be given, each with a text
  */
-export async function operatorCommand (help: string, options: string[], work: (words: string[], given: Record<string, string | undefined>) => Promise<void>): Promise<void> {
+export async function operatorCommand(
+  help: string,
+  options: string[],
+  work: (words: string[], given: Record<string, string | undefined>) => Promise<void>
+): Promise<void> {
   // Files that are made, databases above all, are its own.
   process.umask(0o077)
   try {
     if (existsSync('.env')) process.loadEnvFile('.env')
-    const { values: { help: wanted, ...given }, positionals } = parseArgs({
+    const {
+      values: { help: wanted, ...given },
+      positionals
+    } = parseArgs({
       args: process.argv.slice(3),
       allowPositionals: true,
-      options: { ...Object.fromEntries(options.map((name) => [name, { type: 'string' as const }])), help: { type: 'boolean' as const, default: false } }
+      options: {
+        ...Object.fromEntries(options.map((name) => [name, { type: 'string' as const }])),
+        help: { type: 'boolean' as const, default: false }
+      }
     })
     if (wanted === true) console.log(help)
     else await work(positionals, given as Record<string, string | undefined>)
   } catch (error) {
-    process.exitCode = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true ? usage(error as Error, help) : explain(error)
+    process.exitCode =
+      (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true
+        ? usage(error as Error, help)
+        : explain(error)
   }
 }
 
 /** What means nothing: the help is the answer. */
-export function meaningless (help: string): StartError {
+export function meaningless(help: string): StartError {
   return new StartError([help], 2)
 }
 
 /** Opens the database for a command, whose doing is put down to the operator. */
-export async function withStore ({ databaseUrl, database }: Pick<Config, 'databaseUrl' | 'database'>, command: (store: Store) => Promise<void>): Promise<void> {
+export async function withStore(
+  { databaseUrl, database }: Pick<Config, 'databaseUrl' | 'database'>,
+  command: (store: Store) => Promise<void>
+): Promise<void> {
   const engine = await openEngine(databaseUrl, database)
   try {
     await command(createStore(engine, Date.now, operator))
@@ -45,7 +61,7 @@ export async function withStore ({ databaseUrl, database }: Pick<Config, 'databa
   }
 }
 
-function usage ({ message }: Error, help: string): number {
+function usage({ message }: Error, help: string): number {
   console.error(`${message}\n\n${help}`)
   return 2
 }

@@ -1,7 +1,9 @@
 import type { Dispatcher } from 'undici'
 
 /** Where log lines go; one call a line. */
-export interface LineSink { write: (line: string) => void }
+export interface LineSink {
+  write: (line: string) => void
+}
 
 /** What the outside world decides: `buildApp` takes it, tests swap it. */
 export interface Outside {

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError } from './errors.ts'
 
 /** Whether the database was busy or away: what was wanted of it may be had a moment later. */
-export function isOfDatabase (error: unknown): boolean {
+export function isOfDatabase(error: unknown): boolean {
   return error instanceof AppError && error.code.startsWith('database_')
 }
 
@@ -12,7 +12,11 @@ export function isOfDatabase (error: unknown): boolean {
  * @param until on the clock of `performance.now()`; the last try begins before it
  * @throws what the last try threw
  */
-export async function patiently<T> (work: () => Promise<T>, until: number, everyMs: number): Promise<T> {
+export async function patiently<T>(
+  work: () => Promise<T>,
+  until: number,
+  everyMs: number
+): Promise<T> {
   while (true) {
     try {
       return await work()

@@ -2,14 +2,30 @@ const REDACTED = '[redacted]'
 
 /** The names whose values never leave, in any spelling of case, dash and underscore (contract.md section 6). */
 const SECRET_NAMES = [
-  'code', 'state', 'token', 'access_token', 'refresh_token', 'id_token', 'client_secret', 'authorization', 'cookie', 'set-cookie'
+  'code',
+  'state',
+  'token',
+  'access_token',
+  'refresh_token',
+  'id_token',
+  'client_secret',
+  'authorization',
+  'cookie',
+  'set-cookie'
 ]
 const SECRET_KEYS = new Set(SECRET_NAMES.map(bare))
 const SPELLINGS = SECRET_NAMES.map((name) => name.replace(/[-_]/, '[-_]?')).join('|')
-const PARAMETER = new RegExp(`(?:(?<!\\w)|(?<=%[0-9A-F]{2}))(${SPELLINGS}|app_state)(=|%(?:25){0,3}3D)[^&\\s"'\\\\#;<>]*`, 'gi')
-const QUOTED = new RegExp(`(\\\\{0,8}["'])(${SPELLINGS})\\1(\\s*:\\s*)\\1(?!\\[redacted])[^"'\\\\]*`, 'gi')
+const PARAMETER = new RegExp(
+  `(?:(?<!\\w)|(?<=%[0-9A-F]{2}))(${SPELLINGS}|app_state)(=|%(?:25){0,3}3D)[^&\\s"'\\\\#;<>]*`,
+  'gi'
+)
+const QUOTED = new RegExp(
+  `(\\\\{0,8}["'])(${SPELLINGS})\\1(\\s*:\\s*)\\1(?!\\[redacted])[^"'\\\\]*`,
+  'gi'
+)
 /** `refresh_token: abc`, as people and `util.inspect` write it. Codes and states are left: in prose they are other things. */
-const PROSE = /\b((?:access|refresh|id)[-_]?token|client[-_]?secret)(\s*:\s*(?:'|"(?=[\w.~+/=-]))?)(?!\[redacted])[^\s'"\\,;}\]]+/gi
+const PROSE =
+  /\b((?:access|refresh|id)[-_]?token|client[-_]?secret)(\s*:\s*(?:'|"(?=[\w.~+/=-]))?)(?!\[redacted])[^\s'"\\,;}\]]+/gi
 /** A header line in prose, to the end of the line. */
 const HEADER = /\b(authorization|(?:set[-_]?)?cookie)(\s*:\s*)[^"'\\\r\n]+/gi
 const CREDENTIAL = /\b(Bearer|Basic)(\s+|%20)[\w.~+/=%-]+/gi
@@ -18,10 +34,14 @@ const OWN = /\bc[ks]_[\w-]{20,}/g
 const JWT = /eyJ[\w-]{8,}(\.[\w-]*){0,4}/g
 /** How programs name their errors: `ECONNRESET`, `access_denied`. Anything else under that name may be a secret. */
 const ERROR_CODE = /^([A-Z][A-Z0-9_]{1,63}|[a-z]+(_[a-z]+){1,8})$/
-const SUSPICIOUS = new RegExp(`=|%(?:25){0,3}3D|eyJ|c[ks]_|earer|asic|(?:${SPELLINGS}|cookie)["'\\\\]{0,9}\\s*:`, 'i')
+const SUSPICIOUS = new RegExp(
+  `=|%(?:25){0,3}3D|eyJ|c[ks]_|earer|asic|(?:${SPELLINGS}|cookie)["'\\\\]{0,9}\\s*:`,
+  'i'
+)
 
 /** Names that end in a secret's: not every code is one (`status_code`), but every token is. */
-const COMPOUND = /(^|[^a-z])(tokens?|secrets?|passwords?|cookies?|codes)$|[a-z](Token|Secret|Password|Cookie)s?$|(oauth|auth|authori[sz]ation)[-_]?code$/i
+const COMPOUND =
+  /(^|[^a-z])(tokens?|secrets?|passwords?|cookies?|codes)$|[a-z](Token|Secret|Password|Cookie)s?$|(oauth|auth|authori[sz]ation)[-_]?code$/i
 const judged = new Map<string, boolean>()
 
 const DEEPEST = 6
@@ -31,7 +51,7 @@ const LONGEST_TEXT = 2_000
 const BUDGET = 8_000
 
 /** Masks secret parameters, bearer credentials and JWTs wherever they stand in a text. */
-export function redactText (text: string): string {
+export function redactText(text: string): string {
   if (!SUSPICIOUS.test(text)) return text
   return text
     .replace(PARAMETER, `$1$2${REDACTED}`)
@@ -44,17 +64,21 @@ export function redactText (text: string): string {
 }
 
 /** The text without the hidden values. */
-export function without (hidden: ReadonlySet<string>, text: string): string {
+export function without(hidden: ReadonlySet<string>, text: string): string {
   let clean = text
-  for (const secret of hidden) if (clean.includes(secret)) clean = clean.replaceAll(secret, REDACTED)
+  for (const secret of hidden) {
+    if (clean.includes(secret)) clean = clean.replaceAll(secret, REDACTED)
+  }
   return clean
 }
 
 /** True for a key or parameter whose value must not be shown: also `code[]`, `refresh_token[0]`, `user_token`, `oauth_code`. */
-export function isSecretName (name: string): boolean {
+export function isSecretName(name: string): boolean {
   let known = judged.get(name)
   if (known === undefined) {
-    known = COMPOUND.test(name) || name.split(/[^A-Za-z0-9_-]+/).some((part) => SECRET_KEYS.has(bare(part)))
+    known =
+      COMPOUND.test(name) ||
+      name.split(/[^A-Za-z0-9_-]+/).some((part) => SECRET_KEYS.has(bare(part)))
     // Strangers choose these names, so only so many, and no long ones, are remembered.
     if (judged.size < 1_000 && name.length < 64) judged.set(name, known)
   }
@@ -62,30 +86,43 @@ export function isSecretName (name: string): boolean {
 }
 
 /** The forms in which a configured secret might slip into a line. */
-export function variants (secret: string): string[] {
+export function variants(secret: string): string[] {
   if (secret.length < 6) return []
   const bytes = Buffer.from(secret, 'utf8')
   const quoted = JSON.stringify(secret).slice(1, -1)
   const twice = JSON.stringify(quoted).slice(1, -1)
-  return [...new Set([secret, quoted, twice, encodeURIComponent(secret), bytes.toString('base64').replace(/={1,2}$/, ''), bytes.toString('base64url'), bytes.toString('hex')])]
+  return [
+    ...new Set([
+      secret,
+      quoted,
+      twice,
+      encodeURIComponent(secret),
+      bytes.toString('base64').replace(/={1,2}$/, ''),
+      bytes.toString('base64url'),
+      bytes.toString('hex')
+    ])
+  ]
 }
 
 /**
  * A plain, bounded, printable copy of anything: cycles, getters that throw, streams, buffers and ten-megabyte texts
  * included. Never throws.
  */
-export function sanitize (fields: object, hidden: ReadonlySet<string> = NOTHING): Record<string, unknown> {
+export function sanitize(
+  fields: object,
+  hidden: ReadonlySet<string> = NOTHING
+): Record<string, unknown> {
   const copy = plain(fields, hidden)
   if (typeof copy !== 'object' || copy === null || Array.isArray(copy)) return { value: copy }
-  return isError(fields) ? { err: copy } : copy as Record<string, unknown>
+  return isError(fields) ? { err: copy } : (copy as Record<string, unknown>)
 }
 
 /** The same for any value, at the top of a line or in a message. */
-export function plain (value: unknown, hidden: ReadonlySet<string> = NOTHING): unknown {
+export function plain(value: unknown, hidden: ReadonlySet<string> = NOTHING): unknown {
   return new Walk(hidden).value(value, 0)
 }
 
-function isError (value: object): boolean {
+function isError(value: object): boolean {
   try {
     return value instanceof Error
   } catch {
@@ -100,14 +137,18 @@ class Walk {
   readonly hidden: ReadonlySet<string>
   readonly above = new Set<object>()
 
-  constructor (hidden: ReadonlySet<string>) {
+  constructor(hidden: ReadonlySet<string>) {
     this.hidden = hidden
   }
 
-  entries (object: object, depth: number): Record<string, unknown> {
+  entries(object: object, depth: number): Record<string, unknown> {
     const copy: Record<string, unknown> = {}
     let keys: string[]
-    try { keys = Object.keys(object) } catch { return { unreadable: true } }
+    try {
+      keys = Object.keys(object)
+    } catch {
+      return { unreadable: true }
+    }
     for (const key of keys.slice(0, MOST_ENTRIES)) {
       const name = this.text(key)
       copy[name] = isSecretName(key) ? REDACTED : this.value(read(object, key), depth + 1)
@@ -116,9 +157,16 @@ class Walk {
     return copy
   }
 
-  value (value: unknown, depth: number): unknown {
+  value(value: unknown, depth: number): unknown {
     if (typeof value === 'string') return this.text(value)
-    if (typeof value === 'number' || typeof value === 'boolean' || value === null || value === undefined) return value
+    if (
+      typeof value === 'number' ||
+      typeof value === 'boolean' ||
+      value === null ||
+      value === undefined
+    ) {
+      return value
+    }
     if (typeof value === 'bigint') return this.text(value.toString().slice(0, LONGEST_TEXT))
     if (typeof value !== 'object') return `[${typeof value}]`
     if (this.above.has(value)) return '[circular]'
@@ -133,29 +181,35 @@ class Walk {
     }
   }
 
-  object (value: object, depth: number): unknown {
+  object(value: object, depth: number): unknown {
     if (value instanceof Error) return this.error(value, depth)
     if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString()
     if (value instanceof URL) return this.text(value.href)
-    if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return `[${value.byteLength} bytes]`
-    if (Array.isArray(value)) return value.slice(0, MOST_ENTRIES).map((entry) => this.value(entry, depth + 1))
+    if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) {
+      return `[${value.byteLength} bytes]`
+    }
+    if (Array.isArray(value)) {
+      return value.slice(0, MOST_ENTRIES).map((entry) => this.value(entry, depth + 1))
+    }
     return this.entries(value, depth)
   }
 
   /** `code` would be taken for an authorization code, so an error's own code is called `error_code`. */
-  error (error: Error, depth: number): Record<string, unknown> {
-    const { code, status } = error as { code?: unknown, status?: unknown }
+  error(error: Error, depth: number): Record<string, unknown> {
+    const { code, status } = error as { code?: unknown; status?: unknown }
     return {
       type: this.text(String(error.name)),
       message: this.text(String(error.message)),
-      ...(typeof code === 'number' || (typeof code === 'string' && ERROR_CODE.test(code)) ? { error_code: code } : {}),
+      ...(typeof code === 'number' || (typeof code === 'string' && ERROR_CODE.test(code))
+        ? { error_code: code }
+        : {}),
       ...(typeof status === 'number' ? { status } : {}),
       stack: this.text(String(error.stack), 2 * LONGEST_TEXT),
       ...(error.cause === undefined ? {} : { cause: this.value(error.cause, depth + 1) })
     }
   }
 
-  text (text: string, longest = LONGEST_TEXT): string {
+  text(text: string, longest = LONGEST_TEXT): string {
     const room = Math.max(0, Math.min(longest, this.left))
     // Searched a little further than shown, so that a secret across the cut is found whole.
     const shown = without(this.hidden, redactText(text.slice(0, room + 500))).slice(0, room)
@@ -164,7 +218,7 @@ class Walk {
   }
 }
 
-function read (object: object, key: string): unknown {
+function read(object: object, key: string): unknown {
   try {
     return (object as Record<string, unknown>)[key]
   } catch {
@@ -172,6 +226,6 @@ function read (object: object, key: string): unknown {
   }
 }
 
-function bare (name: string): string {
+function bare(name: string): string {
   return name.toLowerCase().replace(/[-_]/g, '')
 }

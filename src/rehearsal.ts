@@ -3,8 +3,14 @@ import { buildApp } from './app.ts'
 import { newKeyEntry } from './vault/keyring.ts'
 
 /** The whole service on nothing: no settings, no file, no port. */
-export async function rehearse (): Promise<FastifyInstance> {
-  const app = await buildApp({ env: { APP_ENV: 'test', INTEGRATION_DB_URL: 'sqlite::memory:', VAULT_KEYS: newKeyEntry('rehearsal') } })
+export async function rehearse(): Promise<FastifyInstance> {
+  const app = await buildApp({
+    env: {
+      APP_ENV: 'test',
+      INTEGRATION_DB_URL: 'sqlite::memory:',
+      VAULT_KEYS: newKeyEntry('rehearsal')
+    }
+  })
   await app.ready()
   return app
 }

@@ -9,8 +9,11 @@ export interface ComeBack {
 type Headers = Record<string, string | string[] | undefined>
 
 /** @param now milliseconds since the epoch */
-export function comeBack (headers: Headers, now: number): ComeBack {
-  return { after: secondsOrDate(headers['retry-after'], now), reset: dateFrom(headers['x-ratelimit-reset'], now) }
+export function comeBack(headers: Headers, now: number): ComeBack {
+  return {
+    after: secondsOrDate(headers['retry-after'], now),
+    reset: dateFrom(headers['x-ratelimit-reset'], now)
+  }
 }
 
 /**
@@ -19,16 +22,18 @@ export function comeBack (headers: Headers, now: number): ComeBack {
  * @param now milliseconds since the epoch
  * @returns milliseconds from now; undefined when the headers say nothing usable
  */
-export function retryAfterMs (headers: Headers, now: number): number | undefined {
+export function retryAfterMs(headers: Headers, now: number): number | undefined {
   const known = Object.values(comeBack(headers, now)).filter((wait) => wait !== undefined)
   return known.length === 0 ? undefined : Math.max(0, ...known)
 }
 
-function secondsOrDate (value: string | string[] | undefined, now: number): number | undefined {
-  return typeof value === 'string' && /^\d+(\.\d+)?$/.test(value) ? Number(value) * 1000 : dateFrom(value, now)
+function secondsOrDate(value: string | string[] | undefined, now: number): number | undefined {
+  return typeof value === 'string' && /^\d+(\.\d+)?$/.test(value)
+    ? Number(value) * 1000
+    : dateFrom(value, now)
 }
 
-function dateFrom (value: string | string[] | undefined, now: number): number | undefined {
+function dateFrom(value: string | string[] | undefined, now: number): number | undefined {
   const at = typeof value === 'string' ? Date.parse(value) : NaN
   return Number.isNaN(at) ? undefined : at - now
 }

@@ -6,7 +6,8 @@ import { DEMO_CLIENT } from './sandbox/clients.ts'
 import type { Client } from './sandbox/clients.ts'
 import type { BuildSandboxOptions } from './sandbox.ts'
 
-type NumberOption = 'port' | 'projects' | 'issues' | 'spaces' | 'pages' | 'seed' | 'burst' | 'points'
+type NumberOption =
+  'port' | 'projects' | 'issues' | 'spaces' | 'pages' | 'seed' | 'burst' | 'points'
 const PARAMS = {
   port: { type: 'string', default: '4001' },
   host: { type: 'string', default: '127.0.0.1' },
@@ -38,29 +39,56 @@ const HELP = `npm run sandbox -- [options]
 /** A sentence for whoever started the process. */
 class OptionError extends Error {}
 
-interface Started { port: number, host: string, options: BuildSandboxOptions, id: string, secret: string }
+interface Started {
+  port: number
+  host: string
+  options: BuildSandboxOptions
+  id: string
+  secret: string
+}
 
-function read (args: string[]): Started | undefined {
+function read(args: string[]): Started | undefined {
   const { values } = parseArgs({ args, options: PARAMS, strict: true })
   if (values.help) return undefined
   const number = (name: NumberOption) => {
     const text = values[name]
-    if (text !== undefined && !/^\d{1,9}$/.test(text)) throw new OptionError(`--${name} must be a whole number, not "${text}".`)
+    if (text !== undefined && !/^\d{1,9}$/.test(text)) {
+      throw new OptionError(`--${name} must be a whole number, not "${text}".`)
+    }
     return text === undefined ? undefined : Number(text)
   }
   const { access } = values
-  if (access !== 'account' && access !== 'resource') throw new OptionError(`--access must be account or resource, not "${access}".`)
-  const sizes = { projects: number('projects'), issues: number('issues'), spaces: number('spaces'), pages: number('pages') }
+  if (access !== 'account' && access !== 'resource') {
+    throw new OptionError(`--access must be account or resource, not "${access}".`)
+  }
+  const sizes = {
+    projects: number('projects'),
+    issues: number('issues'),
+    spaces: number('spaces'),
+    pages: number('pages')
+  }
   const given = Object.fromEntries(Object.entries(sizes).filter(([, size]) => size !== undefined))
   const [id, secret] = [values['client-id'], values['client-secret']]
   const redirectUris = values['redirect-uri'] ?? DEMO_CLIENT.redirectUris
   const port = number('port') ?? 0
   if (port > 65_535) throw new OptionError(`--port must be at most 65535, not ${port}.`)
   const clients: Client[] = [{ ...DEMO_CLIENT, id, secret, redirectUris, access }]
-  return { port, host: values.host, id, secret, options: { seed: number('seed'), burst: number('burst'), hourlyPoints: number('points'), sizes: given, clients } }
+  return {
+    port,
+    host: values.host,
+    id,
+    secret,
+    options: {
+      seed: number('seed'),
+      burst: number('burst'),
+      hourlyPoints: number('points'),
+      sizes: given,
+      clients
+    }
+  }
 }
 
-async function start ({ port, host, id, secret, options }: Started) {
+async function start({ port, host, id, secret, options }: Started) {
   const app = buildSandbox(options)
   await app.listen({ port, host })
   const address = app.server.address() as AddressInfo
@@ -79,10 +107,12 @@ CONFLUENCE_OAUTH_REDIRECT_URI=http://localhost:3001/auth/confluence/callback
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => app.close())
 }
 
-function explain (error: unknown): string {
+function explain(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException
   if (code === 'EADDRINUSE') return 'The port is in use; choose another one with --port.'
-  if (code === 'EACCES') return 'The port may not be used by this account; choose another one with --port.'
+  if (code === 'EACCES') {
+    return 'The port may not be used by this account; choose another one with --port.'
+  }
   return message
 }
 

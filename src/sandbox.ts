@@ -13,8 +13,16 @@ export interface BuildSandboxOptions extends SandboxOptions {
 const LONGEST_PARAM = 4096
 
 /** The stand-in for Atlassian as a server of its own, at the root. */
-export function buildSandbox ({ logger = false, world, ...options }: BuildSandboxOptions = {}): FastifyInstance {
-  const app = Fastify({ logger, forceCloseConnections: true, routerOptions: { maxParamLength: LONGEST_PARAM } })
+export function buildSandbox({
+  logger = false,
+  world,
+  ...options
+}: BuildSandboxOptions = {}): FastifyInstance {
+  const app = Fastify({
+    logger,
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: LONGEST_PARAM }
+  })
   app.register(sandbox, { world: world ?? createWorld(options) })
   return app
 }

@@ -17,25 +17,36 @@ export interface Seat extends Ticker {
  *
  * @param address of this instance, as the others reach it; undefined while it does not listen
  */
-export function createSeat ({ store: { atomically, leases }, name, address }: { store: Pick<Store, 'atomically' | 'leases'>, name: string, address: () => string | undefined }): Seat {
+export function createSeat({
+  store: { atomically, leases },
+  name,
+  address
+}: {
+  store: Pick<Store, 'atomically' | 'leases'>
+  name: string
+  address: () => string | undefined
+}): Seat {
   const id = randomUUID()
   let elsewhere: string | undefined
 
-  async function look (): Promise<void> {
+  async function look(): Promise<void> {
     const own = address()
     if (own === undefined) return
     const me = `${own}#${id}`
     const [taken] = await atomically((tx) => [leases.taking(tx, name, me, LEASE_MS, me)])
     const holder = taken?.length === 1 ? undefined : (await leases.holder(name))?.owner
-    elsewhere = holder === undefined || holder === me ? undefined : holder.slice(0, holder.indexOf('#'))
+    elsewhere =
+      holder === undefined || holder === me ? undefined : holder.slice(0, holder.indexOf('#'))
   }
 
   // What is known stays known while the database does not answer.
-  const ticker = createTicker(async () => { await look().catch(() => {}) }, RENEW_MS)
+  const ticker = createTicker(async () => {
+    await look().catch(() => {})
+  }, RENEW_MS)
   let begun: Promise<void> | undefined
   return {
     ...ticker,
-    async whereElse () {
+    async whereElse() {
       begun ??= ticker.once()
       await begun
       return elsewhere

@@ -3,13 +3,22 @@ import { NAMES } from './config/names.ts'
 import { Env, type Setting } from './config/schema.ts'
 
 // `npm run docs:settings` writes docs/settings.md from the schema, so that the two cannot disagree.
-const rows = (Object.entries(Env.properties) as Array<[Setting, { description?: string, rule?: string, default?: unknown }]>)
-  .map(([name, { description = '', rule = '', default: byDefault }]) =>
-    `| \`${name}\` | ${byDefault === undefined ? '' : `\`${String(byDefault)}\``} | ${cell(description)}${rule === '' ? '' : ` It ${cell(rule)}.`} |`)
+const rows = (
+  Object.entries(Env.properties) as Array<
+    [Setting, { description?: string; rule?: string; default?: unknown }]
+  >
+).map(
+  ([name, { description = '', rule = '', default: byDefault }]) =>
+    `| \`${name}\` | ${byDefault === undefined ? '' : `\`${String(byDefault)}\``} | ${cell(description)}${rule === '' ? '' : ` It ${cell(rule)}.`} |`
+)
 
-const names = Object.entries(NAMES).map(([setting, accepted]) => `- \`${setting}\`: ${accepted.map((name) => `\`${name}\``).join(', ')}`)
+const names = Object.entries(NAMES).map(
+  ([setting, accepted]) => `- \`${setting}\`: ${accepted.map((name) => `\`${name}\``).join(', ')}`
+)
 
-writeFileSync(new URL('../docs/settings.md', import.meta.url), `# Settings
+writeFileSync(
+  new URL('../docs/settings.md', import.meta.url),
+  `# Settings
 
 Environment variables, or lines of a \`.env\` file in the working directory. Values are trimmed; an empty value counts as unset. Every
 problem is named at start, all of them together; the exit code is then 78. A variable that looks like a misspelt setting is
@@ -26,8 +35,9 @@ browsers. Confluence's redirect URI is never borrowed from a variable whose path
 (\`/auth/jira/callback\`): with one app for both products use \`/oauth/atlassian/callback\`, or give Confluence its own.
 
 ${names.join('\n')}
-`)
+`
+)
 
-function cell (text: string): string {
+function cell(text: string): string {
   return text.replaceAll('|', '\\|')
 }

@@ -12,14 +12,18 @@ const SENTENCES: Record<string, string> = {
  *
  * @returns the exit code
  */
-export function explain (error: unknown): number {
+export function explain(error: unknown): number {
   if (error instanceof StartError) {
     for (const problem of error.problems) console.error(problem)
     return error.exitCode
   }
-  const { code = '', syscall = '' } = error as { code?: string, syscall?: string }
-  if (/^(listen|getaddrinfo)$/.test(syscall)) console.error(SENTENCES[code] ?? `HOST and PORT cannot be listened on: ${code}.`)
-  else if (/^E[A-Z]+$/.test(code) && syscall !== '') console.error(`A file of the working directory (.env or the development key) cannot be used: ${code}.`)
-  else console.error(error)
+  const { code = '', syscall = '' } = error as { code?: string; syscall?: string }
+  if (/^(listen|getaddrinfo)$/.test(syscall)) {
+    console.error(SENTENCES[code] ?? `HOST and PORT cannot be listened on: ${code}.`)
+  } else if (/^E[A-Z]+$/.test(code) && syscall !== '') {
+    console.error(
+      `A file of the working directory (.env or the development key) cannot be used: ${code}.`
+    )
+  } else console.error(error)
   return 1
 }

@@ -10,24 +10,26 @@ export interface Ticker {
 }
 
 /** @param work must not reject: there is a next time */
-export function createTicker (work: () => Promise<void>, everyMs: number): Ticker {
+export function createTicker(work: () => Promise<void>, everyMs: number): Ticker {
   let timer: NodeJS.Timeout | undefined
   let working: Promise<void> | undefined
   let stopped = false
 
-  async function once (): Promise<void> {
-    working ??= work().finally(() => { working = undefined })
+  async function once(): Promise<void> {
+    working ??= work().finally(() => {
+      working = undefined
+    })
     await working
   }
 
   return {
     once,
-    start () {
+    start() {
       if (stopped) return
       timer = setInterval(once, everyMs).unref()
       once().catch(() => {})
     },
-    async stop () {
+    async stop() {
       stopped = true
       clearInterval(timer)
       await working

@@ -2,14 +2,16 @@ import { bigint, customType, index, pgTable, text, uniqueIndex } from 'drizzle-o
 import type { Columns } from '../sqlite/columns.ts'
 
 /** A moment in milliseconds since the epoch, as the other engine keeps it too: no zone and no rounding between the two. */
-const instant = customType<{ data: Date, driverData: number }>({
+const instant = customType<{ data: Date; driverData: number }>({
   dataType: () => 'bigint',
   toDriver: (value) => value.getTime(),
   fromDriver: (value) => new Date(Number(value))
 })
 
 /** Compared byte by byte, which is by code points: the order of a list is the same on every engine. */
-const ordered = customType<{ data: string, driverData: string }>({ dataType: () => 'text collate "C"' })
+const ordered = customType<{ data: string; driverData: string }>({
+  dataType: () => 'text collate "C"'
+})
 
 /**
  * PostgreSQL's column kit. Proof of the cast: every word makes a column of the same name, type in TypeScript and meaning as

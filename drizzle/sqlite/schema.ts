@@ -1,4 +1,26 @@
 import { tables } from '../tables.ts'
 import { columns } from './columns.ts'
 
-export const { users, flows, grants, leases, vaultKeys, connections, history, runs, checkpoints, budgets, feeds, apiKeys, identities, sessions, audit, auditHead, rates, projects, issues, spaces, pages } = tables(columns)
+export const {
+  users,
+  flows,
+  grants,
+  leases,
+  vaultKeys,
+  connections,
+  history,
+  runs,
+  checkpoints,
+  budgets,
+  feeds,
+  apiKeys,
+  identities,
+  sessions,
+  audit,
+  auditHead,
+  rates,
+  projects,
+  issues,
+  spaces,
+  pages
+} = tables(columns)

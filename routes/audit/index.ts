@@ -7,27 +7,49 @@ import { Action, AuditRow, view } from './view.ts'
 
 /** Who did what. */
 const routes: FastifyPluginAsyncTypebox = async (app) => {
-  app.get('', {
-    config: { access: { scope: 'admin' } },
-    schema: {
-      tags: ['Audit'],
-      summary: 'Who did what to which connection, when and from where, newest first',
-      querystring: Type.Object({
-        ...Paging,
-        limit: { ...Paging.limit, default: 100 },
-        user_id: Type.Optional({ ...PathId, description: 'Only what is about this user' }),
-        action: Type.Optional(Type.Unsafe<string>(Action)),
-        since: Type.Optional(Type.String({ format: 'instant', maxLength: 40, description: 'Only what was done at this moment or later', example: '2026-11-23T12:00:00Z' }))
-      }, { additionalProperties: false }),
-      response: { 200: Type.Array(AuditRow), ...problems(400, 422) }
+  app.get(
+    '',
+    {
+      config: { access: { scope: 'admin' } },
+      schema: {
+        tags: ['Audit'],
+        summary: 'Who did what to which connection, when and from where, newest first',
+        querystring: Type.Object(
+          {
+            ...Paging,
+            limit: { ...Paging.limit, default: 100 },
+            user_id: Type.Optional({ ...PathId, description: 'Only what is about this user' }),
+            action: Type.Optional(Type.Unsafe<string>(Action)),
+            since: Type.Optional(
+              Type.String({
+                format: 'instant',
+                maxLength: 40,
+                description: 'Only what was done at this moment or later',
+                example: '2026-11-23T12:00:00Z'
+              })
+            )
+          },
+          { additionalProperties: false }
+        ),
+        response: { 200: Type.Array(AuditRow), ...problems(400, 422) }
+      }
+    },
+    async ({ query: { limit, cursor, user_id: userId, action, since }, url }, reply) => {
+      const filter = {
+        userId: userId === undefined ? undefined : Number(userId),
+        action,
+        since: since === undefined ? undefined : new Date(since)
+      }
+      const rows = await app.store.audit.list(
+        filter,
+        limit + 1,
+        readCursor(cursor, isIdPosition)?.[0]
+      )
+      const { page, headers } = pageOf(rows, limit, url, ({ seq }) => [seq])
+      reply.headers(headers)
+      return page.map(view)
     }
-  }, async ({ query: { limit, cursor, user_id: userId, action, since }, url }, reply) => {
-    const filter = { userId: userId === undefined ? undefined : Number(userId), action, since: since === undefined ? undefined : new Date(since) }
-    const rows = await app.store.audit.list(filter, limit + 1, readCursor(cursor, isIdPosition)?.[0])
-    const { page, headers } = pageOf(rows, limit, url, ({ seq }) => [seq])
-    reply.headers(headers)
-    return page.map(view)
-  })
+  )
 }
 
 export default routes

@@ -8,7 +8,11 @@ export const AuditRow = Type.Object({
   id: Id,
   at: Time,
   actor: Type.Object({
-    kind: Type.String({ description: 'key, user, session, anybody, operator (a command on the machine) or service (nobody asked)', example: 'key' }),
+    kind: Type.String({
+      description:
+        'key, user, session, anybody, operator (a command on the machine) or service (nobody asked)',
+      example: 'key'
+    }),
     id: Nullable(Id),
     name: Nullable(Type.String({ example: 'crm' }))
   }),
@@ -22,8 +26,30 @@ export const AuditRow = Type.Object({
 })
 export type AuditRow = Static<typeof AuditRow>
 
-export function view ({ seq, at, actor, actorId, actorName, action, userId, connectionId, product, ip, requestId, detail }: Row): AuditRow {
+export function view({
+  seq,
+  at,
+  actor,
+  actorId,
+  actorName,
+  action,
+  userId,
+  connectionId,
+  product,
+  ip,
+  requestId,
+  detail
+}: Row): AuditRow {
   return {
-    id: seq, at: at.toISOString(), actor: { kind: actor, id: actorId, name: actorName }, action, user_id: userId, connection_id: connectionId, product, ip, request_id: requestId, detail: detail === null ? null : JSON.parse(detail) as object
+    id: seq,
+    at: at.toISOString(),
+    actor: { kind: actor, id: actorId, name: actorName },
+    action,
+    user_id: userId,
+    connection_id: connectionId,
+    product,
+    ip,
+    request_id: requestId,
+    detail: detail === null ? null : (JSON.parse(detail) as object)
   }
 }

@@ -9,7 +9,11 @@ import { prefixOf } from '../../src/paths.ts'
  *
  * @param redirectUri one that is registered for this service, if there is one: it tells the address too
  */
-export function ownAddress (app: FastifyInstance, request: FastifyRequest, redirectUri: string | null = null): string {
+export function ownAddress(
+  app: FastifyInstance,
+  request: FastifyRequest,
+  redirectUri: string | null = null
+): string {
   const { publicUrl, production, port } = app.config
   const prefix = prefixOf(request.url)
   const known = redirectUri === null ? null : beforeCallback(redirectUri)
@@ -23,7 +27,11 @@ export function ownAddress (app: FastifyInstance, request: FastifyRequest, redir
  * Where browsers go after a login: the configured front end, else this service's own pages, at the address that the
  * redirect URI is known to work under.
  */
-export function frontEnd (app: FastifyInstance, request: FastifyRequest, redirectUri: string | null): string {
+export function frontEnd(
+  app: FastifyInstance,
+  request: FastifyRequest,
+  redirectUri: string | null
+): string {
   if (app.config.frontendUrl !== null) return app.config.frontendUrl
   return ownAddress(app, request, redirectUri)
 }

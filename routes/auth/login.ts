@@ -14,94 +14,161 @@ import { Missing, problems } from '../../src/schemas.ts'
 import { frontEnd, ownAddress } from './addresses.ts'
 import { cookieFor } from './cookie.ts'
 
-const LoginQuery = Type.Object({
-  redirect: Type.Optional(Type.Unsafe<'true' | 'false' | '1' | '0'>({ type: 'string', enum: ['true', 'false', '1', '0'], description: 'true: answer with a redirect. Default: JSON for programs, a redirect for a browser that opens this as a page.' })),
-  state: Type.Optional(Type.String({ maxLength: 512, format: 'text', description: "The caller's own state, handed back unchanged. May name the user: user_id=1, email=ada@example.com, or JSON with either.", example: 'user_id=1' })),
-  scope: Type.Optional(Type.String({ maxLength: 2048, format: 'text', description: 'Narrows the configured scopes' })),
-  change_account: Type.Optional(Type.Unsafe<'true' | 'false' | '1' | '0'>({ type: 'string', enum: ['true', 'false', '1', '0'], description: 'true: another Atlassian account may take the place of the connected one' })),
-  return_url: Type.Optional(Type.String({ maxLength: 2048, format: 'text', description: 'Where to go afterwards: a path on the front end, or an address of the same origin', example: '/settings/connections' }))
-}, { additionalProperties: false })
+const LoginQuery = Type.Object(
+  {
+    redirect: Type.Optional(
+      Type.Unsafe<'true' | 'false' | '1' | '0'>({
+        type: 'string',
+        enum: ['true', 'false', '1', '0'],
+        description:
+          'true: answer with a redirect. Default: JSON for programs, a redirect for a browser that opens this as a page.'
+      })
+    ),
+    state: Type.Optional(
+      Type.String({
+        maxLength: 512,
+        format: 'text',
+        description:
+          "The caller's own state, handed back unchanged. May name the user: user_id=1, email=ada@example.com, or JSON with either.",
+        example: 'user_id=1'
+      })
+    ),
+    scope: Type.Optional(
+      Type.String({ maxLength: 2048, format: 'text', description: 'Narrows the configured scopes' })
+    ),
+    change_account: Type.Optional(
+      Type.Unsafe<'true' | 'false' | '1' | '0'>({
+        type: 'string',
+        enum: ['true', 'false', '1', '0'],
+        description: 'true: another Atlassian account may take the place of the connected one'
+      })
+    ),
+    return_url: Type.Optional(
+      Type.String({
+        maxLength: 2048,
+        format: 'text',
+        description:
+          'Where to go afterwards: a path on the front end, or an address of the same origin',
+        example: '/settings/connections'
+      })
+    )
+  },
+  { additionalProperties: false }
+)
 
-export const login: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app, { provider }) => {
+export const login: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (
+  app,
+  { provider }
+) => {
   const { clients, flow, store } = app
   const missing = clients.missing(provider.id)
   const configured = !Object.values(missing).includes(true)
 
-  app.get('', {
-    config: { access: { scope: 'connections:write', owner: 'itself', session: true }, limit: 'login' },
-    schema: {
-      tags: ['OAuth'],
-      summary: `Start a ${provider.title} login: the authorize URL, or a redirect to it`,
-      querystring: LoginQuery,
-      response: {
-        200: Type.Object({
-          url: Type.String({ example: 'https://auth.atlassian.com/authorize?audience=api.atlassian.com&client_id=…' }),
-          provider: Type.Literal(provider.id),
-          missing: Type.Optional(Missing)
-        }),
-        307: Type.Null({ description: 'To the authorize URL' }),
-        ...problems(400, 422)
+  app.get(
+    '',
+    {
+      config: {
+        access: { scope: 'connections:write', owner: 'itself', session: true },
+        limit: 'login'
+      },
+      schema: {
+        tags: ['OAuth'],
+        summary: `Start a ${provider.title} login: the authorize URL, or a redirect to it`,
+        querystring: LoginQuery,
+        response: {
+          200: Type.Object({
+            url: Type.String({
+              example: 'https://auth.atlassian.com/authorize?audience=api.atlassian.com&client_id=…'
+            }),
+            provider: Type.Literal(provider.id),
+            missing: Type.Optional(Missing)
+          }),
+          307: Type.Null({ description: 'To the authorize URL' }),
+          ...problems(400, 422)
+        }
       }
-    }
-  }, async (request, reply) => {
-    const { state = null, scope, return_url: target, change_account: change } = request.query
-    const log = request.log.child({ provider: provider.id })
-    log.info({ event: 'oauth_login_start', ...request.trace() })
-    const { principal } = request
-    if (principal.kind === 'session' && !principal.products.includes(provider.id)) throw new AppError('forbidden', `This connect session is not for ${provider.title}.`)
-    const client = clients.forLogin(provider.id, ownAddress(app, request))
-    if (client === undefined) throw new AppError('oauth_not_configured', notConfigured(provider, missing), { missing })
+    },
+    async (request, reply) => {
+      const { state = null, scope, return_url: target, change_account: change } = request.query
+      const log = request.log.child({ provider: provider.id })
+      log.info({ event: 'oauth_login_start', ...request.trace() })
+      const { principal } = request
+      if (principal.kind === 'session' && !principal.products.includes(provider.id)) {
+        throw new AppError('forbidden', `This connect session is not for ${provider.title}.`)
+      }
+      const client = clients.forLogin(provider.id, ownAddress(app, request))
+      if (client === undefined) {
+        throw new AppError('oauth_not_configured', notConfigured(provider, missing), { missing })
+      }
 
-    const redirect = wantsRedirect(request)
-    const hint = readHint(state)
-    const { url, flowName, browserKey } = await flow.start({
-      client,
-      callerState: state,
-      returnUrl: target === undefined ? returnUrlOf(request) : checked(target, frontEnd(app, request, client.redirectUri)),
-      scope,
-      bindBrowser: redirect,
-      userId: request.ownUser() ?? null,
-      opener: openerOf(principal, request.ip, hint === undefined ? undefined : JSON.stringify(hint)),
-      startedBy: starterOf(principal),
-      // The callback decides who it is; this is who it will be, if nothing changes.
-      held: await held(request.ownUser() ?? await likelyOwner(store, hint), client),
-      changeAccount: change === 'true' || change === '1'
-    })
-    if (!redirect) return await reply.code(200).send({ url, provider: provider.id, ...(configured ? {} : { missing }) })
-    const cookie = cookieFor(flowName, client.redirectUri)
-    reply.setCookie(cookie.name, browserKey ?? '', { ...cookie.options, maxAge: FLOW_LIFETIME_MS / 1000 })
-    log.info({ event: 'oauth_login_redirect', target: new URL(url).origin })
-    return await reply.redirect(url, 307)
-  })
+      const redirect = wantsRedirect(request)
+      const hint = readHint(state)
+      const { url, flowName, browserKey } = await flow.start({
+        client,
+        callerState: state,
+        returnUrl:
+          target === undefined
+            ? returnUrlOf(request)
+            : checked(target, frontEnd(app, request, client.redirectUri)),
+        scope,
+        bindBrowser: redirect,
+        userId: request.ownUser() ?? null,
+        opener: openerOf(
+          principal,
+          request.ip,
+          hint === undefined ? undefined : JSON.stringify(hint)
+        ),
+        startedBy: starterOf(principal),
+        // The callback decides who it is; this is who it will be, if nothing changes.
+        held: await held(request.ownUser() ?? (await likelyOwner(store, hint)), client),
+        changeAccount: change === 'true' || change === '1'
+      })
+      if (!redirect) {
+        return await reply
+          .code(200)
+          .send({ url, provider: provider.id, ...(configured ? {} : { missing }) })
+      }
+      const cookie = cookieFor(flowName, client.redirectUri)
+      reply.setCookie(cookie.name, browserKey ?? '', {
+        ...cookie.options,
+        maxAge: FLOW_LIFETIME_MS / 1000
+      })
+      log.info({ event: 'oauth_login_redirect', target: new URL(url).origin })
+      return await reply.redirect(url, 307)
+    }
+  )
 
   /** What the user's other products hold at this client already, as far as it may still be asked for: this consent replaces theirs. */
-  async function held (userId: number | undefined, { clientId }: Client): Promise<string[]> {
+  async function held(userId: number | undefined, { clientId }: Client): Promise<string[]> {
     const askable = clients.scopesOf(clientId)
-    const scopes = userId === undefined ? [] : await store.connections.heldScopes(userId, clientId, provider.id)
+    const scopes =
+      userId === undefined ? [] : await store.connections.heldScopes(userId, clientId, provider.id)
     return scopes.filter((scope) => askable.includes(scope))
   }
 }
 
 /** A browser that opens the address as a page wants to get somewhere; a script wants the JSON. */
-function wantsRedirect ({ query, headers }: FastifyRequest): boolean {
+function wantsRedirect({ query, headers }: FastifyRequest): boolean {
   const { redirect } = query as { redirect?: string }
   if (redirect !== undefined) return redirect === 'true' || redirect === '1'
   return headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document'
 }
 
 /** Where a connect session was made to lead. */
-function returnUrlOf ({ principal }: FastifyRequest): string | null {
+function returnUrlOf({ principal }: FastifyRequest): string | null {
   return principal.kind === 'session' ? principal.returnUrl : null
 }
 
-function checked (target: string, frontEnd: string): string {
+function checked(target: string, frontEnd: string): string {
   const url = returnTarget(target, frontEnd)
   if (url !== undefined) return url
   const detail = `This address must be a path, or an address on ${new URL(frontEnd).origin}, the front end (APP_FRONTEND_URL).`
   throw new AppError('validation_failed', detail, { errors: [{ pointer: '/return_url', detail }] })
 }
 
-function notConfigured ({ id, title }: Provider, missing: Record<string, boolean>): string {
-  const names = Object.entries(missing).filter(([, absent]) => absent).map(([name]) => `${id.toUpperCase()}_OAUTH_${name.toUpperCase()}`)
+function notConfigured({ id, title }: Provider, missing: Record<string, boolean>): string {
+  const names = Object.entries(missing)
+    .filter(([, absent]) => absent)
+    .map(([name]) => `${id.toUpperCase()}_OAUTH_${name.toUpperCase()}`)
   return `${title} OAuth is not configured: ${names.join(', ')} missing.`
 }

@@ -10,18 +10,49 @@ import { providers } from '../../src/providers/index.ts'
 import { Id, problems, Time } from '../../src/schemas.ts'
 import { frontEnd, ownAddress } from '../auth/addresses.ts'
 
-const Product = Type.Unsafe<string>({ type: 'string', enum: providers.map(({ id }) => id), example: 'jira' })
-const Body = Type.Object({
-  user: Type.Union([Id, Type.String({ minLength: 3, maxLength: 254, format: 'email' })], { description: 'The id of a user, or an email, which makes one where there is none', example: 1 }),
-  products: Type.Optional(Type.Array(Product, { minItems: 1, maxItems: providers.length, uniqueItems: true, description: 'Which products may be connected. Default: all' })),
-  return_url: Type.Optional(Type.String({ maxLength: 2048, format: 'text', description: 'Where the browser goes afterwards: a path on the front end, or an address of the same origin', example: '/settings/connections' }))
-}, { additionalProperties: false })
+const Product = Type.Unsafe<string>({
+  type: 'string',
+  enum: providers.map(({ id }) => id),
+  example: 'jira'
+})
+const Body = Type.Object(
+  {
+    user: Type.Union([Id, Type.String({ minLength: 3, maxLength: 254, format: 'email' })], {
+      description: 'The id of a user, or an email, which makes one where there is none',
+      example: 1
+    }),
+    products: Type.Optional(
+      Type.Array(Product, {
+        minItems: 1,
+        maxItems: providers.length,
+        uniqueItems: true,
+        description: 'Which products may be connected. Default: all'
+      })
+    ),
+    return_url: Type.Optional(
+      Type.String({
+        maxLength: 2048,
+        format: 'text',
+        description:
+          'Where the browser goes afterwards: a path on the front end, or an address of the same origin',
+        example: '/settings/connections'
+      })
+    )
+  },
+  { additionalProperties: false }
+)
 
 const Session = Type.Object({
   user_id: Id,
   products: Type.Array(Product),
-  token: Type.String({ description: 'For a front end: Authorization: Bearer …. Shown once', example: 'cs_…' }),
-  url: Type.String({ description: 'For a browser: opened once, by one browser. It does not tell the token', example: 'https://app.example.com/api/connect?token=cs_…' }),
+  token: Type.String({
+    description: 'For a front end: Authorization: Bearer …. Shown once',
+    example: 'cs_…'
+  }),
+  url: Type.String({
+    description: 'For a browser: opened once, by one browser. It does not tell the token',
+    example: 'https://app.example.com/api/connect?token=cs_…'
+  }),
   expires_at: Time
 })
 
@@ -30,37 +61,61 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   const { store } = app
   const redirectUri = tellingRedirectUri(app.config)
 
-  app.post('', {
-    config: { access: { scope: 'connections:write' } },
-    schema: {
-      tags: ['Connections'],
-      summary: 'Let one person connect their account: a token and a link for a quarter of an hour, good for nothing else',
-      body: Body,
-      response: { 201: Session, ...problems(400, 404, 413, 415, 422) }
+  app.post(
+    '',
+    {
+      config: { access: { scope: 'connections:write' } },
+      schema: {
+        tags: ['Connections'],
+        summary:
+          'Let one person connect their account: a token and a link for a quarter of an hour, good for nothing else',
+        body: Body,
+        response: { 201: Session, ...problems(400, 404, 413, 415, 422) }
+      }
+    },
+    async (request, reply) => {
+      const {
+        user: whom,
+        products = providers.map(({ id }) => id),
+        return_url: target
+      } = request.body
+      const returnUrl = target === undefined ? null : checked(target, request)
+      const user =
+        typeof whom === 'number'
+          ? await existingUser(store, whom)
+          : (await store.users.save(whom, null)).user
+      const token = newSecret(SESSION)
+      const link = linkOf(token)
+      const { id, expiresAt } = await store.sessions.create({
+        hash: hashOf(link),
+        userId: user.id,
+        products: [...products],
+        returnUrl
+      })
+      request.log.info({
+        event: 'connect_session_made',
+        user_id: user.id,
+        session_id: id,
+        products
+      })
+      return await reply.code(201).send({
+        user_id: user.id,
+        products: [...products],
+        token,
+        url: `${ownAddress(app, request, redirectUri)}/connect?token=${link}`,
+        expires_at: expiresAt.toISOString()
+      } satisfies Static<typeof Session>)
     }
-  }, async (request, reply) => {
-    const { user: whom, products = providers.map(({ id }) => id), return_url: target } = request.body
-    const returnUrl = target === undefined ? null : checked(target, request)
-    const user = typeof whom === 'number' ? await existingUser(store, whom) : (await store.users.save(whom, null)).user
-    const token = newSecret(SESSION)
-    const link = linkOf(token)
-    const { id, expiresAt } = await store.sessions.create({ hash: hashOf(link), userId: user.id, products: [...products], returnUrl })
-    request.log.info({ event: 'connect_session_made', user_id: user.id, session_id: id, products })
-    return await reply.code(201).send({
-      user_id: user.id,
-      products: [...products],
-      token,
-      url: `${ownAddress(app, request, redirectUri)}/connect?token=${link}`,
-      expires_at: expiresAt.toISOString()
-    } satisfies Static<typeof Session>)
-  })
+  )
 
-  function checked (target: string, request: FastifyRequest): string {
+  function checked(target: string, request: FastifyRequest): string {
     const base = frontEnd(app, request, redirectUri)
     const url = returnTarget(target, base)
     if (url !== undefined) return url
     const detail = `This address must be a path, or an address on ${new URL(base).origin}, the front end (APP_FRONTEND_URL).`
-    throw new AppError('validation_failed', detail, { errors: [{ pointer: '/return_url', detail }] })
+    throw new AppError('validation_failed', detail, {
+      errors: [{ pointer: '/return_url', detail }]
+    })
   }
 }
 

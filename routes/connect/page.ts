@@ -15,21 +15,29 @@ const CSP = `default-src 'none'; img-src data:; style-src 'sha256-${createHash('
 export const PAGE_HEADERS = { 'content-security-policy': CSP }
 
 /** Which product to connect: plain links, no script; relative, so that they work behind any prefix. */
-export function choice (products: readonly string[]): string {
-  const links = providers.filter(({ id }) => products.includes(id)).map(({ id, title }) => `<li><a href="auth/${id}/login?redirect=true">${title}</a></li>`)
-  return page('Connect your account', `<h1>What do you want to connect?</h1>
+export function choice(products: readonly string[]): string {
+  const links = providers
+    .filter(({ id }) => products.includes(id))
+    .map(({ id, title }) => `<li><a href="auth/${id}/login?redirect=true">${title}</a></li>`)
+  return page(
+    'Connect your account',
+    `<h1>What do you want to connect?</h1>
 <ul>
 ${links.join('\n')}
-</ul>`)
+</ul>`
+  )
 }
 
 /** That there is nothing to be done here any more. */
-export function over (sentence: string): string {
-  return page('Not connected', `<h1>This does not go on</h1>
-<p>${sentence}</p>`)
+export function over(sentence: string): string {
+  return page(
+    'Not connected',
+    `<h1>This does not go on</h1>
+<p>${sentence}</p>`
+  )
 }
 
-function page (title: string, body: string): string {
+function page(title: string, body: string): string {
   return `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${title}</title><link rel="icon" href="data:,"><style>${STYLE}</style></head>

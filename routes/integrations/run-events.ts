@@ -22,7 +22,13 @@ export const LONGEST_STREAM_MS = 3_600_000
  * @param isOver whether nobody reads any more, or the service is stopping: a stream that is closed only ends where it has something to say
  * @param mayRead whether the reader would still be let in
  */
-export async function * events (run: Run, read: () => Promise<Run | undefined>, lastEventId: string | undefined, isOver: () => boolean, mayRead: () => Promise<boolean>): AsyncGenerator<string> {
+export async function* events(
+  run: Run,
+  read: () => Promise<Run | undefined>,
+  lastEventId: string | undefined,
+  isOver: () => boolean,
+  mayRead: () => Promise<boolean>
+): AsyncGenerator<string> {
   const until = performance.now() + LONGEST_STREAM_MS
   let told = lastEventId
   let toldAt = performance.now()
@@ -30,17 +36,20 @@ export async function * events (run: Run, read: () => Promise<Run | undefined>, 
   yield 'retry: 1000\n\n'
   for (let current: Run | undefined = run; current !== undefined; current = await read()) {
     if (performance.now() - askedAt > ASK_AGAIN_MS) {
-      if (!await mayRead()) return
+      if (!(await mayRead())) return
       askedAt = performance.now()
     }
     const { id, data } = eventOf(current)
     const ended = hasEnded(current)
     const silence = performance.now() - toldAt
-    const news = id !== told
-      ? `id: ${id}\nevent: ${ended ? 'end' : 'progress'}\ndata: ${data}\n\n`
-      : current.state === 'running' && silence > WORKING_SILENCE_MS
-        ? `event: progress\ndata: ${data}\n\n`
-        : silence > WAITING_SILENCE_MS ? ': still waiting\n\n' : undefined
+    const news =
+      id !== told
+        ? `id: ${id}\nevent: ${ended ? 'end' : 'progress'}\ndata: ${data}\n\n`
+        : current.state === 'running' && silence > WORKING_SILENCE_MS
+          ? `event: progress\ndata: ${data}\n\n`
+          : silence > WAITING_SILENCE_MS
+            ? ': still waiting\n\n'
+            : undefined
     if (news !== undefined) {
       yield news
       told = id
@@ -52,15 +61,15 @@ export async function * events (run: Run, read: () => Promise<Run | undefined>, 
 }
 
 /** Whether a reader with this last event has been told all there will ever be. */
-export function isTold (run: Run, lastEventId: string | undefined): boolean {
+export function isTold(run: Run, lastEventId: string | undefined): boolean {
   return hasEnded(run) && eventOf(run).id === lastEventId
 }
 
-function eventOf (run: Run): { id: string, data: string } {
+function eventOf(run: Run): { id: string; data: string } {
   const data = JSON.stringify(view(run))
   return { id: `${run.id}.${hash('sha1', data, 'base64url')}`, data }
 }
 
-function hasEnded ({ state }: Run): boolean {
+function hasEnded({ state }: Run): boolean {
   return !UNDER_WAY.includes(state)
 }

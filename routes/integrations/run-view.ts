@@ -2,17 +2,33 @@ import { Type, type Static } from '@sinclair/typebox'
 import { Id, Nullable, Time } from '../../src/schemas.ts'
 import type { Run } from '../../src/store/runs.ts'
 
-const STATES = ['queued', 'running', 'parked', 'succeeded', 'partial', 'failed', 'cancelled'] as const
+const STATES = [
+  'queued',
+  'running',
+  'parked',
+  'succeeded',
+  'partial',
+  'failed',
+  'cancelled'
+] as const
 const Count = (description: string) => Type.Integer({ minimum: 0, description, example: 0 })
 
 export const RunView = Type.Object({
   id: Id,
   product: Type.String({ example: 'jira' }),
   owner_id: Id,
-  mode: Type.String({ description: 'due: what is due · incremental: what has changed · full: everything, which also finds deletions', example: 'due' }),
-  state: Type.Union(STATES.map((state) => Type.Literal(state)), {
-    description: 'parked: it goes on by itself at next_run_at · partial: something was not copied, error and failures say what · failed: nothing was · cancelled: somebody ended it'
+  mode: Type.String({
+    description:
+      'due: what is due · incremental: what has changed · full: everything, which also finds deletions',
+    example: 'due'
   }),
+  state: Type.Union(
+    STATES.map((state) => Type.Literal(state)),
+    {
+      description:
+        'parked: it goes on by itself at next_run_at · partial: something was not copied, error and failures say what · failed: nothing was · cancelled: somebody ended it'
+    }
+  ),
   counts: Type.Object({
     seen: Count('Items read from Atlassian'),
     added: Count('New here, or here again'),
@@ -24,20 +40,40 @@ export const RunView = Type.Object({
     upstream_calls: Count('Requests sent to Atlassian'),
     points: Count('What they cost of the hourly quota')
   }),
-  progress: Nullable(Type.Object({
-    collection: Type.String({ example: 'pages' }),
-    site: Type.String({ description: 'Its cloudId', example: '8f0c1d3e-2222-4b4b-9a9a-000000000001' }),
-    done: Count('Items of it so far'),
-    expected: Nullable(Type.Integer({ description: 'About how many there are, where that is known', example: 1200 }))
-  })),
-  failures: Type.Array(Type.Object({
-    collection: Type.String({ example: 'pages' }),
-    site: Type.String({ example: '8f0c1d3e-2222-4b4b-9a9a-000000000001' }),
-    remote_id: Nullable(Type.String({ description: 'null: the whole collection', example: '302737' })),
-    code: Type.String({ example: 'item_unfit' }),
-    detail: Type.String({ example: 'It is in no space that can be seen.' })
-  }), { description: 'The first hundred' }),
-  error: Nullable(Type.Object({ code: Type.String({ example: 'upstream_timeout' }), detail: Type.String({ example: 'Atlassian did not answer in time.' }) })),
+  progress: Nullable(
+    Type.Object({
+      collection: Type.String({ example: 'pages' }),
+      site: Type.String({
+        description: 'Its cloudId',
+        example: '8f0c1d3e-2222-4b4b-9a9a-000000000001'
+      }),
+      done: Count('Items of it so far'),
+      expected: Nullable(
+        Type.Integer({
+          description: 'About how many there are, where that is known',
+          example: 1200
+        })
+      )
+    })
+  ),
+  failures: Type.Array(
+    Type.Object({
+      collection: Type.String({ example: 'pages' }),
+      site: Type.String({ example: '8f0c1d3e-2222-4b4b-9a9a-000000000001' }),
+      remote_id: Nullable(
+        Type.String({ description: 'null: the whole collection', example: '302737' })
+      ),
+      code: Type.String({ example: 'item_unfit' }),
+      detail: Type.String({ example: 'It is in no space that can be seen.' })
+    }),
+    { description: 'The first hundred' }
+  ),
+  error: Nullable(
+    Type.Object({
+      code: Type.String({ example: 'upstream_timeout' }),
+      detail: Type.String({ example: 'Atlassian did not answer in time.' })
+    })
+  ),
   created_at: Time,
   started_at: Nullable(Time),
   finished_at: Nullable(Time),
@@ -46,7 +82,7 @@ export const RunView = Type.Object({
 })
 export type RunView = Static<typeof RunView>
 
-export function view (run: Run): RunView {
+export function view(run: Run): RunView {
   const { seen, added, changed, removed, held, skipped } = run
   return {
     id: run.id,
@@ -54,7 +90,17 @@ export function view (run: Run): RunView {
     owner_id: run.ownerId,
     mode: run.mode,
     state: run.state,
-    counts: { seen, added, changed, unchanged: seen - added - changed, removed, held, skipped, upstream_calls: run.calls, points: run.points },
+    counts: {
+      seen,
+      added,
+      changed,
+      unchanged: seen - added - changed,
+      removed,
+      held,
+      skipped,
+      upstream_calls: run.calls,
+      points: run.points
+    },
     progress: run.progress,
     failures: run.failures.map(({ remoteId, ...failure }) => ({ ...failure, remote_id: remoteId })),
     error: run.errorCode === null ? null : { code: run.errorCode, detail: run.errorDetail ?? '' },
@@ -62,6 +108,9 @@ export function view (run: Run): RunView {
     started_at: run.startedAt?.toISOString() ?? null,
     finished_at: run.finishedAt?.toISOString() ?? null,
     next_run_at: run.parkedUntil?.toISOString() ?? null,
-    duration_ms: run.startedAt === null || run.finishedAt === null ? null : run.finishedAt.getTime() - run.startedAt.getTime()
+    duration_ms:
+      run.startedAt === null || run.finishedAt === null
+        ? null
+        : run.finishedAt.getTime() - run.startedAt.getTime()
   }
 }

@@ -23,7 +23,8 @@ const SAYS: Partial<Record<ErrorCode, string>> = {
   replayed_state: 'This login has been used already.',
   unknown_state: 'This login was not started here.',
   wrong_product: 'The login was started for the other product.',
-  wrong_browser: 'The login was started in another browser, or under another address of this service.',
+  wrong_browser:
+    'The login was started in another browser, or under another address of this service.',
   account_changed: 'This is another Atlassian account than the connected one. Nothing was changed.',
   user_not_found: 'The login names a user that does not exist.',
   oauth_misconfigured: 'Atlassian rejects this service. Its operator has to correct its settings.',
@@ -47,48 +48,78 @@ const Outcome = Type.Object({
 /** Where browsers land when no front end is configured. Plain HTML, no script; links are relative, so that they work behind any prefix. */
 export const pages: FastifyPluginAsyncTypebox = async (app) => {
   for (const path of [...providers.map(({ id }) => `/${id}`), '/callback']) {
-    app.get(path, { config: { access: 'open', limit: 'none' }, schema: { hide: true, querystring: Outcome } }, async ({ query }, reply) => {
-      reply.type('text/html; charset=utf-8').header('content-security-policy', CSP)
-      const provider = providers.find(({ id }) => id === (query.provider ?? path.slice(1)))
-      const title = provider?.title ?? 'Atlassian'
-      return query.status === 'success'
-        ? page(`${title} is connected`, '', success(query.user_id ?? ''))
-        : page(query.error === 'account_changed' ? `${title} stays as it was` : `${title} is not connected`, 'error', failure(provider?.id ?? 'jira', query))
-    })
+    app.get(
+      path,
+      { config: { access: 'open', limit: 'none' }, schema: { hide: true, querystring: Outcome } },
+      async ({ query }, reply) => {
+        reply.type('text/html; charset=utf-8').header('content-security-policy', CSP)
+        const provider = providers.find(({ id }) => id === (query.provider ?? path.slice(1)))
+        const title = provider?.title ?? 'Atlassian'
+        return query.status === 'success'
+          ? page(`${title} is connected`, '', success(query.user_id ?? ''))
+          : page(
+              query.error === 'account_changed'
+                ? `${title} stays as it was`
+                : `${title} is not connected`,
+              'error',
+              failure(provider?.id ?? 'jira', query)
+            )
+      }
+    )
   }
 }
 
-function success (userId: string): string {
+function success(userId: string): string {
   const id = /^[1-9]\d{0,15}$/.test(userId) ? userId : ''
   const links = providers.flatMap(({ id: product, title, collections }) =>
-    collections.map(({ name }) => `<li><a href="../integrations/${product}/${name}/fetch${id === '' ? '' : `?owner_id=${id}`}">The copied ${title} ${name}</a></li>`))
-  const standing = id === '' ? '' : `<li><a href="../users/${id}/connections">How the connections are doing</a></li>`
+    collections.map(
+      ({ name }) =>
+        `<li><a href="../integrations/${product}/${name}/fetch${id === '' ? '' : `?owner_id=${id}`}">The copied ${title} ${name}</a></li>`
+    )
+  )
+  const standing =
+    id === ''
+      ? ''
+      : `<li><a href="../users/${id}/connections">How the connections are doing</a></li>`
   return `<p>The copy has been started. It goes on by itself; this page can be closed. Where the consent reaches several sites, one has to be chosen first.</p>
 <ul>${links.join('')}${standing}<li><a href="../docs">The API</a></li></ul>`
 }
 
-function failure (product: string, { error, request_id: requestId, confirm_url: confirmUrl }: Static<typeof Outcome>): string {
+function failure(
+  product: string,
+  { error, request_id: requestId, confirm_url: confirmUrl }: Static<typeof Outcome>
+): string {
   const login = `../auth/${product}/login?redirect=true`
-  const ways = error === 'account_changed'
-    ? [[`${login}&change_account=true${stateIn(confirmUrl)}`, 'Connect the other account in its place'], [`${login}${stateIn(confirmUrl)}`, 'Log in with the first account']]
-    : [[login, 'Try again']]
+  const ways =
+    error === 'account_changed'
+      ? [
+          [
+            `${login}&change_account=true${stateIn(confirmUrl)}`,
+            'Connect the other account in its place'
+          ],
+          [`${login}${stateIn(confirmUrl)}`, 'Log in with the first account']
+        ]
+      : [[login, 'Try again']]
   return `<p>${sentence(error)}</p>
 ${ways.map(([href = '', text]) => `<p><a href="${escaped(href)}">${text}</a></p>`).join('\n')}
 <p class="small">${escaped(error ?? '')}${requestId === undefined ? '' : ` · request ${escaped(requestId)}`}</p>`
 }
 
 /** Whom the login was for. Of the address, which anybody can write, no more is taken than that. */
-function stateIn (confirmUrl: string | undefined): string {
+function stateIn(confirmUrl: string | undefined): string {
   const state = URL.parse(confirmUrl ?? '')?.searchParams.get('state') ?? null
   return state === null ? '' : `&state=${encodeURIComponent(state)}`
 }
 
 /** The `message` in the address is for front ends; here, where anybody can write one, the code alone is believed. */
-function sentence (error: string | undefined): string {
-  return (Object.hasOwn(SAYS, error ?? '') ? SAYS[error as ErrorCode] : undefined) ?? 'The login did not come to an end.'
+function sentence(error: string | undefined): string {
+  return (
+    (Object.hasOwn(SAYS, error ?? '') ? SAYS[error as ErrorCode] : undefined) ??
+    'The login did not come to an end.'
+  )
 }
 
-function page (heading: string, kind: string, body: string): string {
+function page(heading: string, kind: string, body: string): string {
   return `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${heading}</title><link rel="icon" href="data:,"><style>${STYLE}</style></head>
@@ -99,6 +130,6 @@ function page (heading: string, kind: string, body: string): string {
 `
 }
 
-function escaped (text: string): string {
+function escaped(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
 }

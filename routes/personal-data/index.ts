@@ -16,46 +16,70 @@ const LONGEST_EXPORT_MS = 3_600_000
 
 /** What is kept about a person, for the person (GDPR articles 15 and 20). */
 const routes: FastifyPluginAsyncTypebox = async (app) => {
-  app.get('', {
-    config: { access: { scope: 'users:read', owner: 'params.user_id' } },
-    // The service's own limit is for answers that are made first and then sent.
-    handlerTimeout: LONGEST_EXPORT_MS,
-    schema: {
-      tags: ['Users'],
-      summary: 'Everything that is kept about a user, copies included, as one JSON document; only tokens and hashes are left out',
-      params: Type.Object({ user_id: PathId }),
-      response: {
-        200: { description: 'The document. It is sent while it is read: where that fails the connection is cut, and what came by then is no JSON', content: { 'application/json': { schema: Type.Unsafe<Readable>(exportSchema(app.store)) } } },
-        ...problems(404, 422)
+  app.get(
+    '',
+    {
+      config: { access: { scope: 'users:read', owner: 'params.user_id' } },
+      // The service's own limit is for answers that are made first and then sent.
+      handlerTimeout: LONGEST_EXPORT_MS,
+      schema: {
+        tags: ['Users'],
+        summary:
+          'Everything that is kept about a user, copies included, as one JSON document; only tokens and hashes are left out',
+        params: Type.Object({ user_id: PathId }),
+        response: {
+          200: {
+            description:
+              'The document. It is sent while it is read: where that fails the connection is cut, and what came by then is no JSON',
+            content: {
+              'application/json': { schema: Type.Unsafe<Readable>(exportSchema(app.store)) }
+            }
+          },
+          ...problems(404, 422)
+        }
       }
+    },
+    async ({ params, url, method, log }, reply) => {
+      const user = await existingUser(app.store, Number(params.user_id))
+      reply.headers({
+        'content-type': 'application/json; charset=utf-8',
+        'content-disposition': `attachment; filename="user-${user.id}.json"`,
+        'cache-control': 'no-store'
+      })
+      if (method === 'HEAD') return await reply.send(Readable.from([]))
+      await app.store.audit.note({ action: 'data_exported', userId: user.id })
+      log.info({ event: 'data_exported', user_id: user.id })
+      // One piece ahead of the reader, and no more.
+      return await reply.send(
+        Readable.from(telling(documentOf(app, user, prefixOf(url)), app.isDraining, log), {
+          highWaterMark: 1
+        })
+      )
     }
-  }, async ({ params, url, method, log }, reply) => {
-    const user = await existingUser(app.store, Number(params.user_id))
-    reply.headers({
-      'content-type': 'application/json; charset=utf-8',
-      'content-disposition': `attachment; filename="user-${user.id}.json"`,
-      'cache-control': 'no-store'
-    })
-    if (method === 'HEAD') return await reply.send(Readable.from([]))
-    await app.store.audit.note({ action: 'data_exported', userId: user.id })
-    log.info({ event: 'data_exported', user_id: user.id })
-    // One piece ahead of the reader, and no more.
-    return await reply.send(Readable.from(telling(documentOf(app, user, prefixOf(url)), app.isDraining, log), { highWaterMark: 1 }))
-  })
+  )
 }
 
 export default routes
 
 /** Puts a document that ends early into the log: the answer has begun, and can say nothing of it. */
-async function * telling (document: AsyncGenerator<string>, isStopping: () => boolean, log: Log): AsyncGenerator<string> {
+async function* telling(
+  document: AsyncGenerator<string>,
+  isStopping: () => boolean,
+  log: Log
+): AsyncGenerator<string> {
   try {
     for await (const piece of document) {
       // Whoever asked comes back; a service that stops does not wait for a long document.
-      if (isStopping()) throw new AppError('interrupted', 'The service is stopping.', { quiet: true })
+      if (isStopping()) {
+        throw new AppError('interrupted', 'The service is stopping.', { quiet: true })
+      }
       yield piece
     }
   } catch (err) {
-    log.error({ event: 'export_cut', err }, 'An export could not be read to its end: its connection is cut.')
+    log.error(
+      { event: 'export_cut', err },
+      'An export could not be read to its end: its connection is cut.'
+    )
     throw err
   }
 }

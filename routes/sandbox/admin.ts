@@ -9,7 +9,7 @@ const MOST_BYTES = 16 * 1024 * 1024
  * The admin API (src/sandbox/admin.ts). A body has to say that it is JSON: a page of another origin cannot make a browser send
  * that without being asked first.
  */
-export default async function adminRoutes (app: FastifyInstance, { world }: SandboxPluginOptions) {
+export default async function adminRoutes(app: FastifyInstance, { world }: SandboxPluginOptions) {
   app.route({
     method: ['GET', 'POST', 'DELETE'],
     url: '/admin/*',
@@ -17,11 +17,15 @@ export default async function adminRoutes (app: FastifyInstance, { world }: Sand
     bodyLimit: MOST_BYTES,
     handler: async (request, reply) => {
       const body = jsonOf(request)
-      const readable = body === undefined || (body !== null && contentType(request) === 'application/json')
+      const readable =
+        body === undefined || (body !== null && contentType(request) === 'application/json')
       const answer = readable
         ? admin(world, request.method, request.below.slice('/admin/'.length), body)
         : { status: 400, body: { error: 'the body must be JSON, and say so in Content-Type' } }
-      return reply.code(answer.status).header('content-type', 'application/json;charset=UTF-8').send(JSON.stringify(answer.body))
+      return reply
+        .code(answer.status)
+        .header('content-type', 'application/json;charset=UTF-8')
+        .send(JSON.stringify(answer.body))
     }
   })
 }

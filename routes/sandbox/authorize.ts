@@ -12,7 +12,8 @@ import type { SandboxPluginOptions } from './sandbox.ts'
  */
 const PAGE_HEADERS = {
   'content-type': 'text/html;charset=utf-8',
-  'content-security-policy': "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'",
+  'content-security-policy':
+    "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'",
   'cache-control': 'no-store',
   'referrer-policy': 'no-referrer',
   'x-content-type-options': 'nosniff'
@@ -23,13 +24,20 @@ const PAGE_HEADERS = {
  * link as well, so that `curl -L` given that link goes through the whole sign-in. A program may skip the page with
  * `&sandbox_decision=accept|cancel[&sandbox_account=…][&sandbox_site=…]`.
  */
-export default async function authorize (app: FastifyInstance, { world }: SandboxPluginOptions) {
+export default async function authorize(app: FastifyInstance, { world }: SandboxPluginOptions) {
   app.get('/authorize', { schema: { hide: true } }, async (request, reply) => {
     const params = queryOf(request)
     const decision = params.get('sandbox_decision')
     const consent = readConsent(world, params)
     if ('error' in consent) return problem(request, reply, consent)
-    if (decision !== null) return conclude(request, reply, consent, decisionOf(decision, params.get('sandbox_account'), params.get('sandbox_site')))
+    if (decision !== null) {
+      return conclude(
+        request,
+        reply,
+        consent,
+        decisionOf(decision, params.get('sandbox_account'), params.get('sandbox_site'))
+      )
+    }
     note(request, world, 'GET /authorize', 200)
     return reply.headers(PAGE_HEADERS).send(consentPage(world, consent, kept(params)))
   })
@@ -38,31 +46,66 @@ export default async function authorize (app: FastifyInstance, { world }: Sandbo
     const form = formOf(request)
     const consent = readConsent(world, form)
     if ('error' in consent) return problem(request, reply, consent)
-    return conclude(request, reply, consent, decisionOf(form.get('decision'), form.get('account'), form.get('site')))
+    return conclude(
+      request,
+      reply,
+      consent,
+      decisionOf(form.get('decision'), form.get('account'), form.get('site'))
+    )
   })
 
   app.get('/authorize.css', { schema: { hide: true } }, async (_request, reply) =>
-    reply.headers({ 'content-type': 'text/css;charset=utf-8', 'cache-control': 'max-age=3600', 'x-content-type-options': 'nosniff' }).send(STYLE))
+    reply
+      .headers({
+        'content-type': 'text/css;charset=utf-8',
+        'cache-control': 'max-age=3600',
+        'x-content-type-options': 'nosniff'
+      })
+      .send(STYLE)
+  )
 
-  function conclude (request: FastifyRequest, reply: FastifyReply, consent: Consent, decision: Decision) {
+  function conclude(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    consent: Consent,
+    decision: Decision
+  ) {
     const target = decide(world, consent, decision)
     if (typeof target !== 'string') return problem(request, reply, target)
-    note(request, world, `${request.method} /authorize ${decision.accept ? 'accept' : 'cancel'}`, 302)
-    return reply.headers({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer', location: target }).code(302).send('')
+    note(
+      request,
+      world,
+      `${request.method} /authorize ${decision.accept ? 'accept' : 'cancel'}`,
+      302
+    )
+    return reply
+      .headers({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer', location: target })
+      .code(302)
+      .send('')
   }
 
-  function problem (request: FastifyRequest, reply: FastifyReply, found: Problem) {
+  function problem(request: FastifyRequest, reply: FastifyReply, found: Problem) {
     note(request, world, `${request.method} /authorize refused`, 400)
     return reply.code(400).headers(PAGE_HEADERS).send(problemPage(found))
   }
 }
 
 /** Anything but `accept` cancels. */
-function decisionOf (decision: string | null, account: string | null, site: string | null): Decision {
-  return { accept: decision === 'accept', accountId: account ?? undefined, cloudId: site ?? undefined }
+function decisionOf(
+  decision: string | null,
+  account: string | null,
+  site: string | null
+): Decision {
+  return {
+    accept: decision === 'accept',
+    accountId: account ?? undefined,
+    cloudId: site ?? undefined
+  }
 }
 
 /** The request as it goes through the page and back. */
-function kept (params: URLSearchParams): [string, string][] {
-  return REQUEST_FIELDS.flatMap((name) => params.has(name) ? [[name, params.get(name) ?? '']] : [])
+function kept(params: URLSearchParams): [string, string][] {
+  return REQUEST_FIELDS.flatMap((name) =>
+    params.has(name) ? [[name, params.get(name) ?? '']] : []
+  )
 }

@@ -5,7 +5,7 @@ import { bearer, jsonOf, queryOf, respond, root } from './reply.ts'
 import type { SandboxPluginOptions } from './sandbox.ts'
 
 /** `/ex/{product}/{cloudId}/…`: one route, since the gateway looks at tokens and scopes before it looks at paths. */
-export default async function gatewayRoutes (app: FastifyInstance, { world }: SandboxPluginOptions) {
+export default async function gatewayRoutes(app: FastifyInstance, { world }: SandboxPluginOptions) {
   for (const product of PRODUCTS) {
     app.all(`/ex/${product}/*`, { schema: { hide: true } }, async (request, reply) => {
       const [, cloudId, path] = new RegExp(`^/ex/${product}/([^/]*)(.*)$`).exec(request.below) ?? []

@@ -1,9 +1,15 @@
-const ENTITIES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
+const ENTITIES: Record<string, string> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;'
+}
 
 /** Text that is already HTML. */
 class Markup {
   readonly text: string
-  constructor (text: string) {
+  constructor(text: string) {
     this.text = text
   }
 }
@@ -11,39 +17,41 @@ class Markup {
 type Piece = string | number | undefined | Markup | readonly Piece[]
 
 /** A tagged template that escapes everything but its own parts; lists are joined, undefined is nothing. */
-export function html (strings: TemplateStringsArray, ...values: Piece[]): Markup {
-  return new Markup(strings.reduce((text, part, index) => text + rendered(values[index - 1]) + part))
+export function html(strings: TemplateStringsArray, ...values: Piece[]): Markup {
+  return new Markup(
+    strings.reduce((text, part, index) => text + rendered(values[index - 1]) + part)
+  )
 }
 
-function rendered (value: Piece): string {
+function rendered(value: Piece): string {
   if (value instanceof Markup) return value.text
   if (Array.isArray(value)) return value.map(rendered).join('')
   return value === undefined ? '' : escape(String(value))
 }
 
-function escape (text: string): string {
+function escape(text: string): string {
   return text.replaceAll(/[&<>"']/g, (char) => ENTITIES[char])
 }
 
 /** A whole page. Style comes from a file of its own, there is no script. */
-export function document (title: string, body: Markup): string {
+export function document(title: string, body: Markup): string {
   return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title} - Sandbox, not the real Atlassian</title>
-<link rel="icon" href="data:,">
-<link rel="stylesheet" href="authorize.css">
-</head>
-<body>
-<p class="banner" role="note"><strong>Sandbox - not the real Atlassian.</strong> Nothing here leaves this machine; no password is asked for.</p>
-<main>
-${body}
-</main>
-</body>
-</html>
-`.text
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <title>${title} - Sandbox, not the real Atlassian</title>
+        <link rel="icon" href="data:," />
+        <link rel="stylesheet" href="authorize.css" />
+      </head>
+      <body>
+        <p class="banner" role="note">
+          <strong>Sandbox - not the real Atlassian.</strong> Nothing here leaves this machine; no
+          password is asked for.
+        </p>
+        <main>${body}</main>
+      </body>
+    </html> `.text
 }
 
 export const STYLE = `:root { color-scheme: light dark; --line: #8590a2; --accent: #0c66e4; }

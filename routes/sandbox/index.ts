@@ -6,7 +6,9 @@ export default async function (app: FastifyInstance) {
   if (app.sandbox === null) return
   const { default: sandbox } = await import('./sandbox.ts')
   // Its own clients and tokens guard it, as they guard Atlassian.
-  app.addHook('onRoute', (route) => { route.config = { ...route.config, access: 'open' } })
+  app.addHook('onRoute', (route) => {
+    route.config = { ...route.config, access: 'open' }
+  })
   if (app.sandboxSeat !== null) app.addHook('onRequest', handOn(app.sandboxSeat))
   await app.register(sandbox, { world: app.sandbox })
 }

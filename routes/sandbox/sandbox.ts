@@ -10,7 +10,9 @@ import { stamp } from './reply.ts'
 import resources from './resources.ts'
 import token from './token.ts'
 
-export interface SandboxPluginOptions { world: World }
+export interface SandboxPluginOptions {
+  world: World
+}
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -25,7 +27,7 @@ declare module 'fastify' {
  * Bodies arrive as bytes and are read as Atlassian reads them, so no schema, parser or error handler of the host shapes an
  * answer; and since this is no `fastify-plugin`, nothing of it reaches the host.
  */
-export default async function sandbox (app: FastifyInstance, { world }: SandboxPluginOptions) {
+export default async function sandbox(app: FastifyInstance, { world }: SandboxPluginOptions) {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
   app.setErrorHandler(failed)
@@ -36,7 +38,11 @@ export default async function sandbox (app: FastifyInstance, { world }: SandboxP
     const [path] = request.url.split('?')
     request.below = path.startsWith(app.prefix) ? path.slice(app.prefix.length) : path
     world.stats.connection(request.raw.socket)
-    reply.headers({ 'atl-traceid': randomBytes(16).toString('hex'), 'atl-request-id': randomUUID(), server: 'AtlassianEdge' })
+    reply.headers({
+      'atl-traceid': randomBytes(16).toString('hex'),
+      'atl-request-id': randomUUID(),
+      server: 'AtlassianEdge'
+    })
   })
   app.addHook('onSend', (_request, reply, _payload, done) => {
     stamp(reply, world)
@@ -45,5 +51,7 @@ export default async function sandbox (app: FastifyInstance, { world }: SandboxP
   const { rehearse, letGo } = createRehearsal(world)
   app.addHook('preHandler', rehearse)
   app.addHook('preClose', letGo)
-  for (const routes of [authorize, token, resources, gateway, admin]) await app.register(routes, { world })
+  for (const routes of [authorize, token, resources, gateway, admin]) {
+    await app.register(routes, { world })
+  }
 }

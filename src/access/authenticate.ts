@@ -13,13 +13,13 @@ export interface AuthenticateSettings {
 }
 
 /** Finds out who asks. */
-export function createAuthenticator ({ store, readJwt, openToAll }: AuthenticateSettings) {
+export function createAuthenticator({ store, readJwt, openToAll }: AuthenticateSettings) {
   return {
     /**
      * @param header `Authorization` (RFC 6750 section 2.1)
      * @throws AppError `unauthenticated` for a credential that is not good
      */
-    async bearer (header: string): Promise<Principal> {
+    async bearer(header: string): Promise<Principal> {
       const credential = credentialOf(header)
       const kind = kindOf(credential)
       if (kind === 'ck') return await key(credential)
@@ -34,17 +34,18 @@ export function createAuthenticator ({ store, readJwt, openToAll }: Authenticate
      *
      * @throws AppError as `bearer` does
      */
-    async isStill (userId: number, header: string): Promise<boolean> {
+    async isStill(userId: number, header: string): Promise<boolean> {
       if (readJwt === null) return false
       await readJwt(credentialOf(header))
-      return await store.users.get(userId) !== undefined
+      return (await store.users.get(userId)) !== undefined
     },
 
     /** The session that a browser's cookie names. @throws AppError `unauthenticated` */
-    browser: async (cookie: string): Promise<Principal> => await session({ browserHash: hashOf(cookie) })
+    browser: async (cookie: string): Promise<Principal> =>
+      await session({ browserHash: hashOf(cookie) })
   }
 
-  async function key (credential: string): Promise<Principal> {
+  async function key(credential: string): Promise<Principal> {
     const found = await store.apiKeys.find(hashOf(credential))
     if (found === undefined) throw notGood()
     // That its use cannot be noted is no reason to refuse anybody, or to let them wait.
@@ -52,18 +53,24 @@ export function createAuthenticator ({ store, readJwt, openToAll }: Authenticate
     return { kind: 'key', id: found.id, name: found.name, scopes: found.scopes as Scope[] }
   }
 
-  async function session (by: Parameters<Store['sessions']['find']>[0]): Promise<Principal> {
+  async function session(by: Parameters<Store['sessions']['find']>[0]): Promise<Principal> {
     const found = await store.sessions.find(by)
     if (found === undefined) throw notGood()
-    return { kind: 'session', id: found.id, userId: found.userId, products: found.products, returnUrl: found.returnUrl }
+    return {
+      kind: 'session',
+      id: found.id,
+      userId: found.userId,
+      products: found.products,
+      returnUrl: found.returnUrl
+    }
   }
 }
 
-function credentialOf (header: string): string {
+function credentialOf(header: string): string {
   return /^Bearer +([\w.~+/=-]+) *$/i.exec(header)?.[1] ?? ''
 }
 
 /** One sentence for every reason: who guesses learns nothing. */
-function notGood (): AppError {
+function notGood(): AppError {
   return new AppError('unauthenticated', 'The credential is not valid here, or not any more.')
 }

@@ -26,15 +26,29 @@ const KEPT_MS = 600_000
 const NO_KEYS = ['ERR_JWKS_TIMEOUT', 'ERR_JWKS_INVALID', 'ERR_JOSE_GENERIC']
 
 /** Reads who somebody is from a token of the configured identity provider. */
-export function createJwtReader ({ issuer, audience, jwksUrl, publicKey }: JwtSettings) {
-  const keys: JWTVerifyGetKey | KeyObject = publicKey !== null
-    ? createPublicKey(publicKey)
-    : createRemoteJWKSet(new URL(jwksUrl ?? ''), { timeoutDuration: KEYS_WITHIN_MS, cooldownDuration: LOOK_AGAIN_MS, cacheMaxAge: KEPT_MS })
-  const options = { issuer, audience, algorithms: typeof keys === 'function' ? ALGORITHMS : [algorithmOf(keys)], clockTolerance: CLOCKS_DIFFER_S, requiredClaims: ['sub', 'exp'] }
-  const verify = async (token: string) => typeof keys === 'function' ? await jwtVerify(token, keys, options) : await jwtVerify(token, keys, options)
+export function createJwtReader({ issuer, audience, jwksUrl, publicKey }: JwtSettings) {
+  const keys: JWTVerifyGetKey | KeyObject =
+    publicKey !== null
+      ? createPublicKey(publicKey)
+      : createRemoteJWKSet(new URL(jwksUrl ?? ''), {
+          timeoutDuration: KEYS_WITHIN_MS,
+          cooldownDuration: LOOK_AGAIN_MS,
+          cacheMaxAge: KEPT_MS
+        })
+  const options = {
+    issuer,
+    audience,
+    algorithms: typeof keys === 'function' ? ALGORITHMS : [algorithmOf(keys)],
+    clockTolerance: CLOCKS_DIFFER_S,
+    requiredClaims: ['sub', 'exp']
+  }
+  const verify = async (token: string) =>
+    typeof keys === 'function'
+      ? await jwtVerify(token, keys, options)
+      : await jwtVerify(token, keys, options)
 
   /** @throws AppError `unauthenticated`; `unavailable` where the provider's keys cannot be had */
-  return async function read (token: string): Promise<Identity> {
+  return async function read(token: string): Promise<Identity> {
     if (token.length > LONGEST_TOKEN) throw notGood()
     try {
       const { payload } = await verify(token)
@@ -42,18 +56,26 @@ export function createJwtReader ({ issuer, audience, jwksUrl, publicKey }: JwtSe
     } catch (error) {
       if (error instanceof AppError) throw error
       // What the provider does not answer is no fault of the caller's.
-      if (!(error instanceof errors.JOSEError) || NO_KEYS.includes(error.code)) throw new AppError('unavailable', 'The identity provider cannot be asked at the moment.', { cause: error, retryAfterS: 5 })
+      if (!(error instanceof errors.JOSEError) || NO_KEYS.includes(error.code)) {
+        throw new AppError('unavailable', 'The identity provider cannot be asked at the moment.', {
+          cause: error,
+          retryAfterS: 5
+        })
+      }
       throw notGood(error)
     }
   }
 }
 
 /** The one algorithm that a key is for, so that no token chooses another. */
-function algorithmOf ({ asymmetricKeyType }: KeyObject): string {
+function algorithmOf({ asymmetricKeyType }: KeyObject): string {
   return asymmetricKeyType === 'rsa' ? 'RS256' : asymmetricKeyType === 'ec' ? 'ES256' : 'EdDSA'
 }
 
-function identityOf (issuer: string, { sub, email, email_verified: verified, name }: JWTPayload): Identity {
+function identityOf(
+  issuer: string,
+  { sub, email, email_verified: verified, name }: JWTPayload
+): Identity {
   if (typeof sub !== 'string' || sub === '' || sub.length > 255) throw notGood()
   return {
     issuer,
@@ -63,6 +85,8 @@ function identityOf (issuer: string, { sub, email, email_verified: verified, nam
   }
 }
 
-function notGood (cause?: unknown): AppError {
-  return new AppError('unauthenticated', 'The credential is not valid here, or not any more.', { cause })
+function notGood(cause?: unknown): AppError {
+  return new AppError('unauthenticated', 'The credential is not valid here, or not any more.', {
+    cause
+  })
 }

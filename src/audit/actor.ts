@@ -18,37 +18,41 @@ export const SERVICE: Actor = { kind: 'service' }
 const current = new AsyncLocalStorage<Actor>()
 
 /** Does something in somebody's name: what it stores, also after waiting, is put down to them. */
-export function acting<T> (actor: Actor, work: () => T): T {
+export function acting<T>(actor: Actor, work: () => T): T {
   return current.run(actor, work)
 }
 
 /** Whose doing what happens at this moment is. */
-export function actingNow (): Actor {
+export function actingNow(): Actor {
   return current.getStore() ?? SERVICE
 }
 
 /** A caller, as far as the trail needs to know them. */
-export function callerOf (principal: Principal, from: { ip: string, requestId: string }): Actor {
+export function callerOf(principal: Principal, from: { ip: string; requestId: string }): Actor {
   return { ...nameOf(principal), ...from }
 }
 
 /** Who starts something that another request will end, to be kept with it; empty where nobody is known. */
-export function starterOf (principal: Principal): string {
+export function starterOf(principal: Principal): string {
   return principal.kind === 'anybody' ? '' : JSON.stringify(nameOf(principal))
 }
 
 /** Does something in the name of who has started it, from where and in the request in which it is done. */
-export function actingFor<T> (starter: string, work: () => T): T {
-  return starter === '' ? work() : acting({ ...actingNow(), ...JSON.parse(starter) as Who }, work)
+export function actingFor<T>(starter: string, work: () => T): T {
+  return starter === '' ? work() : acting({ ...actingNow(), ...(JSON.parse(starter) as Who) }, work)
 }
 
 type Who = Pick<Actor, 'kind' | 'id' | 'name'>
 
-function nameOf (principal: Principal): Who {
+function nameOf(principal: Principal): Who {
   switch (principal.kind) {
-    case 'key': return { kind: 'key', id: principal.id, name: principal.name }
-    case 'user': return { kind: 'user', id: principal.userId }
-    case 'session': return { kind: 'session', id: principal.id }
-    case 'anybody': return { kind: 'anybody' }
+    case 'key':
+      return { kind: 'key', id: principal.id, name: principal.name }
+    case 'user':
+      return { kind: 'user', id: principal.userId }
+    case 'session':
+      return { kind: 'session', id: principal.id }
+    case 'anybody':
+      return { kind: 'anybody' }
   }
 }

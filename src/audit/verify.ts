@@ -5,8 +5,10 @@ const AT_ONCE = 1_000
 const EMPTY = { seq: 0, hash: '', cutSeq: 0, cutHash: '' }
 
 /** @returns what is wrong with the trail first, or how many rows are as they were written, and the end of the chain */
-export async function verify (audit: Audit): Promise<{ problem: string } | { rows: number, seq: number, hash: string }> {
-  const ends = await audit.ends() ?? EMPTY
+export async function verify(
+  audit: Audit
+): Promise<{ problem: string } | { rows: number; seq: number; hash: string }> {
+  const ends = (await audit.ends()) ?? EMPTY
   const verifier = createVerifier(ends)
   let [rows, after] = [0, 0]
   while (true) {

@@ -5,7 +5,11 @@ import { comeBack, retryAfterMs } from '../retry-after.ts'
 export type Reach = 'app' | 'site' | 'endpoint'
 
 /** What a refusal asks for. `waitMs` is undefined where it does not say how long. */
-export interface Refusal { reach: Reach, waitMs: number | undefined, reason: string }
+export interface Refusal {
+  reach: Reach
+  waitMs: number | undefined
+  reason: string
+}
 
 /** Nobody is believed who asks for more. */
 const LONGEST_MS = 24 * 3_600_000
@@ -18,28 +22,35 @@ const LONGEST_MS = 24 * 3_600_000
  * @param now milliseconds since the epoch
  * @returns undefined for any other answer
  */
-export function refusalOf ({ status, headers }: Answer, now: number): Refusal | undefined {
+export function refusalOf({ status, headers }: Answer, now: number): Refusal | undefined {
   const { after, reset } = comeBack(headers, now)
   if (status !== 429 && !(status === 503 && after !== undefined)) return undefined
   const reason = String(headers['ratelimit-reason'] ?? (status === 503 ? 'unavailable' : 'unknown'))
   const asked = /quota/.test(reason) && reset !== undefined ? reset : retryAfterMs(headers, now)
-  return { reach: reachOf(reason), reason, waitMs: asked === undefined ? undefined : Math.min(Math.max(0, asked), LONGEST_MS) }
+  return {
+    reach: reachOf(reason),
+    reason,
+    waitMs: asked === undefined ? undefined : Math.min(Math.max(0, asked), LONGEST_MS)
+  }
 }
 
-function reachOf (reason: string): Reach {
+function reachOf(reason: string): Reach {
   if (/quota-global/.test(reason)) return 'app'
   return /burst|per-issue|cost|concurrent/.test(reason) ? 'endpoint' : 'site'
 }
 
 /** Points that are left in this hour, where the answer says so. Its seconds were seen wrong and are not read. */
-export function pointsLeft ({ headers }: Answer): number | undefined {
+export function pointsLeft({ headers }: Answer): number | undefined {
   const [, left] = /"tenant-app-quota";\s*r=(\d+)/.exec(String(headers.ratelimit ?? '')) ?? []
   return left === undefined ? undefined : Number(left)
 }
 
 /** One point for the call and one for each core object in its answer. */
-export function pointsOf ({ status, body }: Answer): number {
+export function pointsOf({ status, body }: Answer): number {
   if (status === 429) return 0
-  const lists = typeof body === 'object' && body !== null ? ['values', 'results', 'issues'].map((name) => (body as Record<string, unknown>)[name]) : []
+  const lists =
+    typeof body === 'object' && body !== null
+      ? ['values', 'results', 'issues'].map((name) => (body as Record<string, unknown>)[name])
+      : []
   return 1 + lists.reduce<number>((sum, list) => sum + (Array.isArray(list) ? list.length : 0), 0)
 }

@@ -1,5 +1,9 @@
 /** One server-sent event. */
-export interface ServerEvent { id: string | undefined, event: string, data: string }
+export interface ServerEvent {
+  id: string | undefined
+  event: string
+  data: string
+}
 
 /** The service says something every ten seconds at least, if only that it is there. */
 const LONGEST_SILENCE_MS = 30_000
@@ -9,7 +13,10 @@ const LONGEST_SILENCE_MS = 30_000
  *
  * @throws whatever ends the connection, or that nothing has come for too long
  */
-export async function * readEvents (response: Response, signal: AbortSignal): AsyncGenerator<ServerEvent> {
+export async function* readEvents(
+  response: Response,
+  signal: AbortSignal
+): AsyncGenerator<ServerEvent> {
   let rest = ''
   for await (const text of chunks(response, signal)) {
     const blocks = (rest + text).replaceAll('\r\n', '\n').split('\n\n')
@@ -21,13 +28,18 @@ export async function * readEvents (response: Response, signal: AbortSignal): As
   }
 }
 
-async function * chunks ({ body }: Response, signal: AbortSignal): AsyncGenerator<string> {
+async function* chunks({ body }: Response, signal: AbortSignal): AsyncGenerator<string> {
   if (body === null) return
   const reader = body.pipeThrough(new TextDecoderStream()).getReader()
-  const stop = (): void => { reader.cancel().catch(() => {}) }
+  const stop = (): void => {
+    reader.cancel().catch(() => {})
+  }
   signal.addEventListener('abort', stop)
   let silent = false
-  const timer = setTimeout(() => { silent = true; stop() }, LONGEST_SILENCE_MS)
+  const timer = setTimeout(() => {
+    silent = true
+    stop()
+  }, LONGEST_SILENCE_MS)
   try {
     while (true) {
       const { value, done } = await reader.read()
@@ -43,7 +55,7 @@ async function * chunks ({ body }: Response, signal: AbortSignal): AsyncGenerato
   }
 }
 
-function parsed (block: string): ServerEvent {
+function parsed(block: string): ServerEvent {
   const found: ServerEvent = { id: undefined, event: 'message', data: '' }
   for (const line of block.split('\n')) {
     const [, name, value = ''] = /^(id|event|data): ?(.*)$/.exec(line) ?? []

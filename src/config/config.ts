@@ -8,7 +8,8 @@ import { Env, LEVELS, type Setting } from './schema.ts'
 
 export const SETTINGS = Object.keys(Env.properties) as Setting[]
 const MINUTE_MS = 60_000
-const PRODUCTION_NEEDS_KEYS = 'VAULT_KEYS or VAULT_KEYS_FILE is required in production (a key is an id, a colon and 32 random bytes in base64, as from openssl rand -base64 32).'
+const PRODUCTION_NEEDS_KEYS =
+  'VAULT_KEYS or VAULT_KEYS_FILE is required in production (a key is an id, a colon and 32 random bytes in base64, as from openssl rand -base64 32).'
 
 /** One OAuth client as configured; null where a value is missing. */
 export interface ClientSettings {
@@ -18,7 +19,7 @@ export interface ClientSettings {
   /** Replaces the product's own scopes. */
   scopes: readonly string[] | null
   /** The variable each value came from. */
-  from: { client_id: string | null, client_secret: string | null, redirect_uri: string | null }
+  from: { client_id: string | null; client_secret: string | null; redirect_uri: string | null }
 }
 
 /** The settings, understood. Nothing below ever reads the environment. */
@@ -88,36 +89,56 @@ export interface SyncConfig {
  *
  * @returns one sentence for each problem, naming the variable
  */
-export function contradictions (env: NodeJS.ProcessEnv, { values }: Resolved): string[] {
+export function contradictions(env: NodeJS.ProcessEnv, { values }: Resolved): string[] {
   const production = isProduction(values)
   return [
-    ...(values.APP_ENV === 'production' && isTrue(values.DEV_MODE) ? ['APP_ENV=production and DEV_MODE=true contradict each other; remove one.'] : []),
-    ...(production && values.VAULT_KEYS === undefined && values.VAULT_KEYS_FILE === undefined ? [PRODUCTION_NEEDS_KEYS] : []),
-    ...(values.VAULT_KEYS !== undefined && values.VAULT_KEYS_FILE !== undefined ? ['VAULT_KEYS and VAULT_KEYS_FILE are both set; keep one.'] : []),
+    ...(values.APP_ENV === 'production' && isTrue(values.DEV_MODE)
+      ? ['APP_ENV=production and DEV_MODE=true contradict each other; remove one.']
+      : []),
+    ...(production && values.VAULT_KEYS === undefined && values.VAULT_KEYS_FILE === undefined
+      ? [PRODUCTION_NEEDS_KEYS]
+      : []),
+    ...(values.VAULT_KEYS !== undefined && values.VAULT_KEYS_FILE !== undefined
+      ? ['VAULT_KEYS and VAULT_KEYS_FILE are both set; keep one.']
+      : []),
     ...jwtContradictions(values),
     ...misspellings(env, SETTINGS)
   ]
 }
 
 /** Tokens of people need to be known by signer, audience and exactly one source of keys. */
-function jwtContradictions (values: Resolved['values']): string[] {
-  const [keys, given] = [['JWT_JWKS_URL', 'JWT_PUBLIC_KEY'], ['JWT_ISSUER', 'JWT_AUDIENCE', 'JWT_JWKS_URL', 'JWT_PUBLIC_KEY']].map((names) => names.filter((name) => values[name as Setting] !== undefined)) as [string[], string[]]
+function jwtContradictions(values: Resolved['values']): string[] {
+  const [keys, given] = [
+    ['JWT_JWKS_URL', 'JWT_PUBLIC_KEY'],
+    ['JWT_ISSUER', 'JWT_AUDIENCE', 'JWT_JWKS_URL', 'JWT_PUBLIC_KEY']
+  ].map((names) => names.filter((name) => values[name as Setting] !== undefined)) as [
+    string[],
+    string[]
+  ]
   if (given.length === 0) return []
-  const missing = ['JWT_ISSUER', 'JWT_AUDIENCE'].filter((name) => values[name as Setting] === undefined)
+  const missing = ['JWT_ISSUER', 'JWT_AUDIENCE'].filter(
+    (name) => values[name as Setting] === undefined
+  )
   return [
-    ...missing.map((name) => `${name} is missing, and ${given.join(' and ')} cannot do without it.`),
-    ...(keys.length === 0 ? ['JWT_JWKS_URL or JWT_PUBLIC_KEY is missing, and JWT_ISSUER cannot do without one of them.'] : []),
+    ...missing.map(
+      (name) => `${name} is missing, and ${given.join(' and ')} cannot do without it.`
+    ),
+    ...(keys.length === 0
+      ? ['JWT_JWKS_URL or JWT_PUBLIC_KEY is missing, and JWT_ISSUER cannot do without one of them.']
+      : []),
     ...(keys.length === 2 ? ['JWT_JWKS_URL and JWT_PUBLIC_KEY are both set; keep one.'] : [])
   ]
 }
 
 /** A sentence for each variable that is nearly one of these settings. */
-export function misspellings (env: NodeJS.ProcessEnv, settings: readonly Setting[]): string[] {
-  return misspelt(env, settings).map(({ given, meant }) => `${given} is not a setting of this service; did you mean ${meant}?`)
+export function misspellings(env: NodeJS.ProcessEnv, settings: readonly Setting[]): string[] {
+  return misspelt(env, settings).map(
+    ({ given, meant }) => `${given} is not a setting of this service; did you mean ${meant}?`
+  )
 }
 
 /** Turns validated settings into what the rest of the service reads. */
-export function configFrom (env: Env, resolved: Resolved): Config {
+export function configFrom(env: Env, resolved: Resolved): Config {
   const { values, sources } = resolved
   const production = isProduction(values)
   const origins = env.BACKEND_CORS_ORIGINS
@@ -138,10 +159,19 @@ export function configFrom (env: Env, resolved: Resolved): Config {
     openToAll: (env.API_ACCESS ?? (production ? 'protected' : 'public')) === 'public',
     docsOpen: (env.API_DOCS ?? (production ? 'closed' : 'open')) === 'open',
     bootstrapKey: env.BOOTSTRAP_API_KEY ?? null,
-    jwt: env.JWT_ISSUER === undefined ? null : { issuer: env.JWT_ISSUER, audience: env.JWT_AUDIENCE ?? '', jwksUrl: env.JWT_JWKS_URL ?? null, publicKey: env.JWT_PUBLIC_KEY === undefined ? null : pem(env.JWT_PUBLIC_KEY) },
+    jwt:
+      env.JWT_ISSUER === undefined
+        ? null
+        : {
+            issuer: env.JWT_ISSUER,
+            audience: env.JWT_AUDIENCE ?? '',
+            jwksUrl: env.JWT_JWKS_URL ?? null,
+            publicKey: env.JWT_PUBLIC_KEY === undefined ? null : pem(env.JWT_PUBLIC_KEY)
+          },
     frontendUrl: base(env.APP_FRONTEND_URL),
     publicUrl: base(env.PUBLIC_URL),
-    corsOrigins: origins === '*' || (origins === undefined && !production) ? null : list(origins ?? ''),
+    corsOrigins:
+      origins === '*' || (origins === undefined && !production) ? null : list(origins ?? ''),
     trustProxy: list(env.TRUST_PROXY ?? ''),
     limits: {
       perMinute: env.RATE_LIMIT ?? (production ? 600 : 0),
@@ -167,50 +197,76 @@ export function configFrom (env: Env, resolved: Resolved): Config {
       tombstoneDays: env.TOMBSTONE_DAYS ?? 0
     },
     clients: { jira: client('JIRA', env, sources), confluence: client('CONFLUENCE', env, sources) },
-    warnings: Object.values(sources).filter((name) => /^NEXT_PUBLIC_.*SECRET$/.test(name))
+    warnings: Object.values(sources)
+      .filter((name) => /^NEXT_PUBLIC_.*SECRET$/.test(name))
       .filter((name, i, all) => all.indexOf(name) === i)
-      .map((name) => `${name} holds a secret under a name that front-end builds publish to browsers; rename it and replace the secret.`)
+      .map(
+        (name) =>
+          `${name} holds a secret under a name that front-end builds publish to browsers; rename it and replace the secret.`
+      )
   }
 }
 
 /** What the keys come from, before the other settings are known to be right. */
-export function keySettings ({ values }: Resolved): Pick<Config, 'vaultKeys' | 'vaultKeysFile' | 'production'> {
-  return { vaultKeys: values.VAULT_KEYS ?? null, vaultKeysFile: values.VAULT_KEYS === undefined ? values.VAULT_KEYS_FILE ?? null : null, production: isProduction(values) }
+export function keySettings({
+  values
+}: Resolved): Pick<Config, 'vaultKeys' | 'vaultKeysFile' | 'production'> {
+  return {
+    vaultKeys: values.VAULT_KEYS ?? null,
+    vaultKeysFile: values.VAULT_KEYS === undefined ? (values.VAULT_KEYS_FILE ?? null) : null,
+    production: isProduction(values)
+  }
 }
 
 /** The values that must never appear in a log line, beside the vault's keys, which are hidden where they are read. */
-export function secretsOf ({ clients, databaseUrl, bootstrapKey }: Config): string[] {
+export function secretsOf({ clients, databaseUrl, bootstrapKey }: Config): string[] {
   const password = URL.parse(databaseUrl)?.password ?? ''
   const spelt = password === '' ? [] : [password, decodeURIComponent(password)]
-  return [...Object.values(clients).map(({ clientSecret }) => clientSecret).filter((value) => value !== null), ...spelt, ...(bootstrapKey === null ? [] : [bootstrapKey])]
+  return [
+    ...Object.values(clients)
+      .map(({ clientSecret }) => clientSecret)
+      .filter((value) => value !== null),
+    ...spelt,
+    ...(bootstrapKey === null ? [] : [bootstrapKey])
+  ]
 }
 
 /** All problems of a start together: exit code 78 (EX_CONFIG). */
-export function configError (problems: string[]): StartError {
+export function configError(problems: string[]): StartError {
   return new StartError(problems, 78)
 }
 
-function client (prefix: 'JIRA' | 'CONFLUENCE', env: Env, sources: Resolved['sources']): ClientSettings {
-  const value = (what: 'CLIENT_ID' | 'CLIENT_SECRET' | 'REDIRECT_URI' | 'SCOPES') => env[`${prefix}_OAUTH_${what}`] ?? null
-  const from = (what: 'CLIENT_ID' | 'CLIENT_SECRET' | 'REDIRECT_URI') => sources[`${prefix}_OAUTH_${what}`] ?? null
+function client(
+  prefix: 'JIRA' | 'CONFLUENCE',
+  env: Env,
+  sources: Resolved['sources']
+): ClientSettings {
+  const value = (what: 'CLIENT_ID' | 'CLIENT_SECRET' | 'REDIRECT_URI' | 'SCOPES') =>
+    env[`${prefix}_OAUTH_${what}`] ?? null
+  const from = (what: 'CLIENT_ID' | 'CLIENT_SECRET' | 'REDIRECT_URI') =>
+    sources[`${prefix}_OAUTH_${what}`] ?? null
   return {
     clientId: value('CLIENT_ID'),
     clientSecret: value('CLIENT_SECRET'),
     redirectUri: value('REDIRECT_URI'),
     scopes: value('SCOPES')?.split(/ +/) ?? null,
-    from: { client_id: from('CLIENT_ID'), client_secret: from('CLIENT_SECRET'), redirect_uri: from('REDIRECT_URI') }
+    from: {
+      client_id: from('CLIENT_ID'),
+      client_secret: from('CLIENT_SECRET'),
+      redirect_uri: from('REDIRECT_URI')
+    }
   }
 }
 
 /** As browsers and headers spell it, without a trailing slash, so that paths can be appended. */
-function base (url: string | undefined): string | null {
+function base(url: string | undefined): string | null {
   return url === undefined ? null : new URL(url).href.replace(/(?<!\/)\/+$/, '')
 }
 
-function isTrue (flag: string | undefined): boolean {
+function isTrue(flag: string | undefined): boolean {
   return /^(true|1)$/i.test(flag ?? '')
 }
 
-function isProduction (values: Resolved['values']): boolean {
+function isProduction(values: Resolved['values']): boolean {
   return values.APP_ENV === 'production' && !isTrue(values.DEV_MODE)
 }

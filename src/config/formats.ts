@@ -3,46 +3,62 @@ import { isIP } from 'node:net'
 import { compile } from '@fastify/proxy-addr'
 
 /** Loopback by name or number: the only hosts that Atlassian accepts without https (atlassian.md section 1.5). */
-export function isLoopback (hostname: string): boolean {
+export function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname)
 }
 
 /** An http(s) address that paths can be appended to. */
-export function isWebUrl (value: string): boolean {
+export function isWebUrl(value: string): boolean {
   const url = webUrl(value)
-  return url !== undefined && url.search === '' && url.hash === '' && !value.endsWith('?') && !value.endsWith('#')
+  return (
+    url !== undefined &&
+    url.search === '' &&
+    url.hash === '' &&
+    !value.endsWith('?') &&
+    !value.endsWith('#')
+  )
 }
 
 /** A callback address as it may be registered with Atlassian. */
-export function isSecureRedirect (value: string): boolean {
+export function isSecureRedirect(value: string): boolean {
   const url = webUrl(value)
-  return url !== undefined && !value.includes('#') && (url.protocol === 'https:' || isLoopback(url.hostname))
+  return (
+    url !== undefined &&
+    !value.includes('#') &&
+    (url.protocol === 'https:' || isLoopback(url.hostname))
+  )
 }
 
 /** `*`, or exact origins separated by commas. */
-export function isOriginList (value: string): boolean {
+export function isOriginList(value: string): boolean {
   return value === '*' || list(value).every((origin) => webUrl(origin)?.origin === origin)
 }
 
 /** What Fastify's proxy rules understand: addresses, ranges and the three named ranges. `1` is no hop count and no address. */
-export function isAddressList (value: string): boolean {
+export function isAddressList(value: string): boolean {
   try {
     compile(list(value))
-    return list(value).every((entry) => /^[a-z]+$/.test(entry) || isIP(entry.replace(/\/\d+$/, '')) !== 0)
+    return list(value).every(
+      (entry) => /^[a-z]+$/.test(entry) || isIP(entry.replace(/\/\d+$/, '')) !== 0
+    )
   } catch {
     return false
   }
 }
 
 /** SQLite in a file or in memory, or PostgreSQL, also in SQLAlchemy's spelling (contract.md section 2). */
-export function isDatabaseUrl (value: string): boolean {
-  return value === 'sqlite::memory:' || /^sqlite:\/\/\/[^?#\0]+$/.test(value) || isPostgresUrl(value)
+export function isDatabaseUrl(value: string): boolean {
+  return (
+    value === 'sqlite::memory:' || /^sqlite:\/\/\/[^?#\0]+$/.test(value) || isPostgresUrl(value)
+  )
 }
 
-function isPostgresUrl (value: string): boolean {
+function isPostgresUrl(value: string): boolean {
   const url = /^postgres(ql)?(\+psycopg)?:\/\/[^\s/]/.test(value) ? URL.parse(value) : null
   try {
-    return url !== null && [url.username, url.password, url.pathname].map(decodeURIComponent).length > 0
+    return (
+      url !== null && [url.username, url.password, url.pathname].map(decodeURIComponent).length > 0
+    )
   } catch {
     return false
   }
@@ -53,36 +69,47 @@ const KNOWN_WORDS = /change.?me|password|secret|example|default|placeholder/i
 const LEAST_VARIETY = 10
 
 /** A first service key: as long as a random one, and nothing that a person makes up, repeats or counts through. */
-export function isApiKey (value: string): boolean {
+export function isApiKey(value: string): boolean {
   if (!/^ck_[\w-]{32,200}$/.test(value)) return false
   const bytes = [...Buffer.from(value.slice(3))]
   const steps = bytes.slice(1).map((byte, i) => byte - (bytes[i] ?? 0))
-  return new Set(bytes).size >= LEAST_VARIETY && new Set(steps).size >= LEAST_VARIETY && !/^(.{1,100}?)\1+$/.test(value.slice(3)) && !KNOWN_WORDS.test(value)
+  return (
+    new Set(bytes).size >= LEAST_VARIETY &&
+    new Set(steps).size >= LEAST_VARIETY &&
+    !/^(.{1,100}?)\1+$/.test(value.slice(3)) &&
+    !KNOWN_WORDS.test(value)
+  )
 }
 
 /** A public key that tokens of people may be checked with (RFC 7518 section 3.1; RFC 8037). */
-export function isPublicKey (value: string): boolean {
+export function isPublicKey(value: string): boolean {
   try {
     const { type, asymmetricKeyType, asymmetricKeyDetails } = createPublicKey(pem(value))
     if (type !== 'public' || /PRIVATE KEY/.test(value)) return false
     if (asymmetricKeyType === 'rsa') return (asymmetricKeyDetails?.modulusLength ?? 0) >= 2048
-    return asymmetricKeyType === 'ed25519' || (asymmetricKeyType === 'ec' && asymmetricKeyDetails?.namedCurve === 'prime256v1')
+    return (
+      asymmetricKeyType === 'ed25519' ||
+      (asymmetricKeyType === 'ec' && asymmetricKeyDetails?.namedCurve === 'prime256v1')
+    )
   } catch {
     return false
   }
 }
 
 /** Settings are one line; a key in PEM has several. */
-export function pem (value: string): string {
+export function pem(value: string): string {
   return value.replaceAll('\\n', '\n')
 }
 
 /** The entries of a comma-separated setting. */
-export function list (value: string): string[] {
-  return value.split(',').map((entry) => entry.trim()).filter(Boolean)
+export function list(value: string): string[] {
+  return value
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter(Boolean)
 }
 
-function webUrl (value: string): URL | undefined {
+function webUrl(value: string): URL | undefined {
   // The parser forgives spaces, backslashes and control characters; a setting that needs forgiving is a mistake.
   if (!/^https?:\/\/(?!\/)[^\s\\\p{Cc}]+$/u.test(value)) return undefined
   const url = URL.parse(value)

@@ -2,12 +2,23 @@ import type { Ajv } from 'ajv'
 import envSchema from 'env-schema'
 import { missingEngine } from '../store/engine.ts'
 import { keySource, readKeys, type Keys } from '../vault/source.ts'
-import { configError, configFrom, contradictions, keySettings, misspellings, SETTINGS, type Config } from './config.ts'
+import {
+  configError,
+  configFrom,
+  contradictions,
+  keySettings,
+  misspellings,
+  SETTINGS,
+  type Config
+} from './config.ts'
 import { isDatabaseUrl } from './formats.ts'
 import { resolve, type Resolved } from './names.ts'
 import { Env, FORMATS, type Setting } from './schema.ts'
 
-interface AjvError { instancePath: string, parentSchema?: { rule?: string } }
+interface AjvError {
+  instancePath: string
+  parentSchema?: { rule?: string }
+}
 
 /** Everything that is read before anything is started. */
 export interface Settings {
@@ -22,16 +33,27 @@ export interface Settings {
  *
  * @throws StartError every problem at once, exit code 78; nothing has been made then
  */
-export async function loadSettings (env: NodeJS.ProcessEnv): Promise<Settings> {
+export async function loadSettings(env: NodeJS.ProcessEnv): Promise<Settings> {
   const resolved = resolve(env, SETTINGS)
   const { values, problems } = judged(resolved)
   const given = await givenKeys(resolved)
-  const found = new Set([...problems, ...contradictions(env, resolved), ...missing(resolved), ...given?.problems ?? []])
+  const found = new Set([
+    ...problems,
+    ...contradictions(env, resolved),
+    ...missing(resolved),
+    ...(given?.problems ?? [])
+  ])
   if (found.size > 0 || values === undefined) throw configError([...found])
 
   const config = configFrom(values, resolved)
   let madeKeyFile: string | null = null
-  const { keys, problems: faults } = given ?? await readKeys(keySource(config, (file) => { madeKeyFile = file }))
+  const { keys, problems: faults } =
+    given ??
+    (await readKeys(
+      keySource(config, (file) => {
+        madeKeyFile = file
+      })
+    ))
   if (keys === undefined) throw configError(faults)
   return { config, keys, madeKeyFile }
 }
@@ -41,7 +63,9 @@ export async function loadSettings (env: NodeJS.ProcessEnv): Promise<Settings> {
  *
  * @throws StartError every problem at once, exit code 78
  */
-export function loadDatabaseSettings (env: NodeJS.ProcessEnv): Pick<Config, 'databaseUrl' | 'database'> {
+export function loadDatabaseSettings(
+  env: NodeJS.ProcessEnv
+): Pick<Config, 'databaseUrl' | 'database'> {
   const settings = SETTINGS.filter((setting) => /^(INTEGRATION_DB_URL|DB_)/.test(setting))
   const resolved = resolve(env, settings)
   const { values, problems } = judged(resolved)
@@ -50,23 +74,38 @@ export function loadDatabaseSettings (env: NodeJS.ProcessEnv): Pick<Config, 'dat
   return configFrom(values, resolved)
 }
 
-function judged (resolved: Resolved): { values?: Env, problems: string[] } {
+function judged(resolved: Resolved): { values?: Env; problems: string[] } {
   try {
-    return { values: envSchema<Env>({ schema: Env, data: decimal(resolved.values), env: false, ajv: { customOptions: withFormats } }), problems: [] }
+    return {
+      values: envSchema<Env>({
+        schema: Env,
+        data: decimal(resolved.values),
+        env: false,
+        ajv: { customOptions: withFormats }
+      }),
+      problems: []
+    }
   } catch (error) {
     const { errors } = error as { errors?: AjvError[] }
     if (errors === undefined) throw error
-    return { problems: errors.flatMap(({ instancePath, parentSchema }) => sentence(instancePath.slice(1) as Setting, parentSchema?.rule ?? '', resolved)) }
+    return {
+      problems: errors.flatMap(({ instancePath, parentSchema }) =>
+        sentence(instancePath.slice(1) as Setting, parentSchema?.rule ?? '', resolved)
+      )
+    }
   }
 }
 
 /** The validator reads numbers as JavaScript does, `0x10` and `1e3` too; a setting has one spelling. */
-function decimal (values: Resolved['values']): Record<string, string> {
-  const odd = (name: string, value: string) => Env.properties[name as keyof Env].type === 'integer' && !/^\d+$/.test(value)
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, odd(name, value) ? 'no number' : value]))
+function decimal(values: Resolved['values']): Record<string, string> {
+  const odd = (name: string, value: string) =>
+    Env.properties[name as keyof Env].type === 'integer' && !/^\d+$/.test(value)
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [name, odd(name, value) ? 'no number' : value])
+  )
 }
 
-function withFormats (ajv: Ajv): Ajv {
+function withFormats(ajv: Ajv): Ajv {
   for (const [name, validate] of Object.entries(FORMATS)) ajv.addFormat(name, validate)
   ajv.addKeyword({ keyword: 'rule' })
   ajv.opts.verbose = true
@@ -74,18 +113,20 @@ function withFormats (ajv: Ajv): Ajv {
 }
 
 /** Named as the operator wrote it, not as the setting whose stand-in it is. Keys are judged by themselves. */
-function sentence (setting: Setting, rule: string, { sources }: Resolved): string[] {
+function sentence(setting: Setting, rule: string, { sources }: Resolved): string[] {
   return setting === 'VAULT_KEYS' ? [] : [`${sources[setting] ?? setting} ${rule}.`]
 }
 
 /** What is well-formed and still of no use: a database that this version does not have. */
-function missing ({ values: { INTEGRATION_DB_URL: url } }: Resolved): string[] {
+function missing({ values: { INTEGRATION_DB_URL: url } }: Resolved): string[] {
   const problem = url === undefined || !isDatabaseUrl(url) ? undefined : missingEngine(url)
   return problem === undefined ? [] : [problem]
 }
 
 /** Keys that were given are looked at before anything else is done; development's own are only made when all is well. */
-async function givenKeys (resolved: Resolved): Promise<Awaited<ReturnType<typeof readKeys>> | undefined> {
+async function givenKeys(
+  resolved: Resolved
+): Promise<Awaited<ReturnType<typeof readKeys>> | undefined> {
   const settings = keySettings(resolved)
   if (settings.vaultKeys === null && settings.vaultKeysFile === null) return undefined
   return await readKeys(keySource(settings, () => {}))

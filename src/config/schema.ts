@@ -1,19 +1,51 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { PRODUCTS } from '../providers/names.ts'
 import { parseKeyring } from '../vault/keyring.ts'
-import { isAddressList, isApiKey, isDatabaseUrl, isOriginList, isPublicKey, isSecureRedirect, isWebUrl } from './formats.ts'
+import {
+  isAddressList,
+  isApiKey,
+  isDatabaseUrl,
+  isOriginList,
+  isPublicKey,
+  isSecureRedirect,
+  isWebUrl
+} from './formats.ts'
 
-const setting = (rule: string, description: string, options: object = {}) => Type.Optional(Type.String({ rule, description, ...options }))
-const url = (description: string, options: object = {}) => setting('must be an http(s) address without credentials, query or fragment', description, { format: 'web-url', ...options })
-const name = (description: string) => setting('must be text without spaces', description, { pattern: '^\\S+$' })
+const setting = (rule: string, description: string, options: object = {}) =>
+  Type.Optional(Type.String({ rule, description, ...options }))
+const url = (description: string, options: object = {}) =>
+  setting('must be an http(s) address without credentials, query or fragment', description, {
+    format: 'web-url',
+    ...options
+  })
+const name = (description: string) =>
+  setting('must be text without spaces', description, { pattern: '^\\S+$' })
 const whole = (description: string, minimum: number, maximum: number, byDefault?: number) =>
-  Type.Optional(Type.Integer({ rule: `must be a whole number from ${minimum} to ${maximum}`, description, minimum, maximum, ...(byDefault === undefined ? {} : { default: byDefault }) }))
+  Type.Optional(
+    Type.Integer({
+      rule: `must be a whole number from ${minimum} to ${maximum}`,
+      description,
+      minimum,
+      maximum,
+      ...(byDefault === undefined ? {} : { default: byDefault })
+    })
+  )
 
 const client = (id: string, title: string, also: string) => ({
-  [`${id}_OAUTH_CLIENT_ID`]: name(`Client id of the ${title} app in the Atlassian developer console. ${also}`),
+  [`${id}_OAUTH_CLIENT_ID`]: name(
+    `Client id of the ${title} app in the Atlassian developer console. ${also}`
+  ),
   [`${id}_OAUTH_CLIENT_SECRET`]: name(`Its secret. ${also}`),
-  [`${id}_OAUTH_REDIRECT_URI`]: setting('must be an https address (http only for localhost) without fragment', `Exactly the callback address registered there. ${also}`, { format: 'redirect-uri' }),
-  [`${id}_OAUTH_SCOPES`]: setting('must be scope names separated by spaces', `Scopes to ask for, instead of the ones this service needs. Every one must be enabled on the ${title} app.`, { pattern: '^[\\w.:-]+( +[\\w.:-]+)*$' })
+  [`${id}_OAUTH_REDIRECT_URI`]: setting(
+    'must be an https address (http only for localhost) without fragment',
+    `Exactly the callback address registered there. ${also}`,
+    { format: 'redirect-uri' }
+  ),
+  [`${id}_OAUTH_SCOPES`]: setting(
+    'must be scope names separated by spaces',
+    `Scopes to ask for, instead of the ones this service needs. Every one must be enabled on the ${title} app.`,
+    { pattern: '^[\\w.:-]+( +[\\w.:-]+)*$' }
+  )
 })
 
 /**
@@ -21,55 +53,212 @@ const client = (id: string, title: string, also: string) => ({
  * value does not fit; it never contains the value.
  */
 export const Env = Type.Object({
-  APP_ENV: setting('must be development, test or production', 'development, test or production. Unset: development, on loopback only.', { pattern: '^(development|test|production)$' }),
-  DEV_MODE: setting('must be true or false', 'true means development, whatever APP_ENV leaves open.', { format: 'flag' }),
-  HOST: setting('must be a host name or an IP address', 'Address to listen on. Default: 127.0.0.1 in development, 0.0.0.0 in production.', { pattern: '^[\\w.:%-]+$' }),
+  APP_ENV: setting(
+    'must be development, test or production',
+    'development, test or production. Unset: development, on loopback only.',
+    { pattern: '^(development|test|production)$' }
+  ),
+  DEV_MODE: setting(
+    'must be true or false',
+    'true means development, whatever APP_ENV leaves open.',
+    { format: 'flag' }
+  ),
+  HOST: setting(
+    'must be a host name or an IP address',
+    'Address to listen on. Default: 127.0.0.1 in development, 0.0.0.0 in production.',
+    { pattern: '^[\\w.:%-]+$' }
+  ),
   PORT: whole('Port to listen on.', 0, 65535, 3001),
-  LOG_LEVEL: setting('must be DEBUG, INFO, WARNING, ERROR or CRITICAL (or TRACE, SILENT)', 'How much to log, in any case of letters.', { format: 'log-level', default: 'INFO' }),
-  INTEGRATION_DB_URL: setting('must be sqlite:///path, sqlite:////absolute/path, sqlite::memory: or postgres://…', 'Where data is kept. Three slashes: relative to the working directory; four: absolute.', { format: 'database-url', default: 'sqlite:///./integration.db' }),
-  DB_AUTO_MIGRATE: setting('must be true or false', 'Whether a start brings the tables up to date. false: it refuses to start where they are behind, and npm run db:migrate does it.', { format: 'flag', default: 'true' }),
+  LOG_LEVEL: setting(
+    'must be DEBUG, INFO, WARNING, ERROR or CRITICAL (or TRACE, SILENT)',
+    'How much to log, in any case of letters.',
+    { format: 'log-level', default: 'INFO' }
+  ),
+  INTEGRATION_DB_URL: setting(
+    'must be sqlite:///path, sqlite:////absolute/path, sqlite::memory: or postgres://…',
+    'Where data is kept. Three slashes: relative to the working directory; four: absolute.',
+    { format: 'database-url', default: 'sqlite:///./integration.db' }
+  ),
+  DB_AUTO_MIGRATE: setting(
+    'must be true or false',
+    'Whether a start brings the tables up to date. false: it refuses to start where they are behind, and npm run db:migrate does it.',
+    { format: 'flag', default: 'true' }
+  ),
   DB_POOL_SIZE: whole('PostgreSQL: connections each instance keeps at most.', 1, 200, 10),
-  DB_STATEMENT_TIMEOUT_MS: whole('PostgreSQL: how long one statement may take, in milliseconds.', 100, 600_000, 10_000),
-  DB_LOCK_TIMEOUT_MS: whole('PostgreSQL: how long a statement waits for a lock, in milliseconds.', 10, 60_000, 3_000),
-  DB_REQUIRE_DURABLE: setting('must be true or false', 'PostgreSQL: whether a server is refused that runs with fsync or synchronous_commit off, which may lose what it has acknowledged.', { format: 'flag', default: 'true' }),
-  VAULT_KEYS: setting('', 'Keys that seal the tokens: id:base64 of 32 bytes, comma-separated; the first one writes, all of them read. Required in production; development makes a key file.', { format: 'keyring' }),
+  DB_STATEMENT_TIMEOUT_MS: whole(
+    'PostgreSQL: how long one statement may take, in milliseconds.',
+    100,
+    600_000,
+    10_000
+  ),
+  DB_LOCK_TIMEOUT_MS: whole(
+    'PostgreSQL: how long a statement waits for a lock, in milliseconds.',
+    10,
+    60_000,
+    3_000
+  ),
+  DB_REQUIRE_DURABLE: setting(
+    'must be true or false',
+    'PostgreSQL: whether a server is refused that runs with fsync or synchronous_commit off, which may lose what it has acknowledged.',
+    { format: 'flag', default: 'true' }
+  ),
+  VAULT_KEYS: setting(
+    '',
+    'Keys that seal the tokens: id:base64 of 32 bytes, comma-separated; the first one writes, all of them read. Required in production; development makes a key file.',
+    { format: 'keyring' }
+  ),
   VAULT_KEYS_FILE: setting('', 'A file with the same content, instead of VAULT_KEYS.'),
-  API_ACCESS: setting('must be public or protected', 'public: everybody who reaches the service may call it. protected: callers send a service key or a token. Default: public in development, protected in production.', { pattern: '^(public|protected)$' }),
-  API_DOCS: setting('must be open or closed', 'Whether /docs and /openapi.json answer. Default: open in development, closed in production.', { pattern: '^(open|closed)$' }),
-  BOOTSTRAP_API_KEY: setting('must be ck_ and at least 32 more letters, digits, - or _, as random as openssl rand makes them', 'A first service key with the scope admin, made at the start where it is not there yet.', { format: 'api-key' }),
-  JWT_ISSUER: setting('must be text without spaces', 'Who signs the tokens of people who call directly (iss). With it come JWT_AUDIENCE and JWT_JWKS_URL or JWT_PUBLIC_KEY.', { pattern: '^\\S+$' }),
-  JWT_AUDIENCE: setting('must be text without spaces', 'Whom those tokens are for (aud): this service.', { pattern: '^\\S+$' }),
-  JWT_JWKS_URL: setting('must be an https address (http only for localhost) without fragment', 'Where their signer publishes its keys.', { format: 'redirect-uri' }),
-  JWT_PUBLIC_KEY: setting('must be a public key in PEM (RSA from 2048 bits, P-256 or Ed25519); \\n stands for a line break', 'Its one key, instead of JWT_JWKS_URL.', { format: 'public-key' }),
-  APP_FRONTEND_URL: url("The front end's address; browsers return to its /oauth/… pages. Unset: this service's own pages. Also NEXT_PUBLIC_APP_FRONTEND_URL, NEXT_PUBLIC_FRONTEND_BASE_URL."),
-  PUBLIC_URL: url('The address browsers reach this service under, with the path prefix if a proxy adds one. Also PUBLIC_BASE_URL.'),
-  BACKEND_CORS_ORIGINS: setting('must be origins such as https://app.example.com, comma-separated, or *', 'Origins whose scripts may call this service. Unset: all in development, none in production.', { format: 'origins' }),
-  TRUST_PROXY: setting('must be IP addresses, CIDR ranges or loopback, linklocal, uniquelocal, comma-separated', 'Proxies whose X-Forwarded-… headers are believed. Unset: none.', { format: 'addresses' }),
-  RATE_LIMIT: whole('Requests a minute of one key, person or connect session; of one IP address where nobody is known. 0: no limit. Default: 600 in production, else 0.', 0, 1_000_000),
-  RATE_LIMIT_LOGIN: whole('The same for starting logins, for callbacks and for links of connect sessions. Default: 120 in production, else 0.', 0, 1_000_000),
-  RATE_LIMIT_REFUSED: whole('Wrong credentials and paths that do not exist a minute of one IP address. 0: no limit. Default: 120 in production, else 0.', 0, 1_000_000),
-  OVERLOAD_AFTER_MS: whole('Milliseconds that a request may wait for its turn, or for PostgreSQL, before it is refused with 503. 0: all are kept waiting. Default: 300 in production, else 0.', 0, 60_000),
-  MAX_OPEN_LOGINS: whole('Logins under way of one person, connect session or IP address; where there are more, the oldest is forgotten.', 1, 100_000, 100),
-  ATLASSIAN_CLOUD_BASE_URL: url("Your team's site, shown as base_url until a site is connected. Also NEXT_PUBLIC_ATLASSIAN_CLOUD_BASE_URL."),
-  ATLASSIAN_AUTH_URL: url('Where consent and tokens come from.', { default: 'https://auth.atlassian.com' }),
+  API_ACCESS: setting(
+    'must be public or protected',
+    'public: everybody who reaches the service may call it. protected: callers send a service key or a token. Default: public in development, protected in production.',
+    { pattern: '^(public|protected)$' }
+  ),
+  API_DOCS: setting(
+    'must be open or closed',
+    'Whether /docs and /openapi.json answer. Default: open in development, closed in production.',
+    { pattern: '^(open|closed)$' }
+  ),
+  BOOTSTRAP_API_KEY: setting(
+    'must be ck_ and at least 32 more letters, digits, - or _, as random as openssl rand makes them',
+    'A first service key with the scope admin, made at the start where it is not there yet.',
+    { format: 'api-key' }
+  ),
+  JWT_ISSUER: setting(
+    'must be text without spaces',
+    'Who signs the tokens of people who call directly (iss). With it come JWT_AUDIENCE and JWT_JWKS_URL or JWT_PUBLIC_KEY.',
+    { pattern: '^\\S+$' }
+  ),
+  JWT_AUDIENCE: setting(
+    'must be text without spaces',
+    'Whom those tokens are for (aud): this service.',
+    { pattern: '^\\S+$' }
+  ),
+  JWT_JWKS_URL: setting(
+    'must be an https address (http only for localhost) without fragment',
+    'Where their signer publishes its keys.',
+    { format: 'redirect-uri' }
+  ),
+  JWT_PUBLIC_KEY: setting(
+    'must be a public key in PEM (RSA from 2048 bits, P-256 or Ed25519); \\n stands for a line break',
+    'Its one key, instead of JWT_JWKS_URL.',
+    { format: 'public-key' }
+  ),
+  APP_FRONTEND_URL: url(
+    "The front end's address; browsers return to its /oauth/… pages. Unset: this service's own pages. Also NEXT_PUBLIC_APP_FRONTEND_URL, NEXT_PUBLIC_FRONTEND_BASE_URL."
+  ),
+  PUBLIC_URL: url(
+    'The address browsers reach this service under, with the path prefix if a proxy adds one. Also PUBLIC_BASE_URL.'
+  ),
+  BACKEND_CORS_ORIGINS: setting(
+    'must be origins such as https://app.example.com, comma-separated, or *',
+    'Origins whose scripts may call this service. Unset: all in development, none in production.',
+    { format: 'origins' }
+  ),
+  TRUST_PROXY: setting(
+    'must be IP addresses, CIDR ranges or loopback, linklocal, uniquelocal, comma-separated',
+    'Proxies whose X-Forwarded-… headers are believed. Unset: none.',
+    { format: 'addresses' }
+  ),
+  RATE_LIMIT: whole(
+    'Requests a minute of one key, person or connect session; of one IP address where nobody is known. 0: no limit. Default: 600 in production, else 0.',
+    0,
+    1_000_000
+  ),
+  RATE_LIMIT_LOGIN: whole(
+    'The same for starting logins, for callbacks and for links of connect sessions. Default: 120 in production, else 0.',
+    0,
+    1_000_000
+  ),
+  RATE_LIMIT_REFUSED: whole(
+    'Wrong credentials and paths that do not exist a minute of one IP address. 0: no limit. Default: 120 in production, else 0.',
+    0,
+    1_000_000
+  ),
+  OVERLOAD_AFTER_MS: whole(
+    'Milliseconds that a request may wait for its turn, or for PostgreSQL, before it is refused with 503. 0: all are kept waiting. Default: 300 in production, else 0.',
+    0,
+    60_000
+  ),
+  MAX_OPEN_LOGINS: whole(
+    'Logins under way of one person, connect session or IP address; where there are more, the oldest is forgotten.',
+    1,
+    100_000,
+    100
+  ),
+  ATLASSIAN_CLOUD_BASE_URL: url(
+    "Your team's site, shown as base_url until a site is connected. Also NEXT_PUBLIC_ATLASSIAN_CLOUD_BASE_URL."
+  ),
+  ATLASSIAN_AUTH_URL: url('Where consent and tokens come from.', {
+    default: 'https://auth.atlassian.com'
+  }),
   ATLASSIAN_API_URL: url('The API gateway.', { default: 'https://api.atlassian.com' }),
-  UPSTREAM_CONNECT_TIMEOUT_MS: whole('How long to wait for a connection to Atlassian, in milliseconds.', 1, 20_000, 10_000),
-  UPSTREAM_ANSWER_TIMEOUT_MS: whole('How long to wait for a whole answer from Atlassian, in milliseconds.', 1, 30_000, 20_000),
-  ATLASSIAN_HOURLY_POINTS: whole("Points the app may spend in an hour, over all sites: Atlassian's quota. Copies leave the last tenth to requests that somebody waits for.", 100, 100_000_000, 65_000),
-  SYNC_INTERVAL: whole('Minutes after which every connection is copied again, incrementally. 0: only on request.', 0, 10_080, 15),
-  SYNC_FULL_INTERVAL: whole('Hours after which a copy reads everything again, which finds deletions and what search missed.', 1, 720, 24),
+  UPSTREAM_CONNECT_TIMEOUT_MS: whole(
+    'How long to wait for a connection to Atlassian, in milliseconds.',
+    1,
+    20_000,
+    10_000
+  ),
+  UPSTREAM_ANSWER_TIMEOUT_MS: whole(
+    'How long to wait for a whole answer from Atlassian, in milliseconds.',
+    1,
+    30_000,
+    20_000
+  ),
+  ATLASSIAN_HOURLY_POINTS: whole(
+    "Points the app may spend in an hour, over all sites: Atlassian's quota. Copies leave the last tenth to requests that somebody waits for.",
+    100,
+    100_000_000,
+    65_000
+  ),
+  SYNC_INTERVAL: whole(
+    'Minutes after which every connection is copied again, incrementally. 0: only on request.',
+    0,
+    10_080,
+    15
+  ),
+  SYNC_FULL_INTERVAL: whole(
+    'Hours after which a copy reads everything again, which finds deletions and what search missed.',
+    1,
+    720,
+    24
+  ),
   SYNC_CONCURRENCY: whole('Runs under way at once in one process.', 1, 100, 4),
-  SYNC_SHRINK_PERCENT: whole('A full listing that is shorter than the one before by more than this deletes nothing until it is confirmed or the next one agrees.', 0, 100, 20),
+  SYNC_SHRINK_PERCENT: whole(
+    'A full listing that is shorter than the one before by more than this deletes nothing until it is confirmed or the next one agrees.',
+    0,
+    100,
+    20
+  ),
   SYNC_HISTORY_DAYS: whole('Days that ended runs are kept.', 1, 3650, 30),
   TOMBSTONE_DAYS: whole('Days that deletions are kept for the change feed.', 1, 3650, 30),
-  AUDIT_RETENTION_DAYS: whole('Days that rows of the audit trail are kept. 0: for ever.', 0, 36_500, 365),
-  PERSONAL_DATA_REPORTING: setting('must be true or false', 'Whether Atlassian is told whose accounts are kept, and accounts that were closed there are erased here. The scope report:personal-data has to be enabled on the apps; logins then ask for it.', { format: 'flag', default: 'false' }),
-  ...client('JIRA', PRODUCTS.jira, 'Also the ATLASSIAN_… and NEXT_PUBLIC_… names listed in docs/settings.md.') as JiraClient,
-  ...client('CONFLUENCE', PRODUCTS.confluence, "Unset: Jira's (docs/settings.md has the order).") as ConfluenceClient
+  AUDIT_RETENTION_DAYS: whole(
+    'Days that rows of the audit trail are kept. 0: for ever.',
+    0,
+    36_500,
+    365
+  ),
+  PERSONAL_DATA_REPORTING: setting(
+    'must be true or false',
+    'Whether Atlassian is told whose accounts are kept, and accounts that were closed there are erased here. The scope report:personal-data has to be enabled on the apps; logins then ask for it.',
+    { format: 'flag', default: 'false' }
+  ),
+  ...(client(
+    'JIRA',
+    PRODUCTS.jira,
+    'Also the ATLASSIAN_… and NEXT_PUBLIC_… names listed in docs/settings.md.'
+  ) as JiraClient),
+  ...(client(
+    'CONFLUENCE',
+    PRODUCTS.confluence,
+    "Unset: Jira's (docs/settings.md has the order)."
+  ) as ConfluenceClient)
 })
 
 type Text = ReturnType<typeof setting>
-type Client<Id extends string> = Record<`${Id}_OAUTH_${'CLIENT_ID' | 'CLIENT_SECRET' | 'REDIRECT_URI' | 'SCOPES'}`, Text>
+type Client<Id extends string> = Record<
+  `${Id}_OAUTH_${'CLIENT_ID' | 'CLIENT_SECRET' | 'REDIRECT_URI' | 'SCOPES'}`,
+  Text
+>
 type JiraClient = Client<'JIRA'>
 type ConfluenceClient = Client<'CONFLUENCE'>
 
@@ -92,5 +281,13 @@ export const FORMATS: Record<string, (value: string) => boolean> = {
 
 /** The names of the original (Python's) levels and pino's own, to pino's. */
 export const LEVELS: Record<string, string> = {
-  TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', WARNING: 'warn', ERROR: 'error', CRITICAL: 'fatal', FATAL: 'fatal', SILENT: 'silent'
+  TRACE: 'trace',
+  DEBUG: 'debug',
+  INFO: 'info',
+  WARN: 'warn',
+  WARNING: 'warn',
+  ERROR: 'error',
+  CRITICAL: 'fatal',
+  FATAL: 'fatal',
+  SILENT: 'silent'
 }

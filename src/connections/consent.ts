@@ -22,7 +22,10 @@ import { standing } from './standing.ts'
 const PATIENCE_MS = 15_000
 const TRY_AGAIN_MS = 100
 
-const OTHER_ACCOUNT = { code: 'interrupted', detail: 'Another account was connected during the run.' } as const
+const OTHER_ACCOUNT = {
+  code: 'interrupted',
+  detail: 'Another account was connected during the run.'
+} as const
 
 export interface ConsentSettings {
   store: Store
@@ -39,7 +42,12 @@ export interface ConsentSettings {
  *
  * @throws AppError `account_changed` where another account would silently take the place of the connected one; nothing is stored then
  */
-export async function keepConsent (settings: ConsentSettings, consent: Consent, log: Log, also: WithStatement[]): Promise<void> {
+export async function keepConsent(
+  settings: ConsentSettings,
+  consent: Consent,
+  log: Log,
+  also: WithStatement[]
+): Promise<void> {
   const { store, vault, access, now } = settings
   const { client, tokens, accountId, userId, sites } = consent
   const provider = providerOf(client.provider)
@@ -51,23 +59,58 @@ export async function keepConsent (settings: ConsentSettings, consent: Consent, 
   const id = grantIdOf(client.clientId, accountId)
   const moved = before !== undefined && before.grant.id !== id
   if (moved) await settings.stopRuns(userId, provider.id)
-  const own = standing(provider, scopes, { sites, refused: [] }, before === undefined || changed ? [] : before.connection.bound)
+  const own = standing(
+    provider,
+    scopes,
+    { sites, refused: [] },
+    before === undefined || changed ? [] : before.connection.bound
+  )
   // The code is spent: a database that is busy for a moment must not cost the consent.
-  const changes = await patiently(async () => await store.grants.connect(
-    {
-      id,
-      clientId: client.clientId,
-      accountId,
-      scopes: scopes.join(' '),
-      ...sealAll(vault, id, { access: tokens.accessToken, refresh: tokens.refreshToken, previous: null }),
-      accessExpiresAt: new Date(now() + tokens.expiresInS * 1000),
-      // Without a refresh token the end of this one is the end of the consent, which is then to be said.
-      dueAt: tokens.refreshToken === null ? new Date(now() + tokens.expiresInS * 1000) : keepAliveAt(now())
-    },
-    { userId, provider: provider.id, sites, ...own, before: before === undefined ? null : { grantId: before.grant.id, state: changed ? null : before.state } },
-    // What the other account could see is not what this one can.
-    [...(changed ? [store.runs.endingActive(userId, provider.id, OTHER_ACCOUNT), ...settings.erasing(userId, provider.id)] : []), ...(before === undefined ? [store.checkpoints.doubting(userId, provider.id)] : []), ...also]
-  ), performance.now() + PATIENCE_MS, TRY_AGAIN_MS)
+  const changes = await patiently(
+    async () =>
+      await store.grants.connect(
+        {
+          id,
+          clientId: client.clientId,
+          accountId,
+          scopes: scopes.join(' '),
+          ...sealAll(vault, id, {
+            access: tokens.accessToken,
+            refresh: tokens.refreshToken,
+            previous: null
+          }),
+          accessExpiresAt: new Date(now() + tokens.expiresInS * 1000),
+          // Without a refresh token the end of this one is the end of the consent, which is then to be said.
+          dueAt:
+            tokens.refreshToken === null
+              ? new Date(now() + tokens.expiresInS * 1000)
+              : keepAliveAt(now())
+        },
+        {
+          userId,
+          provider: provider.id,
+          sites,
+          ...own,
+          before:
+            before === undefined
+              ? null
+              : { grantId: before.grant.id, state: changed ? null : before.state }
+        },
+        // What the other account could see is not what this one can.
+        [
+          ...(changed
+            ? [
+                store.runs.endingActive(userId, provider.id, OTHER_ACCOUNT),
+                ...settings.erasing(userId, provider.id)
+              ]
+            : []),
+          ...(before === undefined ? [store.checkpoints.doubting(userId, provider.id)] : []),
+          ...also
+        ]
+      ),
+    performance.now() + PATIENCE_MS,
+    TRY_AGAIN_MS
+  )
   // Somebody else's consent came in between: it is looked at as the one before.
   if (changes === undefined) return await keepConsent(settings, consent, log, also)
   announce(changes, log)
@@ -79,7 +122,12 @@ export async function keepConsent (settings: ConsentSettings, consent: Consent, 
   await reviewGrant(store, id, true, log)
 }
 
-function logFeatures (before: Standing | undefined, { provider }: Client, scopes: readonly string[], log: Log): void {
+function logFeatures(
+  before: Standing | undefined,
+  { provider }: Client,
+  scopes: readonly string[],
+  log: Log
+): void {
   const features = featuresOf(providerOf(provider), scopes, { refused: [] })
   log.info({
     event: 'consent_kept',
@@ -89,6 +137,9 @@ function logFeatures (before: Standing | undefined, { provider }: Client, scopes
   })
 }
 
-function accountChanged (title: string): AppError {
-  return new AppError('account_changed', `This is another Atlassian account than the one that ${title} is connected with. Nothing was changed; confirm that the other one shall take its place, or log in with the first.`)
+function accountChanged(title: string): AppError {
+  return new AppError(
+    'account_changed',
+    `This is another Atlassian account than the one that ${title} is connected with. Nothing was changed; confirm that the other one shall take its place, or log in with the first.`
+  )
 }

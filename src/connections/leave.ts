@@ -6,7 +6,10 @@ import type { UserRow } from '../store/users.ts'
 import { connectionOf, type SiteSettings, type StopRuns } from './sites.ts'
 
 /** What is said of a run whose connection ended. */
-export const DISCONNECTED = { code: 'disconnected', detail: 'The connection was ended during the run.' } as const
+export const DISCONNECTED = {
+  code: 'disconnected',
+  detail: 'The connection was ended during the run.'
+} as const
 
 export interface LeaveSettings {
   store: Store
@@ -16,7 +19,9 @@ export interface LeaveSettings {
 }
 
 /** What became of a connection's tokens: kept only where another connection lives on them. */
-export interface Left { tokensErased: boolean }
+export interface Left {
+  tokensErased: boolean
+}
 
 /**
  * Ends a connection: its run, its tokens (unless another connection uses the same consent), and its copies unless they are
@@ -24,7 +29,13 @@ export interface Left { tokensErased: boolean }
  *
  * @throws AppError `connection_not_found`
  */
-export async function disconnect (settings: LeaveSettings, userId: number, provider: Provider, keepCopies: boolean, log: Log): Promise<Left> {
+export async function disconnect(
+  settings: LeaveSettings,
+  userId: number,
+  provider: Provider,
+  keepCopies: boolean,
+  log: Log
+): Promise<Left> {
   const { store, stopRuns, erasing } = settings
   const { connection } = await connectionOf(store, userId, provider)
   await stopRuns(userId, provider.id)
@@ -34,7 +45,14 @@ export async function disconnect (settings: LeaveSettings, userId: number, provi
     ...(keepCopies ? [] : erasing(userId, provider.id))
   ])
   await vanish(settings, [connection.grantId], log)
-  log.info({ event: 'connection_removed', connection_id: connection.id, user_id: userId, product: provider.id, copies_kept: keepCopies, tokens_erased: erased.length > 0 })
+  log.info({
+    event: 'connection_removed',
+    connection_id: connection.id,
+    user_id: userId,
+    product: provider.id,
+    copies_kept: keepCopies,
+    tokens_erased: erased.length > 0
+  })
   return { tokensErased: erased.length > 0 }
 }
 
@@ -44,7 +62,12 @@ export async function disconnect (settings: LeaveSettings, userId: number, provi
  *
  * @returns the products that were connected
  */
-export async function removeUser (settings: Omit<LeaveSettings, 'erasing'>, user: UserRow, keepCopies: boolean, log: Log): Promise<string[]> {
+export async function removeUser(
+  settings: Omit<LeaveSettings, 'erasing'>,
+  user: UserRow,
+  keepCopies: boolean,
+  log: Log
+): Promise<string[]> {
   const { store, stopRuns } = settings
   const standings = await store.connections.list(user.id)
   for (const { connection } of standings) await stopRuns(user.id, connection.provider)
@@ -57,13 +80,26 @@ export async function removeUser (settings: Omit<LeaveSettings, 'erasing'>, user
     store.identities.forgetting(user.id),
     logins
   ])
-  await vanish(settings, standings.map(({ grant }) => grant.id), log)
+  await vanish(
+    settings,
+    standings.map(({ grant }) => grant.id),
+    log
+  )
   log.info({ event: 'user_removed', user_id: user.id, copies_kept: keepCopies })
   return standings.map(({ connection }) => connection.provider)
 }
 
 /** Out of memory, and out of the files. */
-export async function vanish ({ store, access }: Pick<LeaveSettings, 'store' | 'access'>, grantIds: string[], log: Log): Promise<void> {
+export async function vanish(
+  { store, access }: Pick<LeaveSettings, 'store' | 'access'>,
+  grantIds: string[],
+  log: Log
+): Promise<void> {
   for (const id of grantIds) access.forget(id)
-  if (!await store.scrub()) log.warn({ event: 'scrub_postponed' }, 'Another process is reading the database; what was erased leaves its log file a little later.')
+  if (!(await store.scrub())) {
+    log.warn(
+      { event: 'scrub_postponed' },
+      'Another process is reading the database; what was erased leaves its log file a little later.'
+    )
+  }
 }

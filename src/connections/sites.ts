@@ -34,7 +34,12 @@ export interface SiteSettings {
 }
 
 /** Asks Atlassian in a grant's name, within its budget: somebody waits for the answer unless `turn` says otherwise. */
-export function askFor ({ store, http, now, access, budget }: SiteSettings, grant: Grant, log: Log, { signal, turn }: { signal?: AbortSignal, turn?: Turn } = {}): Ask {
+export function askFor(
+  { store, http, now, access, budget }: SiteSettings,
+  grant: Grant,
+  log: Log,
+  { signal, turn }: { signal?: AbortSignal; turn?: Turn } = {}
+): Ask {
   return createAsk({
     http,
     log,
@@ -44,9 +49,17 @@ export function askFor ({ store, http, now, access, budget }: SiteSettings, gran
         access.forget(grant.id)
         return await access.accessToken(grant.id, { log })
       },
-      expired: async () => ((await store.grants.get(grant.id))?.accessExpiresAt.getTime() ?? Infinity) <= now()
+      expired: async () =>
+        ((await store.grants.get(grant.id))?.accessExpiresAt.getTime() ?? Infinity) <= now()
     },
-    turn: turn ?? (async (method, url, send) => await budget.call(placeOf(grant.clientId, method, url), { interactive: true, signal }, send)),
+    turn:
+      turn ??
+      (async (method, url, send) =>
+        await budget.call(
+          placeOf(grant.clientId, method, url),
+          { interactive: true, signal },
+          send
+        )),
     ...(signal === undefined ? {} : { signal })
   })
 }
@@ -57,7 +70,12 @@ export function askFor ({ store, http, now, access, budget }: SiteSettings, gran
  *
  * @throws AppError `connection_not_found`, or whatever keeps the tokens from working
  */
-export async function checkConnection (settings: SiteSettings, userId: number, provider: Provider, log: Log): Promise<Standing> {
+export async function checkConnection(
+  settings: SiteSettings,
+  userId: number,
+  provider: Provider,
+  log: Log
+): Promise<Standing> {
   const before = await connectionOf(settings.store, userId, provider)
   const sites = await freshSites(settings, provider, before, log)
   return await settled(settings.store, before, (connection) => ({ ...connection, sites }), log)
@@ -69,7 +87,15 @@ export async function checkConnection (settings: SiteSettings, userId: number, p
  *
  * @throws AppError `validation_failed` for a site that is not in the list; else as `checkConnection`
  */
-export async function chooseSites (settings: SiteSettings, stopRuns: StopRuns, userId: number, provider: Provider, cloudIds: readonly string[], pointer: string, log: Log): Promise<Standing> {
+export async function chooseSites(
+  settings: SiteSettings,
+  stopRuns: StopRuns,
+  userId: number,
+  provider: Provider,
+  cloudIds: readonly string[],
+  pointer: string,
+  log: Log
+): Promise<Standing> {
   const before = await connectionOf(settings.store, userId, provider)
   const sites = await freshSites(settings, provider, before, log)
   const bound = sites.filter(({ cloudId }) => cloudIds.includes(cloudId))
@@ -78,11 +104,31 @@ export async function chooseSites (settings: SiteSettings, stopRuns: StopRuns, u
     throw new AppError('validation_failed', detail, { errors: [{ pointer, detail }] })
   }
   await stopRuns(userId, provider.id)
-  return await settled(settings.store, before, (connection) => ({ ...connection, sites, bound }), log, (connection) => {
-    const dropped = connection.bound.filter(({ cloudId }) => !cloudIds.includes(cloudId)).map(({ cloudId }) => cloudId)
-    // A run that began in between goes by the old choice, and saves nothing any more.
-    return [settings.store.runs.endingActive(userId, provider.id, CHOSEN), ...(dropped.length === 0 ? [] : settings.erasing(userId, provider.id, dropped))]
-  }, ({ id }) => [{ action: 'sites_chosen', userId, connectionId: id, product: provider.id, detail: { sites: cloudIds } }])
+  return await settled(
+    settings.store,
+    before,
+    (connection) => ({ ...connection, sites, bound }),
+    log,
+    (connection) => {
+      const dropped = connection.bound
+        .filter(({ cloudId }) => !cloudIds.includes(cloudId))
+        .map(({ cloudId }) => cloudId)
+      // A run that began in between goes by the old choice, and saves nothing any more.
+      return [
+        settings.store.runs.endingActive(userId, provider.id, CHOSEN),
+        ...(dropped.length === 0 ? [] : settings.erasing(userId, provider.id, dropped))
+      ]
+    },
+    ({ id }) => [
+      {
+        action: 'sites_chosen',
+        userId,
+        connectionId: id,
+        product: provider.id,
+        detail: { sites: cloudIds }
+      }
+    ]
+  )
 }
 
 /**
@@ -90,30 +136,68 @@ export async function chooseSites (settings: SiteSettings, stopRuns: StopRuns, u
  *
  * @param anew after a consent, which also makes up for what the gateway refused before
  */
-export async function reviewGrant (store: Store, grantId: string, anew: boolean, log: Log): Promise<void> {
+export async function reviewGrant(
+  store: Store,
+  grantId: string,
+  anew: boolean,
+  log: Log
+): Promise<void> {
   for (const standing of await store.connections.ofGrant(grantId)) {
-    await settled(store, standing, (connection) => anew ? { ...connection, refused: [] } : connection, log)
+    await settled(
+      store,
+      standing,
+      (connection) => (anew ? { ...connection, refused: [] } : connection),
+      log
+    )
   }
 }
 
 /** Remembers that the gateway refused a feature for its scope, whatever the token said, or that it no longer does. */
-export async function noteRefusal (store: Store, standing: Standing, feature: string, isRefused: boolean, log: Log): Promise<void> {
-  await settled(store, standing, (connection) => {
-    const others = connection.refused.filter((name) => name !== feature)
-    // What was seen before a new consent says nothing of it.
-    return connection.connectedAt.getTime() === standing.connection.connectedAt.getTime() ? { ...connection, refused: isRefused ? [...others, feature] : others } : connection
-  }, log)
+export async function noteRefusal(
+  store: Store,
+  standing: Standing,
+  feature: string,
+  isRefused: boolean,
+  log: Log
+): Promise<void> {
+  await settled(
+    store,
+    standing,
+    (connection) => {
+      const others = connection.refused.filter((name) => name !== feature)
+      // What was seen before a new consent says nothing of it.
+      return connection.connectedAt.getTime() === standing.connection.connectedAt.getTime()
+        ? { ...connection, refused: isRefused ? [...others, feature] : others }
+        : connection
+    },
+    log
+  )
 }
 
 /** @throws AppError `connection_not_found` */
-export async function connectionOf (store: Store, userId: number, { id, title }: Provider): Promise<Standing> {
+export async function connectionOf(
+  store: Store,
+  userId: number,
+  { id, title }: Provider
+): Promise<Standing> {
   const found = await store.connections.get(userId, id)
-  if (found === undefined) throw new AppError('connection_not_found', `This user has not connected ${title}.`)
+  if (found === undefined) {
+    throw new AppError('connection_not_found', `This user has not connected ${title}.`)
+  }
   return found
 }
 
-async function freshSites (settings: SiteSettings, provider: Provider, { grant }: Standing, log: Log): Promise<Site[]> {
-  return await sitesOf(provider, { ask: askFor(settings, grant, log), apiUrl: settings.apiUrlOf(grant), log })
+async function freshSites(
+  settings: SiteSettings,
+  provider: Provider,
+  { grant }: Standing,
+  log: Log
+): Promise<Site[]> {
+  return await sitesOf(provider, {
+    ask: askFor(settings, grant, log),
+    apiUrl: settings.apiUrlOf(grant),
+    log
+  })
 }
 
 /**
@@ -124,7 +208,14 @@ async function freshSites (settings: SiteSettings, provider: Provider, { grant }
  * @param also what is to be done with it
  * @param told what somebody has asked for with it
  */
-async function settled (store: Store, { connection: { userId, provider: id, grantId } }: Standing, learn: (connection: Connection) => Connection, log: Log, also: (connection: Connection) => WithStatement[] = () => [], told: (connection: Connection) => Entry[] = () => []): Promise<Standing> {
+async function settled(
+  store: Store,
+  { connection: { userId, provider: id, grantId } }: Standing,
+  learn: (connection: Connection) => Connection,
+  log: Log,
+  also: (connection: Connection) => WithStatement[] = () => [],
+  told: (connection: Connection) => Entry[] = () => []
+): Promise<Standing> {
   const provider = providerOf(id)
   for (let attempt = 0; attempt < TRIES; attempt++) {
     const current = await connectionOf(store, userId, provider)
@@ -134,15 +225,25 @@ async function settled (store: Store, { connection: { userId, provider: id, gran
     const next = { ...known, ...own }
     const done = also(current.connection)
     if (done.length === 0 && isSame(current.connection, next)) return current
-    const changes = await store.connections.update(current.connection, next, done, told(current.connection))
+    const changes = await store.connections.update(
+      current.connection,
+      next,
+      done,
+      told(current.connection)
+    )
     if (changes === undefined) continue
     announce(changes, log)
     return await connectionOf(store, userId, provider)
   }
-  throw new AppError('unavailable', 'The connection was changed at the same moment. Try again.', { retryAfterS: 1 })
+  throw new AppError('unavailable', 'The connection was changed at the same moment. Try again.', {
+    retryAfterS: 1
+  })
 }
 
-function isSame (before: Connection, { reason, ...next }: Own): boolean {
-  const told = ({ sites, bound, refused, state }: Own | Connection) => JSON.stringify([sites, bound, refused, state])
-  return told(before) === told({ ...next, reason }) && before.errorDetail === (reason?.detail ?? null)
+function isSame(before: Connection, { reason, ...next }: Own): boolean {
+  const told = ({ sites, bound, refused, state }: Own | Connection) =>
+    JSON.stringify([sites, bound, refused, state])
+  return (
+    told(before) === told({ ...next, reason }) && before.errorDetail === (reason?.detail ?? null)
+  )
 }

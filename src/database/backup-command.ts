@@ -7,7 +7,8 @@ const HELP = `npm run db:backup -- --to FILE   copy the SQLite database of INTEG
 
 The copy is of one moment, is checked, and is readable by its owner only. The vault's keys are not in it (docs/backup.md).
 `
-const POSTGRES = 'INTEGRATION_DB_URL names a PostgreSQL database: back that up with pg_dump (docs/backup.md).'
+const POSTGRES =
+  'INTEGRATION_DB_URL names a PostgreSQL database: back that up with pg_dump (docs/backup.md).'
 
 /** `npm run db:backup`. */
 await runCommand(HELP, ['to'], async ({ to }) => {

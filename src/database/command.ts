@@ -13,7 +13,11 @@ export type Given = Record<string, string | undefined>
  *
  * @param options the names of what may be given, each with a text
  */
-export async function runCommand (help: string, options: string[], work: (given: Given) => Promise<void>): Promise<void> {
+export async function runCommand(
+  help: string,
+  options: string[],
+  work: (given: Given) => Promise<void>
+): Promise<void> {
   // Files that are made, databases above all, are its own.
   process.umask(0o077)
   try {
@@ -27,15 +31,21 @@ export async function runCommand (help: string, options: string[], work: (given:
 }
 
 /** The sentence and the help, for what is missing or cannot be meant. */
-export function wrong (sentence: string, help: string): StartError {
+export function wrong(sentence: string, help: string): StartError {
   return new StartError([`${sentence}\n\n${help}`], 2)
 }
 
 /** @returns undefined where help is wanted */
-function read (help: string, options: string[]): Given | undefined {
+function read(help: string, options: string[]): Given | undefined {
   try {
-    const { values } = parseArgs({ args: process.argv.slice(3), options: { ...Object.fromEntries(options.map((name) => [name, { type: 'string' as const }])), help: { type: 'boolean' } } })
-    return values.help === true ? undefined : values as Given
+    const { values } = parseArgs({
+      args: process.argv.slice(3),
+      options: {
+        ...Object.fromEntries(options.map((name) => [name, { type: 'string' as const }])),
+        help: { type: 'boolean' }
+      }
+    })
+    return values.help === true ? undefined : (values as Given)
   } catch {
     // Node's own sentence repeats what was given, and an address may carry a password.
     throw wrong('These arguments mean nothing to this command.', help)
@@ -43,7 +53,14 @@ function read (help: string, options: string[]): Given | undefined {
 }
 
 /** What a driver throws may spell out rows: its code has to do. A mistake of this program keeps its stack. */
-function told (error: unknown): unknown {
-  if (error instanceof StartError || error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError) return error
+function told(error: unknown): unknown {
+  if (
+    error instanceof StartError ||
+    error instanceof TypeError ||
+    error instanceof RangeError ||
+    error instanceof ReferenceError
+  ) {
+    return error
+  }
   return new StartError([`The database cannot be used (${driverCode(error) ?? 'no answer'}).`], 1)
 }

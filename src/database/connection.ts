@@ -5,7 +5,10 @@ export type Cell = string | number | null
 export type Row = Cell[]
 
 /** The migrations that a database has had: how many, and the moment of the newest (0: none). */
-export interface Applied { count: number, newest: number }
+export interface Applied {
+  count: number
+  newest: number
+}
 
 /** One database at the lowest level, for what is done to a whole of it. The service itself never uses this. */
 export interface Connection {
@@ -50,10 +53,10 @@ interface ConnectionModule {
 }
 
 /** The file of the engine that an address is for. Only its driver is loaded. */
-export async function engineOf (url: string): Promise<ConnectionModule> {
+export async function engineOf(url: string): Promise<ConnectionModule> {
   return isSqlite(url) ? await import('./sqlite.ts') : await import('./postgres.ts')
 }
 
-export function isSqlite (url: string): boolean {
+export function isSqlite(url: string): boolean {
   return url.startsWith('sqlite:')
 }

@@ -15,7 +15,8 @@ Stop the service first: what it writes from now on is not copied. Interrupted, t
 Ends with 0 when both sides were compared and are equal. A password is best left out of the address and given in PGPASSWORD,
 because the list of processes shows what was typed (docs/backup.md).
 `
-const ONE_ONLY = "Run the service on one of the two only, from now on: two would end each other's consents."
+const ONE_ONLY =
+  "Run the service on one of the two only, from now on: two would end each other's consents."
 const RULE = 'must be sqlite:///path, sqlite:////absolute/path or postgres://…'
 
 /** `npm run db:copy`. */
@@ -26,12 +27,21 @@ await runCommand(HELP, ['from', 'to'], async ({ from, to }) => {
   const { databaseUrl, database } = loadDatabaseSettings(process.env)
   const output = process.stderr as Output
 
-  const source = await openFrom(from ?? databaseUrl, from === undefined ? 'INTEGRATION_DB_URL' : '--from')
+  const source = await openFrom(
+    from ?? databaseUrl,
+    from === undefined ? 'INTEGRATION_DB_URL' : '--from'
+  )
   try {
-    if (await source.isInUse()) output.write(`The source seems to be in use${isSqlite(from ?? databaseUrl) ? ', or was not closed when its service ended' : ''}: what is written to it from now on is not copied.\n`)
+    if (await source.isInUse()) {
+      output.write(
+        `The source seems to be in use${isSqlite(from ?? databaseUrl) ? ', or was not closed when its service ended' : ''}: what is written to it from now on is not copied.\n`
+      )
+    }
     const target = await openTo(to, source, database)
-    if (target === undefined) return console.log(`Nothing is left to copy: the same counts and checksums.\n${ONE_ONLY}`)
-    const progress = createProgress(output, 2 * await total(source))
+    if (target === undefined) {
+      return console.log(`Nothing is left to copy: the same counts and checksums.\n${ONE_ONLY}`)
+    }
+    const progress = createProgress(output, 2 * (await total(source)))
     try {
       const copied = await copyAll(source, target, progress)
       await finish(target)
@@ -46,14 +56,18 @@ await runCommand(HELP, ['from', 'to'], async ({ from, to }) => {
   }
 })
 
-async function total (source: Awaited<ReturnType<typeof openFrom>>): Promise<number> {
+async function total(source: Awaited<ReturnType<typeof openFrom>>): Promise<number> {
   let rows = 0
-  for (const { name } of source.tables) rows += Number((await source.ask(`select count(*) from "${name}"`))[0]?.[0])
+  for (const { name } of source.tables) {
+    rows += Number((await source.ask(`select count(*) from "${name}"`))[0]?.[0])
+  }
   return rows
 }
 
-function sentence ({ rows, before, copyMs, compareMs }: Copied, tables: number): string {
-  const rate = Math.round((rows - before) / Math.max(1, copyMs) * 1_000)
-  return `${number(rows)} rows of ${tables} tables${before > 0 ? `, ${number(before)} of them from before,` : ''} copied in ${clock(copyMs)} (${number(rate)} rows/s) and compared in ${clock(compareMs)}: ` +
+function sentence({ rows, before, copyMs, compareMs }: Copied, tables: number): string {
+  const rate = Math.round(((rows - before) / Math.max(1, copyMs)) * 1_000)
+  return (
+    `${number(rows)} rows of ${tables} tables${before > 0 ? `, ${number(before)} of them from before,` : ''} copied in ${clock(copyMs)} (${number(rate)} rows/s) and compared in ${clock(compareMs)}: ` +
     `the same counts and checksums.\n${ONE_ONLY}`
+  )
 }

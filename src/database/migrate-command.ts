@@ -14,13 +14,17 @@ await runCommand(HELP, [], async () => {
   const { databaseUrl, database } = loadDatabaseSettings(process.env)
   const before = await applied(databaseUrl)
   const engine = await openEngine(databaseUrl, { ...database, migrates: true })
-  const count = await applied(databaseUrl) - before
+  const count = (await applied(databaseUrl)) - before
   await engine.close()
-  console.log(count === 0 ? 'The tables are up to date.' : `The tables are up to date: ${count} ${count === 1 ? 'migration was' : 'migrations were'} applied.`)
+  console.log(
+    count === 0
+      ? 'The tables are up to date.'
+      : `The tables are up to date: ${count} ${count === 1 ? 'migration was' : 'migrations were'} applied.`
+  )
 })
 
 /** How many migrations a database has had; 0 where there is none yet. */
-async function applied (url: string): Promise<number> {
+async function applied(url: string): Promise<number> {
   try {
     const source = await (await engineOf(url)).openSource(url, 'INTEGRATION_DB_URL')
     try {

@@ -15,13 +15,13 @@ const COPY_LOCK = 4_107_226_892
 /** A copy that was killed a moment ago lets go of its lock when the server has noticed. */
 const PATIENCE = '10s'
 
-export async function openSource (url: string, name: string): Promise<Connection> {
+export async function openSource(url: string, name: string): Promise<Connection> {
   const client = await connect(url, name)
   await client.query('begin isolation level repeatable read read only')
   return connection(client)
 }
 
-export async function openTarget (url: string, name: string): Promise<Connection> {
+export async function openTarget(url: string, name: string): Promise<Connection> {
   const client = await connect(url, name)
   try {
     await client.query(`set lock_timeout = '${PATIENCE}'`)
@@ -30,11 +30,18 @@ export async function openTarget (url: string, name: string): Promise<Connection
     return connection(client)
   } catch (error) {
     await client.end().catch(() => {})
-    throw new StartError([driverCode(error) === '55P03' ? `Another copy into the database that ${name} names is under way.` : unusable(name, error)], 1)
+    throw new StartError(
+      [
+        driverCode(error) === '55P03'
+          ? `Another copy into the database that ${name} names is under way.`
+          : unusable(name, error)
+      ],
+      1
+    )
   }
 }
 
-async function connect (url: string, name: string): Promise<pg.Client> {
+async function connect(url: string, name: string): Promise<pg.Client> {
   // Nothing here is asked in a hurry, and a source waits while its target is written.
   // By its name a service is recognised, which this is not.
   const client = apart(url, `${APPLICATION} copy`)
@@ -47,17 +54,22 @@ async function connect (url: string, name: string): Promise<pg.Client> {
   }
 }
 
-function unusable (name: string, error: unknown): string {
+function unusable(name: string, error: unknown): string {
   return `The database that ${name} names cannot be used (${driverCode(error) ?? 'no answer'}). Check address, user, password, database name and TLS.`
 }
 
-function connection (client: pg.Client): Connection {
-  const query = async (text: string, values: readonly unknown[] = []) => (await client.query({ text, values: [...values], rowMode: 'array', types })).rows as Row[]
+function connection(client: pg.Client): Connection {
+  const query = async (text: string, values: readonly unknown[] = []) =>
+    (await client.query({ text, values: [...values], rowMode: 'array', types })).rows as Row[]
   const ask = async (sql: string, values?: readonly Cell[]) => {
     let place = 0
-    return await query(sql.replaceAll('?', () => `$${++place}`), values)
+    return await query(
+      sql.replaceAll('?', () => `$${++place}`),
+      values
+    )
   }
-  const sequence = ({ name, counter }: { name: string, counter: string | undefined }) => `pg_get_serial_sequence('"${name}"', '${counter}')::regclass`
+  const sequence = ({ name, counter }: { name: string; counter: string | undefined }) =>
+    `pg_get_serial_sequence('"${name}"', '${counter}')::regclass`
 
   return {
     tables: TABLES,
@@ -66,25 +78,47 @@ function connection (client: pg.Client): Connection {
     ask,
     // A list for each column: a statement may have 65,535 values, and a batch has more cells.
     insert: async ({ name, columns }, rows) => {
-      await query(`insert into "${name}" (${columns.map((column) => `"${column.name}"`).join()}) select * from unnest(${columns.map(({ type }, i) => `$${i + 1}::${withoutCollation(type)}[]`).join()})`,
-        columns.map((_, i) => rows.map((row) => row[i])))
+      await query(
+        `insert into "${name}" (${columns.map((column) => `"${column.name}"`).join()}) select * from unnest(${columns.map(({ type }, i) => `$${i + 1}::${withoutCollation(type)}[]`).join()})`,
+        columns.map((_, i) => rows.map((row) => row[i]))
+      )
     },
-    sorted: ({ name, type }) => withoutCollation(type) === 'text' ? `"${name}" collate "C"` : `"${name}"`,
-    names: async () => (await ask('select tablename from pg_tables where schemaname = current_schema()')).map(String),
+    sorted: ({ name, type }) =>
+      withoutCollation(type) === 'text' ? `"${name}" collate "C"` : `"${name}"`,
+    names: async () =>
+      (await ask('select tablename from pg_tables where schemaname = current_schema()')).map(
+        String
+      ),
     applied: async () => {
       const [[there] = []] = await ask(`select to_regclass('${MIGRATIONS}')::text`)
-      const [[count, newest] = []] = there === null ? [] : await ask(`select count(*), max(created_at) from ${MIGRATIONS}`)
+      const [[count, newest] = []] =
+        there === null ? [] : await ask(`select count(*), max(created_at) from ${MIGRATIONS}`)
       return { count: Number(count ?? 0), newest: Number(newest ?? 0) }
     },
-    isInUse: async () => (await ask(`select 1 from pg_stat_activity where datname = current_database() and application_name = '${APPLICATION}'`)).length > 0,
-    counted: async (table) => Number((await ask(`select pg_sequence_last_value(${sequence(table)})`))[0]?.[0] ?? 0),
-    countFrom: async (table, highest) => { await ask(`select setval(${sequence(table)}, ?, ?)`, [Math.max(1, highest), highest > 0 ? 'true' : 'false']) },
+    isInUse: async () =>
+      (
+        await ask(
+          `select 1 from pg_stat_activity where datname = current_database() and application_name = '${APPLICATION}'`
+        )
+      ).length > 0,
+    counted: async (table) =>
+      Number((await ask(`select pg_sequence_last_value(${sequence(table)})`))[0]?.[0] ?? 0),
+    countFrom: async (table, highest) => {
+      await ask(`select setval(${sequence(table)}, ?, ?)`, [
+        Math.max(1, highest),
+        highest > 0 ? 'true' : 'false'
+      ])
+    },
     // Without it the first plans are made for empty tables.
-    settle: async () => { for (const { name } of TABLES) await ask(`analyze "${name}"`) },
-    close: async () => { await client.end() }
+    settle: async () => {
+      for (const { name } of TABLES) await ask(`analyze "${name}"`)
+    },
+    close: async () => {
+      await client.end()
+    }
   }
 }
 
-function withoutCollation (type: string): string {
+function withoutCollation(type: string): string {
   return type.replace(/ collate .*/, '')
 }

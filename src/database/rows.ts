@@ -14,30 +14,42 @@ const GROWTH = 4
  *
  * @param after the key of the row before the first; undefined: from the beginning
  */
-export async function * batches (from: Connection, table: Table, { after, atMost = Infinity }: { after?: Row | undefined, atMost?: number } = {}): AsyncGenerator<Row[]> {
+export async function* batches(
+  from: Connection,
+  table: Table,
+  { after, atMost = Infinity }: { after?: Row | undefined; atMost?: number } = {}
+): AsyncGenerator<Row[]> {
   const columns = table.columns.map(({ name }) => `"${name}"`).join()
   const key = keyOf(table, table.columns).map(from.sorted).join()
   let [left, limit] = [atMost, FIRST_ROWS]
   while (left > 0) {
     const where = after === undefined ? '' : `where (${key}) > (${after.map(() => '?').join()})`
     const wanted = Math.min(left, limit)
-    const rows = await from.ask(`select ${columns} from "${table.name}" ${where} order by ${key} limit ?`, [...after ?? [], wanted])
+    const rows = await from.ask(
+      `select ${columns} from "${table.name}" ${where} order by ${key} limit ?`,
+      [...(after ?? []), wanted]
+    )
     if (rows.length > 0) yield rows
     if (rows.length < wanted) return
     after = keyOf(table, rows.at(-1) as Row)
     left -= rows.length
-    limit = Math.max(1, Math.min(MOST_ROWS, limit * GROWTH, Math.floor(MOST_TEXT * rows.length / textOf(rows))))
+    limit = Math.max(
+      1,
+      Math.min(MOST_ROWS, limit * GROWTH, Math.floor((MOST_TEXT * rows.length) / textOf(rows)))
+    )
   }
 }
 
 /** What belongs to the primary key, of a row's values or of the columns. */
-export function keyOf<T> ({ key }: Table, row: readonly T[]): T[] {
+export function keyOf<T>({ key }: Table, row: readonly T[]): T[] {
   return key.map((at) => row[at] as T)
 }
 
-function textOf (rows: Row[]): number {
+function textOf(rows: Row[]): number {
   let length = 1
-  for (const row of rows) for (const cell of row) if (typeof cell === 'string') length += cell.length
+  for (const row of rows) {
+    for (const cell of row) if (typeof cell === 'string') length += cell.length
+  }
   return length
 }
 
@@ -49,11 +61,11 @@ export interface Digest {
 }
 
 /** The digest of the rows that are added, so far. */
-export function createDigest (): Digest {
+export function createDigest(): Digest {
   const hash = createHash('sha256')
   let count = 0
   return {
-    add (rows) {
+    add(rows) {
       count += rows.length
       hash.update(rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
     },
@@ -62,6 +74,6 @@ export function createDigest (): Digest {
   }
 }
 
-export function isSame (one: Digest, other: Digest): boolean {
+export function isSame(one: Digest, other: Digest): boolean {
   return one.rows() === other.rows() && one.sha256() === other.sha256()
 }

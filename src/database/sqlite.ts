@@ -11,7 +11,7 @@ import { tablesOf } from './tables.ts'
 const TABLES = tablesOf(schema, (table) => getTableConfig(table as unknown as SQLiteTable))
 const MIGRATIONS = '__drizzle_migrations'
 
-export async function openSource (url: string, name: string): Promise<Connection> {
+export async function openSource(url: string, name: string): Promise<Connection> {
   const file = fileOf(url, name)
   const client = openReadOnly(file, name)
   // What has been written is gone from this file when the last who had it open has closed it.
@@ -19,7 +19,7 @@ export async function openSource (url: string, name: string): Promise<Connection
   return { ...connection(client, realpathSync(file)), isInUse: async () => isOpenElsewhere }
 }
 
-export async function openTarget (url: string, name: string): Promise<Connection> {
+export async function openTarget(url: string, name: string): Promise<Connection> {
   const file = fileOf(url, name)
   try {
     const client = new Driver(file, { timeout: 0 })
@@ -30,9 +30,14 @@ export async function openTarget (url: string, name: string): Promise<Connection
     return { ...connection(client, realpathSync(file)), isInUse: async () => false }
   } catch (error) {
     const code = driverCode(error)
-    throw new StartError([code?.startsWith('SQLITE_BUSY') === true
-      ? `The database that ${name} names is in use. Stop whatever uses it first.`
-      : `The database file that ${name} names cannot be opened for writing (${code ?? 'no such folder'}). Check the folder and the permissions.`], 1)
+    throw new StartError(
+      [
+        code?.startsWith('SQLITE_BUSY') === true
+          ? `The database that ${name} names is in use. Stop whatever uses it first.`
+          : `The database file that ${name} names cannot be opened for writing (${code ?? 'no such folder'}). Check the folder and the permissions.`
+      ],
+      1
+    )
   }
 }
 
@@ -41,7 +46,7 @@ export async function openTarget (url: string, name: string): Promise<Connection
  *
  * @throws StartError it is not there, or no database
  */
-export function openReadOnly (file: string, name: string): Driver.Database {
+export function openReadOnly(file: string, name: string): Driver.Database {
   if (!existsSync(file)) throw new StartError([`There is no database file where ${name} says.`], 1)
   try {
     const client = new Driver(file, { readonly: true, fileMustExist: true })
@@ -50,18 +55,25 @@ export function openReadOnly (file: string, name: string): Driver.Database {
     client.prepare('select count(*) from sqlite_master').get()
     return client
   } catch (error) {
-    throw new StartError([`The database file that ${name} names cannot be read (${driverCode(error) ?? 'no answer'}).`], 1)
+    throw new StartError(
+      [
+        `The database file that ${name} names cannot be read (${driverCode(error) ?? 'no answer'}).`
+      ],
+      1
+    )
   }
 }
 
 /** @throws StartError a database in memory is nobody else's */
-export function fileOf (url: string, name: string): string {
+export function fileOf(url: string, name: string): string {
   const file = filename(url)
-  if (file === ':memory:') throw new StartError([`${name} names a database in memory, which nobody else can reach.`], 1)
+  if (file === ':memory:') {
+    throw new StartError([`${name} names a database in memory, which nobody else can reach.`], 1)
+  }
   return file
 }
 
-function connection (client: Driver.Database, identity: string): Omit<Connection, 'isInUse'> {
+function connection(client: Driver.Database, identity: string): Omit<Connection, 'isInUse'> {
   const statements = new Map<string, Driver.Statement>()
   const prepared = (sql: string): Driver.Statement => {
     const statement = statements.get(sql) ?? client.prepare(sql)
@@ -74,7 +86,12 @@ function connection (client: Driver.Database, identity: string): Omit<Connection
     statement.run(...values)
     return []
   }
-  const names = async () => (await ask(`select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\' and name <> '${MIGRATIONS}'`)).map(String)
+  const names = async () =>
+    (
+      await ask(
+        `select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\' and name <> '${MIGRATIONS}'`
+      )
+    ).map(String)
 
   return {
     tables: TABLES,
@@ -82,22 +99,32 @@ function connection (client: Driver.Database, identity: string): Omit<Connection
     newest: NEWEST,
     ask,
     insert: async ({ name, columns }, rows) => {
-      const statement = prepared(`insert into "${name}" (${columns.map((column) => `"${column.name}"`).join()}) values (${columns.map(() => '?').join()})`)
-      client.transaction(() => { for (const row of rows) statement.run(row) })()
+      const statement = prepared(
+        `insert into "${name}" (${columns.map((column) => `"${column.name}"`).join()}) values (${columns.map(() => '?').join()})`
+      )
+      client.transaction(() => {
+        for (const row of rows) statement.run(row)
+      })()
     },
     sorted: ({ name }) => `"${name}"`,
     names,
     applied: async () => {
       const [there] = await ask('select 1 from sqlite_master where name = ?', [MIGRATIONS])
-      const [[count, newest] = []] = there === undefined ? [] : await ask(`select count(*), max(created_at) from ${MIGRATIONS}`)
+      const [[count, newest] = []] =
+        there === undefined ? [] : await ask(`select count(*), max(created_at) from ${MIGRATIONS}`)
       return { count: Number(count ?? 0), newest: Number(newest ?? 0) }
     },
-    counted: async ({ name }) => Number((await ask('select seq from sqlite_sequence where name = ?', [name]))[0]?.[0] ?? 0),
+    counted: async ({ name }) =>
+      Number((await ask('select seq from sqlite_sequence where name = ?', [name]))[0]?.[0] ?? 0),
     countFrom: async ({ name }, highest) => {
       await ask('delete from sqlite_sequence where name = ?', [name])
       await ask('insert into sqlite_sequence (name, seq) values (?, ?)', [name, highest])
     },
-    settle: async () => { client.pragma('wal_checkpoint(truncate)') },
-    close: async () => { client.close() }
+    settle: async () => {
+      client.pragma('wal_checkpoint(truncate)')
+    },
+    close: async () => {
+      client.close()
+    }
   }
 }

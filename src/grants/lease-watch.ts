@@ -4,7 +4,7 @@ import type { Holder } from '../store/leases.ts'
  * Tells a holder that has not changed for longer than a lease lasts, by this process's own steady clock: should the
  * database's clock be set back, nobody waits for an hour.
  */
-export function watch (leaseMs: number): (holder: Holder | undefined) => boolean {
+export function watch(leaseMs: number): (holder: Holder | undefined) => boolean {
   let owner: string | undefined
   let since = 0
   return (holder) => {

@@ -6,14 +6,24 @@ import { keyOf, UnreadableError, type Vault } from '../vault/vault.ts'
 import { announce } from './announce.ts'
 import { openAll } from './sealing.ts'
 
-const UNREADABLE = 'The stored tokens of this connection do not open with the vault keys at hand. Restore the key, or connect again.'
+const UNREADABLE =
+  'The stored tokens of this connection do not open with the vault keys at hand. Restore the key, or connect again.'
 
 /** One that needs a new consent anyhow stays what it is. */
-export async function markUnreadable (grants: Store['grants'], { id, version, keyId, state }: Pick<Grant, 'id' | 'version' | 'keyId' | 'state'>, log: Log): Promise<void> {
+export async function markUnreadable(
+  grants: Store['grants'],
+  { id, version, keyId, state }: Pick<Grant, 'id' | 'version' | 'keyId' | 'state'>,
+  log: Log
+): Promise<void> {
   if (state === 'needs_reconnect') return
-  const { changes } = await grants.change(id, version, 'needs_reconnect', { code: 'tokens_unreadable', detail: UNREADABLE })
+  const { changes } = await grants.change(id, version, 'needs_reconnect', {
+    code: 'tokens_unreadable',
+    detail: UNREADABLE
+  })
   // Of many that meet it at once, one changes something, and says so.
-  if (changes.length > 0) log.error({ event: 'grant_unreadable', grant_id: id, key_id: keyId }, UNREADABLE)
+  if (changes.length > 0) {
+    log.error({ event: 'grant_unreadable', grant_id: id, key_id: keyId }, UNREADABLE)
+  }
   announce(changes, log)
 }
 
@@ -24,9 +34,19 @@ export async function markUnreadable (grants: Store['grants'], { id, version, ke
  * @param open which of the secrets
  * @throws AppError `needs_reconnect`
  */
-export async function openReadable<T> ({ store, vault }: { store: Store, vault: Vault }, grant: Grant, log: Log, open: (vault: Vault, grant: Grant) => T): Promise<T> {
+export async function openReadable<T>(
+  { store, vault }: { store: Store; vault: Vault },
+  grant: Grant,
+  log: Log,
+  open: (vault: Vault, grant: Grant) => T
+): Promise<T> {
   const unreadable = grant.errorCode === 'tokens_unreadable'
-  if (grant.state === 'needs_reconnect' && !unreadable) throw new AppError('needs_reconnect', grant.errorDetail ?? 'Atlassian no longer accepts this connection. Connect again.')
+  if (grant.state === 'needs_reconnect' && !unreadable) {
+    throw new AppError(
+      'needs_reconnect',
+      grant.errorDetail ?? 'Atlassian no longer accepts this connection. Connect again.'
+    )
+  }
   try {
     if (unreadable) openAll(vault, grant)
     const opened = open(vault, grant)
@@ -39,7 +59,11 @@ export async function openReadable<T> ({ store, vault }: { store: Store, vault: 
   }
 }
 
-async function readableAgain ({ grants, sealed }: Store, { id, version, accessToken }: Grant, log: Log): Promise<void> {
+async function readableAgain(
+  { grants, sealed }: Store,
+  { id, version, accessToken }: Grant,
+  log: Log
+): Promise<void> {
   await sealed.markSealedWith(id, accessToken, keyOf(accessToken))
   announce((await grants.change(id, version, 'active', null)).changes, log)
 }

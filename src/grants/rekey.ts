@@ -5,12 +5,17 @@ import { UnreadableError, type Vault } from '../vault/vault.ts'
 import { markUnreadable, openReadable } from './readable.ts'
 import { openAll, sealAll } from './sealing.ts'
 
-const told = ({ accessToken, refreshToken, previousRefreshToken }: Sealed) => JSON.stringify([accessToken, refreshToken, previousRefreshToken])
+const told = ({ accessToken, refreshToken, previousRefreshToken }: Sealed) =>
+  JSON.stringify([accessToken, refreshToken, previousRefreshToken])
 
 /** A transaction short enough that nobody who waits for it notices. */
 const BATCH = 50
 
-export interface RekeyProgress { resealed: number, left: number, unreadable: number }
+export interface RekeyProgress {
+  resealed: number
+  left: number
+  unreadable: number
+}
 
 /**
  * Seals every grant anew with the key that writes, in small batches, while the service runs. It holds nothing but the
@@ -20,14 +25,21 @@ export interface RekeyProgress { resealed: number, left: number, unreadable: num
  *
  * @param onProgress called after each batch
  */
-export async function rekey (settings: { store: Store, vault: Vault }, log: Log, onProgress: (progress: RekeyProgress) => void = () => {}): Promise<RekeyProgress> {
+export async function rekey(
+  settings: { store: Store; vault: Vault },
+  log: Log,
+  onProgress: (progress: RekeyProgress) => void = () => {}
+): Promise<RekeyProgress> {
   const { store, vault } = settings
   const { sealed } = store
   let [resealed, unreadable] = [0, 0]
-  const left = async () => [...await sealed.perKey()].filter(([id]) => id !== vault.keyId).reduce((sum, [, count]) => sum + count, 0)
+  const left = async () =>
+    [...(await sealed.perKey())]
+      .filter(([id]) => id !== vault.keyId)
+      .reduce((sum, [, count]) => sum + count, 0)
 
   /** From the first to the last of those that are left; refreshes that got in between are met in the next round. */
-  async function round (): Promise<void> {
+  async function round(): Promise<void> {
     for (let after = ''; ;) {
       const batch = await sealed.otherwise(vault.keyId, after, BATCH)
       const last = batch.at(-1)
@@ -43,13 +55,17 @@ export async function rekey (settings: { store: Store, vault: Vault }, log: Log,
       })
       resealed += await sealed.replace(fresh)
       const readable = new Set(fresh.map(({ id }) => id))
-      for (const row of batch) if (!readable.has(row.id) || row.errorCode === 'tokens_unreadable') await look(row, readable.has(row.id))
+      for (const row of batch) {
+        if (!readable.has(row.id) || row.errorCode === 'tokens_unreadable') {
+          await look(row, readable.has(row.id))
+        }
+      }
       onProgress({ resealed, left: await left(), unreadable })
     }
   }
 
   /** A grant that opens is no longer what it was marked as; one that does not, with all keys there, is damaged. */
-  async function look (row: SealedRow, opens: boolean): Promise<void> {
+  async function look(row: SealedRow, opens: boolean): Promise<void> {
     const grant = await store.grants.get(row.id)
     if (grant === undefined) return
     if (opens) await openReadable(settings, grant, log, openAll)

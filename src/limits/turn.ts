@@ -9,11 +9,11 @@ export type Begin = (ms: number, others: number) => void
  *
  * @returns a function that is called for each request; the one that finds nobody waiting begins at once
  */
-export function createTurns (): (begin: Begin) => void {
-  const line: Array<{ since: number, begin: Begin }> = []
+export function createTurns(): (begin: Begin) => void {
+  const line: Array<{ since: number; begin: Begin }> = []
   let taken = false
 
-  function next (): void {
+  function next(): void {
     const first = line.shift()
     taken = first !== undefined
     if (first === undefined) return
@@ -21,7 +21,7 @@ export function createTurns (): (begin: Begin) => void {
     first.begin(performance.now() - first.since, line.length)
   }
 
-  return function take (begin) {
+  return function take(begin) {
     if (taken) {
       // In its own context, not in that of whoever was before it.
       line.push({ since: performance.now(), begin: AsyncResource.bind(begin) })

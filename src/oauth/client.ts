@@ -15,11 +15,23 @@ export interface Client extends ClientCredentials {
  * The address that asks for consent (RFC 6749 section 4.1.1; atlassian.md section 1). `audience` and `prompt` are
  * Atlassian's own. PKCE is not sent: the token endpoint does not know it (atlassian.md section 1.4).
  */
-export function authorizeUrl ({ authorizeUrl, clientId, redirectUri }: Client, scopes: readonly string[], state: string): string {
+export function authorizeUrl(
+  { authorizeUrl, clientId, redirectUri }: Client,
+  scopes: readonly string[],
+  state: string
+): string {
   const query = {
-    audience: 'api.atlassian.com', client_id: clientId, scope: scopes.join(' '), redirect_uri: redirectUri, state, response_type: 'code', prompt: 'consent'
+    audience: 'api.atlassian.com',
+    client_id: clientId,
+    scope: scopes.join(' '),
+    redirect_uri: redirectUri,
+    state,
+    response_type: 'code',
+    prompt: 'consent'
   }
-  return `${authorizeUrl}?${Object.entries(query).map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&')}`
+  return `${authorizeUrl}?${Object.entries(query)
+    .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
+    .join('&')}`
 }
 
 /**
@@ -27,7 +39,12 @@ export function authorizeUrl ({ authorizeUrl, clientId, redirectUri }: Client, s
  * old front end sends `scope=read`), and what the user's other connections at this client hold, because a consent
  * replaces the scopes of the one before (atlassian.md section 0, fact 6).
  */
-export function scopesFor (configured: readonly string[], asked: string | undefined, held: readonly string[]): string[] {
-  const narrowed = asked === undefined ? [] : configured.filter((scope) => asked.split(/[\s,]+/).includes(scope))
+export function scopesFor(
+  configured: readonly string[],
+  asked: string | undefined,
+  held: readonly string[]
+): string[] {
+  const narrowed =
+    asked === undefined ? [] : configured.filter((scope) => asked.split(/[\s,]+/).includes(scope))
   return [...new Set([...(narrowed.length === 0 ? configured : narrowed), ...held])]
 }

@@ -17,10 +17,14 @@ export const REPORT_SCOPE = 'report:personal-data'
 export type Ask = (url: string, json?: object) => Promise<Answer>
 
 /** Calls that need no site: who is this, and which sites does the grant reach? */
-export interface Access { ask: Ask, apiUrl: string, log: Log }
+export interface Access {
+  ask: Ask
+  apiUrl: string
+  log: Log
+}
 
 /** Asks with a token that was just issued. */
-export function askWith (accessToken: string, http: Http, log: Log): Ask {
+export function askWith(accessToken: string, http: Http, log: Log): Ask {
   return async (url) => await http({ url, headers: bearer(accessToken), log })
 }
 
@@ -35,25 +39,48 @@ export interface Tokens {
 }
 
 /** Lets a call through when its turn has come. */
-export type Turn = (method: 'GET' | 'POST', url: string, send: () => Promise<Answer>) => Promise<Answer>
+export type Turn = (
+  method: 'GET' | 'POST',
+  url: string,
+  send: () => Promise<Answer>
+) => Promise<Answer>
 
-export interface AskSettings { http: Http, tokens: Tokens, log: Log, turn: Turn, signal?: AbortSignal }
+export interface AskSettings {
+  http: Http
+  tokens: Tokens
+  log: Log
+  turn: Turn
+  signal?: AbortSignal
+}
 
 /**
  * Asks with the grant's token, and once more where it was turned down and another one helps: after a plain 401 with a fresh
  * one; after a 401 that says a scope is missing only with one that is stored by now, because refreshing cannot help; after 403
  * and 404, which some endpoints say instead, only if the token's time is over (atlassian.md sections 3.3, 11 and 14).
  */
-export function createAsk ({ http, tokens, log, turn, signal }: AskSettings): Ask {
+export function createAsk({ http, tokens, log, turn, signal }: AskSettings): Ask {
   const send = async (url: string, token: string, json?: object): Promise<Answer> => {
     const method = json === undefined ? 'GET' : 'POST'
-    return await turn(method, url, async () =>
-      await http({ method, url, headers: bearer(token), log, ...(json === undefined ? {} : { json }), ...(signal === undefined ? {} : { signal }) }))
+    return await turn(
+      method,
+      url,
+      async () =>
+        await http({
+          method,
+          url,
+          headers: bearer(token),
+          log,
+          ...(json === undefined ? {} : { json }),
+          ...(signal === undefined ? {} : { signal })
+        })
+    )
   }
   const another = async (answer: Answer, token: string): Promise<string> => {
     if (isScopeMismatch(answer)) return await tokens.latest()
     if (answer.status === 401) return await tokens.get(token)
-    return (answer.status === 403 || answer.status === 404) && await tokens.expired() ? await tokens.get(token) : token
+    return (answer.status === 403 || answer.status === 404) && (await tokens.expired())
+      ? await tokens.get(token)
+      : token
   }
   return async (url, json) => {
     const token = await tokens.get()
@@ -67,24 +94,37 @@ export function createAsk ({ http, tokens, log, turn, signal }: AskSettings): As
  * The sites of a grant that hold this product: accessible-resources repeats a site once per product, in no order, so
  * entries are merged by id and judged by their united scopes (atlassian.md section 5.1).
  */
-export async function sitesOf (provider: Provider, { ask, apiUrl, log }: Access): Promise<Site[]> {
+export async function sitesOf(provider: Provider, { ask, apiUrl, log }: Access): Promise<Site[]> {
   const url = `${apiUrl}/oauth/token/accessible-resources`
   const answer = requireSuccess(await ask(url), url, log)
-  if (!Array.isArray(answer)) throw new AppError('upstream_invalid_answer', 'Atlassian listed sites in a form this service does not know.')
+  if (!Array.isArray(answer)) {
+    throw new AppError(
+      'upstream_invalid_answer',
+      'Atlassian listed sites in a form this service does not know.'
+    )
+  }
   const sites = new Map<string, Site & { mine: boolean }>()
   for (const entry of answer.filter(isRecord)) {
     const [cloudId, name, address] = [text(entry.id), text(entry.name), siteUrl(entry.url)]
     if (cloudId === null || !UUID.test(cloudId) || address === null) continue
-    const scopes = Array.isArray(entry.scopes) ? entry.scopes.filter((scope) => typeof scope === 'string') : []
+    const scopes = Array.isArray(entry.scopes)
+      ? entry.scopes.filter((scope) => typeof scope === 'string')
+      : []
     const mine = scopes.some(provider.ownsScope) || sites.get(cloudId)?.mine === true
     sites.set(cloudId, { cloudId, name: name ?? address, url: address, mine })
   }
-  return [...sites.values()].filter(({ mine }) => mine).map(({ cloudId, name, url }) => ({ cloudId, name, url }))
-    .sort((a, b) => a.url < b.url ? -1 : 1)
+  return [...sites.values()]
+    .filter(({ mine }) => mine)
+    .map(({ cloudId, name, url }) => ({ cloudId, name, url }))
+    .sort((a, b) => (a.url < b.url ? -1 : 1))
 }
 
 /** The stable id of the account behind a token: from `/me` where that was consented to, else the token's own subject. */
-export async function accountOf (accessToken: string, scopes: readonly string[], { ask, apiUrl, log }: Access): Promise<string> {
+export async function accountOf(
+  accessToken: string,
+  scopes: readonly string[],
+  { ask, apiUrl, log }: Access
+): Promise<string> {
   if (scopes.includes('read:me')) {
     const url = `${apiUrl}/me`
     const me = requireSuccess(await ask(url), url, log)
@@ -92,23 +132,35 @@ export async function accountOf (accessToken: string, scopes: readonly string[],
     if (accountId !== null) return accountId
   }
   const subject = subjectOf(accessToken)
-  if (subject === null) throw new AppError('upstream_invalid_answer', 'Atlassian did not say whose account this is. Add the scope read:me to the app.')
+  if (subject === null) {
+    throw new AppError(
+      'upstream_invalid_answer',
+      'Atlassian did not say whose account this is. Add the scope read:me to the app.'
+    )
+  }
   return subject
 }
 
-function bearer (accessToken: string): Record<string, string> {
+function bearer(accessToken: string): Record<string, string> {
   return { authorization: `Bearer ${accessToken}` }
 }
 
-function siteUrl (value: unknown): string | null {
+function siteUrl(value: unknown): string | null {
   const url = typeof value === 'string' ? URL.parse(value) : null
-  return url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '' ? url.href.replace(/(?<!\/)\/+$/, '') : null
+  return url !== null &&
+    /^https?:$/.test(url.protocol) &&
+    url.username === '' &&
+    url.password === ''
+    ? url.href.replace(/(?<!\/)\/+$/, '')
+    : null
 }
 
 /** The claim is not documented, hence second choice (atlassian.md section 2.2). */
-function subjectOf (accessToken: string): string | null {
+function subjectOf(accessToken: string): string | null {
   try {
-    const claims: unknown = JSON.parse(Buffer.from(accessToken.split('.')[1] ?? '', 'base64url').toString('utf8'))
+    const claims: unknown = JSON.parse(
+      Buffer.from(accessToken.split('.')[1] ?? '', 'base64url').toString('utf8')
+    )
     return isRecord(claims) ? text(claims.sub) : null
   } catch {
     return null

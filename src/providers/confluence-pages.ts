@@ -5,7 +5,18 @@ import { listing, read } from './confluence-listing.ts'
 import { isRecord, text } from './json.ts'
 import { plainText } from './plain-text.ts'
 import type { Batch, Collection, Reader } from './provider.ts'
-import { age, chain, instant, isId, isThere, judged, optional, sized, tooLong, unfit } from './reading.ts'
+import {
+  age,
+  chain,
+  instant,
+  isId,
+  isThere,
+  judged,
+  optional,
+  sized,
+  tooLong,
+  unfit
+} from './reading.ts'
 
 type PageBatch = Batch<Items['pages']>
 
@@ -29,27 +40,53 @@ export const pages: Collection<'pages'> = {
     fromWire: ({ space_key: spaceKey, page_id: pageId, title, url }) => ({
       // Both parts name the row, and neither may run into the other.
       remoteId: JSON.stringify([spaceKey, pageId]),
-      item: { spaceKey: spaceKey as string, pageId: pageId as string, title: title as string, url: url as string ?? null }
+      item: {
+        spaceKey: spaceKey as string,
+        pageId: pageId as string,
+        title: title as string,
+        url: (url as string) ?? null
+      }
     })
   },
   row: {
     space_key: Type.String({ example: 'ENG' }),
     page_id: Type.String({ example: '302737' }),
     title: Type.String({ example: 'Runbook' }),
-    status: Nullable(Type.String({ description: 'current or archived; null for a page posted by hand', example: 'current' })),
-    url: Nullable(Type.String({ example: 'https://acme.atlassian.net/wiki/spaces/ENG/pages/302737/Runbook' }))
+    status: Nullable(
+      Type.String({
+        description: 'current or archived; null for a page posted by hand',
+        example: 'current'
+      })
+    ),
+    url: Nullable(
+      Type.String({ example: 'https://acme.atlassian.net/wiki/spaces/ENG/pages/302737/Runbook' })
+    )
   },
-  toWire: ({ spaceKey, pageId, title, status, url }) => ({ space_key: spaceKey, page_id: pageId, title, status: status ?? null, url }),
+  toWire: ({ spaceKey, pageId, title, status, url }) => ({
+    space_key: spaceKey,
+    page_id: pageId,
+    title,
+    status: status ?? null,
+    url
+  }),
   sortValue: ({ title }) => title,
   within: { name: 'space', description: 'The key of their space', example: 'ENG' },
 
-  async * list (reader, cursor) {
+  async *list(reader, cursor) {
     const query = { sort: 'id', ...format(reader) }
-    for await (const { results, next } of listing(reader, '/wiki/api/v2/pages', query, cursor, reader.bodies ? PAGE_WITH_BODIES : PAGE)) yield { ...await understood(reader, results), next }
+    for await (const { results, next } of listing(
+      reader,
+      '/wiki/api/v2/pages',
+      query,
+      cursor,
+      reader.bodies ? PAGE_WITH_BODIES : PAGE
+    )) {
+      yield { ...(await understood(reader, results)), next }
+    }
   },
 
   /** CQL says what changed, and version 2 what it is now; what is archived is never in CQL (atlassian.md section 9.4). */
-  async * changes (reader, since) {
+  async *changes(reader, since) {
     const page = sized(PAGE)
     let [from, end] = [since, false]
     while (!end) {
@@ -58,30 +95,63 @@ export const pages: Collection<'pages'> = {
       let cursor: string | null = null
       do {
         const at: string | null = cursor
-        const answer = read(await page(async (size) => await reader.get('/wiki/rest/api/search', { cql, limit: String(size), excerpt: 'none', ...(at === null ? {} : { cursor: at }) })))
-        const found = answer.results.filter(isRecord).map(({ content, lastModified }) => ({ id: optional(content, 'id'), changed: instant(lastModified) }))
-        const known = await reader.stored('pages', found.flatMap(({ id }) => id ?? []))
-        const news = found.filter(({ id, changed }) => id !== null && (changed === null || Number(known.get(id)?.remote_updated_at ?? -1) < changed.getTime()))
+        const answer = read(
+          await page(
+            async (size) =>
+              await reader.get('/wiki/rest/api/search', {
+                cql,
+                limit: String(size),
+                excerpt: 'none',
+                ...(at === null ? {} : { cursor: at })
+              })
+          )
+        )
+        const found = answer.results.filter(isRecord).map(({ content, lastModified }) => ({
+          id: optional(content, 'id'),
+          changed: instant(lastModified)
+        }))
+        const known = await reader.stored(
+          'pages',
+          found.flatMap(({ id }) => id ?? [])
+        )
+        const news = found.filter(
+          ({ id, changed }) =>
+            id !== null &&
+            (changed === null || Number(known.get(id)?.remote_updated_at ?? -1) < changed.getTime())
+        )
         const newest = found.at(-1)?.changed?.getTime() ?? null
         links.read(found.length, newest)
         cursor = answer.next
         end = cursor === null
-        yield { ...await fetch(reader, news.map(({ id }) => id as string)), newest }
+        yield {
+          ...(await fetch(
+            reader,
+            news.map(({ id }) => id as string)
+          )),
+          newest
+        }
       } while (!end && !links.isOver())
       from = links.at() ?? from
     }
   },
 
   fetch,
-  look: async (reader, id) => isId(id) ? await isThere(async () => await reader.get(`/wiki/api/v2/pages/${id}`)) : undefined
+  look: async (reader, id) =>
+    isId(id) ? await isThere(async () => await reader.get(`/wiki/api/v2/pages/${id}`)) : undefined
 }
 
-async function fetch (reader: Reader, ids: readonly string[]): Promise<PageBatch> {
+async function fetch(reader: Reader, ids: readonly string[]): Promise<PageBatch> {
   const batch: PageBatch = { items: [], failed: [], next: null }
   const size = reader.bodies ? PAGE_WITH_BODIES : PAGE
   const usable = ids.filter(isId)
   for (let i = 0; i < usable.length; i += size) {
-    for await (const { results } of listing(reader, '/wiki/api/v2/pages', { id: usable.slice(i, i + size).join(','), sort: 'id', ...format(reader) }, null, size)) {
+    for await (const { results } of listing(
+      reader,
+      '/wiki/api/v2/pages',
+      { id: usable.slice(i, i + size).join(','), sort: 'id', ...format(reader) },
+      null,
+      size
+    )) {
       const { items, failed } = await understood(reader, results)
       batch.items.push(...items)
       batch.failed.push(...failed)
@@ -90,18 +160,20 @@ async function fetch (reader: Reader, ids: readonly string[]): Promise<PageBatch
   return batch
 }
 
-function format ({ bodies }: Reader): Record<string, string> {
+function format({ bodies }: Reader): Record<string, string> {
   return bodies ? { 'body-format': 'storage' } : {}
 }
 
 /** Pages carry only the id of their space (atlassian.md section 9.2); the spaces have been copied before. */
-async function understood (reader: Reader, results: unknown[]) {
-  const ids = results.flatMap((value) => isRecord(value) ? text(value.spaceId) ?? [] : [])
+async function understood(reader: Reader, results: unknown[]) {
+  const ids = results.flatMap((value) => (isRecord(value) ? (text(value.spaceId) ?? []) : []))
   const spaces = await reader.stored('spaces', [...new Set(ids)])
-  return judged(results, (value) => page(value, reader, text(spaces.get(text(value.spaceId) ?? '')?.key)))
+  return judged(results, (value) =>
+    page(value, reader, text(spaces.get(text(value.spaceId) ?? '')?.key))
+  )
 }
 
-function page (value: Record<string, unknown>, reader: Reader, space: string | null) {
+function page(value: Record<string, unknown>, reader: Reader, space: string | null) {
   const pageId = text(value.id)
   const links = isRecord(value._links) ? value._links : {}
   const spaceKey = space ?? keyInLink(text(links.webui))
@@ -118,21 +190,27 @@ function page (value: Record<string, unknown>, reader: Reader, space: string | n
     body,
     bodyText: body === null ? null : plainText(body)
   }
-  const problem = (body?.length ?? 0) > LONGEST_BODY ? `Its body is longer than ${LONGEST_BODY} characters.` : tooLong({ title: item.title, 'space key': spaceKey, status: item.status ?? null })
+  const problem =
+    (body?.length ?? 0) > LONGEST_BODY
+      ? `Its body is longer than ${LONGEST_BODY} characters.`
+      : tooLong({ title: item.title, 'space key': spaceKey, status: item.status ?? null })
   return problem === undefined ? { remoteId: pageId, item } : unfit(pageId, problem)
 }
 
 /** A space that is not listed to this person still stands in the link of its pages (atlassian.md section 9.2). */
-function keyInLink (webui: string | null): string | null {
+function keyInLink(webui: string | null): string | null {
   const [, key] = /^\/spaces\/([^/]+)\//.exec(webui ?? '') ?? []
   return key ?? null
 }
 
 /** On the site, whatever the link says: only its path is taken, and only if it is one below the site's wiki. */
-function address (site: string, webui: string | null, pageId: string): string {
+function address(site: string, webui: string | null, pageId: string): string {
   const base = `${site}/wiki`
   if (webui !== null && PLAIN.test(webui)) return `${base}${webui}`
   const url = URL.parse(`${base}${webui ?? ''}`)
-  const fits = webui?.startsWith('/') === true && url?.href.startsWith(`${base}/`) === true && url.href.length <= 2_048
+  const fits =
+    webui?.startsWith('/') === true &&
+    url?.href.startsWith(`${base}/`) === true &&
+    url.href.length <= 2_048
   return fits ? url.href : `${base}/pages/viewpage.action?pageId=${encodeURIComponent(pageId)}`
 }

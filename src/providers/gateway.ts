@@ -12,7 +12,12 @@ const FIRST_BACKOFF_MS = 1_000
 /** This machine's clock is not off by more. */
 const UNTOLD_CLOCK_MS = 24 * 3_600_000
 /** What passes by itself. So does a 504, unless the call says how many it wants: then it has to want fewer (atlassian.md section 9.4). */
-const PASSING = ['upstream_failed', 'upstream_timeout', 'upstream_unreachable', 'upstream_invalid_answer']
+const PASSING = [
+  'upstream_failed',
+  'upstream_timeout',
+  'upstream_unreachable',
+  'upstream_invalid_answer'
+]
 
 export interface GatewaySettings extends Access {
   provider: Provider
@@ -26,42 +31,71 @@ export interface GatewaySettings extends Access {
  * Reads through the gateway, never from the site: 3LO tokens work nowhere else (atlassian.md sections 7, 10 and 11). All of it
  * is reading, so a call whose answer was lost or spoilt is sent again, after a wait that grows.
  */
-export function createGateway ({ ask, apiUrl, log, provider, site, signal, now }: GatewaySettings): Gateway {
+export function createGateway({
+  ask,
+  apiUrl,
+  log,
+  provider,
+  site,
+  signal,
+  now
+}: GatewaySettings): Gateway {
   const base = `${apiUrl}/ex/${provider.id}/${site.cloudId}`
-  if (!UUID.test(site.cloudId)) throw new AppError('upstream_invalid_answer', 'A stored site has no usable cloud id.')
+  if (!UUID.test(site.cloudId)) {
+    throw new AppError('upstream_invalid_answer', 'A stored site has no usable cloud id.')
+  }
   let ahead: number | undefined
 
   /** Bounds in queries are meant by Atlassian's clock, which every answer tells. */
-  function setClock ({ headers }: Answer): void {
+  function setClock({ headers }: Answer): void {
     const date = Date.parse(String(headers.date ?? ''))
     if (!Number.isNaN(date)) ahead = date - now()
   }
 
-  async function once (url: string, json: object | undefined): Promise<unknown> {
+  async function once(url: string, json: object | undefined): Promise<unknown> {
     const answer = await ask(url, json)
     setClock(answer)
     if (isScopeMismatch(answer)) throw scopeMissing(provider)
-    if (isSiteUnreachable(answer)) throw new AppError('site_unreachable', `Atlassian no longer lets this connection use ${provider.title} on one of its sites.`)
+    if (isSiteUnreachable(answer)) {
+      throw new AppError(
+        'site_unreachable',
+        `Atlassian no longer lets this connection use ${provider.title} on one of its sites.`
+      )
+    }
     return requireSuccess(answer, url, log)
   }
 
-  async function patiently (url: string, json?: object): Promise<unknown> {
+  async function patiently(url: string, json?: object): Promise<unknown> {
     let [failures, refusals] = [0, 0]
     while (true) {
       try {
         return await once(url, json)
       } catch (error) {
         if (!(error instanceof AppError) || signal.aborted) throw error
-        if (error.code === 'upstream_rate_limited' && error.upstreamStatus !== undefined && ++refusals < MOST_REFUSALS) continue
-        if ((error.upstreamStatus === 504 && isSized(url, json)) || !PASSING.includes(error.code) || ++failures >= TRIES) throw error
+        if (
+          error.code === 'upstream_rate_limited' &&
+          error.upstreamStatus !== undefined &&
+          ++refusals < MOST_REFUSALS
+        ) {
+          continue
+        }
+        if (
+          (error.upstreamStatus === 504 && isSized(url, json)) ||
+          !PASSING.includes(error.code) ||
+          ++failures >= TRIES
+        ) {
+          throw error
+        }
         const wait = FIRST_BACKOFF_MS * 2 ** (failures - 1) * (0.7 + Math.random() * 0.6)
         log.info({ event: 'upstream_wait', wait_ms: Math.round(wait), error_code: error.code })
-        await sleep(wait, undefined, { signal }).catch((cause: unknown) => { throw new AppError('interrupted', 'The service is stopping.', { cause }) })
+        await sleep(wait, undefined, { signal }).catch((cause: unknown) => {
+          throw new AppError('interrupted', 'The service is stopping.', { cause })
+        })
       }
     }
   }
 
-  function address (path: string): URL {
+  function address(path: string): URL {
     const url = new URL(base + path)
     if (!url.href.startsWith(`${base}/`)) throw new Error('A path leads out of the gateway')
     return url
@@ -69,8 +103,8 @@ export function createGateway ({ ask, apiUrl, log, provider, site, signal, now }
 
   return {
     now: () => now() + (ahead ?? 0),
-    doubtMs: () => ahead === undefined ? UNTOLD_CLOCK_MS : 0,
-    async get (path, query = {}) {
+    doubtMs: () => (ahead === undefined ? UNTOLD_CLOCK_MS : 0),
+    async get(path, query = {}) {
       const url = address(path)
       for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value)
       return await patiently(url.href)
@@ -79,10 +113,13 @@ export function createGateway ({ ask, apiUrl, log, provider, site, signal, now }
   }
 }
 
-function isSized (url: string, json: object = {}): boolean {
+function isSized(url: string, json: object = {}): boolean {
   return /[?&](limit|maxResults)=/.test(url) || 'maxResults' in json || 'issueIdsOrKeys' in json
 }
 
-function scopeMissing ({ title, scopes }: Provider): AppError {
-  return new AppError('scope_missing', `The connection lacks a scope that ${title} needs (${scopes.join(' ')}). Enable them on the app and connect again.`)
+function scopeMissing({ title, scopes }: Provider): AppError {
+  return new AppError(
+    'scope_missing',
+    `The connection lacks a scope that ${title} needs (${scopes.join(' ')}). Enable them on the app and connect again.`
+  )
 }

@@ -4,7 +4,18 @@ import { Nullable } from '../schemas.ts'
 import type { Items } from '../store/items.ts'
 import { isRecord, text } from './json.ts'
 import type { Batch, Collection, Failed, Reader } from './provider.ts'
-import { age, chain, instant, isId, isThere, judged, optional, sized, tooLong, unfit } from './reading.ts'
+import {
+  age,
+  chain,
+  instant,
+  isId,
+  isThere,
+  judged,
+  optional,
+  sized,
+  tooLong,
+  unfit
+} from './reading.ts'
 
 type IssueBatch = Batch<Items['issues']>
 
@@ -28,11 +39,32 @@ export const issues: Collection<'issues'> = {
     status: Nullable(Type.String({ example: 'In Progress' })),
     issue_type: Nullable(Type.String({ example: 'Bug' })),
     assignee: Nullable(Type.String({ example: 'Dana Fox' })),
-    created_at: Nullable(Type.String({ description: 'ISO 8601, UTC', example: '2026-05-01T09:00:00.000Z' })),
+    created_at: Nullable(
+      Type.String({ description: 'ISO 8601, UTC', example: '2026-05-01T09:00:00.000Z' })
+    ),
     url: Nullable(Type.String({ example: 'https://acme.atlassian.net/browse/PAY-7' }))
   },
-  toWire: ({ issueId, key, projectKey, summary, status, issueType, assignee, remoteCreatedAt, url }) =>
-    ({ issue_id: issueId, key, project_key: projectKey, summary, status, issue_type: issueType, assignee, created_at: remoteCreatedAt?.toISOString() ?? null, url }),
+  toWire: ({
+    issueId,
+    key,
+    projectKey,
+    summary,
+    status,
+    issueType,
+    assignee,
+    remoteCreatedAt,
+    url
+  }) => ({
+    issue_id: issueId,
+    key,
+    project_key: projectKey,
+    summary,
+    status,
+    issue_type: issueType,
+    assignee,
+    created_at: remoteCreatedAt?.toISOString() ?? null,
+    url
+  }),
   sortValue: ({ key }) => key,
   within: { name: 'project', description: 'The key of their project', example: 'PAY' },
 
@@ -41,18 +73,31 @@ export const issues: Collection<'issues'> = {
    * them was created: a chain of pages may not be long, and a token may be too old to go on with, so both begin anew from
    * there, and what this listing has read already is not read again.
    */
-  async * list (reader, cursor) {
+  async *list(reader, cursor) {
     const expected = await count(reader)
     const about = { expected, atLeast: Math.floor(expected * COMPLETE_SHARE) - FEW }
     let [from, end] = [cursor === null ? null : Number(cursor), false]
     while (!end) {
       const links = chain(reader, from)
-      for await (const { ids, failed, last } of search(reader, `${from === null ? ALL : `created >= "${age(reader, from)}"`} order by created asc`, ['id'], IDS)) {
+      for await (const { ids, failed, last } of search(
+        reader,
+        `${from === null ? ALL : `created >= "${age(reader, from)}"`} order by created asc`,
+        ['id'],
+        IDS
+      )) {
         for (let i = 0; i < Math.max(1, ids.length); i += FETCHED) {
-          const { batch, newest } = await unread(reader, ids.slice(i, i + FETCHED).map(({ id }) => id))
+          const { batch, newest } = await unread(
+            reader,
+            ids.slice(i, i + FETCHED).map(({ id }) => id)
+          )
           links.read(FETCHED, newest)
           end = last && i + FETCHED >= ids.length
-          yield { ...batch, failed: i === 0 ? [...failed, ...batch.failed] : batch.failed, next: end ? null : String(links.at() ?? 0), ...about }
+          yield {
+            ...batch,
+            failed: i === 0 ? [...failed, ...batch.failed] : batch.failed,
+            next: end ? null : String(links.at() ?? 0),
+            ...about
+          }
         }
         if (!end && links.isOver()) break
       }
@@ -60,17 +105,31 @@ export const issues: Collection<'issues'> = {
     }
   },
 
-  async * changes (reader, since) {
+  async *changes(reader, since) {
     let [from, end] = [since, false]
     while (!end) {
       const links = chain(reader, from)
-      for await (const { ids, failed, last } of search(reader, `updated >= "${age(reader, from)}" order by updated asc`, ['updated'], FETCHED)) {
-        const known = await reader.stored('issues', ids.map(({ id }) => id))
-        const news = ids.filter(({ id, updated }) => updated === null || Number(known.get(id)?.remote_updated_at ?? -1) < updated.getTime())
+      for await (const { ids, failed, last } of search(
+        reader,
+        `updated >= "${age(reader, from)}" order by updated asc`,
+        ['updated'],
+        FETCHED
+      )) {
+        const known = await reader.stored(
+          'issues',
+          ids.map(({ id }) => id)
+        )
+        const news = ids.filter(
+          ({ id, updated }) =>
+            updated === null || Number(known.get(id)?.remote_updated_at ?? -1) < updated.getTime()
+        )
         const newest = ids.at(-1)?.updated?.getTime() ?? null
         links.read(ids.length, newest)
         end = last
-        const batch = await fetch(reader, news.map(({ id }) => id))
+        const batch = await fetch(
+          reader,
+          news.map(({ id }) => id)
+        )
         yield { ...batch, failed: [...failed, ...batch.failed], newest }
         if (!end && links.isOver()) break
       }
@@ -79,24 +138,50 @@ export const issues: Collection<'issues'> = {
   },
 
   fetch,
-  look: async (reader, id) => isId(id) ? await isThere(async () => await reader.get(`/rest/api/3/issue/${id}`, { fields: 'id' })) : undefined
+  look: async (reader, id) =>
+    isId(id)
+      ? await isThere(async () => await reader.get(`/rest/api/3/issue/${id}`, { fields: 'id' }))
+      : undefined
 }
 
-interface Found { ids: Array<{ id: string, updated: Date | null }>, failed: Failed[], last: boolean }
+interface Found {
+  ids: Array<{ id: string; updated: Date | null }>
+  failed: Failed[]
+  last: boolean
+}
 
 /** Pages by token; a token that comes again would go on for ever (atlassian.md section 14, surprise 15). */
-async function * search (reader: Reader, jql: string, fields: string[], maxResults: number): AsyncGenerator<Found> {
+async function* search(
+  reader: Reader,
+  jql: string,
+  fields: string[],
+  maxResults: number
+): AsyncGenerator<Found> {
   const tokens = new Set<string>()
   const page = sized(maxResults)
   let token: string | null = null
   do {
     const place: object = token === null ? {} : { nextPageToken: token }
-    const answer = await page(async (size) => await reader.post('/rest/api/3/search/jql', { jql, fields, maxResults: size, ...place }))
-    if (!isRecord(answer) || !Array.isArray(answer.issues)) throw new AppError('upstream_invalid_answer', 'Jira listed issues in a form this service does not know.')
+    const answer = await page(
+      async (size) =>
+        await reader.post('/rest/api/3/search/jql', { jql, fields, maxResults: size, ...place })
+    )
+    if (!isRecord(answer) || !Array.isArray(answer.issues)) {
+      throw new AppError(
+        'upstream_invalid_answer',
+        'Jira listed issues in a form this service does not know.'
+      )
+    }
     token = text(answer.nextPageToken)
-    if (token !== null && tokens.has(token)) throw new AppError('upstream_invalid_answer', 'Jira repeats a page of its search.')
+    if (token !== null && tokens.has(token)) {
+      throw new AppError('upstream_invalid_answer', 'Jira repeats a page of its search.')
+    }
     if (token !== null) tokens.add(token)
-    const found = answer.issues.map((value) => isRecord(value) ? { id: text(value.id), updated: instant(optional(value.fields, 'updated')) } : { id: null, updated: null })
+    const found = answer.issues.map((value) =>
+      isRecord(value)
+        ? { id: text(value.id), updated: instant(optional(value.fields, 'updated')) }
+        : { id: null, updated: null }
+    )
     const ids = found.filter((each): each is Found['ids'][number] => each.id !== null)
     const failed = found.slice(ids.length).map(() => unfit(null, 'It has no id.'))
     yield { ids, failed, last: token === null }
@@ -104,36 +189,53 @@ async function * search (reader: Reader, jql: string, fields: string[], maxResul
 }
 
 /** Of some ids what this listing has not read yet, and when the last of all of them was created. */
-async function unread (reader: Reader, ids: string[]): Promise<{ batch: IssueBatch, newest: number | null }> {
+async function unread(
+  reader: Reader,
+  ids: string[]
+): Promise<{ batch: IssueBatch; newest: number | null }> {
   const stored = await reader.stored('issues', ids)
-  const batch = await fetch(reader, ids.filter((id) => stored.get(id)?.pass !== reader.pass))
-  const created = [...batch.items.map(({ item }) => item.remoteCreatedAt?.getTime()), ...ids.map((id) => stored.get(id)?.remote_created_at)]
+  const batch = await fetch(
+    reader,
+    ids.filter((id) => stored.get(id)?.pass !== reader.pass)
+  )
+  const created = [
+    ...batch.items.map(({ item }) => item.remoteCreatedAt?.getTime()),
+    ...ids.map((id) => stored.get(id)?.remote_created_at)
+  ]
   const newest = Math.max(...created.filter((at) => typeof at === 'number'))
   return { batch, newest: Number.isFinite(newest) ? newest : null }
 }
 
-async function fetch (reader: Reader, ids: readonly string[]): Promise<IssueBatch> {
+async function fetch(reader: Reader, ids: readonly string[]): Promise<IssueBatch> {
   const found: unknown[] = []
   const page = sized(FETCHED)
   for (let i = 0; i < ids.length;) {
     const answer = await page(async (size) => {
       const some = ids.slice(i, i + size)
-      const fetched = await reader.post('/rest/api/3/issue/bulkfetch', { issueIdsOrKeys: some, fields: FIELDS })
+      const fetched = await reader.post('/rest/api/3/issue/bulkfetch', {
+        issueIdsOrKeys: some,
+        fields: FIELDS
+      })
       i += some.length
       return fetched
     })
-    if (!isRecord(answer) || !Array.isArray(answer.issues)) throw new AppError('upstream_invalid_answer', 'Jira answered with issues in a form this service does not know.')
+    if (!isRecord(answer) || !Array.isArray(answer.issues)) {
+      throw new AppError(
+        'upstream_invalid_answer',
+        'Jira answered with issues in a form this service does not know.'
+      )
+    }
     found.push(...answer.issues)
   }
   return { ...judged(found, (value) => issue(value, reader)), next: null }
 }
 
-async function count (reader: Reader): Promise<number> {
+async function count(reader: Reader): Promise<number> {
   const answer = await reader.post('/rest/api/3/search/approximate-count', { jql: ALL })
   return isRecord(answer) ? Number(answer.count) || 0 : 0
 }
 
-function issue (value: Record<string, unknown>, { site }: Reader) {
+function issue(value: Record<string, unknown>, { site }: Reader) {
   const fields = isRecord(value.fields) ? value.fields : {}
   const [remoteId, key] = [text(value.id), text(value.key)]
   if (remoteId === null || key === null) return unfit(remoteId, 'It has no id or no key.')
@@ -149,6 +251,13 @@ function issue (value: Record<string, unknown>, { site }: Reader) {
     remoteUpdatedAt: instant(fields.updated),
     url: `${site.url}/browse/${encodeURIComponent(key)}`
   }
-  const problem = tooLong({ key, summary: item.summary, status: item.status ?? null, type: item.issueType ?? null, assignee: item.assignee ?? null, 'project key': item.projectKey })
+  const problem = tooLong({
+    key,
+    summary: item.summary,
+    status: item.status ?? null,
+    type: item.issueType ?? null,
+    assignee: item.assignee ?? null,
+    'project key': item.projectKey
+  })
   return problem === undefined ? { remoteId, item } : unfit(remoteId, problem)
 }

@@ -6,9 +6,49 @@ const granular = (...names: string[]) => names.map((name) => `read:${name}:jira`
 
 /** The granular sets are all or nothing (atlassian.md section 6). */
 const features: Provider['features'] = [
-  { name: 'projects', copies: 'projects', essential: true, scopes: [['read:jira-work'], granular('project', 'issue-type', 'project.property', 'user', 'application-role', 'avatar', 'group', 'issue-type-hierarchy', 'project-category', 'project-version', 'project.component')] },
-  { name: 'issues', copies: 'issues', scopes: [['read:jira-work'], granular('issue-details', 'audit-log', 'avatar', 'field-configuration', 'issue-meta')] },
-  { name: 'webhooks', scopes: [['read:jira-work', 'manage:jira-webhook'], ['read:webhook:jira', 'write:webhook:jira', 'delete:webhook:jira', 'read:jql:jira', 'read:field:jira', 'read:project:jira']] },
+  {
+    name: 'projects',
+    copies: 'projects',
+    essential: true,
+    scopes: [
+      ['read:jira-work'],
+      granular(
+        'project',
+        'issue-type',
+        'project.property',
+        'user',
+        'application-role',
+        'avatar',
+        'group',
+        'issue-type-hierarchy',
+        'project-category',
+        'project-version',
+        'project.component'
+      )
+    ]
+  },
+  {
+    name: 'issues',
+    copies: 'issues',
+    scopes: [
+      ['read:jira-work'],
+      granular('issue-details', 'audit-log', 'avatar', 'field-configuration', 'issue-meta')
+    ]
+  },
+  {
+    name: 'webhooks',
+    scopes: [
+      ['read:jira-work', 'manage:jira-webhook'],
+      [
+        'read:webhook:jira',
+        'write:webhook:jira',
+        'delete:webhook:jira',
+        'read:jql:jira',
+        'read:field:jira',
+        'read:project:jira'
+      ]
+    ]
+  },
   { name: 'identity', scopes: [['read:me']] }
 ]
 

@@ -1,13 +1,30 @@
-const BREAKS = /<\/(p|h[1-6]|li|tr|table|div|blockquote|pre|ac:task|ac:layout-cell)>|<(br|hr)\s*\/?>/gi
-const ENTITIES: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'", nbsp: ' ', ndash: '–', mdash: '—', hellip: '…', rsquo: '’', lsquo: '‘', ldquo: '“', rdquo: '”' }
+const BREAKS =
+  /<\/(p|h[1-6]|li|tr|table|div|blockquote|pre|ac:task|ac:layout-cell)>|<(br|hr)\s*\/?>/gi
+const ENTITIES: Record<string, string> = {
+  amp: '&',
+  lt: '<',
+  gt: '>',
+  quot: '"',
+  apos: "'",
+  nbsp: ' ',
+  ndash: '–',
+  mdash: '—',
+  hellip: '…',
+  rsquo: '’',
+  lsquo: '‘',
+  ldquo: '“',
+  rdquo: '”'
+}
 
 /**
  * The words of a page in storage format, one line for each block: what searching and reading need. Macro parameters are no words.
  * What is opened and never closed reaches to the end, so that no pattern looks for its end again and again.
  */
-export function plainText (storage: string): string {
+export function plainText(storage: string): string {
   return storage
-    .replace(/<!\[CDATA\[([\s\S]*?)(?:\]\]>|$)/g, (_whole, code: string) => code.replaceAll('&', '&amp;').replaceAll('<', '&lt;'))
+    .replace(/<!\[CDATA\[([\s\S]*?)(?:\]\]>|$)/g, (_whole, code: string) =>
+      code.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
+    )
     .replace(/<ac:parameter\b[^<>]*(?<!\/)>[\s\S]*?(?:<\/ac:parameter>|$)/gi, '')
     .replace(BREAKS, '\n')
     .replace(/<[^<>]*>/g, '')
@@ -18,8 +35,10 @@ export function plainText (storage: string): string {
     .trim()
 }
 
-function entity (name: string): string | undefined {
+function entity(name: string): string | undefined {
   if (!name.startsWith('#')) return ENTITIES[name.toLowerCase()]
   const code = /^#x/i.test(name) ? Number.parseInt(name.slice(2), 16) : Number(name.slice(1))
-  return code > 0 && code <= 0x10FFFF && !(code >= 0xD800 && code <= 0xDFFF) ? String.fromCodePoint(code) : undefined
+  return code > 0 && code <= 0x10ffff && !(code >= 0xd800 && code <= 0xdfff)
+    ? String.fromCodePoint(code)
+    : undefined
 }

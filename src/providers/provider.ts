@@ -27,7 +27,11 @@ export interface Reader extends Gateway {
 }
 
 /** An item that does not fit, or that could not be had. */
-export interface Failed { remoteId: string | null, code: string, detail: string }
+export interface Failed {
+  remoteId: string | null
+  code: string
+  detail: string
+}
 
 /** What one upstream page brought. */
 export interface Batch<Item> {
@@ -54,25 +58,25 @@ export interface Collection<T extends CollectionName = CollectionName> {
     /** What a caller posts, beside `owner_id`. */
     body: TProperties
     /** A posted item, with its natural key as its name. An upsert states the whole item: what is left out becomes null. */
-    fromWire (body: Record<string, unknown>): Remote<Items[T]>
+    fromWire(body: Record<string, unknown>): Remote<Items[T]>
   }
   /** What a list serves, beside `id`, `owner_id` and `updated_at`. */
   row: TProperties
-  toWire (row: Items[T]): Record<string, unknown>
+  toWire(row: Items[T]): Record<string, unknown>
   /** What lists are sorted by, before the id. */
-  sortValue (row: Items[T]): string
+  sortValue(row: Items[T]): string
   /** The query parameter that narrows a list to a project or a space. */
-  within?: { name: string, description: string, example: string }
+  within?: { name: string; description: string; example: string }
   /** A site that shows none of them shows its account nothing at all: what such a list lacks is not deleted. */
   neverEmpty?: true
   /** Everything, from `cursor` on (null: the beginning). */
-  list (reader: Reader, cursor: string | null): AsyncIterable<Batch<Items[T]>>
+  list(reader: Reader, cursor: string | null): AsyncIterable<Batch<Items[T]>>
   /** What has changed since a moment (milliseconds since the epoch), oldest first, where Atlassian can be asked that. */
   changes?: (reader: Reader, since: number) => AsyncIterable<Batch<Items[T]>>
   /** Items by their ids, a page's worth at most; those that are not there, or not visible, are left out. */
   fetch?: (reader: Reader, remoteIds: readonly string[]) => Promise<Batch<Items[T]>>
   /** Whether one item is there, asked directly. Absent and forbidden look the same. undefined: nobody can be asked for such an id. */
-  look (reader: Reader, remoteId: string): Promise<boolean | undefined>
+  look(reader: Reader, remoteId: string): Promise<boolean | undefined>
 }
 
 /** Something that a connection can do for its user, if the consent covers it. */
@@ -108,14 +112,26 @@ export interface Provider {
 }
 
 /** True where the gateway says that the grant does not cover the site, or the site is none (atlassian.md section 11). */
-export function isSiteUnreachable ({ status, body }: Answer): boolean {
-  const { message, errorMessages, path } = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>
-  const said = [message, ...(Array.isArray(errorMessages) ? errorMessages : [])].some((each) => typeof each === 'string' && each.includes('is not installed on this instance'))
-  return (status === 403 && said) || (status === 404 && typeof path === 'string' && path.startsWith('/ex/'))
+export function isSiteUnreachable({ status, body }: Answer): boolean {
+  const { message, errorMessages, path } = (
+    typeof body === 'object' && body !== null ? body : {}
+  ) as Record<string, unknown>
+  const said = [message, ...(Array.isArray(errorMessages) ? errorMessages : [])].some(
+    (each) => typeof each === 'string' && each.includes('is not installed on this instance')
+  )
+  return (
+    (status === 403 && said) ||
+    (status === 404 && typeof path === 'string' && path.startsWith('/ex/'))
+  )
 }
 
 /** True where the gateway says that the token lacks a scope; refreshing cannot help (atlassian.md section 0, fact 5). */
-export function isScopeMismatch ({ status, headers, body }: Answer): boolean {
-  const message = typeof body === 'object' && body !== null ? (body as { message?: unknown }).message : undefined
-  return status === 401 && (headers['x-failure-category'] === 'FAILURE_CLIENT_SCOPE_CHECK' || (typeof message === 'string' && message.includes('scope does not match')))
+export function isScopeMismatch({ status, headers, body }: Answer): boolean {
+  const message =
+    typeof body === 'object' && body !== null ? (body as { message?: unknown }).message : undefined
+  return (
+    status === 401 &&
+    (headers['x-failure-category'] === 'FAILURE_CLIENT_SCOPE_CHECK' ||
+      (typeof message === 'string' && message.includes('scope does not match')))
+  )
 }

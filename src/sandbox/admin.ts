@@ -1,6 +1,15 @@
 import type { Answer } from './answer.ts'
 import { ok } from './answer.ts'
-import { changeIssue, changePage, changeProject, changeSpace, createIssue, createPage, createProject, createSpace } from './admin-data.ts'
+import {
+  changeIssue,
+  changePage,
+  changeProject,
+  changeSpace,
+  createIssue,
+  createPage,
+  createProject,
+  createSpace
+} from './admin-data.ts'
 import { accountOf, restrict, spoil } from './admin-items.ts'
 import { FAULT_KINDS } from './faults.ts'
 import { AdminError, oneOf, readFields, siteOf, inRange } from './fields.ts'
@@ -50,11 +59,20 @@ const ACTIONS: Record<string, Action> = {
  *
  * @param path below `/admin/`
  */
-export function admin (world: World, method: string, path: string, body: unknown): Answer {
+export function admin(world: World, method: string, path: string, body: unknown): Answer {
   const [name, ...rest] = path.split('/')
   const id = rest.join('/')
   const action = ACTIONS[`${method} ${name}${id === '' ? '' : '/'}`]
-  if (action === undefined) return { status: 404, body: { error: `no admin call ${method} ${path}. Known: ${Object.keys(ACTIONS).map((known) => known.replace(/\/$/, '/{id}')).join(', ')}` } }
+  if (action === undefined) {
+    return {
+      status: 404,
+      body: {
+        error: `no admin call ${method} ${path}. Known: ${Object.keys(ACTIONS)
+          .map((known) => known.replace(/\/$/, '/{id}'))
+          .join(', ')}`
+      }
+    }
+  }
   try {
     return ok(action(world, body ?? {}, id) ?? { ok: true })
   } catch (error) {
@@ -63,49 +81,84 @@ export function admin (world: World, method: string, path: string, body: unknown
   }
 }
 
-function addFault ({ faults }: World, body: unknown) {
-  const { match = {}, times = 1, skip = 0, kind, ...rest } = readFields(body, {
-    match: 'object?', times: 'number?', kind: 'string', status: 'number?', body: 'any?', headers: 'object?', delay_ms: 'number?', skip: 'number?', bytes: 'number?'
+function addFault({ faults }: World, body: unknown) {
+  const {
+    match = {},
+    times = 1,
+    skip = 0,
+    kind,
+    ...rest
+  } = readFields(body, {
+    match: 'object?',
+    times: 'number?',
+    kind: 'string',
+    status: 'number?',
+    body: 'any?',
+    headers: 'object?',
+    delay_ms: 'number?',
+    skip: 'number?',
+    bytes: 'number?'
   })
   const where = readFields(match, { path: 'string?', method: 'string?' }, 'match')
   inRange(times, 0, 1_000_000, 'times')
   inRange(skip, 0, 1_000_000, 'skip')
   inRange(rest.status ?? 200, 200, 599, 'status')
-  faults.add({ match: where, times: Number(times), skip: Number(skip), kind: oneOf(kind, FAULT_KINDS, 'kind'), ...rest })
+  faults.add({
+    match: where,
+    times: Number(times),
+    skip: Number(skip),
+    kind: oneOf(kind, FAULT_KINDS, 'kind'),
+    ...rest
+  })
 }
 
-function advance ({ clock, now }: World, body: unknown) {
+function advance({ clock, now }: World, body: unknown) {
   const { advance_ms: ms } = readFields(body, { advance_ms: 'number' })
   clock.advance(Number(ms))
   return { now: new Date(now()).toISOString() }
 }
 
-function revoke ({ grants, ...world }: World, body: unknown) {
-  const { client_id: clientId, account_id: account } = readFields(body, { client_id: 'string?', account_id: 'string?' })
-  return { grants: grants.revoke({ clientId: clientId as string | undefined, accountId: account === undefined ? undefined : accountOf(world, account) }) }
+function revoke({ grants, ...world }: World, body: unknown) {
+  const { client_id: clientId, account_id: account } = readFields(body, {
+    client_id: 'string?',
+    account_id: 'string?'
+  })
+  return {
+    grants: grants.revoke({
+      clientId: clientId as string | undefined,
+      accountId: account === undefined ? undefined : accountOf(world, account)
+    })
+  }
 }
 
-function changePassword ({ grants, ...world }: World, body: unknown) {
+function changePassword({ grants, ...world }: World, body: unknown) {
   const { account_id: account } = readFields(body, { account_id: 'string' })
   return { families: grants.changePassword(accountOf(world, account)) }
 }
 
 /** Closes somebody's account, which ends what they have granted, or changes their profile. */
-function changeAccount (world: World, body: unknown) {
-  const { account_id: account, status } = readFields(body, { account_id: 'string', status: 'string' })
+function changeAccount(world: World, body: unknown) {
+  const { account_id: account, status } = readFields(body, {
+    account_id: 'string',
+    status: 'string'
+  })
   const accountId = accountOf(world, account)
   const called = oneOf(status, ['closed', 'updated'] as const, 'status')
   world.accounts.set(accountId, { status: called, at: world.now() })
-  return { grants: called === 'closed' ? world.grants.revoke({ accountId, clientId: undefined }) : 0 }
+  return {
+    grants: called === 'closed' ? world.grants.revoke({ accountId, clientId: undefined }) : 0
+  }
 }
 
-function uninstall (world: World, body: unknown) {
+function uninstall(world: World, body: unknown) {
   const { site, client_id: clientId } = readFields(body, { site: 'string', client_id: 'string?' })
-  return { grants: world.grants.uninstall(siteOf(world, site).cloudId, clientId as string | undefined) }
+  return {
+    grants: world.grants.uninstall(siteOf(world, site).cloudId, clientId as string | undefined)
+  }
 }
 
 /** Enables scopes on an app, instead of those it had. Grants keep theirs until the next consent. */
-function setScopes (world: World, body: unknown) {
+function setScopes(world: World, body: unknown) {
   const { client_id: id, scopes } = readFields(body, { client_id: 'string', scopes: 'strings' })
   const client = world.clients.get(String(id))
   if (client === undefined) throw new AdminError(`no client ${id}`)
@@ -115,58 +168,121 @@ function setScopes (world: World, body: unknown) {
 }
 
 /** Takes a product of a site from a person, or from everybody, or gives it back. */
-function setAccess (world: World, body: unknown) {
-  const { site, product, account_id: account, granted } = readFields(body, { site: 'string', product: 'string', account_id: 'string?', granted: 'boolean' })
-  const accounts = account === undefined ? world.users.map(({ accountId }) => accountId) : [accountOf(world, account)]
-  for (const accountId of accounts) world.access.set(accountId, siteOf(world, site).cloudId, oneOf(product, PRODUCTS, 'product'), granted === true)
+function setAccess(world: World, body: unknown) {
+  const {
+    site,
+    product,
+    account_id: account,
+    granted
+  } = readFields(body, {
+    site: 'string',
+    product: 'string',
+    account_id: 'string?',
+    granted: 'boolean'
+  })
+  const accounts =
+    account === undefined
+      ? world.users.map(({ accountId }) => accountId)
+      : [accountOf(world, account)]
+  for (const accountId of accounts) {
+    world.access.set(
+      accountId,
+      siteOf(world, site).cloudId,
+      oneOf(product, PRODUCTS, 'product'),
+      granted === true
+    )
+  }
 }
 
 /** Everything, or one site, is refused until the top of the hour of world time; `exhaust: false` ends it. */
-function setQuota (world: World, body: unknown) {
-  const { exhaust, variant, site } = readFields(body, { exhaust: 'boolean', variant: 'string?', site: 'string?' })
-  const called = oneOf(variant ?? (site === undefined ? 'global' : 'tenant'), QUOTA_VARIANTS, 'variant')
+function setQuota(world: World, body: unknown) {
+  const { exhaust, variant, site } = readFields(body, {
+    exhaust: 'boolean',
+    variant: 'string?',
+    site: 'string?'
+  })
+  const called = oneOf(
+    variant ?? (site === undefined ? 'global' : 'tenant'),
+    QUOTA_VARIANTS,
+    'variant'
+  )
   world.limits.exhaustQuota(exhaust === true ? called : undefined, cloudIdOf(world, site))
 }
 
 /** Everything, or one site, is refused for `for_ms` of world time. */
-function setBurst (world: World, body: unknown) {
-  const { exhaust, variant = 'standard', for_ms: ms = BURST_MS, site } = readFields(body, { exhaust: 'boolean', variant: 'string?', for_ms: 'number?', site: 'string?' })
-  world.limits.exhaustBurst(exhaust === true ? Number(ms) : 0, oneOf(variant, BURST_VARIANTS, 'variant'), cloudIdOf(world, site))
+function setBurst(world: World, body: unknown) {
+  const {
+    exhaust,
+    variant = 'standard',
+    for_ms: ms = BURST_MS,
+    site
+  } = readFields(body, {
+    exhaust: 'boolean',
+    variant: 'string?',
+    for_ms: 'number?',
+    site: 'string?'
+  })
+  world.limits.exhaustBurst(
+    exhaust === true ? Number(ms) : 0,
+    oneOf(variant, BURST_VARIANTS, 'variant'),
+    cloudIdOf(world, site)
+  )
 }
 
 /** Here no site means all of them. */
-function cloudIdOf (world: World, site: unknown): string | undefined {
+function cloudIdOf(world: World, site: unknown): string | undefined {
   return site === undefined ? undefined : siteOf(world, site).cloudId
 }
 
 /** How far search is behind from now on, for changes that it has not seen yet as well. */
-function setLag (world: World, body: unknown) {
+function setLag(world: World, body: unknown) {
   const { ms } = readFields(body, { ms: 'number' })
   inRange(ms, 0, LONGEST_LAG_MS, 'ms')
   world.setIndexLag(Number(ms))
 }
 
-function stats ({ stats, grants, limits }: World) {
+function stats({ stats, grants, limits }: World) {
   return { ...stats.read(), family_revocations: grants.reuses(), points: limits.points() }
 }
 
-function state (world: World) {
+function state(world: World) {
   return {
     now: new Date(world.now()).toISOString(),
     seed: world.seed,
     index_lag_ms: world.indexLagMs(),
-    sites: world.sites.map(({ name, cloudId, url, sizes, products, projects, issues, spaces, pages }) => ({
+    sites: world.sites.map(
+      ({ name, cloudId, url, sizes, products, projects, issues, spaces, pages }) => ({
+        name,
+        cloudId,
+        url,
+        products,
+        sizes,
+        added: {
+          projects: projects.end() - sizes.projects,
+          issues: issues.end() - sizes.issues,
+          spaces: spaces.end() - sizes.spaces,
+          pages: pages.end() - sizes.pages
+        }
+      })
+    ),
+    users: world.users.map(({ accountId, name, nickname, timeZone }) => ({
+      account_id: accountId,
       name,
-      cloudId,
-      url,
-      products,
-      sizes,
-      added: { projects: projects.end() - sizes.projects, issues: issues.end() - sizes.issues, spaces: spaces.end() - sizes.spaces, pages: pages.end() - sizes.pages }
+      nickname,
+      time_zone: timeZone
     })),
-    users: world.users.map(({ accountId, name, nickname, timeZone }) => ({ account_id: accountId, name, nickname, time_zone: timeZone })),
-    clients: [...world.clients.values()].map(({ id, name, access, scopes }) => ({ client_id: id, name, access, scopes })),
+    clients: [...world.clients.values()].map(({ id, name, access, scopes }) => ({
+      client_id: id,
+      name,
+      access,
+      scopes
+    })),
     grants: [...world.grants.all()].map(({ clientId, accountId, scopes, cloudIds, families }) => ({
-      client_id: clientId, account_id: accountId, scopes, sites: [...cloudIds], families: families.size
+      client_id: clientId,
+      account_id: accountId,
+      scopes,
+      sites: [...cloudIds],
+      families: families.size
     })),
     faults: world.faults.list().length
   }

@@ -7,37 +7,56 @@ export interface Answer {
   objects?: number
 }
 
-export function ok (body: unknown, objects = 0): Answer {
+export function ok(body: unknown, objects = 0): Answer {
   return { status: 200, body, objects }
 }
 
 /** The gateway's own refusals (atlassian.md section 11). */
-export function gatewayError (code: number, message: string, headers: Record<string, string> = {}): Answer {
+export function gatewayError(
+  code: number,
+  message: string,
+  headers: Record<string, string> = {}
+): Answer {
   return { status: code, body: { code, message }, headers }
 }
 
 /** Spring's page for a cloudId or route that the gateway does not know. */
-export function unrouted (path: string, now: number): Answer {
+export function unrouted(path: string, now: number): Answer {
   const timestamp = new Date(now).toISOString().replace('Z', '+00:00')
-  return { status: 404, body: { timestamp, status: 404, error: 'Not Found', message: 'No message available', path } }
+  return {
+    status: 404,
+    body: { timestamp, status: 404, error: 'Not Found', message: 'No message available', path }
+  }
 }
 
 /** Jira's shape: sentences, and sentences by field. */
-export function jiraError (status: number, message: string, errors: Record<string, string> = {}): Answer {
+export function jiraError(
+  status: number,
+  message: string,
+  errors: Record<string, string> = {}
+): Answer {
   return { status, body: { errorMessages: message === '' ? [] : [message], errors } }
 }
 
 /** Confluence v2's shape. */
-export function confluenceError (status: number, code: string, title: string, detail: string | null = null): Answer {
+export function confluenceError(
+  status: number,
+  code: string,
+  title: string,
+  detail: string | null = null
+): Answer {
   return { status, body: { errors: [{ status, code, title, detail }] } }
 }
 
 /** Confluence v1's shape. `authorized` tells a missing object from a missing permission. */
-export function legacyError (statusCode: number, message: string, authorized: boolean): Answer {
-  return { status: statusCode, body: { statusCode, data: { authorized, valid: true, errors: [], successful: false }, message } }
+export function legacyError(statusCode: number, message: string, authorized: boolean): Answer {
+  return {
+    status: statusCode,
+    body: { statusCode, data: { authorized, valid: true, errors: [], successful: false }, message }
+  }
 }
 
 /** The token endpoint's shape (atlassian.md 2.3). */
-export function oauthError (status: number, error: string, description: string): Answer {
+export function oauthError(status: number, error: string, description: string): Answer {
   return { status, body: { error, error_description: description } }
 }

@@ -34,18 +34,31 @@ export interface Endpoint {
 }
 
 /** `/rest/api/3/issue/{id}` → an expression that catches the id. Versions 2 and 3 of Jira share theirs. */
-export function endpoint (method: string, label: string, scopes: Rule, run: Endpoint['run']): Endpoint {
-  const pattern = label.replaceAll(/[.]/g, '\\$&').replace('/api/3/', '/api/[23]/').replaceAll(/\{\w+\}/g, '([^/]+)').replace('/**', '(?:/.*)?')
+export function endpoint(
+  method: string,
+  label: string,
+  scopes: Rule,
+  run: Endpoint['run']
+): Endpoint {
+  const pattern = label
+    .replaceAll(/[.]/g, '\\$&')
+    .replace('/api/3/', '/api/[23]/')
+    .replaceAll(/\{\w+\}/g, '([^/]+)')
+    .replace('/**', '(?:/.*)?')
   return { method, label: `${method} ${label}`, path: new RegExp(`^${pattern}$`), scopes, run }
 }
 
 /** Repeated or separated by commas: `id=1&id=2` or `id=1,2`. */
-export function list (query: URLSearchParams, name: string): string[] {
-  return query.getAll(name).flatMap((value) => value.split(',')).map((value) => value.trim()).filter((value) => value !== '')
+export function list(query: URLSearchParams, name: string): string[] {
+  return query
+    .getAll(name)
+    .flatMap((value) => value.split(','))
+    .map((value) => value.trim())
+    .filter((value) => value !== '')
 }
 
 /** @returns the default when absent, NaN when it is not a whole number */
-export function whole (text: string | null, otherwise: number): number {
+export function whole(text: string | null, otherwise: number): number {
   if (text === null || text === '') return otherwise
   return /^-?\d{1,15}$/.test(text) ? Number(text) : Number.NaN
 }

@@ -23,17 +23,17 @@ export const DEMO_CLIENT: Client = {
   access: 'account'
 }
 
-export function isLoopback (uri: string): boolean {
+export function isLoopback(uri: string): boolean {
   const url = URL.canParse(uri) ? new URL(uri) : undefined
   return url?.protocol === 'http:' && ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
 }
 
 /** Exact match, path and slash included (atlassian.md 1.5). */
-export function knowsRedirect ({ redirectUris }: Client, uri: string): boolean {
+export function knowsRedirect({ redirectUris }: Client, uri: string): boolean {
   return typeof redirectUris === 'function' ? redirectUris(uri) : redirectUris.includes(uri)
 }
 
-export function hasSecret (client: Client, given: unknown): boolean {
+export function hasSecret(client: Client, given: unknown): boolean {
   const digest = (text: string) => createHash('sha256').update(text).digest()
   return typeof given === 'string' && timingSafeEqual(digest(given), digest(client.secret))
 }

@@ -5,11 +5,15 @@ export interface Clock {
   reset: () => void
 }
 
-export function createClock (real: () => number): Clock {
+export function createClock(real: () => number): Clock {
   let offset = 0
   return {
     now: () => real() + offset,
-    advance: (ms) => { offset += ms },
-    reset: () => { offset = 0 }
+    advance: (ms) => {
+      offset += ms
+    },
+    reset: () => {
+      offset = 0
+    }
   }
 }

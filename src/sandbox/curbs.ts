@@ -7,13 +7,17 @@ export interface Curbs<V> {
   clear: () => void
 }
 
-interface Curb<V> { variant: V, until: number }
+interface Curb<V> {
+  variant: V
+  until: number
+}
 
 const ALL = ''
 
-export function createCurbs<V> (now: () => number): Curbs<V> {
+export function createCurbs<V>(now: () => number): Curbs<V> {
   const curbs = new Map<string, Curb<V>>()
-  const active = (curb: Curb<V> | undefined) => curb !== undefined && now() < curb.until ? [curb.variant] : []
+  const active = (curb: Curb<V> | undefined) =>
+    curb !== undefined && now() < curb.until ? [curb.variant] : []
 
   return {
     set: (cloudId = ALL, variant, until) => {
@@ -21,7 +25,8 @@ export function createCurbs<V> (now: () => number): Curbs<V> {
       else if (cloudId === ALL) curbs.clear()
       else curbs.delete(cloudId)
     },
-    on: (cloudId) => curbs.size === 0 ? [] : [cloudId, ALL].flatMap((key) => active(curbs.get(key))),
+    on: (cloudId) =>
+      curbs.size === 0 ? [] : [cloudId, ALL].flatMap((key) => active(curbs.get(key))),
     clear: () => curbs.clear()
   }
 }

@@ -1,8 +1,13 @@
 export const MINUTE_MS = 60_000
-const UNITS: Record<string, number> = { m: MINUTE_MS, h: 60 * MINUTE_MS, d: 1440 * MINUTE_MS, w: 7 * 1440 * MINUTE_MS }
+const UNITS: Record<string, number> = {
+  m: MINUTE_MS,
+  h: 60 * MINUTE_MS,
+  d: 1440 * MINUTE_MS,
+  w: 7 * 1440 * MINUTE_MS
+}
 
 /** Queries see no finer than a minute (atlassian.md 8.3, 9.4). */
-export function floorMinute (time: number): number {
+export function floorMinute(time: number): number {
   return Math.floor(time / MINUTE_MS) * MINUTE_MS
 }
 
@@ -12,45 +17,73 @@ export function floorMinute (time: number): number {
  * @param timeZone the person's; absolute dates are meant in it
  * @returns milliseconds since the epoch, or undefined when it is no date
  */
-export function readDate (text: string, timeZone: string, now: number): number | undefined {
+export function readDate(text: string, timeZone: string, now: number): number | undefined {
   const inner = /^now\((.*)\)$/.exec(text)?.[1]
   if (inner === '') return floorMinute(now)
   const relative = /^([+-]?)(\d{1,6})([mhdw])$/.exec(inner ?? text)
-  if (relative !== null) return floorMinute(now + (relative[1] === '-' ? -1 : 1) * Number(relative[2]) * UNITS[relative[3]])
+  if (relative !== null) {
+    return floorMinute(
+      now + (relative[1] === '-' ? -1 : 1) * Number(relative[2]) * UNITS[relative[3]]
+    )
+  }
   const absolute = /^(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?:[ T](\d{1,2}):(\d{2}))?$/.exec(text)
   if (absolute === null) return undefined
-  const [year, month, day, hour = 0, minute = 0] = absolute.slice(1).map((part) => part === undefined ? undefined : Number(part)) as number[]
+  const [year, month, day, hour = 0, minute = 0] = absolute
+    .slice(1)
+    .map((part) => (part === undefined ? undefined : Number(part))) as number[]
   const local = Date.UTC(year, month - 1, day, hour, minute)
   const valid = new Date(local).getUTCDate() === day && month <= 12 && hour < 24 && minute < 60
   return valid ? local - offset(local - offset(local, timeZone), timeZone) : undefined
 }
 
 /** How far the zone's clocks are ahead of UTC at that instant, in milliseconds. */
-function offset (time: number, timeZone: string): number {
-  const parts = Object.fromEntries(formatOf(timeZone).formatToParts(time).map(({ type, value }) => [type, Number(value)]))
-  return Date.UTC(parts.year, parts.month - 1, parts.day, parts.hour, parts.minute, parts.second) - Math.floor(time / 1000) * 1000
+function offset(time: number, timeZone: string): number {
+  const parts = Object.fromEntries(
+    formatOf(timeZone)
+      .formatToParts(time)
+      .map(({ type, value }) => [type, Number(value)])
+  )
+  return (
+    Date.UTC(parts.year, parts.month - 1, parts.day, parts.hour, parts.minute, parts.second) -
+    Math.floor(time / 1000) * 1000
+  )
 }
 
 /** One for each zone: they take long to make. */
 const FORMATS = new Map<string, Intl.DateTimeFormat>()
 
-function formatOf (timeZone: string): Intl.DateTimeFormat {
-  const format = FORMATS.get(timeZone) ?? new Intl.DateTimeFormat('en-US', {
-    timeZone, hourCycle: 'h23', year: 'numeric', month: 'numeric', day: 'numeric', hour: 'numeric', minute: 'numeric', second: 'numeric'
-  })
+function formatOf(timeZone: string): Intl.DateTimeFormat {
+  const format =
+    FORMATS.get(timeZone) ??
+    new Intl.DateTimeFormat('en-US', {
+      timeZone,
+      hourCycle: 'h23',
+      year: 'numeric',
+      month: 'numeric',
+      day: 'numeric',
+      hour: 'numeric',
+      minute: 'numeric',
+      second: 'numeric'
+    })
   FORMATS.set(timeZone, format)
   return format
 }
 
 /** Whether `time` stands in this relation to a bound, both cut to the minute. */
-export function compareMinutes (time: number, operator: string, bound: number): boolean {
+export function compareMinutes(time: number, operator: string, bound: number): boolean {
   const difference = floorMinute(time) - floorMinute(bound)
   switch (operator) {
-    case '<': return difference < 0
-    case '<=': return difference <= 0
-    case '>': return difference > 0
-    case '>=': return difference >= 0
-    case '!=': return difference !== 0
-    default: return difference === 0
+    case '<':
+      return difference < 0
+    case '<=':
+      return difference <= 0
+    case '>':
+      return difference > 0
+    case '>=':
+      return difference >= 0
+    case '!=':
+      return difference !== 0
+    default:
+      return difference === 0
   }
 }

@@ -7,17 +7,21 @@ export interface ExpiringMap<V> {
   clear: () => void
 }
 
-export function createExpiringMap<V> (lifetimeMs: number, limit: number, now: () => number): ExpiringMap<V> {
-  const entries = new Map<string, { value: V, until: number }>()
+export function createExpiringMap<V>(
+  lifetimeMs: number,
+  limit: number,
+  now: () => number
+): ExpiringMap<V> {
+  const entries = new Map<string, { value: V; until: number }>()
 
-  function trim () {
+  function trim() {
     for (const [key, { until }] of entries) {
       if (until > now() && entries.size <= limit) return
       entries.delete(key)
     }
   }
 
-  function get (key: string) {
+  function get(key: string) {
     const entry = entries.get(key)
     return entry !== undefined && entry.until > now() ? entry.value : undefined
   }

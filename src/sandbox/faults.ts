@@ -1,11 +1,23 @@
-export const FAULT_KINDS = ['status', 'delay', 'delay-after', 'drop-before', 'drop-after', 'html', 'truncate', 'hang', 'garbage', 'redirect', 'huge'] as const
-export type FaultKind = typeof FAULT_KINDS[number]
+export const FAULT_KINDS = [
+  'status',
+  'delay',
+  'delay-after',
+  'drop-before',
+  'drop-after',
+  'html',
+  'truncate',
+  'hang',
+  'garbage',
+  'redirect',
+  'huge'
+] as const
+export type FaultKind = (typeof FAULT_KINDS)[number]
 
 /** Trouble to come. Everything but `delay`, `delay-after`, `drop-after` and `truncate` happens instead of the work. */
 export interface Fault {
   kind: FaultKind
   /** A part of the path, or with an asterisk a pattern for all of it. Without the prefix the sandbox is mounted under. */
-  match: { path?: string, method?: string }
+  match: { path?: string; method?: string }
   /** How many calls it spoils. */
   times: number
   /** How many matching calls pass first. */
@@ -28,10 +40,10 @@ export interface Faults {
 
 const FAULTS_KEPT = 1000
 
-export function createFaults (): Faults {
+export function createFaults(): Faults {
   let faults: Fault[] = []
 
-  function take (method: string, path: string) {
+  function take(method: string, path: string) {
     for (const fault of faults) {
       if (!matches(fault, method, path)) continue
       if (fault.skip > 0) {
@@ -47,18 +59,22 @@ export function createFaults (): Faults {
 
   return {
     take,
-    add: (fault) => { faults = [...faults, fault].slice(-FAULTS_KEPT) },
+    add: (fault) => {
+      faults = [...faults, fault].slice(-FAULTS_KEPT)
+    },
     list: () => faults,
-    clear: () => { faults = [] }
+    clear: () => {
+      faults = []
+    }
   }
 }
 
-function matches ({ match }: Fault, method: string, path: string): boolean {
+function matches({ match }: Fault, method: string, path: string): boolean {
   const sameMethod = match.method === undefined || match.method.toUpperCase() === method
   return sameMethod && (match.path === undefined || covers(match.path, path))
 }
 
-function covers (pattern: string, path: string): boolean {
+function covers(pattern: string, path: string): boolean {
   if (!pattern.includes('*')) return path.includes(pattern)
   const [first, ...rest] = pattern.split('*')
   if (!path.startsWith(first)) return false

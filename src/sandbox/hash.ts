@@ -4,20 +4,29 @@
  * @param stream tells independent properties of one item apart
  * @returns 0 to 2^32 - 1
  */
-export function hash (seed: number, stream: number, index: number): number {
-  let h = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(stream + 1, 0xc2b2ae35) ^ Math.imul(index + 1, 0x27d4eb2f)
+export function hash(seed: number, stream: number, index: number): number {
+  let h =
+    Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) ^
+    Math.imul(stream + 1, 0xc2b2ae35) ^
+    Math.imul(index + 1, 0x27d4eb2f)
   h = Math.imul(h ^ (h >>> 15), 0x2c1b3c6d)
   h = Math.imul(h ^ (h >>> 12), 0x297a2d39)
   return (h ^ (h >>> 15)) >>> 0
 }
 
 /** One of `list`, chosen by the hash. */
-export function pick<T> (list: readonly T[], seed: number, stream: number, index: number): T {
+export function pick<T>(list: readonly T[], seed: number, stream: number, index: number): T {
   return list[hash(seed, stream, index) % list.length]
 }
 
 /** A UUID-shaped string that is always the same for the same arguments. */
-export function uuid (seed: number, stream: number, index: number): string {
-  const hex = [0, 1, 2, 3].map((part) => hash(seed, stream * 4 + part, index).toString(16).padStart(8, '0')).join('')
+export function uuid(seed: number, stream: number, index: number): string {
+  const hex = [0, 1, 2, 3]
+    .map((part) =>
+      hash(seed, stream * 4 + part, index)
+        .toString(16)
+        .padStart(8, '0')
+    )
+    .join('')
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 }

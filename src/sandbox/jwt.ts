@@ -12,14 +12,17 @@ export interface Signer {
 /** Bytes of ballast, so that tokens have the size of real ones: 1.5 to 3 KB. */
 const PADDING = 900
 
-export function createSigner (): Signer {
+export function createSigner(): Signer {
   const key = randomBytes(32)
   const header = encode({ kid: 'auth.atlassian.com-ACCESS-sandbox', alg: 'HS256' })
   const signature = (text: string) => createHmac('sha256', key).update(text).digest()
 
   return {
     sign: (claims) => {
-      const padded = { ...claims, 'https://id.atlassian.com/session_id': randomBytes(PADDING).toString('base64url') }
+      const padded = {
+        ...claims,
+        'https://id.atlassian.com/session_id': randomBytes(PADDING).toString('base64url')
+      }
       const text = `${header}.${encode(padded)}`
       return `${text}.${signature(text).toString('base64url')}`
     },
@@ -34,6 +37,6 @@ export function createSigner (): Signer {
   }
 }
 
-function encode (value: object): string {
+function encode(value: object): string {
   return Buffer.from(JSON.stringify(value)).toString('base64url')
 }

@@ -12,25 +12,33 @@ export interface Course {
   descending?: boolean
   after?: Mark
   /** Only generated positions whose remainder is among these; changed rows come in any case and are for the caller to judge. */
-  residues?: { of: number, among: number[] }
+  residues?: { of: number; among: number[] }
 }
 
 /** What a row is ordered by. */
-export function valueOf (row: Row, order: Course['order']): number {
+export function valueOf(row: Row, order: Course['order']): number {
   return order === 'id' ? row.position : row.modified
 }
 
 /** Generated positions in order, strictly after the mark. */
-export function positions (timeline: Timeline, course: Course): Generator<number> {
+export function positions(timeline: Timeline, course: Course): Generator<number> {
   return course.order === 'id' ? byId(timeline.count, course) : byModified(timeline, course)
 }
 
-function * byId (count: number, { after, descending = false, residues }: Course): Generator<number> {
+function* byId(count: number, { after, descending = false, residues }: Course): Generator<number> {
   const { of, among } = residues ?? { of: 1, among: [0] }
-  const sorted = among.filter((residue) => residue < of).sort((a, b) => descending ? b - a : a - b)
-  const start = descending ? Math.min(after?.position ?? count, count) - 1 : Math.max(after?.position ?? -1, -1) + 1
+  const sorted = among
+    .filter((residue) => residue < of)
+    .sort((a, b) => (descending ? b - a : a - b))
+  const start = descending
+    ? Math.min(after?.position ?? count, count) - 1
+    : Math.max(after?.position ?? -1, -1) + 1
   if (sorted.length === 0) return
-  for (let block = Math.floor(start / of); block >= 0 && block * of < count; block += descending ? -1 : 1) {
+  for (
+    let block = Math.floor(start / of);
+    block >= 0 && block * of < count;
+    block += descending ? -1 : 1
+  ) {
     for (const residue of sorted) {
       const position = block * of + residue
       const ahead = descending ? position <= start : position >= start
@@ -39,7 +47,10 @@ function * byId (count: number, { after, descending = false, residues }: Course)
   }
 }
 
-function * byModified (timeline: Timeline, { after, descending = false, residues }: Course): Generator<number> {
+function* byModified(
+  timeline: Timeline,
+  { after, descending = false, residues }: Course
+): Generator<number> {
   const { count, byRank, rankAt, modified } = timeline
   const edge = after === undefined ? (descending ? count : -1) : rankAt(after.value)
   const start = Math.max(-1, Math.min(edge, count))
@@ -49,7 +60,10 @@ function * byModified (timeline: Timeline, { after, descending = false, residues
     if (rank < 0 || rank >= count) continue
     const position = byRank(rank)
     if (residues !== undefined && among?.has(position % residues.of) === false) continue
-    const lead = after === undefined ? 1 : step * (modified(position) - after.value || position - after.position)
+    const lead =
+      after === undefined
+        ? 1
+        : step * (modified(position) - after.value || position - after.position)
     if (lead > 0) yield position
   }
 }

@@ -10,31 +10,38 @@ export interface Clause {
 
 export interface Query {
   clauses: Clause[]
-  order: { field: string, descending: boolean }[]
+  order: { field: string; descending: boolean }[]
 }
 
-interface Token { text: string, quoted: boolean }
+interface Token {
+  text: string
+  quoted: boolean
+}
 
-const TOKEN = /\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|(<=|>=|!=|!~|[=<>~(),])|([^\s"'=<>!~(),]+))/y
+const TOKEN =
+  /\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|(<=|>=|!=|!~|[=<>~(),])|([^\s"'=<>!~(),]+))/y
 const OPERATORS = ['=', '!=', '<', '<=', '>', '>=', '~', 'in', 'not in', 'is', 'is not']
 
 /** Reads the part of JQL and CQL that is understood here: restrictions joined by AND, then ORDER BY. Anything else is an error. */
-export function parseQuery (text: string): Query {
+export function parseQuery(text: string): Query {
   const tokens = tokenize(text)
   const clauses: Clause[] = []
   let at = 0
-  const peek = (word: string) => tokens[at]?.quoted === false && tokens[at].text.toLowerCase() === word
+  const peek = (word: string) =>
+    tokens[at]?.quoted === false && tokens[at].text.toLowerCase() === word
   const take = () => {
     const token = tokens[at++]
     if (token === undefined) throw new QueryError('Unexpected end of the query.')
     return token.text
   }
   const expect = (word: string) => {
-    if (!peek(word)) throw new QueryError(`Expecting '${word}' but got '${tokens[at]?.text ?? 'the end'}'.`)
+    if (!peek(word)) {
+      throw new QueryError(`Expecting '${word}' but got '${tokens[at]?.text ?? 'the end'}'.`)
+    }
     at++
   }
 
-  function operator (): string {
+  function operator(): string {
     const word = take().toLowerCase()
     if (word === 'not' && peek('in')) return `not ${take().toLowerCase()}`
     if (word === 'is' && peek('not')) return `is ${take().toLowerCase()}`
@@ -42,7 +49,7 @@ export function parseQuery (text: string): Query {
     return word
   }
 
-  function value (): string {
+  function value(): string {
     const text = take()
     if (tokens[at - 1].quoted || !peek('(')) return text
     at++
@@ -51,7 +58,7 @@ export function parseQuery (text: string): Query {
     return `${text.toLowerCase()}(${argument})`
   }
 
-  function values (): string[] {
+  function values(): string[] {
     expect('(')
     const found = [value()]
     while (peek(',')) {
@@ -62,7 +69,7 @@ export function parseQuery (text: string): Query {
     return found
   }
 
-  function clause (): Clause {
+  function clause(): Clause {
     const field = take().toLowerCase()
     const found = operator()
     return { field, operator: found, values: found.endsWith('in') ? values() : [value()] }
@@ -74,7 +81,7 @@ export function parseQuery (text: string): Query {
   }
   return { clauses, order: at < tokens.length ? ordering() : [] }
 
-  function ordering (): Query['order'] {
+  function ordering(): Query['order'] {
     expect('order')
     expect('by')
     const order: Query['order'] = []
@@ -90,7 +97,7 @@ export function parseQuery (text: string): Query {
   }
 }
 
-function tokenize (text: string): Token[] {
+function tokenize(text: string): Token[] {
   const tokens: Token[] = []
   const source = text.trim()
   TOKEN.lastIndex = 0
@@ -99,7 +106,11 @@ function tokenize (text: string): Token[] {
     const match = TOKEN.exec(source)
     if (match === null) throw new QueryError(`Unexpected character at position ${from + 1}.`)
     const quoted = match[1] ?? match[2]
-    tokens.push(quoted === undefined ? { text: match[3] ?? match[4], quoted: false } : { text: quoted.replaceAll(/\\(.)/g, '$1'), quoted: true })
+    tokens.push(
+      quoted === undefined
+        ? { text: match[3] ?? match[4], quoted: false }
+        : { text: quoted.replaceAll(/\\(.)/g, '$1'), quoted: true }
+    )
   }
   return tokens
 }

@@ -58,31 +58,39 @@ export interface Records<R extends Row> {
 const HASHES = 2 ** 32
 
 /** Rows that are generated from their position, under an overlay of the few that were changed or added. Rows are never changed in place. */
-export function createRecords<R extends Row> ({ generate, timeline, pace: { now, lagMs } }: Source<R>): Records<R> {
+export function createRecords<R extends Row>({
+  generate,
+  timeline,
+  pace: { now, lagMs }
+}: Source<R>): Records<R> {
   const overlay = new Map<number, Touch<R>>()
-  const sorted = new Map<Walk['order'], { edition: number, rows: R[] }>()
+  const sorted = new Map<Walk['order'], { edition: number; rows: R[] }>()
   let end = timeline.count
   let edition = 0
 
   /** Each item has a delay of its own, between half the lag and all of it. */
-  const lags = ({ at, row }: Touch<R>) => now() < at + lagMs() / 2 * (1 + hash(0, 60, row.position) / HASHES)
-  const original = (position: number) => Number.isInteger(position) && position >= 0 && position < timeline.count ? generate(position) : undefined
+  const lags = ({ at, row }: Touch<R>) =>
+    now() < at + (lagMs() / 2) * (1 + hash(0, 60, row.position) / HASHES)
+  const original = (position: number) =>
+    Number.isInteger(position) && position >= 0 && position < timeline.count
+      ? generate(position)
+      : undefined
 
-  function at (position: number, view: View = 'live'): R | undefined {
+  function at(position: number, view: View = 'live'): R | undefined {
     const newest = overlay.get(position)
     const touch = view === 'index' ? indexed(newest) : newest
     return touch?.row ?? original(position)
   }
 
   /** The last change that search has seen. What lies before it will not be looked at again. */
-  function indexed (newest: Touch<R> | undefined): Touch<R> | undefined {
+  function indexed(newest: Touch<R> | undefined): Touch<R> | undefined {
     let touch = newest
     while (touch !== undefined && lags(touch)) touch = touch.earlier
     if (touch !== undefined) touch.earlier = undefined
     return touch
   }
 
-  function put (position: number, row: R): R {
+  function put(position: number, row: R): R {
     const last = overlay.get(position)
     indexed(last)
     const earlier = last?.at === now() ? last.earlier : last
@@ -92,7 +100,7 @@ export function createRecords<R extends Row> ({ generate, timeline, pace: { now,
   }
 
   /** What search has seen stays seen. */
-  function settle () {
+  function settle() {
     for (const newest of overlay.values()) {
       const touch = indexed(newest)
       if (touch !== undefined) touch.at = -Infinity
@@ -100,28 +108,34 @@ export function createRecords<R extends Row> ({ generate, timeline, pace: { now,
   }
 
   /** What was changed or added, as the view has it, ascending. The index moves with the time, so only the truth can be kept. */
-  function changes ({ order, view, live }: Walk): R[] {
+  function changes({ order, view, live }: Walk): R[] {
     const known = sorted.get(order)
     if (view !== 'index' && known?.edition === edition) return known.rows
-    const rows = [...overlay.keys()].map((position) => at(position, live?.has(position) ? 'live' : view))
-      .filter((row) => row !== undefined).sort((a, b) => valueOf(a, order) - valueOf(b, order) || a.position - b.position)
+    const rows = [...overlay.keys()]
+      .map((position) => at(position, live?.has(position) ? 'live' : view))
+      .filter((row) => row !== undefined)
+      .sort((a, b) => valueOf(a, order) - valueOf(b, order) || a.position - b.position)
     if (view !== 'index') sorted.set(order, { edition, rows })
     return rows
   }
 
-  function * walk (options: Walk): Generator<R> {
+  function* walk(options: Walk): Generator<R> {
     const { after, order, descending = false } = options
     const compare = comparison(options)
-    const ahead = changes(options).filter((row) => after === undefined || compare(row, after.value, after.position) > 0)
+    const ahead = changes(options).filter(
+      (row) => after === undefined || compare(row, after.value, after.position) > 0
+    )
     const changed = descending ? ahead.reverse() : ahead
     let next = 0
     for (const position of positions(timeline, options)) {
       if (overlay.has(position)) continue
       const row = generate(position)
-      while (next < changed.length && compare(changed[next], valueOf(row, order), position) < 0) yield changed[next++]
+      while (next < changed.length && compare(changed[next], valueOf(row, order), position) < 0) {
+        yield changed[next++]
+      }
       yield row
     }
-    yield * changed.slice(next)
+    yield* changed.slice(next)
   }
 
   return {
@@ -140,7 +154,8 @@ export function createRecords<R extends Row> ({ generate, timeline, pace: { now,
   }
 }
 
-function comparison ({ order, descending = false }: Walk) {
+function comparison({ order, descending = false }: Walk) {
   const sign = descending ? -1 : 1
-  return (row: Row, value: number, position: number) => sign * (valueOf(row, order) - value || row.position - position)
+  return (row: Row, value: number, position: number) =>
+    sign * (valueOf(row, order) - value || row.position - position)
 }

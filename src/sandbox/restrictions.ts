@@ -20,11 +20,13 @@ type Positions = Record<Collection, Set<number>>
 const EVERYBODY = ''
 
 /** Items of one site, by position, that are as good as absent to an account (atlassian.md section 11). */
-export function createRestrictions (): Restrictions {
+export function createRestrictions(): Restrictions {
   const byAccount = new Map<string, Positions>()
 
-  function of (accountId: string): Hidden | undefined {
-    const lists = [byAccount.get(EVERYBODY), byAccount.get(accountId)].filter((positions) => positions !== undefined)
+  function of(accountId: string): Hidden | undefined {
+    const lists = [byAccount.get(EVERYBODY), byAccount.get(accountId)].filter(
+      (positions) => positions !== undefined
+    )
     if (lists.length === 0) return undefined
     return {
       has: (collection, position) => lists.some((positions) => positions[collection].has(position)),
@@ -32,13 +34,15 @@ export function createRestrictions (): Restrictions {
     }
   }
 
-  function hide (collection: Collection, position: number, accountId: string) {
-    const positions = byAccount.get(accountId) ?? Object.fromEntries(COLLECTIONS.map((name) => [name, new Set()])) as Positions
+  function hide(collection: Collection, position: number, accountId: string) {
+    const positions =
+      byAccount.get(accountId) ??
+      (Object.fromEntries(COLLECTIONS.map((name) => [name, new Set()])) as Positions)
     positions[collection].add(position)
     byAccount.set(accountId, positions)
   }
 
-  function open (collection: Collection, position: number, accountId: string) {
+  function open(collection: Collection, position: number, accountId: string) {
     const positions = byAccount.get(accountId)
     if (positions === undefined) return
     positions[collection].delete(position)
@@ -49,7 +53,11 @@ export function createRestrictions (): Restrictions {
     of,
     set: (collection, position, restricted, accountId = EVERYBODY) => {
       if (restricted) hide(collection, position, accountId)
-      else for (const account of accountId === EVERYBODY ? [...byAccount.keys()] : [accountId]) open(collection, position, account)
+      else {
+        for (const account of accountId === EVERYBODY ? [...byAccount.keys()] : [accountId]) {
+          open(collection, position, account)
+        }
+      }
     }
   }
 }

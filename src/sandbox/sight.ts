@@ -9,22 +9,36 @@ import type { View } from './records.ts'
 type Sight = Pick<Call, 'site' | 'hidden'>
 
 /** In any status; which of them are shown is the caller's affair. */
-export function seesProject ({ hidden }: Sight, row: ProjectRow | undefined): row is ProjectRow {
+export function seesProject({ hidden }: Sight, row: ProjectRow | undefined): row is ProjectRow {
   return row !== undefined && hidden?.has('projects', row.position) !== true
 }
 
 /** Issues of archived and deleted projects are gone with them. */
-export function seesIssue (sight: Sight, row: IssueRow | undefined, view: View = 'live'): row is IssueRow {
-  if (row === undefined || row.deleted || sight.hidden?.has('issues', row.position) === true) return false
+export function seesIssue(
+  sight: Sight,
+  row: IssueRow | undefined,
+  view: View = 'live'
+): row is IssueRow {
+  if (row === undefined || row.deleted || sight.hidden?.has('issues', row.position) === true) {
+    return false
+  }
   const project = sight.site.projects.at(row.project, view)
   return project?.status === 'live' && seesProject(sight, project)
 }
 
-export function seesSpace ({ hidden }: Sight, row: SpaceRow | undefined): row is SpaceRow {
+export function seesSpace({ hidden }: Sight, row: SpaceRow | undefined): row is SpaceRow {
   return row !== undefined && !row.deleted && hidden?.has('spaces', row.position) !== true
 }
 
 /** In any status, as long as its space is there. */
-export function seesPage (sight: Sight, row: PageRow | undefined, view: View = 'live'): row is PageRow {
-  return row !== undefined && sight.hidden?.has('pages', row.position) !== true && seesSpace(sight, sight.site.spaces.at(row.space, view))
+export function seesPage(
+  sight: Sight,
+  row: PageRow | undefined,
+  view: View = 'live'
+): row is PageRow {
+  return (
+    row !== undefined &&
+    sight.hidden?.has('pages', row.position) !== true &&
+    seesSpace(sight, sight.site.spaces.at(row.space, view))
+  )
 }

@@ -50,19 +50,29 @@ export const ACME = '8f0c1d3e-2222-4b4b-9a9a-000000000001'
 export const GLOBEX = '8f0c1d3e-2222-4b4b-9a9a-000000000002'
 
 /** Acme has the given sizes, Globex a sixth of them. */
-export function defaultSites (sizes: Sizes): SiteOptions[] {
+export function defaultSites(sizes: Sizes): SiteOptions[] {
   const share = (count: number) => Math.ceil(count / SMALLER)
   return [
     { name: 'acme', cloudId: ACME, sizes },
     {
       name: 'globex',
       cloudId: GLOBEX,
-      sizes: { projects: share(sizes.projects), issues: share(sizes.issues), spaces: share(sizes.spaces), pages: share(sizes.pages) }
+      sizes: {
+        projects: share(sizes.projects),
+        issues: share(sizes.issues),
+        spaces: share(sizes.spaces),
+        pages: share(sizes.pages)
+      }
     }
   ]
 }
 
-export function createSite (options: SiteOptions, sizes: Sizes, worldSeed: number, pace: Pace): Site {
+export function createSite(
+  options: SiteOptions,
+  sizes: Sizes,
+  worldSeed: number,
+  pace: Pace
+): Site {
   const own = { ...sizes, ...options.sizes }
   const seed = hash(worldSeed, 1, Number.parseInt(options.cloudId.slice(-6), 16) || 0)
   const projects = createProjects(seed, own.projects, pace)

@@ -23,7 +23,7 @@ type Item = Record<string, unknown>
 
 const MOST_SPOILT = 1000
 
-export function createSpoils (): Spoils {
+export function createSpoils(): Spoils {
   const spoilt = new Map<Collection, Map<number, Spoil>>()
   const count = () => [...spoilt.values()].reduce((sum, { size }) => sum + size, 0)
   return {
@@ -41,22 +41,25 @@ export function createSpoils (): Spoils {
 }
 
 /** The item as it is shown. A member that this answer does not show is not spoilt in it. */
-export function shown ({ site }: Call, collection: Collection, { position }: Row, item: Item): Item {
+export function shown({ site }: Call, collection: Collection, { position }: Row, item: Item): Item {
   const spoil = site.spoils.of(collection)?.get(position)
   if (spoil === undefined) return item
-  const changed = Object.entries(spoil.fields).reduce((copy, [name, value]) => replaced(copy, name.split('.'), value), item)
+  const changed = Object.entries(spoil.fields).reduce(
+    (copy, [name, value]) => replaced(copy, name.split('.'), value),
+    item
+  )
   return spoil.omit.reduce((copy, name) => replaced(copy, name.split('.'), undefined), changed)
 }
 
 /** A copy with another value in one place; `undefined` is not written to JSON. What leads there is copied too, nothing shared is changed. */
-function replaced (item: Item, [name, ...rest]: string[], value: unknown): Item {
+function replaced(item: Item, [name, ...rest]: string[], value: unknown): Item {
   if (!Object.hasOwn(item, name)) return item
   if (rest.length === 0) return { ...item, [name]: value }
   const inner = item[name]
   return isItem(inner) ? { ...item, [name]: replaced(inner, rest, value) } : item
 }
 
-function isItem (value: unknown): value is Item {
+function isItem(value: unknown): value is Item {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
@@ -66,7 +69,12 @@ function isItem (value: unknown): value is Item {
  *
  * @returns the page, and whether rows are left after it
  */
-export function filled<R extends Row> ({ site }: Call, collection: Collection, found: R[], size: number): { page: R[], more: boolean } {
+export function filled<R extends Row>(
+  { site }: Call,
+  collection: Collection,
+  found: R[],
+  size: number
+): { page: R[]; more: boolean } {
   const spoilt = site.spoils.of(collection)
   if (spoilt === undefined) return { page: found.slice(0, size), more: found.length > size }
   const page: R[] = []

@@ -26,12 +26,17 @@ export interface Stats {
   exchange: (grantType: string, outcome: string) => void
   /** Counts a connection once, however many calls it carries. */
   connection: (socket: object) => void
-  read: () => { calls: Record<string, number>, exchanges: Record<string, Record<string, number>>, connections: number, log: Logged[] }
+  read: () => {
+    calls: Record<string, number>
+    exchanges: Record<string, Record<string, number>>
+    connections: number
+    log: Logged[]
+  }
   clear: () => void
 }
 
 /** First 16 hex digits of SHA-256. */
-export function fingerprint (token: string | undefined): string | null {
+export function fingerprint(token: string | undefined): string | null {
   return token === undefined ? null : createHash('sha256').update(token).digest('hex').slice(0, 16)
 }
 
@@ -39,17 +44,19 @@ export function fingerprint (token: string | undefined): string | null {
  * The place that a query or a search names. Short texts are kept as they are; of anything else only the fingerprint, since a
  * stranger may have written a secret there.
  */
-export function readPlace (fields: unknown): Place {
-  const given = Object.entries(fields ?? {}).filter(([name, value]) => PLACES.includes(name) && value !== null)
+export function readPlace(fields: unknown): Place {
+  const given = Object.entries(fields ?? {}).filter(
+    ([name, value]) => PLACES.includes(name) && value !== null
+  )
   return Object.fromEntries(given.map(([name, value]) => [name, safe(String(value))]))
 }
 
-function safe (text: string): string {
+function safe(text: string): string {
   return SAFE.test(text) ? text : `#${fingerprint(text)}`
 }
 
 /** @param logKept how many calls the log remembers */
-export function createStats (logKept: number): Stats {
+export function createStats(logKept: number): Stats {
   const calls = new Map<string, number>()
   const exchanges = new Map<string, Map<string, number>>()
   let log: Logged[] = []
@@ -77,7 +84,9 @@ export function createStats (logKept: number): Stats {
     },
     read: () => ({
       calls: Object.fromEntries(calls),
-      exchanges: Object.fromEntries([...exchanges].map(([type, outcomes]) => [type, Object.fromEntries(outcomes)])),
+      exchanges: Object.fromEntries(
+        [...exchanges].map(([type, outcomes]) => [type, Object.fromEntries(outcomes)])
+      ),
       connections,
       log: latest()
     }),

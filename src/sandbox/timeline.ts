@@ -20,7 +20,7 @@ export interface Timeline {
   count: number
 }
 
-export function createTimeline (seed: number, count: number): Timeline {
+export function createTimeline(seed: number, count: number): Timeline {
   const size = Math.max(count, 1)
   const factor = coprime(hash(seed, 50, 0) % size || 1, size)
   const inverse = inverseOf(factor, size)
@@ -35,18 +35,18 @@ export function createTimeline (seed: number, count: number): Timeline {
   }
 }
 
-function coprime (start: number, size: number): number {
+function coprime(start: number, size: number): number {
   let factor = start
-  while (divisor(factor, size) !== 1) factor = factor % size + 1
+  while (divisor(factor, size) !== 1) factor = (factor % size) + 1
   return factor
 }
 
-function divisor (a: number, b: number): number {
+function divisor(a: number, b: number): number {
   return b === 0 ? a : divisor(b, a % b)
 }
 
 /** Extended Euclid: x with a·x ≡ 1 (mod size). */
-function inverseOf (a: number, size: number): number {
+function inverseOf(a: number, size: number): number {
   let [old, now, x, y] = [a, size, 1, 0]
   while (now !== 0) {
     const times = Math.floor(old / now)

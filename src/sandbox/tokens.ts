@@ -23,10 +23,19 @@ export interface Session {
   grant: Grant
 }
 
-interface Parts { signer: Signer, grants: Grants, clients: Clients, now: () => number }
+interface Parts {
+  signer: Signer
+  grants: Grants
+  clients: Clients
+  now: () => number
+}
 
 /** Answer of the token endpoint (atlassian.md 2.2). `refresh_token` only when `offline_access` was granted. */
-export function issue ({ signer, now }: Parts, grant: Grant, { family, pair }: { family: Family, pair: Pair }) {
+export function issue(
+  { signer, now }: Parts,
+  grant: Grant,
+  { family, pair }: { family: Family; pair: Pair }
+) {
   const scope = grant.scopes.join(' ')
   const seconds = Math.floor(now() / 1000)
   const claims = {
@@ -42,13 +51,21 @@ export function issue ({ signer, now }: Parts, grant: Grant, { family, pair }: {
     'https://id.atlassian.com/session_family': family.id,
     'https://id.atlassian.com/session_pair': pair.id
   }
-  const sign = (kind: string, life: number) => signer.sign({ ...claims, exp: seconds + life, 'https://id.atlassian.com/atl_token_type': kind })
-  const body = { access_token: sign('ACCESS', EXPIRES_IN_S), expires_in: EXPIRES_IN_S, token_type: 'Bearer', scope }
-  return grant.scopes.includes('offline_access') ? { ...body, refresh_token: sign('ROTATING_REFRESH', REFRESH_EXPIRES_IN_S) } : body
+  const sign = (kind: string, life: number) =>
+    signer.sign({ ...claims, exp: seconds + life, 'https://id.atlassian.com/atl_token_type': kind })
+  const body = {
+    access_token: sign('ACCESS', EXPIRES_IN_S),
+    expires_in: EXPIRES_IN_S,
+    token_type: 'Bearer',
+    scope
+  }
+  return grant.scopes.includes('offline_access')
+    ? { ...body, refresh_token: sign('ROTATING_REFRESH', REFRESH_EXPIRES_IN_S) }
+    : body
 }
 
 /** @returns undefined when the string is no refresh token of this world */
-export function readRefresh ({ signer }: Parts, token: string): Refresh | undefined {
+export function readRefresh({ signer }: Parts, token: string): Refresh | undefined {
   const claims = signer.read(token)
   if (claims?.['https://id.atlassian.com/atl_token_type'] !== 'ROTATING_REFRESH') return undefined
   return {
@@ -63,19 +80,29 @@ export function readRefresh ({ signer }: Parts, token: string): Refresh | undefi
  * Who stands behind an access token, if it still works. The scopes are those of the token that the grant still has: a later
  * consent with fewer of them takes them from older tokens too.
  */
-export function readAccess ({ signer, grants, now }: Parts, token: string | undefined): Session | undefined {
+export function readAccess(
+  { signer, grants, now }: Parts,
+  token: string | undefined
+): Session | undefined {
   const claims = token === undefined ? undefined : signer.read(token)
-  if (claims?.['https://id.atlassian.com/atl_token_type'] !== 'ACCESS' || Number(claims.exp) * 1000 <= now()) return undefined
+  if (
+    claims?.['https://id.atlassian.com/atl_token_type'] !== 'ACCESS' ||
+    Number(claims.exp) * 1000 <= now()
+  ) {
+    return undefined
+  }
   const [clientId, accountId] = [String(claims.aud), String(claims.sub)]
   const grant = grants.find(clientId, accountId)
   const family = String(claims['https://id.atlassian.com/session_family'])
   const pair = String(claims['https://id.atlassian.com/session_pair'])
   if (grant === undefined || !grants.alive(grant, family, pair)) return undefined
-  const scopes = String(claims.scope).split(' ').filter((scope) => grant.scopes.includes(scope))
+  const scopes = String(claims.scope)
+    .split(' ')
+    .filter((scope) => grant.scopes.includes(scope))
   return { clientId, accountId, scopes, grant }
 }
 
 /** The parts of the world that tokens are made of. */
-export function parts ({ signer, grants, clients, now }: World): Parts {
+export function parts({ signer, grants, clients, now }: World): Parts {
   return { signer, grants, clients, now }
 }

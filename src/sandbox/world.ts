@@ -67,7 +67,7 @@ export interface World {
   clients: Clients
   access: Access
   /** What became of people's accounts, where anything did, and when. */
-  accounts: Map<string, { status: 'closed' | 'updated', at: number }>
+  accounts: Map<string, { status: 'closed' | 'updated'; at: number }>
   signer: Signer
   codes: ExpiringMap<Code>
   grants: Grants
@@ -89,12 +89,20 @@ const CODES_KEPT = 10_000
 const INDEX_LAG_MS = 60_000
 
 /** A small Atlassian: sites with data, people, apps, and what they granted each other. Nothing in it outlives the process. */
-export function createWorld (options: SandboxOptions = {}): World {
-  const { seed = 1, now: real = Date.now, burst = 350, hourlyPoints = 65_000, longestSearch = 126_000, logKept = 1000 } = options
+export function createWorld(options: SandboxOptions = {}): World {
+  const {
+    seed = 1,
+    now: real = Date.now,
+    burst = 350,
+    hourlyPoints = 65_000,
+    longestSearch = 126_000,
+    logKept = 1000
+  } = options
   const clock = createClock(real)
   const pace = { now: clock.now, lagMs: () => lagMs }
   const sizes = { ...SIZES, ...options.sizes }
-  const createSites = () => (options.sites ?? defaultSites(sizes)).map((site) => createSite(site, sizes, seed, pace))
+  const createSites = () =>
+    (options.sites ?? defaultSites(sizes)).map((site) => createSite(site, sizes, seed, pace))
   const givenClients = options.clients ?? [DEMO_CLIENT]
   let lagMs = options.indexLagMs ?? INDEX_LAG_MS
   let ticks = 0
@@ -125,14 +133,25 @@ export function createWorld (options: SandboxOptions = {}): World {
     longestSearch,
     indexLagMs: () => lagMs,
     setIndexLag: (ms) => {
-      for (const site of world.sites) for (const collection of COLLECTIONS) site[collection].settle()
+      for (const site of world.sites) {
+        for (const collection of COLLECTIONS) site[collection].settle()
+      }
       lagMs = ms
     },
     tick: () => ticks++,
     reset: () => {
       clock.reset()
       lagMs = options.indexLagMs ?? INDEX_LAG_MS
-      for (const part of [world.codes, world.grants, world.faults, world.limits, world.stats, world.accounts]) part.clear()
+      for (const part of [
+        world.codes,
+        world.grants,
+        world.faults,
+        world.limits,
+        world.stats,
+        world.accounts
+      ]) {
+        part.clear()
+      }
       world.sites = createSites()
       world.clients = new Map(givenClients.map((client) => [client.id, client]))
       revoked = new Set()

@@ -9,7 +9,9 @@ import type { Waiting } from './waiting.ts'
 export type Database = BetterSQLite3Database
 
 /** One statement that has been built and not yet run. */
-export interface Statement { toSQL: () => { sql: string, params: unknown[] } }
+export interface Statement {
+  toSQL: () => { sql: string; params: unknown[] }
+}
 
 /** A statement for a transaction that somebody else opens. */
 export type WithStatement = (db: Database) => Statement
@@ -32,7 +34,7 @@ export interface Prepared {
 }
 
 /** The name of a placeholder that stands for a value of one of many rows. */
-export function ofRow (row: number, name: string): string {
+export function ofRow(row: number, name: string): string {
   return `${row}.${name}`
 }
 
@@ -53,7 +55,7 @@ export interface Engine {
    * Prepares a query that is asked often: rendered once, and its rows are handed over as they are, which takes a third
    * of the time of Drizzle's own. Only columns of text and whole numbers may come back: those are the same on every engine.
    */
-  prepare: (query: { toSQL: () => { sql: string, params: unknown[] } }) => Prepared
+  prepare: (query: { toSQL: () => { sql: string; params: unknown[] } }) => Prepared
   /**
    * Runs the statements in one transaction, all or none. A list and not a callback, so nobody can await inside.
    *
@@ -63,7 +65,10 @@ export interface Engine {
    */
   atomically: {
     (statements: (db: Database) => Statement[]): Promise<RawRow[][]>
-    (statements: (db: Database) => Statement[], given: (db: Database) => Statement): Promise<RawRow[][] | undefined>
+    (
+      statements: (db: Database) => Statement[],
+      given: (db: Database) => Statement
+    ): Promise<RawRow[][] | undefined>
   }
   /**
    * Runs the statements that are yielded in one transaction, all or none, and hands each its rows. Begun again, from the beginning,
@@ -116,16 +121,28 @@ export interface EngineOptions {
   onChange: (isThere: boolean) => void
 }
 
-const DEFAULTS: EngineOptions = { migrates: true, connections: 10, statementTimeoutMs: 10_000, lockTimeoutMs: 3_000, durable: true, onChange: () => {} }
+const DEFAULTS: EngineOptions = {
+  migrates: true,
+  connections: 10,
+  statementTimeoutMs: 10_000,
+  lockTimeoutMs: 3_000,
+  durable: true,
+  onChange: () => {}
+}
 
-export const NEWER = 'The database was last used by a newer version of this service. Run that version, or restore a backup made before it.'
-export const BEHIND = 'The database tables are older than this version, and DB_AUTO_MIGRATE is false: run "npm run db:migrate" first.'
+export const NEWER =
+  'The database was last used by a newer version of this service. Run that version, or restore a backup made before it.'
+export const BEHIND =
+  'The database tables are older than this version, and DB_AUTO_MIGRATE is false: run "npm run db:migrate" first.'
 /** The table that a database has while rows are copied into it (src/database). */
 export const COPYING = 'copy_in_progress'
-export const HALF_COPIED = 'The database is a half-done copy of another one: finish it with the same "npm run db:copy" command, or name another database.'
+export const HALF_COPIED =
+  'The database is a half-done copy of another one: finish it with the same "npm run db:copy" command, or name another database.'
 
 /** What an engine's file exports. */
-interface EngineModule { open: (url: string, options: EngineOptions) => Engine | Promise<Engine> }
+interface EngineModule {
+  open: (url: string, options: EngineOptions) => Engine | Promise<Engine>
+}
 
 const ENGINES = [
   { scheme: /^sqlite:/, file: 'sqlite', title: 'SQLite' },
@@ -140,21 +157,26 @@ const ENGINES = [
  *
  * @throws StartError one sentence: no such engine, unwritable file, no answer, tables of a newer version
  */
-export async function openEngine (url: string, options: Partial<EngineOptions> = {}): Promise<Engine> {
+export async function openEngine(
+  url: string,
+  options: Partial<EngineOptions> = {}
+): Promise<Engine> {
   const problem = missingEngine(url)
   if (problem !== undefined) throw new StartError([problem], 78)
-  const { open } = await import(addressOf(url)?.href ?? '') as EngineModule
+  const { open } = (await import(addressOf(url)?.href ?? '')) as EngineModule
   return await open(url, { ...DEFAULTS, ...options })
 }
 
 /** A sentence if this version has no engine for the address. */
-export function missingEngine (url: string): string | undefined {
+export function missingEngine(url: string): string | undefined {
   const address = addressOf(url)
   if (address === undefined) return 'INTEGRATION_DB_URL names no known kind of database.'
-  return existsSync(address) ? undefined : `INTEGRATION_DB_URL asks for ${ENGINES.find(({ scheme }) => scheme.test(url))?.title}, which this version does not have.`
+  return existsSync(address)
+    ? undefined
+    : `INTEGRATION_DB_URL asks for ${ENGINES.find(({ scheme }) => scheme.test(url))?.title}, which this version does not have.`
 }
 
-function addressOf (url: string): URL | undefined {
+function addressOf(url: string): URL | undefined {
   const engine = ENGINES.find(({ scheme }) => scheme.test(url))
   return engine === undefined ? undefined : new URL(`./${engine.file}.ts`, import.meta.url)
 }

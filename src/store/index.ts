@@ -25,14 +25,18 @@ import { users } from './users.ts'
  *
  * @param by whose doing it is, when something is written
  */
-export function createStore (engine: Engine, now: () => number, by: () => Actor = () => SERVICE) {
+export function createStore(engine: Engine, now: () => number, by: () => Actor = () => SERVICE) {
   const auditRows = audit(engine, now, by)
   const leaseRows = leases(engine)
   const historyRows = history(engine, now)
   const feedRows = feed(engine)
   const userRows = users(engine, now, auditRows)
   const { projects, issues, spaces, pages } = engine.tables
-  const grantRows = grants(engine, now, { leases: leaseRows, history: historyRows, audit: auditRows })
+  const grantRows = grants(engine, now, {
+    leases: leaseRows,
+    history: historyRows,
+    audit: auditRows
+  })
   return {
     migrated: engine.migrated,
     waiting: engine.waiting,
@@ -58,10 +62,34 @@ export function createStore (engine: Engine, now: () => number, by: () => Actor 
     isShared: engine.isShared,
     inSteps: engine.inSteps,
     atomically: engine.atomically,
-    projects: collection(engine, projects, { sortBy: 'key', within: 'key', named: ['key', 'name'] }, feedRows, now),
-    issues: collection(engine, issues, { sortBy: 'key', within: 'projectKey', named: ['key', 'summary'] }, feedRows, now),
-    spaces: collection(engine, spaces, { sortBy: 'key', within: 'key', named: ['key', 'name'] }, feedRows, now),
-    pages: collection(engine, pages, { sortBy: 'title', within: 'spaceKey', named: ['title'] }, feedRows, now)
+    projects: collection(
+      engine,
+      projects,
+      { sortBy: 'key', within: 'key', named: ['key', 'name'] },
+      feedRows,
+      now
+    ),
+    issues: collection(
+      engine,
+      issues,
+      { sortBy: 'key', within: 'projectKey', named: ['key', 'summary'] },
+      feedRows,
+      now
+    ),
+    spaces: collection(
+      engine,
+      spaces,
+      { sortBy: 'key', within: 'key', named: ['key', 'name'] },
+      feedRows,
+      now
+    ),
+    pages: collection(
+      engine,
+      pages,
+      { sortBy: 'title', within: 'spaceKey', named: ['title'] },
+      feedRows,
+      now
+    )
   }
 }
 

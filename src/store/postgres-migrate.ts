@@ -20,43 +20,74 @@ const MIGRATION_LOCK = 4_107_226_891
  *
  * @throws StartError one sentence
  */
-export async function prepareServer (pool: Pool, url: string, { migrates, durable }: EngineOptions): Promise<void> {
+export async function prepareServer(
+  pool: Pool,
+  url: string,
+  { migrates, durable }: EngineOptions
+): Promise<void> {
   const client = apart(url)
   try {
     await client.connect()
     if (durable) await requireDurability(client)
     if (migrates) await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
-    const { rows: [half] } = await client.query('select to_regclass($1) is not null as there', [COPYING])
+    const {
+      rows: [half]
+    } = await client.query('select to_regclass($1) is not null as there', [COPYING])
     if (half.there === true) throw new StartError([HALF_COPIED], 1)
     const latest = await latestOn(client)
     if (latest > NEWEST) throw new StartError([NEWER], 1)
     if (latest < NEWEST && !migrates) throw new StartError([BEHIND], 1)
-    if (latest < NEWEST) await migrate(drizzle({ client }), { migrationsFolder: MIGRATIONS }).catch(notMigrated)
+    if (latest < NEWEST) {
+      await migrate(drizzle({ client }), { migrationsFolder: MIGRATIONS }).catch(notMigrated)
+    }
     await client.end()
   } catch (error) {
     await client.end().catch(() => {})
     await pool.close()
     if (error instanceof StartError) throw error
-    throw new StartError([`The database that INTEGRATION_DB_URL names cannot be used (${driverCode(error) ?? 'no answer'}). Check address, user, password, database name and TLS.`], 1)
+    throw new StartError(
+      [
+        `The database that INTEGRATION_DB_URL names cannot be used (${driverCode(error) ?? 'no answer'}). Check address, user, password, database name and TLS.`
+      ],
+      1
+    )
   }
 }
 
-function notMigrated (error: unknown): never {
-  throw new StartError([`The database tables could not be brought up to date (${driverCode(error) ?? 'unknown reason'}). Is INTEGRATION_DB_URL another program's database?`], 1)
+function notMigrated(error: unknown): never {
+  throw new StartError(
+    [
+      `The database tables could not be brought up to date (${driverCode(error) ?? 'unknown reason'}). Is INTEGRATION_DB_URL another program's database?`
+    ],
+    1
+  )
 }
 
 /** Whether every migration of this version is applied; a newer version may have applied more, while the two take turns. */
-export async function migrated (pool: Pool): Promise<boolean> {
+export async function migrated(pool: Pool): Promise<boolean> {
   const [row] = (await pool.query({ text: LATEST })).rows as Array<{ at: number | string | null }>
   return Number(row?.at ?? 0) >= NEWEST
 }
 
-async function requireDurability (client: pg.Client): Promise<void> {
-  const { rows: [found] } = await client.query("select current_setting('fsync') as fsync, current_setting('synchronous_commit') as commit")
-  if (found.fsync === 'off' || found.commit === 'off') throw new StartError(['PostgreSQL runs with fsync or synchronous_commit off: what it acknowledges may be lost. Turn them on, or set DB_REQUIRE_DURABLE=false where that is what you want.'], 1)
+async function requireDurability(client: pg.Client): Promise<void> {
+  const {
+    rows: [found]
+  } = await client.query(
+    "select current_setting('fsync') as fsync, current_setting('synchronous_commit') as commit"
+  )
+  if (found.fsync === 'off' || found.commit === 'off') {
+    throw new StartError(
+      [
+        'PostgreSQL runs with fsync or synchronous_commit off: what it acknowledges may be lost. Turn them on, or set DB_REQUIRE_DURABLE=false where that is what you want.'
+      ],
+      1
+    )
+  }
 }
 
-async function latestOn (client: pg.Client): Promise<number> {
-  const { rows: [known] } = await client.query("select to_regclass('drizzle.__drizzle_migrations') is not null as there")
+async function latestOn(client: pg.Client): Promise<number> {
+  const {
+    rows: [known]
+  } = await client.query("select to_regclass('drizzle.__drizzle_migrations') is not null as there")
   return known.there === true ? Number((await client.query(LATEST)).rows[0]?.at) : 0
 }

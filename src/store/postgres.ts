@@ -26,14 +26,14 @@ const FOREIGN_KEY = '23503'
  * decide on from the beginning, so that it is what is there when they commit: the same promise that the embedded engine keeps by letting
  * in one writer at a time.
  */
-export async function open (url: string, options: EngineOptions): Promise<Engine> {
+export async function open(url: string, options: EngineOptions): Promise<Engine> {
   const pool = createPool(url, options)
   await prepareServer(pool, url, options)
   const db = handle(pool)
 
   const writers = pLimit(Math.max(1, options.connections - FOR_READERS))
 
-  async function write<T> (statement: () => PromiseLike<T>): Promise<T> {
+  async function write<T>(statement: () => PromiseLike<T>): Promise<T> {
     const giveUpAt = performance.now() + GIVE_UP_MS
     return await writers(async () => {
       while (true) {
@@ -49,36 +49,59 @@ export async function open (url: string, options: EngineOptions): Promise<Engine
     })
   }
 
-  const inSteps: Engine['inSteps'] = async (steps, locksFirst = false) => await write(async () => await pool.transaction(async (query) => {
-    const work = steps(db)
-    let next = work.next()
-    while (next.done !== true) next = work.next((await query(queryOf(next.value))).rows as RawRow[])
-    return next.value
-  }, locksFirst ? 'read committed' : 'repeatable read'))
+  const inSteps: Engine['inSteps'] = async (steps, locksFirst = false) =>
+    await write(
+      async () =>
+        await pool.transaction(
+          async (query) => {
+            const work = steps(db)
+            let next = work.next()
+            while (next.done !== true) {
+              next = work.next((await query(queryOf(next.value))).rows as RawRow[])
+            }
+            return next.value
+          },
+          locksFirst ? 'read committed' : 'repeatable read'
+        )
+    )
 
   // Taking the lock is no look at the database: the moment that the transaction sees is the one after it.
-  const inTurn: Engine['inTurn'] = async (queue, steps) => await inSteps(function * (tx) {
-    yield { toSQL: () => ({ sql: `lock table "${queue}" in exclusive mode`, params: [] }) }
-    return yield * steps(tx)
-  })
+  const inTurn: Engine['inTurn'] = async (queue, steps) =>
+    await inSteps(function* (tx) {
+      yield { toSQL: () => ({ sql: `lock table "${queue}" in exclusive mode`, params: [] }) }
+      return yield* steps(tx)
+    })
 
   return {
     db,
     tables: tables as unknown as Tables,
     write,
-    prepare (statement) {
+    prepare(statement) {
       const { sql: text, fill, fillRows } = rendered(statement)
       const name = nameOf(text)
-      const bound = (params: unknown[]): Statement => Object.assign({ toSQL: () => ({ sql: text, params }) }, name === undefined ? {} : { [NAME]: name })
-      return Object.assign(async (values: Record<string, Value>) => (await pool.query({ text, values: fill(values), ...(name === undefined ? {} : { name }) }).catch(rethrow)).rows as RawRow[], {
-        bind: (values: Record<string, Value>) => bound(fill(values)),
-        bindRows: (rows: ReadonlyArray<Record<string, Value>>) => bound(fillRows(rows))
-      })
+      const bound = (params: unknown[]): Statement =>
+        Object.assign(
+          { toSQL: () => ({ sql: text, params }) },
+          name === undefined ? {} : { [NAME]: name }
+        )
+      return Object.assign(
+        async (values: Record<string, Value>) =>
+          (
+            await pool
+              .query({ text, values: fill(values), ...(name === undefined ? {} : { name }) })
+              .catch(rethrow)
+          ).rows as RawRow[],
+        {
+          bind: (values: Record<string, Value>) => bound(fill(values)),
+          bindRows: (rows: ReadonlyArray<Record<string, Value>>) => bound(fillRows(rows))
+        }
+      )
     },
     inSteps,
     inTurn,
     atomically: atomicallyBy(inSteps),
-    after: (ms) => sql`cast(extract(epoch from clock_timestamp()) * 1000 as bigint) + ${sql.raw(String(Math.round(ms)))}`,
+    after: (ms) =>
+      sql`cast(extract(epoch from clock_timestamp()) * 1000 as bigint) + ${sql.raw(String(Math.round(ms)))}`,
     newId: (table) => sql.raw(`nextval('${table}_id_seq')`),
     // In this collation only ASCII has capital and small letters.
     contains: (column, text) => sql`strpos(lower(${column} collate "C"), ${text}) > 0`,
@@ -88,33 +111,43 @@ export async function open (url: string, options: EngineOptions): Promise<Engine
     scrub: async () => true,
     waiting: pool.waiting,
     migrated: async () => await migrated(pool),
-    close: async () => { await pool.close() }
+    close: async () => {
+      await pool.close()
+    }
   }
 }
 
 /** Drizzle's session, as far as it is used here. */
-interface Session { prepareQuery: (...query: unknown[]) => { execute: (...values: unknown[]) => Promise<unknown> } }
+interface Session {
+  prepareQuery: (...query: unknown[]) => { execute: (...values: unknown[]) => Promise<unknown> }
+}
 
 /**
  * Drizzle over this pool. Its own errors spell out statement and values, which no log may have: they give way to what caused them.
  * Proof of the casts: Drizzle asks its client nothing but this, and the contract suite proves that both engines do the same.
  */
-function handle (pool: Pool): Database {
-  const client = { query: async (query: Query, values?: unknown[]) => await pool.query({ ...query, ...(values === undefined ? {} : { values }) }) }
+function handle(pool: Pool): Database {
+  const client = {
+    query: async (query: Query, values?: unknown[]) =>
+      await pool.query({ ...query, ...(values === undefined ? {} : { values }) })
+  }
   const db = drizzle({ client: client as unknown as pg.Pool })
   const session = (db as unknown as { session: Session }).session
   const prepareQuery = session.prepareQuery.bind(session)
   session.prepareQuery = (...query) => {
     const prepared = prepareQuery(...query)
     const execute = prepared.execute.bind(prepared)
-    return Object.assign(prepared, { execute: async (...values: unknown[]) => await execute(...values).catch((error: unknown) => rethrow((error as Error).cause ?? error)) })
+    return Object.assign(prepared, {
+      execute: async (...values: unknown[]) =>
+        await execute(...values).catch((error: unknown) => rethrow((error as Error).cause ?? error))
+    })
   }
   return db as unknown as Database
 }
 
 const NAME = Symbol('prepared under this name')
 
-function queryOf (statement: Statement & { [NAME]?: string }): Query {
+function queryOf(statement: Statement & { [NAME]?: string }): Query {
   const { sql: text, params } = statement.toSQL()
   const name = statement[NAME]
   return { text, values: params.map(driverValue), ...(name === undefined ? {} : { name }) }
@@ -124,21 +157,23 @@ const names = new Map<string, string>()
 /** Longer ones are of many rows, in as many sizes as pages have: none of them is worth being kept on every connection. */
 const LONGEST_NAMED = 1_000
 /** The same statement has the same name on every connection of this process. */
-function nameOf (text: string): string | undefined {
+function nameOf(text: string): string | undefined {
   if (text.length > LONGEST_NAMED) return undefined
   const known = names.get(text) ?? `s${names.size}`
   names.set(text, known)
   return known
 }
 
-function rethrow (error: unknown): never {
+function rethrow(error: unknown): never {
   throw translated(error)
 }
 
-function translated (error: unknown): unknown {
+function translated(error: unknown): unknown {
   if (error instanceof AppError) return error
   const code = driverCode(error) ?? ''
-  if (code === FOREIGN_KEY) return new AppError('user_not_found', 'No user has this id.', { cause: error })
+  if (code === FOREIGN_KEY) {
+    return new AppError('user_not_found', 'No user has this id.', { cause: error })
+  }
   if (LOCKED.includes(code)) return busy(error)
   return isAway(error) ? unreachable(error) : error
 }

@@ -21,32 +21,38 @@ export interface PulseSettings {
  * Whether a server is there: as soon as it does not answer any more, whoever waits is told and nobody waits any longer, until it
  * answers again. A connection that is cut without a word is noticed as fast as one that is refused.
  */
-export function createPulse ({ probe, lost, onChange }: PulseSettings) {
+export function createPulse({ probe, lost, onChange }: PulseSettings) {
   const state = { lost: false, closed: false, heardAt: performance.now() }
-  const waiting = new Set<{ since: number, lose: (error: Error) => void }>()
+  const waiting = new Set<{ since: number; lose: (error: Error) => void }>()
   let watching: Promise<void> | undefined
   let looking: Promise<void> | undefined
 
   /** Looks at the server while somebody waits for it, or it is lost. */
-  async function watch (): Promise<void> {
+  async function watch(): Promise<void> {
     while (!state.closed && (state.lost || waiting.size > 0)) {
       await sleep(LOOK_MS, undefined, { ref: false })
       const [oldest] = waiting
-      const isSilent = oldest !== undefined && performance.now() - Math.max(state.heardAt, oldest.since) > SILENCE_MS
+      const isSilent =
+        oldest !== undefined &&
+        performance.now() - Math.max(state.heardAt, oldest.since) > SILENCE_MS
       if (state.lost || isSilent) await look()
     }
   }
 
-  function keepWatching (): void {
-    watching ??= watch().finally(() => { watching = undefined })
+  function keepWatching(): void {
+    watching ??= watch().finally(() => {
+      watching = undefined
+    })
   }
 
-  async function look (): Promise<void> {
-    looking ??= judge().finally(() => { looking = undefined })
+  async function look(): Promise<void> {
+    looking ??= judge().finally(() => {
+      looking = undefined
+    })
     await looking
   }
 
-  async function judge (): Promise<void> {
+  async function judge(): Promise<void> {
     const beganAt = performance.now()
     const said = await answers()
     // A server that is only slow has answered somebody else meanwhile.
@@ -63,7 +69,7 @@ export function createPulse ({ probe, lost, onChange }: PulseSettings) {
     onChange(!isLost)
   }
 
-  async function answers (): Promise<'yes' | 'no' | 'unknown'> {
+  async function answers(): Promise<'yes' | 'no' | 'unknown'> {
     const over = new AbortController()
     const due = performance.now() + PROBE_MS
     const late = sleep(PROBE_MS, undefined, { ref: false }).then(async () => {
@@ -71,9 +77,17 @@ export function createPulse ({ probe, lost, onChange }: PulseSettings) {
       // What has arrived meanwhile is read before anybody is judged.
       await new Promise(setImmediate)
       await new Promise(setImmediate)
-      return isLate ? 'unknown' as const : 'no' as const
+      return isLate ? ('unknown' as const) : ('no' as const)
     })
-    return await Promise.race([probe(over.signal).then(() => 'yes' as const, () => 'no' as const), late]).finally(() => { over.abort() })
+    return await Promise.race([
+      probe(over.signal).then(
+        () => 'yes' as const,
+        () => 'no' as const
+      ),
+      late
+    ]).finally(() => {
+      over.abort()
+    })
   }
 
   return {
@@ -82,7 +96,7 @@ export function createPulse ({ probe, lost, onChange }: PulseSettings) {
      *
      * @param work is told whether somebody still waits for it: what has not been begun by then is not to be begun any more
      */
-    async during<T> (work: (isWanted: () => boolean) => Promise<T>): Promise<T> {
+    async during<T>(work: (isWanted: () => boolean) => Promise<T>): Promise<T> {
       if (state.lost) throw lost()
       const { promise, reject } = Promise.withResolvers<never>()
       promise.catch(() => {})
@@ -99,13 +113,13 @@ export function createPulse ({ probe, lost, onChange }: PulseSettings) {
     },
 
     /** Somebody has seen a sign of trouble. */
-    doubt (): void {
+    doubt(): void {
       look().catch(() => {})
     },
 
     isLost: () => state.lost,
 
-    stop (): void {
+    stop(): void {
       state.closed = true
     }
   }

@@ -6,7 +6,17 @@ import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
 import * as tables from '../../drizzle/sqlite/schema.ts'
 import { AppError, StartError } from '../errors.ts'
-import { BEHIND, COPYING, HALF_COPIED, NEWER, type Engine, type EngineOptions, type RawRow, type Statement, type Value } from './engine.ts'
+import {
+  BEHIND,
+  COPYING,
+  HALF_COPIED,
+  NEWER,
+  type Engine,
+  type EngineOptions,
+  type RawRow,
+  type Statement,
+  type Value
+} from './engine.ts'
 import { atomicallyBy, busy, driverCode, newestMigration, rendered } from './statement.ts'
 
 const MIGRATIONS = fileURLToPath(new URL('../../drizzle/sqlite/migrations', import.meta.url))
@@ -23,7 +33,7 @@ const BUSY_GIVE_UP_MS = 3_000
  * The embedded engine. WAL with `synchronous=FULL`: a commit that was acknowledged is on the disk (the library's default
  * for WAL is NORMAL, which is not).
  */
-export function open (url: string, { migrates }: EngineOptions): Engine {
+export function open(url: string, { migrates }: EngineOptions): Engine {
   const client = openFile(filename(url))
   const db = drizzle({ client })
   migrateForward(client, migrates ? () => migrate(db, { migrationsFolder: MIGRATIONS }) : undefined)
@@ -45,25 +55,34 @@ export function open (url: string, { migrates }: EngineOptions): Engine {
     }
   }
 
-  const inSteps: Engine['inSteps'] = async (steps) => await write(async () => client.transaction(() => {
-    const work = steps(db)
-    let next = work.next()
-    while (next.done !== true) next = work.next(run(client, next.value))
-    return next.value
-  }).immediate())
+  const inSteps: Engine['inSteps'] = async (steps) =>
+    await write(async () =>
+      client
+        .transaction(() => {
+          const work = steps(db)
+          let next = work.next()
+          while (next.done !== true) next = work.next(run(client, next.value))
+          return next.value
+        })
+        .immediate()
+    )
 
   return {
     db,
     tables,
     write,
-    prepare (query) {
+    prepare(query) {
       const { sql, fill, fillRows } = rendered(query)
       const statement = client.prepare(sql)
-      const bound = (params: unknown[]): Statement => Object.assign({ toSQL: () => ({ sql, params }) }, { [COMPILED]: statement })
-      return Object.assign(async (values: Record<string, Value>) => statement.all(fill(values)) as RawRow[], {
-        bind: (values: Record<string, Value>) => bound(fill(values)),
-        bindRows: (rows: ReadonlyArray<Record<string, Value>>) => bound(fillRows(rows))
-      })
+      const bound = (params: unknown[]): Statement =>
+        Object.assign({ toSQL: () => ({ sql, params }) }, { [COMPILED]: statement })
+      return Object.assign(
+        async (values: Record<string, Value>) => statement.all(fill(values)) as RawRow[],
+        {
+          bind: (values: Record<string, Value>) => bound(fill(values)),
+          bindRows: (rows: ReadonlyArray<Record<string, Value>>) => bound(fillRows(rows))
+        }
+      )
     },
     inSteps,
     // There is one writer at a time, whatever it writes.
@@ -87,14 +106,19 @@ export function open (url: string, { migrates }: EngineOptions): Engine {
     },
     waiting: () => ({ count: 0, ms: 0 }),
     migrated: async () => ((applied.get() as { at: number | null }).at ?? 0) >= NEWEST,
-    close: () => { client.close() }
+    close: () => {
+      client.close()
+    }
   }
 }
 
 /** A statement that is compiled already. */
 const COMPILED = Symbol('compiled')
 
-function run (client: Driver.Database, statement: Statement & { [COMPILED]?: Driver.Statement }): RawRow[] {
+function run(
+  client: Driver.Database,
+  statement: Statement & { [COMPILED]?: Driver.Statement }
+): RawRow[] {
   const { sql, params } = statement.toSQL()
   const compiled = statement[COMPILED] ?? client.prepare(sql)
   if (compiled.reader) return compiled.all(params) as RawRow[]
@@ -103,11 +127,11 @@ function run (client: Driver.Database, statement: Statement & { [COMPILED]?: Dri
 }
 
 /** The file that an address names. */
-export function filename (url: string): string {
+export function filename(url: string): string {
   return url === 'sqlite::memory:' ? ':memory:' : url.replace('sqlite:///', '')
 }
 
-function openFile (path: string): Driver.Database {
+function openFile(path: string): Driver.Database {
   try {
     const client = new Driver(path)
     // The longer wait is for the start only: another instance may be migrating.
@@ -122,46 +146,75 @@ function openFile (path: string): Driver.Database {
     return client
   } catch (error) {
     if (error instanceof StartError) throw error
-    throw new StartError([`The database file that INTEGRATION_DB_URL names cannot be opened for writing (${sqliteCode(error) ?? 'no such folder'}). Check the folder and the permissions.`], 1)
+    throw new StartError(
+      [
+        `The database file that INTEGRATION_DB_URL names cannot be opened for writing (${sqliteCode(error) ?? 'no such folder'}). Check the folder and the permissions.`
+      ],
+      1
+    )
   }
 }
 
-function assertSafe (client: Driver.Database): void {
-  const { version } = client.prepare('select sqlite_version() as version').get() as { version: string }
+function assertSafe(client: Driver.Database): void {
+  const { version } = client.prepare('select sqlite_version() as version').get() as {
+    version: string
+  }
   const found = version.split('.').map(Number)
   const differs = OLDEST_SAFE_SQLITE.findIndex((part, i) => part !== found[i])
   if (differs !== -1 && (found[differs] ?? 0) < (OLDEST_SAFE_SQLITE[differs] ?? 0)) {
-    throw new StartError([`The SQLite library is ${version}; ${OLDEST_SAFE_SQLITE.join('.')} or newer is needed. Reinstall better-sqlite3.`], 1)
+    throw new StartError(
+      [
+        `The SQLite library is ${version}; ${OLDEST_SAFE_SQLITE.join('.')} or newer is needed. Reinstall better-sqlite3.`
+      ],
+      1
+    )
   }
 }
 
 /** Applies what is missing, or says that something is, and refuses a database that a newer version of this service has already changed. */
-function migrateForward (client: Driver.Database, apply?: () => void): void {
+function migrateForward(client: Driver.Database, apply?: () => void): void {
   try {
-    if (client.prepare('select 1 from sqlite_master where name = ?').get(COPYING) !== undefined) throw new StartError([HALF_COPIED], 1)
-    const exists = client.prepare("select 1 from sqlite_master where name = '__drizzle_migrations'").get()
-    const { at: latest } = exists === undefined
-      ? { at: null }
-      : client.prepare('select max(created_at) as at from __drizzle_migrations').get() as { at: number | null }
+    if (client.prepare('select 1 from sqlite_master where name = ?').get(COPYING) !== undefined) {
+      throw new StartError([HALF_COPIED], 1)
+    }
+    const exists = client
+      .prepare("select 1 from sqlite_master where name = '__drizzle_migrations'")
+      .get()
+    const { at: latest } =
+      exists === undefined
+        ? { at: null }
+        : (client.prepare('select max(created_at) as at from __drizzle_migrations').get() as {
+            at: number | null
+          })
     if ((latest ?? 0) > NEWEST) throw new StartError([NEWER], 1)
     if (apply !== undefined) apply()
     else if ((latest ?? 0) < NEWEST) throw new StartError([BEHIND], 1)
   } catch (error) {
     client.close()
     if (error instanceof StartError) throw error
-    throw new StartError([`The database tables could not be brought up to date (${sqliteCode(error) ?? 'unknown reason'}). Is INTEGRATION_DB_URL another program's database?`], 1)
+    throw new StartError(
+      [
+        `The database tables could not be brought up to date (${sqliteCode(error) ?? 'unknown reason'}). Is INTEGRATION_DB_URL another program's database?`
+      ],
+      1
+    )
   }
 }
 
-function sqliteCode (error: unknown): string | undefined {
+function sqliteCode(error: unknown): string | undefined {
   const code = driverCode(error)
   return code?.startsWith('SQLITE_') === true ? code : undefined
 }
 
-function translated (error: unknown, code: string | undefined): unknown {
-  if (code === 'SQLITE_CONSTRAINT_FOREIGNKEY') return new AppError('user_not_found', 'No user has this id.', { cause: error })
+function translated(error: unknown, code: string | undefined): unknown {
+  if (code === 'SQLITE_CONSTRAINT_FOREIGNKEY') {
+    return new AppError('user_not_found', 'No user has this id.', { cause: error })
+  }
   if (code !== undefined && /^SQLITE_(FULL|READONLY|IOERR|CANTOPEN)/.test(code)) {
-    return new AppError('database_unavailable', 'The database cannot be written at the moment.', { cause: error, retryAfterS: 1 })
+    return new AppError('database_unavailable', 'The database cannot be written at the moment.', {
+      cause: error,
+      retryAfterS: 1
+    })
   }
   return error
 }

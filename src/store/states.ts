@@ -17,7 +17,7 @@ export type ConnectionState = GrantState | OwnState
  * What a connection is, all in all: what nobody but a person or an operator can mend comes before what passes by itself.
  * `history.ts` says the same in SQL.
  */
-export function stateOf (grant: GrantState, own: OwnState): ConnectionState {
+export function stateOf(grant: GrantState, own: OwnState): ConnectionState {
   if (grant === 'needs_reconnect' || grant === 'misconfigured') return grant
   if (own === 'needs_site') return own
   return grant === 'degraded' ? grant : own

@@ -11,7 +11,7 @@ export interface Waiting {
 }
 
 /** Who waits for a connection, and how fast the line moves. */
-export function createLine () {
+export function createLine() {
   // In the order of coming, which is that of being served.
   const line = new Set<{ since: number }>()
   let paceMs = FIRST_PACE_MS
@@ -20,7 +20,7 @@ export function createLine () {
 
   return {
     /** Waits in the line until `served` resolves. */
-    async stand<T> (served: () => Promise<T>): Promise<T> {
+    async stand<T>(served: () => Promise<T>): Promise<T> {
       const place = { since: performance.now() }
       line.add(place)
       try {
@@ -33,9 +33,12 @@ export function createLine () {
       }
     },
 
-    waiting (): Waiting {
+    waiting(): Waiting {
       const [first] = line
-      return { count: line.size, ms: first === undefined ? 0 : Math.max(performance.now() - first.since, line.size * paceMs) }
+      return {
+        count: line.size,
+        ms: first === undefined ? 0 : Math.max(performance.now() - first.since, line.size * paceMs)
+      }
     }
   }
 }

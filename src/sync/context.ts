@@ -36,9 +36,19 @@ export interface Context {
 /** More failures are counted and not listed. */
 const MOST_FAILURES = 100
 
-export function noteFailure ({ tally, log, run }: Context, failure: Failure): void {
+export function noteFailure({ tally, log, run }: Context, failure: Failure): void {
   if (tally.failures.length < MOST_FAILURES) tally.failures.push(failure)
-  log.warn({ event: failure.remoteId === null ? 'sync_part_failed' : 'sync_item_skipped', run_id: run.id, collection: failure.collection, site: failure.site, remote_id: failure.remoteId ?? undefined, error_code: failure.code }, failure.detail)
+  log.warn(
+    {
+      event: failure.remoteId === null ? 'sync_part_failed' : 'sync_item_skipped',
+      run_id: run.id,
+      collection: failure.collection,
+      site: failure.site,
+      remote_id: failure.remoteId ?? undefined,
+      error_code: failure.code
+    },
+    failure.detail
+  )
 }
 
 /**
@@ -47,10 +57,13 @@ export function noteFailure ({ tally, log, run }: Context, failure: Failure): vo
  * @param steps what is written besides, and what it adds to the tally
  * @throws AppError where the run is not this worker's any more; nothing is written then
  */
-export async function record ({ settings: { store }, run, tally }: Context, steps?: () => Steps<Partial<Tally>>): Promise<void> {
-  const added = await store.inSteps(function * () {
+export async function record(
+  { settings: { store }, run, tally }: Context,
+  steps?: () => Steps<Partial<Tally>>
+): Promise<void> {
+  const added = await store.inSteps(function* () {
     if ((yield store.runs.holding(run)).length === 0) throw ended()
-    const added = steps === undefined ? {} : yield * steps()
+    const added = steps === undefined ? {} : yield* steps()
     yield store.runs.counting(run, { ...tally, ...added })
     return added
   }, true)
@@ -58,6 +71,6 @@ export async function record ({ settings: { store }, run, tally }: Context, step
 }
 
 /** A run that somebody else has ended, or taken. */
-export function ended (): AppError {
+export function ended(): AppError {
   return new AppError('disconnected', 'The run was ended by somebody else.')
 }

@@ -7,7 +7,7 @@ const KEY_ID = /^[A-Za-z0-9_-]{1,32}$/
 
 /** The keys of the vault: one writes, all of them read. */
 export interface Keyring {
-  current: { id: string, key: Buffer }
+  current: { id: string; key: Buffer }
   find: (id: string) => Buffer | undefined
   /** All of them, the writing one first. */
   ids: readonly string[]
@@ -18,8 +18,13 @@ export interface Keyring {
  *
  * @returns the keyring, or a sentence for each entry that is wrong (its place in the list, never its value)
  */
-export function parseKeyring (text: string): { keyring: Keyring, problems?: undefined } | { keyring?: undefined, problems: string[] } {
-  const entries = text.split(/[,\n]/).map((entry) => entry.trim()).filter(Boolean)
+export function parseKeyring(
+  text: string
+): { keyring: Keyring; problems?: undefined } | { keyring?: undefined; problems: string[] } {
+  const entries = text
+    .split(/[,\n]/)
+    .map((entry) => entry.trim())
+    .filter(Boolean)
   const keys = new Map<string, Buffer>()
   const problems = entries.flatMap((entry, i) => {
     const colon = entry.indexOf(':')
@@ -31,12 +36,20 @@ export function parseKeyring (text: string): { keyring: Keyring, problems?: unde
     return []
   })
   const first = keys.entries().next().value
-  if (problems.length > 0 || first === undefined) return { problems: problems.length > 0 ? problems : ['holds no key'] }
-  return { keyring: { current: { id: first[0], key: first[1] }, find: (id) => keys.get(id), ids: [...keys.keys()] } }
+  if (problems.length > 0 || first === undefined) {
+    return { problems: problems.length > 0 ? problems : ['holds no key'] }
+  }
+  return {
+    keyring: {
+      current: { id: first[0], key: first[1] },
+      find: (id) => keys.get(id),
+      ids: [...keys.keys()]
+    }
+  }
 }
 
 /** A new entry for the keyring. */
-export function newKeyEntry (id: string): string {
+export function newKeyEntry(id: string): string {
   return `${id}:${randomBytes(KEY_BYTES).toString('base64')}`
 }
 
@@ -45,7 +58,7 @@ export function newKeyEntry (id: string): string {
  *
  * @returns what the file holds, and whether it was made just now
  */
-export function developmentKey (path: string): { text: string, made: boolean } {
+export function developmentKey(path: string): { text: string; made: boolean } {
   try {
     const text = newKeyEntry('dev')
     writeFileSync(path, text + '\n', { flag: 'wx', mode: 0o600 })
@@ -56,21 +69,25 @@ export function developmentKey (path: string): { text: string, made: boolean } {
   }
 }
 
-function repeated (keys: ReadonlyMap<string, Buffer>, id: string, key: Buffer): string | undefined {
+function repeated(keys: ReadonlyMap<string, Buffer>, id: string, key: Buffer): string | undefined {
   if (keys.has(id)) return 'repeats the id of another entry'
-  return [...keys.values()].some((other) => other.equals(key)) ? 'repeats the key of another entry' : undefined
+  return [...keys.values()].some((other) => other.equals(key))
+    ? 'repeats the key of another entry'
+    : undefined
 }
 
 /** 32 random bytes have about 30 different ones; words, counters and repetitions have few, or go up by the same step. */
-function isPattern (key: Buffer): boolean {
+function isPattern(key: Buffer): boolean {
   const steps = new Set(key.subarray(1).map((byte, i) => byte - (key[i] ?? 0)))
   return new Set(key).size < LEAST_DIFFERENT_BYTES || steps.size < LEAST_DIFFERENT_BYTES / 2
 }
 
-function fault (id: string, key: Buffer, given: string): string | undefined {
+function fault(id: string, key: Buffer, given: string): string | undefined {
   if (!KEY_ID.test(id)) return 'needs an id of letters, digits, - or _ before a colon'
   // Node's decoder skips what it does not know, so a damaged key would silently become another one.
-  if (key.toString('base64').replace(/={1,2}$/, '') !== given.replace(/={1,2}$/, '')) return 'is not base64'
+  if (key.toString('base64').replace(/={1,2}$/, '') !== given.replace(/={1,2}$/, '')) {
+    return 'is not base64'
+  }
   if (key.length !== KEY_BYTES) return `must decode to ${KEY_BYTES} bytes`
   if (isPattern(key)) return 'is not random'
   return undefined

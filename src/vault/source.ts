@@ -21,14 +21,27 @@ export class KeySourceError extends Error {
 }
 
 /** The keys, and their texts for whoever has to keep them out of the log. */
-export interface Keys { keyring: Keyring, secrets: string[], source: string }
+export interface Keys {
+  keyring: Keyring
+  secrets: string[]
+  source: string
+}
 
-export interface KeySettings { vaultKeys: string | null, vaultKeysFile: string | null, production: boolean }
+export interface KeySettings {
+  vaultKeys: string | null
+  vaultKeysFile: string | null
+  production: boolean
+}
 
 /** Which source the settings mean. `onMade` is told when development has just made its key. */
-export function keySource ({ vaultKeys, vaultKeysFile, production }: KeySettings, onMade: (file: string) => void): KeySource {
+export function keySource(
+  { vaultKeys, vaultKeysFile, production }: KeySettings,
+  onMade: (file: string) => void
+): KeySource {
   if (vaultKeys !== null) return { name: 'VAULT_KEYS', read: () => vaultKeys }
-  if (vaultKeysFile !== null) return { name: 'VAULT_KEYS_FILE', read: () => readKeyFile(vaultKeysFile, production) }
+  if (vaultKeysFile !== null) {
+    return { name: 'VAULT_KEYS_FILE', read: () => readKeyFile(vaultKeysFile, production) }
+  }
   return {
     name: DEVELOPMENT_KEY_FILE,
     read: () => {
@@ -40,12 +53,19 @@ export function keySource ({ vaultKeys, vaultKeysFile, production }: KeySettings
 }
 
 /** @returns the keys, or one sentence for each thing that is wrong with them; never a value */
-export async function readKeys (source: KeySource): Promise<{ keys: Keys, problems?: undefined } | { keys?: undefined, problems: string[] }> {
+export async function readKeys(
+  source: KeySource
+): Promise<{ keys: Keys; problems?: undefined } | { keys?: undefined; problems: string[] }> {
   try {
     const text = await source.read()
     const { keyring, problems } = parseKeyring(text)
-    if (keyring === undefined) return { problems: problems.map((problem) => `${source.name}: ${problem}.`) }
-    const secrets = text.split(/[,\n]/).map((entry) => entry.slice(entry.indexOf(':') + 1).trim()).filter(Boolean)
+    if (keyring === undefined) {
+      return { problems: problems.map((problem) => `${source.name}: ${problem}.`) }
+    }
+    const secrets = text
+      .split(/[,\n]/)
+      .map((entry) => entry.slice(entry.indexOf(':') + 1).trim())
+      .filter(Boolean)
     return { keys: { keyring, secrets, source: source.name } }
   } catch (error) {
     if (error instanceof KeySourceError) return { problems: [`${source.name} ${error.message}`] }
@@ -54,9 +74,13 @@ export async function readKeys (source: KeySource): Promise<{ keys: Keys, proble
 }
 
 /** Whoever reads the file holds every token: production does not take one that the whole machine may read. */
-function readKeyFile (path: string, production: boolean): string {
+function readKeyFile(path: string, production: boolean): string {
   try {
-    if (production && (statSync(path).mode & READABLE_BY_EVERYBODY) !== 0) throw new KeySourceError('names a file that everybody on this machine may read; take that right away (chmod 600).')
+    if (production && (statSync(path).mode & READABLE_BY_EVERYBODY) !== 0) {
+      throw new KeySourceError(
+        'names a file that everybody on this machine may read; take that right away (chmod 600).'
+      )
+    }
     return readFileSync(path, 'utf8')
   } catch (cause) {
     if (cause instanceof KeySourceError) throw cause

@@ -43,39 +43,57 @@ export interface Vault {
  *
  * @param usedBefore how often the writing key had been used when the process started
  */
-export function createVault (keyring: Keyring, usedBefore = 0): Vault {
+export function createVault(keyring: Keyring, usedBefore = 0): Vault {
   let uses = 0
   return {
     keyId: keyring.current.id,
 
     uses: () => uses,
 
-    requireWriting () {
+    requireWriting() {
       if (usedBefore + uses >= MOST_USES) throw wornOut()
     },
 
-    seal (secret, place) {
+    seal(secret, place) {
       if (usedBefore + uses >= MOST_USES + RESERVE) throw wornOut()
       uses++
       const nonce = randomBytes(NONCE_BYTES)
-      const cipher = createCipheriv('aes-256-gcm', keyring.current.key, nonce, { authTagLength: TAG_BYTES })
+      const cipher = createCipheriv('aes-256-gcm', keyring.current.key, nonce, {
+        authTagLength: TAG_BYTES
+      })
       cipher.setAAD(associated(keyring.current.id, place))
-      const sealed = Buffer.concat([nonce, cipher.update(secret, 'utf8'), cipher.final(), cipher.getAuthTag()])
+      const sealed = Buffer.concat([
+        nonce,
+        cipher.update(secret, 'utf8'),
+        cipher.final(),
+        cipher.getAuthTag()
+      ])
       return `${FORMAT}.${keyring.current.id}.${sealed.toString('base64url')}`
     },
 
-    open (sealed, place) {
+    open(sealed, place) {
       try {
         const [format, keyId = '', body = '', ...rest] = sealed.split('.')
         const key = keyring.find(keyId)
         const bytes = Buffer.from(body, 'base64url')
-        if (format !== FORMAT || key === undefined || rest.length > 0 || bytes.length < NONCE_BYTES + TAG_BYTES || bytes.toString('base64url') !== body) {
+        if (
+          format !== FORMAT ||
+          key === undefined ||
+          rest.length > 0 ||
+          bytes.length < NONCE_BYTES + TAG_BYTES ||
+          bytes.toString('base64url') !== body
+        ) {
           throw new UnreadableError('Not an envelope of this vault')
         }
-        const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES })
+        const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE_BYTES), {
+          authTagLength: TAG_BYTES
+        })
         decipher.setAAD(associated(keyId, place))
         decipher.setAuthTag(bytes.subarray(-TAG_BYTES))
-        return Buffer.concat([decipher.update(bytes.subarray(NONCE_BYTES, -TAG_BYTES)), decipher.final()]).toString('utf8')
+        return Buffer.concat([
+          decipher.update(bytes.subarray(NONCE_BYTES, -TAG_BYTES)),
+          decipher.final()
+        ]).toString('utf8')
       } catch {
         throw new UnreadableError('A stored secret does not open with the keys at hand')
       }
@@ -84,14 +102,17 @@ export function createVault (keyring: Keyring, usedBefore = 0): Vault {
 }
 
 /** The key that an envelope names. */
-export function keyOf (sealed: string): string {
+export function keyOf(sealed: string): string {
   return sealed.split('.')[1] ?? ''
 }
 
-function wornOut (): AppError {
-  return new AppError('vault_key_worn_out', 'The vault key has been used too often. The operator has to put a new one in front of it.')
+function wornOut(): AppError {
+  return new AppError(
+    'vault_key_worn_out',
+    'The vault key has been used too often. The operator has to put a new one in front of it.'
+  )
 }
 
-function associated (keyId: string, place: string): Buffer {
+function associated(keyId: string, place: string): Buffer {
   return Buffer.from(`${FORMAT}|${keyId}|${place}`, 'utf8')
 }

@@ -3,47 +3,96 @@ import { newSecret } from '../../src/access/secrets.ts'
 import { build } from '../helper.ts'
 import { bearer, keyed, PROTECTED, provider } from './helper.ts'
 
-t.test('T24 Whether an address is known is told to nobody but a key that may create users: all others get one answer for both, and make nobody', async (t) => {
-  const idp = await provider(t)
-  const { app } = await build(t, { APP_ENV: 'production', ...PROTECTED, ...idp.env })
-  const backEnd = await keyed(app, ['users:write', 'users:read', 'connections:write'])
-  const create = async (email: string, headers: object) => await app.inject({ method: 'POST', url: '/users', headers: { ...headers, 'x-request-id': 'same' }, payload: { email } })
-  const { id } = (await create('known@example.com', backEnd.headers)).json()
-  const person = bearer(await idp.sign({ sub: 'eve' }))
-  await app.inject({ method: 'POST', url: '/integrations/jira/connect', headers: person })
-  const { token } = (await app.inject({ method: 'POST', url: '/connect-sessions', headers: backEnd.headers, payload: { user: id } })).json()
-  const people = (await app.inject({ url: '/users', headers: backEnd.headers })).body
+t.test(
+  'T24 Whether an address is known is told to nobody but a key that may create users: all others get one answer for both, and make nobody',
+  async (t) => {
+    const idp = await provider(t)
+    const { app } = await build(t, { APP_ENV: 'production', ...PROTECTED, ...idp.env })
+    const backEnd = await keyed(app, ['users:write', 'users:read', 'connections:write'])
+    const create = async (email: string, headers: object) =>
+      await app.inject({
+        method: 'POST',
+        url: '/users',
+        headers: { ...headers, 'x-request-id': 'same' },
+        payload: { email }
+      })
+    const { id } = (await create('known@example.com', backEnd.headers)).json()
+    const person = bearer(await idp.sign({ sub: 'eve' }))
+    await app.inject({ method: 'POST', url: '/integrations/jira/connect', headers: person })
+    const { token } = (
+      await app.inject({
+        method: 'POST',
+        url: '/connect-sessions',
+        headers: backEnd.headers,
+        payload: { user: id }
+      })
+    ).json()
+    const people = (await app.inject({ url: '/users', headers: backEnd.headers })).body
 
-  for (const [who, headers, status] of [
-    ['nobody', {}, 401],
-    ['a key that nobody has', bearer(newSecret('ck')), 401],
-    ['a key for something else', (await keyed(app, ['users:read', 'connections:write', 'data:write'])).headers, 403],
-    ['a person', person, 403],
-    ['a connect session', bearer(token as string), 403]
-  ] as const) {
-    for (const email of ['known@example.com', 'KNOWN@example.com']) {
-      const [known, unknown] = [await create(email, headers), await create('unknown@example.com', headers)]
-      t.equal(known.statusCode, status, who)
-      t.same([known.statusCode, known.body], [unknown.statusCode, unknown.body], `${who}: one answer for both`)
-      t.same({ ...known.headers, date: '' }, { ...unknown.headers, date: '' }, `${who}: the same headers`)
+    for (const [who, headers, status] of [
+      ['nobody', {}, 401],
+      ['a key that nobody has', bearer(newSecret('ck')), 401],
+      [
+        'a key for something else',
+        (await keyed(app, ['users:read', 'connections:write', 'data:write'])).headers,
+        403
+      ],
+      ['a person', person, 403],
+      ['a connect session', bearer(token as string), 403]
+    ] as const) {
+      for (const email of ['known@example.com', 'KNOWN@example.com']) {
+        const [known, unknown] = [
+          await create(email, headers),
+          await create('unknown@example.com', headers)
+        ]
+        t.equal(known.statusCode, status, who)
+        t.same(
+          [known.statusCode, known.body],
+          [unknown.statusCode, unknown.body],
+          `${who}: one answer for both`
+        )
+        t.same(
+          { ...known.headers, date: '' },
+          { ...unknown.headers, date: '' },
+          `${who}: the same headers`
+        )
+      }
     }
+    t.equal((await app.inject({ url: '/users', headers: backEnd.headers })).body, people)
   }
-  t.equal((await app.inject({ url: '/users', headers: backEnd.headers })).body, people)
-})
+)
 
-t.test('T24 A person who says in a token that an address is theirs, without their provider having checked it, does not learn whose it is', async (t) => {
-  const idp = await provider(t)
-  const { app } = await build(t, { APP_ENV: 'production', ...PROTECTED, ...idp.env })
-  const { headers } = await keyed(app, ['admin'])
-  const { id } = (await app.inject({ method: 'POST', url: '/users', headers, payload: { email: 'known@example.com' } })).json()
-  const seen = async (sub: string, email: string) => {
-    const own = bearer(await idp.sign({ sub, email, email_verified: false }))
-    const { redirect_url: login } = (await app.inject({ method: 'POST', url: '/integrations/jira/connect', headers: own })).json()
-    const [, user = ''] = /(\d+)$/.exec(login as string) ?? []
-    const { email: shown } = (await app.inject({ url: `/users/${user}`, headers: own })).json()
-    return { user: Number(user), shown: (shown as string).replace(/[\da-f]{8}-[\da-f-]{27}/, '…') }
+t.test(
+  'T24 A person who says in a token that an address is theirs, without their provider having checked it, does not learn whose it is',
+  async (t) => {
+    const idp = await provider(t)
+    const { app } = await build(t, { APP_ENV: 'production', ...PROTECTED, ...idp.env })
+    const { headers } = await keyed(app, ['admin'])
+    const { id } = (
+      await app.inject({
+        method: 'POST',
+        url: '/users',
+        headers,
+        payload: { email: 'known@example.com' }
+      })
+    ).json()
+    const seen = async (sub: string, email: string) => {
+      const own = bearer(await idp.sign({ sub, email, email_verified: false }))
+      const { redirect_url: login } = (
+        await app.inject({ method: 'POST', url: '/integrations/jira/connect', headers: own })
+      ).json()
+      const [, user = ''] = /(\d+)$/.exec(login as string) ?? []
+      const { email: shown } = (await app.inject({ url: `/users/${user}`, headers: own })).json()
+      return {
+        user: Number(user),
+        shown: (shown as string).replace(/[\da-f]{8}-[\da-f-]{27}/, '…')
+      }
+    }
+    const [known, unknown] = [
+      await seen('eve', 'known@example.com'),
+      await seen('mallory', 'unknown@example.com')
+    ]
+    t.not(known.user, id)
+    t.equal(known.shown, unknown.shown)
   }
-  const [known, unknown] = [await seen('eve', 'known@example.com'), await seen('mallory', 'unknown@example.com')]
-  t.not(known.user, id)
-  t.equal(known.shown, unknown.shown)
-})
+)

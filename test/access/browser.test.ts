@@ -4,23 +4,46 @@ import { start } from '../process/child.ts'
 import { Visitor } from '../process/visitor.ts'
 import { bearer } from './helper.ts'
 
-t.test('The whole way over HTTP: a key from the settings, a link, a browser that follows it, and a front end that reads with the token', async (t) => {
-  const key = newSecret('ck')
-  const { url, output } = await start(t, { env: { API_ACCESS: 'protected', BOOTSTRAP_API_KEY: key } })
-  const made = await fetch(`${url}/connect-sessions`, { method: 'POST', headers: { ...bearer(key), 'content-type': 'application/json' }, body: JSON.stringify({ user: 'ada@example.com', products: ['jira'] }) })
-  t.equal(made.status, 201)
-  const session = await made.json() as { user_id: number, token: string, url: string }
-  const visitor = new Visitor()
-  const link = session.url.replace(/^http:\/\/localhost:\d+/, url)
-  const consent = await visitor.open(link)
-  t.match(consent.hops.map((hop) => new URL(hop).pathname), ['/connect', '/auth/jira/login', '/sandbox/authorize'])
-  const accept = /href="([^"]*sandbox_decision=accept[^"]*)"/.exec(consent.body)?.[1]?.replaceAll('&amp;', '&') ?? ''
-  const end = await visitor.open(new URL(accept, consent.url).href)
-  t.match(end, { status: 200, body: /Jira is connected/ })
-  t.match(new URL(end.url).searchParams.get('user_id'), String(session.user_id))
-  const read = await fetch(`${url}/users/${session.user_id}/connections`, { headers: bearer(session.token) })
-  t.match(await read.json(), { connections: [{ product: 'jira' }] })
-  t.equal((await fetch(`${url}/users`, { headers: bearer(session.token) })).status, 403)
-  t.match(await new Visitor().open(link), { status: 401, body: /another browser has opened it/ })
-  for (const secret of [key, session.token, new URL(session.url).searchParams.get('token') ?? 'x']) t.notOk(output().includes(secret.slice(3)))
-})
+t.test(
+  'The whole way over HTTP: a key from the settings, a link, a browser that follows it, and a front end that reads with the token',
+  async (t) => {
+    const key = newSecret('ck')
+    const { url, output } = await start(t, {
+      env: { API_ACCESS: 'protected', BOOTSTRAP_API_KEY: key }
+    })
+    const made = await fetch(`${url}/connect-sessions`, {
+      method: 'POST',
+      headers: { ...bearer(key), 'content-type': 'application/json' },
+      body: JSON.stringify({ user: 'ada@example.com', products: ['jira'] })
+    })
+    t.equal(made.status, 201)
+    const session = (await made.json()) as { user_id: number; token: string; url: string }
+    const visitor = new Visitor()
+    const link = session.url.replace(/^http:\/\/localhost:\d+/, url)
+    const consent = await visitor.open(link)
+    t.match(
+      consent.hops.map((hop) => new URL(hop).pathname),
+      ['/connect', '/auth/jira/login', '/sandbox/authorize']
+    )
+    const accept =
+      /href="([^"]*sandbox_decision=accept[^"]*)"/
+        .exec(consent.body)?.[1]
+        ?.replaceAll('&amp;', '&') ?? ''
+    const end = await visitor.open(new URL(accept, consent.url).href)
+    t.match(end, { status: 200, body: /Jira is connected/ })
+    t.match(new URL(end.url).searchParams.get('user_id'), String(session.user_id))
+    const read = await fetch(`${url}/users/${session.user_id}/connections`, {
+      headers: bearer(session.token)
+    })
+    t.match(await read.json(), { connections: [{ product: 'jira' }] })
+    t.equal((await fetch(`${url}/users`, { headers: bearer(session.token) })).status, 403)
+    t.match(await new Visitor().open(link), { status: 401, body: /another browser has opened it/ })
+    for (const secret of [
+      key,
+      session.token,
+      new URL(session.url).searchParams.get('token') ?? 'x'
+    ]) {
+      t.notOk(output().includes(secret.slice(3)))
+    }
+  }
+)

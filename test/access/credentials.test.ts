@@ -5,22 +5,60 @@ import { build } from '../helper.ts'
 import { bearer, keyed, PROTECTED, provider } from './helper.ts'
 
 /** What comes back for bytes. */
-async function exchange (port: number, lines: string[]): Promise<string> {
+async function exchange(port: number, lines: string[]): Promise<string> {
   return await new Promise((resolve) => {
     let text = ''
-    const socket = connect(port, '127.0.0.1', () => { socket.write([...lines, 'Host: a', 'Connection: close', '', ''].join('\r\n')) })
-    socket.on('data', (chunk) => { text += chunk.toString() }).on('error', () => {}).on('close', () => { resolve(text) })
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.write([...lines, 'Host: a', 'Connection: close', '', ''].join('\r\n'))
+    })
+    socket
+      .on('data', (chunk) => {
+        text += chunk.toString()
+      })
+      .on('error', () => {})
+      .on('close', () => {
+        resolve(text)
+      })
   })
 }
 
 t.test('C6 A credential is read in one way only: as Bearer, once, and whole', async (t) => {
   const { app } = await build(t, PROTECTED)
   const { secret } = await keyed(app, ['users:read'])
-  const status = async (authorization: string) => (await app.inject({ url: '/users', headers: { authorization } })).statusCode
-  for (const good of [`Bearer ${secret}`, `bearer ${secret}`, `BEARER  ${secret} `]) t.equal(await status(good), 200, good.slice(0, 8))
+  const status = async (authorization: string) =>
+    (await app.inject({ url: '/users', headers: { authorization } })).statusCode
+  for (const good of [`Bearer ${secret}`, `bearer ${secret}`, `BEARER  ${secret} `]) {
+    t.equal(await status(good), 200, good.slice(0, 8))
+  }
   const wrong = [
-    '', ' ', 'Bearer', 'Bearer ', secret, `Basic ${Buffer.from(`x:${secret}`).toString('base64')}`, `Token ${secret}`, `Bearer${secret}`, `Bearer: ${secret}`, `Bearer "${secret}"`, `Bearer <${secret}>`, `Bearer ${secret} ${secret}`, `Bearer ${secret}, Bearer ${secret}`, `Bearer ${secret},x`, `Bearer\t${secret}`,
-    `Bearer ${secret}x`, `Bearer ${secret.slice(0, -1)}`, `Bearer ${secret.toUpperCase()}`, `Bearer ${secret.slice(3)}`, `Bearer ${secret.replace('ck_', 'cs_')}`, `Bearer ${hashOf(secret)}`, `Bearer ck_${hashOf(secret)}`, `Bearer ${secret.slice(0, 10)}`, `Bearer ck_${'%00'.repeat(9)}`, `Bearer ck_${'a'.repeat(9_000)}`, 'Bearer null', 'Bearer undefined', 'Bearer *'
+    '',
+    ' ',
+    'Bearer',
+    'Bearer ',
+    secret,
+    `Basic ${Buffer.from(`x:${secret}`).toString('base64')}`,
+    `Token ${secret}`,
+    `Bearer${secret}`,
+    `Bearer: ${secret}`,
+    `Bearer "${secret}"`,
+    `Bearer <${secret}>`,
+    `Bearer ${secret} ${secret}`,
+    `Bearer ${secret}, Bearer ${secret}`,
+    `Bearer ${secret},x`,
+    `Bearer\t${secret}`,
+    `Bearer ${secret}x`,
+    `Bearer ${secret.slice(0, -1)}`,
+    `Bearer ${secret.toUpperCase()}`,
+    `Bearer ${secret.slice(3)}`,
+    `Bearer ${secret.replace('ck_', 'cs_')}`,
+    `Bearer ${hashOf(secret)}`,
+    `Bearer ck_${hashOf(secret)}`,
+    `Bearer ${secret.slice(0, 10)}`,
+    `Bearer ck_${'%00'.repeat(9)}`,
+    `Bearer ck_${'a'.repeat(9_000)}`,
+    'Bearer null',
+    'Bearer undefined',
+    'Bearer *'
   ]
   const said = new Set<string>()
   for (const header of wrong) {
@@ -30,54 +68,179 @@ t.test('C6 A credential is read in one way only: as Bearer, once, and whole', as
     said.add(answer.json().detail as string)
   }
   t.equal(said.size, 1, 'and the answer does not tell why')
-  for (const url of [`/users?access_token=${secret}`, `/users?authorization=Bearer%20${secret}`]) t.equal((await app.inject(url)).statusCode, 401, 'not in an address')
-  for (const name of ['x-api-key', 'x-authorization', 'proxy-authorization', 'x-forwarded-user', 'x-remote-user', 'cookie']) t.equal((await app.inject({ url: '/users', headers: { [name]: `Bearer ${secret}` } })).statusCode, 401, name)
-})
-
-t.test('T05 A request with two Authorization headers is nobody\'s, whichever of them is good', async (t) => {
-  const { app } = await build(t, PROTECTED)
-  const { secret } = await keyed(app, ['users:read'])
-  await app.listen({ host: '127.0.0.1', port: 0 })
-  const { port } = app.server.address() as AddressInfo
-  const ask = async (...headers: string[]) => Number((await exchange(port, ['GET /users HTTP/1.1', ...headers])).slice(9, 12))
-  const [good, bad] = [`Authorization: Bearer ${secret}`, `authorization: Bearer ck_${'x'.repeat(43)}`]
-  t.same([await ask(good), await ask(good, bad), await ask(bad, good), await ask(good, good), await ask(`authorization: Bearer ${secret}`)], [200, 401, 401, 401, 200])
-})
-
-t.test('C6 Who may not call is told so before anything else of the request is looked at, by whatever name the route is called', async (t) => {
-  const { app, raw } = await build(t, PROTECTED)
-  const json = { 'content-type': 'application/json' }
-  const requests = [
-    { method: 'POST', url: '/users', headers: json, payload: '{broken' }, { method: 'POST', url: '/users', headers: json, payload: JSON.stringify({ email: 'x'.repeat(70_000) }) }, { method: 'POST', url: '/users', headers: { 'content-type': 'text/xml' }, payload: '<a/>' }, { method: 'POST', url: '/users', payload: { email: 'nobody' } }, { method: 'POST', url: '/users', payload: { email: 'planted-7f3a@example.com' } },
-    { url: '/users/0' }, { url: '/users/x' }, { url: '/users?limit=x' }, { url: '/users/' }, { url: '/api/users' }, { url: '/api/users/' }, { url: '/%75sers' }, { url: '/users?x=1#y' }, { method: 'HEAD', url: '/users' }, { method: 'HEAD', url: '/api/users/' }, { url: 'http://elsewhere.example/users' }
-  ] as const
-  for (const request of requests) t.equal((await app.inject(request as object)).statusCode, 401, JSON.stringify(request).slice(0, 100))
-  t.notMatch(raw(), /planted-7f3a/)
-  t.equal((await app.store.users.list(10)).length, 0)
-  for (const [method, url, status] of [['GET', '/nowhere', 404], ['GET', '/USERS', 404], ['PUT', '/users', 405], ['GET', '//users', 404], ['GET', '/api/api/users', 404]] as const) t.equal((await app.inject({ method, url })).statusCode, status, `${method} ${url}: there is nothing to guard`)
-  const preflight = await app.inject({ method: 'OPTIONS', url: '/users', headers: { origin: 'https://a.example', 'access-control-request-method': 'GET', 'access-control-request-headers': 'authorization' } })
-  t.match(preflight, { statusCode: 204, headers: { 'access-control-allow-headers': 'authorization' } }, 'browsers may ask whether they may ask')
-  t.match((await app.inject({ url: '/users', headers: { origin: 'https://a.example' } })).headers, { 'access-control-allow-origin': '*', 'cache-control': 'no-store', 'x-request-id': /./ }, 'and a refusal can be read')
-})
-
-t.test('Of many first requests of one person one user is made; of two people who prove one address at once, one is who had it', async (t) => {
-  const idp = await provider(t)
-  const { app } = await build(t, { ...PROTECTED, ...idp.env })
-  const ada = bearer(await idp.sign({ sub: 'ada' }))
-  const statuses = await Promise.all(Array.from({ length: 20 }, async () => (await app.inject({ method: 'POST', url: '/integrations/jira/connect', headers: ada })).json().redirect_url as string))
-  t.equal(new Set(statuses).size, 1)
-  t.equal((await app.store.users.list(100)).length, 1)
-  const claims = { email: 'grace@example.com', email_verified: true }
-  const both = await Promise.all(['one', 'two'].map(async (sub) => (await app.inject({ method: 'POST', url: '/integrations/jira/connect', headers: bearer(await idp.sign({ sub, ...claims })) })).json().redirect_url as string))
-  t.equal(new Set(both).size, 2)
-  t.equal((await app.store.users.list(100)).filter(({ email }) => email === 'grace@example.com').length, 1)
-})
-
-t.test('Where callers have to say who they are, a callback whose state nobody has issued is refused, in development too', async (t) => {
-  for (const [API_ACCESS, error] of [['public', 'code_refused|upstream|oauth'], ['protected', 'unknown_state']]) {
-    const { app } = await build(t, { API_ACCESS })
-    t.match((await app.inject('/auth/jira/callback?code=x&state=user_id%3D1')).headers.location, new RegExp(`error=(${error as string}|user_not_found)`), API_ACCESS)
+  for (const url of [`/users?access_token=${secret}`, `/users?authorization=Bearer%20${secret}`]) {
+    t.equal((await app.inject(url)).statusCode, 401, 'not in an address')
   }
-  const { app } = await build(t, PROTECTED)
-  t.match((await app.inject('/auth/jira/callback?code=x&state=user_id%3D1')).headers.location, /error=unknown_state/)
+  for (const name of [
+    'x-api-key',
+    'x-authorization',
+    'proxy-authorization',
+    'x-forwarded-user',
+    'x-remote-user',
+    'cookie'
+  ]) {
+    t.equal(
+      (await app.inject({ url: '/users', headers: { [name]: `Bearer ${secret}` } })).statusCode,
+      401,
+      name
+    )
+  }
 })
+
+t.test(
+  "T05 A request with two Authorization headers is nobody's, whichever of them is good",
+  async (t) => {
+    const { app } = await build(t, PROTECTED)
+    const { secret } = await keyed(app, ['users:read'])
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    const { port } = app.server.address() as AddressInfo
+    const ask = async (...headers: string[]) =>
+      Number((await exchange(port, ['GET /users HTTP/1.1', ...headers])).slice(9, 12))
+    const [good, bad] = [
+      `Authorization: Bearer ${secret}`,
+      `authorization: Bearer ck_${'x'.repeat(43)}`
+    ]
+    t.same(
+      [
+        await ask(good),
+        await ask(good, bad),
+        await ask(bad, good),
+        await ask(good, good),
+        await ask(`authorization: Bearer ${secret}`)
+      ],
+      [200, 401, 401, 401, 200]
+    )
+  }
+)
+
+t.test(
+  'C6 Who may not call is told so before anything else of the request is looked at, by whatever name the route is called',
+  async (t) => {
+    const { app, raw } = await build(t, PROTECTED)
+    const json = { 'content-type': 'application/json' }
+    const requests = [
+      { method: 'POST', url: '/users', headers: json, payload: '{broken' },
+      {
+        method: 'POST',
+        url: '/users',
+        headers: json,
+        payload: JSON.stringify({ email: 'x'.repeat(70_000) })
+      },
+      { method: 'POST', url: '/users', headers: { 'content-type': 'text/xml' }, payload: '<a/>' },
+      { method: 'POST', url: '/users', payload: { email: 'nobody' } },
+      { method: 'POST', url: '/users', payload: { email: 'planted-7f3a@example.com' } },
+      { url: '/users/0' },
+      { url: '/users/x' },
+      { url: '/users?limit=x' },
+      { url: '/users/' },
+      { url: '/api/users' },
+      { url: '/api/users/' },
+      { url: '/%75sers' },
+      { url: '/users?x=1#y' },
+      { method: 'HEAD', url: '/users' },
+      { method: 'HEAD', url: '/api/users/' },
+      { url: 'http://elsewhere.example/users' }
+    ] as const
+    for (const request of requests) {
+      t.equal(
+        (await app.inject(request as object)).statusCode,
+        401,
+        JSON.stringify(request).slice(0, 100)
+      )
+    }
+    t.notMatch(raw(), /planted-7f3a/)
+    t.equal((await app.store.users.list(10)).length, 0)
+    for (const [method, url, status] of [
+      ['GET', '/nowhere', 404],
+      ['GET', '/USERS', 404],
+      ['PUT', '/users', 405],
+      ['GET', '//users', 404],
+      ['GET', '/api/api/users', 404]
+    ] as const) {
+      t.equal(
+        (await app.inject({ method, url })).statusCode,
+        status,
+        `${method} ${url}: there is nothing to guard`
+      )
+    }
+    const preflight = await app.inject({
+      method: 'OPTIONS',
+      url: '/users',
+      headers: {
+        origin: 'https://a.example',
+        'access-control-request-method': 'GET',
+        'access-control-request-headers': 'authorization'
+      }
+    })
+    t.match(
+      preflight,
+      { statusCode: 204, headers: { 'access-control-allow-headers': 'authorization' } },
+      'browsers may ask whether they may ask'
+    )
+    t.match(
+      (await app.inject({ url: '/users', headers: { origin: 'https://a.example' } })).headers,
+      { 'access-control-allow-origin': '*', 'cache-control': 'no-store', 'x-request-id': /./ },
+      'and a refusal can be read'
+    )
+  }
+)
+
+t.test(
+  'Of many first requests of one person one user is made; of two people who prove one address at once, one is who had it',
+  async (t) => {
+    const idp = await provider(t)
+    const { app } = await build(t, { ...PROTECTED, ...idp.env })
+    const ada = bearer(await idp.sign({ sub: 'ada' }))
+    const statuses = await Promise.all(
+      Array.from(
+        { length: 20 },
+        async () =>
+          (
+            await app.inject({ method: 'POST', url: '/integrations/jira/connect', headers: ada })
+          ).json().redirect_url as string
+      )
+    )
+    t.equal(new Set(statuses).size, 1)
+    t.equal((await app.store.users.list(100)).length, 1)
+    const claims = { email: 'grace@example.com', email_verified: true }
+    const both = await Promise.all(
+      ['one', 'two'].map(
+        async (sub) =>
+          (
+            await app.inject({
+              method: 'POST',
+              url: '/integrations/jira/connect',
+              headers: bearer(await idp.sign({ sub, ...claims }))
+            })
+          ).json().redirect_url as string
+      )
+    )
+    t.equal(new Set(both).size, 2)
+    t.equal(
+      (await app.store.users.list(100)).filter(({ email }) => email === 'grace@example.com').length,
+      1
+    )
+  }
+)
+
+t.test(
+  'Where callers have to say who they are, a callback whose state nobody has issued is refused, in development too',
+  async (t) => {
+    for (const [API_ACCESS, error] of [
+      ['public', 'code_refused|upstream|oauth'],
+      ['protected', 'unknown_state']
+    ]) {
+      const { app } = await build(t, { API_ACCESS })
+      t.match(
+        (await app.inject('/auth/jira/callback?code=x&state=user_id%3D1')).headers.location,
+        new RegExp(`error=(${error as string}|user_not_found)`),
+        API_ACCESS
+      )
+    }
+    const { app } = await build(t, PROTECTED)
+    t.match(
+      (await app.inject('/auth/jira/callback?code=x&state=user_id%3D1')).headers.location,
+      /error=unknown_state/
+    )
+  }
+)

@@ -9,7 +9,7 @@ const NOBODY = 987_654_321
 const PRODUCTS = ['jira', 'confluence']
 
 /** Two people of one service, each with both products connected and copied, and with items posted by hand. */
-async function twoPeople (t: Test) {
+async function twoPeople(t: Test) {
   const idp = await provider(t)
   const { app } = await connected(t, { env: { ...PROTECTED, ...idp.env }, sandbox: SMALL })
   const settle = async (sub: string) => {
@@ -18,16 +18,30 @@ async function twoPeople (t: Test) {
     let id = 0
     for (const product of PRODUCTS) {
       const { url } = (await app.inject({ url: `/auth/${product}/login`, headers })).json()
-      const { headers: { location = '' } } = await new Browser(app).open(await decide(url as string))
+      const {
+        headers: { location = '' }
+      } = await new Browser(app).open(await decide(url as string))
       id = Number(new URL(location as string).searchParams.get('user_id'))
       runs[product] = await ended(product, headers)
     }
-    t.equal((await app.inject({ method: 'POST', url: '/jira/projects', headers, payload: { owner_id: id, key: 'HAND', name: `Of ${sub}` } })).statusCode, 201)
+    t.equal(
+      (
+        await app.inject({
+          method: 'POST',
+          url: '/jira/projects',
+          headers,
+          payload: { owner_id: id, key: 'HAND', name: `Of ${sub}` }
+        })
+      ).statusCode,
+      201
+    )
     return { id, headers, runs }
   }
   const ended = async (product: string, headers: Record<string, string>) => {
     while (true) {
-      const [run] = (await app.inject({ url: `/integrations/${product}/sync/runs`, headers })).json()
+      const [run] = (
+        await app.inject({ url: `/integrations/${product}/sync/runs`, headers })
+      ).json()
       if (['succeeded', 'partial', 'failed'].includes(run?.state as string)) return run.id as number
       await sleep(20)
     }
@@ -35,28 +49,59 @@ async function twoPeople (t: Test) {
   return { app, ada: await settle('ada'), eve: await settle('eve') }
 }
 
-t.test("C7 T23 Another person's ids are answered like ids that nobody has, by every route that takes one, and change nothing", { timeout: 120_000 }, async (t) => {
-  const { app, ada, eve } = await twoPeople(t)
-  const admin = await keyed(app, ['admin'])
-  const own = async () => await Promise.all([`/users/${ada.id}`, `/users/${ada.id}/connections`, `/jira/projects/${ada.id}`, ...PRODUCTS.map((product) => `/integrations/${product}/sync/runs`)].map(async (url) => (await app.inject({ url, headers: ada.headers })).json()))
-  const before = await own()
-  const rows = tableOf(app).filter(({ rule, url }) => typeof rule === 'object' && (url.includes(':id') || (rule.owner !== undefined && rule.owner !== 'itself')))
-  t.ok(rows.length >= 80, `${rows.length} routes take an id`)
-  t.ok(rows.some(({ url }) => url.endsWith('/export')), 'the export is one of them')
-  for (const row of rows) {
-    const product = row.url.includes('confluence') ? 'confluence' : 'jira'
-    const ask = async (owner: number, run: number, { headers }: { headers: Record<string, string> }) => {
-      const { statusCode, body, headers: { 'x-request-id': id, date: _date, ...rest } } = await app.inject({ ...requestTo(row, owner, run), headers })
-      return { statusCode, body: body.replace(String(id), ''), headers: { ...rest, 'content-length': '' } }
+t.test(
+  "C7 T23 Another person's ids are answered like ids that nobody has, by every route that takes one, and change nothing",
+  { timeout: 120_000 },
+  async (t) => {
+    const { app, ada, eve } = await twoPeople(t)
+    const admin = await keyed(app, ['admin'])
+    const own = async () =>
+      await Promise.all(
+        [
+          `/users/${ada.id}`,
+          `/users/${ada.id}/connections`,
+          `/jira/projects/${ada.id}`,
+          ...PRODUCTS.map((product) => `/integrations/${product}/sync/runs`)
+        ].map(async (url) => (await app.inject({ url, headers: ada.headers })).json())
+      )
+    const before = await own()
+    const rows = tableOf(app).filter(
+      ({ rule, url }) =>
+        typeof rule === 'object' &&
+        (url.includes(':id') || (rule.owner !== undefined && rule.owner !== 'itself'))
+    )
+    t.ok(rows.length >= 80, `${rows.length} routes take an id`)
+    t.ok(
+      rows.some(({ url }) => url.endsWith('/export')),
+      'the export is one of them'
+    )
+    for (const row of rows) {
+      const product = row.url.includes('confluence') ? 'confluence' : 'jira'
+      const ask = async (
+        owner: number,
+        run: number,
+        { headers }: { headers: Record<string, string> }
+      ) => {
+        const {
+          statusCode,
+          body,
+          headers: { 'x-request-id': id, date: _date, ...rest }
+        } = await app.inject({ ...requestTo(row, owner, run), headers })
+        return {
+          statusCode,
+          body: body.replace(String(id), ''),
+          headers: { ...rest, 'content-length': '' }
+        }
+      }
+      const name = `${row.method} ${row.url}`
+      const foreign = await ask(ada.id, ada.runs[product] ?? 0, eve)
+      t.equal(foreign.statusCode, 404, name)
+      t.same(foreign, await ask(NOBODY, NOBODY, eve), `${name}: as for nobody's`)
+      t.same(foreign, await ask(NOBODY, NOBODY, admin), `${name}: as for somebody who may see all`)
     }
-    const name = `${row.method} ${row.url}`
-    const foreign = await ask(ada.id, ada.runs[product] ?? 0, eve)
-    t.equal(foreign.statusCode, 404, name)
-    t.same(foreign, await ask(NOBODY, NOBODY, eve), `${name}: as for nobody's`)
-    t.same(foreign, await ask(NOBODY, NOBODY, admin), `${name}: as for somebody who may see all`)
+    t.same(await own(), before)
   }
-  t.same(await own(), before)
-})
+)
 
 t.test('C7 How long the answer takes does not tell whether there is such a person', async (t) => {
   const { app, ada, eve } = await twoPeople(t)
@@ -68,7 +113,9 @@ t.test('C7 How long the answer takes does not tell whether there is such a perso
       took[id]?.push(performance.now() - begin)
     }
   }
-  const [foreign = 0, nobody = 0] = [ada.id, NOBODY].map((id) => took[id]?.sort((a, b) => a - b)[Math.floor((took[id]?.length ?? 0) / 2)])
+  const [foreign = 0, nobody = 0] = [ada.id, NOBODY].map(
+    (id) => took[id]?.sort((a, b) => a - b)[Math.floor((took[id]?.length ?? 0) / 2)]
+  )
   t.comment(`medians: ${foreign.toFixed(3)} ms and ${nobody.toFixed(3)} ms`)
   t.ok(Math.abs(foreign - nobody) < 5)
 })

@@ -11,48 +11,102 @@ export const ISSUER = 'https://id.example.com/'
 export const AUDIENCE = 'connector'
 export const PROTECTED = { API_ACCESS: 'protected' }
 /** Browsers come by https. */
-export const HTTPS = { JIRA_OAUTH_REDIRECT_URI: 'https://app.example.com/auth/jira/callback', CONFLUENCE_OAUTH_REDIRECT_URI: 'https://app.example.com/auth/confluence/callback' }
+export const HTTPS = {
+  JIRA_OAUTH_REDIRECT_URI: 'https://app.example.com/auth/jira/callback',
+  CONFLUENCE_OAUTH_REDIRECT_URI: 'https://app.example.com/auth/confluence/callback'
+}
 const DAY_MS = 86_400_000
 
 /** A key with these scopes, as a back end sends it. */
-export async function keyed (app: FastifyInstance, scopes: Scope[], { name = `key-${Math.random()}`, expiresAt = new Date(Date.now() + DAY_MS) as Date | null } = {}): Promise<{ secret: string, headers: { authorization: string } }> {
+export async function keyed(
+  app: FastifyInstance,
+  scopes: Scope[],
+  { name = `key-${Math.random()}`, expiresAt = new Date(Date.now() + DAY_MS) as Date | null } = {}
+): Promise<{ secret: string; headers: { authorization: string } }> {
   const secret = newSecret(KEY)
-  await app.store.apiKeys.create({ name, hash: hashOf(secret), prefix: prefixOf(secret), scopes, expiresAt })
+  await app.store.apiKeys.create({
+    name,
+    hash: hashOf(secret),
+    prefix: prefixOf(secret),
+    scopes,
+    expiresAt
+  })
   return { secret, headers: bearer(secret) }
 }
 
-export function bearer (credential: string): { authorization: string } {
+export function bearer(credential: string): { authorization: string } {
   return { authorization: `Bearer ${credential}` }
 }
 
 /** An identity provider: it publishes keys, signs tokens and takes new keys. */
-export async function provider (t: Test) {
-  const keys = new Map<string, { publicKey: KeyObject, privateKey: KeyObject, alg: string }>()
+export async function provider(t: Test) {
+  const keys = new Map<string, { publicKey: KeyObject; privateKey: KeyObject; alg: string }>()
   const add = (kid: string, kind: 'RS256' | 'ES256' | 'EdDSA' = 'ES256') => {
-    const pair = kind === 'RS256' ? generateKeyPairSync('rsa', { modulusLength: 2048 }) : kind === 'ES256' ? generateKeyPairSync('ec', { namedCurve: 'P-256' }) : generateKeyPairSync('ed25519')
+    const pair =
+      kind === 'RS256'
+        ? generateKeyPairSync('rsa', { modulusLength: 2048 })
+        : kind === 'ES256'
+          ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
+          : generateKeyPairSync('ed25519')
     keys.set(kid, { ...pair, alg: kind })
   }
   add('first')
   const state = { asked: 0, down: false }
   const server = createServer((_request, response) => {
     state.asked++
-    if (state.down) { response.writeHead(503).end(); return }
-    Promise.all([...keys].map(async ([kid, { publicKey, alg }]) => ({ ...await exportJWK(publicKey), kid, alg, use: 'sig' })))
-      .then((all) => { response.setHeader('content-type', 'application/json').end(JSON.stringify({ keys: all })) }, () => { response.destroy() })
+    if (state.down) {
+      response.writeHead(503).end()
+      return
+    }
+    Promise.all(
+      [...keys].map(async ([kid, { publicKey, alg }]) => ({
+        ...(await exportJWK(publicKey)),
+        kid,
+        alg,
+        use: 'sig'
+      }))
+    ).then(
+      (all) => {
+        response.setHeader('content-type', 'application/json').end(JSON.stringify({ keys: all }))
+      },
+      () => {
+        response.destroy()
+      }
+    )
   })
-  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
-  t.teardown(() => { server.closeAllConnections(); server.close() })
-  const env = { JWT_ISSUER: ISSUER, JWT_AUDIENCE: AUDIENCE, JWT_JWKS_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks` }
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const env = {
+    JWT_ISSUER: ISSUER,
+    JWT_AUDIENCE: AUDIENCE,
+    JWT_JWKS_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks`
+  }
   return {
     env,
     state,
     keys,
     add,
-    sign: async (payload: JWTPayload, { kid = 'first', header = {} }: { kid?: string, header?: object } = {}): Promise<string> => {
+    sign: async (
+      payload: JWTPayload,
+      { kid = 'first', header = {} }: { kid?: string; header?: object } = {}
+    ): Promise<string> => {
       const key = keys.get(kid)
       if (key === undefined) throw new Error('no such key')
       const seconds = Math.floor(Date.now() / 1000)
-      return await new SignJWT({ iss: ISSUER, aud: AUDIENCE, iat: seconds, exp: seconds + 300, ...payload }).setProtectedHeader({ alg: key.alg, kid, ...header }).sign(key.privateKey)
+      return await new SignJWT({
+        iss: ISSUER,
+        aud: AUDIENCE,
+        iat: seconds,
+        exp: seconds + 300,
+        ...payload
+      })
+        .setProtectedHeader({ alg: key.alg, kid, ...header })
+        .sign(key.privateKey)
     }
   }
 }

@@ -14,16 +14,26 @@ import { bearer, PROTECTED } from './helper.ts'
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 const DAY_MS = 86_400_000
 
-interface Output { code: number, stdout: string, stderr: string }
+interface Output {
+  code: number
+  stdout: string
+  stderr: string
+}
 
 /** `npm run api-keys -- …` with these settings and no others. */
-async function command (cwd: string, args: string[], env: NodeJS.ProcessEnv = {}): Promise<Output> {
-  return await promisify(execFile)(process.execPath, [MAIN, 'api-keys', ...args], { cwd, timeout: 30_000, env: { PATH: process.env.PATH, ...env } })
-    .then((output) => ({ code: 0, ...output }), ({ code, stdout, stderr }) => ({ code, stdout, stderr }))
+async function command(cwd: string, args: string[], env: NodeJS.ProcessEnv = {}): Promise<Output> {
+  return await promisify(execFile)(process.execPath, [MAIN, 'api-keys', ...args], {
+    cwd,
+    timeout: 30_000,
+    env: { PATH: process.env.PATH, ...env }
+  }).then(
+    (output) => ({ code: 0, ...output }),
+    ({ code, stdout, stderr }) => ({ code, stdout, stderr })
+  )
 }
 
 /** A service in production, and the command beside it on the same database. */
-async function place (t: Test, env: NodeJS.ProcessEnv = {}, now?: () => number) {
+async function place(t: Test, env: NodeJS.ProcessEnv = {}, now?: () => number) {
   const cwd = folder(t)
   const url = await databaseAt(t, join(cwd, 'c.db'))
   const settings = { APP_ENV: 'production', INTEGRATION_DB_URL: url }
@@ -35,44 +45,84 @@ async function place (t: Test, env: NodeJS.ProcessEnv = {}, now?: () => number) 
   return { cwd, url, serve, run: async (...args: string[]) => await command(cwd, args, settings) }
 }
 
-async function status ({ app }: Built, key: string, path = '/users'): Promise<number> {
+async function status({ app }: Built, key: string, path = '/users'): Promise<number> {
   return (await app.inject({ url: path, headers: bearer(key) })).statusCode
 }
 
 /** Whether somebody who reads this learns the key, however it may be written down. */
-function tells (text: string, key: string): boolean {
+function tells(text: string, key: string): boolean {
   const bare = key.slice(3)
   const bytes = Buffer.from(bare, 'base64url')
-  return [bare, bare.slice(8, 28), bytes.toString('base64').slice(0, 40), bytes.toString('hex'), Buffer.from(key).toString('hex'), Buffer.from(key).toString('base64').slice(0, 50), [...bare].reverse().join('')].some((form) => text.includes(form))
+  return [
+    bare,
+    bare.slice(8, 28),
+    bytes.toString('base64').slice(0, 40),
+    bytes.toString('hex'),
+    Buffer.from(key).toString('hex'),
+    Buffer.from(key).toString('base64').slice(0, 50),
+    [...bare].reverse().join('')
+  ].some((form) => text.includes(form))
 }
 
-t.test('A key is printed once, works at once, is known by its beginning and its last use, and stops at once; it is kept as a hash only', async (t) => {
-  const { cwd, url, serve, run } = await place(t)
-  const service = await serve()
-  const made = await run('create', '--name', 'crm', '--scopes', 'users:read, data:read,users:read')
-  t.match(made, { code: 0, stdout: /^ck_[\w-]{43}\n$/, stderr: '' })
-  const key = made.stdout.trim()
-  t.match((await run('list')).stdout, new RegExp(`^\\d+ {2}crm {2}${key.slice(0, 10)}… {2}users:read,data:read {2}made \\S+ {2}good {2}never used\\n$`))
-  t.equal(await status(service, key), 200)
-  t.equal(await status(service, key, '/health/oauth'), 403, 'for what it was made')
-  const listed = await run('list')
-  const [, usedAt = ''] = /last used (\S+)/.exec(listed.stdout) ?? []
-  t.ok(Math.abs(Date.parse(usedAt) - Date.now()) < 60_000, usedAt)
-  t.match(await run('create', '--name', 'crm', '--scopes', 'admin'), { code: 1, stdout: '', stderr: /^There is a key named crm already\..*\n$/ })
-  t.match(await run('revoke', 'crm'), { code: 0, stdout: 'crm is revoked.\n', stderr: '' })
-  t.equal(await status(service, key), 401)
-  t.match(await run('revoke', 'crm'), { code: 1, stdout: '', stderr: 'No key that is good is named crm.\n' })
-  t.match(await run('create', '--name', 'crm', '--scopes', 'admin'), { code: 0 }, 'the name is free again')
-  t.match((await run('list')).stdout, /crm .*revoked \d{4}.*\n.*crm .*good/)
-  t.equal(await status(service, key), 401, 'but the key stays what it was')
+t.test(
+  'A key is printed once, works at once, is known by its beginning and its last use, and stops at once; it is kept as a hash only',
+  async (t) => {
+    const { cwd, url, serve, run } = await place(t)
+    const service = await serve()
+    const made = await run(
+      'create',
+      '--name',
+      'crm',
+      '--scopes',
+      'users:read, data:read,users:read'
+    )
+    t.match(made, { code: 0, stdout: /^ck_[\w-]{43}\n$/, stderr: '' })
+    const key = made.stdout.trim()
+    t.match(
+      (await run('list')).stdout,
+      new RegExp(
+        `^\\d+ {2}crm {2}${key.slice(0, 10)}… {2}users:read,data:read {2}made \\S+ {2}good {2}never used\\n$`
+      )
+    )
+    t.equal(await status(service, key), 200)
+    t.equal(await status(service, key, '/health/oauth'), 403, 'for what it was made')
+    const listed = await run('list')
+    const [, usedAt = ''] = /last used (\S+)/.exec(listed.stdout) ?? []
+    t.ok(Math.abs(Date.parse(usedAt) - Date.now()) < 60_000, usedAt)
+    t.match(await run('create', '--name', 'crm', '--scopes', 'admin'), {
+      code: 1,
+      stdout: '',
+      stderr: /^There is a key named crm already\..*\n$/
+    })
+    t.match(await run('revoke', 'crm'), { code: 0, stdout: 'crm is revoked.\n', stderr: '' })
+    t.equal(await status(service, key), 401)
+    t.match(await run('revoke', 'crm'), {
+      code: 1,
+      stdout: '',
+      stderr: 'No key that is good is named crm.\n'
+    })
+    t.match(
+      await run('create', '--name', 'crm', '--scopes', 'admin'),
+      { code: 0 },
+      'the name is free again'
+    )
+    t.match((await run('list')).stdout, /crm .*revoked \d{4}.*\n.*crm .*good/)
+    t.equal(await status(service, key), 401, 'but the key stays what it was')
 
-  t.same((await rowsOf(url, 'select hash from api_keys where name = ? order by id', 'crm'))[0], { hash: hashOf(key) })
-  t.equal(await status(service, `ck_${hashOf(key)}`), 401, 'who reads the database has no key')
-  t.notOk(tells(await contentsOf(url), key), 'not in the database')
-  t.notOk(tells(service.raw(), key), 'not in the log')
-  t.notOk(tells(listed.stdout, key), 'nor in the list')
-  t.same(readdirSync(cwd).filter((name) => !name.startsWith('c.db')), [], 'and nothing else is written')
-})
+    t.same((await rowsOf(url, 'select hash from api_keys where name = ? order by id', 'crm'))[0], {
+      hash: hashOf(key)
+    })
+    t.equal(await status(service, `ck_${hashOf(key)}`), 401, 'who reads the database has no key')
+    t.notOk(tells(await contentsOf(url), key), 'not in the database')
+    t.notOk(tells(service.raw(), key), 'not in the log')
+    t.notOk(tells(listed.stdout, key), 'nor in the list')
+    t.same(
+      readdirSync(cwd).filter((name) => !name.startsWith('c.db')),
+      [],
+      'and nothing else is written'
+    )
+  }
+)
 
 t.test('A key that is for a time stops when it is over', async (t) => {
   let ahead = 0
@@ -80,54 +130,108 @@ t.test('A key that is for a time stops when it is over', async (t) => {
   const service = await serve()
   const { stdout } = await run('create', '--name', 'short', '--scopes', 'admin', '--expires', '2d')
   const key = stdout.trim()
-  t.match((await run('list')).stdout, new RegExp(`good until ${new Date(Date.now() + 2 * DAY_MS).toISOString().slice(0, 10)}`))
+  t.match(
+    (await run('list')).stdout,
+    new RegExp(`good until ${new Date(Date.now() + 2 * DAY_MS).toISOString().slice(0, 10)}`)
+  )
   ahead = 2 * DAY_MS - 60_000
   t.equal(await status(service, key), 200)
   ahead = 2 * DAY_MS + 1_000
   t.equal(await status(service, key), 401)
 })
 
-t.test('Arguments that mean nothing end with 2, a sentence or the help, and make nothing; a wrong database ends with 78', async (t) => {
-  const good = ['--name', 'a', '--scopes', 'admin']
-  const WRONG = [
-    [], ['nonsense'], ['constructor'], ['create'], ['create', 'x', ...good], ['create', '--name', 'a'], ['create', '--scopes', 'admin'], ['create', '--name', 'a', '--scopes', ''], ['create', '--name', 'a', '--scopes', 'root'], ['create', '--name', 'a', '--scopes', 'users:read,Admin'],
-    ...['', ' ', 'a b', '-a', 'a'.repeat(65), 'é', 'bootstrap'].map((name) => ['create', `--name=${name}`, '--scopes', 'admin']), ...['90', '0d', '3651d', '90h', '-1d', '', '1.5d'].map((expires) => ['create', ...good, `--expires=${expires}`]),
-    ['list', 'x'], ['list', '--name', 'a'], ['list', '--scopes', 'admin'], ['revoke'], ['revoke', 'a', 'b'], ['revoke', 'a', '--name', 'b'], ['create', ...good, '--force'], ['create', '--name']
-  ]
-  const cwd = folder(t)
-  for (let i = 0; i < WRONG.length; i += 6) {
-    await Promise.all(WRONG.slice(i, i + 6).map(async (args) => {
-      const { code, stdout, stderr } = await command(cwd, args)
-      t.match({ code, stdout }, { code: 2, stdout: '' }, JSON.stringify(args))
-      t.match(stderr, /npm run api-keys -- create|^--(name|scopes|expires)\b.*\.\n$|^bootstrap is the name/, JSON.stringify(args))
-      t.notMatch(stderr, /\n\s+at /, 'no stack')
-    }))
+t.test(
+  'Arguments that mean nothing end with 2, a sentence or the help, and make nothing; a wrong database ends with 78',
+  async (t) => {
+    const good = ['--name', 'a', '--scopes', 'admin']
+    const WRONG = [
+      [],
+      ['nonsense'],
+      ['constructor'],
+      ['create'],
+      ['create', 'x', ...good],
+      ['create', '--name', 'a'],
+      ['create', '--scopes', 'admin'],
+      ['create', '--name', 'a', '--scopes', ''],
+      ['create', '--name', 'a', '--scopes', 'root'],
+      ['create', '--name', 'a', '--scopes', 'users:read,Admin'],
+      ...['', ' ', 'a b', '-a', 'a'.repeat(65), 'é', 'bootstrap'].map((name) => [
+        'create',
+        `--name=${name}`,
+        '--scopes',
+        'admin'
+      ]),
+      ...['90', '0d', '3651d', '90h', '-1d', '', '1.5d'].map((expires) => [
+        'create',
+        ...good,
+        `--expires=${expires}`
+      ]),
+      ['list', 'x'],
+      ['list', '--name', 'a'],
+      ['list', '--scopes', 'admin'],
+      ['revoke'],
+      ['revoke', 'a', 'b'],
+      ['revoke', 'a', '--name', 'b'],
+      ['create', ...good, '--force'],
+      ['create', '--name']
+    ]
+    const cwd = folder(t)
+    for (let i = 0; i < WRONG.length; i += 6) {
+      await Promise.all(
+        WRONG.slice(i, i + 6).map(async (args) => {
+          const { code, stdout, stderr } = await command(cwd, args)
+          t.match({ code, stdout }, { code: 2, stdout: '' }, JSON.stringify(args))
+          t.match(
+            stderr,
+            /npm run api-keys -- create|^--(name|scopes|expires)\b.*\.\n$|^bootstrap is the name/,
+            JSON.stringify(args)
+          )
+          t.notMatch(stderr, /\n\s+at /, 'no stack')
+        })
+      )
+    }
+    t.same(readdirSync(cwd), [], 'no database was made')
+    const help = await command(cwd, ['--help'])
+    t.match(help, { code: 0, stdout: /create --name.*list.*revoke/s, stderr: '' })
+    for (const scope of SCOPES) t.ok(help.stdout.includes(scope), scope)
+    t.match(await command(cwd, ['list'], { INTEGRATION_DB_URL: 'mysql://u:pl4nted@h/db' }), {
+      code: 78,
+      stdout: '',
+      stderr: /^INTEGRATION_DB_URL must be (?!.*pl4nted).*\n$/
+    })
   }
-  t.same(readdirSync(cwd), [], 'no database was made')
-  const help = await command(cwd, ['--help'])
-  t.match(help, { code: 0, stdout: /create --name.*list.*revoke/s, stderr: '' })
-  for (const scope of SCOPES) t.ok(help.stdout.includes(scope), scope)
-  t.match(await command(cwd, ['list'], { INTEGRATION_DB_URL: 'mysql://u:pl4nted@h/db' }), { code: 78, stdout: '', stderr: /^INTEGRATION_DB_URL must be (?!.*pl4nted).*\n$/ })
-})
+)
 
-t.test('BOOTSTRAP_API_KEY is a first key for everything; another one takes its place, and one that was revoked does not come back', async (t) => {
-  const { url, serve, run } = await place(t)
-  const [first, second] = [newSecret('ck'), newSecret('ck')]
-  const before = await serve({ BOOTSTRAP_API_KEY: first })
-  t.equal(await status(before, first, '/health/oauth'), 200)
-  const again = await serve({ BOOTSTRAP_API_KEY: first })
-  t.equal((await rowsOf(url, 'select id from api_keys')).length, 1, 'made once, whatever number of instances start with it')
-  t.equal(await status(again, first), 200)
-  const replaced = await serve({ BOOTSTRAP_API_KEY: second })
-  t.same([await status(before, first), await status(replaced, second)], [401, 200])
-  t.equal(await status(await serve(), second), 200, 'it stays where the setting goes')
-  t.match(await run('revoke', 'bootstrap'), { code: 0 })
-  const back = await serve({ BOOTSTRAP_API_KEY: second })
-  t.equal(await status(back, second), 401)
-  t.match(back.lines().filter(({ event }) => event === 'bootstrap_key_revoked'), [{ level: 'warn' }])
-  const all = await contentsOf(url)
-  for (const key of [first, second]) for (const text of [all, before.raw(), replaced.raw(), back.raw()]) t.notOk(tells(text, key))
-})
+t.test(
+  'BOOTSTRAP_API_KEY is a first key for everything; another one takes its place, and one that was revoked does not come back',
+  async (t) => {
+    const { url, serve, run } = await place(t)
+    const [first, second] = [newSecret('ck'), newSecret('ck')]
+    const before = await serve({ BOOTSTRAP_API_KEY: first })
+    t.equal(await status(before, first, '/health/oauth'), 200)
+    const again = await serve({ BOOTSTRAP_API_KEY: first })
+    t.equal(
+      (await rowsOf(url, 'select id from api_keys')).length,
+      1,
+      'made once, whatever number of instances start with it'
+    )
+    t.equal(await status(again, first), 200)
+    const replaced = await serve({ BOOTSTRAP_API_KEY: second })
+    t.same([await status(before, first), await status(replaced, second)], [401, 200])
+    t.equal(await status(await serve(), second), 200, 'it stays where the setting goes')
+    t.match(await run('revoke', 'bootstrap'), { code: 0 })
+    const back = await serve({ BOOTSTRAP_API_KEY: second })
+    t.equal(await status(back, second), 401)
+    t.match(
+      back.lines().filter(({ event }) => event === 'bootstrap_key_revoked'),
+      [{ level: 'warn' }]
+    )
+    const all = await contentsOf(url)
+    for (const key of [first, second]) {
+      for (const text of [all, before.raw(), replaced.raw(), back.raw()]) t.notOk(tells(text, key))
+    }
+  }
+)
 
 t.test('What cannot be noted about a key keeps nobody waiting', async (t) => {
   const { url, serve, run } = await place(t)
@@ -140,33 +244,80 @@ t.test('What cannot be noted about a key keeps nobody waiting', async (t) => {
   await release()
 })
 
-t.test('Production is closed by default and says so where nobody has a key; open, it says that loudly; a key or an identity provider is enough to be quiet', async (t) => {
-  const events = async (env: NodeJS.ProcessEnv) => {
-    const { app, lines } = await build(t, { API_ACCESS: undefined, ...env })
-    await app.ready()
-    return { status: (await app.inject('/users')).statusCode, said: lines().filter(({ event }) => ['open_to_all', 'nobody_may_call'].includes(event as string)).map(({ event, level }) => `${level as string} ${event as string}`) }
+t.test(
+  'Production is closed by default and says so where nobody has a key; open, it says that loudly; a key or an identity provider is enough to be quiet',
+  async (t) => {
+    const events = async (env: NodeJS.ProcessEnv) => {
+      const { app, lines } = await build(t, { API_ACCESS: undefined, ...env })
+      await app.ready()
+      return {
+        status: (await app.inject('/users')).statusCode,
+        said: lines()
+          .filter(({ event }) => ['open_to_all', 'nobody_may_call'].includes(event as string))
+          .map(({ event, level }) => `${level as string} ${event as string}`)
+      }
+    }
+    const production = { APP_ENV: 'production' }
+    t.same(await events(production), { status: 401, said: ['warn nobody_may_call'] })
+    t.same(await events({ ...production, BOOTSTRAP_API_KEY: newSecret('ck') }), {
+      status: 401,
+      said: []
+    })
+    t.same(
+      await events({
+        ...production,
+        JWT_ISSUER: 'https://id.example/',
+        JWT_AUDIENCE: 'a',
+        JWT_JWKS_URL: 'https://id.example/jwks'
+      }),
+      { status: 401, said: [] }
+    )
+    t.same(await events({ ...production, API_ACCESS: 'public' }), {
+      status: 200,
+      said: ['warn open_to_all']
+    })
+    t.same(await events({}), { status: 200, said: [] }, 'outside production everybody may call')
+    t.same(await events({ API_ACCESS: 'protected' }), {
+      status: 401,
+      said: ['warn nobody_may_call']
+    })
   }
-  const production = { APP_ENV: 'production' }
-  t.same(await events(production), { status: 401, said: ['warn nobody_may_call'] })
-  t.same(await events({ ...production, BOOTSTRAP_API_KEY: newSecret('ck') }), { status: 401, said: [] })
-  t.same(await events({ ...production, JWT_ISSUER: 'https://id.example/', JWT_AUDIENCE: 'a', JWT_JWKS_URL: 'https://id.example/jwks' }), { status: 401, said: [] })
-  t.same(await events({ ...production, API_ACCESS: 'public' }), { status: 200, said: ['warn open_to_all'] })
-  t.same(await events({}), { status: 200, said: [] }, 'outside production everybody may call')
-  t.same(await events({ API_ACCESS: 'protected' }), { status: 401, said: ['warn nobody_may_call'] })
-})
+)
 
-t.test('C12 The description is for everybody in development and for nobody in production, unless API_DOCS says otherwise', async (t) => {
-  const statuses = async (env: NodeJS.ProcessEnv) => {
-    const { app } = await build(t, env)
-    const asked = ['/docs', '/docs/', '/docs/json', '/docs/yaml', '/openapi.json', '/api/docs', '/api/openapi.json', '/docs/static/swagger-ui.css']
-    return [...new Set(await Promise.all(asked.map(async (url) => {
-      const answer = await app.inject(url)
-      return answer.statusCode < 400 ? 'there' : `${answer.statusCode} ${answer.json().code as string}`
-    })))]
+t.test(
+  'C12 The description is for everybody in development and for nobody in production, unless API_DOCS says otherwise',
+  async (t) => {
+    const statuses = async (env: NodeJS.ProcessEnv) => {
+      const { app } = await build(t, env)
+      const asked = [
+        '/docs',
+        '/docs/',
+        '/docs/json',
+        '/docs/yaml',
+        '/openapi.json',
+        '/api/docs',
+        '/api/openapi.json',
+        '/docs/static/swagger-ui.css'
+      ]
+      return [
+        ...new Set(
+          await Promise.all(
+            asked.map(async (url) => {
+              const answer = await app.inject(url)
+              return answer.statusCode < 400
+                ? 'there'
+                : `${answer.statusCode} ${answer.json().code as string}`
+            })
+          )
+        )
+      ]
+    }
+    t.same(await statuses({}), ['there'])
+    t.same(await statuses({ API_DOCS: 'closed' }), ['404 not_found'])
+    t.same(await statuses({ APP_ENV: 'production' }), ['404 not_found'])
+    t.same(await statuses({ APP_ENV: 'production', API_ACCESS: 'protected' }), ['404 not_found'])
+    t.same(await statuses({ APP_ENV: 'production', API_ACCESS: 'protected', API_DOCS: 'open' }), [
+      'there'
+    ])
   }
-  t.same(await statuses({}), ['there'])
-  t.same(await statuses({ API_DOCS: 'closed' }), ['404 not_found'])
-  t.same(await statuses({ APP_ENV: 'production' }), ['404 not_found'])
-  t.same(await statuses({ APP_ENV: 'production', API_ACCESS: 'protected' }), ['404 not_found'])
-  t.same(await statuses({ APP_ENV: 'production', API_ACCESS: 'protected', API_DOCS: 'open' }), ['there'])
-})
+)

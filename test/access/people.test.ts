@@ -6,113 +6,275 @@ import { AUDIENCE, bearer, ISSUER, keyed, PROTECTED, provider } from './helper.t
 
 const coded = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
 
-t.test('A person with a token of the identity provider is a user from first sight on, and sees and changes only what is theirs', async (t) => {
-  const idp = await provider(t)
-  const { app } = await connected(t, { env: { ...PROTECTED, ...idp.env }, sandbox: SMALL })
-  const admin = await keyed(app, ['admin'])
-  await app.inject({ method: 'POST', url: '/users', payload: { email: 'first@example.com' }, headers: admin.headers })
-  const ada = bearer(await idp.sign({ sub: 'ada', email: 'ada@example.com', email_verified: true, name: 'Ada' }))
-  const eve = bearer(await idp.sign({ sub: 'eve', email: 'ada@example.com', email_verified: false }))
+t.test(
+  'A person with a token of the identity provider is a user from first sight on, and sees and changes only what is theirs',
+  async (t) => {
+    const idp = await provider(t)
+    const { app } = await connected(t, { env: { ...PROTECTED, ...idp.env }, sandbox: SMALL })
+    const admin = await keyed(app, ['admin'])
+    await app.inject({
+      method: 'POST',
+      url: '/users',
+      payload: { email: 'first@example.com' },
+      headers: admin.headers
+    })
+    const ada = bearer(
+      await idp.sign({ sub: 'ada', email: 'ada@example.com', email_verified: true, name: 'Ada' })
+    )
+    const eve = bearer(
+      await idp.sign({ sub: 'eve', email: 'ada@example.com', email_verified: false })
+    )
 
-  const { url } = (await app.inject({ url: '/auth/jira/login?state=user_id%3D1', headers: ada })).json()
-  const back = await new Browser(app).open(await decide(url as string))
-  t.match(back.headers.location, /status=success&user_id=2&state=user_id%3D1/, 'whoever asks is connected, whatever the state says')
-  await synced(app, 'jira', 1, ada)
-  const [{ id: run }] = (await app.inject({ url: '/integrations/jira/sync/runs', headers: ada })).json()
-  t.match((await app.inject({ url: '/users/2', headers: ada })).json(), { id: 2, email: 'ada@example.com', display_name: 'Ada' })
-  t.match((await app.inject({ url: '/integrations/jira/projects/fetch', headers: ada })).json(), { items: [{ owner_id: 2 }] }, 'not of the first user')
-  t.match((await app.inject({ method: 'POST', url: '/integrations/jira/connect', headers: ada })).json(), { connected: true, redirect_url: /user_id%3D2/ })
-  t.equal((await app.inject({ method: 'POST', url: '/integrations/jira/connect', headers: ada, payload: { email: 'x@example.com' } })).statusCode, 403)
+    const { url } = (
+      await app.inject({ url: '/auth/jira/login?state=user_id%3D1', headers: ada })
+    ).json()
+    const back = await new Browser(app).open(await decide(url as string))
+    t.match(
+      back.headers.location,
+      /status=success&user_id=2&state=user_id%3D1/,
+      'whoever asks is connected, whatever the state says'
+    )
+    await synced(app, 'jira', 1, ada)
+    const [{ id: run }] = (
+      await app.inject({ url: '/integrations/jira/sync/runs', headers: ada })
+    ).json()
+    t.match((await app.inject({ url: '/users/2', headers: ada })).json(), {
+      id: 2,
+      email: 'ada@example.com',
+      display_name: 'Ada'
+    })
+    t.match(
+      (await app.inject({ url: '/integrations/jira/projects/fetch', headers: ada })).json(),
+      { items: [{ owner_id: 2 }] },
+      'not of the first user'
+    )
+    t.match(
+      (
+        await app.inject({ method: 'POST', url: '/integrations/jira/connect', headers: ada })
+      ).json(),
+      { connected: true, redirect_url: /user_id%3D2/ }
+    )
+    t.equal(
+      (
+        await app.inject({
+          method: 'POST',
+          url: '/integrations/jira/connect',
+          headers: ada,
+          payload: { email: 'x@example.com' }
+        })
+      ).statusCode,
+      403
+    )
 
-  t.match((await app.inject({ url: '/users/2/connections', headers: eve })).json(), { status: 404, code: 'user_not_found' })
-  t.match((await app.inject({ url: '/users/3', headers: eve })).json(), { email: /^oauth-user-.*@example\.local$/ }, 'an address that nobody has verified is nobody\'s')
-  const missing = (await app.inject({ url: '/users/99/connections', headers: admin.headers })).json()
-  const foreign = (await app.inject({ url: '/users/2/connections', headers: eve })).json()
-  t.same({ ...foreign, request_id: '' }, { ...missing, request_id: '' }, 'C7 foreign is as good as missing')
-  for (const [method, path] of [['GET', `/integrations/jira/sync/runs/${run as number}`], ['GET', `/integrations/jira/sync/runs/${run as number}/events`], ['DELETE', `/integrations/jira/sync/runs/${run as number}`]] as const) {
-    t.match((await app.inject({ method, url: path, headers: eve })).json(), { code: 'run_not_found' }, `${method} ${path}`)
+    t.match((await app.inject({ url: '/users/2/connections', headers: eve })).json(), {
+      status: 404,
+      code: 'user_not_found'
+    })
+    t.match(
+      (await app.inject({ url: '/users/3', headers: eve })).json(),
+      { email: /^oauth-user-.*@example\.local$/ },
+      "an address that nobody has verified is nobody's"
+    )
+    const missing = (
+      await app.inject({ url: '/users/99/connections', headers: admin.headers })
+    ).json()
+    const foreign = (await app.inject({ url: '/users/2/connections', headers: eve })).json()
+    t.same(
+      { ...foreign, request_id: '' },
+      { ...missing, request_id: '' },
+      'C7 foreign is as good as missing'
+    )
+    for (const [method, path] of [
+      ['GET', `/integrations/jira/sync/runs/${run as number}`],
+      ['GET', `/integrations/jira/sync/runs/${run as number}/events`],
+      ['DELETE', `/integrations/jira/sync/runs/${run as number}`]
+    ] as const) {
+      t.match(
+        (await app.inject({ method, url: path, headers: eve })).json(),
+        { code: 'run_not_found' },
+        `${method} ${path}`
+      )
+    }
+    t.match((await app.inject({ url: '/users', headers: ada })).json(), {
+      status: 403,
+      code: 'forbidden'
+    })
+    t.equal(
+      (
+        await app.inject({
+          url: '/users/2/connections',
+          headers: bearer(await idp.sign({ sub: 'ada' }))
+        })
+      ).statusCode,
+      200,
+      'the same person with another token'
+    )
   }
-  t.match((await app.inject({ url: '/users', headers: ada })).json(), { status: 403, code: 'forbidden' })
-  t.equal((await app.inject({ url: '/users/2/connections', headers: bearer(await idp.sign({ sub: 'ada' })) })).statusCode, 200, 'the same person with another token')
-})
+)
 
-t.test('A verified address finds the user that a back end has made, and only the first who proves it', async (t) => {
-  const idp = await provider(t)
-  const { app } = await connected(t, { env: { ...PROTECTED, ...idp.env }, sandbox: SMALL })
-  const admin = await keyed(app, ['admin'])
-  const { id } = (await app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' }, headers: admin.headers })).json()
-  const verified = { email: 'ADA@example.com', email_verified: true }
-  t.equal((await app.inject({ url: `/users/${id as number}`, headers: bearer(await idp.sign({ sub: 'one', ...verified })) })).statusCode, 200)
-  t.equal((await app.inject({ url: `/users/${id as number}`, headers: bearer(await idp.sign({ sub: 'two', ...verified })) })).statusCode, 404)
-})
-
-t.test('T08 Forged, old and foreign tokens are refused, and all of them with the same words', async (t) => {
-  const idp = await provider(t)
-  idp.add('rsa', 'RS256')
-  const { app, raw } = await connected(t, { env: { ...PROTECTED, ...idp.env }, sandbox: SMALL })
-  const good = await idp.sign({ sub: 'ada' })
-  const [head = '', body = '', signature = ''] = good.split('.')
-  const seconds = Math.floor(Date.now() / 1000)
-  const publicPem = idp.keys.get('rsa')?.publicKey.export({ type: 'spki', format: 'pem' }) as string
-  const claims = { iss: ISSUER, aud: AUDIENCE, sub: 'ada', iat: seconds, exp: seconds + 300 }
-  const hs = `${coded({ alg: 'HS256', kid: 'rsa' })}.${coded(claims)}`
-  const forged: Record<string, string> = {
-    none: `${coded({ alg: 'none' })}.${coded(claims)}.`,
-    'none, in capitals': `${coded({ alg: 'NONE' })}.${coded(claims)}.x`,
-    'none with a good signature': `${coded({ alg: 'none', kid: 'first' })}.${body}.${signature}`,
-    'a shared secret that is the public key': `${hs}.${createHmac('sha256', publicPem).update(hs).digest('base64url')}`,
-    'another signature': `${head}.${body}.${'A'.repeat(86)}`,
-    'no signature': `${head}.${body}.`,
-    'another body': `${head}.${coded({ ...claims, sub: 'eve' })}.${signature}`,
-    'an unknown key': await idp.sign({ sub: 'ada' }, { header: { kid: 'nobody' } }),
-    'a key id that walks': await idp.sign({ sub: 'ada' }, { header: { kid: '../../../../dev/null' } }),
-    'a key of its own': await idp.sign({ sub: 'ada' }, { header: { kid: 'x', jwk: { kty: 'oct', k: 'AA' } } }),
-    'a key address of its own': await idp.sign({ sub: 'ada' }, { header: { kid: 'x', jku: 'http://127.0.0.1:1/' } }),
-    'an extension nobody knows': await idp.sign({ sub: 'ada' }, { header: { crit: ['exp'] } }).catch(() => `${coded({ alg: 'ES256', kid: 'first', crit: ['x'], x: 1 })}.${body}.${signature}`),
-    expired: await idp.sign({ sub: 'ada', exp: seconds - 120 }),
-    'not yet': await idp.sign({ sub: 'ada', nbf: seconds + 600 }),
-    'without an end': await idp.sign({ sub: 'ada', exp: undefined }),
-    'for somebody else': await idp.sign({ sub: 'ada', aud: 'other' }),
-    'by somebody else': await idp.sign({ sub: 'ada', iss: 'https://evil.example/' }),
-    'of nobody': await idp.sign({}),
-    'of an empty name': await idp.sign({ sub: '' }),
-    'of a name too long': await idp.sign({ sub: 'a'.repeat(300) }),
-    'far too long': 'e'.repeat(20_000),
-    'two of them': `${good}, Bearer ${good}`,
-    empty: ''
+t.test(
+  'A verified address finds the user that a back end has made, and only the first who proves it',
+  async (t) => {
+    const idp = await provider(t)
+    const { app } = await connected(t, { env: { ...PROTECTED, ...idp.env }, sandbox: SMALL })
+    const admin = await keyed(app, ['admin'])
+    const { id } = (
+      await app.inject({
+        method: 'POST',
+        url: '/users',
+        payload: { email: 'ada@example.com' },
+        headers: admin.headers
+      })
+    ).json()
+    const verified = { email: 'ADA@example.com', email_verified: true }
+    t.equal(
+      (
+        await app.inject({
+          url: `/users/${id as number}`,
+          headers: bearer(await idp.sign({ sub: 'one', ...verified }))
+        })
+      ).statusCode,
+      200
+    )
+    t.equal(
+      (
+        await app.inject({
+          url: `/users/${id as number}`,
+          headers: bearer(await idp.sign({ sub: 'two', ...verified }))
+        })
+      ).statusCode,
+      404
+    )
   }
-  const said = new Set<string>()
-  for (const [title, token] of Object.entries(forged)) {
-    const answer = await app.inject({ url: '/users/1', headers: bearer(token) })
-    t.equal(answer.statusCode, 401, title)
-    t.equal(answer.headers['www-authenticate'], 'Bearer', title)
-    said.add(answer.json().detail as string)
-    if (token.length > 20) t.notOk(raw().includes(token), `${title} is in no log line`)
-  }
-  t.equal(said.size, 1)
-  t.equal((await app.inject({ url: '/users/1', headers: bearer(good) })).statusCode, 200)
-  t.equal((await app.inject({ url: '/users/1', headers: bearer(await idp.sign({ sub: 'ada' }, { kid: 'rsa' })) })).statusCode, 200)
-})
+)
 
-t.test('Keys of the provider are looked up once, and again when one is new; while it is down nobody is called wrong', async (t) => {
-  const idp = await provider(t)
-  const { app } = await connected(t, { env: { ...PROTECTED, ...idp.env }, sandbox: SMALL })
-  idp.state.down = true
-  t.match((await app.inject({ url: '/users/1', headers: bearer(await idp.sign({ sub: 'ada' })) })).json(), { status: 503, code: 'unavailable' })
-  idp.state.down = false
-  const before = idp.state.asked
-  for (let i = 0; i < 20; i++) t.equal((await app.inject({ url: '/users/1', headers: bearer(await idp.sign({ sub: 'ada' })) })).statusCode, 200)
-  t.equal(idp.state.asked, before + 1)
-})
+t.test(
+  'T08 Forged, old and foreign tokens are refused, and all of them with the same words',
+  async (t) => {
+    const idp = await provider(t)
+    idp.add('rsa', 'RS256')
+    const { app, raw } = await connected(t, { env: { ...PROTECTED, ...idp.env }, sandbox: SMALL })
+    const good = await idp.sign({ sub: 'ada' })
+    const [head = '', body = '', signature = ''] = good.split('.')
+    const seconds = Math.floor(Date.now() / 1000)
+    const publicPem = idp.keys
+      .get('rsa')
+      ?.publicKey.export({ type: 'spki', format: 'pem' }) as string
+    const claims = { iss: ISSUER, aud: AUDIENCE, sub: 'ada', iat: seconds, exp: seconds + 300 }
+    const hs = `${coded({ alg: 'HS256', kid: 'rsa' })}.${coded(claims)}`
+    const forged: Record<string, string> = {
+      none: `${coded({ alg: 'none' })}.${coded(claims)}.`,
+      'none, in capitals': `${coded({ alg: 'NONE' })}.${coded(claims)}.x`,
+      'none with a good signature': `${coded({ alg: 'none', kid: 'first' })}.${body}.${signature}`,
+      'a shared secret that is the public key': `${hs}.${createHmac('sha256', publicPem).update(hs).digest('base64url')}`,
+      'another signature': `${head}.${body}.${'A'.repeat(86)}`,
+      'no signature': `${head}.${body}.`,
+      'another body': `${head}.${coded({ ...claims, sub: 'eve' })}.${signature}`,
+      'an unknown key': await idp.sign({ sub: 'ada' }, { header: { kid: 'nobody' } }),
+      'a key id that walks': await idp.sign(
+        { sub: 'ada' },
+        { header: { kid: '../../../../dev/null' } }
+      ),
+      'a key of its own': await idp.sign(
+        { sub: 'ada' },
+        { header: { kid: 'x', jwk: { kty: 'oct', k: 'AA' } } }
+      ),
+      'a key address of its own': await idp.sign(
+        { sub: 'ada' },
+        { header: { kid: 'x', jku: 'http://127.0.0.1:1/' } }
+      ),
+      'an extension nobody knows': await idp
+        .sign({ sub: 'ada' }, { header: { crit: ['exp'] } })
+        .catch(
+          () => `${coded({ alg: 'ES256', kid: 'first', crit: ['x'], x: 1 })}.${body}.${signature}`
+        ),
+      expired: await idp.sign({ sub: 'ada', exp: seconds - 120 }),
+      'not yet': await idp.sign({ sub: 'ada', nbf: seconds + 600 }),
+      'without an end': await idp.sign({ sub: 'ada', exp: undefined }),
+      'for somebody else': await idp.sign({ sub: 'ada', aud: 'other' }),
+      'by somebody else': await idp.sign({ sub: 'ada', iss: 'https://evil.example/' }),
+      'of nobody': await idp.sign({}),
+      'of an empty name': await idp.sign({ sub: '' }),
+      'of a name too long': await idp.sign({ sub: 'a'.repeat(300) }),
+      'far too long': 'e'.repeat(20_000),
+      'two of them': `${good}, Bearer ${good}`,
+      empty: ''
+    }
+    const said = new Set<string>()
+    for (const [title, token] of Object.entries(forged)) {
+      const answer = await app.inject({ url: '/users/1', headers: bearer(token) })
+      t.equal(answer.statusCode, 401, title)
+      t.equal(answer.headers['www-authenticate'], 'Bearer', title)
+      said.add(answer.json().detail as string)
+      if (token.length > 20) t.notOk(raw().includes(token), `${title} is in no log line`)
+    }
+    t.equal(said.size, 1)
+    t.equal((await app.inject({ url: '/users/1', headers: bearer(good) })).statusCode, 200)
+    t.equal(
+      (
+        await app.inject({
+          url: '/users/1',
+          headers: bearer(await idp.sign({ sub: 'ada' }, { kid: 'rsa' }))
+        })
+      ).statusCode,
+      200
+    )
+  }
+)
+
+t.test(
+  'Keys of the provider are looked up once, and again when one is new; while it is down nobody is called wrong',
+  async (t) => {
+    const idp = await provider(t)
+    const { app } = await connected(t, { env: { ...PROTECTED, ...idp.env }, sandbox: SMALL })
+    idp.state.down = true
+    t.match(
+      (
+        await app.inject({ url: '/users/1', headers: bearer(await idp.sign({ sub: 'ada' })) })
+      ).json(),
+      { status: 503, code: 'unavailable' }
+    )
+    idp.state.down = false
+    const before = idp.state.asked
+    for (let i = 0; i < 20; i++) {
+      t.equal(
+        (await app.inject({ url: '/users/1', headers: bearer(await idp.sign({ sub: 'ada' })) }))
+          .statusCode,
+        200
+      )
+    }
+    t.equal(idp.state.asked, before + 1)
+  }
+)
 
 for (const kind of ['RS256', 'ES256', 'EdDSA'] as const) {
   t.test(`One ${kind} key in the settings does without an address`, async (t) => {
     const idp = await provider(t)
     idp.add('own', kind)
     const pem = idp.keys.get('own')?.publicKey.export({ type: 'spki', format: 'pem' }) as string
-    const { app } = await connected(t, { env: { ...PROTECTED, JWT_ISSUER: ISSUER, JWT_AUDIENCE: AUDIENCE, JWT_PUBLIC_KEY: pem.replaceAll('\n', '\\n') }, sandbox: SMALL })
-    t.equal((await app.inject({ url: '/users/1', headers: bearer(await idp.sign({ sub: 'ada' }, { kid: 'own' })) })).statusCode, 200)
-    t.equal((await app.inject({ url: '/users/1', headers: bearer(await idp.sign({ sub: 'ada' })) })).statusCode, 401)
+    const { app } = await connected(t, {
+      env: {
+        ...PROTECTED,
+        JWT_ISSUER: ISSUER,
+        JWT_AUDIENCE: AUDIENCE,
+        JWT_PUBLIC_KEY: pem.replaceAll('\n', '\\n')
+      },
+      sandbox: SMALL
+    })
+    t.equal(
+      (
+        await app.inject({
+          url: '/users/1',
+          headers: bearer(await idp.sign({ sub: 'ada' }, { kid: 'own' }))
+        })
+      ).statusCode,
+      200
+    )
+    t.equal(
+      (await app.inject({ url: '/users/1', headers: bearer(await idp.sign({ sub: 'ada' })) }))
+        .statusCode,
+      401
+    )
     t.equal(idp.state.asked, 0)
   })
 }

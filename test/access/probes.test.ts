@@ -10,16 +10,28 @@ const PROBES = `
 /graphql /graphiql /.env /.env.local /.git/config /.git/HEAD /.npmrc /.aws/credentials /.vault-keys.dev /package.json /package-lock.json /node_modules/fastify/package.json
 /src/server.ts /src/main.js /integration.db /integration.db-wal /backup.sql /dump.sql /.well-known/openid-configuration /json/version /json/list /phpinfo.php
 /wp-login.php /sandbox /sandbox/admin/state /health /healthz/full /audit /users /health/oauth /connect-sessions
-`.trim().split(/\s+/)
+`
+  .trim()
+  .split(/\s+/)
 
-t.test(`T39 None of ${PROBES.length} pages that scanners ask for is reachable in production without a credential, under either name and by any method`, async (t) => {
-  const { app } = await build(t, { APP_ENV: 'production', ...PROTECTED })
-  for (const path of PROBES.flatMap((path) => [path, `/api${path}`])) {
-    for (const method of ['GET', 'HEAD', 'POST', 'OPTIONS', 'PUT'] as const) {
-      const { statusCode, headers, body } = await app.inject({ method, url: path })
-      t.ok([401, 404, 405].includes(statusCode) || (method === 'OPTIONS' && statusCode === 204), `${method} ${path}: ${statusCode}`)
-      if (method === 'GET') t.match(headers['content-type'], /^application\/problem\+json/, path)
-      t.notMatch(body, /fastify|sqlite|postgres|node_modules|<html|"version"/i, `${method} ${path}`)
+t.test(
+  `T39 None of ${PROBES.length} pages that scanners ask for is reachable in production without a credential, under either name and by any method`,
+  async (t) => {
+    const { app } = await build(t, { APP_ENV: 'production', ...PROTECTED })
+    for (const path of PROBES.flatMap((path) => [path, `/api${path}`])) {
+      for (const method of ['GET', 'HEAD', 'POST', 'OPTIONS', 'PUT'] as const) {
+        const { statusCode, headers, body } = await app.inject({ method, url: path })
+        t.ok(
+          [401, 404, 405].includes(statusCode) || (method === 'OPTIONS' && statusCode === 204),
+          `${method} ${path}: ${statusCode}`
+        )
+        if (method === 'GET') t.match(headers['content-type'], /^application\/problem\+json/, path)
+        t.notMatch(
+          body,
+          /fastify|sqlite|postgres|node_modules|<html|"version"/i,
+          `${method} ${path}`
+        )
+      }
     }
   }
-})
+)

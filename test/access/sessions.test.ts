@@ -11,121 +11,252 @@ const QUARTER_MS = 15 * 60_000
 const PRODUCTION = { APP_ENV: 'production', ...PROTECTED, ...HTTPS }
 const COOKIE = '__Host-connect-session'
 
-interface Made { user_id: number, products: string[], token: string, url: string, expires_at: string }
+interface Made {
+  user_id: number
+  products: string[]
+  token: string
+  url: string
+  expires_at: string
+}
 
 /** A back end that makes connect sessions. */
-async function backEnd ({ app }: Pick<Service, 'app'>) {
+async function backEnd({ app }: Pick<Service, 'app'>) {
   const { headers } = await keyed(app, ['connections:write', 'connections:read', 'users:write'])
-  const ask = async (payload: object) => await app.inject({ method: 'POST', url: '/connect-sessions', headers, payload })
-  return { headers, ask, session: async (payload: object): Promise<Made> => (await ask(payload)).json() }
+  const ask = async (payload: object) =>
+    await app.inject({ method: 'POST', url: '/connect-sessions', headers, payload })
+  return {
+    headers,
+    ask,
+    session: async (payload: object): Promise<Made> => (await ask(payload)).json()
+  }
 }
 
 /** Follows a link to the end of the login. */
-async function followed (browser: Browser, link: string, { product = 'jira', extra = '' } = {}) {
+async function followed(browser: Browser, link: string, { product = 'jira', extra = '' } = {}) {
   await browser.open(link)
   const login = await browser.open(`/auth/${product}/login?redirect=true`)
   return await browser.open(await decide(login.headers.location as string, 'accept', extra))
 }
 
-const connectionOf = async ({ app }: Pick<Service, 'app'>, userId: number) => (await app.store.connections.get(userId, 'jira'))?.connection
+const connectionOf = async ({ app }: Pick<Service, 'app'>, userId: number) =>
+  (await app.store.connections.get(userId, 'jira'))?.connection
 
-t.test('A back end hands a browser a link; with it one person connects their account, and comes back to where they were', async (t) => {
-  const file = join(folder(t), 'c.db')
-  const url = await databaseAt(t, file)
-  const running = await service(t, { ...PRODUCTION, INTEGRATION_DB_URL: url })
-  const { app, raw } = running
-  const { headers, ask } = await backEnd(running)
-  await app.inject({ method: 'POST', url: '/users', headers, payload: { email: 'first@example.com' } })
-  const made = await ask({ user: 'ada@example.com', products: ['jira'], return_url: '/settings?tab=1' })
-  t.equal(made.statusCode, 201)
-  const { user_id: id, token, url: link, expires_at: until } = made.json() as Made
-  t.match(made.json(), { user_id: 2, products: ['jira'], token: /^cs_[\w-]{43}$/, url: /^https:\/\/app\.example\.com\/connect\?token=cs_[\w-]{43}$/ })
-  t.ok(Math.abs(Date.parse(until) - Date.now() - QUARTER_MS) < 60_000)
-  const inLink = new URL(link).searchParams.get('token') ?? ''
+t.test(
+  'A back end hands a browser a link; with it one person connects their account, and comes back to where they were',
+  async (t) => {
+    const file = join(folder(t), 'c.db')
+    const url = await databaseAt(t, file)
+    const running = await service(t, { ...PRODUCTION, INTEGRATION_DB_URL: url })
+    const { app, raw } = running
+    const { headers, ask } = await backEnd(running)
+    await app.inject({
+      method: 'POST',
+      url: '/users',
+      headers,
+      payload: { email: 'first@example.com' }
+    })
+    const made = await ask({
+      user: 'ada@example.com',
+      products: ['jira'],
+      return_url: '/settings?tab=1'
+    })
+    t.equal(made.statusCode, 201)
+    const { user_id: id, token, url: link, expires_at: until } = made.json() as Made
+    t.match(made.json(), {
+      user_id: 2,
+      products: ['jira'],
+      token: /^cs_[\w-]{43}$/,
+      url: /^https:\/\/app\.example\.com\/connect\?token=cs_[\w-]{43}$/
+    })
+    t.ok(Math.abs(Date.parse(until) - Date.now() - QUARTER_MS) < 60_000)
+    const inLink = new URL(link).searchParams.get('token') ?? ''
 
-  t.equal((await app.inject({ method: 'HEAD', url: link })).statusCode, 405, 'whoever only looks does not use it up')
-  const browser = new Browser(app)
-  const opened = await browser.open(link)
-  t.match(opened, { statusCode: 303, headers: { location: 'https://app.example.com/auth/jira/login?redirect=true', 'referrer-policy': 'no-referrer', 'cache-control': 'no-store' } })
-  const cookie = opened.headers['set-cookie'] as string
-  t.match(cookie, /^__Host-connect-session=[\w-]{43,}; Max-Age=900; Path=\/; HttpOnly; Secure; SameSite=Lax$/, 'C11')
-  t.ok(cookie.length < 4_096)
-  const login = await browser.open(`${opened.headers.location as string}&state=user_id%3D1`)
-  t.equal(login.statusCode, 307)
-  const back = await browser.open(await decide(login.headers.location as string))
-  t.equal(back.headers.location, `${FRONT_END}/settings?tab=1&status=success&user_id=${id}&state=user_id%3D1`)
-  t.same([await connectionOf(running, 1), (await connectionOf(running, id))?.provider], [undefined, 'jira'], 'it is theirs, whatever the state says')
+    t.equal(
+      (await app.inject({ method: 'HEAD', url: link })).statusCode,
+      405,
+      'whoever only looks does not use it up'
+    )
+    const browser = new Browser(app)
+    const opened = await browser.open(link)
+    t.match(opened, {
+      statusCode: 303,
+      headers: {
+        location: 'https://app.example.com/auth/jira/login?redirect=true',
+        'referrer-policy': 'no-referrer',
+        'cache-control': 'no-store'
+      }
+    })
+    const cookie = opened.headers['set-cookie'] as string
+    t.match(
+      cookie,
+      /^__Host-connect-session=[\w-]{43,}; Max-Age=900; Path=\/; HttpOnly; Secure; SameSite=Lax$/,
+      'C11'
+    )
+    t.ok(cookie.length < 4_096)
+    const login = await browser.open(`${opened.headers.location as string}&state=user_id%3D1`)
+    t.equal(login.statusCode, 307)
+    const back = await browser.open(await decide(login.headers.location as string))
+    t.equal(
+      back.headers.location,
+      `${FRONT_END}/settings?tab=1&status=success&user_id=${id}&state=user_id%3D1`
+    )
+    t.same(
+      [await connectionOf(running, 1), (await connectionOf(running, id))?.provider],
+      [undefined, 'jira'],
+      'it is theirs, whatever the state says'
+    )
 
-  const value = browser.cookies.get(COOKIE) ?? ''
-  for (const [text, where] of [[raw(), 'the log'], [await contentsOf(url), 'the database'], [[opened, login, back].map((answer) => String(answer.headers.location)).join(), 'an address']] as const) {
-    for (const secret of [token, inLink, value]) t.notOk(text.includes(secret.slice(3)), `${secret.slice(0, 3)} is not in ${where}`)
+    const value = browser.cookies.get(COOKIE) ?? ''
+    for (const [text, where] of [
+      [raw(), 'the log'],
+      [await contentsOf(url), 'the database'],
+      [[opened, login, back].map((answer) => String(answer.headers.location)).join(), 'an address']
+    ] as const) {
+      for (const secret of [token, inLink, value]) {
+        t.notOk(text.includes(secret.slice(3)), `${secret.slice(0, 3)} is not in ${where}`)
+      }
+    }
+    t.match(await rowsOf(url, 'select hash, browser_hash from sessions'), [
+      { hash: /^[\w-]{43}$/, browser_hash: /^[\w-]{43}$/ }
+    ])
   }
-  t.match(await rowsOf(url, 'select hash, browser_hash from sessions'), [{ hash: /^[\w-]{43}$/, browser_hash: /^[\w-]{43}$/ }])
-})
+)
 
-t.test('A link belongs to the first browser that opens it; its address tells nothing that is of use to another', async (t) => {
-  const running = await service(t, PRODUCTION)
-  const { app } = running
-  const { session } = await backEnd(running)
-  const { user_id: id, token, url: link } = await session({ user: 'ada@example.com', products: ['jira'] })
-  const [first, second] = [new Browser(app), new Browser(app)]
-  t.equal((await first.open(link)).statusCode, 303)
-  t.equal((await first.open(link)).statusCode, 303, 'again, by the same one')
-  const refused = await second.open(link)
-  t.match(refused, { statusCode: 401, headers: { 'content-type': /^text\/html/, 'content-security-policy': /default-src 'none'/ }, body: /This link is over, or another browser has opened it/ })
-  t.equal(second.cookies.size, 0)
-  t.match((await app.inject({ url: link, headers: { accept: 'application/json' } })).json(), { status: 401, code: 'unauthenticated', detail: /^This link is over/ })
-  const inLink = new URL(link).searchParams.get('token') ?? ''
-  const read = async (headers: Record<string, string>) => (await app.inject({ url: `/users/${id}/connections`, headers })).statusCode
-  t.equal(await read(bearer(inLink)), 401, 'what the address carries is no token')
-  t.equal((await second.open(`/connect?token=${token}`)).statusCode, 401, 'nor is the token a link')
-  t.same([await read(bearer(token)), await read({ cookie: `${COOKIE}=${first.cookies.get(COOKIE) ?? ''}` })], [200, 200])
-  const [one, two] = await Promise.all([new Browser(app), new Browser(app)].map(async (browser) => (await browser.open((await session({ user: id })).url)).statusCode))
-  t.same([one, two], [303, 303])
-  const { url: raced } = await session({ user: id })
-  const statuses = await Promise.all(Array.from({ length: 8 }, async () => (await new Browser(app).open(raced)).statusCode))
-  t.same(statuses.sort(), [303, ...Array.from({ length: 7 }, () => 401)], 'of eight at once one has it')
-})
+t.test(
+  'A link belongs to the first browser that opens it; its address tells nothing that is of use to another',
+  async (t) => {
+    const running = await service(t, PRODUCTION)
+    const { app } = running
+    const { session } = await backEnd(running)
+    const {
+      user_id: id,
+      token,
+      url: link
+    } = await session({ user: 'ada@example.com', products: ['jira'] })
+    const [first, second] = [new Browser(app), new Browser(app)]
+    t.equal((await first.open(link)).statusCode, 303)
+    t.equal((await first.open(link)).statusCode, 303, 'again, by the same one')
+    const refused = await second.open(link)
+    t.match(refused, {
+      statusCode: 401,
+      headers: { 'content-type': /^text\/html/, 'content-security-policy': /default-src 'none'/ },
+      body: /This link is over, or another browser has opened it/
+    })
+    t.equal(second.cookies.size, 0)
+    t.match((await app.inject({ url: link, headers: { accept: 'application/json' } })).json(), {
+      status: 401,
+      code: 'unauthenticated',
+      detail: /^This link is over/
+    })
+    const inLink = new URL(link).searchParams.get('token') ?? ''
+    const read = async (headers: Record<string, string>) =>
+      (await app.inject({ url: `/users/${id}/connections`, headers })).statusCode
+    t.equal(await read(bearer(inLink)), 401, 'what the address carries is no token')
+    t.equal(
+      (await second.open(`/connect?token=${token}`)).statusCode,
+      401,
+      'nor is the token a link'
+    )
+    t.same(
+      [
+        await read(bearer(token)),
+        await read({ cookie: `${COOKIE}=${first.cookies.get(COOKIE) ?? ''}` })
+      ],
+      [200, 200]
+    )
+    const [one, two] = await Promise.all(
+      [new Browser(app), new Browser(app)].map(
+        async (browser) => (await browser.open((await session({ user: id })).url)).statusCode
+      )
+    )
+    t.same([one, two], [303, 303])
+    const { url: raced } = await session({ user: id })
+    const statuses = await Promise.all(
+      Array.from({ length: 8 }, async () => (await new Browser(app).open(raced)).statusCode)
+    )
+    t.same(
+      statuses.sort(),
+      [303, ...Array.from({ length: 7 }, () => 401)],
+      'of eight at once one has it'
+    )
+  }
+)
 
-t.test('T07 A cookie that was there before is not taken over, and one that a neighbour can set is not looked at', async (t) => {
-  const running = await service(t, PRODUCTION)
-  const { app } = running
-  const { session } = await backEnd(running)
-  const browser = new Browser(app)
-  browser.cookies.set(COOKIE, 'chosen-by-somebody-else')
-  const { user_id: id, url } = await session({ user: 'ada@example.com', products: ['jira'] })
-  await browser.open(url)
-  const value = browser.cookies.get(COOKIE) ?? ''
-  t.not(value, 'chosen-by-somebody-else')
-  const read = async (cookie: string) => (await app.inject({ url: `/users/${id}/connections`, headers: { cookie } })).statusCode
-  t.same([await read(`${COOKIE}=${value}`), await read(`${COOKIE}=chosen-by-somebody-else`), await read(`connect-session=${value}`), await read(`__host-connect-session=${value}`)], [200, 401, 401, 401])
-  const { url: next } = await session({ user: 'eve@example.com', products: ['jira'] })
-  await browser.open(next)
-  t.not(browser.cookies.get(COOKIE), value, 'each session has a cookie of its own')
-  t.equal((await app.inject({ url: `/users/${id}/connections`, headers: { cookie: `${COOKIE}=${browser.cookies.get(COOKIE) ?? ''}` } })).statusCode, 404, 'and is one person')
-})
+t.test(
+  'T07 A cookie that was there before is not taken over, and one that a neighbour can set is not looked at',
+  async (t) => {
+    const running = await service(t, PRODUCTION)
+    const { app } = running
+    const { session } = await backEnd(running)
+    const browser = new Browser(app)
+    browser.cookies.set(COOKIE, 'chosen-by-somebody-else')
+    const { user_id: id, url } = await session({ user: 'ada@example.com', products: ['jira'] })
+    await browser.open(url)
+    const value = browser.cookies.get(COOKIE) ?? ''
+    t.not(value, 'chosen-by-somebody-else')
+    const read = async (cookie: string) =>
+      (await app.inject({ url: `/users/${id}/connections`, headers: { cookie } })).statusCode
+    t.same(
+      [
+        await read(`${COOKIE}=${value}`),
+        await read(`${COOKIE}=chosen-by-somebody-else`),
+        await read(`connect-session=${value}`),
+        await read(`__host-connect-session=${value}`)
+      ],
+      [200, 401, 401, 401]
+    )
+    const { url: next } = await session({ user: 'eve@example.com', products: ['jira'] })
+    await browser.open(next)
+    t.not(browser.cookies.get(COOKIE), value, 'each session has a cookie of its own')
+    t.equal(
+      (
+        await app.inject({
+          url: `/users/${id}/connections`,
+          headers: { cookie: `${COOKIE}=${browser.cookies.get(COOKIE) ?? ''}` }
+        })
+      ).statusCode,
+      404,
+      'and is one person'
+    )
+  }
+)
 
-t.test('Only the products that were named can be connected; of several the person chooses', async (t) => {
-  const running = await service(t, PRODUCTION)
-  const { app } = running
-  const { session } = await backEnd(running)
-  const jira = await session({ user: 'ada@example.com', products: ['jira'] })
-  t.match((await app.inject({ url: '/auth/confluence/login', headers: bearer(jira.token) })).json(), { status: 403, code: 'forbidden', detail: 'This connect session is not for Confluence.' })
-  t.match((await app.inject({ url: '/auth/jira/login', headers: bearer(jira.token) })).json(), { provider: 'jira', url: /^http/ })
-  const both = await session({ user: 'ada@example.com' })
-  t.same(both.products, ['jira', 'confluence'])
-  const browser = new Browser(app)
-  t.match(await browser.open(both.url), { statusCode: 303, headers: { location: 'https://app.example.com/connect' } })
-  const page = await browser.open('/connect')
-  t.match(page, { statusCode: 200, headers: { 'content-type': 'text/html; charset=utf-8' } })
-  t.same([...page.body.matchAll(/href="(auth[^"]*)"/g)].map(([, href]) => href), ['auth/jira/login?redirect=true', 'auth/confluence/login?redirect=true'])
-  t.notMatch(page.body, /<script|cs_/)
-  t.equal((await browser.open('/auth/confluence/login?redirect=true')).statusCode, 307)
-  const narrow = new Browser(app)
-  await narrow.open((await session({ user: 'ada@example.com', products: ['confluence'] })).url)
-  t.notMatch((await narrow.open('/connect')).body, /jira/)
-  t.equal((await new Browser(app).open('/connect')).statusCode, 401)
-})
+t.test(
+  'Only the products that were named can be connected; of several the person chooses',
+  async (t) => {
+    const running = await service(t, PRODUCTION)
+    const { app } = running
+    const { session } = await backEnd(running)
+    const jira = await session({ user: 'ada@example.com', products: ['jira'] })
+    t.match(
+      (await app.inject({ url: '/auth/confluence/login', headers: bearer(jira.token) })).json(),
+      { status: 403, code: 'forbidden', detail: 'This connect session is not for Confluence.' }
+    )
+    t.match((await app.inject({ url: '/auth/jira/login', headers: bearer(jira.token) })).json(), {
+      provider: 'jira',
+      url: /^http/
+    })
+    const both = await session({ user: 'ada@example.com' })
+    t.same(both.products, ['jira', 'confluence'])
+    const browser = new Browser(app)
+    t.match(await browser.open(both.url), {
+      statusCode: 303,
+      headers: { location: 'https://app.example.com/connect' }
+    })
+    const page = await browser.open('/connect')
+    t.match(page, { statusCode: 200, headers: { 'content-type': 'text/html; charset=utf-8' } })
+    t.same(
+      [...page.body.matchAll(/href="(auth[^"]*)"/g)].map(([, href]) => href),
+      ['auth/jira/login?redirect=true', 'auth/confluence/login?redirect=true']
+    )
+    t.notMatch(page.body, /<script|cs_/)
+    t.equal((await browser.open('/auth/confluence/login?redirect=true')).statusCode, 307)
+    const narrow = new Browser(app)
+    await narrow.open((await session({ user: 'ada@example.com', products: ['confluence'] })).url)
+    t.notMatch((await narrow.open('/connect')).body, /jira/)
+    t.equal((await new Browser(app).open('/connect')).statusCode, 401)
+  }
+)
 
 t.test('A session is over after a quarter of an hour: token, link and cookie', async (t) => {
   const running = await service(t, PRODUCTION)
@@ -136,7 +267,10 @@ t.test('A session is over after a quarter of an hour: token, link and cookie', a
   const { url: unopened } = await session({ user: id })
   await browser.open(url)
   const statuses = async () => [
-    (await app.inject({ url: `/users/${id}/connections`, headers: bearer(token) })).statusCode, (await browser.open(`/users/${id}/connections`)).statusCode, (await browser.open('/auth/jira/login?redirect=true')).statusCode, (await browser.open(url)).statusCode
+    (await app.inject({ url: `/users/${id}/connections`, headers: bearer(token) })).statusCode,
+    (await browser.open(`/users/${id}/connections`)).statusCode,
+    (await browser.open('/auth/jira/login?redirect=true')).statusCode,
+    (await browser.open(url)).statusCode
   ]
   pass(QUARTER_MS - 5_000)
   t.same(await statuses(), [200, 200, 307, 303])
@@ -147,80 +281,169 @@ t.test('A session is over after a quarter of an hour: token, link and cookie', a
   t.equal(await app.store.sessions.find({ hash: 'x' }), undefined)
 })
 
-t.test('C11 What a browser sends along by itself changes nothing: no other site can use a session', async (t) => {
-  const running = await service(t, { ...PRODUCTION, BACKEND_CORS_ORIGINS: 'https://front.example' })
-  const { app } = running
-  const { session } = await backEnd(running)
-  const browser = new Browser(app)
-  const { user_id: id, url } = await session({ user: 'ada@example.com', products: ['jira'] })
-  await followed(browser, url)
-  const cookie = `${COOKIE}=${browser.cookies.get(COOKIE) ?? ''}`
-  // The first copy goes on meanwhile, and says when the next one is.
-  const read = async () => (await app.inject({ url: `/users/${id}/connections`, headers: { cookie } })).json().connections.map((connection: object) => ({ ...connection, next_sync_at: '' }))
-  const before = await read()
-  t.match(before, [{ product: 'jira' }])
-  for (const origin of ['https://evil.example', 'https://front.example', 'null', 'https://app.example.com.evil.example', 'http://app.example.com']) {
-    for (const [method, path] of [['DELETE', `/users/${id}`], ['DELETE', `/users/${id}/connections/jira`], ['PATCH', `/users/${id}/connections/jira`], ['POST', `/users/${id}/connections/jira/check`], ['POST', '/integrations/jira/sync'], ['POST', '/connect-sessions'], ['POST', '/integrations/jira/connect']] as const) {
-      const answer = await app.inject({ method, url: path, headers: { cookie, origin } })
-      t.equal(answer.statusCode, 401, `${method} ${path} from ${origin}`)
-      t.notOk('access-control-allow-credentials' in answer.headers)
+t.test(
+  'C11 What a browser sends along by itself changes nothing: no other site can use a session',
+  async (t) => {
+    const running = await service(t, {
+      ...PRODUCTION,
+      BACKEND_CORS_ORIGINS: 'https://front.example'
+    })
+    const { app } = running
+    const { session } = await backEnd(running)
+    const browser = new Browser(app)
+    const { user_id: id, url } = await session({ user: 'ada@example.com', products: ['jira'] })
+    await followed(browser, url)
+    const cookie = `${COOKIE}=${browser.cookies.get(COOKIE) ?? ''}`
+    // The first copy goes on meanwhile, and says when the next one is.
+    const read = async () =>
+      (await app.inject({ url: `/users/${id}/connections`, headers: { cookie } }))
+        .json()
+        .connections.map((connection: object) => ({ ...connection, next_sync_at: '' }))
+    const before = await read()
+    t.match(before, [{ product: 'jira' }])
+    for (const origin of [
+      'https://evil.example',
+      'https://front.example',
+      'null',
+      'https://app.example.com.evil.example',
+      'http://app.example.com'
+    ]) {
+      for (const [method, path] of [
+        ['DELETE', `/users/${id}`],
+        ['DELETE', `/users/${id}/connections/jira`],
+        ['PATCH', `/users/${id}/connections/jira`],
+        ['POST', `/users/${id}/connections/jira/check`],
+        ['POST', '/integrations/jira/sync'],
+        ['POST', '/connect-sessions'],
+        ['POST', '/integrations/jira/connect']
+      ] as const) {
+        const answer = await app.inject({ method, url: path, headers: { cookie, origin } })
+        t.equal(answer.statusCode, 401, `${method} ${path} from ${origin}`)
+        t.notOk('access-control-allow-credentials' in answer.headers)
+      }
+      const shown = await app.inject({
+        url: `/users/${id}/connections`,
+        headers: { cookie, origin }
+      })
+      t.notOk(
+        'access-control-allow-credentials' in shown.headers,
+        'a script of another origin is not shown what the cookie reads'
+      )
     }
-    const shown = await app.inject({ url: `/users/${id}/connections`, headers: { cookie, origin } })
-    t.notOk('access-control-allow-credentials' in shown.headers, 'a script of another origin is not shown what the cookie reads')
+    t.equal(
+      (await app.inject({ method: 'HEAD', url: `/users/${id}/connections`, headers: { cookie } }))
+        .statusCode,
+      200
+    )
+    t.same(await read(), before)
   }
-  t.equal((await app.inject({ method: 'HEAD', url: `/users/${id}/connections`, headers: { cookie } })).statusCode, 200)
-  t.same(await read(), before)
-})
+)
 
-t.test('Who connects again keeps the connection; another account takes its place only when the person says so', async (t) => {
-  const running = await service(t, PRODUCTION)
-  const { app } = running
-  const { session } = await backEnd(running)
-  const { user_id: id, url } = await session({ user: 'ada@example.com', products: ['jira'] })
-  t.match((await followed(new Browser(app), url)).headers.location, /status=success/)
-  const connection = (await connectionOf(running, id))?.id
-  t.match((await followed(new Browser(app), (await session({ user: id, products: ['jira'] })).url)).headers.location, /status=success/)
-  t.equal((await connectionOf(running, id))?.id, connection)
+t.test(
+  'Who connects again keeps the connection; another account takes its place only when the person says so',
+  async (t) => {
+    const running = await service(t, PRODUCTION)
+    const { app } = running
+    const { session } = await backEnd(running)
+    const { user_id: id, url } = await session({ user: 'ada@example.com', products: ['jira'] })
+    t.match((await followed(new Browser(app), url)).headers.location, /status=success/)
+    const connection = (await connectionOf(running, id))?.id
+    t.match(
+      (await followed(new Browser(app), (await session({ user: id, products: ['jira'] })).url))
+        .headers.location,
+      /status=success/
+    )
+    t.equal((await connectionOf(running, id))?.id, connection)
 
-  const browser = new Browser(app)
-  const { headers: { location } } = await followed(browser, (await session({ user: id, products: ['jira'], return_url: '/done' })).url, { extra: AS_SAM })
-  const asked = new URL(location as string)
-  t.match(asked.searchParams.get('error'), 'account_changed')
-  const confirm = await browser.open(asked.searchParams.get('confirm_url') ?? '')
-  t.equal(confirm.statusCode, 307, 'with the same session')
-  const done = await browser.open(await decide(confirm.headers.location as string, 'accept', AS_SAM))
-  t.equal(done.headers.location, `${FRONT_END}/done?status=success&user_id=${id}`)
-  t.equal((await connectionOf(running, id))?.id, connection)
-})
+    const browser = new Browser(app)
+    const {
+      headers: { location }
+    } = await followed(
+      browser,
+      (await session({ user: id, products: ['jira'], return_url: '/done' })).url,
+      { extra: AS_SAM }
+    )
+    const asked = new URL(location as string)
+    t.match(asked.searchParams.get('error'), 'account_changed')
+    const confirm = await browser.open(asked.searchParams.get('confirm_url') ?? '')
+    t.equal(confirm.statusCode, 307, 'with the same session')
+    const done = await browser.open(
+      await decide(confirm.headers.location as string, 'accept', AS_SAM)
+    )
+    t.equal(done.headers.location, `${FRONT_END}/done?status=success&user_id=${id}`)
+    t.equal((await connectionOf(running, id))?.id, connection)
+  }
+)
 
 for (const copies of ['erase', 'keep']) {
-  t.test(`T07 Who is removed with copies=${copies} has no session any more, and no login under way ends as theirs; a token of their provider makes a new user`, async (t) => {
-    const idp = await provider(t)
-    const running = await service(t, { ...PRODUCTION, ...idp.env })
-    const { app } = running
-    const { headers, session } = await backEnd(running)
-    const person = bearer(await idp.sign({ sub: 'ada', email: 'ada@example.com', email_verified: true }))
-    const { user_id: id, token, url } = await session({ user: 'ada@example.com', products: ['jira'] })
-    t.equal((await app.inject({ url: `/users/${id}`, headers: person })).statusCode, 200)
-    const browser = new Browser(app)
-    await browser.open(url)
-    const login = await browser.open('/auth/jira/login?redirect=true')
-    const callback = await decide(login.headers.location as string)
-    t.equal((await app.inject({ method: 'DELETE', url: `/users/${id}?copies=${copies}`, headers })).statusCode, 200)
-    t.equal((await app.inject({ url: `/users/${id}/connections`, headers: bearer(token) })).statusCode, 401)
-    t.equal((await browser.open(`/users/${id}/connections`)).statusCode, 401)
-    t.match((await browser.open(callback)).headers.location, /status=error&error=(unknown_state|user_not_found)/)
-    t.equal((await app.inject({ url: `/users/${id}`, headers: person })).statusCode, 404)
-    t.equal(await connectionOf(running, id), undefined)
-  })
+  t.test(
+    `T07 Who is removed with copies=${copies} has no session any more, and no login under way ends as theirs; a token of their provider makes a new user`,
+    async (t) => {
+      const idp = await provider(t)
+      const running = await service(t, { ...PRODUCTION, ...idp.env })
+      const { app } = running
+      const { headers, session } = await backEnd(running)
+      const person = bearer(
+        await idp.sign({ sub: 'ada', email: 'ada@example.com', email_verified: true })
+      )
+      const {
+        user_id: id,
+        token,
+        url
+      } = await session({ user: 'ada@example.com', products: ['jira'] })
+      t.equal((await app.inject({ url: `/users/${id}`, headers: person })).statusCode, 200)
+      const browser = new Browser(app)
+      await browser.open(url)
+      const login = await browser.open('/auth/jira/login?redirect=true')
+      const callback = await decide(login.headers.location as string)
+      t.equal(
+        (await app.inject({ method: 'DELETE', url: `/users/${id}?copies=${copies}`, headers }))
+          .statusCode,
+        200
+      )
+      t.equal(
+        (await app.inject({ url: `/users/${id}/connections`, headers: bearer(token) })).statusCode,
+        401
+      )
+      t.equal((await browser.open(`/users/${id}/connections`)).statusCode, 401)
+      t.match(
+        (await browser.open(callback)).headers.location,
+        /status=error&error=(unknown_state|user_not_found)/
+      )
+      t.equal((await app.inject({ url: `/users/${id}`, headers: person })).statusCode, 404)
+      t.equal(await connectionOf(running, id), undefined)
+    }
+  )
 }
 
 t.test('A session that cannot be is refused', async (t) => {
   const running = await service(t, PRODUCTION)
   const { ask } = await backEnd(running)
   const refused: Array<[object, number, string?]> = [
-    [{ user: 99 }, 404], [{}, 422], [{ user: 0 }, 422], [{ user: '1' }, 422], [{ user: 'Ada <ada@example.com>' }, 422], [{ user: 'ada@example.com', products: [] }, 422], [{ user: 'ada@example.com', products: ['bitbucket'] }, 422], [{ user: 'ada@example.com', products: ['jira', 'jira'] }, 422], [{ user: 'ada@example.com', scopes: ['admin'] }, 422],
-    ...['https://evil.example/', '//evil.example', 'https://front.example.evil.example/', 'javascript:alert(1)', '/\\evil.example', 'http://front.example:3000@evil.example/'].map((target) => [{ user: 'ada@example.com', return_url: target }, 422, '/return_url'] as [object, number, string])
+    [{ user: 99 }, 404],
+    [{}, 422],
+    [{ user: 0 }, 422],
+    [{ user: '1' }, 422],
+    [{ user: 'Ada <ada@example.com>' }, 422],
+    [{ user: 'ada@example.com', products: [] }, 422],
+    [{ user: 'ada@example.com', products: ['bitbucket'] }, 422],
+    [{ user: 'ada@example.com', products: ['jira', 'jira'] }, 422],
+    [{ user: 'ada@example.com', scopes: ['admin'] }, 422],
+    ...[
+      'https://evil.example/',
+      '//evil.example',
+      'https://front.example.evil.example/',
+      'javascript:alert(1)',
+      '/\\evil.example',
+      'http://front.example:3000@evil.example/'
+    ].map(
+      (target) =>
+        [{ user: 'ada@example.com', return_url: target }, 422, '/return_url'] as [
+          object,
+          number,
+          string
+        ]
+    )
   ]
   for (const [payload, status, pointer] of refused) {
     const answer = await ask(payload)
@@ -230,19 +453,36 @@ t.test('A session that cannot be is refused', async (t) => {
   t.equal((await running.app.store.users.list(10)).length, 0, 'and nobody was made')
 })
 
-t.test('Several instances share sessions: made at one, opened at another, used at a third', async (t: Test) => {
-  const url = await databaseAt(t, join(folder(t), 'c.db'))
-  const running = await service(t, { ...PRODUCTION, INTEGRATION_DB_URL: url })
-  const env = { ...PRODUCTION, INTEGRATION_DB_URL: url, APP_FRONTEND_URL: FRONT_END, JIRA_OAUTH_CLIENT_ID: 'x', JIRA_OAUTH_CLIENT_SECRET: 'y' }
-  const [second, third] = [await build(t, env), await build(t, env)]
-  const { headers, session } = await backEnd(running)
-  const { user_id: id, token, url: link } = await session({ user: 'ada@example.com', products: ['jira'] })
-  const browser = new Browser(second.app)
-  t.equal((await browser.open(link)).statusCode, 303)
-  t.equal((await new Browser(third.app).open(link)).statusCode, 401)
-  const cookie = `${COOKIE}=${browser.cookies.get(COOKIE) ?? ''}`
-  const read = async (credential: Record<string, string>) => (await third.app.inject({ url: `/users/${id}/connections`, headers: credential })).statusCode
-  t.same([await read(bearer(token)), await read({ cookie })], [200, 200])
-  t.equal((await running.app.inject({ method: 'DELETE', url: `/users/${id}`, headers })).statusCode, 200)
-  t.same([await read(bearer(token)), await read({ cookie })], [401, 401], 'at once, everywhere')
-})
+t.test(
+  'Several instances share sessions: made at one, opened at another, used at a third',
+  async (t: Test) => {
+    const url = await databaseAt(t, join(folder(t), 'c.db'))
+    const running = await service(t, { ...PRODUCTION, INTEGRATION_DB_URL: url })
+    const env = {
+      ...PRODUCTION,
+      INTEGRATION_DB_URL: url,
+      APP_FRONTEND_URL: FRONT_END,
+      JIRA_OAUTH_CLIENT_ID: 'x',
+      JIRA_OAUTH_CLIENT_SECRET: 'y'
+    }
+    const [second, third] = [await build(t, env), await build(t, env)]
+    const { headers, session } = await backEnd(running)
+    const {
+      user_id: id,
+      token,
+      url: link
+    } = await session({ user: 'ada@example.com', products: ['jira'] })
+    const browser = new Browser(second.app)
+    t.equal((await browser.open(link)).statusCode, 303)
+    t.equal((await new Browser(third.app).open(link)).statusCode, 401)
+    const cookie = `${COOKIE}=${browser.cookies.get(COOKIE) ?? ''}`
+    const read = async (credential: Record<string, string>) =>
+      (await third.app.inject({ url: `/users/${id}/connections`, headers: credential })).statusCode
+    t.same([await read(bearer(token)), await read({ cookie })], [200, 200])
+    t.equal(
+      (await running.app.inject({ method: 'DELETE', url: `/users/${id}`, headers })).statusCode,
+      200
+    )
+    t.same([await read(bearer(token)), await read({ cookie })], [401, 401], 'at once, everywhere')
+  }
+)

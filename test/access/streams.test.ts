@@ -8,58 +8,102 @@ import { bearer, keyed, PROTECTED, provider } from './helper.ts'
 /** What the threat names. */
 const ENDS_WITHIN_MS = 5_000
 
-t.test('T07 Events that somebody follows end when their key is revoked or over, their token is over or they are removed; those of others go on', async (t) => {
-  const idp = await provider(t)
-  const { app, sandbox } = await connected(t, { env: { ...PROTECTED, ...idp.env }, sandbox: SMALL })
-  const base = await app.listen({ host: '127.0.0.1', port: 0 })
-  const admin = await keyed(app, ['admin'])
-  const { headers } = admin
-  // A person with a run that waits for an Atlassian that does not answer.
-  await sandbox.admin('faults', { kind: 'hang', match: { path: 'project/search' } })
-  const person = bearer(await idp.sign({ sub: 'ada' }))
-  const { url: login } = (await app.inject({ url: '/auth/jira/login', headers: person })).json()
-  const { headers: { location = '' } } = await new Browser(app).open(await decide(login as string))
-  const id = Number(new URL(location as string).searchParams.get('user_id'))
-  const run = await until(async () => (await app.inject({ url: '/integrations/jira/sync/runs', headers: person })).json()[0]?.id as number | undefined, 5_000)
+t.test(
+  'T07 Events that somebody follows end when their key is revoked or over, their token is over or they are removed; those of others go on',
+  async (t) => {
+    const idp = await provider(t)
+    const { app, sandbox } = await connected(t, {
+      env: { ...PROTECTED, ...idp.env },
+      sandbox: SMALL
+    })
+    const base = await app.listen({ host: '127.0.0.1', port: 0 })
+    const admin = await keyed(app, ['admin'])
+    const { headers } = admin
+    // A person with a run that waits for an Atlassian that does not answer.
+    await sandbox.admin('faults', { kind: 'hang', match: { path: 'project/search' } })
+    const person = bearer(await idp.sign({ sub: 'ada' }))
+    const { url: login } = (await app.inject({ url: '/auth/jira/login', headers: person })).json()
+    const {
+      headers: { location = '' }
+    } = await new Browser(app).open(await decide(login as string))
+    const id = Number(new URL(location as string).searchParams.get('user_id'))
+    const run = await until(
+      async () =>
+        (await app.inject({ url: '/integrations/jira/sync/runs', headers: person })).json()[0]
+          ?.id as number | undefined,
+      5_000
+    )
 
-  /** Follows the run over a socket of its own. */
-  async function follow (headers: object) {
-    const request = get(`${base}/integrations/jira/sync/runs/${run}/events`, { headers: { ...headers }, agent: false })
-    const [answer] = await once(request, 'response')
-    const stream = { status: answer.statusCode as number, text: '', endedAt: undefined as number | undefined }
-    answer.on('data', (chunk: Buffer) => { stream.text += chunk.toString() })
-    // Cut or ended: over is over.
-    answer.on('error', () => {})
-    const ended = new Promise<void>((resolve) => answer.on('close', () => {
-      stream.endedAt = performance.now()
-      resolve()
-    }))
-    t.teardown(() => { request.destroy() })
-    return { stream, ended }
+    /** Follows the run over a socket of its own. */
+    async function follow(headers: object) {
+      const request = get(`${base}/integrations/jira/sync/runs/${run}/events`, {
+        headers: { ...headers },
+        agent: false
+      })
+      const [answer] = await once(request, 'response')
+      const stream = {
+        status: answer.statusCode as number,
+        text: '',
+        endedAt: undefined as number | undefined
+      }
+      answer.on('data', (chunk: Buffer) => {
+        stream.text += chunk.toString()
+      })
+      // Cut or ended: over is over.
+      answer.on('error', () => {})
+      const ended = new Promise<void>((resolve) =>
+        answer.on('close', () => {
+          stream.endedAt = performance.now()
+          resolve()
+        })
+      )
+      t.teardown(() => {
+        request.destroy()
+      })
+      return { stream, ended }
+    }
+
+    // A token is good for half a minute longer than it says: clocks differ.
+    const shortly = bearer(await idp.sign({ sub: 'ada', exp: Math.floor(Date.now() / 1000) - 28 }))
+    const revoked = await keyed(app, ['sync:read'], { name: 'revoked' })
+    const ending = await keyed(app, ['sync:read'], { expiresAt: new Date(Date.now() + 1_500) })
+    const [byRevoked, byEnding, byShort, byAdmin, byPerson] = await Promise.all(
+      [revoked.headers, ending.headers, shortly, headers, person].map(follow)
+    )
+    if (
+      byRevoked === undefined ||
+      byEnding === undefined ||
+      byShort === undefined ||
+      byAdmin === undefined ||
+      byPerson === undefined
+    ) {
+      throw new Error('not all of them follow')
+    }
+    for (const { stream } of [byRevoked, byEnding, byShort, byAdmin, byPerson]) {
+      t.equal(stream.status, 200)
+    }
+
+    await app.store.apiKeys.revoke({ name: 'revoked' })
+    const revokedAt = performance.now()
+    await byRevoked.ended
+    t.ok(performance.now() - revokedAt < ENDS_WITHIN_MS, 'a key that is revoked')
+    await Promise.all([byEnding.ended, byShort.ended])
+    t.ok(performance.now() - revokedAt < 2_000 + ENDS_WITHIN_MS, 'a key and a token that are over')
+    for (const { stream } of [byRevoked, byEnding, byShort]) {
+      t.notMatch(stream.text, 'event: end', 'the run has not ended')
+    }
+    t.same(
+      [byAdmin.stream.endedAt, byPerson.stream.endedAt],
+      [undefined, undefined],
+      'the others go on'
+    )
+
+    const users = async () => (await app.inject({ url: '/users', headers })).json().length as number
+    const before = await users()
+    t.equal((await app.inject({ method: 'DELETE', url: `/users/${id}`, headers })).statusCode, 200)
+    const removedAt = performance.now()
+    await byPerson.ended
+    t.ok(performance.now() - removedAt < ENDS_WITHIN_MS, 'a person who is removed')
+    t.equal(await users(), before - 1, 'and is not made anew by that')
   }
-
-  // A token is good for half a minute longer than it says: clocks differ.
-  const shortly = bearer(await idp.sign({ sub: 'ada', exp: Math.floor(Date.now() / 1000) - 28 }))
-  const revoked = await keyed(app, ['sync:read'], { name: 'revoked' })
-  const ending = await keyed(app, ['sync:read'], { expiresAt: new Date(Date.now() + 1_500) })
-  const [byRevoked, byEnding, byShort, byAdmin, byPerson] = await Promise.all([revoked.headers, ending.headers, shortly, headers, person].map(follow))
-  if (byRevoked === undefined || byEnding === undefined || byShort === undefined || byAdmin === undefined || byPerson === undefined) throw new Error('not all of them follow')
-  for (const { stream } of [byRevoked, byEnding, byShort, byAdmin, byPerson]) t.equal(stream.status, 200)
-
-  await app.store.apiKeys.revoke({ name: 'revoked' })
-  const revokedAt = performance.now()
-  await byRevoked.ended
-  t.ok(performance.now() - revokedAt < ENDS_WITHIN_MS, 'a key that is revoked')
-  await Promise.all([byEnding.ended, byShort.ended])
-  t.ok(performance.now() - revokedAt < 2_000 + ENDS_WITHIN_MS, 'a key and a token that are over')
-  for (const { stream } of [byRevoked, byEnding, byShort]) t.notMatch(stream.text, 'event: end', 'the run has not ended')
-  t.same([byAdmin.stream.endedAt, byPerson.stream.endedAt], [undefined, undefined], 'the others go on')
-
-  const users = async () => (await app.inject({ url: '/users', headers })).json().length as number
-  const before = await users()
-  t.equal((await app.inject({ method: 'DELETE', url: `/users/${id}`, headers })).statusCode, 200)
-  const removedAt = performance.now()
-  await byPerson.ended
-  t.ok(performance.now() - removedAt < ENDS_WITHIN_MS, 'a person who is removed')
-  t.equal(await users(), before - 1, 'and is not made anew by that')
-})
+)

@@ -5,7 +5,10 @@ import { build, configured } from '../helper.ts'
 /** A request to each path of the document: one that works, and one that does not. */
 const BODIES: Record<string, object[]> = {
   '/users': [{ email: 'twin@example.com' }, { email: 'twin@example.com', unknown: 1 }],
-  '/jira/projects': [{ owner_id: 1, key: 'PAY', name: 'Payments' }, { owner_id: 99, key: 'PAY', name: 'Payments' }],
+  '/jira/projects': [
+    { owner_id: 1, key: 'PAY', name: 'Payments' },
+    { owner_id: 99, key: 'PAY', name: 'Payments' }
+  ],
   '/confluence/pages': [{ owner_id: 1, space_key: 'S', page_id: '1', title: 'T' }, { owner_id: 1 }],
   '/integrations/jira/connect': [{ email: 'twin@example.com' }, { email: '@@@' }],
   '/integrations/confluence/connect': [{}, []],
@@ -18,58 +21,97 @@ const BODIES: Record<string, object[]> = {
 }
 const QUERIES = ['', '?limit=1', '?limit=0', '?unknown=1']
 
-async function requests (app: FastifyInstance): Promise<InjectOptions[]> {
+async function requests(app: FastifyInstance): Promise<InjectOptions[]> {
   const { paths } = app.swagger() as { paths: Record<string, Record<string, unknown>> }
   // What is exported names the exports before it: no two are the same.
-  return Object.entries(paths).filter(([path]) => !path.endsWith('/export')).flatMap(([path, methods]) => {
-    const ids = path.includes('{') ? ['1', '99', 'x'].map((id) => path.replace(/\{\w+\}/, id)) : [path]
-    return ids.flatMap((url) => [
-      ...Object.keys(methods).flatMap((method): InjectOptions[] => method === 'post'
-        ? (BODIES[path] ?? []).map((payload) => ({ method: 'POST', url, payload }))
-        : QUERIES.map((query) => ({ method: 'GET', url: url + query }))),
-      { method: 'HEAD', url }, { method: 'OPTIONS', url, headers: { origin: 'https://a.example', 'access-control-request-method': 'GET' } },
-      // Nobody is removed between the two.
-      { method: 'DELETE', url: `${url}?copies=neither` }
-    ])
-  })
+  return Object.entries(paths)
+    .filter(([path]) => !path.endsWith('/export'))
+    .flatMap(([path, methods]) => {
+      const ids = path.includes('{')
+        ? ['1', '99', 'x'].map((id) => path.replace(/\{\w+\}/, id))
+        : [path]
+      return ids.flatMap((url) => [
+        ...Object.keys(methods).flatMap((method): InjectOptions[] =>
+          method === 'post'
+            ? (BODIES[path] ?? []).map((payload) => ({ method: 'POST', url, payload }))
+            : QUERIES.map((query) => ({ method: 'GET', url: url + query }))
+        ),
+        { method: 'HEAD', url },
+        {
+          method: 'OPTIONS',
+          url,
+          headers: { origin: 'https://a.example', 'access-control-request-method': 'GET' }
+        },
+        // Nobody is removed between the two.
+        { method: 'DELETE', url: `${url}?copies=neither` }
+      ])
+    })
 }
 
 /** What may differ between two answers: ids, times, and what a flow makes up. */
-function comparable (text: string): string {
+function comparable(text: string): string {
   return text
     .replace(/(state=)[\w-]{43}/g, '$1STATE')
     .replace(/(\\"(created_at|started_at|finished_at|updated_at)\\":\\")[^"\\]*/g, '$1TIME')
 }
 
-async function ask (app: FastifyInstance, request: InjectOptions) {
-  const { statusCode, headers: { date: _date, 'set-cookie': _cookie, ...headers }, body } = await app.inject({ ...request, headers: { 'x-request-id': 'twin', ...request.headers } })
+async function ask(app: FastifyInstance, request: InjectOptions) {
+  const {
+    statusCode,
+    headers: { date: _date, 'set-cookie': _cookie, ...headers },
+    body
+  } = await app.inject({ ...request, headers: { 'x-request-id': 'twin', ...request.headers } })
   return comparable(JSON.stringify({ statusCode, headers, body }))
 }
 
 const prepared = async (t: Test) => {
   const { app } = await build(t, configured('http://127.0.0.1:9'))
-  for (const email of ['ada@example.com', 'bob@example.com', 'twin@example.com']) await app.inject({ method: 'POST', url: '/users', payload: { email } })
-  for (const key of ['A', 'B', 'PAY']) await app.inject({ method: 'POST', url: '/jira/projects', payload: { owner_id: 1, key, name: 'N' } })
-  for (const id of ['1', '2']) await app.inject({ method: 'POST', url: '/confluence/pages', payload: { owner_id: 1, space_key: 'S', page_id: id, title: 'T' } })
+  for (const email of ['ada@example.com', 'bob@example.com', 'twin@example.com']) {
+    await app.inject({ method: 'POST', url: '/users', payload: { email } })
+  }
+  for (const key of ['A', 'B', 'PAY']) {
+    await app.inject({
+      method: 'POST',
+      url: '/jira/projects',
+      payload: { owner_id: 1, key, name: 'N' }
+    })
+  }
+  for (const id of ['1', '2']) {
+    await app.inject({
+      method: 'POST',
+      url: '/confluence/pages',
+      payload: { owner_id: 1, space_key: 'S', page_id: id, title: 'T' }
+    })
+  }
   return app
 }
 
-t.test('Every path of the document answers the same with the /api prefix, and links keep the prefix', async (t) => {
-  const app = await prepared(t)
-  const all = await requests(app)
-  t.ok(all.length > 100, `${all.length} requests`)
-  const withPrefix = (text: string) => text.replaceAll(/(\\")?(<|"location\\?":\\?"|redirect_url\\":\\")\/(?!api\/)/g, '$1$2/api/')
-  for (const request of all) {
-    const plain = await ask(app, request)
-    const twin = await ask(app, { ...request, url: `/api${String(request.url)}` })
-    const same = comparableLengths(withPrefix(plain)) === comparableLengths(twin)
-    if (same) t.pass(`${request.method} ${String(request.url)}`)
-    else t.equal(comparableLengths(twin), comparableLengths(withPrefix(plain)), `${request.method} ${String(request.url)}`)
+t.test(
+  'Every path of the document answers the same with the /api prefix, and links keep the prefix',
+  async (t) => {
+    const app = await prepared(t)
+    const all = await requests(app)
+    t.ok(all.length > 100, `${all.length} requests`)
+    const withPrefix = (text: string) =>
+      text.replaceAll(/(\\")?(<|"location\\?":\\?"|redirect_url\\":\\")\/(?!api\/)/g, '$1$2/api/')
+    for (const request of all) {
+      const plain = await ask(app, request)
+      const twin = await ask(app, { ...request, url: `/api${String(request.url)}` })
+      const same = comparableLengths(withPrefix(plain)) === comparableLengths(twin)
+      if (same) t.pass(`${request.method} ${String(request.url)}`)
+      else {
+        t.equal(
+          comparableLengths(twin),
+          comparableLengths(withPrefix(plain)),
+          `${request.method} ${String(request.url)}`
+        )
+      }
+    }
   }
-})
+)
 
 /** A prefix in the body makes it four bytes longer. */
-function comparableLengths (text: string): string {
+function comparableLengths(text: string): string {
   return text.replace(/"content-length":"\d+"/, '"content-length":"N"')
 }
 
@@ -78,8 +120,14 @@ t.test('redirect_url, Link and Location keep the prefix of the request', async (
   for (const prefix of ['', '/api']) {
     const connect = await app.inject({ method: 'POST', url: `${prefix}/integrations/jira/connect` })
     t.equal(connect.json().redirect_url, `${prefix}/auth/jira/login`)
-    t.match((await app.inject(`${prefix}/users?limit=1`)).headers.link, new RegExp(`^<${prefix}/users\\?limit=1&cursor=[\\w-]+>; rel="next"$`))
-    t.match((await app.inject(`${prefix}/jira/projects/1?limit=1`)).headers.link, new RegExp(`^<${prefix}/jira/projects/1\\?limit=1&cursor=`))
+    t.match(
+      (await app.inject(`${prefix}/users?limit=1`)).headers.link,
+      new RegExp(`^<${prefix}/users\\?limit=1&cursor=[\\w-]+>; rel="next"$`)
+    )
+    t.match(
+      (await app.inject(`${prefix}/jira/projects/1?limit=1`)).headers.link,
+      new RegExp(`^<${prefix}/jira/projects/1\\?limit=1&cursor=`)
+    )
   }
 })
 
@@ -90,7 +138,10 @@ t.test('A sync run is found where its Location says, under the same prefix', asy
   for (const prefix of ['', '/api']) {
     const started = await app.inject({ method: 'POST', url: `${prefix}/integrations/jira/sync` })
     if (started.statusCode === 202) {
-      t.equal(started.headers.location, `${prefix}/integrations/jira/sync/runs/${started.json().id}`)
+      t.equal(
+        started.headers.location,
+        `${prefix}/integrations/jira/sync/runs/${started.json().id}`
+      )
       t.equal((await app.inject(started.headers.location as string)).json().id, started.json().id)
     } else t.equal(started.statusCode, 409, 'or the owner is not connected')
   }
@@ -101,5 +152,7 @@ t.test('/api is the service itself, and there is nothing twice below it', async 
   t.equal((await app.inject('/api')).statusCode, 200)
   t.equal((await app.inject('/api/')).statusCode, 200)
   t.same((await app.inject('/api')).json(), (await app.inject('/')).json())
-  for (const url of ['/api/api', '/api/api/users', '/apiusers', '/API/users', '/api//users']) t.equal((await app.inject({ url })).statusCode, 404, url)
+  for (const url of ['/api/api', '/api/api/users', '/apiusers', '/API/users', '/api//users']) {
+    t.equal((await app.inject({ url })).statusCode, 404, url)
+  }
 })

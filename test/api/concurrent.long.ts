@@ -7,14 +7,14 @@ import { build } from '../helper.ts'
 
 const AT_ONCE = 100
 
-function folder (t: Test): string {
+function folder(t: Test): string {
   const path = mkdtempSync(join(tmpdir(), 'connector-'))
   t.teardown(() => rmSync(path, { recursive: true, force: true }))
   return path
 }
 
 /** Services that listen, all of them on one database. */
-async function services (t: Test, count: number) {
+async function services(t: Test, count: number) {
   const database = await databaseAt(t, join(folder(t), 'shared.db'))
   const found = []
   for (let i = 0; i < count; i++) {
@@ -24,62 +24,120 @@ async function services (t: Test, count: number) {
   return { database, urls: found.map(({ url }) => url) }
 }
 
-async function post (url: string, body: object): Promise<number> {
-  const answer = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+async function post(url: string, body: object): Promise<number> {
+  const answer = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body)
+  })
   await answer.arrayBuffer()
   return answer.status
 }
 
-const tally = (statuses: number[]) => Object.fromEntries([...new Set(statuses)].sort().map((status) => [status, statuses.filter((each) => each === status).length]))
+const tally = (statuses: number[]) =>
+  Object.fromEntries(
+    [...new Set(statuses)]
+      .sort()
+      .map((status) => [status, statuses.filter((each) => each === status).length])
+  )
 
-for (const [processes, rounds] of [[1, 5], [3, 2]] as const) {
-  t.test(`D4 ${rounds} × ${AT_ONCE} upserts of one email and of one key at once, through ${processes} service(s) on one database: one row each and no 5xx`, async (t) => {
-    const { urls } = await services(t, processes)
-    const [first = ''] = urls
-    const at = (i: number) => urls[i % urls.length] ?? first
-    await post(`${first}/users`, { email: 'owner@example.com' })
-    for (let round = 0; round < rounds; round++) {
-      const all = <T>(make: (i: number) => Promise<T>) => Promise.all(Array.from({ length: AT_ONCE }, (_, i) => make(i)))
-      const [users, projects, pages] = await Promise.all([
-        all((i) => post(`${at(i)}/users`, { email: i % 2 === 0 ? `r${round}@example.com` : `R${round}@EXAMPLE.com` })),
-        all((i) => post(`${at(i)}/jira/projects`, { owner_id: 1, key: `R${round}`, name: `Name ${i}` })),
-        all((i) => post(`${at(i)}/confluence/pages`, { owner_id: 1, space_key: 'S', page_id: `${round}`, title: `Title ${i}` }))
-      ])
-      const once = { 200: AT_ONCE - 1, 201: 1 }
-      t.same([tally(users), tally(projects), tally(pages)], [once, once, once], `round ${round + 1}`)
+for (const [processes, rounds] of [
+  [1, 5],
+  [3, 2]
+] as const) {
+  t.test(
+    `D4 ${rounds} × ${AT_ONCE} upserts of one email and of one key at once, through ${processes} service(s) on one database: one row each and no 5xx`,
+    async (t) => {
+      const { urls } = await services(t, processes)
+      const [first = ''] = urls
+      const at = (i: number) => urls[i % urls.length] ?? first
+      await post(`${first}/users`, { email: 'owner@example.com' })
+      for (let round = 0; round < rounds; round++) {
+        const all = <T>(make: (i: number) => Promise<T>) =>
+          Promise.all(Array.from({ length: AT_ONCE }, (_, i) => make(i)))
+        const [users, projects, pages] = await Promise.all([
+          all((i) =>
+            post(`${at(i)}/users`, {
+              email: i % 2 === 0 ? `r${round}@example.com` : `R${round}@EXAMPLE.com`
+            })
+          ),
+          all((i) =>
+            post(`${at(i)}/jira/projects`, { owner_id: 1, key: `R${round}`, name: `Name ${i}` })
+          ),
+          all((i) =>
+            post(`${at(i)}/confluence/pages`, {
+              owner_id: 1,
+              space_key: 'S',
+              page_id: `${round}`,
+              title: `Title ${i}`
+            })
+          )
+        ])
+        const once = { 200: AT_ONCE - 1, 201: 1 }
+        t.same(
+          [tally(users), tally(projects), tally(pages)],
+          [once, once, once],
+          `round ${round + 1}`
+        )
+      }
+      const lengths = await Promise.all(
+        ['/users', '/jira/projects/1', '/confluence/pages/1'].map(
+          async (path) => ((await (await fetch(first + path)).json()) as unknown[]).length
+        )
+      )
+      t.same(lengths, [rounds + 1, rounds, rounds])
     }
-    const lengths = await Promise.all(['/users', '/jira/projects/1', '/confluence/pages/1'].map(async (path) => (await (await fetch(first + path)).json() as unknown[]).length))
-    t.same(lengths, [rounds + 1, rounds, rounds])
-  })
+  )
 }
 
-t.test('D5 While another program holds the write lock for a second, reads go on and writes succeed later', async (t) => {
-  const { database, urls: [url = ''] } = await services(t, 1)
-  await post(`${url}/users`, { email: 'owner@example.com' })
-  const release = await writeLock(t, database)
-  let released = false
-  const writes = Promise.all(Array.from({ length: 20 }, async (_, i) => ({ status: await post(`${url}/jira/projects`, { owner_id: 1, key: `K${i}`, name: 'N' }), released })))
-  const started = Date.now()
-  let reads = 0
-  while (Date.now() - started < 1_000) {
-    const answer = await fetch(`${url}/users`)
-    t.equal(answer.status, 200, 'a read during the lock')
-    await answer.arrayBuffer()
-    reads++
-    await new Promise((resolve) => setTimeout(resolve, 50))
+t.test(
+  'D5 While another program holds the write lock for a second, reads go on and writes succeed later',
+  async (t) => {
+    const {
+      database,
+      urls: [url = '']
+    } = await services(t, 1)
+    await post(`${url}/users`, { email: 'owner@example.com' })
+    const release = await writeLock(t, database)
+    let released = false
+    const writes = Promise.all(
+      Array.from({ length: 20 }, async (_, i) => ({
+        status: await post(`${url}/jira/projects`, { owner_id: 1, key: `K${i}`, name: 'N' }),
+        released
+      }))
+    )
+    const started = Date.now()
+    let reads = 0
+    while (Date.now() - started < 1_000) {
+      const answer = await fetch(`${url}/users`)
+      t.equal(answer.status, 200, 'a read during the lock')
+      await answer.arrayBuffer()
+      reads++
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    t.ok(reads > 0)
+    released = true
+    await release()
+    t.ok(
+      (await writes).every(({ status, released }) => status === 201 && released),
+      'every write waited and was done'
+    )
+    t.equal(((await (await fetch(`${url}/jira/projects/1`)).json()) as unknown[]).length, 20)
   }
-  t.ok(reads > 0)
-  released = true
-  await release()
-  t.ok((await writes).every(({ status, released }) => status === 201 && released), 'every write waited and was done')
-  t.equal((await (await fetch(`${url}/jira/projects/1`)).json() as unknown[]).length, 20)
-})
+)
 
 t.test('D5 A lock that is never given back is 503 with Retry-After, not a hang', async (t) => {
-  const { database, urls: [url = ''] } = await services(t, 1)
+  const {
+    database,
+    urls: [url = '']
+  } = await services(t, 1)
   await post(`${url}/users`, { email: 'owner@example.com' })
   const release = await writeLock(t, database)
-  const answer = await fetch(`${url}/users`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ email: 'late@example.com' }) })
+  const answer = await fetch(`${url}/users`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ email: 'late@example.com' })
+  })
   t.equal(answer.status, 503)
   t.equal(answer.headers.get('retry-after'), '1')
   t.match(await answer.json(), { code: 'database_busy' })

@@ -10,27 +10,60 @@ for (const product of ['jira', 'confluence']) {
       const { app } = await build(t)
       const { post } = callers(app)
       for (const body of [undefined, '', {}, { email: null }, { display_name: 'Ada' }]) {
-        t.same((await post(`/integrations/${product}/connect`, body)).json(), { provider: product, base_url: null, connected: false, redirect_url: `/auth/${product}/login` }, JSON.stringify(body))
+        t.same(
+          (await post(`/integrations/${product}/connect`, body)).json(),
+          {
+            provider: product,
+            base_url: null,
+            connected: false,
+            redirect_url: `/auth/${product}/login`
+          },
+          JSON.stringify(body)
+        )
       }
       t.same((await app.inject('/users')).json(), [], 'nobody is made without an email')
-      t.equal((await post(`/api/integrations/${product}/connect`)).json().redirect_url, `/api/auth/${product}/login`)
+      t.equal(
+        (await post(`/api/integrations/${product}/connect`)).json().redirect_url,
+        `/api/auth/${product}/login`
+      )
     })
 
-    t.test('with an email it finds or makes the user and carries the id in the state', async (t) => {
-      const { app } = await build(t)
-      const { post } = callers(app)
-      await post('/users', { email: 'first@example.com' })
-      const answer = await post(`/api/integrations/${product}/connect`, { email: 'Ada@example.com', display_name: 'Ada' })
-      t.equal(answer.statusCode, 200)
-      t.equal(answer.json().redirect_url, `/api/auth/${product}/login?state=user_id%3D2`)
-      t.equal((await post(`/integrations/${product}/connect`, { email: 'ADA@EXAMPLE.COM' })).json().redirect_url, `/auth/${product}/login?state=user_id%3D2`)
-      t.match((await app.inject('/users/2')).json(), { email: 'Ada@example.com', display_name: 'Ada' })
-    })
+    t.test(
+      'with an email it finds or makes the user and carries the id in the state',
+      async (t) => {
+        const { app } = await build(t)
+        const { post } = callers(app)
+        await post('/users', { email: 'first@example.com' })
+        const answer = await post(`/api/integrations/${product}/connect`, {
+          email: 'Ada@example.com',
+          display_name: 'Ada'
+        })
+        t.equal(answer.statusCode, 200)
+        t.equal(answer.json().redirect_url, `/api/auth/${product}/login?state=user_id%3D2`)
+        t.equal(
+          (await post(`/integrations/${product}/connect`, { email: 'ADA@EXAMPLE.COM' })).json()
+            .redirect_url,
+          `/auth/${product}/login?state=user_id%3D2`
+        )
+        t.match((await app.inject('/users/2')).json(), {
+          email: 'Ada@example.com',
+          display_name: 'Ada'
+        })
+      }
+    )
 
     t.test('base_url is the configured site until one is connected', async (t) => {
-      for (const [given, jira, confluence] of [['https://acme.example', 'https://acme.example', 'https://acme.example/wiki'], ['https://acme.example/', 'https://acme.example', 'https://acme.example/wiki'], ['https://acme.example/wiki', 'https://acme.example/wiki', 'https://acme.example/wiki']]) {
+      for (const [given, jira, confluence] of [
+        ['https://acme.example', 'https://acme.example', 'https://acme.example/wiki'],
+        ['https://acme.example/', 'https://acme.example', 'https://acme.example/wiki'],
+        ['https://acme.example/wiki', 'https://acme.example/wiki', 'https://acme.example/wiki']
+      ]) {
         const { app } = await build(t, { ATLASSIAN_CLOUD_BASE_URL: given })
-        t.equal((await callers(app).post(`/integrations/${product}/connect`)).json().base_url, product === 'jira' ? jira : confluence, given)
+        t.equal(
+          (await callers(app).post(`/integrations/${product}/connect`)).json().base_url,
+          product === 'jira' ? jira : confluence,
+          given
+        )
       }
     })
 
@@ -39,17 +72,41 @@ for (const product of ['jira', 'confluence']) {
       const { post } = callers(app)
       await post('/users', { email: 'first@example.com' })
       await new Browser(app).connect(product)
-      t.match((await post(`/integrations/${product}/connect`)).json(), { connected: true, base_url: `https://acme.atlassian.net${product === 'jira' ? '' : '/wiki'}` })
-      t.match((await post(`/integrations/${product}/connect`, { email: 'second@example.com' })).json(), { connected: false, base_url: null })
-      t.match((await post(`/integrations/${product === 'jira' ? 'confluence' : 'jira'}/connect`)).json(), { connected: false })
+      t.match((await post(`/integrations/${product}/connect`)).json(), {
+        connected: true,
+        base_url: `https://acme.atlassian.net${product === 'jira' ? '' : '/wiki'}`
+      })
+      t.match(
+        (await post(`/integrations/${product}/connect`, { email: 'second@example.com' })).json(),
+        { connected: false, base_url: null }
+      )
+      t.match(
+        (await post(`/integrations/${product === 'jira' ? 'confluence' : 'jira'}/connect`)).json(),
+        { connected: false }
+      )
     })
 
     t.test('refuses what is not its body', async (t) => {
       const { app } = await build(t)
       const { post } = callers(app)
-      for (const body of [[], 'null!', '"text"', '1', 'true']) t.ok([400, 422].includes((await post(`/integrations/${product}/connect`, body)).statusCode), JSON.stringify(body))
-      const unknown = problem(t, await post(`/integrations/${product}/connect`, { token: 'x' }), 422, 'validation_failed')
-      t.ok(unknown.errors.some(({ pointer, detail }: any) => pointer === '/token' && detail === 'Unknown field.'), 'the field is named')
+      for (const body of [[], 'null!', '"text"', '1', 'true']) {
+        t.ok(
+          [400, 422].includes((await post(`/integrations/${product}/connect`, body)).statusCode),
+          JSON.stringify(body)
+        )
+      }
+      const unknown = problem(
+        t,
+        await post(`/integrations/${product}/connect`, { token: 'x' }),
+        422,
+        'validation_failed'
+      )
+      t.ok(
+        unknown.errors.some(
+          ({ pointer, detail }: any) => pointer === '/token' && detail === 'Unknown field.'
+        ),
+        'the field is named'
+      )
     })
   })
 
@@ -60,14 +117,25 @@ for (const product of ['jira', 'confluence']) {
       t.same((await get(fetchPath)).json(), { provider: product, items: [] })
       await post('/users', { email: 'first@example.com' })
       await post('/users', { email: 'second@example.com' })
-      const item = (owner: number) => product === 'jira' ? { owner_id: owner, key: `K${owner}`, name: 'N' } : { owner_id: owner, space_key: 'S', page_id: `${owner}`, title: 'T' }
+      const item = (owner: number) =>
+        product === 'jira'
+          ? { owner_id: owner, key: `K${owner}`, name: 'N' }
+          : { owner_id: owner, space_key: 'S', page_id: `${owner}`, title: 'T' }
       await post(product === 'jira' ? '/jira/projects' : '/confluence/pages', item(2))
-      t.same((await get(fetchPath)).json(), { provider: product, items: [] }, 'the newest is not the first')
+      t.same(
+        (await get(fetchPath)).json(),
+        { provider: product, items: [] },
+        'the newest is not the first'
+      )
       await post(product === 'jira' ? '/jira/projects' : '/confluence/pages', item(1))
       t.match((await get(fetchPath)).json().items, [{ id: 2, url: null, ...item(1) }])
-      t.match((await get(`${fetchPath}?owner_id=2`)).json().items, [{ id: 1, url: null, ...item(2) }])
+      t.match((await get(`${fetchPath}?owner_id=2`)).json().items, [
+        { id: 1, url: null, ...item(2) }
+      ])
       problem(t, await get(`${fetchPath}?owner_id=3`), 404, 'user_not_found')
-      t.match(problem(t, await get(`${fetchPath}?owner=1`), 422, 'validation_failed').errors, [{ pointer: '/owner', detail: 'Unknown query parameter.' }])
+      t.match(problem(t, await get(`${fetchPath}?owner=1`), 422, 'validation_failed').errors, [
+        { pointer: '/owner', detail: 'Unknown query parameter.' }
+      ])
     })
   })
 }
@@ -76,7 +144,13 @@ t.test('Only the two products are there', async (t) => {
   const { app } = await build(t, configured('http://127.0.0.1:9'))
   const { post, get } = callers(app)
   for (const product of ['bitbucket', 'JIRA', 'Jira', 'jira ', '__proto__', 'constructor', '']) {
-    problem(t, await post(`/integrations/${encodeURIComponent(product)}/connect`), 404, 'not_found', product)
+    problem(
+      t,
+      await post(`/integrations/${encodeURIComponent(product)}/connect`),
+      404,
+      'not_found',
+      product
+    )
     problem(t, await get(`/auth/${encodeURIComponent(product)}/login`), 404, 'not_found', product)
   }
 })

@@ -3,37 +3,66 @@ import { build, configured, KEY, SECRET } from '../helper.ts'
 
 t.test('GET / is the original answer', async (t) => {
   const { app } = await build(t)
-  t.same((await app.inject('/')).json(), { status: 'success', message: 'service healthy', data: { service: 'integration_backend', health: 'healthy' } })
+  t.same((await app.inject('/')).json(), {
+    status: 'success',
+    message: 'service healthy',
+    data: { service: 'integration_backend', health: 'healthy' }
+  })
 })
 
 t.test('E4 /healthz is ready when the database answers, whatever Atlassian does', async (t) => {
   const { app } = await build(t, configured('http://127.0.0.1:9'))
   const ready = await app.inject('/healthz')
   t.equal(ready.statusCode, 200)
-  t.same(ready.json(), { status: 'ok', checks: { database: 'ok', migrations: 'ok', vault_key: 'ok', accepting: 'ok' } })
+  t.same(ready.json(), {
+    status: 'ok',
+    checks: { database: 'ok', migrations: 'ok', vault_key: 'ok', accepting: 'ok' }
+  })
 })
 
-t.test('E4 /healthz is 503 and names the check when the database fails or does not answer', async (t) => {
-  for (const migrated of [async () => { throw new Error('planted reason') }, async () => await new Promise<never>(() => {})]) {
-    const { app, lines } = await build(t)
-    app.store.migrated = migrated
-    const answer = await app.inject('/healthz')
-    t.equal(answer.statusCode, 503)
-    t.match(answer.json(), { status: 'unavailable', checks: { database: 'failed', vault_key: 'ok' } })
-    t.notMatch(answer.body, 'planted reason')
-    t.match(lines().find(({ event }) => event === 'health_error'), { level: 'error' })
+t.test(
+  'E4 /healthz is 503 and names the check when the database fails or does not answer',
+  async (t) => {
+    for (const migrated of [
+      async () => {
+        throw new Error('planted reason')
+      },
+      async () => await new Promise<never>(() => {})
+    ]) {
+      const { app, lines } = await build(t)
+      app.store.migrated = migrated
+      const answer = await app.inject('/healthz')
+      t.equal(answer.statusCode, 503)
+      t.match(answer.json(), {
+        status: 'unavailable',
+        checks: { database: 'failed', vault_key: 'ok' }
+      })
+      t.notMatch(answer.body, 'planted reason')
+      t.match(
+        lines().find(({ event }) => event === 'health_error'),
+        { level: 'error' }
+      )
+    }
   }
-})
+)
 
 t.test('E1 E4 /healthz is 503 from the moment the service drains', async (t) => {
   const { app } = await build(t)
   const { migrated } = app.store
   // A look at the health that is under way while the service closes.
   let looked = () => {}
-  const looking = new Promise<void>((resolve) => { looked = resolve })
+  const looking = new Promise<void>((resolve) => {
+    looked = resolve
+  })
   let goOn = () => {}
-  const gate = new Promise<void>((resolve) => { goOn = resolve })
-  app.store.migrated = async () => { looked(); await gate; return await migrated() }
+  const gate = new Promise<void>((resolve) => {
+    goOn = resolve
+  })
+  app.store.migrated = async () => {
+    looked()
+    await gate
+    return await migrated()
+  }
   const answer = app.inject('/healthz')
   await looking
   const closing = app.close()
@@ -45,7 +74,10 @@ t.test('E1 E4 /healthz is 503 from the moment the service drains', async (t) => 
 
 t.test('E4 /health/oauth says what is there and from which variable, and no secret', async (t) => {
   const { app } = await build(t, {
-    NEXT_PUBLIC_JIRA_OAUTH_CLIENT_ID: 'the-client-id', ATLASSIAN_CLIENT_SECRET: SECRET, CONFLUENCE_REDIRECT_URI: 'https://app.example.com/api/auth/confluence/callback', JIRA_OAUTH_SCOPES: 'read:jira-work offline_access'
+    NEXT_PUBLIC_JIRA_OAUTH_CLIENT_ID: 'the-client-id',
+    ATLASSIAN_CLIENT_SECRET: SECRET,
+    CONFLUENCE_REDIRECT_URI: 'https://app.example.com/api/auth/confluence/callback',
+    JIRA_OAUTH_SCOPES: 'read:jira-work offline_access'
   })
   const answer = await app.inject('/health/oauth')
   t.same(answer.json(), {
@@ -63,10 +95,18 @@ t.test('E4 /health/oauth says what is there and from which variable, and no secr
       client_secret: { present: true, from: 'ATLASSIAN_CLIENT_SECRET' },
       redirect_uri: { present: true, from: 'CONFLUENCE_REDIRECT_URI' },
       redirect_uri_in_use: 'https://app.example.com/api/auth/confluence/callback',
-      scopes: ['read:space:confluence', 'read:page:confluence', 'search:confluence', 'read:me', 'offline_access']
+      scopes: [
+        'read:space:confluence',
+        'read:page:confluence',
+        'search:confluence',
+        'read:me',
+        'offline_access'
+      ]
     }
   })
-  for (const secret of [SECRET, KEY.split(':')[1] ?? '', 'the-client-id']) t.notMatch(answer.body, secret)
+  for (const secret of [SECRET, KEY.split(':')[1] ?? '', 'the-client-id']) {
+    t.notMatch(answer.body, secret)
+  }
 })
 
 t.test('C12 No answer names the server or its version', async (t) => {
@@ -80,11 +120,31 @@ t.test('C12 No answer names the server or its version', async (t) => {
 
 t.test('E3 T32 Every time limit of the server is set', async (t) => {
   const { app } = await build(t)
-  const { requestTimeout, connectionTimeout, keepAliveTimeout, maxRequestsPerSocket, handlerTimeout } = app.initialConfig as Record<string, number>
-  t.match([requestTimeout, connectionTimeout, keepAliveTimeout, maxRequestsPerSocket, handlerTimeout].map((value) => typeof value === 'number' && value > 0), [true, true, true, true, true])
+  const {
+    requestTimeout,
+    connectionTimeout,
+    keepAliveTimeout,
+    maxRequestsPerSocket,
+    handlerTimeout
+  } = app.initialConfig as Record<string, number>
+  t.match(
+    [requestTimeout, connectionTimeout, keepAliveTimeout, maxRequestsPerSocket, handlerTimeout].map(
+      (value) => typeof value === 'number' && value > 0
+    ),
+    [true, true, true, true, true]
+  )
   const { server } = app
-  for (const name of ['requestTimeout', 'headersTimeout', 'timeout', 'keepAliveTimeout', 'maxRequestsPerSocket'] as const) {
-    t.ok((server[name] ?? 0) > 0 && Number.isFinite(server[name]), `server.${name} is ${server[name]}`)
+  for (const name of [
+    'requestTimeout',
+    'headersTimeout',
+    'timeout',
+    'keepAliveTimeout',
+    'maxRequestsPerSocket'
+  ] as const) {
+    t.ok(
+      (server[name] ?? 0) > 0 && Number.isFinite(server[name]),
+      `server.${name} is ${server[name]}`
+    )
   }
 })
 
@@ -92,9 +152,24 @@ t.test('C12 T39 In production nothing of the sandbox is there', async (t) => {
   const { app } = await build(t, { APP_ENV: 'production' })
   t.equal(app.sandbox, null)
   for (const prefix of ['', '/api']) {
-    for (const path of ['', '/', '/authorize', '/oauth/token', '/oauth/token/accessible-resources', '/me', '/admin/state', '/admin/reset', '/ex/jira/8f0c1d3e-2222-4b4b-9a9a-000000000001/rest/api/3/project/search', '/anything']) {
+    for (const path of [
+      '',
+      '/',
+      '/authorize',
+      '/oauth/token',
+      '/oauth/token/accessible-resources',
+      '/me',
+      '/admin/state',
+      '/admin/reset',
+      '/ex/jira/8f0c1d3e-2222-4b4b-9a9a-000000000001/rest/api/3/project/search',
+      '/anything'
+    ]) {
       for (const method of ['GET', 'POST', 'HEAD', 'DELETE'] as const) {
-        t.equal((await app.inject({ method, url: `${prefix}/sandbox${path}` })).statusCode, 404, `${method} ${prefix}/sandbox${path}`)
+        t.equal(
+          (await app.inject({ method, url: `${prefix}/sandbox${path}` })).statusCode,
+          404,
+          `${method} ${prefix}/sandbox${path}`
+        )
       }
     }
   }

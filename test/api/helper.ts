@@ -6,58 +6,105 @@ export const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/
 const MEMBERS = ['type', 'title', 'status', 'detail', 'code', 'request_id']
 
 /** Whatever carries an answer: `inject` or `fetch`. */
-export interface Answered { status: number, header: (name: string) => string | undefined, body: string }
+export interface Answered {
+  status: number
+  header: (name: string) => string | undefined
+  body: string
+}
 
-export function answered ({ statusCode, headers, body }: LightMyRequestResponse): Answered {
+export function answered({ statusCode, headers, body }: LightMyRequestResponse): Answered {
   return { status: statusCode, header: (name) => headers[name] as string | undefined, body }
 }
 
 /** One assertion: this answer is exactly the problem document of contract section 5. Returns it. */
-export function problem (t: Test, given: LightMyRequestResponse | Answered, status: number, code: string, name = ''): Record<string, any> {
+export function problem(
+  t: Test,
+  given: LightMyRequestResponse | Answered,
+  status: number,
+  code: string,
+  name = ''
+): Record<string, any> {
   const answer = 'statusCode' in given ? answered(given) : given
   const title = `${name === '' ? '' : `${name}: `}${status} ${code}`
   let body: Record<string, any> = {}
-  try { body = JSON.parse(answer.body) as Record<string, any> } catch { t.fail(`${title}: not JSON but ${answer.body.slice(0, 200)}`) }
-  const optional = [...(status === 422 ? ['errors'] : []), ...(code === 'oauth_not_configured' ? ['missing'] : []), ...(code === 'cursor_expired' ? ['cursor'] : [])]
-  t.match({
-    status: answer.status,
-    type: answer.header('content-type'),
-    same: body.request_id === answer.header('x-request-id'),
-    members: Object.keys(body).sort(),
-    document: body
-  }, {
-    status,
-    type: /^application\/problem\+json(; charset=utf-8)?$/,
-    same: true,
-    members: [...MEMBERS, ...optional].sort(),
-    document: { type: 'about:blank', title: STATUS_CODES[status], status, code, request_id: REQUEST_ID, detail: /^[A-Z].*[^ ]$/ }
-  }, title)
+  try {
+    body = JSON.parse(answer.body) as Record<string, any>
+  } catch {
+    t.fail(`${title}: not JSON but ${answer.body.slice(0, 200)}`)
+  }
+  const optional = [
+    ...(status === 422 ? ['errors'] : []),
+    ...(code === 'oauth_not_configured' ? ['missing'] : []),
+    ...(code === 'cursor_expired' ? ['cursor'] : [])
+  ]
+  t.match(
+    {
+      status: answer.status,
+      type: answer.header('content-type'),
+      same: body.request_id === answer.header('x-request-id'),
+      members: Object.keys(body).sort(),
+      document: body
+    },
+    {
+      status,
+      type: /^application\/problem\+json(; charset=utf-8)?$/,
+      same: true,
+      members: [...MEMBERS, ...optional].sort(),
+      document: {
+        type: 'about:blank',
+        title: STATUS_CODES[status],
+        status,
+        code,
+        request_id: REQUEST_ID,
+        detail: /^[A-Z].*[^ ]$/
+      }
+    },
+    title
+  )
   return body
 }
 
 /** `post('/users', { … })`; a string goes out as it is. */
-export function callers (app: FastifyInstance, defaults: InjectOptions = {}) {
-  const post = (url: string, payload?: unknown, headers: Record<string, string> = {}) => app.inject({
-    ...defaults,
-    method: 'POST',
-    url,
-    headers: payload === undefined ? headers : { 'content-type': 'application/json', ...headers },
-    ...(payload === undefined ? {} : { payload: typeof payload === 'string' || Buffer.isBuffer(payload) ? payload : JSON.stringify(payload) })
-  })
-  const get = (url: string, headers: Record<string, string> = {}) => app.inject({ ...defaults, method: 'GET', url, headers })
+export function callers(app: FastifyInstance, defaults: InjectOptions = {}) {
+  const post = (url: string, payload?: unknown, headers: Record<string, string> = {}) =>
+    app.inject({
+      ...defaults,
+      method: 'POST',
+      url,
+      headers: payload === undefined ? headers : { 'content-type': 'application/json', ...headers },
+      ...(payload === undefined
+        ? {}
+        : {
+            payload:
+              typeof payload === 'string' || Buffer.isBuffer(payload)
+                ? payload
+                : JSON.stringify(payload)
+          })
+    })
+  const get = (url: string, headers: Record<string, string> = {}) =>
+    app.inject({ ...defaults, method: 'GET', url, headers })
   return { post, get }
 }
 
 /** Follows `Link: rel="next"` to the end; resolves to the items of every page. */
-export async function follow (app: FastifyInstance, start: string, read: (body: any) => any[] = (body) => body): Promise<{ pages: any[][], links: string[] }> {
+export async function follow(
+  app: FastifyInstance,
+  start: string,
+  read: (body: any) => any[] = (body) => body
+): Promise<{ pages: any[][]; links: string[] }> {
   const pages: any[][] = []
   const links: string[] = []
   for (let url: string | undefined = start; url !== undefined;) {
     const response = await app.inject(url)
-    if (response.statusCode !== 200) throw new Error(`${url}: ${response.statusCode} ${response.body}`)
+    if (response.statusCode !== 200) {
+      throw new Error(`${url}: ${response.statusCode} ${response.body}`)
+    }
     pages.push(read(response.json()))
     const link = response.headers.link as string | undefined
-    url = link === undefined ? undefined : /^<([^>]+)>; rel="next"$/.exec(link)?.[1] ?? `not a Link header: ${link}`
+    url =
+      link === undefined
+        ? undefined
+        : (/^<([^>]+)>; rel="next"$/.exec(link)?.[1] ?? `not a Link header: ${link}`)
     if (url !== undefined) links.push(url)
   }
   return { pages, links }

@@ -6,7 +6,13 @@ import { callers, problem } from './helper.ts'
 const KINDS = [
   {
     path: '/jira/projects',
-    body: { owner_id: 1, key: 'PAY', name: 'Payments', lead: 'Dana Fox', url: 'https://acme.atlassian.net/browse/PAY' },
+    body: {
+      owner_id: 1,
+      key: 'PAY',
+      name: 'Payments',
+      lead: 'Dana Fox',
+      url: 'https://acme.atlassian.net/browse/PAY'
+    },
     row: ['id', 'owner_id', 'key', 'name', 'lead', 'url', 'updated_at'],
     copied: {},
     optional: ['lead', 'url'],
@@ -16,7 +22,13 @@ const KINDS = [
   },
   {
     path: '/confluence/pages',
-    body: { owner_id: 1, space_key: 'ENG', page_id: '302737', title: 'Runbook', url: 'http://wiki.example.com:8090/x?y=1#z' },
+    body: {
+      owner_id: 1,
+      space_key: 'ENG',
+      page_id: '302737',
+      title: 'Runbook',
+      url: 'http://wiki.example.com:8090/x?y=1#z'
+    },
     row: ['id', 'owner_id', 'space_key', 'page_id', 'title', 'status', 'url', 'updated_at'],
     copied: { status: null },
     optional: ['url'],
@@ -28,8 +40,37 @@ const KINDS = [
 
 /** In the order of their code points: what UTF-16 or a locale would sort otherwise is among them. */
 const ORDERED = [
-  ' ', '!', '0', '10', '2', 'A', 'AB', 'Aa', 'B', 'Z', '_', 'a', 'aB', 'aa', 'b', 'e', 'ee', 'e\u0301', 'z', '\u00e9', '\u0130', '\u0131', '\u4e2d', '\uac00', '\ue000', '\uff21', '\uffff',
-  '\u{10000}', '\u{1f600}', '\u{1f600}\u{1f3fd}', '\u{10ffff}'
+  ' ',
+  '!',
+  '0',
+  '10',
+  '2',
+  'A',
+  'AB',
+  'Aa',
+  'B',
+  'Z',
+  '_',
+  'a',
+  'aB',
+  'aa',
+  'b',
+  'e',
+  'ee',
+  'e\u0301',
+  'z',
+  '\u00e9',
+  '\u0130',
+  '\u0131',
+  '\u4e2d',
+  '\uac00',
+  '\ue000',
+  '\uff21',
+  '\uffff',
+  '\u{10000}',
+  '\u{1f600}',
+  '\u{1f600}\u{1f3fd}',
+  '\u{10ffff}'
 ]
 
 const START = Date.UTC(2026, 10, 23, 12)
@@ -42,30 +83,52 @@ for (const { path, body, row, copied, optional, another, retitled, sorted } of K
     await post('/users', { email: 'ada@example.com' })
     await post('/users', { email: 'bob@example.com' })
     /** The whole item as it is served, posted at this moment. */
-    const served = (item: object) => ({ id: 1, ...copied, ...item, updated_at: new Date(clock).toISOString() })
-    return { ...built, post, get, served, pass: (ms: number) => { clock += ms } }
+    const served = (item: object) => ({
+      id: 1,
+      ...copied,
+      ...item,
+      updated_at: new Date(clock).toISOString()
+    })
+    return {
+      ...built,
+      post,
+      get,
+      served,
+      pass: (ms: number) => {
+        clock += ms
+      }
+    }
   }
 
   t.test(`POST and GET ${path}`, async (t) => {
-    t.test('a new item is 201, the same key again is 200 and replaces it, and the list shows one', async (t) => {
-      const { post, get, served, pass } = await fresh(t)
-      const made = await post(path, body)
-      t.equal(made.statusCode, 201)
-      t.same(made.json(), served(body))
-      t.same(Object.keys(made.json()), row)
-      pass(1_000)
-      const again = await post(path, { ...body, ...retitled })
-      t.equal(again.statusCode, 200)
-      t.same(again.json(), served({ ...body, ...retitled }), 'and it says when it was last posted')
-      t.same((await get(`${path}/1`)).json(), [again.json()])
-      t.equal((await post(path, { ...body, ...another })).statusCode, 201)
-      t.equal((await get(`${path}/1`)).json().length, 2)
-    })
+    t.test(
+      'a new item is 201, the same key again is 200 and replaces it, and the list shows one',
+      async (t) => {
+        const { post, get, served, pass } = await fresh(t)
+        const made = await post(path, body)
+        t.equal(made.statusCode, 201)
+        t.same(made.json(), served(body))
+        t.same(Object.keys(made.json()), row)
+        pass(1_000)
+        const again = await post(path, { ...body, ...retitled })
+        t.equal(again.statusCode, 200)
+        t.same(
+          again.json(),
+          served({ ...body, ...retitled }),
+          'and it says when it was last posted'
+        )
+        t.same((await get(`${path}/1`)).json(), [again.json()])
+        t.equal((await post(path, { ...body, ...another })).statusCode, 201)
+        t.equal((await get(`${path}/1`)).json().length, 2)
+      }
+    )
 
     t.test('an upsert states the whole item: what is left out becomes null', async (t) => {
       const { post, get, served } = await fresh(t)
       await post(path, body)
-      const bare = Object.fromEntries(Object.entries(body).filter(([name]) => !(optional as readonly string[]).includes(name)))
+      const bare = Object.fromEntries(
+        Object.entries(body).filter(([name]) => !(optional as readonly string[]).includes(name))
+      )
       const nulls = Object.fromEntries(optional.map((name) => [name, null]))
       t.same((await post(path, bare)).json(), served({ ...bare, ...nulls }))
       await post(path, body)
@@ -73,45 +136,120 @@ for (const { path, body, row, copied, optional, another, retitled, sorted } of K
       t.same((await get(`${path}/1`)).json(), [served({ ...bare, ...nulls })])
     })
 
-    t.test('items belong to their owner, and an owner who does not exist is 404 and nothing is stored', async (t) => {
-      const { app, post, get } = await fresh(t)
-      await post(path, body)
-      t.equal((await post(path, { ...body, owner_id: 2 })).statusCode, 201, 'the same key of another owner is another item')
-      t.same((await get(`${path}/1`)).json().map((item: any) => item.owner_id), [1])
-      t.same((await get(`${path}/2`)).json().map((item: any) => item.owner_id), [2])
-      problem(t, await post(path, { ...body, owner_id: 3 }), 404, 'user_not_found')
-      problem(t, await get(`${path}/3`), 404, 'user_not_found')
-      await post('/users', { email: 'cleo@example.com' })
-      t.same((await get(`${path}/3`)).json(), [], 'no orphan was waiting for the third user')
-      t.same((await app.inject(`/integrations${path}/fetch?owner_id=3`)).json().items, [])
-    })
+    t.test(
+      'items belong to their owner, and an owner who does not exist is 404 and nothing is stored',
+      async (t) => {
+        const { app, post, get } = await fresh(t)
+        await post(path, body)
+        t.equal(
+          (await post(path, { ...body, owner_id: 2 })).statusCode,
+          201,
+          'the same key of another owner is another item'
+        )
+        t.same(
+          (await get(`${path}/1`)).json().map((item: any) => item.owner_id),
+          [1]
+        )
+        t.same(
+          (await get(`${path}/2`)).json().map((item: any) => item.owner_id),
+          [2]
+        )
+        problem(t, await post(path, { ...body, owner_id: 3 }), 404, 'user_not_found')
+        problem(t, await get(`${path}/3`), 404, 'user_not_found')
+        await post('/users', { email: 'cleo@example.com' })
+        t.same((await get(`${path}/3`)).json(), [], 'no orphan was waiting for the third user')
+        t.same((await app.inject(`/integrations${path}/fetch?owner_id=3`)).json().items, [])
+      }
+    )
 
     t.test('lists are ordered by code points, the same on every engine', async (t) => {
       const { post, get } = await fresh(t)
-      const shuffled = ORDERED.toSorted((a, b) => Buffer.from(a).toString('hex').split('').reverse().join('') < Buffer.from(b).toString('hex').split('').reverse().join('') ? -1 : 1)
-      for (const [i, text] of shuffled.entries()) t.equal((await post(path, { ...body, ...(sorted === 'title' ? { page_id: String(i) } : {}), [sorted]: text })).statusCode, 201)
-      t.same((await get(`${path}/1`)).json().map((item: any) => item[sorted]), ORDERED)
+      const shuffled = ORDERED.toSorted((a, b) =>
+        Buffer.from(a).toString('hex').split('').reverse().join('') <
+        Buffer.from(b).toString('hex').split('').reverse().join('')
+          ? -1
+          : 1
+      )
+      for (const [i, text] of shuffled.entries()) {
+        t.equal(
+          (
+            await post(path, {
+              ...body,
+              ...(sorted === 'title' ? { page_id: String(i) } : {}),
+              [sorted]: text
+            })
+          ).statusCode,
+          201
+        )
+      }
+      t.same(
+        (await get(`${path}/1`)).json().map((item: any) => item[sorted]),
+        ORDERED
+      )
     })
 
-    t.test('keys are compared exactly: case, width and composition make another item', async (t) => {
-      const { post, get } = await fresh(t)
-      const name = sorted === 'key' ? 'key' : 'page_id'
-      const keys = ['a', 'A', 'ａ', 'a ', '\u00e9', 'e\u0301', '1', '01', '1.0']
-      for (const key of keys) t.equal((await post(path, { ...body, [name]: key })).statusCode, 201, JSON.stringify(key))
-      t.equal((await get(`${path}/1`)).json().length, keys.length)
-    })
+    t.test(
+      'keys are compared exactly: case, width and composition make another item',
+      async (t) => {
+        const { post, get } = await fresh(t)
+        const name = sorted === 'key' ? 'key' : 'page_id'
+        const keys = ['a', 'A', 'ａ', 'a ', '\u00e9', 'e\u0301', '1', '01', '1.0']
+        for (const key of keys) {
+          t.equal((await post(path, { ...body, [name]: key })).statusCode, 201, JSON.stringify(key))
+        }
+        t.equal((await get(`${path}/1`)).json().length, keys.length)
+      }
+    )
 
     t.test('a link is http or https, absolute, and carries no credentials', async (t) => {
       const { post } = await fresh(t)
       const bad = [
-        'javascript:alert(1)', 'JAVASCRIPT:alert(1)', 'data:text/html,x', 'ftp://example.com/', 'file:///etc/passwd', '//example.com', '/path', 'example.com', 'https:', 'https://', 'http:///x',
-        'https://user@example.com/', 'https://user:pass@example.com/', 'https://exa mple.com/', 'https://example.com/a b', 'https:\\\\example.com', 'https://example.com\\@evil.example/',
-        ' https://example.com/', 'https://example.com/\n', 'java\tscript:alert(1)', 'https://[::1', 'https://example.com:99999/', '', `https://example.com/${'x'.repeat(2048)}`, 'https://ex\u0000ample.com/'
+        'javascript:alert(1)',
+        'JAVASCRIPT:alert(1)',
+        'data:text/html,x',
+        'ftp://example.com/',
+        'file:///etc/passwd',
+        '//example.com',
+        '/path',
+        'example.com',
+        'https:',
+        'https://',
+        'http:///x',
+        'https://user@example.com/',
+        'https://user:pass@example.com/',
+        'https://exa mple.com/',
+        'https://example.com/a b',
+        'https:\\\\example.com',
+        'https://example.com\\@evil.example/',
+        ' https://example.com/',
+        'https://example.com/\n',
+        'java\tscript:alert(1)',
+        'https://[::1',
+        'https://example.com:99999/',
+        '',
+        `https://example.com/${'x'.repeat(2048)}`,
+        'https://ex\u0000ample.com/'
       ]
       for (const url of bad) {
-        t.match(problem(t, await post(path, { ...body, url }), 422, 'validation_failed', JSON.stringify(url).slice(0, 60)).errors?.[0], { pointer: '/url' })
+        t.match(
+          problem(
+            t,
+            await post(path, { ...body, url }),
+            422,
+            'validation_failed',
+            JSON.stringify(url).slice(0, 60)
+          ).errors?.[0],
+          { pointer: '/url' }
+        )
       }
-      for (const url of ['http://localhost:8080', 'https://example.com/ä', 'HTTPS://EXAMPLE.COM/', 'https://[::1]:3000/x', 'https://xn--bcher-kva.example/?q=1&r=%20#frag', `https://example.com/${'x'.repeat(2028)}`]) {
+      for (const url of [
+        'http://localhost:8080',
+        'https://example.com/ä',
+        'HTTPS://EXAMPLE.COM/',
+        'https://[::1]:3000/x',
+        'https://xn--bcher-kva.example/?q=1&r=%20#frag',
+        `https://example.com/${'x'.repeat(2028)}`
+      ]) {
         t.equal((await post(path, { ...body, url })).json().url, url, 'kept as given')
       }
     })
@@ -122,8 +260,24 @@ t.test('Two pages whose space and id run together are two pages', async (t) => {
   const { app } = await build(t)
   const { post, get } = callers(app)
   await post('/users', { email: 'ada@example.com' })
-  for (const [spaceKey, pageId] of [['AB', 'C'], ['A', 'BC'], ['A"', ',"B'], ['A', '","B'], ['["A', 'B"]']]) {
-    t.equal((await post('/confluence/pages', { owner_id: 1, space_key: spaceKey, page_id: pageId, title: 'T' })).statusCode, 201)
+  for (const [spaceKey, pageId] of [
+    ['AB', 'C'],
+    ['A', 'BC'],
+    ['A"', ',"B'],
+    ['A', '","B'],
+    ['["A', 'B"]']
+  ]) {
+    t.equal(
+      (
+        await post('/confluence/pages', {
+          owner_id: 1,
+          space_key: spaceKey,
+          page_id: pageId,
+          title: 'T'
+        })
+      ).statusCode,
+      201
+    )
   }
   t.equal((await get('/confluence/pages/1')).json().length, 5)
 })

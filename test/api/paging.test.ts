@@ -2,10 +2,16 @@ import t from 'tap'
 import { build } from '../helper.ts'
 import { callers, follow, problem } from './helper.ts'
 
-const LISTS = ['/users', '/jira/projects/1', '/confluence/pages/1', '/integrations/jira/projects/fetch', '/integrations/confluence/pages/fetch']
+const LISTS = [
+  '/users',
+  '/jira/projects/1',
+  '/confluence/pages/1',
+  '/integrations/jira/projects/fetch',
+  '/integrations/confluence/pages/fetch'
+]
 const COUNT = 23
 const LONGEST_CURSOR = 12_288
-const rows = (body: any) => Array.isArray(body) ? body : body.items
+const rows = (body: any) => (Array.isArray(body) ? body : body.items)
 
 t.test('Lists come in pages', async (t) => {
   const { app } = await build(t)
@@ -14,27 +20,47 @@ t.test('Lists come in pages', async (t) => {
     await post('/users', { email: `u${i}@example.com` })
     await post('/jira/projects', { owner_id: 1, key: `K${i}`, name: 'N' })
     // The same title again and again: only the id tells one page from the next.
-    await post('/confluence/pages', { owner_id: 1, space_key: 'S', page_id: `${i}`, title: i % 2 === 0 ? 'Same' : 'Title 😀' })
+    await post('/confluence/pages', {
+      owner_id: 1,
+      space_key: 'S',
+      page_id: `${i}`,
+      title: i % 2 === 0 ? 'Same' : 'Title 😀'
+    })
   }
 
-  t.test('following Link to the end gives every item once, in the order of the whole list', async (t) => {
-    for (const list of LISTS) {
-      const whole = rows((await get(list)).json())
-      t.equal(whole.length, COUNT, `${list} is whole without a limit`)
-      for (const limit of [1, 2, 5, COUNT - 1, COUNT, COUNT + 1, 1000]) {
-        const { pages } = await follow(app, `${list}?limit=${limit}`, rows)
-        t.same(pages.flat(), whole, `${list} by ${limit}`)
-        t.equal(pages.length, Math.ceil(COUNT / limit), 'no empty page at the end')
-        t.ok(pages.every((page, i) => i === pages.length - 1 || page.length === limit))
+  t.test(
+    'following Link to the end gives every item once, in the order of the whole list',
+    async (t) => {
+      for (const list of LISTS) {
+        const whole = rows((await get(list)).json())
+        t.equal(whole.length, COUNT, `${list} is whole without a limit`)
+        for (const limit of [1, 2, 5, COUNT - 1, COUNT, COUNT + 1, 1000]) {
+          const { pages } = await follow(app, `${list}?limit=${limit}`, rows)
+          t.same(pages.flat(), whole, `${list} by ${limit}`)
+          t.equal(pages.length, Math.ceil(COUNT / limit), 'no empty page at the end')
+          t.ok(pages.every((page, i) => i === pages.length - 1 || page.length === limit))
+        }
       }
     }
-  })
+  )
 
   t.test('the link keeps the prefix and the other parameters of the request', async (t) => {
-    const { links, pages } = await follow(app, '/api/integrations/jira/projects/fetch?owner_id=1&limit=9', rows)
+    const { links, pages } = await follow(
+      app,
+      '/api/integrations/jira/projects/fetch?owner_id=1&limit=9',
+      rows
+    )
     t.equal(pages.flat().length, COUNT)
-    for (const link of links) t.match(link, /^\/api\/integrations\/jira\/projects\/fetch\?owner_id=1&limit=9&cursor=[\w-]+$/)
-    t.match((await get('/users?limit=5')).headers.link, /^<\/users\?limit=5&cursor=[\w-]+>; rel="next"$/)
+    for (const link of links) {
+      t.match(
+        link,
+        /^\/api\/integrations\/jira\/projects\/fetch\?owner_id=1&limit=9&cursor=[\w-]+$/
+      )
+    }
+    t.match(
+      (await get('/users?limit=5')).headers.link,
+      /^<\/users\?limit=5&cursor=[\w-]+>; rel="next"$/
+    )
     t.equal((await get('/users')).headers.link, undefined, 'no link where nothing follows')
   })
 
@@ -50,34 +76,142 @@ t.test('Lists come in pages', async (t) => {
   t.test('the longest titles there can be do not end the list', async (t) => {
     const { app } = await build(t)
     await app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
-    const titles = ['\u0001', '"', '\\', '😀'.slice(0, 2), '漢', 'x'].map((text) => text.repeat(1024 / text.length))
-    for (const [i, title] of titles.entries()) t.equal((await callers(app).post('/confluence/pages', { owner_id: 1, space_key: 'S', page_id: `${i}`, title })).statusCode, 201)
+    const titles = ['\u0001', '"', '\\', '😀'.slice(0, 2), '漢', 'x'].map((text) =>
+      text.repeat(1024 / text.length)
+    )
+    for (const [i, title] of titles.entries()) {
+      t.equal(
+        (
+          await callers(app).post('/confluence/pages', {
+            owner_id: 1,
+            space_key: 'S',
+            page_id: `${i}`,
+            title
+          })
+        ).statusCode,
+        201
+      )
+    }
     t.equal((await follow(app, '/confluence/pages/1?limit=1')).pages.length, titles.length)
   })
 
   t.test('a limit is a whole number from 1 to 1000', async (t) => {
     for (const list of LISTS) {
-      for (const limit of ['0', '1001', 'abc', '', '-1', '1.5', '1e9', 'NaN', '0x10', 'true', 'null', '%201', '1;2', '99999999999999999999', '+5', '1e2', '05', '1.0', '%EF%BC%95']) {
-        t.match(problem(t, await get(`${list}?limit=${limit}`), 422, 'validation_failed', `${list}?limit=${limit}`).errors?.[0], { pointer: '/limit' })
+      for (const limit of [
+        '0',
+        '1001',
+        'abc',
+        '',
+        '-1',
+        '1.5',
+        '1e9',
+        'NaN',
+        '0x10',
+        'true',
+        'null',
+        '%201',
+        '1;2',
+        '99999999999999999999',
+        '+5',
+        '1e2',
+        '05',
+        '1.0',
+        '%EF%BC%95'
+      ]) {
+        t.match(
+          problem(
+            t,
+            await get(`${list}?limit=${limit}`),
+            422,
+            'validation_failed',
+            `${list}?limit=${limit}`
+          ).errors?.[0],
+          { pointer: '/limit' }
+        )
       }
-      for (const limit of ['1', '1000']) t.equal((await get(`${list}?limit=${limit}`)).statusCode, 200)
+      for (const limit of ['1', '1000']) {
+        t.equal((await get(`${list}?limit=${limit}`)).statusCode, 200)
+      }
     }
   })
 
   t.test('a cursor that this list has not handed out is 400 invalid_cursor', async (t) => {
-    const wrong = ['', 'x', '%00', '%F0%9F%98%80', 'bnVsbA', 'W10', 'e30', 'WyIiXQ', 'WzFd.', 'A'.repeat(LONGEST_CURSOR), ...[
-      [null], ['a'], [1.5], [1, 2, 3], [{}], [[1]], ['a', 'b'], ['a', 1.5], ['a', 1, 2], [1, 'a'], [9007199254740992], ['a', 9007199254740992], ['a', null], true, 'a', 1, { length: 1 }
-    ].map((value) => Buffer.from(JSON.stringify(value)).toString('base64url'))]
+    const wrong = [
+      '',
+      'x',
+      '%00',
+      '%F0%9F%98%80',
+      'bnVsbA',
+      'W10',
+      'e30',
+      'WyIiXQ',
+      'WzFd.',
+      'A'.repeat(LONGEST_CURSOR),
+      ...[
+        [null],
+        ['a'],
+        [1.5],
+        [1, 2, 3],
+        [{}],
+        [[1]],
+        ['a', 'b'],
+        ['a', 1.5],
+        ['a', 1, 2],
+        [1, 'a'],
+        [9007199254740992],
+        ['a', 9007199254740992],
+        ['a', null],
+        true,
+        'a',
+        1,
+        { length: 1 }
+      ].map((value) => Buffer.from(JSON.stringify(value)).toString('base64url'))
+    ]
     for (const list of LISTS) {
-      for (const cursor of wrong) problem(t, await get(`${list}?cursor=${cursor}`), 400, 'invalid_cursor', `${list}?cursor=${cursor.slice(0, 20)}`)
-      t.match(problem(t, await get(`${list}?cursor=${'A'.repeat(LONGEST_CURSOR + 1)}`), 422, 'validation_failed').errors?.[0], { pointer: '/cursor' })
+      for (const cursor of wrong) {
+        problem(
+          t,
+          await get(`${list}?cursor=${cursor}`),
+          400,
+          'invalid_cursor',
+          `${list}?cursor=${cursor.slice(0, 20)}`
+        )
+      }
+      t.match(
+        problem(
+          t,
+          await get(`${list}?cursor=${'A'.repeat(LONGEST_CURSOR + 1)}`),
+          422,
+          'validation_failed'
+        ).errors?.[0],
+        { pointer: '/cursor' }
+      )
     }
-    const cursor = async (list: string) => /cursor=([\w-]+)/.exec((await get(`${list}?limit=2`)).headers.link as string)?.[1] ?? ''
-    problem(t, await get(`/users?cursor=${await cursor('/jira/projects/1')}`), 400, 'invalid_cursor', 'of another list')
-    problem(t, await get(`/jira/projects/1?cursor=${await cursor('/users')}`), 400, 'invalid_cursor', 'of another list')
+    const cursor = async (list: string) =>
+      /cursor=([\w-]+)/.exec((await get(`${list}?limit=2`)).headers.link as string)?.[1] ?? ''
+    problem(
+      t,
+      await get(`/users?cursor=${await cursor('/jira/projects/1')}`),
+      400,
+      'invalid_cursor',
+      'of another list'
+    )
+    problem(
+      t,
+      await get(`/jira/projects/1?cursor=${await cursor('/users')}`),
+      400,
+      'invalid_cursor',
+      'of another list'
+    )
     const whole = await cursor('/jira/projects/1')
     for (let cut = 1; cut < whole.length - 1; cut++) {
-      problem(t, await get(`/jira/projects/1?cursor=${whole.slice(0, cut)}`), 400, 'invalid_cursor', `cut to ${cut} characters`)
+      problem(
+        t,
+        await get(`/jira/projects/1?cursor=${whole.slice(0, cut)}`),
+        400,
+        'invalid_cursor',
+        `cut to ${cut} characters`
+      )
     }
   })
 })

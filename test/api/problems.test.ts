@@ -3,7 +3,13 @@ import t, { type Test } from 'tap'
 import { build } from '../helper.ts'
 import { callers, problem } from './helper.ts'
 
-const POSTS = ['/users', '/jira/projects', '/confluence/pages', '/integrations/jira/connect', '/integrations/confluence/connect']
+const POSTS = [
+  '/users',
+  '/jira/projects',
+  '/confluence/pages',
+  '/integrations/jira/connect',
+  '/integrations/confluence/connect'
+]
 /** The largest body that is accepted, on purpose written down a second time. */
 const LIMIT = 64 * 1024
 
@@ -17,78 +23,275 @@ const ready = async (t: Test) => {
 
 t.test('400: a body that is not JSON', async (t) => {
   const { post } = await ready(t)
-  const broken = ['{', '}', '{]', '[', "{'a':1}", '{"a":1,}', '{"a":01}', 'NaN', '{"email":NaN}', '{"owner_id":Infinity}', 'undefined', '\u0000', '{"a":"\u0001"}', '{"a":"\\x"}', '<xml/>', 'email=a@b.co', '\ufeff{', '{"a":1}{"b":2}', '-', '1e', '"', `${'['.repeat(60_000)}`]
+  const broken = [
+    '{',
+    '}',
+    '{]',
+    '[',
+    "{'a':1}",
+    '{"a":1,}',
+    '{"a":01}',
+    'NaN',
+    '{"email":NaN}',
+    '{"owner_id":Infinity}',
+    'undefined',
+    '\u0000',
+    '{"a":"\u0001"}',
+    '{"a":"\\x"}',
+    '<xml/>',
+    'email=a@b.co',
+    '\ufeff{',
+    '{"a":1}{"b":2}',
+    '-',
+    '1e',
+    '"',
+    `${'['.repeat(60_000)}`
+  ]
   for (const path of POSTS) {
-    for (const body of broken) problem(t, await post(path, body), 400, 'invalid_json', `${path} ${JSON.stringify(body.slice(0, 20))}`)
+    for (const body of broken) {
+      problem(
+        t,
+        await post(path, body),
+        400,
+        'invalid_json',
+        `${path} ${JSON.stringify(body.slice(0, 20))}`
+      )
+    }
   }
 })
 
 t.test('404 and 405: the path is not there, or not with this method', async (t) => {
   const { app, get } = await ready(t)
-  for (const url of ['/nothing', '/users/1/tokens', '/user', '/auth', '/auth/jira', '/integrations', '/oauth', '/api/nothing', '/.env', '/%00', '/users%2F1', '/../etc/passwd', '/metrics', '/jira/issues', '/confluence/spaces', '/users/1/changes/1', '/healthz/x', '/*', '/:user_id']) {
+  for (const url of [
+    '/nothing',
+    '/users/1/tokens',
+    '/user',
+    '/auth',
+    '/auth/jira',
+    '/integrations',
+    '/oauth',
+    '/api/nothing',
+    '/.env',
+    '/%00',
+    '/users%2F1',
+    '/../etc/passwd',
+    '/metrics',
+    '/jira/issues',
+    '/confluence/spaces',
+    '/users/1/changes/1',
+    '/healthz/x',
+    '/*',
+    '/:user_id'
+  ]) {
     problem(t, await get(url), 404, 'not_found', url)
   }
   const allowed: Array<[url: string, wrong: string, allow: string[]]> = [
-    ['/users', 'DELETE', ['GET', 'HEAD', 'POST']], ['/users', 'PUT', ['GET', 'HEAD', 'POST']], ['/users/1', 'POST', ['DELETE', 'GET', 'HEAD']], ['/users/1', 'PATCH', ['DELETE', 'GET', 'HEAD']],
-    ['/users/1/connections', 'DELETE', ['GET', 'HEAD']], ['/users/1/connections/jira', 'GET', ['DELETE', 'PATCH']], ['/api/users/1/connections/jira/site', 'GET', ['PUT']], ['/users/1/connections/jira/check', 'GET', ['POST']],
-    ['/users/1/connections/jira/confirm-deletions', 'GET', ['POST']], ['/users/1/changes', 'POST', ['GET', 'HEAD']], ['/jira/issues/1', 'POST', ['GET', 'HEAD']], ['/confluence/spaces/1', 'PUT', ['GET', 'HEAD']],
-    ['/integrations/jira/sync', 'GET', ['POST']], ['/integrations/jira/sync/runs/1', 'POST', ['DELETE', 'GET', 'HEAD']], ['/integrations/confluence/sync/runs/1/events', 'DELETE', ['GET', 'HEAD']],
-    ['/', 'POST', ['GET', 'HEAD']], ['/healthz', 'POST', ['GET', 'HEAD']], ['/jira/projects', 'GET', ['POST']], ['/jira/projects/1', 'DELETE', ['GET', 'HEAD']],
-    ['/integrations/jira/connect', 'GET', ['POST']], ['/integrations/jira/projects/fetch', 'POST', ['GET', 'HEAD']], ['/auth/jira/login', 'POST', ['GET', 'HEAD']],
-    ['/auth/confluence/callback', 'POST', ['GET', 'HEAD']], ['/api/users', 'DELETE', ['GET', 'HEAD', 'POST']], ['/users/', 'TRACE', ['GET', 'HEAD', 'POST']], ['/openapi.json', 'PUT', ['GET', 'HEAD']]
+    ['/users', 'DELETE', ['GET', 'HEAD', 'POST']],
+    ['/users', 'PUT', ['GET', 'HEAD', 'POST']],
+    ['/users/1', 'POST', ['DELETE', 'GET', 'HEAD']],
+    ['/users/1', 'PATCH', ['DELETE', 'GET', 'HEAD']],
+    ['/users/1/connections', 'DELETE', ['GET', 'HEAD']],
+    ['/users/1/connections/jira', 'GET', ['DELETE', 'PATCH']],
+    ['/api/users/1/connections/jira/site', 'GET', ['PUT']],
+    ['/users/1/connections/jira/check', 'GET', ['POST']],
+    ['/users/1/connections/jira/confirm-deletions', 'GET', ['POST']],
+    ['/users/1/changes', 'POST', ['GET', 'HEAD']],
+    ['/jira/issues/1', 'POST', ['GET', 'HEAD']],
+    ['/confluence/spaces/1', 'PUT', ['GET', 'HEAD']],
+    ['/integrations/jira/sync', 'GET', ['POST']],
+    ['/integrations/jira/sync/runs/1', 'POST', ['DELETE', 'GET', 'HEAD']],
+    ['/integrations/confluence/sync/runs/1/events', 'DELETE', ['GET', 'HEAD']],
+    ['/', 'POST', ['GET', 'HEAD']],
+    ['/healthz', 'POST', ['GET', 'HEAD']],
+    ['/jira/projects', 'GET', ['POST']],
+    ['/jira/projects/1', 'DELETE', ['GET', 'HEAD']],
+    ['/integrations/jira/connect', 'GET', ['POST']],
+    ['/integrations/jira/projects/fetch', 'POST', ['GET', 'HEAD']],
+    ['/auth/jira/login', 'POST', ['GET', 'HEAD']],
+    ['/auth/confluence/callback', 'POST', ['GET', 'HEAD']],
+    ['/api/users', 'DELETE', ['GET', 'HEAD', 'POST']],
+    ['/users/', 'TRACE', ['GET', 'HEAD', 'POST']],
+    ['/openapi.json', 'PUT', ['GET', 'HEAD']]
   ]
   for (const [url, method, allow] of allowed) {
     const answer = await app.inject({ method: method as 'PUT', url })
     problem(t, answer, 405, 'method_not_allowed', `${method} ${url}`)
-    t.same(String(answer.headers.allow).split(', ').filter((each) => each !== 'OPTIONS').sort(), allow)
+    t.same(
+      String(answer.headers.allow)
+        .split(', ')
+        .filter((each) => each !== 'OPTIONS')
+        .sort(),
+      allow
+    )
   }
 })
 
 t.test('400: an address that is not one', async (t) => {
   const { get } = await ready(t)
-  for (const url of ['/%zz', '/users/%', '/users/%zz', '/users/%E0%A4%A', '/api/users/%ff', '/%', '/users/%c0%ae']) problem(t, await get(url), 400, 'bad_request', url)
+  for (const url of [
+    '/%zz',
+    '/users/%',
+    '/users/%zz',
+    '/users/%E0%A4%A',
+    '/api/users/%ff',
+    '/%',
+    '/users/%c0%ae'
+  ]) {
+    problem(t, await get(url), 400, 'bad_request', url)
+  }
 })
 
 t.test('C5 T32 413: a byte more than 64 KiB', async (t) => {
   const { app, post } = await ready(t)
   for (const path of POSTS) {
     problem(t, await post(path, Buffer.alloc(LIMIT + 1, ' ')), 413, 'payload_too_large', path)
-    problem(t, await post(path, JSON.stringify({ email: 'x'.repeat(LIMIT) })), 413, 'payload_too_large', path)
+    problem(
+      t,
+      await post(path, JSON.stringify({ email: 'x'.repeat(LIMIT) })),
+      413,
+      'payload_too_large',
+      path
+    )
   }
-  problem(t, await post('/users', Buffer.concat([Buffer.from('{"email":"big@example.com"}'), Buffer.alloc(LIMIT, ' ')]).subarray(0, LIMIT + 1)), 413, 'payload_too_large')
-  const fits = Buffer.concat([Buffer.from('{"email":"big@example.com"}'), Buffer.alloc(LIMIT, ' ')]).subarray(0, LIMIT)
+  problem(
+    t,
+    await post(
+      '/users',
+      Buffer.concat([
+        Buffer.from('{"email":"big@example.com"}'),
+        Buffer.alloc(LIMIT, ' ')
+      ]).subarray(0, LIMIT + 1)
+    ),
+    413,
+    'payload_too_large'
+  )
+  const fits = Buffer.concat([
+    Buffer.from('{"email":"big@example.com"}'),
+    Buffer.alloc(LIMIT, ' ')
+  ]).subarray(0, LIMIT)
   t.equal((await post('/users', fits)).statusCode, 201, 'exactly 64 KiB are accepted')
   t.equal((await app.inject('/users')).json().length, 2)
 })
 
 t.test('C1 C5 415: anything but JSON', async (t) => {
   const { app, post } = await ready(t)
-  const types = ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'application/xml', 'text/json', 'application/jsonx', 'json', 'application', 'application/json, text/plain', '*/*', 'application/octet-stream']
+  const types = [
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x',
+    'application/xml',
+    'text/json',
+    'application/jsonx',
+    'json',
+    'application',
+    'application/json, text/plain',
+    '*/*',
+    'application/octet-stream'
+  ]
   for (const path of POSTS) {
-    for (const type of types) problem(t, await post(path, '{"email":"a@b.co"}', { 'content-type': type }), 415, 'unsupported_media_type', `${path} ${type}`)
+    for (const type of types) {
+      problem(
+        t,
+        await post(path, '{"email":"a@b.co"}', { 'content-type': type }),
+        415,
+        'unsupported_media_type',
+        `${path} ${type}`
+      )
+    }
   }
-  for (const type of ['application/json', 'application/json; charset=utf-8', 'APPLICATION/JSON', 'application/json;charset=UTF-8']) {
-    t.equal((await post('/users', { email: 'ada@example.com' }, { 'content-type': type })).statusCode, 200, type)
+  for (const type of [
+    'application/json',
+    'application/json; charset=utf-8',
+    'APPLICATION/JSON',
+    'application/json;charset=UTF-8'
+  ]) {
+    t.equal(
+      (await post('/users', { email: 'ada@example.com' }, { 'content-type': type })).statusCode,
+      200,
+      type
+    )
   }
-  problem(t, await post('/users', gzipSync('{"email":"zip@example.com"}'), { 'content-encoding': 'gzip' }), 415, 'unsupported_media_type', 'a compressed body')
-  problem(t, await app.inject({ method: 'POST', url: '/users', payload: Buffer.from('{"email":"a@b.co"}') }), 415, 'unsupported_media_type', 'no type at all')
+  problem(
+    t,
+    await post('/users', gzipSync('{"email":"zip@example.com"}'), { 'content-encoding': 'gzip' }),
+    415,
+    'unsupported_media_type',
+    'a compressed body'
+  )
+  problem(
+    t,
+    await app.inject({ method: 'POST', url: '/users', payload: Buffer.from('{"email":"a@b.co"}') }),
+    415,
+    'unsupported_media_type',
+    'no type at all'
+  )
 })
 
 t.test('C1 T11 422: unknown body fields and query parameters are named', async (t) => {
   const { get, post } = await ready(t)
   const bodies: Array<[string, object]> = [
-    ['/users', { email: 'new@example.com' }], ['/jira/projects', { owner_id: 1, key: 'K', name: 'N' }], ['/confluence/pages', { owner_id: 1, space_key: 'S', page_id: '1', title: 'T' }],
-    ['/integrations/jira/connect', {}], ['/integrations/confluence/connect', { email: 'new@example.com' }]
+    ['/users', { email: 'new@example.com' }],
+    ['/jira/projects', { owner_id: 1, key: 'K', name: 'N' }],
+    ['/confluence/pages', { owner_id: 1, space_key: 'S', page_id: '1', title: 'T' }],
+    ['/integrations/jira/connect', {}],
+    ['/integrations/confluence/connect', { email: 'new@example.com' }]
   ]
   for (const [path, body] of bodies) {
-    for (const name of ['id', 'owner', 'site', 'created_at', 'access_token', 'ownerId', 'a/b', 'a~b', '', ' email', 'EMAIL', 'toString', 'hasOwnProperty', '😀']) {
-      const { errors } = problem(t, await post(path, { ...body, [name]: 1 }), 422, 'validation_failed', `${path} ${name}`)
-      t.ok(errors?.some(({ pointer, detail }: any) => pointer === `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}` && detail === 'Unknown field.'), `names ${name}`)
+    for (const name of [
+      'id',
+      'owner',
+      'site',
+      'created_at',
+      'access_token',
+      'ownerId',
+      'a/b',
+      'a~b',
+      '',
+      ' email',
+      'EMAIL',
+      'toString',
+      'hasOwnProperty',
+      '😀'
+    ]) {
+      const { errors } = problem(
+        t,
+        await post(path, { ...body, [name]: 1 }),
+        422,
+        'validation_failed',
+        `${path} ${name}`
+      )
+      t.ok(
+        errors?.some(
+          ({ pointer, detail }: any) =>
+            pointer === `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}` &&
+            detail === 'Unknown field.'
+        ),
+        `names ${name}`
+      )
     }
   }
-  for (const path of ['/users', '/jira/projects/1', '/integrations/jira/projects/fetch', '/auth/jira/login']) {
-    for (const name of ['unknown', 'Limit', 'owner', 'page', '__proto__', 'constructor', 'limit[]']) {
-      const { errors } = problem(t, await get(`${path}?${encodeURIComponent(name)}=1`), 422, 'validation_failed', `${path} ${name}`)
+  for (const path of [
+    '/users',
+    '/jira/projects/1',
+    '/integrations/jira/projects/fetch',
+    '/auth/jira/login'
+  ]) {
+    for (const name of [
+      'unknown',
+      'Limit',
+      'owner',
+      'page',
+      '__proto__',
+      'constructor',
+      'limit[]'
+    ]) {
+      const { errors } = problem(
+        t,
+        await get(`${path}?${encodeURIComponent(name)}=1`),
+        422,
+        'validation_failed',
+        `${path} ${name}`
+      )
       t.match(errors, [{ pointer: `/${name}`, detail: 'Unknown query parameter.' }])
     }
   }
@@ -96,16 +299,42 @@ t.test('C1 T11 422: unknown body fields and query parameters are named', async (
 
 t.test('422: everything that is wrong is said at once', async (t) => {
   const { post } = await ready(t)
-  const { errors } = problem(t, await post('/jira/projects', { owner_id: 'x', key: '', url: 'javascript:alert(1)', more: 1 }), 422, 'validation_failed')
-  t.same(errors.map(({ pointer }: any) => pointer).toSorted(), ['/key', '/more', '/name', '/owner_id', '/url'])
-  t.ok(errors.every(({ detail }: any) => /^[A-Z].*\.$/.test(detail)), 'in sentences')
+  const { errors } = problem(
+    t,
+    await post('/jira/projects', { owner_id: 'x', key: '', url: 'javascript:alert(1)', more: 1 }),
+    422,
+    'validation_failed'
+  )
+  t.same(errors.map(({ pointer }: any) => pointer).toSorted(), [
+    '/key',
+    '/more',
+    '/name',
+    '/owner_id',
+    '/url'
+  ])
+  t.ok(
+    errors.every(({ detail }: any) => /^[A-Z].*\.$/.test(detail)),
+    'in sentences'
+  )
 })
 
 t.test('T25 500: the detail is fixed and nothing of the cause is in the answer', async (t) => {
   const { app, lines } = await build(t)
-  const cause = new Error('planted-cause SELECT * FROM users at /srv/app/secret.ts:1', { cause: new TypeError('planted-deeper') })
-  for (const name of ['list', 'first', 'get', 'save'] as const) app.store.users[name] = () => { throw cause }
-  const requests = [{ url: '/users/1' }, { url: '/jira/projects/1' }, { method: 'POST' as const, url: '/users', payload: { email: 'a@b.co' } }, { url: '/integrations/jira/projects/fetch' }, { method: 'POST' as const, url: '/api/integrations/jira/connect' }]
+  const cause = new Error('planted-cause SELECT * FROM users at /srv/app/secret.ts:1', {
+    cause: new TypeError('planted-deeper')
+  })
+  for (const name of ['list', 'first', 'get', 'save'] as const) {
+    app.store.users[name] = () => {
+      throw cause
+    }
+  }
+  const requests = [
+    { url: '/users/1' },
+    { url: '/jira/projects/1' },
+    { method: 'POST' as const, url: '/users', payload: { email: 'a@b.co' } },
+    { url: '/integrations/jira/projects/fetch' },
+    { method: 'POST' as const, url: '/api/integrations/jira/connect' }
+  ]
   for (const request of requests) {
     const answer = await app.inject({ ...request, headers: { 'x-request-id': 'find-me' } })
     const body = problem(t, answer, 500, 'internal_error', request.url)
@@ -114,17 +343,44 @@ t.test('T25 500: the detail is fixed and nothing of the cause is in the answer',
   }
   const logged = lines().filter(({ event }) => event === 'request_error')
   t.equal(logged.length, requests.length)
-  t.match(logged[0], { level: 'error', request_id: 'find-me', err: { message: /planted-cause/, stack: /planted-cause/, cause: { message: 'planted-deeper' } } }, 'the log has it all')
+  t.match(
+    logged[0],
+    {
+      level: 'error',
+      request_id: 'find-me',
+      err: {
+        message: /planted-cause/,
+        stack: /planted-cause/,
+        cause: { message: 'planted-deeper' }
+      }
+    },
+    'the log has it all'
+  )
 })
 
 t.test('503: a busy or full database says when to ask again', async (t) => {
   const { app } = await build(t)
   await app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
-  app.store.users.save = () => { throw new Error('planted') }
-  t.match((await app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })).json(), { detail: 'Internal Server Error' })
+  app.store.users.save = () => {
+    throw new Error('planted')
+  }
+  t.match(
+    (
+      await app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
+    ).json(),
+    { detail: 'Internal Server Error' }
+  )
   const { AppError } = await import('../../src/errors.ts')
-  app.store.users.save = () => { throw new AppError('database_busy', 'The database is busy. Try again in a second.', { retryAfterS: 1 }) }
-  const busy = await app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
+  app.store.users.save = () => {
+    throw new AppError('database_busy', 'The database is busy. Try again in a second.', {
+      retryAfterS: 1
+    })
+  }
+  const busy = await app.inject({
+    method: 'POST',
+    url: '/users',
+    payload: { email: 'ada@example.com' }
+  })
   problem(t, busy, 503, 'database_busy')
   t.equal(busy.headers['retry-after'], '1')
 })

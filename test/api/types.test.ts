@@ -2,54 +2,112 @@ import t from 'tap'
 import { build } from '../helper.ts'
 import { callers, problem } from './helper.ts'
 
-const OTHERS: Record<string, unknown> = { string: 'text', number: 7, zero: 0, fraction: 1.5, boolean: true, array: ['ada@example.com'], object: { a: 1 }, null: null }
+const OTHERS: Record<string, unknown> = {
+  string: 'text',
+  number: 7,
+  zero: 0,
+  fraction: 1.5,
+  boolean: true,
+  array: ['ada@example.com'],
+  object: { a: 1 },
+  null: null
+}
 const NUMBERS = ['number', 'zero', 'fraction']
 
-interface Property { path: string, body: Record<string, unknown>, name: string, takes: string[] }
+interface Property {
+  path: string
+  body: Record<string, unknown>
+  name: string
+  takes: string[]
+}
 const USER = { email: 'ada@example.com', display_name: 'Ada' }
 const PROJECT = { owner_id: 1, key: 'K', name: 'N', lead: 'L', url: 'https://example.com/' }
 const PAGE = { owner_id: 1, space_key: 'S', page_id: '1', title: 'T', url: 'https://example.com/' }
-const of = (path: string, body: Record<string, unknown>, nullable: string[]): Property[] => Object.keys(body).map((name) => ({
-  path, body, name, takes: [name === 'owner_id' ? 'number' : 'string', ...(nullable.includes(name) ? ['null'] : [])]
-}))
+const of = (path: string, body: Record<string, unknown>, nullable: string[]): Property[] =>
+  Object.keys(body).map((name) => ({
+    path,
+    body,
+    name,
+    takes: [name === 'owner_id' ? 'number' : 'string', ...(nullable.includes(name) ? ['null'] : [])]
+  }))
 const PROPERTIES = [
-  ...of('/users', USER, ['display_name']), ...of('/jira/projects', PROJECT, ['lead', 'url']), ...of('/confluence/pages', PAGE, ['url']),
-  ...of('/integrations/jira/connect', USER, ['email', 'display_name']), ...of('/integrations/confluence/connect', USER, ['email', 'display_name'])
+  ...of('/users', USER, ['display_name']),
+  ...of('/jira/projects', PROJECT, ['lead', 'url']),
+  ...of('/confluence/pages', PAGE, ['url']),
+  ...of('/integrations/jira/connect', USER, ['email', 'display_name']),
+  ...of('/integrations/confluence/connect', USER, ['email', 'display_name'])
 ]
 
-t.test('C3 T12 Nothing in a body is coerced: every property refuses every other JSON type', async (t) => {
-  const { app } = await build(t)
-  const { post } = callers(app)
-  await post('/users', { email: 'owner@example.com' })
-  const stored = async () => JSON.stringify([await app.inject('/users'), await app.inject('/jira/projects/1'), await app.inject('/confluence/pages/1')].map((r) => r.json()))
-  const before = await stored()
-  for (const { path, body, name, takes } of PROPERTIES) {
-    for (const [type, value] of Object.entries(OTHERS)) {
-      if (takes.includes(type)) continue
-      if (takes.includes('number') && NUMBERS.includes(type) && type === 'number') continue
-      const { errors } = problem(t, await post(path, { ...body, [name]: value }), 422, 'validation_failed', `${path} ${name}: ${type}`)
-      t.ok(errors?.some(({ pointer }: any) => pointer === `/${name}`), 'the property is named')
+t.test(
+  'C3 T12 Nothing in a body is coerced: every property refuses every other JSON type',
+  async (t) => {
+    const { app } = await build(t)
+    const { post } = callers(app)
+    await post('/users', { email: 'owner@example.com' })
+    const stored = async () =>
+      JSON.stringify(
+        [
+          await app.inject('/users'),
+          await app.inject('/jira/projects/1'),
+          await app.inject('/confluence/pages/1')
+        ].map((r) => r.json())
+      )
+    const before = await stored()
+    for (const { path, body, name, takes } of PROPERTIES) {
+      for (const [type, value] of Object.entries(OTHERS)) {
+        if (takes.includes(type)) continue
+        if (takes.includes('number') && NUMBERS.includes(type) && type === 'number') continue
+        const { errors } = problem(
+          t,
+          await post(path, { ...body, [name]: value }),
+          422,
+          'validation_failed',
+          `${path} ${name}: ${type}`
+        )
+        t.ok(
+          errors?.some(({ pointer }: any) => pointer === `/${name}`),
+          'the property is named'
+        )
+      }
     }
+    t.equal(await stored(), before, 'nothing was stored')
   }
-  t.equal(await stored(), before, 'nothing was stored')
-})
+)
 
 t.test('C3 A body is an object', async (t) => {
   const { app } = await build(t)
   const { post } = callers(app)
   for (const path of ['/users', '/jira/projects', '/confluence/pages']) {
-    for (const body of ['[]', '"x"', '1', 'true', 'null', '[{"email":"a@b.co"}]', '""']) problem(t, await post(path, body), 422, 'validation_failed', `${path} ${body}`)
-    t.ok([415, 422].includes((await app.inject({ method: 'POST', url: path })).statusCode), 'no body')
-    problem(t, await post(path, ''), 422, 'validation_failed', `${path} with a type and nothing in it`)
+    for (const body of ['[]', '"x"', '1', 'true', 'null', '[{"email":"a@b.co"}]', '""']) {
+      problem(t, await post(path, body), 422, 'validation_failed', `${path} ${body}`)
+    }
+    t.ok(
+      [415, 422].includes((await app.inject({ method: 'POST', url: path })).statusCode),
+      'no body'
+    )
+    problem(
+      t,
+      await post(path, ''),
+      422,
+      'validation_failed',
+      `${path} with a type and nothing in it`
+    )
   }
 })
 
 t.test('Required fields are named when they are missing', async (t) => {
   const { app } = await build(t)
   const { post } = callers(app)
-  for (const [path, required] of [['/users', ['email']], ['/jira/projects', ['owner_id', 'key', 'name']], ['/confluence/pages', ['owner_id', 'space_key', 'page_id', 'title']]] as const) {
+  for (const [path, required] of [
+    ['/users', ['email']],
+    ['/jira/projects', ['owner_id', 'key', 'name']],
+    ['/confluence/pages', ['owner_id', 'space_key', 'page_id', 'title']]
+  ] as const) {
     const { errors } = problem(t, await post(path, {}), 422, 'validation_failed', path)
-    t.same(errors.map(({ pointer }: any) => pointer), required.map((name) => `/${name}`))
+    t.same(
+      errors.map(({ pointer }: any) => pointer),
+      required.map((name) => `/${name}`)
+    )
   }
 })
 
@@ -58,41 +116,112 @@ t.test('T13 Keys of the prototype neither pollute nor pass', async (t) => {
   const { post, get } = callers(app)
   await post('/users', { email: 'ada@example.com' })
   const poison = [
-    '{"__proto__":{"polluted":1},"email":"a@b.co"}', '{"email":"a@b.co","constructor":{"prototype":{"polluted":1}}}', '{"email":"a@b.co","\\u005f_proto__":{"polluted":1}}',
-    '{"__proto__":null}', '{"prototype":{"polluted":1},"email":"a@b.co"}', '{"email":{"__proto__":{"polluted":1}}}', '{"email":"a@b.co","display_name":{"constructor":{"prototype":{"polluted":1}}}}',
-    '{"email":"a@b.co","__proto__":"a@b.co"}', '{"email":"a@b.co","__defineGetter__":1}'
+    '{"__proto__":{"polluted":1},"email":"a@b.co"}',
+    '{"email":"a@b.co","constructor":{"prototype":{"polluted":1}}}',
+    '{"email":"a@b.co","\\u005f_proto__":{"polluted":1}}',
+    '{"__proto__":null}',
+    '{"prototype":{"polluted":1},"email":"a@b.co"}',
+    '{"email":{"__proto__":{"polluted":1}}}',
+    '{"email":"a@b.co","display_name":{"constructor":{"prototype":{"polluted":1}}}}',
+    '{"email":"a@b.co","__proto__":"a@b.co"}',
+    '{"email":"a@b.co","__defineGetter__":1}'
   ]
-  for (const path of ['/users', '/jira/projects', '/confluence/pages', '/integrations/jira/connect', '/integrations/confluence/connect']) {
+  for (const path of [
+    '/users',
+    '/jira/projects',
+    '/confluence/pages',
+    '/integrations/jira/connect',
+    '/integrations/confluence/connect'
+  ]) {
     for (const body of poison) {
       const { statusCode, headers } = await post(path, body)
-      t.ok([400, 422].includes(statusCode) && String(headers['content-type']).startsWith('application/problem+json'), `${path} ${body} is refused (${statusCode})`)
+      t.ok(
+        [400, 422].includes(statusCode) &&
+          String(headers['content-type']).startsWith('application/problem+json'),
+        `${path} ${body} is refused (${statusCode})`
+      )
     }
   }
-  for (const query of ['__proto__[polluted]=1', '__proto__.polluted=1', 'constructor[prototype][polluted]=1', '__proto__=1']) {
-    for (const path of ['/users', '/auth/jira/login', '/auth/jira/callback', '/integrations/jira/projects/fetch']) t.ok((await get(`${path}?${query}`)).statusCode < 500, `${path}?${query}`)
+  for (const query of [
+    '__proto__[polluted]=1',
+    '__proto__.polluted=1',
+    'constructor[prototype][polluted]=1',
+    '__proto__=1'
+  ]) {
+    for (const path of [
+      '/users',
+      '/auth/jira/login',
+      '/auth/jira/callback',
+      '/integrations/jira/projects/fetch'
+    ]) {
+      t.ok((await get(`${path}?${query}`)).statusCode < 500, `${path}?${query}`)
+    }
   }
   t.equal(({} as { polluted?: unknown }).polluted, undefined)
   t.equal((await get('/users')).json().length, 1)
 })
 
-t.test('C1 Text is stored as every engine stores it: no NUL, no lone surrogate, and its length counted', async (t) => {
-  const { app } = await build(t)
-  const { post, get } = callers(app)
-  await post('/users', { email: 'ada@example.com' })
-  const texts: Array<[string, Record<string, unknown>, string]> = [
-    ['/users', { email: 'b@example.com' }, 'display_name'], ['/jira/projects', PROJECT, 'key'], ['/jira/projects', PROJECT, 'name'], ['/jira/projects', PROJECT, 'lead'],
-    ['/confluence/pages', PAGE, 'space_key'], ['/confluence/pages', PAGE, 'page_id'], ['/confluence/pages', PAGE, 'title']
-  ]
-  for (const [path, body, name] of texts) {
-    for (const escaped of ['\\u0000', 'a\\u0000b', '\\ud800', '\\udfff', 'a\\ud83d', '\\ude00\\ud83d', '\\ud800\\ud800']) {
-      const raw = JSON.stringify({ ...body, [name]: 'HERE' }).replace('HERE', escaped)
-      t.match(problem(t, await post(path, raw), 422, 'validation_failed', `${path} ${name} ${escaped}`).errors, [{ pointer: `/${name}` }])
+t.test(
+  'C1 Text is stored as every engine stores it: no NUL, no lone surrogate, and its length counted',
+  async (t) => {
+    const { app } = await build(t)
+    const { post, get } = callers(app)
+    await post('/users', { email: 'ada@example.com' })
+    const texts: Array<[string, Record<string, unknown>, string]> = [
+      ['/users', { email: 'b@example.com' }, 'display_name'],
+      ['/jira/projects', PROJECT, 'key'],
+      ['/jira/projects', PROJECT, 'name'],
+      ['/jira/projects', PROJECT, 'lead'],
+      ['/confluence/pages', PAGE, 'space_key'],
+      ['/confluence/pages', PAGE, 'page_id'],
+      ['/confluence/pages', PAGE, 'title']
+    ]
+    for (const [path, body, name] of texts) {
+      for (const escaped of [
+        '\\u0000',
+        'a\\u0000b',
+        '\\ud800',
+        '\\udfff',
+        'a\\ud83d',
+        '\\ude00\\ud83d',
+        '\\ud800\\ud800'
+      ]) {
+        const raw = JSON.stringify({ ...body, [name]: 'HERE' }).replace('HERE', escaped)
+        t.match(
+          problem(t, await post(path, raw), 422, 'validation_failed', `${path} ${name} ${escaped}`)
+            .errors,
+          [{ pointer: `/${name}` }]
+        )
+      }
+      problem(
+        t,
+        await post(path, { ...body, [name]: 'x'.repeat(50_000) }),
+        422,
+        'validation_failed',
+        `${name} of 50,000 characters`
+      )
+      if (!['display_name', 'lead'].includes(name)) {
+        problem(
+          t,
+          await post(path, { ...body, [name]: '' }),
+          422,
+          'validation_failed',
+          `${name} empty`
+        )
+      }
     }
-    problem(t, await post(path, { ...body, [name]: 'x'.repeat(50_000) }), 422, 'validation_failed', `${name} of 50,000 characters`)
-    if (!['display_name', 'lead'].includes(name)) problem(t, await post(path, { ...body, [name]: '' }), 422, 'validation_failed', `${name} empty`)
+    t.same((await get('/jira/projects/1')).json(), [])
+    const kept = {
+      ...PROJECT,
+      key: '\u0001\u001f\u007f\u200b😀',
+      name: ' spaces ',
+      lead: "'; drop table users; --"
+    }
+    t.match(
+      (await post('/jira/projects', kept)).json(),
+      kept,
+      'everything else comes back as it was'
+    )
+    t.match((await get('/jira/projects/1')).json(), [kept])
   }
-  t.same((await get('/jira/projects/1')).json(), [])
-  const kept = { ...PROJECT, key: '\u0001\u001f\u007f\u200b😀', name: ' spaces ', lead: "'; drop table users; --" }
-  t.match((await post('/jira/projects', kept)).json(), kept, 'everything else comes back as it was')
-  t.match((await get('/jira/projects/1')).json(), [kept])
-})
+)

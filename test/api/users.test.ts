@@ -3,19 +3,25 @@ import { build } from '../helper.ts'
 import { callers, problem } from './helper.ts'
 
 t.test('Users', async (t) => {
-  t.test('a new email is 201, a known one is 200 with the same person, stored as first given', async (t) => {
-    const { app } = await build(t)
-    const { post, get } = callers(app)
-    const made = await post('/users', { email: 'Ada@Example.com', display_name: 'Ada' })
-    t.equal(made.statusCode, 201)
-    t.same(made.json(), { id: 1, email: 'Ada@Example.com', display_name: 'Ada' })
-    const again = await post('/users', { email: 'ada@EXAMPLE.com', display_name: 'Somebody else' })
-    t.equal(again.statusCode, 200)
-    t.same(again.json(), made.json(), 'nobody changes a person by naming their email')
-    t.same((await get('/users')).json(), [made.json()])
-    t.same((await get('/users/1')).json(), made.json())
-    problem(t, await get('/users/2'), 404, 'user_not_found')
-  })
+  t.test(
+    'a new email is 201, a known one is 200 with the same person, stored as first given',
+    async (t) => {
+      const { app } = await build(t)
+      const { post, get } = callers(app)
+      const made = await post('/users', { email: 'Ada@Example.com', display_name: 'Ada' })
+      t.equal(made.statusCode, 201)
+      t.same(made.json(), { id: 1, email: 'Ada@Example.com', display_name: 'Ada' })
+      const again = await post('/users', {
+        email: 'ada@EXAMPLE.com',
+        display_name: 'Somebody else'
+      })
+      t.equal(again.statusCode, 200)
+      t.same(again.json(), made.json(), 'nobody changes a person by naming their email')
+      t.same((await get('/users')).json(), [made.json()])
+      t.same((await get('/users/1')).json(), made.json())
+      problem(t, await get('/users/2'), 404, 'user_not_found')
+    }
+  )
 
   t.test('emails are compared without case in every script, and in one Unicode form', async (t) => {
     const { app } = await build(t)
@@ -35,45 +41,87 @@ t.test('Users', async (t) => {
       t.equal(made.statusCode, 201, String(name))
       t.equal(made.json().display_name, name ?? null)
     }
-    const long = problem(t, await post('/users', { email: 'long@example.com', display_name: 'x'.repeat(201) }), 422, 'validation_failed')
+    const long = problem(
+      t,
+      await post('/users', { email: 'long@example.com', display_name: 'x'.repeat(201) }),
+      422,
+      'validation_failed'
+    )
     t.match(long.errors, [{ pointer: '/display_name' }])
   })
 
-  t.test('tokens and site addresses from callers are refused with a sentence that points to the OAuth flow', async (t) => {
-    const { app, raw } = await build(t)
-    const { post, get } = callers(app)
-    for (const name of ['jira_token', 'confluence_token', 'jira_base_url', 'confluence_base_url']) {
-      for (const value of ['planted-token-91', null, 1]) {
-        const body = problem(t, await post('/users', { email: 'ada@example.com', [name]: value }), 422, 'validation_failed', name)
-        t.match(body, { detail: /auth\/jira\/login/, errors: [{ pointer: `/${name}`, detail: /OAuth flow/ }] })
-        t.notMatch(JSON.stringify(body), 'planted-token-91')
+  t.test(
+    'tokens and site addresses from callers are refused with a sentence that points to the OAuth flow',
+    async (t) => {
+      const { app, raw } = await build(t)
+      const { post, get } = callers(app)
+      for (const name of [
+        'jira_token',
+        'confluence_token',
+        'jira_base_url',
+        'confluence_base_url'
+      ]) {
+        for (const value of ['planted-token-91', null, 1]) {
+          const body = problem(
+            t,
+            await post('/users', { email: 'ada@example.com', [name]: value }),
+            422,
+            'validation_failed',
+            name
+          )
+          t.match(body, {
+            detail: /auth\/jira\/login/,
+            errors: [{ pointer: `/${name}`, detail: /OAuth flow/ }]
+          })
+          t.notMatch(JSON.stringify(body), 'planted-token-91')
+        }
       }
+      t.same((await get('/users')).json(), [], 'nobody was stored')
+      t.notMatch(raw(), 'planted-token-91')
     }
-    t.same((await get('/users')).json(), [], 'nobody was stored')
-    t.notMatch(raw(), 'planted-token-91')
-  })
+  )
 
   t.test('the list is oldest first and the placeholder user does not break it', async (t) => {
     const { app } = await build(t)
     const { post, get } = callers(app)
-    for (const email of ['zoe@example.com', 'oauth-user-00000000-0000-4000-8000-000000000000@example.local', 'ada@example.com']) {
+    for (const email of [
+      'zoe@example.com',
+      'oauth-user-00000000-0000-4000-8000-000000000000@example.local',
+      'ada@example.com'
+    ]) {
       t.equal((await post('/users', { email })).statusCode, 201, email)
     }
-    t.same((await get('/users')).json().map(({ id }: { id: number }) => id), [1, 2, 3])
+    t.same(
+      (await get('/users')).json().map(({ id }: { id: number }) => id),
+      [1, 2, 3]
+    )
   })
 
-  t.test('HEAD answers as GET does, without a body; a trailing slash answers as without it', async (t) => {
-    const { app } = await build(t)
-    await callers(app).post('/users/', { email: 'ada@example.com' })
-    for (const url of ['/users', '/users/', '/users/1', '/users/1/', '/healthz', '/', '/health/oauth/', '/jira/projects/1/', '/integrations/jira/projects/fetch/']) {
-      const got = await app.inject(url)
-      const head = await app.inject({ method: 'HEAD', url })
-      t.equal(got.statusCode, 200, url)
-      t.equal(head.statusCode, 200, `HEAD ${url}`)
-      t.equal(head.body, '')
-      t.equal(head.headers['content-type'], got.headers['content-type'])
-      t.equal(head.headers['content-length'], got.headers['content-length'])
+  t.test(
+    'HEAD answers as GET does, without a body; a trailing slash answers as without it',
+    async (t) => {
+      const { app } = await build(t)
+      await callers(app).post('/users/', { email: 'ada@example.com' })
+      for (const url of [
+        '/users',
+        '/users/',
+        '/users/1',
+        '/users/1/',
+        '/healthz',
+        '/',
+        '/health/oauth/',
+        '/jira/projects/1/',
+        '/integrations/jira/projects/fetch/'
+      ]) {
+        const got = await app.inject(url)
+        const head = await app.inject({ method: 'HEAD', url })
+        t.equal(got.statusCode, 200, url)
+        t.equal(head.statusCode, 200, `HEAD ${url}`)
+        t.equal(head.body, '')
+        t.equal(head.headers['content-type'], got.headers['content-type'])
+        t.equal(head.headers['content-length'], got.headers['content-length'])
+      }
+      t.same((await app.inject('/users/')).json(), (await app.inject('/users')).json())
     }
-    t.same((await app.inject('/users/')).json(), (await app.inject('/users')).json())
-  })
+  )
 })

@@ -10,108 +10,304 @@ import { folder } from '../process/child.ts'
 import { command, trail, verified, type Row } from './helper.ts'
 
 const BOOTSTRAP = newSecret(SERVICE_KEY)
-const CANARIES = ['canary-ada@example.com', 'canary-jwt@example.com', 'Canary Name', BOOTSTRAP, SECRET]
+const CANARIES = [
+  'canary-ada@example.com',
+  'canary-jwt@example.com',
+  'Canary Name',
+  BOOTSTRAP,
+  SECRET
+]
 
-t.test('B12 T18 E6 Whatever is done leaves one row that says who did it, to whom, from where and in which request; nothing of it is a secret or a person\'s', async (t) => {
-  const idp = await provider(t)
-  const url = await databaseAt(t, join(folder(t), 'c.db'))
-  const running = await service(t, { ...PROTECTED, ...idp.env, BOOTSTRAP_API_KEY: BOOTSTRAP, SYNC_INTERVAL: '0', INTEGRATION_DB_URL: url })
-  const { app, sandbox, lines } = running
-  await app.ready()
-  const admin = bearer(BOOTSTRAP)
-  let seen = 0
-  /** The rows that have been added since the last time. */
-  const added = async (): Promise<Row[]> => {
-    const rows = (await trail(app, { headers: admin })).slice(seen)
-    seen += rows.length
-    return rows
+t.test(
+  "B12 T18 E6 Whatever is done leaves one row that says who did it, to whom, from where and in which request; nothing of it is a secret or a person's",
+  async (t) => {
+    const idp = await provider(t)
+    const url = await databaseAt(t, join(folder(t), 'c.db'))
+    const running = await service(t, {
+      ...PROTECTED,
+      ...idp.env,
+      BOOTSTRAP_API_KEY: BOOTSTRAP,
+      SYNC_INTERVAL: '0',
+      INTEGRATION_DB_URL: url
+    })
+    const { app, sandbox, lines } = running
+    await app.ready()
+    const admin = bearer(BOOTSTRAP)
+    let seen = 0
+    /** The rows that have been added since the last time. */
+    const added = async (): Promise<Row[]> => {
+      const rows = (await trail(app, { headers: admin })).slice(seen)
+      seen += rows.length
+      return rows
+    }
+    const told = async (expected: object[], what: string) => {
+      const rows = await added()
+      t.same(
+        rows.map(({ action }) => action),
+        expected.map((row) => (row as Row).action),
+        what
+      )
+      t.match(rows, expected, what)
+      for (const { request_id: id, actor } of rows) {
+        if (!['operator', 'service'].includes(actor.kind)) {
+          t.ok(
+            lines().some((line) => line.request_id === id),
+            `${what}: its log lines have the same id`
+          )
+        }
+      }
+    }
+    const cli = async (name: string, ...args: string[]) =>
+      await command(name, args, { INTEGRATION_DB_URL: url, VAULT_KEYS: KEY })
+
+    await told(
+      [
+        {
+          action: 'key_created',
+          actor: { kind: 'service', id: null },
+          ip: null,
+          request_id: null,
+          detail: { name: 'bootstrap', scopes: ['admin'] }
+        }
+      ],
+      'the key of the settings'
+    )
+    const made = await cli('api-keys', 'create', '--name', 'crm', '--scopes', 'admin')
+    const secret = made.stdout.split(/\s+/).find((word) => word.startsWith(SERVICE_KEY)) ?? ''
+    t.equal(made.code, 0)
+    CANARIES.push(secret)
+    await told(
+      [{ action: 'key_created', actor: { kind: 'operator' }, detail: { name: 'crm' } }],
+      'a key by command'
+    )
+    const crm = bearer(secret)
+    const { id: key } = (await app.store.apiKeys.list()).find(({ name }) => name === 'crm') ?? {
+      id: 0
+    }
+    const by = (requestId: string) => ({
+      actor: { kind: 'key', id: key, name: 'crm' },
+      ip: '127.0.0.1',
+      request_id: requestId
+    })
+    const ask = async (
+      method: 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'GET',
+      path: string,
+      id: string,
+      payload?: object
+    ) => {
+      const answer = await app.inject({
+        method,
+        url: path,
+        headers: { ...crm, 'x-request-id': id },
+        ...(payload === undefined ? {} : { payload })
+      })
+      t.ok(
+        answer.statusCode < 300,
+        `${method} ${path} ${answer.statusCode} ${answer.statusCode < 300 ? '' : answer.body}`
+      )
+      t.equal(answer.headers['x-request-id'], id)
+      return answer
+    }
+
+    await ask('POST', '/users', 'r-user', {
+      email: 'canary-ada@example.com',
+      display_name: 'Canary Name'
+    })
+    await told([{ action: 'user_created', user_id: 1, ...by('r-user') }], 'a user')
+    await ask('POST', '/users', 'r-again', { email: 'canary-ada@example.com' })
+    await told([], 'who is there is not made')
+    await app.inject({
+      url: '/users/2',
+      headers: {
+        ...bearer(
+          await idp.sign({ sub: 'jwt', email: 'canary-jwt@example.com', email_verified: true })
+        ),
+        'x-request-id': 'r-jwt'
+      }
+    })
+    const person = { actor: { kind: 'user' }, user_id: 2, ip: '127.0.0.1', request_id: 'r-jwt' }
+    await told(
+      [
+        { action: 'user_created', ...person },
+        { action: 'identity_linked', ...person }
+      ],
+      'a person on first sight'
+    )
+
+    const session = (
+      await ask('POST', '/connect-sessions', 'r-session', { user: 1, products: ['jira'] })
+    ).json<{ token: string; url: string }>()
+    CANARIES.push(
+      session.token,
+      session.token.replace(SESSION, ''),
+      new URL(session.url).searchParams.get('token') ?? ''
+    )
+    await told(
+      [
+        {
+          action: 'session_created',
+          user_id: 1,
+          detail: { products: ['jira'] },
+          ...by('r-session')
+        }
+      ],
+      'a connect session'
+    )
+    const browser = new Browser(app)
+    await browser.open(session.url, { 'x-request-id': 'r-open' })
+    await told(
+      [
+        {
+          action: 'session_opened',
+          user_id: 1,
+          actor: { kind: 'anybody' },
+          ip: '127.0.0.1',
+          request_id: 'r-open'
+        }
+      ],
+      'its link'
+    )
+    const inSession = { actor: { kind: 'session', id: 1 } }
+    const connect = async (id: string, query = '', extra = '') => {
+      const start = await browser.open(`/auth/jira/login?redirect=true${query}`)
+      return await browser.open(await decide(String(start.headers.location), 'accept', extra), {
+        'x-request-id': id
+      })
+    }
+    t.match((await connect('r-connect')).headers.location, /status=success/)
+    await told(
+      [
+        {
+          action: 'connection_created',
+          user_id: 1,
+          connection_id: 1,
+          product: 'jira',
+          ...inSession,
+          ip: '127.0.0.1',
+          request_id: 'r-connect'
+        }
+      ],
+      'a consent'
+    )
+    t.match((await connect('r-consent')).headers.location, /status=success/)
+    await told(
+      [
+        {
+          action: 'consent_given',
+          user_id: 1,
+          connection_id: 1,
+          product: 'jira',
+          ...inSession,
+          request_id: 'r-consent'
+        }
+      ],
+      'another consent'
+    )
+    const its = (id: string) => ({ user_id: 1, connection_id: 1, product: 'jira', ...by(id) })
+
+    // A copy that is under way would exchange the tokens itself, as the service.
+    await until(
+      async () =>
+        (await ask('GET', '/integrations/jira/sync/runs?owner_id=1', 'r-runs'))
+          .json<Array<{ state: string }>>()
+          .every(({ state }) => state === 'succeeded'),
+      30_000
+    )
+    running.pass(2 * 3_600_000)
+    await ask('POST', '/users/1/connections/jira/check', 'r-check')
+    await told(
+      [{ action: 'refreshed', ...its('r-check'), detail: { connections: [1] } }],
+      'an exchange of tokens'
+    )
+    const site = (await app.store.connections.get(1, 'jira'))?.connection.sites[0]
+    await ask('PUT', '/users/1/connections/jira/site', 'r-site', { cloud_id: site?.cloudId })
+    await told([{ action: 'sites_chosen', ...its('r-site') }], 'sites')
+    await sandbox.admin('faults', { kind: 'delay', delay_ms: 3_000, match: { path: '/ex/jira' } })
+    await ask('PATCH', '/users/1/connections/jira', 'r-options', { page_bodies: true })
+    await told(
+      [{ action: 'options_chosen', ...its('r-options'), detail: { pageBodies: true } }],
+      'options'
+    )
+    const [run] = (await ask('GET', '/integrations/jira/sync/runs?owner_id=1', 'r-runs')).json<
+      Array<{ id: number; state: string }>
+    >()
+    await ask('DELETE', `/integrations/jira/sync/runs/${run?.id ?? 0}`, 'r-cancel')
+    await told(
+      [
+        {
+          action: 'run_cancelled',
+          user_id: 1,
+          product: 'jira',
+          ...by('r-cancel'),
+          detail: { run: run?.id }
+        }
+      ],
+      'a run'
+    )
+    await sandbox.admin('faults', undefined, 'DELETE')
+    // A run that is under way would be the first to meet the tokens that are over.
+    await until(
+      async () =>
+        (await rowsOf(url, 'select id from runs where active_key is not null')).length === 0,
+      20_000
+    )
+
+    running.pass(2 * 3_600_000)
+    await sandbox.admin('faults', {
+      kind: 'status',
+      status: 403,
+      body: { error: 'invalid_grant' },
+      match: { path: '/oauth/token' }
+    })
+    await app.inject({
+      method: 'POST',
+      url: '/users/1/connections/jira/check',
+      headers: { ...crm, 'x-request-id': 'r-lost' }
+    })
+    await sandbox.admin('faults', undefined, 'DELETE')
+    await told(
+      [{ action: 'state_changed', ...its('r-lost'), detail: { from: 'active' } }],
+      'a state'
+    )
+    const next = newKeyEntry('next')
+    t.match(
+      await command('keys', ['rotate'], { INTEGRATION_DB_URL: url, VAULT_KEYS: `${next},${KEY}` }),
+      { code: 0 }
+    )
+    await told(
+      [
+        {
+          action: 'vault_key_rotated',
+          actor: { kind: 'operator' },
+          detail: { key: 'next', grants: 1 }
+        }
+      ],
+      'the key of the vault'
+    )
+    await ask('DELETE', '/users/1/connections/jira', 'r-leave')
+    await told([{ action: 'disconnected', ...its('r-leave') }], 'a disconnection')
+    await ask('DELETE', '/users/1', 'r-remove')
+    await told([{ action: 'user_removed', user_id: 1, ...by('r-remove') }], 'a user who leaves')
+    t.match(await cli('api-keys', 'revoke', 'crm'), { code: 0 })
+    await told(
+      [{ action: 'key_revoked', actor: { kind: 'operator' }, detail: { key, name: 'crm' } }],
+      'a key that is ended'
+    )
+
+    t.match(await verified(url), { code: 0 })
+    const list = await cli('audit', 'list', '--limit', '1000')
+    t.equal(list.stdout.trim().split('\n').length, seen)
+    const tokens =
+      (await contentsOf(url)).length > 0
+        ? sandbox.world.stats.read().log.flatMap(({ token }) => token ?? [])
+        : []
+    const everywhere =
+      JSON.stringify(await rowsOf(url, 'select * from audit')) +
+      JSON.stringify(await trail(app, { headers: admin })) +
+      list.stdout +
+      list.stderr
+    for (const canary of [...CANARIES, ...tokens, KEY, next]) {
+      t.notOk(canary !== '' && everywhere.includes(canary), 'no canary')
+    }
   }
-  const told = async (expected: object[], what: string) => {
-    const rows = await added()
-    t.same(rows.map(({ action }) => action), expected.map((row) => (row as Row).action), what)
-    t.match(rows, expected, what)
-    for (const { request_id: id, actor } of rows) if (!['operator', 'service'].includes(actor.kind)) t.ok(lines().some((line) => line.request_id === id), `${what}: its log lines have the same id`)
-  }
-  const cli = async (name: string, ...args: string[]) => await command(name, args, { INTEGRATION_DB_URL: url, VAULT_KEYS: KEY })
-
-  await told([{ action: 'key_created', actor: { kind: 'service', id: null }, ip: null, request_id: null, detail: { name: 'bootstrap', scopes: ['admin'] } }], 'the key of the settings')
-  const made = await cli('api-keys', 'create', '--name', 'crm', '--scopes', 'admin')
-  const secret = made.stdout.split(/\s+/).find((word) => word.startsWith(SERVICE_KEY)) ?? ''
-  t.equal(made.code, 0)
-  CANARIES.push(secret)
-  await told([{ action: 'key_created', actor: { kind: 'operator' }, detail: { name: 'crm' } }], 'a key by command')
-  const crm = bearer(secret)
-  const { id: key } = (await app.store.apiKeys.list()).find(({ name }) => name === 'crm') ?? { id: 0 }
-  const by = (requestId: string) => ({ actor: { kind: 'key', id: key, name: 'crm' }, ip: '127.0.0.1', request_id: requestId })
-  const ask = async (method: 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'GET', path: string, id: string, payload?: object) => {
-    const answer = await app.inject({ method, url: path, headers: { ...crm, 'x-request-id': id }, ...(payload === undefined ? {} : { payload }) })
-    t.ok(answer.statusCode < 300, `${method} ${path} ${answer.statusCode} ${answer.statusCode < 300 ? '' : answer.body}`)
-    t.equal(answer.headers['x-request-id'], id)
-    return answer
-  }
-
-  await ask('POST', '/users', 'r-user', { email: 'canary-ada@example.com', display_name: 'Canary Name' })
-  await told([{ action: 'user_created', user_id: 1, ...by('r-user') }], 'a user')
-  await ask('POST', '/users', 'r-again', { email: 'canary-ada@example.com' })
-  await told([], 'who is there is not made')
-  await app.inject({ url: '/users/2', headers: { ...bearer(await idp.sign({ sub: 'jwt', email: 'canary-jwt@example.com', email_verified: true })), 'x-request-id': 'r-jwt' } })
-  const person = { actor: { kind: 'user' }, user_id: 2, ip: '127.0.0.1', request_id: 'r-jwt' }
-  await told([{ action: 'user_created', ...person }, { action: 'identity_linked', ...person }], 'a person on first sight')
-
-  const session = (await ask('POST', '/connect-sessions', 'r-session', { user: 1, products: ['jira'] })).json<{ token: string, url: string }>()
-  CANARIES.push(session.token, session.token.replace(SESSION, ''), new URL(session.url).searchParams.get('token') ?? '')
-  await told([{ action: 'session_created', user_id: 1, detail: { products: ['jira'] }, ...by('r-session') }], 'a connect session')
-  const browser = new Browser(app)
-  await browser.open(session.url, { 'x-request-id': 'r-open' })
-  await told([{ action: 'session_opened', user_id: 1, actor: { kind: 'anybody' }, ip: '127.0.0.1', request_id: 'r-open' }], 'its link')
-  const inSession = { actor: { kind: 'session', id: 1 } }
-  const connect = async (id: string, query = '', extra = '') => {
-    const start = await browser.open(`/auth/jira/login?redirect=true${query}`)
-    return await browser.open(await decide(String(start.headers.location), 'accept', extra), { 'x-request-id': id })
-  }
-  t.match((await connect('r-connect')).headers.location, /status=success/)
-  await told([{ action: 'connection_created', user_id: 1, connection_id: 1, product: 'jira', ...inSession, ip: '127.0.0.1', request_id: 'r-connect' }], 'a consent')
-  t.match((await connect('r-consent')).headers.location, /status=success/)
-  await told([{ action: 'consent_given', user_id: 1, connection_id: 1, product: 'jira', ...inSession, request_id: 'r-consent' }], 'another consent')
-  const its = (id: string) => ({ user_id: 1, connection_id: 1, product: 'jira', ...by(id) })
-
-  // A copy that is under way would exchange the tokens itself, as the service.
-  await until(async () => (await ask('GET', '/integrations/jira/sync/runs?owner_id=1', 'r-runs')).json<Array<{ state: string }>>().every(({ state }) => state === 'succeeded'), 30_000)
-  running.pass(2 * 3_600_000)
-  await ask('POST', '/users/1/connections/jira/check', 'r-check')
-  await told([{ action: 'refreshed', ...its('r-check'), detail: { connections: [1] } }], 'an exchange of tokens')
-  const site = (await app.store.connections.get(1, 'jira'))?.connection.sites[0]
-  await ask('PUT', '/users/1/connections/jira/site', 'r-site', { cloud_id: site?.cloudId })
-  await told([{ action: 'sites_chosen', ...its('r-site') }], 'sites')
-  await sandbox.admin('faults', { kind: 'delay', delay_ms: 3_000, match: { path: '/ex/jira' } })
-  await ask('PATCH', '/users/1/connections/jira', 'r-options', { page_bodies: true })
-  await told([{ action: 'options_chosen', ...its('r-options'), detail: { pageBodies: true } }], 'options')
-  const [run] = (await ask('GET', '/integrations/jira/sync/runs?owner_id=1', 'r-runs')).json<Array<{ id: number, state: string }>>()
-  await ask('DELETE', `/integrations/jira/sync/runs/${run?.id ?? 0}`, 'r-cancel')
-  await told([{ action: 'run_cancelled', user_id: 1, product: 'jira', ...by('r-cancel'), detail: { run: run?.id } }], 'a run')
-  await sandbox.admin('faults', undefined, 'DELETE')
-  // A run that is under way would be the first to meet the tokens that are over.
-  await until(async () => (await rowsOf(url, 'select id from runs where active_key is not null')).length === 0, 20_000)
-
-  running.pass(2 * 3_600_000)
-  await sandbox.admin('faults', { kind: 'status', status: 403, body: { error: 'invalid_grant' }, match: { path: '/oauth/token' } })
-  await app.inject({ method: 'POST', url: '/users/1/connections/jira/check', headers: { ...crm, 'x-request-id': 'r-lost' } })
-  await sandbox.admin('faults', undefined, 'DELETE')
-  await told([{ action: 'state_changed', ...its('r-lost'), detail: { from: 'active' } }], 'a state')
-  const next = newKeyEntry('next')
-  t.match(await command('keys', ['rotate'], { INTEGRATION_DB_URL: url, VAULT_KEYS: `${next},${KEY}` }), { code: 0 })
-  await told([{ action: 'vault_key_rotated', actor: { kind: 'operator' }, detail: { key: 'next', grants: 1 } }], 'the key of the vault')
-  await ask('DELETE', '/users/1/connections/jira', 'r-leave')
-  await told([{ action: 'disconnected', ...its('r-leave') }], 'a disconnection')
-  await ask('DELETE', '/users/1', 'r-remove')
-  await told([{ action: 'user_removed', user_id: 1, ...by('r-remove') }], 'a user who leaves')
-  t.match(await cli('api-keys', 'revoke', 'crm'), { code: 0 })
-  await told([{ action: 'key_revoked', actor: { kind: 'operator' }, detail: { key, name: 'crm' } }], 'a key that is ended')
-
-  t.match(await verified(url), { code: 0 })
-  const list = await cli('audit', 'list', '--limit', '1000')
-  t.equal(list.stdout.trim().split('\n').length, seen)
-  const tokens = (await contentsOf(url)).length > 0 ? sandbox.world.stats.read().log.flatMap(({ token }) => token ?? []) : []
-  const everywhere = JSON.stringify(await rowsOf(url, 'select * from audit')) + JSON.stringify(await trail(app, { headers: admin })) + list.stdout + list.stderr
-  for (const canary of [...CANARIES, ...tokens, KEY, next]) t.notOk(canary !== '' && everywhere.includes(canary), 'no canary')
-})
+)

@@ -10,49 +10,98 @@ import { command, trail, unguarded, verified } from './helper.ts'
 
 const DAY_MS = 86_400_000
 
-async function place (t: Test, env: NodeJS.ProcessEnv = {}, now?: () => number) {
+async function place(t: Test, env: NodeJS.ProcessEnv = {}, now?: () => number) {
   const url = await databaseAt(t, join(folder(t), 'c.db'))
   const { app } = await build(t, { INTEGRATION_DB_URL: url, ...env }, now)
-  const make = async (i: number | string) => await app.inject({ method: 'POST', url: '/users', payload: { email: `canary${i}@example.com` }, headers: { 'x-request-id': `made-${i}` } })
-  return { url, app, make, made: async (count: number) => { for (let i = 1; i <= count; i++) t.equal((await make(i)).statusCode, 201) } }
+  const make = async (i: number | string) =>
+    await app.inject({
+      method: 'POST',
+      url: '/users',
+      payload: { email: `canary${i}@example.com` },
+      headers: { 'x-request-id': `made-${i}` }
+    })
+  return {
+    url,
+    app,
+    make,
+    made: async (count: number) => {
+      for (let i = 1; i <= count; i++) t.equal((await make(i)).statusCode, 201)
+    }
+  }
 }
 
 const CALLS = many(100, 1_000)
-t.test(`T18 Of ${CALLS} mixed calls each that did something has one row with its request id, and no other has any`, async (t) => {
-  const { url, app, make } = await place(t)
-  const expected: string[] = []
-  for (let i = 0; i < CALLS; i++) {
-    const id = `call-${i}`
-    const headers = { 'x-request-id': id }
-    if (i % 4 === 0) expected.push(`user_created made-${i}`)
-    if (i % 4 === 0) await make(i)
-    else if (i % 4 === 1) await app.inject({ url: '/users', headers })
-    else if (i % 4 === 2) await app.inject({ method: 'POST', url: '/users', headers, payload: { email: i % 8 === 2 ? 'nobody' : 'canary0@example.com' } })
-    else {
-      expected.push(`session_created ${id}`)
-      await app.inject({ method: 'POST', url: '/connect-sessions', headers, payload: { user: 1 } })
+t.test(
+  `T18 Of ${CALLS} mixed calls each that did something has one row with its request id, and no other has any`,
+  async (t) => {
+    const { url, app, make } = await place(t)
+    const expected: string[] = []
+    for (let i = 0; i < CALLS; i++) {
+      const id = `call-${i}`
+      const headers = { 'x-request-id': id }
+      if (i % 4 === 0) expected.push(`user_created made-${i}`)
+      if (i % 4 === 0) await make(i)
+      else if (i % 4 === 1) await app.inject({ url: '/users', headers })
+      else if (i % 4 === 2) {
+        await app.inject({
+          method: 'POST',
+          url: '/users',
+          headers,
+          payload: { email: i % 8 === 2 ? 'nobody' : 'canary0@example.com' }
+        })
+      } else {
+        expected.push(`session_created ${id}`)
+        await app.inject({
+          method: 'POST',
+          url: '/connect-sessions',
+          headers,
+          payload: { user: 1 }
+        })
+      }
     }
+    t.same(
+      (await trail(app)).map(({ action, request_id: id }) => `${action} ${id}`),
+      expected
+    )
+    t.match(await verified(url), { code: 0, stdout: new RegExp(`^${expected.length} rows`) })
   }
-  t.same((await trail(app)).map(({ action, request_id: id }) => `${action} ${id}`), expected)
-  t.match(await verified(url), { code: 0, stdout: new RegExp(`^${expected.length} rows`) })
-})
+)
 
-t.test('B12 T18 Where the trail cannot be added to nothing is done: a hundred of a hundred are refused, and work again afterwards', async (t) => {
-  const { url, app, make, made } = await place(t)
-  await made(3)
-  await rowsOf(url, 'alter table audit rename to audit_away')
-  for (let i = 100; i < 200; i++) t.equal((await (i % 2 === 0 ? make(i) : app.inject({ method: 'POST', url: '/connect-sessions', payload: { user: 1 } }))).statusCode, 500)
-  await rowsOf(url, 'alter table audit_away rename to audit')
-  t.equal((await app.inject('/users')).json<unknown[]>().length, 3)
-  t.same(await rowsOf(url, 'select * from sessions'), [])
-  t.equal((await make(100)).statusCode, 201)
-  t.match(await verified(url), { code: 0, stdout: /^4 rows/ })
-})
+t.test(
+  'B12 T18 Where the trail cannot be added to nothing is done: a hundred of a hundred are refused, and work again afterwards',
+  async (t) => {
+    const { url, app, make, made } = await place(t)
+    await made(3)
+    await rowsOf(url, 'alter table audit rename to audit_away')
+    for (let i = 100; i < 200; i++) {
+      t.equal(
+        (
+          await (i % 2 === 0
+            ? make(i)
+            : app.inject({ method: 'POST', url: '/connect-sessions', payload: { user: 1 } }))
+        ).statusCode,
+        500
+      )
+    }
+    await rowsOf(url, 'alter table audit_away rename to audit')
+    t.equal((await app.inject('/users')).json<unknown[]>().length, 3)
+    t.same(await rowsOf(url, 'select * from sessions'), [])
+    t.equal((await make(100)).statusCode, 201)
+    t.match(await verified(url), { code: 0, stdout: /^4 rows/ })
+  }
+)
 
 t.test('T18 The database itself refuses to change or remove a row', async (t) => {
   const { url, made } = await place(t)
   await made(5)
-  for (const sql of ["update audit set action = 'x' where seq = 4", 'delete from audit where seq = 4', 'delete from audit', ...(url.startsWith('postgres') ? ['truncate audit'] : [])]) await t.rejects(rowsOf(url, sql), sql)
+  for (const sql of [
+    "update audit set action = 'x' where seq = 4",
+    'delete from audit where seq = 4',
+    'delete from audit',
+    ...(url.startsWith('postgres') ? ['truncate audit'] : [])
+  ]) {
+    await t.rejects(rowsOf(url, sql), sql)
+  }
   t.match(await verified(url), { code: 0, stdout: /^5 rows/ })
 })
 
@@ -63,67 +112,155 @@ const TAMPERED: Array<[what: string, sql: string[], said: RegExp]> = [
   ['deleted', ['delete from audit where seq = 4'], /Row 4 was removed/],
   ['deleted at the beginning', ['delete from audit where seq <= 2'], /Row 1 was removed/],
   ['deleted at the end', ['delete from audit where seq >= 7'], /Row 7 was removed/],
-  ['inserted at the end', ["insert into audit (seq, at, actor, action, hash) values (9, 1, 'key', 'user_created', 'x')"], /Row 9 was inserted/],
-  ['inserted in the middle', ['update audit set seq = seq + 100 where seq > 3', 'update audit set seq = seq - 99 where seq > 100', "insert into audit (seq, at, actor, action, hash) values (4, 1, 'key', 'user_created', 'x')"], /Row 4 was edited, or inserted/],
-  ['changed places', ['update audit set seq = 100 where seq = 3', 'update audit set seq = 3 where seq = 5', 'update audit set seq = 5 where seq = 100'], /Row 3 was edited/],
-  ['emptied, the head with it', ['delete from audit', 'update audit_head set cut_seq = 8'], /edited together with its hash/]
+  [
+    'inserted at the end',
+    ["insert into audit (seq, at, actor, action, hash) values (9, 1, 'key', 'user_created', 'x')"],
+    /Row 9 was inserted/
+  ],
+  [
+    'inserted in the middle',
+    [
+      'update audit set seq = seq + 100 where seq > 3',
+      'update audit set seq = seq - 99 where seq > 100',
+      "insert into audit (seq, at, actor, action, hash) values (4, 1, 'key', 'user_created', 'x')"
+    ],
+    /Row 4 was edited, or inserted/
+  ],
+  [
+    'changed places',
+    [
+      'update audit set seq = 100 where seq = 3',
+      'update audit set seq = 3 where seq = 5',
+      'update audit set seq = 5 where seq = 100'
+    ],
+    /Row 3 was edited/
+  ],
+  [
+    'emptied, the head with it',
+    ['delete from audit', 'update audit_head set cut_seq = 8'],
+    /edited together with its hash/
+  ]
 ]
 
 for (const [what, sqls, said] of TAMPERED) {
-  t.test(`T18 A row that somebody with the database has ${what} is found, and the first bad one is named`, async (t) => {
-    const { url, app, made } = await place(t)
-    await made(8)
-    await unguarded(url)
-    for (const sql of sqls) await rowsOf(url, sql)
-    t.match(await verify(app.store.audit), { problem: said })
-    if (what === 'edited') t.match(await verified(url), { code: 1, stdout: '', stderr: said }, 'by command')
-  })
+  t.test(
+    `T18 A row that somebody with the database has ${what} is found, and the first bad one is named`,
+    async (t) => {
+      const { url, app, made } = await place(t)
+      await made(8)
+      await unguarded(url)
+      for (const sql of sqls) await rowsOf(url, sql)
+      t.match(await verify(app.store.audit), { problem: said })
+      if (what === 'edited') {
+        t.match(await verified(url), { code: 1, stdout: '', stderr: said }, 'by command')
+      }
+    }
+  )
 }
 
-t.test('Who forgets what is old leaves a trail that can still be followed, and says so in it', async (t) => {
-  let ahead = 0
-  const { url, app, make, made } = await place(t, {}, () => Date.now() + ahead)
-  ahead = -10 * DAY_MS
-  await made(5)
-  ahead = 0
-  await make('new')
-  t.match(await command('audit', ['purge', '--days', '5'], { INTEGRATION_DB_URL: url }), { code: 0, stdout: /^5 rows are forgotten/ })
-  t.match((await trail(app)).map(({ id, action, actor }) => [id, action, actor.kind]), [[6, 'user_created', 'anybody'], [7, 'audit_purged', 'operator']])
-  t.match(await verified(url), { code: 0, stdout: /^2 rows/ })
-  await t.rejects(rowsOf(url, 'delete from audit where seq = 6'))
-  await unguarded(url)
-  await rowsOf(url, 'delete from audit where seq = 6')
-  t.match(await verified(url), { code: 1, stderr: /Row 6 was removed/ })
-})
-
-t.test('What is older than AUDIT_RETENTION_DAYS is forgotten by itself, and the rest can still be followed; with 0 everything stays', async (t) => {
-  for (const [days, left] of [['30', ['user_created made-new']], ['0', ['user_created made-1', 'user_created made-2', 'user_created made-new']]] as const) {
-    let ahead = -31 * DAY_MS
-    const { url, app, make, made } = await place(t, { AUDIT_RETENTION_DAYS: days }, () => Date.now() + ahead)
-    await made(2)
+t.test(
+  'Who forgets what is old leaves a trail that can still be followed, and says so in it',
+  async (t) => {
+    let ahead = 0
+    const { url, app, make, made } = await place(t, {}, () => Date.now() + ahead)
+    ahead = -10 * DAY_MS
+    await made(5)
     ahead = 0
     await make('new')
-    await app.upkeep.once()
-    await app.upkeep.once()
-    t.same((await trail(app)).map(({ action, request_id: id }) => `${action} ${id}`), left)
-    t.match(await verified(url), { code: 0 })
+    t.match(await command('audit', ['purge', '--days', '5'], { INTEGRATION_DB_URL: url }), {
+      code: 0,
+      stdout: /^5 rows are forgotten/
+    })
+    t.match(
+      (await trail(app)).map(({ id, action, actor }) => [id, action, actor.kind]),
+      [
+        [6, 'user_created', 'anybody'],
+        [7, 'audit_purged', 'operator']
+      ]
+    )
+    t.match(await verified(url), { code: 0, stdout: /^2 rows/ })
+    await t.rejects(rowsOf(url, 'delete from audit where seq = 6'))
+    await unguarded(url)
+    await rowsOf(url, 'delete from audit where seq = 6')
+    t.match(await verified(url), { code: 1, stderr: /Row 6 was removed/ })
   }
-})
+)
 
-t.test('The trail is for administrators only, comes in pages, and can be asked for a user, an action and a time', async (t) => {
-  const { app } = await place(t, PROTECTED)
-  const admin = await keyed(app, ['admin'])
-  const other = await keyed(app, ['users:read', 'users:write', 'connections:read', 'connections:write', 'data:read'])
-  t.match((await app.inject({ url: '/audit', headers: other.headers })).statusCode, 403)
-  t.match((await app.inject('/audit')).statusCode, 401)
-  for (let i = 0; i < 7; i++) await app.inject({ method: 'POST', url: '/users', payload: { email: `p${i}@example.com` }, headers: admin.headers })
-  const ask = async (query: string) => await app.inject({ url: `/audit?${query}`, headers: admin.headers })
-  const first = await ask('limit=2')
-  t.same(first.json<Array<{ id: number }>>().map(({ id }) => id), [9, 8], 'newest first')
-  t.match(first.headers.link, /rel="next"/)
-  t.same((await trail(app, { headers: admin.headers })).map(({ id }) => id), [1, 2, 3, 4, 5, 6, 7, 8, 9])
-  t.same((await ask('user_id=3')).json<Array<{ id: number }>>().map(({ id }) => id), [5])
-  t.equal((await ask('action=key_created')).json<unknown[]>().length, 2)
-  t.same((await ask(`since=${encodeURIComponent(new Date(Date.now() + DAY_MS).toISOString())}`)).json(), [])
-  for (const query of ['action=nothing', 'since=yesterday', 'cursor=x', 'limit=0']) t.ok([400, 422].includes((await ask(query)).statusCode), query)
-})
+t.test(
+  'What is older than AUDIT_RETENTION_DAYS is forgotten by itself, and the rest can still be followed; with 0 everything stays',
+  async (t) => {
+    for (const [days, left] of [
+      ['30', ['user_created made-new']],
+      ['0', ['user_created made-1', 'user_created made-2', 'user_created made-new']]
+    ] as const) {
+      let ahead = -31 * DAY_MS
+      const { url, app, make, made } = await place(
+        t,
+        { AUDIT_RETENTION_DAYS: days },
+        () => Date.now() + ahead
+      )
+      await made(2)
+      ahead = 0
+      await make('new')
+      await app.upkeep.once()
+      await app.upkeep.once()
+      t.same(
+        (await trail(app)).map(({ action, request_id: id }) => `${action} ${id}`),
+        left
+      )
+      t.match(await verified(url), { code: 0 })
+    }
+  }
+)
+
+t.test(
+  'The trail is for administrators only, comes in pages, and can be asked for a user, an action and a time',
+  async (t) => {
+    const { app } = await place(t, PROTECTED)
+    const admin = await keyed(app, ['admin'])
+    const other = await keyed(app, [
+      'users:read',
+      'users:write',
+      'connections:read',
+      'connections:write',
+      'data:read'
+    ])
+    t.match((await app.inject({ url: '/audit', headers: other.headers })).statusCode, 403)
+    t.match((await app.inject('/audit')).statusCode, 401)
+    for (let i = 0; i < 7; i++) {
+      await app.inject({
+        method: 'POST',
+        url: '/users',
+        payload: { email: `p${i}@example.com` },
+        headers: admin.headers
+      })
+    }
+    const ask = async (query: string) =>
+      await app.inject({ url: `/audit?${query}`, headers: admin.headers })
+    const first = await ask('limit=2')
+    t.same(
+      first.json<Array<{ id: number }>>().map(({ id }) => id),
+      [9, 8],
+      'newest first'
+    )
+    t.match(first.headers.link, /rel="next"/)
+    t.same(
+      (await trail(app, { headers: admin.headers })).map(({ id }) => id),
+      [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    )
+    t.same(
+      (await ask('user_id=3')).json<Array<{ id: number }>>().map(({ id }) => id),
+      [5]
+    )
+    t.equal((await ask('action=key_created')).json<unknown[]>().length, 2)
+    t.same(
+      (
+        await ask(`since=${encodeURIComponent(new Date(Date.now() + DAY_MS).toISOString())}`)
+      ).json(),
+      []
+    )
+    for (const query of ['action=nothing', 'since=yesterday', 'cursor=x', 'limit=0']) {
+      t.ok([400, 422].includes((await ask(query)).statusCode), query)
+    }
+  }
+)

@@ -3,23 +3,47 @@ import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { Browser, build, configured } from '../helper.ts'
 
-t.test('E6 What a request has Atlassian asked carries the id of the request, as its log lines and its answer do', async (t) => {
-  const asked: IncomingHttpHeaders[] = []
-  const server = createServer(({ headers }, response) => {
-    asked.push(headers)
-    response.writeHead(403).end('{}')
-  })
-  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
-  t.teardown(() => { server.closeAllConnections(); server.close() })
-  const { app, lines } = await build(t, configured(`http://127.0.0.1:${(server.address() as AddressInfo).port}`))
-  for (let i = 0; i < 10; i++) {
-    const browser = new Browser(app)
-    const start = await browser.open('/auth/jira/login?redirect=true')
-    const state = new URL(String(start.headers.location)).searchParams.get('state') ?? ''
-    const answer = await browser.open(`/auth/jira/callback?code=any&state=${state}`, { accept: 'application/json', 'x-request-id': `mine-${i}` })
-    t.equal(answer.headers['x-request-id'], `mine-${i}`)
-    t.match(String(answer.headers.location ?? answer.body), new RegExp(`request_id[^\\w]+mine-${i}`))
-    t.ok(lines().some(({ event, request_id: id }) => event === 'upstream_error' && id === `mine-${i}`))
+t.test(
+  'E6 What a request has Atlassian asked carries the id of the request, as its log lines and its answer do',
+  async (t) => {
+    const asked: IncomingHttpHeaders[] = []
+    const server = createServer(({ headers }, response) => {
+      asked.push(headers)
+      response.writeHead(403).end('{}')
+    })
+    await new Promise<void>((resolve) => {
+      server.listen(0, '127.0.0.1', resolve)
+    })
+    t.teardown(() => {
+      server.closeAllConnections()
+      server.close()
+    })
+    const { app, lines } = await build(
+      t,
+      configured(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+    )
+    for (let i = 0; i < 10; i++) {
+      const browser = new Browser(app)
+      const start = await browser.open('/auth/jira/login?redirect=true')
+      const state = new URL(String(start.headers.location)).searchParams.get('state') ?? ''
+      const answer = await browser.open(`/auth/jira/callback?code=any&state=${state}`, {
+        accept: 'application/json',
+        'x-request-id': `mine-${i}`
+      })
+      t.equal(answer.headers['x-request-id'], `mine-${i}`)
+      t.match(
+        String(answer.headers.location ?? answer.body),
+        new RegExp(`request_id[^\\w]+mine-${i}`)
+      )
+      t.ok(
+        lines().some(
+          ({ event, request_id: id }) => event === 'upstream_error' && id === `mine-${i}`
+        )
+      )
+    }
+    t.same(
+      asked.map((headers) => headers['x-request-id']),
+      Array.from({ length: 10 }, (_, i) => `mine-${i}`)
+    )
   }
-  t.same(asked.map((headers) => headers['x-request-id']), Array.from({ length: 10 }, (_, i) => `mine-${i}`))
-})
+)

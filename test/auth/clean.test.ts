@@ -51,46 +51,77 @@ const REQUESTS: ReadonlyArray<[method: Method, path: string, status: number]> = 
 ]
 
 /** What every answer here has to be, whatever it says. */
-function blemishes ({ statusCode, headers, body }: Awaited<ReturnType<typeof login>>, secrets: readonly string[] = []): string[] {
-  const said = `${statusCode === 307 ? '' : headers.location ?? ''} ${body}`
+function blemishes(
+  { statusCode, headers, body }: Awaited<ReturnType<typeof login>>,
+  secrets: readonly string[] = []
+): string[] {
+  const said = `${statusCode === 307 ? '' : (headers.location ?? '')} ${body}`
   return [
     ...(headers['cache-control'] === 'no-store' ? [] : ['cache-control']),
     ...(headers['referrer-policy'] === 'no-referrer' ? [] : ['referrer-policy']),
     ...(headers['x-content-type-options'] === 'nosniff' ? [] : ['x-content-type-options']),
     ...(/^[A-Za-z0-9._-]{1,64}$/.test(String(headers['x-request-id'])) ? [] : ['x-request-id']),
     ...(headers.location === undefined || [302, 307].includes(statusCode) ? [] : ['location']),
-    ...[SECRET, 'eyJh', 'access_token', 'refresh_token', ...secrets].filter((secret) => said.includes(secret))
+    ...[SECRET, 'eyJh', 'access_token', 'refresh_token', ...secrets].filter((secret) =>
+      said.includes(secret)
+    )
   ]
 }
 
 for (const prefix of ['', '/api']) {
-  t.test(`A6: every answer below ${prefix}/auth and ${prefix}/oauth/atlassian is kept by nobody and tells the next site nothing`, async (t) => {
-    const { app } = await service(t, PRODUCTION)
-    for (const [method, path, status] of REQUESTS) {
-      for (const accept of ['text/html', '*/*']) {
-        const answer = await app.inject({ method, url: prefix + path, headers: { accept } })
-        t.equal(answer.statusCode, status, `${method} ${path.slice(0, 60)}`)
-        t.same(blemishes(answer), [])
-        if (status === 405) t.equal(answer.headers.allow, 'GET, HEAD')
-        if (status >= 400) t.match(answer, { headers: { 'content-type': 'application/problem+json' } })
-        if (status >= 400) t.match(answer.json(), { status, code: /^[a-z_]+$/, request_id: answer.headers['x-request-id'] })
-        if (method === 'HEAD') t.equal(answer.body, '')
+  t.test(
+    `A6: every answer below ${prefix}/auth and ${prefix}/oauth/atlassian is kept by nobody and tells the next site nothing`,
+    async (t) => {
+      const { app } = await service(t, PRODUCTION)
+      for (const [method, path, status] of REQUESTS) {
+        for (const accept of ['text/html', '*/*']) {
+          const answer = await app.inject({ method, url: prefix + path, headers: { accept } })
+          t.equal(answer.statusCode, status, `${method} ${path.slice(0, 60)}`)
+          t.same(blemishes(answer), [])
+          if (status === 405) t.equal(answer.headers.allow, 'GET, HEAD')
+          if (status >= 400) {
+            t.match(answer, { headers: { 'content-type': 'application/problem+json' } })
+          }
+          if (status >= 400) {
+            t.match(answer.json(), {
+              status,
+              code: /^[a-z_]+$/,
+              request_id: answer.headers['x-request-id']
+            })
+          }
+          if (method === 'HEAD') t.equal(answer.body, '')
+        }
       }
     }
-  })
+  )
 }
 
 /** What happens at a callback, each with the secrets of its own login. */
 const ENDINGS: Record<string, (running: Service, callback: string) => Promise<string>> = {
   'that succeeds': async (_, callback) => callback,
-  'where consent was not given': async (_, callback) => edited(callback, (query) => { query.set('error', 'access_denied') }),
-  'with a refused code': async (_, callback) => edited(callback, (query) => { query.set('code', `${query.get('code')}x`) }),
+  'where consent was not given': async (_, callback) =>
+    edited(callback, (query) => {
+      query.set('error', 'access_denied')
+    }),
+  'with a refused code': async (_, callback) =>
+    edited(callback, (query) => {
+      query.set('code', `${query.get('code')}x`)
+    }),
   'without an answer': async ({ sandbox }, callback) => {
     await sandbox.admin('faults', { match: { path: '/oauth/token' }, kind: 'drop-before' })
     return callback
   },
   'whose answer is full of tokens and no use': async ({ sandbox }, callback) => {
-    await sandbox.admin('faults', { match: { path: '/oauth/token' }, kind: 'status', status: 403, body: { error: 'invalid_grant', error_description: 'eyJhbGciOi.access_token', refresh_token: 'eyJhbGciOi' } })
+    await sandbox.admin('faults', {
+      match: { path: '/oauth/token' },
+      kind: 'status',
+      status: 403,
+      body: {
+        error: 'invalid_grant',
+        error_description: 'eyJhbGciOi.access_token',
+        refresh_token: 'eyJhbGciOi'
+      }
+    })
     return callback
   },
   'that has expired': async ({ pass }, callback) => {
@@ -101,38 +132,64 @@ const ENDINGS: Record<string, (running: Service, callback: string) => Promise<st
 }
 
 for (const [title, prepare] of Object.entries(ENDINGS)) {
-  t.test(`A6: T22: a callback ${title} shows neither its code nor its state nor a token`, async (t) => {
-    const running = await service(t, PRODUCTION)
-    for (const accept of ['text/html', 'application/json']) {
-      const browser = new Browser(running.app)
-      const callback = await prepare(running, await browser.consent('jira'))
-      const { searchParams } = new URL(callback)
-      const secrets = [searchParams.get('code') ?? '', searchParams.get('state') ?? '', ...browser.cookies.values()]
-      t.ok(secrets.every((secret) => secret.length >= 43))
-      for (const answer of [await browser.open(callback, { accept }), await browser.open(callback, { accept })]) {
-        t.same(blemishes(answer, secrets), [])
-        t.ok(accept === 'text/html' || title === 'that succeeds' ? answer.statusCode === 302 : [400, 502].includes(answer.statusCode))
+  t.test(
+    `A6: T22: a callback ${title} shows neither its code nor its state nor a token`,
+    async (t) => {
+      const running = await service(t, PRODUCTION)
+      for (const accept of ['text/html', 'application/json']) {
+        const browser = new Browser(running.app)
+        const callback = await prepare(running, await browser.consent('jira'))
+        const { searchParams } = new URL(callback)
+        const secrets = [
+          searchParams.get('code') ?? '',
+          searchParams.get('state') ?? '',
+          ...browser.cookies.values()
+        ]
+        t.ok(secrets.every((secret) => secret.length >= 43))
+        for (const answer of [
+          await browser.open(callback, { accept }),
+          await browser.open(callback, { accept })
+        ]) {
+          t.same(blemishes(answer, secrets), [])
+          t.ok(
+            accept === 'text/html' || title === 'that succeeds'
+              ? answer.statusCode === 302
+              : [400, 502].includes(answer.statusCode)
+          )
+        }
+        t.same(
+          secrets.filter((secret) => running.raw().includes(secret)),
+          [],
+          'nor does the log'
+        )
       }
-      t.same(secrets.filter((secret) => running.raw().includes(secret)), [], 'nor does the log')
     }
-  })
+  )
 }
 
-t.test("T22: the service's own pages show a failure as text, load nothing, and link nowhere else", async (t) => {
-  const { app } = await service(t, { ...PRODUCTION, APP_FRONTEND_URL: undefined })
-  const script = '"><script>alert(1)</script><img src=//evil.example>'
-  for (const prefix of ['', '/api']) {
-    for (const path of ['/oauth/jira', '/oauth/confluence', '/oauth/callback']) {
-      const answer = await app.inject(`${prefix}${path}?${new URLSearchParams({ status: 'error', error: script.slice(0, 60), message: script, request_id: script.slice(0, 60), provider: 'x' })}`)
-      t.equal(answer.statusCode, 200)
-      t.same(blemishes(answer), [])
-      t.match(answer.headers['content-security-policy'], /^default-src 'none';.* style-src 'sha256-/)
-      t.notMatch(answer.headers['content-security-policy'], /script-src|unsafe|https?:|\*/)
-      t.notMatch(answer.body, /<script|<img|onerror|https?:\/\//)
-      t.match(answer.body, 'href="../auth/')
+t.test(
+  "T22: the service's own pages show a failure as text, load nothing, and link nowhere else",
+  async (t) => {
+    const { app } = await service(t, { ...PRODUCTION, APP_FRONTEND_URL: undefined })
+    const script = '"><script>alert(1)</script><img src=//evil.example>'
+    for (const prefix of ['', '/api']) {
+      for (const path of ['/oauth/jira', '/oauth/confluence', '/oauth/callback']) {
+        const answer = await app.inject(
+          `${prefix}${path}?${new URLSearchParams({ status: 'error', error: script.slice(0, 60), message: script, request_id: script.slice(0, 60), provider: 'x' })}`
+        )
+        t.equal(answer.statusCode, 200)
+        t.same(blemishes(answer), [])
+        t.match(
+          answer.headers['content-security-policy'],
+          /^default-src 'none';.* style-src 'sha256-/
+        )
+        t.notMatch(answer.headers['content-security-policy'], /script-src|unsafe|https?:|\*/)
+        t.notMatch(answer.body, /<script|<img|onerror|https?:\/\//)
+        t.match(answer.body, 'href="../auth/')
+      }
     }
   }
-})
+)
 
 t.test('T22: a program reads the authorize URL and nothing that would bind it', async (t) => {
   const running = await service(t)

@@ -7,9 +7,12 @@ import { finish, login, PRODUCTION, service, success, tokenCalls, type Service }
 const PATIENCE = { UPSTREAM_ANSWER_TIMEOUT_MS: '400' }
 
 /** Nobody, nothing, and not a word of what Atlassian said. */
-async function proveNothingKept (t: Test, { app, raw }: Service, body: string) {
+async function proveNothingKept(t: Test, { app, raw }: Service, body: string) {
   t.same((await app.inject('/users')).json(), [], 'no user')
-  t.match((await app.inject({ method: 'POST', url: '/integrations/jira/connect', payload: {} })).json(), { connected: false })
+  t.match(
+    (await app.inject({ method: 'POST', url: '/integrations/jira/connect', payload: {} })).json(),
+    { connected: false }
+  )
   t.notOk(`${body}${raw()}`.includes(CANARY), "Atlassian's words stay with Atlassian")
   t.notOk(`${body}${raw()}`.includes(SECRET))
 }
@@ -20,64 +23,113 @@ t.test('A token endpoint that does not give tokens ends the login', async (t) =>
   const patient = await service(t, PRODUCTION)
   for (const { title, fault, error, traced } of REFUSALS) {
     const running = fault.kind === 'huge' ? patient : hasty
-    await t.test(`A login whose code is answered with ${title} ends as ${error}, and nothing is stored`, async (t) => {
-      const browser = new Browser(running.app)
-      const callback = await browser.consent('jira')
-      const logged = running.lines().length
-      await running.sandbox.admin('faults', { match: { path: '/oauth/token', method: 'POST' }, ...fault })
-      const before = await tokenCalls(running.sandbox)
-      // The sandbox counts a call when it answers it.
-      const counted = fault.kind === 'delay' ? 0 : 1
-      const answer = await browser.open(callback)
-      t.equal(answer.statusCode, 302)
-      const { origin, pathname, searchParams } = new URL(answer.headers.location ?? '')
-      t.same([origin, pathname], [FRONT_END, '/oauth/jira'])
-      t.match(Object.fromEntries(searchParams), { provider: 'jira', status: 'error', error, message: /^[A-Z].*\.$/, request_id: answer.headers['x-request-id'] })
-      t.equal(await tokenCalls(running.sandbox) - before, counted, 'asked once, and followed nowhere')
-      await proveNothingKept(t, running, answer.headers.location ?? '')
-      const lines = running.lines().slice(logged)
-      t.match(lines.find(({ event }) => event === 'oauth_callback_error'), { level: 'warn', request_id: answer.headers['x-request-id'], err: { error_code: error, stack: /./ } })
-      if (traced === true) t.match(lines.find(({ event }) => event === 'upstream_error'), { error_code: error, trace_id: '0123456789abcdef0123456789abcdef' })
+    await t.test(
+      `A login whose code is answered with ${title} ends as ${error}, and nothing is stored`,
+      async (t) => {
+        const browser = new Browser(running.app)
+        const callback = await browser.consent('jira')
+        const logged = running.lines().length
+        await running.sandbox.admin('faults', {
+          match: { path: '/oauth/token', method: 'POST' },
+          ...fault
+        })
+        const before = await tokenCalls(running.sandbox)
+        // The sandbox counts a call when it answers it.
+        const counted = fault.kind === 'delay' ? 0 : 1
+        const answer = await browser.open(callback)
+        t.equal(answer.statusCode, 302)
+        const { origin, pathname, searchParams } = new URL(answer.headers.location ?? '')
+        t.same([origin, pathname], [FRONT_END, '/oauth/jira'])
+        t.match(Object.fromEntries(searchParams), {
+          provider: 'jira',
+          status: 'error',
+          error,
+          message: /^[A-Z].*\.$/,
+          request_id: answer.headers['x-request-id']
+        })
+        t.equal(
+          (await tokenCalls(running.sandbox)) - before,
+          counted,
+          'asked once, and followed nowhere'
+        )
+        await proveNothingKept(t, running, answer.headers.location ?? '')
+        const lines = running.lines().slice(logged)
+        t.match(
+          lines.find(({ event }) => event === 'oauth_callback_error'),
+          {
+            level: 'warn',
+            request_id: answer.headers['x-request-id'],
+            err: { error_code: error, stack: /./ }
+          }
+        )
+        if (traced === true) {
+          t.match(
+            lines.find(({ event }) => event === 'upstream_error'),
+            { error_code: error, trace_id: '0123456789abcdef0123456789abcdef' }
+          )
+        }
 
-      const again = await browser.open(callback, { accept: 'application/json' })
-      t.match(again.json(), { status: 502, code: error }, 'a second hit is told the same, as a problem where asked')
-      t.equal(again.statusCode, 502)
-      t.equal(await tokenCalls(running.sandbox) - before, counted)
-      await running.sandbox.admin('faults', undefined, 'DELETE')
-    })
+        const again = await browser.open(callback, { accept: 'application/json' })
+        t.match(
+          again.json(),
+          { status: 502, code: error },
+          'a second hit is told the same, as a problem where asked'
+        )
+        t.equal(again.statusCode, 502)
+        t.equal((await tokenCalls(running.sandbox)) - before, counted)
+        await running.sandbox.admin('faults', undefined, 'DELETE')
+      }
+    )
   }
 })
 
 t.test("A wrong client secret is the operator's to correct, and says so", async (t) => {
-  const running = await service(t, { ...PRODUCTION, JIRA_OAUTH_CLIENT_SECRET: 'planted-wrong-secret-1b2c3d' })
+  const running = await service(t, {
+    ...PRODUCTION,
+    JIRA_OAUTH_CLIENT_SECRET: 'planted-wrong-secret-1b2c3d'
+  })
   const { headers } = await new Browser(running.app).connect('jira')
   t.match(headers.location, /error=oauth_misconfigured&message=Atlassian%20rejected/)
   await proveNothingKept(t, running, headers.location ?? '')
   t.notOk(running.raw().includes('planted-wrong-secret'))
 })
 
-t.test('A redirect URI that was changed between login and callback is still the one of the login', async (t) => {
-  const folder = t.testdir()
-  const env = { ...PRODUCTION, INTEGRATION_DB_URL: await databaseAt(t, `${folder}/a.db`) }
-  const before = await service(t, env)
-  const browser = new Browser(before.app)
-  const callback = await browser.consent('jira')
-  const after = await service(t, { ...env, ATLASSIAN_AUTH_URL: before.sandbox.url, ATLASSIAN_API_URL: before.sandbox.url, JIRA_OAUTH_REDIRECT_URI: 'http://localhost:4000/auth/jira/callback' })
-  const later = new Browser(after.app)
-  for (const [name, value] of browser.cookies) later.cookies.set(name, value)
-  t.equal((await later.open(callback)).headers.location, success('jira'))
-})
+t.test(
+  'A redirect URI that was changed between login and callback is still the one of the login',
+  async (t) => {
+    const folder = t.testdir()
+    const env = { ...PRODUCTION, INTEGRATION_DB_URL: await databaseAt(t, `${folder}/a.db`) }
+    const before = await service(t, env)
+    const browser = new Browser(before.app)
+    const callback = await browser.consent('jira')
+    const after = await service(t, {
+      ...env,
+      ATLASSIAN_AUTH_URL: before.sandbox.url,
+      ATLASSIAN_API_URL: before.sandbox.url,
+      JIRA_OAUTH_REDIRECT_URI: 'http://localhost:4000/auth/jira/callback'
+    })
+    const later = new Browser(after.app)
+    for (const [name, value] of browser.cookies) later.cookies.set(name, value)
+    t.equal((await later.open(callback)).headers.location, success('jira'))
+  }
+)
 
-t.test('A client id that was replaced between login and callback ends the login without a call', async (t) => {
-  const env = { ...PRODUCTION, INTEGRATION_DB_URL: await databaseAt(t, `${t.testdir()}/a.db`) }
-  const before = await service(t, env)
-  const callback = await decide((await login(before, 'jira')).json().url as string)
-  const after = await service(t, { ...env, JIRA_OAUTH_CLIENT_ID: 'another-app' })
-  t.match((await finish(after, callback)).headers.location, /error=oauth_misconfigured/)
-  t.equal(await tokenCalls(before.sandbox) + await tokenCalls(after.sandbox), 0)
-})
+t.test(
+  'A client id that was replaced between login and callback ends the login without a call',
+  async (t) => {
+    const env = { ...PRODUCTION, INTEGRATION_DB_URL: await databaseAt(t, `${t.testdir()}/a.db`) }
+    const before = await service(t, env)
+    const callback = await decide((await login(before, 'jira')).json().url as string)
+    const after = await service(t, { ...env, JIRA_OAUTH_CLIENT_ID: 'another-app' })
+    t.match((await finish(after, callback)).headers.location, /error=oauth_misconfigured/)
+    t.equal((await tokenCalls(before.sandbox)) + (await tokenCalls(after.sandbox)), 0)
+  }
+)
 
-for (const [call, path] of [['the account', '/me'], ['the sites', '/oauth/token/accessible-resources']] as const) {
+for (const [call, path] of [
+  ['the account', '/me'],
+  ['the sites', '/oauth/token/accessible-resources']
+] as const) {
   for (const [title, fault, error] of [
     ['500', { kind: 'status', status: 500, body: CANARY }, 'upstream_failed'],
     ['401', { kind: 'status', status: 401, body: { message: CANARY } }, 'upstream_refused'],
@@ -86,18 +138,32 @@ for (const [call, path] of [['the account', '/me'], ['the sites', '/oauth/token/
     ['a closed connection', { kind: 'drop-before' }, 'upstream_unreachable'],
     ['silence', { kind: 'hang' }, 'upstream_timeout']
   ] as const) {
-    t.test(`A good code is worth nothing where asking for ${call} is answered with ${title}`, async (t) => {
-      const running = await service(t, { ...PRODUCTION, ...PATIENCE })
-      const browser = new Browser(running.app)
-      const callback = await browser.consent('jira')
-      await running.sandbox.admin('faults', { match: { path }, ...fault, times: 10 })
-      const { headers } = await browser.open(callback)
-      t.match(headers.location, new RegExp(`^${FRONT_END}/oauth/jira\\?provider=jira&status=error&error=${error}&`))
-      t.ok(running.lines().some(({ event, error_code: code }) => event === 'upstream_error' && code === error))
-      await proveNothingKept(t, running, headers.location ?? '')
-      await running.sandbox.admin('faults', undefined, 'DELETE')
-      t.equal((await new Browser(running.app).connect('jira')).headers.location, success('jira'), 'the next login works')
-    })
+    t.test(
+      `A good code is worth nothing where asking for ${call} is answered with ${title}`,
+      async (t) => {
+        const running = await service(t, { ...PRODUCTION, ...PATIENCE })
+        const browser = new Browser(running.app)
+        const callback = await browser.consent('jira')
+        await running.sandbox.admin('faults', { match: { path }, ...fault, times: 10 })
+        const { headers } = await browser.open(callback)
+        t.match(
+          headers.location,
+          new RegExp(`^${FRONT_END}/oauth/jira\\?provider=jira&status=error&error=${error}&`)
+        )
+        t.ok(
+          running
+            .lines()
+            .some(({ event, error_code: code }) => event === 'upstream_error' && code === error)
+        )
+        await proveNothingKept(t, running, headers.location ?? '')
+        await running.sandbox.admin('faults', undefined, 'DELETE')
+        t.equal(
+          (await new Browser(running.app).connect('jira')).headers.location,
+          success('jira'),
+          'the next login works'
+        )
+      }
+    )
   }
 }
 
@@ -107,19 +173,38 @@ t.test('An odd token answer that is good enough connects', async (t) => {
     await t.test(`A token answer with ${title} connects`, async (t) => {
       const { url } = (await login(running, 'jira')).json()
       const callback = await decide(url as string)
-      const tokens = await (await fetch(`${running.sandbox.url}/oauth/token`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ grant_type: 'authorization_code', client_id: 'jira-app', client_secret: SECRET, code: new URL(callback).searchParams.get('code'), redirect_uri: 'http://localhost:3001/auth/jira/callback' })
-      })).json() as Record<string, unknown>
+      const tokens = (await (
+        await fetch(`${running.sandbox.url}/oauth/token`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify({
+            grant_type: 'authorization_code',
+            client_id: 'jira-app',
+            client_secret: SECRET,
+            code: new URL(callback).searchParams.get('code'),
+            redirect_uri: 'http://localhost:3001/auth/jira/callback'
+          })
+        })
+      ).json()) as Record<string, unknown>
       t.type(tokens.access_token, 'string')
       const { expires_in: _, ...rest } = tokens
-      await running.sandbox.admin('faults', { match: { path: '/oauth/token', method: 'POST' }, kind: 'status', status: 200, body: { ...rest, ...oddity } })
+      await running.sandbox.admin('faults', {
+        match: { path: '/oauth/token', method: 'POST' },
+        kind: 'status',
+        status: 200,
+        body: { ...rest, ...oddity }
+      })
       const start = running.lines().length
       t.equal((await finish(running, callback)).headers.location, success('jira'))
-      const [line] = running.lines().slice(start).filter(({ event }) => event === 'token_exchange_success')
+      const [line] = running
+        .lines()
+        .slice(start)
+        .filter(({ event }) => event === 'token_exchange_success')
       t.ok(line?.expires_in_s > 0 && line?.expires_in_s <= 3600, 'an odd lifetime is not believed')
-      t.match((await running.app.store.connections.get(1, 'jira'))?.grant, { accountId: running.sandbox.world.users[0]?.accountId, scopes: /^read:jira-work/ })
+      t.match((await running.app.store.connections.get(1, 'jira'))?.grant, {
+        accountId: running.sandbox.world.users[0]?.accountId,
+        scopes: /^read:jira-work/
+      })
     })
   }
 })

@@ -2,7 +2,11 @@ import t from 'tap'
 import { Browser, connected, decide, FRONT_END, synced } from '../helper.ts'
 
 /** What a browser says when it opens an address as a page. */
-const PAGE = { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document', 'sec-fetch-site': 'cross-site' }
+const PAGE = {
+  'sec-fetch-mode': 'navigate',
+  'sec-fetch-dest': 'document',
+  'sec-fetch-site': 'cross-site'
+}
 
 t.test('A person connects Jira and sees its projects and issues', async (t) => {
   const { app } = await connected(t)
@@ -10,24 +14,50 @@ t.test('A person connects Jira and sees its projects and issues', async (t) => {
   const callback = await browser.consent('jira', { query: '&state=kc-oauth' })
   const landed = await browser.open(callback)
   t.equal(landed.statusCode, 302)
-  t.equal(landed.headers.location, `${FRONT_END}/oauth/jira?status=success&user_id=1&state=kc-oauth`)
+  t.equal(
+    landed.headers.location,
+    `${FRONT_END}/oauth/jira?status=success&user_id=1&state=kc-oauth`
+  )
   const run = await synced(app, 'jira')
-  t.match(run, { state: 'succeeded', counts: { seen: 312, added: 312, skipped: 0 }, failures: [], error: null })
-  for (const [collection, count] of [['projects', 12], ['issues', 300]] as const) {
+  t.match(run, {
+    state: 'succeeded',
+    counts: { seen: 312, added: 312, skipped: 0 },
+    failures: [],
+    error: null
+  })
+  for (const [collection, count] of [
+    ['projects', 12],
+    ['issues', 300]
+  ] as const) {
     const { items } = (await app.inject(`/integrations/jira/${collection}/fetch`)).json()
     t.equal(items.length, count)
     t.match(items[0], { owner_id: 1, url: /^https:\/\/acme\.atlassian\.net\/browse\// })
     t.same((await app.inject(`/jira/${collection}/1`)).json(), items)
   }
-  t.equal((await browser.open(callback)).headers.location, landed.headers.location, 'going back and forth in the browser shows the same')
+  t.equal(
+    (await browser.open(callback)).headers.location,
+    landed.headers.location,
+    'going back and forth in the browser shows the same'
+  )
 })
 
 t.test('A person connects Confluence and sees its spaces and pages', async (t) => {
   const { app } = await connected(t)
   const landed = await new Browser(app).connect('confluence')
-  t.equal(landed.headers.location, `${FRONT_END}/oauth/callback?provider=confluence&status=success&user_id=1`)
-  t.match(await synced(app, 'confluence'), { state: 'succeeded', counts: { seen: 64, added: 64, skipped: 0 }, failures: [], error: null })
-  for (const [collection, count] of [['spaces', 4], ['pages', 60]] as const) {
+  t.equal(
+    landed.headers.location,
+    `${FRONT_END}/oauth/callback?provider=confluence&status=success&user_id=1`
+  )
+  t.match(await synced(app, 'confluence'), {
+    state: 'succeeded',
+    counts: { seen: 64, added: 64, skipped: 0 },
+    failures: [],
+    error: null
+  })
+  for (const [collection, count] of [
+    ['spaces', 4],
+    ['pages', 60]
+  ] as const) {
     const { items } = (await app.inject(`/integrations/confluence/${collection}/fetch`)).json()
     t.equal(items.length, count)
     t.match(items[0], { owner_id: 1, url: /^https:\/\/acme\.atlassian\.net\/wiki\/spaces\// })
@@ -36,59 +66,140 @@ t.test('A person connects Confluence and sees its spaces and pages', async (t) =
 })
 
 for (const prefix of ['', '/api']) {
-  t.test(`The old front end connects Jira through ${prefix}/auth/jira/login, as it always did`, async (t) => {
-    const { app } = await connected(t, { env: { APP_ENV: 'production' } })
-    const browser = new Browser(app)
-    const start = await browser.open(`${prefix}/auth/jira/login?redirect=true&state=kc-oauth&scope=offline_access read:jira-work read:jira-user&return_url=${FRONT_END}/oauth/jira`.replaceAll(' ', '%20'), PAGE)
-    t.equal(start.statusCode, 307)
-    const { searchParams } = new URL(start.headers.location ?? '')
-    t.same(new Set(searchParams.get('scope')?.split(' ')), new Set(['offline_access', 'read:jira-work', 'read:jira-user']))
-    t.not(searchParams.get('state'), 'kc-oauth')
-    const landed = await browser.open(await decide(start.headers.location ?? ''), PAGE)
-    t.equal(landed.headers.location, `${FRONT_END}/oauth/jira?status=success&user_id=1&state=kc-oauth`)
-    t.match(await synced(app, 'jira'), { state: 'succeeded' })
-    const { items } = (await app.inject(`${prefix}/integrations/jira/projects/fetch`)).json()
-    t.match(items[0], { id: Number, key: String, name: String, lead: String, url: String, owner_id: 1 })
-  })
-
-  t.test(`The old front end connects Confluence through ${prefix}/auth/confluence/login, without a redirect parameter`, async (t) => {
-    const { app } = await connected(t, { env: { APP_ENV: 'production' } })
-    const browser = new Browser(app)
-    const start = await browser.open(`${prefix}/auth/confluence/login?state=kc-oauth&scope=read&return_url=${encodeURIComponent(`${FRONT_END}/oauth/confluence`)}`, PAGE)
-    t.equal(start.statusCode, 307)
-    t.equal(new URL(start.headers.location ?? '').searchParams.get('scope'), 'read:space:confluence read:page:confluence search:confluence read:me offline_access')
-    const landed = await browser.open(await decide(start.headers.location ?? ''), PAGE)
-    t.equal(landed.headers.location, `${FRONT_END}/oauth/confluence?provider=confluence&status=success&user_id=1&state=kc-oauth`)
-    t.match(await synced(app, 'confluence'), { state: 'succeeded' })
-    const { items } = (await app.inject(`${prefix}/integrations/confluence/pages/fetch`)).json()
-    t.match(items[0], { id: Number, title: String, space_key: String, page_id: String, url: String, owner_id: 1 })
-  })
-
-  t.test(`A later front end asks ${prefix} how to connect, and reads the login as JSON`, async (t) => {
-    const { app } = await connected(t, { env: { APP_ENV: 'production' } })
-    for (const product of ['jira', 'confluence']) {
-      const asked = await app.inject({ method: 'POST', url: `${prefix}/integrations/${product}/connect`, payload: { email: 'ada@example.com' } })
-      t.match(asked.json(), { provider: product, connected: false, redirect_url: `${prefix}/auth/${product}/login?state=user_id%3D1` })
-      const answer = await app.inject({ url: asked.json().redirect_url, headers: { accept: '*/*', origin: FRONT_END, 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' } })
-      t.equal(answer.statusCode, 200)
-      t.strictSame(Object.keys(answer.json()), ['url', 'provider'])
-      const landed = await new Browser(app).open(await decide(answer.json().url as string), PAGE)
-      t.match(landed.headers.location, /status=success&user_id=1&state=user_id%3D1$/)
-      const again = await app.inject({ method: 'POST', url: `${prefix}/integrations/${product}/connect`, payload: {} })
-      t.match(again.json(), { connected: true, base_url: product === 'jira' ? 'https://acme.atlassian.net' : 'https://acme.atlassian.net/wiki' })
-    }
-  })
-
-  t.test(`The old front end's return pages find error and message, and its link to ${prefix}/docs leads somewhere`, async (t) => {
-    const { app } = await connected(t, { env: { APP_ENV: 'production', API_DOCS: 'open' } })
-    for (const product of ['jira', 'confluence']) {
+  t.test(
+    `The old front end connects Jira through ${prefix}/auth/jira/login, as it always did`,
+    async (t) => {
+      const { app } = await connected(t, { env: { APP_ENV: 'production' } })
       const browser = new Browser(app)
-      const start = await browser.open(`${prefix}/auth/${product}/login?state=kc-oauth&return_url=${FRONT_END}/oauth/${product}`, PAGE)
-      const landed = await browser.open(await decide(start.headers.location ?? '', 'cancel'), PAGE)
-      const { origin, pathname, searchParams } = new URL(landed.headers.location ?? '')
-      t.equal(origin + pathname, `${FRONT_END}/oauth/${product}`)
-      t.match(Object.fromEntries(searchParams), { status: 'error', error: 'access_denied', message: 'Consent was not given.' })
+      const start = await browser.open(
+        `${prefix}/auth/jira/login?redirect=true&state=kc-oauth&scope=offline_access read:jira-work read:jira-user&return_url=${FRONT_END}/oauth/jira`.replaceAll(
+          ' ',
+          '%20'
+        ),
+        PAGE
+      )
+      t.equal(start.statusCode, 307)
+      const { searchParams } = new URL(start.headers.location ?? '')
+      t.same(
+        new Set(searchParams.get('scope')?.split(' ')),
+        new Set(['offline_access', 'read:jira-work', 'read:jira-user'])
+      )
+      t.not(searchParams.get('state'), 'kc-oauth')
+      const landed = await browser.open(await decide(start.headers.location ?? ''), PAGE)
+      t.equal(
+        landed.headers.location,
+        `${FRONT_END}/oauth/jira?status=success&user_id=1&state=kc-oauth`
+      )
+      t.match(await synced(app, 'jira'), { state: 'succeeded' })
+      const { items } = (await app.inject(`${prefix}/integrations/jira/projects/fetch`)).json()
+      t.match(items[0], {
+        id: Number,
+        key: String,
+        name: String,
+        lead: String,
+        url: String,
+        owner_id: 1
+      })
     }
-    t.ok([200, 302].includes((await app.inject(`${prefix}/docs`)).statusCode))
-  })
+  )
+
+  t.test(
+    `The old front end connects Confluence through ${prefix}/auth/confluence/login, without a redirect parameter`,
+    async (t) => {
+      const { app } = await connected(t, { env: { APP_ENV: 'production' } })
+      const browser = new Browser(app)
+      const start = await browser.open(
+        `${prefix}/auth/confluence/login?state=kc-oauth&scope=read&return_url=${encodeURIComponent(`${FRONT_END}/oauth/confluence`)}`,
+        PAGE
+      )
+      t.equal(start.statusCode, 307)
+      t.equal(
+        new URL(start.headers.location ?? '').searchParams.get('scope'),
+        'read:space:confluence read:page:confluence search:confluence read:me offline_access'
+      )
+      const landed = await browser.open(await decide(start.headers.location ?? ''), PAGE)
+      t.equal(
+        landed.headers.location,
+        `${FRONT_END}/oauth/confluence?provider=confluence&status=success&user_id=1&state=kc-oauth`
+      )
+      t.match(await synced(app, 'confluence'), { state: 'succeeded' })
+      const { items } = (await app.inject(`${prefix}/integrations/confluence/pages/fetch`)).json()
+      t.match(items[0], {
+        id: Number,
+        title: String,
+        space_key: String,
+        page_id: String,
+        url: String,
+        owner_id: 1
+      })
+    }
+  )
+
+  t.test(
+    `A later front end asks ${prefix} how to connect, and reads the login as JSON`,
+    async (t) => {
+      const { app } = await connected(t, { env: { APP_ENV: 'production' } })
+      for (const product of ['jira', 'confluence']) {
+        const asked = await app.inject({
+          method: 'POST',
+          url: `${prefix}/integrations/${product}/connect`,
+          payload: { email: 'ada@example.com' }
+        })
+        t.match(asked.json(), {
+          provider: product,
+          connected: false,
+          redirect_url: `${prefix}/auth/${product}/login?state=user_id%3D1`
+        })
+        const answer = await app.inject({
+          url: asked.json().redirect_url,
+          headers: {
+            accept: '*/*',
+            origin: FRONT_END,
+            'sec-fetch-mode': 'cors',
+            'sec-fetch-dest': 'empty'
+          }
+        })
+        t.equal(answer.statusCode, 200)
+        t.strictSame(Object.keys(answer.json()), ['url', 'provider'])
+        const landed = await new Browser(app).open(await decide(answer.json().url as string), PAGE)
+        t.match(landed.headers.location, /status=success&user_id=1&state=user_id%3D1$/)
+        const again = await app.inject({
+          method: 'POST',
+          url: `${prefix}/integrations/${product}/connect`,
+          payload: {}
+        })
+        t.match(again.json(), {
+          connected: true,
+          base_url:
+            product === 'jira' ? 'https://acme.atlassian.net' : 'https://acme.atlassian.net/wiki'
+        })
+      }
+    }
+  )
+
+  t.test(
+    `The old front end's return pages find error and message, and its link to ${prefix}/docs leads somewhere`,
+    async (t) => {
+      const { app } = await connected(t, { env: { APP_ENV: 'production', API_DOCS: 'open' } })
+      for (const product of ['jira', 'confluence']) {
+        const browser = new Browser(app)
+        const start = await browser.open(
+          `${prefix}/auth/${product}/login?state=kc-oauth&return_url=${FRONT_END}/oauth/${product}`,
+          PAGE
+        )
+        const landed = await browser.open(
+          await decide(start.headers.location ?? '', 'cancel'),
+          PAGE
+        )
+        const { origin, pathname, searchParams } = new URL(landed.headers.location ?? '')
+        t.equal(origin + pathname, `${FRONT_END}/oauth/${product}`)
+        t.match(Object.fromEntries(searchParams), {
+          status: 'error',
+          error: 'access_denied',
+          message: 'Consent was not given.'
+        })
+      }
+      t.ok([200, 302].includes((await app.inject(`${prefix}/docs`)).statusCode))
+    }
+  )
 }

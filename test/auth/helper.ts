@@ -4,15 +4,19 @@ import { Browser, connected, FRONT_END, type Built, type Test } from '../helper.
 import type { Running } from '../sandbox/helper.ts'
 
 /** These tests are about the login, not about what is copied after it: hardly any data, and no rate limit in the way. */
-export const SMALL: SandboxOptions = { sizes: { projects: 1, issues: 1, spaces: 1, pages: 1 }, burst: 1_000_000, hourlyPoints: 1_000_000_000 }
+export const SMALL: SandboxOptions = {
+  sizes: { projects: 1, issues: 1, spaces: 1, pages: 1 },
+  burst: 1_000_000,
+  hourlyPoints: 1_000_000_000
+}
 export const PRODUCTION = { APP_ENV: 'production' }
 /** Sent with a request, so that a whole Location can be foretold. */
 export const REQUEST_ID = 'a-test'
 export const PRODUCTS = ['jira', 'confluence'] as const
-export type Product = typeof PRODUCTS[number]
+export type Product = (typeof PRODUCTS)[number]
 
 /** HEAVY=1 runs the numbers of the promises, else what fits into a minute. */
-export function many (light: number, heavy: number): number {
+export function many(light: number, heavy: number): number {
   return process.env.HEAVY === '1' ? heavy : light
 }
 
@@ -22,37 +26,67 @@ export interface Service extends Built {
   pass: (ms: number) => void
 }
 
-export async function service (t: Test, env: NodeJS.ProcessEnv = {}, sandbox: SandboxOptions = {}): Promise<Service> {
+export async function service(
+  t: Test,
+  env: NodeJS.ProcessEnv = {},
+  sandbox: SandboxOptions = {}
+): Promise<Service> {
   let ahead = 0
-  const built = await connected(t, { env, sandbox: { ...SMALL, ...sandbox }, now: () => Date.now() + ahead })
-  return { ...built, pass: (ms) => { ahead += ms } }
+  const built = await connected(t, {
+    env,
+    sandbox: { ...SMALL, ...sandbox },
+    now: () => Date.now() + ahead
+  })
+  return {
+    ...built,
+    pass: (ms) => {
+      ahead += ms
+    }
+  }
 }
 
 /** How often the token endpoint was asked, whatever it answered. */
-export async function tokenCalls ({ admin }: Running): Promise<number> {
-  const { log } = await admin('stats', undefined, 'GET') as { log: Array<{ path: string }> }
+export async function tokenCalls({ admin }: Running): Promise<number> {
+  const { log } = (await admin('stats', undefined, 'GET')) as { log: Array<{ path: string }> }
   return log.filter(({ path }) => path === '/oauth/token').length
 }
 
 /** What a program gets that starts a login. */
-export async function login ({ app }: Built, product: Product, query: Record<string, string> = {}, headers: InjectOptions['headers'] = {}) {
+export async function login(
+  { app }: Built,
+  product: Product,
+  query: Record<string, string> = {},
+  headers: InjectOptions['headers'] = {}
+) {
   return await app.inject({ url: `/auth/${product}/login?${new URLSearchParams(query)}`, headers })
 }
 
 /** The parameters of the authorize URL that a program gets. */
-export async function authorization (built: Built, product: Product, query: Record<string, string> = {}): Promise<URLSearchParams> {
+export async function authorization(
+  built: Built,
+  product: Product,
+  query: Record<string, string> = {}
+): Promise<URLSearchParams> {
   const answer = await login(built, product, query)
   if (answer.statusCode !== 200) throw new Error(`The login was refused: ${answer.body}`)
   return new URL(answer.json().url as string).searchParams
 }
 
 /** The user's way through the front end's program: no cookie, because a program started it. */
-export async function finish ({ app }: Built, callback: string, headers: Record<string, string> = {}) {
+export async function finish(
+  { app }: Built,
+  callback: string,
+  headers: Record<string, string> = {}
+) {
   return await new Browser(app).open(callback, { 'x-request-id': REQUEST_ID, ...headers })
 }
 
 /** The address with another path or with other parameters. */
-export function edited (address: string, edit: (query: URLSearchParams) => void, pathname?: string): string {
+export function edited(
+  address: string,
+  edit: (query: URLSearchParams) => void,
+  pathname?: string
+): string {
   const url = new URL(address)
   edit(url.searchParams)
   url.search = url.searchParams.toString()
@@ -65,33 +99,48 @@ const SENTENCES: Record<string, [status: number, sentence: string]> = {
   oauth_error: [400, 'Atlassian ended the login with an error. Start it again.'],
   missing_code: [400, 'The callback carries no code. Start the login again.'],
   missing_state: [400, 'The callback carries no state. Start the login again.'],
-  unknown_state: [400, 'The callback carries a state that this service did not issue. Start the login again.'],
+  unknown_state: [
+    400,
+    'The callback carries a state that this service did not issue. Start the login again.'
+  ],
   expired_state: [400, 'The login took longer than ten minutes. Start it again.'],
   replayed_state: [400, 'This login has been used already, with another code. Start it again.'],
   wrong_product: [400, 'The login was started for the other product. Start it again.'],
-  wrong_browser: [400, 'The login was started in another browser, or under another address of this service. Start it again here.'],
+  wrong_browser: [
+    400,
+    'The login was started in another browser, or under another address of this service. Start it again here.'
+  ],
   user_not_found: [404, 'The state names a user that does not exist.'],
   code_refused: [502, 'Atlassian did not accept the authorization code. Start the login again.'],
-  oauth_misconfigured: [502, 'Atlassian rejected the client id or secret of this service. Its operator has to correct them.']
+  oauth_misconfigured: [
+    502,
+    'Atlassian rejected the client id or secret of this service. Its operator has to correct them.'
+  ]
 }
 
 /** Where a failed login ends, to the byte. */
-export function failure (product: Product, code: string): string {
+export function failure(product: Product, code: string): string {
   return `${FRONT_END}/oauth/${product}?provider=${product}&status=error&error=${code}&message=${encodeURIComponent(sentence(code))}&request_id=${REQUEST_ID}`
 }
 
 /** Where a successful login ends, to the byte. */
-export function success (product: Product, userId = 1, state?: string): string {
+export function success(product: Product, userId = 1, state?: string): string {
   const page = product === 'jira' ? '/oauth/jira?' : '/oauth/callback?provider=confluence&'
   return `${FRONT_END}${page}status=success&user_id=${userId}${state === undefined ? '' : `&state=${encodeURIComponent(state)}`}`
 }
 
 /** The same failure for a program. */
-export function problem (code: string): Record<string, unknown> {
-  return { type: 'about:blank', status: SENTENCES[code]?.[0], detail: sentence(code), code, request_id: REQUEST_ID }
+export function problem(code: string): Record<string, unknown> {
+  return {
+    type: 'about:blank',
+    status: SENTENCES[code]?.[0],
+    detail: sentence(code),
+    code,
+    request_id: REQUEST_ID
+  }
 }
 
-function sentence (code: string): string {
+function sentence(code: string): string {
   const [, text] = SENTENCES[code] ?? []
   if (text === undefined) throw new Error(`No sentence is known for ${code}`)
   return text

@@ -2,95 +2,204 @@ import t from 'tap'
 import { databaseAt } from '../database.ts'
 import { Browser, build, CLIENTS, configured, connected, decide, synced } from '../helper.ts'
 import { startSandbox } from '../sandbox/helper.ts'
-import { edited, finish, login, PRODUCTION, PRODUCTS, service, SMALL, success, tokenCalls } from './helper.ts'
+import {
+  edited,
+  finish,
+  login,
+  PRODUCTION,
+  PRODUCTS,
+  service,
+  SMALL,
+  success,
+  tokenCalls
+} from './helper.ts'
 
 const PAIRS = 50
 
-t.test(`A3: ${PAIRS} callbacks, each sent twice at once, are ${PAIRS} exchanges and ${PAIRS} pairs of the same success`, async (t) => {
-  const { app, sandbox } = await service(t, PRODUCTION)
-  const logins = await Promise.all(Array.from({ length: PAIRS }, async (_, i) => {
+t.test(
+  `A3: ${PAIRS} callbacks, each sent twice at once, are ${PAIRS} exchanges and ${PAIRS} pairs of the same success`,
+  async (t) => {
+    const { app, sandbox } = await service(t, PRODUCTION)
+    const logins = await Promise.all(
+      Array.from({ length: PAIRS }, async (_, i) => {
+        const browser = new Browser(app)
+        const product = PRODUCTS[i % 2] ?? 'jira'
+        return {
+          browser,
+          product,
+          state: `tab-${i}`,
+          callback: await browser.consent(product, { query: `&state=tab-${i}` })
+        }
+      })
+    )
+    // The first user comes into being once: without one, fifty callbacks would be fifty first users.
+    await app.inject({ method: 'POST', url: '/users', payload: { email: 'first@example.com' } })
+    const twin = (address: string) =>
+      edited(address, () => undefined, '/api/oauth/atlassian/callback')
+    const answers = await Promise.all(
+      logins.flatMap(({ browser, callback }) => [
+        browser.open(callback),
+        browser.open(twin(callback))
+      ])
+    )
+    const locations = answers.map(({ headers }) => headers.location)
+    t.same(
+      locations,
+      logins.flatMap(({ product, state }) =>
+        Array.from({ length: 2 }, () => success(product, 1, state))
+      )
+    )
+    t.equal(await tokenCalls(sandbox), PAIRS)
+    t.match(await sandbox.admin('stats', undefined, 'GET'), {
+      exchanges: { authorization_code: { ok: PAIRS } }
+    })
+  }
+)
+
+t.test(
+  'A3: a callback sent to two services over one database at once is one exchange and the same success twice',
+  async (t) => {
+    const sandbox = await startSandbox(t, { ...SMALL, clients: CLIENTS })
+    const env = {
+      ...configured(sandbox.url),
+      ...PRODUCTION,
+      INTEGRATION_DB_URL: await databaseAt(t, `${t.testdir()}/shared.db`)
+    }
+    const [one, two] = [await build(t, env), await build(t, env)]
+    await one.app.inject({ method: 'POST', url: '/users', payload: { email: 'first@example.com' } })
+    for (let i = 0; i < 10; i++) {
+      const browser = new Browser(one.app)
+      const callback = await browser.consent('jira')
+      const elsewhere = new Browser(two.app)
+      for (const [name, value] of browser.cookies) elsewhere.cookies.set(name, value)
+      const answers = await Promise.all([browser.open(callback), elsewhere.open(callback)])
+      t.same(
+        answers.map(({ headers }) => headers.location),
+        [success('jira'), success('jira')]
+      )
+    }
+    t.equal(await tokenCalls(sandbox), 10)
+  }
+)
+
+t.test(
+  'A3: a refused code sent twice at once is asked about once, and both hits are told',
+  async (t) => {
+    const { app, sandbox } = await service(t, PRODUCTION)
     const browser = new Browser(app)
-    const product = PRODUCTS[i % 2] ?? 'jira'
-    return { browser, product, state: `tab-${i}`, callback: await browser.consent(product, { query: `&state=tab-${i}` }) }
-  }))
-  // The first user comes into being once: without one, fifty callbacks would be fifty first users.
-  await app.inject({ method: 'POST', url: '/users', payload: { email: 'first@example.com' } })
-  const twin = (address: string) => edited(address, () => undefined, '/api/oauth/atlassian/callback')
-  const answers = await Promise.all(logins.flatMap(({ browser, callback }) => [browser.open(callback), browser.open(twin(callback))]))
-  const locations = answers.map(({ headers }) => headers.location)
-  t.same(locations, logins.flatMap(({ product, state }) => Array.from({ length: 2 }, () => success(product, 1, state))))
-  t.equal(await tokenCalls(sandbox), PAIRS)
-  t.match(await sandbox.admin('stats', undefined, 'GET'), { exchanges: { authorization_code: { ok: PAIRS } } })
-})
+    const callback = edited(await browser.consent('jira'), (query) => {
+      query.set('code', 'made-up')
+    })
+    const answers = await Promise.all([browser.open(callback), browser.open(callback)])
+    for (const { headers } of answers) t.match(headers.location, /error=code_refused/)
+    t.equal(await tokenCalls(sandbox), 1)
+  }
+)
 
-t.test('A3: a callback sent to two services over one database at once is one exchange and the same success twice', async (t) => {
-  const sandbox = await startSandbox(t, { ...SMALL, clients: CLIENTS })
-  const env = { ...configured(sandbox.url), ...PRODUCTION, INTEGRATION_DB_URL: await databaseAt(t, `${t.testdir()}/shared.db`) }
-  const [one, two] = [await build(t, env), await build(t, env)]
-  await one.app.inject({ method: 'POST', url: '/users', payload: { email: 'first@example.com' } })
-  for (let i = 0; i < 10; i++) {
-    const browser = new Browser(one.app)
+t.test(
+  'A3: two codes for one state at once: one is exchanged, the other one refused',
+  async (t) => {
+    const { app, sandbox } = await service(t, PRODUCTION)
+    const browser = new Browser(app)
     const callback = await browser.consent('jira')
-    const elsewhere = new Browser(two.app)
-    for (const [name, value] of browser.cookies) elsewhere.cookies.set(name, value)
-    const answers = await Promise.all([browser.open(callback), elsewhere.open(callback)])
-    t.same(answers.map(({ headers }) => headers.location), [success('jira'), success('jira')])
+    const answers = await Promise.all([
+      browser.open(callback),
+      browser.open(
+        edited(callback, (query) => {
+          query.set('code', 'made-up')
+        })
+      )
+    ])
+    t.equal(
+      answers.filter(({ headers }) => headers.location?.includes('error=replayed_state')).length,
+      1
+    )
+    t.equal(await tokenCalls(sandbox), 1)
   }
-  t.equal(await tokenCalls(sandbox), 10)
-})
+)
 
-t.test('A3: a refused code sent twice at once is asked about once, and both hits are told', async (t) => {
-  const { app, sandbox } = await service(t, PRODUCTION)
-  const browser = new Browser(app)
-  const callback = edited(await browser.consent('jira'), (query) => { query.set('code', 'made-up') })
-  const answers = await Promise.all([browser.open(callback), browser.open(callback)])
-  for (const { headers } of answers) t.match(headers.location, /error=code_refused/)
-  t.equal(await tokenCalls(sandbox), 1)
-})
-
-t.test('A3: two codes for one state at once: one is exchanged, the other one refused', async (t) => {
-  const { app, sandbox } = await service(t, PRODUCTION)
-  const browser = new Browser(app)
-  const callback = await browser.consent('jira')
-  const answers = await Promise.all([browser.open(callback), browser.open(edited(callback, (query) => { query.set('code', 'made-up') }))])
-  t.equal(answers.filter(({ headers }) => headers.location?.includes('error=replayed_state')).length, 1)
-  t.equal(await tokenCalls(sandbox), 1)
-})
-
-t.test('T04: fifty people whose callbacks come back shuffled each get their own connection', async (t) => {
-  const running = await service(t)
-  const { app, sandbox } = running
-  const people = await Promise.all(Array.from({ length: 50 }, async (_, i) =>
-    (await app.inject({ method: 'POST', url: '/users', payload: { email: `p${i}@example.com` } })).json().id as number))
-  const callbacks = await Promise.all(people.map(async (id) => {
-    const { url } = (await login(running, 'jira', { state: `user_id=${id}` })).json()
-    return { id, callback: await decide(url as string, 'accept', `&sandbox_account=${id % 2 === 0 ? 'dana' : 'sam'}`) }
-  }))
-  const shuffled = callbacks.map((each, i) => ({ each, order: (i * 17) % 50 })).sort((a, b) => a.order - b.order).map(({ each }) => each)
-  const ended = await Promise.all(shuffled.map(async ({ id, callback }) => ({ id, location: (await finish(running, callback)).headers.location })))
-  t.same(ended.map(({ location }) => location), ended.map(({ id }) => success('jira', id, `user_id=${id}`)))
-  const [dana, sam] = sandbox.world.users.map(({ accountId }) => accountId)
-  for (const id of people) {
-    t.equal((await app.store.connections.get(id, 'jira'))?.grant.accountId, id % 2 === 0 ? dana : sam, `user ${id}`)
+t.test(
+  'T04: fifty people whose callbacks come back shuffled each get their own connection',
+  async (t) => {
+    const running = await service(t)
+    const { app, sandbox } = running
+    const people = await Promise.all(
+      Array.from(
+        { length: 50 },
+        async (_, i) =>
+          (
+            await app.inject({
+              method: 'POST',
+              url: '/users',
+              payload: { email: `p${i}@example.com` }
+            })
+          ).json().id as number
+      )
+    )
+    const callbacks = await Promise.all(
+      people.map(async (id) => {
+        const { url } = (await login(running, 'jira', { state: `user_id=${id}` })).json()
+        return {
+          id,
+          callback: await decide(
+            url as string,
+            'accept',
+            `&sandbox_account=${id % 2 === 0 ? 'dana' : 'sam'}`
+          )
+        }
+      })
+    )
+    const shuffled = callbacks
+      .map((each, i) => ({ each, order: (i * 17) % 50 }))
+      .sort((a, b) => a.order - b.order)
+      .map(({ each }) => each)
+    const ended = await Promise.all(
+      shuffled.map(async ({ id, callback }) => ({
+        id,
+        location: (await finish(running, callback)).headers.location
+      }))
+    )
+    t.same(
+      ended.map(({ location }) => location),
+      ended.map(({ id }) => success('jira', id, `user_id=${id}`))
+    )
+    const [dana, sam] = sandbox.world.users.map(({ accountId }) => accountId)
+    for (const id of people) {
+      t.equal(
+        (await app.store.connections.get(id, 'jira'))?.grant.accountId,
+        id % 2 === 0 ? dana : sam,
+        `user ${id}`
+      )
+    }
   }
-})
+)
 
-t.test('In development, a callback whose state nobody issued is exchanged once as well, and one sync is started', async (t) => {
-  const running = await connected(t)
-  const callback = new URL(await new Browser(running.app).consent('jira'))
-  callback.searchParams.set('state', 'by-hand')
-  const first = await running.app.inject(callback.pathname + callback.search)
-  const second = await running.app.inject(callback.pathname + callback.search)
-  t.match(first.headers.location, /status=success&user_id=1&state=by-hand/)
-  t.equal(second.headers.location, first.headers.location)
-  await synced(running.app, 'jira')
-  t.match((await running.sandbox.admin('stats', undefined, 'GET')).exchanges, { authorization_code: { ok: 1 } })
-  t.equal((await running.app.inject('/integrations/jira/sync/runs/2')).statusCode, 404)
-})
+t.test(
+  'In development, a callback whose state nobody issued is exchanged once as well, and one sync is started',
+  async (t) => {
+    const running = await connected(t)
+    const callback = new URL(await new Browser(running.app).consent('jira'))
+    callback.searchParams.set('state', 'by-hand')
+    const first = await running.app.inject(callback.pathname + callback.search)
+    const second = await running.app.inject(callback.pathname + callback.search)
+    t.match(first.headers.location, /status=success&user_id=1&state=by-hand/)
+    t.equal(second.headers.location, first.headers.location)
+    await synced(running.app, 'jira')
+    t.match((await running.sandbox.admin('stats', undefined, 'GET')).exchanges, {
+      authorization_code: { ok: 1 }
+    })
+    t.equal((await running.app.inject('/integrations/jira/sync/runs/2')).statusCode, 404)
+  }
+)
 
-t.test('With one client for both products, a login for a person named by email asks for what the other product holds', async (t) => {
-  const running = await connected(t, { env: { CONFLUENCE_OAUTH_CLIENT_ID: 'jira-app' } })
-  await new Browser(running.app).connect('jira', '&state=email:ada@example.com')
-  const { url } = (await running.app.inject('/auth/confluence/login?state=email:ADA@example.com')).json()
-  t.match(new URL(url).searchParams.get('scope'), /read:page:confluence.*read:jira-work/)
-})
+t.test(
+  'With one client for both products, a login for a person named by email asks for what the other product holds',
+  async (t) => {
+    const running = await connected(t, { env: { CONFLUENCE_OAUTH_CLIENT_ID: 'jira-app' } })
+    await new Browser(running.app).connect('jira', '&state=email:ada@example.com')
+    const { url } = (
+      await running.app.inject('/auth/confluence/login?state=email:ADA@example.com')
+    ).json()
+    t.match(new URL(url).searchParams.get('scope'), /read:page:confluence.*read:jira-work/)
+  }
+)

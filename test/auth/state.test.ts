@@ -5,39 +5,66 @@ import { authorization, many, PRODUCTS, service, success } from './helper.ts'
 
 const LOGINS = many(300, 10_000)
 
-t.test(`A1: ${LOGINS} logins get ${LOGINS} states of 43 characters, none of them the caller's, and none of them stored`, async (t) => {
-  const url = await databaseAt(t, `${t.testdir()}/flows.db`)
-  const running = await service(t, { INTEGRATION_DB_URL: url, LOG_LEVEL: 'INFO' })
-  const states = new Set<string>()
-  const odd: string[] = []
-  let last = ''
-  for (let i = 0; i < LOGINS; i++) {
-    const given = i % 3 === 0 ? last : `caller-${i}`
-    const params = await authorization(running, PRODUCTS[i % 2] ?? 'jira', given === '' ? {} : { state: given })
-    const state = params.get('state') ?? ''
-    if (!/^[A-Za-z0-9_-]{43,}$/.test(state) || state.includes(given === '' ? 'caller' : given)) odd.push(state)
-    if (params.getAll('state').length !== 1) odd.push('several')
-    states.add(state)
-    // What the service issued, handed in again as the caller's own, must not come out again.
-    last = `x${state.slice(0, 20)}`
+t.test(
+  `A1: ${LOGINS} logins get ${LOGINS} states of 43 characters, none of them the caller's, and none of them stored`,
+  async (t) => {
+    const url = await databaseAt(t, `${t.testdir()}/flows.db`)
+    const running = await service(t, { INTEGRATION_DB_URL: url, LOG_LEVEL: 'INFO' })
+    const states = new Set<string>()
+    const odd: string[] = []
+    let last = ''
+    for (let i = 0; i < LOGINS; i++) {
+      const given = i % 3 === 0 ? last : `caller-${i}`
+      const params = await authorization(
+        running,
+        PRODUCTS[i % 2] ?? 'jira',
+        given === '' ? {} : { state: given }
+      )
+      const state = params.get('state') ?? ''
+      if (!/^[A-Za-z0-9_-]{43,}$/.test(state) || state.includes(given === '' ? 'caller' : given)) {
+        odd.push(state)
+      }
+      if (params.getAll('state').length !== 1) odd.push('several')
+      states.add(state)
+      // What the service issued, handed in again as the caller's own, must not come out again.
+      last = `x${state.slice(0, 20)}`
+    }
+    t.equal(states.size, LOGINS)
+    t.same(odd, [])
+    const stored = await contentsOf(url)
+    t.ok(stored.includes('caller-1'), 'the database does hold the logins')
+    t.same(found(stored, states), [])
+    t.same(
+      found(
+        stored,
+        new Set([...states].map((state) => Buffer.from(state, 'base64url').toString('latin1')))
+      ),
+      [],
+      'nor decoded'
+    )
+    t.same(found(running.raw(), states), [], 'nor logged')
   }
-  t.equal(states.size, LOGINS)
-  t.same(odd, [])
-  const stored = await contentsOf(url)
-  t.ok(stored.includes('caller-1'), 'the database does hold the logins')
-  t.same(found(stored, states), [])
-  t.same(found(stored, new Set([...states].map((state) => Buffer.from(state, 'base64url').toString('latin1')))), [], 'nor decoded')
-  t.same(found(running.raw(), states), [], 'nor logged')
-})
+)
 
-t.test('A1: states look like chance: every character of the alphabet comes at every place', async (t) => {
-  const running = await service(t, { LOG_LEVEL: 'WARN' })
-  const states: string[] = []
-  for (let i = 0; i < 1_000; i++) states.push((await authorization(running, 'jira')).get('state') ?? '')
-  const kinds = Array.from({ length: 42 }, (_, place) => new Set(states.map((state) => state[place])).size)
-  // The chance that one of 64 characters stays away from a place a thousand times is 64 * (63/64) ** 1000, about one in 100,000.
-  t.ok(kinds.every((kind) => kind >= 60), `the poorest place has ${Math.min(...kinds)} of 64 characters`)
-})
+t.test(
+  'A1: states look like chance: every character of the alphabet comes at every place',
+  async (t) => {
+    const running = await service(t, { LOG_LEVEL: 'WARN' })
+    const states: string[] = []
+    for (let i = 0; i < 1_000; i++) {
+      states.push((await authorization(running, 'jira')).get('state') ?? '')
+    }
+    const kinds = Array.from(
+      { length: 42 },
+      (_, place) => new Set(states.map((state) => state[place])).size
+    )
+    // The chance that one of 64 characters stays away from a place a thousand times is 64 * (63/64) ** 1000, about one in 100,000.
+    t.ok(
+      kinds.every((kind) => kind >= 60),
+      `the poorest place has ${Math.min(...kinds)} of 64 characters`
+    )
+  }
+)
 
 t.test("A1: a browser's login stores neither its state, nor its key, nor its code", async (t) => {
   const url = await databaseAt(t, `${t.testdir()}/flows.db`)
@@ -48,7 +75,11 @@ t.test("A1: a browser's login stores neither its state, nor its key, nor its cod
   t.equal((await browser.open(callback)).headers.location, success('jira', 1, 'kept'))
   const stored = await contentsOf(url)
   const { searchParams } = new URL(callback)
-  for (const [what, value] of Object.entries({ state: searchParams.get('state') ?? '', code: searchParams.get('code') ?? '', key })) {
+  for (const [what, value] of Object.entries({
+    state: searchParams.get('state') ?? '',
+    code: searchParams.get('code') ?? '',
+    key
+  })) {
     t.ok(value.length >= 43, what)
     t.notOk(stored.includes(value), `${what} is not in the database`)
     t.notOk(raw().includes(value), `${what} is not in the log`)
@@ -56,9 +87,11 @@ t.test("A1: a browser's login stores neither its state, nor its key, nor its cod
 })
 
 /** Which of the words, all of one length, stand in the text, at whatever place. */
-function found (text: string, words: Set<string>): string[] {
+function found(text: string, words: Set<string>): string[] {
   const [{ length } = ''] = words
   const hits: string[] = []
-  for (let i = 0; i + length <= text.length; i++) if (words.has(text.slice(i, i + length))) hits.push(text.slice(i, i + length))
+  for (let i = 0; i + length <= text.length; i++) {
+    if (words.has(text.slice(i, i + length))) hits.push(text.slice(i, i + length))
+  }
   return hits
 }

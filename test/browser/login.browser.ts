@@ -1,25 +1,32 @@
 import t from 'tap'
 import { browser, complaints, service } from './helper.ts'
 
-t.test('A person opens the login, accepts with the keyboard alone, and reads that Jira is connected', async (t) => {
-  const base = await service(t)
-  const page = await (await browser(t)).newPage()
-  const heard = complaints(page)
-  // No redirect parameter: a browser that opens the address as a page is sent on.
-  await page.goto(`${base}/auth/jira/login`)
-  t.match(await page.title(), /Jira connector wants access/)
-  t.match(await page.textContent('[role=note]'), /not the real Atlassian/)
-  await page.getByRole('radio', { name: /globex/ }).focus()
-  await page.keyboard.press('Space')
-  await page.getByRole('button', { name: 'Accept' }).focus()
-  await page.keyboard.press('Enter')
-  await page.waitForURL(/status=success/)
-  t.equal(await page.textContent('h1'), 'Jira is connected')
-  t.equal(await page.evaluate('document.referrer'), '', 'the address with the code is told to nobody')
-  t.same(heard, [])
-  await page.goto(`${base}/integrations/jira/projects/fetch`)
-  t.match(await page.textContent('body'), /globex\.atlassian\.net/)
-})
+t.test(
+  'A person opens the login, accepts with the keyboard alone, and reads that Jira is connected',
+  async (t) => {
+    const base = await service(t)
+    const page = await (await browser(t)).newPage()
+    const heard = complaints(page)
+    // No redirect parameter: a browser that opens the address as a page is sent on.
+    await page.goto(`${base}/auth/jira/login`)
+    t.match(await page.title(), /Jira connector wants access/)
+    t.match(await page.textContent('[role=note]'), /not the real Atlassian/)
+    await page.getByRole('radio', { name: /globex/ }).focus()
+    await page.keyboard.press('Space')
+    await page.getByRole('button', { name: 'Accept' }).focus()
+    await page.keyboard.press('Enter')
+    await page.waitForURL(/status=success/)
+    t.equal(await page.textContent('h1'), 'Jira is connected')
+    t.equal(
+      await page.evaluate('document.referrer'),
+      '',
+      'the address with the code is told to nobody'
+    )
+    t.same(heard, [])
+    await page.goto(`${base}/integrations/jira/projects/fetch`)
+    t.match(await page.textContent('body'), /globex\.atlassian\.net/)
+  }
+)
 
 t.test('A person cancels, is told so, tries again and connects', async (t) => {
   const base = await service(t)
@@ -34,53 +41,69 @@ t.test('A person cancels, is told so, tries again and connects', async (t) => {
   t.equal(await page.textContent('h1'), 'Confluence is connected')
 })
 
-t.test('A person who logs in with another account is told that nothing was changed, and can have it changed', async (t) => {
-  const base = await service(t)
-  const page = await (await browser(t)).newPage()
-  const account = async () => ((await (await fetch(`${base}/users/1/connections`)).json()) as any).connections[0].account_id as string
-  const heard = complaints(page)
-  await page.goto(`${base}/auth/jira/login`)
-  await page.getByRole('button', { name: 'Accept' }).click()
-  await page.waitForURL(/status=success/)
-  const danas = await account()
-  const asSam = async () => {
-    await page.getByRole('radio', { name: /Sam/ }).first().check()
+t.test(
+  'A person who logs in with another account is told that nothing was changed, and can have it changed',
+  async (t) => {
+    const base = await service(t)
+    const page = await (await browser(t)).newPage()
+    const account = async () =>
+      ((await (await fetch(`${base}/users/1/connections`)).json()) as any).connections[0]
+        .account_id as string
+    const heard = complaints(page)
+    await page.goto(`${base}/auth/jira/login`)
     await page.getByRole('button', { name: 'Accept' }).click()
+    await page.waitForURL(/status=success/)
+    const danas = await account()
+    const asSam = async () => {
+      await page.getByRole('radio', { name: /Sam/ }).first().check()
+      await page.getByRole('button', { name: 'Accept' }).click()
+    }
+    await page.goto(`${base}/auth/jira/login?state=user_id%3D1`)
+    await asSam()
+    await page.waitForURL(/error=account_changed/)
+    t.equal(await page.textContent('h1'), 'Jira stays as it was')
+    t.equal(await account(), danas)
+    await page.getByRole('link', { name: 'Connect the other account in its place' }).click()
+    await asSam()
+    await page.waitForURL(/status=success/)
+    t.not(await account(), danas)
+    t.same(heard, [])
   }
-  await page.goto(`${base}/auth/jira/login?state=user_id%3D1`)
-  await asSam()
-  await page.waitForURL(/error=account_changed/)
-  t.equal(await page.textContent('h1'), 'Jira stays as it was')
-  t.equal(await account(), danas)
-  await page.getByRole('link', { name: 'Connect the other account in its place' }).click()
-  await asSam()
-  await page.waitForURL(/status=success/)
-  t.not(await account(), danas)
-  t.same(heard, [])
-})
+)
 
 t.test('Another browser that is given the callback address is refused', async (t) => {
   const base = await service(t)
-  const [victim, attacker] = [await (await browser(t)).newPage(), await (await browser(t)).newPage()]
+  const [victim, attacker] = [
+    await (await browser(t)).newPage(),
+    await (await browser(t)).newPage()
+  ]
   await attacker.goto(`${base}/auth/jira/login`)
-  const href = await attacker.getByRole('link', { name: /Accept as Dana/ }).first().getAttribute('href')
+  const href = await attacker
+    .getByRole('link', { name: /Accept as Dana/ })
+    .first()
+    .getAttribute('href')
   const answer = await fetch(new URL(href ?? '', attacker.url()), { redirect: 'manual' })
   await victim.goto(answer.headers.get('location') ?? '')
   t.match(victim.url(), /error=wrong_browser/)
   t.same(await (await fetch(`${base}/users`)).json(), [])
 })
 
-t.test('The API page shows every operation, with nothing from another host and nothing broken', async (t) => {
-  const base = await service(t)
-  for (const path of ['/docs', '/api/docs', '/docs/']) {
-    const page = await (await browser(t)).newPage()
-    const heard = complaints(page)
-    const hosts = new Set<string>()
-    page.on('request', (request) => { if (!request.url().startsWith('data:')) hosts.add(new URL(request.url()).origin) })
-    await page.goto(base + path)
-    await page.waitForSelector('.opblock')
-    t.ok(await page.locator('.opblock').count() >= 22)
-    t.same([...hosts], [base])
-    t.same(heard, [])
+t.test(
+  'The API page shows every operation, with nothing from another host and nothing broken',
+  async (t) => {
+    const base = await service(t)
+    for (const path of ['/docs', '/api/docs', '/docs/']) {
+      const page = await (await browser(t)).newPage()
+      const heard = complaints(page)
+      const hosts = new Set<string>()
+      page.on('request', (request) => {
+        if (!request.url().startsWith('data:')) hosts.add(new URL(request.url()).origin)
+      })
+      await page.goto(base + path)
+      await page.waitForSelector('.opblock')
+      t.ok((await page.locator('.opblock').count()) >= 22)
+      t.same([...hosts], [base])
+      t.same(heard, [])
+    }
   }
-})
+)

@@ -5,56 +5,72 @@ import { browser, complaints, service } from './helper.ts'
 const ADMIN = newSecret(KEY)
 
 /** The service as production guards it, and what a back end with its key can ask of it. */
-async function guarded (t: Parameters<typeof service>[0]) {
+async function guarded(t: Parameters<typeof service>[0]) {
   const base = await service(t, { API_ACCESS: 'protected', BOOTSTRAP_API_KEY: ADMIN })
   const headers = { authorization: `Bearer ${ADMIN}`, 'content-type': 'application/json' }
   return {
     base,
-    async session (body: object) {
-      const answer = await fetch(`${base}/connect-sessions`, { method: 'POST', headers, body: JSON.stringify(body) })
+    async session(body: object) {
+      const answer = await fetch(`${base}/connect-sessions`, {
+        method: 'POST',
+        headers,
+        body: JSON.stringify(body)
+      })
       if (answer.status !== 201) throw new Error(`${answer.status} ${await answer.text()}`)
-      return await answer.json() as { user_id: number, url: string, token: string }
+      return (await answer.json()) as { user_id: number; url: string; token: string }
     },
-    connections: async (id: number) => ((await (await fetch(`${base}/users/${id}/connections`, { headers })).json()) as { connections: Array<{ product: string, state: string }> }).connections
+    connections: async (id: number) =>
+      (
+        (await (await fetch(`${base}/users/${id}/connections`, { headers })).json()) as {
+          connections: Array<{ product: string; state: string }>
+        }
+      ).connections
   }
 }
 
-t.test('A person opens the link of a connect session, chooses a product, consents, and comes back; nobody else can open the link', async (t) => {
-  const { base, session, connections } = await guarded(t)
-  const { user_id: id, url, token } = await session({ user: 'ada@example.com' })
-  const page = await (await browser(t)).newPage()
-  const heard = complaints(page)
-  await page.goto(url)
-  t.equal(page.url(), `${base}/connect`, 'the secret is out of the address')
-  t.equal(await page.textContent('h1'), 'What do you want to connect?')
-  await page.getByRole('link', { name: 'Confluence' }).focus()
-  await page.keyboard.press('Enter')
-  await page.getByRole('button', { name: 'Accept' }).click()
-  await page.waitForURL(/status=success/)
-  t.equal(await page.textContent('h1'), 'Confluence is connected')
-  t.equal(await page.evaluate('document.referrer'), '')
-  t.same(heard, [])
-  t.match(await connections(id), [{ product: 'confluence', state: 'active' }])
+t.test(
+  'A person opens the link of a connect session, chooses a product, consents, and comes back; nobody else can open the link',
+  async (t) => {
+    const { base, session, connections } = await guarded(t)
+    const { user_id: id, url, token } = await session({ user: 'ada@example.com' })
+    const page = await (await browser(t)).newPage()
+    const heard = complaints(page)
+    await page.goto(url)
+    t.equal(page.url(), `${base}/connect`, 'the secret is out of the address')
+    t.equal(await page.textContent('h1'), 'What do you want to connect?')
+    await page.getByRole('link', { name: 'Confluence' }).focus()
+    await page.keyboard.press('Enter')
+    await page.getByRole('button', { name: 'Accept' }).click()
+    await page.waitForURL(/status=success/)
+    t.equal(await page.textContent('h1'), 'Confluence is connected')
+    t.equal(await page.evaluate('document.referrer'), '')
+    t.same(heard, [])
+    t.match(await connections(id), [{ product: 'confluence', state: 'active' }])
 
-  t.test('What the browser was given reads this one person, and scripts cannot see it', async (t) => {
-    t.equal(await page.evaluate('document.cookie'), '')
-    // With the browser's cookies, but not from a page: pages of the service may not even ask.
-    const status = async (path: string, method = 'GET') => (await page.request.fetch(base + path, { method })).status()
-    t.equal(await status(`/users/${id}/connections`), 200)
-    t.not((await session({ user: 'grace@example.com' })).user_id, id)
-    t.equal(await status(`/users/${id + 1}/connections`), 404)
-    t.equal(await status('/users'), 401)
-    t.equal(await status(`/users/${id}/connections/confluence`, 'DELETE'), 401)
-  })
+    t.test(
+      'What the browser was given reads this one person, and scripts cannot see it',
+      async (t) => {
+        t.equal(await page.evaluate('document.cookie'), '')
+        // With the browser's cookies, but not from a page: pages of the service may not even ask.
+        const status = async (path: string, method = 'GET') =>
+          (await page.request.fetch(base + path, { method })).status()
+        t.equal(await status(`/users/${id}/connections`), 200)
+        t.not((await session({ user: 'grace@example.com' })).user_id, id)
+        t.equal(await status(`/users/${id + 1}/connections`), 404)
+        t.equal(await status('/users'), 401)
+        t.equal(await status(`/users/${id}/connections/confluence`, 'DELETE'), 401)
+      }
+    )
 
-  t.test('Another browser that finds the link is told that it is over', async (t) => {
-    const other = await (await browser(t)).newPage()
-    const answer = await other.goto(url)
-    t.equal(answer?.status(), 401)
-    t.equal(await other.textContent('h1'), 'This does not go on')
-    t.notMatch(await other.content(), token)
-  })
-})
+    t.test('Another browser that finds the link is told that it is over', async (t) => {
+      const other = await (await browser(t)).newPage()
+      const answer = await other.goto(url)
+      t.equal(answer?.status(), 401)
+      t.equal(await other.textContent('h1'), 'This does not go on')
+      t.notMatch(await other.content(), token)
+    })
+  }
+)
 
 t.test('A session for one product leads on to its login at once', async (t) => {
   const { session, connections } = await guarded(t)

@@ -10,13 +10,13 @@ import { KEY } from '../helper.ts'
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 const PLANTED = 'pl4nted-value'
 
-function folder (t: Test): string {
+function folder(t: Test): string {
   const path = mkdtempSync(join(tmpdir(), 'connector-'))
   t.teardown(() => rmSync(path, { recursive: true, force: true }))
   return path
 }
 
-async function freePort (): Promise<number> {
+async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await new Promise((resolve) => server.once('listening', resolve))
   const { port } = server.address() as AddressInfo
@@ -24,43 +24,99 @@ async function freePort (): Promise<number> {
   return port
 }
 
-const opens = async (port: number) => await new Promise<boolean>((resolve) => {
-  const socket = connect(port, '127.0.0.1', () => { socket.destroy(); resolve(true) }).on('error', () => { resolve(false) })
-})
+const opens = async (port: number) =>
+  await new Promise<boolean>((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy()
+      resolve(true)
+    }).on('error', () => {
+      resolve(false)
+    })
+  })
 
 /** Starts the service in an empty environment, and waits for its end or for `until` in its output. */
-async function run (t: Test, env: NodeJS.ProcessEnv, { cwd = folder(t), until }: { cwd?: string, until?: RegExp } = {}) {
-  const child = spawn(process.execPath, [MAIN], { cwd, env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+async function run(
+  t: Test,
+  env: NodeJS.ProcessEnv,
+  { cwd = folder(t), until }: { cwd?: string; until?: RegExp } = {}
+) {
+  const child = spawn(process.execPath, [MAIN], {
+    cwd,
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
   t.teardown(() => child.kill('SIGKILL'))
   let stdout = ''
   let stderr = ''
   let ready: () => void = () => {}
-  const reached = new Promise<void>((resolve) => { ready = resolve })
-  child.stdout.on('data', (chunk: Buffer) => { stdout += chunk.toString(); if (until?.test(stdout)) ready() })
-  child.stderr.on('data', (chunk: Buffer) => { stderr += chunk.toString() })
+  const reached = new Promise<void>((resolve) => {
+    ready = resolve
+  })
+  child.stdout.on('data', (chunk: Buffer) => {
+    stdout += chunk.toString()
+    if (until?.test(stdout)) ready()
+  })
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString()
+  })
   const ended = new Promise<number | null>((resolve) => child.on('close', resolve))
   await Promise.race([ended, ...(until === undefined ? [] : [reached])])
-  return { cwd, stderr, stdout, child, ended, code: child.exitCode, opened: env.PORT === undefined ? false : await opens(Number(env.PORT)) }
+  return {
+    cwd,
+    stderr,
+    stdout,
+    child,
+    ended,
+    code: child.exitCode,
+    opened: env.PORT === undefined ? false : await opens(Number(env.PORT))
+  }
 }
 
-t.test('E2 A4 T41 Wrong settings: exit code 78, every variable named, no value said, no port opened, nothing left behind', async (t) => {
-  const cases: Array<[name: string, env: NodeJS.ProcessEnv, named: string[]]> = [
-    ['an empty production configuration', { APP_ENV: 'production' }, ['VAULT_KEYS', 'VAULT_KEYS_FILE']],
-    ['many at once', { APP_ENV: PLANTED, LOG_LEVEL: PLANTED, VAULT_KEYS: `k1:${PLANTED}`, INTEGRATION_DB_URL: `mysql://${PLANTED}`, JIRA_OAUTH_CLIENT_SERCET: PLANTED }, ['APP_ENV', 'LOG_LEVEL', 'VAULT_KEYS', 'INTEGRATION_DB_URL', 'JIRA_OAUTH_CLIENT_SERCET']],
-    ['a weak key', { APP_ENV: 'production', VAULT_KEYS: `k1:${Buffer.alloc(32, 7).toString('base64')}` }, ['VAULT_KEYS']],
-    ['a contradiction', { APP_ENV: 'production', DEV_MODE: 'true', VAULT_KEYS: KEY }, ['APP_ENV', 'DEV_MODE']]
-  ]
-  await Promise.all(cases.map(async ([name, env, named]) => {
-    const port = await freePort()
-    const { code, stderr, stdout, cwd, opened } = await run(t, { ...env, PORT: String(port) })
-    t.equal(code, 78, name)
-    for (const each of named) t.match(stderr, new RegExp(`\\b${each}\\b`), `${name}: ${each}`)
-    for (const value of [PLANTED, 'BwcH']) t.notMatch(stderr + stdout, value)
-    t.notMatch(stderr, /\n\s+at /, 'no stack')
-    t.equal(opened, false)
-    t.same(readdirSync(cwd), [], `${name}: nothing was made`)
-  }))
-})
+t.test(
+  'E2 A4 T41 Wrong settings: exit code 78, every variable named, no value said, no port opened, nothing left behind',
+  async (t) => {
+    const cases: Array<[name: string, env: NodeJS.ProcessEnv, named: string[]]> = [
+      [
+        'an empty production configuration',
+        { APP_ENV: 'production' },
+        ['VAULT_KEYS', 'VAULT_KEYS_FILE']
+      ],
+      [
+        'many at once',
+        {
+          APP_ENV: PLANTED,
+          LOG_LEVEL: PLANTED,
+          VAULT_KEYS: `k1:${PLANTED}`,
+          INTEGRATION_DB_URL: `mysql://${PLANTED}`,
+          JIRA_OAUTH_CLIENT_SERCET: PLANTED
+        },
+        ['APP_ENV', 'LOG_LEVEL', 'VAULT_KEYS', 'INTEGRATION_DB_URL', 'JIRA_OAUTH_CLIENT_SERCET']
+      ],
+      [
+        'a weak key',
+        { APP_ENV: 'production', VAULT_KEYS: `k1:${Buffer.alloc(32, 7).toString('base64')}` },
+        ['VAULT_KEYS']
+      ],
+      [
+        'a contradiction',
+        { APP_ENV: 'production', DEV_MODE: 'true', VAULT_KEYS: KEY },
+        ['APP_ENV', 'DEV_MODE']
+      ]
+    ]
+    await Promise.all(
+      cases.map(async ([name, env, named]) => {
+        const port = await freePort()
+        const { code, stderr, stdout, cwd, opened } = await run(t, { ...env, PORT: String(port) })
+        t.equal(code, 78, name)
+        for (const each of named) t.match(stderr, new RegExp(`\\b${each}\\b`), `${name}: ${each}`)
+        for (const value of [PLANTED, 'BwcH']) t.notMatch(stderr + stdout, value)
+        t.notMatch(stderr, /\n\s+at /, 'no stack')
+        t.equal(opened, false)
+        t.same(readdirSync(cwd), [], `${name}: nothing was made`)
+      })
+    )
+  }
+)
 
 t.test('E2 .env is read from the working directory, and the environment beats it', async (t) => {
   const cwd = folder(t)
@@ -72,39 +128,82 @@ t.test('E2 .env is read from the working directory, and the environment beats it
   t.notMatch(stderr, /APP_ENV must/)
 })
 
-t.test('E2 A port in use and a database that cannot be written are told in one sentence', async (t) => {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  t.teardown(() => server.close())
-  const { port } = server.address() as AddressInfo
-  const [busy, unwritable] = await Promise.all([
-    run(t, { APP_ENV: 'test', VAULT_KEYS: KEY, INTEGRATION_DB_URL: 'sqlite::memory:', PORT: String(port) }),
-    run(t, { APP_ENV: 'test', VAULT_KEYS: KEY, INTEGRATION_DB_URL: 'sqlite:////proc/nowhere/c.db' })
-  ])
-  t.equal(busy.code, 1)
-  t.equal(busy.stderr.trim(), 'The port is already in use. Stop the other program, or set PORT.')
-  t.equal(unwritable.code, 1)
-  t.match(unwritable.stderr, /^(?=.*INTEGRATION_DB_URL)The database file .*cannot be opened for writing .*\n$/)
-})
+t.test(
+  'E2 A port in use and a database that cannot be written are told in one sentence',
+  async (t) => {
+    const server = createServer().listen(0, '127.0.0.1')
+    await new Promise((resolve) => server.once('listening', resolve))
+    t.teardown(() => server.close())
+    const { port } = server.address() as AddressInfo
+    const [busy, unwritable] = await Promise.all([
+      run(t, {
+        APP_ENV: 'test',
+        VAULT_KEYS: KEY,
+        INTEGRATION_DB_URL: 'sqlite::memory:',
+        PORT: String(port)
+      }),
+      run(t, {
+        APP_ENV: 'test',
+        VAULT_KEYS: KEY,
+        INTEGRATION_DB_URL: 'sqlite:////proc/nowhere/c.db'
+      })
+    ])
+    t.equal(busy.code, 1)
+    t.equal(busy.stderr.trim(), 'The port is already in use. Stop the other program, or set PORT.')
+    t.equal(unwritable.code, 1)
+    t.match(
+      unwritable.stderr,
+      /^(?=.*INTEGRATION_DB_URL)The database file .*cannot be opened for writing .*\n$/
+    )
+  }
+)
 
-t.test('E2 A clone starts with no settings at all: development, on loopback only, said in one line, with a key of its own', async (t) => {
-  const port = await freePort()
-  const { child, cwd, stdout, stderr, ended } = await run(t, { PORT: String(port) }, { until: /Server listening/ })
-  t.equal((await fetch(`http://127.0.0.1:${port}/healthz`)).status, 200)
-  const lines = stdout.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>)
-  t.equal(lines.filter(({ event }) => event === 'mode_assumed').length, 1)
-  t.equal(stderr, '')
-  t.equal(lines.filter(({ message }) => /listening/i.test(String(message)) && !/127\.0\.0\.1|loopback/.test(String(message))).length, 0, 'nothing but loopback')
-  t.equal(statSync(join(cwd, '.vault-keys.dev')).mode & 0o777, 0o600)
-  t.ok(existsSync(join(cwd, 'integration.db')))
-  child.kill('SIGTERM')
-  t.equal(await ended, 0, 'and stops when asked')
-})
+t.test(
+  'E2 A clone starts with no settings at all: development, on loopback only, said in one line, with a key of its own',
+  async (t) => {
+    const port = await freePort()
+    const { child, cwd, stdout, stderr, ended } = await run(
+      t,
+      { PORT: String(port) },
+      { until: /Server listening/ }
+    )
+    t.equal((await fetch(`http://127.0.0.1:${port}/healthz`)).status, 200)
+    const lines = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+    t.equal(lines.filter(({ event }) => event === 'mode_assumed').length, 1)
+    t.equal(stderr, '')
+    t.equal(
+      lines.filter(
+        ({ message }) =>
+          /listening/i.test(String(message)) && !/127\.0\.0\.1|loopback/.test(String(message))
+      ).length,
+      0,
+      'nothing but loopback'
+    )
+    t.equal(statSync(join(cwd, '.vault-keys.dev')).mode & 0o777, 0o600)
+    t.ok(existsSync(join(cwd, 'integration.db')))
+    child.kill('SIGTERM')
+    t.equal(await ended, 0, 'and stops when asked')
+  }
+)
 
-const old = ['/usr/bin/node', '/usr/local/bin/node'].find((path) => existsSync(path) && /^v(1\d|20|21)\./.test(spawnSync(path, ['-v'], { encoding: 'utf8' }).stdout))
-t.test('E2 A Node that is too old is told what it needs', { skip: old === undefined ? 'no old Node on this machine' : false }, async (t) => {
-  const { status, stderr, stdout } = spawnSync(old ?? '', [MAIN], { cwd: folder(t), encoding: 'utf8', env: {} })
-  t.equal(status, 1)
-  t.match(stderr, /^Node \S+ is too old: this service needs 22\.19 or newer\..*\n$/)
-  t.equal(stdout, '')
-})
+const old = ['/usr/bin/node', '/usr/local/bin/node'].find(
+  (path) =>
+    existsSync(path) && /^v(1\d|20|21)\./.test(spawnSync(path, ['-v'], { encoding: 'utf8' }).stdout)
+)
+t.test(
+  'E2 A Node that is too old is told what it needs',
+  { skip: old === undefined ? 'no old Node on this machine' : false },
+  async (t) => {
+    const { status, stderr, stdout } = spawnSync(old ?? '', [MAIN], {
+      cwd: folder(t),
+      encoding: 'utf8',
+      env: {}
+    })
+    t.equal(status, 1)
+    t.match(stderr, /^Node \S+ is too old: this service needs 22\.19 or newer\..*\n$/)
+    t.equal(stdout, '')
+  }
+)

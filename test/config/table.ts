@@ -3,38 +3,212 @@ const good = 'NuBFHSkpr5J3QSyL3++hUSwzXcSLtdAd2pnMTNV8yE8='
 
 /** A wrong setting: the variables, and the name that must be said. `PLANTED`, where it fits in, must not be. */
 export const WRONG: Array<[env: NodeJS.ProcessEnv, named: string]> = [
-  ...['prod', 'Production', 'staging', 'dev', '1', PLANTED].map((value) => [{ APP_ENV: value }, 'APP_ENV'] as [NodeJS.ProcessEnv, string]),
-  ...['yes', 'on', '2', PLANTED].map((value) => [{ DEV_MODE: value }, 'DEV_MODE'] as [NodeJS.ProcessEnv, string]),
-  ...['abc', '-1', '65536', '3001.5', '0x10', '1e3', '3001 ; rm', '３００１', `${PLANTED}`].map((value) => [{ PORT: value }, 'PORT'] as [NodeJS.ProcessEnv, string]),
-  ...['a b', 'http://a.example', '127.0.0.1/8', `${PLANTED}!`].map((value) => [{ HOST: value }, 'HOST'] as [NodeJS.ProcessEnv, string]),
-  ...['LOUD', 'INFOO', '10', PLANTED, 'toString', '__proto__', 'constructor'].map((value) => [{ LOG_LEVEL: value }, 'LOG_LEVEL'] as [NodeJS.ProcessEnv, string]),
-  ...['sqlite', 'sqlite:/a', 'sqlite://a.db', 'sqlite:///', 'sqlite:///a.db?mode=ro', 'mysql://u:p@h/db', 'file:a.db', 'a.db', 'postgres:', 'postgres://', 'postgres://u:p%zz@h/db', 'postgres://h:port/db', `mongodb://u:${PLANTED}@h/db`, 'sqlite::memory', 'SQLITE:///a.db'].map((value) => [{ INTEGRATION_DB_URL: value }, 'INTEGRATION_DB_URL'] as [NodeJS.ProcessEnv, string]),
-  ...['DB_AUTO_MIGRATE', 'DB_REQUIRE_DURABLE', 'PERSONAL_DATA_REPORTING'].flatMap((name) => ['yes', 'maybe', PLANTED].map((value) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string])),
-  ...['DB_POOL_SIZE', 'DB_STATEMENT_TIMEOUT_MS', 'DB_LOCK_TIMEOUT_MS'].flatMap((name) => ['0', '-1', '1e3', '9999999', PLANTED].map((value) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string])),
-  ...['k1', `k1:${PLANTED}`, `:${good}`, good, 'k1:AAAA', `k1:${'A'.repeat(43)}=`, `k1:${good},k1:${good}`, `k1:${good.slice(0, 20)}*${good.slice(20)}`, ','].map((value) => [{ VAULT_KEYS: value }, 'VAULT_KEYS'] as [NodeJS.ProcessEnv, string]),
-  [{ VAULT_KEYS: undefined, VAULT_KEYS_FILE: `/nowhere/${PLANTED}` }, 'VAULT_KEYS_FILE'], [{ VAULT_KEYS: `k1:${good}`, VAULT_KEYS_FILE: `/nowhere/${PLANTED}` }, 'VAULT_KEYS_FILE'], [{ VAULT_KEYS: undefined, VAULT_KEYS_FILE: '/dev/null' }, 'VAULT_KEYS_FILE'],
-  ...['APP_FRONTEND_URL', 'PUBLIC_URL', 'ATLASSIAN_CLOUD_BASE_URL', 'ATLASSIAN_AUTH_URL', 'ATLASSIAN_API_URL'].flatMap((name) =>
-    ['app.example', 'ftp://a.example', 'javascript:alert(1)', `https://u:${PLANTED}@a.example`, 'https://a.example/?q=1', 'https://a.example/#f', 'https://', 'https://a b.example', 'http:///a', 'https:\\\\a.example', '//a.example', '*']
-      .map((value) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string])),
+  ...['prod', 'Production', 'staging', 'dev', '1', PLANTED].map(
+    (value) => [{ APP_ENV: value }, 'APP_ENV'] as [NodeJS.ProcessEnv, string]
+  ),
+  ...['yes', 'on', '2', PLANTED].map(
+    (value) => [{ DEV_MODE: value }, 'DEV_MODE'] as [NodeJS.ProcessEnv, string]
+  ),
+  ...['abc', '-1', '65536', '3001.5', '0x10', '1e3', '3001 ; rm', '３００１', `${PLANTED}`].map(
+    (value) => [{ PORT: value }, 'PORT'] as [NodeJS.ProcessEnv, string]
+  ),
+  ...['a b', 'http://a.example', '127.0.0.1/8', `${PLANTED}!`].map(
+    (value) => [{ HOST: value }, 'HOST'] as [NodeJS.ProcessEnv, string]
+  ),
+  ...['LOUD', 'INFOO', '10', PLANTED, 'toString', '__proto__', 'constructor'].map(
+    (value) => [{ LOG_LEVEL: value }, 'LOG_LEVEL'] as [NodeJS.ProcessEnv, string]
+  ),
+  ...[
+    'sqlite',
+    'sqlite:/a',
+    'sqlite://a.db',
+    'sqlite:///',
+    'sqlite:///a.db?mode=ro',
+    'mysql://u:p@h/db',
+    'file:a.db',
+    'a.db',
+    'postgres:',
+    'postgres://',
+    'postgres://u:p%zz@h/db',
+    'postgres://h:port/db',
+    `mongodb://u:${PLANTED}@h/db`,
+    'sqlite::memory',
+    'SQLITE:///a.db'
+  ].map(
+    (value) => [{ INTEGRATION_DB_URL: value }, 'INTEGRATION_DB_URL'] as [NodeJS.ProcessEnv, string]
+  ),
+  ...['DB_AUTO_MIGRATE', 'DB_REQUIRE_DURABLE', 'PERSONAL_DATA_REPORTING'].flatMap((name) =>
+    ['yes', 'maybe', PLANTED].map(
+      (value) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string]
+    )
+  ),
+  ...['DB_POOL_SIZE', 'DB_STATEMENT_TIMEOUT_MS', 'DB_LOCK_TIMEOUT_MS'].flatMap((name) =>
+    ['0', '-1', '1e3', '9999999', PLANTED].map(
+      (value) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string]
+    )
+  ),
+  ...[
+    'k1',
+    `k1:${PLANTED}`,
+    `:${good}`,
+    good,
+    'k1:AAAA',
+    `k1:${'A'.repeat(43)}=`,
+    `k1:${good},k1:${good}`,
+    `k1:${good.slice(0, 20)}*${good.slice(20)}`,
+    ','
+  ].map((value) => [{ VAULT_KEYS: value }, 'VAULT_KEYS'] as [NodeJS.ProcessEnv, string]),
+  [{ VAULT_KEYS: undefined, VAULT_KEYS_FILE: `/nowhere/${PLANTED}` }, 'VAULT_KEYS_FILE'],
+  [{ VAULT_KEYS: `k1:${good}`, VAULT_KEYS_FILE: `/nowhere/${PLANTED}` }, 'VAULT_KEYS_FILE'],
+  [{ VAULT_KEYS: undefined, VAULT_KEYS_FILE: '/dev/null' }, 'VAULT_KEYS_FILE'],
+  ...[
+    'APP_FRONTEND_URL',
+    'PUBLIC_URL',
+    'ATLASSIAN_CLOUD_BASE_URL',
+    'ATLASSIAN_AUTH_URL',
+    'ATLASSIAN_API_URL'
+  ].flatMap((name) =>
+    [
+      'app.example',
+      'ftp://a.example',
+      'javascript:alert(1)',
+      `https://u:${PLANTED}@a.example`,
+      'https://a.example/?q=1',
+      'https://a.example/#f',
+      'https://',
+      'https://a b.example',
+      'http:///a',
+      'https:\\\\a.example',
+      '//a.example',
+      '*'
+    ].map((value) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string])
+  ),
   ...['JIRA', 'CONFLUENCE'].flatMap((product) => [
-    ...['http://app.example/cb', 'https://app.example/cb#x', 'app.example/cb', `https://u:${PLANTED}@app.example/cb`, '/auth/jira/callback', 'http://127.0.0.1.evil.example/cb', 'http://localhost.evil.example/'].map((value) => [{ [`${product}_OAUTH_REDIRECT_URI`]: value }, `${product}_OAUTH_REDIRECT_URI`] as [NodeJS.ProcessEnv, string]),
-    ...['read:jira-work,offline_access', 'read jira<work>', `"${PLANTED}"`].map((value) => [{ [`${product}_OAUTH_SCOPES`]: value }, `${product}_OAUTH_SCOPES`] as [NodeJS.ProcessEnv, string]),
-    [{ [`${product}_OAUTH_CLIENT_ID`]: `${PLANTED} b` }, `${product}_OAUTH_CLIENT_ID`] as [NodeJS.ProcessEnv, string],
-    [{ [`${product}_OAUTH_CLIENT_SECRET`]: `${PLANTED} b` }, `${product}_OAUTH_CLIENT_SECRET`] as [NodeJS.ProcessEnv, string]
+    ...[
+      'http://app.example/cb',
+      'https://app.example/cb#x',
+      'app.example/cb',
+      `https://u:${PLANTED}@app.example/cb`,
+      '/auth/jira/callback',
+      'http://127.0.0.1.evil.example/cb',
+      'http://localhost.evil.example/'
+    ].map(
+      (value) =>
+        [{ [`${product}_OAUTH_REDIRECT_URI`]: value }, `${product}_OAUTH_REDIRECT_URI`] as [
+          NodeJS.ProcessEnv,
+          string
+        ]
+    ),
+    ...['read:jira-work,offline_access', 'read jira<work>', `"${PLANTED}"`].map(
+      (value) =>
+        [{ [`${product}_OAUTH_SCOPES`]: value }, `${product}_OAUTH_SCOPES`] as [
+          NodeJS.ProcessEnv,
+          string
+        ]
+    ),
+    [{ [`${product}_OAUTH_CLIENT_ID`]: `${PLANTED} b` }, `${product}_OAUTH_CLIENT_ID`] as [
+      NodeJS.ProcessEnv,
+      string
+    ],
+    [{ [`${product}_OAUTH_CLIENT_SECRET`]: `${PLANTED} b` }, `${product}_OAUTH_CLIENT_SECRET`] as [
+      NodeJS.ProcessEnv,
+      string
+    ]
   ]),
-  ...['a.example', 'https://a.example/', 'https://a.example/path', 'https://a.example,b.example', 'https://a.example,*', 'null', `https://${PLANTED}@a.example`].map((value) => [{ BACKEND_CORS_ORIGINS: value }, 'BACKEND_CORS_ORIGINS'] as [NodeJS.ProcessEnv, string]),
-  ...['true', '1', '*', '10.0.0.0/33', 'proxy.example', PLANTED, '10.0.0'].map((value) => [{ TRUST_PROXY: value }, 'TRUST_PROXY'] as [NodeJS.ProcessEnv, string]),
-  ...['0', '-5', 'soon', '999999999'].flatMap((value) => ['UPSTREAM_CONNECT_TIMEOUT_MS', 'UPSTREAM_ANSWER_TIMEOUT_MS'].map((name) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string])),
-  ...[['RATE_LIMIT', '1000001'], ['RATE_LIMIT_LOGIN', '1000001'], ['RATE_LIMIT_REFUSED', '1000001'], ['MAX_OPEN_LOGINS', '0'], ['OVERLOAD_AFTER_MS', '60001'], ['ATLASSIAN_HOURLY_POINTS', '99'], ['SYNC_INTERVAL', '10081'], ['SYNC_FULL_INTERVAL', '0'], ['SYNC_CONCURRENCY', '0'], ['SYNC_SHRINK_PERCENT', '101'], ['SYNC_HISTORY_DAYS', '0'], ['TOMBSTONE_DAYS', '3651'], ['AUDIT_RETENTION_DAYS', '36501']].flatMap(([name = '', beyond = '']) =>
-    [beyond, '-5', '1.5', '15m', 'never', PLANTED].map((value) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string])),
-  ...['protcted', 'Public', 'true', 'private', PLANTED].map((value) => [{ API_ACCESS: value }, 'API_ACCESS'] as [NodeJS.ProcessEnv, string]),
-  ...['yes', 'true', 'OPEN', PLANTED].map((value) => [{ API_DOCS: value }, 'API_DOCS'] as [NodeJS.ProcessEnv, string]),
-  ...['JWT_ISSUER', 'JWT_AUDIENCE'].map((name) => [{ JWT_ISSUER: 'https://id.example/', JWT_AUDIENCE: 'a', JWT_JWKS_URL: 'https://id.example/jwks', [name]: `${PLANTED} b` }, name] as [NodeJS.ProcessEnv, string]),
-  ...['JWT_ISSUER', 'JWT_AUDIENCE', 'JWT_JWKS_URL'].map((name) => [{ JWT_ISSUER: 'https://id.example/', JWT_AUDIENCE: 'a', JWT_JWKS_URL: 'https://id.example/jwks', [name]: undefined }, name] as [NodeJS.ProcessEnv, string]),
-  ...['http://id.example/jwks', 'id.example', `https://u:${PLANTED}@id.example/`].map((value) => [{ JWT_ISSUER: 'https://id.example/', JWT_AUDIENCE: 'a', JWT_JWKS_URL: value }, 'JWT_JWKS_URL'] as [NodeJS.ProcessEnv, string]),
-  ...[PLANTED, '-----BEGIN PUBLIC KEY-----\\nAAAA\\n-----END PUBLIC KEY-----'].map((value) => [{ JWT_ISSUER: 'https://id.example/', JWT_AUDIENCE: 'a', JWT_PUBLIC_KEY: value }, 'JWT_PUBLIC_KEY'] as [NodeJS.ProcessEnv, string]),
-  [{ SYNC_INTERVALL: PLANTED }, 'SYNC_INTERVAL'], [{ TOMBSTONES_DAYS: PLANTED }, 'TOMBSTONE_DAYS'],
-  [{ APP_ENV: 'production', DEV_MODE: 'true' }, 'DEV_MODE'], [{ APP_ENV: 'production', VAULT_KEYS: undefined }, 'VAULT_KEYS'], [{ APP_ENV: 'production', VAULT_KEYS: ' ' }, 'VAULT_KEYS_FILE'],
-  [{ JIRA_OAUTH_CLIENT_SERCET: PLANTED }, 'JIRA_OAUTH_CLIENT_SECRET'], [{ JIRA_OAUTH_CLIENT_SERCET: PLANTED }, 'JIRA_OAUTH_CLIENT_SERCET'], [{ VAULT_KEYS: undefined, VAULT_KEY: PLANTED }, 'VAULT_KEYS'], [{ APP_FRONTENDURL: PLANTED }, 'APP_FRONTEND_URL'],
-  [{ BACKEND_CORS_ORIGIN: PLANTED }, 'BACKEND_CORS_ORIGINS'], [{ INTEGRATION_DB_URL: undefined, INTEGRATION_DBURL: PLANTED }, 'INTEGRATION_DB_URL'], [{ ATLASIAN_CLIENT_ID: PLANTED }, 'ATLASSIAN_CLIENT_ID'], [{ LOG_LEVLE: PLANTED }, 'LOG_LEVEL']
+  ...[
+    'a.example',
+    'https://a.example/',
+    'https://a.example/path',
+    'https://a.example,b.example',
+    'https://a.example,*',
+    'null',
+    `https://${PLANTED}@a.example`
+  ].map(
+    (value) =>
+      [{ BACKEND_CORS_ORIGINS: value }, 'BACKEND_CORS_ORIGINS'] as [NodeJS.ProcessEnv, string]
+  ),
+  ...['true', '1', '*', '10.0.0.0/33', 'proxy.example', PLANTED, '10.0.0'].map(
+    (value) => [{ TRUST_PROXY: value }, 'TRUST_PROXY'] as [NodeJS.ProcessEnv, string]
+  ),
+  ...['0', '-5', 'soon', '999999999'].flatMap((value) =>
+    ['UPSTREAM_CONNECT_TIMEOUT_MS', 'UPSTREAM_ANSWER_TIMEOUT_MS'].map(
+      (name) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string]
+    )
+  ),
+  ...[
+    ['RATE_LIMIT', '1000001'],
+    ['RATE_LIMIT_LOGIN', '1000001'],
+    ['RATE_LIMIT_REFUSED', '1000001'],
+    ['MAX_OPEN_LOGINS', '0'],
+    ['OVERLOAD_AFTER_MS', '60001'],
+    ['ATLASSIAN_HOURLY_POINTS', '99'],
+    ['SYNC_INTERVAL', '10081'],
+    ['SYNC_FULL_INTERVAL', '0'],
+    ['SYNC_CONCURRENCY', '0'],
+    ['SYNC_SHRINK_PERCENT', '101'],
+    ['SYNC_HISTORY_DAYS', '0'],
+    ['TOMBSTONE_DAYS', '3651'],
+    ['AUDIT_RETENTION_DAYS', '36501']
+  ].flatMap(([name = '', beyond = '']) =>
+    [beyond, '-5', '1.5', '15m', 'never', PLANTED].map(
+      (value) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string]
+    )
+  ),
+  ...['protcted', 'Public', 'true', 'private', PLANTED].map(
+    (value) => [{ API_ACCESS: value }, 'API_ACCESS'] as [NodeJS.ProcessEnv, string]
+  ),
+  ...['yes', 'true', 'OPEN', PLANTED].map(
+    (value) => [{ API_DOCS: value }, 'API_DOCS'] as [NodeJS.ProcessEnv, string]
+  ),
+  ...['JWT_ISSUER', 'JWT_AUDIENCE'].map(
+    (name) =>
+      [
+        {
+          JWT_ISSUER: 'https://id.example/',
+          JWT_AUDIENCE: 'a',
+          JWT_JWKS_URL: 'https://id.example/jwks',
+          [name]: `${PLANTED} b`
+        },
+        name
+      ] as [NodeJS.ProcessEnv, string]
+  ),
+  ...['JWT_ISSUER', 'JWT_AUDIENCE', 'JWT_JWKS_URL'].map(
+    (name) =>
+      [
+        {
+          JWT_ISSUER: 'https://id.example/',
+          JWT_AUDIENCE: 'a',
+          JWT_JWKS_URL: 'https://id.example/jwks',
+          [name]: undefined
+        },
+        name
+      ] as [NodeJS.ProcessEnv, string]
+  ),
+  ...['http://id.example/jwks', 'id.example', `https://u:${PLANTED}@id.example/`].map(
+    (value) =>
+      [
+        { JWT_ISSUER: 'https://id.example/', JWT_AUDIENCE: 'a', JWT_JWKS_URL: value },
+        'JWT_JWKS_URL'
+      ] as [NodeJS.ProcessEnv, string]
+  ),
+  ...[PLANTED, '-----BEGIN PUBLIC KEY-----\\nAAAA\\n-----END PUBLIC KEY-----'].map(
+    (value) =>
+      [
+        { JWT_ISSUER: 'https://id.example/', JWT_AUDIENCE: 'a', JWT_PUBLIC_KEY: value },
+        'JWT_PUBLIC_KEY'
+      ] as [NodeJS.ProcessEnv, string]
+  ),
+  [{ SYNC_INTERVALL: PLANTED }, 'SYNC_INTERVAL'],
+  [{ TOMBSTONES_DAYS: PLANTED }, 'TOMBSTONE_DAYS'],
+  [{ APP_ENV: 'production', DEV_MODE: 'true' }, 'DEV_MODE'],
+  [{ APP_ENV: 'production', VAULT_KEYS: undefined }, 'VAULT_KEYS'],
+  [{ APP_ENV: 'production', VAULT_KEYS: ' ' }, 'VAULT_KEYS_FILE'],
+  [{ JIRA_OAUTH_CLIENT_SERCET: PLANTED }, 'JIRA_OAUTH_CLIENT_SECRET'],
+  [{ JIRA_OAUTH_CLIENT_SERCET: PLANTED }, 'JIRA_OAUTH_CLIENT_SERCET'],
+  [{ VAULT_KEYS: undefined, VAULT_KEY: PLANTED }, 'VAULT_KEYS'],
+  [{ APP_FRONTENDURL: PLANTED }, 'APP_FRONTEND_URL'],
+  [{ BACKEND_CORS_ORIGIN: PLANTED }, 'BACKEND_CORS_ORIGINS'],
+  [{ INTEGRATION_DB_URL: undefined, INTEGRATION_DBURL: PLANTED }, 'INTEGRATION_DB_URL'],
+  [{ ATLASIAN_CLIENT_ID: PLANTED }, 'ATLASSIAN_CLIENT_ID'],
+  [{ LOG_LEVLE: PLANTED }, 'LOG_LEVEL']
 ]

@@ -8,22 +8,42 @@ const NOWHERE = '8f0c1d3e-2222-4b4b-9a9a-000000000003'
 const clients = CLIENTS.map((client) => ({ ...client, access: 'account' as const }))
 const RESOURCES = { path: 'accessible-resources' }
 
-const view = async ({ app }: Built, product = 'jira') => (await app.inject('/users/1/connections')).json().connections.find((each: { product: string }) => each.product === product)
-const choose = async ({ app }: Built, payload: unknown, product = 'jira') => await app.inject({ method: 'PUT', url: `/users/1/connections/${product}/site`, payload: payload as object })
-const check = async ({ app }: Built, product = 'jira') => await app.inject({ method: 'POST', url: `/users/1/connections/${product}/check` })
-const changes = async ({ app }: Built) => (await app.inject('/users/1/connections/jira/history')).json().map(({ to }: { to: string }) => to)
+const view = async ({ app }: Built, product = 'jira') =>
+  (await app.inject('/users/1/connections'))
+    .json()
+    .connections.find((each: { product: string }) => each.product === product)
+const choose = async ({ app }: Built, payload: unknown, product = 'jira') =>
+  await app.inject({
+    method: 'PUT',
+    url: `/users/1/connections/${product}/site`,
+    payload: payload as object
+  })
+const check = async ({ app }: Built, product = 'jira') =>
+  await app.inject({ method: 'POST', url: `/users/1/connections/${product}/check` })
+const changes = async ({ app }: Built) =>
+  (await app.inject('/users/1/connections/jira/history')).json().map(({ to }: { to: string }) => to)
 
-async function copy ({ app }: Built, product = 'jira') {
-  return await synced(app, product, (await app.inject({ method: 'POST', url: `/integrations/${product}/sync` })).json().id)
+async function copy({ app }: Built, product = 'jira') {
+  return await synced(
+    app,
+    product,
+    (await app.inject({ method: 'POST', url: `/integrations/${product}/sync` })).json().id
+  )
 }
 
 /** Where the copies are from; a hand-posted row is from nowhere. */
-async function copiedFrom ({ app }: Built): Promise<string[]> {
+async function copiedFrom({ app }: Built): Promise<string[]> {
   const rows = (await app.inject('/jira/projects/1')).json() as Array<{ url: string | null }>
-  return [...new Set(rows.map(({ url }) => url === null ? 'hand' : new URL(url).hostname.replace('.atlassian.net', '')))].sort()
+  return [
+    ...new Set(
+      rows.map(({ url }) =>
+        url === null ? 'hand' : new URL(url).hostname.replace('.atlassian.net', '')
+      )
+    )
+  ].sort()
 }
 
-async function connectedTo (running: Service, ...sites: string[]) {
+async function connectedTo(running: Service, ...sites: string[]) {
   await new Browser(running.app).connect('jira')
   await synced(running.app, 'jira')
   if (sites.length === 0) return
@@ -31,8 +51,12 @@ async function connectedTo (running: Service, ...sites: string[]) {
   await synced(running.app, 'jira', 2)
 }
 
-async function postByHand ({ app }: Built) {
-  return await app.inject({ method: 'POST', url: '/jira/projects', payload: { owner_id: 1, key: 'HAND', name: 'By hand' } })
+async function postByHand({ app }: Built) {
+  return await app.inject({
+    method: 'POST',
+    url: '/jira/projects',
+    payload: { owner_id: 1, key: 'HAND', name: 'By hand' }
+  })
 }
 
 t.test('One site is bound by itself, whichever it is, and shown as the one', async (t) => {
@@ -41,7 +65,11 @@ t.test('One site is bound by itself, whichever it is, and shown as the one', asy
   await browser.open(await browser.consent('jira', { extra: '&sandbox_site=globex' }))
   await synced(running.app, 'jira')
   const site = { cloud_id: GLOBEX, name: 'globex', url: 'https://globex.atlassian.net' }
-  t.match(await view(running), { state: 'active', site, sites: [{ ...site, selected: true, reachable: true }] })
+  t.match(await view(running), {
+    state: 'active',
+    site,
+    sites: [{ ...site, selected: true, reachable: true }]
+  })
   t.equal((await view(running)).sites.length, 1)
   t.same(await copiedFrom(running), ['globex'])
 })
@@ -49,89 +77,218 @@ t.test('One site is bound by itself, whichever it is, and shown as the one', asy
 t.test('Several sites need a choice: none is taken, one can be, and all can be', async (t) => {
   const running = await service(t, {}, { clients })
   await connectedTo(running)
-  t.match(await view(running), { state: 'needs_site', site: null, last_error: /^The consent reaches 2 sites with Jira\. Choose with PUT .*\/jira\/site\.$/ })
-  t.strictSame((await view(running)).sites.map(({ name, selected, reachable }: Record<string, unknown>) => [name, selected, reachable]), [['acme', false, true], ['globex', false, true]])
+  t.match(await view(running), {
+    state: 'needs_site',
+    site: null,
+    last_error: /^The consent reaches 2 sites with Jira\. Choose with PUT .*\/jira\/site\.$/
+  })
+  t.strictSame(
+    (await view(running)).sites.map(({ name, selected, reachable }: Record<string, unknown>) => [
+      name,
+      selected,
+      reachable
+    ]),
+    [
+      ['acme', false, true],
+      ['globex', false, true]
+    ]
+  )
   t.same(await copiedFrom(running), [])
   const one = await choose(running, { cloud_id: GLOBEX })
   t.equal(one.statusCode, 200)
-  t.match(one.json(), { product: 'jira', state: 'active', last_error: null, site: { cloud_id: GLOBEX }, sites: [{ name: 'acme', selected: false }, { name: 'globex', selected: true }] })
+  t.match(one.json(), {
+    product: 'jira',
+    state: 'active',
+    last_error: null,
+    site: { cloud_id: GLOBEX },
+    sites: [
+      { name: 'acme', selected: false },
+      { name: 'globex', selected: true }
+    ]
+  })
   t.strictSame(one.json(), await view(running), 'the answer is the connection')
   t.match(await synced(running.app, 'jira', 2), { state: 'succeeded' })
   t.same(await copiedFrom(running), ['globex'])
-  t.match((await choose(running, { cloud_ids: [GLOBEX, ACME] })).json(), { state: 'active', site: null, sites: [{ selected: true }, { selected: true }] })
+  t.match((await choose(running, { cloud_ids: [GLOBEX, ACME] })).json(), {
+    state: 'active',
+    site: null,
+    sites: [{ selected: true }, { selected: true }]
+  })
   t.match(await synced(running.app, 'jira', 3), { state: 'succeeded' })
   t.same(await copiedFrom(running), ['acme', 'globex'])
   t.same(await changes(running), ['active', 'needs_site'])
 })
 
-t.test('A choice that is none is refused before anybody is asked, and changes nothing', async (t) => {
-  const running = await service(t, {}, { clients })
-  await connectedTo(running, ACME)
-  const before = await view(running)
-  const asked = async () => (await running.sandbox.admin('stats', undefined, 'GET')).calls
-  const calls = await asked()
-  const wrong = [{}, null, [], { cloud_id: ACME, cloud_ids: [ACME] }, { site: ACME }, { cloud_id: ACME, name: 'acme' }, { cloud_id: 'acme' }, { cloud_id: '' }, { cloud_id: `${ACME}0` },
-    { cloud_id: 7 }, { cloud_id: null }, { cloud_id: [ACME] }, { cloud_ids: [] }, { cloud_ids: ACME }, { cloud_ids: [ACME, ACME] }, { cloud_ids: [ACME, 7] }, { cloud_ids: Array.from({ length: 101 }, (_, i) => ACME.slice(3) + String(i).padStart(3, '0')) }]
-  for (const payload of wrong) t.match((await choose(running, payload)).json(), { status: 422, code: 'validation_failed', errors: [{ detail: /\.$/ }] }, JSON.stringify(payload))
-  t.strictSame(await asked(), calls)
-  const odd = [NOWHERE, ACME.toUpperCase(), 'x'.repeat(36), `../../../admin/${'x'.repeat(21)}`]
-  for (const id of odd) t.match((await choose(running, { cloud_id: id })).json(), { status: 422, errors: [{ pointer: '/cloud_id', detail: /reaches no such site with Jira/ }] }, id)
-  t.match((await choose(running, { cloud_ids: [ACME, NOWHERE] })).json(), { status: 422, errors: [{ pointer: '/cloud_ids' }] }, 'one of them is not enough')
-  t.strictSame(await view(running), before)
-  t.same(await copiedFrom(running), ['acme'])
-})
-
-t.test('Without a user or a connection there is nothing to choose for; a dead consent says so', async (t) => {
-  const running = await service(t)
-  t.match((await choose(running, { cloud_id: ACME })).json(), { status: 404, code: 'user_not_found' })
-  await connectedTo(running)
-  t.match((await choose(running, { cloud_id: ACME }, 'confluence')).json(), { status: 404, code: 'connection_not_found' })
-  await running.sandbox.admin('revoke', {})
-  running.pass(3_600_000)
-  t.match((await choose(running, { cloud_id: ACME })).json(), { status: 409, code: 'needs_reconnect' })
-  t.match(await view(running), { state: 'needs_reconnect', site: { cloud_id: ACME } })
-  t.match((await choose(running, { cloud_id: ACME })).json(), { status: 409, code: 'needs_reconnect' })
-})
-
-t.test('The list that is chosen from is fresh: a site that has just gone is refused, one that has just come is taken', async (t) => {
-  const running = await service(t, {}, { clients })
-  await connectedTo(running)
-  await running.sandbox.admin('uninstall', { site: 'globex' })
-  t.match((await choose(running, { cloud_id: GLOBEX })).json(), { status: 422, errors: [{ pointer: '/cloud_id' }] })
-
-  const other = await service(t)
-  await connectedTo(other)
-  t.equal((await view(other)).sites.length, 1)
-  await new Browser(other.app).consent('jira', { extra: '&sandbox_site=globex' })
-  t.match((await choose(other, { cloud_id: GLOBEX })).json(), { state: 'active', site: { cloud_id: GLOBEX }, sites: [{ name: 'acme' }, { name: 'globex' }] })
-  t.match(await synced(other.app, 'jira', 2), { state: 'succeeded' })
-  t.same(await copiedFrom(other), ['globex'])
-})
-
-for (const [how, found] of [['copy', copy], ['check', check]] as const) {
-  t.test(`A chosen site that is gone is found at the next ${how}; no other one takes its place`, async (t) => {
+t.test(
+  'A choice that is none is refused before anybody is asked, and changes nothing',
+  async (t) => {
     const running = await service(t, {}, { clients })
     await connectedTo(running, ACME)
-    await running.sandbox.admin('uninstall', { site: 'acme' })
-    const result = await found(running)
-    if (how === 'copy') t.match(result, { state: 'failed', error: { code: 'site_gone', detail: /no longer reaches a site that was chosen/ } })
-    t.match(await view(running), { state: 'needs_site', last_error: /^The consent no longer reaches a site that was chosen\..*PUT .*\/site\.$/, site: { cloud_id: ACME } })
-    t.strictSame((await view(running)).sites.map(({ name, selected, reachable }: Record<string, unknown>) => [name, selected, reachable]), [['globex', false, true], ['acme', true, false]])
-    t.match(await copy(running), { state: 'failed', error: { code: 'site_gone' }, counts: { upstream_calls: 0 } })
-    t.same(await copiedFrom(running), ['acme'], 'what was copied stays')
-    const { log } = await running.sandbox.admin('stats', undefined, 'GET') as { log: Array<{ path: string }> }
-    t.notOk(log.some(({ path }) => path.includes(GLOBEX)))
-    t.same(await changes(running), ['needs_site', 'active', 'needs_site'], 'told once')
-    await new Browser(running.app).connect('jira')
-    t.match(await view(running), { state: 'active', site: { cloud_id: ACME } }, 'a consent that reaches it again mends it')
-  })
+    const before = await view(running)
+    const asked = async () => (await running.sandbox.admin('stats', undefined, 'GET')).calls
+    const calls = await asked()
+    const wrong = [
+      {},
+      null,
+      [],
+      { cloud_id: ACME, cloud_ids: [ACME] },
+      { site: ACME },
+      { cloud_id: ACME, name: 'acme' },
+      { cloud_id: 'acme' },
+      { cloud_id: '' },
+      { cloud_id: `${ACME}0` },
+      { cloud_id: 7 },
+      { cloud_id: null },
+      { cloud_id: [ACME] },
+      { cloud_ids: [] },
+      { cloud_ids: ACME },
+      { cloud_ids: [ACME, ACME] },
+      { cloud_ids: [ACME, 7] },
+      {
+        cloud_ids: Array.from({ length: 101 }, (_, i) => ACME.slice(3) + String(i).padStart(3, '0'))
+      }
+    ]
+    for (const payload of wrong) {
+      t.match(
+        (await choose(running, payload)).json(),
+        { status: 422, code: 'validation_failed', errors: [{ detail: /\.$/ }] },
+        JSON.stringify(payload)
+      )
+    }
+    t.strictSame(await asked(), calls)
+    const odd = [NOWHERE, ACME.toUpperCase(), 'x'.repeat(36), `../../../admin/${'x'.repeat(21)}`]
+    for (const id of odd) {
+      t.match(
+        (await choose(running, { cloud_id: id })).json(),
+        {
+          status: 422,
+          errors: [{ pointer: '/cloud_id', detail: /reaches no such site with Jira/ }]
+        },
+        id
+      )
+    }
+    t.match(
+      (await choose(running, { cloud_ids: [ACME, NOWHERE] })).json(),
+      { status: 422, errors: [{ pointer: '/cloud_ids' }] },
+      'one of them is not enough'
+    )
+    t.strictSame(await view(running), before)
+    t.same(await copiedFrom(running), ['acme'])
+  }
+)
+
+t.test(
+  'Without a user or a connection there is nothing to choose for; a dead consent says so',
+  async (t) => {
+    const running = await service(t)
+    t.match((await choose(running, { cloud_id: ACME })).json(), {
+      status: 404,
+      code: 'user_not_found'
+    })
+    await connectedTo(running)
+    t.match((await choose(running, { cloud_id: ACME }, 'confluence')).json(), {
+      status: 404,
+      code: 'connection_not_found'
+    })
+    await running.sandbox.admin('revoke', {})
+    running.pass(3_600_000)
+    t.match((await choose(running, { cloud_id: ACME })).json(), {
+      status: 409,
+      code: 'needs_reconnect'
+    })
+    t.match(await view(running), { state: 'needs_reconnect', site: { cloud_id: ACME } })
+    t.match((await choose(running, { cloud_id: ACME })).json(), {
+      status: 409,
+      code: 'needs_reconnect'
+    })
+  }
+)
+
+t.test(
+  'The list that is chosen from is fresh: a site that has just gone is refused, one that has just come is taken',
+  async (t) => {
+    const running = await service(t, {}, { clients })
+    await connectedTo(running)
+    await running.sandbox.admin('uninstall', { site: 'globex' })
+    t.match((await choose(running, { cloud_id: GLOBEX })).json(), {
+      status: 422,
+      errors: [{ pointer: '/cloud_id' }]
+    })
+
+    const other = await service(t)
+    await connectedTo(other)
+    t.equal((await view(other)).sites.length, 1)
+    await new Browser(other.app).consent('jira', { extra: '&sandbox_site=globex' })
+    t.match((await choose(other, { cloud_id: GLOBEX })).json(), {
+      state: 'active',
+      site: { cloud_id: GLOBEX },
+      sites: [{ name: 'acme' }, { name: 'globex' }]
+    })
+    t.match(await synced(other.app, 'jira', 2), { state: 'succeeded' })
+    t.same(await copiedFrom(other), ['globex'])
+  }
+)
+
+for (const [how, found] of [
+  ['copy', copy],
+  ['check', check]
+] as const) {
+  t.test(
+    `A chosen site that is gone is found at the next ${how}; no other one takes its place`,
+    async (t) => {
+      const running = await service(t, {}, { clients })
+      await connectedTo(running, ACME)
+      await running.sandbox.admin('uninstall', { site: 'acme' })
+      const result = await found(running)
+      if (how === 'copy') {
+        t.match(result, {
+          state: 'failed',
+          error: { code: 'site_gone', detail: /no longer reaches a site that was chosen/ }
+        })
+      }
+      t.match(await view(running), {
+        state: 'needs_site',
+        last_error: /^The consent no longer reaches a site that was chosen\..*PUT .*\/site\.$/,
+        site: { cloud_id: ACME }
+      })
+      t.strictSame(
+        (await view(running)).sites.map(
+          ({ name, selected, reachable }: Record<string, unknown>) => [name, selected, reachable]
+        ),
+        [
+          ['globex', false, true],
+          ['acme', true, false]
+        ]
+      )
+      t.match(await copy(running), {
+        state: 'failed',
+        error: { code: 'site_gone' },
+        counts: { upstream_calls: 0 }
+      })
+      t.same(await copiedFrom(running), ['acme'], 'what was copied stays')
+      const { log } = (await running.sandbox.admin('stats', undefined, 'GET')) as {
+        log: Array<{ path: string }>
+      }
+      t.notOk(log.some(({ path }) => path.includes(GLOBEX)))
+      t.same(await changes(running), ['needs_site', 'active', 'needs_site'], 'told once')
+      await new Browser(running.app).connect('jira')
+      t.match(
+        await view(running),
+        { state: 'active', site: { cloud_id: ACME } },
+        'a consent that reaches it again mends it'
+      )
+    }
+  )
 }
 
 t.test('The only site that is gone leaves none, not the next one that comes', async (t) => {
   const running = await service(t)
   await connectedTo(running)
   await running.sandbox.admin('uninstall', { site: 'acme' })
-  t.match((await check(running)).json(), { state: 'needs_site', sites: [{ name: 'acme', selected: true, reachable: false }] })
+  t.match((await check(running)).json(), {
+    state: 'needs_site',
+    sites: [{ name: 'acme', selected: true, reachable: false }]
+  })
   const browser = new Browser(running.app)
   await browser.open(await browser.consent('jira', { extra: '&sandbox_site=globex' }))
   await synced(running.app, 'jira', 2)
@@ -139,55 +296,120 @@ t.test('The only site that is gone leaves none, not the next one that comes', as
   t.same(await copiedFrom(running), ['acme'])
 })
 
-t.test('Connecting again keeps the site that was chosen, though the consent reaches others', async (t) => {
-  const running = await service(t, {}, { clients })
-  await connectedTo(running, GLOBEX)
-  await new Browser(running.app).connect('jira')
-  t.match(await view(running), { state: 'active', site: { cloud_id: GLOBEX } })
-  t.match(await synced(running.app, 'jira', 3), { state: 'succeeded' })
-  t.same(await copiedFrom(running), ['globex'])
-})
-
-t.test('Another choice erases the copies of the site that was dropped, and not what was posted by hand', async (t) => {
-  const running = await service(t, {}, { clients })
-  await connectedTo(running, ACME, GLOBEX)
-  await postByHand(running)
-  t.same(await copiedFrom(running), ['acme', 'globex', 'hand'])
-  await choose(running, { cloud_id: GLOBEX })
-  t.same(await copiedFrom(running), ['globex', 'hand'], 'at once')
-  await synced(running.app, 'jira', 3)
-  t.same(await copiedFrom(running), ['globex', 'hand'])
-})
-
-t.test('A choice that is made while the dropped site is being copied holds: the new one is copied, the old one is not', async (t) => {
-  const running = await service(t, {}, { clients })
-  await connectedTo(running, ACME)
-  await running.sandbox.admin('faults', { kind: 'delay', delay_ms: 300, match: { path: `${ACME}/rest/api/3/project/search` } })
-  const { id } = (await running.app.inject({ method: 'POST', url: '/integrations/jira/sync' })).json()
-  t.match((await choose(running, { cloud_id: GLOBEX })).json(), { state: 'active', site: { cloud_id: GLOBEX } })
-  await synced(running.app, 'jira', id)
-  const next = await running.app.inject(`/integrations/jira/sync/runs/${id + 1}`)
-  if (next.statusCode === 200) await synced(running.app, 'jira', id + 1)
-  t.same(await copiedFrom(running), ['globex'])
-})
-
-t.test('A site that is listed once for each product is one site, and what is none is left out', async (t) => {
-  const running = await service(t)
-  await connectedTo(running)
-  const acme = (scopes: unknown) => ({ id: ACME, name: 'acme', url: 'https://acme.atlassian.net', scopes })
-  const globex = (scopes: string[]) => ({ id: GLOBEX, name: 'globex', url: 'https://globex.atlassian.net/', scopes })
-  const [jira, wiki] = [['read:jira-work'], ['read:page:confluence']]
-  const junk = [null, 'acme', 7, { id: '..', url: 'https://acme.atlassian.net', scopes: jira }, { id: NOWHERE, scopes: jira }, { id: NOWHERE, url: 'javascript:1', scopes: jira }, { ...acme(jira), id: undefined }]
-  const listed = async (body: unknown) => {
-    await running.sandbox.admin('faults', { kind: 'status', status: 200, body, match: RESOURCES })
-    return (await check(running)).json().sites.map(({ name, url }: Record<string, unknown>) => `${name} ${url}`)
+t.test(
+  'Connecting again keeps the site that was chosen, though the consent reaches others',
+  async (t) => {
+    const running = await service(t, {}, { clients })
+    await connectedTo(running, GLOBEX)
+    await new Browser(running.app).connect('jira')
+    t.match(await view(running), { state: 'active', site: { cloud_id: GLOBEX } })
+    t.match(await synced(running.app, 'jira', 3), { state: 'succeeded' })
+    t.same(await copiedFrom(running), ['globex'])
   }
-  const [one, two] = ['acme https://acme.atlassian.net', 'globex https://globex.atlassian.net']
-  for (const body of [[acme(jira)], [acme(jira), acme(wiki)], [acme(wiki), acme(jira), acme(wiki)], [acme(jira), acme(jira), acme(undefined), acme('read')], [...junk, acme(jira), ...junk]]) t.same(await listed(body), [one])
-  t.same(await listed([globex(wiki), acme(wiki), globex(jira), acme(jira)]), [one, two], 'in no order')
-  t.same(await listed([globex(wiki), acme(jira), acme(wiki)]), [one], 'and one without the product is none')
-  t.same(await changes(running), ['active'])
-  await running.sandbox.admin('faults', { kind: 'status', status: 200, body: { values: [acme(jira)] }, match: RESOURCES })
-  t.match((await check(running)).json(), { status: 502, code: 'upstream_invalid_answer' })
-  t.match(await view(running), { state: 'active', sites: [{ name: 'acme', selected: true, reachable: true }] })
-})
+)
+
+t.test(
+  'Another choice erases the copies of the site that was dropped, and not what was posted by hand',
+  async (t) => {
+    const running = await service(t, {}, { clients })
+    await connectedTo(running, ACME, GLOBEX)
+    await postByHand(running)
+    t.same(await copiedFrom(running), ['acme', 'globex', 'hand'])
+    await choose(running, { cloud_id: GLOBEX })
+    t.same(await copiedFrom(running), ['globex', 'hand'], 'at once')
+    await synced(running.app, 'jira', 3)
+    t.same(await copiedFrom(running), ['globex', 'hand'])
+  }
+)
+
+t.test(
+  'A choice that is made while the dropped site is being copied holds: the new one is copied, the old one is not',
+  async (t) => {
+    const running = await service(t, {}, { clients })
+    await connectedTo(running, ACME)
+    await running.sandbox.admin('faults', {
+      kind: 'delay',
+      delay_ms: 300,
+      match: { path: `${ACME}/rest/api/3/project/search` }
+    })
+    const { id } = (
+      await running.app.inject({ method: 'POST', url: '/integrations/jira/sync' })
+    ).json()
+    t.match((await choose(running, { cloud_id: GLOBEX })).json(), {
+      state: 'active',
+      site: { cloud_id: GLOBEX }
+    })
+    await synced(running.app, 'jira', id)
+    const next = await running.app.inject(`/integrations/jira/sync/runs/${id + 1}`)
+    if (next.statusCode === 200) await synced(running.app, 'jira', id + 1)
+    t.same(await copiedFrom(running), ['globex'])
+  }
+)
+
+t.test(
+  'A site that is listed once for each product is one site, and what is none is left out',
+  async (t) => {
+    const running = await service(t)
+    await connectedTo(running)
+    const acme = (scopes: unknown) => ({
+      id: ACME,
+      name: 'acme',
+      url: 'https://acme.atlassian.net',
+      scopes
+    })
+    const globex = (scopes: string[]) => ({
+      id: GLOBEX,
+      name: 'globex',
+      url: 'https://globex.atlassian.net/',
+      scopes
+    })
+    const [jira, wiki] = [['read:jira-work'], ['read:page:confluence']]
+    const junk = [
+      null,
+      'acme',
+      7,
+      { id: '..', url: 'https://acme.atlassian.net', scopes: jira },
+      { id: NOWHERE, scopes: jira },
+      { id: NOWHERE, url: 'javascript:1', scopes: jira },
+      { ...acme(jira), id: undefined }
+    ]
+    const listed = async (body: unknown) => {
+      await running.sandbox.admin('faults', { kind: 'status', status: 200, body, match: RESOURCES })
+      return (await check(running))
+        .json()
+        .sites.map(({ name, url }: Record<string, unknown>) => `${name} ${url}`)
+    }
+    const [one, two] = ['acme https://acme.atlassian.net', 'globex https://globex.atlassian.net']
+    for (const body of [
+      [acme(jira)],
+      [acme(jira), acme(wiki)],
+      [acme(wiki), acme(jira), acme(wiki)],
+      [acme(jira), acme(jira), acme(undefined), acme('read')],
+      [...junk, acme(jira), ...junk]
+    ]) {
+      t.same(await listed(body), [one])
+    }
+    t.same(
+      await listed([globex(wiki), acme(wiki), globex(jira), acme(jira)]),
+      [one, two],
+      'in no order'
+    )
+    t.same(
+      await listed([globex(wiki), acme(jira), acme(wiki)]),
+      [one],
+      'and one without the product is none'
+    )
+    t.same(await changes(running), ['active'])
+    await running.sandbox.admin('faults', {
+      kind: 'status',
+      status: 200,
+      body: { values: [acme(jira)] },
+      match: RESOURCES
+    })
+    t.match((await check(running)).json(), { status: 502, code: 'upstream_invalid_answer' })
+    t.match(await view(running), {
+      state: 'active',
+      sites: [{ name: 'acme', selected: true, reachable: true }]
+    })
+  }
+)

@@ -4,7 +4,7 @@ import { budgets, type Budgets } from '../../src/store/budgets.ts'
 const engine = await openEngine('sqlite::memory:')
 
 /** What instances tell each other, before any of them has said anything. */
-export function nothingTold (): Budgets {
+export function nothingTold(): Budgets {
   engine.db.delete(engine.tables.budgets).run()
   return budgets(engine)
 }

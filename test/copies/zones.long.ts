@@ -12,16 +12,36 @@ const ISSUE_CALLS = /(search\/jql|approximate-count|issue\/bulkfetch|\/myself)$/
 const PAGE_CALLS = /(\/wiki\/rest\/api\/.*|\/wiki\/api\/v2\/pages)$/
 
 /** Whose clock is off, where the account lives, and how late search is. */
-interface Setting { zone?: string, skewMs?: number, lagMs?: number, start?: number }
+interface Setting {
+  zone?: string
+  skewMs?: number
+  lagMs?: number
+  start?: number
+}
 
 /** Both products connected and copied once, at a service whose clock may differ from Atlassian's. */
-async function place (t: Test, { zone = 'Etc/UTC', skewMs = 0, lagMs = 0, start = Date.UTC(2026, 10, 25, 12) }: Setting) {
+async function place(
+  t: Test,
+  { zone = 'Etc/UTC', skewMs = 0, lagMs = 0, start = Date.UTC(2026, 10, 25, 12) }: Setting
+) {
   const from = Date.now()
   let ahead = 0
   let shift = skewMs
   const now = () => start + Date.now() - from + ahead
-  const sandbox = await startSandbox(t, { clients: CLIENTS, sizes: SIZES, users: [{ ...DANA, timeZone: zone }], now, indexLagMs: lagMs, burst: 1_000_000, hourlyPoints: 1_000_000 })
-  const { app } = await build(t, { ...configured(sandbox.url), ATLASSIAN_HOURLY_POINTS: '1000000' }, () => now() + shift)
+  const sandbox = await startSandbox(t, {
+    clients: CLIENTS,
+    sizes: SIZES,
+    users: [{ ...DANA, timeZone: zone }],
+    now,
+    indexLagMs: lagMs,
+    burst: 1_000_000,
+    hourlyPoints: 1_000_000
+  })
+  const { app } = await build(
+    t,
+    { ...configured(sandbox.url), ATLASSIAN_HOURLY_POINTS: '1000000' },
+    () => now() + shift
+  )
   for (const [i, product] of PRODUCTS.entries()) {
     await new Browser(app).connect(product)
     t.match(await synced(app, product, i + 1), { state: 'succeeded' })
@@ -30,15 +50,22 @@ async function place (t: Test, { zone = 'Etc/UTC', skewMs = 0, lagMs = 0, start 
   return {
     app,
     sandbox,
-    pass: (ms: number) => { ahead += ms },
-    stepBack: (ms: number) => { shift -= ms },
-    async follow (): Promise<Array<Record<string, any>>> {
+    pass: (ms: number) => {
+      ahead += ms
+    },
+    stepBack: (ms: number) => {
+      shift -= ms
+    },
+    async follow(): Promise<Array<Record<string, any>>> {
       const ended = []
       for (const product of PRODUCTS) {
         await app.inject({ method: 'POST', url: `/integrations/${product}/sync?mode=incremental` })
         ended.push(await synced(app, product, ++runs))
       }
-      t.ok(ended.every(({ state }) => state === 'succeeded'), JSON.stringify(ended.map(({ error }) => error)))
+      t.ok(
+        ended.every(({ state }) => state === 'succeeded'),
+        JSON.stringify(ended.map(({ error }) => error))
+      )
       return ended
     },
     /** How often Atlassian was called for issues and for pages since the last time. */
@@ -46,19 +73,33 @@ async function place (t: Test, { zone = 'Etc/UTC', skewMs = 0, lagMs = 0, start 
       let before: Record<string, number> = {}
       return () => {
         const now = sandbox.world.stats.read().calls
-        const since = (pattern: RegExp) => Object.keys(now).filter((label) => pattern.test(label)).reduce((sum, label) => sum + (now[label] ?? 0) - (before[label] ?? 0), 0)
+        const since = (pattern: RegExp) =>
+          Object.keys(now)
+            .filter((label) => pattern.test(label))
+            .reduce((sum, label) => sum + (now[label] ?? 0) - (before[label] ?? 0), 0)
         const counted = { issues: since(ISSUE_CALLS), pages: since(PAGE_CALLS) }
         before = now
         return counted
       }
     })(),
-    async same (what: string): Promise<void> { t.same(await copied(app, 1), await truth(app, sandbox, 1, ACME), what) }
+    async same(what: string): Promise<void> {
+      t.same(await copied(app, 1), await truth(app, sandbox, 1, ACME), what)
+    }
   }
 }
 
 /** Changes this and that, twice within a minute with a copy in between, and lets the index catch up. */
-async function lively (t: Test, here: Awaited<ReturnType<typeof place>>, what: string): Promise<void> {
-  const { sandbox: { world, admin }, pass, follow, same } = here
+async function lively(
+  t: Test,
+  here: Awaited<ReturnType<typeof place>>,
+  what: string
+): Promise<void> {
+  const {
+    sandbox: { world, admin },
+    pass,
+    follow,
+    same
+  } = here
   const [site] = world.sites
   const page = (i: number) => site?.pages.at(i)?.id ?? ''
   const issue = (i: number) => site?.issues.at(i)?.id ?? ''
@@ -80,14 +121,29 @@ async function lively (t: Test, here: Awaited<ReturnType<typeof place>>, what: s
   here.calls()
   await follow()
   const { issues, pages } = here.calls()
-  t.ok(issues <= 3 && pages <= 3, `${what}: a run in which nothing has changed takes ${issues} calls for issues and ${pages} for pages`)
+  t.ok(
+    issues <= 3 && pages <= 3,
+    `${what}: a run in which nothing has changed takes ${issues} calls for issues and ${pages} for pages`
+  )
 }
 
 t.test('Wherever the account lives, incremental copies lose nothing', async (t) => {
-  const zones = ['Etc/GMT+12', 'America/St_Johns', 'Etc/UTC', 'Asia/Kathmandu', 'Pacific/Kiritimati']
+  const zones = [
+    'Etc/GMT+12',
+    'America/St_Johns',
+    'Etc/UTC',
+    'Asia/Kathmandu',
+    'Pacific/Kiritimati'
+  ]
   for (const zone of zones) await lively(t, await place(t, { zone }), zone)
   // The hour that comes twice, and the one that does not come at all.
-  for (const start of [Date.UTC(2026, 9, 25, 0, 20), Date.UTC(2026, 2, 29, 0, 45)]) await lively(t, await place(t, { zone: 'Europe/Riga', start }), `Riga, ${new Date(start).toISOString()}`)
+  for (const start of [Date.UTC(2026, 9, 25, 0, 20), Date.UTC(2026, 2, 29, 0, 45)]) {
+    await lively(
+      t,
+      await place(t, { zone: 'Europe/Riga', start }),
+      `Riga, ${new Date(start).toISOString()}`
+    )
+  }
 })
 
 t.test('What search shows three minutes late is copied all the same', async (t) => {
@@ -95,23 +151,48 @@ t.test('What search shows three minutes late is copied all the same', async (t) 
 })
 
 t.test('D10 A clock that is off, or set back, loses nothing', async (t) => {
-  for (const minutes of [-10, -2, 2, 10]) await lively(t, await place(t, { skewMs: minutes * MINUTE_MS, lagMs: MINUTE_MS }), `${minutes} min`)
+  for (const minutes of [-10, -2, 2, 10]) {
+    await lively(
+      t,
+      await place(t, { skewMs: minutes * MINUTE_MS, lagMs: MINUTE_MS }),
+      `${minutes} min`
+    )
+  }
   const here = await place(t, {})
   here.stepBack(HOUR_MS)
   await lively(t, here, 'set back by an hour')
 })
 
-t.test('What changes while a long first listing is under way is there after the next copy', async (t) => {
-  const sandbox = await startSandbox(t, { clients: CLIENTS, sizes: { ...SIZES, pages: 600 }, indexLagMs: 0, burst: 1_000_000, hourlyPoints: 1_000_000 })
-  const { app } = await build(t, configured(sandbox.url))
-  await sandbox.admin('faults', { kind: 'delay', delay_ms: 400, match: { path: '/wiki/api/v2/pages' }, skip: 2, times: 1 })
-  await new Browser(app).connect('jira')
-  await synced(app, 'jira')
-  await new Browser(app).connect('confluence')
-  while ((await app.inject('/integrations/confluence/sync/runs/2')).json().counts.seen < 250) await new Promise((resolve) => setTimeout(resolve, 5))
-  await sandbox.admin(`pages/${sandbox.world.sites[0]?.pages.at(0)?.id}`, { title: 'Changed behind its back' })
-  t.match(await synced(app, 'confluence', 2), { state: 'succeeded' })
-  await app.inject({ method: 'POST', url: '/integrations/confluence/sync' })
-  t.match(await synced(app, 'confluence', 3), { state: 'succeeded', counts: { changed: 1 } })
-  t.same(await copied(app, 1), await truth(app, sandbox, 1, ACME))
-})
+t.test(
+  'What changes while a long first listing is under way is there after the next copy',
+  async (t) => {
+    const sandbox = await startSandbox(t, {
+      clients: CLIENTS,
+      sizes: { ...SIZES, pages: 600 },
+      indexLagMs: 0,
+      burst: 1_000_000,
+      hourlyPoints: 1_000_000
+    })
+    const { app } = await build(t, configured(sandbox.url))
+    await sandbox.admin('faults', {
+      kind: 'delay',
+      delay_ms: 400,
+      match: { path: '/wiki/api/v2/pages' },
+      skip: 2,
+      times: 1
+    })
+    await new Browser(app).connect('jira')
+    await synced(app, 'jira')
+    await new Browser(app).connect('confluence')
+    while ((await app.inject('/integrations/confluence/sync/runs/2')).json().counts.seen < 250) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    await sandbox.admin(`pages/${sandbox.world.sites[0]?.pages.at(0)?.id}`, {
+      title: 'Changed behind its back'
+    })
+    t.match(await synced(app, 'confluence', 2), { state: 'succeeded' })
+    await app.inject({ method: 'POST', url: '/integrations/confluence/sync' })
+    t.match(await synced(app, 'confluence', 3), { state: 'succeeded', counts: { changed: 1 } })
+    t.same(await copied(app, 1), await truth(app, sandbox, 1, ACME))
+  }
+)

@@ -6,7 +6,12 @@ export type Schema = Record<string, any>
 export interface Operation {
   method: string
   path: string
-  parameters: Array<{ name: string, in: 'path' | 'query' | 'header', required: boolean, schema: Schema }>
+  parameters: Array<{
+    name: string
+    in: 'path' | 'query' | 'header'
+    required: boolean
+    schema: Schema
+  }>
   /** Of the JSON body; undefined where the route takes none. */
   body: Schema | undefined
   /** By status, by content type; null where the answer has no body. */
@@ -14,19 +19,32 @@ export interface Operation {
 }
 
 /** Everything that the service says it answers. */
-export async function operations (app: FastifyInstance): Promise<Operation[]> {
+export async function operations(app: FastifyInstance): Promise<Operation[]> {
   await app.ready()
-  const { paths } = JSON.parse(JSON.stringify(app.swagger())) as { paths: Record<string, Record<string, Schema>> }
-  return Object.entries(paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, route]) => ({
-    method: method.toUpperCase(),
-    path,
-    parameters: route.parameters ?? [],
-    body: route.requestBody?.content['application/json']?.schema,
-    answers: new Map(Object.entries<Schema>(route.responses).map(([status, { content }]) => [Number(status), content === undefined ? null : Object.fromEntries(Object.entries<Schema>(content).map(([type, { schema }]) => [type, schema ?? {}]))]))
-  })))
+  const { paths } = JSON.parse(JSON.stringify(app.swagger())) as {
+    paths: Record<string, Record<string, Schema>>
+  }
+  return Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, route]) => ({
+      method: method.toUpperCase(),
+      path,
+      parameters: route.parameters ?? [],
+      body: route.requestBody?.content['application/json']?.schema,
+      answers: new Map(
+        Object.entries<Schema>(route.responses).map(([status, { content }]) => [
+          Number(status),
+          content === undefined
+            ? null
+            : Object.fromEntries(
+                Object.entries<Schema>(content).map(([type, { schema }]) => [type, schema ?? {}])
+              )
+        ])
+      )
+    }))
+  )
 }
 
 /** `GET /users/{user_id}` */
-export function nameOf ({ method, path }: Operation): string {
+export function nameOf({ method, path }: Operation): string {
   return `${method} ${path}`
 }

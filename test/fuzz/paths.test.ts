@@ -30,29 +30,47 @@ const OTHERWISE: Record<string, (path: string) => string> = {
   'a line break at the end': (path) => `${path}%0a`,
   'an encoded question mark': (path) => `${path}%3F`,
   'an encoded hash': (path) => `${path}%23`,
-  'full-width letters': (path) => path.replace(/[a-z](?=[^/]*$)/, (letter) => encodeURIComponent(String.fromCodePoint(Number(letter.codePointAt(0)) + 0xFEE0))),
+  'full-width letters': (path) =>
+    path.replace(/[a-z](?=[^/]*$)/, (letter) =>
+      encodeURIComponent(String.fromCodePoint(Number(letter.codePointAt(0)) + 0xfee0))
+    ),
   'letters of UTF-8 too long': (path) => path.replace(/(?<=.)\/(?=[^/]*$)/, '%c0%af')
 }
 
-t.test(`C4 Each route of the OpenAPI document has one address: ${Object.keys(OTHERWISE).length} other ways to write it lead nowhere`, async (t) => {
-  const { app, filled } = await fuzzed(t, 'public')
-  await app.listen({ host: '127.0.0.1', port: 0 })
-  const client = new Client(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`)
-  t.teardown(() => client.close())
-  const found: string[] = []
-  let count = 0
-  const routes = (await operations(app)).filter(({ method, path }) => method === 'GET' && path !== '/')
-  for (const operation of routes) {
-    const path = filled(operation.path.replace(/\{(id)\}/g, '{run}').replace(/\{(user_id|owner_id)\}/g, '{user}')).replace(/\{\w+\}/g, '1')
-    for (const [way, rewritten] of Object.entries(OTHERWISE)) {
-      if (rewritten(path) === path) continue
-      const { statusCode, body } = await client.request({ method: 'GET', path: rewritten(path) })
-      const { code } = JSON.parse(await body.text().then((text) => text.startsWith('{') ? text : '{}')) as { code?: string }
-      count++
-      // Where the last piece is an id, the route is there and the id is none.
-      if (!['404 not_found', '400 bad_request', '422 validation_failed'].includes(`${statusCode} ${code}`)) found.push(`${nameOf(operation)}, ${way}: ${rewritten(path)} is ${statusCode} ${code}`)
+t.test(
+  `C4 Each route of the OpenAPI document has one address: ${Object.keys(OTHERWISE).length} other ways to write it lead nowhere`,
+  async (t) => {
+    const { app, filled } = await fuzzed(t, 'public')
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    const client = new Client(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`)
+    t.teardown(() => client.close())
+    const found: string[] = []
+    let count = 0
+    const routes = (await operations(app)).filter(
+      ({ method, path }) => method === 'GET' && path !== '/'
+    )
+    for (const operation of routes) {
+      const path = filled(
+        operation.path.replace(/\{(id)\}/g, '{run}').replace(/\{(user_id|owner_id)\}/g, '{user}')
+      ).replace(/\{\w+\}/g, '1')
+      for (const [way, rewritten] of Object.entries(OTHERWISE)) {
+        if (rewritten(path) === path) continue
+        const { statusCode, body } = await client.request({ method: 'GET', path: rewritten(path) })
+        const { code } = JSON.parse(
+          await body.text().then((text) => (text.startsWith('{') ? text : '{}'))
+        ) as { code?: string }
+        count++
+        // Where the last piece is an id, the route is there and the id is none.
+        if (
+          !['404 not_found', '400 bad_request', '422 validation_failed'].includes(
+            `${statusCode} ${code}`
+          )
+        ) {
+          found.push(`${nameOf(operation)}, ${way}: ${rewritten(path)} is ${statusCode} ${code}`)
+        }
+      }
     }
+    t.same(found, [])
+    t.ok(routes.length > 20, `${count} addresses of ${routes.length} routes`)
   }
-  t.same(found, [])
-  t.ok(routes.length > 20, `${count} addresses of ${routes.length} routes`)
-})
+)

@@ -3,28 +3,73 @@ import type { FastifyInstance, InjectOptions } from 'fastify'
 import { request, type Dispatcher } from 'undici'
 import type { Given } from './judge.ts'
 
-export type Request = { method: string, url: string, headers: Record<string, string>, payload?: string | undefined }
+export type Request = {
+  method: string
+  url: string
+  headers: Record<string, string>
+  payload?: string | undefined
+}
 
 /** Sends a request without a socket; what a socket would refuse, such as a line break in a header, gets through here. */
-export async function injected (app: FastifyInstance, { method, url, headers, payload }: Request): Promise<Given> {
+export async function injected(
+  app: FastifyInstance,
+  { method, url, headers, payload }: Request
+): Promise<Given> {
   const begun = performance.now()
-  const answer = await app.inject({ method: method as 'GET', url, headers, ...(payload === undefined ? {} : { payload }) } satisfies InjectOptions)
-  return { status: answer.statusCode, header: (name) => shown(answer.headers[name]), body: answer.body, tookMs: performance.now() - begun }
+  const answer = await app.inject({
+    method: method as 'GET',
+    url,
+    headers,
+    ...(payload === undefined ? {} : { payload })
+  } satisfies InjectOptions)
+  return {
+    status: answer.statusCode,
+    header: (name) => shown(answer.headers[name]),
+    body: answer.body,
+    tookMs: performance.now() - begun
+  }
 }
 
 /** Whether a well-behaved client could send it: texts of Latin-1 without controls in headers, and a line that fits. */
-export function sendable ({ method, url, headers, payload }: Request): boolean {
+export function sendable({ method, url, headers, payload }: Request): boolean {
   const text = Object.values(headers)
-  return method !== 'HEAD' && !('host' in headers) && !('content-length' in headers) && text.every((value) => /^[\t\x20-\x7e\xa0-\xff]*$/.test(value)) && url.length + text.join().length < 8_000 && /^[\x21-\x7e]*$/.test(url) && (payload ?? '').length < 60_000 && !/^(expect|te|transfer-encoding|connection|upgrade)$/m.test(Object.keys(headers).join('\n'))
+  return (
+    method !== 'HEAD' &&
+    !('host' in headers) &&
+    !('content-length' in headers) &&
+    text.every((value) => /^[\t\x20-\x7e\xa0-\xff]*$/.test(value)) &&
+    url.length + text.join().length < 8_000 &&
+    /^[\x21-\x7e]*$/.test(url) &&
+    (payload ?? '').length < 60_000 &&
+    !/^(expect|te|transfer-encoding|connection|upgrade)$/m.test(Object.keys(headers).join('\n'))
+  )
 }
 
 /** Sends it over a real connection. */
-export async function over (app: FastifyInstance, { method, url, headers, payload }: Request): Promise<Given> {
+export async function over(
+  app: FastifyInstance,
+  { method, url, headers, payload }: Request
+): Promise<Given> {
   const begun = performance.now()
-  const { statusCode, headers: answered, body } = await request(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}${url}`, { method: method as Dispatcher.HttpMethod, headers, body: payload ?? null, headersTimeout: 20_000, bodyTimeout: 20_000 })
-  return { status: statusCode, header: (name) => shown(answered[name]), body: await body.text(), tookMs: performance.now() - begun }
+  const {
+    statusCode,
+    headers: answered,
+    body
+  } = await request(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}${url}`, {
+    method: method as Dispatcher.HttpMethod,
+    headers,
+    body: payload ?? null,
+    headersTimeout: 20_000,
+    bodyTimeout: 20_000
+  })
+  return {
+    status: statusCode,
+    header: (name) => shown(answered[name]),
+    body: await body.text(),
+    tookMs: performance.now() - begun
+  }
 }
 
-function shown (header: unknown): string | undefined {
+function shown(header: unknown): string | undefined {
   return header === undefined ? undefined : String(header)
 }

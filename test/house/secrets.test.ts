@@ -6,32 +6,57 @@ import { hash, isSameHash } from '../../src/oauth/state.ts'
 const eslint = new ESLint({ cwd: fileURLToPath(new URL('../../', import.meta.url)) })
 
 /** How often lint finds, in a line of a file of the service, that a secret is compared by a comparison that ends early. */
-async function found (line: string, filePath = 'src/oauth/anything.ts'): Promise<number> {
+async function found(line: string, filePath = 'src/oauth/anything.ts'): Promise<number> {
   const [{ messages } = { messages: [] }] = await eslint.lintText(`${line}\n`, { filePath })
   return messages.filter(({ ruleId }) => ruleId === 'no-restricted-syntax').length
 }
 
-t.test('T30 Lint refuses to compare a secret, or its hash, by a comparison whose time tells where they differ', async (t) => {
-  for (const line of [
-    'export const a = hash(key) === flow.browserHash',
-    'export const a = flow.codeHash !== codeHash',
-    'export const a = given == client.secret',
-    'export const a = clientSecret === given',
-    'export const a = password !== given',
-    'export const a = hashOf(token) === stored',
-    'export const a = given === request.apiKey'
-  ]) {
-    for (const file of ['src/access/anything.ts', 'src/anything.ts', 'plugins/anything.ts', 'routes/auth/anything.ts']) t.ok(await found(line, file) > 0, `${file}: ${line}`)
+t.test(
+  'T30 Lint refuses to compare a secret, or its hash, by a comparison whose time tells where they differ',
+  async (t) => {
+    for (const line of [
+      'export const a = hash(key) === flow.browserHash',
+      'export const a = flow.codeHash !== codeHash',
+      'export const a = given == client.secret',
+      'export const a = clientSecret === given',
+      'export const a = password !== given',
+      'export const a = hashOf(token) === stored',
+      'export const a = given === request.apiKey'
+    ]) {
+      for (const file of [
+        'src/access/anything.ts',
+        'src/anything.ts',
+        'plugins/anything.ts',
+        'routes/auth/anything.ts'
+      ]) {
+        t.ok((await found(line, file)) > 0, `${file}: ${line}`)
+      }
+    }
+    for (const line of [
+      'export const a = clientSecret === null',
+      'export const a = flow.codeHash !== undefined',
+      "export const a = url.hash === ''",
+      "export const a = typeof secret === 'string'",
+      'export const a = state === other'
+    ]) {
+      t.equal(await found(line), 0, line)
+    }
   }
-  for (const line of ['export const a = clientSecret === null', 'export const a = flow.codeHash !== undefined', "export const a = url.hash === ''", "export const a = typeof secret === 'string'", 'export const a = state === other']) {
-    t.equal(await found(line), 0, line)
-  }
-})
+)
 
 t.test('T30 Hashes are the same or not, wherever they differ and however long they are', (t) => {
   const whole = hash('a secret')
   t.ok(isSameHash(whole, hash('a secret')))
-  for (let i = 0; i < whole.length; i++) t.notOk(isSameHash(whole, `${whole.slice(0, i)}${whole.charAt(i) === 'A' ? 'B' : 'A'}${whole.slice(i + 1)}`))
-  for (const other of ['', whole.slice(1), `${whole}A`, 'ä'.repeat(43)]) t.notOk(isSameHash(whole, other))
+  for (let i = 0; i < whole.length; i++) {
+    t.notOk(
+      isSameHash(
+        whole,
+        `${whole.slice(0, i)}${whole.charAt(i) === 'A' ? 'B' : 'A'}${whole.slice(i + 1)}`
+      )
+    )
+  }
+  for (const other of ['', whole.slice(1), `${whole}A`, 'ä'.repeat(43)]) {
+    t.notOk(isSameHash(whole, other))
+  }
   t.end()
 })

@@ -10,10 +10,15 @@ const OUTAGE_MS = many(4_000, 20_000)
 const ANSWER_MS = 2_500
 const server = await database(t)
 
-interface Said { status: number, ms: number, at: number, wrong: string | undefined }
+interface Said {
+  status: number
+  ms: number
+  at: number
+  wrong: string | undefined
+}
 
 /** Writes and reads without a pause, and keeps what was acknowledged. */
-function load (url: string) {
+function load(url: string) {
   const acknowledged = new Map<string, string>()
   const said: Said[] = []
   const state = { over: false }
@@ -21,7 +26,10 @@ function load (url: string) {
     while (!state.over) {
       const from = performance.now()
       const status = { code: 0 }
-      const wrong = await send().then((problem) => problem, (error: unknown) => `no answer: ${String((error as Error).cause ?? error)}`)
+      const wrong = await send().then(
+        (problem) => problem,
+        (error: unknown) => `no answer: ${String((error as Error).cause ?? error)}`
+      )
       said.push({ status: status.code, ms: performance.now() - from, at: from, wrong })
       await sleep(5)
     }
@@ -32,31 +40,58 @@ function load (url: string) {
     const name = `N${Math.random()}`
     const { status, headers, body } = await post(url, '/jira/projects', { owner_id: 1, key, name })
     if (status === 201) acknowledged.set(key, name)
-    else if (status !== 503 || headers.get('retry-after') === null || !/^database_(unavailable|busy)$/.test(body.code as string)) return `${status} ${JSON.stringify(body)}`
+    else if (
+      status !== 503 ||
+      headers.get('retry-after') === null ||
+      !/^database_(unavailable|busy)$/.test(body.code as string)
+    ) {
+      return `${status} ${JSON.stringify(body)}`
+    }
   }
   const read = async () => {
     const [key, name] = [...acknowledged].at(-1) ?? []
-    const { status, headers, body } = await get(url, `/jira/projects/1?limit=1${key === undefined ? '' : `&q=${key}&project=${key}`}`)
-    if (status === 200 ? key !== undefined && body[0]?.name !== name : status !== 503 || headers.get('retry-after') === null) return `${status} ${key} ${name} ${JSON.stringify(body)}`
+    const { status, headers, body } = await get(
+      url,
+      `/jira/projects/1?limit=1${key === undefined ? '' : `&q=${key}&project=${key}`}`
+    )
+    if (
+      status === 200
+        ? key !== undefined && body[0]?.name !== name
+        : status !== 503 || headers.get('retry-after') === null
+    ) {
+      return `${status} ${key} ${name} ${JSON.stringify(body)}`
+    }
   }
-  const workers = [...Array.from({ length: 6 }, async () => await asking(write)), ...Array.from({ length: 6 }, async () => await asking(read))]
+  const workers = [
+    ...Array.from({ length: 6 }, async () => await asking(write)),
+    ...Array.from({ length: 6 }, async () => await asking(read))
+  ]
   return {
     acknowledged,
     said,
-    async stop () {
+    async stop() {
       state.over = true
       await Promise.all(workers)
     }
   }
 }
 
-async function healthy ({ url }: Started): Promise<boolean> {
+async function healthy({ url }: Started): Promise<boolean> {
   return (await get(url, '/healthz')).status === 200
 }
 
 /** What has to hold of an interruption, whatever its kind. */
-async function interrupted (t: Test, service: Started, during: () => Promise<void>, back: () => Promise<void>): Promise<void> {
-  service.child.once('exit', (code, signal) => { if (signal !== 'SIGKILL') t.fail(`the service ended with ${String(code)}: ${service.output().slice(-1_500)}`) })
+async function interrupted(
+  t: Test,
+  service: Started,
+  during: () => Promise<void>,
+  back: () => Promise<void>
+): Promise<void> {
+  service.child.once('exit', (code, signal) => {
+    if (signal !== 'SIGKILL') {
+      t.fail(`the service ended with ${String(code)}: ${service.output().slice(-1_500)}`)
+    }
+  })
   await post(service.url, '/users', { email: `a@${Math.random()}.example` })
   const running = load(service.url)
   await sleep(500)
@@ -65,7 +100,10 @@ async function interrupted (t: Test, service: Started, during: () => Promise<voi
   const lostAt = performance.now()
   await sleep(1_500)
   const inBetween = performance.now()
-  t.match(await get(service.url, '/healthz'), { status: 503, body: { checks: { database: 'failed' } } })
+  t.match(await get(service.url, '/healthz'), {
+    status: 503,
+    body: { checks: { database: 'failed' } }
+  })
   await sleep(OUTAGE_MS)
   const before = running.acknowledged.size
   await back()
@@ -75,111 +113,238 @@ async function interrupted (t: Test, service: Started, during: () => Promise<voi
   t.ok(took < 5_000, `healthy ${took} ms after the database`)
   await until(async () => running.acknowledged.size > before + 10)
   await running.stop()
-  t.same([...new Set(running.said.map(({ wrong }) => wrong).filter((wrong) => wrong !== undefined))], [], 'no wrong answer, none missing')
-  const slowest = Math.round(Math.max(...running.said.filter(({ at }) => at > inBetween || at > lostAt).map(({ ms }) => ms)))
+  t.same(
+    [...new Set(running.said.map(({ wrong }) => wrong).filter((wrong) => wrong !== undefined))],
+    [],
+    'no wrong answer, none missing'
+  )
+  const slowest = Math.round(
+    Math.max(...running.said.filter(({ at }) => at > inBetween || at > lostAt).map(({ ms }) => ms))
+  )
   t.ok(slowest < ANSWER_MS, `${running.said.length} answers, the slowest after ${slowest} ms`)
   const listed = new Map<string, string>()
   let next: string | null = '/jira/projects/1?limit=1000'
   while (next !== null) {
     const page: Awaited<ReturnType<typeof get>> = await get(service.url, next)
-    for (const { key, name } of page.body as Array<{ key: string, name: string }>) listed.set(key, name)
+    for (const { key, name } of page.body as Array<{ key: string; name: string }>) {
+      listed.set(key, name)
+    }
     next = /<([^>]+)>; rel="next"/.exec(page.headers.get('link') ?? '')?.[1] ?? null
   }
-  t.same([...running.acknowledged].filter(([key, name]) => listed.get(key) !== name), [], `all of ${running.acknowledged.size} acknowledged writes are there`)
+  t.same(
+    [...running.acknowledged].filter(([key, name]) => listed.get(key) !== name),
+    [],
+    `all of ${running.acknowledged.size} acknowledged writes are there`
+  )
   t.equal(service.child.exitCode, null)
 }
 
-t.test(`D7 PostgreSQL is stopped for ${OUTAGE_MS} ms under load: 503 meanwhile, nothing acknowledged is lost, healthy by itself`, async (t) => {
-  const service = await (await place(t, server)).serve()
-  await interrupted(t, service, async () => { await server.stop() }, async () => { await server.start() })
-})
+t.test(
+  `D7 PostgreSQL is stopped for ${OUTAGE_MS} ms under load: 503 meanwhile, nothing acknowledged is lost, healthy by itself`,
+  async (t) => {
+    const service = await (await place(t, server)).serve()
+    await interrupted(
+      t,
+      service,
+      async () => {
+        await server.stop()
+      },
+      async () => {
+        await server.start()
+      }
+    )
+  }
+)
 
 t.test(`D7 PostgreSQL crashes and comes back ${OUTAGE_MS} ms later`, async (t) => {
   const service = await (await place(t, server)).serve()
-  await interrupted(t, service, async () => { await server.stop('immediate') }, async () => { await server.start() })
+  await interrupted(
+    t,
+    service,
+    async () => {
+      await server.stop('immediate')
+    },
+    async () => {
+      await server.start()
+    }
+  )
 })
 
-t.test(`D7 PostgreSQL says nothing any more for ${OUTAGE_MS} ms, on connections that stay open`, async (t) => {
-  const way = await passage(t)
-  const service = await (await place(t, server, { url: way.through(await server.createDatabase()) })).serve()
-  await interrupted(t, service, async () => { way.silence() }, async () => { way.speak() })
-})
+t.test(
+  `D7 PostgreSQL says nothing any more for ${OUTAGE_MS} ms, on connections that stay open`,
+  async (t) => {
+    const way = await passage(t)
+    const service = await (
+      await place(t, server, { url: way.through(await server.createDatabase()) })
+    ).serve()
+    await interrupted(
+      t,
+      service,
+      async () => {
+        way.silence()
+      },
+      async () => {
+        way.speak()
+      }
+    )
+  }
+)
 
-t.test('D7 A failover to another address is followed, and connections to the old one are not used any more', async (t) => {
-  const way = await passage(t)
-  const service = await (await place(t, server, { url: way.through(await server.createDatabase()) })).serve()
-  await interrupted(t, service, async () => { way.close() }, async () => { way.open() })
-})
+t.test(
+  'D7 A failover to another address is followed, and connections to the old one are not used any more',
+  async (t) => {
+    const way = await passage(t)
+    const service = await (
+      await place(t, server, { url: way.through(await server.createDatabase()) })
+    ).serve()
+    await interrupted(
+      t,
+      service,
+      async () => {
+        way.close()
+      },
+      async () => {
+        way.open()
+      }
+    )
+  }
+)
 
 t.test('D7 All connections are ended on the server: the next requests are served', async (t) => {
   const { url, sql, ...here } = await place(t, server)
   const service = await here.serve()
   await post(service.url, '/users', { email: 'a@example.com' })
   await Promise.all(Array.from({ length: 20 }, async () => await get(service.url, '/users/1')))
-  await server.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'jira-confluence-connector' and datname = $1", [url.split('/').at(-1)])
-  const answers = await Promise.all(Array.from({ length: 20 }, async () => await get(service.url, '/users/1')))
+  await server.query(
+    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'jira-confluence-connector' and datname = $1",
+    [url.split('/').at(-1)]
+  )
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, async () => await get(service.url, '/users/1'))
+  )
   t.ok(answers.every(({ status }) => [200, 503].includes(status)))
-  t.match(await until(async () => { const answer = await get(service.url, '/users/1'); return answer.status === 200 && answer }, 5_000), { status: 200 })
+  t.match(
+    await until(async () => {
+      const answer = await get(service.url, '/users/1')
+      return answer.status === 200 && answer
+    }, 5_000),
+    { status: 200 }
+  )
 })
 
-t.test('D7 A pool that is exhausted says so within its patience, and everybody is served again afterwards', async (t) => {
-  const here = await place(t, server)
-  const service = await here.serve({ DB_POOL_SIZE: '2' })
-  await post(service.url, '/users', { email: 'a@example.com' })
-  const locking = here.sql('begin; lock table users; select pg_sleep(5); commit')
-  await sleep(200)
-  const from = performance.now()
-  const answers = await Promise.all(Array.from({ length: 10 }, async () => await get(service.url, '/users/1')))
-  t.ok(performance.now() - from < 10_000)
-  for (const { status, body, headers } of answers) if (status !== 200) t.match({ status, body, retry: headers.get('retry-after') }, { status: 503, body: { code: 'database_busy' }, retry: '1' })
-  await locking
-  t.equal((await get(service.url, '/users/1')).status, 200)
-})
+t.test(
+  'D7 A pool that is exhausted says so within its patience, and everybody is served again afterwards',
+  async (t) => {
+    const here = await place(t, server)
+    const service = await here.serve({ DB_POOL_SIZE: '2' })
+    await post(service.url, '/users', { email: 'a@example.com' })
+    const locking = here.sql('begin; lock table users; select pg_sleep(5); commit')
+    await sleep(200)
+    const from = performance.now()
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, async () => await get(service.url, '/users/1'))
+    )
+    t.ok(performance.now() - from < 10_000)
+    for (const { status, body, headers } of answers) {
+      if (status !== 200) {
+        t.match(
+          { status, body, retry: headers.get('retry-after') },
+          { status: 503, body: { code: 'database_busy' }, retry: '1' }
+        )
+      }
+    }
+    await locking
+    t.equal((await get(service.url, '/users/1')).status, 200)
+  }
+)
 
 t.test('A run waits while the database is gone, and ends by itself', async (t) => {
-  const here = await place(t, server, { sandbox: { sizes: { projects: 1, issues: 1, spaces: 5, pages: 6_000 } } })
+  const here = await place(t, server, {
+    sandbox: { sizes: { projects: 1, issues: 1, spaces: 5, pages: 6_000 } }
+  })
   await connect(t, here, 'confluence', async () => {})
   await here.sql('delete from pages; delete from checkpoints; delete from runs')
   const service = await here.serve()
-  await here.sandbox.admin('faults', { kind: 'delay', match: { path: '/wiki/api/v2/pages' }, times: 10, delay_ms: 200 })
-  const { body: run } = await post(service.url, '/integrations/confluence/sync?owner_id=1&mode=full')
-  await until(async () => (await here.sql('select seen from runs where id = $1', [run.id]))[0].seen > 500)
+  await here.sandbox.admin('faults', {
+    kind: 'delay',
+    match: { path: '/wiki/api/v2/pages' },
+    times: 10,
+    delay_ms: 200
+  })
+  const { body: run } = await post(
+    service.url,
+    '/integrations/confluence/sync?owner_id=1&mode=full'
+  )
+  await until(
+    async () => (await here.sql('select seen from runs where id = $1', [run.id]))[0].seen > 500
+  )
   await server.stop()
   await sleep(3_000)
   await server.start()
   const ended = await until(async () => {
-    const { body } = await get(service.url, `/integrations/confluence/sync/runs/${run.id as number}`)
+    const { body } = await get(
+      service.url,
+      `/integrations/confluence/sync/runs/${run.id as number}`
+    )
     return ['succeeded', 'failed', 'partial'].includes(body.state as string) && body
   })
   t.match(ended, { state: 'succeeded' })
-  t.same(await here.sql('select count(*)::int as count from pages where deleted_at is null'), [{ count: 6_000 }])
+  t.same(await here.sql('select count(*)::int as count from pages where deleted_at is null'), [
+    { count: 6_000 }
+  ])
   t.match(service.output(), /"event":"sync_waits"/)
 })
 
 /** A way to the server that can be closed, opened elsewhere, or fall silent. */
-async function passage (t: Test) {
+async function passage(t: Test) {
   const sockets = new Set<Socket>()
   let silent = false
   const way = createServer((near) => {
     const far = createConnection({ host: '127.0.0.1', port: server.port })
-    for (const [from, to] of [[near, far], [far, near]] as const) {
+    for (const [from, to] of [
+      [near, far],
+      [far, near]
+    ] as const) {
       sockets.add(from)
-      from.on('data', (chunk) => { if (!silent) to.write(chunk) })
+      from.on('data', (chunk) => {
+        if (!silent) to.write(chunk)
+      })
       from.on('error', () => {})
-      from.on('close', () => { sockets.delete(from); to.destroy() })
+      from.on('close', () => {
+        sockets.delete(from)
+        to.destroy()
+      })
     }
   })
-  const listen = async (port: number) => await new Promise<void>((resolve) => { way.listen(port, '127.0.0.1', resolve) })
+  const listen = async (port: number) =>
+    await new Promise<void>((resolve) => {
+      way.listen(port, '127.0.0.1', resolve)
+    })
   await listen(0)
   const { port } = way.address() as AddressInfo
-  const cut = () => { for (const socket of sockets) socket.destroy() }
-  t.teardown(() => { cut(); way.close() })
+  const cut = () => {
+    for (const socket of sockets) socket.destroy()
+  }
+  t.teardown(() => {
+    cut()
+    way.close()
+  })
   return {
     through: (url: string) => url.replace(String(server.port), String(port)),
-    silence: () => { silent = true },
+    silence: () => {
+      silent = true
+    },
     /** What was said meanwhile is gone, as with a machine that is no more. */
-    speak: () => { cut(); silent = false },
-    close: () => { way.close(); cut() },
-    open: () => { listen(port).catch(() => {}) }
+    speak: () => {
+      cut()
+      silent = false
+    },
+    close: () => {
+      way.close()
+      cut()
+    },
+    open: () => {
+      listen(port).catch(() => {})
+    }
   }
 }

@@ -14,87 +14,158 @@ const PROJECTS = 1_000
 /** What is promised, where nothing else runs beside it. */
 const WITHIN_MS = many(5_000, 1_000)
 /** Those of `npm start`: memory is promised with them. */
-const FLAGS = /node (--.*) src\/main\.js"/.exec(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))?.[1]?.split(' ') ?? []
+const FLAGS =
+  /node (--.*) src\/main\.js"/
+    .exec(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))?.[1]
+    ?.split(' ') ?? []
 
-const rssMb = ({ pid }: Started) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
+const rssMb = ({ pid }: Started) =>
+  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
 
-async function filled (service: Started): Promise<void> {
-  const post = async (path: string, body: object) => await fetch(service.url + path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+async function filled(service: Started): Promise<void> {
+  const post = async (path: string, body: object) =>
+    await fetch(service.url + path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body)
+    })
   await post('/users', { email: 'ada@example.com' })
-  for (let i = 0; i < PROJECTS; i++) await post('/jira/projects', { owner_id: 1, key: `K${i}`, name: `Project ${i}` })
+  for (let i = 0; i < PROJECTS; i++) {
+    await post('/jira/projects', { owner_id: 1, key: `K${i}`, name: `Project ${i}` })
+  }
 }
 
 /** The value that so many of all stay below. */
-function share (all: number[], part: number): number {
+function share(all: number[], part: number): number {
   return all.sort((a, b) => a - b)[Math.min(all.length - 1, Math.floor(all.length * part))] ?? 0
 }
 
-async function timed (ask: () => Promise<unknown>): Promise<number> {
+async function timed(ask: () => Promise<unknown>): Promise<number> {
   const from = performance.now()
   await ask()
   return performance.now() - from
 }
 
 /** By a connection of its own, as who watches from outside asks. */
-async function fresh (url: string): Promise<number | undefined> {
+async function fresh(url: string): Promise<number | undefined> {
   return await new Promise((resolve, reject) => {
-    get(url, { agent: false }, (answer) => { answer.resume().once('end', () => { resolve(answer.statusCode) }) }).once('error', reject)
+    get(url, { agent: false }, (answer) => {
+      answer.resume().once('end', () => {
+        resolve(answer.statusCode)
+      })
+    }).once('error', reject)
   })
 }
 
-t.test(`E5 Asked by ${CONNECTIONS} connections at once for ${SECONDS} s: most are refused at once with 503 and Retry-After, who is answered is answered within a second, new connections and /healthz always, and afterwards all is as before`, async (t) => {
-  const service = await start(t, { flags: FLAGS, env: { OVERLOAD_AFTER_MS: '300' } })
-  await filled(service)
-  const before = rssMb(service)
-  const [accepted, refused, health, fromNew, rss] = [[] as number[], [] as number[], [] as number[], [] as number[], [] as number[]]
-  const served = new Set<unknown>()
-  let others = 0
-  // One of the refused, to be read.
-  let seen: object | undefined
-  const setupClient = (client: EventEmitter) => {
-    let answer = { statusCode: 0, headers: [] as string[] }
-    client.on('headers', (given) => { answer = given })
-    client.on('body', (body) => {
-      if (answer.statusCode === 503) seen ??= { headers: answer.headers, body: JSON.parse(String(body)) as object }
-    })
-  }
-  const load = autocannon({ setupClient, url: `${service.url}/jira/projects/1`, connections: CONNECTIONS, duration: SECONDS, sampleInt: 1_000, requests: [{ method: 'GET', path: '/jira/projects/1' }], idReplacement: false } as Options)
-  load.on('response', (client: unknown, status: number, _bytes: number, ms: number) => {
-    served.add(client)
-    if (status === 200) accepted.push(ms)
-    else if (status === 503) refused.push(ms)
-    else others++
-  })
-  const state = { over: false }
-  const watching = (async () => {
-    while (!state.over) {
-      health.push(await timed(async () => { t.equal((await fetch(`${service.url}/healthz`)).status, 200) }))
-      fromNew.push(await timed(async () => { t.equal(await fresh(`${service.url}/healthz`), 200) }))
-      rss.push(rssMb(service))
-      await new Promise((resolve) => setTimeout(resolve, 100))
+t.test(
+  `E5 Asked by ${CONNECTIONS} connections at once for ${SECONDS} s: most are refused at once with 503 and Retry-After, who is answered is answered within a second, new connections and /healthz always, and afterwards all is as before`,
+  async (t) => {
+    const service = await start(t, { flags: FLAGS, env: { OVERLOAD_AFTER_MS: '300' } })
+    await filled(service)
+    const before = rssMb(service)
+    const [accepted, refused, health, fromNew, rss] = [
+      [] as number[],
+      [] as number[],
+      [] as number[],
+      [] as number[],
+      [] as number[]
+    ]
+    const served = new Set<unknown>()
+    let others = 0
+    // One of the refused, to be read.
+    let seen: object | undefined
+    const setupClient = (client: EventEmitter) => {
+      let answer = { statusCode: 0, headers: [] as string[] }
+      client.on('headers', (given) => {
+        answer = given
+      })
+      client.on('body', (body) => {
+        if (answer.statusCode === 503) {
+          seen ??= { headers: answer.headers, body: JSON.parse(String(body)) as object }
+        }
+      })
     }
-  })()
-  const { errors } = await load
-  state.over = true
-  await watching
-  const { headers = [], body } = seen as unknown as { headers?: string[], body: object }
-  const header = (name: string) => headers[headers.findIndex((given) => given.toLowerCase() === name) + 1]
-  t.match({ retryAfter: header('retry-after'), type: header('content-type'), nosniff: header('x-content-type-options'), body }, { retryAfter: '2', type: /^application\/problem\+json/, nosniff: 'nosniff', body: { code: 'unavailable' } })
-  t.comment(`answered ${(accepted.length / SECONDS).toFixed()}/s, p99 ${share(accepted, 0.99)} ms; refused ${(refused.length / SECONDS).toFixed()}/s, p50 ${share(refused, 0.5)}, p99 ${share(refused, 0.99)} ms; /healthz p99 ${share(health, 0.99).toFixed()} ms, on a new connection ${share(fromNew, 0.99).toFixed()} ms; RSS ${before.toFixed()} → at most ${Math.max(...rss).toFixed()} MB`)
-  t.equal(errors + others, 0, 'nothing but answers and refusals')
-  t.ok(accepted.length > 0 && refused.length > accepted.length, 'most are refused, some are answered')
-  t.ok(share(accepted, 0.99) < WITHIN_MS, 'who is answered is answered in time')
-  t.ok(share(refused, 0.99) < WITHIN_MS, 'and so is who is refused')
-  t.equal(served.size, CONNECTIONS, 'no connection is left out')
-  t.ok(share(health, 1) < WITHIN_MS, '/healthz')
-  t.ok(share(fromNew, 1) < WITHIN_MS, '/healthz on a new connection')
-  t.ok(Math.max(...rss) < before + 200, 'memory')
-  await until(async () => {
-    const from = performance.now()
-    return (await fetch(`${service.url}/jira/projects/1`)).status === 200 && performance.now() - from < 200
-  }, 10_000)
-  const again = await Promise.all(Array.from({ length: 20 }, async () => (await fetch(`${service.url}/users/1`)).status))
-  t.same([...new Set(again)], [200], 'normal again')
-  const said = service.output().split('\n').filter((line) => line.includes('"event":"overloaded"')).length
-  t.ok(said > 0 && said <= SECONDS / 5 + 2, `the log says so ${said} times, not once for each`)
-})
+    const load = autocannon({
+      setupClient,
+      url: `${service.url}/jira/projects/1`,
+      connections: CONNECTIONS,
+      duration: SECONDS,
+      sampleInt: 1_000,
+      requests: [{ method: 'GET', path: '/jira/projects/1' }],
+      idReplacement: false
+    } as Options)
+    load.on('response', (client: unknown, status: number, _bytes: number, ms: number) => {
+      served.add(client)
+      if (status === 200) accepted.push(ms)
+      else if (status === 503) refused.push(ms)
+      else others++
+    })
+    const state = { over: false }
+    const watching = (async () => {
+      while (!state.over) {
+        health.push(
+          await timed(async () => {
+            t.equal((await fetch(`${service.url}/healthz`)).status, 200)
+          })
+        )
+        fromNew.push(
+          await timed(async () => {
+            t.equal(await fresh(`${service.url}/healthz`), 200)
+          })
+        )
+        rss.push(rssMb(service))
+        await new Promise((resolve) => setTimeout(resolve, 100))
+      }
+    })()
+    const { errors } = await load
+    state.over = true
+    await watching
+    const { headers = [], body } = seen as unknown as { headers?: string[]; body: object }
+    const header = (name: string) =>
+      headers[headers.findIndex((given) => given.toLowerCase() === name) + 1]
+    t.match(
+      {
+        retryAfter: header('retry-after'),
+        type: header('content-type'),
+        nosniff: header('x-content-type-options'),
+        body
+      },
+      {
+        retryAfter: '2',
+        type: /^application\/problem\+json/,
+        nosniff: 'nosniff',
+        body: { code: 'unavailable' }
+      }
+    )
+    t.comment(
+      `answered ${(accepted.length / SECONDS).toFixed()}/s, p99 ${share(accepted, 0.99)} ms; refused ${(refused.length / SECONDS).toFixed()}/s, p50 ${share(refused, 0.5)}, p99 ${share(refused, 0.99)} ms; /healthz p99 ${share(health, 0.99).toFixed()} ms, on a new connection ${share(fromNew, 0.99).toFixed()} ms; RSS ${before.toFixed()} → at most ${Math.max(...rss).toFixed()} MB`
+    )
+    t.equal(errors + others, 0, 'nothing but answers and refusals')
+    t.ok(
+      accepted.length > 0 && refused.length > accepted.length,
+      'most are refused, some are answered'
+    )
+    t.ok(share(accepted, 0.99) < WITHIN_MS, 'who is answered is answered in time')
+    t.ok(share(refused, 0.99) < WITHIN_MS, 'and so is who is refused')
+    t.equal(served.size, CONNECTIONS, 'no connection is left out')
+    t.ok(share(health, 1) < WITHIN_MS, '/healthz')
+    t.ok(share(fromNew, 1) < WITHIN_MS, '/healthz on a new connection')
+    t.ok(Math.max(...rss) < before + 200, 'memory')
+    await until(async () => {
+      const from = performance.now()
+      return (
+        (await fetch(`${service.url}/jira/projects/1`)).status === 200 &&
+        performance.now() - from < 200
+      )
+    }, 10_000)
+    const again = await Promise.all(
+      Array.from({ length: 20 }, async () => (await fetch(`${service.url}/users/1`)).status)
+    )
+    t.same([...new Set(again)], [200], 'normal again')
+    const said = service
+      .output()
+      .split('\n')
+      .filter((line) => line.includes('"event":"overloaded"')).length
+    t.ok(said > 0 && said <= SECONDS / 5 + 2, `the log says so ${said} times, not once for each`)
+  }
+)

@@ -13,18 +13,39 @@ const PARTS = 20
 const open = new Set<Socket>()
 let sent = 0
 
-async function add (number: number): Promise<void> {
+async function add(number: number): Promise<void> {
   await new Promise<void>((resolve) => {
-    const socket = connect({ port, host: '127.0.0.1', localAddress: `127.0.0.${2 + Math.floor(number / PER_ADDRESS)}` }, () => { open.add(socket); resolve() })
-    socket.resume().on('error', () => { resolve() }).on('close', () => { open.delete(socket) })
+    const socket = connect(
+      { port, host: '127.0.0.1', localAddress: `127.0.0.${2 + Math.floor(number / PER_ADDRESS)}` },
+      () => {
+        open.add(socket)
+        resolve()
+      }
+    )
+    socket
+      .resume()
+      .on('error', () => {
+        resolve()
+      })
+      .on('close', () => {
+        open.delete(socket)
+      })
   })
 }
 
-for (let i = 0; i < count; i += AT_ONCE) await Promise.all(Array.from({ length: Math.min(AT_ONCE, count - i) }, async (_, j) => { await add(i + j) }))
+for (let i = 0; i < count; i += AT_ONCE) {
+  await Promise.all(
+    Array.from({ length: Math.min(AT_ONCE, count - i) }, async (_, j) => {
+      await add(i + j)
+    })
+  )
+}
 console.log(`open ${open.size}`)
 // As strangers do who know nothing of each other: not all in the same instant.
 setInterval(() => {
   const all = [...open]
-  for (let i = sent % PARTS; i < all.length; i += PARTS) all[i]?.write(HEADER[Math.floor(sent / PARTS)] ?? 'x')
+  for (let i = sent % PARTS; i < all.length; i += PARTS) {
+    all[i]?.write(HEADER[Math.floor(sent / PARTS)] ?? 'x')
+  }
   if (++sent % PARTS === 0) console.log(`left ${open.size}`)
 }, 1_000 / PARTS)

@@ -21,11 +21,14 @@ const TWO_HOURS_MS = 2 * 3_600_000
 class Wiretap extends Agent {
   readonly heard = new Map<string, string>()
 
-  override dispatch (options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+  override dispatch(
+    options: Dispatcher.DispatchOptions,
+    handler: Dispatcher.DispatchHandler
+  ): boolean {
     const chunks: Buffer[] = []
     const wiretap = this
     const listening = new Proxy(handler, {
-      get (target, name) {
+      get(target, name) {
         const value = Reflect.get(target, name) as unknown
         if (typeof value !== 'function') return value
         return (...args: unknown[]) => {
@@ -38,146 +41,331 @@ class Wiretap extends Agent {
     return super.dispatch(options, listening)
   }
 
-  private listen (text: string): void {
-    for (const [, name = '', value = ''] of text.matchAll(/"(access_token|refresh_token|id_token)":"([^"]+)"/g)) this.heard.set(`${name} ${this.heard.size}`, value)
+  private listen(text: string): void {
+    for (const [, name = '', value = ''] of text.matchAll(
+      /"(access_token|refresh_token|id_token)":"([^"]+)"/g
+    )) {
+      this.heard.set(`${name} ${this.heard.size}`, value)
+    }
   }
 }
 
 /** Waits until no run is under way. */
-async function settled (app: FastifyInstance): Promise<void> {
+async function settled(app: FastifyInstance): Promise<void> {
   for (let id = 1, left = 500; left > 0; left--) {
-    const states = await Promise.all(['jira', 'confluence'].map(async (product) => (await app.inject(`/integrations/${product}/sync/runs/${id}`)).json().state as string | undefined))
+    const states = await Promise.all(
+      ['jira', 'confluence'].map(
+        async (product) =>
+          (await app.inject(`/integrations/${product}/sync/runs/${id}`)).json().state as
+            string | undefined
+      )
+    )
     if (states.every((state) => state === undefined)) return
     if (states.some((state) => state === 'succeeded' || state === 'failed')) id++
     else await new Promise((resolve) => setTimeout(resolve, 20))
   }
 }
 
-t.test('B1 B10 T20 T21 No secret is in a log line, an answer, the document, the database or the output of the keys command in any of 17 forms, after a wide tour at level TRACE', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'connector-'))
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  const sandbox = await startSandbox(t, { clients: CLIENTS })
-  const network = new Wiretap()
-  t.teardown(() => network.close())
-  const lines: string[] = []
-  /** Answers by what the contract lets them carry. */
-  const answers: Array<{ from: string, text: string }> = []
-  const next = newKeyEntry('next')
-  const secrets = new Map([['client secret', SECRET], ['vault key', KEY.split(':')[1] ?? ''], ['vault key of later', next.split(':')[1] ?? ''], ['Authorization header', 'planted-bearer-5d41402abc4b2a76'], ['unrelated cookie', 'planted-cookie-7d793037a0760186'], ['token sent by a caller', 'planted-jira-token-98f13708210194c4']])
-  const url = await databaseAt(t, join(folder, 'c.db'))
-  let [env, ahead] = [{ APP_ENV: 'test', INTEGRATION_DB_URL: url, VAULT_KEYS: KEY, LOG_LEVEL: 'TRACE', ...configured(sandbox.url) }, 0]
+t.test(
+  'B1 B10 T20 T21 No secret is in a log line, an answer, the document, the database or the output of the keys command in any of 17 forms, after a wide tour at level TRACE',
+  async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'connector-'))
+    t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+    const sandbox = await startSandbox(t, { clients: CLIENTS })
+    const network = new Wiretap()
+    t.teardown(() => network.close())
+    const lines: string[] = []
+    /** Answers by what the contract lets them carry. */
+    const answers: Array<{ from: string; text: string }> = []
+    const next = newKeyEntry('next')
+    const secrets = new Map([
+      ['client secret', SECRET],
+      ['vault key', KEY.split(':')[1] ?? ''],
+      ['vault key of later', next.split(':')[1] ?? ''],
+      ['Authorization header', 'planted-bearer-5d41402abc4b2a76'],
+      ['unrelated cookie', 'planted-cookie-7d793037a0760186'],
+      ['token sent by a caller', 'planted-jira-token-98f13708210194c4']
+    ])
+    const url = await databaseAt(t, join(folder, 'c.db'))
+    let [env, ahead] = [
+      {
+        APP_ENV: 'test',
+        INTEGRATION_DB_URL: url,
+        VAULT_KEYS: KEY,
+        LOG_LEVEL: 'TRACE',
+        ...configured(sandbox.url)
+      },
+      0
+    ]
 
-  const start = async (): Promise<FastifyInstance> => {
-    const app = await buildApp({ env, network, now: () => Date.now() + ahead, logger: { write: (line) => { lines.push(line) } } })
-    app.addHook('onSend', async (request, reply, payload) => {
-      answers.push({ from: request.url.replace(/\?.*/s, ''), text: `${JSON.stringify(reply.getHeaders())}\n${typeof payload === 'string' ? payload : ''}` })
-    })
-    return app
-  }
+    const start = async (): Promise<FastifyInstance> => {
+      const app = await buildApp({
+        env,
+        network,
+        now: () => Date.now() + ahead,
+        logger: {
+          write: (line) => {
+            lines.push(line)
+          }
+        }
+      })
+      app.addHook('onSend', async (request, reply, payload) => {
+        answers.push({
+          from: request.url.replace(/\?.*/s, ''),
+          text: `${JSON.stringify(reply.getHeaders())}\n${typeof payload === 'string' ? payload : ''}`
+        })
+      })
+      return app
+    }
 
-  // A key is 32 bytes, however it is given.
-  for (const entry of [KEY, next]) for (const form of ['hex', 'base64url'] as const) secrets.set(`vault key ${entry.split(':')[0]} in ${form}`, Buffer.from(entry.split(':')[1] ?? '', 'base64').toString(form))
+    // A key is 32 bytes, however it is given.
+    for (const entry of [KEY, next]) {
+      for (const form of ['hex', 'base64url'] as const) {
+        secrets.set(
+          `vault key ${entry.split(':')[0]} in ${form}`,
+          Buffer.from(entry.split(':')[1] ?? '', 'base64').toString(form)
+        )
+      }
+    }
 
-  /** What a login has brought into the world. */
-  const plant = (callback: string, browser: Browser, product: string): URLSearchParams => {
-    const query = new URL(callback).searchParams
-    for (const name of ['code', 'state']) secrets.set(`${name} of ${product} ${secrets.size}`, query.get(name) ?? '')
-    for (const [name, value] of browser.cookies) secrets.set(`cookie ${name}`, value)
-    return query
-  }
+    /** What a login has brought into the world. */
+    const plant = (callback: string, browser: Browser, product: string): URLSearchParams => {
+      const query = new URL(callback).searchParams
+      for (const name of ['code', 'state']) {
+        secrets.set(`${name} of ${product} ${secrets.size}`, query.get(name) ?? '')
+      }
+      for (const [name, value] of browser.cookies) secrets.set(`cookie ${name}`, value)
+      return query
+    }
 
-  const tour = async (app: FastifyInstance) => {
-    const headers = { authorization: `Bearer ${secrets.get('Authorization header')}`, cookie: `sid=${secrets.get('unrelated cookie')}` }
-    for (const product of ['jira', 'confluence']) {
-      const browser = new Browser(app)
-      const callback = await browser.consent(product, { query: '&state=user_id%3D1' })
-      const query = plant(callback, browser, product)
-      await browser.open(callback)
-      await browser.open(callback)
-      await app.inject({ url: callback.replace(/code=[^&]*/, 'code=another-planted-code-0123456789'), headers })
-      secrets.set('a forged code', 'another-planted-code-0123456789')
-      await app.inject({ url: `/api/auth/${product}/callback?code=forged-planted-code-aaaa9999&state=forged-planted-state-bbbb8888`, headers })
-      secrets.set('a code nobody issued', 'forged-planted-code-aaaa9999').set('a state nobody issued', 'forged-planted-state-bbbb8888')
-      await app.inject({ url: `/auth/${product}/callback?error=access_denied&state=${query.get('state')}`, headers })
-      const { items } = (await app.inject({ url: '/users', headers })).json() as { items?: unknown }
-      t.equal(items, undefined)
-      await app.inject({ method: 'POST', url: `/integrations/${product}/sync`, headers })
-      for (const url of [`/integrations/${product}/sync/runs/1`, '/healthz', '/health/oauth', '/openapi.json', '/users/1', '/users/x', '/nothing', '/%zz']) await app.inject({ url, headers })
-      await app.inject({ method: 'POST', url: '/users', headers, payload: { email: 'a@b.co', jira_token: secrets.get('token sent by a caller') } })
-      for (const url of ['/users/1/connections', `/users/1/connections/${product}/history`, `/users/2/connections/${product}/history`]) await app.inject({ url, headers })
-      t.equal((await app.inject({ method: 'POST', url: `/users/1/connections/${product}/check`, headers })).statusCode, 200)
-      t.equal((await app.inject({ method: 'PUT', url: `/users/1/connections/${product}/site`, headers, payload: { cloud_id: ACME } })).statusCode, 200)
-      t.equal((await app.inject({ method: 'PUT', url: `/users/1/connections/${product}/site`, headers, payload: { cloud_id: secrets.get('token sent by a caller')?.padEnd(36, '-') } })).statusCode, 422)
-      await app.inject({ url: `/nothing?token=${secrets.get('token sent by a caller')}&access_token=${secrets.get('token sent by a caller')}`, headers })
+    const tour = async (app: FastifyInstance) => {
+      const headers = {
+        authorization: `Bearer ${secrets.get('Authorization header')}`,
+        cookie: `sid=${secrets.get('unrelated cookie')}`
+      }
+      for (const product of ['jira', 'confluence']) {
+        const browser = new Browser(app)
+        const callback = await browser.consent(product, { query: '&state=user_id%3D1' })
+        const query = plant(callback, browser, product)
+        await browser.open(callback)
+        await browser.open(callback)
+        await app.inject({
+          url: callback.replace(/code=[^&]*/, 'code=another-planted-code-0123456789'),
+          headers
+        })
+        secrets.set('a forged code', 'another-planted-code-0123456789')
+        await app.inject({
+          url: `/api/auth/${product}/callback?code=forged-planted-code-aaaa9999&state=forged-planted-state-bbbb8888`,
+          headers
+        })
+        secrets
+          .set('a code nobody issued', 'forged-planted-code-aaaa9999')
+          .set('a state nobody issued', 'forged-planted-state-bbbb8888')
+        await app.inject({
+          url: `/auth/${product}/callback?error=access_denied&state=${query.get('state')}`,
+          headers
+        })
+        const { items } = (await app.inject({ url: '/users', headers })).json() as {
+          items?: unknown
+        }
+        t.equal(items, undefined)
+        await app.inject({ method: 'POST', url: `/integrations/${product}/sync`, headers })
+        for (const url of [
+          `/integrations/${product}/sync/runs/1`,
+          '/healthz',
+          '/health/oauth',
+          '/openapi.json',
+          '/users/1',
+          '/users/x',
+          '/nothing',
+          '/%zz'
+        ]) {
+          await app.inject({ url, headers })
+        }
+        await app.inject({
+          method: 'POST',
+          url: '/users',
+          headers,
+          payload: { email: 'a@b.co', jira_token: secrets.get('token sent by a caller') }
+        })
+        for (const url of [
+          '/users/1/connections',
+          `/users/1/connections/${product}/history`,
+          `/users/2/connections/${product}/history`
+        ]) {
+          await app.inject({ url, headers })
+        }
+        t.equal(
+          (
+            await app.inject({
+              method: 'POST',
+              url: `/users/1/connections/${product}/check`,
+              headers
+            })
+          ).statusCode,
+          200
+        )
+        t.equal(
+          (
+            await app.inject({
+              method: 'PUT',
+              url: `/users/1/connections/${product}/site`,
+              headers,
+              payload: { cloud_id: ACME }
+            })
+          ).statusCode,
+          200
+        )
+        t.equal(
+          (
+            await app.inject({
+              method: 'PUT',
+              url: `/users/1/connections/${product}/site`,
+              headers,
+              payload: { cloud_id: secrets.get('token sent by a caller')?.padEnd(36, '-') }
+            })
+          ).statusCode,
+          422
+        )
+        await app.inject({
+          url: `/nothing?token=${secrets.get('token sent by a caller')}&access_token=${secrets.get('token sent by a caller')}`,
+          headers
+        })
+      }
+    }
+
+    /** Another account, a refresh that is refused, and the end of it all. */
+    const farewell = async (app: FastifyInstance) => {
+      for (const [query, ending] of [
+        ['', 'error=account_changed'],
+        ['&change_account=true', 'status=success']
+      ] as const) {
+        const browser = new Browser(app)
+        const callback = await browser.consent('jira', {
+          query: `&state=user_id%3D1${query}`,
+          extra: '&sandbox_account=sam'
+        })
+        plant(callback, browser, 'jira')
+        t.match((await browser.open(callback)).headers.location, ending)
+      }
+      await settled(app)
+      await sandbox.admin('revoke', {})
+      ahead += TWO_HOURS_MS
+      for (const product of ['jira', 'confluence']) {
+        t.match(
+          (
+            await app.inject({ method: 'POST', url: `/users/1/connections/${product}/check` })
+          ).json(),
+          { code: 'needs_reconnect' }
+        )
+      }
+      t.match((await app.inject('/users/1/connections')).json(), {
+        connections: [{ state: 'needs_reconnect' }, { state: 'needs_reconnect' }]
+      })
+      t.equal(
+        (await app.inject({ method: 'DELETE', url: '/users/1/connections/jira' })).statusCode,
+        200
+      )
+      t.equal((await app.inject({ method: 'DELETE', url: '/users/1' })).statusCode, 200)
+      await app.inject('/users/1/connections')
+    }
+
+    const first = await start()
+    await first.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
+    await tour(first)
+    await settled(first)
+    first.store.users.list = () => {
+      throw new Error(`failed with code=forged-planted-code-aaaa9999 and ${SECRET}`, {
+        cause: { authorization: secrets.get('Authorization header') }
+      })
+    }
+    await first.inject({ url: '/users' })
+    const searchDatabase = async () => [
+      ...readdirSync(folder).map((name) => ({
+        from: `file ${name}`,
+        text: readFileSync(join(folder, name)).toString('latin1')
+      })),
+      ...(onPostgres ? [{ from: 'file of rows', text: await contentsOf(url) }] : [])
+    ]
+    const whileOpen = await searchDatabase()
+    t.ok(
+      onPostgres ||
+        ['-wal', '-shm'].every((end) => whileOpen.some(({ from }) => from.endsWith(end))),
+      'the WAL was there to be searched'
+    )
+    await first.close()
+    // The keys are replaced, and two hours pass: the tokens have expired and are refreshed.
+    env = { ...env, VAULT_KEYS: `${next},${KEY}` }
+    const keys = async (command: string) =>
+      await promisify(execFile)(process.execPath, [MAIN, 'keys', command], {
+        cwd: folder,
+        env: { PATH: process.env.PATH, ...env }
+      })
+    const commands = [await keys('status'), await keys('rotate')]
+    t.match(
+      commands.map(({ stdout }) => stdout),
+      [/2 grants left to rotate/, /2 grants sealed anew with next/]
+    )
+    ahead = TWO_HOURS_MS
+    const second = await start()
+    await second.inject({ method: 'POST', url: '/integrations/jira/sync' })
+    await settled(second)
+    t.ok(
+      lines.some((line) => line.includes('grant_refreshed')),
+      'a refresh was part of it'
+    )
+    await tour(second)
+    await settled(second)
+    await farewell(second)
+    await second.close()
+    for (const [name, value] of network.heard) secrets.set(name, value)
+
+    const kinds = [...secrets.keys()].map((name) => name.split(' ')[0])
+    for (const kind of [
+      'access_token',
+      'refresh_token',
+      'code',
+      'state',
+      'cookie',
+      'client',
+      'vault'
+    ]) {
+      t.ok(kinds.includes(kind), `there is a ${kind} to look for`)
+    }
+    t.ok(
+      lines.length > 100 && answers.length > 50,
+      `${lines.length} lines, ${answers.length} answers`
+    )
+
+    /** What the contract itself puts somewhere. Nothing else may be anywhere. */
+    const meant = (name: string, from: string) =>
+      // The authorize URL of a login answer carries the state, and its cookie ties the browser to it.
+      (/^(state of|cookie __|cookie flow-)/.test(name) &&
+        /^\/auth\/(jira|confluence)\/login$/.test(from)) ||
+      // Development hands a caller's own state back, and a state it did not issue is the caller's.
+      // It is kept in the flow until then, as every caller's own state is.
+      (name === 'a state nobody issued' &&
+        (/^(\/api)?\/auth\/(jira|confluence)\/callback$/.test(from) || from.startsWith('file ')))
+
+    const printed = commands.map(({ stdout, stderr }) => ({
+      from: 'keys command',
+      text: stdout + stderr
+    }))
+    const places = [
+      { from: 'log', text: lines.join('') },
+      ...printed,
+      ...answers,
+      ...whileOpen,
+      ...(await searchDatabase())
+    ]
+    for (const [name, secret] of secrets) {
+      t.ok(secret.length >= 12, `${name} is long enough to be found`)
+      for (const [form, text] of forms(secret)) {
+        const hits = places
+          .filter(({ from, text: all }) => all.includes(text) && !meant(name, from))
+          .map(({ from }) => from)
+        t.same([...new Set(hits)], [], `${name}, ${form}`)
+      }
     }
   }
-
-  /** Another account, a refresh that is refused, and the end of it all. */
-  const farewell = async (app: FastifyInstance) => {
-    for (const [query, ending] of [['', 'error=account_changed'], ['&change_account=true', 'status=success']] as const) {
-      const browser = new Browser(app)
-      const callback = await browser.consent('jira', { query: `&state=user_id%3D1${query}`, extra: '&sandbox_account=sam' })
-      plant(callback, browser, 'jira')
-      t.match((await browser.open(callback)).headers.location, ending)
-    }
-    await settled(app)
-    await sandbox.admin('revoke', {})
-    ahead += TWO_HOURS_MS
-    for (const product of ['jira', 'confluence']) t.match((await app.inject({ method: 'POST', url: `/users/1/connections/${product}/check` })).json(), { code: 'needs_reconnect' })
-    t.match((await app.inject('/users/1/connections')).json(), { connections: [{ state: 'needs_reconnect' }, { state: 'needs_reconnect' }] })
-    t.equal((await app.inject({ method: 'DELETE', url: '/users/1/connections/jira' })).statusCode, 200)
-    t.equal((await app.inject({ method: 'DELETE', url: '/users/1' })).statusCode, 200)
-    await app.inject('/users/1/connections')
-  }
-
-  const first = await start()
-  await first.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
-  await tour(first)
-  await settled(first)
-  first.store.users.list = () => { throw new Error(`failed with code=forged-planted-code-aaaa9999 and ${SECRET}`, { cause: { authorization: secrets.get('Authorization header') } }) }
-  await first.inject({ url: '/users' })
-  const searchDatabase = async () => [
-    ...readdirSync(folder).map((name) => ({ from: `file ${name}`, text: readFileSync(join(folder, name)).toString('latin1') })),
-    ...(onPostgres ? [{ from: 'file of rows', text: await contentsOf(url) }] : [])
-  ]
-  const whileOpen = await searchDatabase()
-  t.ok(onPostgres || ['-wal', '-shm'].every((end) => whileOpen.some(({ from }) => from.endsWith(end))), 'the WAL was there to be searched')
-  await first.close()
-  // The keys are replaced, and two hours pass: the tokens have expired and are refreshed.
-  env = { ...env, VAULT_KEYS: `${next},${KEY}` }
-  const keys = async (command: string) => await promisify(execFile)(process.execPath, [MAIN, 'keys', command], { cwd: folder, env: { PATH: process.env.PATH, ...env } })
-  const commands = [await keys('status'), await keys('rotate')]
-  t.match(commands.map(({ stdout }) => stdout), [/2 grants left to rotate/, /2 grants sealed anew with next/])
-  ahead = TWO_HOURS_MS
-  const second = await start()
-  await second.inject({ method: 'POST', url: '/integrations/jira/sync' })
-  await settled(second)
-  t.ok(lines.some((line) => line.includes('grant_refreshed')), 'a refresh was part of it')
-  await tour(second)
-  await settled(second)
-  await farewell(second)
-  await second.close()
-  for (const [name, value] of network.heard) secrets.set(name, value)
-
-  const kinds = [...secrets.keys()].map((name) => name.split(' ')[0])
-  for (const kind of ['access_token', 'refresh_token', 'code', 'state', 'cookie', 'client', 'vault']) t.ok(kinds.includes(kind), `there is a ${kind} to look for`)
-  t.ok(lines.length > 100 && answers.length > 50, `${lines.length} lines, ${answers.length} answers`)
-
-  /** What the contract itself puts somewhere. Nothing else may be anywhere. */
-  const meant = (name: string, from: string) =>
-    // The authorize URL of a login answer carries the state, and its cookie ties the browser to it.
-    (/^(state of|cookie __|cookie flow-)/.test(name) && /^\/auth\/(jira|confluence)\/login$/.test(from)) ||
-    // Development hands a caller's own state back, and a state it did not issue is the caller's.
-    // It is kept in the flow until then, as every caller's own state is.
-    (name === 'a state nobody issued' && (/^(\/api)?\/auth\/(jira|confluence)\/callback$/.test(from) || from.startsWith('file ')))
-
-  const printed = commands.map(({ stdout, stderr }) => ({ from: 'keys command', text: stdout + stderr }))
-  const places = [{ from: 'log', text: lines.join('') }, ...printed, ...answers, ...whileOpen, ...await searchDatabase()]
-  for (const [name, secret] of secrets) {
-    t.ok(secret.length >= 12, `${name} is long enough to be found`)
-    for (const [form, text] of forms(secret)) {
-      const hits = places.filter(({ from, text: all }) => all.includes(text) && !meant(name, from)).map(({ from }) => from)
-      t.same([...new Set(hits)], [], `${name}, ${form}`)
-    }
-  }
-})
+)

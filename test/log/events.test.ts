@@ -2,61 +2,168 @@ import t from 'tap'
 import { Browser, build, configured, connected, FRONT_END, synced } from '../helper.ts'
 
 const START = ['oauth_login_start', 'oauth_login_redirect']
-const SUCCESS = ['oauth_callback_received', 'token_exchange_start', 'token_exchange_response', 'token_exchange_success', 'oauth_user_token_persisted', 'frontend_redirect']
+const SUCCESS = [
+  'oauth_callback_received',
+  'token_exchange_start',
+  'token_exchange_response',
+  'token_exchange_success',
+  'oauth_user_token_persisted',
+  'frontend_redirect'
+]
 
 for (const product of ['jira', 'confluence']) {
-  t.test(`E6 A ${product} login leaves every event of the contract, with request id, provider, path and method`, async (t) => {
-    const { app, lines } = await connected(t)
-    const browser = new Browser(app)
-    const callback = await browser.consent(product)
-    const state = new URL(callback).searchParams.get('state') ?? ''
-    await browser.open(callback, { 'x-request-id': 'the-callback', 'user-agent': 'tester/1', 'x-forwarded-for': '203.0.113.9', via: '1.1 proxy' })
-    await synced(app, product)
-    const of = (event: string) => lines().filter((line) => line.event === event)
-    for (const event of START) t.match(of(event)[0], { level: 'info', logger: 'connector', provider: product, path: `/auth/${product}/login`, method: 'GET', request_id: /^[\w-]{36}$/, timestamp: /Z$/ }, event)
-    for (const event of SUCCESS) {
-      t.match(of(event)[0], { level: 'info', logger: 'connector', provider: product, path: `/auth/${product}/callback`, method: 'GET', request_id: 'the-callback', timestamp: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/ }, event)
+  t.test(
+    `E6 A ${product} login leaves every event of the contract, with request id, provider, path and method`,
+    async (t) => {
+      const { app, lines } = await connected(t)
+      const browser = new Browser(app)
+      const callback = await browser.consent(product)
+      const state = new URL(callback).searchParams.get('state') ?? ''
+      await browser.open(callback, {
+        'x-request-id': 'the-callback',
+        'user-agent': 'tester/1',
+        'x-forwarded-for': '203.0.113.9',
+        via: '1.1 proxy'
+      })
+      await synced(app, product)
+      const of = (event: string) => lines().filter((line) => line.event === event)
+      for (const event of START) {
+        t.match(
+          of(event)[0],
+          {
+            level: 'info',
+            logger: 'connector',
+            provider: product,
+            path: `/auth/${product}/login`,
+            method: 'GET',
+            request_id: /^[\w-]{36}$/,
+            timestamp: /Z$/
+          },
+          event
+        )
+      }
+      for (const event of SUCCESS) {
+        t.match(
+          of(event)[0],
+          {
+            level: 'info',
+            logger: 'connector',
+            provider: product,
+            path: `/auth/${product}/callback`,
+            method: 'GET',
+            request_id: 'the-callback',
+            timestamp: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
+          },
+          event
+        )
+      }
+      const order = lines()
+        .filter(({ request_id: id, event }) => id === 'the-callback' && SUCCESS.includes(event))
+        .map(({ event }) => event)
+      t.same(order, SUCCESS, 'in this order, once each')
+      t.match(of('oauth_callback_received')[0], {
+        query_params: { code: '[redacted]', state: '[redacted]' },
+        headers: { 'user-agent': 'tester/1', 'x-forwarded-for': '203.0.113.9', via: '1.1 proxy' }
+      })
+      t.notOk('cookie' in of('oauth_callback_received')[0]?.headers, 'only the safe headers')
+      t.equal(of('token_exchange_response')[0]?.status_code, 200)
+      t.match(of('frontend_redirect')[0], { target: FRONT_END, status: 'success' })
+      t.match(
+        lines().find(
+          ({ event, request_id: id }) => event === 'request_completed' && id === 'the-callback'
+        ),
+        {
+          status_code: 302,
+          path: `/auth/${product}/callback`,
+          query_params: { code: '[redacted]' }
+        }
+      )
+      t.notOk(
+        lines().some((line) => JSON.stringify(line).includes(state)),
+        'the state itself is nowhere'
+      )
     }
-    const order = lines().filter(({ request_id: id, event }) => id === 'the-callback' && SUCCESS.includes(event)).map(({ event }) => event)
-    t.same(order, SUCCESS, 'in this order, once each')
-    t.match(of('oauth_callback_received')[0], {
-      query_params: { code: '[redacted]', state: '[redacted]' }, headers: { 'user-agent': 'tester/1', 'x-forwarded-for': '203.0.113.9', via: '1.1 proxy' }
-    })
-    t.notOk('cookie' in of('oauth_callback_received')[0]?.headers, 'only the safe headers')
-    t.equal(of('token_exchange_response')[0]?.status_code, 200)
-    t.match(of('frontend_redirect')[0], { target: FRONT_END, status: 'success' })
-    t.match(lines().find(({ event, request_id: id }) => event === 'request_completed' && id === 'the-callback'), { status_code: 302, path: `/auth/${product}/callback`, query_params: { code: '[redacted]' } })
-    t.notOk(lines().some((line) => JSON.stringify(line).includes(state)), 'the state itself is nowhere')
-  })
+  )
 
-  t.test(`E6 A ${product} login that fails leaves one …_error with the stack, under the request's id`, async (t) => {
-    const { app, lines } = await build(t, configured('http://127.0.0.1:9'))
-    for (const [query, code] of [['error=access_denied', 'access_denied'], ['', 'missing_state'], ['error=server_error&error_description=x', 'oauth_error']]) {
-      const id = `failed-${code}`
-      await app.inject({ url: `/auth/${product}/callback?${query}`, headers: { 'x-request-id': id } })
-      const own = lines().filter(({ request_id: logged }) => logged === id)
-      t.match(own.filter(({ event }) => event === 'oauth_callback_error'), [{ level: 'warn', provider: product, error_code: code, err: { stack: /AppError/ } }])
-      t.ok(own.some(({ event, status }) => event === 'frontend_redirect' && status === 'error'))
+  t.test(
+    `E6 A ${product} login that fails leaves one …_error with the stack, under the request's id`,
+    async (t) => {
+      const { app, lines } = await build(t, configured('http://127.0.0.1:9'))
+      for (const [query, code] of [
+        ['error=access_denied', 'access_denied'],
+        ['', 'missing_state'],
+        ['error=server_error&error_description=x', 'oauth_error']
+      ]) {
+        const id = `failed-${code}`
+        await app.inject({
+          url: `/auth/${product}/callback?${query}`,
+          headers: { 'x-request-id': id }
+        })
+        const own = lines().filter(({ request_id: logged }) => logged === id)
+        t.match(
+          own.filter(({ event }) => event === 'oauth_callback_error'),
+          [{ level: 'warn', provider: product, error_code: code, err: { stack: /AppError/ } }]
+        )
+        t.ok(own.some(({ event, status }) => event === 'frontend_redirect' && status === 'error'))
+      }
+      await app.inject({
+        url: `/auth/${product}/callback?code=abc`,
+        headers: { 'x-request-id': 'no-network' }
+      })
+      t.match(
+        lines()
+          .filter(({ request_id: id, event }) => id === 'no-network' && /_error$/.test(event))
+          .map(({ event }) => event),
+        ['upstream_error', 'oauth_callback_error']
+      )
     }
-    await app.inject({ url: `/auth/${product}/callback?code=abc`, headers: { 'x-request-id': 'no-network' } })
-    t.match(lines().filter(({ request_id: id, event }) => id === 'no-network' && /_error$/.test(event)).map(({ event }) => event), ['upstream_error', 'oauth_callback_error'])
-  })
+  )
 }
 
 t.test('E6 An unforeseen failure is one request_error with the stack', async (t) => {
   const { app, lines } = await build(t)
-  app.store.users.list = () => { throw new Error('boom') }
+  app.store.users.list = () => {
+    throw new Error('boom')
+  }
   await app.inject({ url: '/users?limit=5', headers: { 'x-request-id': 'boom-1' } })
-  t.match(lines().filter(({ event }) => event === 'request_error'), [{ level: 'error', request_id: 'boom-1', path: '/users', method: 'GET', err: { message: 'boom', stack: /events\.test/ } }])
-  t.match(lines().find(({ event, request_id: id }) => event === 'request_completed' && id === 'boom-1'), { status_code: 500, query_params: { limit: '5' } })
+  t.match(
+    lines().filter(({ event }) => event === 'request_error'),
+    [
+      {
+        level: 'error',
+        request_id: 'boom-1',
+        path: '/users',
+        method: 'GET',
+        err: { message: 'boom', stack: /events\.test/ }
+      }
+    ]
+  )
+  t.match(
+    lines().find(({ event, request_id: id }) => event === 'request_completed' && id === 'boom-1'),
+    { status_code: 500, query_params: { limit: '5' } }
+  )
 })
 
 t.test('E6 Every request has exactly one closing line, whatever it ends in', async (t) => {
   const { app, lines } = await build(t)
-  const requests = ['/', '/users', '/users/x', '/nothing', '/users?x=1', '/api/users', '/openapi.json', '/healthz', '/auth/jira/login']
-  for (const [i, url] of requests.entries()) await app.inject({ url, headers: { 'x-request-id': `r${i}` } })
+  const requests = [
+    '/',
+    '/users',
+    '/users/x',
+    '/nothing',
+    '/users?x=1',
+    '/api/users',
+    '/openapi.json',
+    '/healthz',
+    '/auth/jira/login'
+  ]
   for (const [i, url] of requests.entries()) {
-    const own = lines().filter(({ request_id: id, event }) => id === `r${i}` && event === 'request_completed')
+    await app.inject({ url, headers: { 'x-request-id': `r${i}` } })
+  }
+  for (const [i, url] of requests.entries()) {
+    const own = lines().filter(
+      ({ request_id: id, event }) => id === `r${i}` && event === 'request_completed'
+    )
     t.match(own, [{ method: 'GET', path: url.split('?')[0], status_code: Number }], url)
   }
 })

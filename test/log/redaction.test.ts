@@ -2,56 +2,118 @@ import t from 'tap'
 import { createLogger } from '../../src/log.ts'
 import { build } from '../helper.ts'
 
-const NAMES = ['code', 'state', 'token', 'access_token', 'refresh_token', 'id_token', 'client_secret', 'authorization', 'cookie', 'set-cookie']
+const NAMES = [
+  'code',
+  'state',
+  'token',
+  'access_token',
+  'refresh_token',
+  'id_token',
+  'client_secret',
+  'authorization',
+  'cookie',
+  'set-cookie'
+]
 const VALUE = 'pl4nted-Value.42~x'
 
-function kept () {
+function kept() {
   const lines: string[] = []
-  const { logger, hide } = createLogger({ write: (line) => { lines.push(line) } })
+  const { logger, hide } = createLogger({
+    write: (line) => {
+      lines.push(line)
+    }
+  })
   logger.level = 'trace'
   return { logger, hide, lines, last: () => lines.at(-1) ?? '' }
 }
 
 /** The spellings under which programs know one name. */
-function spellings (name: string): string[] {
+function spellings(name: string): string[] {
   const words = name.split(/[_-]/)
-  const camel = words.map((word, i) => i === 0 ? word : word[0]?.toUpperCase() + word.slice(1)).join('')
-  return [...new Set([name, name.toUpperCase(), words.join('-'), words.join('_'), camel, camel[0]?.toUpperCase() + camel.slice(1), words.map((word) => word[0]?.toUpperCase() + word.slice(1)).join('-')])]
+  const camel = words
+    .map((word, i) => (i === 0 ? word : word[0]?.toUpperCase() + word.slice(1)))
+    .join('')
+  return [
+    ...new Set([
+      name,
+      name.toUpperCase(),
+      words.join('-'),
+      words.join('_'),
+      camel,
+      camel[0]?.toUpperCase() + camel.slice(1),
+      words.map((word) => word[0]?.toUpperCase() + word.slice(1)).join('-')
+    ])
+  ]
 }
 
-t.test('B10 Every listed name is redacted as a key, in any spelling, depth and kind of value', (t) => {
-  const { logger, last } = kept()
-  for (const name of NAMES.flatMap(spellings)) {
-    const values: unknown[] = [VALUE, [VALUE], { deep: VALUE }, [[{ deep: [VALUE] }]], { toJSON: () => VALUE }, Object.assign(Object.create(null), { a: VALUE })]
-    for (const value of values) {
-      const shapes: object[] = [
-        { [name]: value }, { a: { [name]: value } }, { a: [{ b: { c: [{ [name]: value }] } }] }, { query_params: { [name]: value } }, { headers: { [name]: value } },
-        { err: Object.assign(new Error('x'), { [name]: value }) }, { err: new Error('x', { cause: { [name]: value } }) }, { list: [1, [2, [{ [name]: value }]]] }, new Map([[name, value]])
+t.test(
+  'B10 Every listed name is redacted as a key, in any spelling, depth and kind of value',
+  (t) => {
+    const { logger, last } = kept()
+    for (const name of NAMES.flatMap(spellings)) {
+      const values: unknown[] = [
+        VALUE,
+        [VALUE],
+        { deep: VALUE },
+        [[{ deep: [VALUE] }]],
+        { toJSON: () => VALUE },
+        Object.assign(Object.create(null), { a: VALUE })
       ]
-      for (const shape of shapes) {
-        logger.info(shape)
-        t.notOk(last().includes(VALUE), `${name} in ${last().slice(90, 200)}`)
+      for (const value of values) {
+        const shapes: object[] = [
+          { [name]: value },
+          { a: { [name]: value } },
+          { a: [{ b: { c: [{ [name]: value }] } }] },
+          { query_params: { [name]: value } },
+          { headers: { [name]: value } },
+          { err: Object.assign(new Error('x'), { [name]: value }) },
+          { err: new Error('x', { cause: { [name]: value } }) },
+          { list: [1, [2, [{ [name]: value }]]] },
+          new Map([[name, value]])
+        ]
+        for (const shape of shapes) {
+          logger.info(shape)
+          t.notOk(last().includes(VALUE), `${name} in ${last().slice(90, 200)}`)
+        }
       }
+      logger.child({ [name]: VALUE }).info('child')
+      t.notOk(last().includes(VALUE), `${name} in a child's bindings`)
     }
-    logger.child({ [name]: VALUE }).info('child')
-    t.notOk(last().includes(VALUE), `${name} in a child's bindings`)
+    t.end()
   }
-  t.end()
-})
+)
 
 t.test('B10 Every listed name is redacted inside URLs and text', (t) => {
   const { logger, last } = kept()
   for (const name of NAMES) {
     for (const written of spellings(name)) {
       const texts = [
-        `https://a.example/cb?${written}=${VALUE}`, `https://a.example/cb?x=1&${written}=${VALUE}&y=2`, `https://a.example/cb#${written}=${VALUE}`, `/cb?${written}=${VALUE}`, `${written}=${VALUE}`,
-        `failed: ${written}=${VALUE} (400)`, `{"${written}":"${VALUE}"}`, `{"${written}" : "${VALUE}"}`, `{'${written}': '${VALUE}'}`, JSON.stringify(JSON.stringify({ [written]: VALUE })),
-        `return_url=${encodeURIComponent(`https://a.example/?${written}=${VALUE}`)}`, `${written}%3D${VALUE}`, `${written}: ${VALUE}`
+        `https://a.example/cb?${written}=${VALUE}`,
+        `https://a.example/cb?x=1&${written}=${VALUE}&y=2`,
+        `https://a.example/cb#${written}=${VALUE}`,
+        `/cb?${written}=${VALUE}`,
+        `${written}=${VALUE}`,
+        `failed: ${written}=${VALUE} (400)`,
+        `{"${written}":"${VALUE}"}`,
+        `{"${written}" : "${VALUE}"}`,
+        `{'${written}': '${VALUE}'}`,
+        JSON.stringify(JSON.stringify({ [written]: VALUE })),
+        `return_url=${encodeURIComponent(`https://a.example/?${written}=${VALUE}`)}`,
+        `${written}%3D${VALUE}`,
+        `${written}: ${VALUE}`
       ]
       // Prose about a code or a state is not a secret; header lines are.
-      const applies = ['authorization', 'cookie', 'set-cookie'].includes(name) ? texts : texts.slice(0, -1)
+      const applies = ['authorization', 'cookie', 'set-cookie'].includes(name)
+        ? texts
+        : texts.slice(0, -1)
       for (const text of applies) {
-        const fields: object[] = [{ text }, { deep: [{ text }] }, { err: new Error(text) }, { err: new Error('outer', { cause: new Error(text) }) }, { [text]: 1 }]
+        const fields: object[] = [
+          { text },
+          { deep: [{ text }] },
+          { err: new Error(text) },
+          { err: new Error('outer', { cause: new Error(text) }) },
+          { [text]: 1 }
+        ]
         for (const shape of fields) {
           logger.info(shape)
           t.notOk(last().includes(VALUE), `${text} in ${Object.keys(shape)[0]?.slice(0, 10)}`)
@@ -73,7 +135,18 @@ t.test('B10 Every listed name is redacted inside URLs and text', (t) => {
 t.test('B10 Credentials and tokens are known by their form', (t) => {
   const { logger, last } = kept()
   const jwt = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.pl4nted-signature_x'
-  for (const text of [`Bearer ${VALUE}`, `bearer  ${VALUE}`, `Basic ${VALUE}`, `Authorization: Bearer ${VALUE}`, `-H 'authorization: Bearer ${VALUE}'`, `Bearer%20${VALUE}`, jwt, `token was ${jwt}.`, `<${jwt}>`, jwt.slice(0, 40)]) {
+  for (const text of [
+    `Bearer ${VALUE}`,
+    `bearer  ${VALUE}`,
+    `Basic ${VALUE}`,
+    `Authorization: Bearer ${VALUE}`,
+    `-H 'authorization: Bearer ${VALUE}'`,
+    `Bearer%20${VALUE}`,
+    jwt,
+    `token was ${jwt}.`,
+    `<${jwt}>`,
+    jwt.slice(0, 40)
+  ]) {
     logger.info({ text, deep: [[text]] }, text)
     t.notMatch(last(), /pl4nted|eyJ/, text)
   }
@@ -85,7 +158,14 @@ t.test('B10 A hidden value is found in every form a line might carry', (t) => {
   const secret = 'ab+/="\\cd\u00e9 planted secret'
   hide(secret)
   const bytes = Buffer.from(secret)
-  const forms = [secret, encodeURIComponent(secret), bytes.toString('base64'), bytes.toString('base64url'), bytes.toString('hex'), JSON.stringify(secret)]
+  const forms = [
+    secret,
+    encodeURIComponent(secret),
+    bytes.toString('base64'),
+    bytes.toString('base64url'),
+    bytes.toString('hex'),
+    JSON.stringify(secret)
+  ]
   for (const form of forms) {
     logger.info({ note: `before ${form} after`, [`key ${form}`]: [form] }, form)
     for (const other of forms) t.notOk(last().includes(other), other)
@@ -97,27 +177,80 @@ t.test('B10 A hidden value is found in every form a line might carry', (t) => {
 
 t.test('What is not secret stays readable', (t) => {
   const { logger, last } = kept()
-  logger.info({ event: 'x', status_code: 200, error_code: 'access_denied', state_of_things: 'fine', tokens_left: 3, key: 'PAY', scope: 'read:jira-work', note: 'The code was refused.', encoding: 'utf-8' }, 'The state of the token is good')
-  t.match(JSON.parse(last()), { status_code: 200, error_code: 'access_denied', state_of_things: 'fine', tokens_left: 3, key: 'PAY', scope: 'read:jira-work', note: 'The code was refused.', encoding: 'utf-8', message: 'The state of the token is good' })
+  logger.info(
+    {
+      event: 'x',
+      status_code: 200,
+      error_code: 'access_denied',
+      state_of_things: 'fine',
+      tokens_left: 3,
+      key: 'PAY',
+      scope: 'read:jira-work',
+      note: 'The code was refused.',
+      encoding: 'utf-8'
+    },
+    'The state of the token is good'
+  )
+  t.match(JSON.parse(last()), {
+    status_code: 200,
+    error_code: 'access_denied',
+    state_of_things: 'fine',
+    tokens_left: 3,
+    key: 'PAY',
+    scope: 'read:jira-work',
+    note: 'The code was refused.',
+    encoding: 'utf-8',
+    message: 'The state of the token is good'
+  })
   t.end()
 })
 
-t.test('LOG_LEVEL is taken in any case of letters, in the original\'s words and in pino\'s', async (t) => {
-  for (const [given, level] of Object.entries({ DEBUG: 'debug', debug: 'debug', Info: 'info', INFO: 'info', warning: 'warn', WARN: 'warn', Error: 'error', CRITICAL: 'fatal', critical: 'fatal', fatal: 'fatal', trace: 'trace', SILENT: 'silent', ' info ': 'info' })) {
-    const { app } = await build(t, { LOG_LEVEL: given })
-    t.equal(app.log.level, level, given)
+t.test(
+  "LOG_LEVEL is taken in any case of letters, in the original's words and in pino's",
+  async (t) => {
+    for (const [given, level] of Object.entries({
+      DEBUG: 'debug',
+      debug: 'debug',
+      Info: 'info',
+      INFO: 'info',
+      warning: 'warn',
+      WARN: 'warn',
+      Error: 'error',
+      CRITICAL: 'fatal',
+      critical: 'fatal',
+      fatal: 'fatal',
+      trace: 'trace',
+      SILENT: 'silent',
+      ' info ': 'info'
+    })) {
+      const { app } = await build(t, { LOG_LEVEL: given })
+      t.equal(app.log.level, level, given)
+    }
+    const { app, lines } = await build(t, { LOG_LEVEL: 'warning' })
+    await app.inject('/users')
+    t.same(lines(), [], 'an ordinary request says nothing above INFO')
   }
-  const { app, lines } = await build(t, { LOG_LEVEL: 'warning' })
-  await app.inject('/users')
-  t.same(lines(), [], 'an ordinary request says nothing above INFO')
-})
+)
 
 t.test('A parameter whose name and value imitate a secret in prose never breaks the line', (t) => {
   const lines: string[] = []
-  const { logger } = createLogger({ write: (line) => { lines.push(line) } })
+  const { logger } = createLogger({
+    write: (line) => {
+      lines.push(line)
+    }
+  })
   for (const name of ['refresh_token:', 'id_token: ', 'client_secret:"', "access_token:'", 'a']) {
-    for (const value of ['1', 'id_token: ', ['refresh_token:', 'x'], '"refresh_token: "', '\u0001'.repeat(1_900)]) {
-      logger.info({ event: 'probe', query_params: { [name]: value, more: '\u0001'.repeat(1_900), again: '\u0001'.repeat(1_900) } })
+    for (const value of [
+      '1',
+      'id_token: ',
+      ['refresh_token:', 'x'],
+      '"refresh_token: "',
+      '\u0001'.repeat(1_900)
+    ]) {
+      logger.info({
+        event: 'probe',
+        query_params: { [name]: value, more: '\u0001'.repeat(1_900), again: '\u0001'.repeat(1_900) }
+      })
     }
   }
   t.equal(lines.length, 25)

@@ -7,37 +7,73 @@ import type { SandboxOptions } from '../../src/sandbox/world.ts'
 export const PRODUCTS = ['jira', 'confluence'] as const
 
 /** A protected service with an admin key, and people who connect both products with accounts of their own. */
-export async function withPeople (t: Test, { env = {}, sandbox = {} }: { env?: NodeJS.ProcessEnv, sandbox?: SandboxOptions } = {}) {
+export async function withPeople(
+  t: Test,
+  { env = {}, sandbox = {} }: { env?: NodeJS.ProcessEnv; sandbox?: SandboxOptions } = {}
+) {
   const idp = await provider(t)
   const running = await connected(t, { env: { ...PROTECTED, ...idp.env, ...env }, sandbox })
   const { app } = running
   const admin = await keyed(app, ['admin'], { name: 'crm' })
-  const asAdmin = async (url: string, rest: InjectOptions = {}) => await app.inject({ url, headers: admin.headers, ...rest })
+  const asAdmin = async (url: string, rest: InjectOptions = {}) =>
+    await app.inject({ url, headers: admin.headers, ...rest })
 
   /** @param account the nickname at Atlassian */
-  const person = async (sub: string, account: string, { email = `${sub}@example.com`, state = '', extra = '' } = {}) => {
-    const headers = bearer(await idp.sign({ sub, email, email_verified: true, name: `Name of ${sub}` }))
+  const person = async (
+    sub: string,
+    account: string,
+    { email = `${sub}@example.com`, state = '', extra = '' } = {}
+  ) => {
+    const headers = bearer(
+      await idp.sign({ sub, email, email_verified: true, name: `Name of ${sub}` })
+    )
     let id = 0
     for (const product of PRODUCTS) {
       const query = state === '' ? '' : `?state=${encodeURIComponent(state)}`
       const { url } = (await app.inject({ url: `/auth/${product}/login${query}`, headers })).json()
-      const { headers: { location = '' } } = await new Browser(app).open(await decide(url as string, 'accept', `&sandbox_account=${account}${extra}`))
+      const {
+        headers: { location = '' }
+      } = await new Browser(app).open(
+        await decide(url as string, 'accept', `&sandbox_account=${account}${extra}`)
+      )
       id = Number(new URL(location as string).searchParams.get('user_id'))
       await ended(app, product, headers)
     }
-    const post = async (path: string, payload: object) => await app.inject({ method: 'POST', url: path, headers, payload })
+    const post = async (path: string, payload: object) =>
+      await app.inject({ method: 'POST', url: path, headers, payload })
     await post('/jira/projects', { owner_id: id, key: 'HAND', name: `Project of ${sub}` })
-    await post('/confluence/pages', { owner_id: id, page_id: `page-${sub}`, space_key: 'HAND', title: `Page of ${sub}` })
-    const session = (await asAdmin('/connect-sessions', { method: 'POST', payload: { user: id, return_url: `/back-of-${sub}` } })).json() as { token: string, url: string }
-    return { id, headers, session, get: async (path: string) => (await app.inject({ url: path, headers })).json() }
+    await post('/confluence/pages', {
+      owner_id: id,
+      page_id: `page-${sub}`,
+      space_key: 'HAND',
+      title: `Page of ${sub}`
+    })
+    const session = (
+      await asAdmin('/connect-sessions', {
+        method: 'POST',
+        payload: { user: id, return_url: `/back-of-${sub}` }
+      })
+    ).json() as { token: string; url: string }
+    return {
+      id,
+      headers,
+      session,
+      get: async (path: string) => (await app.inject({ url: path, headers })).json()
+    }
   }
   return { ...running, admin, asAdmin, person }
 }
 
 /** Waits until the newest run has ended. */
-async function ended (app: FastifyInstance, product: string, headers: Record<string, string>): Promise<void> {
+async function ended(
+  app: FastifyInstance,
+  product: string,
+  headers: Record<string, string>
+): Promise<void> {
   while (true) {
-    const [run] = (await app.inject({ url: `/integrations/${product}/sync/runs`, headers })).json() as Array<{ state: string }>
+    const [run] = (
+      await app.inject({ url: `/integrations/${product}/sync/runs`, headers })
+    ).json() as Array<{ state: string }>
     if (run !== undefined && !['queued', 'running', 'parked'].includes(run.state)) return
     await sleep(20)
   }

@@ -2,29 +2,51 @@ import pg from 'pg'
 import { openEngine } from '../../src/store/engine.ts'
 import { query } from './server.ts'
 
-const TABLES = "select quote_ident(tablename) as name from pg_tables where schemaname = 'public' order by 1"
+const TABLES =
+  "select quote_ident(tablename) as name from pg_tables where schemaname = 'public' order by 1"
 
 /** Every value of every row of a database, a line each. */
-export async function dumpRows (url: string): Promise<string> {
+export async function dumpRows(url: string): Promise<string> {
   const lines: string[] = []
-  for (const { name } of await query(url, TABLES)) for (const row of await query(url, `select * from ${name}`)) lines.push(...Object.values(row as object).map(String))
+  for (const { name } of await query(url, TABLES)) {
+    for (const row of await query(url, `select * from ${name}`)) {
+      lines.push(...Object.values(row as object).map(String))
+    }
+  }
   return lines.join('\n')
 }
 
 /** Makes the tables in the empty database at `to`, and puts into them what is at `from` at this moment, while it may be in use. */
-export async function copyRows (from: string, to: string): Promise<void> {
+export async function copyRows(from: string, to: string): Promise<void> {
   await (await openEngine(to)).close()
-  const [source, target] = [from, to].map((connectionString) => new pg.Client({ connectionString })) as [pg.Client, pg.Client]
+  const [source, target] = [from, to].map(
+    (connectionString) => new pg.Client({ connectionString })
+  ) as [pg.Client, pg.Client]
   await Promise.all([source.connect(), target.connect()])
   try {
     await source.query('begin isolation level repeatable read')
     // Rows that refer to others may come before them.
     await target.query('set session_replication_role = replica')
     for (const { name } of (await source.query<{ name: string }>(TABLES)).rows) {
-      const [{ rows }] = (await source.query<{ rows: string }>(`select coalesce(json_agg(t), '[]')::text as rows from ${name} t`)).rows as [{ rows: string }]
-      await target.query(`insert into ${name} select * from json_populate_recordset(null::${name}, $1)`, [rows])
-      const [{ ids }] = (await target.query<{ ids: string | null }>(`select case when exists (select from information_schema.columns where table_name = '${name}' and is_identity = 'YES') then pg_get_serial_sequence('${name}', 'id') end as ids`)).rows as [{ ids: string | null }]
-      if (ids !== null) await target.query(`select setval('${ids}', (select coalesce(max(id), 0) + 1 from ${name}), false)`)
+      const [{ rows }] = (
+        await source.query<{ rows: string }>(
+          `select coalesce(json_agg(t), '[]')::text as rows from ${name} t`
+        )
+      ).rows as [{ rows: string }]
+      await target.query(
+        `insert into ${name} select * from json_populate_recordset(null::${name}, $1)`,
+        [rows]
+      )
+      const [{ ids }] = (
+        await target.query<{ ids: string | null }>(
+          `select case when exists (select from information_schema.columns where table_name = '${name}' and is_identity = 'YES') then pg_get_serial_sequence('${name}', 'id') end as ids`
+        )
+      ).rows as [{ ids: string | null }]
+      if (ids !== null) {
+        await target.query(
+          `select setval('${ids}', (select coalesce(max(id), 0) + 1 from ${name}), false)`
+        )
+      }
     }
   } finally {
     await Promise.all([source.end(), target.end()])

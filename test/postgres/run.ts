@@ -4,7 +4,18 @@ import { startServer } from './server.ts'
 /** `node test/postgres/run.ts COMMAND…`: runs it beside a PostgreSQL server of its own, whose address is in TEST_POSTGRES. */
 const server = await startServer()
 const [command = '', ...args] = process.argv.slice(2)
-const child = spawn(command, args, { stdio: 'inherit', env: { ...process.env, TEST_POSTGRES: server.url('postgres') } })
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => { child.kill(signal) })
-process.exitCode = await new Promise<number>((resolve) => { child.once('exit', (code) => { resolve(code ?? 1) }) })
+const child = spawn(command, args, {
+  stdio: 'inherit',
+  env: { ...process.env, TEST_POSTGRES: server.url('postgres') }
+})
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    child.kill(signal)
+  })
+}
+process.exitCode = await new Promise<number>((resolve) => {
+  child.once('exit', (code) => {
+    resolve(code ?? 1)
+  })
+})
 await server.remove()

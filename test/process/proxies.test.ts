@@ -9,61 +9,122 @@ import { build, type Test } from '../helper.ts'
 import { Visitor } from './visitor.ts'
 
 /** What a proxy in front of the service does with the path. */
-interface Proxy { title: string, prefix: string, strips: boolean, publicUrl: (origin: string) => string }
+interface Proxy {
+  title: string
+  prefix: string
+  strips: boolean
+  publicUrl: (origin: string) => string
+}
 
 const PROXIES: Proxy[] = [
   { title: 'keeps /api', prefix: '/api', strips: false, publicUrl: (origin) => origin },
-  { title: 'keeps /api and says so in PUBLIC_URL', prefix: '/api', strips: false, publicUrl: (origin) => `${origin}/api` },
+  {
+    title: 'keeps /api and says so in PUBLIC_URL',
+    prefix: '/api',
+    strips: false,
+    publicUrl: (origin) => `${origin}/api`
+  },
   { title: 'strips /api', prefix: '/api', strips: true, publicUrl: (origin) => `${origin}/api` },
-  { title: 'strips a prefix of its own', prefix: '/tools/connector', strips: true, publicUrl: (origin) => `${origin}/tools/connector` }
+  {
+    title: 'strips a prefix of its own',
+    prefix: '/tools/connector',
+    strips: true,
+    publicUrl: (origin) => `${origin}/tools/connector`
+  }
 ]
 
 const insecure = new Agent({ connect: { rejectUnauthorized: false } })
 t.teardown(() => insecure.close())
 
 for (const proxy of PROXIES) {
-  t.test(`Behind an https proxy that ${proxy.title}, a browser logs in to both products`, async (t) => {
-    const target = { port: 0 }
-    const origin = await listen(t, proxy, target)
-    const { app } = await build(t, { PUBLIC_URL: proxy.publicUrl(origin), PORT: '0' })
-    await app.listen({ host: '127.0.0.1', port: 0 })
-    target.port = (app.server.address() as AddressInfo).port
+  t.test(
+    `Behind an https proxy that ${proxy.title}, a browser logs in to both products`,
+    async (t) => {
+      const target = { port: 0 }
+      const origin = await listen(t, proxy, target)
+      const { app } = await build(t, { PUBLIC_URL: proxy.publicUrl(origin), PORT: '0' })
+      await app.listen({ host: '127.0.0.1', port: 0 })
+      target.port = (app.server.address() as AddressInfo).port
 
-    for (const [product, path] of [['jira', '/oauth/jira?'], ['confluence', '/oauth/callback?provider=confluence&']] as const) {
-      const visitor = new Visitor(insecure)
-      const landed = await visitor.connect(origin + proxy.prefix, product, '&state=s')
-      t.equal(landed.url, `${origin}${proxy.prefix}${path}status=success&user_id=1&state=s`)
-      t.equal(landed.status, 200)
-      t.ok(landed.hops.every((hop) => hop.startsWith(`${origin}${proxy.prefix}/`)), 'the browser never leaves the proxy')
-      t.match([...visitor.jar.get('localhost')?.keys() ?? []], [/^__Host-flow-/])
+      for (const [product, path] of [
+        ['jira', '/oauth/jira?'],
+        ['confluence', '/oauth/callback?provider=confluence&']
+      ] as const) {
+        const visitor = new Visitor(insecure)
+        const landed = await visitor.connect(origin + proxy.prefix, product, '&state=s')
+        t.equal(landed.url, `${origin}${proxy.prefix}${path}status=success&user_id=1&state=s`)
+        t.equal(landed.status, 200)
+        t.ok(
+          landed.hops.every((hop) => hop.startsWith(`${origin}${proxy.prefix}/`)),
+          'the browser never leaves the proxy'
+        )
+        t.match([...(visitor.jar.get('localhost')?.keys() ?? [])], [/^__Host-flow-/])
+      }
+
+      const connect = await app.inject({
+        method: 'POST',
+        url: proxy.strips ? '/integrations/jira/connect' : '/api/integrations/jira/connect'
+      })
+      t.equal(
+        connect.json().redirect_url,
+        proxy.strips ? '/auth/jira/login' : '/api/auth/jira/login'
+      )
     }
-
-    const connect = await app.inject({ method: 'POST', url: proxy.strips ? '/integrations/jira/connect' : '/api/integrations/jira/connect' })
-    t.equal(connect.json().redirect_url, proxy.strips ? '/auth/jira/login' : '/api/auth/jira/login')
-  })
+  )
 }
 
-t.test('C11 The flow cookie is __Host-, Secure, HttpOnly and Lax wherever browsers come by https', async (t) => {
-  const { app } = await build(t, { PUBLIC_URL: 'https://connector.example' })
-  const { headers } = await app.inject('/auth/jira/login?redirect=true')
-  t.match(headers['set-cookie'], /^__Host-flow-[\w-]{12}=[\w-]{43}; Max-Age=600; Path=\/; HttpOnly; Secure; SameSite=Lax$/)
-})
+t.test(
+  'C11 The flow cookie is __Host-, Secure, HttpOnly and Lax wherever browsers come by https',
+  async (t) => {
+    const { app } = await build(t, { PUBLIC_URL: 'https://connector.example' })
+    const { headers } = await app.inject('/auth/jira/login?redirect=true')
+    t.match(
+      headers['set-cookie'],
+      /^__Host-flow-[\w-]{12}=[\w-]{43}; Max-Age=600; Path=\/; HttpOnly; Secure; SameSite=Lax$/
+    )
+  }
+)
 
 /** An https proxy that believes nobody and adds what proxies add. */
-async function listen (t: Test, { prefix, strips }: Proxy, target: { port: number }): Promise<string> {
+async function listen(
+  t: Test,
+  { prefix, strips }: Proxy,
+  target: { port: number }
+): Promise<string> {
   const pem = await generate([{ name: 'commonName', value: 'localhost' }])
-  const server: Server = createServer({ key: pem.private, cert: pem.cert }, (incoming, outgoing) => {
-    const path = incoming.url ?? '/'
-    if (!path.startsWith(`${prefix}/`)) return outgoing.writeHead(404).end('The proxy serves another site here.')
-    const headers = { ...incoming.headers, host: `127.0.0.1:${target.port}`, 'x-forwarded-proto': 'https', 'x-forwarded-host': incoming.headers.host }
-    const call = forward({ port: target.port, method: incoming.method, path: strips ? path.slice(prefix.length) : path, headers }, (answer) => {
-      outgoing.writeHead(answer.statusCode ?? 502, answer.headers)
-      answer.pipe(outgoing)
-    })
-    incoming.pipe(call)
-  })
+  const server: Server = createServer(
+    { key: pem.private, cert: pem.cert },
+    (incoming, outgoing) => {
+      const path = incoming.url ?? '/'
+      if (!path.startsWith(`${prefix}/`)) {
+        return outgoing.writeHead(404).end('The proxy serves another site here.')
+      }
+      const headers = {
+        ...incoming.headers,
+        host: `127.0.0.1:${target.port}`,
+        'x-forwarded-proto': 'https',
+        'x-forwarded-host': incoming.headers.host
+      }
+      const call = forward(
+        {
+          port: target.port,
+          method: incoming.method,
+          path: strips ? path.slice(prefix.length) : path,
+          headers
+        },
+        (answer) => {
+          outgoing.writeHead(answer.statusCode ?? 502, answer.headers)
+          answer.pipe(outgoing)
+        }
+      )
+      incoming.pipe(call)
+    }
+  )
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  t.teardown(() => { server.closeAllConnections(); server.close() })
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
   return `https://localhost:${(server.address() as AddressInfo).port}`
 }

@@ -5,29 +5,36 @@ export class Visitor {
   readonly dispatcher: Dispatcher | undefined
   readonly jar = new Map<string, Map<string, string>>()
 
-  constructor (dispatcher?: Dispatcher) {
+  constructor(dispatcher?: Dispatcher) {
     this.dispatcher = dispatcher
   }
 
   /** Opens an address and follows where it leads. */
-  async open (address: string): Promise<{ url: string, status: number, body: string, hops: string[] }> {
+  async open(
+    address: string
+  ): Promise<{ url: string; status: number; body: string; hops: string[] }> {
     const hops: string[] = []
     let url = address
     while (hops.length < 10) {
       hops.push(url)
       const { hostname, protocol } = new URL(url)
-      const cookies = [...this.jar.get(hostname) ?? []].map(([name, value]) => `${name}=${value}`)
-      const response = await request(url, { ...(this.dispatcher === undefined ? {} : { dispatcher: this.dispatcher }), headers: { accept: 'text/html', cookie: cookies.join('; ') } })
+      const cookies = [...(this.jar.get(hostname) ?? [])].map(([name, value]) => `${name}=${value}`)
+      const response = await request(url, {
+        ...(this.dispatcher === undefined ? {} : { dispatcher: this.dispatcher }),
+        headers: { accept: 'text/html', cookie: cookies.join('; ') }
+      })
       this.keep(hostname, protocol, [response.headers['set-cookie'] ?? []].flat())
       const body = await response.body.text()
       const { location } = response.headers
-      if (typeof location !== 'string' || response.statusCode < 300 || response.statusCode > 399) return { url, status: response.statusCode, body, hops }
+      if (typeof location !== 'string' || response.statusCode < 300 || response.statusCode > 399) {
+        return { url, status: response.statusCode, body, hops }
+      }
       url = new URL(location, url).href
     }
     throw new Error(`Too many redirects: ${hops.join(' → ')}`)
   }
 
-  private keep (hostname: string, protocol: string, cookies: string[]): void {
+  private keep(hostname: string, protocol: string, cookies: string[]): void {
     const kept = this.jar.get(hostname) ?? new Map<string, string>()
     this.jar.set(hostname, kept)
     for (const cookie of cookies) {
@@ -40,10 +47,20 @@ export class Visitor {
   }
 
   /** Logs in at a product and accepts on the consent page, through the link that the page itself offers. */
-  async connect (base: string, product: string, query = ''): Promise<{ url: string, status: number, body: string, hops: string[] }> {
+  async connect(
+    base: string,
+    product: string,
+    query = ''
+  ): Promise<{ url: string; status: number; body: string; hops: string[] }> {
     const consent = await this.open(`${base}/auth/${product}/login?redirect=true${query}`)
-    const accept = /href="([^"]*sandbox_decision=accept[^"]*)"/.exec(consent.body)?.[1]?.replaceAll('&amp;', '&')
-    if (accept === undefined) throw new Error(`No consent page at ${consent.url}: ${consent.status} ${consent.body.slice(0, 300)}`)
+    const accept = /href="([^"]*sandbox_decision=accept[^"]*)"/
+      .exec(consent.body)?.[1]
+      ?.replaceAll('&amp;', '&')
+    if (accept === undefined) {
+      throw new Error(
+        `No consent page at ${consent.url}: ${consent.status} ${consent.body.slice(0, 300)}`
+      )
+    }
     return await this.open(new URL(accept, consent.url).href)
   }
 }

@@ -4,4 +4,7 @@ import { PROMISES, THREATS } from './rows.ts'
 import { proofs } from './titles.ts'
 
 // `npm run docs:security`
-writeFileSync(new URL('../../docs/security.md', import.meta.url), securityDocument(THREATS, PROMISES, proofs()))
+writeFileSync(
+  new URL('../../docs/security.md', import.meta.url),
+  securityDocument(THREATS, PROMISES, proofs())
+)

@@ -12,24 +12,51 @@ const UNPACKED = at('../../node_modules/.cache/proxies')
 
 /** The proxies whose example settings stand in docs/proxies, and how each is started with them. */
 export const PROXIES = {
-  nginx: { settings: 'nginx.conf', args: (path: string, cwd: string) => ['-p', cwd, '-c', path, '-e', 'stderr'] },
+  nginx: {
+    settings: 'nginx.conf',
+    args: (path: string, cwd: string) => ['-p', cwd, '-c', path, '-e', 'stderr']
+  },
   haproxy: { settings: 'haproxy.cfg', args: (path: string) => ['-db', '-f', path] }
 }
 
 /** Starts a real proxy with the settings of the documentation, its two addresses apart. */
-export async function behind (t: Test, proxy: keyof typeof PROXIES, service: string, port: number): Promise<string> {
+export async function behind(
+  t: Test,
+  proxy: keyof typeof PROXIES,
+  service: string,
+  port: number
+): Promise<string> {
   const { settings, args } = PROXIES[proxy]
   const cwd = folder(t)
   const path = join(cwd, settings)
-  writeFileSync(path, readFileSync(at(`../../docs/proxies/${settings}`), 'utf8').replace('127.0.0.1:3000', new URL(service).host).replace('127.0.0.1:8080', `127.0.0.1:${port}`))
+  writeFileSync(
+    path,
+    readFileSync(at(`../../docs/proxies/${settings}`), 'utf8')
+      .replace('127.0.0.1:3000', new URL(service).host)
+      .replace('127.0.0.1:8080', `127.0.0.1:${port}`)
+  )
   mkdirSync(join(cwd, 'body'))
-  const libraries = existsSync(join(UNPACKED, 'usr/lib')) ? readdirSync(join(UNPACKED, 'usr/lib')).map((name) => join(UNPACKED, 'usr/lib', name)) : []
-  const command = [join(UNPACKED, 'usr/sbin', proxy), `/usr/sbin/${proxy}`].find(existsSync) ?? proxy
-  const child = spawn(command, args(path, cwd), { cwd, env: { ...process.env, LD_LIBRARY_PATH: libraries.join(':') }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const libraries = existsSync(join(UNPACKED, 'usr/lib'))
+    ? readdirSync(join(UNPACKED, 'usr/lib')).map((name) => join(UNPACKED, 'usr/lib', name))
+    : []
+  const command =
+    [join(UNPACKED, 'usr/sbin', proxy), `/usr/sbin/${proxy}`].find(existsSync) ?? proxy
+  const child = spawn(command, args(path, cwd), {
+    cwd,
+    env: { ...process.env, LD_LIBRARY_PATH: libraries.join(':') },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
   let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => { output += chunk.toString() })
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      output += chunk.toString()
+    })
+  }
   const exited = once(child, 'exit')
-  t.teardown(async () => { child.kill('SIGTERM'); await exited })
+  t.teardown(async () => {
+    child.kill('SIGTERM')
+    await exited
+  })
   await until(async () => {
     if (child.exitCode !== null) throw new Error(`${proxy} ended with ${child.exitCode}: ${output}`)
     return await answers(port)
@@ -38,7 +65,7 @@ export async function behind (t: Test, proxy: keyof typeof PROXIES, service: str
 }
 
 /** One that nobody listens on. */
-export async function freePort (): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
@@ -47,9 +74,14 @@ export async function freePort (): Promise<number> {
   return port
 }
 
-async function answers (port: number): Promise<boolean> {
+async function answers(port: number): Promise<boolean> {
   return await new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => { socket.destroy(); resolve(true) })
-    socket.on('error', () => { resolve(false) })
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.on('error', () => {
+      resolve(false)
+    })
   })
 }

@@ -12,62 +12,112 @@ import { behind, freePort, PROXIES } from './helper.ts'
  */
 const TWO_FOR_THE_PROXY: Record<keyof typeof PROXIES, readonly string[]> = {
   nginx: ['a chunk that ends in a bare LF', 'a chunk extension with a line break'],
-  haproxy: ['a chunk that ends in a bare LF', 'a chunk extension with a line break', 'TE.TE: folded']
+  haproxy: [
+    'a chunk that ends in a bare LF',
+    'a chunk extension with a line break',
+    'TE.TE: folded'
+  ]
 }
 
 /** What is promised behind each proxy. */
-export function suite (proxy: keyof typeof PROXIES): void {
-  t.test(`C9 T15 ${STREAMS.length} streams of bytes through ${proxy}: no second request, nothing left open, and nobody else gets an answer that is not theirs`, async (t) => {
-    const service = await start(t, { env: { APP_ENV: 'test', VAULT_KEYS: KEY, LOG_LEVEL: 'DEBUG' } })
-    const port = await freePort()
-    const url = await behind(t, proxy, service.url, port)
-    const [wrong, strangers]: [string[], string[]] = [[], []]
-    const state = { over: false, honest: 0 }
-    // They share the proxy's connections to the service with the streams.
-    const others = Array.from({ length: 8 }, async (_, i) => {
-      for (let n = 0; !state.over; n++) {
-        const id = `honest-${i}-${n}`
-        const answer = await fetch(`${url}/nothing/${id}`, { headers: { 'x-request-id': id } })
-        const body = await answer.text()
-        state.honest++
-        if (answer.status !== 404 || answer.headers.get('x-request-id') !== id || !body.includes(id)) strangers.push(`${id}: ${answer.status} ${body.slice(0, 200)}`)
-      }
-    })
-    await Promise.all(STREAMS.map(async ([name, bytes, expected]) => {
-      const { statuses, text, tookMs, ended } = await exchange(port, (socket) => { socket.write(bytes) })
-      if (!ended) wrong.push(`${name}: open after ${Math.round(tookMs)} ms`)
-      const requests = expected.filter(([first]) => first !== 100).length + (TWO_FOR_THE_PROXY[proxy].includes(name) ? 1 : 0)
-      if (statuses.filter((status) => status !== 100).length > requests) wrong.push(`${name}: ${JSON.stringify(statuses)} for ${JSON.stringify(expected)}`)
-      if (/planted/.test(text)) wrong.push(`${name}: what was sent came back`)
-      if (statuses.some((status) => status === 500)) wrong.push(`${name}: ${JSON.stringify(statuses)}`)
-    }))
-    state.over = true
-    await Promise.all(others)
-    t.same(wrong, [], 'no stream has more answers than requests')
-    t.same(strangers, [], `each of ${state.honest} others got its own answer`)
-    const seconds = service.output().split('\n').filter((line) => line.includes('"path":"/smuggled"') && line.includes('"status":404'))
-    t.equal(seconds.length, TWO_FOR_THE_PROXY[proxy].length, 'nobody was served a hidden request')
-    t.equal((await fetch(`${url}/healthz`)).status, 200, 'and the service goes on')
-  })
+export function suite(proxy: keyof typeof PROXIES): void {
+  t.test(
+    `C9 T15 ${STREAMS.length} streams of bytes through ${proxy}: no second request, nothing left open, and nobody else gets an answer that is not theirs`,
+    async (t) => {
+      const service = await start(t, {
+        env: { APP_ENV: 'test', VAULT_KEYS: KEY, LOG_LEVEL: 'DEBUG' }
+      })
+      const port = await freePort()
+      const url = await behind(t, proxy, service.url, port)
+      const [wrong, strangers]: [string[], string[]] = [[], []]
+      const state = { over: false, honest: 0 }
+      // They share the proxy's connections to the service with the streams.
+      const others = Array.from({ length: 8 }, async (_, i) => {
+        for (let n = 0; !state.over; n++) {
+          const id = `honest-${i}-${n}`
+          const answer = await fetch(`${url}/nothing/${id}`, { headers: { 'x-request-id': id } })
+          const body = await answer.text()
+          state.honest++
+          if (
+            answer.status !== 404 ||
+            answer.headers.get('x-request-id') !== id ||
+            !body.includes(id)
+          ) {
+            strangers.push(`${id}: ${answer.status} ${body.slice(0, 200)}`)
+          }
+        }
+      })
+      await Promise.all(
+        STREAMS.map(async ([name, bytes, expected]) => {
+          const { statuses, text, tookMs, ended } = await exchange(port, (socket) => {
+            socket.write(bytes)
+          })
+          if (!ended) wrong.push(`${name}: open after ${Math.round(tookMs)} ms`)
+          const requests =
+            expected.filter(([first]) => first !== 100).length +
+            (TWO_FOR_THE_PROXY[proxy].includes(name) ? 1 : 0)
+          if (statuses.filter((status) => status !== 100).length > requests) {
+            wrong.push(`${name}: ${JSON.stringify(statuses)} for ${JSON.stringify(expected)}`)
+          }
+          if (/planted/.test(text)) wrong.push(`${name}: what was sent came back`)
+          if (statuses.some((status) => status === 500)) {
+            wrong.push(`${name}: ${JSON.stringify(statuses)}`)
+          }
+        })
+      )
+      state.over = true
+      await Promise.all(others)
+      t.same(wrong, [], 'no stream has more answers than requests')
+      t.same(strangers, [], `each of ${state.honest} others got its own answer`)
+      const seconds = service
+        .output()
+        .split('\n')
+        .filter((line) => line.includes('"path":"/smuggled"') && line.includes('"status":404'))
+      t.equal(seconds.length, TWO_FOR_THE_PROXY[proxy].length, 'nobody was served a hidden request')
+      t.equal((await fetch(`${url}/healthz`)).status, 200, 'and the service goes on')
+    }
+  )
 
   t.test(`C9 Who is slow through ${proxy} is not waited for longer than a minute`, async (t) => {
     const service = await start(t, { env: { APP_ENV: 'test', VAULT_KEYS: KEY, LOG_LEVEL: 'INFO' } })
     const port = await freePort()
     await behind(t, proxy, service.url, port)
-    const ends = await Promise.all(Object.entries(SLOW).map(async ([name, send]) => ({ name, ...await exchange(port, send, LONGEST_MS + 3_000) })))
-    for (const { name, tookMs, statuses } of ends) t.comment(`${name}: ${statuses.join()} after ${(tookMs / 1000).toFixed(1)} s`)
-    t.same(ends.filter(({ ended }) => !ended).map(({ name }) => name), [], 'no connection is open after a minute')
+    const ends = await Promise.all(
+      Object.entries(SLOW).map(async ([name, send]) => ({
+        name,
+        ...(await exchange(port, send, LONGEST_MS + 3_000))
+      }))
+    )
+    for (const { name, tookMs, statuses } of ends) {
+      t.comment(`${name}: ${statuses.join()} after ${(tookMs / 1000).toFixed(1)} s`)
+    }
+    t.same(
+      ends.filter(({ ended }) => !ended).map(({ name }) => name),
+      [],
+      'no connection is open after a minute'
+    )
     t.same(await (await fetch(`${service.url}/users`)).json(), [], 'and does nothing')
   })
 
-  t.test(`Through ${proxy} a person connects, and a caller who says to come from elsewhere is known by the address that the proxy has seen`, async (t) => {
-    const port = await freePort()
-    const service = await start(t, { env: { VAULT_KEYS: KEY, TRUST_PROXY: '127.0.0.1', PUBLIC_URL: `http://127.0.0.1:${port}` } })
-    const url = await behind(t, proxy, service.url, port)
-    const { url: landed } = await new Visitor().connect(url, 'jira')
-    t.match(landed, new RegExp(`^${url}/.*status=success`))
-    await fetch(`${url}/users`, { method: 'POST', headers: { 'content-type': 'application/json', 'x-forwarded-for': '203.0.113.7' }, body: '{"email":"ada@example.com"}' })
-    const rows = await (await fetch(`${service.url}/audit`)).json() as Array<{ ip: string | null }>
-    t.same([...new Set(rows.flatMap(({ ip }) => ip ?? []))], ['127.0.0.1'])
-  })
+  t.test(
+    `Through ${proxy} a person connects, and a caller who says to come from elsewhere is known by the address that the proxy has seen`,
+    async (t) => {
+      const port = await freePort()
+      const service = await start(t, {
+        env: { VAULT_KEYS: KEY, TRUST_PROXY: '127.0.0.1', PUBLIC_URL: `http://127.0.0.1:${port}` }
+      })
+      const url = await behind(t, proxy, service.url, port)
+      const { url: landed } = await new Visitor().connect(url, 'jira')
+      t.match(landed, new RegExp(`^${url}/.*status=success`))
+      await fetch(`${url}/users`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'x-forwarded-for': '203.0.113.7' },
+        body: '{"email":"ada@example.com"}'
+      })
+      const rows = (await (await fetch(`${service.url}/audit`)).json()) as Array<{
+        ip: string | null
+      }>
+      t.same([...new Set(rows.flatMap(({ ip }) => ip ?? []))], ['127.0.0.1'])
+    }
+  )
 }

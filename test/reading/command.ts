@@ -7,31 +7,52 @@ import type { FastifyInstance } from 'fastify'
 
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 
-export interface Ended { code: number | null, stdout: string, stderr: string }
+export interface Ended {
+  code: number | null
+  stdout: string
+  stderr: string
+}
 
 /** `npm run sync -- …` under way, with these settings and no others. */
-export function command (args: string[], { cwd = tmpdir(), env = {} }: { cwd?: string, env?: NodeJS.ProcessEnv } = {}) {
-  const child = spawn(process.execPath, [MAIN, 'sync', ...args], { cwd, env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+export function command(
+  args: string[],
+  { cwd = tmpdir(), env = {} }: { cwd?: string; env?: NodeJS.ProcessEnv } = {}
+) {
+  const child = spawn(process.execPath, [MAIN, 'sync', ...args], {
+    cwd,
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
   const output = { stdout: '', stderr: '' }
-  for (const name of ['stdout', 'stderr'] as const) child[name].on('data', (chunk: Buffer) => { output[name] += chunk.toString() })
-  const ended = once(child, 'close').then(([code]): Ended => ({ code: code as number | null, ...output }))
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].on('data', (chunk: Buffer) => {
+      output[name] += chunk.toString()
+    })
+  }
+  const ended = once(child, 'close').then(([code]): Ended => ({
+    code: code as number | null,
+    ...output
+  }))
   return {
     ended,
     kill: (signal: NodeJS.Signals) => child.kill(signal),
     /** Waits until it has said this. */
-    async said (what: RegExp): Promise<void> {
+    async said(what: RegExp): Promise<void> {
       while (!what.test(output.stdout + output.stderr)) {
-        if (child.exitCode !== null) throw new Error(`It ended without saying ${what}: ${output.stdout}${output.stderr}`)
+        if (child.exitCode !== null) {
+          throw new Error(`It ended without saying ${what}: ${output.stdout}${output.stderr}`)
+        }
         await new Promise((resolve) => setTimeout(resolve, 10))
       }
     }
   }
 }
 
-export const run = async (...given: Parameters<typeof command>): Promise<Ended> => await command(...given).ended
+export const run = async (...given: Parameters<typeof command>): Promise<Ended> =>
+  await command(...given).ended
 
 /** Has the service listen; resolves to its address. */
-export async function listen (app: FastifyInstance): Promise<string> {
+export async function listen(app: FastifyInstance): Promise<string> {
   await app.listen({ host: '127.0.0.1', port: 0 })
   return `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
 }

@@ -3,7 +3,7 @@ import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 const LISTS = ['/jira/projects', '/jira/issues', '/confluence/spaces', '/confluence/pages']
 
 interface Changes {
-  changes: Array<{ collection: string, op: 'upsert' | 'delete', id: number, item: object | null }>
+  changes: Array<{ collection: string; op: 'upsert' | 'delete'; id: number; item: object | null }>
   next: string
   more: boolean
 }
@@ -20,14 +20,14 @@ export class Mirror {
   readonly #query: string
 
   /** @param also more of the query, `collections=pages` for one */
-  constructor (app: FastifyInstance, owner: number, limit = 500, also = '') {
+  constructor(app: FastifyInstance, owner: number, limit = 500, also = '') {
     this.#app = app
     this.#owner = owner
     this.#query = `limit=${limit}${also === '' ? '' : `&${also}`}`
   }
 
   /** Reads until there is no more and nothing new. */
-  async follow (): Promise<void> {
+  async follow(): Promise<void> {
     let [more, news] = [true, true]
     while (more || news) {
       const page = await this.step()
@@ -37,9 +37,11 @@ export class Mirror {
   }
 
   /** Reads and applies one answer. */
-  async step (also = ''): Promise<Changes> {
+  async step(also = ''): Promise<Changes> {
     const from = this.since === undefined ? '' : `&since=${this.since}`
-    const answer = await this.#app.inject(`/users/${this.#owner}/changes?${this.#query}${from}${also}`)
+    const answer = await this.#app.inject(
+      `/users/${this.#owner}/changes?${this.#query}${from}${also}`
+    )
     if (answer.statusCode === 410) {
       this.items.clear()
       this.restarts++
@@ -57,20 +59,22 @@ export class Mirror {
 }
 
 /** What an owner's lists serve, each read page by page, by collection and id. */
-export async function tables (app: FastifyInstance, owner: number): Promise<Map<string, object>> {
+export async function tables(app: FastifyInstance, owner: number): Promise<Map<string, object>> {
   const items = new Map<string, object>()
   for (const list of LISTS) {
     const collection = list.split('/')[2]
     for (let url: string | undefined = `${list}/${owner}?limit=1000`; url !== undefined;) {
       const answer: LightMyRequestResponse = await app.inject(url)
-      for (const item of read<Array<{ id: number }>>(answer)) items.set(`${collection}/${item.id}`, item)
+      for (const item of read<Array<{ id: number }>>(answer)) {
+        items.set(`${collection}/${item.id}`, item)
+      }
       url = /^<([^>]+)>; rel="next"$/.exec(String(answer.headers.link))?.[1]
     }
   }
   return items
 }
 
-function read<Body> (answer: LightMyRequestResponse): Body {
+function read<Body>(answer: LightMyRequestResponse): Body {
   if (answer.statusCode !== 200) throw new Error(`${answer.statusCode} ${answer.body}`)
   return answer.json()
 }

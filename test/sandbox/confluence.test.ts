@@ -1,7 +1,10 @@
 import t from 'tap'
 import { ACME, callers, get, signIn, startSandbox } from './helper.ts'
 
-async function start (t: Parameters<typeof startSandbox>[0], options: Parameters<typeof startSandbox>[1] = {}) {
+async function start(
+  t: Parameters<typeof startSandbox>[0],
+  options: Parameters<typeof startSandbox>[1] = {}
+) {
   const sandbox = await startSandbox(t, options)
   const { access_token: token } = await signIn(sandbox.url)
   const { wiki } = callers(sandbox.url, token)
@@ -20,44 +23,89 @@ async function start (t: Parameters<typeof startSandbox>[0], options: Parameters
 
 const ids = (pages: { id: string }[]) => pages.map(({ id }) => id)
 
-t.test('v2 lists by cursor: in the body and the Link header, with /wiki, and the last page has none', async (t) => {
-  const { wiki, all } = await start(t)
-  const { body, headers } = await wiki('/api/v2/pages?limit=25')
-  t.match(body._links.next, /^\/wiki\/api\/v2\/pages\?limit=25&cursor=/)
-  t.equal(body._links.base, 'https://acme.atlassian.net/wiki')
-  t.match(headers.get('link'), /^<\/wiki\/api\/v2\/pages\?cursor=[^>]+&limit=25>; rel="next", <https:\/\/acme.atlassian.net\/wiki>; rel="base"$/)
-  const cursor = new URLSearchParams(body._links.next.split('?')[1]).get('cursor') ?? ''
-  t.match(JSON.parse(Buffer.from(cursor, 'base64').toString()), { id: /^\d+$/, contentOrder: 'id', contentOrderValue: Number })
-  const found = await all('/api/v2/pages?limit=7')
-  t.equal(new Set(ids(found)).size, 60)
-  t.strictSame(ids(found), ids(found).sort((a, b) => Number(a) - Number(b)))
-  t.strictSame(found[0].body, {})
-})
+t.test(
+  'v2 lists by cursor: in the body and the Link header, with /wiki, and the last page has none',
+  async (t) => {
+    const { wiki, all } = await start(t)
+    const { body, headers } = await wiki('/api/v2/pages?limit=25')
+    t.match(body._links.next, /^\/wiki\/api\/v2\/pages\?limit=25&cursor=/)
+    t.equal(body._links.base, 'https://acme.atlassian.net/wiki')
+    t.match(
+      headers.get('link'),
+      /^<\/wiki\/api\/v2\/pages\?cursor=[^>]+&limit=25>; rel="next", <https:\/\/acme.atlassian.net\/wiki>; rel="base"$/
+    )
+    const cursor = new URLSearchParams(body._links.next.split('?')[1]).get('cursor') ?? ''
+    t.match(JSON.parse(Buffer.from(cursor, 'base64').toString()), {
+      id: /^\d+$/,
+      contentOrder: 'id',
+      contentOrderValue: Number
+    })
+    const found = await all('/api/v2/pages?limit=7')
+    t.equal(new Set(ids(found)).size, 60)
+    t.strictSame(
+      ids(found),
+      ids(found).sort((a, b) => Number(a) - Number(b))
+    )
+    t.strictSame(found[0].body, {})
+  }
+)
 
 t.test('v2 refuses a bad cursor, a cursor of another order and a bad limit', async (t) => {
   const { wiki } = await start(t)
-  const bad = { status: 400, body: { errors: [{ status: 400, code: 'INVALID_REQUEST_PARAMETER', title: /Provided value for 'cursor' is not the correct type. Expected type is Cursor./ }] } }
+  const bad = {
+    status: 400,
+    body: {
+      errors: [
+        {
+          status: 400,
+          code: 'INVALID_REQUEST_PARAMETER',
+          title: /Provided value for 'cursor' is not the correct type. Expected type is Cursor./
+        }
+      ]
+    }
+  }
   t.match(await wiki('/api/v2/pages?cursor=nonsense'), bad)
   t.match(await wiki('/api/v2/spaces?cursor=e30='), bad)
   const { body } = await wiki('/api/v2/pages?limit=1')
   t.match(await wiki(`${body._links.next.replace('/wiki', '')}&sort=-modified-date`), bad)
-  for (const limit of ['0', '251', 'x', '-1']) t.equal((await wiki(`/api/v2/pages?limit=${limit}`)).status, 400, limit)
+  for (const limit of ['0', '251', 'x', '-1']) {
+    t.equal((await wiki(`/api/v2/pages?limit=${limit}`)).status, 400, limit)
+  }
   t.equal((await wiki('/api/v2/pages?status=draft')).status, 400)
   t.equal((await wiki('/api/v2/pages?sort=colour')).status, 400)
 })
 
-for (const sort of ['id', '-id', 'modified-date', '-modified-date', 'created-date', 'title', '-title']) {
-  t.test(`pages sorted by ${sort} are complete and in order, changed ones among them`, async (t) => {
-    const { all, admin } = await start(t)
-    const [first, second] = await all('/api/v2/pages')
-    await admin(`pages/${first.id}`, { title: 'zz last' })
-    await admin(`pages/${second.id}`, { title: 'aa first' })
-    const found = await all(`/api/v2/pages?limit=4&sort=${sort}`)
-    t.equal(new Set(ids(found)).size, 60)
-    const values = found.map(({ id, title, createdAt, version }) => ({ id: Number(id), title: title.toLowerCase(), created: createdAt, modified: version.createdAt }[sort.replace('-', '').replace('-date', '')]))
-    const sorted = [...values].sort((a, b) => a < b ? -1 : a > b ? 1 : 0)
-    t.strictSame(values, sort.startsWith('-') ? sorted.reverse() : sorted)
-  })
+for (const sort of [
+  'id',
+  '-id',
+  'modified-date',
+  '-modified-date',
+  'created-date',
+  'title',
+  '-title'
+]) {
+  t.test(
+    `pages sorted by ${sort} are complete and in order, changed ones among them`,
+    async (t) => {
+      const { all, admin } = await start(t)
+      const [first, second] = await all('/api/v2/pages')
+      await admin(`pages/${first.id}`, { title: 'zz last' })
+      await admin(`pages/${second.id}`, { title: 'aa first' })
+      const found = await all(`/api/v2/pages?limit=4&sort=${sort}`)
+      t.equal(new Set(ids(found)).size, 60)
+      const values = found.map(
+        ({ id, title, createdAt, version }) =>
+          ({
+            id: Number(id),
+            title: title.toLowerCase(),
+            created: createdAt,
+            modified: version.createdAt
+          })[sort.replace('-', '').replace('-date', '')]
+      )
+      const sorted = [...values].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
+      t.strictSame(values, sort.startsWith('-') ? sorted.reverse() : sorted)
+    }
+  )
 }
 
 t.test('pages can be narrowed by space, id and title, and listed per space', async (t) => {
@@ -71,33 +119,63 @@ t.test('pages can be narrowed by space, id and title, and listed per space', asy
   t.equal((await all(`/api/v2/pages?space-id=${space.id}&limit=4`)).length, 14)
   const moved = await all(`/api/v2/pages?space-id=${other.id}&limit=4`)
   t.equal(moved.length, 16)
-  t.strictSame(ids(moved), ids(moved).sort((a, b) => Number(a) - Number(b)))
-  t.strictSame(ids(await all(`/api/v2/pages?id=${inSpace[1].id},${inSpace[2].id}`)), ids(inSpace.slice(1, 3)))
+  t.strictSame(
+    ids(moved),
+    ids(moved).sort((a, b) => Number(a) - Number(b))
+  )
+  t.strictSame(
+    ids(await all(`/api/v2/pages?id=${inSpace[1].id},${inSpace[2].id}`)),
+    ids(inSpace.slice(1, 3))
+  )
   const plain = inSpace.find(({ title }) => /^[\w ]+$/.test(title))
-  t.strictSame(ids(await all(`/api/v2/pages?title=${encodeURIComponent(plain.title.toUpperCase())}`)), [plain.id])
-  t.match(await wiki('/api/v2/spaces/999/pages'), { status: 404, body: { errors: [{ title: 'Cannot find a space with id [999]' }] } })
+  t.strictSame(
+    ids(await all(`/api/v2/pages?title=${encodeURIComponent(plain.title.toUpperCase())}`)),
+    [plain.id]
+  )
+  t.match(await wiki('/api/v2/spaces/999/pages'), {
+    status: 404,
+    body: { errors: [{ title: 'Cannot find a space with id [999]' }] }
+  })
 })
 
-t.test('a page has its body in the format asked for, links below /wiki, and a parent', async (t) => {
-  const { wiki, all } = await start(t)
-  const pages = await all('/api/v2/pages')
-  t.match(pages[0]._links.webui, /^\/spaces\/[^/]+\/overview$/)
-  const page = pages[20]
-  t.ok(page.parentId)
-  const { body } = await wiki(`/api/v2/pages/${page.id}?body-format=storage`)
-  t.match(body, { id: page.id, body: { storage: { representation: 'storage', value: /<p>/ } }, _links: { base: 'https://acme.atlassian.net/wiki', webui: new RegExp(`/pages/${page.id}/`) } })
-  const adf = (await wiki(`/api/v2/pages/${page.id}?body-format=atlas_doc_format`)).body.body.atlas_doc_format.value
-  t.match(JSON.parse(adf), { type: 'doc' })
-  t.match(await wiki('/api/v2/pages/999'), { status: 404, body: { errors: [{ status: 404, code: 'NOT_FOUND', title: 'Cannot find a page with id [999]' }] } })
-})
+t.test(
+  'a page has its body in the format asked for, links below /wiki, and a parent',
+  async (t) => {
+    const { wiki, all } = await start(t)
+    const pages = await all('/api/v2/pages')
+    t.match(pages[0]._links.webui, /^\/spaces\/[^/]+\/overview$/)
+    const page = pages[20]
+    t.ok(page.parentId)
+    const { body } = await wiki(`/api/v2/pages/${page.id}?body-format=storage`)
+    t.match(body, {
+      id: page.id,
+      body: { storage: { representation: 'storage', value: /<p>/ } },
+      _links: { base: 'https://acme.atlassian.net/wiki', webui: new RegExp(`/pages/${page.id}/`) }
+    })
+    const adf = (await wiki(`/api/v2/pages/${page.id}?body-format=atlas_doc_format`)).body.body
+      .atlas_doc_format.value
+    t.match(JSON.parse(adf), { type: 'doc' })
+    t.match(await wiki('/api/v2/pages/999'), {
+      status: 404,
+      body: {
+        errors: [{ status: 404, code: 'NOT_FOUND', title: 'Cannot find a page with id [999]' }]
+      }
+    })
+  }
+)
 
 t.test('titles hold what people type, and some spaces are personal', async (t) => {
   const { all } = await start(t, { sizes: { pages: 250, spaces: 10 } })
   const titles = (await all('/api/v2/pages?limit=250')).map(({ title }) => title).join('\n')
-  for (const part of ['🚀', 'مرحبا', 'e\u0301', '<b>', '"double"', '設計']) t.ok(titles.includes(part), part)
+  for (const part of ['🚀', 'مرحبا', 'e\u0301', '<b>', '"double"', '設計']) {
+    t.ok(titles.includes(part), part)
+  }
   const spaces = await all('/api/v2/spaces')
   t.ok(spaces.some(({ key, type }) => key.startsWith('~') && type === 'personal'))
-  t.strictSame((await all('/api/v2/spaces?keys=eng')).map(({ key }) => key), ['ENG'])
+  t.strictSame(
+    (await all('/api/v2/spaces?keys=eng')).map(({ key }) => key),
+    ['ENG']
+  )
   t.equal((await all(`/api/v2/spaces?ids=${spaces[0].id},${spaces[1].id}`)).length, 2)
 })
 
@@ -114,36 +192,54 @@ t.test('a page can be archived, trashed, restored, purged and created', async (t
   t.equal((await wiki(`/api/v2/pages/${page.id}`)).status, 404)
   t.equal((await wiki(`/api/v2/pages/${page.id}?status=trashed`)).status, 200)
   await admin(`pages/${page.id}`, { status: 'current' })
-  t.match((await wiki(`/api/v2/pages/${page.id}`)).body, { version: { number: page.version.number + 3 } })
+  t.match((await wiki(`/api/v2/pages/${page.id}`)).body, {
+    version: { number: page.version.number + 3 }
+  })
   await admin(`pages/${other.id}`, { status: 'deleted' })
   t.equal((await wiki(`/api/v2/pages/${other.id}?status=deleted`)).status, 404)
-  const made = await admin('pages', { space_id: page.spaceId, title: 'Brand new', body: '<p>hello</p>' })
-  t.match((await wiki(`/api/v2/pages/${made.id}?body-format=storage`)).body, { title: 'Brand new', version: { number: 1 }, body: { storage: { value: '<p>hello</p>' } } })
+  const made = await admin('pages', {
+    space_id: page.spaceId,
+    title: 'Brand new',
+    body: '<p>hello</p>'
+  })
+  t.match((await wiki(`/api/v2/pages/${made.id}?body-format=storage`)).body, {
+    title: 'Brand new',
+    version: { number: 1 },
+    body: { storage: { value: '<p>hello</p>' } }
+  })
   t.equal((await all('/api/v2/pages')).at(-1).id, made.id)
 })
 
-t.test('CQL: next has no /wiki, short pages come in the middle, totals are too high, nothing archived', async (t) => {
-  const { url, token, wiki, all } = await start(t, { sizes: { pages: 400 } })
-  const cql = 'type = page order by lastmodified'
-  const current = ids(await all('/api/v2/pages?status=current&limit=250'))
-  const found: any[] = []
-  let short = 0
-  let next: string | undefined = `/rest/api/search?cql=${encodeURIComponent(cql)}&limit=25&excerpt=none`
-  while (next !== undefined) {
-    const { body } = await get(`${url}/ex/confluence/${ACME}/wiki${next}`, token)
-    found.push(...body.results)
-    next = body._links.next
-    if (next !== undefined && body.size < body.limit) short++
-    t.ok(body.totalSize > current.length)
-    t.notMatch(next ?? '', /^\/wiki|excerpt/)
+t.test(
+  'CQL: next has no /wiki, short pages come in the middle, totals are too high, nothing archived',
+  async (t) => {
+    const { url, token, wiki, all } = await start(t, { sizes: { pages: 400 } })
+    const cql = 'type = page order by lastmodified'
+    const current = ids(await all('/api/v2/pages?status=current&limit=250'))
+    const found: any[] = []
+    let short = 0
+    let next: string | undefined =
+      `/rest/api/search?cql=${encodeURIComponent(cql)}&limit=25&excerpt=none`
+    while (next !== undefined) {
+      const { body } = await get(`${url}/ex/confluence/${ACME}/wiki${next}`, token)
+      found.push(...body.results)
+      next = body._links.next
+      if (next !== undefined && body.size < body.limit) short++
+      t.ok(body.totalSize > current.length)
+      t.notMatch(next ?? '', /^\/wiki|excerpt/)
+    }
+    t.ok(short > 0)
+    t.strictSame(found.map(({ content }) => content.id).sort(), current.sort())
+    t.ok(found.every(({ score, content }) => score === 0 && content.status === 'current'))
+    const dates = found.map(({ lastModified }) => lastModified)
+    t.strictSame(dates, [...dates].sort())
+    t.strictSame(
+      (await wiki(`/rest/api/search?cql=${encodeURIComponent('space = NOPE and type = page')}`))
+        .body.results,
+      []
+    )
   }
-  t.ok(short > 0)
-  t.strictSame(found.map(({ content }) => content.id).sort(), current.sort())
-  t.ok(found.every(({ score, content }) => score === 0 && content.status === 'current'))
-  const dates = found.map(({ lastModified }) => lastModified)
-  t.strictSame(dates, [...dates].sort())
-  t.strictSame((await wiki(`/rest/api/search?cql=${encodeURIComponent('space = NOPE and type = page')}`)).body.results, [])
-})
+)
 
 t.test('CQL marks and escapes what it found, and refuses what it does not know', async (t) => {
   const { wiki, all, admin } = await start(t)
@@ -151,9 +247,22 @@ t.test('CQL marks and escapes what it found, and refuses what it does not know',
   await admin(`pages/${page.id}`, { title: 'Tom & "Jerry" <needle>' })
   await admin('clock', { advance_ms: 60_000 })
   const search = (cql: string) => wiki(`/rest/api/search?cql=${encodeURIComponent(cql)}`)
-  t.match((await search('title ~ "needle"')).body.results, [{ content: { title: 'Tom & "Jerry" <needle>' }, title: 'Tom &amp; &quot;Jerry&quot; &lt;@@@hl@@@needle@@@endhl@@@&gt;' }])
-  t.match((await search('title = "Tom & \\"Jerry\\" <needle>"')).body.results, [{ content: { id: page.id } }])
-  for (const cql of ['', 'status = archived', 'type = page or type = blogpost', 'type = ', 'order by lastmodified']) {
+  t.match((await search('title ~ "needle"')).body.results, [
+    {
+      content: { title: 'Tom & "Jerry" <needle>' },
+      title: 'Tom &amp; &quot;Jerry&quot; &lt;@@@hl@@@needle@@@endhl@@@&gt;'
+    }
+  ])
+  t.match((await search('title = "Tom & \\"Jerry\\" <needle>"')).body.results, [
+    { content: { id: page.id } }
+  ])
+  for (const cql of [
+    '',
+    'status = archived',
+    'type = page or type = blogpost',
+    'type = ',
+    'order by lastmodified'
+  ]) {
     t.match(await search(cql), { status: 400, body: { statusCode: 400, message: /./ } }, cql)
   }
   t.equal((await wiki('/rest/api/search?cql=type=page&cursor=nonsense')).status, 400)
@@ -162,7 +271,12 @@ t.test('CQL marks and escapes what it found, and refuses what it does not know',
 t.test('CQL sees a change only after up to a minute, v2 at once', async (t) => {
   const { wiki, all, admin } = await start(t)
   const [page] = (await all('/api/v2/pages?status=current')).slice(30)
-  const found = async () => (await wiki(`/rest/api/search?cql=${encodeURIComponent('type = page and lastmodified >= now("-1d")')}`)).body.results.map(({ content }: { content: { title: string } }) => content.title)
+  const found = async () =>
+    (
+      await wiki(
+        `/rest/api/search?cql=${encodeURIComponent('type = page and lastmodified >= now("-1d")')}`
+      )
+    ).body.results.map(({ content }: { content: { title: string } }) => content.title)
   await admin(`pages/${page.id}`, { title: 'Renamed' })
   t.equal((await wiki(`/api/v2/pages/${page.id}`)).body.title, 'Renamed')
   t.strictSame(await found(), [])

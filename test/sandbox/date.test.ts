@@ -8,11 +8,24 @@ t.test('every answer says in its Date header what time it is in the world', asyn
   const { url, admin } = await startSandbox(t, { now: () => AT })
   const { access_token: token } = await signIn(url)
   const { jira } = callers(url, token)
-  const paths = ['/authorize', '/authorize.css', '/me', '/nowhere', '/admin/state', '/admin/nothing', `/ex/jira/${ACME}/rest/api/3/myself`, `/ex/confluence/${ACME}/wiki/api/v2/pages`]
-  for (const path of paths) t.equal((await fetch(url + path)).headers.get('date'), 'Mon, 04 May 2026 08:05:30 GMT', path)
+  const paths = [
+    '/authorize',
+    '/authorize.css',
+    '/me',
+    '/nowhere',
+    '/admin/state',
+    '/admin/nothing',
+    `/ex/jira/${ACME}/rest/api/3/myself`,
+    `/ex/confluence/${ACME}/wiki/api/v2/pages`
+  ]
+  for (const path of paths) {
+    t.equal((await fetch(url + path)).headers.get('date'), 'Mon, 04 May 2026 08:05:30 GMT', path)
+  }
   for (const kind of ['status', 'html', 'garbage', 'redirect', 'delay-after']) {
     await admin('faults', { kind, match: { path: '*/serverInfo' } })
-    const { headers } = await fetch(`${url}/ex/jira/${ACME}/rest/api/3/serverInfo`, { redirect: 'manual' })
+    const { headers } = await fetch(`${url}/ex/jira/${ACME}/rest/api/3/serverInfo`, {
+      redirect: 'manual'
+    })
     t.equal(headers.get('date'), 'Mon, 04 May 2026 08:05:30 GMT', kind)
   }
   await admin('clock', { advance_ms: 61_000 })
@@ -25,14 +38,29 @@ t.test('every answer says in its Date header what time it is in the world', asyn
 
 t.test('a fault may say another time', async (t) => {
   const { url, admin } = await startSandbox(t, { now: () => AT })
-  await admin('faults', { kind: 'status', status: 503, headers: { date: 'Mon, 04 May 2026 09:00:00 GMT' } })
+  await admin('faults', {
+    kind: 'status',
+    status: 503,
+    headers: { date: 'Mon, 04 May 2026 09:00:00 GMT' }
+  })
   t.equal((await fetch(`${url}/me`)).headers.get('date'), 'Mon, 04 May 2026 09:00:00 GMT')
 })
 
 t.test('instants are written as toISOString writes them', async (t) => {
-  for (const time of [0, -1, AT, AT + 999, AT - 0.5, Date.UTC(2024, 1, 29, 23, 59, 59, 7), Date.UTC(1969, 11, 31), -62_198_755_200_000]) {
+  for (const time of [
+    0,
+    -1,
+    AT,
+    AT + 999,
+    AT - 0.5,
+    Date.UTC(2024, 1, 29, 23, 59, 59, 7),
+    Date.UTC(1969, 11, 31),
+    -62_198_755_200_000
+  ]) {
     t.equal(isoInstant(time), new Date(time).toISOString())
   }
-  for (let day = 0; day < 12_000; day += 7) t.equal(isoInstant(AT + day * 86_400_000), new Date(AT + day * 86_400_000).toISOString())
+  for (let day = 0; day < 12_000; day += 7) {
+    t.equal(isoInstant(AT + day * 86_400_000), new Date(AT + day * 86_400_000).toISOString())
+  }
   t.equal(jiraInstant(AT), '2026-05-04T08:05:30.000+0000')
 })

@@ -4,31 +4,45 @@ import { buildSandbox } from '../../src/sandbox.ts'
 import { createWorld } from '../../src/sandbox/world.ts'
 import { callers, refresh, signIn, startSandbox } from './helper.ts'
 
-async function start (t: Parameters<typeof startSandbox>[0]) {
+async function start(t: Parameters<typeof startSandbox>[0]) {
   const sandbox = await startSandbox(t)
   const tokens = await signIn(sandbox.url)
   return { ...sandbox, tokens, ...callers(sandbox.url, tokens.access_token) }
 }
 
-t.test('a fault spoils as many matching calls as it was told, after letting some pass', async (t) => {
-  const { jira, wiki, admin } = await start(t)
-  await admin('faults', { match: { path: '/ex/jira/*/myself', method: 'get' }, kind: 'status', status: 503, body: { message: 'later' }, headers: { 'retry-after': '2' }, times: 2, skip: 1 })
-  t.equal((await wiki('/api/v2/spaces')).status, 200)
-  t.equal((await jira('/myself')).status, 200)
-  const spoiled = await jira('/myself')
-  t.match(spoiled, { status: 503, body: { message: 'later' } })
-  t.equal(spoiled.headers.get('retry-after'), '2')
-  t.equal((await jira('/myself')).status, 503)
-  t.equal((await jira('/myself')).status, 200)
-})
+t.test(
+  'a fault spoils as many matching calls as it was told, after letting some pass',
+  async (t) => {
+    const { jira, wiki, admin } = await start(t)
+    await admin('faults', {
+      match: { path: '/ex/jira/*/myself', method: 'get' },
+      kind: 'status',
+      status: 503,
+      body: { message: 'later' },
+      headers: { 'retry-after': '2' },
+      times: 2,
+      skip: 1
+    })
+    t.equal((await wiki('/api/v2/spaces')).status, 200)
+    t.equal((await jira('/myself')).status, 200)
+    const spoiled = await jira('/myself')
+    t.match(spoiled, { status: 503, body: { message: 'later' } })
+    t.equal(spoiled.headers.get('retry-after'), '2')
+    t.equal((await jira('/myself')).status, 503)
+    t.equal((await jira('/myself')).status, 200)
+  }
+)
 
-t.test('an answer lost after the work was done: the token has been rotated, and the old one still works', async (t) => {
-  const { url, tokens, admin } = await start(t)
-  await admin('faults', { match: { path: '/oauth/token' }, kind: 'drop-after' })
-  await t.rejects(refresh(url, tokens.refresh_token))
-  t.match(await admin('stats', undefined, 'GET'), { exchanges: { refresh_token: { ok: 1 } } })
-  t.equal((await refresh(url, tokens.refresh_token)).status, 200)
-})
+t.test(
+  'an answer lost after the work was done: the token has been rotated, and the old one still works',
+  async (t) => {
+    const { url, tokens, admin } = await start(t)
+    await admin('faults', { match: { path: '/oauth/token' }, kind: 'drop-after' })
+    await t.rejects(refresh(url, tokens.refresh_token))
+    t.match(await admin('stats', undefined, 'GET'), { exchanges: { refresh_token: { ok: 1 } } })
+    t.equal((await refresh(url, tokens.refresh_token)).status, 200)
+  }
+)
 
 t.test('an answer lost before the work: nothing has happened', async (t) => {
   const { url, tokens, admin } = await start(t)
@@ -40,7 +54,8 @@ t.test('an answer lost before the work: nothing has happened', async (t) => {
 
 t.test('answers can be HTML, garbage, half of what was promised, elsewhere, or huge', async (t) => {
   const { jira, url, tokens, admin } = await start(t)
-  const spoil = (kind: string, more = {}) => admin('faults', { match: { path: 'myself' }, kind, ...more })
+  const spoil = (kind: string, more = {}) =>
+    admin('faults', { match: { path: 'myself' }, kind, ...more })
   await spoil('html')
   const html = await jira('/myself')
   t.match(html, { status: 502, body: /<h1>502 Bad Gateway/ })
@@ -50,9 +65,14 @@ t.test('answers can be HTML, garbage, half of what was promised, elsewhere, or h
   await t.rejects(jira('/myself'))
   await spoil('redirect', { headers: { location: 'https://elsewhere.example/' } })
   const moved = await fetch(`${url}/ex/jira/x/rest/api/3/myself`, { redirect: 'manual' })
-  t.match({ status: moved.status, to: moved.headers.get('location') }, { status: 302, to: 'https://elsewhere.example/' })
+  t.match(
+    { status: moved.status, to: moved.headers.get('location') },
+    { status: 302, to: 'https://elsewhere.example/' }
+  )
   await spoil('huge', { bytes: 3_000_000 })
-  const huge = await fetch(`${url}/ex/jira/x/rest/api/3/myself`, { headers: { authorization: `Bearer ${tokens.access_token}` } })
+  const huge = await fetch(`${url}/ex/jira/x/rest/api/3/myself`, {
+    headers: { authorization: `Bearer ${tokens.access_token}` }
+  })
   t.ok((await huge.text()).length >= 3_000_000)
   await spoil('delay', { delay_ms: 5 })
   t.equal((await jira('/myself')).status, 200)

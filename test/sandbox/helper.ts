@@ -3,7 +3,9 @@ import type { AddressInfo } from 'node:net'
 import { createWorld } from '../../src/sandbox/world.ts'
 import type { SandboxOptions, World } from '../../src/sandbox/world.ts'
 
-export interface Test { teardown: (fn: () => unknown) => void }
+export interface Test {
+  teardown: (fn: () => unknown) => void
+}
 
 export interface Running {
   /** Without a slash at the end. */
@@ -14,18 +16,28 @@ export interface Running {
 }
 
 /** A sandbox that listens on this machine until the test is over. */
-export async function startSandbox (t: Test, options: SandboxOptions = {}): Promise<Running> {
+export async function startSandbox(t: Test, options: SandboxOptions = {}): Promise<Running> {
   const world = createWorld(options)
   const app = buildSandbox({ world })
   t.teardown(() => app.close())
   await app.listen({ host: '127.0.0.1', port: 0 })
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
-  return { url, world, admin: (path, body, method = 'POST') => callAdmin(`${url}/admin/${path}`, method, body) }
+  return {
+    url,
+    world,
+    admin: (path, body, method = 'POST') => callAdmin(`${url}/admin/${path}`, method, body)
+  }
 }
 
-async function callAdmin (url: string, method: string, body?: object) {
-  const response = await fetch(url, { method, ...body !== undefined && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } } })
-  const answer = await response.json() as Record<string, unknown>
+async function callAdmin(url: string, method: string, body?: object) {
+  const response = await fetch(url, {
+    method,
+    ...(body !== undefined && {
+      body: JSON.stringify(body),
+      headers: { 'content-type': 'application/json' }
+    })
+  })
+  const answer = (await response.json()) as Record<string, unknown>
   if (!response.ok) throw new Error(`${response.status} ${answer.error}`)
   return answer
 }
@@ -33,75 +45,121 @@ async function callAdmin (url: string, method: string, body?: object) {
 export const ACME = '8f0c1d3e-2222-4b4b-9a9a-000000000001'
 export const GLOBEX = '8f0c1d3e-2222-4b4b-9a9a-000000000002'
 export const CALLBACK = 'http://localhost:3000/oauth/callback'
-export const SCOPES = 'read:jira-work read:jira-user read:space:confluence read:page:confluence search:confluence read:confluence-user read:me offline_access'
+export const SCOPES =
+  'read:jira-work read:jira-user read:space:confluence read:page:confluence search:confluence read:confluence-user read:me offline_access'
 const CREDENTIALS = { client_id: 'sandbox-client', client_secret: 'sandbox-secret' }
 
-export interface Reply { status: number, headers: Headers, body: any }
-export interface Tokens { access_token: string, refresh_token: string, scope: string, expires_in: number, token_type: string }
+export interface Reply {
+  status: number
+  headers: Headers
+  body: any
+}
+export interface Tokens {
+  access_token: string
+  refresh_token: string
+  scope: string
+  expires_in: number
+  token_type: string
+}
 
 /** An authorization request as an app makes it; undefined leaves a parameter out. */
-export function authorizeUrl (url: string, params: Record<string, string | undefined> = {}): string {
-  const all = { audience: 'api.atlassian.com', client_id: 'sandbox-client', scope: SCOPES, redirect_uri: CALLBACK, state: 'st', response_type: 'code', prompt: 'consent', ...params }
+export function authorizeUrl(url: string, params: Record<string, string | undefined> = {}): string {
+  const all = {
+    audience: 'api.atlassian.com',
+    client_id: 'sandbox-client',
+    scope: SCOPES,
+    redirect_uri: CALLBACK,
+    state: 'st',
+    response_type: 'code',
+    prompt: 'consent',
+    ...params
+  }
   return `${url}/authorize?${new URLSearchParams(Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined))}`
 }
 
 /** Goes through the consent without the page and comes back with the query of the callback. */
-export async function consent (url: string, params: Record<string, string | undefined> = {}): Promise<URLSearchParams> {
-  const response = await fetch(authorizeUrl(url, { sandbox_decision: 'accept', ...params }), { redirect: 'manual' })
-  return new URL(response.headers.get('location') ?? `http://no-callback.invalid/?status=${response.status}`).searchParams
+export async function consent(
+  url: string,
+  params: Record<string, string | undefined> = {}
+): Promise<URLSearchParams> {
+  const response = await fetch(authorizeUrl(url, { sandbox_decision: 'accept', ...params }), {
+    redirect: 'manual'
+  })
+  return new URL(
+    response.headers.get('location') ?? `http://no-callback.invalid/?status=${response.status}`
+  ).searchParams
 }
 
-export async function tokenRequest (url: string, fields: Record<string, unknown>): Promise<Reply> {
-  return await call(`${url}/oauth/token`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ ...CREDENTIALS, ...fields }) })
+export async function tokenRequest(url: string, fields: Record<string, unknown>): Promise<Reply> {
+  return await call(`${url}/oauth/token`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ ...CREDENTIALS, ...fields })
+  })
 }
 
-export async function redeem (url: string, code: string | null): Promise<Reply> {
+export async function redeem(url: string, code: string | null): Promise<Reply> {
   return await tokenRequest(url, { grant_type: 'authorization_code', code, redirect_uri: CALLBACK })
 }
 
-export async function refresh (url: string, token: string): Promise<Reply> {
+export async function refresh(url: string, token: string): Promise<Reply> {
   return await tokenRequest(url, { grant_type: 'refresh_token', refresh_token: token })
 }
 
 /** The whole sign-in. */
-export async function signIn (url: string, params: Record<string, string | undefined> = {}): Promise<Tokens> {
+export async function signIn(
+  url: string,
+  params: Record<string, string | undefined> = {}
+): Promise<Tokens> {
   const { body } = await redeem(url, (await consent(url, params)).get('code'))
   return body
 }
 
 /** GET with a bearer, or whatever `init` says. */
-export async function get (url: string, token: string, init: RequestInit = {}): Promise<Reply> {
-  return await call(url, { ...init, headers: { authorization: `Bearer ${token}`, ...init.headers } })
+export async function get(url: string, token: string, init: RequestInit = {}): Promise<Reply> {
+  return await call(url, {
+    ...init,
+    headers: { authorization: `Bearer ${token}`, ...init.headers }
+  })
 }
 
-export async function post (url: string, token: string, body: unknown): Promise<Reply> {
-  return await get(url, token, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+export async function post(url: string, token: string, body: unknown): Promise<Reply> {
+  return await get(url, token, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body)
+  })
 }
 
-async function call (url: string, init: RequestInit): Promise<Reply> {
+async function call(url: string, init: RequestInit): Promise<Reply> {
   const response = await fetch(url, init)
   const text = await response.text()
   const json = (response.headers.get('content-type') ?? '').includes('json') && text !== ''
-  return { status: response.status, headers: response.headers, body: json ? JSON.parse(text) : text }
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: json ? JSON.parse(text) : text
+  }
 }
 
 /** Both products of one site: `jira('/project/search')`, `wiki('/api/v2/pages')`. */
-export function callers (url: string, token: string, cloudId = ACME) {
+export function callers(url: string, token: string, cloudId = ACME) {
   return {
     jira: (path: string) => get(`${url}/ex/jira/${cloudId}/rest/api/3${path}`, token),
-    jiraPost: (path: string, body: unknown) => post(`${url}/ex/jira/${cloudId}/rest/api/3${path}`, token, body),
+    jiraPost: (path: string, body: unknown) =>
+      post(`${url}/ex/jira/${cloudId}/rest/api/3${path}`, token, body),
     wiki: (path: string) => get(`${url}/ex/confluence/${cloudId}/wiki${path}`, token)
   }
 }
 
 /** A sandbox with Dana signed in, and both products of the first site as she sees them. */
-export async function startSignedIn (t: Test, options: SandboxOptions = {}) {
+export async function startSignedIn(t: Test, options: SandboxOptions = {}) {
   const sandbox = await startSandbox(t, options)
   const { access_token: token } = await signIn(sandbox.url)
   return { ...sandbox, token, ...callers(sandbox.url, token) }
 }
 
 /** The same site for somebody else. */
-export async function callersAs (url: string, account: string, cloudId = ACME) {
+export async function callersAs(url: string, account: string, cloudId = ACME) {
   return callers(url, (await signIn(url, { sandbox_account: account })).access_token, cloudId)
 }

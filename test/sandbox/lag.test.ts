@@ -4,29 +4,47 @@ import type { Test } from './helper.ts'
 
 const MINUTE = 60_000
 
-async function start (t: Test, options: Parameters<typeof startSignedIn>[1] = {}) {
+async function start(t: Test, options: Parameters<typeof startSignedIn>[1] = {}) {
   const sandbox = await startSignedIn(t, { now: () => Date.UTC(2026, 4, 4, 8), ...options })
   const { jiraPost } = sandbox
-  const search = async (jql: string, more = {}) => (await jiraPost('/search/jql', { jql, maxResults: 100, fields: ['summary'], ...more })).body.issues
-  const changed = async (more = {}) => (await search('updated >= "-1d"', more)).map(({ id }: { id: string }) => id)
-  return { ...sandbox, search, changed, pass: (ms: number) => sandbox.admin('clock', { advance_ms: ms }) }
+  const search = async (jql: string, more = {}) =>
+    (await jiraPost('/search/jql', { jql, maxResults: 100, fields: ['summary'], ...more })).body
+      .issues
+  const changed = async (more = {}) =>
+    (await search('updated >= "-1d"', more)).map(({ id }: { id: string }) => id)
+  return {
+    ...sandbox,
+    search,
+    changed,
+    pass: (ms: number) => sandbox.admin('clock', { advance_ms: ms })
+  }
 }
 
 t.test('JQL is behind by half the lag to all of it, and everything else is not', async (t) => {
   const { admin, jira, jiraPost, search, changed, pass } = await start(t)
-  const { id } = await admin('issues', { project: 'PAY', summary: 'Brand new' }) as { id: string }
+  const { id } = (await admin('issues', { project: 'PAY', summary: 'Brand new' })) as { id: string }
   await admin('issues/PAY-1', { summary: 'Changed' })
   await admin('issues/PAY-2', { deleted: true })
   await pass(MINUTE / 2 - 1)
   t.strictSame(await changed(), [])
-  const found = (await search('project = PAY order by id')) as { id: string, key: string, fields: { summary: string } }[]
+  const found = (await search('project = PAY order by id')) as {
+    id: string
+    key: string
+    fields: { summary: string }
+  }[]
   t.notOk(found.some((issue) => issue.id === id))
   t.equal(found.length, 25)
   t.not(found[0].fields.summary, 'Changed')
   t.equal(found[1].key, 'PAY-2', 'what was deleted is still found')
   t.equal((await jira('/issue/PAY-1')).body.fields.summary, 'Changed')
-  t.match((await jiraPost('/issue/bulkfetch', { issueIdsOrKeys: [found[1].id, id] })).body.issues, [{ id }], 'and is not there when it is fetched')
-  t.strictSame((await jiraPost('/search/approximate-count', { jql: 'project = PAY' })).body, { count: 25 })
+  t.match(
+    (await jiraPost('/issue/bulkfetch', { issueIdsOrKeys: [found[1].id, id] })).body.issues,
+    [{ id }],
+    'and is not there when it is fetched'
+  )
+  t.strictSame((await jiraPost('/search/approximate-count', { jql: 'project = PAY' })).body, {
+    count: 25
+  })
   await pass(MINUTE / 2 + 1)
   t.strictSame((await changed()).sort(), ['10000', id].sort())
   t.equal((await search('project = PAY')).length, 25)
@@ -35,24 +53,36 @@ t.test('JQL is behind by half the lag to all of it, and everything else is not',
 t.test('items have delays of their own between the two', async (t) => {
   const { admin, changed, pass } = await start(t)
   for (let number = 1; number <= 25; number++) await admin(`issues/PAY-${number}`, { summary: 'x' })
-  await pass(MINUTE * 3 / 4)
+  await pass((MINUTE * 3) / 4)
   const halfway = (await changed()).length
   t.ok(halfway > 2 && halfway < 23, `${halfway} of 25`)
 })
 
-t.test('changes come one after the other, so that one that is edited all the time is not behind for longer', async (t) => {
-  const { admin, search, pass } = await start(t)
-  const seen: string[] = []
-  for (let second = 0; second < 90; second++) {
-    if (second <= 30 && second % 10 === 0) await admin('issues/PAY-1', { summary: `after ${second}` })
-    seen.push((await search('key = PAY-1'))[0].fields.summary)
-    await pass(1000)
+t.test(
+  'changes come one after the other, so that one that is edited all the time is not behind for longer',
+  async (t) => {
+    const { admin, search, pass } = await start(t)
+    const seen: string[] = []
+    for (let second = 0; second < 90; second++) {
+      if (second <= 30 && second % 10 === 0) {
+        await admin('issues/PAY-1', { summary: `after ${second}` })
+      }
+      seen.push((await search('key = PAY-1'))[0].fields.summary)
+      await pass(1000)
+    }
+    const lasted = seen.reduce(
+      (counts, summary) => counts.set(summary, (counts.get(summary) ?? 0) + 1),
+      new Map<string, number>()
+    )
+    t.strictSame([...lasted].slice(1, 4), [
+      ['after 0', 10],
+      ['after 10', 10],
+      ['after 20', 10]
+    ])
+    t.ok([...lasted.values()][0] >= 30 && [...lasted.values()][0] <= 60)
+    t.equal(seen.at(-1), 'after 30')
   }
-  const lasted = seen.reduce((counts, summary) => counts.set(summary, (counts.get(summary) ?? 0) + 1), new Map<string, number>())
-  t.strictSame([...lasted].slice(1, 4), [['after 0', 10], ['after 10', 10], ['after 20', 10]])
-  t.ok([...lasted.values()][0] >= 30 && [...lasted.values()][0] <= 60)
-  t.equal(seen.at(-1), 'after 30')
-})
+)
 
 t.test('what a search has found once it does not lose again when the lag grows', async (t) => {
   const { admin, changed, search } = await start(t)
@@ -74,7 +104,11 @@ t.test('the lag is an option, can be set at any time, and comes back with a rese
   t.strictSame(await changed(), ['10000'], 'what was on its way is there')
   const [page] = (await wiki('/api/v2/pages?status=current')).body.results
   await admin(`pages/${page.id}`, { title: 'Needle' })
-  t.equal((await wiki('/rest/api/search?cql=title~needle')).body.results.length, 1, 'and CQL is as fast')
+  t.equal(
+    (await wiki('/rest/api/search?cql=title~needle')).body.results.length,
+    1,
+    'and CQL is as fast'
+  )
   t.match(await admin('state', undefined, 'GET'), { index_lag_ms: 0 })
   await admin('reset')
   t.equal(world.indexLagMs(), 10 * MINUTE)
@@ -84,24 +118,43 @@ t.test('the lag is an option, can be set at any time, and comes back with a rese
 
 t.test('issues named for reconciling are found as they are, by GET and by POST', async (t) => {
   const { admin, jira, jiraPost, changed } = await start(t)
-  const { id } = await admin('issues', { project: 'PAY' }) as { id: string }
+  const { id } = (await admin('issues', { project: 'PAY' })) as { id: string }
   await admin('issues/PAY-1', { summary: 'Changed' })
   t.strictSame(await changed({ reconcileIssues: [Number(id)] }), [id])
-  const { body } = await jira(`/search/jql?jql=${encodeURIComponent('updated >= "-1d" order by id')}&reconcileIssues=${id}&reconcileIssues=10000`)
+  const { body } = await jira(
+    `/search/jql?jql=${encodeURIComponent('updated >= "-1d" order by id')}&reconcileIssues=${id}&reconcileIssues=10000`
+  )
   t.strictSame(body.issues, [{ id: '10000' }, { id }])
-  t.equal((await jiraPost('/search/jql', { jql: 'project = PAY', reconcileIssues: Array(51).fill(1) })).status, 400)
-  t.equal((await jiraPost('/search/jql', { jql: 'project = PAY', reconcileIssues: '1' })).status, 400)
+  t.equal(
+    (await jiraPost('/search/jql', { jql: 'project = PAY', reconcileIssues: Array(51).fill(1) }))
+      .status,
+    400
+  )
+  t.equal(
+    (await jiraPost('/search/jql', { jql: 'project = PAY', reconcileIssues: '1' })).status,
+    400
+  )
 })
 
-t.test('a project that is gone is gone from the index later, and so is a space with its pages', async (t) => {
-  const { admin, search, wiki, pass } = await start(t)
-  const titles = async () => (await wiki('/rest/api/search?cql=type=page&limit=100')).body.results.length
-  const before = [(await search('project is not EMPTY')).length, await titles()]
-  const { results: [space] } = (await wiki('/api/v2/spaces')).body
-  await admin('projects/PAY', { deleted: true })
-  await admin(`spaces/${space.key}`, { deleted: true })
-  t.strictSame([(await search('project is not EMPTY')).length, await titles()], before)
-  await pass(MINUTE)
-  t.notOk((await search('project is not EMPTY')).some(({ key }: { key: string }) => key.startsWith('PAY-')))
-  t.ok(await titles() < before[1])
-})
+t.test(
+  'a project that is gone is gone from the index later, and so is a space with its pages',
+  async (t) => {
+    const { admin, search, wiki, pass } = await start(t)
+    const titles = async () =>
+      (await wiki('/rest/api/search?cql=type=page&limit=100')).body.results.length
+    const before = [(await search('project is not EMPTY')).length, await titles()]
+    const {
+      results: [space]
+    } = (await wiki('/api/v2/spaces')).body
+    await admin('projects/PAY', { deleted: true })
+    await admin(`spaces/${space.key}`, { deleted: true })
+    t.strictSame([(await search('project is not EMPTY')).length, await titles()], before)
+    await pass(MINUTE)
+    t.notOk(
+      (await search('project is not EMPTY')).some(({ key }: { key: string }) =>
+        key.startsWith('PAY-')
+      )
+    )
+    t.ok((await titles()) < before[1])
+  }
+)

@@ -4,49 +4,69 @@ import { callers, GLOBEX, signIn, startSandbox } from './helper.ts'
 const HOUR = 3_600_000
 const NOW = Date.UTC(2026, 4, 4, 8, 5)
 
-async function start (t: Parameters<typeof startSandbox>[0], options: Parameters<typeof startSandbox>[1] = {}) {
+async function start(
+  t: Parameters<typeof startSandbox>[0],
+  options: Parameters<typeof startSandbox>[1] = {}
+) {
   const sandbox = await startSandbox(t, { now: () => NOW, ...options })
   const { access_token: token } = await signIn(sandbox.url)
   return { ...sandbox, token, ...callers(sandbox.url, token) }
 }
 
-t.test('every answer of the API shows the burst bucket, and warns when a fifth is left', async (t) => {
-  const { jira } = await start(t, { burst: 10 })
-  const first = await jira('/myself')
-  t.equal(first.headers.get('x-ratelimit-limit'), '10')
-  t.equal(first.headers.get('x-ratelimit-remaining'), '9')
-  t.equal(first.headers.get('x-ratelimit-nearlimit'), null)
-  for (let call = 0; call < 8; call++) await jira('/myself')
-  t.equal((await jira('/myself')).headers.get('x-ratelimit-nearlimit'), 'true')
-})
+t.test(
+  'every answer of the API shows the burst bucket, and warns when a fifth is left',
+  async (t) => {
+    const { jira } = await start(t, { burst: 10 })
+    const first = await jira('/myself')
+    t.equal(first.headers.get('x-ratelimit-limit'), '10')
+    t.equal(first.headers.get('x-ratelimit-remaining'), '9')
+    t.equal(first.headers.get('x-ratelimit-nearlimit'), null)
+    for (let call = 0; call < 8; call++) await jira('/myself')
+    t.equal((await jira('/myself')).headers.get('x-ratelimit-nearlimit'), 'true')
+  }
+)
 
 t.test('an empty bucket refuses this endpoint of this site only, until time passes', async (t) => {
   const { url, token, jira, admin } = await start(t, { burst: 3 })
   for (let call = 0; call < 3; call++) t.equal((await jira('/myself')).status, 200)
   const refused = await jira('/myself')
   t.equal(refused.status, 429)
-  t.match(Object.fromEntries(refused.headers), { 'retry-after': '1', 'ratelimit-reason': 'jira-burst-based', 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': /^2026-05-04T08:05:01/ })
+  t.match(Object.fromEntries(refused.headers), {
+    'retry-after': '1',
+    'ratelimit-reason': 'jira-burst-based',
+    'x-ratelimit-remaining': '0',
+    'x-ratelimit-reset': /^2026-05-04T08:05:01/
+  })
   t.equal((await jira('/project/search')).status, 200)
   t.equal((await callers(url, token, GLOBEX).jira('/myself')).status, 200)
   await admin('clock', { advance_ms: 2000 })
   t.equal((await jira('/myself')).status, 200)
 })
 
-t.test('an hour has so many points: one a call and one an object, over all sites, until the top of the hour', async (t) => {
-  const { url, token, jira, wiki, admin } = await start(t, { hourlyPoints: 30 })
-  await jira('/project/search')
-  t.match(await admin('stats', undefined, 'GET'), { points: { 'sandbox-client': { used: 13, limit: 30 } } })
-  await jira('/project/search')
-  const near = await jira('/serverInfo')
-  t.match(near.headers.get('ratelimit-policy'), /q=30;w=3600/)
-  t.match(near.headers.get('ratelimit'), /r=4;t=3300/)
-  await wiki('/api/v2/pages?limit=3')
-  const refused = await callers(url, token, GLOBEX).wiki('/api/v2/pages')
-  t.equal(refused.status, 429)
-  t.match(Object.fromEntries(refused.headers), { 'retry-after': '3600', 'ratelimit-reason': 'confluence-quota-global-based', 'x-ratelimit-reset': '2026-05-04T09:00Z' })
-  await admin('clock', { advance_ms: HOUR - 5 * 60_000 })
-  t.equal((await jira('/serverInfo')).status, 200)
-})
+t.test(
+  'an hour has so many points: one a call and one an object, over all sites, until the top of the hour',
+  async (t) => {
+    const { url, token, jira, wiki, admin } = await start(t, { hourlyPoints: 30 })
+    await jira('/project/search')
+    t.match(await admin('stats', undefined, 'GET'), {
+      points: { 'sandbox-client': { used: 13, limit: 30 } }
+    })
+    await jira('/project/search')
+    const near = await jira('/serverInfo')
+    t.match(near.headers.get('ratelimit-policy'), /q=30;w=3600/)
+    t.match(near.headers.get('ratelimit'), /r=4;t=3300/)
+    await wiki('/api/v2/pages?limit=3')
+    const refused = await callers(url, token, GLOBEX).wiki('/api/v2/pages')
+    t.equal(refused.status, 429)
+    t.match(Object.fromEntries(refused.headers), {
+      'retry-after': '3600',
+      'ratelimit-reason': 'confluence-quota-global-based',
+      'x-ratelimit-reset': '2026-05-04T09:00Z'
+    })
+    await admin('clock', { advance_ms: HOUR - 5 * 60_000 })
+    t.equal((await jira('/serverInfo')).status, 200)
+  }
+)
 
 t.test('a quota refusal comes in the variants that were seen', async (t) => {
   const { jira, admin } = await start(t)
@@ -55,13 +75,26 @@ t.test('a quota refusal comes in the variants that were seen', async (t) => {
     const { status, headers } = await jira('/serverInfo')
     return { status, ...Object.fromEntries(headers) }
   }
-  t.match(await headers('global'), { status: 429, 'ratelimit-reason': 'jira-quota-global-based', 'retry-after': '3600' })
+  t.match(await headers('global'), {
+    status: 429,
+    'ratelimit-reason': 'jira-quota-global-based',
+    'retry-after': '3600'
+  })
   t.match(await headers('tenant'), { status: 429, 'ratelimit-reason': 'jira-quota-tenant-based' })
   const gateway: Record<string, unknown> = await headers('gateway')
-  t.match(gateway, { status: 429, 'x-failure-category': /./, 'x-ratelimit-limit': '360000', 'x-ratelimit-reset': '2026-05-04T09:00Z' })
+  t.match(gateway, {
+    status: 429,
+    'x-failure-category': /./,
+    'x-ratelimit-limit': '360000',
+    'x-ratelimit-reset': '2026-05-04T09:00Z'
+  })
   t.notOk('retry-after' in gateway || 'ratelimit-reason' in gateway)
   t.match(await headers('unavailable'), { status: 503, 'retry-after': '30' })
-  t.match(await headers('beta'), { status: 200, 'x-beta-ratelimit-reason': 'jira-quota-tenant-based', 'beta-retry-after': '3600' })
+  t.match(await headers('beta'), {
+    status: 200,
+    'x-beta-ratelimit-reason': 'jira-quota-tenant-based',
+    'beta-retry-after': '3600'
+  })
   await admin('quota', { exhaust: false })
   t.equal((await jira('/serverInfo')).headers.get('x-beta-ratelimit-reason'), null)
 })
@@ -70,7 +103,14 @@ t.test('a burst can be called for, with fewer headers than one would like', asyn
   const { jira, admin } = await start(t)
   await admin('burst', { exhaust: true, variant: 'reset-only', for_ms: 5000 })
   const reset = await jira('/serverInfo')
-  t.match({ status: reset.status, retry: reset.headers.get('retry-after'), at: reset.headers.get('x-ratelimit-reset') }, { status: 429, retry: null, at: /^2026-05-04T08:05:01/ })
+  t.match(
+    {
+      status: reset.status,
+      retry: reset.headers.get('retry-after'),
+      at: reset.headers.get('x-ratelimit-reset')
+    },
+    { status: 429, retry: null, at: /^2026-05-04T08:05:01/ }
+  )
   await admin('burst', { exhaust: true, variant: 'bare' })
   const bare = await jira('/serverInfo')
   t.equal(bare.status, 429)
@@ -83,10 +123,21 @@ t.test('a burst or a quota can be called for on one site, and on several at once
   const { url, token, jira, wiki, admin } = await start(t)
   const other = callers(url, token, GLOBEX)
   await admin('burst', { exhaust: true, site: 'acme', for_ms: 5000 })
-  t.match(await Promise.all([jira('/serverInfo'), wiki('/api/v2/spaces'), other.jira('/serverInfo'), other.wiki('/api/v2/spaces')]), [{ status: 429 }, { status: 429 }, { status: 200 }, { status: 200 }])
+  t.match(
+    await Promise.all([
+      jira('/serverInfo'),
+      wiki('/api/v2/spaces'),
+      other.jira('/serverInfo'),
+      other.wiki('/api/v2/spaces')
+    ]),
+    [{ status: 429 }, { status: 429 }, { status: 200 }, { status: 200 }]
+  )
   await admin('quota', { exhaust: true, site: GLOBEX })
   const refused = await other.jira('/serverInfo')
-  t.match([refused.status, refused.headers.get('ratelimit-reason')], [429, 'jira-quota-tenant-based'])
+  t.match(
+    [refused.status, refused.headers.get('ratelimit-reason')],
+    [429, 'jira-quota-tenant-based']
+  )
   t.equal((await jira('/serverInfo')).headers.get('ratelimit-reason'), 'jira-burst-based')
   await admin('quota', { exhaust: true, variant: 'unavailable' })
   t.equal((await other.jira('/serverInfo')).status, 429, 'what is on for the site goes first')
@@ -101,6 +152,12 @@ t.test('a burst or a quota can be called for on one site, and on several at once
   await admin('clock', { advance_ms: 5000 })
   t.equal((await jira('/serverInfo')).status, 200)
   await admin('quota', { exhaust: true, site: 'acme', variant: 'beta' })
-  t.match([(await jira('/serverInfo')).headers.get('beta-retry-after'), (await other.jira('/serverInfo')).headers.get('beta-retry-after')], ['3600', null])
+  t.match(
+    [
+      (await jira('/serverInfo')).headers.get('beta-retry-after'),
+      (await other.jira('/serverInfo')).headers.get('beta-retry-after')
+    ],
+    ['3600', null]
+  )
   await t.rejects(admin('burst', { exhaust: true, site: 'initech' }), /400 no site initech/)
 })

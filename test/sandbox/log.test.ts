@@ -14,9 +14,14 @@ t.test('the log says where in a list a call read on, and a first page says nothi
   await wiki(`/api/v2/pages?cursor=${token}`)
   await wiki('/api/v2/pages?cursor=a.b&code=secret')
   const { log } = world.stats.read()
-  const places = log.slice(-9).map(({ cursor, startAt, nextPageToken }: Logged) => ({ cursor, startAt, nextPageToken }))
+  const places = log
+    .slice(-9)
+    .map(({ cursor, startAt, nextPageToken }: Logged) => ({ cursor, startAt, nextPageToken }))
   t.match(places[0], { startAt: '5', cursor: undefined, nextPageToken: undefined })
-  t.strictSame(places.slice(1, 5).map(({ nextPageToken }) => nextPageToken), [undefined, nextPageToken, nextPageToken, undefined])
+  t.strictSame(
+    places.slice(1, 5).map(({ nextPageToken }) => nextPageToken),
+    [undefined, nextPageToken, nextPageToken, undefined]
+  )
   t.equal(places[5].cursor, undefined)
   t.equal(places[6].cursor, new URLSearchParams(next.split('?')[1]).get('cursor'))
   t.match(places[7].cursor, /^#[0-9a-f]{16}$/, 'what may be a secret is only told apart')
@@ -32,9 +37,16 @@ t.test('a call that a fault spoils says it too', async (t) => {
 })
 
 t.test('the log keeps as many calls as it is told, 1000 without', async (t) => {
-  for (const [logKept, kept] of [[3, 3], [0, 0], [undefined, 1000], [1500, 1500]]) {
+  for (const [logKept, kept] of [
+    [3, 3],
+    [0, 0],
+    [undefined, 1000],
+    [1500, 1500]
+  ]) {
     const { world } = await startSignedIn(t, { logKept })
-    for (let call = 0; call < 3100; call++) world.stats.call('x', { at: call, method: 'GET', path: '/', status: 200, token: null })
+    for (let call = 0; call < 3100; call++) {
+      world.stats.call('x', { at: call, method: 'GET', path: '/', status: 200, token: null })
+    }
     const { log } = world.stats.read()
     t.equal(log.length, kept)
     t.match(log, kept === 0 ? [] : [{ at: 3100 - Number(kept) }])

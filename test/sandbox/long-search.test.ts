@@ -2,14 +2,24 @@ import t from 'tap'
 import { startSignedIn } from './helper.ts'
 import type { Test } from './helper.ts'
 
-async function start (t: Test, options: Parameters<typeof startSignedIn>[1] = {}) {
-  const sandbox = await startSignedIn(t, { sizes: { projects: 4, issues: 500 }, hourlyPoints: 1e9, ...options })
+async function start(t: Test, options: Parameters<typeof startSignedIn>[1] = {}) {
+  const sandbox = await startSignedIn(t, {
+    sizes: { projects: 4, issues: 500 },
+    hourlyPoints: 1e9,
+    ...options
+  })
   /** Every page of one chain. */
   const chain = async (jql: string, more = {}) => {
     const pages: any[] = []
     for (let nextPageToken: string | undefined, isLast = false; !isLast;) {
-      const { status, body } = await sandbox.jiraPost('/search/jql', { jql, nextPageToken, ...more })
-      if (status !== 200 || (body.nextPageToken === undefined) !== body.isLast) throw new Error(`${status} ${JSON.stringify(body)}`)
+      const { status, body } = await sandbox.jiraPost('/search/jql', {
+        jql,
+        nextPageToken,
+        ...more
+      })
+      if (status !== 200 || (body.nextPageToken === undefined) !== body.isLast) {
+        throw new Error(`${status} ${JSON.stringify(body)}`)
+      }
       pages.push(body.issues)
       nextPageToken = body.nextPageToken
       isLast = body.isLast
@@ -19,25 +29,45 @@ async function start (t: Test, options: Parameters<typeof startSignedIn>[1] = {}
   return { ...sandbox, chain }
 }
 
-t.test('a chain of pages ends without a word when it has become too long, and a later start goes on', async (t) => {
-  const { chain } = await start(t, { longestSearch: 120 })
-  const pages = await chain('project is not EMPTY order by updated', { maxResults: 50, fields: ['updated'] })
-  t.strictSame(pages.map(({ length }) => length), [50, 50, 20])
-  const seen = new Set(pages.flat().map(({ id }) => id))
-  let last = pages.flat().at(-1)
-  for (let turn = 0; turn < 10; turn++) {
-    const from = new Date(Date.parse(last.fields.updated) - 86_400_000).toISOString().slice(0, 10)
-    const more = (await chain(`project is not EMPTY and updated >= "${from}" order by updated`, { maxResults: 50, fields: ['updated'] })).flat()
-    for (const { id } of more) seen.add(id)
-    last = more.at(-1)
+t.test(
+  'a chain of pages ends without a word when it has become too long, and a later start goes on',
+  async (t) => {
+    const { chain } = await start(t, { longestSearch: 120 })
+    const pages = await chain('project is not EMPTY order by updated', {
+      maxResults: 50,
+      fields: ['updated']
+    })
+    t.strictSame(
+      pages.map(({ length }) => length),
+      [50, 50, 20]
+    )
+    const seen = new Set(pages.flat().map(({ id }) => id))
+    let last = pages.flat().at(-1)
+    for (let turn = 0; turn < 10; turn++) {
+      const from = new Date(Date.parse(last.fields.updated) - 86_400_000).toISOString().slice(0, 10)
+      const more = (
+        await chain(`project is not EMPTY and updated >= "${from}" order by updated`, {
+          maxResults: 50,
+          fields: ['updated']
+        })
+      ).flat()
+      for (const { id } of more) seen.add(id)
+      last = more.at(-1)
+    }
+    t.equal(seen.size, 500)
   }
-  t.equal(seen.size, 500)
-})
+)
 
 t.test('what fits into one chain is complete, and one page is cut as well', async (t) => {
   const { chain } = await start(t, { longestSearch: 125 })
-  t.strictSame((await chain('project = PAY', { maxResults: 60 })).map(({ length }) => length), [60, 60, 5])
-  t.strictSame((await chain('project is not EMPTY', { maxResults: 5000 })).map(({ length }) => length), [125])
+  t.strictSame(
+    (await chain('project = PAY', { maxResults: 60 })).map(({ length }) => length),
+    [60, 60, 5]
+  )
+  t.strictSame(
+    (await chain('project is not EMPTY', { maxResults: 5000 })).map(({ length }) => length),
+    [125]
+  )
 })
 
 t.test('it is 126,000 unless said otherwise', async (t) => {
@@ -47,14 +77,37 @@ t.test('it is 126,000 unless said otherwise', async (t) => {
 
 t.test('bounds on updated end a list where they should, in both directions', async (t) => {
   const { chain } = await start(t)
-  const all = (await chain('project is not EMPTY order by updated', { maxResults: 100, fields: ['updated'] })).flat()
+  const all = (
+    await chain('project is not EMPTY order by updated', { maxResults: 100, fields: ['updated'] })
+  ).flat()
   const bounds = 'updated >= "2023-03-01" and updated < "2024-07-01"'
-  const zone = (time: string) => Date.parse(time) + 2 * 3_600_000 + (/-0[4-9]|-10/.test(time.slice(4, 7)) ? 3_600_000 : 0)
-  const within = all.filter(({ fields }) => zone(fields.updated) >= Date.UTC(2023, 2, 1) && zone(fields.updated) < Date.UTC(2024, 6, 1)).map(({ id }) => id)
+  const zone = (time: string) =>
+    Date.parse(time) + 2 * 3_600_000 + (/-0[4-9]|-10/.test(time.slice(4, 7)) ? 3_600_000 : 0)
+  const within = all
+    .filter(
+      ({ fields }) =>
+        zone(fields.updated) >= Date.UTC(2023, 2, 1) && zone(fields.updated) < Date.UTC(2024, 6, 1)
+    )
+    .map(({ id }) => id)
   t.ok(within.length > 100)
-  t.strictSame((await chain(`project is not EMPTY and ${bounds} order by updated asc`, { maxResults: 40 })).flat().map(({ id }) => id), within)
-  t.strictSame((await chain(`project is not EMPTY and ${bounds} order by updated desc`, { maxResults: 40 })).flat().map(({ id }) => id), [...within].reverse())
-  const own = (await chain(`project = PAY and ${bounds} order by updated`, { maxResults: 40 })).flat().map(({ id }) => id)
+  t.strictSame(
+    (await chain(`project is not EMPTY and ${bounds} order by updated asc`, { maxResults: 40 }))
+      .flat()
+      .map(({ id }) => id),
+    within
+  )
+  t.strictSame(
+    (await chain(`project is not EMPTY and ${bounds} order by updated desc`, { maxResults: 40 }))
+      .flat()
+      .map(({ id }) => id),
+    [...within].reverse()
+  )
+  const own = (await chain(`project = PAY and ${bounds} order by updated`, { maxResults: 40 }))
+    .flat()
+    .map(({ id }) => id)
   t.ok(own.length > 20 && own.every((id) => within.includes(id)))
-  t.equal((await chain(`project = PAY and ${bounds}`, { maxResults: 40 })).flat().length, own.length)
+  t.equal(
+    (await chain(`project = PAY and ${bounds}`, { maxResults: 40 })).flat().length,
+    own.length
+  )
 })

@@ -5,18 +5,29 @@ const PAGES = 1_000_000
 const ROOM = 150 * 1024 * 1024
 
 t.test('a million pages cost no memory, wherever in the list one reads', async (t) => {
-  const { url, admin } = await startSandbox(t, { sizes: { pages: PAGES, spaces: 50 }, hourlyPoints: 1e9 })
+  const { url, admin } = await startSandbox(t, {
+    sizes: { pages: PAGES, spaces: 50 },
+    hourlyPoints: 1e9
+  })
   const { access_token: token } = await signIn(url)
   const { wiki } = callers(url, token)
   const before = process.memoryUsage().rss
   const first = (await wiki('/api/v2/pages?limit=250')).body.results
   for (const at of [100_000, 500_000, 900_000, 999_000]) {
     const id = String(20_000_000 + at * 32)
-    for (const [order, sign] of [['id', ''], ['modified-date', '-'], ['modified-date', '']]) {
+    for (const [order, sign] of [
+      ['id', ''],
+      ['modified-date', '-'],
+      ['modified-date', '']
+    ]) {
       const row = await pageNear(wiki, id)
       const value = order === 'id' ? Number(row.id) : Date.parse(row.version.createdAt)
-      const cursor = Buffer.from(JSON.stringify({ id: row.id, contentOrder: `${sign}${order}`, contentOrderValue: value })).toString('base64')
-      const { status, body } = await wiki(`/api/v2/pages?limit=250&sort=${sign}${order}&cursor=${encodeURIComponent(cursor)}`)
+      const cursor = Buffer.from(
+        JSON.stringify({ id: row.id, contentOrder: `${sign}${order}`, contentOrderValue: value })
+      ).toString('base64')
+      const { status, body } = await wiki(
+        `/api/v2/pages?limit=250&sort=${sign}${order}&cursor=${encodeURIComponent(cursor)}`
+      )
       t.equal(status, 200)
       t.equal(body.results.length > 0, true)
       t.notOk(body.results.some(({ id }: { id: string }) => id === row.id))
@@ -24,15 +35,20 @@ t.test('a million pages cost no memory, wherever in the list one reads', async (
   }
   const [space] = (await wiki('/api/v2/spaces?limit=1')).body.results
   let next = `/wiki/api/v2/spaces/${space.id}/pages?limit=250`
-  for (let page = 0; page < 8; page++) next = (await get(`${url}/ex/confluence/${ACME}${next}`, token)).body._links.next
+  for (let page = 0; page < 8; page++) {
+    next = (await get(`${url}/ex/confluence/${ACME}${next}`, token)).body._links.next
+  }
   t.ok(next)
   await admin(`pages/${first[3].id}`, { title: 'Changed among a million' })
-  t.equal((await wiki('/api/v2/pages?limit=1&sort=-modified-date')).body.results[0].title, 'Changed among a million')
+  t.equal(
+    (await wiki('/api/v2/pages?limit=1&sort=-modified-date')).body.results[0].title,
+    'Changed among a million'
+  )
   t.ok(process.memoryUsage().rss - before < ROOM)
 })
 
 /** The page whose id starts at this block of 32. */
-async function pageNear (wiki: (path: string) => Promise<{ body: any }>, id: string) {
+async function pageNear(wiki: (path: string) => Promise<{ body: any }>, id: string) {
   const block = Array.from({ length: 32 }, (_, offset) => String(Number(id) + offset)).join()
   return (await wiki(`/api/v2/pages?id=${block}`)).body.results[0]
 }

@@ -5,47 +5,110 @@ import { createWorld } from '../../src/sandbox/world.ts'
 import { ACME, authorizeUrl, CALLBACK } from './helper.ts'
 
 /** A host with ways of its own: strict parsing, problem+json, a hook and two places for one world. */
-async function host (t: { teardown: (fn: () => unknown) => void }) {
+async function host(t: { teardown: (fn: () => unknown) => void }) {
   const app = Fastify()
   const world = createWorld()
   t.teardown(() => app.close())
-  app.setErrorHandler((_error, _request, reply) => reply.code(422).type('application/problem+json').send({ title: 'host' }))
-  app.setNotFoundHandler((_request, reply) => reply.code(404).type('application/problem+json').send({ title: 'host' }))
-  app.setValidatorCompiler(() => () => { throw new Error('the host validates') })
+  app.setErrorHandler((_error, _request, reply) =>
+    reply.code(422).type('application/problem+json').send({ title: 'host' })
+  )
+  app.setNotFoundHandler((_request, reply) =>
+    reply.code(404).type('application/problem+json').send({ title: 'host' })
+  )
+  app.setValidatorCompiler(() => () => {
+    throw new Error('the host validates')
+  })
   app.post('/echo', async ({ body }) => body)
-  for (const prefix of ['/sandbox', '/api/sandbox']) await app.register(async (scope) => scope.register(sandbox, { world }), { prefix })
+  for (const prefix of ['/sandbox', '/api/sandbox']) {
+    await app.register(async (scope) => scope.register(sandbox, { world }), { prefix })
+  }
   return { app, world }
 }
 
 t.test('mounted twice with one world: a code from one place is good in the other', async (t) => {
   const { app } = await host(t)
-  const authorize = await app.inject(authorizeUrl('', { sandbox_decision: 'accept' }).replace(/^/, '/sandbox'))
+  const authorize = await app.inject(
+    authorizeUrl('', { sandbox_decision: 'accept' }).replace(/^/, '/sandbox')
+  )
   t.equal(authorize.statusCode, 302)
   const code = new URL(String(authorize.headers.location)).searchParams.get('code')
-  const payload = { grant_type: 'authorization_code', client_id: 'sandbox-client', client_secret: 'sandbox-secret', code, redirect_uri: CALLBACK }
-  const { access_token: token } = (await app.inject({ method: 'POST', url: '/api/sandbox/oauth/token', payload })).json()
+  const payload = {
+    grant_type: 'authorization_code',
+    client_id: 'sandbox-client',
+    client_secret: 'sandbox-secret',
+    code,
+    redirect_uri: CALLBACK
+  }
+  const { access_token: token } = (
+    await app.inject({ method: 'POST', url: '/api/sandbox/oauth/token', payload })
+  ).json()
   const headers = { authorization: `Bearer ${token}` }
-  const projects = (await app.inject({ url: `/api/sandbox/ex/jira/${ACME}/rest/api/3/project/search?maxResults=1`, headers })).json()
+  const projects = (
+    await app.inject({
+      url: `/api/sandbox/ex/jira/${ACME}/rest/api/3/project/search?maxResults=1`,
+      headers
+    })
+  ).json()
   t.match(projects.nextPage, /\/\/[^/]+\/api\/sandbox\/ex\/jira\//)
-  t.equal((await app.inject({ url: projects.nextPage.replace(/^https?:\/\/[^/]+/, ''), headers })).statusCode, 200)
+  t.equal(
+    (await app.inject({ url: projects.nextPage.replace(/^https?:\/\/[^/]+/, ''), headers }))
+      .statusCode,
+    200
+  )
 })
 
-t.test('nothing of the host shapes the sandbox, and nothing of the sandbox reaches the host', async (t) => {
-  const { app } = await host(t)
-  t.match((await app.inject({ method: 'POST', url: '/sandbox/oauth/token', payload: '{', headers: { 'content-type': 'application/json' } })).json(), { error: 'invalid_request' })
-  t.match((await app.inject('/sandbox/nowhere')).json(), { status: 404, error: 'Not Found', path: '/nowhere' })
-  t.match((await app.inject('/nowhere')).json(), { title: 'host' })
-  t.equal((await app.inject('/nowhere')).headers['atl-traceid'], undefined)
-  t.match((await app.inject({ method: 'POST', url: '/echo', payload: { a: 1 } })).json(), { a: 1 })
-  t.equal((await app.inject({ method: 'POST', url: '/echo', payload: 'a=1', headers: { 'content-type': 'application/x-www-form-urlencoded' } })).statusCode, 422)
-})
+t.test(
+  'nothing of the host shapes the sandbox, and nothing of the sandbox reaches the host',
+  async (t) => {
+    const { app } = await host(t)
+    t.match(
+      (
+        await app.inject({
+          method: 'POST',
+          url: '/sandbox/oauth/token',
+          payload: '{',
+          headers: { 'content-type': 'application/json' }
+        })
+      ).json(),
+      { error: 'invalid_request' }
+    )
+    t.match((await app.inject('/sandbox/nowhere')).json(), {
+      status: 404,
+      error: 'Not Found',
+      path: '/nowhere'
+    })
+    t.match((await app.inject('/nowhere')).json(), { title: 'host' })
+    t.equal((await app.inject('/nowhere')).headers['atl-traceid'], undefined)
+    t.match((await app.inject({ method: 'POST', url: '/echo', payload: { a: 1 } })).json(), {
+      a: 1
+    })
+    t.equal(
+      (
+        await app.inject({
+          method: 'POST',
+          url: '/echo',
+          payload: 'a=1',
+          headers: { 'content-type': 'application/x-www-form-urlencoded' }
+        })
+      ).statusCode,
+      422
+    )
+  }
+)
 
 t.test('the form posts to where the page came from', async (t) => {
   const { app } = await host(t)
   const page = await app.inject(authorizeUrl('/api/sandbox'))
   t.match(page.body, /<form method="post" action="authorize">/)
-  const fields = [...page.body.matchAll(/type="hidden" name="([^"]+)" value="([^"]*)"/g)].map(([, name, value]): [string, string] => [name, value])
+  const fields = [...page.body.matchAll(/type="hidden" name="([^"]+)" value="([^"]*)"/g)].map(
+    ([, name, value]): [string, string] => [name, value]
+  )
   const payload = new URLSearchParams([...fields, ['decision', 'cancel']]).toString()
-  const back = await app.inject({ method: 'POST', url: '/api/sandbox/authorize', payload, headers: { 'content-type': 'application/x-www-form-urlencoded' } })
+  const back = await app.inject({
+    method: 'POST',
+    url: '/api/sandbox/authorize',
+    payload,
+    headers: { 'content-type': 'application/x-www-form-urlencoded' }
+  })
   t.match(back.headers.location, /error=access_denied/)
 })

@@ -3,7 +3,7 @@ import { callersAs, GLOBEX, startSignedIn } from './helper.ts'
 import type { Test } from './helper.ts'
 
 /** Dana, from whom things are hidden, and Sam, who sees them; search is not behind. */
-async function start (t: Test) {
+async function start(t: Test) {
   const dana = await startSignedIn(t, { indexLagMs: 0 })
   return { ...dana, sam: await callersAs(dana.url, 'sam') }
 }
@@ -17,15 +17,29 @@ t.test('a restricted project is as good as absent to its account, with its issue
   await admin('restrict', { project: 'PAY', account_id: 'dana', restricted: true })
   const after = (await jira('/project/search?maxResults=5')).body
   t.match(after, { total: before.total - 1, isLast: false })
-  t.notOk((await jira('/project/search')).body.values.some(({ key }: { key: string }) => key === 'PAY'))
-  t.match(await jira('/project/PAY'), { status: 404, body: { errorMessages: ["No project could be found with key 'PAY'."] } })
+  t.notOk(
+    (await jira('/project/search')).body.values.some(({ key }: { key: string }) => key === 'PAY')
+  )
+  t.match(await jira('/project/PAY'), {
+    status: 404,
+    body: { errorMessages: ["No project could be found with key 'PAY'."] }
+  })
   t.equal((await jira('/issue/PAY-1')).status, 404)
   t.equal((await jira('/issue/10000')).status, 404)
-  t.match((await jiraPost('/issue/bulkfetch', { issueIdsOrKeys: ['PAY-1', 'OPS-1'] })).body.issues, [{ key: 'OPS-1' }])
-  t.match(await jira(jql('project = PAY')), { status: 400, body: { errorMessages: ["The value 'PAY' does not exist for the field 'project'."] } })
+  t.match(
+    (await jiraPost('/issue/bulkfetch', { issueIdsOrKeys: ['PAY-1', 'OPS-1'] })).body.issues,
+    [{ key: 'OPS-1' }]
+  )
+  t.match(await jira(jql('project = PAY')), {
+    status: 400,
+    body: { errorMessages: ["The value 'PAY' does not exist for the field 'project'."] }
+  })
   t.equal((await jira(jql('key = PAY-1'))).status, 400)
   t.equal((await jira(jql('project is not EMPTY'))).body.issues.length, 275)
-  t.strictSame((await jiraPost('/search/approximate-count', { jql: 'project is not EMPTY' })).body, { count: 275 })
+  t.strictSame(
+    (await jiraPost('/search/approximate-count', { jql: 'project is not EMPTY' })).body,
+    { count: 275 }
+  )
   t.equal((await sam.jira('/project/search')).body.total, before.total, 'somebody else sees it')
   t.equal((await sam.jira('/issue/PAY-1')).status, 200)
   await admin('restrict', { project: 'PAY', account_id: 'dana', restricted: false })
@@ -51,10 +65,18 @@ t.test('a restricted space is as good as absent to its account, with its pages',
   await admin('restrict', { space: space.key, account_id: 'dana', restricted: true })
   t.equal((await wiki('/api/v2/spaces')).body.results.length, 3)
   t.strictSame((await wiki(`/api/v2/spaces?ids=${space.id}`)).body.results, [])
-  t.match(await wiki(`/api/v2/spaces/${space.id}`), { status: 404, body: { errors: [{ title: `Cannot find a space with id [${space.id}]` }] } })
+  t.match(await wiki(`/api/v2/spaces/${space.id}`), {
+    status: 404,
+    body: { errors: [{ title: `Cannot find a space with id [${space.id}]` }] }
+  })
   t.equal((await wiki(`/api/v2/spaces/${space.id}/pages`)).status, 404)
-  t.match(await wiki(`/api/v2/pages/${page.id}`), { status: 404, body: { errors: [{ title: `Cannot find a page with id [${page.id}]` }] } })
-  for (const list of ['', '&sort=title', '&sort=-modified-date']) t.equal((await wiki(`/api/v2/pages?limit=250${list}`)).body.results.length, 45, list)
+  t.match(await wiki(`/api/v2/pages/${page.id}`), {
+    status: 404,
+    body: { errors: [{ title: `Cannot find a page with id [${page.id}]` }] }
+  })
+  for (const list of ['', '&sort=title', '&sort=-modified-date']) {
+    t.equal((await wiki(`/api/v2/pages?limit=250${list}`)).body.results.length, 45, list)
+  }
   t.strictSame((await wiki(`/api/v2/pages?id=${page.id}`)).body.results, [])
   t.strictSame((await wiki(cql(`space = ${space.key}`))).body.results, [])
   t.ok((await wiki(cql(`space = ${other.key}`))).body.results.length > 0)
@@ -63,31 +85,52 @@ t.test('a restricted space is as good as absent to its account, with its pages',
   t.equal((await wiki('/api/v2/pages?limit=250')).body.results.length, 60)
 })
 
-t.test('a page can be restricted on its own; what is opened to everybody is open to each', async (t) => {
-  const { wiki, sam, admin } = await start(t)
-  const [page] = (await wiki('/api/v2/pages?status=current')).body.results
-  const sees = async (person: typeof wiki) => (await person(`/api/v2/pages/${page.id}`)).status === 200 && (await person(cql(`id = ${page.id}`))).body.results.length === 1
-  await admin('restrict', { page: page.id, account_id: 'dana', restricted: true })
-  t.strictSame([await sees(wiki), await sees(sam.wiki)], [false, true])
-  await admin('restrict', { page: page.id, restricted: true })
-  t.strictSame([await sees(wiki), await sees(sam.wiki)], [false, false])
-  await admin('restrict', { page: page.id, account_id: 'dana', restricted: false })
-  t.strictSame([await sees(wiki), await sees(sam.wiki)], [false, false], 'what is hidden from everybody stays hidden')
-  await admin('restrict', { page: page.id, account_id: 'dana', restricted: true })
-  await admin('restrict', { page: page.id, restricted: false })
-  t.strictSame([await sees(wiki), await sees(sam.wiki)], [true, true])
-})
+t.test(
+  'a page can be restricted on its own; what is opened to everybody is open to each',
+  async (t) => {
+    const { wiki, sam, admin } = await start(t)
+    const [page] = (await wiki('/api/v2/pages?status=current')).body.results
+    const sees = async (person: typeof wiki) =>
+      (await person(`/api/v2/pages/${page.id}`)).status === 200 &&
+      (await person(cql(`id = ${page.id}`))).body.results.length === 1
+    await admin('restrict', { page: page.id, account_id: 'dana', restricted: true })
+    t.strictSame([await sees(wiki), await sees(sam.wiki)], [false, true])
+    await admin('restrict', { page: page.id, restricted: true })
+    t.strictSame([await sees(wiki), await sees(sam.wiki)], [false, false])
+    await admin('restrict', { page: page.id, account_id: 'dana', restricted: false })
+    t.strictSame(
+      [await sees(wiki), await sees(sam.wiki)],
+      [false, false],
+      'what is hidden from everybody stays hidden'
+    )
+    await admin('restrict', { page: page.id, account_id: 'dana', restricted: true })
+    await admin('restrict', { page: page.id, restricted: false })
+    t.strictSame([await sees(wiki), await sees(sam.wiki)], [true, true])
+  }
+)
 
 t.test('a restriction belongs to its site, and names one thing', async (t) => {
   const { url, jira, admin } = await start(t)
   const globex = await callersAs(url, 'dana', GLOBEX)
   await admin('restrict', { site: 'globex', project: 'PAY', restricted: true })
-  t.strictSame([(await jira('/project/PAY')).status, (await globex.jira('/project/PAY')).status], [200, 404])
+  t.strictSame(
+    [(await jira('/project/PAY')).status, (await globex.jira('/project/PAY')).status],
+    [200, 404]
+  )
   await admin('reset')
   t.equal((await (await callersAs(url, 'dana', GLOBEX)).jira('/project/PAY')).status, 200)
-  await t.rejects(admin('restrict', { restricted: true }), /400 body must name one of project, issue, space, page/)
-  await t.rejects(admin('restrict', { project: 'PAY', page: '1', restricted: true }), /400 body must name one of/)
+  await t.rejects(
+    admin('restrict', { restricted: true }),
+    /400 body must name one of project, issue, space, page/
+  )
+  await t.rejects(
+    admin('restrict', { project: 'PAY', page: '1', restricted: true }),
+    /400 body must name one of/
+  )
   await t.rejects(admin('restrict', { project: 'NOPE', restricted: true }), /400 no project NOPE/)
-  await t.rejects(admin('restrict', { project: 'PAY', account_id: 'nobody', restricted: true }), /400 no account nobody/)
+  await t.rejects(
+    admin('restrict', { project: 'PAY', account_id: 'nobody', restricted: true }),
+    /400 no account nobody/
+  )
   await t.rejects(admin('restrict', { project: 'PAY' }), /400 body.restricted must be a boolean/)
 })

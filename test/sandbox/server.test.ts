@@ -8,29 +8,55 @@ import t from 'tap'
 const SERVER = fileURLToPath(new URL('../../src/sandbox-server.ts', import.meta.url))
 
 /** The process as `main.js sandbox …` starts it, options from the third argument on. */
-function run (...args: string[]) {
+function run(...args: string[]) {
   const code = `process.argv.splice(1, 0, 'main.js', 'sandbox'); await import(${JSON.stringify(`file://${SERVER}`)})`
-  const child = spawn(process.execPath, ['--input-type=module', '-e', code, '--', ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, ['--input-type=module', '-e', code, '--', ...args], {
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
   const output = { out: '', err: '' }
-  child.stdout.on('data', (data) => { output.out += data })
-  child.stderr.on('data', (data) => { output.err += data })
+  child.stdout.on('data', (data) => {
+    output.out += data
+  })
+  child.stderr.on('data', (data) => {
+    output.err += data
+  })
   return { child, output, exit: once(child, 'exit') }
 }
 
 t.test('it prints what the connector needs, answers, and stops on SIGTERM', async (t) => {
-  const { child, output, exit } = run('--port', '0', '--projects', '3', '--pages', '20', '--redirect-uri', 'http://localhost:9/a', '--redirect-uri', 'http://localhost:9/b')
+  const { child, output, exit } = run(
+    '--port',
+    '0',
+    '--projects',
+    '3',
+    '--pages',
+    '20',
+    '--redirect-uri',
+    'http://localhost:9/a',
+    '--redirect-uri',
+    'http://localhost:9/b'
+  )
   t.teardown(() => child.kill('SIGKILL'))
   while (!output.out.includes('CONFLUENCE_OAUTH_CLIENT_SECRET')) await once(child.stdout, 'data')
   t.match(output.out, /ATLASSIAN_AUTH_URL=http:\/\/127\.0\.0\.1:\d+\nATLASSIAN_API_URL=/)
-  t.match(output.out, /JIRA_OAUTH_CLIENT_ID=sandbox-client\nJIRA_OAUTH_CLIENT_SECRET=sandbox-secret/)
+  t.match(
+    output.out,
+    /JIRA_OAUTH_CLIENT_ID=sandbox-client\nJIRA_OAUTH_CLIENT_SECRET=sandbox-secret/
+  )
   const url = /ATLASSIAN_AUTH_URL=(\S+)/.exec(output.out)?.[1]
-  t.match(await (await fetch(`${url}/admin/state`)).json(), { sites: [{ sizes: { projects: 3, pages: 20 } }, {}] })
+  t.match(await (await fetch(`${url}/admin/state`)).json(), {
+    sites: [{ sizes: { projects: 3, pages: 20 } }, {}]
+  })
   child.kill('SIGTERM')
   t.strictSame(await exit, [0, null])
 })
 
 t.test('a bad option and a port in use end it with one sentence', async (t) => {
-  for (const [args, message] of [[['--pages', 'many'], /--pages must be a whole number/], [['--colour', 'red'], /--colour/], [['--access', 'none'], /--access must be account or resource/]] as const) {
+  for (const [args, message] of [
+    [['--pages', 'many'], /--pages must be a whole number/],
+    [['--colour', 'red'], /--colour/],
+    [['--access', 'none'], /--access must be account or resource/]
+  ] as const) {
     const { output, exit } = run(...args)
     t.equal((await exit)[0], 1)
     t.match(output.err, message)

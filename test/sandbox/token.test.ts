@@ -1,9 +1,23 @@
 import t from 'tap'
-import { ACME, CALLBACK, callers, consent, get, redeem, refresh, signIn, startSandbox, tokenRequest } from './helper.ts'
+import {
+  ACME,
+  CALLBACK,
+  callers,
+  consent,
+  get,
+  redeem,
+  refresh,
+  signIn,
+  startSandbox,
+  tokenRequest
+} from './helper.ts'
 
 const MINUTE = 60_000
 const DAY = 86_400_000
-const says = (status: number, error: string, description?: string) => ({ status, body: { error, ...description !== undefined && { error_description: description } } })
+const says = (status: number, error: string, description?: string) => ({
+  status,
+  body: { error, ...(description !== undefined && { error_description: description }) }
+})
 
 t.test('a code gives tokens as long as real ones, for an hour, once', async (t) => {
   const { url } = await startSandbox(t)
@@ -16,7 +30,11 @@ t.test('a code gives tokens as long as real ones, for an hour, once', async (t) 
     t.match(token, /^[\w-]+\.[\w-]+\.[\w-]+$/)
     t.ok(token.length >= 1500 && token.length <= 3072)
   }
-  t.match(JSON.parse(Buffer.from(body.access_token.split('.')[1], 'base64url').toString()), { sub: /^712020:/, aud: 'sandbox-client', iss: 'https://auth.atlassian.com' })
+  t.match(JSON.parse(Buffer.from(body.access_token.split('.')[1], 'base64url').toString()), {
+    sub: /^712020:/,
+    aud: 'sandbox-client',
+    iss: 'https://auth.atlassian.com'
+  })
   t.match(await redeem(url, code), says(400, 'invalid_request', 'authorization_code is invalid'))
 })
 
@@ -35,9 +53,19 @@ t.test('a code dies after ten minutes', async (t) => {
 t.test('the token endpoint takes forms as well as JSON', async (t) => {
   const { url } = await startSandbox(t)
   const code = (await consent(url)).get('code') ?? ''
-  const body = new URLSearchParams({ grant_type: 'authorization_code', client_id: 'sandbox-client', client_secret: 'sandbox-secret', code, redirect_uri: CALLBACK })
+  const body = new URLSearchParams({
+    grant_type: 'authorization_code',
+    client_id: 'sandbox-client',
+    client_secret: 'sandbox-secret',
+    code,
+    redirect_uri: CALLBACK
+  })
   t.equal((await fetch(`${url}/oauth/token`, { method: 'POST', body })).status, 200)
-  const garbage = await fetch(`${url}/oauth/token`, { method: 'POST', body: '{', headers: { 'content-type': 'application/json' } })
+  const garbage = await fetch(`${url}/oauth/token`, {
+    method: 'POST',
+    body: '{',
+    headers: { 'content-type': 'application/json' }
+  })
   t.equal(garbage.status, 400)
   t.match(await garbage.json(), { error: 'invalid_request' })
 })
@@ -46,49 +74,86 @@ t.test('the token endpoint refuses as Atlassian does', async (t) => {
   const { url } = await startSandbox(t)
   const code = (await consent(url)).get('code')
   const exchange = { grant_type: 'authorization_code', code, redirect_uri: CALLBACK }
-  t.match(await tokenRequest(url, { ...exchange, client_secret: 'wrong' }), says(401, 'access_denied', 'Unauthorized'))
-  t.match(await tokenRequest(url, { ...exchange, client_secret: undefined }), says(401, 'access_denied', 'Unauthorized'))
-  t.match(await tokenRequest(url, { ...exchange, client_id: 'nobody' }), says(401, 'access_denied', 'Unauthorized'))
-  t.match(await tokenRequest(url, { ...exchange, redirect_uri: `${CALLBACK}/` }), says(400, 'invalid_request'))
-  t.match(await tokenRequest(url, { ...exchange, grant_type: 'password' }), says(400, 'unsupported_grant_type'))
+  t.match(
+    await tokenRequest(url, { ...exchange, client_secret: 'wrong' }),
+    says(401, 'access_denied', 'Unauthorized')
+  )
+  t.match(
+    await tokenRequest(url, { ...exchange, client_secret: undefined }),
+    says(401, 'access_denied', 'Unauthorized')
+  )
+  t.match(
+    await tokenRequest(url, { ...exchange, client_id: 'nobody' }),
+    says(401, 'access_denied', 'Unauthorized')
+  )
+  t.match(
+    await tokenRequest(url, { ...exchange, redirect_uri: `${CALLBACK}/` }),
+    says(400, 'invalid_request')
+  )
+  t.match(
+    await tokenRequest(url, { ...exchange, grant_type: 'password' }),
+    says(400, 'unsupported_grant_type')
+  )
   t.match(await tokenRequest(url, { grant_type: 'refresh_token' }), says(400, 'invalid_request'))
   t.match(await refresh(url, 'a.b.c'), says(403, 'unauthorized_client', 'refresh_token is invalid'))
   const { refresh_token: token } = await signIn(url)
-  t.match(await tokenRequest(url, { grant_type: 'refresh_token', refresh_token: token, scope: 'read:me' }), says(400, 'invalid_request'))
+  t.match(
+    await tokenRequest(url, {
+      grant_type: 'refresh_token',
+      refresh_token: token,
+      scope: 'read:me'
+    }),
+    says(400, 'invalid_request')
+  )
   t.equal((await refresh(url, token)).status, 200)
 })
 
-t.test('old tokens work for ten minutes after a refresh and then die, the access token too', async (t) => {
-  const { url, admin } = await startSandbox(t)
-  const old = await signIn(url)
-  const { body: fresh } = await refresh(url, old.refresh_token)
-  t.not(fresh.refresh_token, old.refresh_token)
-  const status = async (token: string) => (await callers(url, token).jira('/myself')).status
-  await admin('clock', { advance_ms: 10 * MINUTE - 1000 })
-  t.equal(await status(old.access_token), 200)
-  await admin('clock', { advance_ms: 2000 })
-  t.match(await callers(url, old.access_token).jira('/myself'), { status: 401, body: { code: 401, message: 'Unauthorized' } })
-  t.equal(await status(fresh.access_token), 200)
-})
+t.test(
+  'old tokens work for ten minutes after a refresh and then die, the access token too',
+  async (t) => {
+    const { url, admin } = await startSandbox(t)
+    const old = await signIn(url)
+    const { body: fresh } = await refresh(url, old.refresh_token)
+    t.not(fresh.refresh_token, old.refresh_token)
+    const status = async (token: string) => (await callers(url, token).jira('/myself')).status
+    await admin('clock', { advance_ms: 10 * MINUTE - 1000 })
+    t.equal(await status(old.access_token), 200)
+    await admin('clock', { advance_ms: 2000 })
+    t.match(await callers(url, old.access_token).jira('/myself'), {
+      status: 401,
+      body: { code: 401, message: 'Unauthorized' }
+    })
+    t.equal(await status(fresh.access_token), 200)
+  }
+)
 
-t.test('a second exchange within the leeway works, and the newest pair is the one that stays', async (t) => {
-  const { url, admin } = await startSandbox(t)
-  const old = await signIn(url)
-  const { body: first } = await refresh(url, old.refresh_token)
-  const { body: second } = await refresh(url, old.refresh_token)
-  await admin('clock', { advance_ms: 11 * MINUTE })
-  t.equal((await callers(url, first.access_token).jira('/myself')).status, 401)
-  t.equal((await callers(url, second.access_token).jira('/myself')).status, 200)
-  t.equal((await refresh(url, second.refresh_token)).status, 200)
-})
+t.test(
+  'a second exchange within the leeway works, and the newest pair is the one that stays',
+  async (t) => {
+    const { url, admin } = await startSandbox(t)
+    const old = await signIn(url)
+    const { body: first } = await refresh(url, old.refresh_token)
+    const { body: second } = await refresh(url, old.refresh_token)
+    await admin('clock', { advance_ms: 11 * MINUTE })
+    t.equal((await callers(url, first.access_token).jira('/myself')).status, 401)
+    t.equal((await callers(url, second.access_token).jira('/myself')).status, 200)
+    t.equal((await refresh(url, second.refresh_token)).status, 200)
+  }
+)
 
 t.test('an old refresh token after the leeway kills the whole family', async (t) => {
   const { url, admin } = await startSandbox(t)
   const old = await signIn(url)
   const { body: fresh } = await refresh(url, old.refresh_token)
   await admin('clock', { advance_ms: 11 * MINUTE })
-  t.match(await refresh(url, old.refresh_token), says(403, 'unauthorized_client', 'refresh_token is invalid'))
-  t.match(await refresh(url, fresh.refresh_token), says(403, 'invalid_grant', 'Unknown or invalid refresh token.'))
+  t.match(
+    await refresh(url, old.refresh_token),
+    says(403, 'unauthorized_client', 'refresh_token is invalid')
+  )
+  t.match(
+    await refresh(url, fresh.refresh_token),
+    says(403, 'invalid_grant', 'Unknown or invalid refresh token.')
+  )
   t.equal((await callers(url, fresh.access_token).jira('/myself')).status, 401)
   t.match(await admin('stats', undefined, 'GET'), { family_revocations: 1 })
 })
@@ -97,48 +162,81 @@ t.test('an access token lives for an hour', async (t) => {
   const { url, admin } = await startSandbox(t)
   const { access_token: token } = await signIn(url)
   await admin('clock', { advance_ms: 60 * MINUTE })
-  t.match(await get(`${url}/oauth/token/accessible-resources`, token), { status: 401, body: { code: 401, message: 'Unauthorized' } })
+  t.match(await get(`${url}/oauth/token/accessible-resources`, token), {
+    status: 401,
+    body: { code: 401, message: 'Unauthorized' }
+  })
 })
 
-t.test('a refresh token dies of 90 idle days, and 365 days after the consent in any case', async (t) => {
-  const { url, admin } = await startSandbox(t)
-  const idle = await signIn(url)
-  let token = (await signIn(url, { sandbox_account: 'sam' })).refresh_token
-  for (let days = 80; days < 365; days += 80) {
-    await admin('clock', { advance_ms: 80 * DAY })
-    const { status, body } = await refresh(url, token)
-    t.equal(status, 200, `after ${days} days`)
-    token = body.refresh_token
+t.test(
+  'a refresh token dies of 90 idle days, and 365 days after the consent in any case',
+  async (t) => {
+    const { url, admin } = await startSandbox(t)
+    const idle = await signIn(url)
+    let token = (await signIn(url, { sandbox_account: 'sam' })).refresh_token
+    for (let days = 80; days < 365; days += 80) {
+      await admin('clock', { advance_ms: 80 * DAY })
+      const { status, body } = await refresh(url, token)
+      t.equal(status, 200, `after ${days} days`)
+      token = body.refresh_token
+    }
+    t.match(
+      await refresh(url, idle.refresh_token),
+      says(403, 'invalid_grant', 'Unknown or invalid refresh token.')
+    )
+    await admin('clock', { advance_ms: 46 * DAY })
+    t.match(
+      await refresh(url, token),
+      says(403, 'invalid_grant', 'Unknown or invalid refresh token.')
+    )
   }
-  t.match(await refresh(url, idle.refresh_token), says(403, 'invalid_grant', 'Unknown or invalid refresh token.'))
-  await admin('clock', { advance_ms: 46 * DAY })
-  t.match(await refresh(url, token), says(403, 'invalid_grant', 'Unknown or invalid refresh token.'))
-})
+)
 
 t.test('revoking a grant and changing a password end the refreshing', async (t) => {
   const { url, admin } = await startSandbox(t)
   const [dana, sam] = [await signIn(url), await signIn(url, { sandbox_account: 'sam' })]
   await admin('revoke', { account_id: 'dana' })
   await admin('password-change', { account_id: 'sam' })
-  t.match(await refresh(url, dana.refresh_token), says(403, 'invalid_grant', 'Token has been expired or revoked.'))
-  t.match(await refresh(url, sam.refresh_token), says(403, 'invalid_grant', 'Unknown or invalid refresh token.'))
+  t.match(
+    await refresh(url, dana.refresh_token),
+    says(403, 'invalid_grant', 'Token has been expired or revoked.')
+  )
+  t.match(
+    await refresh(url, sam.refresh_token),
+    says(403, 'invalid_grant', 'Unknown or invalid refresh token.')
+  )
   t.equal((await callers(url, dana.access_token).jira('/myself')).status, 401)
 })
 
-t.test('a new consent replaces the scopes of the grant, for tokens that are out already too', async (t) => {
-  const { url } = await startSandbox(t)
-  const jira = await signIn(url, { scope: 'read:jira-user offline_access' })
-  const confluence = await signIn(url, { scope: 'read:confluence-user offline_access' })
-  t.equal((await callers(url, confluence.access_token).wiki('/rest/api/user/current')).status, 200)
-  t.match(await callers(url, jira.access_token).jira('/myself'), { status: 401, body: { message: 'Unauthorized; scope does not match' } })
-  t.equal((await refresh(url, jira.refresh_token)).body.scope, 'read:confluence-user offline_access')
-})
+t.test(
+  'a new consent replaces the scopes of the grant, for tokens that are out already too',
+  async (t) => {
+    const { url } = await startSandbox(t)
+    const jira = await signIn(url, { scope: 'read:jira-user offline_access' })
+    const confluence = await signIn(url, { scope: 'read:confluence-user offline_access' })
+    t.equal(
+      (await callers(url, confluence.access_token).wiki('/rest/api/user/current')).status,
+      200
+    )
+    t.match(await callers(url, jira.access_token).jira('/myself'), {
+      status: 401,
+      body: { message: 'Unauthorized; scope does not match' }
+    })
+    t.equal(
+      (await refresh(url, jira.refresh_token)).body.scope,
+      'read:confluence-user offline_access'
+    )
+  }
+)
 
 t.test('uninstalling from a site leaves the token and takes the site', async (t) => {
   const { url, admin } = await startSandbox(t)
   const { access_token: token } = await signIn(url)
   await admin('uninstall', { site: 'acme' })
-  t.match(await callers(url, token, ACME).jira('/myself'), { status: 403, body: { code: 403, message: 'The app is not installed on this instance' } })
+  t.match(await callers(url, token, ACME).jira('/myself'), {
+    status: 403,
+    body: { code: 403, message: 'The app is not installed on this instance' }
+  })
   const { body } = await get(`${url}/oauth/token/accessible-resources`, token)
   t.notOk(body.some(({ name }: { name: string }) => name === 'acme'))
 })

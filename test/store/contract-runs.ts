@@ -6,160 +6,305 @@ import type { Run, Tally } from '../../src/store/runs.ts'
 import { freshStore, HOUR_MS, remote, START } from './helper.ts'
 
 const REASON = { code: 'upstream_rate_limited', detail: 'Later.' } as const
-const SEEN: Tally = { seen: 7, added: 3, changed: 1, removed: 2, held: 4, skipped: 5, calls: 6, points: 99, progress: { collection: 'projects', site: 's', done: 7, expected: null }, done: ['s/projects'], failures: [{ collection: 'pages', site: 's', remoteId: '1', code: 'item_unfit', detail: 'No.' }] }
+const SEEN: Tally = {
+  seen: 7,
+  added: 3,
+  changed: 1,
+  removed: 2,
+  held: 4,
+  skipped: 5,
+  calls: 6,
+  points: 99,
+  progress: { collection: 'projects', site: 's', done: 7, expected: null },
+  done: ['s/projects'],
+  failures: [{ collection: 'pages', site: 's', remoteId: '1', code: 'item_unfit', detail: 'No.' }]
+}
 
 /** Runs, which several workers may want: what every engine does alike with them. */
-export function runsContract (t: Test, open: () => Engine | Promise<Engine>): void {
+export function runsContract(t: Test, open: () => Engine | Promise<Engine>): void {
   /** A store with two owners. */
   const service = async (t: Test) => {
     const built = await freshStore(t, open)
     for (const email of ['a@b.co', 'b@b.co']) await built.store.users.save(email, null)
-    const { engine: { db, tables: { runs }, after }, store } = built
+    const {
+      engine: {
+        db,
+        tables: { runs },
+        after
+      },
+      store
+    } = built
     return {
       ...built,
       runs: store.runs,
-      claimed: async (owner = 1, worker = 'w', provider = 'jira') => await claimed(store, owner, worker, provider),
+      claimed: async (owner = 1, worker = 'w', provider = 'jira') =>
+        await claimed(store, owner, worker, provider),
       /** Its worker has said nothing for so long. */
-      forsake: async ({ id }: Run) => { await db.update(runs).set({ leaseUntil: after(-1) }).where(eq(runs.id, id)) }
+      forsake: async ({ id }: Run) => {
+        await db
+          .update(runs)
+          .set({ leaseUntil: after(-1) })
+          .where(eq(runs.id, id))
+      }
     }
   }
 
-  t.test('runs: one at a time for each owner and product, whoever asks, and there is room again when it has ended', async (t) => {
-    const { runs, claimed } = await service(t)
-    const made = await Promise.all(Array.from({ length: 20 }, async (_, i) => await runs.enqueue(1, 'jira', i % 2 === 0 ? 'due' : 'full')))
-    t.equal(made.filter(({ created }) => created).length, 1)
-    t.equal(new Set(made.map(({ run }) => run.id)).size, 1)
-    t.equal((await runs.enqueue(1, 'confluence')).created, true, 'the other product has its own')
-    t.equal((await runs.enqueue(2, 'jira', 'full')).run.mode, 'full')
-    await t.rejects(runs.enqueue(9, 'jira'), { code: 'user_not_found' })
-    const run = await claimed()
-    await runs.end(run, SEEN, { state: 'partial', code: 'items_failed', detail: 'Some.' })
-    t.match(await runs.get(run.id, 'jira'), { ...SEEN, state: 'partial', worker: null, errorCode: 'items_failed', errorDetail: 'Some.', finishedAt: new Date(START) })
-    t.equal(await runs.get(run.id, 'confluence'), undefined)
-    const next = await runs.enqueue(1, 'jira')
-    t.equal(next.created, true)
-    t.match(await runs.get(next.run.id, 'jira'), { state: 'queued', seen: 0, done: [], failures: [], progress: null, startedAt: null })
-    t.same((await runs.list(1, 'jira', 10)).map(({ id }) => id), [next.run.id, run.id], 'newest first')
-    t.same((await runs.list(1, 'jira', 1, next.run.id)).map(({ id }) => id), [run.id])
-  })
-
-  t.test('runs: of twenty workers that want a run one gets it, and only it can say anything', async (t) => {
-    const { runs, store } = await service(t)
-    const { run: { id } } = await runs.enqueue(1, 'jira')
-    t.same(await runs.waiting(10), [{ id, ownerId: 1 }])
-    const got = await Promise.all(Array.from({ length: 20 }, async (_, i) => await runs.claim(id, `w${i}`)))
-    const [run, ...more] = got.filter((each) => each !== undefined)
-    t.same(more, [])
-    t.match(run, { state: 'running', startedAt: new Date(START), errorCode: null })
-    t.same(await runs.waiting(10), [])
-    const other = { id, worker: run?.worker === 'w1' ? 'w2' : 'w1' }
-    for (const stranger of [other, { id, worker: null }, { id: id + 1, worker: run?.worker ?? '' }]) {
-      t.equal(await runs.isMine(stranger), false)
-      t.equal(await runs.renew(stranger), false)
-      await runs.end(stranger, SEEN, { state: 'succeeded' })
-      await runs.putAside(stranger, SEEN, null)
-      await store.inSteps(function * () {
-        t.same(yield runs.holding(stranger), [])
-        yield runs.counting(stranger, SEEN)
+  t.test(
+    'runs: one at a time for each owner and product, whoever asks, and there is room again when it has ended',
+    async (t) => {
+      const { runs, claimed } = await service(t)
+      const made = await Promise.all(
+        Array.from(
+          { length: 20 },
+          async (_, i) => await runs.enqueue(1, 'jira', i % 2 === 0 ? 'due' : 'full')
+        )
+      )
+      t.equal(made.filter(({ created }) => created).length, 1)
+      t.equal(new Set(made.map(({ run }) => run.id)).size, 1)
+      t.equal((await runs.enqueue(1, 'confluence')).created, true, 'the other product has its own')
+      t.equal((await runs.enqueue(2, 'jira', 'full')).run.mode, 'full')
+      await t.rejects(runs.enqueue(9, 'jira'), { code: 'user_not_found' })
+      const run = await claimed()
+      await runs.end(run, SEEN, { state: 'partial', code: 'items_failed', detail: 'Some.' })
+      t.match(await runs.get(run.id, 'jira'), {
+        ...SEEN,
+        state: 'partial',
+        worker: null,
+        errorCode: 'items_failed',
+        errorDetail: 'Some.',
+        finishedAt: new Date(START)
       })
+      t.equal(await runs.get(run.id, 'confluence'), undefined)
+      const next = await runs.enqueue(1, 'jira')
+      t.equal(next.created, true)
+      t.match(await runs.get(next.run.id, 'jira'), {
+        state: 'queued',
+        seen: 0,
+        done: [],
+        failures: [],
+        progress: null,
+        startedAt: null
+      })
+      t.same(
+        (await runs.list(1, 'jira', 10)).map(({ id }) => id),
+        [next.run.id, run.id],
+        'newest first'
+      )
+      t.same(
+        (await runs.list(1, 'jira', 1, next.run.id)).map(({ id }) => id),
+        [run.id]
+      )
     }
-    t.match(await runs.get(id, 'jira'), { state: 'running', worker: run?.worker, seen: 0 })
-    if (run === undefined) return
-    t.equal(await runs.isMine(run), true)
-    t.equal(await runs.renew(run), true)
-    await store.inSteps(function * () {
-      t.equal((yield runs.holding(run)).length, 1)
-      yield runs.counting(run, SEEN)
-    })
-    t.match(await runs.get(id, 'jira'), { state: 'running', ...SEEN })
-  })
+  )
 
-  t.test('runs: a worker that died keeps its run until its lease is over; then it goes on where it was, and the late one saves nothing', async (t) => {
-    const { runs, store, claimed, forsake } = await service(t)
-    const run = await claimed()
-    await store.inSteps(function * () { yield runs.counting(run, SEEN) })
-    t.equal(await runs.claim(run.id, 'next'), undefined)
-    await forsake(run)
-    t.same(await runs.waiting(10), [{ id: run.id, ownerId: 1 }])
-    await store.inSteps(function * () { yield runs.holding(run) })
-    t.same(await runs.waiting(10), [], 'a page that it saves after all is a sign of life')
-    await forsake(run)
-    t.equal(await runs.renew(run), true, 'and so is a word')
-    t.equal(await runs.claim(run.id, 'next'), undefined)
-    await forsake(run)
-    const taken = await runs.claim(run.id, 'next')
-    t.match(taken, { ...SEEN, id: run.id, worker: 'next', startedAt: run.startedAt })
-    t.equal(await runs.isMine(run), false)
-    const late = await store.inSteps(function * () {
-      if ((yield runs.holding(run)).length === 0) return 'late'
-      return yield * store.projects.saving(1, 's', [remote('1', 'K')], 1)
-    })
-    t.equal(late, 'late')
-    t.same(await store.projects.list(1, 10), [])
-    await runs.end(run, SEEN, { state: 'failed', code: 'internal_error', detail: 'No.' })
-    t.match(await runs.get(run.id, 'jira'), { state: 'running', worker: 'next' })
-  })
+  t.test(
+    'runs: of twenty workers that want a run one gets it, and only it can say anything',
+    async (t) => {
+      const { runs, store } = await service(t)
+      const {
+        run: { id }
+      } = await runs.enqueue(1, 'jira')
+      t.same(await runs.waiting(10), [{ id, ownerId: 1 }])
+      const got = await Promise.all(
+        Array.from({ length: 20 }, async (_, i) => await runs.claim(id, `w${i}`))
+      )
+      const [run, ...more] = got.filter((each) => each !== undefined)
+      t.same(more, [])
+      t.match(run, { state: 'running', startedAt: new Date(START), errorCode: null })
+      t.same(await runs.waiting(10), [])
+      const other = { id, worker: run?.worker === 'w1' ? 'w2' : 'w1' }
+      for (const stranger of [
+        other,
+        { id, worker: null },
+        { id: id + 1, worker: run?.worker ?? '' }
+      ]) {
+        t.equal(await runs.isMine(stranger), false)
+        t.equal(await runs.renew(stranger), false)
+        await runs.end(stranger, SEEN, { state: 'succeeded' })
+        await runs.putAside(stranger, SEEN, null)
+        await store.inSteps(function* () {
+          t.same(yield runs.holding(stranger), [])
+          yield runs.counting(stranger, SEEN)
+        })
+      }
+      t.match(await runs.get(id, 'jira'), { state: 'running', worker: run?.worker, seen: 0 })
+      if (run === undefined) return
+      t.equal(await runs.isMine(run), true)
+      t.equal(await runs.renew(run), true)
+      await store.inSteps(function* () {
+        t.equal((yield runs.holding(run)).length, 1)
+        yield runs.counting(run, SEEN)
+      })
+      t.match(await runs.get(id, 'jira'), { state: 'running', ...SEEN })
+    }
+  )
+
+  t.test(
+    'runs: a worker that died keeps its run until its lease is over; then it goes on where it was, and the late one saves nothing',
+    async (t) => {
+      const { runs, store, claimed, forsake } = await service(t)
+      const run = await claimed()
+      await store.inSteps(function* () {
+        yield runs.counting(run, SEEN)
+      })
+      t.equal(await runs.claim(run.id, 'next'), undefined)
+      await forsake(run)
+      t.same(await runs.waiting(10), [{ id: run.id, ownerId: 1 }])
+      await store.inSteps(function* () {
+        yield runs.holding(run)
+      })
+      t.same(await runs.waiting(10), [], 'a page that it saves after all is a sign of life')
+      await forsake(run)
+      t.equal(await runs.renew(run), true, 'and so is a word')
+      t.equal(await runs.claim(run.id, 'next'), undefined)
+      await forsake(run)
+      const taken = await runs.claim(run.id, 'next')
+      t.match(taken, { ...SEEN, id: run.id, worker: 'next', startedAt: run.startedAt })
+      t.equal(await runs.isMine(run), false)
+      const late = await store.inSteps(function* () {
+        if ((yield runs.holding(run)).length === 0) return 'late'
+        return yield* store.projects.saving(1, 's', [remote('1', 'K')], 1)
+      })
+      t.equal(late, 'late')
+      t.same(await store.projects.list(1, 10), [])
+      await runs.end(run, SEEN, { state: 'failed', code: 'internal_error', detail: 'No.' })
+      t.match(await runs.get(run.id, 'jira'), { state: 'running', worker: 'next' })
+    }
+  )
 
   t.test('runs: one that is put aside waits for whoever comes, or for its time', async (t) => {
     const { runs, claimed, pass } = await service(t)
     const run = await claimed()
     t.equal(await runs.nextParked(), undefined)
     await runs.putAside(run, SEEN, null)
-    t.match(await runs.get(run.id, 'jira'), { ...SEEN, state: 'queued', worker: null, parkedUntil: null, errorCode: null })
+    t.match(await runs.get(run.id, 'jira'), {
+      ...SEEN,
+      state: 'queued',
+      worker: null,
+      parkedUntil: null,
+      errorCode: null
+    })
     const again = await claimed(1, 'second')
     t.match(again, { id: run.id, ...SEEN })
     await runs.putAside(again, SEEN, new Date(START + HOUR_MS), REASON)
-    t.match(await runs.get(run.id, 'jira'), { state: 'parked', worker: null, parkedUntil: new Date(START + HOUR_MS), errorCode: REASON.code, errorDetail: REASON.detail, finishedAt: null })
+    t.match(await runs.get(run.id, 'jira'), {
+      state: 'parked',
+      worker: null,
+      parkedUntil: new Date(START + HOUR_MS),
+      errorCode: REASON.code,
+      errorDetail: REASON.detail,
+      finishedAt: null
+    })
     const other = await claimed(2)
     await runs.putAside(other, SEEN, new Date(START + 2 * HOUR_MS), REASON)
     t.same(await runs.nextParked(), new Date(START + HOUR_MS), 'the first of them')
     t.equal((await runs.enqueue(1, 'jira')).created, false, 'it is under way all the same')
     t.same([await runs.waiting(10), await runs.claim(run.id, 'early')], [[], undefined])
     pass(HOUR_MS)
-    t.same((await runs.waiting(10)).map(({ id }) => id), [run.id])
-    t.match(await runs.claim(run.id, 'third'), { state: 'running', parkedUntil: null, errorCode: null, errorDetail: null })
+    t.same(
+      (await runs.waiting(10)).map(({ id }) => id),
+      [run.id]
+    )
+    t.match(await runs.claim(run.id, 'third'), {
+      state: 'running',
+      parkedUntil: null,
+      errorCode: null,
+      errorDetail: null
+    })
     t.same(await runs.nextParked(), new Date(START + 2 * HOUR_MS))
   })
 
-  t.test('runs: whatever is under way can be cancelled or ended by others, once, and what has ended stays ended', async (t) => {
-    const { runs, claimed, store } = await service(t)
-    const { run: queued } = await runs.enqueue(1, 'jira')
-    t.equal(await runs.cancel(queued.id, 'Enough.'), true)
-    t.match(await runs.get(queued.id, 'jira'), { state: 'cancelled', errorCode: 'cancelled', errorDetail: 'Enough.', finishedAt: new Date(START) })
-    for (const end of ['cancel', 'endActive'] as const) {
-      for (const parked of [true, false]) {
-        const run = await claimed()
-        if (parked) await runs.putAside(run, SEEN, new Date(START + HOUR_MS), REASON)
-        if (end === 'cancel') t.equal(await runs.cancel(run.id, 'Enough.'), true)
-        else await runs.endActive(1, 'jira', { code: 'disconnected', detail: 'Gone.' })
-        t.match(await runs.get(run.id, 'jira'), { state: end === 'cancel' ? 'cancelled' : 'failed', errorCode: end === 'cancel' ? 'cancelled' : 'disconnected', parkedUntil: null, worker: null })
-        t.same([await runs.isMine(run), await runs.claim(run.id, 'x'), await runs.cancel(run.id, 'Again.')], [false, undefined, false])
-        await runs.end(run, SEEN, { state: 'succeeded' })
-        t.equal(await store.inSteps(function * () { return (yield runs.holding(run)).length }), 0)
-        t.not((await runs.get(run.id, 'jira'))?.state, 'succeeded')
+  t.test(
+    'runs: whatever is under way can be cancelled or ended by others, once, and what has ended stays ended',
+    async (t) => {
+      const { runs, claimed, store } = await service(t)
+      const { run: queued } = await runs.enqueue(1, 'jira')
+      t.equal(await runs.cancel(queued.id, 'Enough.'), true)
+      t.match(await runs.get(queued.id, 'jira'), {
+        state: 'cancelled',
+        errorCode: 'cancelled',
+        errorDetail: 'Enough.',
+        finishedAt: new Date(START)
+      })
+      for (const end of ['cancel', 'endActive'] as const) {
+        for (const parked of [true, false]) {
+          const run = await claimed()
+          if (parked) await runs.putAside(run, SEEN, new Date(START + HOUR_MS), REASON)
+          if (end === 'cancel') t.equal(await runs.cancel(run.id, 'Enough.'), true)
+          else await runs.endActive(1, 'jira', { code: 'disconnected', detail: 'Gone.' })
+          t.match(await runs.get(run.id, 'jira'), {
+            state: end === 'cancel' ? 'cancelled' : 'failed',
+            errorCode: end === 'cancel' ? 'cancelled' : 'disconnected',
+            parkedUntil: null,
+            worker: null
+          })
+          t.same(
+            [
+              await runs.isMine(run),
+              await runs.claim(run.id, 'x'),
+              await runs.cancel(run.id, 'Again.')
+            ],
+            [false, undefined, false]
+          )
+          await runs.end(run, SEEN, { state: 'succeeded' })
+          t.equal(
+            await store.inSteps(function* () {
+              return (yield runs.holding(run)).length
+            }),
+            0
+          )
+          t.not((await runs.get(run.id, 'jira'))?.state, 'succeeded')
+        }
       }
+      const other = await claimed(2)
+      await runs.endActive(1, 'jira', { code: 'disconnected', detail: 'Gone.' })
+      t.equal(await runs.isMine(other), true, 'nobody else is meant')
     }
-    const other = await claimed(2)
-    await runs.endActive(1, 'jira', { code: 'disconnected', detail: 'Gone.' })
-    t.equal(await runs.isMine(other), true, 'nobody else is meant')
-  })
+  )
 
-  t.test('runs: what ended long ago is forgotten, a part at a time, and what is under way is not', async (t) => {
-    const { runs, claimed, engine: { db, tables } } = await service(t)
-    const { run: { id: waiting } } = await runs.enqueue(2, 'jira')
-    const old = { ownerId: 1, provider: 'jira', state: 'succeeded', seen: 0, added: 0, changed: 0, calls: 0, createdAt: new Date(START), finishedAt: new Date(START) }
-    await db.insert(tables.runs).values(Array(501).fill(old))
-    const run = await claimed()
-    t.equal(await runs.purge(new Date(START)), false, 'nothing ended before that')
-    t.equal(await runs.purge(new Date(START + 1)), true)
-    t.equal(await runs.purge(new Date(START + 1)), false)
-    t.same((await runs.list(1, 'jira', 1_000)).map(({ id }) => id), [run.id])
-    t.ok(await runs.get(waiting, 'jira'))
-  })
+  t.test(
+    'runs: what ended long ago is forgotten, a part at a time, and what is under way is not',
+    async (t) => {
+      const {
+        runs,
+        claimed,
+        engine: { db, tables }
+      } = await service(t)
+      const {
+        run: { id: waiting }
+      } = await runs.enqueue(2, 'jira')
+      const old = {
+        ownerId: 1,
+        provider: 'jira',
+        state: 'succeeded',
+        seen: 0,
+        added: 0,
+        changed: 0,
+        calls: 0,
+        createdAt: new Date(START),
+        finishedAt: new Date(START)
+      }
+      await db.insert(tables.runs).values(Array(501).fill(old))
+      const run = await claimed()
+      t.equal(await runs.purge(new Date(START)), false, 'nothing ended before that')
+      t.equal(await runs.purge(new Date(START + 1)), true)
+      t.equal(await runs.purge(new Date(START + 1)), false)
+      t.same(
+        (await runs.list(1, 'jira', 1_000)).map(({ id }) => id),
+        [run.id]
+      )
+      t.ok(await runs.get(waiting, 'jira'))
+    }
+  )
 }
 
 /** A run that this worker has taken. */
-async function claimed ({ runs }: Store, owner: number, worker: string, provider: string): Promise<Run> {
+async function claimed(
+  { runs }: Store,
+  owner: number,
+  worker: string,
+  provider: string
+): Promise<Run> {
   const run = await runs.claim((await runs.enqueue(owner, provider)).run.id, worker)
   if (run === undefined) throw new Error('Somebody else has it')
   return run

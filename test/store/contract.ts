@@ -8,7 +8,7 @@ import { sharedContract } from './contract-shared.ts'
 import { flow, freshStore, HOUR_MS, project, START } from './helper.ts'
 
 /** What every engine does alike: one suite, run by a few lines for each of them. */
-export function storeContract (t: Test, open: () => Engine | Promise<Engine>): void {
+export function storeContract(t: Test, open: () => Engine | Promise<Engine>): void {
   const service = async (t: Test) => await freshStore(t, open)
 
   t.test('answers, with its tables up to date', async (t) => {
@@ -16,77 +16,149 @@ export function storeContract (t: Test, open: () => Engine | Promise<Engine>): v
     t.equal(await store.migrated(), true)
   })
 
-  t.test('users: one for each address, compared without case and in one form, kept as given, listed oldest first', async (t) => {
-    const { store: { users } } = await service(t)
-    t.equal(await users.first(), undefined)
-    t.equal(await users.get(1), undefined)
-    t.same(await users.save('Ada@Example.com', 'Ada'), { user: { id: 1, email: 'Ada@Example.com', displayName: 'Ada' }, created: true })
-    t.same(await users.save('ADA@example.COM', 'Other'), { user: { id: 1, email: 'Ada@Example.com', displayName: 'Ada' }, created: false })
-    t.equal((await users.save('J\u00d6RG@example.com', null)).created, true)
-    t.equal((await users.save('jo\u0308rg@example.com', null)).created, false)
-    for (let i = 0; i < 5; i++) await users.save(`u${i}@example.com`, null)
-    const all = await users.list(100)
-    t.equal(all.length, 7)
-    t.same(all.map(({ id }) => id), all.map(({ id }) => id).toSorted((a, b) => a - b))
-    t.same(await users.list(2, all[1]?.id), all.slice(2, 4))
-    t.same(await users.list(10, all.at(-1)?.id), [])
-    t.equal((await users.first())?.email, 'Ada@Example.com')
-    t.equal(await users.get(Number.MAX_SAFE_INTEGER), undefined)
-  })
+  t.test(
+    'users: one for each address, compared without case and in one form, kept as given, listed oldest first',
+    async (t) => {
+      const {
+        store: { users }
+      } = await service(t)
+      t.equal(await users.first(), undefined)
+      t.equal(await users.get(1), undefined)
+      t.same(await users.save('Ada@Example.com', 'Ada'), {
+        user: { id: 1, email: 'Ada@Example.com', displayName: 'Ada' },
+        created: true
+      })
+      t.same(await users.save('ADA@example.COM', 'Other'), {
+        user: { id: 1, email: 'Ada@Example.com', displayName: 'Ada' },
+        created: false
+      })
+      t.equal((await users.save('J\u00d6RG@example.com', null)).created, true)
+      t.equal((await users.save('jo\u0308rg@example.com', null)).created, false)
+      for (let i = 0; i < 5; i++) await users.save(`u${i}@example.com`, null)
+      const all = await users.list(100)
+      t.equal(all.length, 7)
+      t.same(
+        all.map(({ id }) => id),
+        all.map(({ id }) => id).toSorted((a, b) => a - b)
+      )
+      t.same(await users.list(2, all[1]?.id), all.slice(2, 4))
+      t.same(await users.list(10, all.at(-1)?.id), [])
+      t.equal((await users.first())?.email, 'Ada@Example.com')
+      t.equal(await users.get(Number.MAX_SAFE_INTEGER), undefined)
+    }
+  )
 
   t.test('D4 users and items: a hundred at once make one', async (t) => {
     const { store } = await service(t)
-    const made = await Promise.all(Array.from({ length: 100 }, (_, i) => store.users.save(i % 2 === 0 ? 'a@b.co' : 'A@B.CO', null)))
+    const made = await Promise.all(
+      Array.from({ length: 100 }, (_, i) =>
+        store.users.save(i % 2 === 0 ? 'a@b.co' : 'A@B.CO', null)
+      )
+    )
     t.equal(made.filter(({ created }) => created).length, 1)
     t.equal(new Set(made.map(({ user }) => user.id)).size, 1)
     const owner = made[0]?.user.id ?? 0
-    const saved = await Promise.all(Array.from({ length: 100 }, (_, i) => store.projects.save(owner, 'K', project('K', `N${i}`))))
+    const saved = await Promise.all(
+      Array.from({ length: 100 }, (_, i) => store.projects.save(owner, 'K', project('K', `N${i}`)))
+    )
     t.equal(saved.filter(({ created }) => created).length, 1)
     t.equal((await store.projects.list(owner, 10)).length, 1)
   })
 
-  t.test('items: an upsert replaces the whole item, an unknown owner is user_not_found, and nothing is an orphan', async (t) => {
-    const { store: { users, projects } } = await service(t)
-    await users.save('a@b.co', null)
-    const first = await projects.save(1, 'K', { key: 'K', name: 'N', lead: 'L', url: 'https://a.example/' })
-    t.equal(first.created, true)
-    const again = await projects.save(1, 'K', project('K', 'N2'))
-    t.match(again, { created: false, row: { id: first.row.id, name: 'N2', lead: null, url: null, updatedAt: new Date(START), remoteUpdatedAt: null } })
-    await t.rejects(projects.save(9, 'K', project('K')), { code: 'user_not_found' })
-    await users.save('b@b.co', null)
-    t.same(await projects.list(9, 10), [])
-    t.same(await projects.list(2, 10), [])
-  })
+  t.test(
+    'items: an upsert replaces the whole item, an unknown owner is user_not_found, and nothing is an orphan',
+    async (t) => {
+      const {
+        store: { users, projects }
+      } = await service(t)
+      await users.save('a@b.co', null)
+      const first = await projects.save(1, 'K', {
+        key: 'K',
+        name: 'N',
+        lead: 'L',
+        url: 'https://a.example/'
+      })
+      t.equal(first.created, true)
+      const again = await projects.save(1, 'K', project('K', 'N2'))
+      t.match(again, {
+        created: false,
+        row: {
+          id: first.row.id,
+          name: 'N2',
+          lead: null,
+          url: null,
+          updatedAt: new Date(START),
+          remoteUpdatedAt: null
+        }
+      })
+      await t.rejects(projects.save(9, 'K', project('K')), { code: 'user_not_found' })
+      await users.save('b@b.co', null)
+      t.same(await projects.list(9, 10), [])
+      t.same(await projects.list(2, 10), [])
+    }
+  )
 
   t.test('items: lists are ordered by code points, and go on behind any row', async (t) => {
-    const { store: { users, pages } } = await service(t)
+    const {
+      store: { users, pages }
+    } = await service(t)
     await users.save('a@b.co', null)
-    const titles = ['', ' ', 'A', 'B', 'a', 'b', 'b', 'b', 'e\u0301', '\u00e9', '\ue000', '\uffff', '\u{10000}', '\u{1f600}']
-    for (const [i, title] of titles.toReversed().entries()) await pages.save(1, `${i}`, { title, pageId: `${i}`, spaceKey: 'S', url: null })
+    const titles = [
+      '',
+      ' ',
+      'A',
+      'B',
+      'a',
+      'b',
+      'b',
+      'b',
+      'e\u0301',
+      '\u00e9',
+      '\ue000',
+      '\uffff',
+      '\u{10000}',
+      '\u{1f600}'
+    ]
+    for (const [i, title] of titles.toReversed().entries()) {
+      await pages.save(1, `${i}`, { title, pageId: `${i}`, spaceKey: 'S', url: null })
+    }
     const all = await pages.list(1, 100)
-    t.same(all.map(({ title }) => title), titles)
-    for (const [i, { title, id }] of all.entries()) t.same(await pages.list(1, 100, [title, id]), all.slice(i + 1), JSON.stringify(title))
+    t.same(
+      all.map(({ title }) => title),
+      titles
+    )
+    for (const [i, { title, id }] of all.entries()) {
+      t.same(await pages.list(1, 100, [title, id]), all.slice(i + 1), JSON.stringify(title))
+    }
     t.equal((await pages.list(1, 3)).length, 3)
   })
 
-  t.test('flows: exactly one caller takes a flow, once, in its time; the outcome is kept and swept out later', async (t) => {
-    const { store: { flows }, pass } = await service(t)
-    await flows.start(flow('s1', new Date(START + 1000)), 100)
-    t.match(await flows.get('s1'), { callerState: 'mine', codeHash: null, outcome: null })
-    t.equal(await flows.get('s2'), undefined)
-    t.equal(await flows.claim('s2', 'code'), false)
-    const claims = await Promise.all(Array.from({ length: 50 }, (_, i) => flows.claim('s1', `code ${i}`)))
-    t.equal(claims.filter(Boolean).length, 1)
-    await flows.finish('s1', '{"userId":1}')
-    t.match(await flows.get('s1'), { outcome: '{"userId":1}' })
-    await flows.start(flow('late', new Date(START + 1000)), 100)
-    pass(1001)
-    t.equal(await flows.claim('late', 'code'), false, 'too late')
-    pass(2 * HOUR_MS)
-    await flows.start(flow('new', new Date(START + 3 * HOUR_MS)), 100)
-    t.same([await flows.get('s1'), await flows.get('late')], [undefined, undefined])
-    t.ok(await flows.get('new'))
-  })
+  t.test(
+    'flows: exactly one caller takes a flow, once, in its time; the outcome is kept and swept out later',
+    async (t) => {
+      const {
+        store: { flows },
+        pass
+      } = await service(t)
+      await flows.start(flow('s1', new Date(START + 1000)), 100)
+      t.match(await flows.get('s1'), { callerState: 'mine', codeHash: null, outcome: null })
+      t.equal(await flows.get('s2'), undefined)
+      t.equal(await flows.claim('s2', 'code'), false)
+      const claims = await Promise.all(
+        Array.from({ length: 50 }, (_, i) => flows.claim('s1', `code ${i}`))
+      )
+      t.equal(claims.filter(Boolean).length, 1)
+      await flows.finish('s1', '{"userId":1}')
+      t.match(await flows.get('s1'), { outcome: '{"userId":1}' })
+      await flows.start(flow('late', new Date(START + 1000)), 100)
+      pass(1001)
+      t.equal(await flows.claim('late', 'code'), false, 'too late')
+      pass(2 * HOUR_MS)
+      await flows.start(flow('new', new Date(START + 3 * HOUR_MS)), 100)
+      t.same([await flows.get('s1'), await flows.get('late')], [undefined, undefined])
+      t.ok(await flows.get('new'))
+    }
+  )
 
   copiesContract(t, open)
   runsContract(t, open)

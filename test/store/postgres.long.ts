@@ -20,37 +20,52 @@ t.test('PostgreSQL', (t) => {
 
 const complaint = async (url: string, env: NodeJS.ProcessEnv = {}) => {
   try {
-    await (await buildApp({ env: { APP_ENV: 'test', VAULT_KEYS: KEY, INTEGRATION_DB_URL: url, ...env } })).close()
+    await (
+      await buildApp({ env: { APP_ENV: 'test', VAULT_KEYS: KEY, INTEGRATION_DB_URL: url, ...env } })
+    ).close()
   } catch (error) {
     return (error as { problems?: string[] }).problems?.join('\n')
   }
 }
 
-t.test('D2 A server that acknowledges what it may lose is refused, unless that is wanted', async (t) => {
-  for (const setting of ['fsync=off', 'synchronous_commit=off']) {
-    const careless = await startServer([setting])
-    t.teardown(() => careless.remove())
-    t.match(await complaint(careless.url('postgres')), /fsync or synchronous_commit off.*DB_REQUIRE_DURABLE=false/)
-    t.equal(await complaint(careless.url('postgres'), { DB_REQUIRE_DURABLE: 'false' }), undefined)
+t.test(
+  'D2 A server that acknowledges what it may lose is refused, unless that is wanted',
+  async (t) => {
+    for (const setting of ['fsync=off', 'synchronous_commit=off']) {
+      const careless = await startServer([setting])
+      t.teardown(() => careless.remove())
+      t.match(
+        await complaint(careless.url('postgres')),
+        /fsync or synchronous_commit off.*DB_REQUIRE_DURABLE=false/
+      )
+      t.equal(await complaint(careless.url('postgres'), { DB_REQUIRE_DURABLE: 'false' }), undefined)
+    }
   }
-})
+)
 
-t.test('A server that cannot be used is refused with a sentence that names the setting and no password', async (t) => {
-  const wrong = {
-    'nobody listens': 'postgres://u:pl4nted-value@127.0.0.1:1/db',
-    'no such database': server.url('nowhere').replace('postgres@', 'postgres:pl4nted-value@'),
-    'no such user': server.url('postgres').replace('postgres@', 'nobody:pl4nted-value@'),
-    'no TLS where it is asked for': server.url('postgres').replace('postgres@', 'postgres:pl4nted-value@') + '?sslmode=verify-full'
+t.test(
+  'A server that cannot be used is refused with a sentence that names the setting and no password',
+  async (t) => {
+    const wrong = {
+      'nobody listens': 'postgres://u:pl4nted-value@127.0.0.1:1/db',
+      'no such database': server.url('nowhere').replace('postgres@', 'postgres:pl4nted-value@'),
+      'no such user': server.url('postgres').replace('postgres@', 'nobody:pl4nted-value@'),
+      'no TLS where it is asked for':
+        server.url('postgres').replace('postgres@', 'postgres:pl4nted-value@') +
+        '?sslmode=verify-full'
+    }
+    for (const [title, url] of Object.entries(wrong)) {
+      const said = await complaint(url)
+      t.match(said, /INTEGRATION_DB_URL/, title)
+      t.notMatch(said, /pl4nted/, title)
+    }
   }
-  for (const [title, url] of Object.entries(wrong)) {
-    const said = await complaint(url)
-    t.match(said, /INTEGRATION_DB_URL/, title)
-    t.notMatch(said, /pl4nted/, title)
-  }
-})
+)
 
 t.test('TLS is asked for in the address, and the server has to prove who it is', async (t) => {
-  const { private: key, cert } = await generate([{ name: 'commonName', value: 'localhost' }], { extensions: [{ name: 'subjectAltName', altNames: [{ type: 2, value: 'localhost' }] }] })
+  const { private: key, cert } = await generate([{ name: 'commonName', value: 'localhost' }], {
+    extensions: [{ name: 'subjectAltName', altNames: [{ type: 2, value: 'localhost' }] }]
+  })
   const place = folder(t)
   const secure = await startServer()
   t.teardown(() => secure.remove())
@@ -62,28 +77,60 @@ t.test('TLS is asked for in the address, and the server has to prove who it is',
   writeFileSync(join(place, 'ca.crt'), cert)
   const url = secure.url('postgres').replace('127.0.0.1', 'localhost')
   t.match(await complaint(`${url}?sslmode=verify-full`), /cannot be used/, 'nobody vouches for it')
-  t.equal(await complaint(`${url}?sslmode=verify-full&sslrootcert=${join(place, 'ca.crt')}`), undefined)
-  t.match(await complaint(`${secure.url('postgres')}?sslmode=verify-full&sslrootcert=${join(place, 'ca.crt')}`), /cannot be used/, 'it is vouched for under another name')
+  t.equal(
+    await complaint(`${url}?sslmode=verify-full&sslrootcert=${join(place, 'ca.crt')}`),
+    undefined
+  )
+  t.match(
+    await complaint(
+      `${secure.url('postgres')}?sslmode=verify-full&sslrootcert=${join(place, 'ca.crt')}`
+    ),
+    /cannot be used/,
+    'it is vouched for under another name'
+  )
 })
 
-t.test('D13 Tables of a newer version are refused at a start, and do not disturb who runs already', async (t) => {
-  const url = await server.createDatabase()
-  const engine = await openEngine(url)
-  t.teardown(() => engine.close())
-  await query(url, 'insert into drizzle.__drizzle_migrations (hash, created_at) values ($1, $2)', ['x', Date.now() + 1e9])
-  t.equal(await createStore(engine, Date.now).migrated(), true, 'while versions take turns, the old one is healthy')
-  t.match(await complaint(url), /newer version/)
-})
+t.test(
+  'D13 Tables of a newer version are refused at a start, and do not disturb who runs already',
+  async (t) => {
+    const url = await server.createDatabase()
+    const engine = await openEngine(url)
+    t.teardown(() => engine.close())
+    await query(
+      url,
+      'insert into drizzle.__drizzle_migrations (hash, created_at) values ($1, $2)',
+      ['x', Date.now() + 1e9]
+    )
+    t.equal(
+      await createStore(engine, Date.now).migrated(),
+      true,
+      'while versions take turns, the old one is healthy'
+    )
+    t.match(await complaint(url), /newer version/)
+  }
+)
 
-t.test('T25 Statements and their values are in no error: Drizzle would spell them out', async (t) => {
-  const url = await server.createDatabase()
-  const engine = await openEngine(url)
-  t.teardown(() => engine.close())
-  await query(url, 'alter table users drop column display_name')
-  const { users } = createStore(engine, Date.now)
-  const failure = await users.list(1).then(() => undefined, (error: unknown) => error as Error)
-  t.notMatch(`${failure?.message}${failure?.stack}`, /select "id"/i)
-  const written = await users.save('pl4nted@example.com', null).then(() => undefined, (error: unknown) => error as Error)
-  t.ok(written)
-  t.notMatch(JSON.stringify(written) + String(written?.message) + String(written?.stack), /pl4nted/)
-})
+t.test(
+  'T25 Statements and their values are in no error: Drizzle would spell them out',
+  async (t) => {
+    const url = await server.createDatabase()
+    const engine = await openEngine(url)
+    t.teardown(() => engine.close())
+    await query(url, 'alter table users drop column display_name')
+    const { users } = createStore(engine, Date.now)
+    const failure = await users.list(1).then(
+      () => undefined,
+      (error: unknown) => error as Error
+    )
+    t.notMatch(`${failure?.message}${failure?.stack}`, /select "id"/i)
+    const written = await users.save('pl4nted@example.com', null).then(
+      () => undefined,
+      (error: unknown) => error as Error
+    )
+    t.ok(written)
+    t.notMatch(
+      JSON.stringify(written) + String(written?.message) + String(written?.stack),
+      /pl4nted/
+    )
+  }
+)

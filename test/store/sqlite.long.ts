@@ -24,24 +24,35 @@ t.test('SQLite in a file', (t) => {
   t.end()
 })
 
-t.test('D2 D14 A connection commits to the disk, checks foreign keys, and uses a library without the WAL bug', async (t) => {
-  const engine = await openEngine(`sqlite:///${join(folder, 'pragmas.db')}`)
-  t.teardown(() => engine.close())
-  await createStore(engine, Date.now).users.save('a@b.co', null)
-  const pragma = (name: string) => Object.values(engine.db.get(sql.raw(`pragma ${name}`)) as object)[0] as unknown
-  t.equal(pragma('synchronous'), 2, 'FULL')
-  t.equal(pragma('foreign_keys'), 1)
-  t.equal(pragma('journal_mode'), 'wal')
-  t.equal(pragma('secure_delete'), 1)
-  t.equal(pragma('integrity_check'), 'ok')
-  t.ok((pragma('busy_timeout') as number) <= 100, 'the event loop is not blocked for long')
-  const { version } = engine.db.get(sql.raw('select sqlite_version() as version')) as { version: string }
-  t.ok(version.localeCompare('3.51.3', 'en', { numeric: true }) >= 0, version)
-})
+t.test(
+  'D2 D14 A connection commits to the disk, checks foreign keys, and uses a library without the WAL bug',
+  async (t) => {
+    const engine = await openEngine(`sqlite:///${join(folder, 'pragmas.db')}`)
+    t.teardown(() => engine.close())
+    await createStore(engine, Date.now).users.save('a@b.co', null)
+    const pragma = (name: string) =>
+      Object.values(engine.db.get(sql.raw(`pragma ${name}`)) as object)[0] as unknown
+    t.equal(pragma('synchronous'), 2, 'FULL')
+    t.equal(pragma('foreign_keys'), 1)
+    t.equal(pragma('journal_mode'), 'wal')
+    t.equal(pragma('secure_delete'), 1)
+    t.equal(pragma('integrity_check'), 'ok')
+    t.ok((pragma('busy_timeout') as number) <= 100, 'the event loop is not blocked for long')
+    const { version } = engine.db.get(sql.raw('select sqlite_version() as version')) as {
+      version: string
+    }
+    t.ok(version.localeCompare('3.51.3', 'en', { numeric: true }) >= 0, version)
+  }
+)
 
-const strace = existsSync('/usr/bin/strace') && spawnSync('/usr/bin/strace', ['-o', '/dev/null', 'true']).status === 0
-t.test(`D2 ${COMMITS} token commits reach the disk, one by one${strace ? '' : ' (skipped: system calls cannot be traced here)'}`, { skip: !strace }, (t) => {
-  const script = `
+const strace =
+  existsSync('/usr/bin/strace') &&
+  spawnSync('/usr/bin/strace', ['-o', '/dev/null', 'true']).status === 0
+t.test(
+  `D2 ${COMMITS} token commits reach the disk, one by one${strace ? '' : ' (skipped: system calls cannot be traced here)'}`,
+  { skip: !strace },
+  (t) => {
+    const script = `
     const { openEngine } = await import(${JSON.stringify(new URL('../../src/store/engine.ts', import.meta.url).href)})
     const { createStore } = await import(${JSON.stringify(new URL('../../src/store/index.ts', import.meta.url).href)})
     const engine = await openEngine('sqlite:///' + ${JSON.stringify(join(folder, 'commits.db'))})
@@ -58,14 +69,32 @@ t.test(`D2 ${COMMITS} token commits reach the disk, one by one${strace ? '' : ' 
     console.error('END')
     engine.close()
   `
-  const trace = join(folder, 'trace')
-  const { status, stderr } = spawnSync('/usr/bin/strace', ['-f', '-qq', '-e', 'trace=fsync,fdatasync,write', '-s', '8', '-o', trace, process.execPath, '--input-type=module', '-e', script], { cwd: fileURLToPath(new URL('../../', import.meta.url)), encoding: 'utf8' })
-  t.equal(status, 0, stderr)
-  const calls = readFileSync(trace, 'utf8').split('\n')
-  const from = calls.findIndex((line) => line.includes('write(2, "BEGIN'))
-  const to = calls.findIndex((line) => line.includes('write(2, "END'))
-  const syncs = calls.slice(from, to).filter((line) => /\b(fsync|fdatasync)\(/.test(line)).length
-  t.ok(from > 0 && to > from, 'the commits are in the trace')
-  t.ok(syncs >= COMMITS, `${syncs} syncs for ${COMMITS} commits`)
-  t.end()
-})
+    const trace = join(folder, 'trace')
+    const { status, stderr } = spawnSync(
+      '/usr/bin/strace',
+      [
+        '-f',
+        '-qq',
+        '-e',
+        'trace=fsync,fdatasync,write',
+        '-s',
+        '8',
+        '-o',
+        trace,
+        process.execPath,
+        '--input-type=module',
+        '-e',
+        script
+      ],
+      { cwd: fileURLToPath(new URL('../../', import.meta.url)), encoding: 'utf8' }
+    )
+    t.equal(status, 0, stderr)
+    const calls = readFileSync(trace, 'utf8').split('\n')
+    const from = calls.findIndex((line) => line.includes('write(2, "BEGIN'))
+    const to = calls.findIndex((line) => line.includes('write(2, "END'))
+    const syncs = calls.slice(from, to).filter((line) => /\b(fsync|fdatasync)\(/.test(line)).length
+    t.ok(from > 0 && to > from, 'the commits are in the trace')
+    t.ok(syncs >= COMMITS, `${syncs} syncs for ${COMMITS} commits`)
+    t.end()
+  }
+)

@@ -6,72 +6,112 @@ import { Browser, build, configured, connected, synced, type Built } from '../he
 import { folder } from '../process/child.ts'
 
 const HOUR_MS = 3_600_000
-const sync = async ({ app }: Built, product = 'jira') => await app.inject({ method: 'POST', url: `/integrations/${product}/sync` })
-const isConnected = async ({ app }: Built) => (await app.inject({ method: 'POST', url: '/integrations/jira/connect' })).json().connected as boolean
+const sync = async ({ app }: Built, product = 'jira') =>
+  await app.inject({ method: 'POST', url: `/integrations/${product}/sync` })
+const isConnected = async ({ app }: Built) =>
+  (await app.inject({ method: 'POST', url: '/integrations/jira/connect' })).json()
+    .connected as boolean
 
-t.test('A refresh whose answer is lost is asked for again at once, and the consent lives on', async (t) => {
-  let clock = Date.now()
-  const service = await connected(t, { now: () => clock })
-  await new Browser(service.app).connect('jira')
-  await synced(service.app, 'jira')
-  for (const [run, minutes] of [[2, 60], [3, 71]] as const) {
-    clock += minutes * 60_000
-    await service.sandbox.admin('faults', { kind: 'drop-after', match: { path: '/oauth/token', method: 'POST' }, times: 1 })
-    await sync(service)
-    t.match(await synced(service.app, 'jira', run), { state: 'succeeded' })
+t.test(
+  'A refresh whose answer is lost is asked for again at once, and the consent lives on',
+  async (t) => {
+    let clock = Date.now()
+    const service = await connected(t, { now: () => clock })
+    await new Browser(service.app).connect('jira')
+    await synced(service.app, 'jira')
+    for (const [run, minutes] of [
+      [2, 60],
+      [3, 71]
+    ] as const) {
+      clock += minutes * 60_000
+      await service.sandbox.admin('faults', {
+        kind: 'drop-after',
+        match: { path: '/oauth/token', method: 'POST' },
+        times: 1
+      })
+      await sync(service)
+      t.match(await synced(service.app, 'jira', run), { state: 'succeeded' })
+    }
+    t.match(await service.sandbox.admin('stats', undefined, 'GET'), { family_revocations: 0 })
   }
-  t.match(await service.sandbox.admin('stats', undefined, 'GET'), { family_revocations: 0 })
-})
+)
 
-t.test('Connected is the truth: no longer after a consent was revoked, again after a new one', async (t) => {
-  let clock = Date.now()
-  const service = await connected(t, { now: () => clock })
-  t.equal(await isConnected(service), false)
-  await new Browser(service.app).connect('jira')
-  await synced(service.app, 'jira')
-  t.equal(await isConnected(service), true)
-  await service.sandbox.admin('revoke', {})
-  clock += HOUR_MS
-  await sync(service)
-  t.match(await synced(service.app, 'jira', 2), { error: { code: 'needs_reconnect' } })
-  t.equal(await isConnected(service), false)
-  await new Browser(service.app).connect('jira')
-  await synced(service.app, 'jira', 3)
-  t.equal(await isConnected(service), true)
-})
+t.test(
+  'Connected is the truth: no longer after a consent was revoked, again after a new one',
+  async (t) => {
+    let clock = Date.now()
+    const service = await connected(t, { now: () => clock })
+    t.equal(await isConnected(service), false)
+    await new Browser(service.app).connect('jira')
+    await synced(service.app, 'jira')
+    t.equal(await isConnected(service), true)
+    await service.sandbox.admin('revoke', {})
+    clock += HOUR_MS
+    await sync(service)
+    t.match(await synced(service.app, 'jira', 2), { error: { code: 'needs_reconnect' } })
+    t.equal(await isConnected(service), false)
+    await new Browser(service.app).connect('jira')
+    await synced(service.app, 'jira', 3)
+    t.equal(await isConnected(service), true)
+  }
+)
 
-t.test('A consent given while an old one is being refused wins: nobody is told to connect again', async (t) => {
-  let clock = Date.now()
-  const service = await connected(t, { now: () => clock })
-  const browser = new Browser(service.app)
-  await browser.connect('jira')
-  await synced(service.app, 'jira')
-  await service.sandbox.admin('revoke', {})
-  clock += HOUR_MS
-  // The refusal takes its time; the new consent arrives in the meantime.
-  await service.sandbox.admin('faults', { kind: 'delay', delay_ms: 3_000, match: { path: '/oauth/token', method: 'POST' }, times: 1 })
-  await sync(service)
-  await met(service.sandbox)
-  await browser.connect('jira')
-  t.match(await synced(service.app, 'jira', 2), { state: 'succeeded' })
-  t.equal(await isConnected(service), true)
-})
+t.test(
+  'A consent given while an old one is being refused wins: nobody is told to connect again',
+  async (t) => {
+    let clock = Date.now()
+    const service = await connected(t, { now: () => clock })
+    const browser = new Browser(service.app)
+    await browser.connect('jira')
+    await synced(service.app, 'jira')
+    await service.sandbox.admin('revoke', {})
+    clock += HOUR_MS
+    // The refusal takes its time; the new consent arrives in the meantime.
+    await service.sandbox.admin('faults', {
+      kind: 'delay',
+      delay_ms: 3_000,
+      match: { path: '/oauth/token', method: 'POST' },
+      times: 1
+    })
+    await sync(service)
+    await met(service.sandbox)
+    await browser.connect('jira')
+    t.match(await synced(service.app, 'jira', 2), { state: 'succeeded' })
+    t.equal(await isConnected(service), true)
+  }
+)
 
-t.test('B7 Tokens that do not open with the keys at hand stop the start with a sentence', async (t) => {
-  const url = await databaseAt(t, `${folder(t)}/kept.db`)
-  const first = await connected(t, { env: { INTEGRATION_DB_URL: url } })
-  await new Browser(first.app).connect('jira')
-  await synced(first.app, 'jira')
-  await first.app.close()
-  await t.rejects(build(t, { ...configured(first.sandbox.url), INTEGRATION_DB_URL: url, VAULT_KEYS: newKeyEntry('other') }), { name: 'StartError', exitCode: 78, message: /^VAULT_KEYS lacks the key "test", and 1 stored grant needs it\..*keys -- rotate/ })
-})
+t.test(
+  'B7 Tokens that do not open with the keys at hand stop the start with a sentence',
+  async (t) => {
+    const url = await databaseAt(t, `${folder(t)}/kept.db`)
+    const first = await connected(t, { env: { INTEGRATION_DB_URL: url } })
+    await new Browser(first.app).connect('jira')
+    await synced(first.app, 'jira')
+    await first.app.close()
+    await t.rejects(
+      build(t, {
+        ...configured(first.sandbox.url),
+        INTEGRATION_DB_URL: url,
+        VAULT_KEYS: newKeyEntry('other')
+      }),
+      {
+        name: 'StartError',
+        exitCode: 78,
+        message: /^VAULT_KEYS lacks the key "test", and 1 stored grant needs it\..*keys -- rotate/
+      }
+    )
+  }
+)
 
 t.test('The tokens of an account that nobody is connected to any more are gone', async (t) => {
   const service = await connected(t)
   const browser = new Browser(service.app)
   await browser.open(await browser.consent('jira', { extra: '&sandbox_account=dana' }))
   const danas = (await service.app.store.connections.get(1, 'jira'))?.grant
-  await browser.open(await browser.consent('jira', { query: '&change_account=true', extra: '&sandbox_account=sam' }))
+  await browser.open(
+    await browser.consent('jira', { query: '&change_account=true', extra: '&sandbox_account=sam' })
+  )
   const sams = (await service.app.store.connections.get(1, 'jira'))?.grant
   t.not(danas?.id, sams?.id)
   t.equal(await service.app.store.grants.get(danas?.id ?? ''), undefined)
@@ -83,8 +123,16 @@ t.test('A sync request takes no body but an empty one', async (t) => {
   const service = await connected(t)
   await new Browser(service.app).connect('jira')
   await synced(service.app, 'jira')
-  const answer = await service.app.inject({ method: 'POST', url: '/integrations/jira/sync', payload: { mode: 'full' } })
+  const answer = await service.app.inject({
+    method: 'POST',
+    url: '/integrations/jira/sync',
+    payload: { mode: 'full' }
+  })
   t.match(answer.json(), { status: 422, errors: [{ pointer: '/mode', detail: 'Unknown field.' }] })
-  t.equal((await service.app.inject({ method: 'POST', url: '/integrations/jira/sync', payload: {} })).statusCode, 202)
+  t.equal(
+    (await service.app.inject({ method: 'POST', url: '/integrations/jira/sync', payload: {} }))
+      .statusCode,
+    202
+  )
   await synced(service.app, 'jira', 2)
 })

@@ -1,9 +1,20 @@
 import t from 'tap'
-import { Browser, build, CLIENTS, configured, connected, SECRET, synced, type Built } from '../helper.ts'
+import {
+  Browser,
+  build,
+  CLIENTS,
+  configured,
+  connected,
+  SECRET,
+  synced,
+  type Built
+} from '../helper.ts'
 import { ACME, GLOBEX, startSandbox } from '../sandbox/helper.ts'
 
-const sync = async ({ app }: Built, product: string, query = '') => await app.inject({ method: 'POST', url: `/integrations/${product}/sync${query}` })
-const projects = async ({ app }: Built) => (await app.inject('/jira/projects/1')).json() as Array<Record<string, any>>
+const sync = async ({ app }: Built, product: string, query = '') =>
+  await app.inject({ method: 'POST', url: `/integrations/${product}/sync${query}` })
+const projects = async ({ app }: Built) =>
+  (await app.inject('/jira/projects/1')).json() as Array<Record<string, any>>
 
 t.test('A sync request answers 202 with a run that can be followed', async (t) => {
   const service = await connected(t)
@@ -11,35 +22,84 @@ t.test('A sync request answers 202 with a run that can be followed', async (t) =
   await synced(service.app, 'jira')
   const answer = await sync(service, 'jira', '?owner_id=1')
   t.equal(answer.statusCode, 202)
-  t.match(answer.json(), { id: 2, product: 'jira', owner_id: 1, state: /queued|running/, counts: { seen: 0 }, error: null, finished_at: null })
+  t.match(answer.json(), {
+    id: 2,
+    product: 'jira',
+    owner_id: 1,
+    state: /queued|running/,
+    counts: { seen: 0 },
+    error: null,
+    finished_at: null
+  })
   t.equal(answer.headers.location, '/integrations/jira/sync/runs/2')
   const run = await synced(service.app, 'jira', 2)
-  t.match(run, { mode: 'due', state: 'succeeded', counts: { seen: 12, added: 0, changed: 0, unchanged: 12, removed: 0, held: 0, skipped: 0, upstream_calls: 2 }, failures: [], error: null, next_run_at: null })
+  t.match(run, {
+    mode: 'due',
+    state: 'succeeded',
+    counts: {
+      seen: 12,
+      added: 0,
+      changed: 0,
+      unchanged: 12,
+      removed: 0,
+      held: 0,
+      skipped: 0,
+      upstream_calls: 2
+    },
+    failures: [],
+    error: null,
+    next_run_at: null
+  })
   t.ok(Date.parse(run.finished_at) >= Date.parse(run.started_at))
 })
 
-t.test('The first copy reads everything, the next ones what has changed, and one a day later everything again', async (t) => {
-  let clock = Date.now()
-  const service = await connected(t, { now: () => clock, sandbox: { indexLagMs: 0 } })
-  const copy = async (query = '') => await synced(service.app, 'jira', (await sync(service, 'jira', query)).json().id)
-  await new Browser(service.app).connect('jira')
-  const whole = { seen: 312, upstream_calls: 6, points: 6 + 12 + 300 + 300 }
-  t.match(await synced(service.app, 'jira'), { mode: 'due', counts: { ...whole, added: 312 } }, 'a call each for the projects, the number of issues and their ids, and three for the issues')
-  t.match(await copy(), { counts: { seen: 12, upstream_calls: 2 } }, 'a call each where nothing has changed')
-  clock += 3_600_000
-  await service.sandbox.admin('issues', { project: (await projects(service))[0]?.key, summary: 'New here' })
-  t.match(await copy('?mode=incremental'), { mode: 'incremental', counts: { seen: 13, added: 1, upstream_calls: 3 } })
-  t.match(await copy('?mode=full'), { mode: 'full', counts: { seen: 313, unchanged: 313 } })
-  clock += 24 * 3_600_000
-  t.match(await copy('?mode=incremental'), { counts: { upstream_calls: 2 } })
-  t.match(await copy(), { mode: 'due', counts: { seen: 313, unchanged: 313 } })
-  t.match(await copy(), { counts: { upstream_calls: 2 } })
-  t.match((await sync(service, 'jira', '?mode=some')).json(), { status: 422, errors: [{ pointer: '/mode', detail: 'Value must be one of due, incremental, full.' }] })
-})
+t.test(
+  'The first copy reads everything, the next ones what has changed, and one a day later everything again',
+  async (t) => {
+    let clock = Date.now()
+    const service = await connected(t, { now: () => clock, sandbox: { indexLagMs: 0 } })
+    const copy = async (query = '') =>
+      await synced(service.app, 'jira', (await sync(service, 'jira', query)).json().id)
+    await new Browser(service.app).connect('jira')
+    const whole = { seen: 312, upstream_calls: 6, points: 6 + 12 + 300 + 300 }
+    t.match(
+      await synced(service.app, 'jira'),
+      { mode: 'due', counts: { ...whole, added: 312 } },
+      'a call each for the projects, the number of issues and their ids, and three for the issues'
+    )
+    t.match(
+      await copy(),
+      { counts: { seen: 12, upstream_calls: 2 } },
+      'a call each where nothing has changed'
+    )
+    clock += 3_600_000
+    await service.sandbox.admin('issues', {
+      project: (await projects(service))[0]?.key,
+      summary: 'New here'
+    })
+    t.match(await copy('?mode=incremental'), {
+      mode: 'incremental',
+      counts: { seen: 13, added: 1, upstream_calls: 3 }
+    })
+    t.match(await copy('?mode=full'), { mode: 'full', counts: { seen: 313, unchanged: 313 } })
+    clock += 24 * 3_600_000
+    t.match(await copy('?mode=incremental'), { counts: { upstream_calls: 2 } })
+    t.match(await copy(), { mode: 'due', counts: { seen: 313, unchanged: 313 } })
+    t.match(await copy(), { counts: { upstream_calls: 2 } })
+    t.match((await sync(service, 'jira', '?mode=some')).json(), {
+      status: 422,
+      errors: [{ pointer: '/mode', detail: 'Value must be one of due, incremental, full.' }]
+    })
+  }
+)
 
 t.test('A second request joins the run that is under way', async (t) => {
   const service = await connected(t)
-  await service.sandbox.admin('faults', { kind: 'delay', delay_ms: 300, match: { path: 'project/search' } })
+  await service.sandbox.admin('faults', {
+    kind: 'delay',
+    delay_ms: 300,
+    match: { path: 'project/search' }
+  })
   await new Browser(service.app).connect('jira')
   const [a, b] = await Promise.all([sync(service, 'jira'), sync(service, 'jira')])
   t.same([a.json().id, b.json().id], [1, 1])
@@ -52,10 +112,23 @@ t.test('Without a connection, an owner or a run there is a sentence that says so
   const service = await build(t)
   t.match((await sync(service, 'jira')).json(), { status: 404, code: 'user_not_found' })
   await service.app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
-  t.match((await sync(service, 'jira')).json(), { status: 409, code: 'not_connected', detail: /\/auth\/jira\/login/ })
-  t.match((await sync(service, 'jira', '?owner_id=2')).json(), { status: 404, code: 'user_not_found' })
-  t.match((await sync(service, 'jira', '?owner=1')).json(), { status: 422, errors: [{ pointer: '/owner' }] })
-  t.match((await service.app.inject('/integrations/jira/sync/runs/1')).json(), { status: 404, code: 'run_not_found' })
+  t.match((await sync(service, 'jira')).json(), {
+    status: 409,
+    code: 'not_connected',
+    detail: /\/auth\/jira\/login/
+  })
+  t.match((await sync(service, 'jira', '?owner_id=2')).json(), {
+    status: 404,
+    code: 'user_not_found'
+  })
+  t.match((await sync(service, 'jira', '?owner=1')).json(), {
+    status: 422,
+    errors: [{ pointer: '/owner' }]
+  })
+  t.match((await service.app.inject('/integrations/jira/sync/runs/1')).json(), {
+    status: 404,
+    code: 'run_not_found'
+  })
 })
 
 t.test("A run is found only under its own product's path", async (t) => {
@@ -65,25 +138,38 @@ t.test("A run is found only under its own product's path", async (t) => {
   t.equal((await service.app.inject('/integrations/confluence/sync/runs/1')).statusCode, 404)
 })
 
-t.test('A project whose key was renamed is updated, not doubled, and its link follows', async (t) => {
-  const service = await connected(t)
-  await new Browser(service.app).connect('jira')
-  await synced(service.app, 'jira')
-  const [before] = await projects(service)
-  await service.sandbox.admin(`projects/${before?.key}`, { key: 'RENAMED', name: 'Moved' })
-  await sync(service, 'jira')
-  t.match(await synced(service.app, 'jira', 2), { counts: { added: 0, changed: 1, unchanged: 11 } })
-  const after = (await projects(service)).find(({ id }) => id === before?.id)
-  t.match(after, { key: 'RENAMED', name: 'Moved', url: 'https://acme.atlassian.net/browse/RENAMED' })
-  t.equal((await projects(service)).length, 12)
-})
+t.test(
+  'A project whose key was renamed is updated, not doubled, and its link follows',
+  async (t) => {
+    const service = await connected(t)
+    await new Browser(service.app).connect('jira')
+    await synced(service.app, 'jira')
+    const [before] = await projects(service)
+    await service.sandbox.admin(`projects/${before?.key}`, { key: 'RENAMED', name: 'Moved' })
+    await sync(service, 'jira')
+    t.match(await synced(service.app, 'jira', 2), {
+      counts: { added: 0, changed: 1, unchanged: 11 }
+    })
+    const after = (await projects(service)).find(({ id }) => id === before?.id)
+    t.match(after, {
+      key: 'RENAMED',
+      name: 'Moved',
+      url: 'https://acme.atlassian.net/browse/RENAMED'
+    })
+    t.equal((await projects(service)).length, 12)
+  }
+)
 
 t.test('What a caller posted by hand lives beside what was copied', async (t) => {
   const service = await connected(t)
   await new Browser(service.app).connect('jira')
   await synced(service.app, 'jira')
   const [copied] = await projects(service)
-  const posted = await service.app.inject({ method: 'POST', url: '/jira/projects', payload: { owner_id: 1, key: copied?.key, name: 'By hand' } })
+  const posted = await service.app.inject({
+    method: 'POST',
+    url: '/jira/projects',
+    payload: { owner_id: 1, key: copied?.key, name: 'By hand' }
+  })
   t.equal(posted.statusCode, 201)
   await sync(service, 'jira')
   await synced(service.app, 'jira', 2)
@@ -91,46 +177,84 @@ t.test('What a caller posted by hand lives beside what was copied', async (t) =>
   t.same(same.map(({ name }) => name).sort(), ['By hand', copied?.name].sort())
 })
 
-t.test('A consent that reaches several sites copies none of them until somebody chooses, never just the first', async (t) => {
-  const clients = CLIENTS.map((client) => ({ ...client, access: 'account' as const }))
-  const service = await connected(t, { sandbox: { clients } })
-  await new Browser(service.app).connect('jira')
-  t.match(await synced(service.app, 'jira'), { state: 'failed', error: { code: 'needs_site' }, counts: { upstream_calls: 0 } })
-  t.match((await service.app.inject({ method: 'POST', url: '/integrations/jira/connect' })).json(), { connected: false, base_url: null })
-  const chosen = await service.app.inject({ method: 'PUT', url: '/users/1/connections/jira/site', payload: { cloud_ids: [ACME, GLOBEX] } })
-  t.match(chosen.json(), { state: 'active', site: null })
-  t.match(await synced(service.app, 'jira', 2), { state: 'succeeded', counts: { seen: 364, upstream_calls: 10 } })
-  const hosts = new Set((await projects(service)).map(({ url }) => new URL(url).host))
-  t.same([...hosts].sort(), ['acme.atlassian.net', 'globex.atlassian.net'])
-  const connect = await service.app.inject({ method: 'POST', url: '/integrations/jira/connect' })
-  t.match(connect.json(), { connected: true, base_url: null }, 'and no site is called the one')
-})
+t.test(
+  'A consent that reaches several sites copies none of them until somebody chooses, never just the first',
+  async (t) => {
+    const clients = CLIENTS.map((client) => ({ ...client, access: 'account' as const }))
+    const service = await connected(t, { sandbox: { clients } })
+    await new Browser(service.app).connect('jira')
+    t.match(await synced(service.app, 'jira'), {
+      state: 'failed',
+      error: { code: 'needs_site' },
+      counts: { upstream_calls: 0 }
+    })
+    t.match(
+      (await service.app.inject({ method: 'POST', url: '/integrations/jira/connect' })).json(),
+      { connected: false, base_url: null }
+    )
+    const chosen = await service.app.inject({
+      method: 'PUT',
+      url: '/users/1/connections/jira/site',
+      payload: { cloud_ids: [ACME, GLOBEX] }
+    })
+    t.match(chosen.json(), { state: 'active', site: null })
+    t.match(await synced(service.app, 'jira', 2), {
+      state: 'succeeded',
+      counts: { seen: 364, upstream_calls: 10 }
+    })
+    const hosts = new Set((await projects(service)).map(({ url }) => new URL(url).host))
+    t.same([...hosts].sort(), ['acme.atlassian.net', 'globex.atlassian.net'])
+    const connect = await service.app.inject({ method: 'POST', url: '/integrations/jira/connect' })
+    t.match(connect.json(), { connected: true, base_url: null }, 'and no site is called the one')
+  }
+)
 
 t.test('Links point to the site, never to the gateway', async (t) => {
   const service = await connected(t)
   await new Browser(service.app).connect('confluence')
   await synced(service.app, 'confluence')
-  const pages = (await service.app.inject('/confluence/pages/1')).json() as Array<Record<string, any>>
+  const pages = (await service.app.inject('/confluence/pages/1')).json() as Array<
+    Record<string, any>
+  >
   t.equal(pages.length, 60)
   t.ok(pages.every(({ url }) => /^https:\/\/acme\.atlassian\.net\/wiki\/spaces\//.test(url)))
-  t.ok(pages.every(({ url, space_key: key }) => decodeURIComponent(url).includes(`/spaces/${key}/`)))
-  t.same(pages.map(({ title }) => title), pages.map(({ title }) => title).sort(byCodePoint))
+  t.ok(
+    pages.every(({ url, space_key: key }) => decodeURIComponent(url).includes(`/spaces/${key}/`))
+  )
+  t.same(
+    pages.map(({ title }) => title),
+    pages.map(({ title }) => title).sort(byCodePoint)
+  )
 })
 
-t.test('One client for both products keeps both working, because each login asks for what the other one holds', async (t) => {
-  const scopes = CLIENTS.flatMap((client) => client.scopes)
-  const shared = { id: 'shared', secret: SECRET, name: 'Both', access: 'resource' as const, scopes, redirectUris: () => true }
-  const sandbox = await startSandbox(t, { clients: [shared] })
-  const service = await build(t, { ...configured(sandbox.url), JIRA_OAUTH_CLIENT_ID: 'shared', CONFLUENCE_OAUTH_CLIENT_ID: 'shared' })
-  const browser = new Browser(service.app)
-  await browser.connect('jira')
-  await synced(service.app, 'jira')
-  await browser.connect('confluence')
-  t.match(await synced(service.app, 'confluence', 2), { state: 'succeeded' })
-  await sync(service, 'jira')
-  t.match(await synced(service.app, 'jira', 3), { state: 'succeeded' })
-})
+t.test(
+  'One client for both products keeps both working, because each login asks for what the other one holds',
+  async (t) => {
+    const scopes = CLIENTS.flatMap((client) => client.scopes)
+    const shared = {
+      id: 'shared',
+      secret: SECRET,
+      name: 'Both',
+      access: 'resource' as const,
+      scopes,
+      redirectUris: () => true
+    }
+    const sandbox = await startSandbox(t, { clients: [shared] })
+    const service = await build(t, {
+      ...configured(sandbox.url),
+      JIRA_OAUTH_CLIENT_ID: 'shared',
+      CONFLUENCE_OAUTH_CLIENT_ID: 'shared'
+    })
+    const browser = new Browser(service.app)
+    await browser.connect('jira')
+    await synced(service.app, 'jira')
+    await browser.connect('confluence')
+    t.match(await synced(service.app, 'confluence', 2), { state: 'succeeded' })
+    await sync(service, 'jira')
+    t.match(await synced(service.app, 'jira', 3), { state: 'succeeded' })
+  }
+)
 
-function byCodePoint (a: string, b: string): number {
+function byCodePoint(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }

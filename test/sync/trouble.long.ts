@@ -2,27 +2,68 @@ import t, { type Test } from 'tap'
 import { Browser, connected, synced, type Built } from '../helper.ts'
 import { ACME } from '../sandbox/helper.ts'
 
-const sync = async ({ app }: Built, product: string, query = '') => await app.inject({ method: 'POST', url: `/integrations/${product}/sync${query}` })
+const sync = async ({ app }: Built, product: string, query = '') =>
+  await app.inject({ method: 'POST', url: `/integrations/${product}/sync${query}` })
 
 /** A listing of two pages for each product, and how much of a run there is where its second page cannot be had. */
 const LISTINGS = [
-  { product: 'jira', collection: 'projects', path: 'project/search', list: '/jira/projects/1', all: 150, before: 100, beside: 1 },
-  { product: 'confluence', collection: 'pages', path: 'api/v2/pages', list: '/confluence/pages/1', all: 300, before: 250, beside: 2 }
+  {
+    product: 'jira',
+    collection: 'projects',
+    path: 'project/search',
+    list: '/jira/projects/1',
+    all: 150,
+    before: 100,
+    beside: 1
+  },
+  {
+    product: 'confluence',
+    collection: 'pages',
+    path: 'api/v2/pages',
+    list: '/confluence/pages/1',
+    all: 300,
+    before: 250,
+    beside: 2
+  }
 ] as const
 const SIZES = { projects: 150, issues: 1, spaces: 2, pages: 300 }
 
 /** What Atlassian says, and what the run says of it: once is enough. */
-const REFUSALS = [400, 403, 404, 410].map((status) => ({ title: `refuses with ${status}`, fault: { kind: 'status', status } }))
+const REFUSALS = [400, 403, 404, 410].map((status) => ({
+  title: `refuses with ${status}`,
+  fault: { kind: 'status', status }
+}))
 
 /** What passes by itself, unless it lasts: with what code a run gives up, and how often is asked where that is not four times. */
-const TROUBLE: Array<{ title: string, fault: object, code: string, tries?: number }> = [
+const TROUBLE: Array<{ title: string; fault: object; code: string; tries?: number }> = [
   { title: 'fails with 500', fault: { kind: 'status', status: 500 }, code: 'upstream_failed' },
   { title: 'fails with 502', fault: { kind: 'status', status: 502 }, code: 'upstream_failed' },
-  { title: 'fails with 503 and no Retry-After', fault: { kind: 'status', status: 503, headers: {} }, code: 'upstream_failed' },
-  { title: 'fails with 504, whatever the size of the page', fault: { kind: 'status', status: 504 }, code: 'upstream_failed', tries: 7 },
-  { title: 'answers with a page of HTML', fault: { kind: 'html', status: 200 }, code: 'upstream_invalid_answer' },
-  { title: 'answers with half a document', fault: { kind: 'truncate' }, code: 'upstream_(invalid_answer|unreachable)' },
-  { title: 'answers with something else', fault: { kind: 'garbage' }, code: 'upstream_invalid_answer' },
+  {
+    title: 'fails with 503 and no Retry-After',
+    fault: { kind: 'status', status: 503, headers: {} },
+    code: 'upstream_failed'
+  },
+  {
+    title: 'fails with 504, whatever the size of the page',
+    fault: { kind: 'status', status: 504 },
+    code: 'upstream_failed',
+    tries: 7
+  },
+  {
+    title: 'answers with a page of HTML',
+    fault: { kind: 'html', status: 200 },
+    code: 'upstream_invalid_answer'
+  },
+  {
+    title: 'answers with half a document',
+    fault: { kind: 'truncate' },
+    code: 'upstream_(invalid_answer|unreachable)'
+  },
+  {
+    title: 'answers with something else',
+    fault: { kind: 'garbage' },
+    code: 'upstream_invalid_answer'
+  },
   { title: 'redirects', fault: { kind: 'redirect' }, code: 'upstream_invalid_answer' },
   { title: 'answers without end', fault: { kind: 'huge' }, code: 'upstream_invalid_answer' },
   { title: 'never answers', fault: { kind: 'hang' }, code: 'upstream_timeout' },
@@ -30,8 +71,15 @@ const TROUBLE: Array<{ title: string, fault: object, code: string, tries?: numbe
 ]
 
 /** A service that has copied what these are listings of. */
-async function copied (t: Test, listings: ReadonlyArray<{ product: string }> = LISTINGS, answerMs = 10_000): Promise<Awaited<ReturnType<typeof connected>>> {
-  const service = await connected(t, { env: { UPSTREAM_ANSWER_TIMEOUT_MS: String(answerMs), SYNC_INTERVAL: '0' }, sandbox: { sizes: SIZES, burst: 1_000_000, hourlyPoints: 1_000_000_000 } })
+async function copied(
+  t: Test,
+  listings: ReadonlyArray<{ product: string }> = LISTINGS,
+  answerMs = 10_000
+): Promise<Awaited<ReturnType<typeof connected>>> {
+  const service = await connected(t, {
+    env: { UPSTREAM_ANSWER_TIMEOUT_MS: String(answerMs), SYNC_INTERVAL: '0' },
+    sandbox: { sizes: SIZES, burst: 1_000_000, hourlyPoints: 1_000_000_000 }
+  })
   for (const [i, { product }] of listings.entries()) {
     await new Browser(service.app).connect(product)
     await synced(service.app, product, i + 1)
@@ -40,63 +88,138 @@ async function copied (t: Test, listings: ReadonlyArray<{ product: string }> = L
 }
 
 /** The second page cannot be had: what is true of the run, the copies and the log. */
-async function provePartial (t: Test, service: Built, { product, collection, list, all, before, beside }: typeof LISTINGS[number], code: string): Promise<Record<string, any>> {
+async function provePartial(
+  t: Test,
+  service: Built,
+  { product, collection, list, all, before, beside }: (typeof LISTINGS)[number],
+  code: string
+): Promise<Record<string, any>> {
   const { id } = (await sync(service, product, '?mode=full')).json()
   const run = await synced(service.app, product, id)
   const error = { code: new RegExp(`^${code}$`), detail: /\.$/ }
-  t.match(run, { state: 'partial', error, failures: [{ collection, site: ACME, remote_id: null, ...error }] }, 'the part that failed is named, the others are copied')
+  t.match(
+    run,
+    { state: 'partial', error, failures: [{ collection, site: ACME, remote_id: null, ...error }] },
+    'the part that failed is named, the others are copied'
+  )
   t.equal(run.failures.length, 1)
-  t.match(run.counts, { seen: before + beside, unchanged: before + beside, added: 0, changed: 0, removed: 0, held: 0 })
-  t.equal((await service.app.inject(list)).json().length, all, 'what was copied before is still there')
+  t.match(run.counts, {
+    seen: before + beside,
+    unchanged: before + beside,
+    added: 0,
+    changed: 0,
+    removed: 0,
+    held: 0
+  })
+  t.equal(
+    (await service.app.inject(list)).json().length,
+    all,
+    'what was copied before is still there'
+  )
   const log = service.lines()
-  t.match(log.filter(({ event, run_id: of }) => event === 'sync_part_failed' && of === id), [{ collection, site: ACME, error_code: error.code }])
+  t.match(
+    log.filter(({ event, run_id: of }) => event === 'sync_part_failed' && of === id),
+    [{ collection, site: ACME, error_code: error.code }]
+  )
   return run
 }
 
-t.test('What Atlassian refuses at the second page is not asked for again, and the run says why: it', async (t) => {
-  const service = await copied(t)
-  for (const { title, fault } of REFUSALS) {
-    for (const listing of LISTINGS) {
-      await t.test(`${title} (${listing.product})`, async (t) => {
-        await service.sandbox.admin('faults', { ...fault, match: { path: listing.path }, skip: 1, times: 1 })
-        await provePartial(t, service, listing, 'upstream_refused')
-        const upstream = service.lines().findLast(({ event }) => event === 'upstream_error')
-        t.match(upstream, { upstream: /^127\.0\.0\.1:/, trace_id: /^[\da-f]{32}$/ }, "the log names the upstream, with Atlassian's trace id")
-        // The next one begins with nothing under way.
-        await synced(service.app, listing.product, (await sync(service, listing.product, '?mode=full')).json().id)
-      })
+t.test(
+  'What Atlassian refuses at the second page is not asked for again, and the run says why: it',
+  async (t) => {
+    const service = await copied(t)
+    for (const { title, fault } of REFUSALS) {
+      for (const listing of LISTINGS) {
+        await t.test(`${title} (${listing.product})`, async (t) => {
+          await service.sandbox.admin('faults', {
+            ...fault,
+            match: { path: listing.path },
+            skip: 1,
+            times: 1
+          })
+          await provePartial(t, service, listing, 'upstream_refused')
+          const upstream = service.lines().findLast(({ event }) => event === 'upstream_error')
+          t.match(
+            upstream,
+            { upstream: /^127\.0\.0\.1:/, trace_id: /^[\da-f]{32}$/ },
+            "the log names the upstream, with Atlassian's trace id"
+          )
+          // The next one begins with nothing under way.
+          await synced(
+            service.app,
+            listing.product,
+            (await sync(service, listing.product, '?mode=full')).json().id
+          )
+        })
+      }
+    }
+    for (const { product } of LISTINGS) {
+      t.match(
+        await synced(service.app, product, (await sync(service, product, '?mode=full')).json().id),
+        { state: 'succeeded', error: null, failures: [] }
+      )
     }
   }
-  for (const { product } of LISTINGS) t.match(await synced(service.app, product, (await sync(service, product, '?mode=full')).json().id), { state: 'succeeded', error: null, failures: [] })
-})
+)
 
 t.jobs = TROUBLE.length + 2
 
 for (const [i, { title, fault, code, tries = 4 }] of TROUBLE.entries()) {
   // The products take turns.
-  const listing = LISTINGS[i % 2] as typeof LISTINGS[number]
+  const listing = LISTINGS[i % 2] as (typeof LISTINGS)[number]
   const { product, path, all, beside } = listing
-  t.test(`D8 T35 Atlassian ${title}: once costs a run nothing but time, again and again ends its part with a code (${product})`, { buffered: true }, async (t) => {
-    const service = await copied(t, [listing], title === 'never answers' ? 1_000 : 10_000)
-    const asked = () => service.lines().filter(({ event }) => event === 'upstream_error').length
-    const full = async () => await synced(service.app, product, (await sync(service, product, '?mode=full')).json().id)
-    await service.sandbox.admin('faults', { ...fault, match: { path }, skip: 1, times: 1 })
-    t.match(await full(), { state: 'succeeded', error: null, failures: [], counts: { seen: all + beside, unchanged: all + beside } })
-    t.equal(asked(), 1)
+  t.test(
+    `D8 T35 Atlassian ${title}: once costs a run nothing but time, again and again ends its part with a code (${product})`,
+    { buffered: true },
+    async (t) => {
+      const service = await copied(t, [listing], title === 'never answers' ? 1_000 : 10_000)
+      const asked = () => service.lines().filter(({ event }) => event === 'upstream_error').length
+      const full = async () =>
+        await synced(service.app, product, (await sync(service, product, '?mode=full')).json().id)
+      await service.sandbox.admin('faults', { ...fault, match: { path }, skip: 1, times: 1 })
+      t.match(await full(), {
+        state: 'succeeded',
+        error: null,
+        failures: [],
+        counts: { seen: all + beside, unchanged: all + beside }
+      })
+      t.equal(asked(), 1)
 
-    await service.sandbox.admin('faults', { ...fault, match: { path }, skip: 1, times: 99 })
-    const { duration_ms: ms } = await provePartial(t, service, listing, code)
-    t.equal(asked() - 1, tries, 'asked so often, and no more')
-    if (tries === 4) t.ok(ms > 7_000 * 0.7, 'after longer and longer waits')
-    await service.sandbox.admin('faults', undefined, 'DELETE')
-    t.match(await full(), { state: 'succeeded', error: null, failures: [], counts: { added: 0, changed: 0, removed: 0 } }, 'the next run is well')
-  })
+      await service.sandbox.admin('faults', { ...fault, match: { path }, skip: 1, times: 99 })
+      const { duration_ms: ms } = await provePartial(t, service, listing, code)
+      t.equal(asked() - 1, tries, 'asked so often, and no more')
+      if (tries === 4) t.ok(ms > 7_000 * 0.7, 'after longer and longer waits')
+      await service.sandbox.admin('faults', undefined, 'DELETE')
+      t.match(
+        await full(),
+        {
+          state: 'succeeded',
+          error: null,
+          failures: [],
+          counts: { added: 0, changed: 0, removed: 0 }
+        },
+        'the next run is well'
+      )
+    }
+  )
 }
 
-t.test('Atlassian that is not there at all is upstream_unreachable, and nothing is copied', { buffered: true }, async (t) => {
-  const service = await copied(t, LISTINGS.slice(0, 1))
-  await service.sandbox.admin('faults', { kind: 'drop-before', times: 1000 })
-  const { id } = (await sync(service, 'jira')).json()
-  t.match(await synced(service.app, 'jira', id), { state: 'failed', error: { code: 'upstream_unreachable' }, failures: [{ collection: 'projects' }, { collection: 'issues' }], counts: { seen: 0 } })
-  t.match(service.lines().filter(({ event }) => event === 'sync_error'), [{ run_id: id, error_code: 'upstream_unreachable', err: { stack: /AppError/ } }])
-})
+t.test(
+  'Atlassian that is not there at all is upstream_unreachable, and nothing is copied',
+  { buffered: true },
+  async (t) => {
+    const service = await copied(t, LISTINGS.slice(0, 1))
+    await service.sandbox.admin('faults', { kind: 'drop-before', times: 1000 })
+    const { id } = (await sync(service, 'jira')).json()
+    t.match(await synced(service.app, 'jira', id), {
+      state: 'failed',
+      error: { code: 'upstream_unreachable' },
+      failures: [{ collection: 'projects' }, { collection: 'issues' }],
+      counts: { seen: 0 }
+    })
+    t.match(
+      service.lines().filter(({ event }) => event === 'sync_error'),
+      [{ run_id: id, error_code: 'upstream_unreachable', err: { stack: /AppError/ } }]
+    )
+  }
+)

@@ -1,12 +1,16 @@
 import t from 'tap'
 import { Browser, connected, synced, type Built } from '../helper.ts'
 
-const sync = async ({ app }: Built, product: string) => await app.inject({ method: 'POST', url: `/integrations/${product}/sync` })
+const sync = async ({ app }: Built, product: string) =>
+  await app.inject({ method: 'POST', url: `/integrations/${product}/sync` })
 
 t.test('A missing scope is named as such and nothing is refreshed for it', async (t) => {
   const service = await connected(t)
   await new Browser(service.app).connect('jira', '&scope=read:jira-user%20offline_access')
-  t.match(await synced(service.app, 'jira'), { state: 'failed', error: { code: 'scope_missing', detail: /read:jira-work/ } })
+  t.match(await synced(service.app, 'jira'), {
+    state: 'failed',
+    error: { code: 'scope_missing', detail: /read:jira-work/ }
+  })
   const { exchanges } = await service.sandbox.admin('stats', undefined, 'GET')
   t.same(Object.keys(exchanges as object), ['authorization_code'])
 })
@@ -20,7 +24,11 @@ t.test('An access token that has run out is refreshed once, before it is used', 
   clock += 3_600_000
   await Promise.all([sync(service, 'jira'), sync(service, 'jira')])
   t.match(await synced(service.app, 'jira', 2), { state: 'succeeded' })
-  const { exchanges, family_revocations: revoked } = await service.sandbox.admin('stats', undefined, 'GET')
+  const { exchanges, family_revocations: revoked } = await service.sandbox.admin(
+    'stats',
+    undefined,
+    'GET'
+  )
   t.match(exchanges, { refresh_token: { ok: 1 } })
   t.equal(revoked, 0)
 })
@@ -29,10 +37,18 @@ t.test('An access token that Atlassian turns down early is replaced once', async
   const service = await connected(t)
   await new Browser(service.app).connect('jira')
   await synced(service.app, 'jira')
-  await service.sandbox.admin('faults', { kind: 'status', status: 401, body: { code: 401, message: 'Unauthorized' }, match: { path: 'project/search' }, times: 1 })
+  await service.sandbox.admin('faults', {
+    kind: 'status',
+    status: 401,
+    body: { code: 401, message: 'Unauthorized' },
+    match: { path: 'project/search' },
+    times: 1
+  })
   await sync(service, 'jira')
   t.match(await synced(service.app, 'jira', 2), { state: 'succeeded' })
-  t.match((await service.sandbox.admin('stats', undefined, 'GET')).exchanges, { refresh_token: { ok: 1 } })
+  t.match((await service.sandbox.admin('stats', undefined, 'GET')).exchanges, {
+    refresh_token: { ok: 1 }
+  })
 })
 
 t.test('A revoked consent ends the run with needs_reconnect', async (t) => {
@@ -41,16 +57,24 @@ t.test('A revoked consent ends the run with needs_reconnect', async (t) => {
   await synced(service.app, 'jira')
   await service.sandbox.admin('revoke', {})
   await sync(service, 'jira')
-  t.match(await synced(service.app, 'jira', 2), { state: 'failed', error: { code: 'needs_reconnect' } })
+  t.match(await synced(service.app, 'jira', 2), {
+    state: 'failed',
+    error: { code: 'needs_reconnect' }
+  })
 })
 
-t.test('A wrong client secret is called the operator\'s fault', async (t) => {
+t.test("A wrong client secret is called the operator's fault", async (t) => {
   let clock = Date.now()
   const service = await connected(t, { now: () => clock })
   await new Browser(service.app).connect('jira')
   await synced(service.app, 'jira')
   clock += 3_600_000
-  await service.sandbox.admin('faults', { kind: 'status', status: 401, body: { error: 'access_denied', error_description: 'Unauthorized' }, match: { path: '/oauth/token', method: 'POST' } })
+  await service.sandbox.admin('faults', {
+    kind: 'status',
+    status: 401,
+    body: { error: 'access_denied', error_description: 'Unauthorized' },
+    match: { path: '/oauth/token', method: 'POST' }
+  })
   await sync(service, 'jira')
   t.match(await synced(service.app, 'jira', 2), { error: { code: 'oauth_misconfigured' } })
 })

@@ -10,28 +10,71 @@ const good = 'NuBFHSkpr5J3QSyL3++hUSwzXcSLtdAd2pnMTNV8yE8='
 const other = randomBytes(32).toString('base64')
 
 const WRONG: Array<[name: string, text: string, problem: RegExp]> = [
-  ['empty', '', /^holds no key$/], ['blank', ' \n, ,', /^holds no key$/], ['no id', good, /^entry 1 needs an id/], ['an empty id', `:${good}`, /^entry 1 needs an id/], ['a space in the id', `a b:${good}`, /^entry 1 needs an id/],
-  ['a dot in the id', `a.b:${good}`, /^entry 1 needs an id/], ['a long id', `${'a'.repeat(33)}:${good}`, /^entry 1 needs an id/], ['no key', 'k1:', /^entry 1 must decode to 32 bytes/], ['31 bytes', `k1:${randomBytes(31).toString('base64')}`, /^entry 1 must decode to 32 bytes/],
-  ['33 bytes', `k1:${randomBytes(33).toString('base64')}`, /^entry 1 must decode to 32 bytes/], ['16 bytes', `k1:${randomBytes(16).toString('base64')}`, /^entry 1 must decode/], ['64 bytes', `k1:${randomBytes(64).toString('base64')}`, /^entry 1 must decode/],
-  ['all zero', `k1:${Buffer.alloc(32).toString('base64')}`, /^entry 1 is not random/], ['a counting sequence', 'k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=', /^entry 1 is not random/], ['one byte repeated', `k1:${Buffer.alloc(32, 'a').toString('base64')}`, /^entry 1 is not random/], ['base64url', `k1:${'_-'.repeat(21)}8=`, /^entry 1 is not base64/],
-  ['bits beyond the end', `k1:${good.replace('8=', '9=')}`, /^entry 1 is not base64/], ['a stray character', `k1:${good.slice(0, 10)}!${good.slice(10)}`, /^entry 1 is not base64/], ['a space inside', `k1:${good.slice(0, 10)} ${good.slice(10)}`, /^entry 1 is not base64/],
-  ['hex', `k1:${randomBytes(32).toString('hex')}`, /^entry 1 /], ['words', 'k1:correct horse battery staple', /^entry 1 is not base64/], ['a quoted value', `"k1:${good}"`, /^entry 1 /], ['the second is wrong', `k1:${good},k2:${randomBytes(8).toString('base64')}`, /^entry 2 must decode/],
-  ['an id twice', `k1:${good},k1:${other}`, /^entry 2 repeats the id/], ['a placeholder', 'k1:CHANGE_ME', /^entry 1 /], ['another separator', `k1=${good}`, /^entry 1 needs an id/], ['a semicolon between keys', `k1:${good};k2:${other}`, /^entry 1 /]
+  ['empty', '', /^holds no key$/],
+  ['blank', ' \n, ,', /^holds no key$/],
+  ['no id', good, /^entry 1 needs an id/],
+  ['an empty id', `:${good}`, /^entry 1 needs an id/],
+  ['a space in the id', `a b:${good}`, /^entry 1 needs an id/],
+  ['a dot in the id', `a.b:${good}`, /^entry 1 needs an id/],
+  ['a long id', `${'a'.repeat(33)}:${good}`, /^entry 1 needs an id/],
+  ['no key', 'k1:', /^entry 1 must decode to 32 bytes/],
+  ['31 bytes', `k1:${randomBytes(31).toString('base64')}`, /^entry 1 must decode to 32 bytes/],
+  ['33 bytes', `k1:${randomBytes(33).toString('base64')}`, /^entry 1 must decode to 32 bytes/],
+  ['16 bytes', `k1:${randomBytes(16).toString('base64')}`, /^entry 1 must decode/],
+  ['64 bytes', `k1:${randomBytes(64).toString('base64')}`, /^entry 1 must decode/],
+  ['all zero', `k1:${Buffer.alloc(32).toString('base64')}`, /^entry 1 is not random/],
+  [
+    'a counting sequence',
+    'k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=',
+    /^entry 1 is not random/
+  ],
+  ['one byte repeated', `k1:${Buffer.alloc(32, 'a').toString('base64')}`, /^entry 1 is not random/],
+  ['base64url', `k1:${'_-'.repeat(21)}8=`, /^entry 1 is not base64/],
+  ['bits beyond the end', `k1:${good.replace('8=', '9=')}`, /^entry 1 is not base64/],
+  ['a stray character', `k1:${good.slice(0, 10)}!${good.slice(10)}`, /^entry 1 is not base64/],
+  ['a space inside', `k1:${good.slice(0, 10)} ${good.slice(10)}`, /^entry 1 is not base64/],
+  ['hex', `k1:${randomBytes(32).toString('hex')}`, /^entry 1 /],
+  ['words', 'k1:correct horse battery staple', /^entry 1 is not base64/],
+  ['a quoted value', `"k1:${good}"`, /^entry 1 /],
+  [
+    'the second is wrong',
+    `k1:${good},k2:${randomBytes(8).toString('base64')}`,
+    /^entry 2 must decode/
+  ],
+  ['an id twice', `k1:${good},k1:${other}`, /^entry 2 repeats the id/],
+  ['a placeholder', 'k1:CHANGE_ME', /^entry 1 /],
+  ['another separator', `k1=${good}`, /^entry 1 needs an id/],
+  ['a semicolon between keys', `k1:${good};k2:${other}`, /^entry 1 /]
 ]
 
-t.test('B8 A4 T41 A key that is not 32 random bytes in plain base64 is refused; the sentence names the entry and never the value', (t) => {
-  for (const [name, text, problem] of WRONG) {
-    const { keyring, problems = [] } = parseKeyring(text)
-    t.equal(keyring, undefined, name)
-    t.match(problems, [problem], name)
-    for (const part of text.split(/[:,;=\s"]+/).filter((each) => each.length > 7)) t.notOk(problems.join().includes(part), `${name}: the value is not said`)
+t.test(
+  'B8 A4 T41 A key that is not 32 random bytes in plain base64 is refused; the sentence names the entry and never the value',
+  (t) => {
+    for (const [name, text, problem] of WRONG) {
+      const { keyring, problems = [] } = parseKeyring(text)
+      t.equal(keyring, undefined, name)
+      t.match(problems, [problem], name)
+      for (const part of text.split(/[:,;=\s"]+/).filter((each) => each.length > 7)) {
+        t.notOk(problems.join().includes(part), `${name}: the value is not said`)
+      }
+    }
+    t.same(
+      parseKeyring(`x,k2:${good},y:,:z`).problems?.map((problem) => problem.slice(0, 7)),
+      ['entry 1', 'entry 3', 'entry 4'],
+      'all of them at once'
+    )
+    t.end()
   }
-  t.same(parseKeyring(`x,k2:${good},y:,:z`).problems?.map((problem) => problem.slice(0, 7)), ['entry 1', 'entry 3', 'entry 4'], 'all of them at once')
-  t.end()
-})
+)
 
 t.test('B8 Keys may be separated by commas or lines, padded or not', (t) => {
-  for (const text of [`k1:${good}`, `k1:${good.replace('=', '')}`, ` k1:${good} , k2:${other} `, `k1:${good}\nk2:${other}\n`, `k1:${good}\r\n`]) {
+  for (const text of [
+    `k1:${good}`,
+    `k1:${good.replace('=', '')}`,
+    ` k1:${good} , k2:${other} `,
+    `k1:${good}\nk2:${other}\n`,
+    `k1:${good}\r\n`
+  ]) {
     const { keyring } = parseKeyring(text)
     t.equal(keyring?.current.id, 'k1', JSON.stringify(text.slice(0, 5)))
     t.equal(keyring?.find('k1')?.toString('base64'), good)
@@ -54,9 +97,20 @@ t.test('B8 Development makes one key, for its owner only, and git ignores it', (
   t.equal(readFileSync(path, 'utf8').trim(), first.text.trim())
   t.ok(parseKeyring(again.text).keyring)
   t.not(newKeyEntry('dev'), newKeyEntry('dev'), 'and never the same')
-  t.throws(() => developmentKey(join(folder, 'missing', 'key')), 'a folder that is not there is an error, not another place')
+  t.throws(
+    () => developmentKey(join(folder, 'missing', 'key')),
+    'a folder that is not there is an error, not another place'
+  )
   const root = new URL('../../', import.meta.url)
-  if (existsSync(new URL('.git', root))) t.equal(execFileSync('git', ['check-ignore', '.vault-keys.dev'], { cwd: root, encoding: 'utf8' }).trim(), '.vault-keys.dev')
+  if (existsSync(new URL('.git', root))) {
+    t.equal(
+      execFileSync('git', ['check-ignore', '.vault-keys.dev'], {
+        cwd: root,
+        encoding: 'utf8'
+      }).trim(),
+      '.vault-keys.dev'
+    )
+  }
   t.match(readFileSync(new URL('.gitignore', root), 'utf8'), /^\.vault-keys\.dev$/m)
   t.end()
 })

@@ -27,27 +27,50 @@ const SEALING = `
   process.stdout.write(nonces)
 `
 
-t.test(`B4 ${PROCESSES} processes that seal ${SEALS.toLocaleString('en')} times each with one key never use a nonce twice`, async (t) => {
-  const seen = new Set<string>()
-  const vault = new URL('../../src/vault/', import.meta.url).href
-  const outputs = await Promise.all(Array.from({ length: PROCESSES }, async () => (await promisify(execFile)(process.execPath, ['--input-type=module', '-e', SEALING, vault, String(SEALS)], {
-    encoding: 'buffer', maxBuffer: 2 * SEALS * NONCE_BYTES, env: { PATH: process.env.PATH, KEYS: KEY }
-  })).stdout))
-  for (const nonces of outputs) {
-    t.equal(nonces.length, SEALS * NONCE_BYTES)
-    for (let at = 0; at < nonces.length; at += NONCE_BYTES) seen.add(nonces.toString('latin1', at, at + NONCE_BYTES))
+t.test(
+  `B4 ${PROCESSES} processes that seal ${SEALS.toLocaleString('en')} times each with one key never use a nonce twice`,
+  async (t) => {
+    const seen = new Set<string>()
+    const vault = new URL('../../src/vault/', import.meta.url).href
+    const outputs = await Promise.all(
+      Array.from(
+        { length: PROCESSES },
+        async () =>
+          (
+            await promisify(execFile)(
+              process.execPath,
+              ['--input-type=module', '-e', SEALING, vault, String(SEALS)],
+              {
+                encoding: 'buffer',
+                maxBuffer: 2 * SEALS * NONCE_BYTES,
+                env: { PATH: process.env.PATH, KEYS: KEY }
+              }
+            )
+          ).stdout
+      )
+    )
+    for (const nonces of outputs) {
+      t.equal(nonces.length, SEALS * NONCE_BYTES)
+      for (let at = 0; at < nonces.length; at += NONCE_BYTES) {
+        seen.add(nonces.toString('latin1', at, at + NONCE_BYTES))
+      }
+    }
+    t.equal(seen.size, PROCESSES * SEALS)
+    // Counters and clocks would repeat after a restart: each of the 96 bits is as often 1 as 0.
+    const ones = Array<number>(NONCE_BYTES * 8).fill(0)
+    const [first = Buffer.alloc(0)] = outputs
+    for (let i = 0; i < first.length; i++) {
+      for (let bit = 0; bit < 8; bit++) {
+        ones[(i % NONCE_BYTES) * 8 + bit]! += ((first[i] ?? 0) >> bit) & 1
+      }
+    }
+    const far = ones.filter((count) => Math.abs(count - SEALS / 2) > (6 * Math.sqrt(SEALS)) / 2)
+    t.equal(far.length, 0, 'no bit of a nonce is predictable')
   }
-  t.equal(seen.size, PROCESSES * SEALS)
-  // Counters and clocks would repeat after a restart: each of the 96 bits is as often 1 as 0.
-  const ones = Array<number>(NONCE_BYTES * 8).fill(0)
-  const [first = Buffer.alloc(0)] = outputs
-  for (let i = 0; i < first.length; i++) for (let bit = 0; bit < 8; bit++) ones[(i % NONCE_BYTES) * 8 + bit]! += ((first[i] ?? 0) >> bit) & 1
-  const far = ones.filter((count) => Math.abs(count - SEALS / 2) > 6 * Math.sqrt(SEALS) / 2)
-  t.equal(far.length, 0, 'no bit of a nonce is predictable')
-})
+)
 
 /** Counts what a vault seals from now on. */
-function counting (vault: Vault): () => number {
+function counting(vault: Vault): () => number {
   const { seal } = vault
   let count = 0
   vault.seal = (...args) => {
@@ -57,50 +80,78 @@ function counting (vault: Vault): () => number {
   return () => count
 }
 
-t.test('B4 How often a key has sealed outlives the process: it is in the database when the service has stopped', async (t) => {
-  const url = await databaseAt(t, join(folder(t), 'c.db'))
-  const env = { INTEGRATION_DB_URL: url }
-  const uses = async (id: string): Promise<number> => (await rowsOf(url, 'select uses from vault_keys where id = ?', id))[0]?.uses
-  let before = 0
-  for (const round of [1, 2]) {
-    const { app, pass } = await service(t, env)
-    const sealed = counting(app.vault)
-    for (const product of ['jira', 'confluence']) {
-      const browser = new Browser(app)
-      await browser.open(await browser.consent(product, { query: round === 1 ? '' : '&state=user_id%3D1' }))
+t.test(
+  'B4 How often a key has sealed outlives the process: it is in the database when the service has stopped',
+  async (t) => {
+    const url = await databaseAt(t, join(folder(t), 'c.db'))
+    const env = { INTEGRATION_DB_URL: url }
+    const uses = async (id: string): Promise<number> =>
+      (await rowsOf(url, 'select uses from vault_keys where id = ?', id))[0]?.uses
+    let before = 0
+    for (const round of [1, 2]) {
+      const { app, pass } = await service(t, env)
+      const sealed = counting(app.vault)
+      for (const product of ['jira', 'confluence']) {
+        const browser = new Browser(app)
+        await browser.open(
+          await browser.consent(product, { query: round === 1 ? '' : '&state=user_id%3D1' })
+        )
+      }
+      for (let i = 0; i < 3; i++) {
+        await app.upkeep.once()
+        pass(2 * HOUR_MS)
+        await app.inject({ method: 'POST', url: '/users/1/connections/jira/check' })
+      }
+      await app.close()
+      t.ok(sealed() >= 2 * 2 + 3 * 3, `${sealed()} seals in round ${round}`)
+      t.equal(await uses(KEY_ID), before + sealed(), `round ${round}: all of them are counted`)
+      before = await uses(KEY_ID)
     }
-    for (let i = 0; i < 3; i++) {
-      await app.upkeep.once()
-      pass(2 * HOUR_MS)
-      await app.inject({ method: 'POST', url: '/users/1/connections/jira/check' })
-    }
-    await app.close()
-    t.ok(sealed() >= 2 * 2 + 3 * 3, `${sealed()} seals in round ${round}`)
-    t.equal(await uses(KEY_ID), before + sealed(), `round ${round}: all of them are counted`)
-    before = await uses(KEY_ID)
   }
-})
+)
 
-t.test('B4 A key that is worn out ends what was begun with it, begins nothing more, and still opens everything', (t) => {
-  const { keyring } = parseKeyring(KEY)
-  if (keyring === undefined) throw new Error('The test key is wrong')
-  t.equal(MOST_USES, 2 ** 30)
-  const worn = { name: 'AppError', code: 'vault_key_worn_out', message: /has been used too often\. The operator has to put a new one in front of it\.$/ }
-  const vault = createVault(keyring, MOST_USES - 2)
-  vault.requireWriting()
-  const sealed = [vault.seal('one', 'here'), vault.seal('two', 'here')]
-  t.throws(() => { vault.requireWriting() }, worn, 'after exactly as many uses')
-  sealed.push(vault.seal('three', 'here'))
-  let more = 0
-  t.throws(() => { while (more < 100_000) more += vault.seal('more', 'here').length > 0 ? 1 : 0 }, worn, 'sealing itself ends too')
-  t.ok(more > 1_000, `${more} after that`)
-  t.ok(MOST_USES + more < 2 ** 31, 'long before random nonces get dangerous')
-  t.same(sealed.map((text) => vault.open(text, 'here')), ['one', 'two', 'three'])
-  t.end()
-})
+t.test(
+  'B4 A key that is worn out ends what was begun with it, begins nothing more, and still opens everything',
+  (t) => {
+    const { keyring } = parseKeyring(KEY)
+    if (keyring === undefined) throw new Error('The test key is wrong')
+    t.equal(MOST_USES, 2 ** 30)
+    const worn = {
+      name: 'AppError',
+      code: 'vault_key_worn_out',
+      message: /has been used too often\. The operator has to put a new one in front of it\.$/
+    }
+    const vault = createVault(keyring, MOST_USES - 2)
+    vault.requireWriting()
+    const sealed = [vault.seal('one', 'here'), vault.seal('two', 'here')]
+    t.throws(
+      () => {
+        vault.requireWriting()
+      },
+      worn,
+      'after exactly as many uses'
+    )
+    sealed.push(vault.seal('three', 'here'))
+    let more = 0
+    t.throws(
+      () => {
+        while (more < 100_000) more += vault.seal('more', 'here').length > 0 ? 1 : 0
+      },
+      worn,
+      'sealing itself ends too'
+    )
+    t.ok(more > 1_000, `${more} after that`)
+    t.ok(MOST_USES + more < 2 ** 31, 'long before random nonces get dangerous')
+    t.same(
+      sealed.map((text) => vault.open(text, 'here')),
+      ['one', 'two', 'three']
+    )
+    t.end()
+  }
+)
 
 /** A service whose key wears out with the connection of Jira, and a browser that has connected it. */
-async function worn (t: Test): Promise<Service & { env: NodeJS.ProcessEnv }> {
+async function worn(t: Test): Promise<Service & { env: NodeJS.ProcessEnv }> {
   const url = await databaseAt(t, join(folder(t), 'c.db'))
   const env = { INTEGRATION_DB_URL: url }
   await (await service(t, env)).app.close()
@@ -110,23 +161,33 @@ async function worn (t: Test): Promise<Service & { env: NodeJS.ProcessEnv }> {
   return { ...built, env }
 }
 
-t.test('B4 A service whose key wears out while it runs refreshes nothing that it could not keep, says so, and goes on with a new key', async (t) => {
-  const { app, pass, sandbox, env } = await worn(t)
-  const check = async () => await app.inject({ method: 'POST', url: '/users/1/connections/jira/check' })
-  t.match((await check()).json(), { state: 'active' }, 'what was sealed is used')
-  const calls = await tokenCalls(sandbox)
-  pass(2 * HOUR_MS)
-  const refused = await check()
-  t.equal(refused.statusCode, 503)
-  t.match(refused.json(), { code: 'vault_key_worn_out' })
-  t.equal(await tokenCalls(sandbox), calls, 'no refresh token was exchanged')
-  t.match((await app.inject('/users/1/connections')).json(), { connections: [{ product: 'jira', state: 'active' }] }, 'and nobody is disconnected')
+t.test(
+  'B4 A service whose key wears out while it runs refreshes nothing that it could not keep, says so, and goes on with a new key',
+  async (t) => {
+    const { app, pass, sandbox, env } = await worn(t)
+    const check = async () =>
+      await app.inject({ method: 'POST', url: '/users/1/connections/jira/check' })
+    t.match((await check()).json(), { state: 'active' }, 'what was sealed is used')
+    const calls = await tokenCalls(sandbox)
+    pass(2 * HOUR_MS)
+    const refused = await check()
+    t.equal(refused.statusCode, 503)
+    t.match(refused.json(), { code: 'vault_key_worn_out' })
+    t.equal(await tokenCalls(sandbox), calls, 'no refresh token was exchanged')
+    t.match(
+      (await app.inject('/users/1/connections')).json(),
+      { connections: [{ product: 'jira', state: 'active' }] },
+      'and nobody is disconnected'
+    )
 
-  await app.close()
-  const renewed = await service(t, { ...env, VAULT_KEYS: `${newKeyEntry('next')},${KEY}` })
-  t.equal((await new Browser(renewed.app).connect('jira')).statusCode, 302)
-  t.match((await renewed.app.inject('/users/1/connections')).json(), { connections: [{ state: 'active' }] })
-})
+    await app.close()
+    const renewed = await service(t, { ...env, VAULT_KEYS: `${newKeyEntry('next')},${KEY}` })
+    t.equal((await new Browser(renewed.app).connect('jira')).statusCode, 302)
+    t.match((await renewed.app.inject('/users/1/connections')).json(), {
+      connections: [{ state: 'active' }]
+    })
+  }
+)
 
 t.test('B4 A login whose tokens could not be kept exchanges no code', async (t) => {
   const { app, sandbox } = await worn(t)
@@ -134,5 +195,9 @@ t.test('B4 A login whose tokens could not be kept exchanges no code', async (t) 
   const { headers } = await new Browser(app).connect('jira')
   t.match(headers.location, /status=error&error=vault_key_worn_out&/)
   t.equal(await tokenCalls(sandbox), calls)
-  t.match((await app.inject('/users/1/connections')).json(), { connections: [{ product: 'jira', state: 'active' }] }, 'the connection stays as it was')
+  t.match(
+    (await app.inject('/users/1/connections')).json(),
+    { connections: [{ product: 'jira', state: 'active' }] },
+    'the connection stays as it was'
+  )
 })

@@ -12,8 +12,8 @@ const HOUR_MS = 3_600_000
 const NOT_REMEMBERED_MS = 10_000
 const PEOPLE = 5
 const COLUMNS = ['access_token', 'refresh_token', 'previous_refresh_token'] as const
-type Column = typeof COLUMNS[number]
-type Row = Record<Column, string> & { id: string, key_id: string }
+type Column = (typeof COLUMNS)[number]
+type Row = Record<Column, string> & { id: string; key_id: string }
 /** A token as the sandbox makes them, in clear. */
 const CLEAR = /eyJ[\w-]{8,}\.eyJ/
 
@@ -31,10 +31,14 @@ interface Damage extends Service {
 }
 
 /** A service to which five people have connected Jira, each with an account of their own; each has refreshed once. */
-async function damaged (t: Test): Promise<Damage> {
+async function damaged(t: Test): Promise<Damage> {
   const url = await databaseAt(t, join(folder(t), 'c.db'))
   const env = { INTEGRATION_DB_URL: url }
-  const users = Array.from({ length: PEOPLE }, (_, i) => ({ ...DANA, accountId: `712020:person-${i}`, nickname: `person${i}` }))
+  const users = Array.from({ length: PEOPLE }, (_, i) => ({
+    ...DANA,
+    accountId: `712020:person-${i}`,
+    nickname: `person${i}`
+  }))
   const built = await service(t, env, { users })
   const { app, lines, pass, sandbox } = built
   const answers: string[] = []
@@ -47,148 +51,281 @@ async function damaged (t: Test): Promise<Damage> {
     ...built,
     env: { ...configured(sandbox.url), ...env },
     answers,
-    rows: async () => new Map((await rowsOf<Row & { user_id: number }>(url, `select user_id, grants.id, key_id, ${COLUMNS.join()} from grants join connections on grant_id = grants.id order by user_id`))
-      .map(({ user_id: userId, ...rest }) => [userId, rest])),
+    rows: async () =>
+      new Map(
+        (
+          await rowsOf<Row & { user_id: number }>(
+            url,
+            `select user_id, grants.id, key_id, ${COLUMNS.join()} from grants join connections on grant_id = grants.id order by user_id`
+          )
+        ).map(({ user_id: userId, ...rest }) => [userId, rest])
+      ),
     put: async ({ id, ...columns }) => {
-      for (const [name, value] of Object.entries(columns)) await rowsOf(url, `update grants set ${name} = ? where id = ?`, value, id)
+      for (const [name, value] of Object.entries(columns)) {
+        await rowsOf(url, `update grants set ${name} = ? where id = ?`, value, id)
+      }
     },
     check: async (userId) => {
       const { status, json } = await ask('POST', `/users/${userId}/connections/jira/check`)
       return { status, ...json }
     },
     history: async (userId) => (await ask('GET', `/users/${userId}/connections/jira/history`)).json,
-    said: (grantId) => lines().filter(({ event, grant_id: id }) => event === 'grant_unreadable' && id === grantId).length
+    said: (grantId) =>
+      lines().filter(({ event, grant_id: id }) => event === 'grant_unreadable' && id === grantId)
+        .length
   }
   for (let i = 0; i < PEOPLE; i++) {
     const browser = new Browser(app)
-    await browser.open(await browser.consent('jira', { query: `&state=email%3Dp${i}%40example.com`, extra: `&sandbox_account=person${i}` }))
+    await browser.open(
+      await browser.consent('jira', {
+        query: `&state=email%3Dp${i}%40example.com`,
+        extra: `&sandbox_account=person${i}`
+      })
+    )
   }
   pass(2 * HOUR_MS)
-  for (let user = 1; user <= PEOPLE; user++) if ((await damage.check(user)).state !== 'active') throw new Error('A connection does not work')
+  for (let user = 1; user <= PEOPLE; user++) {
+    if ((await damage.check(user)).state !== 'active') throw new Error('A connection does not work')
+  }
   return damage
 }
 
 const body = (sealed: string) => sealed.split('.')[2] ?? ''
-const withBody = (sealed: string, change: (bytes: Buffer) => Buffer) => sealed.replace(body(sealed), () => change(Buffer.from(body(sealed), 'base64url')).toString('base64url'))
-const flipped = (sealed: string, bit: number) => withBody(sealed, (bytes) => {
-  bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7))
-  return bytes
-})
+const withBody = (sealed: string, change: (bytes: Buffer) => Buffer) =>
+  sealed.replace(body(sealed), () =>
+    change(Buffer.from(body(sealed), 'base64url')).toString('base64url')
+  )
+const flipped = (sealed: string, bit: number) =>
+  withBody(sealed, (bytes) => {
+    bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+    return bytes
+  })
 
 /** Damage to the row of user 1; `other` is the row of user 2. */
 const DAMAGE: Array<[name: string, change: (mine: Row, other: Row) => Partial<Row>]> = [
-  ...(['access_token', 'refresh_token', 'previous_refresh_token'] as const).flatMap((column): typeof DAMAGE => [
-    [`${column} of another row`, (_, other) => ({ [column]: other[column] })],
-    [`${column} of another field`, (mine) => ({ [column]: mine[column === 'access_token' ? 'refresh_token' : 'access_token'] })],
-    [`${column} cut short`, (mine) => ({ [column]: mine[column].slice(0, -3) })],
-    [`${column} with one bit flipped`, (mine) => ({ [column]: flipped(mine[column], 130) })]
-  ]),
+  ...(['access_token', 'refresh_token', 'previous_refresh_token'] as const).flatMap(
+    (column): typeof DAMAGE => [
+      [`${column} of another row`, (_, other) => ({ [column]: other[column] })],
+      [
+        `${column} of another field`,
+        (mine) => ({ [column]: mine[column === 'access_token' ? 'refresh_token' : 'access_token'] })
+      ],
+      [`${column} cut short`, (mine) => ({ [column]: mine[column].slice(0, -3) })],
+      [`${column} with one bit flipped`, (mine) => ({ [column]: flipped(mine[column], 130) })]
+    ]
+  ),
   ['all columns of another row', (_, { id, ...columns }) => columns],
-  ['two fields exchanged', (mine) => ({ access_token: mine.refresh_token, refresh_token: mine.access_token })],
-  ['a key id nobody has, in the envelope', (mine) => ({ access_token: mine.access_token.replace('v1.test.', 'v1.nobody.') })],
+  [
+    'two fields exchanged',
+    (mine) => ({ access_token: mine.refresh_token, refresh_token: mine.access_token })
+  ],
+  [
+    'a key id nobody has, in the envelope',
+    (mine) => ({ access_token: mine.access_token.replace('v1.test.', 'v1.nobody.') })
+  ],
   ['another format', (mine) => ({ access_token: mine.access_token.replace('v1.', 'v2.') })],
-  ['a tag of four bytes', (mine) => ({ access_token: withBody(mine.access_token, (bytes) => bytes.subarray(0, -12)) })],
-  ['no tag', (mine) => ({ access_token: withBody(mine.access_token, (bytes) => bytes.subarray(0, -16)) })],
-  ['a nonce alone', (mine) => ({ access_token: withBody(mine.access_token, (bytes) => bytes.subarray(0, 12)) })],
+  [
+    'a tag of four bytes',
+    (mine) => ({ access_token: withBody(mine.access_token, (bytes) => bytes.subarray(0, -12)) })
+  ],
+  [
+    'no tag',
+    (mine) => ({ access_token: withBody(mine.access_token, (bytes) => bytes.subarray(0, -16)) })
+  ],
+  [
+    'a nonce alone',
+    (mine) => ({ access_token: withBody(mine.access_token, (bytes) => bytes.subarray(0, 12)) })
+  ],
   ['an empty text', () => ({ access_token: '' })],
   // PostgreSQL keeps every character but one.
-  ['garbage', () => ({ access_token: 'garbage', refresh_token: `${onPostgres ? '\x01' : '\0'}\uFFFD..` })],
+  [
+    'garbage',
+    () => ({ access_token: 'garbage', refresh_token: `${onPostgres ? '\x01' : '\0'}\uFFFD..` })
+  ],
   ['a token in plain text', () => ({ access_token: 'planted-plain-token' })]
 ]
 
-t.test(`B2 B3 Each of ${DAMAGE.length} kinds of damage in the database costs the one connection, says so once, deletes nothing, and is mended by the right bytes or a new consent`, async (t) => {
-  const { app, rows, put, check, history, said, answers, raw, lines, pass, env } = await damaged(t)
-  const [first, second] = [...(await rows()).values()] as [Row, Row]
-  t.match(app.vault.open(first.access_token, `grants/${first.id}/access_token`), CLEAR, 'a token can be told when it is seen')
-  for (const [name, change] of DAMAGE) {
-    const [mine, other] = [(await rows()).get(1) as Row, (await rows()).get(2) as Row]
-    const [before, times] = [(await history(1)).length, said(mine.id)]
-    await put({ id: mine.id, ...change(mine, other) })
-    const broken = (await rows()).get(1)
-    t.notSame(broken, mine, `${name}: is damage`)
-    // The tokens that were good have come to their end: every column is needed.
-    pass(2 * HOUR_MS)
-    for (let again = 0; again < 3; again++) t.match(await check(1), { status: 409, code: 'needs_reconnect', detail: /do not open with the vault keys/ }, name)
-    t.equal(said(mine.id), times + 1, `${name}: said once`)
-    t.match(await history(1), [{ from: 'active', to: 'needs_reconnect', code: 'tokens_unreadable' }], name)
-    t.equal((await history(1)).length, before + 1, `${name}: one row of history`)
-    t.match((await app.inject('/users/1/connections')).json(), { connections: [{ state: 'needs_reconnect', last_error: /do not open.*Restore the key, or connect again/ }] }, name)
-    t.same((await rows()).get(1), broken, `${name}: nothing is deleted or written over`)
-    for (const user of [2, 3]) t.match(await check(user), { status: 200, state: 'active' }, `${name}: user ${user} works`)
-    await put(mine)
-    t.match(await check(1), { status: 200, state: 'active', last_error: null }, `${name}: the right bytes work again`)
-    t.match(await history(1), [{ from: 'needs_reconnect', to: 'active', code: null }, { to: 'needs_reconnect' }], `${name}: and the history says so`)
-    t.equal((await history(1)).length, before + 2, name)
+t.test(
+  `B2 B3 Each of ${DAMAGE.length} kinds of damage in the database costs the one connection, says so once, deletes nothing, and is mended by the right bytes or a new consent`,
+  async (t) => {
+    const { app, rows, put, check, history, said, answers, raw, lines, pass, env } =
+      await damaged(t)
+    const [first, second] = [...(await rows()).values()] as [Row, Row]
+    t.match(
+      app.vault.open(first.access_token, `grants/${first.id}/access_token`),
+      CLEAR,
+      'a token can be told when it is seen'
+    )
+    for (const [name, change] of DAMAGE) {
+      const [mine, other] = [(await rows()).get(1) as Row, (await rows()).get(2) as Row]
+      const [before, times] = [(await history(1)).length, said(mine.id)]
+      await put({ id: mine.id, ...change(mine, other) })
+      const broken = (await rows()).get(1)
+      t.notSame(broken, mine, `${name}: is damage`)
+      // The tokens that were good have come to their end: every column is needed.
+      pass(2 * HOUR_MS)
+      for (let again = 0; again < 3; again++) {
+        t.match(
+          await check(1),
+          { status: 409, code: 'needs_reconnect', detail: /do not open with the vault keys/ },
+          name
+        )
+      }
+      t.equal(said(mine.id), times + 1, `${name}: said once`)
+      t.match(
+        await history(1),
+        [{ from: 'active', to: 'needs_reconnect', code: 'tokens_unreadable' }],
+        name
+      )
+      t.equal((await history(1)).length, before + 1, `${name}: one row of history`)
+      t.match(
+        (await app.inject('/users/1/connections')).json(),
+        {
+          connections: [
+            {
+              state: 'needs_reconnect',
+              last_error: /do not open.*Restore the key, or connect again/
+            }
+          ]
+        },
+        name
+      )
+      t.same((await rows()).get(1), broken, `${name}: nothing is deleted or written over`)
+      for (const user of [2, 3]) {
+        t.match(await check(user), { status: 200, state: 'active' }, `${name}: user ${user} works`)
+      }
+      await put(mine)
+      t.match(
+        await check(1),
+        { status: 200, state: 'active', last_error: null },
+        `${name}: the right bytes work again`
+      )
+      t.match(
+        await history(1),
+        [{ from: 'needs_reconnect', to: 'active', code: null }, { to: 'needs_reconnect' }],
+        `${name}: and the history says so`
+      )
+      t.equal((await history(1)).length, before + 2, name)
+    }
+
+    await put({ id: second.id, access_token: 'garbage', refresh_token: 'garbage' })
+    pass(HOUR_MS)
+    t.equal((await check(2)).status, 409)
+    const restarted = await build(t, env)
+    t.match(
+      (
+        await restarted.app.inject({ method: 'POST', url: '/users/2/connections/jira/check' })
+      ).json(),
+      { code: 'needs_reconnect' },
+      'a damaged row does not keep the service from starting'
+    )
+    await restarted.app.close()
+    const browser = new Browser(app)
+    await browser.open(
+      await browser.consent('jira', {
+        query: '&state=user_id%3D2',
+        extra: '&sandbox_account=person1'
+      })
+    )
+    t.match(await check(2), { status: 200, state: 'active' }, 'a new consent mends it')
+    t.match(await history(2), [
+      { from: 'needs_reconnect', to: 'active' },
+      { from: 'active', to: 'needs_reconnect' }
+    ])
+    t.equal((await app.inject('/healthz')).statusCode, 200)
+    t.same(
+      answers.filter((answer) => CLEAR.test(answer)),
+      [],
+      'no answer holds a token'
+    )
+    t.notMatch(raw(), CLEAR, 'nor the log')
+    t.notMatch(raw(), /planted-plain-token/)
+    t.same(
+      lines().filter(({ level }) => level === 'fatal'),
+      []
+    )
   }
+)
 
-  await put({ id: second.id, access_token: 'garbage', refresh_token: 'garbage' })
-  pass(HOUR_MS)
-  t.equal((await check(2)).status, 409)
-  const restarted = await build(t, env)
-  t.match((await restarted.app.inject({ method: 'POST', url: '/users/2/connections/jira/check' })).json(), { code: 'needs_reconnect' }, 'a damaged row does not keep the service from starting')
-  await restarted.app.close()
-  const browser = new Browser(app)
-  await browser.open(await browser.consent('jira', { query: '&state=user_id%3D2', extra: '&sandbox_account=person1' }))
-  t.match(await check(2), { status: 200, state: 'active' }, 'a new consent mends it')
-  t.match(await history(2), [{ from: 'needs_reconnect', to: 'active' }, { from: 'active', to: 'needs_reconnect' }])
-  t.equal((await app.inject('/healthz')).statusCode, 200)
-  t.same(answers.filter((answer) => CLEAR.test(answer)), [], 'no answer holds a token')
-  t.notMatch(raw(), CLEAR, 'nor the log')
-  t.notMatch(raw(), /planted-plain-token/)
-  t.same(lines().filter(({ level }) => level === 'fatal'), [])
-})
-
-t.test('B2 Many callers at once that meet the same damage are told the same, and it is said once', async (t) => {
-  const { rows, put, check, history, said, pass } = await damaged(t)
-  const mine = (await rows()).get(1) as Row
-  await put({ id: mine.id, access_token: flipped(mine.access_token, 200) })
-  pass(NOT_REMEMBERED_MS)
-  const answers = await Promise.all(Array.from({ length: 20 }, async () => await check(1)))
-  t.same([...new Set(answers.map(({ status, code }) => `${status} ${code}`))], ['409 needs_reconnect'])
-  t.equal((await history(1)).length, 2, 'one row of history beside that of connecting')
-  t.equal(said(mine.id), 1, 'one event')
-  await put(mine)
-  await Promise.all(Array.from({ length: 20 }, async () => await check(1)))
-  t.match(await history(1), [{ to: 'active' }, { to: 'needs_reconnect' }, { from: null }])
-  t.equal((await history(1)).length, 3)
-  t.same((await rows()).get(1), mine, 'and no refresh was needed for it')
-})
+t.test(
+  'B2 Many callers at once that meet the same damage are told the same, and it is said once',
+  async (t) => {
+    const { rows, put, check, history, said, pass } = await damaged(t)
+    const mine = (await rows()).get(1) as Row
+    await put({ id: mine.id, access_token: flipped(mine.access_token, 200) })
+    pass(NOT_REMEMBERED_MS)
+    const answers = await Promise.all(Array.from({ length: 20 }, async () => await check(1)))
+    t.same(
+      [...new Set(answers.map(({ status, code }) => `${status} ${code}`))],
+      ['409 needs_reconnect']
+    )
+    t.equal((await history(1)).length, 2, 'one row of history beside that of connecting')
+    t.equal(said(mine.id), 1, 'one event')
+    await put(mine)
+    await Promise.all(Array.from({ length: 20 }, async () => await check(1)))
+    t.match(await history(1), [{ to: 'active' }, { to: 'needs_reconnect' }, { from: null }])
+    t.equal((await history(1)).length, 3)
+    t.same((await rows()).get(1), mine, 'and no refresh was needed for it')
+  }
+)
 
 const SWAPS = many(20, 1_000)
 
-t.test(`B2 T09 ${SWAPS} random swaps of ciphertexts between rows and fields: as many refusals, and nobody gets anybody else's token`, async (t) => {
-  const { app, rows, put, check, history, said, answers, raw, pass } = await damaged(t)
-  const start = seed()
-  t.comment(`SEED=${start}`)
-  const random = chance(start)
-  const pick = <T>(list: readonly T[]) => list[Math.floor(random() * list.length)] as T
-  const wrong: string[] = []
-  const times: number[] = []
-  for (let i = 0; i < SWAPS; i++) {
-    const all = await rows()
-    const [a, b] = [pick([...all.keys()]), pick([...all.keys()])]
-    const [x, y] = [pick(COLUMNS), pick(COLUMNS)]
-    if (a === b && x === y) { i--; continue }
-    const name = `swap ${i}: ${x} of user ${a} and ${y} of user ${b}`
-    const [one, two] = [all.get(a) as Row, all.get(b) as Row]
-    const touched = a === b ? [a] : [a, b]
-    await put({ id: one.id, [x]: two[y] })
-    await put({ id: two.id, [y]: one[x] })
-    pass(2 * HOUR_MS)
-    for (const user of all.keys()) {
-      const { status, code, state } = await check(user)
-      if (touched.includes(user) ? code !== 'needs_reconnect' : status !== 200 || state !== 'active') wrong.push(`${name}: user ${user} got ${status} ${code ?? state}`)
+t.test(
+  `B2 T09 ${SWAPS} random swaps of ciphertexts between rows and fields: as many refusals, and nobody gets anybody else's token`,
+  async (t) => {
+    const { app, rows, put, check, history, said, answers, raw, pass } = await damaged(t)
+    const start = seed()
+    t.comment(`SEED=${start}`)
+    const random = chance(start)
+    const pick = <T>(list: readonly T[]) => list[Math.floor(random() * list.length)] as T
+    const wrong: string[] = []
+    const times: number[] = []
+    for (let i = 0; i < SWAPS; i++) {
+      const all = await rows()
+      const [a, b] = [pick([...all.keys()]), pick([...all.keys()])]
+      const [x, y] = [pick(COLUMNS), pick(COLUMNS)]
+      if (a === b && x === y) {
+        i--
+        continue
+      }
+      const name = `swap ${i}: ${x} of user ${a} and ${y} of user ${b}`
+      const [one, two] = [all.get(a) as Row, all.get(b) as Row]
+      const touched = a === b ? [a] : [a, b]
+      await put({ id: one.id, [x]: two[y] })
+      await put({ id: two.id, [y]: one[x] })
+      pass(2 * HOUR_MS)
+      for (const user of all.keys()) {
+        const { status, code, state } = await check(user)
+        if (
+          touched.includes(user) ? code !== 'needs_reconnect' : status !== 200 || state !== 'active'
+        ) {
+          wrong.push(`${name}: user ${user} got ${status} ${code ?? state}`)
+        }
+      }
+      for (const user of touched) times[user] = (times[user] ?? 0) + 1
+      const now = await rows()
+      if (now.get(a)?.[x] !== two[y] || now.get(b)?.[y] !== one[x]) {
+        wrong.push(`${name}: something was written over`)
+      }
+      await put(one)
+      await put(two)
+      for (const user of touched) {
+        if ((await check(user)).state !== 'active') {
+          wrong.push(`${name}: user ${user} was not mended`)
+        }
+      }
     }
-    for (const user of touched) times[user] = (times[user] ?? 0) + 1
-    const now = await rows()
-    if (now.get(a)?.[x] !== two[y] || now.get(b)?.[y] !== one[x]) wrong.push(`${name}: something was written over`)
-    await put(one)
-    await put(two)
-    for (const user of touched) if ((await check(user)).state !== 'active') wrong.push(`${name}: user ${user} was not mended`)
+    t.same(wrong, [])
+    for (const [user, { id }] of await rows()) {
+      t.equal(said(id), times[user] ?? 0, `what happened to user ${user} was said once each time`)
+    }
+    t.equal((await app.inject('/healthz')).statusCode, 200)
+    t.match(await history(1), [{ to: 'active' }])
+    t.same(
+      [...answers, raw()].filter((text) => CLEAR.test(text)),
+      [],
+      'no token in an answer or the log'
+    )
   }
-  t.same(wrong, [])
-  for (const [user, { id }] of await rows()) t.equal(said(id), times[user] ?? 0, `what happened to user ${user} was said once each time`)
-  t.equal((await app.inject('/healthz')).statusCode, 200)
-  t.match(await history(1), [{ to: 'active' }])
-  t.same([...answers, raw()].filter((text) => CLEAR.test(text)), [], 'no token in an answer or the log')
-})
+)

@@ -14,11 +14,13 @@ const K2 = entry('k2')
 const PLACE = 'grants/1/access_token'
 
 /** What a refusal says: the same for every cause. */
-function refusal (t: { fail: (message: string) => void }, name: string, open: () => string): string {
+function refusal(t: { fail: (message: string) => void }, name: string, open: () => string): string {
   try {
     open()
   } catch (error) {
-    if (error instanceof UnreadableError) return `${error.name}: ${error.message} ${String(error.cause)}`
+    if (error instanceof UnreadableError) {
+      return `${error.name}: ${error.message} ${String(error.cause)}`
+    }
     t.fail(`${name}: another error: ${String(error)}`)
     return ''
   }
@@ -28,7 +30,9 @@ function refusal (t: { fail: (message: string) => void }, name: string, open: ()
 
 t.test('B3 What is sealed opens again, whatever text it is', (t) => {
   const vault = vaultOf(K1)
-  for (const secret of ['', 'a', 'token-äöü-😀-\0-\n', 'x'.repeat(100_000)]) t.equal(vault.open(vault.seal(secret, PLACE), PLACE), secret)
+  for (const secret of ['', 'a', 'token-äöü-😀-\0-\n', 'x'.repeat(100_000)]) {
+    t.equal(vault.open(vault.seal(secret, PLACE), PLACE), secret)
+  }
   t.end()
 })
 
@@ -36,48 +40,116 @@ t.test('B2 T09 A record opens in its own place only', (t) => {
   const vault = vaultOf(K1)
   const sealed = vault.seal('secret', PLACE)
   const said = new Set<string>()
-  for (const place of ['grants/2/access_token', 'grants/1/refresh_token', 'users/1/access_token', '', 'grants/1/access_token ', 'grants/1/Access_token', 'grants/11/access_token', 'grants|1|access_token']) said.add(refusal(t, place, () => vault.open(sealed, place)))
+  for (const place of [
+    'grants/2/access_token',
+    'grants/1/refresh_token',
+    'users/1/access_token',
+    '',
+    'grants/1/access_token ',
+    'grants/1/Access_token',
+    'grants/11/access_token',
+    'grants|1|access_token'
+  ]) {
+    said.add(refusal(t, place, () => vault.open(sealed, place)))
+  }
   t.equal(said.size, 1, 'and says the same each time')
   const places = Array.from({ length: 1_000 }, (_, i) => `grants/${i}/access_token`)
   const records = places.map((place) => vault.seal(`secret ${place}`, place))
-  for (const [i, place] of places.entries()) said.add(refusal(t, `swap ${i}`, () => vault.open(records[(i + 1 + i % 7) % 1_000] ?? '', place)))
+  for (const [i, place] of places.entries()) {
+    said.add(
+      refusal(t, `swap ${i}`, () => vault.open(records[(i + 1 + (i % 7)) % 1_000] ?? '', place))
+    )
+  }
   t.equal(said.size, 1, '1,000 swaps: 1,000 refusals')
-  t.ok(records.every((record, i) => vault.open(record, places[i] ?? '') === `secret ${places[i]}`), 'nothing else was touched')
+  t.ok(
+    records.every((record, i) => vault.open(record, places[i] ?? '') === `secret ${places[i]}`),
+    'nothing else was touched'
+  )
   t.end()
 })
 
-t.test('B3 T10 Every flipped bit, every truncation, every short tag, every other key and format is refused with one sentence', (t) => {
-  const vault = vaultOf(K1, K2)
-  const said = new Set<string>()
-  let tried = 0
-  const refused = (name: string, sealed: string, by = vault) => { tried++; said.add(refusal(t, name, () => by.open(sealed, PLACE))) }
-  for (let record = 0; record < 20; record++) {
-    const sealed = vault.seal(`secret ${record}`, PLACE)
-    const [format = '', id = '', body = ''] = sealed.split('.')
-    const bytes = Buffer.from(body, 'base64url')
-    const wrapped = (changed: Buffer) => `${format}.${id}.${changed.toString('base64url')}`
-    for (let bit = 0; bit < bytes.length * 8; bit++) {
-      const changed = Buffer.from(bytes)
-      changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7))
-      refused(`bit ${bit}`, wrapped(changed))
+t.test(
+  'B3 T10 Every flipped bit, every truncation, every short tag, every other key and format is refused with one sentence',
+  (t) => {
+    const vault = vaultOf(K1, K2)
+    const said = new Set<string>()
+    let tried = 0
+    const refused = (name: string, sealed: string, by = vault) => {
+      tried++
+      said.add(refusal(t, name, () => by.open(sealed, PLACE)))
     }
-    for (let bit = 0; bit < sealed.length * 8; bit++) {
-      const changed = Buffer.from(sealed)
-      changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7))
-      refused(`bit ${bit} of the text`, changed.toString('latin1'))
+    for (let record = 0; record < 20; record++) {
+      const sealed = vault.seal(`secret ${record}`, PLACE)
+      const [format = '', id = '', body = ''] = sealed.split('.')
+      const bytes = Buffer.from(body, 'base64url')
+      const wrapped = (changed: Buffer) => `${format}.${id}.${changed.toString('base64url')}`
+      for (let bit = 0; bit < bytes.length * 8; bit++) {
+        const changed = Buffer.from(bytes)
+        changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+        refused(`bit ${bit}`, wrapped(changed))
+      }
+      for (let bit = 0; bit < sealed.length * 8; bit++) {
+        const changed = Buffer.from(sealed)
+        changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+        refused(`bit ${bit} of the text`, changed.toString('latin1'))
+      }
+      for (let length = 0; length < sealed.length; length++) {
+        refused(`cut to ${length}`, sealed.slice(0, length))
+      }
+      for (let length = 0; length < bytes.length; length++) {
+        refused(`${length} bytes`, wrapped(bytes.subarray(0, length)))
+      }
+      for (let tag = 0; tag < 16; tag++) {
+        refused(
+          `a tag of ${tag} bytes`,
+          wrapped(
+            Buffer.concat([
+              bytes.subarray(0, -16),
+              bytes.subarray(bytes.length - 16, bytes.length - 16 + tag)
+            ])
+          )
+        )
+      }
+      for (const changed of [
+        `v2.${id}.${body}`,
+        `V1.${id}.${body}`,
+        `${format}.k2.${body}`,
+        `${format}.k3.${body}`,
+        `${format}..${body}`,
+        `${sealed}.`,
+        `${sealed}.x`,
+        `${sealed}=`,
+        `${sealed}==`,
+        `${sealed}\n`,
+        ` ${sealed}`,
+        `${sealed}A`,
+        `${format}.__proto__.${body}`,
+        `${format}.constructor.${body}`
+      ]) {
+        refused(changed.slice(0, 12), changed)
+      }
+      refused('another key of the same id', sealed, vaultOf(entry('k1')))
+      refused('only the other key', sealed, vaultOf(K2))
     }
-    for (let length = 0; length < sealed.length; length++) refused(`cut to ${length}`, sealed.slice(0, length))
-    for (let length = 0; length < bytes.length; length++) refused(`${length} bytes`, wrapped(bytes.subarray(0, length)))
-    for (let tag = 0; tag < 16; tag++) refused(`a tag of ${tag} bytes`, wrapped(Buffer.concat([bytes.subarray(0, -16), bytes.subarray(bytes.length - 16, bytes.length - 16 + tag)])))
-    for (const changed of [`v2.${id}.${body}`, `V1.${id}.${body}`, `${format}.k2.${body}`, `${format}.k3.${body}`, `${format}..${body}`, `${sealed}.`, `${sealed}.x`, `${sealed}=`, `${sealed}==`, `${sealed}\n`, ` ${sealed}`, `${sealed}A`, `${format}.__proto__.${body}`, `${format}.constructor.${body}`]) refused(changed.slice(0, 12), changed)
-    refused('another key of the same id', sealed, vaultOf(entry('k1')))
-    refused('only the other key', sealed, vaultOf(K2))
+    for (const text of [
+      '',
+      '.',
+      '..',
+      'v1',
+      'v1.k1',
+      'v1.k1.',
+      'plain text token',
+      'null',
+      'v1.k1.AAAA',
+      `v1.k1.${'A'.repeat(10_000)}`
+    ]) {
+      refused(text.slice(0, 20), text)
+    }
+    t.ok(tried > 15_000, `${tried} tried`)
+    t.equal(said.size, 1, `one sentence: ${[...said].join(' / ')}`)
+    t.end()
   }
-  for (const text of ['', '.', '..', 'v1', 'v1.k1', 'v1.k1.', 'plain text token', 'null', 'v1.k1.AAAA', `v1.k1.${'A'.repeat(10_000)}`]) refused(text.slice(0, 20), text)
-  t.ok(tried > 15_000, `${tried} tried`)
-  t.equal(said.size, 1, `one sentence: ${[...said].join(' / ')}`)
-  t.end()
-})
+)
 
 t.test('B4 The same text sealed 10,000 times gives 10,000 outputs and nonces', (t) => {
   const vault = vaultOf(K1)

@@ -23,21 +23,37 @@ export const endpoints: readonly Endpoint[] = [
 ]
 
 /** Version 1 on the OAuth gateway (atlassian.md 9.3). */
-function gone (): Answer {
-  return legacyError(410, 'com.atlassian.confluence.api.service.exceptions.GoneException: This deprecated endpoint has been removed.', true)
+function gone(): Answer {
+  return legacyError(
+    410,
+    'com.atlassian.confluence.api.service.exceptions.GoneException: This deprecated endpoint has been removed.',
+    true
+  )
 }
 
-function currentUser ({ user, site, base }: Call): Answer {
-  return ok({
-    type: 'known',
-    accountId: user.accountId,
-    accountType: 'atlassian',
-    email: user.email,
-    publicName: user.name,
-    displayName: user.name,
-    timeZone: user.timeZone,
-    profilePicture: { path: '/wiki/aa-avatar/' + user.nickname, width: 48, height: 48, isDefault: false },
-    isExternalCollaborator: false,
-    _links: { self: `${base}/wiki/rest/api/user?accountId=${encodeURIComponent(user.accountId)}`, base: `${site.url}/wiki`, context: '/wiki' }
-  }, 2)
+function currentUser({ user, site, base }: Call): Answer {
+  return ok(
+    {
+      type: 'known',
+      accountId: user.accountId,
+      accountType: 'atlassian',
+      email: user.email,
+      publicName: user.name,
+      displayName: user.name,
+      timeZone: user.timeZone,
+      profilePicture: {
+        path: '/wiki/aa-avatar/' + user.nickname,
+        width: 48,
+        height: 48,
+        isDefault: false
+      },
+      isExternalCollaborator: false,
+      _links: {
+        self: `${base}/wiki/rest/api/user?accountId=${encodeURIComponent(user.accountId)}`,
+        base: `${site.url}/wiki`,
+        context: '/wiki'
+      }
+    },
+    2
+  )
 }

@@ -22,11 +22,13 @@ const CURSOR_MARK = '_f_'
  * GET /wiki/rest/api/search?cql= (atlassian.md 9.4), with its ways: `next` without `/wiki`, short pages in the middle, a total
  * that is too high, titles with highlight marks, nothing archived, and an index up to a minute behind.
  */
-export function searchContent (call: Call): Answer {
+export function searchContent(call: Call): Answer {
   const { query } = call
   const text = query.get('cql')
   const asked = whole(query.get('limit'), DEFAULT_PAGE)
-  if (text === null || text === '') return legacyError(400, 'Could not parse cql : the parameter is missing', true)
+  if (text === null || text === '') {
+    return legacyError(400, 'Could not parse cql : the parameter is missing', true)
+  }
   if (!(asked >= 1)) return legacyError(400, 'limit must be a positive number', true)
   const after = readCursor(query.get('cursor'))
   if (after === 'bad') return legacyError(400, 'The cursor is not valid', true)
@@ -38,68 +40,101 @@ export function searchContent (call: Call): Answer {
   }
 }
 
-function answer (call: Call, cql: Cql, { text, limit, after }: { text: string, limit: number, after: Mark | undefined }): Answer {
+function answer(
+  call: Call,
+  cql: Cql,
+  { text, limit, after }: { text: string; limit: number; after: Mark | undefined }
+): Answer {
   const { pages } = call.site
   const size = shortened(limit, after)
   const rows: PageRow[] = []
-  for (const row of pages.walk({ order: cql.order, descending: cql.descending, after: after ?? startOf(cql), view: 'index' })) {
+  for (const row of pages.walk({
+    order: cql.order,
+    descending: cql.descending,
+    after: after ?? startOf(cql),
+    view: 'index'
+  })) {
     if (isPast(cql, row)) break
     if (cql.fits(row)) rows.push(row)
     if (rows.length > size) break
   }
   const { page, more } = filled(call, 'pages', rows, size)
   const last = more ? page.at(-1) : undefined
-  return ok({
-    results: page.map((row) => viewResult(call, row, cql.words)),
-    start: 0,
-    limit,
-    size: page.length,
-    totalSize: estimate(call, cql, page.length),
-    cqlQuery: text,
-    searchDuration: 40,
-    archivedResultCount: 0,
-    _links: {
-      base: `${call.site.url}/wiki`,
-      context: '/wiki',
-      self: `${call.base}/wiki/rest/api/search?cql=${encodeURIComponent(text)}`,
-      ...last !== undefined && { next: next(text, limit, { value: valueOf(last, cql.order), position: last.position }) }
-    }
-  }, page.length)
+  return ok(
+    {
+      results: page.map((row) => viewResult(call, row, cql.words)),
+      start: 0,
+      limit,
+      size: page.length,
+      totalSize: estimate(call, cql, page.length),
+      cqlQuery: text,
+      searchDuration: 40,
+      archivedResultCount: 0,
+      _links: {
+        base: `${call.site.url}/wiki`,
+        context: '/wiki',
+        self: `${call.base}/wiki/rest/api/search?cql=${encodeURIComponent(text)}`,
+        ...(last !== undefined && {
+          next: next(text, limit, { value: valueOf(last, cql.order), position: last.position })
+        })
+      }
+    },
+    page.length
+  )
 }
 
 /** Every other page in the middle comes a few results short. */
-function shortened (limit: number, after: Mark | undefined): number {
+function shortened(limit: number, after: Mark | undefined): number {
   const full = after === undefined || limit < 3 || hash(0, 150, after.position) % 2 === 0
-  return full ? limit : limit - 1 - hash(0, 151, after.position) % Math.ceil(limit / 3)
+  return full ? limit : limit - 1 - (hash(0, 151, after.position) % Math.ceil(limit / 3))
 }
 
 /** A guess, always on the high side. */
-function estimate ({ site: { sizes } }: Call, { words, from }: Cql, shown: number): number {
-  return from !== undefined || words.length > 0 ? shown + Math.ceil(sizes.pages / 10) : Math.ceil(sizes.pages * 1.1) + 1
+function estimate({ site: { sizes } }: Call, { words, from }: Cql, shown: number): number {
+  return from !== undefined || words.length > 0
+    ? shown + Math.ceil(sizes.pages / 10)
+    : Math.ceil(sizes.pages * 1.1) + 1
 }
 
 /** Keeps the query, the limit and the place, and drops everything else. */
-function next (cql: string, limit: number, { value, position }: Mark): string {
+function next(cql: string, limit: number, { value, position }: Mark): string {
   const cursor = CURSOR_MARK + Buffer.from(`${value} ${position}`).toString('base64url')
   return `/rest/api/search?next=true&cursor=${cursor}&cql=${encodeURIComponent(cql)}&limit=${limit}`
 }
 
-function readCursor (text: string | null): Mark | undefined | 'bad' {
+function readCursor(text: string | null): Mark | undefined | 'bad' {
   if (text === null) return undefined
-  const match = text.startsWith(CURSOR_MARK) ? /^(\d+(?:\.\d+)?) (\d+)$/.exec(Buffer.from(text.slice(CURSOR_MARK.length), 'base64url').toString()) : null
+  const match = text.startsWith(CURSOR_MARK)
+    ? /^(\d+(?:\.\d+)?) (\d+)$/.exec(
+        Buffer.from(text.slice(CURSOR_MARK.length), 'base64url').toString()
+      )
+    : null
   return match === null ? 'bad' : { value: Number(match[1]), position: Number(match[2]) }
 }
 
-function viewResult (call: Call, row: PageRow, words: string[]) {
+function viewResult(call: Call, row: PageRow, words: string[]) {
   const { pages, spaces } = call.site
   const space = spaces.at(row.space)
   const title = pages.title(row)
-  const webui = webuiOf(space?.key ?? '', row.id, pages.parent(row) === undefined ? undefined : title)
+  const webui = webuiOf(
+    space?.key ?? '',
+    row.id,
+    pages.parent(row) === undefined ? undefined : title
+  )
   const lastModified = isoInstant(row.modified)
   return {
-    content: shown(call, 'pages', row, { id: row.id, type: 'page', status: row.status, title, _links: { webui } }),
+    content: shown(call, 'pages', row, {
+      id: row.id,
+      type: 'page',
+      status: row.status,
+      title,
+      _links: { webui }
+    }),
     title: highlighted(title, words),
-    excerpt: call.query.get('excerpt') === 'none' ? '' : escaped(pages.storage(row).replaceAll(/<[^<>]*>/g, '')),
+    excerpt:
+      call.query.get('excerpt') === 'none'
+        ? ''
+        : escaped(pages.storage(row).replaceAll(/<[^<>]*>/g, '')),
     url: webui,
     resultGlobalContainer: { title: space?.name ?? '', displayUrl: `/spaces/${space?.key ?? ''}` },
     breadcrumbs: [],
@@ -112,14 +147,20 @@ function viewResult (call: Call, row: PageRow, words: string[]) {
 }
 
 /** HTML-escaped, with marks around what was searched for. */
-function highlighted (title: string, words: string[]): string {
-  const word = words.find((candidate) => candidate !== '' && title.toLowerCase().includes(candidate.toLowerCase()))
+function highlighted(title: string, words: string[]): string {
+  const word = words.find(
+    (candidate) => candidate !== '' && title.toLowerCase().includes(candidate.toLowerCase())
+  )
   if (word === undefined) return escaped(title)
   const at = title.toLowerCase().indexOf(word.toLowerCase())
   const end = at + word.length
   return `${escaped(title.slice(0, at))}@@@hl@@@${escaped(title.slice(at, end))}@@@endhl@@@${escaped(title.slice(end))}`
 }
 
-function escaped (text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;')
+function escaped(text: string): string {
+  return text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;')
 }

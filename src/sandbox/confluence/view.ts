@@ -5,11 +5,21 @@ import { pick } from '../hash.ts'
 import { isoInstant } from '../instants.ts'
 
 export const LIST_FORMATS = ['storage', 'atlas_doc_format'] as const
-export const PAGE_FORMATS = [...LIST_FORMATS, 'view', 'export_view', 'anonymous_export_view', 'styled_view', 'editor'] as const
+export const PAGE_FORMATS = [
+  ...LIST_FORMATS,
+  'view',
+  'export_view',
+  'anonymous_export_view',
+  'styled_view',
+  'editor'
+] as const
 
 /** One page as v2 shows it (atlassian.md 9.1). `body` is empty unless a format is asked for. */
-export function viewPage (call: Call, row: PageRow, format: string | null): Record<string, unknown> {
-  const { site: { pages, spaces, seed }, world } = call
+export function viewPage(call: Call, row: PageRow, format: string | null): Record<string, unknown> {
+  const {
+    site: { pages, spaces, seed },
+    world
+  } = call
   const space = spaces.at(row.space)
   const title = pages.title(row)
   const parentId = pages.parentId(row)
@@ -35,7 +45,10 @@ export function viewPage (call: Call, row: PageRow, format: string | null): Reco
       createdAt: isoInstant(row.modified),
       ncsStepVersion: null
     },
-    body: format === null ? {} : { [format]: { representation: format, value: bodyOf(call, row, format) } },
+    body:
+      format === null
+        ? {}
+        : { [format]: { representation: format, value: bodyOf(call, row, format) } },
     _links: {
       webui: webuiOf(space?.key ?? '', row.id, parentId === null ? undefined : title),
       editui: `/pages/resumedraft.action?draftId=${row.id}`,
@@ -46,7 +59,7 @@ export function viewPage (call: Call, row: PageRow, format: string | null): Reco
 }
 
 /** Below `{site}/wiki`; a homepage, which is given without a title, has an address of its own. */
-export function webuiOf (key: string, id: string, title: string | undefined): string {
+export function webuiOf(key: string, id: string, title: string | undefined): string {
   if (title === undefined) return `/spaces/${key}/overview`
   return `/spaces/${key}/pages/${id}/${encodeURIComponent(title).replaceAll('%20', '+')}`
 }
@@ -54,21 +67,35 @@ export function webuiOf (key: string, id: string, title: string | undefined): st
 const BASE64_URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
 /** Base64 of the id's four bytes, the lowest first, without the zeros at the end. By hand, since a buffer for each takes five times as long. */
-function shortCode (id: number): string {
-  const [a, b, c, d] = [id & 255, id >>> 8 & 255, id >>> 16 & 255, id >>> 24]
-  const first = BASE64_URL[a >> 2] + BASE64_URL[(a & 3) << 4 | b >> 4] + BASE64_URL[(b & 15) << 2 | c >> 6]
-  return (first + BASE64_URL[c & 63] + BASE64_URL[d >> 2] + BASE64_URL[(d & 3) << 4]).replace(/(?<!A)A+$/, '')
+function shortCode(id: number): string {
+  const [a, b, c, d] = [id & 255, (id >>> 8) & 255, (id >>> 16) & 255, id >>> 24]
+  const first =
+    BASE64_URL[a >> 2] +
+    BASE64_URL[((a & 3) << 4) | (b >> 4)] +
+    BASE64_URL[((b & 15) << 2) | (c >> 6)]
+  return (first + BASE64_URL[c & 63] + BASE64_URL[d >> 2] + BASE64_URL[(d & 3) << 4]).replace(
+    /(?<!A)A+$/,
+    ''
+  )
 }
 
-function bodyOf ({ site: { pages } }: Call, row: PageRow, format: string): string {
+function bodyOf({ site: { pages } }: Call, row: PageRow, format: string): string {
   const storage = pages.storage(row)
   if (format !== 'atlas_doc_format') return storage
   const text = storage.replaceAll(/<[^<>]*>/g, '') || ' '
-  return JSON.stringify({ type: 'doc', version: 1, content: [{ type: 'paragraph', content: [{ type: 'text', text }] }] })
+  return JSON.stringify({
+    type: 'doc',
+    version: 1,
+    content: [{ type: 'paragraph', content: [{ type: 'text', text }] }]
+  })
 }
 
 /** One space as v2 shows it (atlassian.md 9.2). */
-export function viewSpace (call: Call, row: SpaceRow, format: string | null): Record<string, unknown> {
+export function viewSpace(
+  call: Call,
+  row: SpaceRow,
+  format: string | null
+): Record<string, unknown> {
   const author = pick(call.world.users, call.site.seed, 142, row.position).accountId
   const homepage = call.site.pages.at(row.position)
   return {
@@ -82,7 +109,10 @@ export function viewSpace (call: Call, row: SpaceRow, format: string | null): Re
     currentActiveAlias: row.key,
     createdAt: isoInstant(row.created),
     homepageId: homepage?.space === row.position ? homepage.id : null,
-    description: format === null ? null : { [format]: { representation: format, value: `What ${row.name} is for` } },
+    description:
+      format === null
+        ? null
+        : { [format]: { representation: format, value: `What ${row.name} is for` } },
     icon: null,
     _links: { webui: `/spaces/${row.key}` }
   }

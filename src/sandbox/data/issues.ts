@@ -27,7 +27,7 @@ export interface Issues extends Records<IssueRow> {
   byId: (id: string) => IssueRow | undefined
   /** An issue that was moved still answers to the keys it had before. */
   byKey: (key: string) => IssueRow | undefined
-  create: (issue: { project: number, summary?: string, status?: string }) => IssueRow
+  create: (issue: { project: number; summary?: string; status?: string }) => IssueRow
   /** What a change has to say for an issue to move to another project, where it gets the next number and keeps its id. */
   place: (position: number, project: number) => Pick<IssueRow, 'project' | 'number'>
 }
@@ -36,7 +36,7 @@ const FIRST_ID = 10000
 const SPACING = 3
 
 /** Issues take turns over the projects, so that those of one project can be listed without a search. */
-export function createIssues (seed: number, count: number, projects: Projects, pace: Pace): Issues {
+export function createIssues(seed: number, count: number, projects: Projects, pace: Pace): Issues {
   const size = projects.end() === 0 ? 0 : count
   const owners = Math.max(projects.end(), 1)
   const timeline = createTimeline(hash(seed, 110, 0), size)
@@ -46,7 +46,7 @@ export function createIssues (seed: number, count: number, projects: Projects, p
   const taken = new Map<number, number>()
   const idAt = (position: number) => String(FIRST_ID + position * SPACING)
 
-  function generate (position: number): IssueRow {
+  function generate(position: number): IssueRow {
     return {
       position,
       id: idAt(position),
@@ -59,33 +59,52 @@ export function createIssues (seed: number, count: number, projects: Projects, p
     }
   }
 
-  function byKey (given: string) {
+  function byKey(given: string) {
     const [, prefix, digits] = /^(.+)-(\d{1,8})$/.exec(given.toUpperCase()) ?? []
     const project = prefix === undefined ? undefined : projects.byKey(prefix)
     if (project === undefined) return undefined
     const generated = (Number(digits) - 1) * owners + project.position
-    const position = numbered.get(`${project.position}-${Number(digits)}`) ?? (project.position < owners && generated < size ? generated : undefined)
+    const position =
+      numbered.get(`${project.position}-${Number(digits)}`) ??
+      (project.position < owners && generated < size ? generated : undefined)
     return position === undefined ? undefined : records.at(position)
   }
 
-  function nextNumber (project: number): number {
+  function nextNumber(project: number): number {
     const generated = project < owners ? Math.max(Math.ceil((size - project) / owners), 0) : 0
     const number = (taken.get(project) ?? generated) + 1
     taken.set(project, number)
     return number
   }
 
-  function create ({ project, summary, status }: { project: number, summary?: string, status?: string }) {
+  function create({
+    project,
+    summary,
+    status
+  }: {
+    project: number
+    summary?: string
+    status?: string
+  }) {
     const number = nextNumber(project)
     const at = pace.now()
     const row = records.add((position) => ({
-      position, id: idAt(position), project, number, deleted: false, summary, status, created: at, modified: at, version: 1
+      position,
+      id: idAt(position),
+      project,
+      number,
+      deleted: false,
+      summary,
+      status,
+      created: at,
+      modified: at,
+      version: 1
     }))
     numbered.set(`${project}-${number}`, row.position)
     return row
   }
 
-  function place (position: number, project: number) {
+  function place(position: number, project: number) {
     const number = nextNumber(project)
     numbered.set(`${project}-${number}`, position)
     return { project, number }
@@ -100,6 +119,6 @@ export function createIssues (seed: number, count: number, projects: Projects, p
     summary: (row) => row.summary ?? title(hash(seed, 111, 0), row.position),
     status: (row) => row.status ?? pick(STATUSES, seed, 112, row.position),
     type: (row) => pick(ISSUE_TYPES, seed, 113, row.position),
-    byId: (id) => /^\d{1,9}$/.test(id) ? records.at((Number(id) - FIRST_ID) / SPACING) : undefined
+    byId: (id) => (/^\d{1,9}$/.test(id) ? records.at((Number(id) - FIRST_ID) / SPACING) : undefined)
   }
 }

@@ -6,7 +6,7 @@ import { createTimeline } from '../timeline.ts'
 import type { Spaces } from './spaces.ts'
 
 export const PAGE_STATUSES = ['current', 'archived', 'trashed', 'deleted'] as const
-export type PageStatus = typeof PAGE_STATUSES[number]
+export type PageStatus = (typeof PAGE_STATUSES)[number]
 
 export interface PageRow extends Row {
   id: string
@@ -26,7 +26,7 @@ export interface Pages extends Records<PageRow> {
   /** What it is called, without making the whole parent. */
   parentId: (row: PageRow) => string | null
   byId: (id: string) => PageRow | undefined
-  create: (page: { space: number, title?: string, body?: string }) => PageRow
+  create: (page: { space: number; title?: string; body?: string }) => PageRow
   /** Spaces the generated pages take turns over. */
   spaces: number
 }
@@ -36,14 +36,15 @@ const SPACING = 32
 const SIBLINGS = 5
 
 /** Pages take turns over the spaces, so that those of one space can be listed from anywhere without a search. */
-export function createPages (seed: number, count: number, spaces: Spaces, pace: Pace): Pages {
+export function createPages(seed: number, count: number, spaces: Spaces, pace: Pace): Pages {
   const size = spaces.end() === 0 ? 0 : count
   const owners = Math.max(spaces.end(), 1)
   const timeline = createTimeline(hash(seed, 130, 0), size)
   const records = createRecords<PageRow>({ timeline, pace, generate })
-  const idAt = (position: number) => String(FIRST_ID + position * SPACING + hash(seed, 131, position) % SPACING)
+  const idAt = (position: number) =>
+    String(FIRST_ID + position * SPACING + (hash(seed, 131, position) % SPACING))
 
-  function generate (position: number): PageRow {
+  function generate(position: number): PageRow {
     const homepage = position < owners
     return {
       position,
@@ -52,20 +53,28 @@ export function createPages (seed: number, count: number, spaces: Spaces, pace: 
       status: !homepage && hash(seed, 132, position) % 40 === 0 ? 'archived' : 'current',
       created: timeline.created(position),
       modified: timeline.modified(position),
-      version: 1 + hash(seed, 133, position) % 9
+      version: 1 + (hash(seed, 133, position) % 9)
     }
   }
 
-  function create ({ space, title, body }: { space: number, title?: string, body?: string }) {
+  function create({ space, title, body }: { space: number; title?: string; body?: string }) {
     const at = pace.now()
     return records.add((position) => ({
-      position, id: idAt(position), space, status: 'current', title, body, created: at, modified: at, version: 1
+      position,
+      id: idAt(position),
+      space,
+      status: 'current',
+      title,
+      body,
+      created: at,
+      modified: at,
+      version: 1
     }))
   }
 
-  function parent ({ position }: PageRow) {
+  function parent({ position }: PageRow) {
     const turn = Math.floor(position / owners)
-    return turn === 0 ? undefined : position % owners + Math.floor((turn - 1) / SIBLINGS) * owners
+    return turn === 0 ? undefined : (position % owners) + Math.floor((turn - 1) / SIBLINGS) * owners
   }
 
   return {
@@ -80,7 +89,9 @@ export function createPages (seed: number, count: number, spaces: Spaces, pace: 
     title: (row) => row.title ?? title(hash(seed, 134, 0), row.position),
     storage: (row) => row.body ?? `<p>Page ${row.position + 1}, revision ${row.version}.</p>`,
     byId: (id) => {
-      const row = /^\d{1,12}$/.test(id) ? records.at(Math.floor((Number(id) - FIRST_ID) / SPACING)) : undefined
+      const row = /^\d{1,12}$/.test(id)
+        ? records.at(Math.floor((Number(id) - FIRST_ID) / SPACING))
+        : undefined
       return row?.id === id ? row : undefined
     }
   }

@@ -6,7 +6,7 @@ import { remembering } from '../remembering.ts'
 import { createTimeline } from '../timeline.ts'
 
 export const PROJECT_STATUSES = ['live', 'archived', 'deleted'] as const
-export type ProjectStatus = typeof PROJECT_STATUSES[number]
+export type ProjectStatus = (typeof PROJECT_STATUSES)[number]
 
 export interface ProjectRow extends Row {
   id: string
@@ -25,13 +25,13 @@ export interface Projects extends Records<ProjectRow> {
 
 const FIRST_ID = 10000
 
-export function createProjects (seed: number, count: number, pace: Pace): Projects {
+export function createProjects(seed: number, count: number, pace: Pace): Projects {
   const timeline = createTimeline(hash(seed, 100, 0), count)
   const records = createRecords<ProjectRow>({ timeline, pace, generate: remembering(generate) })
   const formerKeys = new Map<string, number>()
-  const cache = new Map<string, { edition: number, positions: Uint32Array }>()
+  const cache = new Map<string, { edition: number; positions: Uint32Array }>()
 
-  function generate (position: number): ProjectRow {
+  function generate(position: number): ProjectRow {
     return {
       position,
       id: String(FIRST_ID + position),
@@ -44,7 +44,7 @@ export function createProjects (seed: number, count: number, pace: Pace): Projec
     }
   }
 
-  function byKey (given: string) {
+  function byKey(given: string) {
     const key = given.toUpperCase()
     for (const row of records.touched()) if (row.key === key) return row
     const former = formerKeys.get(key)
@@ -52,12 +52,14 @@ export function createProjects (seed: number, count: number, pace: Pace): Projec
     return row !== undefined && (former !== undefined || row.key === key) ? row : undefined
   }
 
-  function sorted (by: 'key' | 'name' | 'id', statuses: readonly string[]) {
+  function sorted(by: 'key' | 'name' | 'id', statuses: readonly string[]) {
     const name = `${by} ${[...statuses].sort().join()}`
     const known = cache.get(name)
     if (known?.edition === records.edition()) return known.positions
-    const rows = [...records.walk({ order: 'id' })].filter(({ status }) => statuses.includes(status))
-    if (by !== 'id') rows.sort((a, b) => a[by].toLowerCase() < b[by].toLowerCase() ? -1 : 1)
+    const rows = [...records.walk({ order: 'id' })].filter(({ status }) =>
+      statuses.includes(status)
+    )
+    if (by !== 'id') rows.sort((a, b) => (a[by].toLowerCase() < b[by].toLowerCase() ? -1 : 1))
     const positions = Uint32Array.from(rows, ({ position }) => position)
     cache.set(name, { edition: records.edition(), positions })
     return positions
@@ -67,12 +69,13 @@ export function createProjects (seed: number, count: number, pace: Pace): Projec
     ...records,
     byKey,
     sorted,
-    byId: (id) => /^\d{1,9}$/.test(id) ? records.at(Number(id) - FIRST_ID) : undefined,
+    byId: (id) => (/^\d{1,9}$/.test(id) ? records.at(Number(id) - FIRST_ID) : undefined),
     change: (position, patch) => {
       const before = records.at(position)
       if (patch.key !== undefined && before !== undefined) formerKeys.set(before.key, position)
       return records.change(position, patch)
     },
-    add: (make) => records.add((position) => ({ ...make(position), id: String(FIRST_ID + position) }))
+    add: (make) =>
+      records.add((position) => ({ ...make(position), id: String(FIRST_ID + position) }))
   }
 }

@@ -23,32 +23,38 @@ export const endpoints: readonly Endpoint[] = [
   endpoint('GET', '/rest/api/3/search', RULES.jqlGet, gone),
   endpoint('POST', '/rest/api/3/search', RULES.jqlPost, gone),
   endpoint('POST', '/rest/api/3/search/id', RULES.jqlPost, gone),
-  endpoint('GET', '/rest/agile/1.0/board', RULES.agile, () => jiraError(404, 'Boards are not part of the sandbox'))
+  endpoint('GET', '/rest/agile/1.0/board', RULES.agile, () =>
+    jiraError(404, 'Boards are not part of the sandbox')
+  )
 ]
 
-const GONE = 'The requested API has been removed. Please migrate to the /rest/api/3/search/jql API. ' +
+const GONE =
+  'The requested API has been removed. Please migrate to the /rest/api/3/search/jql API. ' +
   'A full migration guideline is available at https://developer.atlassian.com/changelog/#CHANGE-2046'
 
-function gone (): Answer {
+function gone(): Answer {
   return jiraError(410, GONE)
 }
 
 /** atlassian.md 8.2 */
-function myself ({ user, base }: Call): Answer {
-  return ok({
-    ...viewAccount(user, base, true),
-    accountType: 'atlassian',
-    emailAddress: user.email,
-    timeZone: user.timeZone,
-    locale: user.locale.replace('-', '_'),
-    groups: { size: 3, items: [] },
-    applicationRoles: { size: 1, items: [] },
-    expand: 'groups,applicationRoles'
-  }, 2)
+function myself({ user, base }: Call): Answer {
+  return ok(
+    {
+      ...viewAccount(user, base, true),
+      accountType: 'atlassian',
+      emailAddress: user.email,
+      timeZone: user.timeZone,
+      locale: user.locale.replace('-', '_'),
+      groups: { size: 3, items: [] },
+      applicationRoles: { size: 1, items: [] },
+      expand: 'groups,applicationRoles'
+    },
+    2
+  )
 }
 
 /** atlassian.md 8.4 */
-function serverInfo ({ site, world }: Call): Answer {
+function serverInfo({ site, world }: Call): Answer {
   return ok({
     baseUrl: site.url,
     displayUrl: site.url,

@@ -7,11 +7,24 @@ import { jiraInstant } from '../instants.ts'
 import { DANA, GONE } from '../users.ts'
 import type { User } from '../users.ts'
 
-const TYPES = ['software', 'software', 'business', 'service_desk', 'software', 'product_discovery', 'software', 'customer_service'] as const
+const TYPES = [
+  'software',
+  'software',
+  'business',
+  'service_desk',
+  'software',
+  'product_discovery',
+  'software',
+  'customer_service'
+] as const
 const CATEGORIES = ['Revenue', 'Platform', 'Back office'] as const
 
 /** What a list of projects always says of one, and what `expand` adds (atlassian.md 8.1). */
-export function viewProject (call: Call, row: ProjectRow, expand: readonly string[] = []): Record<string, unknown> {
+export function viewProject(
+  call: Call,
+  row: ProjectRow,
+  expand: readonly string[] = []
+): Record<string, unknown> {
   const { site, base } = call
   const { position } = row
   const nextGen = isNextGen(row)
@@ -21,63 +34,89 @@ export function viewProject (call: Call, row: ProjectRow, expand: readonly strin
     self,
     id: row.id,
     key: row.key,
-    ...expand.includes('description') && { description: `What ${row.name} is about` },
-    ...expand.includes('lead') && leadOf(call, row),
-    ...expand.includes('issueTypes') && { issueTypes: [{ self: `${base}/rest/api/3/issuetype/10001`, id: '10001', name: 'Bug', subtask: false }] },
-    ...expand.includes('url') && { url: `https://wiki.example/${row.id}` },
-    ...expand.includes('projectKeys') && { projectKeys: [row.key] },
+    ...(expand.includes('description') && { description: `What ${row.name} is about` }),
+    ...(expand.includes('lead') && leadOf(call, row)),
+    ...(expand.includes('issueTypes') && {
+      issueTypes: [
+        { self: `${base}/rest/api/3/issuetype/10001`, id: '10001', name: 'Bug', subtask: false }
+      ]
+    }),
+    ...(expand.includes('url') && { url: `https://wiki.example/${row.id}` }),
+    ...(expand.includes('projectKeys') && { projectKeys: [row.key] }),
     name: row.name,
-    avatarUrls: avatars(`${base}/rest/api/3/universal_avatar/view/type/project/avatar/${10400 + position % 20}`),
-    ...hash(site.seed, 70, position) % 3 === 0 && { projectCategory: categoryOf(call, position) },
+    avatarUrls: avatars(
+      `${base}/rest/api/3/universal_avatar/view/type/project/avatar/${10400 + (position % 20)}`
+    ),
+    ...(hash(site.seed, 70, position) % 3 === 0 && { projectCategory: categoryOf(call, position) }),
     projectTypeKey: typeOf(row),
     simplified: nextGen,
     style: nextGen ? 'next-gen' : 'classic',
     isPrivate: hash(site.seed, 71, position) % 9 === 0,
-    ...expand.includes('insight') && { insight: { totalIssueCount: issueCount(call, row), lastIssueUpdateTime: jiraInstant(row.modified) } },
+    ...(expand.includes('insight') && {
+      insight: {
+        totalIssueCount: issueCount(call, row),
+        lastIssueUpdateTime: jiraInstant(row.modified)
+      }
+    }),
     properties: {},
-    ...nextGen && { entityId: uuid(site.seed, 72, position), uuid: uuid(site.seed, 72, position) },
-    ...row.status === 'archived' && { archived: true, archivedDate: jiraInstant(row.modified) },
-    ...row.status === 'deleted' && { deleted: true, deletedDate: jiraInstant(row.modified) }
+    ...(nextGen && {
+      entityId: uuid(site.seed, 72, position),
+      uuid: uuid(site.seed, 72, position)
+    }),
+    ...(row.status === 'archived' && { archived: true, archivedDate: jiraInstant(row.modified) }),
+    ...(row.status === 'deleted' && { deleted: true, deletedDate: jiraInstant(row.modified) })
   }
 }
 
-export function typeOf ({ position }: ProjectRow): string {
+export function typeOf({ position }: ProjectRow): string {
   return TYPES[position % TYPES.length]
 }
 
-export function isNextGen ({ position }: ProjectRow): boolean {
+export function isNextGen({ position }: ProjectRow): boolean {
   return position % 4 === 1
 }
 
 /** One project in seven has no lead, another one a lead who is gone. */
-function leadOf ({ world, base }: Call, { position }: ProjectRow) {
+function leadOf({ world, base }: Call, { position }: ProjectRow) {
   if (position % 7 === 3) return {}
-  const lead = position % 7 === 5 ? GONE : world.users[position % world.users.length] ?? DANA
+  const lead = position % 7 === 5 ? GONE : (world.users[position % world.users.length] ?? DANA)
   return { lead: viewAccount(lead, base, lead !== GONE) }
 }
 
-function categoryOf ({ site, base }: Call, position: number) {
+function categoryOf({ site, base }: Call, position: number) {
   const index = hash(site.seed, 73, position) % CATEGORIES.length
-  return { self: `${base}/rest/api/3/projectCategory/${10000 + index}`, id: String(10000 + index), name: CATEGORIES[index], description: '' }
+  return {
+    self: `${base}/rest/api/3/projectCategory/${10000 + index}`,
+    id: String(10000 + index),
+    name: CATEGORIES[index],
+    description: ''
+  }
 }
 
-function issueCount ({ site }: Call, { position }: ProjectRow): number {
+function issueCount({ site }: Call, { position }: ProjectRow): number {
   return Math.max(0, Math.ceil((site.sizes.issues - position) / Math.max(site.sizes.projects, 1)))
 }
 
 /** A person as Jira shows them to others: no e-mail address. */
-export function viewAccount (user: User, base: string, active: boolean) {
+export function viewAccount(user: User, base: string, active: boolean) {
   return {
     self: `${base}/rest/api/3/user?accountId=${encodeURIComponent(user.accountId)}`,
     accountId: user.accountId,
     displayName: user.name,
     active,
-    avatarUrls: avatars(`${base}/rest/api/3/universal_avatar/view/type/user/avatar/${user.nickname}`)
+    avatarUrls: avatars(
+      `${base}/rest/api/3/universal_avatar/view/type/user/avatar/${user.nickname}`
+    )
   }
 }
 
-function avatars (address: string): Record<string, string> {
-  return { '16x16': `${address}?size=xsmall`, '24x24': `${address}?size=small`, '32x32': `${address}?size=medium`, '48x48': `${address}?size=xlarge` }
+function avatars(address: string): Record<string, string> {
+  return {
+    '16x16': `${address}?size=xsmall`,
+    '24x24': `${address}?size=small`,
+    '32x32': `${address}?size=medium`,
+    '48x48': `${address}?size=xlarge`
+  }
 }
 
 type Field = (call: Call, row: IssueRow) => unknown
@@ -85,17 +124,36 @@ type Field = (call: Call, row: IssueRow) => unknown
 /** Every field an issue has here; v3 writes rich text as ADF (atlassian.md 8.3). */
 const FIELDS: Record<string, Field> = {
   summary: ({ site: { issues } }, row) => issues.summary(row),
-  description: (_call, { version }) => ({ type: 'doc', version: 1, content: [{ type: 'paragraph', content: [{ type: 'text', text: `Revision ${version}` }] }] }),
+  description: (_call, { version }) => ({
+    type: 'doc',
+    version: 1,
+    content: [{ type: 'paragraph', content: [{ type: 'text', text: `Revision ${version}` }] }]
+  }),
   status: ({ site: { issues }, base }, row) => statusOf(base, issues.status(row)),
-  issuetype: ({ site: { issues } }, row) => ({ id: '10001', name: issues.type(row), subtask: false }),
+  issuetype: ({ site: { issues } }, row) => ({
+    id: '10001',
+    name: issues.type(row),
+    subtask: false
+  }),
   project: ({ site: { projects }, base }, row) => {
     const project = projects.at(row.project)
-    return project === undefined ? null : { self: `${base}/rest/api/3/project/${project.id}`, id: project.id, key: project.key, name: project.name }
+    return project === undefined
+      ? null
+      : {
+          self: `${base}/rest/api/3/project/${project.id}`,
+          id: project.id,
+          key: project.key,
+          name: project.name
+        }
   },
   priority: () => ({ id: '3', name: 'Medium' }),
-  assignee: ({ site: { seed }, world: { users }, base }, { position }) => hash(seed, 80, position) % 3 === 0 ? null : viewAccount(pick(users, seed, 81, position), base, true),
+  assignee: ({ site: { seed }, world: { users }, base }, { position }) =>
+    hash(seed, 80, position) % 3 === 0
+      ? null
+      : viewAccount(pick(users, seed, 81, position), base, true),
   reporter: ({ world: { users }, base }) => viewAccount(users[0], base, true),
-  labels: ({ site: { seed } }, { position }) => hash(seed, 82, position) % 2 === 0 ? [] : ['imported'],
+  labels: ({ site: { seed } }, { position }) =>
+    hash(seed, 82, position) % 2 === 0 ? [] : ['imported'],
   created: (_call, { created }) => jiraInstant(created),
   updated: (_call, { modified }) => jiraInstant(modified)
 }
@@ -103,15 +161,23 @@ const FIELDS: Record<string, Field> = {
 export const FIELD_NAMES = Object.keys(FIELDS)
 
 /** The fields with these names, which are some of `FIELD_NAMES`. */
-export function issueFields (call: Call, row: IssueRow, names: readonly string[]): Record<string, unknown> {
+export function issueFields(
+  call: Call,
+  row: IssueRow,
+  names: readonly string[]
+): Record<string, unknown> {
   const fields: Record<string, unknown> = {}
   for (const name of names) fields[name] = FIELDS[name](call, row)
   return fields
 }
 
-function statusOf (base: string, name: string) {
+function statusOf(base: string, name: string) {
   const index = Math.max(0, (STATUSES as readonly string[]).indexOf(name))
-  const category = [{ id: 2, key: 'new', name: 'To Do' }, { id: 4, key: 'indeterminate', name: 'In Progress' }, { id: 3, key: 'done', name: 'Done' }][index]
+  const category = [
+    { id: 2, key: 'new', name: 'To Do' },
+    { id: 4, key: 'indeterminate', name: 'In Progress' },
+    { id: 3, key: 'done', name: 'Done' }
+  ][index]
   const id = ['10000', '3', '10002'][index]
   return { self: `${base}/rest/api/3/status/${id}`, id, name, statusCategory: category }
 }
