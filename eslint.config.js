@@ -64,7 +64,12 @@ export default [
   },
   {
     files: ['src/*.ts'],
-    ignores: ['src/app.ts', 'src/server.ts', 'src/sandbox.ts', 'src/rehearsal.ts'],
+    ignores: [
+      'src/app.ts',
+      'src/cli/serve.ts',
+      'src/sandbox/server.ts',
+      'scripts/in-memory-app.ts'
+    ],
     rules: only(...server, '**/plugins/*', '**/routes/**', '**/drizzle/**')
   },
   // What the audit trail, a copied database and the sandbox's searches are compared by are sums of what is there, and no secrets.

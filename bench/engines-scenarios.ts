@@ -1,5 +1,5 @@
 import type { Request } from 'autocannon'
-import type { Contender } from './contender.ts'
+import type { Contender } from './subject.ts'
 import { scenarios, type Scenario } from './scenarios.ts'
 
 const get = (path: string): Request => ({ method: 'GET', path })

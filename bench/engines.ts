@@ -4,9 +4,9 @@ import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { startServer } from '../test/postgres/server.ts'
-import { startContender, type Contender } from './contender.ts'
+import { startContender, type Contender } from './subject.ts'
 import { asked, type Asked } from './engines-scenarios.ts'
-import { median, table } from './figures.ts'
+import { median, table } from './statistics.ts'
 import { load, type Measurement } from './load.ts'
 
 /** The same service on both engines, asked in turn: SQLite, PostgreSQL, and PostgreSQL with two instances that share the load. */

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import Driver from 'better-sqlite3'
 import pg from 'pg'
-import { judgePostgres, judgeSqlite, type Verdict } from './explain-verdict.ts'
+import { judgePostgres, judgeSqlite, type Verdict } from './judge-plan.ts'
 
 /** One statement that the store has really sent, and how the engine goes about it. */
 export interface Seen extends Verdict {

@@ -1,7 +1,7 @@
-import { FIRST } from '../src/store/checkpoints.ts'
-import { COLLECTIONS } from '../src/store/items.ts'
+import { FIRST } from '../src/store/repositories/checkpoints.ts'
+import { COLLECTIONS } from '../src/model/items.ts'
 import type { Store } from '../src/store/index.ts'
-import type { Grant } from '../src/store/grants.ts'
+import type { Grant } from '../src/store/repositories/grants.ts'
 import { BIG, NOW } from './explain-fill.ts'
 
 /** One thing that the service asks of its store, as it asks it. */

@@ -1,11 +1,11 @@
 import { parseArgs } from 'node:util'
 import { createStore } from '../src/store/index.ts'
-import { accepted } from './explain-accepted.ts'
+import { accepted } from './explain-allowlist.ts'
 import { listenToPostgres, listenToSqlite, recorded, type Seen } from './explain-capture.ts'
 import { filledPostgres, filledSqlite, type Filled, type Space } from './explain-engines.ts'
 import { NOW, type Size } from './explain-fill.ts'
 import { hot } from './explain-queries.ts'
-import { table } from './figures.ts'
+import { table } from './statistics.ts'
 
 /**
  * Fills both engines, and shows how each goes about every hot statement of the store: the statements that it really sends, caught

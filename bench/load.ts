@@ -1,6 +1,6 @@
 import autocannon from 'autocannon'
-import type { Contender } from './contender.ts'
-import { percentile } from './figures.ts'
+import type { Contender } from './subject.ts'
+import { percentile } from './statistics.ts'
 import type { Scenario } from './scenarios.ts'
 
 /** What one run of load against one contender showed. */

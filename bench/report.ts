@@ -1,4 +1,4 @@
-import { median } from './figures.ts'
+import { median } from './statistics.ts'
 import type { Measurement } from './load.ts'
 
 /** One measurement of each contender, taken one right after the other. */

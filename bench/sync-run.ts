@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { buildApp } from '../src/app.ts'
 import { newKeyEntry } from '../src/vault/keyring.ts'
-import { ceiling } from './ceiling.ts'
+import { ceiling } from './raw-baseline.ts'
 
 /** What one measurement found. Times in milliseconds, memory in bytes. */
 export interface Measured {

@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import { parentPort, workerData } from 'node:worker_threads'
-import { buildSandbox } from '../src/sandbox.ts'
-import { DEMO_CLIENT } from '../src/sandbox/clients.ts'
+import { buildSandbox } from '../src/sandbox/server.ts'
+import { DEMO_CLIENT } from '../src/sandbox/oauth/clients.ts'
 
 /** A sandbox with as many pages as it is told, in a thread of the process that measures or in a process of its own. Tells its port. */
 const pages = Number(parentPort === null ? process.argv[2] : workerData)

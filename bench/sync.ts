@@ -2,7 +2,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { percentile, table } from './figures.ts'
+import { percentile, table } from './statistics.ts'
 import type { Measured } from './sync-run.ts'
 
 /**

@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net'
-import { buildSandbox } from '../src/sandbox.ts'
-import { DEMO_CLIENT } from '../src/sandbox/clients.ts'
-import { DANA } from '../src/sandbox/users.ts'
+import { buildSandbox } from '../src/sandbox/server.ts'
+import { DEMO_CLIENT } from '../src/sandbox/oauth/clients.ts'
+import { DANA } from '../src/sandbox/oauth/users.ts'
 
 /** A sandbox with as many people as the first argument says, in a process of its own: tells its port, ends with whoever started it. */
 const users = Array.from({ length: Number(process.argv[2]) }, (_, i) => ({

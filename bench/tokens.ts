@@ -7,7 +7,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
 import { buildApp } from '../src/app.ts'
 import { newKeyEntry } from '../src/vault/keyring.ts'
-import { percentile, table } from './figures.ts'
+import { percentile, table } from './statistics.ts'
 
 /** What a token costs: one that is remembered, one that has to be read and opened, and a thousand that have to be refreshed at once. */
 const GRANTS = 1_000

@@ -62,7 +62,7 @@ export function tables(kit: Columns) {
       clientId: text('client_id').notNull(),
       accountId: text('account_id').notNull(),
       scopes: text('scopes').notNull(),
-      /** `active`, `degraded`, `misconfigured` or `needs_reconnect` (src/store/states.ts), with the reason for it. */
+      /** `active`, `degraded`, `misconfigured` or `needs_reconnect` (src/model/states.ts), with the reason for it. */
       state: text('state').notNull(),
       errorCode: text('error_code'),
       errorDetail: text('error_detail'),

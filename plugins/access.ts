@@ -4,10 +4,10 @@ import { createAuthenticator } from '../src/access/authenticate.ts'
 import { bootstrap } from '../src/access/bootstrap.ts'
 import { createJwtReader } from '../src/access/jwt.ts'
 import { mayUse, namedOwner, ownUser, type Principal, type Rule } from '../src/access/rules.ts'
-import { acting } from '../src/audit/actor.ts'
-import { AppError } from '../src/errors.ts'
-import { isSecure } from '../src/oauth/own-address.ts'
-import { problems } from '../src/schemas.ts'
+import { acting } from '../src/lib/actor.ts'
+import { AppError } from '../src/lib/errors.ts'
+import { isSecure } from '../src/http/public-url.ts'
+import { problems } from '../src/http/schemas.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -209,9 +209,9 @@ export default fp(
       'cors',
       'errors',
       'logging',
-      'headers',
-      'limits',
-      'pressure'
+      'security-headers',
+      'rate-limit',
+      'load-shedding'
     ]
   }
 )

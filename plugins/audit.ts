@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import { acting, callerOf } from '../src/audit/actor.ts'
+import { acting, callerOf } from '../src/lib/actor.ts'
 
 /** Puts what a request changes down to whoever asks, under its request id. */
 export default fp(

@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import { secretsOf, type Config } from '../src/config/config.ts'
 import { loadSettings } from '../src/config/load.ts'
-import type { Outside } from '../src/outside.ts'
+import type { Outside } from '../src/app-options.ts'
 import type { Keys } from '../src/vault/source.ts'
 
 declare module 'fastify' {

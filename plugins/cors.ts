@@ -23,5 +23,5 @@ export default fp(
       strictPreflight: false
     })
   },
-  { name: 'cors', dependencies: ['config', 'logging', 'headers'] }
+  { name: 'cors', dependencies: ['config', 'logging', 'security-headers'] }
 )

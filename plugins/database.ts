@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
-import { actingNow } from '../src/audit/actor.ts'
-import type { Outside } from '../src/outside.ts'
+import { actingNow } from '../src/lib/actor.ts'
+import type { Outside } from '../src/app-options.ts'
 import { openEngine } from '../src/store/engine.ts'
 import { createStore, type Store } from '../src/store/index.ts'
 

@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import createRouter, { type HTTPMethod } from 'find-my-way'
-import { AppError, type FieldError } from '../src/errors.ts'
+import { AppError, type FieldError } from '../src/lib/errors.ts'
 
 /** Fastify's own refusals that have a code of ours. */
 const KNOWN: Record<string, () => AppError> = {

@@ -1,8 +1,8 @@
 import fp from 'fastify-plugin'
 import { reviewGrant } from '../src/connections/sites.ts'
-import { createAccess, type Access } from '../src/grants/access.ts'
-import { createUpkeep, type Upkeep } from '../src/grants/upkeep.ts'
-import type { Outside } from '../src/outside.ts'
+import { createAccess, type Access } from '../src/grants/access-token.ts'
+import { createUpkeep, type Upkeep } from '../src/grants/maintenance-job.ts'
+import type { Outside } from '../src/app-options.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -53,5 +53,5 @@ export default fp<Outside>(
     app.decorate('access', access)
     app.decorate('upkeep', upkeep)
   },
-  { name: 'grants', dependencies: ['config', 'database', 'vault', 'upstream', 'clients'] }
+  { name: 'grants', dependencies: ['config', 'database', 'vault', 'http-client', 'oauth-clients'] }
 )

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { isSecretName } from '../src/redact.ts'
+import { isSecretName } from '../src/lib/redact.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

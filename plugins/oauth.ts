@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
-import { keepConsent } from '../src/connections/consent.ts'
+import { keepConsent } from '../src/connections/save-consent.ts'
 import { createFlow, type Flows } from '../src/oauth/flow.ts'
-import type { Outside } from '../src/outside.ts'
+import type { Outside } from '../src/app-options.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -35,5 +35,8 @@ export default fp<Outside>(
       })
     )
   },
-  { name: 'oauth', dependencies: ['config', 'vault', 'database', 'upstream', 'clients', 'sync'] }
+  {
+    name: 'oauth',
+    dependencies: ['config', 'vault', 'database', 'http-client', 'oauth-clients', 'sync']
+  }
 )

@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
-import { createCycle } from '../src/personal-data/cycle.ts'
-import type { Ticker } from '../src/ticker.ts'
+import { createCycle } from '../src/personal-data/reporter.ts'
+import type { Ticker } from '../src/lib/interval.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -22,5 +22,5 @@ export default fp(
     app.addHook('preClose', () => cycle.stop())
     app.decorate('personalData', cycle)
   },
-  { name: 'personal-data', dependencies: ['config', 'clients', 'sync'] }
+  { name: 'personal-data', dependencies: ['config', 'oauth-clients', 'sync'] }
 )

@@ -1,10 +1,10 @@
 import fp from 'fastify-plugin'
 import { isLoopback } from '../src/config/formats.ts'
-import type { Outside } from '../src/outside.ts'
-import { PRODUCTS, type ProviderId } from '../src/providers/names.ts'
+import type { Outside } from '../src/app-options.ts'
+import { PRODUCTS, type ProviderId } from '../src/model/products.ts'
 import { providerOf } from '../src/providers/index.ts'
-import { sandboxClient } from '../src/providers/sandbox.ts'
-import type { World } from '../src/sandbox/world.ts'
+import { sandboxClient } from '../src/oauth/sandbox-client.ts'
+import type { World } from '../src/sandbox/state.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -20,7 +20,7 @@ export default fp<Outside>(
       app.decorate('sandbox', null)
       return
     }
-    const { createWorld } = await import('../src/sandbox/world.ts')
+    const { createWorld } = await import('../src/sandbox/state.ts')
     const { publicUrl } = app.config
     const isOwnCallback = (uri: string) => {
       const url = URL.parse(uri)

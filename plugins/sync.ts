@@ -1,10 +1,10 @@
 import fp from 'fastify-plugin'
-import { createBudget } from '../src/budget/budget.ts'
+import { createBudget } from '../src/rate-budget/rate-budget.ts'
 import type { SiteSettings } from '../src/connections/sites.ts'
-import type { Outside } from '../src/outside.ts'
+import type { Outside } from '../src/app-options.ts'
 import { providerOf } from '../src/providers/index.ts'
-import { createSchedule, type Schedule } from '../src/sync/schedule.ts'
-import { createSync, type Sync } from '../src/sync/sync.ts'
+import { createSchedule, type Schedule } from '../src/sync/scheduler.ts'
+import { createSync, type Sync } from '../src/sync/worker.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -46,5 +46,5 @@ export default fp<Outside>(
     app.decorate('sync', sync)
     app.decorate('schedule', schedule)
   },
-  { name: 'sync', dependencies: ['config', 'database', 'upstream', 'clients', 'grants'] }
+  { name: 'sync', dependencies: ['config', 'database', 'http-client', 'oauth-clients', 'grants'] }
 )

@@ -1,8 +1,8 @@
 import { Ajv } from 'ajv'
 import fp from 'fastify-plugin'
-import { AppError } from '../src/errors.ts'
-import { isEmail, isHttpUrl, isInstant, isText } from '../src/formats.ts'
-import { oncePerSchema } from '../src/once.ts'
+import { AppError } from '../src/lib/errors.ts'
+import { isEmail, isHttpUrl, isInstant, isText } from '../src/lib/formats.ts'
+import { oncePerSchema } from '../src/http/compile-cache.ts'
 
 const FORMATS: Record<string, (value: string) => boolean> = {
   text: isText,

@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import { proveKeys } from '../src/grants/key-proof.ts'
+import { proveKeys } from '../src/grants/verify-keys.ts'
 import type { Vault } from '../src/vault/vault.ts'
 
 declare module 'fastify' {

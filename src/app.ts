@@ -6,11 +6,11 @@ import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } 
 import { destination } from 'pino'
 import type { Dispatcher } from 'undici'
 import { ROUTER, sendProblem } from '../plugins/errors.ts'
-import { ON_EVERY_ANSWER } from './browser-safety.ts'
-import { AppError } from './errors.ts'
-import { clientErrorHandler } from './client-error.ts'
-import { createLogger } from './log.ts'
-import type { LineSink } from './outside.ts'
+import { ON_EVERY_ANSWER } from './http/security-headers.ts'
+import { AppError } from './lib/errors.ts'
+import { clientErrorHandler } from './http/client-error.ts'
+import { createLogger } from './lib/logger.ts'
+import type { LineSink } from './app-options.ts'
 
 /** The largest body that is accepted: nothing here is near it. */
 const BODY_LIMIT_BYTES = 64 * 1024

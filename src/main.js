@@ -11,15 +11,15 @@ if (major < 22 || (major === 22 && minor < 19)) {
 await import('./fast-start.js')
 
 const COMMANDS = {
-  sandbox: './sandbox-server.ts',
+  sandbox: './cli/sandbox.ts',
   warm: './warm.ts',
-  keys: './keys.ts',
-  sync: './sync-command.ts',
-  'api-keys': './api-keys-command.ts',
-  audit: './audit-command.ts',
-  'db-migrate': './database/migrate-command.ts',
-  'db-copy': './database/copy-command.ts',
-  'db-backup': './database/backup-command.ts'
+  keys: './cli/vault-keys.ts',
+  sync: './cli/sync.ts',
+  'api-keys': './cli/api-keys.ts',
+  audit: './cli/audit.ts',
+  'db-migrate': './cli/db-migrate.ts',
+  'db-copy': './cli/db-copy.ts',
+  'db-backup': './cli/db-backup.ts'
 }
 const command = process.argv[2] ?? ''
-await import(Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : './server.ts')
+await import(Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : './cli/serve.ts')

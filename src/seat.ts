@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { createTicker, type Ticker } from './ticker.ts'
+import { createTicker, type Ticker } from './lib/interval.ts'
 import type { Store } from './store/index.ts'
 
 const LEASE_MS = 6_000

@@ -1,4 +1,4 @@
-import { rehearse } from './rehearsal.ts'
+import { rehearse } from '../scripts/in-memory-app.ts'
 
 // Run once by `npm ci`: what Node compiles now it need not compile at the first start, a third of a second less.
 const app = await rehearse()

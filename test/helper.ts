@@ -3,7 +3,7 @@ import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fas
 import { buildApp } from '../src/app.ts'
 import { ownDatabase } from './database.ts'
 import { startSandbox, type Running } from './sandbox/helper.ts'
-import type { SandboxOptions } from '../src/sandbox/world.ts'
+import type { SandboxOptions } from '../src/sandbox/state.ts'
 
 /** Hundreds of callers come from one address here. */
 export const UNLIMITED = {

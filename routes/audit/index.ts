@@ -1,8 +1,8 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { isIdPosition, readCursor } from '../../src/cursor.ts'
-import { pageOf } from '../../src/paths.ts'
-import { Paging, PathId, problems } from '../../src/schemas.ts'
+import { isIdPosition, readCursor } from '../../src/http/cursor.ts'
+import { pageOf } from '../../src/http/pagination.ts'
+import { Paging, PathId, problems } from '../../src/http/schemas.ts'
 import { Action, AuditRow, view } from './view.ts'
 
 /** Who did what. */

@@ -1,6 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { Id, Nullable, Time } from '../../src/schemas.ts'
-import { ACTIONS, type AuditRow as Row } from '../../src/store/audit.ts'
+import { Id, Nullable, Time } from '../../src/http/schemas.ts'
+import { ACTIONS, type AuditRow as Row } from '../../src/store/repositories/audit-log.ts'
 
 export const Action = { type: 'string', enum: [...ACTIONS], example: 'connection_created' }
 

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { isLoopback } from '../../src/config/formats.ts'
-import { beforeCallback } from '../../src/oauth/own-address.ts'
-import { prefixOf } from '../../src/paths.ts'
+import { beforeCallback } from '../../src/http/public-url.ts'
+import { prefixOf } from '../../src/http/pagination.ts'
 
 /**
  * Where browsers reach this service. Never taken from a request, but for development's own loopback names: a clone

@@ -1,5 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { Nullable, Time } from '../../src/schemas.ts'
+import { Nullable, Time } from '../../src/http/schemas.ts'
 
 const cloudId = { description: "A site's cloudId", example: '8f0c1d3e-2222-4b4b-9a9a-000000000001' }
 const CloudId = Type.String({ minLength: 36, maxLength: 36, format: 'text', ...cloudId })

@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import { featuresOf } from '../../src/connections/features.ts'
-import { reconsentBy } from '../../src/grants/upkeep.ts'
+import { reconsentBy } from '../../src/grants/maintenance-job.ts'
 import { providerOf } from '../../src/providers/index.ts'
-import type { Held } from '../../src/store/checkpoints.ts'
-import type { Standing } from '../../src/store/connections.ts'
-import type { Site } from '../../src/store/site.ts'
+import type { Held } from '../../src/store/repositories/checkpoints.ts'
+import type { Standing } from '../../src/store/repositories/connections.ts'
+import type { Site } from '../../src/model/site.ts'
 import type { ConnectionView } from './schema.ts'
 
 /**

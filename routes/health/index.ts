@@ -1,8 +1,8 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { AppError } from '../../src/errors.ts'
+import { AppError } from '../../src/lib/errors.ts'
 import { providers } from '../../src/providers/index.ts'
-import { Nullable } from '../../src/schemas.ts'
+import { Nullable } from '../../src/http/schemas.ts'
 import type { Vault } from '../../src/vault/vault.ts'
 
 const DATABASE_ANSWERS_WITHIN_MS = 1_000

@@ -1,6 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { Id, Nullable, Time } from '../../src/schemas.ts'
-import type { Run } from '../../src/store/runs.ts'
+import { Id, Nullable, Time } from '../../src/http/schemas.ts'
+import type { Run } from '../../src/store/repositories/sync-runs.ts'
 
 const STATES = [
   'queued',

@@ -1,10 +1,10 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { existingUser } from '../../src/oauth/owner.ts'
+import { existingUser } from '../../src/oauth/resolve-user.ts'
 import { providers } from '../../src/providers/index.ts'
 import type { Collection } from '../../src/providers/provider.ts'
-import { Id, NotModified, PathId, problems } from '../../src/schemas.ts'
-import { tableOf } from '../../src/sync/copy.ts'
+import { Id, NotModified, PathId, problems } from '../../src/http/schemas.ts'
+import { tableOf } from '../../src/sync/copy-collection.ts'
 import { listOf, rowSchema, view } from './lists.ts'
 
 export const autoPrefix = '/'

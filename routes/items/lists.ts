@@ -1,13 +1,13 @@
 import { Type, type TProperties } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { readCursor } from '../../src/cursor.ts'
-import { AppError } from '../../src/errors.ts'
-import { isText } from '../../src/formats.ts'
-import { pageOf } from '../../src/paths.ts'
+import { readCursor } from '../../src/http/cursor.ts'
+import { AppError } from '../../src/lib/errors.ts'
+import { isText } from '../../src/lib/formats.ts'
+import { pageOf } from '../../src/http/pagination.ts'
 import type { Collection } from '../../src/providers/provider.ts'
-import { Id, Nullable, Paging, Time } from '../../src/schemas.ts'
-import type { ItemTable, Listed, Position } from '../../src/store/items.ts'
-import { tableOf } from '../../src/sync/copy.ts'
+import { Id, Nullable, Paging, Time } from '../../src/http/schemas.ts'
+import type { ItemTable, Listed, Position } from '../../src/model/items.ts'
+import { tableOf } from '../../src/sync/copy-collection.ts'
 
 /** Bodies make items heavy: so many at most come with theirs. */
 const MOST_WITH_BODIES = 100

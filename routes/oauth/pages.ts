@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { ErrorCode } from '../../src/errors.ts'
+import type { ErrorCode } from '../../src/lib/errors.ts'
 import { providers } from '../../src/providers/index.ts'
 
 const STYLE = `

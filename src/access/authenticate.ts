@@ -1,4 +1,4 @@
-import { AppError } from '../errors.ts'
+import { AppError } from '../lib/errors.ts'
 import type { Store } from '../store/index.ts'
 import type { createJwtReader } from './jwt.ts'
 import type { Principal, Scope } from './rules.ts'

@@ -1,8 +1,8 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import { createRemoteJWKSet, jwtVerify, errors, type JWTPayload, type JWTVerifyGetKey } from 'jose'
-import { isEmail } from '../formats.ts'
-import { AppError } from '../errors.ts'
-import type { Identity } from '../store/identities.ts'
+import { isEmail } from '../lib/formats.ts'
+import { AppError } from '../lib/errors.ts'
+import type { Identity } from '../store/repositories/identities.ts'
 
 export interface JwtSettings {
   issuer: string

@@ -1,9 +1,9 @@
-import { StartError } from '../errors.ts'
-import type { ProviderId } from '../providers/names.ts'
+import { StartError } from '../lib/errors.ts'
+import type { ProviderId } from '../model/products.ts'
 import type { EngineOptions } from '../store/engine.ts'
 import type { JwtSettings } from '../access/jwt.ts'
 import { list, pem } from './formats.ts'
-import { misspelt, type Resolved } from './names.ts'
+import { misspelt, type Resolved } from './aliases.ts'
 import { Env, LEVELS, type Setting } from './schema.ts'
 
 export const SETTINGS = Object.keys(Env.properties) as Setting[]

@@ -1,6 +1,5 @@
 import type { Ajv } from 'ajv'
 import envSchema from 'env-schema'
-import { missingEngine } from '../store/engine.ts'
 import { keySource, readKeys, type Keys } from '../vault/source.ts'
 import {
   configError,
@@ -11,8 +10,7 @@ import {
   SETTINGS,
   type Config
 } from './config.ts'
-import { isDatabaseUrl } from './formats.ts'
-import { resolve, type Resolved } from './names.ts'
+import { resolve, type Resolved } from './aliases.ts'
 import { Env, FORMATS, type Setting } from './schema.ts'
 
 interface AjvError {
@@ -37,12 +35,7 @@ export async function loadSettings(env: NodeJS.ProcessEnv): Promise<Settings> {
   const resolved = resolve(env, SETTINGS)
   const { values, problems } = judged(resolved)
   const given = await givenKeys(resolved)
-  const found = new Set([
-    ...problems,
-    ...contradictions(env, resolved),
-    ...missing(resolved),
-    ...(given?.problems ?? [])
-  ])
+  const found = new Set([...problems, ...contradictions(env, resolved), ...(given?.problems ?? [])])
   if (found.size > 0 || values === undefined) throw configError([...found])
 
   const config = configFrom(values, resolved)
@@ -69,7 +62,7 @@ export function loadDatabaseSettings(
   const settings = SETTINGS.filter((setting) => /^(INTEGRATION_DB_URL|DB_)/.test(setting))
   const resolved = resolve(env, settings)
   const { values, problems } = judged(resolved)
-  const found = [...problems, ...misspellings(env, settings), ...missing(resolved)]
+  const found = [...problems, ...misspellings(env, settings)]
   if (found.length > 0 || values === undefined) throw configError(found)
   return configFrom(values, resolved)
 }
@@ -115,12 +108,6 @@ function withFormats(ajv: Ajv): Ajv {
 /** Named as the operator wrote it, not as the setting whose stand-in it is. Keys are judged by themselves. */
 function sentence(setting: Setting, rule: string, { sources }: Resolved): string[] {
   return setting === 'VAULT_KEYS' ? [] : [`${sources[setting] ?? setting} ${rule}.`]
-}
-
-/** What is well-formed and still of no use: a database that this version does not have. */
-function missing({ values: { INTEGRATION_DB_URL: url } }: Resolved): string[] {
-  const problem = url === undefined || !isDatabaseUrl(url) ? undefined : missingEngine(url)
-  return problem === undefined ? [] : [problem]
 }
 
 /** Keys that were given are looked at before anything else is done; development's own are only made when all is well. */

@@ -1,5 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { PRODUCTS } from '../providers/names.ts'
+import { PRODUCTS } from '../model/products.ts'
 import { parseKeyring } from '../vault/keyring.ts'
 import {
   isAddressList,

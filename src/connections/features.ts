@@ -1,6 +1,6 @@
 import type { Feature, Provider } from '../providers/provider.ts'
-import type { Connection } from '../store/connections.ts'
-import type { Reason } from '../store/history.ts'
+import type { Connection } from '../store/repositories/connections.ts'
+import type { Reason } from '../store/repositories/connection-history.ts'
 
 /** Whether a feature can be used, and what the consent lacks if not. */
 export interface FeatureState {

@@ -1,10 +1,10 @@
-import { AppError } from '../errors.ts'
+import { AppError } from '../lib/errors.ts'
 import type { Config } from '../config/config.ts'
 import { REPORT_SCOPE } from '../providers/atlassian.ts'
 import { providerOf, providers, type ProviderId } from '../providers/index.ts'
-import { sandboxClient } from '../providers/sandbox.ts'
-import type { Grant } from '../store/grants.ts'
-import type { Client } from './client.ts'
+import { sandboxClient } from './sandbox-client.ts'
+import type { Grant } from '../store/repositories/grants.ts'
+import type { Client } from './authorize-url.ts'
 
 export interface ClientsSettings {
   config: Pick<Config, 'clients' | 'authUrl' | 'apiUrl' | 'reportsPersonalData'>

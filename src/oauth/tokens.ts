@@ -1,5 +1,5 @@
-import { AppError } from '../errors.ts'
-import { requireSuccess, type Answer, type Http, type Log } from '../http.ts'
+import { AppError } from '../lib/errors.ts'
+import { requireSuccess, type Answer, type Http, type Log } from '../lib/http-client.ts'
 
 /** What the token endpoint needs to know about the app that asks. */
 export interface ClientCredentials {

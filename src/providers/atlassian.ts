@@ -1,7 +1,7 @@
-import { AppError } from '../errors.ts'
-import { requireSuccess, type Answer, type Http, type Log } from '../http.ts'
-import type { Site } from '../store/site.ts'
-import { isRecord, text } from './json.ts'
+import { AppError } from '../lib/errors.ts'
+import { requireSuccess, type Answer, type Http, type Log } from '../lib/http-client.ts'
+import type { Site } from '../model/site.ts'
+import { isRecord, text } from '../lib/json.ts'
 import { isScopeMismatch, type Provider } from './provider.ts'
 
 /** Anything else could walk up the path of the gateway's address. */

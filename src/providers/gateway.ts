@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { AppError } from '../errors.ts'
-import { requireSuccess, type Answer } from '../http.ts'
-import type { Site } from '../store/site.ts'
+import { AppError } from '../lib/errors.ts'
+import { requireSuccess, type Answer } from '../lib/http-client.ts'
+import type { Site } from '../model/site.ts'
 import { UUID, type Access } from './atlassian.ts'
 import { isScopeMismatch, isSiteUnreachable, type Gateway, type Provider } from './provider.ts'
 

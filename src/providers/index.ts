@@ -1,6 +1,6 @@
-import { confluence } from './confluence.ts'
-import { jira } from './jira.ts'
-import type { ProviderId } from './names.ts'
+import { confluence } from './confluence/confluence.ts'
+import { jira } from './jira/jira.ts'
+import type { ProviderId } from '../model/products.ts'
 import type { Provider } from './provider.ts'
 
 /** Every product this service connects. */

@@ -1,9 +1,9 @@
 import type { TProperties } from '@sinclair/typebox'
-import type { Answer } from '../http.ts'
+import type { Answer } from '../lib/http-client.ts'
 import type { RawRow } from '../store/engine.ts'
-import type { CollectionName, Items, Remote } from '../store/items.ts'
-import type { Site } from '../store/site.ts'
-import type { ProviderId } from './names.ts'
+import type { CollectionName, Items, Remote } from '../model/items.ts'
+import type { Site } from '../model/site.ts'
+import type { ProviderId } from '../model/products.ts'
 
 /** Reads JSON documents through the gateway, bound to one grant and one site. Paths start below the product's base, from `/rest` or `/wiki` on. */
 export interface Gateway {
@@ -47,7 +47,7 @@ export interface Batch<Item> {
   atLeast?: number
 }
 
-export type { CollectionName } from '../store/items.ts'
+export type { CollectionName } from '../model/items.ts'
 
 /** One kind of thing a product holds. */
 export interface Collection<T extends CollectionName = CollectionName> {

@@ -1,9 +1,8 @@
-import { existsSync } from 'node:fs'
 import type { SQL, SQLWrapper } from 'drizzle-orm'
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3'
 import type { Tables } from '../../drizzle/tables.ts'
-import { StartError } from '../errors.ts'
-import type { Waiting } from './waiting.ts'
+import { StartError } from '../lib/errors.ts'
+import type { Waiting } from './postgres/wait-estimate.ts'
 
 /** Drizzle's handle. Typed as SQLite's; another engine casts its own to it and proves the cast with the contract suite. */
 export type Database = BetterSQLite3Database
@@ -144,16 +143,15 @@ interface EngineModule {
   open: (url: string, options: EngineOptions) => Engine | Promise<Engine>
 }
 
-const ENGINES = [
-  { scheme: /^sqlite:/, file: 'sqlite', title: 'SQLite' },
-  { scheme: /^postgres(ql)?(\+psycopg)?:/, file: 'postgres', title: 'PostgreSQL' }
+const ENGINES: Array<{ scheme: RegExp; load: () => Promise<EngineModule> }> = [
+  { scheme: /^sqlite:/, load: () => import('./sqlite/engine.ts') },
+  { scheme: /^postgres(ql)?(\+psycopg)?:/, load: () => import('./postgres/engine.ts') }
 ]
 
 /**
  * Opens the database that `INTEGRATION_DB_URL` names and brings its tables up to date.
  *
- * The engine's file is found by name and loaded here, not above: a deployment loads only the driver it uses, and an
- * engine is added by adding its file.
+ * The engine is imported on demand: a deployment loads only the driver it uses.
  *
  * @throws StartError one sentence: no such engine, unwritable file, no answer, tables of a newer version
  */
@@ -161,22 +159,10 @@ export async function openEngine(
   url: string,
   options: Partial<EngineOptions> = {}
 ): Promise<Engine> {
-  const problem = missingEngine(url)
-  if (problem !== undefined) throw new StartError([problem], 78)
-  const { open } = (await import(addressOf(url)?.href ?? '')) as EngineModule
-  return await open(url, { ...DEFAULTS, ...options })
-}
-
-/** A sentence if this version has no engine for the address. */
-export function missingEngine(url: string): string | undefined {
-  const address = addressOf(url)
-  if (address === undefined) return 'INTEGRATION_DB_URL names no known kind of database.'
-  return existsSync(address)
-    ? undefined
-    : `INTEGRATION_DB_URL asks for ${ENGINES.find(({ scheme }) => scheme.test(url))?.title}, which this version does not have.`
-}
-
-function addressOf(url: string): URL | undefined {
   const engine = ENGINES.find(({ scheme }) => scheme.test(url))
-  return engine === undefined ? undefined : new URL(`./${engine.file}.ts`, import.meta.url)
+  if (engine === undefined) {
+    throw new StartError(['INTEGRATION_DB_URL names no known kind of database.'], 78)
+  }
+  const { open } = await engine.load()
+  return await open(url, { ...DEFAULTS, ...options })
 }

@@ -1,10 +1,10 @@
 import type { SiteSettings } from '../connections/sites.ts'
-import { AppError } from '../errors.ts'
-import type { Log } from '../http.ts'
+import { AppError } from '../lib/errors.ts'
+import type { Log } from '../lib/http-client.ts'
 import type { Provider } from '../providers/index.ts'
-import type { Standing } from '../store/connections.ts'
+import type { Standing } from '../store/repositories/connections.ts'
 import type { Steps } from '../store/engine.ts'
-import type { Failure, Run, Tally } from '../store/runs.ts'
+import type { Failure, Run, Tally } from '../store/repositories/sync-runs.ts'
 
 export interface SyncSettings extends SiteSettings {
   log: Log

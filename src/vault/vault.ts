@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
-import { AppError } from '../errors.ts'
+import { AppError } from '../lib/errors.ts'
 import type { Keyring } from './keyring.ts'
 
 const FORMAT = 'v1'

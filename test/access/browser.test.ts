@@ -1,7 +1,7 @@
 import t from 'tap'
 import { newSecret } from '../../src/access/secrets.ts'
 import { start } from '../process/child.ts'
-import { Visitor } from '../process/visitor.ts'
+import { Visitor } from '../process/browser-visit.ts'
 import { bearer } from './helper.ts'
 
 t.test(

@@ -370,7 +370,7 @@ t.test('503: a busy or full database says when to ask again', async (t) => {
     ).json(),
     { detail: 'Internal Server Error' }
   )
-  const { AppError } = await import('../../src/errors.ts')
+  const { AppError } = await import('../../src/lib/errors.ts')
   app.store.users.save = () => {
     throw new AppError('database_busy', 'The database is busy. Try again in a second.', {
       retryAfterS: 1

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { verify } from '../../src/audit/verify.ts'
+import { verify } from '../../src/store/audit-verify.ts'
 import { keyed, PROTECTED } from '../access/helper.ts'
 import { many } from '../auth/helper.ts'
 import { databaseAt, rowsOf } from '../database.ts'

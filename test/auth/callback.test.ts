@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { Browser, decide, FRONT_END } from '../helper.ts'
-import { CALLBACKS, DEVELOPMENT, type Callback } from '../tables/callbacks.ts'
+import { CALLBACKS, DEVELOPMENT, type Callback } from '../fixtures/callbacks.ts'
 import {
   edited,
   failure,

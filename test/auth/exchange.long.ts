@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { databaseAt } from '../database.ts'
 import { Browser, decide, FRONT_END, SECRET } from '../helper.ts'
-import { CANARY, ODD, REFUSALS } from '../tables/token-answers.ts'
+import { CANARY, ODD, REFUSALS } from '../fixtures/token-answers.ts'
 import { finish, login, PRODUCTION, service, success, tokenCalls, type Service } from './helper.ts'
 
 const PATIENCE = { UPSTREAM_ANSWER_TIMEOUT_MS: '400' }

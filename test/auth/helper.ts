@@ -1,5 +1,5 @@
 import type { InjectOptions } from 'fastify'
-import type { SandboxOptions } from '../../src/sandbox/world.ts'
+import type { SandboxOptions } from '../../src/sandbox/state.ts'
 import { Browser, connected, FRONT_END, type Built, type Test } from '../helper.ts'
 import type { Running } from '../sandbox/helper.ts'
 

@@ -1,8 +1,8 @@
 import t from 'tap'
-import { returnTarget, withOutcome } from '../../src/oauth/return-url.ts'
+import { returnTarget, withOutcome } from '../../src/http/return-url.ts'
 import { Browser, decide, FRONT_END, OWN } from '../helper.ts'
-import { chance, jumble, seed } from '../tables/chance.ts'
-import { HARMLESS, HOSTILE, LEGITIMATE, PIECES } from '../tables/redirects.ts'
+import { chance, jumble, seed } from '../fixtures/prng.ts'
+import { HARMLESS, HOSTILE, LEGITIMATE, PIECES } from '../fixtures/redirects.ts'
 import {
   edited,
   finish,

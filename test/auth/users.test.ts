@@ -1,6 +1,6 @@
 import t from 'tap'
 import { decide, FRONT_END } from '../helper.ts'
-import { HINTS, NOBODY, VERBATIM } from '../tables/hints.ts'
+import { HINTS, NOBODY, VERBATIM } from '../fixtures/hints.ts'
 import {
   failure,
   finish,

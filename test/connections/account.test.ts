@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { DANA, SAM } from '../../src/sandbox/users.ts'
+import { DANA, SAM } from '../../src/sandbox/oauth/users.ts'
 import { trail } from '../audit/helper.ts'
 import { edited, PRODUCTION, service, success, type Service } from '../auth/helper.ts'
 import { Browser, decide, FRONT_END, OWN, synced, type Built } from '../helper.ts'

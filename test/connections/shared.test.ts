@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { DANA } from '../../src/sandbox/users.ts'
+import { DANA } from '../../src/sandbox/oauth/users.ts'
 import {
   authorization,
   login,

@@ -1,6 +1,6 @@
 import type { LightMyRequestResponse } from 'fastify'
 import t from 'tap'
-import { DANA } from '../../src/sandbox/users.ts'
+import { DANA } from '../../src/sandbox/oauth/users.ts'
 import { SMALL, service, type Service } from '../auth/helper.ts'
 import { Browser, connected, decide, synced, type Built } from '../helper.ts'
 import { ACME } from '../sandbox/helper.ts'

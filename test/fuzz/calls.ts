@@ -1,6 +1,12 @@
 import fc from 'fast-check'
-import { BODIES, CONTENT_TYPES, HOSTILE_TEXTS, JSON_VALUES, LONG_TEXTS } from '../tables/hostile.ts'
-import { HOSTILE_HEADERS } from '../tables/headers.ts'
+import {
+  BODIES,
+  CONTENT_TYPES,
+  HOSTILE_TEXTS,
+  JSON_VALUES,
+  LONG_TEXTS
+} from '../fixtures/hostile.ts'
+import { HOSTILE_HEADERS } from '../fixtures/headers.ts'
 import type { Operation, Schema } from './operations.ts'
 
 /** A request, with `{user}` and `{run}` in the place of what is there when it is sent. */

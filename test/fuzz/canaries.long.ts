@@ -11,7 +11,7 @@ import { contentsOf, databaseAt } from '../database.ts'
 import { Browser, CLIENTS, configured, decide, KEY } from '../helper.ts'
 import { folder } from '../process/child.ts'
 import { startSandbox } from '../sandbox/helper.ts'
-import { forms } from '../tables/forms.ts'
+import { forms } from '../fixtures/forms.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 const run = async (args: string[], cwd: string, env: NodeJS.ProcessEnv) =>

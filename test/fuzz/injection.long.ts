@@ -3,9 +3,9 @@ import t from 'tap'
 import { REQUEST_ID } from '../api/helper.ts'
 import { PRODUCTION, service } from '../auth/helper.ts'
 import { build, FRONT_END, OWN } from '../helper.ts'
-import { HOSTILE_HEADERS } from '../tables/headers.ts'
-import { HOSTILE_TEXTS } from '../tables/hostile.ts'
-import { INJECTIONS, READ_HEADERS } from '../tables/injections.ts'
+import { HOSTILE_HEADERS } from '../fixtures/headers.ts'
+import { HOSTILE_TEXTS } from '../fixtures/hostile.ts'
+import { INJECTIONS, READ_HEADERS } from '../fixtures/injections.ts'
 
 /** Headers that this service sets; anything else in an answer has been brought in. */
 const OWN_HEADERS =

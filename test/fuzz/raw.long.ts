@@ -1,7 +1,7 @@
 import t from 'tap'
 import { KEY } from '../helper.ts'
 import { start } from '../process/child.ts'
-import { STREAMS } from '../tables/streams.ts'
+import { STREAMS } from '../fixtures/streams.ts'
 import { exchange, LONGEST_MS, SLOW } from './exchange.ts'
 
 const REFUSAL = /^HTTP\/1\.1 \d{3} /

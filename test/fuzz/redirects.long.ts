@@ -2,8 +2,8 @@ import t, { type Test } from 'tap'
 import { keyed, PROTECTED } from '../access/helper.ts'
 import { finish, PRODUCTION, service, type Service } from '../auth/helper.ts'
 import { Browser, FRONT_END, OWN } from '../helper.ts'
-import { HARMLESS, HOSTILE, LEGITIMATE } from '../tables/redirects.ts'
-import { ELSEWHERE, KINDS } from '../tables/redirect-kinds.ts'
+import { HARMLESS, HOSTILE, LEGITIMATE } from '../fixtures/redirects.ts'
+import { ELSEWHERE, KINDS } from '../fixtures/redirect-kinds.ts'
 
 const SETUPS = [
   ['set', FRONT_END, {}],

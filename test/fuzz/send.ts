@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { request, type Dispatcher } from 'undici'
-import type { Given } from './judge.ts'
+import type { Given } from './check-response.ts'
 
 export type Request = {
   method: string

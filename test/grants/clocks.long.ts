@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
-import type { User } from '../../src/sandbox/users.ts'
-import { parts, readAccess } from '../../src/sandbox/tokens.ts'
+import type { User } from '../../src/sandbox/oauth/users.ts'
+import { parts, readAccess } from '../../src/sandbox/oauth/tokens.ts'
 import { many, service, SMALL, type Product, type Service } from '../auth/helper.ts'
 import { databaseAt } from '../database.ts'
 import {
@@ -14,7 +14,7 @@ import {
   type Built
 } from '../helper.ts'
 import { folder } from '../process/child.ts'
-import { OPERATORS, PASSING } from '../tables/refresh-answers.ts'
+import { OPERATORS, PASSING } from '../fixtures/refresh-answers.ts'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import type { Client } from '../../src/sandbox/clients.ts'
-import type { Family, Grant, Pair } from '../../src/sandbox/grants.ts'
-import { issue, parts } from '../../src/sandbox/tokens.ts'
-import { DANA } from '../../src/sandbox/users.ts'
+import type { Client } from '../../src/sandbox/oauth/clients.ts'
+import type { Family, Grant, Pair } from '../../src/sandbox/oauth/grants.ts'
+import { issue, parts } from '../../src/sandbox/oauth/tokens.ts'
+import { DANA } from '../../src/sandbox/oauth/users.ts'
 import { service, type Service } from '../auth/helper.ts'
 import { databaseAt } from '../database.ts'
 import { Browser, build, configured, synced, type Built } from '../helper.ts'
@@ -16,8 +16,8 @@ import {
   OPERATORS,
   PASSING,
   type RefreshAnswer
-} from '../tables/refresh-answers.ts'
-import { CANARY } from '../tables/token-answers.ts'
+} from '../fixtures/refresh-answers.ts'
+import { CANARY } from '../fixtures/token-answers.ts'
 
 const MINUTE_MS = 60_000
 /** The token is over. */

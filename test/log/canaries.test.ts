@@ -12,7 +12,7 @@ import { newKeyEntry } from '../../src/vault/keyring.ts'
 import { contentsOf, databaseAt, onPostgres } from '../database.ts'
 import { Browser, CLIENTS, configured, KEY, SECRET } from '../helper.ts'
 import { ACME, startSandbox } from '../sandbox/helper.ts'
-import { forms } from '../tables/forms.ts'
+import { forms } from '../fixtures/forms.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 const TWO_HOURS_MS = 2 * 3_600_000

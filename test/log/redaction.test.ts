@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createLogger } from '../../src/log.ts'
+import { createLogger } from '../../src/lib/logger.ts'
 import { build } from '../helper.ts'
 
 const NAMES = [

@@ -7,7 +7,7 @@ import { SMALL, many } from '../auth/helper.ts'
 import { databaseAt, onPostgres, rowsOf } from '../database.ts'
 import { Browser, build, KEY, SECRET } from '../helper.ts'
 import { folder, start } from '../process/child.ts'
-import { forms } from '../tables/forms.ts'
+import { forms } from '../fixtures/forms.ts'
 import { PRODUCTS, withPeople } from './helper.ts'
 
 /** What there is of a list, through the links of its pages. */

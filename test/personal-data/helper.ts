@@ -2,7 +2,7 @@ import type { FastifyInstance, InjectOptions } from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bearer, keyed, PROTECTED, provider } from '../access/helper.ts'
 import { Browser, connected, decide, type Test } from '../helper.ts'
-import type { SandboxOptions } from '../../src/sandbox/world.ts'
+import type { SandboxOptions } from '../../src/sandbox/state.ts'
 
 export const PRODUCTS = ['jira', 'confluence'] as const
 

@@ -6,7 +6,7 @@ import { generate } from 'selfsigned'
 import t from 'tap'
 import { Agent } from 'undici'
 import { build, type Test } from '../helper.ts'
-import { Visitor } from './visitor.ts'
+import { Visitor } from './browser-visit.ts'
 
 /** What a proxy in front of the service does with the path. */
 interface Proxy {

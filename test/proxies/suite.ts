@@ -2,8 +2,8 @@ import t from 'tap'
 import { exchange, LONGEST_MS, SLOW } from '../fuzz/exchange.ts'
 import { KEY } from '../helper.ts'
 import { start } from '../process/child.ts'
-import { Visitor } from '../process/visitor.ts'
-import { STREAMS } from '../tables/streams.ts'
+import { Visitor } from '../process/browser-visit.ts'
+import { STREAMS } from '../fixtures/streams.ts'
 import { behind, freePort, PROXIES } from './helper.ts'
 
 /**

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { authorizeUrl, CALLBACK, consent, get, signIn, startSandbox } from './helper.ts'
-import { DEMO_CLIENT } from '../../src/sandbox/clients.ts'
+import { DEMO_CLIENT } from '../../src/sandbox/oauth/clients.ts'
 
 const page = async (url: string) => {
   const response = await fetch(url, { redirect: 'manual' })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { isoInstant, jiraInstant } from '../../src/sandbox/instants.ts'
+import { isoInstant, jiraInstant } from '../../src/sandbox/query/format-date.ts'
 import { ACME, callers, signIn, startSandbox } from './helper.ts'
 
 const AT = Date.UTC(2026, 4, 4, 8, 5, 30)

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
-import { buildSandbox } from '../../src/sandbox.ts'
-import { createWorld } from '../../src/sandbox/world.ts'
+import { buildSandbox } from '../../src/sandbox/server.ts'
+import { createWorld } from '../../src/sandbox/state.ts'
 import { callers, refresh, signIn, startSandbox } from './helper.ts'
 
 async function start(t: Parameters<typeof startSandbox>[0]) {

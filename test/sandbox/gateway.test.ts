@@ -1,6 +1,6 @@
 import t from 'tap'
 import { ACME, callers, get, GLOBEX, signIn, startSandbox } from './helper.ts'
-import { RULES } from '../../src/sandbox/scopes.ts'
+import { RULES } from '../../src/sandbox/oauth/scopes.ts'
 
 t.test(
   'accessible-resources repeats a site per product, in an order that changes, without offline_access and read:me',

@@ -1,7 +1,7 @@
-import { buildSandbox } from '../../src/sandbox.ts'
+import { buildSandbox } from '../../src/sandbox/server.ts'
 import type { AddressInfo } from 'node:net'
-import { createWorld } from '../../src/sandbox/world.ts'
-import type { SandboxOptions, World } from '../../src/sandbox/world.ts'
+import { createWorld } from '../../src/sandbox/state.ts'
+import type { SandboxOptions, World } from '../../src/sandbox/state.ts'
 
 export interface Test {
   teardown: (fn: () => unknown) => void

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Logged } from '../../src/sandbox/stats.ts'
+import type { Logged } from '../../src/sandbox/gateway/stats.ts'
 import { startSignedIn } from './helper.ts'
 
 t.test('the log says where in a list a call read on, and a first page says nothing', async (t) => {

@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 import t from 'tap'
-import sandbox from '../../routes/sandbox/sandbox.ts'
-import { createWorld } from '../../src/sandbox/world.ts'
+import sandbox from '../../src/sandbox/http/plugin.ts'
+import { createWorld } from '../../src/sandbox/state.ts'
 import { ACME, authorizeUrl, CALLBACK } from './helper.ts'
 
 /** A host with ways of its own: strict parsing, problem+json, a hook and two places for one world. */

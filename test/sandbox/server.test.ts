@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 
-const SERVER = fileURLToPath(new URL('../../src/sandbox-server.ts', import.meta.url))
+const SERVER = fileURLToPath(new URL('../../src/cli/sandbox.ts', import.meta.url))
 
 /** The process as `main.js sandbox …` starts it, options from the third argument on. */
 function run(...args: string[]) {

@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
-import { AppError } from '../../src/errors.ts'
+import { AppError } from '../../src/lib/errors.ts'
 import type { Engine } from '../../src/store/engine.ts'
-import { stateOf } from '../../src/store/states.ts'
+import { stateOf } from '../../src/model/states.ts'
 import {
   connecting,
   flow,

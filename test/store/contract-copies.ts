@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import type { Engine } from '../../src/store/engine.ts'
-import { FIRST } from '../../src/store/checkpoints.ts'
-import type { Missing } from '../../src/store/copies.ts'
+import { FIRST } from '../../src/store/repositories/checkpoints.ts'
+import type { Missing } from '../../src/store/repositories/item-sync.ts'
 import type { Store } from '../../src/store/index.ts'
 import { freshStore, HOUR_MS, project, START } from './helper.ts'
 

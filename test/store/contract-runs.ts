@@ -2,7 +2,7 @@ import { eq } from 'drizzle-orm'
 import type { Test } from 'tap'
 import type { Engine } from '../../src/store/engine.ts'
 import type { Store } from '../../src/store/index.ts'
-import type { Run, Tally } from '../../src/store/runs.ts'
+import type { Run, Tally } from '../../src/store/repositories/sync-runs.ts'
 import { freshStore, HOUR_MS, remote, START } from './helper.ts'
 
 const REASON = { code: 'upstream_rate_limited', detail: 'Later.' } as const

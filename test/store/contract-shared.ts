@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
-import { createBudget, type Place } from '../../src/budget/budget.ts'
-import type { Answer } from '../../src/http.ts'
+import { createBudget, type Place } from '../../src/rate-budget/rate-budget.ts'
+import type { Answer } from '../../src/lib/http-client.ts'
 import type { Engine } from '../../src/store/engine.ts'
 import { connecting, freshStore, grant, START } from './helper.ts'
 

@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 import t from 'tap'
-import { DANA } from '../../src/sandbox/users.ts'
+import { DANA } from '../../src/sandbox/oauth/users.ts'
 import { many, service, type Service } from '../auth/helper.ts'
 import { databaseAt, onPostgres, rowsOf } from '../database.ts'
 import { Browser, build, configured, type Test } from '../helper.ts'
 import { folder } from '../process/child.ts'
-import { chance, seed } from '../tables/chance.ts'
+import { chance, seed } from '../fixtures/prng.ts'
 
 const HOUR_MS = 3_600_000
 /** By then a damaged row is noticed, and a token is still good. */

@@ -1,12 +1,12 @@
-import { confluenceError, ok } from '../answer.ts'
-import type { Answer } from '../answer.ts'
-import { list } from '../call.ts'
-import type { Call } from '../call.ts'
+import { confluenceError, ok } from '../gateway/answer.ts'
+import type { Answer } from '../gateway/answer.ts'
+import { list } from '../gateway/call.ts'
+import type { Call } from '../gateway/call.ts'
 import { PAGE_STATUSES } from '../data/pages.ts'
 import type { PageRow } from '../data/pages.ts'
-import { valueOf } from '../positions.ts'
-import { seesPage, seesSpace } from '../sight.ts'
-import { filled, shown } from '../spoils.ts'
+import { valueOf } from '../data/iteration-order.ts'
+import { seesPage, seesSpace } from '../data/visibility.ts'
+import { filled, shown } from '../admin/corrupt-items.ts'
 import {
   badParameter,
   firstOf,

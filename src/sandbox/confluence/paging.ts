@@ -1,7 +1,7 @@
-import { confluenceError } from '../answer.ts'
-import type { Answer } from '../answer.ts'
-import type { Call } from '../call.ts'
-import { list, whole } from '../call.ts'
+import { confluenceError } from '../gateway/answer.ts'
+import type { Answer } from '../gateway/answer.ts'
+import type { Call } from '../gateway/call.ts'
+import { list, whole } from '../gateway/call.ts'
 
 const DEFAULT_PAGE = 25
 export const LARGEST_PAGE = 250

@@ -1,10 +1,10 @@
-import { confluenceError, ok } from '../answer.ts'
-import type { Answer } from '../answer.ts'
-import { list } from '../call.ts'
-import type { Call } from '../call.ts'
+import { confluenceError, ok } from '../gateway/answer.ts'
+import type { Answer } from '../gateway/answer.ts'
+import { list } from '../gateway/call.ts'
+import type { Call } from '../gateway/call.ts'
 import type { SpaceRow } from '../data/spaces.ts'
-import { seesSpace } from '../sight.ts'
-import { filled, shown } from '../spoils.ts'
+import { seesSpace } from '../data/visibility.ts'
+import { filled, shown } from '../admin/corrupt-items.ts'
 import {
   badParameter,
   firstOf,

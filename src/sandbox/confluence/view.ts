@@ -1,8 +1,8 @@
-import type { Call } from '../call.ts'
+import type { Call } from '../gateway/call.ts'
 import type { PageRow } from '../data/pages.ts'
 import type { SpaceRow } from '../data/spaces.ts'
-import { pick } from '../hash.ts'
-import { isoInstant } from '../instants.ts'
+import { pick } from '../data/hash.ts'
+import { isoInstant } from '../query/format-date.ts'
 
 export const LIST_FORMATS = ['storage', 'atlas_doc_format'] as const
 export const PAGE_FORMATS = [

@@ -1,8 +1,8 @@
-import { hash, pick } from '../hash.ts'
-import { title } from '../names.ts'
-import { createRecords } from '../records.ts'
-import type { Pace, Records, Row } from '../records.ts'
-import { createTimeline } from '../timeline.ts'
+import { hash, pick } from './hash.ts'
+import { title } from './generated-names.ts'
+import { createRecords } from './records.ts'
+import type { Pace, Records, Row } from './records.ts'
+import { createTimeline } from './timeline.ts'
 import type { Projects } from './projects.ts'
 
 export const STATUSES = ['To Do', 'In Progress', 'Done'] as const

@@ -1,8 +1,8 @@
-import { hash } from '../hash.ts'
-import { title } from '../names.ts'
-import { createRecords } from '../records.ts'
-import type { Pace, Records, Row } from '../records.ts'
-import { createTimeline } from '../timeline.ts'
+import { hash } from './hash.ts'
+import { title } from './generated-names.ts'
+import { createRecords } from './records.ts'
+import type { Pace, Records, Row } from './records.ts'
+import { createTimeline } from './timeline.ts'
 import type { Spaces } from './spaces.ts'
 
 export const PAGE_STATUSES = ['current', 'archived', 'trashed', 'deleted'] as const

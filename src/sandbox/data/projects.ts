@@ -1,9 +1,9 @@
-import { hash } from '../hash.ts'
-import { projectKey, projectName, projectPosition } from '../names.ts'
-import { createRecords } from '../records.ts'
-import type { Pace, Records, Row } from '../records.ts'
-import { remembering } from '../remembering.ts'
-import { createTimeline } from '../timeline.ts'
+import { hash } from './hash.ts'
+import { projectKey, projectName, projectPosition } from './generated-names.ts'
+import { createRecords } from './records.ts'
+import type { Pace, Records, Row } from './records.ts'
+import { remembering } from './memoize.ts'
+import { createTimeline } from './timeline.ts'
 
 export const PROJECT_STATUSES = ['live', 'archived', 'deleted'] as const
 export type ProjectStatus = (typeof PROJECT_STATUSES)[number]

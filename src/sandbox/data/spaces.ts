@@ -1,9 +1,9 @@
-import { hash } from '../hash.ts'
-import { spaceKey, spaceName } from '../names.ts'
-import { createRecords } from '../records.ts'
-import type { Pace, Records, Row } from '../records.ts'
-import { remembering } from '../remembering.ts'
-import { createTimeline } from '../timeline.ts'
+import { hash } from './hash.ts'
+import { spaceKey, spaceName } from './generated-names.ts'
+import { createRecords } from './records.ts'
+import type { Pace, Records, Row } from './records.ts'
+import { remembering } from './memoize.ts'
+import { createTimeline } from './timeline.ts'
 
 export interface SpaceRow extends Row {
   id: string

@@ -1,10 +1,10 @@
-import { jiraError, ok } from '../answer.ts'
-import type { Answer } from '../answer.ts'
-import { list } from '../call.ts'
-import type { Call } from '../call.ts'
+import { jiraError, ok } from '../gateway/answer.ts'
+import type { Answer } from '../gateway/answer.ts'
+import { list } from '../gateway/call.ts'
+import type { Call } from '../gateway/call.ts'
 import type { IssueRow } from '../data/issues.ts'
-import { seesIssue } from '../sight.ts'
-import { shown } from '../spoils.ts'
+import { seesIssue } from '../data/visibility.ts'
+import { shown } from '../admin/corrupt-items.ts'
 import { FIELD_NAMES, issueFields } from './view.ts'
 
 const MOST_FETCHED = 100

@@ -1,11 +1,11 @@
-import type { Call } from '../call.ts'
-import { compareMinutes, readDate } from '../dates.ts'
+import type { Call } from '../gateway/call.ts'
+import { compareMinutes, readDate } from '../query/dates.ts'
 import type { IssueRow } from '../data/issues.ts'
-import { parseQuery, QueryError } from '../query.ts'
-import type { Clause } from '../query.ts'
-import { seesIssue, seesProject } from '../sight.ts'
-import { spanOf } from '../span.ts'
-import type { Span } from '../span.ts'
+import { parseQuery, QueryError } from '../query/parser.ts'
+import type { Clause } from '../query/parser.ts'
+import { seesIssue, seesProject } from '../data/visibility.ts'
+import { spanOf } from '../data/date-range.ts'
+import type { Span } from '../data/date-range.ts'
 import { findIssue } from './issues.ts'
 
 /** A query that has been understood: which issues as the index has them, in which order, and what the bounds on `updated` leave. */

@@ -1,11 +1,11 @@
-import { jiraError, ok } from '../answer.ts'
-import type { Answer } from '../answer.ts'
-import { list, whole } from '../call.ts'
-import type { Call } from '../call.ts'
+import { jiraError, ok } from '../gateway/answer.ts'
+import type { Answer } from '../gateway/answer.ts'
+import { list, whole } from '../gateway/call.ts'
+import type { Call } from '../gateway/call.ts'
 import { PROJECT_STATUSES } from '../data/projects.ts'
 import type { ProjectRow } from '../data/projects.ts'
-import { seesProject } from '../sight.ts'
-import { shown } from '../spoils.ts'
+import { seesProject } from '../data/visibility.ts'
+import { shown } from '../admin/corrupt-items.ts'
 import { typeOf, viewProject } from './view.ts'
 
 const DEFAULT_PAGE = 50

@@ -1,11 +1,11 @@
-import type { Call } from '../call.ts'
+import type { Call } from '../gateway/call.ts'
 import type { IssueRow } from '../data/issues.ts'
 import { STATUSES } from '../data/issues.ts'
 import type { ProjectRow } from '../data/projects.ts'
-import { hash, pick, uuid } from '../hash.ts'
-import { jiraInstant } from '../instants.ts'
-import { DANA, GONE } from '../users.ts'
-import type { User } from '../users.ts'
+import { hash, pick, uuid } from '../data/hash.ts'
+import { jiraInstant } from '../query/format-date.ts'
+import { DANA, GONE } from '../oauth/users.ts'
+import type { User } from '../oauth/users.ts'
 
 const TYPES = [
   'software',

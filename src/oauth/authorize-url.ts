@@ -1,0 +1,50 @@
+import type { ProviderId } from '../model/products.ts'
+import type { ClientCredentials } from './tokens.ts'
+
+/** One registered app, complete enough to start a login with. */
+export interface Client extends ClientCredentials {
+  provider: ProviderId
+  redirectUri: string
+  /** Everything that may be asked for; a login may narrow it. */
+  scopes: readonly string[]
+  authorizeUrl: string
+  apiUrl: string
+}
+
+/**
+ * The address that asks for consent (RFC 6749 section 4.1.1; atlassian.md section 1). `audience` and `prompt` are
+ * Atlassian's own. PKCE is not sent: the token endpoint does not know it (atlassian.md section 1.4).
+ */
+export function authorizeUrl(
+  { authorizeUrl, clientId, redirectUri }: Client,
+  scopes: readonly string[],
+  state: string
+): string {
+  const query = {
+    audience: 'api.atlassian.com',
+    client_id: clientId,
+    scope: scopes.join(' '),
+    redirect_uri: redirectUri,
+    state,
+    response_type: 'code',
+    prompt: 'consent'
+  }
+  return `${authorizeUrl}?${Object.entries(query)
+    .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
+    .join('&')}`
+}
+
+/**
+ * Which scopes a login asks for: what was asked and is configured, or all that is configured where nothing is left (an
+ * old front end sends `scope=read`), and what the user's other connections at this client hold, because a consent
+ * replaces the scopes of the one before (atlassian.md section 0, fact 6).
+ */
+export function scopesFor(
+  configured: readonly string[],
+  asked: string | undefined,
+  held: readonly string[]
+): string[] {
+  const narrowed =
+    asked === undefined ? [] : configured.filter((scope) => asked.split(/[\s,]+/).includes(scope))
+  return [...new Set([...(narrowed.length === 0 ? configured : narrowed), ...held])]
+}

@@ -1,0 +1,42 @@
+import { AppError } from '../lib/errors.ts'
+import { isEmail } from '../lib/formats.ts'
+import type { Store } from '../store/index.ts'
+import type { UserRow } from '../store/repositories/users.ts'
+import type { Hint } from './state.ts'
+
+/** @throws AppError `user_not_found` */
+export async function existingUser({ users }: Store, id: number): Promise<UserRow> {
+  const user = await users.get(id)
+  if (user === undefined) throw new AppError('user_not_found', 'No user has this id.')
+  return user
+}
+
+/** A hint names who gets the tokens. One that names nobody must not hand them to somebody else: `user_not_found`. */
+export async function requireUser({ users }: Store, hint: Hint): Promise<void> {
+  if (hint === undefined) return
+  if (
+    hint !== 'unusable' &&
+    ('email' in hint ? isEmail(hint.email) : (await users.get(hint.userId)) !== undefined)
+  ) {
+    return
+  }
+  throw new AppError('user_not_found', 'The state names a user that does not exist.')
+}
+
+/** Who gets the tokens (contract.md section 4): whom the hint names, else the first user, else a new one. */
+export async function ownerOf({ users }: Store, hint: Hint): Promise<number> {
+  if (hint !== undefined && hint !== 'unusable') {
+    return 'email' in hint ? (await users.save(hint.email, null)).user.id : hint.userId
+  }
+  const first = await users.first()
+  return (
+    first?.id ?? (await users.save(`oauth-user-${crypto.randomUUID()}@example.local`, null)).user.id
+  )
+}
+
+/** Who would get them, as far as anybody is known yet: nobody is made. */
+export async function likelyOwner({ users }: Store, hint: Hint): Promise<number | undefined> {
+  if (hint === undefined) return (await users.first())?.id
+  if (hint === 'unusable') return undefined
+  return 'email' in hint ? (await users.find(hint.email))?.id : hint.userId
+}

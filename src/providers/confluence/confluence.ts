@@ -1,0 +1,38 @@
+import { pages } from './pages.ts'
+import { spaces } from './spaces.ts'
+import type { Provider } from '../provider.ts'
+
+/** Pages name their space by an id, and the key is known to the spaces. v2 has no classic scopes (atlassian.md section 0, fact 8). */
+const features: Provider['features'] = [
+  { name: 'spaces', copies: 'spaces', scopes: [['read:space:confluence']] },
+  {
+    name: 'pages',
+    copies: 'pages',
+    essential: true,
+    scopes: [['read:page:confluence', 'read:space:confluence']]
+  },
+  {
+    name: 'incremental_pages',
+    follows: 'pages',
+    scopes: [['search:confluence'], ['read:content-details:confluence']]
+  },
+  { name: 'identity', scopes: [['read:me']] }
+]
+
+export const confluence: Provider = {
+  id: 'confluence',
+  title: 'Confluence',
+  scopes: [
+    'read:space:confluence',
+    'read:page:confluence',
+    'search:confluence',
+    'read:me',
+    'offline_access'
+  ],
+  features,
+  ownsScope: (scope) => /confluence/.test(scope),
+  basePath: '/wiki',
+  returnPath: '/oauth/callback',
+  returnQuery: { provider: 'confluence' },
+  collections: [spaces, pages]
+}

@@ -1,0 +1,65 @@
+import { issues } from './issues.ts'
+import { projects } from './projects.ts'
+import type { Provider } from '../provider.ts'
+
+const granular = (...names: string[]) => names.map((name) => `read:${name}:jira`)
+
+/** The granular sets are all or nothing (atlassian.md section 6). */
+const features: Provider['features'] = [
+  {
+    name: 'projects',
+    copies: 'projects',
+    essential: true,
+    scopes: [
+      ['read:jira-work'],
+      granular(
+        'project',
+        'issue-type',
+        'project.property',
+        'user',
+        'application-role',
+        'avatar',
+        'group',
+        'issue-type-hierarchy',
+        'project-category',
+        'project-version',
+        'project.component'
+      )
+    ]
+  },
+  {
+    name: 'issues',
+    copies: 'issues',
+    scopes: [
+      ['read:jira-work'],
+      granular('issue-details', 'audit-log', 'avatar', 'field-configuration', 'issue-meta')
+    ]
+  },
+  {
+    name: 'webhooks',
+    scopes: [
+      ['read:jira-work', 'manage:jira-webhook'],
+      [
+        'read:webhook:jira',
+        'write:webhook:jira',
+        'delete:webhook:jira',
+        'read:jql:jira',
+        'read:field:jira',
+        'read:project:jira'
+      ]
+    ]
+  },
+  { name: 'identity', scopes: [['read:me']] }
+]
+
+export const jira: Provider = {
+  id: 'jira',
+  title: 'Jira',
+  scopes: ['read:jira-work', 'read:jira-user', 'read:me', 'offline_access'],
+  features,
+  ownsScope: (scope) => /jira/.test(scope),
+  basePath: '',
+  returnPath: '/oauth/jira',
+  returnQuery: {},
+  collections: [projects, issues]
+}

@@ -1,0 +1,56 @@
+import type { Answer } from '../lib/http-client.ts'
+import { comeBack, retryAfterMs } from '../lib/retry-after.ts'
+
+/** What a refusal is about: everything of the app, the app at one site, or one endpoint of that site. */
+export type Reach = 'app' | 'site' | 'endpoint'
+
+/** What a refusal asks for. `waitMs` is undefined where it does not say how long. */
+export interface Refusal {
+  reach: Reach
+  waitMs: number | undefined
+  reason: string
+}
+
+/** Nobody is believed who asks for more. */
+const LONGEST_MS = 24 * 3_600_000
+
+/**
+ * Reads what a 429, or a 503 that says when to come back, is about (atlassian.md section 10): a quota holds the app or the tenant
+ * until its reset time, which is to be preferred over `Retry-After`; a burst is about one endpoint; what gives no reason is
+ * treated as a quota. The body is not specified and not looked at.
+ *
+ * @param now milliseconds since the epoch
+ * @returns undefined for any other answer
+ */
+export function refusalOf({ status, headers }: Answer, now: number): Refusal | undefined {
+  const { after, reset } = comeBack(headers, now)
+  if (status !== 429 && !(status === 503 && after !== undefined)) return undefined
+  const reason = String(headers['ratelimit-reason'] ?? (status === 503 ? 'unavailable' : 'unknown'))
+  const asked = /quota/.test(reason) && reset !== undefined ? reset : retryAfterMs(headers, now)
+  return {
+    reach: reachOf(reason),
+    reason,
+    waitMs: asked === undefined ? undefined : Math.min(Math.max(0, asked), LONGEST_MS)
+  }
+}
+
+function reachOf(reason: string): Reach {
+  if (/quota-global/.test(reason)) return 'app'
+  return /burst|per-issue|cost|concurrent/.test(reason) ? 'endpoint' : 'site'
+}
+
+/** Points that are left in this hour, where the answer says so. Its seconds were seen wrong and are not read. */
+export function pointsLeft({ headers }: Answer): number | undefined {
+  const [, left] = /"tenant-app-quota";\s*r=(\d+)/.exec(String(headers.ratelimit ?? '')) ?? []
+  return left === undefined ? undefined : Number(left)
+}
+
+/** One point for the call and one for each core object in its answer. */
+export function pointsOf({ status, body }: Answer): number {
+  if (status === 429) return 0
+  const lists =
+    typeof body === 'object' && body !== null
+      ? ['values', 'results', 'issues'].map((name) => (body as Record<string, unknown>)[name])
+      : []
+  return 1 + lists.reduce<number>((sum, list) => sum + (Array.isArray(list) ? list.length : 0), 0)
+}

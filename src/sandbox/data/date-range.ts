@@ -1,0 +1,39 @@
+import { MINUTE_MS } from '../query/dates.ts'
+import type { Course, Mark } from './iteration-order.ts'
+import type { Clause } from '../query/parser.ts'
+import type { Row } from './records.ts'
+
+/** What the bounds of a query on the date of change leave, in milliseconds since the epoch: `from` belongs to it, `to` does not. */
+export interface Span {
+  from?: number
+  to?: number
+}
+
+type Ordered = Span & Pick<Course, 'order' | 'descending'>
+
+/** @param clauses those on the date of change */
+export function spanOf(clauses: Clause[], dateOf: (clause: Clause) => number): Span {
+  const bounds = (operators: string[]) =>
+    clauses.filter(({ operator }) => operators.includes(operator)).map(dateOf)
+  const [lower, upper] = [bounds(['>', '>=', '=']), bounds(['<', '<=', '='])]
+  return {
+    ...(lower.length > 0 && { from: Math.max(...lower) }),
+    ...(upper.length > 0 && { to: Math.min(...upper) + MINUTE_MS })
+  }
+}
+
+/** Where a list by date of change may start, so that nothing is looked at that lies before the span. */
+export function startOf({ order, descending = false, from, to }: Ordered): Mark | undefined {
+  if (order !== 'modified') return undefined
+  if (descending) return to === undefined ? undefined : { value: to, position: -1 }
+  return from === undefined ? undefined : { value: from - 1, position: Number.MAX_SAFE_INTEGER }
+}
+
+/** Whether a list by date of change has left the span for good. */
+export function isPast(
+  { order, descending = false, from, to }: Ordered,
+  { modified }: Row
+): boolean {
+  if (order !== 'modified') return false
+  return descending ? from !== undefined && modified < from : to !== undefined && modified >= to
+}

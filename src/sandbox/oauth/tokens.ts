@@ -1,0 +1,108 @@
+import { randomUUID } from 'node:crypto'
+import type { Family, Grant, Grants, Pair } from './grants.ts'
+import type { Signer } from './jwt.ts'
+import type { Clients, World } from '../state.ts'
+
+/** Seconds an access token says it lives; it may die earlier (atlassian.md 3.1). */
+export const EXPIRES_IN_S = 3600
+const REFRESH_EXPIRES_IN_S = 90 * 86_400
+
+/** What a refresh token turned out to be made of. */
+export interface Refresh {
+  clientId: string
+  accountId: string
+  family: string
+  pair: string
+}
+
+/** Whose call it is: the person, the app and what they may do right now. */
+export interface Session {
+  clientId: string
+  accountId: string
+  scopes: readonly string[]
+  grant: Grant
+}
+
+interface Parts {
+  signer: Signer
+  grants: Grants
+  clients: Clients
+  now: () => number
+}
+
+/** Answer of the token endpoint (atlassian.md 2.2). `refresh_token` only when `offline_access` was granted. */
+export function issue(
+  { signer, now }: Parts,
+  grant: Grant,
+  { family, pair }: { family: Family; pair: Pair }
+) {
+  const scope = grant.scopes.join(' ')
+  const seconds = Math.floor(now() / 1000)
+  const claims = {
+    jti: randomUUID(),
+    sub: grant.accountId,
+    aud: grant.clientId,
+    iss: 'https://auth.atlassian.com',
+    iat: seconds,
+    nbf: seconds,
+    client_id: grant.clientId,
+    scope,
+    'https://id.atlassian.com/ari': `ari:cloud:identity::user/${grant.accountId}`,
+    'https://id.atlassian.com/session_family': family.id,
+    'https://id.atlassian.com/session_pair': pair.id
+  }
+  const sign = (kind: string, life: number) =>
+    signer.sign({ ...claims, exp: seconds + life, 'https://id.atlassian.com/atl_token_type': kind })
+  const body = {
+    access_token: sign('ACCESS', EXPIRES_IN_S),
+    expires_in: EXPIRES_IN_S,
+    token_type: 'Bearer',
+    scope
+  }
+  return grant.scopes.includes('offline_access')
+    ? { ...body, refresh_token: sign('ROTATING_REFRESH', REFRESH_EXPIRES_IN_S) }
+    : body
+}
+
+/** @returns undefined when the string is no refresh token of this world */
+export function readRefresh({ signer }: Parts, token: string): Refresh | undefined {
+  const claims = signer.read(token)
+  if (claims?.['https://id.atlassian.com/atl_token_type'] !== 'ROTATING_REFRESH') return undefined
+  return {
+    clientId: String(claims.aud),
+    accountId: String(claims.sub),
+    family: String(claims['https://id.atlassian.com/session_family']),
+    pair: String(claims['https://id.atlassian.com/session_pair'])
+  }
+}
+
+/**
+ * Who stands behind an access token, if it still works. The scopes are those of the token that the grant still has: a later
+ * consent with fewer of them takes them from older tokens too.
+ */
+export function readAccess(
+  { signer, grants, now }: Parts,
+  token: string | undefined
+): Session | undefined {
+  const claims = token === undefined ? undefined : signer.read(token)
+  if (
+    claims?.['https://id.atlassian.com/atl_token_type'] !== 'ACCESS' ||
+    Number(claims.exp) * 1000 <= now()
+  ) {
+    return undefined
+  }
+  const [clientId, accountId] = [String(claims.aud), String(claims.sub)]
+  const grant = grants.find(clientId, accountId)
+  const family = String(claims['https://id.atlassian.com/session_family'])
+  const pair = String(claims['https://id.atlassian.com/session_pair'])
+  if (grant === undefined || !grants.alive(grant, family, pair)) return undefined
+  const scopes = String(claims.scope)
+    .split(' ')
+    .filter((scope) => grant.scopes.includes(scope))
+  return { clientId, accountId, scopes, grant }
+}
+
+/** The parts of the world that tokens are made of. */
+export function parts({ signer, grants, clients, now }: World): Parts {
+  return { signer, grants, clients, now }
+}

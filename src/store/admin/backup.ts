@@ -1,0 +1,95 @@
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import Driver from 'better-sqlite3'
+import { StartError } from '../../lib/errors.ts'
+import { driverCode } from '../prepared.ts'
+import { fileOf, openReadOnly } from './raw-sqlite.ts'
+
+const OWNER_ONLY = 0o600
+const NAME = 'INTEGRATION_DB_URL'
+const DAMAGED =
+  'The backup is damaged, and so is the database, most likely; it was not kept. Look at the disk before anything else.'
+
+/**
+ * Copies a SQLite database into a new file, as it is at one moment, while others write to it. The file has its name only
+ * when it is whole and has been checked.
+ *
+ * @returns its size, and how long that took
+ * @throws StartError the file exists, cannot be written, or the copy is damaged
+ */
+export async function backup(url: string, to: string): Promise<{ bytes: number; ms: number }> {
+  const beganAt = performance.now()
+  const source = openReadOnly(fileOf(url, NAME), NAME)
+  const partial = `${to}.partial`
+  try {
+    if (existsSync(to)) {
+      throw new StartError(
+        ['The file that --to names exists already. Nothing was changed; name a new one.'],
+        1
+      )
+    }
+    reserve(partial)
+    try {
+      // `source` is inside a transaction, so that writers in between do not make it begin again.
+      await source.backup(partial)
+      check(partial)
+      flush(partial)
+      renameSync(partial, to)
+      flush(dirname(to))
+    } catch (error) {
+      rmSync(partial, { force: true })
+      const code = driverCode(error) ?? 'unknown reason'
+      throw error instanceof StartError
+        ? error
+        : new StartError(
+            [
+              /^SQLITE_(CORRUPT|NOTADB)/.test(code)
+                ? DAMAGED
+                : `The backup could not be written (${code}).`
+            ],
+            1
+          )
+    }
+  } finally {
+    source.close()
+  }
+  return { bytes: statSync(to).size, ms: performance.now() - beganAt }
+}
+
+function reserve(partial: string): void {
+  try {
+    closeSync(openSync(partial, 'wx', OWNER_ONLY))
+  } catch (error) {
+    const code = driverCode(error)
+    throw new StartError(
+      [
+        code === 'EEXIST'
+          ? 'Beside the file that --to names is one that ends in .partial: that backup is under way, or was interrupted; then remove it.'
+          : `The file that --to names cannot be made (${code}). Check the folder and the permissions.`
+      ],
+      1
+    )
+  }
+}
+
+/** @throws StartError it is not whole */
+function check(file: string): void {
+  const client = new Driver(file)
+  try {
+    // One file, with nothing beside it; a start sets the other mode again.
+    client.pragma('journal_mode = delete')
+    const [integrity] = client.pragma('integrity_check') as Array<{ integrity_check: string }>
+    const orphans = client.pragma('foreign_key_check') as unknown[]
+    if (integrity?.integrity_check !== 'ok' || orphans.length > 0) {
+      throw new StartError([DAMAGED], 1)
+    }
+  } finally {
+    client.close()
+  }
+}
+
+function flush(path: string): void {
+  const file = openSync(path, 'r')
+  fsyncSync(file)
+  closeSync(file)
+}

@@ -1,0 +1,155 @@
+import { and, asc, eq, gt, isNull, lt, or, sql } from 'drizzle-orm'
+import type { Audit } from './audit-log.ts'
+import type { Engine } from '../engine.ts'
+
+/** A service key, as far as it is kept: never the key itself. */
+export interface ApiKey {
+  id: number
+  name: string
+  prefix: string
+  scopes: string[]
+  createdAt: Date
+  expiresAt: Date | null
+  revokedAt: Date | null
+  lastUsedAt: Date | null
+}
+
+/** How exact `lastUsedAt` is. */
+const NOTED_EVERY_MS = 60_000
+
+export function apiKeys(
+  { db, tables: { apiKeys }, write }: Engine,
+  now: () => number,
+  { inSteps }: Audit
+) {
+  const columns = {
+    id: apiKeys.id,
+    name: apiKeys.name,
+    prefix: apiKeys.prefix,
+    scopes: apiKeys.scopes,
+    createdAt: apiKeys.createdAt,
+    expiresAt: apiKeys.expiresAt,
+    revokedAt: apiKeys.revokedAt,
+    lastUsedAt: apiKeys.lastUsedAt
+  }
+  const byHash = db
+    .select(columns)
+    .from(apiKeys)
+    .where(eq(apiKeys.hash, sql.placeholder('hash')))
+    .prepare()
+  const read = (row: Omit<ApiKey, 'scopes'> & { scopes: string }): ApiKey => ({
+    ...row,
+    scopes: row.scopes.split(' ')
+  })
+
+  return {
+    /** Keeps a key. @returns undefined where the name is taken by a key that is not revoked, or the very key is there */
+    async create(key: {
+      name: string
+      hash: string
+      prefix: string
+      scopes: readonly string[]
+      expiresAt: Date | null
+    }): Promise<ApiKey | undefined> {
+      const id = await inSteps(function* (tx, tell) {
+        const [made] = yield tx
+          .insert(apiKeys)
+          .values({
+            ...key,
+            scopes: key.scopes.join(' '),
+            activeName: key.name,
+            createdAt: new Date(now())
+          })
+          .onConflictDoNothing()
+          .returning({ id: apiKeys.id })
+        if (made !== undefined) {
+          tell({
+            action: 'key_created',
+            detail: { key: made.id, name: key.name, scopes: key.scopes }
+          })
+        }
+        return made?.id
+      })
+      const [made] =
+        id === undefined
+          ? []
+          : await db
+              .select(columns)
+              .from(apiKeys)
+              .where(eq(apiKeys.id, Number(id)))
+      return made === undefined ? undefined : read(made)
+    },
+
+    /** The key with this hash, as long as it is good. */
+    async find(hash: string): Promise<ApiKey | undefined> {
+      const [row] = await byHash.execute({ hash })
+      if (
+        row === undefined ||
+        row.revokedAt !== null ||
+        (row.expiresAt !== null && row.expiresAt.getTime() <= now())
+      ) {
+        return undefined
+      }
+      return read(row)
+    },
+
+    /** Whether a key with this hash was ever made, good or not. */
+    async has(hash: string): Promise<boolean> {
+      return (await byHash.execute({ hash })).length > 0
+    },
+
+    async list(): Promise<ApiKey[]> {
+      return (await db.select(columns).from(apiKeys).orderBy(asc(apiKeys.id))).map(read)
+    },
+
+    /** Ends a key by its id or name. @returns false where none was good */
+    async revoke(which: { id: number } | { name: string }): Promise<boolean> {
+      const it = 'id' in which ? eq(apiKeys.id, which.id) : eq(apiKeys.activeName, which.name)
+      return await inSteps(function* (tx, tell) {
+        const ended = yield tx
+          .update(apiKeys)
+          .set({ revokedAt: new Date(now()), activeName: null })
+          .where(and(it, isNull(apiKeys.revokedAt)))
+          .returning({ id: apiKeys.id, name: apiKeys.name })
+        tell(
+          ...ended.map(
+            ({ id, name }) => ({ action: 'key_revoked', detail: { key: id, name } }) as const
+          )
+        )
+        return ended.length === 1
+      })
+    },
+
+    /** Remembers that it was used, once a minute. */
+    async used({ id, lastUsedAt }: ApiKey): Promise<void> {
+      const stale = new Date(now() - NOTED_EVERY_MS)
+      if (lastUsedAt !== null && lastUsedAt > stale) return
+      await write(() =>
+        db
+          .update(apiKeys)
+          .set({ lastUsedAt: new Date(now()) })
+          .where(
+            and(eq(apiKeys.id, id), or(isNull(apiKeys.lastUsedAt), lt(apiKeys.lastUsedAt, stale)))
+          )
+      )
+    },
+
+    /** Whether any key is good. */
+    async any(): Promise<boolean> {
+      return (
+        (
+          await db
+            .select({ id: apiKeys.id })
+            .from(apiKeys)
+            .where(
+              and(
+                isNull(apiKeys.revokedAt),
+                or(isNull(apiKeys.expiresAt), gt(apiKeys.expiresAt, new Date(now())))
+              )
+            )
+            .limit(1)
+        ).length === 1
+      )
+    }
+  }
+}

@@ -1,0 +1,121 @@
+import { desc, eq, and, lt, sql, type SQL } from 'drizzle-orm'
+import type { ConnectionState, GrantState, OwnState } from '../../model/states.ts'
+import type { Database, Engine, RawRow, Statement } from '../engine.ts'
+
+/** Why a state changed: a code of `src/lib/errors.ts`, and its sentence. */
+export interface Reason {
+  code: string
+  detail: string
+}
+
+/** One change of a connection's state. */
+export interface Change {
+  connectionId: number
+  userId: number
+  provider: string
+  from: ConnectionState | null
+  to: ConnectionState
+  code: string | null
+  detail: string | null
+}
+
+export interface HistoryRow {
+  id: number
+  from: ConnectionState | null
+  to: ConnectionState
+  code: string | null
+  detail: string | null
+  at: Date
+}
+
+/** What happened to connections, written by the statement before the one that makes it so, in the same transaction. */
+export function history(
+  { db, tables: { history, grants, connections }, newId }: Engine,
+  now: () => number
+) {
+  const state = (grant: SQL, own: SQL) =>
+    sql`case when ${grant} in ('needs_reconnect', 'misconfigured') then ${grant} when ${own} = 'needs_site' then ${own} when ${grant} = 'degraded' then ${grant} else ${own} end`
+  const [grantNow, ownNow] = [sql`${grants.state}`, sql`${connections.state}`]
+
+  const recording = (
+    tx: Database,
+    from: SQL,
+    to: SQL,
+    where: SQL,
+    reason: Reason | null
+  ): Statement =>
+    tx
+      .insert(history)
+      .select(
+        sql`select ${newId('history')}, ${connections.id}, ${from}, ${to}, ${reason?.code ?? null}, ${reason?.detail ?? null}, cast(${sql.param(new Date(now()), history.at)} as bigint) from ${connections} join ${grants} on ${grants.id} = ${connections.grantId} where ${where} and ${from} is distinct from ${to}`
+      )
+      .returning({
+        connectionId: history.connectionId,
+        userId:
+          sql`(select ${connections.userId} from ${connections} where ${connections.id} = ${history.connectionId})`.as(
+            'user_id'
+          ),
+        provider:
+          sql`(select ${connections.provider} from ${connections} where ${connections.id} = ${history.connectionId})`.as(
+            'provider'
+          ),
+        from: history.fromState,
+        to: history.toState,
+        code: history.code,
+        detail: history.detail
+      })
+
+  return {
+    /** Records that the grants that `where` describes go to another state, for each connection for which that changes anything. */
+    ofGrants: (tx: Database, where: SQL, to: GrantState, reason: Reason | null): Statement =>
+      recording(tx, state(grantNow, ownNow), state(sql`${to}`, ownNow), where, reason),
+
+    /** The same for what stands between one connection and its copies. */
+    ofConnection: (tx: Database, where: SQL, to: OwnState, reason: Reason | null): Statement =>
+      recording(tx, state(grantNow, ownNow), state(grantNow, sql`${to}`), where, reason),
+
+    /** A connection that was made, or made anew, after which it is `to`. To be run when it is there. */
+    ofConnect: (
+      tx: Database,
+      where: SQL,
+      from: ConnectionState | null,
+      to: OwnState,
+      reason: Reason | null
+    ): Statement => recording(tx, sql`${from}`, sql`${to}`, where, reason),
+
+    /** What such a statement returned. */
+    read: (rows: RawRow[]): Change[] =>
+      rows.map((row) => ({
+        connectionId: row.connection_id as number,
+        userId: row.user_id as number,
+        provider: row.provider as string,
+        from: row.from_state as ConnectionState | null,
+        to: row.to_state as ConnectionState,
+        code: row.code as string | null,
+        detail: row.detail as string | null
+      })),
+
+    /** Newest first, older than the row with the id `before`. */
+    async list(
+      connectionId: number,
+      limit: number,
+      before = Number.MAX_SAFE_INTEGER
+    ): Promise<HistoryRow[]> {
+      return (await db
+        .select({
+          id: history.id,
+          from: history.fromState,
+          to: history.toState,
+          code: history.code,
+          detail: history.detail,
+          at: history.at
+        })
+        .from(history)
+        .where(and(eq(history.connectionId, connectionId), lt(history.id, before)))
+        .orderBy(desc(history.id))
+        .limit(limit)) as HistoryRow[]
+    }
+  }
+}
+
+export type History = ReturnType<typeof history>

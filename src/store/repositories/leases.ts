@@ -1,0 +1,57 @@
+import { and, eq, lte, or, sql, type SQL } from 'drizzle-orm'
+import type { Database, Engine, Statement } from '../engine.ts'
+
+/** Who holds a lease, and whether its time is over by the database's clock. */
+export interface Holder {
+  owner: string
+  over: boolean
+}
+
+/**
+ * Leases: what one process at a time may do. They live in the database and on its clock, so a process that dies gives
+ * everything back when its time is over, and one whose own clock is wrong changes nothing.
+ */
+export function leases({ db, tables: { leases }, after }: Engine) {
+  const look = db
+    .select({ owner: leases.owner, over: sql<number>`${leases.until} <= ${after(0)}` })
+    .from(leases)
+    .where(eq(leases.name, sql.placeholder('name')))
+    .prepare()
+
+  return {
+    /**
+     * Takes a lease that is free, or over, or still held by `stale`: an owner that was seen for longer than a lease lasts.
+     *
+     * @param ttlMs how long it lasts
+     * @returns the statement; it returns a row where the lease was taken
+     */
+    taking: (tx: Database, name: string, owner: string, ttlMs: number, stale = ''): Statement =>
+      tx
+        .insert(leases)
+        .values({ name, owner, until: after(ttlMs) })
+        .onConflictDoUpdate({
+          target: leases.name,
+          set: { owner, until: after(ttlMs) },
+          setWhere: or(lte(leases.until, after(0)), eq(leases.owner, stale))
+        })
+        .returning({ owner: leases.owner }),
+
+    async holder(name: string): Promise<Holder | undefined> {
+      const [row] = await look.execute({ name })
+      return row === undefined ? undefined : { owner: row.owner, over: Boolean(row.over) }
+    },
+
+    /** True while the lease is this owner's: to be asked in the statement that relies on it. */
+    heldBy: (name: string, owner: string): SQL =>
+      sql`exists (select 1 from ${leases} where ${leases.name} = ${name} and ${leases.owner} = ${owner})`,
+
+    releasing: (tx: Database, name: string, owner: string): Statement =>
+      tx.delete(leases).where(and(eq(leases.name, name), eq(leases.owner, owner))),
+
+    /** Takes a lease away from whoever has it: what it was for is not any more. */
+    revoking: (tx: Database, name: string): Statement =>
+      tx.delete(leases).where(eq(leases.name, name))
+  }
+}
+
+export type Leases = ReturnType<typeof leases>

@@ -1,0 +1,391 @@
+import { and, asc, eq, inArray, isNotNull, isNull, lt, lte, or, sql } from 'drizzle-orm'
+import type { ErrorCode } from '../../lib/errors.ts'
+import type { Audit } from './audit-log.ts'
+import type { Engine, Statement, WithStatement } from '../engine.ts'
+
+export type RunMode = 'due' | 'incremental' | 'full'
+export type RunState =
+  'queued' | 'running' | 'parked' | 'succeeded' | 'partial' | 'failed' | 'cancelled'
+/** States in which a run is under way. */
+export const UNDER_WAY: readonly RunState[] = ['queued', 'running', 'parked']
+
+/** One thing that went wrong. Without a remote id it is about the whole collection of the site. */
+export interface Failure {
+  collection: string
+  site: string
+  remoteId: string | null
+  code: string
+  detail: string
+}
+
+/** What is copied at the moment. */
+export interface Progress {
+  collection: string
+  site: string
+  done: number
+  expected: number | null
+}
+
+/** What a run has done so far. */
+export interface Tally {
+  seen: number
+  added: number
+  changed: number
+  removed: number
+  held: number
+  skipped: number
+  /** Requests sent to Atlassian, and what they cost of the hourly quota. */
+  calls: number
+  points: number
+  progress: Progress | null
+  /** The parts that are done, `site/collection`. */
+  done: string[]
+  failures: Failure[]
+}
+
+export interface Run extends Tally {
+  id: number
+  ownerId: number
+  provider: string
+  mode: RunMode
+  state: RunState
+  worker: string | null
+  parkedUntil: Date | null
+  errorCode: string | null
+  errorDetail: string | null
+  createdAt: Date
+  startedAt: Date | null
+  finishedAt: Date | null
+}
+
+/** How a run ended. `cause` is for the log. */
+export interface Outcome {
+  state: 'succeeded' | 'partial' | 'failed'
+  code?: ErrorCode
+  detail?: string
+  cause?: unknown
+}
+
+/** How long a worker that says nothing keeps a run. It says something with each page, and every few seconds in between. */
+const LEASE_MS = 15_000
+
+const COUNTED = [
+  'seen',
+  'added',
+  'changed',
+  'removed',
+  'held',
+  'skipped',
+  'calls',
+  'points',
+  'progress',
+  'done',
+  'failures'
+] as const
+
+export function runs(
+  { db, tables: { runs }, write, atomically, after, prepare, skippingLocked }: Engine,
+  now: () => number,
+  { inSteps }: Audit
+) {
+  const activeKey = (ownerId: number, provider: string) => `${ownerId}/${provider}`
+  const read = ({ progress, done, failures, ...row }: typeof runs.$inferSelect): Run => ({
+    ...row,
+    mode: row.mode as RunMode,
+    state: row.state as RunState,
+    progress: progress === null ? null : (JSON.parse(progress) as Progress),
+    done: JSON.parse(done) as string[],
+    failures: JSON.parse(failures) as Failure[]
+  })
+  const columnsOf = ({ progress, done, failures, ...counts }: Tally) => ({
+    ...counts,
+    progress: progress === null ? null : JSON.stringify(progress),
+    done: JSON.stringify(done),
+    failures: JSON.stringify(failures)
+  })
+  /** A run that was ended, or taken by somebody else, is not this worker's any more. */
+  const mine = ({ id, worker }: Pick<Run, 'id' | 'worker'>) =>
+    and(eq(runs.id, id), eq(runs.worker, worker ?? ''), isNotNull(runs.activeKey))
+  // With each page: rendered once.
+  const [id, worker] = ['id', 'worker'].map((name) => sql.placeholder(name) as never)
+  const its = and(
+    eq(runs.id, id as never),
+    eq(runs.worker, worker as never),
+    isNotNull(runs.activeKey)
+  )
+  const hold = prepare(
+    db
+      .update(runs)
+      .set({ leaseUntil: after(LEASE_MS) })
+      .where(its)
+      .returning({ id: runs.id })
+  )
+  const count = prepare(
+    db
+      .update(runs)
+      .set(Object.fromEntries(COUNTED.map((name) => [name, sql`${sql.placeholder(name)}`])))
+      .where(its)
+  )
+  const idle = { worker: null, leaseUntil: null }
+
+  const ending =
+    (
+      ownerId: number,
+      provider: string,
+      error: { code: ErrorCode; detail: string }
+    ): WithStatement =>
+    (tx) =>
+      tx
+        .update(runs)
+        .set({
+          state: 'failed',
+          activeKey: null,
+          parkedUntil: null,
+          ...idle,
+          errorCode: error.code,
+          errorDetail: error.detail,
+          finishedAt: new Date(now())
+        })
+        .where(eq(runs.activeKey, activeKey(ownerId, provider)))
+
+  return {
+    /** Queues a run, or finds the one that is already under way for this owner and product: there is one at a time. */
+    async enqueue(
+      ownerId: number,
+      provider: string,
+      mode: RunMode = 'due'
+    ): Promise<{ run: Run; created: boolean }> {
+      const key = activeKey(ownerId, provider)
+      for (let attempt = 0; attempt < 3; attempt++) {
+        const [active] = await db.select().from(runs).where(eq(runs.activeKey, key))
+        if (active !== undefined) return { run: read(active), created: false }
+        const [made] = await write(() =>
+          db
+            .insert(runs)
+            .values({
+              ownerId,
+              provider,
+              mode,
+              state: 'queued',
+              activeKey: key,
+              seen: 0,
+              added: 0,
+              changed: 0,
+              calls: 0,
+              createdAt: new Date(now())
+            })
+            .onConflictDoNothing({ target: runs.activeKey })
+            .returning()
+        )
+        // Somebody else's insert came in between: look again.
+        if (made !== undefined) return { run: read(made), created: true }
+      }
+      throw new Error('A run could neither be queued nor found')
+    },
+
+    async get(id: number, provider: string): Promise<Run | undefined> {
+      const [row] = await db
+        .select()
+        .from(runs)
+        .where(and(eq(runs.id, id), eq(runs.provider, provider)))
+      return row === undefined ? undefined : read(row)
+    },
+
+    /** Newest first, older than the run with the id `before`. */
+    async list(
+      ownerId: number,
+      provider: string,
+      limit: number,
+      before = Number.MAX_SAFE_INTEGER
+    ): Promise<Run[]> {
+      return (
+        await db
+          .select()
+          .from(runs)
+          .where(and(eq(runs.ownerId, ownerId), eq(runs.provider, provider), lt(runs.id, before)))
+          .orderBy(sql`${runs.id} desc`)
+          .limit(limit)
+      ).map(read)
+    },
+
+    /** Runs that somebody may take: queued ones, parked ones whose time has come, and those whose worker has gone silent. Oldest first. */
+    async waiting(limit: number): Promise<Array<Pick<Run, 'id' | 'ownerId'>>> {
+      return await db
+        .select({ id: runs.id, ownerId: runs.ownerId })
+        .from(runs)
+        .where(claimable())
+        .orderBy(asc(runs.id))
+        .limit(limit)
+    },
+
+    /** When the next of the parked runs goes on. */
+    async nextParked(): Promise<Date | undefined> {
+      const [row] = await db
+        .select({ at: runs.parkedUntil })
+        .from(runs)
+        .where(and(isNotNull(runs.activeKey), eq(runs.state, 'parked')))
+        .orderBy(runs.parkedUntil)
+        .limit(1)
+      return row?.at ?? undefined
+    },
+
+    /** Takes a run. @returns undefined where somebody else has it, or is just taking it, or it has ended */
+    async claim(id: number, worker: string): Promise<Run | undefined> {
+      const [row] = await write(() =>
+        db
+          .update(runs)
+          .set({
+            state: 'running',
+            worker,
+            leaseUntil: after(LEASE_MS),
+            parkedUntil: null,
+            errorCode: null,
+            errorDetail: null,
+            startedAt: sql`coalesce(${runs.startedAt}, ${sql.param(new Date(now()), runs.startedAt)})`
+          })
+          .where(
+            sql`${runs.id} in (${db
+              .select({ id: runs.id })
+              .from(runs)
+              .where(and(eq(runs.id, id), claimable()))} ${skippingLocked})`
+          )
+          .returning()
+      )
+      return row === undefined ? undefined : read(row)
+    },
+
+    /** Holds a run for the rest of a transaction, and for as long as a lease lasts; returns no row once it is not this worker's any more. */
+    holding: ({ id, worker }: Pick<Run, 'id' | 'worker'>): Statement =>
+      hold.bind({ id, worker: worker ?? '' }),
+
+    /** @returns false once the run is not this worker's any more */
+    async isMine(run: Pick<Run, 'id' | 'worker'>): Promise<boolean> {
+      return (await db.select({ id: runs.id }).from(runs).where(mine(run))).length === 1
+    },
+
+    async renew(run: Pick<Run, 'id' | 'worker'>): Promise<boolean> {
+      return (
+        (
+          await write(() =>
+            db
+              .update(runs)
+              .set({ leaseUntil: after(LEASE_MS) })
+              .where(mine(run))
+              .returning({ id: runs.id })
+          )
+        ).length === 1
+      )
+    },
+
+    /** Writes how far a run is, in the transaction that makes it so. */
+    counting: ({ id, worker }: Pick<Run, 'id' | 'worker'>, tally: Tally): Statement =>
+      count.bind({ id, worker: worker ?? '', ...columnsOf(tally) }),
+
+    async end(
+      run: Pick<Run, 'id' | 'worker'>,
+      tally: Tally,
+      { state, code, detail }: Outcome
+    ): Promise<void> {
+      await write(() =>
+        db
+          .update(runs)
+          .set({
+            ...columnsOf(tally),
+            state,
+            activeKey: null,
+            ...idle,
+            errorCode: code ?? null,
+            errorDetail: detail ?? null,
+            finishedAt: new Date(now())
+          })
+          .where(mine(run))
+      )
+    },
+
+    /** Puts a run aside until `until`; null: for whoever comes next. */
+    async putAside(
+      run: Pick<Run, 'id' | 'worker'>,
+      tally: Tally,
+      until: Date | null,
+      reason?: { code: ErrorCode; detail: string }
+    ): Promise<void> {
+      await write(() =>
+        db
+          .update(runs)
+          .set({
+            ...columnsOf(tally),
+            state: until === null ? 'queued' : 'parked',
+            ...idle,
+            parkedUntil: until,
+            errorCode: reason?.code ?? null,
+            errorDetail: reason?.detail ?? null
+          })
+          .where(mine(run))
+      )
+    },
+
+    /** Ends a run that is under way, whoever works at it. @returns false where it had ended before */
+    async cancel(id: number, detail: string): Promise<boolean> {
+      return await inSteps(function* (tx, tell) {
+        const ended = yield tx
+          .update(runs)
+          .set({
+            state: 'cancelled',
+            activeKey: null,
+            ...idle,
+            parkedUntil: null,
+            errorCode: 'cancelled',
+            errorDetail: detail,
+            finishedAt: new Date(now())
+          })
+          .where(and(eq(runs.id, id), isNotNull(runs.activeKey)))
+          .returning({ ownerId: runs.ownerId, provider: runs.provider })
+        tell(
+          ...ended.map(
+            ({ owner_id: userId, provider }) =>
+              ({
+                action: 'run_cancelled',
+                userId: Number(userId),
+                product: String(provider),
+                detail: { run: id }
+              }) as const
+          )
+        )
+        return ended.length === 1
+      })
+    },
+
+    /** Ends what is under way for an owner and product, whichever process is at it. */
+    endingActive: ending,
+
+    async endActive(
+      ...which: [ownerId: number, provider: string, error: { code: ErrorCode; detail: string }]
+    ): Promise<void> {
+      await atomically((tx) => [ending(...which)(tx)])
+    },
+
+    /** Forgets some runs that ended before `before`. @returns whether there may be more */
+    async purge(before: Date): Promise<boolean> {
+      const old = db
+        .select({ id: runs.id })
+        .from(runs)
+        .where(lt(runs.finishedAt, before))
+        .limit(500)
+      return (
+        (await write(() => db.delete(runs).where(inArray(runs.id, old)).returning({ id: runs.id })))
+          .length === 500
+      )
+    }
+  }
+
+  function claimable() {
+    return and(
+      isNotNull(runs.activeKey),
+      or(
+        eq(runs.state, 'queued'),
+        and(eq(runs.state, 'parked'), lte(runs.parkedUntil, new Date(now()))),
+        and(eq(runs.state, 'running'), or(isNull(runs.leaseUntil), lte(runs.leaseUntil, after(0))))
+      )
+    )
+  }
+}

@@ -1,0 +1,317 @@
+import t from 'tap'
+import { follow, problem } from './helper.ts'
+import { copied, hand } from './synced-service.ts'
+
+const LISTS = [
+  ['jira', 'projects'],
+  ['jira', 'issues'],
+  ['confluence', 'spaces'],
+  ['confluence', 'pages']
+] as const
+const rows = (body: any) => (Array.isArray(body) ? body : body.items)
+const linkOf = (answer: { headers: Record<string, unknown> }) =>
+  /^<([^>]+)>; rel="next"$/.exec(String(answer.headers.link))?.[1]
+
+t.test('Lists of what was copied', async (t) => {
+  const service = await copied(t, ['jira', 'confluence'], {
+    sandbox: { sizes: { projects: 5, issues: 40, spaces: 4, pages: 40 } }
+  })
+  const { app, get, post } = service
+  await post('/jira/projects', { owner_id: 1, key: "O'HARA_%", name: '100 % "Ünïcode" & Co' })
+  await post('/confluence/pages', { owner_id: 1, space_key: 'HAND', page_id: '1', title: 'ZZ' })
+  const all: Record<string, any[]> = {}
+  for (const [product, name] of LISTS) all[name] = (await get(`/${product}/${name}/1`)).json()
+
+  t.test('are the same under the three paths, with when each item was changed', async (t) => {
+    for (const [product, name] of LISTS) {
+      const fetched = (await get(`/integrations/${product}/${name}/fetch?owner_id=1`)).json()
+      t.same(fetched, { provider: product, items: all[name] })
+      t.same((await get(`/api/${product}/${name}/1`)).json(), all[name])
+      t.ok(
+        all[name]?.every(({ updated_at: at }) => new Date(at).toISOString() === at),
+        name
+      )
+    }
+    t.same(Object.keys(all.issues?.[0]), [
+      'id',
+      'owner_id',
+      'issue_id',
+      'key',
+      'project_key',
+      'summary',
+      'status',
+      'issue_type',
+      'assignee',
+      'created_at',
+      'url',
+      'updated_at'
+    ])
+    t.same(Object.keys(all.spaces?.[0]), [
+      'id',
+      'owner_id',
+      'space_id',
+      'key',
+      'name',
+      'type',
+      'status',
+      'url',
+      'updated_at'
+    ])
+    t.same(Object.keys(all.pages?.[0]), [
+      'id',
+      'owner_id',
+      'space_key',
+      'page_id',
+      'title',
+      'status',
+      'url',
+      'updated_at'
+    ])
+  })
+
+  t.test(
+    'can be narrowed, each way and all ways together, and their pages keep to it',
+    async (t) => {
+      const [issue, page] = [all.issues?.[7], all.pages?.[7]]
+      const middle = [...(all.issues ?? [])].map(({ updated_at: at }) => at).sort()[20]
+      const since = (at: string) => (item: any) => item.updated_at >= at
+      const word = issue.summary.split(' ')[0].toUpperCase()
+      const CASES: Array<
+        [path: string, name: string, query: Record<string, string>, fits: (item: any) => boolean]
+      > = [
+        [
+          '/jira/issues/1',
+          'issues',
+          { project: issue.project_key },
+          (item) => item.project_key === issue.project_key
+        ],
+        [
+          '/jira/projects/1',
+          'projects',
+          { project: "O'HARA_%" },
+          (item) => item.key === "O'HARA_%"
+        ],
+        [
+          '/confluence/pages/1',
+          'pages',
+          { space: page.space_key },
+          (item) => item.space_key === page.space_key
+        ],
+        ['/confluence/spaces/1', 'spaces', { space: 'ENG' }, (item) => item.key === 'ENG'],
+        ['/jira/issues/1', 'issues', { updated_since: middle }, since(middle)],
+        [
+          '/jira/issues/1',
+          'issues',
+          {
+            updated_since: `${new Date(Date.parse(middle) + 3_600_000).toISOString().slice(0, 23)}+01:00`
+          },
+          since(middle)
+        ],
+        [
+          '/jira/issues/1',
+          'issues',
+          { q: word },
+          (item) => item.summary.toUpperCase().includes(word)
+        ],
+        [
+          '/jira/issues/1',
+          'issues',
+          { q: issue.key.toLowerCase() },
+          (item) => item.key.includes(issue.key)
+        ],
+        [
+          '/confluence/pages/1',
+          'pages',
+          { q: page.title.slice(1) },
+          (item) => item.title.includes(page.title.slice(1))
+        ],
+        ['/jira/projects/1', 'projects', { q: '%' }, (item) => item.name.includes('%')],
+        [
+          '/jira/projects/1',
+          'projects',
+          { q: '_' },
+          (item) => (item.key + String(item.name)).includes('_')
+        ],
+        ['/jira/projects/1', 'projects', { q: "o'hara" }, (item) => item.key.includes("O'HARA")],
+        [
+          '/jira/projects/1',
+          'projects',
+          { q: '"Ünïcode" & co' },
+          (item) => item.name.includes('Ünïcode')
+        ],
+        [
+          '/jira/issues/1',
+          'issues',
+          { project: issue.project_key, updated_since: middle, q: 'e' },
+          (item) =>
+            item.project_key === issue.project_key &&
+            since(middle)(item) &&
+            /e/i.test(`${item.key} ${item.summary}`)
+        ],
+        ['/jira/issues/1', 'issues', { project: 'NONE' }, () => false],
+        ['/jira/issues/1', 'issues', { project: "x' or 1=1 --" }, () => false],
+        [
+          '/integrations/jira/issues/fetch',
+          'issues',
+          { owner_id: '1', q: 'A' },
+          (item) => /a/i.test(`${item.key} ${item.summary}`)
+        ],
+        ['/api/confluence/pages/1', 'pages', { q: 'A' }, (item) => /a/i.test(item.title)]
+      ]
+      for (const [path, name, query, fits] of CASES) {
+        const expected = (all[name] ?? []).filter(fits)
+        const url = `${path}?${new URLSearchParams(query).toString()}`
+        // Where nothing fits, nothing is looked at.
+        t.equal(expected.length > 0, fits.length > 0, `${url}: there are some`)
+        t.same(rows((await get(url)).json()), expected, url)
+        const { pages, links } = await follow(app, `${url}&limit=2`, rows)
+        t.same(pages.flat(), expected, `${url} by two`)
+        for (const link of links) {
+          const { pathname, searchParams } = new URL(link, 'http://x')
+          searchParams.delete('cursor')
+          t.same(
+            [pathname, Object.fromEntries(searchParams)],
+            [path, { ...query, limit: '2' }],
+            'the link keeps all of it'
+          )
+        }
+      }
+    }
+  )
+
+  t.test('refuse what does not fit, with the name of it', async (t) => {
+    const WRONG: Array<[query: string, pointer: string]> = [
+      ...[
+        '',
+        'yesterday',
+        '2026-11-23',
+        '2026-11-23T12:00',
+        '2026-11-23T12:00:00',
+        '2026-13-01T00:00:00Z',
+        '1763899200',
+        '2026-11-23T12:00:00+01:00',
+        `2026-11-23T12:00:00.${'0'.repeat(20)}Z`
+      ].map((at): [string, string] => [`updated_since=${at}`, '/updated_since']),
+      ['q=', '/q'],
+      [`q=${'x'.repeat(201)}`, '/q'],
+      ['q=%00', '/q'],
+      ['q=a&q=b', '/q'],
+      ['project=', '/project'],
+      [`project=${'x'.repeat(256)}`, '/project'],
+      ['space=ENG', '/space'],
+      ['limit=1001', '/limit'],
+      ['include=body', '/include'],
+      ['status=Done', '/status']
+    ]
+    for (const [query, pointer] of WRONG) {
+      t.match(
+        problem(
+          t,
+          await get(`/jira/issues/1?${query}`),
+          422,
+          'validation_failed',
+          query.slice(0, 40)
+        ).errors?.[0],
+        { pointer, detail: /\.$/ }
+      )
+    }
+    t.match(
+      (await get('/jira/issues/1?updated_since=2026-11-23T12:00:00+01:00')).json().errors[0].detail,
+      /plus sign has to be sent as %2B/
+    )
+    problem(t, await get('/jira/issues/7'), 404, 'user_not_found')
+    problem(t, await get('/jira/issues/1?cursor=x'), 400, 'invalid_cursor')
+  })
+
+  t.test('are not sent again to whoever has them', async (t) => {
+    for (const url of [
+      '/jira/issues/1?limit=3',
+      '/confluence/pages/1',
+      '/integrations/jira/projects/fetch',
+      '/api/jira/projects/1'
+    ]) {
+      const first = await get(url)
+      const etag = String(first.headers.etag)
+      t.match(etag, /^"[\w.]+"$/)
+      t.match(first.headers['cache-control'], /private, no-cache/)
+      for (const known of [etag, `W/${etag}`, `"x", ${etag}`, `W/"x",W/${etag} , "y"`, '*']) {
+        const again = await get(url, { 'if-none-match': known })
+        t.match(
+          { status: again.statusCode, body: again.body, etag: again.headers.etag },
+          { status: 304, body: '', etag },
+          known
+        )
+        t.notOk(again.headers['content-type'])
+      }
+      for (const known of ['"x"', '', etag.slice(1, -1), `${etag}x`, `"${etag}"`, 'W/*']) {
+        t.equal((await get(url, { 'if-none-match': known })).statusCode, 200, known)
+      }
+    }
+  })
+
+  t.test('are sent again after every change: by hand, copied, deleted, erased', async (t) => {
+    let etag = String((await get('/jira/issues/1')).headers.etag)
+    const isNews = async (name: string, list = '/jira/issues/1') => {
+      const answer = await get(list, { 'if-none-match': etag })
+      t.equal(answer.statusCode, 200, name)
+      t.not(answer.headers.etag, etag, name)
+      etag = String(answer.headers.etag)
+      t.equal(
+        (await get(list, { 'if-none-match': etag })).statusCode,
+        304,
+        `and only once: ${name}`
+      )
+      return answer.json()
+    }
+    await hand(service, 'NEW')
+    await isNews('by hand')
+    const { key, id } = all.issues?.[3]
+    await service.sandbox.admin(`issues/${key}`, { summary: 'Edited' })
+    await service.copy('jira', 'incremental')
+    t.match(
+      (await isNews('copied')).find((item: any) => item.id === id),
+      { summary: 'Edited' }
+    )
+    await service.copy('jira', 'full')
+    t.equal(
+      (await get('/jira/issues/1', { 'if-none-match': etag })).statusCode,
+      304,
+      'a copy that found nothing new changes nothing'
+    )
+    await service.sandbox.admin(`issues/${key}`, { deleted: true })
+    await service.copy('jira', 'full')
+    t.notOk((await isNews('deleted')).some((item: any) => item.id === id))
+    await app.inject({ method: 'DELETE', url: '/users/1/connections/jira' })
+    t.same(await isNews('erased'), [])
+    await post('/users', { email: 'bob@example.com' })
+    t.equal(
+      (await get('/jira/issues/2', { 'if-none-match': etag })).statusCode,
+      200,
+      "another owner's list is another list"
+    )
+  })
+
+  t.test(
+    'end where nothing follows, and a page whose items are gone by then is no end',
+    async (t) => {
+      const first = await get('/confluence/pages/1?limit=10')
+      const rest = all.pages?.slice(10, 12) ?? []
+      for (const { page_id: id } of rest) {
+        await service.sandbox.admin(`pages/${id}`, { status: 'trashed' })
+      }
+      t.match(await service.copy('confluence'), { counts: { removed: 2 } })
+      const { pages } = await follow(app, linkOf(first) ?? '', rows)
+      t.same(pages.flat(), all.pages?.slice(12))
+    }
+  )
+})
+
+t.test('Without a user there is nothing, and nothing is known of it', async (t) => {
+  const { get } = await copied(t, [])
+  const answer = await get('/integrations/jira/issues/fetch', { 'if-none-match': '*' })
+  t.match(
+    { status: answer.statusCode, body: answer.json() },
+    { status: 200, body: { provider: 'jira', items: [] } }
+  )
+  problem(t, await get('/jira/issues/1'), 404, 'user_not_found')
+})

@@ -1,0 +1,146 @@
+import t from 'tap'
+import { follow, problem } from './helper.ts'
+import { synced } from '../helper.ts'
+import { copied, type Copied } from './synced-service.ts'
+import { Mirror, tables } from './feed-follower.ts'
+
+const BODIES = 120
+const rows = (body: any) => (Array.isArray(body) ? body : body.items)
+
+/** Says whether bodies are copied, and waits for the copy that takes. */
+async function choose({ app }: Copied, pageBodies: boolean): Promise<Record<string, any>> {
+  const answer = await app.inject({
+    method: 'PATCH',
+    url: '/users/1/connections/confluence',
+    payload: { page_bodies: pageBodies }
+  })
+  if (answer.statusCode !== 200) throw new Error(answer.body)
+  const [{ id }] = (await app.inject('/integrations/confluence/sync/runs?limit=1')).json()
+  return await synced(app, 'confluence', id)
+}
+
+t.test(
+  'Bodies of pages are copied where the connection wants them, and served where they are asked for',
+  async (t) => {
+    const service = await copied(t, ['confluence'], { sandbox: { sizes: { pages: BODIES } } })
+    const {
+      app,
+      get,
+      post,
+      sandbox: { admin }
+    } = service
+    const [page] = (await get('/confluence/pages/1')).json()
+    await admin(`pages/${page.page_id}`, {
+      body: '<h1>Restart</h1><p>the <strong>worker</strong> &amp; wait</p>'
+    })
+    const list = async (query: string) =>
+      (await get(`/confluence/pages/1?${query}`)).json() as any[]
+    const one = async () => (await list('include=body')).find(({ id }: any) => id === page.id)
+
+    t.same(await one(), { ...page, body: null }, 'null before')
+    t.notOk('body' in page, 'and no body where none was asked for')
+    const before = (await get('/users/1/changes?limit=1000')).json().next
+    t.match(await choose(service, true), { state: 'succeeded', counts: { changed: BODIES } })
+    const whole = await one()
+    t.same(whole.body, {
+      storage: '<h1>Restart</h1><p>the <strong>worker</strong> &amp; wait</p>',
+      text: 'Restart\nthe worker & wait'
+    })
+    t.same(Object.keys(whole), [...Object.keys(page), 'body'])
+    t.ok(
+      (await list('include=body')).every(
+        ({ body }) => body.storage.length > 0 && body.text.length > 0 && !body.text.includes('<')
+      )
+    )
+    t.ok(
+      (await list('')).every((item) => !('body' in item)),
+      'lists leave them out'
+    )
+    t.equal(
+      (await get('/users/1/changes?limit=1000')).body.includes('storage'),
+      false,
+      'and so does the feed, which tells that they have changed'
+    )
+    t.equal(
+      (await get(`/users/1/changes?limit=1000&since=${before}`)).json().changes.length,
+      BODIES
+    )
+
+    t.test('a page of the list has a hundred of them at most', async (t) => {
+      t.equal((await list('include=body')).length, 100)
+      t.equal((await list('')).length, BODIES)
+      for (const url of [
+        '/confluence/pages/1?include=body',
+        '/api/integrations/confluence/pages/fetch?include=body',
+        '/confluence/pages/1?include=body&limit=100',
+        '/confluence/pages/1?include=body&limit=7&q=e'
+      ]) {
+        const { pages, links } = await follow(app, url, rows)
+        t.ok(
+          pages.every((each) => each.length <= 100),
+          url
+        )
+        t.same(
+          pages.flat().map(({ body, ...item }) => item),
+          await list(url.includes('q=e') ? 'q=e' : ''),
+          url
+        )
+        t.ok(pages.flat().every(({ body }) => typeof body.storage === 'string'))
+        t.ok(links.length > 0 && links.every((link) => link.includes('include=body')), url)
+      }
+      for (const limit of [101, 1000]) {
+        t.match(
+          problem(
+            t,
+            await get(`/confluence/pages/1?include=body&limit=${limit}`),
+            422,
+            'validation_failed'
+          ),
+          { detail: /at most 100/, errors: [{ pointer: '/limit' }] }
+        )
+      }
+      for (const query of ['include=bodies', 'include=', 'include=body&include=body']) {
+        t.match(
+          problem(t, await get(`/confluence/pages/1?${query}`), 422, 'validation_failed').errors,
+          [{ pointer: '/include' }]
+        )
+      }
+      problem(t, await get('/confluence/spaces/1?include=body'), 422, 'validation_failed')
+    })
+
+    t.test(
+      'a page posted by hand has none, and answers are told apart by what they include',
+      async (t) => {
+        await post('/confluence/pages', {
+          owner_id: 1,
+          space_key: 'S',
+          page_id: '1',
+          title: ' first'
+        })
+        t.match((await list('include=body&limit=1'))[0], { title: ' first', body: null })
+        const { etag } = (await get('/confluence/pages/1?include=body')).headers
+        t.equal(
+          (await get('/confluence/pages/1?include=body', { 'if-none-match': String(etag) }))
+            .statusCode,
+          304
+        )
+        await admin(`pages/${page.page_id}`, { body: '<p>Only the body is new</p>' })
+        await service.copy('confluence', 'incremental')
+        t.equal(
+          (await get('/confluence/pages/1?include=body', { 'if-none-match': String(etag) }))
+            .statusCode,
+          200
+        )
+        t.match(await one(), { body: { text: 'Only the body is new' } })
+      }
+    )
+
+    t.test('they go when they are no longer wanted', async (t) => {
+      t.match(await choose(service, false), { state: 'succeeded', counts: { changed: BODIES } })
+      t.ok((await list('include=body')).every(({ body }) => body === null))
+      const mirror = new Mirror(app, 1)
+      await mirror.follow()
+      t.same(Object.fromEntries(mirror.items), Object.fromEntries(await tables(app, 1)))
+    })
+  }
+)

@@ -1,0 +1,208 @@
+import { connect } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
+import t from 'tap'
+import { Browser, decide, OWN } from '../helper.ts'
+import { HOSTILE_HEADERS, SCOPES } from '../fixtures/headers.ts'
+import {
+  authorization,
+  edited,
+  login,
+  PRODUCTION,
+  PRODUCTS,
+  REQUEST_ID,
+  service,
+  success,
+  tokenCalls,
+  type Product
+} from './helper.ts'
+
+const REDIRECTS: Record<Product, string> = {
+  jira: `${OWN}/auth/jira/callback`,
+  confluence: `${OWN}/auth/confluence/callback`
+}
+const SCOPES_OF: Record<Product, string> = {
+  jira: 'read:jira-work read:jira-user read:me offline_access',
+  confluence: 'read:space:confluence read:page:confluence search:confluence read:me offline_access'
+}
+
+t.ok(HOSTILE_HEADERS.length >= 60, `${HOSTILE_HEADERS.length} header sets`)
+t.ok(SCOPES.length >= 20, `${SCOPES.length} scopes`)
+
+for (const product of PRODUCTS) {
+  t.test(
+    `A7 T05 no header changes the redirect URI, the scopes, or where a ${product} login ends`,
+    async (t) => {
+      const running = await service(t, { ...PRODUCTION, LOG_LEVEL: 'WARN' })
+      const plain = await login(running, product)
+      const constant = (address: string) =>
+        edited(address, (query) => {
+          query.delete('state')
+        })
+      const odd: unknown[] = []
+      for (const headers of HOSTILE_HEADERS) {
+        const browser = new Browser(running.app)
+        const start = await browser.open(`/auth/${product}/login?redirect=true`, headers)
+        const authorize = start.headers.location ?? ''
+        const ended = await browser.open(await decide(authorize), {
+          ...headers,
+          'x-request-id': REQUEST_ID
+        })
+        if (
+          start.statusCode !== 307 ||
+          constant(authorize) !== constant(plain.json().url as string)
+        ) {
+          odd.push([headers, start.statusCode, authorize])
+        }
+        // The sandbox compares the redirect URI of the exchange with the one of the authorize URL, byte by byte.
+        if (ended.statusCode !== 302 || ended.headers.location !== success(product)) {
+          odd.push([headers, ended.headers.location])
+        }
+      }
+      t.same(odd, [])
+      const { searchParams } = new URL(plain.json().url as string)
+      t.equal(searchParams.get('redirect_uri'), REDIRECTS[product])
+      t.ok(
+        (plain.json().url as string).includes(
+          `redirect_uri=${encodeURIComponent(REDIRECTS[product])}&`
+        ),
+        'to the byte'
+      )
+      t.equal(searchParams.get('scope'), SCOPES_OF[product])
+      const { exchanges } = await running.sandbox.admin('stats', undefined, 'GET')
+      t.same(exchanges, { authorization_code: { ok: HOSTILE_HEADERS.length } })
+    }
+  )
+}
+
+t.test('A7: nor does one in development, where apps are registered', async (t) => {
+  const running = await service(t, { APP_ENV: 'development', LOG_LEVEL: 'WARN' })
+  for (const product of PRODUCTS) {
+    for (const headers of HOSTILE_HEADERS) {
+      const { origin, searchParams } = new URL(
+        (await login(running, product, {}, headers)).json().url as string
+      )
+      t.same(
+        [origin, searchParams.get('redirect_uri'), searchParams.get('scope')],
+        [running.sandbox.url, REDIRECTS[product], SCOPES_OF[product]]
+      )
+    }
+  }
+})
+
+t.test('A7: a redirect URI is sent as it is written, however it is written', async (t) => {
+  for (const uri of [
+    'https://Connector.Example:443/api/auth/jira/callback',
+    'https://connector.example/a%20b/callback?x=1&y=%2F',
+    'http://localhost/auth/jira/callback/',
+    'https://bücher.example/auth/jira/callback',
+    'https://connector.example'
+  ]) {
+    const running = await service(t, { ...PRODUCTION, JIRA_OAUTH_REDIRECT_URI: uri })
+    const { url } = (await login(running, 'jira')).json()
+    t.equal(new URL(url as string).searchParams.get('redirect_uri'), uri)
+    const callback = await decide(url as string)
+    const { search } = new URL(callback)
+    t.match(
+      (await running.app.inject(`/auth/jira/callback${search}`)).headers.location,
+      /status=success/,
+      'and the exchange repeats it'
+    )
+    t.equal(await tokenCalls(running.sandbox), 1)
+  }
+})
+
+t.test('T06: without any configured address, a host header does not become one', async (t) => {
+  const running = await service(t, {
+    ...PRODUCTION,
+    APP_FRONTEND_URL: undefined,
+    JIRA_OAUTH_REDIRECT_URI: 'https://connector.example/odd/callback'
+  })
+  for (const headers of HOSTILE_HEADERS) {
+    const {
+      headers: { location }
+    } = await new Browser(running.app).open('/auth/jira/callback?error=access_denied', headers)
+    t.equal(new URL(location ?? '').origin, OWN)
+  }
+})
+
+t.test(
+  "T06: in development, without configuration, the sandbox's address is this machine's",
+  async (t) => {
+    const unconfigured = Object.fromEntries(
+      [
+        'APP_FRONTEND_URL',
+        ...PRODUCTS.flatMap((id) =>
+          ['CLIENT_ID', 'CLIENT_SECRET', 'REDIRECT_URI'].map(
+            (what) => `${id.toUpperCase()}_OAUTH_${what}`
+          )
+        )
+      ].map((name) => [name, undefined])
+    )
+    const running = await service(t, { APP_ENV: 'development', ...unconfigured })
+    for (const headers of HOSTILE_HEADERS) {
+      const { url } = (await login(running, 'jira', {}, headers)).json()
+      const { hostname, searchParams } = new URL(url as string)
+      for (const name of [hostname, new URL(searchParams.get('redirect_uri') ?? '').hostname]) {
+        t.match(name, /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/)
+      }
+    }
+  }
+)
+
+t.test('T06: a request target with a host of its own changes nothing', async (t) => {
+  const { app } = await service(t, PRODUCTION)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const send = async (target: string, host: string) => {
+    const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
+    socket.write(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`)
+    return await text(socket)
+  }
+  for (const target of [
+    'http://evil.example/auth/jira/login?redirect=true',
+    'HTTP://evil.example:80/auth/jira/login?redirect=true',
+    'http://user@evil.example/api/auth/jira/login?redirect=true'
+  ]) {
+    for (const host of ['evil.example', 'localhost:3001']) {
+      const answer = await send(target, host)
+      t.notOk(answer.includes('evil'), target)
+      if (answer.startsWith('HTTP/1.1 307')) {
+        t.ok(answer.includes(`redirect_uri=${encodeURIComponent(REDIRECTS.jira)}&`))
+      } else t.match(answer, /^HTTP\/1\.1 40[04] /)
+    }
+  }
+})
+
+t.test('T38: a caller can narrow the scopes and never widen them', async (t) => {
+  const running = await service(t, PRODUCTION)
+  for (const [asked, gets] of SCOPES) {
+    const scope = (await authorization(running, 'jira', { scope: asked })).getAll('scope')
+    t.same(scope, [gets ?? SCOPES_OF.jira], JSON.stringify(asked.slice(0, 60)))
+  }
+})
+
+t.test(
+  'T38: configured scopes replace the built-in ones, and bound what a caller gets',
+  async (t) => {
+    const running = await service(t, { ...PRODUCTION, JIRA_OAUTH_SCOPES: 'read:jira-work' })
+    for (const scope of [
+      'read',
+      'read:jira-work',
+      'read:jira-user',
+      'offline_access',
+      'read:jira-work offline_access'
+    ]) {
+      t.equal((await authorization(running, 'jira', { scope })).get('scope'), 'read:jira-work')
+    }
+  }
+)
+
+t.test('T38: two scopes, or one of three thousand characters, do not fit', async (t) => {
+  const { app } = await service(t, PRODUCTION)
+  for (const query of ['scope=a&scope=b', `scope=${'x'.repeat(3_000)}`, 'scope=%00']) {
+    t.match((await app.inject(`/auth/jira/login?${query}`)).json(), {
+      status: 422,
+      errors: [{ pointer: '/scope' }]
+    })
+  }
+})

@@ -1,0 +1,276 @@
+import { execFile } from 'node:child_process'
+import { readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { sealAll } from '../../src/grants/encrypt.ts'
+import { newKeyEntry, parseKeyring } from '../../src/vault/keyring.ts'
+import { databaseAt } from '../database.ts'
+import { build, type Test } from '../helper.ts'
+import { folder } from '../process/child.ts'
+
+const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
+const [ONE, TWO] = [newKeyEntry('one'), newKeyEntry('two')]
+const TOKEN = 'planted-access-token-77ab'
+
+interface Output {
+  code: number
+  stdout: string
+  stderr: string
+}
+
+/** `npm run keys -- …` with these settings and no others. */
+async function keys(cwd: string, args: string[], env: NodeJS.ProcessEnv = {}): Promise<Output> {
+  return await promisify(execFile)(process.execPath, [MAIN, 'keys', ...args], {
+    cwd,
+    timeout: 30_000,
+    env: { PATH: process.env.PATH, ...env }
+  }).then(
+    (output) => ({ code: 0, ...output }),
+    ({ code, stdout, stderr }) => ({ code, stdout, stderr })
+  )
+}
+
+/** Every way to write a key down, and pieces of each. */
+function forms(entry: string): string[] {
+  const text = entry.slice(entry.indexOf(':') + 1)
+  const bytes = Buffer.from(text, 'base64')
+  const latin1 = bytes.toString('latin1')
+  const whole = [
+    text,
+    bytes.toString('base64url'),
+    bytes.toString('hex'),
+    encodeURIComponent(text),
+    encodeURIComponent(encodeURIComponent(text)),
+    Buffer.from(text).toString('base64'),
+    Buffer.from(text).toString('hex'),
+    [...text].reverse().join(''),
+    latin1,
+    bytes.toString('utf8')
+  ]
+  const pieces = whole.flatMap((form) => [form.slice(0, 16), form.slice(-16)])
+  return [
+    ...pieces,
+    ...pieces.flatMap((piece) => [piece.toUpperCase(), piece.toLowerCase()]),
+    bytes.subarray(0, 8).join(','),
+    bytes.subarray(0, 8).join(', '),
+    JSON.stringify([...bytes.subarray(0, 8)]).slice(1, -1),
+    JSON.stringify(latin1).slice(1, 17)
+  ]
+}
+
+function leaks({ stdout, stderr }: Output, entries: string[]): string[] {
+  return [...entries.flatMap(forms), TOKEN].filter((form) => (stdout + stderr).includes(form))
+}
+
+/** A database in which each of the keys has sealed so many grants. */
+async function sealed(
+  t: Test,
+  counts: Array<[key: string, grants: number]>
+): Promise<{ cwd: string; env: NodeJS.ProcessEnv }> {
+  const cwd = folder(t)
+  const env = { APP_ENV: 'production', INTEGRATION_DB_URL: await databaseAt(t, join(cwd, 'c.db')) }
+  for (const [key, grants] of counts) {
+    const { app } = await build(t, {
+      ...env,
+      VAULT_KEYS: [key, ...counts.map(([each]) => each).filter((each) => each !== key)].join()
+    })
+    for (let i = 0; i < grants; i++) {
+      const id = `${app.vault.keyId}-${i}`
+      const { user } = await app.store.users.save(`${id}@example.com`, null)
+      await app.store.grants.connect(
+        {
+          id,
+          clientId: 'jira-app',
+          accountId: id,
+          scopes: 'read:me',
+          ...sealAll(app.vault, id, { access: TOKEN, refresh: TOKEN, previous: null }),
+          accessExpiresAt: new Date(Date.now() + 3_600_000),
+          dueAt: null
+        },
+        {
+          userId: user.id,
+          provider: 'jira',
+          sites: [],
+          bound: [],
+          state: 'active',
+          reason: null,
+          before: null
+        }
+      )
+    }
+    await app.close()
+  }
+  return { cwd, env }
+}
+
+t.test(
+  'B8 "keys new" prints one entry for VAULT_KEYS and nothing else, another one each time, whatever the settings are, and leaves nothing behind',
+  async (t) => {
+    const cwd = folder(t)
+    const made = await Promise.all([
+      keys(cwd, ['new']),
+      keys(cwd, ['new'], {
+        APP_ENV: 'production',
+        VAULT_KEYS: 'k1:broken',
+        INTEGRATION_DB_URL: 'mysql://nowhere'
+      }),
+      keys(cwd, ['new', '--id', 'my_Key-1']),
+      keys(cwd, ['new', '--id=x'])
+    ])
+    for (const { code, stdout, stderr } of made) {
+      t.match({ code, stderr }, { code: 0, stderr: '' })
+      t.match(stdout, /^[\w-]{1,32}:[A-Za-z0-9+/]{43}=\n$/)
+      t.ok(parseKeyring(stdout).keyring, 'it is accepted as it is')
+    }
+    t.equal(
+      new Set(made.map(({ stdout }) => stdout.split(':')[1])).size,
+      made.length,
+      'never the same key'
+    )
+    const [first, second, named, short] = made.map(({ stdout }) => stdout.split(':')[0])
+    t.not(first, second, 'nor the same id, within a day')
+    t.same([named, short], ['my_Key-1', 'x'])
+    t.ok(
+      parseKeyring(made.map(({ stdout }) => stdout).join('')).keyring,
+      'and all of them make one keyring'
+    )
+    t.same(readdirSync(cwd), [])
+  }
+)
+
+t.test('B5 Arguments that mean nothing end with 2 and the help, and do nothing', async (t) => {
+  const WRONG = [
+    [],
+    ['nonsense'],
+    ['new', 'extra'],
+    ['rotate', 'old', 'new'],
+    ['status', '--id', 'x'],
+    ['new', '--id'],
+    ['rotate', '--force'],
+    ['new', '--id', ''],
+    ['new', '--id', 'a.b'],
+    ['new', '--id', 'x'.repeat(33)],
+    ['constructor']
+  ]
+  const cwd = folder(t)
+  const outputs = await Promise.all(
+    WRONG.map(async (args) => ({ args, ...(await keys(cwd, args)) }))
+  )
+  for (const { args, code, stdout, stderr } of outputs) {
+    t.match({ code, stdout }, { code: 2, stdout: '' }, JSON.stringify(args))
+    t.match(
+      stderr,
+      /npm run keys -- new.*npm run keys -- status.*npm run keys -- rotate|--id takes up to 32 letters, digits, - or _\./s,
+      JSON.stringify(args)
+    )
+    t.notMatch(stderr, /\n\s+at /, 'no stack')
+  }
+  const help = await keys(cwd, ['--help'])
+  t.match(help, {
+    code: 0,
+    stdout: /npm run keys -- new.*status.*rotate.*To replace a key/s,
+    stderr: ''
+  })
+  t.same(readdirSync(cwd), [], 'no database and no key was made')
+})
+
+t.test(
+  'B5 "keys status" says what each key is and what is left; "keys rotate" does it; neither prints a key',
+  async (t) => {
+    const { cwd, env } = await sealed(t, [
+      [ONE, 3],
+      [TWO, 1]
+    ])
+    const both = { ...env, VAULT_KEYS: `${TWO},${ONE}` }
+    const before = await keys(cwd, ['status'], both)
+    t.match(before, { code: 0, stderr: '' })
+    t.match(
+      before.stdout,
+      /^two: writes and reads, seals 1 grant, used \d+ times\none: reads, seals 3 grants, used 6 times\n3 grants left to rotate: npm run keys -- rotate\n$/
+    )
+    const rotated = await keys(cwd, ['rotate'], both)
+    t.match(rotated, {
+      code: 0,
+      stdout: '3 grants sealed anew with two, 0 left.\n',
+      stderr: '3 sealed anew, 0 left\n'
+    })
+    const after = await keys(cwd, ['status'], both)
+    t.match(after, { code: 0, stderr: '' })
+    t.match(
+      after.stdout,
+      /^two: writes and reads, seals 4 grants, used 8 times\none: reads, seals 0 grants, used 6 times\nNothing is left to rotate; VAULT_KEYS needs no key but the first\.\n$/
+    )
+    const alone = await keys(cwd, ['status'], { ...env, VAULT_KEYS: TWO })
+    t.match(alone, {
+      code: 0,
+      stdout:
+        /^two: writes and reads, seals 4 grants.*\none: not there, seals 0 grants.*\nNothing is left/
+    })
+    const file = join(cwd, 'keys')
+    writeFileSync(file, `${TWO}\n`, { mode: 0o600 })
+    const fromFile = await keys(cwd, ['status'], { ...env, VAULT_KEYS_FILE: file })
+    t.match(fromFile, { code: 0, stdout: /VAULT_KEYS_FILE needs no key but the first/ })
+    for (const output of [before, rotated, after, alone, fromFile]) {
+      t.same(leaks(output, [ONE, TWO]), [])
+    }
+  }
+)
+
+t.test(
+  'B7 "keys status" and "keys rotate" with settings or keys that are wrong end with 78 and a sentence for each, and print no key',
+  async (t) => {
+    const { cwd, env } = await sealed(t, [[ONE, 2]])
+    const [impostor, three] = [newKeyEntry('one'), newKeyEntry('three')]
+    const CASES: Array<[name: string, env: NodeJS.ProcessEnv, sentences: RegExp]> = [
+      [
+        'no keys in production',
+        {},
+        /^VAULT_KEYS or VAULT_KEYS_FILE is required in production .*\.$/m
+      ],
+      [
+        'malformed keys',
+        { VAULT_KEYS: `${ONE},two:${TWO.slice(4, 30)}`, INTEGRATION_DB_URL: 'mysql://x' },
+        /^(?=[^]*^INTEGRATION_DB_URL .*\.$)[^]*^VAULT_KEYS: entry 2 .*\.$/m
+      ],
+      [
+        'another key under the id',
+        { VAULT_KEYS: impostor },
+        /^VAULT_KEYS: the key "one" is not the one .*; 2 stored grants need it\. .*\.$/m
+      ],
+      [
+        'a key that is lacking',
+        { VAULT_KEYS: three },
+        /^VAULT_KEYS lacks the key "one", and 2 stored grants need it\. .*\.$/m
+      ],
+      [
+        'both sources',
+        { VAULT_KEYS: ONE, VAULT_KEYS_FILE: '/dev/null' },
+        /^VAULT_KEYS and VAULT_KEYS_FILE are both set; keep one\.$/m
+      ]
+    ]
+    for (const [name, wrong, sentences] of CASES) {
+      // Settings are read before it matters which command it is; keys are looked at after status has told what there is.
+      for (const command of wrong.VAULT_KEYS === impostor || wrong.VAULT_KEYS === three
+        ? ['status', 'rotate']
+        : ['rotate']) {
+        const output = await keys(cwd, [command], { ...env, ...wrong })
+        t.equal(output.code, 78, `${command}: ${name}`)
+        t.match(output.stderr, sentences, `${command}: ${name}`)
+        t.notMatch(output.stderr, /\n\s+at |Error/, `${command}: ${name}: no stack`)
+        t.same(leaks(output, [ONE, TWO, impostor, three]), [], `${command}: ${name}: no key`)
+        t.match(
+          output.stdout,
+          command === 'status' ? /^one: .*, seals 2 grants/m : /^$/,
+          `${command}: ${name}: status tells what there is all the same`
+        )
+      }
+    }
+    t.match(
+      await keys(cwd, ['rotate'], { ...env, VAULT_KEYS: ONE }),
+      { code: 0, stdout: '0 grants sealed anew with one, 0 left.\n' },
+      'and nothing was changed'
+    )
+  }
+)

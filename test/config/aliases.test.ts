@@ -1,0 +1,232 @@
+import t from 'tap'
+import { configFrom, SETTINGS } from '../../src/config/config.ts'
+import { resolve } from '../../src/config/aliases.ts'
+import type { Setting } from '../../src/config/schema.ts'
+import { build } from '../helper.ts'
+
+const jiraId = [
+  'JIRA_OAUTH_CLIENT_ID',
+  'JIRA_CLIENT_ID',
+  'ATLASSIAN_CLIENT_ID',
+  'NEXT_PUBLIC_JIRA_OAUTH_CLIENT_ID',
+  'NEXT_PUBLIC_JIRA_CLIENT_ID',
+  'NEXT_PUBLIC_ATLASSIAN_CLIENT_ID'
+]
+const jiraSecret = [
+  'JIRA_OAUTH_CLIENT_SECRET',
+  'JIRA_CLIENT_SECRET',
+  'ATLASSIAN_CLIENT_SECRET',
+  'NEXT_PUBLIC_JIRA_OAUTH_CLIENT_SECRET',
+  'NEXT_PUBLIC_ATLASSIAN_CLIENT_SECRET'
+]
+const jiraRedirect = [
+  'JIRA_OAUTH_REDIRECT_URI',
+  'JIRA_REDIRECT_URI',
+  'ATLASSIAN_REDIRECT_URI',
+  'NEXT_PUBLIC_JIRA_OAUTH_REDIRECT_URI',
+  'NEXT_PUBLIC_JIRA_REDIRECT_URI',
+  'NEXT_PUBLIC_ATLASSIAN_REDIRECT_URI'
+]
+
+/** Contract section 2, written down a second time. */
+const LISTS: Record<string, string[]> = {
+  JIRA_OAUTH_CLIENT_ID: jiraId,
+  JIRA_OAUTH_CLIENT_SECRET: jiraSecret,
+  JIRA_OAUTH_REDIRECT_URI: jiraRedirect,
+  CONFLUENCE_OAUTH_CLIENT_ID: [
+    'CONFLUENCE_OAUTH_CLIENT_ID',
+    'CONFLUENCE_CLIENT_ID',
+    'NEXT_PUBLIC_CONFLUENCE_OAUTH_CLIENT_ID',
+    'NEXT_PUBLIC_CONFLUENCE_CLIENT_ID',
+    ...jiraId
+  ],
+  CONFLUENCE_OAUTH_CLIENT_SECRET: [
+    'CONFLUENCE_OAUTH_CLIENT_SECRET',
+    'CONFLUENCE_CLIENT_SECRET',
+    'NEXT_PUBLIC_CONFLUENCE_OAUTH_CLIENT_SECRET',
+    ...jiraSecret
+  ],
+  CONFLUENCE_OAUTH_REDIRECT_URI: [
+    'CONFLUENCE_OAUTH_REDIRECT_URI',
+    'CONFLUENCE_REDIRECT_URI',
+    'NEXT_PUBLIC_CONFLUENCE_OAUTH_REDIRECT_URI',
+    'NEXT_PUBLIC_CONFLUENCE_REDIRECT_URI',
+    ...jiraRedirect
+  ],
+  APP_FRONTEND_URL: [
+    'APP_FRONTEND_URL',
+    'NEXT_PUBLIC_APP_FRONTEND_URL',
+    'NEXT_PUBLIC_FRONTEND_BASE_URL'
+  ],
+  ATLASSIAN_CLOUD_BASE_URL: ['ATLASSIAN_CLOUD_BASE_URL', 'NEXT_PUBLIC_ATLASSIAN_CLOUD_BASE_URL'],
+  PUBLIC_URL: ['PUBLIC_URL', 'PUBLIC_BASE_URL']
+}
+const setting = (name: string) => name as Setting
+const valueFor = (name: string) =>
+  /REDIRECT|URL/.test(name)
+    ? `https://${name.toLowerCase().replaceAll('_', '-')}.example/oauth/atlassian/callback`
+    : `value-of-${name}`
+
+for (const [target, names] of Object.entries(LISTS)) {
+  t.test(`${target} is found under each of its ${names.length} names, in their order`, (t) => {
+    const found = (env: NodeJS.ProcessEnv) => {
+      const { values, sources } = resolve(env, SETTINGS)
+      return [values[setting(target)], sources[setting(target)]]
+    }
+    for (const [i, name] of names.entries()) {
+      t.same(found({ [name]: valueFor(name) }), [valueFor(name), name], `${name} alone`)
+      t.same(
+        found({ [name]: `  ${valueFor(name)}\t\n` }),
+        [valueFor(name), name],
+        `${name} is trimmed`
+      )
+      const later = Object.fromEntries(
+        names
+          .slice(i)
+          .toReversed()
+          .map((each) => [each, valueFor(each)])
+      )
+      t.same(found(later), [valueFor(name), name], `${name} beats what comes later`)
+      for (const empty of ['', ' ', '\t\n', undefined]) {
+        const skipped = {
+          ...later,
+          ...Object.fromEntries(names.slice(0, i).map((each) => [each, empty]))
+        }
+        t.same(
+          found(skipped),
+          [valueFor(name), name],
+          `${name} when the ones before are ${JSON.stringify(empty)}`
+        )
+      }
+    }
+    for (const name of [target.toLowerCase(), `X_${target}`, `NEXT_PUBLIC_${target}_X`]) {
+      t.same(found({ [name]: 'x' }), [undefined, undefined], `${name} is not a name`)
+    }
+    t.end()
+  })
+}
+
+t.test('Names that front ends would publish the secret under are not invented', (t) => {
+  for (const name of ['NEXT_PUBLIC_JIRA_CLIENT_SECRET', 'NEXT_PUBLIC_CONFLUENCE_CLIENT_SECRET']) {
+    t.same(resolve({ [name]: 'x' }, SETTINGS).values, {}, name)
+  }
+  t.end()
+})
+
+t.test("Confluence's redirect URI is never borrowed from Jira's own callback", (t) => {
+  const borrowed = (env: NodeJS.ProcessEnv) =>
+    resolve(env, SETTINGS).values.CONFLUENCE_OAUTH_REDIRECT_URI
+  for (const name of jiraRedirect) {
+    for (const path of [
+      '/auth/jira/callback',
+      '/api/auth/jira/callback',
+      '/auth/jira/callback/',
+      '/auth/jira/callback?x=1',
+      '/some/prefix/auth/jira/callback'
+    ]) {
+      t.equal(borrowed({ [name]: `https://a.example${path}` }), undefined, `${name} ${path}`)
+    }
+    for (const path of [
+      '/oauth/atlassian/callback',
+      '/api/oauth/atlassian/callback',
+      '/auth/confluence/callback',
+      '/callback'
+    ]) {
+      t.equal(
+        borrowed({ [name]: `https://a.example${path}` }),
+        `https://a.example${path}`,
+        `${name} ${path}`
+      )
+    }
+  }
+  t.equal(
+    borrowed({
+      JIRA_OAUTH_REDIRECT_URI: 'https://a.example/auth/jira/callback',
+      ATLASSIAN_REDIRECT_URI: 'https://a.example/oauth/atlassian/callback'
+    }),
+    'https://a.example/oauth/atlassian/callback',
+    'the next one that fits is taken'
+  )
+  t.equal(
+    borrowed({ CONFLUENCE_OAUTH_REDIRECT_URI: 'https://a.example/auth/jira/callback' }),
+    'https://a.example/auth/jira/callback',
+    'what was said for Confluence itself is not second-guessed'
+  )
+  t.end()
+})
+
+t.test(
+  'T26 A secret under a NEXT_PUBLIC_ name works, with one warning that names it and not the value',
+  async (t) => {
+    for (const name of [
+      'NEXT_PUBLIC_JIRA_OAUTH_CLIENT_SECRET',
+      'NEXT_PUBLIC_ATLASSIAN_CLIENT_SECRET',
+      'NEXT_PUBLIC_CONFLUENCE_OAUTH_CLIENT_SECRET'
+    ]) {
+      const { app, lines, raw } = await build(t, { [name]: 'planted-public-secret' })
+      t.equal(app.config.clients.confluence.clientSecret, 'planted-public-secret')
+      const warnings = lines().filter(({ event }) => event === 'setting_warning')
+      t.match(
+        warnings,
+        [{ level: 'warn', message: new RegExp(name) }],
+        'one warning, though two products use it'
+      )
+      t.notMatch(raw(), 'planted-public-secret')
+    }
+    const { lines } = await build(t, {
+      JIRA_OAUTH_CLIENT_SECRET: 'x',
+      NEXT_PUBLIC_JIRA_OAUTH_CLIENT_SECRET: 'unused',
+      NEXT_PUBLIC_JIRA_OAUTH_CLIENT_ID: 'fine'
+    })
+    t.same(
+      lines().filter(({ event }) => event === 'setting_warning'),
+      [],
+      'no warning for what is not used, or not secret'
+    )
+  }
+)
+
+t.test(
+  'Unset means: development on loopback, every origin; production: every address, no origin',
+  (t) => {
+    const config = (env: NodeJS.ProcessEnv) => {
+      const resolved = resolve(env, SETTINGS)
+      return configFrom(resolved.values as never, resolved)
+    }
+    t.match(config({}), {
+      production: false,
+      modeAssumed: true,
+      host: '127.0.0.1',
+      corsOrigins: null,
+      trustProxy: []
+    })
+    t.match(config({ APP_ENV: 'development' }), {
+      production: false,
+      modeAssumed: false,
+      host: '127.0.0.1',
+      corsOrigins: null
+    })
+    t.match(config({ APP_ENV: 'test' }), { production: false, modeAssumed: false })
+    t.match(config({ DEV_MODE: 'TRUE' }), { production: false, modeAssumed: false })
+    t.match(config({ APP_ENV: 'production' }), {
+      production: true,
+      host: '0.0.0.0',
+      corsOrigins: []
+    })
+    t.match(config({ APP_ENV: 'production', HOST: '10.0.0.1' }), { host: '10.0.0.1' })
+    t.match(config({ HOST: '0.0.0.0' }), { host: '0.0.0.0' })
+    t.match(
+      config({
+        APP_FRONTEND_URL: 'https://a.example///',
+        PUBLIC_BASE_URL: 'https://b.example/api/'
+      }),
+      { frontendUrl: 'https://a.example', publicUrl: 'https://b.example/api' }
+    )
+    t.equal(
+      config({ PUBLIC_URL: 'https://b.example' }).clients.jira.redirectUri,
+      null,
+      'a public address does not stand in for a redirect URI'
+    )
+    t.end()
+  }
+)

@@ -1,0 +1,137 @@
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { contentsOf, databaseAt } from '../database.ts'
+import { start, type Started } from './child.ts'
+import { Visitor } from './browser-visit.ts'
+
+const json = async (url: string, init?: RequestInit) =>
+  (await (await fetch(url, init)).json()) as any
+
+async function ended(base: string, product: string, id: number): Promise<any> {
+  for (let i = 0; i < 3_000; i++) {
+    const run = await json(`${base}/integrations/${product}/sync/runs/${id}`)
+    if (run.finished_at !== null) return run
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  throw new Error('The run did not end')
+}
+
+t.test('A newcomer starts the service with no settings at all and sees data arrive', async (t) => {
+  const service = await start(t)
+  const { port } = new URL(service.url)
+  t.match(await json(`${service.url}/healthz`), { status: 'ok' })
+
+  // The same under each name that a development machine has for itself, with and without the alias prefix.
+  let run = 0
+  for (const base of [
+    `http://localhost:${port}`,
+    `http://127.0.0.1:${port}`,
+    `http://localhost:${port}/api`,
+    `http://127.0.0.1:${port}/api`
+  ]) {
+    await t.test(`at ${base.replace(port, 'PORT')}`, async (t) => {
+      const jira = await new Visitor().connect(base, 'jira', '&state=abc')
+      t.equal(jira.url, `${base}/oauth/jira?status=success&user_id=1&state=abc`)
+      t.match(jira.body, /Jira is connected/)
+      // The first copies are full, the others see what has changed: nothing.
+      const isFirst = run === 0
+      t.match(await ended(base, 'jira', ++run), {
+        state: 'succeeded',
+        counts: { seen: isFirst ? 312 : 12 }
+      })
+      const confluence = await new Visitor().connect(base, 'confluence')
+      t.equal(confluence.url, `${base}/oauth/callback?provider=confluence&status=success&user_id=1`)
+      t.match(await ended(base, 'confluence', ++run), {
+        state: 'succeeded',
+        counts: { seen: isFirst ? 64 : 4 }
+      })
+      t.match(await json(`${base}/users`), [
+        { id: 1, email: /^oauth-user-[\da-f-]{36}@example\.local$/ }
+      ])
+      const lists = await Promise.all(
+        ['jira/projects', 'jira/issues', 'confluence/spaces', 'confluence/pages'].map(
+          async (list) =>
+            (await json(`${base}/integrations/${list}/fetch`)).items as Array<{ url: string }>
+        )
+      )
+      t.same(
+        lists.map(({ length }) => length),
+        [12, 300, 4, 60]
+      )
+      t.ok(lists.flat().every(({ url }) => url.startsWith('https://acme.atlassian.net/')))
+    })
+  }
+
+  t.equal(await service.stop(), 0, 'SIGTERM ends it with exit code 0')
+  t.notMatch(
+    await contentsOf(await databaseAt(t, `${service.cwd}/integration.db`)),
+    /eyJ[\w-]{8,}\.eyJ/,
+    'no token lies in the database'
+  )
+})
+
+t.test(
+  '200 projects and 20,000 pages arrive complete, without the memory growing with them',
+  async (t) => {
+    const sandbox = await start(t, {
+      args: ['sandbox', '--port', '0', '--projects', '200', '--pages', '20000'],
+      ready: /sandbox on (http:\S+)/
+    })
+    const service = await start(t, {
+      env: {
+        ATLASSIAN_AUTH_URL: sandbox.url,
+        ATLASSIAN_API_URL: sandbox.url,
+        APP_FRONTEND_URL: `${sandbox.url}/nowhere`,
+        JIRA_OAUTH_CLIENT_ID: 'sandbox-client',
+        JIRA_OAUTH_CLIENT_SECRET: 'sandbox-secret',
+        JIRA_OAUTH_REDIRECT_URI: 'http://127.0.0.1:3001/auth/jira/callback',
+        CONFLUENCE_OAUTH_REDIRECT_URI: 'http://127.0.0.1:3001/auth/confluence/callback'
+      }
+    })
+    for (const product of ['jira', 'confluence']) await connectByHand(service, product)
+    const before = residentBytes(service.pid)
+    t.match(await ended(service.url, 'jira', 1), {
+      state: 'succeeded',
+      counts: { seen: 500, added: 500 }
+    })
+    t.match(await ended(service.url, 'confluence', 2), {
+      state: 'succeeded',
+      counts: { seen: 20_004, added: 20_004 }
+    })
+    const after = residentBytes(service.pid)
+
+    const ids = new Set<string>()
+    let next: string | undefined = '/confluence/pages/1'
+    while (next !== undefined) {
+      const response = await fetch(service.url + next)
+      for (const { page_id: id } of (await response.json()) as Array<{ page_id: string }>) {
+        ids.add(id)
+      }
+      next = /<([^>]+)>; rel="next"/.exec(response.headers.get('link') ?? '')?.[1]
+    }
+    t.equal(ids.size, 20_000, 'each page once')
+    t.ok(
+      after - before < 100 * 1024 * 1024,
+      `memory grew by ${Math.round((after - before) / 1024 / 1024)} MB`
+    )
+  }
+)
+
+/** The callback's address is registered for another port, so the browser's last step is taken by hand. */
+async function connectByHand({ url }: Started, product: string): Promise<void> {
+  const { url: authorize } = await json(`${url}/auth/${product}/login`)
+  const consent = await fetch(`${authorize}&sandbox_decision=accept`, { redirect: 'manual' })
+  const { pathname, search } = new URL(consent.headers.get('location') ?? '')
+  await fetch(url + pathname + search, { redirect: 'manual' })
+}
+
+/** 0 where the system does not tell. */
+function residentBytes(pid: number): number {
+  try {
+    return (
+      Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024
+    )
+  } catch {
+    return 0
+  }
+}

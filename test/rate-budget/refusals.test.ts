@@ -1,0 +1,265 @@
+import t from 'tap'
+import { createBudget, type Budget, type Place } from '../../src/rate-budget/rate-budget.ts'
+import type { Answer } from '../../src/lib/http-client.ts'
+import { nothingTold } from './helper.ts'
+
+const HOUR_MS = 3_600_000
+const HERE: Place = { app: 'app', site: 'acme', endpoint: 'GET jira/search' }
+const ELSEWHERE = {
+  endpoint: { ...HERE, endpoint: 'GET jira/projects' },
+  site: { ...HERE, site: 'globex' },
+  app: { ...HERE, app: 'other' }
+}
+const BACKGROUND = { interactive: false }
+const INTERACTIVE = { interactive: true }
+
+type Headers = Record<string, string>
+const answer = (status: number, headers: Headers = {}, body: unknown = {}): Answer => ({
+  status,
+  headers,
+  body,
+  retryAfterMs: undefined
+})
+const ok = async () => answer(200)
+const sleep = async (ms: number) => await new Promise((resolve) => setTimeout(resolve, ms))
+
+/** A budget whose time is moved by hand; its timers run in real time, from wherever it is. */
+function moved({ hourlyPoints = 1_000, at = Date.UTC(2026, 4, 4, 8, 20) } = {}) {
+  let now = at
+  const budget = createBudget({ shared: nothingTold(), now: () => now, hourlyPoints })
+  return {
+    budget,
+    now: () => now,
+    pass: (ms: number) => {
+      now += ms
+    }
+  }
+}
+
+/** The same in real time, for what waits. */
+const real = (hourlyPoints = 1_000) =>
+  createBudget({ shared: nothingTold(), now: Date.now, hourlyPoints })
+
+const refuse = async (budget: Budget, headers: Headers, { place = HERE, status = 429 } = {}) => {
+  await budget.call(place, BACKGROUND, async () => answer(status, headers))
+}
+
+t.test('A refusal reaches as far as its reason says', async (t) => {
+  const reasons: Array<[reason: string | undefined, reach: 'app' | 'site' | 'endpoint']> = [
+    ['jira-quota-global-based', 'app'],
+    ['confluence-quota-global-based', 'app'],
+    ['jira-quota-tenant-based', 'site'],
+    ['confluence-quota-tenant-based', 'site'],
+    [undefined, 'site'],
+    ['something-new', 'site'],
+    ['jira-burst-based', 'endpoint'],
+    ['jira-per-issue-on-write', 'endpoint'],
+    ['jira-cost-based', 'endpoint'],
+    ['jira-max-concurrent-threads-7', 'endpoint']
+  ]
+  for (const [reason, reach] of reasons) {
+    const { budget } = moved()
+    await refuse(budget, {
+      'retry-after': '60',
+      ...(reason === undefined ? {} : { 'ratelimit-reason': reason })
+    })
+    const held = Object.entries({ here: HERE, ...ELSEWHERE })
+      .filter(([, place]) => budget.waitMs(place, true) > 0)
+      .map(([name]) => name)
+    t.same(
+      held,
+      { endpoint: ['here'], site: ['here', 'endpoint'], app: ['here', 'endpoint', 'site'] }[reach],
+      String(reason)
+    )
+  }
+})
+
+t.test(
+  'The time that was named is kept, and not much more; of two the later one, but for a quota its reset',
+  async (t) => {
+    const at = Date.UTC(2026, 4, 4, 8, 20)
+    const reset = { 'x-ratelimit-reset': new Date(at + 1_200_000).toISOString() }
+    const waits: Array<[title: string, headers: Headers, ms: number, status?: number]> = [
+      ['seconds', { 'retry-after': '60' }, 60_000],
+      ['a date', { 'retry-after': new Date(at + 60_000).toUTCString() }, 60_000],
+      ['a reset', reset, 1_200_000],
+      ['a reset without seconds', { 'x-ratelimit-reset': '2026-05-04T08:40Z' }, 1_200_000],
+      ['both', { 'retry-after': '60', ...reset }, 1_200_000],
+      ['both, the other way round', { 'retry-after': '3600', ...reset }, 3_600_000],
+      [
+        'both for a quota',
+        { 'retry-after': '3600', 'ratelimit-reason': 'jira-quota-tenant-based', ...reset },
+        1_200_000
+      ],
+      [
+        'a quota without a reset',
+        { 'retry-after': '3600', 'ratelimit-reason': 'jira-quota-tenant-based' },
+        3_600_000
+      ],
+      ['503', { 'retry-after': '60' }, 60_000, 503],
+      ['a year', { 'retry-after': '31536000' }, 24 * HOUR_MS],
+      ['the past', { 'retry-after': new Date(at - 60_000).toUTCString() }, 0]
+    ]
+    for (const [title, headers, ms, status = 429] of waits) {
+      const { budget, pass } = moved()
+      await refuse(budget, headers, { status })
+      const wait = budget.waitMs(HERE, true)
+      t.ok(wait >= ms && wait <= ms + 500, `${title}: ${wait} of ${ms} ms`)
+      if (ms < 10_000) continue
+      let calls = 0
+      const call = async () =>
+        await budget.call(HERE, BACKGROUND, async () => {
+          calls++
+          return answer(200)
+        })
+      await t.rejects(
+        call(),
+        { code: 'upstream_rate_limited', extras: { retryAfterS: Math.ceil(wait / 1000) } },
+        'who would have to wait for longer is told for how long'
+      )
+      t.equal(calls, 0)
+      pass(wait)
+      await call()
+      t.equal(calls, 1)
+    }
+    const { budget } = moved()
+    for (const [status, headers] of [
+      [503, {}],
+      [500, { 'retry-after': '60' }],
+      [200, { 'retry-after': '60', 'beta-retry-after': '3600' }],
+      [404, {}]
+    ] as Array<[number, Headers]>) {
+      await refuse(budget, headers, { status })
+      t.equal(budget.waitMs(HERE, true), 0, `${status} is no refusal for the rate`)
+    }
+  }
+)
+
+t.test(
+  'The back-off grows with each refusal that says nothing, up to half a minute and its jitter, and begins anew after a success',
+  async (t) => {
+    const { budget, pass } = moved()
+    const waits: number[] = []
+    for (let i = 0; i < 8; i++) {
+      await refuse(budget, { 'beta-retry-after': '3600' })
+      waits.push(budget.waitMs(HERE, true))
+      pass(waits.at(-1) ?? 0)
+    }
+    for (const [i, wait] of waits.entries()) {
+      const middle = Math.min(30_000, 2_000 * 2 ** i)
+      t.ok(wait >= 0.7 * middle && wait <= 1.3 * middle, `${i + 1}: ${Math.round(wait)} ms`)
+    }
+    await budget.call(HERE, BACKGROUND, ok)
+    await refuse(budget, {})
+    t.ok(budget.waitMs(HERE, true) <= 2_600)
+    const jitter = new Set<number>()
+    for (let i = 0; i < 5; i++) {
+      const other = moved()
+      await refuse(other.budget, {})
+      jitter.add(other.budget.waitMs(HERE, true))
+    }
+    t.equal(jitter.size, 5, 'no two of them wait for the same time')
+  }
+)
+
+t.test(
+  'T35 Somebody who waits for an answer is not kept for more than five seconds, a copy not for more than ten',
+  async (t) => {
+    for (const [seconds, urgency, waits] of [
+      [4, INTERACTIVE, true],
+      [6, INTERACTIVE, false],
+      [9, BACKGROUND, true],
+      [11, BACKGROUND, false]
+    ] as const) {
+      const { budget } = moved()
+      await refuse(budget, { 'retry-after': String(seconds) })
+      const stopping = new AbortController()
+      const call = budget.call(HERE, { ...urgency, signal: stopping.signal }, ok)
+      const outcome = await Promise.race([
+        call.then(
+          () => 'called',
+          (error: { code: string }) => error.code
+        ),
+        sleep(30).then(() => 'waits')
+      ])
+      t.equal(outcome, waits ? 'waits' : 'upstream_rate_limited', `${seconds} s`)
+      stopping.abort()
+      await call.catch(() => {})
+    }
+  }
+)
+
+t.test('Who waits and is stopped leaves, and takes nobody along', async (t) => {
+  const budget = real()
+  await refuse(budget, { 'retry-after': '1' })
+  const stopping = new AbortController()
+  let calls = 0
+  const [stopped, staying] = [stopping.signal, undefined].map(
+    async (signal) =>
+      await budget.call(HERE, { ...BACKGROUND, signal }, async () => {
+        calls++
+        return answer(200)
+      })
+  )
+  setTimeout(() => stopping.abort(new Error('enough')), 20)
+  await t.rejects(stopped!, { code: 'interrupted' })
+  t.equal(calls, 0)
+  await staying
+  t.equal(calls, 1)
+  await t.rejects(
+    budget.call(HERE, { ...BACKGROUND, signal: AbortSignal.abort() }, ok),
+    { code: 'interrupted' },
+    'and who is stopped already does not call'
+  )
+})
+
+t.test(
+  'When a closed gate opens, whoever is waited for goes first, and nobody before the time',
+  async (t) => {
+    const budget = real()
+    await refuse(budget, { 'retry-after': '1' })
+    const opens = Date.now() + 1_000 - 5
+    const went: Array<[who: string, at: number]> = []
+    const call = async (who: string, urgency: { interactive: boolean }) =>
+      await budget.call(HERE, urgency, async () => {
+        went.push([who, Date.now()])
+        await sleep(10)
+        return answer(200)
+      })
+    const copies = Array.from({ length: 20 }, async (_, i) => await call(`copy ${i}`, BACKGROUND))
+    const people = Array.from(
+      { length: 10 },
+      async (_, i) => await call(`person ${i}`, INTERACTIVE)
+    )
+    await Promise.all([...copies, ...people])
+    t.same(
+      went.map(([who]) => who),
+      [
+        ...Array.from({ length: 10 }, (_, i) => `person ${i}`),
+        ...Array.from({ length: 20 }, (_, i) => `copy ${i}`)
+      ]
+    )
+    t.ok(went.every(([, at]) => at >= opens))
+  }
+)
+
+t.test(
+  'T35 No more than eight call one endpoint at once; another one is not held up by them',
+  async (t) => {
+    const budget = real()
+    let [inside, most] = [0, 0]
+    const call = async () =>
+      await budget.call(HERE, BACKGROUND, async () => {
+        most = Math.max(most, ++inside)
+        await sleep(5)
+        inside--
+        if (most % 2 === 0) throw new Error('lost')
+        return answer(200)
+      })
+    const calls = Promise.allSettled(Array.from({ length: 60 }, call))
+    await budget.call(ELSEWHERE.endpoint, BACKGROUND, ok)
+    t.ok(inside === 8, 'the others are still at it')
+    await calls
+    t.same([most, inside], [8, 0], 'and a call that failed has left its place')
+  }
+)

@@ -1,0 +1,167 @@
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { SETTINGS } from '../../src/config/config.ts'
+import { NAMES } from '../../src/config/aliases.ts'
+import { Env } from '../../src/config/schema.ts'
+import { build } from '../helper.ts'
+
+const text = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+type Schema = Record<string, any>
+
+t.test('.env.example has every setting of the schema, in its order, and nothing else', (t) => {
+  const assigned = [...text('.env.example').matchAll(/^(?:# )?([A-Z][A-Z0-9_]*)=/gm)].map(
+    ([, name]) => name
+  )
+  t.same(assigned, SETTINGS)
+  t.end()
+})
+
+t.test('.env.example is a valid start as it is, and its values are the defaults', (t) => {
+  const active = Object.fromEntries(
+    [...text('.env.example').matchAll(/^([A-Z][A-Z0-9_]*)=(.*)$/gm)].map(([, name = '', value]) => [
+      name,
+      value
+    ])
+  )
+  for (const [name, value] of Object.entries(active)) {
+    const property = Env.properties[name as keyof typeof Env.properties] as Schema
+    t.equal(value, String(property.default), `${name} is the default`)
+  }
+  t.end()
+})
+
+t.test('.env.example says the other names that a setting of its own may have', (t) => {
+  const example = text('.env.example')
+  for (const [setting, names] of Object.entries(NAMES)) {
+    // The lists of the clients are long and are in docs/settings.md.
+    if (/_OAUTH_/.test(setting)) continue
+    for (const name of names ?? []) t.ok(example.includes(name), `${setting}: ${name}`)
+  }
+  t.end()
+})
+
+t.test('openapi.json on disk is what the service writes, and what it serves', async (t) => {
+  const { app } = await build(t)
+  await app.ready()
+  t.same(
+    JSON.parse(text('openapi.json')),
+    JSON.parse(JSON.stringify(app.swagger())),
+    'npm run openapi makes it again'
+  )
+  t.same((await app.inject('/openapi.json')).json(), JSON.parse(text('openapi.json')))
+})
+
+t.test(
+  'Every route says what it is, whose it is, and every answer it has; what it answers with 2xx has examples',
+  async (t) => {
+    const { app } = await build(t)
+    await app.ready()
+    const { paths, openapi } = app.swagger() as Schema
+    t.equal(openapi, '3.1.0')
+    for (const [path, methods] of Object.entries<Schema>(paths)) {
+      t.notMatch(path, /^\/api(\/|$)/, 'each path once')
+      t.notMatch(path, /.\/$/, 'no trailing slash')
+      for (const [method, route] of Object.entries<Schema>(methods)) {
+        const name = `${method} ${path}`
+        t.match(route.summary, /^[A-Z].{8,}/, `${name}: summary`)
+        t.equal(route.tags?.length, 1, `${name}: one tag`)
+        const statuses = Object.keys(route.responses)
+        t.ok(
+          statuses.some((status) => /^[23]/.test(status)),
+          `${name}: a good answer`
+        )
+        if (!/^\/(healthz|health\/oauth)?$/.test(path)) {
+          t.ok(statuses.includes('500') && statuses.includes('503'), `${name}: 500 and 503`)
+        }
+        if (path.includes('{') || route.parameters?.length > 0 || method === 'post') {
+          t.ok(statuses.includes('422'), `${name}: 422`)
+        }
+        if (method === 'post' && route.requestBody !== undefined) {
+          t.ok(
+            ['400', '413', '415'].every((status) => statuses.includes(status)),
+            `${name}: 400, 413, 415`
+          )
+        }
+        for (const [status, answer] of Object.entries<Schema>(route.responses)) {
+          t.ok(answer.description, `${name} ${status}: description`)
+          if (/^[45]/.test(status) && path !== '/healthz') {
+            t.ok(
+              answer.content?.['application/problem+json'],
+              `${name} ${status}: problem document`
+            )
+          }
+          if (!/^2/.test(status)) continue
+          for (const missing of withoutExample(
+            answer.content?.['application/json']?.schema ?? {},
+            ''
+          )) {
+            t.fail(`${name} ${status}${missing}: no example`)
+          }
+        }
+        for (const parameter of route.parameters ?? []) {
+          t.ok(parameter.schema, `${name}: ${parameter.name}`)
+        }
+      }
+    }
+  }
+)
+
+/** Texts of a schema that come without an example; numbers, flags and words of a list show themselves. */
+function withoutExample(schema: Schema, path: string): string[] {
+  if (schema.type === 'object') {
+    return Object.entries<Schema>(schema.properties ?? {}).flatMap(([name, property]) =>
+      withoutExample(property, `${path}/${name}`)
+    )
+  }
+  if (schema.type === 'array') return withoutExample(schema.items, `${path}/0`)
+  if (schema.anyOf !== undefined) {
+    return schema.anyOf.flatMap((each: Schema) => withoutExample(each, path))
+  }
+  const shown =
+    schema.type !== 'string' ||
+    schema.const !== undefined ||
+    schema.enum !== undefined ||
+    schema.example !== undefined ||
+    schema.examples !== undefined
+  return shown ? [] : [path]
+}
+
+t.test('Every route that answers is in the document, or is meant to be hidden', async (t) => {
+  const { app } = await build(t, { APP_ENV: 'production', API_DOCS: 'open' })
+  await app.ready()
+  const documented = new Set(Object.keys((app.swagger() as Schema).paths))
+  const HIDDEN = /^\/(openapi\.json|docs|oauth\/(jira|confluence|callback))/
+  // The tree has a line for each piece of a path; what the router knows is asked instead.
+  for (const path of [
+    '/users',
+    '/users/{user_id}',
+    '/jira/projects',
+    '/jira/projects/{owner_id}',
+    '/confluence/pages',
+    '/confluence/pages/{owner_id}',
+    '/jira/issues/{owner_id}',
+    '/confluence/spaces/{owner_id}',
+    '/users/{user_id}/changes',
+    '/integrations/jira/connect',
+    '/integrations/confluence/connect',
+    '/integrations/jira/projects/fetch',
+    '/integrations/confluence/pages/fetch',
+    '/integrations/jira/issues/fetch',
+    '/integrations/confluence/spaces/fetch',
+    '/integrations/jira/sync',
+    '/integrations/confluence/sync/runs/{id}',
+    '/integrations/confluence/sync/runs/{id}/events',
+    '/auth/jira/login',
+    '/auth/jira/callback',
+    '/auth/confluence/login',
+    '/auth/confluence/callback',
+    '/oauth/atlassian/callback',
+    '/',
+    '/healthz',
+    '/health/oauth'
+  ]) {
+    t.ok(documented.has(path), path)
+  }
+  for (const path of documented) t.notMatch(path, HIDDEN)
+  t.equal((await app.inject('/docs')).statusCode < 400, true, '/docs is there')
+})

@@ -1,0 +1,91 @@
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { securityDocument } from '../traceability/document.ts'
+import { judge, NOT_YET } from '../traceability/evaluate.ts'
+import { PROMISES, THREATS } from '../traceability/rows.ts'
+import { proofs, proofsIn } from '../traceability/titles.ts'
+
+const rows = [...THREATS, ...PROMISES]
+const all = proofs()
+const text = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+
+t.test('E12 Every threat and promise is there, once, and what has no test says why', (t) => {
+  const ids = (letter: string, count: number, width: number) =>
+    Array.from({ length: count }, (_, i) => `${letter}${String(i + 1).padStart(width, '0')}`)
+  t.same(
+    THREATS.map(({ id }) => id),
+    ids('T', 42, 2)
+  )
+  t.same(
+    PROMISES.map(({ id }) => id),
+    [
+      ...ids('A', 15, 1),
+      ...ids('B', 13, 1),
+      ...ids('C', 14, 1),
+      ...ids('D', 14, 1),
+      ...ids('E', 12, 1)
+    ]
+  )
+  t.same(
+    judge(rows, all).filter((sentence) => !sentence.includes(NOT_YET)),
+    []
+  )
+  t.end()
+})
+
+t.test('E12 Whatever row loses its tests is named, and so is an id that is in no table', (t) => {
+  const before = judge(rows, all)
+  for (const { id } of rows.filter(
+    ({ id, open }) => open === undefined && all.some(({ ids }) => ids.includes(id))
+  )) {
+    const without = all.map((proof) => ({
+      ...proof,
+      ids: proof.ids.filter((other) => other !== id)
+    }))
+    const added = judge(rows, without).filter((sentence) => !before.includes(sentence))
+    t.match(added, [new RegExp(`^${id} .* has no test`)], id)
+    t.equal(added.length, 1)
+  }
+  const strange = proofsIn(
+    'test/some.test.ts',
+    ["'T43 E13 A5 Something'", '`C6: it holds for $' + '{one}`', "'T01 never', { skip: true }"]
+      .map((test) => `t.test(${test}, () => {})`)
+      .join('\n')
+  )
+  t.match(strange, [
+    { ids: ['T43', 'E13', 'A5'], title: 'Something' },
+    { ids: ['C6'], title: 'it holds for …' }
+  ])
+  t.equal(strange.length, 2, 'what is never run proves nothing')
+  t.same(
+    judge(rows, [...all, ...strange])
+      .filter((sentence) => !before.includes(sentence))
+      .map((sentence) => sentence.slice(0, 18)),
+    ['T43 is in no table', 'E13 is in no table']
+  )
+  t.end()
+})
+
+t.test(
+  'E12 A test that disappears beside others is seen too: docs/security.md names each, is written anew before a change lands, and has to be the same',
+  (t) => {
+    const written = securityDocument(THREATS, PROMISES, all)
+    for (const gone of all) {
+      t.not(
+        securityDocument(
+          THREATS,
+          PROMISES,
+          all.filter((proof) => proof !== gone)
+        ),
+        written,
+        gone.title
+      )
+    }
+    const ci = text('.ci/run')
+    t.match(
+      ci,
+      /npm run security:check\nnpm run docs:security\n[^#]*git diff --exit-code -- .*docs/s
+    )
+    t.end()
+  }
+)

@@ -1,0 +1,197 @@
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import Driver from 'better-sqlite3'
+import t from 'tap'
+import { verified } from '../../audit/helper.ts'
+import { newKeyEntry } from '../../../src/vault/keyring.ts'
+import { many } from '../../auth/helper.ts'
+import { check } from '../../grants/helper.ts'
+import { folder, start } from '../../process/child.ts'
+import { answers, command, filled, sqlite, withPages } from './helper.ts'
+
+t.jobs = 2
+const BACKUPS = many(3, 20)
+const WRITERS = 4
+
+t.test(
+  'D11 B1 T31 A backup while the service writes is whole and holds every write that was acknowledged before it began; with the key its tokens open, without it nothing does',
+  async (t) => {
+    const cwd = folder(t)
+    const url = await sqlite(cwd, 'source')
+    const { env, before, tokens } = await filled(t, url)
+    const service = await start(t, { cwd, env: { ...env, INTEGRATION_DB_URL: url } })
+    const acknowledged: string[] = []
+    const over = new AbortController()
+    const write = async (writer: number) => {
+      for (let i = 0; !over.signal.aborted; i++) {
+        const id = `${writer}-${i % 500}`
+        const answer = await fetch(`${service.url}/confluence/pages`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify({
+            owner_id: 1,
+            space_key: 'ENG',
+            page_id: id,
+            title: `Version ${i}`
+          })
+        })
+        if (answer.ok) acknowledged.push(`${id} ${i}`)
+      }
+    }
+    const writing = Array.from({ length: WRITERS }, async (_, writer) => {
+      await write(writer)
+    })
+
+    for (let i = 0; i < BACKUPS; i++) {
+      const file = join(cwd, `backup ${i}`)
+      const known = new Map(acknowledged.map((each) => each.split(' ') as [string, string]))
+      const written = acknowledged.length
+      t.match(await command(cwd, 'backup', ['--to', file], { INTEGRATION_DB_URL: url }), {
+        code: 0,
+        stdout: /^.*backup \d+: \d+\.\d MB in \d+\.\d s, checked\.\n$/,
+        stderr: ''
+      })
+      t.ok(
+        acknowledged.length > written,
+        `${acknowledged.length - written} writes were acknowledged meanwhile`
+      )
+      t.equal(statSync(file).mode & 0o777, 0o600)
+      t.same(
+        readdirSync(cwd).filter((name) => name.startsWith('backup') && !/^backup \d+$/.test(name)),
+        [],
+        'one file, with nothing beside it'
+      )
+      const db = new Driver(file, { readonly: true })
+      t.equal(db.pragma('integrity_check', { simple: true }), 'ok')
+      const pages = db.prepare("select page_id, title from pages where site = ''").all() as Array<{
+        page_id: string
+        title: string
+      }>
+      db.close()
+      t.match(
+        await verified(`sqlite:///${file}`),
+        { code: 0, stdout: /^[1-9]\d* rows are as they were written/ },
+        'T18 its audit trail can be followed'
+      )
+      const stored = new Map(
+        pages.map(({ page_id: id, title }) => [id, Number(title.slice('Version '.length))])
+      )
+      t.same(
+        [...known].filter(([id, version]) => !((stored.get(id) ?? -1) >= Number(version))),
+        [],
+        `all of ${known.size} acknowledged pages are there, as they were or newer`
+      )
+    }
+    over.abort()
+    await Promise.all(writing)
+    t.equal(await service.stop(), 0)
+
+    const file = join(cwd, `backup ${BACKUPS - 1}`)
+    const bytes = readFileSync(file)
+    t.equal(
+      tokens.filter((token) =>
+        [token, Buffer.from(token).toString('base64'), Buffer.from(token).toString('hex')].some(
+          (form) => bytes.includes(form)
+        )
+      ).length,
+      0,
+      'B1 no token is readable in it'
+    )
+    const restored = { ...env, INTEGRATION_DB_URL: `sqlite:///${file}` }
+    t.match(await command(cwd, '', [], { ...restored, VAULT_KEYS: newKeyEntry('other') }), {
+      code: 78,
+      stderr: /^VAULT_KEYS lacks the key "test", and 2 stored grants need it\./
+    })
+    const again = await start(t, { cwd, env: restored })
+    const now = await answers(async (path) => await (await fetch(again.url + path)).json())
+    for (const path of [
+      '/users',
+      '/users/1/connections',
+      '/jira/projects/1',
+      '/jira/issues/1',
+      '/confluence/spaces/1',
+      '/integrations/jira/sync/runs'
+    ]) {
+      t.same(now[path], before[path], path)
+    }
+    t.match(await check(again), { status: 200, body: { state: 'active' } })
+    t.equal(await again.stop(), 0)
+  }
+)
+
+t.test(
+  'D11 No file is overwritten, PostgreSQL is referred to its own tools, a damaged database makes no backup, and arguments that mean nothing end with 2',
+  async (t) => {
+    const cwd = folder(t)
+    const url = await sqlite(cwd, 'source')
+    await withPages(url, 2_000)
+    const files = () => readdirSync(cwd).filter((name) => !name.startsWith('source'))
+    const backup = async (args: string[], at = url) =>
+      await command(cwd, 'backup', args, { INTEGRATION_DB_URL: at })
+    for (const args of [[], ['--to', ' '], ['there']]) {
+      t.match(
+        await backup(args),
+        {
+          code: 2,
+          stdout: '',
+          stderr:
+            /^(--to is lacking: the file to make|These arguments mean nothing to this command)\.\n\nnpm run db:backup -- --to FILE/
+        },
+        JSON.stringify(args)
+      )
+    }
+    t.match(await backup(['--to', 'x'], 'postgres://u:pl4nted@127.0.0.1:1/d'), {
+      code: 1,
+      stdout: '',
+      stderr:
+        /^INTEGRATION_DB_URL names a PostgreSQL database: back that up with pg_dump \(docs\/backup\.md\)\.\n$/
+    })
+    t.match(await backup(['--to', 'x'], 'sqlite:///none.db'), {
+      code: 1,
+      stdout: '',
+      stderr: /^There is no database file where INTEGRATION_DB_URL says\.\n$/
+    })
+    t.match(await backup(['--to', 'none/x']), {
+      code: 1,
+      stdout: '',
+      stderr: /^The file that --to names cannot be made \(ENOENT\)\./
+    })
+    t.same(files(), [])
+
+    writeFileSync(join(cwd, 'mine'), 'precious')
+    t.match(await backup(['--to', 'mine']), {
+      code: 1,
+      stdout: '',
+      stderr: /^The file that --to names exists already\. Nothing was changed; name a new one\.\n$/
+    })
+    t.match(await backup(['--to', join(cwd, 'source.db')]), {
+      code: 1,
+      stderr: /^The file that --to names exists already/
+    })
+    t.equal(readFileSync(join(cwd, 'mine'), 'utf8'), 'precious')
+    writeFileSync(join(cwd, 'x.partial'), '')
+    t.match(await backup(['--to', 'x']), {
+      code: 1,
+      stdout: '',
+      stderr: /^Beside the file that --to names is one that ends in \.partial/
+    })
+    t.same(files(), ['mine', 'x.partial'])
+
+    const source = new Driver(join(cwd, 'source.db'))
+    const { rootpage } = source
+      .prepare("select rootpage from sqlite_master where name = 'pages_by_title'")
+      .get() as { rootpage: number }
+    const size = source.pragma('page_size', { simple: true }) as number
+    source.pragma('wal_checkpoint(truncate)')
+    source.close()
+    const bytes = readFileSync(join(cwd, 'source.db'))
+    bytes.fill(0xab, (rootpage - 1) * size + 200, rootpage * size)
+    writeFileSync(join(cwd, 'source.db'), bytes)
+    t.match(await backup(['--to', 'y']), {
+      code: 1,
+      stdout: '',
+      stderr: /^The backup is damaged, and so is the database, most likely; it was not kept\./
+    })
+    t.notOk(existsSync(join(cwd, 'y')) || existsSync(join(cwd, 'y.partial')))
+  }
+)

@@ -1,0 +1,250 @@
+import t from 'tap'
+import { Browser } from '../helper.ts'
+import {
+  COLLECTIONS,
+  looks,
+  place,
+  productOf,
+  PRODUCTS,
+  type Collection,
+  type Place,
+  type Row
+} from './time-helper.ts'
+
+/** Two pages of each list. */
+const SIZES = { projects: 110, issues: 110, spaces: 260, pages: 260 }
+const LISTS: Record<Collection, Array<[path: string, calls: number]>> = {
+  projects: [['/project/search', 2]],
+  issues: [
+    ['/search/approximate-count', 1],
+    ['/search/jql', 1],
+    ['/issue/bulkfetch', 2]
+  ],
+  spaces: [['/api/v2/spaces', 2]],
+  pages: [['/api/v2/pages', 2]]
+}
+
+/** What is deleted while it goes wrong, so that there is something to find. */
+async function deleted(here: Place): Promise<Record<Collection, string>> {
+  const first = async (collection: Collection) => (await here.names(collection))[0] ?? ''
+  const names = {
+    projects: await first('projects'),
+    issues: await first('issues'),
+    spaces: await first('spaces'),
+    pages: await first('pages')
+  }
+  for (const collection of COLLECTIONS) await here.remove(collection, names[collection])
+  return names
+}
+
+t.test('An error at any page of a listing deletes nothing, however often it comes', async (t) => {
+  const here = await place(t, { sandbox: { sizes: SIZES } })
+  for (const collection of COLLECTIONS) {
+    for (const [path, calls] of LISTS[collection]) {
+      for (let skip = 0; skip < calls; skip++) {
+        const [name = ''] = await here.names(collection)
+        await here.remove(collection, name)
+        for (const status of [403, 404]) {
+          await here.sandbox.admin('faults', {
+            kind: 'status',
+            status,
+            match: { path },
+            skip: status === 403 ? skip : 0
+          })
+          t.match(
+            await here.copy(productOf(collection)),
+            { state: 'partial', error: { code: 'upstream_refused' } },
+            `${status} at ${path} ${skip + 1}`
+          )
+          t.ok(await here.item(collection, name), 'still there')
+        }
+        t.match(await here.copy(productOf(collection)), { state: 'succeeded' })
+        t.equal(
+          await here.item(collection, name),
+          undefined,
+          'gone when the listing comes to its end'
+        )
+      }
+    }
+  }
+})
+
+t.test('Copies of what has changed delete nothing', async (t) => {
+  const here = await place(t, {
+    sandbox: { sizes: { projects: 10, issues: 20, spaces: 10, pages: 20 } }
+  })
+  const names = await deleted(here)
+  for (let i = 0; i < 3; i++) {
+    for (const product of PRODUCTS) {
+      t.match(await here.copy(product, i === 0 ? 'due' : 'incremental'), {
+        state: 'succeeded',
+        counts: { removed: 0 }
+      })
+    }
+  }
+  for (const collection of COLLECTIONS) {
+    t.ok(await here.item(collection, names[collection]), collection)
+  }
+})
+
+/** @returns what ends it */
+type Trouble = (here: Place) => Promise<() => Promise<unknown>>
+interface Loss {
+  title: string
+  begin: Trouble
+  error: Record<(typeof PRODUCTS)[number], string>
+  state?: string
+}
+
+const every =
+  (fault: object): Trouble =>
+  async ({ sandbox: { admin } }) => {
+    await admin('faults', { kind: 'status', times: 1_000, match: { path: '/ex/*' }, ...fault })
+    return async () => await admin('faults', undefined, 'DELETE')
+  }
+const hiding: Trouble = async (here) => {
+  const names = { project: await here.names('projects'), space: await here.names('spaces') }
+  const each = async (restricted: boolean) => {
+    for (const [kind, list] of Object.entries(names)) {
+      for (const name of list) await here.sandbox.admin('restrict', { [kind]: name, restricted })
+    }
+  }
+  await each(true)
+  return async () => {
+    await each(false)
+  }
+}
+const both = (code: string) => ({ jira: code, confluence: code })
+
+const LOSSES: Loss[] = [
+  { title: '403 to everything', begin: every({ status: 403 }), error: both('upstream_refused') },
+  { title: '404 to everything', begin: every({ status: 404 }), error: both('upstream_refused') },
+  { title: '410 to everything', begin: every({ status: 410 }), error: both('upstream_refused') },
+  {
+    title: 'a scope that is no longer enough',
+    begin: every({ status: 401, headers: { 'x-failure-category': 'FAILURE_CLIENT_SCOPE_CHECK' } }),
+    error: both('scope_missing')
+  },
+  {
+    title: 'the product taken from the person',
+    begin: async ({ sandbox: { admin } }) => {
+      const access = async (granted: boolean) => {
+        for (const product of PRODUCTS) {
+          await admin('product-access', { site: 'acme', product, granted })
+        }
+      }
+      await access(false)
+      return async () => {
+        await access(true)
+      }
+    },
+    error: { jira: 'site_unreachable', confluence: 'upstream_refused' }
+  },
+  {
+    title: 'the app uninstalled from the site',
+    begin: async ({ app, sandbox: { admin } }) => {
+      await admin('uninstall', { site: 'acme' })
+      return async () => {
+        for (const product of PRODUCTS) await new Browser(app).connect(product)
+      }
+    },
+    error: both('site_gone')
+  },
+  { title: 'a listing that shows nothing', begin: hiding, error: both('nothing_visible') }
+]
+
+t.test(
+  'When access is lost everything stays where it was, and what was deleted meanwhile goes when access is back',
+  async (t) => {
+    const here = await place(t, {
+      sandbox: { sizes: { projects: 14, issues: 28, spaces: 14, pages: 56 } }
+    })
+    const rows = async () =>
+      Object.fromEntries(
+        await Promise.all(
+          COLLECTIONS.map(async (name) => [name, (await here.names(name)).sort()] as const)
+        )
+      )
+    for (const { title, begin, error, state = 'failed' } of LOSSES) {
+      const before = await rows()
+      const names = await deleted(here)
+      const end = await begin(here)
+      for (const mode of ['full', 'full', 'due', 'full']) {
+        for (const product of PRODUCTS) {
+          t.match(
+            await here.copy(product, mode),
+            { state, error: { code: error[product] }, counts: { removed: 0 } },
+            `${product}, ${title}`
+          )
+        }
+      }
+      t.same(await rows(), before, `nothing is gone after ${title}`)
+      await end()
+      for (const product of PRODUCTS) {
+        // A new consent has begun a copy, which the first of these may have joined.
+        for (let i = 0; i < 2; i++) {
+          t.match(await here.copy(product), { state: 'succeeded', counts: { held: 0 } }, product)
+        }
+      }
+      const after = await rows()
+      for (const collection of COLLECTIONS) {
+        t.notOk(
+          after[collection]?.includes(names[collection]),
+          `${collection}: what was deleted is gone`
+        )
+      }
+      t.same(
+        [after.projects?.length, after.spaces?.length],
+        [(before.projects?.length ?? 0) - 1, (before.spaces?.length ?? 0) - 1],
+        'and nothing else'
+      )
+    }
+  }
+)
+
+t.test('A listing that ends early deletes nothing, and says so where it can be seen', async (t) => {
+  const here = await place(t, { sandbox: { sizes: SIZES } })
+  const before = await Promise.all(
+    COLLECTIONS.map(async (collection) => await here.names(collection))
+  )
+  // Jira says how many there are.
+  const last = { startAt: 100, maxResults: 100, total: 110, isLast: true, values: [] }
+  here.sandbox.world.longestSearch = 60
+  for (let i = 0; i < 2; i++) {
+    await here.sandbox.admin('faults', {
+      kind: 'status',
+      status: 200,
+      body: last,
+      match: { path: '/project/search' },
+      skip: 1
+    })
+    const run = await here.copy('jira')
+    t.match(run, { state: 'failed', error: { code: 'short_listing' }, counts: { removed: 0 } })
+    t.same(
+      run.failures.map(({ collection, code }: Row) => [collection, code]),
+      [
+        ['projects', 'short_listing'],
+        ['issues', 'short_listing']
+      ]
+    )
+  }
+  // Confluence does not: what an early end left out is found when it is asked for.
+  for (const collection of ['spaces', 'pages'] as const) {
+    await here.sandbox.admin('faults', {
+      kind: 'status',
+      status: 200,
+      body: { results: [], _links: {} },
+      match: { path: `/api/v2/${collection}` },
+      skip: 1
+    })
+    const log = await here.asked(async () => {
+      t.match(await here.copy('confluence'), { state: 'succeeded', counts: { removed: 0 } })
+    })
+    t.same(looks(log, collection), Array(11).fill(200))
+    t.match(await here.copy('confluence'), { state: 'succeeded', counts: { removed: 0 } })
+  }
+  t.same(
+    await Promise.all(COLLECTIONS.map(async (collection) => await here.names(collection))),
+    before
+  )
+})

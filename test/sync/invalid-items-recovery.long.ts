@@ -1,0 +1,231 @@
+import t, { type Test } from 'tap'
+import { service, type Service } from '../auth/helper.ts'
+import { Browser, synced } from '../helper.ts'
+import { copy, list, OF, type Collection } from './faults-helper.ts'
+
+const PRODUCTS = ['jira', 'confluence'] as const
+const TOO_LONG = 'x'.repeat(8_193)
+const NAMES = {
+  projects: 'name',
+  issues: 'fields.summary',
+  spaces: 'name',
+  pages: 'title'
+} as const
+const COLLECTIONS = Object.keys(NAMES) as Collection[]
+
+/** A service with both products copied; what comes later goes wrong later. */
+async function copied(t: Test, sizes: object, env: NodeJS.ProcessEnv = {}): Promise<Service> {
+  const here = await service(
+    t,
+    { SYNC_INTERVAL: '0', ATLASSIAN_HOURLY_POINTS: '100000000', ...env },
+    { sizes: { projects: 6, issues: 12, spaces: 6, pages: 12, ...sizes }, indexLagMs: 0 }
+  )
+  for (const [i, product] of PRODUCTS.entries()) {
+    await new Browser(here.app).connect(product)
+    t.match(await synced(here.app, product, i + 1), { state: 'succeeded' })
+  }
+  return here
+}
+
+const idOf = ({ sandbox }: Service, name: Collection, position: number) =>
+  sandbox.world.sites[0]?.[name].at(position)?.id ?? ''
+const productOf = (name: Collection) => (OF.jira.includes(name) ? 'jira' : 'confluence')
+const spoil = async (
+  { sandbox }: Service,
+  collection: Collection,
+  id: string,
+  fields: object | null
+) => await sandbox.admin('spoil', { collection, id, fields })
+
+for (const name of COLLECTIONS) {
+  t.test(
+    `One of the ${name} that no longer fits stays as it was, however often everything is listed`,
+    async (t) => {
+      const here = await copied(t, {})
+      const before = await list(here, name)
+      await spoil(here, name, idOf(here, name, 3), { [NAMES[name]]: TOO_LONG })
+      for (const mode of ['full', 'full', 'incremental', 'full']) {
+        t.match(
+          await copy({ here, product: productOf(name) }, mode),
+          {
+            state: 'partial',
+            error: { code: 'items_failed' },
+            counts: { removed: 0, held: 0, changed: 0 }
+          },
+          mode
+        )
+      }
+      t.same(await list(here, name), before)
+      await spoil(here, name, idOf(here, name, 3), null)
+      t.match(await copy({ here, product: productOf(name) }), {
+        state: 'succeeded',
+        counts: { added: 0, changed: 0, removed: 0, skipped: 0 }
+      })
+    }
+  )
+
+  t.test(
+    `Two of the ${name} that go by one id are one, and nothing is wrong with the others`,
+    async (t) => {
+      const here = await copied(t, {})
+      const [one, other] = [idOf(here, name, 1), idOf(here, name, 3)]
+      await spoil(here, name, other, { id: one })
+      for (let i = 0; i < 2; i++) {
+        t.match(await copy({ here, product: productOf(name) }), { counts: { added: 0, held: 0 } })
+      }
+      const rows = await list(here, name)
+      t.equal(
+        new Set(rows.map((row) => row.issue_id ?? row.space_id ?? row.page_id ?? row.id)).size,
+        rows.length
+      )
+      await spoil(here, name, other, null)
+      for (let i = 0; i < 2; i++) {
+        t.match(await copy({ here, product: productOf(name) }), { state: 'succeeded' })
+      }
+      t.equal((await list(here, name)).length, 12 / (OF[productOf(name)][0] === name ? 2 : 1))
+    }
+  )
+
+  t.test(
+    `What is no object among the ${name} is skipped and counted, and the others are copied`,
+    async (t) => {
+      const here = await copied(t, {})
+      const path = {
+        projects: '/project/search',
+        issues: '/issue/bulkfetch',
+        spaces: '/api/v2/spaces',
+        pages: '/api/v2/pages'
+      }[name]
+      const odd = [null, 7, 'x', [], true]
+      await here.sandbox.admin('faults', {
+        kind: 'status',
+        status: 200,
+        body: { values: odd, issues: odd, results: odd, total: 5, isLast: true, _links: {} },
+        match: { path }
+      })
+      const run = await copy({ here, product: productOf(name) })
+      t.match(run, {
+        state: 'partial',
+        counts: { skipped: 5, added: 0, removed: 0 },
+        failures: Array(5).fill({
+          collection: name,
+          remote_id: null,
+          code: 'item_unfit',
+          detail: /not an object/
+        })
+      })
+      t.match(await copy({ here, product: productOf(name) }), {
+        state: 'succeeded',
+        counts: { added: 0, removed: 0, skipped: 0 }
+      })
+    }
+  )
+}
+
+t.test(
+  'Of very many that do not fit the first hundred are named and all are counted; all are here when they are mended',
+  async (t) => {
+    const here = await service(
+      t,
+      { SYNC_INTERVAL: '0' },
+      { sizes: { projects: 1, issues: 130, spaces: 1, pages: 130 }, indexLagMs: 0 }
+    )
+    const all = [...Array(120).keys()].flatMap(
+      (i) =>
+        [
+          ['issues', idOf(here, 'issues', i + 5)],
+          ['pages', idOf(here, 'pages', i + 5)]
+        ] as Array<[Collection, string]>
+    )
+    for (const [name, id] of all) await spoil(here, name, id, { [NAMES[name]]: TOO_LONG })
+    for (const [i, product] of PRODUCTS.entries()) {
+      await new Browser(here.app).connect(product)
+      const run = await synced(here.app, product, i + 1)
+      t.match(run, {
+        state: 'partial',
+        error: { code: 'items_failed', detail: /^120 items/ },
+        counts: { added: 11, skipped: 120 }
+      })
+      t.equal(run.failures.length, 100)
+    }
+    for (const [name, id] of all) await spoil(here, name, id, null)
+    for (const product of PRODUCTS) {
+      t.match(
+        await copy({ here, product }, 'incremental'),
+        { state: 'succeeded', counts: { added: 100, skipped: 0 } },
+        'a hundred of them at once'
+      )
+      t.match(
+        await copy({ here, product }),
+        { state: 'succeeded', counts: { added: 20, removed: 0, skipped: 0 } },
+        'and the others with the next full copy'
+      )
+    }
+    for (const [name, id] of all) await spoil(here, name, id, { [NAMES[name]]: TOO_LONG })
+    for (const product of PRODUCTS) {
+      for (let i = 0; i < 3; i++) {
+        t.match(
+          await copy({ here, product }),
+          { state: 'partial', counts: { removed: 0, held: 0, skipped: 120 } },
+          'none of them is taken for gone when it no longer fits'
+        )
+      }
+    }
+  }
+)
+
+t.test('One that was changed just now and does not fit is one failure, not two', async (t) => {
+  const here = await copied(t, {})
+  for (const name of ['issues', 'pages'] as const) {
+    const id = idOf(here, name, 3)
+    await here.sandbox.admin(`${name}/${id}`, {
+      [name === 'issues' ? 'summary' : 'title']: 'Changed'
+    })
+    await spoil(here, name, id, { [NAMES[name]]: TOO_LONG })
+    for (const time of ['first', 'second']) {
+      const run = await copy({ here, product: productOf(name) }, 'incremental')
+      t.match(
+        run,
+        {
+          state: 'partial',
+          counts: { skipped: 1 },
+          failures: [{ collection: name, remote_id: id }]
+        },
+        `${name}, the ${time} time`
+      )
+      t.equal(run.failures.length, 1)
+    }
+    await spoil(here, name, id, null)
+    t.match(await copy({ here, product: productOf(name) }, 'incremental'), {
+      state: 'succeeded',
+      counts: { changed: 1, skipped: 0 }
+    })
+  }
+})
+
+t.test('A body of an absurd size is a reason to skip its page, and nothing else', async (t) => {
+  const here = await copied(t, {})
+  const id = idOf(here, 'pages', 3)
+  await spoil(here, 'pages', id, { body: { storage: { value: 'y'.repeat(4 * 1024 * 1024 + 1) } } })
+  t.equal(
+    (
+      await here.app.inject({
+        method: 'PATCH',
+        url: '/users/1/connections/confluence',
+        payload: { page_bodies: true }
+      })
+    ).statusCode,
+    200
+  )
+  t.match(await synced(here.app, 'confluence', 3), {
+    state: 'partial',
+    error: { code: 'items_failed' },
+    counts: { changed: 11, skipped: 1, removed: 0 },
+    failures: [{ remote_id: id, detail: /^Its body is longer than 4194304 characters\.$/ }]
+  })
+  await spoil(here, 'pages', id, null)
+  t.match(await copy({ here, product: 'confluence' }, 'incremental'), {
+    state: 'succeeded',
+    counts: { changed: 1, skipped: 0 }
+  })
+})

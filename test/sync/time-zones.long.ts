@@ -1,0 +1,198 @@
+import t, { type Test } from 'tap'
+import { Browser, build, CLIENTS, configured, synced } from '../helper.ts'
+import { ACME, startSandbox } from '../sandbox/helper.ts'
+import { DANA } from '../../src/sandbox/oauth/users.ts'
+import { copied, truth } from './expected-state.ts'
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+const PRODUCTS = ['jira', 'confluence'] as const
+const SIZES = { projects: 2, issues: 20, spaces: 2, pages: 20 }
+const ISSUE_CALLS = /(search\/jql|approximate-count|issue\/bulkfetch|\/myself)$/
+const PAGE_CALLS = /(\/wiki\/rest\/api\/.*|\/wiki\/api\/v2\/pages)$/
+
+/** Whose clock is off, where the account lives, and how late search is. */
+interface Setting {
+  zone?: string
+  skewMs?: number
+  lagMs?: number
+  start?: number
+}
+
+/** Both products connected and copied once, at a service whose clock may differ from Atlassian's. */
+async function place(
+  t: Test,
+  { zone = 'Etc/UTC', skewMs = 0, lagMs = 0, start = Date.UTC(2026, 10, 25, 12) }: Setting
+) {
+  const from = Date.now()
+  let ahead = 0
+  let shift = skewMs
+  const now = () => start + Date.now() - from + ahead
+  const sandbox = await startSandbox(t, {
+    clients: CLIENTS,
+    sizes: SIZES,
+    users: [{ ...DANA, timeZone: zone }],
+    now,
+    indexLagMs: lagMs,
+    burst: 1_000_000,
+    hourlyPoints: 1_000_000
+  })
+  const { app } = await build(
+    t,
+    { ...configured(sandbox.url), ATLASSIAN_HOURLY_POINTS: '1000000' },
+    () => now() + shift
+  )
+  for (const [i, product] of PRODUCTS.entries()) {
+    await new Browser(app).connect(product)
+    t.match(await synced(app, product, i + 1), { state: 'succeeded' })
+  }
+  let runs = PRODUCTS.length
+  return {
+    app,
+    sandbox,
+    pass: (ms: number) => {
+      ahead += ms
+    },
+    stepBack: (ms: number) => {
+      shift -= ms
+    },
+    async follow(): Promise<Array<Record<string, any>>> {
+      const ended = []
+      for (const product of PRODUCTS) {
+        await app.inject({ method: 'POST', url: `/integrations/${product}/sync?mode=incremental` })
+        ended.push(await synced(app, product, ++runs))
+      }
+      t.ok(
+        ended.every(({ state }) => state === 'succeeded'),
+        JSON.stringify(ended.map(({ error }) => error))
+      )
+      return ended
+    },
+    /** How often Atlassian was called for issues and for pages since the last time. */
+    calls: (() => {
+      let before: Record<string, number> = {}
+      return () => {
+        const now = sandbox.world.stats.read().calls
+        const since = (pattern: RegExp) =>
+          Object.keys(now)
+            .filter((label) => pattern.test(label))
+            .reduce((sum, label) => sum + (now[label] ?? 0) - (before[label] ?? 0), 0)
+        const counted = { issues: since(ISSUE_CALLS), pages: since(PAGE_CALLS) }
+        before = now
+        return counted
+      }
+    })(),
+    async same(what: string): Promise<void> {
+      t.same(await copied(app, 1), await truth(app, sandbox, 1, ACME), what)
+    }
+  }
+}
+
+/** Changes this and that, twice within a minute with a copy in between, and lets the index catch up. */
+async function lively(
+  t: Test,
+  here: Awaited<ReturnType<typeof place>>,
+  what: string
+): Promise<void> {
+  const {
+    sandbox: { world, admin },
+    pass,
+    follow,
+    same
+  } = here
+  const [site] = world.sites
+  const page = (i: number) => site?.pages.at(i)?.id ?? ''
+  const issue = (i: number) => site?.issues.at(i)?.id ?? ''
+  for (let round = 0; round < 2; round++) {
+    pass(7 * MINUTE_MS)
+    await admin(`pages/${page(3)}`, { title: `First ${round}` })
+    await admin(`issues/${issue(3)}`, { summary: `First ${round}` })
+    await follow()
+    await admin(`pages/${page(3)}`, { title: `Second ${round}` })
+    await admin(`pages/${page(4)}`, { title: `Beside ${round}` })
+    await admin(`issues/${issue(3)}`, { summary: `Second ${round}` })
+    await admin('issues', { project: site?.projects.at(0)?.id, summary: `New ${round}` })
+    await admin('pages', { space_id: site?.spaces.at(0)?.id, title: `New ${round}` })
+    await follow()
+    pass(4 * MINUTE_MS)
+    await follow()
+  }
+  await same(`${what}: nothing is lost and nothing is there twice`)
+  here.calls()
+  await follow()
+  const { issues, pages } = here.calls()
+  t.ok(
+    issues <= 3 && pages <= 3,
+    `${what}: a run in which nothing has changed takes ${issues} calls for issues and ${pages} for pages`
+  )
+}
+
+t.test('Wherever the account lives, incremental copies lose nothing', async (t) => {
+  const zones = [
+    'Etc/GMT+12',
+    'America/St_Johns',
+    'Etc/UTC',
+    'Asia/Kathmandu',
+    'Pacific/Kiritimati'
+  ]
+  for (const zone of zones) await lively(t, await place(t, { zone }), zone)
+  // The hour that comes twice, and the one that does not come at all.
+  for (const start of [Date.UTC(2026, 9, 25, 0, 20), Date.UTC(2026, 2, 29, 0, 45)]) {
+    await lively(
+      t,
+      await place(t, { zone: 'Europe/Riga', start }),
+      `Riga, ${new Date(start).toISOString()}`
+    )
+  }
+})
+
+t.test('What search shows three minutes late is copied all the same', async (t) => {
+  await lively(t, await place(t, { lagMs: 3 * MINUTE_MS }), 'a late index')
+})
+
+t.test('D10 A clock that is off, or set back, loses nothing', async (t) => {
+  for (const minutes of [-10, -2, 2, 10]) {
+    await lively(
+      t,
+      await place(t, { skewMs: minutes * MINUTE_MS, lagMs: MINUTE_MS }),
+      `${minutes} min`
+    )
+  }
+  const here = await place(t, {})
+  here.stepBack(HOUR_MS)
+  await lively(t, here, 'set back by an hour')
+})
+
+t.test(
+  'What changes while a long first listing is under way is there after the next copy',
+  async (t) => {
+    const sandbox = await startSandbox(t, {
+      clients: CLIENTS,
+      sizes: { ...SIZES, pages: 600 },
+      indexLagMs: 0,
+      burst: 1_000_000,
+      hourlyPoints: 1_000_000
+    })
+    const { app } = await build(t, configured(sandbox.url))
+    await sandbox.admin('faults', {
+      kind: 'delay',
+      delay_ms: 400,
+      match: { path: '/wiki/api/v2/pages' },
+      skip: 2,
+      times: 1
+    })
+    await new Browser(app).connect('jira')
+    await synced(app, 'jira')
+    await new Browser(app).connect('confluence')
+    while ((await app.inject('/integrations/confluence/sync/runs/2')).json().counts.seen < 250) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    await sandbox.admin(`pages/${sandbox.world.sites[0]?.pages.at(0)?.id}`, {
+      title: 'Changed behind its back'
+    })
+    t.match(await synced(app, 'confluence', 2), { state: 'succeeded' })
+    await app.inject({ method: 'POST', url: '/integrations/confluence/sync' })
+    t.match(await synced(app, 'confluence', 3), { state: 'succeeded', counts: { changed: 1 } })
+    t.same(await copied(app, 1), await truth(app, sandbox, 1, ACME))
+  }
+)

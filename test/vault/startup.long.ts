@@ -1,0 +1,425 @@
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { buildApp } from '../../src/app.ts'
+import { StartError } from '../../src/lib/errors.ts'
+import { rekey } from '../../src/grants/rotate-key.ts'
+import { openAll, sealAll } from '../../src/grants/encrypt.ts'
+import { newKeyEntry, parseKeyring } from '../../src/vault/keyring.ts'
+import { proveKeys } from '../../src/grants/verify-keys.ts'
+import { MOST_USES } from '../../src/vault/vault.ts'
+import { contentsOf, databaseAt, onPostgres, ownDatabase, rowsOf } from '../database.ts'
+import { build, type Test } from '../helper.ts'
+import { folder, start } from '../process/child.ts'
+
+const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
+const TOKEN = 'planted-access-token-4c1d'
+
+/** Every way to write a key down. */
+function forms(entry: string): string[] {
+  const text = entry.slice(entry.indexOf(':') + 1)
+  const bytes = Buffer.from(text, 'base64')
+  const written = [
+    text,
+    bytes.toString('base64url'),
+    encodeURIComponent(text),
+    bytes.toString('hex'),
+    bytes.toString('hex').toUpperCase()
+  ]
+  return [
+    ...written.flatMap((form) => [form.slice(0, 20), form.slice(-20)]),
+    bytes.toString('latin1'),
+    bytes.join(','),
+    bytes.join(', ')
+  ]
+}
+
+interface Stored {
+  cwd: string
+  file: string
+  url: string
+}
+
+/** A database in which `key` has sealed some grants. */
+async function sealedWith(t: Test, key: string, grants: number): Promise<Stored> {
+  const cwd = folder(t)
+  const file = join(cwd, 'c.db')
+  const url = await databaseAt(t, file)
+  const { app } = await build(t, { INTEGRATION_DB_URL: url, VAULT_KEYS: key })
+  for (let i = 0; i < grants; i++) {
+    const { user } = await app.store.users.save(`p${i}@example.com`, null)
+    await app.store.grants.connect(
+      {
+        id: `grant-${i}`,
+        clientId: 'jira-app',
+        accountId: `account-${i}`,
+        scopes: 'read:me',
+        ...sealAll(app.vault, `grant-${i}`, {
+          access: TOKEN,
+          refresh: `${TOKEN}-refresh`,
+          previous: null
+        }),
+        accessExpiresAt: new Date(Date.now() + 3_600_000),
+        dueAt: null
+      },
+      {
+        userId: user.id,
+        provider: 'jira',
+        sites: [],
+        bound: [],
+        state: 'active',
+        reason: null,
+        before: null
+      }
+    )
+  }
+  await app.close()
+  return { cwd, file, url }
+}
+
+/** Of the file and of what waits to be written into it, or of every row. */
+async function digest({ file, url }: Stored): Promise<string> {
+  const contents = onPostgres
+    ? [await contentsOf(url)]
+    : [file, `${file}-wal`, `${file}-journal`].map((name) =>
+        existsSync(name) ? readFileSync(name) : ''
+      )
+  return contents.map((each) => createHash('sha256').update(each).digest('hex')).join()
+}
+
+/** Starts the real process, which is expected to end by itself: exit code, seconds and all that it printed. */
+async function refused(
+  t: {
+    equal: (found: unknown, wanted: unknown, message: string) => void
+    ok: (found: unknown, message: string) => void
+  },
+  name: string,
+  { cwd, url, file }: Stored,
+  env: NodeJS.ProcessEnv,
+  keys: string[]
+): Promise<string> {
+  const before = await digest({ cwd, url, file })
+  const from = performance.now()
+  const { code, output } = await promisify(execFile)(process.execPath, [MAIN], {
+    cwd,
+    timeout: 10_000,
+    env: {
+      PATH: process.env.PATH,
+      APP_ENV: 'production',
+      HOST: '127.0.0.1',
+      PORT: '0',
+      LOG_LEVEL: 'TRACE',
+      INTEGRATION_DB_URL: url,
+      ...env
+    }
+  }).then(
+    () => ({ code: 0, output: '' }),
+    ({ code, stdout, stderr }) => ({ code, output: `${stdout}${stderr}` })
+  )
+  const took = performance.now() - from
+  t.equal(code, 78, `${name}: exit code 78`)
+  t.ok(took < 5_000, `${name}: within 5 s (${Math.round(took)} ms)`)
+  t.equal(await digest({ cwd, url, file }), before, `${name}: the database is the same to the byte`)
+  t.ok(
+    !output.includes('Server listening') && !/\n\s+at /.test(output),
+    `${name}: no port, no stack`
+  )
+  const leaks = [...keys.flatMap(forms), TOKEN].filter((form) => output.includes(form))
+  t.equal(leaks.length, 0, `${name}: no key and no token is printed`)
+  return output
+}
+
+t.test(
+  'B7 A wrong key, a missing one that is still needed, and one that is worn out stop the start within 5 s, with how many rows, and nothing is changed',
+  async (t) => {
+    const [right, impostor, other] = [newKeyEntry('k1'), newKeyEntry('k1'), newKeyEntry('k2')]
+    const three = await sealedWith(t, right, 3)
+    const one = await sealedWith(t, right, 1)
+    const none = await sealedWith(t, right, 0)
+    const all = [right, impostor, other]
+    const says = async (name: string, stored: Stored, keys: string, sentences: RegExp[]) => {
+      const output = await refused(t, name, stored, { VAULT_KEYS: keys }, all)
+      const problems = output
+        .trim()
+        .split('\n')
+        .filter((line) => !line.startsWith('{'))
+      t.match(problems, sentences, name)
+      t.equal(problems.length, sentences.length, `${name}: one sentence for each key`)
+    }
+    await Promise.all([
+      says('another key under the id', three, impostor, [
+        /^VAULT_KEYS: the key "k1" is not the one .*; 3 stored grants need it\. .*\.$/
+      ]),
+      says('the only key is another one', one, other, [
+        /^VAULT_KEYS lacks the key "k1", and 1 stored grant needs it\. .*npm run keys -- rotate.*\.$/
+      ])
+    ])
+    await Promise.all([
+      says('a new key in place of the old one', three, other, [
+        /^VAULT_KEYS lacks the key "k1", and 3 stored grants need it\./
+      ]),
+      says('wrong, behind a right one', one, `${other},${impostor}`, [
+        /the key "k1" is not the one .*; 1 stored grant needs it\./
+      ]),
+      says('nothing is sealed with it yet', none, impostor, [
+        /the key "k1" is not the one .*; 0 stored grants need it\./
+      ])
+    ])
+    await rowsOf(three.url, 'update vault_keys set uses = ?', MOST_USES)
+    await says('worn out', three, right, [
+      /^VAULT_KEYS: the key "k1" has been used too often .*npm run keys -- new.*\.$/
+    ])
+    await says('worn out, with the next one behind it', three, `${right},${other}`, [
+      /the key "k1" has been used too often/
+    ])
+    const { url } = await start(t, {
+      cwd: three.cwd,
+      env: { APP_ENV: 'test', INTEGRATION_DB_URL: three.url, VAULT_KEYS: `${other},${right}` }
+    })
+    t.equal(
+      (await fetch(`${url}/healthz`)).status,
+      200,
+      'a new key in front of the worn-out one is the way out'
+    )
+  }
+)
+
+t.test('B7 A database from before keys were proved is judged by its tokens', async (t) => {
+  const [right, impostor] = [newKeyEntry('k1'), newKeyEntry('k1')]
+  const stored = await sealedWith(t, right, 7)
+  await rowsOf(stored.url, 'delete from vault_keys')
+  // Of five that are looked at, one that opens is enough: four damaged rows are no wrong key.
+  await rowsOf(
+    stored.url,
+    "update grants set access_token = substr(access_token, 1, length(access_token) - 2) where id in ('grant-0', 'grant-1', 'grant-2', 'grant-3')"
+  )
+  t.match(
+    await refused(t, 'wrong', stored, { VAULT_KEYS: impostor }, [right, impostor]),
+    /the key "k1" is not the one .*; 7 stored grants need it\./
+  )
+  t.same(
+    await rowsOf(stored.url, 'select id from vault_keys'),
+    [],
+    'a refused key is not introduced'
+  )
+  const { app } = await build(t, { INTEGRATION_DB_URL: stored.url, VAULT_KEYS: right })
+  await app.close()
+  t.match(
+    await rowsOf(stored.url, 'select id from vault_keys'),
+    [{ id: 'k1' }],
+    'and is proved from then on'
+  )
+  await rowsOf(stored.url, 'delete from grants')
+  t.match(
+    await refused(t, 'wrong', stored, { VAULT_KEYS: impostor }, [right, impostor]),
+    /the key "k1" is not the one/
+  )
+})
+
+t.test(
+  'B7 The first start introduces every key, a removed key after rotation is missed by nobody, and it stays known',
+  async (t) => {
+    const [old, fresh, next] = [newKeyEntry('old'), newKeyEntry('fresh'), newKeyEntry('next')]
+    const stored = await sealedWith(t, old, 4)
+    const open = async (keys: string) =>
+      (await build(t, { INTEGRATION_DB_URL: stored.url, VAULT_KEYS: keys })).app
+    t.match(await rowsOf(stored.url, 'select id, proof from vault_keys'), [
+      { id: 'old', proof: /^v1\.old\./ }
+    ])
+    const rotating = await open(`${fresh},${old}`)
+    t.match(await rowsOf(stored.url, 'select id, proof from vault_keys order by created_at, id'), [
+      { id: 'old' },
+      { id: 'fresh', proof: /^v1\.fresh\./ }
+    ])
+    t.match(await rekey({ store: rotating.store, vault: rotating.vault }, rotating.log), {
+      resealed: 4,
+      left: 0,
+      unreadable: 0
+    })
+    await rotating.close()
+    const alone = await open(fresh)
+    const grants = await alone.store.sealed.with('fresh', 10)
+    t.same(
+      grants.map((grant) => openAll(alone.vault, grant).access),
+      Array(4).fill(TOKEN)
+    )
+    await alone.close()
+    t.match(
+      await refused(
+        t,
+        'another key under the old name',
+        stored,
+        { VAULT_KEYS: `${fresh},${newKeyEntry('old')}` },
+        [old, fresh]
+      ),
+      /the key "old" is not the one .*; 0 stored grants need it\./
+    )
+    await (await open(`${next},${fresh},${old}`)).close()
+    t.equal((await rowsOf(stored.url, 'select id from vault_keys')).length, 3)
+  }
+)
+
+t.test(
+  'B7 Of two instances that start at the same moment with different keys of one name, one is refused',
+  async (t) => {
+    const { app } = await build(t)
+    const rings = [newKeyEntry('k1'), newKeyEntry('k1')]
+      .map((entry) => parseKeyring(entry).keyring)
+      .filter((ring) => ring !== undefined)
+    const started = await Promise.allSettled(
+      rings.map(async (ring) => await proveKeys(app.store, ring, 'VAULT_KEYS'))
+    )
+    t.same(started.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
+    // Where each has a connection of its own, the other may have come to its end before this one looks.
+    t.match(
+      started.find(({ status }) => status === 'rejected'),
+      {
+        reason: {
+          exitCode: 78,
+          problems: [/^VAULT_KEYS: .* key .*"k1"(\. .*| is not the one .*)\.$/]
+        }
+      }
+    )
+  }
+)
+
+t.test('B7 Tokens are never written in plain text, and never read as such', async (t) => {
+  const key = newKeyEntry('k1')
+  const stored = await sealedWith(t, key, 2)
+  t.notOk((await contentsOf(stored.url)).includes(TOKEN))
+  await rowsOf(stored.url, "update grants set access_token = ? where id = 'grant-0'", TOKEN)
+  const { app } = await build(t, { INTEGRATION_DB_URL: stored.url, VAULT_KEYS: key })
+  await t.rejects(app.access.accessToken('grant-0', { log: app.log }), { code: 'needs_reconnect' })
+  t.equal(await app.access.accessToken('grant-1', { log: app.log }), TOKEN)
+})
+
+/** What is wrong with a start in this environment, or undefined. */
+async function complaint(t: Test, env: NodeJS.ProcessEnv): Promise<string[] | undefined> {
+  const { url, drop } = await ownDatabase()
+  t.teardown(drop)
+  try {
+    await (
+      await buildApp({ env: { APP_ENV: 'production', INTEGRATION_DB_URL: url, ...env } })
+    ).close()
+  } catch (error) {
+    if (error instanceof StartError && error.exitCode === 78) return error.problems
+    throw error
+  }
+}
+
+t.test(
+  'B8 A key file that everybody may read is refused in production and accepted in development',
+  async (t) => {
+    const key = newKeyEntry('k1')
+    const stored = await sealedWith(t, key, 1)
+    const file = join(stored.cwd, 'keys')
+    writeFileSync(file, `${key}\n`)
+    for (const mode of [0o644, 0o604, 0o444, 0o666, 0o777, 0o704]) {
+      chmodSync(file, mode)
+      t.match(
+        await complaint(t, { VAULT_KEYS_FILE: file }),
+        [/^VAULT_KEYS_FILE names a file that everybody .*chmod 600.*\.$/],
+        mode.toString(8)
+      )
+      t.equal(
+        await complaint(t, { APP_ENV: 'development', VAULT_KEYS_FILE: file }),
+        undefined,
+        `${mode.toString(8)} in development`
+      )
+    }
+    for (const mode of [0o600, 0o400, 0o640, 0o440]) {
+      chmodSync(file, mode)
+      t.equal(await complaint(t, { VAULT_KEYS_FILE: file }), undefined, mode.toString(8))
+    }
+    chmodSync(file, 0o644)
+    t.match(
+      await refused(t, 'the process', stored, { VAULT_KEYS_FILE: file }, [key]),
+      /^VAULT_KEYS_FILE names a file that everybody/
+    )
+  }
+)
+
+t.test(
+  'B8 Keys from a file are the same as those from the environment, and a malformed file is told by entry and never by value',
+  async (t) => {
+    const [one, two] = [newKeyEntry('k1'), newKeyEntry('k2')]
+    const text = (entry: string) => entry.slice(3)
+    const stored = await sealedWith(t, `${one},${two}`, 2)
+    const file = join(stored.cwd, 'keys')
+    writeFileSync(file, `\uFEFF\n${one}\r\n\n  ${two},\n`, { mode: 0o600 })
+    const { app, raw } = await build(t, {
+      INTEGRATION_DB_URL: stored.url,
+      VAULT_KEYS: undefined,
+      VAULT_KEYS_FILE: file
+    })
+    t.same(app.keys.keyring.ids, ['k1', 'k2'])
+    t.match(app.keys, { source: 'VAULT_KEYS_FILE', secrets: [text(one), text(two)] })
+    for (const grant of await app.store.sealed.with('k1', 10)) {
+      t.equal(openAll(app.vault, grant).access, TOKEN)
+    }
+    app.log.error(`${one} and ${two}`)
+    t.notOk(
+      [one, two].some((entry) => raw().includes(text(entry))),
+      'they are kept out of the log too'
+    )
+
+    const WRONG: Array<[name: string, content: string, problems: RegExp[]]> = [
+      ['empty', '', [/holds no key/]],
+      ['blank lines', '\n \r\n,\n', [/holds no key/]],
+      [
+        'one key under two ids',
+        `${one}\nk2:${text(one)}`,
+        [/entry 2 repeats the key of another entry/]
+      ],
+      [
+        'the same without its padding',
+        `${one}\nk2:${text(one).replace('=', '')}`,
+        [/entry 2 repeats the key/]
+      ],
+      ['UTF-16', Buffer.from(one, 'utf16le').toString('latin1'), [/entry 1 needs an id/]],
+      ['a comment', `# mine\n${one}`, [/entry 1 needs an id/]],
+      ['an export', `VAULT_KEYS=${one}`, [/entry 1 needs an id/]],
+      [
+        'a PEM',
+        `-----BEGIN KEY-----\n${text(one)}\n-----END KEY-----`,
+        [/entry 1 needs an id/, /entry 2 needs an id/, /entry 3 needs an id/]
+      ],
+      [
+        'a key over two lines',
+        `${one.slice(0, 25)}\n${one.slice(25)}`,
+        [/entry 1 must decode to 32 bytes|entry 1 is not base64/, /entry 2 needs an id/]
+      ],
+      [
+        'several',
+        `${one}\nk2:short\nk3:${Buffer.alloc(32, 3).toString('base64')}`,
+        [/entry 2 must decode|entry 2 is not base64/, /entry 3 is not random/]
+      ]
+    ]
+    for (const [name, content, problems] of WRONG) {
+      writeFileSync(file, content)
+      const found = (await complaint(t, { VAULT_KEYS_FILE: file })) ?? []
+      t.match(found, problems, name)
+      t.ok(
+        found.length === problems.length &&
+          found.every((sentence) => /^VAULT_KEYS_FILE: .*\.$/.test(sentence)),
+        `${name}: a sentence for each`
+      )
+      t.notOk(
+        [one, two].flatMap(forms).some((form) => found.join().includes(form)),
+        `${name}: without the value`
+      )
+    }
+    mkdirSync(join(stored.cwd, 'a-folder'), { mode: 0o700 })
+    for (const path of ['a-folder', 'missing', 'keys/below-a-file']) {
+      t.match(
+        await complaint(t, { VAULT_KEYS_FILE: join(stored.cwd, path) }),
+        [/^VAULT_KEYS_FILE names a file that cannot be read\.$/],
+        path
+      )
+    }
+  }
+)
