@@ -181,7 +181,7 @@ export default fp(
     async function introduce(): Promise<void> {
       if (config.openToAll && config.production) {
         app.log.warn(
-          { event: 'open_to_all' },
+          { event: 'api_public' },
           'API_ACCESS=public: everybody who reaches this service may read and change everything in it.'
         )
       }
@@ -194,7 +194,7 @@ export default fp(
       }
       if (!config.openToAll && config.jwt === null && !(await store.apiKeys.any())) {
         app.log.warn(
-          { event: 'nobody_may_call' },
+          { event: 'no_api_keys' },
           'No service key is there: make one with npm run api-keys -- create.'
         )
       }

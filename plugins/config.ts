@@ -23,7 +23,7 @@ export default fp<Outside>(
     for (const secret of [...secretsOf(config), ...keys.secrets]) hide(secret)
     if (config.modeAssumed) {
       app.log.info(
-        { event: 'mode_assumed' },
+        { event: 'mode_defaulted' },
         `APP_ENV is not set: development, listening on ${config.host}. Deployments set APP_ENV=production.`
       )
     }

@@ -16,10 +16,10 @@ export default fp<Outside>(
     const engine = await openEngine(app.config.databaseUrl, {
       ...app.config.database,
       onChange: (isThere) => {
-        if (isThere) app.log.info({ event: 'database_back' }, 'The database answers again.')
+        if (isThere) app.log.info({ event: 'database_recovered' }, 'The database answers again.')
         else {
           app.log.error(
-            { event: 'database_lost' },
+            { event: 'database_unavailable' },
             'The database does not answer. Requests are answered with 503, and runs wait.'
           )
         }

@@ -160,7 +160,7 @@ const connection: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app
         }
         return held
       })
-      if (confirmed === 0) throw new AppError('nothing_held', 'No deletions are held back.')
+      if (confirmed === 0) throw new AppError('no_held_deletions', 'No deletions are held back.')
       await sync.start(userId, provider, log.child({ provider: provider.id }), 'full')
       return await view(app, standing, prefixOf(url))
     }

@@ -63,7 +63,7 @@ export const RunView = Type.Object({
       remote_id: Nullable(
         Type.String({ description: 'null: the whole collection', example: '302737' })
       ),
-      code: Type.String({ example: 'item_unfit' }),
+      code: Type.String({ example: 'item_invalid' }),
       detail: Type.String({ example: 'It is in no space that can be seen.' })
     }),
     { description: 'The first hundred' }

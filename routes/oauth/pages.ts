@@ -28,7 +28,7 @@ const SAYS: Partial<Record<ErrorCode, string>> = {
   account_changed: 'This is another Atlassian account than the connected one. Nothing was changed.',
   user_not_found: 'The login names a user that does not exist.',
   oauth_misconfigured: 'Atlassian rejects this service. Its operator has to correct its settings.',
-  code_refused: 'Atlassian did not accept the login.',
+  invalid_code: 'Atlassian did not accept the login.',
   upstream_unreachable: 'Atlassian cannot be reached.',
   upstream_timeout: 'Atlassian did not answer in time.',
   upstream_failed: 'Atlassian has trouble of its own.',

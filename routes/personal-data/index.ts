@@ -77,7 +77,7 @@ async function* telling(
     }
   } catch (err) {
     log.error(
-      { event: 'export_cut', err },
+      { event: 'export_aborted', err },
       'An export could not be read to its end: its connection is cut.'
     )
     throw err

@@ -98,7 +98,7 @@ export async function vanish(
   for (const id of grantIds) access.forget(id)
   if (!(await store.scrub())) {
     log.warn(
-      { event: 'scrub_postponed' },
+      { event: 'wal_truncate_deferred' },
       'Another process is reading the database; what was erased leaves its log file a little later.'
     )
   }

@@ -60,7 +60,7 @@ function severalSites({ id, title }: Provider, sites: readonly Site[]): Reason {
 
 function siteGone({ id }: Provider, gone: readonly Site[]): Reason {
   return {
-    code: 'site_gone',
+    code: 'site_removed',
     detail: `The consent no longer reaches ${gone.length === 1 ? 'a site that was' : `${gone.length} sites that were`} chosen. Connect again for it, or choose with PUT /users/{user_id}/connections/${id}/site.`
   }
 }

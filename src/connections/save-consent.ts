@@ -7,7 +7,7 @@ import { keepAliveAt } from '../grants/refresh.ts'
 import { sealAll } from '../grants/encrypt.ts'
 import type { Client } from '../oauth/authorize-url.ts'
 import type { Consent } from '../oauth/flow.ts'
-import { patiently } from '../lib/retry.ts'
+import { retryUntil } from '../lib/retry.ts'
 import { providerOf } from '../providers/index.ts'
 import type { Standing } from '../store/repositories/connections.ts'
 import type { WithStatement } from '../store/engine.ts'
@@ -66,7 +66,7 @@ export async function keepConsent(
     before === undefined || changed ? [] : before.connection.bound
   )
   // The code is spent: a database that is busy for a moment must not cost the consent.
-  const changes = await patiently(
+  const changes = await retryUntil(
     async () =>
       await store.grants.connect(
         {
@@ -130,7 +130,7 @@ function logFeatures(
 ): void {
   const features = featuresOf(providerOf(provider), scopes, { refused: [] })
   log.info({
-    event: 'consent_kept',
+    event: 'consent_saved',
     reconnected: before !== undefined,
     features_on: features.filter(({ on }) => on).map(({ feature }) => feature.name),
     scopes_missing: [...new Set(features.flatMap(({ missing }) => missing))]

@@ -17,7 +17,7 @@ export async function markUnreadable(
 ): Promise<void> {
   if (state === 'needs_reconnect') return
   const { changes } = await grants.change(id, version, 'needs_reconnect', {
-    code: 'tokens_unreadable',
+    code: 'tokens_undecryptable',
     detail: UNREADABLE
   })
   // Of many that meet it at once, one changes something, and says so.
@@ -40,7 +40,7 @@ export async function openReadable<T>(
   log: Log,
   open: (vault: Vault, grant: Grant) => T
 ): Promise<T> {
-  const unreadable = grant.errorCode === 'tokens_unreadable'
+  const unreadable = grant.errorCode === 'tokens_undecryptable'
   if (grant.state === 'needs_reconnect' && !unreadable) {
     throw new AppError(
       'needs_reconnect',

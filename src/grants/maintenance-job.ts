@@ -85,7 +85,7 @@ export function createUpkeep({
   async function attempted(duty: () => Promise<unknown>): Promise<void> {
     await duty().catch((err: unknown) => {
       log.error(
-        { event: 'upkeep_error', err },
+        { event: 'maintenance_error', err },
         'Upkeep could not do a part of its work; it tries again.'
       )
     })
@@ -136,7 +136,7 @@ export function createUpkeep({
       } of await store.connections.ofGrant(id)) {
         log.warn(
           {
-            event: 'consent_ends',
+            event: 'consent_expiring',
             grant_id: id,
             user_id: userId,
             product: provider,

@@ -5,7 +5,7 @@ import { AppError } from '../lib/errors.ts'
 import type { Http, Log } from '../lib/http-client.ts'
 import { CLIENT_GONE } from '../oauth/clients.ts'
 import { refreshTokens, type ClientCredentials, type TokenSet } from '../oauth/tokens.ts'
-import { patiently } from '../lib/retry.ts'
+import { retryUntil } from '../lib/retry.ts'
 import type { Attempt, Fresh, Grant } from '../store/repositories/grants.ts'
 import type { Store } from '../store/index.ts'
 import type { Vault } from '../vault/vault.ts'
@@ -198,7 +198,7 @@ export function createRefresh(settings: RefreshSettings) {
             throw error
           }
           log.warn(
-            { event: 'grant_previous_used', grant_id: grant.id },
+            { event: 'refresh_fallback_previous_token', grant_id: grant.id },
             'The newest refresh token was refused; the one before it is tried.'
           )
           return await twice(previous)
@@ -234,7 +234,7 @@ export function createRefresh(settings: RefreshSettings) {
       scopes
     }
     // A pair that was rotated and is not saved is lost when the old one dies: it is tried as long as the lease lasts.
-    const { done, changes } = await patiently(
+    const { done, changes } = await retryUntil(
       async () => await grants.save(mine, fresh),
       endsAt,
       LOOK_AGAIN_MS

@@ -56,7 +56,7 @@ export async function rekey(
       resealed += await sealed.replace(fresh)
       const readable = new Set(fresh.map(({ id }) => id))
       for (const row of batch) {
-        if (!readable.has(row.id) || row.errorCode === 'tokens_unreadable') {
+        if (!readable.has(row.id) || row.errorCode === 'tokens_undecryptable') {
           await look(row, readable.has(row.id))
         }
       }

@@ -12,7 +12,7 @@ export function isOfDatabase(error: unknown): boolean {
  * @param until on the clock of `performance.now()`; the last try begins before it
  * @throws what the last try threw
  */
-export async function patiently<T>(
+export async function retryUntil<T>(
   work: () => Promise<T>,
   until: number,
   everyMs: number

@@ -104,7 +104,7 @@ export function createClients({ config, sandbox }: ClientsSettings) {
 
 /** What is wrong with a grant of a client that an operator has replaced. */
 export const CLIENT_GONE = {
-  code: 'client_gone',
+  code: 'client_removed',
   detail: 'This connection belongs to a client id that is no longer configured. Connect again.'
 }
 

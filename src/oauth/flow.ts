@@ -225,7 +225,7 @@ export function createFlow(settings: FlowSettings) {
       if (now() - (flow.claimedAt?.getTime() ?? 0) > settings.patienceMs) break
       await sleep(LOOK_AGAIN_MS)
     }
-    throw new AppError('callback_unfinished', 'The login was interrupted. Start it again.')
+    throw new AppError('callback_interrupted', 'The login was interrupted. Start it again.')
   }
 
   /** A refusal uses the flow up like a code does, if it comes from where the flow belongs. */

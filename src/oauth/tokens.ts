@@ -23,7 +23,7 @@ const LIFETIME_S = 3600
  * Exchanges an authorization code (RFC 6749 section 4.1.3; atlassian.md section 2).
  *
  * @param redirectUri byte for byte the one the login was started with
- * @throws AppError `code_refused` (a new login helps), `oauth_misconfigured` (only the operator can help), or one of the
+ * @throws AppError `invalid_code` (a new login helps), `oauth_misconfigured` (only the operator can help), or one of the
  * `upstream_…` codes (trying again later helps)
  */
 export async function exchangeCode(
@@ -91,13 +91,13 @@ async function ask(
 
 /** How an exchange is refused: which errors mean that what was given is worth nothing, and what then helps. */
 interface Refusal {
-  code: 'code_refused' | 'needs_reconnect'
+  code: 'invalid_code' | 'needs_reconnect'
   sentence: string
   isFinal: (error: string) => boolean
 }
 
 const CODE: Refusal = {
-  code: 'code_refused',
+  code: 'invalid_code',
   sentence: 'Atlassian did not accept the authorization code. Start the login again.',
   isFinal: () => true
 }

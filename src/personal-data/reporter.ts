@@ -153,10 +153,11 @@ export function createCycle({ sites, stopRuns, log, clientIds }: CycleSettings):
   /** What only an operator can mend is said once, and again when it has worked in between. */
   function complain(error: unknown): void {
     const isImpossible = error instanceof AppError && error.code === 'scope_missing'
-    if (isImpossible && !impossible) log.warn({ event: 'personal_data_impossible' }, error.message)
+    if (isImpossible && !impossible)
+      log.warn({ event: 'privacy_report_not_permitted' }, error.message)
     else if (!isImpossible) {
       log.warn(
-        { event: 'personal_data_postponed', err: error },
+        { event: 'privacy_report_deferred', err: error },
         'Accounts could not be reported to Atlassian; it is tried again.'
       )
     }

@@ -28,7 +28,7 @@ export function judged<Item>(
 }
 
 export function unfit(remoteId: string | null, detail: string): Failed {
-  return { remoteId, code: 'item_unfit', detail }
+  return { remoteId, code: 'item_invalid', detail }
 }
 
 /** A sentence if a text is of an absurd size. */

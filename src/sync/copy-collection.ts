@@ -25,7 +25,7 @@ export function tableOf(store: Store, name: CollectionName): Store['projects'] {
  * Reads the whole collection, from where an earlier run has left off. Items, cursor and counts move in one step for each
  * upstream page, so that a run that dies goes on at its page.
  *
- * @throws AppError `short_listing` at the end of a listing that cannot have been complete
+ * @throws AppError `listing_incomplete` at the end of a listing that cannot have been complete
  */
 export async function list(
   context: Context,
@@ -102,7 +102,7 @@ async function listOn(
   if (isShort && checkpoint.listed === 0) throw nothingVisible(collection)
   if (isShort) {
     throw new AppError(
-      'short_listing',
+      'listing_incomplete',
       `Atlassian's list of ${collection.name} ended early. What it did not show stays until a list is complete.`
     )
   }
@@ -188,12 +188,12 @@ function isNoted({ collection, site, remoteId }: Failure, { failures }: Tally): 
 
 /** A site of which something else has shown nothing at all in this run. */
 function isBlindAt({ site: cloudId }: Part, { failures }: Context['tally']): boolean {
-  return failures.some(({ site, code }) => site === cloudId && code === 'nothing_visible')
+  return failures.some(({ site, code }) => site === cloudId && code === 'listing_empty')
 }
 
 function nothingVisible({ name }: Collection): AppError {
   return new AppError(
-    'nothing_visible',
+    'listing_empty',
     `Atlassian showed no ${name} at all. Either there are none, or the account may see none; nothing is deleted for that.`
   )
 }

@@ -20,8 +20,8 @@ const OF_A_PART: readonly ErrorCode[] = [
   'upstream_unreachable',
   'upstream_invalid_answer',
   'scope_missing',
-  'short_listing',
-  'nothing_visible',
+  'listing_incomplete',
+  'listing_empty',
   'site_unreachable'
 ]
 
@@ -137,7 +137,7 @@ function outcome(
   if (tally.skipped > 0) {
     return {
       state: 'partial',
-      code: 'items_failed',
+      code: 'items_skipped',
       detail: `${tally.skipped === 1 ? 'One item' : `${tally.skipped} items`} did not fit; failures names the first of them. They are tried again.`
     }
   }

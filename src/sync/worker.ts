@@ -23,7 +23,7 @@ const LOOKED_AT = 100
 const SHORTEST_PARK_MS = 1_000
 
 /** A part that failed before the run was put aside is tried again, and is no failure until it fails again. */
-const isOfItem = ({ code }: Failure) => code === 'item_unfit'
+const isOfItem = ({ code }: Failure) => code === 'item_invalid'
 
 /**
  * Copies what people's grants reach into the store. Runs are rows: whoever asks queues one, and whichever process has room
@@ -217,7 +217,7 @@ export function createSync(settings: SyncSettings) {
     }
     if (isOfDatabase(failure)) {
       log.warn(
-        { event: 'sync_waits', run_id: run.id, error_code: failure.code },
+        { event: 'sync_database_unavailable', run_id: run.id, error_code: failure.code },
         'The database cannot be written. The run goes on by itself when it can.'
       )
       await putAsideLater(store.runs, run, tally, () => stopped)

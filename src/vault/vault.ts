@@ -21,7 +21,7 @@ export interface Vault {
   readonly keyId: string
   /**
    * @param place where the ciphertext will live, `<table>/<row id>/<column>`: moved anywhere else it does not open
-   * @throws AppError `vault_key_worn_out`, some thousand uses after `requireWriting` has begun to
+   * @throws AppError `vault_key_exhausted`, some thousand uses after `requireWriting` has begun to
    */
   seal: (secret: string, place: string) => string
   /** @throws UnreadableError wrong key, wrong place, or a changed byte */
@@ -29,7 +29,7 @@ export interface Vault {
   /**
    * To be asked before what cannot be undone and has to be sealed.
    *
-   * @throws AppError `vault_key_worn_out`
+   * @throws AppError `vault_key_exhausted`
    */
   requireWriting: () => void
   /** How often the key has sealed in this process. */
@@ -108,7 +108,7 @@ export function keyOf(sealed: string): string {
 
 function wornOut(): AppError {
   return new AppError(
-    'vault_key_worn_out',
+    'vault_key_exhausted',
     'The vault key has been used too often. The operator has to put a new one in front of it.'
   )
 }

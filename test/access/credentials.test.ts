@@ -227,7 +227,7 @@ t.test(
   'Where callers have to say who they are, a callback whose state nobody has issued is refused, in development too',
   async (t) => {
     for (const [API_ACCESS, error] of [
-      ['public', 'code_refused|upstream|oauth'],
+      ['public', 'invalid_code|upstream|oauth'],
       ['protected', 'unknown_state']
     ]) {
       const { app } = await build(t, { API_ACCESS })

@@ -253,12 +253,12 @@ t.test(
       return {
         status: (await app.inject('/users')).statusCode,
         said: lines()
-          .filter(({ event }) => ['open_to_all', 'nobody_may_call'].includes(event as string))
+          .filter(({ event }) => ['api_public', 'no_api_keys'].includes(event as string))
           .map(({ event, level }) => `${level as string} ${event as string}`)
       }
     }
     const production = { APP_ENV: 'production' }
-    t.same(await events(production), { status: 401, said: ['warn nobody_may_call'] })
+    t.same(await events(production), { status: 401, said: ['warn no_api_keys'] })
     t.same(await events({ ...production, BOOTSTRAP_API_KEY: newSecret('ck') }), {
       status: 401,
       said: []
@@ -274,12 +274,12 @@ t.test(
     )
     t.same(await events({ ...production, API_ACCESS: 'public' }), {
       status: 200,
-      said: ['warn open_to_all']
+      said: ['warn api_public']
     })
     t.same(await events({}), { status: 200, said: [] }, 'outside production everybody may call')
     t.same(await events({ API_ACCESS: 'protected' }), {
       status: 401,
-      said: ['warn nobody_may_call']
+      said: ['warn no_api_keys']
     })
   }
 )

@@ -111,7 +111,7 @@ const SENTENCES: Record<string, [status: number, sentence: string]> = {
     'The login was started in another browser, or under another address of this service. Start it again here.'
   ],
   user_not_found: [404, 'The state names a user that does not exist.'],
-  code_refused: [502, 'Atlassian did not accept the authorization code. Start the login again.'],
+  invalid_code: [502, 'Atlassian did not accept the authorization code. Start the login again.'],
   oauth_misconfigured: [
     502,
     'Atlassian rejected the client id or secret of this service. Its operator has to correct them.'

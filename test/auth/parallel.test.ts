@@ -91,7 +91,7 @@ t.test(
       query.set('code', 'made-up')
     })
     const answers = await Promise.all([browser.open(callback), browser.open(callback)])
-    for (const { headers } of answers) t.match(headers.location, /error=code_refused/)
+    for (const { headers } of answers) t.match(headers.location, /error=invalid_code/)
     t.equal(await tokenCalls(sandbox), 1)
   }
 )

@@ -94,7 +94,7 @@ t.test(
       status: 400,
       body: { error: 'invalid_request' }
     })
-    t.equal((await finish(running, refused)).headers.location, failure('jira', 'code_refused'))
+    t.equal((await finish(running, refused)).headers.location, failure('jira', 'invalid_code'))
     t.same(await users(running), [], 'nor did the refused code')
     t.equal(
       (await finish(running, await callback(running, 'jira', 'email:new@example.com'))).headers

@@ -172,7 +172,7 @@ t.test(
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line) as Record<string, unknown>)
-    t.equal(lines.filter(({ event }) => event === 'mode_assumed').length, 1)
+    t.equal(lines.filter(({ event }) => event === 'mode_defaulted').length, 1)
     t.equal(stderr, '')
     t.equal(
       lines.filter(

@@ -182,7 +182,7 @@ t.test(
     await connect(running, 'confluence')
     t.match((await confirm(running)).json(), {
       status: 409,
-      code: 'nothing_held',
+      code: 'no_held_deletions',
       detail: 'No deletions are held back.'
     })
     const gone = (await pages(running)).slice(0, PAGES / 2).map(({ page_id: id }) => id as string)

@@ -243,7 +243,7 @@ for (const [how, found] of [
       if (how === 'copy') {
         t.match(result, {
           state: 'failed',
-          error: { code: 'site_gone', detail: /no longer reaches a site that was chosen/ }
+          error: { code: 'site_removed', detail: /no longer reaches a site that was chosen/ }
         })
       }
       t.match(await view(running), {
@@ -262,7 +262,7 @@ for (const [how, found] of [
       )
       t.match(await copy(running), {
         state: 'failed',
-        error: { code: 'site_gone' },
+        error: { code: 'site_removed' },
         counts: { upstream_calls: 0 }
       })
       t.same(await copiedFrom(running), ['acme'], 'what was copied stays')

@@ -15,7 +15,7 @@ export interface Given {
 const NOWHERE = new Set(['404 not_found', '405 method_not_allowed', '400 bad_request'])
 /** What Atlassian's side brings about, on purpose; the document has it. */
 const UPSTREAM = new Set([
-  'code_refused',
+  'invalid_code',
   'upstream_refused',
   'upstream_failed',
   'upstream_rate_limited',
@@ -23,7 +23,7 @@ const UPSTREAM = new Set([
   'upstream_timeout',
   'upstream_invalid_answer',
   'oauth_misconfigured',
-  'callback_unfinished'
+  'callback_interrupted'
 ])
 const LONGEST_MS = 5_000
 

@@ -128,7 +128,7 @@ t.test(
     const warned = () =>
       running
         .lines()
-        .filter(({ event }) => event === 'consent_ends')
+        .filter(({ event }) => event === 'consent_expiring')
         .map((line) => [today, line])
     const told: unknown[] = []
     const until = async (day: number) => {
@@ -163,7 +163,7 @@ t.test(
         String(
           running
             .lines()
-            .find(({ event, product }) => event === 'consent_ends' && product === 'jira')
+            .find(({ event, product }) => event === 'consent_expiring' && product === 'jira')
             ?.reconsent_by
         )
       ),

@@ -292,7 +292,7 @@ t.test('A run waits while the database is gone, and ends by itself', async (t) =
   t.same(await here.sql('select count(*)::int as count from pages where deleted_at is null'), [
     { count: 6_000 }
   ])
-  t.match(service.output(), /"event":"sync_waits"/)
+  t.match(service.output(), /"event":"sync_database_unavailable"/)
 })
 
 /** A way to the server that can be closed, opened elsewhere, or fall silent. */

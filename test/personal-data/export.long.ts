@@ -292,7 +292,7 @@ t.test(
     }
     await t.rejects(read(async () => await rowsOf(url, 'alter table pages rename to pages_away')))
     t.match(
-      lines().filter(({ event }) => event === 'export_cut'),
+      lines().filter(({ event }) => event === 'export_aborted'),
       [{ level: 'error' }],
       'the log says so'
     )

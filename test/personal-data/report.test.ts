@@ -153,7 +153,7 @@ t.test(
       running.pass(3_700_000)
     }
     t.equal(told.length, 0)
-    t.equal(events(running, 'personal_data_impossible').length, 1)
+    t.equal(events(running, 'privacy_report_not_permitted').length, 1)
     await app.close()
     const now = () => sandbox.world.now()
     const again = await build(

@@ -358,10 +358,10 @@ export function grantsContract(t: Test, open: () => Engine | Promise<Engine>): v
       await grants.connect(grant('g'), connecting())
       await grants.connect(grant('h'), connecting('jira', 2))
       await grants.change('h', 1, 'needs_reconnect', { code: 'needs_reconnect', detail: 'No.' })
-      const gone = { code: 'client_gone', detail: 'Gone.' }
+      const gone = { code: 'client_removed', detail: 'Gone.' }
       t.same(await grants.knowClients(['c', 'd'], gone), [])
       t.match(await grants.knowClients(['d'], gone), [
-        { from: 'active', to: 'needs_reconnect', code: 'client_gone' }
+        { from: 'active', to: 'needs_reconnect', code: 'client_removed' }
       ])
       t.same(await grants.knowClients([], gone), [])
       t.match(await grants.knowClients(['c'], gone), [{ from: 'needs_reconnect', to: 'active' }])

@@ -17,7 +17,7 @@ const SEEN: Tally = {
   points: 99,
   progress: { collection: 'projects', site: 's', done: 7, expected: null },
   done: ['s/projects'],
-  failures: [{ collection: 'pages', site: 's', remoteId: '1', code: 'item_unfit', detail: 'No.' }]
+  failures: [{ collection: 'pages', site: 's', remoteId: '1', code: 'item_invalid', detail: 'No.' }]
 }
 
 /** Runs, which several workers may want: what every engine does alike with them. */
@@ -65,12 +65,12 @@ export function runsContract(t: Test, open: () => Engine | Promise<Engine>): voi
       t.equal((await runs.enqueue(2, 'jira', 'full')).run.mode, 'full')
       await t.rejects(runs.enqueue(9, 'jira'), { code: 'user_not_found' })
       const run = await claimed()
-      await runs.end(run, SEEN, { state: 'partial', code: 'items_failed', detail: 'Some.' })
+      await runs.end(run, SEEN, { state: 'partial', code: 'items_skipped', detail: 'Some.' })
       t.match(await runs.get(run.id, 'jira'), {
         ...SEEN,
         state: 'partial',
         worker: null,
-        errorCode: 'items_failed',
+        errorCode: 'items_skipped',
         errorDetail: 'Some.',
         finishedAt: new Date(START)
       })

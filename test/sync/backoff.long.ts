@@ -204,11 +204,11 @@ t.test(
         await synced(running.app, product, i + 1),
         {
           state: 'failed',
-          error: { code: 'nothing_visible', detail: /nothing is deleted/ },
+          error: { code: 'listing_empty', detail: /nothing is deleted/ },
           failures: collections.map((collection) => ({
             collection,
             remote_id: null,
-            code: 'nothing_visible'
+            code: 'listing_empty'
           })),
           counts: { seen: 0, removed: 0 }
         },

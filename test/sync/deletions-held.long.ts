@@ -42,7 +42,7 @@ t.test(
       await shrink(here, product, 4)
       t.match(await here.copy(product), { state: 'succeeded', counts: { removed: 8, held: 0 } })
       t.same(await held(here, product), [])
-      t.match((await confirm(here, product)).json(), { status: 409, code: 'nothing_held' })
+      t.match((await confirm(here, product)).json(), { status: 409, code: 'no_held_deletions' })
       const before = await counts(here)
       await shrink(here, product, 4)
       const log = await here.asked(async () => {

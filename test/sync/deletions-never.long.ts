@@ -148,9 +148,9 @@ const LOSSES: Loss[] = [
         for (const product of PRODUCTS) await new Browser(app).connect(product)
       }
     },
-    error: both('site_gone')
+    error: both('site_removed')
   },
-  { title: 'a listing that shows nothing', begin: hiding, error: both('nothing_visible') }
+  { title: 'a listing that shows nothing', begin: hiding, error: both('listing_empty') }
 ]
 
 t.test(
@@ -219,12 +219,12 @@ t.test('A listing that ends early deletes nothing, and says so where it can be s
       skip: 1
     })
     const run = await here.copy('jira')
-    t.match(run, { state: 'failed', error: { code: 'short_listing' }, counts: { removed: 0 } })
+    t.match(run, { state: 'failed', error: { code: 'listing_incomplete' }, counts: { removed: 0 } })
     t.same(
       run.failures.map(({ collection, code }: Row) => [collection, code]),
       [
-        ['projects', 'short_listing'],
-        ['issues', 'short_listing']
+        ['projects', 'listing_incomplete'],
+        ['issues', 'listing_incomplete']
       ]
     )
   }

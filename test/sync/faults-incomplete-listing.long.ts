@@ -21,7 +21,7 @@ const EARLY: Early[] = [
     path: '/project/search',
     skip: 1,
     body: { values: [], total: SIZES.projects, isLast: true },
-    code: 'short_listing'
+    code: 'listing_incomplete'
   },
   {
     title: 'Jira lists no more projects, and does not call it the end',
@@ -29,42 +29,42 @@ const EARLY: Early[] = [
     path: '/project/search',
     skip: 1,
     body: { values: [], total: SIZES.projects, isLast: false },
-    code: 'short_listing'
+    code: 'listing_incomplete'
   },
   {
     title: 'Jira lists no project at all',
     collection: 'projects',
     path: '/project/search',
     body: { values: [], total: 0, isLast: true },
-    code: 'nothing_visible'
+    code: 'listing_empty'
   },
   {
     title: 'Jira counts far more issues than it finds',
     collection: 'issues',
     path: '/search/approximate-count',
     body: { count: 2 * SIZES.issues },
-    code: 'short_listing'
+    code: 'listing_incomplete'
   },
   {
     title: 'Jira finds no issue of those that it counts',
     collection: 'issues',
     path: '/search/jql',
     body: { issues: [], isLast: true },
-    code: 'nothing_visible'
+    code: 'listing_empty'
   },
   {
     title: 'Confluence lists no page at all',
     collection: 'pages',
     path: '/api/v2/pages',
     body: { results: [], _links: {} },
-    code: 'nothing_visible'
+    code: 'listing_empty'
   },
   {
     title: 'Confluence lists no space at all, without a word',
     collection: 'spaces',
     path: '/api/v2/spaces',
     body: { results: [], _links: {} },
-    code: 'nothing_visible'
+    code: 'listing_empty'
   }
 ]
 
@@ -250,7 +250,7 @@ t.test(
     await new Browser(here.app).connect('jira')
     t.match(await synced(here.app, 'jira'), {
       state: 'partial',
-      error: { code: 'short_listing' },
+      error: { code: 'listing_incomplete' },
       counts: { added: 1 + CHAIN, removed: 0 }
     })
     t.equal((await list(here, 'issues')).length, Math.min(CHAIN, 1000))
@@ -267,8 +267,8 @@ t.test(
     t.same(
       removed,
       [
-        ['partial', 'short_listing', 0],
-        ['partial', 'short_listing', 0]
+        ['partial', 'listing_incomplete', 0],
+        ['partial', 'listing_incomplete', 0]
       ],
       'twice in a row it deletes nothing either'
     )

@@ -49,7 +49,7 @@ for (const name of COLLECTIONS) {
           await copy({ here, product: productOf(name) }, mode),
           {
             state: 'partial',
-            error: { code: 'items_failed' },
+            error: { code: 'items_skipped' },
             counts: { removed: 0, held: 0, changed: 0 }
           },
           mode
@@ -110,7 +110,7 @@ for (const name of COLLECTIONS) {
         failures: Array(5).fill({
           collection: name,
           remote_id: null,
-          code: 'item_unfit',
+          code: 'item_invalid',
           detail: /not an object/
         })
       })
@@ -143,7 +143,7 @@ t.test(
       const run = await synced(here.app, product, i + 1)
       t.match(run, {
         state: 'partial',
-        error: { code: 'items_failed', detail: /^120 items/ },
+        error: { code: 'items_skipped', detail: /^120 items/ },
         counts: { added: 11, skipped: 120 }
       })
       t.equal(run.failures.length, 100)
@@ -219,7 +219,7 @@ t.test('A body of an absurd size is a reason to skip its page, and nothing else'
   )
   t.match(await synced(here.app, 'confluence', 3), {
     state: 'partial',
-    error: { code: 'items_failed' },
+    error: { code: 'items_skipped' },
     counts: { changed: 11, skipped: 1, removed: 0 },
     failures: [{ remote_id: id, detail: /^Its body is longer than 4194304 characters\.$/ }]
   })

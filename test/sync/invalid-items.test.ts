@@ -231,7 +231,7 @@ t.test(
       const first = await synced(here.app, product, product === 'jira' ? 1 : 2)
       t.match(first, {
         state: 'partial',
-        error: { code: 'items_failed', detail: new RegExp(`^${own.length} items did not fit`) },
+        error: { code: 'items_skipped', detail: new RegExp(`^${own.length} items did not fit`) },
         counts: { added: all - own.length, skipped: own.length }
       })
       t.equal(first.failures.length, own.length)
@@ -244,7 +244,7 @@ t.test(
         )
         t.match(
           failure,
-          { site: ACME, code: 'item_unfit' },
+          { site: ACME, code: 'item_invalid' },
           `one of ${bad.collection} ${bad.title}`
         )
       }
@@ -254,7 +254,11 @@ t.test(
       const again = await copy({ here, product }, 'incremental')
       t.match(
         again,
-        { state: 'partial', error: { code: 'items_failed' }, counts: { added: 0, skipped: named } },
+        {
+          state: 'partial',
+          error: { code: 'items_skipped' },
+          counts: { added: 0, skipped: named }
+        },
         'they are tried again'
       )
       t.equal(again.failures.length, named)

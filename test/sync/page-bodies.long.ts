@@ -81,14 +81,14 @@ t.test(
     for (const ended of [first, ...more]) {
       t.match(ended, {
         state: 'partial',
-        error: { code: 'items_failed' },
+        error: { code: 'items_skipped' },
         counts: { skipped: 1, removed: 0 },
         failures: [
           {
             collection: 'pages',
             site: ACME,
             remote_id: huge,
-            code: 'item_unfit',
+            code: 'item_invalid',
             detail: /^Its body is longer than 4194304 characters\.$/
           }
         ]

@@ -408,13 +408,17 @@ t.test(
     )
     t.match(
       await both(),
-      before.map((was) => ({ ...was, state: 'needs_reconnect', error_code: 'tokens_unreadable' })),
+      before.map((was) => ({
+        ...was,
+        state: 'needs_reconnect',
+        error_code: 'tokens_undecryptable'
+      })),
       'marked, and nothing of them deleted'
     )
     const unreadable = async () =>
       (
         await rows(
-          "select id from history where to_state = 'needs_reconnect' and code = 'tokens_unreadable'"
+          "select id from history where to_state = 'needs_reconnect' and code = 'tokens_undecryptable'"
         )
       ).length
     t.equal(await unreadable(), 2)

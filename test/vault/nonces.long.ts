@@ -118,7 +118,7 @@ t.test(
     t.equal(MOST_USES, 2 ** 30)
     const worn = {
       name: 'AppError',
-      code: 'vault_key_worn_out',
+      code: 'vault_key_exhausted',
       message: /has been used too often\. The operator has to put a new one in front of it\.$/
     }
     const vault = createVault(keyring, MOST_USES - 2)
@@ -172,7 +172,7 @@ t.test(
     pass(2 * HOUR_MS)
     const refused = await check()
     t.equal(refused.statusCode, 503)
-    t.match(refused.json(), { code: 'vault_key_worn_out' })
+    t.match(refused.json(), { code: 'vault_key_exhausted' })
     t.equal(await tokenCalls(sandbox), calls, 'no refresh token was exchanged')
     t.match(
       (await app.inject('/users/1/connections')).json(),
@@ -193,7 +193,7 @@ t.test('B4 A login whose tokens could not be kept exchanges no code', async (t) 
   const { app, sandbox } = await worn(t)
   const calls = await tokenCalls(sandbox)
   const { headers } = await new Browser(app).connect('jira')
-  t.match(headers.location, /status=error&error=vault_key_worn_out&/)
+  t.match(headers.location, /status=error&error=vault_key_exhausted&/)
   t.equal(await tokenCalls(sandbox), calls)
   t.match(
     (await app.inject('/users/1/connections')).json(),

@@ -174,7 +174,7 @@ t.test(
       t.equal(said(mine.id), times + 1, `${name}: said once`)
       t.match(
         await history(1),
-        [{ from: 'active', to: 'needs_reconnect', code: 'tokens_unreadable' }],
+        [{ from: 'active', to: 'needs_reconnect', code: 'tokens_undecryptable' }],
         name
       )
       t.equal((await history(1)).length, before + 1, `${name}: one row of history`)
