@@ -3,17 +3,17 @@ import { fileURLToPath } from 'node:url'
 import Driver from 'better-sqlite3'
 import { projects, users } from './seed.ts'
 
-const MIGRATIONS = fileURLToPath(new URL('../drizzle/sqlite/migrations', import.meta.url))
+const MIGRATIONS_FOLDER = fileURLToPath(new URL('../drizzle/sqlite/migrations', import.meta.url))
 
 /** The service's tables and pragmas, seeded, behind the statements that its routes need, prepared once. */
-export function openBare(path: string) {
+export function openBareDatabase(path: string) {
   const db = new Driver(path)
   db.pragma('journal_mode = WAL')
   db.pragma('synchronous = FULL')
   db.pragma('foreign_keys = ON')
   db.pragma('secure_delete = ON')
-  for (const file of globSync('*.sql', { cwd: MIGRATIONS }).sort()) {
-    db.exec(readFileSync(`${MIGRATIONS}/${file}`, 'utf8'))
+  for (const file of globSync('*.sql', { cwd: MIGRATIONS_FOLDER }).sort()) {
+    db.exec(readFileSync(`${MIGRATIONS_FOLDER}/${file}`, 'utf8'))
   }
 
   const insertUser = db.prepare(

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 
 /** Which core serves and which one asks. */
-export interface Cores {
+export interface CpuAssignment {
   server: string
   load: string
 }
@@ -11,13 +11,13 @@ export interface Cores {
  *
  * @returns undefined where `taskset` is missing or there is only one core to use
  */
-export function divideCores(): Cores | undefined {
+export function assignCores(): CpuAssignment | undefined {
   try {
     const listed = execFileSync('taskset', ['-cp', String(process.pid)], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore']
     })
-    const [server, load] = spread(listed.slice(listed.lastIndexOf(':') + 1).trim())
+    const [server, load] = expandCpuList(listed.slice(listed.lastIndexOf(':') + 1).trim())
     if (server === undefined || load === undefined) return undefined
     execFileSync('taskset', ['-acp', load, String(process.pid)], { stdio: 'ignore' })
     return { server, load }
@@ -27,7 +27,7 @@ export function divideCores(): Cores | undefined {
 }
 
 /** `0,2-4` to 0, 2, 3, 4. */
-function spread(list: string): string[] {
+function expandCpuList(list: string): string[] {
   return list.split(',').flatMap((range) => {
     const [first = 0, last = first] = range.split('-').map(Number)
     return Array.from({ length: last - first + 1 }, (_, i) => String(first + i))

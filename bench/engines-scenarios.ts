@@ -1,19 +1,19 @@
 import type { Request } from 'autocannon'
-import type { Contender } from './subject.ts'
+import type { BenchmarkSubject } from './subject.ts'
 import { scenarios, type Scenario } from './scenarios.ts'
 
-const get = (path: string): Request => ({ method: 'GET', path })
-const PER_PAGE = 250
+const createGetRequest = (path: string): Request => ({ method: 'GET', path })
+const PAGE_SIZE = 250
 
 /** The scenario as one contender is asked: cursors are its own. */
-export type Asked = (contender: Contender) => Promise<Scenario>
+export type ScenarioBuilder = (contender: BenchmarkSubject) => Promise<Scenario>
 
 /** Every page of a long list in turn, as somebody reads it who follows `Link: rel="next"`. */
-const listing: Asked = async ({ url }) => {
+const buildListingScenario: ScenarioBuilder = async ({ url }) => {
   const requests: Request[] = []
-  let path: string | undefined = `/confluence/pages/1?limit=${PER_PAGE}`
+  let path: string | undefined = `/confluence/pages/1?limit=${PAGE_SIZE}`
   while (path !== undefined) {
-    requests.push(get(path))
+    requests.push(createGetRequest(path))
     const answer: Response = await fetch(url + path)
     await answer.arrayBuffer()
     const [, next]: string[] = /<([^>]*)>; *rel="next"/.exec(answer.headers.get('link') ?? '') ?? []
@@ -21,7 +21,7 @@ const listing: Asked = async ({ url }) => {
   }
   return {
     name: 'pages',
-    title: `GET /confluence/pages, ${PER_PAGE} at a time`,
+    title: `GET /confluence/pages, ${PAGE_SIZE} at a time`,
     connections: 8,
     warmUpS: 2,
     requests: requests as Scenario['requests']
@@ -29,7 +29,7 @@ const listing: Asked = async ({ url }) => {
 }
 
 /** The feed from its beginning: the same 500 changes again and again. */
-const feed: Asked = async ({ url }) => {
+const buildFeedScenario: ScenarioBuilder = async ({ url }) => {
   let since = ''
   let more = true
   while (more) {
@@ -45,11 +45,11 @@ const feed: Asked = async ({ url }) => {
     title: 'GET /users/{id}/changes, 500',
     connections: 8,
     warmUpS: 2,
-    requests: [get(`/users/1/changes?collections=pages${since}`)]
+    requests: [createGetRequest(`/users/1/changes?collections=pages${since}`)]
   }
 }
 
-const project: Scenario = {
+const projectScenario: Scenario = {
   name: 'project',
   title: 'POST /jira/projects',
   connections: 16,
@@ -62,12 +62,12 @@ const project: Scenario = {
   })) as Scenario['requests']
 }
 
-export const asked: Array<{ name: string; of: Asked }> = [
+export const scenarioBuilders: Array<{ name: string; build: ScenarioBuilder }> = [
   ...scenarios.map((scenario) => ({
     name: scenario.name,
-    of: async () => ({ ...scenario, warmUpS: Math.min(scenario.warmUpS, 3) })
+    build: async () => ({ ...scenario, warmUpS: Math.min(scenario.warmUpS, 3) })
   })),
-  { name: 'pages', of: listing },
-  { name: 'project', of: async () => project },
-  { name: 'changes', of: feed }
+  { name: 'pages', build: buildListingScenario },
+  { name: 'project', build: async () => projectScenario },
+  { name: 'changes', build: buildFeedScenario }
 ]

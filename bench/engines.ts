@@ -3,11 +3,11 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { startServer } from '../test/postgres/server.ts'
-import { startContender, type Contender } from './subject.ts'
-import { asked, type Asked } from './engines-scenarios.ts'
-import { median, table } from './statistics.ts'
-import { load, type Measurement } from './load.ts'
+import { startPostgresServer } from '../test/postgres/server.ts'
+import { startSubject, type BenchmarkSubject } from './subject.ts'
+import { scenarioBuilders, type ScenarioBuilder } from './engines-scenarios.ts'
+import { median, formatTable } from './statistics.ts'
+import { runLoad, type Measurement } from './load.ts'
 
 /** The same service on both engines, asked in turn: SQLite, PostgreSQL, and PostgreSQL with two instances that share the load. */
 const { values } = parseArgs({
@@ -19,9 +19,9 @@ const { values } = parseArgs({
   }
 })
 const [seconds, rounds] = [Number(values.seconds), Number(values.rounds)]
-const names = values.only.split(',').filter(Boolean)
+const selectedNames = values.only.split(',').filter(Boolean)
 /** Ticks of the kernel's clock in a second, as /proc counts processor time. */
-const TICKS = 100
+const TICKS_PER_SECOND = 100
 
 process.env.BENCH_KEYS = `bench:${randomBytes(32).toString('base64')}`
 const folder = mkdtempSync(join(tmpdir(), 'bench-'))
@@ -31,13 +31,13 @@ process.once('exit', () => {
 console.log(`${rounds} rounds of ${seconds} s each in turn, medians. ${availableParallelism()} cores (${cpus()[0]?.model ?? 'unknown processor'}) are shared by everything:
 the load, the one or two instances, and PostgreSQL with its files in ${tmpdir() === '/dev/shm' ? "memory, as SQLite's" : "memory where there is /dev/shm; SQLite's are in " + tmpdir()}.\n`)
 
-const server = await startServer(values.setting)
-const contenders: Contender[] = []
+const server = await startPostgresServer(values.setting)
+const subjects: BenchmarkSubject[] = []
 try {
   const url = await server.createDatabase('bench')
   const start = async (address: string) => {
-    const contender = await startContender('engine', address, undefined)
-    contenders.push(contender)
+    const contender = await startSubject('engine', address, undefined)
+    subjects.push(contender)
     return contender
   }
   const sqlite = await start(`sqlite:///${folder}/bench.db`)
@@ -62,26 +62,27 @@ try {
       'failed'
     ]
   ]
-  for (const { name, of } of asked.filter(
-    ({ name }) => names.length === 0 || names.includes(name)
+  for (const { name, build } of scenarioBuilders.filter(
+    ({ name }) => selectedNames.length === 0 || selectedNames.includes(name)
   )) {
-    const title = (await of(sqlite)).title
+    const title = (await build(sqlite)).title
     console.error(name)
-    const measured = new Map<string, Together[]>(ways.map((way) => [way.name, []]))
-    for (const way of ways) await together(way.instances, of, (await of(first)).warmUpS)
+    const measured = new Map<string, CombinedMeasurement[]>(ways.map((way) => [way.name, []]))
+    for (const way of ways)
+      await measureTogether(way.instances, build, (await build(first)).warmUpS)
     for (let round = 0; round < rounds; round++) {
       for (const way of round % 2 === 0 ? ways : ways.toReversed()) {
-        measured.get(way.name)?.push(await together(way.instances, of, seconds))
+        measured.get(way.name)?.push(await measureTogether(way.instances, build, seconds))
       }
     }
     for (const [i, way] of ways.entries()) {
-      rows.push(row(i === 0 ? title : '', way.name, measured.get(way.name) ?? []))
+      rows.push(formatRow(i === 0 ? title : '', way.name, measured.get(way.name) ?? []))
     }
   }
-  console.log(table(rows))
+  console.log(formatTable(rows))
 } finally {
   await Promise.all(
-    contenders.map(async (contender) => {
+    subjects.map(async (contender) => {
       await contender.stop()
     })
   )
@@ -89,21 +90,21 @@ try {
 }
 
 /** What the instances did together. */
-interface Together extends Measurement {
-  serverMicros: number
+interface CombinedMeasurement extends Measurement {
+  postgresMicros: number
 }
 
 /** Asks all instances at once; connections are split between them. */
-async function together(
-  instances: readonly Contender[],
-  of: Asked,
+async function measureTogether(
+  instances: readonly BenchmarkSubject[],
+  buildScenario: ScenarioBuilder,
   seconds: number
-): Promise<Together> {
-  const before = serverCpu()
+): Promise<CombinedMeasurement> {
+  const before = readPostgresCpuMicros()
   const results = await Promise.all(
     instances.map(async (instance) => {
-      const scenario = await of(instance)
-      return await load(
+      const scenario = await buildScenario(instance)
+      return await runLoad(
         instance,
         { ...scenario, connections: Math.ceil(scenario.connections / instances.length) },
         seconds
@@ -121,12 +122,12 @@ async function together(
     p99Ms: Math.max(...results.map(({ p99Ms }) => p99Ms)),
     cpuMicros: mean(({ cpuMicros }) => cpuMicros),
     failures: sum(({ failures }) => failures),
-    serverMicros: (serverCpu() - before) / requests
+    postgresMicros: (readPostgresCpuMicros() - before) / requests
   }
 }
 
 /** Processor time of PostgreSQL and of its ended and living children, in microseconds. */
-function serverCpu(): number {
+function readPostgresCpuMicros(): number {
   const { pid } = server.process()
   try {
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
@@ -134,10 +135,10 @@ function serverCpu(): number {
       .filter(Boolean)
     return (
       ([String(pid), ...children].reduce(
-        (sum, each) => sum + ticksOf(each, each === String(pid)),
+        (sum, each) => sum + readCpuTicks(each, each === String(pid)),
         0
       ) /
-        TICKS) *
+        TICKS_PER_SECOND) *
       1e6
     )
   } catch {
@@ -145,26 +146,30 @@ function serverCpu(): number {
   }
 }
 
-/** @param ended whether its ended children count too */
-function ticksOf(pid: string, ended: boolean): number {
+/** @param includeEndedChildren whether its ended children count too */
+function readCpuTicks(pid: string, includeEndedChildren: boolean): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
     .replace(/^.*\) /, '')
     .split(' ')
     .map(Number)
-  return fields.slice(11, ended ? 15 : 13).reduce((sum, ticks) => sum + ticks, 0)
+  return fields.slice(11, includeEndedChildren ? 15 : 13).reduce((sum, ticks) => sum + ticks, 0)
 }
 
-function row(title: string, way: string, measured: readonly Together[]): string[] {
-  const middle = (pick: (result: Together) => number, digits: number) =>
+function formatRow(
+  title: string,
+  engineName: string,
+  measured: readonly CombinedMeasurement[]
+): string[] {
+  const formatMedian = (pick: (result: CombinedMeasurement) => number, digits: number) =>
     median(measured.map(pick)).toFixed(digits)
   return [
     title,
-    way,
-    middle(({ requestsPerS }) => requestsPerS, 0),
-    middle(({ p50Ms }) => p50Ms, 2),
-    middle(({ p99Ms }) => p99Ms, 2),
-    middle(({ cpuMicros }) => cpuMicros, 0),
-    middle(({ serverMicros }) => serverMicros, 0),
+    engineName,
+    formatMedian(({ requestsPerS }) => requestsPerS, 0),
+    formatMedian(({ p50Ms }) => p50Ms, 2),
+    formatMedian(({ p99Ms }) => p99Ms, 2),
+    formatMedian(({ cpuMicros }) => cpuMicros, 0),
+    formatMedian(({ postgresMicros }) => postgresMicros, 0),
     String(measured.reduce((sum, { failures }) => sum + failures, 0))
   ]
 }

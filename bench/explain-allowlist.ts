@@ -1,11 +1,11 @@
-interface Exception {
+interface AllowedProblem {
   query: RegExp
   problem: RegExp
   reason: string
 }
 
 /** What is known and borne, and why. */
-const EXCEPTIONS: Exception[] = [
+const ALLOWED_PROBLEMS: AllowedProblem[] = [
   {
     query: /updated_since|, q$/,
     problem: /^reads/,
@@ -48,6 +48,7 @@ const EXCEPTIONS: Exception[] = [
 ]
 
 /** Why that problem of that query is borne; undefined where it is not. */
-export function accepted(query: string, problem: string): string | undefined {
-  return EXCEPTIONS.find((each) => each.query.test(query) && each.problem.test(problem))?.reason
+export function findAllowedReason(query: string, problem: string): string | undefined {
+  return ALLOWED_PROBLEMS.find((each) => each.query.test(query) && each.problem.test(problem))
+    ?.reason
 }

@@ -1,68 +1,69 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import Driver from 'better-sqlite3'
 import pg from 'pg'
-import { judgePostgres, judgeSqlite, type Verdict } from './judge-plan.ts'
+import { assessPostgresPlan, assessSqlitePlan, type PlanAssessment } from './judge-plan.ts'
 
 /** One statement that the store has really sent, and how the engine goes about it. */
-export interface Seen extends Verdict {
+export interface CapturedStatement extends PlanAssessment {
   text: string
   ms: number
 }
 
-const CONTROL = /^(begin|commit|rollback|savepoint|select 1$)/i
+const CONTROL_STATEMENT = /^(begin|commit|rollback|savepoint|select 1$)/i
 
-interface Recording {
-  seen: Seen[]
-  big: ReadonlySet<string>
+interface CaptureContext {
+  statements: CapturedStatement[]
+  bigTables: ReadonlySet<string>
 }
-const recording = new AsyncLocalStorage<Recording>()
+const captureContext = new AsyncLocalStorage<CaptureContext>()
 
 /** Runs something of the store, and has every statement that it sends explained just before it runs, in the same transaction. */
-export async function recorded(
-  big: ReadonlySet<string>,
-  ask: () => Promise<unknown>
-): Promise<Seen[]> {
-  const seen: Seen[] = []
-  await recording.run({ seen, big }, ask)
-  return seen
+export async function captureStatements(
+  bigTables: ReadonlySet<string>,
+  action: () => Promise<unknown>
+): Promise<CapturedStatement[]> {
+  const statements: CapturedStatement[] = []
+  await captureContext.run({ statements, bigTables }, action)
+  return statements
 }
 
 /** The driver's statements tell what they are asked; `file` is asked how it would be done. */
 export function listenToSqlite(file: string): () => void {
-  const beside = new Driver(file, { readonly: true })
-  const partial = new Set(
-    beside
+  const planDatabase = new Driver(file, { readonly: true })
+  const partialIndexes = new Set(
+    planDatabase
       .prepare("select name from sqlite_master where type = 'index' and sql like '% where %'")
       .pluck()
       .all() as string[]
   )
-  const prototype = Object.getPrototypeOf(beside.prepare('select 1')) as Driver.Statement
+  const prototype = Object.getPrototypeOf(planDatabase.prepare('select 1')) as Driver.Statement
   const { all, get, run } = prototype
-  const listening = <T extends (...params: any[]) => unknown>(original: T) =>
+  const wrapMethod = <T extends (...params: any[]) => unknown>(original: T) =>
     function (this: Driver.Statement, ...params: unknown[]) {
-      const current = recording.getStore()
-      if (current === undefined || CONTROL.test(this.source)) return original.apply(this, params)
-      const plan = recording.exit(() =>
-        all.apply(beside.prepare(`explain query plan ${this.source}`), params)
+      const current = captureContext.getStore()
+      if (current === undefined || CONTROL_STATEMENT.test(this.source))
+        return original.apply(this, params)
+      const plan = captureContext.exit(() =>
+        all.apply(planDatabase.prepare(`explain query plan ${this.source}`), params)
       ) as Array<{ detail: string }>
       const from = performance.now()
       const result = original.apply(this, params)
       const ms = performance.now() - from
-      current.seen.push({
+      current.statements.push({
         text: this.source,
         ms,
-        ...judgeSqlite(
+        ...assessSqlitePlan(
           plan.map(({ detail }) => detail),
-          current.big,
-          partial
+          current.bigTables,
+          partialIndexes
         )
       })
       return result
     }
-  Object.assign(prototype, { all: listening(all), get: listening(get), run: listening(run) })
+  Object.assign(prototype, { all: wrapMethod(all), get: wrapMethod(get), run: wrapMethod(run) })
   return () => {
     Object.assign(prototype, { all, get, run })
-    beside.close()
+    planDatabase.close()
   }
 }
 
@@ -71,48 +72,48 @@ export function listenToSqlite(file: string): () => void {
  * the general way too, which the server may go after five times, unless its connections say that it may not.
  */
 export function listenToPostgres(): () => void {
-  const prototype = pg.Client.prototype as unknown as { query: (...asked: any[]) => any }
+  const prototype = pg.Client.prototype as unknown as { query: (...args: any[]) => any }
   const { query } = prototype
   const inTransaction = new WeakSet<object>()
-  prototype.query = function (this: object, ...asked: any[]) {
-    const [config, values] = asked
+  prototype.query = function (this: object, ...args: any[]) {
+    const [config, values] = args
     const text: string = typeof config === 'string' ? config : config.text
     if (text.startsWith('begin')) inTransaction.add(this)
     if (/^(commit|rollback)$/.test(text)) inTransaction.delete(this)
-    const current = recording.getStore()
-    if (current === undefined || CONTROL.test(text)) return query.apply(this, asked)
+    const current = captureContext.getStore()
+    if (current === undefined || CONTROL_STATEMENT.test(text)) return query.apply(this, args)
     return (async () => {
-      const inside = inTransaction.has(this)
-      const tell = async (sql: string) => await query.call(this, sql)
+      const isInTransaction = inTransaction.has(this)
+      const execute = async (sql: string) => await query.call(this, sql)
       const params = (config.values ?? values ?? []) as unknown[]
-      const explain = async (mode: string): Promise<Seen> => {
-        await tell(inside ? 'savepoint explaining' : 'begin')
-        await tell(`set local plan_cache_mode = ${mode}`)
-        await tell(`prepare explained as ${text}`)
+      const explain = async (mode: string): Promise<CapturedStatement> => {
+        await execute(isInTransaction ? 'savepoint explaining' : 'begin')
+        await execute(`set local plan_cache_mode = ${mode}`)
+        await execute(`prepare explained as ${text}`)
         const {
           rows: [row]
-        } = await tell(
-          `explain (analyze, buffers, format json) execute explained${params.length === 0 ? '' : `(${params.map(literal).join()})`}`
+        } = await execute(
+          `explain (analyze, buffers, format json) execute explained${params.length === 0 ? '' : `(${params.map(toSqlLiteral).join()})`}`
         )
-        await tell('deallocate explained')
-        await tell(inside ? 'rollback to savepoint explaining' : 'rollback')
+        await execute('deallocate explained')
+        await execute(isInTransaction ? 'rollback to savepoint explaining' : 'rollback')
         const [{ Plan: plan, 'Execution Time': ms }] = row['QUERY PLAN']
-        return { text, ms, ...judgePostgres(plan, current.big) }
+        return { text, ms, ...assessPostgresPlan(plan, current.bigTables) }
       }
-      const custom = await explain('force_custom_plan')
+      const customPlan = await explain('force_custom_plan')
       const {
         rows: [{ plan_cache_mode: mode }]
-      } = await tell('show plan_cache_mode')
-      const general =
+      } = await execute('show plan_cache_mode')
+      const genericPlan =
         config.name === undefined || mode === 'force_custom_plan'
           ? undefined
           : await explain('force_generic_plan')
-      current.seen.push(
-        general !== undefined && general.problems.length > custom.problems.length
-          ? { ...general, text: `(as prepared) ${text}` }
-          : custom
+      current.statements.push(
+        genericPlan !== undefined && genericPlan.problems.length > customPlan.problems.length
+          ? { ...genericPlan, text: `(as prepared) ${text}` }
+          : customPlan
       )
-      return await query.apply(this, asked)
+      return await query.apply(this, args)
     })()
   }
   return () => {
@@ -120,6 +121,6 @@ export function listenToPostgres(): () => void {
   }
 }
 
-function literal(value: unknown): string {
+function toSqlLiteral(value: unknown): string {
   return value === null || value === undefined ? 'null' : pg.escapeLiteral(String(value))
 }

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Driver from 'better-sqlite3'
 import { openEngine, type Engine } from '../src/store/engine.ts'
-import { startServer } from '../test/postgres/server.ts'
-import { filling, type Size } from './explain-fill.ts'
+import { startPostgresServer } from '../test/postgres/server.ts'
+import { buildFillStatements, type DatasetSize } from './explain-fill.ts'
 
 /** What a table and its indexes take, in bytes. */
-export interface Space {
+export interface TableSize {
   table: string
   rows: number
   bytes: number
@@ -15,32 +15,32 @@ export interface Space {
 }
 
 /** A filled database. */
-export interface Filled {
+export interface FilledEngine {
   engine: Engine
-  spaces: Space[]
+  tableSizes: TableSize[]
   /** Seconds that filling took, and bytes of all of it. */
-  tookS: number
+  fillSeconds: number
   bytes: number
   /** SQLite: the file. */
   file: string
   remove: () => Promise<void>
 }
 
-const LONG_MS = 600_000
+const STATEMENT_TIMEOUT_MS = 600_000
 
-export async function filledSqlite(size: Size): Promise<Filled> {
+export async function fillSqlite(size: DatasetSize): Promise<FilledEngine> {
   const folder = mkdtempSync(join(tmpdir(), 'explain-'))
   const file = join(folder, 'explain.db')
   await (await openEngine(`sqlite:///${file}`)).close()
   const db = new Driver(file)
   const from = performance.now()
-  for (const statement of filling(size, {
+  for (const statement of buildFillStatements(size, {
     noise: (characters) => `substr(hex(randomblob(${Math.ceil(characters / 2)})), 1, ${characters})`
   })) {
     db.exec(statement)
   }
-  const tookS = (performance.now() - from) / 1000
-  const used = new Map(
+  const fillSeconds = (performance.now() - from) / 1000
+  const bytesByName = new Map(
     (
       db.prepare('select name, sum(pgsize) as bytes from dbstat group by name').all() as Array<{
         name: string
@@ -54,17 +54,17 @@ export async function filledSqlite(size: Size): Promise<Filled> {
     )
     .pluck()
     .all() as string[]
-  const spaces = tables.map((table) => {
+  const tableSizes = tables.map((table) => {
     const indexes = (
       db
         .prepare("select name from sqlite_master where type = 'index' and tbl_name = ?")
         .pluck()
         .all(table) as string[]
-    ).map((name) => ({ name, bytes: used.get(name) ?? 0 }))
+    ).map((name) => ({ name, bytes: bytesByName.get(name) ?? 0 }))
     return {
       table,
       rows: db.prepare(`select count(*) from "${table}"`).pluck().get() as number,
-      bytes: used.get(table) ?? 0,
+      bytes: bytesByName.get(table) ?? 0,
       indexes
     }
   })
@@ -73,8 +73,8 @@ export async function filledSqlite(size: Size): Promise<Filled> {
   // The service never runs ANALYZE here, so neither does this.
   return {
     engine: await openEngine(`sqlite:///${file}`),
-    spaces,
-    tookS,
+    tableSizes,
+    fillSeconds,
     bytes: statSync(file).size,
     file,
     remove: async () => {
@@ -84,40 +84,46 @@ export async function filledSqlite(size: Size): Promise<Filled> {
 }
 
 /** @param settings of the server, as `name=value` */
-export async function filledPostgres(size: Size, settings: string[] = []): Promise<Filled> {
-  const server = await startServer(['max_wal_size=8GB', ...settings])
+export async function fillPostgres(
+  size: DatasetSize,
+  settings: string[] = []
+): Promise<FilledEngine> {
+  const server = await startPostgresServer(['max_wal_size=8GB', ...settings])
   try {
     const url = await server.createDatabase('explain')
     await (await openEngine(url)).close()
-    const ask = async (text: string) => await server.query(text, [], 'explain')
+    const execute = async (text: string) => await server.query(text, [], 'explain')
     const from = performance.now()
-    for (const statement of filling(size, {
+    for (const statement of buildFillStatements(size, {
       noise: (characters) =>
         `(select left(string_agg(md5(i || '-' || k), ''), ${characters}) from generate_series(1, ${Math.ceil(characters / 32)}) k)`
     })) {
-      await ask(statement)
+      await execute(statement)
     }
-    for (const { sequence, table } of await ask(
+    for (const { sequence, table } of await execute(
       "select pg_get_serial_sequence(table_name, 'id') as sequence, table_name as table from information_schema.columns where table_schema = 'public' and column_name = 'id' and is_identity = 'YES'"
     )) {
-      await ask(`select setval('${sequence}', (select coalesce(max(id), 1) from "${table}"))`)
+      await execute(`select setval('${sequence}', (select coalesce(max(id), 1) from "${table}"))`)
     }
-    const tookS = (performance.now() - from) / 1000
-    await ask('vacuum analyze')
-    const tables = await ask(
+    const fillSeconds = (performance.now() - from) / 1000
+    await execute('vacuum analyze')
+    const tables = await execute(
       "select relname as table, reltuples::float8 as rows, pg_table_size(oid)::float8 as bytes from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace order by 1"
     )
-    const indexes = await ask(
+    const indexes = await execute(
       "select tablename as table, indexname as name, pg_relation_size(indexname::regclass)::float8 as bytes from pg_indexes where schemaname = 'public'"
     )
-    const [{ bytes }] = await ask("select pg_database_size('explain')::float8 as bytes")
+    const [{ bytes }] = await execute("select pg_database_size('explain')::float8 as bytes")
     return {
-      engine: await openEngine(url, { statementTimeoutMs: LONG_MS, lockTimeoutMs: LONG_MS }),
-      spaces: tables.map((each) => ({
+      engine: await openEngine(url, {
+        statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+        lockTimeoutMs: STATEMENT_TIMEOUT_MS
+      }),
+      tableSizes: tables.map((each) => ({
         ...each,
         indexes: indexes.filter(({ table }) => table === each.table)
       })),
-      tookS,
+      fillSeconds,
       bytes,
       file: '',
       remove: async () => {

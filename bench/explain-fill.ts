@@ -1,84 +1,94 @@
 /** How many rows of each kind; everything but pages follows from the number of pages. */
-export interface Size {
+export interface DatasetSize {
   pages: number
   users: number
 }
 
 /** The one word that differs: `characters` of text that does not compress, different for each `i`. */
-export interface Dialect {
+export interface SqlDialect {
   noise: (characters: number) => string
 }
 
 /** One owner has the fifth part of everything, the others share the rest. */
-export const BIG = 1
+export const BIG_OWNER_ID = 1
 /** What the big owner's rows are of, and a kind of row that he has few of. */
-export const SITE = (owner: number | string) =>
+export const buildSiteExpression = (owner: number | string) =>
   `'8f0c1d3e-0000-4000-8000-' || substr(cast(1000000000000 + ${owner} as text), 2)`
-export const NOW = Date.UTC(2026, 10, 23)
+export const NOW_MS = Date.UTC(2026, 10, 23)
 const DAY_MS = 86_400_000
 
 /** Numbers from 1 on, as `i`; both engines count alike. */
-const numbers = (count: number) =>
+const buildNumbersCte = (count: number) =>
   `with recursive n(i) as (select cast(1 as bigint) union all select i + 1 from n where i < ${count})`
 
 /**
  * Statements that fill an empty database, the same for both engines: ids are given, numbers spread by multiplication with a
  * prime, texts as long as Atlassian's. Owners' rows lie together, as a first copy leaves them.
  */
-export function filling({ pages, users }: Size, { noise }: Dialect): string[] {
+export function buildFillStatements(
+  { pages, users }: DatasetSize,
+  { noise }: SqlDialect
+): string[] {
   const share = pages / 5
   const [issues, runs, spaces, projects] = [pages * 0.3, users * 5, users * 5, users * 2].map(
     Math.round
   ) as [number, number, number, number]
-  const into = (table: string, count: number, columns: Record<string, string>) =>
+  const insertInto = (table: string, count: number, columns: Record<string, string>) =>
     `insert into ${table} (${Object.keys(columns)
       .map((name) => `"${name}"`)
-      .join()}) ${numbers(count)} select ${Object.values(columns).join()} from n`
+      .join()}) ${buildNumbersCte(count)} select ${Object.values(columns).join()} from n`
   /** Whose item it is: the first fifth is the big owner's, then so many rows for each of the others. */
-  const items = (table: string, count: number, own: (owner: string) => Record<string, string>) => {
-    const [his, each] = [Math.round(count / 5), Math.ceil((count * 4) / 5 / (users - 1))]
-    const owner = `(case when i <= ${his} then ${BIG} else 2 + (i - ${his + 1}) / ${each} end)`
+  const items = (
+    table: string,
+    count: number,
+    ownColumns: (owner: string) => Record<string, string>
+  ) => {
+    const [bigOwnerRows, rowsPerOwner] = [
+      Math.round(count / 5),
+      Math.ceil((count * 4) / 5 / (users - 1))
+    ]
+    const owner = `(case when i <= ${bigOwnerRows} then ${BIG_OWNER_ID} else 2 + (i - ${bigOwnerRows + 1}) / ${rowsPerOwner} end)`
     const isGone = '(i % 50 = 0)'
-    return into(table, count, {
+    return insertInto(table, count, {
       id: 'i',
       owner_id: owner,
-      site: SITE(owner),
+      site: buildSiteExpression(owner),
       remote_id: 'cast(10000000 + i as text)',
       revision: '1',
-      updated_at: `${NOW} - (i * 7919003) % ${30 * DAY_MS}`,
-      remote_updated_at: `${NOW} - (i * 7919003) % ${365 * DAY_MS}`,
-      seq: `(case when i <= ${his} then i else 1 + (i - ${his + 1}) % ${each} end)`,
+      updated_at: `${NOW_MS} - (i * 7919003) % ${30 * DAY_MS}`,
+      remote_updated_at: `${NOW_MS} - (i * 7919003) % ${365 * DAY_MS}`,
+      seq: `(case when i <= ${bigOwnerRows} then i else 1 + (i - ${bigOwnerRows + 1}) % ${rowsPerOwner} end)`,
       pass: '3',
-      deleted_at: `(case when ${isGone} then ${NOW} - (i * 7919003) % ${40 * DAY_MS} end)`,
-      ...own(owner)
+      deleted_at: `(case when ${isGone} then ${NOW_MS} - (i * 7919003) % ${40 * DAY_MS} end)`,
+      ...ownColumns(owner)
     })
   }
   const space = (owner: string) =>
-    `'SP' || (case when ${owner} = ${BIG} then (case when i % 10000 = 7 then 999 else i % 40 end) else i % 3 end)`
+    `'SP' || (case when ${owner} = ${BIG_OWNER_ID} then (case when i % 10000 = 7 then 999 else i % 40 end) else i % 3 end)`
   const site = (owner: string) =>
-    `'[{"cloudId":"' || ${SITE(owner)} || '","name":"acme","url":"https://acme-' || ${owner} || '.atlassian.net"}]'`
+    `'[{"cloudId":"' || ${buildSiteExpression(owner)} || '","name":"acme","url":"https://acme-' || ${owner} || '.atlassian.net"}]'`
   const connection = (from: number, count: number, provider: string) =>
-    into('connections', count, {
+    insertInto('connections', count, {
       id: `i + ${from}`,
       user_id: 'i',
       provider: `'${provider}'`,
       grant_id: "'grant-' || i",
       sites: site('i'),
       bound: site('i'),
-      connected_at: String(NOW),
-      sync_due_at: `${NOW} - 60000 + (i * 7919003) % 900000`
+      connected_at: String(NOW_MS),
+      sync_due_at: `${NOW_MS} - 60000 + (i * 7919003) % 900000`
     })
-  const active = users / 5
+  const activeRuns = users / 5
 
   return [
-    into('users', users, {
+    insertInto('users', users, {
       id: 'i',
       email: "'Person.' || i || '@example.com'",
       email_key: "'person.' || i || '@example.com'",
       display_name: "'Person ' || i",
-      created_at: String(NOW)
+      created_at: String(NOW_MS)
     }),
-    into('grants', users, {
+    insertInto('grants', users, {
       id: "'grant-' || i",
       client_id: "'client'",
       account_id: "'712020:person-' || i",
@@ -87,73 +97,73 @@ export function filling({ pages, users }: Size, { noise }: Dialect): string[] {
       key_id: "(case when i % 100 = 0 then 'old' else 'k1' end)",
       access_token: noise(2_000),
       refresh_token: noise(1_000),
-      access_expires_at: `${NOW} + i`,
-      previous_until: `(case when i % 500 = 1 then ${NOW} - i end)`,
-      consented_at: `${NOW} - (i * 7919003) % ${365 * DAY_MS}`,
-      due_at: `(case when i % 50 <> 0 then ${NOW} - ${DAY_MS} + (i * 7919003) % ${30 * DAY_MS} end)`,
+      access_expires_at: `${NOW_MS} + i`,
+      previous_until: `(case when i % 500 = 1 then ${NOW_MS} - i end)`,
+      consented_at: `${NOW_MS} - (i * 7919003) % ${365 * DAY_MS}`,
+      due_at: `(case when i % 50 <> 0 then ${NOW_MS} - ${DAY_MS} + (i * 7919003) % ${30 * DAY_MS} end)`,
       version: '1'
     }),
     connection(0, users, 'confluence'),
     connection(users, users / 5, 'jira'),
-    into('history', users * 5, {
+    insertInto('history', users * 5, {
       id: 'i',
       connection_id: `1 + i % ${users}`,
       to_state: "'active'",
-      at: String(NOW)
+      at: String(NOW_MS)
     }),
-    into('runs', runs, {
+    insertInto('runs', runs, {
       id: 'i',
       owner_id: `1 + i % ${users}`,
       provider: "(case when i % 5 = 0 then 'jira' else 'confluence' end)",
-      state: `(case when i <= ${runs - active} then 'succeeded' when i % 10 < 4 then 'queued' when i % 10 < 9 then 'parked' else 'running' end)`,
-      active_key: `(case when i > ${runs - active} then (1 + i % ${users}) || '/' || (case when i % 5 = 0 then 'jira' else 'confluence' end) end)`,
-      parked_until: `(case when i > ${runs - active} and i % 10 between 4 and 8 then ${NOW} - 60000 + i % 3600000 end)`,
-      lease_until: `(case when i > ${runs - active} and i % 10 = 9 then ${NOW} end)`,
+      state: `(case when i <= ${runs - activeRuns} then 'succeeded' when i % 10 < 4 then 'queued' when i % 10 < 9 then 'parked' else 'running' end)`,
+      active_key: `(case when i > ${runs - activeRuns} then (1 + i % ${users}) || '/' || (case when i % 5 = 0 then 'jira' else 'confluence' end) end)`,
+      parked_until: `(case when i > ${runs - activeRuns} and i % 10 between 4 and 8 then ${NOW_MS} - 60000 + i % 3600000 end)`,
+      lease_until: `(case when i > ${runs - activeRuns} and i % 10 = 9 then ${NOW_MS} end)`,
       seen: '250',
       added: '1',
       changed: '2',
       calls: '3',
-      created_at: `${NOW} - i`,
-      finished_at: `(case when i <= ${runs - active} then ${NOW} - ${30 * DAY_MS} + (i * 7919003) % ${DAY_MS * 30} - ${DAY_MS / 2} end)`
+      created_at: `${NOW_MS} - i`,
+      finished_at: `(case when i <= ${runs - activeRuns} then ${NOW_MS} - ${30 * DAY_MS} + (i * 7919003) % ${DAY_MS * 30} - ${DAY_MS / 2} end)`
     }),
     ...['spaces', 'pages'].map((collection, k) =>
-      into('checkpoints', users, {
+      insertInto('checkpoints', users, {
         id: `i + ${k * users}`,
         owner_id: 'i',
         provider: "'confluence'",
-        site: SITE('i'),
+        site: buildSiteExpression('i'),
         collection: `'${collection}'`,
         pass: '3',
         complete_pass: '3',
-        held_at: `(case when i % 100 = 0 then ${NOW} end)`
+        held_at: `(case when i % 100 = 0 then ${NOW_MS} end)`
       })
     ),
-    into('budgets', users * 2, {
+    insertInto('budgets', users * 2, {
       name: "'client ' || i || ' GET /wiki/api/v2/pages'",
-      until: `${NOW} - (i * 7919003) % ${2 * DAY_MS}`
+      until: `${NOW_MS} - (i * 7919003) % ${2 * DAY_MS}`
     }),
-    into('flows', users, {
+    insertInto('flows', users, {
       state_hash: noise(43),
       provider: "'jira'",
       client_id: "'client'",
       redirect_uri: "'https://app.example.com/auth/jira/callback'",
       caller_state: "'user_id=' || i",
-      expires_at: `${NOW} - (i * 7919003) % 4200000 + 600000`
+      expires_at: `${NOW_MS} - (i * 7919003) % 4200000 + 600000`
     }),
-    into('leases', users / 10, {
+    insertInto('leases', users / 10, {
       name: "'grant/grant-' || i",
       owner: noise(36),
-      until: String(NOW)
+      until: String(NOW_MS)
     }),
-    into('vault_keys', 2, {
+    insertInto('vault_keys', 2, {
       id: "(case when i = 1 then 'k1' else 'old' end)",
       proof: noise(60),
       uses: '1',
-      created_at: String(NOW)
+      created_at: String(NOW_MS)
     }),
-    into('feeds', users, {
+    insertInto('feeds', users, {
       owner_id: 'i',
-      seq: `(case when i = ${BIG} then ${share} else ${share} / 100 end)`,
+      seq: `(case when i = ${BIG_OWNER_ID} then ${share} else ${share} / 100 end)`,
       forgotten: '0'
     }),
     items('projects', projects, (owner) => ({
@@ -170,7 +180,7 @@ export function filling({ pages, users }: Size, { noise }: Dialect): string[] {
       status: "'In Progress'",
       issue_type: "'Bug'",
       assignee: "'Dana Fox'",
-      remote_created_at: `${NOW} - i`,
+      remote_created_at: `${NOW_MS} - i`,
       url: `'https://acme-' || ${owner} || '.atlassian.net/browse/PRJ' || i % 40 || '-' || i`
     })),
     items('spaces', spaces, (owner) => ({

@@ -1,25 +1,25 @@
-import { FIRST } from '../src/store/repositories/checkpoints.ts'
+import { INITIAL_CHECKPOINT } from '../src/store/repositories/checkpoints.ts'
 import { COLLECTIONS } from '../src/model/items.ts'
 import type { Store } from '../src/store/index.ts'
 import type { Grant } from '../src/store/repositories/grants.ts'
-import { BIG, NOW } from './explain-fill.ts'
+import { BIG_OWNER_ID, NOW_MS } from './explain-fill.ts'
 
 /** One thing that the service asks of its store, as it asks it. */
-export interface Hot {
+export interface HotQuery {
   name: string
-  ask: (store: Store) => Promise<unknown>
+  execute: (store: Store) => Promise<unknown>
 }
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
-const SITE = '8f0c1d3e-0000-4000-8000-000000000001'
-const SMALL = 5_000
-const PAGE = 250
+const SITE_ID = '8f0c1d3e-0000-4000-8000-000000000001'
+const SMALL_OWNER_ID = 5_000
+const PAGE_SIZE = 250
 const REASON = { code: 'x', detail: 'X.' } as const
-const NOBODY = 'nobody'
-const at = new Date(NOW)
-const title = 'Page 500000 of the handbook'
-const tally = {
+const UNUSED_LEASE = 'nobody'
+const now = new Date(NOW_MS)
+const cursorTitle = 'Page 500000 of the handbook'
+const counters = {
   seen: 1,
   added: 0,
   changed: 0,
@@ -32,17 +32,27 @@ const tally = {
   done: [],
   failures: []
 }
-const part = { ownerId: BIG, provider: 'confluence', site: SITE, collection: 'pages' }
-const secrets = { keyId: 'k1', accessToken: 'a', refreshToken: 'r', previousRefreshToken: null }
-const fresh = {
-  ...secrets,
-  scopes: 's',
-  accessExpiresAt: at,
-  previousUntil: null,
-  rotatedAt: at,
-  dueAt: at
+const partition = {
+  ownerId: BIG_OWNER_ID,
+  provider: 'confluence',
+  site: SITE_ID,
+  collection: 'pages'
 }
-const flow = {
+const encryptedTokenFields = {
+  keyId: 'k1',
+  accessToken: 'a',
+  refreshToken: 'r',
+  previousRefreshToken: null
+}
+const refreshedTokens = {
+  ...encryptedTokenFields,
+  scopes: 's',
+  accessExpiresAt: now,
+  previousUntil: null,
+  rotatedAt: now,
+  dueAt: now
+}
+const loginFlow = {
   stateHash: 'new',
   provider: 'jira',
   clientId: 'client',
@@ -53,290 +63,373 @@ const flow = {
   changeAccount: 0,
   browserHash: null,
   userId: null,
-  opener: 'somebody',
-  startedBy: '',
-  expiresAt: at
+  quotaKey: 'somebody',
+  initiator: '',
+  expiresAt: now
 }
-const attempt = (id: string) => ({ id, version: 1, owner: 'me' })
-const consent = (id: string) => ({ id, clientId: 'client', accountId: id, ...fresh })
-const connecting = {
-  userId: SMALL,
+const buildAttempt = (id: string) => ({ id, version: 1, owner: 'me' })
+const buildGrant = (id: string) => ({ id, clientId: 'client', accountId: id, ...refreshedTokens })
+const newConnection = {
+  userId: SMALL_OWNER_ID,
   provider: 'jira',
   sites: [],
-  bound: [],
+  selectedSites: [],
   state: 'active' as const,
   reason: null,
   before: null
 }
-const remoteIds = (from: number) =>
-  Array.from({ length: PAGE }, (_, i) => String(10_000_000 + from + i))
-const pagesOf = (from: number, word: string) =>
-  remoteIds(from).map((remoteId) => ({
+const buildRemoteIds = (from: number) =>
+  Array.from({ length: PAGE_SIZE }, (_, i) => String(10_000_000 + from + i))
+const buildPages = (from: number, word: string) =>
+  buildRemoteIds(from).map((remoteId) => ({
     remoteId,
     item: { spaceKey: 'SP1', pageId: remoteId, title: word, status: 'current', url: null }
   }))
 
-async function under(
+async function withClaimedRun(
   store: Store,
-  ask: (run: { id: number; worker: string }) => Promise<unknown>
+  action: (run: { id: number; worker: string }) => Promise<unknown>
 ): Promise<unknown> {
-  const [next] = await store.runs.waiting(1)
+  const [next] = await store.runs.listClaimable(1)
   const run = await store.runs.claim(next?.id ?? 0, 'worker')
-  return await ask({ id: run?.id ?? 0, worker: 'worker' })
+  return await action({ id: run?.id ?? 0, worker: 'worker' })
 }
 
-const lists: Hot[] = [BIG, SMALL].flatMap((owner) => {
-  const whose = owner === BIG ? 'of the big owner' : 'of a small one'
+const listQueries: HotQuery[] = [BIG_OWNER_ID, SMALL_OWNER_ID].flatMap((owner) => {
+  const ownerTitle = owner === BIG_OWNER_ID ? 'of the big owner' : 'of a small one'
   return [
-    { name: `pages ${whose}`, ask: ({ pages }) => pages.list(owner, 1000) },
+    { name: `pages ${ownerTitle}`, execute: ({ pages }) => pages.list(owner, 1000) },
     {
-      name: `pages ${whose}, from a cursor`,
-      ask: ({ pages }) => pages.list(owner, 1000, [title, 1])
+      name: `pages ${ownerTitle}, from a cursor`,
+      execute: ({ pages }) => pages.list(owner, 1000, [cursorTitle, 1])
     },
     {
-      name: `pages ${whose}, a rare space`,
-      ask: ({ pages }) => pages.list(owner, 1000, undefined, { within: 'SP999' })
+      name: `pages ${ownerTitle}, a rare space`,
+      execute: ({ pages }) => pages.list(owner, 1000, undefined, { parentKey: 'SP999' })
     },
     {
-      name: `pages ${whose}, a rare space, from a cursor`,
-      ask: ({ pages }) => pages.list(owner, 1000, [title, 1], { within: 'SP999' })
+      name: `pages ${ownerTitle}, a rare space, from a cursor`,
+      execute: ({ pages }) => pages.list(owner, 1000, [cursorTitle, 1], { parentKey: 'SP999' })
     },
     {
-      name: `pages ${whose}, a space`,
-      ask: ({ pages }) => pages.list(owner, 1000, undefined, { within: 'SP1' })
+      name: `pages ${ownerTitle}, a space`,
+      execute: ({ pages }) => pages.list(owner, 1000, undefined, { parentKey: 'SP1' })
     },
     {
-      name: `pages ${whose}, updated_since`,
-      ask: ({ pages }) => pages.list(owner, 1000, undefined, { since: NOW - HOUR_MS })
+      name: `pages ${ownerTitle}, updated_since`,
+      execute: ({ pages }) => pages.list(owner, 1000, undefined, { updatedSince: NOW_MS - HOUR_MS })
     },
     {
-      name: `pages ${whose}, q`,
-      ask: ({ pages }) => pages.list(owner, 1000, undefined, { text: 'no such words' })
+      name: `pages ${ownerTitle}, q`,
+      execute: ({ pages }) => pages.list(owner, 1000, undefined, { text: 'no such words' })
     },
-    { name: `changes ${whose}`, ask: ({ pages }) => pages.changes(owner, 40, 500) }
-  ] satisfies Hot[]
+    { name: `changes ${ownerTitle}`, execute: ({ pages }) => pages.listChanges(owner, 40, 500) }
+  ] satisfies HotQuery[]
 })
 
-const more: Hot[] = [
-  { name: 'page bodies', ask: ({ pages }) => pages.listWhole(BIG, 100, [title, 1]) },
-  { name: 'issues', ask: ({ issues }) => issues.list(BIG, 1000) },
+const detailQueries: HotQuery[] = [
+  {
+    name: 'page bodies',
+    execute: ({ pages }) => pages.listWithBody(BIG_OWNER_ID, 100, [cursorTitle, 1])
+  },
+  { name: 'issues', execute: ({ issues }) => issues.list(BIG_OWNER_ID, 1000) },
   {
     name: 'issues, a rare project',
-    ask: ({ issues }) => issues.list(BIG, 1000, undefined, { within: 'PRJ999' })
+    execute: ({ issues }) => issues.list(BIG_OWNER_ID, 1000, undefined, { parentKey: 'PRJ999' })
   },
   {
     name: 'issues, updated_since',
-    ask: ({ issues }) => issues.list(BIG, 1000, undefined, { since: NOW - HOUR_MS })
+    execute: ({ issues }) =>
+      issues.list(BIG_OWNER_ID, 1000, undefined, { updatedSince: NOW_MS - HOUR_MS })
   },
   {
     name: 'issues, q',
-    ask: ({ issues }) => issues.list(BIG, 1000, undefined, { text: 'no such words' })
+    execute: ({ issues }) => issues.list(BIG_OWNER_ID, 1000, undefined, { text: 'no such words' })
   },
-  { name: 'projects', ask: ({ projects }) => projects.list(BIG, 1000) },
+  { name: 'projects', execute: ({ projects }) => projects.list(BIG_OWNER_ID, 1000) },
   {
     name: 'projects, one',
-    ask: ({ projects }) => projects.list(BIG, 1000, undefined, { within: 'PRJ7' })
+    execute: ({ projects }) => projects.list(BIG_OWNER_ID, 1000, undefined, { parentKey: 'PRJ7' })
   },
-  { name: 'spaces, from a cursor', ask: ({ spaces }) => spaces.list(BIG, 1000, ['SP5', 1]) },
-  { name: "the feed's place", ask: ({ feed }) => feed.state(BIG) },
+  {
+    name: 'spaces, from a cursor',
+    execute: ({ spaces }) => spaces.list(BIG_OWNER_ID, 1000, ['SP5', 1])
+  },
+  { name: "the feed's place", execute: ({ changeFeed }) => changeFeed.getState(BIG_OWNER_ID) },
   {
     name: 'a page by hand',
-    ask: ({ pages }) =>
-      pages.save(BIG, 'by-hand', { spaceKey: 'SP1', pageId: 'by-hand', title: 'T', url: null })
+    execute: ({ pages }) =>
+      pages.save(BIG_OWNER_ID, 'by-hand', {
+        spaceKey: 'SP1',
+        pageId: 'by-hand',
+        title: 'T',
+        url: null
+      })
   }
 ]
 
-const copying: Hot[] = [
+const syncQueries: HotQuery[] = [
   {
     name: 'copy: pages that are new',
-    ask: (store) =>
-      store.inSteps(() => store.pages.saving(SMALL, SITE, pagesOf(9_000_000, 'new'), 4), true)
-  },
-  {
-    name: 'copy: pages that changed',
-    ask: (store) =>
-      store.inSteps(() => store.pages.saving(BIG, SITE, pagesOf(1_000, 'changed'), 4), true)
-  },
-  {
-    name: 'copy: pages that did not',
-    ask: (store) =>
-      store.inSteps(() => store.pages.saving(BIG, SITE, pagesOf(1_000, 'changed'), 5), true)
-  },
-  { name: 'copy: find', ask: ({ pages }) => pages.find(BIG, SITE, remoteIds(5_000)) },
-  { name: 'copy: missing, a stride', ask: ({ pages }) => pages.missing(BIG, SITE, 4).next() },
-  { name: 'copy: shown', ask: ({ pages }) => pages.shown(BIG, SITE, 3) },
-  {
-    name: 'copy: bury',
-    ask: (store) =>
-      store.inSteps(
-        () => store.pages.burying(BIG, [{ id: 7, remoteId: '10000007', pass: 3 }]),
+    execute: (store) =>
+      store.transaction(
+        () => store.pages.upsertPage(SMALL_OWNER_ID, SITE_ID, buildPages(9_000_000, 'new'), 4),
         true
       )
   },
-  { name: 'copy: checkpoint', ask: ({ checkpoints }) => checkpoints.get(part) },
+  {
+    name: 'copy: pages that changed',
+    execute: (store) =>
+      store.transaction(
+        () => store.pages.upsertPage(BIG_OWNER_ID, SITE_ID, buildPages(1_000, 'changed'), 4),
+        true
+      )
+  },
+  {
+    name: 'copy: pages that did not',
+    execute: (store) =>
+      store.transaction(
+        () => store.pages.upsertPage(BIG_OWNER_ID, SITE_ID, buildPages(1_000, 'changed'), 5),
+        true
+      )
+  },
+  {
+    name: 'copy: find',
+    execute: ({ pages }) => pages.findByRemoteIds(BIG_OWNER_ID, SITE_ID, buildRemoteIds(5_000))
+  },
+  {
+    name: 'copy: missing, a stride',
+    execute: ({ pages }) => pages.findUnlisted(BIG_OWNER_ID, SITE_ID, 4).next()
+  },
+  { name: 'copy: shown', execute: ({ pages }) => pages.findAnyListed(BIG_OWNER_ID, SITE_ID, 3) },
+  {
+    name: 'copy: bury',
+    execute: (store) =>
+      store.transaction(
+        () =>
+          store.pages.writeTombstones(BIG_OWNER_ID, [
+            { id: 7, remoteId: '10000007', generation: 3 }
+          ]),
+        true
+      )
+  },
+  { name: 'copy: checkpoint', execute: ({ checkpoints }) => checkpoints.get(partition) },
   {
     name: 'copy: move the checkpoint',
-    ask: (store) => store.atomically(() => [store.checkpoints.saving(part, FIRST)])
+    execute: (store) =>
+      store.batch(() => [store.checkpoints.saveStatement(partition, INITIAL_CHECKPOINT)])
   },
-  { name: 'held deletions', ask: ({ checkpoints }) => checkpoints.held(BIG) },
+  {
+    name: 'held deletions',
+    execute: ({ checkpoints }) => checkpoints.listHeldDeletions(BIG_OWNER_ID)
+  },
   {
     name: 'confirm deletions',
-    ask: (store) => store.atomically((tx) => [store.checkpoints.confirming(BIG, 'confluence')(tx)])
+    execute: (store) =>
+      store.batch((tx) => [store.checkpoints.confirmStatement(BIG_OWNER_ID, 'confluence')(tx)])
   },
-  ...COLLECTIONS.map((name): Hot => ({
+  ...COLLECTIONS.map((name): HotQuery => ({
     name: `purge ${name}`,
-    ask: (store) => store[name].purge(new Date(NOW - 30 * DAY_MS))
+    execute: (store) => store[name].purge(new Date(NOW_MS - 30 * DAY_MS))
   }))
 ]
 
-const running: Hot[] = [
-  { name: 'runs: waiting', ask: ({ runs }) => runs.waiting(50) },
-  { name: 'runs: next parked', ask: ({ runs }) => runs.nextParked() },
-  { name: 'runs: claim', ask: async (store) => await under(store, async () => {}) },
+const runQueries: HotQuery[] = [
+  { name: 'runs: waiting', execute: ({ runs }) => runs.listClaimable(50) },
+  { name: 'runs: next parked', execute: ({ runs }) => runs.getNextResumeAt() },
+  { name: 'runs: claim', execute: async (store) => await withClaimedRun(store, async () => {}) },
   {
     name: 'runs: hold and count',
-    ask: async (store) =>
-      await under(
+    execute: async (store) =>
+      await withClaimedRun(
         store,
         async (run) =>
-          await store.atomically(() => [store.runs.holding(run), store.runs.counting(run, tally)])
+          await store.batch(() => [
+            store.runs.lockStatement(run),
+            store.runs.saveProgressStatement(run, counters)
+          ])
       )
   },
   {
     name: 'runs: renew, look',
-    ask: async (store) =>
-      await under(store, async (run) => {
-        await store.runs.renew(run)
-        await store.runs.isMine(run)
+    execute: async (store) =>
+      await withClaimedRun(store, async (run) => {
+        await store.runs.renewLease(run)
+        await store.runs.isOwned(run)
       })
   },
   {
     name: 'runs: end',
-    ask: async (store) =>
-      await under(store, async (run) => {
-        await store.runs.end(run, tally, { state: 'succeeded' })
+    execute: async (store) =>
+      await withClaimedRun(store, async (run) => {
+        await store.runs.finish(run, counters, { state: 'succeeded' })
       })
   },
-  { name: 'runs: queue', ask: ({ runs }) => runs.enqueue(1, 'jira') },
-  { name: 'runs: find the active one', ask: ({ runs }) => runs.enqueue(1, 'jira') },
-  { name: 'runs: get', ask: ({ runs }) => runs.get(40_000, 'confluence') },
-  { name: 'runs: list', ask: ({ runs }) => runs.list(SMALL, 'confluence', 50) },
+  { name: 'runs: queue', execute: ({ runs }) => runs.enqueue(1, 'jira') },
+  { name: 'runs: find the active one', execute: ({ runs }) => runs.enqueue(1, 'jira') },
+  { name: 'runs: get', execute: ({ runs }) => runs.get(40_000, 'confluence') },
+  { name: 'runs: list', execute: ({ runs }) => runs.list(SMALL_OWNER_ID, 'confluence', 50) },
   {
     name: 'runs: end the active one',
-    ask: ({ runs }) => runs.endActive(1, 'jira', { code: 'cancelled', detail: 'X.' })
+    execute: ({ runs }) => runs.failActive(1, 'jira', { code: 'cancelled', detail: 'X.' })
   },
-  { name: 'runs: purge', ask: ({ runs }) => runs.purge(new Date(NOW - 30 * DAY_MS)) },
-  { name: 'connections: due', ask: ({ connections }) => connections.due(at, 100) },
+  { name: 'runs: purge', execute: ({ runs }) => runs.purge(new Date(NOW_MS - 30 * DAY_MS)) },
+  { name: 'connections: due', execute: ({ connections }) => connections.listDue(now, 100) },
   {
     name: 'connections: take a turn',
-    ask: ({ connections }) => connections.takeTurn(SMALL, 'confluence', at, at)
+    execute: ({ connections }) => connections.claimSchedule(SMALL_OWNER_ID, 'confluence', now, now)
   },
   {
     name: 'budgets: look',
-    ask: ({ budgets }) =>
-      budgets.look(['client 1 GET /wiki/api/v2/pages', 'client 2 GET /wiki/api/v2/pages', 'client'])
+    execute: ({ rateBudgets }) =>
+      rateBudgets.listByNames([
+        'client 1 GET /wiki/api/v2/pages',
+        'client 2 GET /wiki/api/v2/pages',
+        'client'
+      ])
   },
   {
     name: 'budgets: block, spend',
-    ask: async ({ budgets }) => {
-      await budgets.block('client', 1, 'me', 1)
-      await budgets.spend('client', 1, 1, 0)
+    execute: async ({ rateBudgets }) => {
+      await rateBudgets.block('client', 1, 'me', 1)
+      await rateBudgets.addUsage('client', 1, 1, 0)
     }
   },
-  { name: 'budgets: purge', ask: ({ budgets }) => budgets.purge(NOW) }
+  { name: 'budgets: purge', execute: ({ rateBudgets }) => rateBudgets.purge(NOW_MS) }
 ]
 
-const people: Hot[] = [
-  { name: 'users: by id', ask: ({ users }) => users.get(SMALL) },
-  { name: 'users: by address', ask: ({ users }) => users.find('person.77@example.com') },
-  { name: 'users: first', ask: ({ users }) => users.first() },
-  { name: 'users: list', ask: ({ users }) => users.list(100, SMALL) },
-  { name: 'users: create', ask: ({ users }) => users.save('new@example.com', null) },
-  { name: 'flows: start and sweep', ask: ({ flows }) => flows.start(flow, 100) },
-  { name: 'flows: get', ask: ({ flows }) => flows.get('new') },
-  { name: 'flows: claim', ask: ({ flows }) => flows.claim('new', 'code') },
+const userQueries: HotQuery[] = [
+  { name: 'users: by id', execute: ({ users }) => users.get(SMALL_OWNER_ID) },
+  { name: 'users: by address', execute: ({ users }) => users.find('person.77@example.com') },
+  { name: 'users: first', execute: ({ users }) => users.findFirst() },
+  { name: 'users: list', execute: ({ users }) => users.list(100, SMALL_OWNER_ID) },
+  { name: 'users: create', execute: ({ users }) => users.findOrCreate('new@example.com', null) },
+  { name: 'flows: start and sweep', execute: ({ loginFlows }) => loginFlows.start(loginFlow, 100) },
+  { name: 'flows: get', execute: ({ loginFlows }) => loginFlows.get('new') },
+  { name: 'flows: claim', execute: ({ loginFlows }) => loginFlows.claim('new', 'code') },
   {
     name: 'flows: of somebody who leaves',
-    ask: async (store) => {
-      const forgetting = await store.flows.forgetting({ id: SMALL, email: 'a@b.co' })
-      return await store.atomically((tx) => [forgetting(tx)])
+    execute: async (store) => {
+      const forgetting = await store.loginFlows.deleteForUserStatement({
+        id: SMALL_OWNER_ID,
+        email: 'a@b.co'
+      })
+      return await store.batch((tx) => [forgetting(tx)])
     }
   },
-  { name: 'connections: get', ask: ({ connections }) => connections.get(SMALL, 'confluence') },
-  { name: 'connections: list', ask: ({ connections }) => connections.list(SMALL) },
-  { name: 'connections: of a grant', ask: ({ connections }) => connections.ofGrant('grant-77') },
+  {
+    name: 'connections: get',
+    execute: ({ connections }) => connections.get(SMALL_OWNER_ID, 'confluence')
+  },
+  { name: 'connections: list', execute: ({ connections }) => connections.list(SMALL_OWNER_ID) },
+  {
+    name: 'connections: of a grant',
+    execute: ({ connections }) => connections.listByGrant('grant-77')
+  },
   {
     name: 'connections: scopes that others hold',
-    ask: ({ connections }) => connections.heldScopes(SMALL, 'client', 'confluence')
+    execute: ({ connections }) =>
+      connections.findScopesOfOtherConnections(SMALL_OWNER_ID, 'client', 'confluence')
   },
-  { name: 'connections: history', ask: ({ history }) => history.list(SMALL, 50) },
-  { name: 'connect', ask: ({ grants }) => grants.connect(consent('another'), connecting) },
-  { name: 'disconnect', ask: ({ connections }) => connections.remove(SMALL, 'jira') }
+  {
+    name: 'connections: history',
+    execute: ({ connectionHistory }) => connectionHistory.list(SMALL_OWNER_ID, 50)
+  },
+  {
+    name: 'connect',
+    execute: ({ grants }) => grants.connect(buildGrant('another'), newConnection)
+  },
+  { name: 'disconnect', execute: ({ connections }) => connections.remove(SMALL_OWNER_ID, 'jira') }
 ]
 
-const tokens: Hot[] = [
-  { name: 'grants: get', ask: ({ grants }) => grants.get('grant-77') },
+const tokenQueries: HotQuery[] = [
+  { name: 'grants: get', execute: ({ grants }) => grants.get('grant-77') },
   {
     name: 'grants: begin a refresh',
-    ask: ({ grants }) => grants.beginRefresh(attempt('grant-77'), 0, 30_000, at, '')
+    execute: ({ grants }) => grants.beginRefresh(buildAttempt('grant-77'), 0, 30_000, now, '')
   },
   {
     name: 'grants: save a refresh',
-    ask: async ({ grants }) => {
-      await grants.beginRefresh(attempt('grant-78'), 0, 30_000, at)
-      await grants.save(attempt('grant-78'), fresh)
+    execute: async ({ grants }) => {
+      await grants.beginRefresh(buildAttempt('grant-78'), 0, 30_000, now)
+      await grants.saveTokens(buildAttempt('grant-78'), refreshedTokens)
     }
   },
   {
     name: 'grants: a failed refresh',
-    ask: async ({ grants }) => {
-      await grants.beginRefresh(attempt('grant-79'), 0, 30_000, at)
-      await grants.fail(attempt('grant-79'), { to: 'degraded', reason: REASON, set: {} })
+    execute: async ({ grants }) => {
+      await grants.beginRefresh(buildAttempt('grant-79'), 0, 30_000, now)
+      await grants.saveFailure(buildAttempt('grant-79'), {
+        to: 'degraded',
+        reason: REASON,
+        set: {}
+      })
     }
   },
-  { name: 'grants: who refreshes', ask: ({ grants }) => grants.refresher('grant-77') },
-  { name: 'grants: due', ask: ({ grants }) => grants.due(at, 100) },
+  { name: 'grants: who refreshes', execute: ({ grants }) => grants.findRefreshLease('grant-77') },
+  { name: 'grants: due', execute: ({ grants }) => grants.listDue(now, 100) },
   {
     name: 'grants: due, behind one',
-    ask: ({ grants }) => grants.due(at, 100, { id: 'grant-5', dueAt: new Date(NOW - HOUR_MS) })
+    execute: ({ grants }) =>
+      grants.listDue(now, 100, { id: 'grant-5', dueAt: new Date(NOW_MS - HOUR_MS) })
   },
-  { name: 'grants: forget old tokens', ask: ({ grants }) => grants.forgetPrevious(at) },
+  { name: 'grants: forget old tokens', execute: ({ grants }) => grants.erasePreviousTokens(now) },
   {
     name: 'grants: warn',
-    ask: ({ grants }) => grants.warnOf(7, new Date(NOW - 358 * DAY_MS), 100)
+    execute: ({ grants }) => grants.claimExpiryWarning(7, new Date(NOW_MS - 358 * DAY_MS), 100)
   },
-  { name: 'grants: back from a wrong setting', ask: ({ grants }) => grants.configured('client') },
-  { name: 'start: retry', ask: ({ grants }) => grants.retryMisconfigured() },
-  { name: 'start: known clients', ask: ({ grants }) => grants.knowClients(['client'], REASON) },
-  { name: 'start: grants per key', ask: ({ sealed }) => sealed.perKey() },
-  { name: 'sealed: with a key', ask: ({ sealed }) => sealed.with('old', 100) },
-  { name: 'sealed: otherwise', ask: ({ sealed }) => sealed.otherwise('k1', '', 100) },
+  {
+    name: 'grants: back from a wrong setting',
+    execute: ({ grants }) => grants.markClientConfigured('client')
+  },
+  { name: 'start: retry', execute: ({ grants }) => grants.retryMisconfigured() },
+  {
+    name: 'start: known clients',
+    execute: ({ grants }) => grants.syncConfiguredClients(['client'], REASON)
+  },
+  { name: 'start: grants per key', execute: ({ encryptedTokens }) => encryptedTokens.countByKey() },
+  {
+    name: 'sealed: with a key',
+    execute: ({ encryptedTokens }) => encryptedTokens.listEncryptedWith('old', 100)
+  },
+  {
+    name: 'sealed: otherwise',
+    execute: ({ encryptedTokens }) => encryptedTokens.listEncryptedWithOtherKey('k1', '', 100)
+  },
   {
     name: 'sealed: otherwise, nothing left',
-    ask: ({ sealed }) => sealed.otherwise('k1', 'grant-99', 100)
+    execute: ({ encryptedTokens }) =>
+      encryptedTokens.listEncryptedWithOtherKey('k1', 'grant-99', 100)
   },
   {
     name: 'sealed: replace',
-    ask: async ({ grants, sealed }) => {
+    execute: async ({ grants, encryptedTokens }) => {
       const old = (await grants.get('grant-80')) as Grant
-      await sealed.replace([{ id: old.id, old, fresh: { ...secrets } }])
+      await encryptedTokens.replace([{ id: old.id, old, fresh: { ...encryptedTokenFields } }])
     }
   },
   {
     name: 'keys: list, count',
-    ask: async ({ keys }) => {
-      await keys.list()
-      await keys.addUses('k1', 1)
+    execute: async ({ vaultKeys }) => {
+      await vaultKeys.list()
+      await vaultKeys.addUses('k1', 1)
     }
   },
   {
     name: 'leases: take, look, release',
-    ask: async (store) => {
-      await store.atomically((tx) => [store.leases.taking(tx, NOBODY, 'me', 1_000)])
-      await store.leases.holder(NOBODY)
-      await store.atomically((tx) => [store.leases.releasing(tx, NOBODY, 'me')])
+    execute: async (store) => {
+      await store.batch((tx) => [store.leases.acquireStatement(tx, UNUSED_LEASE, 'me', 1_000)])
+      await store.leases.findHolder(UNUSED_LEASE)
+      await store.batch((tx) => [store.leases.releaseStatement(tx, UNUSED_LEASE, 'me')])
     }
   }
 ]
 
-export const hot: Hot[] = [...lists, ...more, ...copying, ...running, ...people, ...tokens]
+export const hotQueries: HotQuery[] = [
+  ...listQueries,
+  ...detailQueries,
+  ...syncQueries,
+  ...runQueries,
+  ...userQueries,
+  ...tokenQueries
+]

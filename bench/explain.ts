@@ -1,11 +1,16 @@
 import { parseArgs } from 'node:util'
 import { createStore } from '../src/store/index.ts'
-import { accepted } from './explain-allowlist.ts'
-import { listenToPostgres, listenToSqlite, recorded, type Seen } from './explain-capture.ts'
-import { filledPostgres, filledSqlite, type Filled, type Space } from './explain-engines.ts'
-import { NOW, type Size } from './explain-fill.ts'
-import { hot } from './explain-queries.ts'
-import { table } from './statistics.ts'
+import { findAllowedReason } from './explain-allowlist.ts'
+import {
+  listenToPostgres,
+  listenToSqlite,
+  captureStatements,
+  type CapturedStatement
+} from './explain-capture.ts'
+import { fillPostgres, fillSqlite, type FilledEngine, type TableSize } from './explain-engines.ts'
+import { NOW_MS, type DatasetSize } from './explain-fill.ts'
+import { hotQueries } from './explain-queries.ts'
+import { formatTable } from './statistics.ts'
 
 /**
  * Fills both engines, and shows how each goes about every hot statement of the store: the statements that it really sends, caught
@@ -19,41 +24,41 @@ const { values } = parseArgs({
     setting: { type: 'string', multiple: true, default: [] }
   }
 })
-const size: Size = { pages: Number(values.pages), users: Number(values.users) }
+const size: DatasetSize = { pages: Number(values.pages), users: Number(values.users) }
 /** A table with fewer rows may be read as a whole. */
-const BIG_ROWS = 5_000
+const MIN_BIG_TABLE_ROWS = 5_000
 const MIB = 2 ** 20
 
 const ENGINES = {
   sqlite: {
     title: 'SQLite',
-    fill: filledSqlite,
-    listen: ({ file }: Filled) => listenToSqlite(file)
+    fill: fillSqlite,
+    listen: ({ file }: FilledEngine) => listenToSqlite(file)
   },
-  postgres: { title: 'PostgreSQL', fill: filledPostgres, listen: listenToPostgres }
+  postgres: { title: 'PostgreSQL', fill: fillPostgres, listen: listenToPostgres }
 }
-let isBad = false
+let hasProblems = false
 
 for (const name of values.engine.split(',') as Array<keyof typeof ENGINES>) {
   const { title, fill, listen } = ENGINES[name]
   const filled = await fill(size, values.setting)
   try {
     console.log(
-      `\n${title}: filled in ${filled.tookS.toFixed(0)} s, ${Math.round(filled.bytes / MIB)} MiB in all\n`
+      `\n${title}: filled in ${filled.fillSeconds.toFixed(0)} s, ${Math.round(filled.bytes / MIB)} MiB in all\n`
     )
     console.log(
-      table([
+      formatTable([
         ['table', 'rows', 'bytes/row', 'with indexes', 'indexes, bytes/row'],
-        ...filled.spaces.filter(({ rows }) => rows > 0).map(spaceRow)
+        ...filled.tableSizes.filter(({ rows }) => rows > 0).map(formatTableSize)
       ])
     )
     const stop = listen(filled)
-    const store = createStore(filled.engine, () => NOW)
+    const store = createStore(filled.engine, () => NOW_MS)
     const big = new Set(
-      filled.spaces.filter(({ rows }) => rows >= BIG_ROWS).map(({ table }) => table)
+      filled.tableSizes.filter(({ rows }) => rows >= MIN_BIG_TABLE_ROWS).map(({ table }) => table)
     )
-    for (const { name: query, ask } of hot) {
-      show(query, await recorded(big, async () => await ask(store)))
+    for (const { name: query, execute } of hotQueries) {
+      printStatements(query, await captureStatements(big, async () => await execute(store)))
     }
     stop()
     await filled.engine.close()
@@ -61,20 +66,20 @@ for (const name of values.engine.split(',') as Array<keyof typeof ENGINES>) {
     await filled.remove()
   }
 }
-process.exitCode = isBad ? 1 : 0
+process.exitCode = hasProblems ? 1 : 0
 
-function show(query: string, seen: readonly Seen[]): void {
+function printStatements(query: string, statements: readonly CapturedStatement[]): void {
   console.log(`\n${query}`)
-  if (seen.length === 0) throw new Error(`${query}: nothing was asked`)
-  for (const { text, plan, ms, rows, problems, times } of once(seen)) {
-    const left = problems.filter((problem) => accepted(query, problem) === undefined)
-    const because = problems.map((problem) => accepted(query, problem)).filter(Boolean)
-    isBad ||= left.length > 0
+  if (statements.length === 0) throw new Error(`${query}: nothing was asked`)
+  for (const { text, plan, ms, rows, problems, times } of mergeRepeated(statements)) {
+    const notAllowed = problems.filter((problem) => findAllowedReason(query, problem) === undefined)
+    const reasons = problems.map((problem) => findAllowedReason(query, problem)).filter(Boolean)
+    hasProblems ||= notAllowed.length > 0
     const verdict =
-      left.length > 0
-        ? `BAD: ${left.join(', ')}`
+      notAllowed.length > 0
+        ? `BAD: ${notAllowed.join(', ')}`
         : problems.length > 0
-          ? `accepted: ${problems.join(', ')} (${because.join('; ')})`
+          ? `accepted: ${problems.join(', ')} (${reasons.join('; ')})`
           : 'good'
     console.log(
       `  ${text.replaceAll(/\s+/g, ' ').slice(0, 100)}${times === 1 ? '' : ` (${times} times, the slowest)`}\n    ${plan}\n    ${ms.toFixed(2)} ms${Number.isNaN(rows) ? '' : `, ${rows} rows`} · ${verdict}`
@@ -83,15 +88,19 @@ function show(query: string, seen: readonly Seen[]): void {
 }
 
 /** A statement that is sent again and again is shown once. */
-function once(seen: readonly Seen[]): Array<Seen & { times: number }> {
-  const alike = Map.groupBy(seen, ({ text, plan, problems }) => [text, plan, ...problems].join())
-  return [...alike.values()].map((same) => ({
-    ...same.reduce((slowest, each) => (each.ms > slowest.ms ? each : slowest)),
+function mergeRepeated(
+  statements: readonly CapturedStatement[]
+): Array<CapturedStatement & { times: number }> {
+  const groups = Map.groupBy(statements, ({ text, plan, problems }) =>
+    [text, plan, ...problems].join()
+  )
+  return [...groups.values()].map((same) => ({
+    ...same.reduce((slowest, perRow) => (perRow.ms > slowest.ms ? perRow : slowest)),
     times: same.length
   }))
 }
 
-function spaceRow({ table, rows, bytes, indexes }: Space): string[] {
+function formatTableSize({ table, rows, bytes, indexes }: TableSize): string[] {
   const each = (of: number) => Math.round(of / rows).toLocaleString('en')
   return [
     table,

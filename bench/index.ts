@@ -2,12 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { agree } from './verify-same-answers.ts'
-import { startContender, type Contender } from './subject.ts'
-import { divideCores } from './cpu-pinning.ts'
-import { load } from './load.ts'
-import { COLUMNS, compare, row, type Round } from './report.ts'
-import { table } from './statistics.ts'
+import { assertSameAnswers } from './verify-same-answers.ts'
+import { startSubject, type BenchmarkSubject } from './subject.ts'
+import { assignCores } from './cpu-pinning.ts'
+import { runLoad } from './load.ts'
+import { COLUMNS, formatComparison, formatReportRow, type MeasurementRound } from './report.ts'
+import { formatTable } from './statistics.ts'
 import { scenarios, type Scenario } from './scenarios.ts'
 
 const { values } = parseArgs({
@@ -18,14 +18,17 @@ const { values } = parseArgs({
   }
 })
 const [seconds, rounds] = [Number(values.seconds), Number(values.rounds)]
-const names = values.only.split(',').filter(Boolean)
-const chosen = names.length === 0 ? scenarios : scenarios.filter(({ name }) => names.includes(name))
+const selectedNames = values.only.split(',').filter(Boolean)
+const selectedScenarios =
+  selectedNames.length === 0
+    ? scenarios
+    : scenarios.filter(({ name }) => selectedNames.includes(name))
 if (
   !(seconds >= 0.2) ||
   !Number.isSafeInteger(rounds) ||
   rounds < 1 ||
-  chosen.length < names.length ||
-  chosen.length === 0
+  selectedScenarios.length < selectedNames.length ||
+  selectedScenarios.length === 0
 ) {
   console.error(
     `Usage: npm run bench -- [--seconds 2] [--rounds 6] [--only ${scenarios.map(({ name }) => name).join(',')}]`
@@ -39,8 +42,8 @@ process.once('exit', () => {
 })
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 
-const facts = `Node ${process.versions.node}, ${availableParallelism()} cores, ${cpus()[0]?.model ?? 'unknown processor'}`
-const cores = divideCores()
+const machineInfo = `Node ${process.versions.node}, ${availableParallelism()} cores, ${cpus()[0]?.model ?? 'unknown processor'}`
+const cores = assignCores()
 console.log(
   `${rounds} rounds of ${seconds} s for each contender in turn. ${
     cores === undefined
@@ -49,16 +52,16 @@ console.log(
   }\n`
 )
 
-const service = await startContender('service', folder, cores)
-const bare = await startContender('bare', folder, cores)
+const service = await startSubject('service', folder, cores)
+const bare = await startSubject('bare', folder, cores)
 try {
-  for (const scenario of chosen) await agree([service, bare], scenario)
+  for (const scenario of selectedScenarios) await assertSameAnswers([service, bare], scenario)
   const rows: string[][] = [COLUMNS]
-  for (const scenario of chosen) {
-    const measured = await measure(scenario, service, bare)
-    console.error(`${scenario.title}: ${compare(measured)}`)
+  for (const scenario of selectedScenarios) {
+    const measured = await measureScenario(scenario, service, bare)
+    console.error(`${scenario.title}: ${formatComparison(measured)}`)
     rows.push(
-      row(
+      formatReportRow(
         scenario.title,
         'service',
         measured.map((round) => round.service),
@@ -66,29 +69,35 @@ try {
       )
     )
     rows.push(
-      row(
+      formatReportRow(
         '',
         'bare',
         measured.map((round) => round.bare)
       )
     )
   }
-  console.log(`\n${table(rows)}\n`)
+  console.log(`\n${formatTable(rows)}\n`)
 } finally {
   await Promise.all([service.stop(), bare.stop()])
 }
-console.log(facts)
+console.log(machineInfo)
 
 /** Alternates, and changes who begins, so that a busy neighbour or a growing table favours nobody. */
-async function measure(scenario: Scenario, service: Contender, bare: Contender): Promise<Round[]> {
-  for (const contender of [service, bare]) await load(contender, scenario, scenario.warmUpS)
-  const measured: Round[] = []
+async function measureScenario(
+  scenario: Scenario,
+  service: BenchmarkSubject,
+  bare: BenchmarkSubject
+): Promise<MeasurementRound[]> {
+  for (const contender of [service, bare]) await runLoad(contender, scenario, scenario.warmUpS)
+  const measured: MeasurementRound[] = []
   for (let i = 0; i < rounds; i++) {
     const first = i % 2 === 0 ? service : bare
-    const begun = await load(first, scenario, seconds)
-    const other = await load(first === service ? bare : service, scenario, seconds)
+    const firstResult = await runLoad(first, scenario, seconds)
+    const secondResult = await runLoad(first === service ? bare : service, scenario, seconds)
     measured.push(
-      first === service ? { service: begun, bare: other } : { service: other, bare: begun }
+      first === service
+        ? { service: firstResult, bare: secondResult }
+        : { service: secondResult, bare: firstResult }
     )
   }
   return measured

@@ -1,23 +1,23 @@
 /** How an engine goes about a statement, in short, and what is wrong with that. */
-export interface Verdict {
+export interface PlanAssessment {
   plan: string
   rows: number
   problems: string[]
 }
 
 /** Rows that a step may read and throw away before it counts as reading too much. */
-const MOST_THROWN_AWAY = 1_000
+const MAX_DISCARDED_ROWS = 1_000
 
 /** @param details the lines of EXPLAIN QUERY PLAN */
-export function judgeSqlite(
+export function assessSqlitePlan(
   details: readonly string[],
-  big: ReadonlySet<string>,
-  partial: ReadonlySet<string>
-): Verdict {
+  bigTables: ReadonlySet<string>,
+  partialIndexes: ReadonlySet<string>
+): PlanAssessment {
   const problems = details.flatMap((detail) => {
     const [, table = ''] = /^SCAN (\w+)/.exec(detail) ?? []
     const [, index = ''] = /USING (?:COVERING )?INDEX (\w+)/.exec(detail) ?? []
-    if (big.has(table) && !partial.has(index)) return [`scans ${table}`]
+    if (bigTables.has(table) && !partialIndexes.has(index)) return [`scans ${table}`]
     return detail.startsWith('USE TEMP B-TREE') ? ['sorts'] : []
   })
   const steps = details.filter(
@@ -27,7 +27,7 @@ export function judgeSqlite(
 }
 
 /** A node of EXPLAIN (FORMAT JSON). */
-interface Node {
+interface PlanNode {
   'Node Type': string
   'Relation Name'?: string
   'Index Name'?: string
@@ -37,11 +37,11 @@ interface Node {
   'Sort Space Type'?: string
   'Sort Method'?: string
   'Temp Written Blocks'?: number
-  Plans?: Node[]
+  Plans?: PlanNode[]
 }
 
-export function judgePostgres(root: Node, big: ReadonlySet<string>): Verdict {
-  const nodes = flat(root)
+export function assessPostgresPlan(root: PlanNode, bigTables: ReadonlySet<string>): PlanAssessment {
+  const nodes = flattenPlan(root)
   const problems = nodes.flatMap((node) => {
     const {
       'Node Type': type,
@@ -50,12 +50,13 @@ export function judgePostgres(root: Node, big: ReadonlySet<string>): Verdict {
       'Actual Loops': loops,
       'Actual Rows': rows
     } = node
-    const thrown = (node['Rows Removed by Filter'] ?? 0) * loops
-    const isScan = type === 'Seq Scan' && big.has(table) && rows * loops + thrown > MOST_THROWN_AWAY
+    const discarded = (node['Rows Removed by Filter'] ?? 0) * loops
+    const isScan =
+      type === 'Seq Scan' && bigTables.has(table) && rows * loops + discarded > MAX_DISCARDED_ROWS
     return [
       ...(isScan ? [`scans ${table}`] : []),
-      ...(!isScan && thrown > MOST_THROWN_AWAY
-        ? [`reads ${Math.round(thrown).toLocaleString('en')} rows of ${table || index} in vain`]
+      ...(!isScan && discarded > MAX_DISCARDED_ROWS
+        ? [`reads ${Math.round(discarded).toLocaleString('en')} rows of ${table || index} in vain`]
         : []),
       ...(node['Sort Space Type'] === 'Disk' || (node['Temp Written Blocks'] ?? 0) > 0
         ? ['spills']
@@ -74,6 +75,6 @@ export function judgePostgres(root: Node, big: ReadonlySet<string>): Verdict {
   }
 }
 
-function flat(node: Node): Node[] {
-  return [node, ...(node.Plans ?? []).flatMap(flat)]
+function flattenPlan(node: PlanNode): PlanNode[] {
+  return [node, ...(node.Plans ?? []).flatMap(flattenPlan)]
 }

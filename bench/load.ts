@@ -1,5 +1,5 @@
 import autocannon from 'autocannon'
-import type { Contender } from './subject.ts'
+import type { BenchmarkSubject } from './subject.ts'
 import { percentile } from './statistics.ts'
 import type { Scenario } from './scenarios.ts'
 
@@ -15,8 +15,8 @@ export interface Measurement {
 }
 
 /** Asks one contender for `seconds`, always `scenario.connections` requests at a time. */
-export async function load(
-  { url, cpuMicros }: Contender,
+export async function runLoad(
+  { url, cpuMicros }: BenchmarkSubject,
   { requests, connections }: Scenario,
   seconds: number
 ): Promise<Measurement> {
@@ -30,7 +30,7 @@ export async function load(
     duration: seconds,
     sampleInt: 50,
     requests,
-    idReplacement: dynamic(requests)
+    idReplacement: hasPlaceholder(requests)
   }).on('response', (_client, _status, _bytes, ms) => {
     latencies.push(ms)
     endedAt = performance.now()
@@ -46,6 +46,6 @@ export async function load(
   }
 }
 
-function dynamic(requests: Scenario['requests']): boolean {
+function hasPlaceholder(requests: Scenario['requests']): boolean {
   return requests.some(({ path, body = '' }) => (path + body).includes('[<id>]'))
 }

@@ -1,7 +1,7 @@
 import Driver from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
 
-const MAX_BATCH = 250
+const BATCH_SIZE = 250
 
 /**
  * What no copy can be faster than: the bytes of every upstream page parsed, and the rows that were copied written by one
@@ -9,13 +9,17 @@ const MAX_BATCH = 250
  *
  * @returns milliseconds
  */
-export async function ceiling(app: FastifyInstance, url: string, file: string): Promise<number> {
+export async function measureRawBaseline(
+  app: FastifyInstance,
+  url: string,
+  file: string
+): Promise<number> {
   const grant = (await app.store.connections.get(1, 'confluence'))?.grant
-  const token = await app.access.accessToken(grant?.id ?? '', { log: app.log })
+  const token = await app.tokenProvider.getAccessToken(grant?.id ?? '', { log: app.log })
   const site =
-    (await app.store.connections.get(1, 'confluence'))?.connection.bound[0]?.cloudId ?? ''
+    (await app.store.connections.get(1, 'confluence'))?.connection.selectedSites[0]?.cloudId ?? ''
   const bodies: string[] = []
-  let path: string | null = `/wiki/api/v2/pages?limit=${MAX_BATCH}&sort=id`
+  let path: string | null = `/wiki/api/v2/pages?limit=${BATCH_SIZE}&sort=id`
   while (path !== null) {
     const text: string = await (
       await fetch(`${url}/ex/confluence/${site}${path}`, {
@@ -55,7 +59,7 @@ export async function ceiling(app: FastifyInstance, url: string, file: string): 
   for (const [i, body] of bodies.entries()) {
     JSON.parse(body)
     db.transaction(() => {
-      for (const row of rows.slice(i * MAX_BATCH, (i + 1) * MAX_BATCH)) upsert.run(row)
+      for (const row of rows.slice(i * BATCH_SIZE, (i + 1) * BATCH_SIZE)) upsert.run(row)
     })()
   }
   const ms = performance.now() - from

@@ -2,7 +2,7 @@ import { median } from './statistics.ts'
 import type { Measurement } from './load.ts'
 
 /** One measurement of each contender, taken one right after the other. */
-export interface Round {
+export interface MeasurementRound {
   service: Measurement
   bare: Measurement
 }
@@ -20,42 +20,46 @@ export const COLUMNS = [
 ]
 
 /** One contender's medians of one scenario; the ratios go with the service's line. */
-export function row(
+export function formatReportRow(
   title: string,
   contender: string,
   measured: readonly Measurement[],
-  rounds?: readonly Round[]
+  rounds?: readonly MeasurementRound[]
 ): string[] {
-  const middle = (pick: (measurement: Measurement) => number, digits: number) =>
+  const formatMedian = (pick: (measurement: Measurement) => number, digits: number) =>
     median(measured.map(pick)).toFixed(digits)
   return [
     title,
     contender,
-    middle(({ requestsPerS }) => requestsPerS, 0),
-    middle(({ p50Ms }) => p50Ms, 2),
-    middle(({ p99Ms }) => p99Ms, 2),
-    middle(({ cpuMicros }) => cpuMicros, 0),
+    formatMedian(({ requestsPerS }) => requestsPerS, 0),
+    formatMedian(({ p50Ms }) => p50Ms, 2),
+    formatMedian(({ p99Ms }) => p99Ms, 2),
+    formatMedian(({ cpuMicros }) => cpuMicros, 0),
     String(measured.reduce((sum, { failures }) => sum + failures, 0)),
-    ...(rounds === undefined ? ['', ''] : [percent(rates(rounds)), percent(costs(rounds))])
+    ...(rounds === undefined
+      ? ['', '']
+      : [formatPercent(requestRateRatios(rounds)), formatPercent(cpuRatios(rounds))])
   ]
 }
 
 /** One line of progress: the ratio of every round. */
-export function compare(rounds: readonly Round[]): string {
-  return `${percent(rates(rounds))} of bare Fastify's requests/s (rounds: ${rates(rounds)
-    .map((ratio) => percent([ratio]))
+export function formatComparison(rounds: readonly MeasurementRound[]): string {
+  return `${formatPercent(requestRateRatios(rounds))} of bare Fastify's requests/s (rounds: ${requestRateRatios(
+    rounds
+  )
+    .map((ratio) => formatPercent([ratio]))
     .join(' ')})`
 }
 
-function rates(rounds: readonly Round[]): number[] {
+function requestRateRatios(rounds: readonly MeasurementRound[]): number[] {
   return rounds.map(({ service, bare }) => service.requestsPerS / bare.requestsPerS)
 }
 
 /** Turned round, so that here too more is better. */
-function costs(rounds: readonly Round[]): number[] {
+function cpuRatios(rounds: readonly MeasurementRound[]): number[] {
   return rounds.map(({ service, bare }) => bare.cpuMicros / service.cpuMicros)
 }
 
-function percent(ratios: readonly number[]): string {
+function formatPercent(ratios: readonly number[]): string {
   return `${(median(ratios) * 100).toFixed(0)} %`
 }

@@ -1,5 +1,5 @@
 import type { Request } from 'autocannon'
-import { USERS } from './seed.ts'
+import { USER_COUNT } from './seed.ts'
 
 /** One kind of request, asked of every contender. */
 export interface Scenario {
@@ -13,7 +13,7 @@ export interface Scenario {
   requests: [Request, ...Request[]]
 }
 
-const get = (path: string): Request => ({ method: 'GET', path })
+const createGetRequest = (path: string): Request => ({ method: 'GET', path })
 
 export const scenarios: Scenario[] = [
   {
@@ -22,8 +22,8 @@ export const scenarios: Scenario[] = [
     connections: 16,
     warmUpS: 2,
     requests: [
-      get('/users/1'),
-      ...Array.from({ length: USERS - 1 }, (_, i) => get(`/users/${i + 2}`))
+      createGetRequest('/users/1'),
+      ...Array.from({ length: USER_COUNT - 1 }, (_, i) => createGetRequest(`/users/${i + 2}`))
     ]
   },
   {
@@ -45,13 +45,13 @@ export const scenarios: Scenario[] = [
     title: 'GET /jira/projects/{owner}',
     connections: 8,
     warmUpS: 2,
-    requests: [get('/jira/projects/1')]
+    requests: [createGetRequest('/jira/projects/1')]
   },
   {
     name: 'login',
     title: 'GET /auth/jira/login',
     connections: 16,
     warmUpS: 10,
-    requests: [get('/auth/jira/login')]
+    requests: [createGetRequest('/auth/jira/login')]
   }
 ]

@@ -1,15 +1,15 @@
 /** What both contenders hold before the first request. */
 
-export const USERS = 100
-export const PROJECTS = 1_000
+export const USER_COUNT = 100
+export const PROJECT_COUNT = 1_000
 
-export const users = Array.from({ length: USERS }, (_, i) => ({
+export const users = Array.from({ length: USER_COUNT }, (_, i) => ({
   email: `user-${i + 1}@example.com`,
   displayName: `User ${i + 1}`
 }))
 
 /** All of them owned by the first user. Every third one has nobody who leads it. */
-export const projects = Array.from({ length: PROJECTS }, (_, i) => {
+export const projects = Array.from({ length: PROJECT_COUNT }, (_, i) => {
   const key = `P${String(i + 1).padStart(4, '0')}`
   return {
     remoteId: String(10_000 + i),
@@ -21,7 +21,7 @@ export const projects = Array.from({ length: PROJECTS }, (_, i) => {
 })
 
 /** The registered Jira app that logins start with. */
-export const CLIENT = {
+export const OAUTH_CLIENT = {
   id: 'benchmark-client',
   secret: 'benchmark-client-secret',
   redirectUri: 'https://connector.example.com/auth/jira/callback',

@@ -11,7 +11,7 @@ export function median(numbers: readonly number[]): number {
 }
 
 /** Rows in columns: the first one to the left, the others, which are numbers, to the right. */
-export function table(rows: readonly string[][]): string {
+export function formatTable(rows: readonly string[][]): string {
   const widths = (rows[0] ?? []).map((_, column) =>
     Math.max(...rows.map((row) => row[column]?.length ?? 0))
   )

@@ -1,19 +1,19 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyRequest } from 'fastify'
 import { pino } from 'pino'
-import { openBare } from './bare-database.ts'
-import { CLIENT } from './seed.ts'
-import { folder, serve } from './serve.ts'
+import { openBareDatabase } from './bare-database.ts'
+import { OAUTH_CLIENT } from './seed.ts'
+import { getFolderArgument, runSubject } from './serve.ts'
 
 /** The same answers from Fastify alone: raw statements, the same log lines, and nothing else. */
 const TEN_MINUTES_MS = 600_000
 const HOUR_MS = 3_600_000
 
-const scope = encodeURIComponent(CLIENT.scopes)
-const redirectUri = encodeURIComponent(CLIENT.redirectUri)
-const beforeState = `${CLIENT.authorizeUrl}?audience=api.atlassian.com&client_id=${CLIENT.id}&scope=${scope}&redirect_uri=${redirectUri}&state=`
+const scope = encodeURIComponent(OAUTH_CLIENT.scopes)
+const redirectUri = encodeURIComponent(OAUTH_CLIENT.redirectUri)
+const authorizeUrlPrefix = `${OAUTH_CLIENT.authorizeUrl}?audience=api.atlassian.com&client_id=${OAUTH_CLIENT.id}&scope=${scope}&redirect_uri=${redirectUri}&state=`
 
-const db = openBare(`${folder()}/bare.db`)
+const db = openBareDatabase(`${getFolderArgument()}/bare.db`)
 const logger = pino({
   base: { logger: 'connector' },
   messageKey: 'message',
@@ -41,7 +41,7 @@ const project = {
 app.addHook('onResponse', async (request, reply) => {
   request.log.info({
     event: 'request_completed',
-    ...about(request),
+    ...describeRequest(request),
     status_code: reply.statusCode,
     duration_ms: Math.round(reply.elapsedTime * 10) / 10
   })
@@ -78,8 +78,10 @@ app.post<{ Body: { email: string; display_name?: string | null } }>(
   async ({ body: { email, display_name: name = null } }, reply) => {
     const key = email.toLowerCase()
     // Not get(), which stops at the first row: a write that is not stepped to its end never checkpoints, and the WAL grows.
-    const [made] = db.insertUser.all(email, key, name, Date.now())
-    return await reply.code(made === undefined ? 200 : 201).send(made ?? db.userByKey.get(key))
+    const [created] = db.insertUser.all(email, key, name, Date.now())
+    return await reply
+      .code(created === undefined ? 200 : 201)
+      .send(created ?? db.userByKey.get(key))
   }
 )
 
@@ -109,18 +111,27 @@ app.get(
     schema: { response: { 200: { type: 'object', properties: { url: text, provider: text } } } }
   },
   async (request) => {
-    request.log.info({ event: 'oauth_login_start', provider: 'jira', ...about(request) })
+    request.log.info({ event: 'oauth_login_start', provider: 'jira', ...describeRequest(request) })
     const state = randomBytes(32).toString('base64url')
     const stateHash = createHash('sha256').update(state).digest('base64url')
     db.sweepFlows.run(Date.now() - HOUR_MS)
-    db.insertFlow.run(stateHash, 'jira', CLIENT.id, CLIENT.redirectUri, Date.now() + TEN_MINUTES_MS)
-    return { url: `${beforeState}${state}&response_type=code&prompt=consent`, provider: 'jira' }
+    db.insertFlow.run(
+      stateHash,
+      'jira',
+      OAUTH_CLIENT.id,
+      OAUTH_CLIENT.redirectUri,
+      Date.now() + TEN_MINUTES_MS
+    )
+    return {
+      url: `${authorizeUrlPrefix}${state}&response_type=code&prompt=consent`,
+      provider: 'jira'
+    }
   }
 )
 
-await serve(app)
+await runSubject(app)
 
-function about({ method, url, query, headers }: FastifyRequest) {
+function describeRequest({ method, url, query, headers }: FastifyRequest) {
   const end = url.indexOf('?')
   return {
     method,

@@ -1,36 +1,36 @@
 import { randomBytes } from 'node:crypto'
 import { buildApp } from '../src/app.ts'
-import { CLIENT, projects, users } from './seed.ts'
-import { folder, serve } from './serve.ts'
+import { OAUTH_CLIENT, projects, users } from './seed.ts'
+import { getFolderArgument, runSubject } from './serve.ts'
 
 /** The service as production runs it, on the database whose address is its argument; whoever finds it empty fills it. */
-const PAGES = 10_000
-const AT_ONCE = 250
+const PAGE_COUNT = 10_000
+const BATCH_SIZE = 250
 const app = await buildApp({
   env: {
     APP_ENV: 'production',
-    INTEGRATION_DB_URL: folder(),
+    INTEGRATION_DB_URL: getFolderArgument(),
     VAULT_KEYS: process.env.BENCH_KEYS ?? `bench:${randomBytes(32).toString('base64')}`,
-    JIRA_OAUTH_CLIENT_ID: CLIENT.id,
-    JIRA_OAUTH_CLIENT_SECRET: CLIENT.secret,
-    JIRA_OAUTH_REDIRECT_URI: CLIENT.redirectUri
+    JIRA_OAUTH_CLIENT_ID: OAUTH_CLIENT.id,
+    JIRA_OAUTH_CLIENT_SECRET: OAUTH_CLIENT.secret,
+    JIRA_OAUTH_REDIRECT_URI: OAUTH_CLIENT.redirectUri
   },
   logger: true
 })
 
 const { store } = app
 if ((await store.users.get(1)) === undefined) {
-  for (const { email, displayName } of users) await store.users.save(email, displayName)
-  await store.inSteps(() =>
-    store.projects.saving(
+  for (const { email, displayName } of users) await store.users.findOrCreate(email, displayName)
+  await store.transaction(() =>
+    store.projects.upsertPage(
       1,
       'site',
       projects.map(({ remoteId, ...item }) => ({ remoteId, item })),
       1
     )
   )
-  for (let from = 0; from < PAGES; from += AT_ONCE) {
-    const pages = Array.from({ length: AT_ONCE }, (_, i) => from + i).map((n) => ({
+  for (let from = 0; from < PAGE_COUNT; from += BATCH_SIZE) {
+    const pages = Array.from({ length: BATCH_SIZE }, (_, i) => from + i).map((n) => ({
       remoteId: String(n),
       item: {
         spaceKey: `SP${n % 10}`,
@@ -40,7 +40,7 @@ if ((await store.users.get(1)) === undefined) {
         url: `https://acme.atlassian.net/wiki/spaces/SP${n % 10}/pages/${n}`
       }
     }))
-    await store.inSteps(() => store.pages.saving(1, 'site', pages, 1))
+    await store.transaction(() => store.pages.upsertPage(1, 'site', pages, 1))
   }
 }
-await serve(app)
+await runSubject(app)

@@ -3,14 +3,14 @@ import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
 import { devNull } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import type { Cores } from './cpu-pinning.ts'
-import type { Message } from './serve.ts'
+import type { CpuAssignment } from './cpu-pinning.ts'
+import type { SubjectMessage } from './serve.ts'
 
-const ANSWER_WITHIN_MS = 30_000
-const END_WITHIN_MS = 5_000
+const RESPONSE_TIMEOUT_MS = 30_000
+const EXIT_TIMEOUT_MS = 5_000
 
 /** One server under test, in a process of its own. */
-export interface Contender {
+export interface BenchmarkSubject {
   name: string
   url: string
   /** Processor time used so far, in microseconds. */
@@ -23,12 +23,12 @@ export interface Contender {
  *
  * @param folder where it keeps its database
  */
-export async function startContender(
+export async function startSubject(
   name: string,
   folder: string,
-  cores: Cores | undefined
-): Promise<Contender> {
-  const nowhere = openSync(devNull, 'w')
+  cores: CpuAssignment | undefined
+): Promise<BenchmarkSubject> {
+  const nullDevice = openSync(devNull, 'w')
   const node = [
     process.execPath,
     ...process.execArgv,
@@ -37,44 +37,44 @@ export async function startContender(
   ]
   const [command = '', ...args] =
     cores === undefined ? node : ['taskset', '-c', cores.server, ...node]
-  const child = spawn(command, args, { stdio: ['ignore', nowhere, 'inherit', 'ipc'] })
-  closeSync(nowhere)
+  const child = spawn(command, args, { stdio: ['ignore', nullDevice, 'inherit', 'ipc'] })
+  closeSync(nullDevice)
 
   /** The next thing the child says; once it has, nobody listens any more. */
-  const next = async (): Promise<Message> => {
-    const heard = new AbortController()
-    const signal = AbortSignal.any([heard.signal, AbortSignal.timeout(ANSWER_WITHIN_MS)])
-    const died = once(child, 'exit', { signal }).then(() => {
+  const nextMessage = async (): Promise<SubjectMessage> => {
+    const received = new AbortController()
+    const signal = AbortSignal.any([received.signal, AbortSignal.timeout(RESPONSE_TIMEOUT_MS)])
+    const exited = once(child, 'exit', { signal }).then(() => {
       throw new Error(`The contender ${name} ended unasked`)
     })
     try {
-      const [message] = (await Promise.race([once(child, 'message', { signal }), died])) as [
-        Message
+      const [message] = (await Promise.race([once(child, 'message', { signal }), exited])) as [
+        SubjectMessage
       ]
       return message
     } finally {
-      heard.abort()
-      await died.catch(() => undefined)
+      received.abort()
+      await exited.catch(() => undefined)
     }
   }
 
-  const started = await next()
+  const firstMessage = await nextMessage()
   return {
     name,
-    url: `http://127.0.0.1:${'port' in started ? started.port : 0}`,
+    url: `http://127.0.0.1:${'port' in firstMessage ? firstMessage.port : 0}`,
     async cpuMicros() {
-      const answer = next()
+      const reply = nextMessage()
       child.send('cpu')
-      const message = await answer
+      const message = await reply
       return 'cpuMicros' in message ? message.cpuMicros : 0
     },
     async stop() {
       if (child.exitCode !== null || child.signalCode !== null) return
-      const ended = once(child, 'exit')
+      const exited = once(child, 'exit')
       child.disconnect()
-      const late = setTimeout(() => child.kill('SIGKILL'), END_WITHIN_MS)
-      await ended
-      clearTimeout(late)
+      const killTimer = setTimeout(() => child.kill('SIGKILL'), EXIT_TIMEOUT_MS)
+      await exited
+      clearTimeout(killTimer)
     }
   }
 }

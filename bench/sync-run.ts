@@ -7,24 +7,24 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { buildApp } from '../src/app.ts'
-import { newKeyEntry } from '../src/vault/keyring.ts'
-import { ceiling } from './raw-baseline.ts'
+import { generateKeyEntry } from '../src/vault/keyring.ts'
+import { measureRawBaseline } from './raw-baseline.ts'
 
 /** What one measurement found. Times in milliseconds, memory in bytes. */
-export interface Measured {
+export interface SyncMeasurement {
   pages: number
-  firstMs: number
-  calls: number
-  againMs: number
-  againCalls: number
-  rss: number
-  stallMs: number
-  ceilingMs: number | null
+  fullSyncMs: number
+  fullSyncCalls: number
+  unchangedSyncMs: number
+  unchangedSyncCalls: number
+  maxRssBytes: number
+  maxStallMs: number
+  baselineMs: number | null
 }
 
-const CALLBACK = 'http://localhost:3001/auth/confluence/callback'
-const LOOK_MS = 50
-const [pages = '1000', beside = 'process'] = process.argv.slice(2)
+const CALLBACK_URL = 'http://localhost:3001/auth/confluence/callback'
+const POLL_INTERVAL_MS = 50
+const [pages = '1000', sandboxMode = 'process'] = process.argv.slice(2)
 
 const folder = mkdtempSync(join(tmpdir(), 'bench-'))
 process.once('exit', () => {
@@ -32,35 +32,36 @@ process.once('exit', () => {
 })
 const file = fileURLToPath(new URL('sync-sandbox.ts', import.meta.url))
 // In a thread for the comparison with the ceiling; in a process of its own where memory is measured.
-const sandbox = beside === 'thread' ? new Worker(file, { workerData: pages }) : fork(file, [pages])
+const sandbox =
+  sandboxMode === 'thread' ? new Worker(file, { workerData: pages }) : fork(file, [pages])
 const [port] = (await once(sandbox, 'message')) as [number]
 const url = `http://127.0.0.1:${port}`
 const app = await buildApp({
   env: {
     APP_ENV: 'test',
     INTEGRATION_DB_URL: `sqlite:///${join(folder, 'sync.db')}`,
-    VAULT_KEYS: newKeyEntry('bench'),
+    VAULT_KEYS: generateKeyEntry('bench'),
     ATLASSIAN_AUTH_URL: url,
     ATLASSIAN_API_URL: url,
     ATLASSIAN_HOURLY_POINTS: '100000000',
     CONFLUENCE_OAUTH_CLIENT_ID: 'sandbox-client',
     CONFLUENCE_OAUTH_CLIENT_SECRET: 'sandbox-secret',
-    CONFLUENCE_OAUTH_REDIRECT_URI: CALLBACK
+    CONFLUENCE_OAUTH_REDIRECT_URI: CALLBACK_URL
   }
 })
-let rss = 0
+let maxRssBytes = 0
 
 /** Follows a run to its end. */
-async function finished(id: number): Promise<Record<string, any>> {
+async function waitForRunEnd(id: number): Promise<Record<string, any>> {
   while (true) {
     const run = (await app.inject(`/integrations/confluence/sync/runs/${id}`)).json() as Record<
       string,
       any
     >
-    rss = Math.max(rss, process.memoryUsage.rss())
+    maxRssBytes = Math.max(maxRssBytes, process.memoryUsage.rss())
     if (run.state === 'succeeded') return run
     if (run.finished_at !== null) throw new Error(JSON.stringify(run.error))
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
+    await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL_MS))
   }
 }
 
@@ -69,24 +70,25 @@ const { url: authorize } = (
 ).json() as { url: string }
 const consent = await fetch(`${authorize}&sandbox_decision=accept`, { redirect: 'manual' })
 const { pathname, search } = new URL(consent.headers.get('location') ?? '')
-const delay = monitorEventLoopDelay({ resolution: 1 })
-delay.enable()
+const loopDelay = monitorEventLoopDelay({ resolution: 1 })
+loopDelay.enable()
 await app.inject(pathname + search)
-const first = await finished(1)
-delay.disable()
+const fullSyncRun = await waitForRunEnd(1)
+loopDelay.disable()
 await app.inject({ method: 'POST', url: '/integrations/confluence/sync' })
-const again = await finished(2)
-const measured: Measured = {
+const unchangedSyncRun = await waitForRunEnd(2)
+const measurement: SyncMeasurement = {
   pages: Number(pages),
-  firstMs: first.duration_ms,
-  calls: first.counts.upstream_calls,
-  againMs: again.duration_ms,
-  againCalls: again.counts.upstream_calls,
-  rss,
-  stallMs: delay.max / 1e6,
-  ceilingMs: beside === 'thread' ? await ceiling(app, url, join(folder, 'ceiling.db')) : null
+  fullSyncMs: fullSyncRun.duration_ms,
+  fullSyncCalls: fullSyncRun.counts.upstream_calls,
+  unchangedSyncMs: unchangedSyncRun.duration_ms,
+  unchangedSyncCalls: unchangedSyncRun.counts.upstream_calls,
+  maxRssBytes,
+  maxStallMs: loopDelay.max / 1e6,
+  baselineMs:
+    sandboxMode === 'thread' ? await measureRawBaseline(app, url, join(folder, 'ceiling.db')) : null
 }
-process.send?.(measured)
+process.send?.(measurement)
 await app.close()
 if (sandbox instanceof Worker) await sandbox.terminate()
 else sandbox.disconnect()

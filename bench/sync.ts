@@ -2,8 +2,8 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { percentile, table } from './statistics.ts'
-import type { Measured } from './sync-run.ts'
+import { percentile, formatTable } from './statistics.ts'
+import type { SyncMeasurement } from './sync-run.ts'
 
 /**
  * Pages copied per second, beside the ceiling (the same rows, already in memory, through one prepared upsert in batches, plus
@@ -19,45 +19,49 @@ const { values } = parseArgs({
 })
 
 /** As `npm start` has them. */
-const MEMORY = ['--max-semi-space-size=8', '--heap-growing-percent=40']
+const NODE_FLAGS = ['--max-semi-space-size=8', '--heap-growing-percent=40']
 
-async function measure(pages: string, beside: 'thread' | 'process'): Promise<Measured> {
-  const child = fork(fileURLToPath(new URL('sync-run.ts', import.meta.url)), [pages, beside], {
-    execArgv: MEMORY
+async function measureSync(
+  pages: string,
+  sandboxMode: 'thread' | 'process'
+): Promise<SyncMeasurement> {
+  const child = fork(fileURLToPath(new URL('sync-run.ts', import.meta.url)), [pages, sandboxMode], {
+    execArgv: NODE_FLAGS
   })
-  const ended = once(child, 'exit').then(([code]) => {
+  const exited = once(child, 'exit').then(([code]) => {
     throw new Error(`The measurement ended early (${String(code)})`)
   })
-  const [measured] = (await Promise.race([once(child, 'message'), ended])) as [Measured]
-  await ended.catch(() => {})
-  return measured
+  const [measurement] = (await Promise.race([once(child, 'message'), exited])) as [SyncMeasurement]
+  await exited.catch(() => {})
+  return measurement
 }
 
-const perSecond = (pages: number, ms: number) =>
+const formatPerSecond = (pages: number, ms: number) =>
   Math.round((pages / ms) * 1000).toLocaleString('en')
 const MIB = 2 ** 20
 
 if (Number(values.rounds) > 0) {
-  const rounds: Measured[] = []
-  for (let i = 0; i < Number(values.rounds); i++) rounds.push(await measure(values.pages, 'thread'))
+  const rounds: SyncMeasurement[] = []
+  for (let i = 0; i < Number(values.rounds); i++)
+    rounds.push(await measureSync(values.pages, 'thread'))
   console.log(
-    table([
+    formatTable([
       ['pages', 'copied/s', 'ceiling/s', 'of the ceiling'],
-      ...rounds.map(({ pages, firstMs, ceilingMs }) => [
+      ...rounds.map(({ pages, fullSyncMs, baselineMs }) => [
         String(pages),
-        perSecond(pages, firstMs),
-        perSecond(pages, ceilingMs ?? NaN),
-        `${Math.round((100 * (ceilingMs ?? NaN)) / firstMs)} %`
+        formatPerSecond(pages, fullSyncMs),
+        formatPerSecond(pages, baselineMs ?? NaN),
+        `${Math.round((100 * (baselineMs ?? NaN)) / fullSyncMs)} %`
       ])
     ])
   )
-  const shares = rounds
-    .map(({ firstMs, ceilingMs }) => (100 * (ceilingMs ?? NaN)) / firstMs)
+  const baselineShares = rounds
+    .map(({ fullSyncMs, baselineMs }) => (100 * (baselineMs ?? NaN)) / fullSyncMs)
     .sort((a, b) => a - b)
-  console.log(`median ${Math.round(percentile(shares, 0.5))} % of the ceiling\n`)
+  console.log(`median ${Math.round(percentile(baselineShares, 0.5))} % of the ceiling\n`)
 }
 
-const growth = values.growth === '' ? [] : values.growth.split(',')
+const growthSizes = values.growth === '' ? [] : values.growth.split(',')
 const rows = [
   [
     'pages',
@@ -70,17 +74,24 @@ const rows = [
     'calls'
   ]
 ]
-for (const pages of growth) {
-  const { firstMs, calls, rss, stallMs, againMs, againCalls } = await measure(pages, 'process')
+for (const pages of growthSizes) {
+  const {
+    fullSyncMs,
+    fullSyncCalls,
+    maxRssBytes,
+    maxStallMs,
+    unchangedSyncMs,
+    unchangedSyncCalls
+  } = await measureSync(pages, 'process')
   rows.push([
     pages,
-    `${(firstMs / 1000).toFixed(1)} s`,
-    `${((firstMs / Number(pages)) * 1000).toFixed(1)} ms`,
-    String(calls),
-    `${Math.round(rss / MIB)} MiB`,
-    `${stallMs.toFixed(0)} ms`,
-    `${againMs} ms`,
-    String(againCalls)
+    `${(fullSyncMs / 1000).toFixed(1)} s`,
+    `${((fullSyncMs / Number(pages)) * 1000).toFixed(1)} ms`,
+    String(fullSyncCalls),
+    `${Math.round(maxRssBytes / MIB)} MiB`,
+    `${maxStallMs.toFixed(0)} ms`,
+    `${unchangedSyncMs} ms`,
+    String(unchangedSyncCalls)
   ])
 }
-if (growth.length > 0) console.log(table(rows))
+if (growthSizes.length > 0) console.log(formatTable(rows))

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { Contender } from './subject.ts'
+import type { BenchmarkSubject } from './subject.ts'
 import type { Scenario } from './scenarios.ts'
 
 /**
@@ -7,8 +7,8 @@ import type { Scenario } from './scenarios.ts'
  *
  * @throws Error naming the scenario
  */
-export async function agree(
-  contenders: readonly Contender[],
+export async function assertSameAnswers(
+  contenders: readonly BenchmarkSubject[],
   { title, requests: [{ method, path, headers, body }] }: Scenario
 ): Promise<void> {
   const answers = await Promise.all(
@@ -20,7 +20,7 @@ export async function agree(
       })
       return {
         status: answer.status,
-        body: JSON.parse(withoutState(await answer.text())) as unknown
+        body: JSON.parse(removeState(await answer.text())) as unknown
       }
     })
   )
@@ -37,6 +37,6 @@ export async function agree(
 }
 
 /** The one part of an answer that is random. */
-function withoutState(answer: string): string {
+function removeState(answer: string): string {
   return answer.replace(/state=[\w-]{43}/, 'state=')
 }

@@ -1,11 +1,11 @@
-import type { Columns } from './sqlite/columns.ts'
+import type { ColumnKit } from './sqlite/columns.ts'
 
-type Owner = NonNullable<Parameters<ReturnType<Columns['integer']>['references']>[0]>
+type UserIdReference = NonNullable<Parameters<ReturnType<ColumnKit['integer']>['references']>[0]>
 
 /** Who may call the service. Secrets are kept as hashes only. */
-export function accessTables(
-  { table, unique, index, id, integer, text, instant }: Columns,
-  user: Owner
+export function defineAccessTables(
+  { table, unique, index, id, integer, text, instant }: ColumnKit,
+  user: UserIdReference
 ) {
   /** Keys of back ends. */
   const apiKeys = table(
@@ -100,8 +100,8 @@ export function accessTables(
     id: integer('id').primaryKey(),
     seq: integer('seq').notNull(),
     hash: text('hash').notNull(),
-    cutSeq: integer('cut_seq').notNull(),
-    cutHash: text('cut_hash').notNull()
+    prunedSeq: integer('cut_seq').notNull(),
+    prunedHash: text('cut_hash').notNull()
   })
 
   /** How often somebody has asked in the window that is open; only where several instances count together. */

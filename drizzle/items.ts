@@ -1,14 +1,14 @@
 import { sql } from 'drizzle-orm'
-import type { Columns } from './sqlite/columns.ts'
+import type { ColumnKit } from './sqlite/columns.ts'
 
 /**
  * The copies: a table for each kind of thing.
  *
  * @param owner the column that says whose they are
  */
-export function itemTables(
-  { table, unique, index, id, integer, text, ordered, instant }: Columns,
-  owner: Owner
+export function defineItemTables(
+  { table, unique, index, id, integer, text, ordered, instant }: ColumnKit,
+  owner: OwnerIdReference
 ) {
   /** What every copied item carries. `site` is a cloudId, or empty for a row that a caller posted by hand. */
   const item = () => ({
@@ -25,7 +25,7 @@ export function itemTables(
     /** Its place in the owner's change feed: a new one with each change. */
     seq: integer('seq').notNull().default(0),
     /** The latest full listing (`checkpoints.pass`) that showed it. */
-    pass: integer('pass').notNull().default(0),
+    generation: integer('pass').notNull().default(0),
     /** Set on a tombstone, whose contents are gone; it is kept for the feed. */
     deletedAt: instant('deleted_at')
   })
@@ -119,4 +119,4 @@ export function itemTables(
   return { projects, issues, spaces, pages }
 }
 
-type Owner = NonNullable<Parameters<ReturnType<Columns['integer']>['references']>[0]>
+type OwnerIdReference = NonNullable<Parameters<ReturnType<ColumnKit['integer']>['references']>[0]>

@@ -1,10 +1,10 @@
 import { sql } from 'drizzle-orm'
-import { accessTables } from './access.ts'
-import { itemTables } from './items.ts'
-import type { Columns } from './sqlite/columns.ts'
+import { defineAccessTables } from './access.ts'
+import { defineItemTables } from './items.ts'
+import type { ColumnKit } from './sqlite/columns.ts'
 
 /** Every table of the service, once, for whichever engine's column kit is handed in. */
-export function tables(kit: Columns) {
+export function defineTables(kit: ColumnKit) {
   const { table, unique, index, id, integer, text, instant } = kit
 
   const users = table(
@@ -38,9 +38,9 @@ export function tables(kit: Columns) {
       /** Whose login it is, where the caller was known; the caller's state has no say then. */
       userId: integer('user_id').references(() => users.id, { onDelete: 'cascade' }),
       /** Hash of who started it: of one caller only so many are kept. */
-      opener: text('opener').notNull().default(''),
+      quotaKey: text('opener').notNull().default(''),
       /** Who started it, for the audit trail: the consent is put down to them. Empty where nobody was known. */
-      startedBy: text('started_by').notNull().default(''),
+      initiator: text('started_by').notNull().default(''),
       expiresAt: instant('expires_at').notNull(),
       /** Set once, by whoever claims the flow; the outcome follows when the exchange has ended. */
       codeHash: text('code_hash'),
@@ -49,7 +49,7 @@ export function tables(kit: Columns) {
     },
     (t) => [
       index('flows_expires_at').on(t.expiresAt),
-      index('flows_opener').on(t.opener, t.expiresAt)
+      index('flows_opener').on(t.quotaKey, t.expiresAt)
     ]
   )
 
@@ -133,13 +133,13 @@ export function tables(kit: Columns) {
       /** JSON: the sites of the grant that held this product when they were last asked for, `[{ cloudId, name, url }]`. */
       sites: text('sites').notNull(),
       /** JSON: the sites that are copied, of the same form; one of them may be gone from `sites`. */
-      bound: text('bound').notNull().default('[]'),
+      selectedSites: text('bound').notNull().default('[]'),
       /** `active`, `needs_site` or `scope_missing`: what is between this connection and its copies, the grant aside. */
       state: text('state').notNull().default('active'),
       errorCode: text('error_code'),
       errorDetail: text('error_detail'),
       /** JSON: features that the gateway has refused for a scope, whatever the token said. */
-      refused: text('refused').notNull().default('[]'),
+      refusedFeatures: text('refused').notNull().default('[]'),
       /** One more with each write: who decided on an older one decides again. */
       version: integer('version').notNull().default(1),
       connectedAt: instant('connected_at').notNull(),
@@ -237,13 +237,13 @@ export function tables(kit: Columns) {
       site: text('site').notNull(),
       collection: text('collection').notNull(),
       /** The number of the latest full listing that was begun, and of the latest two that were complete. */
-      pass: integer('pass').notNull().default(0),
-      completePass: integer('complete_pass').notNull().default(0),
-      earlierPass: integer('earlier_pass').notNull().default(0),
+      generation: integer('pass').notNull().default(0),
+      completeGeneration: integer('complete_pass').notNull().default(0),
+      previousGeneration: integer('earlier_pass').notNull().default(0),
       /** Where the listing that is under way goes on; null when none is. */
       cursor: text('cursor'),
       /** When it was begun, by Atlassian's clock. */
-      begunAt: instant('begun_at'),
+      listingStartedAt: instant('begun_at'),
       /** Items it has shown so far, and how many the latest complete one showed. */
       listed: integer('listed').notNull().default(0),
       listedBefore: integer('listed_before').notNull().default(0),
@@ -251,7 +251,7 @@ export function tables(kit: Columns) {
       /** The newest change that was seen: incremental copies go on from here. */
       watermark: instant('watermark'),
       /** What the rows hold besides the usual, `bodies` for one: another wish takes a full listing. */
-      variant: text('variant').notNull().default(''),
+      bodyMode: text('variant').notNull().default(''),
       /** JSON: ids of items that failed, to be tried again. */
       retry: text('retry').notNull().default('[]'),
       /** How many deletions a listing that shrank holds back, and since when; null where none are. */
@@ -268,10 +268,10 @@ export function tables(kit: Columns) {
     until: instant('until').notNull(),
     owner: text('owner').notNull().default(''),
     /** Refusals one after the other. */
-    strikes: integer('strikes').notNull().default(0),
+    consecutiveRefusals: integer('strikes').notNull().default(0),
     /** Points spent in an hour, which is counted since the epoch. */
     hour: integer('hour').notNull().default(0),
-    used: integer('used').notNull().default(0)
+    pointsUsed: integer('used').notNull().default(0)
   })
 
   /** Where an owner's change feed is: the number of the latest change, and of the latest that is no longer told. */
@@ -280,7 +280,7 @@ export function tables(kit: Columns) {
       .primaryKey()
       .references(() => users.id, { onDelete: 'cascade' }),
     seq: integer('seq').notNull(),
-    forgotten: integer('forgotten').notNull()
+    prunedSeq: integer('forgotten').notNull()
   })
 
   return {
@@ -295,9 +295,9 @@ export function tables(kit: Columns) {
     checkpoints,
     budgets,
     feeds,
-    ...accessTables(kit, () => users.id),
-    ...itemTables(kit, () => users.id)
+    ...defineAccessTables(kit, () => users.id),
+    ...defineItemTables(kit, () => users.id)
   }
 }
 
-export type Tables = ReturnType<typeof tables>
+export type Tables = ReturnType<typeof defineTables>

@@ -1,105 +1,112 @@
 import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import { createAuthenticator } from '../src/access/authenticate.ts'
-import { bootstrap } from '../src/access/bootstrap.ts'
-import { createJwtReader } from '../src/access/jwt.ts'
-import { mayUse, namedOwner, ownUser, type Principal, type Rule } from '../src/access/rules.ts'
-import { acting } from '../src/lib/actor.ts'
+import { ensureBootstrapKey } from '../src/access/bootstrap.ts'
+import { createJwtVerifier } from '../src/access/jwt.ts'
+import {
+  isAllowed,
+  requestedOwner,
+  restrictedUserId,
+  type Principal,
+  type AccessRule
+} from '../src/access/rules.ts'
+import { runAsActor } from '../src/lib/actor.ts'
 import { AppError } from '../src/lib/errors.ts'
-import { isSecure } from '../src/http/public-url.ts'
-import { problems } from '../src/http/schemas.ts'
+import { isServedOverHttps } from '../src/http/public-url.ts'
+import { problemResponses } from '../src/http/schemas.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** Who may call the route; every route says. */
-    access?: Rule
+    access?: AccessRule
   }
   interface FastifyInstance {
     /** Of a browser that has opened a connect session's link. `__Host-` where browsers come by https: no neighbour of this host can set that (RFC 6265bis section 4.1.3). */
     sessionCookie: { name: string; secure: boolean }
     /** Every route and who may call it, aliases and HEAD included. */
-    accessTable: () => Array<{ method: string; url: string; rule: Rule | undefined }>
+    listRouteAccess: () => Array<{ method: string; url: string; rule: AccessRule | undefined }>
   }
   interface FastifyRequest {
     /** Who asks. */
     principal: Principal
     /** The one user whose things the caller may see and change; undefined for who speaks for all. */
-    ownUser: () => number | undefined
+    restrictedUserId: () => number | undefined
     /** Whether the caller would still be let in: for answers that take long. */
-    isStillAdmitted: () => Promise<boolean>
+    isStillAuthorized: () => Promise<boolean>
   }
 }
 
-const ANYBODY: Principal = { kind: 'anybody' }
+const ANONYMOUS: Principal = { kind: 'anybody' }
 
 /** Who may call what. Routes say it beside their schema, and one that does not is refused at the start. */
 export default fp(
   async (app) => {
     const { config, store } = app
-    const { bearer, browser, isStill } = createAuthenticator({
+    const { authenticateBearer, authenticateCookie, isStillValid } = createAuthenticator({
       store,
-      openToAll: config.openToAll,
-      readJwt: config.jwt === null ? null : createJwtReader(config.jwt)
+      publicAccess: config.publicAccess,
+      verifyJwt: config.jwt === null ? null : createJwtVerifier(config.jwt)
     })
-    const secure = isSecure(config)
+    const secure = isServedOverHttps(config)
     const sessionCookie = { name: `${secure ? '__Host-' : ''}connect-session`, secure }
     const routes: RouteOptions[] = []
-    const accessTable = () =>
+    const listRouteAccess = () =>
       routes.flatMap(({ method, url, config }) =>
         [method].flat().map((method) => ({ method, url, rule: config?.access }))
       )
-    await introduce()
+    await logAccessMode()
 
     app.decorate('sessionCookie', sessionCookie)
-    app.decorate('accessTable', accessTable)
+    app.decorate('listRouteAccess', listRouteAccess)
     app.decorateRequest('principal')
-    app.decorateRequest('ownUser', function (this: FastifyRequest) {
-      return ownUser(this.principal)
+    app.decorateRequest('restrictedUserId', function (this: FastifyRequest) {
+      return restrictedUserId(this.principal)
     })
-    app.decorateRequest('isStillAdmitted', async function (this: FastifyRequest) {
+    app.decorateRequest('isStillAuthorized', async function (this: FastifyRequest) {
       // What cannot be asked at the moment is no yes.
-      return await stillAdmitted(this).catch(() => false)
+      return await isStillAuthorized(this).catch(() => false)
     })
 
     app.addHook('onRoute', (route) => {
       routes.push(route)
       // What every guarded route may say, and every one that is counted, in one place.
       const { schema, config: { access: rule, limit } = {} } = route
-      const refusals = typeof rule === 'object' ? [401, 403, 429] : limit === 'login' ? [429] : []
-      if (schema !== undefined && refusals.length > 0) {
-        schema.response = { ...problems(...refusals), ...(schema.response as object) }
+      const errorStatuses =
+        typeof rule === 'object' ? [401, 403, 429] : limit === 'login' ? [429] : []
+      if (schema !== undefined && errorStatuses.length > 0) {
+        schema.response = { ...problemResponses(...errorStatuses), ...(schema.response as object) }
       }
     })
     app.addHook('onReady', async () => {
       // OPTIONS is what browsers ask before they send anything.
-      const forgotten = accessTable()
+      const undeclaredRoutes = listRouteAccess()
         .filter(({ rule, method }) => rule === undefined && method !== 'OPTIONS')
         .map(({ method, url }) => `${method} ${url}`)
-      if (forgotten.length > 0) {
-        throw new Error(`Routes that do not say who may call them: ${forgotten.join(', ')}`)
+      if (undeclaredRoutes.length > 0) {
+        throw new Error(`Routes that do not say who may call them: ${undeclaredRoutes.join(', ')}`)
       }
     })
 
     app.addHook('onRequest', async (request, reply) => {
-      request.principal = ANYBODY
+      request.principal = ANONYMOUS
       try {
-        await admit(request)
+        await authenticate(request)
       } catch (error) {
         if (
           error instanceof AppError &&
           (error.code === 'unauthenticated' || error.code === 'not_found')
         ) {
-          await app.limits.countRefused(request, reply)
+          await app.rateLimiter.countRefused(request, reply)
         }
         throw error
       }
-      await app.limits.count(request, reply)
+      await app.rateLimiter.count(request, reply)
       const rule = request.routeOptions.config.access
-      if (typeof rule === 'object') requireRight(request.principal, rule)
+      if (typeof rule === 'object') assertAllowed(request.principal, rule)
     })
 
     /** Finds out who asks. */
-    async function admit(request: FastifyRequest): Promise<void> {
+    async function authenticate(request: FastifyRequest): Promise<void> {
       const rule = request.routeOptions.config.access
       // The start has refused this already; who injects requests all the same is refused too.
       if (rule === undefined && !request.is404 && request.method !== 'OPTIONS') {
@@ -107,23 +114,23 @@ export default fp(
       }
       if (rule === undefined || rule === 'open') return
       if (rule === 'docs') {
-        if (!config.docsOpen) throw new AppError('not_found', 'There is nothing at this path.')
+        if (!config.publicDocs) throw new AppError('not_found', 'There is nothing at this path.')
         return
       }
-      const principal = await who(request, rule)
-      if (principal === undefined && !config.openToAll) {
+      const principal = await resolvePrincipal(request, rule)
+      if (principal === undefined && !config.publicAccess) {
         throw new AppError('unauthenticated', 'Send a key or a token: Authorization: Bearer …')
       }
-      request.principal = principal ?? ANYBODY
+      request.principal = principal ?? ANONYMOUS
     }
 
     app.addHook('preHandler', async (request) => {
       const rule = request.routeOptions.config.access
-      const own = request.ownUser()
-      if (own === undefined || typeof rule !== 'object' || rule.owner === undefined) return
-      const named = namedOwner(rule.owner, request)
+      const ownUserId = request.restrictedUserId()
+      if (ownUserId === undefined || typeof rule !== 'object' || rule.owner === undefined) return
+      const requestedOwnerId = requestedOwner(rule.owner, request)
       // Another one's is as good as nobody's: whoever asks learns no difference.
-      if (named !== undefined && named !== own) {
+      if (requestedOwnerId !== undefined && requestedOwnerId !== ownUserId) {
         throw new AppError('user_not_found', 'No user has this id.')
       }
     })
@@ -134,9 +141,9 @@ export default fp(
       }
     })
 
-    async function who(
+    async function resolvePrincipal(
       request: FastifyRequest,
-      rule: Exclude<Rule, string>
+      rule: Exclude<AccessRule, string>
     ): Promise<Principal | undefined> {
       const {
         headers: { authorization },
@@ -152,9 +159,9 @@ export default fp(
       }
       // Whom a token makes a user is put down as the one who did it, though their number is not known before.
       if (authorization !== undefined) {
-        return await acting(
+        return await runAsActor(
           { kind: 'user', ip: request.ip, requestId: request.id },
-          async () => await bearer(authorization)
+          async () => await authenticateBearer(authorization)
         )
       }
       // A cookie comes along by itself: it is good for reading only, so that no other site can do anything with it.
@@ -162,10 +169,10 @@ export default fp(
         rule.session === true && (method === 'GET' || method === 'HEAD')
           ? request.cookies[sessionCookie.name]
           : undefined
-      return cookie === undefined ? undefined : await browser(cookie)
+      return cookie === undefined ? undefined : await authenticateCookie(cookie)
     }
 
-    async function stillAdmitted(request: FastifyRequest): Promise<boolean> {
+    async function isStillAuthorized(request: FastifyRequest): Promise<boolean> {
       const {
         principal,
         headers: { authorization = '' },
@@ -174,25 +181,25 @@ export default fp(
         }
       } = request
       if (principal.kind === 'anybody' || typeof access !== 'object') return true
-      if (principal.kind === 'user') return await isStill(principal.userId, authorization)
-      return (await who(request, access)) !== undefined
+      if (principal.kind === 'user') return await isStillValid(principal.userId, authorization)
+      return (await resolvePrincipal(request, access)) !== undefined
     }
 
-    async function introduce(): Promise<void> {
-      if (config.openToAll && config.production) {
+    async function logAccessMode(): Promise<void> {
+      if (config.publicAccess && config.production) {
         app.log.warn(
           { event: 'api_public' },
           'API_ACCESS=public: everybody who reaches this service may read and change everything in it.'
         )
       }
       const { bootstrapKey } = config
-      if (bootstrapKey !== null && (await bootstrap(store, bootstrapKey)) === 'revoked') {
+      if (bootstrapKey !== null && (await ensureBootstrapKey(store, bootstrapKey)) === 'revoked') {
         app.log.warn(
           { event: 'bootstrap_key_revoked' },
           'BOOTSTRAP_API_KEY is a key that has been revoked, and stays so.'
         )
       }
-      if (!config.openToAll && config.jwt === null && !(await store.apiKeys.any())) {
+      if (!config.publicAccess && config.jwt === null && !(await store.apiKeys.hasActive())) {
         app.log.warn(
           { event: 'no_api_keys' },
           'No service key is there: make one with npm run api-keys -- create.'
@@ -217,11 +224,11 @@ export default fp(
 )
 
 /** @throws AppError `forbidden` */
-function requireRight(principal: Principal, rule: Exclude<Rule, string>): void {
-  if (!mayUse(principal, rule)) throw new AppError('forbidden', refusal(principal, rule))
+function assertAllowed(principal: Principal, rule: Exclude<AccessRule, string>): void {
+  if (!isAllowed(principal, rule)) throw new AppError('forbidden', describeRefusal(principal, rule))
 }
 
-function refusal({ kind }: Principal, { scope }: Exclude<Rule, string>): string {
+function describeRefusal({ kind }: Principal, { scope }: Exclude<AccessRule, string>): string {
   if (kind === 'key') return `The key lacks the scope ${scope}.`
   return kind === 'session'
     ? 'A connect session is good for connecting, and for nothing else.'

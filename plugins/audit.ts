@@ -1,12 +1,12 @@
 import fp from 'fastify-plugin'
-import { acting, callerOf } from '../src/lib/actor.ts'
+import { runAsActor, actorFromPrincipal } from '../src/lib/actor.ts'
 
 /** Puts what a request changes down to whoever asks, under its request id. */
 export default fp(
   async (app) => {
     // Here and not before: now it is known who asks, and reading a body loses what was set before it.
     app.addHook('preHandler', ({ principal, ip, id }, _reply, done) => {
-      acting(callerOf(principal, { ip, requestId: id }), done)
+      runAsActor(actorFromPrincipal(principal, { ip, requestId: id }), done)
     })
   },
   { name: 'audit', dependencies: ['access'] }

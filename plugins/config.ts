@@ -1,13 +1,13 @@
 import fp from 'fastify-plugin'
-import { secretsOf, type Config } from '../src/config/config.ts'
+import { collectSecrets, type Config } from '../src/config/config.ts'
 import { loadSettings } from '../src/config/load.ts'
-import type { Outside } from '../src/app-options.ts'
-import type { Keys } from '../src/vault/source.ts'
+import type { PluginOptions } from '../src/app-options.ts'
+import type { LoadedKeys } from '../src/vault/source.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     config: Config
-    keys: Keys
+    vaultKeys: LoadedKeys
   }
 }
 
@@ -16,26 +16,26 @@ declare module 'fastify' {
  *
  * @throws StartError every problem at once, exit code 78
  */
-export default fp<Outside>(
-  async (app, { env, hide }) => {
-    const { config, keys, madeKeyFile } = await loadSettings(env)
+export default fp<PluginOptions>(
+  async (app, { env, redactValue }) => {
+    const { config, keys, createdKeyFile } = await loadSettings(env)
     app.log.level = config.logLevel
-    for (const secret of [...secretsOf(config), ...keys.secrets]) hide(secret)
-    if (config.modeAssumed) {
+    for (const secret of [...collectSecrets(config), ...keys.secrets]) redactValue(secret)
+    if (config.modeDefaulted) {
       app.log.info(
         { event: 'mode_defaulted' },
         `APP_ENV is not set: development, listening on ${config.host}. Deployments set APP_ENV=production.`
       )
     }
     for (const warning of config.warnings) app.log.warn({ event: 'setting_warning' }, warning)
-    if (madeKeyFile !== null) {
+    if (createdKeyFile !== null) {
       app.log.warn(
         { event: 'development_key_made' },
-        `No VAULT_KEYS: made ${madeKeyFile} for development. Production needs a key of its own.`
+        `No VAULT_KEYS: made ${createdKeyFile} for development. Production needs a key of its own.`
       )
     }
     app.decorate('config', config)
-    app.decorate('keys', keys)
+    app.decorate('vaultKeys', keys)
   },
   { name: 'config' }
 )

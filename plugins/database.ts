@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
-import { actingNow } from '../src/lib/actor.ts'
-import type { Outside } from '../src/app-options.ts'
+import { getCurrentActor } from '../src/lib/actor.ts'
+import type { PluginOptions } from '../src/app-options.ts'
 import { openEngine } from '../src/store/engine.ts'
 import { createStore, type Store } from '../src/store/index.ts'
 
@@ -11,12 +11,13 @@ declare module 'fastify' {
 }
 
 /** Opens the engine named by INTEGRATION_DB_URL, brings its tables up to date, and closes it last of all. */
-export default fp<Outside>(
+export default fp<PluginOptions>(
   async (app, { now }) => {
     const engine = await openEngine(app.config.databaseUrl, {
       ...app.config.database,
-      onChange: (isThere) => {
-        if (isThere) app.log.info({ event: 'database_recovered' }, 'The database answers again.')
+      onAvailabilityChange: (isAvailable) => {
+        if (isAvailable)
+          app.log.info({ event: 'database_recovered' }, 'The database answers again.')
         else {
           app.log.error(
             { event: 'database_unavailable' },
@@ -25,7 +26,7 @@ export default fp<Outside>(
         }
       }
     })
-    const store = createStore(engine, now, actingNow)
+    const store = createStore(engine, now, getCurrentActor)
     app.addHook('onClose', () => engine.close())
     app.decorate('store', store)
   },

@@ -5,7 +5,7 @@ import createRouter, { type HTTPMethod } from 'find-my-way'
 import { AppError, type FieldError } from '../src/lib/errors.ts'
 
 /** Fastify's own refusals that have a code of ours. */
-const KNOWN: Record<string, () => AppError> = {
+const ERRORS_BY_FASTIFY_CODE: Record<string, () => AppError> = {
   FST_ERR_CTP_BODY_TOO_LARGE: () =>
     new AppError('payload_too_large', 'The body is larger than this service accepts (64 KiB).'),
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () =>
@@ -19,7 +19,7 @@ const KNOWN: Record<string, () => AppError> = {
 }
 
 /** What the formats of `plugins/validation.ts` want, in words. */
-const FORMATS: Record<string, string> = {
+const FORMAT_DESCRIPTIONS: Record<string, string> = {
   text: 'text without NUL and unpaired surrogates',
   email: 'one bare email address',
   'http-url': 'an absolute http(s) link without credentials',
@@ -32,26 +32,26 @@ const FORMATS: Record<string, string> = {
  * How paths are read, by the server and by the router here that knows which methods a path has. Parameters may be long, so
  * that every path is judged by its schema, which knows better what is wrong with it.
  */
-export const ROUTER = { ignoreTrailingSlash: true, maxParamLength: 16_384 }
+export const ROUTER_OPTIONS = { ignoreTrailingSlash: true, maxParamLength: 16_384 }
 
 /** Who sends more wrong fields than this is not helped by a longer list. */
-const MOST_FIELD_ERRORS = 20
+const MAX_FIELD_ERRORS = 20
 
 /** The one place where a failure becomes HTTP (RFC 9457; contract.md section 5). */
 export default fp(
   async (app) => {
-    const router = createRouter(ROUTER)
+    const router = createRouter(ROUTER_OPTIONS)
     const methods = new Set<HTTPMethod>()
     app.addHook('onRoute', ({ url, method }) => {
-      for (const each of [method].flat() as HTTPMethod[]) {
-        if (url === '*' || router.hasRoute(each, url)) continue
-        methods.add(each)
-        router.on(each, url, () => undefined)
+      for (const routeMethod of [method].flat() as HTTPMethod[]) {
+        if (url === '*' || router.hasRoute(routeMethod, url)) continue
+        methods.add(routeMethod)
+        router.on(routeMethod, url, () => undefined)
       }
     })
 
     app.setErrorHandler((error: FastifyError, request, reply) =>
-      sendProblem(appError(error), request, reply, error)
+      sendProblem(toAppError(error), request, reply, error)
     )
 
     app.setNotFoundHandler((request, reply) => {
@@ -60,7 +60,7 @@ export default fp(
       return sendProblem(
         allow.length > 0 && !allow.includes(request.method as HTTPMethod)
           ? new AppError('method_not_allowed', `This path does not answer ${request.method}.`, {
-              allow
+              allowedMethods: allow
             })
           : new AppError('not_found', 'There is nothing at this path.'),
         request,
@@ -82,16 +82,24 @@ export function sendProblem(
     status,
     code,
     message,
-    extras: { errors, missing, retryAfterS, allow, confirmUrl, cursor, quiet = false }
+    details: {
+      errors,
+      missing,
+      retryAfterS,
+      allowedMethods,
+      confirmUrl,
+      cursor,
+      suppressLog = false
+    }
   } = error
-  request.quiet = quiet
-  if (status >= 500 && !quiet) {
+  request.suppressLog = suppressLog
+  if (status >= 500 && !suppressLog) {
     request.log.error({ event: 'request_error', error_code: code, err: cause ?? error }, message)
   } else {
     request.log.debug({ event: 'request_refused', error_code: code, err: cause ?? error }, message)
   }
   if (retryAfterS !== undefined) reply.header('retry-after', retryAfterS)
-  if (allow !== undefined) reply.header('allow', allow.join(', '))
+  if (allowedMethods !== undefined) reply.header('allow', allowedMethods.join(', '))
   reply.header('x-request-id', request.id)
   reply.code(status).type('application/problem+json').serializer(JSON.stringify)
   return reply.send({
@@ -108,15 +116,15 @@ export function sendProblem(
   })
 }
 
-function appError(error: FastifyError): AppError {
+function toAppError(error: FastifyError): AppError {
   if (error instanceof AppError) return error
   if (error.validation !== undefined) {
     return new AppError('validation_failed', 'The request does not fit: see errors.', {
-      errors: fieldErrors(error)
+      errors: toFieldErrors(error)
     })
   }
-  const known = KNOWN[error.code]
-  if (known !== undefined) return known()
+  const createError = ERRORS_BY_FASTIFY_CODE[error.code]
+  if (createError !== undefined) return createError()
   if (error instanceof SyntaxError && (error as { statusCode?: number }).statusCode === 400) {
     return new AppError('invalid_json', 'The body is not valid JSON.')
   }
@@ -126,24 +134,25 @@ function appError(error: FastifyError): AppError {
   return new AppError('internal_error', 'Internal Server Error', { cause: error })
 }
 
-function fieldErrors({ validation = [], validationContext }: FastifyError): FieldError[] {
+function toFieldErrors({ validation = [], validationContext }: FastifyError): FieldError[] {
   return validation
-    .filter(isTelling)
-    .slice(0, MOST_FIELD_ERRORS)
+    .filter(isRelevant)
+    .slice(0, MAX_FIELD_ERRORS)
     .map(({ instancePath, keyword, params, message }) => {
-      const extra = (params.additionalProperty ?? params.missingProperty) as string | undefined
+      const propertyName = (params.additionalProperty ?? params.missingProperty) as
+        string | undefined
       const pointer =
-        extra === undefined
+        propertyName === undefined
           ? instancePath
-          : `${instancePath}/${extra.replaceAll('~', '~0').replaceAll('/', '~1')}`
-      const where =
+          : `${instancePath}/${propertyName.replaceAll('~', '~0').replaceAll('/', '~1')}`
+      const location =
         validationContext === 'querystring'
           ? 'query parameter'
           : validationContext === 'params'
             ? 'path parameter'
             : 'field'
-      if (keyword === 'additionalProperties') return { pointer, detail: `Unknown ${where}.` }
-      if (keyword === 'required') return { pointer, detail: `This ${where} is required.` }
+      if (keyword === 'additionalProperties') return { pointer, detail: `Unknown ${location}.` }
+      if (keyword === 'required') return { pointer, detail: `This ${location} is required.` }
       if (keyword === 'enum') {
         return {
           pointer,
@@ -153,7 +162,7 @@ function fieldErrors({ validation = [], validationContext }: FastifyError): Fiel
       if (keyword === 'format') {
         return {
           pointer,
-          detail: `Value must be ${FORMATS[params.format as string] ?? 'well-formed'}.`
+          detail: `Value must be ${FORMAT_DESCRIPTIONS[params.format as string] ?? 'well-formed'}.`
         }
       }
       return { pointer, detail: `Value ${message ?? 'does not fit'}.` }
@@ -161,7 +170,7 @@ function fieldErrors({ validation = [], validationContext }: FastifyError): Fiel
 }
 
 /** Where null is allowed as well, Ajv also complains that the value is not null; nobody has to be told. */
-function isTelling({
+function isRelevant({
   keyword,
   params
 }: {

@@ -9,20 +9,20 @@ declare module 'fastify' {
 }
 
 /** Long enough for a proxy that asks /healthz each second to stop sending, half of the times; the rest is told by closed connections. */
-const KEEP_LISTENING_MS = 500
+const DRAIN_DELAY_MS = 500
 
 /** A service that stops says so first, and goes on answering for a moment. */
 export default fp(
   async (app) => {
-    let draining = false
-    app.decorate('isDraining', () => draining)
+    let isShuttingDown = false
+    app.decorate('isDraining', () => isShuttingDown)
     app.addHook('preClose', async () => {
-      draining = true
-      if (app.config.production && app.server.listening) await sleep(KEEP_LISTENING_MS)
+      isShuttingDown = true
+      if (app.config.production && app.server.listening) await sleep(DRAIN_DELAY_MS)
     })
     // A connection that is kept alive would keep the process alive with it.
     app.addHook('onSend', (_request, reply, _payload, done) => {
-      if (draining) reply.header('connection', 'close')
+      if (isShuttingDown) reply.header('connection', 'close')
       done()
     })
   },

@@ -1,57 +1,57 @@
 import fp from 'fastify-plugin'
-import { reviewGrant } from '../src/connections/sites.ts'
-import { createAccess, type Access } from '../src/grants/access-token.ts'
-import { createUpkeep, type Upkeep } from '../src/grants/maintenance-job.ts'
-import type { Outside } from '../src/app-options.ts'
+import { reevaluateConnections } from '../src/connections/sites.ts'
+import { createTokenProvider, type TokenProvider } from '../src/grants/access-token.ts'
+import { createMaintenanceJob, type MaintenanceJob } from '../src/grants/maintenance-job.ts'
+import type { PluginOptions } from '../src/app-options.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** The only way to a token. */
-    access: Access
-    upkeep: Upkeep
+    tokenProvider: TokenProvider
+    maintenance: MaintenanceJob
   }
 }
 
 /** One exchange may take this long at most, whatever other calls may: somebody waits for it, and the lease has to outlast two. */
-const LONGEST_EXCHANGE_MS = 10_000
-const LEASE_IN_EXCHANGES = 3
+const MAX_EXCHANGE_TIMEOUT_MS = 10_000
+const EXCHANGES_PER_LEASE = 3
 
 /** Keeps grants alive while the service listens, and ends with what was begun. */
-export default fp<Outside>(
+export default fp<PluginOptions>(
   async (app, { now }) => {
-    const { store, vault, http, clients, log } = app
-    const exchangeMs = Math.min(app.config.answerTimeoutMs, LONGEST_EXCHANGE_MS)
-    const leaseMs = LEASE_IN_EXCHANGES * exchangeMs
-    const access = createAccess({
+    const { store, vault, httpClient, oauthClients, log } = app
+    const exchangeTimeoutMs = Math.min(app.config.answerTimeoutMs, MAX_EXCHANGE_TIMEOUT_MS)
+    const leaseTtlMs = EXCHANGES_PER_LEASE * exchangeTimeoutMs
+    const tokenProvider = createTokenProvider({
       store,
       vault,
-      http,
+      http: httpClient,
       now,
-      exchangeMs,
-      leaseMs,
-      clientById: clients.byId,
-      onScopes: async (grantId, log) => {
-        await reviewGrant(store, grantId, false, log)
+      exchangeTimeoutMs,
+      leaseTtlMs,
+      findClient: oauthClients.findById,
+      onScopesChanged: async (grantId, log) => {
+        await reevaluateConnections(store, grantId, false, log)
       }
     })
-    const upkeep = createUpkeep({
+    const maintenance = createMaintenanceJob({
       store,
       vault,
-      access,
+      tokenProvider,
       now,
       log,
-      clientIds: clients.ids,
-      auditDays: app.config.auditDays
+      clientIds: oauthClients.listIds,
+      auditRetentionDays: app.config.auditRetentionDays
     })
-    app.addHook('onReady', () => upkeep.prepare())
+    app.addHook('onReady', () => maintenance.prepare())
     app.addHook('onListen', async () => {
-      upkeep.start()
+      maintenance.start()
     })
-    app.addHook('preClose', () => upkeep.stop())
+    app.addHook('preClose', () => maintenance.stop())
     // Requests are answered until the end, and some of them may have begun an exchange; this comes before network and database close.
-    app.addHook('onClose', () => access.settled())
-    app.decorate('access', access)
-    app.decorate('upkeep', upkeep)
+    app.addHook('onClose', () => tokenProvider.drain())
+    app.decorate('tokenProvider', tokenProvider)
+    app.decorate('maintenance', maintenance)
   },
   { name: 'grants', dependencies: ['config', 'database', 'vault', 'http-client', 'oauth-clients'] }
 )

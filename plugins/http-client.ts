@@ -1,27 +1,32 @@
 import fp from 'fastify-plugin'
 import { Agent } from 'undici'
-import { actingNow } from '../src/lib/actor.ts'
-import { createHttp, type Http } from '../src/lib/http-client.ts'
-import type { Outside } from '../src/app-options.ts'
+import { getCurrentActor } from '../src/lib/actor.ts'
+import { createHttpClient, type HttpClient } from '../src/lib/http-client.ts'
+import type { PluginOptions } from '../src/app-options.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    http: Http
+    httpClient: HttpClient
   }
 }
 
 /** Calls to Atlassian, over the network that was handed in or a pool of our own. */
-export default fp<Outside>(
+export default fp<PluginOptions>(
   async (app, { network, now }) => {
     const { connectTimeoutMs, answerTimeoutMs } = app.config
-    const own =
+    const ownAgent =
       network === undefined
         ? new Agent({ connect: { timeout: connectTimeoutMs }, connections: 32 })
         : undefined
-    if (own !== undefined) app.addHook('onClose', () => own.destroy())
+    if (ownAgent !== undefined) app.addHook('onClose', () => ownAgent.destroy())
     app.decorate(
-      'http',
-      createHttp(network ?? (own as Agent), answerTimeoutMs, now, () => actingNow().requestId)
+      'httpClient',
+      createHttpClient(
+        network ?? (ownAgent as Agent),
+        answerTimeoutMs,
+        now,
+        () => getCurrentActor().requestId
+      )
     )
   },
   { name: 'http-client', dependencies: ['config'] }

@@ -3,30 +3,30 @@ import underPressure from '@fastify/under-pressure'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { AppError } from '../src/lib/errors.ts'
-import { createTurns } from '../src/http/request-queue.ts'
+import { createRequestQueue } from '../src/http/request-queue.ts'
 
 /**
  * Fewer make no flood, waiting for their turn or for the database: it takes long for another reason, as where code runs for the first
  * time, a neighbour has the processor, or the database is slow.
  */
-const FEWEST = 50
+const MIN_QUEUE_LENGTH = 50
 /** Whoever waits longer than this between two turns, whatever they are spent with, has more work than it can do. */
-const MOST_DELAY_MS = 1_000
+const MAX_EVENT_LOOP_DELAY_MS = 1_000
 /** So often a request asks the database, and waits in its line anew. */
-const TURNS = 3
-const LOOK_EVERY_MS = 500
+const DB_ROUND_TRIPS = 3
+const SAMPLE_INTERVAL_MS = 500
 /** Of the heap that the process may have. */
-const MOST_HEAP = 0.9
-const COME_BACK_S = 2
-const SAY_SO_EVERY_MS = 5_000
+const MAX_HEAP_RATIO = 0.9
+const RETRY_AFTER_S = 2
+const LOG_INTERVAL_MS = 5_000
 /** The event loop is free while the database is not: who asks again as soon as they are refused would fill it, and keep waiting who is served. */
-const REFUSED_AFTER_MS = 500
+const REFUSAL_DELAY_MS = 500
 
-class Overloaded extends AppError {
+class OverloadError extends AppError {
   constructor() {
     super('unavailable', 'More is asked than this instance can answer. Try again.', {
-      retryAfterS: COME_BACK_S,
-      quiet: true
+      retryAfterS: RETRY_AFTER_S,
+      suppressLog: true
     })
   }
 }
@@ -36,9 +36,9 @@ export default fp(
   async (app) => {
     const { overloadAfterMs } = app.config.limits
     if (overloadAfterMs === 0) return
-    const take = createTurns()
-    let refused = 0
-    let saidAt = 0
+    const scheduleRequest = createRequestQueue()
+    let refusedCount = 0
+    let lastLoggedAt = 0
 
     app.addHook('onRequest', (request, _reply, done) => {
       // Whether the instance is alive has to be answered above all; and what asks in the process itself is no load.
@@ -46,26 +46,26 @@ export default fp(
         done()
         return
       }
-      take((ms, others) => {
-        if (ms > overloadAfterMs && others >= FEWEST) {
-          done(refusal('turn', ms))
+      scheduleRequest((waitedMs, waitingCount) => {
+        if (waitedMs > overloadAfterMs && waitingCount >= MIN_QUEUE_LENGTH) {
+          done(createOverloadError('turn', waitedMs))
           return
         }
-        const { count, ms: wait } = app.store.waiting()
-        if (wait * TURNS > overloadAfterMs && count >= FEWEST) {
-          setTimeout(done, REFUSED_AFTER_MS, refusal('database', wait))
+        const { count, ms: wait } = app.store.estimatePoolWait()
+        if (wait * DB_ROUND_TRIPS > overloadAfterMs && count >= MIN_QUEUE_LENGTH) {
+          setTimeout(done, REFUSAL_DELAY_MS, createOverloadError('database', wait))
         } else done()
       })
     })
 
     await app.register(underPressure, {
-      maxEventLoopDelay: MOST_DELAY_MS,
-      maxHeapUsedBytes: Math.round(getHeapStatistics().heap_size_limit * MOST_HEAP),
-      sampleInterval: LOOK_EVERY_MS,
+      maxEventLoopDelay: MAX_EVENT_LOOP_DELAY_MS,
+      maxHeapUsedBytes: Math.round(getHeapStatistics().heap_size_limit * MAX_HEAP_RATIO),
+      sampleInterval: SAMPLE_INTERVAL_MS,
       pressureHandler: (request, _reply, reason, value) => {
         return isExempt(request)
           ? undefined
-          : (Promise.reject(refusal(reason, value)) as unknown as undefined)
+          : (Promise.reject(createOverloadError(reason, value)) as unknown as undefined)
       }
     })
 
@@ -73,17 +73,17 @@ export default fp(
       return request.routeOptions.config.limit === 'none' || !app.server.listening
     }
 
-    function refusal(reason: string, value: number | undefined): Overloaded {
-      refused++
-      if (Date.now() - saidAt > SAY_SO_EVERY_MS) {
-        saidAt = Date.now()
+    function createOverloadError(reason: string, value: number | undefined): OverloadError {
+      refusedCount++
+      if (Date.now() - lastLoggedAt > LOG_INTERVAL_MS) {
+        lastLoggedAt = Date.now()
         app.log.warn(
-          { event: 'overloaded', reason, value, refused },
+          { event: 'overloaded', reason, value, refused: refusedCount },
           'More is asked than this instance can answer: some requests are refused with 503.'
         )
-        refused = 0
+        refusedCount = 0
       }
-      return new Overloaded()
+      return new OverloadError()
     }
   },
   {

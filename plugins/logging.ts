@@ -5,9 +5,9 @@ import { isSecretName } from '../src/lib/redact.ts'
 declare module 'fastify' {
   interface FastifyRequest {
     /** True: the log is told of many such at once, and has no line of this one. */
-    quiet: boolean
+    suppressLog: boolean
     /** What a log line may say of a request: parameters with secrets masked, and headers that carry none. */
-    trace: () => { query_params: Record<string, unknown>; headers: Record<string, unknown> }
+    getLogFields: () => { query_params: Record<string, unknown>; headers: Record<string, unknown> }
   }
 }
 
@@ -23,11 +23,11 @@ const SAFE_HEADERS = [
 /** Hands every answer its X-Request-ID and writes one line for every request. */
 export default fp(
   async (app) => {
-    app.decorateRequest('trace', function (this: FastifyRequest) {
-      return { query_params: shown(this.query), headers: safe(this.headers) }
+    app.decorateRequest('getLogFields', function (this: FastifyRequest) {
+      return { query_params: redactQuery(this.query), headers: pickSafeHeaders(this.headers) }
     })
 
-    app.decorateRequest('quiet', false)
+    app.decorateRequest('suppressLog', false)
 
     app.addHook('onRequest', (request, reply, done) => {
       reply.header('x-request-id', request.id)
@@ -36,12 +36,12 @@ export default fp(
 
     app.addHook('onResponse', (request, reply, done) => {
       // Whoever reads the log may be slower than a flood, and writing waits for its reader.
-      if (request.quiet) return done()
+      if (request.suppressLog) return done()
       request.log.info({
         event: 'request_completed',
         status_code: reply.statusCode,
         duration_ms: Math.round(reply.elapsedTime * 10) / 10,
-        ...request.trace()
+        ...request.getLogFields()
       })
       done()
     })
@@ -49,15 +49,15 @@ export default fp(
   { name: 'logging', dependencies: ['config'] }
 )
 
-function shown(query: unknown): Record<string, unknown> {
+function redactQuery(query: unknown): Record<string, unknown> {
   const entries = Object.entries(query as Record<string, unknown>)
   return Object.fromEntries(
     entries.map(([name, value]) => [name, isSecretName(name) ? '[redacted]' : value])
   )
 }
 
-function safe(headers: FastifyRequest['headers']): Record<string, unknown> {
-  const found: Record<string, unknown> = {}
-  for (const name of SAFE_HEADERS) if (headers[name] !== undefined) found[name] = headers[name]
-  return found
+function pickSafeHeaders(headers: FastifyRequest['headers']): Record<string, unknown> {
+  const picked: Record<string, unknown> = {}
+  for (const name of SAFE_HEADERS) if (headers[name] !== undefined) picked[name] = headers[name]
+  return picked
 }

@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { httpAddress } from '../src/http/pagination.ts'
-import { createClients, type Clients } from '../src/oauth/clients.ts'
+import { buildHttpUrl } from '../src/http/pagination.ts'
+import { createOAuthClients, type OAuthClients } from '../src/oauth/clients.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    clients: Clients
+    oauthClients: OAuthClients
   }
 }
 
@@ -13,10 +13,10 @@ declare module 'fastify' {
 export default fp(
   async (app) => {
     app.decorate(
-      'clients',
-      createClients({
+      'oauthClients',
+      createOAuthClients({
         config: app.config,
-        sandbox: app.sandbox === null ? null : () => loopback(app)
+        sandbox: app.sandbox === null ? null : () => getLoopbackUrl(app)
       })
     )
   },
@@ -24,10 +24,10 @@ export default fp(
 )
 
 /** This process's own address, as it reaches itself. */
-function loopback(app: FastifyInstance): string {
+function getLoopbackUrl(app: FastifyInstance): string {
   const address = app.server.address()
   if (address === null || typeof address === 'string') return `http://127.0.0.1:${app.config.port}`
   const host =
     address.address === '0.0.0.0' ? '127.0.0.1' : address.address === '::' ? '::1' : address.address
-  return httpAddress(host, address.port)
+  return buildHttpUrl(host, address.port)
 }

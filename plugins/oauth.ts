@@ -1,36 +1,52 @@
 import fp from 'fastify-plugin'
-import { keepConsent } from '../src/connections/save-consent.ts'
-import { createFlow, type Flows } from '../src/oauth/flow.ts'
-import type { Outside } from '../src/app-options.ts'
+import { saveConsent } from '../src/connections/save-consent.ts'
+import { createLoginFlowHandler, type LoginFlowHandler } from '../src/oauth/flow.ts'
+import type { PluginOptions } from '../src/app-options.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    flow: Flows
+    flow: LoginFlowHandler
   }
 }
 
 /** An exchange asks three times at most, one of them alone: token endpoint, then account and sites. */
-const CALLS_IN_A_ROW = 2
+const SEQUENTIAL_CALLS = 2
 
 /** The login flow, bound to configuration, network and clock. */
-export default fp<Outside>(
+export default fp<PluginOptions>(
   async (app, { now }) => {
-    const { store, http, config, vault, access, clients, sync, sites } = app
-    const consents = { store, vault, access, now, erasing: sites.erasing, stopRuns: sync.stopFor }
+    const {
+      store,
+      httpClient,
+      config,
+      vault,
+      tokenProvider,
+      oauthClients,
+      syncWorker,
+      siteContext
+    } = app
+    const consentDependencies = {
+      store,
+      vault,
+      tokenProvider,
+      now,
+      eraseCopiesStatements: siteContext.eraseCopiesStatements,
+      stopRuns: syncWorker.cancelForOwner
+    }
     app.decorate(
       'flow',
-      createFlow({
+      createLoginFlowHandler({
         store,
-        http,
+        http: httpClient,
         now,
-        openLogins: config.limits.openLogins,
-        patienceMs: CALLS_IN_A_ROW * (config.connectTimeoutMs + config.answerTimeoutMs),
+        maxOpenLogins: config.limits.maxOpenLogins,
+        exchangeTimeoutMs: SEQUENTIAL_CALLS * (config.connectTimeoutMs + config.answerTimeoutMs),
         // Where callers have to say who they are, a state that nobody has issued says nothing.
-        acceptForeignState: !config.production && config.openToAll,
-        clientOf: clients.ofFlow,
-        requireKeeping: vault.requireWriting,
-        keep: async (...consent) => {
-          await keepConsent(consents, ...consent)
+        acceptForeignState: !config.production && config.publicAccess,
+        findClient: oauthClients.findForFlow,
+        assertVaultWritable: vault.assertCanEncrypt,
+        saveConsent: async (...consent) => {
+          await saveConsent(consentDependencies, ...consent)
         }
       })
     )

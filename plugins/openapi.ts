@@ -1,6 +1,6 @@
 import swagger from '@fastify/swagger'
 import fp from 'fastify-plugin'
-import type { Rule } from '../src/access/rules.ts'
+import type { AccessRule } from '../src/access/rules.ts'
 
 /** The description of every route, written by the schemas themselves; each path once, without the /api prefix. */
 export default fp(
@@ -46,7 +46,7 @@ export default fp(
         schema:
           url.startsWith('/api/') || url === '/api'
             ? { ...schema, hide: true }
-            : guarded(schema, route.config?.access),
+            : withSecurity(schema, route.config?.access),
         url
       })
     })
@@ -55,23 +55,23 @@ export default fp(
 )
 
 /** Says which scope a key needs, and who else may call. */
-function guarded<Schema extends object | undefined>(
+function withSecurity<Schema extends object | undefined>(
   schema: Schema,
-  rule: Rule | undefined
+  rule: AccessRule | undefined
 ): Schema {
   if (typeof rule !== 'object') return schema
-  const others = [
+  const otherCallers = [
     ...(rule.owner === undefined ? [] : ['the person it is about']),
     ...(rule.session === true ? ['their connect session'] : [])
   ]
   return {
     ...schema,
     security: [{ bearer: [rule.scope] }],
-    description: `Scope \`${rule.scope}\`${others.length === 0 ? '' : `; also ${others.join(', and ')}`}.`
+    description: `Scope \`${rule.scope}\`${otherCallers.length === 0 ? '' : `; also ${otherCallers.join(', and ')}`}.`
   }
 }
 
-interface Operation {
+interface OpenApiOperation {
   requestBody?: {
     required?: boolean
     content: Record<string, { schema?: { anyOf?: Array<{ type?: string }> } }>
@@ -80,7 +80,7 @@ interface Operation {
 
 /** A body that may be null may be left out. */
 function markOptionalBodies(paths: object): void {
-  for (const { post } of Object.values(paths) as Array<{ post?: Operation }>) {
+  for (const { post } of Object.values(paths) as Array<{ post?: OpenApiOperation }>) {
     const body = post?.requestBody
     if (
       body?.content['application/json']?.schema?.anyOf?.some(({ type }) => type === 'null') === true

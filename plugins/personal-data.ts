@@ -1,26 +1,31 @@
 import fp from 'fastify-plugin'
-import { createCycle } from '../src/personal-data/reporter.ts'
-import type { Ticker } from '../src/lib/interval.ts'
+import { createPersonalDataReporter } from '../src/personal-data/reporter.ts'
+import type { IntervalJob } from '../src/lib/interval.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** Tells Atlassian whose accounts are kept; it does so by itself where the setting is on. */
-    personalData: Ticker
+    personalDataReporter: IntervalJob
   }
 }
 
 /** Reports accounts to Atlassian while the service listens, where that is wanted. */
 export default fp(
   async (app) => {
-    const { sites, sync, clients, config, log } = app
-    const cycle = createCycle({ sites, stopRuns: sync.stopFor, clientIds: clients.ids, log })
-    if (config.reportsPersonalData) {
+    const { siteContext, syncWorker, oauthClients, config, log } = app
+    const reporter = createPersonalDataReporter({
+      sites: siteContext,
+      stopRuns: syncWorker.cancelForOwner,
+      clientIds: oauthClients.listIds,
+      log
+    })
+    if (config.personalDataReporting) {
       app.addHook('onListen', async () => {
-        cycle.start()
+        reporter.start()
       })
     }
-    app.addHook('preClose', () => cycle.stop())
-    app.decorate('personalData', cycle)
+    app.addHook('preClose', () => reporter.stop())
+    app.decorate('personalDataReporter', reporter)
   },
   { name: 'personal-data', dependencies: ['config', 'oauth-clients', 'sync'] }
 )

@@ -5,8 +5,8 @@ import rateLimit, {
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { AppError } from '../src/lib/errors.ts'
-import { addressBucket, callerOf } from '../src/http/rate-limit-key.ts'
-import { createSharedCounts } from '../src/http/rate-limit-store.ts'
+import { deriveIpKey, deriveRateLimitKey } from '../src/http/rate-limit-key.ts'
+import { createSharedCounter } from '../src/http/rate-limit-store.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -14,7 +14,7 @@ declare module 'fastify' {
     limit?: 'login' | 'none'
   }
   interface FastifyInstance {
-    limits: {
+    rateLimiter: {
       /** Counts a request, once it is known who asks. @throws AppError `too_many_requests` */
       count: (request: FastifyRequest, reply: FastifyReply) => Promise<void>
       /** Counts a credential that is not good, or a path that is not answered here. @throws AppError `too_many_requests` */
@@ -25,7 +25,7 @@ declare module 'fastify' {
 
 const WINDOW_MS = 60_000
 /** Callers that one process keeps counts of. */
-const MOST_CALLERS = 10_000
+const MAX_CACHED_KEYS = 10_000
 
 /**
  * How often one caller may ask. Every request counts once: wrong credentials and paths that do not exist by address, logins
@@ -41,64 +41,67 @@ export default fp(
       global: false,
       timeWindow: WINDOW_MS,
       enableDraftSpec: true,
-      cache: MOST_CALLERS,
+      cache: MAX_CACHED_KEYS,
       // While the database is away the request itself says so.
       skipOnError: true,
       errorResponseBuilder: (_request, { ttl }) =>
         new AppError('too_many_requests', 'Too many requests. Wait as long as Retry-After says.', {
           retryAfterS: Math.max(1, Math.ceil(ttl / 1000))
         }),
-      ...(store.isShared ? { store: sharedStore() } : {})
+      ...(store.isShared ? { store: createSharedStoreClass() } : {})
     })
 
-    const general = limit('all', limits.perMinute, callerKey)
-    const login = limit('login', limits.loginsPerMinute, callerKey)
-    const refused = limit('refused', limits.refusedPerMinute, (request) =>
-      addressBucket(request.ip)
+    const generalLimit = createLimit('all', limits.requestsPerMinute, getCallerKey)
+    const loginLimit = createLimit('login', limits.loginsPerMinute, getCallerKey)
+    const rejectedLimit = createLimit('refused', limits.refusedPerMinute, (request) =>
+      deriveIpKey(request.ip)
     )
 
-    app.decorate('limits', {
+    app.decorate('rateLimiter', {
       async count(request, reply) {
-        const { access, limit: which } = request.routeOptions.config
-        if (which === 'none' || access === 'docs') return
+        const { access, limit: limitName } = request.routeOptions.config
+        if (limitName === 'none' || access === 'docs') return
         // What browsers ask before a request of their own is no guess, also where no origin may call and nothing answers it.
         const isGuess = request.is404 && request.method !== 'OPTIONS'
-        await (isGuess ? refused : which === 'login' ? login : general)(request, reply)
+        await (isGuess ? rejectedLimit : limitName === 'login' ? loginLimit : generalLimit)(
+          request,
+          reply
+        )
       },
-      countRefused: refused
+      countRefused: rejectedLimit
     })
 
-    function limit(
+    function createLimit(
       name: string,
       max: number,
-      who: (request: FastifyRequest) => string
+      getKey: (request: FastifyRequest) => string
     ): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
       if (max === 0) return async () => {}
       const handler = app.rateLimit({
         max,
-        keyGenerator: (request) => `${name} ${who(request)}`
+        keyGenerator: (request) => `${name} ${getKey(request)}`
       }) as unknown as (request: FastifyRequest, reply: FastifyReply) => Promise<void>
       return async (request, reply) => {
         await handler(request, reply)
       }
     }
 
-    function callerKey({ principal, ip }: FastifyRequest): string {
-      return callerOf(principal, ip)
+    function getCallerKey({ principal, ip }: FastifyRequest): string {
+      return deriveRateLimitKey(principal, ip)
     }
 
     /** The store as the package wants it, over ours. */
-    function sharedStore(): FastifyRateLimitStoreCtor {
-      const hit = createSharedCounts(store.rates.add, Date.now)
-      return class Shared implements FastifyRateLimitStore {
+    function createSharedStoreClass(): FastifyRateLimitStoreCtor {
+      const hit = createSharedCounter(store.rateLimits.add, Date.now)
+      return class SharedRateLimitStore implements FastifyRateLimitStore {
         incr(
           key: string,
           callback: (error: Error | null, result?: { current: number; ttl: number }) => void,
           timeWindow = WINDOW_MS,
           max = 0
         ): void {
-          hit(key, timeWindow, max).then(({ count, leftMs }) => {
-            callback(null, { current: count, ttl: leftMs })
+          hit(key, timeWindow, max).then(({ count, remainingMs }) => {
+            callback(null, { current: count, ttl: remainingMs })
           }, callback)
         }
 

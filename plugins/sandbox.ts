@@ -1,26 +1,26 @@
 import fp from 'fastify-plugin'
 import { isLoopback } from '../src/config/formats.ts'
-import type { Outside } from '../src/app-options.ts'
-import { PRODUCTS, type ProviderId } from '../src/model/products.ts'
-import { providerOf } from '../src/providers/index.ts'
-import { sandboxClient } from '../src/oauth/sandbox-client.ts'
-import type { World } from '../src/sandbox/state.ts'
+import type { PluginOptions } from '../src/app-options.ts'
+import { PRODUCT_TITLES, type ProviderId } from '../src/model/products.ts'
+import { getProvider } from '../src/providers/index.ts'
+import { sandboxCredentials } from '../src/oauth/sandbox-client.ts'
+import type { SandboxState } from '../src/sandbox/state.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** The built-in stand-in for Atlassian: null in production, where its code is not even loaded. */
-    sandbox: World | null
+    sandbox: SandboxState | null
   }
 }
 
 /** Development without an Atlassian app still has the whole flow (contract.md section 3). */
-export default fp<Outside>(
+export default fp<PluginOptions>(
   async (app, { now }) => {
     if (app.config.production) {
       app.decorate('sandbox', null)
       return
     }
-    const { createWorld } = await import('../src/sandbox/state.ts')
+    const { createSandboxState } = await import('../src/sandbox/state.ts')
     const { publicUrl } = app.config
     const isOwnCallback = (uri: string) => {
       const url = URL.parse(uri)
@@ -36,15 +36,15 @@ export default fp<Outside>(
     }
     app.decorate(
       'sandbox',
-      createWorld({
+      createSandboxState({
         now,
-        clients: (Object.keys(PRODUCTS) as ProviderId[]).map((id) => ({
-          id: sandboxClient(id).clientId,
-          secret: sandboxClient(id).clientSecret,
-          name: `${PRODUCTS[id]} connector`,
+        clients: (Object.keys(PRODUCT_TITLES) as ProviderId[]).map((id) => ({
+          id: sandboxCredentials(id).clientId,
+          secret: sandboxCredentials(id).clientSecret,
+          name: `${PRODUCT_TITLES[id]} connector`,
           redirectUris: isOwnCallback,
           scopes: [
-            ...new Set([...providerOf(id).scopes, ...(app.config.clients[id].scopes ?? [])])
+            ...new Set([...getProvider(id).scopes, ...(app.config.clients[id].scopes ?? [])])
           ],
           access: 'resource' as const
         }))

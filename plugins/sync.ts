@@ -1,50 +1,56 @@
 import fp from 'fastify-plugin'
-import { createBudget } from '../src/rate-budget/rate-budget.ts'
+import { createRateBudget } from '../src/rate-budget/rate-budget.ts'
 import type { SiteSettings } from '../src/connections/sites.ts'
-import type { Outside } from '../src/app-options.ts'
-import { providerOf } from '../src/providers/index.ts'
-import { createSchedule, type Schedule } from '../src/sync/scheduler.ts'
-import { createSync, type Sync } from '../src/sync/worker.ts'
+import type { PluginOptions } from '../src/app-options.ts'
+import { getProvider } from '../src/providers/index.ts'
+import { createSyncScheduler, type SyncScheduler } from '../src/sync/scheduler.ts'
+import { createSyncWorker, type SyncWorker } from '../src/sync/worker.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    sync: Sync
-    schedule: Schedule
+    syncWorker: SyncWorker
+    syncScheduler: SyncScheduler
     /** What asking Atlassian in a connection's name takes. */
-    sites: SiteSettings
+    siteContext: SiteSettings
   }
 }
 
 /** Runs syncs beside the requests, keeps their schedule while the service listens, and puts them aside before the database closes. */
-export default fp<Outside>(
+export default fp<PluginOptions>(
   async (app, { now }) => {
-    const { store, http, access, clients, config, log } = app
-    const sites: SiteSettings = {
+    const { store, httpClient, tokenProvider, oauthClients, config, log } = app
+    const siteContext: SiteSettings = {
       store,
-      http,
+      http: httpClient,
       now,
-      access,
-      budget: createBudget({ shared: store.budgets, now, hourlyPoints: config.hourlyPoints }),
-      apiUrlOf: clients.apiUrlOf,
-      erasing: (userId, id, cloudIds) => [
-        ...providerOf(id).collections.map(({ name }) => store[name].erasing(userId, cloudIds)),
-        store.checkpoints.forgetting(userId, id, cloudIds),
-        store.feed.restarting(userId)
+      tokenProvider,
+      budget: createRateBudget({
+        shared: store.rateBudgets,
+        now,
+        hourlyPoints: config.hourlyPoints
+      }),
+      resolveApiUrl: oauthClients.requireApiUrl,
+      eraseCopiesStatements: (userId, id, cloudIds) => [
+        ...getProvider(id).collections.map(({ name }) =>
+          store[name].eraseStatement(userId, cloudIds)
+        ),
+        store.checkpoints.deleteStatement(userId, id, cloudIds),
+        store.changeFeed.resetStatement(userId)
       ]
     }
-    const settings = { ...sites, log, ...config.sync }
-    const sync = createSync(settings)
-    const schedule = createSchedule(settings, sync)
+    const settings = { ...siteContext, log, ...config.sync }
+    const syncWorker = createSyncWorker(settings)
+    const syncScheduler = createSyncScheduler(settings, syncWorker)
     app.addHook('onListen', async () => {
-      schedule.start()
+      syncScheduler.start()
     })
     app.addHook('preClose', async () => {
-      await schedule.stop()
-      await sync.stop()
+      await syncScheduler.stop()
+      await syncWorker.stop()
     })
-    app.decorate('sites', sites)
-    app.decorate('sync', sync)
-    app.decorate('schedule', schedule)
+    app.decorate('siteContext', siteContext)
+    app.decorate('syncWorker', syncWorker)
+    app.decorate('syncScheduler', syncScheduler)
   },
   { name: 'sync', dependencies: ['config', 'database', 'http-client', 'oauth-clients', 'grants'] }
 )

@@ -1,20 +1,20 @@
 import { Ajv } from 'ajv'
 import fp from 'fastify-plugin'
 import { AppError } from '../src/lib/errors.ts'
-import { isEmail, isHttpUrl, isInstant, isText } from '../src/lib/formats.ts'
-import { oncePerSchema } from '../src/http/compile-cache.ts'
+import { isEmail, isHttpUrl, isIsoDateTime, isStorableText } from '../src/lib/formats.ts'
+import { memoizeBySchema } from '../src/http/compile-cache.ts'
 
-const FORMATS: Record<string, (value: string) => boolean> = {
-  text: isText,
+const FORMAT_VALIDATORS: Record<string, (value: string) => boolean> = {
+  text: isStorableText,
   email: isEmail,
   'http-url': isHttpUrl,
-  instant: isInstant,
+  instant: isIsoDateTime,
   id: (value) => Number.isSafeInteger(Number(value))
 }
 
-const WHOLE = /^(0|[1-9]\d{0,15})$/
+const INTEGER_PATTERN = /^(0|[1-9]\d{0,15})$/
 
-interface Parameters {
+interface ParameterSchema {
   properties?: Record<string, { type?: string }>
 }
 
@@ -29,26 +29,26 @@ export default fp(
       removeAdditional: false,
       useDefaults: true,
       coerceTypes: false,
-      formats: FORMATS,
+      formats: FORMAT_VALIDATORS,
       keywords: ['example']
     })
-    const compiled = oncePerSchema((schema) => ajv.compile(schema))
-    app.setValidatorCompiler<Parameters>(({ schema, httpPart }) => {
-      const validate = compiled(schema)
-      const numbers =
+    const compileSchema = memoizeBySchema((schema) => ajv.compile(schema))
+    app.setValidatorCompiler<ParameterSchema>(({ schema, httpPart }) => {
+      const validate = compileSchema(schema)
+      const integerNames =
         httpPart === 'body'
           ? []
           : Object.entries(schema.properties ?? {})
               .filter(([, { type }]) => type === 'integer')
               .map(([name]) => name)
-      if (numbers.length === 0) return validate
-      const reading = (data: Record<string, unknown>) => {
-        for (const name of numbers) {
-          if (WHOLE.test(String(data[name]))) data[name] = Number(data[name])
+      if (integerNames.length === 0) return validate
+      const validateWithIntegers = (data: Record<string, unknown>) => {
+        for (const name of integerNames) {
+          if (INTEGER_PATTERN.test(String(data[name]))) data[name] = Number(data[name])
         }
         return validate(data)
       }
-      return Object.defineProperty(reading, 'errors', { get: () => validate.errors })
+      return Object.defineProperty(validateWithIntegers, 'errors', { get: () => validate.errors })
     })
 
     app.removeContentTypeParser(['application/json', 'text/plain'])
@@ -63,14 +63,14 @@ export default fp(
           undefined
         )
       } else if (body === '') done(null, undefined)
-      else done(...parsed(body as string))
+      else done(...parseJsonBody(body as string))
     })
   },
   { name: 'validation', dependencies: ['config'] }
 )
 
 /** `__proto__` becomes a property like any other here, and is refused by its name like any other that nobody knows. */
-function parsed(body: string): [Error | null, unknown] {
+function parseJsonBody(body: string): [Error | null, unknown] {
   try {
     return [null, JSON.parse(body)]
   } catch {

@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import { proveKeys } from '../src/grants/verify-keys.ts'
+import { verifyKeyring } from '../src/grants/verify-keys.ts'
 import type { Vault } from '../src/vault/vault.ts'
 
 declare module 'fastify' {
@@ -15,7 +15,10 @@ declare module 'fastify' {
  */
 export default fp(
   async (app) => {
-    app.decorate('vault', await proveKeys(app.store, app.keys.keyring, app.keys.source))
+    app.decorate(
+      'vault',
+      await verifyKeyring(app.store, app.vaultKeys.keyring, app.vaultKeys.source)
+    )
   },
   { name: 'vault', dependencies: ['config', 'database'] }
 )

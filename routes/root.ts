@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 
-const Service = Type.Object({
+const ServiceStatus = Type.Object({
   status: Type.Literal('success'),
   message: Type.Literal('service healthy'),
   data: Type.Object({
@@ -15,7 +15,11 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     '/',
     {
       config: { access: 'open', limit: 'none' },
-      schema: { tags: ['Health'], summary: 'The service is there', response: { 200: Service } }
+      schema: {
+        tags: ['Health'],
+        summary: 'The service is there',
+        response: { 200: ServiceStatus }
+      }
     },
     async () => ({
       status: 'success' as const,

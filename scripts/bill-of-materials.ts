@@ -1,5 +1,5 @@
 /** A package as package-lock.json (version 3) has it, under the path where npm puts it. */
-export interface Locked {
+export interface LockedPackage {
   version?: string
   license?: string
   /** Subresource Integrity: `sha512-` and base64. */
@@ -16,16 +16,18 @@ export interface Locked {
   peerDependencies?: Record<string, string>
 }
 export interface Lockfile {
-  packages: Record<string, Locked>
+  packages: Record<string, LockedPackage>
 }
 
 /** What `npm ci --omit=dev` installs: path and package, the service itself left out. */
-export function production({ packages }: Lockfile): Array<[path: string, Locked]> {
+export function listProductionPackages({
+  packages
+}: Lockfile): Array<[path: string, LockedPackage]> {
   return Object.entries(packages).filter(([path, { dev }]) => path !== '' && dev !== true)
 }
 
 /** The name of the package at a path: what stands behind the last `node_modules/`. */
-export function nameOf(path: string): string {
+export function getPackageName(path: string): string {
   return path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length)
 }
 
@@ -33,22 +35,22 @@ export function nameOf(path: string): string {
  * What production runs on, as CycloneDX 1.5, from the lockfile alone. `npm sbom` names the folder in the place of the service, and
  * writes a new serial number and the time into it: of one lockfile two bills have to be the same bytes, so that they can be compared.
  */
-export function billOfMaterials(
+export function createBillOfMaterials(
   { name, version, license }: { name: string; version: string; license: string },
   lockfile: Lockfile
 ) {
   const root = {
     type: 'application',
-    'bom-ref': purl(name, version),
+    'bom-ref': toPackageUrl(name, version),
     name,
     version,
-    purl: purl(name, version),
-    licenses: licences(license)
+    purl: toPackageUrl(name, version),
+    licenses: toLicenses(license)
   }
   const parts = new Map(
-    production(lockfile)
-      .map((entry) => [refOf(...entry), entry] as const)
-      .sort(byKey)
+    listProductionPackages(lockfile)
+      .map((entry) => [toPackageRef(...entry), entry] as const)
+      .sort(compareByKey)
   )
   return {
     $schema: 'http://cyclonedx.org/schema/bom-1.5.schema.json',
@@ -56,33 +58,33 @@ export function billOfMaterials(
     specVersion: '1.5',
     version: 1,
     metadata: { lifecycles: [{ phase: 'pre-build' }], component: root },
-    components: [...parts].map(([ref, [path, part]]) => component(ref, path, part)),
+    components: [...parts].map(([ref, [path, part]]) => toComponent(ref, path, part)),
     dependencies: [
-      { ref: root['bom-ref'], dependsOn: needs('', lockfile) },
-      ...[...parts].map(([ref, [path]]) => ({ ref, dependsOn: needs(path, lockfile) }))
+      { ref: root['bom-ref'], dependsOn: listDependencies('', lockfile) },
+      ...[...parts].map(([ref, [path]]) => ({ ref, dependsOn: listDependencies(path, lockfile) }))
     ]
   }
 }
 
-function component(
+function toComponent(
   ref: string,
   path: string,
-  { version, license, integrity, optional, devOptional }: Locked
+  { version, license, integrity, optional, devOptional }: LockedPackage
 ) {
   return {
     type: 'library',
     'bom-ref': ref,
-    name: nameOf(path),
+    name: getPackageName(path),
     version,
     scope: optional === true || devOptional === true ? 'optional' : 'required',
     purl: ref,
-    hashes: integrity === undefined ? [] : [hash(integrity)],
-    licenses: licences(license)
+    hashes: integrity === undefined ? [] : [toHash(integrity)],
+    licenses: toLicenses(license)
   }
 }
 
 /** What a package finds where it looks for what it needs: in its own `node_modules`, then in those above. */
-function needs(path: string, { packages }: Lockfile): string[] {
+function listDependencies(path: string, { packages }: Lockfile): string[] {
   const { dependencies, optionalDependencies, peerDependencies } = packages[path] ?? {}
   const refs = Object.keys({
     ...dependencies,
@@ -96,21 +98,22 @@ function needs(path: string, { packages }: Lockfile): string[] {
     ) {
       const at = `${above === '' ? '' : `${above}/`}node_modules/${name}`
       const found = packages[at]
-      if (found !== undefined) return found.dev === true ? [] : [refOf(at, found)]
+      if (found !== undefined) return found.dev === true ? [] : [toPackageRef(at, found)]
       if (above === '') return []
     }
   })
   return [...new Set(refs)].sort()
 }
 
-const refOf = (path: string, { version = '' }: Locked) => purl(nameOf(path), version)
+const toPackageRef = (path: string, { version = '' }: LockedPackage) =>
+  toPackageUrl(getPackageName(path), version)
 
 /** Package URL, type npm: the `@` of a scope is encoded. */
-function purl(name: string, version: string): string {
+function toPackageUrl(name: string, version: string): string {
   return `pkg:npm/${name.replace(/^@/, '%40')}@${version}`
 }
 
-function hash(integrity: string): { alg: string; content: string } {
+function toHash(integrity: string): { alg: string; content: string } {
   const [algorithm = '', content = ''] = integrity.split('-', 2)
   return {
     alg: algorithm.toUpperCase().replace('SHA', 'SHA-'),
@@ -119,11 +122,11 @@ function hash(integrity: string): { alg: string; content: string } {
 }
 
 /** SPDX: one licence, or an expression of several. */
-function licences(license: string | undefined) {
+function toLicenses(license: string | undefined) {
   if (license === undefined) return []
   return [/[ ()]/.test(license) ? { expression: license } : { license: { id: license } }]
 }
 
-function byKey([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+function compareByKey([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
   return a < b ? -1 : a > b ? 1 : 0
 }

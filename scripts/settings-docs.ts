@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs'
-import { NAMES } from '../src/config/aliases.ts'
+import { ALIASES } from '../src/config/aliases.ts'
 import { Env, type Setting } from '../src/config/schema.ts'
 
 // `npm run docs:settings` writes docs/settings.md from the schema, so that the two cannot disagree.
@@ -9,10 +9,10 @@ const rows = (
   >
 ).map(
   ([name, { description = '', rule = '', default: byDefault }]) =>
-    `| \`${name}\` | ${byDefault === undefined ? '' : `\`${String(byDefault)}\``} | ${cell(description)}${rule === '' ? '' : ` It ${cell(rule)}.`} |`
+    `| \`${name}\` | ${byDefault === undefined ? '' : `\`${String(byDefault)}\``} | ${escapeTableCell(description)}${rule === '' ? '' : ` It ${escapeTableCell(rule)}.`} |`
 )
 
-const names = Object.entries(NAMES).map(
+const names = Object.entries(ALIASES).map(
   ([setting, accepted]) => `- \`${setting}\`: ${accepted.map((name) => `\`${name}\``).join(', ')}`
 )
 
@@ -38,6 +38,6 @@ ${names.join('\n')}
 `
 )
 
-function cell(text: string): string {
+function escapeTableCell(text: string): string {
   return text.replaceAll('|', '\\|')
 }

@@ -1,17 +1,17 @@
 import type { Dispatcher } from 'undici'
 
 /** Where log lines go; one call a line. */
-export interface LineSink {
+export interface LogDestination {
   write: (line: string) => void
 }
 
 /** What the outside world decides: `buildApp` takes it, tests swap it. */
-export interface Outside {
+export interface PluginOptions {
   env: NodeJS.ProcessEnv
   /** Carries every call to Atlassian; undefined: a pool of our own with the configured time limits. */
   network: Dispatcher | undefined
   /** Milliseconds since the epoch. */
   now: () => number
   /** Names a value that must never reach a log line. */
-  hide: (secret: string) => void
+  redactValue: (secret: string) => void
 }

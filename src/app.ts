@@ -5,31 +5,31 @@ import { compile } from '@fastify/proxy-addr'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import { destination } from 'pino'
 import type { Dispatcher } from 'undici'
-import { ROUTER, sendProblem } from '../plugins/errors.ts'
-import { ON_EVERY_ANSWER } from './http/security-headers.ts'
+import { ROUTER_OPTIONS, sendProblem } from '../plugins/errors.ts'
+import { SECURITY_HEADERS } from './http/security-headers.ts'
 import { AppError } from './lib/errors.ts'
 import { clientErrorHandler } from './http/client-error.ts'
 import { createLogger } from './lib/logger.ts'
-import type { LineSink } from './app-options.ts'
+import type { LogDestination } from './app-options.ts'
 
 /** The largest body that is accepted: nothing here is near it. */
-const BODY_LIMIT_BYTES = 64 * 1024
+const MAX_BODY_BYTES = 64 * 1024
 const MINUTE_MS = 60_000
 /** Who has not sent a whole header by then is no browser and no back end. */
-const HEADERS_WITHIN_MS = 15_000
+const HEADERS_TIMEOUT_MS = 15_000
 /** Node looks at half-sent requests only so often. */
-const LOOK_AT_CONNECTIONS_EVERY_MS = 5_000
+const CONNECTIONS_CHECK_INTERVAL_MS = 5_000
 /** Beyond it new connections are closed at once; below it idle ones cost some 20 KiB each. */
-const MOST_CONNECTIONS = 20_000
+const MAX_CONNECTIONS = 20_000
 
-export interface Options {
+export interface AppOptions {
   env?: NodeJS.ProcessEnv
   /** Carries every call to Atlassian; default: a pool with the configured time limits. */
   network?: Dispatcher
   /** Milliseconds since the epoch. */
   now?: () => number
   /** true: lines to standard output; a sink: lines there; false: none. */
-  logger?: boolean | LineSink
+  logger?: boolean | LogDestination
 }
 
 /**
@@ -42,8 +42,8 @@ export async function buildApp({
   network,
   now = Date.now,
   logger = false
-}: Options = {}): Promise<FastifyInstance> {
-  const { logger: loggerInstance, hide } = createLogger(sink(logger))
+}: AppOptions = {}): Promise<FastifyInstance> {
+  const { logger: loggerInstance, redactValue } = createLogger(toLogDestination(logger))
   const app: FastifyInstance = Fastify({
     ...(logger === false
       ? { logger: false }
@@ -52,7 +52,7 @@ export async function buildApp({
       disableRequestLogging: true,
       requestIdLogLabel: 'request_id'
     }),
-    genReqId: ({ headers }) => wellFormed(headers['x-request-id']) ?? randomUUID(),
+    genReqId: ({ headers }) => parseRequestId(headers['x-request-id']) ?? randomUUID(),
     // The absolute form of a request (RFC 9112 section 3.2.2) names a host, and hosts are not taken from requests.
     rewriteUrl: ({ url = '/' }) => url.replace(/^https?:\/\/[^/?#]*/i, '') || '/',
     childLoggerFactory: (parent, bindings, options, { method, url = '' }) =>
@@ -60,55 +60,55 @@ export async function buildApp({
         { ...bindings, method, path: url.replace(/^https?:\/\/[^/?#]*|[?#].*$/gis, '') },
         options
       ),
-    trustProxy: (address, hop) => trusts(address, hop),
-    bodyLimit: BODY_LIMIT_BYTES,
+    trustProxy: (address, hop) => isTrustedProxy(address, hop),
+    bodyLimit: MAX_BODY_BYTES,
     requestTimeout: MINUTE_MS - 10_000,
     connectionTimeout: 2 * MINUTE_MS,
     handlerTimeout: 2 * MINUTE_MS,
     keepAliveTimeout: 72_000,
     maxRequestsPerSocket: 10_000,
     http: {
-      headersTimeout: HEADERS_WITHIN_MS,
-      connectionsCheckingInterval: LOOK_AT_CONNECTIONS_EVERY_MS,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      connectionsCheckingInterval: CONNECTIONS_CHECK_INTERVAL_MS,
       requireHostHeader: false
     },
     forceCloseConnections: 'idle',
     // While it stops, /healthz says so and everything else is still answered.
     return503OnClosing: false,
-    routerOptions: ROUTER,
+    routerOptions: ROUTER_OPTIONS,
     frameworkErrors: (_error, request, reply) => {
       sendProblem(
         new AppError('bad_request', 'The path is not a valid URL path.'),
         request,
-        reply.headers(ON_EVERY_ANSWER)
+        reply.headers(SECURITY_HEADERS)
       )
     },
     clientErrorHandler
   })
 
-  app.server.maxConnections = MOST_CONNECTIONS
+  app.server.maxConnections = MAX_CONNECTIONS
   // An expectation that nobody knows may be ignored (RFC 9110 section 10.1.1); Node's own refusal has none of our headers.
   app.server.on('checkExpectation', (request, response) => {
     app.server.emit('request', request, response)
   })
 
-  const outside = { env, network, now, hide }
-  await app.register(autoload, { dir: at('../plugins'), options: outside })
-  const trusts = compile([...app.config.trustProxy])
-  await app.register(autoload, { dir: at('../routes') })
-  await app.register(autoload, { dir: at('../routes'), options: { prefix: '/api' } })
+  const pluginOptions = { env, network, now, redactValue }
+  await app.register(autoload, { dir: resolvePath('../plugins'), options: pluginOptions })
+  const isTrustedProxy = compile([...app.config.trustProxy])
+  await app.register(autoload, { dir: resolvePath('../routes') })
+  await app.register(autoload, { dir: resolvePath('../routes'), options: { prefix: '/api' } })
   return app
 }
 
-function at(folder: string): string {
+function resolvePath(folder: string): string {
   return fileURLToPath(new URL(folder, import.meta.url))
 }
 
-function sink(logger: boolean | LineSink): LineSink {
+function toLogDestination(logger: boolean | LogDestination): LogDestination {
   return typeof logger === 'object' ? logger : destination({ fd: 1, sync: true })
 }
 
 /** A stranger's request id is bounded, or replaced. */
-function wellFormed(id: string | string[] | undefined): string | undefined {
+function parseRequestId(id: string | string[] | undefined): string | undefined {
   return typeof id === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(id) ? id : undefined
 }

@@ -1,5 +1,5 @@
-import { rehearse } from '../scripts/in-memory-app.ts'
+import { buildInMemoryApp } from '../scripts/in-memory-app.ts'
 
 // Run once by `npm ci`: what Node compiles now it need not compile at the first start, a third of a second less.
-const app = await rehearse()
+const app = await buildInMemoryApp()
 await app.close()

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { buildApp } from '../src/app.ts'
-import { ownDatabase } from './database.ts'
-import { startSandbox, type Running } from './sandbox/helper.ts'
+import { createTestDatabase } from './database.ts'
+import { startSandbox, type RunningSandbox } from './sandbox/helper.ts'
 import type { SandboxOptions } from '../src/sandbox/state.ts'
 
 /** Hundreds of callers come from one address here. */
-export const UNLIMITED = {
+export const NO_RATE_LIMITS = {
   RATE_LIMIT: '0',
   RATE_LIMIT_LOGIN: '0',
   RATE_LIMIT_REFUSED: '0',
@@ -14,46 +14,48 @@ export const UNLIMITED = {
   MAX_OPEN_LOGINS: '100000'
 }
 
-export interface Test {
+export interface TestContext {
   teardown: (fn: () => unknown) => void
 }
 
 /** Where the browser of these tests finds the connector, which answers by `inject` and listens nowhere. */
-export const OWN = 'http://localhost:3001'
-export const FRONT_END = 'http://front.example:3000'
-export const SECRET = 'planted-client-secret-7f3a9c'
-export const KEY = `test:${randomBytes(32).toString('base64')}`
+export const SERVICE_URL = 'http://localhost:3001'
+export const FRONTEND_URL = 'http://front.example:3000'
+export const CLIENT_SECRET = 'planted-client-secret-7f3a9c'
+export const VAULT_KEY = `test:${randomBytes(32).toString('base64')}`
 
-export interface Built {
+export interface TestApp {
   app: FastifyInstance
   /** Every line logged so far, parsed. */
   lines: () => Array<Record<string, any>>
-  raw: () => string
+  logText: () => string
 }
 
 /** The real service on a database of its own in memory, with its log kept. */
-export async function build(
-  t: Test,
+export async function buildTestApp(
+  t: TestContext,
   env: NodeJS.ProcessEnv = {},
   now?: () => number
-): Promise<Built> {
-  const written: string[] = []
+): Promise<TestApp> {
+  const logChunks: string[] = []
   const { url, drop } =
-    env.INTEGRATION_DB_URL === undefined ? await ownDatabase() : { url: '', drop: async () => {} }
+    env.INTEGRATION_DB_URL === undefined
+      ? await createTestDatabase()
+      : { url: '', drop: async () => {} }
   t.teardown(drop)
   const app = await buildApp({
     env: {
       APP_ENV: 'test',
       API_ACCESS: 'public',
-      ...UNLIMITED,
+      ...NO_RATE_LIMITS,
       INTEGRATION_DB_URL: url,
-      VAULT_KEYS: KEY,
+      VAULT_KEYS: VAULT_KEY,
       LOG_LEVEL: 'TRACE',
       ...env
     },
     logger: {
       write: (line) => {
-        written.push(line)
+        logChunks.push(line)
       }
     },
     ...(now === undefined ? {} : { now })
@@ -61,38 +63,38 @@ export async function build(
   t.teardown(() => app.close())
   return {
     app,
-    raw: () => written.join(''),
-    lines: () => written.map((line) => JSON.parse(line) as Record<string, any>)
+    logText: () => logChunks.join(''),
+    lines: () => logChunks.map((line) => JSON.parse(line) as Record<string, any>)
   }
 }
 
 /** Settings of two registered apps at the sandbox under `url`. */
-export function configured(url: string): NodeJS.ProcessEnv {
+export function buildSandboxEnv(url: string): NodeJS.ProcessEnv {
   return {
     ATLASSIAN_AUTH_URL: url,
     ATLASSIAN_API_URL: url,
-    APP_FRONTEND_URL: FRONT_END,
+    APP_FRONTEND_URL: FRONTEND_URL,
     JIRA_OAUTH_CLIENT_ID: 'jira-app',
-    JIRA_OAUTH_CLIENT_SECRET: SECRET,
-    JIRA_OAUTH_REDIRECT_URI: `${OWN}/auth/jira/callback`,
+    JIRA_OAUTH_CLIENT_SECRET: CLIENT_SECRET,
+    JIRA_OAUTH_REDIRECT_URI: `${SERVICE_URL}/auth/jira/callback`,
     CONFLUENCE_OAUTH_CLIENT_ID: 'confluence-app',
-    CONFLUENCE_OAUTH_CLIENT_SECRET: SECRET,
-    CONFLUENCE_OAUTH_REDIRECT_URI: `${OWN}/auth/confluence/callback`
+    CONFLUENCE_OAUTH_CLIENT_SECRET: CLIENT_SECRET,
+    CONFLUENCE_OAUTH_REDIRECT_URI: `${SERVICE_URL}/auth/confluence/callback`
   }
 }
 
-const app = (product: string, scopes: string[]) => ({
+const createOAuthClient = (product: string, scopes: string[]) => ({
   id: `${product}-app`,
-  secret: SECRET,
+  secret: CLIENT_SECRET,
   name: `${product} connector`,
   access: 'resource' as const,
   scopes,
   redirectUris: (uri: string) => uri.startsWith('http')
 })
 
-export const CLIENTS = [
-  app('jira', ['read:jira-work', 'read:jira-user', 'read:me', 'offline_access']),
-  app('confluence', [
+export const OAUTH_CLIENTS = [
+  createOAuthClient('jira', ['read:jira-work', 'read:jira-user', 'read:me', 'offline_access']),
+  createOAuthClient('confluence', [
     'read:space:confluence',
     'read:page:confluence',
     'search:confluence',
@@ -102,20 +104,23 @@ export const CLIENTS = [
 ]
 
 /** The service, set up for a sandbox that listens on this machine. */
-export async function connected(
-  t: Test,
+export async function buildAppWithSandbox(
+  t: TestContext,
   {
     env = {},
     sandbox = {},
     now
   }: { env?: NodeJS.ProcessEnv; sandbox?: SandboxOptions; now?: () => number } = {}
-): Promise<Built & { sandbox: Running }> {
-  const running = await startSandbox(t, {
-    clients: CLIENTS,
+): Promise<TestApp & { sandbox: RunningSandbox }> {
+  const sandboxServer = await startSandbox(t, {
+    clients: OAUTH_CLIENTS,
     ...(now === undefined ? {} : { now }),
     ...sandbox
   })
-  return { sandbox: running, ...(await build(t, { ...configured(running.url), ...env }, now)) }
+  return {
+    sandbox: sandboxServer,
+    ...(await buildTestApp(t, { ...buildSandboxEnv(sandboxServer.url), ...env }, now))
+  }
 }
 
 /** A browser: keeps cookies, opens pages, and gives consent. */
@@ -128,7 +133,7 @@ export class Browser {
   }
 
   async open(url: string, headers: Record<string, string> = {}): Promise<LightMyRequestResponse> {
-    const { pathname, search } = new URL(url, OWN)
+    const { pathname, search } = new URL(url, SERVICE_URL)
     const request: InjectOptions = {
       method: 'GET',
       url: pathname + search,
@@ -158,7 +163,7 @@ export class Browser {
     if (authorize === undefined) {
       throw new Error(`No redirect but ${start.statusCode} ${start.body}`)
     }
-    return await decide(authorize, decision, extra)
+    return await answerConsentPage(authorize, decision, extra)
   }
 
   /** Everything a person does to connect a product. Resolves to the answer of the callback. */
@@ -168,7 +173,11 @@ export class Browser {
 }
 
 /** Answers the sandbox's consent page at `authorize`; resolves to where the browser is sent. */
-export async function decide(authorize: string, decision = 'accept', extra = ''): Promise<string> {
+export async function answerConsentPage(
+  authorize: string,
+  decision = 'accept',
+  extra = ''
+): Promise<string> {
   const answer = await fetch(`${authorize}&sandbox_decision=${decision}${extra}`, {
     redirect: 'manual'
   })
@@ -180,7 +189,7 @@ export async function decide(authorize: string, decision = 'accept', extra = '')
 }
 
 /** Waits until the newest run of a product has ended. */
-export async function synced(
+export async function waitForRun(
   app: FastifyInstance,
   product: string,
   id = 1,
@@ -197,15 +206,15 @@ export async function synced(
 }
 
 /** Waits until something is so. @returns what it came to */
-export async function until<T>(
-  look: () => T | Promise<T>,
-  longestMs: number
+export async function waitFor<T>(
+  probe: () => T | Promise<T>,
+  timeoutMs: number
 ): Promise<Exclude<T, undefined | false>> {
-  const giveUpAt = performance.now() + longestMs
+  const deadline = performance.now() + timeoutMs
   while (true) {
-    const found = await look()
-    if (found !== undefined && found !== false) return found as Exclude<T, undefined | false>
-    if (performance.now() > giveUpAt) throw new Error('Waited in vain')
+    const outcome = await probe()
+    if (outcome !== undefined && outcome !== false) return outcome as Exclude<T, undefined | false>
+    if (performance.now() > deadline) throw new Error('Waited in vain')
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
 }

@@ -1,5 +1,5 @@
 import { bigint, customType, index, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
-import type { Columns } from '../sqlite/columns.ts'
+import type { ColumnKit } from '../sqlite/columns.ts'
 
 /** A moment in milliseconds since the epoch, as the other engine keeps it too: no zone and no rounding between the two. */
 const instant = customType<{ data: Date; driverData: number }>({
@@ -26,4 +26,4 @@ export const columns = {
   ordered,
   id: () => bigint('id', { mode: 'number' }).primaryKey().generatedByDefaultAsIdentity(),
   instant
-} as unknown as Columns
+} as unknown as ColumnKit

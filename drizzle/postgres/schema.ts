@@ -1,4 +1,4 @@
-import { tables } from '../tables.ts'
+import { defineTables } from '../tables.ts'
 import { columns } from './columns.ts'
 
 export const {
@@ -23,4 +23,4 @@ export const {
   issues,
   spaces,
   pages
-} = tables(columns)
+} = defineTables(columns)

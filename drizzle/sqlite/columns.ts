@@ -17,4 +17,4 @@ export const columns = {
   instant: (name: string) => integer(name, { mode: 'timestamp_ms' })
 }
 
-export type Columns = typeof columns
+export type ColumnKit = typeof columns

@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { isIdPosition, readCursor } from '../../src/http/cursor.ts'
-import { pageOf } from '../../src/http/pagination.ts'
-import { Paging, PathId, problems } from '../../src/http/schemas.ts'
-import { Action, AuditRow, view } from './view.ts'
+import { isIdPosition, decodeCursor } from '../../src/http/cursor.ts'
+import { paginate } from '../../src/http/pagination.ts'
+import { PaginationParameters, PathId, problemResponses } from '../../src/http/schemas.ts'
+import { ActionSchema, AuditResponse, toAuditResponse } from './view.ts'
 
 /** Who did what. */
 const routes: FastifyPluginAsyncTypebox = async (app) => {
@@ -16,10 +16,10 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'Who did what to which connection, when and from where, newest first',
         querystring: Type.Object(
           {
-            ...Paging,
-            limit: { ...Paging.limit, default: 100 },
+            ...PaginationParameters,
+            limit: { ...PaginationParameters.limit, default: 100 },
             user_id: Type.Optional({ ...PathId, description: 'Only what is about this user' }),
-            action: Type.Optional(Type.Unsafe<string>(Action)),
+            action: Type.Optional(Type.Unsafe<string>(ActionSchema)),
             since: Type.Optional(
               Type.String({
                 format: 'instant',
@@ -31,7 +31,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
           },
           { additionalProperties: false }
         ),
-        response: { 200: Type.Array(AuditRow), ...problems(400, 422) }
+        response: { 200: Type.Array(AuditResponse), ...problemResponses(400, 422) }
       }
     },
     async ({ query: { limit, cursor, user_id: userId, action, since }, url }, reply) => {
@@ -43,11 +43,11 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       const rows = await app.store.audit.list(
         filter,
         limit + 1,
-        readCursor(cursor, isIdPosition)?.[0]
+        decodeCursor(cursor, isIdPosition)?.[0]
       )
-      const { page, headers } = pageOf(rows, limit, url, ({ seq }) => [seq])
+      const { page, headers } = paginate(rows, limit, url, ({ seq }) => [seq])
       reply.headers(headers)
-      return page.map(view)
+      return page.map(toAuditResponse)
     }
   )
 }

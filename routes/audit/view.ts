@@ -1,12 +1,16 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { Id, Nullable, Time } from '../../src/http/schemas.ts'
-import { ACTIONS, type AuditRow as Row } from '../../src/store/repositories/audit-log.ts'
+import { Id, Nullable, Timestamp } from '../../src/http/schemas.ts'
+import { AUDIT_ACTIONS, type AuditRow as Row } from '../../src/store/repositories/audit-log.ts'
 
-export const Action = { type: 'string', enum: [...ACTIONS], example: 'connection_created' }
+export const ActionSchema = {
+  type: 'string',
+  enum: [...AUDIT_ACTIONS],
+  example: 'connection_created'
+}
 
-export const AuditRow = Type.Object({
+export const AuditResponse = Type.Object({
   id: Id,
-  at: Time,
+  at: Timestamp,
   actor: Type.Object({
     kind: Type.String({
       description:
@@ -16,7 +20,7 @@ export const AuditRow = Type.Object({
     id: Nullable(Id),
     name: Nullable(Type.String({ example: 'crm' }))
   }),
-  action: Type.Unsafe<string>(Action),
+  action: Type.Unsafe<string>(ActionSchema),
   user_id: Nullable(Id),
   connection_id: Nullable(Id),
   product: Nullable(Type.String({ example: 'jira' })),
@@ -24,9 +28,9 @@ export const AuditRow = Type.Object({
   request_id: Nullable(Type.String({ example: 'my-debug-123' })),
   detail: Nullable(Type.Object({}, { additionalProperties: true }))
 })
-export type AuditRow = Static<typeof AuditRow>
+export type AuditResponse = Static<typeof AuditResponse>
 
-export function view({
+export function toAuditResponse({
   seq,
   at,
   actor,
@@ -39,7 +43,7 @@ export function view({
   ip,
   requestId,
   detail
-}: Row): AuditRow {
+}: Row): AuditResponse {
   return {
     id: seq,
     at: at.toISOString(),

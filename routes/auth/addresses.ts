@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { isLoopback } from '../../src/config/formats.ts'
-import { beforeCallback } from '../../src/http/public-url.ts'
-import { prefixOf } from '../../src/http/pagination.ts'
+import { baseUrlFromRedirectUri } from '../../src/http/public-url.ts'
+import { getAliasPrefix } from '../../src/http/pagination.ts'
 
 /**
  * Where browsers reach this service. Never taken from a request, but for development's own loopback names: a clone
@@ -9,15 +9,15 @@ import { prefixOf } from '../../src/http/pagination.ts'
  *
  * @param redirectUri one that is registered for this service, if there is one: it tells the address too
  */
-export function ownAddress(
+export function publicBaseUrl(
   app: FastifyInstance,
   request: FastifyRequest,
   redirectUri: string | null = null
 ): string {
   const { publicUrl, production, port } = app.config
-  const prefix = prefixOf(request.url)
-  const known = redirectUri === null ? null : beforeCallback(redirectUri)
-  if (known !== null) return known
+  const prefix = getAliasPrefix(request.url)
+  const registered = redirectUri === null ? null : baseUrlFromRedirectUri(redirectUri)
+  if (registered !== null) return registered
   if (publicUrl !== null) return publicUrl.endsWith(prefix) ? publicUrl : publicUrl + prefix
   const host = URL.parse(`http://${request.headers.host ?? ''}`)
   return `http://${!production && host !== null && isLoopback(host.hostname) ? host.host : `localhost:${port}`}${prefix}`
@@ -27,11 +27,11 @@ export function ownAddress(
  * Where browsers go after a login: the configured front end, else this service's own pages, at the address that the
  * redirect URI is known to work under.
  */
-export function frontEnd(
+export function frontendBaseUrl(
   app: FastifyInstance,
   request: FastifyRequest,
   redirectUri: string | null
 ): string {
   if (app.config.frontendUrl !== null) return app.config.frontendUrl
-  return ownAddress(app, request, redirectUri)
+  return publicBaseUrl(app, request, redirectUri)
 }

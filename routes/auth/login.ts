@@ -1,18 +1,18 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
-import { starterOf } from '../../src/lib/actor.ts'
+import { serializeInitiator } from '../../src/lib/actor.ts'
 import { AppError } from '../../src/lib/errors.ts'
-import type { Client } from '../../src/oauth/authorize-url.ts'
-import { openerOf } from '../../src/http/rate-limit-key.ts'
+import type { OAuthClient } from '../../src/oauth/authorize-url.ts'
+import { deriveLoginQuotaKey } from '../../src/http/rate-limit-key.ts'
 import { FLOW_LIFETIME_MS } from '../../src/oauth/flow.ts'
-import { likelyOwner } from '../../src/oauth/resolve-user.ts'
-import { returnTarget } from '../../src/http/return-url.ts'
-import { readHint } from '../../src/oauth/state.ts'
+import { predictOwner } from '../../src/oauth/resolve-user.ts'
+import { validateReturnUrl } from '../../src/http/return-url.ts'
+import { parseUserHint } from '../../src/oauth/state.ts'
 import type { Provider } from '../../src/providers/index.ts'
-import { Missing, problems } from '../../src/http/schemas.ts'
-import { frontEnd, ownAddress } from './addresses.ts'
-import { cookieFor } from './cookie.ts'
+import { MissingClientSettings, problemResponses } from '../../src/http/schemas.ts'
+import { frontendBaseUrl, publicBaseUrl } from './addresses.ts'
+import { createFlowCookie } from './cookie.ts'
 
 const LoginQuery = Type.Object(
   {
@@ -56,13 +56,13 @@ const LoginQuery = Type.Object(
   { additionalProperties: false }
 )
 
-export const login: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (
+export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (
   app,
   { provider }
 ) => {
-  const { clients, flow, store } = app
-  const missing = clients.missing(provider.id)
-  const configured = !Object.values(missing).includes(true)
+  const { oauthClients, flow, store } = app
+  const missing = oauthClients.findMissingSettings(provider.id)
+  const isConfigured = !Object.values(missing).includes(true)
 
   app.get(
     '',
@@ -81,55 +81,60 @@ export const login: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (
               example: 'https://auth.atlassian.com/authorize?audience=api.atlassian.com&client_id=…'
             }),
             provider: Type.Literal(provider.id),
-            missing: Type.Optional(Missing)
+            missing: Type.Optional(MissingClientSettings)
           }),
           307: Type.Null({ description: 'To the authorize URL' }),
-          ...problems(400, 422)
+          ...problemResponses(400, 422)
         }
       }
     },
     async (request, reply) => {
       const { state = null, scope, return_url: target, change_account: change } = request.query
       const log = request.log.child({ provider: provider.id })
-      log.info({ event: 'oauth_login_start', ...request.trace() })
+      log.info({ event: 'oauth_login_start', ...request.getLogFields() })
       const { principal } = request
       if (principal.kind === 'session' && !principal.products.includes(provider.id)) {
         throw new AppError('forbidden', `This connect session is not for ${provider.title}.`)
       }
-      const client = clients.forLogin(provider.id, ownAddress(app, request))
+      const client = oauthClients.findForLogin(provider.id, publicBaseUrl(app, request))
       if (client === undefined) {
-        throw new AppError('oauth_not_configured', notConfigured(provider, missing), { missing })
+        throw new AppError('oauth_not_configured', describeMissingSettings(provider, missing), {
+          missing
+        })
       }
 
-      const redirect = wantsRedirect(request)
-      const hint = readHint(state)
-      const { url, flowName, browserKey } = await flow.start({
+      const isRedirect = shouldRedirect(request)
+      const hint = parseUserHint(state)
+      const { url, flowName, bindingSecret } = await flow.startLogin({
         client,
         callerState: state,
         returnUrl:
           target === undefined
-            ? returnUrlOf(request)
-            : checked(target, frontEnd(app, request, client.redirectUri)),
+            ? sessionReturnUrl(request)
+            : requireReturnUrl(target, frontendBaseUrl(app, request, client.redirectUri)),
         scope,
-        bindBrowser: redirect,
-        userId: request.ownUser() ?? null,
-        opener: openerOf(
+        bindToBrowser: isRedirect,
+        userId: request.restrictedUserId() ?? null,
+        quotaKey: deriveLoginQuotaKey(
           principal,
           request.ip,
           hint === undefined ? undefined : JSON.stringify(hint)
         ),
-        startedBy: starterOf(principal),
+        initiator: serializeInitiator(principal),
         // The callback decides who it is; this is who it will be, if nothing changes.
-        held: await held(request.ownUser() ?? (await likelyOwner(store, hint)), client),
+        existingScopes: await findExistingScopes(
+          request.restrictedUserId() ?? (await predictOwner(store, hint)),
+          client
+        ),
         changeAccount: change === 'true' || change === '1'
       })
-      if (!redirect) {
+      if (!isRedirect) {
         return await reply
           .code(200)
-          .send({ url, provider: provider.id, ...(configured ? {} : { missing }) })
+          .send({ url, provider: provider.id, ...(isConfigured ? {} : { missing }) })
       }
-      const cookie = cookieFor(flowName, client.redirectUri)
-      reply.setCookie(cookie.name, browserKey ?? '', {
+      const cookie = createFlowCookie(flowName, client.redirectUri)
+      reply.setCookie(cookie.name, bindingSecret ?? '', {
         ...cookie.options,
         maxAge: FLOW_LIFETIME_MS / 1000
       })
@@ -139,36 +144,44 @@ export const login: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (
   )
 
   /** What the user's other products hold at this client already, as far as it may still be asked for: this consent replaces theirs. */
-  async function held(userId: number | undefined, { clientId }: Client): Promise<string[]> {
-    const askable = clients.scopesOf(clientId)
+  async function findExistingScopes(
+    userId: number | undefined,
+    { clientId }: OAuthClient
+  ): Promise<string[]> {
+    const configuredScopes = oauthClients.listScopes(clientId)
     const scopes =
-      userId === undefined ? [] : await store.connections.heldScopes(userId, clientId, provider.id)
-    return scopes.filter((scope) => askable.includes(scope))
+      userId === undefined
+        ? []
+        : await store.connections.findScopesOfOtherConnections(userId, clientId, provider.id)
+    return scopes.filter((scope) => configuredScopes.includes(scope))
   }
 }
 
 /** A browser that opens the address as a page wants to get somewhere; a script wants the JSON. */
-function wantsRedirect({ query, headers }: FastifyRequest): boolean {
+function shouldRedirect({ query, headers }: FastifyRequest): boolean {
   const { redirect } = query as { redirect?: string }
   if (redirect !== undefined) return redirect === 'true' || redirect === '1'
   return headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document'
 }
 
 /** Where a connect session was made to lead. */
-function returnUrlOf({ principal }: FastifyRequest): string | null {
+function sessionReturnUrl({ principal }: FastifyRequest): string | null {
   return principal.kind === 'session' ? principal.returnUrl : null
 }
 
-function checked(target: string, frontEnd: string): string {
-  const url = returnTarget(target, frontEnd)
+function requireReturnUrl(target: string, frontendUrl: string): string {
+  const url = validateReturnUrl(target, frontendUrl)
   if (url !== undefined) return url
-  const detail = `This address must be a path, or an address on ${new URL(frontEnd).origin}, the front end (APP_FRONTEND_URL).`
+  const detail = `This address must be a path, or an address on ${new URL(frontendUrl).origin}, the front end (APP_FRONTEND_URL).`
   throw new AppError('validation_failed', detail, { errors: [{ pointer: '/return_url', detail }] })
 }
 
-function notConfigured({ id, title }: Provider, missing: Record<string, boolean>): string {
+function describeMissingSettings(
+  { id, title }: Provider,
+  missing: Record<string, boolean>
+): string {
   const names = Object.entries(missing)
-    .filter(([, absent]) => absent)
+    .filter(([, isMissing]) => isMissing)
     .map(([name]) => `${id.toUpperCase()}_OAUTH_${name.toUpperCase()}`)
   return `${title} OAuth is not configured: ${names.join(', ')} missing.`
 }

@@ -1,75 +1,101 @@
-import { readCursor, writeCursor } from '../../src/http/cursor.ts'
+import { decodeCursor, encodeCursor } from '../../src/http/cursor.ts'
 import { AppError } from '../../src/lib/errors.ts'
-import type { FeedState } from '../../src/store/repositories/change-feed.ts'
+import type { ChangeFeedState } from '../../src/store/repositories/change-feed.ts'
 import { COLLECTIONS, type CollectionName } from '../../src/model/items.ts'
 
 /** Where a reader of a feed is. */
-export interface Position {
-  owner: number
+export interface FeedPosition {
+  ownerId: number
   /** It has read every change up to this one. */
-  at: number
+  lastSeq: number
   /** The latest change when its snapshot was begun: what had been deleted by then is not told. */
-  horizon: number
-  names: readonly CollectionName[]
+  snapshotSeq: number
+  collections: readonly CollectionName[]
 }
 
 /** `names` are empty where it has read all collections, those that a later version may have among them. */
-type Held = ['changes', owner: number, at: number, horizon: number, names: string]
+type EncodedPosition = [
+  'changes',
+  ownerId: number,
+  lastSeq: number,
+  snapshotSeq: number,
+  names: string
+]
 
-export function begin(
-  owner: number,
-  { seq }: FeedState,
-  names: readonly CollectionName[] = COLLECTIONS
-): Position {
-  return { owner, at: 0, horizon: seq, names }
+export function initialPosition(
+  ownerId: number,
+  { seq }: ChangeFeedState,
+  collections: readonly CollectionName[] = COLLECTIONS
+): FeedPosition {
+  return { ownerId, lastSeq: 0, snapshotSeq: seq, collections }
 }
 
-export function write({ owner, at, horizon, names }: Position): string {
-  return writeCursor(['changes', owner, at, horizon, nameOf(names)] satisfies Held)
+export function encodeFeedCursor({
+  ownerId,
+  lastSeq,
+  snapshotSeq,
+  collections
+}: FeedPosition): string {
+  return encodeCursor([
+    'changes',
+    ownerId,
+    lastSeq,
+    snapshotSeq,
+    encodeCollections(collections)
+  ] satisfies EncodedPosition)
 }
 
 /**
- * @param names what is asked for; undefined: what the cursor was handed out for
+ * @param requested what is asked for; undefined: what the cursor was handed out for
  * @throws AppError `invalid_cursor`, also where it has passed by changes of what is asked for
  */
-export function read(cursor: string, owner: number, names?: readonly CollectionName[]): Position {
-  const [, of, at, horizon, held] = readCursor(cursor, isHeld) as Held
-  if (of !== owner) {
+export function decodeFeedCursor(
+  cursor: string,
+  ownerId: number,
+  requested?: readonly CollectionName[]
+): FeedPosition {
+  const [, cursorOwnerId, lastSeq, snapshotSeq, encodedNames] = decodeCursor(
+    cursor,
+    isEncodedPosition
+  ) as EncodedPosition
+  if (cursorOwnerId !== ownerId) {
     throw new AppError(
       'invalid_cursor',
       "The cursor is one of another user's feed. Start without since."
     )
   }
-  const known = COLLECTIONS.filter((name) => held === '' || held.split(',').includes(name))
-  const passedBy = names?.filter((name) => !known.includes(name)) ?? []
-  if (passedBy.length > 0) {
+  const covered = COLLECTIONS.filter(
+    (name) => encodedNames === '' || encodedNames.split(',').includes(name)
+  )
+  const notCovered = requested?.filter((name) => !covered.includes(name)) ?? []
+  if (notCovered.length > 0) {
     throw new AppError(
       'invalid_cursor',
-      `The cursor is one of a feed without ${passedBy.join(' and ')}. Start without since, or ask for ${known.join(',')} only.`
+      `The cursor is one of a feed without ${notCovered.join(' and ')}. Start without since, or ask for ${covered.join(',')} only.`
     )
   }
-  return { owner, at, horizon, names: names ?? known }
+  return { ownerId, lastSeq, snapshotSeq, collections: requested ?? covered }
 }
 
 /** @throws AppError `cursor_expired`, with a fresh one, where changes behind it can no longer be told */
-export function assertKept(position: Position, state: FeedState): void {
-  const seen = Math.max(position.at, position.horizon)
+export function assertNotExpired(position: FeedPosition, state: ChangeFeedState): void {
+  const knownSeq = Math.max(position.lastSeq, position.snapshotSeq)
   // A number that was never handed out is one of a database that has since been restored from a backup.
-  if (seen >= state.forgotten && seen <= state.seq) return
+  if (knownSeq >= state.prunedSeq && knownSeq <= state.seq) return
   throw new AppError(
     'cursor_expired',
     'The changes behind this cursor are no longer kept. Forget what was read, and begin with the cursor that is given.',
-    { cursor: write(begin(position.owner, state, position.names)) }
+    { cursor: encodeFeedCursor(initialPosition(position.ownerId, state, position.collections)) }
   )
 }
 
-function nameOf(names: readonly CollectionName[]): string {
-  return COLLECTIONS.every((name) => names.includes(name))
+function encodeCollections(collections: readonly CollectionName[]): string {
+  return COLLECTIONS.every((name) => collections.includes(name))
     ? ''
-    : COLLECTIONS.filter((name) => names.includes(name)).join()
+    : COLLECTIONS.filter((name) => collections.includes(name)).join()
 }
 
-function isHeld(value: unknown): value is Held {
+function isEncodedPosition(value: unknown): value is EncodedPosition {
   return (
     Array.isArray(value) &&
     value.length === 5 &&

@@ -1,22 +1,28 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { existingUser } from '../../src/oauth/resolve-user.ts'
+import { requireUser } from '../../src/oauth/resolve-user.ts'
 import { providers } from '../../src/providers/index.ts'
 import type { Collection } from '../../src/providers/provider.ts'
-import { Id, Nullable, PathId, problems } from '../../src/http/schemas.ts'
+import { Id, Nullable, PathId, problemResponses } from '../../src/http/schemas.ts'
 import { COLLECTIONS, type CollectionName } from '../../src/model/items.ts'
-import { tableOf } from '../../src/sync/copy-collection.ts'
-import { rowSchema, view } from '../items/lists.ts'
-import { assertKept, begin, read, write, type Position } from './feed-cursor.ts'
+import { getItemRepository } from '../../src/sync/copy-collection.ts'
+import { createItemSchema, toItemResponse } from '../items/lists.ts'
+import {
+  assertNotExpired,
+  initialPosition,
+  decodeFeedCursor,
+  encodeFeedCursor,
+  type FeedPosition
+} from './feed-cursor.ts'
 
 export const autoPrefix = '/users/:user_id/changes'
 
-const collections = providers.flatMap(({ collections }) => [...collections])
+const allCollections = providers.flatMap(({ collections }) => [...collections])
 /** Changes may be made by another process: how often a reader that waits looks for them. */
-const LOOK_MS = 200
+const POLL_INTERVAL_MS = 200
 
-const Changes = Type.Object({
+const ChangesResponse = Type.Object({
   changes: Type.Array(
     Type.Object({
       collection: Type.Union(COLLECTIONS.map((name) => Type.Literal(name))),
@@ -36,7 +42,7 @@ const Changes = Type.Object({
         })
       ),
       item: Nullable(
-        Type.Union(collections.map(rowSchema), {
+        Type.Union(allCollections.map(createItemSchema), {
           description: 'As the lists serve it; null with delete'
         })
       )
@@ -48,7 +54,7 @@ const Changes = Type.Object({
   })
 })
 
-const Query = Type.Object(
+const ChangesQuery = Type.Object(
   {
     since: Type.Optional(
       Type.String({
@@ -94,72 +100,82 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         summary:
           'What has changed since a cursor, in the order it was applied, each item once as it is now',
         params: Type.Object({ user_id: PathId }),
-        querystring: Query,
-        response: { 200: Changes, ...problems(400, 404, 410, 422) }
+        querystring: ChangesQuery,
+        response: { 200: ChangesResponse, ...problemResponses(400, 404, 410, 422) }
       },
       // To find out which of the schemas an item fits takes longer than reading it; `view` has made it by the right one.
       serializerCompiler: () => JSON.stringify
     },
-    async ({ params, query: { since, collections: asked, limit, wait }, signal }) => {
-      const owner = Number(params.user_id)
+    async ({ params, query: { since, collections: requested, limit, wait }, signal }) => {
+      const ownerId = Number(params.user_id)
       const names =
-        asked === undefined ? undefined : [...new Set(asked.split(',') as CollectionName[])]
-      const until = performance.now() + wait * 1000
-      const isOver = () => performance.now() >= until || signal.aborted || app.isDraining()
-      let position = since === undefined ? undefined : read(since, owner, names)
+        requested === undefined ? undefined : [...new Set(requested.split(',') as CollectionName[])]
+      const deadline = performance.now() + wait * 1000
+      const shouldStop = () => performance.now() >= deadline || signal.aborted || app.isDraining()
+      let position = since === undefined ? undefined : decodeFeedCursor(since, ownerId, names)
       while (true) {
-        await existingUser(store, owner)
-        position ??= begin(owner, await store.feed.state(owner), names)
-        const { changes, more, next } = await readFrom(position, limit)
-        if (changes.length > 0 || more || isOver()) return { changes, next: write(next), more }
+        await requireUser(store, ownerId)
+        position ??= initialPosition(ownerId, await store.changeFeed.getState(ownerId), names)
+        const { changes, more, next } = await readChanges(position, limit)
+        if (changes.length > 0 || more || shouldStop())
+          return { changes, next: encodeFeedCursor(next), more }
         position = next
-        while (!isOver() && (await store.feed.state(owner)).seq === position.at) {
-          await sleep(Math.min(LOOK_MS, Math.max(1, until - performance.now())))
+        while (
+          !shouldStop() &&
+          (await store.changeFeed.getState(ownerId)).seq === position.lastSeq
+        ) {
+          await sleep(Math.min(POLL_INTERVAL_MS, Math.max(1, deadline - performance.now())))
         }
       }
     }
   )
 
   /** Each table has its changes in order; together they are in the order of their numbers. @throws AppError `cursor_expired` */
-  async function readFrom(position: Position, limit: number) {
-    const { owner, at, horizon, names } = position
+  async function readChanges(position: FeedPosition, limit: number) {
+    const { ownerId, lastSeq, snapshotSeq, collections } = position
     // Before the tables: what is written while they are read is behind it, and told the next time.
-    const state = await store.feed.state(owner)
-    const found = await Promise.all(
-      names.map(async (name) =>
-        (await tableOf(store, name).changes(owner, at, limit + 1)).map((change) => ({
-          ...change,
-          name
-        }))
+    const state = await store.changeFeed.getState(ownerId)
+    const changesByTable = await Promise.all(
+      collections.map(async (name) =>
+        (await getItemRepository(store, name).listChanges(ownerId, lastSeq, limit + 1)).map(
+          (change) => ({
+            ...change,
+            name
+          })
+        )
       )
     )
     // Behind the tables: what was forgotten while they were read may be what has not been told.
-    assertKept(position, await store.feed.state(owner))
-    const behind = found
+    assertNotExpired(position, await store.changeFeed.getState(ownerId))
+    const pending = changesByTable
       .flat()
       .filter(({ seq }) => seq <= state.seq)
       .sort((a, b) => a.seq - b.seq)
-    const page = behind.slice(0, limit)
-    const more = behind.length > limit
+    const page = pending.slice(0, limit)
+    const more = pending.length > limit
     const changes = page
       // What was deleted before the snapshot is not in it.
-      .filter(({ item, seq }) => item !== null || seq > horizon)
+      .filter(({ item, seq }) => item !== null || seq > snapshotSeq)
       .map(({ name, item, id, remoteId, site }) => ({
         collection: name,
         op: item === null ? ('delete' as const) : ('upsert' as const),
         id,
         remote_id: remoteId,
         site: site === '' ? null : site,
-        item: item === null ? null : view(collectionOf(name), item)
+        item: item === null ? null : toItemResponse(requireCollection(name), item)
       }))
-    return { changes, more, next: { ...position, at: more ? (page.at(-1)?.seq ?? at) : state.seq } }
+    return {
+      changes,
+      more,
+      next: { ...position, lastSeq: more ? (page.at(-1)?.seq ?? lastSeq) : state.seq }
+    }
   }
 }
 
 export default routes
 
-function collectionOf(name: CollectionName): Collection {
-  const collection = collections.find((each) => each.name === name)
+function requireCollection(name: CollectionName): Collection {
+  const collection = allCollections.find((each) => each.name === name)
   if (collection === undefined) throw new Error('A collection that no product has')
   return collection
 }

@@ -1,28 +1,28 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
-import { hashOf, linkOf, newSecret, SESSION } from '../../src/access/secrets.ts'
-import { existingUser } from '../../src/oauth/resolve-user.ts'
-import { tellingRedirectUri } from '../../src/http/public-url.ts'
+import { hashSecret, linkSecret, createSecret, SESSION } from '../../src/access/secrets.ts'
+import { requireUser } from '../../src/oauth/resolve-user.ts'
+import { findRedirectUriWithBaseUrl } from '../../src/http/public-url.ts'
 import { AppError } from '../../src/lib/errors.ts'
-import { returnTarget } from '../../src/http/return-url.ts'
+import { validateReturnUrl } from '../../src/http/return-url.ts'
 import { providers } from '../../src/providers/index.ts'
-import { Id, problems, Time } from '../../src/http/schemas.ts'
-import { frontEnd, ownAddress } from '../auth/addresses.ts'
+import { Id, problemResponses, Timestamp } from '../../src/http/schemas.ts'
+import { frontendBaseUrl, publicBaseUrl } from '../auth/addresses.ts'
 
-const Product = Type.Unsafe<string>({
+const ProductSchema = Type.Unsafe<string>({
   type: 'string',
   enum: providers.map(({ id }) => id),
   example: 'jira'
 })
-const Body = Type.Object(
+const ConnectSessionBody = Type.Object(
   {
     user: Type.Union([Id, Type.String({ minLength: 3, maxLength: 254, format: 'email' })], {
       description: 'The id of a user, or an email, which makes one where there is none',
       example: 1
     }),
     products: Type.Optional(
-      Type.Array(Product, {
+      Type.Array(ProductSchema, {
         minItems: 1,
         maxItems: providers.length,
         uniqueItems: true,
@@ -42,9 +42,9 @@ const Body = Type.Object(
   { additionalProperties: false }
 )
 
-const Session = Type.Object({
+const ConnectSessionResponse = Type.Object({
   user_id: Id,
-  products: Type.Array(Product),
+  products: Type.Array(ProductSchema),
   token: Type.String({
     description: 'For a front end: Authorization: Bearer …. Shown once',
     example: 'cs_…'
@@ -53,13 +53,13 @@ const Session = Type.Object({
     description: 'For a browser: opened once, by one browser. It does not tell the token',
     example: 'https://app.example.com/api/connect?token=cs_…'
   }),
-  expires_at: Time
+  expires_at: Timestamp
 })
 
 /** A back end hands one person, in one browser, a quarter of an hour to connect their account. */
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   const { store } = app
-  const redirectUri = tellingRedirectUri(app.config)
+  const redirectUri = findRedirectUriWithBaseUrl(app.config)
 
   app.post(
     '',
@@ -69,25 +69,25 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['Connections'],
         summary:
           'Let one person connect their account: a token and a link for a quarter of an hour, good for nothing else',
-        body: Body,
-        response: { 201: Session, ...problems(400, 404, 413, 415, 422) }
+        body: ConnectSessionBody,
+        response: { 201: ConnectSessionResponse, ...problemResponses(400, 404, 413, 415, 422) }
       }
     },
     async (request, reply) => {
       const {
-        user: whom,
+        user: userRef,
         products = providers.map(({ id }) => id),
         return_url: target
       } = request.body
-      const returnUrl = target === undefined ? null : checked(target, request)
+      const returnUrl = target === undefined ? null : requireReturnUrl(target, request)
       const user =
-        typeof whom === 'number'
-          ? await existingUser(store, whom)
-          : (await store.users.save(whom, null)).user
-      const token = newSecret(SESSION)
-      const link = linkOf(token)
-      const { id, expiresAt } = await store.sessions.create({
-        hash: hashOf(link),
+        typeof userRef === 'number'
+          ? await requireUser(store, userRef)
+          : (await store.users.findOrCreate(userRef, null)).user
+      const token = createSecret(SESSION)
+      const link = linkSecret(token)
+      const { id, expiresAt } = await store.connectSessions.create({
+        hash: hashSecret(link),
         userId: user.id,
         products: [...products],
         returnUrl
@@ -102,17 +102,17 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         user_id: user.id,
         products: [...products],
         token,
-        url: `${ownAddress(app, request, redirectUri)}/connect?token=${link}`,
+        url: `${publicBaseUrl(app, request, redirectUri)}/connect?token=${link}`,
         expires_at: expiresAt.toISOString()
-      } satisfies Static<typeof Session>)
+      } satisfies Static<typeof ConnectSessionResponse>)
     }
   )
 
-  function checked(target: string, request: FastifyRequest): string {
-    const base = frontEnd(app, request, redirectUri)
-    const url = returnTarget(target, base)
+  function requireReturnUrl(target: string, request: FastifyRequest): string {
+    const frontendUrl = frontendBaseUrl(app, request, redirectUri)
+    const url = validateReturnUrl(target, frontendUrl)
     if (url !== undefined) return url
-    const detail = `This address must be a path, or an address on ${new URL(base).origin}, the front end (APP_FRONTEND_URL).`
+    const detail = `This address must be a path, or an address on ${new URL(frontendUrl).origin}, the front end (APP_FRONTEND_URL).`
     throw new AppError('validation_failed', detail, {
       errors: [{ pointer: '/return_url', detail }]
     })

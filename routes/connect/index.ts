@@ -1,16 +1,19 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { hashOf } from '../../src/access/secrets.ts'
+import { hashSecret } from '../../src/access/secrets.ts'
 import { AppError } from '../../src/lib/errors.ts'
-import { tellingRedirectUri } from '../../src/http/public-url.ts'
-import { issueSecret } from '../../src/oauth/state.ts'
-import { Problem, problems } from '../../src/http/schemas.ts'
-import { SESSION_LIFE_MS, type Session } from '../../src/store/repositories/connect-sessions.ts'
-import { ownAddress } from '../auth/addresses.ts'
-import { choice, over, PAGE_HEADERS } from './page.ts'
+import { findRedirectUriWithBaseUrl } from '../../src/http/public-url.ts'
+import { randomToken } from '../../src/oauth/state.ts'
+import { Problem, problemResponses } from '../../src/http/schemas.ts'
+import {
+  SESSION_TTL_MS,
+  type ConnectSession
+} from '../../src/store/repositories/connect-sessions.ts'
+import { publicBaseUrl } from '../auth/addresses.ts'
+import { chooseProductPage, expiredPage, PAGE_HEADERS } from './page.ts'
 
-const OVER =
+const LINK_EXPIRED =
   'This link is over, or another browser has opened it. Ask for a new one where you came from.'
 
 /** Where a browser opens a connect session's link. The token is taken out of the address at once, and the link is of no more use. */
@@ -19,7 +22,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     store,
     sessionCookie: { name, secure }
   } = app
-  const redirectUri = tellingRedirectUri(app.config)
+  const redirectUri = findRedirectUriWithBaseUrl(app.config)
 
   app.get(
     '',
@@ -49,7 +52,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
             content: { 'text/html': { schema: Type.String() } }
           },
           303: Type.Null({ description: 'On, without the token' }),
-          ...problems(422),
+          ...problemResponses(422),
           401: {
             description: 'The link is over, or another browser has opened it: a page for browsers',
             content: {
@@ -62,67 +65,67 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const { token } = request.query
-      const base = ownAddress(app, request, redirectUri)
+      const baseUrl = publicBaseUrl(app, request, redirectUri)
       const cookie = request.cookies[name]
-      const opened =
+      const openedSession =
         cookie === undefined
           ? undefined
-          : await store.sessions.find({ browserHash: hashOf(cookie) })
+          : await store.connectSessions.find({ browserHash: hashSecret(cookie) })
       if (token === undefined) {
-        if (opened === undefined) return await refuse(request, reply)
+        if (openedSession === undefined) return await rejectLink(request, reply)
         return await reply
           .type('text/html; charset=utf-8')
           .headers(PAGE_HEADERS)
-          .send(choice(opened.products))
+          .send(chooseProductPage(openedSession.products))
       }
-      const session = await begin(token, opened, (key) => {
+      const session = await openSession(token, openedSession, (key) => {
         reply.setCookie(name, key, {
           path: '/',
           httpOnly: true,
           sameSite: 'lax',
           secure,
-          maxAge: SESSION_LIFE_MS / 1000
+          maxAge: SESSION_TTL_MS / 1000
         })
       })
-      if (session === undefined) return await refuse(request, reply)
+      if (session === undefined) return await rejectLink(request, reply)
       const [only, another] = session.products
       return await reply.redirect(
         another === undefined && only !== undefined
-          ? `${base}/auth/${only}/login?redirect=true`
-          : `${base}/connect`,
+          ? `${baseUrl}/auth/${only}/login?redirect=true`
+          : `${baseUrl}/connect`,
         303
       )
     }
   )
 
   /** The first browser that opens a link has it; opened again by the same one, it leads on. */
-  async function begin(
+  async function openSession(
     token: string,
-    opened: Session | undefined,
-    keep: (key: string) => void
-  ): Promise<Session | undefined> {
-    const key = issueSecret()
-    const session = await store.sessions.open(hashOf(token), hashOf(key))
+    openedSession: ConnectSession | undefined,
+    setCookie: (key: string) => void
+  ): Promise<ConnectSession | undefined> {
+    const key = randomToken()
+    const session = await store.connectSessions.open(hashSecret(token), hashSecret(key))
     if (session !== undefined) {
-      keep(key)
+      setCookie(key)
       return session
     }
-    const known = await store.sessions.find({ hash: hashOf(token) })
-    return known?.id === opened?.id ? known : undefined
+    const existing = await store.connectSessions.find({ hash: hashSecret(token) })
+    return existing?.id === openedSession?.id ? existing : undefined
   }
 }
 
 export default routes
 
 /** @throws AppError `unauthenticated` for whoever does not read pages */
-async function refuse(
+async function rejectLink(
   { headers: { accept = '' } }: FastifyRequest,
   reply: FastifyReply
 ): Promise<FastifyReply> {
-  if (!accept.includes('text/html')) throw new AppError('unauthenticated', OVER)
+  if (!accept.includes('text/html')) throw new AppError('unauthenticated', LINK_EXPIRED)
   return await reply
     .code(401)
     .type('text/html; charset=utf-8')
     .headers(PAGE_HEADERS)
-    .send(over(OVER))
+    .send(expiredPage(LINK_EXPIRED))
 }

@@ -15,11 +15,11 @@ const CSP = `default-src 'none'; img-src data:; style-src 'sha256-${createHash('
 export const PAGE_HEADERS = { 'content-security-policy': CSP }
 
 /** Which product to connect: plain links, no script; relative, so that they work behind any prefix. */
-export function choice(products: readonly string[]): string {
+export function chooseProductPage(products: readonly string[]): string {
   const links = providers
     .filter(({ id }) => products.includes(id))
     .map(({ id, title }) => `<li><a href="auth/${id}/login?redirect=true">${title}</a></li>`)
-  return page(
+  return renderPage(
     'Connect your account',
     `<h1>What do you want to connect?</h1>
 <ul>
@@ -29,15 +29,15 @@ ${links.join('\n')}
 }
 
 /** That there is nothing to be done here any more. */
-export function over(sentence: string): string {
-  return page(
+export function expiredPage(message: string): string {
+  return renderPage(
     'Not connected',
     `<h1>This does not go on</h1>
-<p>${sentence}</p>`
+<p>${message}</p>`
   )
 }
 
-function page(title: string, body: string): string {
+function renderPage(title: string, body: string): string {
   return `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${title}</title><link rel="icon" href="data:,"><style>${STYLE}</style></head>

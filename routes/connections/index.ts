@@ -1,30 +1,30 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyContextConfig } from 'fastify'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { checkConnection, chooseSites, connectionOf } from '../../src/connections/sites.ts'
+import { checkConnection, selectSites, requireConnection } from '../../src/connections/sites.ts'
 import { disconnect } from '../../src/connections/disconnect.ts'
-import { isIdPosition, readCursor } from '../../src/http/cursor.ts'
+import { isIdPosition, decodeCursor } from '../../src/http/cursor.ts'
 import { AppError } from '../../src/lib/errors.ts'
-import { existingUser } from '../../src/oauth/resolve-user.ts'
-import { pageOf, prefixOf } from '../../src/http/pagination.ts'
+import { requireUser } from '../../src/oauth/resolve-user.ts'
+import { paginate, getAliasPrefix } from '../../src/http/pagination.ts'
 import { MANAGE_APPS_URL } from '../../src/providers/atlassian.ts'
 import { providers, type Provider } from '../../src/providers/index.ts'
-import { Paging, PathId, problems } from '../../src/http/schemas.ts'
+import { PaginationParameters, PathId, problemResponses } from '../../src/http/schemas.ts'
 import {
-  ConnectionsView,
-  ConnectionView,
-  Copies,
-  HistoryView,
-  OptionsBody,
-  Removed,
+  ConnectionListResponse,
+  ConnectionResponse,
+  CopiesParameter,
+  HistoryResponse,
+  ConnectionOptionsBody,
+  DisconnectResponse,
   SiteBody
 } from './schema.ts'
-import { view, viewAll } from './view.ts'
+import { toConnectionResponse, listConnectionResponses } from './view.ts'
 
 export const autoPrefix = '/users/:user_id/connections'
 
-const User = Type.Object({ user_id: PathId })
-const CHANGING: FastifyContextConfig = {
+const UserParams = Type.Object({ user_id: PathId })
+const WRITE_ACCESS: FastifyContextConfig = {
   access: { scope: 'connections:write', owner: 'params.user_id' }
 }
 
@@ -38,131 +38,145 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags: ['Connections'],
         summary: "A user's connections, and how each of them is doing",
-        params: User,
-        response: { 200: ConnectionsView, ...problems(404, 422) }
+        params: UserParams,
+        response: { 200: ConnectionListResponse, ...problemResponses(404, 422) }
       }
     },
     async ({ params, url }) => {
-      const { id: userId } = await existingUser(store, Number(params.user_id))
-      return { connections: await viewAll(app, userId, prefixOf(url)) }
+      const { id: userId } = await requireUser(store, Number(params.user_id))
+      return { connections: await listConnectionResponses(app, userId, getAliasPrefix(url)) }
     }
   )
 
   for (const provider of providers) {
-    await app.register(connection, { prefix: `/${provider.id}`, provider })
+    await app.register(connectionRoutes, { prefix: `/${provider.id}`, provider })
   }
 }
 
-const connection: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app, { provider }) => {
-  const { store, sites, sync, access } = app
+const connectionRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (
+  app,
+  { provider }
+) => {
+  const { store, siteContext, syncWorker, tokenProvider } = app
 
   app.put(
     '/site',
     {
-      config: CHANGING,
+      config: WRITE_ACCESS,
       schema: {
         tags: ['Connections'],
         summary: `Choose which ${provider.title} sites are copied, and copy them; what was copied from others is erased`,
-        params: User,
+        params: UserParams,
         body: SiteBody,
-        response: { 200: ConnectionView, ...problems(400, 404, 409, 413, 415, 422, 502) }
+        response: {
+          200: ConnectionResponse,
+          ...problemResponses(400, 404, 409, 413, 415, 422, 502)
+        }
       }
     },
-    async ({ params, body: { cloud_id: one, cloud_ids: several }, url, log: requestLog }) => {
+    async ({ params, body: { cloud_id: cloudId, cloud_ids: cloudIds }, url, log: requestLog }) => {
       const log = requestLog.child({ provider: provider.id })
-      const { id: userId } = await existingUser(store, Number(params.user_id))
-      const standing = await chooseSites(
-        sites,
-        sync.stopFor,
+      const { id: userId } = await requireUser(store, Number(params.user_id))
+      const updated = await selectSites(
+        siteContext,
+        syncWorker.cancelForOwner,
         userId,
         provider,
-        several ?? [one ?? ''],
-        several === undefined ? '/cloud_id' : '/cloud_ids',
+        cloudIds ?? [cloudId ?? ''],
+        cloudIds === undefined ? '/cloud_id' : '/cloud_ids',
         log
       )
-      await sync.start(userId, provider, log)
-      return await view(app, standing, prefixOf(url))
+      await syncWorker.enqueueRun(userId, provider, log)
+      return await toConnectionResponse(app, updated, getAliasPrefix(url))
     }
   )
 
   app.post(
     '/check',
     {
-      config: CHANGING,
+      config: WRITE_ACCESS,
       schema: {
         tags: ['Connections'],
         summary: `Ask Atlassian whether the ${provider.title} connection works, and which sites it reaches now`,
-        params: User,
+        params: UserParams,
         body: Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })]),
-        response: { 200: ConnectionView, ...problems(400, 404, 409, 413, 415, 422, 502) }
+        response: {
+          200: ConnectionResponse,
+          ...problemResponses(400, 404, 409, 413, 415, 422, 502)
+        }
       }
     },
     async ({ params, url, log }) => {
-      const standing = await checkConnection(
-        sites,
-        (await existingUser(store, Number(params.user_id))).id,
+      const checked = await checkConnection(
+        siteContext,
+        (await requireUser(store, Number(params.user_id))).id,
         provider,
         log.child({ provider: provider.id })
       )
-      return await view(app, standing, prefixOf(url))
+      return await toConnectionResponse(app, checked, getAliasPrefix(url))
     }
   )
 
   app.patch(
     '',
     {
-      config: CHANGING,
+      config: WRITE_ACCESS,
       schema: {
         tags: ['Connections'],
         summary: `Choose what is copied of ${provider.title} besides the usual; what that changes is copied at once`,
-        params: User,
-        body: OptionsBody,
-        response: { 200: ConnectionView, ...problems(400, 404, 413, 415, 422) }
+        params: UserParams,
+        body: ConnectionOptionsBody,
+        response: { 200: ConnectionResponse, ...problemResponses(400, 404, 413, 415, 422) }
       }
     },
     async ({ params, body: { page_bodies: pageBodies }, url, log }) => {
-      const { id: userId } = await existingUser(store, Number(params.user_id))
-      const { connection } = await connectionOf(store, userId, provider)
-      await store.connections.choose(userId, provider.id, {
+      const { id: userId } = await requireUser(store, Number(params.user_id))
+      const { connection } = await requireConnection(store, userId, provider)
+      await store.connections.setOptions(userId, provider.id, {
         ...connection.options,
         ...(pageBodies === undefined ? {} : { pageBodies })
       })
-      await sync.start(userId, provider, log.child({ provider: provider.id }))
-      return await view(app, await connectionOf(store, userId, provider), prefixOf(url))
+      await syncWorker.enqueueRun(userId, provider, log.child({ provider: provider.id }))
+      return await toConnectionResponse(
+        app,
+        await requireConnection(store, userId, provider),
+        getAliasPrefix(url)
+      )
     }
   )
 
   app.post(
     '/confirm-deletions',
     {
-      config: CHANGING,
+      config: WRITE_ACCESS,
       schema: {
         tags: ['Connections'],
         summary:
           'Say that deletions which are held back are right; a full copy then decides on each',
-        params: User,
+        params: UserParams,
         body: Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })]),
-        response: { 200: ConnectionView, ...problems(400, 404, 409, 413, 415, 422) }
+        response: { 200: ConnectionResponse, ...problemResponses(400, 404, 409, 413, 415, 422) }
       }
     },
     async ({ params, url, log }) => {
-      const { id: userId } = await existingUser(store, Number(params.user_id))
-      const standing = await connectionOf(store, userId, provider)
-      const confirmed = await store.audit.inSteps(function* (tx, tell) {
-        const held = (yield store.checkpoints.confirming(userId, provider.id)(tx)).length
-        if (held > 0) {
-          tell({
+      const { id: userId } = await requireUser(store, Number(params.user_id))
+      const current = await requireConnection(store, userId, provider)
+      const confirmedCount = await store.audit.runAudited(function* (tx, record) {
+        const heldCount = (yield store.checkpoints.confirmStatement(userId, provider.id)(tx)).length
+        if (heldCount > 0) {
+          record({
             action: 'deletions_confirmed',
             userId,
-            connectionId: standing.connection.id,
+            connectionId: current.connection.id,
             product: provider.id
           })
         }
-        return held
+        return heldCount
       })
-      if (confirmed === 0) throw new AppError('no_held_deletions', 'No deletions are held back.')
-      await sync.start(userId, provider, log.child({ provider: provider.id }), 'full')
-      return await view(app, standing, prefixOf(url))
+      if (confirmedCount === 0)
+        throw new AppError('no_held_deletions', 'No deletions are held back.')
+      await syncWorker.enqueueRun(userId, provider, log.child({ provider: provider.id }), 'full')
+      return await toConnectionResponse(app, current, getAliasPrefix(url))
     }
   )
 
@@ -173,23 +187,23 @@ const connection: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app
       schema: {
         tags: ['Connections'],
         summary: `How the state of the ${provider.title} connection has changed, newest first`,
-        params: User,
-        querystring: Type.Object(Paging, { additionalProperties: false }),
-        response: { 200: HistoryView, ...problems(400, 404, 422) }
+        params: UserParams,
+        querystring: Type.Object(PaginationParameters, { additionalProperties: false }),
+        response: { 200: HistoryResponse, ...problemResponses(400, 404, 422) }
       }
     },
     async ({ params, query: { limit, cursor }, url }, reply) => {
-      const { connection } = await connectionOf(
+      const { connection } = await requireConnection(
         store,
-        (await existingUser(store, Number(params.user_id))).id,
+        (await requireUser(store, Number(params.user_id))).id,
         provider
       )
-      const rows = await store.history.list(
+      const rows = await store.connectionHistory.list(
         connection.id,
         limit + 1,
-        readCursor(cursor, isIdPosition)?.[0]
+        decodeCursor(cursor, isIdPosition)?.[0]
       )
-      const { page, headers } = pageOf(rows, limit, url, ({ id }) => [id])
+      const { page, headers } = paginate(rows, limit, url, ({ id }) => [id])
       reply.headers(headers)
       return page.map((row) => ({ ...row, at: row.at.toISOString() }))
     }
@@ -198,19 +212,24 @@ const connection: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (app
   app.delete(
     '',
     {
-      config: CHANGING,
+      config: WRITE_ACCESS,
       schema: {
         tags: ['Connections'],
         summary: `End the ${provider.title} connection: its run, its tokens, and its copies`,
-        params: User,
-        querystring: Type.Object({ copies: Copies }, { additionalProperties: false }),
-        response: { 200: Removed, ...problems(400, 404, 413, 415, 422) }
+        params: UserParams,
+        querystring: Type.Object({ copies: CopiesParameter }, { additionalProperties: false }),
+        response: { 200: DisconnectResponse, ...problemResponses(400, 404, 413, 415, 422) }
       }
     },
     async ({ params, query: { copies }, log }) => {
-      const { id: userId } = await existingUser(store, Number(params.user_id))
+      const { id: userId } = await requireUser(store, Number(params.user_id))
       const { tokensErased } = await disconnect(
-        { store, access, stopRuns: sync.stopFor, erasing: sites.erasing },
+        {
+          store,
+          tokenProvider,
+          stopRuns: syncWorker.cancelForOwner,
+          eraseCopiesStatements: siteContext.eraseCopiesStatements
+        },
         userId,
         provider,
         copies === 'keep',

@@ -1,9 +1,17 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { Nullable, Time } from '../../src/http/schemas.ts'
+import { Nullable, Timestamp } from '../../src/http/schemas.ts'
 
-const cloudId = { description: "A site's cloudId", example: '8f0c1d3e-2222-4b4b-9a9a-000000000001' }
-const CloudId = Type.String({ minLength: 36, maxLength: 36, format: 'text', ...cloudId })
-const STATES = [
+const CLOUD_ID_DOCS = {
+  description: "A site's cloudId",
+  example: '8f0c1d3e-2222-4b4b-9a9a-000000000001'
+}
+const CloudIdSchema = Type.String({
+  minLength: 36,
+  maxLength: 36,
+  format: 'text',
+  ...CLOUD_ID_DOCS
+})
+const CONNECTION_STATES = [
   'active',
   'degraded',
   'misconfigured',
@@ -11,21 +19,21 @@ const STATES = [
   'needs_site',
   'scope_missing'
 ] as const
-const State = Type.Union(
-  STATES.map((state) => Type.Literal(state)),
+const ConnectionStateSchema = Type.Union(
+  CONNECTION_STATES.map((state) => Type.Literal(state)),
   {
     description:
       'active: works · degraded: Atlassian has trouble, next_try_at says when it is asked again, nobody has to act · misconfigured: the operator has to correct the client id or secret · needs_reconnect: the person has to connect again · needs_site: a site has to be chosen · scope_missing: the consent lacks what the copies need'
   }
 )
 
-const Site = Type.Object({
-  cloud_id: Type.String(cloudId),
+const SiteSchema = Type.Object({
+  cloud_id: Type.String(CLOUD_ID_DOCS),
   name: Type.String({ example: 'acme' }),
   url: Type.String({ example: 'https://acme.atlassian.net' })
 })
 
-const Feature = Type.Object({
+const FeatureSchema = Type.Object({
   name: Type.String({ example: 'projects' }),
   on: Type.Boolean(),
   missing: Type.Array(Type.String({ example: 'read:jira-work' }), {
@@ -40,45 +48,48 @@ const Feature = Type.Object({
   )
 })
 
-export const ConnectionView = Type.Object({
+export const ConnectionResponse = Type.Object({
   product: Type.String({ example: 'jira' }),
-  state: State,
+  state: ConnectionStateSchema,
   account_id: Type.String({
     description: 'The Atlassian account behind it',
     example: '712020:1c2d3e4f-0000-4000-8000-aabbccddeeff'
   }),
-  site: Nullable(Site),
+  site: Nullable(SiteSchema),
   sites: Type.Array(
     Type.Composite([
-      Site,
+      SiteSchema,
       Type.Object({
         selected: Type.Boolean({ description: 'It is copied' }),
         reachable: Type.Boolean({ description: 'The consent reached it when it was last asked' })
       })
     ])
   ),
-  features: Type.Array(Feature),
+  features: Type.Array(FeatureSchema),
   scopes: Type.Array(Type.String({ example: 'read:jira-work' }), {
     description: 'What was consented to'
   }),
-  connected_at: Time,
-  last_refresh_at: Nullable(Time),
+  connected_at: Timestamp,
+  last_refresh_at: Nullable(Timestamp),
   reconsent_by: Type.String({
     description: 'When Atlassian will want a new consent',
     example: '2027-11-23T12:00:00.000Z'
   }),
-  next_try_at: Nullable(Time),
-  next_sync_at: Nullable({ ...Time, description: 'When it is copied next without anybody asking' }),
+  next_try_at: Nullable(Timestamp),
+  next_sync_at: Nullable({
+    ...Timestamp,
+    description: 'When it is copied next without anybody asking'
+  }),
   page_bodies: Type.Boolean({ description: 'Copies of pages have their bodies' }),
   held_deletions: Type.Array(
     Type.Object({
       collection: Type.String({ example: 'pages' }),
-      site: Type.String(cloudId),
+      site: Type.String(CLOUD_ID_DOCS),
       count: Type.Integer({
         description: 'Items that a listing that shrank too much did not show',
         example: 120
       }),
-      since: Time
+      since: Timestamp
     }),
     { description: 'Held back until they are confirmed or the next full listing agrees' }
   ),
@@ -86,15 +97,15 @@ export const ConnectionView = Type.Object({
     Type.String({ description: 'A sentence', example: 'Atlassian cannot be reached.' })
   )
 })
-export type ConnectionView = Static<typeof ConnectionView>
+export type ConnectionResponse = Static<typeof ConnectionResponse>
 
-export const ConnectionsView = Type.Object({ connections: Type.Array(ConnectionView) })
+export const ConnectionListResponse = Type.Object({ connections: Type.Array(ConnectionResponse) })
 
 export const SiteBody = Type.Object(
   {
-    cloud_id: Type.Optional(CloudId),
+    cloud_id: Type.Optional(CloudIdSchema),
     cloud_ids: Type.Optional(
-      Type.Array(CloudId, {
+      Type.Array(CloudIdSchema, {
         minItems: 1,
         maxItems: 100,
         uniqueItems: true,
@@ -105,19 +116,19 @@ export const SiteBody = Type.Object(
   { additionalProperties: false, minProperties: 1, maxProperties: 1 }
 )
 
-export const HistoryView = Type.Array(
+export const HistoryResponse = Type.Array(
   Type.Object({
     id: Type.Integer({ minimum: 1, example: 1 }),
-    at: Time,
-    from: Nullable(State),
-    to: State,
+    at: Timestamp,
+    from: Nullable(ConnectionStateSchema),
+    to: ConnectionStateSchema,
     code: Nullable(Type.String({ example: 'upstream_unreachable' })),
     detail: Nullable(Type.String({ example: 'Atlassian cannot be reached.' }))
   })
 )
 
 /** What happens to what was copied when somebody leaves. */
-export const Copies = Type.Optional(
+export const CopiesParameter = Type.Optional(
   Type.Unsafe<'keep' | 'erase'>({
     type: 'string',
     enum: ['keep', 'erase'],
@@ -126,22 +137,22 @@ export const Copies = Type.Optional(
   })
 )
 
-export const RemoveAppUrl = Type.String({
+export const RemoveAppUrlSchema = Type.String({
   description:
     'Where the person takes the access away at Atlassian, which has no address for programs to do so',
   example: 'https://id.atlassian.com/manage-profile/apps'
 })
 
-export const Removed = Type.Object({
+export const DisconnectResponse = Type.Object({
   product: Type.String({ example: 'jira' }),
   copies: Type.Union([Type.Literal('kept'), Type.Literal('erased')]),
   tokens: Type.Union([Type.Literal('erased'), Type.Literal('kept')], {
     description: 'kept: another connection lives on the same consent'
   }),
-  remove_app_url: RemoveAppUrl
+  remove_app_url: RemoveAppUrlSchema
 })
 
-export const OptionsBody = Type.Object(
+export const ConnectionOptionsBody = Type.Object(
   {
     page_bodies: Type.Optional(
       Type.Boolean({

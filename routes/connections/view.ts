@@ -1,71 +1,73 @@
 import type { FastifyInstance } from 'fastify'
-import { featuresOf } from '../../src/connections/features.ts'
-import { reconsentBy } from '../../src/grants/maintenance-job.ts'
-import { providerOf } from '../../src/providers/index.ts'
-import type { Held } from '../../src/store/repositories/checkpoints.ts'
-import type { Standing } from '../../src/store/repositories/connections.ts'
+import { evaluateFeatures } from '../../src/connections/features.ts'
+import { computeConsentExpiry } from '../../src/grants/maintenance-job.ts'
+import { getProvider } from '../../src/providers/index.ts'
+import type { HeldDeletions } from '../../src/store/repositories/checkpoints.ts'
+import type { ConnectionWithGrant } from '../../src/store/repositories/connections.ts'
 import type { Site } from '../../src/model/site.ts'
-import type { ConnectionView } from './schema.ts'
+import type { ConnectionResponse } from './schema.ts'
 
 /**
  * The truth about one connection, without its tokens.
  *
  * @param prefix the alias prefix of the request: links keep it
  */
-export async function view(
+export async function toConnectionResponse(
   app: FastifyInstance,
-  standing: Standing,
+  current: ConnectionWithGrant,
   prefix: string
-): Promise<ConnectionView> {
-  return viewWith(
+): Promise<ConnectionResponse> {
+  return buildConnectionResponse(
     app,
-    standing,
+    current,
     prefix,
-    await app.store.checkpoints.held(standing.connection.userId)
+    await app.store.checkpoints.listHeldDeletions(current.connection.userId)
   )
 }
 
 /** The same for all connections of a user. */
-export async function viewAll(
+export async function listConnectionResponses(
   app: FastifyInstance,
   userId: number,
   prefix: string
-): Promise<ConnectionView[]> {
-  const held = await app.store.checkpoints.held(userId)
-  return (await app.store.connections.list(userId)).map((standing) =>
-    viewWith(app, standing, prefix, held)
+): Promise<ConnectionResponse[]> {
+  const heldDeletions = await app.store.checkpoints.listHeldDeletions(userId)
+  return (await app.store.connections.list(userId)).map((current) =>
+    buildConnectionResponse(app, current, prefix, heldDeletions)
   )
 }
 
-function viewWith(
+function buildConnectionResponse(
   app: FastifyInstance,
-  standing: Standing,
+  current: ConnectionWithGrant,
   prefix: string,
-  held: Held[]
-): ConnectionView {
-  const { connection, grant } = standing
-  const { bound, sites } = connection
+  heldDeletions: HeldDeletions[]
+): ConnectionResponse {
+  const { connection, grant } = current
+  const { selectedSites, sites } = connection
   const scopes = grant.scopes.split(' ').filter(Boolean)
-  const [only, another] = bound
+  const [only, another] = selectedSites
   return {
     product: connection.provider,
-    state: standing.state,
+    state: current.state,
     account_id: grant.accountId,
-    site: only === undefined || another !== undefined ? null : wire(only),
-    sites: [...sites, ...bound.filter(({ cloudId }) => !has(sites, cloudId))].map((site) => ({
-      ...wire(site),
-      selected: has(bound, site.cloudId),
-      reachable: has(sites, site.cloudId)
-    })),
-    features: features(app, standing, scopes, prefix),
+    site: only === undefined || another !== undefined ? null : toSiteResponse(only),
+    sites: [...sites, ...selectedSites.filter(({ cloudId }) => !hasSite(sites, cloudId))].map(
+      (site) => ({
+        ...toSiteResponse(site),
+        selected: hasSite(selectedSites, site.cloudId),
+        reachable: hasSite(sites, site.cloudId)
+      })
+    ),
+    features: toFeatureResponses(app, current, scopes, prefix),
     scopes,
     connected_at: connection.connectedAt.toISOString(),
     last_refresh_at: grant.rotatedAt?.toISOString() ?? null,
-    reconsent_by: reconsentBy(grant.consentedAt).toISOString(),
+    reconsent_by: computeConsentExpiry(grant.consentedAt).toISOString(),
     next_try_at: grant.nextTryAt?.toISOString() ?? null,
     next_sync_at: connection.syncDueAt?.toISOString() ?? null,
     page_bodies: connection.options.pageBodies === true,
-    held_deletions: held
+    held_deletions: heldDeletions
       .filter(({ provider }) => provider === connection.provider)
       .map(({ collection, site, count, since }) => ({
         collection,
@@ -73,17 +75,17 @@ function viewWith(
         count,
         since: since.toISOString()
       })),
-    last_error: lastError(standing)
+    last_error: getLastError(current)
   }
 }
 
 /** Whether a person has to do anything before the connection is one. */
-export function isConnected({ state }: Standing): boolean {
+export function isConnected({ state }: ConnectionWithGrant): boolean {
   return state !== 'needs_reconnect' && state !== 'needs_site'
 }
 
 /** The sentence of whatever the state says. */
-function lastError({ state, grant, connection }: Standing): string | null {
+function getLastError({ state, grant, connection }: ConnectionWithGrant): string | null {
   if (state === 'active') return null
   return state === grant.state
     ? (grant.errorDetail ?? 'Atlassian no longer accepts this connection. Connect again.')
@@ -91,31 +93,38 @@ function lastError({ state, grant, connection }: Standing): string | null {
 }
 
 /** Logins are offered only for scopes that this service is set up to ask for: others would end on an error page of Atlassian's. */
-function features(
-  { clients }: FastifyInstance,
-  { connection }: Standing,
-  held: string[],
+function toFeatureResponses(
+  { oauthClients }: FastifyInstance,
+  { connection }: ConnectionWithGrant,
+  existingScopes: string[],
   prefix: string
-): ConnectionView['features'] {
-  const provider = providerOf(connection.provider)
-  const askable = clients.scopes(provider.id)
-  return featuresOf(provider, held, connection).map(({ feature, on, missing }) => {
-    const wanted = [...new Set([...held.filter((scope) => askable.includes(scope)), ...missing])]
-    const query = `state=${encodeURIComponent(`user_id=${connection.userId}`)}&scope=${encodeURIComponent(wanted.join(' '))}`
-    const offered = !on && missing.every((scope) => askable.includes(scope))
-    return {
-      name: feature.name,
-      on,
-      missing,
-      login_url: offered ? `${prefix}/auth/${provider.id}/login?${query}` : null
+): ConnectionResponse['features'] {
+  const provider = getProvider(connection.provider)
+  const configuredScopes = oauthClients.scopesForLogin(provider.id)
+  return evaluateFeatures(provider, existingScopes, connection).map(
+    ({ feature, isEnabled: on, missingScopes: missing }) => {
+      const requestedScopes = [
+        ...new Set([
+          ...existingScopes.filter((scope) => configuredScopes.includes(scope)),
+          ...missing
+        ])
+      ]
+      const query = `state=${encodeURIComponent(`user_id=${connection.userId}`)}&scope=${encodeURIComponent(requestedScopes.join(' '))}`
+      const isLoginOffered = !on && missing.every((scope) => configuredScopes.includes(scope))
+      return {
+        name: feature.name,
+        on,
+        missing,
+        login_url: isLoginOffered ? `${prefix}/auth/${provider.id}/login?${query}` : null
+      }
     }
-  })
+  )
 }
 
-function wire({ cloudId, name, url }: Site) {
+function toSiteResponse({ cloudId, name, url }: Site) {
   return { cloud_id: cloudId, name, url }
 }
 
-function has(sites: readonly Site[], cloudId: string): boolean {
+function hasSite(sites: readonly Site[], cloudId: string): boolean {
   return sites.some((site) => site.cloudId === cloudId)
 }

@@ -5,23 +5,28 @@ import { providers } from '../../src/providers/index.ts'
 import { Nullable } from '../../src/http/schemas.ts'
 import type { Vault } from '../../src/vault/vault.ts'
 
-const DATABASE_ANSWERS_WITHIN_MS = 1_000
-const Check = Type.Union([Type.Literal('ok'), Type.Literal('failed')])
-const Ready = Type.Object({
+const DATABASE_TIMEOUT_MS = 1_000
+const CheckResult = Type.Union([Type.Literal('ok'), Type.Literal('failed')])
+const ReadinessResponse = Type.Object({
   status: Type.Union([Type.Literal('ok'), Type.Literal('unavailable')]),
-  checks: Type.Object({ database: Check, migrations: Check, vault_key: Check, accepting: Check })
+  checks: Type.Object({
+    database: CheckResult,
+    migrations: CheckResult,
+    vault_key: CheckResult,
+    accepting: CheckResult
+  })
 })
-const Source = Type.Object({
+const SettingSource = Type.Object({
   present: Type.Boolean(),
   from: Nullable(
     Type.String({ description: 'The variable it came from', example: 'JIRA_OAUTH_CLIENT_ID' })
   )
 })
-const OAuthHealth = Type.Object({
+const OAuthHealthResponse = Type.Object({
   configured: Type.Boolean(),
-  client_id: Source,
-  client_secret: Source,
-  redirect_uri: Source,
+  client_id: SettingSource,
+  client_secret: SettingSource,
+  redirect_uri: SettingSource,
   redirect_uri_in_use: Nullable(
     Type.String({ example: 'https://app.example.com/api/auth/jira/callback' })
   ),
@@ -38,21 +43,21 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags: ['Health'],
         summary: 'Ready for requests? Never depends on Atlassian',
-        response: { 200: Ready, 503: Ready }
+        response: { 200: ReadinessResponse, 503: ReadinessResponse }
       }
     },
     async (_request, reply) => {
-      const migrated = await answer()
-      const checks: Static<typeof Ready>['checks'] = {
-        database: verdict(migrated !== undefined),
-        migrations: verdict(migrated === true),
-        vault_key: verdict(opensWhatItSeals(app.vault)),
-        accepting: verdict(!app.isDraining())
+      const isMigrated = await checkMigrations()
+      const checks: Static<typeof ReadinessResponse>['checks'] = {
+        database: toCheckResult(isMigrated !== undefined),
+        migrations: toCheckResult(isMigrated === true),
+        vault_key: toCheckResult(canEncryptAndDecrypt(app.vault)),
+        accepting: toCheckResult(!app.isDraining())
       }
-      const ready = Object.values(checks).every((check) => check === 'ok')
+      const isReady = Object.values(checks).every((check) => check === 'ok')
       return await reply
-        .code(ready ? 200 : 503)
-        .send({ status: ready ? 'ok' : 'unavailable', checks })
+        .code(isReady ? 200 : 503)
+        .send({ status: isReady ? 'ok' : 'unavailable', checks })
     }
   )
 
@@ -64,28 +69,28 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['Health'],
         summary: 'Which OAuth settings are there, and from which variables; never their secrets',
         response: {
-          200: Type.Object(Object.fromEntries(providers.map(({ id }) => [id, OAuthHealth])))
+          200: Type.Object(Object.fromEntries(providers.map(({ id }) => [id, OAuthHealthResponse])))
         }
       }
     },
     async () =>
       Object.fromEntries(
         providers.map(({ id }) => {
-          const { from, redirectUri } = app.config.clients[id]
-          const missing = app.clients.missing(id)
-          const source = (what: keyof typeof from) => ({
-            present: !missing[what],
-            from: from[what]
+          const { sources, redirectUri } = app.config.clients[id]
+          const missing = app.oauthClients.findMissingSettings(id)
+          const toSettingSource = (name: keyof typeof sources) => ({
+            present: !missing[name],
+            from: sources[name]
           })
           return [
             id,
             {
               configured: !Object.values(missing).includes(true),
-              client_id: source('client_id'),
-              client_secret: source('client_secret'),
-              redirect_uri: source('redirect_uri'),
+              client_id: toSettingSource('client_id'),
+              client_secret: toSettingSource('client_secret'),
+              redirect_uri: toSettingSource('redirect_uri'),
               redirect_uri_in_use: redirectUri,
-              scopes: [...app.clients.scopes(id)]
+              scopes: [...app.oauthClients.scopesForLogin(id)]
             }
           ]
         })
@@ -93,13 +98,13 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   )
 
   /** Whether the tables are up to date; undefined when the database does not answer in time. */
-  async function answer(): Promise<boolean | undefined> {
-    const late = new Promise<never>((_resolve, reject) => {
+  async function checkMigrations(): Promise<boolean | undefined> {
+    const timeout = new Promise<never>((_resolve, reject) => {
       setTimeout(() => {
         reject(new AppError('database_unavailable', 'The database does not answer.'))
-      }, DATABASE_ANSWERS_WITHIN_MS).unref()
+      }, DATABASE_TIMEOUT_MS).unref()
     })
-    return await Promise.race([app.store.migrated(), late]).catch((err: unknown) => {
+    return await Promise.race([app.store.isMigrated(), timeout]).catch((err: unknown) => {
       app.log.error({ event: 'health_error', err })
       return undefined
     })
@@ -108,10 +113,10 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
 
 export default routes
 
-function verdict(ok: boolean): Static<typeof Check> {
+function toCheckResult(ok: boolean): Static<typeof CheckResult> {
   return ok ? 'ok' : 'failed'
 }
 
-function opensWhatItSeals(vault: Vault): boolean {
-  return vault.open(vault.seal('ready', 'health'), 'health') === 'ready'
+function canEncryptAndDecrypt(vault: Vault): boolean {
+  return vault.decrypt(vault.encrypt('ready', 'health'), 'health') === 'ready'
 }

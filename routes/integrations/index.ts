@@ -1,14 +1,14 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { AppError } from '../../src/lib/errors.ts'
-import { existingUser } from '../../src/oauth/resolve-user.ts'
-import { prefixOf } from '../../src/http/pagination.ts'
+import { requireUser } from '../../src/oauth/resolve-user.ts'
+import { getAliasPrefix } from '../../src/http/pagination.ts'
 import { providers, type Provider } from '../../src/providers/index.ts'
-import { NotModified, Nullable, OptionalText, problems } from '../../src/http/schemas.ts'
-import type { Standing } from '../../src/store/repositories/connections.ts'
+import { NotModified, Nullable, OptionalText, problemResponses } from '../../src/http/schemas.ts'
+import type { ConnectionWithGrant } from '../../src/store/repositories/connections.ts'
 import { isConnected } from '../connections/view.ts'
-import { listOf } from '../items/lists.ts'
-import { Owner, runRoutes } from './runs.ts'
+import { createItemList } from '../items/lists.ts'
+import { OwnerQuery, runRoutes } from './runs.ts'
 
 const ConnectBody = Type.Object(
   {
@@ -25,11 +25,11 @@ const ConnectBody = Type.Object(
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   for (const provider of providers) {
-    await app.register(integration, { prefix: `/${provider.id}`, provider })
+    await app.register(integrationRoutes, { prefix: `/${provider.id}`, provider })
   }
 }
 
-const integration: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (
+const integrationRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (
   app,
   { provider }
 ) => {
@@ -50,37 +50,38 @@ const integration: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (
             connected: Type.Boolean(),
             redirect_url: Type.String({ example: `/auth/${provider.id}/login` })
           }),
-          ...problems(400, 413, 415, 422)
+          ...problemResponses(400, 413, 415, 422)
         }
       }
     },
     async (request) => {
       const { body, url } = request
       const { email, display_name: displayName } = (body ?? {}) as Static<typeof ConnectBody>
-      const own = request.ownUser()
-      if (own !== undefined && typeof email === 'string') {
+      const restrictedUserId = request.restrictedUserId()
+      if (restrictedUserId !== undefined && typeof email === 'string') {
         throw new AppError('forbidden', 'You connect your own account: leave the email out.')
       }
-      const named =
-        own !== undefined
-          ? await existingUser(app.store, own)
+      const namedUser =
+        restrictedUserId !== undefined
+          ? await requireUser(app.store, restrictedUserId)
           : typeof email === 'string'
-            ? (await users.save(email, displayName ?? null)).user
+            ? (await users.findOrCreate(email, displayName ?? null)).user
             : undefined
-      const user = named ?? (await users.first())
-      const standing = user === undefined ? undefined : await connections.get(user.id, provider.id)
-      const hint = named === undefined ? '' : `?state=${encodeURIComponent(`user_id=${named.id}`)}`
+      const user = namedUser ?? (await users.findFirst())
+      const current = user === undefined ? undefined : await connections.get(user.id, provider.id)
+      const hint =
+        namedUser === undefined ? '' : `?state=${encodeURIComponent(`user_id=${namedUser.id}`)}`
       return {
         provider: provider.id,
-        base_url: baseUrl(standing),
-        connected: standing !== undefined && isConnected(standing),
-        redirect_url: `${prefixOf(url)}/auth/${provider.id}/login${hint}`
+        base_url: siteBaseUrl(current),
+        connected: current !== undefined && isConnected(current),
+        redirect_url: `${getAliasPrefix(url)}/auth/${provider.id}/login${hint}`
       }
     }
   )
 
   for (const collection of provider.collections) {
-    const list = listOf(app, collection)
+    const itemList = createItemList(app, collection)
     app.get(
       `/${collection.name}/fetch`,
       {
@@ -88,45 +89,54 @@ const integration: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (
         schema: {
           tags: ['Integrations'],
           summary: `The stored ${collection.name} of an owner`,
-          querystring: Type.Object({ ...Owner, ...list.query }, { additionalProperties: false }),
+          querystring: Type.Object(
+            { ...OwnerQuery, ...itemList.parameters },
+            { additionalProperties: false }
+          ),
           response: {
-            200: Type.Object({ provider: Type.Literal(provider.id), items: Type.Array(list.Item) }),
+            200: Type.Object({
+              provider: Type.Literal(provider.id),
+              items: Type.Array(itemList.ItemSchema)
+            }),
             304: NotModified,
-            ...problems(400, 404, 422)
+            ...problemResponses(400, 404, 422)
           }
         }
       },
       async (request, reply) => {
-        const owner = await ownerOf(
+        const resolvedOwnerId = await resolveOwnerId(
           (request.query as { owner_id?: string }).owner_id,
-          request.ownUser()
+          request.restrictedUserId()
         )
-        const items = owner === undefined ? [] : await list.page(owner, request, reply)
+        const items =
+          resolvedOwnerId === undefined
+            ? []
+            : await itemList.readPage(resolvedOwnerId, request, reply)
         return items === undefined ? undefined : { provider: provider.id, items }
       }
     )
   }
 
-  await app.register(runRoutes, { prefix: '/sync', provider, ownerOf })
+  await app.register(runRoutes, { prefix: '/sync', provider, resolveOwnerId })
 
   /** The named owner, or who asks, or the first user; undefined where there is nobody. */
-  async function ownerOf(
+  async function resolveOwnerId(
     ownerId: string | undefined,
-    own: number | undefined
+    restrictedUserId: number | undefined
   ): Promise<number | undefined> {
-    const named = own ?? ownerId
-    return named === undefined
-      ? (await users.first())?.id
-      : (await existingUser(app.store, Number(named))).id
+    const requestedId = restrictedUserId ?? ownerId
+    return requestedId === undefined
+      ? (await users.findFirst())?.id
+      : (await requireUser(app.store, Number(requestedId))).id
   }
 
   /** The connected site's address where there is exactly one; several are not chosen between. */
-  function baseUrl(standing: Standing | undefined): string | null {
-    const [site, another] = standing?.connection.bound ?? []
-    const base = site !== undefined && another === undefined ? site.url : app.config.cloudBaseUrl
-    return base === null
+  function siteBaseUrl(current: ConnectionWithGrant | undefined): string | null {
+    const [site, another] = current?.connection.selectedSites ?? []
+    const baseUrl = site !== undefined && another === undefined ? site.url : app.config.cloudBaseUrl
+    return baseUrl === null
       ? null
-      : `${base}${base.endsWith(provider.basePath) ? '' : provider.basePath}`
+      : `${baseUrl}${baseUrl.endsWith(provider.basePath) ? '' : provider.basePath}`
   }
 }
 

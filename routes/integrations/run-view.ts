@@ -1,8 +1,8 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { Id, Nullable, Time } from '../../src/http/schemas.ts'
-import type { Run } from '../../src/store/repositories/sync-runs.ts'
+import { Id, Nullable, Timestamp } from '../../src/http/schemas.ts'
+import type { SyncRun } from '../../src/store/repositories/sync-runs.ts'
 
-const STATES = [
+const RUN_STATES = [
   'queued',
   'running',
   'parked',
@@ -11,9 +11,9 @@ const STATES = [
   'failed',
   'cancelled'
 ] as const
-const Count = (description: string) => Type.Integer({ minimum: 0, description, example: 0 })
+const CountSchema = (description: string) => Type.Integer({ minimum: 0, description, example: 0 })
 
-export const RunView = Type.Object({
+export const RunResponse = Type.Object({
   id: Id,
   product: Type.String({ example: 'jira' }),
   owner_id: Id,
@@ -23,22 +23,22 @@ export const RunView = Type.Object({
     example: 'due'
   }),
   state: Type.Union(
-    STATES.map((state) => Type.Literal(state)),
+    RUN_STATES.map((state) => Type.Literal(state)),
     {
       description:
         'parked: it goes on by itself at next_run_at · partial: something was not copied, error and failures say what · failed: nothing was · cancelled: somebody ended it'
     }
   ),
   counts: Type.Object({
-    seen: Count('Items read from Atlassian'),
-    added: Count('New here, or here again'),
-    changed: Count('Different from what was here'),
-    unchanged: Count('The same, or older than what is here'),
-    removed: Count('Gone at Atlassian, and now here'),
-    held: Count('Missing from a listing that shrank too much to be believed'),
-    skipped: Count('Items that did not fit'),
-    upstream_calls: Count('Requests sent to Atlassian'),
-    points: Count('What they cost of the hourly quota')
+    seen: CountSchema('Items read from Atlassian'),
+    added: CountSchema('New here, or here again'),
+    changed: CountSchema('Different from what was here'),
+    unchanged: CountSchema('The same, or older than what is here'),
+    removed: CountSchema('Gone at Atlassian, and now here'),
+    held: CountSchema('Missing from a listing that shrank too much to be believed'),
+    skipped: CountSchema('Items that did not fit'),
+    upstream_calls: CountSchema('Requests sent to Atlassian'),
+    points: CountSchema('What they cost of the hourly quota')
   }),
   progress: Nullable(
     Type.Object({
@@ -47,7 +47,7 @@ export const RunView = Type.Object({
         description: 'Its cloudId',
         example: '8f0c1d3e-2222-4b4b-9a9a-000000000001'
       }),
-      done: Count('Items of it so far'),
+      done: CountSchema('Items of it so far'),
       expected: Nullable(
         Type.Integer({
           description: 'About how many there are, where that is known',
@@ -74,15 +74,15 @@ export const RunView = Type.Object({
       detail: Type.String({ example: 'Atlassian did not answer in time.' })
     })
   ),
-  created_at: Time,
-  started_at: Nullable(Time),
-  finished_at: Nullable(Time),
-  next_run_at: Nullable({ ...Time, description: 'When a parked run goes on' }),
+  created_at: Timestamp,
+  started_at: Nullable(Timestamp),
+  finished_at: Nullable(Timestamp),
+  next_run_at: Nullable({ ...Timestamp, description: 'When a parked run goes on' }),
   duration_ms: Nullable(Type.Integer({ description: 'From its start to its end', example: 1200 }))
 })
-export type RunView = Static<typeof RunView>
+export type RunResponse = Static<typeof RunResponse>
 
-export function view(run: Run): RunView {
+export function toRunResponse(run: SyncRun): RunResponse {
   const { seen, added, changed, removed, held, skipped } = run
   return {
     id: run.id,

@@ -2,37 +2,43 @@ import { Readable } from 'node:stream'
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyContextConfig, FastifyRequest } from 'fastify'
-import { isIdPosition, readCursor } from '../../src/http/cursor.ts'
+import { isIdPosition, decodeCursor } from '../../src/http/cursor.ts'
 import { AppError } from '../../src/lib/errors.ts'
-import { pageOf, prefixOf } from '../../src/http/pagination.ts'
+import { paginate, getAliasPrefix } from '../../src/http/pagination.ts'
 import type { Provider } from '../../src/providers/index.ts'
-import { Paging, PathId, problems } from '../../src/http/schemas.ts'
-import type { Run, RunMode } from '../../src/store/repositories/sync-runs.ts'
-import { events, isTold, LONGEST_STREAM_MS } from './run-stream.ts'
-import { RunView, view } from './run-view.ts'
+import { PaginationParameters, PathId, problemResponses } from '../../src/http/schemas.ts'
+import type { SyncRun, RunMode } from '../../src/store/repositories/sync-runs.ts'
+import { streamRunEvents, isCaughtUp, MAX_STREAM_DURATION_MS } from './run-stream.ts'
+import { RunResponse, toRunResponse } from './run-view.ts'
 
-export const Owner = {
+export const OwnerQuery = {
   owner_id: Type.Optional({ ...PathId, description: 'Default: the first user' })
 }
-const Mode = Type.Unsafe<RunMode>({
+const ModeSchema = Type.Unsafe<RunMode>({
   type: 'string',
   enum: ['due', 'incremental', 'full'],
   default: 'due',
   description:
     'due: incremental, and full where a day has passed since the last · incremental: what has changed, after a first full copy · full: everything'
 })
-const RunId = Type.Object({ id: PathId })
+const RunParams = Type.Object({ id: PathId })
 
-interface Options {
+interface RunRoutesOptions {
   provider: Provider
-  ownerOf: (ownerId: string | undefined, own: number | undefined) => Promise<number | undefined>
+  resolveOwnerId: (
+    ownerId: string | undefined,
+    restrictedUserId: number | undefined
+  ) => Promise<number | undefined>
 }
 
 /** Whose it is stands in the run. */
-const OF_A_RUN: FastifyContextConfig = { access: { scope: 'sync:read', owner: 'itself' } }
+const RUN_READ_ACCESS: FastifyContextConfig = { access: { scope: 'sync:read', owner: 'itself' } }
 
 /** Runs of one product: started, listed, followed, cancelled. */
-export const runRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { provider, ownerOf }) => {
+export const runRoutes: FastifyPluginAsyncTypebox<RunRoutesOptions> = async (
+  app,
+  { provider, resolveOwnerId }
+) => {
   const { runs } = app.store
 
   app.post(
@@ -42,23 +48,29 @@ export const runRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { provi
       schema: {
         tags: ['Integrations'],
         summary: `Copy what the owner's ${provider.title} connection reaches; joins a run that is under way`,
-        querystring: Type.Object({ ...Owner, mode: Mode }, { additionalProperties: false }),
+        querystring: Type.Object(
+          { ...OwnerQuery, mode: ModeSchema },
+          { additionalProperties: false }
+        ),
         body: Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })]),
-        response: { 202: RunView, ...problems(400, 404, 409, 413, 415, 422) }
+        response: { 202: RunResponse, ...problemResponses(400, 404, 409, 413, 415, 422) }
       }
     },
     async (request, reply) => {
       const { query, url, log } = request
-      const run = await app.sync.start(
-        await owner(query.owner_id, request),
+      const run = await app.syncWorker.enqueueRun(
+        await requireOwnerId(query.owner_id, request),
         provider,
         log.child({ provider: provider.id }),
         query.mode
       )
       return await reply
         .code(202)
-        .header('location', `${prefixOf(url)}/integrations/${provider.id}/sync/runs/${run.id}`)
-        .send(view(run))
+        .header(
+          'location',
+          `${getAliasPrefix(url)}/integrations/${provider.id}/sync/runs/${run.id}`
+        )
+        .send(toRunResponse(run))
     }
   )
 
@@ -70,10 +82,14 @@ export const runRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { provi
         tags: ['Integrations'],
         summary: `The owner's ${provider.title} runs, newest first`,
         querystring: Type.Object(
-          { ...Owner, ...Paging, limit: { ...Paging.limit, default: 50 } },
+          {
+            ...OwnerQuery,
+            ...PaginationParameters,
+            limit: { ...PaginationParameters.limit, default: 50 }
+          },
           { additionalProperties: false }
         ),
-        response: { 200: Type.Array(RunView), ...problems(400, 404, 422) }
+        response: { 200: Type.Array(RunResponse), ...problemResponses(400, 404, 422) }
       }
     },
     async (request, reply) => {
@@ -81,43 +97,43 @@ export const runRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { provi
         query: { owner_id: ownerId, limit, cursor },
         url
       } = request
-      const found = await runs.list(
-        await owner(ownerId, request),
+      const rows = await runs.list(
+        await requireOwnerId(ownerId, request),
         provider.id,
         limit + 1,
-        readCursor(cursor, isIdPosition)?.[0]
+        decodeCursor(cursor, isIdPosition)?.[0]
       )
-      const { page, headers } = pageOf(found, limit, url, ({ id }) => [id])
+      const { page, headers } = paginate(rows, limit, url, ({ id }) => [id])
       reply.headers(headers)
-      return page.map(view)
+      return page.map(toRunResponse)
     }
   )
 
   app.get(
     '/runs/:id',
     {
-      config: OF_A_RUN,
+      config: RUN_READ_ACCESS,
       schema: {
         tags: ['Integrations'],
         summary: 'How a run is doing',
-        params: RunId,
-        response: { 200: RunView, ...problems(404, 422) }
+        params: RunParams,
+        response: { 200: RunResponse, ...problemResponses(404, 422) }
       }
     },
-    async (request) => view(await runOf(request.params.id, request))
+    async (request) => toRunResponse(await requireRun(request.params.id, request))
   )
 
   app.get(
     '/runs/:id/events',
     {
-      config: OF_A_RUN,
+      config: RUN_READ_ACCESS,
       // The service's own limit is for answers that are made first and then sent.
-      handlerTimeout: 2 * LONGEST_STREAM_MS,
+      handlerTimeout: 2 * MAX_STREAM_DURATION_MS,
       schema: {
         tags: ['Integrations'],
         summary:
           'The same as server-sent events: at once, then at least every second while it works, until it has ended',
-        params: RunId,
+        params: RunParams,
         headers: Type.Object({
           'last-event-id': Type.Optional(
             Type.String({
@@ -142,29 +158,29 @@ export const runRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { provi
             description:
               'The run has ended and the last event is known: there is nothing to come back for'
           }),
-          ...problems(404, 422)
+          ...problemResponses(404, 422)
         }
       }
     },
     async (request, reply) => {
       const {
         params,
-        headers: { 'last-event-id': known },
+        headers: { 'last-event-id': lastEventId },
         method,
         signal
       } = request
-      const run = await runOf(params.id, request)
-      if (isTold(run, known)) return await reply.code(204).send(null)
-      const isOver = () => signal.aborted || app.isDraining()
+      const run = await requireRun(params.id, request)
+      if (isCaughtUp(run, lastEventId)) return await reply.code(204).send(null)
+      const shouldStop = () => signal.aborted || app.isDraining()
       const stream = Readable.from(
         method === 'HEAD'
           ? []
-          : events(
+          : streamRunEvents(
               run,
               async () => await runs.get(run.id, provider.id),
-              known,
-              isOver,
-              async () => await request.isStillAdmitted()
+              lastEventId,
+              shouldStop,
+              async () => await request.isStillAuthorized()
             )
       )
       return await reply
@@ -185,26 +201,29 @@ export const runRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { provi
       schema: {
         tags: ['Integrations'],
         summary: 'Cancel a run; what it has copied stays',
-        params: RunId,
-        response: { 200: RunView, ...problems(400, 404, 409, 413, 415, 422) }
+        params: RunParams,
+        response: { 200: RunResponse, ...problemResponses(400, 404, 409, 413, 415, 422) }
       }
     },
     async (request) => {
-      const { id } = await runOf(request.params.id, request)
-      await app.sync.cancel(id)
-      return view(await runOf(request.params.id, request))
+      const { id } = await requireRun(request.params.id, request)
+      await app.syncWorker.cancel(id)
+      return toRunResponse(await requireRun(request.params.id, request))
     }
   )
 
-  async function owner(ownerId: string | undefined, request: FastifyRequest): Promise<number> {
-    const found = await ownerOf(ownerId, request.ownUser())
-    if (found === undefined) throw new AppError('user_not_found', 'There is no user yet.')
-    return found
+  async function requireOwnerId(
+    ownerId: string | undefined,
+    request: FastifyRequest
+  ): Promise<number> {
+    const resolvedOwnerId = await resolveOwnerId(ownerId, request.restrictedUserId())
+    if (resolvedOwnerId === undefined) throw new AppError('user_not_found', 'There is no user yet.')
+    return resolvedOwnerId
   }
 
-  async function runOf(id: string, request: FastifyRequest): Promise<Run> {
+  async function requireRun(id: string, request: FastifyRequest): Promise<SyncRun> {
     const run = await runs.get(Number(id), provider.id)
-    if (run === undefined || (request.ownUser() ?? run.ownerId) !== run.ownerId) {
+    if (run === undefined || (request.restrictedUserId() ?? run.ownerId) !== run.ownerId) {
       throw new AppError('run_not_found', `No ${provider.title} run has this id.`)
     }
     return run

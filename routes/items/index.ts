@@ -1,11 +1,11 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { existingUser } from '../../src/oauth/resolve-user.ts'
+import { requireUser } from '../../src/oauth/resolve-user.ts'
 import { providers } from '../../src/providers/index.ts'
 import type { Collection } from '../../src/providers/provider.ts'
-import { Id, NotModified, PathId, problems } from '../../src/http/schemas.ts'
-import { tableOf } from '../../src/sync/copy-collection.ts'
-import { listOf, rowSchema, view } from './lists.ts'
+import { Id, NotModified, PathId, problemResponses } from '../../src/http/schemas.ts'
+import { getItemRepository } from '../../src/sync/copy-collection.ts'
+import { createItemList, createItemSchema, toItemResponse } from './lists.ts'
 
 export const autoPrefix = '/'
 
@@ -13,21 +13,21 @@ export const autoPrefix = '/'
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   for (const { id, collections } of providers) {
     for (const collection of collections) {
-      await app.register(items, { prefix: `/${id}/${collection.name}`, collection })
+      await app.register(itemRoutes, { prefix: `/${id}/${collection.name}`, collection })
     }
   }
 }
 
-const items: FastifyPluginAsyncTypebox<{ collection: Collection }> = async (
+const itemRoutes: FastifyPluginAsyncTypebox<{ collection: Collection }> = async (
   app,
   { collection }
 ) => {
-  const Row = rowSchema(collection)
-  const list = listOf(app, collection)
-  const { posting } = collection
+  const ItemResponse = createItemSchema(collection)
+  const itemList = createItemList(app, collection)
+  const { manualUpload } = collection
 
-  if (posting !== undefined) {
-    const table = tableOf(app.store, collection.name)
+  if (manualUpload !== undefined) {
+    const table = getItemRepository(app.store, collection.name)
     app.post(
       '',
       {
@@ -35,18 +35,25 @@ const items: FastifyPluginAsyncTypebox<{ collection: Collection }> = async (
         schema: {
           tags: ['Data'],
           summary: `Create or replace one of the ${collection.name} by hand`,
-          body: Type.Object({ owner_id: Id, ...posting.body }, { additionalProperties: false }),
-          response: { 200: Row, 201: Row, ...problems(400, 404, 413, 415, 422) }
+          body: Type.Object(
+            { owner_id: Id, ...manualUpload.body },
+            { additionalProperties: false }
+          ),
+          response: {
+            200: ItemResponse,
+            201: ItemResponse,
+            ...problemResponses(400, 404, 413, 415, 422)
+          }
         }
       },
       async ({ body }, reply) => {
-        const { owner_id: ownerId, ...wire } = body as { owner_id: number } & Record<
+        const { owner_id: ownerId, ...fields } = body as { owner_id: number } & Record<
           string,
           unknown
         >
-        const { remoteId, item } = posting.fromWire(wire)
+        const { remoteId, item } = manualUpload.fromRequest(fields)
         const { row, created } = await table.save(ownerId, remoteId, item as never)
-        return await reply.code(created ? 201 : 200).send(view(collection, row))
+        return await reply.code(created ? 201 : 200).send(toItemResponse(collection, row))
       }
     )
   }
@@ -59,13 +66,17 @@ const items: FastifyPluginAsyncTypebox<{ collection: Collection }> = async (
         tags: ['Data'],
         summary: `List an owner's ${collection.name}`,
         params: Type.Object({ owner_id: PathId }),
-        querystring: Type.Object(list.query, { additionalProperties: false }),
-        response: { 200: Type.Array(list.Item), 304: NotModified, ...problems(400, 404, 422) }
+        querystring: Type.Object(itemList.parameters, { additionalProperties: false }),
+        response: {
+          200: Type.Array(itemList.ItemSchema),
+          304: NotModified,
+          ...problemResponses(400, 404, 422)
+        }
       }
     },
     async (request, reply) => {
-      const owner = await existingUser(app.store, Number(request.params.owner_id))
-      return await list.page(owner.id, request, reply)
+      const owner = await requireUser(app.store, Number(request.params.owner_id))
+      return await itemList.readPage(owner.id, request, reply)
     }
   )
 }

@@ -1,18 +1,18 @@
 import { Type, type TProperties } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { readCursor } from '../../src/http/cursor.ts'
+import { decodeCursor } from '../../src/http/cursor.ts'
 import { AppError } from '../../src/lib/errors.ts'
-import { isText } from '../../src/lib/formats.ts'
-import { pageOf } from '../../src/http/pagination.ts'
+import { isStorableText } from '../../src/lib/formats.ts'
+import { paginate } from '../../src/http/pagination.ts'
 import type { Collection } from '../../src/providers/provider.ts'
-import { Id, Nullable, Paging, Time } from '../../src/http/schemas.ts'
-import type { ItemTable, Listed, Position } from '../../src/model/items.ts'
-import { tableOf } from '../../src/sync/copy-collection.ts'
+import { Id, Nullable, PaginationParameters, Timestamp } from '../../src/http/schemas.ts'
+import type { ItemTable, ListedItem, ListPosition } from '../../src/model/items.ts'
+import { getItemRepository } from '../../src/sync/copy-collection.ts'
 
 /** Bodies make items heavy: so many at most come with theirs. */
-const MOST_WITH_BODIES = 100
+const MAX_ITEMS_WITH_BODY = 100
 
-interface Query {
+interface ListQuery {
   limit?: number
   cursor?: string
   updated_since?: string
@@ -21,7 +21,7 @@ interface Query {
   [within: string]: string | number | undefined
 }
 
-export const Body = Type.Object(
+export const BodyResponse = Type.Object(
   {
     storage: Type.String({
       description: "Confluence's storage format",
@@ -39,53 +39,53 @@ export const Body = Type.Object(
 )
 
 /** One item as lists serve it. */
-export function rowSchema({ row }: Collection) {
+export function createItemSchema({ responseFields }: Collection) {
   return Type.Object({
     id: Id,
     owner_id: Id,
-    ...row,
+    ...responseFields,
     updated_at: {
-      ...Time,
+      ...Timestamp,
       description:
         'When it was changed at Atlassian, or here where Atlassian does not say. ISO 8601, UTC'
     }
   })
 }
 
-export function view(collection: Collection, row: Listed<ItemTable>) {
+export function toItemResponse(collection: Collection, row: ListedItem<ItemTable>) {
   const { id, ownerId, updatedAt, remoteUpdatedAt } = row
   return {
     id,
     owner_id: ownerId,
-    ...collection.toWire(row as never),
+    ...collection.toResponse(row as never),
     updated_at: (remoteUpdatedAt ?? updatedAt).toISOString()
   }
 }
 
 /** The list of a collection: what it may be asked for, what it serves, and one page of it. */
-export function listOf({ store }: FastifyInstance, collection: Collection) {
-  const { within } = collection
-  const table = tableOf(store, collection.name)
-  const narrowing: TProperties =
-    within === undefined
+export function createItemList({ store }: FastifyInstance, collection: Collection) {
+  const { parentFilter } = collection
+  const table = getItemRepository(store, collection.name)
+  const filterParameters: TProperties =
+    parentFilter === undefined
       ? {}
       : {
-          [within.name]: Type.Optional(
+          [parentFilter.name]: Type.Optional(
             Type.String({
               minLength: 1,
               maxLength: 255,
               format: 'text',
-              description: within.description,
-              example: within.example
+              description: parentFilter.description,
+              example: parentFilter.example
             })
           )
         }
-  const including: TProperties = table.hasLong
+  const includeParameters: TProperties = table.hasBody
     ? {
         limit: Type.Optional(
           Type.Integer({
-            ...withoutDefault(Paging.limit),
-            description: `How many at most. Default: ${Paging.limit.default}, and with include=body ${MOST_WITH_BODIES}, which is the most then`
+            ...withoutDefault(PaginationParameters.limit),
+            description: `How many at most. Default: ${PaginationParameters.limit.default}, and with include=body ${MAX_ITEMS_WITH_BODY}, which is the most then`
           })
         ),
         include: Type.Optional(
@@ -100,9 +100,9 @@ export function listOf({ store }: FastifyInstance, collection: Collection) {
     : {}
 
   return {
-    query: {
-      ...Paging,
-      ...narrowing,
+    parameters: {
+      ...PaginationParameters,
+      ...filterParameters,
       updated_since: Type.Optional(
         Type.String({
           format: 'instant',
@@ -121,74 +121,88 @@ export function listOf({ store }: FastifyInstance, collection: Collection) {
           example: 'runbook'
         })
       ),
-      ...including
+      ...includeParameters
     },
 
-    Item: table.hasLong
+    ItemSchema: table.hasBody
       ? Type.Composite([
-          rowSchema(collection),
-          Type.Object({ body: Type.Optional(Nullable(Body)) })
+          createItemSchema(collection),
+          Type.Object({ body: Type.Optional(Nullable(BodyResponse)) })
         ])
-      : rowSchema(collection),
+      : createItemSchema(collection),
 
     /**
      * One page of an owner's items. The answer gets a Link header when there is more, and an ETag: the place of the owner's
      * change feed, which every change moves. Who has that already is told so without reading a list.
      */
-    async page(
+    async readPage(
       ownerId: number,
-      { url, headers, query: asked }: FastifyRequest,
+      { url, headers, query: requestQuery }: FastifyRequest,
       reply: FastifyReply
     ) {
-      const query = asked as Query
-      const whole = query.include === 'body'
-      const limit = limitOf(query, whole)
-      const after = readCursor(query.cursor, isPosition)
-      const { seq } = await store.feed.state(ownerId)
+      const query = requestQuery as ListQuery
+      const includeBodies = query.include === 'body'
+      const limit = resolveLimit(query, includeBodies)
+      const position = decodeCursor(query.cursor, isListPosition)
+      const { seq } = await store.changeFeed.getState(ownerId)
       const etag = `"${ownerId}.${seq}"`
       reply.header('etag', etag).header('cache-control', 'private, no-cache')
-      if (isKnown(headers['if-none-match'], etag)) {
+      if (isEtagMatch(headers['if-none-match'], etag)) {
         reply.code(304)
         return undefined
       }
-      const rows = await (whole ? table.listWhole : table.list)(ownerId, limit + 1, after, {
-        within: query[within?.name ?? ''] as string | undefined,
-        since: query.updated_since === undefined ? undefined : Date.parse(query.updated_since),
-        text: query.q
-      })
-      const found = pageOf(rows, limit, url, (row) => [collection.sortValue(row as never), row.id])
-      reply.headers(found.headers)
-      return found.page.map((row) =>
-        whole ? { ...view(collection, row), body: bodyOf(row) } : view(collection, row)
+      const rows = await (includeBodies ? table.listWithBody : table.list)(
+        ownerId,
+        limit + 1,
+        position,
+        {
+          parentKey: query[parentFilter?.name ?? ''] as string | undefined,
+          updatedSince:
+            query.updated_since === undefined ? undefined : Date.parse(query.updated_since),
+          text: query.q
+        }
+      )
+      const result = paginate(rows, limit, url, (row) => [
+        collection.sortValue(row as never),
+        row.id
+      ])
+      reply.headers(result.headers)
+      return result.page.map((row) =>
+        includeBodies
+          ? { ...toItemResponse(collection, row), body: toBodyResponse(row) }
+          : toItemResponse(collection, row)
       )
     }
   }
 }
 
 /** @throws AppError `validation_failed` */
-function limitOf({ limit }: Query, whole: boolean): number {
-  if (!whole) return limit ?? (Paging.limit.default as number)
-  if ((limit ?? 0) > MOST_WITH_BODIES) {
+function resolveLimit({ limit }: ListQuery, includeBodies: boolean): number {
+  if (!includeBodies) return limit ?? (PaginationParameters.limit.default as number)
+  if ((limit ?? 0) > MAX_ITEMS_WITH_BODY) {
     throw new AppError(
       'validation_failed',
-      `With include=body a page has at most ${MOST_WITH_BODIES} items.`,
+      `With include=body a page has at most ${MAX_ITEMS_WITH_BODY} items.`,
       {
         errors: [
-          { pointer: '/limit', detail: `Value must be <= ${MOST_WITH_BODIES} with include=body.` }
+          {
+            pointer: '/limit',
+            detail: `Value must be <= ${MAX_ITEMS_WITH_BODY} with include=body.`
+          }
         ]
       }
     )
   }
-  return limit ?? MOST_WITH_BODIES
+  return limit ?? MAX_ITEMS_WITH_BODY
 }
 
-export function bodyOf(row: Listed<ItemTable>) {
+export function toBodyResponse(row: ListedItem<ItemTable>) {
   const { body, bodyText } = row as { body?: string | null; bodyText?: string | null }
   return typeof body === 'string' ? { storage: body, text: bodyText ?? '' } : null
 }
 
 /** RFC 9110 section 13.1.2: weak comparison, and `*` for anything. */
-function isKnown(header: string | undefined, etag: string): boolean {
+function isEtagMatch(header: string | undefined, etag: string): boolean {
   return (
     header !== undefined &&
     (header.trim() === '*' ||
@@ -196,12 +210,12 @@ function isKnown(header: string | undefined, etag: string): boolean {
   )
 }
 
-function isPosition(value: unknown): value is Position {
+function isListPosition(value: unknown): value is ListPosition {
   return (
     Array.isArray(value) &&
     value.length === 2 &&
     typeof value[0] === 'string' &&
-    isText(value[0]) &&
+    isStorableText(value[0]) &&
     Number.isSafeInteger(value[1])
   )
 }

@@ -17,7 +17,7 @@ a:focus-visible { outline: .2rem solid #388bff; outline-offset: .2rem }
 `
 const CSP = `default-src 'none'; img-src data:; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
 
-const SAYS: Partial<Record<ErrorCode, string>> = {
+const ERROR_MESSAGES: Partial<Record<ErrorCode, string>> = {
   access_denied: 'Consent was not given.',
   expired_state: 'The login took longer than ten minutes.',
   replayed_state: 'This login has been used already.',
@@ -35,7 +35,7 @@ const SAYS: Partial<Record<ErrorCode, string>> = {
   upstream_rate_limited: 'Atlassian limits the rate of calls at the moment.'
 }
 
-const Outcome = Type.Object({
+const OutcomeQuery = Type.Object({
   provider: Type.Optional(Type.String({ maxLength: 32 })),
   status: Type.Optional(Type.String({ maxLength: 32 })),
   user_id: Type.Optional(Type.String({ maxLength: 32 })),
@@ -46,30 +46,33 @@ const Outcome = Type.Object({
 })
 
 /** Where browsers land when no front end is configured. Plain HTML, no script; links are relative, so that they work behind any prefix. */
-export const pages: FastifyPluginAsyncTypebox = async (app) => {
+export const outcomePages: FastifyPluginAsyncTypebox = async (app) => {
   for (const path of [...providers.map(({ id }) => `/${id}`), '/callback']) {
     app.get(
       path,
-      { config: { access: 'open', limit: 'none' }, schema: { hide: true, querystring: Outcome } },
+      {
+        config: { access: 'open', limit: 'none' },
+        schema: { hide: true, querystring: OutcomeQuery }
+      },
       async ({ query }, reply) => {
         reply.type('text/html; charset=utf-8').header('content-security-policy', CSP)
         const provider = providers.find(({ id }) => id === (query.provider ?? path.slice(1)))
         const title = provider?.title ?? 'Atlassian'
         return query.status === 'success'
-          ? page(`${title} is connected`, '', success(query.user_id ?? ''))
-          : page(
+          ? renderPage(`${title} is connected`, '', renderSuccess(query.user_id ?? ''))
+          : renderPage(
               query.error === 'account_changed'
                 ? `${title} stays as it was`
                 : `${title} is not connected`,
               'error',
-              failure(provider?.id ?? 'jira', query)
+              renderFailure(provider?.id ?? 'jira', query)
             )
       }
     )
   }
 }
 
-function success(userId: string): string {
+function renderSuccess(userId: string): string {
   const id = /^[1-9]\d{0,15}$/.test(userId) ? userId : ''
   const links = providers.flatMap(({ id: product, title, collections }) =>
     collections.map(
@@ -77,49 +80,49 @@ function success(userId: string): string {
         `<li><a href="../integrations/${product}/${name}/fetch${id === '' ? '' : `?owner_id=${id}`}">The copied ${title} ${name}</a></li>`
     )
   )
-  const standing =
+  const connectionsLink =
     id === ''
       ? ''
       : `<li><a href="../users/${id}/connections">How the connections are doing</a></li>`
   return `<p>The copy has been started. It goes on by itself; this page can be closed. Where the consent reaches several sites, one has to be chosen first.</p>
-<ul>${links.join('')}${standing}<li><a href="../docs">The API</a></li></ul>`
+<ul>${links.join('')}${connectionsLink}<li><a href="../docs">The API</a></li></ul>`
 }
 
-function failure(
+function renderFailure(
   product: string,
-  { error, request_id: requestId, confirm_url: confirmUrl }: Static<typeof Outcome>
+  { error, request_id: requestId, confirm_url: confirmUrl }: Static<typeof OutcomeQuery>
 ): string {
   const login = `../auth/${product}/login?redirect=true`
-  const ways =
+  const links =
     error === 'account_changed'
       ? [
           [
-            `${login}&change_account=true${stateIn(confirmUrl)}`,
+            `${login}&change_account=true${stateParameter(confirmUrl)}`,
             'Connect the other account in its place'
           ],
-          [`${login}${stateIn(confirmUrl)}`, 'Log in with the first account']
+          [`${login}${stateParameter(confirmUrl)}`, 'Log in with the first account']
         ]
       : [[login, 'Try again']]
-  return `<p>${sentence(error)}</p>
-${ways.map(([href = '', text]) => `<p><a href="${escaped(href)}">${text}</a></p>`).join('\n')}
-<p class="small">${escaped(error ?? '')}${requestId === undefined ? '' : ` · request ${escaped(requestId)}`}</p>`
+  return `<p>${errorMessage(error)}</p>
+${links.map(([href = '', text]) => `<p><a href="${escapeHtml(href)}">${text}</a></p>`).join('\n')}
+<p class="small">${escapeHtml(error ?? '')}${requestId === undefined ? '' : ` · request ${escapeHtml(requestId)}`}</p>`
 }
 
 /** Whom the login was for. Of the address, which anybody can write, no more is taken than that. */
-function stateIn(confirmUrl: string | undefined): string {
+function stateParameter(confirmUrl: string | undefined): string {
   const state = URL.parse(confirmUrl ?? '')?.searchParams.get('state') ?? null
   return state === null ? '' : `&state=${encodeURIComponent(state)}`
 }
 
 /** The `message` in the address is for front ends; here, where anybody can write one, the code alone is believed. */
-function sentence(error: string | undefined): string {
+function errorMessage(error: string | undefined): string {
   return (
-    (Object.hasOwn(SAYS, error ?? '') ? SAYS[error as ErrorCode] : undefined) ??
+    (Object.hasOwn(ERROR_MESSAGES, error ?? '') ? ERROR_MESSAGES[error as ErrorCode] : undefined) ??
     'The login did not come to an end.'
   )
 }
 
-function page(heading: string, kind: string, body: string): string {
+function renderPage(heading: string, kind: string, body: string): string {
   return `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${heading}</title><link rel="icon" href="data:,"><style>${STYLE}</style></head>
@@ -130,6 +133,6 @@ function page(heading: string, kind: string, body: string): string {
 `
 }
 
-function escaped(text: string): string {
+function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
 }

@@ -2,15 +2,15 @@ import type { FastifyInstance } from 'fastify'
 import { providers } from '../../src/providers/index.ts'
 import type { AuditRow } from '../../src/store/repositories/audit-log.ts'
 import type { UserRow } from '../../src/store/repositories/users.ts'
-import { tableOf } from '../../src/sync/copy-collection.ts'
-import { view as auditView } from '../audit/view.ts'
-import { viewAll } from '../connections/view.ts'
-import { view as runView } from '../integrations/run-view.ts'
-import { bodyOf, view as itemView } from '../items/lists.ts'
-import { atOnce, collections } from './schema.ts'
+import { getItemRepository } from '../../src/sync/copy-collection.ts'
+import { toAuditResponse } from '../audit/view.ts'
+import { listConnectionResponses } from '../connections/view.ts'
+import { toRunResponse } from '../integrations/run-view.ts'
+import { toBodyResponse, toItemResponse } from '../items/lists.ts'
+import { getBatchSize, exportCollections } from './schema.ts'
 
 /** Rows of what is small that are read at once. */
-const ROWS = 300
+const BATCH_SIZE = 300
 
 /**
  * All that is kept about a person as one JSON document, a piece for each page of rows: no more than that is in memory, however much
@@ -19,16 +19,16 @@ const ROWS = 300
  * @param prefix the alias prefix of the request: links keep it
  * @throws AppError between two pieces, where the database fails; what was sent by then is no document
  */
-export async function* documentOf(
+export async function* streamExport(
   app: FastifyInstance,
   user: UserRow,
   prefix: string
 ): AsyncGenerator<string> {
   const { store } = app
-  yield `{"exported_at":${JSON.stringify(new Date())},"user":${JSON.stringify({ id: user.id, email: user.email, display_name: user.displayName, created_at: await store.users.since(user.id) })}`
-  yield* list(
+  yield `{"exported_at":${JSON.stringify(new Date())},"user":${JSON.stringify({ id: user.id, email: user.email, display_name: user.displayName, created_at: await store.users.getCreatedAt(user.id) })}`
+  yield* streamArray(
     'identities',
-    once(async () =>
+    singlePage(async () =>
       (await store.identities.list(user.id)).map(({ issuer, subject, createdAt }) => ({
         issuer,
         subject,
@@ -36,12 +36,12 @@ export async function* documentOf(
       }))
     )
   )
-  yield* connections(app, user.id, prefix)
-  yield* list('runs', runs(app, user.id))
-  yield* list(
+  yield* streamConnections(app, user.id, prefix)
+  yield* streamArray('runs', streamRuns(app, user.id))
+  yield* streamArray(
     'connect_sessions',
-    once(async () =>
-      (await store.sessions.list(user.id)).map(
+    singlePage(async () =>
+      (await store.connectSessions.list(user.id)).map(
         ({ id, products, returnUrl, opened, createdAt, expiresAt }) => ({
           id,
           products,
@@ -53,10 +53,10 @@ export async function* documentOf(
       )
     )
   )
-  yield* list(
+  yield* streamArray(
     'logins',
-    once(async () =>
-      (await store.flows.list(user)).map(
+    singlePage(async () =>
+      (await store.loginFlows.list(user)).map(
         ({ provider, callerState, returnUrl, scopes, outcome, expiresAt }) => ({
           product: provider,
           state: callerState,
@@ -68,42 +68,47 @@ export async function* documentOf(
       )
     )
   )
-  yield* list('audit', audit(app, user.id))
-  for (const collection of collections) {
-    const table = tableOf(store, collection.name)
-    yield* list(
+  yield* streamArray('audit', streamAudit(app, user.id))
+  for (const collection of exportCollections) {
+    const table = getItemRepository(store, collection.name)
+    yield* streamArray(
       collection.name,
-      mapped(table.everything(user.id, atOnce(store, collection)), ({ site, remoteId, item }) => ({
-        site: site === '' ? null : site,
-        remote_id: remoteId,
-        ...itemView(collection, item),
-        ...(table.hasLong ? { body: bodyOf(item) } : {})
-      }))
+      mapPages(
+        table.exportAll(user.id, getBatchSize(store, collection)),
+        ({ site, remoteId, item }) => ({
+          site: site === '' ? null : site,
+          remote_id: remoteId,
+          ...toItemResponse(collection, item),
+          ...(table.hasBody ? { body: toBodyResponse(item) } : {})
+        })
+      )
     )
   }
   yield '}\n'
 }
 
-async function* connections(
+async function* streamConnections(
   app: FastifyInstance,
   userId: number,
   prefix: string
 ): AsyncGenerator<string> {
-  const [ids, views] = [
+  const [rows, responses] = [
     await app.store.connections.list(userId),
-    await viewAll(app, userId, prefix)
+    await listConnectionResponses(app, userId, prefix)
   ]
   yield ',"connections":['
   let separator = ''
-  for (const view of views) {
-    const connection = ids.find(
-      ({ connection: { provider } }) => provider === view.product
+  for (const response of responses) {
+    const connection = rows.find(
+      ({ connection: { provider } }) => provider === response.product
     )?.connection
     if (connection === undefined) continue
-    yield `${separator}${JSON.stringify({ id: connection.id, ...view }).slice(0, -1)}`
-    yield* list(
+    yield `${separator}${JSON.stringify({ id: connection.id, ...response }).slice(0, -1)}`
+    yield* streamArray(
       'history',
-      byId(async (before) => await app.store.history.list(connection.id, ROWS, before))
+      paginateById(
+        async (before) => await app.store.connectionHistory.list(connection.id, BATCH_SIZE, before)
+      )
     )
     yield '}'
     separator = ','
@@ -111,31 +116,31 @@ async function* connections(
   yield ']'
 }
 
-async function* runs({ store }: FastifyInstance, userId: number) {
+async function* streamRuns({ store }: FastifyInstance, userId: number) {
   for (const { id } of providers) {
-    yield* mapped(
-      byId(async (before) => await store.runs.list(userId, id, ROWS, before)),
-      runView
+    yield* mapPages(
+      paginateById(async (before) => await store.runs.list(userId, id, BATCH_SIZE, before)),
+      toRunResponse
     )
   }
 }
 
-function audit({ store }: FastifyInstance, userId: number) {
-  const pages = byId(async (before) =>
-    (await store.audit.list({ userId }, ROWS, before)).map((row) => ({ ...row, id: row.seq }))
+function streamAudit({ store }: FastifyInstance, userId: number) {
+  const pages = paginateById(async (before) =>
+    (await store.audit.list({ userId }, BATCH_SIZE, before)).map((row) => ({ ...row, id: row.seq }))
   )
-  return mapped(pages, (row) =>
-    auditView(isByAnother(row) ? { ...row, ip: null, actorName: null } : row)
+  return mapPages(pages, (row) =>
+    toAuditResponse(isByOtherActor(row) ? { ...row, ip: null, actorName: null } : row)
   )
 }
 
 /** Where a key's machine stands, and who operates the service, is about them and not about the person. */
-function isByAnother({ actor }: AuditRow): boolean {
+function isByOtherActor({ actor }: AuditRow): boolean {
   return actor === 'key' || actor === 'operator'
 }
 
 /** A field that is a list, written page by page, with what comes before it. */
-async function* list(
+async function* streamArray(
   name: string,
   pages: AsyncIterable<readonly object[]>
 ): AsyncGenerator<string> {
@@ -149,23 +154,26 @@ async function* list(
   yield ']'
 }
 
-async function* once<T extends object>(read: () => Promise<T[]>): AsyncGenerator<T[]> {
-  yield await read()
+async function* singlePage<T extends object>(readRows: () => Promise<T[]>): AsyncGenerator<T[]> {
+  yield await readRows()
 }
 
 /** Newest first, page by page. */
-async function* byId<T extends { id: number }>(
-  read: (before: number | undefined) => Promise<T[]>
+async function* paginateById<T extends { id: number }>(
+  readPage: (before: number | undefined) => Promise<T[]>
 ): AsyncGenerator<T[]> {
   let before: number | undefined
   while (true) {
-    const page = await read(before)
+    const page = await readPage(before)
     yield page
     before = page.at(-1)?.id
-    if (page.length < ROWS) return
+    if (page.length < BATCH_SIZE) return
   }
 }
 
-async function* mapped<T, U>(pages: AsyncIterable<T[]>, view: (row: T) => U): AsyncGenerator<U[]> {
-  for await (const page of pages) yield page.map(view)
+async function* mapPages<T, U>(
+  pages: AsyncIterable<T[]>,
+  toResponse: (row: T) => U
+): AsyncGenerator<U[]> {
+  for await (const page of pages) yield page.map(toResponse)
 }

@@ -2,17 +2,17 @@ import { Readable } from 'node:stream'
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { AppError } from '../../src/lib/errors.ts'
-import type { Log } from '../../src/lib/http-client.ts'
-import { existingUser } from '../../src/oauth/resolve-user.ts'
-import { prefixOf } from '../../src/http/pagination.ts'
-import { PathId, problems } from '../../src/http/schemas.ts'
-import { documentOf } from './export-document.ts'
-import { exportSchema } from './schema.ts'
+import type { Logger } from '../../src/lib/http-client.ts'
+import { requireUser } from '../../src/oauth/resolve-user.ts'
+import { getAliasPrefix } from '../../src/http/pagination.ts'
+import { PathId, problemResponses } from '../../src/http/schemas.ts'
+import { streamExport } from './export-document.ts'
+import { createExportSchema } from './schema.ts'
 
 export const autoPrefix = '/users/:user_id/export'
 
 /** Whoever reads a large document slowly is given an hour. */
-const LONGEST_EXPORT_MS = 3_600_000
+const EXPORT_TIMEOUT_MS = 3_600_000
 
 /** What is kept about a person, for the person (GDPR articles 15 and 20). */
 const routes: FastifyPluginAsyncTypebox = async (app) => {
@@ -21,7 +21,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     {
       config: { access: { scope: 'users:read', owner: 'params.user_id' } },
       // The service's own limit is for answers that are made first and then sent.
-      handlerTimeout: LONGEST_EXPORT_MS,
+      handlerTimeout: EXPORT_TIMEOUT_MS,
       schema: {
         tags: ['Users'],
         summary:
@@ -32,28 +32,31 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
             description:
               'The document. It is sent while it is read: where that fails the connection is cut, and what came by then is no JSON',
             content: {
-              'application/json': { schema: Type.Unsafe<Readable>(exportSchema(app.store)) }
+              'application/json': { schema: Type.Unsafe<Readable>(createExportSchema(app.store)) }
             }
           },
-          ...problems(404, 422)
+          ...problemResponses(404, 422)
         }
       }
     },
     async ({ params, url, method, log }, reply) => {
-      const user = await existingUser(app.store, Number(params.user_id))
+      const user = await requireUser(app.store, Number(params.user_id))
       reply.headers({
         'content-type': 'application/json; charset=utf-8',
         'content-disposition': `attachment; filename="user-${user.id}.json"`,
         'cache-control': 'no-store'
       })
       if (method === 'HEAD') return await reply.send(Readable.from([]))
-      await app.store.audit.note({ action: 'data_exported', userId: user.id })
+      await app.store.audit.append({ action: 'data_exported', userId: user.id })
       log.info({ event: 'data_exported', user_id: user.id })
       // One piece ahead of the reader, and no more.
       return await reply.send(
-        Readable.from(telling(documentOf(app, user, prefixOf(url)), app.isDraining, log), {
-          highWaterMark: 1
-        })
+        Readable.from(
+          logTruncation(streamExport(app, user, getAliasPrefix(url)), app.isDraining, log),
+          {
+            highWaterMark: 1
+          }
+        )
       )
     }
   )
@@ -62,16 +65,16 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
 export default routes
 
 /** Puts a document that ends early into the log: the answer has begun, and can say nothing of it. */
-async function* telling(
+async function* logTruncation(
   document: AsyncGenerator<string>,
   isStopping: () => boolean,
-  log: Log
+  log: Logger
 ): AsyncGenerator<string> {
   try {
     for await (const piece of document) {
       // Whoever asked comes back; a service that stops does not wait for a long document.
       if (isStopping()) {
-        throw new AppError('interrupted', 'The service is stopping.', { quiet: true })
+        throw new AppError('interrupted', 'The service is stopping.', { suppressLog: true })
       }
       yield piece
     }

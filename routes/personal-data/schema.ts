@@ -1,16 +1,16 @@
 import { Type } from '@sinclair/typebox'
 import { providers } from '../../src/providers/index.ts'
 import type { Collection } from '../../src/providers/provider.ts'
-import { Id, Nullable, Time } from '../../src/http/schemas.ts'
+import { Id, Nullable, Timestamp } from '../../src/http/schemas.ts'
 import { COLLECTIONS } from '../../src/model/items.ts'
-import { tableOf } from '../../src/sync/copy-collection.ts'
+import { getItemRepository } from '../../src/sync/copy-collection.ts'
 import type { Store } from '../../src/store/index.ts'
-import { AuditRow } from '../audit/view.ts'
-import { ConnectionView, HistoryView } from '../connections/schema.ts'
-import { RunView } from '../integrations/run-view.ts'
-import { Body, rowSchema } from '../items/lists.ts'
+import { AuditResponse } from '../audit/view.ts'
+import { ConnectionResponse, HistoryResponse } from '../connections/schema.ts'
+import { RunResponse } from '../integrations/run-view.ts'
+import { BodyResponse, createItemSchema } from '../items/lists.ts'
 
-export const collections: readonly Collection[] = COLLECTIONS.map((name) => {
+export const exportCollections: readonly Collection[] = COLLECTIONS.map((name) => {
   const collection = providers
     .flatMap(({ collections }) => [...collections])
     .find((each) => each.name === name)
@@ -18,7 +18,7 @@ export const collections: readonly Collection[] = COLLECTIONS.map((name) => {
   return collection
 })
 
-const Named = Type.Object({
+const RemoteIdentity = Type.Object({
   site: Nullable(
     Type.String({
       description: 'The cloudId of its site; null for an item posted by hand',
@@ -31,73 +31,73 @@ const Named = Type.Object({
   })
 })
 
-const Product = Type.String({ example: 'jira' })
-const ReturnUrl = Nullable(Type.String({ example: 'https://app.example.com/settings' }))
+const ProductSchema = Type.String({ example: 'jira' })
+const ReturnUrlSchema = Nullable(Type.String({ example: 'https://app.example.com/settings' }))
 
 /** Everything that is kept about one person, but what nobody may have: tokens and hashes. */
-export const exportSchema = (store: Store) =>
+export const createExportSchema = (store: Store) =>
   Type.Object({
-    exported_at: Time,
+    exported_at: Timestamp,
     user: Type.Object({
       id: Id,
       email: Type.String({ example: 'ada@example.com' }),
       display_name: Nullable(Type.String({ example: 'Ada Lovelace' })),
-      created_at: Time
+      created_at: Timestamp
     }),
     identities: Type.Array(
       Type.Object({
         issuer: Type.String({ example: 'https://id.example.com/' }),
         subject: Type.String({ example: 'ada' }),
-        created_at: Time
+        created_at: Timestamp
       })
     ),
     connections: Type.Array(
       Type.Composite([
         Type.Object({ id: Id }),
-        ConnectionView,
-        Type.Object({ history: HistoryView })
+        ConnectionResponse,
+        Type.Object({ history: HistoryResponse })
       ])
     ),
-    runs: Type.Array(RunView),
+    runs: Type.Array(RunResponse),
     connect_sessions: Type.Array(
       Type.Object({
         id: Id,
-        products: Type.Array(Product),
-        return_url: ReturnUrl,
+        products: Type.Array(ProductSchema),
+        return_url: ReturnUrlSchema,
         opened: Type.Boolean({ description: 'A browser has opened its link' }),
-        created_at: Time,
-        expires_at: Time
+        created_at: Timestamp,
+        expires_at: Timestamp
       })
     ),
     logins: Type.Array(
       Type.Object({
-        product: Product,
+        product: ProductSchema,
         state: Nullable(
           Type.String({
             description: 'What the caller gave as its own state',
             example: 'user_id=1'
           })
         ),
-        return_url: ReturnUrl,
+        return_url: ReturnUrlSchema,
         scopes: Type.Array(Type.String({ example: 'read:me' })),
         ended: Type.Boolean(),
-        expires_at: Time
+        expires_at: Timestamp
       }),
       { description: 'Logins that are under way, or ended within the last hour' }
     ),
-    audit: Type.Array(AuditRow, {
+    audit: Type.Array(AuditResponse, {
       description:
         'What was done about this person, newest first. From which address, and by which key or operator, is left out where that was somebody else'
     }),
     ...Object.fromEntries(
-      collections.map((collection) => [
+      exportCollections.map((collection) => [
         collection.name,
         Type.Array(
           Type.Composite([
-            Named,
-            rowSchema(collection),
-            ...(tableOf(store, collection.name).hasLong
-              ? [Type.Object({ body: Nullable(Body) })]
+            RemoteIdentity,
+            createItemSchema(collection),
+            ...(getItemRepository(store, collection.name).hasBody
+              ? [Type.Object({ body: Nullable(BodyResponse) })]
               : [])
           ])
         )
@@ -106,6 +106,6 @@ export const exportSchema = (store: Store) =>
   })
 
 /** Rows that are read at once: few where they carry long texts. */
-export function atOnce(store: Store, { name }: Collection): number {
-  return tableOf(store, name).hasLong ? 100 : 300
+export function getBatchSize(store: Store, { name }: Collection): number {
+  return getItemRepository(store, name).hasBody ? 100 : 300
 }

@@ -9,6 +9,6 @@ export default async function (app: FastifyInstance) {
   app.addHook('onRoute', (route) => {
     route.config = { ...route.config, access: 'open' }
   })
-  if (app.sandboxSeat !== null) app.addHook('onRequest', handOn(app.sandboxSeat))
-  await app.register(sandbox, { world: app.sandbox })
+  if (app.sandboxLeader !== null) app.addHook('onRequest', handOn(app.sandboxLeader))
+  await app.register(sandbox, { state: app.sandbox })
 }

@@ -1,21 +1,28 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { removeUser } from '../../src/connections/disconnect.ts'
-import { isIdPosition, readCursor } from '../../src/http/cursor.ts'
+import { isIdPosition, decodeCursor } from '../../src/http/cursor.ts'
 import { AppError } from '../../src/lib/errors.ts'
-import { pageOf } from '../../src/http/pagination.ts'
-import { Id, Nullable, OptionalText, Paging, PathId, problems } from '../../src/http/schemas.ts'
-import { existingUser } from '../../src/oauth/resolve-user.ts'
+import { paginate } from '../../src/http/pagination.ts'
+import {
+  Id,
+  Nullable,
+  OptionalText,
+  PaginationParameters,
+  PathId,
+  problemResponses
+} from '../../src/http/schemas.ts'
+import { requireUser } from '../../src/oauth/resolve-user.ts'
 import { MANAGE_APPS_URL } from '../../src/providers/atlassian.ts'
 import type { UserRow } from '../../src/store/repositories/users.ts'
-import { Copies, RemoveAppUrl } from '../connections/schema.ts'
+import { CopiesParameter, RemoveAppUrlSchema } from '../connections/schema.ts'
 
-const User = Type.Object({
+const UserResponse = Type.Object({
   id: Id,
   email: Type.String({ example: 'ada@example.com' }),
   display_name: Nullable(Type.String({ example: 'Ada Lovelace' }))
 })
-const Email = Type.String({
+const EmailSchema = Type.String({
   minLength: 3,
   maxLength: 254,
   format: 'email',
@@ -23,17 +30,20 @@ const Email = Type.String({
   example: 'ada@example.com'
 })
 const UserBody = Type.Object(
-  { email: Email, display_name: OptionalText(200, 'What to call the person', 'Ada Lovelace') },
+  {
+    email: EmailSchema,
+    display_name: OptionalText(200, 'What to call the person', 'Ada Lovelace')
+  },
   { additionalProperties: false }
 )
 
-const RemovedUser = Type.Object({
+const RemovedUserResponse = Type.Object({
   id: Id,
   disconnected: Type.Array(Type.String({ example: 'jira' }), {
     description: 'The products that were connected'
   }),
   copies: Type.Union([Type.Literal('kept'), Type.Literal('erased')]),
-  remove_app_url: RemoveAppUrl
+  remove_app_url: RemoveAppUrlSchema
 })
 
 /** Fields of the original that took a token from anybody who asked. */
@@ -50,15 +60,15 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['Users'],
         summary: 'Create a user, or return the one with this email',
         body: UserBody,
-        response: { 200: User, 201: User, ...problems(400, 413, 415, 422) }
+        response: { 200: UserResponse, 201: UserResponse, ...problemResponses(400, 413, 415, 422) }
       },
       preValidation: async ({ body }) => {
-        refuseTokens(body)
+        rejectTokenFields(body)
       }
     },
     async ({ body }, reply) => {
-      const { user, created } = await users.save(body.email, body.display_name ?? null)
-      return await reply.code(created ? 201 : 200).send(view(user))
+      const { user, created } = await users.findOrCreate(body.email, body.display_name ?? null)
+      return await reply.code(created ? 201 : 200).send(toUserResponse(user))
     }
   )
 
@@ -69,15 +79,15 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags: ['Users'],
         summary: 'List users, oldest first',
-        querystring: Type.Object(Paging, { additionalProperties: false }),
-        response: { 200: Type.Array(User), ...problems(400, 422) }
+        querystring: Type.Object(PaginationParameters, { additionalProperties: false }),
+        response: { 200: Type.Array(UserResponse), ...problemResponses(400, 422) }
       }
     },
     async ({ query: { limit, cursor }, url }, reply) => {
-      const rows = await users.list(limit + 1, readCursor(cursor, isIdPosition)?.[0])
-      const { page, headers } = pageOf(rows, limit, url, ({ id }) => [id])
+      const rows = await users.list(limit + 1, decodeCursor(cursor, isIdPosition)?.[0])
+      const { page, headers } = paginate(rows, limit, url, ({ id }) => [id])
       reply.headers(headers)
-      return page.map(view)
+      return page.map(toUserResponse)
     }
   )
 
@@ -89,11 +99,11 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['Users'],
         summary: 'Fetch a user',
         params: Type.Object({ user_id: PathId }),
-        response: { 200: User, ...problems(404, 422) }
+        response: { 200: UserResponse, ...problemResponses(404, 422) }
       }
     },
     async ({ params }) => {
-      return view(await existingUser(app.store, Number(params.user_id)))
+      return toUserResponse(await requireUser(app.store, Number(params.user_id)))
     }
   )
 
@@ -106,15 +116,15 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         summary:
           "Remove a user with every connection, every token and every copy; copies=keep leaves the copies, under nobody's name",
         params: Type.Object({ user_id: PathId }),
-        querystring: Type.Object({ copies: Copies }, { additionalProperties: false }),
-        response: { 200: RemovedUser, ...problems(400, 404, 413, 415, 422) }
+        querystring: Type.Object({ copies: CopiesParameter }, { additionalProperties: false }),
+        response: { 200: RemovedUserResponse, ...problemResponses(400, 404, 413, 415, 422) }
       }
     },
     async ({ params, query: { copies }, log }) => {
-      const { store, access, sync } = app
-      const user = await existingUser(app.store, Number(params.user_id))
+      const { store, tokenProvider, syncWorker } = app
+      const user = await requireUser(app.store, Number(params.user_id))
       const products = await removeUser(
-        { store, access, stopRuns: sync.stopFor },
+        { store, tokenProvider, stopRuns: syncWorker.cancelForOwner },
         user,
         copies === 'keep',
         log
@@ -132,20 +142,20 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
 export default routes
 
 /** Row to wire: snake_case, and no token ever leaves. */
-function view({ id, email, displayName }: UserRow) {
+function toUserResponse({ id, email, displayName }: UserRow) {
   return { id, email, display_name: displayName }
 }
 
-function refuseTokens(body: unknown): void {
-  const given = TOKEN_FIELDS.filter(
+function rejectTokenFields(body: unknown): void {
+  const sentFields = TOKEN_FIELDS.filter(
     (name) => typeof body === 'object' && body !== null && Object.hasOwn(body, name)
   )
-  if (given.length === 0) return
+  if (sentFields.length === 0) return
   throw new AppError(
     'validation_failed',
     'Tokens are not taken from callers. Connect through GET /auth/jira/login or /auth/confluence/login.',
     {
-      errors: given.map((name) => ({
+      errors: sentFields.map((name) => ({
         pointer: `/${name}`,
         detail:
           'Connect through the OAuth flow instead: GET /auth/jira/login or /auth/confluence/login.'

@@ -1,32 +1,36 @@
 import { AppError } from '../lib/errors.ts'
 import type { Store } from '../store/index.ts'
-import type { createJwtReader } from './jwt.ts'
+import type { createJwtVerifier } from './jwt.ts'
 import type { Principal, Scope } from './rules.ts'
-import { hashOf, kindOf, linkOf } from './secrets.ts'
+import { hashSecret, credentialKind, linkSecret } from './secrets.ts'
 
-export interface AuthenticateSettings {
-  store: Pick<Store, 'apiKeys' | 'sessions' | 'identities' | 'users'>
+export interface AuthenticatorOptions {
+  store: Pick<Store, 'apiKeys' | 'connectSessions' | 'identities' | 'users'>
   /** Whether everybody may ask: then a credential that cannot be one of ours is nobody's business here. */
-  openToAll: boolean
+  publicAccess: boolean
   /** null: people cannot sign in with tokens of their own. */
-  readJwt: ReturnType<typeof createJwtReader> | null
+  verifyJwt: ReturnType<typeof createJwtVerifier> | null
 }
 
 /** Finds out who asks. */
-export function createAuthenticator({ store, readJwt, openToAll }: AuthenticateSettings) {
+export function createAuthenticator({ store, verifyJwt, publicAccess }: AuthenticatorOptions) {
   return {
     /**
      * @param header `Authorization` (RFC 6750 section 2.1)
      * @throws AppError `unauthenticated` for a credential that is not good
      */
-    async bearer(header: string): Promise<Principal> {
-      const credential = credentialOf(header)
-      const kind = kindOf(credential)
-      if (kind === 'ck') return await key(credential)
-      if (kind === 'cs') return await session({ hash: hashOf(linkOf(credential)) })
-      if (readJwt === null && openToAll) return { kind: 'anybody' }
-      if (credential === '' || readJwt === null) throw notGood()
-      return { kind: 'user', userId: await store.identities.userOf(await readJwt(credential)) }
+    async authenticateBearer(header: string): Promise<Principal> {
+      const credential = parseBearer(header)
+      const kind = credentialKind(credential)
+      if (kind === 'ck') return await authenticateKey(credential)
+      if (kind === 'cs')
+        return await authenticateSession({ hash: hashSecret(linkSecret(credential)) })
+      if (verifyJwt === null && publicAccess) return { kind: 'anybody' }
+      if (credential === '' || verifyJwt === null) throw invalidCredential()
+      return {
+        kind: 'user',
+        userId: await store.identities.resolveUser(await verifyJwt(credential))
+      }
     },
 
     /**
@@ -34,43 +38,45 @@ export function createAuthenticator({ store, readJwt, openToAll }: AuthenticateS
      *
      * @throws AppError as `bearer` does
      */
-    async isStill(userId: number, header: string): Promise<boolean> {
-      if (readJwt === null) return false
-      await readJwt(credentialOf(header))
+    async isStillValid(userId: number, header: string): Promise<boolean> {
+      if (verifyJwt === null) return false
+      await verifyJwt(parseBearer(header))
       return (await store.users.get(userId)) !== undefined
     },
 
     /** The session that a browser's cookie names. @throws AppError `unauthenticated` */
-    browser: async (cookie: string): Promise<Principal> =>
-      await session({ browserHash: hashOf(cookie) })
+    authenticateCookie: async (cookie: string): Promise<Principal> =>
+      await authenticateSession({ browserHash: hashSecret(cookie) })
   }
 
-  async function key(credential: string): Promise<Principal> {
-    const found = await store.apiKeys.find(hashOf(credential))
-    if (found === undefined) throw notGood()
+  async function authenticateKey(credential: string): Promise<Principal> {
+    const apiKey = await store.apiKeys.find(hashSecret(credential))
+    if (apiKey === undefined) throw invalidCredential()
     // That its use cannot be noted is no reason to refuse anybody, or to let them wait.
-    store.apiKeys.used(found).catch(() => {})
-    return { kind: 'key', id: found.id, name: found.name, scopes: found.scopes as Scope[] }
+    store.apiKeys.markUsed(apiKey).catch(() => {})
+    return { kind: 'key', id: apiKey.id, name: apiKey.name, scopes: apiKey.scopes as Scope[] }
   }
 
-  async function session(by: Parameters<Store['sessions']['find']>[0]): Promise<Principal> {
-    const found = await store.sessions.find(by)
-    if (found === undefined) throw notGood()
+  async function authenticateSession(
+    criteria: Parameters<Store['connectSessions']['find']>[0]
+  ): Promise<Principal> {
+    const session = await store.connectSessions.find(criteria)
+    if (session === undefined) throw invalidCredential()
     return {
       kind: 'session',
-      id: found.id,
-      userId: found.userId,
-      products: found.products,
-      returnUrl: found.returnUrl
+      id: session.id,
+      userId: session.userId,
+      products: session.products,
+      returnUrl: session.returnUrl
     }
   }
 }
 
-function credentialOf(header: string): string {
+function parseBearer(header: string): string {
   return /^Bearer +([\w.~+/=-]+) *$/i.exec(header)?.[1] ?? ''
 }
 
 /** One sentence for every reason: who guesses learns nothing. */
-function notGood(): AppError {
+function invalidCredential(): AppError {
   return new AppError('unauthenticated', 'The credential is not valid here, or not any more.')
 }

@@ -15,31 +15,31 @@ export interface JwtSettings {
 
 /** No `none` and no shared secrets: only who has the private key can sign (RFC 8725 section 3.1). */
 const ALGORITHMS = ['RS256', 'ES256', 'EdDSA']
-const CLOCKS_DIFFER_S = 30
-const LONGEST_TOKEN = 16_384
-const KEYS_WITHIN_MS = 5_000
+const CLOCK_TOLERANCE_S = 30
+const MAX_TOKEN_LENGTH = 16_384
+const JWKS_TIMEOUT_MS = 5_000
 /** Unknown key ids make us look again, but not more often than that. */
-const LOOK_AGAIN_MS = 30_000
-const KEPT_MS = 600_000
+const JWKS_COOLDOWN_MS = 30_000
+const JWKS_CACHE_MAX_AGE_MS = 600_000
 
 /** The library's codes for an answer that is late, or is no set of keys. */
-const NO_KEYS = ['ERR_JWKS_TIMEOUT', 'ERR_JWKS_INVALID', 'ERR_JOSE_GENERIC']
+const JWKS_ERROR_CODES = ['ERR_JWKS_TIMEOUT', 'ERR_JWKS_INVALID', 'ERR_JOSE_GENERIC']
 
 /** Reads who somebody is from a token of the configured identity provider. */
-export function createJwtReader({ issuer, audience, jwksUrl, publicKey }: JwtSettings) {
+export function createJwtVerifier({ issuer, audience, jwksUrl, publicKey }: JwtSettings) {
   const keys: JWTVerifyGetKey | KeyObject =
     publicKey !== null
       ? createPublicKey(publicKey)
       : createRemoteJWKSet(new URL(jwksUrl ?? ''), {
-          timeoutDuration: KEYS_WITHIN_MS,
-          cooldownDuration: LOOK_AGAIN_MS,
-          cacheMaxAge: KEPT_MS
+          timeoutDuration: JWKS_TIMEOUT_MS,
+          cooldownDuration: JWKS_COOLDOWN_MS,
+          cacheMaxAge: JWKS_CACHE_MAX_AGE_MS
         })
   const options = {
     issuer,
     audience,
-    algorithms: typeof keys === 'function' ? ALGORITHMS : [algorithmOf(keys)],
-    clockTolerance: CLOCKS_DIFFER_S,
+    algorithms: typeof keys === 'function' ? ALGORITHMS : [algorithmForKey(keys)],
+    clockTolerance: CLOCK_TOLERANCE_S,
     requiredClaims: ['sub', 'exp']
   }
   const verify = async (token: string) =>
@@ -48,35 +48,35 @@ export function createJwtReader({ issuer, audience, jwksUrl, publicKey }: JwtSet
       : await jwtVerify(token, keys, options)
 
   /** @throws AppError `unauthenticated`; `unavailable` where the provider's keys cannot be had */
-  return async function read(token: string): Promise<Identity> {
-    if (token.length > LONGEST_TOKEN) throw notGood()
+  return async function verifyJwt(token: string): Promise<Identity> {
+    if (token.length > MAX_TOKEN_LENGTH) throw invalidJwt()
     try {
       const { payload } = await verify(token)
-      return identityOf(issuer, payload)
+      return toIdentity(issuer, payload)
     } catch (error) {
       if (error instanceof AppError) throw error
       // What the provider does not answer is no fault of the caller's.
-      if (!(error instanceof errors.JOSEError) || NO_KEYS.includes(error.code)) {
+      if (!(error instanceof errors.JOSEError) || JWKS_ERROR_CODES.includes(error.code)) {
         throw new AppError('unavailable', 'The identity provider cannot be asked at the moment.', {
           cause: error,
           retryAfterS: 5
         })
       }
-      throw notGood(error)
+      throw invalidJwt(error)
     }
   }
 }
 
 /** The one algorithm that a key is for, so that no token chooses another. */
-function algorithmOf({ asymmetricKeyType }: KeyObject): string {
+function algorithmForKey({ asymmetricKeyType }: KeyObject): string {
   return asymmetricKeyType === 'rsa' ? 'RS256' : asymmetricKeyType === 'ec' ? 'ES256' : 'EdDSA'
 }
 
-function identityOf(
+function toIdentity(
   issuer: string,
   { sub, email, email_verified: verified, name }: JWTPayload
 ): Identity {
-  if (typeof sub !== 'string' || sub === '' || sub.length > 255) throw notGood()
+  if (typeof sub !== 'string' || sub === '' || sub.length > 255) throw invalidJwt()
   return {
     issuer,
     subject: sub,
@@ -85,7 +85,7 @@ function identityOf(
   }
 }
 
-function notGood(cause?: unknown): AppError {
+function invalidJwt(cause?: unknown): AppError {
   return new AppError('unauthenticated', 'The credential is not valid here, or not any more.', {
     cause
   })

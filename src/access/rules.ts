@@ -14,14 +14,14 @@ export const SCOPES = [
 export type Scope = (typeof SCOPES)[number]
 
 /** Where a request says whose things it is about. `itself`: nowhere; it is about whoever asks. */
-export type OwnerPlace =
+export type OwnerSource =
   'params.user_id' | 'params.owner_id' | 'query.owner_id' | 'body.owner_id' | 'itself'
 
 /**
  * Who may call a route. `open`: everybody. `docs`: everybody where the description is open. Else a key with the scope, and where
  * `owner` says whose things it is about, also that person; where `session` is set, a connect session of that person too.
  */
-export type Rule = 'open' | 'docs' | { scope: Scope; owner?: OwnerPlace; session?: boolean }
+export type AccessRule = 'open' | 'docs' | { scope: Scope; owner?: OwnerSource; session?: boolean }
 
 /** Who asks. */
 export type Principal =
@@ -38,12 +38,12 @@ export type Principal =
   | { kind: 'anybody' }
 
 /** The one user whose things the caller may see and change; undefined for who speaks for all of them. */
-export function ownUser(principal: Principal): number | undefined {
+export function restrictedUserId(principal: Principal): number | undefined {
   return 'userId' in principal ? principal.userId : undefined
 }
 
 /** Whether a caller may use a route at all; whose things it is about is asked later. */
-export function mayUse(principal: Principal, rule: Exclude<Rule, string>): boolean {
+export function isAllowed(principal: Principal, rule: Exclude<AccessRule, string>): boolean {
   if (principal.kind === 'anybody') return true
   if (principal.kind === 'key') {
     return principal.scopes.includes(rule.scope) || principal.scopes.includes('admin')
@@ -52,11 +52,11 @@ export function mayUse(principal: Principal, rule: Exclude<Rule, string>): boole
 }
 
 /** Whom a request is about, as its `owner` place has it; undefined where it does not say. */
-export function namedOwner(
-  place: OwnerPlace,
+export function requestedOwner(
+  source: OwnerSource,
   { params, query, body }: { params: unknown; query: unknown; body: unknown }
 ): number | undefined {
-  const [part = '', name = ''] = place.split('.')
+  const [part = '', name = ''] = source.split('.')
   const value = (
     { params, query, body } as Record<string, Record<string, unknown> | null | undefined>
   )[part]?.[name]

@@ -1,9 +1,9 @@
-import { BOOTSTRAP } from '../access/bootstrap.ts'
+import { BOOTSTRAP_KEY_NAME } from '../access/bootstrap.ts'
 import { SCOPES, type Scope } from '../access/rules.ts'
-import { hashOf, KEY, newSecret, prefixOf } from '../access/secrets.ts'
+import { hashSecret, KEY, createSecret, displayPrefix } from '../access/secrets.ts'
 import { loadDatabaseSettings } from '../config/load.ts'
 import { StartError } from '../lib/errors.ts'
-import { meaningless, operatorCommand, withStore } from './command.ts'
+import { usageError, defineCommand, withStore } from './command.ts'
 import type { Store } from '../store/index.ts'
 
 const HELP = `npm run api-keys -- create --name NAME --scopes SCOPE[,SCOPE…] [--expires 90d]   make a service key: printed once, kept as a hash
@@ -14,40 +14,41 @@ Scopes: ${SCOPES.join(', ')}. admin may do everything.
 Callers send it as "Authorization: Bearer …".
 `
 const DAY_MS = 86_400_000
-const LONGEST_DAYS = 3_650
+const MAX_EXPIRY_DAYS = 3_650
 
 /** `npm run api-keys`: needs the database of the service and no other setting, and never prints a key but one that it has just made. */
-await operatorCommand(
+await defineCommand(
   HELP,
   ['name', 'scopes', 'expires'],
-  async ([command, name, ...rest], { name: given, scopes, expires }) => {
-    const isBare = given === undefined && scopes === undefined && expires === undefined
+  async ([command, name, ...rest], { name: nameOption, scopes, expires }) => {
+    const hasNoOptions = nameOption === undefined && scopes === undefined && expires === undefined
     if (command === 'create' && name === undefined) {
-      await create(nameOf(given), scopesOf(scopes), expiryOf(expires))
-    } else if (command === 'list' && name === undefined && isBare) await inDatabase(list)
-    else if (command === 'revoke' && name !== undefined && rest.length === 0 && isBare) {
-      await inDatabase(async (store) => {
-        await revoke(store, name)
+      await createKey(parseName(nameOption), parseScopes(scopes), parseExpiry(expires))
+    } else if (command === 'list' && name === undefined && hasNoOptions)
+      await runWithStore(listKeys)
+    else if (command === 'revoke' && name !== undefined && rest.length === 0 && hasNoOptions) {
+      await runWithStore(async (store) => {
+        await revokeKey(store, name)
       })
-    } else throw meaningless(HELP)
+    } else throw usageError(HELP)
   }
 )
 
-async function inDatabase(command: (store: Store) => Promise<void>): Promise<void> {
+async function runWithStore(command: (store: Store) => Promise<void>): Promise<void> {
   await withStore(loadDatabaseSettings(process.env), command)
 }
 
-async function create(name: string, scopes: Scope[], expiresAt: Date | null): Promise<void> {
-  const secret = newSecret(KEY)
-  await inDatabase(async (store) => {
-    const made = await store.apiKeys.create({
+async function createKey(name: string, scopes: Scope[], expiresAt: Date | null): Promise<void> {
+  const secret = createSecret(KEY)
+  await runWithStore(async (store) => {
+    const created = await store.apiKeys.create({
       name,
-      hash: hashOf(secret),
-      prefix: prefixOf(secret),
+      hash: hashSecret(secret),
+      prefix: displayPrefix(secret),
       scopes,
       expiresAt
     })
-    if (made === undefined) {
+    if (created === undefined) {
       throw new StartError(
         [`There is a key named ${name} already. Revoke it first, or choose another name.`],
         1
@@ -58,79 +59,79 @@ async function create(name: string, scopes: Scope[], expiresAt: Date | null): Pr
   if (process.stdout.isTTY) console.error('\nThis is the only time that it is shown.')
 }
 
-async function list(store: Store): Promise<void> {
+async function listKeys(store: Store): Promise<void> {
   const keys = await store.apiKeys.list()
   if (keys.length === 0) console.log('There are no keys.')
   for (const { id, name, prefix, scopes, createdAt, expiresAt, revokedAt, lastUsedAt } of keys) {
-    const isOver = expiresAt !== null && expiresAt.getTime() <= Date.now()
+    const isExpired = expiresAt !== null && expiresAt.getTime() <= Date.now()
     const state =
       revokedAt !== null
-        ? `revoked ${day(revokedAt)}`
-        : isOver
-          ? `expired ${day(expiresAt)}`
+        ? `revoked ${formatDate(revokedAt)}`
+        : isExpired
+          ? `expired ${formatDate(expiresAt)}`
           : expiresAt === null
             ? 'good'
-            : `good until ${day(expiresAt)}`
+            : `good until ${formatDate(expiresAt)}`
     console.log(
-      `${id}  ${name}  ${prefix}…  ${scopes.join(',')}  made ${day(createdAt)}  ${state}  ${lastUsedAt === null ? 'never used' : `last used ${lastUsedAt.toISOString()}`}`
+      `${id}  ${name}  ${prefix}…  ${scopes.join(',')}  made ${formatDate(createdAt)}  ${state}  ${lastUsedAt === null ? 'never used' : `last used ${lastUsedAt.toISOString()}`}`
     )
   }
 }
 
-async function revoke(store: Store, name: string): Promise<void> {
+async function revokeKey(store: Store, name: string): Promise<void> {
   if (!(await store.apiKeys.revoke({ name }))) {
     throw new StartError([`No key that is good is named ${name}.`], 1)
   }
   console.log(`${name} is revoked.`)
 }
 
-function nameOf(given = ''): string {
-  if (!/^[A-Za-z0-9][\w.-]{0,63}$/.test(given)) {
+function parseName(value = ''): string {
+  if (!/^[A-Za-z0-9][\w.-]{0,63}$/.test(value)) {
     throw new StartError(['--name takes up to 64 letters, digits, -, _ or a dot.'], 2)
   }
-  if (given === BOOTSTRAP) {
+  if (value === BOOTSTRAP_KEY_NAME) {
     throw new StartError(
-      [`${BOOTSTRAP} is the name of the key in BOOTSTRAP_API_KEY. Choose another name.`],
+      [`${BOOTSTRAP_KEY_NAME} is the name of the key in BOOTSTRAP_API_KEY. Choose another name.`],
       2
     )
   }
-  return given
+  return value
 }
 
-function scopesOf(given = ''): Scope[] {
-  const named = [
+function parseScopes(value = ''): Scope[] {
+  const requested = [
     ...new Set(
-      given
+      value
         .split(',')
-        .map((each) => each.trim())
+        .map((scope) => scope.trim())
         .filter(Boolean)
     )
   ]
-  const unknown = named.filter((each) => !(SCOPES as readonly string[]).includes(each))
+  const unknown = requested.filter((scope) => !(SCOPES as readonly string[]).includes(scope))
   if (unknown.length > 0) {
     throw new StartError(
       [`--scopes: there is no ${unknown.join(', ')}. There are ${SCOPES.join(', ')}.`],
       2
     )
   }
-  if (named.length === 0) {
+  if (requested.length === 0) {
     throw new StartError(
       [`--scopes is missing: one or more of ${SCOPES.join(', ')}, with commas.`],
       2
     )
   }
-  return named as Scope[]
+  return requested as Scope[]
 }
 
-function expiryOf(given: string | undefined): Date | null {
-  if (given === undefined) return null
-  const [, days] = /^(\d{1,4})d$/.exec(given) ?? []
-  if (days === undefined || Number(days) < 1 || Number(days) > LONGEST_DAYS) {
-    throw new StartError([`--expires takes days, such as 90d, up to ${LONGEST_DAYS}d.`], 2)
+function parseExpiry(value: string | undefined): Date | null {
+  if (value === undefined) return null
+  const [, days] = /^(\d{1,4})d$/.exec(value) ?? []
+  if (days === undefined || Number(days) < 1 || Number(days) > MAX_EXPIRY_DAYS) {
+    throw new StartError([`--expires takes days, such as 90d, up to ${MAX_EXPIRY_DAYS}d.`], 2)
   }
   return new Date(Date.now() + Number(days) * DAY_MS)
 }
 
-function day(at: Date): string {
-  return at.toISOString().slice(0, 10)
+function formatDate(date: Date): string {
+  return date.toISOString().slice(0, 10)
 }

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { operator } from './operator.ts'
+import { getOperatorActor } from './operator.ts'
 import type { Config } from '../config/config.ts'
 import { StartError } from '../lib/errors.ts'
-import { explain } from './exit.ts'
+import { reportStartError } from './exit.ts'
 import { openEngine } from '../store/engine.ts'
 import { createStore, type Store } from '../store/index.ts'
 
@@ -11,40 +11,40 @@ import { createStore, type Store } from '../store/index.ts'
  * Runs one of an operator's commands, with `.env` read as the service reads it, and sets the exit code: 2 with the help for arguments
  * that mean nothing, else what the error says.
  *
- * @param options the names of what may be given, each with a text
+ * @param optionNames the names of what may be given, each with a text
  */
-export async function operatorCommand(
+export async function defineCommand(
   help: string,
-  options: string[],
-  work: (words: string[], given: Record<string, string | undefined>) => Promise<void>
+  optionNames: string[],
+  run: (positionals: string[], options: Record<string, string | undefined>) => Promise<void>
 ): Promise<void> {
   // Files that are made, databases above all, are its own.
   process.umask(0o077)
   try {
     if (existsSync('.env')) process.loadEnvFile('.env')
     const {
-      values: { help: wanted, ...given },
+      values: { help: isHelpRequested, ...values },
       positionals
     } = parseArgs({
       args: process.argv.slice(3),
       allowPositionals: true,
       options: {
-        ...Object.fromEntries(options.map((name) => [name, { type: 'string' as const }])),
+        ...Object.fromEntries(optionNames.map((name) => [name, { type: 'string' as const }])),
         help: { type: 'boolean' as const, default: false }
       }
     })
-    if (wanted === true) console.log(help)
-    else await work(positionals, given as Record<string, string | undefined>)
+    if (isHelpRequested === true) console.log(help)
+    else await run(positionals, values as Record<string, string | undefined>)
   } catch (error) {
     process.exitCode =
       (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true
-        ? usage(error as Error, help)
-        : explain(error)
+        ? reportUsageError(error as Error, help)
+        : reportStartError(error)
   }
 }
 
 /** What means nothing: the help is the answer. */
-export function meaningless(help: string): StartError {
+export function usageError(help: string): StartError {
   return new StartError([help], 2)
 }
 
@@ -55,13 +55,13 @@ export async function withStore(
 ): Promise<void> {
   const engine = await openEngine(databaseUrl, database)
   try {
-    await command(createStore(engine, Date.now, operator))
+    await command(createStore(engine, Date.now, getOperatorActor))
   } finally {
     await engine.close()
   }
 }
 
-function usage({ message }: Error, help: string): number {
+function reportUsageError({ message }: Error, help: string): number {
   console.error(`${message}\n\n${help}`)
   return 2
 }

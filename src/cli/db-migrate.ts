@@ -1,8 +1,8 @@
 import { loadDatabaseSettings } from '../config/load.ts'
 import { StartError } from '../lib/errors.ts'
 import { openEngine } from '../store/engine.ts'
-import { runCommand } from './database-command.ts'
-import { engineOf } from '../store/admin/raw-database.ts'
+import { defineDatabaseCommand } from './database-command.ts'
+import { loadRawDatabaseModule } from '../store/admin/raw-database.ts'
 
 const HELP = `npm run db:migrate   bring the tables of INTEGRATION_DB_URL up to date
 
@@ -10,11 +10,11 @@ For those who have set DB_AUTO_MIGRATE=false; otherwise each start does it. Seve
 `
 
 /** `npm run db:migrate`. */
-await runCommand(HELP, [], async () => {
+await defineDatabaseCommand(HELP, [], async () => {
   const { databaseUrl, database } = loadDatabaseSettings(process.env)
-  const before = await applied(databaseUrl)
-  const engine = await openEngine(databaseUrl, { ...database, migrates: true })
-  const count = (await applied(databaseUrl)) - before
+  const countBefore = await countAppliedMigrations(databaseUrl)
+  const engine = await openEngine(databaseUrl, { ...database, autoMigrate: true })
+  const count = (await countAppliedMigrations(databaseUrl)) - countBefore
   await engine.close()
   console.log(
     count === 0
@@ -24,11 +24,11 @@ await runCommand(HELP, [], async () => {
 })
 
 /** How many migrations a database has had; 0 where there is none yet. */
-async function applied(url: string): Promise<number> {
+async function countAppliedMigrations(url: string): Promise<number> {
   try {
-    const source = await (await engineOf(url)).openSource(url, 'INTEGRATION_DB_URL')
+    const source = await (await loadRawDatabaseModule(url)).openSource(url, 'INTEGRATION_DB_URL')
     try {
-      return (await source.applied()).count
+      return (await source.migrationState()).count
     } finally {
       await source.close()
     }

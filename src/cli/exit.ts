@@ -1,6 +1,6 @@
 import { StartError } from '../lib/errors.ts'
 
-const SENTENCES: Record<string, string> = {
+const MESSAGES_BY_ERROR_CODE: Record<string, string> = {
   EADDRINUSE: 'The port is already in use. Stop the other program, or set PORT.',
   EACCES: 'The port may not be opened by this user. Set PORT to 1024 or more.',
   EADDRNOTAVAIL: 'HOST is not an address of this machine.',
@@ -12,14 +12,14 @@ const SENTENCES: Record<string, string> = {
  *
  * @returns the exit code
  */
-export function explain(error: unknown): number {
+export function reportStartError(error: unknown): number {
   if (error instanceof StartError) {
     for (const problem of error.problems) console.error(problem)
     return error.exitCode
   }
   const { code = '', syscall = '' } = error as { code?: string; syscall?: string }
   if (/^(listen|getaddrinfo)$/.test(syscall)) {
-    console.error(SENTENCES[code] ?? `HOST and PORT cannot be listened on: ${code}.`)
+    console.error(MESSAGES_BY_ERROR_CODE[code] ?? `HOST and PORT cannot be listened on: ${code}.`)
   } else if (/^E[A-Z]+$/.test(code) && syscall !== '') {
     console.error(
       `A file of the working directory (.env or the development key) cannot be used: ${code}.`

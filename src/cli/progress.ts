@@ -1,10 +1,10 @@
-import { number } from './terminal.ts'
+import { formatNumber } from './terminal.ts'
 
-const REDRAW_MS = 100
-const BAR = 25
+const REDRAW_INTERVAL_MS = 100
+const BAR_WIDTH = 25
 
 /** What a terminal is to this, and what a file is. */
-export interface Output {
+export interface ProgressOutput {
   isTTY?: boolean
   write: (text: string) => unknown
 }
@@ -14,33 +14,33 @@ export interface Output {
  *
  * @param total of everything together
  */
-export function createProgress(output: Output, total: number) {
-  let [done, drawnAt] = [0, 0]
+export function createProgress(output: ProgressOutput, total: number) {
+  let [doneCount, drawnAt] = [0, 0]
   const clear = () => {
     if (output.isTTY === true && drawnAt > 0) output.write('\r\x1b[K')
   }
 
   return {
     /** So many more are done of the thing that is under way. */
-    step(what: string, count: number): void {
-      done += count
-      if (output.isTTY !== true || performance.now() - drawnAt < REDRAW_MS) return
+    advance(label: string, count: number): void {
+      doneCount += count
+      if (output.isTTY !== true || performance.now() - drawnAt < REDRAW_INTERVAL_MS) return
       drawnAt = performance.now()
-      const share = Math.min(1, done / Math.max(1, total))
+      const share = Math.min(1, doneCount / Math.max(1, total))
       output.write(
-        `\r[${'#'.repeat(Math.floor(share * BAR)).padEnd(BAR, '.')}] ${String(Math.floor(share * 100)).padStart(3)} % ${what}, ${number(done)} of ${number(total)}\x1b[K`
+        `\r[${'#'.repeat(Math.floor(share * BAR_WIDTH)).padEnd(BAR_WIDTH, '.')}] ${String(Math.floor(share * 100)).padStart(3)} % ${label}, ${formatNumber(doneCount)} of ${formatNumber(total)}\x1b[K`
       )
     },
 
     /** A thing is done: worth a line in a file. */
-    end(sentence: string): void {
-      if (output.isTTY !== true) output.write(`${sentence}\n`)
+    complete(message: string): void {
+      if (output.isTTY !== true) output.write(`${message}\n`)
     },
 
     /** A sentence that stays. */
-    say(sentence: string): void {
+    log(message: string): void {
       clear()
-      output.write(`${sentence}\n`)
+      output.write(`${message}\n`)
     },
 
     clear

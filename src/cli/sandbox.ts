@@ -1,14 +1,14 @@
 import type { AddressInfo } from 'node:net'
 import { parseArgs } from 'node:util'
-import { httpAddress } from '../http/pagination.ts'
+import { buildHttpUrl } from '../http/pagination.ts'
 import { buildSandbox } from '../sandbox/server.ts'
 import { DEMO_CLIENT } from '../sandbox/oauth/clients.ts'
-import type { Client } from '../sandbox/oauth/clients.ts'
+import type { SandboxClient } from '../sandbox/oauth/clients.ts'
 import type { BuildSandboxOptions } from '../sandbox/server.ts'
 
 type NumberOption =
   'port' | 'projects' | 'issues' | 'spaces' | 'pages' | 'seed' | 'burst' | 'points'
-const PARAMS = {
+const OPTION_DEFINITIONS = {
   port: { type: 'string', default: '4001' },
   host: { type: 'string', default: '127.0.0.1' },
   projects: { type: 'string' },
@@ -39,7 +39,7 @@ const HELP = `npm run sandbox -- [options]
 /** A sentence for whoever started the process. */
 class OptionError extends Error {}
 
-interface Started {
+interface SandboxCommand {
   port: number
   host: string
   options: BuildSandboxOptions
@@ -47,10 +47,10 @@ interface Started {
   secret: string
 }
 
-function read(args: string[]): Started | undefined {
-  const { values } = parseArgs({ args, options: PARAMS, strict: true })
+function parseSandboxOptions(args: string[]): SandboxCommand | undefined {
+  const { values } = parseArgs({ args, options: OPTION_DEFINITIONS, strict: true })
   if (values.help) return undefined
-  const number = (name: NumberOption) => {
+  const readInteger = (name: NumberOption) => {
     const text = values[name]
     if (text !== undefined && !/^\d{1,9}$/.test(text)) {
       throw new OptionError(`--${name} must be a whole number, not "${text}".`)
@@ -62,37 +62,39 @@ function read(args: string[]): Started | undefined {
     throw new OptionError(`--access must be account or resource, not "${access}".`)
   }
   const sizes = {
-    projects: number('projects'),
-    issues: number('issues'),
-    spaces: number('spaces'),
-    pages: number('pages')
+    projects: readInteger('projects'),
+    issues: readInteger('issues'),
+    spaces: readInteger('spaces'),
+    pages: readInteger('pages')
   }
-  const given = Object.fromEntries(Object.entries(sizes).filter(([, size]) => size !== undefined))
+  const definedSizes = Object.fromEntries(
+    Object.entries(sizes).filter(([, size]) => size !== undefined)
+  )
   const [id, secret] = [values['client-id'], values['client-secret']]
   const redirectUris = values['redirect-uri'] ?? DEMO_CLIENT.redirectUris
-  const port = number('port') ?? 0
+  const port = readInteger('port') ?? 0
   if (port > 65_535) throw new OptionError(`--port must be at most 65535, not ${port}.`)
-  const clients: Client[] = [{ ...DEMO_CLIENT, id, secret, redirectUris, access }]
+  const clients: SandboxClient[] = [{ ...DEMO_CLIENT, id, secret, redirectUris, access }]
   return {
     port,
     host: values.host,
     id,
     secret,
     options: {
-      seed: number('seed'),
-      burst: number('burst'),
-      hourlyPoints: number('points'),
-      sizes: given,
+      seed: readInteger('seed'),
+      burst: readInteger('burst'),
+      hourlyPoints: readInteger('points'),
+      sizes: definedSizes,
       clients
     }
   }
 }
 
-async function start({ port, host, id, secret, options }: Started) {
+async function startSandbox({ port, host, id, secret, options }: SandboxCommand) {
   const app = buildSandbox(options)
   await app.listen({ port, host })
   const address = app.server.address() as AddressInfo
-  const url = httpAddress(host, address.port)
+  const url = buildHttpUrl(host, address.port)
   console.log(`Atlassian sandbox on ${url} (admin API: ${url}/admin/state). For the connector:
 
 ATLASSIAN_AUTH_URL=${url}
@@ -107,7 +109,7 @@ CONFLUENCE_OAUTH_REDIRECT_URI=http://localhost:3001/auth/confluence/callback
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => app.close())
 }
 
-function explain(error: unknown): string {
+function describeError(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException
   if (code === 'EADDRINUSE') return 'The port is in use; choose another one with --port.'
   if (code === 'EACCES') {
@@ -117,10 +119,10 @@ function explain(error: unknown): string {
 }
 
 try {
-  const started = read(process.argv.slice(3))
-  if (started === undefined) console.log(HELP)
-  else await start(started)
+  const command = parseSandboxOptions(process.argv.slice(3))
+  if (command === undefined) console.log(HELP)
+  else await startSandbox(command)
 } catch (error) {
-  console.error(`sandbox: ${explain(error)}`)
+  console.error(`sandbox: ${describeError(error)}`)
   process.exitCode = 1
 }

@@ -6,44 +6,44 @@ export interface ServerEvent {
 }
 
 /** The service says something every ten seconds at least, if only that it is there. */
-const LONGEST_SILENCE_MS = 30_000
+const IDLE_TIMEOUT_MS = 30_000
 
 /**
  * Reads server-sent events (WHATWG HTML, section 9.2.6) until the stream ends.
  *
  * @throws whatever ends the connection, or that nothing has come for too long
  */
-export async function* readEvents(
+export async function* readServerEvents(
   response: Response,
   signal: AbortSignal
 ): AsyncGenerator<ServerEvent> {
-  let rest = ''
-  for await (const text of chunks(response, signal)) {
-    const blocks = (rest + text).replaceAll('\r\n', '\n').split('\n\n')
-    rest = blocks.pop() ?? ''
+  let buffer = ''
+  for await (const text of readChunks(response, signal)) {
+    const blocks = (buffer + text).replaceAll('\r\n', '\n').split('\n\n')
+    buffer = blocks.pop() ?? ''
     for (const block of blocks) {
-      const event = parsed(block)
+      const event = parseEvent(block)
       if (event.data !== '') yield event
     }
   }
 }
 
-async function* chunks({ body }: Response, signal: AbortSignal): AsyncGenerator<string> {
+async function* readChunks({ body }: Response, signal: AbortSignal): AsyncGenerator<string> {
   if (body === null) return
   const reader = body.pipeThrough(new TextDecoderStream()).getReader()
   const stop = (): void => {
     reader.cancel().catch(() => {})
   }
   signal.addEventListener('abort', stop)
-  let silent = false
+  let hasTimedOut = false
   const timer = setTimeout(() => {
-    silent = true
+    hasTimedOut = true
     stop()
-  }, LONGEST_SILENCE_MS)
+  }, IDLE_TIMEOUT_MS)
   try {
     while (true) {
       const { value, done } = await reader.read()
-      if (silent) throw new Error('Nothing has come for too long')
+      if (hasTimedOut) throw new Error('Nothing has come for too long')
       if (done) return
       timer.refresh()
       yield value
@@ -55,13 +55,13 @@ async function* chunks({ body }: Response, signal: AbortSignal): AsyncGenerator<
   }
 }
 
-function parsed(block: string): ServerEvent {
-  const found: ServerEvent = { id: undefined, event: 'message', data: '' }
+function parseEvent(block: string): ServerEvent {
+  const event: ServerEvent = { id: undefined, event: 'message', data: '' }
   for (const line of block.split('\n')) {
     const [, name, value = ''] = /^(id|event|data): ?(.*)$/.exec(line) ?? []
-    if (name === 'data') found.data += found.data === '' ? value : `\n${value}`
-    else if (name === 'id') found.id = value
-    else if (name === 'event') found.event = value
+    if (name === 'data') event.data += event.data === '' ? value : `\n${value}`
+    else if (name === 'id') event.id = value
+    else if (name === 'event') event.event = value
   }
-  return found
+  return event
 }

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { StartError } from '../lib/errors.ts'
-import { plain } from './terminal.ts'
-import { readEvents } from './sse-reader.ts'
+import { stripControlChars } from './terminal.ts'
+import { readServerEvents } from './sse-reader.ts'
 
 /** What the command reads of a run, as the API has it. */
-export interface Run {
+export interface ApiRun {
   id: number
   product: string
   owner_id: number
@@ -28,94 +28,94 @@ export interface Run {
   duration_ms: number | null
 }
 
-const ANSWER_TIMEOUT_MS = 30_000
-const RETRY_MS = 1_000
+const RESPONSE_TIMEOUT_MS = 30_000
+const RETRY_INTERVAL_MS = 1_000
 /** How long a service that was there may be away: a restart, with whatever goes wrong at it. */
-const PATIENCE_MS = 60_000
+const OUTAGE_TIMEOUT_MS = 60_000
 
 /** A running service, asked over HTTP. What it refuses, and that it is not there, are errors that are made to be printed. */
-export function createService(base: string, signal: AbortSignal) {
-  async function ask(
+export function createSyncClient(base: string, signal: AbortSignal) {
+  async function sendRequest(
     method: string,
     path: string,
     headers: Record<string, string> = {}
   ): Promise<Response> {
-    const late = AbortSignal.timeout(ANSWER_TIMEOUT_MS)
+    const timeoutSignal = AbortSignal.timeout(RESPONSE_TIMEOUT_MS)
     try {
       return await fetch(base + path, {
         method,
         headers,
         redirect: 'manual',
-        signal: AbortSignal.any([signal, late])
+        signal: AbortSignal.any([signal, timeoutSignal])
       })
     } catch (cause) {
       signal.throwIfAborted()
-      throw new Unreachable(base, cause)
+      throw new ConnectionError(base, cause)
     }
   }
 
-  async function call<Answer>(method: string, path: string): Promise<Answer> {
-    const response = await ask(method, path)
-    const answer = await json(response)
-    if (response.ok && answer !== undefined) return answer as Answer
-    throw refusal(base, response, answer)
+  async function requestJson<ResponseBody>(method: string, path: string): Promise<ResponseBody> {
+    const response = await sendRequest(method, path)
+    const body = await readJson(response)
+    if (response.ok && body !== undefined) return body as ResponseBody
+    throw toApiError(base, response, body)
   }
 
   /**
    * A run each time that something of it is new, until it has ended. A connection that is lost is taken up again where it was.
    *
-   * @param away is told once each time that the service is not there
+   * @param onDisconnect is told once each time that the service is not there
    */
-  async function* follow(
+  async function* streamRun(
     path: string,
-    away: () => void,
-    patienceMs = PATIENCE_MS
-  ): AsyncGenerator<Run> {
+    onDisconnect: () => void,
+    outageTimeoutMs = OUTAGE_TIMEOUT_MS
+  ): AsyncGenerator<ApiRun> {
     let lastId: string | undefined
-    let heardAt = performance.now()
-    let missed = false
+    let lastEventAt = performance.now()
+    let isDisconnected = false
     while (true) {
       try {
-        const response = await ask('GET', path, {
+        const response = await sendRequest('GET', path, {
           accept: 'text/event-stream',
           ...(lastId === undefined ? {} : { 'last-event-id': lastId })
         })
-        if (!isEvents(response)) throw refusal(base, response, await json(response))
-        for await (const { id, event, data } of readEvents(response, signal)) {
+        if (!isEventStream(response)) throw toApiError(base, response, await readJson(response))
+        for await (const { id, event, data } of readServerEvents(response, signal)) {
           lastId = id ?? lastId
-          heardAt = performance.now()
-          missed = false
-          yield JSON.parse(data) as Run
+          lastEventAt = performance.now()
+          isDisconnected = false
+          yield JSON.parse(data) as ApiRun
           if (event === 'end') return
         }
       } catch (error) {
         signal.throwIfAborted()
-        if (!passes(error)) throw error
-        if (performance.now() - heardAt > patienceMs) {
+        if (!isRetryable(error)) throw error
+        if (performance.now() - lastEventAt > outageTimeoutMs) {
           throw new StartError(
             [
-              `The service has not been there for ${Math.round(patienceMs / 1000)} seconds: ${base}. The run goes on when it is back.`
+              `The service has not been there for ${Math.round(outageTimeoutMs / 1000)} seconds: ${base}. The run goes on when it is back.`
             ],
             1
           )
         }
-        if (!missed) away()
-        missed = true
+        if (!isDisconnected) onDisconnect()
+        isDisconnected = true
       }
-      await sleep(RETRY_MS, undefined, { signal })
+      await sleep(RETRY_INTERVAL_MS, undefined, { signal })
     }
   }
 
-  return { call, follow }
+  return { requestJson, streamRun }
 }
 
-export type Service = ReturnType<typeof createService>
+export type SyncClient = ReturnType<typeof createSyncClient>
 
-class Unreachable extends StartError {
+class ConnectionError extends StartError {
   constructor(base: string, cause: unknown) {
     super(
       [
-        `The service cannot be reached at ${base} (${reason(cause)}). Is it running? --url names another address.`
+        `The service cannot be reached at ${base} (${describeCause(cause)}). Is it running? --url names another address.`
       ],
       1
     )
@@ -123,58 +123,61 @@ class Unreachable extends StartError {
 }
 
 /** A refusal of the service's own, in its words. */
-class Refused extends StartError {
+class ApiError extends StartError {
   readonly status: number
 
-  constructor(sentence: string, status: number) {
-    super([sentence], 1)
+  constructor(message: string, status: number) {
+    super([message], 1)
     this.status = status
   }
 }
 
-function refusal(base: string, { status, headers }: Response, answer: unknown): Refused {
+function toApiError(base: string, { status, headers }: Response, body: unknown): ApiError {
   const {
     detail,
     request_id: requestId,
     errors
-  } = (answer ?? {}) as {
+  } = (body ?? {}) as {
     detail?: unknown
     request_id?: unknown
     errors?: Array<{ pointer: string; detail: string }>
   }
   const fields = (errors ?? []).map((error) => ` ${error.pointer}: ${error.detail}`).join('')
   if (typeof detail === 'string') {
-    return new Refused(plain(`${detail}${fields} (request ${String(requestId)})`), status)
-  }
-  const location = headers.get('location')
-  if (location !== null) {
-    return new Refused(
-      `${base} sends elsewhere, to ${plain(location)}. Give the service's own address with --url.`,
+    return new ApiError(
+      stripControlChars(`${detail}${fields} (request ${String(requestId)})`),
       status
     )
   }
-  return new Refused(
+  const location = headers.get('location')
+  if (location !== null) {
+    return new ApiError(
+      `${base} sends elsewhere, to ${stripControlChars(location)}. Give the service's own address with --url.`,
+      status
+    )
+  }
+  return new ApiError(
     `${base} answers ${status}, and not as this service does. Is the address right?`,
     status
   )
 }
 
 /** What a service that restarts looks like, and a proxy in front of it. */
-function passes(error: unknown): boolean {
-  return !(error instanceof Refused) || error.status >= 500
+function isRetryable(error: unknown): boolean {
+  return !(error instanceof ApiError) || error.status >= 500
 }
 
-function isEvents({ status, headers }: Response): boolean {
+function isEventStream({ status, headers }: Response): boolean {
   return status === 200 && headers.get('content-type')?.startsWith('text/event-stream') === true
 }
 
-async function json(response: Response): Promise<unknown> {
+async function readJson(response: Response): Promise<unknown> {
   return await response.json().catch(() => undefined)
 }
 
-function reason(error: unknown): string {
+function describeCause(error: unknown): string {
   const { name, cause } = error as { name?: string; cause?: { code?: string; message?: string } }
   return name === 'TimeoutError'
-    ? `no answer within ${ANSWER_TIMEOUT_MS / 1000} seconds`
+    ? `no answer within ${RESPONSE_TIMEOUT_MS / 1000} seconds`
     : (cause?.code ?? cause?.message ?? 'no connection')
 }

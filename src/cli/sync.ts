@@ -1,13 +1,20 @@
 import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { clock, createDisplay, number, plain, time, type Output } from './terminal.ts'
-import { createService, type Run, type Service } from './sync-client.ts'
-import { isWebUrl } from '../config/formats.ts'
-import { resolve } from '../config/aliases.ts'
+import {
+  formatDuration,
+  createRunProgress,
+  formatNumber,
+  stripControlChars,
+  formatTime,
+  type TerminalOutput
+} from './terminal.ts'
+import { createSyncClient, type ApiRun, type SyncClient } from './sync-client.ts'
+import { isHttpBaseUrl } from '../config/formats.ts'
+import { resolveSettings } from '../config/aliases.ts'
 import { Env } from '../config/schema.ts'
 import { StartError } from '../lib/errors.ts'
-import { PRODUCTS } from '../model/products.ts'
-import { explain } from './exit.ts'
+import { PRODUCT_TITLES } from '../model/products.ts'
+import { reportStartError } from './exit.ts'
 
 const HELP = `npm run sync -- --product jira|confluence [options]   copy what the connection reaches, and watch it
   --owner N               whose connection; default: the first user
@@ -20,76 +27,78 @@ A run that is under way already is joined. Ctrl-C stops watching and leaves it r
 Ends with 0: all is copied · 1: failed, cancelled or refused · 2: wrong options · 3: partly copied, or put aside and not waited for
 `
 const MODES = ['due', 'incremental', 'full']
-const FAILURES_SHOWN = 10
-const INTERRUPTED = { SIGINT: 130, SIGTERM: 143 } as const
+const MAX_FAILURES_SHOWN = 10
+const EXIT_CODE_BY_SIGNAL = { SIGINT: 130, SIGTERM: 143 } as const
 
-interface Options {
-  product: keyof typeof PRODUCTS
+interface SyncCommandOptions {
+  product: keyof typeof PRODUCT_TITLES
   owner: string | undefined
   mode: string
-  wait: boolean
-  cancel: boolean
+  shouldWait: boolean
+  shouldCancel: boolean
   base: string
 }
 
 /** `npm run sync`: asks a running service, as anybody could, and changes nothing by itself. */
-const leaving = new AbortController()
-const display = createDisplay(process.stderr as Output)
-let options: Options | undefined
-let watched: Run | undefined
+const abortController = new AbortController()
+const runProgress = createRunProgress(process.stderr as TerminalOutput)
+let options: SyncCommandOptions | undefined
+let watchedRun: ApiRun | undefined
 try {
   if (existsSync('.env')) process.loadEnvFile('.env')
-  options = read(process.argv.slice(3))
+  options = parseSyncOptions(process.argv.slice(3))
   if (options === undefined) console.log(HELP)
   else {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       process.on(signal, () => {
-        leaving.abort(signal)
+        abortController.abort(signal)
       })
     }
-    const service = createService(options.base, leaving.signal)
-    process.exitCode = await (options.cancel ? cancel : sync)(service, options)
+    const client = createSyncClient(options.base, abortController.signal)
+    process.exitCode = await (options.shouldCancel ? cancelRun : runSync)(client, options)
   }
-  display.end()
+  runProgress.finish()
 } catch (error) {
-  display.end()
+  runProgress.finish()
   process.exitCode =
-    leaving.signal.aborted && options !== undefined ? left(options) : explain(error)
+    abortController.signal.aborted && options !== undefined
+      ? reportDetached(options)
+      : reportStartError(error)
 }
 
 /** @returns undefined where help is wanted. @throws StartError before anything is asked */
-function read(args: string[]): Options | undefined {
-  const { help, product, owner, mode, url, cancel, 'no-wait': noWait } = parsed(args)
+function parseSyncOptions(args: string[]): SyncCommandOptions | undefined {
+  const { help, product, owner, mode, url, cancel, 'no-wait': noWait } = parseArguments(args)
   if (help === true) return undefined
-  if (product === undefined || !Object.hasOwn(PRODUCTS, product)) {
-    throw wrong(`--product must be ${Object.keys(PRODUCTS).join(' or ')}.`)
+  if (product === undefined || !Object.hasOwn(PRODUCT_TITLES, product)) {
+    throw usageError(`--product must be ${Object.keys(PRODUCT_TITLES).join(' or ')}.`)
   }
   if (
     owner !== undefined &&
     !(/^[1-9]\d{0,15}$/.test(owner) && Number.isSafeInteger(Number(owner)))
   ) {
-    throw wrong('--owner must be the id of a user, a positive whole number.')
+    throw usageError('--owner must be the id of a user, a positive whole number.')
   }
   if (mode !== undefined && !MODES.includes(mode)) {
-    throw wrong(`--mode must be ${MODES.join(', ')}.`)
+    throw usageError(`--mode must be ${MODES.join(', ')}.`)
   }
-  if (url !== undefined && !isWebUrl(url)) {
-    throw wrong('--url must be an http(s) address without credentials, query or fragment.')
+  if (url !== undefined && !isHttpBaseUrl(url)) {
+    throw usageError('--url must be an http(s) address without credentials, query or fragment.')
   }
   if (cancel === true && (mode !== undefined || noWait === true)) {
-    throw wrong('--cancel ends a run; --mode and --no-wait are about one that is started.')
+    throw usageError('--cancel ends a run; --mode and --no-wait are about one that is started.')
   }
   return {
-    product: product as Options['product'],
+    product: product as SyncCommandOptions['product'],
     owner,
     mode: mode ?? 'due',
-    wait: noWait !== true,
-    cancel: cancel === true,
-    base: new URL(url ?? configured()).href.replace(/(?<!\/)\/+$/, '')
+    shouldWait: noWait !== true,
+    shouldCancel: cancel === true,
+    base: new URL(url ?? resolveServiceUrl()).href.replace(/(?<!\/)\/+$/, '')
   }
 }
 
-function parsed(args: string[]) {
+function parseArguments(args: string[]) {
   const text = { type: 'string' } as const
   const flag = { type: 'boolean' } as const
   try {
@@ -106,23 +115,23 @@ function parsed(args: string[]) {
       }
     }).values
   } catch (error) {
-    throw wrong((error as Error).message)
+    throw usageError((error as Error).message)
   }
 }
 
-function wrong(sentence: string): StartError {
-  return new StartError([`${sentence}\n\n${HELP}`], 2)
+function usageError(message: string): StartError {
+  return new StartError([`${message}\n\n${HELP}`], 2)
 }
 
 /** Where the settings say that the service is. Only these are read: whoever watches needs no keys. */
-function configured(): string {
+function resolveServiceUrl(): string {
   const {
     HOST = '127.0.0.1',
     PORT = String(Env.properties.PORT.default),
     PUBLIC_URL
-  } = resolve(process.env, ['HOST', 'PORT', 'PUBLIC_URL']).values
+  } = resolveSettings(process.env, ['HOST', 'PORT', 'PUBLIC_URL']).values
   if (PUBLIC_URL !== undefined) {
-    if (!isWebUrl(PUBLIC_URL)) {
+    if (!isHttpBaseUrl(PUBLIC_URL)) {
       throw new StartError([`PUBLIC_URL ${Env.properties.PUBLIC_URL.rule}.`], 78)
     }
     return PUBLIC_URL
@@ -136,7 +145,7 @@ function configured(): string {
   const host =
     { '0.0.0.0': '127.0.0.1', '::': '[::1]' }[HOST] ?? (HOST.includes(':') ? `[${HOST}]` : HOST)
   const address = `http://${host}:${PORT}`
-  if (!/^\d+$/.test(PORT) || !isWebUrl(address)) {
+  if (!/^\d+$/.test(PORT) || !isHttpBaseUrl(address)) {
     throw new StartError(
       ['HOST and PORT make no address. Give the one of the service with --url.'],
       78
@@ -145,87 +154,100 @@ function configured(): string {
   return address
 }
 
-function runsOf({ product }: Options): string {
+function buildRunsPath({ product }: SyncCommandOptions): string {
   return `/integrations/${product}/sync`
 }
 
-function owned({ owner }: Options, query: Record<string, string>): string {
+function buildOwnerQuery({ owner }: SyncCommandOptions, query: Record<string, string>): string {
   return String(
     new URLSearchParams({ ...(owner === undefined ? {} : { owner_id: owner }), ...query })
   )
 }
 
-async function sync(service: Service, options: Options): Promise<number> {
-  const { mode, product, wait } = options
-  watched = await service.call<Run>('POST', `${runsOf(options)}?${owned(options, { mode })}`)
-  const { id, owner_id: owner, started_at: startedAt } = watched
-  const joined = startedAt !== null || watched.mode !== mode
-  display.say(
-    `${PRODUCTS[product]} of user ${owner}: run ${id}${joined ? `, which was under way already${watched.mode === mode ? '' : ` (mode ${watched.mode})`}` : ''}.`
+async function runSync(client: SyncClient, options: SyncCommandOptions): Promise<number> {
+  const { mode, product, shouldWait } = options
+  watchedRun = await client.requestJson<ApiRun>(
+    'POST',
+    `${buildRunsPath(options)}?${buildOwnerQuery(options, { mode })}`
+  )
+  const { id, owner_id: owner, started_at: startedAt } = watchedRun
+  const hasJoined = startedAt !== null || watchedRun.mode !== mode
+  runProgress.log(
+    `${PRODUCT_TITLES[product]} of user ${owner}: run ${id}${hasJoined ? `, which was under way already${watchedRun.mode === mode ? '' : ` (mode ${watchedRun.mode})`}` : ''}.`
   )
   let parkedUntil: string | null = null
-  for await (const run of service.follow(`${runsOf(options)}/runs/${id}/events`, () => {
-    display.say('The service is not there at the moment; trying again.')
+  for await (const run of client.streamRun(`${buildRunsPath(options)}/runs/${id}/events`, () => {
+    runProgress.log('The service is not there at the moment; trying again.')
   })) {
-    watched = run
+    watchedRun = run
     if (run.state === 'parked' && run.next_run_at !== parkedUntil) {
-      display.say(`${run.error?.detail ?? 'It is put aside.'} That is at ${time(run.next_run_at)}.`)
+      runProgress.log(
+        `${run.error?.detail ?? 'It is put aside.'} That is at ${formatTime(run.next_run_at)}.`
+      )
     }
     parkedUntil = run.next_run_at
-    display.show(run)
-    if (run.state === 'parked' && !wait) break
+    runProgress.update(run)
+    if (run.state === 'parked' && !shouldWait) break
   }
-  display.end()
-  return report(watched, options)
+  runProgress.finish()
+  return reportResult(watchedRun, options)
 }
 
 /** Says how it ended. @returns the exit code */
-function report(run: Run, options: Options): number {
+function reportResult(run: ApiRun, options: SyncCommandOptions): number {
   const { id, state, counts, error, failures, duration_ms: ms } = run
-  const says = {
+  const outcome = {
     succeeded: 'succeeded',
     partial: 'has not copied everything',
     failed: 'failed',
     cancelled: 'was cancelled',
-    parked: `is put aside until ${time(run.next_run_at)} and goes on by itself`,
+    parked: `is put aside until ${formatTime(run.next_run_at)} and goes on by itself`,
     queued: 'waits',
     running: 'is under way'
   }[state]
   console.log(
-    `Run ${id} ${says}: ${number(counts.seen)} read, ${number(counts.added)} added, ${number(counts.changed)} changed, ${number(counts.unchanged)} unchanged, ${number(counts.removed)} removed; ${number(counts.upstream_calls)} calls${ms === null ? '' : `, ${clock(ms)}`}.`
+    `Run ${id} ${outcome}: ${formatNumber(counts.seen)} read, ${formatNumber(counts.added)} added, ${formatNumber(counts.changed)} changed, ${formatNumber(counts.unchanged)} unchanged, ${formatNumber(counts.removed)} removed; ${formatNumber(counts.upstream_calls)} calls${ms === null ? '' : `, ${formatDuration(ms)}`}.`
   )
-  if (error !== null && state !== 'parked') console.log(plain(error.detail))
-  for (const { collection, site, remote_id: item, detail } of failures.slice(0, FAILURES_SHOWN)) {
+  if (error !== null && state !== 'parked') console.log(stripControlChars(error.detail))
+  for (const { collection, site, remote_id: item, detail } of failures.slice(
+    0,
+    MAX_FAILURES_SHOWN
+  )) {
     console.log(
-      plain(`  ${collection}${item === null ? '' : ` ${item}`} (site ${site}): ${detail}`)
+      stripControlChars(
+        `  ${collection}${item === null ? '' : ` ${item}`} (site ${site}): ${detail}`
+      )
     )
   }
-  if (failures.length > FAILURES_SHOWN) {
-    console.log(`  and more: ${options.base}${runsOf(options)}/runs/${id}`)
+  if (failures.length > MAX_FAILURES_SHOWN) {
+    console.log(`  and more: ${options.base}${buildRunsPath(options)}/runs/${id}`)
   }
   return state === 'succeeded' ? 0 : state === 'partial' || state === 'parked' ? 3 : 1
 }
 
-async function cancel(service: Service, options: Options): Promise<number> {
-  const [newest] = await service.call<Run[]>(
+async function cancelRun(client: SyncClient, options: SyncCommandOptions): Promise<number> {
+  const [newestRun] = await client.requestJson<ApiRun[]>(
     'GET',
-    `${runsOf(options)}/runs?${owned(options, { limit: '1' })}`
+    `${buildRunsPath(options)}/runs?${buildOwnerQuery(options, { limit: '1' })}`
   )
-  if (newest === undefined || !['queued', 'running', 'parked'].includes(newest.state)) {
-    throw new StartError([`No ${PRODUCTS[options.product]} run is under way.`], 1)
+  if (newestRun === undefined || !['queued', 'running', 'parked'].includes(newestRun.state)) {
+    throw new StartError([`No ${PRODUCT_TITLES[options.product]} run is under way.`], 1)
   }
-  const { id, error } = await service.call<Run>('DELETE', `${runsOf(options)}/runs/${newest.id}`)
-  console.log(`Run ${id}: ${plain(error?.detail ?? 'cancelled.')}`)
+  const { id, error } = await client.requestJson<ApiRun>(
+    'DELETE',
+    `${buildRunsPath(options)}/runs/${newestRun.id}`
+  )
+  console.log(`Run ${id}: ${stripControlChars(error?.detail ?? 'cancelled.')}`)
   return 0
 }
 
 /** Says what becomes of the run that is no longer watched. @returns the exit code */
-function left(options: Options): number {
-  const its = `npm run sync -- --product ${options.product}${options.owner === undefined ? '' : ` --owner ${options.owner}`}`
+function reportDetached(options: SyncCommandOptions): number {
+  const command = `npm run sync -- --product ${options.product}${options.owner === undefined ? '' : ` --owner ${options.owner}`}`
   console.error(
-    watched === undefined
+    watchedRun === undefined
       ? 'Nothing was waited for.'
-      : `Run ${watched.id} goes on without being watched. To watch it again: ${its} · to end it: ${its} --cancel`
+      : `Run ${watchedRun.id} goes on without being watched. To watch it again: ${command} · to end it: ${command} --cancel`
   )
-  return INTERRUPTED[leaving.signal.reason as keyof typeof INTERRUPTED]
+  return EXIT_CODE_BY_SIGNAL[abortController.signal.reason as keyof typeof EXIT_CODE_BY_SIGNAL]
 }

@@ -2,13 +2,13 @@ import { StartError } from '../lib/errors.ts'
 import type { ProviderId } from '../model/products.ts'
 import type { EngineOptions } from '../store/engine.ts'
 import type { JwtSettings } from '../access/jwt.ts'
-import { list, pem } from './formats.ts'
-import { misspelt, type Resolved } from './aliases.ts'
-import { Env, LEVELS, type Setting } from './schema.ts'
+import { splitList, unescapePem } from './formats.ts'
+import { findTypos, type ResolvedSettings } from './aliases.ts'
+import { Env, LOG_LEVELS, type Setting } from './schema.ts'
 
 export const SETTINGS = Object.keys(Env.properties) as Setting[]
 const MINUTE_MS = 60_000
-const PRODUCTION_NEEDS_KEYS =
+const MISSING_KEYS_MESSAGE =
   'VAULT_KEYS or VAULT_KEYS_FILE is required in production (a key is an id, a colon and 32 random bytes in base64, as from openssl rand -base64 32).'
 
 /** One OAuth client as configured; null where a value is missing. */
@@ -19,25 +19,25 @@ export interface ClientSettings {
   /** Replaces the product's own scopes. */
   scopes: readonly string[] | null
   /** The variable each value came from. */
-  from: { client_id: string | null; client_secret: string | null; redirect_uri: string | null }
+  sources: { client_id: string | null; client_secret: string | null; redirect_uri: string | null }
 }
 
 /** The settings, understood. Nothing below ever reads the environment. */
 export interface Config {
   production: boolean
   /** True when nobody said which mode this is. */
-  modeAssumed: boolean
+  modeDefaulted: boolean
   host: string
   port: number
   logLevel: string
   databaseUrl: string
   /** How that database is opened. */
-  database: Omit<EngineOptions, 'onChange'>
+  database: Omit<EngineOptions, 'onAvailabilityChange'>
   vaultKeys: string | null
   vaultKeysFile: string | null
   /** Whether everybody may call. */
-  openToAll: boolean
-  docsOpen: boolean
+  publicAccess: boolean
+  publicDocs: boolean
   bootstrapKey: string | null
   /** null: people have no tokens of their own. */
   jwt: JwtSettings | null
@@ -56,22 +56,22 @@ export interface Config {
   hourlyPoints: number
   sync: SyncConfig
   /** Days that rows of the audit trail are kept; 0: for ever. */
-  auditDays: number
+  auditRetentionDays: number
   /** Whether Atlassian is told whose accounts are kept. */
-  reportsPersonalData: boolean
+  personalDataReporting: boolean
   clients: Record<ProviderId, ClientSettings>
   warnings: string[]
 }
 
 /** How much one caller may ask for in a minute; 0: as much as it likes. */
 export interface LimitsConfig {
-  perMinute: number
+  requestsPerMinute: number
   loginsPerMinute: number
   refusedPerMinute: number
   /** Of requests in one turn of the event loop; 0: nothing is refused. */
   overloadAfterMs: number
   /** Logins that are kept of one caller. */
-  openLogins: number
+  maxOpenLogins: number
 }
 
 /** How copies are kept. */
@@ -79,7 +79,7 @@ export interface SyncConfig {
   intervalMs: number
   fullIntervalMs: number
   concurrency: number
-  shrinkShare: number
+  maxShrinkRatio: number
   historyDays: number
   tombstoneDays: number
 }
@@ -89,75 +89,78 @@ export interface SyncConfig {
  *
  * @returns one sentence for each problem, naming the variable
  */
-export function contradictions(env: NodeJS.ProcessEnv, { values }: Resolved): string[] {
+export function findConflicts(env: NodeJS.ProcessEnv, { values }: ResolvedSettings): string[] {
   const production = isProduction(values)
   return [
     ...(values.APP_ENV === 'production' && isTrue(values.DEV_MODE)
       ? ['APP_ENV=production and DEV_MODE=true contradict each other; remove one.']
       : []),
     ...(production && values.VAULT_KEYS === undefined && values.VAULT_KEYS_FILE === undefined
-      ? [PRODUCTION_NEEDS_KEYS]
+      ? [MISSING_KEYS_MESSAGE]
       : []),
     ...(values.VAULT_KEYS !== undefined && values.VAULT_KEYS_FILE !== undefined
       ? ['VAULT_KEYS and VAULT_KEYS_FILE are both set; keep one.']
       : []),
-    ...jwtContradictions(values),
-    ...misspellings(env, SETTINGS)
+    ...findJwtConflicts(values),
+    ...describeTypos(env, SETTINGS)
   ]
 }
 
 /** Tokens of people need to be known by signer, audience and exactly one source of keys. */
-function jwtContradictions(values: Resolved['values']): string[] {
-  const [keys, given] = [
+function findJwtConflicts(values: ResolvedSettings['values']): string[] {
+  const [configuredKeys, configured] = [
     ['JWT_JWKS_URL', 'JWT_PUBLIC_KEY'],
     ['JWT_ISSUER', 'JWT_AUDIENCE', 'JWT_JWKS_URL', 'JWT_PUBLIC_KEY']
   ].map((names) => names.filter((name) => values[name as Setting] !== undefined)) as [
     string[],
     string[]
   ]
-  if (given.length === 0) return []
+  if (configured.length === 0) return []
   const missing = ['JWT_ISSUER', 'JWT_AUDIENCE'].filter(
     (name) => values[name as Setting] === undefined
   )
   return [
     ...missing.map(
-      (name) => `${name} is missing, and ${given.join(' and ')} cannot do without it.`
+      (name) => `${name} is missing, and ${configured.join(' and ')} cannot do without it.`
     ),
-    ...(keys.length === 0
+    ...(configuredKeys.length === 0
       ? ['JWT_JWKS_URL or JWT_PUBLIC_KEY is missing, and JWT_ISSUER cannot do without one of them.']
       : []),
-    ...(keys.length === 2 ? ['JWT_JWKS_URL and JWT_PUBLIC_KEY are both set; keep one.'] : [])
+    ...(configuredKeys.length === 2
+      ? ['JWT_JWKS_URL and JWT_PUBLIC_KEY are both set; keep one.']
+      : [])
   ]
 }
 
 /** A sentence for each variable that is nearly one of these settings. */
-export function misspellings(env: NodeJS.ProcessEnv, settings: readonly Setting[]): string[] {
-  return misspelt(env, settings).map(
-    ({ given, meant }) => `${given} is not a setting of this service; did you mean ${meant}?`
+export function describeTypos(env: NodeJS.ProcessEnv, settings: readonly Setting[]): string[] {
+  return findTypos(env, settings).map(
+    ({ variable, suggestion }) =>
+      `${variable} is not a setting of this service; did you mean ${suggestion}?`
   )
 }
 
 /** Turns validated settings into what the rest of the service reads. */
-export function configFrom(env: Env, resolved: Resolved): Config {
+export function toConfig(env: Env, resolved: ResolvedSettings): Config {
   const { values, sources } = resolved
   const production = isProduction(values)
   const origins = env.BACKEND_CORS_ORIGINS
   return {
-    modeAssumed: env.APP_ENV === undefined && !isTrue(env.DEV_MODE),
+    modeDefaulted: env.APP_ENV === undefined && !isTrue(env.DEV_MODE),
     host: env.HOST ?? (production ? '0.0.0.0' : '127.0.0.1'),
     port: env.PORT ?? 3001,
-    logLevel: LEVELS[(env.LOG_LEVEL ?? '').toUpperCase()] ?? 'info',
+    logLevel: LOG_LEVELS[(env.LOG_LEVEL ?? '').toUpperCase()] ?? 'info',
     databaseUrl: env.INTEGRATION_DB_URL ?? '',
     database: {
-      migrates: isTrue(env.DB_AUTO_MIGRATE),
-      connections: env.DB_POOL_SIZE ?? 1,
+      autoMigrate: isTrue(env.DB_AUTO_MIGRATE),
+      poolSize: env.DB_POOL_SIZE ?? 1,
       statementTimeoutMs: env.DB_STATEMENT_TIMEOUT_MS ?? 0,
       lockTimeoutMs: env.DB_LOCK_TIMEOUT_MS ?? 0,
-      durable: isTrue(env.DB_REQUIRE_DURABLE)
+      requireDurability: isTrue(env.DB_REQUIRE_DURABLE)
     },
-    ...keySettings(resolved),
-    openToAll: (env.API_ACCESS ?? (production ? 'protected' : 'public')) === 'public',
-    docsOpen: (env.API_DOCS ?? (production ? 'closed' : 'open')) === 'open',
+    ...selectKeySettings(resolved),
+    publicAccess: (env.API_ACCESS ?? (production ? 'protected' : 'public')) === 'public',
+    publicDocs: (env.API_DOCS ?? (production ? 'closed' : 'open')) === 'open',
     bootstrapKey: env.BOOTSTRAP_API_KEY ?? null,
     jwt:
       env.JWT_ISSUER === undefined
@@ -166,37 +169,40 @@ export function configFrom(env: Env, resolved: Resolved): Config {
             issuer: env.JWT_ISSUER,
             audience: env.JWT_AUDIENCE ?? '',
             jwksUrl: env.JWT_JWKS_URL ?? null,
-            publicKey: env.JWT_PUBLIC_KEY === undefined ? null : pem(env.JWT_PUBLIC_KEY)
+            publicKey: env.JWT_PUBLIC_KEY === undefined ? null : unescapePem(env.JWT_PUBLIC_KEY)
           },
-    frontendUrl: base(env.APP_FRONTEND_URL),
-    publicUrl: base(env.PUBLIC_URL),
+    frontendUrl: trimTrailingSlash(env.APP_FRONTEND_URL),
+    publicUrl: trimTrailingSlash(env.PUBLIC_URL),
     corsOrigins:
-      origins === '*' || (origins === undefined && !production) ? null : list(origins ?? ''),
-    trustProxy: list(env.TRUST_PROXY ?? ''),
+      origins === '*' || (origins === undefined && !production) ? null : splitList(origins ?? ''),
+    trustProxy: splitList(env.TRUST_PROXY ?? ''),
     limits: {
-      perMinute: env.RATE_LIMIT ?? (production ? 600 : 0),
+      requestsPerMinute: env.RATE_LIMIT ?? (production ? 600 : 0),
       loginsPerMinute: env.RATE_LIMIT_LOGIN ?? (production ? 120 : 0),
       refusedPerMinute: env.RATE_LIMIT_REFUSED ?? (production ? 120 : 0),
       overloadAfterMs: env.OVERLOAD_AFTER_MS ?? (production ? 300 : 0),
-      openLogins: env.MAX_OPEN_LOGINS ?? 0
+      maxOpenLogins: env.MAX_OPEN_LOGINS ?? 0
     },
-    cloudBaseUrl: base(env.ATLASSIAN_CLOUD_BASE_URL),
-    authUrl: base(env.ATLASSIAN_AUTH_URL) ?? '',
-    apiUrl: base(env.ATLASSIAN_API_URL) ?? '',
+    cloudBaseUrl: trimTrailingSlash(env.ATLASSIAN_CLOUD_BASE_URL),
+    authUrl: trimTrailingSlash(env.ATLASSIAN_AUTH_URL) ?? '',
+    apiUrl: trimTrailingSlash(env.ATLASSIAN_API_URL) ?? '',
     connectTimeoutMs: env.UPSTREAM_CONNECT_TIMEOUT_MS ?? 0,
     answerTimeoutMs: env.UPSTREAM_ANSWER_TIMEOUT_MS ?? 0,
     hourlyPoints: env.ATLASSIAN_HOURLY_POINTS ?? 0,
-    auditDays: env.AUDIT_RETENTION_DAYS ?? 0,
-    reportsPersonalData: isTrue(env.PERSONAL_DATA_REPORTING),
+    auditRetentionDays: env.AUDIT_RETENTION_DAYS ?? 0,
+    personalDataReporting: isTrue(env.PERSONAL_DATA_REPORTING),
     sync: {
       intervalMs: (env.SYNC_INTERVAL ?? 0) * MINUTE_MS,
       fullIntervalMs: (env.SYNC_FULL_INTERVAL ?? 0) * 60 * MINUTE_MS,
       concurrency: env.SYNC_CONCURRENCY ?? 1,
-      shrinkShare: (env.SYNC_SHRINK_PERCENT ?? 0) / 100,
+      maxShrinkRatio: (env.SYNC_SHRINK_PERCENT ?? 0) / 100,
       historyDays: env.SYNC_HISTORY_DAYS ?? 0,
       tombstoneDays: env.TOMBSTONE_DAYS ?? 0
     },
-    clients: { jira: client('JIRA', env, sources), confluence: client('CONFLUENCE', env, sources) },
+    clients: {
+      jira: toClientSettings('JIRA', env, sources),
+      confluence: toClientSettings('CONFLUENCE', env, sources)
+    },
     warnings: Object.values(sources)
       .filter((name) => /^NEXT_PUBLIC_.*SECRET$/.test(name))
       .filter((name, i, all) => all.indexOf(name) === i)
@@ -208,9 +214,9 @@ export function configFrom(env: Env, resolved: Resolved): Config {
 }
 
 /** What the keys come from, before the other settings are known to be right. */
-export function keySettings({
+export function selectKeySettings({
   values
-}: Resolved): Pick<Config, 'vaultKeys' | 'vaultKeysFile' | 'production'> {
+}: ResolvedSettings): Pick<Config, 'vaultKeys' | 'vaultKeysFile' | 'production'> {
   return {
     vaultKeys: values.VAULT_KEYS ?? null,
     vaultKeysFile: values.VAULT_KEYS === undefined ? (values.VAULT_KEYS_FILE ?? null) : null,
@@ -219,47 +225,47 @@ export function keySettings({
 }
 
 /** The values that must never appear in a log line, beside the vault's keys, which are hidden where they are read. */
-export function secretsOf({ clients, databaseUrl, bootstrapKey }: Config): string[] {
+export function collectSecrets({ clients, databaseUrl, bootstrapKey }: Config): string[] {
   const password = URL.parse(databaseUrl)?.password ?? ''
-  const spelt = password === '' ? [] : [password, decodeURIComponent(password)]
+  const passwordForms = password === '' ? [] : [password, decodeURIComponent(password)]
   return [
     ...Object.values(clients)
       .map(({ clientSecret }) => clientSecret)
       .filter((value) => value !== null),
-    ...spelt,
+    ...passwordForms,
     ...(bootstrapKey === null ? [] : [bootstrapKey])
   ]
 }
 
 /** All problems of a start together: exit code 78 (EX_CONFIG). */
-export function configError(problems: string[]): StartError {
+export function createConfigError(problems: string[]): StartError {
   return new StartError(problems, 78)
 }
 
-function client(
+function toClientSettings(
   prefix: 'JIRA' | 'CONFLUENCE',
   env: Env,
-  sources: Resolved['sources']
+  sources: ResolvedSettings['sources']
 ): ClientSettings {
-  const value = (what: 'CLIENT_ID' | 'CLIENT_SECRET' | 'REDIRECT_URI' | 'SCOPES') =>
-    env[`${prefix}_OAUTH_${what}`] ?? null
-  const from = (what: 'CLIENT_ID' | 'CLIENT_SECRET' | 'REDIRECT_URI') =>
-    sources[`${prefix}_OAUTH_${what}`] ?? null
+  const value = (field: 'CLIENT_ID' | 'CLIENT_SECRET' | 'REDIRECT_URI' | 'SCOPES') =>
+    env[`${prefix}_OAUTH_${field}`] ?? null
+  const getSource = (field: 'CLIENT_ID' | 'CLIENT_SECRET' | 'REDIRECT_URI') =>
+    sources[`${prefix}_OAUTH_${field}`] ?? null
   return {
     clientId: value('CLIENT_ID'),
     clientSecret: value('CLIENT_SECRET'),
     redirectUri: value('REDIRECT_URI'),
     scopes: value('SCOPES')?.split(/ +/) ?? null,
-    from: {
-      client_id: from('CLIENT_ID'),
-      client_secret: from('CLIENT_SECRET'),
-      redirect_uri: from('REDIRECT_URI')
+    sources: {
+      client_id: getSource('CLIENT_ID'),
+      client_secret: getSource('CLIENT_SECRET'),
+      redirect_uri: getSource('REDIRECT_URI')
     }
   }
 }
 
 /** As browsers and headers spell it, without a trailing slash, so that paths can be appended. */
-function base(url: string | undefined): string | null {
+function trimTrailingSlash(url: string | undefined): string | null {
   return url === undefined ? null : new URL(url).href.replace(/(?<!\/)\/+$/, '')
 }
 
@@ -267,6 +273,6 @@ function isTrue(flag: string | undefined): boolean {
   return /^(true|1)$/i.test(flag ?? '')
 }
 
-function isProduction(values: Resolved['values']): boolean {
+function isProduction(values: ResolvedSettings['values']): boolean {
   return values.APP_ENV === 'production' && !isTrue(values.DEV_MODE)
 }

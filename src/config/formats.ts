@@ -8,8 +8,8 @@ export function isLoopback(hostname: string): boolean {
 }
 
 /** An http(s) address that paths can be appended to. */
-export function isWebUrl(value: string): boolean {
-  const url = webUrl(value)
+export function isHttpBaseUrl(value: string): boolean {
+  const url = parseHttpUrl(value)
   return (
     url !== undefined &&
     url.search === '' &&
@@ -21,7 +21,7 @@ export function isWebUrl(value: string): boolean {
 
 /** A callback address as it may be registered with Atlassian. */
 export function isSecureRedirect(value: string): boolean {
-  const url = webUrl(value)
+  const url = parseHttpUrl(value)
   return (
     url !== undefined &&
     !value.includes('#') &&
@@ -31,14 +31,16 @@ export function isSecureRedirect(value: string): boolean {
 
 /** `*`, or exact origins separated by commas. */
 export function isOriginList(value: string): boolean {
-  return value === '*' || list(value).every((origin) => webUrl(origin)?.origin === origin)
+  return (
+    value === '*' || splitList(value).every((origin) => parseHttpUrl(origin)?.origin === origin)
+  )
 }
 
 /** What Fastify's proxy rules understand: addresses, ranges and the three named ranges. `1` is no hop count and no address. */
 export function isAddressList(value: string): boolean {
   try {
-    compile(list(value))
-    return list(value).every(
+    compile(splitList(value))
+    return splitList(value).every(
       (entry) => /^[a-z]+$/.test(entry) || isIP(entry.replace(/\/\d+$/, '')) !== 0
     )
   } catch {
@@ -64,27 +66,27 @@ function isPostgresUrl(value: string): boolean {
   }
 }
 
-const KNOWN_WORDS = /change.?me|password|secret|example|default|placeholder/i
+const PLACEHOLDER_WORDS = /change.?me|password|secret|example|default|placeholder/i
 /** Random text of 32 characters has more than that; even of hexadecimal digits hardly any has less. */
-const LEAST_VARIETY = 10
+const MIN_DISTINCT_BYTES = 10
 
 /** A first service key: as long as a random one, and nothing that a person makes up, repeats or counts through. */
 export function isApiKey(value: string): boolean {
   if (!/^ck_[\w-]{32,200}$/.test(value)) return false
   const bytes = [...Buffer.from(value.slice(3))]
-  const steps = bytes.slice(1).map((byte, i) => byte - (bytes[i] ?? 0))
+  const differences = bytes.slice(1).map((byte, i) => byte - (bytes[i] ?? 0))
   return (
-    new Set(bytes).size >= LEAST_VARIETY &&
-    new Set(steps).size >= LEAST_VARIETY &&
+    new Set(bytes).size >= MIN_DISTINCT_BYTES &&
+    new Set(differences).size >= MIN_DISTINCT_BYTES &&
     !/^(.{1,100}?)\1+$/.test(value.slice(3)) &&
-    !KNOWN_WORDS.test(value)
+    !PLACEHOLDER_WORDS.test(value)
   )
 }
 
 /** A public key that tokens of people may be checked with (RFC 7518 section 3.1; RFC 8037). */
 export function isPublicKey(value: string): boolean {
   try {
-    const { type, asymmetricKeyType, asymmetricKeyDetails } = createPublicKey(pem(value))
+    const { type, asymmetricKeyType, asymmetricKeyDetails } = createPublicKey(unescapePem(value))
     if (type !== 'public' || /PRIVATE KEY/.test(value)) return false
     if (asymmetricKeyType === 'rsa') return (asymmetricKeyDetails?.modulusLength ?? 0) >= 2048
     return (
@@ -97,19 +99,19 @@ export function isPublicKey(value: string): boolean {
 }
 
 /** Settings are one line; a key in PEM has several. */
-export function pem(value: string): string {
+export function unescapePem(value: string): string {
   return value.replaceAll('\\n', '\n')
 }
 
 /** The entries of a comma-separated setting. */
-export function list(value: string): string[] {
+export function splitList(value: string): string[] {
   return value
     .split(',')
     .map((entry) => entry.trim())
     .filter(Boolean)
 }
 
-function webUrl(value: string): URL | undefined {
+function parseHttpUrl(value: string): URL | undefined {
   // The parser forgives spaces, backslashes and control characters; a setting that needs forgiving is a mistake.
   if (!/^https?:\/\/(?!\/)[^\s\\\p{Cc}]+$/u.test(value)) return undefined
   const url = URL.parse(value)

@@ -1,17 +1,17 @@
 import type { Ajv } from 'ajv'
 import envSchema from 'env-schema'
-import { keySource, readKeys, type Keys } from '../vault/source.ts'
+import { resolveKeySource, loadKeys, type LoadedKeys } from '../vault/source.ts'
 import {
-  configError,
-  configFrom,
-  contradictions,
-  keySettings,
-  misspellings,
+  createConfigError,
+  toConfig,
+  findConflicts,
+  selectKeySettings,
+  describeTypos,
   SETTINGS,
   type Config
 } from './config.ts'
-import { resolve, type Resolved } from './aliases.ts'
-import { Env, FORMATS, type Setting } from './schema.ts'
+import { resolveSettings, type ResolvedSettings } from './aliases.ts'
+import { Env, SETTING_FORMATS, type Setting } from './schema.ts'
 
 interface AjvError {
   instancePath: string
@@ -19,11 +19,11 @@ interface AjvError {
 }
 
 /** Everything that is read before anything is started. */
-export interface Settings {
+export interface LoadedSettings {
   config: Config
-  keys: Keys
+  keys: LoadedKeys
   /** The file that development has just made its key in. */
-  madeKeyFile: string | null
+  createdKeyFile: string | null
 }
 
 /**
@@ -31,24 +31,28 @@ export interface Settings {
  *
  * @throws StartError every problem at once, exit code 78; nothing has been made then
  */
-export async function loadSettings(env: NodeJS.ProcessEnv): Promise<Settings> {
-  const resolved = resolve(env, SETTINGS)
-  const { values, problems } = judged(resolved)
-  const given = await givenKeys(resolved)
-  const found = new Set([...problems, ...contradictions(env, resolved), ...(given?.problems ?? [])])
-  if (found.size > 0 || values === undefined) throw configError([...found])
+export async function loadSettings(env: NodeJS.ProcessEnv): Promise<LoadedSettings> {
+  const resolved = resolveSettings(env, SETTINGS)
+  const { values, problems } = validateEnv(resolved)
+  const configuredKeys = await readConfiguredKeys(resolved)
+  const allProblems = new Set([
+    ...problems,
+    ...findConflicts(env, resolved),
+    ...(configuredKeys?.problems ?? [])
+  ])
+  if (allProblems.size > 0 || values === undefined) throw createConfigError([...allProblems])
 
-  const config = configFrom(values, resolved)
-  let madeKeyFile: string | null = null
-  const { keys, problems: faults } =
-    given ??
-    (await readKeys(
-      keySource(config, (file) => {
-        madeKeyFile = file
+  const config = toConfig(values, resolved)
+  let createdKeyFile: string | null = null
+  const { keys, problems: keyProblems } =
+    configuredKeys ??
+    (await loadKeys(
+      resolveKeySource(config, (file) => {
+        createdKeyFile = file
       })
     ))
-  if (keys === undefined) throw configError(faults)
-  return { config, keys, madeKeyFile }
+  if (keys === undefined) throw createConfigError(keyProblems)
+  return { config, keys, createdKeyFile }
 }
 
 /**
@@ -60,21 +64,21 @@ export function loadDatabaseSettings(
   env: NodeJS.ProcessEnv
 ): Pick<Config, 'databaseUrl' | 'database'> {
   const settings = SETTINGS.filter((setting) => /^(INTEGRATION_DB_URL|DB_)/.test(setting))
-  const resolved = resolve(env, settings)
-  const { values, problems } = judged(resolved)
-  const found = [...problems, ...misspellings(env, settings)]
-  if (found.length > 0 || values === undefined) throw configError(found)
-  return configFrom(values, resolved)
+  const resolved = resolveSettings(env, settings)
+  const { values, problems } = validateEnv(resolved)
+  const allProblems = [...problems, ...describeTypos(env, settings)]
+  if (allProblems.length > 0 || values === undefined) throw createConfigError(allProblems)
+  return toConfig(values, resolved)
 }
 
-function judged(resolved: Resolved): { values?: Env; problems: string[] } {
+function validateEnv(resolved: ResolvedSettings): { values?: Env; problems: string[] } {
   try {
     return {
       values: envSchema<Env>({
         schema: Env,
-        data: decimal(resolved.values),
+        data: rejectNonDecimal(resolved.values),
         env: false,
-        ajv: { customOptions: withFormats }
+        ajv: { customOptions: addFormats }
       }),
       problems: []
     }
@@ -83,38 +87,45 @@ function judged(resolved: Resolved): { values?: Env; problems: string[] } {
     if (errors === undefined) throw error
     return {
       problems: errors.flatMap(({ instancePath, parentSchema }) =>
-        sentence(instancePath.slice(1) as Setting, parentSchema?.rule ?? '', resolved)
+        formatSettingErrors(instancePath.slice(1) as Setting, parentSchema?.rule ?? '', resolved)
       )
     }
   }
 }
 
 /** The validator reads numbers as JavaScript does, `0x10` and `1e3` too; a setting has one spelling. */
-function decimal(values: Resolved['values']): Record<string, string> {
-  const odd = (name: string, value: string) =>
+function rejectNonDecimal(values: ResolvedSettings['values']): Record<string, string> {
+  const isNonDecimal = (name: string, value: string) =>
     Env.properties[name as keyof Env].type === 'integer' && !/^\d+$/.test(value)
   return Object.fromEntries(
-    Object.entries(values).map(([name, value]) => [name, odd(name, value) ? 'no number' : value])
+    Object.entries(values).map(([name, value]) => [
+      name,
+      isNonDecimal(name, value) ? 'no number' : value
+    ])
   )
 }
 
-function withFormats(ajv: Ajv): Ajv {
-  for (const [name, validate] of Object.entries(FORMATS)) ajv.addFormat(name, validate)
+function addFormats(ajv: Ajv): Ajv {
+  for (const [name, validate] of Object.entries(SETTING_FORMATS)) ajv.addFormat(name, validate)
   ajv.addKeyword({ keyword: 'rule' })
   ajv.opts.verbose = true
   return ajv
 }
 
 /** Named as the operator wrote it, not as the setting whose stand-in it is. Keys are judged by themselves. */
-function sentence(setting: Setting, rule: string, { sources }: Resolved): string[] {
+function formatSettingErrors(
+  setting: Setting,
+  rule: string,
+  { sources }: ResolvedSettings
+): string[] {
   return setting === 'VAULT_KEYS' ? [] : [`${sources[setting] ?? setting} ${rule}.`]
 }
 
 /** Keys that were given are looked at before anything else is done; development's own are only made when all is well. */
-async function givenKeys(
-  resolved: Resolved
-): Promise<Awaited<ReturnType<typeof readKeys>> | undefined> {
-  const settings = keySettings(resolved)
+async function readConfiguredKeys(
+  resolved: ResolvedSettings
+): Promise<Awaited<ReturnType<typeof loadKeys>> | undefined> {
+  const settings = selectKeySettings(resolved)
   if (settings.vaultKeys === null && settings.vaultKeysFile === null) return undefined
-  return await readKeys(keySource(settings, () => {}))
+  return await loadKeys(resolveKeySource(settings, () => {}))
 }

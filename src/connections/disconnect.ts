@@ -1,25 +1,25 @@
-import type { Log } from '../lib/http-client.ts'
-import type { Access } from '../grants/access-token.ts'
+import type { Logger } from '../lib/http-client.ts'
+import type { TokenProvider } from '../grants/access-token.ts'
 import { providers, type Provider } from '../providers/index.ts'
 import type { Store } from '../store/index.ts'
 import type { UserRow } from '../store/repositories/users.ts'
-import { connectionOf, type SiteSettings, type StopRuns } from './sites.ts'
+import { requireConnection, type SiteSettings, type StopRuns } from './sites.ts'
 
 /** What is said of a run whose connection ended. */
-export const DISCONNECTED = {
+export const DISCONNECTED_REASON = {
   code: 'disconnected',
   detail: 'The connection was ended during the run.'
 } as const
 
-export interface LeaveSettings {
+export interface DisconnectSettings {
   store: Store
-  access: Access
+  tokenProvider: TokenProvider
   stopRuns: StopRuns
-  erasing: SiteSettings['erasing']
+  eraseCopiesStatements: SiteSettings['eraseCopiesStatements']
 }
 
 /** What became of a connection's tokens: kept only where another connection lives on them. */
-export interface Left {
+export interface DisconnectResult {
   tokensErased: boolean
 }
 
@@ -30,30 +30,30 @@ export interface Left {
  * @throws AppError `connection_not_found`
  */
 export async function disconnect(
-  settings: LeaveSettings,
+  settings: DisconnectSettings,
   userId: number,
   provider: Provider,
   keepCopies: boolean,
-  log: Log
-): Promise<Left> {
-  const { store, stopRuns, erasing } = settings
-  const { connection } = await connectionOf(store, userId, provider)
+  log: Logger
+): Promise<DisconnectResult> {
+  const { store, stopRuns, eraseCopiesStatements } = settings
+  const { connection } = await requireConnection(store, userId, provider)
   await stopRuns(userId, provider.id)
-  const erased = await store.connections.remove(userId, provider.id, [
+  const erasedGrantIds = await store.connections.remove(userId, provider.id, [
     // One may have begun since.
-    store.runs.endingActive(userId, provider.id, DISCONNECTED),
-    ...(keepCopies ? [] : erasing(userId, provider.id))
+    store.runs.failActiveStatement(userId, provider.id, DISCONNECTED_REASON),
+    ...(keepCopies ? [] : eraseCopiesStatements(userId, provider.id))
   ])
-  await vanish(settings, [connection.grantId], log)
+  await eraseFromDisk(settings, [connection.grantId], log)
   log.info({
     event: 'connection_removed',
     connection_id: connection.id,
     user_id: userId,
     product: provider.id,
     copies_kept: keepCopies,
-    tokens_erased: erased.length > 0
+    tokens_erased: erasedGrantIds.length > 0
   })
-  return { tokensErased: erased.length > 0 }
+  return { tokensErased: erasedGrantIds.length > 0 }
 }
 
 /**
@@ -63,40 +63,40 @@ export async function disconnect(
  * @returns the products that were connected
  */
 export async function removeUser(
-  settings: Omit<LeaveSettings, 'erasing'>,
+  settings: Omit<DisconnectSettings, 'eraseCopiesStatements'>,
   user: UserRow,
   keepCopies: boolean,
-  log: Log
+  log: Logger
 ): Promise<string[]> {
   const { store, stopRuns } = settings
-  const standings = await store.connections.list(user.id)
-  for (const { connection } of standings) await stopRuns(user.id, connection.provider)
-  const logins = await store.flows.forgetting(user)
+  const connections = await store.connections.list(user.id)
+  for (const { connection } of connections) await stopRuns(user.id, connection.provider)
+  const deleteLoginsStatement = await store.loginFlows.deleteForUserStatement(user)
   await store.connections.remove(user.id, undefined, [
-    ...providers.map(({ id }) => store.runs.endingActive(user.id, id, DISCONNECTED)),
-    keepCopies ? store.users.anonymising(user.id) : store.users.removing(user.id),
+    ...providers.map(({ id }) => store.runs.failActiveStatement(user.id, id, DISCONNECTED_REASON)),
+    keepCopies ? store.users.anonymizeStatement(user.id) : store.users.deleteStatement(user.id),
     // Where the row stays nothing goes along with it by itself.
-    store.sessions.forgetting(user.id),
-    store.identities.forgetting(user.id),
-    logins
+    store.connectSessions.deleteForUserStatement(user.id),
+    store.identities.deleteForUserStatement(user.id),
+    deleteLoginsStatement
   ])
-  await vanish(
+  await eraseFromDisk(
     settings,
-    standings.map(({ grant }) => grant.id),
+    connections.map(({ grant }) => grant.id),
     log
   )
   log.info({ event: 'user_removed', user_id: user.id, copies_kept: keepCopies })
-  return standings.map(({ connection }) => connection.provider)
+  return connections.map(({ connection }) => connection.provider)
 }
 
 /** Out of memory, and out of the files. */
-export async function vanish(
-  { store, access }: Pick<LeaveSettings, 'store' | 'access'>,
+export async function eraseFromDisk(
+  { store, tokenProvider }: Pick<DisconnectSettings, 'store' | 'tokenProvider'>,
   grantIds: string[],
-  log: Log
+  log: Logger
 ): Promise<void> {
-  for (const id of grantIds) access.forget(id)
-  if (!(await store.scrub())) {
+  for (const id of grantIds) tokenProvider.invalidate(id)
+  if (!(await store.truncateWal())) {
     log.warn(
       { event: 'wal_truncate_deferred' },
       'Another process is reading the database; what was erased leaves its log file a little later.'

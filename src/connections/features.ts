@@ -1,45 +1,54 @@
 import type { Feature, Provider } from '../providers/provider.ts'
 import type { Connection } from '../store/repositories/connections.ts'
-import type { Reason } from '../store/repositories/connection-history.ts'
+import type { StateReason } from '../store/repositories/connection-history.ts'
 
 /** Whether a feature can be used, and what the consent lacks if not. */
 export interface FeatureState {
   feature: Feature
-  on: boolean
-  missing: string[]
+  isEnabled: boolean
+  missingScopes: string[]
 }
 
 /**
  * What a consent is good for (atlassian.md section 6): judged by the scopes that were granted, and by what the gateway has
  * refused in spite of them.
  */
-export function featuresOf(
+export function evaluateFeatures(
   { features }: Provider,
   scopes: readonly string[],
-  { refused }: Pick<Connection, 'refused'>
+  { refusedFeatures }: Pick<Connection, 'refusedFeatures'>
 ): FeatureState[] {
   return features.map((feature) => {
-    const lacking = feature.scopes.map((set) => set.filter((scope) => !scopes.includes(scope)))
-    const isRefused = refused.includes(feature.name)
-    const on = lacking.some((missing) => missing.length === 0) && !isRefused
+    const missingPerAlternative = feature.scopes.map((set) =>
+      set.filter((scope) => !scopes.includes(scope))
+    )
+    const isRefused = refusedFeatures.includes(feature.name)
+    const isEnabled =
+      missingPerAlternative.some((missingScopes) => missingScopes.length === 0) && !isRefused
     return {
       feature,
-      on,
-      missing: on ? [] : isRefused ? [...feature.scopes[0]] : (lacking[0] ?? [])
+      isEnabled,
+      missingScopes: isEnabled
+        ? []
+        : isRefused
+          ? [...feature.scopes[0]]
+          : (missingPerAlternative[0] ?? [])
     }
   })
 }
 
 /** Why copies cannot be made for want of scopes; null where they can. */
-export function scopesMissing(
+export function explainMissingScopes(
   { title }: Provider,
   features: readonly FeatureState[]
-): Reason | null {
-  const off = features.filter(({ feature, on }) => feature.essential === true && !on)
-  if (off.length === 0) return null
-  const missing = [...new Set(off.flatMap(({ missing }) => missing))]
+): StateReason | null {
+  const disabled = features.filter(
+    ({ feature, isEnabled }) => feature.isRequired === true && !isEnabled
+  )
+  if (disabled.length === 0) return null
+  const missingScopes = [...new Set(disabled.flatMap(({ missingScopes }) => missingScopes))]
   return {
     code: 'scope_missing',
-    detail: `The connection lacks a scope that ${title} needs (${missing.join(' ')}). Enable it on the app and connect again.`
+    detail: `The connection lacks a scope that ${title} needs (${missingScopes.join(' ')}). Enable it on the app and connect again.`
   }
 }

@@ -1,28 +1,28 @@
 import { AppError } from '../lib/errors.ts'
-import type { Log } from '../lib/http-client.ts'
-import type { Access } from '../grants/access-token.ts'
-import { announce } from '../grants/log-state-change.ts'
-import { grantIdOf } from '../grants/grant-id.ts'
-import { keepAliveAt } from '../grants/refresh.ts'
-import { sealAll } from '../grants/encrypt.ts'
-import type { Client } from '../oauth/authorize-url.ts'
+import type { Logger } from '../lib/http-client.ts'
+import type { TokenProvider } from '../grants/access-token.ts'
+import { logStateChanges } from '../grants/log-state-change.ts'
+import { deriveGrantId } from '../grants/grant-id.ts'
+import { computeKeepAliveAt } from '../grants/refresh.ts'
+import { encryptTokens } from '../grants/encrypt.ts'
+import type { OAuthClient } from '../oauth/authorize-url.ts'
 import type { Consent } from '../oauth/flow.ts'
 import { retryUntil } from '../lib/retry.ts'
-import { providerOf } from '../providers/index.ts'
-import type { Standing } from '../store/repositories/connections.ts'
-import type { WithStatement } from '../store/engine.ts'
+import { getProvider } from '../providers/index.ts'
+import type { ConnectionWithGrant } from '../store/repositories/connections.ts'
+import type { StatementBuilder } from '../store/engine.ts'
 import type { Store } from '../store/index.ts'
 import type { Vault } from '../vault/vault.ts'
-import { featuresOf } from './features.ts'
-import { vanish } from './disconnect.ts'
-import { reviewGrant, type SiteSettings, type StopRuns } from './sites.ts'
-import { standing } from './resolve-state.ts'
+import { evaluateFeatures } from './features.ts'
+import { eraseFromDisk } from './disconnect.ts'
+import { reevaluateConnections, type SiteSettings, type StopRuns } from './sites.ts'
+import { resolveConnectionState } from './resolve-state.ts'
 
 /** Shorter than a browser waits for its callback. */
-const PATIENCE_MS = 15_000
-const TRY_AGAIN_MS = 100
+const SAVE_TIMEOUT_MS = 15_000
+const RETRY_INTERVAL_MS = 100
 
-const OTHER_ACCOUNT = {
+const ACCOUNT_CHANGED_REASON = {
   code: 'interrupted',
   detail: 'Another account was connected during the run.'
 } as const
@@ -30,10 +30,10 @@ const OTHER_ACCOUNT = {
 export interface ConsentSettings {
   store: Store
   vault: Vault
-  access: Access
+  tokenProvider: TokenProvider
   now: () => number
   stopRuns: StopRuns
-  erasing: SiteSettings['erasing']
+  eraseCopiesStatements: SiteSettings['eraseCopiesStatements']
 }
 
 /**
@@ -42,28 +42,28 @@ export interface ConsentSettings {
  *
  * @throws AppError `account_changed` where another account would silently take the place of the connected one; nothing is stored then
  */
-export async function keepConsent(
+export async function saveConsent(
   settings: ConsentSettings,
   consent: Consent,
-  log: Log,
-  also: WithStatement[]
+  log: Logger,
+  extraStatements: StatementBuilder[]
 ): Promise<void> {
-  const { store, vault, access, now } = settings
+  const { store, vault, tokenProvider, now } = settings
   const { client, tokens, accountId, userId, sites } = consent
-  const provider = providerOf(client.provider)
-  const before = await store.connections.get(userId, provider.id)
-  const changed = before !== undefined && before.grant.accountId !== accountId
-  if (changed && !consent.changeAccount) throw accountChanged(provider.title)
+  const provider = getProvider(client.provider)
+  const existing = await store.connections.get(userId, provider.id)
+  const hasAccountChanged = existing !== undefined && existing.grant.accountId !== accountId
+  if (hasAccountChanged && !consent.changeAccount) throw accountChangedError(provider.title)
 
-  const scopes = tokens.scopes ?? [...consent.asked]
-  const id = grantIdOf(client.clientId, accountId)
-  const moved = before !== undefined && before.grant.id !== id
-  if (moved) await settings.stopRuns(userId, provider.id)
-  const own = standing(
+  const scopes = tokens.scopes ?? [...consent.requestedScopes]
+  const id = deriveGrantId(client.clientId, accountId)
+  const hasGrantChanged = existing !== undefined && existing.grant.id !== id
+  if (hasGrantChanged) await settings.stopRuns(userId, provider.id)
+  const resolvedState = resolveConnectionState(
     provider,
     scopes,
-    { sites, refused: [] },
-    before === undefined || changed ? [] : before.connection.bound
+    { sites, refusedFeatures: [] },
+    existing === undefined || hasAccountChanged ? [] : existing.connection.selectedSites
   )
   // The code is spent: a database that is busy for a moment must not cost the consent.
   const changes = await retryUntil(
@@ -74,7 +74,7 @@ export async function keepConsent(
           clientId: client.clientId,
           accountId,
           scopes: scopes.join(' '),
-          ...sealAll(vault, id, {
+          ...encryptTokens(vault, id, {
             access: tokens.accessToken,
             refresh: tokens.refreshToken,
             previous: null
@@ -84,60 +84,62 @@ export async function keepConsent(
           dueAt:
             tokens.refreshToken === null
               ? new Date(now() + tokens.expiresInS * 1000)
-              : keepAliveAt(now())
+              : computeKeepAliveAt(now())
         },
         {
           userId,
           provider: provider.id,
           sites,
-          ...own,
+          ...resolvedState,
           before:
-            before === undefined
+            existing === undefined
               ? null
-              : { grantId: before.grant.id, state: changed ? null : before.state }
+              : { grantId: existing.grant.id, state: hasAccountChanged ? null : existing.state }
         },
         // What the other account could see is not what this one can.
         [
-          ...(changed
+          ...(hasAccountChanged
             ? [
-                store.runs.endingActive(userId, provider.id, OTHER_ACCOUNT),
-                ...settings.erasing(userId, provider.id)
+                store.runs.failActiveStatement(userId, provider.id, ACCOUNT_CHANGED_REASON),
+                ...settings.eraseCopiesStatements(userId, provider.id)
               ]
             : []),
-          ...(before === undefined ? [store.checkpoints.doubting(userId, provider.id)] : []),
-          ...also
+          ...(existing === undefined
+            ? [store.checkpoints.invalidateStatement(userId, provider.id)]
+            : []),
+          ...extraStatements
         ]
       ),
-    performance.now() + PATIENCE_MS,
-    TRY_AGAIN_MS
+    performance.now() + SAVE_TIMEOUT_MS,
+    RETRY_INTERVAL_MS
   )
   // Somebody else's consent came in between: it is looked at as the one before.
-  if (changes === undefined) return await keepConsent(settings, consent, log, also)
-  announce(changes, log)
-  logFeatures(before, client, scopes, log)
-  access.forget(id)
-  if (moved) await vanish({ store, access }, [before.grant.id], log)
+  if (changes === undefined) return await saveConsent(settings, consent, log, extraStatements)
+  logStateChanges(changes, log)
+  logFeatures(existing, client, scopes, log)
+  tokenProvider.invalidate(id)
+  if (hasGrantChanged) await eraseFromDisk({ store, tokenProvider }, [existing.grant.id], log)
   // A code was exchanged: whatever was wrong with the client is not any more.
-  announce(await store.grants.configured(client.clientId), log)
-  await reviewGrant(store, id, true, log)
+  logStateChanges(await store.grants.markClientConfigured(client.clientId), log)
+  await reevaluateConnections(store, id, true, log)
 }
 
 function logFeatures(
-  before: Standing | undefined,
-  { provider }: Client,
+  existing: ConnectionWithGrant | undefined,
+  { provider }: OAuthClient,
   scopes: readonly string[],
-  log: Log
+  log: Logger
 ): void {
-  const features = featuresOf(providerOf(provider), scopes, { refused: [] })
+  const features = evaluateFeatures(getProvider(provider), scopes, { refusedFeatures: [] })
   log.info({
     event: 'consent_saved',
-    reconnected: before !== undefined,
-    features_on: features.filter(({ on }) => on).map(({ feature }) => feature.name),
-    scopes_missing: [...new Set(features.flatMap(({ missing }) => missing))]
+    reconnected: existing !== undefined,
+    features_on: features.filter(({ isEnabled }) => isEnabled).map(({ feature }) => feature.name),
+    scopes_missing: [...new Set(features.flatMap(({ missingScopes }) => missingScopes))]
   })
 }
 
-function accountChanged(title: string): AppError {
+function accountChangedError(title: string): AppError {
   return new AppError(
     'account_changed',
     `This is another Atlassian account than the one that ${title} is connected with. Nothing was changed; confirm that the other one shall take its place, or log in with the first.`

@@ -1,63 +1,80 @@
 import { AppError } from '../lib/errors.ts'
-import type { Http, Log } from '../lib/http-client.ts'
-import { placeOf, type Budget } from '../rate-budget/rate-budget.ts'
-import type { Access } from '../grants/access-token.ts'
-import { announce } from '../grants/log-state-change.ts'
-import { createAsk, sitesOf, type Ask, type Turn } from '../providers/atlassian.ts'
-import { providerOf, type Provider, type ProviderId } from '../providers/index.ts'
-import type { Entry } from '../store/repositories/audit-log.ts'
-import type { Connection, Own, Standing } from '../store/repositories/connections.ts'
-import type { WithStatement } from '../store/engine.ts'
+import type { HttpClient, Logger } from '../lib/http-client.ts'
+import { toCallTarget, type RateBudget } from '../rate-budget/rate-budget.ts'
+import type { TokenProvider } from '../grants/access-token.ts'
+import { logStateChanges } from '../grants/log-state-change.ts'
+import {
+  createAuthorizedRequest,
+  fetchProductSites,
+  type AuthorizedRequest,
+  type Throttle
+} from '../providers/atlassian.ts'
+import { getProvider, type Provider, type ProviderId } from '../providers/index.ts'
+import type { AuditEntry } from '../store/repositories/audit-log.ts'
+import type {
+  Connection,
+  ConnectionUpdate,
+  ConnectionWithGrant
+} from '../store/repositories/connections.ts'
+import type { StatementBuilder } from '../store/engine.ts'
 import type { Grant } from '../store/repositories/grants.ts'
 import type { Store } from '../store/index.ts'
 import type { Site } from '../model/site.ts'
-import { standing } from './resolve-state.ts'
+import { resolveConnectionState } from './resolve-state.ts'
 
 /** How often is decided again when others write at the same moment. */
-const TRIES = 5
+const MAX_ATTEMPTS = 5
 
-const CHOSEN = { code: 'interrupted', detail: 'Other sites were chosen during the run.' } as const
+const SITES_CHANGED_REASON = {
+  code: 'interrupted',
+  detail: 'Other sites were chosen during the run.'
+} as const
 
 /** Stops what is being copied for an owner; resolves when it has stopped. */
 export type StopRuns = (userId: number, provider: string) => Promise<void>
 
 export interface SiteSettings {
   store: Store
-  http: Http
+  http: HttpClient
   now: () => number
-  access: Access
-  budget: Budget
+  tokenProvider: TokenProvider
+  budget: RateBudget
   /** The gateway that serves a grant. @throws AppError `needs_reconnect` where its client is gone */
-  apiUrlOf: (grant: Grant) => string
+  resolveApiUrl: (grant: Grant) => string
   /** Erases what was copied for an owner from these sites, or from all. */
-  erasing: (userId: number, provider: ProviderId, cloudIds?: string[]) => WithStatement[]
+  eraseCopiesStatements: (
+    userId: number,
+    provider: ProviderId,
+    cloudIds?: string[]
+  ) => StatementBuilder[]
 }
 
 /** Asks Atlassian in a grant's name, within its budget: somebody waits for the answer unless `turn` says otherwise. */
-export function askFor(
-  { store, http, now, access, budget }: SiteSettings,
+export function createAuthorizedClient(
+  { store, http, now, tokenProvider, budget }: SiteSettings,
   grant: Grant,
-  log: Log,
-  { signal, turn }: { signal?: AbortSignal; turn?: Turn } = {}
-): Ask {
-  return createAsk({
+  log: Logger,
+  { signal, throttle }: { signal?: AbortSignal; throttle?: Throttle } = {}
+): AuthorizedRequest {
+  return createAuthorizedRequest({
     http,
     log,
     tokens: {
-      get: async (refused) => await access.accessToken(grant.id, { log, refused }),
-      latest: async () => {
-        access.forget(grant.id)
-        return await access.accessToken(grant.id, { log })
+      get: async (rejectedToken) =>
+        await tokenProvider.getAccessToken(grant.id, { log, rejectedToken }),
+      getLatest: async () => {
+        tokenProvider.invalidate(grant.id)
+        return await tokenProvider.getAccessToken(grant.id, { log })
       },
-      expired: async () =>
+      isExpired: async () =>
         ((await store.grants.get(grant.id))?.accessExpiresAt.getTime() ?? Infinity) <= now()
     },
-    turn:
-      turn ??
+    throttle:
+      throttle ??
       (async (method, url, send) =>
         await budget.call(
-          placeOf(grant.clientId, method, url),
-          { interactive: true, signal },
+          toCallTarget(grant.clientId, method, url),
+          { isInteractive: true, signal },
           send
         )),
     ...(signal === undefined ? {} : { signal })
@@ -74,11 +91,16 @@ export async function checkConnection(
   settings: SiteSettings,
   userId: number,
   provider: Provider,
-  log: Log
-): Promise<Standing> {
-  const before = await connectionOf(settings.store, userId, provider)
-  const sites = await freshSites(settings, provider, before, log)
-  return await settled(settings.store, before, (connection) => ({ ...connection, sites }), log)
+  log: Logger
+): Promise<ConnectionWithGrant> {
+  const existing = await requireConnection(settings.store, userId, provider)
+  const sites = await fetchSites(settings, provider, existing, log)
+  return await updateWithRetry(
+    settings.store,
+    existing,
+    (connection) => ({ ...connection, sites }),
+    log
+  )
 }
 
 /**
@@ -87,36 +109,38 @@ export async function checkConnection(
  *
  * @throws AppError `validation_failed` for a site that is not in the list; else as `checkConnection`
  */
-export async function chooseSites(
+export async function selectSites(
   settings: SiteSettings,
   stopRuns: StopRuns,
   userId: number,
   provider: Provider,
   cloudIds: readonly string[],
   pointer: string,
-  log: Log
-): Promise<Standing> {
-  const before = await connectionOf(settings.store, userId, provider)
-  const sites = await freshSites(settings, provider, before, log)
-  const bound = sites.filter(({ cloudId }) => cloudIds.includes(cloudId))
-  if (bound.length < new Set(cloudIds).size) {
+  log: Logger
+): Promise<ConnectionWithGrant> {
+  const existing = await requireConnection(settings.store, userId, provider)
+  const sites = await fetchSites(settings, provider, existing, log)
+  const selectedSites = sites.filter(({ cloudId }) => cloudIds.includes(cloudId))
+  if (selectedSites.length < new Set(cloudIds).size) {
     const detail = `The consent reaches no such site with ${provider.title}. GET /users/{user_id}/connections lists those it reaches.`
     throw new AppError('validation_failed', detail, { errors: [{ pointer, detail }] })
   }
   await stopRuns(userId, provider.id)
-  return await settled(
+  return await updateWithRetry(
     settings.store,
-    before,
-    (connection) => ({ ...connection, sites, bound }),
+    existing,
+    (connection) => ({ ...connection, sites, selectedSites }),
     log,
     (connection) => {
-      const dropped = connection.bound
+      const droppedCloudIds = connection.selectedSites
         .filter(({ cloudId }) => !cloudIds.includes(cloudId))
         .map(({ cloudId }) => cloudId)
       // A run that began in between goes by the old choice, and saves nothing any more.
       return [
-        settings.store.runs.endingActive(userId, provider.id, CHOSEN),
-        ...(dropped.length === 0 ? [] : settings.erasing(userId, provider.id, dropped))
+        settings.store.runs.failActiveStatement(userId, provider.id, SITES_CHANGED_REASON),
+        ...(droppedCloudIds.length === 0
+          ? []
+          : settings.eraseCopiesStatements(userId, provider.id, droppedCloudIds))
       ]
     },
     ({ id }) => [
@@ -134,40 +158,41 @@ export async function chooseSites(
 /**
  * Looks again at what a grant's connections can do, after its scopes have changed.
  *
- * @param anew after a consent, which also makes up for what the gateway refused before
+ * @param isNewConsent after a consent, which also makes up for what the gateway refused before
  */
-export async function reviewGrant(
+export async function reevaluateConnections(
   store: Store,
   grantId: string,
-  anew: boolean,
-  log: Log
+  isNewConsent: boolean,
+  log: Logger
 ): Promise<void> {
-  for (const standing of await store.connections.ofGrant(grantId)) {
-    await settled(
+  for (const connectionWithGrant of await store.connections.listByGrant(grantId)) {
+    await updateWithRetry(
       store,
-      standing,
-      (connection) => (anew ? { ...connection, refused: [] } : connection),
+      connectionWithGrant,
+      (connection) => (isNewConsent ? { ...connection, refusedFeatures: [] } : connection),
       log
     )
   }
 }
 
 /** Remembers that the gateway refused a feature for its scope, whatever the token said, or that it no longer does. */
-export async function noteRefusal(
+export async function recordScopeRefusal(
   store: Store,
-  standing: Standing,
+  connectionWithGrant: ConnectionWithGrant,
   feature: string,
   isRefused: boolean,
-  log: Log
+  log: Logger
 ): Promise<void> {
-  await settled(
+  await updateWithRetry(
     store,
-    standing,
+    connectionWithGrant,
     (connection) => {
-      const others = connection.refused.filter((name) => name !== feature)
+      const others = connection.refusedFeatures.filter((name) => name !== feature)
       // What was seen before a new consent says nothing of it.
-      return connection.connectedAt.getTime() === standing.connection.connectedAt.getTime()
-        ? { ...connection, refused: isRefused ? [...others, feature] : others }
+      return connection.connectedAt.getTime() ===
+        connectionWithGrant.connection.connectedAt.getTime()
+        ? { ...connection, refusedFeatures: isRefused ? [...others, feature] : others }
         : connection
     },
     log
@@ -175,27 +200,27 @@ export async function noteRefusal(
 }
 
 /** @throws AppError `connection_not_found` */
-export async function connectionOf(
+export async function requireConnection(
   store: Store,
   userId: number,
   { id, title }: Provider
-): Promise<Standing> {
-  const found = await store.connections.get(userId, id)
-  if (found === undefined) {
+): Promise<ConnectionWithGrant> {
+  const connection = await store.connections.get(userId, id)
+  if (connection === undefined) {
     throw new AppError('connection_not_found', `This user has not connected ${title}.`)
   }
-  return found
+  return connection
 }
 
-async function freshSites(
+async function fetchSites(
   settings: SiteSettings,
   provider: Provider,
-  { grant }: Standing,
-  log: Log
+  { grant }: ConnectionWithGrant,
+  log: Logger
 ): Promise<Site[]> {
-  return await sitesOf(provider, {
-    ask: askFor(settings, grant, log),
-    apiUrl: settings.apiUrlOf(grant),
+  return await fetchProductSites(provider, {
+    sendAuthorized: createAuthorizedClient(settings, grant, log),
+    apiUrl: settings.resolveApiUrl(grant),
     log
   })
 }
@@ -204,46 +229,57 @@ async function freshSites(
  * Writes what has been learned about a connection. Others may have written meanwhile: then it is decided again on what they
  * wrote, as long as it is still about the same consent.
  *
- * @param learn the connection with what is known now
- * @param also what is to be done with it
- * @param told what somebody has asked for with it
+ * @param applyChange the connection with what is known now
+ * @param buildStatements what is to be done with it
+ * @param buildAuditEntries what somebody has asked for with it
  */
-async function settled(
+async function updateWithRetry(
   store: Store,
-  { connection: { userId, provider: id, grantId } }: Standing,
-  learn: (connection: Connection) => Connection,
-  log: Log,
-  also: (connection: Connection) => WithStatement[] = () => [],
-  told: (connection: Connection) => Entry[] = () => []
-): Promise<Standing> {
-  const provider = providerOf(id)
-  for (let attempt = 0; attempt < TRIES; attempt++) {
-    const current = await connectionOf(store, userId, provider)
+  { connection: { userId, provider: id, grantId } }: ConnectionWithGrant,
+  applyChange: (connection: Connection) => Connection,
+  log: Logger,
+  buildStatements: (connection: Connection) => StatementBuilder[] = () => [],
+  buildAuditEntries: (connection: Connection) => AuditEntry[] = () => []
+): Promise<ConnectionWithGrant> {
+  const provider = getProvider(id)
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const current = await requireConnection(store, userId, provider)
     if (current.connection.grantId !== grantId) break
-    const known = learn(current.connection)
-    const own = standing(provider, current.grant.scopes.split(' '), known, known.bound)
-    const next = { ...known, ...own }
-    const done = also(current.connection)
-    if (done.length === 0 && isSame(current.connection, next)) return current
+    const updated = applyChange(current.connection)
+    const resolvedState = resolveConnectionState(
+      provider,
+      current.grant.scopes.split(' '),
+      updated,
+      updated.selectedSites
+    )
+    const next = { ...updated, ...resolvedState }
+    const statements = buildStatements(current.connection)
+    if (statements.length === 0 && isUnchanged(current.connection, next)) return current
     const changes = await store.connections.update(
       current.connection,
       next,
-      done,
-      told(current.connection)
+      statements,
+      buildAuditEntries(current.connection)
     )
     if (changes === undefined) continue
-    announce(changes, log)
-    return await connectionOf(store, userId, provider)
+    logStateChanges(changes, log)
+    return await requireConnection(store, userId, provider)
   }
   throw new AppError('unavailable', 'The connection was changed at the same moment. Try again.', {
     retryAfterS: 1
   })
 }
 
-function isSame(before: Connection, { reason, ...next }: Own): boolean {
-  const told = ({ sites, bound, refused, state }: Own | Connection) =>
-    JSON.stringify([sites, bound, refused, state])
+function isUnchanged(before: Connection, { reason, ...next }: ConnectionUpdate): boolean {
+  const serialize = ({
+    sites,
+    selectedSites,
+    refusedFeatures,
+    state
+  }: ConnectionUpdate | Connection) =>
+    JSON.stringify([sites, selectedSites, refusedFeatures, state])
   return (
-    told(before) === told({ ...next, reason }) && before.errorDetail === (reason?.detail ?? null)
+    serialize(before) === serialize({ ...next, reason }) &&
+    before.errorDetail === (reason?.detail ?? null)
   )
 }

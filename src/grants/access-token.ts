@@ -1,31 +1,31 @@
 import { AppError } from '../lib/errors.ts'
-import type { Log } from '../lib/http-client.ts'
-import { earlyMs, outlook, type Need } from './token-decision.ts'
-import { openReadable } from './decrypt.ts'
-import { createRefresh, type RefreshSettings } from './refresh.ts'
-import { openAccess } from './encrypt.ts'
+import type { Logger } from '../lib/http-client.ts'
+import { computeRefreshLeadMs, decideToken, type TokenRequirements } from './token-decision.ts'
+import { decryptOrMark } from './decrypt.ts'
+import { createTokenRefresher, type RefreshSettings } from './refresh.ts'
+import { decryptAccessToken } from './encrypt.ts'
 
 /** What an opened token is remembered for: well inside the ten minutes that a replaced one works, and inside the ten seconds after which an erased one must not be used. */
-const REMEMBERED_MS = 5_000
-const MOST_REMEMBERED = 10_000
-const MIN_VALIDITY_MS = 60_000
+const CACHE_TTL_MS = 5_000
+const MAX_CACHED_TOKENS = 10_000
+const DEFAULT_MIN_VALIDITY_MS = 60_000
 
-export interface TokenRequest extends Partial<Need> {
-  log: Log
+export interface TokenRequest extends Partial<TokenRequirements> {
+  log: Logger
 }
 
-interface Remembered {
+interface CachedToken {
   token: string
-  goodUntil: number
-  readAt: number
+  usableUntil: number
+  cachedAt: number
 }
 
 /** The only way to a token. */
-export function createAccess(settings: RefreshSettings) {
+export function createTokenProvider(settings: RefreshSettings) {
   const { store, now } = settings
-  const { renew, settled } = createRefresh(settings)
-  const renewing = new Map<string, Promise<string>>()
-  const remembered = new Map<string, Remembered>()
+  const { refreshGrant, drain } = createTokenRefresher(settings)
+  const pendingRefreshes = new Map<string, Promise<string>>()
+  const cache = new Map<string, CachedToken>()
 
   /**
    * A token that is valid for at least `minValidity` milliseconds (default: a minute), refreshed when its end is near.
@@ -33,73 +33,82 @@ export function createAccess(settings: RefreshSettings) {
    *
    * @throws AppError `not_connected`, `needs_reconnect`, `oauth_misconfigured`, or an `upstream_…` code with the time of the next try
    */
-  async function accessToken(
+  async function getAccessToken(
     grantId: string,
-    { minValidity = MIN_VALIDITY_MS, refused, log }: TokenRequest
+    { minValidityMs = DEFAULT_MIN_VALIDITY_MS, rejectedToken, log }: TokenRequest
   ): Promise<string> {
-    const known = remembered.get(grantId)
+    const cached = cache.get(grantId)
     if (
-      known !== undefined &&
-      known.token !== refused &&
-      isFresh(known.readAt) &&
-      known.goodUntil - now() >= minValidity
+      cached !== undefined &&
+      cached.token !== rejectedToken &&
+      isFresh(cached.cachedAt) &&
+      cached.usableUntil - now() >= minValidityMs
     ) {
-      return known.token
+      return cached.token
     }
-    const need = { minValidity, refused }
+    const requirements = { minValidityMs, rejectedToken }
     const grant = await store.grants.get(grantId)
     if (grant === undefined) throw new AppError('not_connected', 'This connection is gone.')
-    const view = outlook(grant, await openReadable(settings, grant, log, openAccess), need, now())
-    if (view.kind !== 'use') return await shared(grantId, need, log)
+    const decision = decideToken(
+      grant,
+      await decryptOrMark(settings, grant, log, decryptAccessToken),
+      requirements,
+      now()
+    )
+    if (decision.kind !== 'use') return await deduplicateRefresh(grantId, requirements, log)
     // Not remembered up to its end: when that is near, the grant is to be looked at again.
-    remember(grantId, {
-      token: view.token,
-      goodUntil: grant.accessExpiresAt.getTime() - earlyMs(grant),
-      readAt: now()
+    cacheToken(grantId, {
+      token: decision.token,
+      usableUntil: grant.accessExpiresAt.getTime() - computeRefreshLeadMs(grant),
+      cachedAt: now()
     })
-    return view.token
+    return decision.token
   }
 
-  async function shared(grantId: string, need: Need, log: Log): Promise<string> {
-    const underWay = renewing.get(grantId)
-    if (underWay !== undefined) {
-      await underWay
+  async function deduplicateRefresh(
+    grantId: string,
+    requirements: TokenRequirements,
+    log: Logger
+  ): Promise<string> {
+    const pendingRefresh = pendingRefreshes.get(grantId)
+    if (pendingRefresh !== undefined) {
+      await pendingRefresh
       // What the others waited for may not be good enough, or be the very token that this caller has just seen refused.
-      return await accessToken(grantId, { ...need, log })
+      return await getAccessToken(grantId, { ...requirements, log })
     }
-    const mine = renew(grantId, need, log).finally(() => {
-      renewing.delete(grantId)
+    const ownRefresh = refreshGrant(grantId, requirements, log).finally(() => {
+      pendingRefreshes.delete(grantId)
     })
-    renewing.set(grantId, mine)
-    remembered.delete(grantId)
-    return await mine
+    pendingRefreshes.set(grantId, ownRefresh)
+    cache.delete(grantId)
+    return await ownRefresh
   }
 
-  function isFresh(readAt: number): boolean {
-    const age = now() - readAt
-    return age >= 0 && age < REMEMBERED_MS
+  function isFresh(cachedAt: number): boolean {
+    const age = now() - cachedAt
+    return age >= 0 && age < CACHE_TTL_MS
   }
 
-  function remember(grantId: string, entry: Remembered): void {
-    if (remembered.size >= MOST_REMEMBERED) remembered.clear()
-    remembered.set(grantId, entry)
+  function cacheToken(grantId: string, entry: CachedToken): void {
+    if (cache.size >= MAX_CACHED_TOKENS) cache.clear()
+    cache.set(grantId, entry)
   }
 
   return {
-    accessToken,
+    getAccessToken,
 
     /** Forgets a token that must not be used again. */
-    forget(grantId: string): void {
-      remembered.delete(grantId)
+    invalidate(grantId: string): void {
+      cache.delete(grantId)
     },
 
     /** Drops what is remembered longer than it is used: clear tokens have no business in memory. */
-    sweep(): void {
-      for (const [id, { readAt }] of remembered) if (!isFresh(readAt)) remembered.delete(id)
+    evictExpired(): void {
+      for (const [id, { cachedAt }] of cache) if (!isFresh(cachedAt)) cache.delete(id)
     },
 
-    settled
+    drain
   }
 }
 
-export type Access = ReturnType<typeof createAccess>
+export type TokenProvider = ReturnType<typeof createTokenProvider>

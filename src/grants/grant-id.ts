@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 
 /** Derived, so that two consents of one account at one client meet in one row, and known before sealing, because it is sealed in. */
-export function grantIdOf(clientId: string, accountId: string): string {
+export function deriveGrantId(clientId: string, accountId: string): string {
   return createHash('sha256')
     .update(JSON.stringify([clientId, accountId]))
     .digest('hex')

@@ -1,10 +1,10 @@
-import type { Log } from '../lib/http-client.ts'
-import type { Change } from '../store/repositories/connection-history.ts'
+import type { Logger } from '../lib/http-client.ts'
+import type { StateChange } from '../store/repositories/connection-history.ts'
 
-const FINE = new Set<string | null>(['active', null])
+const HEALTHY_STATES = new Set<string | null>(['active', null])
 
 /** One log event for each change of a connection's state, as there is one row in its history. */
-export function announce(changes: readonly Change[], log: Log): void {
+export function logStateChanges(changes: readonly StateChange[], log: Logger): void {
   for (const { connectionId, userId, provider, from, to, code, detail } of changes) {
     const fields = {
       event: 'connection_state_changed',
@@ -15,8 +15,8 @@ export function announce(changes: readonly Change[], log: Log): void {
       to,
       reason: code
     }
-    const sentence = detail ?? (from === null ? 'Connected.' : 'Works again.')
-    if (FINE.has(to)) log.info(fields, sentence)
-    else log.warn(fields, sentence)
+    const message = detail ?? (from === null ? 'Connected.' : 'Works again.')
+    if (HEALTHY_STATES.has(to)) log.info(fields, message)
+    else log.warn(fields, message)
   }
 }

@@ -1,37 +1,37 @@
 import pLimit from 'p-limit'
-import type { Log } from '../lib/http-client.ts'
-import { CLIENT_GONE } from '../oauth/clients.ts'
+import type { Logger } from '../lib/http-client.ts'
+import { CLIENT_REMOVED } from '../oauth/clients.ts'
 import type { Store } from '../store/index.ts'
-import { createTicker } from '../lib/interval.ts'
+import { createIntervalJob } from '../lib/interval.ts'
 import type { Vault } from '../vault/vault.ts'
-import type { Access } from './access-token.ts'
-import { announce } from './log-state-change.ts'
+import type { TokenProvider } from './access-token.ts'
+import { logStateChanges } from './log-state-change.ts'
 
-const TICK_MS = 15_000
+const MAINTENANCE_INTERVAL_MS = 15_000
 const DAY_MS = 86_400_000
 /** Atlassian wants a new consent after this many days, whatever is refreshed (atlassian.md section 3.1). */
-export const CONSENT_DAYS = 365
+export const CONSENT_LIFETIME_DAYS = 365
 /** Days before that on which somebody is warned; the later warning includes the earlier. */
-const WARNINGS = [7, 30] as const
-const AT_ONCE = 50
+const EXPIRY_WARNING_DAYS = [7, 30] as const
+const BATCH_SIZE = 50
 /** Fewer than there is room for: whoever asks does not queue behind those whom nobody asked for. */
-const REFRESHED_AT_ONCE = 4
+const MAX_CONCURRENT_REFRESHES = 4
 
-export interface UpkeepSettings {
+export interface MaintenanceSettings {
   store: Store
   vault: Vault
-  access: Access
+  tokenProvider: TokenProvider
   now: () => number
-  log: Log
+  log: Logger
   /** The ids of the clients that are configured. */
   clientIds: () => string[]
   /** How long the audit trail is kept; 0: for ever. */
-  auditDays: number
+  auditRetentionDays: number
 }
 
 /** When Atlassian will want a new consent. */
-export function reconsentBy(consentedAt: Date): Date {
-  return new Date(consentedAt.getTime() + CONSENT_DAYS * DAY_MS)
+export function computeConsentExpiry(consentedAt: Date): Date {
+  return new Date(consentedAt.getTime() + CONSENT_LIFETIME_DAYS * DAY_MS)
 }
 
 /**
@@ -39,51 +39,52 @@ export function reconsentBy(consentedAt: Date): Date {
  * tokens that have stopped working, warnings before the year is over. Any number of processes may do it at once: each
  * refresh has its lease, and each warning is taken by one.
  */
-export function createUpkeep({
+export function createMaintenanceJob({
   store,
   vault,
-  access,
+  tokenProvider,
   now,
   log,
   clientIds,
-  auditDays
-}: UpkeepSettings) {
-  const slots = pLimit(REFRESHED_AT_ONCE)
-  let settingsKnown = false
-  let counted = 0
+  auditRetentionDays
+}: MaintenanceSettings) {
+  const limit = pLimit(MAX_CONCURRENT_REFRESHES)
+  let hasSyncedClients = false
+  let flushedUses = 0
 
   /** Each has its chance, whatever becomes of the others. */
-  const DUTIES: Array<() => Promise<unknown>> = [
-    knowSettings,
-    refreshDue,
+  const tasks: Array<() => Promise<unknown>> = [
+    syncConfiguredClients,
+    refreshDueGrants,
     async () => {
-      access.sweep()
+      tokenProvider.evictExpired()
     },
     async () => {
-      await store.grants.forgetPrevious(new Date(now()))
+      await store.grants.erasePreviousTokens(new Date(now()))
     },
     async () => {
-      await store.sessions.purge()
+      await store.connectSessions.purge()
     },
     async () => {
-      await store.flows.purge()
+      await store.loginFlows.purge()
     },
     async () => {
-      if (auditDays > 0) await store.audit.purge(new Date(now() - auditDays * DAY_MS))
+      if (auditRetentionDays > 0)
+        await store.audit.purge(new Date(now() - auditRetentionDays * DAY_MS))
     },
     async () => {
-      for (const days of WARNINGS) await warn(days)
+      for (const days of EXPIRY_WARNING_DAYS) await warnBeforeExpiry(days)
     },
-    countUses,
-    async () => await store.scrub(true)
+    flushKeyUsage,
+    async () => await store.truncateWal(true)
   ]
 
-  async function tick(): Promise<void> {
-    for (const duty of DUTIES) await attempted(duty)
+  async function runTasks(): Promise<void> {
+    for (const task of tasks) await runTask(task)
   }
 
-  async function attempted(duty: () => Promise<unknown>): Promise<void> {
-    await duty().catch((err: unknown) => {
+  async function runTask(task: () => Promise<unknown>): Promise<void> {
+    await task().catch((err: unknown) => {
       log.error(
         { event: 'maintenance_error', err },
         'Upkeep could not do a part of its work; it tries again.'
@@ -92,83 +93,84 @@ export function createUpkeep({
   }
 
   /** What new settings change for grants that were there before: once after a start. */
-  async function knowSettings(): Promise<void> {
-    if (settingsKnown) return
+  async function syncConfiguredClients(): Promise<void> {
+    if (hasSyncedClients) return
     await store.grants.retryMisconfigured()
-    announce(await store.grants.knowClients(clientIds(), CLIENT_GONE), log)
-    settingsKnown = true
+    logStateChanges(await store.grants.syncConfiguredClients(clientIds(), CLIENT_REMOVED), log)
+    hasSyncedClients = true
   }
 
-  async function refreshDue(): Promise<void> {
+  async function refreshDueGrants(): Promise<void> {
     const at = new Date(now())
-    let last: { id: string; dueAt: Date } | undefined
+    let cursor: { id: string; dueAt: Date } | undefined
     do {
-      const due = await store.grants.due(at, AT_ONCE, last)
+      const dueGrants = await store.grants.listDue(at, BATCH_SIZE, cursor)
       // How it went is in the grant, its history and the log.
       await Promise.allSettled(
-        due.map(({ id }) =>
-          slots(async () =>
-            ticker.isStopped() ? undefined : await access.accessToken(id, { log })
+        dueGrants.map(({ id }) =>
+          limit(async () =>
+            intervalJob.isStopped() ? undefined : await tokenProvider.getAccessToken(id, { log })
           )
         )
       )
-      last = due.length === AT_ONCE && !ticker.isStopped() ? due.at(-1) : undefined
-    } while (last !== undefined)
+      cursor =
+        dueGrants.length === BATCH_SIZE && !intervalJob.isStopped() ? dueGrants.at(-1) : undefined
+    } while (cursor !== undefined)
   }
 
-  async function countUses(): Promise<void> {
-    const uses = vault.uses() - counted
+  async function flushKeyUsage(): Promise<void> {
+    const uses = vault.getUseCount() - flushedUses
     if (uses === 0) return
-    await store.keys.addUses(vault.keyId, uses)
-    counted += uses
+    await store.vaultKeys.addUses(vault.keyId, uses)
+    flushedUses += uses
   }
 
-  async function warn(days: number): Promise<void> {
-    const due = await store.grants.warnOf(
+  async function warnBeforeExpiry(days: number): Promise<void> {
+    const dueGrants = await store.grants.claimExpiryWarning(
       days,
-      new Date(now() - (CONSENT_DAYS - days) * DAY_MS),
-      AT_ONCE
+      new Date(now() - (CONSENT_LIFETIME_DAYS - days) * DAY_MS),
+      BATCH_SIZE
     )
-    for (const { id, consentedAt } of due) {
-      const by = reconsentBy(consentedAt)
+    for (const { id, consentedAt } of dueGrants) {
+      const expiresAt = computeConsentExpiry(consentedAt)
       for (const {
         connection: { userId, provider }
-      } of await store.connections.ofGrant(id)) {
+      } of await store.connections.listByGrant(id)) {
         log.warn(
           {
             event: 'consent_expiring',
             grant_id: id,
             user_id: userId,
             product: provider,
-            reconsent_by: by,
-            days_left: Math.max(0, Math.ceil((by.getTime() - now()) / DAY_MS))
+            reconsent_by: expiresAt,
+            days_left: Math.max(0, Math.ceil((expiresAt.getTime() - now()) / DAY_MS))
           },
           'Atlassian will want a new consent: the person has to connect again.'
         )
       }
     }
-    if (due.length === AT_ONCE) await warn(days)
+    if (dueGrants.length === BATCH_SIZE) await warnBeforeExpiry(days)
   }
 
-  const ticker = createTicker(tick, TICK_MS)
+  const intervalJob = createIntervalJob(runTasks, MAINTENANCE_INTERVAL_MS)
 
   return {
-    once: ticker.once,
-    start: ticker.start,
+    runNow: intervalJob.runNow,
+    start: intervalJob.start,
 
     /** What new settings change is known before the first request. */
     async prepare(): Promise<void> {
-      await attempted(knowSettings)
+      await runTask(syncConfiguredClients)
     },
 
     /** Ends it; what is under way is waited for, and nothing is begun any more. */
     async stop(): Promise<void> {
-      await ticker.stop()
-      await access.settled()
+      await intervalJob.stop()
+      await tokenProvider.drain()
       // Where the database is away, what follows at a stop has its chance all the same.
-      await attempted(countUses)
+      await runTask(flushKeyUsage)
     }
   }
 }
 
-export type Upkeep = ReturnType<typeof createUpkeep>
+export type MaintenanceJob = ReturnType<typeof createMaintenanceJob>

@@ -1,20 +1,20 @@
-import type { Log } from '../lib/http-client.ts'
+import type { Logger } from '../lib/http-client.ts'
 import type { Store } from '../store/index.ts'
-import type { Sealed, SealedRow } from '../store/repositories/sealed-tokens.ts'
-import { UnreadableError, type Vault } from '../vault/vault.ts'
-import { markUnreadable, openReadable } from './decrypt.ts'
-import { openAll, sealAll } from './encrypt.ts'
+import type { EncryptedTokens, EncryptedTokensRow } from '../store/repositories/sealed-tokens.ts'
+import { DecryptionError, type Vault } from '../vault/vault.ts'
+import { markUndecryptable, decryptOrMark } from './decrypt.ts'
+import { decryptTokens, encryptTokens } from './encrypt.ts'
 
-const told = ({ accessToken, refreshToken, previousRefreshToken }: Sealed) =>
+const serializeTokens = ({ accessToken, refreshToken, previousRefreshToken }: EncryptedTokens) =>
   JSON.stringify([accessToken, refreshToken, previousRefreshToken])
 
 /** A transaction short enough that nobody who waits for it notices. */
-const BATCH = 50
+const BATCH_SIZE = 50
 
-export interface RekeyProgress {
-  resealed: number
-  left: number
-  unreadable: number
+export interface KeyRotationProgress {
+  reencrypted: number
+  remaining: number
+  undecryptable: number
 }
 
 /**
@@ -25,62 +25,68 @@ export interface RekeyProgress {
  *
  * @param onProgress called after each batch
  */
-export async function rekey(
+export async function rotateKey(
   settings: { store: Store; vault: Vault },
-  log: Log,
-  onProgress: (progress: RekeyProgress) => void = () => {}
-): Promise<RekeyProgress> {
+  log: Logger,
+  onProgress: (progress: KeyRotationProgress) => void = () => {}
+): Promise<KeyRotationProgress> {
   const { store, vault } = settings
-  const { sealed } = store
-  let [resealed, unreadable] = [0, 0]
-  const left = async () =>
-    [...(await sealed.perKey())]
+  const { encryptedTokens } = store
+  let [reencrypted, undecryptable] = [0, 0]
+  const countRemaining = async () =>
+    [...(await encryptedTokens.countByKey())]
       .filter(([id]) => id !== vault.keyId)
       .reduce((sum, [, count]) => sum + count, 0)
 
   /** From the first to the last of those that are left; refreshes that got in between are met in the next round. */
-  async function round(): Promise<void> {
+  async function runPass(): Promise<void> {
     for (let after = ''; ;) {
-      const batch = await sealed.otherwise(vault.keyId, after, BATCH)
+      const batch = await encryptedTokens.listEncryptedWithOtherKey(vault.keyId, after, BATCH_SIZE)
       const last = batch.at(-1)
       if (last === undefined) return
       after = last.id
-      const fresh = batch.flatMap((old) => {
+      const replacements = batch.flatMap((old) => {
         try {
-          return [{ id: old.id, old, fresh: sealAll(vault, old.id, openAll(vault, old)) }]
+          return [
+            { id: old.id, old, fresh: encryptTokens(vault, old.id, decryptTokens(vault, old)) }
+          ]
         } catch (error) {
-          if (error instanceof UnreadableError) return []
+          if (error instanceof DecryptionError) return []
           throw error
         }
       })
-      resealed += await sealed.replace(fresh)
-      const readable = new Set(fresh.map(({ id }) => id))
+      reencrypted += await encryptedTokens.replace(replacements)
+      const decryptable = new Set(replacements.map(({ id }) => id))
       for (const row of batch) {
-        if (!readable.has(row.id) || row.errorCode === 'tokens_undecryptable') {
-          await look(row, readable.has(row.id))
+        if (!decryptable.has(row.id) || row.errorCode === 'tokens_undecryptable') {
+          await recheckGrant(row, decryptable.has(row.id))
         }
       }
-      onProgress({ resealed, left: await left(), unreadable })
+      onProgress({ reencrypted, remaining: await countRemaining(), undecryptable })
     }
   }
 
   /** A grant that opens is no longer what it was marked as; one that does not, with all keys there, is damaged. */
-  async function look(row: SealedRow, opens: boolean): Promise<void> {
+  async function recheckGrant(row: EncryptedTokensRow, canDecrypt: boolean): Promise<void> {
     const grant = await store.grants.get(row.id)
     if (grant === undefined) return
-    if (opens) await openReadable(settings, grant, log, openAll)
+    if (canDecrypt) await decryptOrMark(settings, grant, log, decryptTokens)
     // What came meanwhile is another one.
-    if (opens || told(grant) !== told(row)) return
-    await markUnreadable(store.grants, grant, log)
-    await sealed.markDamaged(grant)
-    unreadable++
+    if (canDecrypt || serializeTokens(grant) !== serializeTokens(row)) return
+    await markUndecryptable(store.grants, grant, log)
+    await encryptedTokens.markDamaged(grant)
+    undecryptable++
   }
 
-  let before = Infinity
-  for (let count = await left(); count > 0 && count < before; count = await left()) {
-    before = count
-    await round()
+  let previousCount = Infinity
+  for (
+    let count = await countRemaining();
+    count > 0 && count < previousCount;
+    count = await countRemaining()
+  ) {
+    previousCount = count
+    await runPass()
   }
-  await store.keys.addUses(vault.keyId, vault.uses())
-  return { resealed, left: await left(), unreadable }
+  await store.vaultKeys.addUses(vault.keyId, vault.getUseCount())
+  return { reencrypted, remaining: await countRemaining(), undecryptable }
 }

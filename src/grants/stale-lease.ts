@@ -1,10 +1,12 @@
-import type { Holder } from '../store/repositories/leases.ts'
+import type { LeaseHolder } from '../store/repositories/leases.ts'
 
 /**
  * Tells a holder that has not changed for longer than a lease lasts, by this process's own steady clock: should the
  * database's clock be set back, nobody waits for an hour.
  */
-export function watch(leaseMs: number): (holder: Holder | undefined) => boolean {
+export function createStaleLeaseDetector(
+  leaseMs: number
+): (holder: LeaseHolder | undefined) => boolean {
   let owner: string | undefined
   let since = 0
   return (holder) => {

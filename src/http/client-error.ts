@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import { ON_EVERY_ANSWER } from './security-headers.ts'
+import { SECURITY_HEADERS } from './security-headers.ts'
 import { AppError } from '../lib/errors.ts'
 
-const REFUSALS: Record<string, () => AppError> = {
+const ERRORS_BY_NODE_CODE: Record<string, () => AppError> = {
   HPE_HEADER_OVERFLOW: () =>
     new AppError(
       'request_header_fields_too_large',
@@ -14,12 +14,12 @@ const REFUSALS: Record<string, () => AppError> = {
     new AppError('request_timeout', 'The request did not arrive in time.')
 }
 
-const SAFE = Object.entries(ON_EVERY_ANSWER)
+const SERIALIZED_HEADERS = Object.entries(SECURITY_HEADERS)
   .map(([name, value]) => `${name}: ${value}\r\n`)
   .join('')
 
 /** How long a client may take to read why it was refused. */
-const LINGER_MS = 1_000
+const CLOSE_DELAY_MS = 1_000
 
 /**
  * Answers what is not HTTP at all, before there is a request: a problem document and a request id as everywhere else,
@@ -28,15 +28,15 @@ const LINGER_MS = 1_000
 export function clientErrorHandler(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return
   // In the middle of an answer, another one would become part of it. Node's own handler looks at the same field.
-  const answering =
+  const isResponding =
     (socket as Socket & { _httpMessage?: { headersSent: boolean } | null })._httpMessage
       ?.headersSent === true
-  if (answering || !socket.writable) {
+  if (isResponding || !socket.writable) {
     socket.destroy()
     return
   }
   const { status, code, message } = (
-    REFUSALS[error.code ?? ''] ??
+    ERRORS_BY_NODE_CODE[error.code ?? ''] ??
     (() => new AppError('bad_request', 'This is not a valid HTTP request.'))
   )()
   const requestId = randomUUID()
@@ -49,7 +49,7 @@ export function clientErrorHandler(error: Error & { code?: string }, socket: Soc
     request_id: requestId
   })
   socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nX-Request-ID: ${requestId}\r\n${SAFE}Connection: close\r\n\r\n${body}`
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nX-Request-ID: ${requestId}\r\n${SERIALIZED_HEADERS}Connection: close\r\n\r\n${body}`
   )
-  setTimeout(() => socket.destroy(), LINGER_MS).unref()
+  setTimeout(() => socket.destroy(), CLOSE_DELAY_MS).unref()
 }

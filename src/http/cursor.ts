@@ -1,23 +1,23 @@
 import { AppError } from '../lib/errors.ts'
 
 /** Where a list goes on, as an opaque word: what it holds is nobody's business and may change. */
-export function writeCursor(position: readonly unknown[]): string {
+export function encodeCursor(position: readonly unknown[]): string {
   return Buffer.from(JSON.stringify(position)).toString('base64url')
 }
 
 /**
- * @param fits whether what the cursor holds is a position of this list
+ * @param isPosition whether what the cursor holds is a position of this list
  * @throws AppError `invalid_cursor`
  */
-export function readCursor<T extends readonly unknown[]>(
+export function decodeCursor<T extends readonly unknown[]>(
   cursor: string | undefined,
-  fits: (position: unknown) => position is T
+  isPosition: (position: unknown) => position is T
 ): T | undefined {
   if (cursor === undefined) return undefined
   try {
     const position: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'))
     // Node's decoder skips what it does not know; one position has one cursor.
-    if (fits(position) && writeCursor(position) === cursor) return position
+    if (isPosition(position) && encodeCursor(position) === cursor) return position
   } catch {
     /* answered below, like a cursor of another list */
   }

@@ -1,34 +1,35 @@
-import { writeCursor } from './cursor.ts'
+import { encodeCursor } from './cursor.ts'
 
-const PREFIX = '/api'
+const ALIAS_PREFIX = '/api'
 
 /** The alias prefix a request came in under, if any: links in its answer keep it (contract.md section 1). */
-export function prefixOf(url: string): string {
-  return url === PREFIX || url.startsWith(`${PREFIX}/`) ? PREFIX : ''
+export function getAliasPrefix(url: string): string {
+  return url === ALIAS_PREFIX || url.startsWith(`${ALIAS_PREFIX}/`) ? ALIAS_PREFIX : ''
 }
 
 /**
  * One page of what was found, which is one more than was asked for where the list goes on.
  *
  * @param url of the request
- * @param position where the list goes on behind a row
+ * @param toPosition where the list goes on behind a row
  * @returns the page, and the headers that say where the next one is
  */
-export function pageOf<Row>(
-  found: Row[],
+export function paginate<Row>(
+  rows: Row[],
   limit: number,
   url: string,
-  position: (row: Row) => readonly unknown[]
+  toPosition: (row: Row) => readonly unknown[]
 ): { page: Row[]; headers: { link?: string } } {
-  const last = found.length > limit ? found[limit - 1] : undefined
+  const lastRow = rows.length > limit ? rows[limit - 1] : undefined
   return {
-    page: found.slice(0, limit),
-    headers: last === undefined ? {} : { link: nextLink(url, writeCursor(position(last))) }
+    page: rows.slice(0, limit),
+    headers:
+      lastRow === undefined ? {} : { link: buildNextLink(url, encodeCursor(toPosition(lastRow))) }
   }
 }
 
 /** The `Link` header of a list that goes on (RFC 8288), keeping path, prefix and every other parameter. */
-function nextLink(url: string, cursor: string): string {
+function buildNextLink(url: string, cursor: string): string {
   const [path = '', query = ''] = url.split('?')
   const parameters = new URLSearchParams(query)
   parameters.set('cursor', cursor)
@@ -36,6 +37,6 @@ function nextLink(url: string, cursor: string): string {
 }
 
 /** An http address, with the brackets that IPv6 needs (RFC 3986 section 3.2.2). */
-export function httpAddress(host: string, port: number): string {
+export function buildHttpUrl(host: string, port: number): string {
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 }

@@ -2,24 +2,24 @@ import type { Config } from '../config/config.ts'
 import { providers } from '../providers/index.ts'
 
 /** The ends of the callback paths, as they may be registered under any prefix. */
-const CALLBACK = /\/(auth\/[a-z]+|oauth\/atlassian)\/callback\/?$/
+const CALLBACK_PATTERN = /\/(auth\/[a-z]+|oauth\/atlassian)\/callback\/?$/
 
 /** The address that a redirect URI proves to be this service's: what is in front of the callback's own path. */
-export function beforeCallback(redirectUri: string): string | null {
+export function baseUrlFromRedirectUri(redirectUri: string): string | null {
   const { origin, pathname } = new URL(redirectUri)
-  return CALLBACK.test(pathname) ? origin + pathname.replace(CALLBACK, '') : null
+  return CALLBACK_PATTERN.test(pathname) ? origin + pathname.replace(CALLBACK_PATTERN, '') : null
 }
 
 /** The redirect URI that tells where browsers reach this service, for what belongs to no product; null where none does. */
-export function tellingRedirectUri({ clients }: Pick<Config, 'clients'>): string | null {
+export function findRedirectUriWithBaseUrl({ clients }: Pick<Config, 'clients'>): string | null {
   return (
     providers
       .map(({ id }) => clients[id].redirectUri)
-      .find((uri) => uri !== null && beforeCallback(uri) !== null) ?? null
+      .find((uri) => uri !== null && baseUrlFromRedirectUri(uri) !== null) ?? null
   )
 }
 
 /** Whether browsers come by https, as far as the settings say. */
-export function isSecure(config: Pick<Config, 'clients' | 'publicUrl'>): boolean {
-  return (tellingRedirectUri(config) ?? config.publicUrl ?? '').startsWith('https:')
+export function isServedOverHttps(config: Pick<Config, 'clients' | 'publicUrl'>): boolean {
+  return (findRedirectUriWithBaseUrl(config) ?? config.publicUrl ?? '').startsWith('https:')
 }

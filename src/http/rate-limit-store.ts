@@ -1,75 +1,89 @@
-/** Counts in a window; `leftMs`: until it closes. */
-export interface Count {
+/** Counts in a window; `remainingMs`: until it closes. */
+export interface WindowCount {
   count: number
-  leftMs: number
+  remainingMs: number
 }
 
-type Add = (bucket: string, hits: number, windowMs: number) => Promise<Count>
+type AddHits = (bucket: string, hits: number, windowMs: number) => Promise<WindowCount>
 
-interface Round {
+interface HitBatch {
   hits: number
-  count: Promise<Count>
+  count: Promise<WindowCount>
 }
 
 /** As many callers are remembered as being over their limit; who is forgotten is counted again. */
-const MOST_REMEMBERED = 10_000
+const MAX_REMEMBERED_BUCKETS = 10_000
 
 /**
  * Counts that several instances share. Hits of one bucket that come while an earlier one is on its way to the database travel
  * together, and who is over the limit is refused without asking again until the window closes: a flood costs few statements.
  */
-export function createSharedCounts(add: Add, now: () => number) {
-  const under = new Map<string, { flying: Promise<Count>; next: Round | undefined }>()
-  const over = new Map<string, { count: number; until: number }>()
+export function createSharedCounter(add: AddHits, now: () => number) {
+  const pendingByBucket = new Map<
+    string,
+    { inFlight: Promise<WindowCount>; next: HitBatch | undefined }
+  >()
+  const exceededByBucket = new Map<string, { count: number; until: number }>()
 
   /** One hit. @returns the count that it made, or a later one */
-  return async function hit(bucket: string, windowMs: number, most: number): Promise<Count> {
-    const known = over.get(bucket)
-    if (known !== undefined) {
-      if (known.until > now()) return { count: known.count, leftMs: known.until - now() }
-      over.delete(bucket)
+  return async function hit(bucket: string, windowMs: number, max: number): Promise<WindowCount> {
+    const cached = exceededByBucket.get(bucket)
+    if (cached !== undefined) {
+      if (cached.until > now()) return { count: cached.count, remainingMs: cached.until - now() }
+      exceededByBucket.delete(bucket)
     }
-    const own = { number: 0 }
-    const found = await joined(bucket, windowMs, own)
+    const position = { laterHits: 0 }
+    const total = await joinBatch(bucket, windowMs, position)
     // Hits that travelled together are told apart: the first of them had the fewest before it.
-    const count = found.count - own.number
-    if (found.count > most) remember(bucket, { count: found.count, until: now() + found.leftMs })
-    return { count, leftMs: found.leftMs }
+    const count = total.count - position.laterHits
+    if (total.count > max)
+      remember(bucket, { count: total.count, until: now() + total.remainingMs })
+    return { count, remainingMs: total.remainingMs }
   }
 
   /** Travels with the next statement. `own.number`: how many of the same statement came later. */
-  async function joined(bucket: string, windowMs: number, own: { number: number }): Promise<Count> {
-    const state = under.get(bucket)
-    if (state === undefined) return await fly(bucket, add(bucket, 1, windowMs))
+  async function joinBatch(
+    bucket: string,
+    windowMs: number,
+    position: { laterHits: number }
+  ): Promise<WindowCount> {
+    const state = pendingByBucket.get(bucket)
+    if (state === undefined) return await send(bucket, add(bucket, 1, windowMs))
     if (state.next === undefined) {
-      const round: Round = {
+      const newBatch: HitBatch = {
         hits: 0,
-        count: state.flying
+        count: state.inFlight
           .catch(() => {})
-          .then(async () => await fly(bucket, add(bucket, round.hits, windowMs)))
+          .then(async () => await send(bucket, add(bucket, newBatch.hits, windowMs)))
       }
-      state.next = round
+      state.next = newBatch
     }
-    const round = state.next
-    const place = ++round.hits
-    const count = await round.count
-    own.number = round.hits - place
+    const batch = state.next
+    const ownHit = ++batch.hits
+    const count = await batch.count
+    position.laterHits = batch.hits - ownHit
     return count
   }
 
-  async function fly(bucket: string, flying: Promise<Count>): Promise<Count> {
-    const state: { flying: Promise<Count>; next: Round | undefined } = { flying, next: undefined }
-    under.set(bucket, state)
+  async function send(bucket: string, inFlight: Promise<WindowCount>): Promise<WindowCount> {
+    const state: { inFlight: Promise<WindowCount>; next: HitBatch | undefined } = {
+      inFlight,
+      next: undefined
+    }
+    pendingByBucket.set(bucket, state)
     try {
-      return await flying
+      return await inFlight
     } finally {
-      if (state.next === undefined) under.delete(bucket)
+      if (state.next === undefined) pendingByBucket.delete(bucket)
     }
   }
 
-  function remember(bucket: string, what: { count: number; until: number }): void {
-    const oldest = over.size >= MOST_REMEMBERED ? over.keys().next().value : undefined
-    if (oldest !== undefined) over.delete(oldest)
-    over.set(bucket, what)
+  function remember(bucket: string, entry: { count: number; until: number }): void {
+    const oldest =
+      exceededByBucket.size >= MAX_REMEMBERED_BUCKETS
+        ? exceededByBucket.keys().next().value
+        : undefined
+    if (oldest !== undefined) exceededByBucket.delete(oldest)
+    exceededByBucket.set(bucket, entry)
   }
 }

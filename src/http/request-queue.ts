@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks'
 
 /** Begins what has waited so many milliseconds for its turn, while so many others still wait for theirs. */
-export type Begin = (ms: number, others: number) => void
+export type RequestStart = (waitedMs: number, waitingCount: number) => void
 
 /**
  * Begins one request in each turn of the event loop, in the order of coming. Without this, a turn works off all that has arrived; and as
@@ -9,26 +9,26 @@ export type Begin = (ms: number, others: number) => void
  *
  * @returns a function that is called for each request; the one that finds nobody waiting begins at once
  */
-export function createTurns(): (begin: Begin) => void {
-  const line: Array<{ since: number; begin: Begin }> = []
-  let taken = false
+export function createRequestQueue(): (start: RequestStart) => void {
+  const queue: Array<{ queuedAt: number; start: RequestStart }> = []
+  let isTurnTaken = false
 
-  function next(): void {
-    const first = line.shift()
-    taken = first !== undefined
+  function startNext(): void {
+    const first = queue.shift()
+    isTurnTaken = first !== undefined
     if (first === undefined) return
-    setImmediate(next)
-    first.begin(performance.now() - first.since, line.length)
+    setImmediate(startNext)
+    first.start(performance.now() - first.queuedAt, queue.length)
   }
 
-  return function take(begin) {
-    if (taken) {
+  return function schedule(start) {
+    if (isTurnTaken) {
       // In its own context, not in that of whoever was before it.
-      line.push({ since: performance.now(), begin: AsyncResource.bind(begin) })
+      queue.push({ queuedAt: performance.now(), start: AsyncResource.bind(start) })
       return
     }
-    taken = true
-    setImmediate(next)
-    begin(0, 0)
+    isTurnTaken = true
+    setImmediate(startNext)
+    start(0, 0)
   }
 }

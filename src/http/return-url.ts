@@ -1,23 +1,23 @@
-import { isText } from '../lib/formats.ts'
+import { isStorableText } from '../lib/formats.ts'
 
 /**
  * A target on the front end's own origin, or undefined. Judged by the platform's URL parser and put together again from
  * its parts: what the check saw is what the browser gets.
  *
  * @param target an absolute address, or a path
- * @param frontEnd the front end's address; only its origin counts
+ * @param frontendUrl the front end's address; only its origin counts
  */
-export function returnTarget(target: string, frontEnd: string): string | undefined {
+export function validateReturnUrl(target: string, frontendUrl: string): string | undefined {
   // The parser drops tabs and line breaks and reads \ as /: whoever writes them wants to be misread.
   if (
-    !isText(target) ||
+    !isStorableText(target) ||
     /[\s\\\p{Cc}]/u.test(target) ||
     !/^(\/(?!\/)|https?:\/\/[^/])/i.test(target)
   ) {
     return undefined
   }
-  const url = URL.parse(target, frontEnd)
-  const { origin } = new URL(frontEnd)
+  const url = URL.parse(target, frontendUrl)
+  const { origin } = new URL(frontendUrl)
   if (url === null || url.origin !== origin || url.username !== '' || url.password !== '') {
     return undefined
   }
@@ -28,20 +28,20 @@ export function returnTarget(target: string, frontEnd: string): string | undefin
 }
 
 /** Adds the outcome of a login to an address; parameters of the same name that were there before give way. */
-export function withOutcome(target: string, outcome: Record<string, string | undefined>): string {
+export function appendOutcome(target: string, outcome: Record<string, string | undefined>): string {
   const [beforeHash = '', ...hash] = target.split('#')
   const [path = '', ...query] = beforeHash.split('?')
-  const kept = query
+  const keptPairs = query
     .join('?')
     .split('&')
-    .filter((pair) => pair !== '' && !isOutcome(pair.split('=')[0] ?? ''))
-  const added = Object.entries(outcome).flatMap(([name, value]) =>
+    .filter((pair) => pair !== '' && !isOutcomeParameter(pair.split('=')[0] ?? ''))
+  const outcomePairs = Object.entries(outcome).flatMap(([name, value]) =>
     value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`]
   )
-  return `${path}?${[...kept, ...added].join('&')}${hash.length === 0 ? '' : `#${hash.join('#')}`}`
+  return `${path}?${[...keptPairs, ...outcomePairs].join('&')}${hash.length === 0 ? '' : `#${hash.join('#')}`}`
 }
 
-const OUTCOME = new Set([
+const OUTCOME_PARAMETERS = new Set([
   'provider',
   'status',
   'user_id',
@@ -52,6 +52,6 @@ const OUTCOME = new Set([
   'request_id'
 ])
 
-function isOutcome(name: string): boolean {
-  return OUTCOME.has([...new URLSearchParams(name).keys()][0] ?? '')
+function isOutcomeParameter(name: string): boolean {
+  return OUTCOME_PARAMETERS.has([...new URLSearchParams(name).keys()][0] ?? '')
 }

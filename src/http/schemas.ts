@@ -25,7 +25,7 @@ export const Url = Type.String({
   example: 'https://acme.atlassian.net/browse/PAY'
 })
 
-export const Paging = {
+export const PaginationParameters = {
   limit: Type.Integer({
     minimum: 1,
     maximum: 1000,
@@ -41,7 +41,7 @@ export const Paging = {
 }
 
 /** A moment, as answers have it. */
-export const Time = Type.String({
+export const Timestamp = Type.String({
   description: 'ISO 8601, UTC',
   example: '2026-11-23T12:00:00.000Z'
 })
@@ -52,7 +52,7 @@ export const NotModified = Type.Null({
 })
 
 /** Which of an app's three settings are absent. */
-export const Missing = Type.Object({
+export const MissingClientSettings = Type.Object({
   client_id: Type.Boolean(),
   client_secret: Type.Boolean(),
   redirect_uri: Type.Boolean()
@@ -78,7 +78,7 @@ export const Problem = Type.Object(
         })
       )
     ),
-    missing: Type.Optional(Missing),
+    missing: Type.Optional(MissingClientSettings),
     cursor: Type.Optional(
       Type.String({ description: 'With cursor_expired: where a snapshot of what is there begins' })
     ),
@@ -92,7 +92,7 @@ export const Problem = Type.Object(
   { description: 'A problem document' }
 )
 
-const SAYS: Record<number, string> = {
+const STATUS_DESCRIPTIONS: Record<number, string> = {
   400: 'Not JSON, an unknown cursor, or a broken flow',
   401: 'No credential, or one that is not good; send Authorization: Bearer …',
   403: 'Not for this credential',
@@ -109,12 +109,12 @@ const SAYS: Record<number, string> = {
 }
 
 /** The problems a route may answer with. */
-export function problems<Status extends number>(...statuses: Status[]) {
+export function problemResponses<Status extends number>(...statuses: Status[]) {
   return Object.fromEntries(
     [...statuses, 500, 503].map((status) => [
       status,
       {
-        description: SAYS[status],
+        description: STATUS_DESCRIPTIONS[status],
         content: { 'application/problem+json': { schema: Problem } }
       }
     ])

@@ -13,38 +13,46 @@ export interface Actor {
 }
 
 /** What nobody has asked for: runs, refreshes, upkeep. */
-export const SERVICE: Actor = { kind: 'service' }
+export const SERVICE_ACTOR: Actor = { kind: 'service' }
 
-const current = new AsyncLocalStorage<Actor>()
+const actorStorage = new AsyncLocalStorage<Actor>()
 
 /** Does something in somebody's name: what it stores, also after waiting, is put down to them. */
-export function acting<T>(actor: Actor, work: () => T): T {
-  return current.run(actor, work)
+export function runAsActor<T>(actor: Actor, work: () => T): T {
+  return actorStorage.run(actor, work)
 }
 
 /** Whose doing what happens at this moment is. */
-export function actingNow(): Actor {
-  return current.getStore() ?? SERVICE
+export function getCurrentActor(): Actor {
+  return actorStorage.getStore() ?? SERVICE_ACTOR
 }
 
 /** A caller, as far as the trail needs to know them. */
-export function callerOf(principal: Principal, from: { ip: string; requestId: string }): Actor {
-  return { ...nameOf(principal), ...from }
+export function actorFromPrincipal(
+  principal: Principal,
+  requestOrigin: { ip: string; requestId: string }
+): Actor {
+  return { ...identifyPrincipal(principal), ...requestOrigin }
 }
 
 /** Who starts something that another request will end, to be kept with it; empty where nobody is known. */
-export function starterOf(principal: Principal): string {
-  return principal.kind === 'anybody' ? '' : JSON.stringify(nameOf(principal))
+export function serializeInitiator(principal: Principal): string {
+  return principal.kind === 'anybody' ? '' : JSON.stringify(identifyPrincipal(principal))
 }
 
 /** Does something in the name of who has started it, from where and in the request in which it is done. */
-export function actingFor<T>(starter: string, work: () => T): T {
-  return starter === '' ? work() : acting({ ...actingNow(), ...(JSON.parse(starter) as Who) }, work)
+export function runAsInitiator<T>(serializedInitiator: string, work: () => T): T {
+  return serializedInitiator === ''
+    ? work()
+    : runAsActor(
+        { ...getCurrentActor(), ...(JSON.parse(serializedInitiator) as ActorIdentity) },
+        work
+      )
 }
 
-type Who = Pick<Actor, 'kind' | 'id' | 'name'>
+type ActorIdentity = Pick<Actor, 'kind' | 'id' | 'name'>
 
-function nameOf(principal: Principal): Who {
+function identifyPrincipal(principal: Principal): ActorIdentity {
   switch (principal.kind) {
     case 'key':
       return { kind: 'key', id: principal.id, name: principal.name }

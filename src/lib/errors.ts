@@ -1,5 +1,5 @@
 /** Every way this service says no, and the status it says it with. A new code gets its status here or does not compile. */
-export const STATUS = {
+export const HTTP_STATUS_BY_CODE = {
   invalid_json: 400,
   invalid_cursor: 400,
   bad_request: 400,
@@ -61,7 +61,7 @@ export const STATUS = {
   unavailable: 503
 } as const satisfies Record<string, number>
 
-export type ErrorCode = keyof typeof STATUS
+export type ErrorCode = keyof typeof HTTP_STATUS_BY_CODE
 
 /** What a caller is told about one field of the request. `pointer` is an RFC 6901 JSON pointer, or a parameter's name. */
 export interface FieldError {
@@ -70,12 +70,12 @@ export interface FieldError {
 }
 
 /** What an error may carry beside its sentence; all of it is meant for the caller, but `quiet`: the log is told of many such at once. */
-export interface Extras {
-  quiet?: boolean
+export interface ErrorDetails {
+  suppressLog?: boolean
   errors?: FieldError[]
   missing?: Record<string, boolean>
   retryAfterS?: number
-  allow?: string[]
+  allowedMethods?: string[]
   confirmUrl?: string | undefined
   cursor?: string
 }
@@ -87,27 +87,27 @@ export interface Extras {
 export class AppError extends Error {
   override readonly name = 'AppError'
   readonly code: ErrorCode
-  readonly extras: Extras
+  readonly details: ErrorDetails
   /** What Atlassian answered with, where it did; for decisions here, never sent. */
   upstreamStatus?: number
 
   constructor(
     code: ErrorCode,
     detail: string,
-    { cause, ...extras }: Extras & { cause?: unknown } = {}
+    { cause, ...details }: ErrorDetails & { cause?: unknown } = {}
   ) {
     super(detail, { cause })
     this.code = code
-    this.extras = extras
+    this.details = details
   }
 
   /** The same, saying more. */
-  with(extras: Extras): AppError {
-    return new AppError(this.code, this.message, { ...this.extras, ...extras, cause: this.cause })
+  withDetails(details: ErrorDetails): AppError {
+    return new AppError(this.code, this.message, { ...this.details, ...details, cause: this.cause })
   }
 
   get status(): number {
-    return STATUS[this.code]
+    return HTTP_STATUS_BY_CODE[this.code]
   }
 }
 

@@ -1,5 +1,5 @@
 /** Text that every engine stores alike: no NUL, no unpaired surrogate. */
-export function isText(value: string): boolean {
+export function isStorableText(value: string): boolean {
   return value.isWellFormed() && !value.includes('\0')
 }
 
@@ -12,22 +12,25 @@ const DOMAIN =
  * parts are not addresses here (contract.md section 1).
  */
 export function isEmail(value: string): boolean {
-  if (value.length > 254 || !isText(value)) return false
-  const at = value.lastIndexOf('@')
+  if (value.length > 254 || !isStorableText(value)) return false
+  const atIndex = value.lastIndexOf('@')
   return (
-    at > 0 && at <= 64 && LOCAL_PART.test(value.slice(0, at)) && DOMAIN.test(value.slice(at + 1))
+    atIndex > 0 &&
+    atIndex <= 64 &&
+    LOCAL_PART.test(value.slice(0, atIndex)) &&
+    DOMAIN.test(value.slice(atIndex + 1))
   )
 }
 
 /** A link that is safe to show: http(s), absolute, without credentials. */
 export function isHttpUrl(value: string): boolean {
-  if (!isText(value) || !/^https?:\/\/(?!\/)[^\s\\\p{Cc}]+$/iu.test(value)) return false
+  if (!isStorableText(value) || !/^https?:\/\/(?!\/)[^\s\\\p{Cc}]+$/iu.test(value)) return false
   const url = URL.parse(value)
   return url !== null && url.username === '' && url.password === ''
 }
 
 /** A moment as ISO 8601 has it, with its zone. */
-export function isInstant(value: string): boolean {
+export function isIsoDateTime(value: string): boolean {
   return (
     /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})$/.test(value) &&
     !Number.isNaN(Date.parse(value))

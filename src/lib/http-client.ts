@@ -1,22 +1,22 @@
 import { request, type Dispatcher } from 'undici'
 import { AppError } from './errors.ts'
-import { retryAfterMs } from './retry-after.ts'
+import { parseRetryAfterMs } from './retry-after.ts'
 
 /** Where the domain writes log lines; pino fits. */
-export interface Log {
+export interface Logger {
   debug: (fields: object, message?: string) => void
   info: (fields: object, message?: string) => void
   warn: (fields: object, message?: string) => void
   error: (fields: object, message?: string) => void
 }
 
-export interface Call {
+export interface HttpRequest {
   method?: 'GET' | 'POST'
   url: string
   headers?: Record<string, string>
   /** Sent as JSON. */
   json?: object
-  log: Log
+  log: Logger
   /** Ends the call early; it then fails as `interrupted`. */
   signal?: AbortSignal
   /** Milliseconds for the whole answer, where less than usual is wanted. */
@@ -24,7 +24,7 @@ export interface Call {
 }
 
 /** An answer whose body was JSON, or `body: undefined` where it was not. */
-export interface Answer {
+export interface HttpResponse {
   status: number
   headers: Record<string, string | string[] | undefined>
   body: unknown
@@ -33,24 +33,24 @@ export interface Answer {
 }
 
 /** One JSON call upstream. @throws AppError `upstream_unreachable`, `upstream_timeout`, `upstream_invalid_answer`, `interrupted` */
-export type Http = (call: Call) => Promise<Answer>
+export type HttpClient = (request: HttpRequest) => Promise<HttpResponse>
 
 /** 250 Confluence pages with bodies fit many times over; a runaway answer does not. */
-const LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
+const MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 
 /**
  * Calls upstream over `network`, following no redirect and giving each answer a deadline.
  *
- * @param answerTimeoutMs from sending the request to the last byte of the body
+ * @param responseTimeoutMs from sending the request to the last byte of the body
  * @param now milliseconds since the epoch
  * @param requestId of the request that the call is made for, where there is one
  */
-export function createHttp(
+export function createHttpClient(
   network: Dispatcher,
-  answerTimeoutMs: number,
+  responseTimeoutMs: number,
   now: () => number,
   requestId: () => string | undefined = () => undefined
-): Http {
+): HttpClient {
   return async ({
     method = 'GET',
     url,
@@ -58,10 +58,10 @@ export function createHttp(
     json,
     log,
     signal,
-    timeoutMs = answerTimeoutMs
+    timeoutMs = responseTimeoutMs
   }) => {
     const id = requestId()
-    const deadline = AbortSignal.timeout(Math.min(timeoutMs, answerTimeoutMs))
+    const timeoutSignal = AbortSignal.timeout(Math.min(timeoutMs, responseTimeoutMs))
     let response: Dispatcher.ResponseData | undefined
     try {
       response = await request(url, {
@@ -74,24 +74,24 @@ export function createHttp(
           ...(json === undefined ? {} : { 'content-type': 'application/json' })
         },
         body: json === undefined ? null : JSON.stringify(json),
-        signal: signal === undefined ? deadline : AbortSignal.any([deadline, signal])
+        signal: signal === undefined ? timeoutSignal : AbortSignal.any([timeoutSignal, signal])
       })
       return {
         status: response.statusCode,
         headers: response.headers,
-        body: parsed(await text(response.body)),
-        retryAfterMs: retryAfterMs(response.headers, now())
+        body: parseJson(await readBody(response.body)),
+        retryAfterMs: parseRetryAfterMs(response.headers, now())
       }
     } catch (error) {
       const failure =
         signal?.aborted === true
           ? new AppError('interrupted', 'The service is stopping.')
-          : failed(error, deadline.aborted)
+          : toTransportError(error, timeoutSignal.aborted)
       log.warn(
         {
           event: 'upstream_error',
           error_code: failure.code,
-          upstream: host(url),
+          upstream: getHost(url),
           status_code: response?.statusCode,
           trace_id: response?.headers['atl-traceid'],
           err: error
@@ -107,16 +107,16 @@ export function createHttp(
  * Turns an answer that is not a success into the error a caller can act on, and logs it with Atlassian's trace id.
  * The body is judged and then forgotten: it reaches neither the log nor the caller.
  */
-export function requireSuccess(answer: Answer, url: string, log: Log): unknown {
-  const { status, headers, body } = answer
+export function assertOk(response: HttpResponse, url: string, log: Logger): unknown {
+  const { status, headers, body } = response
   if (status >= 200 && status < 300 && body !== undefined) return body
-  const failure = refusal(answer)
+  const failure = toStatusError(response)
   failure.upstreamStatus = status
   log.warn(
     {
       event: 'upstream_error',
       error_code: failure.code,
-      upstream: host(url),
+      upstream: getHost(url),
       status_code: status,
       trace_id: headers['atl-traceid'],
       reason: headers['ratelimit-reason']
@@ -126,20 +126,20 @@ export function requireSuccess(answer: Answer, url: string, log: Log): unknown {
   throw failure
 }
 
-function refusal({ status, retryAfterMs }: Answer): AppError {
-  const extras = retryAfterMs === undefined ? {} : { retryAfterS: Math.ceil(retryAfterMs / 1000) }
+function toStatusError({ status, retryAfterMs }: HttpResponse): AppError {
+  const details = retryAfterMs === undefined ? {} : { retryAfterS: Math.ceil(retryAfterMs / 1000) }
   if (status === 429) {
     return new AppError(
       'upstream_rate_limited',
       'Atlassian limits the rate of calls at the moment. Try again later.',
-      extras
+      details
     )
   }
   if (status >= 500) {
     return new AppError(
       'upstream_failed',
       `Atlassian has trouble of its own (HTTP ${status}). Try again later.`,
-      extras
+      details
     )
   }
   if (status >= 400) {
@@ -151,21 +151,21 @@ function refusal({ status, retryAfterMs }: Answer): AppError {
   )
 }
 
-function failed(error: unknown, late: boolean): AppError {
+function toTransportError(error: unknown, isTimeout: boolean): AppError {
   if (error instanceof AppError) return error
   const code = (error as { code?: string }).code ?? ''
-  if (late || /TIMEOUT|ETIMEDOUT/.test(code)) {
+  if (isTimeout || /TIMEOUT|ETIMEDOUT/.test(code)) {
     return new AppError('upstream_timeout', 'Atlassian did not answer in time.', { cause: error })
   }
   return new AppError('upstream_unreachable', 'Atlassian cannot be reached.', { cause: error })
 }
 
-async function text(body: Dispatcher.ResponseData['body']): Promise<string> {
+async function readBody(body: Dispatcher.ResponseData['body']): Promise<string> {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of body as AsyncIterable<Buffer>) {
     bytes += chunk.length
-    if (bytes > LARGEST_ANSWER_BYTES) {
+    if (bytes > MAX_RESPONSE_BYTES) {
       throw new AppError(
         'upstream_invalid_answer',
         'Atlassian answered with far more than was asked for.'
@@ -176,7 +176,7 @@ async function text(body: Dispatcher.ResponseData['body']): Promise<string> {
   return Buffer.concat(chunks).toString('utf8')
 }
 
-function parsed(body: string): unknown {
+function parseJson(body: string): unknown {
   try {
     return JSON.parse(body)
   } catch {
@@ -184,6 +184,6 @@ function parsed(body: string): unknown {
   }
 }
 
-function host(url: string): string {
+function getHost(url: string): string {
   return new URL(url).host
 }

@@ -1,7 +1,7 @@
 /** Work that is done again and again for as long as a service lives, never twice at the same time. */
-export interface Ticker {
+export interface IntervalJob {
   /** Does it once, or joins who does it already; resolves when it is done. */
-  once: () => Promise<void>
+  runNow: () => Promise<void>
   /** Does it now, and again and again. */
   start: () => void
   /** Ends it; what is under way is waited for, and nothing is begun any more. */
@@ -10,30 +10,30 @@ export interface Ticker {
 }
 
 /** @param work must not reject: there is a next time */
-export function createTicker(work: () => Promise<void>, everyMs: number): Ticker {
+export function createIntervalJob(work: () => Promise<void>, intervalMs: number): IntervalJob {
   let timer: NodeJS.Timeout | undefined
-  let working: Promise<void> | undefined
-  let stopped = false
+  let currentRun: Promise<void> | undefined
+  let hasStopped = false
 
-  async function once(): Promise<void> {
-    working ??= work().finally(() => {
-      working = undefined
+  async function runNow(): Promise<void> {
+    currentRun ??= work().finally(() => {
+      currentRun = undefined
     })
-    await working
+    await currentRun
   }
 
   return {
-    once,
+    runNow,
     start() {
-      if (stopped) return
-      timer = setInterval(once, everyMs).unref()
-      once().catch(() => {})
+      if (hasStopped) return
+      timer = setInterval(runNow, intervalMs).unref()
+      runNow().catch(() => {})
     },
     async stop() {
-      stopped = true
+      hasStopped = true
       clearInterval(timer)
-      await working
+      await currentRun
     },
-    isStopped: () => stopped
+    isStopped: () => hasStopped
   }
 }

@@ -7,7 +7,7 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
  * A text as the database can keep it on every engine: ids may come as numbers, NUL is dropped and unpaired surrogates are
  * replaced. null for anything that is no text, or an empty one.
  */
-export function text(value: unknown): string | null {
+export function toStorableText(value: unknown): string | null {
   if (typeof value !== 'string' && typeof value !== 'number') return null
   return String(value).replaceAll('\0', '').toWellFormed() || null
 }

@@ -1,11 +1,11 @@
 import { pino, type Logger } from 'pino'
-import type { LineSink } from '../app-options.ts'
-import { plain, redactText, sanitize, variants, without } from './redact.ts'
+import type { LogDestination } from '../app-options.ts'
+import { toPlainValue, redactText, sanitize, getEncodedForms, removeSecrets } from './redact.ts'
 
 /** No line is longer than this, whatever is thrown at the logger. */
-const LONGEST_LINE_BYTES = 16 * 1024
-const LONGEST_NAME = 200
-const STUB = `${JSON.stringify({ level: 'warn', logger: 'connector', event: 'log', cut: true })}\n`
+const MAX_LINE_BYTES = 16 * 1024
+const MAX_FIELD_CHARS = 200
+const TRUNCATED_LINE = `${JSON.stringify({ level: 'warn', logger: 'connector', event: 'log', cut: true })}\n`
 
 /**
  * The service's logger: one JSON object a line (contract.md section 6).
@@ -16,8 +16,11 @@ const STUB = `${JSON.stringify({ level: 'warn', logger: 'connector', event: 'log
  *
  * @returns the logger, and `hide`, which names a value that must never be printed
  */
-export function createLogger(sink: LineSink): { logger: Logger; hide: (secret: string) => void } {
-  const hidden = new Set<string>()
+export function createLogger(destination: LogDestination): {
+  logger: Logger
+  redactValue: (secret: string) => void
+} {
+  const secrets = new Set<string>()
   const logger = pino(
     {
       base: { logger: 'connector' },
@@ -27,50 +30,50 @@ export function createLogger(sink: LineSink): { logger: Logger; hide: (secret: s
       // Before pino touches anything: it would call getters and traps that throw.
       hooks: {
         logMethod(args, write) {
-          write.apply(this, harmless(args, hidden))
+          write.apply(this, sanitizeArgs(args, secrets))
         }
       },
       serializers: { err: (error) => error }
     },
     {
       write(line: string) {
-        const clean = without(hidden, redactText(line))
-        if (clean !== line && !isJson(clean)) return sink.write(STUB)
-        sink.write(
-          clean.length > LONGEST_LINE_BYTES / 3 && Buffer.byteLength(clean) > LONGEST_LINE_BYTES
-            ? shortened(clean)
-            : clean
+        const redacted = removeSecrets(secrets, redactText(line))
+        if (redacted !== line && !isJson(redacted)) return destination.write(TRUNCATED_LINE)
+        destination.write(
+          redacted.length > MAX_LINE_BYTES / 3 && Buffer.byteLength(redacted) > MAX_LINE_BYTES
+            ? truncateLine(redacted)
+            : redacted
         )
       }
     }
   )
   return {
     logger,
-    hide: (secret) => {
-      for (const form of variants(secret)) hidden.add(form)
+    redactValue: (secret) => {
+      for (const form of getEncodedForms(secret)) secrets.add(form)
     }
   }
 }
 
 /** The same call with plain, bounded values; what every line has of its own cannot be replaced. */
-function harmless(
+function sanitizeArgs(
   [first, ...rest]: unknown[],
-  hidden: ReadonlySet<string>
+  secrets: ReadonlySet<string>
 ): [object, string | undefined, ...string[]] {
-  const given = typeof first === 'object' && first !== null
-  const { event, ...fields } = given ? sanitize(first, hidden) : {}
+  const hasFields = typeof first === 'object' && first !== null
+  const { event, ...fields } = hasFields ? sanitize(first, secrets) : {}
   for (const name of ['level', 'timestamp', 'logger']) delete fields[name]
-  const [message, ...values] = given ? rest : [first, ...rest]
+  const [message, ...values] = hasFields ? rest : [first, ...rest]
   return [
     { event: typeof event === 'string' ? event : 'log', ...fields },
-    message === undefined ? undefined : words(message, hidden),
-    ...values.map((value) => words(value, hidden))
+    message === undefined ? undefined : toMessage(message, secrets),
+    ...values.map((value) => toMessage(value, secrets))
   ]
 }
 
-function words(value: unknown, hidden: ReadonlySet<string>): string {
-  const shown = plain(value, hidden)
-  return typeof shown === 'string' ? shown : (JSON.stringify(shown) ?? 'undefined')
+function toMessage(value: unknown, secrets: ReadonlySet<string>): string {
+  const plainValue = toPlainValue(value, secrets)
+  return typeof plainValue === 'string' ? plainValue : (JSON.stringify(plainValue) ?? 'undefined')
 }
 
 /** A secret across a boundary of the line's own syntax: then it is only said that there was a line. */
@@ -84,10 +87,10 @@ function isJson(line: string): boolean {
 }
 
 /** What is left of a line that would be too long: enough to find its neighbours. */
-function shortened(line: string): string {
+function truncateLine(line: string): string {
   const fields = JSON.parse(line) as Record<string, unknown>
-  const kept = ['level', 'timestamp', 'logger', 'event', 'request_id'].flatMap((name) =>
-    typeof fields[name] === 'string' ? [[name, fields[name].slice(0, LONGEST_NAME)]] : []
+  const entries = ['level', 'timestamp', 'logger', 'event', 'request_id'].flatMap((name) =>
+    typeof fields[name] === 'string' ? [[name, fields[name].slice(0, MAX_FIELD_CHARS)]] : []
   )
-  return JSON.stringify({ ...Object.fromEntries(kept), cut: true }) + '\n'
+  return JSON.stringify({ ...Object.fromEntries(entries), cut: true }) + '\n'
 }

@@ -1,18 +1,18 @@
 /** What a refusal says about when to come back, in milliseconds from now; undefined where it says nothing usable. */
-export interface ComeBack {
+export interface RetryHints {
   /** `Retry-After`, in seconds or as an HTTP date (RFC 9110 section 10.2.3). */
-  after: number | undefined
+  afterMs: number | undefined
   /** `X-RateLimit-Reset`, ISO 8601, sometimes without seconds (atlassian.md section 10). */
-  reset: number | undefined
+  resetMs: number | undefined
 }
 
-type Headers = Record<string, string | string[] | undefined>
+type ResponseHeaders = Record<string, string | string[] | undefined>
 
 /** @param now milliseconds since the epoch */
-export function comeBack(headers: Headers, now: number): ComeBack {
+export function parseRetryHints(headers: ResponseHeaders, now: number): RetryHints {
   return {
-    after: secondsOrDate(headers['retry-after'], now),
-    reset: dateFrom(headers['x-ratelimit-reset'], now)
+    afterMs: parseSecondsOrDate(headers['retry-after'], now),
+    resetMs: parseDelayUntil(headers['x-ratelimit-reset'], now)
   }
 }
 
@@ -22,18 +22,18 @@ export function comeBack(headers: Headers, now: number): ComeBack {
  * @param now milliseconds since the epoch
  * @returns milliseconds from now; undefined when the headers say nothing usable
  */
-export function retryAfterMs(headers: Headers, now: number): number | undefined {
-  const known = Object.values(comeBack(headers, now)).filter((wait) => wait !== undefined)
-  return known.length === 0 ? undefined : Math.max(0, ...known)
+export function parseRetryAfterMs(headers: ResponseHeaders, now: number): number | undefined {
+  const hints = Object.values(parseRetryHints(headers, now)).filter((wait) => wait !== undefined)
+  return hints.length === 0 ? undefined : Math.max(0, ...hints)
 }
 
-function secondsOrDate(value: string | string[] | undefined, now: number): number | undefined {
+function parseSecondsOrDate(value: string | string[] | undefined, now: number): number | undefined {
   return typeof value === 'string' && /^\d+(\.\d+)?$/.test(value)
     ? Number(value) * 1000
-    : dateFrom(value, now)
+    : parseDelayUntil(value, now)
 }
 
-function dateFrom(value: string | string[] | undefined, now: number): number | undefined {
-  const at = typeof value === 'string' ? Date.parse(value) : NaN
-  return Number.isNaN(at) ? undefined : at - now
+function parseDelayUntil(value: string | string[] | undefined, now: number): number | undefined {
+  const timestamp = typeof value === 'string' ? Date.parse(value) : NaN
+  return Number.isNaN(timestamp) ? undefined : timestamp - now
 }

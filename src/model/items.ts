@@ -7,7 +7,7 @@ export type CollectionName = (typeof COLLECTIONS)[number]
 export type ItemTable = Tables[CollectionName]
 
 /** Columns that are about the row and not about the item. */
-export const BOOKKEEPING = [
+export const SYNC_COLUMNS = [
   'id',
   'ownerId',
   'site',
@@ -15,48 +15,51 @@ export const BOOKKEEPING = [
   'revision',
   'updatedAt',
   'seq',
-  'pass',
+  'generation',
   'deletedAt'
 ] as const
 /** Long texts that lists leave out unless they are asked for. */
-export const LONG: readonly string[] = ['body', 'bodyText']
-type Bookkeeping = (typeof BOOKKEEPING)[number]
+export const BODY_COLUMNS: readonly string[] = ['body', 'bodyText']
+type SyncColumn = (typeof SYNC_COLUMNS)[number]
 
 /** One item as a product or a caller describes it. */
-export type ItemOf<T extends ItemTable> = Omit<T['$inferInsert'], Bookkeeping>
-export interface Items {
-  projects: ItemOf<Tables['projects']>
-  issues: ItemOf<Tables['issues']>
-  spaces: ItemOf<Tables['spaces']>
-  pages: ItemOf<Tables['pages']>
+export type ItemFields<T extends ItemTable> = Omit<T['$inferInsert'], SyncColumn>
+export interface ItemsByCollection {
+  projects: ItemFields<Tables['projects']>
+  issues: ItemFields<Tables['issues']>
+  spaces: ItemFields<Tables['spaces']>
+  pages: ItemFields<Tables['pages']>
 }
 
 /** One item with its name at Atlassian. */
-export interface Remote<Item> {
+export interface RemoteItem<Item> {
   remoteId: string
   item: Item
 }
 
 /** One item as lists have it: its contents, whose it is, and when the copy changed. */
-export type Listed<T extends ItemTable> = Pick<T['$inferSelect'], 'id' | 'ownerId' | 'updatedAt'> &
-  ItemOf<T>
+export type ListedItem<T extends ItemTable> = Pick<
+  T['$inferSelect'],
+  'id' | 'ownerId' | 'updatedAt'
+> &
+  ItemFields<T>
 
 /** How one page of upstream items changed the table. */
-export interface Changes {
+export interface ChangeCounts {
   added: number
   changed: number
   unchanged: number
 }
 
 /** Where a list goes on: the sort value and the id of the last row that was served. */
-export type Position = [sortValue: string, id: number]
+export type ListPosition = [sortValue: string, id: number]
 
 /** What narrows a list. */
-export interface Filter {
+export interface ItemFilter {
   /** The key of a project or of a space. */
-  within?: string | undefined
+  parentKey?: string | undefined
   /** Changed at or after: at Atlassian, or here where Atlassian does not say. Milliseconds since the epoch. */
-  since?: number | undefined
+  updatedSince?: number | undefined
   /** A part of title, name or key, in any case of ASCII letters. */
   text?: string | undefined
 }

@@ -1,4 +1,4 @@
 /** The products, by the word they have in URLs, settings and rows, and as people call them. */
-export const PRODUCTS = { jira: 'Jira', confluence: 'Confluence' } as const
+export const PRODUCT_TITLES = { jira: 'Jira', confluence: 'Confluence' } as const
 
-export type ProviderId = keyof typeof PRODUCTS
+export type ProviderId = keyof typeof PRODUCT_TITLES

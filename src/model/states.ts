@@ -9,16 +9,16 @@
 export type GrantState = 'active' | 'degraded' | 'misconfigured' | 'needs_reconnect'
 
 /** What stands between a connection and its copies, the grant aside. */
-export type OwnState = 'active' | 'needs_site' | 'scope_missing'
+export type LocalState = 'active' | 'needs_site' | 'scope_missing'
 
-export type ConnectionState = GrantState | OwnState
+export type ConnectionState = GrantState | LocalState
 
 /**
  * What a connection is, all in all: what nobody but a person or an operator can mend comes before what passes by itself.
  * `history.ts` says the same in SQL.
  */
-export function stateOf(grant: GrantState, own: OwnState): ConnectionState {
+export function combineStates(grant: GrantState, local: LocalState): ConnectionState {
   if (grant === 'needs_reconnect' || grant === 'misconfigured') return grant
-  if (own === 'needs_site') return own
-  return grant === 'degraded' ? grant : own
+  if (local === 'needs_site') return local
+  return grant === 'degraded' ? grant : local
 }

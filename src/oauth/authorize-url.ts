@@ -2,7 +2,7 @@ import type { ProviderId } from '../model/products.ts'
 import type { ClientCredentials } from './tokens.ts'
 
 /** One registered app, complete enough to start a login with. */
-export interface Client extends ClientCredentials {
+export interface OAuthClient extends ClientCredentials {
   provider: ProviderId
   redirectUri: string
   /** Everything that may be asked for; a login may narrow it. */
@@ -15,8 +15,8 @@ export interface Client extends ClientCredentials {
  * The address that asks for consent (RFC 6749 section 4.1.1; atlassian.md section 1). `audience` and `prompt` are
  * Atlassian's own. PKCE is not sent: the token endpoint does not know it (atlassian.md section 1.4).
  */
-export function authorizeUrl(
-  { authorizeUrl, clientId, redirectUri }: Client,
+export function buildAuthorizeUrl(
+  { authorizeUrl, clientId, redirectUri }: OAuthClient,
   scopes: readonly string[],
   state: string
 ): string {
@@ -39,12 +39,14 @@ export function authorizeUrl(
  * old front end sends `scope=read`), and what the user's other connections at this client hold, because a consent
  * replaces the scopes of the one before (atlassian.md section 0, fact 6).
  */
-export function scopesFor(
+export function selectScopes(
   configured: readonly string[],
-  asked: string | undefined,
-  held: readonly string[]
+  requested: string | undefined,
+  existing: readonly string[]
 ): string[] {
   const narrowed =
-    asked === undefined ? [] : configured.filter((scope) => asked.split(/[\s,]+/).includes(scope))
-  return [...new Set([...(narrowed.length === 0 ? configured : narrowed), ...held])]
+    requested === undefined
+      ? []
+      : configured.filter((scope) => requested.split(/[\s,]+/).includes(scope))
+  return [...new Set([...(narrowed.length === 0 ? configured : narrowed), ...existing])]
 }

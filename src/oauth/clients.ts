@@ -1,27 +1,27 @@
 import { AppError } from '../lib/errors.ts'
 import type { Config } from '../config/config.ts'
 import { REPORT_SCOPE } from '../providers/atlassian.ts'
-import { providerOf, providers, type ProviderId } from '../providers/index.ts'
-import { sandboxClient } from './sandbox-client.ts'
+import { getProvider, providers, type ProviderId } from '../providers/index.ts'
+import { sandboxCredentials } from './sandbox-client.ts'
 import type { Grant } from '../store/repositories/grants.ts'
-import type { Client } from './authorize-url.ts'
+import type { OAuthClient } from './authorize-url.ts'
 
-export interface ClientsSettings {
-  config: Pick<Config, 'clients' | 'authUrl' | 'apiUrl' | 'reportsPersonalData'>
+export interface OAuthClientsOptions {
+  config: Pick<Config, 'clients' | 'authUrl' | 'apiUrl' | 'personalDataReporting'>
   /** This process's own address, as it reaches itself; null where there is no sandbox. */
   sandbox: (() => string) | null
 }
 
 /** The apps that are registered with Atlassian, and in development the built-in sandbox's. */
-export function createClients({ config, sandbox }: ClientsSettings) {
-  const scopes = (id: ProviderId) => [
+export function createOAuthClients({ config, sandbox }: OAuthClientsOptions) {
+  const scopesForLogin = (id: ProviderId) => [
     ...new Set([
-      ...(config.clients[id].scopes ?? providerOf(id).scopes),
-      ...(config.reportsPersonalData ? [REPORT_SCOPE] : [])
+      ...(config.clients[id].scopes ?? getProvider(id).scopes),
+      ...(config.personalDataReporting ? [REPORT_SCOPE] : [])
     ])
   ]
 
-  function registered(id: ProviderId): Client | undefined {
+  function toConfiguredClient(id: ProviderId): OAuthClient | undefined {
     const { clientId, clientSecret, redirectUri } = config.clients[id]
     if (clientId === null || clientSecret === null || redirectUri === null) return undefined
     return {
@@ -29,62 +29,64 @@ export function createClients({ config, sandbox }: ClientsSettings) {
       clientId,
       clientSecret,
       redirectUri,
-      scopes: scopes(id),
+      scopes: scopesForLogin(id),
       authorizeUrl: `${config.authUrl}/authorize`,
       tokenUrl: `${config.authUrl}/oauth/token`,
       apiUrl: config.apiUrl
     }
   }
 
-  function sandboxed(id: ProviderId, address: string): Client | undefined {
+  function toSandboxClient(id: ProviderId, publicUrl: string): OAuthClient | undefined {
     if (sandbox === null) return undefined
-    const own = `${sandbox()}/sandbox`
+    const sandboxUrl = `${sandbox()}/sandbox`
     return {
       provider: id,
-      ...sandboxClient(id),
-      redirectUri: `${address}/auth/${id}/callback`,
-      scopes: scopes(id),
-      authorizeUrl: `${address}/sandbox/authorize`,
-      tokenUrl: `${own}/oauth/token`,
-      apiUrl: own
+      ...sandboxCredentials(id),
+      redirectUri: `${publicUrl}/auth/${id}/callback`,
+      scopes: scopesForLogin(id),
+      authorizeUrl: `${publicUrl}/sandbox/authorize`,
+      tokenUrl: `${sandboxUrl}/oauth/token`,
+      apiUrl: sandboxUrl
     }
   }
 
-  const all = () =>
+  const listClients = () =>
     providers
-      .flatMap(({ id }) => [registered(id), sandboxed(id, '')])
+      .flatMap(({ id }) => [toConfiguredClient(id), toSandboxClient(id, '')])
       .filter((each) => each !== undefined)
-  const byId = (clientId: string) => all().find((each) => each.clientId === clientId)
+  const findById = (clientId: string) => listClients().find((each) => each.clientId === clientId)
 
   return {
     /** Everything that a login of this product may ask for. */
-    scopes,
+    scopesForLogin,
 
     /**
      * The client a login starts with: the configured one, or in development the built-in sandbox's.
      *
-     * @param address where browsers reach this service, for the sandbox's pages
+     * @param publicUrl where browsers reach this service, for the sandbox's pages
      */
-    forLogin: (id: ProviderId, address: string): Client | undefined =>
-      registered(id) ?? sandboxed(id, address),
+    findForLogin: (id: ProviderId, publicUrl: string): OAuthClient | undefined =>
+      toConfiguredClient(id) ?? toSandboxClient(id, publicUrl),
 
     /** The client with this id; undefined once an operator has replaced it. */
-    byId,
+    findById,
 
     /** The ids of all of them. */
-    ids: (): string[] => all().map(({ clientId }) => clientId),
+    listIds: (): string[] => listClients().map(({ clientId }) => clientId),
 
     /** The client that a login of this product was started with. */
-    ofFlow: (id: ProviderId, clientId: string): Client | undefined =>
-      all().find((each) => each.provider === id && each.clientId === clientId),
+    findForFlow: (id: ProviderId, clientId: string): OAuthClient | undefined =>
+      listClients().find((each) => each.provider === id && each.clientId === clientId),
 
     /** Everything that logins with this client may ask for, whichever product they are for. */
-    scopesOf: (clientId: string): string[] =>
-      all()
+    listScopes: (clientId: string): string[] =>
+      listClients()
         .filter((each) => each.clientId === clientId)
         .flatMap((each) => each.scopes),
 
-    missing(id: ProviderId): Record<'client_id' | 'client_secret' | 'redirect_uri', boolean> {
+    findMissingSettings(
+      id: ProviderId
+    ): Record<'client_id' | 'client_secret' | 'redirect_uri', boolean> {
       const { clientId, clientSecret, redirectUri } = config.clients[id]
       return {
         client_id: clientId === null,
@@ -94,18 +96,18 @@ export function createClients({ config, sandbox }: ClientsSettings) {
     },
 
     /** The gateway that serves a grant. @throws AppError `needs_reconnect` where its client is gone */
-    apiUrlOf({ clientId }: Pick<Grant, 'clientId'>): string {
-      const client = byId(clientId)
-      if (client === undefined) throw new AppError('needs_reconnect', CLIENT_GONE.detail)
+    requireApiUrl({ clientId }: Pick<Grant, 'clientId'>): string {
+      const client = findById(clientId)
+      if (client === undefined) throw new AppError('needs_reconnect', CLIENT_REMOVED.detail)
       return client.apiUrl
     }
   }
 }
 
 /** What is wrong with a grant of a client that an operator has replaced. */
-export const CLIENT_GONE = {
+export const CLIENT_REMOVED = {
   code: 'client_removed',
   detail: 'This connection belongs to a client id that is no longer configured. Connect again.'
 }
 
-export type Clients = ReturnType<typeof createClients>
+export type OAuthClients = ReturnType<typeof createOAuthClients>

@@ -1,67 +1,67 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { actingFor } from '../lib/actor.ts'
+import { runAsInitiator } from '../lib/actor.ts'
 import { AppError, type ErrorCode } from '../lib/errors.ts'
-import { isText } from '../lib/formats.ts'
-import type { Http, Log } from '../lib/http-client.ts'
-import { accountOf, askWith, sitesOf } from '../providers/atlassian.ts'
-import { providerOf, type ProviderId } from '../providers/index.ts'
+import { isStorableText } from '../lib/formats.ts'
+import type { HttpClient, Logger } from '../lib/http-client.ts'
+import { fetchAccountId, createTokenRequest, fetchProductSites } from '../providers/atlassian.ts'
+import { getProvider, type ProviderId } from '../providers/index.ts'
 import type { Site } from '../model/site.ts'
-import type { Flow } from '../store/repositories/login-flows.ts'
-import type { WithStatement } from '../store/engine.ts'
+import type { LoginFlowRow } from '../store/repositories/login-flows.ts'
+import type { StatementBuilder } from '../store/engine.ts'
 import type { Store } from '../store/index.ts'
-import { authorizeUrl, scopesFor, type Client } from './authorize-url.ts'
-import { ownerOf, requireUser } from './resolve-user.ts'
-import { hash, isSameHash, issueSecret, readHint } from './state.ts'
+import { buildAuthorizeUrl, selectScopes, type OAuthClient } from './authorize-url.ts'
+import { resolveOwner, validateHint } from './resolve-user.ts'
+import { sha256, equalHashes, randomToken, parseUserHint } from './state.ts'
 import { exchangeCode, type TokenSet } from './tokens.ts'
 
 export const FLOW_LIFETIME_MS = 10 * 60 * 1000
 /** Whoever brings states that somebody else has made counts as one. */
-const FOREIGN = 'foreign'
+const FOREIGN_QUOTA_KEY = 'foreign'
 /** How often the second hit of a callback looks whether the first one has ended. */
-const LOOK_AGAIN_MS = 50
+const OUTCOME_POLL_INTERVAL_MS = 50
 
-export interface FlowSettings {
+export interface LoginFlowOptions {
   store: Store
-  http: Http
+  http: HttpClient
   now: () => number
   /** Milliseconds that an exchange may take at most, everything included. */
-  patienceMs: number
+  exchangeTimeoutMs: number
   /** Logins that are kept of one caller. */
-  openLogins: number
+  maxOpenLogins: number
   /** Development also takes a callback whose state the service did not issue (contract.md section 4). */
   acceptForeignState: boolean
   /** The client a flow was started with; undefined once an operator has replaced it. */
-  clientOf: (provider: ProviderId, clientId: string) => Client | undefined
+  findClient: (provider: ProviderId, clientId: string) => OAuthClient | undefined
   /** Throws where what a login brings could not be kept: then no code is exchanged. */
-  requireKeeping: () => void
+  assertVaultWritable: () => void
   /** Keeps what a login brought, together with `also`. */
-  keep: (consent: Consent, log: Log, also: WithStatement[]) => Promise<void>
+  saveConsent: (consent: Consent, log: Logger, statements: StatementBuilder[]) => Promise<void>
 }
 
 /** What a login brought, ready to be kept. */
 export interface Consent {
-  client: Client
+  client: OAuthClient
   tokens: TokenSet
   accountId: string
   userId: number
   /** The sites of the grant that hold the product. */
   sites: Site[]
   /** The scopes that were asked for: what was granted, where the answer does not say. */
-  asked: readonly string[]
+  requestedScopes: readonly string[]
   /** The person has said that another account may take the place of the connected one. */
   changeAccount: boolean
 }
 
 export interface LoginRequest {
-  client: Client
+  client: OAuthClient
   callerState: string | null
   returnUrl: string | null
   scope: string | undefined
-  bindBrowser: boolean
+  bindToBrowser: boolean
   userId: number | null
-  opener: string
-  startedBy: string
-  held: readonly string[]
+  quotaKey: string
+  initiator: string
+  existingScopes: readonly string[]
   changeAccount: boolean
 }
 
@@ -70,49 +70,49 @@ export interface CallbackRequest {
   provider: ProviderId | undefined
   query: { code?: string | undefined; state?: string | undefined; error?: string | undefined }
   /** The key that this browser was given for the flow, if it brought one. */
-  browserKey: (flowName: string, redirectUri: string) => string | undefined
+  readBindingSecret: (flowName: string, redirectUri: string) => string | undefined
   /** Which client a foreign state is exchanged with. */
-  fallback: () => Client | undefined
+  fallbackClient: () => OAuthClient | undefined
   /** The request's log, once it is known which product it is about. */
-  logFor: (provider: ProviderId) => Log
+  logFor: (provider: ProviderId) => Logger
 }
 
 /** How a flow ended, and where its browser goes. */
-export interface Ending {
+export interface CallbackResult {
   provider: ProviderId
   redirectUri: string | null
   callerState: string | null
   returnUrl: string | null
-  result: Result
+  outcome: LoginOutcome
 }
 
-/** `first` is true for the one hit that did the work. */
-type Result = { userId: number; first: boolean } | { error: AppError }
-type Stored = { userId: number } | { code: ErrorCode; detail: string }
+/** `isFirst` is true for the one hit that did the work. */
+type LoginOutcome = { userId: number; isFirst: boolean } | { error: AppError }
+type StoredOutcome = { userId: number } | { code: ErrorCode; detail: string }
 
 /** The login flow, the same for every product (RFC 6749 section 4.1; contract.md section 4). */
-export function createFlow(settings: FlowSettings) {
+export function createLoginFlowHandler(settings: LoginFlowOptions) {
   const { store, now, acceptForeignState } = settings
 
-  /** Starts a login. `browserKey` belongs in a cookie named after `flowName`, where the browser is bound. */
-  async function start({
+  /** Starts a login. `bindingSecret` belongs in a cookie named after `flowName`, where the browser is bound. */
+  async function startLogin({
     client,
     callerState,
     returnUrl,
     scope,
-    bindBrowser,
+    bindToBrowser,
     userId,
-    opener,
-    startedBy,
-    held,
+    quotaKey,
+    initiator,
+    existingScopes,
     changeAccount
   }: LoginRequest) {
-    const state = issueSecret()
-    const browserKey = bindBrowser ? issueSecret() : null
-    const scopes = scopesFor(client.scopes, scope, held)
-    await store.flows.start(
+    const state = randomToken()
+    const bindingSecret = bindToBrowser ? randomToken() : null
+    const scopes = selectScopes(client.scopes, scope, existingScopes)
+    await store.loginFlows.start(
       {
-        stateHash: hash(state),
+        stateHash: sha256(state),
         provider: client.provider,
         clientId: client.clientId,
         redirectUri: client.redirectUri,
@@ -120,52 +120,58 @@ export function createFlow(settings: FlowSettings) {
         returnUrl,
         scopes: scopes.join(' '),
         changeAccount: Number(changeAccount),
-        browserHash: browserKey === null ? null : hash(browserKey),
+        browserHash: bindingSecret === null ? null : sha256(bindingSecret),
         userId,
-        opener,
-        startedBy,
+        quotaKey,
+        initiator,
         expiresAt: new Date(now() + FLOW_LIFETIME_MS)
       },
-      settings.openLogins
+      settings.maxOpenLogins
     )
-    return { url: authorizeUrl(client, scopes, state), flowName: flowName(state), browserKey }
+    return {
+      url: buildAuthorizeUrl(client, scopes, state),
+      flowName: deriveFlowName(state),
+      bindingSecret
+    }
   }
 
   /** Ends a login: `error` first, then `state`, then `code`. Never throws for what a caller can cause. */
-  async function finish(callback: CallbackRequest): Promise<Ending> {
+  async function finishLogin(callback: CallbackRequest): Promise<CallbackResult> {
     const { state, error } = callback.query
-    let flow: Flow | undefined
-    const ending = (result: Result): Ending => ({
+    let flow: LoginFlowRow | undefined
+    const toResult = (outcome: LoginOutcome): CallbackResult => ({
       provider: (flow?.provider ?? callback.provider ?? 'jira') as ProviderId,
       redirectUri: flow?.redirectUri ?? null,
       callerState: flow?.callerState ?? null,
       returnUrl: flow?.returnUrl ?? null,
-      result
+      outcome
     })
     try {
-      flow = state === undefined ? undefined : await store.flows.get(hash(state))
-      if (error !== undefined) throw await declined(error, flow, callback)
-      flow ??= await foreign(callback)
+      flow = state === undefined ? undefined : await store.loginFlows.get(sha256(state))
+      if (error !== undefined) throw await handleErrorResponse(error, flow, callback)
+      flow ??= await adoptForeignState(callback)
       if (flow === undefined) {
-        throw stateless({ query: callback.query, acceptable: acceptForeignState })
+        throw stateError({ query: callback.query, isForeignStateAccepted: acceptForeignState })
       }
-      return ending(await once(flow, callback))
+      return toResult(await exchangeOnce(flow, callback))
     } catch (failure) {
-      if (failure instanceof AppError) return ending({ error: failure })
+      if (failure instanceof AppError) return toResult({ error: failure })
       throw failure
     }
   }
 
   /** A flow for a callback whose state somebody else made: found again by state and code together, so it too happens once. */
-  async function foreign({
+  async function adoptForeignState({
     query: { code, state },
-    fallback
-  }: CallbackRequest): Promise<Flow | undefined> {
+    fallbackClient
+  }: CallbackRequest): Promise<LoginFlowRow | undefined> {
     const client =
-      acceptForeignState && code !== undefined && isText(state ?? '') ? fallback() : undefined
+      acceptForeignState && code !== undefined && isStorableText(state ?? '')
+        ? fallbackClient()
+        : undefined
     if (client === undefined) return undefined
-    const stateHash = hash(JSON.stringify(['foreign', client.provider, state ?? null, code]))
-    await store.flows.start(
+    const stateHash = sha256(JSON.stringify(['foreign', client.provider, state ?? null, code]))
+    await store.loginFlows.start(
       {
         stateHash,
         provider: client.provider,
@@ -177,77 +183,80 @@ export function createFlow(settings: FlowSettings) {
         changeAccount: 0,
         browserHash: null,
         userId: null,
-        opener: FOREIGN,
-        startedBy: '',
+        quotaKey: FOREIGN_QUOTA_KEY,
+        initiator: '',
         expiresAt: new Date(now() + FLOW_LIFETIME_MS)
       },
-      settings.openLogins
+      settings.maxOpenLogins
     )
-    return await store.flows.get(stateHash)
+    return await store.loginFlows.get(stateHash)
   }
 
   /** One exchange for each flow: whoever claims it works, everybody else gets the same outcome. */
-  async function once(flow: Flow, callback: CallbackRequest): Promise<Result> {
+  async function exchangeOnce(
+    flow: LoginFlowRow,
+    callback: CallbackRequest
+  ): Promise<LoginOutcome> {
     const { code } = callback.query
-    const wrong = wrongHands(flow, callback)
-    if (wrong !== undefined) throw wrong
-    if (code === undefined) throw missingCode()
+    const bindingError = checkBinding(flow, callback)
+    if (bindingError !== undefined) throw bindingError
+    if (code === undefined) throw missingCodeError()
     if (flow.codeHash === null && flow.expiresAt.getTime() <= now()) {
       throw new AppError('expired_state', 'The login took longer than ten minutes. Start it again.')
     }
-    if (!(await store.flows.claim(flow.stateHash, hash(code)))) {
-      return await outcomeOf(flow.stateHash, hash(code))
+    if (!(await store.loginFlows.claim(flow.stateHash, sha256(code)))) {
+      return await waitForOutcome(flow.stateHash, sha256(code))
     }
 
-    const result = await actingFor(
-      flow.startedBy,
-      async () => await connect(flow, code, callback)
-    ).then((userId) => ({ userId, first: true }), failed)
+    const result = await runAsInitiator(
+      flow.initiator,
+      async () => await connectAccount(flow, code, callback)
+    ).then((userId) => ({ userId, isFirst: true }), toFailure)
     if ('error' in result) {
-      await store.flows.finish(flow.stateHash, JSON.stringify(stored(result.error)))
+      await store.loginFlows.finish(flow.stateHash, JSON.stringify(serializeOutcome(result.error)))
     }
     return result
   }
 
   /** Waits for the hit that claimed the flow, in this process or another. */
-  async function outcomeOf(stateHash: string, codeHash: string): Promise<Result> {
+  async function waitForOutcome(stateHash: string, codeHash: string): Promise<LoginOutcome> {
     while (true) {
-      const flow = await store.flows.get(stateHash)
+      const flow = await store.loginFlows.get(stateHash)
       if (flow === undefined || flow.codeHash === null) break
-      if (!isSameHash(flow.codeHash, codeHash)) {
+      if (!equalHashes(flow.codeHash, codeHash)) {
         throw new AppError(
           'replayed_state',
           'This login has been used already, with another code. Start it again.'
         )
       }
-      if (flow.outcome !== null) return restored(JSON.parse(flow.outcome) as Stored)
+      if (flow.outcome !== null) return parseOutcome(JSON.parse(flow.outcome) as StoredOutcome)
       // Whoever claimed it that long ago is not working on it any more.
-      if (now() - (flow.claimedAt?.getTime() ?? 0) > settings.patienceMs) break
-      await sleep(LOOK_AGAIN_MS)
+      if (now() - (flow.claimedAt?.getTime() ?? 0) > settings.exchangeTimeoutMs) break
+      await sleep(OUTCOME_POLL_INTERVAL_MS)
     }
     throw new AppError('callback_interrupted', 'The login was interrupted. Start it again.')
   }
 
   /** A refusal uses the flow up like a code does, if it comes from where the flow belongs. */
-  async function declined(
+  async function handleErrorResponse(
     error: string,
-    flow: Flow | undefined,
+    flow: LoginFlowRow | undefined,
     callback: CallbackRequest
   ): Promise<AppError> {
-    const refusal =
+    const consentError =
       error === 'access_denied'
         ? new AppError('access_denied', 'Consent was not given.')
         : new AppError('oauth_error', 'Atlassian ended the login with an error. Start it again.')
     // A decline reads as a decline even where the session was lost; then it uses nothing up.
-    if (flow === undefined || wrongHands(flow, callback) !== undefined) return refusal
-    if (await store.flows.claim(flow.stateHash, hash(error))) {
-      await store.flows.finish(flow.stateHash, JSON.stringify(stored(refusal)))
+    if (flow === undefined || checkBinding(flow, callback) !== undefined) return consentError
+    if (await store.loginFlows.claim(flow.stateHash, sha256(error))) {
+      await store.loginFlows.finish(flow.stateHash, JSON.stringify(serializeOutcome(consentError)))
     }
-    return refusal
+    return consentError
   }
 
   /** Exchanges the code and keeps what it brought. Nothing is stored before Atlassian has said yes. */
-  async function connect(
+  async function connectAccount(
     {
       stateHash,
       provider,
@@ -256,60 +265,65 @@ export function createFlow(settings: FlowSettings) {
       callerState,
       scopes,
       changeAccount,
-      userId: known
-    }: Flow,
+      userId: boundUserId
+    }: LoginFlowRow,
     code: string,
     { logFor }: CallbackRequest
   ): Promise<number> {
     const log = logFor(provider as ProviderId)
-    const client = settings.clientOf(provider as ProviderId, clientId)
+    const client = settings.findClient(provider as ProviderId, clientId)
     if (client === undefined) {
       throw new AppError(
         'oauth_misconfigured',
         'The client id of this service was changed during the login. Start it again.'
       )
     }
-    const hint = known === null ? readHint(callerState) : { userId: known }
-    await requireUser(store, hint)
-    settings.requireKeeping()
+    const hint = boundUserId === null ? parseUserHint(callerState) : { userId: boundUserId }
+    await validateHint(store, hint)
+    settings.assertVaultWritable()
     const tokens = await exchangeCode(settings.http, client, code, redirectUri, log)
     const access = {
-      ask: askWith(tokens.accessToken, settings.http, log),
+      sendAuthorized: createTokenRequest(tokens.accessToken, settings.http, log),
       apiUrl: client.apiUrl,
       log
     }
     const [accountId, sites] = await Promise.all([
-      accountOf(tokens.accessToken, tokens.scopes ?? scopes.split(' '), access),
-      sitesOf(providerOf(client.provider), access)
+      fetchAccountId(tokens.accessToken, tokens.scopes ?? scopes.split(' '), access),
+      fetchProductSites(getProvider(client.provider), access)
     ])
-    const userId = await ownerOf(store, hint)
+    const userId = await resolveOwner(store, hint)
     // The outcome is written with the tokens: nobody can be connected and told otherwise.
-    await settings.keep(
+    await settings.saveConsent(
       {
         client,
         tokens,
         accountId,
         userId,
         sites,
-        asked: scopes.split(' ').filter(Boolean),
+        requestedScopes: scopes.split(' ').filter(Boolean),
         changeAccount: changeAccount === 1
       },
       log,
-      [store.flows.finishing(stateHash, JSON.stringify({ userId } satisfies Stored))]
+      [
+        store.loginFlows.finishStatement(
+          stateHash,
+          JSON.stringify({ userId } satisfies StoredOutcome)
+        )
+      ]
     )
     log.info({ event: 'oauth_user_token_persisted', user_id: userId, sites: sites.length })
     return userId
   }
 
-  return { start, finish }
+  return { startLogin, finishLogin }
 }
 
-export type Flows = ReturnType<typeof createFlow>
+export type LoginFlowHandler = ReturnType<typeof createLoginFlowHandler>
 
 /** The callback has to come for the product, and to the browser, that the flow was started with. */
-function wrongHands(
-  flow: Flow,
-  { provider, query: { state = '' }, browserKey }: CallbackRequest
+function checkBinding(
+  flow: LoginFlowRow,
+  { provider, query: { state = '' }, readBindingSecret }: CallbackRequest
 ): AppError | undefined {
   if (provider !== undefined && provider !== flow.provider) {
     return new AppError(
@@ -318,8 +332,8 @@ function wrongHands(
     )
   }
   if (flow.browserHash === null) return undefined
-  const key = browserKey(flowName(state), flow.redirectUri)
-  if (key !== undefined && isSameHash(hash(key), flow.browserHash)) return undefined
+  const secret = readBindingSecret(deriveFlowName(state), flow.redirectUri)
+  if (secret !== undefined && equalHashes(sha256(secret), flow.browserHash)) return undefined
   return new AppError(
     'wrong_browser',
     'The login was started in another browser, or under another address of this service. Start it again here.'
@@ -327,11 +341,11 @@ function wrongHands(
 }
 
 /** Names the cookie of a flow, so that several tabs can log in at once; says nothing about the state. */
-function flowName(state: string): string {
-  return hash(`flow ${state}`).slice(0, 12)
+function deriveFlowName(state: string): string {
+  return sha256(`flow ${state}`).slice(0, 12)
 }
 
-function failed(error: unknown): { error: AppError } {
+function toFailure(error: unknown): { error: AppError } {
   return {
     error:
       error instanceof AppError
@@ -340,18 +354,18 @@ function failed(error: unknown): { error: AppError } {
   }
 }
 
-function missingCode(): AppError {
+function missingCodeError(): AppError {
   return new AppError('missing_code', 'The callback carries no code. Start the login again.')
 }
 
-function stateless({
+function stateError({
   query: { state, code },
-  acceptable
+  isForeignStateAccepted
 }: {
   query: CallbackRequest['query']
-  acceptable: boolean
+  isForeignStateAccepted: boolean
 }): AppError {
-  if (acceptable && code === undefined && state !== undefined) return missingCode()
+  if (isForeignStateAccepted && code === undefined && state !== undefined) return missingCodeError()
   return state === undefined
     ? new AppError('missing_state', 'The callback carries no state. Start the login again.')
     : new AppError(
@@ -360,12 +374,12 @@ function stateless({
       )
 }
 
-function stored({ code, message }: AppError): Stored {
+function serializeOutcome({ code, message }: AppError): StoredOutcome {
   return { code, detail: message }
 }
 
-function restored(outcome: Stored): Result {
+function parseOutcome(outcome: StoredOutcome): LoginOutcome {
   return 'userId' in outcome
-    ? { ...outcome, first: false }
+    ? { ...outcome, isFirst: false }
     : { error: new AppError(outcome.code, outcome.detail) }
 }

@@ -2,17 +2,17 @@ import { AppError } from '../lib/errors.ts'
 import { isEmail } from '../lib/formats.ts'
 import type { Store } from '../store/index.ts'
 import type { UserRow } from '../store/repositories/users.ts'
-import type { Hint } from './state.ts'
+import type { UserHint } from './state.ts'
 
 /** @throws AppError `user_not_found` */
-export async function existingUser({ users }: Store, id: number): Promise<UserRow> {
+export async function requireUser({ users }: Store, id: number): Promise<UserRow> {
   const user = await users.get(id)
   if (user === undefined) throw new AppError('user_not_found', 'No user has this id.')
   return user
 }
 
 /** A hint names who gets the tokens. One that names nobody must not hand them to somebody else: `user_not_found`. */
-export async function requireUser({ users }: Store, hint: Hint): Promise<void> {
+export async function validateHint({ users }: Store, hint: UserHint): Promise<void> {
   if (hint === undefined) return
   if (
     hint !== 'unusable' &&
@@ -24,19 +24,20 @@ export async function requireUser({ users }: Store, hint: Hint): Promise<void> {
 }
 
 /** Who gets the tokens (contract.md section 4): whom the hint names, else the first user, else a new one. */
-export async function ownerOf({ users }: Store, hint: Hint): Promise<number> {
+export async function resolveOwner({ users }: Store, hint: UserHint): Promise<number> {
   if (hint !== undefined && hint !== 'unusable') {
-    return 'email' in hint ? (await users.save(hint.email, null)).user.id : hint.userId
+    return 'email' in hint ? (await users.findOrCreate(hint.email, null)).user.id : hint.userId
   }
-  const first = await users.first()
+  const firstUser = await users.findFirst()
   return (
-    first?.id ?? (await users.save(`oauth-user-${crypto.randomUUID()}@example.local`, null)).user.id
+    firstUser?.id ??
+    (await users.findOrCreate(`oauth-user-${crypto.randomUUID()}@example.local`, null)).user.id
   )
 }
 
 /** Who would get them, as far as anybody is known yet: nobody is made. */
-export async function likelyOwner({ users }: Store, hint: Hint): Promise<number | undefined> {
-  if (hint === undefined) return (await users.first())?.id
+export async function predictOwner({ users }: Store, hint: UserHint): Promise<number | undefined> {
+  if (hint === undefined) return (await users.findFirst())?.id
   if (hint === 'unusable') return undefined
   return 'email' in hint ? (await users.find(hint.email))?.id : hint.userId
 }

@@ -1,7 +1,7 @@
 import type { ProviderId } from '../model/products.ts'
 
 /** The apps that are registered with the built-in sandbox. Their secrets protect nothing: the sandbox holds made-up data. */
-export const sandboxClient = (provider: ProviderId) => ({
+export const sandboxCredentials = (provider: ProviderId) => ({
   clientId: `sandbox-${provider}`,
   clientSecret: `sandbox-secret-${provider}`
 })

@@ -1,5 +1,5 @@
 import { AppError } from '../lib/errors.ts'
-import { requireSuccess, type Answer, type Http, type Log } from '../lib/http-client.ts'
+import { assertOk, type HttpResponse, type HttpClient, type Logger } from '../lib/http-client.ts'
 
 /** What the token endpoint needs to know about the app that asks. */
 export interface ClientCredentials {
@@ -17,7 +17,7 @@ export interface TokenSet {
   expiresInS: number
 }
 
-const LIFETIME_S = 3600
+const ACCESS_TOKEN_LIFETIME_S = 3600
 
 /**
  * Exchanges an authorization code (RFC 6749 section 4.1.3; atlassian.md section 2).
@@ -27,21 +27,21 @@ const LIFETIME_S = 3600
  * `upstream_…` codes (trying again later helps)
  */
 export async function exchangeCode(
-  http: Http,
+  http: HttpClient,
   client: ClientCredentials,
   code: string,
   redirectUri: string,
-  log: Log
+  log: Logger
 ): Promise<TokenSet> {
   log.info({ event: 'token_exchange_start' })
-  const answer = await ask(
+  const response = await requestTokens(
     http,
     client,
     { grant_type: 'authorization_code', code, redirect_uri: redirectUri },
     log
   )
-  log.info({ event: 'token_exchange_response', status_code: answer.status })
-  const tokens = judged(answer, client, log, CODE)
+  log.info({ event: 'token_exchange_response', status_code: response.status })
+  const tokens = parseTokenResponse(response, client, log, CODE_ERRORS)
   log.info({
     event: 'token_exchange_success',
     expires_in_s: tokens.expiresInS,
@@ -57,29 +57,29 @@ export async function exchangeCode(
  * @throws AppError `needs_reconnect` when only a new consent helps, else as `exchangeCode`
  */
 export async function refreshTokens(
-  http: Http,
+  http: HttpClient,
   client: ClientCredentials,
   refreshToken: string,
-  log: Log,
+  log: Logger,
   timeoutMs: number
 ): Promise<TokenSet> {
-  const answer = await ask(
+  const response = await requestTokens(
     http,
     client,
     { grant_type: 'refresh_token', refresh_token: refreshToken },
     log,
     timeoutMs
   )
-  return judged(answer, client, log, REFRESH)
+  return parseTokenResponse(response, client, log, REFRESH_ERRORS)
 }
 
-async function ask(
-  http: Http,
+async function requestTokens(
+  http: HttpClient,
   { clientId, clientSecret, tokenUrl }: ClientCredentials,
   fields: object,
-  log: Log,
+  log: Logger,
   timeoutMs?: number
-): Promise<Answer> {
+): Promise<HttpResponse> {
   return await http({
     method: 'POST',
     url: tokenUrl,
@@ -90,36 +90,36 @@ async function ask(
 }
 
 /** How an exchange is refused: which errors mean that what was given is worth nothing, and what then helps. */
-interface Refusal {
+interface ErrorMapping {
   code: 'invalid_code' | 'needs_reconnect'
-  sentence: string
-  isFinal: (error: string) => boolean
+  message: string
+  isPermanent: (error: string) => boolean
 }
 
-const CODE: Refusal = {
+const CODE_ERRORS: ErrorMapping = {
   code: 'invalid_code',
-  sentence: 'Atlassian did not accept the authorization code. Start the login again.',
-  isFinal: () => true
+  message: 'Atlassian did not accept the authorization code. Start the login again.',
+  isPermanent: () => true
 }
 /** Nothing but these two ends a consent: an error nobody has seen yet must not cost anybody theirs. */
-const FINAL: ReadonlySet<string> = new Set(['invalid_grant', 'unauthorized_client'])
-const REFRESH: Refusal = {
+const PERMANENT_ERRORS: ReadonlySet<string> = new Set(['invalid_grant', 'unauthorized_client'])
+const REFRESH_ERRORS: ErrorMapping = {
   code: 'needs_reconnect',
-  sentence: 'Atlassian no longer accepts this connection. Connect again.',
-  isFinal: (error) => FINAL.has(error)
+  message: 'Atlassian no longer accepts this connection. Connect again.',
+  isPermanent: (error) => PERMANENT_ERRORS.has(error)
 }
 
 /** Branches on `error` and not on the status, which has changed over the years (atlassian.md section 2.3). */
-function judged(
-  answer: Answer,
+function parseTokenResponse(
+  response: HttpResponse,
   { tokenUrl }: ClientCredentials,
-  log: Log,
-  refused: Refusal
+  log: Logger,
+  mapping: ErrorMapping
 ): TokenSet {
-  const { status, headers, body } = answer
-  const error = field(body, 'error')
-  const failure = (
-    code: 'oauth_misconfigured' | 'upstream_invalid_answer' | Refusal['code'],
+  const { status, headers, body } = response
+  const error = readField(body, 'error')
+  const toError = (
+    code: 'oauth_misconfigured' | 'upstream_invalid_answer' | ErrorMapping['code'],
     detail: string
   ) => {
     log.warn(
@@ -136,47 +136,49 @@ function judged(
   }
   if (status >= 400 && status < 500 && status !== 429) {
     if (error === 'access_denied' || error === 'invalid_client') {
-      throw failure(
+      throw toError(
         'oauth_misconfigured',
         'Atlassian rejected the client id or secret of this service. Its operator has to correct them.'
       )
     }
-    if (typeof error === 'string' && refused.isFinal(error)) {
-      throw failure(refused.code, refused.sentence)
+    if (typeof error === 'string' && mapping.isPermanent(error)) {
+      throw toError(mapping.code, mapping.message)
     }
   }
-  const tokens = requireSuccess(answer, tokenUrl, log)
-  const accessToken = field(tokens, 'access_token')
+  const tokens = assertOk(response, tokenUrl, log)
+  const accessToken = readField(tokens, 'access_token')
   if (typeof accessToken !== 'string' || accessToken === '') {
-    throw failure('upstream_invalid_answer', 'Atlassian answered without an access token.')
+    throw toError('upstream_invalid_answer', 'Atlassian answered without an access token.')
   }
-  const refreshToken = field(tokens, 'refresh_token')
+  const refreshToken = readField(tokens, 'refresh_token')
   return {
     accessToken,
     refreshToken: typeof refreshToken === 'string' && refreshToken !== '' ? refreshToken : null,
-    scopes: scopes(field(tokens, 'scope')),
-    expiresInS: lifetime(field(tokens, 'expires_in'))
+    scopes: parseScopes(readField(tokens, 'scope')),
+    expiresInS: parseLifetimeS(readField(tokens, 'expires_in'))
   }
 }
 
-function field(body: unknown, name: string): unknown {
+function readField(body: unknown, name: string): unknown {
   return typeof body === 'object' && body !== null && Object.hasOwn(body, name)
     ? (body as Record<string, unknown>)[name]
     : undefined
 }
 
-function scopes(value: unknown): string[] | null {
-  const named = Array.isArray(value)
+function parseScopes(value: unknown): string[] | null {
+  const values = Array.isArray(value)
     ? value.filter((scope) => typeof scope === 'string')
     : typeof value === 'string'
       ? value.split(/[\s,]+/)
       : []
-  const scopes = named.filter(Boolean)
+  const scopes = values.filter(Boolean)
   return scopes.length === 0 ? null : scopes
 }
 
 /** An odd lifetime is not believed further than the documented hour. */
-function lifetime(value: unknown): number {
+function parseLifetimeS(value: unknown): number {
   const seconds = Number(value)
-  return Number.isFinite(seconds) && seconds > 0 && seconds <= LIFETIME_S ? seconds : LIFETIME_S
+  return Number.isFinite(seconds) && seconds > 0 && seconds <= ACCESS_TOKEN_LIFETIME_S
+    ? seconds
+    : ACCESS_TOKEN_LIFETIME_S
 }

@@ -1,21 +1,21 @@
 import { AppError } from '../lib/errors.ts'
-import type { Answer, Log } from '../lib/http-client.ts'
-import { REPORT_SCOPE, type Ask } from '../providers/atlassian.ts'
-import { isRecord, text } from '../lib/json.ts'
-import type { KeptAccount } from '../store/repositories/privacy-reports.ts'
+import type { HttpResponse, Logger } from '../lib/http-client.ts'
+import { REPORT_SCOPE, type AuthorizedRequest } from '../providers/atlassian.ts'
+import { isRecord, toStorableText } from '../lib/json.ts'
+import type { ReportableAccount } from '../store/repositories/privacy-reports.ts'
 
 /** So many accounts may be told of at once (user privacy guide for app developers, "Reporting user personal data"). */
-export const MOST_ACCOUNTS = 90
+export const MAX_ACCOUNTS_PER_REPORT = 90
 const DAY_MS = 86_400_000
 /** Atlassian's usual cycle, for answers that do not name one. */
-const CYCLE_DAYS = 7
-const LONGEST_CYCLE_DAYS = 90
+const DEFAULT_CYCLE_DAYS = 7
+const MAX_CYCLE_DAYS = 90
 
-export type Verdict = { accountId: string; status: 'closed' | 'updated' }
+export type AccountStatus = { accountId: string; status: 'closed' | 'updated' }
 
 /** What Atlassian said: which accounts something has to be done about, and when the others are due again, in milliseconds from now. */
-export interface Reported {
-  verdicts: Verdict[]
+export interface AccountReport {
+  accountStatuses: AccountStatus[]
   cycleMs: number
 }
 
@@ -24,48 +24,48 @@ export interface Reported {
  *
  * @throws AppError `scope_missing` where the app may not, `upstream_…` for every other answer than 200 and 204
  */
-export async function report(
-  ask: Ask,
+export async function sendAccountReport(
+  sendRequest: AuthorizedRequest,
   apiUrl: string,
-  accounts: readonly KeptAccount[],
-  log: Log
-): Promise<Reported> {
+  accounts: readonly ReportableAccount[],
+  log: Logger
+): Promise<AccountReport> {
   const url = `${apiUrl}/app/report-accounts/`
-  const answer = await ask(url, {
+  const response = await sendRequest(url, {
     accounts: accounts.map(({ accountId, updatedAt }) => ({
       accountId,
       updatedAt: updatedAt.toISOString()
     }))
   })
-  if (answer.status === 204) return { verdicts: [], cycleMs: cycleMs(answer) }
-  if (answer.status !== 200) throw refusal(answer, log)
-  const listed =
-    isRecord(answer.body) && Array.isArray(answer.body.accounts)
-      ? answer.body.accounts.filter(isRecord)
+  if (response.status === 204) return { accountStatuses: [], cycleMs: parseCycleMs(response) }
+  if (response.status !== 200) throw toReportError(response, log)
+  const entries =
+    isRecord(response.body) && Array.isArray(response.body.accounts)
+      ? response.body.accounts.filter(isRecord)
       : undefined
-  if (listed === undefined) {
+  if (entries === undefined) {
     throw new AppError(
       'upstream_invalid_answer',
       'Atlassian answered a report of accounts in a form this service does not know.'
     )
   }
-  const asked = new Set(accounts.map(({ accountId }) => accountId))
-  const verdicts = listed
-    .map((entry) => ({ accountId: text(entry.accountId) ?? '', status: entry.status }))
+  const reportedIds = new Set(accounts.map(({ accountId }) => accountId))
+  const accountStatuses = entries
+    .map((entry) => ({ accountId: toStorableText(entry.accountId) ?? '', status: entry.status }))
     .filter(
-      (each): each is Verdict =>
-        asked.has(each.accountId) && (each.status === 'closed' || each.status === 'updated')
+      (each): each is AccountStatus =>
+        reportedIds.has(each.accountId) && (each.status === 'closed' || each.status === 'updated')
     )
-  return { verdicts, cycleMs: cycleMs(answer) }
+  return { accountStatuses, cycleMs: parseCycleMs(response) }
 }
 
-function refusal({ status, headers, retryAfterMs }: Answer, log: Log): AppError {
+function toReportError({ status, headers, retryAfterMs }: HttpResponse, log: Logger): AppError {
   log.warn({
     event: 'personal_data_refused',
     status_code: status,
     trace_id: headers['atl-traceid']
   })
-  const extras = retryAfterMs === undefined ? {} : { retryAfterS: Math.ceil(retryAfterMs / 1000) }
+  const details = retryAfterMs === undefined ? {} : { retryAfterS: Math.ceil(retryAfterMs / 1000) }
   if (status === 401 || status === 403) {
     return new AppError(
       'scope_missing',
@@ -76,18 +76,19 @@ function refusal({ status, headers, retryAfterMs }: Answer, log: Log): AppError 
     return new AppError(
       'upstream_rate_limited',
       'Atlassian limits the rate of calls at the moment.',
-      extras
+      details
     )
   }
   return new AppError(
     status >= 500 ? 'upstream_failed' : 'upstream_refused',
     `Atlassian refused a report of accounts (HTTP ${status}).`,
-    extras
+    details
   )
 }
 
 /** A number of days, as itself or as an ISO 8601 period: the reference says neither. */
-function cycleMs({ headers }: Answer): number {
-  const [, days = CYCLE_DAYS] = /^P?(\d{1,4})D?$/i.exec(String(headers['cycle-period'] ?? '')) ?? []
-  return Math.min(Math.max(Number(days), 1), LONGEST_CYCLE_DAYS) * DAY_MS
+function parseCycleMs({ headers }: HttpResponse): number {
+  const [, days = DEFAULT_CYCLE_DAYS] =
+    /^P?(\d{1,4})D?$/i.exec(String(headers['cycle-period'] ?? '')) ?? []
+  return Math.min(Math.max(Number(days), 1), MAX_CYCLE_DAYS) * DAY_MS
 }

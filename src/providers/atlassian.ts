@@ -1,11 +1,11 @@
 import { AppError } from '../lib/errors.ts'
-import { requireSuccess, type Answer, type Http, type Log } from '../lib/http-client.ts'
+import { assertOk, type HttpResponse, type HttpClient, type Logger } from '../lib/http-client.ts'
 import type { Site } from '../model/site.ts'
-import { isRecord, text } from '../lib/json.ts'
+import { isRecord, toStorableText } from '../lib/json.ts'
 import { isScopeMismatch, type Provider } from './provider.ts'
 
 /** Anything else could walk up the path of the gateway's address. */
-export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+export const UUID_PATTERN = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
 /** Where a person takes an app's access away: Atlassian has no address for programs to do so (atlassian.md section 4). */
 export const MANAGE_APPS_URL = 'https://id.atlassian.com/manage-profile/apps'
@@ -14,42 +14,46 @@ export const MANAGE_APPS_URL = 'https://id.atlassian.com/manage-profile/apps'
 export const REPORT_SCOPE = 'report:personal-data'
 
 /** Sends one authorised GET, or a POST where there is something to send. */
-export type Ask = (url: string, json?: object) => Promise<Answer>
+export type AuthorizedRequest = (url: string, json?: object) => Promise<HttpResponse>
 
 /** Calls that need no site: who is this, and which sites does the grant reach? */
-export interface Access {
-  ask: Ask
+export interface AtlassianClient {
+  sendAuthorized: AuthorizedRequest
   apiUrl: string
-  log: Log
+  log: Logger
 }
 
 /** Asks with a token that was just issued. */
-export function askWith(accessToken: string, http: Http, log: Log): Ask {
-  return async (url) => await http({ url, headers: bearer(accessToken), log })
+export function createTokenRequest(
+  accessToken: string,
+  http: HttpClient,
+  log: Logger
+): AuthorizedRequest {
+  return async (url) => await http({ url, headers: bearerHeaders(accessToken), log })
 }
 
 /** The tokens of one grant, for calls that may find one of them turned down. */
-export interface Tokens {
+export interface GrantTokens {
   /** A token that is valid now; `refused` is one that Atlassian has just turned down. */
-  get: (refused?: string) => Promise<string>
+  get: (rejectedToken?: string) => Promise<string>
   /** The stored token, read anew: a consent given elsewhere may have brought another one. */
-  latest: () => Promise<string>
+  getLatest: () => Promise<string>
   /** Whether the stored token's time is over. */
-  expired: () => Promise<boolean>
+  isExpired: () => Promise<boolean>
 }
 
 /** Lets a call through when its turn has come. */
-export type Turn = (
+export type Throttle = (
   method: 'GET' | 'POST',
   url: string,
-  send: () => Promise<Answer>
-) => Promise<Answer>
+  send: () => Promise<HttpResponse>
+) => Promise<HttpResponse>
 
-export interface AskSettings {
-  http: Http
-  tokens: Tokens
-  log: Log
-  turn: Turn
+export interface AuthorizedRequestOptions {
+  http: HttpClient
+  tokens: GrantTokens
+  log: Logger
+  throttle: Throttle
   signal?: AbortSignal
 }
 
@@ -58,35 +62,41 @@ export interface AskSettings {
  * one; after a 401 that says a scope is missing only with one that is stored by now, because refreshing cannot help; after 403
  * and 404, which some endpoints say instead, only if the token's time is over (atlassian.md sections 3.3, 11 and 14).
  */
-export function createAsk({ http, tokens, log, turn, signal }: AskSettings): Ask {
-  const send = async (url: string, token: string, json?: object): Promise<Answer> => {
+export function createAuthorizedRequest({
+  http,
+  tokens,
+  log,
+  throttle,
+  signal
+}: AuthorizedRequestOptions): AuthorizedRequest {
+  const send = async (url: string, token: string, json?: object): Promise<HttpResponse> => {
     const method = json === undefined ? 'GET' : 'POST'
-    return await turn(
+    return await throttle(
       method,
       url,
       async () =>
         await http({
           method,
           url,
-          headers: bearer(token),
+          headers: bearerHeaders(token),
           log,
           ...(json === undefined ? {} : { json }),
           ...(signal === undefined ? {} : { signal })
         })
     )
   }
-  const another = async (answer: Answer, token: string): Promise<string> => {
-    if (isScopeMismatch(answer)) return await tokens.latest()
-    if (answer.status === 401) return await tokens.get(token)
-    return (answer.status === 403 || answer.status === 404) && (await tokens.expired())
+  const tokenForRetry = async (response: HttpResponse, token: string): Promise<string> => {
+    if (isScopeMismatch(response)) return await tokens.getLatest()
+    if (response.status === 401) return await tokens.get(token)
+    return (response.status === 403 || response.status === 404) && (await tokens.isExpired())
       ? await tokens.get(token)
       : token
   }
   return async (url, json) => {
     const token = await tokens.get()
-    const answer = await send(url, token, json)
-    const other = await another(answer, token)
-    return other === token ? answer : await send(url, other, json)
+    const response = await send(url, token, json)
+    const retryToken = await tokenForRetry(response, token)
+    return retryToken === token ? response : await send(url, retryToken, json)
   }
 }
 
@@ -94,44 +104,52 @@ export function createAsk({ http, tokens, log, turn, signal }: AskSettings): Ask
  * The sites of a grant that hold this product: accessible-resources repeats a site once per product, in no order, so
  * entries are merged by id and judged by their united scopes (atlassian.md section 5.1).
  */
-export async function sitesOf(provider: Provider, { ask, apiUrl, log }: Access): Promise<Site[]> {
+export async function fetchProductSites(
+  provider: Provider,
+  { sendAuthorized, apiUrl, log }: AtlassianClient
+): Promise<Site[]> {
   const url = `${apiUrl}/oauth/token/accessible-resources`
-  const answer = requireSuccess(await ask(url), url, log)
-  if (!Array.isArray(answer)) {
+  const response = assertOk(await sendAuthorized(url), url, log)
+  if (!Array.isArray(response)) {
     throw new AppError(
       'upstream_invalid_answer',
       'Atlassian listed sites in a form this service does not know.'
     )
   }
-  const sites = new Map<string, Site & { mine: boolean }>()
-  for (const entry of answer.filter(isRecord)) {
-    const [cloudId, name, address] = [text(entry.id), text(entry.name), siteUrl(entry.url)]
-    if (cloudId === null || !UUID.test(cloudId) || address === null) continue
+  const sites = new Map<string, Site & { isProductSite: boolean }>()
+  for (const entry of response.filter(isRecord)) {
+    const [cloudId, name, address] = [
+      toStorableText(entry.id),
+      toStorableText(entry.name),
+      parseSiteUrl(entry.url)
+    ]
+    if (cloudId === null || !UUID_PATTERN.test(cloudId) || address === null) continue
     const scopes = Array.isArray(entry.scopes)
       ? entry.scopes.filter((scope) => typeof scope === 'string')
       : []
-    const mine = scopes.some(provider.ownsScope) || sites.get(cloudId)?.mine === true
-    sites.set(cloudId, { cloudId, name: name ?? address, url: address, mine })
+    const isProductSite =
+      scopes.some(provider.isProductScope) || sites.get(cloudId)?.isProductSite === true
+    sites.set(cloudId, { cloudId, name: name ?? address, url: address, isProductSite })
   }
   return [...sites.values()]
-    .filter(({ mine }) => mine)
+    .filter(({ isProductSite }) => isProductSite)
     .map(({ cloudId, name, url }) => ({ cloudId, name, url }))
     .sort((a, b) => (a.url < b.url ? -1 : 1))
 }
 
 /** The stable id of the account behind a token: from `/me` where that was consented to, else the token's own subject. */
-export async function accountOf(
+export async function fetchAccountId(
   accessToken: string,
   scopes: readonly string[],
-  { ask, apiUrl, log }: Access
+  { sendAuthorized, apiUrl, log }: AtlassianClient
 ): Promise<string> {
   if (scopes.includes('read:me')) {
     const url = `${apiUrl}/me`
-    const me = requireSuccess(await ask(url), url, log)
-    const accountId = isRecord(me) ? text(me.account_id) : null
+    const me = assertOk(await sendAuthorized(url), url, log)
+    const accountId = isRecord(me) ? toStorableText(me.account_id) : null
     if (accountId !== null) return accountId
   }
-  const subject = subjectOf(accessToken)
+  const subject = decodeSubject(accessToken)
   if (subject === null) {
     throw new AppError(
       'upstream_invalid_answer',
@@ -141,11 +159,11 @@ export async function accountOf(
   return subject
 }
 
-function bearer(accessToken: string): Record<string, string> {
+function bearerHeaders(accessToken: string): Record<string, string> {
   return { authorization: `Bearer ${accessToken}` }
 }
 
-function siteUrl(value: unknown): string | null {
+function parseSiteUrl(value: unknown): string | null {
   const url = typeof value === 'string' ? URL.parse(value) : null
   return url !== null &&
     /^https?:$/.test(url.protocol) &&
@@ -156,12 +174,12 @@ function siteUrl(value: unknown): string | null {
 }
 
 /** The claim is not documented, hence second choice (atlassian.md section 2.2). */
-function subjectOf(accessToken: string): string | null {
+function decodeSubject(accessToken: string): string | null {
   try {
     const claims: unknown = JSON.parse(
       Buffer.from(accessToken.split('.')[1] ?? '', 'base64url').toString('utf8')
     )
-    return isRecord(claims) ? text(claims.sub) : null
+    return isRecord(claims) ? toStorableText(claims.sub) : null
   } catch {
     return null
   }

@@ -6,7 +6,7 @@ import type { Provider } from './provider.ts'
 /** Every product this service connects. */
 export const providers: readonly Provider[] = [jira, confluence]
 
-export function providerOf(id: string): Provider {
+export function getProvider(id: string): Provider {
   const provider = providers.find((each) => each.id === id)
   if (provider === undefined) {
     throw new Error('A stored row names a product this version does not know')

@@ -1,7 +1,7 @@
 import type { TProperties } from '@sinclair/typebox'
-import type { Answer } from '../lib/http-client.ts'
+import type { HttpResponse } from '../lib/http-client.ts'
 import type { RawRow } from '../store/engine.ts'
-import type { CollectionName, Items, Remote } from '../model/items.ts'
+import type { CollectionName, ItemsByCollection, RemoteItem } from '../model/items.ts'
 import type { Site } from '../model/site.ts'
 import type { ProviderId } from '../model/products.ts'
 
@@ -12,31 +12,34 @@ export interface Gateway {
   /** Atlassian's time, in milliseconds since the epoch. */
   now: () => number
   /** How far off that may be, in milliseconds: until the first answer it is only this machine's. */
-  doubtMs: () => number
+  clockUncertaintyMs: () => number
 }
 
 /** What reading one collection of one site takes. */
-export interface Reader extends Gateway {
+export interface CollectionReader extends Gateway {
   site: Site
   /** The full listing that is under way: rows that carry its number have been read already. */
-  pass: number
+  generation: number
   /** Whether pages shall come with their bodies. */
-  bodies: boolean
+  includeBodies: boolean
   /** What has been copied of this site, by remote id, as the driver has it. */
-  stored: (collection: CollectionName, remoteIds: readonly string[]) => Promise<Map<string, RawRow>>
+  findStored: (
+    collection: CollectionName,
+    remoteIds: readonly string[]
+  ) => Promise<Map<string, RawRow>>
 }
 
 /** An item that does not fit, or that could not be had. */
-export interface Failed {
+export interface InvalidItem {
   remoteId: string | null
   code: string
   detail: string
 }
 
 /** What one upstream page brought. */
-export interface Batch<Item> {
-  items: Array<Remote<Item>>
-  failed: Failed[]
+export interface ItemBatch<Item> {
+  items: Array<RemoteItem<Item>>
+  invalidItems: InvalidItem[]
   /** Where a listing goes on behind it; null at its end. */
   next: string | null
   /** The newest change that the page told of, in milliseconds since the epoch: an incremental copy goes on there. */
@@ -44,7 +47,7 @@ export interface Batch<Item> {
   /** How many the whole listing will be, where Atlassian says. */
   expected?: number | null
   /** A listing that has shown fewer at its end is not complete: what it did not show proves nothing. */
-  atLeast?: number
+  minimumExpected?: number
 }
 
 export type { CollectionName } from '../model/items.ts'
@@ -54,29 +57,38 @@ export interface Collection<T extends CollectionName = CollectionName> {
   /** In URLs (`/jira/projects`) and the name of its table. */
   name: T
   /** Where items are also posted by hand. */
-  posting?: {
+  manualUpload?: {
     /** What a caller posts, beside `owner_id`. */
     body: TProperties
     /** A posted item, with its natural key as its name. An upsert states the whole item: what is left out becomes null. */
-    fromWire(body: Record<string, unknown>): Remote<Items[T]>
+    fromRequest(body: Record<string, unknown>): RemoteItem<ItemsByCollection[T]>
   }
   /** What a list serves, beside `id`, `owner_id` and `updated_at`. */
-  row: TProperties
-  toWire(row: Items[T]): Record<string, unknown>
+  responseFields: TProperties
+  toResponse(row: ItemsByCollection[T]): Record<string, unknown>
   /** What lists are sorted by, before the id. */
-  sortValue(row: Items[T]): string
+  sortValue(row: ItemsByCollection[T]): string
   /** The query parameter that narrows a list to a project or a space. */
-  within?: { name: string; description: string; example: string }
+  parentFilter?: { name: string; description: string; example: string }
   /** A site that shows none of them shows its account nothing at all: what such a list lacks is not deleted. */
-  neverEmpty?: true
+  isNeverEmpty?: true
   /** Everything, from `cursor` on (null: the beginning). */
-  list(reader: Reader, cursor: string | null): AsyncIterable<Batch<Items[T]>>
+  list(
+    reader: CollectionReader,
+    cursor: string | null
+  ): AsyncIterable<ItemBatch<ItemsByCollection[T]>>
   /** What has changed since a moment (milliseconds since the epoch), oldest first, where Atlassian can be asked that. */
-  changes?: (reader: Reader, since: number) => AsyncIterable<Batch<Items[T]>>
+  listChanges?: (
+    reader: CollectionReader,
+    since: number
+  ) => AsyncIterable<ItemBatch<ItemsByCollection[T]>>
   /** Items by their ids, a page's worth at most; those that are not there, or not visible, are left out. */
-  fetch?: (reader: Reader, remoteIds: readonly string[]) => Promise<Batch<Items[T]>>
+  fetch?: (
+    reader: CollectionReader,
+    remoteIds: readonly string[]
+  ) => Promise<ItemBatch<ItemsByCollection[T]>>
   /** Whether one item is there, asked directly. Absent and forbidden look the same. undefined: nobody can be asked for such an id. */
-  look(reader: Reader, remoteId: string): Promise<boolean | undefined>
+  exists(reader: CollectionReader, remoteId: string): Promise<boolean | undefined>
 }
 
 /** Something that a connection can do for its user, if the consent covers it. */
@@ -86,11 +98,11 @@ export interface Feature {
   /** Sets of scopes, any one of which is enough; what is missing is told in terms of the first (atlassian.md section 6). */
   scopes: readonly [readonly string[], ...Array<readonly string[]>]
   /** What it copies. */
-  copies?: CollectionName
+  collection?: CollectionName
   /** The feature without which `changes` cannot be asked for. */
-  follows?: CollectionName
+  enablesIncremental?: CollectionName
   /** Without it the connection is not what people connect for. */
-  essential?: true
+  isRequired?: true
 }
 
 /** Everything shared code needs to know about one Atlassian product. */
@@ -101,7 +113,7 @@ export interface Provider {
   scopes: readonly string[]
   features: readonly Feature[]
   /** The word that tells the product's scopes from the other's in accessible-resources. */
-  ownsScope: (scope: string) => boolean
+  isProductScope: (scope: string) => boolean
   /** The product's address under a site. */
   basePath: string
   /** Where the front end expects browsers back after a success (contract.md section 4). */
@@ -112,21 +124,21 @@ export interface Provider {
 }
 
 /** True where the gateway says that the grant does not cover the site, or the site is none (atlassian.md section 11). */
-export function isSiteUnreachable({ status, body }: Answer): boolean {
+export function isSiteUnreachable({ status, body }: HttpResponse): boolean {
   const { message, errorMessages, path } = (
     typeof body === 'object' && body !== null ? body : {}
   ) as Record<string, unknown>
-  const said = [message, ...(Array.isArray(errorMessages) ? errorMessages : [])].some(
+  const isNotInstalled = [message, ...(Array.isArray(errorMessages) ? errorMessages : [])].some(
     (each) => typeof each === 'string' && each.includes('is not installed on this instance')
   )
   return (
-    (status === 403 && said) ||
+    (status === 403 && isNotInstalled) ||
     (status === 404 && typeof path === 'string' && path.startsWith('/ex/'))
   )
 }
 
 /** True where the gateway says that the token lacks a scope; refreshing cannot help (atlassian.md section 0, fact 5). */
-export function isScopeMismatch({ status, headers, body }: Answer): boolean {
+export function isScopeMismatch({ status, headers, body }: HttpResponse): boolean {
   const message =
     typeof body === 'object' && body !== null ? (body as { message?: unknown }).message : undefined
   return (

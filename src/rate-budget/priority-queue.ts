@@ -1,85 +1,88 @@
 import { AppError } from '../lib/errors.ts'
 
 /** Lets so many through at once, and those who are waited for first. */
-export interface Gate {
+export interface PriorityQueue {
   /**
    * @param check looks again when the turn has come; what it throws ends the waiting
    * @returns what to call at the end
    */
-  enter: (
-    interactive: boolean,
+  acquire: (
+    isInteractive: boolean,
     signal: AbortSignal | undefined,
     check: () => void
   ) => Promise<() => void>
 }
 
-interface Waiting {
-  go: () => void
+interface QueueEntry {
+  start: () => void
   check: () => void
-  fail: (error: Error) => void
+  reject: (error: Error) => void
 }
 
 /**
- * @param atOnce how many may be inside
- * @param closedMs how long the gate is closed from now on, in milliseconds, which may be longer for what nobody waits for
+ * @param maxConcurrent how many may be inside
+ * @param getBlockedMs how long the gate is closed from now on, in milliseconds, which may be longer for what nobody waits for
  */
-export function createGate(atOnce: number, closedMs: (interactive: boolean) => number): Gate {
-  const waiting: Record<'interactive' | 'background', Waiting[]> = {
+export function createPriorityQueue(
+  maxConcurrent: number,
+  getBlockedMs: (isInteractive: boolean) => number
+): PriorityQueue {
+  const queues: Record<'interactive' | 'background', QueueEntry[]> = {
     interactive: [],
     background: []
   }
-  let inside = 0
+  let runningCount = 0
   let timer: NodeJS.Timeout | undefined
 
   /** Whoever may, goes; while the gate is closed only those leave who would have to wait for too long. */
-  function advance(): void {
-    for (const queue of Object.values(waiting)) {
-      for (const each of [...queue]) {
+  function drain(): void {
+    for (const queue of Object.values(queues)) {
+      for (const queued of [...queue]) {
         try {
-          each.check()
+          queued.check()
         } catch (error) {
-          queue.splice(queue.indexOf(each), 1)
-          each.fail(error as Error)
+          queue.splice(queue.indexOf(queued), 1)
+          queued.reject(error as Error)
         }
       }
     }
-    const closed = { interactive: closedMs(true), background: closedMs(false) }
-    const first = (name: keyof typeof waiting) =>
-      closed[name] > 0 ? undefined : waiting[name].shift()
-    while (inside < atOnce) {
-      const next = first('interactive') ?? first('background')
+    const blockedMs = { interactive: getBlockedMs(true), background: getBlockedMs(false) }
+    const shiftUnblocked = (name: keyof typeof queues) =>
+      blockedMs[name] > 0 ? undefined : queues[name].shift()
+    while (runningCount < maxConcurrent) {
+      const next = shiftUnblocked('interactive') ?? shiftUnblocked('background')
       if (next === undefined) break
-      inside++
-      next.go()
+      runningCount++
+      next.start()
     }
     clearTimeout(timer)
-    const waits = (['interactive', 'background'] as const)
-      .filter((name) => closed[name] > 0 && waiting[name].length > 0)
-      .map((name) => closed[name])
-    if (waits.length > 0) timer = setTimeout(advance, Math.min(...waits))
+    const delays = (['interactive', 'background'] as const)
+      .filter((name) => blockedMs[name] > 0 && queues[name].length > 0)
+      .map((name) => blockedMs[name])
+    if (delays.length > 0) timer = setTimeout(drain, Math.min(...delays))
   }
 
   return {
-    enter: async (interactive, signal, check) =>
+    acquire: async (isInteractive, signal, check) =>
       await new Promise((resolve, reject) => {
-        const queue = waiting[interactive ? 'interactive' : 'background']
-        const stopped = () => {
+        const queue = queues[isInteractive ? 'interactive' : 'background']
+        const onAbort = () => {
           queue.splice(queue.indexOf(entry), 1)
           reject(new AppError('interrupted', 'The service is stopping.', { cause: signal?.reason }))
-          advance()
+          drain()
         }
-        const leave = () => {
-          inside--
-          advance()
+        const release = () => {
+          runningCount--
+          drain()
         }
-        const entry: Waiting = {
+        const entry: QueueEntry = {
           check,
-          go: () => {
-            signal?.removeEventListener('abort', stopped)
-            resolve(leave)
+          start: () => {
+            signal?.removeEventListener('abort', onAbort)
+            resolve(release)
           },
-          fail: (error) => {
-            signal?.removeEventListener('abort', stopped)
+          reject: (error) => {
+            signal?.removeEventListener('abort', onAbort)
             reject(error)
           }
         }
@@ -88,8 +91,8 @@ export function createGate(atOnce: number, closedMs: (interactive: boolean) => n
           return
         }
         queue.push(entry)
-        signal?.addEventListener('abort', stopped, { once: true })
-        advance()
+        signal?.addEventListener('abort', onAbort, { once: true })
+        drain()
       })
   }
 }

@@ -1,26 +1,31 @@
 import { randomUUID } from 'node:crypto'
 import { AppError } from '../lib/errors.ts'
-import type { Answer } from '../lib/http-client.ts'
-import type { Budgets } from '../store/repositories/rate-budgets.ts'
-import { createGate, type Gate } from './priority-queue.ts'
-import { pointsLeft, pointsOf, refusalOf, type Reach } from './rate-limit-headers.ts'
+import type { HttpResponse } from '../lib/http-client.ts'
+import type { RateBudgetRepository } from '../store/repositories/rate-budgets.ts'
+import { createPriorityQueue, type PriorityQueue } from './priority-queue.ts'
+import {
+  parseRemainingPoints,
+  estimateCost,
+  parseRateLimit,
+  type LimitScope
+} from './rate-limit-headers.ts'
 
 /** Whose budget a call is of. */
-export interface Place {
+export interface CallTarget {
   app: string
   site: string
   endpoint: string
 }
 
-export interface Urgency {
+export interface CallPriority {
   /** Somebody waits for the answer: it goes before what nobody waits for. */
-  interactive: boolean
+  isInteractive: boolean
   signal?: AbortSignal | undefined
 }
 
-export interface BudgetSettings {
+export interface RateBudgetSettings {
   /** What other instances have met and spent. */
-  shared: Budgets
+  shared: RateBudgetRepository
   now: () => number
   /** Points an app may spend in an hour, over all sites (atlassian.md section 10). */
   hourlyPoints: number
@@ -30,116 +35,137 @@ const HOUR_MS = 3_600_000
 /** Background work leaves the rest of the hour's points to those who wait. */
 const BACKGROUND_SHARE = 0.9
 /** A longer wait is not waited, but said. */
-const LONGEST_WAIT_MS = { interactive: 5_000, background: 10_000 }
-const FIRST_BACKOFF_MS = 2_000
-const LONGEST_BACKOFF_MS = 30_000
-const AT_ONCE = 8
+const MAX_WAIT_MS = { interactive: 5_000, background: 10_000 }
+const INITIAL_BACKOFF_MS = 2_000
+const MAX_BACKOFF_MS = 30_000
+const MAX_CONCURRENT = 8
 /** Points are told to the others no more often than that. */
-const TELL_MS = 1_000
+const PUBLISH_INTERVAL_MS = 1_000
 
 /** Points of an hour, as far as this process knows, and what of them the others have not been told. */
-interface Account {
+interface HourlyUsage {
   hour: number
   used: number
-  untold: number
-  floor: number
-  toldAt: number
+  unpublished: number
+  minimumUsed: number
+  publishedAt: number
 }
 
 /**
  * The one budget of everything that calls Atlassian, from whichever instance: a refusal at one place holds whoever else would
  * call there, nobody calls before the time that Atlassian has named, and whoever waits for an answer goes first.
  */
-export function createBudget({ shared, now, hourlyPoints }: BudgetSettings) {
-  const me = randomUUID()
-  const blocks = new Map<string, { until: number; strikes: number }>()
-  const ledger = new Map<string, Account>()
-  const gates = new Map<string, Gate>()
+export function createRateBudget({ shared, now, hourlyPoints }: RateBudgetSettings) {
+  const instanceId = randomUUID()
+  const blocks = new Map<string, { until: number; consecutiveRefusals: number }>()
+  const usageByApp = new Map<string, HourlyUsage>()
+  const queues = new Map<string, PriorityQueue>()
 
-  const names = ({ app, site, endpoint }: Place): Record<Reach, string> => ({
+  const scopeNames = ({ app, site, endpoint }: CallTarget): Record<LimitScope, string> => ({
     app,
     site: `${app} ${site}`,
     endpoint: `${app} ${site} ${endpoint}`
   })
-  const hourOf = () => Math.floor(now() / HOUR_MS)
-  const used = (app: string) => {
-    const account = ledger.get(app)
-    return account?.hour === hourOf() ? account.used : 0
+  const currentHour = () => Math.floor(now() / HOUR_MS)
+  const getUsedPoints = (app: string) => {
+    const usage = usageByApp.get(app)
+    return usage?.hour === currentHour() ? usage.used : 0
   }
 
   /** How long a call has to wait, in milliseconds. */
-  function waitMs(place: Place, interactive: boolean): number {
+  function getWaitMs(target: CallTarget, isInteractive: boolean): number {
     const until = Math.max(
-      ...Object.values(names(place)).map((name) => blocks.get(name)?.until ?? 0)
+      ...Object.values(scopeNames(target)).map((name) => blocks.get(name)?.until ?? 0)
     )
-    const spent = used(place.app) >= hourlyPoints * (interactive ? 1 : BACKGROUND_SHARE)
-    return Math.max(0, until - now(), spent ? (hourOf() + 1) * HOUR_MS - now() : 0)
+    const spent = getUsedPoints(target.app) >= hourlyPoints * (isInteractive ? 1 : BACKGROUND_SHARE)
+    return Math.max(0, until - now(), spent ? (currentHour() + 1) * HOUR_MS - now() : 0)
   }
 
   /** What the others have met and spent since. */
-  async function learn(place: Place): Promise<void> {
-    await tell(place.app)
-    const account = accountOf(place.app)
-    for (const { name, waitMs, owner, strikes, hour, used: spent } of await shared.look(
-      Object.values(names(place))
-    )) {
-      if (owner !== me && waitMs > 0) {
-        blocks.set(name, { until: Math.max(blocks.get(name)?.until ?? 0, now() + waitMs), strikes })
+  async function pullShared(target: CallTarget): Promise<void> {
+    await publishUsage(target.app)
+    const usage = getUsage(target.app)
+    for (const {
+      name,
+      waitMs,
+      owner,
+      consecutiveRefusals,
+      hour,
+      pointsUsed: spent
+    } of await shared.listByNames(Object.values(scopeNames(target)))) {
+      if (owner !== instanceId && waitMs > 0) {
+        blocks.set(name, {
+          until: Math.max(blocks.get(name)?.until ?? 0, now() + waitMs),
+          consecutiveRefusals
+        })
       }
-      if (name === place.app && hour === account.hour) {
-        account.used = Math.max(account.used, spent + account.untold)
+      if (name === target.app && hour === usage.hour) {
+        usage.used = Math.max(usage.used, spent + usage.unpublished)
       }
     }
   }
 
   /** Tells the others what has been spent here. */
-  async function tell(app: string): Promise<void> {
-    const account = accountOf(app)
-    const { hour, untold, floor, toldAt } = account
-    if (untold === 0 || performance.now() - toldAt < TELL_MS) return
-    Object.assign(account, { untold: 0, toldAt: performance.now() })
-    const spent = await shared.spend(app, hour, untold, floor)
-    account.used = Math.max(account.used, spent + account.untold)
+  async function publishUsage(app: string): Promise<void> {
+    const usage = getUsage(app)
+    const { hour, unpublished, minimumUsed, publishedAt } = usage
+    if (unpublished === 0 || performance.now() - publishedAt < PUBLISH_INTERVAL_MS) return
+    Object.assign(usage, { unpublished: 0, publishedAt: performance.now() })
+    const spent = await shared.addUsage(app, hour, unpublished, minimumUsed)
+    usage.used = Math.max(usage.used, spent + usage.unpublished)
   }
 
-  function accountOf(app: string): Account {
-    const known = ledger.get(app)
-    if (known?.hour === hourOf()) return known
-    const account = { hour: hourOf(), used: 0, untold: 0, floor: 0, toldAt: performance.now() }
-    ledger.set(app, account)
-    return account
+  function getUsage(app: string): HourlyUsage {
+    const cached = usageByApp.get(app)
+    if (cached?.hour === currentHour()) return cached
+    const usage = {
+      hour: currentHour(),
+      used: 0,
+      unpublished: 0,
+      minimumUsed: 0,
+      publishedAt: performance.now()
+    }
+    usageByApp.set(app, usage)
+    return usage
   }
 
-  async function note(place: Place, answer: Answer): Promise<void> {
-    const refusal = refusalOf(answer, now())
-    const account = accountOf(place.app)
-    const points = pointsOf(answer)
-    account.floor = Math.max(account.floor, hourlyPoints - (pointsLeft(answer) ?? hourlyPoints))
-    account.used = Math.max(account.used + points, account.floor)
-    account.untold += points
+  async function recordResponse(target: CallTarget, response: HttpResponse): Promise<void> {
+    const refusal = parseRateLimit(response, now())
+    const usage = getUsage(target.app)
+    const points = estimateCost(response)
+    usage.minimumUsed = Math.max(
+      usage.minimumUsed,
+      hourlyPoints - (parseRemainingPoints(response) ?? hourlyPoints)
+    )
+    usage.used = Math.max(usage.used + points, usage.minimumUsed)
+    usage.unpublished += points
     if (refusal === undefined) {
-      for (const name of Object.values(names(place))) {
+      for (const name of Object.values(scopeNames(target))) {
         if ((blocks.get(name)?.until ?? Infinity) <= now()) blocks.delete(name)
       }
       return
     }
-    const name = names(place)[refusal.reach]
-    const strikes = (blocks.get(name)?.strikes ?? 0) + 1
+    const name = scopeNames(target)[refusal.scope]
+    const consecutiveRefusals = (blocks.get(name)?.consecutiveRefusals ?? 0) + 1
     const jitter = 0.7 + Math.random() * 0.6
     const wait =
       refusal.waitMs === undefined
-        ? Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (strikes - 1)) * jitter
+        ? Math.min(MAX_BACKOFF_MS, INITIAL_BACKOFF_MS * 2 ** (consecutiveRefusals - 1)) * jitter
         : refusal.waitMs + 250 * jitter
-    blocks.set(name, { until: Math.max(blocks.get(name)?.until ?? 0, now() + wait), strikes })
-    await shared.block(name, Math.ceil(wait), me, strikes)
+    blocks.set(name, {
+      until: Math.max(blocks.get(name)?.until ?? 0, now() + wait),
+      consecutiveRefusals
+    })
+    await shared.block(name, Math.ceil(wait), instanceId, consecutiveRefusals)
   }
 
-  function gateOf(place: Place): Gate {
-    const { endpoint } = names(place)
-    const known =
-      gates.get(endpoint) ?? createGate(AT_ONCE, (interactive) => waitMs(place, interactive))
-    gates.set(endpoint, known)
-    return known
+  function queueFor(target: CallTarget): PriorityQueue {
+    const { endpoint } = scopeNames(target)
+    const cached =
+      queues.get(endpoint) ??
+      createPriorityQueue(MAX_CONCURRENT, (isInteractive) => getWaitMs(target, isInteractive))
+    queues.set(endpoint, cached)
+    return cached
   }
 
   return {
@@ -149,13 +175,13 @@ export function createBudget({ shared, now, hourlyPoints }: BudgetSettings) {
      * @throws AppError `upstream_rate_limited` with `retryAfterS` where the wait is too long to be waited
      */
     async call(
-      place: Place,
-      { interactive, signal }: Urgency,
-      send: () => Promise<Answer>
-    ): Promise<Answer> {
-      const refuseLong = () => {
-        const wait = waitMs(place, interactive)
-        if (wait > LONGEST_WAIT_MS[interactive ? 'interactive' : 'background']) {
+      target: CallTarget,
+      { isInteractive, signal }: CallPriority,
+      send: () => Promise<HttpResponse>
+    ): Promise<HttpResponse> {
+      const assertWaitAcceptable = () => {
+        const wait = getWaitMs(target, isInteractive)
+        if (wait > MAX_WAIT_MS[isInteractive ? 'interactive' : 'background']) {
           throw new AppError(
             'upstream_rate_limited',
             'Atlassian limits the rate of calls at the moment. Try again later.',
@@ -164,30 +190,30 @@ export function createBudget({ shared, now, hourlyPoints }: BudgetSettings) {
         }
       }
       while (true) {
-        refuseLong()
-        const leave = await gateOf(place).enter(interactive, signal, refuseLong)
+        assertWaitAcceptable()
+        const release = await queueFor(target).acquire(isInteractive, signal, assertWaitAcceptable)
         try {
-          await learn(place)
+          await pullShared(target)
           // Somebody else has been refused meanwhile: back to the end of the queue.
-          if (waitMs(place, interactive) > 0) continue
-          const answer = await send()
-          await note(place, answer)
-          return answer
+          if (getWaitMs(target, isInteractive) > 0) continue
+          const response = await send()
+          await recordResponse(target, response)
+          return response
         } finally {
-          leave()
+          release()
         }
       }
     },
 
-    waitMs,
-    points: used
+    getWaitMs,
+    getUsedPoints
   }
 }
 
-export type Budget = ReturnType<typeof createBudget>
+export type RateBudget = ReturnType<typeof createRateBudget>
 
 /** A call's site and endpoint, read off its address: what names a thing is left out of the endpoint. */
-export function placeOf(app: string, method: string, url: string): Place {
+export function toCallTarget(app: string, method: string, url: string): CallTarget {
   const { pathname } = new URL(url)
   const [, product = '', cloudId = '', path = pathname] =
     /\/ex\/([^/]+)\/([^/]+)(\/.*)$/s.exec(pathname) ?? []

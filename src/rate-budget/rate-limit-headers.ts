@@ -1,18 +1,18 @@
-import type { Answer } from '../lib/http-client.ts'
-import { comeBack, retryAfterMs } from '../lib/retry-after.ts'
+import type { HttpResponse } from '../lib/http-client.ts'
+import { parseRetryHints, parseRetryAfterMs } from '../lib/retry-after.ts'
 
 /** What a refusal is about: everything of the app, the app at one site, or one endpoint of that site. */
-export type Reach = 'app' | 'site' | 'endpoint'
+export type LimitScope = 'app' | 'site' | 'endpoint'
 
 /** What a refusal asks for. `waitMs` is undefined where it does not say how long. */
-export interface Refusal {
-  reach: Reach
+export interface RateLimitRefusal {
+  scope: LimitScope
   waitMs: number | undefined
   reason: string
 }
 
 /** Nobody is believed who asks for more. */
-const LONGEST_MS = 24 * 3_600_000
+const MAX_RETRY_AFTER_MS = 24 * 3_600_000
 
 /**
  * Reads what a 429, or a 503 that says when to come back, is about (atlassian.md section 10): a quota holds the app or the tenant
@@ -22,31 +22,36 @@ const LONGEST_MS = 24 * 3_600_000
  * @param now milliseconds since the epoch
  * @returns undefined for any other answer
  */
-export function refusalOf({ status, headers }: Answer, now: number): Refusal | undefined {
-  const { after, reset } = comeBack(headers, now)
-  if (status !== 429 && !(status === 503 && after !== undefined)) return undefined
+export function parseRateLimit(
+  { status, headers }: HttpResponse,
+  now: number
+): RateLimitRefusal | undefined {
+  const { afterMs, resetMs } = parseRetryHints(headers, now)
+  if (status !== 429 && !(status === 503 && afterMs !== undefined)) return undefined
   const reason = String(headers['ratelimit-reason'] ?? (status === 503 ? 'unavailable' : 'unknown'))
-  const asked = /quota/.test(reason) && reset !== undefined ? reset : retryAfterMs(headers, now)
+  const requestedMs =
+    /quota/.test(reason) && resetMs !== undefined ? resetMs : parseRetryAfterMs(headers, now)
   return {
-    reach: reachOf(reason),
+    scope: toLimitScope(reason),
     reason,
-    waitMs: asked === undefined ? undefined : Math.min(Math.max(0, asked), LONGEST_MS)
+    waitMs:
+      requestedMs === undefined ? undefined : Math.min(Math.max(0, requestedMs), MAX_RETRY_AFTER_MS)
   }
 }
 
-function reachOf(reason: string): Reach {
+function toLimitScope(reason: string): LimitScope {
   if (/quota-global/.test(reason)) return 'app'
   return /burst|per-issue|cost|concurrent/.test(reason) ? 'endpoint' : 'site'
 }
 
 /** Points that are left in this hour, where the answer says so. Its seconds were seen wrong and are not read. */
-export function pointsLeft({ headers }: Answer): number | undefined {
-  const [, left] = /"tenant-app-quota";\s*r=(\d+)/.exec(String(headers.ratelimit ?? '')) ?? []
-  return left === undefined ? undefined : Number(left)
+export function parseRemainingPoints({ headers }: HttpResponse): number | undefined {
+  const [, remaining] = /"tenant-app-quota";\s*r=(\d+)/.exec(String(headers.ratelimit ?? '')) ?? []
+  return remaining === undefined ? undefined : Number(remaining)
 }
 
 /** One point for the call and one for each core object in its answer. */
-export function pointsOf({ status, body }: Answer): number {
+export function estimateCost({ status, body }: HttpResponse): number {
   if (status === 429) return 0
   const lists =
     typeof body === 'object' && body !== null

@@ -1,14 +1,14 @@
 /** World time: the real clock (or the one given) plus what was skipped. Milliseconds since the epoch. */
-export interface Clock {
+export interface SandboxClock {
   now: () => number
   advance: (ms: number) => void
   reset: () => void
 }
 
-export function createClock(real: () => number): Clock {
+export function createSandboxClock(realNow: () => number): SandboxClock {
   let offset = 0
   return {
-    now: () => real() + offset,
+    now: () => realNow() + offset,
     advance: (ms) => {
       offset += ms
     },

@@ -9,28 +9,28 @@ export interface ExpiringMap<V> {
 
 export function createExpiringMap<V>(
   lifetimeMs: number,
-  limit: number,
+  maxEntries: number,
   now: () => number
 ): ExpiringMap<V> {
-  const entries = new Map<string, { value: V; until: number }>()
+  const entries = new Map<string, { value: V; expiresAt: number }>()
 
-  function trim() {
-    for (const [key, { until }] of entries) {
-      if (until > now() && entries.size <= limit) return
+  function evictExpired() {
+    for (const [key, { expiresAt }] of entries) {
+      if (expiresAt > now() && entries.size <= maxEntries) return
       entries.delete(key)
     }
   }
 
   function get(key: string) {
     const entry = entries.get(key)
-    return entry !== undefined && entry.until > now() ? entry.value : undefined
+    return entry !== undefined && entry.expiresAt > now() ? entry.value : undefined
   }
 
   return {
     get,
     set: (key, value) => {
-      entries.set(key, { value, until: now() + lifetimeMs })
-      trim()
+      entries.set(key, { value, expiresAt: now() + lifetimeMs })
+      evictExpired()
     },
     take: (key) => {
       const value = get(key)

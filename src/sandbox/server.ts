@@ -1,28 +1,28 @@
 import Fastify from 'fastify'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
-import sandbox from './http/plugin.ts'
-import { createWorld } from './state.ts'
-import type { SandboxOptions, World } from './state.ts'
+import sandboxPlugin from './http/plugin.ts'
+import { createSandboxState } from './state.ts'
+import type { SandboxOptions, SandboxState } from './state.ts'
 
 export interface BuildSandboxOptions extends SandboxOptions {
   logger?: FastifyServerOptions['logger']
   /** One that exists already, instead of the options. */
-  world?: World
+  state?: SandboxState
 }
 
-const LONGEST_PARAM = 4096
+const MAX_PARAM_LENGTH = 4096
 
 /** The stand-in for Atlassian as a server of its own, at the root. */
 export function buildSandbox({
   logger = false,
-  world,
+  state,
   ...options
 }: BuildSandboxOptions = {}): FastifyInstance {
   const app = Fastify({
     logger,
     forceCloseConnections: true,
-    routerOptions: { maxParamLength: LONGEST_PARAM }
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH }
   })
-  app.register(sandbox, { world: world ?? createWorld(options) })
+  app.register(sandboxPlugin, { state: state ?? createSandboxState(options) })
   return app
 }

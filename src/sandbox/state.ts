@@ -1,34 +1,34 @@
-import { createClock } from './clock.ts'
-import type { Clock } from './clock.ts'
+import { createSandboxClock } from './clock.ts'
+import type { SandboxClock } from './clock.ts'
 import { DEMO_CLIENT } from './oauth/clients.ts'
-import type { Client } from './oauth/clients.ts'
+import type { SandboxClient } from './oauth/clients.ts'
 import { COLLECTIONS } from './data/collections.ts'
 import { createExpiringMap } from './expiring-map.ts'
 import type { ExpiringMap } from './expiring-map.ts'
 import { createFaults } from './admin/faults.ts'
 import type { Faults } from './admin/faults.ts'
-import { createGrants } from './oauth/grants.ts'
-import type { Grants } from './oauth/grants.ts'
-import { createSigner } from './oauth/jwt.ts'
-import type { Signer } from './oauth/jwt.ts'
-import { createLimits } from './gateway/limits.ts'
-import type { Limits } from './gateway/limits.ts'
-import { createSite, defaultSites, SIZES } from './data/sites.ts'
-import type { Product, Site, SiteOptions, Sizes } from './data/sites.ts'
-import { createStats } from './gateway/stats.ts'
-import type { Stats } from './gateway/stats.ts'
+import { createSandboxGrants } from './oauth/grants.ts'
+import type { SandboxGrants } from './oauth/grants.ts'
+import { createJwtSigner } from './oauth/jwt.ts'
+import type { JwtSigner } from './oauth/jwt.ts'
+import { createSandboxLimits } from './gateway/limits.ts'
+import type { SandboxLimits } from './gateway/limits.ts'
+import { createSite, defaultSites, DEFAULT_SIZES } from './data/sites.ts'
+import type { Product, SandboxSite, SandboxSiteOptions, SiteSizes } from './data/sites.ts'
+import { createSandboxStats } from './gateway/stats.ts'
+import type { SandboxStats } from './gateway/stats.ts'
 import { DANA, SAM } from './oauth/users.ts'
-import type { User } from './oauth/users.ts'
+import type { SandboxUser } from './oauth/users.ts'
 
 export interface SandboxOptions {
   /** The same seed gives the same data. */
   seed?: number
   /** For sites that do not say otherwise; with the default sites Globex is a sixth of it. */
-  sizes?: Partial<Sizes>
-  sites?: readonly SiteOptions[]
+  sizes?: Partial<SiteSizes>
+  sites?: readonly SandboxSiteOptions[]
   /** Who can sign in; the first is taken when nobody is chosen. */
-  users?: readonly User[]
-  clients?: readonly Client[]
+  users?: readonly SandboxUser[]
+  clients?: readonly SandboxClient[]
   /** Milliseconds since the epoch. */
   now?: () => number
   /** Size of the burst bucket of one tenant and endpoint, in calls; two sevenths of it come back each second. */
@@ -38,43 +38,43 @@ export interface SandboxOptions {
   /** How far search may be behind, in milliseconds of world time; each item is behind by half of it to all of it. */
   indexLagMs?: number
   /** Issues after which a chain of `search/jql` pages ends without a word, however many more there are (atlassian.md 8.3). */
-  longestSearch?: number
+  maxSearchResults?: number
   /** Calls that the log in the stats remembers. */
-  logKept?: number
+  maxLogEntries?: number
 }
 
-export type Clients = Map<string, Client>
+export type SandboxClients = Map<string, SandboxClient>
 
 /** Which products of which sites a person may use. Everything, until the admin API takes it away. */
-export interface Access {
+export interface ProductAccess {
   has: (accountId: string, cloudId: string, product: Product) => boolean
   set: (accountId: string, cloudId: string, product: Product, granted: boolean) => void
 }
 
 /** What a code stands for until it is exchanged. */
-export interface Code {
+export interface AuthorizationCode {
   clientId: string
   accountId: string
   redirectUri: string
 }
 
-export interface World {
+export interface SandboxState {
   seed: number
   now: () => number
-  clock: Clock
-  sites: readonly Site[]
-  users: readonly User[]
-  clients: Clients
-  access: Access
+  clock: SandboxClock
+  sites: readonly SandboxSite[]
+  users: readonly SandboxUser[]
+  clients: SandboxClients
+  access: ProductAccess
   /** What became of people's accounts, where anything did, and when. */
   accounts: Map<string, { status: 'closed' | 'updated'; at: number }>
-  signer: Signer
-  codes: ExpiringMap<Code>
-  grants: Grants
+  signer: JwtSigner
+  codes: ExpiringMap<AuthorizationCode>
+  grants: SandboxGrants
   faults: Faults
-  limits: Limits
-  stats: Stats
-  longestSearch: number
+  limits: SandboxLimits
+  stats: SandboxStats
+  maxSearchResults: number
   /** How far search may be behind, in milliseconds. */
   indexLagMs: () => number
   setIndexLag: (ms: number) => void
@@ -84,37 +84,37 @@ export interface World {
   reset: () => void
 }
 
-const CODE_LIFE_MS = 10 * 60_000
-const CODES_KEPT = 10_000
-const INDEX_LAG_MS = 60_000
+const CODE_LIFETIME_MS = 10 * 60_000
+const MAX_CODES = 10_000
+const DEFAULT_INDEX_LAG_MS = 60_000
 
 /** A small Atlassian: sites with data, people, apps, and what they granted each other. Nothing in it outlives the process. */
-export function createWorld(options: SandboxOptions = {}): World {
+export function createSandboxState(options: SandboxOptions = {}): SandboxState {
   const {
     seed = 1,
-    now: real = Date.now,
+    now: realNow = Date.now,
     burst = 350,
     hourlyPoints = 65_000,
-    longestSearch = 126_000,
-    logKept = 1000
+    maxSearchResults = 126_000,
+    maxLogEntries = 1000
   } = options
-  const clock = createClock(real)
-  const pace = { now: clock.now, lagMs: () => lagMs }
-  const sizes = { ...SIZES, ...options.sizes }
+  const clock = createSandboxClock(realNow)
+  const lagClock = { now: clock.now, lagMs: () => lagMs }
+  const sizes = { ...DEFAULT_SIZES, ...options.sizes }
   const createSites = () =>
-    (options.sites ?? defaultSites(sizes)).map((site) => createSite(site, sizes, seed, pace))
-  const givenClients = options.clients ?? [DEMO_CLIENT]
-  let lagMs = options.indexLagMs ?? INDEX_LAG_MS
+    (options.sites ?? defaultSites(sizes)).map((site) => createSite(site, sizes, seed, lagClock))
+  const initialClients = options.clients ?? [DEMO_CLIENT]
+  let lagMs = options.indexLagMs ?? DEFAULT_INDEX_LAG_MS
   let ticks = 0
   let revoked = new Set<string>()
 
-  const world: World = {
+  const state: SandboxState = {
     seed,
     clock,
     now: clock.now,
     sites: createSites(),
     users: options.users ?? [DANA, SAM],
-    clients: new Map(givenClients.map((client) => [client.id, client])),
+    clients: new Map(initialClients.map((client) => [client.id, client])),
     access: {
       has: (...key) => !revoked.has(key.join()),
       set: (accountId, cloudId, product, granted) => {
@@ -124,39 +124,39 @@ export function createWorld(options: SandboxOptions = {}): World {
       }
     },
     accounts: new Map(),
-    signer: createSigner(),
-    codes: createExpiringMap<Code>(CODE_LIFE_MS, CODES_KEPT, clock.now),
-    grants: createGrants(clock.now),
+    signer: createJwtSigner(),
+    codes: createExpiringMap<AuthorizationCode>(CODE_LIFETIME_MS, MAX_CODES, clock.now),
+    grants: createSandboxGrants(clock.now),
     faults: createFaults(),
-    limits: createLimits({ burst, hourlyPoints, now: clock.now }),
-    stats: createStats(logKept),
-    longestSearch,
+    limits: createSandboxLimits({ burst, hourlyPoints, now: clock.now }),
+    stats: createSandboxStats(maxLogEntries),
+    maxSearchResults,
     indexLagMs: () => lagMs,
     setIndexLag: (ms) => {
-      for (const site of world.sites) {
-        for (const collection of COLLECTIONS) site[collection].settle()
+      for (const site of state.sites) {
+        for (const collection of COLLECTIONS) site[collection].settleIndex()
       }
       lagMs = ms
     },
     tick: () => ticks++,
     reset: () => {
       clock.reset()
-      lagMs = options.indexLagMs ?? INDEX_LAG_MS
+      lagMs = options.indexLagMs ?? DEFAULT_INDEX_LAG_MS
       for (const part of [
-        world.codes,
-        world.grants,
-        world.faults,
-        world.limits,
-        world.stats,
-        world.accounts
+        state.codes,
+        state.grants,
+        state.faults,
+        state.limits,
+        state.stats,
+        state.accounts
       ]) {
         part.clear()
       }
-      world.sites = createSites()
-      world.clients = new Map(givenClients.map((client) => [client.id, client]))
+      state.sites = createSites()
+      state.clients = new Map(initialClients.map((client) => [client.id, client]))
       revoked = new Set()
       ticks = 0
     }
   }
-  return world
+  return state
 }

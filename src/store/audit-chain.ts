@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 
 /** What a row says. `at` in milliseconds since the epoch; `detail` is JSON. */
-export interface Told {
+export interface AuditRecord {
   seq: number
   at: number
   actor: string
@@ -16,21 +16,21 @@ export interface Told {
   detail: string | null
 }
 
-export interface Link extends Told {
+export interface ChainedEntry extends AuditRecord {
   hash: string
 }
 
 /** The ends of a chain: what the first row goes on from, and what the last row has to be. */
-export interface Ends {
+export interface ChainHead {
   seq: number
   hash: string
-  cutSeq: number
-  cutHash: string
+  prunedSeq: number
+  prunedHash: string
 }
 
 /** The hash of a row, which holds the hash of the row before and with it all rows before. */
-export function hashOf(
-  before: string,
+export function hashEntry(
+  previousHash: string,
   {
     seq,
     at,
@@ -44,12 +44,12 @@ export function hashOf(
     ip,
     requestId,
     detail
-  }: Told
+  }: AuditRecord
 ): string {
   return createHash('sha256')
     .update(
       JSON.stringify([
-        before,
+        previousHash,
         seq,
         at,
         actor,
@@ -68,14 +68,14 @@ export function hashOf(
 }
 
 /** Follows a chain from one end to the other, in the order of its rows. */
-export function createVerifier({ seq, hash, cutSeq, cutHash }: Ends) {
-  let last = { seq: cutSeq, hash: cutHash }
+export function createChainVerifier({ seq, hash, prunedSeq, prunedHash }: ChainHead) {
+  let last = { seq: prunedSeq, hash: prunedHash }
 
   return {
     /** @returns a sentence about the first row that is not as it was written, or is not there; undefined where all are good so far */
-    next(row: Link): string | undefined {
-      if (row.seq <= cutSeq) {
-        return `Row ${row.seq} was put back, or inserted: what is up to row ${cutSeq} has been purged.`
+    verifyNext(row: ChainedEntry): string | undefined {
+      if (row.seq <= prunedSeq) {
+        return `Row ${row.seq} was put back, or inserted: what is up to row ${prunedSeq} has been purged.`
       }
       if (row.seq > seq) {
         return `Row ${row.seq} was inserted: the last one that was written is ${seq}.`
@@ -83,7 +83,7 @@ export function createVerifier({ seq, hash, cutSeq, cutHash }: Ends) {
       if (row.seq !== last.seq + 1) {
         return `Row ${last.seq + 1} was removed: row ${row.seq} comes after row ${last.seq}.`
       }
-      if (hashOf(last.hash, row) !== row.hash) {
+      if (hashEntry(last.hash, row) !== row.hash) {
         return `Row ${row.seq} was edited, or inserted in the place of another one: it does not go on from row ${last.seq}.`
       }
       last = row
@@ -91,7 +91,7 @@ export function createVerifier({ seq, hash, cutSeq, cutHash }: Ends) {
     },
 
     /** To be asked behind the last row. */
-    end(): string | undefined {
+    verifyEnd(): string | undefined {
       if (last.seq < seq) {
         return `Row ${last.seq + 1} was removed: the last one that was written is ${seq}.`
       }

@@ -1,28 +1,28 @@
-import type { Audit } from './repositories/audit-log.ts'
-import { createVerifier } from './audit-chain.ts'
+import type { AuditLog } from './repositories/audit-log.ts'
+import { createChainVerifier } from './audit-chain.ts'
 
-const AT_ONCE = 1_000
-const EMPTY = { seq: 0, hash: '', cutSeq: 0, cutHash: '' }
+const BATCH_SIZE = 1_000
+const EMPTY_CHAIN = { seq: 0, hash: '', prunedSeq: 0, prunedHash: '' }
 
 /** @returns what is wrong with the trail first, or how many rows are as they were written, and the end of the chain */
-export async function verify(
-  audit: Audit
+export async function verifyAuditChain(
+  audit: AuditLog
 ): Promise<{ problem: string } | { rows: number; seq: number; hash: string }> {
-  const ends = (await audit.ends()) ?? EMPTY
-  const verifier = createVerifier(ends)
+  const head = (await audit.getHead()) ?? EMPTY_CHAIN
+  const verifier = createChainVerifier(head)
   let [rows, after] = [0, 0]
   while (true) {
-    const links = await audit.links(after, AT_ONCE)
-    for (const link of links) {
+    const entries = await audit.listEntriesAfter(after, BATCH_SIZE)
+    for (const entry of entries) {
       // What was added since the end was looked up is looked at the next time, if it goes on from there.
-      if (link.seq > ends.seq && ((await audit.ends())?.seq ?? 0) >= link.seq) continue
-      const problem = verifier.next(link)
+      if (entry.seq > head.seq && ((await audit.getHead())?.seq ?? 0) >= entry.seq) continue
+      const problem = verifier.verifyNext(entry)
       if (problem !== undefined) return { problem }
       rows++
     }
-    after = links.at(-1)?.seq ?? after
-    if (links.length < AT_ONCE) break
+    after = entries.at(-1)?.seq ?? after
+    if (entries.length < BATCH_SIZE) break
   }
-  const problem = verifier.end()
-  return problem === undefined ? { rows, seq: ends.seq, hash: ends.hash } : { problem }
+  const problem = verifier.verifyEnd()
+  return problem === undefined ? { rows, seq: head.seq, hash: head.hash } : { problem }
 }

@@ -2,7 +2,7 @@ import type { SQL, SQLWrapper } from 'drizzle-orm'
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3'
 import type { Tables } from '../../drizzle/tables.ts'
 import { StartError } from '../lib/errors.ts'
-import type { Waiting } from './postgres/wait-estimate.ts'
+import type { PoolWait } from './postgres/wait-estimate.ts'
 
 /** Drizzle's handle. Typed as SQLite's; another engine casts its own to it and proves the cast with the contract suite. */
 export type Database = BetterSQLite3Database
@@ -13,27 +13,27 @@ export interface Statement {
 }
 
 /** A statement for a transaction that somebody else opens. */
-export type WithStatement = (db: Database) => Statement
+export type StatementBuilder = (db: Database) => Statement
 
 /**
  * The statements of one transaction, of which a later one may depend on what an earlier one returned. A generator cannot await, so
  * nothing else can happen in between, whether the engine runs it in one go or waits for each answer.
  */
-export type Steps<T> = Generator<Statement, T, RawRow[]>
+export type TransactionScript<T> = Generator<Statement, T, RawRow[]>
 
 /** What is put into a placeholder. */
-export type Value = string | number | Date | null
+export type BindValue = string | number | Date | null
 
 /** A query that is rendered already: to be asked by itself, or bound to its values as one statement of a transaction. */
-export interface Prepared {
-  (values: Record<string, Value>): Promise<RawRow[]>
-  bind: (values: Record<string, Value>) => Statement
+export interface PreparedStatement {
+  (values: Record<string, BindValue>): Promise<RawRow[]>
+  bind: (values: Record<string, BindValue>) => Statement
   /** The same for a statement of many rows, whose placeholders are named by `ofRow`. */
-  bindRows: (rows: ReadonlyArray<Record<string, Value>>) => Statement
+  bindRows: (rows: ReadonlyArray<Record<string, BindValue>>) => Statement
 }
 
 /** The name of a placeholder that stands for a value of one of many rows. */
-export function ofRow(row: number, name: string): string {
+export function rowPlaceholder(row: number, name: string): string {
   return `${row}.${name}`
 }
 
@@ -54,7 +54,7 @@ export interface Engine {
    * Prepares a query that is asked often: rendered once, and its rows are handed over as they are, which takes a third
    * of the time of Drizzle's own. Only columns of text and whole numbers may come back: those are the same on every engine.
    */
-  prepare: (query: { toSQL: () => { sql: string; params: unknown[] } }) => Prepared
+  prepare: (query: { toSQL: () => { sql: string; params: unknown[] } }) => PreparedStatement
   /**
    * Runs the statements in one transaction, all or none. A list and not a callback, so nobody can await inside.
    *
@@ -62,28 +62,34 @@ export interface Engine {
    * an update, which keeps them off until the end
    * @returns what each of them returned, as `prepare` hands rows over; undefined where `given` returned nothing
    */
-  atomically: {
+  batch: {
     (statements: (db: Database) => Statement[]): Promise<RawRow[][]>
     (
       statements: (db: Database) => Statement[],
-      given: (db: Database) => Statement
+      precondition: (db: Database) => Statement
     ): Promise<RawRow[][] | undefined>
   }
   /**
    * Runs the statements that are yielded in one transaction, all or none, and hands each its rows. Begun again, from the beginning,
    * where the database is busy or somebody else has written what it has read.
    *
-   * @param locksFirst the first statements write the rows that everybody writes who could get in the way. Then nobody has to begin
+   * @param readCommitted the first statements write the rows that everybody writes who could get in the way. Then nobody has to begin
    * again: they wait for each other, and each sees what the one before has written
    */
-  inSteps: <T>(steps: (db: Database) => Steps<T>, locksFirst?: boolean) => Promise<T>
+  transaction: <T>(
+    script: (db: Database) => TransactionScript<T>,
+    readCommitted?: boolean
+  ) => Promise<T>
   /**
    * The same for those who all write one row of the table `queue`: they come one after the other. Who waits holds nothing that others
    * wait for, sees afterwards what the one before has written, and so has not to begin again because of them.
    */
-  inTurn: <T>(queue: string, steps: (db: Database) => Steps<T>) => Promise<T>
+  serializedTransaction: <T>(
+    lockTable: string,
+    script: (db: Database) => TransactionScript<T>
+  ) => Promise<T>
   /** The database's own time, `ms` from now: for what several processes have to agree on. */
-  after: (ms: number) => SQL
+  nowPlus: (ms: number) => SQL
   /** The id of a row that is inserted by selecting it, where a column that is left out would not get one. */
   newId: (table: string) => SQL
   /** Whether a column contains a text, capital and small letters of ASCII being the same; `text` is in small ones. */
@@ -91,51 +97,51 @@ export interface Engine {
   /** Whether several instances may use this database; an embedded one is of one process. */
   readonly isShared: boolean
   /** Ends a query of rows to be taken: those that somebody else is just taking are left out. */
-  readonly skippingLocked: SQL
+  readonly skipLocked: SQL
   /**
    * Takes what was deleted out of the files too, as far as no other process is reading.
    *
-   * @param again only what could not be done before
+   * @param onlyIfPending only what could not be done before
    * @returns false if somebody was reading: it has to be done again
    */
-  scrub: (again?: boolean) => Promise<boolean>
+  truncateWal: (onlyIfPending?: boolean) => Promise<boolean>
   /** Who waits for a connection. An embedded engine lets nobody wait. */
-  waiting: () => Waiting
+  estimatePoolWait: () => PoolWait
   /** Resolves, when the database answers, to whether every migration of this version is applied. */
-  migrated: () => Promise<boolean>
+  isMigrated: () => Promise<boolean>
   close: () => void | Promise<void>
 }
 
 /** How a database is opened. */
 export interface EngineOptions {
   /** Whether tables are brought up to date, or only looked at. */
-  migrates: boolean
+  autoMigrate: boolean
   /** Connections, where an engine has several. */
-  connections: number
+  poolSize: number
   statementTimeoutMs: number
   lockTimeoutMs: number
   /** Whether a server is refused that acknowledges what it may lose. */
-  durable: boolean
+  requireDurability: boolean
   /** Told when the server is lost, and when it is back. */
-  onChange: (isThere: boolean) => void
+  onAvailabilityChange: (isAvailable: boolean) => void
 }
 
-const DEFAULTS: EngineOptions = {
-  migrates: true,
-  connections: 10,
+const DEFAULT_OPTIONS: EngineOptions = {
+  autoMigrate: true,
+  poolSize: 10,
   statementTimeoutMs: 10_000,
   lockTimeoutMs: 3_000,
-  durable: true,
-  onChange: () => {}
+  requireDurability: true,
+  onAvailabilityChange: () => {}
 }
 
-export const NEWER =
+export const NEWER_VERSION_MESSAGE =
   'The database was last used by a newer version of this service. Run that version, or restore a backup made before it.'
-export const BEHIND =
+export const OUTDATED_TABLES_MESSAGE =
   'The database tables are older than this version, and DB_AUTO_MIGRATE is false: run "npm run db:migrate" first.'
 /** The table that a database has while rows are copied into it (src/database). */
-export const COPYING = 'copy_in_progress'
-export const HALF_COPIED =
+export const COPY_MARKER_TABLE = 'copy_in_progress'
+export const INCOMPLETE_COPY_MESSAGE =
   'The database is a half-done copy of another one: finish it with the same "npm run db:copy" command, or name another database.'
 
 /** What an engine's file exports. */
@@ -164,5 +170,5 @@ export async function openEngine(
     throw new StartError(['INTEGRATION_DB_URL names no known kind of database.'], 78)
   }
   const { open } = await engine.load()
-  return await open(url, { ...DEFAULTS, ...options })
+  return await open(url, { ...DEFAULT_OPTIONS, ...options })
 }

@@ -1,93 +1,101 @@
-import { SERVICE, type Actor } from '../lib/actor.ts'
-import { apiKeys } from './repositories/api-keys.ts'
-import { audit } from './repositories/audit-log.ts'
-import { budgets } from './repositories/rate-budgets.ts'
-import { checkpoints } from './repositories/checkpoints.ts'
-import { collection } from './repositories/items.ts'
-import { connections } from './repositories/connections.ts'
+import { SERVICE_ACTOR, type Actor } from '../lib/actor.ts'
+import { createApiKeyRepository } from './repositories/api-keys.ts'
+import { createAuditLog } from './repositories/audit-log.ts'
+import { createRateBudgetRepository } from './repositories/rate-budgets.ts'
+import { createCheckpointRepository } from './repositories/checkpoints.ts'
+import { createItemRepository } from './repositories/items.ts'
+import { createConnectionRepository } from './repositories/connections.ts'
 import type { Engine } from './engine.ts'
-import { feed } from './repositories/change-feed.ts'
-import { flows } from './repositories/login-flows.ts'
-import { grants } from './repositories/grants.ts'
-import { history } from './repositories/connection-history.ts'
-import { identities } from './repositories/identities.ts'
-import { keys } from './repositories/vault-keys.ts'
-import { leases } from './repositories/leases.ts'
-import { rates } from './repositories/rate-limits.ts'
-import { reports } from './repositories/privacy-reports.ts'
-import { runs } from './repositories/sync-runs.ts'
-import { sealed } from './repositories/sealed-tokens.ts'
-import { sessions } from './repositories/connect-sessions.ts'
-import { users } from './repositories/users.ts'
+import { createChangeFeed } from './repositories/change-feed.ts'
+import { createLoginFlowRepository } from './repositories/login-flows.ts'
+import { createGrantRepository } from './repositories/grants.ts'
+import { createConnectionHistory } from './repositories/connection-history.ts'
+import { createIdentityRepository } from './repositories/identities.ts'
+import { createVaultKeyRepository } from './repositories/vault-keys.ts'
+import { createLeaseRepository } from './repositories/leases.ts'
+import { createRateLimitRepository } from './repositories/rate-limits.ts'
+import { createPrivacyReportRepository } from './repositories/privacy-reports.ts'
+import { createSyncRunRepository } from './repositories/sync-runs.ts'
+import { createEncryptedTokenRepository } from './repositories/sealed-tokens.ts'
+import { createConnectSessionRepository } from './repositories/connect-sessions.ts'
+import { createUserRepository } from './repositories/users.ts'
 
 /**
  * Every repository, over one engine.
  *
- * @param by whose doing it is, when something is written
+ * @param getActor whose doing it is, when something is written
  */
-export function createStore(engine: Engine, now: () => number, by: () => Actor = () => SERVICE) {
-  const auditRows = audit(engine, now, by)
-  const leaseRows = leases(engine)
-  const historyRows = history(engine, now)
-  const feedRows = feed(engine)
-  const userRows = users(engine, now, auditRows)
+export function createStore(
+  engine: Engine,
+  now: () => number,
+  getActor: () => Actor = () => SERVICE_ACTOR
+) {
+  const auditLog = createAuditLog(engine, now, getActor)
+  const leaseRepository = createLeaseRepository(engine)
+  const connectionHistory = createConnectionHistory(engine, now)
+  const changeFeed = createChangeFeed(engine)
+  const userRepository = createUserRepository(engine, now, auditLog)
   const { projects, issues, spaces, pages } = engine.tables
-  const grantRows = grants(engine, now, {
-    leases: leaseRows,
-    history: historyRows,
-    audit: auditRows
+  const grantRepository = createGrantRepository(engine, now, {
+    leases: leaseRepository,
+    history: connectionHistory,
+    audit: auditLog
   })
   return {
-    migrated: engine.migrated,
-    waiting: engine.waiting,
-    scrub: engine.scrub,
-    users: userRows,
-    audit: auditRows,
-    apiKeys: apiKeys(engine, now, auditRows),
-    identities: identities(engine, userRows, now, auditRows),
-    sessions: sessions(engine, now, auditRows),
-    flows: flows(engine, now),
-    keys: keys(engine, now),
-    leases: leaseRows,
-    history: historyRows,
-    grants: grantRows,
-    reports: reports(engine, { leases: leaseRows }),
-    sealed: sealed(engine, auditRows),
-    connections: connections(engine, { rows: grantRows, history: historyRows, audit: auditRows }),
-    runs: runs(engine, now, auditRows),
-    rates: rates(engine, now),
-    checkpoints: checkpoints(engine),
-    budgets: budgets(engine),
-    feed: feedRows,
+    isMigrated: engine.isMigrated,
+    estimatePoolWait: engine.estimatePoolWait,
+    truncateWal: engine.truncateWal,
+    users: userRepository,
+    audit: auditLog,
+    apiKeys: createApiKeyRepository(engine, now, auditLog),
+    identities: createIdentityRepository(engine, userRepository, now, auditLog),
+    connectSessions: createConnectSessionRepository(engine, now, auditLog),
+    loginFlows: createLoginFlowRepository(engine, now),
+    vaultKeys: createVaultKeyRepository(engine, now),
+    leases: leaseRepository,
+    connectionHistory,
+    grants: grantRepository,
+    privacyReports: createPrivacyReportRepository(engine, { leases: leaseRepository }),
+    encryptedTokens: createEncryptedTokenRepository(engine, auditLog),
+    connections: createConnectionRepository(engine, {
+      grantRepository,
+      history: connectionHistory,
+      audit: auditLog
+    }),
+    runs: createSyncRunRepository(engine, now, auditLog),
+    rateLimits: createRateLimitRepository(engine, now),
+    checkpoints: createCheckpointRepository(engine),
+    rateBudgets: createRateBudgetRepository(engine),
+    changeFeed,
     isShared: engine.isShared,
-    inSteps: engine.inSteps,
-    atomically: engine.atomically,
-    projects: collection(
+    transaction: engine.transaction,
+    batch: engine.batch,
+    projects: createItemRepository(
       engine,
       projects,
-      { sortBy: 'key', within: 'key', named: ['key', 'name'] },
-      feedRows,
+      { sortBy: 'key', filterBy: 'key', searchBy: ['key', 'name'] },
+      changeFeed,
       now
     ),
-    issues: collection(
+    issues: createItemRepository(
       engine,
       issues,
-      { sortBy: 'key', within: 'projectKey', named: ['key', 'summary'] },
-      feedRows,
+      { sortBy: 'key', filterBy: 'projectKey', searchBy: ['key', 'summary'] },
+      changeFeed,
       now
     ),
-    spaces: collection(
+    spaces: createItemRepository(
       engine,
       spaces,
-      { sortBy: 'key', within: 'key', named: ['key', 'name'] },
-      feedRows,
+      { sortBy: 'key', filterBy: 'key', searchBy: ['key', 'name'] },
+      changeFeed,
       now
     ),
-    pages: collection(
+    pages: createItemRepository(
       engine,
       pages,
-      { sortBy: 'title', within: 'spaceKey', named: ['title'] },
-      feedRows,
+      { sortBy: 'title', filterBy: 'spaceKey', searchBy: ['title'] },
+      changeFeed,
       now
     )
   }

@@ -1,23 +1,28 @@
 import { AppError } from '../lib/errors.ts'
-import type { Batch, Collection, CollectionName, Reader } from '../providers/provider.ts'
-import type { Checkpoint, Part } from '../store/repositories/checkpoints.ts'
-import type { Items } from '../model/items.ts'
+import type {
+  ItemBatch,
+  Collection,
+  CollectionName,
+  CollectionReader
+} from '../providers/provider.ts'
+import type { Checkpoint, Partition } from '../store/repositories/checkpoints.ts'
+import type { ItemsByCollection } from '../model/items.ts'
 import type { Store } from '../store/index.ts'
-import type { Failure, Tally } from '../store/repositories/sync-runs.ts'
-import { noteFailure, record, type Context } from './context.ts'
+import type { RunFailure, RunCounters } from '../store/repositories/sync-runs.ts'
+import { recordRunFailure, commitProgress, type RunContext } from './context.ts'
 
-type AnyBatch = Batch<Items[CollectionName]>
+type AnyItemBatch = ItemBatch<ItemsByCollection[CollectionName]>
 
 /** More ids than this are not kept to be tried again: the next full listing has them. */
-export const MOST_RETRIED = 100
+export const MAX_RETRY_IDS = 100
 /** A listing that was left for longer begins anew. */
-const OLDEST_CURSOR_MS = 24 * 3_600_000
+const MAX_CURSOR_AGE_MS = 24 * 3_600_000
 
 /**
  * The table of a collection. Proof of the cast: tables differ only in the columns that the collection itself reads and writes, so
  * whichever it is, handing it its own items back is right.
  */
-export function tableOf(store: Store, name: CollectionName): Store['projects'] {
+export function getItemRepository(store: Store, name: CollectionName): Store['projects'] {
   return store[name] as unknown as Store['projects']
 }
 
@@ -27,80 +32,84 @@ export function tableOf(store: Store, name: CollectionName): Store['projects'] {
  *
  * @throws AppError `listing_incomplete` at the end of a listing that cannot have been complete
  */
-export async function list(
-  context: Context,
+export async function runFullListing(
+  context: RunContext,
   collection: Collection,
-  reader: Reader,
-  part: Part
+  reader: CollectionReader,
+  partition: Partition
 ): Promise<Checkpoint> {
   const { checkpoints } = context.settings.store
-  const before = await checkpoints.get(part)
+  const before = await checkpoints.get(partition)
   try {
-    return await listOn(context, collection, reader, part, before)
+    return await runListing(context, collection, reader, partition, before)
   } catch (error) {
     // A cursor that Atlassian no longer takes is no reason to fail: it begins anew.
     const isRefused =
       error instanceof AppError &&
       error.upstreamStatus === 400 &&
       before.cursor !== null &&
-      (await checkpoints.get(part)).cursor === before.cursor
+      (await checkpoints.get(partition)).cursor === before.cursor
     if (!isRefused) throw error
-    return await listOn(context, collection, reader, part, { ...before, cursor: null })
+    return await runListing(context, collection, reader, partition, { ...before, cursor: null })
   }
 }
 
-async function listOn(
-  context: Context,
+async function runListing(
+  context: RunContext,
   collection: Collection,
-  reader: Reader,
-  part: Part,
-  found: Checkpoint
+  reader: CollectionReader,
+  partition: Partition,
+  previous: Checkpoint
 ): Promise<Checkpoint> {
   const {
     settings: { now },
-    tally
+    counters
   } = context
-  const variant = reader.bodies ? 'bodies' : ''
-  const goesOn =
-    found.cursor !== null &&
-    found.variant === variant &&
-    (found.begunAt?.getTime() ?? 0) > reader.now() - OLDEST_CURSOR_MS
-  const before = goesOn
-    ? found
+  const bodyMode = reader.includeBodies ? 'bodies' : ''
+  const isResumed =
+    previous.cursor !== null &&
+    previous.bodyMode === bodyMode &&
+    (previous.listingStartedAt?.getTime() ?? 0) > reader.now() - MAX_CURSOR_AGE_MS
+  const before = isResumed
+    ? previous
     : {
-        ...found,
-        pass: found.pass + 1,
+        ...previous,
+        generation: previous.generation + 1,
         cursor: null,
-        begunAt: new Date(reader.now()),
+        listingStartedAt: new Date(reader.now()),
         listed: 0,
-        variant,
+        bodyMode,
         retry: []
       }
-  reader.pass = before.pass
-  const isBlind = collection.neverEmpty === true || isBlindAt(part, tally)
-  const first = before.completeAt === null
+  reader.generation = before.generation
+  const isEmptySuspicious = collection.isNeverEmpty === true || hasEmptyListing(partition, counters)
+  const isFirstListing = before.completeAt === null
   let checkpoint = before
-  let isShort = false
-  for await (const batch of ahead(collection.list(reader, before.cursor))) {
+  let isIncomplete = false
+  for await (const batch of prefetch(collection.list(reader, before.cursor))) {
     // One that comes twice is counted twice by Atlassian too.
-    const listed = checkpoint.listed + batch.items.length + batch.failed.length
-    const watermark = first ? later(checkpoint.watermark, newestOf(batch)) : checkpoint.watermark
+    const listed = checkpoint.listed + batch.items.length + batch.invalidItems.length
+    const watermark = isFirstListing
+      ? latestDate(checkpoint.watermark, findNewestChange(batch))
+      : checkpoint.watermark
     checkpoint = { ...checkpoint, cursor: batch.next, listed, watermark }
-    isShort = batch.next === null && (listed < (batch.atLeast ?? 0) || (listed === 0 && isBlind))
-    if (batch.next === null && !isShort) {
-      checkpoint = completed(checkpoint, new Date(now()), context)
+    isIncomplete =
+      batch.next === null &&
+      (listed < (batch.minimumExpected ?? 0) || (listed === 0 && isEmptySuspicious))
+    if (batch.next === null && !isIncomplete) {
+      checkpoint = completeCheckpoint(checkpoint, new Date(now()), context)
     }
-    checkpoint = await save(
+    checkpoint = await savePage(
       context,
-      part,
-      reader.pass,
+      partition,
+      reader.generation,
       batch,
       checkpoint,
       batch.expected ?? (before.listedBefore || null)
     )
   }
-  if (isShort && checkpoint.listed === 0) throw nothingVisible(collection)
-  if (isShort) {
+  if (isIncomplete && checkpoint.listed === 0) throw createEmptyListingError(collection)
+  if (isIncomplete) {
     throw new AppError(
       'listing_incomplete',
       `Atlassian's list of ${collection.name} ended early. What it did not show stays until a list is complete.`
@@ -110,88 +119,104 @@ async function listOn(
 }
 
 /** What a complete listing means for the next: what it did not show was missed once, or twice. */
-function completed(
+function completeCheckpoint(
   checkpoint: Checkpoint,
   at: Date,
-  { settings: { shrinkShare } }: Context
+  { settings: { maxShrinkRatio } }: RunContext
 ): Checkpoint {
-  const { pass, completePass, listed, listedBefore, watermark, begunAt, completeAt } = checkpoint
-  const shrank = listed < listedBefore * (1 - shrinkShare)
+  const {
+    generation,
+    completeGeneration,
+    listed,
+    listedBefore,
+    watermark,
+    listingStartedAt,
+    completeAt
+  } = checkpoint
+  const hasShrunk = listed < listedBefore * (1 - maxShrinkRatio)
   return {
     ...checkpoint,
-    earlierPass: completePass,
-    completePass: pass,
+    previousGeneration: completeGeneration,
+    completeGeneration: generation,
     completeAt: at,
     listedBefore: listed,
-    heldAt: shrank ? (checkpoint.heldAt ?? at) : null,
-    heldCount: shrank ? Math.max(checkpoint.heldCount, 1) : 0,
+    heldAt: hasShrunk ? (checkpoint.heldAt ?? at) : null,
+    heldCount: hasShrunk ? Math.max(checkpoint.heldCount, 1) : 0,
     // What changed behind the listing's back is newer than its beginning.
     watermark:
-      completeAt !== null || begunAt === null || watermark === null
-        ? (watermark ?? begunAt)
-        : new Date(Math.min(watermark.getTime(), begunAt.getTime()))
+      completeAt !== null || listingStartedAt === null || watermark === null
+        ? (watermark ?? listingStartedAt)
+        : new Date(Math.min(watermark.getTime(), listingStartedAt.getTime()))
   }
 }
 
 /** Reads what has changed since the newest change that was seen. Where Atlassian cannot be asked that, everything, which then proves no deletion. */
-export async function follow(
-  context: Context,
+export async function runIncrementalSync(
+  context: RunContext,
   collection: Collection,
-  reader: Reader,
-  part: Part
+  reader: CollectionReader,
+  partition: Partition
 ): Promise<void> {
-  let checkpoint = await context.settings.store.checkpoints.get(part)
-  reader.pass = checkpoint.pass
-  if (isBlindAt(part, context.tally)) throw nothingVisible(collection)
+  let checkpoint = await context.settings.store.checkpoints.get(partition)
+  reader.generation = checkpoint.generation
+  if (hasEmptyListing(partition, context.counters)) throw createEmptyListingError(collection)
   const { retry } = checkpoint
   checkpoint = { ...checkpoint, retry: [] }
   if (retry.length > 0 && collection.fetch !== undefined) {
-    checkpoint = await save(
+    checkpoint = await savePage(
       context,
-      part,
-      checkpoint.pass,
+      partition,
+      checkpoint.generation,
       await collection.fetch(reader, retry),
       checkpoint,
       null
     )
   }
-  const news =
-    collection.changes?.(reader, checkpoint.watermark?.getTime() ?? 0) ??
-    collection.list({ ...reader, pass: -1 }, null)
+  const batches =
+    collection.listChanges?.(reader, checkpoint.watermark?.getTime() ?? 0) ??
+    collection.list({ ...reader, generation: -1 }, null)
   let seen = 0
-  for await (const batch of ahead(news)) {
-    seen += batch.items.length + batch.failed.length
-    checkpoint = await save(
+  for await (const batch of prefetch(batches)) {
+    seen += batch.items.length + batch.invalidItems.length
+    checkpoint = await savePage(
       context,
-      part,
-      checkpoint.pass,
+      partition,
+      checkpoint.generation,
       batch,
-      { ...checkpoint, watermark: later(checkpoint.watermark, batch.newest ?? null) },
+      { ...checkpoint, watermark: latestDate(checkpoint.watermark, batch.newest ?? null) },
       null
     )
   }
-  if (seen === 0 && collection.changes === undefined && collection.neverEmpty === true) {
-    throw nothingVisible(collection)
+  if (seen === 0 && collection.listChanges === undefined && collection.isNeverEmpty === true) {
+    throw createEmptyListingError(collection)
   }
 }
 
 /** What is tried again and has changed as well fails once. */
-function isNoted({ collection, site, remoteId }: Failure, { failures }: Tally): boolean {
+function isRecorded(
+  { collection, site, remoteId }: RunFailure,
+  { failures }: RunCounters
+): boolean {
   return (
     remoteId !== null &&
     failures.some(
-      (noted) =>
-        noted.remoteId === remoteId && noted.collection === collection && noted.site === site
+      (recorded) =>
+        recorded.remoteId === remoteId &&
+        recorded.collection === collection &&
+        recorded.site === site
     )
   )
 }
 
 /** A site of which something else has shown nothing at all in this run. */
-function isBlindAt({ site: cloudId }: Part, { failures }: Context['tally']): boolean {
+function hasEmptyListing(
+  { site: cloudId }: Partition,
+  { failures }: RunContext['counters']
+): boolean {
   return failures.some(({ site, code }) => site === cloudId && code === 'listing_empty')
 }
 
-function nothingVisible({ name }: Collection): AppError {
+function createEmptyListingError({ name }: Collection): AppError {
   return new AppError(
     'listing_empty',
     `Atlassian showed no ${name} at all. Either there are none, or the account may see none; nothing is deleted for that.`
@@ -199,57 +224,56 @@ function nothingVisible({ name }: Collection): AppError {
 }
 
 /** @returns the checkpoint as it was saved */
-async function save(
-  context: Context,
-  part: Part,
-  pass: number,
-  batch: AnyBatch,
+async function savePage(
+  context: RunContext,
+  partition: Partition,
+  generation: number,
+  batch: AnyItemBatch,
   next: Checkpoint,
   expected: number | null
 ): Promise<Checkpoint> {
   const {
     settings: { store },
     run,
-    tally,
+    counters,
     signal
   } = context
   signal.throwIfAborted()
   const saved = new Set(batch.items.map(({ remoteId }) => remoteId))
-  const failing = batch.failed.flatMap(({ remoteId }) => remoteId ?? [])
+  const failedIds = batch.invalidItems.flatMap(({ remoteId }) => remoteId ?? [])
   const checkpoint = {
     ...next,
-    retry: [...new Set([...next.retry.filter((id) => !saved.has(id)), ...failing])].slice(
+    retry: [...new Set([...next.retry.filter((id) => !saved.has(id)), ...failedIds])].slice(
       0,
-      MOST_RETRIED
+      MAX_RETRY_IDS
     )
   }
-  const failures = batch.failed
-    .map((failed) => ({ ...failed, collection: part.collection, site: part.site }))
-    .filter((failure) => !isNoted(failure, tally))
-  for (const failure of failures) noteFailure(context, failure)
-  const sofar =
-    tally.progress?.collection === part.collection && tally.progress.site === part.site
-      ? tally.progress.done
+  const failures = batch.invalidItems
+    .map((failed) => ({ ...failed, collection: partition.collection, site: partition.site }))
+    .filter((failure) => !isRecorded(failure, counters))
+  for (const failure of failures) recordRunFailure(context, failure)
+  const doneBefore =
+    counters.progress?.collection === partition.collection &&
+    counters.progress.site === partition.site
+      ? counters.progress.done
       : 0
   const progress = {
-    collection: part.collection,
-    site: part.site,
-    done: Math.max(sofar + saved.size, next.cursor === null ? 0 : next.listed),
+    collection: partition.collection,
+    site: partition.site,
+    done: Math.max(doneBefore + saved.size, next.cursor === null ? 0 : next.listed),
     expected
   }
-  await record(context, function* () {
-    const changes = yield* tableOf(store, part.collection as CollectionName).saving(
-      run.ownerId,
-      part.site,
-      batch.items as never,
-      pass
-    )
-    yield store.checkpoints.saving(part, checkpoint)
+  await commitProgress(context, function* () {
+    const changes = yield* getItemRepository(
+      store,
+      partition.collection as CollectionName
+    ).upsertPage(run.ownerId, partition.site, batch.items as never, generation)
+    yield store.checkpoints.saveStatement(partition, checkpoint)
     return {
-      seen: tally.seen + changes.added + changes.changed + changes.unchanged,
-      added: tally.added + changes.added,
-      changed: tally.changed + changes.changed,
-      skipped: tally.skipped + failures.length,
+      seen: counters.seen + changes.added + changes.changed + changes.unchanged,
+      added: counters.added + changes.added,
+      changed: counters.changed + changes.changed,
+      skipped: counters.skipped + failures.length,
       progress
     }
   })
@@ -257,7 +281,7 @@ async function save(
 }
 
 /** Asks for the page behind before the page is saved: Atlassian is as slow as the disk, and they can be slow at the same time. */
-async function* ahead<T>(pages: AsyncIterable<T>): AsyncGenerator<T> {
+async function* prefetch<T>(pages: AsyncIterable<T>): AsyncGenerator<T> {
   const iterator = pages[Symbol.asyncIterator]()
   try {
     let next = iterator.next()
@@ -276,13 +300,13 @@ async function* ahead<T>(pages: AsyncIterable<T>): AsyncGenerator<T> {
   }
 }
 
-function newestOf({ items }: AnyBatch): number | null {
+function findNewestChange({ items }: AnyItemBatch): number | null {
   return items.reduce<number | null>((newest, { item }) => {
     const at = item.remoteUpdatedAt?.getTime() ?? null
     return at !== null && at > (newest ?? -Infinity) ? at : newest
   }, null)
 }
 
-function later(watermark: Date | null, at: number | null): Date | null {
+function latestDate(watermark: Date | null, at: number | null): Date | null {
   return at === null || (watermark !== null && watermark.getTime() >= at) ? watermark : new Date(at)
 }

@@ -1,19 +1,23 @@
-import { featuresOf, scopesMissing } from '../connections/features.ts'
-import { askFor, checkConnection, noteRefusal } from '../connections/sites.ts'
+import { evaluateFeatures, explainMissingScopes } from '../connections/features.ts'
+import {
+  createAuthorizedClient,
+  checkConnection,
+  recordScopeRefusal
+} from '../connections/sites.ts'
 import { AppError, type ErrorCode } from '../lib/errors.ts'
-import { pointsOf } from '../rate-budget/rate-limit-headers.ts'
-import { placeOf } from '../rate-budget/rate-budget.ts'
+import { estimateCost } from '../rate-budget/rate-limit-headers.ts'
+import { toCallTarget } from '../rate-budget/rate-budget.ts'
 import { createGateway } from '../providers/gateway.ts'
-import type { Collection, Gateway, Reader } from '../providers/provider.ts'
+import type { Collection, Gateway, CollectionReader } from '../providers/provider.ts'
 import type { RawRow } from '../store/engine.ts'
-import type { Outcome } from '../store/repositories/sync-runs.ts'
+import type { RunOutcome } from '../store/repositories/sync-runs.ts'
 import type { Site } from '../model/site.ts'
-import { follow, list, tableOf } from './copy-collection.ts'
-import { noteFailure, record, type Context } from './context.ts'
-import { bury } from './detect-deletions.ts'
+import { runIncrementalSync, runFullListing, getItemRepository } from './copy-collection.ts'
+import { recordRunFailure, commitProgress, type RunContext } from './context.ts'
+import { deleteMissing } from './detect-deletions.ts'
 
 /** What ends one part of a run and leaves the others their chance. Anything else ends the run. */
-const OF_A_PART: readonly ErrorCode[] = [
+const PARTIAL_ERRORS: readonly ErrorCode[] = [
   'upstream_refused',
   'upstream_failed',
   'upstream_timeout',
@@ -26,67 +30,70 @@ const OF_A_PART: readonly ErrorCode[] = [
 ]
 
 /** Copies what a connection reaches: each collection of each site is a part of its own. @throws AppError what ends the whole run */
-export async function copyAll(context: Context): Promise<Outcome> {
+export async function executeRun(context: RunContext): Promise<RunOutcome> {
   const {
     settings,
     provider,
-    standing: { connection, grant },
+    connectionWithGrant: { connection, grant },
     log,
     signal,
-    tally
+    counters
   } = context
   if (connection.state === 'needs_site') {
     throw new AppError(connection.errorCode as ErrorCode, connection.errorDetail ?? '')
   }
-  const missing = scopesMissing(
+  const missingScope = explainMissingScopes(
     provider,
-    featuresOf(provider, grant.scopes.split(' '), { refused: [] })
+    evaluateFeatures(provider, grant.scopes.split(' '), { refusedFeatures: [] })
   )
-  if (missing !== null) throw new AppError('scope_missing', missing.detail)
-  const ask = askFor(settings, grant, log, {
+  if (missingScope !== null) throw new AppError('scope_missing', missingScope.detail)
+  const sendAuthorized = createAuthorizedClient(settings, grant, log, {
     signal,
-    turn: async (method, url, send) =>
+    throttle: async (method, url, send) =>
       await settings.budget.call(
-        placeOf(grant.clientId, method, url),
-        { interactive: false, signal },
+        toCallTarget(grant.clientId, method, url),
+        { isInteractive: false, signal },
         async () => {
-          tally.calls++
-          const answer = await send()
-          tally.points += pointsOf(answer)
-          return answer
+          counters.calls++
+          const response = await send()
+          counters.points += estimateCost(response)
+          return response
         }
       )
   })
-  const failed: AppError[] = []
-  for (const site of connection.bound) {
+  const errors: AppError[] = []
+  for (const site of connection.selectedSites) {
     const gateway = createGateway({
-      ask,
-      apiUrl: settings.apiUrlOf(grant),
+      sendAuthorized,
+      apiUrl: settings.resolveApiUrl(grant),
       provider,
       site,
       log,
       signal,
       now: settings.now
     })
-    let lost: AppError | undefined
+    let siteError: AppError | undefined
     for (const collection of provider.collections) {
-      const name = `${site.cloudId}/${collection.name}`
-      if (tally.done.includes(name)) continue
+      const partKey = `${site.cloudId}/${collection.name}`
+      if (counters.done.includes(partKey)) continue
       // A site that is lost is lost for all of its collections.
       const error: AppError | undefined =
-        lost ??
-        (await copyPart(context, collection, site, gateway).then(() => undefined, ofAPart(signal)))
+        siteError ??
+        (await copyCollection(context, collection, site, gateway).then(
+          () => undefined,
+          toPartialFailure(signal)
+        ))
       if (error === undefined) {
-        tally.done.push(name)
-        await record(context)
+        counters.done.push(partKey)
+        await commitProgress(context)
         continue
       }
-      if (lost === undefined && error.code === 'site_unreachable') {
-        lost = await explained(context, error)
+      if (siteError === undefined && error.code === 'site_unreachable') {
+        siteError = await explainSiteFailure(context, error)
       }
-      const failure = lost ?? error
-      failed.push(failure)
-      noteFailure(context, {
+      const failure = siteError ?? error
+      errors.push(failure)
+      recordRunFailure(context, {
         collection: collection.name,
         site: site.cloudId,
         remoteId: null,
@@ -95,13 +102,13 @@ export async function copyAll(context: Context): Promise<Outcome> {
       })
     }
   }
-  return outcome(context, failed)
+  return toOutcome(context, errors)
 }
 
 /** @returns an error that leaves the other parts their chance. @throws any other */
-function ofAPart(signal: AbortSignal): (error: unknown) => AppError {
+function toPartialFailure(signal: AbortSignal): (error: unknown) => AppError {
   return (error) => {
-    if (!(error instanceof AppError) || signal.aborted || !OF_A_PART.includes(error.code)) {
+    if (!(error instanceof AppError) || signal.aborted || !PARTIAL_ERRORS.includes(error.code)) {
       throw error
     }
     return error
@@ -109,50 +116,50 @@ function ofAPart(signal: AbortSignal): (error: unknown) => AppError {
 }
 
 /** A site that cannot be reached may be gone from the consent: then the connection says so too. */
-async function explained(
-  { settings, run, provider, log }: Context,
+async function explainSiteFailure(
+  { settings, run, provider, log }: RunContext,
   failure: AppError
 ): Promise<AppError> {
-  const known = await checkConnection(settings, run.ownerId, provider, log).catch(() => undefined)
-  const { state, errorCode, errorDetail } = known?.connection ?? {}
+  const checked = await checkConnection(settings, run.ownerId, provider, log).catch(() => undefined)
+  const { state, errorCode, errorDetail } = checked?.connection ?? {}
   return state === 'needs_site'
     ? new AppError(errorCode as ErrorCode, errorDetail ?? '', { cause: failure })
     : failure
 }
 
-function outcome(
-  { tally, standing: { connection }, provider }: Context,
-  failed: AppError[]
-): Outcome {
-  const [first] = failed
-  const parts = connection.bound.length * provider.collections.length
+function toOutcome(
+  { counters, connectionWithGrant: { connection }, provider }: RunContext,
+  errors: AppError[]
+): RunOutcome {
+  const [first] = errors
+  const partCount = connection.selectedSites.length * provider.collections.length
   if (first !== undefined) {
     return {
-      state: failed.length < parts ? 'partial' : 'failed',
+      state: errors.length < partCount ? 'partial' : 'failed',
       code: first.code,
       detail: first.message,
       cause: first
     }
   }
-  if (tally.skipped > 0) {
+  if (counters.skipped > 0) {
     return {
       state: 'partial',
       code: 'items_skipped',
-      detail: `${tally.skipped === 1 ? 'One item' : `${tally.skipped} items`} did not fit; failures names the first of them. They are tried again.`
+      detail: `${counters.skipped === 1 ? 'One item' : `${counters.skipped} items`} did not fit; failures names the first of them. They are tried again.`
     }
   }
-  if (tally.held > 0) {
+  if (counters.held > 0) {
     return {
       state: 'partial',
       code: 'deletions_held',
-      detail: `${tally.held} deletions are held back, because far less was listed than before. The next full listing decides, or POST /users/{user_id}/connections/${provider.id}/confirm-deletions.`
+      detail: `${counters.held} deletions are held back, because far less was listed than before. The next full listing decides, or POST /users/{user_id}/connections/${provider.id}/confirm-deletions.`
     }
   }
   return { state: 'succeeded' }
 }
 
-async function copyPart(
-  context: Context,
+async function copyCollection(
+  context: RunContext,
   collection: Collection,
   site: Site,
   gateway: Gateway
@@ -161,68 +168,75 @@ async function copyPart(
     settings: { store, now, fullIntervalMs },
     run,
     provider,
-    standing,
+    connectionWithGrant,
     log
   } = context
-  const part = {
+  const partition = {
     ownerId: run.ownerId,
     provider: provider.id,
     site: site.cloudId,
     collection: collection.name
   }
-  const features = featuresOf(provider, standing.grant.scopes.split(' '), { refused: [] })
-  const feature = features.find(({ feature: { copies } }) => copies === collection.name)
-  if (feature?.on === false) {
+  const features = evaluateFeatures(provider, connectionWithGrant.grant.scopes.split(' '), {
+    refusedFeatures: []
+  })
+  const feature = features.find(({ feature: { collection: copies } }) => copies === collection.name)
+  if (feature?.isEnabled === false) {
     throw new AppError(
       'scope_missing',
-      `The consent lacks what copying ${collection.name} needs (${feature.missing.join(' ')}).`
+      `The consent lacks what copying ${collection.name} needs (${feature.missingScopes.join(' ')}).`
     )
   }
   // Read anew: the wish for bodies may have come while the parts before were copied.
   const { options } =
-    (await store.connections.get(run.ownerId, provider.id))?.connection ?? standing.connection
-  const reader: Reader = {
+    (await store.connections.get(run.ownerId, provider.id))?.connection ??
+    connectionWithGrant.connection
+  const reader: CollectionReader = {
     ...gateway,
     site,
-    pass: 0,
-    bodies: options.pageBodies === true && collection.name === 'pages',
-    stored: async (name, ids) =>
+    generation: 0,
+    includeBodies: options.pageBodies === true && collection.name === 'pages',
+    findStored: async (name, ids) =>
       new Map(
-        (await tableOf(store, name).find(run.ownerId, site.cloudId, ids)).map((row: RawRow) => [
-          String(row.remote_id),
-          row
-        ])
+        (await getItemRepository(store, name).findByRemoteIds(run.ownerId, site.cloudId, ids)).map(
+          (row: RawRow) => [String(row.remote_id), row]
+        )
       )
   }
-  const checkpoint = await store.checkpoints.get(part)
+  const checkpoint = await store.checkpoints.get(partition)
   // A moment that lies ahead was written by a clock that has been set back since, and says nothing.
   const completeAt =
     checkpoint.completeAt !== null && checkpoint.completeAt.getTime() <= now()
       ? checkpoint.completeAt.getTime()
       : 0
-  const isDue =
+  const isFullDue =
     checkpoint.completeAt === null ||
-    checkpoint.variant !== (reader.bodies ? 'bodies' : '') ||
+    checkpoint.bodyMode !== (reader.includeBodies ? 'bodies' : '') ||
     checkpoint.cursor !== null ||
     (run.mode === 'due' && completeAt + fullIntervalMs <= now())
-  const full = run.mode === 'full' || isDue
-  const name = feature?.feature.name ?? collection.name
+  const isFull = run.mode === 'full' || isFullDue
+  const featureName = feature?.feature.name ?? collection.name
   try {
-    if (full) {
-      const listedAlready = checkpoint.cursor === null && completeAt > run.createdAt.getTime()
-      const complete = listedAlready ? checkpoint : await list(context, collection, reader, part)
-      await bury(context, collection, reader, part, complete)
+    if (isFull) {
+      const isAlreadyListed = checkpoint.cursor === null && completeAt > run.createdAt.getTime()
+      const finalCheckpoint = isAlreadyListed
+        ? checkpoint
+        : await runFullListing(context, collection, reader, partition)
+      await deleteMissing(context, collection, reader, partition, finalCheckpoint)
     } else if (
-      features.every(({ feature: { follows }, on }) => follows !== collection.name || on)
+      features.every(
+        ({ feature: { enablesIncremental }, isEnabled: on }) =>
+          enablesIncremental !== collection.name || on
+      )
     ) {
-      await follow(context, collection, reader, part)
+      await runIncrementalSync(context, collection, reader, partition)
     }
-    if (standing.connection.refused.includes(name)) {
-      await noteRefusal(store, standing, name, false, log)
+    if (connectionWithGrant.connection.refusedFeatures.includes(featureName)) {
+      await recordScopeRefusal(store, connectionWithGrant, featureName, false, log)
     }
   } catch (error) {
     if (error instanceof AppError && error.code === 'scope_missing') {
-      await noteRefusal(store, standing, name, true, log)
+      await recordScopeRefusal(store, connectionWithGrant, featureName, true, log)
     }
     throw error
   }

@@ -1,46 +1,50 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Store } from '../store/index.ts'
-import type { Run, Tally } from '../store/repositories/sync-runs.ts'
-import { ended } from './context.ts'
+import type { SyncRun, RunCounters } from '../store/repositories/sync-runs.ts'
+import { createRunTakenError } from './context.ts'
 
 /** How often a worker looks whether its run is still its own, and says that it is still there. */
-const WATCH_MS = 500
-const RENEW_MS = 5_000
+const CHECK_INTERVAL_MS = 500
+const HEARTBEAT_INTERVAL_MS = 5_000
 
-type Runs = Store['runs']
+type SyncRunRepository = Store['runs']
 
 /** Ends the work on a run that was ended or taken elsewhere, and keeps its lease where a page takes long. @returns what ends the watching */
-export function watch(runs: Runs, run: Run, stopping: AbortController): () => void {
-  const look = setInterval(() => {
-    runs.isMine(run).then(
-      (mine) => {
-        if (!mine) stopping.abort(ended())
+export function keepLease(
+  runs: SyncRunRepository,
+  run: SyncRun,
+  abortController: AbortController
+): () => void {
+  const checkTimer = setInterval(() => {
+    runs.isOwned(run).then(
+      (isOwned) => {
+        if (!isOwned) abortController.abort(createRunTakenError())
       },
       () => {}
     )
-  }, WATCH_MS).unref()
-  const renew = setInterval(() => {
-    runs.renew(run).catch(() => {})
-  }, RENEW_MS).unref()
+  }, CHECK_INTERVAL_MS).unref()
+  const heartbeatTimer = setInterval(() => {
+    runs.renewLease(run).catch(() => {})
+  }, HEARTBEAT_INTERVAL_MS).unref()
   return () => {
-    clearInterval(look)
-    clearInterval(renew)
+    clearInterval(checkTimer)
+    clearInterval(heartbeatTimer)
   }
 }
 
 /** Puts a run aside as soon as the database can be written. Until then it keeps its place here; nothing else could be written either. */
-export async function putAsideLater(
-  runs: Runs,
-  run: Run,
-  tally: Tally,
-  isOver: () => boolean
+export async function requeueWhenWritable(
+  runs: SyncRunRepository,
+  run: SyncRun,
+  counters: RunCounters,
+  isStopped: () => boolean
 ): Promise<void> {
-  while (!isOver()) {
+  while (!isStopped()) {
     try {
-      await runs.putAside(run, tally, null)
+      await runs.suspend(run, counters, null)
       return
     } catch {
-      await sleep(WATCH_MS)
+      await sleep(CHECK_INTERVAL_MS)
     }
   }
 }

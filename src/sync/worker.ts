@@ -1,42 +1,43 @@
 import { randomUUID } from 'node:crypto'
-import { DISCONNECTED } from '../connections/disconnect.ts'
+import { DISCONNECTED_REASON } from '../connections/disconnect.ts'
 import { AppError } from '../lib/errors.ts'
-import { acting, SERVICE } from '../lib/actor.ts'
-import type { Log } from '../lib/http-client.ts'
-import { isOfDatabase } from '../lib/retry.ts'
-import { providerOf, type Provider } from '../providers/index.ts'
-import type { Failure, Outcome, Run, RunMode } from '../store/repositories/sync-runs.ts'
-import { ended, type Context, type SyncSettings } from './context.ts'
-import { putAsideLater, watch } from './run-lease.ts'
-import { copyAll } from './execute-run.ts'
+import { runAsActor, SERVICE_ACTOR } from '../lib/actor.ts'
+import type { Logger } from '../lib/http-client.ts'
+import { isTransientDatabaseError } from '../lib/retry.ts'
+import { getProvider, type Provider } from '../providers/index.ts'
+import type { RunFailure, RunOutcome, SyncRun, RunMode } from '../store/repositories/sync-runs.ts'
+import { createRunTakenError, type RunContext, type SyncSettings } from './context.ts'
+import { requeueWhenWritable, keepLease } from './run-lease.ts'
+import { executeRun } from './execute-run.ts'
 
 /** One run under way in this process. */
-interface Work {
-  run: Run
-  stopping: AbortController
+interface ActiveRun {
+  run: SyncRun
+  abortController: AbortController
   done: Promise<void>
 }
 
-const CANCELLED = 'The run was cancelled. What it had copied stays; the next run goes on there.'
+const CANCELLED_MESSAGE =
+  'The run was cancelled. What it had copied stays; the next run goes on there.'
 /** Runs looked at when the next one is chosen. */
-const LOOKED_AT = 100
-const SHORTEST_PARK_MS = 1_000
+const MAX_CANDIDATES = 100
+const MIN_PARK_MS = 1_000
 
 /** A part that failed before the run was put aside is tried again, and is no failure until it fails again. */
-const isOfItem = ({ code }: Failure) => code === 'item_invalid'
+const isItemFailure = ({ code }: RunFailure) => code === 'item_invalid'
 
 /**
  * Copies what people's grants reach into the store. Runs are rows: whoever asks queues one, and whichever process has room
  * takes it, with a lease that each saved page renews. A run that was put aside, or whose worker died, goes on where it was.
  */
-export function createSync(settings: SyncSettings) {
+export function createSyncWorker(settings: SyncSettings) {
   const { store, now } = settings
-  const underWay = new Map<number, Work>()
+  const activeRuns = new Map<number, ActiveRun>()
   /** The log of whoever asked for a run, with the id of the request. */
-  const logs = new Map<number, Log>()
-  let stopped = false
-  let pumping: Promise<void> | undefined
-  let again = false
+  const logByRunId = new Map<number, Logger>()
+  let isStopped = false
+  let draining: Promise<void> | undefined
+  let isPokePending = false
   let timer: NodeJS.Timeout | undefined
 
   /**
@@ -45,13 +46,13 @@ export function createSync(settings: SyncSettings) {
    * @param log names the request and the product
    * @throws AppError `not_connected`
    */
-  async function start(
+  async function enqueueRun(
     ownerId: number,
     provider: Provider,
-    log: Log,
+    log: Logger,
     mode: RunMode = 'due'
-  ): Promise<Run> {
-    if (stopped) throw new AppError('interrupted', 'The service is stopping.')
+  ): Promise<SyncRun> {
+    if (isStopped) throw new AppError('interrupted', 'The service is stopping.')
     if ((await store.connections.get(ownerId, provider.id)) === undefined) {
       throw new AppError(
         'not_connected',
@@ -59,15 +60,15 @@ export function createSync(settings: SyncSettings) {
       )
     }
     const { run, created } = await store.runs.enqueue(ownerId, provider.id, mode)
-    if (created) logs.set(run.id, log)
-    wake()
+    if (created) logByRunId.set(run.id, log)
+    poke()
     return run
   }
 
   /** Takes what waits, as far as there is room. */
-  function wake(): void {
-    again = true
-    pumping ??= pump()
+  function poke(): void {
+    isPokePending = true
+    draining ??= drainQueue()
       .catch((err: unknown) => {
         settings.log.error(
           { event: 'sync_error', err },
@@ -75,54 +76,58 @@ export function createSync(settings: SyncSettings) {
         )
       })
       .finally(() => {
-        pumping = undefined
+        draining = undefined
         // Somebody may have asked while the last look was being taken.
-        if (again) wake()
+        if (isPokePending) poke()
       })
   }
 
-  async function pump(): Promise<void> {
-    while (again) {
-      again = false
-      let taken = true
-      while (taken) taken = underWay.size < settings.concurrency && (await takeNext())
+  async function drainQueue(): Promise<void> {
+    while (isPokePending) {
+      isPokePending = false
+      let hasClaimed = true
+      while (hasClaimed) hasClaimed = activeRuns.size < settings.concurrency && (await claimNext())
     }
-    await setAlarm()
+    await scheduleWakeUp()
   }
 
   /** Those who have the least under way come first, then those who have waited longest. */
-  async function takeNext(): Promise<boolean> {
-    const waiting = (await store.runs.waiting(LOOKED_AT)).filter(({ id }) => !underWay.has(id))
-    const busy = (ownerId: number) =>
-      [...underWay.values()].filter(({ run }) => run.ownerId === ownerId).length
-    const [next] = waiting.sort((a, b) => busy(a.ownerId) - busy(b.ownerId) || a.id - b.id)
-    if (next === undefined || stopped) return false
+  async function claimNext(): Promise<boolean> {
+    const candidates = (await store.runs.listClaimable(MAX_CANDIDATES)).filter(
+      ({ id }) => !activeRuns.has(id)
+    )
+    const countActive = (ownerId: number) =>
+      [...activeRuns.values()].filter(({ run }) => run.ownerId === ownerId).length
+    const [next] = candidates.sort(
+      (a, b) => countActive(a.ownerId) - countActive(b.ownerId) || a.id - b.id
+    )
+    if (next === undefined || isStopped) return false
     const run = await store.runs.claim(next.id, randomUUID())
     if (run === undefined) return true
-    const stopping = new AbortController()
+    const abortController = new AbortController()
     // A run is nobody's doing, whoever has woken it.
-    const done = acting(SERVICE, async () => {
-      await perform(run, stopping)
+    const done = runAsActor(SERVICE_ACTOR, async () => {
+      await runOne(run, abortController)
     }).finally(() => {
-      underWay.delete(run.id)
-      if (!stopped) wake()
+      activeRuns.delete(run.id)
+      if (!isStopped) poke()
     })
-    underWay.set(run.id, { run, stopping, done })
+    activeRuns.set(run.id, { run, abortController, done })
     return true
   }
 
   /** Parked runs go on by themselves, whether or not anything else happens. */
-  async function setAlarm(): Promise<void> {
-    const at = await store.runs.nextParked()
+  async function scheduleWakeUp(): Promise<void> {
+    const at = await store.runs.getNextResumeAt()
     clearTimeout(timer)
-    if (at !== undefined && !stopped) {
-      timer = setTimeout(wake, Math.min(Math.max(at.getTime() - now(), 0) + 10, 60_000)).unref()
+    if (at !== undefined && !isStopped) {
+      timer = setTimeout(poke, Math.min(Math.max(at.getTime() - now(), 0) + 10, 60_000)).unref()
     }
   }
 
-  async function perform(run: Run, stopping: AbortController): Promise<void> {
-    const log = logs.get(run.id) ?? settings.log
-    const provider = providerOf(run.provider)
+  async function runOne(run: SyncRun, abortController: AbortController): Promise<void> {
+    const log = logByRunId.get(run.id) ?? settings.log
+    const provider = getProvider(run.provider)
     const {
       seen,
       added,
@@ -136,8 +141,8 @@ export function createSync(settings: SyncSettings) {
       done,
       failures
     } = run
-    const unwatch = watch(store.runs, run, stopping)
-    let wished: string | undefined
+    const stopKeepingLease = keepLease(store.runs, run, abortController)
+    let optionsAtStart: string | undefined
     try {
       log.info({
         event: 'sync_started',
@@ -146,17 +151,17 @@ export function createSync(settings: SyncSettings) {
         product: run.provider,
         mode: run.mode
       })
-      const standing = await store.connections.get(run.ownerId, run.provider)
-      if (standing === undefined) throw ended()
-      wished = JSON.stringify(standing.connection.options)
-      const context: Context = {
+      const connectionWithGrant = await store.connections.get(run.ownerId, run.provider)
+      if (connectionWithGrant === undefined) throw createRunTakenError()
+      optionsAtStart = JSON.stringify(connectionWithGrant.connection.options)
+      const context: RunContext = {
         settings,
         run,
         provider,
-        standing,
+        connectionWithGrant,
         log,
-        signal: stopping.signal,
-        tally: {
+        signal: abortController.signal,
+        counters: {
           seen,
           added,
           changed,
@@ -167,25 +172,25 @@ export function createSync(settings: SyncSettings) {
           points,
           progress,
           done: [...done],
-          failures: failures.filter(isOfItem)
+          failures: failures.filter(isItemFailure)
         }
       }
-      const outcome: Outcome | undefined = await copyAll(context).catch(
-        async (error: unknown) => await endedBy(context, error)
+      const outcome: RunOutcome | undefined = await executeRun(context).catch(
+        async (error: unknown) => await resolveOutcome(context, error)
       )
       if (outcome === undefined) return
-      await store.runs.end(run, context.tally, outcome)
-      report(run, outcome, log)
+      await store.runs.finish(run, context.counters, outcome)
+      logOutcome(run, outcome, log)
     } catch (err) {
       log.error(
         { event: 'sync_error', run_id: run.id, err },
         'The run ended where that could not be recorded.'
       )
     } finally {
-      unwatch()
-      logs.delete(run.id)
-      if (!stopped) {
-        await planAfter(run, wished).catch((err: unknown) => {
+      stopKeepingLease()
+      logByRunId.delete(run.id)
+      if (!isStopped) {
+        await scheduleNext(run, optionsAtStart).catch((err: unknown) => {
           log.error(
             { event: 'sync_error', run_id: run.id, err },
             'The next run could not be planned.'
@@ -196,15 +201,18 @@ export function createSync(settings: SyncSettings) {
   }
 
   /** What becomes of a run that could not go on. @returns undefined where it was put aside, or is somebody else's */
-  async function endedBy(context: Context, error: unknown): Promise<Outcome | undefined> {
-    const { run, tally, log, signal } = context
+  async function resolveOutcome(
+    context: RunContext,
+    error: unknown
+  ): Promise<RunOutcome | undefined> {
+    const { run, counters, log, signal } = context
     const reason: unknown = signal.aborted ? signal.reason : error
     const failure =
       reason instanceof AppError
         ? reason
         : new AppError('internal_error', 'Internal Server Error', { cause: reason })
     if (failure.code === 'interrupted') {
-      await store.runs.putAside(run, tally, null)
+      await store.runs.suspend(run, counters, null)
       log.info(
         { event: 'sync_interrupted', run_id: run.id },
         'The run goes on when the service is back.'
@@ -215,19 +223,19 @@ export function createSync(settings: SyncSettings) {
       log.info({ event: 'sync_cancelled', run_id: run.id }, failure.message)
       return undefined
     }
-    if (isOfDatabase(failure)) {
+    if (isTransientDatabaseError(failure)) {
       log.warn(
         { event: 'sync_database_unavailable', run_id: run.id, error_code: failure.code },
         'The database cannot be written. The run goes on by itself when it can.'
       )
-      await putAsideLater(store.runs, run, tally, () => stopped)
+      await requeueWhenWritable(store.runs, run, counters, () => isStopped)
       return undefined
     }
     if (failure.code === 'upstream_rate_limited') {
       const until = new Date(
-        now() + Math.max((failure.extras.retryAfterS ?? 0) * 1000, SHORTEST_PARK_MS)
+        now() + Math.max((failure.details.retryAfterS ?? 0) * 1000, MIN_PARK_MS)
       )
-      await store.runs.putAside(run, tally, until, {
+      await store.runs.suspend(run, counters, until, {
         code: failure.code,
         detail:
           'Atlassian limits the rate of calls. The run goes on by itself when its time has come.'
@@ -239,69 +247,73 @@ export function createSync(settings: SyncSettings) {
   }
 
   /** When a connection is copied next without anybody asking: not all of them at the same moment. */
-  function nextTurn(): Date | null {
+  function computeNextDueAt(): Date | null {
     const jitter = 0.9 + Math.random() * 0.2
     return settings.intervalMs === 0 ? null : new Date(now() + settings.intervalMs * jitter)
   }
 
   /** What was wished for while a run was under way is copied by the next, at once. */
-  async function planAfter(run: Run, wished: string | undefined): Promise<void> {
-    await store.connections.schedule(run.ownerId, run.provider, nextTurn())
-    const standing = await store.connections.get(run.ownerId, run.provider)
+  async function scheduleNext(run: SyncRun, optionsAtStart: string | undefined): Promise<void> {
+    await store.connections.schedule(run.ownerId, run.provider, computeNextDueAt())
+    const connectionWithGrant = await store.connections.get(run.ownerId, run.provider)
     if (
-      standing !== undefined &&
-      wished !== undefined &&
-      JSON.stringify(standing.connection.options) !== wished
+      connectionWithGrant !== undefined &&
+      optionsAtStart !== undefined &&
+      JSON.stringify(connectionWithGrant.connection.options) !== optionsAtStart
     ) {
       await store.runs.enqueue(run.ownerId, run.provider)
     }
   }
 
-  function report({ id }: Run, { state, code, detail, cause }: Outcome, log: Log): void {
+  function logOutcome(
+    { id }: SyncRun,
+    { state, code, detail, cause }: RunOutcome,
+    log: Logger
+  ): void {
     if (state === 'failed') {
       log.error({ event: 'sync_error', run_id: id, error_code: code, err: cause }, detail)
     } else log.info({ event: `sync_${state}`, run_id: id, error_code: code }, detail)
   }
 
   return {
-    start,
-    wake,
-    nextTurn,
+    enqueueRun,
+    poke,
+    computeNextDueAt,
 
     /** Ends a run that is under way, here or elsewhere. @throws AppError `run_ended` */
     async cancel(id: number): Promise<void> {
-      if (!(await store.runs.cancel(id, CANCELLED))) {
+      if (!(await store.runs.cancel(id, CANCELLED_MESSAGE))) {
         throw new AppError('run_ended', 'The run has ended already.')
       }
-      const work = underWay.get(id)
-      work?.stopping.abort(new AppError('cancelled', CANCELLED))
-      await work?.done
+      const active = activeRuns.get(id)
+      active?.abortController.abort(new AppError('cancelled', CANCELLED_MESSAGE))
+      await active?.done
     },
 
     /** Ends what is being copied for an owner, here or elsewhere; resolves when it has ended here. */
-    async stopFor(ownerId: number, provider: string): Promise<void> {
-      await store.runs.endActive(ownerId, provider, DISCONNECTED)
-      const here = [...underWay.values()].filter(
+    async cancelForOwner(ownerId: number, provider: string): Promise<void> {
+      await store.runs.failActive(ownerId, provider, DISCONNECTED_REASON)
+      const matching = [...activeRuns.values()].filter(
         ({ run }) => run.ownerId === ownerId && run.provider === provider
       )
-      for (const { stopping } of here) {
-        stopping.abort(new AppError(DISCONNECTED.code, DISCONNECTED.detail))
+      for (const { abortController } of matching) {
+        abortController.abort(new AppError(DISCONNECTED_REASON.code, DISCONNECTED_REASON.detail))
       }
-      await Promise.allSettled(here.map(({ done }) => done))
+      await Promise.allSettled(matching.map(({ done }) => done))
     },
 
     /** Puts aside what runs, to be gone on with by the next process. Resolves when the last one has ended here. */
     async stop(): Promise<void> {
-      stopped = true
+      isStopped = true
       // What is just being taken is under way then too.
-      await pumping
+      await draining
       clearTimeout(timer)
-      for (const { stopping } of underWay.values()) {
-        stopping.abort(new AppError('interrupted', 'The service is stopping.'))
+      for (const { abortController } of activeRuns.values()) {
+        abortController.abort(new AppError('interrupted', 'The service is stopping.'))
       }
-      await Promise.allSettled([...underWay.values()].map(({ done }) => done))
+      await Promise.allSettled([...activeRuns.values()].map(({ done }) => done))
     }
   }
 }
 
-export type Sync = ReturnType<typeof createSync>
+export type SyncWorker = ReturnType<typeof createSyncWorker>

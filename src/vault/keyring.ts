@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 
 const KEY_BYTES = 32
-const LEAST_DIFFERENT_BYTES = 20
-const KEY_ID = /^[A-Za-z0-9_-]{1,32}$/
+const MIN_DISTINCT_BYTES = 20
+const KEY_ID_PATTERN = /^[A-Za-z0-9_-]{1,32}$/
 
 /** The keys of the vault: one writes, all of them read. */
 export interface Keyring {
@@ -30,7 +30,7 @@ export function parseKeyring(
     const colon = entry.indexOf(':')
     const id = entry.slice(0, Math.max(colon, 0))
     const key = Buffer.from(entry.slice(colon + 1), 'base64')
-    const problem = fault(id, key, entry.slice(colon + 1)) ?? repeated(keys, id, key)
+    const problem = validateEntry(id, key, entry.slice(colon + 1)) ?? validateUnique(keys, id, key)
     if (problem !== undefined) return [`entry ${i + 1} ${problem}`]
     keys.set(id, key)
     return []
@@ -49,7 +49,7 @@ export function parseKeyring(
 }
 
 /** A new entry for the keyring. */
-export function newKeyEntry(id: string): string {
+export function generateKeyEntry(id: string): string {
   return `${id}:${randomBytes(KEY_BYTES).toString('base64')}`
 }
 
@@ -58,18 +58,22 @@ export function newKeyEntry(id: string): string {
  *
  * @returns what the file holds, and whether it was made just now
  */
-export function developmentKey(path: string): { text: string; made: boolean } {
+export function loadOrCreateDevelopmentKey(path: string): { text: string; isNew: boolean } {
   try {
-    const text = newKeyEntry('dev')
+    const text = generateKeyEntry('dev')
     writeFileSync(path, text + '\n', { flag: 'wx', mode: 0o600 })
-    return { text, made: true }
+    return { text, isNew: true }
   } catch (error) {
     if ((error as { code?: string }).code !== 'EEXIST') throw error
-    return { text: readFileSync(path, 'utf8'), made: false }
+    return { text: readFileSync(path, 'utf8'), isNew: false }
   }
 }
 
-function repeated(keys: ReadonlyMap<string, Buffer>, id: string, key: Buffer): string | undefined {
+function validateUnique(
+  keys: ReadonlyMap<string, Buffer>,
+  id: string,
+  key: Buffer
+): string | undefined {
   if (keys.has(id)) return 'repeats the id of another entry'
   return [...keys.values()].some((other) => other.equals(key))
     ? 'repeats the key of another entry'
@@ -77,18 +81,18 @@ function repeated(keys: ReadonlyMap<string, Buffer>, id: string, key: Buffer): s
 }
 
 /** 32 random bytes have about 30 different ones; words, counters and repetitions have few, or go up by the same step. */
-function isPattern(key: Buffer): boolean {
+function isLowEntropy(key: Buffer): boolean {
   const steps = new Set(key.subarray(1).map((byte, i) => byte - (key[i] ?? 0)))
-  return new Set(key).size < LEAST_DIFFERENT_BYTES || steps.size < LEAST_DIFFERENT_BYTES / 2
+  return new Set(key).size < MIN_DISTINCT_BYTES || steps.size < MIN_DISTINCT_BYTES / 2
 }
 
-function fault(id: string, key: Buffer, given: string): string | undefined {
-  if (!KEY_ID.test(id)) return 'needs an id of letters, digits, - or _ before a colon'
+function validateEntry(id: string, key: Buffer, encoded: string): string | undefined {
+  if (!KEY_ID_PATTERN.test(id)) return 'needs an id of letters, digits, - or _ before a colon'
   // Node's decoder skips what it does not know, so a damaged key would silently become another one.
-  if (key.toString('base64').replace(/={1,2}$/, '') !== given.replace(/={1,2}$/, '')) {
+  if (key.toString('base64').replace(/={1,2}$/, '') !== encoded.replace(/={1,2}$/, '')) {
     return 'is not base64'
   }
   if (key.length !== KEY_BYTES) return `must decode to ${KEY_BYTES} bytes`
-  if (isPattern(key)) return 'is not random'
+  if (isLowEntropy(key)) return 'is not random'
   return undefined
 }

@@ -1,9 +1,9 @@
 import { readFileSync, statSync } from 'node:fs'
-import { developmentKey, parseKeyring, type Keyring } from './keyring.ts'
+import { loadOrCreateDevelopmentKey, parseKeyring, type Keyring } from './keyring.ts'
 
 /** Beside the working directory's .env, ignored by git. */
 const DEVELOPMENT_KEY_FILE = '.vault-keys.dev'
-const READABLE_BY_EVERYBODY = 0o004
+const WORLD_READABLE_MODE = 0o004
 
 /**
  * Where the vault's keys come from. A KMS is one more of these: it unwraps what it keeps and hands over the same text,
@@ -21,22 +21,22 @@ export class KeySourceError extends Error {
 }
 
 /** The keys, and their texts for whoever has to keep them out of the log. */
-export interface Keys {
+export interface LoadedKeys {
   keyring: Keyring
   secrets: string[]
   source: string
 }
 
-export interface KeySettings {
+export interface KeySourceSettings {
   vaultKeys: string | null
   vaultKeysFile: string | null
   production: boolean
 }
 
 /** Which source the settings mean. `onMade` is told when development has just made its key. */
-export function keySource(
-  { vaultKeys, vaultKeysFile, production }: KeySettings,
-  onMade: (file: string) => void
+export function resolveKeySource(
+  { vaultKeys, vaultKeysFile, production }: KeySourceSettings,
+  onCreated: (file: string) => void
 ): KeySource {
   if (vaultKeys !== null) return { name: 'VAULT_KEYS', read: () => vaultKeys }
   if (vaultKeysFile !== null) {
@@ -45,17 +45,17 @@ export function keySource(
   return {
     name: DEVELOPMENT_KEY_FILE,
     read: () => {
-      const { text, made } = developmentKey(DEVELOPMENT_KEY_FILE)
-      if (made) onMade(DEVELOPMENT_KEY_FILE)
+      const { text, isNew } = loadOrCreateDevelopmentKey(DEVELOPMENT_KEY_FILE)
+      if (isNew) onCreated(DEVELOPMENT_KEY_FILE)
       return text
     }
   }
 }
 
 /** @returns the keys, or one sentence for each thing that is wrong with them; never a value */
-export async function readKeys(
+export async function loadKeys(
   source: KeySource
-): Promise<{ keys: Keys; problems?: undefined } | { keys?: undefined; problems: string[] }> {
+): Promise<{ keys: LoadedKeys; problems?: undefined } | { keys?: undefined; problems: string[] }> {
   try {
     const text = await source.read()
     const { keyring, problems } = parseKeyring(text)
@@ -76,7 +76,7 @@ export async function readKeys(
 /** Whoever reads the file holds every token: production does not take one that the whole machine may read. */
 function readKeyFile(path: string, production: boolean): string {
   try {
-    if (production && (statSync(path).mode & READABLE_BY_EVERYBODY) !== 0) {
+    if (production && (statSync(path).mode & WORLD_READABLE_MODE) !== 0) {
       throw new KeySourceError(
         'names a file that everybody on this machine may read; take that right away (chmod 600).'
       )

@@ -1,14 +1,14 @@
 import t from 'tap'
-import { newSecret } from '../../src/access/secrets.ts'
-import { build } from '../helper.ts'
-import { bearer, keyed, PROTECTED, provider } from './helper.ts'
+import { createSecret } from '../../src/access/secrets.ts'
+import { buildTestApp } from '../helper.ts'
+import { buildBearerHeader, createApiKey, PROTECTED_ENV, startIdentityProvider } from './helper.ts'
 
 t.test(
   'T24 Whether an address is known is told to nobody but a key that may create users: all others get one answer for both, and make nobody',
   async (t) => {
-    const idp = await provider(t)
-    const { app } = await build(t, { APP_ENV: 'production', ...PROTECTED, ...idp.env })
-    const backEnd = await keyed(app, ['users:write', 'users:read', 'connections:write'])
+    const idp = await startIdentityProvider(t)
+    const { app } = await buildTestApp(t, { APP_ENV: 'production', ...PROTECTED_ENV, ...idp.env })
+    const backEnd = await createApiKey(app, ['users:write', 'users:read', 'connections:write'])
     const create = async (email: string, headers: object) =>
       await app.inject({
         method: 'POST',
@@ -17,7 +17,7 @@ t.test(
         payload: { email }
       })
     const { id } = (await create('known@example.com', backEnd.headers)).json()
-    const person = bearer(await idp.sign({ sub: 'eve' }))
+    const person = buildBearerHeader(await idp.sign({ sub: 'eve' }))
     await app.inject({ method: 'POST', url: '/integrations/jira/connect', headers: person })
     const { token } = (
       await app.inject({
@@ -31,14 +31,14 @@ t.test(
 
     for (const [who, headers, status] of [
       ['nobody', {}, 401],
-      ['a key that nobody has', bearer(newSecret('ck')), 401],
+      ['a key that nobody has', buildBearerHeader(createSecret('ck')), 401],
       [
         'a key for something else',
-        (await keyed(app, ['users:read', 'connections:write', 'data:write'])).headers,
+        (await createApiKey(app, ['users:read', 'connections:write', 'data:write'])).headers,
         403
       ],
       ['a person', person, 403],
-      ['a connect session', bearer(token as string), 403]
+      ['a connect session', buildBearerHeader(token as string), 403]
     ] as const) {
       for (const email of ['known@example.com', 'KNOWN@example.com']) {
         const [known, unknown] = [
@@ -65,9 +65,9 @@ t.test(
 t.test(
   'T24 A person who says in a token that an address is theirs, without their provider having checked it, does not learn whose it is',
   async (t) => {
-    const idp = await provider(t)
-    const { app } = await build(t, { APP_ENV: 'production', ...PROTECTED, ...idp.env })
-    const { headers } = await keyed(app, ['admin'])
+    const idp = await startIdentityProvider(t)
+    const { app } = await buildTestApp(t, { APP_ENV: 'production', ...PROTECTED_ENV, ...idp.env })
+    const { headers } = await createApiKey(app, ['admin'])
     const { id } = (
       await app.inject({
         method: 'POST',
@@ -77,15 +77,17 @@ t.test(
       })
     ).json()
     const seen = async (sub: string, email: string) => {
-      const own = bearer(await idp.sign({ sub, email, email_verified: false }))
+      const own = buildBearerHeader(await idp.sign({ sub, email, email_verified: false }))
       const { redirect_url: login } = (
         await app.inject({ method: 'POST', url: '/integrations/jira/connect', headers: own })
       ).json()
       const [, user = ''] = /(\d+)$/.exec(login as string) ?? []
-      const { email: shown } = (await app.inject({ url: `/users/${user}`, headers: own })).json()
+      const { email: storedEmail } = (
+        await app.inject({ url: `/users/${user}`, headers: own })
+      ).json()
       return {
         user: Number(user),
-        shown: (shown as string).replace(/[\da-f]{8}-[\da-f-]{27}/, '…')
+        shown: (storedEmail as string).replace(/[\da-f]{8}-[\da-f-]{27}/, '…')
       }
     }
     const [known, unknown] = [

@@ -1,24 +1,24 @@
 import t from 'tap'
-import { newSecret } from '../../src/access/secrets.ts'
-import { start } from '../process/child.ts'
-import { Visitor } from '../process/browser-visit.ts'
-import { bearer } from './helper.ts'
+import { createSecret } from '../../src/access/secrets.ts'
+import { startServiceProcess } from '../process/child.ts'
+import { HttpBrowser } from '../process/browser-visit.ts'
+import { buildBearerHeader } from './helper.ts'
 
 t.test(
   'The whole way over HTTP: a key from the settings, a link, a browser that follows it, and a front end that reads with the token',
   async (t) => {
-    const key = newSecret('ck')
-    const { url, output } = await start(t, {
+    const key = createSecret('ck')
+    const { url, output } = await startServiceProcess(t, {
       env: { API_ACCESS: 'protected', BOOTSTRAP_API_KEY: key }
     })
     const made = await fetch(`${url}/connect-sessions`, {
       method: 'POST',
-      headers: { ...bearer(key), 'content-type': 'application/json' },
+      headers: { ...buildBearerHeader(key), 'content-type': 'application/json' },
       body: JSON.stringify({ user: 'ada@example.com', products: ['jira'] })
     })
     t.equal(made.status, 201)
     const session = (await made.json()) as { user_id: number; token: string; url: string }
-    const visitor = new Visitor()
+    const visitor = new HttpBrowser()
     const link = session.url.replace(/^http:\/\/localhost:\d+/, url)
     const consent = await visitor.open(link)
     t.match(
@@ -33,11 +33,17 @@ t.test(
     t.match(end, { status: 200, body: /Jira is connected/ })
     t.match(new URL(end.url).searchParams.get('user_id'), String(session.user_id))
     const read = await fetch(`${url}/users/${session.user_id}/connections`, {
-      headers: bearer(session.token)
+      headers: buildBearerHeader(session.token)
     })
     t.match(await read.json(), { connections: [{ product: 'jira' }] })
-    t.equal((await fetch(`${url}/users`, { headers: bearer(session.token) })).status, 403)
-    t.match(await new Visitor().open(link), { status: 401, body: /another browser has opened it/ })
+    t.equal(
+      (await fetch(`${url}/users`, { headers: buildBearerHeader(session.token) })).status,
+      403
+    )
+    t.match(await new HttpBrowser().open(link), {
+      status: 401,
+      body: /another browser has opened it/
+    })
     for (const secret of [
       key,
       session.token,

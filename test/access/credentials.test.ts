@@ -1,11 +1,11 @@
 import { connect, type AddressInfo } from 'node:net'
 import t from 'tap'
-import { hashOf } from '../../src/access/secrets.ts'
-import { build } from '../helper.ts'
-import { bearer, keyed, PROTECTED, provider } from './helper.ts'
+import { hashSecret } from '../../src/access/secrets.ts'
+import { buildTestApp } from '../helper.ts'
+import { buildBearerHeader, createApiKey, PROTECTED_ENV, startIdentityProvider } from './helper.ts'
 
 /** What comes back for bytes. */
-async function exchange(port: number, lines: string[]): Promise<string> {
+async function sendRequestLines(port: number, lines: string[]): Promise<string> {
   return await new Promise((resolve) => {
     let text = ''
     const socket = connect(port, '127.0.0.1', () => {
@@ -23,8 +23,8 @@ async function exchange(port: number, lines: string[]): Promise<string> {
 }
 
 t.test('C6 A credential is read in one way only: as Bearer, once, and whole', async (t) => {
-  const { app } = await build(t, PROTECTED)
-  const { secret } = await keyed(app, ['users:read'])
+  const { app } = await buildTestApp(t, PROTECTED_ENV)
+  const { secret } = await createApiKey(app, ['users:read'])
   const status = async (authorization: string) =>
     (await app.inject({ url: '/users', headers: { authorization } })).statusCode
   for (const good of [`Bearer ${secret}`, `bearer ${secret}`, `BEARER  ${secret} `]) {
@@ -51,8 +51,8 @@ t.test('C6 A credential is read in one way only: as Bearer, once, and whole', as
     `Bearer ${secret.toUpperCase()}`,
     `Bearer ${secret.slice(3)}`,
     `Bearer ${secret.replace('ck_', 'cs_')}`,
-    `Bearer ${hashOf(secret)}`,
-    `Bearer ck_${hashOf(secret)}`,
+    `Bearer ${hashSecret(secret)}`,
+    `Bearer ck_${hashSecret(secret)}`,
     `Bearer ${secret.slice(0, 10)}`,
     `Bearer ck_${'%00'.repeat(9)}`,
     `Bearer ck_${'a'.repeat(9_000)}`,
@@ -60,14 +60,14 @@ t.test('C6 A credential is read in one way only: as Bearer, once, and whole', as
     'Bearer undefined',
     'Bearer *'
   ]
-  const said = new Set<string>()
+  const details = new Set<string>()
   for (const header of wrong) {
     const answer = await app.inject({ url: '/users', headers: { authorization: header } })
     t.equal(answer.statusCode, 401, header.slice(0, 40))
     t.equal(answer.headers['www-authenticate'], 'Bearer')
-    said.add(answer.json().detail as string)
+    details.add(answer.json().detail as string)
   }
-  t.equal(said.size, 1, 'and the answer does not tell why')
+  t.equal(details.size, 1, 'and the answer does not tell why')
   for (const url of [`/users?access_token=${secret}`, `/users?authorization=Bearer%20${secret}`]) {
     t.equal((await app.inject(url)).statusCode, 401, 'not in an address')
   }
@@ -90,12 +90,12 @@ t.test('C6 A credential is read in one way only: as Bearer, once, and whole', as
 t.test(
   "T05 A request with two Authorization headers is nobody's, whichever of them is good",
   async (t) => {
-    const { app } = await build(t, PROTECTED)
-    const { secret } = await keyed(app, ['users:read'])
+    const { app } = await buildTestApp(t, PROTECTED_ENV)
+    const { secret } = await createApiKey(app, ['users:read'])
     await app.listen({ host: '127.0.0.1', port: 0 })
     const { port } = app.server.address() as AddressInfo
     const ask = async (...headers: string[]) =>
-      Number((await exchange(port, ['GET /users HTTP/1.1', ...headers])).slice(9, 12))
+      Number((await sendRequestLines(port, ['GET /users HTTP/1.1', ...headers])).slice(9, 12))
     const [good, bad] = [
       `Authorization: Bearer ${secret}`,
       `authorization: Bearer ck_${'x'.repeat(43)}`
@@ -116,7 +116,7 @@ t.test(
 t.test(
   'C6 Who may not call is told so before anything else of the request is looked at, by whatever name the route is called',
   async (t) => {
-    const { app, raw } = await build(t, PROTECTED)
+    const { app, logText } = await buildTestApp(t, PROTECTED_ENV)
     const json = { 'content-type': 'application/json' }
     const requests = [
       { method: 'POST', url: '/users', headers: json, payload: '{broken' },
@@ -148,7 +148,7 @@ t.test(
         JSON.stringify(request).slice(0, 100)
       )
     }
-    t.notMatch(raw(), /planted-7f3a/)
+    t.notMatch(logText(), /planted-7f3a/)
     t.equal((await app.store.users.list(10)).length, 0)
     for (const [method, url, status] of [
       ['GET', '/nowhere', 404],
@@ -188,9 +188,9 @@ t.test(
 t.test(
   'Of many first requests of one person one user is made; of two people who prove one address at once, one is who had it',
   async (t) => {
-    const idp = await provider(t)
-    const { app } = await build(t, { ...PROTECTED, ...idp.env })
-    const ada = bearer(await idp.sign({ sub: 'ada' }))
+    const idp = await startIdentityProvider(t)
+    const { app } = await buildTestApp(t, { ...PROTECTED_ENV, ...idp.env })
+    const ada = buildBearerHeader(await idp.sign({ sub: 'ada' }))
     const statuses = await Promise.all(
       Array.from(
         { length: 20 },
@@ -210,7 +210,7 @@ t.test(
             await app.inject({
               method: 'POST',
               url: '/integrations/jira/connect',
-              headers: bearer(await idp.sign({ sub, ...claims }))
+              headers: buildBearerHeader(await idp.sign({ sub, ...claims }))
             })
           ).json().redirect_url as string
       )
@@ -230,14 +230,14 @@ t.test(
       ['public', 'invalid_code|upstream|oauth'],
       ['protected', 'unknown_state']
     ]) {
-      const { app } = await build(t, { API_ACCESS })
+      const { app } = await buildTestApp(t, { API_ACCESS })
       t.match(
         (await app.inject('/auth/jira/callback?code=x&state=user_id%3D1')).headers.location,
         new RegExp(`error=(${error as string}|user_not_found)`),
         API_ACCESS
       )
     }
-    const { app } = await build(t, PROTECTED)
+    const { app } = await buildTestApp(t, PROTECTED_ENV)
     t.match(
       (await app.inject('/auth/jira/callback?code=x&state=user_id%3D1')).headers.location,
       /error=unknown_state/

@@ -1,28 +1,31 @@
 import t, { type Test } from 'tap'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { many, SMALL } from '../auth/helper.ts'
-import { Browser, connected, decide } from '../helper.ts'
-import { bearer, keyed, PROTECTED, provider } from './helper.ts'
-import { requestTo, tableOf } from './table.ts'
+import { pickByScale, SMALL_SANDBOX } from '../auth/helper.ts'
+import { Browser, buildAppWithSandbox, answerConsentPage } from '../helper.ts'
+import { buildBearerHeader, createApiKey, PROTECTED_ENV, startIdentityProvider } from './helper.ts'
+import { buildRouteRequest, listRouteEntries } from './table.ts'
 
-const NOBODY = 987_654_321
+const UNKNOWN_USER_ID = 987_654_321
 const PRODUCTS = ['jira', 'confluence']
 
 /** Two people of one service, each with both products connected and copied, and with items posted by hand. */
-async function twoPeople(t: Test) {
-  const idp = await provider(t)
-  const { app } = await connected(t, { env: { ...PROTECTED, ...idp.env }, sandbox: SMALL })
-  const settle = async (sub: string) => {
-    const headers = bearer(await idp.sign({ sub }))
+async function createTwoPeople(t: Test) {
+  const idp = await startIdentityProvider(t)
+  const { app } = await buildAppWithSandbox(t, {
+    env: { ...PROTECTED_ENV, ...idp.env },
+    sandbox: SMALL_SANDBOX
+  })
+  const connectPerson = async (sub: string) => {
+    const headers = buildBearerHeader(await idp.sign({ sub }))
     const runs: Record<string, number> = {}
     let id = 0
     for (const product of PRODUCTS) {
       const { url } = (await app.inject({ url: `/auth/${product}/login`, headers })).json()
       const {
         headers: { location = '' }
-      } = await new Browser(app).open(await decide(url as string))
+      } = await new Browser(app).open(await answerConsentPage(url as string))
       id = Number(new URL(location as string).searchParams.get('user_id'))
-      runs[product] = await ended(product, headers)
+      runs[product] = await waitForRunEnd(product, headers)
     }
     t.equal(
       (
@@ -37,7 +40,7 @@ async function twoPeople(t: Test) {
     )
     return { id, headers, runs }
   }
-  const ended = async (product: string, headers: Record<string, string>) => {
+  const waitForRunEnd = async (product: string, headers: Record<string, string>) => {
     while (true) {
       const [run] = (
         await app.inject({ url: `/integrations/${product}/sync/runs`, headers })
@@ -46,15 +49,15 @@ async function twoPeople(t: Test) {
       await sleep(20)
     }
   }
-  return { app, ada: await settle('ada'), eve: await settle('eve') }
+  return { app, ada: await connectPerson('ada'), eve: await connectPerson('eve') }
 }
 
 t.test(
   "C7 T23 Another person's ids are answered like ids that nobody has, by every route that takes one, and change nothing",
   { timeout: 120_000 },
   async (t) => {
-    const { app, ada, eve } = await twoPeople(t)
-    const admin = await keyed(app, ['admin'])
+    const { app, ada, eve } = await createTwoPeople(t)
+    const admin = await createApiKey(app, ['admin'])
     const own = async () =>
       await Promise.all(
         [
@@ -65,7 +68,7 @@ t.test(
         ].map(async (url) => (await app.inject({ url, headers: ada.headers })).json())
       )
     const before = await own()
-    const rows = tableOf(app).filter(
+    const rows = listRouteEntries(app).filter(
       ({ rule, url }) =>
         typeof rule === 'object' &&
         (url.includes(':id') || (rule.owner !== undefined && rule.owner !== 'itself'))
@@ -86,7 +89,7 @@ t.test(
           statusCode,
           body,
           headers: { 'x-request-id': id, date: _date, ...rest }
-        } = await app.inject({ ...requestTo(row, owner, run), headers })
+        } = await app.inject({ ...buildRouteRequest(row, owner, run), headers })
         return {
           statusCode,
           body: body.replace(String(id), ''),
@@ -96,24 +99,28 @@ t.test(
       const name = `${row.method} ${row.url}`
       const foreign = await ask(ada.id, ada.runs[product] ?? 0, eve)
       t.equal(foreign.statusCode, 404, name)
-      t.same(foreign, await ask(NOBODY, NOBODY, eve), `${name}: as for nobody's`)
-      t.same(foreign, await ask(NOBODY, NOBODY, admin), `${name}: as for somebody who may see all`)
+      t.same(foreign, await ask(UNKNOWN_USER_ID, UNKNOWN_USER_ID, eve), `${name}: as for nobody's`)
+      t.same(
+        foreign,
+        await ask(UNKNOWN_USER_ID, UNKNOWN_USER_ID, admin),
+        `${name}: as for somebody who may see all`
+      )
     }
     t.same(await own(), before)
   }
 )
 
 t.test('C7 How long the answer takes does not tell whether there is such a person', async (t) => {
-  const { app, ada, eve } = await twoPeople(t)
-  const took: Record<number, number[]> = { [ada.id]: [], [NOBODY]: [] }
-  for (let i = 0; i < many(300, 1_000); i++) {
-    for (const id of [ada.id, NOBODY]) {
+  const { app, ada, eve } = await createTwoPeople(t)
+  const took: Record<number, number[]> = { [ada.id]: [], [UNKNOWN_USER_ID]: [] }
+  for (let i = 0; i < pickByScale(300, 1_000); i++) {
+    for (const id of [ada.id, UNKNOWN_USER_ID]) {
       const begin = performance.now()
       await app.inject({ url: `/users/${id}/connections`, headers: eve.headers })
       took[id]?.push(performance.now() - begin)
     }
   }
-  const [foreign = 0, nobody = 0] = [ada.id, NOBODY].map(
+  const [foreign = 0, nobody = 0] = [ada.id, UNKNOWN_USER_ID].map(
     (id) => took[id]?.sort((a, b) => a - b)[Math.floor((took[id]?.length ?? 0) / 2)]
   )
   t.comment(`medians: ${foreign.toFixed(3)} ms and ${nobody.toFixed(3)} ms`)

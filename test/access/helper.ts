@@ -2,46 +2,46 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { exportJWK, SignJWT, type JWTPayload } from 'jose'
-import { hashOf, KEY, newSecret, prefixOf } from '../../src/access/secrets.ts'
+import { hashSecret, KEY, createSecret, displayPrefix } from '../../src/access/secrets.ts'
 import type { Scope } from '../../src/access/rules.ts'
-import type { Test } from '../helper.ts'
+import type { TestContext } from '../helper.ts'
 import type { FastifyInstance } from 'fastify'
 
 export const ISSUER = 'https://id.example.com/'
 export const AUDIENCE = 'connector'
-export const PROTECTED = { API_ACCESS: 'protected' }
+export const PROTECTED_ENV = { API_ACCESS: 'protected' }
 /** Browsers come by https. */
-export const HTTPS = {
+export const HTTPS_ENV = {
   JIRA_OAUTH_REDIRECT_URI: 'https://app.example.com/auth/jira/callback',
   CONFLUENCE_OAUTH_REDIRECT_URI: 'https://app.example.com/auth/confluence/callback'
 }
 const DAY_MS = 86_400_000
 
 /** A key with these scopes, as a back end sends it. */
-export async function keyed(
+export async function createApiKey(
   app: FastifyInstance,
   scopes: Scope[],
   { name = `key-${Math.random()}`, expiresAt = new Date(Date.now() + DAY_MS) as Date | null } = {}
 ): Promise<{ secret: string; headers: { authorization: string } }> {
-  const secret = newSecret(KEY)
+  const secret = createSecret(KEY)
   await app.store.apiKeys.create({
     name,
-    hash: hashOf(secret),
-    prefix: prefixOf(secret),
+    hash: hashSecret(secret),
+    prefix: displayPrefix(secret),
     scopes,
     expiresAt
   })
-  return { secret, headers: bearer(secret) }
+  return { secret, headers: buildBearerHeader(secret) }
 }
 
-export function bearer(credential: string): { authorization: string } {
+export function buildBearerHeader(credential: string): { authorization: string } {
   return { authorization: `Bearer ${credential}` }
 }
 
 /** An identity provider: it publishes keys, signs tokens and takes new keys. */
-export async function provider(t: Test) {
+export async function startIdentityProvider(t: TestContext) {
   const keys = new Map<string, { publicKey: KeyObject; privateKey: KeyObject; alg: string }>()
-  const add = (kid: string, kind: 'RS256' | 'ES256' | 'EdDSA' = 'ES256') => {
+  const addKey = (kid: string, kind: 'RS256' | 'ES256' | 'EdDSA' = 'ES256') => {
     const pair =
       kind === 'RS256'
         ? generateKeyPairSync('rsa', { modulusLength: 2048 })
@@ -50,11 +50,11 @@ export async function provider(t: Test) {
           : generateKeyPairSync('ed25519')
     keys.set(kid, { ...pair, alg: kind })
   }
-  add('first')
-  const state = { asked: 0, down: false }
+  addKey('first')
+  const state = { requestCount: 0, isDown: false }
   const server = createServer((_request, response) => {
-    state.asked++
-    if (state.down) {
+    state.requestCount++
+    if (state.isDown) {
       response.writeHead(503).end()
       return
     }
@@ -90,7 +90,7 @@ export async function provider(t: Test) {
     env,
     state,
     keys,
-    add,
+    add: addKey,
     sign: async (
       payload: JWTPayload,
       { kid = 'first', header = {} }: { kid?: string; header?: object } = {}

@@ -1,40 +1,50 @@
 import { createHmac } from 'node:crypto'
 import t from 'tap'
-import { Browser, connected, decide, synced } from '../helper.ts'
-import { SMALL } from '../auth/helper.ts'
-import { AUDIENCE, bearer, ISSUER, keyed, PROTECTED, provider } from './helper.ts'
+import { Browser, buildAppWithSandbox, answerConsentPage, waitForRun } from '../helper.ts'
+import { SMALL_SANDBOX } from '../auth/helper.ts'
+import {
+  AUDIENCE,
+  buildBearerHeader,
+  ISSUER,
+  createApiKey,
+  PROTECTED_ENV,
+  startIdentityProvider
+} from './helper.ts'
 
-const coded = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
+const encodeSegment = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
 
 t.test(
   'A person with a token of the identity provider is a user from first sight on, and sees and changes only what is theirs',
   async (t) => {
-    const idp = await provider(t)
-    const { app } = await connected(t, { env: { ...PROTECTED, ...idp.env }, sandbox: SMALL })
-    const admin = await keyed(app, ['admin'])
+    const idp = await startIdentityProvider(t)
+    const { app } = await buildAppWithSandbox(t, {
+      env: { ...PROTECTED_ENV, ...idp.env },
+      sandbox: SMALL_SANDBOX
+    })
+    const admin = await createApiKey(app, ['admin'])
     await app.inject({
       method: 'POST',
       url: '/users',
       payload: { email: 'first@example.com' },
       headers: admin.headers
     })
-    const ada = bearer(
+    const ada = buildBearerHeader(
       await idp.sign({ sub: 'ada', email: 'ada@example.com', email_verified: true, name: 'Ada' })
     )
-    const eve = bearer(
+    const eve = buildBearerHeader(
       await idp.sign({ sub: 'eve', email: 'ada@example.com', email_verified: false })
     )
 
     const { url } = (
       await app.inject({ url: '/auth/jira/login?state=user_id%3D1', headers: ada })
     ).json()
-    const back = await new Browser(app).open(await decide(url as string))
+    const back = await new Browser(app).open(await answerConsentPage(url as string))
     t.match(
       back.headers.location,
       /status=success&user_id=2&state=user_id%3D1/,
       'whoever asks is connected, whatever the state says'
     )
-    await synced(app, 'jira', 1, ada)
+    await waitForRun(app, 'jira', 1, ada)
     const [{ id: run }] = (
       await app.inject({ url: '/integrations/jira/sync/runs', headers: ada })
     ).json()
@@ -75,13 +85,13 @@ t.test(
       { email: /^oauth-user-.*@example\.local$/ },
       "an address that nobody has verified is nobody's"
     )
-    const missing = (
+    const missingResponses = (
       await app.inject({ url: '/users/99/connections', headers: admin.headers })
     ).json()
     const foreign = (await app.inject({ url: '/users/2/connections', headers: eve })).json()
     t.same(
       { ...foreign, request_id: '' },
-      { ...missing, request_id: '' },
+      { ...missingResponses, request_id: '' },
       'C7 foreign is as good as missing'
     )
     for (const [method, path] of [
@@ -103,7 +113,7 @@ t.test(
       (
         await app.inject({
           url: '/users/2/connections',
-          headers: bearer(await idp.sign({ sub: 'ada' }))
+          headers: buildBearerHeader(await idp.sign({ sub: 'ada' }))
         })
       ).statusCode,
       200,
@@ -115,9 +125,12 @@ t.test(
 t.test(
   'A verified address finds the user that a back end has made, and only the first who proves it',
   async (t) => {
-    const idp = await provider(t)
-    const { app } = await connected(t, { env: { ...PROTECTED, ...idp.env }, sandbox: SMALL })
-    const admin = await keyed(app, ['admin'])
+    const idp = await startIdentityProvider(t)
+    const { app } = await buildAppWithSandbox(t, {
+      env: { ...PROTECTED_ENV, ...idp.env },
+      sandbox: SMALL_SANDBOX
+    })
+    const admin = await createApiKey(app, ['admin'])
     const { id } = (
       await app.inject({
         method: 'POST',
@@ -131,7 +144,7 @@ t.test(
       (
         await app.inject({
           url: `/users/${id as number}`,
-          headers: bearer(await idp.sign({ sub: 'one', ...verified }))
+          headers: buildBearerHeader(await idp.sign({ sub: 'one', ...verified }))
         })
       ).statusCode,
       200
@@ -140,7 +153,7 @@ t.test(
       (
         await app.inject({
           url: `/users/${id as number}`,
-          headers: bearer(await idp.sign({ sub: 'two', ...verified }))
+          headers: buildBearerHeader(await idp.sign({ sub: 'two', ...verified }))
         })
       ).statusCode,
       404
@@ -151,9 +164,12 @@ t.test(
 t.test(
   'T08 Forged, old and foreign tokens are refused, and all of them with the same words',
   async (t) => {
-    const idp = await provider(t)
+    const idp = await startIdentityProvider(t)
     idp.add('rsa', 'RS256')
-    const { app, raw } = await connected(t, { env: { ...PROTECTED, ...idp.env }, sandbox: SMALL })
+    const { app, logText } = await buildAppWithSandbox(t, {
+      env: { ...PROTECTED_ENV, ...idp.env },
+      sandbox: SMALL_SANDBOX
+    })
     const good = await idp.sign({ sub: 'ada' })
     const [head = '', body = '', signature = ''] = good.split('.')
     const seconds = Math.floor(Date.now() / 1000)
@@ -161,15 +177,15 @@ t.test(
       .get('rsa')
       ?.publicKey.export({ type: 'spki', format: 'pem' }) as string
     const claims = { iss: ISSUER, aud: AUDIENCE, sub: 'ada', iat: seconds, exp: seconds + 300 }
-    const hs = `${coded({ alg: 'HS256', kid: 'rsa' })}.${coded(claims)}`
+    const hs = `${encodeSegment({ alg: 'HS256', kid: 'rsa' })}.${encodeSegment(claims)}`
     const forged: Record<string, string> = {
-      none: `${coded({ alg: 'none' })}.${coded(claims)}.`,
-      'none, in capitals': `${coded({ alg: 'NONE' })}.${coded(claims)}.x`,
-      'none with a good signature': `${coded({ alg: 'none', kid: 'first' })}.${body}.${signature}`,
+      none: `${encodeSegment({ alg: 'none' })}.${encodeSegment(claims)}.`,
+      'none, in capitals': `${encodeSegment({ alg: 'NONE' })}.${encodeSegment(claims)}.x`,
+      'none with a good signature': `${encodeSegment({ alg: 'none', kid: 'first' })}.${body}.${signature}`,
       'a shared secret that is the public key': `${hs}.${createHmac('sha256', publicPem).update(hs).digest('base64url')}`,
       'another signature': `${head}.${body}.${'A'.repeat(86)}`,
       'no signature': `${head}.${body}.`,
-      'another body': `${head}.${coded({ ...claims, sub: 'eve' })}.${signature}`,
+      'another body': `${head}.${encodeSegment({ ...claims, sub: 'eve' })}.${signature}`,
       'an unknown key': await idp.sign({ sub: 'ada' }, { header: { kid: 'nobody' } }),
       'a key id that walks': await idp.sign(
         { sub: 'ada' },
@@ -186,7 +202,8 @@ t.test(
       'an extension nobody knows': await idp
         .sign({ sub: 'ada' }, { header: { crit: ['exp'] } })
         .catch(
-          () => `${coded({ alg: 'ES256', kid: 'first', crit: ['x'], x: 1 })}.${body}.${signature}`
+          () =>
+            `${encodeSegment({ alg: 'ES256', kid: 'first', crit: ['x'], x: 1 })}.${body}.${signature}`
         ),
       expired: await idp.sign({ sub: 'ada', exp: seconds - 120 }),
       'not yet': await idp.sign({ sub: 'ada', nbf: seconds + 600 }),
@@ -200,21 +217,24 @@ t.test(
       'two of them': `${good}, Bearer ${good}`,
       empty: ''
     }
-    const said = new Set<string>()
+    const details = new Set<string>()
     for (const [title, token] of Object.entries(forged)) {
-      const answer = await app.inject({ url: '/users/1', headers: bearer(token) })
+      const answer = await app.inject({ url: '/users/1', headers: buildBearerHeader(token) })
       t.equal(answer.statusCode, 401, title)
       t.equal(answer.headers['www-authenticate'], 'Bearer', title)
-      said.add(answer.json().detail as string)
-      if (token.length > 20) t.notOk(raw().includes(token), `${title} is in no log line`)
+      details.add(answer.json().detail as string)
+      if (token.length > 20) t.notOk(logText().includes(token), `${title} is in no log line`)
     }
-    t.equal(said.size, 1)
-    t.equal((await app.inject({ url: '/users/1', headers: bearer(good) })).statusCode, 200)
+    t.equal(details.size, 1)
+    t.equal(
+      (await app.inject({ url: '/users/1', headers: buildBearerHeader(good) })).statusCode,
+      200
+    )
     t.equal(
       (
         await app.inject({
           url: '/users/1',
-          headers: bearer(await idp.sign({ sub: 'ada' }, { kid: 'rsa' }))
+          headers: buildBearerHeader(await idp.sign({ sub: 'ada' }, { kid: 'rsa' }))
         })
       ).statusCode,
       200
@@ -225,56 +245,70 @@ t.test(
 t.test(
   'Keys of the provider are looked up once, and again when one is new; while it is down nobody is called wrong',
   async (t) => {
-    const idp = await provider(t)
-    const { app } = await connected(t, { env: { ...PROTECTED, ...idp.env }, sandbox: SMALL })
-    idp.state.down = true
+    const idp = await startIdentityProvider(t)
+    const { app } = await buildAppWithSandbox(t, {
+      env: { ...PROTECTED_ENV, ...idp.env },
+      sandbox: SMALL_SANDBOX
+    })
+    idp.state.isDown = true
     t.match(
       (
-        await app.inject({ url: '/users/1', headers: bearer(await idp.sign({ sub: 'ada' })) })
+        await app.inject({
+          url: '/users/1',
+          headers: buildBearerHeader(await idp.sign({ sub: 'ada' }))
+        })
       ).json(),
       { status: 503, code: 'unavailable' }
     )
-    idp.state.down = false
-    const before = idp.state.asked
+    idp.state.isDown = false
+    const before = idp.state.requestCount
     for (let i = 0; i < 20; i++) {
       t.equal(
-        (await app.inject({ url: '/users/1', headers: bearer(await idp.sign({ sub: 'ada' })) }))
-          .statusCode,
+        (
+          await app.inject({
+            url: '/users/1',
+            headers: buildBearerHeader(await idp.sign({ sub: 'ada' }))
+          })
+        ).statusCode,
         200
       )
     }
-    t.equal(idp.state.asked, before + 1)
+    t.equal(idp.state.requestCount, before + 1)
   }
 )
 
 for (const kind of ['RS256', 'ES256', 'EdDSA'] as const) {
   t.test(`One ${kind} key in the settings does without an address`, async (t) => {
-    const idp = await provider(t)
+    const idp = await startIdentityProvider(t)
     idp.add('own', kind)
     const pem = idp.keys.get('own')?.publicKey.export({ type: 'spki', format: 'pem' }) as string
-    const { app } = await connected(t, {
+    const { app } = await buildAppWithSandbox(t, {
       env: {
-        ...PROTECTED,
+        ...PROTECTED_ENV,
         JWT_ISSUER: ISSUER,
         JWT_AUDIENCE: AUDIENCE,
         JWT_PUBLIC_KEY: pem.replaceAll('\n', '\\n')
       },
-      sandbox: SMALL
+      sandbox: SMALL_SANDBOX
     })
     t.equal(
       (
         await app.inject({
           url: '/users/1',
-          headers: bearer(await idp.sign({ sub: 'ada' }, { kid: 'own' }))
+          headers: buildBearerHeader(await idp.sign({ sub: 'ada' }, { kid: 'own' }))
         })
       ).statusCode,
       200
     )
     t.equal(
-      (await app.inject({ url: '/users/1', headers: bearer(await idp.sign({ sub: 'ada' })) }))
-        .statusCode,
+      (
+        await app.inject({
+          url: '/users/1',
+          headers: buildBearerHeader(await idp.sign({ sub: 'ada' }))
+        })
+      ).statusCode,
       401
     )
-    t.equal(idp.state.asked, 0)
+    t.equal(idp.state.requestCount, 0)
   })
 }

@@ -5,24 +5,33 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { SCOPES } from '../../src/access/rules.ts'
-import { hashOf, newSecret } from '../../src/access/secrets.ts'
-import { contentsOf, databaseAt, rowsOf, writeLock } from '../database.ts'
-import { build, type Built } from '../helper.ts'
-import { folder } from '../process/child.ts'
-import { bearer, PROTECTED } from './helper.ts'
+import { hashSecret, createSecret } from '../../src/access/secrets.ts'
+import {
+  readDatabaseContents,
+  ensureDatabase,
+  queryDatabase,
+  acquireWriteLock
+} from '../database.ts'
+import { buildTestApp, type TestApp } from '../helper.ts'
+import { createTempFolder } from '../process/child.ts'
+import { buildBearerHeader, PROTECTED_ENV } from './helper.ts'
 
-const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
+const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 const DAY_MS = 86_400_000
 
-interface Output {
+interface CommandOutput {
   code: number
   stdout: string
   stderr: string
 }
 
 /** `npm run api-keys -- …` with these settings and no others. */
-async function command(cwd: string, args: string[], env: NodeJS.ProcessEnv = {}): Promise<Output> {
-  return await promisify(execFile)(process.execPath, [MAIN, 'api-keys', ...args], {
+async function runApiKeysCommand(
+  cwd: string,
+  args: string[],
+  env: NodeJS.ProcessEnv = {}
+): Promise<CommandOutput> {
+  return await promisify(execFile)(process.execPath, [MAIN_PATH, 'api-keys', ...args], {
     cwd,
     timeout: 30_000,
     env: { PATH: process.env.PATH, ...env }
@@ -33,41 +42,46 @@ async function command(cwd: string, args: string[], env: NodeJS.ProcessEnv = {})
 }
 
 /** A service in production, and the command beside it on the same database. */
-async function place(t: Test, env: NodeJS.ProcessEnv = {}, now?: () => number) {
-  const cwd = folder(t)
-  const url = await databaseAt(t, join(cwd, 'c.db'))
+async function createKeysFixture(t: Test, env: NodeJS.ProcessEnv = {}, now?: () => number) {
+  const cwd = createTempFolder(t)
+  const url = await ensureDatabase(t, join(cwd, 'c.db'))
   const settings = { APP_ENV: 'production', INTEGRATION_DB_URL: url }
-  const serve = async (more: NodeJS.ProcessEnv = {}) => {
-    const built = await build(t, { ...settings, ...PROTECTED, ...env, ...more }, now)
+  const startService = async (more: NodeJS.ProcessEnv = {}) => {
+    const built = await buildTestApp(t, { ...settings, ...PROTECTED_ENV, ...env, ...more }, now)
     await built.app.ready()
     return built
   }
-  return { cwd, url, serve, run: async (...args: string[]) => await command(cwd, args, settings) }
+  return {
+    cwd,
+    url,
+    serve: startService,
+    run: async (...args: string[]) => await runApiKeysCommand(cwd, args, settings)
+  }
 }
 
-async function status({ app }: Built, key: string, path = '/users'): Promise<number> {
-  return (await app.inject({ url: path, headers: bearer(key) })).statusCode
+async function getStatus({ app }: TestApp, key: string, path = '/users'): Promise<number> {
+  return (await app.inject({ url: path, headers: buildBearerHeader(key) })).statusCode
 }
 
 /** Whether somebody who reads this learns the key, however it may be written down. */
-function tells(text: string, key: string): boolean {
-  const bare = key.slice(3)
-  const bytes = Buffer.from(bare, 'base64url')
+function containsKey(text: string, key: string): boolean {
+  const secretPart = key.slice(3)
+  const bytes = Buffer.from(secretPart, 'base64url')
   return [
-    bare,
-    bare.slice(8, 28),
+    secretPart,
+    secretPart.slice(8, 28),
     bytes.toString('base64').slice(0, 40),
     bytes.toString('hex'),
     Buffer.from(key).toString('hex'),
     Buffer.from(key).toString('base64').slice(0, 50),
-    [...bare].reverse().join('')
+    [...secretPart].reverse().join('')
   ].some((form) => text.includes(form))
 }
 
 t.test(
   'A key is printed once, works at once, is known by its beginning and its last use, and stops at once; it is kept as a hash only',
   async (t) => {
-    const { cwd, url, serve, run } = await place(t)
+    const { cwd, url, serve, run } = await createKeysFixture(t)
     const service = await serve()
     const made = await run(
       'create',
@@ -84,8 +98,8 @@ t.test(
         `^\\d+ {2}crm {2}${key.slice(0, 10)}… {2}users:read,data:read {2}made \\S+ {2}good {2}never used\\n$`
       )
     )
-    t.equal(await status(service, key), 200)
-    t.equal(await status(service, key, '/health/oauth'), 403, 'for what it was made')
+    t.equal(await getStatus(service, key), 200)
+    t.equal(await getStatus(service, key, '/health/oauth'), 403, 'for what it was made')
     const listed = await run('list')
     const [, usedAt = ''] = /last used (\S+)/.exec(listed.stdout) ?? []
     t.ok(Math.abs(Date.parse(usedAt) - Date.now()) < 60_000, usedAt)
@@ -95,7 +109,7 @@ t.test(
       stderr: /^There is a key named crm already\..*\n$/
     })
     t.match(await run('revoke', 'crm'), { code: 0, stdout: 'crm is revoked.\n', stderr: '' })
-    t.equal(await status(service, key), 401)
+    t.equal(await getStatus(service, key), 401)
     t.match(await run('revoke', 'crm'), {
       code: 1,
       stdout: '',
@@ -107,15 +121,22 @@ t.test(
       'the name is free again'
     )
     t.match((await run('list')).stdout, /crm .*revoked \d{4}.*\n.*crm .*good/)
-    t.equal(await status(service, key), 401, 'but the key stays what it was')
+    t.equal(await getStatus(service, key), 401, 'but the key stays what it was')
 
-    t.same((await rowsOf(url, 'select hash from api_keys where name = ? order by id', 'crm'))[0], {
-      hash: hashOf(key)
-    })
-    t.equal(await status(service, `ck_${hashOf(key)}`), 401, 'who reads the database has no key')
-    t.notOk(tells(await contentsOf(url), key), 'not in the database')
-    t.notOk(tells(service.raw(), key), 'not in the log')
-    t.notOk(tells(listed.stdout, key), 'nor in the list')
+    t.same(
+      (await queryDatabase(url, 'select hash from api_keys where name = ? order by id', 'crm'))[0],
+      {
+        hash: hashSecret(key)
+      }
+    )
+    t.equal(
+      await getStatus(service, `ck_${hashSecret(key)}`),
+      401,
+      'who reads the database has no key'
+    )
+    t.notOk(containsKey(await readDatabaseContents(url), key), 'not in the database')
+    t.notOk(containsKey(service.logText(), key), 'not in the log')
+    t.notOk(containsKey(listed.stdout, key), 'nor in the list')
     t.same(
       readdirSync(cwd).filter((name) => !name.startsWith('c.db')),
       [],
@@ -126,7 +147,7 @@ t.test(
 
 t.test('A key that is for a time stops when it is over', async (t) => {
   let ahead = 0
-  const { serve, run } = await place(t, {}, () => Date.now() + ahead)
+  const { serve, run } = await createKeysFixture(t, {}, () => Date.now() + ahead)
   const service = await serve()
   const { stdout } = await run('create', '--name', 'short', '--scopes', 'admin', '--expires', '2d')
   const key = stdout.trim()
@@ -135,9 +156,9 @@ t.test('A key that is for a time stops when it is over', async (t) => {
     new RegExp(`good until ${new Date(Date.now() + 2 * DAY_MS).toISOString().slice(0, 10)}`)
   )
   ahead = 2 * DAY_MS - 60_000
-  t.equal(await status(service, key), 200)
+  t.equal(await getStatus(service, key), 200)
   ahead = 2 * DAY_MS + 1_000
-  t.equal(await status(service, key), 401)
+  t.equal(await getStatus(service, key), 401)
 })
 
 t.test(
@@ -175,11 +196,11 @@ t.test(
       ['create', ...good, '--force'],
       ['create', '--name']
     ]
-    const cwd = folder(t)
+    const cwd = createTempFolder(t)
     for (let i = 0; i < WRONG.length; i += 6) {
       await Promise.all(
         WRONG.slice(i, i + 6).map(async (args) => {
-          const { code, stdout, stderr } = await command(cwd, args)
+          const { code, stdout, stderr } = await runApiKeysCommand(cwd, args)
           t.match({ code, stdout }, { code: 2, stdout: '' }, JSON.stringify(args))
           t.match(
             stderr,
@@ -191,55 +212,59 @@ t.test(
       )
     }
     t.same(readdirSync(cwd), [], 'no database was made')
-    const help = await command(cwd, ['--help'])
+    const help = await runApiKeysCommand(cwd, ['--help'])
     t.match(help, { code: 0, stdout: /create --name.*list.*revoke/s, stderr: '' })
     for (const scope of SCOPES) t.ok(help.stdout.includes(scope), scope)
-    t.match(await command(cwd, ['list'], { INTEGRATION_DB_URL: 'mysql://u:pl4nted@h/db' }), {
-      code: 78,
-      stdout: '',
-      stderr: /^INTEGRATION_DB_URL must be (?!.*pl4nted).*\n$/
-    })
+    t.match(
+      await runApiKeysCommand(cwd, ['list'], { INTEGRATION_DB_URL: 'mysql://u:pl4nted@h/db' }),
+      {
+        code: 78,
+        stdout: '',
+        stderr: /^INTEGRATION_DB_URL must be (?!.*pl4nted).*\n$/
+      }
+    )
   }
 )
 
 t.test(
   'BOOTSTRAP_API_KEY is a first key for everything; another one takes its place, and one that was revoked does not come back',
   async (t) => {
-    const { url, serve, run } = await place(t)
-    const [first, second] = [newSecret('ck'), newSecret('ck')]
+    const { url, serve, run } = await createKeysFixture(t)
+    const [first, second] = [createSecret('ck'), createSecret('ck')]
     const before = await serve({ BOOTSTRAP_API_KEY: first })
-    t.equal(await status(before, first, '/health/oauth'), 200)
+    t.equal(await getStatus(before, first, '/health/oauth'), 200)
     const again = await serve({ BOOTSTRAP_API_KEY: first })
     t.equal(
-      (await rowsOf(url, 'select id from api_keys')).length,
+      (await queryDatabase(url, 'select id from api_keys')).length,
       1,
       'made once, whatever number of instances start with it'
     )
-    t.equal(await status(again, first), 200)
+    t.equal(await getStatus(again, first), 200)
     const replaced = await serve({ BOOTSTRAP_API_KEY: second })
-    t.same([await status(before, first), await status(replaced, second)], [401, 200])
-    t.equal(await status(await serve(), second), 200, 'it stays where the setting goes')
+    t.same([await getStatus(before, first), await getStatus(replaced, second)], [401, 200])
+    t.equal(await getStatus(await serve(), second), 200, 'it stays where the setting goes')
     t.match(await run('revoke', 'bootstrap'), { code: 0 })
     const back = await serve({ BOOTSTRAP_API_KEY: second })
-    t.equal(await status(back, second), 401)
+    t.equal(await getStatus(back, second), 401)
     t.match(
       back.lines().filter(({ event }) => event === 'bootstrap_key_revoked'),
       [{ level: 'warn' }]
     )
-    const all = await contentsOf(url)
+    const all = await readDatabaseContents(url)
     for (const key of [first, second]) {
-      for (const text of [all, before.raw(), replaced.raw(), back.raw()]) t.notOk(tells(text, key))
+      for (const text of [all, before.logText(), replaced.logText(), back.logText()])
+        t.notOk(containsKey(text, key))
     }
   }
 )
 
 t.test('What cannot be noted about a key keeps nobody waiting', async (t) => {
-  const { url, serve, run } = await place(t)
+  const { url, serve, run } = await createKeysFixture(t)
   const service = await serve()
   const key = (await run('create', '--name', 'reader', '--scopes', 'users:read')).stdout.trim()
-  const release = await writeLock(t, url)
+  const release = await acquireWriteLock(t, url)
   const begin = performance.now()
-  t.equal(await status(service, key), 200)
+  t.equal(await getStatus(service, key), 200)
   t.ok(performance.now() - begin < 2_500, 'a writer may wait for three seconds')
   await release()
 })
@@ -248,7 +273,7 @@ t.test(
   'Production is closed by default and says so where nobody has a key; open, it says that loudly; a key or an identity provider is enough to be quiet',
   async (t) => {
     const events = async (env: NodeJS.ProcessEnv) => {
-      const { app, lines } = await build(t, { API_ACCESS: undefined, ...env })
+      const { app, lines } = await buildTestApp(t, { API_ACCESS: undefined, ...env })
       await app.ready()
       return {
         status: (await app.inject('/users')).statusCode,
@@ -259,7 +284,7 @@ t.test(
     }
     const production = { APP_ENV: 'production' }
     t.same(await events(production), { status: 401, said: ['warn no_api_keys'] })
-    t.same(await events({ ...production, BOOTSTRAP_API_KEY: newSecret('ck') }), {
+    t.same(await events({ ...production, BOOTSTRAP_API_KEY: createSecret('ck') }), {
       status: 401,
       said: []
     })
@@ -288,8 +313,8 @@ t.test(
   'C12 The description is for everybody in development and for nobody in production, unless API_DOCS says otherwise',
   async (t) => {
     const statuses = async (env: NodeJS.ProcessEnv) => {
-      const { app } = await build(t, env)
-      const asked = [
+      const { app } = await buildTestApp(t, env)
+      const requests = [
         '/docs',
         '/docs/',
         '/docs/json',
@@ -302,7 +327,7 @@ t.test(
       return [
         ...new Set(
           await Promise.all(
-            asked.map(async (url) => {
+            requests.map(async (url) => {
               const answer = await app.inject(url)
               return answer.statusCode < 400
                 ? 'there'

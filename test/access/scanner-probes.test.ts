@@ -1,9 +1,9 @@
 import t from 'tap'
-import { build } from '../helper.ts'
-import { PROTECTED } from './helper.ts'
+import { buildTestApp } from '../helper.ts'
+import { PROTECTED_ENV } from './helper.ts'
 
 /** What scanners ask for first. */
-const PROBES = `
+const PROBE_PATHS = `
 /metrics /metrics/ /prometheus /actuator /actuator/env /actuator/health /actuator/heapdump /status /server-status /server-info /info /version /env /config
 /config.json /debug /debug/pprof /debug/vars /debug/requests /trace /heapdump /threaddump /dump /logs /log /admin /admin/ /administrator /console /manager/html
 /docs /docs/ /docs/json /docs/yaml /docs/static/index.html /openapi.json /openapi.yaml /swagger /swagger.json /swagger-ui.html /api-docs /v2/api-docs /v3/api-docs /redoc
@@ -15,10 +15,10 @@ const PROBES = `
   .split(/\s+/)
 
 t.test(
-  `T39 None of ${PROBES.length} pages that scanners ask for is reachable in production without a credential, under either name and by any method`,
+  `T39 None of ${PROBE_PATHS.length} pages that scanners ask for is reachable in production without a credential, under either name and by any method`,
   async (t) => {
-    const { app } = await build(t, { APP_ENV: 'production', ...PROTECTED })
-    for (const path of PROBES.flatMap((path) => [path, `/api${path}`])) {
+    const { app } = await buildTestApp(t, { APP_ENV: 'production', ...PROTECTED_ENV })
+    for (const path of PROBE_PATHS.flatMap((path) => [path, `/api${path}`])) {
       for (const method of ['GET', 'HEAD', 'POST', 'OPTIONS', 'PUT'] as const) {
         const { statusCode, headers, body } = await app.inject({ method, url: path })
         t.ok(

@@ -1,17 +1,23 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { service, type Service } from '../auth/helper.ts'
-import { contentsOf, databaseAt, rowsOf } from '../database.ts'
-import { Browser, build, decide, FRONT_END } from '../helper.ts'
-import { folder } from '../process/child.ts'
-import { bearer, HTTPS, keyed, PROTECTED, provider } from './helper.ts'
+import { startTestService, type TestService } from '../auth/helper.ts'
+import { readDatabaseContents, ensureDatabase, queryDatabase } from '../database.ts'
+import { Browser, buildTestApp, answerConsentPage, FRONTEND_URL } from '../helper.ts'
+import { createTempFolder } from '../process/child.ts'
+import {
+  buildBearerHeader,
+  HTTPS_ENV,
+  createApiKey,
+  PROTECTED_ENV,
+  startIdentityProvider
+} from './helper.ts'
 
-const AS_SAM = '&sandbox_account=sam'
-const QUARTER_MS = 15 * 60_000
-const PRODUCTION = { APP_ENV: 'production', ...PROTECTED, ...HTTPS }
-const COOKIE = '__Host-connect-session'
+const SAM_ACCOUNT_QUERY = '&sandbox_account=sam'
+const FIFTEEN_MINUTES_MS = 15 * 60_000
+const PROTECTED_PRODUCTION_ENV = { APP_ENV: 'production', ...PROTECTED_ENV, ...HTTPS_ENV }
+const COOKIE_NAME = '__Host-connect-session'
 
-interface Made {
+interface ConnectSession {
   user_id: number
   products: string[]
   token: string
@@ -20,35 +26,49 @@ interface Made {
 }
 
 /** A back end that makes connect sessions. */
-async function backEnd({ app }: Pick<Service, 'app'>) {
-  const { headers } = await keyed(app, ['connections:write', 'connections:read', 'users:write'])
-  const ask = async (payload: object) =>
+async function createBackEnd({ app }: Pick<TestService, 'app'>) {
+  const { headers } = await createApiKey(app, [
+    'connections:write',
+    'connections:read',
+    'users:write'
+  ])
+  const requestSession = async (payload: object) =>
     await app.inject({ method: 'POST', url: '/connect-sessions', headers, payload })
   return {
     headers,
-    ask,
-    session: async (payload: object): Promise<Made> => (await ask(payload)).json()
+    ask: requestSession,
+    createSession: async (payload: object): Promise<ConnectSession> =>
+      (await requestSession(payload)).json()
   }
 }
 
 /** Follows a link to the end of the login. */
-async function followed(browser: Browser, link: string, { product = 'jira', extra = '' } = {}) {
+async function completeLogin(
+  browser: Browser,
+  link: string,
+  { product = 'jira', extra = '' } = {}
+) {
   await browser.open(link)
   const login = await browser.open(`/auth/${product}/login?redirect=true`)
-  return await browser.open(await decide(login.headers.location as string, 'accept', extra))
+  return await browser.open(
+    await answerConsentPage(login.headers.location as string, 'accept', extra)
+  )
 }
 
-const connectionOf = async ({ app }: Pick<Service, 'app'>, userId: number) =>
+const getConnection = async ({ app }: Pick<TestService, 'app'>, userId: number) =>
   (await app.store.connections.get(userId, 'jira'))?.connection
 
 t.test(
   'A back end hands a browser a link; with it one person connects their account, and comes back to where they were',
   async (t) => {
-    const file = join(folder(t), 'c.db')
-    const url = await databaseAt(t, file)
-    const running = await service(t, { ...PRODUCTION, INTEGRATION_DB_URL: url })
-    const { app, raw } = running
-    const { headers, ask } = await backEnd(running)
+    const file = join(createTempFolder(t), 'c.db')
+    const url = await ensureDatabase(t, file)
+    const running = await startTestService(t, {
+      ...PROTECTED_PRODUCTION_ENV,
+      INTEGRATION_DB_URL: url
+    })
+    const { app, logText } = running
+    const { headers, ask } = await createBackEnd(running)
     await app.inject({
       method: 'POST',
       url: '/users',
@@ -61,14 +81,14 @@ t.test(
       return_url: '/settings?tab=1'
     })
     t.equal(made.statusCode, 201)
-    const { user_id: id, token, url: link, expires_at: until } = made.json() as Made
+    const { user_id: id, token, url: link, expires_at: until } = made.json() as ConnectSession
     t.match(made.json(), {
       user_id: 2,
       products: ['jira'],
       token: /^cs_[\w-]{43}$/,
       url: /^https:\/\/app\.example\.com\/connect\?token=cs_[\w-]{43}$/
     })
-    t.ok(Math.abs(Date.parse(until) - Date.now() - QUARTER_MS) < 60_000)
+    t.ok(Math.abs(Date.parse(until) - Date.now() - FIFTEEN_MINUTES_MS) < 60_000)
     const inLink = new URL(link).searchParams.get('token') ?? ''
 
     t.equal(
@@ -95,28 +115,28 @@ t.test(
     t.ok(cookie.length < 4_096)
     const login = await browser.open(`${opened.headers.location as string}&state=user_id%3D1`)
     t.equal(login.statusCode, 307)
-    const back = await browser.open(await decide(login.headers.location as string))
+    const back = await browser.open(await answerConsentPage(login.headers.location as string))
     t.equal(
       back.headers.location,
-      `${FRONT_END}/settings?tab=1&status=success&user_id=${id}&state=user_id%3D1`
+      `${FRONTEND_URL}/settings?tab=1&status=success&user_id=${id}&state=user_id%3D1`
     )
     t.same(
-      [await connectionOf(running, 1), (await connectionOf(running, id))?.provider],
+      [await getConnection(running, 1), (await getConnection(running, id))?.provider],
       [undefined, 'jira'],
       'it is theirs, whatever the state says'
     )
 
-    const value = browser.cookies.get(COOKIE) ?? ''
+    const value = browser.cookies.get(COOKIE_NAME) ?? ''
     for (const [text, where] of [
-      [raw(), 'the log'],
-      [await contentsOf(url), 'the database'],
+      [logText(), 'the log'],
+      [await readDatabaseContents(url), 'the database'],
       [[opened, login, back].map((answer) => String(answer.headers.location)).join(), 'an address']
     ] as const) {
       for (const secret of [token, inLink, value]) {
         t.notOk(text.includes(secret.slice(3)), `${secret.slice(0, 3)} is not in ${where}`)
       }
     }
-    t.match(await rowsOf(url, 'select hash, browser_hash from sessions'), [
+    t.match(await queryDatabase(url, 'select hash, browser_hash from sessions'), [
       { hash: /^[\w-]{43}$/, browser_hash: /^[\w-]{43}$/ }
     ])
   }
@@ -125,14 +145,14 @@ t.test(
 t.test(
   'A link belongs to the first browser that opens it; its address tells nothing that is of use to another',
   async (t) => {
-    const running = await service(t, PRODUCTION)
+    const running = await startTestService(t, PROTECTED_PRODUCTION_ENV)
     const { app } = running
-    const { session } = await backEnd(running)
+    const { createSession } = await createBackEnd(running)
     const {
       user_id: id,
       token,
       url: link
-    } = await session({ user: 'ada@example.com', products: ['jira'] })
+    } = await createSession({ user: 'ada@example.com', products: ['jira'] })
     const [first, second] = [new Browser(app), new Browser(app)]
     t.equal((await first.open(link)).statusCode, 303)
     t.equal((await first.open(link)).statusCode, 303, 'again, by the same one')
@@ -151,7 +171,7 @@ t.test(
     const inLink = new URL(link).searchParams.get('token') ?? ''
     const read = async (headers: Record<string, string>) =>
       (await app.inject({ url: `/users/${id}/connections`, headers })).statusCode
-    t.equal(await read(bearer(inLink)), 401, 'what the address carries is no token')
+    t.equal(await read(buildBearerHeader(inLink)), 401, 'what the address carries is no token')
     t.equal(
       (await second.open(`/connect?token=${token}`)).statusCode,
       401,
@@ -159,18 +179,18 @@ t.test(
     )
     t.same(
       [
-        await read(bearer(token)),
-        await read({ cookie: `${COOKIE}=${first.cookies.get(COOKIE) ?? ''}` })
+        await read(buildBearerHeader(token)),
+        await read({ cookie: `${COOKIE_NAME}=${first.cookies.get(COOKIE_NAME) ?? ''}` })
       ],
       [200, 200]
     )
     const [one, two] = await Promise.all(
       [new Browser(app), new Browser(app)].map(
-        async (browser) => (await browser.open((await session({ user: id })).url)).statusCode
+        async (browser) => (await browser.open((await createSession({ user: id })).url)).statusCode
       )
     )
     t.same([one, two], [303, 303])
-    const { url: raced } = await session({ user: id })
+    const { url: raced } = await createSession({ user: id })
     const statuses = await Promise.all(
       Array.from({ length: 8 }, async () => (await new Browser(app).open(raced)).statusCode)
     )
@@ -185,34 +205,37 @@ t.test(
 t.test(
   'T07 A cookie that was there before is not taken over, and one that a neighbour can set is not looked at',
   async (t) => {
-    const running = await service(t, PRODUCTION)
+    const running = await startTestService(t, PROTECTED_PRODUCTION_ENV)
     const { app } = running
-    const { session } = await backEnd(running)
+    const { createSession } = await createBackEnd(running)
     const browser = new Browser(app)
-    browser.cookies.set(COOKIE, 'chosen-by-somebody-else')
-    const { user_id: id, url } = await session({ user: 'ada@example.com', products: ['jira'] })
+    browser.cookies.set(COOKIE_NAME, 'chosen-by-somebody-else')
+    const { user_id: id, url } = await createSession({
+      user: 'ada@example.com',
+      products: ['jira']
+    })
     await browser.open(url)
-    const value = browser.cookies.get(COOKIE) ?? ''
+    const value = browser.cookies.get(COOKIE_NAME) ?? ''
     t.not(value, 'chosen-by-somebody-else')
     const read = async (cookie: string) =>
       (await app.inject({ url: `/users/${id}/connections`, headers: { cookie } })).statusCode
     t.same(
       [
-        await read(`${COOKIE}=${value}`),
-        await read(`${COOKIE}=chosen-by-somebody-else`),
+        await read(`${COOKIE_NAME}=${value}`),
+        await read(`${COOKIE_NAME}=chosen-by-somebody-else`),
         await read(`connect-session=${value}`),
         await read(`__host-connect-session=${value}`)
       ],
       [200, 401, 401, 401]
     )
-    const { url: next } = await session({ user: 'eve@example.com', products: ['jira'] })
+    const { url: next } = await createSession({ user: 'eve@example.com', products: ['jira'] })
     await browser.open(next)
-    t.not(browser.cookies.get(COOKIE), value, 'each session has a cookie of its own')
+    t.not(browser.cookies.get(COOKIE_NAME), value, 'each session has a cookie of its own')
     t.equal(
       (
         await app.inject({
           url: `/users/${id}/connections`,
-          headers: { cookie: `${COOKIE}=${browser.cookies.get(COOKIE) ?? ''}` }
+          headers: { cookie: `${COOKIE_NAME}=${browser.cookies.get(COOKIE_NAME) ?? ''}` }
         })
       ).statusCode,
       404,
@@ -224,19 +247,26 @@ t.test(
 t.test(
   'Only the products that were named can be connected; of several the person chooses',
   async (t) => {
-    const running = await service(t, PRODUCTION)
+    const running = await startTestService(t, PROTECTED_PRODUCTION_ENV)
     const { app } = running
-    const { session } = await backEnd(running)
-    const jira = await session({ user: 'ada@example.com', products: ['jira'] })
+    const { createSession } = await createBackEnd(running)
+    const jira = await createSession({ user: 'ada@example.com', products: ['jira'] })
     t.match(
-      (await app.inject({ url: '/auth/confluence/login', headers: bearer(jira.token) })).json(),
+      (
+        await app.inject({ url: '/auth/confluence/login', headers: buildBearerHeader(jira.token) })
+      ).json(),
       { status: 403, code: 'forbidden', detail: 'This connect session is not for Confluence.' }
     )
-    t.match((await app.inject({ url: '/auth/jira/login', headers: bearer(jira.token) })).json(), {
-      provider: 'jira',
-      url: /^http/
-    })
-    const both = await session({ user: 'ada@example.com' })
+    t.match(
+      (
+        await app.inject({ url: '/auth/jira/login', headers: buildBearerHeader(jira.token) })
+      ).json(),
+      {
+        provider: 'jira',
+        url: /^http/
+      }
+    )
+    const both = await createSession({ user: 'ada@example.com' })
     t.same(both.products, ['jira', 'confluence'])
     const browser = new Browser(app)
     t.match(await browser.open(both.url), {
@@ -252,48 +282,58 @@ t.test(
     t.notMatch(page.body, /<script|cs_/)
     t.equal((await browser.open('/auth/confluence/login?redirect=true')).statusCode, 307)
     const narrow = new Browser(app)
-    await narrow.open((await session({ user: 'ada@example.com', products: ['confluence'] })).url)
+    await narrow.open(
+      (await createSession({ user: 'ada@example.com', products: ['confluence'] })).url
+    )
     t.notMatch((await narrow.open('/connect')).body, /jira/)
     t.equal((await new Browser(app).open('/connect')).statusCode, 401)
   }
 )
 
 t.test('A session is over after a quarter of an hour: token, link and cookie', async (t) => {
-  const running = await service(t, PRODUCTION)
-  const { app, pass } = running
-  const { session } = await backEnd(running)
+  const running = await startTestService(t, PROTECTED_PRODUCTION_ENV)
+  const { app, advanceTime } = running
+  const { createSession } = await createBackEnd(running)
   const browser = new Browser(app)
-  const { user_id: id, token, url } = await session({ user: 'ada@example.com', products: ['jira'] })
-  const { url: unopened } = await session({ user: id })
+  const {
+    user_id: id,
+    token,
+    url
+  } = await createSession({ user: 'ada@example.com', products: ['jira'] })
+  const { url: unopened } = await createSession({ user: id })
   await browser.open(url)
   const statuses = async () => [
-    (await app.inject({ url: `/users/${id}/connections`, headers: bearer(token) })).statusCode,
+    (await app.inject({ url: `/users/${id}/connections`, headers: buildBearerHeader(token) }))
+      .statusCode,
     (await browser.open(`/users/${id}/connections`)).statusCode,
     (await browser.open('/auth/jira/login?redirect=true')).statusCode,
     (await browser.open(url)).statusCode
   ]
-  pass(QUARTER_MS - 5_000)
+  advanceTime(FIFTEEN_MINUTES_MS - 5_000)
   t.same(await statuses(), [200, 200, 307, 303])
-  pass(6_000)
+  advanceTime(6_000)
   t.same(await statuses(), [401, 401, 401, 401])
   t.equal((await new Browser(app).open(unopened)).statusCode, 401)
-  await app.store.sessions.purge()
-  t.equal(await app.store.sessions.find({ hash: 'x' }), undefined)
+  await app.store.connectSessions.purge()
+  t.equal(await app.store.connectSessions.find({ hash: 'x' }), undefined)
 })
 
 t.test(
   'C11 What a browser sends along by itself changes nothing: no other site can use a session',
   async (t) => {
-    const running = await service(t, {
-      ...PRODUCTION,
+    const running = await startTestService(t, {
+      ...PROTECTED_PRODUCTION_ENV,
       BACKEND_CORS_ORIGINS: 'https://front.example'
     })
     const { app } = running
-    const { session } = await backEnd(running)
+    const { createSession } = await createBackEnd(running)
     const browser = new Browser(app)
-    const { user_id: id, url } = await session({ user: 'ada@example.com', products: ['jira'] })
-    await followed(browser, url)
-    const cookie = `${COOKIE}=${browser.cookies.get(COOKIE) ?? ''}`
+    const { user_id: id, url } = await createSession({
+      user: 'ada@example.com',
+      products: ['jira']
+    })
+    await completeLogin(browser, url)
+    const cookie = `${COOKIE_NAME}=${browser.cookies.get(COOKIE_NAME) ?? ''}`
     // The first copy goes on meanwhile, and says when the next one is.
     const read = async () =>
       (await app.inject({ url: `/users/${id}/connections`, headers: { cookie } }))
@@ -321,12 +361,12 @@ t.test(
         t.equal(answer.statusCode, 401, `${method} ${path} from ${origin}`)
         t.notOk('access-control-allow-credentials' in answer.headers)
       }
-      const shown = await app.inject({
+      const pageResponse = await app.inject({
         url: `/users/${id}/connections`,
         headers: { cookie, origin }
       })
       t.notOk(
-        'access-control-allow-credentials' in shown.headers,
+        'access-control-allow-credentials' in pageResponse.headers,
         'a script of another origin is not shown what the cookie reads'
       )
     }
@@ -342,36 +382,43 @@ t.test(
 t.test(
   'Who connects again keeps the connection; another account takes its place only when the person says so',
   async (t) => {
-    const running = await service(t, PRODUCTION)
+    const running = await startTestService(t, PROTECTED_PRODUCTION_ENV)
     const { app } = running
-    const { session } = await backEnd(running)
-    const { user_id: id, url } = await session({ user: 'ada@example.com', products: ['jira'] })
-    t.match((await followed(new Browser(app), url)).headers.location, /status=success/)
-    const connection = (await connectionOf(running, id))?.id
+    const { createSession } = await createBackEnd(running)
+    const { user_id: id, url } = await createSession({
+      user: 'ada@example.com',
+      products: ['jira']
+    })
+    t.match((await completeLogin(new Browser(app), url)).headers.location, /status=success/)
+    const connection = (await getConnection(running, id))?.id
     t.match(
-      (await followed(new Browser(app), (await session({ user: id, products: ['jira'] })).url))
-        .headers.location,
+      (
+        await completeLogin(
+          new Browser(app),
+          (await createSession({ user: id, products: ['jira'] })).url
+        )
+      ).headers.location,
       /status=success/
     )
-    t.equal((await connectionOf(running, id))?.id, connection)
+    t.equal((await getConnection(running, id))?.id, connection)
 
     const browser = new Browser(app)
     const {
       headers: { location }
-    } = await followed(
+    } = await completeLogin(
       browser,
-      (await session({ user: id, products: ['jira'], return_url: '/done' })).url,
-      { extra: AS_SAM }
+      (await createSession({ user: id, products: ['jira'], return_url: '/done' })).url,
+      { extra: SAM_ACCOUNT_QUERY }
     )
-    const asked = new URL(location as string)
-    t.match(asked.searchParams.get('error'), 'account_changed')
-    const confirm = await browser.open(asked.searchParams.get('confirm_url') ?? '')
+    const authorizeUrl = new URL(location as string)
+    t.match(authorizeUrl.searchParams.get('error'), 'account_changed')
+    const confirm = await browser.open(authorizeUrl.searchParams.get('confirm_url') ?? '')
     t.equal(confirm.statusCode, 307, 'with the same session')
-    const done = await browser.open(
-      await decide(confirm.headers.location as string, 'accept', AS_SAM)
+    const callbackResponse = await browser.open(
+      await answerConsentPage(confirm.headers.location as string, 'accept', SAM_ACCOUNT_QUERY)
     )
-    t.equal(done.headers.location, `${FRONT_END}/done?status=success&user_id=${id}`)
-    t.equal((await connectionOf(running, id))?.id, connection)
+    t.equal(callbackResponse.headers.location, `${FRONTEND_URL}/done?status=success&user_id=${id}`)
+    t.equal((await getConnection(running, id))?.id, connection)
   }
 )
 
@@ -379,30 +426,31 @@ for (const copies of ['erase', 'keep']) {
   t.test(
     `T07 Who is removed with copies=${copies} has no session any more, and no login under way ends as theirs; a token of their provider makes a new user`,
     async (t) => {
-      const idp = await provider(t)
-      const running = await service(t, { ...PRODUCTION, ...idp.env })
+      const idp = await startIdentityProvider(t)
+      const running = await startTestService(t, { ...PROTECTED_PRODUCTION_ENV, ...idp.env })
       const { app } = running
-      const { headers, session } = await backEnd(running)
-      const person = bearer(
+      const { headers, createSession } = await createBackEnd(running)
+      const person = buildBearerHeader(
         await idp.sign({ sub: 'ada', email: 'ada@example.com', email_verified: true })
       )
       const {
         user_id: id,
         token,
         url
-      } = await session({ user: 'ada@example.com', products: ['jira'] })
+      } = await createSession({ user: 'ada@example.com', products: ['jira'] })
       t.equal((await app.inject({ url: `/users/${id}`, headers: person })).statusCode, 200)
       const browser = new Browser(app)
       await browser.open(url)
       const login = await browser.open('/auth/jira/login?redirect=true')
-      const callback = await decide(login.headers.location as string)
+      const callback = await answerConsentPage(login.headers.location as string)
       t.equal(
         (await app.inject({ method: 'DELETE', url: `/users/${id}?copies=${copies}`, headers }))
           .statusCode,
         200
       )
       t.equal(
-        (await app.inject({ url: `/users/${id}/connections`, headers: bearer(token) })).statusCode,
+        (await app.inject({ url: `/users/${id}/connections`, headers: buildBearerHeader(token) }))
+          .statusCode,
         401
       )
       t.equal((await browser.open(`/users/${id}/connections`)).statusCode, 401)
@@ -411,14 +459,14 @@ for (const copies of ['erase', 'keep']) {
         /status=error&error=(unknown_state|user_not_found)/
       )
       t.equal((await app.inject({ url: `/users/${id}`, headers: person })).statusCode, 404)
-      t.equal(await connectionOf(running, id), undefined)
+      t.equal(await getConnection(running, id), undefined)
     }
   )
 }
 
 t.test('A session that cannot be is refused', async (t) => {
-  const running = await service(t, PRODUCTION)
-  const { ask } = await backEnd(running)
+  const running = await startTestService(t, PROTECTED_PRODUCTION_ENV)
+  const { ask } = await createBackEnd(running)
   const refused: Array<[object, number, string?]> = [
     [{ user: 99 }, 404],
     [{}, 422],
@@ -456,33 +504,40 @@ t.test('A session that cannot be is refused', async (t) => {
 t.test(
   'Several instances share sessions: made at one, opened at another, used at a third',
   async (t: Test) => {
-    const url = await databaseAt(t, join(folder(t), 'c.db'))
-    const running = await service(t, { ...PRODUCTION, INTEGRATION_DB_URL: url })
+    const url = await ensureDatabase(t, join(createTempFolder(t), 'c.db'))
+    const running = await startTestService(t, {
+      ...PROTECTED_PRODUCTION_ENV,
+      INTEGRATION_DB_URL: url
+    })
     const env = {
-      ...PRODUCTION,
+      ...PROTECTED_PRODUCTION_ENV,
       INTEGRATION_DB_URL: url,
-      APP_FRONTEND_URL: FRONT_END,
+      APP_FRONTEND_URL: FRONTEND_URL,
       JIRA_OAUTH_CLIENT_ID: 'x',
       JIRA_OAUTH_CLIENT_SECRET: 'y'
     }
-    const [second, third] = [await build(t, env), await build(t, env)]
-    const { headers, session } = await backEnd(running)
+    const [second, third] = [await buildTestApp(t, env), await buildTestApp(t, env)]
+    const { headers, createSession } = await createBackEnd(running)
     const {
       user_id: id,
       token,
       url: link
-    } = await session({ user: 'ada@example.com', products: ['jira'] })
+    } = await createSession({ user: 'ada@example.com', products: ['jira'] })
     const browser = new Browser(second.app)
     t.equal((await browser.open(link)).statusCode, 303)
     t.equal((await new Browser(third.app).open(link)).statusCode, 401)
-    const cookie = `${COOKIE}=${browser.cookies.get(COOKIE) ?? ''}`
+    const cookie = `${COOKIE_NAME}=${browser.cookies.get(COOKIE_NAME) ?? ''}`
     const read = async (credential: Record<string, string>) =>
       (await third.app.inject({ url: `/users/${id}/connections`, headers: credential })).statusCode
-    t.same([await read(bearer(token)), await read({ cookie })], [200, 200])
+    t.same([await read(buildBearerHeader(token)), await read({ cookie })], [200, 200])
     t.equal(
       (await running.app.inject({ method: 'DELETE', url: `/users/${id}`, headers })).statusCode,
       200
     )
-    t.same([await read(bearer(token)), await read({ cookie })], [401, 401], 'at once, everywhere')
+    t.same(
+      [await read(buildBearerHeader(token)), await read({ cookie })],
+      [401, 401],
+      'at once, everywhere'
+    )
   }
 )

@@ -1,33 +1,33 @@
 import { once } from 'node:events'
 import { get } from 'node:http'
 import t from 'tap'
-import { SMALL } from '../auth/helper.ts'
-import { Browser, connected, decide, until } from '../helper.ts'
-import { bearer, keyed, PROTECTED, provider } from './helper.ts'
+import { SMALL_SANDBOX } from '../auth/helper.ts'
+import { Browser, buildAppWithSandbox, answerConsentPage, waitFor } from '../helper.ts'
+import { buildBearerHeader, createApiKey, PROTECTED_ENV, startIdentityProvider } from './helper.ts'
 
 /** What the threat names. */
-const ENDS_WITHIN_MS = 5_000
+const END_TIMEOUT_MS = 5_000
 
 t.test(
   'T07 Events that somebody follows end when their key is revoked or over, their token is over or they are removed; those of others go on',
   async (t) => {
-    const idp = await provider(t)
-    const { app, sandbox } = await connected(t, {
-      env: { ...PROTECTED, ...idp.env },
-      sandbox: SMALL
+    const idp = await startIdentityProvider(t)
+    const { app, sandbox } = await buildAppWithSandbox(t, {
+      env: { ...PROTECTED_ENV, ...idp.env },
+      sandbox: SMALL_SANDBOX
     })
     const base = await app.listen({ host: '127.0.0.1', port: 0 })
-    const admin = await keyed(app, ['admin'])
+    const admin = await createApiKey(app, ['admin'])
     const { headers } = admin
     // A person with a run that waits for an Atlassian that does not answer.
     await sandbox.admin('faults', { kind: 'hang', match: { path: 'project/search' } })
-    const person = bearer(await idp.sign({ sub: 'ada' }))
+    const person = buildBearerHeader(await idp.sign({ sub: 'ada' }))
     const { url: login } = (await app.inject({ url: '/auth/jira/login', headers: person })).json()
     const {
       headers: { location = '' }
-    } = await new Browser(app).open(await decide(login as string))
+    } = await new Browser(app).open(await answerConsentPage(login as string))
     const id = Number(new URL(location as string).searchParams.get('user_id'))
-    const run = await until(
+    const run = await waitFor(
       async () =>
         (await app.inject({ url: '/integrations/jira/sync/runs', headers: person })).json()[0]
           ?.id as number | undefined,
@@ -64,9 +64,13 @@ t.test(
     }
 
     // A token is good for half a minute longer than it says: clocks differ.
-    const shortly = bearer(await idp.sign({ sub: 'ada', exp: Math.floor(Date.now() / 1000) - 28 }))
-    const revoked = await keyed(app, ['sync:read'], { name: 'revoked' })
-    const ending = await keyed(app, ['sync:read'], { expiresAt: new Date(Date.now() + 1_500) })
+    const shortly = buildBearerHeader(
+      await idp.sign({ sub: 'ada', exp: Math.floor(Date.now() / 1000) - 28 })
+    )
+    const revoked = await createApiKey(app, ['sync:read'], { name: 'revoked' })
+    const ending = await createApiKey(app, ['sync:read'], {
+      expiresAt: new Date(Date.now() + 1_500)
+    })
     const [byRevoked, byEnding, byShort, byAdmin, byPerson] = await Promise.all(
       [revoked.headers, ending.headers, shortly, headers, person].map(follow)
     )
@@ -86,9 +90,9 @@ t.test(
     await app.store.apiKeys.revoke({ name: 'revoked' })
     const revokedAt = performance.now()
     await byRevoked.ended
-    t.ok(performance.now() - revokedAt < ENDS_WITHIN_MS, 'a key that is revoked')
+    t.ok(performance.now() - revokedAt < END_TIMEOUT_MS, 'a key that is revoked')
     await Promise.all([byEnding.ended, byShort.ended])
-    t.ok(performance.now() - revokedAt < 2_000 + ENDS_WITHIN_MS, 'a key and a token that are over')
+    t.ok(performance.now() - revokedAt < 2_000 + END_TIMEOUT_MS, 'a key and a token that are over')
     for (const { stream } of [byRevoked, byEnding, byShort]) {
       t.notMatch(stream.text, 'event: end', 'the run has not ended')
     }
@@ -103,7 +107,7 @@ t.test(
     t.equal((await app.inject({ method: 'DELETE', url: `/users/${id}`, headers })).statusCode, 200)
     const removedAt = performance.now()
     await byPerson.ended
-    t.ok(performance.now() - removedAt < ENDS_WITHIN_MS, 'a person who is removed')
+    t.ok(performance.now() - removedAt < END_TIMEOUT_MS, 'a person who is removed')
     t.equal(await users(), before - 1, 'and is not made anew by that')
   }
 )

@@ -1,31 +1,32 @@
 import type { FastifyInstance, InjectOptions } from 'fastify'
-import type { Rule } from '../../src/access/rules.ts'
+import type { AccessRule } from '../../src/access/rules.ts'
 
-type Schema = Record<string, any>
+type JsonSchema = Record<string, any>
 
 /** A route as it is registered, and what the description says of it; undefined where it is hidden. */
-export interface Row {
+export interface RouteEntry {
   method: string
   url: string
-  rule: Rule | undefined
-  operation: Schema | undefined
+  rule: AccessRule | undefined
+  operation: JsonSchema | undefined
 }
 
 /** Every registered route beside its description. */
-export function tableOf(app: FastifyInstance): Row[] {
-  const { paths } = app.swagger() as { paths: Schema }
-  const described = (url: string) =>
-    paths[url.replace(/^\/api(?=\/)/, '').replace(/:(\w+)/g, '{$1}')] as Schema | undefined
-  return app.accessTable().map((row) => ({
+export function listRouteEntries(app: FastifyInstance): RouteEntry[] {
+  const { paths } = app.swagger() as { paths: JsonSchema }
+  const findOperation = (url: string) =>
+    paths[url.replace(/^\/api(?=\/)/, '').replace(/:(\w+)/g, '{$1}')] as JsonSchema | undefined
+  return app.listRouteAccess().map((row) => ({
     ...row,
-    operation: described(row.url)?.[row.method === 'HEAD' ? 'get' : row.method.toLowerCase()] as
-      Schema | undefined
+    operation: findOperation(row.url)?.[
+      row.method === 'HEAD' ? 'get' : row.method.toLowerCase()
+    ] as JsonSchema | undefined
   }))
 }
 
 /** A request that fits the description of its route, about this owner and this run. */
-export function requestTo(
-  { method, url, rule, operation }: Row,
+export function buildRouteRequest(
+  { method, url, rule, operation }: RouteEntry,
   owner: number,
   run = 1
 ): InjectOptions {
@@ -34,33 +35,37 @@ export function requestTo(
     .replace(':owner_id', String(owner))
     .replace(':id', String(run))
     .replace('*', 'x')
-  const place = typeof rule === 'object' ? rule.owner : undefined
-  const schema = operation?.requestBody?.content['application/json'].schema as Schema | undefined
-  const payload = schema === undefined ? undefined : example(schema)
+  const ownerSource = typeof rule === 'object' ? rule.owner : undefined
+  const schema = operation?.requestBody?.content['application/json'].schema as
+    JsonSchema | undefined
+  const payload = schema === undefined ? undefined : buildExample(schema)
   return {
     method: method as 'GET',
-    url: place === 'query.owner_id' ? `${path}?owner_id=${owner}` : path,
+    url: ownerSource === 'query.owner_id' ? `${path}?owner_id=${owner}` : path,
     ...(payload === undefined || payload === null
       ? {}
-      : { payload: place === 'body.owner_id' ? { ...payload, owner_id: owner } : payload })
+      : { payload: ownerSource === 'body.owner_id' ? { ...payload, owner_id: owner } : payload })
   }
 }
 
 /** The smallest value that fits a schema; null for one that may be left out. */
-function example(schema: Schema): any {
-  if (schema.anyOf?.some(({ type }: Schema) => type === 'null') === true) return null
-  if (schema.anyOf !== undefined) return example(schema.anyOf[0] as Schema)
-  const given = schema.examples?.[0] ?? schema.example ?? schema.const ?? schema.enum?.[0]
-  if (given !== undefined) return given
-  if (schema.type === 'array') return [example(schema.items as Schema)]
+function buildExample(schema: JsonSchema): any {
+  if (schema.anyOf?.some(({ type }: JsonSchema) => type === 'null') === true) return null
+  if (schema.anyOf !== undefined) return buildExample(schema.anyOf[0] as JsonSchema)
+  const sample = schema.examples?.[0] ?? schema.example ?? schema.const ?? schema.enum?.[0]
+  if (sample !== undefined) return sample
+  if (schema.type === 'array') return [buildExample(schema.items as JsonSchema)]
   if (schema.type !== 'object') return schema.type === 'boolean' ? true : 'x'
-  const needed =
+  const requiredNames =
     schema.required ??
-    Object.keys(schema.properties as Schema).slice(
+    Object.keys(schema.properties as JsonSchema).slice(
       0,
       (schema.minProperties as number | undefined) ?? 0
     )
   return Object.fromEntries(
-    (needed as string[]).map((name) => [name, example(schema.properties[name] as Schema)])
+    (requiredNames as string[]).map((name) => [
+      name,
+      buildExample(schema.properties[name] as JsonSchema)
+    ])
   )
 }

@@ -1,12 +1,12 @@
 import t from 'tap'
 import { buildApp } from '../../src/app.ts'
-import { newSecret } from '../../src/access/secrets.ts'
+import { createSecret } from '../../src/access/secrets.ts'
 import { StartError } from '../../src/lib/errors.ts'
-import { build, KEY } from '../helper.ts'
-import { start } from '../process/child.ts'
+import { buildTestApp, VAULT_KEY } from '../helper.ts'
+import { startServiceProcess } from '../process/child.ts'
 
 /** Keys that somebody might take, none of which is a secret. */
-const WEAK = [
+const WEAK_KEYS = [
   'admin',
   'password',
   'changeme',
@@ -20,9 +20,9 @@ const WEAK = [
   'ck_changeme',
   'your-api-key-here',
   'sk_live_4242424242424242424242424242',
-  newSecret('cs'),
-  newSecret('ck').slice(3),
-  ` ${newSecret('ck').slice(0, 20)}`,
+  createSecret('cs'),
+  createSecret('ck').slice(3),
+  ` ${createSecret('ck').slice(0, 20)}`,
   `ck_${'a'.repeat(32)}`,
   `ck_${'0'.repeat(64)}`,
   `ck_${'-'.repeat(43)}`,
@@ -40,21 +40,21 @@ const WEAK = [
   'ck_EXAMPLE-4f9a0c7d2be15863-EXAMPLE-key',
   `ck_${'Xy7pQ2mNvT9k'.repeat(3)}`,
   `ck_${'x'.repeat(31)}`,
-  `${newSecret('ck')}!`,
-  `${newSecret('ck')} ${newSecret('ck')}`,
+  `${createSecret('ck')}!`,
+  `${createSecret('ck')} ${createSecret('ck')}`,
   `ck_${'Aa1'.repeat(80)}`
 ]
 
 t.test(
-  `A4 T41 Each of ${WEAK.length} bootstrap keys that are no secrets stops the start, and is not printed`,
+  `A4 T41 Each of ${WEAK_KEYS.length} bootstrap keys that are no secrets stops the start, and is not printed`,
   async (t) => {
-    t.ok(WEAK.length >= 30)
-    for (const [i, value] of WEAK.entries()) {
+    t.ok(WEAK_KEYS.length >= 30)
+    for (const [i, value] of WEAK_KEYS.entries()) {
       const error = await buildApp({
         env: {
           APP_ENV: 'production',
           INTEGRATION_DB_URL: 'sqlite::memory:',
-          VAULT_KEYS: KEY,
+          VAULT_KEYS: VAULT_KEY,
           BOOTSTRAP_API_KEY: value
         }
       }).then(
@@ -80,8 +80,8 @@ t.test(
 )
 
 t.test('A4 The process ends with 78 and opens no port', async (t) => {
-  const failure = await start(t, {
-    env: { APP_ENV: 'production', VAULT_KEYS: KEY, BOOTSTRAP_API_KEY: 'changeme-changeme' }
+  const failure = await startServiceProcess(t, {
+    env: { APP_ENV: 'production', VAULT_KEYS: VAULT_KEY, BOOTSTRAP_API_KEY: 'changeme-changeme' }
   }).then(
     () => 'it started',
     ({ message }: Error) => message
@@ -93,10 +93,10 @@ t.test('Random keys are taken, however they were made', async (t) => {
   const hexadecimal = Array.from({ length: 20 }, () =>
     Buffer.from(crypto.getRandomValues(new Uint8Array(24))).toString('hex')
   )
-  for (const value of [newSecret('ck'), ...hexadecimal.map((digits) => `ck_${digits}`)].slice(
+  for (const value of [createSecret('ck'), ...hexadecimal.map((digits) => `ck_${digits}`)].slice(
     0,
     6
   )) {
-    t.ok((await build(t, { BOOTSTRAP_API_KEY: value })).app, value.slice(0, 6))
+    t.ok((await buildTestApp(t, { BOOTSTRAP_API_KEY: value })).app, value.slice(0, 6))
   }
 })

@@ -1,9 +1,9 @@
 import t, { type Test } from 'tap'
 import type { FastifyInstance, InjectOptions } from 'fastify'
-import { build, configured } from '../helper.ts'
+import { buildTestApp, buildSandboxEnv } from '../helper.ts'
 
 /** A request to each path of the document: one that works, and one that does not. */
-const BODIES: Record<string, object[]> = {
+const BODIES_BY_PATH: Record<string, object[]> = {
   '/users': [{ email: 'twin@example.com' }, { email: 'twin@example.com', unknown: 1 }],
   '/jira/projects': [
     { owner_id: 1, key: 'PAY', name: 'Payments' },
@@ -21,7 +21,7 @@ const BODIES: Record<string, object[]> = {
 }
 const QUERIES = ['', '?limit=1', '?limit=0', '?unknown=1']
 
-async function requests(app: FastifyInstance): Promise<InjectOptions[]> {
+async function buildRequests(app: FastifyInstance): Promise<InjectOptions[]> {
   const { paths } = app.swagger() as { paths: Record<string, Record<string, unknown>> }
   // What is exported names the exports before it: no two are the same.
   return Object.entries(paths)
@@ -33,7 +33,7 @@ async function requests(app: FastifyInstance): Promise<InjectOptions[]> {
       return ids.flatMap((url) => [
         ...Object.keys(methods).flatMap((method): InjectOptions[] =>
           method === 'post'
-            ? (BODIES[path] ?? []).map((payload) => ({ method: 'POST', url, payload }))
+            ? (BODIES_BY_PATH[path] ?? []).map((payload) => ({ method: 'POST', url, payload }))
             : QUERIES.map((query) => ({ method: 'GET', url: url + query }))
         ),
         { method: 'HEAD', url },
@@ -49,23 +49,23 @@ async function requests(app: FastifyInstance): Promise<InjectOptions[]> {
 }
 
 /** What may differ between two answers: ids, times, and what a flow makes up. */
-function comparable(text: string): string {
+function normalizeResponse(text: string): string {
   return text
     .replace(/(state=)[\w-]{43}/g, '$1STATE')
     .replace(/(\\"(created_at|started_at|finished_at|updated_at)\\":\\")[^"\\]*/g, '$1TIME')
 }
 
-async function ask(app: FastifyInstance, request: InjectOptions) {
+async function requestNormalized(app: FastifyInstance, request: InjectOptions) {
   const {
     statusCode,
     headers: { date: _date, 'set-cookie': _cookie, ...headers },
     body
   } = await app.inject({ ...request, headers: { 'x-request-id': 'twin', ...request.headers } })
-  return comparable(JSON.stringify({ statusCode, headers, body }))
+  return normalizeResponse(JSON.stringify({ statusCode, headers, body }))
 }
 
-const prepared = async (t: Test) => {
-  const { app } = await build(t, configured('http://127.0.0.1:9'))
+const createPreparedApp = async (t: Test) => {
+  const { app } = await buildTestApp(t, buildSandboxEnv('http://127.0.0.1:9'))
   for (const email of ['ada@example.com', 'bob@example.com', 'twin@example.com']) {
     await app.inject({ method: 'POST', url: '/users', payload: { email } })
   }
@@ -89,20 +89,20 @@ const prepared = async (t: Test) => {
 t.test(
   'Every path of the document answers the same with the /api prefix, and links keep the prefix',
   async (t) => {
-    const app = await prepared(t)
-    const all = await requests(app)
+    const app = await createPreparedApp(t)
+    const all = await buildRequests(app)
     t.ok(all.length > 100, `${all.length} requests`)
     const withPrefix = (text: string) =>
       text.replaceAll(/(\\")?(<|"location\\?":\\?"|redirect_url\\":\\")\/(?!api\/)/g, '$1$2/api/')
     for (const request of all) {
-      const plain = await ask(app, request)
-      const twin = await ask(app, { ...request, url: `/api${String(request.url)}` })
-      const same = comparableLengths(withPrefix(plain)) === comparableLengths(twin)
+      const plain = await requestNormalized(app, request)
+      const twin = await requestNormalized(app, { ...request, url: `/api${String(request.url)}` })
+      const same = normalizeLengths(withPrefix(plain)) === normalizeLengths(twin)
       if (same) t.pass(`${request.method} ${String(request.url)}`)
       else {
         t.equal(
-          comparableLengths(twin),
-          comparableLengths(withPrefix(plain)),
+          normalizeLengths(twin),
+          normalizeLengths(withPrefix(plain)),
           `${request.method} ${String(request.url)}`
         )
       }
@@ -111,12 +111,12 @@ t.test(
 )
 
 /** A prefix in the body makes it four bytes longer. */
-function comparableLengths(text: string): string {
+function normalizeLengths(text: string): string {
   return text.replace(/"content-length":"\d+"/, '"content-length":"N"')
 }
 
 t.test('redirect_url, Link and Location keep the prefix of the request', async (t) => {
-  const app = await prepared(t)
+  const app = await createPreparedApp(t)
   for (const prefix of ['', '/api']) {
     const connect = await app.inject({ method: 'POST', url: `${prefix}/integrations/jira/connect` })
     t.equal(connect.json().redirect_url, `${prefix}/auth/jira/login`)
@@ -132,7 +132,7 @@ t.test('redirect_url, Link and Location keep the prefix of the request', async (
 })
 
 t.test('A sync run is found where its Location says, under the same prefix', async (t) => {
-  const { app } = await build(t)
+  const { app } = await buildTestApp(t)
   await app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
   await app.store.runs.enqueue(1, 'jira')
   for (const prefix of ['', '/api']) {
@@ -148,7 +148,7 @@ t.test('A sync run is found where its Location says, under the same prefix', asy
 })
 
 t.test('/api is the service itself, and there is nothing twice below it', async (t) => {
-  const { app } = await build(t)
+  const { app } = await buildTestApp(t)
   t.equal((await app.inject('/api')).statusCode, 200)
   t.equal((await app.inject('/api/')).statusCode, 200)
   t.same((await app.inject('/api')).json(), (await app.inject('/')).json())

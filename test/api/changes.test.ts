@@ -1,18 +1,24 @@
 import t from 'tap'
-import { problem } from './helper.ts'
-import { databaseAt } from '../database.ts'
-import { build, configured } from '../helper.ts'
-import { folder } from '../process/child.ts'
+import { assertProblem } from './helper.ts'
+import { ensureDatabase } from '../database.ts'
+import { buildTestApp, buildSandboxEnv } from '../helper.ts'
+import { createTempFolder } from '../process/child.ts'
 import { ACME } from '../sandbox/helper.ts'
-import { copied, hand, timed, told, type Copied } from './synced-service.ts'
-import { Mirror, tables } from './feed-follower.ts'
+import {
+  startSyncedService,
+  postProject,
+  measureDuration,
+  formatChanges,
+  type SyncedService
+} from './synced-service.ts'
+import { FeedFollower, readLists } from './feed-follower.ts'
 
 const DAY_MS = 86_400_000
-const SMALL = { sandbox: { sizes: { projects: 4, issues: 12, spaces: 3, pages: 9 } } }
+const SMALL_SIZES = { sandbox: { sizes: { projects: 4, issues: 12, spaces: 3, pages: 9 } } }
 
-const isEqual = async (mirror: Mirror, { app }: { app: Copied['app'] }) => {
-  await mirror.follow()
-  return [Object.fromEntries(mirror.items), Object.fromEntries(await tables(app, 1))] as const
+const readBothStates = async (follower: FeedFollower, { app }: { app: SyncedService['app'] }) => {
+  await follower.catchUp()
+  return [Object.fromEntries(follower.items), Object.fromEntries(await readLists(app, 1))] as const
 }
 
 t.jobs = 4
@@ -20,15 +26,15 @@ t.jobs = 4
 t.test(
   'Whoever follows the feed ends with what the lists serve, whatever happened at Atlassian',
   async (t) => {
-    const service = await copied(t, ['jira', 'confluence'], SMALL)
+    const service = await startSyncedService(t, ['jira', 'confluence'], SMALL_SIZES)
     const {
       app,
       sandbox: { admin },
-      copy
+      runSync
     } = service
-    const mirrors = [1, 3, 500].map((limit) => new Mirror(app, 1, limit))
+    const mirrors = [1, 3, 500].map((limit) => new FeedFollower(app, 1, limit))
     const agree = async (name: string) => {
-      for (const mirror of mirrors) t.same(...(await isEqual(mirror, service)), name)
+      for (const mirror of mirrors) t.same(...(await readBothStates(mirror, service)), name)
     }
     await agree('a snapshot')
     const issue = (await service.get('/jira/issues/1')).json()[0]
@@ -37,8 +43,8 @@ t.test(
     await admin(`issues/${issue.key}`, { summary: 'Edited' })
     await admin(`pages/${page.page_id}`, { title: 'Edited' })
     await admin('issues', { project: issue.project_key, summary: 'New' })
-    await copy('jira', 'incremental')
-    await copy('confluence', 'incremental')
+    await runSync('jira', 'incremental')
+    await runSync('confluence', 'incremental')
     await agree('edits and a new one')
     t.match(
       mirrors.map(({ items }) => [items.get(`issues/${issue.id}`), items.get(`pages/${page.id}`)]),
@@ -47,18 +53,18 @@ t.test(
 
     await admin(`issues/${issue.key}`, { deleted: true })
     await admin(`pages/${page.page_id}`, { status: 'trashed' })
-    await copy('jira')
-    await copy('confluence')
-    t.equal((await tables(app, 1)).has(`issues/${issue.id}`), false)
+    await runSync('jira')
+    await runSync('confluence')
+    t.equal((await readLists(app, 1)).has(`issues/${issue.id}`), false)
     await agree('deletions')
 
     await admin(`issues/${issue.issue_id}`, { deleted: false })
-    await copy('jira')
-    t.equal((await tables(app, 1)).has(`issues/${issue.id}`), true)
+    await runSync('jira')
+    t.equal((await readLists(app, 1)).has(`issues/${issue.id}`), true)
     await agree('one that came back')
 
-    await hand(service, 'HAND')
-    await hand(service, 'HAND', 'Again')
+    await postProject(service, 'HAND')
+    await postProject(service, 'HAND', 'Again')
     await agree('by hand')
     t.same(
       mirrors.map(({ restarts }) => restarts),
@@ -71,13 +77,13 @@ t.test(
 t.test(
   'Each change says what it is about, and its item is the one that the list serves, every field of it',
   async (t) => {
-    const service = await copied(t, ['jira', 'confluence'], SMALL)
+    const service = await startSyncedService(t, ['jira', 'confluence'], SMALL_SIZES)
     const {
       get,
       sandbox: { admin },
-      copy
+      runSync
     } = service
-    await hand(service, 'HAND')
+    await postProject(service, 'HAND')
     await service.post('/confluence/pages', {
       owner_id: 1,
       space_key: 'S',
@@ -96,7 +102,11 @@ t.test(
       const listed = (await get(list)).json() as Array<{ id: number }>
       const changes = answer.changes.filter((change: any) => change.collection === collection)
       t.equal(changes.length, count, collection)
-      t.strictSame(changes.map(({ item }: any) => item).sort(byId), listed.sort(byId), collection)
+      t.strictSame(
+        changes.map(({ item }: any) => item).sort(compareById),
+        listed.sort(compareById),
+        collection
+      )
       t.ok(
         changes.every(
           (change: any) =>
@@ -112,7 +122,7 @@ t.test(
     const issue = answer.changes.find(({ collection }: any) => collection === 'issues')
     t.match(issue, { site: ACME, remote_id: issue.item.issue_id })
     await admin(`issues/${issue.item.key}`, { deleted: true })
-    await copy('jira')
+    await runSync('jira')
     t.strictSame((await get(`/users/1/changes?since=${answer.next}`)).json().changes, [
       {
         collection: 'issues',
@@ -129,26 +139,26 @@ t.test(
 t.test(
   'Changes come in the order in which they were applied, across collections, and each answer goes on where the last one ended',
   async (t) => {
-    const service = await copied(t, [])
+    const service = await startSyncedService(t, [])
     const { post, get } = service
     await post('/users', { email: 'ada@example.com' })
     await post('/users', { email: 'bob@example.com' })
     const begin = (await get('/users/1/changes')).json().next
-    await hand(service, 'A')
+    await postProject(service, 'A')
     await post('/confluence/pages', { owner_id: 1, space_key: 'S', page_id: '1', title: 'P' })
-    await hand(service, 'B')
-    await hand(service, 'X', 'Of somebody else', 2)
-    await hand(service, 'C')
-    await hand(service, 'A', 'Again')
+    await postProject(service, 'B')
+    await postProject(service, 'X', 'Of somebody else', 2)
+    await postProject(service, 'C')
+    await postProject(service, 'A', 'Again')
     const expected = [
       'upsert pages P',
       'upsert projects B',
       'upsert projects C',
       'upsert projects A'
     ]
-    t.same(told(await get(`/users/1/changes?since=${begin}`)), expected)
+    t.same(formatChanges(await get(`/users/1/changes?since=${begin}`)), expected)
     t.same(
-      told(await get(`/users/1/changes?since=${begin}`)),
+      formatChanges(await get(`/users/1/changes?since=${begin}`)),
       expected,
       'the same again for whoever lost the answer'
     )
@@ -157,7 +167,7 @@ t.test(
       let since = begin
       for (let i = 0; i < 4; i++) {
         const answer = await get(`${prefix}/users/1/changes?since=${since}&limit=1`)
-        got.push(...told(answer))
+        got.push(...formatChanges(answer))
         mores.push(answer.json().more)
         since = answer.json().next
       }
@@ -165,18 +175,18 @@ t.test(
       t.same(mores, [true, true, true, false], 'more is the truth')
       t.match((await get(`/users/1/changes?since=${since}`)).json(), { changes: [], more: false })
     }
-    t.same(told(await get('/users/2/changes')), ['upsert projects X'])
+    t.same(formatChanges(await get('/users/2/changes')), ['upsert projects X'])
   }
 )
 
 t.test(
   'A reader of some collections is told of those, and its cursor cannot be used where it has passed changes by',
   async (t) => {
-    const service = await copied(t, ['jira', 'confluence'], SMALL)
+    const service = await startSyncedService(t, ['jira', 'confluence'], SMALL_SIZES)
     const {
       get,
       sandbox: { admin },
-      copy
+      runSync
     } = service
     const collections = async (query: string) => {
       const answer = await get(`/users/1/changes?limit=1000&${query}`)
@@ -201,20 +211,20 @@ t.test(
 
     const { key } = (await get('/jira/issues/1')).json()[0]
     await admin(`issues/${key}`, { deleted: true })
-    await copy('jira')
-    await hand(service, 'LATER')
+    await runSync('jira')
+    await postProject(service, 'LATER')
     t.same(
-      told(await get(`/users/1/changes?since=${next}`)),
+      formatChanges(await get(`/users/1/changes?since=${next}`)),
       ['upsert projects LATER'],
       'without collections: those that the cursor is for, and no deletion of others'
     )
     t.same(
-      told(await get(`/users/1/changes?since=${next}&collections=pages`)),
+      formatChanges(await get(`/users/1/changes?since=${next}&collections=pages`)),
       [],
       'fewer are fine'
     )
     t.match(
-      problem(
+      assertProblem(
         t,
         await get(`/users/1/changes?since=${next}&collections=issues,projects`),
         400,
@@ -224,17 +234,19 @@ t.test(
     )
     const all = (await get('/users/1/changes?limit=1000')).json().next
     const narrowed = (await get(`/users/1/changes?since=${all}&collections=pages`)).json().next
-    problem(
+    assertProblem(
       t,
       await get(`/users/1/changes?since=${narrowed}&collections=projects`),
       400,
       'invalid_cursor'
     )
-    const mirror = new Mirror(service.app, 1, 2, 'collections=issues')
-    await mirror.follow()
+    const mirror = new FeedFollower(service.app, 1, 2, 'collections=issues')
+    await mirror.catchUp()
     t.same(
       [...mirror.items.keys()].sort(),
-      [...(await tables(service.app, 1)).keys()].filter((name) => name.startsWith('issues/')).sort()
+      [...(await readLists(service.app, 1)).keys()]
+        .filter((name) => name.startsWith('issues/'))
+        .sort()
     )
 
     for (const wrong of [
@@ -248,7 +260,7 @@ t.test(
       'constructor'
     ]) {
       t.match(
-        problem(
+        assertProblem(
           t,
           await get(`/users/1/changes?collections=${wrong}`),
           422,
@@ -264,10 +276,10 @@ t.test(
 t.test(
   'A cursor that was not handed out for this feed is 400 with a sentence, and a parameter that does not fit 422',
   async (t) => {
-    const service = await copied(t, [])
+    const service = await startSyncedService(t, [])
     const { post, get } = service
     for (const email of ['ada@example.com', 'bob@example.com']) await post('/users', { email })
-    for (const key of ['A', 'B', 'C']) await hand(service, key)
+    for (const key of ['A', 'B', 'C']) await postProject(service, key)
     const cursor = (await get('/users/1/changes?limit=2')).json().next as string
     const wrong = [
       'x',
@@ -294,10 +306,10 @@ t.test(
       ].map((value) => Buffer.from(JSON.stringify(value)).toString('base64url'))
     ]
     for (const since of wrong) {
-      problem(t, await get(`/users/1/changes?since=${since}`), 400, 'invalid_cursor', since)
+      assertProblem(t, await get(`/users/1/changes?since=${since}`), 400, 'invalid_cursor', since)
     }
     for (let cut = 1; cut < cursor.length; cut++) {
-      problem(
+      assertProblem(
         t,
         await get(`/users/1/changes?since=${cursor.slice(0, cut)}`),
         400,
@@ -305,7 +317,7 @@ t.test(
         `cut to ${cut}`
       )
     }
-    problem(
+    assertProblem(
       t,
       await get(
         `/users/1/changes?since=${/cursor=([\w-]+)/.exec(String((await get('/jira/projects/1?limit=1')).headers.link))?.[1]}`
@@ -315,10 +327,10 @@ t.test(
       "a list's"
     )
     t.match(
-      problem(t, await get(`/users/2/changes?since=${cursor}`), 400, 'invalid_cursor').detail,
+      assertProblem(t, await get(`/users/2/changes?since=${cursor}`), 400, 'invalid_cursor').detail,
       /another user's feed\. Start without since\./
     )
-    problem(t, await get('/users/3/changes'), 404, 'user_not_found')
+    assertProblem(t, await get('/users/3/changes'), 404, 'user_not_found')
     for (const [query, pointer] of [
       ['limit=0', '/limit'],
       ['limit=1001', '/limit'],
@@ -331,7 +343,7 @@ t.test(
       [`since=${'a'.repeat(201)}`, '/since']
     ] as const) {
       t.match(
-        problem(t, await get(`/users/1/changes?${query}`), 422, 'validation_failed', query)
+        assertProblem(t, await get(`/users/1/changes?${query}`), 422, 'validation_failed', query)
           .errors?.[0],
         { pointer }
       )
@@ -342,31 +354,33 @@ t.test(
 t.test(
   'What was deleted before a snapshot is not told in it: there may be answers without changes before its end',
   async (t) => {
-    const service = await copied(t, ['confluence'], { sandbox: { sizes: { pages: 20 } } })
+    const service = await startSyncedService(t, ['confluence'], {
+      sandbox: { sizes: { pages: 20 } }
+    })
     const {
       get,
       sandbox: { admin },
-      copy,
+      runSync,
       app
     } = service
     const pages = (await get('/confluence/pages/1')).json()
-    const early = new Mirror(app, 1, 2)
-    await early.step()
+    const early = new FeedFollower(app, 1, 2)
+    await early.readPage()
     for (const { page_id: id } of pages.slice(0, 3)) {
       await admin(`pages/${id}`, { status: 'trashed' })
     }
-    t.match(await copy('confluence'), { counts: { removed: 3 } })
-    await hand(service, 'LAST')
-    const late = new Mirror(app, 1, 1)
+    t.match(await runSync('confluence'), { counts: { removed: 3 } })
+    await postProject(service, 'LAST')
+    const late = new FeedFollower(app, 1, 1)
     const answers = []
-    do answers.push(await late.step())
+    do answers.push(await late.readPage())
     while (answers.at(-1)?.more === true)
     t.ok(answers.some(({ changes, more }) => changes.length === 0 && more))
     t.ok(answers.every(({ changes }) => changes.every(({ op }) => op === 'upsert')))
-    t.same(...(await isEqual(late, service)))
-    t.same(...(await isEqual(early, service)), 'whoever had begun before is told of them')
+    t.same(...(await readBothStates(late, service)))
+    t.same(...(await readBothStates(early, service)), 'whoever had begun before is told of them')
     const empty = answers.findIndex(({ changes }) => changes.length === 0)
-    const [answer, ms] = await timed(
+    const [answer, ms] = await measureDuration(
       get(`/users/1/changes?limit=1&wait=20&since=${answers[empty - 1]?.next}`)
     )
     t.match(answer.json(), { changes: [], more: true })
@@ -377,41 +391,41 @@ t.test(
 t.test(
   'After a connection was ended its copies are gone without being told one by one: 410 with a fresh cursor',
   async (t) => {
-    const service = await copied(t, ['jira', 'confluence'], SMALL)
+    const service = await startSyncedService(t, ['jira', 'confluence'], SMALL_SIZES)
     const { app, get } = service
-    await hand(service, 'HAND')
-    const mirror = new Mirror(app, 1, 4)
-    const halfway = new Mirror(app, 1, 4)
-    const narrow = new Mirror(app, 1, 4, 'collections=projects')
-    await mirror.follow()
-    await narrow.follow()
-    await halfway.step()
+    await postProject(service, 'HAND')
+    const mirror = new FeedFollower(app, 1, 4)
+    const halfway = new FeedFollower(app, 1, 4)
+    const narrow = new FeedFollower(app, 1, 4, 'collections=projects')
+    await mirror.catchUp()
+    await narrow.catchUp()
+    await halfway.readPage()
     const cursor = mirror.since ?? ''
     await app.inject({ method: 'DELETE', url: '/users/1/connections/jira' })
-    for (const each of [mirror, halfway]) t.same(...(await isEqual(each, service)))
+    for (const each of [mirror, halfway]) t.same(...(await readBothStates(each, service)))
     t.same(
       [...mirror.items.values()].filter((item) => 'key' in item && 'lead' in item).length,
       1,
       'what was posted by hand is still there'
     )
-    await narrow.follow()
+    await narrow.catchUp()
     t.equal(narrow.items.size, 1)
     t.same(
       [mirror, halfway, narrow].map(({ restarts }) => restarts),
       [1, 1, 1]
     )
-    const gone = await get(`/users/1/changes?since=${cursor}`)
-    t.match(gone.json(), {
+    const expiredResponse = await get(`/users/1/changes?since=${cursor}`)
+    t.match(expiredResponse.json(), {
       status: 410,
       code: 'cursor_expired',
       detail: /begin with the cursor/,
       cursor: /^[\w-]+$/
     })
-    t.match(gone.headers['content-type'], /^application\/problem\+json/)
-    t.equal((await get(`/users/1/changes?since=${gone.json().cursor}`)).statusCode, 200)
+    t.match(expiredResponse.headers['content-type'], /^application\/problem\+json/)
+    t.equal((await get(`/users/1/changes?since=${expiredResponse.json().cursor}`)).statusCode, 200)
 
     await app.inject({ method: 'DELETE', url: '/users/1/connections/confluence?copies=keep' })
-    t.same(...(await isEqual(mirror, service)))
+    t.same(...(await readBothStates(mirror, service)))
     t.equal(mirror.restarts, 1, 'nobody begins again where the copies were kept')
   }
 )
@@ -419,22 +433,22 @@ t.test(
 t.test(
   'What is erased while an answer is being read makes that answer a 410 too, not one that lacks it',
   async (t) => {
-    const service = await copied(t, ['jira'], SMALL)
+    const service = await startSyncedService(t, ['jira'], SMALL_SIZES)
     const { app, get } = service
-    const mirror = new Mirror(app, 1, 4)
-    await mirror.step()
-    const { changes } = app.store.projects
-    app.store.projects.changes = async (...asked) => {
-      const found = await changes(...asked)
-      app.store.projects.changes = changes
+    const mirror = new FeedFollower(app, 1, 4)
+    await mirror.readPage()
+    const { listChanges } = app.store.projects
+    app.store.projects.listChanges = async (...args) => {
+      const result = await listChanges(...args)
+      app.store.projects.listChanges = listChanges
       await app.inject({ method: 'DELETE', url: '/users/1/connections/jira' })
-      return found
+      return result
     }
     t.match((await get(`/users/1/changes?since=${mirror.since}`)).json(), {
       status: 410,
       code: 'cursor_expired'
     })
-    t.same(...(await isEqual(mirror, service)))
+    t.same(...(await readBothStates(mirror, service)))
   }
 )
 
@@ -442,8 +456,8 @@ t.test(
   'Deletions are told for TOMBSTONE_DAYS; whoever comes later begins again, and nobody else does',
   async (t) => {
     let clock = Date.now()
-    const service = await copied(t, ['jira'], {
-      ...SMALL,
+    const service = await startSyncedService(t, ['jira'], {
+      ...SMALL_SIZES,
       now: () => clock,
       env: { TOMBSTONE_DAYS: '2', SYNC_INTERVAL: '0' }
     })
@@ -451,21 +465,25 @@ t.test(
       app,
       get,
       sandbox: { admin },
-      copy
+      runSync
     } = service
-    const [late, intime, prompt] = [new Mirror(app, 1), new Mirror(app, 1), new Mirror(app, 1)]
-    for (const mirror of [late, intime, prompt]) await mirror.follow()
+    const [late, intime, prompt] = [
+      new FeedFollower(app, 1),
+      new FeedFollower(app, 1),
+      new FeedFollower(app, 1)
+    ]
+    for (const mirror of [late, intime, prompt]) await mirror.catchUp()
     const { key } = (await get('/jira/issues/1')).json()[0]
     clock += 1_000
     await admin(`issues/${key}`, { deleted: true })
-    t.match(await copy('jira'), { counts: { removed: 1 } })
-    await prompt.follow()
+    t.match(await runSync('jira'), { counts: { removed: 1 } })
+    await prompt.catchUp()
     clock += 2 * DAY_MS - 60_000
-    await app.schedule.once()
-    t.same(...(await isEqual(intime, service)))
+    await app.syncScheduler.runNow()
+    t.same(...(await readBothStates(intime, service)))
     clock += 3_660_000
-    await app.schedule.once()
-    for (const mirror of [late, intime, prompt]) t.same(...(await isEqual(mirror, service)))
+    await app.syncScheduler.runNow()
+    for (const mirror of [late, intime, prompt]) t.same(...(await readBothStates(mirror, service)))
     t.same(
       [late, intime, prompt].map(({ restarts }) => restarts),
       [1, 0, 0]
@@ -476,16 +494,22 @@ t.test(
 t.test(
   'A cursor outlives the process, and one that is ahead of a database that was restored begins again',
   async (t) => {
-    const url = await databaseAt(t, `${folder(t)}/feed.db`)
-    const service = await copied(t, ['jira'], { ...SMALL, env: { INTEGRATION_DB_URL: url } })
-    const mirror = new Mirror(service.app, 1, 3)
-    await mirror.step()
+    const url = await ensureDatabase(t, `${createTempFolder(t)}/feed.db`)
+    const service = await startSyncedService(t, ['jira'], {
+      ...SMALL_SIZES,
+      env: { INTEGRATION_DB_URL: url }
+    })
+    const mirror = new FeedFollower(service.app, 1, 3)
+    await mirror.readPage()
     await service.app.close()
-    const again = await build(t, { ...configured(service.sandbox.url), INTEGRATION_DB_URL: url })
-    const next = new Mirror(again.app, 1, 3)
+    const again = await buildTestApp(t, {
+      ...buildSandboxEnv(service.sandbox.url),
+      INTEGRATION_DB_URL: url
+    })
+    const next = new FeedFollower(again.app, 1, 3)
     next.since = mirror.since
     for (const [name, item] of mirror.items) next.items.set(name, item)
-    t.same(...(await isEqual(next, again)))
+    t.same(...(await readBothStates(next, again)))
     t.equal(next.restarts, 0)
     const ahead = (at: number, horizon: number) =>
       Buffer.from(JSON.stringify(['changes', 1, at, horizon, ''])).toString('base64url')
@@ -497,6 +521,6 @@ t.test(
   }
 )
 
-function byId(a: { id: number }, b: { id: number }): number {
+function compareById(a: { id: number }, b: { id: number }): number {
   return a.id - b.id
 }

@@ -2,29 +2,29 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { databaseAt, writeLock } from '../database.ts'
-import { build } from '../helper.ts'
+import { ensureDatabase, acquireWriteLock } from '../database.ts'
+import { buildTestApp } from '../helper.ts'
 
-const AT_ONCE = 100
+const BATCH_SIZE = 100
 
-function folder(t: Test): string {
+function createTempFolder(t: Test): string {
   const path = mkdtempSync(join(tmpdir(), 'connector-'))
   t.teardown(() => rmSync(path, { recursive: true, force: true }))
   return path
 }
 
 /** Services that listen, all of them on one database. */
-async function services(t: Test, count: number) {
-  const database = await databaseAt(t, join(folder(t), 'shared.db'))
-  const found = []
+async function startServices(t: Test, count: number) {
+  const database = await ensureDatabase(t, join(createTempFolder(t), 'shared.db'))
+  const apps = []
   for (let i = 0; i < count; i++) {
-    const { app } = await build(t, { INTEGRATION_DB_URL: database, LOG_LEVEL: 'ERROR' })
-    found.push({ app, url: await app.listen({ host: '127.0.0.1', port: 0 }) })
+    const { app } = await buildTestApp(t, { INTEGRATION_DB_URL: database, LOG_LEVEL: 'ERROR' })
+    apps.push({ app, url: await app.listen({ host: '127.0.0.1', port: 0 }) })
   }
-  return { database, urls: found.map(({ url }) => url) }
+  return { database, urls: apps.map(({ url }) => url) }
 }
 
-async function post(url: string, body: object): Promise<number> {
+async function postJson(url: string, body: object): Promise<number> {
   const answer = await fetch(url, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
@@ -34,7 +34,7 @@ async function post(url: string, body: object): Promise<number> {
   return answer.status
 }
 
-const tally = (statuses: number[]) =>
+const countByStatus = (statuses: number[]) =>
   Object.fromEntries(
     [...new Set(statuses)]
       .sort()
@@ -46,26 +46,26 @@ for (const [processes, rounds] of [
   [3, 2]
 ] as const) {
   t.test(
-    `D4 ${rounds} × ${AT_ONCE} upserts of one email and of one key at once, through ${processes} service(s) on one database: one row each and no 5xx`,
+    `D4 ${rounds} × ${BATCH_SIZE} upserts of one email and of one key at once, through ${processes} service(s) on one database: one row each and no 5xx`,
     async (t) => {
-      const { urls } = await services(t, processes)
+      const { urls } = await startServices(t, processes)
       const [first = ''] = urls
       const at = (i: number) => urls[i % urls.length] ?? first
-      await post(`${first}/users`, { email: 'owner@example.com' })
+      await postJson(`${first}/users`, { email: 'owner@example.com' })
       for (let round = 0; round < rounds; round++) {
         const all = <T>(make: (i: number) => Promise<T>) =>
-          Promise.all(Array.from({ length: AT_ONCE }, (_, i) => make(i)))
+          Promise.all(Array.from({ length: BATCH_SIZE }, (_, i) => make(i)))
         const [users, projects, pages] = await Promise.all([
           all((i) =>
-            post(`${at(i)}/users`, {
+            postJson(`${at(i)}/users`, {
               email: i % 2 === 0 ? `r${round}@example.com` : `R${round}@EXAMPLE.com`
             })
           ),
           all((i) =>
-            post(`${at(i)}/jira/projects`, { owner_id: 1, key: `R${round}`, name: `Name ${i}` })
+            postJson(`${at(i)}/jira/projects`, { owner_id: 1, key: `R${round}`, name: `Name ${i}` })
           ),
           all((i) =>
-            post(`${at(i)}/confluence/pages`, {
+            postJson(`${at(i)}/confluence/pages`, {
               owner_id: 1,
               space_key: 'S',
               page_id: `${round}`,
@@ -73,9 +73,9 @@ for (const [processes, rounds] of [
             })
           )
         ])
-        const once = { 200: AT_ONCE - 1, 201: 1 }
+        const once = { 200: BATCH_SIZE - 1, 201: 1 }
         t.same(
-          [tally(users), tally(projects), tally(pages)],
+          [countByStatus(users), countByStatus(projects), countByStatus(pages)],
           [once, once, once],
           `round ${round + 1}`
         )
@@ -96,13 +96,13 @@ t.test(
     const {
       database,
       urls: [url = '']
-    } = await services(t, 1)
-    await post(`${url}/users`, { email: 'owner@example.com' })
-    const release = await writeLock(t, database)
+    } = await startServices(t, 1)
+    await postJson(`${url}/users`, { email: 'owner@example.com' })
+    const release = await acquireWriteLock(t, database)
     let released = false
     const writes = Promise.all(
       Array.from({ length: 20 }, async (_, i) => ({
-        status: await post(`${url}/jira/projects`, { owner_id: 1, key: `K${i}`, name: 'N' }),
+        status: await postJson(`${url}/jira/projects`, { owner_id: 1, key: `K${i}`, name: 'N' }),
         released
       }))
     )
@@ -130,9 +130,9 @@ t.test('D5 A lock that is never given back is 503 with Retry-After, not a hang',
   const {
     database,
     urls: [url = '']
-  } = await services(t, 1)
-  await post(`${url}/users`, { email: 'owner@example.com' })
-  const release = await writeLock(t, database)
+  } = await startServices(t, 1)
+  await postJson(`${url}/users`, { email: 'owner@example.com' })
+  const release = await acquireWriteLock(t, database)
   const answer = await fetch(`${url}/users`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
@@ -143,5 +143,5 @@ t.test('D5 A lock that is never given back is 503 with Retry-After, not a hang',
   t.match(await answer.json(), { code: 'database_busy' })
   t.equal((await fetch(`${url}/users`)).status, 200)
   await release()
-  t.equal(await post(`${url}/users`, { email: 'late@example.com' }), 201, 'well again')
+  t.equal(await postJson(`${url}/users`, { email: 'late@example.com' }), 201, 'well again')
 })

@@ -1,14 +1,14 @@
 import t from 'tap'
-import { build, Browser, configured, connected } from '../helper.ts'
-import { callers, problem } from './helper.ts'
+import { buildTestApp, Browser, buildSandboxEnv, buildAppWithSandbox } from '../helper.ts'
+import { createCaller, assertProblem } from './helper.ts'
 
 for (const product of ['jira', 'confluence']) {
   const fetchPath = `/integrations/${product}/${product === 'jira' ? 'projects' : 'pages'}/fetch`
 
   t.test(`POST /integrations/${product}/connect`, async (t) => {
     t.test('says where to send the browser, under the prefix it was asked under', async (t) => {
-      const { app } = await build(t)
-      const { post } = callers(app)
+      const { app } = await buildTestApp(t)
+      const { post } = createCaller(app)
       for (const body of [undefined, '', {}, { email: null }, { display_name: 'Ada' }]) {
         t.same(
           (await post(`/integrations/${product}/connect`, body)).json(),
@@ -31,8 +31,8 @@ for (const product of ['jira', 'confluence']) {
     t.test(
       'with an email it finds or makes the user and carries the id in the state',
       async (t) => {
-        const { app } = await build(t)
-        const { post } = callers(app)
+        const { app } = await buildTestApp(t)
+        const { post } = createCaller(app)
         await post('/users', { email: 'first@example.com' })
         const answer = await post(`/api/integrations/${product}/connect`, {
           email: 'Ada@example.com',
@@ -53,23 +53,23 @@ for (const product of ['jira', 'confluence']) {
     )
 
     t.test('base_url is the configured site until one is connected', async (t) => {
-      for (const [given, jira, confluence] of [
+      for (const [configuredUrl, jira, confluence] of [
         ['https://acme.example', 'https://acme.example', 'https://acme.example/wiki'],
         ['https://acme.example/', 'https://acme.example', 'https://acme.example/wiki'],
         ['https://acme.example/wiki', 'https://acme.example/wiki', 'https://acme.example/wiki']
       ]) {
-        const { app } = await build(t, { ATLASSIAN_CLOUD_BASE_URL: given })
+        const { app } = await buildTestApp(t, { ATLASSIAN_CLOUD_BASE_URL: configuredUrl })
         t.equal(
-          (await callers(app).post(`/integrations/${product}/connect`)).json().base_url,
+          (await createCaller(app).post(`/integrations/${product}/connect`)).json().base_url,
           product === 'jira' ? jira : confluence,
-          given
+          configuredUrl
         )
       }
     })
 
     t.test('connected and base_url tell the truth about the person asked for', async (t) => {
-      const { app } = await connected(t)
-      const { post } = callers(app)
+      const { app } = await buildAppWithSandbox(t)
+      const { post } = createCaller(app)
       await post('/users', { email: 'first@example.com' })
       await new Browser(app).connect(product)
       t.match((await post(`/integrations/${product}/connect`)).json(), {
@@ -87,15 +87,15 @@ for (const product of ['jira', 'confluence']) {
     })
 
     t.test('refuses what is not its body', async (t) => {
-      const { app } = await build(t)
-      const { post } = callers(app)
+      const { app } = await buildTestApp(t)
+      const { post } = createCaller(app)
       for (const body of [[], 'null!', '"text"', '1', 'true']) {
         t.ok(
           [400, 422].includes((await post(`/integrations/${product}/connect`, body)).statusCode),
           JSON.stringify(body)
         )
       }
-      const unknown = problem(
+      const unknown = assertProblem(
         t,
         await post(`/integrations/${product}/connect`, { token: 'x' }),
         422,
@@ -112,8 +112,8 @@ for (const product of ['jira', 'confluence']) {
 
   t.test(`GET ${fetchPath}`, async (t) => {
     t.test('is empty without users, and means the first user when nobody is named', async (t) => {
-      const { app } = await build(t)
-      const { post, get } = callers(app)
+      const { app } = await buildTestApp(t)
+      const { post, get } = createCaller(app)
       t.same((await get(fetchPath)).json(), { provider: product, items: [] })
       await post('/users', { email: 'first@example.com' })
       await post('/users', { email: 'second@example.com' })
@@ -132,25 +132,32 @@ for (const product of ['jira', 'confluence']) {
       t.match((await get(`${fetchPath}?owner_id=2`)).json().items, [
         { id: 1, url: null, ...item(2) }
       ])
-      problem(t, await get(`${fetchPath}?owner_id=3`), 404, 'user_not_found')
-      t.match(problem(t, await get(`${fetchPath}?owner=1`), 422, 'validation_failed').errors, [
-        { pointer: '/owner', detail: 'Unknown query parameter.' }
-      ])
+      assertProblem(t, await get(`${fetchPath}?owner_id=3`), 404, 'user_not_found')
+      t.match(
+        assertProblem(t, await get(`${fetchPath}?owner=1`), 422, 'validation_failed').errors,
+        [{ pointer: '/owner', detail: 'Unknown query parameter.' }]
+      )
     })
   })
 }
 
 t.test('Only the two products are there', async (t) => {
-  const { app } = await build(t, configured('http://127.0.0.1:9'))
-  const { post, get } = callers(app)
+  const { app } = await buildTestApp(t, buildSandboxEnv('http://127.0.0.1:9'))
+  const { post, get } = createCaller(app)
   for (const product of ['bitbucket', 'JIRA', 'Jira', 'jira ', '__proto__', 'constructor', '']) {
-    problem(
+    assertProblem(
       t,
       await post(`/integrations/${encodeURIComponent(product)}/connect`),
       404,
       'not_found',
       product
     )
-    problem(t, await get(`/auth/${encodeURIComponent(product)}/login`), 404, 'not_found', product)
+    assertProblem(
+      t,
+      await get(`/auth/${encodeURIComponent(product)}/login`),
+      404,
+      'not_found',
+      product
+    )
   }
 })

@@ -1,8 +1,8 @@
 import t from 'tap'
-import { build } from '../helper.ts'
-import { callers, problem } from './helper.ts'
+import { buildTestApp } from '../helper.ts'
+import { createCaller, assertProblem } from './helper.ts'
 
-const VALID = [
+const VALID_EMAILS = [
   'ada@example.com',
   'a@b.co',
   'GRACE@EXAMPLE.COM',
@@ -33,7 +33,7 @@ const VALID = [
   `a@${['d'.repeat(63), 'd'.repeat(63), 'd'.repeat(63), 'd'.repeat(60)].join('.')}`.slice(0, 254)
 ]
 
-const INVALID: Array<[string, string]> = [
+const INVALID_EMAILS: Array<[string, string]> = [
   ['@@@', 'the original took it'],
   ['', 'empty'],
   ['a', 'no at'],
@@ -88,19 +88,20 @@ const INVALID: Array<[string, string]> = [
 ]
 
 t.test('C1 An email is one bare address, internationalised or not', async (t) => {
-  const { app } = await build(t)
-  const { post } = callers(app)
-  for (const email of VALID) {
+  const { app } = await buildTestApp(t)
+  const { post } = createCaller(app)
+  for (const email of VALID_EMAILS) {
     const made = await post('/users', { email })
     t.equal(made.statusCode, 201, `${email.slice(0, 60)} is accepted`)
     t.equal(made.json().email, email)
   }
   const before = (await app.inject('/users')).json().length
-  for (const [email, why] of INVALID) {
-    t.match(problem(t, await post('/users', { email }), 422, 'validation_failed', why).errors, [
-      { pointer: '/email' }
-    ])
-    problem(
+  for (const [email, why] of INVALID_EMAILS) {
+    t.match(
+      assertProblem(t, await post('/users', { email }), 422, 'validation_failed', why).errors,
+      [{ pointer: '/email' }]
+    )
+    assertProblem(
       t,
       await post('/integrations/jira/connect', { email }),
       422,
@@ -113,8 +114,8 @@ t.test('C1 An email is one bare address, internationalised or not', async (t) =>
     '{"email":"\\udc00ada@example.com"}',
     '{"email":"ada@exam\\ud83dple.com"}'
   ]) {
-    problem(t, await post('/users', body), 422, 'validation_failed', 'lone surrogate')
+    assertProblem(t, await post('/users', body), 422, 'validation_failed', 'lone surrogate')
   }
   t.equal((await app.inject('/users')).json().length, before, 'nobody was stored')
-  t.equal(before, VALID.length)
+  t.equal(before, VALID_EMAILS.length)
 })

@@ -1,8 +1,8 @@
 import t from 'tap'
-import { build, configured, KEY, SECRET } from '../helper.ts'
+import { buildTestApp, buildSandboxEnv, VAULT_KEY, CLIENT_SECRET } from '../helper.ts'
 
 t.test('GET / is the original answer', async (t) => {
-  const { app } = await build(t)
+  const { app } = await buildTestApp(t)
   t.same((await app.inject('/')).json(), {
     status: 'success',
     message: 'service healthy',
@@ -11,7 +11,7 @@ t.test('GET / is the original answer', async (t) => {
 })
 
 t.test('E4 /healthz is ready when the database answers, whatever Atlassian does', async (t) => {
-  const { app } = await build(t, configured('http://127.0.0.1:9'))
+  const { app } = await buildTestApp(t, buildSandboxEnv('http://127.0.0.1:9'))
   const ready = await app.inject('/healthz')
   t.equal(ready.statusCode, 200)
   t.same(ready.json(), {
@@ -29,8 +29,8 @@ t.test(
       },
       async () => await new Promise<never>(() => {})
     ]) {
-      const { app, lines } = await build(t)
-      app.store.migrated = migrated
+      const { app, lines } = await buildTestApp(t)
+      app.store.isMigrated = migrated
       const answer = await app.inject('/healthz')
       t.equal(answer.statusCode, 503)
       t.match(answer.json(), {
@@ -47,8 +47,8 @@ t.test(
 )
 
 t.test('E1 E4 /healthz is 503 from the moment the service drains', async (t) => {
-  const { app } = await build(t)
-  const { migrated } = app.store
+  const { app } = await buildTestApp(t)
+  const { isMigrated } = app.store
   // A look at the health that is under way while the service closes.
   let looked = () => {}
   const looking = new Promise<void>((resolve) => {
@@ -58,10 +58,10 @@ t.test('E1 E4 /healthz is 503 from the moment the service drains', async (t) => 
   const gate = new Promise<void>((resolve) => {
     goOn = resolve
   })
-  app.store.migrated = async () => {
+  app.store.isMigrated = async () => {
     looked()
     await gate
-    return await migrated()
+    return await isMigrated()
   }
   const answer = app.inject('/healthz')
   await looking
@@ -73,9 +73,9 @@ t.test('E1 E4 /healthz is 503 from the moment the service drains', async (t) => 
 })
 
 t.test('E4 /health/oauth says what is there and from which variable, and no secret', async (t) => {
-  const { app } = await build(t, {
+  const { app } = await buildTestApp(t, {
     NEXT_PUBLIC_JIRA_OAUTH_CLIENT_ID: 'the-client-id',
-    ATLASSIAN_CLIENT_SECRET: SECRET,
+    ATLASSIAN_CLIENT_SECRET: CLIENT_SECRET,
     CONFLUENCE_REDIRECT_URI: 'https://app.example.com/api/auth/confluence/callback',
     JIRA_OAUTH_SCOPES: 'read:jira-work offline_access'
   })
@@ -104,13 +104,13 @@ t.test('E4 /health/oauth says what is there and from which variable, and no secr
       ]
     }
   })
-  for (const secret of [SECRET, KEY.split(':')[1] ?? '', 'the-client-id']) {
+  for (const secret of [CLIENT_SECRET, VAULT_KEY.split(':')[1] ?? '', 'the-client-id']) {
     t.notMatch(answer.body, secret)
   }
 })
 
 t.test('C12 No answer names the server or its version', async (t) => {
-  const { app } = await build(t)
+  const { app } = await buildTestApp(t)
   for (const url of ['/', '/users', '/nothing', '/%zz', '/docs/', '/healthz']) {
     const { headers } = await app.inject(url)
     t.equal(headers.server, undefined)
@@ -119,7 +119,7 @@ t.test('C12 No answer names the server or its version', async (t) => {
 })
 
 t.test('E3 T32 Every time limit of the server is set', async (t) => {
-  const { app } = await build(t)
+  const { app } = await buildTestApp(t)
   const {
     requestTimeout,
     connectionTimeout,
@@ -149,7 +149,7 @@ t.test('E3 T32 Every time limit of the server is set', async (t) => {
 })
 
 t.test('C12 T39 In production nothing of the sandbox is there', async (t) => {
-  const { app } = await build(t, { APP_ENV: 'production' })
+  const { app } = await buildTestApp(t, { APP_ENV: 'production' })
   t.equal(app.sandbox, null)
   for (const prefix of ['', '/api']) {
     for (const path of [
@@ -173,7 +173,7 @@ t.test('C12 T39 In production nothing of the sandbox is there', async (t) => {
       }
     }
   }
-  const { app: development } = await build(t)
+  const { app: development } = await buildTestApp(t)
   t.ok(development.sandbox, 'development has it')
   t.equal((await development.inject('/sandbox/authorize')).statusCode === 404, false)
 })

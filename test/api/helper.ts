@@ -2,29 +2,33 @@ import { STATUS_CODES } from 'node:http'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
 
-export const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/
-const MEMBERS = ['type', 'title', 'status', 'detail', 'code', 'request_id']
+export const REQUEST_ID_PATTERN = /^[A-Za-z0-9._-]{1,64}$/
+const PROBLEM_FIELDS = ['type', 'title', 'status', 'detail', 'code', 'request_id']
 
 /** Whatever carries an answer: `inject` or `fetch`. */
-export interface Answered {
+export interface TestResponse {
   status: number
   header: (name: string) => string | undefined
   body: string
 }
 
-export function answered({ statusCode, headers, body }: LightMyRequestResponse): Answered {
+export function toTestResponse({
+  statusCode,
+  headers,
+  body
+}: LightMyRequestResponse): TestResponse {
   return { status: statusCode, header: (name) => headers[name] as string | undefined, body }
 }
 
 /** One assertion: this answer is exactly the problem document of contract section 5. Returns it. */
-export function problem(
+export function assertProblem(
   t: Test,
-  given: LightMyRequestResponse | Answered,
+  received: LightMyRequestResponse | TestResponse,
   status: number,
   code: string,
   name = ''
 ): Record<string, any> {
-  const answer = 'statusCode' in given ? answered(given) : given
+  const answer = 'statusCode' in received ? toTestResponse(received) : received
   const title = `${name === '' ? '' : `${name}: `}${status} ${code}`
   let body: Record<string, any> = {}
   try {
@@ -49,13 +53,13 @@ export function problem(
       status,
       type: /^application\/problem\+json(; charset=utf-8)?$/,
       same: true,
-      members: [...MEMBERS, ...optional].sort(),
+      members: [...PROBLEM_FIELDS, ...optional].sort(),
       document: {
         type: 'about:blank',
         title: STATUS_CODES[status],
         status,
         code,
-        request_id: REQUEST_ID,
+        request_id: REQUEST_ID_PATTERN,
         detail: /^[A-Z].*[^ ]$/
       }
     },
@@ -65,7 +69,7 @@ export function problem(
 }
 
 /** `post('/users', { … })`; a string goes out as it is. */
-export function callers(app: FastifyInstance, defaults: InjectOptions = {}) {
+export function createCaller(app: FastifyInstance, defaults: InjectOptions = {}) {
   const post = (url: string, payload?: unknown, headers: Record<string, string> = {}) =>
     app.inject({
       ...defaults,
@@ -87,10 +91,10 @@ export function callers(app: FastifyInstance, defaults: InjectOptions = {}) {
 }
 
 /** Follows `Link: rel="next"` to the end; resolves to the items of every page. */
-export async function follow(
+export async function followPages(
   app: FastifyInstance,
   start: string,
-  read: (body: any) => any[] = (body) => body
+  getItems: (body: any) => any[] = (body) => body
 ): Promise<{ pages: any[][]; links: string[] }> {
   const pages: any[][] = []
   const links: string[] = []
@@ -99,7 +103,7 @@ export async function follow(
     if (response.statusCode !== 200) {
       throw new Error(`${url}: ${response.statusCode} ${response.body}`)
     }
-    pages.push(read(response.json()))
+    pages.push(getItems(response.json()))
     const link = response.headers.link as string | undefined
     url =
       link === undefined

@@ -1,9 +1,9 @@
 import t from 'tap'
-import { build } from '../helper.ts'
-import { callers, problem } from './helper.ts'
+import { buildTestApp } from '../helper.ts'
+import { createCaller, assertProblem } from './helper.ts'
 
 /** Ways to write something that is not one of our ids, as they stand in a URL. */
-const SPELLINGS = [
+const INVALID_IDS = [
   '0',
   '-1',
   '-0',
@@ -67,13 +67,13 @@ const SPELLINGS = [
   '١'
 ]
 /** Well-formed ids that nobody has. */
-const UNUSED = ['2', '4294967296', '2147483648', '9007199254740991']
+const UNUSED_IDS = ['2', '4294967296', '2147483648', '9007199254740991']
 /** RFC 3986 section 6.2.2.2: an escaped unreserved character is the character. */
-const SAME = ['%31']
+const EQUIVALENT_IDS = ['%31']
 
 t.test('C4 T12 Ids are positive whole numbers in one spelling', async (t) => {
-  const { app } = await build(t)
-  const { post, get } = callers(app)
+  const { app } = await buildTestApp(t)
+  const { post, get } = createCaller(app)
   await post('/users', { email: 'ada@example.com' })
   await post('/jira/projects', { owner_id: 1, key: 'PAY', name: 'Payments' })
   const paths = [
@@ -91,7 +91,7 @@ t.test('C4 T12 Ids are positive whole numbers in one spelling', async (t) => {
 
   t.test('anything else is 422 or 404 and never another person', async (t) => {
     for (const base of [...paths, ...queries]) {
-      for (const id of SPELLINGS) {
+      for (const id of INVALID_IDS) {
         const { statusCode, headers, body } = await get(base + id)
         t.ok(
           [400, 404, 422].includes(statusCode) &&
@@ -116,11 +116,11 @@ t.test('C4 T12 Ids are positive whole numbers in one spelling', async (t) => {
       '9223372036854775808',
       '%EF%BC%91'
     ]) {
-      t.match(problem(t, await get(`/users/${id}`), 422, 'validation_failed', id).errors, [
+      t.match(assertProblem(t, await get(`/users/${id}`), 422, 'validation_failed', id).errors, [
         { pointer: '/user_id' }
       ])
       t.match(
-        problem(
+        assertProblem(
           t,
           await get(`/integrations/jira/projects/fetch?owner_id=${id}`),
           422,
@@ -133,19 +133,19 @@ t.test('C4 T12 Ids are positive whole numbers in one spelling', async (t) => {
   })
 
   t.test('a well-formed id of nobody is 404', async (t) => {
-    for (const id of UNUSED) {
-      problem(t, await get(`/users/${id}`), 404, 'user_not_found', id)
-      problem(t, await get(`/jira/projects/${id}`), 404, 'user_not_found', id)
-      problem(t, await get(`/confluence/pages/${id}`), 404, 'user_not_found', id)
-      problem(
+    for (const id of UNUSED_IDS) {
+      assertProblem(t, await get(`/users/${id}`), 404, 'user_not_found', id)
+      assertProblem(t, await get(`/jira/projects/${id}`), 404, 'user_not_found', id)
+      assertProblem(t, await get(`/confluence/pages/${id}`), 404, 'user_not_found', id)
+      assertProblem(
         t,
         await get(`/integrations/jira/projects/fetch?owner_id=${id}`),
         404,
         'user_not_found',
         id
       )
-      problem(t, await get(`/integrations/jira/sync/runs/${id}`), 404, 'run_not_found', id)
-      problem(
+      assertProblem(t, await get(`/integrations/jira/sync/runs/${id}`), 404, 'run_not_found', id)
+      assertProblem(
         t,
         await app.inject({ method: 'POST', url: `/integrations/jira/sync?owner_id=${id}` }),
         404,
@@ -156,7 +156,7 @@ t.test('C4 T12 Ids are positive whole numbers in one spelling', async (t) => {
   })
 
   t.test('an escaped digit is the digit', async (t) => {
-    for (const id of SAME) t.match((await get(`/users/${id}`)).json(), { id: 1 })
+    for (const id of EQUIVALENT_IDS) t.match((await get(`/users/${id}`)).json(), { id: 1 })
   })
 
   t.test('in a body an id is a JSON number', async (t) => {
@@ -179,7 +179,7 @@ t.test('C4 T12 Ids are positive whole numbers in one spelling', async (t) => {
         ['/jira/projects', '"key":"K","name":"N"'],
         ['/confluence/pages', '"space_key":"S","page_id":"1","title":"T"']
       ]) {
-        problem(
+        assertProblem(
           t,
           await post(path ?? '', `{"owner_id":${id},${rest}}`),
           422,
@@ -188,13 +188,13 @@ t.test('C4 T12 Ids are positive whole numbers in one spelling', async (t) => {
         )
       }
     }
-    problem(
+    assertProblem(
       t,
       await post('/jira/projects', { owner_id: 2, key: 'K', name: 'N' }),
       404,
       'user_not_found'
     )
-    problem(
+    assertProblem(
       t,
       await post('/confluence/pages', {
         owner_id: Number.MAX_SAFE_INTEGER,
@@ -208,12 +208,12 @@ t.test('C4 T12 Ids are positive whole numbers in one spelling', async (t) => {
   })
 
   t.test('the same parameter twice is refused and not guessed', async (t) => {
-    problem(
+    assertProblem(
       t,
       await get('/integrations/jira/projects/fetch?owner_id=1&owner_id=2'),
       422,
       'validation_failed'
     )
-    problem(t, await get('/users?limit=1&limit=2'), 422, 'validation_failed')
+    assertProblem(t, await get('/users?limit=1&limit=2'), 422, 'validation_failed')
   })
 })

@@ -1,9 +1,9 @@
 import t, { type Test } from 'tap'
-import { build } from '../helper.ts'
-import { callers, problem } from './helper.ts'
+import { buildTestApp } from '../helper.ts'
+import { createCaller, assertProblem } from './helper.ts'
 
 /** What both products have in common, so that each test runs on both. */
-const KINDS = [
+const ITEM_KINDS = [
   {
     path: '/jira/projects',
     body: {
@@ -39,7 +39,7 @@ const KINDS = [
 ] as const
 
 /** In the order of their code points: what UTF-16 or a locale would sort otherwise is among them. */
-const ORDERED = [
+const ORDERED_TEXTS = [
   ' ',
   '!',
   '0',
@@ -73,17 +73,17 @@ const ORDERED = [
   '\u{10ffff}'
 ]
 
-const START = Date.UTC(2026, 10, 23, 12)
+const START_MS = Date.UTC(2026, 10, 23, 12)
 
-for (const { path, body, row, copied, optional, another, retitled, sorted } of KINDS) {
-  const fresh = async (t: Test) => {
-    let clock = START
-    const built = await build(t, {}, () => clock)
-    const { post, get } = callers(built.app)
+for (const { path, body, row, copied, optional, another, retitled, sorted } of ITEM_KINDS) {
+  const createApp = async (t: Test) => {
+    let clock = START_MS
+    const built = await buildTestApp(t, {}, () => clock)
+    const { post, get } = createCaller(built.app)
     await post('/users', { email: 'ada@example.com' })
     await post('/users', { email: 'bob@example.com' })
     /** The whole item as it is served, posted at this moment. */
-    const served = (item: object) => ({
+    const toServedItem = (item: object) => ({
       id: 1,
       ...copied,
       ...item,
@@ -93,8 +93,8 @@ for (const { path, body, row, copied, optional, another, retitled, sorted } of K
       ...built,
       post,
       get,
-      served,
-      pass: (ms: number) => {
+      served: toServedItem,
+      advanceTime: (ms: number) => {
         clock += ms
       }
     }
@@ -104,12 +104,12 @@ for (const { path, body, row, copied, optional, another, retitled, sorted } of K
     t.test(
       'a new item is 201, the same key again is 200 and replaces it, and the list shows one',
       async (t) => {
-        const { post, get, served, pass } = await fresh(t)
+        const { post, get, served, advanceTime } = await createApp(t)
         const made = await post(path, body)
         t.equal(made.statusCode, 201)
         t.same(made.json(), served(body))
         t.same(Object.keys(made.json()), row)
-        pass(1_000)
+        advanceTime(1_000)
         const again = await post(path, { ...body, ...retitled })
         t.equal(again.statusCode, 200)
         t.same(
@@ -124,7 +124,7 @@ for (const { path, body, row, copied, optional, another, retitled, sorted } of K
     )
 
     t.test('an upsert states the whole item: what is left out becomes null', async (t) => {
-      const { post, get, served } = await fresh(t)
+      const { post, get, served } = await createApp(t)
       await post(path, body)
       const bare = Object.fromEntries(
         Object.entries(body).filter(([name]) => !(optional as readonly string[]).includes(name))
@@ -139,7 +139,7 @@ for (const { path, body, row, copied, optional, another, retitled, sorted } of K
     t.test(
       'items belong to their owner, and an owner who does not exist is 404 and nothing is stored',
       async (t) => {
-        const { app, post, get } = await fresh(t)
+        const { app, post, get } = await createApp(t)
         await post(path, body)
         t.equal(
           (await post(path, { ...body, owner_id: 2 })).statusCode,
@@ -154,8 +154,8 @@ for (const { path, body, row, copied, optional, another, retitled, sorted } of K
           (await get(`${path}/2`)).json().map((item: any) => item.owner_id),
           [2]
         )
-        problem(t, await post(path, { ...body, owner_id: 3 }), 404, 'user_not_found')
-        problem(t, await get(`${path}/3`), 404, 'user_not_found')
+        assertProblem(t, await post(path, { ...body, owner_id: 3 }), 404, 'user_not_found')
+        assertProblem(t, await get(`${path}/3`), 404, 'user_not_found')
         await post('/users', { email: 'cleo@example.com' })
         t.same((await get(`${path}/3`)).json(), [], 'no orphan was waiting for the third user')
         t.same((await app.inject(`/integrations${path}/fetch?owner_id=3`)).json().items, [])
@@ -163,8 +163,8 @@ for (const { path, body, row, copied, optional, another, retitled, sorted } of K
     )
 
     t.test('lists are ordered by code points, the same on every engine', async (t) => {
-      const { post, get } = await fresh(t)
-      const shuffled = ORDERED.toSorted((a, b) =>
+      const { post, get } = await createApp(t)
+      const shuffled = ORDERED_TEXTS.toSorted((a, b) =>
         Buffer.from(a).toString('hex').split('').reverse().join('') <
         Buffer.from(b).toString('hex').split('').reverse().join('')
           ? -1
@@ -184,14 +184,14 @@ for (const { path, body, row, copied, optional, another, retitled, sorted } of K
       }
       t.same(
         (await get(`${path}/1`)).json().map((item: any) => item[sorted]),
-        ORDERED
+        ORDERED_TEXTS
       )
     })
 
     t.test(
       'keys are compared exactly: case, width and composition make another item',
       async (t) => {
-        const { post, get } = await fresh(t)
+        const { post, get } = await createApp(t)
         const name = sorted === 'key' ? 'key' : 'page_id'
         const keys = ['a', 'A', 'ａ', 'a ', '\u00e9', 'e\u0301', '1', '01', '1.0']
         for (const key of keys) {
@@ -202,7 +202,7 @@ for (const { path, body, row, copied, optional, another, retitled, sorted } of K
     )
 
     t.test('a link is http or https, absolute, and carries no credentials', async (t) => {
-      const { post } = await fresh(t)
+      const { post } = await createApp(t)
       const bad = [
         'javascript:alert(1)',
         'JAVASCRIPT:alert(1)',
@@ -232,7 +232,7 @@ for (const { path, body, row, copied, optional, another, retitled, sorted } of K
       ]
       for (const url of bad) {
         t.match(
-          problem(
+          assertProblem(
             t,
             await post(path, { ...body, url }),
             422,
@@ -257,8 +257,8 @@ for (const { path, body, row, copied, optional, another, retitled, sorted } of K
 }
 
 t.test('Two pages whose space and id run together are two pages', async (t) => {
-  const { app } = await build(t)
-  const { post, get } = callers(app)
+  const { app } = await buildTestApp(t)
+  const { post, get } = createCaller(app)
   await post('/users', { email: 'ada@example.com' })
   for (const [spaceKey, pageId] of [
     ['AB', 'C'],

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { follow, problem } from './helper.ts'
-import { copied, hand } from './synced-service.ts'
+import { followPages, assertProblem } from './helper.ts'
+import { startSyncedService, postProject } from './synced-service.ts'
 
 const LISTS = [
   ['jira', 'projects'],
@@ -8,12 +8,12 @@ const LISTS = [
   ['confluence', 'spaces'],
   ['confluence', 'pages']
 ] as const
-const rows = (body: any) => (Array.isArray(body) ? body : body.items)
-const linkOf = (answer: { headers: Record<string, unknown> }) =>
+const getItems = (body: any) => (Array.isArray(body) ? body : body.items)
+const getNextLink = (answer: { headers: Record<string, unknown> }) =>
   /^<([^>]+)>; rel="next"$/.exec(String(answer.headers.link))?.[1]
 
 t.test('Lists of what was copied', async (t) => {
-  const service = await copied(t, ['jira', 'confluence'], {
+  const service = await startSyncedService(t, ['jira', 'confluence'], {
     sandbox: { sizes: { projects: 5, issues: 40, spaces: 4, pages: 40 } }
   })
   const { app, get, post } = service
@@ -163,8 +163,8 @@ t.test('Lists of what was copied', async (t) => {
         const url = `${path}?${new URLSearchParams(query).toString()}`
         // Where nothing fits, nothing is looked at.
         t.equal(expected.length > 0, fits.length > 0, `${url}: there are some`)
-        t.same(rows((await get(url)).json()), expected, url)
-        const { pages, links } = await follow(app, `${url}&limit=2`, rows)
+        t.same(getItems((await get(url)).json()), expected, url)
+        const { pages, links } = await followPages(app, `${url}&limit=2`, getItems)
         t.same(pages.flat(), expected, `${url} by two`)
         for (const link of links) {
           const { pathname, searchParams } = new URL(link, 'http://x')
@@ -205,7 +205,7 @@ t.test('Lists of what was copied', async (t) => {
     ]
     for (const [query, pointer] of WRONG) {
       t.match(
-        problem(
+        assertProblem(
           t,
           await get(`/jira/issues/1?${query}`),
           422,
@@ -219,8 +219,8 @@ t.test('Lists of what was copied', async (t) => {
       (await get('/jira/issues/1?updated_since=2026-11-23T12:00:00+01:00')).json().errors[0].detail,
       /plus sign has to be sent as %2B/
     )
-    problem(t, await get('/jira/issues/7'), 404, 'user_not_found')
-    problem(t, await get('/jira/issues/1?cursor=x'), 400, 'invalid_cursor')
+    assertProblem(t, await get('/jira/issues/7'), 404, 'user_not_found')
+    assertProblem(t, await get('/jira/issues/1?cursor=x'), 400, 'invalid_cursor')
   })
 
   t.test('are not sent again to whoever has them', async (t) => {
@@ -234,17 +234,17 @@ t.test('Lists of what was copied', async (t) => {
       const etag = String(first.headers.etag)
       t.match(etag, /^"[\w.]+"$/)
       t.match(first.headers['cache-control'], /private, no-cache/)
-      for (const known of [etag, `W/${etag}`, `"x", ${etag}`, `W/"x",W/${etag} , "y"`, '*']) {
-        const again = await get(url, { 'if-none-match': known })
+      for (const ifNoneMatch of [etag, `W/${etag}`, `"x", ${etag}`, `W/"x",W/${etag} , "y"`, '*']) {
+        const again = await get(url, { 'if-none-match': ifNoneMatch })
         t.match(
           { status: again.statusCode, body: again.body, etag: again.headers.etag },
           { status: 304, body: '', etag },
-          known
+          ifNoneMatch
         )
         t.notOk(again.headers['content-type'])
       }
-      for (const known of ['"x"', '', etag.slice(1, -1), `${etag}x`, `"${etag}"`, 'W/*']) {
-        t.equal((await get(url, { 'if-none-match': known })).statusCode, 200, known)
+      for (const ifNoneMatch of ['"x"', '', etag.slice(1, -1), `${etag}x`, `"${etag}"`, 'W/*']) {
+        t.equal((await get(url, { 'if-none-match': ifNoneMatch })).statusCode, 200, ifNoneMatch)
       }
     }
   })
@@ -263,23 +263,23 @@ t.test('Lists of what was copied', async (t) => {
       )
       return answer.json()
     }
-    await hand(service, 'NEW')
+    await postProject(service, 'NEW')
     await isNews('by hand')
     const { key, id } = all.issues?.[3]
     await service.sandbox.admin(`issues/${key}`, { summary: 'Edited' })
-    await service.copy('jira', 'incremental')
+    await service.runSync('jira', 'incremental')
     t.match(
       (await isNews('copied')).find((item: any) => item.id === id),
       { summary: 'Edited' }
     )
-    await service.copy('jira', 'full')
+    await service.runSync('jira', 'full')
     t.equal(
       (await get('/jira/issues/1', { 'if-none-match': etag })).statusCode,
       304,
       'a copy that found nothing new changes nothing'
     )
     await service.sandbox.admin(`issues/${key}`, { deleted: true })
-    await service.copy('jira', 'full')
+    await service.runSync('jira', 'full')
     t.notOk((await isNews('deleted')).some((item: any) => item.id === id))
     await app.inject({ method: 'DELETE', url: '/users/1/connections/jira' })
     t.same(await isNews('erased'), [])
@@ -299,19 +299,19 @@ t.test('Lists of what was copied', async (t) => {
       for (const { page_id: id } of rest) {
         await service.sandbox.admin(`pages/${id}`, { status: 'trashed' })
       }
-      t.match(await service.copy('confluence'), { counts: { removed: 2 } })
-      const { pages } = await follow(app, linkOf(first) ?? '', rows)
+      t.match(await service.runSync('confluence'), { counts: { removed: 2 } })
+      const { pages } = await followPages(app, getNextLink(first) ?? '', getItems)
       t.same(pages.flat(), all.pages?.slice(12))
     }
   )
 })
 
 t.test('Without a user there is nothing, and nothing is known of it', async (t) => {
-  const { get } = await copied(t, [])
+  const { get } = await startSyncedService(t, [])
   const answer = await get('/integrations/jira/issues/fetch', { 'if-none-match': '*' })
   t.match(
     { status: answer.statusCode, body: answer.json() },
     { status: 200, body: { provider: 'jira', items: [] } }
   )
-  problem(t, await get('/jira/issues/1'), 404, 'user_not_found')
+  assertProblem(t, await get('/jira/issues/1'), 404, 'user_not_found')
 })

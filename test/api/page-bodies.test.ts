@@ -1,14 +1,17 @@
 import t from 'tap'
-import { follow, problem } from './helper.ts'
-import { synced } from '../helper.ts'
-import { copied, type Copied } from './synced-service.ts'
-import { Mirror, tables } from './feed-follower.ts'
+import { followPages, assertProblem } from './helper.ts'
+import { waitForRun } from '../helper.ts'
+import { startSyncedService, type SyncedService } from './synced-service.ts'
+import { FeedFollower, readLists } from './feed-follower.ts'
 
-const BODIES = 120
-const rows = (body: any) => (Array.isArray(body) ? body : body.items)
+const BODY_COUNT = 120
+const getItems = (body: any) => (Array.isArray(body) ? body : body.items)
 
 /** Says whether bodies are copied, and waits for the copy that takes. */
-async function choose({ app }: Copied, pageBodies: boolean): Promise<Record<string, any>> {
+async function setPageBodies(
+  { app }: SyncedService,
+  pageBodies: boolean
+): Promise<Record<string, any>> {
   const answer = await app.inject({
     method: 'PATCH',
     url: '/users/1/connections/confluence',
@@ -16,13 +19,15 @@ async function choose({ app }: Copied, pageBodies: boolean): Promise<Record<stri
   })
   if (answer.statusCode !== 200) throw new Error(answer.body)
   const [{ id }] = (await app.inject('/integrations/confluence/sync/runs?limit=1')).json()
-  return await synced(app, 'confluence', id)
+  return await waitForRun(app, 'confluence', id)
 }
 
 t.test(
   'Bodies of pages are copied where the connection wants them, and served where they are asked for',
   async (t) => {
-    const service = await copied(t, ['confluence'], { sandbox: { sizes: { pages: BODIES } } })
+    const service = await startSyncedService(t, ['confluence'], {
+      sandbox: { sizes: { pages: BODY_COUNT } }
+    })
     const {
       app,
       get,
@@ -40,7 +45,10 @@ t.test(
     t.same(await one(), { ...page, body: null }, 'null before')
     t.notOk('body' in page, 'and no body where none was asked for')
     const before = (await get('/users/1/changes?limit=1000')).json().next
-    t.match(await choose(service, true), { state: 'succeeded', counts: { changed: BODIES } })
+    t.match(await setPageBodies(service, true), {
+      state: 'succeeded',
+      counts: { changed: BODY_COUNT }
+    })
     const whole = await one()
     t.same(whole.body, {
       storage: '<h1>Restart</h1><p>the <strong>worker</strong> &amp; wait</p>',
@@ -63,19 +71,19 @@ t.test(
     )
     t.equal(
       (await get(`/users/1/changes?limit=1000&since=${before}`)).json().changes.length,
-      BODIES
+      BODY_COUNT
     )
 
     t.test('a page of the list has a hundred of them at most', async (t) => {
       t.equal((await list('include=body')).length, 100)
-      t.equal((await list('')).length, BODIES)
+      t.equal((await list('')).length, BODY_COUNT)
       for (const url of [
         '/confluence/pages/1?include=body',
         '/api/integrations/confluence/pages/fetch?include=body',
         '/confluence/pages/1?include=body&limit=100',
         '/confluence/pages/1?include=body&limit=7&q=e'
       ]) {
-        const { pages, links } = await follow(app, url, rows)
+        const { pages, links } = await followPages(app, url, getItems)
         t.ok(
           pages.every((each) => each.length <= 100),
           url
@@ -90,7 +98,7 @@ t.test(
       }
       for (const limit of [101, 1000]) {
         t.match(
-          problem(
+          assertProblem(
             t,
             await get(`/confluence/pages/1?include=body&limit=${limit}`),
             422,
@@ -101,11 +109,12 @@ t.test(
       }
       for (const query of ['include=bodies', 'include=', 'include=body&include=body']) {
         t.match(
-          problem(t, await get(`/confluence/pages/1?${query}`), 422, 'validation_failed').errors,
+          assertProblem(t, await get(`/confluence/pages/1?${query}`), 422, 'validation_failed')
+            .errors,
           [{ pointer: '/include' }]
         )
       }
-      problem(t, await get('/confluence/spaces/1?include=body'), 422, 'validation_failed')
+      assertProblem(t, await get('/confluence/spaces/1?include=body'), 422, 'validation_failed')
     })
 
     t.test(
@@ -125,7 +134,7 @@ t.test(
           304
         )
         await admin(`pages/${page.page_id}`, { body: '<p>Only the body is new</p>' })
-        await service.copy('confluence', 'incremental')
+        await service.runSync('confluence', 'incremental')
         t.equal(
           (await get('/confluence/pages/1?include=body', { 'if-none-match': String(etag) }))
             .statusCode,
@@ -136,11 +145,14 @@ t.test(
     )
 
     t.test('they go when they are no longer wanted', async (t) => {
-      t.match(await choose(service, false), { state: 'succeeded', counts: { changed: BODIES } })
+      t.match(await setPageBodies(service, false), {
+        state: 'succeeded',
+        counts: { changed: BODY_COUNT }
+      })
       t.ok((await list('include=body')).every(({ body }) => body === null))
-      const mirror = new Mirror(app, 1)
-      await mirror.follow()
-      t.same(Object.fromEntries(mirror.items), Object.fromEntries(await tables(app, 1)))
+      const mirror = new FeedFollower(app, 1)
+      await mirror.catchUp()
+      t.same(Object.fromEntries(mirror.items), Object.fromEntries(await readLists(app, 1)))
     })
   }
 )

@@ -1,22 +1,22 @@
 import t from 'tap'
-import { build } from '../helper.ts'
-import { callers, follow, problem } from './helper.ts'
+import { buildTestApp } from '../helper.ts'
+import { createCaller, followPages, assertProblem } from './helper.ts'
 
-const LISTS = [
+const LIST_PATHS = [
   '/users',
   '/jira/projects/1',
   '/confluence/pages/1',
   '/integrations/jira/projects/fetch',
   '/integrations/confluence/pages/fetch'
 ]
-const COUNT = 23
-const LONGEST_CURSOR = 12_288
-const rows = (body: any) => (Array.isArray(body) ? body : body.items)
+const ITEM_COUNT = 23
+const MAX_CURSOR_LENGTH = 12_288
+const getItems = (body: any) => (Array.isArray(body) ? body : body.items)
 
 t.test('Lists come in pages', async (t) => {
-  const { app } = await build(t)
-  const { post, get } = callers(app)
-  for (let i = 0; i < COUNT; i++) {
+  const { app } = await buildTestApp(t)
+  const { post, get } = createCaller(app)
+  for (let i = 0; i < ITEM_COUNT; i++) {
     await post('/users', { email: `u${i}@example.com` })
     await post('/jira/projects', { owner_id: 1, key: `K${i}`, name: 'N' })
     // The same title again and again: only the id tells one page from the next.
@@ -31,13 +31,13 @@ t.test('Lists come in pages', async (t) => {
   t.test(
     'following Link to the end gives every item once, in the order of the whole list',
     async (t) => {
-      for (const list of LISTS) {
-        const whole = rows((await get(list)).json())
-        t.equal(whole.length, COUNT, `${list} is whole without a limit`)
-        for (const limit of [1, 2, 5, COUNT - 1, COUNT, COUNT + 1, 1000]) {
-          const { pages } = await follow(app, `${list}?limit=${limit}`, rows)
+      for (const list of LIST_PATHS) {
+        const whole = getItems((await get(list)).json())
+        t.equal(whole.length, ITEM_COUNT, `${list} is whole without a limit`)
+        for (const limit of [1, 2, 5, ITEM_COUNT - 1, ITEM_COUNT, ITEM_COUNT + 1, 1000]) {
+          const { pages } = await followPages(app, `${list}?limit=${limit}`, getItems)
           t.same(pages.flat(), whole, `${list} by ${limit}`)
-          t.equal(pages.length, Math.ceil(COUNT / limit), 'no empty page at the end')
+          t.equal(pages.length, Math.ceil(ITEM_COUNT / limit), 'no empty page at the end')
           t.ok(pages.every((page, i) => i === pages.length - 1 || page.length === limit))
         }
       }
@@ -45,12 +45,12 @@ t.test('Lists come in pages', async (t) => {
   )
 
   t.test('the link keeps the prefix and the other parameters of the request', async (t) => {
-    const { links, pages } = await follow(
+    const { links, pages } = await followPages(
       app,
       '/api/integrations/jira/projects/fetch?owner_id=1&limit=9',
-      rows
+      getItems
     )
-    t.equal(pages.flat().length, COUNT)
+    t.equal(pages.flat().length, ITEM_COUNT)
     for (const link of links) {
       t.match(
         link,
@@ -67,14 +67,14 @@ t.test('Lists come in pages', async (t) => {
   t.test('an item that appears behind the cursor does not repeat another', async (t) => {
     const first = await get('/jira/projects/1?limit=3')
     await post('/jira/projects', { owner_id: 1, key: '0-first', name: 'N' })
-    const { pages } = await follow(app, /<(.*)>/.exec(first.headers.link as string)?.[1] ?? '')
+    const { pages } = await followPages(app, /<(.*)>/.exec(first.headers.link as string)?.[1] ?? '')
     const keys = [...first.json(), ...pages.flat()].map(({ key }: { key: string }) => key)
     t.equal(new Set(keys).size, keys.length)
-    t.equal(keys.length, COUNT)
+    t.equal(keys.length, ITEM_COUNT)
   })
 
   t.test('the longest titles there can be do not end the list', async (t) => {
-    const { app } = await build(t)
+    const { app } = await buildTestApp(t)
     await app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
     const titles = ['\u0001', '"', '\\', '😀'.slice(0, 2), '漢', 'x'].map((text) =>
       text.repeat(1024 / text.length)
@@ -82,7 +82,7 @@ t.test('Lists come in pages', async (t) => {
     for (const [i, title] of titles.entries()) {
       t.equal(
         (
-          await callers(app).post('/confluence/pages', {
+          await createCaller(app).post('/confluence/pages', {
             owner_id: 1,
             space_key: 'S',
             page_id: `${i}`,
@@ -92,11 +92,11 @@ t.test('Lists come in pages', async (t) => {
         201
       )
     }
-    t.equal((await follow(app, '/confluence/pages/1?limit=1')).pages.length, titles.length)
+    t.equal((await followPages(app, '/confluence/pages/1?limit=1')).pages.length, titles.length)
   })
 
   t.test('a limit is a whole number from 1 to 1000', async (t) => {
-    for (const list of LISTS) {
+    for (const list of LIST_PATHS) {
       for (const limit of [
         '0',
         '1001',
@@ -119,7 +119,7 @@ t.test('Lists come in pages', async (t) => {
         '%EF%BC%95'
       ]) {
         t.match(
-          problem(
+          assertProblem(
             t,
             await get(`${list}?limit=${limit}`),
             422,
@@ -146,7 +146,7 @@ t.test('Lists come in pages', async (t) => {
       'e30',
       'WyIiXQ',
       'WzFd.',
-      'A'.repeat(LONGEST_CURSOR),
+      'A'.repeat(MAX_CURSOR_LENGTH),
       ...[
         [null],
         ['a'],
@@ -167,9 +167,9 @@ t.test('Lists come in pages', async (t) => {
         { length: 1 }
       ].map((value) => Buffer.from(JSON.stringify(value)).toString('base64url'))
     ]
-    for (const list of LISTS) {
+    for (const list of LIST_PATHS) {
       for (const cursor of wrong) {
-        problem(
+        assertProblem(
           t,
           await get(`${list}?cursor=${cursor}`),
           400,
@@ -178,9 +178,9 @@ t.test('Lists come in pages', async (t) => {
         )
       }
       t.match(
-        problem(
+        assertProblem(
           t,
-          await get(`${list}?cursor=${'A'.repeat(LONGEST_CURSOR + 1)}`),
+          await get(`${list}?cursor=${'A'.repeat(MAX_CURSOR_LENGTH + 1)}`),
           422,
           'validation_failed'
         ).errors?.[0],
@@ -189,14 +189,14 @@ t.test('Lists come in pages', async (t) => {
     }
     const cursor = async (list: string) =>
       /cursor=([\w-]+)/.exec((await get(`${list}?limit=2`)).headers.link as string)?.[1] ?? ''
-    problem(
+    assertProblem(
       t,
       await get(`/users?cursor=${await cursor('/jira/projects/1')}`),
       400,
       'invalid_cursor',
       'of another list'
     )
-    problem(
+    assertProblem(
       t,
       await get(`/jira/projects/1?cursor=${await cursor('/users')}`),
       400,
@@ -205,7 +205,7 @@ t.test('Lists come in pages', async (t) => {
     )
     const whole = await cursor('/jira/projects/1')
     for (let cut = 1; cut < whole.length - 1; cut++) {
-      problem(
+      assertProblem(
         t,
         await get(`/jira/projects/1?cursor=${whole.slice(0, cut)}`),
         400,

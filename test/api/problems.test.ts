@@ -1,9 +1,9 @@
 import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
-import { build } from '../helper.ts'
-import { callers, problem } from './helper.ts'
+import { buildTestApp } from '../helper.ts'
+import { createCaller, assertProblem } from './helper.ts'
 
-const POSTS = [
+const POST_PATHS = [
   '/users',
   '/jira/projects',
   '/confluence/pages',
@@ -11,18 +11,18 @@ const POSTS = [
   '/integrations/confluence/connect'
 ]
 /** The largest body that is accepted, on purpose written down a second time. */
-const LIMIT = 64 * 1024
+const MAX_BODY_BYTES = 64 * 1024
 
 /** An app with a person in it. */
-const ready = async (t: Test) => {
-  const built = await build(t)
-  const { post, get } = callers(built.app)
+const createAppWithUser = async (t: Test) => {
+  const built = await buildTestApp(t)
+  const { post, get } = createCaller(built.app)
   await post('/users', { email: 'ada@example.com' })
   return { ...built, post, get }
 }
 
 t.test('400: a body that is not JSON', async (t) => {
-  const { post } = await ready(t)
+  const { post } = await createAppWithUser(t)
   const broken = [
     '{',
     '}',
@@ -47,9 +47,9 @@ t.test('400: a body that is not JSON', async (t) => {
     '"',
     `${'['.repeat(60_000)}`
   ]
-  for (const path of POSTS) {
+  for (const path of POST_PATHS) {
     for (const body of broken) {
-      problem(
+      assertProblem(
         t,
         await post(path, body),
         400,
@@ -61,7 +61,7 @@ t.test('400: a body that is not JSON', async (t) => {
 })
 
 t.test('404 and 405: the path is not there, or not with this method', async (t) => {
-  const { app, get } = await ready(t)
+  const { app, get } = await createAppWithUser(t)
   for (const url of [
     '/nothing',
     '/users/1/tokens',
@@ -83,7 +83,7 @@ t.test('404 and 405: the path is not there, or not with this method', async (t) 
     '/*',
     '/:user_id'
   ]) {
-    problem(t, await get(url), 404, 'not_found', url)
+    assertProblem(t, await get(url), 404, 'not_found', url)
   }
   const allowed: Array<[url: string, wrong: string, allow: string[]]> = [
     ['/users', 'DELETE', ['GET', 'HEAD', 'POST']],
@@ -115,7 +115,7 @@ t.test('404 and 405: the path is not there, or not with this method', async (t) 
   ]
   for (const [url, method, allow] of allowed) {
     const answer = await app.inject({ method: method as 'PUT', url })
-    problem(t, answer, 405, 'method_not_allowed', `${method} ${url}`)
+    assertProblem(t, answer, 405, 'method_not_allowed', `${method} ${url}`)
     t.same(
       String(answer.headers.allow)
         .split(', ')
@@ -127,7 +127,7 @@ t.test('404 and 405: the path is not there, or not with this method', async (t) 
 })
 
 t.test('400: an address that is not one', async (t) => {
-  const { get } = await ready(t)
+  const { get } = await createAppWithUser(t)
   for (const url of [
     '/%zz',
     '/users/%',
@@ -137,44 +137,50 @@ t.test('400: an address that is not one', async (t) => {
     '/%',
     '/users/%c0%ae'
   ]) {
-    problem(t, await get(url), 400, 'bad_request', url)
+    assertProblem(t, await get(url), 400, 'bad_request', url)
   }
 })
 
 t.test('C5 T32 413: a byte more than 64 KiB', async (t) => {
-  const { app, post } = await ready(t)
-  for (const path of POSTS) {
-    problem(t, await post(path, Buffer.alloc(LIMIT + 1, ' ')), 413, 'payload_too_large', path)
-    problem(
+  const { app, post } = await createAppWithUser(t)
+  for (const path of POST_PATHS) {
+    assertProblem(
       t,
-      await post(path, JSON.stringify({ email: 'x'.repeat(LIMIT) })),
+      await post(path, Buffer.alloc(MAX_BODY_BYTES + 1, ' ')),
+      413,
+      'payload_too_large',
+      path
+    )
+    assertProblem(
+      t,
+      await post(path, JSON.stringify({ email: 'x'.repeat(MAX_BODY_BYTES) })),
       413,
       'payload_too_large',
       path
     )
   }
-  problem(
+  assertProblem(
     t,
     await post(
       '/users',
       Buffer.concat([
         Buffer.from('{"email":"big@example.com"}'),
-        Buffer.alloc(LIMIT, ' ')
-      ]).subarray(0, LIMIT + 1)
+        Buffer.alloc(MAX_BODY_BYTES, ' ')
+      ]).subarray(0, MAX_BODY_BYTES + 1)
     ),
     413,
     'payload_too_large'
   )
   const fits = Buffer.concat([
     Buffer.from('{"email":"big@example.com"}'),
-    Buffer.alloc(LIMIT, ' ')
-  ]).subarray(0, LIMIT)
+    Buffer.alloc(MAX_BODY_BYTES, ' ')
+  ]).subarray(0, MAX_BODY_BYTES)
   t.equal((await post('/users', fits)).statusCode, 201, 'exactly 64 KiB are accepted')
   t.equal((await app.inject('/users')).json().length, 2)
 })
 
 t.test('C1 C5 415: anything but JSON', async (t) => {
-  const { app, post } = await ready(t)
+  const { app, post } = await createAppWithUser(t)
   const types = [
     'text/plain',
     'application/x-www-form-urlencoded',
@@ -188,9 +194,9 @@ t.test('C1 C5 415: anything but JSON', async (t) => {
     '*/*',
     'application/octet-stream'
   ]
-  for (const path of POSTS) {
+  for (const path of POST_PATHS) {
     for (const type of types) {
-      problem(
+      assertProblem(
         t,
         await post(path, '{"email":"a@b.co"}', { 'content-type': type }),
         415,
@@ -211,14 +217,14 @@ t.test('C1 C5 415: anything but JSON', async (t) => {
       type
     )
   }
-  problem(
+  assertProblem(
     t,
     await post('/users', gzipSync('{"email":"zip@example.com"}'), { 'content-encoding': 'gzip' }),
     415,
     'unsupported_media_type',
     'a compressed body'
   )
-  problem(
+  assertProblem(
     t,
     await app.inject({ method: 'POST', url: '/users', payload: Buffer.from('{"email":"a@b.co"}') }),
     415,
@@ -228,7 +234,7 @@ t.test('C1 C5 415: anything but JSON', async (t) => {
 })
 
 t.test('C1 T11 422: unknown body fields and query parameters are named', async (t) => {
-  const { get, post } = await ready(t)
+  const { get, post } = await createAppWithUser(t)
   const bodies: Array<[string, object]> = [
     ['/users', { email: 'new@example.com' }],
     ['/jira/projects', { owner_id: 1, key: 'K', name: 'N' }],
@@ -253,7 +259,7 @@ t.test('C1 T11 422: unknown body fields and query parameters are named', async (
       'hasOwnProperty',
       '😀'
     ]) {
-      const { errors } = problem(
+      const { errors } = assertProblem(
         t,
         await post(path, { ...body, [name]: 1 }),
         422,
@@ -285,7 +291,7 @@ t.test('C1 T11 422: unknown body fields and query parameters are named', async (
       'constructor',
       'limit[]'
     ]) {
-      const { errors } = problem(
+      const { errors } = assertProblem(
         t,
         await get(`${path}?${encodeURIComponent(name)}=1`),
         422,
@@ -298,8 +304,8 @@ t.test('C1 T11 422: unknown body fields and query parameters are named', async (
 })
 
 t.test('422: everything that is wrong is said at once', async (t) => {
-  const { post } = await ready(t)
-  const { errors } = problem(
+  const { post } = await createAppWithUser(t)
+  const { errors } = assertProblem(
     t,
     await post('/jira/projects', { owner_id: 'x', key: '', url: 'javascript:alert(1)', more: 1 }),
     422,
@@ -319,11 +325,11 @@ t.test('422: everything that is wrong is said at once', async (t) => {
 })
 
 t.test('T25 500: the detail is fixed and nothing of the cause is in the answer', async (t) => {
-  const { app, lines } = await build(t)
+  const { app, lines } = await buildTestApp(t)
   const cause = new Error('planted-cause SELECT * FROM users at /srv/app/secret.ts:1', {
     cause: new TypeError('planted-deeper')
   })
-  for (const name of ['list', 'first', 'get', 'save'] as const) {
+  for (const name of ['list', 'findFirst', 'get', 'findOrCreate'] as const) {
     app.store.users[name] = () => {
       throw cause
     }
@@ -337,7 +343,7 @@ t.test('T25 500: the detail is fixed and nothing of the cause is in the answer',
   ]
   for (const request of requests) {
     const answer = await app.inject({ ...request, headers: { 'x-request-id': 'find-me' } })
-    const body = problem(t, answer, 500, 'internal_error', request.url)
+    const body = assertProblem(t, answer, 500, 'internal_error', request.url)
     t.equal(body.detail, 'Internal Server Error')
     t.notMatch(JSON.stringify([body, answer.headers]), /planted|SELECT|secret\.ts|TypeError| at /)
   }
@@ -359,9 +365,9 @@ t.test('T25 500: the detail is fixed and nothing of the cause is in the answer',
 })
 
 t.test('503: a busy or full database says when to ask again', async (t) => {
-  const { app } = await build(t)
+  const { app } = await buildTestApp(t)
   await app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
-  app.store.users.save = () => {
+  app.store.users.findOrCreate = () => {
     throw new Error('planted')
   }
   t.match(
@@ -371,7 +377,7 @@ t.test('503: a busy or full database says when to ask again', async (t) => {
     { detail: 'Internal Server Error' }
   )
   const { AppError } = await import('../../src/lib/errors.ts')
-  app.store.users.save = () => {
+  app.store.users.findOrCreate = () => {
     throw new AppError('database_busy', 'The database is busy. Try again in a second.', {
       retryAfterS: 1
     })
@@ -381,6 +387,6 @@ t.test('503: a busy or full database says when to ask again', async (t) => {
     url: '/users',
     payload: { email: 'ada@example.com' }
   })
-  problem(t, busy, 503, 'database_busy')
+  assertProblem(t, busy, 503, 'database_busy')
   t.equal(busy.headers['retry-after'], '1')
 })

@@ -1,17 +1,17 @@
 import { connect, type AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
-import { build } from '../helper.ts'
-import { problem, REQUEST_ID, type Answered } from './helper.ts'
+import { buildTestApp } from '../helper.ts'
+import { assertProblem, REQUEST_ID_PATTERN, type TestResponse } from './helper.ts'
 
-async function listening(t: Test) {
-  const { app, lines } = await build(t)
+async function startListeningApp(t: Test) {
+  const { app, lines } = await buildTestApp(t)
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo
-  return { app, lines, port, send: (bytes: string | Buffer) => exchange(port, bytes) }
+  return { app, lines, port, send: (bytes: string | Buffer) => exchangeBytes(port, bytes) }
 }
 
 /** Sends bytes and reads until the other side closes. */
-async function exchange(port: number, bytes: string | Buffer): Promise<string> {
+async function exchangeBytes(port: number, bytes: string | Buffer): Promise<string> {
   return await new Promise((resolve) => {
     const chunks: Buffer[] = []
     const socket = connect(port, '127.0.0.1', () => {
@@ -28,8 +28,8 @@ async function exchange(port: number, bytes: string | Buffer): Promise<string> {
 }
 
 /** The answers in a stream of them. */
-function answers(text: string): Answered[] {
-  const found: Answered[] = []
+function parseResponses(text: string): TestResponse[] {
+  const responses: TestResponse[] = []
   for (let rest = text; rest !== '';) {
     const [head = '', ...bodies] = rest.split('\r\n\r\n')
     const headers = new Map(
@@ -43,46 +43,46 @@ function answers(text: string): Answered[] {
     )
     const length = Number(headers.get('content-length') ?? 0)
     const body = bodies.join('\r\n\r\n')
-    found.push({
+    responses.push({
       status: Number(/^HTTP\/1\.1 (\d{3})/.exec(head)?.[1]),
       header: (name) => headers.get(name),
       body: Buffer.from(body, 'latin1').subarray(0, length).toString('utf8')
     })
     rest = Buffer.from(body, 'latin1').subarray(length).toString('latin1')
   }
-  return found
+  return responses
 }
 
-const H = 'Host: a\r\nConnection: close\r\n'
+const HOST_HEADERS = 'Host: a\r\nConnection: close\r\n'
 
 t.test(
   'C9 T15 What is not HTTP gets a problem document with a request id, and the connection is closed',
   async (t) => {
-    const { send, port } = await listening(t)
+    const { send, port } = await startListeningApp(t)
     const garbage: Array<[string, string | Buffer]> = [
       ['words', 'hello there\r\n\r\n'],
       ['zeros', Buffer.alloc(64)],
       ['a TLS greeting', Buffer.from('160301020001000', 'hex')],
       ['random bytes', Buffer.from('deadbeefcafebabe0d0a0d0a', 'hex')],
-      ['an unknown method', `BREW / HTTP/1.1\r\n${H}\r\n`],
-      ['a wrong version', `GET / HTTP/9.9\r\n${H}\r\n`],
-      ['a header without a colon', `GET / HTTP/1.1\r\n${H}broken\r\n\r\n`],
-      ['a space before the colon', `GET / HTTP/1.1\r\n${H}X-A : b\r\n\r\n`],
-      ['a NUL in a header', `GET / HTTP/1.1\r\n${H}X-A: a\0b\r\n\r\n`],
+      ['an unknown method', `BREW / HTTP/1.1\r\n${HOST_HEADERS}\r\n`],
+      ['a wrong version', `GET / HTTP/9.9\r\n${HOST_HEADERS}\r\n`],
+      ['a header without a colon', `GET / HTTP/1.1\r\n${HOST_HEADERS}broken\r\n\r\n`],
+      ['a space before the colon', `GET / HTTP/1.1\r\n${HOST_HEADERS}X-A : b\r\n\r\n`],
+      ['a NUL in a header', `GET / HTTP/1.1\r\n${HOST_HEADERS}X-A: a\0b\r\n\r\n`],
       [
         'two lengths',
-        `POST /users HTTP/1.1\r\n${H}Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}`
+        `POST /users HTTP/1.1\r\n${HOST_HEADERS}Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}`
       ],
-      ['a negative length', `POST /users HTTP/1.1\r\n${H}Content-Length: -1\r\n\r\n`],
+      ['a negative length', `POST /users HTTP/1.1\r\n${HOST_HEADERS}Content-Length: -1\r\n\r\n`],
       [
         'length and chunks',
-        `POST /users HTTP/1.1\r\n${H}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`
+        `POST /users HTTP/1.1\r\n${HOST_HEADERS}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`
       ],
-      ['a bare CR', `GET / HTTP/1.1\r\n${H}X-A: a\rb\r\n\r\n`],
+      ['a bare CR', `GET / HTTP/1.1\r\n${HOST_HEADERS}X-A: a\rb\r\n\r\n`],
       ['no host', 'GET / HTTP/1.1\r\nConnection: close\r\n\r\n']
     ]
     for (const [name, bytes] of garbage) {
-      const [answer, ...more] = answers(await send(bytes))
+      const [answer, ...more] = parseResponses(await send(bytes))
       if (answer === undefined) {
         t.fail(`${name}: no answer`)
         continue
@@ -93,7 +93,7 @@ t.test(
         /^application\/problem\+json/,
         `${name}: problem document`
       )
-      problem(t, answer, answer.status, JSON.parse(answer.body).code, name)
+      assertProblem(t, answer, answer.status, JSON.parse(answer.body).code, name)
       t.match(
         [
           answer.header('x-content-type-options'),
@@ -106,21 +106,22 @@ t.test(
     }
     // A request has begun here, and whatever was said now could be taken for its answer: the connection just ends.
     for (const coding of ['gzip, x\r\n\r\n', 'chunked\r\n\r\nzz\r\n']) {
-      const said = answers(
+      const responses = parseResponses(
         await send(
-          `POST /users HTTP/1.1\r\n${H}Content-Type: application/json\r\nTransfer-Encoding: ${coding}`
+          `POST /users HTTP/1.1\r\n${HOST_HEADERS}Content-Type: application/json\r\nTransfer-Encoding: ${coding}`
         )
       )
       t.ok(
-        said.length === 0 || (said.length === 1 && [400, 501].includes(said[0]?.status ?? 0)),
-        `${JSON.stringify(coding)}: ${said.length} answers`
+        responses.length === 0 ||
+          (responses.length === 1 && [400, 501].includes(responses[0]?.status ?? 0)),
+        `${JSON.stringify(coding)}: ${responses.length} answers`
       )
     }
-    problem(
+    assertProblem(
       t,
-      answers(
-        await send(`GET / HTTP/1.1\r\n${H}X-Long: ${'x'.repeat(20_000)}\r\n\r\n`)
-      )[0] as Answered,
+      parseResponses(
+        await send(`GET / HTTP/1.1\r\n${HOST_HEADERS}X-Long: ${'x'.repeat(20_000)}\r\n\r\n`)
+      )[0] as TestResponse,
       431,
       'request_header_fields_too_large'
     )
@@ -129,7 +130,7 @@ t.test(
 )
 
 t.test('C9 Odd paths over a real socket are refused as problem documents', async (t) => {
-  const { send } = await listening(t)
+  const { send } = await startListeningApp(t)
   for (const [path, status, code] of [
     ['/%zz', 400, 'bad_request'],
     ['/users/%', 400, 'bad_request'],
@@ -145,56 +146,60 @@ t.test('C9 Odd paths over a real socket are refused as problem documents', async
     [`/users/${'9'.repeat(200)}`, 422, 'validation_failed'],
     [`/${'x'.repeat(4000)}`, 404, 'not_found']
   ] as const) {
-    const [answer] = answers(await send(Buffer.from(`GET ${path} HTTP/1.1\r\n${H}\r\n`, 'latin1')))
+    const [answer] = parseResponses(
+      await send(Buffer.from(`GET ${path} HTTP/1.1\r\n${HOST_HEADERS}\r\n`, 'latin1'))
+    )
     if (answer === undefined) {
       t.fail(`${path}: no answer`)
       continue
     }
     // Which of the refusals it is matters less than that it is one.
-    if (answer.status === 400) problem(t, answer, 400, 'bad_request', path.slice(0, 40))
-    else if (answer.status === 404) problem(t, answer, 404, 'not_found', path.slice(0, 40))
-    else problem(t, answer, status, code, path.slice(0, 40))
+    if (answer.status === 400) assertProblem(t, answer, 400, 'bad_request', path.slice(0, 40))
+    else if (answer.status === 404) assertProblem(t, answer, 404, 'not_found', path.slice(0, 40))
+    else assertProblem(t, answer, status, code, path.slice(0, 40))
   }
 })
 
 t.test('C5 T32 A body without an announced length is cut off at the limit', async (t) => {
-  const { send } = await listening(t)
+  const { send } = await startListeningApp(t)
   const chunk = `10000\r\n${' '.repeat(0x10000)}\r\n`
-  const [answer] = answers(
+  const [answer] = parseResponses(
     await send(
-      `POST /users HTTP/1.1\r\n${H}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n${chunk.repeat(2)}0\r\n\r\n`
+      `POST /users HTTP/1.1\r\n${HOST_HEADERS}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n${chunk.repeat(2)}0\r\n\r\n`
     )
   )
-  problem(t, answer as Answered, 413, 'payload_too_large')
+  assertProblem(t, answer as TestResponse, 413, 'payload_too_large')
 })
 
 t.test(
   'C8 T19 X-Request-ID in the raw: line breaks and duplicates are not taken over',
   async (t) => {
-    const { send, lines } = await listening(t)
-    const twice = answers(
-      await send(`GET /users/9 HTTP/1.1\r\n${H}X-Request-ID: one\r\nX-Request-ID: two\r\n\r\n`)
-    )[0] as Answered
-    problem(t, twice, 404, 'user_not_found')
-    t.match(twice.header('x-request-id'), REQUEST_ID)
+    const { send, lines } = await startListeningApp(t)
+    const twice = parseResponses(
+      await send(
+        `GET /users/9 HTTP/1.1\r\n${HOST_HEADERS}X-Request-ID: one\r\nX-Request-ID: two\r\n\r\n`
+      )
+    )[0] as TestResponse
+    assertProblem(t, twice, 404, 'user_not_found')
+    t.match(twice.header('x-request-id'), REQUEST_ID_PATTERN)
     t.not(twice.header('x-request-id'), 'one, two')
     const folded = await send(
-      `GET /users/9 HTTP/1.1\r\n${H}X-Request-ID: one\r\n two: planted\r\n\r\n`
+      `GET /users/9 HTTP/1.1\r\n${HOST_HEADERS}X-Request-ID: one\r\n two: planted\r\n\r\n`
     )
     t.notMatch(folded, /^ ?two: planted/m)
-    t.ok(lines().every(({ request_id: id }) => id === undefined || REQUEST_ID.test(id)))
+    t.ok(lines().every(({ request_id: id }) => id === undefined || REQUEST_ID_PATTERN.test(id)))
   }
 )
 
 t.test('C9 Pipelined requests are answered in turn, each with its own id', async (t) => {
-  const { send } = await listening(t)
-  const found = answers(
+  const { send } = await startListeningApp(t)
+  const responses = parseResponses(
     await send(
-      `GET /users/1 HTTP/1.1\r\nHost: a\r\nX-Request-ID: p1\r\n\r\nGET /nothing HTTP/1.1\r\nHost: a\r\nX-Request-ID: p2\r\n\r\nGET /%zz HTTP/1.1\r\n${H}X-Request-ID: p3\r\n\r\n`
+      `GET /users/1 HTTP/1.1\r\nHost: a\r\nX-Request-ID: p1\r\n\r\nGET /nothing HTTP/1.1\r\nHost: a\r\nX-Request-ID: p2\r\n\r\nGET /%zz HTTP/1.1\r\n${HOST_HEADERS}X-Request-ID: p3\r\n\r\n`
     )
   )
   t.same(
-    found.map(({ status, header }) => [status, header('x-request-id')]),
+    responses.map(({ status, header }) => [status, header('x-request-id')]),
     [
       [404, 'p1'],
       [404, 'p2'],
@@ -206,11 +211,15 @@ t.test('C9 Pipelined requests are answered in turn, each with its own id', async
 t.test(
   'C5 T32 Too many headers and a body that is shorter than announced do not hold a socket',
   async (t) => {
-    const { send, port } = await listening(t)
+    const { send, port } = await startListeningApp(t)
     const many = Array.from({ length: 3_000 }, (_, i) => `X-${i}: 1\r\n`).join('')
     t.ok(
       [200, 431].includes(
-        (answers(await send(`GET / HTTP/1.1\r\n${H}${many}\r\n`))[0] as Answered).status
+        (
+          parseResponses(
+            await send(`GET / HTTP/1.1\r\n${HOST_HEADERS}${many}\r\n`)
+          )[0] as TestResponse
+        ).status
       )
     )
     const socket = connect(port, '127.0.0.1', () => {

@@ -1,10 +1,10 @@
 import t, { type Test } from 'tap'
 import type { InjectOptions } from 'fastify'
-import { build, configured } from '../helper.ts'
-import { REQUEST_ID } from './helper.ts'
+import { buildTestApp, buildSandboxEnv } from '../helper.ts'
+import { REQUEST_ID_PATTERN } from './helper.ts'
 
 const UUID_V4 = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
-const GOOD = [
+const VALID_REQUEST_IDS = [
   'a',
   '0',
   'my-debug-123',
@@ -16,7 +16,7 @@ const GOOD = [
   'x'.repeat(64),
   '123e4567-e89b-42d3-a456-426614174000'
 ]
-const BAD = [
+const INVALID_REQUEST_IDS = [
   '',
   ' ',
   'x'.repeat(65),
@@ -49,7 +49,7 @@ const BAD = [
 ]
 
 /** One of every kind of answer. */
-const KINDS: Array<[name: string, status: number, request: InjectOptions]> = [
+const RESPONSE_KINDS: Array<[name: string, status: number, request: InjectOptions]> = [
   ['200', 200, { url: '/users' }],
   ['201', 201, { method: 'POST', url: '/users', payload: { email: 'id@example.com' } }],
   ['HEAD', 200, { method: 'HEAD', url: '/users' }],
@@ -112,9 +112,9 @@ const KINDS: Array<[name: string, status: number, request: InjectOptions]> = [
   ['page', 200, { url: '/oauth/jira' }]
 ]
 
-const ready = async (t: Test) => {
-  const { APP_FRONTEND_URL: _none, ...env } = configured('http://127.0.0.1:9')
-  const built = await build(t, env)
+const createFailingApp = async (t: Test) => {
+  const { APP_FRONTEND_URL: _none, ...env } = buildSandboxEnv('http://127.0.0.1:9')
+  const built = await buildTestApp(t, env)
   await built.app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
   built.app.store.pages.list = () => {
     throw new Error('broken')
@@ -125,8 +125,8 @@ const ready = async (t: Test) => {
 t.test(
   'C8 T19 A well-formed X-Request-ID is taken, anything else is replaced by a UUID',
   async (t) => {
-    const { app, lines } = await ready(t)
-    for (const id of GOOD) {
+    const { app, lines } = await createFailingApp(t)
+    for (const id of VALID_REQUEST_IDS) {
       t.equal(
         (await app.inject({ url: '/users/99', headers: { 'x-request-id': id } })).headers[
           'x-request-id'
@@ -136,7 +136,7 @@ t.test(
       )
     }
     const seen = new Set<string>()
-    for (const id of BAD) {
+    for (const id of INVALID_REQUEST_IDS) {
       const { headers, body } = await app.inject({
         url: '/users/99',
         headers: { 'x-request-id': id }
@@ -146,8 +146,8 @@ t.test(
       seen.add(headers['x-request-id'] as string)
     }
     t.match((await app.inject('/')).headers['x-request-id'], UUID_V4)
-    t.equal(seen.size, BAD.length, 'never the same twice')
-    t.ok(lines().every(({ request_id: id }) => id === undefined || REQUEST_ID.test(id)))
+    t.equal(seen.size, INVALID_REQUEST_IDS.length, 'never the same twice')
+    t.ok(lines().every(({ request_id: id }) => id === undefined || REQUEST_ID_PATTERN.test(id)))
   }
 )
 
@@ -155,8 +155,8 @@ t.test(
   'E6 X-Request-ID is on every kind of answer, in every problem and in every log line of the request',
   async (t) => {
     for (const prefix of ['', '/api']) {
-      const { app, lines } = await ready(t)
-      for (const [i, [name, status, request]] of KINDS.entries()) {
+      const { app, lines } = await createFailingApp(t)
+      for (const [i, [name, status, request]] of RESPONSE_KINDS.entries()) {
         const id = `kind-${i}`
         const answer = await app.inject({
           ...request,
@@ -192,8 +192,8 @@ t.test(
 t.test(
   'C11 Scripts of another origin may read X-Request-ID and Link, and never send credentials',
   async (t) => {
-    const { app } = await ready(t)
-    for (const [name, , request] of KINDS.filter(
+    const { app } = await createFailingApp(t)
+    for (const [name, , request] of RESPONSE_KINDS.filter(
       ([name]) =>
         !['preflight', 'preflight of nothing', 'OPTIONS', '400 for the path'].includes(name)
     )) {
@@ -221,16 +221,16 @@ t.test(
 t.test(
   'C11 T29 Only the configured origins are let in, and none in production unless configured',
   async (t) => {
-    const asked = async (env: NodeJS.ProcessEnv, origin: string) => {
-      const { app } = await build(t, env)
+    const requestFrom = async (env: NodeJS.ProcessEnv, origin: string) => {
+      const { app } = await buildTestApp(t, env)
       return (await app.inject({ url: '/users', headers: { origin } })).headers
     }
     const two = { BACKEND_CORS_ORIGINS: 'https://a.example, http://b.example:3000' }
-    t.match(await asked(two, 'https://a.example'), {
+    t.match(await requestFrom(two, 'https://a.example'), {
       'access-control-allow-origin': 'https://a.example',
       vary: /Origin/
     })
-    t.match(await asked(two, 'http://b.example:3000'), {
+    t.match(await requestFrom(two, 'http://b.example:3000'), {
       'access-control-allow-origin': 'http://b.example:3000'
     })
     for (const origin of [
@@ -241,14 +241,16 @@ t.test(
       'https://sub.a.example',
       'null'
     ]) {
-      t.equal((await asked(two, origin))['access-control-allow-origin'], undefined, origin)
+      t.equal((await requestFrom(two, origin))['access-control-allow-origin'], undefined, origin)
     }
     t.equal(
-      (await asked({ APP_ENV: 'production' }, 'https://a.example'))['access-control-allow-origin'],
+      (await requestFrom({ APP_ENV: 'production' }, 'https://a.example'))[
+        'access-control-allow-origin'
+      ],
       undefined
     )
     t.match(
-      await asked({ APP_ENV: 'production', BACKEND_CORS_ORIGINS: '*' }, 'https://a.example'),
+      await requestFrom({ APP_ENV: 'production', BACKEND_CORS_ORIGINS: '*' }, 'https://a.example'),
       { 'access-control-allow-origin': '*', 'access-control-allow-credentials': undefined }
     )
   }

@@ -1,48 +1,57 @@
 import type { LightMyRequestResponse } from 'fastify'
-import { Browser, connected, synced, type Built, type Test } from '../helper.ts'
-import type { Running } from '../sandbox/helper.ts'
+import {
+  Browser,
+  buildAppWithSandbox,
+  waitForRun,
+  type TestApp,
+  type TestContext
+} from '../helper.ts'
+import type { RunningSandbox } from '../sandbox/helper.ts'
 
-export interface Copied extends Built {
-  sandbox: Running
+export interface SyncedService extends TestApp {
+  sandbox: RunningSandbox
   get: (url: string, headers?: Record<string, string>) => Promise<LightMyRequestResponse>
   /** Posts an item by hand. */
   post: (url: string, payload: object) => Promise<LightMyRequestResponse>
   /** Runs a copy to its end. */
-  copy: (product: string, mode?: string) => Promise<Record<string, any>>
+  runSync: (product: string, mode?: string) => Promise<Record<string, any>>
 }
 
-export type Options = Parameters<typeof connected>[1]
+export type SyncedServiceOptions = Parameters<typeof buildAppWithSandbox>[1]
 
 /** The service with these products connected by its first user, and copied. */
-export async function copied(
-  t: Test,
+export async function startSyncedService(
+  t: TestContext,
   products: string[] = ['jira', 'confluence'],
-  options: Options = {}
-): Promise<Copied> {
-  const service = await connected(t, { ...options, sandbox: { indexLagMs: 0, ...options.sandbox } })
+  options: SyncedServiceOptions = {}
+): Promise<SyncedService> {
+  const service = await buildAppWithSandbox(t, {
+    ...options,
+    sandbox: { indexLagMs: 0, ...options.sandbox }
+  })
   const { app } = service
   const browser = new Browser(app)
   for (const product of products) await browser.connect(product)
-  const copy = async (product: string, mode = 'full'): Promise<Record<string, any>> => {
+  const runSync = async (product: string, mode = 'full'): Promise<Record<string, any>> => {
     const { id } = (
       await app.inject({ method: 'POST', url: `/integrations/${product}/sync?mode=${mode}` })
     ).json()
-    return await synced(app, product, id)
+    return await waitForRun(app, product, id)
   }
   for (const [i, product] of products.entries()) {
-    const run = await synced(app, product, i + 1)
+    const run = await waitForRun(app, product, i + 1)
     if (run.state !== 'succeeded') throw new Error(JSON.stringify(run.error))
   }
   return {
     ...service,
     get: async (url, headers = {}) => await app.inject({ method: 'GET', url, headers }),
     post: async (url, payload) => await app.inject({ method: 'POST', url, payload }),
-    copy
+    runSync
   }
 }
 
 /** What an answer of the feed tells, one line for each change. */
-export function told(answer: LightMyRequestResponse): string[] {
+export function formatChanges(answer: LightMyRequestResponse): string[] {
   return answer
     .json()
     .changes.map(
@@ -51,8 +60,8 @@ export function told(answer: LightMyRequestResponse): string[] {
 }
 
 /** Posts a project by hand. */
-export async function hand(
-  service: Copied,
+export async function postProject(
+  service: SyncedService,
   key: string,
   name = 'By hand',
   owner = 1
@@ -60,7 +69,7 @@ export async function hand(
   return await service.post('/jira/projects', { owner_id: owner, key, name })
 }
 
-export async function timed<T>(work: Promise<T>): Promise<[result: T, ms: number]> {
-  const began = performance.now()
-  return [await work, performance.now() - began]
+export async function measureDuration<T>(work: Promise<T>): Promise<[result: T, ms: number]> {
+  const startedAt = performance.now()
+  return [await work, performance.now() - startedAt]
 }

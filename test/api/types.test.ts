@@ -1,8 +1,8 @@
 import t from 'tap'
-import { build } from '../helper.ts'
-import { callers, problem } from './helper.ts'
+import { buildTestApp } from '../helper.ts'
+import { createCaller, assertProblem } from './helper.ts'
 
-const OTHERS: Record<string, unknown> = {
+const VALUES_BY_TYPE: Record<string, unknown> = {
   string: 'text',
   number: 7,
   zero: 0,
@@ -12,37 +12,50 @@ const OTHERS: Record<string, unknown> = {
   object: { a: 1 },
   null: null
 }
-const NUMBERS = ['number', 'zero', 'fraction']
+const NUMBER_TYPES = ['number', 'zero', 'fraction']
 
-interface Property {
+interface BodyProperty {
   path: string
   body: Record<string, unknown>
   name: string
-  takes: string[]
+  acceptedTypes: string[]
 }
-const USER = { email: 'ada@example.com', display_name: 'Ada' }
-const PROJECT = { owner_id: 1, key: 'K', name: 'N', lead: 'L', url: 'https://example.com/' }
-const PAGE = { owner_id: 1, space_key: 'S', page_id: '1', title: 'T', url: 'https://example.com/' }
-const of = (path: string, body: Record<string, unknown>, nullable: string[]): Property[] =>
+const USER_BODY = { email: 'ada@example.com', display_name: 'Ada' }
+const PROJECT_BODY = { owner_id: 1, key: 'K', name: 'N', lead: 'L', url: 'https://example.com/' }
+const PAGE_BODY = {
+  owner_id: 1,
+  space_key: 'S',
+  page_id: '1',
+  title: 'T',
+  url: 'https://example.com/'
+}
+const listProperties = (
+  path: string,
+  body: Record<string, unknown>,
+  nullable: string[]
+): BodyProperty[] =>
   Object.keys(body).map((name) => ({
     path,
     body,
     name,
-    takes: [name === 'owner_id' ? 'number' : 'string', ...(nullable.includes(name) ? ['null'] : [])]
+    acceptedTypes: [
+      name === 'owner_id' ? 'number' : 'string',
+      ...(nullable.includes(name) ? ['null'] : [])
+    ]
   }))
 const PROPERTIES = [
-  ...of('/users', USER, ['display_name']),
-  ...of('/jira/projects', PROJECT, ['lead', 'url']),
-  ...of('/confluence/pages', PAGE, ['url']),
-  ...of('/integrations/jira/connect', USER, ['email', 'display_name']),
-  ...of('/integrations/confluence/connect', USER, ['email', 'display_name'])
+  ...listProperties('/users', USER_BODY, ['display_name']),
+  ...listProperties('/jira/projects', PROJECT_BODY, ['lead', 'url']),
+  ...listProperties('/confluence/pages', PAGE_BODY, ['url']),
+  ...listProperties('/integrations/jira/connect', USER_BODY, ['email', 'display_name']),
+  ...listProperties('/integrations/confluence/connect', USER_BODY, ['email', 'display_name'])
 ]
 
 t.test(
   'C3 T12 Nothing in a body is coerced: every property refuses every other JSON type',
   async (t) => {
-    const { app } = await build(t)
-    const { post } = callers(app)
+    const { app } = await buildTestApp(t)
+    const { post } = createCaller(app)
     await post('/users', { email: 'owner@example.com' })
     const stored = async () =>
       JSON.stringify(
@@ -53,11 +66,12 @@ t.test(
         ].map((r) => r.json())
       )
     const before = await stored()
-    for (const { path, body, name, takes } of PROPERTIES) {
-      for (const [type, value] of Object.entries(OTHERS)) {
-        if (takes.includes(type)) continue
-        if (takes.includes('number') && NUMBERS.includes(type) && type === 'number') continue
-        const { errors } = problem(
+    for (const { path, body, name, acceptedTypes } of PROPERTIES) {
+      for (const [type, value] of Object.entries(VALUES_BY_TYPE)) {
+        if (acceptedTypes.includes(type)) continue
+        if (acceptedTypes.includes('number') && NUMBER_TYPES.includes(type) && type === 'number')
+          continue
+        const { errors } = assertProblem(
           t,
           await post(path, { ...body, [name]: value }),
           422,
@@ -75,17 +89,17 @@ t.test(
 )
 
 t.test('C3 A body is an object', async (t) => {
-  const { app } = await build(t)
-  const { post } = callers(app)
+  const { app } = await buildTestApp(t)
+  const { post } = createCaller(app)
   for (const path of ['/users', '/jira/projects', '/confluence/pages']) {
     for (const body of ['[]', '"x"', '1', 'true', 'null', '[{"email":"a@b.co"}]', '""']) {
-      problem(t, await post(path, body), 422, 'validation_failed', `${path} ${body}`)
+      assertProblem(t, await post(path, body), 422, 'validation_failed', `${path} ${body}`)
     }
     t.ok(
       [415, 422].includes((await app.inject({ method: 'POST', url: path })).statusCode),
       'no body'
     )
-    problem(
+    assertProblem(
       t,
       await post(path, ''),
       422,
@@ -96,14 +110,14 @@ t.test('C3 A body is an object', async (t) => {
 })
 
 t.test('Required fields are named when they are missing', async (t) => {
-  const { app } = await build(t)
-  const { post } = callers(app)
+  const { app } = await buildTestApp(t)
+  const { post } = createCaller(app)
   for (const [path, required] of [
     ['/users', ['email']],
     ['/jira/projects', ['owner_id', 'key', 'name']],
     ['/confluence/pages', ['owner_id', 'space_key', 'page_id', 'title']]
   ] as const) {
-    const { errors } = problem(t, await post(path, {}), 422, 'validation_failed', path)
+    const { errors } = assertProblem(t, await post(path, {}), 422, 'validation_failed', path)
     t.same(
       errors.map(({ pointer }: any) => pointer),
       required.map((name) => `/${name}`)
@@ -112,8 +126,8 @@ t.test('Required fields are named when they are missing', async (t) => {
 })
 
 t.test('T13 Keys of the prototype neither pollute nor pass', async (t) => {
-  const { app } = await build(t)
-  const { post, get } = callers(app)
+  const { app } = await buildTestApp(t)
+  const { post, get } = createCaller(app)
   await post('/users', { email: 'ada@example.com' })
   const poison = [
     '{"__proto__":{"polluted":1},"email":"a@b.co"}',
@@ -164,17 +178,17 @@ t.test('T13 Keys of the prototype neither pollute nor pass', async (t) => {
 t.test(
   'C1 Text is stored as every engine stores it: no NUL, no lone surrogate, and its length counted',
   async (t) => {
-    const { app } = await build(t)
-    const { post, get } = callers(app)
+    const { app } = await buildTestApp(t)
+    const { post, get } = createCaller(app)
     await post('/users', { email: 'ada@example.com' })
     const texts: Array<[string, Record<string, unknown>, string]> = [
       ['/users', { email: 'b@example.com' }, 'display_name'],
-      ['/jira/projects', PROJECT, 'key'],
-      ['/jira/projects', PROJECT, 'name'],
-      ['/jira/projects', PROJECT, 'lead'],
-      ['/confluence/pages', PAGE, 'space_key'],
-      ['/confluence/pages', PAGE, 'page_id'],
-      ['/confluence/pages', PAGE, 'title']
+      ['/jira/projects', PROJECT_BODY, 'key'],
+      ['/jira/projects', PROJECT_BODY, 'name'],
+      ['/jira/projects', PROJECT_BODY, 'lead'],
+      ['/confluence/pages', PAGE_BODY, 'space_key'],
+      ['/confluence/pages', PAGE_BODY, 'page_id'],
+      ['/confluence/pages', PAGE_BODY, 'title']
     ]
     for (const [path, body, name] of texts) {
       for (const escaped of [
@@ -188,12 +202,17 @@ t.test(
       ]) {
         const raw = JSON.stringify({ ...body, [name]: 'HERE' }).replace('HERE', escaped)
         t.match(
-          problem(t, await post(path, raw), 422, 'validation_failed', `${path} ${name} ${escaped}`)
-            .errors,
+          assertProblem(
+            t,
+            await post(path, raw),
+            422,
+            'validation_failed',
+            `${path} ${name} ${escaped}`
+          ).errors,
           [{ pointer: `/${name}` }]
         )
       }
-      problem(
+      assertProblem(
         t,
         await post(path, { ...body, [name]: 'x'.repeat(50_000) }),
         422,
@@ -201,7 +220,7 @@ t.test(
         `${name} of 50,000 characters`
       )
       if (!['display_name', 'lead'].includes(name)) {
-        problem(
+        assertProblem(
           t,
           await post(path, { ...body, [name]: '' }),
           422,
@@ -211,17 +230,17 @@ t.test(
       }
     }
     t.same((await get('/jira/projects/1')).json(), [])
-    const kept = {
-      ...PROJECT,
+    const originals = {
+      ...PROJECT_BODY,
       key: '\u0001\u001f\u007f\u200b😀',
       name: ' spaces ',
       lead: "'; drop table users; --"
     }
     t.match(
-      (await post('/jira/projects', kept)).json(),
-      kept,
+      (await post('/jira/projects', originals)).json(),
+      originals,
       'everything else comes back as it was'
     )
-    t.match((await get('/jira/projects/1')).json(), [kept])
+    t.match((await get('/jira/projects/1')).json(), [originals])
   }
 )

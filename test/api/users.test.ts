@@ -1,13 +1,13 @@
 import t from 'tap'
-import { build } from '../helper.ts'
-import { callers, problem } from './helper.ts'
+import { buildTestApp } from '../helper.ts'
+import { createCaller, assertProblem } from './helper.ts'
 
 t.test('Users', async (t) => {
   t.test(
     'a new email is 201, a known one is 200 with the same person, stored as first given',
     async (t) => {
-      const { app } = await build(t)
-      const { post, get } = callers(app)
+      const { app } = await buildTestApp(t)
+      const { post, get } = createCaller(app)
       const made = await post('/users', { email: 'Ada@Example.com', display_name: 'Ada' })
       t.equal(made.statusCode, 201)
       t.same(made.json(), { id: 1, email: 'Ada@Example.com', display_name: 'Ada' })
@@ -19,13 +19,13 @@ t.test('Users', async (t) => {
       t.same(again.json(), made.json(), 'nobody changes a person by naming their email')
       t.same((await get('/users')).json(), [made.json()])
       t.same((await get('/users/1')).json(), made.json())
-      problem(t, await get('/users/2'), 404, 'user_not_found')
+      assertProblem(t, await get('/users/2'), 404, 'user_not_found')
     }
   )
 
   t.test('emails are compared without case in every script, and in one Unicode form', async (t) => {
-    const { app } = await build(t)
-    const { post } = callers(app)
+    const { app } = await buildTestApp(t)
+    const { post } = createCaller(app)
     const composed = (await post('/users', { email: 'JÖRG@bücher.example' })).json()
     const decomposed = await post('/users', { email: 'jo\u0308rg@BU\u0308CHER.example' })
     t.equal(decomposed.statusCode, 200)
@@ -34,14 +34,14 @@ t.test('Users', async (t) => {
   })
 
   t.test('display_name may be missing, null, empty or in any language', async (t) => {
-    const { app } = await build(t)
-    const { post } = callers(app)
+    const { app } = await buildTestApp(t)
+    const { post } = createCaller(app)
     for (const [i, name] of [undefined, null, '', 'Zoë 😀', 'عائشة', 'x'.repeat(200)].entries()) {
       const made = await post('/users', { email: `u${i}@example.com`, display_name: name })
       t.equal(made.statusCode, 201, String(name))
       t.equal(made.json().display_name, name ?? null)
     }
-    const long = problem(
+    const long = assertProblem(
       t,
       await post('/users', { email: 'long@example.com', display_name: 'x'.repeat(201) }),
       422,
@@ -53,8 +53,8 @@ t.test('Users', async (t) => {
   t.test(
     'tokens and site addresses from callers are refused with a sentence that points to the OAuth flow',
     async (t) => {
-      const { app, raw } = await build(t)
-      const { post, get } = callers(app)
+      const { app, logText } = await buildTestApp(t)
+      const { post, get } = createCaller(app)
       for (const name of [
         'jira_token',
         'confluence_token',
@@ -62,7 +62,7 @@ t.test('Users', async (t) => {
         'confluence_base_url'
       ]) {
         for (const value of ['planted-token-91', null, 1]) {
-          const body = problem(
+          const body = assertProblem(
             t,
             await post('/users', { email: 'ada@example.com', [name]: value }),
             422,
@@ -77,13 +77,13 @@ t.test('Users', async (t) => {
         }
       }
       t.same((await get('/users')).json(), [], 'nobody was stored')
-      t.notMatch(raw(), 'planted-token-91')
+      t.notMatch(logText(), 'planted-token-91')
     }
   )
 
   t.test('the list is oldest first and the placeholder user does not break it', async (t) => {
-    const { app } = await build(t)
-    const { post, get } = callers(app)
+    const { app } = await buildTestApp(t)
+    const { post, get } = createCaller(app)
     for (const email of [
       'zoe@example.com',
       'oauth-user-00000000-0000-4000-8000-000000000000@example.local',
@@ -100,8 +100,8 @@ t.test('Users', async (t) => {
   t.test(
     'HEAD answers as GET does, without a body; a trailing slash answers as without it',
     async (t) => {
-      const { app } = await build(t)
-      await callers(app).post('/users/', { email: 'ada@example.com' })
+      const { app } = await buildTestApp(t)
+      await createCaller(app).post('/users/', { email: 'ada@example.com' })
       for (const url of [
         '/users',
         '/users/',

@@ -1,50 +1,50 @@
 import { join } from 'node:path'
 import t from 'tap'
-import { KEY as SERVICE_KEY, newSecret, SESSION } from '../../src/access/secrets.ts'
-import { newKeyEntry } from '../../src/vault/keyring.ts'
-import { bearer, PROTECTED, provider } from '../access/helper.ts'
-import { service } from '../auth/helper.ts'
-import { contentsOf, databaseAt, rowsOf } from '../database.ts'
-import { Browser, decide, KEY, SECRET, until } from '../helper.ts'
-import { folder } from '../process/child.ts'
-import { command, trail, verified, type Row } from './helper.ts'
+import { KEY as SERVICE_KEY, createSecret, SESSION } from '../../src/access/secrets.ts'
+import { generateKeyEntry } from '../../src/vault/keyring.ts'
+import { buildBearerHeader, PROTECTED_ENV, startIdentityProvider } from '../access/helper.ts'
+import { startTestService } from '../auth/helper.ts'
+import { readDatabaseContents, ensureDatabase, queryDatabase } from '../database.ts'
+import { Browser, answerConsentPage, VAULT_KEY, CLIENT_SECRET, waitFor } from '../helper.ts'
+import { createTempFolder } from '../process/child.ts'
+import { runCommand, readAuditTrail, runAuditVerify, type AuditRow } from './helper.ts'
 
-const BOOTSTRAP = newSecret(SERVICE_KEY)
+const BOOTSTRAP_KEY = createSecret(SERVICE_KEY)
 const CANARIES = [
   'canary-ada@example.com',
   'canary-jwt@example.com',
   'Canary Name',
-  BOOTSTRAP,
-  SECRET
+  BOOTSTRAP_KEY,
+  CLIENT_SECRET
 ]
 
 t.test(
   "B12 T18 E6 Whatever is done leaves one row that says who did it, to whom, from where and in which request; nothing of it is a secret or a person's",
   async (t) => {
-    const idp = await provider(t)
-    const url = await databaseAt(t, join(folder(t), 'c.db'))
-    const running = await service(t, {
-      ...PROTECTED,
+    const idp = await startIdentityProvider(t)
+    const url = await ensureDatabase(t, join(createTempFolder(t), 'c.db'))
+    const running = await startTestService(t, {
+      ...PROTECTED_ENV,
       ...idp.env,
-      BOOTSTRAP_API_KEY: BOOTSTRAP,
+      BOOTSTRAP_API_KEY: BOOTSTRAP_KEY,
       SYNC_INTERVAL: '0',
       INTEGRATION_DB_URL: url
     })
     const { app, sandbox, lines } = running
     await app.ready()
-    const admin = bearer(BOOTSTRAP)
+    const admin = buildBearerHeader(BOOTSTRAP_KEY)
     let seen = 0
     /** The rows that have been added since the last time. */
-    const added = async (): Promise<Row[]> => {
-      const rows = (await trail(app, { headers: admin })).slice(seen)
+    const added = async (): Promise<AuditRow[]> => {
+      const rows = (await readAuditTrail(app, { headers: admin })).slice(seen)
       seen += rows.length
       return rows
     }
-    const told = async (expected: object[], what: string) => {
+    const assertRecorded = async (expected: object[], what: string) => {
       const rows = await added()
       t.same(
         rows.map(({ action }) => action),
-        expected.map((row) => (row as Row).action),
+        expected.map((row) => (row as AuditRow).action),
         what
       )
       t.match(rows, expected, what)
@@ -58,9 +58,9 @@ t.test(
       }
     }
     const cli = async (name: string, ...args: string[]) =>
-      await command(name, args, { INTEGRATION_DB_URL: url, VAULT_KEYS: KEY })
+      await runCommand(name, args, { INTEGRATION_DB_URL: url, VAULT_KEYS: VAULT_KEY })
 
-    await told(
+    await assertRecorded(
       [
         {
           action: 'key_created',
@@ -76,11 +76,11 @@ t.test(
     const secret = made.stdout.split(/\s+/).find((word) => word.startsWith(SERVICE_KEY)) ?? ''
     t.equal(made.code, 0)
     CANARIES.push(secret)
-    await told(
+    await assertRecorded(
       [{ action: 'key_created', actor: { kind: 'operator' }, detail: { name: 'crm' } }],
       'a key by command'
     )
-    const crm = bearer(secret)
+    const crm = buildBearerHeader(secret)
     const { id: key } = (await app.store.apiKeys.list()).find(({ name }) => name === 'crm') ?? {
       id: 0
     }
@@ -113,20 +113,20 @@ t.test(
       email: 'canary-ada@example.com',
       display_name: 'Canary Name'
     })
-    await told([{ action: 'user_created', user_id: 1, ...by('r-user') }], 'a user')
+    await assertRecorded([{ action: 'user_created', user_id: 1, ...by('r-user') }], 'a user')
     await ask('POST', '/users', 'r-again', { email: 'canary-ada@example.com' })
-    await told([], 'who is there is not made')
+    await assertRecorded([], 'who is there is not made')
     await app.inject({
       url: '/users/2',
       headers: {
-        ...bearer(
+        ...buildBearerHeader(
           await idp.sign({ sub: 'jwt', email: 'canary-jwt@example.com', email_verified: true })
         ),
         'x-request-id': 'r-jwt'
       }
     })
     const person = { actor: { kind: 'user' }, user_id: 2, ip: '127.0.0.1', request_id: 'r-jwt' }
-    await told(
+    await assertRecorded(
       [
         { action: 'user_created', ...person },
         { action: 'identity_linked', ...person }
@@ -142,7 +142,7 @@ t.test(
       session.token.replace(SESSION, ''),
       new URL(session.url).searchParams.get('token') ?? ''
     )
-    await told(
+    await assertRecorded(
       [
         {
           action: 'session_created',
@@ -155,7 +155,7 @@ t.test(
     )
     const browser = new Browser(app)
     await browser.open(session.url, { 'x-request-id': 'r-open' })
-    await told(
+    await assertRecorded(
       [
         {
           action: 'session_opened',
@@ -170,12 +170,15 @@ t.test(
     const inSession = { actor: { kind: 'session', id: 1 } }
     const connect = async (id: string, query = '', extra = '') => {
       const start = await browser.open(`/auth/jira/login?redirect=true${query}`)
-      return await browser.open(await decide(String(start.headers.location), 'accept', extra), {
-        'x-request-id': id
-      })
+      return await browser.open(
+        await answerConsentPage(String(start.headers.location), 'accept', extra),
+        {
+          'x-request-id': id
+        }
+      )
     }
     t.match((await connect('r-connect')).headers.location, /status=success/)
-    await told(
+    await assertRecorded(
       [
         {
           action: 'connection_created',
@@ -190,7 +193,7 @@ t.test(
       'a consent'
     )
     t.match((await connect('r-consent')).headers.location, /status=success/)
-    await told(
+    await assertRecorded(
       [
         {
           action: 'consent_given',
@@ -206,25 +209,25 @@ t.test(
     const its = (id: string) => ({ user_id: 1, connection_id: 1, product: 'jira', ...by(id) })
 
     // A copy that is under way would exchange the tokens itself, as the service.
-    await until(
+    await waitFor(
       async () =>
         (await ask('GET', '/integrations/jira/sync/runs?owner_id=1', 'r-runs'))
           .json<Array<{ state: string }>>()
           .every(({ state }) => state === 'succeeded'),
       30_000
     )
-    running.pass(2 * 3_600_000)
+    running.advanceTime(2 * 3_600_000)
     await ask('POST', '/users/1/connections/jira/check', 'r-check')
-    await told(
+    await assertRecorded(
       [{ action: 'refreshed', ...its('r-check'), detail: { connections: [1] } }],
       'an exchange of tokens'
     )
     const site = (await app.store.connections.get(1, 'jira'))?.connection.sites[0]
     await ask('PUT', '/users/1/connections/jira/site', 'r-site', { cloud_id: site?.cloudId })
-    await told([{ action: 'sites_chosen', ...its('r-site') }], 'sites')
+    await assertRecorded([{ action: 'sites_chosen', ...its('r-site') }], 'sites')
     await sandbox.admin('faults', { kind: 'delay', delay_ms: 3_000, match: { path: '/ex/jira' } })
     await ask('PATCH', '/users/1/connections/jira', 'r-options', { page_bodies: true })
-    await told(
+    await assertRecorded(
       [{ action: 'options_chosen', ...its('r-options'), detail: { pageBodies: true } }],
       'options'
     )
@@ -232,7 +235,7 @@ t.test(
       Array<{ id: number; state: string }>
     >()
     await ask('DELETE', `/integrations/jira/sync/runs/${run?.id ?? 0}`, 'r-cancel')
-    await told(
+    await assertRecorded(
       [
         {
           action: 'run_cancelled',
@@ -246,13 +249,13 @@ t.test(
     )
     await sandbox.admin('faults', undefined, 'DELETE')
     // A run that is under way would be the first to meet the tokens that are over.
-    await until(
+    await waitFor(
       async () =>
-        (await rowsOf(url, 'select id from runs where active_key is not null')).length === 0,
+        (await queryDatabase(url, 'select id from runs where active_key is not null')).length === 0,
       20_000
     )
 
-    running.pass(2 * 3_600_000)
+    running.advanceTime(2 * 3_600_000)
     await sandbox.admin('faults', {
       kind: 'status',
       status: 403,
@@ -265,16 +268,19 @@ t.test(
       headers: { ...crm, 'x-request-id': 'r-lost' }
     })
     await sandbox.admin('faults', undefined, 'DELETE')
-    await told(
+    await assertRecorded(
       [{ action: 'state_changed', ...its('r-lost'), detail: { from: 'active' } }],
       'a state'
     )
-    const next = newKeyEntry('next')
+    const next = generateKeyEntry('next')
     t.match(
-      await command('keys', ['rotate'], { INTEGRATION_DB_URL: url, VAULT_KEYS: `${next},${KEY}` }),
+      await runCommand('keys', ['rotate'], {
+        INTEGRATION_DB_URL: url,
+        VAULT_KEYS: `${next},${VAULT_KEY}`
+      }),
       { code: 0 }
     )
-    await told(
+    await assertRecorded(
       [
         {
           action: 'vault_key_rotated',
@@ -285,28 +291,31 @@ t.test(
       'the key of the vault'
     )
     await ask('DELETE', '/users/1/connections/jira', 'r-leave')
-    await told([{ action: 'disconnected', ...its('r-leave') }], 'a disconnection')
+    await assertRecorded([{ action: 'disconnected', ...its('r-leave') }], 'a disconnection')
     await ask('DELETE', '/users/1', 'r-remove')
-    await told([{ action: 'user_removed', user_id: 1, ...by('r-remove') }], 'a user who leaves')
+    await assertRecorded(
+      [{ action: 'user_removed', user_id: 1, ...by('r-remove') }],
+      'a user who leaves'
+    )
     t.match(await cli('api-keys', 'revoke', 'crm'), { code: 0 })
-    await told(
+    await assertRecorded(
       [{ action: 'key_revoked', actor: { kind: 'operator' }, detail: { key, name: 'crm' } }],
       'a key that is ended'
     )
 
-    t.match(await verified(url), { code: 0 })
+    t.match(await runAuditVerify(url), { code: 0 })
     const list = await cli('audit', 'list', '--limit', '1000')
     t.equal(list.stdout.trim().split('\n').length, seen)
     const tokens =
-      (await contentsOf(url)).length > 0
-        ? sandbox.world.stats.read().log.flatMap(({ token }) => token ?? [])
+      (await readDatabaseContents(url)).length > 0
+        ? sandbox.state.stats.snapshot().log.flatMap(({ token }) => token ?? [])
         : []
     const everywhere =
-      JSON.stringify(await rowsOf(url, 'select * from audit')) +
-      JSON.stringify(await trail(app, { headers: admin })) +
+      JSON.stringify(await queryDatabase(url, 'select * from audit')) +
+      JSON.stringify(await readAuditTrail(app, { headers: admin })) +
       list.stdout +
       list.stderr
-    for (const canary of [...CANARIES, ...tokens, KEY, next]) {
+    for (const canary of [...CANARIES, ...tokens, VAULT_KEY, next]) {
       t.notOk(canary !== '' && everywhere.includes(canary), 'no canary')
     }
   }

@@ -1,19 +1,19 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { verify } from '../../src/store/audit-verify.ts'
-import { keyed, PROTECTED } from '../access/helper.ts'
-import { many } from '../auth/helper.ts'
-import { databaseAt, rowsOf } from '../database.ts'
-import { build } from '../helper.ts'
-import { folder } from '../process/child.ts'
-import { command, trail, unguarded, verified } from './helper.ts'
+import { verifyAuditChain } from '../../src/store/audit-verify.ts'
+import { createApiKey, PROTECTED_ENV } from '../access/helper.ts'
+import { pickByScale } from '../auth/helper.ts'
+import { ensureDatabase, queryDatabase } from '../database.ts'
+import { buildTestApp } from '../helper.ts'
+import { createTempFolder } from '../process/child.ts'
+import { runCommand, readAuditTrail, dropAuditTriggers, runAuditVerify } from './helper.ts'
 
 const DAY_MS = 86_400_000
 
-async function place(t: Test, env: NodeJS.ProcessEnv = {}, now?: () => number) {
-  const url = await databaseAt(t, join(folder(t), 'c.db'))
-  const { app } = await build(t, { INTEGRATION_DB_URL: url, ...env }, now)
-  const make = async (i: number | string) =>
+async function createAuditFixture(t: Test, env: NodeJS.ProcessEnv = {}, now?: () => number) {
+  const url = await ensureDatabase(t, join(createTempFolder(t), 'c.db'))
+  const { app } = await buildTestApp(t, { INTEGRATION_DB_URL: url, ...env }, now)
+  const createUser = async (i: number | string) =>
     await app.inject({
       method: 'POST',
       url: '/users',
@@ -23,20 +23,20 @@ async function place(t: Test, env: NodeJS.ProcessEnv = {}, now?: () => number) {
   return {
     url,
     app,
-    make,
-    made: async (count: number) => {
-      for (let i = 1; i <= count; i++) t.equal((await make(i)).statusCode, 201)
+    make: createUser,
+    createUsers: async (count: number) => {
+      for (let i = 1; i <= count; i++) t.equal((await createUser(i)).statusCode, 201)
     }
   }
 }
 
-const CALLS = many(100, 1_000)
+const CALL_COUNT = pickByScale(100, 1_000)
 t.test(
-  `T18 Of ${CALLS} mixed calls each that did something has one row with its request id, and no other has any`,
+  `T18 Of ${CALL_COUNT} mixed calls each that did something has one row with its request id, and no other has any`,
   async (t) => {
-    const { url, app, make } = await place(t)
+    const { url, app, make } = await createAuditFixture(t)
     const expected: string[] = []
-    for (let i = 0; i < CALLS; i++) {
+    for (let i = 0; i < CALL_COUNT; i++) {
       const id = `call-${i}`
       const headers = { 'x-request-id': id }
       if (i % 4 === 0) expected.push(`user_created made-${i}`)
@@ -60,19 +60,19 @@ t.test(
       }
     }
     t.same(
-      (await trail(app)).map(({ action, request_id: id }) => `${action} ${id}`),
+      (await readAuditTrail(app)).map(({ action, request_id: id }) => `${action} ${id}`),
       expected
     )
-    t.match(await verified(url), { code: 0, stdout: new RegExp(`^${expected.length} rows`) })
+    t.match(await runAuditVerify(url), { code: 0, stdout: new RegExp(`^${expected.length} rows`) })
   }
 )
 
 t.test(
   'B12 T18 Where the trail cannot be added to nothing is done: a hundred of a hundred are refused, and work again afterwards',
   async (t) => {
-    const { url, app, make, made } = await place(t)
-    await made(3)
-    await rowsOf(url, 'alter table audit rename to audit_away')
+    const { url, app, make, createUsers } = await createAuditFixture(t)
+    await createUsers(3)
+    await queryDatabase(url, 'alter table audit rename to audit_away')
     for (let i = 100; i < 200; i++) {
       t.equal(
         (
@@ -83,29 +83,29 @@ t.test(
         500
       )
     }
-    await rowsOf(url, 'alter table audit_away rename to audit')
+    await queryDatabase(url, 'alter table audit_away rename to audit')
     t.equal((await app.inject('/users')).json<unknown[]>().length, 3)
-    t.same(await rowsOf(url, 'select * from sessions'), [])
+    t.same(await queryDatabase(url, 'select * from sessions'), [])
     t.equal((await make(100)).statusCode, 201)
-    t.match(await verified(url), { code: 0, stdout: /^4 rows/ })
+    t.match(await runAuditVerify(url), { code: 0, stdout: /^4 rows/ })
   }
 )
 
 t.test('T18 The database itself refuses to change or remove a row', async (t) => {
-  const { url, made } = await place(t)
-  await made(5)
+  const { url, createUsers } = await createAuditFixture(t)
+  await createUsers(5)
   for (const sql of [
     "update audit set action = 'x' where seq = 4",
     'delete from audit where seq = 4',
     'delete from audit',
     ...(url.startsWith('postgres') ? ['truncate audit'] : [])
   ]) {
-    await t.rejects(rowsOf(url, sql), sql)
+    await t.rejects(queryDatabase(url, sql), sql)
   }
-  t.match(await verified(url), { code: 0, stdout: /^5 rows/ })
+  t.match(await runAuditVerify(url), { code: 0, stdout: /^5 rows/ })
 })
 
-const TAMPERED: Array<[what: string, sql: string[], said: RegExp]> = [
+const TAMPERINGS: Array<[what: string, sql: string[], said: RegExp]> = [
   ['edited', ["update audit set action = 'user_removed' where seq = 4"], /Row 4 was edited/],
   ['given to somebody else', ['update audit set user_id = 9 where seq = 6'], /Row 6 was edited/],
   ['given another time', ['update audit set at = at + 1 where seq = 1'], /Row 1 was edited/],
@@ -142,17 +142,17 @@ const TAMPERED: Array<[what: string, sql: string[], said: RegExp]> = [
   ]
 ]
 
-for (const [what, sqls, said] of TAMPERED) {
+for (const [what, sqls, problem] of TAMPERINGS) {
   t.test(
     `T18 A row that somebody with the database has ${what} is found, and the first bad one is named`,
     async (t) => {
-      const { url, app, made } = await place(t)
-      await made(8)
-      await unguarded(url)
-      for (const sql of sqls) await rowsOf(url, sql)
-      t.match(await verify(app.store.audit), { problem: said })
+      const { url, app, createUsers } = await createAuditFixture(t)
+      await createUsers(8)
+      await dropAuditTriggers(url)
+      for (const sql of sqls) await queryDatabase(url, sql)
+      t.match(await verifyAuditChain(app.store.audit), { problem: problem })
       if (what === 'edited') {
-        t.match(await verified(url), { code: 1, stdout: '', stderr: said }, 'by command')
+        t.match(await runAuditVerify(url), { code: 1, stdout: '', stderr: problem }, 'by command')
       }
     }
   )
@@ -162,53 +162,57 @@ t.test(
   'Who forgets what is old leaves a trail that can still be followed, and says so in it',
   async (t) => {
     let ahead = 0
-    const { url, app, make, made } = await place(t, {}, () => Date.now() + ahead)
+    const { url, app, make, createUsers } = await createAuditFixture(
+      t,
+      {},
+      () => Date.now() + ahead
+    )
     ahead = -10 * DAY_MS
-    await made(5)
+    await createUsers(5)
     ahead = 0
     await make('new')
-    t.match(await command('audit', ['purge', '--days', '5'], { INTEGRATION_DB_URL: url }), {
+    t.match(await runCommand('audit', ['purge', '--days', '5'], { INTEGRATION_DB_URL: url }), {
       code: 0,
       stdout: /^5 rows are forgotten/
     })
     t.match(
-      (await trail(app)).map(({ id, action, actor }) => [id, action, actor.kind]),
+      (await readAuditTrail(app)).map(({ id, action, actor }) => [id, action, actor.kind]),
       [
         [6, 'user_created', 'anybody'],
         [7, 'audit_purged', 'operator']
       ]
     )
-    t.match(await verified(url), { code: 0, stdout: /^2 rows/ })
-    await t.rejects(rowsOf(url, 'delete from audit where seq = 6'))
-    await unguarded(url)
-    await rowsOf(url, 'delete from audit where seq = 6')
-    t.match(await verified(url), { code: 1, stderr: /Row 6 was removed/ })
+    t.match(await runAuditVerify(url), { code: 0, stdout: /^2 rows/ })
+    await t.rejects(queryDatabase(url, 'delete from audit where seq = 6'))
+    await dropAuditTriggers(url)
+    await queryDatabase(url, 'delete from audit where seq = 6')
+    t.match(await runAuditVerify(url), { code: 1, stderr: /Row 6 was removed/ })
   }
 )
 
 t.test(
   'What is older than AUDIT_RETENTION_DAYS is forgotten by itself, and the rest can still be followed; with 0 everything stays',
   async (t) => {
-    for (const [days, left] of [
+    for (const [days, remainingRows] of [
       ['30', ['user_created made-new']],
       ['0', ['user_created made-1', 'user_created made-2', 'user_created made-new']]
     ] as const) {
       let ahead = -31 * DAY_MS
-      const { url, app, make, made } = await place(
+      const { url, app, make, createUsers } = await createAuditFixture(
         t,
         { AUDIT_RETENTION_DAYS: days },
         () => Date.now() + ahead
       )
-      await made(2)
+      await createUsers(2)
       ahead = 0
       await make('new')
-      await app.upkeep.once()
-      await app.upkeep.once()
+      await app.maintenance.runNow()
+      await app.maintenance.runNow()
       t.same(
-        (await trail(app)).map(({ action, request_id: id }) => `${action} ${id}`),
-        left
+        (await readAuditTrail(app)).map(({ action, request_id: id }) => `${action} ${id}`),
+        remainingRows
       )
-      t.match(await verified(url), { code: 0 })
+      t.match(await runAuditVerify(url), { code: 0 })
     }
   }
 )
@@ -216,9 +220,9 @@ t.test(
 t.test(
   'The trail is for administrators only, comes in pages, and can be asked for a user, an action and a time',
   async (t) => {
-    const { app } = await place(t, PROTECTED)
-    const admin = await keyed(app, ['admin'])
-    const other = await keyed(app, [
+    const { app } = await createAuditFixture(t, PROTECTED_ENV)
+    const admin = await createApiKey(app, ['admin'])
+    const other = await createApiKey(app, [
       'users:read',
       'users:write',
       'connections:read',
@@ -245,7 +249,7 @@ t.test(
     )
     t.match(first.headers.link, /rel="next"/)
     t.same(
-      (await trail(app, { headers: admin.headers })).map(({ id }) => id),
+      (await readAuditTrail(app, { headers: admin.headers })).map(({ id }) => id),
       [1, 2, 3, 4, 5, 6, 7, 8, 9]
     )
     t.same(

@@ -1,40 +1,40 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
-import { databaseAt, onPostgres } from '../database.ts'
-import { Browser, build, configured, CLIENTS } from '../helper.ts'
+import { ensureDatabase, isPostgres } from '../database.ts'
+import { Browser, buildTestApp, buildSandboxEnv, OAUTH_CLIENTS } from '../helper.ts'
 import { startSandbox } from '../sandbox/helper.ts'
-import { SMALL } from '../auth/helper.ts'
-import { trail, verified } from './helper.ts'
+import { SMALL_SANDBOX } from '../auth/helper.ts'
+import { readAuditTrail, runAuditVerify } from './helper.ts'
 
-const INSTANCES = onPostgres ? 4 : 1
+const INSTANCE_COUNT = isPostgres ? 4 : 1
 
 /** Instances of the service on one database. */
-async function place(
+async function startInstances(
   t: Test,
   env: NodeJS.ProcessEnv = {}
-): Promise<{ url: string; apps: FastifyInstance[]; at: (i: number) => FastifyInstance }> {
-  const url = await databaseAt(t, join(t.testdir(), 'c.db'))
+): Promise<{ url: string; apps: FastifyInstance[]; getInstance: (i: number) => FastifyInstance }> {
+  const url = await ensureDatabase(t, join(t.testdir(), 'c.db'))
   const apps: FastifyInstance[] = []
-  for (let i = 0; i < INSTANCES; i++) {
-    apps.push((await build(t, { INTEGRATION_DB_URL: url, ...env })).app)
+  for (let i = 0; i < INSTANCE_COUNT; i++) {
+    apps.push((await buildTestApp(t, { INTEGRATION_DB_URL: url, ...env })).app)
   }
-  return { url, apps, at: (i) => apps[i % INSTANCES] as FastifyInstance }
+  return { url, apps, getInstance: (i) => apps[i % INSTANCE_COUNT] as FastifyInstance }
 }
 
 t.test(
-  `B12 Two hundred users are made at the same moment, over ${INSTANCES} instance(s): none is refused, and each has its row`,
+  `B12 Two hundred users are made at the same moment, over ${INSTANCE_COUNT} instance(s): none is refused, and each has its row`,
   async (t) => {
     const {
       url,
       apps: [app],
-      at
-    } = await place(t)
+      getInstance
+    } = await startInstances(t)
     const answers = await Promise.all(
       Array.from(
         { length: 200 },
         async (_, i) =>
-          await at(i).inject({
+          await getInstance(i).inject({
             method: 'POST',
             url: '/users',
             payload: { email: `u${i}@example.com` },
@@ -46,36 +46,36 @@ t.test(
       answers.filter(({ statusCode }) => statusCode !== 201).map(({ body }) => body),
       []
     )
-    const rows = await trail(app as FastifyInstance)
+    const rows = await readAuditTrail(app as FastifyInstance)
     t.same(
       rows.map(({ id }) => id),
       Array.from({ length: 200 }, (_, i) => i + 1),
       'without gaps'
     )
     t.same(new Set(rows.map(({ request_id: id }) => id)).size, 200)
-    t.match(await verified(url), { code: 0, stdout: /^200 rows are as they were written/ })
+    t.match(await runAuditVerify(url), { code: 0, stdout: /^200 rows are as they were written/ })
   }
 )
 
 t.test(
   'B12 Connections, disconnections, choices, users and keys at the same moment: none is refused, and the rows are as many as what was done',
   async (t) => {
-    const sandbox = await startSandbox(t, { clients: CLIENTS, ...SMALL })
+    const sandbox = await startSandbox(t, { clients: OAUTH_CLIENTS, ...SMALL_SANDBOX })
     const {
       url,
       apps: [app],
-      at
-    } = await place(t, { ...configured(sandbox.url), SYNC_INTERVAL: '0' })
+      getInstance
+    } = await startInstances(t, { ...buildSandboxEnv(sandbox.url), SYNC_INTERVAL: '0' })
     const make = async (i: number) =>
       (
-        await at(i).inject({
+        await getInstance(i).inject({
           method: 'POST',
           url: '/users',
           payload: { email: `m${i}@example.com` }
         })
       ).statusCode
     const key = async (i: number) =>
-      (await at(i).store.apiKeys.create({
+      (await getInstance(i).store.apiKeys.create({
         name: `k${i}`,
         hash: `h${i}`,
         prefix: 'sk',
@@ -85,23 +85,27 @@ t.test(
         ? 409
         : 201
     const connect = async (i: number, user: number, product: string) => {
-      const answer = await new Browser(at(i)).connect(product, `&state=user_id%3D${user}`)
+      const answer = await new Browser(getInstance(i)).connect(product, `&state=user_id%3D${user}`)
       return /status=success/.test(String(answer.headers.location))
         ? 201
         : `${answer.statusCode} ${String(answer.headers.location)}`
     }
     const leave = async (i: number, user: number, product: string) =>
-      (await at(i).inject({ method: 'DELETE', url: `/users/${user}/connections/${product}` }))
-        .statusCode
+      (
+        await getInstance(i).inject({
+          method: 'DELETE',
+          url: `/users/${user}/connections/${product}`
+        })
+      ).statusCode
     for (let i = 1; i <= 4; i++) await make(i)
-    const done = new Set<unknown>(
+    const completed = new Set<unknown>(
       await Promise.all([
         ...[1, 2, 3, 4].map(async (i) => await connect(i, i, 'jira')),
         ...Array.from({ length: 30 }, async (_, i) => await make(100 + i)),
         ...Array.from({ length: 30 }, async (_, i) => await key(i))
       ])
     )
-    t.same([...done], [201])
+    t.same([...completed], [201])
     const second = await Promise.all([
       ...[1, 2].map(async (i) => await leave(i, i, 'jira')),
       ...[3, 4].map(async (i) => await connect(i, i, 'confluence')),
@@ -112,7 +116,7 @@ t.test(
       []
     )
     const counts = new Map<string, number>()
-    for (const { action } of await trail(app as FastifyInstance)) {
+    for (const { action } of await readAuditTrail(app as FastifyInstance)) {
       counts.set(action, (counts.get(action) ?? 0) + 1)
     }
     t.match(Object.fromEntries(counts), {
@@ -121,6 +125,6 @@ t.test(
       connection_created: 6,
       disconnected: 2
     })
-    t.match(await verified(url), { code: 0 })
+    t.match(await runAuditVerify(url), { code: 0 })
   }
 )

@@ -2,11 +2,11 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
-import { rowsOf } from '../database.ts'
+import { queryDatabase } from '../database.ts'
 
-const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
+const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 
-export interface Row {
+export interface AuditRow {
   id: number
   at: string
   actor: { kind: string; id: number | null; name: string | null }
@@ -18,19 +18,19 @@ export interface Row {
   request_id: string | null
   detail: Record<string, any> | null
 }
-export interface Output {
+export interface CommandOutput {
   code: number
   stdout: string
   stderr: string
 }
 
 /** `npm run NAME -- …` with these settings and no others, until it ends. */
-export async function command(
+export async function runCommand(
   name: string,
   args: string[],
   env: NodeJS.ProcessEnv
-): Promise<Output> {
-  return await promisify(execFile)(process.execPath, [MAIN, name, ...args], {
+): Promise<CommandOutput> {
+  return await promisify(execFile)(process.execPath, [MAIN_PATH, name, ...args], {
     cwd: '/',
     timeout: 30_000,
     env: { PATH: process.env.PATH, ...env }
@@ -40,28 +40,28 @@ export async function command(
   )
 }
 
-export const verified = async (url: string): Promise<Output> =>
-  await command('audit', ['verify'], { INTEGRATION_DB_URL: url })
+export const runAuditVerify = async (url: string): Promise<CommandOutput> =>
+  await runCommand('audit', ['verify'], { INTEGRATION_DB_URL: url })
 
 /** The whole trail as `GET /audit` tells it, in the order in which things were done. */
-export async function trail(
+export async function readAuditTrail(
   app: FastifyInstance,
   { headers = {}, query = '' }: { headers?: Record<string, string>; query?: string } = {}
-): Promise<Row[]> {
-  const rows: Row[] = []
+): Promise<AuditRow[]> {
+  const rows: AuditRow[] = []
   for (let url: string | undefined = `/audit?limit=100${query}`; url !== undefined;) {
     const answer: LightMyRequestResponse = await app.inject({ url, headers })
     if (answer.statusCode !== 200) throw new Error(answer.body)
-    rows.push(...answer.json<Row[]>())
+    rows.push(...answer.json<AuditRow[]>())
     url = /<([^>]+)>; rel="next"/.exec(String(answer.headers.link))?.[1]
   }
   return rows.reverse()
 }
 
 /** Takes the guards of the trail away, as somebody can who has the database to themselves. */
-export async function unguarded(url: string): Promise<void> {
+export async function dropAuditTriggers(url: string): Promise<void> {
   for (const name of ['audit_stays', 'audit_remains']) {
-    await rowsOf(
+    await queryDatabase(
       url,
       url.startsWith('postgres') ? `drop trigger ${name} on audit` : `drop trigger ${name}`
     )

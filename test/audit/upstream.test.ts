@@ -1,14 +1,14 @@
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import { Browser, build, configured } from '../helper.ts'
+import { Browser, buildTestApp, buildSandboxEnv } from '../helper.ts'
 
 t.test(
   'E6 What a request has Atlassian asked carries the id of the request, as its log lines and its answer do',
   async (t) => {
-    const asked: IncomingHttpHeaders[] = []
+    const requestHeaders: IncomingHttpHeaders[] = []
     const server = createServer(({ headers }, response) => {
-      asked.push(headers)
+      requestHeaders.push(headers)
       response.writeHead(403).end('{}')
     })
     await new Promise<void>((resolve) => {
@@ -18,9 +18,9 @@ t.test(
       server.closeAllConnections()
       server.close()
     })
-    const { app, lines } = await build(
+    const { app, lines } = await buildTestApp(
       t,
-      configured(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+      buildSandboxEnv(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
     )
     for (let i = 0; i < 10; i++) {
       const browser = new Browser(app)
@@ -42,7 +42,7 @@ t.test(
       )
     }
     t.same(
-      asked.map((headers) => headers['x-request-id']),
+      requestHeaders.map((headers) => headers['x-request-id']),
       Array.from({ length: 10 }, (_, i) => `mine-${i}`)
     )
   }

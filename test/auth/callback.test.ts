@@ -1,32 +1,40 @@
 import t, { type Test } from 'tap'
-import { Browser, decide, FRONT_END } from '../helper.ts'
-import { CALLBACKS, DEVELOPMENT, type Callback } from '../fixtures/callbacks.ts'
+import { Browser, answerConsentPage, FRONTEND_URL } from '../helper.ts'
 import {
-  edited,
-  failure,
-  finish,
-  login,
-  problem,
-  PRODUCTION,
-  REQUEST_ID,
-  service,
-  success,
-  tokenCalls,
-  type Service
+  CALLBACK_CASES,
+  DEVELOPMENT_CALLBACK_CASES,
+  type CallbackCase
+} from '../fixtures/callbacks.ts'
+import {
+  editUrl,
+  buildFailureUrl,
+  openCallback,
+  requestLogin,
+  buildExpectedProblem,
+  PRODUCTION_ENV,
+  TEST_REQUEST_ID,
+  startTestService,
+  buildSuccessUrl,
+  countTokenCalls,
+  type TestService
 } from './helper.ts'
 
-const EXPECTED = (error: Callback['error']) =>
+const describeExpectedResult = (error: CallbackCase['error']) =>
   error === null ? 'succeeds' : error === 422 ? 'does not fit' : `ends as ${error}`
 
-function judge(mode: string, env: NodeJS.ProcessEnv, callbacks: readonly Callback[]) {
+function defineCallbackTests(
+  mode: string,
+  env: NodeJS.ProcessEnv,
+  callbacks: readonly CallbackCase[]
+) {
   t.test(`A2: the callbacks of ${mode}`, async (t) => {
-    const running = await service(t, env)
+    const running = await startTestService(t, env)
     for (const accept of ['text/html', 'application/json']) {
       for (const entry of callbacks) {
         await t.test(
-          `A2 T02 in ${mode}, a callback ${entry.title} ${EXPECTED(entry.error)} (${accept})`,
+          `A2 T02 in ${mode}, a callback ${entry.title} ${describeExpectedResult(entry.error)} (${accept})`,
           async (t) => {
-            await prove(t, running, entry, accept)
+            await assertCallback(t, running, entry, accept)
           }
         )
       }
@@ -34,62 +42,62 @@ function judge(mode: string, env: NodeJS.ProcessEnv, callbacks: readonly Callbac
   })
 }
 
-async function prove(
+async function assertCallback(
   t: Test,
-  running: Service,
-  { prepare, product, error, calls, state }: Callback,
+  running: TestService,
+  { prepare, product, error, calls, state }: CallbackCase,
   accept: string
 ) {
-  const before = await tokenCalls(running.sandbox)
+  const before = await countTokenCalls(running.sandbox)
   const browser = new Browser(running.app)
   const address = await prepare({ ...running, browser })
-  const answer = await browser.open(address, { accept, 'x-request-id': REQUEST_ID })
-  t.equal((await tokenCalls(running.sandbox)) - before, calls, 'calls to the token endpoint')
+  const answer = await browser.open(address, { accept, 'x-request-id': TEST_REQUEST_ID })
+  t.equal((await countTokenCalls(running.sandbox)) - before, calls, 'calls to the token endpoint')
   if (error === null) {
     t.equal(answer.statusCode, 302)
-    t.equal(answer.headers.location, success(product, 1, state))
+    t.equal(answer.headers.location, buildSuccessUrl(product, 1, state))
   } else if (error === 422) {
     t.match(answer.json(), { status: 422, code: 'validation_failed' })
   } else if (accept === 'text/html') {
     t.equal(answer.statusCode, 302)
-    t.equal(answer.headers.location, failure(product, error))
+    t.equal(answer.headers.location, buildFailureUrl(product, error))
   } else {
     t.equal(answer.headers['content-type'], 'application/problem+json')
     t.equal(answer.headers.location, undefined)
-    t.match(answer.json(), problem(error))
+    t.match(answer.json(), buildExpectedProblem(error))
     t.equal(answer.statusCode, answer.json().status)
   }
 }
 
-judge('production', PRODUCTION, CALLBACKS)
-judge('development', { APP_ENV: 'development' }, DEVELOPMENT)
+defineCallbackTests('production', PRODUCTION_ENV, CALLBACK_CASES)
+defineCallbackTests('development', { APP_ENV: 'development' }, DEVELOPMENT_CALLBACK_CASES)
 
 t.test('A2: a decline in another browser does not use the login up', async (t) => {
-  const running = await service(t, PRODUCTION)
+  const running = await startTestService(t, PRODUCTION_ENV)
   const browser = new Browser(running.app)
   const address = await browser.consent('jira')
   t.equal(
     (
-      await finish(
+      await openCallback(
         running,
-        edited(address, (query) => {
+        editUrl(address, (query) => {
           query.set('error', 'access_denied')
         })
       )
     ).headers.location,
-    failure('jira', 'access_denied')
+    buildFailureUrl('jira', 'access_denied')
   )
-  t.equal((await browser.open(address)).headers.location, success('jira'))
+  t.equal((await browser.open(address)).headers.location, buildSuccessUrl('jira'))
 })
 
 for (const slip of ['/auth/confluence/callback', '/auth/jira/callback?code='] as const) {
   t.test(`A2: a hit that went to ${slip} does not use the login up`, async (t) => {
-    const { app } = await service(t, PRODUCTION)
+    const { app } = await startTestService(t, PRODUCTION_ENV)
     const browser = new Browser(app)
     const address = await browser.consent('jira')
     const [path, empty] = slip.split('?')
     const wrong = await browser.open(
-      edited(
+      editUrl(
         address,
         (query) => {
           if (empty !== undefined) query.set('code', '')
@@ -98,15 +106,15 @@ for (const slip of ['/auth/confluence/callback', '/auth/jira/callback?code='] as
       )
     )
     t.match(wrong.headers.location, /status=error/)
-    t.equal((await browser.open(address)).headers.location, success('jira'))
+    t.equal((await browser.open(address)).headers.location, buildSuccessUrl('jira'))
   })
 }
 
 t.test(
   'A2: a browser that comes by https keeps its key in a __Host- cookie, and only there',
   async (t) => {
-    const running = await service(t, {
-      ...PRODUCTION,
+    const running = await startTestService(t, {
+      ...PRODUCTION_ENV,
       JIRA_OAUTH_REDIRECT_URI: 'https://connector.example/auth/jira/callback'
     })
     const browser = new Browser(running.app)
@@ -123,23 +131,23 @@ t.test(
       }
     ])
     t.notMatch(start.cookies[0], { domain: /./ })
-    const callback = await decide(start.headers.location ?? '')
+    const callback = await answerConsentPage(start.headers.location ?? '')
     const [[name, key] = ['', '']] = browser.cookies
     const planted = new Browser(running.app)
     planted.cookies.set(name.replace('__Host-', ''), key)
     t.equal(
-      (await planted.open(callback, { 'x-request-id': REQUEST_ID })).headers.location,
-      failure('jira', 'wrong_browser'),
+      (await planted.open(callback, { 'x-request-id': TEST_REQUEST_ID })).headers.location,
+      buildFailureUrl('jira', 'wrong_browser'),
       'any neighbour domain could have set that one'
     )
-    t.equal((await browser.open(callback)).headers.location, success('jira'))
+    t.equal((await browser.open(callback)).headers.location, buildSuccessUrl('jira'))
   }
 )
 
 t.test(
   'A2: by plain http the cookie does without the prefix, and says as much otherwise',
   async (t) => {
-    const running = await service(t)
+    const running = await startTestService(t)
     const start = await new Browser(running.app).open('/auth/jira/login?redirect=true')
     t.match(start.cookies, [
       { name: /^flow-[\w-]{12}$/, path: '/', httpOnly: true, sameSite: 'Lax', maxAge: 600 }
@@ -148,20 +156,23 @@ t.test(
       start.headers.location?.includes(start.cookies[0]?.value ?? 'nothing'),
       'the key is not in the authorize URL'
     )
-    t.equal((await login(running, 'jira')).cookies.length, 0, 'a program gets none')
+    t.equal((await requestLogin(running, 'jira')).cookies.length, 0, 'a program gets none')
   }
 )
 
 t.test('A2: a failure goes back to where the login said', async (t) => {
-  const running = await service(t, PRODUCTION)
+  const running = await startTestService(t, PRODUCTION_ENV)
   const browser = new Browser(running.app)
   const address = await browser.consent('jira', {
     query: '&return_url=/settings',
     decision: 'cancel'
   })
-  const { headers } = await browser.open(address, { 'x-request-id': REQUEST_ID })
+  const { headers } = await browser.open(address, { 'x-request-id': TEST_REQUEST_ID })
   t.equal(
     headers.location,
-    failure('jira', 'access_denied').replace(`${FRONT_END}/oauth/jira`, `${FRONT_END}/settings`)
+    buildFailureUrl('jira', 'access_denied').replace(
+      `${FRONTEND_URL}/oauth/jira`,
+      `${FRONTEND_URL}/settings`
+    )
   )
 })

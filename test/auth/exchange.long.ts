@@ -1,27 +1,35 @@
 import t, { type Test } from 'tap'
-import { databaseAt } from '../database.ts'
-import { Browser, decide, FRONT_END, SECRET } from '../helper.ts'
-import { CANARY, ODD, REFUSALS } from '../fixtures/token-answers.ts'
-import { finish, login, PRODUCTION, service, success, tokenCalls, type Service } from './helper.ts'
+import { ensureDatabase } from '../database.ts'
+import { Browser, answerConsentPage, FRONTEND_URL, CLIENT_SECRET } from '../helper.ts'
+import { CANARY, TOLERATED_TOKEN_FIELDS, FAILED_TOKEN_CASES } from '../fixtures/token-answers.ts'
+import {
+  openCallback,
+  requestLogin,
+  PRODUCTION_ENV,
+  startTestService,
+  buildSuccessUrl,
+  countTokenCalls,
+  type TestService
+} from './helper.ts'
 
-const PATIENCE = { UPSTREAM_ANSWER_TIMEOUT_MS: '400' }
+const SHORT_TIMEOUT_ENV = { UPSTREAM_ANSWER_TIMEOUT_MS: '400' }
 
 /** Nobody, nothing, and not a word of what Atlassian said. */
-async function proveNothingKept(t: Test, { app, raw }: Service, body: string) {
+async function assertNothingStored(t: Test, { app, logText }: TestService, body: string) {
   t.same((await app.inject('/users')).json(), [], 'no user')
   t.match(
     (await app.inject({ method: 'POST', url: '/integrations/jira/connect', payload: {} })).json(),
     { connected: false }
   )
-  t.notOk(`${body}${raw()}`.includes(CANARY), "Atlassian's words stay with Atlassian")
-  t.notOk(`${body}${raw()}`.includes(SECRET))
+  t.notOk(`${body}${logText()}`.includes(CANARY), "Atlassian's words stay with Atlassian")
+  t.notOk(`${body}${logText()}`.includes(CLIENT_SECRET))
 }
 
 t.test('A token endpoint that does not give tokens ends the login', async (t) => {
-  const hasty = await service(t, { ...PRODUCTION, ...PATIENCE })
+  const hasty = await startTestService(t, { ...PRODUCTION_ENV, ...SHORT_TIMEOUT_ENV })
   // What is large takes its time on a busy machine, and is not refused for that.
-  const patient = await service(t, PRODUCTION)
-  for (const { title, fault, error, traced } of REFUSALS) {
+  const patient = await startTestService(t, PRODUCTION_ENV)
+  for (const { title, fault, error, hasTraceId } of FAILED_TOKEN_CASES) {
     const running = fault.kind === 'huge' ? patient : hasty
     await t.test(
       `A login whose code is answered with ${title} ends as ${error}, and nothing is stored`,
@@ -33,13 +41,13 @@ t.test('A token endpoint that does not give tokens ends the login', async (t) =>
           match: { path: '/oauth/token', method: 'POST' },
           ...fault
         })
-        const before = await tokenCalls(running.sandbox)
+        const before = await countTokenCalls(running.sandbox)
         // The sandbox counts a call when it answers it.
         const counted = fault.kind === 'delay' ? 0 : 1
         const answer = await browser.open(callback)
         t.equal(answer.statusCode, 302)
         const { origin, pathname, searchParams } = new URL(answer.headers.location ?? '')
-        t.same([origin, pathname], [FRONT_END, '/oauth/jira'])
+        t.same([origin, pathname], [FRONTEND_URL, '/oauth/jira'])
         t.match(Object.fromEntries(searchParams), {
           provider: 'jira',
           status: 'error',
@@ -48,11 +56,11 @@ t.test('A token endpoint that does not give tokens ends the login', async (t) =>
           request_id: answer.headers['x-request-id']
         })
         t.equal(
-          (await tokenCalls(running.sandbox)) - before,
+          (await countTokenCalls(running.sandbox)) - before,
           counted,
           'asked once, and followed nowhere'
         )
-        await proveNothingKept(t, running, answer.headers.location ?? '')
+        await assertNothingStored(t, running, answer.headers.location ?? '')
         const lines = running.lines().slice(logged)
         t.match(
           lines.find(({ event }) => event === 'oauth_callback_error'),
@@ -62,7 +70,7 @@ t.test('A token endpoint that does not give tokens ends the login', async (t) =>
             err: { error_code: error, stack: /./ }
           }
         )
-        if (traced === true) {
+        if (hasTraceId === true) {
           t.match(
             lines.find(({ event }) => event === 'upstream_error'),
             { error_code: error, trace_id: '0123456789abcdef0123456789abcdef' }
@@ -76,7 +84,7 @@ t.test('A token endpoint that does not give tokens ends the login', async (t) =>
           'a second hit is told the same, as a problem where asked'
         )
         t.equal(again.statusCode, 502)
-        t.equal((await tokenCalls(running.sandbox)) - before, counted)
+        t.equal((await countTokenCalls(running.sandbox)) - before, counted)
         await running.sandbox.admin('faults', undefined, 'DELETE')
       }
     )
@@ -84,25 +92,25 @@ t.test('A token endpoint that does not give tokens ends the login', async (t) =>
 })
 
 t.test("A wrong client secret is the operator's to correct, and says so", async (t) => {
-  const running = await service(t, {
-    ...PRODUCTION,
+  const running = await startTestService(t, {
+    ...PRODUCTION_ENV,
     JIRA_OAUTH_CLIENT_SECRET: 'planted-wrong-secret-1b2c3d'
   })
   const { headers } = await new Browser(running.app).connect('jira')
   t.match(headers.location, /error=oauth_misconfigured&message=Atlassian%20rejected/)
-  await proveNothingKept(t, running, headers.location ?? '')
-  t.notOk(running.raw().includes('planted-wrong-secret'))
+  await assertNothingStored(t, running, headers.location ?? '')
+  t.notOk(running.logText().includes('planted-wrong-secret'))
 })
 
 t.test(
   'A redirect URI that was changed between login and callback is still the one of the login',
   async (t) => {
     const folder = t.testdir()
-    const env = { ...PRODUCTION, INTEGRATION_DB_URL: await databaseAt(t, `${folder}/a.db`) }
-    const before = await service(t, env)
+    const env = { ...PRODUCTION_ENV, INTEGRATION_DB_URL: await ensureDatabase(t, `${folder}/a.db`) }
+    const before = await startTestService(t, env)
     const browser = new Browser(before.app)
     const callback = await browser.consent('jira')
-    const after = await service(t, {
+    const after = await startTestService(t, {
       ...env,
       ATLASSIAN_AUTH_URL: before.sandbox.url,
       ATLASSIAN_API_URL: before.sandbox.url,
@@ -110,19 +118,24 @@ t.test(
     })
     const later = new Browser(after.app)
     for (const [name, value] of browser.cookies) later.cookies.set(name, value)
-    t.equal((await later.open(callback)).headers.location, success('jira'))
+    t.equal((await later.open(callback)).headers.location, buildSuccessUrl('jira'))
   }
 )
 
 t.test(
   'A client id that was replaced between login and callback ends the login without a call',
   async (t) => {
-    const env = { ...PRODUCTION, INTEGRATION_DB_URL: await databaseAt(t, `${t.testdir()}/a.db`) }
-    const before = await service(t, env)
-    const callback = await decide((await login(before, 'jira')).json().url as string)
-    const after = await service(t, { ...env, JIRA_OAUTH_CLIENT_ID: 'another-app' })
-    t.match((await finish(after, callback)).headers.location, /error=oauth_misconfigured/)
-    t.equal((await tokenCalls(before.sandbox)) + (await tokenCalls(after.sandbox)), 0)
+    const env = {
+      ...PRODUCTION_ENV,
+      INTEGRATION_DB_URL: await ensureDatabase(t, `${t.testdir()}/a.db`)
+    }
+    const before = await startTestService(t, env)
+    const callback = await answerConsentPage(
+      (await requestLogin(before, 'jira')).json().url as string
+    )
+    const after = await startTestService(t, { ...env, JIRA_OAUTH_CLIENT_ID: 'another-app' })
+    t.match((await openCallback(after, callback)).headers.location, /error=oauth_misconfigured/)
+    t.equal((await countTokenCalls(before.sandbox)) + (await countTokenCalls(after.sandbox)), 0)
   }
 )
 
@@ -141,25 +154,25 @@ for (const [call, path] of [
     t.test(
       `A good code is worth nothing where asking for ${call} is answered with ${title}`,
       async (t) => {
-        const running = await service(t, { ...PRODUCTION, ...PATIENCE })
+        const running = await startTestService(t, { ...PRODUCTION_ENV, ...SHORT_TIMEOUT_ENV })
         const browser = new Browser(running.app)
         const callback = await browser.consent('jira')
         await running.sandbox.admin('faults', { match: { path }, ...fault, times: 10 })
         const { headers } = await browser.open(callback)
         t.match(
           headers.location,
-          new RegExp(`^${FRONT_END}/oauth/jira\\?provider=jira&status=error&error=${error}&`)
+          new RegExp(`^${FRONTEND_URL}/oauth/jira\\?provider=jira&status=error&error=${error}&`)
         )
         t.ok(
           running
             .lines()
             .some(({ event, error_code: code }) => event === 'upstream_error' && code === error)
         )
-        await proveNothingKept(t, running, headers.location ?? '')
+        await assertNothingStored(t, running, headers.location ?? '')
         await running.sandbox.admin('faults', undefined, 'DELETE')
         t.equal(
           (await new Browser(running.app).connect('jira')).headers.location,
-          success('jira'),
+          buildSuccessUrl('jira'),
           'the next login works'
         )
       }
@@ -168,11 +181,11 @@ for (const [call, path] of [
 }
 
 t.test('An odd token answer that is good enough connects', async (t) => {
-  const running = await service(t)
-  for (const [title, oddity] of Object.entries(ODD)) {
+  const running = await startTestService(t)
+  for (const [title, oddity] of Object.entries(TOLERATED_TOKEN_FIELDS)) {
     await t.test(`A token answer with ${title} connects`, async (t) => {
-      const { url } = (await login(running, 'jira')).json()
-      const callback = await decide(url as string)
+      const { url } = (await requestLogin(running, 'jira')).json()
+      const callback = await answerConsentPage(url as string)
       const tokens = (await (
         await fetch(`${running.sandbox.url}/oauth/token`, {
           method: 'POST',
@@ -180,7 +193,7 @@ t.test('An odd token answer that is good enough connects', async (t) => {
           body: JSON.stringify({
             grant_type: 'authorization_code',
             client_id: 'jira-app',
-            client_secret: SECRET,
+            client_secret: CLIENT_SECRET,
             code: new URL(callback).searchParams.get('code'),
             redirect_uri: 'http://localhost:3001/auth/jira/callback'
           })
@@ -195,14 +208,14 @@ t.test('An odd token answer that is good enough connects', async (t) => {
         body: { ...rest, ...oddity }
       })
       const start = running.lines().length
-      t.equal((await finish(running, callback)).headers.location, success('jira'))
+      t.equal((await openCallback(running, callback)).headers.location, buildSuccessUrl('jira'))
       const [line] = running
         .lines()
         .slice(start)
         .filter(({ event }) => event === 'token_exchange_success')
       t.ok(line?.expires_in_s > 0 && line?.expires_in_s <= 3600, 'an odd lifetime is not believed')
       t.match((await running.app.store.connections.get(1, 'jira'))?.grant, {
-        accountId: running.sandbox.world.users[0]?.accountId,
+        accountId: running.sandbox.state.users[0]?.accountId,
         scopes: /^read:jira-work/
       })
     })

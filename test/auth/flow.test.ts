@@ -1,24 +1,30 @@
 import t from 'tap'
-import { Browser, connected, decide, FRONT_END, synced } from '../helper.ts'
+import {
+  Browser,
+  buildAppWithSandbox,
+  answerConsentPage,
+  FRONTEND_URL,
+  waitForRun
+} from '../helper.ts'
 
 /** What a browser says when it opens an address as a page. */
-const PAGE = {
+const NAVIGATION_HEADERS = {
   'sec-fetch-mode': 'navigate',
   'sec-fetch-dest': 'document',
   'sec-fetch-site': 'cross-site'
 }
 
 t.test('A person connects Jira and sees its projects and issues', async (t) => {
-  const { app } = await connected(t)
+  const { app } = await buildAppWithSandbox(t)
   const browser = new Browser(app)
   const callback = await browser.consent('jira', { query: '&state=kc-oauth' })
   const landed = await browser.open(callback)
   t.equal(landed.statusCode, 302)
   t.equal(
     landed.headers.location,
-    `${FRONT_END}/oauth/jira?status=success&user_id=1&state=kc-oauth`
+    `${FRONTEND_URL}/oauth/jira?status=success&user_id=1&state=kc-oauth`
   )
-  const run = await synced(app, 'jira')
+  const run = await waitForRun(app, 'jira')
   t.match(run, {
     state: 'succeeded',
     counts: { seen: 312, added: 312, skipped: 0 },
@@ -42,13 +48,13 @@ t.test('A person connects Jira and sees its projects and issues', async (t) => {
 })
 
 t.test('A person connects Confluence and sees its spaces and pages', async (t) => {
-  const { app } = await connected(t)
+  const { app } = await buildAppWithSandbox(t)
   const landed = await new Browser(app).connect('confluence')
   t.equal(
     landed.headers.location,
-    `${FRONT_END}/oauth/callback?provider=confluence&status=success&user_id=1`
+    `${FRONTEND_URL}/oauth/callback?provider=confluence&status=success&user_id=1`
   )
-  t.match(await synced(app, 'confluence'), {
+  t.match(await waitForRun(app, 'confluence'), {
     state: 'succeeded',
     counts: { seen: 64, added: 64, skipped: 0 },
     failures: [],
@@ -69,14 +75,14 @@ for (const prefix of ['', '/api']) {
   t.test(
     `The old front end connects Jira through ${prefix}/auth/jira/login, as it always did`,
     async (t) => {
-      const { app } = await connected(t, { env: { APP_ENV: 'production' } })
+      const { app } = await buildAppWithSandbox(t, { env: { APP_ENV: 'production' } })
       const browser = new Browser(app)
       const start = await browser.open(
-        `${prefix}/auth/jira/login?redirect=true&state=kc-oauth&scope=offline_access read:jira-work read:jira-user&return_url=${FRONT_END}/oauth/jira`.replaceAll(
+        `${prefix}/auth/jira/login?redirect=true&state=kc-oauth&scope=offline_access read:jira-work read:jira-user&return_url=${FRONTEND_URL}/oauth/jira`.replaceAll(
           ' ',
           '%20'
         ),
-        PAGE
+        NAVIGATION_HEADERS
       )
       t.equal(start.statusCode, 307)
       const { searchParams } = new URL(start.headers.location ?? '')
@@ -85,12 +91,15 @@ for (const prefix of ['', '/api']) {
         new Set(['offline_access', 'read:jira-work', 'read:jira-user'])
       )
       t.not(searchParams.get('state'), 'kc-oauth')
-      const landed = await browser.open(await decide(start.headers.location ?? ''), PAGE)
+      const landed = await browser.open(
+        await answerConsentPage(start.headers.location ?? ''),
+        NAVIGATION_HEADERS
+      )
       t.equal(
         landed.headers.location,
-        `${FRONT_END}/oauth/jira?status=success&user_id=1&state=kc-oauth`
+        `${FRONTEND_URL}/oauth/jira?status=success&user_id=1&state=kc-oauth`
       )
-      t.match(await synced(app, 'jira'), { state: 'succeeded' })
+      t.match(await waitForRun(app, 'jira'), { state: 'succeeded' })
       const { items } = (await app.inject(`${prefix}/integrations/jira/projects/fetch`)).json()
       t.match(items[0], {
         id: Number,
@@ -106,23 +115,26 @@ for (const prefix of ['', '/api']) {
   t.test(
     `The old front end connects Confluence through ${prefix}/auth/confluence/login, without a redirect parameter`,
     async (t) => {
-      const { app } = await connected(t, { env: { APP_ENV: 'production' } })
+      const { app } = await buildAppWithSandbox(t, { env: { APP_ENV: 'production' } })
       const browser = new Browser(app)
       const start = await browser.open(
-        `${prefix}/auth/confluence/login?state=kc-oauth&scope=read&return_url=${encodeURIComponent(`${FRONT_END}/oauth/confluence`)}`,
-        PAGE
+        `${prefix}/auth/confluence/login?state=kc-oauth&scope=read&return_url=${encodeURIComponent(`${FRONTEND_URL}/oauth/confluence`)}`,
+        NAVIGATION_HEADERS
       )
       t.equal(start.statusCode, 307)
       t.equal(
         new URL(start.headers.location ?? '').searchParams.get('scope'),
         'read:space:confluence read:page:confluence search:confluence read:me offline_access'
       )
-      const landed = await browser.open(await decide(start.headers.location ?? ''), PAGE)
+      const landed = await browser.open(
+        await answerConsentPage(start.headers.location ?? ''),
+        NAVIGATION_HEADERS
+      )
       t.equal(
         landed.headers.location,
-        `${FRONT_END}/oauth/confluence?provider=confluence&status=success&user_id=1&state=kc-oauth`
+        `${FRONTEND_URL}/oauth/confluence?provider=confluence&status=success&user_id=1&state=kc-oauth`
       )
-      t.match(await synced(app, 'confluence'), { state: 'succeeded' })
+      t.match(await waitForRun(app, 'confluence'), { state: 'succeeded' })
       const { items } = (await app.inject(`${prefix}/integrations/confluence/pages/fetch`)).json()
       t.match(items[0], {
         id: Number,
@@ -138,30 +150,33 @@ for (const prefix of ['', '/api']) {
   t.test(
     `A later front end asks ${prefix} how to connect, and reads the login as JSON`,
     async (t) => {
-      const { app } = await connected(t, { env: { APP_ENV: 'production' } })
+      const { app } = await buildAppWithSandbox(t, { env: { APP_ENV: 'production' } })
       for (const product of ['jira', 'confluence']) {
-        const asked = await app.inject({
+        const connectResponse = await app.inject({
           method: 'POST',
           url: `${prefix}/integrations/${product}/connect`,
           payload: { email: 'ada@example.com' }
         })
-        t.match(asked.json(), {
+        t.match(connectResponse.json(), {
           provider: product,
           connected: false,
           redirect_url: `${prefix}/auth/${product}/login?state=user_id%3D1`
         })
         const answer = await app.inject({
-          url: asked.json().redirect_url,
+          url: connectResponse.json().redirect_url,
           headers: {
             accept: '*/*',
-            origin: FRONT_END,
+            origin: FRONTEND_URL,
             'sec-fetch-mode': 'cors',
             'sec-fetch-dest': 'empty'
           }
         })
         t.equal(answer.statusCode, 200)
         t.strictSame(Object.keys(answer.json()), ['url', 'provider'])
-        const landed = await new Browser(app).open(await decide(answer.json().url as string), PAGE)
+        const landed = await new Browser(app).open(
+          await answerConsentPage(answer.json().url as string),
+          NAVIGATION_HEADERS
+        )
         t.match(landed.headers.location, /status=success&user_id=1&state=user_id%3D1$/)
         const again = await app.inject({
           method: 'POST',
@@ -180,19 +195,21 @@ for (const prefix of ['', '/api']) {
   t.test(
     `The old front end's return pages find error and message, and its link to ${prefix}/docs leads somewhere`,
     async (t) => {
-      const { app } = await connected(t, { env: { APP_ENV: 'production', API_DOCS: 'open' } })
+      const { app } = await buildAppWithSandbox(t, {
+        env: { APP_ENV: 'production', API_DOCS: 'open' }
+      })
       for (const product of ['jira', 'confluence']) {
         const browser = new Browser(app)
         const start = await browser.open(
-          `${prefix}/auth/${product}/login?state=kc-oauth&return_url=${FRONT_END}/oauth/${product}`,
-          PAGE
+          `${prefix}/auth/${product}/login?state=kc-oauth&return_url=${FRONTEND_URL}/oauth/${product}`,
+          NAVIGATION_HEADERS
         )
         const landed = await browser.open(
-          await decide(start.headers.location ?? '', 'cancel'),
-          PAGE
+          await answerConsentPage(start.headers.location ?? '', 'cancel'),
+          NAVIGATION_HEADERS
         )
         const { origin, pathname, searchParams } = new URL(landed.headers.location ?? '')
-        t.equal(origin + pathname, `${FRONT_END}/oauth/${product}`)
+        t.equal(origin + pathname, `${FRONTEND_URL}/oauth/${product}`)
         t.match(Object.fromEntries(searchParams), {
           status: 'error',
           error: 'access_denied',

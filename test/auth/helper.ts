@@ -1,59 +1,65 @@
 import type { InjectOptions } from 'fastify'
 import type { SandboxOptions } from '../../src/sandbox/state.ts'
-import { Browser, connected, FRONT_END, type Built, type Test } from '../helper.ts'
-import type { Running } from '../sandbox/helper.ts'
+import {
+  Browser,
+  buildAppWithSandbox,
+  FRONTEND_URL,
+  type TestApp,
+  type TestContext
+} from '../helper.ts'
+import type { RunningSandbox } from '../sandbox/helper.ts'
 
 /** These tests are about the login, not about what is copied after it: hardly any data, and no rate limit in the way. */
-export const SMALL: SandboxOptions = {
+export const SMALL_SANDBOX: SandboxOptions = {
   sizes: { projects: 1, issues: 1, spaces: 1, pages: 1 },
   burst: 1_000_000,
   hourlyPoints: 1_000_000_000
 }
-export const PRODUCTION = { APP_ENV: 'production' }
+export const PRODUCTION_ENV = { APP_ENV: 'production' }
 /** Sent with a request, so that a whole Location can be foretold. */
-export const REQUEST_ID = 'a-test'
+export const TEST_REQUEST_ID = 'a-test'
 export const PRODUCTS = ['jira', 'confluence'] as const
 export type Product = (typeof PRODUCTS)[number]
 
 /** HEAVY=1 runs the numbers of the promises, else what fits into a minute. */
-export function many(light: number, heavy: number): number {
+export function pickByScale(light: number, heavy: number): number {
   return process.env.HEAVY === '1' ? heavy : light
 }
 
-export interface Service extends Built {
-  sandbox: Running
+export interface TestService extends TestApp {
+  sandbox: RunningSandbox
   /** Moves the time of the service and of the sandbox. */
-  pass: (ms: number) => void
+  advanceTime: (ms: number) => void
 }
 
-export async function service(
-  t: Test,
+export async function startTestService(
+  t: TestContext,
   env: NodeJS.ProcessEnv = {},
   sandbox: SandboxOptions = {}
-): Promise<Service> {
-  let ahead = 0
-  const built = await connected(t, {
+): Promise<TestService> {
+  let clockOffsetMs = 0
+  const testApp = await buildAppWithSandbox(t, {
     env,
-    sandbox: { ...SMALL, ...sandbox },
-    now: () => Date.now() + ahead
+    sandbox: { ...SMALL_SANDBOX, ...sandbox },
+    now: () => Date.now() + clockOffsetMs
   })
   return {
-    ...built,
-    pass: (ms) => {
-      ahead += ms
+    ...testApp,
+    advanceTime: (ms) => {
+      clockOffsetMs += ms
     }
   }
 }
 
 /** How often the token endpoint was asked, whatever it answered. */
-export async function tokenCalls({ admin }: Running): Promise<number> {
+export async function countTokenCalls({ admin }: RunningSandbox): Promise<number> {
   const { log } = (await admin('stats', undefined, 'GET')) as { log: Array<{ path: string }> }
   return log.filter(({ path }) => path === '/oauth/token').length
 }
 
 /** What a program gets that starts a login. */
-export async function login(
-  { app }: Built,
+export async function requestLogin(
+  { app }: TestApp,
   product: Product,
   query: Record<string, string> = {},
   headers: InjectOptions['headers'] = {}
@@ -62,27 +68,27 @@ export async function login(
 }
 
 /** The parameters of the authorize URL that a program gets. */
-export async function authorization(
-  built: Built,
+export async function getAuthorizeParams(
+  testApp: TestApp,
   product: Product,
   query: Record<string, string> = {}
 ): Promise<URLSearchParams> {
-  const answer = await login(built, product, query)
+  const answer = await requestLogin(testApp, product, query)
   if (answer.statusCode !== 200) throw new Error(`The login was refused: ${answer.body}`)
   return new URL(answer.json().url as string).searchParams
 }
 
 /** The user's way through the front end's program: no cookie, because a program started it. */
-export async function finish(
-  { app }: Built,
+export async function openCallback(
+  { app }: TestApp,
   callback: string,
   headers: Record<string, string> = {}
 ) {
-  return await new Browser(app).open(callback, { 'x-request-id': REQUEST_ID, ...headers })
+  return await new Browser(app).open(callback, { 'x-request-id': TEST_REQUEST_ID, ...headers })
 }
 
 /** The address with another path or with other parameters. */
-export function edited(
+export function editUrl(
   address: string,
   edit: (query: URLSearchParams) => void,
   pathname?: string
@@ -94,7 +100,7 @@ export function edited(
   return url.href
 }
 
-const SENTENCES: Record<string, [status: number, sentence: string]> = {
+const ERROR_DETAILS: Record<string, [status: number, sentence: string]> = {
   access_denied: [400, 'Consent was not given.'],
   oauth_error: [400, 'Atlassian ended the login with an error. Start it again.'],
   missing_code: [400, 'The callback carries no code. Start the login again.'],
@@ -119,29 +125,29 @@ const SENTENCES: Record<string, [status: number, sentence: string]> = {
 }
 
 /** Where a failed login ends, to the byte. */
-export function failure(product: Product, code: string): string {
-  return `${FRONT_END}/oauth/${product}?provider=${product}&status=error&error=${code}&message=${encodeURIComponent(sentence(code))}&request_id=${REQUEST_ID}`
+export function buildFailureUrl(product: Product, code: string): string {
+  return `${FRONTEND_URL}/oauth/${product}?provider=${product}&status=error&error=${code}&message=${encodeURIComponent(getErrorDetail(code))}&request_id=${TEST_REQUEST_ID}`
 }
 
 /** Where a successful login ends, to the byte. */
-export function success(product: Product, userId = 1, state?: string): string {
+export function buildSuccessUrl(product: Product, userId = 1, state?: string): string {
   const page = product === 'jira' ? '/oauth/jira?' : '/oauth/callback?provider=confluence&'
-  return `${FRONT_END}${page}status=success&user_id=${userId}${state === undefined ? '' : `&state=${encodeURIComponent(state)}`}`
+  return `${FRONTEND_URL}${page}status=success&user_id=${userId}${state === undefined ? '' : `&state=${encodeURIComponent(state)}`}`
 }
 
 /** The same failure for a program. */
-export function problem(code: string): Record<string, unknown> {
+export function buildExpectedProblem(code: string): Record<string, unknown> {
   return {
     type: 'about:blank',
-    status: SENTENCES[code]?.[0],
-    detail: sentence(code),
+    status: ERROR_DETAILS[code]?.[0],
+    detail: getErrorDetail(code),
     code,
-    request_id: REQUEST_ID
+    request_id: TEST_REQUEST_ID
   }
 }
 
-function sentence(code: string): string {
-  const [, text] = SENTENCES[code] ?? []
+function getErrorDetail(code: string): string {
+  const [, text] = ERROR_DETAILS[code] ?? []
   if (text === undefined) throw new Error(`No sentence is known for ${code}`)
   return text
 }

@@ -1,12 +1,18 @@
 import type { InjectOptions } from 'fastify'
 import t from 'tap'
-import { Browser, decide, SECRET } from '../helper.ts'
-import { edited, login, PRODUCTION, service, type Service } from './helper.ts'
+import { Browser, answerConsentPage, CLIENT_SECRET } from '../helper.ts'
+import {
+  editUrl,
+  requestLogin,
+  PRODUCTION_ENV,
+  startTestService,
+  type TestService
+} from './helper.ts'
 
-type Method = NonNullable<InjectOptions['method']>
+type HttpMethod = NonNullable<InjectOptions['method']>
 
 /** Requests below /auth and /oauth/atlassian, and the statuses that are documented for them. */
-const REQUESTS: ReadonlyArray<[method: Method, path: string, status: number]> = [
+const REQUESTS: ReadonlyArray<[method: HttpMethod, path: string, status: number]> = [
   ['GET', '/auth/jira/login', 200],
   ['GET', '/auth/jira/login/', 200],
   ['HEAD', '/auth/jira/login', 200],
@@ -51,19 +57,19 @@ const REQUESTS: ReadonlyArray<[method: Method, path: string, status: number]> = 
 ]
 
 /** What every answer here has to be, whatever it says. */
-function blemishes(
-  { statusCode, headers, body }: Awaited<ReturnType<typeof login>>,
+function findResponseProblems(
+  { statusCode, headers, body }: Awaited<ReturnType<typeof requestLogin>>,
   secrets: readonly string[] = []
 ): string[] {
-  const said = `${statusCode === 307 ? '' : (headers.location ?? '')} ${body}`
+  const searchedText = `${statusCode === 307 ? '' : (headers.location ?? '')} ${body}`
   return [
     ...(headers['cache-control'] === 'no-store' ? [] : ['cache-control']),
     ...(headers['referrer-policy'] === 'no-referrer' ? [] : ['referrer-policy']),
     ...(headers['x-content-type-options'] === 'nosniff' ? [] : ['x-content-type-options']),
     ...(/^[A-Za-z0-9._-]{1,64}$/.test(String(headers['x-request-id'])) ? [] : ['x-request-id']),
     ...(headers.location === undefined || [302, 307].includes(statusCode) ? [] : ['location']),
-    ...[SECRET, 'eyJh', 'access_token', 'refresh_token', ...secrets].filter((secret) =>
-      said.includes(secret)
+    ...[CLIENT_SECRET, 'eyJh', 'access_token', 'refresh_token', ...secrets].filter((secret) =>
+      searchedText.includes(secret)
     )
   ]
 }
@@ -72,12 +78,12 @@ for (const prefix of ['', '/api']) {
   t.test(
     `A6: every answer below ${prefix}/auth and ${prefix}/oauth/atlassian is kept by nobody and tells the next site nothing`,
     async (t) => {
-      const { app } = await service(t, PRODUCTION)
+      const { app } = await startTestService(t, PRODUCTION_ENV)
       for (const [method, path, status] of REQUESTS) {
         for (const accept of ['text/html', '*/*']) {
           const answer = await app.inject({ method, url: prefix + path, headers: { accept } })
           t.equal(answer.statusCode, status, `${method} ${path.slice(0, 60)}`)
-          t.same(blemishes(answer), [])
+          t.same(findResponseProblems(answer), [])
           if (status === 405) t.equal(answer.headers.allow, 'GET, HEAD')
           if (status >= 400) {
             t.match(answer, { headers: { 'content-type': 'application/problem+json' } })
@@ -97,14 +103,17 @@ for (const prefix of ['', '/api']) {
 }
 
 /** What happens at a callback, each with the secrets of its own login. */
-const ENDINGS: Record<string, (running: Service, callback: string) => Promise<string>> = {
+const CALLBACK_OUTCOMES: Record<
+  string,
+  (running: TestService, callback: string) => Promise<string>
+> = {
   'that succeeds': async (_, callback) => callback,
   'where consent was not given': async (_, callback) =>
-    edited(callback, (query) => {
+    editUrl(callback, (query) => {
       query.set('error', 'access_denied')
     }),
   'with a refused code': async (_, callback) =>
-    edited(callback, (query) => {
+    editUrl(callback, (query) => {
       query.set('code', `${query.get('code')}x`)
     }),
   'without an answer': async ({ sandbox }, callback) => {
@@ -124,18 +133,18 @@ const ENDINGS: Record<string, (running: Service, callback: string) => Promise<st
     })
     return callback
   },
-  'that has expired': async ({ pass }, callback) => {
-    pass(600_000)
+  'that has expired': async ({ advanceTime }, callback) => {
+    advanceTime(600_000)
     return callback
   },
   'at the wrong product': async (_, callback) => callback.replace('/jira/', '/confluence/')
 }
 
-for (const [title, prepare] of Object.entries(ENDINGS)) {
+for (const [title, prepare] of Object.entries(CALLBACK_OUTCOMES)) {
   t.test(
     `A6: T22: a callback ${title} shows neither its code nor its state nor a token`,
     async (t) => {
-      const running = await service(t, PRODUCTION)
+      const running = await startTestService(t, PRODUCTION_ENV)
       for (const accept of ['text/html', 'application/json']) {
         const browser = new Browser(running.app)
         const callback = await prepare(running, await browser.consent('jira'))
@@ -150,7 +159,7 @@ for (const [title, prepare] of Object.entries(ENDINGS)) {
           await browser.open(callback, { accept }),
           await browser.open(callback, { accept })
         ]) {
-          t.same(blemishes(answer, secrets), [])
+          t.same(findResponseProblems(answer, secrets), [])
           t.ok(
             accept === 'text/html' || title === 'that succeeds'
               ? answer.statusCode === 302
@@ -158,7 +167,7 @@ for (const [title, prepare] of Object.entries(ENDINGS)) {
           )
         }
         t.same(
-          secrets.filter((secret) => running.raw().includes(secret)),
+          secrets.filter((secret) => running.logText().includes(secret)),
           [],
           'nor does the log'
         )
@@ -170,7 +179,7 @@ for (const [title, prepare] of Object.entries(ENDINGS)) {
 t.test(
   "T22: the service's own pages show a failure as text, load nothing, and link nowhere else",
   async (t) => {
-    const { app } = await service(t, { ...PRODUCTION, APP_FRONTEND_URL: undefined })
+    const { app } = await startTestService(t, { ...PRODUCTION_ENV, APP_FRONTEND_URL: undefined })
     const script = '"><script>alert(1)</script><img src=//evil.example>'
     for (const prefix of ['', '/api']) {
       for (const path of ['/oauth/jira', '/oauth/confluence', '/oauth/callback']) {
@@ -178,7 +187,7 @@ t.test(
           `${prefix}${path}?${new URLSearchParams({ status: 'error', error: script.slice(0, 60), message: script, request_id: script.slice(0, 60), provider: 'x' })}`
         )
         t.equal(answer.statusCode, 200)
-        t.same(blemishes(answer), [])
+        t.same(findResponseProblems(answer), [])
         t.match(
           answer.headers['content-security-policy'],
           /^default-src 'none';.* style-src 'sha256-/
@@ -192,10 +201,10 @@ t.test(
 )
 
 t.test('T22: a program reads the authorize URL and nothing that would bind it', async (t) => {
-  const running = await service(t)
-  const answer = await login(running, 'jira')
+  const running = await startTestService(t)
+  const answer = await requestLogin(running, 'jira')
   t.strictSame(Object.keys(answer.json()), ['url', 'provider'])
-  t.same(blemishes(answer), [])
+  t.same(findResponseProblems(answer), [])
   t.equal(answer.headers['set-cookie'], undefined)
-  t.ok(await decide(answer.json().url as string))
+  t.ok(await answerConsentPage(answer.json().url as string))
 })

@@ -1,27 +1,35 @@
 import t from 'tap'
-import { databaseAt } from '../database.ts'
-import { Browser, build, CLIENTS, configured, connected, decide, synced } from '../helper.ts'
+import { ensureDatabase } from '../database.ts'
+import {
+  Browser,
+  buildTestApp,
+  OAUTH_CLIENTS,
+  buildSandboxEnv,
+  buildAppWithSandbox,
+  answerConsentPage,
+  waitForRun
+} from '../helper.ts'
 import { startSandbox } from '../sandbox/helper.ts'
 import {
-  edited,
-  finish,
-  login,
-  PRODUCTION,
+  editUrl,
+  openCallback,
+  requestLogin,
+  PRODUCTION_ENV,
   PRODUCTS,
-  service,
-  SMALL,
-  success,
-  tokenCalls
+  startTestService,
+  SMALL_SANDBOX,
+  buildSuccessUrl,
+  countTokenCalls
 } from './helper.ts'
 
-const PAIRS = 50
+const PAIR_COUNT = 50
 
 t.test(
-  `A3: ${PAIRS} callbacks, each sent twice at once, are ${PAIRS} exchanges and ${PAIRS} pairs of the same success`,
+  `A3: ${PAIR_COUNT} callbacks, each sent twice at once, are ${PAIR_COUNT} exchanges and ${PAIR_COUNT} pairs of the same success`,
   async (t) => {
-    const { app, sandbox } = await service(t, PRODUCTION)
+    const { app, sandbox } = await startTestService(t, PRODUCTION_ENV)
     const logins = await Promise.all(
-      Array.from({ length: PAIRS }, async (_, i) => {
+      Array.from({ length: PAIR_COUNT }, async (_, i) => {
         const browser = new Browser(app)
         const product = PRODUCTS[i % 2] ?? 'jira'
         return {
@@ -35,7 +43,7 @@ t.test(
     // The first user comes into being once: without one, fifty callbacks would be fifty first users.
     await app.inject({ method: 'POST', url: '/users', payload: { email: 'first@example.com' } })
     const twin = (address: string) =>
-      edited(address, () => undefined, '/api/oauth/atlassian/callback')
+      editUrl(address, () => undefined, '/api/oauth/atlassian/callback')
     const answers = await Promise.all(
       logins.flatMap(({ browser, callback }) => [
         browser.open(callback),
@@ -46,12 +54,12 @@ t.test(
     t.same(
       locations,
       logins.flatMap(({ product, state }) =>
-        Array.from({ length: 2 }, () => success(product, 1, state))
+        Array.from({ length: 2 }, () => buildSuccessUrl(product, 1, state))
       )
     )
-    t.equal(await tokenCalls(sandbox), PAIRS)
+    t.equal(await countTokenCalls(sandbox), PAIR_COUNT)
     t.match(await sandbox.admin('stats', undefined, 'GET'), {
-      exchanges: { authorization_code: { ok: PAIRS } }
+      exchanges: { authorization_code: { ok: PAIR_COUNT } }
     })
   }
 )
@@ -59,13 +67,13 @@ t.test(
 t.test(
   'A3: a callback sent to two services over one database at once is one exchange and the same success twice',
   async (t) => {
-    const sandbox = await startSandbox(t, { ...SMALL, clients: CLIENTS })
+    const sandbox = await startSandbox(t, { ...SMALL_SANDBOX, clients: OAUTH_CLIENTS })
     const env = {
-      ...configured(sandbox.url),
-      ...PRODUCTION,
-      INTEGRATION_DB_URL: await databaseAt(t, `${t.testdir()}/shared.db`)
+      ...buildSandboxEnv(sandbox.url),
+      ...PRODUCTION_ENV,
+      INTEGRATION_DB_URL: await ensureDatabase(t, `${t.testdir()}/shared.db`)
     }
-    const [one, two] = [await build(t, env), await build(t, env)]
+    const [one, two] = [await buildTestApp(t, env), await buildTestApp(t, env)]
     await one.app.inject({ method: 'POST', url: '/users', payload: { email: 'first@example.com' } })
     for (let i = 0; i < 10; i++) {
       const browser = new Browser(one.app)
@@ -75,37 +83,37 @@ t.test(
       const answers = await Promise.all([browser.open(callback), elsewhere.open(callback)])
       t.same(
         answers.map(({ headers }) => headers.location),
-        [success('jira'), success('jira')]
+        [buildSuccessUrl('jira'), buildSuccessUrl('jira')]
       )
     }
-    t.equal(await tokenCalls(sandbox), 10)
+    t.equal(await countTokenCalls(sandbox), 10)
   }
 )
 
 t.test(
   'A3: a refused code sent twice at once is asked about once, and both hits are told',
   async (t) => {
-    const { app, sandbox } = await service(t, PRODUCTION)
+    const { app, sandbox } = await startTestService(t, PRODUCTION_ENV)
     const browser = new Browser(app)
-    const callback = edited(await browser.consent('jira'), (query) => {
+    const callback = editUrl(await browser.consent('jira'), (query) => {
       query.set('code', 'made-up')
     })
     const answers = await Promise.all([browser.open(callback), browser.open(callback)])
     for (const { headers } of answers) t.match(headers.location, /error=invalid_code/)
-    t.equal(await tokenCalls(sandbox), 1)
+    t.equal(await countTokenCalls(sandbox), 1)
   }
 )
 
 t.test(
   'A3: two codes for one state at once: one is exchanged, the other one refused',
   async (t) => {
-    const { app, sandbox } = await service(t, PRODUCTION)
+    const { app, sandbox } = await startTestService(t, PRODUCTION_ENV)
     const browser = new Browser(app)
     const callback = await browser.consent('jira')
     const answers = await Promise.all([
       browser.open(callback),
       browser.open(
-        edited(callback, (query) => {
+        editUrl(callback, (query) => {
           query.set('code', 'made-up')
         })
       )
@@ -114,14 +122,14 @@ t.test(
       answers.filter(({ headers }) => headers.location?.includes('error=replayed_state')).length,
       1
     )
-    t.equal(await tokenCalls(sandbox), 1)
+    t.equal(await countTokenCalls(sandbox), 1)
   }
 )
 
 t.test(
   'T04: fifty people whose callbacks come back shuffled each get their own connection',
   async (t) => {
-    const running = await service(t)
+    const running = await startTestService(t)
     const { app, sandbox } = running
     const people = await Promise.all(
       Array.from(
@@ -138,10 +146,10 @@ t.test(
     )
     const callbacks = await Promise.all(
       people.map(async (id) => {
-        const { url } = (await login(running, 'jira', { state: `user_id=${id}` })).json()
+        const { url } = (await requestLogin(running, 'jira', { state: `user_id=${id}` })).json()
         return {
           id,
-          callback: await decide(
+          callback: await answerConsentPage(
             url as string,
             'accept',
             `&sandbox_account=${id % 2 === 0 ? 'dana' : 'sam'}`
@@ -156,14 +164,14 @@ t.test(
     const ended = await Promise.all(
       shuffled.map(async ({ id, callback }) => ({
         id,
-        location: (await finish(running, callback)).headers.location
+        location: (await openCallback(running, callback)).headers.location
       }))
     )
     t.same(
       ended.map(({ location }) => location),
-      ended.map(({ id }) => success('jira', id, `user_id=${id}`))
+      ended.map(({ id }) => buildSuccessUrl('jira', id, `user_id=${id}`))
     )
-    const [dana, sam] = sandbox.world.users.map(({ accountId }) => accountId)
+    const [dana, sam] = sandbox.state.users.map(({ accountId }) => accountId)
     for (const id of people) {
       t.equal(
         (await app.store.connections.get(id, 'jira'))?.grant.accountId,
@@ -177,14 +185,14 @@ t.test(
 t.test(
   'In development, a callback whose state nobody issued is exchanged once as well, and one sync is started',
   async (t) => {
-    const running = await connected(t)
+    const running = await buildAppWithSandbox(t)
     const callback = new URL(await new Browser(running.app).consent('jira'))
     callback.searchParams.set('state', 'by-hand')
     const first = await running.app.inject(callback.pathname + callback.search)
     const second = await running.app.inject(callback.pathname + callback.search)
     t.match(first.headers.location, /status=success&user_id=1&state=by-hand/)
     t.equal(second.headers.location, first.headers.location)
-    await synced(running.app, 'jira')
+    await waitForRun(running.app, 'jira')
     t.match((await running.sandbox.admin('stats', undefined, 'GET')).exchanges, {
       authorization_code: { ok: 1 }
     })
@@ -195,7 +203,9 @@ t.test(
 t.test(
   'With one client for both products, a login for a person named by email asks for what the other product holds',
   async (t) => {
-    const running = await connected(t, { env: { CONFLUENCE_OAUTH_CLIENT_ID: 'jira-app' } })
+    const running = await buildAppWithSandbox(t, {
+      env: { CONFLUENCE_OAUTH_CLIENT_ID: 'jira-app' }
+    })
     await new Browser(running.app).connect('jira', '&state=email:ada@example.com')
     const { url } = (
       await running.app.inject('/auth/confluence/login?state=email:ADA@example.com')

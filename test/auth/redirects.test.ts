@@ -1,32 +1,37 @@
 import t from 'tap'
-import { returnTarget, withOutcome } from '../../src/http/return-url.ts'
-import { Browser, decide, FRONT_END, OWN } from '../helper.ts'
-import { chance, jumble, seed } from '../fixtures/prng.ts'
-import { HARMLESS, HOSTILE, LEGITIMATE, PIECES } from '../fixtures/redirects.ts'
+import { validateReturnUrl, appendOutcome } from '../../src/http/return-url.ts'
+import { Browser, answerConsentPage, FRONTEND_URL, SERVICE_URL } from '../helper.ts'
+import { createRandom, joinRandomPieces, chooseSeed } from '../fixtures/prng.ts'
 import {
-  edited,
-  finish,
-  login,
-  many,
-  PRODUCTION,
-  REQUEST_ID,
-  service,
-  type Service
+  HARMLESS_REDIRECTS,
+  HOSTILE_REDIRECTS,
+  LEGITIMATE_REDIRECTS,
+  REDIRECT_PIECES
+} from '../fixtures/redirects.ts'
+import {
+  editUrl,
+  openCallback,
+  requestLogin,
+  pickByScale,
+  PRODUCTION_ENV,
+  TEST_REQUEST_ID,
+  startTestService,
+  type TestService
 } from './helper.ts'
 
-const SETUPS = [
-  ['set', FRONT_END, {}],
-  ['unset', OWN, { APP_FRONTEND_URL: undefined }]
+const FRONTEND_SETUPS = [
+  ['set', FRONTEND_URL, {}],
+  ['unset', SERVICE_URL, { APP_FRONTEND_URL: undefined }]
 ] as const
-const FAILED = `provider=jira&status=error&error=access_denied&message=Consent%20was%20not%20given.&request_id=${REQUEST_ID}`
+const FAILURE_QUERY = `provider=jira&status=error&error=access_denied&message=Consent%20was%20not%20given.&request_id=${TEST_REQUEST_ID}`
 
-function filled(text: string, origin: string): string {
+function fillPlaceholders(text: string, origin: string): string {
   const { host, hostname } = new URL(origin)
   return text.replaceAll('{O}', origin).replaceAll('{H}', host).replaceAll('{N}', hostname)
 }
 
 /** Where a login with this target ends; undefined where the login is refused for it. */
-async function ends(running: Service, target: string): Promise<string | undefined> {
+async function getFinalLocation(running: TestService, target: string): Promise<string | undefined> {
   const answer = await running.app.inject(
     `/auth/jira/login?return_url=${encodeURIComponent(target)}`
   )
@@ -35,27 +40,31 @@ async function ends(running: Service, target: string): Promise<string | undefine
     throw new Error(`${answer.statusCode} for ${JSON.stringify(target)}`)
   }
   const state = new URL(answer.json().url as string).searchParams.get('state') ?? ''
-  const back = await finish(running, `${OWN}/auth/jira/callback?error=access_denied&state=${state}`)
+  const back = await openCallback(
+    running,
+    `${SERVICE_URL}/auth/jira/callback?error=access_denied&state=${state}`
+  )
   return String(back.headers.location)
 }
 
 t.ok(
-  HOSTILE.length + Object.keys(HARMLESS).length >= 170 && Object.keys(LEGITIMATE).length >= 9,
-  `${HOSTILE.length} hostile, ${Object.keys(HARMLESS).length} odd, ${Object.keys(LEGITIMATE).length} legitimate targets`
+  HOSTILE_REDIRECTS.length + Object.keys(HARMLESS_REDIRECTS).length >= 170 &&
+    Object.keys(LEGITIMATE_REDIRECTS).length >= 9,
+  `${HOSTILE_REDIRECTS.length} hostile, ${Object.keys(HARMLESS_REDIRECTS).length} odd, ${Object.keys(LEGITIMATE_REDIRECTS).length} legitimate targets`
 )
-t.equal(new Set(HOSTILE).size, HOSTILE.length, 'each hostile one once')
+t.equal(new Set(HOSTILE_REDIRECTS).size, HOSTILE_REDIRECTS.length, 'each hostile one once')
 
-for (const [front, origin, env] of SETUPS) {
+for (const [front, origin, env] of FRONTEND_SETUPS) {
   t.test(`A5: with the front end ${front}`, async (t) => {
-    const running = await service(t, { ...PRODUCTION, LOG_LEVEL: 'WARN', ...env })
+    const running = await startTestService(t, { ...PRODUCTION_ENV, LOG_LEVEL: 'WARN', ...env })
 
     t.test(`A5 T27 no hostile return_url is taken, with the front end ${front}`, async (t) => {
-      const taken: Array<[string, string]> = []
-      for (const entry of HOSTILE) {
-        const location = await ends(running, filled(entry, origin))
-        if (location !== undefined) taken.push([entry, location])
+      const accepted: Array<[string, string]> = []
+      for (const entry of HOSTILE_REDIRECTS) {
+        const location = await getFinalLocation(running, fillPlaceholders(entry, origin))
+        if (location !== undefined) accepted.push([entry, location])
       }
-      t.same(taken, [])
+      t.same(accepted, [])
     })
 
     t.test(
@@ -75,13 +84,17 @@ for (const [front, origin, env] of SETUPS) {
     t.test(
       `A5: an odd or legitimate return_url arrives at home, with the front end ${front}`,
       async (t) => {
-        const entries = Object.entries({ ...HARMLESS, ...LEGITIMATE })
+        const entries = Object.entries({ ...HARMLESS_REDIRECTS, ...LEGITIMATE_REDIRECTS })
         const arrived: Record<string, string | undefined> = {}
-        for (const [entry] of entries) arrived[entry] = await ends(running, filled(entry, origin))
+        for (const [entry] of entries)
+          arrived[entry] = await getFinalLocation(running, fillPlaceholders(entry, origin))
         t.strictSame(
           arrived,
           Object.fromEntries(
-            entries.map(([entry, arrives]) => [entry, added(filled(arrives, origin), FAILED)])
+            entries.map(([entry, arrives]) => [
+              entry,
+              addOutcome(fillPlaceholders(arrives, origin), FAILURE_QUERY)
+            ])
           )
         )
         t.same(
@@ -94,11 +107,14 @@ for (const [front, origin, env] of SETUPS) {
     t.test(
       `A5: a return_url keeps its own parameters after a success too, with the front end ${front}`,
       async (t) => {
-        const start = await login(running, 'jira', {
+        const start = await requestLogin(running, 'jira', {
           return_url: '/settings?tab=1&status=forged&user_id=7&st%61te=x#here',
           state: 'mine'
         })
-        const { headers } = await finish(running, await decide(start.json().url as string))
+        const { headers } = await openCallback(
+          running,
+          await answerConsentPage(start.json().url as string)
+        )
         t.equal(
           headers.location,
           `${origin}/settings?tab=1&status=success&user_id=1&state=mine#here`
@@ -110,8 +126,8 @@ for (const [front, origin, env] of SETUPS) {
       `A5 T27 whatever the caller's state says, the login ends at home, with the front end ${front}`,
       async (t) => {
         const odd: Array<[string, unknown]> = []
-        for (const entry of [...HOSTILE, ...Object.keys(HARMLESS)].map((entry) =>
-          filled(entry, origin)
+        for (const entry of [...HOSTILE_REDIRECTS, ...Object.keys(HARMLESS_REDIRECTS)].map(
+          (entry) => fillPlaceholders(entry, origin)
         )) {
           const answer = await running.app.inject(
             `/auth/jira/login?state=${encodeURIComponent(entry)}`
@@ -123,17 +139,17 @@ for (const [front, origin, env] of SETUPS) {
             continue
           }
           const state = new URL(answer.json().url as string).searchParams.get('state') ?? ''
-          const known = await finish(
+          const issued = await openCallback(
             running,
-            `${OWN}/auth/jira/callback?error=access_denied&state=${state}`
+            `${SERVICE_URL}/auth/jira/callback?error=access_denied&state=${state}`
           )
-          const forged = await finish(
+          const forged = await openCallback(
             running,
-            `${OWN}/auth/jira/callback?code=x&state=${encodeURIComponent(entry)}`
+            `${SERVICE_URL}/auth/jira/callback?code=x&state=${encodeURIComponent(entry)}`
           )
           for (const {
             headers: { location }
-          } of [known, forged]) {
+          } of [issued, forged]) {
             if (location?.startsWith(`${origin}/oauth/jira?provider=jira&status=error&`) !== true) {
               odd.push([entry, location])
             }
@@ -146,8 +162,8 @@ for (const [front, origin, env] of SETUPS) {
     t.test(
       `A5: tampered cookies change nothing about where a login ends, with the front end ${front}`,
       async (t) => {
-        for (const entry of HOSTILE.slice(0, 60).map((entry) =>
-          encodeURIComponent(filled(entry, origin))
+        for (const entry of HOSTILE_REDIRECTS.slice(0, 60).map((entry) =>
+          encodeURIComponent(fillPlaceholders(entry, origin))
         )) {
           const browser = new Browser(running.app)
           const callback = await browser.consent('jira')
@@ -165,16 +181,16 @@ for (const [front, origin, env] of SETUPS) {
     )
 
     t.test(`A5: generated targets do not lead away, with the front end ${front}`, async (t) => {
-      const sown = seed()
-      t.comment(`SEED=${sown}`)
-      const random = chance(sown)
+      const randomSeed = chooseSeed()
+      t.comment(`SEED=${randomSeed}`)
+      const random = createRandom(randomSeed)
       const escaped: string[] = []
-      for (let i = 0; i < many(200, 5_000); i++) {
-        const target = filled(
-          `${random() < 0.5 ? '/' : ''}${jumble(random, PIECES, 6)}`,
+      for (let i = 0; i < pickByScale(200, 5_000); i++) {
+        const target = fillPlaceholders(
+          `${random() < 0.5 ? '/' : ''}${joinRandomPieces(random, REDIRECT_PIECES, 6)}`,
           origin
         ).toWellFormed()
-        const location = await ends(running, target)
+        const location = await getFinalLocation(running, target)
         if (
           location !== undefined &&
           URL.parse(location, 'http://elsewhere.example')?.origin !== origin
@@ -188,20 +204,23 @@ for (const [front, origin, env] of SETUPS) {
 }
 
 t.test(
-  `A5 T27 none of ${many(2_000, 100_000)} generated strings makes a target outside the front end`,
+  `A5 T27 none of ${pickByScale(2_000, 100_000)} generated strings makes a target outside the front end`,
   async (t) => {
-    const sown = seed()
-    t.comment(`SEED=${sown}`)
-    const random = chance(sown)
+    const randomSeed = chooseSeed()
+    t.comment(`SEED=${randomSeed}`)
+    const random = createRandom(randomSeed)
     const escaped: string[] = []
-    let taken = 0
-    for (let i = 0; i < many(2_000, 100_000); i++) {
-      const origin = i % 2 === 0 ? FRONT_END : 'https://app.example'
-      const target = filled(`${['', '/', '{O}'][i % 3]}${jumble(random, PIECES, 10)}`, origin)
-      const result = returnTarget(target, `${origin}/some/path`)
+    let acceptedCount = 0
+    for (let i = 0; i < pickByScale(2_000, 100_000); i++) {
+      const origin = i % 2 === 0 ? FRONTEND_URL : 'https://app.example'
+      const target = fillPlaceholders(
+        `${['', '/', '{O}'][i % 3]}${joinRandomPieces(random, REDIRECT_PIECES, 10)}`,
+        origin
+      )
+      const result = validateReturnUrl(target, `${origin}/some/path`)
       if (result === undefined) continue
-      taken++
-      const location = withOutcome(result, { status: 'success', state: 'a#b?c' })
+      acceptedCount++
+      const location = appendOutcome(result, { status: 'success', state: 'a#b?c' })
       // However it is read: as it is, against another site, or as the path that is left without its origin.
       const readings = [
         location,
@@ -216,21 +235,31 @@ t.test(
       }
     }
     t.same(escaped, [])
-    t.ok(taken > many(100, 5_000), `${taken} were taken, so the rest of the test saw something`)
+    t.ok(
+      acceptedCount > pickByScale(100, 5_000),
+      `${acceptedCount} were taken, so the rest of the test saw something`
+    )
   }
 )
 
 t.test('A5: a path below the front end does not make its neighbours home', async (t) => {
-  const running = await service(t, { ...PRODUCTION, APP_FRONTEND_URL: `${FRONT_END}/app` })
-  t.equal(await ends(running, '/app/settings'), `${FRONT_END}/app/settings?${FAILED}`)
+  const running = await startTestService(t, {
+    ...PRODUCTION_ENV,
+    APP_FRONTEND_URL: `${FRONTEND_URL}/app`
+  })
   t.equal(
-    (await finish(running, `${OWN}/auth/jira/callback?error=access_denied`)).headers.location,
-    `${FRONT_END}/app/oauth/jira?${FAILED}`
+    await getFinalLocation(running, '/app/settings'),
+    `${FRONTEND_URL}/app/settings?${FAILURE_QUERY}`
+  )
+  t.equal(
+    (await openCallback(running, `${SERVICE_URL}/auth/jira/callback?error=access_denied`)).headers
+      .location,
+    `${FRONTEND_URL}/app/oauth/jira?${FAILURE_QUERY}`
   )
 })
 
 t.test('A5: bytes that are no text do not make an error of ours', async (t) => {
-  const running = await service(t, PRODUCTION)
+  const running = await startTestService(t, PRODUCTION_ENV)
   for (const raw of [
     '%ED%A0%80',
     '/%ED%A0%80',
@@ -249,21 +278,21 @@ t.test('A5: bytes that are no text do not make an error of ours', async (t) => {
     const state = new URL(answer.json().url as string).searchParams.get('state') ?? ''
     const location = String(
       (
-        await finish(
+        await openCallback(
           running,
-          edited(`${OWN}/auth/jira/callback`, (query) => {
+          editUrl(`${SERVICE_URL}/auth/jira/callback`, (query) => {
             query.set('error', 'access_denied')
             query.set('state', state)
           })
         )
       ).headers.location
     )
-    t.equal(URL.parse(location)?.origin, FRONT_END, raw)
+    t.equal(URL.parse(location)?.origin, FRONTEND_URL, raw)
   }
 })
 
 /** The outcome goes behind the parameters that are there and before the fragment. */
-function added(address: string, outcome: string): string {
+function addOutcome(address: string, outcome: string): string {
   const [rest = '', ...fragment] = address.split('#')
   return `${rest}${rest.includes('?') ? '&' : '?'}${outcome}${fragment.length === 0 ? '' : `#${fragment.join('#')}`}`
 }

@@ -2,41 +2,41 @@ import { connect } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
-import { Browser, decide, OWN } from '../helper.ts'
-import { HOSTILE_HEADERS, SCOPES } from '../fixtures/headers.ts'
+import { Browser, answerConsentPage, SERVICE_URL } from '../helper.ts'
+import { HOSTILE_HEADERS, SCOPE_REQUESTS } from '../fixtures/headers.ts'
 import {
-  authorization,
-  edited,
-  login,
-  PRODUCTION,
+  getAuthorizeParams,
+  editUrl,
+  requestLogin,
+  PRODUCTION_ENV,
   PRODUCTS,
-  REQUEST_ID,
-  service,
-  success,
-  tokenCalls,
+  TEST_REQUEST_ID,
+  startTestService,
+  buildSuccessUrl,
+  countTokenCalls,
   type Product
 } from './helper.ts'
 
-const REDIRECTS: Record<Product, string> = {
-  jira: `${OWN}/auth/jira/callback`,
-  confluence: `${OWN}/auth/confluence/callback`
+const REDIRECT_URIS: Record<Product, string> = {
+  jira: `${SERVICE_URL}/auth/jira/callback`,
+  confluence: `${SERVICE_URL}/auth/confluence/callback`
 }
-const SCOPES_OF: Record<Product, string> = {
+const SCOPES_BY_PRODUCT: Record<Product, string> = {
   jira: 'read:jira-work read:jira-user read:me offline_access',
   confluence: 'read:space:confluence read:page:confluence search:confluence read:me offline_access'
 }
 
 t.ok(HOSTILE_HEADERS.length >= 60, `${HOSTILE_HEADERS.length} header sets`)
-t.ok(SCOPES.length >= 20, `${SCOPES.length} scopes`)
+t.ok(SCOPE_REQUESTS.length >= 20, `${SCOPE_REQUESTS.length} scopes`)
 
 for (const product of PRODUCTS) {
   t.test(
     `A7 T05 no header changes the redirect URI, the scopes, or where a ${product} login ends`,
     async (t) => {
-      const running = await service(t, { ...PRODUCTION, LOG_LEVEL: 'WARN' })
-      const plain = await login(running, product)
+      const running = await startTestService(t, { ...PRODUCTION_ENV, LOG_LEVEL: 'WARN' })
+      const plain = await requestLogin(running, product)
       const constant = (address: string) =>
-        edited(address, (query) => {
+        editUrl(address, (query) => {
           query.delete('state')
         })
       const odd: unknown[] = []
@@ -44,9 +44,9 @@ for (const product of PRODUCTS) {
         const browser = new Browser(running.app)
         const start = await browser.open(`/auth/${product}/login?redirect=true`, headers)
         const authorize = start.headers.location ?? ''
-        const ended = await browser.open(await decide(authorize), {
+        const ended = await browser.open(await answerConsentPage(authorize), {
           ...headers,
-          'x-request-id': REQUEST_ID
+          'x-request-id': TEST_REQUEST_ID
         })
         if (
           start.statusCode !== 307 ||
@@ -55,20 +55,20 @@ for (const product of PRODUCTS) {
           odd.push([headers, start.statusCode, authorize])
         }
         // The sandbox compares the redirect URI of the exchange with the one of the authorize URL, byte by byte.
-        if (ended.statusCode !== 302 || ended.headers.location !== success(product)) {
+        if (ended.statusCode !== 302 || ended.headers.location !== buildSuccessUrl(product)) {
           odd.push([headers, ended.headers.location])
         }
       }
       t.same(odd, [])
       const { searchParams } = new URL(plain.json().url as string)
-      t.equal(searchParams.get('redirect_uri'), REDIRECTS[product])
+      t.equal(searchParams.get('redirect_uri'), REDIRECT_URIS[product])
       t.ok(
         (plain.json().url as string).includes(
-          `redirect_uri=${encodeURIComponent(REDIRECTS[product])}&`
+          `redirect_uri=${encodeURIComponent(REDIRECT_URIS[product])}&`
         ),
         'to the byte'
       )
-      t.equal(searchParams.get('scope'), SCOPES_OF[product])
+      t.equal(searchParams.get('scope'), SCOPES_BY_PRODUCT[product])
       const { exchanges } = await running.sandbox.admin('stats', undefined, 'GET')
       t.same(exchanges, { authorization_code: { ok: HOSTILE_HEADERS.length } })
     }
@@ -76,15 +76,15 @@ for (const product of PRODUCTS) {
 }
 
 t.test('A7: nor does one in development, where apps are registered', async (t) => {
-  const running = await service(t, { APP_ENV: 'development', LOG_LEVEL: 'WARN' })
+  const running = await startTestService(t, { APP_ENV: 'development', LOG_LEVEL: 'WARN' })
   for (const product of PRODUCTS) {
     for (const headers of HOSTILE_HEADERS) {
       const { origin, searchParams } = new URL(
-        (await login(running, product, {}, headers)).json().url as string
+        (await requestLogin(running, product, {}, headers)).json().url as string
       )
       t.same(
         [origin, searchParams.get('redirect_uri'), searchParams.get('scope')],
-        [running.sandbox.url, REDIRECTS[product], SCOPES_OF[product]]
+        [running.sandbox.url, REDIRECT_URIS[product], SCOPES_BY_PRODUCT[product]]
       )
     }
   }
@@ -98,23 +98,23 @@ t.test('A7: a redirect URI is sent as it is written, however it is written', asy
     'https://bücher.example/auth/jira/callback',
     'https://connector.example'
   ]) {
-    const running = await service(t, { ...PRODUCTION, JIRA_OAUTH_REDIRECT_URI: uri })
-    const { url } = (await login(running, 'jira')).json()
+    const running = await startTestService(t, { ...PRODUCTION_ENV, JIRA_OAUTH_REDIRECT_URI: uri })
+    const { url } = (await requestLogin(running, 'jira')).json()
     t.equal(new URL(url as string).searchParams.get('redirect_uri'), uri)
-    const callback = await decide(url as string)
+    const callback = await answerConsentPage(url as string)
     const { search } = new URL(callback)
     t.match(
       (await running.app.inject(`/auth/jira/callback${search}`)).headers.location,
       /status=success/,
       'and the exchange repeats it'
     )
-    t.equal(await tokenCalls(running.sandbox), 1)
+    t.equal(await countTokenCalls(running.sandbox), 1)
   }
 })
 
 t.test('T06: without any configured address, a host header does not become one', async (t) => {
-  const running = await service(t, {
-    ...PRODUCTION,
+  const running = await startTestService(t, {
+    ...PRODUCTION_ENV,
     APP_FRONTEND_URL: undefined,
     JIRA_OAUTH_REDIRECT_URI: 'https://connector.example/odd/callback'
   })
@@ -122,7 +122,7 @@ t.test('T06: without any configured address, a host header does not become one',
     const {
       headers: { location }
     } = await new Browser(running.app).open('/auth/jira/callback?error=access_denied', headers)
-    t.equal(new URL(location ?? '').origin, OWN)
+    t.equal(new URL(location ?? '').origin, SERVICE_URL)
   }
 })
 
@@ -139,9 +139,9 @@ t.test(
         )
       ].map((name) => [name, undefined])
     )
-    const running = await service(t, { APP_ENV: 'development', ...unconfigured })
+    const running = await startTestService(t, { APP_ENV: 'development', ...unconfigured })
     for (const headers of HOSTILE_HEADERS) {
-      const { url } = (await login(running, 'jira', {}, headers)).json()
+      const { url } = (await requestLogin(running, 'jira', {}, headers)).json()
       const { hostname, searchParams } = new URL(url as string)
       for (const name of [hostname, new URL(searchParams.get('redirect_uri') ?? '').hostname]) {
         t.match(name, /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/)
@@ -151,7 +151,7 @@ t.test(
 )
 
 t.test('T06: a request target with a host of its own changes nothing', async (t) => {
-  const { app } = await service(t, PRODUCTION)
+  const { app } = await startTestService(t, PRODUCTION_ENV)
   await app.listen({ host: '127.0.0.1', port: 0 })
   const send = async (target: string, host: string) => {
     const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
@@ -167,24 +167,29 @@ t.test('T06: a request target with a host of its own changes nothing', async (t)
       const answer = await send(target, host)
       t.notOk(answer.includes('evil'), target)
       if (answer.startsWith('HTTP/1.1 307')) {
-        t.ok(answer.includes(`redirect_uri=${encodeURIComponent(REDIRECTS.jira)}&`))
+        t.ok(answer.includes(`redirect_uri=${encodeURIComponent(REDIRECT_URIS.jira)}&`))
       } else t.match(answer, /^HTTP\/1\.1 40[04] /)
     }
   }
 })
 
 t.test('T38: a caller can narrow the scopes and never widen them', async (t) => {
-  const running = await service(t, PRODUCTION)
-  for (const [asked, gets] of SCOPES) {
-    const scope = (await authorization(running, 'jira', { scope: asked })).getAll('scope')
-    t.same(scope, [gets ?? SCOPES_OF.jira], JSON.stringify(asked.slice(0, 60)))
+  const running = await startTestService(t, PRODUCTION_ENV)
+  for (const [requestedScope, gets] of SCOPE_REQUESTS) {
+    const scope = (await getAuthorizeParams(running, 'jira', { scope: requestedScope })).getAll(
+      'scope'
+    )
+    t.same(scope, [gets ?? SCOPES_BY_PRODUCT.jira], JSON.stringify(requestedScope.slice(0, 60)))
   }
 })
 
 t.test(
   'T38: configured scopes replace the built-in ones, and bound what a caller gets',
   async (t) => {
-    const running = await service(t, { ...PRODUCTION, JIRA_OAUTH_SCOPES: 'read:jira-work' })
+    const running = await startTestService(t, {
+      ...PRODUCTION_ENV,
+      JIRA_OAUTH_SCOPES: 'read:jira-work'
+    })
     for (const scope of [
       'read',
       'read:jira-work',
@@ -192,13 +197,13 @@ t.test(
       'offline_access',
       'read:jira-work offline_access'
     ]) {
-      t.equal((await authorization(running, 'jira', { scope })).get('scope'), 'read:jira-work')
+      t.equal((await getAuthorizeParams(running, 'jira', { scope })).get('scope'), 'read:jira-work')
     }
   }
 )
 
 t.test('T38: two scopes, or one of three thousand characters, do not fit', async (t) => {
-  const { app } = await service(t, PRODUCTION)
+  const { app } = await startTestService(t, PRODUCTION_ENV)
   for (const query of ['scope=a&scope=b', `scope=${'x'.repeat(3_000)}`, 'scope=%00']) {
     t.match((await app.inject(`/auth/jira/login?${query}`)).json(), {
       status: 422,

@@ -1,24 +1,26 @@
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import { Browser, decide, FRONT_END, synced } from '../helper.ts'
+import { Browser, answerConsentPage, FRONTEND_URL, waitForRun } from '../helper.ts'
 import {
-  authorization,
-  failure,
-  finish,
-  login,
-  PRODUCTION,
+  getAuthorizeParams,
+  buildFailureUrl,
+  openCallback,
+  requestLogin,
+  PRODUCTION_ENV,
   PRODUCTS,
-  REQUEST_ID,
-  service,
-  success
+  TEST_REQUEST_ID,
+  startTestService,
+  buildSuccessUrl
 } from './helper.ts'
 
-const PARTS = ['client_id', 'client_secret', 'redirect_uri'] as const
+const SETTING_PARTS = ['client_id', 'client_secret', 'redirect_uri'] as const
 /** Every choice of missing settings but none. */
-const CHOICES = Array.from({ length: 7 }, (_, i) => PARTS.filter((_, bit) => ((i + 1) >> bit) & 1))
+const MISSING_PART_SETS = Array.from({ length: 7 }, (_, i) =>
+  SETTING_PARTS.filter((_, bit) => ((i + 1) >> bit) & 1)
+)
 
 /** Confluence falls back on Jira's settings, so both lose them. */
-function without(parts: readonly string[]): NodeJS.ProcessEnv {
+function unsetParts(parts: readonly string[]): NodeJS.ProcessEnv {
   return Object.fromEntries(
     ['JIRA', 'CONFLUENCE'].flatMap((id) =>
       parts.map((part) => [`${id}_OAUTH_${part.toUpperCase()}`, undefined])
@@ -26,13 +28,13 @@ function without(parts: readonly string[]): NodeJS.ProcessEnv {
   )
 }
 
-for (const parts of CHOICES) {
-  const missing = Object.fromEntries(PARTS.map((part) => [part, parts.includes(part)]))
+for (const parts of MISSING_PART_SETS) {
+  const missing = Object.fromEntries(SETTING_PARTS.map((part) => [part, parts.includes(part)]))
 
   t.test(
     `In production a login without ${parts.join(', ')} is refused, and says what is missing`,
     async (t) => {
-      const running = await service(t, { ...PRODUCTION, ...without(parts) })
+      const running = await startTestService(t, { ...PRODUCTION_ENV, ...unsetParts(parts) })
       for (const product of PRODUCTS) {
         for (const query of ['', '?redirect=true', '?redirect=false', '?state=x&scope=read']) {
           for (const prefix of ['', '/api']) {
@@ -50,8 +52,9 @@ for (const parts of CHOICES) {
           }
         }
         t.match(
-          (await finish(running, `/auth/${product}/callback?code=x&state=y`)).headers.location,
-          failure(product, 'unknown_state'),
+          (await openCallback(running, `/auth/${product}/callback?code=x&state=y`)).headers
+            .location,
+          buildFailureUrl(product, 'unknown_state'),
           'and its callback is a redirect all the same'
         )
       }
@@ -61,9 +64,9 @@ for (const parts of CHOICES) {
   t.test(
     `In development a login without ${parts.join(', ')} goes to the sandbox, and says what is missing`,
     async (t) => {
-      const running = await service(t, { APP_ENV: 'development', ...without(parts) })
+      const running = await startTestService(t, { APP_ENV: 'development', ...unsetParts(parts) })
       for (const product of PRODUCTS) {
-        const answer = await login(running, product)
+        const answer = await requestLogin(running, product)
         t.equal(answer.statusCode, 200)
         t.strictSame(Object.keys(answer.json()), ['url', 'provider', 'missing'])
         t.strictSame(answer.json().missing, missing)
@@ -79,10 +82,10 @@ for (const parts of CHOICES) {
 t.test(
   'In development, without any setting, the whole way through the sandbox works',
   async (t) => {
-    const { app } = await service(t, {
+    const { app } = await startTestService(t, {
       APP_ENV: 'development',
       APP_FRONTEND_URL: undefined,
-      ...without(PARTS)
+      ...unsetParts(SETTING_PARTS)
     })
     await app.listen({ host: '127.0.0.1', port: 0 })
     const host = `127.0.0.1:${(app.server.address() as AddressInfo).port}`
@@ -91,20 +94,23 @@ t.test(
         url: `/auth/${product}/login?redirect=true`,
         headers: { host }
       })
-      const callback = await decide(start.headers.location ?? '')
+      const callback = await answerConsentPage(start.headers.location ?? '')
       const cookie = start.cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
       const landed = await fetch(callback, { redirect: 'manual', headers: { cookie } })
-      t.equal(landed.headers.get('location'), success(product).replace(FRONT_END, `http://${host}`))
+      t.equal(
+        landed.headers.get('location'),
+        buildSuccessUrl(product).replace(FRONTEND_URL, `http://${host}`)
+      )
       t.match(
         await (await fetch(landed.headers.get('location') ?? '')).text(),
         / is connected<\/h1>/
       )
-      t.match(await synced(app, product, i + 1), { state: 'succeeded' })
+      t.match(await waitForRun(app, product, i + 1), { state: 'succeeded' })
     }
   }
 )
 
-const REDIRECT: ReadonlyArray<[query: string, status: number]> = [
+const REDIRECT_QUERIES: ReadonlyArray<[query: string, status: number]> = [
   ['', 200],
   ['?redirect=true', 307],
   ['?redirect=1', 307],
@@ -137,9 +143,9 @@ const REDIRECT: ReadonlyArray<[query: string, status: number]> = [
 ]
 
 t.test('The redirect parameter is true, false, 1 or 0, for both products alike', async (t) => {
-  const { app } = await service(t, PRODUCTION)
+  const { app } = await startTestService(t, PRODUCTION_ENV)
   for (const product of PRODUCTS) {
-    for (const [query, status] of REDIRECT) {
+    for (const [query, status] of REDIRECT_QUERIES) {
       t.equal(
         (await app.inject(`/auth/${product}/login${query}`)).statusCode,
         status,
@@ -156,7 +162,7 @@ t.test('The redirect parameter is true, false, 1 or 0, for both products alike',
 t.test(
   'A page that is opened is redirected, a script gets JSON, and the parameter decides over both',
   async (t) => {
-    const { app } = await service(t, PRODUCTION)
+    const { app } = await startTestService(t, PRODUCTION_ENV)
     for (const [mode, dest, parameter, status] of [
       ['navigate', 'document', '', 307],
       ['navigate', 'document', '?redirect=false', 200],
@@ -194,26 +200,27 @@ t.test(
 t.test(
   'A return_url replaces the path after a success and after a failure, for both products',
   async (t) => {
-    const running = await service(t, PRODUCTION)
+    const running = await startTestService(t, PRODUCTION_ENV)
     for (const product of PRODUCTS) {
-      for (const target of ['/after?x=1', `${FRONT_END}/after?x=1`]) {
-        const arrives = (plain: string) => plain.replace(/^([^?]*)\?/, `${FRONT_END}/after?x=1&`)
+      for (const target of ['/after?x=1', `${FRONTEND_URL}/after?x=1`]) {
+        const arrives = (plain: string) => plain.replace(/^([^?]*)\?/, `${FRONTEND_URL}/after?x=1&`)
         const start = async () =>
-          (await login(running, product, { return_url: target })).json().url as string
+          (await requestLogin(running, product, { return_url: target })).json().url as string
         t.equal(
-          (await finish(running, await decide(await start()))).headers.location,
-          arrives(success(product))
+          (await openCallback(running, await answerConsentPage(await start()))).headers.location,
+          arrives(buildSuccessUrl(product))
         )
         t.equal(
-          (await finish(running, await decide(await start(), 'cancel'))).headers.location,
-          arrives(failure(product, 'access_denied'))
+          (await openCallback(running, await answerConsentPage(await start(), 'cancel'))).headers
+            .location,
+          arrives(buildFailureUrl(product, 'access_denied'))
         )
       }
     }
   }
 )
 
-const ONE_APP = {
+const SHARED_CLIENT = {
   id: 'one-app',
   secret: 'one-secret-4e5f6a',
   name: 'One app for both',
@@ -229,10 +236,10 @@ const ONE_APP = {
   ],
   redirectUris: () => true
 }
-const ONE = Object.fromEntries(
+const SHARED_CLIENT_ENV = Object.fromEntries(
   ['JIRA', 'CONFLUENCE'].flatMap((id) => [
-    [`${id}_OAUTH_CLIENT_ID`, ONE_APP.id],
-    [`${id}_OAUTH_CLIENT_SECRET`, ONE_APP.secret],
+    [`${id}_OAUTH_CLIENT_ID`, SHARED_CLIENT.id],
+    [`${id}_OAUTH_CLIENT_SECRET`, SHARED_CLIENT.secret],
     [`${id}_OAUTH_REDIRECT_URI`, 'http://localhost:3001/oauth/atlassian/callback']
   ])
 )
@@ -248,28 +255,36 @@ for (const [first, second] of [
     t.test(
       `With one client for both products, ${first} goes on for ${whose} after ${second} was connected`,
       async (t) => {
-        const running = await service(t, { ...PRODUCTION, ...ONE }, { clients: [ONE_APP] })
+        const running = await startTestService(
+          t,
+          { ...PRODUCTION_ENV, ...SHARED_CLIENT_ENV },
+          { clients: [SHARED_CLIENT] }
+        )
         for (const email of ['ada@example.com', 'bob@example.com']) {
           await running.app.inject({ method: 'POST', url: '/users', payload: { email } })
         }
         const [owner, hint] = state === undefined ? [1, {}] : [2, { state }]
         const scopes: string[][] = []
         for (const [i, product] of [first, second].entries()) {
-          scopes.push(((await authorization(running, product, hint)).get('scope') ?? '').split(' '))
+          scopes.push(
+            ((await getAuthorizeParams(running, product, hint)).get('scope') ?? '').split(' ')
+          )
           t.equal(
             (
-              await finish(
+              await openCallback(
                 running,
-                await decide((await login(running, product, hint)).json().url as string)
+                await answerConsentPage(
+                  (await requestLogin(running, product, hint)).json().url as string
+                )
               )
             ).headers.location,
-            success(product, owner, state)
+            buildSuccessUrl(product, owner, state)
           )
-          t.match(await synced(running.app, product, i + 1), { state: 'succeeded' })
+          t.match(await waitForRun(running.app, product, i + 1), { state: 'succeeded' })
         }
         t.strictSame(
           [...(scopes[1] ?? [])].sort(),
-          [...ONE_APP.scopes].sort(),
+          [...SHARED_CLIENT.scopes].sort(),
           'the second consent asks for what the first one holds, too'
         )
         t.notMatch(scopes[0]?.join(' '), second, 'the first one asked for its own')
@@ -282,22 +297,22 @@ for (const [first, second] of [
           ).statusCode,
           202
         )
-        t.match(await synced(running.app, first, 3), { state: 'succeeded' })
+        t.match(await waitForRun(running.app, first, 3), { state: 'succeeded' })
       }
     )
   }
 }
 
 t.test('With a client for each product, neither asks for the scopes of the other', async (t) => {
-  const running = await service(t, PRODUCTION)
+  const running = await startTestService(t, PRODUCTION_ENV)
   await new Browser(running.app).connect('jira')
-  t.notMatch((await authorization(running, 'confluence')).get('scope'), /jira/)
+  t.notMatch((await getAuthorizeParams(running, 'confluence')).get('scope'), /jira/)
   t.equal(
     (
       await new Browser(running.app).open('/auth/jira/callback?error=access_denied', {
-        'x-request-id': REQUEST_ID
+        'x-request-id': TEST_REQUEST_ID
       })
     ).headers.location,
-    failure('jira', 'access_denied')
+    buildFailureUrl('jira', 'access_denied')
   )
 })

@@ -1,27 +1,36 @@
 import t from 'tap'
-import { contentsOf, databaseAt } from '../database.ts'
+import { readDatabaseContents, ensureDatabase } from '../database.ts'
 import { Browser } from '../helper.ts'
-import { authorization, many, PRODUCTS, service, success } from './helper.ts'
+import {
+  getAuthorizeParams,
+  pickByScale,
+  PRODUCTS,
+  startTestService,
+  buildSuccessUrl
+} from './helper.ts'
 
-const LOGINS = many(300, 10_000)
+const LOGIN_COUNT = pickByScale(300, 10_000)
 
 t.test(
-  `A1: ${LOGINS} logins get ${LOGINS} states of 43 characters, none of them the caller's, and none of them stored`,
+  `A1: ${LOGIN_COUNT} logins get ${LOGIN_COUNT} states of 43 characters, none of them the caller's, and none of them stored`,
   async (t) => {
-    const url = await databaseAt(t, `${t.testdir()}/flows.db`)
-    const running = await service(t, { INTEGRATION_DB_URL: url, LOG_LEVEL: 'INFO' })
+    const url = await ensureDatabase(t, `${t.testdir()}/flows.db`)
+    const running = await startTestService(t, { INTEGRATION_DB_URL: url, LOG_LEVEL: 'INFO' })
     const states = new Set<string>()
     const odd: string[] = []
     let last = ''
-    for (let i = 0; i < LOGINS; i++) {
-      const given = i % 3 === 0 ? last : `caller-${i}`
-      const params = await authorization(
+    for (let i = 0; i < LOGIN_COUNT; i++) {
+      const callerState = i % 3 === 0 ? last : `caller-${i}`
+      const params = await getAuthorizeParams(
         running,
         PRODUCTS[i % 2] ?? 'jira',
-        given === '' ? {} : { state: given }
+        callerState === '' ? {} : { state: callerState }
       )
       const state = params.get('state') ?? ''
-      if (!/^[A-Za-z0-9_-]{43,}$/.test(state) || state.includes(given === '' ? 'caller' : given)) {
+      if (
+        !/^[A-Za-z0-9_-]{43,}$/.test(state) ||
+        state.includes(callerState === '' ? 'caller' : callerState)
+      ) {
         odd.push(state)
       }
       if (params.getAll('state').length !== 1) odd.push('several')
@@ -29,30 +38,30 @@ t.test(
       // What the service issued, handed in again as the caller's own, must not come out again.
       last = `x${state.slice(0, 20)}`
     }
-    t.equal(states.size, LOGINS)
+    t.equal(states.size, LOGIN_COUNT)
     t.same(odd, [])
-    const stored = await contentsOf(url)
+    const stored = await readDatabaseContents(url)
     t.ok(stored.includes('caller-1'), 'the database does hold the logins')
-    t.same(found(stored, states), [])
+    t.same(findWords(stored, states), [])
     t.same(
-      found(
+      findWords(
         stored,
         new Set([...states].map((state) => Buffer.from(state, 'base64url').toString('latin1')))
       ),
       [],
       'nor decoded'
     )
-    t.same(found(running.raw(), states), [], 'nor logged')
+    t.same(findWords(running.logText(), states), [], 'nor logged')
   }
 )
 
 t.test(
   'A1: states look like chance: every character of the alphabet comes at every place',
   async (t) => {
-    const running = await service(t, { LOG_LEVEL: 'WARN' })
+    const running = await startTestService(t, { LOG_LEVEL: 'WARN' })
     const states: string[] = []
     for (let i = 0; i < 1_000; i++) {
-      states.push((await authorization(running, 'jira')).get('state') ?? '')
+      states.push((await getAuthorizeParams(running, 'jira')).get('state') ?? '')
     }
     const kinds = Array.from(
       { length: 42 },
@@ -67,13 +76,13 @@ t.test(
 )
 
 t.test("A1: a browser's login stores neither its state, nor its key, nor its code", async (t) => {
-  const url = await databaseAt(t, `${t.testdir()}/flows.db`)
-  const { app, raw } = await service(t, { INTEGRATION_DB_URL: url })
+  const url = await ensureDatabase(t, `${t.testdir()}/flows.db`)
+  const { app, logText } = await startTestService(t, { INTEGRATION_DB_URL: url })
   const browser = new Browser(app)
   const callback = await browser.consent('jira', { query: '&state=kept' })
   const [key = ''] = browser.cookies.values()
-  t.equal((await browser.open(callback)).headers.location, success('jira', 1, 'kept'))
-  const stored = await contentsOf(url)
+  t.equal((await browser.open(callback)).headers.location, buildSuccessUrl('jira', 1, 'kept'))
+  const stored = await readDatabaseContents(url)
   const { searchParams } = new URL(callback)
   for (const [what, value] of Object.entries({
     state: searchParams.get('state') ?? '',
@@ -82,12 +91,12 @@ t.test("A1: a browser's login stores neither its state, nor its key, nor its cod
   })) {
     t.ok(value.length >= 43, what)
     t.notOk(stored.includes(value), `${what} is not in the database`)
-    t.notOk(raw().includes(value), `${what} is not in the log`)
+    t.notOk(logText().includes(value), `${what} is not in the log`)
   }
 })
 
 /** Which of the words, all of one length, stand in the text, at whatever place. */
-function found(text: string, words: Set<string>): string[] {
+function findWords(text: string, words: Set<string>): string[] {
   const [{ length } = ''] = words
   const hits: string[] = []
   for (let i = 0; i + length <= text.length; i++) {

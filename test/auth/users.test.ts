@@ -1,49 +1,55 @@
 import t from 'tap'
-import { decide, FRONT_END } from '../helper.ts'
-import { HINTS, NOBODY, VERBATIM } from '../fixtures/hints.ts'
+import { answerConsentPage, FRONTEND_URL } from '../helper.ts'
+import { USER_HINTS, UNKNOWN_USER_HINTS, VERBATIM_STATES } from '../fixtures/hints.ts'
 import {
-  failure,
-  finish,
-  login,
-  PRODUCTION,
+  buildFailureUrl,
+  openCallback,
+  requestLogin,
+  PRODUCTION_ENV,
   PRODUCTS,
-  service,
-  success,
-  tokenCalls,
+  startTestService,
+  buildSuccessUrl,
+  countTokenCalls,
   type Product,
-  type Service
+  type TestService
 } from './helper.ts'
 
-async function callback(running: Service, product: Product, state?: string): Promise<string> {
-  const answer = await login(running, product, state === undefined ? {} : { state })
+async function getCallbackUrl(
+  running: TestService,
+  product: Product,
+  state?: string
+): Promise<string> {
+  const answer = await requestLogin(running, product, state === undefined ? {} : { state })
   if (answer.statusCode !== 200) {
     throw new Error(`${answer.statusCode} for ${JSON.stringify(state)}`)
   }
-  return await decide(answer.json().url as string)
+  return await answerConsentPage(answer.json().url as string)
 }
 
-async function people(running: Service) {
+async function createUsers(running: TestService) {
   for (const email of ['ada@example.com', 'bob@example.com']) {
     await running.app.inject({ method: 'POST', url: '/users', payload: { email } })
   }
 }
 
-const users = async ({ app }: Service) =>
+const listUsers = async ({ app }: TestService) =>
   (await app.inject('/users')).json() as Array<{ id: number; email: string }>
 
 t.test("A state's hint says who gets the connection, in every spelling", async (t) => {
-  const running = await service(t, PRODUCTION)
-  await people(running)
+  const running = await startTestService(t, PRODUCTION_ENV)
+  await createUsers(running)
   const got: unknown[] = []
-  for (const [state] of HINTS) {
-    got.push((await finish(running, await callback(running, 'jira', state))).headers.location)
+  for (const [state] of USER_HINTS) {
+    got.push(
+      (await openCallback(running, await getCallbackUrl(running, 'jira', state))).headers.location
+    )
   }
   t.strictSame(
     got,
-    HINTS.map(([state, id]) => success('jira', id, state))
+    USER_HINTS.map(([state, id]) => buildSuccessUrl('jira', id, state))
   )
   t.same(
-    (await users(running)).map(({ email }) => email),
+    (await listUsers(running)).map(({ email }) => email),
     [
       'ada@example.com',
       'bob@example.com',
@@ -58,21 +64,21 @@ t.test("A state's hint says who gets the connection, in every spelling", async (
 t.test(
   'A hint that names nobody ends as user_not_found: no call, no user, no connection',
   async (t) => {
-    const running = await service(t, PRODUCTION)
-    await people(running)
+    const running = await startTestService(t, PRODUCTION_ENV)
+    await createUsers(running)
     const got: unknown[] = []
-    for (const state of NOBODY) {
+    for (const state of UNKNOWN_USER_HINTS) {
       got.push([
         state,
-        (await finish(running, await callback(running, 'jira', state))).headers.location
+        (await openCallback(running, await getCallbackUrl(running, 'jira', state))).headers.location
       ])
     }
     t.strictSame(
       got,
-      NOBODY.map((state) => [state, failure('jira', 'user_not_found')])
+      UNKNOWN_USER_HINTS.map((state) => [state, buildFailureUrl('jira', 'user_not_found')])
     )
-    t.equal(await tokenCalls(running.sandbox), 0)
-    t.equal((await users(running)).length, 2)
+    t.equal(await countTokenCalls(running.sandbox), 0)
+    t.equal((await listUsers(running)).length, 2)
     t.match(
       (
         await running.app.inject({ method: 'POST', url: '/integrations/jira/connect', payload: {} })
@@ -85,31 +91,34 @@ t.test(
 t.test(
   'The user of a new address comes into being after the exchange, and not without it',
   async (t) => {
-    const running = await service(t, PRODUCTION)
-    const refused = await callback(running, 'jira', 'email:new@example.com')
-    t.same(await users(running), [], 'the login made nobody')
+    const running = await startTestService(t, PRODUCTION_ENV)
+    const refused = await getCallbackUrl(running, 'jira', 'email:new@example.com')
+    t.same(await listUsers(running), [], 'the login made nobody')
     await running.sandbox.admin('faults', {
       match: { path: '/oauth/token' },
       kind: 'status',
       status: 400,
       body: { error: 'invalid_request' }
     })
-    t.equal((await finish(running, refused)).headers.location, failure('jira', 'invalid_code'))
-    t.same(await users(running), [], 'nor did the refused code')
     t.equal(
-      (await finish(running, await callback(running, 'jira', 'email:new@example.com'))).headers
-        .location,
-      success('jira', 1, 'email:new@example.com')
+      (await openCallback(running, refused)).headers.location,
+      buildFailureUrl('jira', 'invalid_code')
     )
-    t.match(await users(running), [{ id: 1, email: 'new@example.com' }])
+    t.same(await listUsers(running), [], 'nor did the refused code')
+    t.equal(
+      (await openCallback(running, await getCallbackUrl(running, 'jira', 'email:new@example.com')))
+        .headers.location,
+      buildSuccessUrl('jira', 1, 'email:new@example.com')
+    )
+    t.match(await listUsers(running), [{ id: 1, email: 'new@example.com' }])
   }
 )
 
 t.test(
   'Without a hint the first user is the one with the lowest id, whoever came last',
   async (t) => {
-    const running = await service(t, PRODUCTION)
-    await people(running)
+    const running = await startTestService(t, PRODUCTION_ENV)
+    await createUsers(running)
     for (let i = 0; i < 5; i++) {
       await running.app.inject({
         method: 'POST',
@@ -119,8 +128,8 @@ t.test(
     }
     for (const product of PRODUCTS) {
       t.equal(
-        (await finish(running, await callback(running, product))).headers.location,
-        success(product)
+        (await openCallback(running, await getCallbackUrl(running, product))).headers.location,
+        buildSuccessUrl(product)
       )
     }
   }
@@ -129,11 +138,11 @@ t.test(
 t.test(
   'Without any user a placeholder is made, once, and the list of users still answers',
   async (t) => {
-    const running = await service(t, PRODUCTION)
+    const running = await startTestService(t, PRODUCTION_ENV)
     for (const product of PRODUCTS) {
       t.equal(
-        (await finish(running, await callback(running, product))).headers.location,
-        success(product)
+        (await openCallback(running, await getCallbackUrl(running, product))).headers.location,
+        buildSuccessUrl(product)
       )
     }
     const answer = await running.app.inject('/users')
@@ -150,7 +159,10 @@ t.test(
     t.equal((await running.app.inject('/users/1')).statusCode, 200)
     t.equal(
       (
-        await finish(running, await callback(running, 'jira', `email:${answer.json()[0].email}`))
+        await openCallback(
+          running,
+          await getCallbackUrl(running, 'jira', `email:${answer.json()[0].email}`)
+        )
       ).headers.location?.includes('user_id=1&'),
       true,
       'and its address is one like any other'
@@ -159,13 +171,16 @@ t.test(
 )
 
 t.test("The caller's state comes back byte for byte", async (t) => {
-  const running = await service(t, { ...PRODUCTION, LOG_LEVEL: 'WARN' })
-  for (const state of VERBATIM) {
-    if (state.includes('user_id')) await people(running)
-    const { headers } = await finish(running, await callback(running, 'confluence', state))
+  const running = await startTestService(t, { ...PRODUCTION_ENV, LOG_LEVEL: 'WARN' })
+  for (const state of VERBATIM_STATES) {
+    if (state.includes('user_id')) await createUsers(running)
+    const { headers } = await openCallback(
+      running,
+      await getCallbackUrl(running, 'confluence', state)
+    )
     t.ok(
       headers.location?.startsWith(
-        `${FRONT_END}/oauth/callback?provider=confluence&status=success&user_id=1&state=`
+        `${FRONTEND_URL}/oauth/callback?provider=confluence&status=success&user_id=1&state=`
       )
     )
     t.strictSame(new URL(headers.location ?? '').searchParams.getAll('state'), [state])
@@ -175,7 +190,7 @@ t.test("The caller's state comes back byte for byte", async (t) => {
 })
 
 t.test('A state of 513 characters, with a NUL, or twice does not fit', async (t) => {
-  const { app } = await service(t)
+  const { app } = await startTestService(t)
   for (const query of [`state=${'x'.repeat(513)}`, 'state=a%00b', 'state=a&state=b']) {
     t.match((await app.inject(`/auth/jira/login?${query}`)).json(), {
       status: 422,
@@ -185,10 +200,13 @@ t.test('A state of 513 characters, with a NUL, or twice does not fit', async (t)
 })
 
 t.test('An empty state comes back empty, and no state does not come back', async (t) => {
-  const running = await service(t)
-  t.match((await finish(running, await callback(running, 'jira'))).headers.location, /user_id=1$/)
+  const running = await startTestService(t)
   t.match(
-    (await finish(running, await callback(running, 'jira', ''))).headers.location,
+    (await openCallback(running, await getCallbackUrl(running, 'jira'))).headers.location,
+    /user_id=1$/
+  )
+  t.match(
+    (await openCallback(running, await getCallbackUrl(running, 'jira', ''))).headers.location,
     /user_id=1(&state=)?$/
   )
 })

@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { chromium, type BrowserContext, type Page } from 'playwright-core'
-import { build, type Test } from '../helper.ts'
+import { buildTestApp, type TestContext } from '../helper.ts'
 
-const FLAGS = [
+const CHROMIUM_FLAGS = [
   '--no-sandbox',
   '--disable-gpu',
   '--disable-quic',
@@ -16,12 +16,12 @@ const FLAGS = [
 ]
 
 /** A fresh browser, as one that was never here before. */
-export async function browser(t: Test): Promise<BrowserContext> {
+export async function launchBrowser(t: TestContext): Promise<BrowserContext> {
   const profile = mkdtempSync(join(tmpdir(), 'browser-'))
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: '/usr/bin/chromium',
     headless: true,
-    args: FLAGS
+    args: CHROMIUM_FLAGS
   })
   t.teardown(async () => {
     await context.close()
@@ -31,18 +31,21 @@ export async function browser(t: Test): Promise<BrowserContext> {
 }
 
 /** The service as a clone starts it, listening. */
-export async function service(t: Test, env: NodeJS.ProcessEnv = {}): Promise<string> {
-  const { app } = await build(t, { APP_ENV: 'development', ...env })
+export async function startBrowserService(
+  t: TestContext,
+  env: NodeJS.ProcessEnv = {}
+): Promise<string> {
+  const { app } = await buildTestApp(t, { APP_ENV: 'development', ...env })
   await app.listen({ host: '127.0.0.1', port: 0 })
   return `http://localhost:${(app.server.address() as AddressInfo).port}`
 }
 
 /** What the page complains about in its console, broken styles and scripts among it. */
-export function complaints(page: Page): string[] {
-  const heard: string[] = []
+export function collectConsoleErrors(page: Page): string[] {
+  const errors: string[] = []
   page.on('console', (message) => {
-    if (message.type() === 'error') heard.push(message.text())
+    if (message.type() === 'error') errors.push(message.text())
   })
-  page.on('pageerror', (error) => heard.push(error.message))
-  return heard
+  page.on('pageerror', (error) => errors.push(error.message))
+  return errors
 }

@@ -1,12 +1,12 @@
 import t from 'tap'
-import { browser, complaints, service } from './helper.ts'
+import { launchBrowser, collectConsoleErrors, startBrowserService } from './helper.ts'
 
 t.test(
   'A person opens the login, accepts with the keyboard alone, and reads that Jira is connected',
   async (t) => {
-    const base = await service(t)
-    const page = await (await browser(t)).newPage()
-    const heard = complaints(page)
+    const base = await startBrowserService(t)
+    const page = await (await launchBrowser(t)).newPage()
+    const consoleErrors = collectConsoleErrors(page)
     // No redirect parameter: a browser that opens the address as a page is sent on.
     await page.goto(`${base}/auth/jira/login`)
     t.match(await page.title(), /Jira connector wants access/)
@@ -22,15 +22,15 @@ t.test(
       '',
       'the address with the code is told to nobody'
     )
-    t.same(heard, [])
+    t.same(consoleErrors, [])
     await page.goto(`${base}/integrations/jira/projects/fetch`)
     t.match(await page.textContent('body'), /globex\.atlassian\.net/)
   }
 )
 
 t.test('A person cancels, is told so, tries again and connects', async (t) => {
-  const base = await service(t)
-  const page = await (await browser(t)).newPage()
+  const base = await startBrowserService(t)
+  const page = await (await launchBrowser(t)).newPage()
   await page.goto(`${base}/api/auth/confluence/login`)
   await page.getByRole('button', { name: 'Cancel' }).click()
   await page.waitForURL(/error=access_denied/)
@@ -44,12 +44,12 @@ t.test('A person cancels, is told so, tries again and connects', async (t) => {
 t.test(
   'A person who logs in with another account is told that nothing was changed, and can have it changed',
   async (t) => {
-    const base = await service(t)
-    const page = await (await browser(t)).newPage()
+    const base = await startBrowserService(t)
+    const page = await (await launchBrowser(t)).newPage()
     const account = async () =>
       ((await (await fetch(`${base}/users/1/connections`)).json()) as any).connections[0]
         .account_id as string
-    const heard = complaints(page)
+    const consoleErrors = collectConsoleErrors(page)
     await page.goto(`${base}/auth/jira/login`)
     await page.getByRole('button', { name: 'Accept' }).click()
     await page.waitForURL(/status=success/)
@@ -67,15 +67,15 @@ t.test(
     await asSam()
     await page.waitForURL(/status=success/)
     t.not(await account(), danas)
-    t.same(heard, [])
+    t.same(consoleErrors, [])
   }
 )
 
 t.test('Another browser that is given the callback address is refused', async (t) => {
-  const base = await service(t)
+  const base = await startBrowserService(t)
   const [victim, attacker] = [
-    await (await browser(t)).newPage(),
-    await (await browser(t)).newPage()
+    await (await launchBrowser(t)).newPage(),
+    await (await launchBrowser(t)).newPage()
   ]
   await attacker.goto(`${base}/auth/jira/login`)
   const href = await attacker
@@ -91,10 +91,10 @@ t.test('Another browser that is given the callback address is refused', async (t
 t.test(
   'The API page shows every operation, with nothing from another host and nothing broken',
   async (t) => {
-    const base = await service(t)
+    const base = await startBrowserService(t)
     for (const path of ['/docs', '/api/docs', '/docs/']) {
-      const page = await (await browser(t)).newPage()
-      const heard = complaints(page)
+      const page = await (await launchBrowser(t)).newPage()
+      const consoleErrors = collectConsoleErrors(page)
       const hosts = new Set<string>()
       page.on('request', (request) => {
         if (!request.url().startsWith('data:')) hosts.add(new URL(request.url()).origin)
@@ -103,7 +103,7 @@ t.test(
       await page.waitForSelector('.opblock')
       t.ok((await page.locator('.opblock').count()) >= 22)
       t.same([...hosts], [base])
-      t.same(heard, [])
+      t.same(consoleErrors, [])
     }
   }
 )

@@ -1,16 +1,19 @@
 import t from 'tap'
-import { KEY, newSecret } from '../../src/access/secrets.ts'
-import { browser, complaints, service } from './helper.ts'
+import { KEY, createSecret } from '../../src/access/secrets.ts'
+import { launchBrowser, collectConsoleErrors, startBrowserService } from './helper.ts'
 
-const ADMIN = newSecret(KEY)
+const ADMIN_KEY = createSecret(KEY)
 
 /** The service as production guards it, and what a back end with its key can ask of it. */
-async function guarded(t: Parameters<typeof service>[0]) {
-  const base = await service(t, { API_ACCESS: 'protected', BOOTSTRAP_API_KEY: ADMIN })
-  const headers = { authorization: `Bearer ${ADMIN}`, 'content-type': 'application/json' }
+async function startProtectedService(t: Parameters<typeof startBrowserService>[0]) {
+  const base = await startBrowserService(t, {
+    API_ACCESS: 'protected',
+    BOOTSTRAP_API_KEY: ADMIN_KEY
+  })
+  const headers = { authorization: `Bearer ${ADMIN_KEY}`, 'content-type': 'application/json' }
   return {
     base,
-    async session(body: object) {
+    async createSession(body: object) {
       const answer = await fetch(`${base}/connect-sessions`, {
         method: 'POST',
         headers,
@@ -31,10 +34,10 @@ async function guarded(t: Parameters<typeof service>[0]) {
 t.test(
   'A person opens the link of a connect session, chooses a product, consents, and comes back; nobody else can open the link',
   async (t) => {
-    const { base, session, connections } = await guarded(t)
-    const { user_id: id, url, token } = await session({ user: 'ada@example.com' })
-    const page = await (await browser(t)).newPage()
-    const heard = complaints(page)
+    const { base, createSession, connections } = await startProtectedService(t)
+    const { user_id: id, url, token } = await createSession({ user: 'ada@example.com' })
+    const page = await (await launchBrowser(t)).newPage()
+    const consoleErrors = collectConsoleErrors(page)
     await page.goto(url)
     t.equal(page.url(), `${base}/connect`, 'the secret is out of the address')
     t.equal(await page.textContent('h1'), 'What do you want to connect?')
@@ -44,7 +47,7 @@ t.test(
     await page.waitForURL(/status=success/)
     t.equal(await page.textContent('h1'), 'Confluence is connected')
     t.equal(await page.evaluate('document.referrer'), '')
-    t.same(heard, [])
+    t.same(consoleErrors, [])
     t.match(await connections(id), [{ product: 'confluence', state: 'active' }])
 
     t.test(
@@ -55,7 +58,7 @@ t.test(
         const status = async (path: string, method = 'GET') =>
           (await page.request.fetch(base + path, { method })).status()
         t.equal(await status(`/users/${id}/connections`), 200)
-        t.not((await session({ user: 'grace@example.com' })).user_id, id)
+        t.not((await createSession({ user: 'grace@example.com' })).user_id, id)
         t.equal(await status(`/users/${id + 1}/connections`), 404)
         t.equal(await status('/users'), 401)
         t.equal(await status(`/users/${id}/connections/confluence`, 'DELETE'), 401)
@@ -63,7 +66,7 @@ t.test(
     )
 
     t.test('Another browser that finds the link is told that it is over', async (t) => {
-      const other = await (await browser(t)).newPage()
+      const other = await (await launchBrowser(t)).newPage()
       const answer = await other.goto(url)
       t.equal(answer?.status(), 401)
       t.equal(await other.textContent('h1'), 'This does not go on')
@@ -73,9 +76,9 @@ t.test(
 )
 
 t.test('A session for one product leads on to its login at once', async (t) => {
-  const { session, connections } = await guarded(t)
-  const { user_id: id, url } = await session({ user: 'ada@example.com', products: ['jira'] })
-  const page = await (await browser(t)).newPage()
+  const { createSession, connections } = await startProtectedService(t)
+  const { user_id: id, url } = await createSession({ user: 'ada@example.com', products: ['jira'] })
+  const page = await (await launchBrowser(t)).newPage()
   await page.goto(url)
   await page.getByRole('button', { name: 'Accept' }).click()
   await page.waitForURL(/status=success/)

@@ -5,20 +5,20 @@ import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import type { FastifyInstance } from 'fastify'
 
-const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
+const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 
-export interface Ended {
+export interface CommandOutput {
   code: number | null
   stdout: string
   stderr: string
 }
 
 /** `npm run sync -- …` under way, with these settings and no others. */
-export function command(
+export function spawnSyncCommand(
   args: string[],
   { cwd = tmpdir(), env = {} }: { cwd?: string; env?: NodeJS.ProcessEnv } = {}
 ) {
-  const child = spawn(process.execPath, [MAIN, 'sync', ...args], {
+  const child = spawn(process.execPath, [MAIN_PATH, 'sync', ...args], {
     cwd,
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'pipe']
@@ -29,18 +29,18 @@ export function command(
       output[name] += chunk.toString()
     })
   }
-  const ended = once(child, 'close').then(([code]): Ended => ({
+  const completion = once(child, 'close').then(([code]): CommandOutput => ({
     code: code as number | null,
     ...output
   }))
   return {
-    ended,
+    ended: completion,
     kill: (signal: NodeJS.Signals) => child.kill(signal),
     /** Waits until it has said this. */
-    async said(what: RegExp): Promise<void> {
-      while (!what.test(output.stdout + output.stderr)) {
+    async waitForOutput(pattern: RegExp): Promise<void> {
+      while (!pattern.test(output.stdout + output.stderr)) {
         if (child.exitCode !== null) {
-          throw new Error(`It ended without saying ${what}: ${output.stdout}${output.stderr}`)
+          throw new Error(`It ended without saying ${pattern}: ${output.stdout}${output.stderr}`)
         }
         await new Promise((resolve) => setTimeout(resolve, 10))
       }
@@ -48,11 +48,12 @@ export function command(
   }
 }
 
-export const run = async (...given: Parameters<typeof command>): Promise<Ended> =>
-  await command(...given).ended
+export const runSyncCommand = async (
+  ...runArgs: Parameters<typeof spawnSyncCommand>
+): Promise<CommandOutput> => await spawnSyncCommand(...runArgs).ended
 
 /** Has the service listen; resolves to its address. */
-export async function listen(app: FastifyInstance): Promise<string> {
+export async function startListening(app: FastifyInstance): Promise<string> {
   await app.listen({ host: '127.0.0.1', port: 0 })
   return `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
 }

@@ -1,11 +1,11 @@
 import { createServer } from 'node:http'
 import t from 'tap'
-import { createService } from '../../src/cli/sync-client.ts'
+import { createSyncClient } from '../../src/cli/sync-client.ts'
 import { DEMO_CLIENT } from '../../src/sandbox/oauth/clients.ts'
-import { folder, start } from '../process/child.ts'
+import { createTempFolder, startServiceProcess } from '../process/child.ts'
 import { startSandbox } from '../sandbox/helper.ts'
-import { command } from './sync-helper.ts'
-import { timed } from '../api/synced-service.ts'
+import { spawnSyncCommand } from './sync-helper.ts'
+import { measureDuration } from '../api/synced-service.ts'
 
 // They mostly wait.
 t.jobs = 6
@@ -13,7 +13,7 @@ t.jobs = 6
 t.test(
   'Whoever watches a run outlasts a restart of the service, and sees the run go on to its end',
   async (t) => {
-    const cwd = folder(t)
+    const cwd = createTempFolder(t)
     const sandbox = await startSandbox(t, {
       sizes: { projects: 150, issues: 10 },
       indexLagMs: 0,
@@ -33,7 +33,7 @@ t.test(
       JIRA_OAUTH_CLIENT_SECRET: 'sandbox-secret',
       JIRA_OAUTH_REDIRECT_URI: 'http://127.0.0.1:3001/auth/jira/callback'
     }
-    const first = await start(t, { cwd, env })
+    const first = await startServiceProcess(t, { cwd, env })
     const { url: authorize } = (await (await fetch(`${first.url}/auth/jira/login`)).json()) as {
       url: string
     }
@@ -41,11 +41,13 @@ t.test(
     const { pathname, search } = new URL(consent.headers.get('location') ?? '')
     await fetch(first.url + pathname + search, { redirect: 'manual' })
 
-    const watching = command(['--product', 'jira'], { env: { PORT: new URL(first.url).port } })
-    await watching.said(/projects 100 of 150/)
+    const watching = spawnSyncCommand(['--product', 'jira'], {
+      env: { PORT: new URL(first.url).port }
+    })
+    await watching.waitForOutput(/projects 100 of 150/)
     t.equal(await first.stop('SIGTERM'), 0)
-    await watching.said(/The service is not there at the moment; trying again\./)
-    await start(t, { cwd, env: { ...env, PORT: new URL(first.url).port } })
+    await watching.waitForOutput(/The service is not there at the moment; trying again\./)
+    await startServiceProcess(t, { cwd, env: { ...env, PORT: new URL(first.url).port } })
     t.match(await watching.ended, {
       code: 0,
       stdout: /^Run 1 succeeded: 1[56]\d read, 160 added/,
@@ -55,10 +57,10 @@ t.test(
 )
 
 t.test('It says what it knows when it comes back, and does not come back for ever', async (t) => {
-  const known: unknown[] = []
+  const lastEventIds: unknown[] = []
   const server = createServer(({ headers }, response) => {
-    known.push(headers['last-event-id'])
-    if (known.length === 2) {
+    lastEventIds.push(headers['last-event-id'])
+    if (lastEventIds.length === 2) {
       return response.writeHead(502, { 'content-type': 'text/html' }).end('<h1>Bad Gateway</h1>')
     }
     response.writeHead(200, { 'content-type': 'text/event-stream' })
@@ -66,7 +68,7 @@ t.test('It says what it knows when it comes back, and does not come back for eve
     response.write('retry: 1000\n\n: a comment\n\nid: 1.a\r\nevent: progress\r\ndata: {"id"')
     setTimeout(() => {
       response.end(
-        known.length === 1
+        lastEventIds.length === 1
           ? ':1}\r\n\r\nid: 1.b\ndata: {"id'
           : ':2}\r\n\r\nid: 1.c\nevent: end\ndata: {"id":\ndata: 3}\n\n'
       )
@@ -75,19 +77,22 @@ t.test('It says what it knows when it comes back, and does not come back for eve
   t.teardown(() => server.close())
   await new Promise((resolve) => server.once('listening', resolve))
   const address = server.address() as { port: number }
-  const service = createService(`http://127.0.0.1:${address.port}`, new AbortController().signal)
-  const told: unknown[] = []
+  const service = createSyncClient(`http://127.0.0.1:${address.port}`, new AbortController().signal)
+  const eventIds: unknown[] = []
   let away = 0
-  for await (const run of service.follow('/events', () => {
+  for await (const run of service.streamRun('/events', () => {
     away++
   })) {
-    told.push(run.id)
+    eventIds.push(run.id)
   }
-  t.same({ told, known, away }, { told: [1, 2, 3], known: [undefined, '1.a', '1.a'], away: 1 })
+  t.same(
+    { told: eventIds, known: lastEventIds, away },
+    { told: [1, 2, 3], known: [undefined, '1.a', '1.a'], away: 1 }
+  )
   server.close()
-  const [error, ms] = await timed(
+  const [error, ms] = await measureDuration(
     service
-      .follow('/events', () => {}, 500)
+      .streamRun('/events', () => {}, 500)
       .next()
       .then(
         () => undefined,

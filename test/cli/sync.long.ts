@@ -3,19 +3,19 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { createDisplay, progressLine } from '../../src/cli/terminal.ts'
-import type { Run } from '../../src/cli/sync-client.ts'
-import { folder } from '../process/child.ts'
-import { command, listen, run } from './sync-helper.ts'
-import { copied } from '../api/synced-service.ts'
+import { createRunProgress, formatProgressLine } from '../../src/cli/terminal.ts'
+import type { ApiRun } from '../../src/cli/sync-client.ts'
+import { createTempFolder } from '../process/child.ts'
+import { spawnSyncCommand, startListening, runSyncCommand } from './sync-helper.ts'
+import { startSyncedService } from '../api/synced-service.ts'
 
 // They mostly wait.
 t.jobs = 4
 
 t.test('Wrong options end with 2, a sentence and the help, before anybody is asked', async (t) => {
-  const asked: string[] = []
+  const requestedPaths: string[] = []
   const server = createServer((request, response) => {
-    asked.push(request.url ?? '')
+    requestedPaths.push(request.url ?? '')
     response.end()
   }).listen(0, '127.0.0.1')
   t.teardown(() => server.close())
@@ -40,19 +40,23 @@ t.test('Wrong options end with 2, a sentence and the help, before anybody is ask
     [['--product', 'jira', '--owner'], /argument missing/]
   ]
   const outputs = await Promise.all(
-    WRONG.map(async ([args, sentence]) => ({ args, sentence, ...(await run(args, { env })) }))
+    WRONG.map(async ([args, sentence]) => ({
+      args,
+      sentence,
+      ...(await runSyncCommand(args, { env }))
+    }))
   )
   for (const { args, sentence, code, stdout, stderr } of outputs) {
     t.match({ code, stdout, stderr }, { code: 2, stdout: '', stderr: sentence }, args.join(' '))
     t.match(stderr, /\n\nnpm run sync -- --product/, args.join(' '))
     t.notMatch(stderr, /\n\s+at /, 'no stack')
   }
-  t.match(await run(['--help'], { env }), {
+  t.match(await runSyncCommand(['--help'], { env }), {
     code: 0,
     stdout: /--owner.*--mode.*--no-wait.*--cancel.*--url.*Ctrl-C.*Ends with 0/s,
     stderr: ''
   })
-  t.same(asked, [])
+  t.same(requestedPaths, [])
 })
 
 t.test(
@@ -66,7 +70,7 @@ t.test(
     t.teardown(() => server.close())
     await new Promise((resolve) => server.once('listening', resolve))
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-    const cwd = folder(t)
+    const cwd = createTempFolder(t)
     writeFileSync(join(cwd, '.env'), 'PUBLIC_URL=http://127.0.0.1:2/base/\n')
     const CASES: Array<
       [args: string[], env: NodeJS.ProcessEnv, code: number, sentence: RegExp, cwd?: string]
@@ -105,7 +109,7 @@ t.test(
     ]
     await Promise.all(
       CASES.map(async ([args, env, code, sentence, cwd]) => {
-        const output = await run(['--product', 'jira', ...args], {
+        const output = await runSyncCommand(['--product', 'jira', ...args], {
           env,
           ...(cwd === undefined ? {} : { cwd })
         })
@@ -121,15 +125,15 @@ t.test(
 )
 
 t.test('The command copies, says how it goes and how it ended', async (t) => {
-  const service = await copied(t, ['jira', 'confluence'], {
+  const service = await startSyncedService(t, ['jira', 'confluence'], {
     sandbox: { sizes: { projects: 20, issues: 60, spaces: 4, pages: 30 } }
   })
   const {
     app,
     sandbox: { admin }
   } = service
-  const url = await listen(app)
-  const sync = async (...args: string[]) => await run(['--url', url, ...args])
+  const url = await startListening(app)
+  const sync = async (...args: string[]) => await runSyncCommand(['--url', url, ...args])
 
   t.test('0 when all is copied, in each mode', async (t) => {
     const [full, due] = [
@@ -165,7 +169,7 @@ t.test('The command copies, says how it goes and how it ended', async (t) => {
         stderr: 'No Jira run is under way.\n'
       })
       t.match(
-        await run(['--product', 'jira', '--url', `${url}/api`, '--cancel']),
+        await runSyncCommand(['--product', 'jira', '--url', `${url}/api`, '--cancel']),
         { code: 1, stderr: /under way/ },
         'under the alias too'
       )
@@ -204,22 +208,22 @@ t.test('The command copies, says how it goes and how it ended', async (t) => {
     async (t) => {
       await admin('faults', { kind: 'hang', match: { path: 'project/search' }, times: 1 })
       const [first, second] = [
-        command(['--url', url, '--product', 'jira', '--mode', 'full']),
-        command(['--url', url, '--product', 'jira', '--mode', 'full'])
+        spawnSyncCommand(['--url', url, '--product', 'jira', '--mode', 'full']),
+        spawnSyncCommand(['--url', url, '--product', 'jira', '--mode', 'full'])
       ]
-      await Promise.all([first.said(/run 7/), second.said(/run 7/)])
-      await first.said(/ · /)
+      await Promise.all([first.waitForOutput(/run 7/), second.waitForOutput(/run 7/)])
+      await first.waitForOutput(/ · /)
       first.kill('SIGINT')
-      const left = await first.ended
-      t.match(left, {
+      const detachedOutput = await first.ended
+      t.match(detachedOutput, {
         code: 130,
         stdout: '',
         stderr:
           /^Run 7 goes on without being watched\..*npm run sync -- --product jira · .*--cancel$/m
       })
       t.match((await app.inject('/integrations/jira/sync/runs/7')).json(), { state: 'running' })
-      const joined = command(['--url', url, '--product', 'jira', '--mode', 'incremental'])
-      await joined.said(/run 7, which was under way already \(mode full\)/)
+      const joined = spawnSyncCommand(['--url', url, '--product', 'jira', '--mode', 'incremental'])
+      await joined.waitForOutput(/run 7, which was under way already \(mode full\)/)
       t.match(await sync('--product', 'jira', '--cancel'), {
         code: 0,
         stdout: /^Run 7: The run was cancelled\./,
@@ -244,8 +248,8 @@ t.test('The command copies, says how it goes and how it ended', async (t) => {
         match: { path: 'project/search' },
         times: 1
       })
-      const waiting = command(['--url', url, '--product', 'jira', '--mode', 'full'])
-      await waiting.said(
+      const waiting = spawnSyncCommand(['--url', url, '--product', 'jira', '--mode', 'full'])
+      await waiting.waitForOutput(
         /goes on by itself when its time has come\. That is at [\d/, ]*\d\d:\d\d:\d\d\./
       )
       const impatient = await sync('--product', 'jira', '--no-wait')
@@ -271,7 +275,7 @@ t.test('On a terminal there is a bar, which keeps to its width and its line', (t
     skipped: 0,
     upstream_calls: 0
   }
-  const at = (progress: Run['progress'], more: Partial<Run> = {}): Run => ({
+  const at = (progress: ApiRun['progress'], more: Partial<ApiRun> = {}): ApiRun => ({
     id: 1,
     product: 'jira',
     owner_id: 1,
@@ -288,28 +292,28 @@ t.test('On a terminal there is a bar, which keeps to its width and its line', (t
   })
   const half = at({ collection: 'pages', done: 600, expected: 1_200 })
   t.equal(
-    progressLine(half, 61_000, 119),
+    formatProgressLine(half, 61_000, 119),
     '[############.............]  50 % pages 600 of 1,200 · 1,200 added, 3 changed, 0 removed · 1:01'
   )
   t.equal(
-    progressLine(half, 61_000),
+    formatProgressLine(half, 61_000),
     'pages 600 of 1,200 · 1,200 added, 3 changed, 0 removed · 1:01'
   )
   t.equal(
-    progressLine(at({ collection: 'pages', done: 1_300, expected: null }), 3_661_000, 119),
+    formatProgressLine(at({ collection: 'pages', done: 1_300, expected: null }), 3_661_000, 119),
     'pages 1,300 · 1,200 added, 3 changed, 0 removed · 1:01:01'
   )
   t.match(
-    progressLine(at({ collection: 'issues', done: 9, expected: 8 }), 0, 119),
+    formatProgressLine(at({ collection: 'issues', done: 9, expected: 8 }), 0, 119),
     /^\[#{25}\] 100 % issues 9 of 8 /,
     'an estimate may be too low'
   )
   t.match(
-    [progressLine(at(null), 0), progressLine(at(null, { state: 'queued' }), 0)],
+    [formatProgressLine(at(null), 0), formatProgressLine(at(null, { state: 'queued' }), 0)],
     [/^beginning · /, /^waiting for its turn · /]
   )
   t.match(
-    progressLine(
+    formatProgressLine(
       at(null, {
         state: 'parked',
         next_run_at: new Date(Date.now() + 1_000).toISOString(),
@@ -320,25 +324,32 @@ t.test('On a terminal there is a bar, which keeps to its width and its line', (t
     /^parked until .*\d\d:\d\d:\d\d · .*, 5 held, 2 skipped · 0:00$/
   )
   for (let columns = 1; columns < 130; columns++) {
-    t.ok(progressLine(half, 0, columns).length <= columns, `${columns} columns`)
+    t.ok(formatProgressLine(half, 0, columns).length <= columns, `${columns} columns`)
   }
-  t.notMatch(progressLine(at({ collection: 'a\x1b[2J\n', done: 1, expected: null }), 0), /\p{C}/u)
+  t.notMatch(
+    formatProgressLine(at({ collection: 'a\x1b[2J\n', done: 1, expected: null }), 0),
+    /\p{C}/u
+  )
 
   const written: string[] = []
-  const display = createDisplay({ isTTY: true, columns: 90, write: (text) => written.push(text) })
-  display.say('Beginning.')
-  display.show(half)
-  display.say('The service is not there at the moment; trying again.')
-  display.end()
+  const display = createRunProgress({
+    isTTY: true,
+    columns: 90,
+    write: (text) => written.push(text)
+  })
+  display.log('Beginning.')
+  display.update(half)
+  display.log('The service is not there at the moment; trying again.')
+  display.finish()
   const drawn = written.join('').replaceAll('\x1b[K', '<end>')
   t.match(
     drawn,
     /^Beginning\.\n\r\[#+\.+\] {2}50 % pages .*<end>\r<end>The service is not there at the moment; trying again\.\n\r\[#+\.+\].*<end>\n$/
   )
   const unsized: string[] = []
-  const narrow = createDisplay({ isTTY: true, columns: 0, write: (text) => unsized.push(text) })
-  narrow.show(half)
-  narrow.end()
+  const narrow = createRunProgress({ isTTY: true, columns: 0, write: (text) => unsized.push(text) })
+  narrow.update(half)
+  narrow.finish()
   t.match(unsized[0], /removed · 0:00/, 'a terminal without a width has a line all the same')
   t.end()
 })

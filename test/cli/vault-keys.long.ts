@@ -4,25 +4,29 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { sealAll } from '../../src/grants/encrypt.ts'
-import { newKeyEntry, parseKeyring } from '../../src/vault/keyring.ts'
-import { databaseAt } from '../database.ts'
-import { build, type Test } from '../helper.ts'
-import { folder } from '../process/child.ts'
+import { encryptTokens } from '../../src/grants/encrypt.ts'
+import { generateKeyEntry, parseKeyring } from '../../src/vault/keyring.ts'
+import { ensureDatabase } from '../database.ts'
+import { buildTestApp, type TestContext } from '../helper.ts'
+import { createTempFolder } from '../process/child.ts'
 
-const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
-const [ONE, TWO] = [newKeyEntry('one'), newKeyEntry('two')]
-const TOKEN = 'planted-access-token-77ab'
+const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
+const [FIRST_KEY, SECOND_KEY] = [generateKeyEntry('one'), generateKeyEntry('two')]
+const PLANTED_TOKEN = 'planted-access-token-77ab'
 
-interface Output {
+interface CommandOutput {
   code: number
   stdout: string
   stderr: string
 }
 
 /** `npm run keys -- …` with these settings and no others. */
-async function keys(cwd: string, args: string[], env: NodeJS.ProcessEnv = {}): Promise<Output> {
-  return await promisify(execFile)(process.execPath, [MAIN, 'keys', ...args], {
+async function runKeysCommand(
+  cwd: string,
+  args: string[],
+  env: NodeJS.ProcessEnv = {}
+): Promise<CommandOutput> {
+  return await promisify(execFile)(process.execPath, [MAIN_PATH, 'keys', ...args], {
     cwd,
     timeout: 30_000,
     env: { PATH: process.env.PATH, ...env }
@@ -33,7 +37,7 @@ async function keys(cwd: string, args: string[], env: NodeJS.ProcessEnv = {}): P
 }
 
 /** Every way to write a key down, and pieces of each. */
-function forms(entry: string): string[] {
+function listKeyForms(entry: string): string[] {
   const text = entry.slice(entry.indexOf(':') + 1)
   const bytes = Buffer.from(text, 'base64')
   const latin1 = bytes.toString('latin1')
@@ -60,32 +64,41 @@ function forms(entry: string): string[] {
   ]
 }
 
-function leaks({ stdout, stderr }: Output, entries: string[]): string[] {
-  return [...entries.flatMap(forms), TOKEN].filter((form) => (stdout + stderr).includes(form))
+function findLeaks({ stdout, stderr }: CommandOutput, entries: string[]): string[] {
+  return [...entries.flatMap(listKeyForms), PLANTED_TOKEN].filter((form) =>
+    (stdout + stderr).includes(form)
+  )
 }
 
 /** A database in which each of the keys has sealed so many grants. */
-async function sealed(
-  t: Test,
+async function createEncryptedDatabase(
+  t: TestContext,
   counts: Array<[key: string, grants: number]>
 ): Promise<{ cwd: string; env: NodeJS.ProcessEnv }> {
-  const cwd = folder(t)
-  const env = { APP_ENV: 'production', INTEGRATION_DB_URL: await databaseAt(t, join(cwd, 'c.db')) }
+  const cwd = createTempFolder(t)
+  const env = {
+    APP_ENV: 'production',
+    INTEGRATION_DB_URL: await ensureDatabase(t, join(cwd, 'c.db'))
+  }
   for (const [key, grants] of counts) {
-    const { app } = await build(t, {
+    const { app } = await buildTestApp(t, {
       ...env,
       VAULT_KEYS: [key, ...counts.map(([each]) => each).filter((each) => each !== key)].join()
     })
     for (let i = 0; i < grants; i++) {
       const id = `${app.vault.keyId}-${i}`
-      const { user } = await app.store.users.save(`${id}@example.com`, null)
+      const { user } = await app.store.users.findOrCreate(`${id}@example.com`, null)
       await app.store.grants.connect(
         {
           id,
           clientId: 'jira-app',
           accountId: id,
           scopes: 'read:me',
-          ...sealAll(app.vault, id, { access: TOKEN, refresh: TOKEN, previous: null }),
+          ...encryptTokens(app.vault, id, {
+            access: PLANTED_TOKEN,
+            refresh: PLANTED_TOKEN,
+            previous: null
+          }),
           accessExpiresAt: new Date(Date.now() + 3_600_000),
           dueAt: null
         },
@@ -93,7 +106,7 @@ async function sealed(
           userId: user.id,
           provider: 'jira',
           sites: [],
-          bound: [],
+          selectedSites: [],
           state: 'active',
           reason: null,
           before: null
@@ -108,16 +121,16 @@ async function sealed(
 t.test(
   'B8 "keys new" prints one entry for VAULT_KEYS and nothing else, another one each time, whatever the settings are, and leaves nothing behind',
   async (t) => {
-    const cwd = folder(t)
+    const cwd = createTempFolder(t)
     const made = await Promise.all([
-      keys(cwd, ['new']),
-      keys(cwd, ['new'], {
+      runKeysCommand(cwd, ['new']),
+      runKeysCommand(cwd, ['new'], {
         APP_ENV: 'production',
         VAULT_KEYS: 'k1:broken',
         INTEGRATION_DB_URL: 'mysql://nowhere'
       }),
-      keys(cwd, ['new', '--id', 'my_Key-1']),
-      keys(cwd, ['new', '--id=x'])
+      runKeysCommand(cwd, ['new', '--id', 'my_Key-1']),
+      runKeysCommand(cwd, ['new', '--id=x'])
     ])
     for (const { code, stdout, stderr } of made) {
       t.match({ code, stderr }, { code: 0, stderr: '' })
@@ -154,9 +167,9 @@ t.test('B5 Arguments that mean nothing end with 2 and the help, and do nothing',
     ['new', '--id', 'x'.repeat(33)],
     ['constructor']
   ]
-  const cwd = folder(t)
+  const cwd = createTempFolder(t)
   const outputs = await Promise.all(
-    WRONG.map(async (args) => ({ args, ...(await keys(cwd, args)) }))
+    WRONG.map(async (args) => ({ args, ...(await runKeysCommand(cwd, args)) }))
   )
   for (const { args, code, stdout, stderr } of outputs) {
     t.match({ code, stdout }, { code: 2, stdout: '' }, JSON.stringify(args))
@@ -167,7 +180,7 @@ t.test('B5 Arguments that mean nothing end with 2 and the help, and do nothing',
     )
     t.notMatch(stderr, /\n\s+at /, 'no stack')
   }
-  const help = await keys(cwd, ['--help'])
+  const help = await runKeysCommand(cwd, ['--help'])
   t.match(help, {
     code: 0,
     stdout: /npm run keys -- new.*status.*rotate.*To replace a key/s,
@@ -179,41 +192,41 @@ t.test('B5 Arguments that mean nothing end with 2 and the help, and do nothing',
 t.test(
   'B5 "keys status" says what each key is and what is left; "keys rotate" does it; neither prints a key',
   async (t) => {
-    const { cwd, env } = await sealed(t, [
-      [ONE, 3],
-      [TWO, 1]
+    const { cwd, env } = await createEncryptedDatabase(t, [
+      [FIRST_KEY, 3],
+      [SECOND_KEY, 1]
     ])
-    const both = { ...env, VAULT_KEYS: `${TWO},${ONE}` }
-    const before = await keys(cwd, ['status'], both)
+    const both = { ...env, VAULT_KEYS: `${SECOND_KEY},${FIRST_KEY}` }
+    const before = await runKeysCommand(cwd, ['status'], both)
     t.match(before, { code: 0, stderr: '' })
     t.match(
       before.stdout,
       /^two: writes and reads, seals 1 grant, used \d+ times\none: reads, seals 3 grants, used 6 times\n3 grants left to rotate: npm run keys -- rotate\n$/
     )
-    const rotated = await keys(cwd, ['rotate'], both)
+    const rotated = await runKeysCommand(cwd, ['rotate'], both)
     t.match(rotated, {
       code: 0,
       stdout: '3 grants sealed anew with two, 0 left.\n',
       stderr: '3 sealed anew, 0 left\n'
     })
-    const after = await keys(cwd, ['status'], both)
+    const after = await runKeysCommand(cwd, ['status'], both)
     t.match(after, { code: 0, stderr: '' })
     t.match(
       after.stdout,
       /^two: writes and reads, seals 4 grants, used 8 times\none: reads, seals 0 grants, used 6 times\nNothing is left to rotate; VAULT_KEYS needs no key but the first\.\n$/
     )
-    const alone = await keys(cwd, ['status'], { ...env, VAULT_KEYS: TWO })
+    const alone = await runKeysCommand(cwd, ['status'], { ...env, VAULT_KEYS: SECOND_KEY })
     t.match(alone, {
       code: 0,
       stdout:
         /^two: writes and reads, seals 4 grants.*\none: not there, seals 0 grants.*\nNothing is left/
     })
     const file = join(cwd, 'keys')
-    writeFileSync(file, `${TWO}\n`, { mode: 0o600 })
-    const fromFile = await keys(cwd, ['status'], { ...env, VAULT_KEYS_FILE: file })
+    writeFileSync(file, `${SECOND_KEY}\n`, { mode: 0o600 })
+    const fromFile = await runKeysCommand(cwd, ['status'], { ...env, VAULT_KEYS_FILE: file })
     t.match(fromFile, { code: 0, stdout: /VAULT_KEYS_FILE needs no key but the first/ })
     for (const output of [before, rotated, after, alone, fromFile]) {
-      t.same(leaks(output, [ONE, TWO]), [])
+      t.same(findLeaks(output, [FIRST_KEY, SECOND_KEY]), [])
     }
   }
 )
@@ -221,8 +234,8 @@ t.test(
 t.test(
   'B7 "keys status" and "keys rotate" with settings or keys that are wrong end with 78 and a sentence for each, and print no key',
   async (t) => {
-    const { cwd, env } = await sealed(t, [[ONE, 2]])
-    const [impostor, three] = [newKeyEntry('one'), newKeyEntry('three')]
+    const { cwd, env } = await createEncryptedDatabase(t, [[FIRST_KEY, 2]])
+    const [impostor, three] = [generateKeyEntry('one'), generateKeyEntry('three')]
     const CASES: Array<[name: string, env: NodeJS.ProcessEnv, sentences: RegExp]> = [
       [
         'no keys in production',
@@ -231,7 +244,10 @@ t.test(
       ],
       [
         'malformed keys',
-        { VAULT_KEYS: `${ONE},two:${TWO.slice(4, 30)}`, INTEGRATION_DB_URL: 'mysql://x' },
+        {
+          VAULT_KEYS: `${FIRST_KEY},two:${SECOND_KEY.slice(4, 30)}`,
+          INTEGRATION_DB_URL: 'mysql://x'
+        },
         /^(?=[^]*^INTEGRATION_DB_URL .*\.$)[^]*^VAULT_KEYS: entry 2 .*\.$/m
       ],
       [
@@ -246,7 +262,7 @@ t.test(
       ],
       [
         'both sources',
-        { VAULT_KEYS: ONE, VAULT_KEYS_FILE: '/dev/null' },
+        { VAULT_KEYS: FIRST_KEY, VAULT_KEYS_FILE: '/dev/null' },
         /^VAULT_KEYS and VAULT_KEYS_FILE are both set; keep one\.$/m
       ]
     ]
@@ -255,11 +271,15 @@ t.test(
       for (const command of wrong.VAULT_KEYS === impostor || wrong.VAULT_KEYS === three
         ? ['status', 'rotate']
         : ['rotate']) {
-        const output = await keys(cwd, [command], { ...env, ...wrong })
+        const output = await runKeysCommand(cwd, [command], { ...env, ...wrong })
         t.equal(output.code, 78, `${command}: ${name}`)
         t.match(output.stderr, sentences, `${command}: ${name}`)
         t.notMatch(output.stderr, /\n\s+at |Error/, `${command}: ${name}: no stack`)
-        t.same(leaks(output, [ONE, TWO, impostor, three]), [], `${command}: ${name}: no key`)
+        t.same(
+          findLeaks(output, [FIRST_KEY, SECOND_KEY, impostor, three]),
+          [],
+          `${command}: ${name}: no key`
+        )
         t.match(
           output.stdout,
           command === 'status' ? /^one: .*, seals 2 grants/m : /^$/,
@@ -268,7 +288,7 @@ t.test(
       }
     }
     t.match(
-      await keys(cwd, ['rotate'], { ...env, VAULT_KEYS: ONE }),
+      await runKeysCommand(cwd, ['rotate'], { ...env, VAULT_KEYS: FIRST_KEY }),
       { code: 0, stdout: '0 grants sealed anew with one, 0 left.\n' },
       'and nothing was changed'
     )

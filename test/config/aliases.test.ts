@@ -1,10 +1,10 @@
 import t from 'tap'
-import { configFrom, SETTINGS } from '../../src/config/config.ts'
-import { resolve } from '../../src/config/aliases.ts'
+import { toConfig, SETTINGS } from '../../src/config/config.ts'
+import { resolveSettings } from '../../src/config/aliases.ts'
 import type { Setting } from '../../src/config/schema.ts'
-import { build } from '../helper.ts'
+import { buildTestApp } from '../helper.ts'
 
-const jiraId = [
+const jiraIdNames = [
   'JIRA_OAUTH_CLIENT_ID',
   'JIRA_CLIENT_ID',
   'ATLASSIAN_CLIENT_ID',
@@ -12,14 +12,14 @@ const jiraId = [
   'NEXT_PUBLIC_JIRA_CLIENT_ID',
   'NEXT_PUBLIC_ATLASSIAN_CLIENT_ID'
 ]
-const jiraSecret = [
+const jiraSecretNames = [
   'JIRA_OAUTH_CLIENT_SECRET',
   'JIRA_CLIENT_SECRET',
   'ATLASSIAN_CLIENT_SECRET',
   'NEXT_PUBLIC_JIRA_OAUTH_CLIENT_SECRET',
   'NEXT_PUBLIC_ATLASSIAN_CLIENT_SECRET'
 ]
-const jiraRedirect = [
+const jiraRedirectNames = [
   'JIRA_OAUTH_REDIRECT_URI',
   'JIRA_REDIRECT_URI',
   'ATLASSIAN_REDIRECT_URI',
@@ -29,29 +29,29 @@ const jiraRedirect = [
 ]
 
 /** Contract section 2, written down a second time. */
-const LISTS: Record<string, string[]> = {
-  JIRA_OAUTH_CLIENT_ID: jiraId,
-  JIRA_OAUTH_CLIENT_SECRET: jiraSecret,
-  JIRA_OAUTH_REDIRECT_URI: jiraRedirect,
+const NAMES_BY_SETTING: Record<string, string[]> = {
+  JIRA_OAUTH_CLIENT_ID: jiraIdNames,
+  JIRA_OAUTH_CLIENT_SECRET: jiraSecretNames,
+  JIRA_OAUTH_REDIRECT_URI: jiraRedirectNames,
   CONFLUENCE_OAUTH_CLIENT_ID: [
     'CONFLUENCE_OAUTH_CLIENT_ID',
     'CONFLUENCE_CLIENT_ID',
     'NEXT_PUBLIC_CONFLUENCE_OAUTH_CLIENT_ID',
     'NEXT_PUBLIC_CONFLUENCE_CLIENT_ID',
-    ...jiraId
+    ...jiraIdNames
   ],
   CONFLUENCE_OAUTH_CLIENT_SECRET: [
     'CONFLUENCE_OAUTH_CLIENT_SECRET',
     'CONFLUENCE_CLIENT_SECRET',
     'NEXT_PUBLIC_CONFLUENCE_OAUTH_CLIENT_SECRET',
-    ...jiraSecret
+    ...jiraSecretNames
   ],
   CONFLUENCE_OAUTH_REDIRECT_URI: [
     'CONFLUENCE_OAUTH_REDIRECT_URI',
     'CONFLUENCE_REDIRECT_URI',
     'NEXT_PUBLIC_CONFLUENCE_OAUTH_REDIRECT_URI',
     'NEXT_PUBLIC_CONFLUENCE_REDIRECT_URI',
-    ...jiraRedirect
+    ...jiraRedirectNames
   ],
   APP_FRONTEND_URL: [
     'APP_FRONTEND_URL',
@@ -61,46 +61,50 @@ const LISTS: Record<string, string[]> = {
   ATLASSIAN_CLOUD_BASE_URL: ['ATLASSIAN_CLOUD_BASE_URL', 'NEXT_PUBLIC_ATLASSIAN_CLOUD_BASE_URL'],
   PUBLIC_URL: ['PUBLIC_URL', 'PUBLIC_BASE_URL']
 }
-const setting = (name: string) => name as Setting
-const valueFor = (name: string) =>
+const toSetting = (name: string) => name as Setting
+const createValue = (name: string) =>
   /REDIRECT|URL/.test(name)
     ? `https://${name.toLowerCase().replaceAll('_', '-')}.example/oauth/atlassian/callback`
     : `value-of-${name}`
 
-for (const [target, names] of Object.entries(LISTS)) {
+for (const [target, names] of Object.entries(NAMES_BY_SETTING)) {
   t.test(`${target} is found under each of its ${names.length} names, in their order`, (t) => {
-    const found = (env: NodeJS.ProcessEnv) => {
-      const { values, sources } = resolve(env, SETTINGS)
-      return [values[setting(target)], sources[setting(target)]]
+    const resolveSetting = (env: NodeJS.ProcessEnv) => {
+      const { values, sources } = resolveSettings(env, SETTINGS)
+      return [values[toSetting(target)], sources[toSetting(target)]]
     }
     for (const [i, name] of names.entries()) {
-      t.same(found({ [name]: valueFor(name) }), [valueFor(name), name], `${name} alone`)
       t.same(
-        found({ [name]: `  ${valueFor(name)}\t\n` }),
-        [valueFor(name), name],
+        resolveSetting({ [name]: createValue(name) }),
+        [createValue(name), name],
+        `${name} alone`
+      )
+      t.same(
+        resolveSetting({ [name]: `  ${createValue(name)}\t\n` }),
+        [createValue(name), name],
         `${name} is trimmed`
       )
       const later = Object.fromEntries(
         names
           .slice(i)
           .toReversed()
-          .map((each) => [each, valueFor(each)])
+          .map((each) => [each, createValue(each)])
       )
-      t.same(found(later), [valueFor(name), name], `${name} beats what comes later`)
+      t.same(resolveSetting(later), [createValue(name), name], `${name} beats what comes later`)
       for (const empty of ['', ' ', '\t\n', undefined]) {
         const skipped = {
           ...later,
           ...Object.fromEntries(names.slice(0, i).map((each) => [each, empty]))
         }
         t.same(
-          found(skipped),
-          [valueFor(name), name],
+          resolveSetting(skipped),
+          [createValue(name), name],
           `${name} when the ones before are ${JSON.stringify(empty)}`
         )
       }
     }
     for (const name of [target.toLowerCase(), `X_${target}`, `NEXT_PUBLIC_${target}_X`]) {
-      t.same(found({ [name]: 'x' }), [undefined, undefined], `${name} is not a name`)
+      t.same(resolveSetting({ [name]: 'x' }), [undefined, undefined], `${name} is not a name`)
     }
     t.end()
   })
@@ -108,15 +112,15 @@ for (const [target, names] of Object.entries(LISTS)) {
 
 t.test('Names that front ends would publish the secret under are not invented', (t) => {
   for (const name of ['NEXT_PUBLIC_JIRA_CLIENT_SECRET', 'NEXT_PUBLIC_CONFLUENCE_CLIENT_SECRET']) {
-    t.same(resolve({ [name]: 'x' }, SETTINGS).values, {}, name)
+    t.same(resolveSettings({ [name]: 'x' }, SETTINGS).values, {}, name)
   }
   t.end()
 })
 
 t.test("Confluence's redirect URI is never borrowed from Jira's own callback", (t) => {
   const borrowed = (env: NodeJS.ProcessEnv) =>
-    resolve(env, SETTINGS).values.CONFLUENCE_OAUTH_REDIRECT_URI
-  for (const name of jiraRedirect) {
+    resolveSettings(env, SETTINGS).values.CONFLUENCE_OAUTH_REDIRECT_URI
+  for (const name of jiraRedirectNames) {
     for (const path of [
       '/auth/jira/callback',
       '/api/auth/jira/callback',
@@ -163,7 +167,7 @@ t.test(
       'NEXT_PUBLIC_ATLASSIAN_CLIENT_SECRET',
       'NEXT_PUBLIC_CONFLUENCE_OAUTH_CLIENT_SECRET'
     ]) {
-      const { app, lines, raw } = await build(t, { [name]: 'planted-public-secret' })
+      const { app, lines, logText } = await buildTestApp(t, { [name]: 'planted-public-secret' })
       t.equal(app.config.clients.confluence.clientSecret, 'planted-public-secret')
       const warnings = lines().filter(({ event }) => event === 'setting_warning')
       t.match(
@@ -171,9 +175,9 @@ t.test(
         [{ level: 'warn', message: new RegExp(name) }],
         'one warning, though two products use it'
       )
-      t.notMatch(raw(), 'planted-public-secret')
+      t.notMatch(logText(), 'planted-public-secret')
     }
-    const { lines } = await build(t, {
+    const { lines } = await buildTestApp(t, {
       JIRA_OAUTH_CLIENT_SECRET: 'x',
       NEXT_PUBLIC_JIRA_OAUTH_CLIENT_SECRET: 'unused',
       NEXT_PUBLIC_JIRA_OAUTH_CLIENT_ID: 'fine'
@@ -190,24 +194,24 @@ t.test(
   'Unset means: development on loopback, every origin; production: every address, no origin',
   (t) => {
     const config = (env: NodeJS.ProcessEnv) => {
-      const resolved = resolve(env, SETTINGS)
-      return configFrom(resolved.values as never, resolved)
+      const resolved = resolveSettings(env, SETTINGS)
+      return toConfig(resolved.values as never, resolved)
     }
     t.match(config({}), {
       production: false,
-      modeAssumed: true,
+      modeDefaulted: true,
       host: '127.0.0.1',
       corsOrigins: null,
       trustProxy: []
     })
     t.match(config({ APP_ENV: 'development' }), {
       production: false,
-      modeAssumed: false,
+      modeDefaulted: false,
       host: '127.0.0.1',
       corsOrigins: null
     })
-    t.match(config({ APP_ENV: 'test' }), { production: false, modeAssumed: false })
-    t.match(config({ DEV_MODE: 'TRUE' }), { production: false, modeAssumed: false })
+    t.match(config({ APP_ENV: 'test' }), { production: false, modeDefaulted: false })
+    t.match(config({ DEV_MODE: 'TRUE' }), { production: false, modeDefaulted: false })
     t.match(config({ APP_ENV: 'production' }), {
       production: true,
       host: '0.0.0.0',

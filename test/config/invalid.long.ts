@@ -4,16 +4,16 @@ import { join } from 'node:path'
 import t from 'tap'
 import { buildApp } from '../../src/app.ts'
 import { StartError } from '../../src/lib/errors.ts'
-import { databaseAt, onPostgres, rowsOf } from '../database.ts'
-import { KEY } from '../helper.ts'
-import { PLANTED, WRONG } from './table.ts'
+import { ensureDatabase, isPostgres, queryDatabase } from '../database.ts'
+import { VAULT_KEY } from '../helper.ts'
+import { PLANTED_VALUE, INVALID_SETTINGS } from './table.ts'
 
-const VALID = { APP_ENV: 'test', INTEGRATION_DB_URL: 'sqlite::memory:', VAULT_KEYS: KEY }
+const VALID_ENV = { APP_ENV: 'test', INTEGRATION_DB_URL: 'sqlite::memory:', VAULT_KEYS: VAULT_KEY }
 
 /** What a start with these settings complains about; fails the test when it starts. */
-async function complaint(env: NodeJS.ProcessEnv): Promise<StartError | undefined> {
+async function getStartError(env: NodeJS.ProcessEnv): Promise<StartError | undefined> {
   try {
-    await (await buildApp({ env: { ...VALID, ...env } })).close()
+    await (await buildApp({ env: { ...VALID_ENV, ...env } })).close()
   } catch (error) {
     if (error instanceof StartError) return error
     throw error
@@ -21,11 +21,11 @@ async function complaint(env: NodeJS.ProcessEnv): Promise<StartError | undefined
 }
 
 t.test(
-  `E2 A4 T41 Each of ${WRONG.length} wrong settings stops the start, names the variable and says no value`,
+  `E2 A4 T41 Each of ${INVALID_SETTINGS.length} wrong settings stops the start, names the variable and says no value`,
   async (t) => {
-    for (const [env, named] of WRONG) {
+    for (const [env, named] of INVALID_SETTINGS) {
       const title = JSON.stringify(env)
-      const error = await complaint(env)
+      const error = await getStartError(env)
       if (error === undefined) {
         t.fail(`${title} started`)
         continue
@@ -39,13 +39,13 @@ t.test(
         error.problems.every((problem) => /^\S.*[.?]$/.test(problem)),
         'in whole sentences'
       )
-      t.notOk(error.message.includes(PLANTED), 'without the value')
+      t.notOk(error.message.includes(PLANTED_VALUE), 'without the value')
     }
   }
 )
 
 t.test('E2 All problems are reported together', async (t) => {
-  const error = await complaint({
+  const error = await getStartError({
     APP_ENV: 'nonsense',
     PORT: 'x',
     LOG_LEVEL: 'x',
@@ -108,18 +108,18 @@ t.test('What is right is not complained about', async (t) => {
       PUBLIC_URI: ''
     }
   ]
-  for (const env of right) t.equal(await complaint(env), undefined, JSON.stringify(env))
+  for (const env of right) t.equal(await getStartError(env), undefined, JSON.stringify(env))
 })
 
 t.test('B7 A file or a server that cannot be used stops the start with a sentence', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'connector-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   const url = (name: string) => `sqlite:///${join(folder, name)}`
-  t.match((await complaint({ INTEGRATION_DB_URL: url('missing/folder/c.db') }))?.problems, [
+  t.match((await getStartError({ INTEGRATION_DB_URL: url('missing/folder/c.db') }))?.problems, [
     /^(?=.*INTEGRATION_DB_URL).*cannot be opened for writing/
   ])
   t.match(
-    (await complaint({ INTEGRATION_DB_URL: `sqlite:///${folder}` }))?.problems,
+    (await getStartError({ INTEGRATION_DB_URL: `sqlite:///${folder}` }))?.problems,
     [/cannot be opened for writing/],
     'a folder'
   )
@@ -128,13 +128,16 @@ t.test('B7 A file or a server that cannot be used stops the start with a sentenc
     'this is not a database, it is a text of some length, and it stays one'.repeat(20)
   )
   t.match(
-    (await complaint({ INTEGRATION_DB_URL: url('text.db') }))?.problems,
+    (await getStartError({ INTEGRATION_DB_URL: url('text.db') }))?.problems,
     [/INTEGRATION_DB_URL/],
     'a text file'
   )
   t.match(
-    (await complaint({ INTEGRATION_DB_URL: 'postgresql+psycopg://u:pl4nted-value@127.0.0.1:1/db' }))
-      ?.message,
+    (
+      await getStartError({
+        INTEGRATION_DB_URL: 'postgresql+psycopg://u:pl4nted-value@127.0.0.1:1/db'
+      })
+    )?.message,
     /^(?!.*pl4nted-value).*(INTEGRATION_DB_URL|PostgreSQL)/s
   )
 })
@@ -142,17 +145,17 @@ t.test('B7 A file or a server that cannot be used stops the start with a sentenc
 t.test(
   'B7 A database of a newer version, or of another program, stops the start with a sentence',
   async (t) => {
-    const newer = await databaseAt(t, `${t.testdir()}/newer.db`)
-    await (await buildApp({ env: { ...VALID, INTEGRATION_DB_URL: newer } })).close()
-    await rowsOf(
+    const newer = await ensureDatabase(t, `${t.testdir()}/newer.db`)
+    await (await buildApp({ env: { ...VALID_ENV, INTEGRATION_DB_URL: newer } })).close()
+    await queryDatabase(
       newer,
-      `insert into ${onPostgres ? 'drizzle.' : ''}__drizzle_migrations (hash, created_at) values ('future', 9999999999999)`
+      `insert into ${isPostgres ? 'drizzle.' : ''}__drizzle_migrations (hash, created_at) values ('future', 9999999999999)`
     )
-    t.match((await complaint({ INTEGRATION_DB_URL: newer }))?.problems, [/newer version/])
-    const other = await databaseAt(t, `${t.testdir()}/other.db`)
-    await rowsOf(other, 'create table users (id integer primary key, name text)')
+    t.match((await getStartError({ INTEGRATION_DB_URL: newer }))?.problems, [/newer version/])
+    const other = await ensureDatabase(t, `${t.testdir()}/other.db`)
+    await queryDatabase(other, 'create table users (id integer primary key, name text)')
     t.match(
-      (await complaint({ INTEGRATION_DB_URL: other }))?.problems,
+      (await getStartError({ INTEGRATION_DB_URL: other }))?.problems,
       [/another program's database/],
       "another program's tables"
     )

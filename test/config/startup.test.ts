@@ -5,18 +5,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { KEY } from '../helper.ts'
+import { VAULT_KEY } from '../helper.ts'
 
-const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
-const PLANTED = 'pl4nted-value'
+const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
+const PLANTED_VALUE = 'pl4nted-value'
 
-function folder(t: Test): string {
+function createTempFolder(t: Test): string {
   const path = mkdtempSync(join(tmpdir(), 'connector-'))
   t.teardown(() => rmSync(path, { recursive: true, force: true }))
   return path
 }
 
-async function freePort(): Promise<number> {
+async function findFreePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await new Promise((resolve) => server.once('listening', resolve))
   const { port } = server.address() as AddressInfo
@@ -24,7 +24,7 @@ async function freePort(): Promise<number> {
   return port
 }
 
-const opens = async (port: number) =>
+const canConnect = async (port: number) =>
   await new Promise<boolean>((resolve) => {
     const socket = connect(port, '127.0.0.1', () => {
       socket.destroy()
@@ -35,12 +35,12 @@ const opens = async (port: number) =>
   })
 
 /** Starts the service in an empty environment, and waits for its end or for `until` in its output. */
-async function run(
+async function runService(
   t: Test,
   env: NodeJS.ProcessEnv,
-  { cwd = folder(t), until }: { cwd?: string; until?: RegExp } = {}
+  { cwd = createTempFolder(t), until: untilPattern }: { cwd?: string; until?: RegExp } = {}
 ) {
-  const child = spawn(process.execPath, [MAIN], {
+  const child = spawn(process.execPath, [MAIN_PATH], {
     cwd,
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'pipe']
@@ -48,27 +48,27 @@ async function run(
   t.teardown(() => child.kill('SIGKILL'))
   let stdout = ''
   let stderr = ''
-  let ready: () => void = () => {}
+  let resolveReached: () => void = () => {}
   const reached = new Promise<void>((resolve) => {
-    ready = resolve
+    resolveReached = resolve
   })
   child.stdout.on('data', (chunk: Buffer) => {
     stdout += chunk.toString()
-    if (until?.test(stdout)) ready()
+    if (untilPattern?.test(stdout)) resolveReached()
   })
   child.stderr.on('data', (chunk: Buffer) => {
     stderr += chunk.toString()
   })
-  const ended = new Promise<number | null>((resolve) => child.on('close', resolve))
-  await Promise.race([ended, ...(until === undefined ? [] : [reached])])
+  const completion = new Promise<number | null>((resolve) => child.on('close', resolve))
+  await Promise.race([completion, ...(untilPattern === undefined ? [] : [reached])])
   return {
     cwd,
     stderr,
     stdout,
     child,
-    ended,
+    ended: completion,
     code: child.exitCode,
-    opened: env.PORT === undefined ? false : await opens(Number(env.PORT))
+    isPortOpen: env.PORT === undefined ? false : await canConnect(Number(env.PORT))
   }
 }
 
@@ -84,11 +84,11 @@ t.test(
       [
         'many at once',
         {
-          APP_ENV: PLANTED,
-          LOG_LEVEL: PLANTED,
-          VAULT_KEYS: `k1:${PLANTED}`,
-          INTEGRATION_DB_URL: `mysql://${PLANTED}`,
-          JIRA_OAUTH_CLIENT_SERCET: PLANTED
+          APP_ENV: PLANTED_VALUE,
+          LOG_LEVEL: PLANTED_VALUE,
+          VAULT_KEYS: `k1:${PLANTED_VALUE}`,
+          INTEGRATION_DB_URL: `mysql://${PLANTED_VALUE}`,
+          JIRA_OAUTH_CLIENT_SERCET: PLANTED_VALUE
         },
         ['APP_ENV', 'LOG_LEVEL', 'VAULT_KEYS', 'INTEGRATION_DB_URL', 'JIRA_OAUTH_CLIENT_SERCET']
       ],
@@ -99,19 +99,22 @@ t.test(
       ],
       [
         'a contradiction',
-        { APP_ENV: 'production', DEV_MODE: 'true', VAULT_KEYS: KEY },
+        { APP_ENV: 'production', DEV_MODE: 'true', VAULT_KEYS: VAULT_KEY },
         ['APP_ENV', 'DEV_MODE']
       ]
     ]
     await Promise.all(
       cases.map(async ([name, env, named]) => {
-        const port = await freePort()
-        const { code, stderr, stdout, cwd, opened } = await run(t, { ...env, PORT: String(port) })
+        const port = await findFreePort()
+        const { code, stderr, stdout, cwd, isPortOpen } = await runService(t, {
+          ...env,
+          PORT: String(port)
+        })
         t.equal(code, 78, name)
         for (const each of named) t.match(stderr, new RegExp(`\\b${each}\\b`), `${name}: ${each}`)
-        for (const value of [PLANTED, 'BwcH']) t.notMatch(stderr + stdout, value)
+        for (const value of [PLANTED_VALUE, 'BwcH']) t.notMatch(stderr + stdout, value)
         t.notMatch(stderr, /\n\s+at /, 'no stack')
-        t.equal(opened, false)
+        t.equal(isPortOpen, false)
         t.same(readdirSync(cwd), [], `${name}: nothing was made`)
       })
     )
@@ -119,9 +122,9 @@ t.test(
 )
 
 t.test('E2 .env is read from the working directory, and the environment beats it', async (t) => {
-  const cwd = folder(t)
-  writeFileSync(join(cwd, '.env'), `APP_ENV=${PLANTED}\nPORT=wrong\nLOG_LEVEL=INFO\n`)
-  const { code, stderr } = await run(t, { APP_ENV: 'production' }, { cwd })
+  const cwd = createTempFolder(t)
+  writeFileSync(join(cwd, '.env'), `APP_ENV=${PLANTED_VALUE}\nPORT=wrong\nLOG_LEVEL=INFO\n`)
+  const { code, stderr } = await runService(t, { APP_ENV: 'production' }, { cwd })
   t.equal(code, 78)
   t.match(stderr, /PORT/)
   t.match(stderr, /VAULT_KEYS/, 'production, as the environment says')
@@ -136,15 +139,15 @@ t.test(
     t.teardown(() => server.close())
     const { port } = server.address() as AddressInfo
     const [busy, unwritable] = await Promise.all([
-      run(t, {
+      runService(t, {
         APP_ENV: 'test',
-        VAULT_KEYS: KEY,
+        VAULT_KEYS: VAULT_KEY,
         INTEGRATION_DB_URL: 'sqlite::memory:',
         PORT: String(port)
       }),
-      run(t, {
+      runService(t, {
         APP_ENV: 'test',
-        VAULT_KEYS: KEY,
+        VAULT_KEYS: VAULT_KEY,
         INTEGRATION_DB_URL: 'sqlite:////proc/nowhere/c.db'
       })
     ])
@@ -161,8 +164,8 @@ t.test(
 t.test(
   'E2 A clone starts with no settings at all: development, on loopback only, said in one line, with a key of its own',
   async (t) => {
-    const port = await freePort()
-    const { child, cwd, stdout, stderr, ended } = await run(
+    const port = await findFreePort()
+    const { child, cwd, stdout, stderr, ended } = await runService(
       t,
       { PORT: String(port) },
       { until: /Server listening/ }
@@ -189,16 +192,16 @@ t.test(
   }
 )
 
-const old = ['/usr/bin/node', '/usr/local/bin/node'].find(
+const oldNodePath = ['/usr/bin/node', '/usr/local/bin/node'].find(
   (path) =>
     existsSync(path) && /^v(1\d|20|21)\./.test(spawnSync(path, ['-v'], { encoding: 'utf8' }).stdout)
 )
 t.test(
   'E2 A Node that is too old is told what it needs',
-  { skip: old === undefined ? 'no old Node on this machine' : false },
+  { skip: oldNodePath === undefined ? 'no old Node on this machine' : false },
   async (t) => {
-    const { status, stderr, stdout } = spawnSync(old ?? '', [MAIN], {
-      cwd: folder(t),
+    const { status, stderr, stdout } = spawnSync(oldNodePath ?? '', [MAIN_PATH], {
+      cwd: createTempFolder(t),
       encoding: 'utf8',
       env: {}
     })

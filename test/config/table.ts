@@ -1,21 +1,29 @@
-export const PLANTED = 'pl4nted-value'
-const good = 'NuBFHSkpr5J3QSyL3++hUSwzXcSLtdAd2pnMTNV8yE8='
+export const PLANTED_VALUE = 'pl4nted-value'
+const VALID_KEY = 'NuBFHSkpr5J3QSyL3++hUSwzXcSLtdAd2pnMTNV8yE8='
 
 /** A wrong setting: the variables, and the name that must be said. `PLANTED`, where it fits in, must not be. */
-export const WRONG: Array<[env: NodeJS.ProcessEnv, named: string]> = [
-  ...['prod', 'Production', 'staging', 'dev', '1', PLANTED].map(
+export const INVALID_SETTINGS: Array<[env: NodeJS.ProcessEnv, named: string]> = [
+  ...['prod', 'Production', 'staging', 'dev', '1', PLANTED_VALUE].map(
     (value) => [{ APP_ENV: value }, 'APP_ENV'] as [NodeJS.ProcessEnv, string]
   ),
-  ...['yes', 'on', '2', PLANTED].map(
+  ...['yes', 'on', '2', PLANTED_VALUE].map(
     (value) => [{ DEV_MODE: value }, 'DEV_MODE'] as [NodeJS.ProcessEnv, string]
   ),
-  ...['abc', '-1', '65536', '3001.5', '0x10', '1e3', '3001 ; rm', '３００１', `${PLANTED}`].map(
-    (value) => [{ PORT: value }, 'PORT'] as [NodeJS.ProcessEnv, string]
-  ),
-  ...['a b', 'http://a.example', '127.0.0.1/8', `${PLANTED}!`].map(
+  ...[
+    'abc',
+    '-1',
+    '65536',
+    '3001.5',
+    '0x10',
+    '1e3',
+    '3001 ; rm',
+    '３００１',
+    `${PLANTED_VALUE}`
+  ].map((value) => [{ PORT: value }, 'PORT'] as [NodeJS.ProcessEnv, string]),
+  ...['a b', 'http://a.example', '127.0.0.1/8', `${PLANTED_VALUE}!`].map(
     (value) => [{ HOST: value }, 'HOST'] as [NodeJS.ProcessEnv, string]
   ),
-  ...['LOUD', 'INFOO', '10', PLANTED, 'toString', '__proto__', 'constructor'].map(
+  ...['LOUD', 'INFOO', '10', PLANTED_VALUE, 'toString', '__proto__', 'constructor'].map(
     (value) => [{ LOG_LEVEL: value }, 'LOG_LEVEL'] as [NodeJS.ProcessEnv, string]
   ),
   ...[
@@ -31,35 +39,38 @@ export const WRONG: Array<[env: NodeJS.ProcessEnv, named: string]> = [
     'postgres://',
     'postgres://u:p%zz@h/db',
     'postgres://h:port/db',
-    `mongodb://u:${PLANTED}@h/db`,
+    `mongodb://u:${PLANTED_VALUE}@h/db`,
     'sqlite::memory',
     'SQLITE:///a.db'
   ].map(
     (value) => [{ INTEGRATION_DB_URL: value }, 'INTEGRATION_DB_URL'] as [NodeJS.ProcessEnv, string]
   ),
   ...['DB_AUTO_MIGRATE', 'DB_REQUIRE_DURABLE', 'PERSONAL_DATA_REPORTING'].flatMap((name) =>
-    ['yes', 'maybe', PLANTED].map(
+    ['yes', 'maybe', PLANTED_VALUE].map(
       (value) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string]
     )
   ),
   ...['DB_POOL_SIZE', 'DB_STATEMENT_TIMEOUT_MS', 'DB_LOCK_TIMEOUT_MS'].flatMap((name) =>
-    ['0', '-1', '1e3', '9999999', PLANTED].map(
+    ['0', '-1', '1e3', '9999999', PLANTED_VALUE].map(
       (value) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string]
     )
   ),
   ...[
     'k1',
-    `k1:${PLANTED}`,
-    `:${good}`,
-    good,
+    `k1:${PLANTED_VALUE}`,
+    `:${VALID_KEY}`,
+    VALID_KEY,
     'k1:AAAA',
     `k1:${'A'.repeat(43)}=`,
-    `k1:${good},k1:${good}`,
-    `k1:${good.slice(0, 20)}*${good.slice(20)}`,
+    `k1:${VALID_KEY},k1:${VALID_KEY}`,
+    `k1:${VALID_KEY.slice(0, 20)}*${VALID_KEY.slice(20)}`,
     ','
   ].map((value) => [{ VAULT_KEYS: value }, 'VAULT_KEYS'] as [NodeJS.ProcessEnv, string]),
-  [{ VAULT_KEYS: undefined, VAULT_KEYS_FILE: `/nowhere/${PLANTED}` }, 'VAULT_KEYS_FILE'],
-  [{ VAULT_KEYS: `k1:${good}`, VAULT_KEYS_FILE: `/nowhere/${PLANTED}` }, 'VAULT_KEYS_FILE'],
+  [{ VAULT_KEYS: undefined, VAULT_KEYS_FILE: `/nowhere/${PLANTED_VALUE}` }, 'VAULT_KEYS_FILE'],
+  [
+    { VAULT_KEYS: `k1:${VALID_KEY}`, VAULT_KEYS_FILE: `/nowhere/${PLANTED_VALUE}` },
+    'VAULT_KEYS_FILE'
+  ],
   [{ VAULT_KEYS: undefined, VAULT_KEYS_FILE: '/dev/null' }, 'VAULT_KEYS_FILE'],
   ...[
     'APP_FRONTEND_URL',
@@ -72,7 +83,7 @@ export const WRONG: Array<[env: NodeJS.ProcessEnv, named: string]> = [
       'app.example',
       'ftp://a.example',
       'javascript:alert(1)',
-      `https://u:${PLANTED}@a.example`,
+      `https://u:${PLANTED_VALUE}@a.example`,
       'https://a.example/?q=1',
       'https://a.example/#f',
       'https://',
@@ -88,7 +99,7 @@ export const WRONG: Array<[env: NodeJS.ProcessEnv, named: string]> = [
       'http://app.example/cb',
       'https://app.example/cb#x',
       'app.example/cb',
-      `https://u:${PLANTED}@app.example/cb`,
+      `https://u:${PLANTED_VALUE}@app.example/cb`,
       '/auth/jira/callback',
       'http://127.0.0.1.evil.example/cb',
       'http://localhost.evil.example/'
@@ -99,21 +110,21 @@ export const WRONG: Array<[env: NodeJS.ProcessEnv, named: string]> = [
           string
         ]
     ),
-    ...['read:jira-work,offline_access', 'read jira<work>', `"${PLANTED}"`].map(
+    ...['read:jira-work,offline_access', 'read jira<work>', `"${PLANTED_VALUE}"`].map(
       (value) =>
         [{ [`${product}_OAUTH_SCOPES`]: value }, `${product}_OAUTH_SCOPES`] as [
           NodeJS.ProcessEnv,
           string
         ]
     ),
-    [{ [`${product}_OAUTH_CLIENT_ID`]: `${PLANTED} b` }, `${product}_OAUTH_CLIENT_ID`] as [
+    [{ [`${product}_OAUTH_CLIENT_ID`]: `${PLANTED_VALUE} b` }, `${product}_OAUTH_CLIENT_ID`] as [
       NodeJS.ProcessEnv,
       string
     ],
-    [{ [`${product}_OAUTH_CLIENT_SECRET`]: `${PLANTED} b` }, `${product}_OAUTH_CLIENT_SECRET`] as [
-      NodeJS.ProcessEnv,
-      string
-    ]
+    [
+      { [`${product}_OAUTH_CLIENT_SECRET`]: `${PLANTED_VALUE} b` },
+      `${product}_OAUTH_CLIENT_SECRET`
+    ] as [NodeJS.ProcessEnv, string]
   ]),
   ...[
     'a.example',
@@ -122,12 +133,12 @@ export const WRONG: Array<[env: NodeJS.ProcessEnv, named: string]> = [
     'https://a.example,b.example',
     'https://a.example,*',
     'null',
-    `https://${PLANTED}@a.example`
+    `https://${PLANTED_VALUE}@a.example`
   ].map(
     (value) =>
       [{ BACKEND_CORS_ORIGINS: value }, 'BACKEND_CORS_ORIGINS'] as [NodeJS.ProcessEnv, string]
   ),
-  ...['true', '1', '*', '10.0.0.0/33', 'proxy.example', PLANTED, '10.0.0'].map(
+  ...['true', '1', '*', '10.0.0.0/33', 'proxy.example', PLANTED_VALUE, '10.0.0'].map(
     (value) => [{ TRUST_PROXY: value }, 'TRUST_PROXY'] as [NodeJS.ProcessEnv, string]
   ),
   ...['0', '-5', 'soon', '999999999'].flatMap((value) =>
@@ -150,14 +161,14 @@ export const WRONG: Array<[env: NodeJS.ProcessEnv, named: string]> = [
     ['TOMBSTONE_DAYS', '3651'],
     ['AUDIT_RETENTION_DAYS', '36501']
   ].flatMap(([name = '', beyond = '']) =>
-    [beyond, '-5', '1.5', '15m', 'never', PLANTED].map(
+    [beyond, '-5', '1.5', '15m', 'never', PLANTED_VALUE].map(
       (value) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string]
     )
   ),
-  ...['protcted', 'Public', 'true', 'private', PLANTED].map(
+  ...['protcted', 'Public', 'true', 'private', PLANTED_VALUE].map(
     (value) => [{ API_ACCESS: value }, 'API_ACCESS'] as [NodeJS.ProcessEnv, string]
   ),
-  ...['yes', 'true', 'OPEN', PLANTED].map(
+  ...['yes', 'true', 'OPEN', PLANTED_VALUE].map(
     (value) => [{ API_DOCS: value }, 'API_DOCS'] as [NodeJS.ProcessEnv, string]
   ),
   ...['JWT_ISSUER', 'JWT_AUDIENCE'].map(
@@ -167,7 +178,7 @@ export const WRONG: Array<[env: NodeJS.ProcessEnv, named: string]> = [
           JWT_ISSUER: 'https://id.example/',
           JWT_AUDIENCE: 'a',
           JWT_JWKS_URL: 'https://id.example/jwks',
-          [name]: `${PLANTED} b`
+          [name]: `${PLANTED_VALUE} b`
         },
         name
       ] as [NodeJS.ProcessEnv, string]
@@ -184,31 +195,31 @@ export const WRONG: Array<[env: NodeJS.ProcessEnv, named: string]> = [
         name
       ] as [NodeJS.ProcessEnv, string]
   ),
-  ...['http://id.example/jwks', 'id.example', `https://u:${PLANTED}@id.example/`].map(
+  ...['http://id.example/jwks', 'id.example', `https://u:${PLANTED_VALUE}@id.example/`].map(
     (value) =>
       [
         { JWT_ISSUER: 'https://id.example/', JWT_AUDIENCE: 'a', JWT_JWKS_URL: value },
         'JWT_JWKS_URL'
       ] as [NodeJS.ProcessEnv, string]
   ),
-  ...[PLANTED, '-----BEGIN PUBLIC KEY-----\\nAAAA\\n-----END PUBLIC KEY-----'].map(
+  ...[PLANTED_VALUE, '-----BEGIN PUBLIC KEY-----\\nAAAA\\n-----END PUBLIC KEY-----'].map(
     (value) =>
       [
         { JWT_ISSUER: 'https://id.example/', JWT_AUDIENCE: 'a', JWT_PUBLIC_KEY: value },
         'JWT_PUBLIC_KEY'
       ] as [NodeJS.ProcessEnv, string]
   ),
-  [{ SYNC_INTERVALL: PLANTED }, 'SYNC_INTERVAL'],
-  [{ TOMBSTONES_DAYS: PLANTED }, 'TOMBSTONE_DAYS'],
+  [{ SYNC_INTERVALL: PLANTED_VALUE }, 'SYNC_INTERVAL'],
+  [{ TOMBSTONES_DAYS: PLANTED_VALUE }, 'TOMBSTONE_DAYS'],
   [{ APP_ENV: 'production', DEV_MODE: 'true' }, 'DEV_MODE'],
   [{ APP_ENV: 'production', VAULT_KEYS: undefined }, 'VAULT_KEYS'],
   [{ APP_ENV: 'production', VAULT_KEYS: ' ' }, 'VAULT_KEYS_FILE'],
-  [{ JIRA_OAUTH_CLIENT_SERCET: PLANTED }, 'JIRA_OAUTH_CLIENT_SECRET'],
-  [{ JIRA_OAUTH_CLIENT_SERCET: PLANTED }, 'JIRA_OAUTH_CLIENT_SERCET'],
-  [{ VAULT_KEYS: undefined, VAULT_KEY: PLANTED }, 'VAULT_KEYS'],
-  [{ APP_FRONTENDURL: PLANTED }, 'APP_FRONTEND_URL'],
-  [{ BACKEND_CORS_ORIGIN: PLANTED }, 'BACKEND_CORS_ORIGINS'],
-  [{ INTEGRATION_DB_URL: undefined, INTEGRATION_DBURL: PLANTED }, 'INTEGRATION_DB_URL'],
-  [{ ATLASIAN_CLIENT_ID: PLANTED }, 'ATLASSIAN_CLIENT_ID'],
-  [{ LOG_LEVLE: PLANTED }, 'LOG_LEVEL']
+  [{ JIRA_OAUTH_CLIENT_SERCET: PLANTED_VALUE }, 'JIRA_OAUTH_CLIENT_SECRET'],
+  [{ JIRA_OAUTH_CLIENT_SERCET: PLANTED_VALUE }, 'JIRA_OAUTH_CLIENT_SERCET'],
+  [{ VAULT_KEYS: undefined, VAULT_KEY: PLANTED_VALUE }, 'VAULT_KEYS'],
+  [{ APP_FRONTENDURL: PLANTED_VALUE }, 'APP_FRONTEND_URL'],
+  [{ BACKEND_CORS_ORIGIN: PLANTED_VALUE }, 'BACKEND_CORS_ORIGINS'],
+  [{ INTEGRATION_DB_URL: undefined, INTEGRATION_DBURL: PLANTED_VALUE }, 'INTEGRATION_DB_URL'],
+  [{ ATLASIAN_CLIENT_ID: PLANTED_VALUE }, 'ATLASSIAN_CLIENT_ID'],
+  [{ LOG_LEVLE: PLANTED_VALUE }, 'LOG_LEVEL']
 ]

@@ -1,22 +1,35 @@
 import t, { type Test } from 'tap'
 import { DANA, SAM } from '../../src/sandbox/oauth/users.ts'
-import { trail } from '../audit/helper.ts'
-import { edited, PRODUCTION, service, success, type Service } from '../auth/helper.ts'
-import { Browser, decide, FRONT_END, OWN, synced, type Built } from '../helper.ts'
+import { readAuditTrail } from '../audit/helper.ts'
+import {
+  editUrl,
+  PRODUCTION_ENV,
+  startTestService,
+  buildSuccessUrl,
+  type TestService
+} from '../auth/helper.ts'
+import {
+  Browser,
+  answerConsentPage,
+  FRONTEND_URL,
+  SERVICE_URL,
+  waitForRun,
+  type TestApp
+} from '../helper.ts'
 
-const AS_SAM = '&sandbox_account=sam&sandbox_site=globex'
+const SAM_ACCOUNT_QUERY = '&sandbox_account=sam&sandbox_site=globex'
 const HOUR_MS = 3_600_000
 
-const view = async ({ app }: Built, user = 1) =>
+const getConnection = async ({ app }: TestApp, user = 1) =>
   (await app.inject(`/users/${user}/connections`)).json().connections[0]
-const check = async ({ app }: Built, user = 1) =>
+const checkConnection = async ({ app }: TestApp, user = 1) =>
   await app.inject({ method: 'POST', url: `/users/${user}/connections/jira/check` })
-const history = async ({ app }: Built) =>
+const getConnectionHistory = async ({ app }: TestApp) =>
   (await app.inject('/users/1/connections/jira/history')).json() as Array<Record<string, unknown>>
-const stored = async ({ app }: Built, user = 1) =>
+const getStoredGrant = async ({ app }: TestApp, user = 1) =>
   (await app.store.connections.get(user, 'jira'))?.grant
 
-async function copiedFrom({ app }: Built, user = 1): Promise<string[]> {
+async function listSourceSites({ app }: TestApp, user = 1): Promise<string[]> {
   const rows = (await app.inject(`/jira/projects/${user}`)).json() as Array<{ url: string | null }>
   return [
     ...new Set(
@@ -27,8 +40,8 @@ async function copiedFrom({ app }: Built, user = 1): Promise<string[]> {
   ].sort()
 }
 
-async function copy({ app }: Built, user = 1) {
-  return await synced(
+async function runSync({ app }: TestApp, user = 1) {
+  return await waitForRun(
     app,
     'jira',
     (await app.inject({ method: 'POST', url: `/integrations/jira/sync?owner_id=${user}` })).json()
@@ -37,14 +50,14 @@ async function copy({ app }: Built, user = 1) {
 }
 
 /** User 1, connected as Dana, with copies of acme and a row of their own. */
-async function danas(
+async function connectDana(
   t: Test,
   env: NodeJS.ProcessEnv = {}
-): Promise<{ running: Service; browser: Browser }> {
-  const running = await service(t, env)
+): Promise<{ running: TestService; browser: Browser }> {
+  const running = await startTestService(t, env)
   const browser = new Browser(running.app)
   await browser.connect('jira', '&state=email:ada@example.com')
-  await synced(running.app, 'jira')
+  await waitForRun(running.app, 'jira')
   await running.app.inject({
     method: 'POST',
     url: '/jira/projects',
@@ -54,32 +67,39 @@ async function danas(
 }
 
 /** Nothing of the connection has changed, and it works. */
-async function proveUntouched(t: Test, running: Service, before: unknown): Promise<void> {
-  t.strictSame(await stored(running), before, 'the stored tokens are the same, to the byte')
-  t.match(await view(running), {
+async function assertConnectionUnchanged(
+  t: Test,
+  running: TestService,
+  before: unknown
+): Promise<void> {
+  t.strictSame(await getStoredGrant(running), before, 'the stored tokens are the same, to the byte')
+  t.match(await getConnection(running), {
     state: 'active',
     account_id: DANA.accountId,
     site: { name: 'acme' },
     last_error: null
   })
-  t.equal((await history(running)).length, 1)
-  t.same(await copiedFrom(running), ['acme', 'hand'])
-  t.match(await copy(running), { state: 'succeeded' })
-  running.pass(HOUR_MS)
-  t.equal((await check(running)).statusCode, 200, 'and its tokens can be refreshed')
+  t.equal((await getConnectionHistory(running)).length, 1)
+  t.same(await listSourceSites(running), ['acme', 'hand'])
+  t.match(await runSync(running), { state: 'succeeded' })
+  running.advanceTime(HOUR_MS)
+  t.equal((await checkConnection(running)).statusCode, 200, 'and its tokens can be refreshed')
 }
 
 t.test(
   'A8 T03 Another account on reconnecting ends as account_changed, with a link that confirms, and nothing is changed',
   async (t) => {
-    const { running, browser } = await danas(t)
-    const before = await stored(running)
-    const callback = await browser.consent('jira', { query: '&state=user_id%3D1', extra: AS_SAM })
+    const { running, browser } = await connectDana(t)
+    const before = await getStoredGrant(running)
+    const callback = await browser.consent('jira', {
+      query: '&state=user_id%3D1',
+      extra: SAM_ACCOUNT_QUERY
+    })
     const answer = await browser.open(callback)
     t.equal(answer.statusCode, 302)
     const { origin, pathname, searchParams } = new URL(answer.headers.location ?? '')
-    t.same([origin, pathname], [FRONT_END, '/oauth/jira'])
-    const confirm = `${OWN}/auth/jira/login?redirect=true&change_account=true&state=user_id%3D1`
+    t.same([origin, pathname], [FRONTEND_URL, '/oauth/jira'])
+    const confirm = `${SERVICE_URL}/auth/jira/login?redirect=true&change_account=true&state=user_id%3D1`
     t.match(Object.fromEntries(searchParams), {
       provider: 'jira',
       status: 'error',
@@ -101,19 +121,19 @@ t.test(
       { headers: { location: new RegExp(`confirm_url=${encodeURIComponent(confirm)}`) } },
       'a second hit is told the same'
     )
-    await proveUntouched(t, running, before)
+    await assertConnectionUnchanged(t, running, before)
   }
 )
 
 t.test(
   'A8 T03 The other account takes the place once the person confirms: copies, tokens and history follow',
   async (t) => {
-    const { running, browser } = await danas(t)
-    const before = await stored(running)
+    const { running, browser } = await connectDana(t)
+    const before = await getStoredGrant(running)
     const ended = await browser.open(
       await browser.consent('jira', {
         query: '&state=user_id%3D1&return_url=/settings?tab=1',
-        extra: AS_SAM
+        extra: SAM_ACCOUNT_QUERY
       })
     )
     const { pathname, searchParams } = new URL(ended.headers.location ?? '')
@@ -128,36 +148,38 @@ t.test(
       delay_ms: 200,
       match: { path: 'project/search' }
     })
-    const done = await browser.open(await decide(start.headers.location ?? '', 'accept', AS_SAM))
+    const callbackResponse = await browser.open(
+      await answerConsentPage(start.headers.location ?? '', 'accept', SAM_ACCOUNT_QUERY)
+    )
     t.equal(
-      done.headers.location,
-      `${FRONT_END}/settings?tab=1&status=success&user_id=1&state=user_id%3D1`,
+      callbackResponse.headers.location,
+      `${FRONTEND_URL}/settings?tab=1&status=success&user_id=1&state=user_id%3D1`,
       'back to where the first login was to end'
     )
     t.same(
-      await copiedFrom(running),
+      await listSourceSites(running),
       ['hand'],
       "the first account's copies are gone before the other's come"
     )
-    t.match(await synced(running.app, 'jira', 2), { state: 'succeeded' })
-    t.same(await copiedFrom(running), ['globex', 'hand'])
-    t.match(await view(running), {
+    t.match(await waitForRun(running.app, 'jira', 2), { state: 'succeeded' })
+    t.same(await listSourceSites(running), ['globex', 'hand'])
+    t.match(await getConnection(running), {
       state: 'active',
       account_id: SAM.accountId,
       site: { name: 'globex' },
       sites: [{ name: 'globex' }]
     })
-    t.equal((await view(running)).sites.length, 1)
+    t.equal((await getConnection(running)).sites.length, 1)
     t.equal(
       await running.app.store.grants.get(before?.id ?? ''),
       undefined,
       "the first account's tokens are gone"
     )
-    t.match(await history(running), [
+    t.match(await getConnectionHistory(running), [
       { to: 'active', code: null },
       { from: null, to: 'active' }
     ])
-    t.equal((await history(running)).length, 2, 'and the history tells of it')
+    t.equal((await getConnectionHistory(running)).length, 2, 'and the history tells of it')
     t.equal(running.lines().filter(({ event }) => event === 'connection_state_changed').length, 2)
   }
 )
@@ -165,26 +187,29 @@ t.test(
 t.test(
   'A8 T03 A confirmation that is not followed, declined or given as the first account changes nothing',
   async (t) => {
-    const { running, browser } = await danas(t)
+    const { running, browser } = await connectDana(t)
     const ended = await browser.open(
-      await browser.consent('jira', { query: '&state=user_id%3D1', extra: AS_SAM })
+      await browser.consent('jira', { query: '&state=user_id%3D1', extra: SAM_ACCOUNT_QUERY })
     )
     const confirm = new URL(ended.headers.location ?? '').searchParams.get('confirm_url') ?? ''
-    const before = await stored(running)
+    const before = await getStoredGrant(running)
     const open = async () => (await browser.open(confirm)).headers.location ?? ''
     const [declined, asDana] = [await open(), await open()]
     t.match(
-      (await browser.open(await decide(declined, 'cancel'))).headers.location,
+      (await browser.open(await answerConsentPage(declined, 'cancel'))).headers.location,
       /error=access_denied/
     )
-    t.strictSame(await stored(running), before)
-    t.match((await browser.open(await decide(asDana))).headers.location, /status=success/)
-    t.match(await view(running), { account_id: DANA.accountId, site: { name: 'acme' } })
-    t.same(await copiedFrom(running), ['acme', 'hand'], 'the same account keeps its copies')
+    t.strictSame(await getStoredGrant(running), before)
+    t.match(
+      (await browser.open(await answerConsentPage(asDana))).headers.location,
+      /status=success/
+    )
+    t.match(await getConnection(running), { account_id: DANA.accountId, site: { name: 'acme' } })
+    t.same(await listSourceSites(running), ['acme', 'hand'], 'the same account keeps its copies')
     t.match(
       (
         await browser.open(
-          await browser.consent('jira', { query: '&state=user_id%3D1', extra: AS_SAM })
+          await browser.consent('jira', { query: '&state=user_id%3D1', extra: SAM_ACCOUNT_QUERY })
         )
       ).headers.location,
       /error=account_changed/,
@@ -196,14 +221,16 @@ t.test(
 t.test(
   'A8 T03 Without a front end the page here says that nothing was changed and offers both ways, to whom the login was for',
   async (t) => {
-    const { running } = await danas(t, { APP_FRONTEND_URL: '' })
+    const { running } = await connectDana(t, { APP_FRONTEND_URL: '' })
     const browser = new Browser(running.app)
     const asBob = '&state=email:bob%2Bx@example.com'
     await browser.connect('jira', asBob)
-    const before = await stored(running)
-    const ended = await browser.open(await browser.consent('jira', { query: asBob, extra: AS_SAM }))
+    const before = await getStoredGrant(running)
+    const ended = await browser.open(
+      await browser.consent('jira', { query: asBob, extra: SAM_ACCOUNT_QUERY })
+    )
     const address = ended.headers.location ?? ''
-    t.match(address, new RegExp(`^${OWN}/oauth/jira\\?`))
+    t.match(address, new RegExp(`^${SERVICE_URL}/oauth/jira\\?`))
     const page = await browser.open(address)
     t.match(
       page.body,
@@ -216,23 +243,26 @@ t.test(
       ])
     )
     t.strictSame(
-      [await stored(running), await stored(running, 2)],
+      [await getStoredGrant(running), await getStoredGrant(running, 2)],
       [before, before],
       'one account is behind both users, and nothing of it has changed'
     )
     const first = await browser.open(ways.get('Log in with the first account') ?? '')
     t.match(
-      (await browser.open(await decide(first.headers.location ?? ''))).headers.location,
+      (await browser.open(await answerConsentPage(first.headers.location ?? ''))).headers.location,
       /status=success&user_id=2&/
     )
     const other = await browser.open(ways.get('Connect the other account in its place') ?? '')
     t.match(
-      (await browser.open(await decide(other.headers.location ?? '', 'accept', AS_SAM))).headers
-        .location,
+      (
+        await browser.open(
+          await answerConsentPage(other.headers.location ?? '', 'accept', SAM_ACCOUNT_QUERY)
+        )
+      ).headers.location,
       /status=success&user_id=2&/
     )
     t.match(
-      [await view(running), await view(running, 2)],
+      [await getConnection(running), await getConnection(running, 2)],
       [{ account_id: DANA.accountId }, { account_id: SAM.accountId }]
     )
   }
@@ -241,12 +271,12 @@ t.test(
 t.test(
   'A8 T03 What the page offers leads nowhere but to this service, whatever stands in its address',
   async (t) => {
-    const { app } = await service(t, { APP_FRONTEND_URL: '' })
+    const { app } = await startTestService(t, { APP_FRONTEND_URL: '' })
     for (const confirm of [
       'https://evil.example/auth?state=user_id%3D2',
       'javascript:alert(1)',
       '"><script>',
-      `${OWN}/auth/jira/login?state=%22%3E%3Cscript%3E`
+      `${SERVICE_URL}/auth/jira/login?state=%22%3E%3Cscript%3E`
     ]) {
       const { body } = await app.inject(
         `/oauth/jira?provider=jira&status=error&error=account_changed&message=${encodeURIComponent(confirm)}&confirm_url=${encodeURIComponent(confirm)}`
@@ -262,23 +292,26 @@ t.test(
 t.test(
   "A8 T03 A code of another person's login that is put into one's own flow does not replace the account",
   async (t) => {
-    for (const env of [PRODUCTION, {}]) {
-      const { running, browser: ada } = await danas(t, env)
-      const before = await stored(running)
+    for (const env of [PRODUCTION_ENV, {}]) {
+      const { running, browser: ada } = await connectDana(t, env)
+      const before = await getStoredGrant(running)
       const bob = new Browser(running.app)
       const stolen =
         new URL(
-          await bob.consent('jira', { query: '&state=email:bob@example.com', extra: AS_SAM })
+          await bob.consent('jira', {
+            query: '&state=email:bob@example.com',
+            extra: SAM_ACCOUNT_QUERY
+          })
         ).searchParams.get('code') ?? ''
       const own = await ada.consent('jira', { query: '&state=user_id%3D1' })
       const { headers } = await ada.open(
-        edited(own, (query) => {
+        editUrl(own, (query) => {
           query.set('code', stolen)
         })
       )
       t.match(headers.location, /status=error&error=account_changed&/)
       t.same((await running.app.inject('/users')).json().length, 1, 'and nobody was made of it')
-      await proveUntouched(t, running, before)
+      await assertConnectionUnchanged(t, running, before)
     }
   }
 )
@@ -286,62 +319,72 @@ t.test(
 t.test(
   'A8 T03 Of two first logins with two accounts at the same moment one is kept, and the other is told so',
   async (t) => {
-    const running = await service(t)
+    const running = await startTestService(t)
     const [dana, sam] = [new Browser(running.app), new Browser(running.app)]
     await running.app.inject({
       method: 'POST',
       url: '/users',
       payload: { email: 'ada@example.com' }
     })
-    const callbacks = [await dana.consent('jira'), await sam.consent('jira', { extra: AS_SAM })]
+    const callbacks = [
+      await dana.consent('jira'),
+      await sam.consent('jira', { extra: SAM_ACCOUNT_QUERY })
+    ]
     const ended = await Promise.all([dana.open(callbacks[0] ?? ''), sam.open(callbacks[1] ?? '')])
     const [first, second] = ended.map(({ headers }) => new URL(headers.location ?? '').searchParams)
     t.same([first?.get('error'), second?.get('error')].sort(), ['account_changed', null])
     t.equal(
-      (await view(running)).account_id,
+      (await getConnection(running)).account_id,
       first?.get('error') === null ? DANA.accountId : SAM.accountId
     )
-    t.equal((await history(running)).length, 1)
-    await synced(running.app, 'jira')
+    t.equal((await getConnectionHistory(running)).length, 1)
+    await waitForRun(running.app, 'jira')
   }
 )
 
 t.test(
   'A8 Two users who connect the same account share its tokens, and one who leaves takes nothing from the other',
   async (t) => {
-    const { running } = await danas(t)
+    const { running } = await connectDana(t)
     t.equal(
       (await new Browser(running.app).connect('jira', '&state=email:bob@example.com')).headers
         .location,
-      success('jira', 2, 'email:bob@example.com')
+      buildSuccessUrl('jira', 2, 'email:bob@example.com')
     )
-    await synced(running.app, 'jira', 2)
+    await waitForRun(running.app, 'jira', 2)
     t.match(
-      [await view(running), await view(running, 2)],
+      [await getConnection(running), await getConnection(running, 2)],
       [
         { state: 'active', account_id: DANA.accountId },
         { state: 'active', account_id: DANA.accountId }
       ]
     )
-    t.equal((await stored(running))?.id, (await stored(running, 2))?.id)
-    running.pass(HOUR_MS)
-    for (const user of [1, 2]) t.equal((await check(running, user)).statusCode, 200)
+    t.equal((await getStoredGrant(running))?.id, (await getStoredGrant(running, 2))?.id)
+    running.advanceTime(HOUR_MS)
+    for (const user of [1, 2]) t.equal((await checkConnection(running, user)).statusCode, 200)
     t.match(
       (await running.sandbox.admin('stats', undefined, 'GET')).exchanges,
       { refresh_token: { ok: 1 } },
       'one refresh is for both'
     )
     t.same(
-      [(await view(running)).last_refresh_at, (await view(running, 2)).last_refresh_at].map(
-        Boolean
-      ),
+      [
+        (await getConnection(running)).last_refresh_at,
+        (await getConnection(running, 2)).last_refresh_at
+      ].map(Boolean),
       [true, true]
     )
-    const left = await running.app.inject({ method: 'DELETE', url: '/users/1/connections/jira' })
-    t.match(left.json(), { tokens: 'kept' })
-    t.same([await copiedFrom(running), await copiedFrom(running, 2)], [['hand'], ['acme']])
-    running.pass(HOUR_MS)
-    t.match(await copy(running, 2), { state: 'succeeded' })
+    const disconnectResponse = await running.app.inject({
+      method: 'DELETE',
+      url: '/users/1/connections/jira'
+    })
+    t.match(disconnectResponse.json(), { tokens: 'kept' })
+    t.same(
+      [await listSourceSites(running), await listSourceSites(running, 2)],
+      [['hand'], ['acme']]
+    )
+    running.advanceTime(HOUR_MS)
+    t.match(await runSync(running, 2), { state: 'succeeded' })
     t.match(
       (await running.app.inject({ method: 'DELETE', url: '/users/2/connections/jira' })).json(),
       { tokens: 'erased' }
@@ -352,30 +395,30 @@ t.test(
 t.test(
   'A8 One of two users who goes over to another account leaves the other one with the first',
   async (t) => {
-    const { running, browser } = await danas(t)
+    const { running, browser } = await connectDana(t)
     await new Browser(running.app).connect('jira', '&state=email:bob@example.com')
-    await synced(running.app, 'jira', 2)
+    await waitForRun(running.app, 'jira', 2)
     await browser.open(
       await browser.consent('jira', {
         query: '&state=user_id%3D1&change_account=true',
-        extra: AS_SAM
+        extra: SAM_ACCOUNT_QUERY
       })
     )
-    await synced(running.app, 'jira', 3)
+    await waitForRun(running.app, 'jira', 3)
     t.match(
-      [await view(running), await view(running, 2)],
+      [await getConnection(running), await getConnection(running, 2)],
       [{ account_id: SAM.accountId }, { account_id: DANA.accountId }]
     )
-    t.match((await trail(running.app)).at(-1), {
+    t.match((await readAuditTrail(running.app)).at(-1), {
       action: 'account_changed',
       user_id: 1,
       product: 'jira',
       actor: { kind: 'anybody' }
     })
-    running.pass(HOUR_MS)
-    for (const user of [1, 2]) t.match(await copy(running, user), { state: 'succeeded' })
+    running.advanceTime(HOUR_MS)
+    for (const user of [1, 2]) t.match(await runSync(running, user), { state: 'succeeded' })
     t.same(
-      [await copiedFrom(running), await copiedFrom(running, 2)],
+      [await listSourceSites(running), await listSourceSites(running, 2)],
       [['globex', 'hand'], ['acme']]
     )
   }

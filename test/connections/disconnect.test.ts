@@ -1,35 +1,35 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { service, type Product, type Service } from '../auth/helper.ts'
-import { contentsOf, databaseAt } from '../database.ts'
-import { met } from '../grants/helper.ts'
-import { Browser, build, configured, synced, type Built } from '../helper.ts'
-import { folder } from '../process/child.ts'
+import { startTestService, type Product, type TestService } from '../auth/helper.ts'
+import { readDatabaseContents, ensureDatabase } from '../database.ts'
+import { waitForFaultHit } from '../grants/helper.ts'
+import { Browser, buildTestApp, buildSandboxEnv, waitForRun, type TestApp } from '../helper.ts'
+import { createTempFolder } from '../process/child.ts'
 
 const HOUR_MS = 3_600_000
-const REMOVE_APP = 'https://id.atlassian.com/manage-profile/apps'
-const TOKENS = { path: '/oauth/token', method: 'POST' }
-const PROJECTS = { path: 'project/search' }
+const REMOVE_APP_URL = 'https://id.atlassian.com/manage-profile/apps'
+const TOKEN_ENDPOINT = { path: '/oauth/token', method: 'POST' }
+const PROJECT_LISTING = { path: 'project/search' }
 
-const leave = async ({ app }: Built, product: Product, query = '', user = 1) =>
+const disconnect = async ({ app }: TestApp, product: Product, query = '', user = 1) =>
   await app.inject({ method: 'DELETE', url: `/users/${user}/connections/${product}${query}` })
-const leaveAll = async ({ app }: Built, query = '', user = 1) =>
+const deleteUser = async ({ app }: TestApp, query = '', user = 1) =>
   await app.inject({ method: 'DELETE', url: `/users/${user}${query}` })
-const check = async ({ app }: Built, product = 'jira', user = 1) =>
+const checkConnection = async ({ app }: TestApp, product = 'jira', user = 1) =>
   await app.inject({ method: 'POST', url: `/users/${user}/connections/${product}/check` })
-const startCopy = async ({ app }: Built) =>
+const startSync = async ({ app }: TestApp) =>
   (await app.inject({ method: 'POST', url: '/integrations/jira/sync' })).json().id as number
-const items = async ({ app }: Built, list = 'jira/projects') =>
+const listItems = async ({ app }: TestApp, list = 'jira/projects') =>
   (await app.inject(`/${list}/1`)).json() as Array<Record<string, unknown>>
-const changes = async ({ app }: Built, since = '') =>
+const getChanges = async ({ app }: TestApp, since = '') =>
   await app.inject(`/users/1/changes?limit=1000${since === '' ? '' : `&since=${since}`}`)
 
 /** Counts what arrives at the sandbox from now on, answered or not. */
-function arrivals({
+function countRequests({
   sandbox: {
-    world: { faults }
+    state: { faults }
   }
-}: Service): () => number {
+}: TestService): () => number {
   const take = faults.take.bind(faults)
   let count = 0
   faults.take = (...call) => {
@@ -40,15 +40,15 @@ function arrivals({
 }
 
 /** User 1, ada@example.com, with both products, their copies, and a row posted by hand. */
-async function settled(
+async function connectBothProducts(
   t: Test,
   env: NodeJS.ProcessEnv = {},
   sizes = { projects: 2, pages: 2 }
-): Promise<Service> {
-  const running = await service(t, env, { sizes })
+): Promise<TestService> {
+  const running = await startTestService(t, env, { sizes })
   for (const [i, product] of ['jira', 'confluence'].entries()) {
     await new Browser(running.app).connect(product, '&state=email:ada@example.com')
-    await synced(running.app, product, i + 1)
+    await waitForRun(running.app, product, i + 1)
   }
   await running.app.inject({
     method: 'POST',
@@ -61,38 +61,38 @@ async function settled(
 t.test(
   'B13 A connection that ends takes tokens and copies along, once, and says where the person removes the app',
   async (t) => {
-    const running = await settled(t)
-    t.match((await leave(running, 'jira', '?copies=x')).json(), {
+    const running = await connectBothProducts(t)
+    t.match((await disconnect(running, 'jira', '?copies=x')).json(), {
       status: 422,
       errors: [{ pointer: '/copies', detail: 'Value must be one of keep, erase.' }]
     })
-    t.match((await leave(running, 'jira', '?keep=1')).json(), {
+    t.match((await disconnect(running, 'jira', '?keep=1')).json(), {
       status: 422,
       errors: [{ pointer: '/keep' }]
     })
-    t.equal((await items(running)).length, 3, 'and nothing has happened')
-    t.equal((await items(running, 'jira/issues')).length, 300)
-    const { next: since } = (await changes(running)).json()
-    t.equal((await changes(running, since)).statusCode, 200)
-    const answer = await leave(running, 'jira')
+    t.equal((await listItems(running)).length, 3, 'and nothing has happened')
+    t.equal((await listItems(running, 'jira/issues')).length, 300)
+    const { next: since } = (await getChanges(running)).json()
+    t.equal((await getChanges(running, since)).statusCode, 200)
+    const answer = await disconnect(running, 'jira')
     t.equal(answer.statusCode, 200)
     t.strictSame(answer.json(), {
       product: 'jira',
       copies: 'erased',
       tokens: 'erased',
-      remove_app_url: REMOVE_APP
+      remove_app_url: REMOVE_APP_URL
     })
-    t.match(await items(running), [{ key: 'HAND' }], 'what was posted by hand stays')
-    t.equal((await items(running)).length, 1)
-    t.equal((await items(running, 'jira/issues')).length, 0)
-    const told = (await changes(running, since)).json()
+    t.match(await listItems(running), [{ key: 'HAND' }], 'what was posted by hand stays')
+    t.equal((await listItems(running)).length, 1)
+    t.equal((await listItems(running, 'jira/issues')).length, 0)
+    const changesPage = (await getChanges(running, since)).json()
     t.match(
-      told,
+      changesPage,
       { status: 410, code: 'cursor_expired' },
       'whoever follows the changes begins again'
     )
     t.same(
-      (await changes(running, told.cursor))
+      (await getChanges(running, changesPage.cursor))
         .json()
         .changes.map(({ collection }: { collection: string }) => collection)
         .sort(),
@@ -103,9 +103,15 @@ t.test(
       [{ user_id: 1, product: 'jira', copies_kept: false, tokens_erased: true }]
     )
 
-    t.match((await leave(running, 'jira')).json(), { status: 404, code: 'connection_not_found' })
-    t.match((await leave(running, 'jira', '', 2)).json(), { status: 404, code: 'user_not_found' })
-    t.match((await check(running)).json(), { status: 404, code: 'connection_not_found' })
+    t.match((await disconnect(running, 'jira')).json(), {
+      status: 404,
+      code: 'connection_not_found'
+    })
+    t.match((await disconnect(running, 'jira', '', 2)).json(), {
+      status: 404,
+      code: 'user_not_found'
+    })
+    t.match((await checkConnection(running)).json(), { status: 404, code: 'connection_not_found' })
     t.match((await running.app.inject({ method: 'POST', url: '/integrations/jira/sync' })).json(), {
       status: 409,
       code: 'not_connected'
@@ -117,36 +123,40 @@ t.test(
     t.match((await running.app.inject('/users/1/connections')).json().connections, [
       { product: 'confluence', state: 'active' }
     ])
-    t.equal((await items(running, 'confluence/pages')).length, 2)
+    t.equal((await listItems(running, 'confluence/pages')).length, 2)
   }
 )
 
 t.test(
   'B13 Copies that are kept are found again by the next connection, not doubled',
   async (t) => {
-    const running = await settled(t)
-    const before = await items(running)
-    t.strictSame((await leave(running, 'jira', '?copies=keep')).json(), {
+    const running = await connectBothProducts(t)
+    const before = await listItems(running)
+    t.strictSame((await disconnect(running, 'jira', '?copies=keep')).json(), {
       product: 'jira',
       copies: 'kept',
       tokens: 'erased',
-      remove_app_url: REMOVE_APP
+      remove_app_url: REMOVE_APP_URL
     })
-    t.strictSame(await items(running), before)
+    t.strictSame(await listItems(running), before)
     await new Browser(running.app).connect('jira')
-    t.match(await synced(running.app, 'jira', 3), { counts: { added: 0, unchanged: 302 } })
-    t.strictSame(await items(running), before)
-    t.equal((await leave(running, 'jira', '?copies=erase')).json().copies, 'erased')
-    t.equal((await items(running)).length, 1)
+    t.match(await waitForRun(running.app, 'jira', 3), { counts: { added: 0, unchanged: 302 } })
+    t.strictSame(await listItems(running), before)
+    t.equal((await disconnect(running, 'jira', '?copies=erase')).json().copies, 'erased')
+    t.equal((await listItems(running)).length, 1)
   }
 )
 
 t.test(
   'B13 Copies that are kept are made whole by the next connection, whose account may see more',
   async (t) => {
-    const running = await service(t, {}, { sizes: { spaces: 1, pages: 20 }, indexLagMs: 0 })
+    const running = await startTestService(
+      t,
+      {},
+      { sizes: { spaces: 1, pages: 20 }, indexLagMs: 0 }
+    )
     const { app, sandbox } = running
-    const [site] = sandbox.world.sites
+    const [site] = sandbox.state.sites
     for (let i = 0; i < 10; i++) {
       await sandbox.admin('restrict', {
         page: site?.pages.at(i)?.id,
@@ -167,30 +177,30 @@ t.test(
           extra: `&sandbox_account=${account}`
         })
       )
-      t.match(await synced(app, 'confluence', i + 1), { state: 'succeeded' })
-      t.equal((await items(running, 'confluence/pages')).length, sees, `what ${account} sees`)
-      running.pass(HOUR_MS)
-      await leave(running, 'confluence', '?copies=keep')
+      t.match(await waitForRun(app, 'confluence', i + 1), { state: 'succeeded' })
+      t.equal((await listItems(running, 'confluence/pages')).length, sees, `what ${account} sees`)
+      running.advanceTime(HOUR_MS)
+      await disconnect(running, 'confluence', '?copies=keep')
     }
   }
 )
 
 for (const [title, end] of [
-  ['connection', leave],
-  ['user', async (running: Service) => await leaveAll(running, '?copies=keep')]
+  ['connection', disconnect],
+  ['user', async (running: TestService) => await deleteUser(running, '?copies=keep')]
 ] as const) {
   t.test(
     `B13 A run under way stops with its ${title}, and Atlassian is not asked again`,
     async (t) => {
-      const running = await settled(t, {}, { projects: 1_000, pages: 1 })
-      await leave(running, 'jira')
+      const running = await connectBothProducts(t, {}, { projects: 1_000, pages: 1 })
+      await disconnect(running, 'jira')
       await running.sandbox.admin('faults', {
         kind: 'delay',
         delay_ms: 100,
-        match: PROJECTS,
+        match: PROJECT_LISTING,
         times: 100
       })
-      const arrived = arrivals(running)
+      const arrived = countRequests(running)
       await new Browser(running.app).connect('jira')
       // Token, account, sites; then the third page is on its way.
       while (arrived() < 6) await sleep(5)
@@ -199,46 +209,49 @@ for (const [title, end] of [
         running.lines().some(({ event, run_id: run }) => event === 'sync_error' && run === 3),
         'it has ended when the answer comes'
       )
-      const [asked, left] = [arrived(), (await items(running)).length]
+      const [requestCount, remainingItems] = [arrived(), (await listItems(running)).length]
       t.match((await running.app.inject('/integrations/jira/sync/runs/3')).json(), {
         state: 'failed',
         error: { code: 'disconnected', detail: 'The connection was ended during the run.' }
       })
       await sleep(300)
-      t.equal(arrived(), asked)
-      t.equal((await items(running)).length, left, 'and no page comes late')
-      if (title === 'connection') t.equal(left, 1)
+      t.equal(arrived(), requestCount)
+      t.equal((await listItems(running)).length, remainingItems, 'and no page comes late')
+      if (title === 'connection') t.equal(remainingItems, 1)
     }
   )
 }
 
 t.test('B13 A run of another instance stops too, and brings no copies back', async (t) => {
-  const INTEGRATION_DB_URL = await databaseAt(t, `${folder(t)}/shared.db`)
-  const running = await settled(t, { INTEGRATION_DB_URL }, { projects: 500, pages: 1 })
-  const other = await build(t, { ...configured(running.sandbox.url), INTEGRATION_DB_URL })
+  const INTEGRATION_DB_URL = await ensureDatabase(t, `${createTempFolder(t)}/shared.db`)
+  const running = await connectBothProducts(t, { INTEGRATION_DB_URL }, { projects: 500, pages: 1 })
+  const other = await buildTestApp(t, {
+    ...buildSandboxEnv(running.sandbox.url),
+    INTEGRATION_DB_URL
+  })
   await running.sandbox.admin('faults', {
     kind: 'delay',
     delay_ms: 100,
-    match: PROJECTS,
+    match: PROJECT_LISTING,
     times: 100
   })
-  const id = await startCopy(other)
+  const id = await startSync(other)
   await sleep(150)
-  await leave(running, 'jira')
-  const [line] = await logged(
+  await disconnect(running, 'jira')
+  const [line] = await waitForLogLine(
     other,
     ({ event, run_id: run }) => event === 'sync_error' && run === id
   )
   t.match(line, { error_code: 'disconnected' })
-  t.match(await items(running), [{ key: 'HAND' }])
-  t.equal((await items(running)).length, 1)
+  t.match(await listItems(running), [{ key: 'HAND' }])
+  t.equal((await listItems(running)).length, 1)
 })
 
 t.test(
   'B13 A check under way when the connection ends does not use its tokens again',
   async (t) => {
-    const running = await settled(t, { UPSTREAM_ANSWER_TIMEOUT_MS: '500' })
-    const arrived = arrivals(running)
+    const running = await connectBothProducts(t, { UPSTREAM_ANSWER_TIMEOUT_MS: '500' })
+    const arrived = countRequests(running)
     await running.sandbox.admin('faults', {
       kind: 'status',
       status: 401,
@@ -246,38 +259,38 @@ t.test(
       delay_ms: 200,
       match: { path: 'accessible-resources' }
     })
-    const late = check(running)
+    const late = checkConnection(running)
     while (arrived() === 0) await sleep(5)
-    await leave(running, 'jira')
+    await disconnect(running, 'jira')
     t.match((await late).json(), { status: 409, code: 'not_connected' })
     t.equal(arrived(), 1, 'nor for others')
 
     await new Browser(running.app).connect('jira')
-    await synced(running.app, 'jira', 3)
-    running.pass(HOUR_MS)
-    await running.sandbox.admin('faults', { kind: 'hang', match: TOKENS, times: 1 })
-    const hanging = check(running)
-    await met(running.sandbox)
-    const asked = arrived()
-    t.match((await leave(running, 'jira')).json(), { tokens: 'erased' })
+    await waitForRun(running.app, 'jira', 3)
+    running.advanceTime(HOUR_MS)
+    await running.sandbox.admin('faults', { kind: 'hang', match: TOKEN_ENDPOINT, times: 1 })
+    const hanging = checkConnection(running)
+    await waitForFaultHit(running.sandbox)
+    const requestCount = arrived()
+    t.match((await disconnect(running, 'jira')).json(), { tokens: 'erased' })
     t.equal((await hanging).statusCode, 409)
-    t.equal(arrived(), asked, 'nor repeats an exchange whose answer was lost')
+    t.equal(arrived(), requestCount, 'nor repeats an exchange whose answer was lost')
   }
 )
 
 t.test('B13 A user who goes takes everything along', async (t) => {
-  const running = await settled(t)
-  t.match((await leaveAll(running, '?copies=x')).json(), {
+  const running = await connectBothProducts(t)
+  t.match((await deleteUser(running, '?copies=x')).json(), {
     status: 422,
     errors: [{ pointer: '/copies' }]
   })
-  t.equal((await items(running)).length, 3)
+  t.equal((await listItems(running)).length, 3)
   const grants = (await running.app.store.connections.list(1)).map(({ grant }) => grant.id)
-  t.strictSame((await leaveAll(running)).json(), {
+  t.strictSame((await deleteUser(running)).json(), {
     id: 1,
     disconnected: ['jira', 'confluence'],
     copies: 'erased',
-    remove_app_url: REMOVE_APP
+    remove_app_url: REMOVE_APP_URL
   })
   for (const id of grants) t.equal(await running.app.store.grants.get(id), undefined)
   for (const path of [
@@ -295,24 +308,24 @@ t.test('B13 A user who goes takes everything along', async (t) => {
     )
   }
   t.same((await running.app.inject('/users')).json(), [])
-  t.match((await leaveAll(running)).json(), { status: 404, code: 'user_not_found' })
-  t.match((await leaveAll(running, '', 0)).json(), {
+  t.match((await deleteUser(running)).json(), { status: 404, code: 'user_not_found' })
+  t.match((await deleteUser(running, '', 0)).json(), {
     status: 422,
     errors: [{ pointer: '/user_id' }]
   })
 })
 
 t.test("B13 A user who goes and leaves the copies leaves them under nobody's name", async (t) => {
-  const running = await settled(t)
-  const before = await items(running)
-  t.strictSame((await leaveAll(running, '?copies=keep')).json(), {
+  const running = await connectBothProducts(t)
+  const before = await listItems(running)
+  t.strictSame((await deleteUser(running, '?copies=keep')).json(), {
     id: 1,
     disconnected: ['jira', 'confluence'],
     copies: 'kept',
-    remove_app_url: REMOVE_APP
+    remove_app_url: REMOVE_APP_URL
   })
-  t.strictSame(await items(running), before)
-  t.equal((await items(running, 'confluence/pages')).length, 2)
+  t.strictSame(await listItems(running), before)
+  t.equal((await listItems(running, 'confluence/pages')).length, 2)
   t.match((await running.app.inject('/users/1')).json(), {
     email: /^removed-user-[\da-f-]{36}@example\.local$/,
     display_name: null
@@ -334,19 +347,19 @@ t.test("B13 A user who goes and leaves the copies leaves them under nobody's nam
 t.test(
   'B13 Whoever comes next does not step into the place of somebody who has gone and left copies',
   async (t) => {
-    const running = await settled(t)
-    await leaveAll(running, '?copies=keep')
+    const running = await connectBothProducts(t)
+    await deleteUser(running, '?copies=keep')
     t.match(
       (await new Browser(running.app).connect('jira')).headers.location,
       /status=success&user_id=2$/
     )
-    await synced(running.app, 'jira', 3)
+    await waitForRun(running.app, 'jira', 3)
     t.same((await running.app.inject('/users/1/connections')).json(), { connections: [] })
   }
 )
 
 /** Pieces of a secret in every form: a page of the database may end in the middle of one. */
-function pieces(secret: string): string[] {
+function listSecretPieces(secret: string): string[] {
   const forms = [
     secret,
     ...(['base64', 'base64url', 'hex'] as const).map((form) => Buffer.from(secret).toString(form)),
@@ -362,10 +375,13 @@ function pieces(secret: string): string[] {
 t.test(
   'B13 T21 After the end not a byte of any token that there ever was is in the database, nor the name of who has gone',
   async (t) => {
-    const INTEGRATION_DB_URL = await databaseAt(t, `${folder(t)}/erased.db`)
-    const running = await service(t, { INTEGRATION_DB_URL })
-    const other = await build(t, { ...configured(running.sandbox.url), INTEGRATION_DB_URL })
-    const { signer } = running.sandbox.world
+    const INTEGRATION_DB_URL = await ensureDatabase(t, `${createTempFolder(t)}/erased.db`)
+    const running = await startTestService(t, { INTEGRATION_DB_URL })
+    const other = await buildTestApp(t, {
+      ...buildSandboxEnv(running.sandbox.url),
+      INTEGRATION_DB_URL
+    })
+    const { signer } = running.sandbox.state
     const [plain, sealed] = [new Set<string>(), new Map<string, Set<string>>()]
     const sign = signer.sign.bind(signer)
     signer.sign = (claims) => {
@@ -396,43 +412,46 @@ t.test(
     }
     for (let hour = 0; hour < 6; hour++) {
       for (const [user, product] of people) {
-        if (hour > 0) t.equal((await check(running, product, user)).statusCode, 200)
+        if (hour > 0) t.equal((await checkConnection(running, product, user)).statusCode, 200)
         const key = `${user} ${product}`
         sealed.set(key, new Set([...(sealed.get(key) ?? []), ...(await now(user, product))]))
       }
-      running.pass(HOUR_MS)
+      running.advanceTime(HOUR_MS)
     }
     await other.app.inject('/users/1/connections')
-    const gone = (...keys: string[]) => keys.flatMap((key) => [...(sealed.get(key) ?? [])])
-    const found = async (secrets: Iterable<string>) => {
-      const contents = await contentsOf(INTEGRATION_DB_URL)
+    const listErased = (...keys: string[]) => keys.flatMap((key) => [...(sealed.get(key) ?? [])])
+    const findSecrets = async (secrets: Iterable<string>) => {
+      const contents = await readDatabaseContents(INTEGRATION_DB_URL)
       return [...secrets].filter((secret) =>
-        pieces(secret).some((piece) => contents.includes(piece))
+        listSecretPieces(secret).some((piece) => contents.includes(piece))
       ).length
     }
-    t.equal(gone('1 jira').length, 17, 'six pairs, and five that came before another')
+    t.equal(listErased('1 jira').length, 17, 'six pairs, and five that came before another')
     t.ok(plain.size > 36)
     t.ok(
-      (await found(await now(1, 'jira'))) === 3 &&
-        (await contentsOf(INTEGRATION_DB_URL)).includes('u1@example.com'),
+      (await findSecrets(await now(1, 'jira'))) === 3 &&
+        (await readDatabaseContents(INTEGRATION_DB_URL)).includes('u1@example.com'),
       'what is looked for is found while it is there'
     )
 
-    t.match((await leave(running, 'jira')).json(), { tokens: 'erased' })
-    t.equal(await found(gone('1 jira')), 0)
-    t.equal(await found(await now(1, 'confluence')), 3, 'what others need stays')
-    await leaveAll(running)
-    t.equal(await found(gone('1 jira', '1 confluence')), 0)
-    t.notOk((await contentsOf(INTEGRATION_DB_URL)).includes('u1@example.com'))
-    t.equal(await found(await now(2, 'jira')), 3)
-    await leave(running, 'jira', '?copies=keep', 2)
-    t.equal(await found(gone('1 jira', '1 confluence', '2 jira')), 0)
-    t.equal(await found(plain), 0)
+    t.match((await disconnect(running, 'jira')).json(), { tokens: 'erased' })
+    t.equal(await findSecrets(listErased('1 jira')), 0)
+    t.equal(await findSecrets(await now(1, 'confluence')), 3, 'what others need stays')
+    await deleteUser(running)
+    t.equal(await findSecrets(listErased('1 jira', '1 confluence')), 0)
+    t.notOk((await readDatabaseContents(INTEGRATION_DB_URL)).includes('u1@example.com'))
+    t.equal(await findSecrets(await now(2, 'jira')), 3)
+    await disconnect(running, 'jira', '?copies=keep', 2)
+    t.equal(await findSecrets(listErased('1 jira', '1 confluence', '2 jira')), 0)
+    t.equal(await findSecrets(plain), 0)
   }
 )
 
 /** Waits for a line in the log. */
-async function logged({ lines }: Built, fits: (line: Record<string, unknown>) => boolean) {
+async function waitForLogLine(
+  { lines }: TestApp,
+  fits: (line: Record<string, unknown>) => boolean
+) {
   for (let i = 0; i < 500 && !lines().some(fits); i++) await sleep(10)
   return lines().filter(fits)
 }

@@ -6,40 +6,40 @@ import t from 'tap'
 import { Agent, buildConnector, type Dispatcher } from 'undici'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../../src/app.ts'
-import { SMALL } from '../auth/helper.ts'
-import { databaseAt, rowsOf } from '../database.ts'
-import { Browser, CLIENTS, configured, KEY, type Test } from '../helper.ts'
-import { folder } from '../process/child.ts'
-import { ACME, startSandbox, type Running } from '../sandbox/helper.ts'
+import { SMALL_SANDBOX } from '../auth/helper.ts'
+import { ensureDatabase, queryDatabase } from '../database.ts'
+import { Browser, OAUTH_CLIENTS, buildSandboxEnv, VAULT_KEY, type TestContext } from '../helper.ts'
+import { createTempFolder } from '../process/child.ts'
+import { ACME, startSandbox, type RunningSandbox } from '../sandbox/helper.ts'
 
-const ATLASSIAN =
+const ALLOWED_PATH =
   /^\/(oauth\/token|oauth\/token\/accessible-resources|me|ex\/(jira|confluence)\/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\/(rest|wiki)\/[\w/-]+)$/i
 const HOUR_MS = 3_600_000
-const SITE = 'https://acme.atlassian.net'
-const SITES = '/oauth/token/accessible-resources'
+const SITE_URL = 'https://acme.atlassian.net'
+const SITES_PATH = '/oauth/token/accessible-resources'
 const SCOPES = {
   jira: ['read:jira-work'],
   confluence: ['read:page:confluence', 'read:space:confluence']
 }
 type Product = keyof typeof SCOPES
 
-interface World {
+interface NetworkFixture {
   app: FastifyInstance
-  sandbox: Running
-  rows: <T>(sql: string, ...values: unknown[]) => Promise<T[]>
+  sandbox: RunningSandbox
+  query: <T>(sql: string, ...values: unknown[]) => Promise<T[]>
   /** A server that nobody has any business with. */
-  foreign: string
-  pass: (ms: number) => void
+  foreignUrl: string
+  advanceTime: (ms: number) => void
   /** Everything wrong with where this service has been, since this was asked last. */
-  strayed: () => string[]
+  takeViolations: () => string[]
   /** Paths that were asked for, since `strayed` was asked last. */
-  paths: () => string[]
+  listPaths: () => string[]
 }
 
 /** A service whose network writes down every connection and every request, and lets none out to anybody but the sandbox. */
-async function world(t: Test): Promise<World> {
-  const sandbox = await startSandbox(t, { clients: CLIENTS, ...SMALL })
-  const url = await databaseAt(t, join(folder(t), 'c.db'))
+async function createNetworkFixture(t: TestContext): Promise<NetworkFixture> {
+  const sandbox = await startSandbox(t, { clients: OAUTH_CLIENTS, ...SMALL_SANDBOX })
+  const url = await ensureDatabase(t, join(createTempFolder(t), 'c.db'))
   const hits: string[] = []
   const other = createServer((request, response) => {
     hits.push(`${request.method} ${request.url} ${request.headers.authorization ?? ''}`)
@@ -50,7 +50,7 @@ async function world(t: Test): Promise<World> {
     other.closeAllConnections()
     other.close()
   })
-  const foreign = `http://127.0.0.1:${(other.address() as AddressInfo).port}`
+  const foreignUrl = `http://127.0.0.1:${(other.address() as AddressInfo).port}`
 
   const connections: string[] = []
   let calls: Array<{ origin: string; path: string; bearer: boolean }> = []
@@ -73,7 +73,12 @@ async function world(t: Test): Promise<World> {
   })
   let ahead = 0
   const app = await buildApp({
-    env: { APP_ENV: 'test', INTEGRATION_DB_URL: url, VAULT_KEYS: KEY, ...configured(sandbox.url) },
+    env: {
+      APP_ENV: 'test',
+      INTEGRATION_DB_URL: url,
+      VAULT_KEYS: VAULT_KEY,
+      ...buildSandboxEnv(sandbox.url)
+    },
     network,
     now: () => Date.now() + ahead
   })
@@ -81,13 +86,13 @@ async function world(t: Test): Promise<World> {
   return {
     app,
     sandbox,
-    rows: async (sql, ...values) => await rowsOf(url, sql, ...values),
-    foreign,
-    pass: (ms) => {
+    query: async (sql, ...values) => await queryDatabase(url, sql, ...values),
+    foreignUrl,
+    advanceTime: (ms) => {
       ahead += ms
     },
-    paths: () => calls.map(({ path }) => path),
-    strayed: () => {
+    listPaths: () => calls.map(({ path }) => path),
+    takeViolations: () => {
       const wrong = [
         ...connections
           .filter((origin) => origin !== sandbox.url)
@@ -96,7 +101,7 @@ async function world(t: Test): Promise<World> {
         ...calls
           .filter(
             ({ origin, path }) =>
-              origin !== sandbox.url || !ATLASSIAN.test(path.replace(/\?[^#]*$/, ''))
+              origin !== sandbox.url || !ALLOWED_PATH.test(path.replace(/\?[^#]*$/, ''))
           )
           .map(
             ({ origin, path, bearer }) => `asked ${origin}${path}${bearer ? ' with a token' : ''}`
@@ -109,8 +114,8 @@ async function world(t: Test): Promise<World> {
   }
 }
 
-async function answering(
-  { sandbox }: World,
+async function fakeResponse(
+  { sandbox }: NetworkFixture,
   path: string,
   body: unknown,
   times = 100
@@ -119,7 +124,11 @@ async function answering(
 }
 
 /** Logs a new person in, who gets a user of their own; resolves to its id. */
-async function enter({ app }: World, product: Product, name: string): Promise<number> {
+async function connectPerson(
+  { app }: NetworkFixture,
+  product: Product,
+  name: string
+): Promise<number> {
   const { headers } = await new Browser(app).connect(
     product,
     `&state=email%3D${name}%40example.com`
@@ -130,8 +139,8 @@ async function enter({ app }: World, product: Product, name: string): Promise<nu
 }
 
 /** Copies what there is, or tries to. */
-async function sync(
-  { app }: World,
+async function runSync(
+  { app }: NetworkFixture,
   product: Product,
   user: number,
   mode = ''
@@ -153,23 +162,27 @@ async function sync(
 }
 
 /** Every address that callers are shown of a user's connection and copies, and that is not plain http(s). */
-async function oddAddresses({ app }: World, product: Product, user: number): Promise<string[]> {
+async function findUnsafeUrls(
+  { app }: NetworkFixture,
+  product: Product,
+  user: number
+): Promise<string[]> {
   const { connections } = (await app.inject(`/users/${user}/connections`)).json() as {
     connections: Array<Record<string, any>>
   }
   const items = (
     await app.inject(product === 'jira' ? `/jira/projects/${user}` : `/confluence/pages/${user}`)
   ).json() as Array<{ url: string | null }>
-  const shown = [...connections.flatMap(({ site, sites }) => [site, ...sites]), ...items]
+  const shownUrls = [...connections.flatMap(({ site, sites }) => [site, ...sites]), ...items]
     .map((each) => each?.url)
     .filter((url) => typeof url === 'string')
-  return shown.filter((url) => {
+  return shownUrls.filter((url) => {
     const { protocol, username, password } = URL.parse(url) ?? {}
     return !/^https?:$/.test(protocol ?? '') || username !== '' || password !== ''
   })
 }
 
-const CLOUD_IDS: unknown[] = [
+const HOSTILE_CLOUD_IDS: unknown[] = [
   '..',
   '../../admin',
   `${ACME}/../../admin`,
@@ -217,78 +230,80 @@ const CLOUD_IDS: unknown[] = [
 ]
 
 t.test(
-  `C13 T17 ${CLOUD_IDS.length} hostile cloud ids: none of them is asked for, and none leads out of the gateway`,
+  `C13 T17 ${HOSTILE_CLOUD_IDS.length} hostile cloud ids: none of them is asked for, and none leads out of the gateway`,
   async (t) => {
-    const here = await world(t)
-    for (const [i, id] of CLOUD_IDS.entries()) {
+    const fixture = await createNetworkFixture(t)
+    for (const [i, id] of HOSTILE_CLOUD_IDS.entries()) {
       const product = i % 2 === 0 ? 'jira' : 'confluence'
       const name = `${JSON.stringify(id).slice(0, 60)}`
-      await answering(here, SITES, [{ id, name: 'hostile', url: SITE, scopes: SCOPES[product] }])
-      const user = await enter(here, product, `id${i}`)
-      await sync(here, product, user)
+      await fakeResponse(fixture, SITES_PATH, [
+        { id, name: 'hostile', url: SITE_URL, scopes: SCOPES[product] }
+      ])
+      const user = await connectPerson(fixture, product, `id${i}`)
+      await runSync(fixture, product, user)
       const {
         connections: [connection]
-      } = (await here.app.inject(`/users/${user}/connections`)).json() as {
+      } = (await fixture.app.inject(`/users/${user}/connections`)).json() as {
         connections: Array<Record<string, any>>
       }
-      const kept = (connection?.sites as Array<{ cloud_id: string }>).map(
+      const storedCloudIds = (connection?.sites as Array<{ cloud_id: string }>).map(
         ({ cloud_id: cloudId }) => cloudId
       )
       t.ok(
-        kept.every((cloudId) => cloudId.toLowerCase() === ACME),
-        `${name}: ${kept.length === 0 ? 'left out' : 'read as the site that it is'}`
+        storedCloudIds.every((cloudId) => cloudId.toLowerCase() === ACME),
+        `${name}: ${storedCloudIds.length === 0 ? 'left out' : 'read as the site that it is'}`
       )
       if (typeof id === 'string') {
-        const { statusCode } = await here.app.inject({
+        const { statusCode } = await fixture.app.inject({
           method: 'PUT',
           url: `/users/${user}/connections/${product}/site`,
           payload: { cloud_id: id }
         })
         t.equal(
           statusCode,
-          kept.includes(id) ? 200 : id.length > 65_536 ? 413 : 422,
+          storedCloudIds.includes(id) ? 200 : id.length > 65_536 ? 413 : 422,
           `${name}: cannot be chosen either`
         )
       }
-      if (kept.length === 0) {
+      if (storedCloudIds.length === 0) {
         t.notOk(
-          here.paths().some((path) => path.startsWith('/ex/')),
+          fixture.listPaths().some((path) => path.startsWith('/ex/')),
           `${name}: the gateway is not asked`
         )
       }
-      t.same(here.strayed(), [], name)
-      await here.sandbox.admin('faults', undefined, 'DELETE')
+      t.same(fixture.takeViolations(), [], name)
+      await fixture.sandbox.admin('faults', undefined, 'DELETE')
     }
   }
 )
 
 t.test('C13 T17 A cloud id that was tampered with in the database is not asked for', async (t) => {
-  const here = await world(t)
-  const user = await enter(here, 'jira', 'one')
-  t.match(await sync(here, 'jira', user), { state: 'succeeded' })
-  here.strayed()
-  for (const cloudId of CLOUD_IDS.filter(
+  const fixture = await createNetworkFixture(t)
+  const user = await connectPerson(fixture, 'jira', 'one')
+  t.match(await runSync(fixture, 'jira', user), { state: 'succeeded' })
+  fixture.takeViolations()
+  for (const cloudId of HOSTILE_CLOUD_IDS.filter(
     (id): id is string =>
       typeof id === 'string' && !id.includes('\uD800') && id.toLowerCase() !== ACME
   )) {
-    await here.rows(
+    await fixture.query(
       "update connections set state = 'active', error_code = null, bound = ?",
-      JSON.stringify([{ cloudId, name: 'x', url: SITE }])
+      JSON.stringify([{ cloudId, name: 'x', url: SITE_URL }])
     )
     t.match(
-      await sync(here, 'jira', user),
+      await runSync(fixture, 'jira', user),
       { state: 'failed' },
       JSON.stringify(cloudId).slice(0, 60)
     )
     t.notOk(
-      here.paths().some((path) => path.startsWith('/ex/')),
+      fixture.listPaths().some((path) => path.startsWith('/ex/')),
       'the gateway is not asked'
     )
-    t.same(here.strayed(), [])
+    t.same(fixture.takeViolations(), [])
   }
 })
 
-const SITE_URLS: unknown[] = [
+const HOSTILE_SITE_URLS: unknown[] = [
   'javascript:alert(1)',
   'JavaScript:alert(1)//https://acme.atlassian.net',
   'java\nscript:alert(1)',
@@ -309,7 +324,7 @@ const SITE_URLS: unknown[] = [
   null,
   1,
   {},
-  [SITE],
+  [SITE_URL],
   'http://169.254.169.254/latest/meta-data',
   'http://127.0.0.1:1/',
   'http://localhost/',
@@ -329,23 +344,28 @@ const SITE_URLS: unknown[] = [
 ]
 
 t.test(
-  `C13 T28 ${SITE_URLS.length} hostile site addresses: none is ever opened, and those that are shown are plain http(s)`,
+  `C13 T28 ${HOSTILE_SITE_URLS.length} hostile site addresses: none is ever opened, and those that are shown are plain http(s)`,
   async (t) => {
-    const here = await world(t)
-    for (const [i, url] of [...SITE_URLS, here.foreign].entries()) {
+    const fixture = await createNetworkFixture(t)
+    for (const [i, url] of [...HOSTILE_SITE_URLS, fixture.foreignUrl].entries()) {
       const product = i % 2 === 0 ? 'jira' : 'confluence'
-      await answering(here, SITES, [{ id: ACME, name: 'hostile', url, scopes: SCOPES[product] }])
-      const user = await enter(here, product, `url${i}`)
-      await sync(here, product, user)
-      await here.app.inject({ method: 'POST', url: `/users/${user}/connections/${product}/check` })
-      t.same(await oddAddresses(here, product, user), [], String(url))
-      t.same(here.strayed(), [], String(url))
-      await here.sandbox.admin('faults', undefined, 'DELETE')
+      await fakeResponse(fixture, SITES_PATH, [
+        { id: ACME, name: 'hostile', url, scopes: SCOPES[product] }
+      ])
+      const user = await connectPerson(fixture, product, `url${i}`)
+      await runSync(fixture, product, user)
+      await fixture.app.inject({
+        method: 'POST',
+        url: `/users/${user}/connections/${product}/check`
+      })
+      t.same(await findUnsafeUrls(fixture, product, user), [], String(url))
+      t.same(fixture.takeViolations(), [], String(url))
+      await fixture.sandbox.admin('faults', undefined, 'DELETE')
     }
   }
 )
 
-const links = (foreign: string): unknown[] => [
+const buildHostileLinks = (foreign: string): unknown[] => [
   `${foreign}/wiki/api/v2/pages?cursor=abc`,
   `//${new URL(foreign).host}/wiki/api/v2/pages?cursor=abc`,
   'https://evil.example/?cursor=abc',
@@ -376,11 +396,11 @@ const links = (foreign: string): unknown[] => [
 t.test(
   'C13 T28 Hostile links to the next page, and hostile items: only their cursor is used, and only at the gateway',
   async (t) => {
-    const here = await world(t)
-    const user = await enter(here, 'confluence', 'one')
-    await sync(here, 'confluence', user)
-    t.same(here.strayed(), [])
-    for (const [i, next] of links(here.foreign).entries()) {
+    const fixture = await createNetworkFixture(t)
+    const user = await connectPerson(fixture, 'confluence', 'one')
+    await runSync(fixture, 'confluence', user)
+    t.same(fixture.takeViolations(), [])
+    for (const [i, next] of buildHostileLinks(fixture.foreignUrl).entries()) {
       const link = typeof next === 'string' ? next.replace('abc', `abc${i}`) : next
       const page = {
         id: `${900 + i}`,
@@ -396,38 +416,38 @@ t.test(
           ][i % 5]
         }
       }
-      await answering(
-        here,
+      await fakeResponse(
+        fixture,
         '/wiki/api/v2/pages',
-        { results: [page], _links: { next: link, base: here.foreign } },
+        { results: [page], _links: { next: link, base: fixture.foreignUrl } },
         1
       )
-      await answering(
-        here,
+      await fakeResponse(
+        fixture,
         '/wiki/api/v2/spaces',
         { results: [{ id: '../../1&ids=2', key: '../x' }], _links: { next: link } },
         1
       )
-      const { counts } = await sync(here, 'confluence', user, '&mode=full')
+      const { counts } = await runSync(fixture, 'confluence', user, '&mode=full')
       t.ok(
         counts.seen >= 1 && counts.seen + counts.skipped >= 2,
         `${String(next).slice(0, 60)}: the space and the page were read`
       )
-      t.ok(here.paths().some((path) => path.includes('/wiki/api/v2/pages')))
-      t.same(await oddAddresses(here, 'confluence', user), [])
+      t.ok(fixture.listPaths().some((path) => path.includes('/wiki/api/v2/pages')))
+      t.same(await findUnsafeUrls(fixture, 'confluence', user), [])
       t.same(
-        (await here.rows<{ url: string }>('select url from pages where deleted_at is null')).filter(
-          ({ url }) => new URL(url).origin !== SITE
-        ),
+        (
+          await fixture.query<{ url: string }>('select url from pages where deleted_at is null')
+        ).filter(({ url }) => new URL(url).origin !== SITE_URL),
         [],
         'items stay on their site'
       )
-      t.same(here.strayed(), [], String(next).slice(0, 60))
-      await here.sandbox.admin('faults', undefined, 'DELETE')
+      t.same(fixture.takeViolations(), [], String(next).slice(0, 60))
+      await fixture.sandbox.admin('faults', undefined, 'DELETE')
     }
 
-    const jira = await enter(here, 'jira', 'two')
-    await sync(here, 'jira', jira)
+    const jira = await connectPerson(fixture, 'jira', 'two')
+    await runSync(fixture, 'jira', jira)
     for (const [i, key] of [
       '../../admin',
       '//evil.example',
@@ -435,9 +455,9 @@ t.test(
       '@evil.example',
       'javascript:alert(1)'
     ].entries()) {
-      const link = `${here.foreign}/rest/api/3/project/search`
-      await answering(
-        here,
+      const link = `${fixture.foreignUrl}/rest/api/3/project/search`
+      await fakeResponse(
+        fixture,
         '/project/search',
         {
           values: [{ id: `${900 + i}`, key, name: 'x', self: link }],
@@ -448,27 +468,30 @@ t.test(
         },
         1
       )
-      t.ok((await sync(here, 'jira', jira, '&mode=full')).counts.seen >= 1)
+      t.ok((await runSync(fixture, 'jira', jira, '&mode=full')).counts.seen >= 1)
       t.ok(
-        (await here.rows<{ key: string }>('select key from projects')).some(
+        (await fixture.query<{ key: string }>('select key from projects')).some(
           (row) => row.key === key
         ),
         `${key} was read`
       )
-      t.same(await oddAddresses(here, 'jira', jira), [], key)
+      t.same(await findUnsafeUrls(fixture, 'jira', jira), [], key)
       t.same(
         (
-          await here.rows<{ url: string }>('select url from projects where deleted_at is null')
-        ).filter(({ url }) => !new URL(url).href.startsWith(`${SITE}/browse/`)),
+          await fixture.query<{ url: string }>('select url from projects where deleted_at is null')
+        ).filter(({ url }) => !new URL(url).href.startsWith(`${SITE_URL}/browse/`)),
         [],
         'items stay on their site'
       )
-      t.same(here.strayed(), [], key)
+      t.same(fixture.takeViolations(), [], key)
     }
   }
 )
 
-const redirects = (sandbox: string, foreign: string): Array<[status: number, target: string]> => [
+const buildRedirects = (
+  sandbox: string,
+  foreign: string
+): Array<[status: number, target: string]> => [
   [301, `${foreign}/stolen`],
   [302, `//${new URL(foreign).host}/stolen`],
   [303, `${sandbox}/admin/state`],
@@ -479,11 +502,11 @@ const redirects = (sandbox: string, foreign: string): Array<[status: number, tar
 t.test(
   'C13 T28 No redirect is followed, from whichever endpoint, whatever the status, to wherever',
   async (t) => {
-    const here = await world(t)
-    const { app, sandbox, pass, foreign } = here
-    const user = await enter(here, 'jira', 'one')
-    await sync(here, 'jira', user)
-    here.strayed()
+    const fixture = await createNetworkFixture(t)
+    const { app, sandbox, advanceTime, foreignUrl } = fixture
+    const user = await connectPerson(fixture, 'jira', 'one')
+    await runSync(fixture, 'jira', user)
+    fixture.takeViolations()
     const check = async () =>
       await app.inject({ method: 'POST', url: `/users/${user}/connections/jira/check` })
     const location = async () =>
@@ -501,20 +524,24 @@ t.test(
         'the token endpoint, for a refresh',
         { path: '/oauth/token', method: 'POST' },
         async () => {
-          pass(2 * HOUR_MS)
+          advanceTime(2 * HOUR_MS)
           return (await check()).statusCode === 502
         }
       ],
       ['/me', { path: '/me' }, async () => !(await location()).includes('status=success')],
       [
         'the sites, at a login',
-        { path: SITES },
+        { path: SITES_PATH },
         async () => !(await location()).includes('status=success')
       ],
-      ['the sites, at a check', { path: SITES }, async () => (await check()).statusCode === 502]
+      [
+        'the sites, at a check',
+        { path: SITES_PATH },
+        async () => (await check()).statusCode === 502
+      ]
     ]
     for (const [name, match, ask] of ENDPOINTS) {
-      for (const [status, target] of redirects(sandbox.url, foreign)) {
+      for (const [status, target] of buildRedirects(sandbox.url, foreignUrl)) {
         await sandbox.admin('faults', {
           kind: 'redirect',
           status,
@@ -524,13 +551,13 @@ t.test(
         })
         t.ok(await ask(), `${name}: ${status} is a failure`)
         t.ok(
-          here.paths().some((path) => path.includes(match.path)),
+          fixture.listPaths().some((path) => path.includes(match.path)),
           'it was asked'
         )
-        t.same(here.strayed(), [], `${name}: ${status} to ${target}`)
+        t.same(fixture.takeViolations(), [], `${name}: ${status} to ${target}`)
         await sandbox.admin('faults', undefined, 'DELETE')
       }
-      pass(2 * HOUR_MS)
+      advanceTime(2 * HOUR_MS)
       t.match((await check()).json(), { state: 'active' }, `${name}: and it works again`)
     }
   }
@@ -539,8 +566,8 @@ t.test(
 t.test(
   'C13 T28 No redirect of a listing is followed, however often it is asked again, and what was copied stays',
   async (t) => {
-    const here = await world(t)
-    const { sandbox, foreign } = here
+    const fixture = await createNetworkFixture(t)
+    const { sandbox, foreignUrl } = fixture
     const LISTINGS = [
       ['jira', 'projects', '/rest/api/3/project/search'],
       ['confluence', 'pages', '/wiki/api/v2/pages']
@@ -548,15 +575,19 @@ t.test(
     const people: Array<[product: Product, collection: string, user: number]> = []
     for (const name of ['one', 'two']) {
       for (const [product, collection] of LISTINGS) {
-        people.push([product, collection, await enter(here, product, `${product}-${name}`)])
+        people.push([
+          product,
+          collection,
+          await connectPerson(fixture, product, `${product}-${name}`)
+        ])
       }
     }
     for (const [product, , user] of people) {
-      t.match(await sync(here, product, user), { state: 'succeeded' })
+      t.match(await runSync(fixture, product, user), { state: 'succeeded' })
     }
-    here.strayed()
+    fixture.takeViolations()
     // A run asks four times, and there are two of each: every status is met on the way.
-    const all = redirects(sandbox.url, foreign)
+    const all = buildRedirects(sandbox.url, foreignUrl)
     for (const [, , path] of LISTINGS) {
       for (const [status, target] of [...all, ...all].slice(0, 8)) {
         await sandbox.admin('faults', {
@@ -569,7 +600,7 @@ t.test(
       }
     }
     const runs = await Promise.all(
-      people.map(async ([product, , user]) => await sync(here, product, user, '&mode=full'))
+      people.map(async ([product, , user]) => await runSync(fixture, product, user, '&mode=full'))
     )
     for (const [i, [product, collection]] of people.entries()) {
       t.match(
@@ -585,15 +616,15 @@ t.test(
     }
     for (const [, , path] of LISTINGS) {
       t.equal(
-        here.paths().filter((each) => each.includes(path)).length,
+        fixture.listPaths().filter((each) => each.includes(path)).length,
         8,
         `${path}: four times for each run`
       )
     }
-    t.same(here.strayed(), [])
+    t.same(fixture.takeViolations(), [])
     for (const [product, , user] of people) {
       t.match(
-        await sync(here, product, user, '&mode=full'),
+        await runSync(fixture, product, user, '&mode=full'),
         { state: 'succeeded', counts: { added: 0, removed: 0 } },
         'and it works again'
       )

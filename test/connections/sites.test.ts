@@ -1,30 +1,30 @@
 import t from 'tap'
-import { service, type Service } from '../auth/helper.ts'
-import { Browser, CLIENTS, synced, type Built } from '../helper.ts'
+import { startTestService, type TestService } from '../auth/helper.ts'
+import { Browser, OAUTH_CLIENTS, waitForRun, type TestApp } from '../helper.ts'
 import { ACME, GLOBEX } from '../sandbox/helper.ts'
 
-const NOWHERE = '8f0c1d3e-2222-4b4b-9a9a-000000000003'
+const UNKNOWN_CLOUD_ID = '8f0c1d3e-2222-4b4b-9a9a-000000000003'
 /** Apps whose consents reach every site of the account. */
-const clients = CLIENTS.map((client) => ({ ...client, access: 'account' as const }))
-const RESOURCES = { path: 'accessible-resources' }
+const accountClients = OAUTH_CLIENTS.map((client) => ({ ...client, access: 'account' as const }))
+const RESOURCES_ENDPOINT = { path: 'accessible-resources' }
 
-const view = async ({ app }: Built, product = 'jira') =>
+const getConnection = async ({ app }: TestApp, product = 'jira') =>
   (await app.inject('/users/1/connections'))
     .json()
     .connections.find((each: { product: string }) => each.product === product)
-const choose = async ({ app }: Built, payload: unknown, product = 'jira') =>
+const selectSites = async ({ app }: TestApp, payload: unknown, product = 'jira') =>
   await app.inject({
     method: 'PUT',
     url: `/users/1/connections/${product}/site`,
     payload: payload as object
   })
-const check = async ({ app }: Built, product = 'jira') =>
+const checkConnection = async ({ app }: TestApp, product = 'jira') =>
   await app.inject({ method: 'POST', url: `/users/1/connections/${product}/check` })
-const changes = async ({ app }: Built) =>
+const listStateChanges = async ({ app }: TestApp) =>
   (await app.inject('/users/1/connections/jira/history')).json().map(({ to }: { to: string }) => to)
 
-async function copy({ app }: Built, product = 'jira') {
-  return await synced(
+async function runSync({ app }: TestApp, product = 'jira') {
+  return await waitForRun(
     app,
     product,
     (await app.inject({ method: 'POST', url: `/integrations/${product}/sync` })).json().id
@@ -32,7 +32,7 @@ async function copy({ app }: Built, product = 'jira') {
 }
 
 /** Where the copies are from; a hand-posted row is from nowhere. */
-async function copiedFrom({ app }: Built): Promise<string[]> {
+async function listSourceSites({ app }: TestApp): Promise<string[]> {
   const rows = (await app.inject('/jira/projects/1')).json() as Array<{ url: string | null }>
   return [
     ...new Set(
@@ -43,15 +43,15 @@ async function copiedFrom({ app }: Built): Promise<string[]> {
   ].sort()
 }
 
-async function connectedTo(running: Service, ...sites: string[]) {
+async function connectToSites(running: TestService, ...sites: string[]) {
   await new Browser(running.app).connect('jira')
-  await synced(running.app, 'jira')
+  await waitForRun(running.app, 'jira')
   if (sites.length === 0) return
-  await choose(running, { cloud_ids: sites })
-  await synced(running.app, 'jira', 2)
+  await selectSites(running, { cloud_ids: sites })
+  await waitForRun(running.app, 'jira', 2)
 }
 
-async function postByHand({ app }: Built) {
+async function postProject({ app }: TestApp) {
   return await app.inject({
     method: 'POST',
     url: '/jira/projects',
@@ -60,41 +60,39 @@ async function postByHand({ app }: Built) {
 }
 
 t.test('One site is bound by itself, whichever it is, and shown as the one', async (t) => {
-  const running = await service(t)
+  const running = await startTestService(t)
   const browser = new Browser(running.app)
   await browser.open(await browser.consent('jira', { extra: '&sandbox_site=globex' }))
-  await synced(running.app, 'jira')
+  await waitForRun(running.app, 'jira')
   const site = { cloud_id: GLOBEX, name: 'globex', url: 'https://globex.atlassian.net' }
-  t.match(await view(running), {
+  t.match(await getConnection(running), {
     state: 'active',
     site,
     sites: [{ ...site, selected: true, reachable: true }]
   })
-  t.equal((await view(running)).sites.length, 1)
-  t.same(await copiedFrom(running), ['globex'])
+  t.equal((await getConnection(running)).sites.length, 1)
+  t.same(await listSourceSites(running), ['globex'])
 })
 
 t.test('Several sites need a choice: none is taken, one can be, and all can be', async (t) => {
-  const running = await service(t, {}, { clients })
-  await connectedTo(running)
-  t.match(await view(running), {
+  const running = await startTestService(t, {}, { clients: accountClients })
+  await connectToSites(running)
+  t.match(await getConnection(running), {
     state: 'needs_site',
     site: null,
     last_error: /^The consent reaches 2 sites with Jira\. Choose with PUT .*\/jira\/site\.$/
   })
   t.strictSame(
-    (await view(running)).sites.map(({ name, selected, reachable }: Record<string, unknown>) => [
-      name,
-      selected,
-      reachable
-    ]),
+    (await getConnection(running)).sites.map(
+      ({ name, selected, reachable }: Record<string, unknown>) => [name, selected, reachable]
+    ),
     [
       ['acme', false, true],
       ['globex', false, true]
     ]
   )
-  t.same(await copiedFrom(running), [])
-  const one = await choose(running, { cloud_id: GLOBEX })
+  t.same(await listSourceSites(running), [])
+  const one = await selectSites(running, { cloud_id: GLOBEX })
   t.equal(one.statusCode, 200)
   t.match(one.json(), {
     product: 'jira',
@@ -106,27 +104,27 @@ t.test('Several sites need a choice: none is taken, one can be, and all can be',
       { name: 'globex', selected: true }
     ]
   })
-  t.strictSame(one.json(), await view(running), 'the answer is the connection')
-  t.match(await synced(running.app, 'jira', 2), { state: 'succeeded' })
-  t.same(await copiedFrom(running), ['globex'])
-  t.match((await choose(running, { cloud_ids: [GLOBEX, ACME] })).json(), {
+  t.strictSame(one.json(), await getConnection(running), 'the answer is the connection')
+  t.match(await waitForRun(running.app, 'jira', 2), { state: 'succeeded' })
+  t.same(await listSourceSites(running), ['globex'])
+  t.match((await selectSites(running, { cloud_ids: [GLOBEX, ACME] })).json(), {
     state: 'active',
     site: null,
     sites: [{ selected: true }, { selected: true }]
   })
-  t.match(await synced(running.app, 'jira', 3), { state: 'succeeded' })
-  t.same(await copiedFrom(running), ['acme', 'globex'])
-  t.same(await changes(running), ['active', 'needs_site'])
+  t.match(await waitForRun(running.app, 'jira', 3), { state: 'succeeded' })
+  t.same(await listSourceSites(running), ['acme', 'globex'])
+  t.same(await listStateChanges(running), ['active', 'needs_site'])
 })
 
 t.test(
   'A choice that is none is refused before anybody is asked, and changes nothing',
   async (t) => {
-    const running = await service(t, {}, { clients })
-    await connectedTo(running, ACME)
-    const before = await view(running)
-    const asked = async () => (await running.sandbox.admin('stats', undefined, 'GET')).calls
-    const calls = await asked()
+    const running = await startTestService(t, {}, { clients: accountClients })
+    await connectToSites(running, ACME)
+    const before = await getConnection(running)
+    const getCallCounts = async () => (await running.sandbox.admin('stats', undefined, 'GET')).calls
+    const calls = await getCallCounts()
     const wrong = [
       {},
       null,
@@ -150,16 +148,21 @@ t.test(
     ]
     for (const payload of wrong) {
       t.match(
-        (await choose(running, payload)).json(),
+        (await selectSites(running, payload)).json(),
         { status: 422, code: 'validation_failed', errors: [{ detail: /\.$/ }] },
         JSON.stringify(payload)
       )
     }
-    t.strictSame(await asked(), calls)
-    const odd = [NOWHERE, ACME.toUpperCase(), 'x'.repeat(36), `../../../admin/${'x'.repeat(21)}`]
+    t.strictSame(await getCallCounts(), calls)
+    const odd = [
+      UNKNOWN_CLOUD_ID,
+      ACME.toUpperCase(),
+      'x'.repeat(36),
+      `../../../admin/${'x'.repeat(21)}`
+    ]
     for (const id of odd) {
       t.match(
-        (await choose(running, { cloud_id: id })).json(),
+        (await selectSites(running, { cloud_id: id })).json(),
         {
           status: 422,
           errors: [{ pointer: '/cloud_id', detail: /reaches no such site with Jira/ }]
@@ -168,36 +171,36 @@ t.test(
       )
     }
     t.match(
-      (await choose(running, { cloud_ids: [ACME, NOWHERE] })).json(),
+      (await selectSites(running, { cloud_ids: [ACME, UNKNOWN_CLOUD_ID] })).json(),
       { status: 422, errors: [{ pointer: '/cloud_ids' }] },
       'one of them is not enough'
     )
-    t.strictSame(await view(running), before)
-    t.same(await copiedFrom(running), ['acme'])
+    t.strictSame(await getConnection(running), before)
+    t.same(await listSourceSites(running), ['acme'])
   }
 )
 
 t.test(
   'Without a user or a connection there is nothing to choose for; a dead consent says so',
   async (t) => {
-    const running = await service(t)
-    t.match((await choose(running, { cloud_id: ACME })).json(), {
+    const running = await startTestService(t)
+    t.match((await selectSites(running, { cloud_id: ACME })).json(), {
       status: 404,
       code: 'user_not_found'
     })
-    await connectedTo(running)
-    t.match((await choose(running, { cloud_id: ACME }, 'confluence')).json(), {
+    await connectToSites(running)
+    t.match((await selectSites(running, { cloud_id: ACME }, 'confluence')).json(), {
       status: 404,
       code: 'connection_not_found'
     })
     await running.sandbox.admin('revoke', {})
-    running.pass(3_600_000)
-    t.match((await choose(running, { cloud_id: ACME })).json(), {
+    running.advanceTime(3_600_000)
+    t.match((await selectSites(running, { cloud_id: ACME })).json(), {
       status: 409,
       code: 'needs_reconnect'
     })
-    t.match(await view(running), { state: 'needs_reconnect', site: { cloud_id: ACME } })
-    t.match((await choose(running, { cloud_id: ACME })).json(), {
+    t.match(await getConnection(running), { state: 'needs_reconnect', site: { cloud_id: ACME } })
+    t.match((await selectSites(running, { cloud_id: ACME })).json(), {
       status: 409,
       code: 'needs_reconnect'
     })
@@ -207,52 +210,52 @@ t.test(
 t.test(
   'The list that is chosen from is fresh: a site that has just gone is refused, one that has just come is taken',
   async (t) => {
-    const running = await service(t, {}, { clients })
-    await connectedTo(running)
+    const running = await startTestService(t, {}, { clients: accountClients })
+    await connectToSites(running)
     await running.sandbox.admin('uninstall', { site: 'globex' })
-    t.match((await choose(running, { cloud_id: GLOBEX })).json(), {
+    t.match((await selectSites(running, { cloud_id: GLOBEX })).json(), {
       status: 422,
       errors: [{ pointer: '/cloud_id' }]
     })
 
-    const other = await service(t)
-    await connectedTo(other)
-    t.equal((await view(other)).sites.length, 1)
+    const other = await startTestService(t)
+    await connectToSites(other)
+    t.equal((await getConnection(other)).sites.length, 1)
     await new Browser(other.app).consent('jira', { extra: '&sandbox_site=globex' })
-    t.match((await choose(other, { cloud_id: GLOBEX })).json(), {
+    t.match((await selectSites(other, { cloud_id: GLOBEX })).json(), {
       state: 'active',
       site: { cloud_id: GLOBEX },
       sites: [{ name: 'acme' }, { name: 'globex' }]
     })
-    t.match(await synced(other.app, 'jira', 2), { state: 'succeeded' })
-    t.same(await copiedFrom(other), ['globex'])
+    t.match(await waitForRun(other.app, 'jira', 2), { state: 'succeeded' })
+    t.same(await listSourceSites(other), ['globex'])
   }
 )
 
-for (const [how, found] of [
-  ['copy', copy],
-  ['check', check]
+for (const [how, trigger] of [
+  ['copy', runSync],
+  ['check', checkConnection]
 ] as const) {
   t.test(
     `A chosen site that is gone is found at the next ${how}; no other one takes its place`,
     async (t) => {
-      const running = await service(t, {}, { clients })
-      await connectedTo(running, ACME)
+      const running = await startTestService(t, {}, { clients: accountClients })
+      await connectToSites(running, ACME)
       await running.sandbox.admin('uninstall', { site: 'acme' })
-      const result = await found(running)
+      const result = await trigger(running)
       if (how === 'copy') {
         t.match(result, {
           state: 'failed',
           error: { code: 'site_removed', detail: /no longer reaches a site that was chosen/ }
         })
       }
-      t.match(await view(running), {
+      t.match(await getConnection(running), {
         state: 'needs_site',
         last_error: /^The consent no longer reaches a site that was chosen\..*PUT .*\/site\.$/,
         site: { cloud_id: ACME }
       })
       t.strictSame(
-        (await view(running)).sites.map(
+        (await getConnection(running)).sites.map(
           ({ name, selected, reachable }: Record<string, unknown>) => [name, selected, reachable]
         ),
         [
@@ -260,20 +263,20 @@ for (const [how, found] of [
           ['acme', true, false]
         ]
       )
-      t.match(await copy(running), {
+      t.match(await runSync(running), {
         state: 'failed',
         error: { code: 'site_removed' },
         counts: { upstream_calls: 0 }
       })
-      t.same(await copiedFrom(running), ['acme'], 'what was copied stays')
+      t.same(await listSourceSites(running), ['acme'], 'what was copied stays')
       const { log } = (await running.sandbox.admin('stats', undefined, 'GET')) as {
         log: Array<{ path: string }>
       }
       t.notOk(log.some(({ path }) => path.includes(GLOBEX)))
-      t.same(await changes(running), ['needs_site', 'active', 'needs_site'], 'told once')
+      t.same(await listStateChanges(running), ['needs_site', 'active', 'needs_site'], 'told once')
       await new Browser(running.app).connect('jira')
       t.match(
-        await view(running),
+        await getConnection(running),
         { state: 'active', site: { cloud_id: ACME } },
         'a consent that reaches it again mends it'
       )
@@ -282,51 +285,51 @@ for (const [how, found] of [
 }
 
 t.test('The only site that is gone leaves none, not the next one that comes', async (t) => {
-  const running = await service(t)
-  await connectedTo(running)
+  const running = await startTestService(t)
+  await connectToSites(running)
   await running.sandbox.admin('uninstall', { site: 'acme' })
-  t.match((await check(running)).json(), {
+  t.match((await checkConnection(running)).json(), {
     state: 'needs_site',
     sites: [{ name: 'acme', selected: true, reachable: false }]
   })
   const browser = new Browser(running.app)
   await browser.open(await browser.consent('jira', { extra: '&sandbox_site=globex' }))
-  await synced(running.app, 'jira', 2)
-  t.match(await view(running), { state: 'needs_site', site: { cloud_id: ACME } })
-  t.same(await copiedFrom(running), ['acme'])
+  await waitForRun(running.app, 'jira', 2)
+  t.match(await getConnection(running), { state: 'needs_site', site: { cloud_id: ACME } })
+  t.same(await listSourceSites(running), ['acme'])
 })
 
 t.test(
   'Connecting again keeps the site that was chosen, though the consent reaches others',
   async (t) => {
-    const running = await service(t, {}, { clients })
-    await connectedTo(running, GLOBEX)
+    const running = await startTestService(t, {}, { clients: accountClients })
+    await connectToSites(running, GLOBEX)
     await new Browser(running.app).connect('jira')
-    t.match(await view(running), { state: 'active', site: { cloud_id: GLOBEX } })
-    t.match(await synced(running.app, 'jira', 3), { state: 'succeeded' })
-    t.same(await copiedFrom(running), ['globex'])
+    t.match(await getConnection(running), { state: 'active', site: { cloud_id: GLOBEX } })
+    t.match(await waitForRun(running.app, 'jira', 3), { state: 'succeeded' })
+    t.same(await listSourceSites(running), ['globex'])
   }
 )
 
 t.test(
   'Another choice erases the copies of the site that was dropped, and not what was posted by hand',
   async (t) => {
-    const running = await service(t, {}, { clients })
-    await connectedTo(running, ACME, GLOBEX)
-    await postByHand(running)
-    t.same(await copiedFrom(running), ['acme', 'globex', 'hand'])
-    await choose(running, { cloud_id: GLOBEX })
-    t.same(await copiedFrom(running), ['globex', 'hand'], 'at once')
-    await synced(running.app, 'jira', 3)
-    t.same(await copiedFrom(running), ['globex', 'hand'])
+    const running = await startTestService(t, {}, { clients: accountClients })
+    await connectToSites(running, ACME, GLOBEX)
+    await postProject(running)
+    t.same(await listSourceSites(running), ['acme', 'globex', 'hand'])
+    await selectSites(running, { cloud_id: GLOBEX })
+    t.same(await listSourceSites(running), ['globex', 'hand'], 'at once')
+    await waitForRun(running.app, 'jira', 3)
+    t.same(await listSourceSites(running), ['globex', 'hand'])
   }
 )
 
 t.test(
   'A choice that is made while the dropped site is being copied holds: the new one is copied, the old one is not',
   async (t) => {
-    const running = await service(t, {}, { clients })
-    await connectedTo(running, ACME)
+    const running = await startTestService(t, {}, { clients: accountClients })
+    await connectToSites(running, ACME)
     await running.sandbox.admin('faults', {
       kind: 'delay',
       delay_ms: 300,
@@ -335,22 +338,22 @@ t.test(
     const { id } = (
       await running.app.inject({ method: 'POST', url: '/integrations/jira/sync' })
     ).json()
-    t.match((await choose(running, { cloud_id: GLOBEX })).json(), {
+    t.match((await selectSites(running, { cloud_id: GLOBEX })).json(), {
       state: 'active',
       site: { cloud_id: GLOBEX }
     })
-    await synced(running.app, 'jira', id)
+    await waitForRun(running.app, 'jira', id)
     const next = await running.app.inject(`/integrations/jira/sync/runs/${id + 1}`)
-    if (next.statusCode === 200) await synced(running.app, 'jira', id + 1)
-    t.same(await copiedFrom(running), ['globex'])
+    if (next.statusCode === 200) await waitForRun(running.app, 'jira', id + 1)
+    t.same(await listSourceSites(running), ['globex'])
   }
 )
 
 t.test(
   'A site that is listed once for each product is one site, and what is none is left out',
   async (t) => {
-    const running = await service(t)
-    await connectedTo(running)
+    const running = await startTestService(t)
+    await connectToSites(running)
     const acme = (scopes: unknown) => ({
       id: ACME,
       name: 'acme',
@@ -369,13 +372,18 @@ t.test(
       'acme',
       7,
       { id: '..', url: 'https://acme.atlassian.net', scopes: jira },
-      { id: NOWHERE, scopes: jira },
-      { id: NOWHERE, url: 'javascript:1', scopes: jira },
+      { id: UNKNOWN_CLOUD_ID, scopes: jira },
+      { id: UNKNOWN_CLOUD_ID, url: 'javascript:1', scopes: jira },
       { ...acme(jira), id: undefined }
     ]
     const listed = async (body: unknown) => {
-      await running.sandbox.admin('faults', { kind: 'status', status: 200, body, match: RESOURCES })
-      return (await check(running))
+      await running.sandbox.admin('faults', {
+        kind: 'status',
+        status: 200,
+        body,
+        match: RESOURCES_ENDPOINT
+      })
+      return (await checkConnection(running))
         .json()
         .sites.map(({ name, url }: Record<string, unknown>) => `${name} ${url}`)
     }
@@ -399,15 +407,18 @@ t.test(
       [one],
       'and one without the product is none'
     )
-    t.same(await changes(running), ['active'])
+    t.same(await listStateChanges(running), ['active'])
     await running.sandbox.admin('faults', {
       kind: 'status',
       status: 200,
       body: { values: [acme(jira)] },
-      match: RESOURCES
+      match: RESOURCES_ENDPOINT
     })
-    t.match((await check(running)).json(), { status: 502, code: 'upstream_invalid_answer' })
-    t.match(await view(running), {
+    t.match((await checkConnection(running)).json(), {
+      status: 502,
+      code: 'upstream_invalid_answer'
+    })
+    t.match(await getConnection(running), {
       state: 'active',
       sites: [{ name: 'acme', selected: true, reachable: true }]
     })

@@ -1,37 +1,45 @@
 import type { LightMyRequestResponse } from 'fastify'
 import t from 'tap'
 import { DANA } from '../../src/sandbox/oauth/users.ts'
-import { SMALL, service, type Service } from '../auth/helper.ts'
-import { Browser, connected, decide, synced, type Built } from '../helper.ts'
+import { SMALL_SANDBOX, startTestService, type TestService } from '../auth/helper.ts'
+import {
+  Browser,
+  buildAppWithSandbox,
+  answerConsentPage,
+  waitForRun,
+  type TestApp
+} from '../helper.ts'
 import { ACME } from '../sandbox/helper.ts'
 
-const START = Date.UTC(2026, 10, 23, 12)
+const START_MS = Date.UTC(2026, 10, 23, 12)
 const HOUR_MS = 3_600_000
-const FEW = '&scope=read:jira-user%20offline_access'
-const NO_SCOPE = {
+const LIMITED_SCOPE_QUERY = '&scope=read:jira-user%20offline_access'
+const SCOPE_FAULT = {
   kind: 'status',
   status: 401,
   body: { code: 401, message: 'Unauthorized; scope does not match' },
   match: { path: 'project/search' }
 }
-const SITE = { cloud_id: ACME, name: 'acme', url: 'https://acme.atlassian.net' }
-const ON = { on: true, missing: [], login_url: null }
+const EXPECTED_SITE = { cloud_id: ACME, name: 'acme', url: 'https://acme.atlassian.net' }
+const ENABLED_FEATURE = { on: true, missing: [], login_url: null }
 
-const view = async ({ app }: Built, prefix = '') =>
+const listConnections = async ({ app }: TestApp, prefix = '') =>
   (await app.inject(`${prefix}/users/1/connections`)).json().connections as Array<
     Record<string, any>
   >
-const feature = async (running: Built, name: string, prefix = '') =>
-  (await view(running, prefix))[0]?.features.find((each: { name: string }) => each.name === name)
-const history = async ({ app }: Built, query = '') =>
+const getFeature = async (running: TestApp, name: string, prefix = '') =>
+  (await listConnections(running, prefix))[0]?.features.find(
+    (each: { name: string }) => each.name === name
+  )
+const getConnectionHistory = async ({ app }: TestApp, query = '') =>
   await app.inject(`/users/1/connections/jira/history${query}`)
-const check = async ({ app }: Built) =>
+const checkConnection = async ({ app }: TestApp) =>
   await app.inject({ method: 'POST', url: '/users/1/connections/jira/check' })
-const exchanges = async ({ sandbox }: Service) =>
+const getExchanges = async ({ sandbox }: TestService) =>
   (await sandbox.admin('stats', undefined, 'GET')).exchanges
 
-async function copy({ app }: Built) {
-  return await synced(
+async function runSync({ app }: TestApp) {
+  return await waitForRun(
     app,
     'jira',
     (await app.inject({ method: 'POST', url: '/integrations/jira/sync' })).json().id
@@ -39,32 +47,32 @@ async function copy({ app }: Built) {
 }
 
 /** Every change of a connection that the log tells of. */
-function events({ lines }: Built) {
+function filterStateEvents({ lines }: TestApp) {
   return lines().filter(({ event }) => event === 'connection_state_changed')
 }
 
-async function connectedOnce(running: Service, query = '') {
+async function connectJira(running: TestService, query = '') {
   await new Browser(running.app).connect('jira', query)
-  await synced(running.app, 'jira')
+  await waitForRun(running.app, 'jira')
 }
 
 t.test('A fresh connection is shown whole: state, site, features, scopes and times', async (t) => {
-  let clock = START
-  const running = await connected(t, {
+  let clock = START_MS
+  const running = await buildAppWithSandbox(t, {
     env: { SYNC_INTERVAL: '0' },
-    sandbox: SMALL,
+    sandbox: SMALL_SANDBOX,
     now: () => clock
   })
   const browser = new Browser(running.app)
   for (const [i, product] of ['jira', 'confluence'].entries()) {
     await browser.connect(product)
-    await synced(running.app, product, i + 1)
+    await waitForRun(running.app, product, i + 1)
   }
   const fresh = {
     state: 'active',
     account_id: DANA.accountId,
-    site: SITE,
-    sites: [{ ...SITE, selected: true, reachable: true }],
+    site: EXPECTED_SITE,
+    sites: [{ ...EXPECTED_SITE, selected: true, reachable: true }],
     connected_at: '2026-11-23T12:00:00.000Z',
     last_refresh_at: null,
     reconsent_by: '2027-11-23T12:00:00.000Z',
@@ -78,17 +86,20 @@ t.test('A fresh connection is shown whole: state, site, features, scopes and tim
     ...fresh,
     product: 'jira',
     features: [
-      { name: 'projects', ...ON },
-      { name: 'issues', ...ON },
+      { name: 'projects', ...ENABLED_FEATURE },
+      { name: 'issues', ...ENABLED_FEATURE },
       { name: 'webhooks', on: false, missing: ['manage:jira-webhook'], login_url: null },
-      { name: 'identity', ...ON }
+      { name: 'identity', ...ENABLED_FEATURE }
     ],
     scopes: ['read:jira-work', 'read:jira-user', 'read:me', 'offline_access']
   }
   const confluence = {
     ...fresh,
     product: 'confluence',
-    features: ['spaces', 'pages', 'incremental_pages', 'identity'].map((name) => ({ name, ...ON })),
+    features: ['spaces', 'pages', 'incremental_pages', 'identity'].map((name) => ({
+      name,
+      ...ENABLED_FEATURE
+    })),
     scopes: [
       'read:space:confluence',
       'read:page:confluence',
@@ -101,20 +112,20 @@ t.test('A fresh connection is shown whole: state, site, features, scopes and tim
     connections: [jira, confluence]
   })
   clock += HOUR_MS
-  const checked = await check(running)
+  const checked = await checkConnection(running)
   t.equal(checked.statusCode, 200)
   t.strictSame(
     checked.json(),
     { ...jira, last_refresh_at: '2026-11-23T13:00:00.000Z' },
     'a check answers the same, and tells of the refresh'
   )
-  t.strictSame(await view(running), [checked.json(), confluence], 'of this product only')
+  t.strictSame(await listConnections(running), [checked.json(), confluence], 'of this product only')
 })
 
 t.test(
   'Nobody connected is an empty list; an unknown user is none; an id that cannot be one is said to be so',
   async (t) => {
-    const { app } = await service(t)
+    const { app } = await startTestService(t)
     await app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
     t.strictSame((await app.inject('/users/1/connections')).json(), { connections: [] })
     for (const path of ['', '/jira/history', '/confluence/history']) {
@@ -135,16 +146,19 @@ t.test(
       status: 404,
       code: 'connection_not_found'
     })
-    t.match((await check({ app } as Built)).json(), { status: 404, code: 'connection_not_found' })
+    t.match((await checkConnection({ app } as TestApp)).json(), {
+      status: 404,
+      code: 'connection_not_found'
+    })
     t.equal((await app.inject('/users/1/connections/trello/history')).statusCode, 404)
   }
 )
 
 t.test('Links keep the prefix that they were asked under, and lead where they say', async (t) => {
-  const running = await service(t)
-  await connectedOnce(running, FEW)
-  const { login_url: bare } = await feature(running, 'projects')
-  const { login_url: prefixed } = await feature(running, 'projects', '/api')
+  const running = await startTestService(t)
+  await connectJira(running, LIMITED_SCOPE_QUERY)
+  const { login_url: bare } = await getFeature(running, 'projects')
+  const { login_url: prefixed } = await getFeature(running, 'projects', '/api')
   t.equal(prefixed, `/api${bare}`)
   for (const url of [bare, prefixed]) {
     t.match((await running.app.inject(url)).json(), { provider: 'jira', url: /^http/ })
@@ -154,8 +168,8 @@ t.test('Links keep the prefix that they were asked under, and lead where they sa
     url: '/api/users/1/connections/jira/check'
   })
   t.equal(checked.json().features[0].login_url, prefixed)
-  await running.sandbox.admin('faults', NO_SCOPE)
-  await copy(running)
+  await running.sandbox.admin('faults', SCOPE_FAULT)
+  await runSync(running)
   await new Browser(running.app).connect('jira')
   const { headers } = await running.app.inject('/api/users/1/connections/jira/history?limit=1')
   t.match(
@@ -165,27 +179,27 @@ t.test('Links keep the prefix that they were asked under, and lead where they sa
 })
 
 t.test('T20 No token, sealed or not, is in any answer', async (t) => {
-  const running = await service(t)
-  const { signer } = running.sandbox.world
+  const running = await startTestService(t)
+  const { signer } = running.sandbox.state
   const issued: string[] = []
   const sign = signer.sign.bind(signer)
   signer.sign = (claims) => {
     issued.push(sign(claims))
     return issued.at(-1) ?? ''
   }
-  await connectedOnce(running)
-  running.pass(HOUR_MS)
+  await connectJira(running)
+  running.advanceTime(HOUR_MS)
   const answers = [
-    await check(running),
+    await checkConnection(running),
     await running.app.inject('/users/1/connections'),
-    await history(running),
+    await getConnectionHistory(running),
     await running.app.inject({
       method: 'PUT',
       url: '/users/1/connections/jira/site',
       payload: { cloud_id: ACME }
     })
   ]
-  await synced(running.app, 'jira', 2)
+  await waitForRun(running.app, 'jira', 2)
   const grant = (await running.app.store.connections.get(1, 'jira'))?.grant
   answers.push(await running.app.inject({ method: 'DELETE', url: '/users/1/connections/jira' }))
   t.same(
@@ -212,23 +226,23 @@ t.test('T20 No token, sealed or not, is in any answer', async (t) => {
 t.test(
   'A consent with few scopes says what it lacks, offers the login for it, and that login mends it',
   async (t) => {
-    const running = await service(t)
-    await connectedOnce(running, FEW)
-    const [connection] = await view(running)
+    const running = await startTestService(t)
+    await connectJira(running, LIMITED_SCOPE_QUERY)
+    const [connection] = await listConnections(running)
     t.match(connection, {
       state: 'scope_missing',
       last_error: /^The connection lacks .*\(read:jira-work\).*\.$/,
       scopes: ['read:jira-user', 'offline_access']
     })
     for (const name of ['projects', 'issues']) {
-      t.match(await feature(running, name), {
+      t.match(await getFeature(running, name), {
         on: false,
         missing: ['read:jira-work'],
         login_url: /^\/auth\/jira\/login\?/
       })
     }
     t.strictSame(
-      await feature(running, 'webhooks'),
+      await getFeature(running, 'webhooks'),
       {
         name: 'webhooks',
         on: false,
@@ -237,7 +251,7 @@ t.test(
       },
       'what this service does not ask for has no login'
     )
-    const { login_url: login } = await feature(running, 'projects')
+    const { login_url: login } = await getFeature(running, 'projects')
     const { url } = (await running.app.inject(login)).json() as { url: string }
     t.same(
       new URL(url).searchParams.get('scope')?.split(' ').sort(),
@@ -245,37 +259,37 @@ t.test(
       'held and missing, and no more'
     )
     t.match(
-      (await new Browser(running.app).open(await decide(url))).headers.location,
+      (await new Browser(running.app).open(await answerConsentPage(url))).headers.location,
       /status=success&user_id=1/
     )
-    await synced(running.app, 'jira', 2)
+    await waitForRun(running.app, 'jira', 2)
     for (const name of ['projects', 'issues']) {
-      t.strictSame(await feature(running, name), { name, ...ON })
+      t.strictSame(await getFeature(running, name), { name, ...ENABLED_FEATURE })
     }
-    t.match(await feature(running, 'identity'), { on: false, missing: ['read:me'] })
-    t.match(await view(running), [{ state: 'active', last_error: null }])
-    t.match((await history(running)).json(), [
+    t.match(await getFeature(running, 'identity'), { on: false, missing: ['read:me'] })
+    t.match(await listConnections(running), [{ state: 'active', last_error: null }])
+    t.match((await getConnectionHistory(running)).json(), [
       { from: 'scope_missing', to: 'active', code: null },
       { from: null, to: 'scope_missing', code: 'scope_missing' }
     ])
-    t.equal((await history(running)).json().length, 2)
+    t.equal((await getConnectionHistory(running)).json().length, 2)
   }
 )
 
 t.test(
   'A gateway that refuses a scope the token has turns the feature off, costs no refresh, and a good copy turns it on',
   async (t) => {
-    const running = await service(t)
-    await connectedOnce(running)
-    await running.sandbox.admin('faults', NO_SCOPE)
+    const running = await startTestService(t)
+    await connectJira(running)
+    await running.sandbox.admin('faults', SCOPE_FAULT)
     const part = { code: 'scope_missing', detail: /read:jira-work/ }
-    t.match(await copy(running), {
+    t.match(await runSync(running), {
       state: 'partial',
       error: part,
       failures: [{ collection: 'projects', site: ACME, remote_id: null, ...part }],
       counts: { seen: 0 }
     })
-    t.match(await view(running), [
+    t.match(await listConnections(running), [
       {
         state: 'scope_missing',
         last_error: /\(read:jira-work\)/,
@@ -283,34 +297,34 @@ t.test(
         last_refresh_at: null
       }
     ])
-    t.match(await feature(running, 'projects'), { on: false, missing: ['read:jira-work'] })
-    t.match(await feature(running, 'issues'), { on: true }, 'what was not refused stays on')
+    t.match(await getFeature(running, 'projects'), { on: false, missing: ['read:jira-work'] })
+    t.match(await getFeature(running, 'issues'), { on: true }, 'what was not refused stays on')
     t.match(
-      (await check(running)).json(),
+      (await checkConnection(running)).json(),
       { state: 'scope_missing' },
       'a list of sites proves nothing about it'
     )
-    t.same(Object.keys((await exchanges(running)) as object), ['authorization_code'])
-    t.match(await copy(running), { state: 'succeeded' })
-    t.match(await view(running), [{ state: 'active', last_error: null }])
-    t.strictSame(await feature(running, 'projects'), { name: 'projects', ...ON })
-    t.same(Object.keys((await exchanges(running)) as object), ['authorization_code'])
+    t.same(Object.keys((await getExchanges(running)) as object), ['authorization_code'])
+    t.match(await runSync(running), { state: 'succeeded' })
+    t.match(await listConnections(running), [{ state: 'active', last_error: null }])
+    t.strictSame(await getFeature(running, 'projects'), { name: 'projects', ...ENABLED_FEATURE })
+    t.same(Object.keys((await getExchanges(running)) as object), ['authorization_code'])
   }
 )
 
 t.test(
   'The history has one row and the log one event for each change, newest first, in pages',
   async (t) => {
-    const running = await service(t)
-    await connectedOnce(running)
+    const running = await startTestService(t)
+    await connectJira(running)
     for (let i = 0; i < 3; i++) {
-      await running.sandbox.admin('faults', { ...NO_SCOPE, times: 2 })
+      await running.sandbox.admin('faults', { ...SCOPE_FAULT, times: 2 })
       for (let same = 0; same < 3; same++) {
-        running.pass(1000)
-        await copy(running)
+        running.advanceTime(1000)
+        await runSync(running)
       }
     }
-    const all = (await history(running)).json() as Array<Record<string, any>>
+    const all = (await getConnectionHistory(running)).json() as Array<Record<string, any>>
     t.same(
       all.map(({ from, to }) => `${from} ${to}`),
       [
@@ -322,7 +336,7 @@ t.test(
     t.match(all[1], { code: 'scope_missing', detail: /^The connection lacks .*\.$/ })
     t.ok(all.every(({ at }, i) => i === 0 || Date.parse(at) < Date.parse(all[i - 1]?.at)))
     t.strictSame(
-      events(running)
+      filterStateEvents(running)
         .toReversed()
         .map(({ from, to, reason, user_id: user, product }) => [from, to, reason, user, product]),
       all.map(({ from, to, code }) => [from, to, code, 1, 'jira'])
@@ -340,17 +354,17 @@ t.test(
     t.same(sizes, [3, 3, 1])
     t.strictSame(paged, all)
     t.equal(
-      (await history(running, '?limit=7')).headers.link,
+      (await getConnectionHistory(running, '?limit=7')).headers.link,
       undefined,
       'the last page leads nowhere'
     )
-    t.match((await history(running, '?cursor=nonsense')).json(), {
+    t.match((await getConnectionHistory(running, '?cursor=nonsense')).json(), {
       status: 400,
       code: 'invalid_cursor'
     })
     for (const query of ['limit=0', 'limit=1001', 'limit=x', 'page=2']) {
       t.match(
-        (await history(running, `?${query}`)).json(),
+        (await getConnectionHistory(running, `?${query}`)).json(),
         { status: 422, code: 'validation_failed' },
         query
       )

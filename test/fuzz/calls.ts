@@ -1,44 +1,44 @@
 import fc from 'fast-check'
 import {
-  BODIES,
+  HOSTILE_BODIES,
   CONTENT_TYPES,
   HOSTILE_TEXTS,
   JSON_VALUES,
   LONG_TEXTS
 } from '../fixtures/hostile.ts'
 import { HOSTILE_HEADERS } from '../fixtures/headers.ts'
-import type { Operation, Schema } from './operations.ts'
+import type { ApiOperation, JsonSchema } from './operations.ts'
 
 /** A request, with `{user}` and `{run}` in the place of what is there when it is sent. */
-export interface Call {
+export interface FuzzCall {
   method: string
   /** Begins with the path that the route has, unless `aside`. */
   url: string
   headers: Record<string, string>
   payload: string | undefined
   /** Meant for no route: another method, or another path. */
-  aside: boolean
+  isOffRoute: boolean
 }
 
-const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS', 'TRACE', 'SEARCH']
-const SITE = '8f0c1d3e-2222-4b4b-9a9a-000000000001'
+const HTTP_METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS', 'TRACE', 'SEARCH']
+const KNOWN_CLOUD_ID = '8f0c1d3e-2222-4b4b-9a9a-000000000001'
 /** What would make a request wait on purpose is not waited for here. */
-const AT_MOST: Record<string, number> = { wait: 0 }
+const MAX_BY_PARAMETER: Record<string, number> = { wait: 0 }
 
-const hostile = fc.oneof(
+const arbitraryHostileText = fc.oneof(
   { weight: 20, arbitrary: fc.constantFrom(...HOSTILE_TEXTS) },
   { weight: 1, arbitrary: fc.constantFrom(...LONG_TEXTS) },
   { weight: 6, arbitrary: fc.string({ unit: 'binary', maxLength: 40 }) },
   { weight: 3, arbitrary: fc.string({ unit: 'grapheme', maxLength: 300 }) }
 )
-const json = fc.oneof(
+const arbitraryJsonText = fc.oneof(
   { weight: 4, arbitrary: fc.constantFrom(...JSON_VALUES) },
-  { weight: 2, arbitrary: hostile.map((text) => JSON.stringify(text)) },
+  { weight: 2, arbitrary: arbitraryHostileText.map((text) => JSON.stringify(text)) },
   { weight: 1, arbitrary: fc.jsonValue({ maxDepth: 4 }).map((value) => JSON.stringify(value)) }
 )
 
 /** Mostly right, so that what is right gets far; sometimes nearly; sometimes anything. */
-function mixed<T>(
+function mixArbitraries<T>(
   right: fc.Arbitrary<T>,
   near: fc.Arbitrary<T>,
   wrong: fc.Arbitrary<T>
@@ -51,16 +51,17 @@ function mixed<T>(
 }
 
 /** A text that a schema takes. */
-function rightText(
+function arbitraryValidText(
   name: string,
-  { enum: words, example, pattern, format, maxLength, minLength = 0 }: Schema
+  { enum: words, example, pattern, format, maxLength, minLength = 0 }: JsonSchema
 ): fc.Arbitrary<string> {
   if (words !== undefined) return fc.constantFrom(...(words as string[]))
   if (/^(user_id|owner_id)$/.test(name)) {
     return fc.constantFrom('{user}', '{user}', '{user}', '1', '2', '9007199254740991')
   }
   if (name === 'id') return fc.constantFrom('{run}', '1', '9')
-  if (/^cloud_id/.test(name)) return fc.constantFrom(SITE, '8f0c1d3e-2222-4b4b-9a9a-000000000002')
+  if (/^cloud_id/.test(name))
+    return fc.constantFrom(KNOWN_CLOUD_ID, '8f0c1d3e-2222-4b4b-9a9a-000000000002')
   const free = pattern === undefined && !['email', 'http-url', 'instant'].includes(format)
   return fc.oneof(
     fc.constant(String(example ?? 'x')),
@@ -71,96 +72,112 @@ function rightText(
 }
 
 /** Around the limits of a schema. */
-function nearText({ maxLength = 100, minLength = 0, example = 'a' }: Schema): fc.Arbitrary<string> {
-  const shown = String(example)
+function arbitraryNearMissText({
+  maxLength = 100,
+  minLength = 0,
+  example = 'a'
+}: JsonSchema): fc.Arbitrary<string> {
+  const sample = String(example)
   return fc.constantFrom(
     'a'.repeat(maxLength),
     'a'.repeat(maxLength + 1),
     '😀'.repeat(Math.ceil(maxLength / 2)),
     'a'.repeat(Math.max(0, minLength - 1)),
-    ` ${shown}`,
-    `${shown} `,
-    shown.toUpperCase(),
-    `${shown}${shown}`,
-    `${shown}\0`,
-    shown.slice(1)
+    ` ${sample}`,
+    `${sample} `,
+    sample.toUpperCase(),
+    `${sample}${sample}`,
+    `${sample}\0`,
+    sample.slice(1)
   )
 }
 
-function textOf(name: string, schema: Schema): fc.Arbitrary<string> {
+function arbitraryParameter(name: string, schema: JsonSchema): fc.Arbitrary<string> {
   if (schema.type === 'integer') {
-    const most = Math.min(
+    const max = Math.min(
       schema.maximum ?? Number.MAX_SAFE_INTEGER,
-      AT_MOST[name] ?? Number.MAX_SAFE_INTEGER
+      MAX_BY_PARAMETER[name] ?? Number.MAX_SAFE_INTEGER
     )
-    const waits = name in AT_MOST
-    return mixed(
-      fc.integer({ min: schema.minimum ?? 0, max: most }).map(String),
+    const waits = name in MAX_BY_PARAMETER
+    return mixArbitraries(
+      fc.integer({ min: schema.minimum ?? 0, max: max }).map(String),
       fc.constantFrom(
         ...(waits
           ? ['-1', '61']
-          : [String((schema.minimum ?? 0) - 1), String(most), String(most + 1)])
+          : [String((schema.minimum ?? 0) - 1), String(max), String(max + 1)])
       ),
-      waits ? fc.constantFrom('x', '1e0', '', '0x0') : hostile
+      waits ? fc.constantFrom('x', '1e0', '', '0x0') : arbitraryHostileText
     )
   }
-  return mixed(rightText(name, schema), nearText(schema), hostile)
+  return mixArbitraries(
+    arbitraryValidText(name, schema),
+    arbitraryNearMissText(schema),
+    arbitraryHostileText
+  )
 }
 
 /** A value of a body, as JSON. */
-function valueOf(name: string, schema: Schema): fc.Arbitrary<string> {
+function arbitraryJsonValue(name: string, schema: JsonSchema): fc.Arbitrary<string> {
   if (schema.anyOf !== undefined) {
-    return fc.oneof(...(schema.anyOf as Schema[]).map((each) => valueOf(name, each)))
+    return fc.oneof(...(schema.anyOf as JsonSchema[]).map((each) => arbitraryJsonValue(name, each)))
   }
   if (schema.type === 'null') return fc.constant('null')
   if (schema.type === 'boolean') {
-    return mixed(fc.constantFrom('true', 'false'), fc.constantFrom('"true"', '1'), json)
+    return mixArbitraries(
+      fc.constantFrom('true', 'false'),
+      fc.constantFrom('"true"', '1'),
+      arbitraryJsonText
+    )
   }
   if (schema.type === 'integer') {
-    return mixed(
+    return mixArbitraries(
       fc.constantFrom('{user}', '1'),
       fc.constantFrom('0', '-1', '1.0', '1.5', '9007199254740992'),
-      json
+      arbitraryJsonText
     )
   }
   if (schema.type === 'array') {
-    return mixed(
+    return mixArbitraries(
       fc
-        .array(valueOf(name, schema.items), { maxLength: (schema.maxItems ?? 3) + 1 })
+        .array(arbitraryJsonValue(name, schema.items), { maxLength: (schema.maxItems ?? 3) + 1 })
         .map((all) => `[${all.join()}]`),
-      json,
-      json
+      arbitraryJsonText,
+      arbitraryJsonText
     )
   }
-  if (schema.type === 'object') return bodyOf(schema)
-  return mixed(
-    rightText(name, schema).map((text) => JSON.stringify(text)),
-    nearText(schema).map((text) => JSON.stringify(text)),
-    json
+  if (schema.type === 'object') return arbitraryObject(schema)
+  return mixArbitraries(
+    arbitraryValidText(name, schema).map((text) => JSON.stringify(text)),
+    arbitraryNearMissText(schema).map((text) => JSON.stringify(text)),
+    arbitraryJsonText
   )
 }
 
 /** An object with most of its fields, sometimes another one, and sometimes one twice. */
-function bodyOf({ properties = {}, required = [] }: Schema): fc.Arbitrary<string> {
-  const fields = Object.entries<Schema>(properties).map(([name, schema]) => {
-    const field = valueOf(name, schema).map((value) => `${JSON.stringify(name)}:${value}`)
-    const twice = fc.tuple(field, field).map((both) => both.join())
+function arbitraryObject({ properties = {}, required = [] }: JsonSchema): fc.Arbitrary<string> {
+  const fields = Object.entries<JsonSchema>(properties).map(([name, schema]) => {
+    const field = arbitraryJsonValue(name, schema).map(
+      (value) => `${JSON.stringify(name)}:${value}`
+    )
+    const duplicated = fc.tuple(field, field).map((both) => both.join())
     return fc.oneof(
       { weight: (required as string[]).includes(name) ? 1 : 10, arbitrary: fc.constant('') },
       { weight: 20, arbitrary: field },
-      { weight: 1, arbitrary: twice }
+      { weight: 1, arbitrary: duplicated }
     )
   })
-  const another = fc.tuple(hostile, json).map(([name, value]) => `${JSON.stringify(name)}:${value}`)
+  const extraField = fc
+    .tuple(arbitraryHostileText, arbitraryJsonText)
+    .map(([name, value]) => `${JSON.stringify(name)}:${value}`)
   return fc
     .tuple(
       ...fields,
-      fc.oneof({ weight: 15, arbitrary: fc.constant('') }, { weight: 1, arbitrary: another })
+      fc.oneof({ weight: 15, arbitrary: fc.constant('') }, { weight: 1, arbitrary: extraField })
     )
     .map((all) => `{${all.filter((field) => field !== '').join()}}`)
 }
 
-const headerName = fc.constantFrom(
+const arbitraryHeaderName = fc.constantFrom(
   'x-request-id',
   'user-agent',
   'x-forwarded-for',
@@ -183,8 +200,8 @@ const headerName = fc.constantFrom(
   'x-http-method-override',
   'access-control-request-method'
 )
-const header = fc.oneof(
-  fc.tuple(headerName, hostile).map(([name, value]) => ({ [name]: value })),
+const arbitraryHeader = fc.oneof(
+  fc.tuple(arbitraryHeaderName, arbitraryHostileText).map(([name, value]) => ({ [name]: value })),
   fc.constantFrom(...HOSTILE_HEADERS),
   fc.constantFrom<Record<string, string>>(
     { accept: 'application/json' },
@@ -194,18 +211,23 @@ const header = fc.oneof(
     { 'content-encoding': 'gzip' }
   )
 )
-const headers = fc.oneof(
+const arbitraryHeaders = fc.oneof(
   { weight: 6, arbitrary: fc.constant({}) },
-  { weight: 2, arbitrary: header },
-  { weight: 1, arbitrary: fc.tuple(header, header).map(([one, other]) => ({ ...one, ...other })) }
+  { weight: 2, arbitrary: arbitraryHeader },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(arbitraryHeader, arbitraryHeader)
+      .map(([one, other]) => ({ ...one, ...other }))
+  }
 )
 
-function payloadOf(
-  operation: Operation
-): fc.Arbitrary<Pick<Call, 'payload'> & { type: string | undefined }> {
+function arbitraryPayload(
+  operation: ApiOperation
+): fc.Arbitrary<Pick<FuzzCall, 'payload'> & { type: string | undefined }> {
   const json = 'application/json'
   const raw = fc
-    .tuple(fc.constantFrom(...BODIES), fc.constantFrom(json, json, ...CONTENT_TYPES))
+    .tuple(fc.constantFrom(...HOSTILE_BODIES), fc.constantFrom(json, json, ...CONTENT_TYPES))
     .map(([payload, type]) => ({ payload, type }))
   const none = fc.constant({ payload: undefined, type: undefined })
   if (operation.body === undefined) {
@@ -213,9 +235,9 @@ function payloadOf(
       ? none
       : fc.oneof({ weight: 8, arbitrary: none }, { weight: 1, arbitrary: raw })
   }
-  const good = valueOf('', operation.body).map((payload) => ({ payload, type: json }))
+  const good = arbitraryJsonValue('', operation.body).map((payload) => ({ payload, type: json }))
   const mistyped = fc
-    .tuple(valueOf('', operation.body), fc.constantFrom(...CONTENT_TYPES))
+    .tuple(arbitraryJsonValue('', operation.body), fc.constantFrom(...CONTENT_TYPES))
     .map(([payload, type]) => ({ payload, type }))
   return fc.oneof(
     { weight: 12, arbitrary: good },
@@ -226,22 +248,28 @@ function payloadOf(
 }
 
 /** Requests for one route: right, nearly right and wrong in every place. Nothing and dots make another path of one, and have a test of their own. */
-export function callsFor(operation: Operation): fc.Arbitrary<Call> {
-  const named = (place: string) =>
+export function arbitraryCalls(operation: ApiOperation): fc.Arbitrary<FuzzCall> {
+  const parametersIn = (place: string) =>
     operation.parameters.filter((parameter) => parameter.in === place)
   const path = fc
     .tuple(
-      ...named('path').map(({ name, schema }) =>
-        textOf(name, schema).map((text) => [`{${name}}`, piece(text)] as const)
+      ...parametersIn('path').map(({ name, schema }) =>
+        arbitraryParameter(name, schema).map((text) => [`{${name}}`, toPathSegment(text)] as const)
       )
     )
     .map((values) =>
-      values.reduce((url, [place, text]) => url.replace(place, () => coded(text)), operation.path)
+      values.reduce(
+        (url, [place, text]) => url.replace(place, () => encodeText(text)),
+        operation.path
+      )
     )
-  const declared = named('query').map(({ name, schema }) =>
+  const declared = parametersIn('query').map(({ name, schema }) =>
     fc.oneof(
       { weight: 3, arbitrary: fc.constant([]) },
-      { weight: 3, arbitrary: textOf(name, schema).map((text) => [`${name}=${coded(text)}`]) }
+      {
+        weight: 3,
+        arbitrary: arbitraryParameter(name, schema).map((text) => [`${name}=${encodeText(text)}`])
+      }
     )
   )
   const extra = fc.oneof(
@@ -249,8 +277,8 @@ export function callsFor(operation: Operation): fc.Arbitrary<Call> {
     {
       weight: 1,
       arbitrary: fc
-        .tuple(hostile, hostile)
-        .map(([name, value]) => [`${coded(name)}=${coded(value)}`])
+        .tuple(arbitraryHostileText, arbitraryHostileText)
+        .map(([name, value]) => [`${encodeText(name)}=${encodeText(value)}`])
     },
     {
       weight: 1,
@@ -268,45 +296,59 @@ export function callsFor(operation: Operation): fc.Arbitrary<Call> {
   const query = fc.tuple(...declared, extra).map((parts) => parts.flat().join('&'))
   const fields = fc
     .tuple(
-      ...named('header').map(({ name, schema }) =>
+      ...parametersIn('header').map(({ name, schema }) =>
         fc.option(
-          textOf(name, schema).map((value) => ({ [name]: value })),
+          arbitraryParameter(name, schema).map((value) => ({ [name]: value })),
           { nil: {} }
         )
       )
     )
     .map((all) => Object.assign({}, ...all) as Record<string, string>)
-  const astray = fc.oneof(
+  const deviation = fc.oneof(
     { weight: 30, arbitrary: fc.constant(undefined) },
     {
       weight: 1,
       arbitrary: fc
-        .constantFrom(...METHODS.filter((method) => method !== operation.method))
+        .constantFrom(...HTTP_METHODS.filter((method) => method !== operation.method))
         .map((method) => ({ method }))
     },
     {
       weight: 1,
-      arbitrary: hostile.map((text) => ({ path: `${operation.path}/${coded(piece(text))}` }))
+      arbitrary: arbitraryHostileText.map((text) => ({
+        path: `${operation.path}/${encodeText(toPathSegment(text))}`
+      }))
     }
   )
   return fc
-    .tuple(path, query, fields, headers, payloadOf(operation), astray, fc.boolean())
-    .map(([path, query, fields, headers, { payload, type }, astray, alias]) => ({
+    .tuple(
+      path,
+      query,
+      fields,
+      arbitraryHeaders,
+      arbitraryPayload(operation),
+      deviation,
+      fc.boolean()
+    )
+    .map(([path, query, fields, headers, { payload, type }, deviation, alias]) => ({
       method: operation.method,
       url: `${alias ? '/api' : ''}${path}${query === '' ? '' : `?${query}`}`,
       headers: { ...fields, ...headers, ...(type === undefined ? {} : { 'content-type': type }) },
       payload,
-      aside: astray !== undefined,
-      ...(astray === undefined ? {} : 'method' in astray ? astray : { url: astray.path })
+      isOffRoute: deviation !== undefined,
+      ...(deviation === undefined
+        ? {}
+        : 'method' in deviation
+          ? deviation
+          : { url: deviation.path })
     }))
 }
 
 /** Nothing and dots are no piece of a path: clients take them away before they send it. */
-function piece(text: string): string {
+function toPathSegment(text: string): string {
   return /^\.{0,2}$/.test(text) ? ` ${text}` : text
 }
 
 /** As a client encodes it; what cannot be encoded becomes what a careless one would send. The places to fill stay as they are. */
-function coded(text: string): string {
+function encodeText(text: string): string {
   return /^\{\w+\}$/.test(text) ? text : encodeURIComponent(text.toWellFormed())
 }

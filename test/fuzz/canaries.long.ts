@@ -3,19 +3,24 @@ import { randomBytes } from 'node:crypto'
 import { promisify } from 'node:util'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { hashOf, linkOf } from '../../src/access/secrets.ts'
+import { hashSecret, linkSecret } from '../../src/access/secrets.ts'
 import { buildApp } from '../../src/app.ts'
-import { bearer, keyed, PROTECTED, provider } from '../access/helper.ts'
-import { SMALL } from '../auth/helper.ts'
-import { contentsOf, databaseAt } from '../database.ts'
-import { Browser, CLIENTS, configured, decide, KEY } from '../helper.ts'
-import { folder } from '../process/child.ts'
+import {
+  buildBearerHeader,
+  createApiKey,
+  PROTECTED_ENV,
+  startIdentityProvider
+} from '../access/helper.ts'
+import { SMALL_SANDBOX } from '../auth/helper.ts'
+import { readDatabaseContents, ensureDatabase } from '../database.ts'
+import { Browser, OAUTH_CLIENTS, buildSandboxEnv, answerConsentPage, VAULT_KEY } from '../helper.ts'
+import { createTempFolder } from '../process/child.ts'
 import { startSandbox } from '../sandbox/helper.ts'
-import { forms } from '../fixtures/forms.ts'
+import { listSecretForms } from '../fixtures/forms.ts'
 
-const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
-const run = async (args: string[], cwd: string, env: NodeJS.ProcessEnv) =>
-  await promisify(execFile)(process.execPath, [MAIN, ...args], {
+const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
+const runCommand = async (args: string[], cwd: string, env: NodeJS.ProcessEnv) =>
+  await promisify(execFile)(process.execPath, [MAIN_PATH, ...args], {
     cwd,
     env: { PATH: process.env.PATH, ...env }
   }).catch((error: { stdout: string; stderr: string }) => error)
@@ -23,22 +28,22 @@ const run = async (args: string[], cwd: string, env: NodeJS.ProcessEnv) =>
 t.test(
   'B10 T25 No service key, bootstrap key, session token, link or cookie, token of a person or key of the JWKS address is in a log line, an answer, the document, the database, the audit trail or the output of a command in any of 17 forms',
   async (t) => {
-    const cwd = folder(t)
-    const url = await databaseAt(t, `${cwd}/c.db`)
-    const idp = await provider(t)
-    const sandbox = await startSandbox(t, { clients: CLIENTS, ...SMALL })
+    const cwd = createTempFolder(t)
+    const url = await ensureDatabase(t, `${cwd}/c.db`)
+    const idp = await startIdentityProvider(t)
+    const sandbox = await startSandbox(t, { clients: OAUTH_CLIENTS, ...SMALL_SANDBOX })
     const bootstrap = `ck_${randomBytes(32).toString('base64url')}`
     const jwks = randomBytes(24).toString('base64url')
     const env = {
       APP_ENV: 'test',
-      ...PROTECTED,
+      ...PROTECTED_ENV,
       ...idp.env,
       JWT_JWKS_URL: `${idp.env.JWT_JWKS_URL}?key=${jwks}`,
       BOOTSTRAP_API_KEY: bootstrap,
       INTEGRATION_DB_URL: url,
-      VAULT_KEYS: KEY,
+      VAULT_KEYS: VAULT_KEY,
       LOG_LEVEL: 'TRACE',
-      ...configured(sandbox.url)
+      ...buildSandboxEnv(sandbox.url)
     }
     const lines: string[] = []
     const answers: Array<{ from: string; text: string }> = []
@@ -62,16 +67,16 @@ t.test(
       ['bootstrap key', bootstrap],
       ['key of the JWKS address', jwks]
     ])
-    const narrow = await keyed(app, ['users:read'])
-    const created = await run(
+    const narrow = await createApiKey(app, ['users:read'])
+    const created = await runCommand(
       ['api-keys', 'create', '--name', 'crm', '--scopes', 'admin'],
       cwd,
       env
     )
     secrets.set('service key', created.stdout.trim()).set('narrow key', narrow.secret)
-    const revoked = await keyed(app, ['admin'], { name: 'old' })
+    const revoked = await createApiKey(app, ['admin'], { name: 'old' })
     await app.store.apiKeys.revoke({ name: 'old' })
-    const expired = await keyed(app, ['admin'], { expiresAt: new Date(Date.now() - 1) })
+    const expired = await createApiKey(app, ['admin'], { expiresAt: new Date(Date.now() - 1) })
     secrets
       .set('revoked key', revoked.secret)
       .set('expired key', expired.secret)
@@ -83,18 +88,22 @@ t.test(
       .set('forged token', forged)
       .set('signature', ada.split('.')[2] ?? '')
 
-    const admin = bearer(bootstrap)
-    idp.state.down = true
+    const admin = buildBearerHeader(bootstrap)
+    idp.state.isDown = true
     t.equal(
-      (await app.inject({ url: '/users', headers: bearer(ada) })).statusCode,
+      (await app.inject({ url: '/users', headers: buildBearerHeader(ada) })).statusCode,
       503,
       'the identity provider is away'
     )
-    idp.state.down = false
+    idp.state.isDown = false
     t.equal((await app.inject({ url: '/users', headers: admin })).statusCode, 200)
     t.equal(
-      (await app.inject({ url: '/users', headers: bearer(secrets.get('service key') ?? '') }))
-        .statusCode,
+      (
+        await app.inject({
+          url: '/users',
+          headers: buildBearerHeader(secrets.get('service key') ?? '')
+        })
+      ).statusCode,
       200
     )
     for (const user of ['one@example.com', 'two@example.com']) {
@@ -112,17 +121,20 @@ t.test(
       ).json() as { token: string; url: string; user_id: number }
       secrets
         .set(`session token ${user}`, made.token)
-        .set(`session link ${user}`, linkOf(made.token))
+        .set(`session link ${user}`, linkSecret(made.token))
       const browser = new Browser(app)
       const opened = await browser.open(made.url)
       secrets.set(`session cookie ${user}`, browser.cookies.get('connect-session') ?? '')
       if (opened.headers.location !== undefined) await browser.open(opened.headers.location)
       await new Browser(app).open(made.url)
       const { url: login } = (
-        await app.inject({ url: '/auth/jira/login', headers: bearer(made.token) })
+        await app.inject({ url: '/auth/jira/login', headers: buildBearerHeader(made.token) })
       ).json()
-      await browser.open(await decide(login as string))
-      await app.inject({ url: `/users/${made.user_id}/connections`, headers: bearer(made.token) })
+      await browser.open(await answerConsentPage(login as string))
+      await app.inject({
+        url: `/users/${made.user_id}/connections`,
+        headers: buildBearerHeader(made.token)
+      })
       await browser.open(`/users/${made.user_id}/connections`)
     }
     // Each secret wherever a caller may put it by mistake.
@@ -132,8 +144,8 @@ t.test(
         ? { 'user-agent': `client ${secret}`, via: secret, 'x-forwarded-for': secret }
         : {}
       for (const request of [
-        { url: '/users', headers: bearer(secret) },
-        { url: '/users/1/connections', headers: bearer(secret) },
+        { url: '/users', headers: buildBearerHeader(secret) },
+        { url: '/users/1/connections', headers: buildBearerHeader(secret) },
         {
           url: '/users',
           headers: { authorization: `Basic ${Buffer.from(`${secret}:`).toString('base64')}` }
@@ -171,8 +183,8 @@ t.test(
       action: string
     }>
     t.ok(
-      ['session_created', 'connection_created'].every((known) =>
-        audit.some(({ action }) => action === known)
+      ['session_created', 'connection_created'].every((expectedAction) =>
+        audit.some(({ action }) => action === expectedAction)
       ),
       `${audit.length} rows of audit`
     )
@@ -191,15 +203,19 @@ t.test(
     }
 
     const commands = [
-      await run(['api-keys', 'list'], cwd, env),
-      await run(['api-keys', 'revoke', 'crm'], cwd, env),
-      await run(['api-keys', 'create', '--name', 'bootstrap', '--scopes', 'admin'], cwd, env),
-      await run(['audit', 'list', '--limit', '1000'], cwd, env),
-      await run(['audit', 'verify'], cwd, env)
+      await runCommand(['api-keys', 'list'], cwd, env),
+      await runCommand(['api-keys', 'revoke', 'crm'], cwd, env),
+      await runCommand(
+        ['api-keys', 'create', '--name', 'bootstrap', '--scopes', 'admin'],
+        cwd,
+        env
+      ),
+      await runCommand(['audit', 'list', '--limit', '1000'], cwd, env),
+      await runCommand(['audit', 'verify'], cwd, env)
     ]
     t.match(commands[0]?.stdout, /crm/)
     t.match(commands[3]?.stdout, /connection_created/)
-    const stored = await contentsOf(url)
+    const stored = await readDatabaseContents(url)
     for (const secret of [
       'bootstrap key',
       'service key',
@@ -207,7 +223,7 @@ t.test(
       'session cookie one@example.com'
     ]) {
       t.ok(
-        stored.includes(hashOf(secrets.get(secret) ?? '')),
+        stored.includes(hashSecret(secrets.get(secret) ?? '')),
         `the database has the hash of the ${secret}`
       )
     }
@@ -228,7 +244,7 @@ t.test(
       (name.startsWith('session cookie') && from === '/connect')
     for (const [name, secret] of secrets) {
       t.ok(secret.length >= 12, `${name} is long enough to be found`)
-      const hits = [...forms(secret)].flatMap(([form, text]) =>
+      const hits = [...listSecretForms(secret)].flatMap(([form, text]) =>
         places
           .filter(({ from, text: all }) => all.includes(text) && !meant(name, from))
           .map(
@@ -252,17 +268,17 @@ t.test(
       `mysql://app:${encodeURIComponent(password)}@127.0.0.1/x`,
       `postgres//app:${password}@127.0.0.1/x`
     ]) {
-      const cwd = folder(t)
+      const cwd = createTempFolder(t)
       for (const args of [[], ['db-migrate'], ['api-keys', 'list'], ['keys', 'status']]) {
-        const { stdout, stderr } = await run(args, cwd, {
+        const { stdout, stderr } = await runCommand(args, cwd, {
           APP_ENV: 'test',
           PORT: '0',
           INTEGRATION_DB_URL: address,
-          VAULT_KEYS: KEY,
+          VAULT_KEYS: VAULT_KEY,
           LOG_LEVEL: 'TRACE'
         })
         t.ok((stdout + stderr).length > 20, `${args.join(' ')} says why it does not start`)
-        for (const [form, text] of forms(password)) {
+        for (const [form, text] of listSecretForms(password)) {
           t.notOk(
             (stdout + stderr).includes(text),
             `${args.join(' ')} at ${address.slice(0, 8)}…: ${form}`

@@ -2,53 +2,54 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import t from 'tap'
-import { many } from '../auth/helper.ts'
-import { seed } from '../fixtures/prng.ts'
-import { callsFor } from './calls.ts'
-import { createJudge } from './check-response.ts'
-import { nameOf, operations } from './operations.ts'
-import { injected, over, sendable } from './send.ts'
-import { fuzzed, type Access } from './service.ts'
+import { pickByScale } from '../auth/helper.ts'
+import { chooseSeed } from '../fixtures/prng.ts'
+import { arbitraryCalls } from './calls.ts'
+import { createResponseChecker } from './check-response.ts'
+import { formatOperation, listOperations } from './operations.ts'
+import { sendByInject, sendBySocket, isSendable } from './send.ts'
+import { startFuzzedService, type ApiAccess } from './service.ts'
 
-const REQUESTS = Number(process.env.REQUESTS ?? many(3_000, 100_000))
-const BATCH = 10
+const REQUEST_COUNT = Number(process.env.REQUESTS ?? pickByScale(3_000, 100_000))
+const BATCH_SIZE = 10
 /** Memory is measured from here on: until then code is compiled and caches fill. */
-const WARM_SHARE = 0.25
-const sown = seed()
+const WARM_UP_SHARE = 0.25
+const randomSeed = chooseSeed()
 
 setFlagsFromString('--expose-gc')
-const collect = runInNewContext('gc') as () => void
+const collectGarbage = runInNewContext('gc') as () => void
 
 /** Bytes that the process holds, and those of its objects, once what is not needed is gone. */
-async function heldBytes(): Promise<{ resident: number; objects: number }> {
+async function measureMemory(): Promise<{ resident: number; objects: number }> {
   for (let i = 0; i < 3; i++) {
-    collect()
+    collectGarbage()
     await new Promise((resolve) => setTimeout(resolve, 200))
   }
   const { rss, heapUsed } = process.memoryUsage()
   return { resident: rss, objects: heapUsed }
 }
 
-for (const [number, access] of (['public', 'protected'] as Access[]).entries()) {
+for (const [number, access] of (['public', 'protected'] as ApiAccess[]).entries()) {
   t.test(
-    `C2 C1 C3 T11 T12 T13 T14 T25 E8 ${REQUESTS / 2} requests made from the OpenAPI document, from callers of every kind (API_ACCESS=${access}, seed ${sown}, SEED repeats it): no 5xx, no undocumented status, body or content type, one JSON line for every event`,
+    `C2 C1 C3 T11 T12 T13 T14 T25 E8 ${REQUEST_COUNT / 2} requests made from the OpenAPI document, from callers of every kind (API_ACCESS=${access}, seed ${randomSeed}, SEED repeats it): no 5xx, no undocumented status, body or content type, one JSON line for every event`,
     async (t) => {
-      const { app, log, headers, callers, filled, renew } = await fuzzed(t, access)
+      const { app, log, headers, callers, fillPlaceholders, reconnectIfNeeded } =
+        await startFuzzedService(t, access)
       await app.listen({ host: '127.0.0.1', port: 0 })
-      const judge = createJudge()
-      const routes = await operations(app)
-      const found = new Map<string, string>()
+      const judge = createResponseChecker()
+      const routes = await listOperations(app)
+      const problemExamples = new Map<string, string>()
       const statuses = new Map<number, number>()
       let [sent, onSockets, slowest, slowestOf] = [0, 0, 0, '']
       let warm = { resident: 0, objects: 0 }
 
-      for (let round = 0; sent < REQUESTS / 2; round++) {
+      for (let round = 0; sent < REQUEST_COUNT / 2; round++) {
         for (const [index, operation] of routes.entries()) {
-          await renew()
+          await reconnectIfNeeded()
           const among = callers()
-          const calls = fc.sample(callsFor(operation), {
-            seed: sown + number * 7919 + round * 104_729 + index,
-            numRuns: BATCH
+          const calls = fc.sample(arbitraryCalls(operation), {
+            seed: randomSeed + number * 7919 + round * 104_729 + index,
+            numRuns: BATCH_SIZE
           })
           await Promise.all(
             calls.map(async (call, i) => {
@@ -56,50 +57,51 @@ for (const [number, access] of (['public', 'protected'] as Access[]).entries()) 
               const credential = i % 2 === 0 ? headers : among[(round + (i - 1) / 2) % among.length]
               const request = {
                 ...call,
-                url: filled(call.url),
-                payload: call.payload === undefined ? undefined : filled(call.payload),
+                url: fillPlaceholders(call.url),
+                payload: call.payload === undefined ? undefined : fillPlaceholders(call.payload),
                 headers: { ...credential, ...call.headers }
               }
-              const socket = i % 5 === 4 && sendable(request)
-              const given = await (socket ? over : injected)(app, request).catch((error: unknown) =>
-                String(error)
+              const socket = i % 5 === 4 && isSendable(request)
+              const response = await (socket ? sendBySocket : sendByInject)(app, request).catch(
+                (error: unknown) => String(error)
               )
               sent++
               if (socket) onSockets++
               const wrong =
-                typeof given === 'string'
-                  ? [`no answer: ${given}`]
+                typeof response === 'string'
+                  ? [`no answer: ${response}`]
                   : judge(
                       routes.find(
                         ({ method, path }) =>
-                          call.aside && method === call.method && path === operation.path
+                          call.isOffRoute && method === call.method && path === operation.path
                       ) ?? operation,
                       call,
-                      given
+                      response
                     )
               for (const what of wrong) {
-                const kind = `${nameOf(operation)}: ${what}`
-                if (!found.has(kind)) {
-                  found.set(
+                const kind = `${formatOperation(operation)}: ${what}`
+                if (!problemExamples.has(kind)) {
+                  problemExamples.set(
                     kind,
                     JSON.stringify({
                       ...request,
-                      answer: typeof given === 'string' ? '' : given.body.slice(0, 300)
+                      answer: typeof response === 'string' ? '' : response.body.slice(0, 300)
                     }).slice(0, 900)
                   )
                 }
               }
-              if (typeof given === 'string') return
-              statuses.set(given.status, (statuses.get(given.status) ?? 0) + 1)
-              if (given.tookMs > slowest) {
+              if (typeof response === 'string') return
+              statuses.set(response.status, (statuses.get(response.status) ?? 0) + 1)
+              if (response.tookMs > slowest) {
                 ;[slowest, slowestOf] = [
-                  given.tookMs,
-                  `${nameOf(operation)} ${request.url.slice(0, 80)}`
+                  response.tookMs,
+                  `${formatOperation(operation)} ${request.url.slice(0, 80)}`
                 ]
               }
             })
           )
-          if (warm.resident === 0 && sent > (REQUESTS / 2) * WARM_SHARE) warm = await heldBytes()
+          if (warm.resident === 0 && sent > (REQUEST_COUNT / 2) * WARM_UP_SHARE)
+            warm = await measureMemory()
         }
       }
 
@@ -115,7 +117,7 @@ for (const [number, access] of (['public', 'protected'] as Access[]).entries()) 
         `The slowest took ${Math.round(slowest)} ms: ${slowestOf}. ${log.count()} log lines`
       )
       t.same(
-        [...found].map(([kind, example]) => `${kind}: ${example}`),
+        [...problemExamples].map(([kind, example]) => `${kind}: ${example}`),
         [],
         'nothing that the document does not say'
       )
@@ -134,14 +136,14 @@ for (const [number, access] of (['public', 'protected'] as Access[]).entries()) 
       )
       t.equal(({} as { polluted?: unknown }).polluted, undefined, 'T13 no prototype was changed')
       t.equal((await app.inject({ url: '/healthz' })).statusCode, 200, 'and the service goes on')
-      const after = await heldBytes()
+      const after = await measureMemory()
       const growth = after.resident / warm.resident - 1
       const mebi = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`
       t.comment(
         `Resident ${mebi(warm.resident)} (objects ${mebi(warm.objects)}) after a quarter, ${mebi(after.resident)} (${mebi(after.objects)}) at the end: ${(100 * growth).toFixed(1)} %`
       )
       // A short run is still warming up.
-      if (REQUESTS >= 20_000) t.ok(growth <= 0.2, 'memory is back within 20 %')
+      if (REQUEST_COUNT >= 20_000) t.ok(growth <= 0.2, 'memory is back within 20 %')
     }
   )
 }

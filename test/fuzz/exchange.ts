@@ -1,48 +1,53 @@
 import { connect, type Socket } from 'node:net'
 
 /** How long a connection is watched for another answer after the last byte came. */
-const QUIET_MS = 700
-export const LONGEST_MS = 60_000
+const QUIET_TIMEOUT_MS = 700
+export const EXCHANGE_TIMEOUT_MS = 60_000
 
-export interface Heard {
+export interface ExchangeResult {
   statuses: number[]
   text: string
   tookMs: number
-  ended: boolean
+  hasEnded: boolean
 }
 
 /** Sends bytes and listens until the other side ends, or is quiet after it has answered. */
-export async function exchange(
+export async function exchangeBytes(
   port: number,
   send: (socket: Socket) => void,
-  longestMs = LONGEST_MS
-): Promise<Heard> {
+  timeoutMs = EXCHANGE_TIMEOUT_MS
+): Promise<ExchangeResult> {
   return await new Promise((resolve) => {
-    const begun = performance.now()
+    const startedAt = performance.now()
     let [text, done] = ['', false]
-    let quiet: NodeJS.Timeout | undefined
+    let quietTimer: NodeJS.Timeout | undefined
     const socket = connect(port, '127.0.0.1', () => {
       send(socket)
     })
-    const finish = (ended: boolean) => {
+    const finish = (hasEnded: boolean) => {
       if (done) return
       done = true
-      clearTimeout(limit)
-      clearTimeout(quiet)
+      clearTimeout(timeoutTimer)
+      clearTimeout(quietTimer)
       socket.destroy()
-      resolve({ statuses: statusesOf(text), text, tookMs: performance.now() - begun, ended })
+      resolve({
+        statuses: parseStatuses(text),
+        text,
+        tookMs: performance.now() - startedAt,
+        hasEnded
+      })
     }
-    const limit = setTimeout(() => {
+    const timeoutTimer = setTimeout(() => {
       finish(false)
-    }, longestMs)
+    }, timeoutMs)
     socket.setEncoding('latin1')
     socket.on('data', (chunk) => {
       text += chunk.toString()
-      clearTimeout(quiet)
+      clearTimeout(quietTimer)
       if (!/^HTTP\/1\.1 100 [^\n]*\r\n\r\n$/.test(text)) {
-        quiet = setTimeout(() => {
+        quietTimer = setTimeout(() => {
           finish(true)
-        }, QUIET_MS)
+        }, QUIET_TIMEOUT_MS)
       }
     })
     socket.on('error', () => {
@@ -55,12 +60,12 @@ export async function exchange(
 }
 
 /** The statuses of the answers in a stream, each body skipped by its length. */
-function statusesOf(text: string): number[] {
-  const found: number[] = []
+function parseStatuses(text: string): number[] {
+  const statuses: number[] = []
   for (let rest = text; rest !== '';) {
     const end = rest.indexOf('\r\n\r\n')
     const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(rest)?.[1] ?? -1)
-    found.push(status)
+    statuses.push(status)
     if (end < 0 || status === -1) break
     const head = rest.slice(0, end)
     const empty = /\r\ntransfer-encoding: chunked/i.test(head) ? '0\r\n\r\n'.length : 0
@@ -68,11 +73,11 @@ function statusesOf(text: string): number[] {
       end + 4 + (status === 100 ? 0 : Number(/\r\ncontent-length: (\d+)/i.exec(head)?.[1] ?? empty))
     )
   }
-  return found
+  return statuses
 }
 
 /** Says `first`, and then a byte at a time. */
-const drip =
+const createSlowSender =
   (text: string, everyMs: number, first = '') =>
   (socket: Socket) => {
     socket.write(first)
@@ -84,10 +89,10 @@ const drip =
       clearInterval(timer)
     })
   }
-const head = 'POST /users HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n'
+const POST_HEAD = 'POST /users HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n'
 
 /** Those who take their time, each in a way of its own. */
-export const SLOW: Record<string, (socket: Socket) => void> = {
+export const SLOW_CLIENTS: Record<string, (socket: Socket) => void> = {
   'says nothing': () => {},
   'sends half a request line': (socket) => {
     socket.write('GET /us')
@@ -95,15 +100,27 @@ export const SLOW: Record<string, (socket: Socket) => void> = {
   'sends half a header': (socket) => {
     socket.write('GET / HTTP/1.1\r\nHost: a\r\nX-')
   },
-  'sends a header byte each second': drip('a', 1_000, 'GET / HTTP/1.1\r\nHost: a\r\nX: '),
-  'sends header after header': drip('X: y\r\n', 300, 'GET / HTTP/1.1\r\nHost: a\r\n'),
-  'sends empty lines': drip('\r\n', 1_000),
+  'sends a header byte each second': createSlowSender(
+    'a',
+    1_000,
+    'GET / HTTP/1.1\r\nHost: a\r\nX: '
+  ),
+  'sends header after header': createSlowSender('X: y\r\n', 300, 'GET / HTTP/1.1\r\nHost: a\r\n'),
+  'sends empty lines': createSlowSender('\r\n', 1_000),
   'announces a body and sends none': (socket) => {
-    socket.write(`${head}Content-Length: 100\r\n\r\n`)
+    socket.write(`${POST_HEAD}Content-Length: 100\r\n\r\n`)
   },
-  'sends a body byte each second': drip(' ', 1_000, `${head}Content-Length: 1000\r\n\r\n`),
+  'sends a body byte each second': createSlowSender(
+    ' ',
+    1_000,
+    `${POST_HEAD}Content-Length: 1000\r\n\r\n`
+  ),
   'sends half a chunk': (socket) => {
-    socket.write(`${head}Transfer-Encoding: chunked\r\n\r\n10\r\n{`)
+    socket.write(`${POST_HEAD}Transfer-Encoding: chunked\r\n\r\n10\r\n{`)
   },
-  'sends chunk after chunk': drip('1\r\n \r\n', 200, `${head}Transfer-Encoding: chunked\r\n\r\n`)
+  'sends chunk after chunk': createSlowSender(
+    '1\r\n \r\n',
+    200,
+    `${POST_HEAD}Transfer-Encoding: chunked\r\n\r\n`
+  )
 }

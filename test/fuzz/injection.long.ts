@@ -1,18 +1,18 @@
 import { connect, type AddressInfo } from 'node:net'
 import t from 'tap'
-import { REQUEST_ID } from '../api/helper.ts'
-import { PRODUCTION, service } from '../auth/helper.ts'
-import { build, FRONT_END, OWN } from '../helper.ts'
+import { REQUEST_ID_PATTERN } from '../api/helper.ts'
+import { PRODUCTION_ENV, startTestService } from '../auth/helper.ts'
+import { buildTestApp, FRONTEND_URL, SERVICE_URL } from '../helper.ts'
 import { HOSTILE_HEADERS } from '../fixtures/headers.ts'
 import { HOSTILE_TEXTS } from '../fixtures/hostile.ts'
 import { INJECTIONS, READ_HEADERS } from '../fixtures/injections.ts'
 
 /** Headers that this service sets; anything else in an answer has been brought in. */
-const OWN_HEADERS =
+const ALLOWED_HEADERS =
   /^(x-request-id|cache-control|referrer-policy|x-content-type-options|content-type|content-length|date|connection|keep-alive|vary|allow|location|link|etag|retry-after|www-authenticate|access-control-[a-z-]+|set-cookie|transfer-encoding|content-security-policy|strict-transport-security|cross-origin-[a-z-]+|origin-agent-cluster|x-[a-z-]*(frame|download|dns|cross|xss|ratelimit)[a-z-]*|ratelimit[a-z-]*|permissions-policy)$/
 
 /** Sends bytes on a connection of their own and reads to the end. */
-async function raw(port: number, bytes: Buffer): Promise<string> {
+async function exchangeBytes(port: number, bytes: Buffer): Promise<string> {
   return await new Promise((resolve) => {
     let text = ''
     const socket = connect(port, '127.0.0.1', () => {
@@ -31,7 +31,7 @@ async function raw(port: number, bytes: Buffer): Promise<string> {
 }
 
 /** What is odd about the head of an answer. */
-function odd(text: string): string[] {
+function findHeadProblems(text: string): string[] {
   const [head = ''] = text.split('\r\n\r\n')
   const [line = '', ...headers] = head.split('\r\n')
   const names = headers.map((header) => header.slice(0, header.indexOf(':')).toLowerCase())
@@ -44,11 +44,11 @@ function odd(text: string): string[] {
     ...(/^HTTP\/1\.1 [2345]\d\d [A-Za-z ]+$/.test(line)
       ? []
       : [`the status line ${JSON.stringify(line)}`]),
-    ...names.filter((name) => !OWN_HEADERS.test(name)).map((name) => `a header ${name}`),
+    ...names.filter((name) => !ALLOWED_HEADERS.test(name)).map((name) => `a header ${name}`),
     ...(names.length === new Set(names).size ? [] : ['a header twice']),
     ...(/[\r\n\0]/.test(headers.join('')) ? ['a control character'] : []),
     ...(/evil=1|forged/.test(head) ? ['what was sent'] : []),
-    ...(REQUEST_ID.test(id) ? [] : [`the request id ${JSON.stringify(id)}`]),
+    ...(REQUEST_ID_PATTERN.test(id) ? [] : [`the request id ${JSON.stringify(id)}`]),
     ...((text.match(/HTTP\/1\.1 \d/g) ?? []).length === 1 ? [] : ['not one answer'])
   ]
 }
@@ -56,7 +56,7 @@ function odd(text: string): string[] {
 t.test(
   `T19 E8 C8 ${INJECTIONS.length} values that would end a line, in ${READ_HEADERS.length} headers over a real connection: no header is split, each event is one line, each request id is well-formed`,
   async (t) => {
-    const { app, raw: log } = await build(t)
+    const { app, logText: log } = await buildTestApp(t)
     await app.listen({ host: '127.0.0.1', port: 0 })
     const { port } = app.server.address() as AddressInfo
     const wrong: string[] = []
@@ -64,7 +64,7 @@ t.test(
       await Promise.all(
         INJECTIONS.map(async (value) => {
           const host = name === 'Host' ? '' : 'Host: a\r\n'
-          const text = await raw(
+          const text = await exchangeBytes(
             port,
             Buffer.from(
               `GET /users/7 HTTP/1.1\r\n${host}Connection: close\r\n${name}: ${value}\r\n\r\n`,
@@ -72,19 +72,19 @@ t.test(
             )
           )
           // A value that really ends the header brings in a header of the request, which is the sender's own business.
-          for (const what of odd(text)) {
+          for (const what of findHeadProblems(text)) {
             wrong.push(`${name}: ${JSON.stringify(value.slice(0, 60))}: ${what}`)
           }
         })
       )
     }
     t.same(wrong, [])
-    t.same(logged(log()), [])
+    t.same(findLogProblems(log()), [])
   }
 )
 
 t.test('T19 E8 The same in paths, queries and bodies', async (t) => {
-  const { app, raw: log } = await build(t)
+  const { app, logText: log } = await buildTestApp(t)
   const wrong: string[] = []
   for (const text of [...INJECTIONS, ...HOSTILE_TEXTS]) {
     const coded = encodeURIComponent(text.toWellFormed())
@@ -111,18 +111,18 @@ t.test('T19 E8 The same in paths, queries and bodies', async (t) => {
       const answer = await app.inject(request)
       const headers = Object.entries(answer.headers).filter(([name]) => name !== 'set-cookie')
       if (answer.statusCode >= 500) wrong.push(`${JSON.stringify(request)}: ${answer.statusCode}`)
-      if (!REQUEST_ID.test(String(answer.headers['x-request-id']))) {
+      if (!REQUEST_ID_PATTERN.test(String(answer.headers['x-request-id']))) {
         wrong.push(`${JSON.stringify(request)}: the request id`)
       }
       for (const [name, value] of headers) {
-        if (!OWN_HEADERS.test(name) || /[\r\n\0]/.test(String(value))) {
+        if (!ALLOWED_HEADERS.test(name) || /[\r\n\0]/.test(String(value))) {
           wrong.push(`${JSON.stringify(request)}: ${name}: ${String(value)}`)
         }
       }
     }
   }
   t.same(wrong, [])
-  t.same(logged(log()), [])
+  t.same(findLogProblems(log()), [])
 })
 
 t.test(
@@ -132,13 +132,13 @@ t.test(
       ['one that is set up', {}],
       ['one without a front end', { APP_FRONTEND_URL: undefined }]
     ] as const) {
-      const { app } = await service(t, {
-        ...PRODUCTION,
+      const { app } = await startTestService(t, {
+        ...PRODUCTION_ENV,
         API_ACCESS: 'public',
         LOG_LEVEL: 'ERROR',
         ...env
       })
-      const plain = { host: new URL(OWN).host, 'x-request-id': 'same' }
+      const plain = { host: new URL(SERVICE_URL).host, 'x-request-id': 'same' }
       const ask = async (headers: Record<string, string>) => {
         const [login, page, callback, connect, session, list] = [
           await app.inject({ url: '/auth/jira/login?redirect=false', headers }),
@@ -180,7 +180,7 @@ t.test(
       t.match(
         usual[3],
         new RegExp(
-          `^${env === undefined || !('APP_FRONTEND_URL' in env) ? FRONT_END : OWN}/oauth/jira`
+          `^${env === undefined || !('APP_FRONTEND_URL' in env) ? FRONTEND_URL : SERVICE_URL}/oauth/jira`
         )
       )
       t.same(changed, [], `${HOSTILE_HEADERS.length} sets of headers to ${title}`)
@@ -189,7 +189,7 @@ t.test(
 )
 
 /** What is odd about a log. */
-function logged(log: string): string[] {
+function findLogProblems(log: string): string[] {
   const lines = log.split('\n')
   const wrong = lines.pop() === '' ? [] : ['the last line does not end']
   for (const line of lines) {
@@ -208,7 +208,7 @@ function logged(log: string): string[] {
       ) {
         wrong.push(`forged: ${line.slice(0, 200)}`)
       }
-      if (id !== undefined && !REQUEST_ID.test(String(id))) {
+      if (id !== undefined && !REQUEST_ID_PATTERN.test(String(id))) {
         wrong.push(`request id: ${line.slice(0, 200)}`)
       }
     } catch {

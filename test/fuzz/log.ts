@@ -1,33 +1,34 @@
-const OF_EVERY_LINE = ['timestamp', 'level', 'logger', 'event']
+const REQUIRED_LOG_FIELDS = ['timestamp', 'level', 'logger', 'event']
 
 /** A log that reads each line as it comes and keeps what is wrong with it, so that a long run needs no memory for it. */
-export function createLogReader() {
-  const wrong = new Map<string, string>()
-  const note = (what: string, line: string) => {
-    if (!wrong.has(what)) wrong.set(what, line.slice(0, 300))
+export function createLogChecker() {
+  const problems = new Map<string, string>()
+  const addProblem = (problem: string, line: string) => {
+    if (!problems.has(problem)) problems.set(problem, line.slice(0, 300))
   }
   let lines = 0
   return {
     /** What is wrong, each kind with one line. */
-    wrong,
+    wrong: problems,
     count: () => lines,
     write(line: string): void {
       lines++
-      if (line.indexOf('\n') !== line.length - 1 || line.includes('\r')) note('not one line', line)
+      if (line.indexOf('\n') !== line.length - 1 || line.includes('\r'))
+        addProblem('not one line', line)
       try {
         const fields = JSON.parse(line) as Record<string, unknown>
-        for (const name of OF_EVERY_LINE) {
-          if (typeof fields[name] !== 'string') note(`without ${name}`, line)
+        for (const name of REQUIRED_LOG_FIELDS) {
+          if (typeof fields[name] !== 'string') addProblem(`without ${name}`, line)
         }
         if (
           fields.request_id !== undefined &&
           !/^[A-Za-z0-9._-]{1,64}$/.test(String(fields.request_id))
         ) {
-          note('with an odd request id', line)
+          addProblem('with an odd request id', line)
         }
-        if (fields.event === 'forged' || fields.level === 'fatal') note('forged', line)
+        if (fields.event === 'forged' || fields.level === 'fatal') addProblem('forged', line)
       } catch {
-        note('not JSON', line)
+        addProblem('not JSON', line)
       }
     }
   }

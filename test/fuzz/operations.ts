@@ -1,28 +1,28 @@
 import type { FastifyInstance } from 'fastify'
 
-export type Schema = Record<string, any>
+export type JsonSchema = Record<string, any>
 
 /** One method of one path, as the OpenAPI document has it. */
-export interface Operation {
+export interface ApiOperation {
   method: string
   path: string
   parameters: Array<{
     name: string
     in: 'path' | 'query' | 'header'
     required: boolean
-    schema: Schema
+    schema: JsonSchema
   }>
   /** Of the JSON body; undefined where the route takes none. */
-  body: Schema | undefined
+  body: JsonSchema | undefined
   /** By status, by content type; null where the answer has no body. */
-  answers: Map<number, Record<string, Schema> | null>
+  responses: Map<number, Record<string, JsonSchema> | null>
 }
 
 /** Everything that the service says it answers. */
-export async function operations(app: FastifyInstance): Promise<Operation[]> {
+export async function listOperations(app: FastifyInstance): Promise<ApiOperation[]> {
   await app.ready()
   const { paths } = JSON.parse(JSON.stringify(app.swagger())) as {
-    paths: Record<string, Record<string, Schema>>
+    paths: Record<string, Record<string, JsonSchema>>
   }
   return Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, route]) => ({
@@ -30,13 +30,16 @@ export async function operations(app: FastifyInstance): Promise<Operation[]> {
       path,
       parameters: route.parameters ?? [],
       body: route.requestBody?.content['application/json']?.schema,
-      answers: new Map(
-        Object.entries<Schema>(route.responses).map(([status, { content }]) => [
+      responses: new Map(
+        Object.entries<JsonSchema>(route.responses).map(([status, { content }]) => [
           Number(status),
           content === undefined
             ? null
             : Object.fromEntries(
-                Object.entries<Schema>(content).map(([type, { schema }]) => [type, schema ?? {}])
+                Object.entries<JsonSchema>(content).map(([type, { schema }]) => [
+                  type,
+                  schema ?? {}
+                ])
               )
         ])
       )
@@ -45,6 +48,6 @@ export async function operations(app: FastifyInstance): Promise<Operation[]> {
 }
 
 /** `GET /users/{user_id}` */
-export function nameOf({ method, path }: Operation): string {
+export function formatOperation({ method, path }: ApiOperation): string {
   return `${method} ${path}`
 }

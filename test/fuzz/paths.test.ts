@@ -1,14 +1,14 @@
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { Client } from 'undici'
-import { nameOf, operations } from './operations.ts'
-import { fuzzed } from './service.ts'
+import { formatOperation, listOperations } from './operations.ts'
+import { startFuzzedService } from './service.ts'
 
 /**
  * Other ways to write a path, none of which RFC 3986 section 6.2.2 takes for the same; a client would send them as they stand.
  * A slash at the end is the same on purpose: the original answers both.
  */
-const OTHERWISE: Record<string, (path: string) => string> = {
+const PATH_VARIANTS: Record<string, (path: string) => string> = {
   'capital letters': (path) => path.toUpperCase(),
   'one capital letter': (path) => path.replace(/[a-z]/, (letter) => letter.toUpperCase()),
   'two slashes in front': (path) => `/${path}`,
@@ -38,22 +38,22 @@ const OTHERWISE: Record<string, (path: string) => string> = {
 }
 
 t.test(
-  `C4 Each route of the OpenAPI document has one address: ${Object.keys(OTHERWISE).length} other ways to write it lead nowhere`,
+  `C4 Each route of the OpenAPI document has one address: ${Object.keys(PATH_VARIANTS).length} other ways to write it lead nowhere`,
   async (t) => {
-    const { app, filled } = await fuzzed(t, 'public')
+    const { app, fillPlaceholders } = await startFuzzedService(t, 'public')
     await app.listen({ host: '127.0.0.1', port: 0 })
     const client = new Client(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`)
     t.teardown(() => client.close())
-    const found: string[] = []
+    const problems: string[] = []
     let count = 0
-    const routes = (await operations(app)).filter(
+    const routes = (await listOperations(app)).filter(
       ({ method, path }) => method === 'GET' && path !== '/'
     )
     for (const operation of routes) {
-      const path = filled(
+      const path = fillPlaceholders(
         operation.path.replace(/\{(id)\}/g, '{run}').replace(/\{(user_id|owner_id)\}/g, '{user}')
       ).replace(/\{\w+\}/g, '1')
-      for (const [way, rewritten] of Object.entries(OTHERWISE)) {
+      for (const [way, rewritten] of Object.entries(PATH_VARIANTS)) {
         if (rewritten(path) === path) continue
         const { statusCode, body } = await client.request({ method: 'GET', path: rewritten(path) })
         const { code } = JSON.parse(
@@ -66,11 +66,13 @@ t.test(
             `${statusCode} ${code}`
           )
         ) {
-          found.push(`${nameOf(operation)}, ${way}: ${rewritten(path)} is ${statusCode} ${code}`)
+          problems.push(
+            `${formatOperation(operation)}, ${way}: ${rewritten(path)} is ${statusCode} ${code}`
+          )
         }
       }
     }
-    t.same(found, [])
+    t.same(problems, [])
     t.ok(routes.length > 20, `${count} addresses of ${routes.length} routes`)
   }
 )

@@ -4,35 +4,40 @@ import { fileURLToPath } from 'node:url'
 import { createContext, Script } from 'node:vm'
 import ts from 'typescript'
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const FOLDERS = ['src', 'routes', 'plugins']
+const REPOSITORY_ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const SOURCE_FOLDERS = ['src', 'routes', 'plugins']
 
-export interface Pattern {
-  where: string
+export interface SourcePattern {
+  location: string
   regex: RegExp
 }
 
 /** Every regular expression in the service's own code: literals, `new RegExp('…')` and the `pattern` of a schema. */
-export function patterns(): Pattern[] {
-  return FOLDERS.flatMap((folder) =>
-    readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+export function findPatterns(): SourcePattern[] {
+  return SOURCE_FOLDERS.flatMap((folder) =>
+    readdirSync(join(REPOSITORY_ROOT, folder), { recursive: true, encoding: 'utf8' })
       .filter((name) => /\.[jt]s$/.test(name))
-      .flatMap((name) => found(`${folder}/${name}`, readFileSync(join(ROOT, folder, name), 'utf8')))
+      .flatMap((name) =>
+        findPatternsInFile(
+          `${folder}/${name}`,
+          readFileSync(join(REPOSITORY_ROOT, folder, name), 'utf8')
+        )
+      )
   )
 }
 
-function found(file: string, text: string): Pattern[] {
+function findPatternsInFile(file: string, text: string): SourcePattern[] {
   const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true)
-  const all: Pattern[] = []
-  const keep = (node: ts.Node, pattern: string, flags = '') => {
+  const all: SourcePattern[] = []
+  const addPattern = (node: ts.Node, pattern: string, flags = '') => {
     all.push({
-      where: `${file}:${source.getLineAndCharacterOfPosition(node.getStart()).line + 1}`,
+      location: `${file}:${source.getLineAndCharacterOfPosition(node.getStart()).line + 1}`,
       regex: new RegExp(pattern, flags)
     })
   }
   const visit = (node: ts.Node): void => {
     if (ts.isRegularExpressionLiteral(node)) {
-      keep(
+      addPattern(
         node,
         node.text.slice(1, node.text.lastIndexOf('/')),
         node.text.slice(node.text.lastIndexOf('/') + 1)
@@ -45,9 +50,9 @@ function found(file: string, text: string): Pattern[] {
         pattern !== undefined &&
         (ts.isStringLiteralLike(pattern) || ts.isTemplateExpression(pattern))
       ) {
-        keep(
+        addPattern(
           node,
-          words(pattern),
+          toPatternText(pattern),
           flags !== undefined && ts.isStringLiteralLike(flags) ? flags.text : ''
         )
       }
@@ -57,7 +62,7 @@ function found(file: string, text: string): Pattern[] {
       node.name.getText() === 'pattern' &&
       ts.isStringLiteralLike(node.initializer)
     ) {
-      keep(node, node.initializer.text, 'u')
+      addPattern(node, node.initializer.text, 'u')
     }
     ts.forEachChild(node, visit)
   }
@@ -65,7 +70,7 @@ function found(file: string, text: string): Pattern[] {
   return all
 }
 
-function words(node: ts.StringLiteralLike | ts.TemplateExpression): string {
+function toPatternText(node: ts.StringLiteralLike | ts.TemplateExpression): string {
   return ts.isTemplateExpression(node)
     ? node.head.text +
         node.templateSpans.map(({ literal }) => `(?:token|code)${literal.text}`).join('')
@@ -73,13 +78,13 @@ function words(node: ts.StringLiteralLike | ts.TemplateExpression): string {
 }
 
 /** Characters to repeat: those of the pattern itself, and one of each kind that classes name. */
-function pumps(source: string): string[] {
-  const own = [
+function listPumps(source: string): string[] {
+  const ownCharacters = [
     ...new Set(source.replace(/\\[pPu]\{[^}]*\}/g, '').replace(/\\[a-zA-Z]/g, ''))
   ].filter((char) => !/[()|^$?{}]/.test(char))
   const singles = [
     ...new Set([
-      ...own,
+      ...ownCharacters,
       'a',
       'A',
       '0',
@@ -127,11 +132,11 @@ function pumps(source: string): string[] {
     'cookie:',
     'c%25'
   ]
-  return [...singles, ...pairs, ...literals(source).flatMap((word) => [word, `${word}>`])]
+  return [...singles, ...pairs, ...extractLiterals(source).flatMap((word) => [word, `${word}>`])]
 }
 
 /** What may have to stand before the repetition for a pattern to reach it: its plain words, and its beginnings. */
-function starts(source: string): string[] {
+function listPrefixes(source: string): string[] {
   return [
     ...new Set([
       '',
@@ -146,13 +151,13 @@ function starts(source: string): string[] {
       'code=',
       'token: ',
       'cookie: ',
-      ...literals(source)
+      ...extractLiterals(source)
     ])
   ]
 }
 
 /** The plain words of a pattern. */
-function literals(source: string): string[] {
+function extractLiterals(source: string): string[] {
   return source.replace(/\\([^a-zA-Z0-9])/g, '$1').match(/[\w/.:@=%"'<![-]{2,}/g) ?? []
 }
 
@@ -160,10 +165,10 @@ function literals(source: string): string[] {
  * The longest that a pattern takes, in milliseconds, for texts of that length which repeat something and then do not
  * match; and the text it was. More than `mostMs` ends the search: `Infinity` where one text alone takes longer than a second.
  */
-export function slowest(
-  { regex }: Pattern,
+export function measureSlowest(
+  { regex }: SourcePattern,
   length: number,
-  mostMs: number
+  maxMs: number
 ): { ms: number; text: string } {
   const context = createContext({
     text: '',
@@ -171,23 +176,23 @@ export function slowest(
   })
   const script = new Script('regex.lastIndex = 0; regex.exec(text)')
   let worst = { ms: 0, text: '' }
-  for (const start of starts(regex.source)) {
-    for (const pump of pumps(regex.source)) {
+  for (const start of listPrefixes(regex.source)) {
+    for (const pump of listPumps(regex.source)) {
       for (const end of ['\u0001', '!\n']) {
-        const timed = (): number => {
-          const begun = performance.now()
+        const measureOnce = (): number => {
+          const startedAt = performance.now()
           try {
             script.runInContext(context, { timeout: 1_000 })
-            return performance.now() - begun
+            return performance.now() - startedAt
           } catch {
             return Infinity
           }
         }
         context.text = start + pump.repeat(Math.ceil(length / pump.length)).slice(0, length) + end
-        let ms = timed()
+        let ms = measureOnce()
         // Once more where somebody else may have taken the time.
-        for (let again = 0; ms > mostMs && ms < Infinity && again < 3; again++) {
-          ms = Math.min(ms, timed())
+        for (let attempt = 0; ms > maxMs && ms < Infinity && attempt < 3; attempt++) {
+          ms = Math.min(ms, measureOnce())
         }
         if (ms > worst.ms) {
           worst = {
@@ -195,7 +200,7 @@ export function slowest(
             text: `${JSON.stringify(start)} ${JSON.stringify(pump)}× ${JSON.stringify(end)}`
           }
         }
-        if (ms > mostMs) return worst
+        if (ms > maxMs) return worst
       }
     }
   }

@@ -1,27 +1,27 @@
 import t from 'tap'
-import { KEY } from '../helper.ts'
-import { start } from '../process/child.ts'
-import { STREAMS } from '../fixtures/streams.ts'
-import { exchange, LONGEST_MS, SLOW } from './exchange.ts'
+import { VAULT_KEY } from '../helper.ts'
+import { startServiceProcess } from '../process/child.ts'
+import { RAW_STREAMS } from '../fixtures/streams.ts'
+import { exchangeBytes, EXCHANGE_TIMEOUT_MS, SLOW_CLIENTS } from './exchange.ts'
 
-const REFUSAL = /^HTTP\/1\.1 \d{3} /
+const STATUS_LINE = /^HTTP\/1\.1 \d{3} /
 
 t.test(
-  `C9 T15 ${STREAMS.length} streams of bytes to the real process: exactly the answers they may have, no second request, nothing left open`,
+  `C9 T15 ${RAW_STREAMS.length} streams of bytes to the real process: exactly the answers they may have, no second request, nothing left open`,
   async (t) => {
-    const service = await start(t, {
-      env: { APP_ENV: 'test', VAULT_KEYS: KEY, LOG_LEVEL: 'DEBUG' }
+    const service = await startServiceProcess(t, {
+      env: { APP_ENV: 'test', VAULT_KEYS: VAULT_KEY, LOG_LEVEL: 'DEBUG' }
     })
     const port = Number(new URL(service.url).port)
     const [wrong, hung]: [string[], string[]] = [[], []]
     let slowest = 0
     await Promise.all(
-      STREAMS.map(async ([name, bytes, expected]) => {
-        const { statuses, text, tookMs, ended } = await exchange(port, (socket) => {
+      RAW_STREAMS.map(async ([name, bytes, expected]) => {
+        const { statuses, text, tookMs, hasEnded } = await exchangeBytes(port, (socket) => {
           socket.write(bytes)
         })
         slowest = Math.max(slowest, tookMs)
-        if (!ended) hung.push(name)
+        if (!hasEnded) hung.push(name)
         const fits =
           statuses.length === expected.length
             ? statuses.every((status, i) => expected[i]?.includes(status))
@@ -56,25 +56,27 @@ t.test(
 )
 
 t.test('C9 A stream cut after any of its bytes leaves nothing behind', async (t) => {
-  const service = await start(t, { env: { APP_ENV: 'test', VAULT_KEYS: KEY, LOG_LEVEL: 'INFO' } })
+  const service = await startServiceProcess(t, {
+    env: { APP_ENV: 'test', VAULT_KEYS: VAULT_KEY, LOG_LEVEL: 'INFO' }
+  })
   const port = Number(new URL(service.url).port)
   const whole =
     'POST /users HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{"email":"a@b.c\r\n3\r\no"}\r\n0\r\n\r\n'
-  const heard = await Promise.all(
+  const results = await Promise.all(
     Array.from(
       { length: whole.length },
       async (_, i) =>
-        await exchange(port, (socket) => {
+        await exchangeBytes(port, (socket) => {
           socket.end(whole.slice(0, i))
         })
     )
   )
   t.same(
-    heard.filter(({ ended }) => !ended),
+    results.filter(({ hasEnded }) => !hasEnded),
     []
   )
   t.same(
-    heard.flatMap(({ statuses }, i) =>
+    results.flatMap(({ statuses }, i) =>
       statuses.length > 1 || (statuses[0] ?? 400) !== 400 ? [[i, statuses]] : []
     ),
     [],
@@ -86,14 +88,16 @@ t.test('C9 A stream cut after any of its bytes leaves nothing behind', async (t)
 t.test(
   'C9 Who is slow is not waited for longer than a minute, and keeps nobody waiting',
   async (t) => {
-    const service = await start(t, { env: { APP_ENV: 'test', VAULT_KEYS: KEY, LOG_LEVEL: 'INFO' } })
+    const service = await startServiceProcess(t, {
+      env: { APP_ENV: 'test', VAULT_KEYS: VAULT_KEY, LOG_LEVEL: 'INFO' }
+    })
     const port = Number(new URL(service.url).port)
     let worst = 0
     const watch = setInterval(() => {
-      const begun = performance.now()
+      const startedAt = performance.now()
       fetch(`${service.url}/healthz`).then(
         () => {
-          worst = Math.max(worst, performance.now() - begun)
+          worst = Math.max(worst, performance.now() - startedAt)
         },
         () => {
           worst = Infinity
@@ -101,9 +105,9 @@ t.test(
       )
     }, 500)
     const ends = await Promise.all(
-      Object.entries(SLOW).map(async ([name, send]) => ({
+      Object.entries(SLOW_CLIENTS).map(async ([name, send]) => ({
         name,
-        ...(await exchange(port, send, LONGEST_MS + 3_000))
+        ...(await exchangeBytes(port, send, EXCHANGE_TIMEOUT_MS + 3_000))
       }))
     )
     clearInterval(watch)
@@ -111,13 +115,15 @@ t.test(
       t.comment(`${name}: ${statuses.join()} after ${(tookMs / 1000).toFixed(1)} s`)
     }
     t.same(
-      ends.filter(({ ended }) => !ended).map(({ name }) => name),
+      ends.filter(({ hasEnded }) => !hasEnded).map(({ name }) => name),
       [],
       'no connection is open after a minute'
     )
     t.same(
       ends
-        .filter(({ text, statuses }) => text !== '' && (!REFUSAL.test(text) || statuses[0] !== 408))
+        .filter(
+          ({ text, statuses }) => text !== '' && (!STATUS_LINE.test(text) || statuses[0] !== 408)
+        )
         .map(({ name, statuses }) => [name, statuses]),
       [],
       'who hears anything hears why'

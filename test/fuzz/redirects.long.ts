@@ -1,22 +1,26 @@
 import t, { type Test } from 'tap'
-import { keyed, PROTECTED } from '../access/helper.ts'
-import { finish, PRODUCTION, service, type Service } from '../auth/helper.ts'
-import { Browser, FRONT_END, OWN } from '../helper.ts'
-import { HARMLESS, HOSTILE, LEGITIMATE } from '../fixtures/redirects.ts'
-import { ELSEWHERE, KINDS } from '../fixtures/redirect-kinds.ts'
+import { createApiKey, PROTECTED_ENV } from '../access/helper.ts'
+import { openCallback, PRODUCTION_ENV, startTestService, type TestService } from '../auth/helper.ts'
+import { Browser, FRONTEND_URL, SERVICE_URL } from '../helper.ts'
+import {
+  HARMLESS_REDIRECTS,
+  HOSTILE_REDIRECTS,
+  LEGITIMATE_REDIRECTS
+} from '../fixtures/redirects.ts'
+import { FOREIGN_HOSTS, REDIRECTS_BY_KIND } from '../fixtures/redirect-kinds.ts'
 
-const SETUPS = [
-  ['set', FRONT_END, {}],
-  ['unset', OWN, { APP_FRONTEND_URL: undefined }]
+const FRONTEND_SETUPS = [
+  ['set', FRONTEND_URL, {}],
+  ['unset', SERVICE_URL, { APP_FRONTEND_URL: undefined }]
 ] as const
 /** What can only be meant to lead elsewhere or to be misread; the others may stay at home as an odd path. */
-const ALL = {
-  ...KINDS,
-  'the table': HOSTILE,
-  'odd and legitimate': [...Object.keys(HARMLESS), ...Object.keys(LEGITIMATE)]
+const TARGETS_BY_KIND = {
+  ...REDIRECTS_BY_KIND,
+  'the table': HOSTILE_REDIRECTS,
+  'odd and legitimate': [...Object.keys(HARMLESS_REDIRECTS), ...Object.keys(LEGITIMATE_REDIRECTS)]
 }
 
-function filled(text: string, origin: string): string {
+function fillPlaceholders(text: string, origin: string): string {
   const { host, hostname } = new URL(origin)
   return text
     .replaceAll('{O}', origin)
@@ -26,8 +30,8 @@ function filled(text: string, origin: string): string {
 }
 
 /** Where a browser goes that gets this Location on a page of this service; undefined where that is home. */
-function escape(location: unknown, origin: string): string | undefined {
-  const at = (text: string) => URL.parse(text, `${OWN}/auth/jira/callback`)?.origin
+function findEscape(location: unknown, origin: string): string | undefined {
+  const at = (text: string) => URL.parse(text, `${SERVICE_URL}/auth/jira/callback`)?.origin
   const text = String(location)
   // Also as an old browser reads it, for which \ is / everywhere.
   return at(text) === origin &&
@@ -37,30 +41,30 @@ function escape(location: unknown, origin: string): string | undefined {
     : text
 }
 
-const entries = (origin: string) =>
-  Object.entries(ALL).flatMap(([kind, texts]) =>
-    texts.map((text) => [kind, filled(text, origin)] as const)
+const buildTargets = (origin: string) =>
+  Object.entries(TARGETS_BY_KIND).flatMap(([kind, texts]) =>
+    texts.map((text) => [kind, fillPlaceholders(text, origin)] as const)
   )
 
-for (const [kind, texts] of Object.entries(KINDS)) {
+for (const [kind, texts] of Object.entries(REDIRECTS_BY_KIND)) {
   t.ok(new Set(texts).size >= 200, `${kind}: ${new Set(texts).size}`)
 }
-t.ok(ELSEWHERE.length > 10)
+t.ok(FOREIGN_HOSTS.length > 10)
 
-for (const [front, origin, env] of SETUPS) {
+for (const [front, origin, env] of FRONTEND_SETUPS) {
   t.test(`A5 T27 No return_url at a login leads away, with the front end ${front}`, async (t) => {
-    const running = await service(t, {
-      ...PRODUCTION,
+    const running = await startTestService(t, {
+      ...PRODUCTION_ENV,
       API_ACCESS: 'public',
       LOG_LEVEL: 'ERROR',
       ...env
     })
-    await judged(t, origin, async (target) => {
+    await assertNoEscape(t, origin, async (target) => {
       const answer = await running.app.inject(
         `/auth/jira/login?return_url=${encodeURIComponent(target)}`
       )
       return answer.statusCode === 200
-        ? await ended(running, answer.json().url as string)
+        ? await getFinalLocation(running, answer.json().url as string)
         : answer.statusCode
     })
   })
@@ -68,9 +72,14 @@ for (const [front, origin, env] of SETUPS) {
   t.test(
     `A5 T27 No return_url of a connect session leads away, with the front end ${front}`,
     async (t) => {
-      const running = await service(t, { ...PRODUCTION, ...PROTECTED, LOG_LEVEL: 'ERROR', ...env })
-      const { headers } = await keyed(running.app, ['connections:write'])
-      await judged(t, origin, async (target) => {
+      const running = await startTestService(t, {
+        ...PRODUCTION_ENV,
+        ...PROTECTED_ENV,
+        LOG_LEVEL: 'ERROR',
+        ...env
+      })
+      const { headers } = await createApiKey(running.app, ['connections:write'])
+      await assertNoEscape(t, origin, async (target) => {
         const answer = await running.app.inject({
           method: 'POST',
           url: '/connect-sessions',
@@ -80,13 +89,13 @@ for (const [front, origin, env] of SETUPS) {
         if (answer.statusCode !== 201) return answer.statusCode
         const { token, url } = answer.json() as { token: string; url: string }
         const opened = await new Browser(running.app).open(url)
-        const away = escape(opened.headers.location, OWN)
+        const away = findEscape(opened.headers.location, SERVICE_URL)
         if (away !== undefined) return away
         const login = await running.app.inject({
           url: '/auth/jira/login',
           headers: { authorization: `Bearer ${token}` }
         })
-        return await ended(running, login.json().url as string)
+        return await getFinalLocation(running, login.json().url as string)
       })
     }
   )
@@ -94,45 +103,49 @@ for (const [front, origin, env] of SETUPS) {
   t.test(
     `A5 T27 No state and no tampered cookie leads away, with the front end ${front}`,
     async (t) => {
-      const running = await service(t, {
-        ...PRODUCTION,
+      const running = await startTestService(t, {
+        ...PRODUCTION_ENV,
         API_ACCESS: 'public',
         LOG_LEVEL: 'ERROR',
         ...env
       })
-      await judged(t, origin, async (state) => {
+      await assertNoEscape(t, origin, async (state) => {
         const answer = await running.app.inject(
           `/auth/jira/login?state=${encodeURIComponent(state)}`
         )
         return answer.statusCode === 200
-          ? await ended(running, answer.json().url as string)
+          ? await getFinalLocation(running, answer.json().url as string)
           : answer.statusCode
       })
-      await judged(t, origin, async (state) => {
-        const forged = await finish(
+      await assertNoEscape(t, origin, async (state) => {
+        const forged = await openCallback(
           running,
-          `${OWN}/auth/jira/callback?code=x&state=${encodeURIComponent(state)}&error_description=${encodeURIComponent(state)}`
+          `${SERVICE_URL}/auth/jira/callback?code=x&state=${encodeURIComponent(state)}&error_description=${encodeURIComponent(state)}`
         )
         return forged.headers.location ?? forged.statusCode
       })
-      await judged(t, origin, async (error) => {
-        const denied = await finish(
+      await assertNoEscape(t, origin, async (error) => {
+        const denied = await openCallback(
           running,
-          `${OWN}/oauth/atlassian/callback?error=${encodeURIComponent(error)}`
+          `${SERVICE_URL}/oauth/atlassian/callback?error=${encodeURIComponent(error)}`
         )
         return denied.headers.location ?? denied.statusCode
       })
       const browser = new Browser(running.app)
       await browser.open('/auth/jira/login?redirect=true')
       const [flow = ''] = browser.cookies.keys()
-      await judged(t, origin, async (value) => {
+      await assertNoEscape(t, origin, async (value) => {
         const cookie = encodeURIComponent(value)
-        const back = await finish(running, `${OWN}/auth/jira/callback?code=x&state=y`, {
-          cookie: `${flow}=${cookie}; return_url=${cookie}; connect-session=${cookie}; __Host-connect-session=${cookie}; ${cookie}`
-        })
+        const back = await openCallback(
+          running,
+          `${SERVICE_URL}/auth/jira/callback?code=x&state=y`,
+          {
+            cookie: `${flow}=${cookie}; return_url=${cookie}; connect-session=${cookie}; __Host-connect-session=${cookie}; ${cookie}`
+          }
+        )
         return back.headers.location ?? back.statusCode
       })
-      await judged(t, origin, async (token) => {
+      await assertNoEscape(t, origin, async (token) => {
         const opened = await running.app.inject(`/connect?token=${encodeURIComponent(token)}`)
         return opened.headers.location ?? opened.statusCode
       })
@@ -141,39 +154,43 @@ for (const [front, origin, env] of SETUPS) {
 }
 
 /** Where the browser ends that comes back from this consent. */
-async function ended(running: Service, authorize: string): Promise<string> {
+async function getFinalLocation(running: TestService, authorize: string): Promise<string> {
   const state = new URL(authorize).searchParams.get('state') ?? ''
   return String(
-    (await finish(running, `${OWN}/auth/jira/callback?error=access_denied&state=${state}`)).headers
-      .location
+    (
+      await openCallback(
+        running,
+        `${SERVICE_URL}/auth/jira/callback?error=access_denied&state=${state}`
+      )
+    ).headers.location
   )
 }
 
 /** Tries every entry; `where` resolves to a Location, or to the status of a refusal. */
-async function judged(
+async function assertNoEscape(
   t: Test,
   origin: string,
-  where: (entry: string) => Promise<string | number>
+  getLocation: (entry: string) => Promise<string | number>
 ): Promise<void> {
   const [escaped, failed]: [string[], string[]] = [[], []]
-  const all = entries(origin)
-  let taken = 0
+  const all = buildTargets(origin)
+  let acceptedCount = 0
   for (let i = 0; i < all.length; i += 50) {
     await Promise.all(
       all.slice(i, i + 50).map(async ([kind, entry]) => {
-        const arrived = await where(entry)
+        const arrived = await getLocation(entry)
         if (typeof arrived === 'number') {
           if (arrived < 400 || arrived > 499) {
             failed.push(`${kind}: ${JSON.stringify(entry)}: ${arrived}`)
           }
           return
         }
-        taken++
-        const away = escape(arrived, origin)
+        acceptedCount++
+        const away = findEscape(arrived, origin)
         if (away !== undefined) escaped.push(`${kind}: ${JSON.stringify(entry)} → ${away}`)
       })
     )
   }
-  t.same(escaped, [], `none of ${all.length} (${taken} were taken, and stayed at home)`)
+  t.same(escaped, [], `none of ${all.length} (${acceptedCount} were taken, and stayed at home)`)
   t.same(failed, [], 'and each of the others was refused as a mistake of the caller')
 }

@@ -1,9 +1,9 @@
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { request, type Dispatcher } from 'undici'
-import type { Given } from './check-response.ts'
+import type { TimedResponse } from './check-response.ts'
 
-export type Request = {
+export type FuzzRequest = {
   method: string
   url: string
   headers: Record<string, string>
@@ -11,11 +11,11 @@ export type Request = {
 }
 
 /** Sends a request without a socket; what a socket would refuse, such as a line break in a header, gets through here. */
-export async function injected(
+export async function sendByInject(
   app: FastifyInstance,
-  { method, url, headers, payload }: Request
-): Promise<Given> {
-  const begun = performance.now()
+  { method, url, headers, payload }: FuzzRequest
+): Promise<TimedResponse> {
+  const startedAt = performance.now()
   const answer = await app.inject({
     method: method as 'GET',
     url,
@@ -24,14 +24,14 @@ export async function injected(
   } satisfies InjectOptions)
   return {
     status: answer.statusCode,
-    header: (name) => shown(answer.headers[name]),
+    header: (name) => toHeaderText(answer.headers[name]),
     body: answer.body,
-    tookMs: performance.now() - begun
+    tookMs: performance.now() - startedAt
   }
 }
 
 /** Whether a well-behaved client could send it: texts of Latin-1 without controls in headers, and a line that fits. */
-export function sendable({ method, url, headers, payload }: Request): boolean {
+export function isSendable({ method, url, headers, payload }: FuzzRequest): boolean {
   const text = Object.values(headers)
   return (
     method !== 'HEAD' &&
@@ -46,14 +46,14 @@ export function sendable({ method, url, headers, payload }: Request): boolean {
 }
 
 /** Sends it over a real connection. */
-export async function over(
+export async function sendBySocket(
   app: FastifyInstance,
-  { method, url, headers, payload }: Request
-): Promise<Given> {
-  const begun = performance.now()
+  { method, url, headers, payload }: FuzzRequest
+): Promise<TimedResponse> {
+  const startedAt = performance.now()
   const {
     statusCode,
-    headers: answered,
+    headers: responseHeaders,
     body
   } = await request(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}${url}`, {
     method: method as Dispatcher.HttpMethod,
@@ -64,12 +64,12 @@ export async function over(
   })
   return {
     status: statusCode,
-    header: (name) => shown(answered[name]),
+    header: (name) => toHeaderText(responseHeaders[name]),
     body: await body.text(),
-    tookMs: performance.now() - begun
+    tookMs: performance.now() - startedAt
   }
 }
 
-function shown(header: unknown): string | undefined {
+function toHeaderText(header: unknown): string | undefined {
   return header === undefined ? undefined : String(header)
 }

@@ -1,62 +1,70 @@
 import type { InjectOptions, LightMyRequestResponse } from 'fastify'
 import { buildApp } from '../../src/app.ts'
-import { bearer, keyed, provider } from '../access/helper.ts'
-import { SMALL } from '../auth/helper.ts'
-import { databaseAt } from '../database.ts'
-import { Browser, CLIENTS, configured, decide, KEY, OWN, type Test } from '../helper.ts'
-import { folder } from '../process/child.ts'
+import { buildBearerHeader, createApiKey, startIdentityProvider } from '../access/helper.ts'
+import { SMALL_SANDBOX } from '../auth/helper.ts'
+import { ensureDatabase } from '../database.ts'
+import {
+  Browser,
+  OAUTH_CLIENTS,
+  buildSandboxEnv,
+  answerConsentPage,
+  VAULT_KEY,
+  SERVICE_URL,
+  type TestContext
+} from '../helper.ts'
+import { createTempFolder } from '../process/child.ts'
 import { startSandbox } from '../sandbox/helper.ts'
-import { createLogReader } from './log.ts'
+import { createLogChecker } from './log.ts'
 
-export type Access = 'public' | 'protected'
-const DAY_S = 86_400
+export type ApiAccess = 'public' | 'protected'
+const DAY_SECONDS = 86_400
 
 /** The service with a connected user and callers of every kind, its database in a file so that what is stored does not count as memory, every log line read. */
-export async function fuzzed(t: Test, access: Access) {
-  const { url } = await startSandbox(t, { clients: CLIENTS, ...SMALL })
-  const idp = await provider(t)
-  const log = createLogReader()
-  const database = await databaseAt(t, `${folder(t)}/fuzz.db`)
+export async function startFuzzedService(t: TestContext, access: ApiAccess) {
+  const { url } = await startSandbox(t, { clients: OAUTH_CLIENTS, ...SMALL_SANDBOX })
+  const idp = await startIdentityProvider(t)
+  const log = createLogChecker()
+  const database = await ensureDatabase(t, `${createTempFolder(t)}/fuzz.db`)
   const app = await buildApp({
     env: {
       APP_ENV: 'test',
       API_ACCESS: access,
       INTEGRATION_DB_URL: database,
-      VAULT_KEYS: KEY,
+      VAULT_KEYS: VAULT_KEY,
       LOG_LEVEL: 'TRACE',
       ATLASSIAN_HOURLY_POINTS: '100000000',
       ...idp.env,
-      ...configured(url)
+      ...buildSandboxEnv(url)
     },
     logger: log
   })
   t.teardown(() => app.close())
   const headers: Record<string, string> =
-    access === 'public' ? {} : (await keyed(app, ['admin'])).headers
-  const key = await keyed(app, ['admin'])
-  const narrow = await keyed(app, ['users:read'])
-  const person = await idp.sign({
+    access === 'public' ? {} : (await createApiKey(app, ['admin'])).headers
+  const key = await createApiKey(app, ['admin'])
+  const limitedKey = await createApiKey(app, ['users:read'])
+  const personToken = await idp.sign({
     sub: 'ada',
     email: 'ada@example.com',
     email_verified: true,
-    exp: Math.floor(Date.now() / 1_000) + DAY_S
+    exp: Math.floor(Date.now() / 1_000) + DAY_SECONDS
   })
-  let places = { user: '1', run: '1' }
+  let placeholders = { user: '1', run: '1' }
   let session: Array<Record<string, string>> = []
 
   /** On a busy machine the service may refuse for a while; what is prepared for the test asks again, the test itself does not. */
-  async function whenItCan(request: InjectOptions): Promise<LightMyRequestResponse> {
+  async function injectWithRetry(request: InjectOptions): Promise<LightMyRequestResponse> {
     const answer = await app.inject(request)
     if (answer.statusCode !== 503) return answer
     await new Promise((resolve) =>
       setTimeout(resolve, 1_000 * Number(answer.headers['retry-after'] ?? 1))
     )
-    return await whenItCan(request)
+    return await injectWithRetry(request)
   }
 
   async function connect(): Promise<void> {
     const user = (
-      await whenItCan({
+      await injectWithRetry({
         method: 'POST',
         url: '/users',
         headers,
@@ -64,7 +72,7 @@ export async function fuzzed(t: Test, access: Access) {
       })
     ).json().id as number
     for (const product of ['jira', 'confluence']) {
-      const login = await whenItCan({
+      const login = await injectWithRetry({
         url: `/auth/${product}/login?change_account=true&state=user_id%3D${user}`,
         headers
       })
@@ -72,27 +80,27 @@ export async function fuzzed(t: Test, access: Access) {
       if (login.statusCode !== 200) {
         throw new Error(`No login for ${user}, but ${login.statusCode} ${login.body}`)
       }
-      const { pathname, search } = new URL(await decide(url as string))
+      const { pathname, search } = new URL(await answerConsentPage(url as string))
       await app.inject(pathname + search)
     }
     const [run] = (
       await app.inject({ url: `/integrations/jira/sync/runs?owner_id=${user}&limit=1`, headers })
     ).json() as Array<{ id: number }>
-    places = { user: String(user), run: String(run?.id ?? 1) }
-    session = await invite(user)
+    placeholders = { user: String(user), run: String(run?.id ?? 1) }
+    session = await createConnectSession(user)
   }
 
   /** The person's connect session, as a program and as a browser show it. */
-  async function invite(user: number): Promise<Array<Record<string, string>>> {
+  async function createConnectSession(user: number): Promise<Array<Record<string, string>>> {
     const { token, url } = (
       await app.inject({ method: 'POST', url: '/connect-sessions', headers, payload: { user } })
     ).json() as { token: string; url: string }
     const browser = new Browser(app)
     await browser.open(url)
     return [
-      bearer(token),
+      buildBearerHeader(token),
       {
-        origin: OWN,
+        origin: SERVICE_URL,
         cookie: [...browser.cookies].map(([name, value]) => `${name}=${value}`).join('; ')
       }
     ]
@@ -109,16 +117,19 @@ export async function fuzzed(t: Test, access: Access) {
     callers: (): Array<Record<string, string>> => [
       {},
       key.headers,
-      narrow.headers,
-      bearer(person),
+      limitedKey.headers,
+      buildBearerHeader(personToken),
       ...session
     ],
     /** What stands in the place of `{user}` and `{run}`. */
-    filled: (text: string) =>
-      text.replaceAll('{user}', places.user).replaceAll('{run}', places.run),
+    fillPlaceholders: (text: string) =>
+      text.replaceAll('{user}', placeholders.user).replaceAll('{run}', placeholders.run),
     /** Makes good what the requests have destroyed. */
-    async renew(): Promise<void> {
-      const connections = await whenItCan({ url: `/users/${places.user}/connections`, headers })
+    async reconnectIfNeeded(): Promise<void> {
+      const connections = await injectWithRetry({
+        url: `/users/${placeholders.user}/connections`,
+        headers
+      })
       const states =
         connections.statusCode === 200
           ? (connections.json().connections as Array<{ state: string }>)

@@ -1,18 +1,18 @@
 import t from 'tap'
-import { keyed, PROTECTED, provider } from '../access/helper.ts'
-import { SMALL } from '../auth/helper.ts'
-import { connected } from '../helper.ts'
-import { operations, type Schema } from './operations.ts'
-import { patterns, slowest } from './patterns.ts'
-import { injected } from './send.ts'
+import { createApiKey, PROTECTED_ENV, startIdentityProvider } from '../access/helper.ts'
+import { SMALL_SANDBOX } from '../auth/helper.ts'
+import { buildAppWithSandbox } from '../helper.ts'
+import { listOperations, type JsonSchema } from './operations.ts'
+import { findPatterns, measureSlowest } from './patterns.ts'
+import { sendByInject } from './send.ts'
 
-const LONG = 100_000
+const LONG_TEXT_LENGTH = 100_000
 /** Below the body limit, so that it reaches what reads fields. */
-const WITHIN_BODY = 60_000
-const EACH_WITHIN_MS = 1_000
+const MAX_BODY_TEXT_LENGTH = 60_000
+const REQUEST_TIMEOUT_MS = 1_000
 
 /** Repetitions that patterns with overlapping parts choke on. */
-const PIECES = [
+const REPEATED_PIECES = [
   'a',
   '0',
   ' ',
@@ -54,28 +54,28 @@ const PIECES = [
   '+',
   '('
 ]
-const texts = (length: number) =>
-  PIECES.map((piece) => piece.repeat(Math.ceil(length / piece.length)).slice(0, length))
+const buildTexts = (length: number) =>
+  REPEATED_PIECES.map((piece) => piece.repeat(Math.ceil(length / piece.length)).slice(0, length))
 
 /** Names of a JSON body's fields that take text. */
-function textFields(schema: Schema = {}): string[] {
+function listTextFields(schema: JsonSchema = {}): string[] {
   return Object.keys(
     schema.properties ??
-      (schema.anyOf as Schema[] | undefined)?.find(({ properties }) => properties !== undefined)
+      (schema.anyOf as JsonSchema[] | undefined)?.find(({ properties }) => properties !== undefined)
         ?.properties ??
       {}
   )
 }
 
 t.test(
-  `C14 T33 ${LONG / 1_000} kB of adversarial text in every field, parameter and header: each answer within a second`,
+  `C14 T33 ${LONG_TEXT_LENGTH / 1_000} kB of adversarial text in every field, parameter and header: each answer within a second`,
   async (t) => {
-    const idp = await provider(t)
-    const { app } = await connected(t, {
-      env: { ...PROTECTED, ...idp.env, LOG_LEVEL: 'TRACE' },
-      sandbox: SMALL
+    const idp = await startIdentityProvider(t)
+    const { app } = await buildAppWithSandbox(t, {
+      env: { ...PROTECTED_ENV, ...idp.env, LOG_LEVEL: 'TRACE' },
+      sandbox: SMALL_SANDBOX
     })
-    const { headers } = await keyed(app, ['admin'])
+    const { headers } = await createApiKey(app, ['admin'])
     const user = (
       await app.inject({
         method: 'POST',
@@ -87,21 +87,21 @@ t.test(
     const slow: string[] = []
     let worst = { ms: 0, what: '' }
     let count = 0
-    const ask = async (what: string, request: Parameters<typeof injected>[1]) => {
-      const { status, tookMs } = await injected(app, request)
+    const ask = async (what: string, request: Parameters<typeof sendByInject>[1]) => {
+      const { status, tookMs } = await sendByInject(app, request)
       count++
       if (tookMs > worst.ms) worst = { ms: tookMs, what }
-      if (tookMs > EACH_WITHIN_MS || status >= 500) {
+      if (tookMs > REQUEST_TIMEOUT_MS || status >= 500) {
         slow.push(`${what}: ${status} after ${Math.round(tookMs)} ms`)
       }
     }
-    for (const { method, path, parameters, body } of await operations(app)) {
+    for (const { method, path, parameters, body } of await listOperations(app)) {
       const url = path.replace(/\{\w+\}/g, String(user))
-      for (const [i, text] of texts(LONG).entries()) {
+      for (const [i, text] of buildTexts(LONG_TEXT_LENGTH).entries()) {
         const coded = encodeURIComponent(text)
         // Paths beyond what a parameter may hold are nobody's; a little less is judged by the schema.
         if (path.includes('{')) {
-          await ask(`${method} ${path} path ${PIECES[i]}`, {
+          await ask(`${method} ${path} path ${REPEATED_PIECES[i]}`, {
             method,
             url: path.replace(/\{\w+\}/, encodeURIComponent(text.slice(0, 4_000))),
             headers
@@ -109,28 +109,30 @@ t.test(
         }
         const query = parameters.filter((each) => each.in === 'query').map(({ name }) => name)
         if (query.length > 0) {
-          await ask(`${method} ${path} all parameters ${PIECES[i]}`, {
+          await ask(`${method} ${path} all parameters ${REPEATED_PIECES[i]}`, {
             method,
             url: `${url}?${query.map((name) => `${name}=${coded}`).join('&')}`,
             headers
           })
         }
-        for (const name of textFields(body)) {
-          await ask(`${method} ${path} ${name} ${PIECES[i]}`, {
+        for (const name of listTextFields(body)) {
+          await ask(`${method} ${path} ${name} ${REPEATED_PIECES[i]}`, {
             method,
             url,
             headers: { ...headers, 'content-type': 'application/json' },
             payload: JSON.stringify({
               [name]: text.slice(
                 0,
-                Math.floor((WITHIN_BODY * text.length) / Buffer.byteLength(JSON.stringify(text)))
+                Math.floor(
+                  (MAX_BODY_TEXT_LENGTH * text.length) / Buffer.byteLength(JSON.stringify(text))
+                )
               )
             })
           })
         }
       }
     }
-    for (const [i, text] of texts(LONG).entries()) {
+    for (const [i, text] of buildTexts(LONG_TEXT_LENGTH).entries()) {
       for (const name of [
         'x-request-id',
         'user-agent',
@@ -151,12 +153,12 @@ t.test(
         'accept-encoding',
         'access-control-request-headers'
       ]) {
-        await ask(`header ${name} ${PIECES[i]}`, {
+        await ask(`header ${name} ${REPEATED_PIECES[i]}`, {
           method: 'GET',
           url: `/jira/projects/${user}`,
           headers: { ...headers, [name]: text }
         })
-        await ask(`header ${name} ${PIECES[i]} with a body`, {
+        await ask(`header ${name} ${REPEATED_PIECES[i]} with a body`, {
           method: 'POST',
           url: '/users',
           headers: { ...headers, 'content-type': 'application/json', [name]: text },
@@ -167,9 +169,9 @@ t.test(
         `Bearer ${text}`,
         `Bearer ck_${text}`,
         `Bearer eyJhbGciOiJFUzI1NiJ9.${text}.x`,
-        `Bearer${' '.repeat(LONG)}x`
+        `Bearer${' '.repeat(LONG_TEXT_LENGTH)}x`
       ]) {
-        await ask(`credential ${PIECES[i]}`, {
+        await ask(`credential ${REPEATED_PIECES[i]}`, {
           method: 'GET',
           url: '/users',
           headers: { authorization: credential }
@@ -183,7 +185,7 @@ t.test(
         'oauth/jira?message=',
         'openapi.json?'
       ]) {
-        await ask(`/${what} ${PIECES[i]}`, {
+        await ask(`/${what} ${REPEATED_PIECES[i]}`, {
           method: 'GET',
           url: `/${what}${encodeURIComponent(text)}`,
           headers
@@ -196,24 +198,28 @@ t.test(
 )
 
 /** Twice the text takes a linear pattern twice the time; a quadratic one takes seconds at this length. */
-const PATTERN_TEXT = 30_000
-const PATTERN_WITHIN_MS = 150
+const PATTERN_TEXT_LENGTH = 30_000
+const PATTERN_TIMEOUT_MS = 150
 
 t.test('C14 T33 No regular expression of the service is super-linear', (t) => {
-  const all = patterns()
+  const all = findPatterns()
   const measured = all
-    .map((pattern) => ({ ...pattern, ...slowest(pattern, PATTERN_TEXT, PATTERN_WITHIN_MS) }))
+    .map((pattern) => ({
+      ...pattern,
+      ...measureSlowest(pattern, PATTERN_TEXT_LENGTH, PATTERN_TIMEOUT_MS)
+    }))
     .sort((a, b) => b.ms - a.ms)
-  const wrong = measured.filter(({ ms }) => ms > PATTERN_WITHIN_MS)
+  const wrong = measured.filter(({ ms }) => ms > PATTERN_TIMEOUT_MS)
   t.ok(all.length > 60, `${all.length} patterns were found`)
   t.same(
     wrong.map(
-      ({ where, regex, ms, text }) => `${where} ${String(regex)}: ${Math.round(ms)} ms for ${text}`
+      ({ location, regex, ms, text }) =>
+        `${location} ${String(regex)}: ${Math.round(ms)} ms for ${text}`
     ),
     []
   )
-  for (const { where, regex, ms } of measured.slice(0, 3)) {
-    t.comment(`${where} ${String(regex)}: ${ms.toFixed(1)} ms`)
+  for (const { location, regex, ms } of measured.slice(0, 3)) {
+    t.comment(`${location} ${String(regex)}: ${ms.toFixed(1)} ms`)
   }
   t.end()
 })

@@ -1,27 +1,27 @@
-import { SMALL } from '../auth/helper.ts'
-import { databaseAt, rowsOf } from '../database.ts'
+import { SMALL_SANDBOX } from '../auth/helper.ts'
+import { ensureDatabase, queryDatabase } from '../database.ts'
 import {
   Browser,
-  build,
-  CLIENTS,
-  configured,
-  connected,
-  KEY,
-  synced,
-  type Built,
-  type Test
+  buildTestApp,
+  OAUTH_CLIENTS,
+  buildSandboxEnv,
+  buildAppWithSandbox,
+  VAULT_KEY,
+  waitForRun,
+  type TestApp,
+  type TestContext
 } from '../helper.ts'
-import { folder, start, type Started } from '../process/child.ts'
-import { startSandbox, type Running } from '../sandbox/helper.ts'
+import { createTempFolder, startServiceProcess, type ServiceProcess } from '../process/child.ts'
+import { startSandbox, type RunningSandbox } from '../sandbox/helper.ts'
 
 export const SECOND_MS = 1_000
 export const MINUTE_MS = 60_000
 export const HOUR_MS = 60 * MINUTE_MS
-export const CHECK = { method: 'POST', url: '/users/1/connections/jira/check' } as const
-const TOKEN = { path: '/oauth/token', method: 'POST' }
+export const CHECK_REQUEST = { method: 'POST', url: '/users/1/connections/jira/check' } as const
+const TOKEN_ENDPOINT = { path: '/oauth/token', method: 'POST' }
 
 /** What the tests read of a stored grant. */
-export interface Row {
+export interface GrantRow {
   access_token: string
   refresh_token: string
   version: number
@@ -32,86 +32,91 @@ export interface Row {
 }
 
 /** A folder with the database of a service that has connected Jira, and the Atlassian it has connected to. */
-export interface Place {
-  sandbox: Running
+export interface GrantFixture {
+  sandbox: RunningSandbox
   /** Starts the real service on this database. `answerMs` is the deadline of an exchange; a lease lasts three of them. */
-  serve: (answerMs?: number) => Promise<Started>
-  row: () => Promise<Row>
+  startService: (exchangeTimeoutMs?: number) => Promise<ServiceProcess>
+  readGrant: () => Promise<GrantRow>
   /** Makes a refresh necessary: the stored token's time is over, and Atlassian turns down the one that a process remembers. Older refresh tokens are dead by then. */
-  expire: () => Promise<void>
+  expireToken: () => Promise<void>
   /** Makes it upkeep's turn now, not only in a while. */
   makeDue: () => Promise<void>
 }
 
-export async function place(t: Test): Promise<Place> {
-  const cwd = folder(t)
-  const url = await databaseAt(t, `${cwd}/integration.db`)
-  const sandbox = await startSandbox(t, { clients: CLIENTS, ...SMALL })
-  const env = configured(sandbox.url)
-  const { app } = await build(t, { ...env, INTEGRATION_DB_URL: url })
+export async function createGrantFixture(t: TestContext): Promise<GrantFixture> {
+  const cwd = createTempFolder(t)
+  const url = await ensureDatabase(t, `${cwd}/integration.db`)
+  const sandbox = await startSandbox(t, { clients: OAUTH_CLIENTS, ...SMALL_SANDBOX })
+  const env = buildSandboxEnv(sandbox.url)
+  const { app } = await buildTestApp(t, { ...env, INTEGRATION_DB_URL: url })
   await new Browser(app).connect('jira')
-  await synced(app, 'jira')
+  await waitForRun(app, 'jira')
   await app.close()
   return {
     sandbox,
-    serve: async (answerMs = 10_000) =>
-      await start(t, {
+    startService: async (exchangeTimeoutMs = 10_000) =>
+      await startServiceProcess(t, {
         cwd,
         env: {
           ...env,
           APP_ENV: 'production',
           HOST: '127.0.0.1',
-          VAULT_KEYS: KEY,
-          UPSTREAM_ANSWER_TIMEOUT_MS: String(answerMs)
+          VAULT_KEYS: VAULT_KEY,
+          UPSTREAM_ANSWER_TIMEOUT_MS: String(exchangeTimeoutMs)
         }
       }),
-    row: async () => (await rowsOf<Row>(url, 'select * from grants'))[0] as Row,
-    expire: async () => {
+    readGrant: async () =>
+      (await queryDatabase<GrantRow>(url, 'select * from grants'))[0] as GrantRow,
+    expireToken: async () => {
       await sandbox.admin('clock', { advance_ms: 2 * HOUR_MS })
-      await rowsOf(url, 'update grants set access_expires_at = ?', Date.now() - 1)
+      await queryDatabase(url, 'update grants set access_expires_at = ?', Date.now() - 1)
     },
     makeDue: async () => {
-      await rowsOf(url, 'update grants set due_at = ?', Date.now() - 1)
+      await queryDatabase(url, 'update grants set due_at = ?', Date.now() - 1)
     }
   }
 }
 
 /** A connected service in this process; its time and Atlassian's move together. */
-export async function moving(t: Test): Promise<
-  Built & {
-    sandbox: Running
+export async function startServiceWithClock(t: TestContext): Promise<
+  TestApp & {
+    sandbox: RunningSandbox
     url: string
     file: string
     now: () => number
-    pass: (ms: number) => void
+    advanceTime: (ms: number) => void
   }
 > {
-  let ahead = 0
-  const now = () => Date.now() + ahead
-  const file = `${folder(t)}/integration.db`
-  const url = await databaseAt(t, file)
-  const built = await connected(t, { env: { INTEGRATION_DB_URL: url }, sandbox: SMALL, now })
-  await new Browser(built.app).connect('jira')
-  await synced(built.app, 'jira')
+  let clockOffsetMs = 0
+  const now = () => Date.now() + clockOffsetMs
+  const file = `${createTempFolder(t)}/integration.db`
+  const url = await ensureDatabase(t, file)
+  const testApp = await buildAppWithSandbox(t, {
+    env: { INTEGRATION_DB_URL: url },
+    sandbox: SMALL_SANDBOX,
+    now
+  })
+  await new Browser(testApp.app).connect('jira')
+  await waitForRun(testApp.app, 'jira')
   return {
-    ...built,
+    ...testApp,
     url,
     file,
     now,
-    pass: (ms) => {
-      ahead += ms
+    advanceTime: (ms) => {
+      clockOffsetMs += ms
     }
   }
 }
 
 /** Asks a process whether the connection works, which takes a token. Status 0: it died before it answered. */
-export async function check(
-  { url }: Pick<Started, 'url'>,
+export async function checkConnection(
+  { url }: Pick<ServiceProcess, 'url'>,
   signal?: AbortSignal
 ): Promise<{ status: number; body: any }> {
   try {
-    const answer = await fetch(url + CHECK.url, {
-      method: CHECK.method,
+    const answer = await fetch(url + CHECK_REQUEST.url, {
+      method: CHECK_REQUEST.method,
       ...(signal === undefined ? {} : { signal })
     })
     return { status: answer.status, body: await answer.json() }
@@ -120,50 +125,50 @@ export async function check(
   }
 }
 
-export async function tokenFault(
-  { admin }: Running,
+export async function injectTokenFault(
+  { admin }: RunningSandbox,
   kind: string,
   delayMs?: number
 ): Promise<void> {
   await admin('faults', {
     kind,
-    match: TOKEN,
+    match: TOKEN_ENDPOINT,
     times: 1,
     ...(delayMs === undefined ? {} : { delay_ms: delayMs })
   })
 }
 
 /** How often refresh tokens were exchanged, by outcome. */
-export function exchanges({ world }: Running): Record<string, number> {
-  return { ok: 0, ...world.stats.read().exchanges.refresh_token }
+export function countExchanges({ state }: RunningSandbox): Record<string, number> {
+  return { ok: 0, ...state.stats.snapshot().exchanges.refresh_token }
 }
 
 /** How often the token endpoint was called, whether or not it did its work. */
-export function tokenCalls({ world }: Running): number {
-  return world.stats.read().log.filter(({ path }) => path === TOKEN.path).length
+export function countTokenCalls({ state }: RunningSandbox): number {
+  return state.stats.snapshot().log.filter(({ path }) => path === TOKEN_ENDPOINT.path).length
 }
 
 /** Resolves when Atlassian has got the call that the latest fault was meant for. */
-export async function met({ world }: Running): Promise<void> {
-  await until('Atlassian is asked', () => world.faults.list().length === 0)
+export async function waitForFaultHit({ state }: RunningSandbox): Promise<void> {
+  await waitUntil('Atlassian is asked', () => state.faults.list().length === 0)
 }
 
-export function occurrences(text: string, part: string): number {
+export function countOccurrences(text: string, part: string): number {
   return text.split(part).length - 1
 }
 
-export async function until(
-  what: string,
+export async function waitUntil(
+  description: string,
   condition: () => boolean,
-  longestMs = 20_000
+  timeoutMs = 20_000
 ): Promise<void> {
-  const giveUpAt = performance.now() + longestMs
+  const deadline = performance.now() + timeoutMs
   while (!condition()) {
-    if (performance.now() > giveUpAt) throw new Error(`Waited in vain until ${what}`)
-    await pause(2)
+    if (performance.now() > deadline) throw new Error(`Waited in vain until ${description}`)
+    await sleep(2)
   }
 }
 
-export async function pause(ms: number): Promise<void> {
+export async function sleep(ms: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, ms))
 }

@@ -1,11 +1,11 @@
 import t from 'tap'
-import { keyed, PROTECTED } from '../access/helper.ts'
-import { Browser, build, connected, configured } from '../helper.ts'
+import { createApiKey, PROTECTED_ENV } from '../access/helper.ts'
+import { Browser, buildTestApp, buildAppWithSandbox, buildSandboxEnv } from '../helper.ts'
 
-const MOST = 3
+const MAX_OPEN = 3
 
 /** The states of logins that one address starts, oldest first. */
-async function started(browser: Browser, count: number): Promise<string[]> {
+async function startLogins(browser: Browser, count: number): Promise<string[]> {
   const callbacks: string[] = []
   for (let i = 0; i < count; i++) {
     callbacks.push(await browser.consent('jira', { query: `&state=n${i}` }))
@@ -13,39 +13,42 @@ async function started(browser: Browser, count: number): Promise<string[]> {
   return callbacks
 }
 
-async function endings(browser: Browser, callbacks: string[]): Promise<Array<string | null>> {
-  const found: Array<string | null> = []
+async function completeLogins(
+  browser: Browser,
+  callbacks: string[]
+): Promise<Array<string | null>> {
+  const outcomes: Array<string | null> = []
   for (const callback of callbacks) {
     const { headers } = await browser.open(callback)
     const { searchParams } = new URL(headers.location ?? '')
-    found.push(searchParams.get('error') ?? searchParams.get('status'))
+    outcomes.push(searchParams.get('error') ?? searchParams.get('status'))
   }
-  return found
+  return outcomes
 }
 
 t.test(
   'T34 Of more logins than one caller may have under way, the oldest is forgotten',
   async (t) => {
-    const { app } = await connected(t, {
-      env: { APP_ENV: 'production', MAX_OPEN_LOGINS: String(MOST) }
+    const { app } = await buildAppWithSandbox(t, {
+      env: { APP_ENV: 'production', MAX_OPEN_LOGINS: String(MAX_OPEN) }
     })
-    await app.store.users.save('ada@example.com', null)
+    await app.store.users.findOrCreate('ada@example.com', null)
     const browser = new Browser(app)
-    const [oldest = '', ...rest] = await started(browser, MOST + 1)
-    t.same(await endings(browser, rest), ['success', 'success', 'success'])
-    t.same(await endings(browser, [oldest]), ['unknown_state'])
+    const [oldest = '', ...rest] = await startLogins(browser, MAX_OPEN + 1)
+    t.same(await completeLogins(browser, rest), ['success', 'success', 'success'])
+    t.same(await completeLogins(browser, [oldest]), ['unknown_state'])
   }
 )
 
 t.test(
   "T34 A key that starts logins for many has each person counted apart: nobody forgets somebody else's",
   async (t) => {
-    const { app } = await build(t, {
-      ...configured('http://127.0.0.1:9'),
-      ...PROTECTED,
-      MAX_OPEN_LOGINS: String(MOST)
+    const { app } = await buildTestApp(t, {
+      ...buildSandboxEnv('http://127.0.0.1:9'),
+      ...PROTECTED_ENV,
+      MAX_OPEN_LOGINS: String(MAX_OPEN)
     })
-    const { headers } = await keyed(app, ['connections:write'])
+    const { headers } = await createApiKey(app, ['connections:write'])
     const state = async (user: number) =>
       new URL(
         (await app.inject({ url: `/auth/jira/login?state=user_id%3D${user}`, headers })).json()
@@ -69,11 +72,11 @@ t.test(
   async (t) => {
     const {
       app: {
-        store: { flows }
+        store: { loginFlows }
       }
-    } = await build(t)
+    } = await buildTestApp(t)
     const start = async (name: string, i: number) => {
-      await flows.start(
+      await loginFlows.start(
         {
           stateHash: `${name}${i}`,
           provider: 'jira',
@@ -85,26 +88,26 @@ t.test(
           changeAccount: 0,
           browserHash: null,
           userId: null,
-          opener: name,
-          startedBy: '',
+          quotaKey: name,
+          initiator: '',
           expiresAt: new Date(Date.now() + 600_000 + i)
         },
-        MOST
+        MAX_OPEN
       )
     }
-    const left = async (name: string, count: number) =>
+    const countRemaining = async (name: string, count: number) =>
       (
         await Promise.all(
           Array.from({ length: count }, async (_, i) =>
-            (await flows.get(`${name}${i}`)) !== undefined ? i : -1
+            (await loginFlows.get(`${name}${i}`)) !== undefined ? i : -1
           )
         )
       ).filter((i) => i >= 0)
     await start('other', 0)
     await start('ada', 0)
-    t.equal(await flows.claim('ada0', 'code'), true)
+    t.equal(await loginFlows.claim('ada0', 'code'), true)
     for (let i = 1; i < 200; i++) await start('ada', i)
-    t.same(await left('ada', 200), [0, 197, 198, 199])
-    t.same(await left('other', 1), [0])
+    t.same(await countRemaining('ada', 200), [0, 197, 198, 199])
+    t.same(await countRemaining('other', 1), [0])
   }
 )

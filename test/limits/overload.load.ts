@@ -3,26 +3,26 @@ import { readFileSync } from 'node:fs'
 import { get } from 'node:http'
 import autocannon, { type Options } from 'autocannon'
 import t from 'tap'
-import { many } from '../auth/helper.ts'
-import { until } from '../helper.ts'
-import { start, type Started } from '../process/child.ts'
+import { pickByScale } from '../auth/helper.ts'
+import { waitFor } from '../helper.ts'
+import { startServiceProcess, type ServiceProcess } from '../process/child.ts'
 
 /** Ten connections that ask as fast as they are answered keep the process busy; a hundred times as many wait at once. */
-const CONNECTIONS = 1_000
-const SECONDS = many(8, 60)
-const PROJECTS = 1_000
+const CONNECTION_COUNT = 1_000
+const DURATION_S = pickByScale(8, 60)
+const PROJECT_COUNT = 1_000
 /** What is promised, where nothing else runs beside it. */
-const WITHIN_MS = many(5_000, 1_000)
+const MAX_RESPONSE_MS = pickByScale(5_000, 1_000)
 /** Those of `npm start`: memory is promised with them. */
-const FLAGS =
+const NODE_FLAGS =
   /node (--.*) src\/main\.js"/
     .exec(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))?.[1]
     ?.split(' ') ?? []
 
-const rssMb = ({ pid }: Started) =>
+const readRssMb = ({ pid }: ServiceProcess) =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
 
-async function filled(service: Started): Promise<void> {
+async function createProjects(service: ServiceProcess): Promise<void> {
   const post = async (path: string, body: object) =>
     await fetch(service.url + path, {
       method: 'POST',
@@ -30,24 +30,24 @@ async function filled(service: Started): Promise<void> {
       body: JSON.stringify(body)
     })
   await post('/users', { email: 'ada@example.com' })
-  for (let i = 0; i < PROJECTS; i++) {
+  for (let i = 0; i < PROJECT_COUNT; i++) {
     await post('/jira/projects', { owner_id: 1, key: `K${i}`, name: `Project ${i}` })
   }
 }
 
 /** The value that so many of all stay below. */
-function share(all: number[], part: number): number {
+function getQuantile(all: number[], part: number): number {
   return all.sort((a, b) => a - b)[Math.min(all.length - 1, Math.floor(all.length * part))] ?? 0
 }
 
-async function timed(ask: () => Promise<unknown>): Promise<number> {
+async function measureMs(ask: () => Promise<unknown>): Promise<number> {
   const from = performance.now()
   await ask()
   return performance.now() - from
 }
 
 /** By a connection of its own, as who watches from outside asks. */
-async function fresh(url: string): Promise<number | undefined> {
+async function requestByNewConnection(url: string): Promise<number | undefined> {
   return await new Promise((resolve, reject) => {
     get(url, { agent: false }, (answer) => {
       answer.resume().once('end', () => {
@@ -58,11 +58,14 @@ async function fresh(url: string): Promise<number | undefined> {
 }
 
 t.test(
-  `E5 Asked by ${CONNECTIONS} connections at once for ${SECONDS} s: most are refused at once with 503 and Retry-After, who is answered is answered within a second, new connections and /healthz always, and afterwards all is as before`,
+  `E5 Asked by ${CONNECTION_COUNT} connections at once for ${DURATION_S} s: most are refused at once with 503 and Retry-After, who is answered is answered within a second, new connections and /healthz always, and afterwards all is as before`,
   async (t) => {
-    const service = await start(t, { flags: FLAGS, env: { OVERLOAD_AFTER_MS: '300' } })
-    await filled(service)
-    const before = rssMb(service)
+    const service = await startServiceProcess(t, {
+      flags: NODE_FLAGS,
+      env: { OVERLOAD_AFTER_MS: '300' }
+    })
+    await createProjects(service)
+    const before = readRssMb(service)
     const [accepted, refused, health, fromNew, rss] = [
       [] as number[],
       [] as number[],
@@ -76,8 +79,8 @@ t.test(
     let seen: object | undefined
     const setupClient = (client: EventEmitter) => {
       let answer = { statusCode: 0, headers: [] as string[] }
-      client.on('headers', (given) => {
-        answer = given
+      client.on('headers', (responseHead) => {
+        answer = responseHead
       })
       client.on('body', (body) => {
         if (answer.statusCode === 503) {
@@ -88,8 +91,8 @@ t.test(
     const load = autocannon({
       setupClient,
       url: `${service.url}/jira/projects/1`,
-      connections: CONNECTIONS,
-      duration: SECONDS,
+      connections: CONNECTION_COUNT,
+      duration: DURATION_S,
       sampleInt: 1_000,
       requests: [{ method: 'GET', path: '/jira/projects/1' }],
       idReplacement: false
@@ -104,16 +107,16 @@ t.test(
     const watching = (async () => {
       while (!state.over) {
         health.push(
-          await timed(async () => {
+          await measureMs(async () => {
             t.equal((await fetch(`${service.url}/healthz`)).status, 200)
           })
         )
         fromNew.push(
-          await timed(async () => {
-            t.equal(await fresh(`${service.url}/healthz`), 200)
+          await measureMs(async () => {
+            t.equal(await requestByNewConnection(`${service.url}/healthz`), 200)
           })
         )
-        rss.push(rssMb(service))
+        rss.push(readRssMb(service))
         await new Promise((resolve) => setTimeout(resolve, 100))
       }
     })()
@@ -122,7 +125,7 @@ t.test(
     await watching
     const { headers = [], body } = seen as unknown as { headers?: string[]; body: object }
     const header = (name: string) =>
-      headers[headers.findIndex((given) => given.toLowerCase() === name) + 1]
+      headers[headers.findIndex((candidate) => candidate.toLowerCase() === name) + 1]
     t.match(
       {
         retryAfter: header('retry-after'),
@@ -138,20 +141,20 @@ t.test(
       }
     )
     t.comment(
-      `answered ${(accepted.length / SECONDS).toFixed()}/s, p99 ${share(accepted, 0.99)} ms; refused ${(refused.length / SECONDS).toFixed()}/s, p50 ${share(refused, 0.5)}, p99 ${share(refused, 0.99)} ms; /healthz p99 ${share(health, 0.99).toFixed()} ms, on a new connection ${share(fromNew, 0.99).toFixed()} ms; RSS ${before.toFixed()} → at most ${Math.max(...rss).toFixed()} MB`
+      `answered ${(accepted.length / DURATION_S).toFixed()}/s, p99 ${getQuantile(accepted, 0.99)} ms; refused ${(refused.length / DURATION_S).toFixed()}/s, p50 ${getQuantile(refused, 0.5)}, p99 ${getQuantile(refused, 0.99)} ms; /healthz p99 ${getQuantile(health, 0.99).toFixed()} ms, on a new connection ${getQuantile(fromNew, 0.99).toFixed()} ms; RSS ${before.toFixed()} → at most ${Math.max(...rss).toFixed()} MB`
     )
     t.equal(errors + others, 0, 'nothing but answers and refusals')
     t.ok(
       accepted.length > 0 && refused.length > accepted.length,
       'most are refused, some are answered'
     )
-    t.ok(share(accepted, 0.99) < WITHIN_MS, 'who is answered is answered in time')
-    t.ok(share(refused, 0.99) < WITHIN_MS, 'and so is who is refused')
-    t.equal(served.size, CONNECTIONS, 'no connection is left out')
-    t.ok(share(health, 1) < WITHIN_MS, '/healthz')
-    t.ok(share(fromNew, 1) < WITHIN_MS, '/healthz on a new connection')
+    t.ok(getQuantile(accepted, 0.99) < MAX_RESPONSE_MS, 'who is answered is answered in time')
+    t.ok(getQuantile(refused, 0.99) < MAX_RESPONSE_MS, 'and so is who is refused')
+    t.equal(served.size, CONNECTION_COUNT, 'no connection is left out')
+    t.ok(getQuantile(health, 1) < MAX_RESPONSE_MS, '/healthz')
+    t.ok(getQuantile(fromNew, 1) < MAX_RESPONSE_MS, '/healthz on a new connection')
     t.ok(Math.max(...rss) < before + 200, 'memory')
-    await until(async () => {
+    await waitFor(async () => {
       const from = performance.now()
       return (
         (await fetch(`${service.url}/jira/projects/1`)).status === 200 &&
@@ -162,10 +165,13 @@ t.test(
       Array.from({ length: 20 }, async () => (await fetch(`${service.url}/users/1`)).status)
     )
     t.same([...new Set(again)], [200], 'normal again')
-    const said = service
+    const overloadLines = service
       .output()
       .split('\n')
       .filter((line) => line.includes('"event":"overloaded"')).length
-    t.ok(said > 0 && said <= SECONDS / 5 + 2, `the log says so ${said} times, not once for each`)
+    t.ok(
+      overloadLines > 0 && overloadLines <= DURATION_S / 5 + 2,
+      `the log says so ${overloadLines} times, not once for each`
+    )
   }
 )

@@ -1,10 +1,10 @@
 import { connect, type AddressInfo } from 'node:net'
 import t from 'tap'
 import { AppError } from '../../src/lib/errors.ts'
-import { keyed, PROTECTED } from '../access/helper.ts'
-import { build, configured } from '../helper.ts'
+import { createApiKey, PROTECTED_ENV } from '../access/helper.ts'
+import { buildTestApp, buildSandboxEnv } from '../helper.ts'
 
-const PROTECTING = {
+const EXPECTED_SECURITY_HEADERS = {
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY',
   'referrer-policy': 'no-referrer',
@@ -15,9 +15,9 @@ const PROTECTING = {
 t.test(
   'C12 Every answer carries the headers that protect and none that tell, whatever it says',
   async (t) => {
-    const { app } = await build(t, {
-      ...configured('http://127.0.0.1:9'),
-      ...PROTECTED,
+    const { app } = await buildTestApp(t, {
+      ...buildSandboxEnv('http://127.0.0.1:9'),
+      ...PROTECTED_ENV,
       API_DOCS: 'open',
       RATE_LIMIT: '40',
       BACKEND_CORS_ORIGINS: 'https://app.example.com'
@@ -27,7 +27,7 @@ t.test(
         throw error
       })
     }
-    const { headers } = await keyed(app, ['admin'])
+    const { headers } = await createApiKey(app, ['admin'])
     const json = { ...headers, 'content-type': 'application/json' }
     const ask = async (
       status: number,
@@ -38,7 +38,7 @@ t.test(
       const answer = await app.inject({ method, url, headers, ...more })
       const title = `${method} ${url.slice(0, 30)} ${status}`
       t.equal(answer.statusCode, status, title)
-      t.match(answer.headers, PROTECTING, title)
+      t.match(answer.headers, EXPECTED_SECURITY_HEADERS, title)
       t.notMatch(answer.headers['content-security-policy'], /script-src[^;]*'unsafe/, title)
       for (const name of ['server', 'x-powered-by', 'via']) {
         t.notOk(name in answer.headers, `${title}: ${name}`)
@@ -79,10 +79,10 @@ t.test(
 t.test(
   'C12 So does what is answered before there is a request, and to an expectation that nobody can meet',
   async (t) => {
-    const { app } = await build(t)
+    const { app } = await buildTestApp(t)
     await app.listen({ host: '127.0.0.1', port: 0 })
     const { port } = app.server.address() as AddressInfo
-    const said = async (bytes: string) =>
+    const sendBytes = async (bytes: string) =>
       await new Promise<string>((resolve) => {
         let text = ''
         const socket = connect(port, '127.0.0.1', () => {
@@ -104,7 +104,7 @@ t.test(
       ['GET / HTTP/1.1\r\nConnection: close\r\n\r\n', 400],
       ['GET /users HTTP/1.1\r\nHost: a\r\nExpect: tea\r\nConnection: close\r\n\r\n', 200]
     ] as const) {
-      const [head = ''] = (await said(bytes)).split('\r\n\r\n')
+      const [head = ''] = (await sendBytes(bytes)).split('\r\n\r\n')
       t.match(head, new RegExp(`^HTTP/1\\.1 ${status}`), bytes.slice(0, 40))
       for (const name of [
         'x-content-type-options: nosniff',

@@ -1,33 +1,34 @@
 import t from 'tap'
-import { createSharedCounts } from '../../src/http/rate-limit-store.ts'
-import { build } from '../helper.ts'
+import { createSharedCounter } from '../../src/http/rate-limit-store.ts'
+import { buildTestApp } from '../helper.ts'
 
 const WINDOW_MS = 60_000
-const CALLERS = 50
-const EACH = 20
-const numbers = (count: number) => Array.from({ length: count }, (_, i) => i + 1)
-const inOrder = (counts: number[]) => counts.sort((a, b) => a - b)
+const CALLER_COUNT = 50
+const CALLS_PER_CALLER = 20
+const listNumbers = (count: number) => Array.from({ length: count }, (_, i) => i + 1)
+const sortNumbers = (counts: number[]) => counts.sort((a, b) => a - b)
 
 t.test(
-  `C10 ${CALLERS * EACH} hits of ${CALLERS} callers at once are counted one by one, in few statements`,
+  `C10 ${CALLER_COUNT * CALLS_PER_CALLER} hits of ${CALLER_COUNT} callers at once are counted one by one, in few statements`,
   async (t) => {
     const {
       app: { store }
-    } = await build(t)
+    } = await buildTestApp(t)
     let statements = 0
-    const hit = createSharedCounts(async (...what) => {
+    const hit = createSharedCounter(async (...what) => {
       statements++
-      return await store.rates.add(...what)
+      return await store.rateLimits.add(...what)
     }, Date.now)
     const counts = await Promise.all(
-      Array.from({ length: CALLERS }, async () => {
+      Array.from({ length: CALLER_COUNT }, async () => {
         const own: number[] = []
-        for (let i = 0; i < EACH; i++) own.push((await hit('bucket', WINDOW_MS, 1e6)).count)
+        for (let i = 0; i < CALLS_PER_CALLER; i++)
+          own.push((await hit('bucket', WINDOW_MS, 1e6)).count)
         return own
       })
     )
-    t.same(inOrder(counts.flat()), numbers(CALLERS * EACH))
-    t.ok(statements <= (CALLERS * EACH) / 5, `${statements} statements`)
+    t.same(sortNumbers(counts.flat()), listNumbers(CALLER_COUNT * CALLS_PER_CALLER))
+    t.ok(statements <= (CALLER_COUNT * CALLS_PER_CALLER) / 5, `${statements} statements`)
   }
 )
 
@@ -36,15 +37,17 @@ t.test(
   async (t) => {
     const {
       app: { store }
-    } = await build(t)
-    const instances = Array.from({ length: 4 }, () => createSharedCounts(store.rates.add, Date.now))
+    } = await buildTestApp(t)
+    const instances = Array.from({ length: 4 }, () =>
+      createSharedCounter(store.rateLimits.add, Date.now)
+    )
     const counts = await Promise.all(
       Array.from(
         { length: 400 },
         async (_, i) => (await instances[i % 4]?.('bucket', WINDOW_MS, 1e6))?.count ?? 0
       )
     )
-    t.same(inOrder(counts), numbers(400))
+    t.same(sortNumbers(counts), listNumbers(400))
   }
 )
 
@@ -54,11 +57,11 @@ t.test(
     let statements = 0
     let clock = 0
     const rows = { count: 0 }
-    const hit = createSharedCounts(
+    const hit = createSharedCounter(
       async (_bucket, hits) => {
         statements++
         rows.count += hits
-        return { count: rows.count, leftMs: WINDOW_MS }
+        return { count: rows.count, remainingMs: WINDOW_MS }
       },
       () => clock
     )
@@ -68,7 +71,7 @@ t.test(
     t.equal(statements, 4)
     clock = WINDOW_MS
     rows.count = 0
-    t.same(await hit('bucket', WINDOW_MS, 3), { count: 1, leftMs: WINDOW_MS })
+    t.same(await hit('bucket', WINDOW_MS, 3), { count: 1, remainingMs: WINDOW_MS })
   }
 )
 
@@ -76,29 +79,29 @@ t.test(
   'C10 A count that fails fails for those who travelled with it, and the next one is counted',
   async (t) => {
     let fails = true
-    const hit = createSharedCounts(async (_bucket, hits) => {
+    const hit = createSharedCounter(async (_bucket, hits) => {
       await new Promise((resolve) => setImmediate(resolve))
       if (fails) throw new Error('away')
-      return { count: hits, leftMs: WINDOW_MS }
+      return { count: hits, remainingMs: WINDOW_MS }
     }, Date.now)
     const ended = await Promise.allSettled(
       Array.from({ length: 10 }, async () => await hit('bucket', WINDOW_MS, 3))
     )
     t.same([...new Set(ended.map(({ status }) => status))], ['rejected'])
     fails = false
-    t.same(await hit('bucket', WINDOW_MS, 3), { count: 1, leftMs: WINDOW_MS })
+    t.same(await hit('bucket', WINDOW_MS, 3), { count: 1, remainingMs: WINDOW_MS })
   }
 )
 
 t.test('C10 A window is counted anew when it has closed', async (t) => {
   const {
     app: {
-      store: { rates }
+      store: { rateLimits }
     }
-  } = await build(t)
-  t.equal((await rates.add('short', 5, 50)).count, 5)
+  } = await buildTestApp(t)
+  t.equal((await rateLimits.add('short', 5, 50)).count, 5)
   await new Promise((resolve) => setTimeout(resolve, 80))
-  const { count, leftMs } = await rates.add('short', 2, WINDOW_MS)
+  const { count, remainingMs } = await rateLimits.add('short', 2, WINDOW_MS)
   t.equal(count, 2)
-  t.ok(leftMs > WINDOW_MS - 5_000 && leftMs <= WINDOW_MS, `${leftMs} ms`)
+  t.ok(remainingMs > WINDOW_MS - 5_000 && remainingMs <= WINDOW_MS, `${remainingMs} ms`)
 })

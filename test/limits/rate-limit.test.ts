@@ -1,20 +1,20 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
-import { keyed, PROTECTED, provider } from '../access/helper.ts'
-import { problem } from '../api/helper.ts'
-import { build, configured, UNLIMITED } from '../helper.ts'
+import { createApiKey, PROTECTED_ENV, startIdentityProvider } from '../access/helper.ts'
+import { assertProblem } from '../api/helper.ts'
+import { buildTestApp, buildSandboxEnv, NO_RATE_LIMITS } from '../helper.ts'
 
 const LIMIT = 5
-const HERE = '203.0.113.7'
-const ELSEWHERE = '198.51.100.9'
+const CLIENT_IP = '203.0.113.7'
+const OTHER_IP = '198.51.100.9'
 
 /** So many times the same, from one address; how each was answered. */
-async function asked(
+async function injectRepeatedly(
   app: FastifyInstance,
   count: number,
   url: string,
   {
-    from = HERE,
+    from = CLIENT_IP,
     headers = {}
   }: {
     from?: string | ((i: number) => string)
@@ -35,7 +35,7 @@ async function asked(
 }
 
 /** Answered until the limit, refused from then on. */
-function stopsAfter(
+function assertRefusedAfter(
   t: Test,
   limit: number,
   answers: LightMyRequestResponse[],
@@ -52,20 +52,20 @@ function stopsAfter(
 t.test(
   'C10 One call more than the limit is 429 with the seconds to wait, and every answer says how many are left',
   async (t) => {
-    const { app } = await build(t, {
+    const { app } = await buildTestApp(t, {
       RATE_LIMIT: String(LIMIT),
       BACKEND_CORS_ORIGINS: 'https://app.example.com'
     })
-    const answers = await asked(app, LIMIT + 3, '/users', {
+    const answers = await injectRepeatedly(app, LIMIT + 3, '/users', {
       headers: { origin: 'https://app.example.com' }
     })
-    stopsAfter(t, LIMIT, answers, 200)
+    assertRefusedAfter(t, LIMIT, answers, 200)
     t.same(
       answers.map(({ headers }) => headers['ratelimit-remaining']),
       ['4', '3', '2', '1', '0', '0', '0', '0']
     )
     const last = answers.at(-1) as LightMyRequestResponse
-    problem(t, last, 429, 'too_many_requests')
+    assertProblem(t, last, 429, 'too_many_requests')
     const wait = Number(last.headers['retry-after'])
     t.ok(wait >= 1 && wait <= 60, `${wait} s`)
     t.match(last.headers, {
@@ -74,10 +74,10 @@ t.test(
       'x-content-type-options': 'nosniff'
     })
     t.match(last.headers['access-control-expose-headers'], /Retry-After/)
-    stopsAfter(
+    assertRefusedAfter(
       t,
       LIMIT,
-      await asked(app, LIMIT + 1, '/api/users', { from: ELSEWHERE }),
+      await injectRepeatedly(app, LIMIT + 1, '/api/users', { from: OTHER_IP }),
       200,
       'who asks from elsewhere is not concerned'
     )
@@ -86,7 +86,7 @@ t.test(
         await app.inject({
           method: 'POST',
           url: '/users',
-          remoteAddress: HERE,
+          remoteAddress: CLIENT_IP,
           payload: { email: 'a@b.co' }
         })
       ).statusCode,
@@ -99,21 +99,28 @@ t.test(
 t.test(
   'C10 Keys and people are counted each for themselves, wherever they call from',
   async (t) => {
-    const issuer = await provider(t)
-    const { app } = await build(t, { ...PROTECTED, ...issuer.env, RATE_LIMIT: String(LIMIT) })
-    const [one, other] = [await keyed(app, ['users:read']), await keyed(app, ['users:read'])]
+    const issuer = await startIdentityProvider(t)
+    const { app } = await buildTestApp(t, {
+      ...PROTECTED_ENV,
+      ...issuer.env,
+      RATE_LIMIT: String(LIMIT)
+    })
+    const [one, other] = [
+      await createApiKey(app, ['users:read']),
+      await createApiKey(app, ['users:read'])
+    ]
     const moving = (i: number) => `203.0.113.${i}`
-    stopsAfter(
+    assertRefusedAfter(
       t,
       LIMIT,
-      await asked(app, LIMIT + 2, '/users', { from: moving, headers: one.headers }),
+      await injectRepeatedly(app, LIMIT + 2, '/users', { from: moving, headers: one.headers }),
       200,
       'a key'
     )
-    stopsAfter(
+    assertRefusedAfter(
       t,
       LIMIT,
-      await asked(app, LIMIT + 2, '/users', { from: moving, headers: other.headers }),
+      await injectRepeatedly(app, LIMIT + 2, '/users', { from: moving, headers: other.headers }),
       200,
       'another key'
     )
@@ -122,32 +129,38 @@ t.test(
       const answers: LightMyRequestResponse[] = []
       for (let i = 0; i < LIMIT + 2; i++) {
         answers.push(
-          ...(await asked(app, 1, '/users/1/connections', {
+          ...(await injectRepeatedly(app, 1, '/users/1/connections', {
             from: moving(i),
             headers: await headers()
           }))
         )
       }
-      stopsAfter(t, LIMIT, answers, sub === 'ada' ? 200 : 404, `${sub}, with a new token each time`)
+      assertRefusedAfter(
+        t,
+        LIMIT,
+        answers,
+        sub === 'ada' ? 200 : 404,
+        `${sub}, with a new token each time`
+      )
     }
   }
 )
 
 t.test('C10 Connect sessions are counted each for itself', async (t) => {
-  const { app } = await build(t, {
-    ...PROTECTED,
-    ...configured('http://127.0.0.1:9'),
+  const { app } = await buildTestApp(t, {
+    ...PROTECTED_ENV,
+    ...buildSandboxEnv('http://127.0.0.1:9'),
     RATE_LIMIT: String(LIMIT)
   })
   for (const user of ['ada@example.com', 'grace@example.com']) {
-    const { headers } = await keyed(app, ['connections:write', 'users:write'])
+    const { headers } = await createApiKey(app, ['connections:write', 'users:write'])
     const { token, user_id: id } = (
       await app.inject({ method: 'POST', url: '/connect-sessions', headers, payload: { user } })
     ).json()
-    stopsAfter(
+    assertRefusedAfter(
       t,
       LIMIT,
-      await asked(app, LIMIT + 2, `/users/${id as number}/connections`, {
+      await injectRepeatedly(app, LIMIT + 2, `/users/${id as number}/connections`, {
         headers: { authorization: `Bearer ${token as string}` }
       }),
       200,
@@ -164,36 +177,46 @@ t.test(
       'x-real-ip': `192.0.2.${i}`,
       forwarded: `for=192.0.2.${i}`
     })
-    const { app: alone } = await build(t, { RATE_LIMIT: String(LIMIT) })
-    stopsAfter(t, LIMIT, await asked(alone, LIMIT + 5, '/users', { headers: rotating }), 200)
-    const { app: behind } = await build(t, { RATE_LIMIT: String(LIMIT), TRUST_PROXY: HERE })
-    stopsAfter(
+    const { app: alone } = await buildTestApp(t, { RATE_LIMIT: String(LIMIT) })
+    assertRefusedAfter(
+      t,
+      LIMIT,
+      await injectRepeatedly(alone, LIMIT + 5, '/users', { headers: rotating }),
+      200
+    )
+    const { app: behind } = await buildTestApp(t, {
+      RATE_LIMIT: String(LIMIT),
+      TRUST_PROXY: CLIENT_IP
+    })
+    assertRefusedAfter(
       t,
       20,
-      await asked(behind, 20, '/users', { headers: rotating }),
+      await injectRepeatedly(behind, 20, '/users', { headers: rotating }),
       200,
       'twenty clients'
     )
-    stopsAfter(
+    assertRefusedAfter(
       t,
       LIMIT,
-      await asked(behind, LIMIT + 2, '/users', { headers: { 'x-forwarded-for': '192.0.2.77' } }),
+      await injectRepeatedly(behind, LIMIT + 2, '/users', {
+        headers: { 'x-forwarded-for': '192.0.2.77' }
+      }),
       200,
       'one of them'
     )
-    stopsAfter(
+    assertRefusedAfter(
       t,
       LIMIT,
-      await asked(behind, LIMIT + 2, '/users', {
+      await injectRepeatedly(behind, LIMIT + 2, '/users', {
         headers: (i) => ({ 'x-forwarded-for': `10.0.0.${i}, 192.0.2.78` })
       }),
       200,
       'what a client puts in front of its own address is not believed'
     )
-    stopsAfter(
+    assertRefusedAfter(
       t,
       LIMIT,
-      await asked(behind, LIMIT + 2, '/users', { from: ELSEWHERE, headers: rotating }),
+      await injectRepeatedly(behind, LIMIT + 2, '/users', { from: OTHER_IP, headers: rotating }),
       200,
       'who is no proxy'
     )
@@ -201,11 +224,13 @@ t.test(
 )
 
 t.test('C10 The addresses of one IPv6 network are one, and IPv4 in IPv6 is IPv4', async (t) => {
-  const { app } = await build(t, { RATE_LIMIT: String(LIMIT) })
-  stopsAfter(
+  const { app } = await buildTestApp(t, { RATE_LIMIT: String(LIMIT) })
+  assertRefusedAfter(
     t,
     LIMIT,
-    await asked(app, LIMIT + 5, '/users', { from: (i) => `2001:db8:1:2:${i.toString(16)}::${i}` }),
+    await injectRepeatedly(app, LIMIT + 5, '/users', {
+      from: (i) => `2001:db8:1:2:${i.toString(16)}::${i}`
+    }),
     200
   )
   t.equal(
@@ -218,29 +243,43 @@ t.test('C10 The addresses of one IPv6 network are one, and IPv4 in IPv6 is IPv4'
     200,
     'the network beside it'
   )
-  stopsAfter(t, LIMIT, await asked(app, LIMIT, '/users', { from: HERE }), 200)
-  t.equal((await app.inject({ url: '/users', remoteAddress: `::ffff:${HERE}` })).statusCode, 429)
+  assertRefusedAfter(
+    t,
+    LIMIT,
+    await injectRepeatedly(app, LIMIT, '/users', { from: CLIENT_IP }),
+    200
+  )
+  t.equal(
+    (await app.inject({ url: '/users', remoteAddress: `::ffff:${CLIENT_IP}` })).statusCode,
+    429
+  )
 })
 
 t.test(
   'C10 Wrong credentials and paths that are not there stop guesses from an address, and not the key that is right',
   async (t) => {
-    const { app } = await build(t, {
-      ...PROTECTED,
+    const { app } = await buildTestApp(t, {
+      ...PROTECTED_ENV,
       API_DOCS: 'closed',
       RATE_LIMIT_REFUSED: String(LIMIT)
     })
-    const { headers } = await keyed(app, ['users:read'])
+    const { headers } = await createApiKey(app, ['users:read'])
     const guess = (i: number) => ({
       authorization: `Bearer ck_${String(i).repeat(40).slice(0, 40)}`
     })
-    stopsAfter(t, LIMIT, await asked(app, LIMIT + 2, '/users', { headers: guess }), 401, 'guesses')
-    t.equal((await asked(app, 1, '/users'))[0]?.statusCode, 429, 'no credential')
-    t.equal((await asked(app, 1, '/nothing'))[0]?.statusCode, 429, 'they are one count')
-    stopsAfter(
+    assertRefusedAfter(
+      t,
+      LIMIT,
+      await injectRepeatedly(app, LIMIT + 2, '/users', { headers: guess }),
+      401,
+      'guesses'
+    )
+    t.equal((await injectRepeatedly(app, 1, '/users'))[0]?.statusCode, 429, 'no credential')
+    t.equal((await injectRepeatedly(app, 1, '/nothing'))[0]?.statusCode, 429, 'they are one count')
+    assertRefusedAfter(
       t,
       10,
-      await asked(app, 10, '/users', { headers }),
+      await injectRepeatedly(app, 10, '/users', { headers }),
       200,
       'somebody else behind the same address, with a key'
     )
@@ -249,7 +288,13 @@ t.test(
       ['192.0.2.2', '/docs'],
       ['192.0.2.3', '/openapi.json']
     ] as const) {
-      stopsAfter(t, LIMIT, await asked(app, LIMIT + 2, path, { from }), 404, path)
+      assertRefusedAfter(
+        t,
+        LIMIT,
+        await injectRepeatedly(app, LIMIT + 2, path, { from }),
+        404,
+        path
+      )
     }
   }
 )
@@ -257,8 +302,8 @@ t.test(
 t.test(
   'C10 Logins and callbacks have a stricter limit, and so have the links of connect sessions',
   async (t) => {
-    const { app } = await build(t, {
-      ...configured('http://127.0.0.1:9'),
+    const { app } = await buildTestApp(t, {
+      ...buildSandboxEnv('http://127.0.0.1:9'),
       RATE_LIMIT: '100',
       RATE_LIMIT_LOGIN: String(LIMIT)
     })
@@ -268,9 +313,15 @@ t.test(
       ['192.0.2.3', '/oauth/atlassian/callback', 302],
       ['192.0.2.4', '/connect?token=x', 401]
     ] as const) {
-      stopsAfter(t, LIMIT, await asked(app, LIMIT + 2, path, { from }), status, path)
+      assertRefusedAfter(
+        t,
+        LIMIT,
+        await injectRepeatedly(app, LIMIT + 2, path, { from }),
+        status,
+        path
+      )
       t.equal(
-        (await asked(app, 1, '/users', { from }))[0]?.statusCode,
+        (await injectRepeatedly(app, 1, '/users', { from }))[0]?.statusCode,
         200,
         'everything else goes on'
       )
@@ -282,8 +333,8 @@ t.test(
   'C10 The health checks, the pages and what browsers ask before they send anything are never refused',
   async (t) => {
     for (const BACKEND_CORS_ORIGINS of ['https://app.example.com', '']) {
-      const { app } = await build(t, {
-        ...configured('http://127.0.0.1:9'),
+      const { app } = await buildTestApp(t, {
+        ...buildSandboxEnv('http://127.0.0.1:9'),
         APP_FRONTEND_URL: '',
         RATE_LIMIT: '3',
         RATE_LIMIT_LOGIN: '1',
@@ -292,18 +343,18 @@ t.test(
         APP_ENV: 'production'
       })
       for (const path of ['/', '/healthz', '/api/healthz', '/oauth/jira']) {
-        stopsAfter(t, 20, await asked(app, 20, path), 200, path)
+        assertRefusedAfter(t, 20, await injectRepeatedly(app, 20, path), 200, path)
       }
       for (let i = 0; i < 3; i++) {
         await app.inject({
           method: 'OPTIONS',
           url: '/users',
-          remoteAddress: HERE,
+          remoteAddress: CLIENT_IP,
           headers: { origin: 'https://app.example.com', 'access-control-request-method': 'POST' }
         })
       }
       t.equal(
-        (await asked(app, 1, '/nothing'))[0]?.statusCode,
+        (await injectRepeatedly(app, 1, '/nothing'))[0]?.statusCode,
         404,
         'none of it was counted as a guess'
       )
@@ -312,14 +363,17 @@ t.test(
 )
 
 t.test('C10 A limit of 0 is none', async (t) => {
-  const { app } = await build(t, { ...UNLIMITED })
-  const answers = [...(await asked(app, 50, '/users')), ...(await asked(app, 50, '/nothing'))]
+  const { app } = await buildTestApp(t, { ...NO_RATE_LIMITS })
+  const answers = [
+    ...(await injectRepeatedly(app, 50, '/users')),
+    ...(await injectRepeatedly(app, 50, '/nothing'))
+  ]
   t.same([...new Set(answers.map(({ statusCode }) => statusCode))], [200, 404])
   t.equal(answers[0]?.headers['ratelimit-limit'], undefined)
 })
 
 t.test('C10 Every route that may be refused says so in the OpenAPI document', async (t) => {
-  const { app } = await build(t)
+  const { app } = await buildTestApp(t)
   const { paths } = (await app.inject('/openapi.json')).json() as {
     paths: Record<string, Record<string, { responses: Record<string, unknown> }>>
   }

@@ -5,20 +5,24 @@ import { connect, type Socket } from 'node:net'
  * and how many are left each second.
  */
 const [port, count] = process.argv.slice(2).map(Number) as [number, number]
-const HEADER = `GET /users HTTP/1.1\r\nHost: a\r\nX-Slow: ${'x'.repeat(300)}`
+const SLOW_HEADER = `GET /users HTTP/1.1\r\nHost: a\r\nX-Slow: ${'x'.repeat(300)}`
 /** So many are opened at once: the queue of a listening socket holds 511. */
-const AT_ONCE = 200
-const PER_ADDRESS = 5_000
-const PARTS = 20
-const open = new Set<Socket>()
-let sent = 0
+const BATCH_SIZE = 200
+const MAX_PER_ADDRESS = 5_000
+const PARTS_PER_SECOND = 20
+const openSockets = new Set<Socket>()
+let tickCount = 0
 
-async function add(number: number): Promise<void> {
+async function openConnection(number: number): Promise<void> {
   await new Promise<void>((resolve) => {
     const socket = connect(
-      { port, host: '127.0.0.1', localAddress: `127.0.0.${2 + Math.floor(number / PER_ADDRESS)}` },
+      {
+        port,
+        host: '127.0.0.1',
+        localAddress: `127.0.0.${2 + Math.floor(number / MAX_PER_ADDRESS)}`
+      },
       () => {
-        open.add(socket)
+        openSockets.add(socket)
         resolve()
       }
     )
@@ -28,24 +32,24 @@ async function add(number: number): Promise<void> {
         resolve()
       })
       .on('close', () => {
-        open.delete(socket)
+        openSockets.delete(socket)
       })
   })
 }
 
-for (let i = 0; i < count; i += AT_ONCE) {
+for (let i = 0; i < count; i += BATCH_SIZE) {
   await Promise.all(
-    Array.from({ length: Math.min(AT_ONCE, count - i) }, async (_, j) => {
-      await add(i + j)
+    Array.from({ length: Math.min(BATCH_SIZE, count - i) }, async (_, j) => {
+      await openConnection(i + j)
     })
   )
 }
-console.log(`open ${open.size}`)
+console.log(`open ${openSockets.size}`)
 // As strangers do who know nothing of each other: not all in the same instant.
 setInterval(() => {
-  const all = [...open]
-  for (let i = sent % PARTS; i < all.length; i += PARTS) {
-    all[i]?.write(HEADER[Math.floor(sent / PARTS)] ?? 'x')
+  const all = [...openSockets]
+  for (let i = tickCount % PARTS_PER_SECOND; i < all.length; i += PARTS_PER_SECOND) {
+    all[i]?.write(SLOW_HEADER[Math.floor(tickCount / PARTS_PER_SECOND)] ?? 'x')
   }
-  if (++sent % PARTS === 0) console.log(`left ${open.size}`)
-}, 1_000 / PARTS)
+  if (++tickCount % PARTS_PER_SECOND === 0) console.log(`left ${openSockets.size}`)
+}, 1_000 / PARTS_PER_SECOND)

@@ -3,61 +3,61 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { many } from '../auth/helper.ts'
-import { until } from '../helper.ts'
-import { start, type Started } from '../process/child.ts'
+import { pickByScale } from '../auth/helper.ts'
+import { waitFor } from '../helper.ts'
+import { startServiceProcess, type ServiceProcess } from '../process/child.ts'
 
-const CONNECTIONS = many(1_000, 10_000)
-const WATCH_MS = 10_000
-const LONGEST_MS = 200
+const CONNECTION_COUNT = pickByScale(1_000, 10_000)
+const WATCH_DURATION_MS = 10_000
+const MAX_RESPONSE_MS = 200
 /** The header's time, and twice the pace at which half-sent requests are looked at. */
-const GONE_WITHIN_MS = 40_000
+const CLOSE_TIMEOUT_MS = 40_000
 
-const rssMb = ({ pid }: Started) =>
+const readRssMb = ({ pid }: ServiceProcess) =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
-const descriptors = ({ pid }: Started) => readdirSync(`/proc/${pid}/fd`).length
+const countDescriptors = ({ pid }: ServiceProcess) => readdirSync(`/proc/${pid}/fd`).length
 
 t.test(
-  `T32 E5 ${CONNECTIONS} connections that send one byte a second do not delay /healthz by ${LONGEST_MS} ms, and are gone when the time for a header is over`,
+  `T32 E5 ${CONNECTION_COUNT} connections that send one byte a second do not delay /healthz by ${MAX_RESPONSE_MS} ms, and are gone when the time for a header is over`,
   async (t) => {
-    const service = await start(t)
-    const [few, before] = [descriptors(service), rssMb(service)]
+    const service = await startServiceProcess(t)
+    const [few, before] = [countDescriptors(service), readRssMb(service)]
     const client = spawn(
       process.execPath,
       [
         fileURLToPath(new URL('slow-client.ts', import.meta.url)),
         new URL(service.url).port,
-        String(CONNECTIONS)
+        String(CONNECTION_COUNT)
       ],
       { stdio: ['ignore', 'pipe', 'inherit'] }
     )
     t.teardown(() => client.kill('SIGKILL'))
-    let said = ''
+    let clientOutput = ''
     client.stdout.on('data', (chunk: Buffer) => {
-      said += chunk.toString()
+      clientOutput += chunk.toString()
     })
-    const opened = Number(await until(() => /open (\d+)/.exec(said)?.[1], 60_000))
-    t.ok(opened >= CONNECTIONS * 0.99, `${opened} are open`)
+    const opened = Number(await waitFor(() => /open (\d+)/.exec(clientOutput)?.[1], 60_000))
+    t.ok(opened >= CONNECTION_COUNT * 0.99, `${opened} are open`)
     const took: number[] = []
-    const held = { most: 0, least: Infinity, rss: 0 }
-    for (const from = performance.now(); performance.now() - from < WATCH_MS;) {
-      const asked = performance.now()
+    const observed = { most: 0, least: Infinity, rss: 0 }
+    for (const from = performance.now(); performance.now() - from < WATCH_DURATION_MS;) {
+      const requestedAt = performance.now()
       t.equal((await fetch(`${service.url}/healthz`)).status, 200)
-      took.push(performance.now() - asked)
-      held.most = Math.max(held.most, descriptors(service) - few)
-      held.least = Math.min(held.least, descriptors(service) - few)
-      held.rss = Math.max(held.rss, rssMb(service))
+      took.push(performance.now() - requestedAt)
+      observed.most = Math.max(observed.most, countDescriptors(service) - few)
+      observed.least = Math.min(observed.least, countDescriptors(service) - few)
+      observed.rss = Math.max(observed.rss, readRssMb(service))
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
     took.sort((a, b) => a - b)
     const p99 = took[Math.floor(took.length * 0.99)] ?? 0
-    await until(() => descriptors(service) - few < 20, GONE_WITHIN_MS)
+    await waitFor(() => countDescriptors(service) - few < 20, CLOSE_TIMEOUT_MS)
     t.comment(
-      `${held.most} held at most; /healthz p99 ${p99.toFixed()} ms, longest ${took.at(-1)?.toFixed()} ms; RSS ${before.toFixed()} → ${held.rss.toFixed()} → ${rssMb(service).toFixed()} MB`
+      `${observed.most} held at most; /healthz p99 ${p99.toFixed()} ms, longest ${took.at(-1)?.toFixed()} ms; RSS ${before.toFixed()} → ${observed.rss.toFixed()} → ${readRssMb(service).toFixed()} MB`
     )
-    t.ok(p99 <= LONGEST_MS && (took.at(-1) ?? 0) <= LONGEST_MS, '/healthz')
-    t.ok(held.least >= CONNECTIONS * 0.99, 'all of them were there all the time')
-    t.ok(held.rss < before + 50 + CONNECTIONS * 0.03, 'some 30 KB for each')
+    t.ok(p99 <= MAX_RESPONSE_MS && (took.at(-1) ?? 0) <= MAX_RESPONSE_MS, '/healthz')
+    t.ok(observed.least >= CONNECTION_COUNT * 0.99, 'all of them were there all the time')
+    t.ok(observed.rss < before + 50 + CONNECTION_COUNT * 0.03, 'some 30 KB for each')
     t.equal((await fetch(`${service.url}/users`)).status, 200)
   }
 )
@@ -65,7 +65,7 @@ t.test(
 t.test(
   'T32 A body that comes a byte at a time is given up with 408, and the connection closed',
   async (t) => {
-    const service = await start(t)
+    const service = await startServiceProcess(t)
     const { port } = new URL(service.url)
     const text = await new Promise<string>((resolve) => {
       let text = ''

@@ -8,18 +8,18 @@ import t from 'tap'
 import { Agent, type Dispatcher } from 'undici'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../../src/app.ts'
-import { newKeyEntry } from '../../src/vault/keyring.ts'
-import { contentsOf, databaseAt, onPostgres } from '../database.ts'
-import { Browser, CLIENTS, configured, KEY, SECRET } from '../helper.ts'
+import { generateKeyEntry } from '../../src/vault/keyring.ts'
+import { readDatabaseContents, ensureDatabase, isPostgres } from '../database.ts'
+import { Browser, OAUTH_CLIENTS, buildSandboxEnv, VAULT_KEY, CLIENT_SECRET } from '../helper.ts'
 import { ACME, startSandbox } from '../sandbox/helper.ts'
-import { forms } from '../fixtures/forms.ts'
+import { listSecretForms } from '../fixtures/forms.ts'
 
-const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
+const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 const TWO_HOURS_MS = 2 * 3_600_000
 
 /** A network that keeps every token that comes in and every code and secret that goes out. */
-class Wiretap extends Agent {
-  readonly heard = new Map<string, string>()
+class RecordingAgent extends Agent {
+  readonly capturedSecrets = new Map<string, string>()
 
   override dispatch(
     options: Dispatcher.DispatchOptions,
@@ -33,7 +33,7 @@ class Wiretap extends Agent {
         if (typeof value !== 'function') return value
         return (...args: unknown[]) => {
           if (name === 'onResponseData') chunks.push(args[1] as Buffer)
-          if (name === 'onResponseEnd') wiretap.listen(Buffer.concat(chunks).toString())
+          if (name === 'onResponseEnd') wiretap.recordTokens(Buffer.concat(chunks).toString())
           return (value as (...args: unknown[]) => unknown).apply(target, args)
         }
       }
@@ -41,18 +41,18 @@ class Wiretap extends Agent {
     return super.dispatch(options, listening)
   }
 
-  private listen(text: string): void {
+  private recordTokens(text: string): void {
     for (const [, name = '', value = ''] of text.matchAll(
       /"(access_token|refresh_token|id_token)":"([^"]+)"/g
     )) {
-      this.heard.set(`${name} ${this.heard.size}`, value)
+      this.capturedSecrets.set(`${name} ${this.capturedSecrets.size}`, value)
     }
   }
 }
 
 /** Waits until no run is under way. */
-async function settled(app: FastifyInstance): Promise<void> {
-  for (let id = 1, left = 500; left > 0; left--) {
+async function waitForRuns(app: FastifyInstance): Promise<void> {
+  for (let id = 1, attemptsLeft = 500; attemptsLeft > 0; attemptsLeft--) {
     const states = await Promise.all(
       ['jira', 'confluence'].map(
         async (product) =>
@@ -71,29 +71,29 @@ t.test(
   async (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'connector-'))
     t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-    const sandbox = await startSandbox(t, { clients: CLIENTS })
-    const network = new Wiretap()
+    const sandbox = await startSandbox(t, { clients: OAUTH_CLIENTS })
+    const network = new RecordingAgent()
     t.teardown(() => network.close())
     const lines: string[] = []
     /** Answers by what the contract lets them carry. */
     const answers: Array<{ from: string; text: string }> = []
-    const next = newKeyEntry('next')
+    const next = generateKeyEntry('next')
     const secrets = new Map([
-      ['client secret', SECRET],
-      ['vault key', KEY.split(':')[1] ?? ''],
+      ['client secret', CLIENT_SECRET],
+      ['vault key', VAULT_KEY.split(':')[1] ?? ''],
       ['vault key of later', next.split(':')[1] ?? ''],
       ['Authorization header', 'planted-bearer-5d41402abc4b2a76'],
       ['unrelated cookie', 'planted-cookie-7d793037a0760186'],
       ['token sent by a caller', 'planted-jira-token-98f13708210194c4']
     ])
-    const url = await databaseAt(t, join(folder, 'c.db'))
+    const url = await ensureDatabase(t, join(folder, 'c.db'))
     let [env, ahead] = [
       {
         APP_ENV: 'test',
         INTEGRATION_DB_URL: url,
-        VAULT_KEYS: KEY,
+        VAULT_KEYS: VAULT_KEY,
         LOG_LEVEL: 'TRACE',
-        ...configured(sandbox.url)
+        ...buildSandboxEnv(sandbox.url)
       },
       0
     ]
@@ -119,7 +119,7 @@ t.test(
     }
 
     // A key is 32 bytes, however it is given.
-    for (const entry of [KEY, next]) {
+    for (const entry of [VAULT_KEY, next]) {
       for (const form of ['hex', 'base64url'] as const) {
         secrets.set(
           `vault key ${entry.split(':')[0]} in ${form}`,
@@ -248,7 +248,7 @@ t.test(
         plant(callback, browser, 'jira')
         t.match((await browser.open(callback)).headers.location, ending)
       }
-      await settled(app)
+      await waitForRuns(app)
       await sandbox.admin('revoke', {})
       ahead += TWO_HOURS_MS
       for (const product of ['jira', 'confluence']) {
@@ -273,9 +273,9 @@ t.test(
     const first = await start()
     await first.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
     await tour(first)
-    await settled(first)
+    await waitForRuns(first)
     first.store.users.list = () => {
-      throw new Error(`failed with code=forged-planted-code-aaaa9999 and ${SECRET}`, {
+      throw new Error(`failed with code=forged-planted-code-aaaa9999 and ${CLIENT_SECRET}`, {
         cause: { authorization: secrets.get('Authorization header') }
       })
     }
@@ -285,19 +285,19 @@ t.test(
         from: `file ${name}`,
         text: readFileSync(join(folder, name)).toString('latin1')
       })),
-      ...(onPostgres ? [{ from: 'file of rows', text: await contentsOf(url) }] : [])
+      ...(isPostgres ? [{ from: 'file of rows', text: await readDatabaseContents(url) }] : [])
     ]
     const whileOpen = await searchDatabase()
     t.ok(
-      onPostgres ||
+      isPostgres ||
         ['-wal', '-shm'].every((end) => whileOpen.some(({ from }) => from.endsWith(end))),
       'the WAL was there to be searched'
     )
     await first.close()
     // The keys are replaced, and two hours pass: the tokens have expired and are refreshed.
-    env = { ...env, VAULT_KEYS: `${next},${KEY}` }
+    env = { ...env, VAULT_KEYS: `${next},${VAULT_KEY}` }
     const keys = async (command: string) =>
-      await promisify(execFile)(process.execPath, [MAIN, 'keys', command], {
+      await promisify(execFile)(process.execPath, [MAIN_PATH, 'keys', command], {
         cwd: folder,
         env: { PATH: process.env.PATH, ...env }
       })
@@ -309,16 +309,16 @@ t.test(
     ahead = TWO_HOURS_MS
     const second = await start()
     await second.inject({ method: 'POST', url: '/integrations/jira/sync' })
-    await settled(second)
+    await waitForRuns(second)
     t.ok(
       lines.some((line) => line.includes('grant_refreshed')),
       'a refresh was part of it'
     )
     await tour(second)
-    await settled(second)
+    await waitForRuns(second)
     await farewell(second)
     await second.close()
-    for (const [name, value] of network.heard) secrets.set(name, value)
+    for (const [name, value] of network.capturedSecrets) secrets.set(name, value)
 
     const kinds = [...secrets.keys()].map((name) => name.split(' ')[0])
     for (const kind of [
@@ -360,7 +360,7 @@ t.test(
     ]
     for (const [name, secret] of secrets) {
       t.ok(secret.length >= 12, `${name} is long enough to be found`)
-      for (const [form, text] of forms(secret)) {
+      for (const [form, text] of listSecretForms(secret)) {
         const hits = places
           .filter(({ from, text: all }) => all.includes(text) && !meant(name, from))
           .map(({ from }) => from)

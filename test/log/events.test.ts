@@ -1,8 +1,15 @@
 import t from 'tap'
-import { Browser, build, configured, connected, FRONT_END, synced } from '../helper.ts'
+import {
+  Browser,
+  buildTestApp,
+  buildSandboxEnv,
+  buildAppWithSandbox,
+  FRONTEND_URL,
+  waitForRun
+} from '../helper.ts'
 
-const START = ['oauth_login_start', 'oauth_login_redirect']
-const SUCCESS = [
+const START_EVENTS = ['oauth_login_start', 'oauth_login_redirect']
+const SUCCESS_EVENTS = [
   'oauth_callback_received',
   'token_exchange_start',
   'token_exchange_response',
@@ -15,7 +22,7 @@ for (const product of ['jira', 'confluence']) {
   t.test(
     `E6 A ${product} login leaves every event of the contract, with request id, provider, path and method`,
     async (t) => {
-      const { app, lines } = await connected(t)
+      const { app, lines } = await buildAppWithSandbox(t)
       const browser = new Browser(app)
       const callback = await browser.consent(product)
       const state = new URL(callback).searchParams.get('state') ?? ''
@@ -25,9 +32,9 @@ for (const product of ['jira', 'confluence']) {
         'x-forwarded-for': '203.0.113.9',
         via: '1.1 proxy'
       })
-      await synced(app, product)
+      await waitForRun(app, product)
       const of = (event: string) => lines().filter((line) => line.event === event)
-      for (const event of START) {
+      for (const event of START_EVENTS) {
         t.match(
           of(event)[0],
           {
@@ -42,7 +49,7 @@ for (const product of ['jira', 'confluence']) {
           event
         )
       }
-      for (const event of SUCCESS) {
+      for (const event of SUCCESS_EVENTS) {
         t.match(
           of(event)[0],
           {
@@ -58,16 +65,18 @@ for (const product of ['jira', 'confluence']) {
         )
       }
       const order = lines()
-        .filter(({ request_id: id, event }) => id === 'the-callback' && SUCCESS.includes(event))
+        .filter(
+          ({ request_id: id, event }) => id === 'the-callback' && SUCCESS_EVENTS.includes(event)
+        )
         .map(({ event }) => event)
-      t.same(order, SUCCESS, 'in this order, once each')
+      t.same(order, SUCCESS_EVENTS, 'in this order, once each')
       t.match(of('oauth_callback_received')[0], {
         query_params: { code: '[redacted]', state: '[redacted]' },
         headers: { 'user-agent': 'tester/1', 'x-forwarded-for': '203.0.113.9', via: '1.1 proxy' }
       })
       t.notOk('cookie' in of('oauth_callback_received')[0]?.headers, 'only the safe headers')
       t.equal(of('token_exchange_response')[0]?.status_code, 200)
-      t.match(of('frontend_redirect')[0], { target: FRONT_END, status: 'success' })
+      t.match(of('frontend_redirect')[0], { target: FRONTEND_URL, status: 'success' })
       t.match(
         lines().find(
           ({ event, request_id: id }) => event === 'request_completed' && id === 'the-callback'
@@ -88,7 +97,7 @@ for (const product of ['jira', 'confluence']) {
   t.test(
     `E6 A ${product} login that fails leaves one …_error with the stack, under the request's id`,
     async (t) => {
-      const { app, lines } = await build(t, configured('http://127.0.0.1:9'))
+      const { app, lines } = await buildTestApp(t, buildSandboxEnv('http://127.0.0.1:9'))
       for (const [query, code] of [
         ['error=access_denied', 'access_denied'],
         ['', 'missing_state'],
@@ -121,7 +130,7 @@ for (const product of ['jira', 'confluence']) {
 }
 
 t.test('E6 An unforeseen failure is one request_error with the stack', async (t) => {
-  const { app, lines } = await build(t)
+  const { app, lines } = await buildTestApp(t)
   app.store.users.list = () => {
     throw new Error('boom')
   }
@@ -145,7 +154,7 @@ t.test('E6 An unforeseen failure is one request_error with the stack', async (t)
 })
 
 t.test('E6 Every request has exactly one closing line, whatever it ends in', async (t) => {
-  const { app, lines } = await build(t)
+  const { app, lines } = await buildTestApp(t)
   const requests = [
     '/',
     '/users',

@@ -1,19 +1,19 @@
 import t from 'tap'
 import { createLogger } from '../../src/lib/logger.ts'
-import { chance, seed as seedOfThisRun } from '../fixtures/prng.ts'
+import { createRandom, chooseSeed as seedOfThisRun } from '../fixtures/prng.ts'
 
-const ROUNDS = process.env.HEAVY === '1' ? 10_000 : 2_000
-const LONGEST_LINE_BYTES = 16 * 1024
-const seed = seedOfThisRun()
-const next = chance(seed)
-const pick = <T>(from: readonly T[]): T => from[Math.floor(next() * from.length)] as T
+const ROUND_COUNT = process.env.HEAVY === '1' ? 10_000 : 2_000
+const MAX_LINE_BYTES = 16 * 1024
+const randomSeed = seedOfThisRun()
+const random = createRandom(randomSeed)
+const pickRandom = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)] as T
 
-class Hostile {
+class ThrowingToJson {
   toJSON() {
     throw new Error('toJSON')
   }
 }
-class Named {
+class ThrowingGetter {
   #hidden = 1
   visible = 2
   get broken() {
@@ -21,27 +21,27 @@ class Named {
   }
 }
 
-const cyclic = () => {
+const createCyclic = () => {
   const a: Record<string, unknown> = { name: 'a' }
   a.self = a
   a.list = [a, { a }]
   return a
 }
-const throwing = () =>
+const createThrowingGetter = () =>
   Object.defineProperty({ fine: 1 }, 'broken', {
     enumerable: true,
     get() {
       throw new Error('getter')
     }
   })
-const proxy = (traps: ProxyHandler<object>) => new Proxy({ a: 1 }, traps)
-const no = () => {
+const createProxy = (traps: ProxyHandler<object>) => new Proxy({ a: 1 }, traps)
+const throwError = () => {
   throw new Error('trap')
 }
-const BIG = 'x'.repeat(10 * 1024 * 1024)
+const BIG_TEXT = 'x'.repeat(10 * 1024 * 1024)
 
 /** Things that loggers trip over. */
-const LEAVES: Array<() => unknown> = [
+const LEAF_FACTORIES: Array<() => unknown> = [
   () => Buffer.from('pl4nted'),
   () => Buffer.alloc(100_000),
   () => new URL('https://a.example/?x=1'),
@@ -49,13 +49,19 @@ const LEAVES: Array<() => unknown> = [
   () => new Response('body'),
   () => new Request('https://a.example/'),
   () => new Headers({ a: '1' }),
-  cyclic,
-  throwing,
-  () => proxy({ get: no }),
-  () => proxy({ ownKeys: no }),
-  () => proxy({ getPrototypeOf: no }),
-  () => proxy({ getOwnPropertyDescriptor: no }),
-  () => proxy({ has: no, get: no, ownKeys: no, getPrototypeOf: no }),
+  createCyclic,
+  createThrowingGetter,
+  () => createProxy({ get: throwError }),
+  () => createProxy({ ownKeys: throwError }),
+  () => createProxy({ getPrototypeOf: throwError }),
+  () => createProxy({ getOwnPropertyDescriptor: throwError }),
+  () =>
+    createProxy({
+      has: throwError,
+      get: throwError,
+      ownKeys: throwError,
+      getPrototypeOf: throwError
+    }),
   () => {
     const { proxy, revoke } = Proxy.revocable({}, {})
     revoke()
@@ -65,7 +71,7 @@ const LEAVES: Array<() => unknown> = [
   () => 10n ** 400n,
   () => Symbol('s'),
   () => ({ [Symbol('key')]: 1 }),
-  () => BIG,
+  () => BIG_TEXT,
   () => '😀'.repeat(20_000),
   () => '\u0000\u001f\u2028\u2029\ud800"\\'.repeat(3_000),
   () => '\ud83d',
@@ -76,8 +82,8 @@ const LEAVES: Array<() => unknown> = [
     ]),
   () => new Set([1, new Set([2])]),
   () => new WeakMap(),
-  () => new Hostile(),
-  () => new Named(),
+  () => new ThrowingToJson(),
+  () => new ThrowingGetter(),
   () => new Date(NaN),
   () => new Date(),
   () => new Date(8.64e15),
@@ -105,22 +111,22 @@ const LEAVES: Array<() => unknown> = [
   () => () => 1,
   () => class A {},
   () => Object.create(null),
-  () => new Proxy(() => 1, { apply: no }),
+  () => new Proxy(() => 1, { apply: throwError }),
   () => /re/g,
   () => Promise.resolve(1),
   () => new Error('plain'),
-  () => Object.assign(new Error('with', { cause: cyclic() }), { code: 'E', status: 400 }),
+  () => Object.assign(new Error('with', { cause: createCyclic() }), { code: 'E', status: 400 }),
   () => {
     const e = new Error('self')
     e.cause = e
     return e
   },
   () => new AggregateError([new Error('a'), 1], 'many'),
-  () => Object.defineProperty(new Error('x'), 'message', { get: no }),
-  () => Object.defineProperty(new Error('x'), 'stack', { get: no }),
-  () => Object.assign(new Error('x'), { stack: { toString: no } }),
+  () => Object.defineProperty(new Error('x'), 'message', { get: throwError }),
+  () => Object.defineProperty(new Error('x'), 'stack', { get: throwError }),
+  () => Object.assign(new Error('x'), { stack: { toString: throwError } }),
   () => Object.assign(new Error('x'), { name: Symbol('n') }),
-  () => Object.assign(new Error('m'.repeat(100_000)), { code: BIG }),
+  () => Object.assign(new Error('m'.repeat(100_000)), { code: BIG_TEXT }),
   () => new Uint8Array(1000),
   () => new ArrayBuffer(8),
   () => new SharedArrayBuffer(8),
@@ -131,7 +137,7 @@ const LEAVES: Array<() => unknown> = [
   () => new ReadableStream(),
   () => new AbortController().signal,
   () => ({ toJSON: 'not a function' }),
-  () => ({ then: no }),
+  () => ({ then: throwError }),
   () => ({ constructor: null, hasOwnProperty: 1 }),
   () => JSON.parse('{"__proto__":{"polluted":1}}'),
   () => ({ __proto__: null, a: 1 }),
@@ -139,20 +145,21 @@ const LEAVES: Array<() => unknown> = [
   () => Object(1n),
   () => new (class extends Array {})(),
   () => new Intl.NumberFormat(),
-  () => ({ toString: no, valueOf: no, [Symbol.toPrimitive]: no }),
+  () => ({ toString: throwError, valueOf: throwError, [Symbol.toPrimitive]: throwError }),
   () => function* () {},
-  () => [BIG, BIG],
-  () => ({ [BIG]: 1 }),
+  () => [BIG_TEXT, BIG_TEXT],
+  () => ({ [BIG_TEXT]: 1 }),
   () => ({ '\n{"level":"fatal"}': '\r\n{"level":"fatal"}' })
 ]
 
-function anything(depth = 0): unknown {
-  const kind = depth > 4 ? 1 : next()
-  if (kind < 0.2) return Array.from({ length: Math.floor(next() * 6) }, () => anything(depth + 1))
+function createRandomValue(depth = 0): unknown {
+  const kind = depth > 4 ? 1 : random()
+  if (kind < 0.2)
+    return Array.from({ length: Math.floor(random() * 6) }, () => createRandomValue(depth + 1))
   if (kind < 0.5) {
     return Object.fromEntries(
-      Array.from({ length: Math.floor(next() * 6) }, () => [
-        pick([
+      Array.from({ length: Math.floor(random() * 6) }, () => [
+        pickRandom([
           'a',
           'err',
           'level',
@@ -169,15 +176,15 @@ function anything(depth = 0): unknown {
           'time',
           'stack'
         ]),
-        anything(depth + 1)
+        createRandomValue(depth + 1)
       ])
     )
   }
-  return pick(LEAVES)()
+  return pickRandom(LEAF_FACTORIES)()
 }
 
 t.test(
-  `B11 E8 ${ROUNDS} random things (seed ${seed}, SEED repeats it): the logger never throws and writes one line of valid JSON, at most 16 KiB`,
+  `B11 E8 ${ROUND_COUNT} random things (seed ${randomSeed}, SEED repeats it): the logger never throws and writes one line of valid JSON, at most 16 KiB`,
   (t) => {
     const lines: string[] = []
     const { logger } = createLogger({
@@ -196,7 +203,7 @@ t.test(
       const [line = ''] = lines
       const reasons = [
         lines.length === 1 ? '' : `${lines.length} lines`,
-        Buffer.byteLength(line) <= LONGEST_LINE_BYTES ? '' : `${Buffer.byteLength(line)} bytes`,
+        Buffer.byteLength(line) <= MAX_LINE_BYTES ? '' : `${Buffer.byteLength(line)} bytes`,
         line.endsWith('\n') && line.indexOf('\n') === line.length - 1 && !line.includes('\r')
           ? ''
           : 'a line break inside'
@@ -217,7 +224,7 @@ t.test(
       const wrong = reasons.filter(Boolean)
       if (wrong.length > 0) t.fail(`${what}: ${wrong.join(', ')}: ${line.slice(0, 300)}`)
     }
-    for (const [i, leaf] of LEAVES.entries()) {
+    for (const [i, leaf] of LEAF_FACTORIES.entries()) {
       log(() => logger.info(leaf() as object), `thing ${i}`)
       log(() => logger.info({ field: leaf() }), `thing ${i} in a field`)
       log(() => logger.error({ err: leaf() }), `thing ${i} as err`)
@@ -231,10 +238,13 @@ t.test(
         `thing ${i} as arguments`
       )
     }
-    for (let i = 0; i < ROUNDS; i++) {
-      const thing = anything()
-      if (next() < 0.5) {
-        log(() => logger.info(thing as object, pick(['', 'message', '%s', 'a\nb'])), `round ${i}`)
+    for (let i = 0; i < ROUND_COUNT; i++) {
+      const thing = createRandomValue()
+      if (random() < 0.5) {
+        log(
+          () => logger.info(thing as object, pickRandom(['', 'message', '%s', 'a\nb'])),
+          `round ${i}`
+        )
       } else log(() => logger.warn({ event: 'x', thing }), `round ${i} in a field`)
     }
     t.pass('nothing happened')

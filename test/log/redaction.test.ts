@@ -1,8 +1,8 @@
 import t from 'tap'
 import { createLogger } from '../../src/lib/logger.ts'
-import { build } from '../helper.ts'
+import { buildTestApp } from '../helper.ts'
 
-const NAMES = [
+const SECRET_NAMES = [
   'code',
   'state',
   'token',
@@ -14,11 +14,11 @@ const NAMES = [
   'cookie',
   'set-cookie'
 ]
-const VALUE = 'pl4nted-Value.42~x'
+const SECRET_VALUE = 'pl4nted-Value.42~x'
 
-function kept() {
+function createCapturingLogger() {
   const lines: string[] = []
-  const { logger, hide } = createLogger({
+  const { logger, redactValue: hide } = createLogger({
     write: (line) => {
       lines.push(line)
     }
@@ -28,7 +28,7 @@ function kept() {
 }
 
 /** The spellings under which programs know one name. */
-function spellings(name: string): string[] {
+function listSpellings(name: string): string[] {
   const words = name.split(/[_-]/)
   const camel = words
     .map((word, i) => (i === 0 ? word : word[0]?.toUpperCase() + word.slice(1)))
@@ -49,15 +49,15 @@ function spellings(name: string): string[] {
 t.test(
   'B10 Every listed name is redacted as a key, in any spelling, depth and kind of value',
   (t) => {
-    const { logger, last } = kept()
-    for (const name of NAMES.flatMap(spellings)) {
+    const { logger, last } = createCapturingLogger()
+    for (const name of SECRET_NAMES.flatMap(listSpellings)) {
       const values: unknown[] = [
-        VALUE,
-        [VALUE],
-        { deep: VALUE },
-        [[{ deep: [VALUE] }]],
-        { toJSON: () => VALUE },
-        Object.assign(Object.create(null), { a: VALUE })
+        SECRET_VALUE,
+        [SECRET_VALUE],
+        { deep: SECRET_VALUE },
+        [[{ deep: [SECRET_VALUE] }]],
+        { toJSON: () => SECRET_VALUE },
+        Object.assign(Object.create(null), { a: SECRET_VALUE })
       ]
       for (const value of values) {
         const shapes: object[] = [
@@ -73,34 +73,34 @@ t.test(
         ]
         for (const shape of shapes) {
           logger.info(shape)
-          t.notOk(last().includes(VALUE), `${name} in ${last().slice(90, 200)}`)
+          t.notOk(last().includes(SECRET_VALUE), `${name} in ${last().slice(90, 200)}`)
         }
       }
-      logger.child({ [name]: VALUE }).info('child')
-      t.notOk(last().includes(VALUE), `${name} in a child's bindings`)
+      logger.child({ [name]: SECRET_VALUE }).info('child')
+      t.notOk(last().includes(SECRET_VALUE), `${name} in a child's bindings`)
     }
     t.end()
   }
 )
 
 t.test('B10 Every listed name is redacted inside URLs and text', (t) => {
-  const { logger, last } = kept()
-  for (const name of NAMES) {
-    for (const written of spellings(name)) {
+  const { logger, last } = createCapturingLogger()
+  for (const name of SECRET_NAMES) {
+    for (const written of listSpellings(name)) {
       const texts = [
-        `https://a.example/cb?${written}=${VALUE}`,
-        `https://a.example/cb?x=1&${written}=${VALUE}&y=2`,
-        `https://a.example/cb#${written}=${VALUE}`,
-        `/cb?${written}=${VALUE}`,
-        `${written}=${VALUE}`,
-        `failed: ${written}=${VALUE} (400)`,
-        `{"${written}":"${VALUE}"}`,
-        `{"${written}" : "${VALUE}"}`,
-        `{'${written}': '${VALUE}'}`,
-        JSON.stringify(JSON.stringify({ [written]: VALUE })),
-        `return_url=${encodeURIComponent(`https://a.example/?${written}=${VALUE}`)}`,
-        `${written}%3D${VALUE}`,
-        `${written}: ${VALUE}`
+        `https://a.example/cb?${written}=${SECRET_VALUE}`,
+        `https://a.example/cb?x=1&${written}=${SECRET_VALUE}&y=2`,
+        `https://a.example/cb#${written}=${SECRET_VALUE}`,
+        `/cb?${written}=${SECRET_VALUE}`,
+        `${written}=${SECRET_VALUE}`,
+        `failed: ${written}=${SECRET_VALUE} (400)`,
+        `{"${written}":"${SECRET_VALUE}"}`,
+        `{"${written}" : "${SECRET_VALUE}"}`,
+        `{'${written}': '${SECRET_VALUE}'}`,
+        JSON.stringify(JSON.stringify({ [written]: SECRET_VALUE })),
+        `return_url=${encodeURIComponent(`https://a.example/?${written}=${SECRET_VALUE}`)}`,
+        `${written}%3D${SECRET_VALUE}`,
+        `${written}: ${SECRET_VALUE}`
       ]
       // Prose about a code or a state is not a secret; header lines are.
       const applies = ['authorization', 'cookie', 'set-cookie'].includes(name)
@@ -116,32 +116,35 @@ t.test('B10 Every listed name is redacted inside URLs and text', (t) => {
         ]
         for (const shape of fields) {
           logger.info(shape)
-          t.notOk(last().includes(VALUE), `${text} in ${Object.keys(shape)[0]?.slice(0, 10)}`)
+          t.notOk(
+            last().includes(SECRET_VALUE),
+            `${text} in ${Object.keys(shape)[0]?.slice(0, 10)}`
+          )
         }
         logger.info(text)
-        t.notOk(last().includes(VALUE), `${text} as the message`)
+        t.notOk(last().includes(SECRET_VALUE), `${text} as the message`)
         logger.info('a %s b', text)
-        t.notOk(last().includes(VALUE), `${text} as an argument`)
+        t.notOk(last().includes(SECRET_VALUE), `${text} as an argument`)
       }
     }
   }
-  logger.info({ url: new URL(`https://a.example/?code=${VALUE}`) })
-  t.notOk(last().includes(VALUE), 'a URL object')
-  logger.info(new Error(`GET /cb?code=${VALUE}`))
-  t.notOk(last().includes(VALUE), 'a bare error')
+  logger.info({ url: new URL(`https://a.example/?code=${SECRET_VALUE}`) })
+  t.notOk(last().includes(SECRET_VALUE), 'a URL object')
+  logger.info(new Error(`GET /cb?code=${SECRET_VALUE}`))
+  t.notOk(last().includes(SECRET_VALUE), 'a bare error')
   t.end()
 })
 
 t.test('B10 Credentials and tokens are known by their form', (t) => {
-  const { logger, last } = kept()
+  const { logger, last } = createCapturingLogger()
   const jwt = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.pl4nted-signature_x'
   for (const text of [
-    `Bearer ${VALUE}`,
-    `bearer  ${VALUE}`,
-    `Basic ${VALUE}`,
-    `Authorization: Bearer ${VALUE}`,
-    `-H 'authorization: Bearer ${VALUE}'`,
-    `Bearer%20${VALUE}`,
+    `Bearer ${SECRET_VALUE}`,
+    `bearer  ${SECRET_VALUE}`,
+    `Basic ${SECRET_VALUE}`,
+    `Authorization: Bearer ${SECRET_VALUE}`,
+    `-H 'authorization: Bearer ${SECRET_VALUE}'`,
+    `Bearer%20${SECRET_VALUE}`,
     jwt,
     `token was ${jwt}.`,
     `<${jwt}>`,
@@ -154,7 +157,7 @@ t.test('B10 Credentials and tokens are known by their form', (t) => {
 })
 
 t.test('B10 A hidden value is found in every form a line might carry', (t) => {
-  const { logger, hide, last } = kept()
+  const { logger, hide, last } = createCapturingLogger()
   const secret = 'ab+/="\\cd\u00e9 planted secret'
   hide(secret)
   const bytes = Buffer.from(secret)
@@ -176,7 +179,7 @@ t.test('B10 A hidden value is found in every form a line might carry', (t) => {
 })
 
 t.test('What is not secret stays readable', (t) => {
-  const { logger, last } = kept()
+  const { logger, last } = createCapturingLogger()
   logger.info(
     {
       event: 'x',
@@ -208,7 +211,7 @@ t.test('What is not secret stays readable', (t) => {
 t.test(
   "LOG_LEVEL is taken in any case of letters, in the original's words and in pino's",
   async (t) => {
-    for (const [given, level] of Object.entries({
+    for (const [configuredLevel, level] of Object.entries({
       DEBUG: 'debug',
       debug: 'debug',
       Info: 'info',
@@ -223,10 +226,10 @@ t.test(
       SILENT: 'silent',
       ' info ': 'info'
     })) {
-      const { app } = await build(t, { LOG_LEVEL: given })
-      t.equal(app.log.level, level, given)
+      const { app } = await buildTestApp(t, { LOG_LEVEL: configuredLevel })
+      t.equal(app.log.level, level, configuredLevel)
     }
-    const { app, lines } = await build(t, { LOG_LEVEL: 'warning' })
+    const { app, lines } = await buildTestApp(t, { LOG_LEVEL: 'warning' })
     await app.inject('/users')
     t.same(lines(), [], 'an ordinary request says nothing above INFO')
   }

@@ -1,41 +1,49 @@
 import t from 'tap'
 import { readdirSync } from 'node:fs'
-import { many } from '../auth/helper.ts'
-import { Visitor } from '../process/browser-visit.ts'
-import type { Started } from '../process/child.ts'
-import { balance, connect, database, get, place, post, until } from './helper.ts'
+import { pickByScale } from '../auth/helper.ts'
+import { HttpBrowser } from '../process/browser-visit.ts'
+import type { ServiceProcess } from '../process/child.ts'
+import {
+  startLoadBalancer,
+  connect,
+  startDatabaseServer,
+  getJson,
+  createClusterFixture,
+  postJson,
+  waitFor
+} from './helper.ts'
 
-const TINY = { sizes: { projects: 3, issues: 20, spaces: 3, pages: 40 } }
-const server = await database(t)
+const TINY_SANDBOX = { sizes: { projects: 3, issues: 20, spaces: 3, pages: 40 } }
+const server = await startDatabaseServer(t)
 
 t.test(
   'D13 Eight instances that start at once on an empty database: one migration, eight healthy',
   async (t) => {
-    const here = await place(t, server)
-    const services = await here.several(8)
+    const fixture = await createClusterFixture(t, server)
+    const services = await fixture.startServices(8)
     for (const { url } of services) {
-      t.match(await get(url, '/healthz'), { status: 200, body: { status: 'ok' } })
+      t.match(await getJson(url, '/healthz'), { status: 200, body: { status: 'ok' } })
     }
-    const known = readdirSync(new URL('../../drizzle/postgres/migrations', import.meta.url)).filter(
-      (name) => name.endsWith('.sql')
-    ).length
-    t.same(await here.sql('select count(*)::int as count from drizzle.__drizzle_migrations'), [
-      { count: known }
+    const migrationFiles = readdirSync(
+      new URL('../../drizzle/postgres/migrations', import.meta.url)
+    ).filter((name) => name.endsWith('.sql')).length
+    t.same(await fixture.query('select count(*)::int as count from drizzle.__drizzle_migrations'), [
+      { count: migrationFiles }
     ])
   }
 )
 
 t.test(
-  `A10 ${many(80, 200)} requests that need a refresh, over four instances: one exchange, all are served`,
+  `A10 ${pickByScale(80, 200)} requests that need a refresh, over four instances: one exchange, all are served`,
   async (t) => {
-    const here = await place(t, server, { sandbox: TINY })
-    await connect(t, here, 'jira')
-    const services = await here.several(4)
-    const rounds = many(2, 50)
+    const fixture = await createClusterFixture(t, server, { sandbox: TINY_SANDBOX })
+    await connect(t, fixture, 'jira')
+    const services = await fixture.startServices(4)
+    const rounds = pickByScale(2, 50)
     for (let round = 1; round <= rounds; round++) {
-      await here.sandbox.admin('clock', { advance_ms: 2 * 3_600_000 })
-      await here.sql('update grants set access_expires_at = $1', [Date.now() - 1])
-      await here.sandbox.admin('faults', {
+      await fixture.sandbox.admin('clock', { advance_ms: 2 * 3_600_000 })
+      await fixture.query('update grants set access_expires_at = $1', [Date.now() - 1])
+      await fixture.sandbox.admin('faults', {
         kind: 'delay',
         match: { path: '/oauth/token', method: 'POST' },
         times: 1,
@@ -43,8 +51,9 @@ t.test(
       })
       const answers = await Promise.all(
         Array.from(
-          { length: many(80, 200) },
-          async (_, i) => await post(services[i % 4]?.url ?? '', '/users/1/connections/jira/check')
+          { length: pickByScale(80, 200) },
+          async (_, i) =>
+            await postJson(services[i % 4]?.url ?? '', '/users/1/connections/jira/check')
         )
       )
       t.same(
@@ -52,17 +61,19 @@ t.test(
         [],
         `round ${round}`
       )
-      t.match(here.sandbox.world.stats.read(), { exchanges: { refresh_token: { ok: round } } })
+      t.match(fixture.sandbox.state.stats.snapshot(), {
+        exchanges: { refresh_token: { ok: round } }
+      })
     }
-    t.equal(here.sandbox.world.grants.reuses(), 0)
+    t.equal(fixture.sandbox.state.grants.countReuses(), 0)
   }
 )
 
 t.test('A hundred requests to sync one owner, over four instances: one run', async (t) => {
-  const here = await place(t, server, { sandbox: TINY })
-  await connect(t, here, 'jira')
-  const services = await here.several(4)
-  await here.sandbox.admin('faults', {
+  const fixture = await createClusterFixture(t, server, { sandbox: TINY_SANDBOX })
+  await connect(t, fixture, 'jira')
+  const services = await fixture.startServices(4)
+  await fixture.sandbox.admin('faults', {
     kind: 'delay',
     match: { path: '/ex/jira' },
     times: 1,
@@ -71,18 +82,20 @@ t.test('A hundred requests to sync one owner, over four instances: one run', asy
   const answers = await Promise.all(
     Array.from(
       { length: 100 },
-      async (_, i) => await post(services[i % 4]?.url ?? '', '/integrations/jira/sync?owner_id=1')
+      async (_, i) =>
+        await postJson(services[i % 4]?.url ?? '', '/integrations/jira/sync?owner_id=1')
     )
   )
   t.same([...new Set(answers.map(({ status }) => status))], [202])
   t.equal(new Set(answers.map(({ body }) => body.id as number)).size, 1)
-  await until(
+  await waitFor(
     async () =>
-      (await here.sql('select count(*)::int as count from runs where active_key is not null'))[0]
-        .count === 0
+      (
+        await fixture.query('select count(*)::int as count from runs where active_key is not null')
+      )[0].count === 0
   )
   t.same(
-    await here.sql('select state, count(*)::int as count from runs group by 1'),
+    await fixture.query('select state, count(*)::int as count from runs group by 1'),
     [{ state: 'succeeded', count: 2 }],
     'the first copy and this one'
   )
@@ -91,8 +104,8 @@ t.test('A hundred requests to sync one owner, over four instances: one run', asy
 t.test(
   'A login that is begun, consented to and ended at different instances works, with the built-in sandbox too; nothing is sticky',
   async (t) => {
-    const front = await balance(t)
-    const here = await place(t, server, {
+    const front = await startLoadBalancer(t)
+    const fixture = await createClusterFixture(t, server, {
       env: {
         APP_ENV: 'development',
         PUBLIC_URL: front.url,
@@ -107,9 +120,9 @@ t.test(
         APP_FRONTEND_URL: ''
       }
     })
-    const services = await here.several(3)
+    const services = await fixture.startServices(3)
     front.targets.push(...services)
-    const visitor = new Visitor()
+    const visitor = new HttpBrowser()
     for (const product of ['jira', 'confluence'] as const) {
       const { status, url, body } = await visitor.connect(front.url, product)
       t.match(
@@ -117,8 +130,8 @@ t.test(
         { status: 200, url: /status=success/ },
         `${product} ${body.slice(0, 200)}`
       )
-      const run = await until(async () => {
-        const { body } = await get(
+      const run = await waitFor(async () => {
+        const { body } = await getJson(
           front.url,
           `/integrations/${product}/sync/runs/${product === 'jira' ? 1 : 2}`
         )
@@ -127,19 +140,19 @@ t.test(
       t.match(run, { state: 'succeeded' })
     }
     for (const { url } of services) {
-      t.match((await get(url, '/jira/projects/1?limit=1')).body, [{ owner_id: 1 }])
-      t.match(await post(url, '/users/1/connections/jira/check'), {
+      t.match((await getJson(url, '/jira/projects/1?limit=1')).body, [{ owner_id: 1 }])
+      t.match(await postJson(url, '/users/1/connections/jira/check'), {
         status: 200,
         body: { state: 'active' }
       })
     }
-    const [{ owner }] = await here.sql('select owner from leases where name = $1', ['sandbox'])
+    const [{ owner }] = await fixture.query('select owner from leases where name = $1', ['sandbox'])
     const host = services.find(({ url }) => (owner as string).startsWith(`${url}#`))
     t.ok(host, 'one of them has it')
     await host?.stop('SIGKILL')
     front.targets.splice(0, front.targets.length, ...services.filter((each) => each !== host))
-    const again = await until(async () => {
-      const { status, url } = await new Visitor()
+    const again = await waitFor(async () => {
+      const { status, url } = await new HttpBrowser()
         .connect(front.url, 'jira')
         .catch(() => ({ status: 0, url: '' }))
       return status === 200 && /status=success/.test(url)
@@ -151,92 +164,99 @@ t.test(
 t.test(
   'E1 Instances that are restarted one after the other under load refuse nobody who asks one that is there, and a copy goes on',
   async (t) => {
-    const here = await place(t, server, {
+    const fixture = await createClusterFixture(t, server, {
       sandbox: { sizes: { projects: 3, issues: 3, spaces: 3, pages: 4_000 } }
     })
-    await connect(t, here, 'confluence', async () => {})
-    await here.sql('delete from pages; delete from checkpoints; delete from runs')
-    const front = await balance(t)
-    front.targets.push(...(await here.several(3)))
-    await here.sandbox.admin('faults', {
+    await connect(t, fixture, 'confluence', async () => {})
+    await fixture.query('delete from pages; delete from checkpoints; delete from runs')
+    const front = await startLoadBalancer(t)
+    front.targets.push(...(await fixture.startServices(3)))
+    await fixture.sandbox.admin('faults', {
       kind: 'delay',
       match: { path: '/wiki/api/v2/pages' },
       times: 16,
       delay_ms: 300
     })
-    t.match(await post(front.url, '/integrations/confluence/sync?owner_id=1&mode=full'), {
+    t.match(await postJson(front.url, '/integrations/confluence/sync?owner_id=1&mode=full'), {
       status: 202
     })
     const state = { over: false, answers: [] as number[] }
     const asking = Array.from({ length: 4 }, async () => {
-      while (!state.over) state.answers.push((await get(front.url, '/users/1')).status)
+      while (!state.over) state.answers.push((await getJson(front.url, '/users/1')).status)
     })
-    for (const old of [...front.targets] as Started[]) {
+    for (const old of [...front.targets] as ServiceProcess[]) {
       // As a load balancer does that asks /healthz: it stops sending before the instance stops listening.
       const ended = old.stop('SIGTERM')
       front.targets.splice(front.targets.indexOf(old), 1)
       t.equal(await ended, 0)
-      front.targets.push(await here.serve())
+      front.targets.push(await fixture.startService())
     }
     state.over = true
     await Promise.all(asking)
     t.same([...new Set(state.answers)], [200], `${state.answers.length} answers`)
-    await until(async () => (await here.sql('select state from runs'))[0].state === 'succeeded')
-    t.same(await here.sql('select count(*)::int as count from pages where deleted_at is null'), [
-      { count: 4_000 }
-    ])
+    await waitFor(
+      async () => (await fixture.query('select state from runs'))[0].state === 'succeeded'
+    )
+    t.same(
+      await fixture.query('select count(*)::int as count from pages where deleted_at is null'),
+      [{ count: 4_000 }]
+    )
   }
 )
 
 t.test(
   'Progress is told and a run is cancelled by an instance that does not work at it',
   async (t) => {
-    const here = await place(t, server, {
+    const fixture = await createClusterFixture(t, server, {
       sandbox: { sizes: { projects: 3, issues: 3, spaces: 3, pages: 3_000 } }
     })
-    await connect(t, here, 'confluence', async () => {})
-    const working = await here.serve()
-    const other = await here.serve({ SYNC_CONCURRENCY: '1' })
-    await until(
+    await connect(t, fixture, 'confluence', async () => {})
+    const working = await fixture.startService()
+    const other = await fixture.startService({ SYNC_CONCURRENCY: '1' })
+    await waitFor(
       async () =>
-        (await here.sql('select count(*)::int as count from runs where active_key is not null'))[0]
-          .count === 0
+        (
+          await fixture.query(
+            'select count(*)::int as count from runs where active_key is not null'
+          )
+        )[0].count === 0
     )
-    await here.sandbox.admin('faults', {
+    await fixture.sandbox.admin('faults', {
       kind: 'delay',
       match: { path: '/wiki/api/v2/pages' },
       times: 50,
       delay_ms: 300
     })
-    const { body: run } = await post(
+    const { body: run } = await postJson(
       working.url,
       '/integrations/confluence/sync?owner_id=1&mode=full'
     )
-    await until(
+    await waitFor(
       async () =>
-        (await here.sql('select state from runs where id = $1', [run.id]))[0].state === 'running'
+        (await fixture.query('select state from runs where id = $1', [run.id]))[0].state ===
+        'running'
     )
     const stream = await fetch(
       `${other.url}/integrations/confluence/sync/runs/${run.id as number}/events`
     )
     t.equal(stream.status, 200)
-    let told = ''
+    let output = ''
     const reading = (async () => {
-      for await (const chunk of stream.body ?? []) told += Buffer.from(chunk).toString()
+      for await (const chunk of stream.body ?? []) output += Buffer.from(chunk).toString()
     })()
-    await until(async () => /event: progress/.test(told))
+    await waitFor(async () => /event: progress/.test(output))
     t.match(
-      await get(other.url, `/integrations/confluence/sync/runs/${run.id as number}`, {
+      await getJson(other.url, `/integrations/confluence/sync/runs/${run.id as number}`, {
         method: 'DELETE'
       }),
       { body: { state: 'cancelled' } }
     )
     await reading
-    t.match(told, /event: end\ndata: .*"cancelled"/)
-    const { calls } = (await here.sql('select calls from runs where id = $1', [run.id]))[0]
+    t.match(output, /event: end\ndata: .*"cancelled"/)
+    const { calls } = (await fixture.query('select calls from runs where id = $1', [run.id]))[0]
     await new Promise((resolve) => setTimeout(resolve, 1_200))
     t.equal(
-      (await here.sql('select calls from runs where id = $1', [run.id]))[0].calls,
+      (await fixture.query('select calls from runs where id = $1', [run.id]))[0].calls,
       calls,
       'who worked at it has stopped'
     )

@@ -2,92 +2,101 @@ import { createServer, request, type Server as HttpServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import {
   Browser,
-  build,
-  CLIENTS,
-  configured,
-  KEY,
-  synced,
-  until as soon,
-  type Test
+  buildTestApp,
+  OAUTH_CLIENTS,
+  buildSandboxEnv,
+  VAULT_KEY,
+  waitForRun,
+  waitFor as soon,
+  type TestContext
 } from '../helper.ts'
-import { query, startServer, type Server } from '../postgres/server.ts'
-import { start, type Started } from '../process/child.ts'
-import { startSandbox, type Running } from '../sandbox/helper.ts'
+import { queryPostgres, startPostgresServer, type PostgresServer } from '../postgres/server.ts'
+import { startServiceProcess, type ServiceProcess } from '../process/child.ts'
+import { startSandbox, type RunningSandbox } from '../sandbox/helper.ts'
 import type { SandboxOptions } from '../../src/sandbox/state.ts'
 
-const LONGEST_MS = 60_000
-const UNLIMITED = { burst: 1_000_000_000, hourlyPoints: 1_000_000_000, logKept: 1_000_000 }
+const WAIT_TIMEOUT_MS = 60_000
+const UNLIMITED_SANDBOX = {
+  burst: 1_000_000_000,
+  hourlyPoints: 1_000_000_000,
+  maxLogEntries: 1_000_000
+}
 
 /** A PostgreSQL server for the tests of one file. */
-export async function database(t: Test): Promise<Server> {
-  const server = await startServer()
+export async function startDatabaseServer(t: TestContext): Promise<PostgresServer> {
+  const server = await startPostgresServer()
   t.teardown(() => server.remove())
   return server
 }
 
 /** One database on it, a sandbox, and as many instances of the real service as a test wants. */
-export interface Place {
+export interface ClusterFixture {
   url: string
-  sandbox: Running
-  serve: (env?: NodeJS.ProcessEnv) => Promise<Started>
-  several: (count: number, env?: NodeJS.ProcessEnv) => Promise<Started[]>
+  sandbox: RunningSandbox
+  startService: (env?: NodeJS.ProcessEnv) => Promise<ServiceProcess>
+  startServices: (count: number, env?: NodeJS.ProcessEnv) => Promise<ServiceProcess[]>
   /** Reads or writes rows behind the service's back. */
-  sql: (text: string, values?: unknown[]) => Promise<any[]>
+  query: (text: string, values?: unknown[]) => Promise<any[]>
 }
 
-export async function place(
-  t: Test,
-  server: Server,
+export async function createClusterFixture(
+  t: TestContext,
+  server: PostgresServer,
   {
     sandbox: options = {},
     env = {},
     url
   }: { sandbox?: SandboxOptions; env?: NodeJS.ProcessEnv; url?: string } = {}
-): Promise<Place> {
+): Promise<ClusterFixture> {
   const database = url ?? (await server.createDatabase())
-  const sandbox = await startSandbox(t, { clients: CLIENTS, ...UNLIMITED, ...options })
+  const sandbox = await startSandbox(t, {
+    clients: OAUTH_CLIENTS,
+    ...UNLIMITED_SANDBOX,
+    ...options
+  })
   const settings = {
-    ...configured(sandbox.url),
+    ...buildSandboxEnv(sandbox.url),
     ATLASSIAN_HOURLY_POINTS: '100000000',
     APP_ENV: 'production',
     HOST: '127.0.0.1',
-    VAULT_KEYS: KEY,
+    VAULT_KEYS: VAULT_KEY,
     INTEGRATION_DB_URL: database,
     SYNC_INTERVAL: '0',
     ...env
   }
-  const serve = async (more: NodeJS.ProcessEnv = {}) =>
-    await start(t, { env: { ...settings, ...more } })
+  const startService = async (extraEnv: NodeJS.ProcessEnv = {}) =>
+    await startServiceProcess(t, { env: { ...settings, ...extraEnv } })
   return {
     url: database,
     sandbox,
-    serve,
-    several: async (count, more) =>
-      await Promise.all(Array.from({ length: count }, async () => await serve(more))),
-    sql: async (text, values) => await query(database, text, values)
+    startService,
+    startServices: async (count, more) =>
+      await Promise.all(Array.from({ length: count }, async () => await startService(more))),
+    query: async (text, values) => await queryPostgres(database, text, values)
   }
 }
 
 /** Connects a product of the first user, with a service that is gone afterwards. */
 export async function connect(
-  t: Test,
-  { url, sandbox }: Place,
+  t: TestContext,
+  { url, sandbox }: ClusterFixture,
   product: string,
-  until: (app: Awaited<ReturnType<typeof build>>['app']) => Promise<unknown> = async (app) =>
-    await synced(app, product)
+  waitUntilReady: (
+    app: Awaited<ReturnType<typeof buildTestApp>>['app']
+  ) => Promise<unknown> = async (app) => await waitForRun(app, product)
 ): Promise<void> {
-  const { app } = await build(t, {
-    ...configured(sandbox.url),
+  const { app } = await buildTestApp(t, {
+    ...buildSandboxEnv(sandbox.url),
     ATLASSIAN_HOURLY_POINTS: '100000000',
     INTEGRATION_DB_URL: url,
     SYNC_INTERVAL: '0'
   })
   await new Browser(app).connect(product)
-  await until(app)
+  await waitUntilReady(app)
   await app.close()
 }
 
-export async function get(
+export async function getJson(
   url: string,
   path: string,
   init: RequestInit = {}
@@ -101,12 +110,12 @@ export async function get(
   }
 }
 
-export async function post(
+export async function postJson(
   url: string,
   path: string,
   body?: object
 ): Promise<{ status: number; body: any; headers: Headers }> {
-  return await get(url, path, {
+  return await getJson(url, path, {
     method: 'POST',
     ...(body === undefined
       ? {}
@@ -115,14 +124,14 @@ export async function post(
 }
 
 /** Sends each request to the next instance, as a load balancer without sticky sessions does. */
-export async function balance(
-  t: Test,
-  targets: Array<Pick<Started, 'url'>> = []
-): Promise<{ url: string; targets: Array<Pick<Started, 'url'>> }> {
+export async function startLoadBalancer(
+  t: TestContext,
+  targets: Array<Pick<ServiceProcess, 'url'>> = []
+): Promise<{ url: string; targets: Array<Pick<ServiceProcess, 'url'>> }> {
   let next = 0
   const server: HttpServer = createServer((incoming, outgoing) => {
     const target = new URL(targets[next++ % targets.length]?.url ?? '')
-    const onward = request(
+    const upstream = request(
       {
         host: target.hostname,
         port: target.port,
@@ -135,10 +144,10 @@ export async function balance(
         answer.pipe(outgoing)
       }
     )
-    onward.on('error', () => {
+    upstream.on('error', () => {
       outgoing.writeHead(502).end()
     })
-    incoming.pipe(onward)
+    incoming.pipe(upstream)
   })
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve)
@@ -150,9 +159,9 @@ export async function balance(
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, targets }
 }
 
-export async function until<T>(
-  look: () => Promise<T>,
-  longestMs = LONGEST_MS
+export async function waitFor<T>(
+  probe: () => Promise<T>,
+  timeoutMs = WAIT_TIMEOUT_MS
 ): Promise<Exclude<T, undefined | false>> {
-  return await soon(look, longestMs)
+  return await soon(probe, timeoutMs)
 }

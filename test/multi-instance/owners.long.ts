@@ -1,44 +1,61 @@
 import t, { type Test } from 'tap'
-import { finish, many, PRODUCTION, SMALL, success, tokenCalls } from '../auth/helper.ts'
-import { build, CLIENTS, configured, decide, type Built } from '../helper.ts'
+import {
+  openCallback,
+  pickByScale,
+  PRODUCTION_ENV,
+  SMALL_SANDBOX,
+  buildSuccessUrl,
+  countTokenCalls
+} from '../auth/helper.ts'
+import {
+  buildTestApp,
+  OAUTH_CLIENTS,
+  buildSandboxEnv,
+  answerConsentPage,
+  type TestApp
+} from '../helper.ts'
 import { startSandbox } from '../sandbox/helper.ts'
-import { chance, seed } from '../fixtures/prng.ts'
-import { database } from './helper.ts'
+import { createRandom, chooseSeed } from '../fixtures/prng.ts'
+import { startDatabaseServer } from './helper.ts'
 
-const PEOPLE = 50
-const ROUNDS = many(1, 20)
-const server = await database(t)
+const PEOPLE_COUNT = 50
+const ROUND_COUNT = pickByScale(1, 20)
+const server = await startDatabaseServer(t)
 
 /** Services over one database on the server, as four instances are. */
-async function four(t: Test) {
-  const sandbox = await startSandbox(t, { ...SMALL, clients: CLIENTS })
+async function startFourServices(t: Test) {
+  const sandbox = await startSandbox(t, { ...SMALL_SANDBOX, clients: OAUTH_CLIENTS })
   const INTEGRATION_DB_URL = await server.createDatabase()
   const env = {
-    ...configured(sandbox.url),
-    ...PRODUCTION,
+    ...buildSandboxEnv(sandbox.url),
+    ...PRODUCTION_ENV,
     INTEGRATION_DB_URL,
     DB_POOL_SIZE: '4',
     LOG_LEVEL: 'ERROR'
   }
-  const services: Built[] = []
-  for (let i = 0; i < 4; i++) services.push(await build(t, env))
-  return { sandbox, services, any: (number: number) => services[number % services.length] as Built }
+  const services: TestApp[] = []
+  for (let i = 0; i < 4; i++) services.push(await buildTestApp(t, env))
+  return {
+    sandbox,
+    services,
+    getService: (number: number) => services[number % services.length] as TestApp
+  }
 }
 
 t.test(
-  `A8 T04 ${PEOPLE} people log in through four instances, ${ROUNDS} times, and their callbacks come back shuffled: each has the account that is theirs`,
+  `A8 T04 ${PEOPLE_COUNT} people log in through four instances, ${ROUND_COUNT} times, and their callbacks come back shuffled: each has the account that is theirs`,
   async (t) => {
-    const chosen = seed()
+    const chosen = chooseSeed()
     t.comment(`SEED=${chosen}`)
-    const random = chance(chosen)
+    const random = createRandom(chosen)
     const pick = () => Math.floor(random() * 4)
-    const { sandbox, services, any } = await four(t)
+    const { sandbox, services, getService } = await startFourServices(t)
     const people = await Promise.all(
       Array.from(
-        { length: PEOPLE },
+        { length: PEOPLE_COUNT },
         async (_, i) =>
           (
-            await any(i).app.inject({
+            await getService(i).app.inject({
               method: 'POST',
               url: '/users',
               payload: { email: `p${i}@example.com` }
@@ -46,19 +63,19 @@ t.test(
           ).json().id as number
       )
     )
-    const [dana, sam] = sandbox.world.users.map(({ accountId }) => accountId)
-    for (let round = 1; round <= ROUNDS; round++) {
+    const [dana, sam] = sandbox.state.users.map(({ accountId }) => accountId)
+    for (let round = 1; round <= ROUND_COUNT; round++) {
       const callbacks = await Promise.all(
         people.map(async (id) => {
           const { url } = (
-            await any(pick()).app.inject(
+            await getService(pick()).app.inject(
               `/auth/jira/login?state=${encodeURIComponent(`user_id=${id}`)}`
             )
           ).json()
           return {
             id,
             order: random(),
-            callback: await decide(
+            callback: await answerConsentPage(
               url as string,
               'accept',
               `&sandbox_account=${id % 2 === 0 ? 'dana' : 'sam'}`
@@ -71,12 +88,12 @@ t.test(
           .sort((a, b) => a.order - b.order)
           .map(async ({ id, callback }) => ({
             id,
-            location: (await finish(any(pick()), callback)).headers.location
+            location: (await openCallback(getService(pick()), callback)).headers.location
           }))
       )
       t.same(
         ended.map(({ location }) => location),
-        ended.map(({ id }) => success('jira', id, `user_id=${id}`)),
+        ended.map(({ id }) => buildSuccessUrl('jira', id, `user_id=${id}`)),
         `round ${round}`
       )
       const owners = await Promise.all(
@@ -94,34 +111,39 @@ t.test(
 )
 
 t.test(
-  `A3 ${PEOPLE} callbacks, each sent to two instances at once, are ${PEOPLE} exchanges and pairs of the same success`,
+  `A3 ${PEOPLE_COUNT} callbacks, each sent to two instances at once, are ${PEOPLE_COUNT} exchanges and pairs of the same success`,
   async (t) => {
-    const { sandbox, any } = await four(t)
-    await any(0).app.inject({
+    const { sandbox, getService } = await startFourServices(t)
+    await getService(0).app.inject({
       method: 'POST',
       url: '/users',
       payload: { email: 'first@example.com' }
     })
     const callbacks = await Promise.all(
       Array.from(
-        { length: PEOPLE },
+        { length: PEOPLE_COUNT },
         async (_, i) =>
-          await decide((await any(i).app.inject('/auth/jira/login')).json().url as string)
+          await answerConsentPage(
+            (await getService(i).app.inject('/auth/jira/login')).json().url as string
+          )
       )
     )
     const answers = await Promise.all(
-      callbacks.flatMap((callback, i) => [finish(any(i), callback), finish(any(i + 1), callback)])
+      callbacks.flatMap((callback, i) => [
+        openCallback(getService(i), callback),
+        openCallback(getService(i + 1), callback)
+      ])
     )
-    t.same([...new Set(answers.map(({ headers }) => headers.location))], [success('jira')])
-    t.equal(await tokenCalls(sandbox), PEOPLE)
+    t.same([...new Set(answers.map(({ headers }) => headers.location))], [buildSuccessUrl('jira')])
+    t.equal(await countTokenCalls(sandbox), PEOPLE_COUNT)
   }
 )
 
 t.test(
   'D4 Five hundred upserts of one key, and of one address, through four instances: one row each, and nobody is refused',
   async (t) => {
-    const { any } = await four(t)
-    await any(0).app.inject({
+    const { getService } = await startFourServices(t)
+    await getService(0).app.inject({
       method: 'POST',
       url: '/users',
       payload: { email: 'first@example.com' }
@@ -129,12 +151,12 @@ t.test(
     for (let wave = 0; wave < 5; wave++) {
       const answers = await Promise.all(
         Array.from({ length: 100 }, async (_, i) => [
-          await any(i).app.inject({
+          await getService(i).app.inject({
             method: 'POST',
             url: '/jira/projects',
             payload: { owner_id: 1, key: 'K', name: `N${i}` }
           }),
-          await any(i).app.inject({
+          await getService(i).app.inject({
             method: 'POST',
             url: '/users',
             payload: { email: `wave${wave}@example.com` }
@@ -149,6 +171,6 @@ t.test(
       )
       t.equal(new Set(answers.map(([, user]) => user?.json().id as number)).size, 1)
     }
-    t.equal((await any(1).app.inject('/jira/projects/1')).json().length, 1)
+    t.equal((await getService(1).app.inject('/jira/projects/1')).json().length, 1)
   }
 )

@@ -1,36 +1,43 @@
 import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { many } from '../auth/helper.ts'
-import type { Started } from '../process/child.ts'
-import { connect, database, get, place, post, until } from './helper.ts'
+import { pickByScale } from '../auth/helper.ts'
+import type { ServiceProcess } from '../process/child.ts'
+import {
+  connect,
+  startDatabaseServer,
+  getJson,
+  createClusterFixture,
+  postJson,
+  waitFor
+} from './helper.ts'
 
-const OUTAGE_MS = many(4_000, 20_000)
+const OUTAGE_MS = pickByScale(4_000, 20_000)
 /** A request that the database does not answer is answered within a second; the rest is for a machine that is busy. */
-const ANSWER_MS = 2_500
-const server = await database(t)
+const MAX_RESPONSE_MS = 2_500
+const server = await startDatabaseServer(t)
 
-interface Said {
+interface ResponseRecord {
   status: number
   ms: number
   at: number
-  wrong: string | undefined
+  failure: string | undefined
 }
 
 /** Writes and reads without a pause, and keeps what was acknowledged. */
-function load(url: string) {
+function startLoad(url: string) {
   const acknowledged = new Map<string, string>()
-  const said: Said[] = []
+  const responses: ResponseRecord[] = []
   const state = { over: false }
-  const asking = async (send: () => Promise<string | undefined>) => {
+  const requestRepeatedly = async (send: () => Promise<string | undefined>) => {
     while (!state.over) {
       const from = performance.now()
       const status = { code: 0 }
-      const wrong = await send().then(
+      const failure = await send().then(
         (problem) => problem,
         (error: unknown) => `no answer: ${String((error as Error).cause ?? error)}`
       )
-      said.push({ status: status.code, ms: performance.now() - from, at: from, wrong })
+      responses.push({ status: status.code, ms: performance.now() - from, at: from, failure })
       await sleep(5)
     }
   }
@@ -38,7 +45,11 @@ function load(url: string) {
   const write = async () => {
     const key = `K${++counter}`
     const name = `N${Math.random()}`
-    const { status, headers, body } = await post(url, '/jira/projects', { owner_id: 1, key, name })
+    const { status, headers, body } = await postJson(url, '/jira/projects', {
+      owner_id: 1,
+      key,
+      name
+    })
     if (status === 201) acknowledged.set(key, name)
     else if (
       status !== 503 ||
@@ -50,7 +61,7 @@ function load(url: string) {
   }
   const read = async () => {
     const [key, name] = [...acknowledged].at(-1) ?? []
-    const { status, headers, body } = await get(
+    const { status, headers, body } = await getJson(
       url,
       `/jira/projects/1?limit=1${key === undefined ? '' : `&q=${key}&project=${key}`}`
     )
@@ -63,12 +74,12 @@ function load(url: string) {
     }
   }
   const workers = [
-    ...Array.from({ length: 6 }, async () => await asking(write)),
-    ...Array.from({ length: 6 }, async () => await asking(read))
+    ...Array.from({ length: 6 }, async () => await requestRepeatedly(write)),
+    ...Array.from({ length: 6 }, async () => await requestRepeatedly(read))
   ]
   return {
     acknowledged,
-    said,
+    said: responses,
     async stop() {
       state.over = true
       await Promise.all(workers)
@@ -76,14 +87,14 @@ function load(url: string) {
   }
 }
 
-async function healthy({ url }: Started): Promise<boolean> {
-  return (await get(url, '/healthz')).status === 200
+async function isHealthy({ url }: ServiceProcess): Promise<boolean> {
+  return (await getJson(url, '/healthz')).status === 200
 }
 
 /** What has to hold of an interruption, whatever its kind. */
-async function interrupted(
+async function assertInterruption(
   t: Test,
-  service: Started,
+  service: ServiceProcess,
   during: () => Promise<void>,
   back: () => Promise<void>
 ): Promise<void> {
@@ -92,15 +103,15 @@ async function interrupted(
       t.fail(`the service ended with ${String(code)}: ${service.output().slice(-1_500)}`)
     }
   })
-  await post(service.url, '/users', { email: `a@${Math.random()}.example` })
-  const running = load(service.url)
+  await postJson(service.url, '/users', { email: `a@${Math.random()}.example` })
+  const running = startLoad(service.url)
   await sleep(500)
   t.ok(running.acknowledged.size > 5, 'it works')
   await during()
   const lostAt = performance.now()
   await sleep(1_500)
   const inBetween = performance.now()
-  t.match(await get(service.url, '/healthz'), {
+  t.match(await getJson(service.url, '/healthz'), {
     status: 503,
     body: { checks: { database: 'failed' } }
   })
@@ -108,24 +119,24 @@ async function interrupted(
   const before = running.acknowledged.size
   await back()
   const from = performance.now()
-  await until(async () => await healthy(service))
+  await waitFor(async () => await isHealthy(service))
   const took = Math.round(performance.now() - from)
   t.ok(took < 5_000, `healthy ${took} ms after the database`)
-  await until(async () => running.acknowledged.size > before + 10)
+  await waitFor(async () => running.acknowledged.size > before + 10)
   await running.stop()
   t.same(
-    [...new Set(running.said.map(({ wrong }) => wrong).filter((wrong) => wrong !== undefined))],
+    [...new Set(running.said.map(({ failure }) => failure).filter((wrong) => wrong !== undefined))],
     [],
     'no wrong answer, none missing'
   )
   const slowest = Math.round(
     Math.max(...running.said.filter(({ at }) => at > inBetween || at > lostAt).map(({ ms }) => ms))
   )
-  t.ok(slowest < ANSWER_MS, `${running.said.length} answers, the slowest after ${slowest} ms`)
+  t.ok(slowest < MAX_RESPONSE_MS, `${running.said.length} answers, the slowest after ${slowest} ms`)
   const listed = new Map<string, string>()
   let next: string | null = '/jira/projects/1?limit=1000'
   while (next !== null) {
-    const page: Awaited<ReturnType<typeof get>> = await get(service.url, next)
+    const page: Awaited<ReturnType<typeof getJson>> = await getJson(service.url, next)
     for (const { key, name } of page.body as Array<{ key: string; name: string }>) {
       listed.set(key, name)
     }
@@ -142,8 +153,8 @@ async function interrupted(
 t.test(
   `D7 PostgreSQL is stopped for ${OUTAGE_MS} ms under load: 503 meanwhile, nothing acknowledged is lost, healthy by itself`,
   async (t) => {
-    const service = await (await place(t, server)).serve()
-    await interrupted(
+    const service = await (await createClusterFixture(t, server)).startService()
+    await assertInterruption(
       t,
       service,
       async () => {
@@ -157,8 +168,8 @@ t.test(
 )
 
 t.test(`D7 PostgreSQL crashes and comes back ${OUTAGE_MS} ms later`, async (t) => {
-  const service = await (await place(t, server)).serve()
-  await interrupted(
+  const service = await (await createClusterFixture(t, server)).startService()
+  await assertInterruption(
     t,
     service,
     async () => {
@@ -173,18 +184,20 @@ t.test(`D7 PostgreSQL crashes and comes back ${OUTAGE_MS} ms later`, async (t) =
 t.test(
   `D7 PostgreSQL says nothing any more for ${OUTAGE_MS} ms, on connections that stay open`,
   async (t) => {
-    const way = await passage(t)
+    const proxyServer = await createTcpProxy(t)
     const service = await (
-      await place(t, server, { url: way.through(await server.createDatabase()) })
-    ).serve()
-    await interrupted(
+      await createClusterFixture(t, server, {
+        url: proxyServer.toProxiedUrl(await server.createDatabase())
+      })
+    ).startService()
+    await assertInterruption(
       t,
       service,
       async () => {
-        way.silence()
+        proxyServer.silence()
       },
       async () => {
-        way.speak()
+        proxyServer.speak()
       }
     )
   }
@@ -193,11 +206,13 @@ t.test(
 t.test(
   'D7 A failover to another address is followed, and connections to the old one are not used any more',
   async (t) => {
-    const way = await passage(t)
+    const way = await createTcpProxy(t)
     const service = await (
-      await place(t, server, { url: way.through(await server.createDatabase()) })
-    ).serve()
-    await interrupted(
+      await createClusterFixture(t, server, {
+        url: way.toProxiedUrl(await server.createDatabase())
+      })
+    ).startService()
+    await assertInterruption(
       t,
       service,
       async () => {
@@ -211,21 +226,21 @@ t.test(
 )
 
 t.test('D7 All connections are ended on the server: the next requests are served', async (t) => {
-  const { url, sql, ...here } = await place(t, server)
-  const service = await here.serve()
-  await post(service.url, '/users', { email: 'a@example.com' })
-  await Promise.all(Array.from({ length: 20 }, async () => await get(service.url, '/users/1')))
+  const { url, query, ...fixture } = await createClusterFixture(t, server)
+  const service = await fixture.startService()
+  await postJson(service.url, '/users', { email: 'a@example.com' })
+  await Promise.all(Array.from({ length: 20 }, async () => await getJson(service.url, '/users/1')))
   await server.query(
     "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'jira-confluence-connector' and datname = $1",
     [url.split('/').at(-1)]
   )
   const answers = await Promise.all(
-    Array.from({ length: 20 }, async () => await get(service.url, '/users/1'))
+    Array.from({ length: 20 }, async () => await getJson(service.url, '/users/1'))
   )
   t.ok(answers.every(({ status }) => [200, 503].includes(status)))
   t.match(
-    await until(async () => {
-      const answer = await get(service.url, '/users/1')
+    await waitFor(async () => {
+      const answer = await getJson(service.url, '/users/1')
       return answer.status === 200 && answer
     }, 5_000),
     { status: 200 }
@@ -235,14 +250,14 @@ t.test('D7 All connections are ended on the server: the next requests are served
 t.test(
   'D7 A pool that is exhausted says so within its patience, and everybody is served again afterwards',
   async (t) => {
-    const here = await place(t, server)
-    const service = await here.serve({ DB_POOL_SIZE: '2' })
-    await post(service.url, '/users', { email: 'a@example.com' })
-    const locking = here.sql('begin; lock table users; select pg_sleep(5); commit')
+    const fixture = await createClusterFixture(t, server)
+    const service = await fixture.startService({ DB_POOL_SIZE: '2' })
+    await postJson(service.url, '/users', { email: 'a@example.com' })
+    const locking = fixture.query('begin; lock table users; select pg_sleep(5); commit')
     await sleep(200)
     const from = performance.now()
     const answers = await Promise.all(
-      Array.from({ length: 10 }, async () => await get(service.url, '/users/1'))
+      Array.from({ length: 10 }, async () => await getJson(service.url, '/users/1'))
     )
     t.ok(performance.now() - from < 10_000)
     for (const { status, body, headers } of answers) {
@@ -254,49 +269,49 @@ t.test(
       }
     }
     await locking
-    t.equal((await get(service.url, '/users/1')).status, 200)
+    t.equal((await getJson(service.url, '/users/1')).status, 200)
   }
 )
 
 t.test('A run waits while the database is gone, and ends by itself', async (t) => {
-  const here = await place(t, server, {
+  const fixture = await createClusterFixture(t, server, {
     sandbox: { sizes: { projects: 1, issues: 1, spaces: 5, pages: 6_000 } }
   })
-  await connect(t, here, 'confluence', async () => {})
-  await here.sql('delete from pages; delete from checkpoints; delete from runs')
-  const service = await here.serve()
-  await here.sandbox.admin('faults', {
+  await connect(t, fixture, 'confluence', async () => {})
+  await fixture.query('delete from pages; delete from checkpoints; delete from runs')
+  const service = await fixture.startService()
+  await fixture.sandbox.admin('faults', {
     kind: 'delay',
     match: { path: '/wiki/api/v2/pages' },
     times: 10,
     delay_ms: 200
   })
-  const { body: run } = await post(
+  const { body: run } = await postJson(
     service.url,
     '/integrations/confluence/sync?owner_id=1&mode=full'
   )
-  await until(
-    async () => (await here.sql('select seen from runs where id = $1', [run.id]))[0].seen > 500
+  await waitFor(
+    async () => (await fixture.query('select seen from runs where id = $1', [run.id]))[0].seen > 500
   )
   await server.stop()
   await sleep(3_000)
   await server.start()
-  const ended = await until(async () => {
-    const { body } = await get(
+  const ended = await waitFor(async () => {
+    const { body } = await getJson(
       service.url,
       `/integrations/confluence/sync/runs/${run.id as number}`
     )
     return ['succeeded', 'failed', 'partial'].includes(body.state as string) && body
   })
   t.match(ended, { state: 'succeeded' })
-  t.same(await here.sql('select count(*)::int as count from pages where deleted_at is null'), [
+  t.same(await fixture.query('select count(*)::int as count from pages where deleted_at is null'), [
     { count: 6_000 }
   ])
   t.match(service.output(), /"event":"sync_database_unavailable"/)
 })
 
 /** A way to the server that can be closed, opened elsewhere, or fall silent. */
-async function passage(t: Test) {
+async function createTcpProxy(t: Test) {
   const sockets = new Set<Socket>()
   let silent = false
   const way = createServer((near) => {
@@ -330,7 +345,7 @@ async function passage(t: Test) {
     way.close()
   })
   return {
-    through: (url: string) => url.replace(String(server.port), String(port)),
+    toProxiedUrl: (url: string) => url.replace(String(server.port), String(port)),
     silence: () => {
       silent = true
     },

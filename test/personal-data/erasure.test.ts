@@ -1,40 +1,44 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { SMALL, login, service } from '../auth/helper.ts'
-import { contentsOf, databaseAt, rowsOf, tablesOf } from '../database.ts'
-import { Browser, decide } from '../helper.ts'
-import { folder } from '../process/child.ts'
-import { withPeople } from './helper.ts'
+import { SMALL_SANDBOX, requestLogin, startTestService } from '../auth/helper.ts'
+import { readDatabaseContents, ensureDatabase, queryDatabase, readAllTables } from '../database.ts'
+import { Browser, answerConsentPage } from '../helper.ts'
+import { createTempFolder } from '../process/child.ts'
+import { startServiceWithPeople } from './helper.ts'
 
 /** What is in everything that is Ada's, and in everything that is Eve's. */
 const [ADA, EVE] = ['ada-q1x', 'eve-z2y']
-const site = (name: string, digit: string) => ({
+const createSite = (name: string, digit: string) => ({
   name: `site-of-${name}`,
   cloudId: `${digit.repeat(8)}-2222-4b4b-9a9a-${digit.repeat(12)}`
 })
 /** What they are called at Atlassian. Copies of others may name them too: as a lead, as an assignee. */
-const PEOPLE: Record<string, string> = { [ADA]: 'Quilla Zwetschke', [EVE]: 'Ottmar Vreni' }
-const SITES = { [ADA]: site(ADA, 'a'), [EVE]: site(EVE, 'e') }
-const user = (name: string) => ({
+const DISPLAY_NAMES: Record<string, string> = { [ADA]: 'Quilla Zwetschke', [EVE]: 'Ottmar Vreni' }
+const SITES = { [ADA]: createSite(ADA, 'a'), [EVE]: createSite(EVE, 'e') }
+const createUser = (name: string) => ({
   accountId: `712020:account-of-${name}`,
-  name: PEOPLE[name],
+  name: DISPLAY_NAMES[name],
   nickname: name,
   email: `atlassian-${name}@example.com`,
   timeZone: 'Etc/UTC',
   locale: 'en-US'
 })
 /** Columns of copies that hold names of people of the site, whoever has copied it. */
-const NAMES = ['projects.lead', 'issues.assignee']
+const NAME_COLUMNS = ['projects.lead', 'issues.assignee']
 /** Columns of what is copied. */
-const COPIED =
+const COPY_COLUMNS =
   /^(projects|issues|spaces|pages)\.(url|name|summary|title|lead|assignee|remote_id|page_id|body|body_text)$/
 
 /** Two people who have left traces wherever the service lets them. */
-async function settled(t: Test) {
-  const url = await databaseAt(t, join(folder(t), 'erasure.db'))
-  const running = await withPeople(t, {
+async function createTwoPeople(t: Test) {
+  const url = await ensureDatabase(t, join(createTempFolder(t), 'erasure.db'))
+  const running = await startServiceWithPeople(t, {
     env: { INTEGRATION_DB_URL: url },
-    sandbox: { ...SMALL, sites: Object.values(SITES), users: [user(ADA), user(EVE)] }
+    sandbox: {
+      ...SMALL_SANDBOX,
+      sites: Object.values(SITES),
+      users: [createUser(ADA), createUser(EVE)]
+    }
   })
   const { app, asAdmin, person, sandbox } = running
   const people = []
@@ -62,7 +66,7 @@ async function settled(t: Test) {
     await start(JSON.stringify({ user_id: it.id, email: null, note: name }))
     await start(`uid:${it.id}`)
     await new Browser(app).open(
-      await decide(await start(`email=${name}%40example.com&note=declined`), 'cancel')
+      await answerConsentPage(await start(`email=${name}%40example.com&note=declined`), 'cancel')
     )
     await new Browser(app).open(it.session.url)
     await asAdmin(`/users/${it.id}/export`)
@@ -71,28 +75,34 @@ async function settled(t: Test) {
     await asAdmin(`/users/${it.id}/connections/confluence/check`, { method: 'POST' })
   }
   const [ada, eve] = people as [(typeof people)[number], (typeof people)[number]]
-  return { ...running, url, ada, eve, found: async (name: string) => await where(url, name) }
+  return {
+    ...running,
+    url,
+    ada,
+    eve,
+    findTraces: async (name: string) => await findInColumns(url, name)
+  }
 }
 
 /** The columns that hold a word, in any case of letters, with how often. */
-async function where(url: string, word: string): Promise<Record<string, number>> {
-  const found: Record<string, number> = {}
-  for (const [table, rows] of await tablesOf(url)) {
+async function findInColumns(url: string, word: string): Promise<Record<string, number>> {
+  const counts: Record<string, number> = {}
+  for (const [table, rows] of await readAllTables(url)) {
     for (const [column, value] of rows.flatMap((row) => Object.entries(row))) {
       if (String(value).toLowerCase().includes(word)) {
-        found[`${table}.${column}`] = (found[`${table}.${column}`] ?? 0) + 1
+        counts[`${table}.${column}`] = (counts[`${table}.${column}`] ?? 0) + 1
       }
     }
   }
-  return found
+  return counts
 }
 
 t.test(
   'B13 Who is deleted is in no column of any row of any table, nor in the bytes of the file; whoever stays is where they were',
   async (t) => {
-    const { url, ada, found, asAdmin } = await settled(t)
+    const { url, ada, findTraces, asAdmin } = await createTwoPeople(t)
     const cloudId = SITES[ADA]?.cloudId ?? ''
-    const before = { ada: await found(ADA), eve: await found(EVE) }
+    const before = { ada: await findTraces(ADA), eve: await findTraces(EVE) }
     t.ok(Object.keys(before.ada).length >= 15, Object.keys(before.ada).sort().join(' '))
     for (const column of [
       'users.email',
@@ -112,17 +122,17 @@ t.test(
     }
 
     t.equal((await asAdmin(`/users/${ada.id}`, { method: 'DELETE' })).statusCode, 200)
-    t.same(await found(ADA), {})
-    t.same(await where(url, cloudId), {})
-    const named = await where(url, PEOPLE[ADA]?.toLowerCase() ?? '')
+    t.same(await findTraces(ADA), {})
+    t.same(await findInColumns(url, cloudId), {})
+    const named = await findInColumns(url, DISPLAY_NAMES[ADA]?.toLowerCase() ?? '')
     t.same(
-      Object.keys(named).filter((column) => !NAMES.includes(column)),
+      Object.keys(named).filter((column) => !NAME_COLUMNS.includes(column)),
       [],
       'her name at Atlassian is in copies of others only'
     )
-    t.same(await found(EVE), before.eve)
-    t.notOk((await contentsOf(url)).toLowerCase().includes(ADA), 'the bytes')
-    t.ok((await contentsOf(url)).includes(EVE))
+    t.same(await findTraces(EVE), before.eve)
+    t.notOk((await readDatabaseContents(url)).toLowerCase().includes(ADA), 'the bytes')
+    t.ok((await readDatabaseContents(url)).includes(EVE))
     t.match(
       (await asAdmin(`/audit?user_id=${ada.id}&action=user_removed`)).json(),
       [{ user_id: ada.id }],
@@ -132,35 +142,35 @@ t.test(
 )
 
 t.test('B13 Who is deleted and leaves the copies is in the copies only', async (t) => {
-  const { ada, found, asAdmin, url } = await settled(t)
-  const before = await found(EVE)
+  const { ada, findTraces, asAdmin, url } = await createTwoPeople(t)
+  const before = await findTraces(EVE)
   t.equal((await asAdmin(`/users/${ada.id}?copies=keep`, { method: 'DELETE' })).statusCode, 200)
-  const left = Object.keys(await found(ADA))
-  t.ok(left.includes('projects.name') && left.includes('pages.title'))
+  const remainingColumns = Object.keys(await findTraces(ADA))
+  t.ok(remainingColumns.includes('projects.name') && remainingColumns.includes('pages.title'))
   t.same(
-    left.filter((column) => !COPIED.test(column)),
+    remainingColumns.filter((column) => !COPY_COLUMNS.test(column)),
     []
   )
   for (const table of ['connections', 'identities', 'sessions', 'flows']) {
     t.equal(
-      (await rowsOf(url, `select * from ${table} where user_id = ?`, ada.id)).length,
+      (await queryDatabase(url, `select * from ${table} where user_id = ?`, ada.id)).length,
       0,
       table
     )
   }
-  t.same(await found(EVE), before)
+  t.same(await findTraces(EVE), before)
 })
 
 t.test(
   'B13 A login that nobody ends is forgotten, whether anybody starts another one or not',
   async (t) => {
-    const url = await databaseAt(t, join(folder(t), 'logins.db'))
-    const running = await service(t, { INTEGRATION_DB_URL: url })
-    await login(running, 'jira', { state: 'left behind' })
-    await running.app.upkeep.once()
-    t.equal((await rowsOf(url, 'select * from flows')).length, 1)
-    running.pass(2 * 3_600_000)
-    await running.app.upkeep.once()
-    t.equal((await rowsOf(url, 'select * from flows')).length, 0)
+    const url = await ensureDatabase(t, join(createTempFolder(t), 'logins.db'))
+    const running = await startTestService(t, { INTEGRATION_DB_URL: url })
+    await requestLogin(running, 'jira', { state: 'left behind' })
+    await running.app.maintenance.runNow()
+    t.equal((await queryDatabase(url, 'select * from flows')).length, 1)
+    running.advanceTime(2 * 3_600_000)
+    await running.app.maintenance.runNow()
+    t.equal((await queryDatabase(url, 'select * from flows')).length, 0)
   }
 )

@@ -2,29 +2,32 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { keyed } from '../access/helper.ts'
-import { SMALL, many } from '../auth/helper.ts'
-import { databaseAt, onPostgres, rowsOf } from '../database.ts'
-import { Browser, build, KEY, SECRET } from '../helper.ts'
-import { folder, start } from '../process/child.ts'
-import { forms } from '../fixtures/forms.ts'
-import { PRODUCTS, withPeople } from './helper.ts'
+import { createApiKey } from '../access/helper.ts'
+import { SMALL_SANDBOX, pickByScale } from '../auth/helper.ts'
+import { ensureDatabase, isPostgres, queryDatabase } from '../database.ts'
+import { Browser, buildTestApp, VAULT_KEY, CLIENT_SECRET } from '../helper.ts'
+import { createTempFolder, startServiceProcess } from '../process/child.ts'
+import { listSecretForms } from '../fixtures/forms.ts'
+import { PRODUCTS, startServiceWithPeople } from './helper.ts'
 
 /** What there is of a list, through the links of its pages. */
-async function all(
+async function readAllPages(
   ask: (url: string) => Promise<{ json: () => unknown; headers: Record<string, unknown> }>,
   url: string
 ): Promise<unknown[]> {
   const answer = await ask(url)
   const next = /<([^>]+)>/.exec(String(answer.headers.link ?? ''))?.[1]
-  return [...(answer.json() as unknown[]), ...(next === undefined ? [] : await all(ask, next))]
+  return [
+    ...(answer.json() as unknown[]),
+    ...(next === undefined ? [] : await readAllPages(ask, next))
+  ]
 }
 
 t.test(
   'The export of a person holds what the lists of each thing say, and only theirs',
   async (t) => {
-    const { app, person, asAdmin } = await withPeople(t, {
-      sandbox: { ...SMALL, sizes: { projects: 3, issues: 700, spaces: 2, pages: 250 } }
+    const { app, person, asAdmin } = await startServiceWithPeople(t, {
+      sandbox: { ...SMALL_SANDBOX, sizes: { projects: 3, issues: 700, spaces: 2, pages: 250 } }
     })
     const ada = await person('ada', 'dana', { state: 'for=ada@example.com' })
     const eve = await person('eve', 'sam')
@@ -58,7 +61,7 @@ t.test(
     for (const [i, product] of PRODUCTS.entries()) {
       t.strictSame(
         document.connections[i].history,
-        await all(own, `/users/${ada.id}/connections/${product}/history`)
+        await readAllPages(own, `/users/${ada.id}/connections/${product}/history`)
       )
     }
     t.strictSame(
@@ -67,7 +70,7 @@ t.test(
         await Promise.all(
           PRODUCTS.map(
             async (product) =>
-              await all(own, `/integrations/${product}/sync/runs?owner_id=${ada.id}`)
+              await readAllPages(own, `/integrations/${product}/sync/runs?owner_id=${ada.id}`)
           )
         )
       ).flat()
@@ -80,7 +83,7 @@ t.test(
       { product: 'confluence', state: 'for=ada@example.com', ended: true }
     ])
 
-    const trail = (await all(asAdmin, `/audit?user_id=${ada.id}`)) as Array<{
+    const trail = (await readAllPages(asAdmin, `/audit?user_id=${ada.id}`)) as Array<{
       actor: { kind: string }
       ip: unknown
     }>
@@ -107,7 +110,7 @@ t.test(
       t.equal(document[name].length, count, name)
       t.strictSame(
         byId(document[name].map(bare)),
-        byId(await all(own, `/${path.replace(/(\?|$)/, `/${ada.id}$1`)}`)),
+        byId(await readAllPages(own, `/${path.replace(/(\?|$)/, `/${ada.id}$1`)}`)),
         name
       )
     }
@@ -142,7 +145,7 @@ t.test(
       (
         await app.inject({
           url: `/users/${ada.id}/export`,
-          headers: (await keyed(app, ['data:read'])).headers
+          headers: (await createApiKey(app, ['data:read'])).headers
         })
       ).statusCode,
       403
@@ -153,7 +156,7 @@ t.test(
       200
     )
     t.equal(
-      (await all(asAdmin, '/audit?action=data_exported')).length,
+      (await readAllPages(asAdmin, '/audit?action=data_exported')).length,
       2,
       'who asks only whether there is one has not got it'
     )
@@ -163,17 +166,20 @@ t.test(
 t.test(
   'B10 T25 No token, ciphertext, hash or key of the service is in an export, in any form',
   async (t) => {
-    const url = await databaseAt(t, join(folder(t), 'canary.db'))
+    const url = await ensureDatabase(t, join(createTempFolder(t), 'canary.db'))
     const {
       app,
       sandbox: {
-        world: { signer }
+        state: { signer }
       },
       person,
       asAdmin,
       admin
-    } = await withPeople(t, { env: { INTEGRATION_DB_URL: url }, sandbox: SMALL })
-    const secrets = new Set([SECRET, KEY.replace(/^.*?:/, ''), admin.secret])
+    } = await startServiceWithPeople(t, {
+      env: { INTEGRATION_DB_URL: url },
+      sandbox: SMALL_SANDBOX
+    })
+    const secrets = new Set([CLIENT_SECRET, VAULT_KEY.replace(/^.*?:/, ''), admin.secret])
     const sign = signer.sign.bind(signer)
     signer.sign = (claims) => {
       const token = sign(claims)
@@ -186,23 +192,26 @@ t.test(
       .add(ada.session.token)
       .add(new URL(ada.session.url).searchParams.get('token') ?? '')
       .add(ada.headers.authorization.replace('Bearer ', ''))
-    const kept = [
-      ...(await rowsOf(
+    const storedFields = [
+      ...(await queryDatabase(
         url,
         'select access_token, refresh_token, previous_refresh_token, key_id from grants'
       )),
-      ...(await rowsOf(url, 'select state_hash, code_hash, browser_hash, opener from flows')),
-      ...(await rowsOf(url, 'select hash, browser_hash from sessions')),
-      ...(await rowsOf(url, 'select hash from api_keys')),
-      ...(await rowsOf(url, 'select hash from audit'))
+      ...(await queryDatabase(
+        url,
+        'select state_hash, code_hash, browser_hash, opener from flows'
+      )),
+      ...(await queryDatabase(url, 'select hash, browser_hash from sessions')),
+      ...(await queryDatabase(url, 'select hash from api_keys')),
+      ...(await queryDatabase(url, 'select hash from audit'))
     ]
       .flatMap((row) => Object.values(row))
       .filter((value) => typeof value === 'string' && value.length > 12) as string[]
-    for (const each of kept) secrets.add(each)
+    for (const each of storedFields) secrets.add(each)
     t.ok(secrets.size > 20, `${secrets.size} secrets`)
     const { body } = await asAdmin(`/users/${ada.id}/export`)
     for (const secret of secrets) {
-      for (const [form, text] of forms(secret)) {
+      for (const [form, text] of listSecretForms(secret)) {
         if (body.includes(text)) {
           t.fail(
             `${form} of ${secret.slice(0, 8)}… near ${body.slice(Math.max(0, body.indexOf(text) - 60), body.indexOf(text))}`
@@ -218,15 +227,15 @@ t.test(
 const SMALL_HEAP = '--max-semi-space-size=8 --max-old-space-size=100'
 
 /** A user with many pages, put behind the service's back. */
-async function large(t: Test, pages: number, bytes: number): Promise<string> {
-  const url = await databaseAt(t, join(folder(t), 'large.db'))
-  const { app } = await build(t, { INTEGRATION_DB_URL: url })
+async function createLargeUser(t: Test, pages: number, bytes: number): Promise<string> {
+  const url = await ensureDatabase(t, join(createTempFolder(t), 'large.db'))
+  const { app } = await buildTestApp(t, { INTEGRATION_DB_URL: url })
   await app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
   await app.close()
-  const [body] = onPostgres
+  const [body] = isPostgres
     ? [`repeat('x', ${bytes})`]
     : [`replace(hex(zeroblob(${bytes / 2})), '0', 'x')`]
-  await rowsOf(
+  await queryDatabase(
     url,
     `with recursive n(i) as (select 1 union all select i + 1 from n where i < ${pages})
     insert into pages (owner_id, site, remote_id, revision, updated_at, seq, pass, space_key, page_id, title, body, body_text)
@@ -239,11 +248,11 @@ t.test(
   'An export of 10,000 pages is sent as it is read: memory does not grow with it, however slow the reader is',
   { timeout: 120_000 },
   async (t) => {
-    const [PAGES, BYTES] = [10_000, many(12_000, 45_000)]
-    const { pid, url } = await start(t, {
+    const [PAGES, BYTES] = [10_000, pickByScale(12_000, 45_000)]
+    const { pid, url } = await startServiceProcess(t, {
       env: {
-        INTEGRATION_DB_URL: await large(t, PAGES, BYTES),
-        VAULT_KEYS: KEY,
+        INTEGRATION_DB_URL: await createLargeUser(t, PAGES, BYTES),
+        VAULT_KEYS: VAULT_KEY,
         NODE_OPTIONS: SMALL_HEAP
       }
     })
@@ -277,8 +286,8 @@ t.test(
 t.test(
   'An export that the database fails is cut, so that nobody takes half of it for the whole',
   async (t) => {
-    const url = await large(t, 3_000, 10_000)
-    const { app, lines } = await build(t, { INTEGRATION_DB_URL: url })
+    const url = await createLargeUser(t, 3_000, 10_000)
+    const { app, lines } = await buildTestApp(t, { INTEGRATION_DB_URL: url })
     const address = await app.listen({ port: 0, host: '127.0.0.1' })
     const read = async (between: () => Promise<unknown>) => {
       const { status, body } = await fetch(`${address}/users/1/export`)
@@ -290,7 +299,9 @@ t.test(
       }
       return bytes
     }
-    await t.rejects(read(async () => await rowsOf(url, 'alter table pages rename to pages_away')))
+    await t.rejects(
+      read(async () => await queryDatabase(url, 'alter table pages rename to pages_away'))
+    )
     t.match(
       lines().filter(({ event }) => event === 'export_aborted'),
       [{ level: 'error' }],
@@ -304,13 +315,15 @@ t.test(
         .catch((error: Error) => error.message),
       /terminated|cause/
     )
-    await rowsOf(url, 'alter table pages_away rename to pages')
+    await queryDatabase(url, 'alter table pages_away rename to pages')
     t.ok((await read(async () => {})) > 3_000 * 10_000, 'and the next one is whole')
   }
 )
 
 t.test('A service that stops does not wait for a reader of a long export: it is cut', async (t) => {
-  const { app } = await build(t, { INTEGRATION_DB_URL: await large(t, 3_000, 10_000) })
+  const { app } = await buildTestApp(t, {
+    INTEGRATION_DB_URL: await createLargeUser(t, 3_000, 10_000)
+  })
   const { body } = await fetch(`${await app.listen({ port: 0, host: '127.0.0.1' })}/users/1/export`)
   let closed: Promise<unknown> | undefined
   await t.rejects(async () => {

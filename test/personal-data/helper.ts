@@ -1,30 +1,38 @@
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { bearer, keyed, PROTECTED, provider } from '../access/helper.ts'
-import { Browser, connected, decide, type Test } from '../helper.ts'
+import {
+  buildBearerHeader,
+  createApiKey,
+  PROTECTED_ENV,
+  startIdentityProvider
+} from '../access/helper.ts'
+import { Browser, buildAppWithSandbox, answerConsentPage, type TestContext } from '../helper.ts'
 import type { SandboxOptions } from '../../src/sandbox/state.ts'
 
 export const PRODUCTS = ['jira', 'confluence'] as const
 
 /** A protected service with an admin key, and people who connect both products with accounts of their own. */
-export async function withPeople(
-  t: Test,
+export async function startServiceWithPeople(
+  t: TestContext,
   { env = {}, sandbox = {} }: { env?: NodeJS.ProcessEnv; sandbox?: SandboxOptions } = {}
 ) {
-  const idp = await provider(t)
-  const running = await connected(t, { env: { ...PROTECTED, ...idp.env, ...env }, sandbox })
+  const idp = await startIdentityProvider(t)
+  const running = await buildAppWithSandbox(t, {
+    env: { ...PROTECTED_ENV, ...idp.env, ...env },
+    sandbox
+  })
   const { app } = running
-  const admin = await keyed(app, ['admin'], { name: 'crm' })
-  const asAdmin = async (url: string, rest: InjectOptions = {}) =>
+  const admin = await createApiKey(app, ['admin'], { name: 'crm' })
+  const injectAsAdmin = async (url: string, rest: InjectOptions = {}) =>
     await app.inject({ url, headers: admin.headers, ...rest })
 
   /** @param account the nickname at Atlassian */
-  const person = async (
+  const addPerson = async (
     sub: string,
     account: string,
     { email = `${sub}@example.com`, state = '', extra = '' } = {}
   ) => {
-    const headers = bearer(
+    const headers = buildBearerHeader(
       await idp.sign({ sub, email, email_verified: true, name: `Name of ${sub}` })
     )
     let id = 0
@@ -34,10 +42,10 @@ export async function withPeople(
       const {
         headers: { location = '' }
       } = await new Browser(app).open(
-        await decide(url as string, 'accept', `&sandbox_account=${account}${extra}`)
+        await answerConsentPage(url as string, 'accept', `&sandbox_account=${account}${extra}`)
       )
       id = Number(new URL(location as string).searchParams.get('user_id'))
-      await ended(app, product, headers)
+      await waitForRunEnd(app, product, headers)
     }
     const post = async (path: string, payload: object) =>
       await app.inject({ method: 'POST', url: path, headers, payload })
@@ -49,7 +57,7 @@ export async function withPeople(
       title: `Page of ${sub}`
     })
     const session = (
-      await asAdmin('/connect-sessions', {
+      await injectAsAdmin('/connect-sessions', {
         method: 'POST',
         payload: { user: id, return_url: `/back-of-${sub}` }
       })
@@ -61,11 +69,11 @@ export async function withPeople(
       get: async (path: string) => (await app.inject({ url: path, headers })).json()
     }
   }
-  return { ...running, admin, asAdmin, person }
+  return { ...running, admin, asAdmin: injectAsAdmin, person: addPerson }
 }
 
 /** Waits until the newest run has ended. */
-async function ended(
+async function waitForRunEnd(
   app: FastifyInstance,
   product: string,
   headers: Record<string, string>

@@ -1,30 +1,42 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { login, service, SMALL } from '../auth/helper.ts'
-import { contentsOf, databaseAt, rowsOf } from '../database.ts'
-import { Browser, build, CLIENTS, configured, synced, type Built } from '../helper.ts'
-import { folder } from '../process/child.ts'
-import { post, signIn, startSandbox } from '../sandbox/helper.ts'
+import { requestLogin, startTestService, SMALL_SANDBOX } from '../auth/helper.ts'
+import { readDatabaseContents, ensureDatabase, queryDatabase } from '../database.ts'
+import {
+  Browser,
+  buildTestApp,
+  OAUTH_CLIENTS,
+  buildSandboxEnv,
+  waitForRun,
+  type TestApp
+} from '../helper.ts'
+import { createTempFolder } from '../process/child.ts'
+import { postWithToken, signIn, startSandbox } from '../sandbox/helper.ts'
 
-const SCOPE = 'report:personal-data'
-const ON = { PERSONAL_DATA_REPORTING: 'true' }
+const REPORT_SCOPE = 'report:personal-data'
+const REPORTING_ENV = { PERSONAL_DATA_REPORTING: 'true' }
 const DAY_MS = 86_400_000
-const REPORTS = { path: 'report-accounts' }
-const ALLOWED = {
-  ...SMALL,
-  clients: CLIENTS.map((client) => ({ ...client, scopes: [...client.scopes, SCOPE] }))
+const REPORT_ENDPOINT = { path: 'report-accounts' }
+const REPORTING_SANDBOX = {
+  ...SMALL_SANDBOX,
+  clients: OAUTH_CLIENTS.map((client) => ({ ...client, scopes: [...client.scopes, REPORT_SCOPE] }))
 }
-const events = ({ lines }: Built, name: string) => lines().filter(({ event }) => event === name)
-const connections = async ({ app }: Built, user: number) =>
+const filterEvents = ({ lines }: TestApp, name: string) =>
+  lines().filter(({ event }) => event === name)
+const listConnections = async ({ app }: TestApp, user: number) =>
   (await app.inject(`/users/${user}/connections`)).json().connections as unknown[]
 
 /** Dana and Sam, connected with Jira, and the accounts that the sandbox is told of. */
-async function settled(
+async function connectTwoAccounts(
   t: Test,
-  { env = ON as NodeJS.ProcessEnv, sandbox = ALLOWED, more = 0 } = {}
+  {
+    env = REPORTING_ENV as NodeJS.ProcessEnv,
+    sandbox = REPORTING_SANDBOX,
+    more: extraGrants = 0
+  } = {}
 ) {
-  const url = await databaseAt(t, join(folder(t), 'report.db'))
-  const running = await service(t, { INTEGRATION_DB_URL: url, ...env }, sandbox)
+  const url = await ensureDatabase(t, join(createTempFolder(t), 'report.db'))
+  const running = await startTestService(t, { INTEGRATION_DB_URL: url, ...env }, sandbox)
   for (const [i, account] of ['dana', 'sam'].entries()) {
     const browser = new Browser(running.app)
     await browser.open(
@@ -33,31 +45,31 @@ async function settled(
         extra: `&sandbox_account=${account}`
       })
     )
-    await synced(running.app, 'jira', i + 1)
+    await waitForRun(running.app, 'jira', i + 1)
   }
-  for (let i = 0; i < more; i++) {
-    await rowsOf(
+  for (let i = 0; i < extraGrants; i++) {
+    await queryDatabase(
       url,
       `insert into grants (id, client_id, account_id, scopes, state, access_token, access_expires_at, consented_at, failures, version)
       values ('x${i}', 'jira-app', 'account-${i}', '', 'needs_reconnect', '', 0, 0, 0, 1)`
     )
   }
-  const { world } = running.sandbox
+  const { state } = running.sandbox
   const told: string[] = []
-  const get = world.accounts.get.bind(world.accounts)
-  world.accounts.get = (id) => {
+  const get = state.accounts.get.bind(state.accounts)
+  state.accounts.get = (id) => {
     told.push(id)
     return get(id)
   }
-  const [dana, sam] = world.users.map(({ accountId }) => accountId) as [string, string]
+  const [dana, sam] = state.users.map(({ accountId }) => accountId) as [string, string]
   return {
     ...running,
     url,
     told,
     dana,
     sam,
-    report: async () => {
-      await running.app.personalData.once()
+    runReport: async () => {
+      await running.app.personalDataReporter.runNow()
     }
   }
 }
@@ -65,69 +77,71 @@ async function settled(
 t.test('Logins ask for the right to report accounts only where the setting is on', async (t) => {
   for (const [env, asks] of [
     [{}, false],
-    [ON, true]
+    [REPORTING_ENV, true]
   ] as const) {
-    const running = await service(t, env)
-    const scope = new URL((await login(running, 'jira')).json().url as string).searchParams
+    const running = await startTestService(t, env)
+    const scope = new URL((await requestLogin(running, 'jira')).json().url as string).searchParams
       .get('scope')
       ?.split(' ')
-    t.equal(scope?.includes(SCOPE), asks)
+    t.equal(scope?.includes(REPORT_SCOPE), asks)
   }
 })
 
 t.test('Each account is told of once in a cycle, 90 at a time', async (t) => {
-  const running = await settled(t, { more: 200 })
+  const running = await connectTwoAccounts(t, { more: 200 })
   const {
     told,
-    report,
-    sandbox: { world }
+    runReport,
+    sandbox: { state }
   } = running
-  await report()
+  await runReport()
   t.equal(told.length, 202)
   t.equal(new Set(told).size, 202)
   t.same(
-    events(running, 'personal_data_reported').map(({ accounts }) => accounts),
+    filterEvents(running, 'personal_data_reported').map(({ accounts }) => accounts),
     [90, 90, 22]
   )
-  running.pass(6 * DAY_MS)
-  await report()
+  running.advanceTime(6 * DAY_MS)
+  await runReport()
   t.equal(told.length, 202, 'not again within the cycle')
-  running.pass(1.1 * DAY_MS)
-  await report()
+  running.advanceTime(1.1 * DAY_MS)
+  await runReport()
   t.equal(told.length, 404)
   t.equal(new Set(told).size, 202)
-  t.equal(world.stats.read().calls['POST /app/report-accounts/'], 6)
+  t.equal(state.stats.snapshot().calls['POST /app/report-accounts/'], 6)
 })
 
 t.test(
   'B13 An account that was closed is erased: its connection, tokens, copies and id; everybody else stays',
   async (t) => {
-    const running = await settled(t)
-    const { url, dana, sam, report, sandbox, app } = running
-    t.ok((await contentsOf(url)).includes(dana))
+    const running = await connectTwoAccounts(t)
+    const { url, dana, sam, runReport, sandbox, app } = running
+    t.ok((await readDatabaseContents(url)).includes(dana))
     await sandbox.admin('account', { account_id: 'dana', status: 'closed' })
-    await report()
-    t.notOk((await contentsOf(url)).includes(dana), 'its id is in no byte')
-    t.ok((await contentsOf(url)).includes(sam))
-    t.same(await connections(running, 1), [])
+    await runReport()
+    t.notOk((await readDatabaseContents(url)).includes(dana), 'its id is in no byte')
+    t.ok((await readDatabaseContents(url)).includes(sam))
+    t.same(await listConnections(running, 1), [])
     t.same((await app.inject('/jira/projects/1')).json(), [])
-    t.equal((await connections(running, 2)).length, 1)
+    t.equal((await listConnections(running, 2)).length, 1)
     t.equal((await app.inject('/jira/projects/2')).json().length, 1)
     t.match((await app.inject('/audit?user_id=1&limit=2')).json(), [
       { action: 'disconnected', actor: { kind: 'service' } },
       { action: 'account_closed', product: 'jira' }
     ])
-    t.match(events(running, 'personal_data_reported'), [{ accounts: 2, closed: 1, updated: 0 }])
+    t.match(filterEvents(running, 'personal_data_reported'), [
+      { accounts: 2, closed: 1, updated: 0 }
+    ])
   }
 )
 
 t.test(
   'Of an account whose profile was changed everything is read anew with the next copy',
   async (t) => {
-    const running = await settled(t)
-    running.pass(1_000)
+    const running = await connectTwoAccounts(t)
+    running.advanceTime(1_000)
     await running.sandbox.admin('account', { account_id: 'sam', status: 'updated' })
-    await running.report()
+    await running.runReport()
     const runs = async (user: number) => {
       const { id } = (
         await running.app.inject({
@@ -135,30 +149,30 @@ t.test(
           url: `/integrations/jira/sync?owner_id=${user}`
         })
       ).json()
-      return (await synced(running.app, 'jira', id as number)).counts.seen as number
+      return (await waitForRun(running.app, 'jira', id as number)).counts.seen as number
     }
-    t.match(events(running, 'personal_data_reported'), [{ closed: 0, updated: 1 }])
+    t.match(filterEvents(running, 'personal_data_reported'), [{ closed: 0, updated: 1 }])
     t.ok((await runs(2)) >= 2, 'project and issue')
-    t.equal((await connections(running, 2)).length, 1)
+    t.equal((await listConnections(running, 2)).length, 1)
   }
 )
 
 t.test(
   'Where no connection may report, that is said once, and it goes on once one may',
   async (t) => {
-    const running = await settled(t, { env: {} })
-    const { app, sandbox, url, report, told } = running
+    const running = await connectTwoAccounts(t, { env: {} })
+    const { app, sandbox, url, runReport, told } = running
     for (let hour = 0; hour < 3; hour++) {
-      await report()
-      running.pass(3_700_000)
+      await runReport()
+      running.advanceTime(3_700_000)
     }
     t.equal(told.length, 0)
-    t.equal(events(running, 'privacy_report_not_permitted').length, 1)
+    t.equal(filterEvents(running, 'privacy_report_not_permitted').length, 1)
     await app.close()
-    const now = () => sandbox.world.now()
-    const again = await build(
+    const now = () => sandbox.state.now()
+    const again = await buildTestApp(
       t,
-      { ...configured(sandbox.url), ...ON, INTEGRATION_DB_URL: url },
+      { ...buildSandboxEnv(sandbox.url), ...REPORTING_ENV, INTEGRATION_DB_URL: url },
       now
     )
     const browser = new Browser(again.app)
@@ -168,7 +182,7 @@ t.test(
         extra: '&sandbox_account=sam'
       })
     )
-    await again.app.personalData.once()
+    await again.app.personalDataReporter.runNow()
     t.equal(told.length, 2)
   }
 )
@@ -187,20 +201,20 @@ for (const [title, fault, waitMs] of [
   t.test(
     `${title} in the middle of a cycle waits as long as it should, and goes on where it was`,
     async (t) => {
-      const running = await settled(t, { more: 150 })
-      const { told, report, sandbox } = running
-      await sandbox.admin('faults', { ...fault, match: REPORTS, skip: 1, times: 1 })
-      await report()
+      const running = await connectTwoAccounts(t, { more: 150 })
+      const { told, runReport, sandbox } = running
+      await sandbox.admin('faults', { ...fault, match: REPORT_ENDPOINT, skip: 1, times: 1 })
+      await runReport()
       const after = told.length
-      t.equal(events(running, 'personal_data_reported').length, 1)
-      running.pass(waitMs - 60_000)
-      await report()
+      t.equal(filterEvents(running, 'personal_data_reported').length, 1)
+      running.advanceTime(waitMs - 60_000)
+      await runReport()
       t.equal(told.length, after, 'nobody asks before')
-      running.pass(60_000)
-      await report()
+      running.advanceTime(60_000)
+      await runReport()
       t.equal(new Set(told).size, 152)
       t.equal(
-        events(running, 'personal_data_reported').reduce(
+        filterEvents(running, 'personal_data_reported').reduce(
           (sum, { accounts }) => sum + (accounts as number),
           0
         ),
@@ -212,17 +226,21 @@ for (const [title, fault, waitMs] of [
 }
 
 t.test('Two instances tell of each account once', async (t) => {
-  const running = await settled(t, { more: 200 })
-  const { url, sandbox, told, report } = running
-  const other = await build(t, { ...configured(sandbox.url), ...ON, INTEGRATION_DB_URL: url })
-  await sandbox.admin('faults', { kind: 'delay', delay_ms: 50, match: REPORTS, times: 10 })
+  const running = await connectTwoAccounts(t, { more: 200 })
+  const { url, sandbox, told, runReport } = running
+  const other = await buildTestApp(t, {
+    ...buildSandboxEnv(sandbox.url),
+    ...REPORTING_ENV,
+    INTEGRATION_DB_URL: url
+  })
+  await sandbox.admin('faults', { kind: 'delay', delay_ms: 50, match: REPORT_ENDPOINT, times: 10 })
   await Promise.all([
-    report(),
-    other.app.personalData.once(),
-    report(),
-    other.app.personalData.once()
+    runReport(),
+    other.app.personalDataReporter.runNow(),
+    runReport(),
+    other.app.personalDataReporter.runNow()
   ])
-  await Promise.all([report(), other.app.personalData.once()])
+  await Promise.all([runReport(), other.app.personalDataReporter.runNow()])
   t.equal(told.length, 202)
   t.equal(new Set(told).size, 202)
 })
@@ -232,8 +250,8 @@ t.test(
   async (t) => {
     const sandbox = await startSandbox(t)
     const now = new Date().toISOString()
-    const send = async (accounts: unknown, scope = `read:me ${SCOPE}`) =>
-      await post(
+    const send = async (accounts: unknown, scope = `read:me ${REPORT_SCOPE}`) =>
+      await postWithToken(
         `${sandbox.url}/app/report-accounts/`,
         (await signIn(sandbox.url, { scope })).access_token,
         { accounts }
@@ -254,9 +272,9 @@ t.test(
     t.equal(fine.status, 204)
     t.equal(fine.headers.get('cycle-period'), '7')
     t.equal((await send(many(1), 'read:me')).status, 403)
-    t.equal((await post(`${sandbox.url}/app/report-accounts/`, 'x', {})).status, 401)
+    t.equal((await postWithToken(`${sandbox.url}/app/report-accounts/`, 'x', {})).status, 401)
     await sandbox.admin('account', { account_id: 'sam', status: 'closed' })
-    const sam = sandbox.world.users[1]?.accountId
+    const sam = sandbox.state.users[1]?.accountId
     t.same((await send([{ accountId: sam, updatedAt: now }, ...many(1)])).body, {
       accounts: [{ accountId: sam, status: 'closed' }]
     })

@@ -1,15 +1,15 @@
 import pg from 'pg'
 import { openEngine } from '../../src/store/engine.ts'
-import { query } from './server.ts'
+import { queryPostgres } from './server.ts'
 
-const TABLES =
+const TABLE_NAMES_SQL =
   "select quote_ident(tablename) as name from pg_tables where schemaname = 'public' order by 1"
 
 /** Every value of every row of a database, a line each. */
 export async function dumpRows(url: string): Promise<string> {
   const lines: string[] = []
-  for (const { name } of await query(url, TABLES)) {
-    for (const row of await query(url, `select * from ${name}`)) {
+  for (const { name } of await queryPostgres(url, TABLE_NAMES_SQL)) {
+    for (const row of await queryPostgres(url, `select * from ${name}`)) {
       lines.push(...Object.values(row as object).map(String))
     }
   }
@@ -27,7 +27,7 @@ export async function copyRows(from: string, to: string): Promise<void> {
     await source.query('begin isolation level repeatable read')
     // Rows that refer to others may come before them.
     await target.query('set session_replication_role = replica')
-    for (const { name } of (await source.query<{ name: string }>(TABLES)).rows) {
+    for (const { name } of (await source.query<{ name: string }>(TABLE_NAMES_SQL)).rows) {
       const [{ rows }] = (
         await source.query<{ rows: string }>(
           `select coalesce(json_agg(t), '[]')::text as rows from ${name} t`

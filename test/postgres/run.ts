@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
-import { startServer } from './server.ts'
+import { startPostgresServer } from './server.ts'
 
 /** `node test/postgres/run.ts COMMAND…`: runs it beside a PostgreSQL server of its own, whose address is in TEST_POSTGRES. */
-const server = await startServer()
+const server = await startPostgresServer()
 const [command = '', ...args] = process.argv.slice(2)
 const child = spawn(command, args, {
   stdio: 'inherit',

@@ -19,13 +19,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 
 /** PostgreSQL does not run as root; this user has nothing. */
-const NOBODY = 65_534
+const NOBODY_UID = 65_534
 /** Every number that is stored fits into one of JavaScript's, so nobody has to read them as text. */
-const INT8 = pg.types.builtins.INT8
-const START_WITHIN_MS = 20_000
+const INT8_TYPE = pg.types.builtins.INT8
+const START_TIMEOUT_MS = 20_000
 
 /** One real server, with files of its own, for the tests of one run. */
-export interface Server {
+export interface PostgresServer {
   /** The address of a database. */
   url: (database: string) => string
   port: number
@@ -44,15 +44,17 @@ export interface Server {
 }
 
 /** @param settings of the server, as `name=value` */
-export async function startServer(settings: string[] = []): Promise<Server> {
-  const root = process.getuid?.() === 0
-  const user = root ? { uid: NOBODY, gid: NOBODY } : {}
-  const place = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'connector-pg-'))
-  chmodSync(place, 0o755)
-  const binaries = reachable(place, root)
-  const data = join(place, 'data')
-  if (root) chownSync(place, NOBODY, NOBODY)
-  const made = spawnSync(
+export async function startPostgresServer(settings: string[] = []): Promise<PostgresServer> {
+  const isRoot = process.getuid?.() === 0
+  const user = isRoot ? { uid: NOBODY_UID, gid: NOBODY_UID } : {}
+  const directory = mkdtempSync(
+    join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'connector-pg-')
+  )
+  chmodSync(directory, 0o755)
+  const binaries = findBinaries(directory, isRoot)
+  const data = join(directory, 'data')
+  if (isRoot) chownSync(directory, NOBODY_UID, NOBODY_UID)
+  const initdb = spawnSync(
     join(binaries, 'initdb'),
     [
       '-D',
@@ -64,46 +66,46 @@ export async function startServer(settings: string[] = []): Promise<Server> {
       '--locale=C.UTF-8',
       '--no-sync'
     ],
-    { ...user, cwd: place, encoding: 'utf8' }
+    { ...user, cwd: directory, encoding: 'utf8' }
   )
-  if (made.status !== 0) throw new Error(`initdb: ${made.stderr}${made.error?.message ?? ''}`)
-  const port = await freePort()
+  if (initdb.status !== 0) throw new Error(`initdb: ${initdb.stderr}${initdb.error?.message ?? ''}`)
+  const port = await findFreePort()
   const url = (database: string) => `postgres://postgres@127.0.0.1:${port}/${database}`
   let child: ChildProcess | undefined
 
-  const server: Server = {
+  const server: PostgresServer = {
     url,
     port,
     process: () => child as ChildProcess,
     settings,
     write(name, text) {
       writeFileSync(join(data, name), text, { mode: 0o600 })
-      if (root) chownSync(join(data, name), NOBODY, NOBODY)
+      if (isRoot) chownSync(join(data, name), NOBODY_UID, NOBODY_UID)
     },
     async start() {
       const flags = [
         'max_connections=300',
         'shared_buffers=256MB',
-        `unix_socket_directories=${place}`,
+        `unix_socket_directories=${directory}`,
         ...settings
       ].flatMap((each) => ['-c', each])
       child = spawn(
         join(binaries, 'postgres'),
         ['-D', data, '-p', String(port), '-h', '127.0.0.1', ...flags],
-        { ...user, cwd: place, stdio: ['ignore', 'ignore', 'pipe'] }
+        { ...user, cwd: directory, stdio: ['ignore', 'ignore', 'pipe'] }
       )
-      let said = ''
+      let stderrTail = ''
       child.stderr?.on('data', (text: Buffer) => {
-        said = (said + text.toString()).slice(-2_000)
+        stderrTail = (stderrTail + text.toString()).slice(-2_000)
       })
-      const until = performance.now() + START_WITHIN_MS
+      const deadline = performance.now() + START_TIMEOUT_MS
       while (true) {
         try {
           await server.query('select 1')
           return
         } catch (error) {
-          if (performance.now() > until || child.exitCode !== null) {
-            throw new Error(`PostgreSQL does not start: ${said}`, { cause: error })
+          if (performance.now() > deadline || child.exitCode !== null) {
+            throw new Error(`PostgreSQL does not start: ${stderrTail}`, { cause: error })
           }
           await sleep(30)
         }
@@ -122,22 +124,26 @@ export async function startServer(settings: string[] = []): Promise<Server> {
       return url(name)
     },
     query: async (text, values = [], database = 'postgres') =>
-      await query(url(database), text, values),
+      await queryPostgres(url(database), text, values),
     async remove() {
       await server.stop('immediate')
-      rmSync(place, { recursive: true, force: true })
+      rmSync(directory, { recursive: true, force: true })
     }
   }
   await server.start()
   return server
 }
 
-export async function query(url: string, text: string, values: unknown[] = []): Promise<any[]> {
+export async function queryPostgres(
+  url: string,
+  text: string,
+  values: unknown[] = []
+): Promise<any[]> {
   const client = new pg.Client({
     connectionString: url,
     types: {
       getTypeParser: (type, format) =>
-        type === INT8 ? Number : pg.types.getTypeParser(type, format)
+        type === INT8_TYPE ? Number : pg.types.getTypeParser(type, format)
     }
   })
   client.on('error', () => {})
@@ -150,7 +156,7 @@ export async function query(url: string, text: string, values: unknown[] = []): 
 }
 
 /** The binaries of the package, or a copy where the user without rights may not read where this project lies. */
-function reachable(place: string, root: boolean): string {
+function findBinaries(directory: string, isRoot: boolean): string {
   const folder = dirname(
     fileURLToPath(
       import.meta.resolve(
@@ -160,18 +166,21 @@ function reachable(place: string, root: boolean): string {
   )
   const native = join(folder, '../native')
   if (
-    !root ||
-    spawnSync(join(native, 'bin/postgres'), ['--version'], { uid: NOBODY, gid: NOBODY, cwd: '/' })
-      .status === 0
+    !isRoot ||
+    spawnSync(join(native, 'bin/postgres'), ['--version'], {
+      uid: NOBODY_UID,
+      gid: NOBODY_UID,
+      cwd: '/'
+    }).status === 0
   ) {
     return join(native, 'bin')
   }
   accessSync(native, constants.R_OK)
-  cpSync(native, join(place, 'native'), { recursive: true, verbatimSymlinks: true })
-  return join(place, 'native/bin')
+  cpSync(native, join(directory, 'native'), { recursive: true, verbatimSymlinks: true })
+  return join(directory, 'native/bin')
 }
 
-async function freePort(): Promise<number> {
+async function findFreePort(): Promise<number> {
   return await new Promise((resolve) => {
     const server = createServer().listen(0, '127.0.0.1', () => {
       const { port } = server.address() as { port: number }

@@ -1,7 +1,7 @@
 import { request, type Dispatcher } from 'undici'
 
 /** What a browser does, as far as `curl -L` with a cookie jar does it: follow redirects and keep cookies by host name. */
-export class Visitor {
+export class HttpBrowser {
   readonly dispatcher: Dispatcher | undefined
   readonly jar = new Map<string, Map<string, string>>()
 
@@ -23,7 +23,7 @@ export class Visitor {
         ...(this.dispatcher === undefined ? {} : { dispatcher: this.dispatcher }),
         headers: { accept: 'text/html', cookie: cookies.join('; ') }
       })
-      this.keep(hostname, protocol, [response.headers['set-cookie'] ?? []].flat())
+      this.storeCookies(hostname, protocol, [response.headers['set-cookie'] ?? []].flat())
       const body = await response.body.text()
       const { location } = response.headers
       if (typeof location !== 'string' || response.statusCode < 300 || response.statusCode > 399) {
@@ -34,15 +34,15 @@ export class Visitor {
     throw new Error(`Too many redirects: ${hops.join(' → ')}`)
   }
 
-  private keep(hostname: string, protocol: string, cookies: string[]): void {
-    const kept = this.jar.get(hostname) ?? new Map<string, string>()
-    this.jar.set(hostname, kept)
+  private storeCookies(hostname: string, protocol: string, cookies: string[]): void {
+    const hostCookies = this.jar.get(hostname) ?? new Map<string, string>()
+    this.jar.set(hostname, hostCookies)
     for (const cookie of cookies) {
       const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(cookie) ?? []
       if (/; secure/i.test(cookie) && protocol !== 'https:') continue
       if (name.startsWith('__Host-') && !/; path=\/(;|$)/i.test(cookie)) continue
-      if (value === '' || /max-age=0/i.test(cookie)) kept.delete(name)
-      else kept.set(name, value)
+      if (value === '' || /max-age=0/i.test(cookie)) hostCookies.delete(name)
+      else hostCookies.set(name, value)
     }
   }
 

@@ -4,12 +4,12 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { databaseAt, onPostgres } from '../database.ts'
-import { UNLIMITED, type Test } from '../helper.ts'
+import { ensureDatabase, isPostgres } from '../database.ts'
+import { NO_RATE_LIMITS, type TestContext } from '../helper.ts'
 
-const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
+const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 
-export interface Started {
+export interface ServiceProcess {
   child: ChildProcess
   pid: number
   url: string
@@ -20,7 +20,7 @@ export interface Started {
 }
 
 /** A folder of its own that goes with the test. */
-export function folder(t: Test): string {
+export function createTempFolder(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), 'connector-'))
   t.teardown(() => {
     rmSync(path, { recursive: true, force: true })
@@ -34,13 +34,13 @@ export function folder(t: Test): string {
  * @param flags for Node itself
  * @param ready what it prints then; the first group is the address
  */
-export async function start(
-  t: Test,
+export async function startServiceProcess(
+  t: TestContext,
   {
     env = {},
     args = [],
     flags = [],
-    cwd = folder(t),
+    cwd = createTempFolder(t),
     ready = /Server listening at (http:[^"\s]+)/
   }: {
     env?: NodeJS.ProcessEnv
@@ -49,18 +49,18 @@ export async function start(
     cwd?: string
     ready?: RegExp
   } = {}
-): Promise<Started> {
+): Promise<ServiceProcess> {
   const database =
-    onPostgres && args.length === 0
-      ? { INTEGRATION_DB_URL: await databaseAt(t, `${cwd}/integration.db`) }
+    isPostgres && args.length === 0
+      ? { INTEGRATION_DB_URL: await ensureDatabase(t, `${cwd}/integration.db`) }
       : {}
-  const child = spawn(process.execPath, [...flags, MAIN, ...args], {
+  const child = spawn(process.execPath, [...flags, MAIN_PATH, ...args], {
     cwd,
     env: {
       PATH: process.env.PATH,
       PORT: '0',
       API_ACCESS: 'public',
-      ...UNLIMITED,
+      ...NO_RATE_LIMITS,
       ...database,
       ...env
     },
@@ -69,13 +69,13 @@ export async function start(
   let output = ''
   const exited = once(child, 'exit')
   const url = await new Promise<string>((resolve, reject) => {
-    const read = (chunk: Buffer) => {
+    const collect = (chunk: Buffer) => {
       output += chunk.toString()
-      const found = ready.exec(output)?.[1]
-      if (found !== undefined) resolve(found)
+      const address = ready.exec(output)?.[1]
+      if (address !== undefined) resolve(address)
     }
-    child.stdout.on('data', read)
-    child.stderr.on('data', read)
+    child.stdout.on('data', collect)
+    child.stderr.on('data', collect)
     child.once('exit', (code) => {
       reject(new Error(`The process ended with ${code}: ${output}`))
     })

@@ -5,44 +5,49 @@ import type { AddressInfo } from 'node:net'
 import { generate } from 'selfsigned'
 import t from 'tap'
 import { Agent } from 'undici'
-import { build, type Test } from '../helper.ts'
-import { Visitor } from './browser-visit.ts'
+import { buildTestApp, type TestContext } from '../helper.ts'
+import { HttpBrowser } from './browser-visit.ts'
 
 /** What a proxy in front of the service does with the path. */
-interface Proxy {
+interface ProxySetup {
   title: string
   prefix: string
-  strips: boolean
+  stripsPrefix: boolean
   publicUrl: (origin: string) => string
 }
 
-const PROXIES: Proxy[] = [
-  { title: 'keeps /api', prefix: '/api', strips: false, publicUrl: (origin) => origin },
+const PROXY_SETUPS: ProxySetup[] = [
+  { title: 'keeps /api', prefix: '/api', stripsPrefix: false, publicUrl: (origin) => origin },
   {
     title: 'keeps /api and says so in PUBLIC_URL',
     prefix: '/api',
-    strips: false,
+    stripsPrefix: false,
     publicUrl: (origin) => `${origin}/api`
   },
-  { title: 'strips /api', prefix: '/api', strips: true, publicUrl: (origin) => `${origin}/api` },
+  {
+    title: 'strips /api',
+    prefix: '/api',
+    stripsPrefix: true,
+    publicUrl: (origin) => `${origin}/api`
+  },
   {
     title: 'strips a prefix of its own',
     prefix: '/tools/connector',
-    strips: true,
+    stripsPrefix: true,
     publicUrl: (origin) => `${origin}/tools/connector`
   }
 ]
 
-const insecure = new Agent({ connect: { rejectUnauthorized: false } })
-t.teardown(() => insecure.close())
+const insecureAgent = new Agent({ connect: { rejectUnauthorized: false } })
+t.teardown(() => insecureAgent.close())
 
-for (const proxy of PROXIES) {
+for (const proxy of PROXY_SETUPS) {
   t.test(
     `Behind an https proxy that ${proxy.title}, a browser logs in to both products`,
     async (t) => {
       const target = { port: 0 }
-      const origin = await listen(t, proxy, target)
-      const { app } = await build(t, { PUBLIC_URL: proxy.publicUrl(origin), PORT: '0' })
+      const origin = await startHttpsProxy(t, proxy, target)
+      const { app } = await buildTestApp(t, { PUBLIC_URL: proxy.publicUrl(origin), PORT: '0' })
       await app.listen({ host: '127.0.0.1', port: 0 })
       target.port = (app.server.address() as AddressInfo).port
 
@@ -50,7 +55,7 @@ for (const proxy of PROXIES) {
         ['jira', '/oauth/jira?'],
         ['confluence', '/oauth/callback?provider=confluence&']
       ] as const) {
-        const visitor = new Visitor(insecure)
+        const visitor = new HttpBrowser(insecureAgent)
         const landed = await visitor.connect(origin + proxy.prefix, product, '&state=s')
         t.equal(landed.url, `${origin}${proxy.prefix}${path}status=success&user_id=1&state=s`)
         t.equal(landed.status, 200)
@@ -63,11 +68,11 @@ for (const proxy of PROXIES) {
 
       const connect = await app.inject({
         method: 'POST',
-        url: proxy.strips ? '/integrations/jira/connect' : '/api/integrations/jira/connect'
+        url: proxy.stripsPrefix ? '/integrations/jira/connect' : '/api/integrations/jira/connect'
       })
       t.equal(
         connect.json().redirect_url,
-        proxy.strips ? '/auth/jira/login' : '/api/auth/jira/login'
+        proxy.stripsPrefix ? '/auth/jira/login' : '/api/auth/jira/login'
       )
     }
   )
@@ -76,7 +81,7 @@ for (const proxy of PROXIES) {
 t.test(
   'C11 The flow cookie is __Host-, Secure, HttpOnly and Lax wherever browsers come by https',
   async (t) => {
-    const { app } = await build(t, { PUBLIC_URL: 'https://connector.example' })
+    const { app } = await buildTestApp(t, { PUBLIC_URL: 'https://connector.example' })
     const { headers } = await app.inject('/auth/jira/login?redirect=true')
     t.match(
       headers['set-cookie'],
@@ -86,9 +91,9 @@ t.test(
 )
 
 /** An https proxy that believes nobody and adds what proxies add. */
-async function listen(
-  t: Test,
-  { prefix, strips }: Proxy,
+async function startHttpsProxy(
+  t: TestContext,
+  { prefix, stripsPrefix }: ProxySetup,
   target: { port: number }
 ): Promise<string> {
   const pem = await generate([{ name: 'commonName', value: 'localhost' }])
@@ -109,7 +114,7 @@ async function listen(
         {
           port: target.port,
           method: incoming.method,
-          path: strips ? path.slice(prefix.length) : path,
+          path: stripsPrefix ? path.slice(prefix.length) : path,
           headers
         },
         (answer) => {

@@ -1,15 +1,15 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { contentsOf, databaseAt } from '../database.ts'
-import { start, type Started } from './child.ts'
-import { Visitor } from './browser-visit.ts'
+import { readDatabaseContents, ensureDatabase } from '../database.ts'
+import { startServiceProcess, type ServiceProcess } from './child.ts'
+import { HttpBrowser } from './browser-visit.ts'
 
-const json = async (url: string, init?: RequestInit) =>
+const fetchJson = async (url: string, init?: RequestInit) =>
   (await (await fetch(url, init)).json()) as any
 
-async function ended(base: string, product: string, id: number): Promise<any> {
+async function waitForRunEnd(base: string, product: string, id: number): Promise<any> {
   for (let i = 0; i < 3_000; i++) {
-    const run = await json(`${base}/integrations/${product}/sync/runs/${id}`)
+    const run = await fetchJson(`${base}/integrations/${product}/sync/runs/${id}`)
     if (run.finished_at !== null) return run
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
@@ -17,9 +17,9 @@ async function ended(base: string, product: string, id: number): Promise<any> {
 }
 
 t.test('A newcomer starts the service with no settings at all and sees data arrive', async (t) => {
-  const service = await start(t)
+  const service = await startServiceProcess(t)
   const { port } = new URL(service.url)
-  t.match(await json(`${service.url}/healthz`), { status: 'ok' })
+  t.match(await fetchJson(`${service.url}/healthz`), { status: 'ok' })
 
   // The same under each name that a development machine has for itself, with and without the alias prefix.
   let run = 0
@@ -30,28 +30,28 @@ t.test('A newcomer starts the service with no settings at all and sees data arri
     `http://127.0.0.1:${port}/api`
   ]) {
     await t.test(`at ${base.replace(port, 'PORT')}`, async (t) => {
-      const jira = await new Visitor().connect(base, 'jira', '&state=abc')
+      const jira = await new HttpBrowser().connect(base, 'jira', '&state=abc')
       t.equal(jira.url, `${base}/oauth/jira?status=success&user_id=1&state=abc`)
       t.match(jira.body, /Jira is connected/)
       // The first copies are full, the others see what has changed: nothing.
       const isFirst = run === 0
-      t.match(await ended(base, 'jira', ++run), {
+      t.match(await waitForRunEnd(base, 'jira', ++run), {
         state: 'succeeded',
         counts: { seen: isFirst ? 312 : 12 }
       })
-      const confluence = await new Visitor().connect(base, 'confluence')
+      const confluence = await new HttpBrowser().connect(base, 'confluence')
       t.equal(confluence.url, `${base}/oauth/callback?provider=confluence&status=success&user_id=1`)
-      t.match(await ended(base, 'confluence', ++run), {
+      t.match(await waitForRunEnd(base, 'confluence', ++run), {
         state: 'succeeded',
         counts: { seen: isFirst ? 64 : 4 }
       })
-      t.match(await json(`${base}/users`), [
+      t.match(await fetchJson(`${base}/users`), [
         { id: 1, email: /^oauth-user-[\da-f-]{36}@example\.local$/ }
       ])
       const lists = await Promise.all(
         ['jira/projects', 'jira/issues', 'confluence/spaces', 'confluence/pages'].map(
           async (list) =>
-            (await json(`${base}/integrations/${list}/fetch`)).items as Array<{ url: string }>
+            (await fetchJson(`${base}/integrations/${list}/fetch`)).items as Array<{ url: string }>
         )
       )
       t.same(
@@ -64,7 +64,7 @@ t.test('A newcomer starts the service with no settings at all and sees data arri
 
   t.equal(await service.stop(), 0, 'SIGTERM ends it with exit code 0')
   t.notMatch(
-    await contentsOf(await databaseAt(t, `${service.cwd}/integration.db`)),
+    await readDatabaseContents(await ensureDatabase(t, `${service.cwd}/integration.db`)),
     /eyJ[\w-]{8,}\.eyJ/,
     'no token lies in the database'
   )
@@ -73,11 +73,11 @@ t.test('A newcomer starts the service with no settings at all and sees data arri
 t.test(
   '200 projects and 20,000 pages arrive complete, without the memory growing with them',
   async (t) => {
-    const sandbox = await start(t, {
+    const sandbox = await startServiceProcess(t, {
       args: ['sandbox', '--port', '0', '--projects', '200', '--pages', '20000'],
       ready: /sandbox on (http:\S+)/
     })
-    const service = await start(t, {
+    const service = await startServiceProcess(t, {
       env: {
         ATLASSIAN_AUTH_URL: sandbox.url,
         ATLASSIAN_API_URL: sandbox.url,
@@ -89,16 +89,16 @@ t.test(
       }
     })
     for (const product of ['jira', 'confluence']) await connectByHand(service, product)
-    const before = residentBytes(service.pid)
-    t.match(await ended(service.url, 'jira', 1), {
+    const before = readResidentBytes(service.pid)
+    t.match(await waitForRunEnd(service.url, 'jira', 1), {
       state: 'succeeded',
       counts: { seen: 500, added: 500 }
     })
-    t.match(await ended(service.url, 'confluence', 2), {
+    t.match(await waitForRunEnd(service.url, 'confluence', 2), {
       state: 'succeeded',
       counts: { seen: 20_004, added: 20_004 }
     })
-    const after = residentBytes(service.pid)
+    const after = readResidentBytes(service.pid)
 
     const ids = new Set<string>()
     let next: string | undefined = '/confluence/pages/1'
@@ -118,15 +118,15 @@ t.test(
 )
 
 /** The callback's address is registered for another port, so the browser's last step is taken by hand. */
-async function connectByHand({ url }: Started, product: string): Promise<void> {
-  const { url: authorize } = await json(`${url}/auth/${product}/login`)
+async function connectByHand({ url }: ServiceProcess, product: string): Promise<void> {
+  const { url: authorize } = await fetchJson(`${url}/auth/${product}/login`)
   const consent = await fetch(`${authorize}&sandbox_decision=accept`, { redirect: 'manual' })
   const { pathname, search } = new URL(consent.headers.get('location') ?? '')
   await fetch(url + pathname + search, { redirect: 'manual' })
 }
 
 /** 0 where the system does not tell. */
-function residentBytes(pid: number): number {
+function readResidentBytes(pid: number): number {
   try {
     return (
       Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024

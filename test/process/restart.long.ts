@@ -1,15 +1,15 @@
 import t from 'tap'
-import { databaseAt, rowsOf } from '../database.ts'
-import { folder, start } from './child.ts'
-import { Visitor } from './browser-visit.ts'
+import { ensureDatabase, queryDatabase } from '../database.ts'
+import { createTempFolder, startServiceProcess } from './child.ts'
+import { HttpBrowser } from './browser-visit.ts'
 import { DEMO_CLIENT } from '../../src/sandbox/oauth/clients.ts'
-import { newKeyEntry } from '../../src/vault/keyring.ts'
+import { generateKeyEntry } from '../../src/vault/keyring.ts'
 import { startSandbox } from '../sandbox/helper.ts'
 
-const json = async (url: string, init?: RequestInit) =>
+const fetchJson = async (url: string, init?: RequestInit) =>
   (await (await fetch(url, init)).json()) as any
 
-const settings = (url: string) => ({
+const buildClientEnv = (url: string) => ({
   ATLASSIAN_AUTH_URL: url,
   ATLASSIAN_API_URL: url,
   APP_FRONTEND_URL: url,
@@ -19,23 +19,23 @@ const settings = (url: string) => ({
 })
 
 /** Connects Jira, with the callback's last step taken by hand: its address is registered for another port. */
-async function connect(url: string): Promise<void> {
-  const { url: authorize } = await json(`${url}/auth/jira/login`)
+async function connectJira(url: string): Promise<void> {
+  const { url: authorize } = await fetchJson(`${url}/auth/jira/login`)
   const consent = await fetch(`${authorize}&sandbox_decision=accept`, { redirect: 'manual' })
   const { pathname, search } = new URL(consent.headers.get('location') ?? '')
   await fetch(url + pathname + search, { redirect: 'manual' })
 }
 
-async function ended(url: string): Promise<any> {
+async function waitForRunEnd(url: string): Promise<any> {
   for (let i = 0; i < 500; i++) {
-    const run = await json(`${url}/integrations/jira/sync/runs/1`)
+    const run = await fetchJson(`${url}/integrations/jira/sync/runs/1`)
     if (run.finished_at !== null) return run
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
   throw new Error('The run did not end')
 }
 
-const ONE_SITE = { ...DEMO_CLIENT, access: 'resource' as const }
+const ONE_SITE_CLIENT = { ...DEMO_CLIENT, access: 'resource' as const }
 
 for (const [signal, title] of [
   ['SIGTERM', 'stopped'],
@@ -44,11 +44,11 @@ for (const [signal, title] of [
   t.test(
     `A run during which the service is ${title} goes on after a restart, with what it had`,
     async (t) => {
-      const cwd = folder(t)
-      const database = await databaseAt(t, `${cwd}/integration.db`)
+      const cwd = createTempFolder(t)
+      const database = await ensureDatabase(t, `${cwd}/integration.db`)
       const sandbox = await startSandbox(t, {
         sizes: { projects: 150, issues: 1 },
-        clients: [ONE_SITE]
+        clients: [ONE_SITE_CLIENT]
       })
       await sandbox.admin('faults', {
         kind: 'hang',
@@ -56,9 +56,9 @@ for (const [signal, title] of [
         skip: 1,
         times: 1
       })
-      const first = await start(t, { cwd, env: settings(sandbox.url) })
-      await connect(first.url)
-      while ((await json(`${first.url}/integrations/jira/sync/runs/1`)).counts.seen < 100) {
+      const first = await startServiceProcess(t, { cwd, env: buildClientEnv(sandbox.url) })
+      await connectJira(first.url)
+      while ((await fetchJson(`${first.url}/integrations/jira/sync/runs/1`)).counts.seen < 100) {
         await new Promise((resolve) => setTimeout(resolve, 10))
       }
       t.equal(await first.stop(signal), signal === 'SIGTERM' ? 0 : null)
@@ -69,19 +69,19 @@ for (const [signal, title] of [
       )
       // Whether it died before or during the call that hangs: the next one finds Atlassian well.
       await sandbox.admin('faults', undefined, 'DELETE')
-      const [{ state, seen } = {}] = await rowsOf(database, 'select state, seen from runs')
+      const [{ state, seen } = {}] = await queryDatabase(database, 'select state, seen from runs')
       t.match({ state, seen }, { state: signal === 'SIGTERM' ? 'queued' : 'running', seen: 100 })
       // Whoever was killed keeps its run for as long as its lease lasts.
-      await rowsOf(database, 'update runs set lease_until = 0 where lease_until is not null')
+      await queryDatabase(database, 'update runs set lease_until = 0 where lease_until is not null')
 
-      const second = await start(t, { cwd, env: settings(sandbox.url) })
-      t.match(await ended(second.url), {
+      const second = await startServiceProcess(t, { cwd, env: buildClientEnv(sandbox.url) })
+      t.match(await waitForRunEnd(second.url), {
         id: 1,
         state: 'succeeded',
         error: null,
         counts: { seen: 151, added: 151 }
       })
-      t.equal((await json(`${second.url}/jira/projects/1`)).length, 150)
+      t.equal((await fetchJson(`${second.url}/jira/projects/1`)).length, 150)
       const { log } = (await sandbox.admin('stats', undefined, 'GET')) as {
         log: Array<{ path: string; startAt?: string }>
       }
@@ -99,16 +99,16 @@ for (const [signal, title] of [
 }
 
 t.test('A key made in development opens what was sealed with it after a restart', async (t) => {
-  const cwd = folder(t)
-  const sandbox = await startSandbox(t, { clients: [ONE_SITE] })
-  const first = await start(t, { cwd, env: settings(sandbox.url) })
-  await connect(first.url)
-  await ended(first.url)
+  const cwd = createTempFolder(t)
+  const sandbox = await startSandbox(t, { clients: [ONE_SITE_CLIENT] })
+  const first = await startServiceProcess(t, { cwd, env: buildClientEnv(sandbox.url) })
+  await connectJira(first.url)
+  await waitForRunEnd(first.url)
   await first.stop()
-  const second = await start(t, { cwd, env: settings(sandbox.url) })
-  const { id } = await json(`${second.url}/integrations/jira/sync`, { method: 'POST' })
+  const second = await startServiceProcess(t, { cwd, env: buildClientEnv(sandbox.url) })
+  const { id } = await fetchJson(`${second.url}/integrations/jira/sync`, { method: 'POST' })
   let run
-  do run = await json(`${second.url}/integrations/jira/sync/runs/${id}`)
+  do run = await fetchJson(`${second.url}/integrations/jira/sync/runs/${id}`)
   while (run.finished_at === null)
   t.match(run, { state: 'succeeded' })
 })
@@ -116,50 +116,54 @@ t.test('A key made in development opens what was sealed with it after a restart'
 t.test(
   'A second start by mistake, on the same port, leaves the run of the first one alone',
   async (t) => {
-    const cwd = folder(t)
-    const sandbox = await startSandbox(t, { clients: [ONE_SITE] })
+    const cwd = createTempFolder(t)
+    const sandbox = await startSandbox(t, { clients: [ONE_SITE_CLIENT] })
     await sandbox.admin('faults', {
       kind: 'delay',
       delay_ms: 2_000,
       match: { path: 'project/search' },
       times: 1
     })
-    const first = await start(t, { cwd, env: settings(sandbox.url) })
-    await connect(first.url)
+    const first = await startServiceProcess(t, { cwd, env: buildClientEnv(sandbox.url) })
+    await connectJira(first.url)
     await t.rejects(
-      start(t, { cwd, env: { ...settings(sandbox.url), PORT: new URL(first.url).port } }),
+      startServiceProcess(t, {
+        cwd,
+        env: { ...buildClientEnv(sandbox.url), PORT: new URL(first.url).port }
+      }),
       /ended with 1.*port is already in use/s
     )
-    t.match(await ended(first.url), { state: 'succeeded' })
+    t.match(await waitForRunEnd(first.url), { state: 'succeeded' })
   }
 )
 
 t.test(
   'E1 A service that is asked to stop says so first, answers what is under way, and ends with 0 although connections are kept alive',
   async (t) => {
-    const sandbox = await startSandbox(t, { clients: [ONE_SITE] })
+    const sandbox = await startSandbox(t, { clients: [ONE_SITE_CLIENT] })
     await sandbox.admin('faults', {
       kind: 'delay',
       delay_ms: 1_500,
       match: { path: '/oauth/token', method: 'POST' },
       times: 1
     })
-    const service = await start(t, {
+    const service = await startServiceProcess(t, {
       env: {
-        ...settings(sandbox.url),
+        ...buildClientEnv(sandbox.url),
         APP_ENV: 'production',
         HOST: '127.0.0.1',
-        VAULT_KEYS: newKeyEntry('k')
+        VAULT_KEYS: generateKeyEntry('k')
       }
     })
-    const underWay = connect(service.url)
+    const underWay = connectJira(service.url)
     while (!service.output().includes('token_exchange_start')) {
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
     const stopped = service.stop('SIGTERM')
-    let told = 200
-    while (told === 200) told = (await fetch(`${service.url}/healthz`)).status
-    t.equal(told, 503)
+    let statusWhileStopping = 200
+    while (statusWhileStopping === 200)
+      statusWhileStopping = (await fetch(`${service.url}/healthz`)).status
+    t.equal(statusWhileStopping, 503)
     await underWay
     t.match(service.output(), /"event":"frontend_redirect".*"status":"success"/)
     t.equal(await stopped, 0)
@@ -167,8 +171,8 @@ t.test(
 )
 
 t.test('T39 In production nothing of the sandbox answers', async (t) => {
-  const service = await start(t, {
-    env: { APP_ENV: 'production', HOST: '127.0.0.1', VAULT_KEYS: newKeyEntry('k') }
+  const service = await startServiceProcess(t, {
+    env: { APP_ENV: 'production', HOST: '127.0.0.1', VAULT_KEYS: generateKeyEntry('k') }
   })
   for (const path of [
     '/sandbox/authorize',
@@ -187,7 +191,7 @@ t.test('T39 In production nothing of the sandbox answers', async (t) => {
     missing: { client_id: true, client_secret: true, redirect_uri: true }
   })
   t.equal(
-    (await new Visitor().open(`${service.url}/auth/confluence/login?redirect=true`)).status,
+    (await new HttpBrowser().open(`${service.url}/auth/confluence/login?redirect=true`)).status,
     400
   )
 })

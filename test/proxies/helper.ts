@@ -4,11 +4,11 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { until, type Test } from '../helper.ts'
-import { folder } from '../process/child.ts'
+import { waitFor, type TestContext } from '../helper.ts'
+import { createTempFolder } from '../process/child.ts'
 
-const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
-const UNPACKED = at('../../node_modules/.cache/proxies')
+const resolvePath = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+const PROXY_INSTALL_FOLDER = resolvePath('../../node_modules/.cache/proxies')
 
 /** The proxies whose example settings stand in docs/proxies, and how each is started with them. */
 export const PROXIES = {
@@ -20,27 +20,29 @@ export const PROXIES = {
 }
 
 /** Starts a real proxy with the settings of the documentation, its two addresses apart. */
-export async function behind(
-  t: Test,
+export async function startProxy(
+  t: TestContext,
   proxy: keyof typeof PROXIES,
   service: string,
   port: number
 ): Promise<string> {
   const { settings, args } = PROXIES[proxy]
-  const cwd = folder(t)
+  const cwd = createTempFolder(t)
   const path = join(cwd, settings)
   writeFileSync(
     path,
-    readFileSync(at(`../../docs/proxies/${settings}`), 'utf8')
+    readFileSync(resolvePath(`../../docs/proxies/${settings}`), 'utf8')
       .replace('127.0.0.1:3000', new URL(service).host)
       .replace('127.0.0.1:8080', `127.0.0.1:${port}`)
   )
   mkdirSync(join(cwd, 'body'))
-  const libraries = existsSync(join(UNPACKED, 'usr/lib'))
-    ? readdirSync(join(UNPACKED, 'usr/lib')).map((name) => join(UNPACKED, 'usr/lib', name))
+  const libraries = existsSync(join(PROXY_INSTALL_FOLDER, 'usr/lib'))
+    ? readdirSync(join(PROXY_INSTALL_FOLDER, 'usr/lib')).map((name) =>
+        join(PROXY_INSTALL_FOLDER, 'usr/lib', name)
+      )
     : []
   const command =
-    [join(UNPACKED, 'usr/sbin', proxy), `/usr/sbin/${proxy}`].find(existsSync) ?? proxy
+    [join(PROXY_INSTALL_FOLDER, 'usr/sbin', proxy), `/usr/sbin/${proxy}`].find(existsSync) ?? proxy
   const child = spawn(command, args(path, cwd), {
     cwd,
     env: { ...process.env, LD_LIBRARY_PATH: libraries.join(':') },
@@ -57,15 +59,15 @@ export async function behind(
     child.kill('SIGTERM')
     await exited
   })
-  await until(async () => {
+  await waitFor(async () => {
     if (child.exitCode !== null) throw new Error(`${proxy} ended with ${child.exitCode}: ${output}`)
-    return await answers(port)
+    return await canConnect(port)
   }, 10_000)
   return `http://127.0.0.1:${port}`
 }
 
 /** One that nobody listens on. */
-export async function freePort(): Promise<number> {
+export async function findFreePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
@@ -74,7 +76,7 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-async function answers(port: number): Promise<boolean> {
+async function canConnect(port: number): Promise<boolean> {
   return await new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1', () => {
       socket.destroy()

@@ -1,3 +1,3 @@
-import { suite } from './suite.ts'
+import { defineProxySuite } from './suite.ts'
 
-suite('nginx')
+defineProxySuite('nginx')

@@ -1,16 +1,16 @@
 import t from 'tap'
-import { exchange, LONGEST_MS, SLOW } from '../fuzz/exchange.ts'
-import { KEY } from '../helper.ts'
-import { start } from '../process/child.ts'
-import { Visitor } from '../process/browser-visit.ts'
-import { STREAMS } from '../fixtures/streams.ts'
-import { behind, freePort, PROXIES } from './helper.ts'
+import { exchangeBytes, EXCHANGE_TIMEOUT_MS, SLOW_CLIENTS } from '../fuzz/exchange.ts'
+import { VAULT_KEY } from '../helper.ts'
+import { startServiceProcess } from '../process/child.ts'
+import { HttpBrowser } from '../process/browser-visit.ts'
+import { RAW_STREAMS } from '../fixtures/streams.ts'
+import { startProxy, findFreePort, PROXIES } from './helper.ts'
 
 /**
  * Streams in which a proxy itself sees two requests, because a bare LF ends a line for it, or a folded line goes on. It hands them on as two in a framing of its own,
  * so nothing is hidden from it, and nobody but the sender hears the second answer.
  */
-const TWO_FOR_THE_PROXY: Record<keyof typeof PROXIES, readonly string[]> = {
+const SPLIT_BY_PROXY: Record<keyof typeof PROXIES, readonly string[]> = {
   nginx: ['a chunk that ends in a bare LF', 'a chunk extension with a line break'],
   haproxy: [
     'a chunk that ends in a bare LF',
@@ -20,24 +20,24 @@ const TWO_FOR_THE_PROXY: Record<keyof typeof PROXIES, readonly string[]> = {
 }
 
 /** What is promised behind each proxy. */
-export function suite(proxy: keyof typeof PROXIES): void {
+export function defineProxySuite(proxy: keyof typeof PROXIES): void {
   t.test(
-    `C9 T15 ${STREAMS.length} streams of bytes through ${proxy}: no second request, nothing left open, and nobody else gets an answer that is not theirs`,
+    `C9 T15 ${RAW_STREAMS.length} streams of bytes through ${proxy}: no second request, nothing left open, and nobody else gets an answer that is not theirs`,
     async (t) => {
-      const service = await start(t, {
-        env: { APP_ENV: 'test', VAULT_KEYS: KEY, LOG_LEVEL: 'DEBUG' }
+      const service = await startServiceProcess(t, {
+        env: { APP_ENV: 'test', VAULT_KEYS: VAULT_KEY, LOG_LEVEL: 'DEBUG' }
       })
-      const port = await freePort()
-      const url = await behind(t, proxy, service.url, port)
-      const [wrong, strangers]: [string[], string[]] = [[], []]
-      const state = { over: false, honest: 0 }
+      const port = await findFreePort()
+      const url = await startProxy(t, proxy, service.url, port)
+      const [problems, strangers]: [string[], string[]] = [[], []]
+      const state = { isOver: false, requestCount: 0 }
       // They share the proxy's connections to the service with the streams.
       const others = Array.from({ length: 8 }, async (_, i) => {
-        for (let n = 0; !state.over; n++) {
+        for (let n = 0; !state.isOver; n++) {
           const id = `honest-${i}-${n}`
           const answer = await fetch(`${url}/nothing/${id}`, { headers: { 'x-request-id': id } })
           const body = await answer.text()
-          state.honest++
+          state.requestCount++
           if (
             answer.status !== 404 ||
             answer.headers.get('x-request-id') !== id ||
@@ -48,51 +48,57 @@ export function suite(proxy: keyof typeof PROXIES): void {
         }
       })
       await Promise.all(
-        STREAMS.map(async ([name, bytes, expected]) => {
-          const { statuses, text, tookMs, ended } = await exchange(port, (socket) => {
+        RAW_STREAMS.map(async ([name, bytes, expected]) => {
+          const { statuses, text, tookMs, hasEnded } = await exchangeBytes(port, (socket) => {
             socket.write(bytes)
           })
-          if (!ended) wrong.push(`${name}: open after ${Math.round(tookMs)} ms`)
+          if (!hasEnded) problems.push(`${name}: open after ${Math.round(tookMs)} ms`)
           const requests =
             expected.filter(([first]) => first !== 100).length +
-            (TWO_FOR_THE_PROXY[proxy].includes(name) ? 1 : 0)
+            (SPLIT_BY_PROXY[proxy].includes(name) ? 1 : 0)
           if (statuses.filter((status) => status !== 100).length > requests) {
-            wrong.push(`${name}: ${JSON.stringify(statuses)} for ${JSON.stringify(expected)}`)
+            problems.push(`${name}: ${JSON.stringify(statuses)} for ${JSON.stringify(expected)}`)
           }
-          if (/planted/.test(text)) wrong.push(`${name}: what was sent came back`)
+          if (/planted/.test(text)) problems.push(`${name}: what was sent came back`)
           if (statuses.some((status) => status === 500)) {
-            wrong.push(`${name}: ${JSON.stringify(statuses)}`)
+            problems.push(`${name}: ${JSON.stringify(statuses)}`)
           }
         })
       )
-      state.over = true
+      state.isOver = true
       await Promise.all(others)
-      t.same(wrong, [], 'no stream has more answers than requests')
-      t.same(strangers, [], `each of ${state.honest} others got its own answer`)
-      const seconds = service
+      t.same(problems, [], 'no stream has more answers than requests')
+      t.same(strangers, [], `each of ${state.requestCount} others got its own answer`)
+      const smuggledLines = service
         .output()
         .split('\n')
         .filter((line) => line.includes('"path":"/smuggled"') && line.includes('"status":404'))
-      t.equal(seconds.length, TWO_FOR_THE_PROXY[proxy].length, 'nobody was served a hidden request')
+      t.equal(
+        smuggledLines.length,
+        SPLIT_BY_PROXY[proxy].length,
+        'nobody was served a hidden request'
+      )
       t.equal((await fetch(`${url}/healthz`)).status, 200, 'and the service goes on')
     }
   )
 
   t.test(`C9 Who is slow through ${proxy} is not waited for longer than a minute`, async (t) => {
-    const service = await start(t, { env: { APP_ENV: 'test', VAULT_KEYS: KEY, LOG_LEVEL: 'INFO' } })
-    const port = await freePort()
-    await behind(t, proxy, service.url, port)
+    const service = await startServiceProcess(t, {
+      env: { APP_ENV: 'test', VAULT_KEYS: VAULT_KEY, LOG_LEVEL: 'INFO' }
+    })
+    const port = await findFreePort()
+    await startProxy(t, proxy, service.url, port)
     const ends = await Promise.all(
-      Object.entries(SLOW).map(async ([name, send]) => ({
+      Object.entries(SLOW_CLIENTS).map(async ([name, send]) => ({
         name,
-        ...(await exchange(port, send, LONGEST_MS + 3_000))
+        ...(await exchangeBytes(port, send, EXCHANGE_TIMEOUT_MS + 3_000))
       }))
     )
     for (const { name, tookMs, statuses } of ends) {
       t.comment(`${name}: ${statuses.join()} after ${(tookMs / 1000).toFixed(1)} s`)
     }
     t.same(
-      ends.filter(({ ended }) => !ended).map(({ name }) => name),
+      ends.filter(({ hasEnded }) => !hasEnded).map(({ name }) => name),
       [],
       'no connection is open after a minute'
     )
@@ -102,12 +108,16 @@ export function suite(proxy: keyof typeof PROXIES): void {
   t.test(
     `Through ${proxy} a person connects, and a caller who says to come from elsewhere is known by the address that the proxy has seen`,
     async (t) => {
-      const port = await freePort()
-      const service = await start(t, {
-        env: { VAULT_KEYS: KEY, TRUST_PROXY: '127.0.0.1', PUBLIC_URL: `http://127.0.0.1:${port}` }
+      const port = await findFreePort()
+      const service = await startServiceProcess(t, {
+        env: {
+          VAULT_KEYS: VAULT_KEY,
+          TRUST_PROXY: '127.0.0.1',
+          PUBLIC_URL: `http://127.0.0.1:${port}`
+        }
       })
-      const url = await behind(t, proxy, service.url, port)
-      const { url: landed } = await new Visitor().connect(url, 'jira')
+      const url = await startProxy(t, proxy, service.url, port)
+      const { url: landed } = await new HttpBrowser().connect(url, 'jira')
       t.match(landed, new RegExp(`^${url}/.*status=success`))
       await fetch(`${url}/users`, {
         method: 'POST',

@@ -1,10 +1,13 @@
 import { openEngine } from '../../src/store/engine.ts'
-import { budgets, type Budgets } from '../../src/store/repositories/rate-budgets.ts'
+import {
+  createRateBudgetRepository,
+  type RateBudgetRepository
+} from '../../src/store/repositories/rate-budgets.ts'
 
 const engine = await openEngine('sqlite::memory:')
 
 /** What instances tell each other, before any of them has said anything. */
-export function nothingTold(): Budgets {
+export function createEmptyBudgets(): RateBudgetRepository {
   engine.db.delete(engine.tables.budgets).run()
-  return budgets(engine)
+  return createRateBudgetRepository(engine)
 }

@@ -1,114 +1,128 @@
 import t from 'tap'
-import { finish, login, service, type Product, type Service } from '../auth/helper.ts'
-import { decide, synced, type Test } from '../helper.ts'
+import {
+  openCallback,
+  requestLogin,
+  startTestService,
+  type Product,
+  type TestService
+} from '../auth/helper.ts'
+import { answerConsentPage, waitForRun, type TestContext } from '../helper.ts'
 import { ACME, GLOBEX } from '../sandbox/helper.ts'
 import { DANA } from '../../src/sandbox/oauth/users.ts'
-import { run, settled, start } from '../sync/faults-helper.ts'
+import { getRun, waitForRunToStop, startSync } from '../sync/faults-helper.ts'
 
 const HOUR_MS = 3_600_000
-const OWNERS = 20
-const SITES = { acme: ACME, globex: GLOBEX } as const
-type Site = keyof typeof SITES
-interface Owner {
+const OWNER_COUNT = 20
+const SITE_IDS = { acme: ACME, globex: GLOBEX } as const
+type SiteName = keyof typeof SITE_IDS
+interface SyncOwner {
   id: number
-  site: Site
+  site: SiteName
 }
 
-const USERS = Array.from({ length: OWNERS }, (_, i) => ({
+const USERS = Array.from({ length: OWNER_COUNT }, (_, i) => ({
   ...DANA,
   accountId: `712020:${String(i).padStart(8, '0')}-0000-4000-8000-000000000000`,
   nickname: `person-${i}`,
   email: `person-${i}@example.com`
 }))
 const SIZES = { projects: 5, issues: 7, spaces: 3, pages: 5 }
-const ENV = { SYNC_INTERVAL: '0', SYNC_CONCURRENCY: '4' }
+const SYNC_ENV = { SYNC_INTERVAL: '0', SYNC_CONCURRENCY: '4' }
 const sleep = async (ms: number) => await new Promise((resolve) => setTimeout(resolve, ms))
-const nextHour = (now: number) => (Math.floor(now / HOUR_MS) + 1) * HOUR_MS
+const getNextHour = (now: number) => (Math.floor(now / HOUR_MS) + 1) * HOUR_MS
 
 /** A service that listens, so that it keeps its schedule. */
-async function listening(
-  t: Test,
+async function startListeningService(
+  t: TestContext,
   env: NodeJS.ProcessEnv = {},
   sandbox: object = {}
-): Promise<Service> {
-  const here = await service(
+): Promise<TestService> {
+  const service = await startTestService(
     t,
-    { ...ENV, ...env },
-    { users: USERS, sizes: SIZES, indexLagMs: 0, logKept: 100_000, ...sandbox }
+    { ...SYNC_ENV, ...env },
+    { users: USERS, sizes: SIZES, indexLagMs: 0, maxLogEntries: 100_000, ...sandbox }
   )
-  await here.app.listen({ host: '127.0.0.1', port: 0 })
+  await service.app.listen({ host: '127.0.0.1', port: 0 })
   // The top of the hour is far away.
-  here.pass(nextHour(here.sandbox.world.now()) + HOUR_MS / 3 - here.sandbox.world.now())
-  return here
+  service.advanceTime(
+    getNextHour(service.sandbox.state.now()) + HOUR_MS / 3 - service.sandbox.state.now()
+  )
+  return service
 }
 
 /** Somebody else each time, with a user of the same number, a product of a site, and a first copy that has ended. */
-async function connect(
-  here: Service,
+async function connectPerson(
+  service: TestService,
   person: number,
-  site: Site,
+  site: SiteName,
   product: Product = 'jira'
-): Promise<Owner> {
+): Promise<SyncOwner> {
   const { email } = USERS[person] ?? DANA
-  const answer = (await login(here, product, { state: `email=${email}` })).json() as { url: string }
-  await finish(
-    here,
-    await decide(answer.url, 'accept', `&sandbox_account=person-${person}&sandbox_site=${site}`)
+  const answer = (await requestLogin(service, product, { state: `email=${email}` })).json() as {
+    url: string
+  }
+  await openCallback(
+    service,
+    await answerConsentPage(
+      answer.url,
+      'accept',
+      `&sandbox_account=person-${person}&sandbox_site=${site}`
+    )
   )
   const { id } = (
-    (await here.app.inject('/users')).json() as Array<{ id: number; email: string }>
+    (await service.app.inject('/users')).json() as Array<{ id: number; email: string }>
   ).find((user) => user.email === email) ?? { id: 0 }
   const [{ id: first }] = (
-    await here.app.inject(`/integrations/${product}/sync/runs?owner_id=${id}`)
+    await service.app.inject(`/integrations/${product}/sync/runs?owner_id=${id}`)
   ).json()
-  const { state } = await synced(here.app, product, first)
+  const { state } = await waitForRun(service.app, product, first)
   if (state !== 'succeeded') throw new Error('The first copy did not succeed')
   return { id, site }
 }
 
-const called = ({ sandbox }: Service, site: Site, since: number) =>
-  sandbox.world.stats
-    .read()
+const listCalls = ({ sandbox }: TestService, site: SiteName, since: number) =>
+  sandbox.state.stats
+    .snapshot()
     .log.slice(since)
-    .filter(({ path }) => path.includes(SITES[site]))
-const check = async ({ app }: Service, owner: number) =>
+    .filter(({ path }) => path.includes(SITE_IDS[site]))
+const checkConnection = async ({ app }: TestService, owner: number) =>
   await app.inject({ method: 'POST', url: `/users/${owner}/connections/jira/check` })
 
 t.test(
-  `T37 ${OWNERS} people on two sites, one of which is out of calls: nobody calls there before the hour, the other site is not delayed, and then all succeed by themselves`,
+  `T37 ${OWNER_COUNT} people on two sites, one of which is out of calls: nobody calls there before the hour, the other site is not delayed, and then all succeed by themselves`,
   async (t) => {
-    const here = await listening(t)
-    const { world, admin } = here.sandbox
-    const owners: Owner[] = []
-    for (let i = 0; i < OWNERS; i++) {
-      owners.push(await connect(here, i, i % 2 === 0 ? 'acme' : 'globex'))
+    const service = await startListeningService(t)
+    const { state, admin } = service.sandbox
+    const owners: SyncOwner[] = []
+    for (let i = 0; i < OWNER_COUNT; i++) {
+      owners.push(await connectPerson(service, i, i % 2 === 0 ? 'acme' : 'globex'))
     }
     await admin('quota', { exhaust: true, site: 'acme' })
-    const [since, hour, began] = [
-      world.stats.read().log.length,
-      nextHour(world.now()),
+    const [since, hour, startedAt] = [
+      state.stats.snapshot().log.length,
+      getNextHour(state.now()),
       performance.now()
     ]
     const runs = await Promise.all(
       owners.map(async ({ id, site }) => ({
-        id: await start(here.app, 'jira', 'full', id),
+        id: await startSync(service.app, 'jira', 'full', id),
         owner: id,
         site
       }))
     )
-    const busiest = await watched(here, runs, async () => {
+    const busiest = await measureConcurrency(service, runs, async () => {
       for (const { id, site } of runs.filter(({ site }) => site === 'globex')) {
         t.match(
-          await settled(here, 'jira', id),
+          await waitForRunToStop(service, 'jira', id),
           { state: 'succeeded', error: null, counts: { seen: 3, removed: 0 } },
           `${site} is served`
         )
       }
     })
-    t.ok(performance.now() - began < 5_000, 'without delay')
+    t.ok(performance.now() - startedAt < 5_000, 'without delay')
     t.ok(busiest <= 4, `${busiest} at once`)
     for (const { id } of runs.filter(({ site }) => site === 'acme')) {
-      const parked = await settled(here, 'jira', id)
+      const parked = await waitForRunToStop(service, 'jira', id)
       t.match(parked, {
         state: 'parked',
         error: { code: 'upstream_rate_limited' },
@@ -117,24 +131,28 @@ t.test(
       const late = Date.parse(parked.next_run_at) - hour
       t.ok(late >= 0 && late < 5_000, `until the hour and ${late} ms`)
     }
-    const refused = called(here, 'acme', since)
+    const refused = listCalls(service, 'acme', since)
     t.ok(
       refused.length <= 4 && refused.every(({ status }) => status === 429),
       `${refused.length} have been refused, who asked at the same moment`
     )
     t.equal(
-      (await check(here, owners[0]?.id ?? 0)).statusCode,
+      (await checkConnection(service, owners[0]?.id ?? 0)).statusCode,
       200,
       'what somebody waits for is answered'
     )
 
-    here.pass(hour - world.now() - 4_000)
+    service.advanceTime(hour - state.now() - 4_000)
     await sleep(2_500)
-    t.equal(called(here, 'acme', since).length, refused.length, 'nobody has called before the hour')
-    here.pass(4_000)
-    const atHour = await watched(here, runs, async () => {
+    t.equal(
+      listCalls(service, 'acme', since).length,
+      refused.length,
+      'nobody has called before the hour'
+    )
+    service.advanceTime(4_000)
+    const atHour = await measureConcurrency(service, runs, async () => {
       for (const { id } of runs.filter(({ site }) => site === 'acme')) {
-        t.match(await synced(here.app, 'jira', id), {
+        t.match(await waitForRun(service.app, 'jira', id), {
           state: 'succeeded',
           error: null,
           counts: { seen: 12, removed: 0 }
@@ -142,7 +160,7 @@ t.test(
       }
     })
     t.ok(atHour <= 4, `${atHour} at once`)
-    const after = called(here, 'acme', since).slice(refused.length)
+    const after = listCalls(service, 'acme', since).slice(refused.length)
     t.ok(
       after.every(({ at, status }) => at >= hour && status === 200),
       'nobody is refused again'
@@ -151,62 +169,78 @@ t.test(
 )
 
 t.test('A burst on one endpoint of a site holds nothing but that endpoint', async (t) => {
-  const here = await listening(t)
-  const [ada, bob] = [await connect(here, 0, 'acme'), await connect(here, 1, 'globex')]
-  await here.sandbox.admin('faults', {
+  const service = await startListeningService(t)
+  const [ada, bob] = [
+    await connectPerson(service, 0, 'acme'),
+    await connectPerson(service, 1, 'globex')
+  ]
+  await service.sandbox.admin('faults', {
     kind: 'status',
     status: 429,
     headers: { 'Retry-After': '60', 'RateLimit-Reason': 'jira-burst-based' },
     match: { path: `/ex/jira/${ACME}/rest/api/3/issue/bulkfetch` }
   })
-  const since = here.sandbox.world.stats.read().log.length
-  const first = await start(here.app, 'jira', 'full', ada.id)
+  const since = service.sandbox.state.stats.snapshot().log.length
+  const first = await startSync(service.app, 'jira', 'full', ada.id)
   t.match(
-    await settled(here, 'jira', first),
+    await waitForRunToStop(service, 'jira', first),
     { state: 'parked', counts: { seen: 5 } },
     'projects were copied'
   )
-  t.match(await settled(here, 'jira', await start(here.app, 'jira', 'full', bob.id)), {
-    state: 'succeeded'
-  })
-  t.equal(called(here, 'acme', since).filter(({ path }) => path.endsWith('/bulkfetch')).length, 1)
+  t.match(
+    await waitForRunToStop(service, 'jira', await startSync(service.app, 'jira', 'full', bob.id)),
+    {
+      state: 'succeeded'
+    }
+  )
+  t.equal(
+    listCalls(service, 'acme', since).filter(({ path }) => path.endsWith('/bulkfetch')).length,
+    1
+  )
   // Somebody else on the same site gets as far as that endpoint, and does not call it.
   const cy = {
     id: (
-      await here.app.inject({ method: 'POST', url: '/users', payload: { email: USERS[2]?.email } })
+      await service.app.inject({
+        method: 'POST',
+        url: '/users',
+        payload: { email: USERS[2]?.email }
+      })
     ).json().id as number
   }
-  const { url } = (await login(here, 'jira', { state: `user_id=${cy.id}` })).json()
-  await finish(
-    here,
-    await decide(url as string, 'accept', '&sandbox_account=person-2&sandbox_site=acme')
+  const { url } = (await requestLogin(service, 'jira', { state: `user_id=${cy.id}` })).json()
+  await openCallback(
+    service,
+    await answerConsentPage(url as string, 'accept', '&sandbox_account=person-2&sandbox_site=acme')
   )
   const [{ id: second }] = (
-    await here.app.inject(`/integrations/jira/sync/runs?owner_id=${cy.id}`)
+    await service.app.inject(`/integrations/jira/sync/runs?owner_id=${cy.id}`)
   ).json()
-  t.match(await settled(here, 'jira', second), {
+  t.match(await waitForRunToStop(service, 'jira', second), {
     state: 'parked',
     counts: { seen: 5, upstream_calls: 3 }
   })
-  t.equal(called(here, 'acme', since).filter(({ path }) => path.endsWith('/bulkfetch')).length, 1)
-  here.pass(62_000)
+  t.equal(
+    listCalls(service, 'acme', since).filter(({ path }) => path.endsWith('/bulkfetch')).length,
+    1
+  )
+  service.advanceTime(62_000)
   for (const id of [first, second]) {
-    t.match(await synced(here.app, 'jira', id), { state: 'succeeded', counts: { seen: 12 } })
+    t.match(await waitForRun(service.app, 'jira', id), { state: 'succeeded', counts: { seen: 12 } })
   }
 })
 
 t.test('T37 Who has a run under way does not go before who has none', async (t) => {
-  const here = await listening(t, { SYNC_CONCURRENCY: '2' })
+  const service = await startListeningService(t, { SYNC_CONCURRENCY: '2' })
   const people = [
-    await connect(here, 0, 'acme'),
-    await connect(here, 1, 'globex'),
-    await connect(here, 2, 'acme')
+    await connectPerson(service, 0, 'acme'),
+    await connectPerson(service, 1, 'globex'),
+    await connectPerson(service, 2, 'acme')
   ]
   for (const [i, site] of [
     [0, 'acme'],
     [1, 'globex']
   ] as const) {
-    await connect(here, i, site, 'confluence')
+    await connectPerson(service, i, site, 'confluence')
   }
   const [busy, greedy, modest] = people.map(({ id }) => id) as [number, number, number]
   // Both places are taken for a second; then somebody asks for two runs, and somebody else for one. The first of the two takes the longest.
@@ -215,9 +249,9 @@ t.test('T37 Who has a run under way does not go before who has none', async (t) 
     [`/ex/confluence/${ACME}/`, 1_000],
     [`/ex/jira/${GLOBEX}/`, 5_000]
   ] as const) {
-    await here.sandbox.admin('faults', { kind: 'delay', delay_ms: ms, match: { path } })
+    await service.sandbox.admin('faults', { kind: 'delay', delay_ms: ms, match: { path } })
   }
-  const asked: Array<[Product, number]> = [
+  const requestedRuns: Array<[Product, number]> = [
     ['jira', busy],
     ['confluence', busy],
     ['jira', greedy],
@@ -225,17 +259,17 @@ t.test('T37 Who has a run under way does not go before who has none', async (t) 
     ['jira', modest]
   ]
   const ids: Array<[Product, number]> = []
-  for (const [product, owner] of asked) {
-    ids.push([product, await start(here.app, product, 'full', owner)])
+  for (const [product, owner] of requestedRuns) {
+    ids.push([product, await startSync(service.app, product, 'full', owner)])
   }
   const [, , first, second, other] = await Promise.all(
-    ids.map(async ([product, id]) => await synced(here.app, product, id))
+    ids.map(async ([product, id]) => await waitForRun(service.app, product, id))
   )
-  const [began, ended] = [Date.parse(first?.started_at), Date.parse(first?.finished_at)]
+  const [startedAt, ended] = [Date.parse(first?.started_at), Date.parse(first?.finished_at)]
   const [ofGreedy, ofModest] = [Date.parse(second?.started_at), Date.parse(other?.started_at)]
   t.ok(
-    began <= ofModest && ofModest < ended,
-    `the other person's began ${ofModest - began} ms after the first of the two, which took ${ended - began} ms`
+    startedAt <= ofModest && ofModest < ended,
+    `the other person's began ${ofModest - startedAt} ms after the first of the two, which took ${ended - startedAt} ms`
   )
   t.ok(ofModest < ofGreedy, `the second of the two began ${ofGreedy - ofModest} ms after it`)
 })
@@ -243,24 +277,24 @@ t.test('T37 Who has a run under way does not go before who has none', async (t) 
 t.test(
   'At nine tenths of the points of an hour copies wait for the next one, and what somebody waits for does not',
   async (t) => {
-    const here = await listening(
+    const service = await startListeningService(
       t,
       { ATLASSIAN_HOURLY_POINTS: '100' },
       { sizes: { projects: 30, issues: 30, spaces: 1, pages: 1 } }
     )
-    const { world } = here.sandbox
-    const ada = await connect(here, 0, 'acme')
-    const [since, hour] = [world.stats.read().log.length, nextHour(world.now())]
-    const id = await start(here.app, 'jira', 'full', ada.id)
-    const parked = await settled(here, 'jira', id)
+    const { state } = service.sandbox
+    const ada = await connectPerson(service, 0, 'acme')
+    const [since, hour] = [state.stats.snapshot().log.length, getNextHour(state.now())]
+    const id = await startSync(service.app, 'jira', 'full', ada.id)
+    const parked = await waitForRunToStop(service, 'jira', id)
     t.match(parked, { state: 'parked', counts: { upstream_calls: 0, points: 0 } })
     t.ok(Date.parse(parked.next_run_at) >= hour && Date.parse(parked.next_run_at) < hour + 5_000)
-    t.equal((await check(here, ada.id)).statusCode, 200)
-    t.equal(called(here, 'acme', since).length, 0)
-    await connect(here, 0, 'acme', 'confluence')
-    here.pass(hour - world.now() + 2_000)
+    t.equal((await checkConnection(service, ada.id)).statusCode, 200)
+    t.equal(listCalls(service, 'acme', since).length, 0)
+    await connectPerson(service, 0, 'acme', 'confluence')
+    service.advanceTime(hour - state.now() + 2_000)
     t.match(
-      await synced(here.app, 'jira', id),
+      await waitForRun(service.app, 'jira', id),
       { state: 'succeeded', counts: { seen: 60, upstream_calls: 4, points: 94 } },
       'and it goes on by itself'
     )
@@ -270,26 +304,35 @@ t.test(
 t.test(
   'Where Atlassian says how many points are left, nobody has to be refused first',
   async (t) => {
-    const here = await listening(
+    const service = await startListeningService(
       t,
       {},
       { sizes: { projects: 30, issues: 30, spaces: 1, pages: 1 }, hourlyPoints: 400 }
     )
-    const ada = await connect(here, 0, 'acme')
+    const ada = await connectPerson(service, 0, 'acme')
     const states: string[] = []
     while (states.at(-1) !== 'parked' && states.length < 6) {
       states.push(
-        (await settled(here, 'jira', await start(here.app, 'jira', 'full', ada.id))).state
+        (
+          await waitForRunToStop(
+            service,
+            'jira',
+            await startSync(service.app, 'jira', 'full', ada.id)
+          )
+        ).state
       )
     }
     t.same(states, ['succeeded', 'succeeded', 'succeeded', 'parked'])
-    t.equal(here.sandbox.world.stats.read().log.filter(({ status }) => status === 429).length, 0)
+    t.equal(
+      service.sandbox.state.stats.snapshot().log.filter(({ status }) => status === 429).length,
+      0
+    )
   }
 )
 
 /** How many of the runs were at work at once while something was waited for. */
-async function watched(
-  here: Service,
+async function measureConcurrency(
+  service: TestService,
   runs: Array<{ id: number }>,
   wait: () => Promise<void>
 ): Promise<number> {
@@ -298,7 +341,7 @@ async function watched(
   const watching = (async () => {
     while (!over.signal.aborted) {
       const states = await Promise.all(
-        runs.map(async ({ id }) => (await run(here, 'jira', id)).state as string)
+        runs.map(async ({ id }) => (await getRun(service, 'jira', id)).state as string)
       )
       most = Math.max(most, states.filter((state) => state === 'running').length)
       await sleep(5)

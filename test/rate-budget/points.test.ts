@@ -1,33 +1,41 @@
 import t from 'tap'
-import { createBudget, placeOf, type Place } from '../../src/rate-budget/rate-budget.ts'
-import type { Answer } from '../../src/lib/http-client.ts'
-import { nothingTold } from './helper.ts'
+import {
+  createRateBudget,
+  toCallTarget,
+  type CallTarget
+} from '../../src/rate-budget/rate-budget.ts'
+import type { HttpResponse } from '../../src/lib/http-client.ts'
+import { createEmptyBudgets } from './helper.ts'
 
-const HERE: Place = { app: 'app', site: 'acme', endpoint: 'GET jira/search' }
-const OTHER_SITE: Place = { ...HERE, site: 'globex' }
-const OTHER_APP: Place = { ...HERE, app: 'other' }
-const BACKGROUND = { interactive: false }
-const INTERACTIVE = { interactive: true }
+const CALL_TARGET: CallTarget = { app: 'app', site: 'acme', endpoint: 'GET jira/search' }
+const OTHER_SITE: CallTarget = { ...CALL_TARGET, site: 'globex' }
+const OTHER_APP: CallTarget = { ...CALL_TARGET, app: 'other' }
+const BACKGROUND = { isInteractive: false }
+const INTERACTIVE = { isInteractive: true }
 
-type Headers = Record<string, string>
-const answer = (status: number, headers: Headers = {}, body: unknown = {}): Answer => ({
+type HeaderMap = Record<string, string>
+const createResponse = (
+  status: number,
+  headers: HeaderMap = {},
+  body: unknown = {}
+): HttpResponse => ({
   status,
   headers,
   body,
   retryAfterMs: undefined
 })
-const things = (count: number) => Array(count).fill({})
+const createItems = (count: number) => Array(count).fill({})
 const sleep = async (ms: number) => await new Promise((resolve) => setTimeout(resolve, ms))
 
-function moved({ hourlyPoints = 1_000, at = Date.UTC(2026, 4, 4, 8, 20) } = {}) {
+function createBudgetWithClock({ hourlyPoints = 1_000, at = Date.UTC(2026, 4, 4, 8, 20) } = {}) {
   let now = at
-  const budget = createBudget({ shared: nothingTold(), now: () => now, hourlyPoints })
-  const call = async (result: Answer, place = HERE, urgency = BACKGROUND) =>
+  const budget = createRateBudget({ shared: createEmptyBudgets(), now: () => now, hourlyPoints })
+  const call = async (result: HttpResponse, place = CALL_TARGET, urgency = BACKGROUND) =>
     await budget.call(place, urgency, async () => result)
   return {
     budget,
     call,
-    pass: (ms: number) => {
+    advanceTime: (ms: number) => {
       now += ms
     }
   }
@@ -36,82 +44,84 @@ function moved({ hourlyPoints = 1_000, at = Date.UTC(2026, 4, 4, 8, 20) } = {}) 
 t.test(
   'A call costs a point, and each thing in its answer another; a refusal costs nothing',
   async (t) => {
-    const { budget, call } = moved()
-    const costs: Array<[result: Answer, points: number]> = [
-      [answer(200, {}, { values: things(50) }), 51],
-      [answer(200, {}, { results: things(25) }), 26],
-      [answer(200, {}, { issues: things(100) }), 101],
-      [answer(200, {}, { id: '1' }), 1],
-      [answer(200, {}, undefined), 1],
-      [answer(404), 1],
-      [answer(500), 1],
-      [answer(200, {}, { values: 'many', results: null }), 1]
+    const { budget, call } = createBudgetWithClock()
+    const costs: Array<[result: HttpResponse, points: number]> = [
+      [createResponse(200, {}, { values: createItems(50) }), 51],
+      [createResponse(200, {}, { results: createItems(25) }), 26],
+      [createResponse(200, {}, { issues: createItems(100) }), 101],
+      [createResponse(200, {}, { id: '1' }), 1],
+      [createResponse(200, {}, undefined), 1],
+      [createResponse(404), 1],
+      [createResponse(500), 1],
+      [createResponse(200, {}, { values: 'many', results: null }), 1]
     ]
     let spent = 0
     for (const [result, points] of costs) {
       await call(result)
       spent += points
-      t.equal(budget.points('app'), spent)
+      t.equal(budget.getUsedPoints('app'), spent)
     }
-    await call(answer(429, { 'retry-after': '0' }, { values: things(50) }))
-    t.equal(budget.points('app'), spent)
-    t.equal(budget.points('other'), 0)
+    await call(createResponse(429, { 'retry-after': '0' }, { values: createItems(50) }))
+    t.equal(budget.getUsedPoints('app'), spent)
+    t.equal(budget.getUsedPoints('other'), 0)
   }
 )
 
 t.test(
   'Copies leave the last tenth of an hour to those who wait for an answer; then nobody calls; with the hour all of it is back',
   async (t) => {
-    const { budget, call, pass } = moved({ hourlyPoints: 100 })
-    await call(answer(200, {}, { values: things(88) }))
-    await call(answer(200))
-    t.equal(budget.points('app'), 90)
-    for (const place of [HERE, OTHER_SITE]) {
+    const { budget, call, advanceTime } = createBudgetWithClock({ hourlyPoints: 100 })
+    await call(createResponse(200, {}, { values: createItems(88) }))
+    await call(createResponse(200))
+    t.equal(budget.getUsedPoints('app'), 90)
+    for (const place of [CALL_TARGET, OTHER_SITE]) {
       await t.rejects(
-        call(answer(200), place),
-        { code: 'upstream_rate_limited', extras: { retryAfterS: 40 * 60 } },
+        call(createResponse(200), place),
+        { code: 'upstream_rate_limited', details: { retryAfterS: 40 * 60 } },
         'on every site'
       )
-      await call(answer(200, {}, { values: things(4) }), place, INTERACTIVE)
+      await call(createResponse(200, {}, { values: createItems(4) }), place, INTERACTIVE)
     }
-    await call(answer(200), OTHER_APP)
-    await t.rejects(call(answer(200), HERE, INTERACTIVE), {
+    await call(createResponse(200), OTHER_APP)
+    await t.rejects(call(createResponse(200), CALL_TARGET, INTERACTIVE), {
       code: 'upstream_rate_limited',
-      extras: { retryAfterS: 40 * 60 }
+      details: { retryAfterS: 40 * 60 }
     })
-    pass(40 * 60_000 - 11_000)
-    await t.rejects(call(answer(200)), { code: 'upstream_rate_limited' })
-    pass(11_000)
-    await call(answer(200))
-    t.equal(budget.points('app'), 1)
+    advanceTime(40 * 60_000 - 11_000)
+    await t.rejects(call(createResponse(200)), { code: 'upstream_rate_limited' })
+    advanceTime(11_000)
+    await call(createResponse(200))
+    t.equal(budget.getUsedPoints('app'), 1)
   }
 )
 
 t.test(
   'So close to the next hour that it can be waited for, copies wait for it all the same',
   async (t) => {
-    const began = Date.now()
+    const startedAt = Date.now()
     // A second before the hour.
     const at = Date.UTC(2026, 4, 4, 8, 59, 59)
-    const budget = createBudget({
-      shared: nothingTold(),
-      now: () => at + Date.now() - began,
+    const budget = createRateBudget({
+      shared: createEmptyBudgets(),
+      now: () => at + Date.now() - startedAt,
       hourlyPoints: 100
     })
-    await budget.call(HERE, BACKGROUND, async () => answer(200, {}, { values: things(95) }))
+    await budget.call(CALL_TARGET, BACKGROUND, async () =>
+      createResponse(200, {}, { values: createItems(95) })
+    )
     const went: string[] = []
-    const copy = budget.call(HERE, BACKGROUND, async () => {
+    const copy = budget.call(CALL_TARGET, BACKGROUND, async () => {
       went.push('copy')
-      return answer(200)
+      return createResponse(200)
     })
-    await budget.call(HERE, INTERACTIVE, async () => {
+    await budget.call(CALL_TARGET, INTERACTIVE, async () => {
       went.push('person')
-      return answer(200)
+      return createResponse(200)
     })
     await sleep(300)
     t.same(went, ['person'], 'what is left is for those who wait for an answer')
     await copy
-    t.ok(Date.now() - began >= 1_000 - 5)
+    t.ok(Date.now() - startedAt >= 1_000 - 5)
     t.same(went, ['person', 'copy'])
   }
 )
@@ -119,90 +129,100 @@ t.test(
 t.test(
   'What Atlassian says is left counts, where it is less than what is known here',
   async (t) => {
-    const { budget, call } = moved()
-    const left = (points: number | string) =>
-      answer(200, {
+    const { budget, call } = createBudgetWithClock()
+    const remainingHeader = (points: number | string) =>
+      createResponse(200, {
         'ratelimit-policy': '"tenant-app-quota";q=1000;w=3600',
         ratelimit: `"tenant-app-quota";r=${points};t=99999`
       })
-    await call(left(800))
-    t.equal(budget.points('app'), 200, 'others have spent them')
-    await call(left(950))
-    t.equal(budget.points('app'), 201, 'it never says that more is left than is known')
-    await call(left('many'))
-    await call(answer(200, { ratelimit: '"burst";r=3;t=1' }))
-    t.equal(budget.points('app'), 203, 'and what is something else is not believed')
-    await call(left(100))
-    await t.rejects(call(answer(200)), { code: 'upstream_rate_limited' }, 'nine tenths are gone')
-    await call(left(0), HERE, INTERACTIVE)
+    await call(remainingHeader(800))
+    t.equal(budget.getUsedPoints('app'), 200, 'others have spent them')
+    await call(remainingHeader(950))
+    t.equal(budget.getUsedPoints('app'), 201, 'it never says that more is left than is known')
+    await call(remainingHeader('many'))
+    await call(createResponse(200, { ratelimit: '"burst";r=3;t=1' }))
+    t.equal(budget.getUsedPoints('app'), 203, 'and what is something else is not believed')
+    await call(remainingHeader(100))
     await t.rejects(
-      call(answer(200), HERE, INTERACTIVE),
+      call(createResponse(200)),
+      { code: 'upstream_rate_limited' },
+      'nine tenths are gone'
+    )
+    await call(remainingHeader(0), CALL_TARGET, INTERACTIVE)
+    await t.rejects(
+      call(createResponse(200), CALL_TARGET, INTERACTIVE),
       { code: 'upstream_rate_limited' },
       'everything is gone'
     )
-    t.equal(budget.waitMs(OTHER_APP, true), 0)
+    t.equal(budget.getWaitMs(OTHER_APP, true), 0)
   }
 )
 
 t.test("A late success does not open what somebody else's refusal has closed", async (t) => {
-  const { budget, call, pass } = moved()
-  let finish: (result: Answer) => void = () => {}
+  const { budget, call, advanceTime } = createBudgetWithClock()
+  let finish: (result: HttpResponse) => void = () => {}
   const slow = budget.call(
-    HERE,
+    CALL_TARGET,
     BACKGROUND,
     async () =>
-      await new Promise<Answer>((resolve) => {
+      await new Promise<HttpResponse>((resolve) => {
         finish = resolve
       })
   )
-  await call(answer(429, { 'retry-after': '60' }))
-  finish(answer(200))
+  await call(createResponse(429, { 'retry-after': '60' }))
+  finish(createResponse(200))
   await slow
-  t.ok(budget.waitMs(HERE, true) >= 60_000)
-  await t.rejects(call(answer(200)), { code: 'upstream_rate_limited' })
-  pass(30_000)
-  t.ok(budget.waitMs(HERE, true) >= 30_000)
+  t.ok(budget.getWaitMs(CALL_TARGET, true) >= 60_000)
+  await t.rejects(call(createResponse(200)), { code: 'upstream_rate_limited' })
+  advanceTime(30_000)
+  t.ok(budget.getWaitMs(CALL_TARGET, true) >= 30_000)
 })
 
 t.test('A shorter refusal does not shorten a longer one', async (t) => {
-  const { budget } = moved()
-  const finish: Array<(result: Answer) => void> = []
+  const { budget } = createBudgetWithClock()
+  const finish: Array<(result: HttpResponse) => void> = []
   const calls = [0, 1].map(
     async () =>
       await budget.call(
-        HERE,
+        CALL_TARGET,
         BACKGROUND,
         async () =>
-          await new Promise<Answer>((resolve) => {
+          await new Promise<HttpResponse>((resolve) => {
             finish.push(resolve)
           })
       )
   )
   await sleep(1)
-  finish[0]?.(answer(429, { 'retry-after': '600' }))
-  finish[1]?.(answer(429, { 'retry-after': '1' }))
+  finish[0]?.(createResponse(429, { 'retry-after': '600' }))
+  finish[1]?.(createResponse(429, { 'retry-after': '1' }))
   await Promise.all(calls)
-  t.ok(budget.waitMs(HERE, true) >= 600_000)
+  t.ok(budget.getWaitMs(CALL_TARGET, true) >= 600_000)
 })
 
 t.test('Those who wait at a gate that is closed for much longer are told so at once', async (t) => {
-  const budget = createBudget({ shared: nothingTold(), now: Date.now, hourlyPoints: 1_000 })
-  await budget.call(HERE, BACKGROUND, async () => answer(429, { 'retry-after': '1' }))
-  let refuse: (result: Answer) => void = () => {}
+  const budget = createRateBudget({
+    shared: createEmptyBudgets(),
+    now: Date.now,
+    hourlyPoints: 1_000
+  })
+  await budget.call(CALL_TARGET, BACKGROUND, async () =>
+    createResponse(429, { 'retry-after': '1' })
+  )
+  let refuse: (result: HttpResponse) => void = () => {}
   const first = budget.call(
-    HERE,
+    CALL_TARGET,
     INTERACTIVE,
     async () =>
-      await new Promise<Answer>((resolve) => {
+      await new Promise<HttpResponse>((resolve) => {
         refuse = resolve
       })
   )
   const others = Array.from(
     { length: 10 },
-    async () => await budget.call(HERE, BACKGROUND, async () => await first)
+    async () => await budget.call(CALL_TARGET, BACKGROUND, async () => await first)
   )
   await sleep(1_500)
-  refuse(answer(429, { 'retry-after': '3600' }))
+  refuse(createResponse(429, { 'retry-after': '3600' }))
   const outcomes = await Promise.allSettled([first, ...others])
   t.equal(
     outcomes.filter(({ status }) => status === 'fulfilled').length,
@@ -220,7 +240,7 @@ t.test('Those who wait at a gate that is closed for much longer are told so at o
 t.test('A call belongs to its app, its site and its endpoint, whatever it names', (t) => {
   const site = '8f0c1d3e-2222-4b4b-9a9a-000000000001'
   const at = (path: string, method = 'GET', app = 'app') =>
-    placeOf(app, method, `https://api.atlassian.com${path}`)
+    toCallTarget(app, method, `https://api.atlassian.com${path}`)
   const gateway = `/ex/jira/${site}/rest/api/3`
   const places = [
     at(`${gateway}/project/search`),
@@ -245,7 +265,7 @@ t.test('A call belongs to its app, its site and its endpoint, whatever it names'
   t.same(at(`${gateway}/issue/7?fields=id`), places[1], 'and what an issue is called makes none')
   t.same(at(`${gateway}/project/search?startAt=100`), places[0], 'nor a page of a list')
   t.same(
-    placeOf(
+    toCallTarget(
       'app',
       'GET',
       `http://localhost:3001/sandbox/ex/confluence/${site}/wiki/api/v2/pages/1`

@@ -1,47 +1,59 @@
 import t from 'tap'
-import { createBudget, type Budget, type Place } from '../../src/rate-budget/rate-budget.ts'
-import type { Answer } from '../../src/lib/http-client.ts'
-import { nothingTold } from './helper.ts'
+import {
+  createRateBudget,
+  type RateBudget,
+  type CallTarget
+} from '../../src/rate-budget/rate-budget.ts'
+import type { HttpResponse } from '../../src/lib/http-client.ts'
+import { createEmptyBudgets } from './helper.ts'
 
 const HOUR_MS = 3_600_000
-const HERE: Place = { app: 'app', site: 'acme', endpoint: 'GET jira/search' }
-const ELSEWHERE = {
-  endpoint: { ...HERE, endpoint: 'GET jira/projects' },
-  site: { ...HERE, site: 'globex' },
-  app: { ...HERE, app: 'other' }
+const CALL_TARGET: CallTarget = { app: 'app', site: 'acme', endpoint: 'GET jira/search' }
+const OTHER_TARGETS = {
+  endpoint: { ...CALL_TARGET, endpoint: 'GET jira/projects' },
+  site: { ...CALL_TARGET, site: 'globex' },
+  app: { ...CALL_TARGET, app: 'other' }
 }
-const BACKGROUND = { interactive: false }
-const INTERACTIVE = { interactive: true }
+const BACKGROUND = { isInteractive: false }
+const INTERACTIVE = { isInteractive: true }
 
-type Headers = Record<string, string>
-const answer = (status: number, headers: Headers = {}, body: unknown = {}): Answer => ({
+type HeaderMap = Record<string, string>
+const createResponse = (
+  status: number,
+  headers: HeaderMap = {},
+  body: unknown = {}
+): HttpResponse => ({
   status,
   headers,
   body,
   retryAfterMs: undefined
 })
-const ok = async () => answer(200)
+const respondOk = async () => createResponse(200)
 const sleep = async (ms: number) => await new Promise((resolve) => setTimeout(resolve, ms))
 
 /** A budget whose time is moved by hand; its timers run in real time, from wherever it is. */
-function moved({ hourlyPoints = 1_000, at = Date.UTC(2026, 4, 4, 8, 20) } = {}) {
+function createBudgetWithClock({ hourlyPoints = 1_000, at = Date.UTC(2026, 4, 4, 8, 20) } = {}) {
   let now = at
-  const budget = createBudget({ shared: nothingTold(), now: () => now, hourlyPoints })
+  const budget = createRateBudget({ shared: createEmptyBudgets(), now: () => now, hourlyPoints })
   return {
     budget,
     now: () => now,
-    pass: (ms: number) => {
+    advanceTime: (ms: number) => {
       now += ms
     }
   }
 }
 
 /** The same in real time, for what waits. */
-const real = (hourlyPoints = 1_000) =>
-  createBudget({ shared: nothingTold(), now: Date.now, hourlyPoints })
+const createRealTimeBudget = (hourlyPoints = 1_000) =>
+  createRateBudget({ shared: createEmptyBudgets(), now: Date.now, hourlyPoints })
 
-const refuse = async (budget: Budget, headers: Headers, { place = HERE, status = 429 } = {}) => {
-  await budget.call(place, BACKGROUND, async () => answer(status, headers))
+const sendRefusal = async (
+  budget: RateBudget,
+  headers: HeaderMap,
+  { place = CALL_TARGET, status = 429 } = {}
+) => {
+  await budget.call(place, BACKGROUND, async () => createResponse(status, headers))
 }
 
 t.test('A refusal reaches as far as its reason says', async (t) => {
@@ -58,16 +70,16 @@ t.test('A refusal reaches as far as its reason says', async (t) => {
     ['jira-max-concurrent-threads-7', 'endpoint']
   ]
   for (const [reason, reach] of reasons) {
-    const { budget } = moved()
-    await refuse(budget, {
+    const { budget } = createBudgetWithClock()
+    await sendRefusal(budget, {
       'retry-after': '60',
       ...(reason === undefined ? {} : { 'ratelimit-reason': reason })
     })
-    const held = Object.entries({ here: HERE, ...ELSEWHERE })
-      .filter(([, place]) => budget.waitMs(place, true) > 0)
+    const blockedTargets = Object.entries({ here: CALL_TARGET, ...OTHER_TARGETS })
+      .filter(([, place]) => budget.getWaitMs(place, true) > 0)
       .map(([name]) => name)
     t.same(
-      held,
+      blockedTargets,
       { endpoint: ['here'], site: ['here', 'endpoint'], app: ['here', 'endpoint', 'site'] }[reach],
       String(reason)
     )
@@ -79,7 +91,7 @@ t.test(
   async (t) => {
     const at = Date.UTC(2026, 4, 4, 8, 20)
     const reset = { 'x-ratelimit-reset': new Date(at + 1_200_000).toISOString() }
-    const waits: Array<[title: string, headers: Headers, ms: number, status?: number]> = [
+    const waits: Array<[title: string, headers: HeaderMap, ms: number, status?: number]> = [
       ['seconds', { 'retry-after': '60' }, 60_000],
       ['a date', { 'retry-after': new Date(at + 60_000).toUTCString() }, 60_000],
       ['a reset', reset, 1_200_000],
@@ -101,36 +113,36 @@ t.test(
       ['the past', { 'retry-after': new Date(at - 60_000).toUTCString() }, 0]
     ]
     for (const [title, headers, ms, status = 429] of waits) {
-      const { budget, pass } = moved()
-      await refuse(budget, headers, { status })
-      const wait = budget.waitMs(HERE, true)
+      const { budget, advanceTime } = createBudgetWithClock()
+      await sendRefusal(budget, headers, { status })
+      const wait = budget.getWaitMs(CALL_TARGET, true)
       t.ok(wait >= ms && wait <= ms + 500, `${title}: ${wait} of ${ms} ms`)
       if (ms < 10_000) continue
       let calls = 0
       const call = async () =>
-        await budget.call(HERE, BACKGROUND, async () => {
+        await budget.call(CALL_TARGET, BACKGROUND, async () => {
           calls++
-          return answer(200)
+          return createResponse(200)
         })
       await t.rejects(
         call(),
-        { code: 'upstream_rate_limited', extras: { retryAfterS: Math.ceil(wait / 1000) } },
+        { code: 'upstream_rate_limited', details: { retryAfterS: Math.ceil(wait / 1000) } },
         'who would have to wait for longer is told for how long'
       )
       t.equal(calls, 0)
-      pass(wait)
+      advanceTime(wait)
       await call()
       t.equal(calls, 1)
     }
-    const { budget } = moved()
+    const { budget } = createBudgetWithClock()
     for (const [status, headers] of [
       [503, {}],
       [500, { 'retry-after': '60' }],
       [200, { 'retry-after': '60', 'beta-retry-after': '3600' }],
       [404, {}]
-    ] as Array<[number, Headers]>) {
-      await refuse(budget, headers, { status })
-      t.equal(budget.waitMs(HERE, true), 0, `${status} is no refusal for the rate`)
+    ] as Array<[number, HeaderMap]>) {
+      await sendRefusal(budget, headers, { status })
+      t.equal(budget.getWaitMs(CALL_TARGET, true), 0, `${status} is no refusal for the rate`)
     }
   }
 )
@@ -138,25 +150,25 @@ t.test(
 t.test(
   'The back-off grows with each refusal that says nothing, up to half a minute and its jitter, and begins anew after a success',
   async (t) => {
-    const { budget, pass } = moved()
+    const { budget, advanceTime } = createBudgetWithClock()
     const waits: number[] = []
     for (let i = 0; i < 8; i++) {
-      await refuse(budget, { 'beta-retry-after': '3600' })
-      waits.push(budget.waitMs(HERE, true))
-      pass(waits.at(-1) ?? 0)
+      await sendRefusal(budget, { 'beta-retry-after': '3600' })
+      waits.push(budget.getWaitMs(CALL_TARGET, true))
+      advanceTime(waits.at(-1) ?? 0)
     }
     for (const [i, wait] of waits.entries()) {
       const middle = Math.min(30_000, 2_000 * 2 ** i)
       t.ok(wait >= 0.7 * middle && wait <= 1.3 * middle, `${i + 1}: ${Math.round(wait)} ms`)
     }
-    await budget.call(HERE, BACKGROUND, ok)
-    await refuse(budget, {})
-    t.ok(budget.waitMs(HERE, true) <= 2_600)
+    await budget.call(CALL_TARGET, BACKGROUND, respondOk)
+    await sendRefusal(budget, {})
+    t.ok(budget.getWaitMs(CALL_TARGET, true) <= 2_600)
     const jitter = new Set<number>()
     for (let i = 0; i < 5; i++) {
-      const other = moved()
-      await refuse(other.budget, {})
-      jitter.add(other.budget.waitMs(HERE, true))
+      const other = createBudgetWithClock()
+      await sendRefusal(other.budget, {})
+      jitter.add(other.budget.getWaitMs(CALL_TARGET, true))
     }
     t.equal(jitter.size, 5, 'no two of them wait for the same time')
   }
@@ -171,10 +183,10 @@ t.test(
       [9, BACKGROUND, true],
       [11, BACKGROUND, false]
     ] as const) {
-      const { budget } = moved()
-      await refuse(budget, { 'retry-after': String(seconds) })
+      const { budget } = createBudgetWithClock()
+      await sendRefusal(budget, { 'retry-after': String(seconds) })
       const stopping = new AbortController()
-      const call = budget.call(HERE, { ...urgency, signal: stopping.signal }, ok)
+      const call = budget.call(CALL_TARGET, { ...urgency, signal: stopping.signal }, respondOk)
       const outcome = await Promise.race([
         call.then(
           () => 'called',
@@ -190,15 +202,15 @@ t.test(
 )
 
 t.test('Who waits and is stopped leaves, and takes nobody along', async (t) => {
-  const budget = real()
-  await refuse(budget, { 'retry-after': '1' })
+  const budget = createRealTimeBudget()
+  await sendRefusal(budget, { 'retry-after': '1' })
   const stopping = new AbortController()
   let calls = 0
   const [stopped, staying] = [stopping.signal, undefined].map(
     async (signal) =>
-      await budget.call(HERE, { ...BACKGROUND, signal }, async () => {
+      await budget.call(CALL_TARGET, { ...BACKGROUND, signal }, async () => {
         calls++
-        return answer(200)
+        return createResponse(200)
       })
   )
   setTimeout(() => stopping.abort(new Error('enough')), 20)
@@ -207,7 +219,7 @@ t.test('Who waits and is stopped leaves, and takes nobody along', async (t) => {
   await staying
   t.equal(calls, 1)
   await t.rejects(
-    budget.call(HERE, { ...BACKGROUND, signal: AbortSignal.abort() }, ok),
+    budget.call(CALL_TARGET, { ...BACKGROUND, signal: AbortSignal.abort() }, respondOk),
     { code: 'interrupted' },
     'and who is stopped already does not call'
   )
@@ -216,15 +228,15 @@ t.test('Who waits and is stopped leaves, and takes nobody along', async (t) => {
 t.test(
   'When a closed gate opens, whoever is waited for goes first, and nobody before the time',
   async (t) => {
-    const budget = real()
-    await refuse(budget, { 'retry-after': '1' })
+    const budget = createRealTimeBudget()
+    await sendRefusal(budget, { 'retry-after': '1' })
     const opens = Date.now() + 1_000 - 5
     const went: Array<[who: string, at: number]> = []
-    const call = async (who: string, urgency: { interactive: boolean }) =>
-      await budget.call(HERE, urgency, async () => {
+    const call = async (who: string, urgency: { isInteractive: boolean }) =>
+      await budget.call(CALL_TARGET, urgency, async () => {
         went.push([who, Date.now()])
         await sleep(10)
-        return answer(200)
+        return createResponse(200)
       })
     const copies = Array.from({ length: 20 }, async (_, i) => await call(`copy ${i}`, BACKGROUND))
     const people = Array.from(
@@ -246,18 +258,18 @@ t.test(
 t.test(
   'T35 No more than eight call one endpoint at once; another one is not held up by them',
   async (t) => {
-    const budget = real()
+    const budget = createRealTimeBudget()
     let [inside, most] = [0, 0]
     const call = async () =>
-      await budget.call(HERE, BACKGROUND, async () => {
+      await budget.call(CALL_TARGET, BACKGROUND, async () => {
         most = Math.max(most, ++inside)
         await sleep(5)
         inside--
         if (most % 2 === 0) throw new Error('lost')
-        return answer(200)
+        return createResponse(200)
       })
     const calls = Promise.allSettled(Array.from({ length: 60 }, call))
-    await budget.call(ELSEWHERE.endpoint, BACKGROUND, ok)
+    await budget.call(OTHER_TARGETS.endpoint, BACKGROUND, respondOk)
     t.ok(inside === 8, 'the others are still at it')
     await calls
     t.same([most, inside], [8, 0], 'and a call that failed has left its place')

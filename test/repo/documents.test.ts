@@ -1,15 +1,15 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { SETTINGS } from '../../src/config/config.ts'
-import { NAMES } from '../../src/config/aliases.ts'
+import { ALIASES } from '../../src/config/aliases.ts'
 import { Env } from '../../src/config/schema.ts'
-import { build } from '../helper.ts'
+import { buildTestApp } from '../helper.ts'
 
-const text = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
-type Schema = Record<string, any>
+const readText = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+type JsonSchema = Record<string, any>
 
 t.test('.env.example has every setting of the schema, in its order, and nothing else', (t) => {
-  const assigned = [...text('.env.example').matchAll(/^(?:# )?([A-Z][A-Z0-9_]*)=/gm)].map(
+  const assigned = [...readText('.env.example').matchAll(/^(?:# )?([A-Z][A-Z0-9_]*)=/gm)].map(
     ([, name]) => name
   )
   t.same(assigned, SETTINGS)
@@ -18,21 +18,20 @@ t.test('.env.example has every setting of the schema, in its order, and nothing 
 
 t.test('.env.example is a valid start as it is, and its values are the defaults', (t) => {
   const active = Object.fromEntries(
-    [...text('.env.example').matchAll(/^([A-Z][A-Z0-9_]*)=(.*)$/gm)].map(([, name = '', value]) => [
-      name,
-      value
-    ])
+    [...readText('.env.example').matchAll(/^([A-Z][A-Z0-9_]*)=(.*)$/gm)].map(
+      ([, name = '', value]) => [name, value]
+    )
   )
   for (const [name, value] of Object.entries(active)) {
-    const property = Env.properties[name as keyof typeof Env.properties] as Schema
+    const property = Env.properties[name as keyof typeof Env.properties] as JsonSchema
     t.equal(value, String(property.default), `${name} is the default`)
   }
   t.end()
 })
 
 t.test('.env.example says the other names that a setting of its own may have', (t) => {
-  const example = text('.env.example')
-  for (const [setting, names] of Object.entries(NAMES)) {
+  const example = readText('.env.example')
+  for (const [setting, names] of Object.entries(ALIASES)) {
     // The lists of the clients are long and are in docs/settings.md.
     if (/_OAUTH_/.test(setting)) continue
     for (const name of names ?? []) t.ok(example.includes(name), `${setting}: ${name}`)
@@ -41,27 +40,27 @@ t.test('.env.example says the other names that a setting of its own may have', (
 })
 
 t.test('openapi.json on disk is what the service writes, and what it serves', async (t) => {
-  const { app } = await build(t)
+  const { app } = await buildTestApp(t)
   await app.ready()
   t.same(
-    JSON.parse(text('openapi.json')),
+    JSON.parse(readText('openapi.json')),
     JSON.parse(JSON.stringify(app.swagger())),
     'npm run openapi makes it again'
   )
-  t.same((await app.inject('/openapi.json')).json(), JSON.parse(text('openapi.json')))
+  t.same((await app.inject('/openapi.json')).json(), JSON.parse(readText('openapi.json')))
 })
 
 t.test(
   'Every route says what it is, whose it is, and every answer it has; what it answers with 2xx has examples',
   async (t) => {
-    const { app } = await build(t)
+    const { app } = await buildTestApp(t)
     await app.ready()
-    const { paths, openapi } = app.swagger() as Schema
+    const { paths, openapi } = app.swagger() as JsonSchema
     t.equal(openapi, '3.1.0')
-    for (const [path, methods] of Object.entries<Schema>(paths)) {
+    for (const [path, methods] of Object.entries<JsonSchema>(paths)) {
       t.notMatch(path, /^\/api(\/|$)/, 'each path once')
       t.notMatch(path, /.\/$/, 'no trailing slash')
-      for (const [method, route] of Object.entries<Schema>(methods)) {
+      for (const [method, route] of Object.entries<JsonSchema>(methods)) {
         const name = `${method} ${path}`
         t.match(route.summary, /^[A-Z].{8,}/, `${name}: summary`)
         t.equal(route.tags?.length, 1, `${name}: one tag`)
@@ -82,7 +81,7 @@ t.test(
             `${name}: 400, 413, 415`
           )
         }
-        for (const [status, answer] of Object.entries<Schema>(route.responses)) {
+        for (const [status, answer] of Object.entries<JsonSchema>(route.responses)) {
           t.ok(answer.description, `${name} ${status}: description`)
           if (/^[45]/.test(status) && path !== '/healthz') {
             t.ok(
@@ -91,11 +90,11 @@ t.test(
             )
           }
           if (!/^2/.test(status)) continue
-          for (const missing of withoutExample(
+          for (const location of listMissingExamples(
             answer.content?.['application/json']?.schema ?? {},
             ''
           )) {
-            t.fail(`${name} ${status}${missing}: no example`)
+            t.fail(`${name} ${status}${location}: no example`)
           }
         }
         for (const parameter of route.parameters ?? []) {
@@ -107,29 +106,29 @@ t.test(
 )
 
 /** Texts of a schema that come without an example; numbers, flags and words of a list show themselves. */
-function withoutExample(schema: Schema, path: string): string[] {
+function listMissingExamples(schema: JsonSchema, path: string): string[] {
   if (schema.type === 'object') {
-    return Object.entries<Schema>(schema.properties ?? {}).flatMap(([name, property]) =>
-      withoutExample(property, `${path}/${name}`)
+    return Object.entries<JsonSchema>(schema.properties ?? {}).flatMap(([name, property]) =>
+      listMissingExamples(property, `${path}/${name}`)
     )
   }
-  if (schema.type === 'array') return withoutExample(schema.items, `${path}/0`)
+  if (schema.type === 'array') return listMissingExamples(schema.items, `${path}/0`)
   if (schema.anyOf !== undefined) {
-    return schema.anyOf.flatMap((each: Schema) => withoutExample(each, path))
+    return schema.anyOf.flatMap((each: JsonSchema) => listMissingExamples(each, path))
   }
-  const shown =
+  const hasExample =
     schema.type !== 'string' ||
     schema.const !== undefined ||
     schema.enum !== undefined ||
     schema.example !== undefined ||
     schema.examples !== undefined
-  return shown ? [] : [path]
+  return hasExample ? [] : [path]
 }
 
 t.test('Every route that answers is in the document, or is meant to be hidden', async (t) => {
-  const { app } = await build(t, { APP_ENV: 'production', API_DOCS: 'open' })
+  const { app } = await buildTestApp(t, { APP_ENV: 'production', API_DOCS: 'open' })
   await app.ready()
-  const documented = new Set(Object.keys((app.swagger() as Schema).paths))
+  const documented = new Set(Object.keys((app.swagger() as JsonSchema).paths))
   const HIDDEN = /^\/(openapi\.json|docs|oauth\/(jira|confluence|callback))/
   // The tree has a line for each piece of a path; what the router knows is asked instead.
   for (const path of [

@@ -1,12 +1,12 @@
 import { fileURLToPath } from 'node:url'
 import { ESLint } from 'eslint'
 import t from 'tap'
-import { hash, isSameHash } from '../../src/oauth/state.ts'
+import { sha256, equalHashes } from '../../src/oauth/state.ts'
 
 const eslint = new ESLint({ cwd: fileURLToPath(new URL('../../', import.meta.url)) })
 
 /** How often lint finds, in a line of a file of the service, that a secret is compared by a comparison that ends early. */
-async function found(line: string, filePath = 'src/oauth/anything.ts'): Promise<number> {
+async function countLintErrors(line: string, filePath = 'src/oauth/anything.ts'): Promise<number> {
   const [{ messages } = { messages: [] }] = await eslint.lintText(`${line}\n`, { filePath })
   return messages.filter(({ ruleId }) => ruleId === 'no-restricted-syntax').length
 }
@@ -29,7 +29,7 @@ t.test(
         'plugins/anything.ts',
         'routes/auth/anything.ts'
       ]) {
-        t.ok((await found(line, file)) > 0, `${file}: ${line}`)
+        t.ok((await countLintErrors(line, file)) > 0, `${file}: ${line}`)
       }
     }
     for (const line of [
@@ -39,24 +39,24 @@ t.test(
       "export const a = typeof secret === 'string'",
       'export const a = state === other'
     ]) {
-      t.equal(await found(line), 0, line)
+      t.equal(await countLintErrors(line), 0, line)
     }
   }
 )
 
 t.test('T30 Hashes are the same or not, wherever they differ and however long they are', (t) => {
-  const whole = hash('a secret')
-  t.ok(isSameHash(whole, hash('a secret')))
+  const whole = sha256('a secret')
+  t.ok(equalHashes(whole, sha256('a secret')))
   for (let i = 0; i < whole.length; i++) {
     t.notOk(
-      isSameHash(
+      equalHashes(
         whole,
         `${whole.slice(0, i)}${whole.charAt(i) === 'A' ? 'B' : 'A'}${whole.slice(i + 1)}`
       )
     )
   }
   for (const other of ['', whole.slice(1), `${whole}A`, 'ä'.repeat(43)]) {
-    t.notOk(isSameHash(whole, other))
+    t.notOk(equalHashes(whole, other))
   }
   t.end()
 })

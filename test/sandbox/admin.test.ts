@@ -1,5 +1,5 @@
 import t from 'tap'
-import { callers, get, signIn, startSandbox } from './helper.ts'
+import { createCallers, getWithToken, signIn, startSandbox } from './helper.ts'
 
 t.test('unknown, missing and mistyped fields are refused by name', async (t) => {
   const { admin } = await startSandbox(t)
@@ -33,9 +33,9 @@ t.test(
   async (t) => {
     const { url, admin } = await startSandbox(t)
     const tokens = await signIn(url)
-    await callers(url, tokens.access_token).jira('/myself')
-    await callers(url, tokens.access_token).wiki('/no/such/route')
-    await get(`${url}/nothing/here`, tokens.access_token)
+    await createCallers(url, tokens.access_token).jira('/myself')
+    await createCallers(url, tokens.access_token).wiki('/no/such/route')
+    await getWithToken(`${url}/nothing/here`, tokens.access_token)
     const state = await admin('state', undefined, 'GET')
     t.match(state, {
       sites: [
@@ -68,22 +68,22 @@ t.test(
 )
 
 t.test('reset goes back to the beginning', async (t) => {
-  const { url, admin, world } = await startSandbox(t)
-  const before = world.now()
+  const { url, admin, state } = await startSandbox(t)
+  const before = state.now()
   const { access_token: token } = await signIn(url)
   await admin('projects/10000', { name: 'Changed' })
   await admin('clock', { advance_ms: 60_000 })
   await admin('reset')
-  t.ok(world.now() < before + 60_000)
-  t.equal((await callers(url, token).jira('/myself')).status, 401)
-  const { jira } = callers(url, (await signIn(url)).access_token)
+  t.ok(state.now() < before + 60_000)
+  t.equal((await createCallers(url, token).jira('/myself')).status, 401)
+  const { jira } = createCallers(url, (await signIn(url)).access_token)
   t.equal((await jira('/project/10000')).body.name, 'Payments')
 })
 
 t.test('the same seed gives the same world, another seed another one', async (t) => {
   const titles = async (seed: number) => {
     const { url } = await startSandbox(t, { seed })
-    const { body } = await callers(url, (await signIn(url)).access_token).wiki(
+    const { body } = await createCallers(url, (await signIn(url)).access_token).wiki(
       '/api/v2/pages?limit=60'
     )
     return body.results.map(({ id, title }: Record<string, string>) => id + title)
@@ -98,7 +98,7 @@ t.test('a world may be empty, and hold what was added to it', async (t) => {
     sizes: { projects: 0, issues: 0, spaces: 0, pages: 0 },
     indexLagMs: 0
   })
-  const { jira, wiki } = callers(url, (await signIn(url)).access_token)
+  const { jira, wiki } = createCallers(url, (await signIn(url)).access_token)
   t.match((await jira('/project/search')).body, { total: 0, isLast: true, values: [] })
   for (const path of [
     '/api/v2/pages',

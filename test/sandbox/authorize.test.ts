@@ -1,8 +1,15 @@
 import t from 'tap'
-import { authorizeUrl, CALLBACK, consent, get, signIn, startSandbox } from './helper.ts'
+import {
+  authorizeUrl,
+  CALLBACK,
+  acceptConsent,
+  getWithToken,
+  signIn,
+  startSandbox
+} from './helper.ts'
 import { DEMO_CLIENT } from '../../src/sandbox/oauth/clients.ts'
 
-const page = async (url: string) => {
+const fetchPage = async (url: string) => {
   const response = await fetch(url, { redirect: 'manual' })
   return { status: response.status, headers: response.headers, text: await response.text() }
 }
@@ -11,7 +18,7 @@ t.test(
   'the consent page says that it is a sandbox, names the app and its scopes in words, and needs no script',
   async (t) => {
     const { url } = await startSandbox(t)
-    const { status, headers, text } = await page(
+    const { status, headers, text } = await fetchPage(
       authorizeUrl(url, { state: '"><script>alert(1)</script>' })
     )
     t.equal(status, 200)
@@ -26,13 +33,13 @@ t.test(
     t.notMatch(headers.get('content-security-policy'), /form-action/)
     t.equal(headers.get('cache-control'), 'no-store')
     t.equal(headers.get('referrer-policy'), 'no-referrer')
-    t.equal((await page(`${url}/authorize.css`)).status, 200)
+    t.equal((await fetchPage(`${url}/authorize.css`)).status, 200)
   }
 )
 
 t.test('the form sends the person back with state and code, in that order', async (t) => {
   const { url } = await startSandbox(t)
-  const { text } = await page(authorizeUrl(url, { state: 'a b&c' }))
+  const { text } = await fetchPage(authorizeUrl(url, { state: 'a b&c' }))
   const fields = [...text.matchAll(/type="hidden" name="([^"]+)" value="([^"]*)"/g)].map(
     ([, name, value]): [string, string] => [name, value.replaceAll('&amp;', '&')]
   )
@@ -47,7 +54,7 @@ t.test('the form sends the person back with state and code, in that order', asyn
 
 t.test('the link beside the form accepts too, so that curl -L can follow it', async (t) => {
   const { url } = await startSandbox(t)
-  const { text } = await page(authorizeUrl(url))
+  const { text } = await fetchPage(authorizeUrl(url))
   const link = /href="(authorize\?[^"]+sandbox_account=sam[^"]*)"/
     .exec(text)?.[1]
     .replaceAll('&amp;', '&')
@@ -82,7 +89,7 @@ t.test(
       [{ scope: 'read:jira-work', audience: 'elsewhere' }, /audience must be api\.atlassian\.com/]
     ]
     for (const [params, message] of cases) {
-      const { status, text, headers } = await page(
+      const { status, text, headers } = await fetchPage(
         authorizeUrl(url, { ...params, sandbox_decision: 'accept' })
       )
       t.equal(status, 400)
@@ -94,13 +101,13 @@ t.test(
 
 t.test('a redirect_uri has to be exactly a registered one', async (t) => {
   const { url } = await startSandbox(t, { clients: [{ ...DEMO_CLIENT, redirectUris: [CALLBACK] }] })
-  t.equal((await page(authorizeUrl(url))).status, 200)
-  t.equal((await page(authorizeUrl(url, { redirect_uri: `${CALLBACK}/` }))).status, 400)
+  t.equal((await fetchPage(authorizeUrl(url))).status, 200)
+  t.equal((await fetchPage(authorizeUrl(url, { redirect_uri: `${CALLBACK}/` }))).status, 400)
 })
 
 t.test('a missing state, PKCE and scopes that do not exist are tolerated', async (t) => {
   const { url } = await startSandbox(t)
-  const back = await consent(url, {
+  const back = await acceptConsent(url, {
     state: undefined,
     scope: 'read:jira-work read:no-such-thing',
     code_challenge: 'x',
@@ -118,10 +125,10 @@ t.test(
   'an app that reaches one site lets the person choose it, and sites of later consents add up',
   async (t) => {
     const { url } = await startSandbox(t, { clients: [{ ...DEMO_CLIENT, access: 'resource' }] })
-    t.match((await page(authorizeUrl(url))).text, /Choose a site/)
+    t.match((await fetchPage(authorizeUrl(url))).text, /Choose a site/)
     const sites = async (token: string) =>
       new Set(
-        (await get(`${url}/oauth/token/accessible-resources`, token)).body.map(
+        (await getWithToken(`${url}/oauth/token/accessible-resources`, token)).body.map(
           ({ name }: { name: string }) => name
         )
       )
@@ -134,7 +141,8 @@ t.test(
       new Set(['acme', 'globex'])
     )
     t.match(
-      (await page(authorizeUrl(url, { sandbox_decision: 'accept', sandbox_site: 'initech' }))).text,
+      (await fetchPage(authorizeUrl(url, { sandbox_decision: 'accept', sandbox_site: 'initech' })))
+        .text,
       /does not have/
     )
   }

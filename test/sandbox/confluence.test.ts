@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ACME, callers, get, signIn, startSandbox } from './helper.ts'
+import { ACME, createCallers, getWithToken, signIn, startSandbox } from './helper.ts'
 
 async function start(
   t: Parameters<typeof startSandbox>[0],
@@ -7,18 +7,18 @@ async function start(
 ) {
   const sandbox = await startSandbox(t, options)
   const { access_token: token } = await signIn(sandbox.url)
-  const { wiki } = callers(sandbox.url, token)
+  const { wiki } = createCallers(sandbox.url, token)
   /** Follows `next` from the body, as v2 wants it: appended to the gateway base. */
-  const all = async (path: string) => {
-    const found: any[] = []
+  const listAll = async (path: string) => {
+    const items: any[] = []
     for (let next: string | undefined = `/wiki${path}`; next !== undefined;) {
-      const { body } = await get(`${sandbox.url}/ex/confluence/${ACME}${next}`, token)
-      found.push(...body.results)
+      const { body } = await getWithToken(`${sandbox.url}/ex/confluence/${ACME}${next}`, token)
+      items.push(...body.results)
       next = body._links.next
     }
-    return found
+    return items
   }
-  return { ...sandbox, token, wiki, all }
+  return { ...sandbox, token, wiki, listAll }
 }
 
 const ids = (pages: { id: string }[]) => pages.map(({ id }) => id)
@@ -26,7 +26,7 @@ const ids = (pages: { id: string }[]) => pages.map(({ id }) => id)
 t.test(
   'v2 lists by cursor: in the body and the Link header, with /wiki, and the last page has none',
   async (t) => {
-    const { wiki, all } = await start(t)
+    const { wiki, listAll } = await start(t)
     const { body, headers } = await wiki('/api/v2/pages?limit=25')
     t.match(body._links.next, /^\/wiki\/api\/v2\/pages\?limit=25&cursor=/)
     t.equal(body._links.base, 'https://acme.atlassian.net/wiki')
@@ -40,7 +40,7 @@ t.test(
       contentOrder: 'id',
       contentOrderValue: Number
     })
-    const found = await all('/api/v2/pages?limit=7')
+    const found = await listAll('/api/v2/pages?limit=7')
     t.equal(new Set(ids(found)).size, 60)
     t.strictSame(
       ids(found),
@@ -87,11 +87,11 @@ for (const sort of [
   t.test(
     `pages sorted by ${sort} are complete and in order, changed ones among them`,
     async (t) => {
-      const { all, admin } = await start(t)
-      const [first, second] = await all('/api/v2/pages')
+      const { listAll, admin } = await start(t)
+      const [first, second] = await listAll('/api/v2/pages')
       await admin(`pages/${first.id}`, { title: 'zz last' })
       await admin(`pages/${second.id}`, { title: 'aa first' })
-      const found = await all(`/api/v2/pages?limit=4&sort=${sort}`)
+      const found = await listAll(`/api/v2/pages?limit=4&sort=${sort}`)
       t.equal(new Set(ids(found)).size, 60)
       const values = found.map(
         ({ id, title, createdAt, version }) =>
@@ -109,27 +109,27 @@ for (const sort of [
 }
 
 t.test('pages can be narrowed by space, id and title, and listed per space', async (t) => {
-  const { all, wiki, admin } = await start(t)
-  const [space, other] = await all('/api/v2/spaces')
-  const inSpace = await all(`/api/v2/pages?space-id=${space.id}&limit=4`)
+  const { listAll, wiki, admin } = await start(t)
+  const [space, other] = await listAll('/api/v2/spaces')
+  const inSpace = await listAll(`/api/v2/pages?space-id=${space.id}&limit=4`)
   t.equal(inSpace.length, 15)
-  t.strictSame(ids(await all(`/api/v2/spaces/${space.id}/pages?limit=6`)), ids(inSpace))
-  t.equal((await all(`/api/v2/pages?space-id=${space.id},${other.id}&limit=6`)).length, 30)
+  t.strictSame(ids(await listAll(`/api/v2/spaces/${space.id}/pages?limit=6`)), ids(inSpace))
+  t.equal((await listAll(`/api/v2/pages?space-id=${space.id},${other.id}&limit=6`)).length, 30)
   await admin(`pages/${inSpace[3].id}`, { space_id: other.id })
-  t.equal((await all(`/api/v2/pages?space-id=${space.id}&limit=4`)).length, 14)
-  const moved = await all(`/api/v2/pages?space-id=${other.id}&limit=4`)
+  t.equal((await listAll(`/api/v2/pages?space-id=${space.id}&limit=4`)).length, 14)
+  const moved = await listAll(`/api/v2/pages?space-id=${other.id}&limit=4`)
   t.equal(moved.length, 16)
   t.strictSame(
     ids(moved),
     ids(moved).sort((a, b) => Number(a) - Number(b))
   )
   t.strictSame(
-    ids(await all(`/api/v2/pages?id=${inSpace[1].id},${inSpace[2].id}`)),
+    ids(await listAll(`/api/v2/pages?id=${inSpace[1].id},${inSpace[2].id}`)),
     ids(inSpace.slice(1, 3))
   )
   const plain = inSpace.find(({ title }) => /^[\w ]+$/.test(title))
   t.strictSame(
-    ids(await all(`/api/v2/pages?title=${encodeURIComponent(plain.title.toUpperCase())}`)),
+    ids(await listAll(`/api/v2/pages?title=${encodeURIComponent(plain.title.toUpperCase())}`)),
     [plain.id]
   )
   t.match(await wiki('/api/v2/spaces/999/pages'), {
@@ -141,8 +141,8 @@ t.test('pages can be narrowed by space, id and title, and listed per space', asy
 t.test(
   'a page has its body in the format asked for, links below /wiki, and a parent',
   async (t) => {
-    const { wiki, all } = await start(t)
-    const pages = await all('/api/v2/pages')
+    const { wiki, listAll } = await start(t)
+    const pages = await listAll('/api/v2/pages')
     t.match(pages[0]._links.webui, /^\/spaces\/[^/]+\/overview$/)
     const page = pages[20]
     t.ok(page.parentId)
@@ -165,27 +165,27 @@ t.test(
 )
 
 t.test('titles hold what people type, and some spaces are personal', async (t) => {
-  const { all } = await start(t, { sizes: { pages: 250, spaces: 10 } })
-  const titles = (await all('/api/v2/pages?limit=250')).map(({ title }) => title).join('\n')
+  const { listAll } = await start(t, { sizes: { pages: 250, spaces: 10 } })
+  const titles = (await listAll('/api/v2/pages?limit=250')).map(({ title }) => title).join('\n')
   for (const part of ['🚀', 'مرحبا', 'e\u0301', '<b>', '"double"', '設計']) {
     t.ok(titles.includes(part), part)
   }
-  const spaces = await all('/api/v2/spaces')
+  const spaces = await listAll('/api/v2/spaces')
   t.ok(spaces.some(({ key, type }) => key.startsWith('~') && type === 'personal'))
   t.strictSame(
-    (await all('/api/v2/spaces?keys=eng')).map(({ key }) => key),
+    (await listAll('/api/v2/spaces?keys=eng')).map(({ key }) => key),
     ['ENG']
   )
-  t.equal((await all(`/api/v2/spaces?ids=${spaces[0].id},${spaces[1].id}`)).length, 2)
+  t.equal((await listAll(`/api/v2/spaces?ids=${spaces[0].id},${spaces[1].id}`)).length, 2)
 })
 
 t.test('a page can be archived, trashed, restored, purged and created', async (t) => {
-  const { wiki, all, admin } = await start(t)
-  const [page, other] = (await all('/api/v2/pages?status=current')).slice(20)
-  const count = async (params = '') => (await all(`/api/v2/pages?limit=250${params}`)).length
+  const { wiki, listAll, admin } = await start(t)
+  const [page, other] = (await listAll('/api/v2/pages?status=current')).slice(20)
+  const count = async (params = '') => (await listAll(`/api/v2/pages?limit=250${params}`)).length
   await admin(`pages/${page.id}`, { status: 'archived' })
   t.equal(await count(), 60, 'archived pages are listed')
-  t.ok(ids(await all('/api/v2/pages?status=archived')).includes(page.id))
+  t.ok(ids(await listAll('/api/v2/pages?status=archived')).includes(page.id))
   await admin(`pages/${page.id}`, { status: 'trashed' })
   t.equal(await count(), 59)
   t.equal(await count('&status=trashed'), 1)
@@ -197,31 +197,31 @@ t.test('a page can be archived, trashed, restored, purged and created', async (t
   })
   await admin(`pages/${other.id}`, { status: 'deleted' })
   t.equal((await wiki(`/api/v2/pages/${other.id}?status=deleted`)).status, 404)
-  const made = await admin('pages', {
+  const created = await admin('pages', {
     space_id: page.spaceId,
     title: 'Brand new',
     body: '<p>hello</p>'
   })
-  t.match((await wiki(`/api/v2/pages/${made.id}?body-format=storage`)).body, {
+  t.match((await wiki(`/api/v2/pages/${created.id}?body-format=storage`)).body, {
     title: 'Brand new',
     version: { number: 1 },
     body: { storage: { value: '<p>hello</p>' } }
   })
-  t.equal((await all('/api/v2/pages')).at(-1).id, made.id)
+  t.equal((await listAll('/api/v2/pages')).at(-1).id, created.id)
 })
 
 t.test(
   'CQL: next has no /wiki, short pages come in the middle, totals are too high, nothing archived',
   async (t) => {
-    const { url, token, wiki, all } = await start(t, { sizes: { pages: 400 } })
+    const { url, token, wiki, listAll } = await start(t, { sizes: { pages: 400 } })
     const cql = 'type = page order by lastmodified'
-    const current = ids(await all('/api/v2/pages?status=current&limit=250'))
+    const current = ids(await listAll('/api/v2/pages?status=current&limit=250'))
     const found: any[] = []
     let short = 0
     let next: string | undefined =
       `/rest/api/search?cql=${encodeURIComponent(cql)}&limit=25&excerpt=none`
     while (next !== undefined) {
-      const { body } = await get(`${url}/ex/confluence/${ACME}/wiki${next}`, token)
+      const { body } = await getWithToken(`${url}/ex/confluence/${ACME}/wiki${next}`, token)
       found.push(...body.results)
       next = body._links.next
       if (next !== undefined && body.size < body.limit) short++
@@ -242,8 +242,8 @@ t.test(
 )
 
 t.test('CQL marks and escapes what it found, and refuses what it does not know', async (t) => {
-  const { wiki, all, admin } = await start(t)
-  const [page] = (await all('/api/v2/pages')).slice(30)
+  const { wiki, listAll, admin } = await start(t)
+  const [page] = (await listAll('/api/v2/pages')).slice(30)
   await admin(`pages/${page.id}`, { title: 'Tom & "Jerry" <needle>' })
   await admin('clock', { advance_ms: 60_000 })
   const search = (cql: string) => wiki(`/rest/api/search?cql=${encodeURIComponent(cql)}`)
@@ -269,8 +269,8 @@ t.test('CQL marks and escapes what it found, and refuses what it does not know',
 })
 
 t.test('CQL sees a change only after up to a minute, v2 at once', async (t) => {
-  const { wiki, all, admin } = await start(t)
-  const [page] = (await all('/api/v2/pages?status=current')).slice(30)
+  const { wiki, listAll, admin } = await start(t)
+  const [page] = (await listAll('/api/v2/pages?status=current')).slice(30)
   const found = async () =>
     (
       await wiki(

@@ -141,7 +141,7 @@ t.test(
 )
 
 t.test('spoiling is checked and bounded', async (t) => {
-  const { admin, world } = await startSignedIn(t, { sizes: { issues: 1200 } })
+  const { admin, state } = await startSignedIn(t, { sizes: { issues: 1200 } })
   await t.rejects(
     admin('spoil', { collection: 'people', id: '1' }),
     /400 collection must be one of projects, issues, spaces, pages/
@@ -156,7 +156,11 @@ t.test('spoiling is checked and bounded', async (t) => {
     /400 repeat must be a whole number from 1/
   )
   for (let position = 0; position < 1000; position++) {
-    world.sites[0].spoils.set('issues', position, { fields: { key: null }, omit: [], repeat: 1 })
+    state.sites[0].corruptions.set('issues', position, {
+      fields: { key: null },
+      omit: [],
+      repeat: 1
+    })
   }
   await t.rejects(
     admin('spoil', { collection: 'projects', id: 'PAY', repeat: 2 }),

@@ -1,13 +1,13 @@
 import t from 'tap'
-import { isoInstant, jiraInstant } from '../../src/sandbox/query/format-date.ts'
-import { ACME, callers, signIn, startSandbox } from './helper.ts'
+import { formatIsoDate, formatJiraDate } from '../../src/sandbox/query/format-date.ts'
+import { ACME, createCallers, signIn, startSandbox } from './helper.ts'
 
-const AT = Date.UTC(2026, 4, 4, 8, 5, 30)
+const NOW = Date.UTC(2026, 4, 4, 8, 5, 30)
 
 t.test('every answer says in its Date header what time it is in the world', async (t) => {
-  const { url, admin } = await startSandbox(t, { now: () => AT })
+  const { url, admin } = await startSandbox(t, { now: () => NOW })
   const { access_token: token } = await signIn(url)
-  const { jira } = callers(url, token)
+  const { jira } = createCallers(url, token)
   const paths = [
     '/authorize',
     '/authorize.css',
@@ -37,7 +37,7 @@ t.test('every answer says in its Date header what time it is in the world', asyn
 })
 
 t.test('a fault may say another time', async (t) => {
-  const { url, admin } = await startSandbox(t, { now: () => AT })
+  const { url, admin } = await startSandbox(t, { now: () => NOW })
   await admin('faults', {
     kind: 'status',
     status: 503,
@@ -50,17 +50,17 @@ t.test('instants are written as toISOString writes them', async (t) => {
   for (const time of [
     0,
     -1,
-    AT,
-    AT + 999,
-    AT - 0.5,
+    NOW,
+    NOW + 999,
+    NOW - 0.5,
     Date.UTC(2024, 1, 29, 23, 59, 59, 7),
     Date.UTC(1969, 11, 31),
     -62_198_755_200_000
   ]) {
-    t.equal(isoInstant(time), new Date(time).toISOString())
+    t.equal(formatIsoDate(time), new Date(time).toISOString())
   }
   for (let day = 0; day < 12_000; day += 7) {
-    t.equal(isoInstant(AT + day * 86_400_000), new Date(AT + day * 86_400_000).toISOString())
+    t.equal(formatIsoDate(NOW + day * 86_400_000), new Date(NOW + day * 86_400_000).toISOString())
   }
-  t.equal(jiraInstant(AT), '2026-05-04T08:05:30.000+0000')
+  t.equal(formatJiraDate(NOW), '2026-05-04T08:05:30.000+0000')
 })

@@ -1,13 +1,13 @@
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { buildSandbox } from '../../src/sandbox/server.ts'
-import { createWorld } from '../../src/sandbox/state.ts'
-import { callers, refresh, signIn, startSandbox } from './helper.ts'
+import { createSandboxState } from '../../src/sandbox/state.ts'
+import { createCallers, refreshTokens, signIn, startSandbox } from './helper.ts'
 
 async function start(t: Parameters<typeof startSandbox>[0]) {
   const sandbox = await startSandbox(t)
   const tokens = await signIn(sandbox.url)
-  return { ...sandbox, tokens, ...callers(sandbox.url, tokens.access_token) }
+  return { ...sandbox, tokens, ...createCallers(sandbox.url, tokens.access_token) }
 }
 
 t.test(
@@ -38,64 +38,64 @@ t.test(
   async (t) => {
     const { url, tokens, admin } = await start(t)
     await admin('faults', { match: { path: '/oauth/token' }, kind: 'drop-after' })
-    await t.rejects(refresh(url, tokens.refresh_token))
+    await t.rejects(refreshTokens(url, tokens.refresh_token))
     t.match(await admin('stats', undefined, 'GET'), { exchanges: { refresh_token: { ok: 1 } } })
-    t.equal((await refresh(url, tokens.refresh_token)).status, 200)
+    t.equal((await refreshTokens(url, tokens.refresh_token)).status, 200)
   }
 )
 
 t.test('an answer lost before the work: nothing has happened', async (t) => {
   const { url, tokens, admin } = await start(t)
   await admin('faults', { match: { path: '/oauth/token' }, kind: 'drop-before' })
-  await t.rejects(refresh(url, tokens.refresh_token))
+  await t.rejects(refreshTokens(url, tokens.refresh_token))
   const { exchanges } = await admin('stats', undefined, 'GET')
   t.notOk((exchanges as Record<string, unknown>).refresh_token)
 })
 
 t.test('answers can be HTML, garbage, half of what was promised, elsewhere, or huge', async (t) => {
   const { jira, url, tokens, admin } = await start(t)
-  const spoil = (kind: string, more = {}) =>
+  const addFault = (kind: string, more = {}) =>
     admin('faults', { match: { path: 'myself' }, kind, ...more })
-  await spoil('html')
+  await addFault('html')
   const html = await jira('/myself')
   t.match(html, { status: 502, body: /<h1>502 Bad Gateway/ })
-  await spoil('garbage')
+  await addFault('garbage')
   await t.rejects(jira('/myself'), SyntaxError)
-  await spoil('truncate')
+  await addFault('truncate')
   await t.rejects(jira('/myself'))
-  await spoil('redirect', { headers: { location: 'https://elsewhere.example/' } })
+  await addFault('redirect', { headers: { location: 'https://elsewhere.example/' } })
   const moved = await fetch(`${url}/ex/jira/x/rest/api/3/myself`, { redirect: 'manual' })
   t.match(
     { status: moved.status, to: moved.headers.get('location') },
     { status: 302, to: 'https://elsewhere.example/' }
   )
-  await spoil('huge', { bytes: 3_000_000 })
+  await addFault('huge', { bytes: 3_000_000 })
   const huge = await fetch(`${url}/ex/jira/x/rest/api/3/myself`, {
     headers: { authorization: `Bearer ${tokens.access_token}` }
   })
   t.ok((await huge.text()).length >= 3_000_000)
-  await spoil('delay', { delay_ms: 5 })
+  await addFault('delay', { delay_ms: 5 })
   t.equal((await jira('/myself')).status, 200)
 })
 
 t.test('a call that hangs ends with the client, or with the server', async (t) => {
-  const world = createWorld()
-  const app = buildSandbox({ world })
+  const state = createSandboxState()
+  const app = buildSandbox({ state })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
-  world.faults.add({ kind: 'hang', match: {}, times: 2, skip: 0 })
+  state.faults.add({ kind: 'hang', match: {}, times: 2, skip: 0 })
   await t.rejects(fetch(`${url}/me`, { signal: AbortSignal.timeout(50) }))
   const refused = t.rejects(fetch(`${url}/me`))
-  while (world.faults.list().length > 0) await setImmediate()
+  while (state.faults.list().length > 0) await setImmediate()
   await app.close()
   await refused
 })
 
 t.test('a dropped call is dropped through inject too', async (t) => {
-  const world = createWorld()
-  const app = buildSandbox({ world })
+  const state = createSandboxState()
+  const app = buildSandbox({ state })
   t.teardown(() => app.close())
   for (const kind of ['drop-before', 'drop-after', 'truncate'] as const) {
-    world.faults.add({ kind, match: {}, times: 1, skip: 0 })
+    state.faults.add({ kind, match: {}, times: 1, skip: 0 })
     await t.rejects(app.inject('/me'), kind)
   }
 })

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { ACME, callers, get, GLOBEX, signIn, startSandbox } from './helper.ts'
-import { RULES } from '../../src/sandbox/oauth/scopes.ts'
+import { ACME, createCallers, getWithToken, GLOBEX, signIn, startSandbox } from './helper.ts'
+import { SCOPE_REQUIREMENTS } from '../../src/sandbox/oauth/scopes.ts'
 
 t.test(
   'accessible-resources repeats a site per product, in an order that changes, without offline_access and read:me',
@@ -9,7 +9,7 @@ t.test(
     const { access_token: token } = await signIn(url)
     const orders = new Set<string>()
     for (let turn = 0; turn < 10; turn++) {
-      const { status, body } = await get(`${url}/oauth/token/accessible-resources`, token)
+      const { status, body } = await getWithToken(`${url}/oauth/token/accessible-resources`, token)
       t.equal(status, 200)
       t.strictSame(body.map(({ id }: { id: string }) => id).sort(), [ACME, ACME, GLOBEX, GLOBEX])
       t.notMatch(JSON.stringify(body), /offline_access|read:me/)
@@ -24,19 +24,19 @@ t.test(
 t.test('/me tells who it is, to those with read:me', async (t) => {
   const { url } = await startSandbox(t)
   const { access_token: token } = await signIn(url, { sandbox_account: 'sam' })
-  t.match(await get(`${url}/me`, token), {
+  t.match(await getWithToken(`${url}/me`, token), {
     status: 200,
     body: { account_id: /^712020:/, name: 'Sam Reed', zoneinfo: 'America/New_York' }
   })
   const { access_token: other } = await signIn(url, { scope: 'read:jira-work' })
-  t.match(await get(`${url}/me`, other), { status: 401 })
+  t.match(await getWithToken(`${url}/me`, other), { status: 401 })
 })
 
 t.test(
   'the gateway looks at the token, then the scopes, then the site, then the grant',
   async (t) => {
     const { url } = await startSandbox(t)
-    const none = await get(`${url}/ex/jira/${ACME}/rest/api/3/myself`, 'nonsense')
+    const none = await getWithToken(`${url}/ex/jira/${ACME}/rest/api/3/myself`, 'nonsense')
     t.match(none, { status: 401, body: { code: 401, message: 'Unauthorized' } })
     t.ok(none.headers.get('atl-traceid'))
 
@@ -45,16 +45,16 @@ t.test(
       status: 401,
       body: { code: 401, message: 'Unauthorized; scope does not match' }
     }
-    const refused = await callers(url, token).jira('/myself')
+    const refused = await createCallers(url, token).jira('/myself')
     t.match(refused, scope)
     t.equal(refused.headers.get('x-failure-category'), 'FAILURE_CLIENT_SCOPE_CHECK')
-    t.match(await callers(url, token).wiki('/api/v2/no/such/route'), scope)
-    t.match(await callers(url, token, 'no-cloud').jira('/myself'), scope)
-    t.match(await callers(url, token).jira('/no/such/route'), {
+    t.match(await createCallers(url, token).wiki('/api/v2/no/such/route'), scope)
+    t.match(await createCallers(url, token, 'no-cloud').jira('/myself'), scope)
+    t.match(await createCallers(url, token).jira('/no/such/route'), {
       status: 404,
       body: { errorMessages: [/./] }
     })
-    t.match(await callers(url, token, 'cloud-id').jira('/project/search'), {
+    t.match(await createCallers(url, token, 'cloud-id').jira('/project/search'), {
       status: 404,
       body: {
         status: 404,
@@ -70,13 +70,13 @@ t.test(
   "classic scopes do not open Confluence v2, granular ones do not open CQL, and Jira's granular set is all or nothing",
   async (t) => {
     const { url } = await startSandbox(t)
-    const classic = callers(
+    const classic = createCallers(
       url,
       (await signIn(url, { scope: 'read:confluence-content.all search:confluence' })).access_token
     )
     t.equal((await classic.wiki('/api/v2/pages')).status, 401)
     t.equal((await classic.wiki('/rest/api/search?cql=type=page')).status, 200)
-    const granular = callers(
+    const granular = createCallers(
       url,
       (await signIn(url, { scope: 'read:page:confluence read:space-details:confluence' }))
         .access_token
@@ -85,10 +85,10 @@ t.test(
     t.equal((await granular.wiki('/api/v2/spaces')).status, 401)
     t.equal((await granular.wiki('/rest/api/search?cql=type=page')).status, 401)
 
-    const all = [...RULES.projectSearch[1]]
+    const all = [...SCOPE_REQUIREMENTS.projectSearch[1]]
     t.equal(
       (
-        await callers(url, (await signIn(url, { scope: all.join(' ') })).access_token).jira(
+        await createCallers(url, (await signIn(url, { scope: all.join(' ') })).access_token).jira(
           '/project/search'
         )
       ).status,
@@ -96,7 +96,7 @@ t.test(
     )
     t.equal(
       (
-        await callers(
+        await createCallers(
           url,
           (await signIn(url, { scope: all.slice(1).join(' ') })).access_token
         ).jira('/project/search')
@@ -112,7 +112,7 @@ t.test('a person who loses a product is told so by each API in its own way', asy
   for (const product of ['jira', 'confluence']) {
     await admin('product-access', { site: 'acme', product, account_id: 'dana', granted: false })
   }
-  const { jira, wiki } = callers(url, token)
+  const { jira, wiki } = createCallers(url, token)
   t.match(await jira('/project/search'), {
     status: 403,
     body: { errorMessages: ['The app is not installed on this instance.'] }
@@ -139,7 +139,7 @@ t.test('removed calls are gone, in the words of each product', async (t) => {
   const { access_token: token } = await signIn(url, {
     scope: 'read:jira-work read:confluence-content.all'
   })
-  const { jira, jiraPost, wiki } = callers(url, token)
+  const { jira, jiraPost, wiki } = createCallers(url, token)
   const jql = {
     status: 410,
     body: {
@@ -167,15 +167,15 @@ t.test('removed calls are gone, in the words of each product', async (t) => {
 t.test('serverInfo needs no scope, myself shows the time zone', async (t) => {
   const { url } = await startSandbox(t)
   const { access_token: token } = await signIn(url)
-  t.match(await callers(url, token).jira('/serverInfo'), {
+  t.match(await createCallers(url, token).jira('/serverInfo'), {
     status: 200,
     body: { baseUrl: 'https://acme.atlassian.net', deploymentType: 'Cloud' }
   })
-  t.match(await callers(url, token).jira('/myself'), {
+  t.match(await createCallers(url, token).jira('/myself'), {
     status: 200,
     body: { timeZone: 'Europe/Riga', accountId: /^712020:/ }
   })
-  t.match(await callers(url, token).wiki('/rest/api/user/current'), {
+  t.match(await createCallers(url, token).wiki('/rest/api/user/current'), {
     status: 200,
     body: { accountId: /^712020:/ }
   })

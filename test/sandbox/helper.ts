@@ -1,30 +1,33 @@
 import { buildSandbox } from '../../src/sandbox/server.ts'
 import type { AddressInfo } from 'node:net'
-import { createWorld } from '../../src/sandbox/state.ts'
-import type { SandboxOptions, World } from '../../src/sandbox/state.ts'
+import { createSandboxState } from '../../src/sandbox/state.ts'
+import type { SandboxOptions, SandboxState } from '../../src/sandbox/state.ts'
 
-export interface Test {
+export interface TestContext {
   teardown: (fn: () => unknown) => void
 }
 
-export interface Running {
+export interface RunningSandbox {
   /** Without a slash at the end. */
   url: string
-  world: World
+  state: SandboxState
   /** Calls the admin API, POST unless said otherwise, and throws when it refuses. */
   admin: (path: string, body?: object, method?: string) => Promise<Record<string, unknown>>
 }
 
 /** A sandbox that listens on this machine until the test is over. */
-export async function startSandbox(t: Test, options: SandboxOptions = {}): Promise<Running> {
-  const world = createWorld(options)
-  const app = buildSandbox({ world })
+export async function startSandbox(
+  t: TestContext,
+  options: SandboxOptions = {}
+): Promise<RunningSandbox> {
+  const state = createSandboxState(options)
+  const app = buildSandbox({ state })
   t.teardown(() => app.close())
   await app.listen({ host: '127.0.0.1', port: 0 })
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
   return {
     url,
-    world,
+    state,
     admin: (path, body, method = 'POST') => callAdmin(`${url}/admin/${path}`, method, body)
   }
 }
@@ -37,9 +40,9 @@ async function callAdmin(url: string, method: string, body?: object) {
       headers: { 'content-type': 'application/json' }
     })
   })
-  const answer = (await response.json()) as Record<string, unknown>
-  if (!response.ok) throw new Error(`${response.status} ${answer.error}`)
-  return answer
+  const result = (await response.json()) as Record<string, unknown>
+  if (!response.ok) throw new Error(`${response.status} ${result.error}`)
+  return result
 }
 
 export const ACME = '8f0c1d3e-2222-4b4b-9a9a-000000000001'
@@ -49,12 +52,12 @@ export const SCOPES =
   'read:jira-work read:jira-user read:space:confluence read:page:confluence search:confluence read:confluence-user read:me offline_access'
 const CREDENTIALS = { client_id: 'sandbox-client', client_secret: 'sandbox-secret' }
 
-export interface Reply {
+export interface JsonResponse {
   status: number
   headers: Headers
   body: any
 }
-export interface Tokens {
+export interface TokenResponse {
   access_token: string
   refresh_token: string
   scope: string
@@ -78,7 +81,7 @@ export function authorizeUrl(url: string, params: Record<string, string | undefi
 }
 
 /** Goes through the consent without the page and comes back with the query of the callback. */
-export async function consent(
+export async function acceptConsent(
   url: string,
   params: Record<string, string | undefined> = {}
 ): Promise<URLSearchParams> {
@@ -90,19 +93,22 @@ export async function consent(
   ).searchParams
 }
 
-export async function tokenRequest(url: string, fields: Record<string, unknown>): Promise<Reply> {
-  return await call(`${url}/oauth/token`, {
+export async function tokenRequest(
+  url: string,
+  fields: Record<string, unknown>
+): Promise<JsonResponse> {
+  return await fetchJson(`${url}/oauth/token`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ ...CREDENTIALS, ...fields })
   })
 }
 
-export async function redeem(url: string, code: string | null): Promise<Reply> {
+export async function redeemCode(url: string, code: string | null): Promise<JsonResponse> {
   return await tokenRequest(url, { grant_type: 'authorization_code', code, redirect_uri: CALLBACK })
 }
 
-export async function refresh(url: string, token: string): Promise<Reply> {
+export async function refreshTokens(url: string, token: string): Promise<JsonResponse> {
   return await tokenRequest(url, { grant_type: 'refresh_token', refresh_token: token })
 }
 
@@ -110,28 +116,36 @@ export async function refresh(url: string, token: string): Promise<Reply> {
 export async function signIn(
   url: string,
   params: Record<string, string | undefined> = {}
-): Promise<Tokens> {
-  const { body } = await redeem(url, (await consent(url, params)).get('code'))
+): Promise<TokenResponse> {
+  const { body } = await redeemCode(url, (await acceptConsent(url, params)).get('code'))
   return body
 }
 
 /** GET with a bearer, or whatever `init` says. */
-export async function get(url: string, token: string, init: RequestInit = {}): Promise<Reply> {
-  return await call(url, {
+export async function getWithToken(
+  url: string,
+  token: string,
+  init: RequestInit = {}
+): Promise<JsonResponse> {
+  return await fetchJson(url, {
     ...init,
     headers: { authorization: `Bearer ${token}`, ...init.headers }
   })
 }
 
-export async function post(url: string, token: string, body: unknown): Promise<Reply> {
-  return await get(url, token, {
+export async function postWithToken(
+  url: string,
+  token: string,
+  body: unknown
+): Promise<JsonResponse> {
+  return await getWithToken(url, token, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body)
   })
 }
 
-async function call(url: string, init: RequestInit): Promise<Reply> {
+async function fetchJson(url: string, init: RequestInit): Promise<JsonResponse> {
   const response = await fetch(url, init)
   const text = await response.text()
   const json = (response.headers.get('content-type') ?? '').includes('json') && text !== ''
@@ -143,23 +157,23 @@ async function call(url: string, init: RequestInit): Promise<Reply> {
 }
 
 /** Both products of one site: `jira('/project/search')`, `wiki('/api/v2/pages')`. */
-export function callers(url: string, token: string, cloudId = ACME) {
+export function createCallers(url: string, token: string, cloudId = ACME) {
   return {
-    jira: (path: string) => get(`${url}/ex/jira/${cloudId}/rest/api/3${path}`, token),
+    jira: (path: string) => getWithToken(`${url}/ex/jira/${cloudId}/rest/api/3${path}`, token),
     jiraPost: (path: string, body: unknown) =>
-      post(`${url}/ex/jira/${cloudId}/rest/api/3${path}`, token, body),
-    wiki: (path: string) => get(`${url}/ex/confluence/${cloudId}/wiki${path}`, token)
+      postWithToken(`${url}/ex/jira/${cloudId}/rest/api/3${path}`, token, body),
+    wiki: (path: string) => getWithToken(`${url}/ex/confluence/${cloudId}/wiki${path}`, token)
   }
 }
 
 /** A sandbox with Dana signed in, and both products of the first site as she sees them. */
-export async function startSignedIn(t: Test, options: SandboxOptions = {}) {
+export async function startSignedIn(t: TestContext, options: SandboxOptions = {}) {
   const sandbox = await startSandbox(t, options)
   const { access_token: token } = await signIn(sandbox.url)
-  return { ...sandbox, token, ...callers(sandbox.url, token) }
+  return { ...sandbox, token, ...createCallers(sandbox.url, token) }
 }
 
 /** The same site for somebody else. */
-export async function callersAs(url: string, account: string, cloudId = ACME) {
-  return callers(url, (await signIn(url, { sandbox_account: account })).access_token, cloudId)
+export async function createCallersAs(url: string, account: string, cloudId = ACME) {
+  return createCallers(url, (await signIn(url, { sandbox_account: account })).access_token, cloudId)
 }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ACME, callers, signIn, startSandbox } from './helper.ts'
+import { ACME, createCallers, signIn, startSandbox } from './helper.ts'
 
 async function start(
   t: Parameters<typeof startSandbox>[0],
@@ -7,10 +7,11 @@ async function start(
 ) {
   const sandbox = await startSandbox(t, { indexLagMs: 0, ...options })
   const { access_token: token } = await signIn(sandbox.url)
-  return { ...sandbox, token, ...callers(sandbox.url, token) }
+  return { ...sandbox, token, ...createCallers(sandbox.url, token) }
 }
 
-const query = (jql: string, more = '') => `/search/jql?jql=${encodeURIComponent(jql)}${more}`
+const buildSearchPath = (jql: string, more = '') =>
+  `/search/jql?jql=${encodeURIComponent(jql)}${more}`
 
 t.test('project/search pages by offset and treats more than 100 as 100', async (t) => {
   const { url, jira } = await start(t, { sizes: { projects: 130 } })
@@ -111,7 +112,7 @@ t.test('search/jql gives ids only, pages by token and has no total', async (t) =
   let token: string | undefined
   do {
     const { status, body } = await jira(
-      query(
+      buildSearchPath(
         'project in (PAY, OPS) order by id',
         `&maxResults=7${token === undefined ? '' : `&nextPageToken=${encodeURIComponent(token)}`}`
       )
@@ -133,17 +134,21 @@ t.test('search/jql gives ids only, pages by token and has no total', async (t) =
     (await jiraPost('/search/approximate-count', { jql: 'project in (PAY, OPS)' })).body,
     { count: 50 }
   )
-  t.equal((await jira(query('project = PAY', '&nextPageToken=AAAA'))).status, 400)
+  t.equal((await jira(buildSearchPath('project = PAY', '&nextPageToken=AAAA'))).status, 400)
 })
 
 t.test('a token belongs to its query and dies after seven days', async (t) => {
   const { url, jira, admin } = await start(t)
-  const { nextPageToken: token } = (await jira(query('project = PAY', '&maxResults=2'))).body
-  t.equal((await jira(query('project = OPS', `&nextPageToken=${token}`))).status, 400)
-  t.equal((await jira(query('project = PAY', `&nextPageToken=${token}`))).status, 200)
+  const { nextPageToken: token } = (await jira(buildSearchPath('project = PAY', '&maxResults=2')))
+    .body
+  t.equal((await jira(buildSearchPath('project = OPS', `&nextPageToken=${token}`))).status, 400)
+  t.equal((await jira(buildSearchPath('project = PAY', `&nextPageToken=${token}`))).status, 200)
   await admin('clock', { advance_ms: 7 * 86_400_000 })
-  const later = callers(url, (await signIn(url)).access_token)
-  t.equal((await later.jira(query('project = PAY', `&nextPageToken=${token}`))).status, 400)
+  const later = createCallers(url, (await signIn(url)).access_token)
+  t.equal(
+    (await later.jira(buildSearchPath('project = PAY', `&nextPageToken=${token}`))).status,
+    400
+  )
 })
 
 t.test('pages hold up to 5000 ids, and 100 issues with fields', async (t) => {
@@ -172,7 +177,7 @@ t.test('pages hold up to 5000 ids, and 100 issues with fields', async (t) => {
 t.test('a query without a restriction, or one that is not understood, is a 400', async (t) => {
   const { jira, jiraPost } = await start(t)
   for (const jql of ['', 'order by created']) {
-    t.match(await jira(query(jql)), {
+    t.match(await jira(buildSearchPath(jql)), {
       status: 400,
       body: { errorMessages: [/^Unbounded JQL queries are not allowed here/], errors: {} }
     })
@@ -187,7 +192,7 @@ t.test('a query without a restriction, or one that is not understood, is a 400',
     'project = PAY order by nothing',
     'updated >= soon'
   ]) {
-    t.match(await jira(query(jql)), { status: 400, body: { errorMessages: [/./] } }, jql)
+    t.match(await jira(buildSearchPath(jql)), { status: 400, body: { errorMessages: [/./] } }, jql)
   }
   t.equal(
     (await jiraPost('/search/jql', { jql: 'project = PAY', expand: ['names'] })).status,
@@ -201,9 +206,9 @@ t.test('dates are read in the time zone of the person, to the minute', async (t)
   const at = Date.UTC(2026, 4, 4, 8, 0, 30)
   const { url, jira, admin } = await start(t, { now: () => at })
   await admin('issues/PAY-1', { summary: 'touched' })
-  const sam = callers(url, (await signIn(url, { sandbox_account: 'sam' })).access_token)
+  const sam = createCallers(url, (await signIn(url, { sandbox_account: 'sam' })).access_token)
   const found = async (caller: typeof jira, date: string) =>
-    (await caller(query(`project = PAY and updated >= "${date}"`))).body.issues.length
+    (await caller(buildSearchPath(`project = PAY and updated >= "${date}"`))).body.issues.length
   t.equal(await found(jira, '2026-05-04 11:00'), 1, '08:00:30 UTC is 11:00 in Riga')
   t.equal(await found(jira, '2026-05-04 11:01'), 0)
   t.equal(await found(sam.jira, '2026-05-04 04:00'), 1, 'and 04:00 in New York')
@@ -216,7 +221,7 @@ t.test('issues changed since a date come in the order of the change', async (t) 
   await admin('issues/PAY-3', { summary: 'later' })
   const { issues } = (
     await jira(
-      query(
+      buildSearchPath(
         'project is not EMPTY and updated >= "2024-06-01" order by updated asc',
         '&fields=updated&maxResults=100'
       )
@@ -230,16 +235,16 @@ t.test('issues changed since a date come in the order of the change', async (t) 
 
 t.test('issues can be fetched one by one and by the hundred, created and deleted', async (t) => {
   const { jira, jiraPost, admin } = await start(t)
-  const made = await admin('issues', { project: 'PAY', summary: 'A new <b>one</b>' })
-  t.match((await jira(`/issue/${made.key}`)).body, {
-    id: made.id,
+  const created = await admin('issues', { project: 'PAY', summary: 'A new <b>one</b>' })
+  t.match((await jira(`/issue/${created.key}`)).body, {
+    id: created.id,
     key: 'PAY-26',
     fields: { summary: 'A new <b>one</b>', description: { type: 'doc' } }
   })
   t.match(
     (
       await jiraPost('/issue/bulkfetch', {
-        issueIdsOrKeys: ['PAY-1', made.id, 'NOPE-1'],
+        issueIdsOrKeys: ['PAY-1', created.id, 'NOPE-1'],
         fields: ['summary']
       })
     ).body,

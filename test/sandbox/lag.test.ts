@@ -1,32 +1,32 @@
 import t from 'tap'
 import { startSignedIn } from './helper.ts'
-import type { Test } from './helper.ts'
+import type { TestContext } from './helper.ts'
 
-const MINUTE = 60_000
+const MINUTE_MS = 60_000
 
-async function start(t: Test, options: Parameters<typeof startSignedIn>[1] = {}) {
+async function start(t: TestContext, options: Parameters<typeof startSignedIn>[1] = {}) {
   const sandbox = await startSignedIn(t, { now: () => Date.UTC(2026, 4, 4, 8), ...options })
   const { jiraPost } = sandbox
   const search = async (jql: string, more = {}) =>
     (await jiraPost('/search/jql', { jql, maxResults: 100, fields: ['summary'], ...more })).body
       .issues
-  const changed = async (more = {}) =>
+  const findChanged = async (more = {}) =>
     (await search('updated >= "-1d"', more)).map(({ id }: { id: string }) => id)
   return {
     ...sandbox,
     search,
-    changed,
-    pass: (ms: number) => sandbox.admin('clock', { advance_ms: ms })
+    findChanged,
+    advanceClock: (ms: number) => sandbox.admin('clock', { advance_ms: ms })
   }
 }
 
 t.test('JQL is behind by half the lag to all of it, and everything else is not', async (t) => {
-  const { admin, jira, jiraPost, search, changed, pass } = await start(t)
+  const { admin, jira, jiraPost, search, findChanged, advanceClock } = await start(t)
   const { id } = (await admin('issues', { project: 'PAY', summary: 'Brand new' })) as { id: string }
   await admin('issues/PAY-1', { summary: 'Changed' })
   await admin('issues/PAY-2', { deleted: true })
-  await pass(MINUTE / 2 - 1)
-  t.strictSame(await changed(), [])
+  await advanceClock(MINUTE_MS / 2 - 1)
+  t.strictSame(await findChanged(), [])
   const found = (await search('project = PAY order by id')) as {
     id: string
     key: string
@@ -45,63 +45,65 @@ t.test('JQL is behind by half the lag to all of it, and everything else is not',
   t.strictSame((await jiraPost('/search/approximate-count', { jql: 'project = PAY' })).body, {
     count: 25
   })
-  await pass(MINUTE / 2 + 1)
-  t.strictSame((await changed()).sort(), ['10000', id].sort())
+  await advanceClock(MINUTE_MS / 2 + 1)
+  t.strictSame((await findChanged()).sort(), ['10000', id].sort())
   t.equal((await search('project = PAY')).length, 25)
 })
 
 t.test('items have delays of their own between the two', async (t) => {
-  const { admin, changed, pass } = await start(t)
+  const { admin, findChanged, advanceClock } = await start(t)
   for (let number = 1; number <= 25; number++) await admin(`issues/PAY-${number}`, { summary: 'x' })
-  await pass((MINUTE * 3) / 4)
-  const halfway = (await changed()).length
+  await advanceClock((MINUTE_MS * 3) / 4)
+  const halfway = (await findChanged()).length
   t.ok(halfway > 2 && halfway < 23, `${halfway} of 25`)
 })
 
 t.test(
   'changes come one after the other, so that one that is edited all the time is not behind for longer',
   async (t) => {
-    const { admin, search, pass } = await start(t)
+    const { admin, search, advanceClock } = await start(t)
     const seen: string[] = []
     for (let second = 0; second < 90; second++) {
       if (second <= 30 && second % 10 === 0) {
         await admin('issues/PAY-1', { summary: `after ${second}` })
       }
       seen.push((await search('key = PAY-1'))[0].fields.summary)
-      await pass(1000)
+      await advanceClock(1000)
     }
-    const lasted = seen.reduce(
+    const callsPerSummary = seen.reduce(
       (counts, summary) => counts.set(summary, (counts.get(summary) ?? 0) + 1),
       new Map<string, number>()
     )
-    t.strictSame([...lasted].slice(1, 4), [
+    t.strictSame([...callsPerSummary].slice(1, 4), [
       ['after 0', 10],
       ['after 10', 10],
       ['after 20', 10]
     ])
-    t.ok([...lasted.values()][0] >= 30 && [...lasted.values()][0] <= 60)
+    t.ok([...callsPerSummary.values()][0] >= 30 && [...callsPerSummary.values()][0] <= 60)
     t.equal(seen.at(-1), 'after 30')
   }
 )
 
 t.test('what a search has found once it does not lose again when the lag grows', async (t) => {
-  const { admin, changed, search } = await start(t)
+  const { admin, findChanged, search } = await start(t)
   await admin('issues/PAY-1', { summary: 'old' })
   await admin('lag', { ms: 0 })
   await admin('issues/PAY-1', { summary: 'seen' })
-  await admin('lag', { ms: MINUTE })
-  t.strictSame(await changed(), ['10000'])
+  await admin('lag', { ms: MINUTE_MS })
+  t.strictSame(await findChanged(), ['10000'])
   await admin('issues/PAY-1', { summary: 'not yet' })
   t.equal((await search('key = PAY-1'))[0].fields.summary, 'seen')
 })
 
 t.test('the lag is an option, can be set at any time, and comes back with a reset', async (t) => {
-  const { world, admin, wiki, changed, pass } = await start(t, { indexLagMs: 10 * MINUTE })
+  const { state, admin, wiki, findChanged, advanceClock } = await start(t, {
+    indexLagMs: 10 * MINUTE_MS
+  })
   await admin('issues/PAY-1', { summary: 'Changed' })
-  await pass(4 * MINUTE)
-  t.strictSame(await changed(), [])
+  await advanceClock(4 * MINUTE_MS)
+  t.strictSame(await findChanged(), [])
   await admin('lag', { ms: 0 })
-  t.strictSame(await changed(), ['10000'], 'what was on its way is there')
+  t.strictSame(await findChanged(), ['10000'], 'what was on its way is there')
   const [page] = (await wiki('/api/v2/pages?status=current')).body.results
   await admin(`pages/${page.id}`, { title: 'Needle' })
   t.equal(
@@ -111,16 +113,16 @@ t.test('the lag is an option, can be set at any time, and comes back with a rese
   )
   t.match(await admin('state', undefined, 'GET'), { index_lag_ms: 0 })
   await admin('reset')
-  t.equal(world.indexLagMs(), 10 * MINUTE)
+  t.equal(state.indexLagMs(), 10 * MINUTE_MS)
   await t.rejects(admin('lag', { ms: -1 }), /400 ms must be a whole number from 0/)
   await t.rejects(admin('lag', {}), /400 body.ms must be a number/)
 })
 
 t.test('issues named for reconciling are found as they are, by GET and by POST', async (t) => {
-  const { admin, jira, jiraPost, changed } = await start(t)
+  const { admin, jira, jiraPost, findChanged } = await start(t)
   const { id } = (await admin('issues', { project: 'PAY' })) as { id: string }
   await admin('issues/PAY-1', { summary: 'Changed' })
-  t.strictSame(await changed({ reconcileIssues: [Number(id)] }), [id])
+  t.strictSame(await findChanged({ reconcileIssues: [Number(id)] }), [id])
   const { body } = await jira(
     `/search/jql?jql=${encodeURIComponent('updated >= "-1d" order by id')}&reconcileIssues=${id}&reconcileIssues=10000`
   )
@@ -139,7 +141,7 @@ t.test('issues named for reconciling are found as they are, by GET and by POST',
 t.test(
   'a project that is gone is gone from the index later, and so is a space with its pages',
   async (t) => {
-    const { admin, search, wiki, pass } = await start(t)
+    const { admin, search, wiki, advanceClock } = await start(t)
     const titles = async () =>
       (await wiki('/rest/api/search?cql=type=page&limit=100')).body.results.length
     const before = [(await search('project is not EMPTY')).length, await titles()]
@@ -149,7 +151,7 @@ t.test(
     await admin('projects/PAY', { deleted: true })
     await admin(`spaces/${space.key}`, { deleted: true })
     t.strictSame([(await search('project is not EMPTY')).length, await titles()], before)
-    await pass(MINUTE)
+    await advanceClock(MINUTE_MS)
     t.notOk(
       (await search('project is not EMPTY')).some(({ key }: { key: string }) =>
         key.startsWith('PAY-')

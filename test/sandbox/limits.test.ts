@@ -1,7 +1,7 @@
 import t from 'tap'
-import { callers, GLOBEX, signIn, startSandbox } from './helper.ts'
+import { createCallers, GLOBEX, signIn, startSandbox } from './helper.ts'
 
-const HOUR = 3_600_000
+const HOUR_MS = 3_600_000
 const NOW = Date.UTC(2026, 4, 4, 8, 5)
 
 async function start(
@@ -10,7 +10,7 @@ async function start(
 ) {
   const sandbox = await startSandbox(t, { now: () => NOW, ...options })
   const { access_token: token } = await signIn(sandbox.url)
-  return { ...sandbox, token, ...callers(sandbox.url, token) }
+  return { ...sandbox, token, ...createCallers(sandbox.url, token) }
 }
 
 t.test(
@@ -38,7 +38,7 @@ t.test('an empty bucket refuses this endpoint of this site only, until time pass
     'x-ratelimit-reset': /^2026-05-04T08:05:01/
   })
   t.equal((await jira('/project/search')).status, 200)
-  t.equal((await callers(url, token, GLOBEX).jira('/myself')).status, 200)
+  t.equal((await createCallers(url, token, GLOBEX).jira('/myself')).status, 200)
   await admin('clock', { advance_ms: 2000 })
   t.equal((await jira('/myself')).status, 200)
 })
@@ -56,14 +56,14 @@ t.test(
     t.match(near.headers.get('ratelimit-policy'), /q=30;w=3600/)
     t.match(near.headers.get('ratelimit'), /r=4;t=3300/)
     await wiki('/api/v2/pages?limit=3')
-    const refused = await callers(url, token, GLOBEX).wiki('/api/v2/pages')
+    const refused = await createCallers(url, token, GLOBEX).wiki('/api/v2/pages')
     t.equal(refused.status, 429)
     t.match(Object.fromEntries(refused.headers), {
       'retry-after': '3600',
       'ratelimit-reason': 'confluence-quota-global-based',
       'x-ratelimit-reset': '2026-05-04T09:00Z'
     })
-    await admin('clock', { advance_ms: HOUR - 5 * 60_000 })
+    await admin('clock', { advance_ms: HOUR_MS - 5 * 60_000 })
     t.equal((await jira('/serverInfo')).status, 200)
   }
 )
@@ -121,7 +121,7 @@ t.test('a burst can be called for, with fewer headers than one would like', asyn
 
 t.test('a burst or a quota can be called for on one site, and on several at once', async (t) => {
   const { url, token, jira, wiki, admin } = await start(t)
-  const other = callers(url, token, GLOBEX)
+  const other = createCallers(url, token, GLOBEX)
   await admin('burst', { exhaust: true, site: 'acme', for_ms: 5000 })
   t.match(
     await Promise.all([

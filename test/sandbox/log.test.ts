@@ -1,9 +1,9 @@
 import t from 'tap'
-import type { Logged } from '../../src/sandbox/gateway/stats.ts'
+import type { CallLogEntry } from '../../src/sandbox/gateway/stats.ts'
 import { startSignedIn } from './helper.ts'
 
 t.test('the log says where in a list a call read on, and a first page says nothing', async (t) => {
-  const { jira, jiraPost, wiki, world, token } = await startSignedIn(t)
+  const { jira, jiraPost, wiki, state, token } = await startSignedIn(t)
   await jira('/project/search?startAt=5&maxResults=5')
   const { nextPageToken } = (await jira('/search/jql?jql=project=PAY&maxResults=1')).body
   await jira(`/search/jql?jql=project=PAY&maxResults=1&nextPageToken=${nextPageToken}`)
@@ -13,10 +13,10 @@ t.test('the log says where in a list a call read on, and a first page says nothi
   await wiki(next.slice('/wiki'.length))
   await wiki(`/api/v2/pages?cursor=${token}`)
   await wiki('/api/v2/pages?cursor=a.b&code=secret')
-  const { log } = world.stats.read()
+  const { log } = state.stats.snapshot()
   const places = log
     .slice(-9)
-    .map(({ cursor, startAt, nextPageToken }: Logged) => ({ cursor, startAt, nextPageToken }))
+    .map(({ cursor, startAt, nextPageToken }: CallLogEntry) => ({ cursor, startAt, nextPageToken }))
   t.match(places[0], { startAt: '5', cursor: undefined, nextPageToken: undefined })
   t.strictSame(
     places.slice(1, 5).map(({ nextPageToken }) => nextPageToken),
@@ -30,25 +30,25 @@ t.test('the log says where in a list a call read on, and a first page says nothi
 })
 
 t.test('a call that a fault spoils says it too', async (t) => {
-  const { wiki, world, admin } = await startSignedIn(t)
+  const { wiki, state, admin } = await startSignedIn(t)
   await admin('faults', { kind: 'status', match: { path: '*/pages' } })
   await wiki('/api/v2/pages?cursor=abc')
-  t.match(world.stats.read().log.at(-1), { status: 0, cursor: 'abc' })
+  t.match(state.stats.snapshot().log.at(-1), { status: 0, cursor: 'abc' })
 })
 
 t.test('the log keeps as many calls as it is told, 1000 without', async (t) => {
-  for (const [logKept, kept] of [
+  for (const [maxLogEntries, expected] of [
     [3, 3],
     [0, 0],
     [undefined, 1000],
     [1500, 1500]
   ]) {
-    const { world } = await startSignedIn(t, { logKept })
+    const { state } = await startSignedIn(t, { maxLogEntries })
     for (let call = 0; call < 3100; call++) {
-      world.stats.call('x', { at: call, method: 'GET', path: '/', status: 200, token: null })
+      state.stats.recordCall('x', { at: call, method: 'GET', path: '/', status: 200, token: null })
     }
-    const { log } = world.stats.read()
-    t.equal(log.length, kept)
-    t.match(log, kept === 0 ? [] : [{ at: 3100 - Number(kept) }])
+    const { log } = state.stats.snapshot()
+    t.equal(log.length, expected)
+    t.match(log, expected === 0 ? [] : [{ at: 3100 - Number(expected) }])
   }
 })

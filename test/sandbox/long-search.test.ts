@@ -1,15 +1,15 @@
 import t from 'tap'
 import { startSignedIn } from './helper.ts'
-import type { Test } from './helper.ts'
+import type { TestContext } from './helper.ts'
 
-async function start(t: Test, options: Parameters<typeof startSignedIn>[1] = {}) {
+async function start(t: TestContext, options: Parameters<typeof startSignedIn>[1] = {}) {
   const sandbox = await startSignedIn(t, {
     sizes: { projects: 4, issues: 500 },
     hourlyPoints: 1e9,
     ...options
   })
   /** Every page of one chain. */
-  const chain = async (jql: string, more = {}) => {
+  const collectPages = async (jql: string, more = {}) => {
     const pages: any[] = []
     for (let nextPageToken: string | undefined, isLast = false; !isLast;) {
       const { status, body } = await sandbox.jiraPost('/search/jql', {
@@ -26,14 +26,14 @@ async function start(t: Test, options: Parameters<typeof startSignedIn>[1] = {})
     }
     return pages
   }
-  return { ...sandbox, chain }
+  return { ...sandbox, collectPages }
 }
 
 t.test(
   'a chain of pages ends without a word when it has become too long, and a later start goes on',
   async (t) => {
-    const { chain } = await start(t, { longestSearch: 120 })
-    const pages = await chain('project is not EMPTY order by updated', {
+    const { collectPages } = await start(t, { maxSearchResults: 120 })
+    const pages = await collectPages('project is not EMPTY order by updated', {
       maxResults: 50,
       fields: ['updated']
     })
@@ -46,7 +46,7 @@ t.test(
     for (let turn = 0; turn < 10; turn++) {
       const from = new Date(Date.parse(last.fields.updated) - 86_400_000).toISOString().slice(0, 10)
       const more = (
-        await chain(`project is not EMPTY and updated >= "${from}" order by updated`, {
+        await collectPages(`project is not EMPTY and updated >= "${from}" order by updated`, {
           maxResults: 50,
           fields: ['updated']
         })
@@ -59,26 +59,29 @@ t.test(
 )
 
 t.test('what fits into one chain is complete, and one page is cut as well', async (t) => {
-  const { chain } = await start(t, { longestSearch: 125 })
+  const { collectPages } = await start(t, { maxSearchResults: 125 })
   t.strictSame(
-    (await chain('project = PAY', { maxResults: 60 })).map(({ length }) => length),
+    (await collectPages('project = PAY', { maxResults: 60 })).map(({ length }) => length),
     [60, 60, 5]
   )
   t.strictSame(
-    (await chain('project is not EMPTY', { maxResults: 5000 })).map(({ length }) => length),
+    (await collectPages('project is not EMPTY', { maxResults: 5000 })).map(({ length }) => length),
     [125]
   )
 })
 
 t.test('it is 126,000 unless said otherwise', async (t) => {
-  const { chain } = await start(t, { sizes: { projects: 1, issues: 126_001 } })
-  t.equal((await chain('project = PAY', { maxResults: 5000 })).flat().length, 126_000)
+  const { collectPages } = await start(t, { sizes: { projects: 1, issues: 126_001 } })
+  t.equal((await collectPages('project = PAY', { maxResults: 5000 })).flat().length, 126_000)
 })
 
 t.test('bounds on updated end a list where they should, in both directions', async (t) => {
-  const { chain } = await start(t)
+  const { collectPages } = await start(t)
   const all = (
-    await chain('project is not EMPTY order by updated', { maxResults: 100, fields: ['updated'] })
+    await collectPages('project is not EMPTY order by updated', {
+      maxResults: 100,
+      fields: ['updated']
+    })
   ).flat()
   const bounds = 'updated >= "2023-03-01" and updated < "2024-07-01"'
   const zone = (time: string) =>
@@ -91,23 +94,33 @@ t.test('bounds on updated end a list where they should, in both directions', asy
     .map(({ id }) => id)
   t.ok(within.length > 100)
   t.strictSame(
-    (await chain(`project is not EMPTY and ${bounds} order by updated asc`, { maxResults: 40 }))
+    (
+      await collectPages(`project is not EMPTY and ${bounds} order by updated asc`, {
+        maxResults: 40
+      })
+    )
       .flat()
       .map(({ id }) => id),
     within
   )
   t.strictSame(
-    (await chain(`project is not EMPTY and ${bounds} order by updated desc`, { maxResults: 40 }))
+    (
+      await collectPages(`project is not EMPTY and ${bounds} order by updated desc`, {
+        maxResults: 40
+      })
+    )
       .flat()
       .map(({ id }) => id),
     [...within].reverse()
   )
-  const own = (await chain(`project = PAY and ${bounds} order by updated`, { maxResults: 40 }))
+  const own = (
+    await collectPages(`project = PAY and ${bounds} order by updated`, { maxResults: 40 })
+  )
     .flat()
     .map(({ id }) => id)
   t.ok(own.length > 20 && own.every((id) => within.includes(id)))
   t.equal(
-    (await chain(`project = PAY and ${bounds}`, { maxResults: 40 })).flat().length,
+    (await collectPages(`project = PAY and ${bounds}`, { maxResults: 40 })).flat().length,
     own.length
   )
 })

@@ -1,16 +1,16 @@
 import t from 'tap'
-import { ACME, callers, get, signIn, startSandbox } from './helper.ts'
+import { ACME, createCallers, getWithToken, signIn, startSandbox } from './helper.ts'
 
-const PAGES = 1_000_000
-const ROOM = 150 * 1024 * 1024
+const PAGE_COUNT = 1_000_000
+const MEMORY_LIMIT_BYTES = 150 * 1024 * 1024
 
 t.test('a million pages cost no memory, wherever in the list one reads', async (t) => {
   const { url, admin } = await startSandbox(t, {
-    sizes: { pages: PAGES, spaces: 50 },
+    sizes: { pages: PAGE_COUNT, spaces: 50 },
     hourlyPoints: 1e9
   })
   const { access_token: token } = await signIn(url)
-  const { wiki } = callers(url, token)
+  const { wiki } = createCallers(url, token)
   const before = process.memoryUsage().rss
   const first = (await wiki('/api/v2/pages?limit=250')).body.results
   for (const at of [100_000, 500_000, 900_000, 999_000]) {
@@ -20,7 +20,7 @@ t.test('a million pages cost no memory, wherever in the list one reads', async (
       ['modified-date', '-'],
       ['modified-date', '']
     ]) {
-      const row = await pageNear(wiki, id)
+      const row = await findPageNear(wiki, id)
       const value = order === 'id' ? Number(row.id) : Date.parse(row.version.createdAt)
       const cursor = Buffer.from(
         JSON.stringify({ id: row.id, contentOrder: `${sign}${order}`, contentOrderValue: value })
@@ -36,7 +36,7 @@ t.test('a million pages cost no memory, wherever in the list one reads', async (
   const [space] = (await wiki('/api/v2/spaces?limit=1')).body.results
   let next = `/wiki/api/v2/spaces/${space.id}/pages?limit=250`
   for (let page = 0; page < 8; page++) {
-    next = (await get(`${url}/ex/confluence/${ACME}${next}`, token)).body._links.next
+    next = (await getWithToken(`${url}/ex/confluence/${ACME}${next}`, token)).body._links.next
   }
   t.ok(next)
   await admin(`pages/${first[3].id}`, { title: 'Changed among a million' })
@@ -44,11 +44,11 @@ t.test('a million pages cost no memory, wherever in the list one reads', async (
     (await wiki('/api/v2/pages?limit=1&sort=-modified-date')).body.results[0].title,
     'Changed among a million'
   )
-  t.ok(process.memoryUsage().rss - before < ROOM)
+  t.ok(process.memoryUsage().rss - before < MEMORY_LIMIT_BYTES)
 })
 
 /** The page whose id starts at this block of 32. */
-async function pageNear(wiki: (path: string) => Promise<{ body: any }>, id: string) {
+async function findPageNear(wiki: (path: string) => Promise<{ body: any }>, id: string) {
   const block = Array.from({ length: 32 }, (_, offset) => String(Number(id) + offset)).join()
   return (await wiki(`/api/v2/pages?id=${block}`)).body.results[0]
 }

@@ -1,13 +1,13 @@
 import Fastify from 'fastify'
 import t from 'tap'
-import sandbox from '../../src/sandbox/http/plugin.ts'
-import { createWorld } from '../../src/sandbox/state.ts'
+import sandboxPlugin from '../../src/sandbox/http/plugin.ts'
+import { createSandboxState } from '../../src/sandbox/state.ts'
 import { ACME, authorizeUrl, CALLBACK } from './helper.ts'
 
 /** A host with ways of its own: strict parsing, problem+json, a hook and two places for one world. */
-async function host(t: { teardown: (fn: () => unknown) => void }) {
+async function createHost(t: { teardown: (fn: () => unknown) => void }) {
   const app = Fastify()
-  const world = createWorld()
+  const state = createSandboxState()
   t.teardown(() => app.close())
   app.setErrorHandler((_error, _request, reply) =>
     reply.code(422).type('application/problem+json').send({ title: 'host' })
@@ -20,13 +20,13 @@ async function host(t: { teardown: (fn: () => unknown) => void }) {
   })
   app.post('/echo', async ({ body }) => body)
   for (const prefix of ['/sandbox', '/api/sandbox']) {
-    await app.register(async (scope) => scope.register(sandbox, { world }), { prefix })
+    await app.register(async (scope) => scope.register(sandboxPlugin, { state }), { prefix })
   }
-  return { app, world }
+  return { app, state }
 }
 
 t.test('mounted twice with one world: a code from one place is good in the other', async (t) => {
-  const { app } = await host(t)
+  const { app } = await createHost(t)
   const authorize = await app.inject(
     authorizeUrl('', { sandbox_decision: 'accept' }).replace(/^/, '/sandbox')
   )
@@ -60,7 +60,7 @@ t.test('mounted twice with one world: a code from one place is good in the other
 t.test(
   'nothing of the host shapes the sandbox, and nothing of the sandbox reaches the host',
   async (t) => {
-    const { app } = await host(t)
+    const { app } = await createHost(t)
     t.match(
       (
         await app.inject({
@@ -97,7 +97,7 @@ t.test(
 )
 
 t.test('the form posts to where the page came from', async (t) => {
-  const { app } = await host(t)
+  const { app } = await createHost(t)
   const page = await app.inject(authorizeUrl('/api/sandbox'))
   t.match(page.body, /<form method="post" action="authorize">/)
   const fields = [...page.body.matchAll(/type="hidden" name="([^"]+)" value="([^"]*)"/g)].map(

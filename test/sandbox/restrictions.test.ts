@@ -1,15 +1,15 @@
 import t from 'tap'
-import { callersAs, GLOBEX, startSignedIn } from './helper.ts'
-import type { Test } from './helper.ts'
+import { createCallersAs, GLOBEX, startSignedIn } from './helper.ts'
+import type { TestContext } from './helper.ts'
 
 /** Dana, from whom things are hidden, and Sam, who sees them; search is not behind. */
-async function start(t: Test) {
+async function start(t: TestContext) {
   const dana = await startSignedIn(t, { indexLagMs: 0 })
-  return { ...dana, sam: await callersAs(dana.url, 'sam') }
+  return { ...dana, sam: await createCallersAs(dana.url, 'sam') }
 }
 
-const jql = (text: string) => `/search/jql?maxResults=5000&jql=${encodeURIComponent(text)}`
-const cql = (text: string) => `/rest/api/search?limit=250&cql=${encodeURIComponent(text)}`
+const jqlPath = (text: string) => `/search/jql?maxResults=5000&jql=${encodeURIComponent(text)}`
+const cqlPath = (text: string) => `/rest/api/search?limit=250&cql=${encodeURIComponent(text)}`
 
 t.test('a restricted project is as good as absent to its account, with its issues', async (t) => {
   const { jira, jiraPost, sam, admin } = await start(t)
@@ -30,12 +30,12 @@ t.test('a restricted project is as good as absent to its account, with its issue
     (await jiraPost('/issue/bulkfetch', { issueIdsOrKeys: ['PAY-1', 'OPS-1'] })).body.issues,
     [{ key: 'OPS-1' }]
   )
-  t.match(await jira(jql('project = PAY')), {
+  t.match(await jira(jqlPath('project = PAY')), {
     status: 400,
     body: { errorMessages: ["The value 'PAY' does not exist for the field 'project'."] }
   })
-  t.equal((await jira(jql('key = PAY-1'))).status, 400)
-  t.equal((await jira(jql('project is not EMPTY'))).body.issues.length, 275)
+  t.equal((await jira(jqlPath('key = PAY-1'))).status, 400)
+  t.equal((await jira(jqlPath('project is not EMPTY'))).body.issues.length, 275)
   t.strictSame(
     (await jiraPost('/search/approximate-count', { jql: 'project is not EMPTY' })).body,
     { count: 275 }
@@ -51,7 +51,7 @@ t.test('a single issue can be restricted, from everybody too', async (t) => {
   await admin('restrict', { issue: 'PAY-1', restricted: true })
   for (const person of [jira, sam.jira]) {
     t.equal((await person('/issue/PAY-1')).status, 404)
-    t.equal((await person(jql('project = PAY'))).body.issues.length, 24)
+    t.equal((await person(jqlPath('project = PAY'))).body.issues.length, 24)
   }
   t.strictSame((await jiraPost('/issue/bulkfetch', { issueIdsOrKeys: ['PAY-1'] })).body.issues, [])
   await admin('restrict', { issue: '10000', restricted: false })
@@ -78,8 +78,8 @@ t.test('a restricted space is as good as absent to its account, with its pages',
     t.equal((await wiki(`/api/v2/pages?limit=250${list}`)).body.results.length, 45, list)
   }
   t.strictSame((await wiki(`/api/v2/pages?id=${page.id}`)).body.results, [])
-  t.strictSame((await wiki(cql(`space = ${space.key}`))).body.results, [])
-  t.ok((await wiki(cql(`space = ${other.key}`))).body.results.length > 0)
+  t.strictSame((await wiki(cqlPath(`space = ${space.key}`))).body.results, [])
+  t.ok((await wiki(cqlPath(`space = ${other.key}`))).body.results.length > 0)
   t.equal((await sam.wiki('/api/v2/pages?limit=250')).body.results.length, 60)
   await admin('restrict', { space: space.id, account_id: 'dana', restricted: false })
   t.equal((await wiki('/api/v2/pages?limit=250')).body.results.length, 60)
@@ -92,7 +92,7 @@ t.test(
     const [page] = (await wiki('/api/v2/pages?status=current')).body.results
     const sees = async (person: typeof wiki) =>
       (await person(`/api/v2/pages/${page.id}`)).status === 200 &&
-      (await person(cql(`id = ${page.id}`))).body.results.length === 1
+      (await person(cqlPath(`id = ${page.id}`))).body.results.length === 1
     await admin('restrict', { page: page.id, account_id: 'dana', restricted: true })
     t.strictSame([await sees(wiki), await sees(sam.wiki)], [false, true])
     await admin('restrict', { page: page.id, restricted: true })
@@ -111,14 +111,14 @@ t.test(
 
 t.test('a restriction belongs to its site, and names one thing', async (t) => {
   const { url, jira, admin } = await start(t)
-  const globex = await callersAs(url, 'dana', GLOBEX)
+  const globex = await createCallersAs(url, 'dana', GLOBEX)
   await admin('restrict', { site: 'globex', project: 'PAY', restricted: true })
   t.strictSame(
     [(await jira('/project/PAY')).status, (await globex.jira('/project/PAY')).status],
     [200, 404]
   )
   await admin('reset')
-  t.equal((await (await callersAs(url, 'dana', GLOBEX)).jira('/project/PAY')).status, 200)
+  t.equal((await (await createCallersAs(url, 'dana', GLOBEX)).jira('/project/PAY')).status, 200)
   await t.rejects(
     admin('restrict', { restricted: true }),
     /400 body must name one of project, issue, space, page/

@@ -8,7 +8,7 @@ import t from 'tap'
 const SERVER = fileURLToPath(new URL('../../src/cli/sandbox.ts', import.meta.url))
 
 /** The process as `main.js sandbox …` starts it, options from the third argument on. */
-function run(...args: string[]) {
+function runSandbox(...args: string[]) {
   const code = `process.argv.splice(1, 0, 'main.js', 'sandbox'); await import(${JSON.stringify(`file://${SERVER}`)})`
   const child = spawn(process.execPath, ['--input-type=module', '-e', code, '--', ...args], {
     stdio: ['ignore', 'pipe', 'pipe']
@@ -24,7 +24,7 @@ function run(...args: string[]) {
 }
 
 t.test('it prints what the connector needs, answers, and stops on SIGTERM', async (t) => {
-  const { child, output, exit } = run(
+  const { child, output, exit } = runSandbox(
     '--port',
     '0',
     '--projects',
@@ -57,15 +57,15 @@ t.test('a bad option and a port in use end it with one sentence', async (t) => {
     [['--colour', 'red'], /--colour/],
     [['--access', 'none'], /--access must be account or resource/]
   ] as const) {
-    const { output, exit } = run(...args)
+    const { output, exit } = runSandbox(...args)
     t.equal((await exit)[0], 1)
     t.match(output.err, message)
     t.notMatch(output.err, /\n {4}at /)
   }
-  const taken = createServer().listen(0, '127.0.0.1')
-  t.teardown(() => taken.close())
-  await once(taken, 'listening')
-  const { output, exit } = run('--port', String((taken.address() as AddressInfo).port))
+  const blocker = createServer().listen(0, '127.0.0.1')
+  t.teardown(() => blocker.close())
+  await once(blocker, 'listening')
+  const { output, exit } = runSandbox('--port', String((blocker.address() as AddressInfo).port))
   t.equal((await exit)[0], 1)
   t.match(output.err, /port is in use/)
 })

@@ -2,27 +2,27 @@ import t from 'tap'
 import {
   ACME,
   CALLBACK,
-  callers,
-  consent,
-  get,
-  redeem,
-  refresh,
+  createCallers,
+  acceptConsent,
+  getWithToken,
+  redeemCode,
+  refreshTokens,
   signIn,
   startSandbox,
   tokenRequest
 } from './helper.ts'
 
-const MINUTE = 60_000
-const DAY = 86_400_000
-const says = (status: number, error: string, description?: string) => ({
+const MINUTE_MS = 60_000
+const DAY_MS = 86_400_000
+const errorResponse = (status: number, error: string, description?: string) => ({
   status,
   body: { error, ...(description !== undefined && { error_description: description }) }
 })
 
 t.test('a code gives tokens as long as real ones, for an hour, once', async (t) => {
   const { url } = await startSandbox(t)
-  const code = (await consent(url)).get('code')
-  const { status, headers, body } = await redeem(url, code)
+  const code = (await acceptConsent(url)).get('code')
+  const { status, headers, body } = await redeemCode(url, code)
   t.equal(status, 200)
   t.match(headers.get('atl-traceid'), /^[0-9a-f]{32}$/)
   t.match(body, { token_type: 'Bearer', expires_in: 3600 })
@@ -35,7 +35,10 @@ t.test('a code gives tokens as long as real ones, for an hour, once', async (t) 
     aud: 'sandbox-client',
     iss: 'https://auth.atlassian.com'
   })
-  t.match(await redeem(url, code), says(400, 'invalid_request', 'authorization_code is invalid'))
+  t.match(
+    await redeemCode(url, code),
+    errorResponse(400, 'invalid_request', 'authorization_code is invalid')
+  )
 })
 
 t.test('there is a refresh token only for offline_access', async (t) => {
@@ -45,14 +48,17 @@ t.test('there is a refresh token only for offline_access', async (t) => {
 
 t.test('a code dies after ten minutes', async (t) => {
   const { url, admin } = await startSandbox(t)
-  const code = (await consent(url)).get('code')
-  await admin('clock', { advance_ms: 10 * MINUTE })
-  t.match(await redeem(url, code), says(400, 'invalid_request', 'authorization_code is invalid'))
+  const code = (await acceptConsent(url)).get('code')
+  await admin('clock', { advance_ms: 10 * MINUTE_MS })
+  t.match(
+    await redeemCode(url, code),
+    errorResponse(400, 'invalid_request', 'authorization_code is invalid')
+  )
 })
 
 t.test('the token endpoint takes forms as well as JSON', async (t) => {
   const { url } = await startSandbox(t)
-  const code = (await consent(url)).get('code') ?? ''
+  const code = (await acceptConsent(url)).get('code') ?? ''
   const body = new URLSearchParams({
     grant_type: 'authorization_code',
     client_id: 'sandbox-client',
@@ -72,30 +78,36 @@ t.test('the token endpoint takes forms as well as JSON', async (t) => {
 
 t.test('the token endpoint refuses as Atlassian does', async (t) => {
   const { url } = await startSandbox(t)
-  const code = (await consent(url)).get('code')
+  const code = (await acceptConsent(url)).get('code')
   const exchange = { grant_type: 'authorization_code', code, redirect_uri: CALLBACK }
   t.match(
     await tokenRequest(url, { ...exchange, client_secret: 'wrong' }),
-    says(401, 'access_denied', 'Unauthorized')
+    errorResponse(401, 'access_denied', 'Unauthorized')
   )
   t.match(
     await tokenRequest(url, { ...exchange, client_secret: undefined }),
-    says(401, 'access_denied', 'Unauthorized')
+    errorResponse(401, 'access_denied', 'Unauthorized')
   )
   t.match(
     await tokenRequest(url, { ...exchange, client_id: 'nobody' }),
-    says(401, 'access_denied', 'Unauthorized')
+    errorResponse(401, 'access_denied', 'Unauthorized')
   )
   t.match(
     await tokenRequest(url, { ...exchange, redirect_uri: `${CALLBACK}/` }),
-    says(400, 'invalid_request')
+    errorResponse(400, 'invalid_request')
   )
   t.match(
     await tokenRequest(url, { ...exchange, grant_type: 'password' }),
-    says(400, 'unsupported_grant_type')
+    errorResponse(400, 'unsupported_grant_type')
   )
-  t.match(await tokenRequest(url, { grant_type: 'refresh_token' }), says(400, 'invalid_request'))
-  t.match(await refresh(url, 'a.b.c'), says(403, 'unauthorized_client', 'refresh_token is invalid'))
+  t.match(
+    await tokenRequest(url, { grant_type: 'refresh_token' }),
+    errorResponse(400, 'invalid_request')
+  )
+  t.match(
+    await refreshTokens(url, 'a.b.c'),
+    errorResponse(403, 'unauthorized_client', 'refresh_token is invalid')
+  )
   const { refresh_token: token } = await signIn(url)
   t.match(
     await tokenRequest(url, {
@@ -103,9 +115,9 @@ t.test('the token endpoint refuses as Atlassian does', async (t) => {
       refresh_token: token,
       scope: 'read:me'
     }),
-    says(400, 'invalid_request')
+    errorResponse(400, 'invalid_request')
   )
-  t.equal((await refresh(url, token)).status, 200)
+  t.equal((await refreshTokens(url, token)).status, 200)
 })
 
 t.test(
@@ -113,13 +125,13 @@ t.test(
   async (t) => {
     const { url, admin } = await startSandbox(t)
     const old = await signIn(url)
-    const { body: fresh } = await refresh(url, old.refresh_token)
+    const { body: fresh } = await refreshTokens(url, old.refresh_token)
     t.not(fresh.refresh_token, old.refresh_token)
-    const status = async (token: string) => (await callers(url, token).jira('/myself')).status
-    await admin('clock', { advance_ms: 10 * MINUTE - 1000 })
+    const status = async (token: string) => (await createCallers(url, token).jira('/myself')).status
+    await admin('clock', { advance_ms: 10 * MINUTE_MS - 1000 })
     t.equal(await status(old.access_token), 200)
     await admin('clock', { advance_ms: 2000 })
-    t.match(await callers(url, old.access_token).jira('/myself'), {
+    t.match(await createCallers(url, old.access_token).jira('/myself'), {
       status: 401,
       body: { code: 401, message: 'Unauthorized' }
     })
@@ -132,37 +144,37 @@ t.test(
   async (t) => {
     const { url, admin } = await startSandbox(t)
     const old = await signIn(url)
-    const { body: first } = await refresh(url, old.refresh_token)
-    const { body: second } = await refresh(url, old.refresh_token)
-    await admin('clock', { advance_ms: 11 * MINUTE })
-    t.equal((await callers(url, first.access_token).jira('/myself')).status, 401)
-    t.equal((await callers(url, second.access_token).jira('/myself')).status, 200)
-    t.equal((await refresh(url, second.refresh_token)).status, 200)
+    const { body: first } = await refreshTokens(url, old.refresh_token)
+    const { body: second } = await refreshTokens(url, old.refresh_token)
+    await admin('clock', { advance_ms: 11 * MINUTE_MS })
+    t.equal((await createCallers(url, first.access_token).jira('/myself')).status, 401)
+    t.equal((await createCallers(url, second.access_token).jira('/myself')).status, 200)
+    t.equal((await refreshTokens(url, second.refresh_token)).status, 200)
   }
 )
 
 t.test('an old refresh token after the leeway kills the whole family', async (t) => {
   const { url, admin } = await startSandbox(t)
   const old = await signIn(url)
-  const { body: fresh } = await refresh(url, old.refresh_token)
-  await admin('clock', { advance_ms: 11 * MINUTE })
+  const { body: fresh } = await refreshTokens(url, old.refresh_token)
+  await admin('clock', { advance_ms: 11 * MINUTE_MS })
   t.match(
-    await refresh(url, old.refresh_token),
-    says(403, 'unauthorized_client', 'refresh_token is invalid')
+    await refreshTokens(url, old.refresh_token),
+    errorResponse(403, 'unauthorized_client', 'refresh_token is invalid')
   )
   t.match(
-    await refresh(url, fresh.refresh_token),
-    says(403, 'invalid_grant', 'Unknown or invalid refresh token.')
+    await refreshTokens(url, fresh.refresh_token),
+    errorResponse(403, 'invalid_grant', 'Unknown or invalid refresh token.')
   )
-  t.equal((await callers(url, fresh.access_token).jira('/myself')).status, 401)
+  t.equal((await createCallers(url, fresh.access_token).jira('/myself')).status, 401)
   t.match(await admin('stats', undefined, 'GET'), { family_revocations: 1 })
 })
 
 t.test('an access token lives for an hour', async (t) => {
   const { url, admin } = await startSandbox(t)
   const { access_token: token } = await signIn(url)
-  await admin('clock', { advance_ms: 60 * MINUTE })
-  t.match(await get(`${url}/oauth/token/accessible-resources`, token), {
+  await admin('clock', { advance_ms: 60 * MINUTE_MS })
+  t.match(await getWithToken(`${url}/oauth/token/accessible-resources`, token), {
     status: 401,
     body: { code: 401, message: 'Unauthorized' }
   })
@@ -175,19 +187,19 @@ t.test(
     const idle = await signIn(url)
     let token = (await signIn(url, { sandbox_account: 'sam' })).refresh_token
     for (let days = 80; days < 365; days += 80) {
-      await admin('clock', { advance_ms: 80 * DAY })
-      const { status, body } = await refresh(url, token)
+      await admin('clock', { advance_ms: 80 * DAY_MS })
+      const { status, body } = await refreshTokens(url, token)
       t.equal(status, 200, `after ${days} days`)
       token = body.refresh_token
     }
     t.match(
-      await refresh(url, idle.refresh_token),
-      says(403, 'invalid_grant', 'Unknown or invalid refresh token.')
+      await refreshTokens(url, idle.refresh_token),
+      errorResponse(403, 'invalid_grant', 'Unknown or invalid refresh token.')
     )
-    await admin('clock', { advance_ms: 46 * DAY })
+    await admin('clock', { advance_ms: 46 * DAY_MS })
     t.match(
-      await refresh(url, token),
-      says(403, 'invalid_grant', 'Unknown or invalid refresh token.')
+      await refreshTokens(url, token),
+      errorResponse(403, 'invalid_grant', 'Unknown or invalid refresh token.')
     )
   }
 )
@@ -198,14 +210,14 @@ t.test('revoking a grant and changing a password end the refreshing', async (t) 
   await admin('revoke', { account_id: 'dana' })
   await admin('password-change', { account_id: 'sam' })
   t.match(
-    await refresh(url, dana.refresh_token),
-    says(403, 'invalid_grant', 'Token has been expired or revoked.')
+    await refreshTokens(url, dana.refresh_token),
+    errorResponse(403, 'invalid_grant', 'Token has been expired or revoked.')
   )
   t.match(
-    await refresh(url, sam.refresh_token),
-    says(403, 'invalid_grant', 'Unknown or invalid refresh token.')
+    await refreshTokens(url, sam.refresh_token),
+    errorResponse(403, 'invalid_grant', 'Unknown or invalid refresh token.')
   )
-  t.equal((await callers(url, dana.access_token).jira('/myself')).status, 401)
+  t.equal((await createCallers(url, dana.access_token).jira('/myself')).status, 401)
 })
 
 t.test(
@@ -215,15 +227,15 @@ t.test(
     const jira = await signIn(url, { scope: 'read:jira-user offline_access' })
     const confluence = await signIn(url, { scope: 'read:confluence-user offline_access' })
     t.equal(
-      (await callers(url, confluence.access_token).wiki('/rest/api/user/current')).status,
+      (await createCallers(url, confluence.access_token).wiki('/rest/api/user/current')).status,
       200
     )
-    t.match(await callers(url, jira.access_token).jira('/myself'), {
+    t.match(await createCallers(url, jira.access_token).jira('/myself'), {
       status: 401,
       body: { message: 'Unauthorized; scope does not match' }
     })
     t.equal(
-      (await refresh(url, jira.refresh_token)).body.scope,
+      (await refreshTokens(url, jira.refresh_token)).body.scope,
       'read:confluence-user offline_access'
     )
   }
@@ -233,10 +245,10 @@ t.test('uninstalling from a site leaves the token and takes the site', async (t)
   const { url, admin } = await startSandbox(t)
   const { access_token: token } = await signIn(url)
   await admin('uninstall', { site: 'acme' })
-  t.match(await callers(url, token, ACME).jira('/myself'), {
+  t.match(await createCallers(url, token, ACME).jira('/myself'), {
     status: 403,
     body: { code: 403, message: 'The app is not installed on this instance' }
   })
-  const { body } = await get(`${url}/oauth/token/accessible-resources`, token)
+  const { body } = await getWithToken(`${url}/oauth/token/accessible-resources`, token)
   t.notOk(body.some(({ name }: { name: string }) => name === 'acme'))
 })

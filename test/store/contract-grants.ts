@@ -1,58 +1,69 @@
 import type { Test } from 'tap'
 import type { Engine } from '../../src/store/engine.ts'
 import {
-  connecting,
-  fresh,
-  freshStore,
-  grant,
+  createNewConnection,
+  createRefreshedTokens,
+  createTestStore,
+  createGrant,
   HOUR_MS,
   LEASE_MS,
-  pause,
-  reconnecting,
-  sealed,
-  START
+  sleep,
+  createReconnection,
+  createEncryptedTokens,
+  START_MS
 } from './helper.ts'
 
 /** Tokens, their leases and their keys: what every engine does alike with them. */
-export function grantsContract(t: Test, open: () => Engine | Promise<Engine>): void {
-  const service = async (t: Test) => await freshStore(t, open)
+export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engine>): void {
+  const openStore = async (t: Test) => await createTestStore(t, open)
 
   t.test(
     'A10 grants: of fifty that want to refresh one gets the lease, and only it can save',
     async (t) => {
       const {
         store: { users, grants }
-      } = await service(t)
-      await users.save('a@b.co', null)
-      await grants.connect(grant('g'), connecting())
+      } = await openStore(t)
+      await users.findOrCreate('a@b.co', null)
+      await grants.connect(createGrant('g'), createNewConnection())
       const begin = async (owner: string, version = 1, failures = 0, stale?: string) =>
         await grants.beginRefresh(
           { id: 'g', version, owner },
           failures,
           LEASE_MS,
-          new Date(START + HOUR_MS),
+          new Date(START_MS + HOUR_MS),
           stale
         )
-      const began = await Promise.all(
+      const results = await Promise.all(
         Array.from({ length: 50 }, async (_, i) => await begin(`o${i}`))
       )
-      const winner = began.indexOf(true)
-      t.equal(began.filter(Boolean).length, 1)
+      const winner = results.indexOf(true)
+      t.equal(results.filter(Boolean).length, 1)
       t.match(
         await grants.get('g'),
-        { attemptAt: new Date(START), dueAt: new Date(START + HOUR_MS) },
+        { attemptAt: new Date(START_MS), dueAt: new Date(START_MS + HOUR_MS) },
         'and the attempt is noted'
       )
-      t.match(await grants.refresher('g'), { owner: `o${winner}`, over: false })
+      t.match(await grants.findRefreshLease('g'), { owner: `o${winner}`, over: false })
       for (const i of [winner + 1, winner - 1]) {
-        t.same(await grants.save({ id: 'g', version: 1, owner: `o${i}` }, fresh('stolen')), {
-          done: false,
-          changes: []
-        })
+        t.same(
+          await grants.saveTokens(
+            { id: 'g', version: 1, owner: `o${i}` },
+            createRefreshedTokens('stolen')
+          ),
+          {
+            done: false,
+            changes: []
+          }
+        )
       }
       t.match(await grants.get('g'), { accessToken: 'sealed-a', version: 1 })
       t.equal(
-        (await grants.save({ id: 'g', version: 1, owner: `o${winner}` }, fresh('new'))).done,
+        (
+          await grants.saveTokens(
+            { id: 'g', version: 1, owner: `o${winner}` },
+            createRefreshedTokens('new')
+          )
+        ).done,
         true
       )
       t.match(await grants.get('g'), {
@@ -62,9 +73,14 @@ export function grantsContract(t: Test, open: () => Engine | Promise<Engine>): v
         attemptAt: null,
         scopes: 'read:a'
       })
-      t.equal(await grants.refresher('g'), undefined, 'the lease is given back')
+      t.equal(await grants.findRefreshLease('g'), undefined, 'the lease is given back')
       t.equal(
-        (await grants.save({ id: 'g', version: 1, owner: `o${winner}` }, fresh('again'))).done,
+        (
+          await grants.saveTokens(
+            { id: 'g', version: 1, owner: `o${winner}` },
+            createRefreshedTokens('again')
+          )
+        ).done,
         false
       )
       t.equal(await begin('late', 1), false, 'nobody sets out from an old pair')
@@ -86,16 +102,16 @@ export function grantsContract(t: Test, open: () => Engine | Promise<Engine>): v
     async (t) => {
       const {
         store: { users, grants }
-      } = await service(t)
-      await users.save('a@b.co', null)
-      await grants.connect(grant('g'), connecting())
+      } = await openStore(t)
+      await users.findOrCreate('a@b.co', null)
+      await grants.connect(createGrant('g'), createNewConnection())
       const attempt = (owner: string) => ({ id: 'g', version: 1, owner })
       const begin = async (owner: string, stale?: string) =>
-        await grants.beginRefresh(attempt(owner), 0, LEASE_MS, new Date(START), stale)
+        await grants.beginRefresh(attempt(owner), 0, LEASE_MS, new Date(START_MS), stale)
       t.equal(await begin('dead'), true)
       t.equal(await begin('next'), false)
-      await pause(LEASE_MS + 50)
-      t.match(await grants.refresher('g'), { owner: 'dead', over: true })
+      await sleep(LEASE_MS + 50)
+      t.match(await grants.findRefreshLease('g'), { owner: 'dead', over: true })
       t.equal(await begin('next'), true)
       t.equal(
         await begin('third', 'dead'),
@@ -104,10 +120,10 @@ export function grantsContract(t: Test, open: () => Engine | Promise<Engine>): v
       )
       t.equal(await begin('third', 'next'), true)
       for (const late of ['dead', 'next']) {
-        t.equal((await grants.save(attempt(late), fresh('late'))).done, false)
+        t.equal((await grants.saveTokens(attempt(late), createRefreshedTokens('late'))).done, false)
         t.equal(
           (
-            await grants.fail(attempt(late), {
+            await grants.saveFailure(attempt(late), {
               to: 'needs_reconnect',
               reason: { code: 'needs_reconnect', detail: 'No.' },
               set: {}
@@ -117,7 +133,10 @@ export function grantsContract(t: Test, open: () => Engine | Promise<Engine>): v
         )
       }
       t.match(await grants.get('g'), { state: 'active', accessToken: 'sealed-a', version: 1 })
-      t.equal((await grants.save(attempt('third'), fresh('third'))).done, true)
+      t.equal(
+        (await grants.saveTokens(attempt('third'), createRefreshedTokens('third'))).done,
+        true
+      )
     }
   )
 
@@ -126,60 +145,67 @@ export function grantsContract(t: Test, open: () => Engine | Promise<Engine>): v
     async (t) => {
       const {
         store: { users, grants },
-        pass
-      } = await service(t)
-      await users.save('a@b.co', null)
+        advanceTime
+      } = await openStore(t)
+      await users.findOrCreate('a@b.co', null)
       for (const [i, name] of ['soon', 'later', 'never', 'dead', 'waiting'].entries()) {
-        await users.save(`u${i}@b.co`, null)
+        await users.findOrCreate(`u${i}@b.co`, null)
         await grants.connect(
           {
-            ...grant(name),
-            dueAt: name === 'never' ? null : new Date(START + (name === 'later' ? 2 : 1) * 1000)
+            ...createGrant(name),
+            dueAt: name === 'never' ? null : new Date(START_MS + (name === 'later' ? 2 : 1) * 1000)
           },
-          connecting('jira', i + 1)
+          createNewConnection('jira', i + 1)
         )
       }
-      await grants.change('dead', 1, 'needs_reconnect', { code: 'x', detail: 'X.' })
-      await grants.misconfigured('nobody', { code: 'x', detail: 'X.' }, new Date(START))
+      await grants.changeState('dead', 1, 'needs_reconnect', { code: 'x', detail: 'X.' })
+      await grants.markClientMisconfigured(
+        'nobody',
+        { code: 'x', detail: 'X.' },
+        new Date(START_MS)
+      )
       await grants.beginRefresh(
         { id: 'waiting', version: 1, owner: 'o' },
         0,
         LEASE_MS,
-        new Date(START + 1000)
+        new Date(START_MS + 1000)
       )
-      await grants.fail(
+      await grants.saveFailure(
         { id: 'waiting', version: 1, owner: 'o' },
         {
           to: 'degraded',
           reason: { code: 'x', detail: 'X.' },
-          set: { failures: 1, nextTryAt: new Date(START + HOUR_MS) }
+          set: { failures: 1, nextTryAt: new Date(START_MS + HOUR_MS) }
         }
       )
       const due = async (after: number, limit = 10, from?: { id: string; dueAt: Date }) =>
-        (await grants.due(new Date(START + after), limit, from)).map(({ id }) => id)
+        (await grants.listDue(new Date(START_MS + after), limit, from)).map(({ id }) => id)
       t.same(await due(0), [])
       t.same(await due(2000), ['soon', 'later'])
       t.same(await due(2000, 1), ['soon'])
       t.same(await due(HOUR_MS), ['soon', 'waiting', 'later'])
-      for (const [i, one] of (await grants.due(new Date(START + HOUR_MS), 10)).entries()) {
+      for (const [i, one] of (await grants.listDue(new Date(START_MS + HOUR_MS), 10)).entries()) {
         t.same(await due(HOUR_MS, 10, one), ['soon', 'waiting', 'later'].slice(i + 1))
       }
-      await grants.hasten('never', new Date(START + 500))
-      await grants.hasten('soon', new Date(START + 5000))
+      await grants.refreshBy('never', new Date(START_MS + 500))
+      await grants.refreshBy('soon', new Date(START_MS + 5000))
       t.same(await due(2000), ['never', 'soon', 'later'])
-      pass(HOUR_MS)
+      advanceTime(HOUR_MS)
       const turns = await Promise.all(
-        Array.from({ length: 10 }, async () => await grants.warnOf(30, new Date(START), 100))
+        Array.from(
+          { length: 10 },
+          async () => await grants.claimExpiryWarning(30, new Date(START_MS), 100)
+        )
       )
       t.equal(
         turns.flat().length,
         4,
         'each of them once, whoever asks, and not the one that is over'
       )
-      t.equal((await grants.warnOf(7, new Date(START), 3)).length, 3)
-      t.equal((await grants.warnOf(7, new Date(START), 3)).length, 1)
+      t.equal((await grants.claimExpiryWarning(7, new Date(START_MS), 3)).length, 3)
+      t.equal((await grants.claimExpiryWarning(7, new Date(START_MS), 3)).length, 1)
       t.equal(
-        (await grants.warnOf(30, new Date(START), 3)).length,
+        (await grants.claimExpiryWarning(30, new Date(START_MS), 3)).length,
         0,
         'a later warning includes the earlier'
       )
@@ -187,15 +213,19 @@ export function grantsContract(t: Test, open: () => Engine | Promise<Engine>): v
         { id: 'soon', version: 1, owner: 'o' },
         0,
         LEASE_MS,
-        new Date(START)
+        new Date(START_MS)
       )
-      await grants.save(
+      await grants.saveTokens(
         { id: 'soon', version: 1, owner: 'o' },
-        { ...fresh('n'), previousRefreshToken: 'old', previousUntil: new Date(START + 2 * HOUR_MS) }
+        {
+          ...createRefreshedTokens('n'),
+          previousRefreshToken: 'old',
+          previousUntil: new Date(START_MS + 2 * HOUR_MS)
+        }
       )
-      await grants.forgetPrevious(new Date(START + HOUR_MS))
+      await grants.erasePreviousTokens(new Date(START_MS + HOUR_MS))
       t.match(await grants.get('soon'), { previousRefreshToken: 'old' })
-      await grants.forgetPrevious(new Date(START + 2 * HOUR_MS))
+      await grants.erasePreviousTokens(new Date(START_MS + 2 * HOUR_MS))
       t.match(await grants.get('soon'), { previousRefreshToken: null, previousUntil: null })
     }
   )
@@ -205,35 +235,45 @@ export function grantsContract(t: Test, open: () => Engine | Promise<Engine>): v
     async (t) => {
       const {
         store: { users, grants, connections }
-      } = await service(t)
+      } = await openStore(t)
       for (const [i, name] of ['a', 'b', 'other', 'dead'].entries()) {
-        await users.save(`u${i}@b.co`, null)
+        await users.findOrCreate(`u${i}@b.co`, null)
         await grants.connect(
-          { ...grant(name), clientId: name === 'other' ? 'd' : 'c' },
-          connecting('jira', i + 1)
+          { ...createGrant(name), clientId: name === 'other' ? 'd' : 'c' },
+          createNewConnection('jira', i + 1)
         )
       }
-      await grants.change('dead', 1, 'needs_reconnect', { code: 'x', detail: 'X.' })
+      await grants.changeState('dead', 1, 'needs_reconnect', { code: 'x', detail: 'X.' })
       const states = async () =>
         await Promise.all(
           [1, 2, 3, 4].map(async (id) => (await connections.get(id, 'jira'))?.state)
         )
       t.equal(
-        (await grants.misconfigured('c', { code: 'x', detail: 'X.' }, new Date(START + 1000)))
-          .length,
+        (
+          await grants.markClientMisconfigured(
+            'c',
+            { code: 'x', detail: 'X.' },
+            new Date(START_MS + 1000)
+          )
+        ).length,
         2
       )
       t.same(await states(), ['misconfigured', 'misconfigured', 'active', 'needs_reconnect'])
       t.equal(
-        (await grants.misconfigured('c', { code: 'x', detail: 'X.' }, new Date(START + 9000)))
-          .length,
+        (
+          await grants.markClientMisconfigured(
+            'c',
+            { code: 'x', detail: 'X.' },
+            new Date(START_MS + 9000)
+          )
+        ).length,
         0,
         'known already'
       )
-      t.match(await grants.get('a'), { nextTryAt: new Date(START + 9000), failures: 2 })
+      t.match(await grants.get('a'), { nextTryAt: new Date(START_MS + 9000), failures: 2 })
       await grants.retryMisconfigured()
       t.match(await grants.get('a'), { nextTryAt: null })
-      t.equal((await grants.configured('c')).length, 2)
+      t.equal((await grants.markClientConfigured('c')).length, 2)
       t.same(await states(), ['active', 'active', 'active', 'needs_reconnect'])
     }
   )
@@ -242,31 +282,31 @@ export function grantsContract(t: Test, open: () => Engine | Promise<Engine>): v
     'B5 grants: resealing replaces the very columns that were read, and nothing that has moved on',
     async (t) => {
       const {
-        store: { users, grants, sealed: sealing }
-      } = await service(t)
+        store: { users, grants, encryptedTokens }
+      } = await openStore(t)
       for (let i = 0; i < 5; i++) {
-        await users.save(`u${i}@b.co`, null)
+        await users.findOrCreate(`u${i}@b.co`, null)
         await grants.connect(
-          grant(`g${i}`, 'old', i === 4 ? 'k2' : 'k1'),
-          connecting('jira', i + 1)
+          createGrant(`g${i}`, 'old', i === 4 ? 'k2' : 'k1'),
+          createNewConnection('jira', i + 1)
         )
       }
       t.same(
-        await sealing.perKey(),
+        await encryptedTokens.countByKey(),
         new Map([
           ['k1', 4],
           ['k2', 1]
         ])
       )
-      const batch = await sealing.otherwise('k2', 'g0', 2)
+      const batch = await encryptedTokens.listEncryptedWithOtherKey('k2', 'g0', 2)
       t.same(
         batch.map(({ id }) => id),
         ['g1', 'g2']
       )
-      await grants.connect(grant('g2', 'newer'), reconnecting('jira', 3, 'g2'))
+      await grants.connect(createGrant('g2', 'newer'), createReconnection('jira', 3, 'g2'))
       t.equal(
-        await sealing.replace(
-          batch.map((old) => ({ id: old.id, old, fresh: sealed('resealed', 'k2') }))
+        await encryptedTokens.replace(
+          batch.map((old) => ({ id: old.id, old, fresh: createEncryptedTokens('resealed', 'k2') }))
         ),
         1
       )
@@ -277,46 +317,46 @@ export function grantsContract(t: Test, open: () => Engine | Promise<Engine>): v
           { accessToken: 'newer-a', keyId: 'k1', version: 2 }
         ]
       )
-      await sealing.markDamaged({ id: 'g3', accessToken: 'another' })
+      await encryptedTokens.markDamaged({ id: 'g3', accessToken: 'another' })
       t.same(
-        await sealing.perKey(),
+        await encryptedTokens.countByKey(),
         new Map([
           ['k1', 3],
           ['k2', 2]
         ])
       )
-      await sealing.markDamaged({ id: 'g3', accessToken: 'old-a' })
+      await encryptedTokens.markDamaged({ id: 'g3', accessToken: 'old-a' })
       t.same(
-        await sealing.perKey(),
+        await encryptedTokens.countByKey(),
         new Map([
           ['k1', 2],
           ['k2', 2]
         ]),
         'what is damaged holds no key back'
       )
-      await sealing.markSealedWith('g3', 'old-a', 'k1')
+      await encryptedTokens.markEncryptedWith('g3', 'old-a', 'k1')
       t.same(
-        await sealing.perKey(),
+        await encryptedTokens.countByKey(),
         new Map([
           ['k1', 3],
           ['k2', 2]
         ]),
         'until it opens again'
       )
-      await sealing.markDamaged({ id: 'g3', accessToken: 'old-a' })
-      t.equal((await sealing.with('k1', 10)).length, 2)
+      await encryptedTokens.markDamaged({ id: 'g3', accessToken: 'old-a' })
+      t.equal((await encryptedTokens.listEncryptedWith('k1', 10)).length, 2)
     }
   )
 
   t.test('keys: one is introduced once, and its uses add up', async (t) => {
     const {
-      store: { keys }
-    } = await service(t)
-    await keys.introduce('k1', 'proof')
-    await keys.introduce('k1', 'another proof')
-    await keys.addUses('k1', 3)
-    await keys.addUses('k1', 4)
-    t.same(await keys.list(), [{ id: 'k1', proof: 'proof', uses: 7 }])
+      store: { vaultKeys }
+    } = await openStore(t)
+    await vaultKeys.register('k1', 'proof')
+    await vaultKeys.register('k1', 'another proof')
+    await vaultKeys.addUses('k1', 3)
+    await vaultKeys.addUses('k1', 4)
+    t.same(await vaultKeys.list(), [{ id: 'k1', proof: 'proof', uses: 7 }])
   })
 
   t.test(
@@ -324,18 +364,18 @@ export function grantsContract(t: Test, open: () => Engine | Promise<Engine>): v
     async (t) => {
       const {
         store: { users, grants, connections }
-      } = await service(t)
-      await users.save('a@b.co', null)
-      await grants.connect(grant('g'), connecting())
+      } = await openStore(t)
+      await users.findOrCreate('a@b.co', null)
+      await grants.connect(createGrant('g'), createNewConnection())
       const late = { id: 'g', version: 1, owner: 'late' }
-      t.equal(await grants.beginRefresh(late, 0, 60_000, new Date(START)), true)
+      t.equal(await grants.beginRefresh(late, 0, 60_000, new Date(START_MS)), true)
       await connections.remove(1, 'jira')
-      await grants.connect(grant('g', 'again'), connecting())
+      await grants.connect(createGrant('g', 'again'), createNewConnection())
       t.match(await grants.get('g'), { version: 1 })
-      t.equal((await grants.save(late, fresh('late'))).done, false)
+      t.equal((await grants.saveTokens(late, createRefreshedTokens('late'))).done, false)
       t.equal(
         (
-          await grants.fail(late, {
+          await grants.saveFailure(late, {
             to: 'needs_reconnect',
             reason: { code: 'needs_reconnect', detail: 'No.' },
             set: {}
@@ -352,19 +392,24 @@ export function grantsContract(t: Test, open: () => Engine | Promise<Engine>): v
     async (t) => {
       const {
         store: { users, grants }
-      } = await service(t)
-      await users.save('a@b.co', null)
-      await users.save('b@b.co', null)
-      await grants.connect(grant('g'), connecting())
-      await grants.connect(grant('h'), connecting('jira', 2))
-      await grants.change('h', 1, 'needs_reconnect', { code: 'needs_reconnect', detail: 'No.' })
-      const gone = { code: 'client_removed', detail: 'Gone.' }
-      t.same(await grants.knowClients(['c', 'd'], gone), [])
-      t.match(await grants.knowClients(['d'], gone), [
+      } = await openStore(t)
+      await users.findOrCreate('a@b.co', null)
+      await users.findOrCreate('b@b.co', null)
+      await grants.connect(createGrant('g'), createNewConnection())
+      await grants.connect(createGrant('h'), createNewConnection('jira', 2))
+      await grants.changeState('h', 1, 'needs_reconnect', {
+        code: 'needs_reconnect',
+        detail: 'No.'
+      })
+      const clientRemoved = { code: 'client_removed', detail: 'Gone.' }
+      t.same(await grants.syncConfiguredClients(['c', 'd'], clientRemoved), [])
+      t.match(await grants.syncConfiguredClients(['d'], clientRemoved), [
         { from: 'active', to: 'needs_reconnect', code: 'client_removed' }
       ])
-      t.same(await grants.knowClients([], gone), [])
-      t.match(await grants.knowClients(['c'], gone), [{ from: 'needs_reconnect', to: 'active' }])
+      t.same(await grants.syncConfiguredClients([], clientRemoved), [])
+      t.match(await grants.syncConfiguredClients(['c'], clientRemoved), [
+        { from: 'needs_reconnect', to: 'active' }
+      ])
       t.match(
         [await grants.get('g'), await grants.get('h')],
         [{ state: 'active' }, { state: 'needs_reconnect' }]

@@ -2,11 +2,11 @@ import { eq } from 'drizzle-orm'
 import type { Test } from 'tap'
 import type { Engine } from '../../src/store/engine.ts'
 import type { Store } from '../../src/store/index.ts'
-import type { Run, Tally } from '../../src/store/repositories/sync-runs.ts'
-import { freshStore, HOUR_MS, remote, START } from './helper.ts'
+import type { SyncRun, RunCounters } from '../../src/store/repositories/sync-runs.ts'
+import { createTestStore, HOUR_MS, createRemoteProject, START_MS } from './helper.ts'
 
 const REASON = { code: 'upstream_rate_limited', detail: 'Later.' } as const
-const SEEN: Tally = {
+const COUNTERS: RunCounters = {
   seen: 7,
   added: 3,
   changed: 1,
@@ -21,26 +21,26 @@ const SEEN: Tally = {
 }
 
 /** Runs, which several workers may want: what every engine does alike with them. */
-export function runsContract(t: Test, open: () => Engine | Promise<Engine>): void {
+export function defineRunsContract(t: Test, open: () => Engine | Promise<Engine>): void {
   /** A store with two owners. */
-  const service = async (t: Test) => {
-    const built = await freshStore(t, open)
-    for (const email of ['a@b.co', 'b@b.co']) await built.store.users.save(email, null)
+  const openStore = async (t: Test) => {
+    const built = await createTestStore(t, open)
+    for (const email of ['a@b.co', 'b@b.co']) await built.store.users.findOrCreate(email, null)
     const {
       engine: {
         db,
         tables: { runs },
-        after
+        nowPlus: after
       },
       store
     } = built
     return {
       ...built,
       runs: store.runs,
-      claimed: async (owner = 1, worker = 'w', provider = 'jira') =>
-        await claimed(store, owner, worker, provider),
+      claimRun: async (owner = 1, worker = 'w', provider = 'jira') =>
+        await claimRun(store, owner, worker, provider),
       /** Its worker has said nothing for so long. */
-      forsake: async ({ id }: Run) => {
+      expireLease: async ({ id }: SyncRun) => {
         await db
           .update(runs)
           .set({ leaseUntil: after(-1) })
@@ -52,7 +52,7 @@ export function runsContract(t: Test, open: () => Engine | Promise<Engine>): voi
   t.test(
     'runs: one at a time for each owner and product, whoever asks, and there is room again when it has ended',
     async (t) => {
-      const { runs, claimed } = await service(t)
+      const { runs, claimRun } = await openStore(t)
       const made = await Promise.all(
         Array.from(
           { length: 20 },
@@ -64,15 +64,15 @@ export function runsContract(t: Test, open: () => Engine | Promise<Engine>): voi
       t.equal((await runs.enqueue(1, 'confluence')).created, true, 'the other product has its own')
       t.equal((await runs.enqueue(2, 'jira', 'full')).run.mode, 'full')
       await t.rejects(runs.enqueue(9, 'jira'), { code: 'user_not_found' })
-      const run = await claimed()
-      await runs.end(run, SEEN, { state: 'partial', code: 'items_skipped', detail: 'Some.' })
+      const run = await claimRun()
+      await runs.finish(run, COUNTERS, { state: 'partial', code: 'items_skipped', detail: 'Some.' })
       t.match(await runs.get(run.id, 'jira'), {
-        ...SEEN,
+        ...COUNTERS,
         state: 'partial',
         worker: null,
         errorCode: 'items_skipped',
         errorDetail: 'Some.',
-        finishedAt: new Date(START)
+        finishedAt: new Date(START_MS)
       })
       t.equal(await runs.get(run.id, 'confluence'), undefined)
       const next = await runs.enqueue(1, 'jira')
@@ -100,109 +100,109 @@ export function runsContract(t: Test, open: () => Engine | Promise<Engine>): voi
   t.test(
     'runs: of twenty workers that want a run one gets it, and only it can say anything',
     async (t) => {
-      const { runs, store } = await service(t)
+      const { runs, store } = await openStore(t)
       const {
         run: { id }
       } = await runs.enqueue(1, 'jira')
-      t.same(await runs.waiting(10), [{ id, ownerId: 1 }])
-      const got = await Promise.all(
+      t.same(await runs.listClaimable(10), [{ id, ownerId: 1 }])
+      const claims = await Promise.all(
         Array.from({ length: 20 }, async (_, i) => await runs.claim(id, `w${i}`))
       )
-      const [run, ...more] = got.filter((each) => each !== undefined)
+      const [run, ...more] = claims.filter((each) => each !== undefined)
       t.same(more, [])
-      t.match(run, { state: 'running', startedAt: new Date(START), errorCode: null })
-      t.same(await runs.waiting(10), [])
+      t.match(run, { state: 'running', startedAt: new Date(START_MS), errorCode: null })
+      t.same(await runs.listClaimable(10), [])
       const other = { id, worker: run?.worker === 'w1' ? 'w2' : 'w1' }
       for (const stranger of [
         other,
         { id, worker: null },
         { id: id + 1, worker: run?.worker ?? '' }
       ]) {
-        t.equal(await runs.isMine(stranger), false)
-        t.equal(await runs.renew(stranger), false)
-        await runs.end(stranger, SEEN, { state: 'succeeded' })
-        await runs.putAside(stranger, SEEN, null)
-        await store.inSteps(function* () {
-          t.same(yield runs.holding(stranger), [])
-          yield runs.counting(stranger, SEEN)
+        t.equal(await runs.isOwned(stranger), false)
+        t.equal(await runs.renewLease(stranger), false)
+        await runs.finish(stranger, COUNTERS, { state: 'succeeded' })
+        await runs.suspend(stranger, COUNTERS, null)
+        await store.transaction(function* () {
+          t.same(yield runs.lockStatement(stranger), [])
+          yield runs.saveProgressStatement(stranger, COUNTERS)
         })
       }
       t.match(await runs.get(id, 'jira'), { state: 'running', worker: run?.worker, seen: 0 })
       if (run === undefined) return
-      t.equal(await runs.isMine(run), true)
-      t.equal(await runs.renew(run), true)
-      await store.inSteps(function* () {
-        t.equal((yield runs.holding(run)).length, 1)
-        yield runs.counting(run, SEEN)
+      t.equal(await runs.isOwned(run), true)
+      t.equal(await runs.renewLease(run), true)
+      await store.transaction(function* () {
+        t.equal((yield runs.lockStatement(run)).length, 1)
+        yield runs.saveProgressStatement(run, COUNTERS)
       })
-      t.match(await runs.get(id, 'jira'), { state: 'running', ...SEEN })
+      t.match(await runs.get(id, 'jira'), { state: 'running', ...COUNTERS })
     }
   )
 
   t.test(
     'runs: a worker that died keeps its run until its lease is over; then it goes on where it was, and the late one saves nothing',
     async (t) => {
-      const { runs, store, claimed, forsake } = await service(t)
-      const run = await claimed()
-      await store.inSteps(function* () {
-        yield runs.counting(run, SEEN)
+      const { runs, store, claimRun, expireLease } = await openStore(t)
+      const run = await claimRun()
+      await store.transaction(function* () {
+        yield runs.saveProgressStatement(run, COUNTERS)
       })
       t.equal(await runs.claim(run.id, 'next'), undefined)
-      await forsake(run)
-      t.same(await runs.waiting(10), [{ id: run.id, ownerId: 1 }])
-      await store.inSteps(function* () {
-        yield runs.holding(run)
+      await expireLease(run)
+      t.same(await runs.listClaimable(10), [{ id: run.id, ownerId: 1 }])
+      await store.transaction(function* () {
+        yield runs.lockStatement(run)
       })
-      t.same(await runs.waiting(10), [], 'a page that it saves after all is a sign of life')
-      await forsake(run)
-      t.equal(await runs.renew(run), true, 'and so is a word')
+      t.same(await runs.listClaimable(10), [], 'a page that it saves after all is a sign of life')
+      await expireLease(run)
+      t.equal(await runs.renewLease(run), true, 'and so is a word')
       t.equal(await runs.claim(run.id, 'next'), undefined)
-      await forsake(run)
-      const taken = await runs.claim(run.id, 'next')
-      t.match(taken, { ...SEEN, id: run.id, worker: 'next', startedAt: run.startedAt })
-      t.equal(await runs.isMine(run), false)
-      const late = await store.inSteps(function* () {
-        if ((yield runs.holding(run)).length === 0) return 'late'
-        return yield* store.projects.saving(1, 's', [remote('1', 'K')], 1)
+      await expireLease(run)
+      const reclaimed = await runs.claim(run.id, 'next')
+      t.match(reclaimed, { ...COUNTERS, id: run.id, worker: 'next', startedAt: run.startedAt })
+      t.equal(await runs.isOwned(run), false)
+      const late = await store.transaction(function* () {
+        if ((yield runs.lockStatement(run)).length === 0) return 'late'
+        return yield* store.projects.upsertPage(1, 's', [createRemoteProject('1', 'K')], 1)
       })
       t.equal(late, 'late')
       t.same(await store.projects.list(1, 10), [])
-      await runs.end(run, SEEN, { state: 'failed', code: 'internal_error', detail: 'No.' })
+      await runs.finish(run, COUNTERS, { state: 'failed', code: 'internal_error', detail: 'No.' })
       t.match(await runs.get(run.id, 'jira'), { state: 'running', worker: 'next' })
     }
   )
 
   t.test('runs: one that is put aside waits for whoever comes, or for its time', async (t) => {
-    const { runs, claimed, pass } = await service(t)
-    const run = await claimed()
-    t.equal(await runs.nextParked(), undefined)
-    await runs.putAside(run, SEEN, null)
+    const { runs, claimRun, advanceTime } = await openStore(t)
+    const run = await claimRun()
+    t.equal(await runs.getNextResumeAt(), undefined)
+    await runs.suspend(run, COUNTERS, null)
     t.match(await runs.get(run.id, 'jira'), {
-      ...SEEN,
+      ...COUNTERS,
       state: 'queued',
       worker: null,
       parkedUntil: null,
       errorCode: null
     })
-    const again = await claimed(1, 'second')
-    t.match(again, { id: run.id, ...SEEN })
-    await runs.putAside(again, SEEN, new Date(START + HOUR_MS), REASON)
+    const again = await claimRun(1, 'second')
+    t.match(again, { id: run.id, ...COUNTERS })
+    await runs.suspend(again, COUNTERS, new Date(START_MS + HOUR_MS), REASON)
     t.match(await runs.get(run.id, 'jira'), {
       state: 'parked',
       worker: null,
-      parkedUntil: new Date(START + HOUR_MS),
+      parkedUntil: new Date(START_MS + HOUR_MS),
       errorCode: REASON.code,
       errorDetail: REASON.detail,
       finishedAt: null
     })
-    const other = await claimed(2)
-    await runs.putAside(other, SEEN, new Date(START + 2 * HOUR_MS), REASON)
-    t.same(await runs.nextParked(), new Date(START + HOUR_MS), 'the first of them')
+    const other = await claimRun(2)
+    await runs.suspend(other, COUNTERS, new Date(START_MS + 2 * HOUR_MS), REASON)
+    t.same(await runs.getNextResumeAt(), new Date(START_MS + HOUR_MS), 'the first of them')
     t.equal((await runs.enqueue(1, 'jira')).created, false, 'it is under way all the same')
-    t.same([await runs.waiting(10), await runs.claim(run.id, 'early')], [[], undefined])
-    pass(HOUR_MS)
+    t.same([await runs.listClaimable(10), await runs.claim(run.id, 'early')], [[], undefined])
+    advanceTime(HOUR_MS)
     t.same(
-      (await runs.waiting(10)).map(({ id }) => id),
+      (await runs.listClaimable(10)).map(({ id }) => id),
       [run.id]
     )
     t.match(await runs.claim(run.id, 'third'), {
@@ -211,27 +211,27 @@ export function runsContract(t: Test, open: () => Engine | Promise<Engine>): voi
       errorCode: null,
       errorDetail: null
     })
-    t.same(await runs.nextParked(), new Date(START + 2 * HOUR_MS))
+    t.same(await runs.getNextResumeAt(), new Date(START_MS + 2 * HOUR_MS))
   })
 
   t.test(
     'runs: whatever is under way can be cancelled or ended by others, once, and what has ended stays ended',
     async (t) => {
-      const { runs, claimed, store } = await service(t)
+      const { runs, claimRun, store } = await openStore(t)
       const { run: queued } = await runs.enqueue(1, 'jira')
       t.equal(await runs.cancel(queued.id, 'Enough.'), true)
       t.match(await runs.get(queued.id, 'jira'), {
         state: 'cancelled',
         errorCode: 'cancelled',
         errorDetail: 'Enough.',
-        finishedAt: new Date(START)
+        finishedAt: new Date(START_MS)
       })
       for (const end of ['cancel', 'endActive'] as const) {
         for (const parked of [true, false]) {
-          const run = await claimed()
-          if (parked) await runs.putAside(run, SEEN, new Date(START + HOUR_MS), REASON)
+          const run = await claimRun()
+          if (parked) await runs.suspend(run, COUNTERS, new Date(START_MS + HOUR_MS), REASON)
           if (end === 'cancel') t.equal(await runs.cancel(run.id, 'Enough.'), true)
-          else await runs.endActive(1, 'jira', { code: 'disconnected', detail: 'Gone.' })
+          else await runs.failActive(1, 'jira', { code: 'disconnected', detail: 'Gone.' })
           t.match(await runs.get(run.id, 'jira'), {
             state: end === 'cancel' ? 'cancelled' : 'failed',
             errorCode: end === 'cancel' ? 'cancelled' : 'disconnected',
@@ -240,25 +240,25 @@ export function runsContract(t: Test, open: () => Engine | Promise<Engine>): voi
           })
           t.same(
             [
-              await runs.isMine(run),
+              await runs.isOwned(run),
               await runs.claim(run.id, 'x'),
               await runs.cancel(run.id, 'Again.')
             ],
             [false, undefined, false]
           )
-          await runs.end(run, SEEN, { state: 'succeeded' })
+          await runs.finish(run, COUNTERS, { state: 'succeeded' })
           t.equal(
-            await store.inSteps(function* () {
-              return (yield runs.holding(run)).length
+            await store.transaction(function* () {
+              return (yield runs.lockStatement(run)).length
             }),
             0
           )
           t.not((await runs.get(run.id, 'jira'))?.state, 'succeeded')
         }
       }
-      const other = await claimed(2)
-      await runs.endActive(1, 'jira', { code: 'disconnected', detail: 'Gone.' })
-      t.equal(await runs.isMine(other), true, 'nobody else is meant')
+      const other = await claimRun(2)
+      await runs.failActive(1, 'jira', { code: 'disconnected', detail: 'Gone.' })
+      t.equal(await runs.isOwned(other), true, 'nobody else is meant')
     }
   )
 
@@ -267,9 +267,9 @@ export function runsContract(t: Test, open: () => Engine | Promise<Engine>): voi
     async (t) => {
       const {
         runs,
-        claimed,
+        claimRun,
         engine: { db, tables }
-      } = await service(t)
+      } = await openStore(t)
       const {
         run: { id: waiting }
       } = await runs.enqueue(2, 'jira')
@@ -281,14 +281,14 @@ export function runsContract(t: Test, open: () => Engine | Promise<Engine>): voi
         added: 0,
         changed: 0,
         calls: 0,
-        createdAt: new Date(START),
-        finishedAt: new Date(START)
+        createdAt: new Date(START_MS),
+        finishedAt: new Date(START_MS)
       }
       await db.insert(tables.runs).values(Array(501).fill(old))
-      const run = await claimed()
-      t.equal(await runs.purge(new Date(START)), false, 'nothing ended before that')
-      t.equal(await runs.purge(new Date(START + 1)), true)
-      t.equal(await runs.purge(new Date(START + 1)), false)
+      const run = await claimRun()
+      t.equal(await runs.purge(new Date(START_MS)), false, 'nothing ended before that')
+      t.equal(await runs.purge(new Date(START_MS + 1)), true)
+      t.equal(await runs.purge(new Date(START_MS + 1)), false)
       t.same(
         (await runs.list(1, 'jira', 1_000)).map(({ id }) => id),
         [run.id]
@@ -299,12 +299,12 @@ export function runsContract(t: Test, open: () => Engine | Promise<Engine>): voi
 }
 
 /** A run that this worker has taken. */
-async function claimed(
+async function claimRun(
   { runs }: Store,
   owner: number,
   worker: string,
   provider: string
-): Promise<Run> {
+): Promise<SyncRun> {
   const run = await runs.claim((await runs.enqueue(owner, provider)).run.id, worker)
   if (run === undefined) throw new Error('Somebody else has it')
   return run

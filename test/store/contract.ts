@@ -1,19 +1,19 @@
 import type { Test } from 'tap'
 import type { Engine } from '../../src/store/engine.ts'
-import { connectionsContract } from './contract-connections.ts'
-import { copiesContract } from './contract-copies.ts'
-import { grantsContract } from './contract-grants.ts'
-import { runsContract } from './contract-runs.ts'
-import { sharedContract } from './contract-shared.ts'
-import { flow, freshStore, HOUR_MS, project, START } from './helper.ts'
+import { defineConnectionsContract } from './contract-connections.ts'
+import { defineCopiesContract } from './contract-copies.ts'
+import { defineGrantsContract } from './contract-grants.ts'
+import { defineRunsContract } from './contract-runs.ts'
+import { defineSharedContract } from './contract-shared.ts'
+import { createFlow, createTestStore, HOUR_MS, createProject, START_MS } from './helper.ts'
 
 /** What every engine does alike: one suite, run by a few lines for each of them. */
-export function storeContract(t: Test, open: () => Engine | Promise<Engine>): void {
-  const service = async (t: Test) => await freshStore(t, open)
+export function defineStoreContract(t: Test, open: () => Engine | Promise<Engine>): void {
+  const openStore = async (t: Test) => await createTestStore(t, open)
 
   t.test('answers, with its tables up to date', async (t) => {
-    const { store } = await service(t)
-    t.equal(await store.migrated(), true)
+    const { store } = await openStore(t)
+    t.equal(await store.isMigrated(), true)
   })
 
   t.test(
@@ -21,20 +21,20 @@ export function storeContract(t: Test, open: () => Engine | Promise<Engine>): vo
     async (t) => {
       const {
         store: { users }
-      } = await service(t)
-      t.equal(await users.first(), undefined)
+      } = await openStore(t)
+      t.equal(await users.findFirst(), undefined)
       t.equal(await users.get(1), undefined)
-      t.same(await users.save('Ada@Example.com', 'Ada'), {
+      t.same(await users.findOrCreate('Ada@Example.com', 'Ada'), {
         user: { id: 1, email: 'Ada@Example.com', displayName: 'Ada' },
         created: true
       })
-      t.same(await users.save('ADA@example.COM', 'Other'), {
+      t.same(await users.findOrCreate('ADA@example.COM', 'Other'), {
         user: { id: 1, email: 'Ada@Example.com', displayName: 'Ada' },
         created: false
       })
-      t.equal((await users.save('J\u00d6RG@example.com', null)).created, true)
-      t.equal((await users.save('jo\u0308rg@example.com', null)).created, false)
-      for (let i = 0; i < 5; i++) await users.save(`u${i}@example.com`, null)
+      t.equal((await users.findOrCreate('J\u00d6RG@example.com', null)).created, true)
+      t.equal((await users.findOrCreate('jo\u0308rg@example.com', null)).created, false)
+      for (let i = 0; i < 5; i++) await users.findOrCreate(`u${i}@example.com`, null)
       const all = await users.list(100)
       t.equal(all.length, 7)
       t.same(
@@ -43,23 +43,25 @@ export function storeContract(t: Test, open: () => Engine | Promise<Engine>): vo
       )
       t.same(await users.list(2, all[1]?.id), all.slice(2, 4))
       t.same(await users.list(10, all.at(-1)?.id), [])
-      t.equal((await users.first())?.email, 'Ada@Example.com')
+      t.equal((await users.findFirst())?.email, 'Ada@Example.com')
       t.equal(await users.get(Number.MAX_SAFE_INTEGER), undefined)
     }
   )
 
   t.test('D4 users and items: a hundred at once make one', async (t) => {
-    const { store } = await service(t)
+    const { store } = await openStore(t)
     const made = await Promise.all(
       Array.from({ length: 100 }, (_, i) =>
-        store.users.save(i % 2 === 0 ? 'a@b.co' : 'A@B.CO', null)
+        store.users.findOrCreate(i % 2 === 0 ? 'a@b.co' : 'A@B.CO', null)
       )
     )
     t.equal(made.filter(({ created }) => created).length, 1)
     t.equal(new Set(made.map(({ user }) => user.id)).size, 1)
     const owner = made[0]?.user.id ?? 0
     const saved = await Promise.all(
-      Array.from({ length: 100 }, (_, i) => store.projects.save(owner, 'K', project('K', `N${i}`)))
+      Array.from({ length: 100 }, (_, i) =>
+        store.projects.save(owner, 'K', createProject('K', `N${i}`))
+      )
     )
     t.equal(saved.filter(({ created }) => created).length, 1)
     t.equal((await store.projects.list(owner, 10)).length, 1)
@@ -70,8 +72,8 @@ export function storeContract(t: Test, open: () => Engine | Promise<Engine>): vo
     async (t) => {
       const {
         store: { users, projects }
-      } = await service(t)
-      await users.save('a@b.co', null)
+      } = await openStore(t)
+      await users.findOrCreate('a@b.co', null)
       const first = await projects.save(1, 'K', {
         key: 'K',
         name: 'N',
@@ -79,7 +81,7 @@ export function storeContract(t: Test, open: () => Engine | Promise<Engine>): vo
         url: 'https://a.example/'
       })
       t.equal(first.created, true)
-      const again = await projects.save(1, 'K', project('K', 'N2'))
+      const again = await projects.save(1, 'K', createProject('K', 'N2'))
       t.match(again, {
         created: false,
         row: {
@@ -87,12 +89,12 @@ export function storeContract(t: Test, open: () => Engine | Promise<Engine>): vo
           name: 'N2',
           lead: null,
           url: null,
-          updatedAt: new Date(START),
+          updatedAt: new Date(START_MS),
           remoteUpdatedAt: null
         }
       })
-      await t.rejects(projects.save(9, 'K', project('K')), { code: 'user_not_found' })
-      await users.save('b@b.co', null)
+      await t.rejects(projects.save(9, 'K', createProject('K')), { code: 'user_not_found' })
+      await users.findOrCreate('b@b.co', null)
       t.same(await projects.list(9, 10), [])
       t.same(await projects.list(2, 10), [])
     }
@@ -101,8 +103,8 @@ export function storeContract(t: Test, open: () => Engine | Promise<Engine>): vo
   t.test('items: lists are ordered by code points, and go on behind any row', async (t) => {
     const {
       store: { users, pages }
-    } = await service(t)
-    await users.save('a@b.co', null)
+    } = await openStore(t)
+    await users.findOrCreate('a@b.co', null)
     const titles = [
       '',
       ' ',
@@ -137,32 +139,32 @@ export function storeContract(t: Test, open: () => Engine | Promise<Engine>): vo
     'flows: exactly one caller takes a flow, once, in its time; the outcome is kept and swept out later',
     async (t) => {
       const {
-        store: { flows },
-        pass
-      } = await service(t)
-      await flows.start(flow('s1', new Date(START + 1000)), 100)
-      t.match(await flows.get('s1'), { callerState: 'mine', codeHash: null, outcome: null })
-      t.equal(await flows.get('s2'), undefined)
-      t.equal(await flows.claim('s2', 'code'), false)
+        store: { loginFlows },
+        advanceTime
+      } = await openStore(t)
+      await loginFlows.start(createFlow('s1', new Date(START_MS + 1000)), 100)
+      t.match(await loginFlows.get('s1'), { callerState: 'mine', codeHash: null, outcome: null })
+      t.equal(await loginFlows.get('s2'), undefined)
+      t.equal(await loginFlows.claim('s2', 'code'), false)
       const claims = await Promise.all(
-        Array.from({ length: 50 }, (_, i) => flows.claim('s1', `code ${i}`))
+        Array.from({ length: 50 }, (_, i) => loginFlows.claim('s1', `code ${i}`))
       )
       t.equal(claims.filter(Boolean).length, 1)
-      await flows.finish('s1', '{"userId":1}')
-      t.match(await flows.get('s1'), { outcome: '{"userId":1}' })
-      await flows.start(flow('late', new Date(START + 1000)), 100)
-      pass(1001)
-      t.equal(await flows.claim('late', 'code'), false, 'too late')
-      pass(2 * HOUR_MS)
-      await flows.start(flow('new', new Date(START + 3 * HOUR_MS)), 100)
-      t.same([await flows.get('s1'), await flows.get('late')], [undefined, undefined])
-      t.ok(await flows.get('new'))
+      await loginFlows.finish('s1', '{"userId":1}')
+      t.match(await loginFlows.get('s1'), { outcome: '{"userId":1}' })
+      await loginFlows.start(createFlow('late', new Date(START_MS + 1000)), 100)
+      advanceTime(1001)
+      t.equal(await loginFlows.claim('late', 'code'), false, 'too late')
+      advanceTime(2 * HOUR_MS)
+      await loginFlows.start(createFlow('new', new Date(START_MS + 3 * HOUR_MS)), 100)
+      t.same([await loginFlows.get('s1'), await loginFlows.get('late')], [undefined, undefined])
+      t.ok(await loginFlows.get('new'))
     }
   )
 
-  copiesContract(t, open)
-  runsContract(t, open)
-  sharedContract(t, open)
-  grantsContract(t, open)
-  connectionsContract(t, open)
+  defineCopiesContract(t, open)
+  defineRunsContract(t, open)
+  defineSharedContract(t, open)
+  defineGrantsContract(t, open)
+  defineConnectionsContract(t, open)
 }

@@ -3,17 +3,17 @@ import { createStore } from '../../src/store/index.ts'
 import type { Engine } from '../../src/store/engine.ts'
 
 export const HOUR_MS = 3_600_000
-export const START = Date.UTC(2026, 10, 23)
-export const project = (key: string, name = 'N') => ({ key, name, lead: null, url: null })
+export const START_MS = Date.UTC(2026, 10, 23)
+export const createProject = (key: string, name = 'N') => ({ key, name, lead: null, url: null })
 /** A project as Atlassian has it; changed there at that moment, in milliseconds after the start. */
-export const remote = (remoteId: string, key: string, changed?: number) => ({
+export const createRemoteProject = (remoteId: string, key: string, changedMs?: number) => ({
   remoteId,
   item: {
-    ...project(key),
-    remoteUpdatedAt: changed === undefined ? null : new Date(START + changed)
+    ...createProject(key),
+    remoteUpdatedAt: changedMs === undefined ? null : new Date(START_MS + changedMs)
   }
 })
-export const flow = (stateHash: string, expiresAt: Date) => ({
+export const createFlow = (stateHash: string, expiresAt: Date) => ({
   stateHash,
   provider: 'jira',
   clientId: 'c',
@@ -24,67 +24,67 @@ export const flow = (stateHash: string, expiresAt: Date) => ({
   changeAccount: 0,
   browserHash: null,
   userId: null,
-  opener: 'somebody',
-  startedBy: '',
+  quotaKey: 'somebody',
+  initiator: '',
   expiresAt
 })
 
 /** A store on an engine of its own, whose time stands still. */
-export async function freshStore(t: Test, open: () => Engine | Promise<Engine>) {
+export async function createTestStore(t: Test, open: () => Engine | Promise<Engine>) {
   const engine = await open()
   t.teardown(() => engine.close())
-  let now = START
+  let now = START_MS
   const store = createStore(engine, () => now)
   return {
     engine,
     store,
-    pass: (ms: number) => {
+    advanceTime: (ms: number) => {
       now += ms
     }
   }
 }
 
-export const SITE = {
+export const TEST_SITE = {
   cloudId: '11111111-2222-3333-4444-555555555555',
   name: 'acme',
   url: 'https://acme.example'
 }
-export const sealed = (tokens: string, keyId = 'k1') => ({
+export const createEncryptedTokens = (tokens: string, keyId = 'k1') => ({
   keyId,
   accessToken: `${tokens}-a`,
   refreshToken: `${tokens}-r`,
   previousRefreshToken: null
 })
-export const grant = (id: string, tokens = 'sealed', keyId = 'k1') => ({
+export const createGrant = (id: string, tokens = 'sealed', keyId = 'k1') => ({
   id,
   clientId: 'c',
   accountId: id,
   scopes: 'read:a read:b',
-  ...sealed(tokens, keyId),
-  accessExpiresAt: new Date(START + HOUR_MS),
+  ...createEncryptedTokens(tokens, keyId),
+  accessExpiresAt: new Date(START_MS + HOUR_MS),
   dueAt: null
 })
-export const connecting = (provider = 'jira', userId = 1) => ({
+export const createNewConnection = (provider = 'jira', userId = 1) => ({
   userId,
   provider,
-  sites: [SITE],
-  bound: [SITE],
+  sites: [TEST_SITE],
+  selectedSites: [TEST_SITE],
   state: 'active' as const,
   reason: null,
   before: null
 })
 /** The same again, for one that is there. */
-export const reconnecting = (provider = 'jira', userId = 1, grantId = 'g') => ({
-  ...connecting(provider, userId),
+export const createReconnection = (provider = 'jira', userId = 1, grantId = 'g') => ({
+  ...createNewConnection(provider, userId),
   before: { grantId, state: 'active' as const }
 })
-export const fresh = (tokens: string) => ({
-  ...sealed(tokens),
-  accessExpiresAt: new Date(START + 2 * HOUR_MS),
+export const createRefreshedTokens = (tokens: string) => ({
+  ...createEncryptedTokens(tokens),
+  accessExpiresAt: new Date(START_MS + 2 * HOUR_MS),
   previousUntil: null,
-  rotatedAt: new Date(START),
+  rotatedAt: new Date(START_MS),
   dueAt: null,
   scopes: 'read:a'
 })
 export const LEASE_MS = 1_500
-export const pause = async (ms: number) => await new Promise((resolve) => setTimeout(resolve, ms))
+export const sleep = async (ms: number) => await new Promise((resolve) => setTimeout(resolve, ms))

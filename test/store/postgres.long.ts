@@ -5,23 +5,28 @@ import t from 'tap'
 import { buildApp } from '../../src/app.ts'
 import { openEngine } from '../../src/store/engine.ts'
 import { createStore } from '../../src/store/index.ts'
-import { KEY } from '../helper.ts'
-import { query, startServer } from '../postgres/server.ts'
-import { folder } from '../process/child.ts'
-import { storeContract } from './contract.ts'
+import { VAULT_KEY } from '../helper.ts'
+import { queryPostgres, startPostgresServer } from '../postgres/server.ts'
+import { createTempFolder } from '../process/child.ts'
+import { defineStoreContract } from './contract.ts'
 
-const server = await startServer()
+const server = await startPostgresServer()
 t.teardown(() => server.remove())
 
 t.test('PostgreSQL', (t) => {
-  storeContract(t, async () => await openEngine(await server.createDatabase(), { connections: 10 }))
+  defineStoreContract(
+    t,
+    async () => await openEngine(await server.createDatabase(), { poolSize: 10 })
+  )
   t.end()
 })
 
-const complaint = async (url: string, env: NodeJS.ProcessEnv = {}) => {
+const getStartProblems = async (url: string, env: NodeJS.ProcessEnv = {}) => {
   try {
     await (
-      await buildApp({ env: { APP_ENV: 'test', VAULT_KEYS: KEY, INTEGRATION_DB_URL: url, ...env } })
+      await buildApp({
+        env: { APP_ENV: 'test', VAULT_KEYS: VAULT_KEY, INTEGRATION_DB_URL: url, ...env }
+      })
     ).close()
   } catch (error) {
     return (error as { problems?: string[] }).problems?.join('\n')
@@ -32,13 +37,16 @@ t.test(
   'D2 A server that acknowledges what it may lose is refused, unless that is wanted',
   async (t) => {
     for (const setting of ['fsync=off', 'synchronous_commit=off']) {
-      const careless = await startServer([setting])
+      const careless = await startPostgresServer([setting])
       t.teardown(() => careless.remove())
       t.match(
-        await complaint(careless.url('postgres')),
+        await getStartProblems(careless.url('postgres')),
         /fsync or synchronous_commit off.*DB_REQUIRE_DURABLE=false/
       )
-      t.equal(await complaint(careless.url('postgres'), { DB_REQUIRE_DURABLE: 'false' }), undefined)
+      t.equal(
+        await getStartProblems(careless.url('postgres'), { DB_REQUIRE_DURABLE: 'false' }),
+        undefined
+      )
     }
   }
 )
@@ -55,9 +63,9 @@ t.test(
         '?sslmode=verify-full'
     }
     for (const [title, url] of Object.entries(wrong)) {
-      const said = await complaint(url)
-      t.match(said, /INTEGRATION_DB_URL/, title)
-      t.notMatch(said, /pl4nted/, title)
+      const problems = await getStartProblems(url)
+      t.match(problems, /INTEGRATION_DB_URL/, title)
+      t.notMatch(problems, /pl4nted/, title)
     }
   }
 )
@@ -66,8 +74,8 @@ t.test('TLS is asked for in the address, and the server has to prove who it is',
   const { private: key, cert } = await generate([{ name: 'commonName', value: 'localhost' }], {
     extensions: [{ name: 'subjectAltName', altNames: [{ type: 2, value: 'localhost' }] }]
   })
-  const place = folder(t)
-  const secure = await startServer()
+  const place = createTempFolder(t)
+  const secure = await startPostgresServer()
   t.teardown(() => secure.remove())
   await secure.stop()
   secure.write('server.crt', cert)
@@ -76,13 +84,17 @@ t.test('TLS is asked for in the address, and the server has to prove who it is',
   await secure.start()
   writeFileSync(join(place, 'ca.crt'), cert)
   const url = secure.url('postgres').replace('127.0.0.1', 'localhost')
-  t.match(await complaint(`${url}?sslmode=verify-full`), /cannot be used/, 'nobody vouches for it')
+  t.match(
+    await getStartProblems(`${url}?sslmode=verify-full`),
+    /cannot be used/,
+    'nobody vouches for it'
+  )
   t.equal(
-    await complaint(`${url}?sslmode=verify-full&sslrootcert=${join(place, 'ca.crt')}`),
+    await getStartProblems(`${url}?sslmode=verify-full&sslrootcert=${join(place, 'ca.crt')}`),
     undefined
   )
   t.match(
-    await complaint(
+    await getStartProblems(
       `${secure.url('postgres')}?sslmode=verify-full&sslrootcert=${join(place, 'ca.crt')}`
     ),
     /cannot be used/,
@@ -96,17 +108,17 @@ t.test(
     const url = await server.createDatabase()
     const engine = await openEngine(url)
     t.teardown(() => engine.close())
-    await query(
+    await queryPostgres(
       url,
       'insert into drizzle.__drizzle_migrations (hash, created_at) values ($1, $2)',
       ['x', Date.now() + 1e9]
     )
     t.equal(
-      await createStore(engine, Date.now).migrated(),
+      await createStore(engine, Date.now).isMigrated(),
       true,
       'while versions take turns, the old one is healthy'
     )
-    t.match(await complaint(url), /newer version/)
+    t.match(await getStartProblems(url), /newer version/)
   }
 )
 
@@ -116,14 +128,14 @@ t.test(
     const url = await server.createDatabase()
     const engine = await openEngine(url)
     t.teardown(() => engine.close())
-    await query(url, 'alter table users drop column display_name')
+    await queryPostgres(url, 'alter table users drop column display_name')
     const { users } = createStore(engine, Date.now)
     const failure = await users.list(1).then(
       () => undefined,
       (error: unknown) => error as Error
     )
     t.notMatch(`${failure?.message}${failure?.stack}`, /select "id"/i)
-    const written = await users.save('pl4nted@example.com', null).then(
+    const written = await users.findOrCreate('pl4nted@example.com', null).then(
       () => undefined,
       (error: unknown) => error as Error
     )

@@ -7,20 +7,20 @@ import t from 'tap'
 import { sql } from 'drizzle-orm'
 import { openEngine } from '../../src/store/engine.ts'
 import { createStore } from '../../src/store/index.ts'
-import { storeContract } from './contract.ts'
+import { defineStoreContract } from './contract.ts'
 
-const COMMITS = process.env.HEAVY === '1' ? 1_000 : 200
+const COMMIT_COUNT = process.env.HEAVY === '1' ? 1_000 : 200
 const folder = mkdtempSync(join(tmpdir(), 'connector-'))
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
 
 t.test('SQLite in memory', (t) => {
-  storeContract(t, () => openEngine('sqlite::memory:'))
+  defineStoreContract(t, () => openEngine('sqlite::memory:'))
   t.end()
 })
 
 t.test('SQLite in a file', (t) => {
   let files = 0
-  storeContract(t, () => openEngine(`sqlite:///${join(folder, `${files++}.db`)}`))
+  defineStoreContract(t, () => openEngine(`sqlite:///${join(folder, `${files++}.db`)}`))
   t.end()
 })
 
@@ -29,7 +29,7 @@ t.test(
   async (t) => {
     const engine = await openEngine(`sqlite:///${join(folder, 'pragmas.db')}`)
     t.teardown(() => engine.close())
-    await createStore(engine, Date.now).users.save('a@b.co', null)
+    await createStore(engine, Date.now).users.findOrCreate('a@b.co', null)
     const pragma = (name: string) =>
       Object.values(engine.db.get(sql.raw(`pragma ${name}`)) as object)[0] as unknown
     t.equal(pragma('synchronous'), 2, 'FULL')
@@ -45,23 +45,23 @@ t.test(
   }
 )
 
-const strace =
+const hasStrace =
   existsSync('/usr/bin/strace') &&
   spawnSync('/usr/bin/strace', ['-o', '/dev/null', 'true']).status === 0
 t.test(
-  `D2 ${COMMITS} token commits reach the disk, one by one${strace ? '' : ' (skipped: system calls cannot be traced here)'}`,
-  { skip: !strace },
+  `D2 ${COMMIT_COUNT} token commits reach the disk, one by one${hasStrace ? '' : ' (skipped: system calls cannot be traced here)'}`,
+  { skip: !hasStrace },
   (t) => {
     const script = `
     const { openEngine } = await import(${JSON.stringify(new URL('../../src/store/engine.ts', import.meta.url).href)})
     const { createStore } = await import(${JSON.stringify(new URL('../../src/store/index.ts', import.meta.url).href)})
     const engine = await openEngine('sqlite:///' + ${JSON.stringify(join(folder, 'commits.db'))})
     const { users, grants } = createStore(engine, Date.now)
-    await users.save('a@b.co', null)
+    await users.findOrCreate('a@b.co', null)
     const tokens = { keyId: 'k', accessToken: 'a', refreshToken: 'r', previousRefreshToken: null, accessExpiresAt: new Date(), dueAt: null, scopes: 's' }
-    await grants.connect({ id: 'g', clientId: 'c', accountId: 'x', ...tokens }, { userId: 1, provider: 'jira', sites: [], bound: [], state: 'active', reason: null, before: null })
+    await grants.connect({ id: 'g', clientId: 'c', accountId: 'x', ...tokens }, { userId: 1, provider: 'jira', sites: [], selectedSites: [], state: 'active', reason: null, before: null })
     console.error('BEGIN')
-    for (let i = 1; i <= ${COMMITS}; i++) {
+    for (let i = 1; i <= ${COMMIT_COUNT}; i++) {
       const attempt = { id: 'g', version: i, owner: String(i) }
       if (!await grants.beginRefresh(attempt, 0, 60000, new Date())) throw new Error('no lease')
       if (!(await grants.save(attempt, { ...tokens, previousUntil: null, rotatedAt: new Date() })).done) throw new Error('lost')
@@ -94,7 +94,7 @@ t.test(
     const to = calls.findIndex((line) => line.includes('write(2, "END'))
     const syncs = calls.slice(from, to).filter((line) => /\b(fsync|fdatasync)\(/.test(line)).length
     t.ok(from > 0 && to > from, 'the commits are in the trace')
-    t.ok(syncs >= COMMITS, `${syncs} syncs for ${COMMITS} commits`)
+    t.ok(syncs >= COMMIT_COUNT, `${syncs} syncs for ${COMMIT_COUNT} commits`)
     t.end()
   }
 )

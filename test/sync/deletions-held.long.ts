@@ -1,52 +1,64 @@
 import t from 'tap'
-import { trail } from '../audit/helper.ts'
+import { readAuditTrail } from '../audit/helper.ts'
 import { ACME } from '../sandbox/helper.ts'
 import {
   COLLECTIONS,
-  looks,
-  place,
-  productOf,
+  listLookupStatuses,
+  createSyncFixture,
+  getProduct,
   PRODUCTS,
-  until,
-  type Collection,
-  type Place,
-  type Row
+  waitFor,
+  type CollectionName,
+  type SyncFixture,
+  type JsonObject
 } from './time-helper.ts'
 
 /** Each project has one issue, and each space one page, so that all lists shrink by the same share. */
 const SIZES = { projects: 20, issues: 20, spaces: 20, pages: 20 }
-const PARENTS = { jira: 'projects', confluence: 'spaces' } as const
+const PARENT_COLLECTIONS = { jira: 'projects', confluence: 'spaces' } as const
 
-const held = async (here: Place, product: keyof typeof PARENTS) =>
-  (await here.connection(product)).held_deletions
-    .map(({ collection, site, count }: Row) => `${count} ${collection} of ${site}`)
+const listHeldDeletions = async (fixture: SyncFixture, product: keyof typeof PARENT_COLLECTIONS) =>
+  (await fixture.getConnection(product)).held_deletions
+    .map(({ collection, site, count }: JsonObject) => `${count} ${collection} of ${site}`)
     .sort()
-const confirm = async ({ app }: Place, product: keyof typeof PARENTS) =>
+const confirmDeletions = async ({ app }: SyncFixture, product: keyof typeof PARENT_COLLECTIONS) =>
   await app.inject({ method: 'POST', url: `/users/1/connections/${product}/confirm-deletions` })
-const counts = async (here: Place) =>
-  await Promise.all(COLLECTIONS.map(async (collection) => (await here.names(collection)).length))
+const countItems = async (fixture: SyncFixture) =>
+  await Promise.all(
+    COLLECTIONS.map(async (collection) => (await fixture.listNames(collection)).length)
+  )
 /** Deletes so many projects or spaces with what is in them. */
-async function shrink(here: Place, product: keyof typeof PARENTS, by: number): Promise<string[]> {
-  const names = (await here.names(PARENTS[product])).slice(0, by)
-  await here.remove(PARENTS[product], ...names)
+async function removeParents(
+  fixture: SyncFixture,
+  product: keyof typeof PARENT_COLLECTIONS,
+  by: number
+): Promise<string[]> {
+  const names = (await fixture.listNames(PARENT_COLLECTIONS[product])).slice(0, by)
+  await fixture.remove(PARENT_COLLECTIONS[product], ...names)
   return names
 }
-const partsOf = (product: keyof typeof PARENTS): Collection[] =>
-  COLLECTIONS.filter((collection) => productOf(collection) === product)
+const listCollections = (product: keyof typeof PARENT_COLLECTIONS): CollectionName[] =>
+  COLLECTIONS.filter((collection) => getProduct(collection) === product)
 
 t.test(
   'A list that is a fifth shorter is believed, one that is shorter than that deletes nothing',
   async (t) => {
-    const here = await place(t, { sandbox: { sizes: SIZES } })
+    const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
     for (const product of PRODUCTS) {
-      await shrink(here, product, 4)
-      t.match(await here.copy(product), { state: 'succeeded', counts: { removed: 8, held: 0 } })
-      t.same(await held(here, product), [])
-      t.match((await confirm(here, product)).json(), { status: 409, code: 'no_held_deletions' })
-      const before = await counts(here)
-      await shrink(here, product, 4)
-      const log = await here.asked(async () => {
-        const run = await here.copy(product)
+      await removeParents(fixture, product, 4)
+      t.match(await fixture.runSync(product), {
+        state: 'succeeded',
+        counts: { removed: 8, held: 0 }
+      })
+      t.same(await listHeldDeletions(fixture, product), [])
+      t.match((await confirmDeletions(fixture, product)).json(), {
+        status: 409,
+        code: 'no_held_deletions'
+      })
+      const before = await countItems(fixture)
+      await removeParents(fixture, product, 4)
+      const log = await fixture.recordCalls(async () => {
+        const run = await fixture.runSync(product)
         t.match(run, {
           state: 'partial',
           error: {
@@ -58,122 +70,134 @@ t.test(
         })
       })
       t.same(
-        partsOf(product).flatMap((collection) => looks(log, collection)),
+        listCollections(product).flatMap((collection) => listLookupStatuses(log, collection)),
         [],
         'nothing is looked up'
       )
-      t.same(await counts(here), before)
+      t.same(await countItems(fixture), before)
       t.same(
-        await held(here, product),
-        partsOf(product)
+        await listHeldDeletions(fixture, product),
+        listCollections(product)
           .map((collection) => `4 ${collection} of ${ACME}`)
           .sort()
       )
       t.same(
-        await held(here, product === 'jira' ? 'confluence' : 'jira'),
+        await listHeldDeletions(fixture, product === 'jira' ? 'confluence' : 'jira'),
         [],
         'the other product has nothing to do with it'
       )
-      t.match(await here.copy(product, 'incremental'), {
+      t.match(await fixture.runSync(product, 'incremental'), {
         state: 'succeeded',
         counts: { removed: 0 }
       })
       t.same(
-        await held(here, product),
-        partsOf(product)
+        await listHeldDeletions(fixture, product),
+        listCollections(product)
           .map((collection) => `4 ${collection} of ${ACME}`)
           .sort(),
         'until a full listing'
       )
       t.match(
-        await here.copy(product),
+        await fixture.runSync(product),
         { state: 'succeeded', error: null, counts: { removed: 8, held: 0 } },
         'and the next one agrees'
       )
-      t.same(await held(here, product), [])
+      t.same(await listHeldDeletions(fixture, product), [])
     }
   }
 )
 
 t.test('What is back when everything is listed again was never gone', async (t) => {
-  const here = await place(t, { sandbox: { sizes: SIZES } })
+  const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
   for (const product of PRODUCTS) {
-    const before = await counts(here)
-    const names = await shrink(here, product, 10)
-    t.match(await here.copy(product), { state: 'partial', counts: { held: 20 } })
-    await here.restore(PARENTS[product], ...names)
-    t.match(await here.copy(product), {
+    const before = await countItems(fixture)
+    const names = await removeParents(fixture, product, 10)
+    t.match(await fixture.runSync(product), { state: 'partial', counts: { held: 20 } })
+    await fixture.restore(PARENT_COLLECTIONS[product], ...names)
+    t.match(await fixture.runSync(product), {
       state: 'succeeded',
       counts: { added: 0, removed: 0, held: 0 }
     })
-    t.same(await held(here, product), [])
-    t.same(await counts(here), before)
-    t.equal((await confirm(here, product)).statusCode, 409)
+    t.same(await listHeldDeletions(fixture, product), [])
+    t.same(await countItems(fixture), before)
+    t.equal((await confirmDeletions(fixture, product)).statusCode, 409)
   }
 })
 
 t.test('A list that shrinks again while deletions are held is held again', async (t) => {
-  const here = await place(t, { sandbox: { sizes: SIZES } })
-  const [before, names] = [await counts(here), await here.names('spaces')]
-  for (const gone of [5, 10]) {
-    await here.remove('spaces', ...names.slice(gone - 5, gone))
-    t.match(await here.copy('confluence'), {
+  const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
+  const [before, names] = [await countItems(fixture), await fixture.listNames('spaces')]
+  for (const deletedCount of [5, 10]) {
+    await fixture.remove('spaces', ...names.slice(deletedCount - 5, deletedCount))
+    t.match(await fixture.runSync('confluence'), {
       state: 'partial',
       error: { code: 'deletions_held' },
-      counts: { removed: 0, held: 2 * gone }
+      counts: { removed: 0, held: 2 * deletedCount }
     })
   }
-  t.same(await counts(here), before)
-  t.match(await here.copy('confluence'), { state: 'succeeded', counts: { removed: 20, held: 0 } })
+  t.same(await countItems(fixture), before)
+  t.match(await fixture.runSync('confluence'), {
+    state: 'succeeded',
+    counts: { removed: 20, held: 0 }
+  })
 })
 
 t.test('A listing that fails does not decide', async (t) => {
-  const here = await place(t, { sandbox: { sizes: SIZES } })
-  await shrink(here, 'confluence', 10)
-  t.match(await here.copy('confluence'), { counts: { held: 20 } })
+  const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
+  await removeParents(fixture, 'confluence', 10)
+  t.match(await fixture.runSync('confluence'), { counts: { held: 20 } })
   for (let i = 0; i < 2; i++) {
-    await here.sandbox.admin('faults', {
+    await fixture.sandbox.admin('faults', {
       kind: 'status',
       status: 403,
       times: 2,
       match: { path: '/api/v2/' }
     })
-    t.match(await here.copy('confluence'), { state: 'failed', counts: { removed: 0 } })
+    t.match(await fixture.runSync('confluence'), { state: 'failed', counts: { removed: 0 } })
   }
-  t.same(await held(here, 'confluence'), [`10 pages of ${ACME}`, `10 spaces of ${ACME}`])
+  t.same(await listHeldDeletions(fixture, 'confluence'), [
+    `10 pages of ${ACME}`,
+    `10 spaces of ${ACME}`
+  ])
 })
 
 t.test('Whoever confirms starts a full copy that decides on each item', async (t) => {
-  const here = await place(t, { sandbox: { sizes: SIZES } })
-  const [first = ''] = await shrink(here, 'confluence', 10)
-  t.match(await here.copy('confluence'), { counts: { held: 20 } })
+  const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
+  const [first = ''] = await removeParents(fixture, 'confluence', 10)
+  t.match(await fixture.runSync('confluence'), { counts: { held: 20 } })
   // One of them is there after all.
-  await here.restore('spaces', first)
-  const answer = await confirm(here, 'confluence')
+  await fixture.restore('spaces', first)
+  const answer = await confirmDeletions(fixture, 'confluence')
   t.match(answer.json(), { product: 'confluence', held_deletions: [] })
-  t.match((await trail(here.app)).at(-1), {
+  t.match((await readAuditTrail(fixture.app)).at(-1), {
     action: 'deletions_confirmed',
     user_id: 1,
     product: 'confluence',
     request_id: answer.headers['x-request-id']
   })
-  await until(
+  await waitFor(
     async () =>
-      (await here.app.inject('/integrations/confluence/sync/runs?limit=1')).json()[0].state ===
+      (await fixture.app.inject('/integrations/confluence/sync/runs?limit=1')).json()[0].state ===
       'succeeded'
   )
-  t.match((await here.app.inject('/integrations/confluence/sync/runs?limit=1')).json(), [
+  t.match((await fixture.app.inject('/integrations/confluence/sync/runs?limit=1')).json(), [
     { mode: 'full', counts: { removed: 18, held: 0 } }
   ])
-  t.ok(await here.item('spaces', first))
-  t.same((await counts(here)).slice(2), [11, 11])
+  t.ok(await fixture.findItem('spaces', first))
+  t.same((await countItems(fixture)).slice(2), [11, 11])
 })
 
 t.test('With SYNC_SHRINK_PERCENT=100 nothing is held, with 0 everything is', async (t) => {
-  const all = await place(t, { sandbox: { sizes: SIZES }, env: { SYNC_SHRINK_PERCENT: '100' } })
-  await shrink(all, 'confluence', 19)
-  t.match(await all.copy('confluence'), { state: 'succeeded', counts: { removed: 38, held: 0 } })
-  const none = await place(t, { sandbox: { sizes: SIZES }, env: { SYNC_SHRINK_PERCENT: '0' } })
-  await shrink(none, 'confluence', 1)
-  t.match(await none.copy('confluence'), { state: 'partial', counts: { removed: 0, held: 2 } })
+  const all = await createSyncFixture(t, {
+    sandbox: { sizes: SIZES },
+    env: { SYNC_SHRINK_PERCENT: '100' }
+  })
+  await removeParents(all, 'confluence', 19)
+  t.match(await all.runSync('confluence'), { state: 'succeeded', counts: { removed: 38, held: 0 } })
+  const none = await createSyncFixture(t, {
+    sandbox: { sizes: SIZES },
+    env: { SYNC_SHRINK_PERCENT: '0' }
+  })
+  await removeParents(none, 'confluence', 1)
+  t.match(await none.runSync('confluence'), { state: 'partial', counts: { removed: 0, held: 2 } })
 })

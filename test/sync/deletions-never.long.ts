@@ -2,18 +2,18 @@ import t from 'tap'
 import { Browser } from '../helper.ts'
 import {
   COLLECTIONS,
-  looks,
-  place,
-  productOf,
+  listLookupStatuses,
+  createSyncFixture,
+  getProduct,
   PRODUCTS,
-  type Collection,
-  type Place,
-  type Row
+  type CollectionName,
+  type SyncFixture,
+  type JsonObject
 } from './time-helper.ts'
 
 /** Two pages of each list. */
 const SIZES = { projects: 110, issues: 110, spaces: 260, pages: 260 }
-const LISTS: Record<Collection, Array<[path: string, calls: number]>> = {
+const LISTING_CALLS: Record<CollectionName, Array<[path: string, calls: number]>> = {
   projects: [['/project/search', 2]],
   issues: [
     ['/search/approximate-count', 1],
@@ -25,42 +25,42 @@ const LISTS: Record<Collection, Array<[path: string, calls: number]>> = {
 }
 
 /** What is deleted while it goes wrong, so that there is something to find. */
-async function deleted(here: Place): Promise<Record<Collection, string>> {
-  const first = async (collection: Collection) => (await here.names(collection))[0] ?? ''
+async function deleteFirstItems(fixture: SyncFixture): Promise<Record<CollectionName, string>> {
+  const first = async (collection: CollectionName) => (await fixture.listNames(collection))[0] ?? ''
   const names = {
     projects: await first('projects'),
     issues: await first('issues'),
     spaces: await first('spaces'),
     pages: await first('pages')
   }
-  for (const collection of COLLECTIONS) await here.remove(collection, names[collection])
+  for (const collection of COLLECTIONS) await fixture.remove(collection, names[collection])
   return names
 }
 
 t.test('An error at any page of a listing deletes nothing, however often it comes', async (t) => {
-  const here = await place(t, { sandbox: { sizes: SIZES } })
+  const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
   for (const collection of COLLECTIONS) {
-    for (const [path, calls] of LISTS[collection]) {
+    for (const [path, calls] of LISTING_CALLS[collection]) {
       for (let skip = 0; skip < calls; skip++) {
-        const [name = ''] = await here.names(collection)
-        await here.remove(collection, name)
+        const [name = ''] = await fixture.listNames(collection)
+        await fixture.remove(collection, name)
         for (const status of [403, 404]) {
-          await here.sandbox.admin('faults', {
+          await fixture.sandbox.admin('faults', {
             kind: 'status',
             status,
             match: { path },
             skip: status === 403 ? skip : 0
           })
           t.match(
-            await here.copy(productOf(collection)),
+            await fixture.runSync(getProduct(collection)),
             { state: 'partial', error: { code: 'upstream_refused' } },
             `${status} at ${path} ${skip + 1}`
           )
-          t.ok(await here.item(collection, name), 'still there')
+          t.ok(await fixture.findItem(collection, name), 'still there')
         }
-        t.match(await here.copy(productOf(collection)), { state: 'succeeded' })
+        t.match(await fixture.runSync(getProduct(collection)), { state: 'succeeded' })
         t.equal(
-          await here.item(collection, name),
+          await fixture.findItem(collection, name),
           undefined,
           'gone when the listing comes to its end'
         )
@@ -70,43 +70,46 @@ t.test('An error at any page of a listing deletes nothing, however often it come
 })
 
 t.test('Copies of what has changed delete nothing', async (t) => {
-  const here = await place(t, {
+  const fixture = await createSyncFixture(t, {
     sandbox: { sizes: { projects: 10, issues: 20, spaces: 10, pages: 20 } }
   })
-  const names = await deleted(here)
+  const names = await deleteFirstItems(fixture)
   for (let i = 0; i < 3; i++) {
     for (const product of PRODUCTS) {
-      t.match(await here.copy(product, i === 0 ? 'due' : 'incremental'), {
+      t.match(await fixture.runSync(product, i === 0 ? 'due' : 'incremental'), {
         state: 'succeeded',
         counts: { removed: 0 }
       })
     }
   }
   for (const collection of COLLECTIONS) {
-    t.ok(await here.item(collection, names[collection]), collection)
+    t.ok(await fixture.findItem(collection, names[collection]), collection)
   }
 })
 
 /** @returns what ends it */
-type Trouble = (here: Place) => Promise<() => Promise<unknown>>
-interface Loss {
+type FaultStarter = (fixture: SyncFixture) => Promise<() => Promise<unknown>>
+interface AccessLoss {
   title: string
-  begin: Trouble
+  begin: FaultStarter
   error: Record<(typeof PRODUCTS)[number], string>
   state?: string
 }
 
-const every =
-  (fault: object): Trouble =>
+const createFaultStarter =
+  (fault: object): FaultStarter =>
   async ({ sandbox: { admin } }) => {
     await admin('faults', { kind: 'status', times: 1_000, match: { path: '/ex/*' }, ...fault })
     return async () => await admin('faults', undefined, 'DELETE')
   }
-const hiding: Trouble = async (here) => {
-  const names = { project: await here.names('projects'), space: await here.names('spaces') }
+const hideEverything: FaultStarter = async (fixture) => {
+  const names = {
+    project: await fixture.listNames('projects'),
+    space: await fixture.listNames('spaces')
+  }
   const each = async (restricted: boolean) => {
     for (const [kind, list] of Object.entries(names)) {
-      for (const name of list) await here.sandbox.admin('restrict', { [kind]: name, restricted })
+      for (const name of list) await fixture.sandbox.admin('restrict', { [kind]: name, restricted })
     }
   }
   await each(true)
@@ -114,16 +117,31 @@ const hiding: Trouble = async (here) => {
     await each(false)
   }
 }
-const both = (code: string) => ({ jira: code, confluence: code })
+const forBothProducts = (code: string) => ({ jira: code, confluence: code })
 
-const LOSSES: Loss[] = [
-  { title: '403 to everything', begin: every({ status: 403 }), error: both('upstream_refused') },
-  { title: '404 to everything', begin: every({ status: 404 }), error: both('upstream_refused') },
-  { title: '410 to everything', begin: every({ status: 410 }), error: both('upstream_refused') },
+const ACCESS_LOSSES: AccessLoss[] = [
+  {
+    title: '403 to everything',
+    begin: createFaultStarter({ status: 403 }),
+    error: forBothProducts('upstream_refused')
+  },
+  {
+    title: '404 to everything',
+    begin: createFaultStarter({ status: 404 }),
+    error: forBothProducts('upstream_refused')
+  },
+  {
+    title: '410 to everything',
+    begin: createFaultStarter({ status: 410 }),
+    error: forBothProducts('upstream_refused')
+  },
   {
     title: 'a scope that is no longer enough',
-    begin: every({ status: 401, headers: { 'x-failure-category': 'FAILURE_CLIENT_SCOPE_CHECK' } }),
-    error: both('scope_missing')
+    begin: createFaultStarter({
+      status: 401,
+      headers: { 'x-failure-category': 'FAILURE_CLIENT_SCOPE_CHECK' }
+    }),
+    error: forBothProducts('scope_missing')
   },
   {
     title: 'the product taken from the person',
@@ -148,31 +166,35 @@ const LOSSES: Loss[] = [
         for (const product of PRODUCTS) await new Browser(app).connect(product)
       }
     },
-    error: both('site_removed')
+    error: forBothProducts('site_removed')
   },
-  { title: 'a listing that shows nothing', begin: hiding, error: both('listing_empty') }
+  {
+    title: 'a listing that shows nothing',
+    begin: hideEverything,
+    error: forBothProducts('listing_empty')
+  }
 ]
 
 t.test(
   'When access is lost everything stays where it was, and what was deleted meanwhile goes when access is back',
   async (t) => {
-    const here = await place(t, {
+    const fixture = await createSyncFixture(t, {
       sandbox: { sizes: { projects: 14, issues: 28, spaces: 14, pages: 56 } }
     })
     const rows = async () =>
       Object.fromEntries(
         await Promise.all(
-          COLLECTIONS.map(async (name) => [name, (await here.names(name)).sort()] as const)
+          COLLECTIONS.map(async (name) => [name, (await fixture.listNames(name)).sort()] as const)
         )
       )
-    for (const { title, begin, error, state = 'failed' } of LOSSES) {
+    for (const { title, begin, error, state = 'failed' } of ACCESS_LOSSES) {
       const before = await rows()
-      const names = await deleted(here)
-      const end = await begin(here)
+      const names = await deleteFirstItems(fixture)
+      const end = await begin(fixture)
       for (const mode of ['full', 'full', 'due', 'full']) {
         for (const product of PRODUCTS) {
           t.match(
-            await here.copy(product, mode),
+            await fixture.runSync(product, mode),
             { state, error: { code: error[product] }, counts: { removed: 0 } },
             `${product}, ${title}`
           )
@@ -183,7 +205,11 @@ t.test(
       for (const product of PRODUCTS) {
         // A new consent has begun a copy, which the first of these may have joined.
         for (let i = 0; i < 2; i++) {
-          t.match(await here.copy(product), { state: 'succeeded', counts: { held: 0 } }, product)
+          t.match(
+            await fixture.runSync(product),
+            { state: 'succeeded', counts: { held: 0 } },
+            product
+          )
         }
       }
       const after = await rows()
@@ -203,25 +229,25 @@ t.test(
 )
 
 t.test('A listing that ends early deletes nothing, and says so where it can be seen', async (t) => {
-  const here = await place(t, { sandbox: { sizes: SIZES } })
+  const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
   const before = await Promise.all(
-    COLLECTIONS.map(async (collection) => await here.names(collection))
+    COLLECTIONS.map(async (collection) => await fixture.listNames(collection))
   )
   // Jira says how many there are.
   const last = { startAt: 100, maxResults: 100, total: 110, isLast: true, values: [] }
-  here.sandbox.world.longestSearch = 60
+  fixture.sandbox.state.maxSearchResults = 60
   for (let i = 0; i < 2; i++) {
-    await here.sandbox.admin('faults', {
+    await fixture.sandbox.admin('faults', {
       kind: 'status',
       status: 200,
       body: last,
       match: { path: '/project/search' },
       skip: 1
     })
-    const run = await here.copy('jira')
+    const run = await fixture.runSync('jira')
     t.match(run, { state: 'failed', error: { code: 'listing_incomplete' }, counts: { removed: 0 } })
     t.same(
-      run.failures.map(({ collection, code }: Row) => [collection, code]),
+      run.failures.map(({ collection, code }: JsonObject) => [collection, code]),
       [
         ['projects', 'listing_incomplete'],
         ['issues', 'listing_incomplete']
@@ -230,21 +256,21 @@ t.test('A listing that ends early deletes nothing, and says so where it can be s
   }
   // Confluence does not: what an early end left out is found when it is asked for.
   for (const collection of ['spaces', 'pages'] as const) {
-    await here.sandbox.admin('faults', {
+    await fixture.sandbox.admin('faults', {
       kind: 'status',
       status: 200,
       body: { results: [], _links: {} },
       match: { path: `/api/v2/${collection}` },
       skip: 1
     })
-    const log = await here.asked(async () => {
-      t.match(await here.copy('confluence'), { state: 'succeeded', counts: { removed: 0 } })
+    const log = await fixture.recordCalls(async () => {
+      t.match(await fixture.runSync('confluence'), { state: 'succeeded', counts: { removed: 0 } })
     })
-    t.same(looks(log, collection), Array(11).fill(200))
-    t.match(await here.copy('confluence'), { state: 'succeeded', counts: { removed: 0 } })
+    t.same(listLookupStatuses(log, collection), Array(11).fill(200))
+    t.match(await fixture.runSync('confluence'), { state: 'succeeded', counts: { removed: 0 } })
   }
   t.same(
-    await Promise.all(COLLECTIONS.map(async (collection) => await here.names(collection))),
+    await Promise.all(COLLECTIONS.map(async (collection) => await fixture.listNames(collection))),
     before
   )
 })

@@ -3,46 +3,48 @@ import {
   COLLECTIONS,
   DAY_MS,
   MINUTE_MS,
-  place,
-  productOf,
+  createSyncFixture,
+  getProduct,
   PRODUCTS,
-  type Place,
-  type Row
+  type SyncFixture,
+  type JsonObject
 } from './time-helper.ts'
 
 const SIZES = { projects: 10, issues: 20, spaces: 10, pages: 20 }
-const changes = async ({ app }: Place, since: string) =>
+const getChanges = async ({ app }: SyncFixture, since: string) =>
   await app.inject(`/users/1/changes?limit=1000&since=${since}`)
-const cursor = async ({ app }: Place): Promise<string> =>
+const getCursor = async ({ app }: SyncFixture): Promise<string> =>
   (await app.inject('/users/1/changes?limit=1000')).json().next
 
 t.test(
   'What shows up again is back, as the same row, and whoever follows the changes is told both',
   async (t) => {
-    const here = await place(t, { sandbox: { sizes: SIZES } })
-    const since = await cursor(here)
+    const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
+    const since = await getCursor(fixture)
     for (const collection of COLLECTIONS) {
-      const [name = ''] = await here.names(collection)
-      const before = await here.item(collection, name)
-      await here.remove(collection, name)
-      await here.copy(productOf(collection))
-      t.equal(await here.item(collection, name), undefined, `${collection}: gone`)
-      await here.restore(collection, name)
-      t.match(await here.copy(productOf(collection)), {
+      const [name = ''] = await fixture.listNames(collection)
+      const before = await fixture.findItem(collection, name)
+      await fixture.remove(collection, name)
+      await fixture.runSync(getProduct(collection))
+      t.equal(await fixture.findItem(collection, name), undefined, `${collection}: gone`)
+      await fixture.restore(collection, name)
+      t.match(await fixture.runSync(getProduct(collection)), {
         state: 'succeeded',
         counts: { removed: 0, held: 0 }
       })
-      const after = await here.item(collection, name)
+      const after = await fixture.findItem(collection, name)
       t.same(
         { ...after, updated_at: null },
         { ...before, updated_at: null },
         `${collection}: back as it was, and with its id`
       )
-      const told = (await changes(here, since))
+      const changeList = (await getChanges(fixture, since))
         .json()
-        .changes.filter((each: Row) => each.collection === collection && each.id === before?.id)
-      t.match(told, [{ op: 'upsert', item: after }])
-      t.equal(told.length, 1)
+        .changes.filter(
+          (each: JsonObject) => each.collection === collection && each.id === before?.id
+        )
+      t.match(changeList, [{ op: 'upsert', item: after }])
+      t.equal(changeList.length, 1)
     }
   }
 )
@@ -50,45 +52,47 @@ t.test(
 t.test(
   'A page that comes back from the trash is back with the next copy of what has changed',
   async (t) => {
-    const here = await place(t, { sandbox: { sizes: SIZES } })
-    const [name = ''] = await here.names('pages')
-    const { id } = (await here.item('pages', name)) ?? {}
-    await here.sandbox.admin(`pages/${name}`, { status: 'trashed' })
-    t.match(await here.copy('confluence'), { counts: { removed: 1 } })
-    await here.restore('pages', name)
-    t.match(await here.copy('confluence', 'incremental'), { counts: { added: 1 } })
-    t.match(await here.item('pages', name), { id })
+    const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
+    const [name = ''] = await fixture.listNames('pages')
+    const { id } = (await fixture.findItem('pages', name)) ?? {}
+    await fixture.sandbox.admin(`pages/${name}`, { status: 'trashed' })
+    t.match(await fixture.runSync('confluence'), { counts: { removed: 1 } })
+    await fixture.restore('pages', name)
+    t.match(await fixture.runSync('confluence', 'incremental'), { counts: { added: 1 } })
+    t.match(await fixture.findItem('pages', name), { id })
   }
 )
 
 t.test('What was posted by hand is not touched, whatever is deleted beside it', async (t) => {
-  const here = await place(t, { sandbox: { sizes: SIZES } })
-  const [key = ''] = await here.names('projects')
-  const [pageId = ''] = await here.names('pages')
-  const { space_key: spaceKey } = (await here.item('pages', pageId)) ?? {}
-  const posted: Row[] = []
+  const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
+  const [key = ''] = await fixture.listNames('projects')
+  const [pageId = ''] = await fixture.listNames('pages')
+  const { space_key: spaceKey } = (await fixture.findItem('pages', pageId)) ?? {}
+  const posted: JsonObject[] = []
   for (const [url, payload] of [
     ['/jira/projects', { key, name: 'By hand' }],
     ['/jira/projects', { key: 'HAND', name: 'Nowhere else' }],
     ['/confluence/pages', { space_key: spaceKey, page_id: pageId, title: 'By hand' }]
   ] as const) {
     posted.push(
-      (await here.app.inject({ method: 'POST', url, payload: { owner_id: 1, ...payload } })).json()
+      (
+        await fixture.app.inject({ method: 'POST', url, payload: { owner_id: 1, ...payload } })
+      ).json()
     )
   }
-  await here.remove('projects', key)
-  await here.remove('pages', pageId)
+  await fixture.remove('projects', key)
+  await fixture.remove('pages', pageId)
   for (let i = 0; i < 3; i++) {
     for (const product of PRODUCTS) {
-      t.match(await here.copy(product), {
+      t.match(await fixture.runSync(product), {
         counts: { removed: i === 0 ? (product === 'jira' ? 3 : 1) : 0 }
       })
     }
   }
   const rows = [
-    ...(await here.app.inject('/jira/projects/1')).json(),
-    ...(await here.app.inject('/confluence/pages/1?limit=1000')).json()
-  ] as Row[]
+    ...(await fixture.app.inject('/jira/projects/1')).json(),
+    ...(await fixture.app.inject('/confluence/pages/1?limit=1000')).json()
+  ] as JsonObject[]
   t.same(
     rows
       .filter((row) => row.key === key || row.key === 'HAND' || row.page_id === pageId)
@@ -108,51 +112,54 @@ t.test('What was posted by hand is not touched, whatever is deleted beside it', 
 t.test(
   'A deletion is told for TOMBSTONE_DAYS; then it is forgotten, and who has not read it begins again',
   async (t) => {
-    const here = await place(t, { sandbox: { sizes: SIZES }, env: { TOMBSTONE_DAYS: '7' } })
-    const since = await cursor(here)
+    const fixture = await createSyncFixture(t, {
+      sandbox: { sizes: SIZES },
+      env: { TOMBSTONE_DAYS: '7' }
+    })
+    const since = await getCursor(fixture)
     const names = await Promise.all(
-      COLLECTIONS.map(async (collection) => (await here.names(collection))[0] ?? '')
+      COLLECTIONS.map(async (collection) => (await fixture.listNames(collection))[0] ?? '')
     )
     for (const [i, collection] of COLLECTIONS.entries()) {
-      await here.remove(collection, names[i] ?? '')
+      await fixture.remove(collection, names[i] ?? '')
     }
-    for (const product of PRODUCTS) await here.copy(product)
-    const told = async () =>
-      (await changes(here, since))
+    for (const product of PRODUCTS) await fixture.runSync(product)
+    const listChanges = async () =>
+      (await getChanges(fixture, since))
         .json()
-        .changes?.map(({ op, collection }: Row) => `${op} ${collection}`) ?? []
+        .changes?.map(({ op, collection }: JsonObject) => `${op} ${collection}`) ?? []
     const expected = ['delete projects', 'delete issues', 'delete spaces', 'delete pages']
     for (const days of [0, 6.9]) {
-      here.pass(days * DAY_MS)
-      await here.app.schedule.once()
-      const list: string[] = await told()
+      fixture.advanceTime(days * DAY_MS)
+      await fixture.app.syncScheduler.runNow()
+      const list: string[] = await listChanges()
       for (const each of expected) t.ok(list.includes(each), `${each} after ${days} days`)
     }
-    const read = (await changes(here, since)).json().next
-    const left = await Promise.all(
-      COLLECTIONS.map(async (collection) => await here.names(collection))
+    const read = (await getChanges(fixture, since)).json().next
+    const remainingNames = await Promise.all(
+      COLLECTIONS.map(async (collection) => await fixture.listNames(collection))
     )
-    here.pass(0.2 * DAY_MS)
-    await here.app.schedule.once()
-    t.match((await changes(here, since)).json(), {
+    fixture.advanceTime(0.2 * DAY_MS)
+    await fixture.app.syncScheduler.runNow()
+    t.match((await getChanges(fixture, since)).json(), {
       status: 410,
       code: 'cursor_expired',
       cursor: /./
     })
     t.match(
-      (await changes(here, read)).json(),
+      (await getChanges(fixture, read)).json(),
       { changes: [], more: false },
       'who has read it goes on'
     )
     t.same(
-      await Promise.all(COLLECTIONS.map(async (collection) => await here.names(collection))),
-      left,
+      await Promise.all(COLLECTIONS.map(async (collection) => await fixture.listNames(collection))),
+      remainingNames,
       'what is there stays'
     )
     // And what comes back now is new.
-    await here.restore('pages', names[3] ?? '')
-    t.match(await here.copy('confluence', 'incremental'), { counts: { added: 1 } })
-    t.match((await changes(here, read)).json().changes, [
+    await fixture.restore('pages', names[3] ?? '')
+    t.match(await fixture.runSync('confluence', 'incremental'), { counts: { added: 1 } })
+    t.match((await getChanges(fixture, read)).json().changes, [
       { op: 'upsert', collection: 'pages', remote_id: names[3] }
     ])
   }
@@ -161,59 +168,59 @@ t.test(
 t.test(
   'What moves to another space or project, or gets another key, is the same row afterwards',
   async (t) => {
-    const here = await place(t, { sandbox: { sizes: SIZES } })
+    const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
     const {
       sandbox: { admin }
-    } = here
+    } = fixture
     for (const mode of ['incremental', 'full']) {
-      here.pass(MINUTE_MS)
+      fixture.advanceTime(MINUTE_MS)
       const count = async () =>
         await Promise.all(
-          COLLECTIONS.map(async (collection) => (await here.names(collection)).length)
+          COLLECTIONS.map(async (collection) => (await fixture.listNames(collection)).length)
         )
       const before = await count()
       const [pageId = '', [issueId = ''], [fromKey, toKey = '']] = [
-        (await here.names('pages'))[3],
-        await here.names('issues'),
-        await here.names('projects')
+        (await fixture.listNames('pages'))[3],
+        await fixture.listNames('issues'),
+        await fixture.listNames('projects')
       ]
-      const page = await here.item('pages', pageId)
-      const issue = await here.item('issues', issueId)
-      const space = (await here.app.inject('/confluence/spaces/1'))
+      const page = await fixture.findItem('pages', pageId)
+      const issue = await fixture.findItem('issues', issueId)
+      const space = (await fixture.app.inject('/confluence/spaces/1'))
         .json()
-        .find(({ key }: Row) => key !== page?.space_key)
+        .find(({ key }: JsonObject) => key !== page?.space_key)
       const project = issue?.project_key === toKey ? fromKey : toKey
       await admin(`pages/${pageId}`, { space_id: space.space_id })
       await admin(`issues/${issueId}`, { project })
       for (const product of PRODUCTS) {
         t.match(
-          await here.copy(product, mode),
+          await fixture.runSync(product, mode),
           { state: 'succeeded', counts: { added: 0, changed: 1, removed: 0 } },
           `${mode} ${product}`
         )
       }
-      t.match(await here.item('pages', pageId), { id: page?.id, space_key: space.key })
-      t.match(await here.item('issues', issueId), {
+      t.match(await fixture.findItem('pages', pageId), { id: page?.id, space_key: space.key })
+      t.match(await fixture.findItem('issues', issueId), {
         id: issue?.id,
         project_key: project,
         key: new RegExp(`^${project}-\\d+$`)
       })
-      const [renamed = ''] = await here.names('projects')
-      const { id } = (await here.item('projects', renamed)) ?? {}
+      const [renamed = ''] = await fixture.listNames('projects')
+      const { id } = (await fixture.findItem('projects', renamed)) ?? {}
       await admin(`projects/${renamed}`, { key: `NEW${mode}`.toUpperCase() })
-      t.match(await here.copy('jira', mode), {
+      t.match(await fixture.runSync('jira', mode), {
         state: 'succeeded',
         counts: { added: 0, removed: 0 }
       })
-      t.match(await here.item('projects', `NEW${mode}`.toUpperCase()), { id })
+      t.match(await fixture.findItem('projects', `NEW${mode}`.toUpperCase()), { id })
       t.same(await count(), before, 'nothing is there twice')
     }
-    await here.copy('jira')
-    const keys = await here.names('projects')
+    await fixture.runSync('jira')
+    const keys = await fixture.listNames('projects')
     t.ok(
-      (await here.app.inject('/jira/issues/1?limit=1000'))
+      (await fixture.app.inject('/jira/issues/1?limit=1000'))
         .json()
-        .every(({ project_key: key }: Row) => keys.includes(key)),
+        .every(({ project_key: key }: JsonObject) => keys.includes(key)),
       'issues follow the key of their project with a full copy'
     )
   }

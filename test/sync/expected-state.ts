@@ -1,34 +1,36 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
-import type { Running } from '../sandbox/helper.ts'
+import type { RunningSandbox } from '../sandbox/helper.ts'
 
-type Row = Record<string, any>
-export type Table = Record<string, Row>
-export interface Everything {
-  projects: Table
-  issues: Table
-  spaces: Table
-  pages: Table
+type JsonObject = Record<string, any>
+export type ItemTable = Record<string, JsonObject>
+export interface ItemTables {
+  projects: ItemTable
+  issues: ItemTable
+  spaces: ItemTable
+  pages: ItemTable
 }
 
 /** What Atlassian shows of a site to whoever is behind a user's connections, asked for by plain calls that share no code with the service. */
-export async function truth(
+export async function fetchExpectedState(
   app: FastifyInstance,
-  { url, admin }: Running,
+  { url, admin }: RunningSandbox,
   owner: number,
   cloudId: string
-): Promise<Everything> {
+): Promise<ItemTables> {
   await admin('lag', { ms: 0 })
   const [jira, confluence] = await Promise.all(
     ['jira', 'confluence'].map(async (product) => {
-      const standing = await app.store.connections.get(owner, product)
-      const token = await app.access.accessToken(standing?.grant.id ?? '', { log: app.log })
-      return async (path: string, body?: object): Promise<Row> => {
+      const connection = await app.store.connections.get(owner, product)
+      const token = await app.tokenProvider.getAccessToken(connection?.grant.id ?? '', {
+        log: app.log
+      })
+      return async (path: string, body?: object): Promise<JsonObject> => {
         const answer = await fetch(`${url}/ex/${product}/${cloudId}${path}`, {
           headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
           ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) })
         })
         if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
-        return (await answer.json()) as Row
+        return (await answer.json()) as JsonObject
       }
     })
   )
@@ -36,16 +38,16 @@ export async function truth(
     throw new Error('Both products have to be connected')
   }
 
-  async function listed(path: string): Promise<Row[]> {
-    const rows: Row[] = []
+  async function fetchAllPages(path: string): Promise<JsonObject[]> {
+    const rows: JsonObject[] = []
     for (let next: string | undefined = path; next !== undefined;) {
-      const page: Row = await confluence!(next)
+      const page: JsonObject = await confluence!(next)
       rows.push(...page.results)
       next = page._links.next
     }
     return rows
   }
-  const projects: Row[] = []
+  const projects: JsonObject[] = []
   for (let startAt = 0, last = false; !last;) {
     const page = await jira(
       `/rest/api/3/project/search?startAt=${startAt}&maxResults=100&expand=lead`
@@ -61,10 +63,10 @@ export async function truth(
       maxResults: 5000,
       ...(token === undefined ? {} : { nextPageToken: token })
     })
-    ids.push(...page.issues.map(({ id }: Row) => id))
+    ids.push(...page.issues.map(({ id }: JsonObject) => id))
     token = page.nextPageToken
   }
-  const issues: Row[] = []
+  const issues: JsonObject[] = []
   for (let i = 0; i < ids.length; i += 100) {
     issues.push(
       ...(
@@ -75,66 +77,66 @@ export async function truth(
       ).issues
     )
   }
-  const spaces = await listed('/wiki/api/v2/spaces?limit=250')
+  const spaces = await fetchAllPages('/wiki/api/v2/spaces?limit=250')
   const keys = new Map(spaces.map(({ id, key }) => [id, key]))
   return {
-    projects: table(projects, ({ key, name, lead }) => ({
+    projects: toItemTable(projects, ({ key, name, lead }) => ({
       key,
       name,
       lead: lead?.displayName ?? null
     })),
-    issues: table(issues, ({ key, fields }) => ({
+    issues: toItemTable(issues, ({ key, fields }) => ({
       key,
       project_key: fields.project.key,
       summary: fields.summary,
       status: fields.status.name,
-      updated_at: time(fields.updated)
+      updated_at: toIsoTime(fields.updated)
     })),
-    spaces: table(spaces, ({ key, name, status }) => ({ key, name, status })),
-    pages: table(
-      await listed('/wiki/api/v2/pages?limit=250'),
+    spaces: toItemTable(spaces, ({ key, name, status }) => ({ key, name, status })),
+    pages: toItemTable(
+      await fetchAllPages('/wiki/api/v2/pages?limit=250'),
       ({ title, status, spaceId, version, _links: { webui } }) => ({
         title,
         status,
         space_key: keys.get(spaceId) ?? webui.split('/')[2],
-        updated_at: time(version.createdAt)
+        updated_at: toIsoTime(version.createdAt)
       })
     )
   }
 }
 
 /** The same of what the service has copied, by the ids of Atlassian. */
-export async function copied(app: FastifyInstance, owner: number): Promise<Everything> {
+export async function readStoredState(app: FastifyInstance, owner: number): Promise<ItemTables> {
   const { projects, issues, spaces, pages } = Object.fromEntries(
     await Promise.all(
-      Object.entries(LISTS).map(async ([name, path]) => {
-        const rows: Row[] = []
+      Object.entries(LIST_PATHS).map(async ([name, path]) => {
+        const rows: JsonObject[] = []
         for (let next: string | undefined = `${path}/${owner}`; next !== undefined;) {
           const answer: LightMyRequestResponse = await app.inject(next)
           if (answer.statusCode !== 200) throw new Error(answer.body)
-          rows.push(...(answer.json() as Row[]))
+          rows.push(...(answer.json() as JsonObject[]))
           next = /<([^>]+)>/.exec(String(answer.headers.link ?? ''))?.[1]
         }
         return [name, rows]
       })
     )
-  ) as Record<keyof Everything, Row[]>
+  ) as Record<keyof ItemTables, JsonObject[]>
   // A project has no remote id on the wire: the feed tells it.
   const changes = (
     await app.inject(`/users/${owner}/changes?collections=projects&limit=1000`)
-  ).json().changes as Row[]
-  const remote = new Map(
+  ).json().changes as JsonObject[]
+  const remoteIds = new Map(
     changes.map(({ id, remote_id: remoteId, site }) => [
       id,
       site === null ? `posted ${remoteId}` : remoteId
     ])
   )
   return {
-    projects: table(
-      projects.map((row) => ({ ...row, id: remote.get(row.id) })),
+    projects: toItemTable(
+      projects.map((row) => ({ ...row, id: remoteIds.get(row.id) })),
       ({ key, name, lead }) => ({ key, name, lead })
     ),
-    issues: table(
+    issues: toItemTable(
       issues.map((row) => ({ ...row, id: row.issue_id })),
       ({ key, project_key: project, summary, status, updated_at: at }) => ({
         key,
@@ -144,11 +146,11 @@ export async function copied(app: FastifyInstance, owner: number): Promise<Every
         updated_at: at
       })
     ),
-    spaces: table(
+    spaces: toItemTable(
       spaces.map((row) => ({ ...row, id: row.space_id })),
       ({ key, name, status }) => ({ key, name, status })
     ),
-    pages: table(
+    pages: toItemTable(
       pages.map((row) => ({ ...row, id: row.page_id })),
       ({ title, status, space_key: space, updated_at: at }) => ({
         title,
@@ -160,7 +162,7 @@ export async function copied(app: FastifyInstance, owner: number): Promise<Every
   }
 }
 
-const LISTS = {
+const LIST_PATHS = {
   projects: '/jira/projects',
   issues: '/jira/issues',
   spaces: '/confluence/spaces',
@@ -168,14 +170,14 @@ const LISTS = {
 }
 
 /** Keyed by the ids of Atlassian. Two rows of one id are an error. */
-function table(rows: Row[], of: (row: Row) => Row): Table {
-  const entries = rows.map((row) => [String(row.id), of(row)] as const)
+function toItemTable(rows: JsonObject[], toItem: (row: JsonObject) => JsonObject): ItemTable {
+  const entries = rows.map((row) => [String(row.id), toItem(row)] as const)
   if (new Set(entries.map(([id]) => id)).size < entries.length) {
     throw new Error('An item is there twice')
   }
   return Object.fromEntries(entries)
 }
 
-function time(text: string): string {
+function toIsoTime(text: string): string {
   return new Date(text).toISOString()
 }

@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap'
-import { Browser, connected, synced, type Built } from '../helper.ts'
+import { Browser, buildAppWithSandbox, waitForRun, type TestApp } from '../helper.ts'
 import { ACME } from '../sandbox/helper.ts'
 
-const sync = async ({ app }: Built, product: string, query = '') =>
+const requestSync = async ({ app }: TestApp, product: string, query = '') =>
   await app.inject({ method: 'POST', url: `/integrations/${product}/sync${query}` })
 
 /** A listing of two pages for each product, and how much of a run there is where its second page cannot be had. */
@@ -29,13 +29,13 @@ const LISTINGS = [
 const SIZES = { projects: 150, issues: 1, spaces: 2, pages: 300 }
 
 /** What Atlassian says, and what the run says of it: once is enough. */
-const REFUSALS = [400, 403, 404, 410].map((status) => ({
+const REFUSAL_FAULTS = [400, 403, 404, 410].map((status) => ({
   title: `refuses with ${status}`,
   fault: { kind: 'status', status }
 }))
 
 /** What passes by itself, unless it lasts: with what code a run gives up, and how often is asked where that is not four times. */
-const TROUBLE: Array<{ title: string; fault: object; code: string; tries?: number }> = [
+const TRANSIENT_FAULTS: Array<{ title: string; fault: object; code: string; tries?: number }> = [
   { title: 'fails with 500', fault: { kind: 'status', status: 500 }, code: 'upstream_failed' },
   { title: 'fails with 502', fault: { kind: 'status', status: 502 }, code: 'upstream_failed' },
   {
@@ -71,31 +71,31 @@ const TROUBLE: Array<{ title: string; fault: object; code: string; tries?: numbe
 ]
 
 /** A service that has copied what these are listings of. */
-async function copied(
+async function startSyncedTestService(
   t: Test,
   listings: ReadonlyArray<{ product: string }> = LISTINGS,
   answerMs = 10_000
-): Promise<Awaited<ReturnType<typeof connected>>> {
-  const service = await connected(t, {
+): Promise<Awaited<ReturnType<typeof buildAppWithSandbox>>> {
+  const service = await buildAppWithSandbox(t, {
     env: { UPSTREAM_ANSWER_TIMEOUT_MS: String(answerMs), SYNC_INTERVAL: '0' },
     sandbox: { sizes: SIZES, burst: 1_000_000, hourlyPoints: 1_000_000_000 }
   })
   for (const [i, { product }] of listings.entries()) {
     await new Browser(service.app).connect(product)
-    await synced(service.app, product, i + 1)
+    await waitForRun(service.app, product, i + 1)
   }
   return service
 }
 
 /** The second page cannot be had: what is true of the run, the copies and the log. */
-async function provePartial(
+async function assertPartialRun(
   t: Test,
-  service: Built,
+  service: TestApp,
   { product, collection, list, all, before, beside }: (typeof LISTINGS)[number],
   code: string
 ): Promise<Record<string, any>> {
-  const { id } = (await sync(service, product, '?mode=full')).json()
-  const run = await synced(service.app, product, id)
+  const { id } = (await requestSync(service, product, '?mode=full')).json()
+  const run = await waitForRun(service.app, product, id)
   const error = { code: new RegExp(`^${code}$`), detail: /\.$/ }
   t.match(
     run,
@@ -127,8 +127,8 @@ async function provePartial(
 t.test(
   'What Atlassian refuses at the second page is not asked for again, and the run says why: it',
   async (t) => {
-    const service = await copied(t)
-    for (const { title, fault } of REFUSALS) {
+    const service = await startSyncedTestService(t)
+    for (const { title, fault } of REFUSAL_FAULTS) {
       for (const listing of LISTINGS) {
         await t.test(`${title} (${listing.product})`, async (t) => {
           await service.sandbox.admin('faults', {
@@ -137,7 +137,7 @@ t.test(
             skip: 1,
             times: 1
           })
-          await provePartial(t, service, listing, 'upstream_refused')
+          await assertPartialRun(t, service, listing, 'upstream_refused')
           const upstream = service.lines().findLast(({ event }) => event === 'upstream_error')
           t.match(
             upstream,
@@ -145,26 +145,30 @@ t.test(
             "the log names the upstream, with Atlassian's trace id"
           )
           // The next one begins with nothing under way.
-          await synced(
+          await waitForRun(
             service.app,
             listing.product,
-            (await sync(service, listing.product, '?mode=full')).json().id
+            (await requestSync(service, listing.product, '?mode=full')).json().id
           )
         })
       }
     }
     for (const { product } of LISTINGS) {
       t.match(
-        await synced(service.app, product, (await sync(service, product, '?mode=full')).json().id),
+        await waitForRun(
+          service.app,
+          product,
+          (await requestSync(service, product, '?mode=full')).json().id
+        ),
         { state: 'succeeded', error: null, failures: [] }
       )
     }
   }
 )
 
-t.jobs = TROUBLE.length + 2
+t.jobs = TRANSIENT_FAULTS.length + 2
 
-for (const [i, { title, fault, code, tries = 4 }] of TROUBLE.entries()) {
+for (const [i, { title, fault, code, tries = 4 }] of TRANSIENT_FAULTS.entries()) {
   // The products take turns.
   const listing = LISTINGS[i % 2] as (typeof LISTINGS)[number]
   const { product, path, all, beside } = listing
@@ -172,10 +176,19 @@ for (const [i, { title, fault, code, tries = 4 }] of TROUBLE.entries()) {
     `D8 T35 Atlassian ${title}: once costs a run nothing but time, again and again ends its part with a code (${product})`,
     { buffered: true },
     async (t) => {
-      const service = await copied(t, [listing], title === 'never answers' ? 1_000 : 10_000)
-      const asked = () => service.lines().filter(({ event }) => event === 'upstream_error').length
+      const service = await startSyncedTestService(
+        t,
+        [listing],
+        title === 'never answers' ? 1_000 : 10_000
+      )
+      const countErrors = () =>
+        service.lines().filter(({ event }) => event === 'upstream_error').length
       const full = async () =>
-        await synced(service.app, product, (await sync(service, product, '?mode=full')).json().id)
+        await waitForRun(
+          service.app,
+          product,
+          (await requestSync(service, product, '?mode=full')).json().id
+        )
       await service.sandbox.admin('faults', { ...fault, match: { path }, skip: 1, times: 1 })
       t.match(await full(), {
         state: 'succeeded',
@@ -183,11 +196,11 @@ for (const [i, { title, fault, code, tries = 4 }] of TROUBLE.entries()) {
         failures: [],
         counts: { seen: all + beside, unchanged: all + beside }
       })
-      t.equal(asked(), 1)
+      t.equal(countErrors(), 1)
 
       await service.sandbox.admin('faults', { ...fault, match: { path }, skip: 1, times: 99 })
-      const { duration_ms: ms } = await provePartial(t, service, listing, code)
-      t.equal(asked() - 1, tries, 'asked so often, and no more')
+      const { duration_ms: ms } = await assertPartialRun(t, service, listing, code)
+      t.equal(countErrors() - 1, tries, 'asked so often, and no more')
       if (tries === 4) t.ok(ms > 7_000 * 0.7, 'after longer and longer waits')
       await service.sandbox.admin('faults', undefined, 'DELETE')
       t.match(
@@ -208,10 +221,10 @@ t.test(
   'Atlassian that is not there at all is upstream_unreachable, and nothing is copied',
   { buffered: true },
   async (t) => {
-    const service = await copied(t, LISTINGS.slice(0, 1))
+    const service = await startSyncedTestService(t, LISTINGS.slice(0, 1))
     await service.sandbox.admin('faults', { kind: 'drop-before', times: 1000 })
-    const { id } = (await sync(service, 'jira')).json()
-    t.match(await synced(service.app, 'jira', id), {
+    const { id } = (await requestSync(service, 'jira')).json()
+    t.match(await waitForRun(service.app, 'jira', id), {
       state: 'failed',
       error: { code: 'upstream_unreachable' },
       failures: [{ collection: 'projects' }, { collection: 'issues' }],

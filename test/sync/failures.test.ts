@@ -1,13 +1,13 @@
 import t from 'tap'
-import { Browser, connected, synced, type Built } from '../helper.ts'
+import { Browser, buildAppWithSandbox, waitForRun, type TestApp } from '../helper.ts'
 
-const sync = async ({ app }: Built, product: string) =>
+const requestSync = async ({ app }: TestApp, product: string) =>
   await app.inject({ method: 'POST', url: `/integrations/${product}/sync` })
 
 t.test('A missing scope is named as such and nothing is refreshed for it', async (t) => {
-  const service = await connected(t)
+  const service = await buildAppWithSandbox(t)
   await new Browser(service.app).connect('jira', '&scope=read:jira-user%20offline_access')
-  t.match(await synced(service.app, 'jira'), {
+  t.match(await waitForRun(service.app, 'jira'), {
     state: 'failed',
     error: { code: 'scope_missing', detail: /read:jira-work/ }
   })
@@ -17,13 +17,13 @@ t.test('A missing scope is named as such and nothing is refreshed for it', async
 
 t.test('An access token that has run out is refreshed once, before it is used', async (t) => {
   let clock = Date.now()
-  const service = await connected(t, { now: () => clock })
+  const service = await buildAppWithSandbox(t, { now: () => clock })
   const browser = new Browser(service.app)
   await browser.connect('jira')
-  await synced(service.app, 'jira')
+  await waitForRun(service.app, 'jira')
   clock += 3_600_000
-  await Promise.all([sync(service, 'jira'), sync(service, 'jira')])
-  t.match(await synced(service.app, 'jira', 2), { state: 'succeeded' })
+  await Promise.all([requestSync(service, 'jira'), requestSync(service, 'jira')])
+  t.match(await waitForRun(service.app, 'jira', 2), { state: 'succeeded' })
   const { exchanges, family_revocations: revoked } = await service.sandbox.admin(
     'stats',
     undefined,
@@ -34,9 +34,9 @@ t.test('An access token that has run out is refreshed once, before it is used', 
 })
 
 t.test('An access token that Atlassian turns down early is replaced once', async (t) => {
-  const service = await connected(t)
+  const service = await buildAppWithSandbox(t)
   await new Browser(service.app).connect('jira')
-  await synced(service.app, 'jira')
+  await waitForRun(service.app, 'jira')
   await service.sandbox.admin('faults', {
     kind: 'status',
     status: 401,
@@ -44,20 +44,20 @@ t.test('An access token that Atlassian turns down early is replaced once', async
     match: { path: 'project/search' },
     times: 1
   })
-  await sync(service, 'jira')
-  t.match(await synced(service.app, 'jira', 2), { state: 'succeeded' })
+  await requestSync(service, 'jira')
+  t.match(await waitForRun(service.app, 'jira', 2), { state: 'succeeded' })
   t.match((await service.sandbox.admin('stats', undefined, 'GET')).exchanges, {
     refresh_token: { ok: 1 }
   })
 })
 
 t.test('A revoked consent ends the run with needs_reconnect', async (t) => {
-  const service = await connected(t)
+  const service = await buildAppWithSandbox(t)
   await new Browser(service.app).connect('jira')
-  await synced(service.app, 'jira')
+  await waitForRun(service.app, 'jira')
   await service.sandbox.admin('revoke', {})
-  await sync(service, 'jira')
-  t.match(await synced(service.app, 'jira', 2), {
+  await requestSync(service, 'jira')
+  t.match(await waitForRun(service.app, 'jira', 2), {
     state: 'failed',
     error: { code: 'needs_reconnect' }
   })
@@ -65,9 +65,9 @@ t.test('A revoked consent ends the run with needs_reconnect', async (t) => {
 
 t.test("A wrong client secret is called the operator's fault", async (t) => {
   let clock = Date.now()
-  const service = await connected(t, { now: () => clock })
+  const service = await buildAppWithSandbox(t, { now: () => clock })
   await new Browser(service.app).connect('jira')
-  await synced(service.app, 'jira')
+  await waitForRun(service.app, 'jira')
   clock += 3_600_000
   await service.sandbox.admin('faults', {
     kind: 'status',
@@ -75,6 +75,6 @@ t.test("A wrong client secret is called the operator's fault", async (t) => {
     body: { error: 'access_denied', error_description: 'Unauthorized' },
     match: { path: '/oauth/token', method: 'POST' }
   })
-  await sync(service, 'jira')
-  t.match(await synced(service.app, 'jira', 2), { error: { code: 'oauth_misconfigured' } })
+  await requestSync(service, 'jira')
+  t.match(await waitForRun(service.app, 'jira', 2), { error: { code: 'oauth_misconfigured' } })
 })

@@ -1,26 +1,35 @@
 import diagnostics from 'node:diagnostics_channel'
 import t from 'tap'
-import { many, service } from '../auth/helper.ts'
-import { Browser, synced } from '../helper.ts'
-import { copy, lanes, list, OF, PAGES, SIZES, type Collection, type Lane } from './faults-helper.ts'
+import { pickByScale, startTestService } from '../auth/helper.ts'
+import { Browser, waitForRun } from '../helper.ts'
+import {
+  runSync,
+  createLanes,
+  listItems,
+  COLLECTIONS_BY_PRODUCT,
+  PAGE_COUNT,
+  SANDBOX_SIZES,
+  type CollectionName,
+  type SyncLane
+} from './faults-helper.ts'
 
 /** What ends a listing early, and says so or not. */
-interface Early {
+interface EarlyEnd {
   title: string
-  collection: Collection
+  collection: CollectionName
   path: string
   skip?: number
   body: object
   code: string
 }
 
-const EARLY: Early[] = [
+const EARLY_ENDS: EarlyEnd[] = [
   {
     title: 'Jira counts more projects than it lists',
     collection: 'projects',
     path: '/project/search',
     skip: 1,
-    body: { values: [], total: SIZES.projects, isLast: true },
+    body: { values: [], total: SANDBOX_SIZES.projects, isLast: true },
     code: 'listing_incomplete'
   },
   {
@@ -28,7 +37,7 @@ const EARLY: Early[] = [
     collection: 'projects',
     path: '/project/search',
     skip: 1,
-    body: { values: [], total: SIZES.projects, isLast: false },
+    body: { values: [], total: SANDBOX_SIZES.projects, isLast: false },
     code: 'listing_incomplete'
   },
   {
@@ -42,7 +51,7 @@ const EARLY: Early[] = [
     title: 'Jira counts far more issues than it finds',
     collection: 'issues',
     path: '/search/approximate-count',
-    body: { count: 2 * SIZES.issues },
+    body: { count: 2 * SANDBOX_SIZES.issues },
     code: 'listing_incomplete'
   },
   {
@@ -71,27 +80,27 @@ const EARLY: Early[] = [
 t.test(
   'A listing that ends early deletes nothing, not even what is gone, and is noticed, when',
   async (t) => {
-    const [jira, confluence] = (await lanes(t, 1)) as [Lane, Lane]
-    for (const [i, { title, collection, path, skip = 0, body, code }] of EARLY.entries()) {
+    const [jira, confluence] = (await createLanes(t, 1)) as [SyncLane, SyncLane]
+    for (const [i, { title, collection, path, skip = 0, body, code }] of EARLY_ENDS.entries()) {
       await t.test(title, async (t) => {
-        const lane = OF.jira.includes(collection) ? jira : confluence
-        const { here } = lane
-        const before = await list(here, collection)
-        const gone = await lose(lane, collection, i + 5)
-        await here.sandbox.admin('faults', {
+        const lane = COLLECTIONS_BY_PRODUCT.jira.includes(collection) ? jira : confluence
+        const { service } = lane
+        const before = await listItems(service, collection)
+        const deletedId = await deleteItem(lane, collection, i + 5)
+        await service.sandbox.admin('faults', {
           kind: 'status',
           status: 200,
           body,
           match: { path },
           skip
         })
-        t.match(await copy(lane), {
+        t.match(await runSync(lane), {
           state: 'partial',
           error: { code, detail: /\.$/ },
           counts: { added: 0, changed: 0, removed: 0, skipped: 0 }
         })
-        t.same(await list(here, collection), before, 'the list is what it was')
-        const { state, error, counts } = await copy(lane)
+        t.same(await listItems(service, collection), before, 'the list is what it was')
+        const { state, error, counts } = await runSync(lane)
         t.match(
           { state, error, ...counts },
           {
@@ -99,15 +108,17 @@ t.test(
             error: null,
             added: 0,
             changed: 0,
-            removed: gone === undefined ? 0 : 1,
+            removed: deletedId === undefined ? 0 : 1,
             held: 0,
             skipped: 0
           },
           'the next run decides'
         )
         t.same(
-          await list(here, collection),
-          before.filter((row) => gone === undefined || (row.issue_id ?? row.page_id) !== gone)
+          await listItems(service, collection),
+          before.filter(
+            (row) => deletedId === undefined || (row.issue_id ?? row.page_id) !== deletedId
+          )
         )
       })
     }
@@ -115,13 +126,13 @@ t.test(
 )
 
 /** Deletes an issue or a page at Atlassian. @returns its id */
-async function lose(
-  { here: { sandbox } }: Lane,
-  collection: Collection,
+async function deleteItem(
+  { service: { sandbox } }: SyncLane,
+  collection: CollectionName,
   position: number
 ): Promise<string | undefined> {
   if (collection !== 'issues' && collection !== 'pages') return undefined
-  const id = sandbox.world.sites[0]?.[collection].at(position)?.id
+  const id = sandbox.state.sites[0]?.[collection].at(position)?.id
   await sandbox.admin(
     `${collection}/${id}`,
     collection === 'issues' ? { deleted: true } : { status: 'deleted' }
@@ -132,18 +143,18 @@ async function lose(
 t.test(
   'An estimate of the count that is a little wrong is no reason to doubt a listing',
   async (t) => {
-    const [lane] = (await lanes(t, 1)) as [Lane]
-    for (const count of [SIZES.issues + 4, SIZES.issues - 20, 0]) {
-      await lane.here.sandbox.admin('faults', {
+    const [lane] = (await createLanes(t, 1)) as [SyncLane]
+    for (const count of [SANDBOX_SIZES.issues + 4, SANDBOX_SIZES.issues - 20, 0]) {
+      await lane.service.sandbox.admin('faults', {
         kind: 'status',
         status: 200,
         body: { count },
         match: { path: '/search/approximate-count' }
       })
       t.match(
-        await copy(lane),
+        await runSync(lane),
         { state: 'succeeded', counts: { removed: 0 } },
-        `${count} of ${SIZES.issues}`
+        `${count} of ${SANDBOX_SIZES.issues}`
       )
     }
   }
@@ -152,20 +163,24 @@ t.test(
 t.test(
   'A listing without its last page, and without a word, deletes nothing: what it did not show is looked for',
   async (t) => {
-    const [, lane] = (await lanes(t, 1)) as [Lane, Lane]
+    const [, lane] = (await createLanes(t, 1)) as [SyncLane, SyncLane]
     for (const [collection, path] of [
       ['pages', '/api/v2/pages'],
       ['spaces', '/api/v2/spaces']
     ] as const) {
-      await lane.here.sandbox.admin('faults', {
+      await lane.service.sandbox.admin('faults', {
         kind: 'status',
         status: 200,
         body: { results: [], _links: {} },
         match: { path },
-        skip: PAGES - 1
+        skip: PAGE_COUNT - 1
       })
-      t.match(await copy(lane), { state: 'succeeded', counts: { removed: 0, held: 0 } }, collection)
-      t.equal((await list(lane.here, collection)).length, SIZES[collection])
+      t.match(
+        await runSync(lane),
+        { state: 'succeeded', counts: { removed: 0, held: 0 } },
+        collection
+      )
+      t.equal((await listItems(lane.service, collection)).length, SANDBOX_SIZES[collection])
     }
   }
 )
@@ -196,8 +211,8 @@ t.test(
     let watched = ''
     diagnostics.subscribe('undici:request:create', note)
     t.teardown(() => diagnostics.unsubscribe('undici:request:create', note))
-    const [jira, confluence] = (await lanes(t, 1)) as [Lane, Lane]
-    const smaller: Array<[lane: Lane, path: string, times: number, sizes: number[]]> = [
+    const [jira, confluence] = (await createLanes(t, 1)) as [SyncLane, SyncLane]
+    const smaller: Array<[lane: SyncLane, path: string, times: number, sizes: number[]]> = [
       [jira, '/project/search', 2, [100, 50, 25, 50]],
       [jira, '/search/jql', 2, [5000, 2500, 1250]],
       [jira, '/issue/bulkfetch', 2, [100, 50, 25, 50, 25]],
@@ -208,61 +223,61 @@ t.test(
     for (const [lane, path, times, expected] of smaller) {
       watched = path
       sizes.length = 0
-      await lane.here.sandbox.admin('faults', {
+      await lane.service.sandbox.admin('faults', {
         kind: 'status',
         status: 504,
         match: { path },
         times
       })
-      t.match(await copy(lane), { state: 'succeeded', counts: { removed: 0 } }, path)
+      t.match(await runSync(lane), { state: 'succeeded', counts: { removed: 0 } }, path)
       t.same(sizes.slice(0, expected.length), expected, `${path}: ${sizes.join(', ')}`)
     }
-    await confluence.here.sandbox.admin('faults', {
+    await confluence.service.sandbox.admin('faults', {
       kind: 'status',
       status: 504,
       match: { path: '/api/v2/pages' },
       times: 1_000
     })
     t.match(
-      await copy(confluence),
+      await runSync(confluence),
       { state: 'partial', error: { code: 'upstream_failed' }, counts: { removed: 0 } },
       'there is an end to it'
     )
-    await confluence.here.sandbox.admin('faults', undefined, 'DELETE')
-    t.match(await copy(confluence), { state: 'succeeded', counts: { removed: 0 } })
+    await confluence.service.sandbox.admin('faults', undefined, 'DELETE')
+    t.match(await runSync(confluence), { state: 'succeeded', counts: { removed: 0 } })
   }
 )
 
-const [ISSUES, CHAIN] = [many(300, 3_000), many(120, 1_200)]
+const [ISSUE_COUNT, CHAIN_LENGTH] = [pickByScale(300, 3_000), pickByScale(120, 1_200)]
 
 t.test(
-  `A chain of ${CHAIN} that ends without a word is not taken for all of ${ISSUES} issues`,
+  `A chain of ${CHAIN_LENGTH} that ends without a word is not taken for all of ${ISSUE_COUNT} issues`,
   async (t) => {
-    const here = await service(
+    const service = await startTestService(
       t,
       { ATLASSIAN_HOURLY_POINTS: '100000000', SYNC_INTERVAL: '0' },
       {
-        sizes: { projects: 1, issues: ISSUES, spaces: 1, pages: 1 },
+        sizes: { projects: 1, issues: ISSUE_COUNT, spaces: 1, pages: 1 },
         indexLagMs: 0,
-        longestSearch: CHAIN
+        maxSearchResults: CHAIN_LENGTH
       }
     )
-    await new Browser(here.app).connect('jira')
-    t.match(await synced(here.app, 'jira'), {
+    await new Browser(service.app).connect('jira')
+    t.match(await waitForRun(service.app, 'jira'), {
       state: 'partial',
       error: { code: 'listing_incomplete' },
-      counts: { added: 1 + CHAIN, removed: 0 }
+      counts: { added: 1 + CHAIN_LENGTH, removed: 0 }
     })
-    t.equal((await list(here, 'issues')).length, Math.min(CHAIN, 1000))
-    here.sandbox.world.longestSearch = 126_000
-    t.match(await copy({ here, product: 'jira' }), {
+    t.equal((await listItems(service, 'issues')).length, Math.min(CHAIN_LENGTH, 1000))
+    service.sandbox.state.maxSearchResults = 126_000
+    t.match(await runSync({ service, product: 'jira' }), {
       state: 'succeeded',
-      counts: { added: ISSUES - CHAIN }
+      counts: { added: ISSUE_COUNT - CHAIN_LENGTH }
     })
-    here.sandbox.world.longestSearch = CHAIN
+    service.sandbox.state.maxSearchResults = CHAIN_LENGTH
     const removed = [
-      await copy({ here, product: 'jira' }),
-      await copy({ here, product: 'jira' })
+      await runSync({ service, product: 'jira' }),
+      await runSync({ service, product: 'jira' })
     ].map(({ state, error, counts }) => [state, error?.code, counts.removed])
     t.same(
       removed,

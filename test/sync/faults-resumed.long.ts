@@ -1,59 +1,59 @@
 import t from 'tap'
-import { synced } from '../helper.ts'
+import { waitForRun } from '../helper.ts'
 import {
-  callsOf,
-  copy,
-  lanes,
-  list,
-  PAGES,
-  placesFor,
-  renameLast,
-  run,
-  settled,
-  shared,
-  SIZES,
-  start,
-  undisturbed,
-  upTo,
-  type Lane,
-  type Place
+  countCalls,
+  runSync,
+  createLanes,
+  listItems,
+  PAGE_COUNT,
+  selectFaultPoints,
+  renameLastItem,
+  getRun,
+  waitForRunToStop,
+  distributeRows,
+  SANDBOX_SIZES,
+  startSync,
+  countFullSync,
+  countBefore,
+  type SyncLane,
+  type FaultPoint
 } from './faults-helper.ts'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 /** A wait is longer than was asked for by this much at most. */
-const SLACK_MS = 5_000
+const MAX_EXTRA_WAIT_MS = 5_000
 
 /** A wait that is too long to be waited. `until` is when it is over. */
-interface Kind {
+interface ParkingCase {
   title: string
   status: number
   headers: (now: number) => Record<string, string>
   until: (now: number) => number
 }
 
-const date = (at: number) => new Date(at).toISOString()
-const minute = (at: number) => Math.floor(at / MINUTE_MS) * MINUTE_MS
-const written = (at: number) => `${date(at).slice(0, 16)}Z`
-const at = (ms: number) => (now: number) => now + ms
-const quota = (reason: string): Kind => ({
+const toIsoDate = (at: number) => new Date(at).toISOString()
+const floorToMinute = (at: number) => Math.floor(at / MINUTE_MS) * MINUTE_MS
+const formatMinute = (at: number) => `${toIsoDate(at).slice(0, 16)}Z`
+const afterNow = (ms: number) => (now: number) => now + ms
+const defineQuotaCase = (reason: string): ParkingCase => ({
   title: `429 for ${reason}, whose reset is to be preferred`,
   status: 429,
   headers: (now) => ({
     'Retry-After': '3600',
     'RateLimit-Reason': reason,
-    'X-RateLimit-Reset': written(now + 20 * MINUTE_MS),
+    'X-RateLimit-Reset': formatMinute(now + 20 * MINUTE_MS),
     'X-RateLimit-Remaining': '0'
   }),
-  until: (now) => minute(now + 20 * MINUTE_MS)
+  until: (now) => floorToMinute(now + 20 * MINUTE_MS)
 })
 
-const KINDS: Kind[] = [
+const PARKING_CASES: ParkingCase[] = [
   {
     title: '429 with Retry-After in seconds',
     status: 429,
     headers: () => ({ 'Retry-After': '3600' }),
-    until: at(HOUR_MS)
+    until: afterNow(HOUR_MS)
   },
   {
     title: '429 with Retry-After as a date',
@@ -64,28 +64,31 @@ const KINDS: Kind[] = [
   {
     title: '429 with X-RateLimit-Reset',
     status: 429,
-    headers: (now) => ({ 'X-RateLimit-Reset': date(now + 20 * MINUTE_MS) }),
-    until: at(20 * MINUTE_MS)
+    headers: (now) => ({ 'X-RateLimit-Reset': toIsoDate(now + 20 * MINUTE_MS) }),
+    until: afterNow(20 * MINUTE_MS)
   },
   {
     title: '429 with X-RateLimit-Reset without seconds',
     status: 429,
-    headers: (now) => ({ 'X-RateLimit-Reset': written(now + 20 * MINUTE_MS) }),
-    until: (now) => minute(now + 20 * MINUTE_MS)
+    headers: (now) => ({ 'X-RateLimit-Reset': formatMinute(now + 20 * MINUTE_MS) }),
+    until: (now) => floorToMinute(now + 20 * MINUTE_MS)
   },
   {
     title: '429 with both, of which the later counts',
     status: 429,
-    headers: (now) => ({ 'Retry-After': '60', 'X-RateLimit-Reset': date(now + 20 * MINUTE_MS) }),
-    until: at(20 * MINUTE_MS)
+    headers: (now) => ({
+      'Retry-After': '60',
+      'X-RateLimit-Reset': toIsoDate(now + 20 * MINUTE_MS)
+    }),
+    until: afterNow(20 * MINUTE_MS)
   },
-  quota('jira-quota-global-based'),
-  quota('confluence-quota-tenant-based'),
+  defineQuotaCase('jira-quota-global-based'),
+  defineQuotaCase('confluence-quota-tenant-based'),
   {
     title: '429 for a burst',
     status: 429,
     headers: () => ({ 'Retry-After': '60', 'RateLimit-Reason': 'jira-burst-based' }),
-    until: at(MINUTE_MS)
+    until: afterNow(MINUTE_MS)
   },
   {
     title: '429 of the gateway',
@@ -94,9 +97,9 @@ const KINDS: Kind[] = [
       'X-Failure-Category': 'FAILURE_CLIENT_RATE_LIMIT',
       'X-RateLimit-Limit': '360000',
       'X-RateLimit-Remaining': '0',
-      'X-RateLimit-Reset': written(now + 20 * MINUTE_MS)
+      'X-RateLimit-Reset': formatMinute(now + 20 * MINUTE_MS)
     }),
-    until: (now) => minute(now + 20 * MINUTE_MS)
+    until: (now) => floorToMinute(now + 20 * MINUTE_MS)
   },
   {
     title: '429 with beta twins, which mean nothing yet',
@@ -106,49 +109,51 @@ const KINDS: Kind[] = [
       'Beta-Retry-After': '3600',
       'X-Beta-RateLimit-Reason': 'jira-quota-tenant-based'
     }),
-    until: at(MINUTE_MS)
+    until: afterNow(MINUTE_MS)
   },
   {
     title: '503 with a long Retry-After',
     status: 503,
     headers: () => ({ 'Retry-After': '60' }),
-    until: at(MINUTE_MS)
+    until: afterNow(MINUTE_MS)
   }
 ]
 
-const rows = KINDS.flatMap((kind, turn) => placesFor(turn).map((place) => ({ kind, place })))
+const rows = PARKING_CASES.flatMap((kind, turn) =>
+  selectFaultPoints(turn).map((place) => ({ kind, place }))
+)
 
 t.test(
   `D8 ${rows.length} times a wait at one page of a full listing is too long: the run is parked until then, goes on there and succeeds`,
   async (t) => {
     // Time is moved for all that a service does, so each works at one product at a time.
-    await shared(
-      (await lanes(t, 6)).filter((_, i) => i % 4 === 0 || i % 4 === 3),
+    await distributeRows(
+      (await createLanes(t, 6)).filter((_, i) => i % 4 === 0 || i % 4 === 3),
       rows,
       async (lane, { kind, place }) => {
-        const { here, product } = lane
-        const { world, admin } = here.sandbox
-        const title = `${kind.title} at ${place.path} ${place.k}`
+        const { service, product } = lane
+        const { state: sandboxState, admin } = service.sandbox
+        const title = `${kind.title} at ${place.path} ${place.callNumber}`
         const [before, isRenamed] = [
-          await list(here, place.collection),
-          await renameLast(lane, place.collection)
+          await listItems(service, place.collection),
+          await renameLastItem(lane, place.collection)
         ]
-        const [now, logged] = [world.now(), world.stats.read().log.length]
+        const [now, logged] = [sandboxState.now(), sandboxState.stats.snapshot().log.length]
         await admin('faults', {
           kind: 'status',
           status: kind.status,
           headers: kind.headers(now),
           match: { path: place.path },
-          skip: place.k - 1
+          skip: place.callNumber - 1
         })
-        const id = await start(here.app, product)
-        const parked = await settled(here, product, id)
+        const id = await startSync(service.app, product)
+        const parked = await waitForRunToStop(service, product, id)
         t.match(
           parked,
           {
             state: 'parked',
             error: { code: 'upstream_rate_limited', detail: /goes on by itself/ },
-            counts: { seen: upToNow(place), added: 0, changed: 0, removed: 0, held: 0 },
+            counts: { seen: countItemsUpTo(place), added: 0, changed: 0, removed: 0, held: 0 },
             finished_at: null
           },
           title
@@ -156,27 +161,31 @@ t.test(
         t.same(parked.failures, [])
         const wait = Date.parse(parked.next_run_at) - kind.until(now)
         t.ok(
-          wait >= 0 && wait <= SLACK_MS,
+          wait >= 0 && wait <= MAX_EXTRA_WAIT_MS,
           `${title}: until the time that was named, and ${wait} ms`
         )
-        t.same(await list(here, place.collection), before, `${title}: the list is what it was`)
-        here.pass(kind.until(now) - world.now() - 1_000)
-        t.equal(await start(here.app, product), id, `${title}: whoever asks joins it`)
+        t.same(
+          await listItems(service, place.collection),
+          before,
+          `${title}: the list is what it was`
+        )
+        service.advanceTime(kind.until(now) - sandboxState.now() - 1_000)
+        t.equal(await startSync(service.app, product), id, `${title}: whoever asks joins it`)
         await new Promise((resolve) => setTimeout(resolve, 30))
         t.equal(
-          (await run(here, product, id)).state,
+          (await getRun(service, product, id)).state,
           'parked',
           `${title}: and nothing is asked before the time`
         )
-        here.pass(SLACK_MS)
-        await start(here.app, product)
+        service.advanceTime(MAX_EXTRA_WAIT_MS)
+        await startSync(service.app, product)
         const {
           state,
           error,
           failures,
           counts: { points, upstream_calls: calls, ...counts }
-        } = await synced(here.app, product, id)
-        const { items } = undisturbed(product)
+        } = await waitForRun(service.app, product, id)
+        const { items } = countFullSync(product)
         t.same(
           { state, error, failures, ...counts },
           {
@@ -193,10 +202,14 @@ t.test(
           },
           `${title}: and then it succeeds`
         )
-        t.equal(readBy(lane, logged), once(lane), `${title}: having read each page once`)
-        const after = await list(here, place.collection)
+        t.equal(
+          countPagesRead(lane, logged),
+          countCallsOfOneSync(lane),
+          `${title}: having read each page once`
+        )
+        const after = await listItems(service, place.collection)
         t.ok(
-          after.length === SIZES[place.collection] && isRenamed(after),
+          after.length === SANDBOX_SIZES[place.collection] && isRenamed(after),
           `${title}: and the list is right`
         )
       }
@@ -207,28 +220,32 @@ t.test(
 t.test(
   'A part that failed before a run was parked is tried again when it goes on, and is no failure any more',
   async (t) => {
-    const [lane] = (await lanes(t, 1)) as [Lane]
-    const { here } = lane
-    await here.sandbox.admin('faults', {
+    const [lane] = (await createLanes(t, 1)) as [SyncLane]
+    const { service } = lane
+    await service.sandbox.admin('faults', {
       kind: 'status',
       status: 403,
       match: { path: '/project/search' }
     })
-    await here.sandbox.admin('faults', {
+    await service.sandbox.admin('faults', {
       kind: 'status',
       status: 429,
       headers: { 'Retry-After': '60' },
       match: { path: '/search/jql' }
     })
-    const id = await start(here.app, 'jira')
-    t.match(await settled(here, 'jira', id), {
+    const id = await startSync(service.app, 'jira')
+    t.match(await waitForRunToStop(service, 'jira', id), {
       state: 'parked',
       failures: [{ collection: 'projects', code: 'upstream_refused' }]
     })
-    here.pass(2 * MINUTE_MS)
-    await start(here.app, 'jira')
-    const ended = await synced(here.app, 'jira', id)
-    t.match(ended, { state: 'succeeded', error: null, counts: { seen: undisturbed('jira').items } })
+    service.advanceTime(2 * MINUTE_MS)
+    await startSync(service.app, 'jira')
+    const ended = await waitForRun(service.app, 'jira', id)
+    t.match(ended, {
+      state: 'succeeded',
+      error: null,
+      counts: { seen: countFullSync('jira').items }
+    })
     t.same(ended.failures, [])
   }
 )
@@ -236,48 +253,48 @@ t.test(
 t.test(
   'A cursor that Atlassian no longer takes begins anew, once, and nothing is lost for it',
   async (t) => {
-    for (const lane of await lanes(t, 1)) {
+    for (const lane of await createLanes(t, 1)) {
       const collection = lane.product === 'jira' ? 'projects' : 'pages'
       const path = lane.product === 'jira' ? '/project/search' : '/api/v2/pages'
-      const { admin } = lane.here.sandbox
+      const { admin } = lane.service.sandbox
       await admin('faults', { kind: 'status', status: 403, match: { path }, skip: 1 })
-      t.match(await copy(lane), { state: 'partial' })
+      t.match(await runSync(lane), { state: 'partial' })
       await admin('faults', { kind: 'status', status: 400, match: { path } })
-      const { state, counts } = await copy(lane)
+      const { state, counts } = await runSync(lane)
       t.match(
         { state, ...counts },
         {
           state: 'succeeded',
-          seen: undisturbed(lane.product).items,
+          seen: countFullSync(lane.product).items,
           removed: 0,
-          upstream_calls: undisturbed(lane.product).calls + 1
+          upstream_calls: countFullSync(lane.product).calls + 1
         },
         'it begins anew'
       )
       await admin('faults', { kind: 'status', status: 403, match: { path }, skip: 1 })
-      t.match(await copy(lane), { state: 'partial' })
+      t.match(await runSync(lane), { state: 'partial' })
       await admin('faults', { kind: 'status', status: 400, match: { path }, times: 2 })
       t.match(
-        await copy(lane),
+        await runSync(lane),
         { state: 'partial', error: { code: 'upstream_refused' }, counts: { removed: 0 } },
         'but not again and again'
       )
-      t.equal((await list(lane.here, collection)).length, SIZES[collection])
-      t.match(await copy(lane), { state: 'succeeded', counts: { removed: 0 } })
+      t.equal((await listItems(lane.service, collection)).length, SANDBOX_SIZES[collection])
+      t.match(await runSync(lane), { state: 'succeeded', counts: { removed: 0 } })
     }
   }
 )
 
 /** Items that a run has read up to a place: what comes before its collection, and in it. */
-function upToNow(place: Place): number {
+function countItemsUpTo(place: FaultPoint): number {
   const first = place.product === 'jira' ? 'projects' : 'spaces'
-  return (place.collection === first ? 0 : SIZES[first]) + upTo(place).items
+  return (place.collection === first ? 0 : SANDBOX_SIZES[first]) + countBefore(place).items
 }
 
 /** Pages that were read since. Counting and searching are no reading: they are done again by whoever goes on. */
-function readBy({ here, product }: Lane, since: number): number {
-  return here.sandbox.world.stats
-    .read()
+function countPagesRead({ service, product }: SyncLane, since: number): number {
+  return service.sandbox.state.stats
+    .snapshot()
     .log.slice(since)
     .filter(
       ({ path, status }) =>
@@ -285,6 +302,8 @@ function readBy({ here, product }: Lane, since: number): number {
     ).length
 }
 
-function once({ product }: Lane): number {
-  return product === 'jira' ? callsOf('projects') + PAGES : callsOf('spaces') + callsOf('pages')
+function countCallsOfOneSync({ product }: SyncLane): number {
+  return product === 'jira'
+    ? countCalls('projects') + PAGE_COUNT
+    : countCalls('spaces') + countCalls('pages')
 }

@@ -1,14 +1,21 @@
 import t from 'tap'
-import { newKeyEntry } from '../../src/vault/keyring.ts'
-import { databaseAt } from '../database.ts'
-import { met } from '../grants/helper.ts'
-import { Browser, build, configured, connected, synced, type Built } from '../helper.ts'
-import { folder } from '../process/child.ts'
+import { generateKeyEntry } from '../../src/vault/keyring.ts'
+import { ensureDatabase } from '../database.ts'
+import { waitForFaultHit } from '../grants/helper.ts'
+import {
+  Browser,
+  buildTestApp,
+  buildSandboxEnv,
+  buildAppWithSandbox,
+  waitForRun,
+  type TestApp
+} from '../helper.ts'
+import { createTempFolder } from '../process/child.ts'
 
 const HOUR_MS = 3_600_000
-const sync = async ({ app }: Built, product = 'jira') =>
+const requestSync = async ({ app }: TestApp, product = 'jira') =>
   await app.inject({ method: 'POST', url: `/integrations/${product}/sync` })
-const isConnected = async ({ app }: Built) =>
+const isConnected = async ({ app }: TestApp) =>
   (await app.inject({ method: 'POST', url: '/integrations/jira/connect' })).json()
     .connected as boolean
 
@@ -16,9 +23,9 @@ t.test(
   'A refresh whose answer is lost is asked for again at once, and the consent lives on',
   async (t) => {
     let clock = Date.now()
-    const service = await connected(t, { now: () => clock })
+    const service = await buildAppWithSandbox(t, { now: () => clock })
     await new Browser(service.app).connect('jira')
-    await synced(service.app, 'jira')
+    await waitForRun(service.app, 'jira')
     for (const [run, minutes] of [
       [2, 60],
       [3, 71]
@@ -29,8 +36,8 @@ t.test(
         match: { path: '/oauth/token', method: 'POST' },
         times: 1
       })
-      await sync(service)
-      t.match(await synced(service.app, 'jira', run), { state: 'succeeded' })
+      await requestSync(service)
+      t.match(await waitForRun(service.app, 'jira', run), { state: 'succeeded' })
     }
     t.match(await service.sandbox.admin('stats', undefined, 'GET'), { family_revocations: 0 })
   }
@@ -40,18 +47,18 @@ t.test(
   'Connected is the truth: no longer after a consent was revoked, again after a new one',
   async (t) => {
     let clock = Date.now()
-    const service = await connected(t, { now: () => clock })
+    const service = await buildAppWithSandbox(t, { now: () => clock })
     t.equal(await isConnected(service), false)
     await new Browser(service.app).connect('jira')
-    await synced(service.app, 'jira')
+    await waitForRun(service.app, 'jira')
     t.equal(await isConnected(service), true)
     await service.sandbox.admin('revoke', {})
     clock += HOUR_MS
-    await sync(service)
-    t.match(await synced(service.app, 'jira', 2), { error: { code: 'needs_reconnect' } })
+    await requestSync(service)
+    t.match(await waitForRun(service.app, 'jira', 2), { error: { code: 'needs_reconnect' } })
     t.equal(await isConnected(service), false)
     await new Browser(service.app).connect('jira')
-    await synced(service.app, 'jira', 3)
+    await waitForRun(service.app, 'jira', 3)
     t.equal(await isConnected(service), true)
   }
 )
@@ -60,10 +67,10 @@ t.test(
   'A consent given while an old one is being refused wins: nobody is told to connect again',
   async (t) => {
     let clock = Date.now()
-    const service = await connected(t, { now: () => clock })
+    const service = await buildAppWithSandbox(t, { now: () => clock })
     const browser = new Browser(service.app)
     await browser.connect('jira')
-    await synced(service.app, 'jira')
+    await waitForRun(service.app, 'jira')
     await service.sandbox.admin('revoke', {})
     clock += HOUR_MS
     // The refusal takes its time; the new consent arrives in the meantime.
@@ -73,10 +80,10 @@ t.test(
       match: { path: '/oauth/token', method: 'POST' },
       times: 1
     })
-    await sync(service)
-    await met(service.sandbox)
+    await requestSync(service)
+    await waitForFaultHit(service.sandbox)
     await browser.connect('jira')
-    t.match(await synced(service.app, 'jira', 2), { state: 'succeeded' })
+    t.match(await waitForRun(service.app, 'jira', 2), { state: 'succeeded' })
     t.equal(await isConnected(service), true)
   }
 )
@@ -84,16 +91,16 @@ t.test(
 t.test(
   'B7 Tokens that do not open with the keys at hand stop the start with a sentence',
   async (t) => {
-    const url = await databaseAt(t, `${folder(t)}/kept.db`)
-    const first = await connected(t, { env: { INTEGRATION_DB_URL: url } })
+    const url = await ensureDatabase(t, `${createTempFolder(t)}/kept.db`)
+    const first = await buildAppWithSandbox(t, { env: { INTEGRATION_DB_URL: url } })
     await new Browser(first.app).connect('jira')
-    await synced(first.app, 'jira')
+    await waitForRun(first.app, 'jira')
     await first.app.close()
     await t.rejects(
-      build(t, {
-        ...configured(first.sandbox.url),
+      buildTestApp(t, {
+        ...buildSandboxEnv(first.sandbox.url),
         INTEGRATION_DB_URL: url,
-        VAULT_KEYS: newKeyEntry('other')
+        VAULT_KEYS: generateKeyEntry('other')
       }),
       {
         name: 'StartError',
@@ -105,7 +112,7 @@ t.test(
 )
 
 t.test('The tokens of an account that nobody is connected to any more are gone', async (t) => {
-  const service = await connected(t)
+  const service = await buildAppWithSandbox(t)
   const browser = new Browser(service.app)
   await browser.open(await browser.consent('jira', { extra: '&sandbox_account=dana' }))
   const danas = (await service.app.store.connections.get(1, 'jira'))?.grant
@@ -116,13 +123,13 @@ t.test('The tokens of an account that nobody is connected to any more are gone',
   t.not(danas?.id, sams?.id)
   t.equal(await service.app.store.grants.get(danas?.id ?? ''), undefined)
   t.match(sams, { state: 'active' })
-  await synced(service.app, 'jira')
+  await waitForRun(service.app, 'jira')
 })
 
 t.test('A sync request takes no body but an empty one', async (t) => {
-  const service = await connected(t)
+  const service = await buildAppWithSandbox(t)
   await new Browser(service.app).connect('jira')
-  await synced(service.app, 'jira')
+  await waitForRun(service.app, 'jira')
   const answer = await service.app.inject({
     method: 'POST',
     url: '/integrations/jira/sync',
@@ -134,5 +141,5 @@ t.test('A sync request takes no body but an empty one', async (t) => {
       .statusCode,
     202
   )
-  await synced(service.app, 'jira', 2)
+  await waitForRun(service.app, 'jira', 2)
 })

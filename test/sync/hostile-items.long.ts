@@ -1,17 +1,17 @@
 import diagnostics from 'node:diagnostics_channel'
 import t from 'tap'
-import { service, type Service } from '../auth/helper.ts'
-import { Browser, synced, type Test } from '../helper.ts'
-import { copy, list, type Collection } from './faults-helper.ts'
+import { startTestService, type TestService } from '../auth/helper.ts'
+import { Browser, waitForRun, type TestContext } from '../helper.ts'
+import { runSync, listItems, type CollectionName } from './faults-helper.ts'
 
 const PRODUCTS = ['jira', 'confluence'] as const
 const SIZES = { projects: 8, issues: 24, spaces: 8, pages: 24 }
-const SITE = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
+const CLOUD_ID_PATTERN = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
 /** All that may be asked for, without its query. */
-const PATHS = new RegExp(
-  `^/(?:ex/jira/${SITE}/rest/api/3/(?:project/search|project/\\d+|issue/\\d+|issue/bulkfetch|search/jql|search/approximate-count)|ex/confluence/${SITE}/wiki/(?:rest/api/search|api/v2/(?:pages|spaces)(?:/\\d+)?)|oauth/token(?:/accessible-resources)?|me)$`
+const ALLOWED_PATHS = new RegExp(
+  `^/(?:ex/jira/${CLOUD_ID_PATTERN}/rest/api/3/(?:project/search|project/\\d+|issue/\\d+|issue/bulkfetch|search/jql|search/approximate-count)|ex/confluence/${CLOUD_ID_PATTERN}/wiki/(?:rest/api/search|api/v2/(?:pages|spaces)(?:/\\d+)?)|oauth/token(?:/accessible-resources)?|me)$`
 )
-const QUERIES = [
+const ALLOWED_QUERIES = [
   /^project is not EMPTY(?: order by created asc)?$/,
   /^created >= "-\d+[md]" order by created asc$/,
   /^updated >= "-\d+[md]" order by updated asc$/,
@@ -19,7 +19,7 @@ const QUERIES = [
 ]
 
 /** What a query, a path or a statement could be made of. */
-const HOSTILE = [
+const HOSTILE_VALUES = [
   '" OR project is not EMPTY ORDER BY key --',
   "') or type = page or (title ~ '",
   "'; drop table pages; --",
@@ -30,7 +30,7 @@ const HOSTILE = [
   '__'
 ]
 /** Ids that walk. */
-const WALKING = [
+const TRAVERSING_IDS = [
   '../../user',
   '1/../../x',
   '1?x=1',
@@ -43,78 +43,81 @@ const WALKING = [
   '999999999999999999999'
 ]
 
-interface Asked {
+interface UpstreamRequest {
   path: string
   query: URLSearchParams
   body: string
 }
 
 /** Everything that is asked of anybody while the test lasts, but for what the test itself does. */
-function listen(t: Test): Asked[] {
-  const asked: Asked[] = []
-  const note = (message: unknown) => {
+function recordRequests(t: TestContext): UpstreamRequest[] {
+  const requests: UpstreamRequest[] = []
+  const recordRequest = (message: unknown) => {
     const { path, body } = (message as { request: { path: string; body: unknown } }).request
     const { pathname, searchParams } = new URL(path, 'http://upstream.invalid')
     // As it went out: a URL parser would take the walk before it could be seen.
     if (!/^\/(admin\/|authorize\?)/.test(path)) {
-      asked.push({
+      requests.push({
         path: /\.\.|%2e/i.test(path) ? path : pathname,
         query: searchParams,
         body: body instanceof Uint8Array ? Buffer.from(body).toString() : ''
       })
     }
   }
-  diagnostics.subscribe('undici:request:create', note)
-  t.teardown(() => diagnostics.unsubscribe('undici:request:create', note))
-  return asked
+  diagnostics.subscribe('undici:request:create', recordRequest)
+  t.teardown(() => diagnostics.unsubscribe('undici:request:create', recordRequest))
+  return requests
 }
 
-const site = ({ sandbox }: Service) => sandbox.world.sites[0]
-const idOf = (here: Service, name: Collection, position: number) =>
-  site(here)?.[name].at(position)?.id ?? ''
-const spoil = async (
-  { sandbox }: Service,
-  collection: Collection,
+const getSite = ({ sandbox }: TestService) => sandbox.state.sites[0]
+const getItemId = (service: TestService, name: CollectionName, position: number) =>
+  getSite(service)?.[name].at(position)?.id ?? ''
+const corruptItem = async (
+  { sandbox }: TestService,
+  collection: CollectionName,
   id: string,
   fields: object | null
 ) => await sandbox.admin('spoil', { collection, id, fields })
 
-async function copied(
-  t: Test,
-  prepare: (here: Service) => Promise<void> = async () => {}
-): Promise<Service> {
-  const here = await service(
+async function startSyncedTestService(
+  t: TestContext,
+  prepare: (service: TestService) => Promise<void> = async () => {}
+): Promise<TestService> {
+  const service = await startTestService(
     t,
     { SYNC_INTERVAL: '0', ATLASSIAN_HOURLY_POINTS: '100000000' },
     { sizes: SIZES, indexLagMs: 0 }
   )
-  await prepare(here)
+  await prepare(service)
   for (const [i, product] of PRODUCTS.entries()) {
-    await new Browser(here.app).connect(product)
-    await synced(here.app, product, i + 1)
+    await new Browser(service.app).connect(product)
+    await waitForRun(service.app, product, i + 1)
   }
-  return here
+  return service
 }
 
 t.test(
   'T14 Names and keys never get into a query: what is asked is known to the letter, and what is stored is what was shown',
   async (t) => {
-    const here = await copied(t, async (here) => {
-      for (const [i, text] of HOSTILE.entries()) {
-        await spoil(here, 'projects', idOf(here, 'projects', i), {
+    const service = await startSyncedTestService(t, async (service) => {
+      for (const [i, text] of HOSTILE_VALUES.entries()) {
+        await corruptItem(service, 'projects', getItemId(service, 'projects', i), {
           key: `${text}P`,
           name: text,
           'lead.displayName': text
         })
-        await spoil(here, 'issues', idOf(here, 'issues', i), {
+        await corruptItem(service, 'issues', getItemId(service, 'issues', i), {
           key: `${text}-${i}`,
           'fields.summary': text,
           'fields.project.key': text,
           'fields.status.name': text,
           'fields.updated': text
         })
-        await spoil(here, 'spaces', idOf(here, 'spaces', i), { key: `${text}S`, name: text })
-        await spoil(here, 'pages', idOf(here, 'pages', i), {
+        await corruptItem(service, 'spaces', getItemId(service, 'spaces', i), {
+          key: `${text}S`,
+          name: text
+        })
+        await corruptItem(service, 'pages', getItemId(service, 'pages', i), {
           title: text,
           status: text,
           'version.createdAt': text
@@ -122,21 +125,21 @@ t.test(
       }
     })
     // From here on: as full copies do, as incremental ones do, and looking for what is gone.
-    const asked = listen(t)
-    await here.sandbox.admin(`issues/${idOf(here, 'issues', 20)}`, { deleted: true })
-    await here.sandbox.admin(`pages/${idOf(here, 'pages', 20)}`, { status: 'deleted' })
-    await here.sandbox.admin(`pages/${idOf(here, 'pages', 2)}`, { body: '<p/>' })
-    await here.sandbox.admin(`issues/${idOf(here, 'issues', 2)}`, { status: 'Done' })
+    const requests = recordRequests(t)
+    await service.sandbox.admin(`issues/${getItemId(service, 'issues', 20)}`, { deleted: true })
+    await service.sandbox.admin(`pages/${getItemId(service, 'pages', 20)}`, { status: 'deleted' })
+    await service.sandbox.admin(`pages/${getItemId(service, 'pages', 2)}`, { body: '<p/>' })
+    await service.sandbox.admin(`issues/${getItemId(service, 'issues', 2)}`, { status: 'Done' })
     for (const product of PRODUCTS) {
       for (const mode of ['incremental', 'full']) {
-        t.match(await copy({ here, product }, mode), {
+        t.match(await runSync({ service, product }, mode), {
           state: 'succeeded',
           counts: { removed: mode === 'full' ? 1 : 0 }
         })
       }
     }
 
-    const queries = asked
+    const queries = requests
       .flatMap(({ query, body }) => [
         query.get('cql'),
         query.get('jql'),
@@ -144,25 +147,28 @@ t.test(
       ])
       .filter((each) => each !== null) as string[]
     t.same(
-      QUERIES.map((known) => queries.some((each) => known.test(each))),
+      ALLOWED_QUERIES.map((allowed) => queries.some((each) => allowed.test(each))),
       [true, false, true, true],
       'full and incremental copies have asked'
     )
     t.same(
-      queries.filter((each) => !QUERIES.some((known) => known.test(each))),
+      queries.filter((each) => !ALLOWED_QUERIES.some((allowed) => allowed.test(each))),
       []
     )
-    t.same([...new Set(asked.map(({ path }) => path).filter((path) => !PATHS.test(path)))], [])
-    const everything = JSON.stringify(
-      asked.map(({ path, query, body }) => [decodeURIComponent(path), [...query], body])
+    t.same(
+      [...new Set(requests.map(({ path }) => path).filter((path) => !ALLOWED_PATHS.test(path)))],
+      []
     )
-    for (const text of HOSTILE.slice(0, 6)) {
+    const everything = JSON.stringify(
+      requests.map(({ path, query, body }) => [decodeURIComponent(path), [...query], body])
+    )
+    for (const text of HOSTILE_VALUES.slice(0, 6)) {
       t.notOk(everything.includes(JSON.stringify(text).slice(1, -1)), text)
     }
 
-    for (const [i, text] of HOSTILE.entries()) {
+    for (const [i, text] of HOSTILE_VALUES.entries()) {
       const has = async (url: string, query: object) =>
-        (await here.app.inject({ url, query: query as Record<string, string> })).json() as Array<
+        (await service.app.inject({ url, query: query as Record<string, string> })).json() as Array<
           Record<string, unknown>
         >
       t.match(await has('/jira/projects/1', { project: `${text}P` }), [
@@ -188,49 +194,56 @@ t.test(
 t.test(
   'T17 An id that is no number never reaches a path, and what goes by it is deleted only after two complete listings',
   async (t) => {
-    const asked = listen(t)
-    const here = await copied(t)
-    const names = Object.keys(SIZES) as Collection[]
+    const requests = recordRequests(t)
+    const service = await startSyncedTestService(t)
+    const names = Object.keys(SIZES) as CollectionName[]
     const positions = { projects: 1, issues: 1, spaces: 1, pages: 10 }
     const walking = names
       .map((name) =>
-        WALKING.slice(0, 5).map((id, i) => ({
+        TRAVERSING_IDS.slice(0, 5).map((id, i) => ({
           name,
           id,
-          real: idOf(here, name, positions[name] + i)
+          real: getItemId(service, name, positions[name] + i)
         }))
       )
       .flat()
       .concat(
-        WALKING.slice(5).map((id, i) => ({
+        TRAVERSING_IDS.slice(5).map((id, i) => ({
           name: 'pages',
           id,
-          real: idOf(here, 'pages', positions.pages + 5 + i)
+          real: getItemId(service, 'pages', positions.pages + 5 + i)
         }))
       )
-    for (const { name, id, real } of walking) await spoil(here, name, real, { id })
+    for (const { name, id, real } of walking) await corruptItem(service, name, real, { id })
     for (const product of PRODUCTS) {
       for (const mode of ['full', 'incremental']) {
         t.match(
-          await copy({ here, product }, mode),
+          await runSync({ service, product }, mode),
           { counts: { removed: 0 } },
           `${product} ${mode}`
         )
       }
     }
-    const among = async (name: Collection) =>
-      (await list(here, name)).map((row) => row.issue_id ?? row.space_id ?? row.page_id)
-    const shown = walking.filter(({ name }) => name === 'pages' || name === 'spaces')
-    for (const { name, id } of shown) t.ok((await among(name)).includes(id), `${name} ${id}`)
-    for (const { name, real } of walking) await spoil(here, name, real, null)
+    const among = async (name: CollectionName) =>
+      (await listItems(service, name)).map((row) => row.issue_id ?? row.space_id ?? row.page_id)
+    const listedItems = walking.filter(({ name }) => name === 'pages' || name === 'spaces')
+    for (const { name, id } of listedItems) t.ok((await among(name)).includes(id), `${name} ${id}`)
+    for (const { name, real } of walking) await corruptItem(service, name, real, null)
     const removals: number[] = []
     for (let i = 0; i < 3; i++) {
-      removals.push((await copy({ here, product: 'confluence' })).counts.removed)
+      removals.push((await runSync({ service, product: 'confluence' })).counts.removed)
     }
-    t.same(removals, [0, shown.length, 0], 'nobody can be asked for them, so it takes two listings')
+    t.same(
+      removals,
+      [0, listedItems.length, 0],
+      'nobody can be asked for them, so it takes two listings'
+    )
     for (const name of ['spaces', 'pages'] as const) {
-      t.equal((await list(here, name)).length, SIZES[name])
+      t.equal((await listItems(service, name)).length, SIZES[name])
     }
-    t.same([...new Set(asked.map(({ path }) => path).filter((path) => !PATHS.test(path)))], [])
+    t.same(
+      [...new Set(requests.map(({ path }) => path).filter((path) => !ALLOWED_PATHS.test(path)))],
+      []
+    )
   }
 )

@@ -1,38 +1,43 @@
 import t, { type Test } from 'tap'
-import { service, type Service } from '../auth/helper.ts'
-import { Browser, synced } from '../helper.ts'
-import { copy, list, OF, type Collection } from './faults-helper.ts'
+import { startTestService, type TestService } from '../auth/helper.ts'
+import { Browser, waitForRun } from '../helper.ts'
+import { runSync, listItems, COLLECTIONS_BY_PRODUCT, type CollectionName } from './faults-helper.ts'
 
 const PRODUCTS = ['jira', 'confluence'] as const
-const TOO_LONG = 'x'.repeat(8_193)
-const NAMES = {
+const OVERLONG_TEXT = 'x'.repeat(8_193)
+const NAME_FIELDS = {
   projects: 'name',
   issues: 'fields.summary',
   spaces: 'name',
   pages: 'title'
 } as const
-const COLLECTIONS = Object.keys(NAMES) as Collection[]
+const COLLECTIONS = Object.keys(NAME_FIELDS) as CollectionName[]
 
 /** A service with both products copied; what comes later goes wrong later. */
-async function copied(t: Test, sizes: object, env: NodeJS.ProcessEnv = {}): Promise<Service> {
-  const here = await service(
+async function startSyncedTestService(
+  t: Test,
+  sizes: object,
+  env: NodeJS.ProcessEnv = {}
+): Promise<TestService> {
+  const service = await startTestService(
     t,
     { SYNC_INTERVAL: '0', ATLASSIAN_HOURLY_POINTS: '100000000', ...env },
     { sizes: { projects: 6, issues: 12, spaces: 6, pages: 12, ...sizes }, indexLagMs: 0 }
   )
   for (const [i, product] of PRODUCTS.entries()) {
-    await new Browser(here.app).connect(product)
-    t.match(await synced(here.app, product, i + 1), { state: 'succeeded' })
+    await new Browser(service.app).connect(product)
+    t.match(await waitForRun(service.app, product, i + 1), { state: 'succeeded' })
   }
-  return here
+  return service
 }
 
-const idOf = ({ sandbox }: Service, name: Collection, position: number) =>
-  sandbox.world.sites[0]?.[name].at(position)?.id ?? ''
-const productOf = (name: Collection) => (OF.jira.includes(name) ? 'jira' : 'confluence')
-const spoil = async (
-  { sandbox }: Service,
-  collection: Collection,
+const getItemId = ({ sandbox }: TestService, name: CollectionName, position: number) =>
+  sandbox.state.sites[0]?.[name].at(position)?.id ?? ''
+const getProduct = (name: CollectionName) =>
+  COLLECTIONS_BY_PRODUCT.jira.includes(name) ? 'jira' : 'confluence'
+const corruptItem = async (
+  { sandbox }: TestService,
+  collection: CollectionName,
   id: string,
   fields: object | null
 ) => await sandbox.admin('spoil', { collection, id, fields })
@@ -41,12 +46,14 @@ for (const name of COLLECTIONS) {
   t.test(
     `One of the ${name} that no longer fits stays as it was, however often everything is listed`,
     async (t) => {
-      const here = await copied(t, {})
-      const before = await list(here, name)
-      await spoil(here, name, idOf(here, name, 3), { [NAMES[name]]: TOO_LONG })
+      const service = await startSyncedTestService(t, {})
+      const before = await listItems(service, name)
+      await corruptItem(service, name, getItemId(service, name, 3), {
+        [NAME_FIELDS[name]]: OVERLONG_TEXT
+      })
       for (const mode of ['full', 'full', 'incremental', 'full']) {
         t.match(
-          await copy({ here, product: productOf(name) }, mode),
+          await runSync({ service, product: getProduct(name) }, mode),
           {
             state: 'partial',
             error: { code: 'items_skipped' },
@@ -55,9 +62,9 @@ for (const name of COLLECTIONS) {
           mode
         )
       }
-      t.same(await list(here, name), before)
-      await spoil(here, name, idOf(here, name, 3), null)
-      t.match(await copy({ here, product: productOf(name) }), {
+      t.same(await listItems(service, name), before)
+      await corruptItem(service, name, getItemId(service, name, 3), null)
+      t.match(await runSync({ service, product: getProduct(name) }), {
         state: 'succeeded',
         counts: { added: 0, changed: 0, removed: 0, skipped: 0 }
       })
@@ -67,29 +74,34 @@ for (const name of COLLECTIONS) {
   t.test(
     `Two of the ${name} that go by one id are one, and nothing is wrong with the others`,
     async (t) => {
-      const here = await copied(t, {})
-      const [one, other] = [idOf(here, name, 1), idOf(here, name, 3)]
-      await spoil(here, name, other, { id: one })
+      const service = await startSyncedTestService(t, {})
+      const [one, other] = [getItemId(service, name, 1), getItemId(service, name, 3)]
+      await corruptItem(service, name, other, { id: one })
       for (let i = 0; i < 2; i++) {
-        t.match(await copy({ here, product: productOf(name) }), { counts: { added: 0, held: 0 } })
+        t.match(await runSync({ service, product: getProduct(name) }), {
+          counts: { added: 0, held: 0 }
+        })
       }
-      const rows = await list(here, name)
+      const rows = await listItems(service, name)
       t.equal(
         new Set(rows.map((row) => row.issue_id ?? row.space_id ?? row.page_id ?? row.id)).size,
         rows.length
       )
-      await spoil(here, name, other, null)
+      await corruptItem(service, name, other, null)
       for (let i = 0; i < 2; i++) {
-        t.match(await copy({ here, product: productOf(name) }), { state: 'succeeded' })
+        t.match(await runSync({ service, product: getProduct(name) }), { state: 'succeeded' })
       }
-      t.equal((await list(here, name)).length, 12 / (OF[productOf(name)][0] === name ? 2 : 1))
+      t.equal(
+        (await listItems(service, name)).length,
+        12 / (COLLECTIONS_BY_PRODUCT[getProduct(name)][0] === name ? 2 : 1)
+      )
     }
   )
 
   t.test(
     `What is no object among the ${name} is skipped and counted, and the others are copied`,
     async (t) => {
-      const here = await copied(t, {})
+      const service = await startSyncedTestService(t, {})
       const path = {
         projects: '/project/search',
         issues: '/issue/bulkfetch',
@@ -97,13 +109,13 @@ for (const name of COLLECTIONS) {
         pages: '/api/v2/pages'
       }[name]
       const odd = [null, 7, 'x', [], true]
-      await here.sandbox.admin('faults', {
+      await service.sandbox.admin('faults', {
         kind: 'status',
         status: 200,
         body: { values: odd, issues: odd, results: odd, total: 5, isLast: true, _links: {} },
         match: { path }
       })
-      const run = await copy({ here, product: productOf(name) })
+      const run = await runSync({ service, product: getProduct(name) })
       t.match(run, {
         state: 'partial',
         counts: { skipped: 5, added: 0, removed: 0 },
@@ -114,7 +126,7 @@ for (const name of COLLECTIONS) {
           detail: /not an object/
         })
       })
-      t.match(await copy({ here, product: productOf(name) }), {
+      t.match(await runSync({ service, product: getProduct(name) }), {
         state: 'succeeded',
         counts: { added: 0, removed: 0, skipped: 0 }
       })
@@ -125,7 +137,7 @@ for (const name of COLLECTIONS) {
 t.test(
   'Of very many that do not fit the first hundred are named and all are counted; all are here when they are mended',
   async (t) => {
-    const here = await service(
+    const service = await startTestService(
       t,
       { SYNC_INTERVAL: '0' },
       { sizes: { projects: 1, issues: 130, spaces: 1, pages: 130 }, indexLagMs: 0 }
@@ -133,14 +145,15 @@ t.test(
     const all = [...Array(120).keys()].flatMap(
       (i) =>
         [
-          ['issues', idOf(here, 'issues', i + 5)],
-          ['pages', idOf(here, 'pages', i + 5)]
-        ] as Array<[Collection, string]>
+          ['issues', getItemId(service, 'issues', i + 5)],
+          ['pages', getItemId(service, 'pages', i + 5)]
+        ] as Array<[CollectionName, string]>
     )
-    for (const [name, id] of all) await spoil(here, name, id, { [NAMES[name]]: TOO_LONG })
+    for (const [name, id] of all)
+      await corruptItem(service, name, id, { [NAME_FIELDS[name]]: OVERLONG_TEXT })
     for (const [i, product] of PRODUCTS.entries()) {
-      await new Browser(here.app).connect(product)
-      const run = await synced(here.app, product, i + 1)
+      await new Browser(service.app).connect(product)
+      const run = await waitForRun(service.app, product, i + 1)
       t.match(run, {
         state: 'partial',
         error: { code: 'items_skipped', detail: /^120 items/ },
@@ -148,24 +161,25 @@ t.test(
       })
       t.equal(run.failures.length, 100)
     }
-    for (const [name, id] of all) await spoil(here, name, id, null)
+    for (const [name, id] of all) await corruptItem(service, name, id, null)
     for (const product of PRODUCTS) {
       t.match(
-        await copy({ here, product }, 'incremental'),
+        await runSync({ service, product }, 'incremental'),
         { state: 'succeeded', counts: { added: 100, skipped: 0 } },
         'a hundred of them at once'
       )
       t.match(
-        await copy({ here, product }),
+        await runSync({ service, product }),
         { state: 'succeeded', counts: { added: 20, removed: 0, skipped: 0 } },
         'and the others with the next full copy'
       )
     }
-    for (const [name, id] of all) await spoil(here, name, id, { [NAMES[name]]: TOO_LONG })
+    for (const [name, id] of all)
+      await corruptItem(service, name, id, { [NAME_FIELDS[name]]: OVERLONG_TEXT })
     for (const product of PRODUCTS) {
       for (let i = 0; i < 3; i++) {
         t.match(
-          await copy({ here, product }),
+          await runSync({ service, product }),
           { state: 'partial', counts: { removed: 0, held: 0, skipped: 120 } },
           'none of them is taken for gone when it no longer fits'
         )
@@ -175,15 +189,15 @@ t.test(
 )
 
 t.test('One that was changed just now and does not fit is one failure, not two', async (t) => {
-  const here = await copied(t, {})
+  const service = await startSyncedTestService(t, {})
   for (const name of ['issues', 'pages'] as const) {
-    const id = idOf(here, name, 3)
-    await here.sandbox.admin(`${name}/${id}`, {
+    const id = getItemId(service, name, 3)
+    await service.sandbox.admin(`${name}/${id}`, {
       [name === 'issues' ? 'summary' : 'title']: 'Changed'
     })
-    await spoil(here, name, id, { [NAMES[name]]: TOO_LONG })
+    await corruptItem(service, name, id, { [NAME_FIELDS[name]]: OVERLONG_TEXT })
     for (const time of ['first', 'second']) {
-      const run = await copy({ here, product: productOf(name) }, 'incremental')
+      const run = await runSync({ service, product: getProduct(name) }, 'incremental')
       t.match(
         run,
         {
@@ -195,8 +209,8 @@ t.test('One that was changed just now and does not fit is one failure, not two',
       )
       t.equal(run.failures.length, 1)
     }
-    await spoil(here, name, id, null)
-    t.match(await copy({ here, product: productOf(name) }, 'incremental'), {
+    await corruptItem(service, name, id, null)
+    t.match(await runSync({ service, product: getProduct(name) }, 'incremental'), {
       state: 'succeeded',
       counts: { changed: 1, skipped: 0 }
     })
@@ -204,12 +218,14 @@ t.test('One that was changed just now and does not fit is one failure, not two',
 })
 
 t.test('A body of an absurd size is a reason to skip its page, and nothing else', async (t) => {
-  const here = await copied(t, {})
-  const id = idOf(here, 'pages', 3)
-  await spoil(here, 'pages', id, { body: { storage: { value: 'y'.repeat(4 * 1024 * 1024 + 1) } } })
+  const service = await startSyncedTestService(t, {})
+  const id = getItemId(service, 'pages', 3)
+  await corruptItem(service, 'pages', id, {
+    body: { storage: { value: 'y'.repeat(4 * 1024 * 1024 + 1) } }
+  })
   t.equal(
     (
-      await here.app.inject({
+      await service.app.inject({
         method: 'PATCH',
         url: '/users/1/connections/confluence',
         payload: { page_bodies: true }
@@ -217,14 +233,14 @@ t.test('A body of an absurd size is a reason to skip its page, and nothing else'
     ).statusCode,
     200
   )
-  t.match(await synced(here.app, 'confluence', 3), {
+  t.match(await waitForRun(service.app, 'confluence', 3), {
     state: 'partial',
     error: { code: 'items_skipped' },
     counts: { changed: 11, skipped: 1, removed: 0 },
     failures: [{ remote_id: id, detail: /^Its body is longer than 4194304 characters\.$/ }]
   })
-  await spoil(here, 'pages', id, null)
-  t.match(await copy({ here, product: 'confluence' }, 'incremental'), {
+  await corruptItem(service, 'pages', id, null)
+  t.match(await runSync({ service, product: 'confluence' }, 'incremental'), {
     state: 'succeeded',
     counts: { changed: 1, skipped: 0 }
   })

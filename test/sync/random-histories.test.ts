@@ -1,59 +1,72 @@
 import t, { type Test } from 'tap'
-import { chance, seed } from '../fixtures/prng.ts'
-import { many, service, type Service } from '../auth/helper.ts'
+import { createRandom, chooseSeed } from '../fixtures/prng.ts'
+import { pickByScale, startTestService, type TestService } from '../auth/helper.ts'
 import { Browser } from '../helper.ts'
-import { Mirror, tables } from '../api/feed-follower.ts'
+import { FeedFollower, readLists } from '../api/feed-follower.ts'
 import { ACME } from '../sandbox/helper.ts'
-import { copied, truth } from './expected-state.ts'
+import { readStoredState, fetchExpectedState } from './expected-state.ts'
 
-const SEEDS = many(4, 500)
-const STEPS = 25
+const SEED_COUNT = pickByScale(4, 500)
+const STEP_COUNT = 25
 const MINUTE_MS = 60_000
 const SIZES = { projects: 4, issues: 30, spaces: 4, pages: 24 }
 const PRODUCTS = ['jira', 'confluence'] as const
 
-type Random = () => number
-interface Life {
-  here: Service
+type RandomSource = () => number
+interface RandomHistory {
+  service: TestService
   owner: number
-  mirror: Mirror
-  random: Random
+  mirror: FeedFollower
+  random: RandomSource
 }
 
 t.test(
-  `${SEEDS} random histories: in the end the tables are what Atlassian shows, and a mirror that followed the change feed is what the tables are`,
+  `${SEED_COUNT} random histories: in the end the tables are what Atlassian shows, and a mirror that followed the change feed is what the tables are`,
   async (t) => {
-    const first = seed()
+    const first = chooseSeed()
     t.comment(`SEED=${first}`)
-    const here = await service(
+    const service = await startTestService(
       t,
       { ATLASSIAN_HOURLY_POINTS: '100000000', SYNC_INTERVAL: '0' },
       { sizes: SIZES }
     )
-    for (let i = 0; i < SEEDS; i++) await history(t, here, i + 1, first + i)
+    for (let i = 0; i < SEED_COUNT; i++) await runHistory(t, service, i + 1, first + i)
   }
 )
 
-async function history(t: Test, here: Service, owner: number, own: number): Promise<void> {
-  const { app, sandbox, pass } = here
+async function runHistory(
+  t: Test,
+  service: TestService,
+  owner: number,
+  own: number
+): Promise<void> {
+  const { app, sandbox, advanceTime } = service
   await sandbox.admin('reset', {})
   const browser = new Browser(app)
   for (const product of PRODUCTS) {
     await browser.connect(product, `&state=${encodeURIComponent(`email=o${own}@example.com`)}`)
   }
-  const life: Life = { here, owner, mirror: new Mirror(app, owner, 7), random: chance(own) }
-  await sync(life, 'due')
+  const life: RandomHistory = {
+    service,
+    owner,
+    mirror: new FeedFollower(app, owner, 7),
+    random: createRandom(own)
+  }
+  await runSyncs(life, 'due')
   await app.inject({
     method: 'POST',
     url: '/jira/projects',
     payload: { owner_id: owner, key: 'HAND', name: 'By hand' }
   })
-  const told: string[] = []
-  for (let step = 0; step < STEPS; step++) told.push(await act(life))
+  const actions: string[] = []
+  for (let step = 0; step < STEP_COUNT; step++) actions.push(await performRandomAction(life))
   // The index catches up; then three full listings decide on everything.
-  pass(30 * MINUTE_MS)
-  for (let i = 0; i < 3; i++) await sync(life, 'full')
-  const [table, real] = [await copied(app, owner), await truth(app, sandbox, owner, ACME)]
+  advanceTime(30 * MINUTE_MS)
+  for (let i = 0; i < 3; i++) await runSyncs(life, 'full')
+  const [table, real] = [
+    await readStoredState(app, owner),
+    await fetchExpectedState(app, sandbox, owner, ACME)
+  ]
   const { 'posted HAND': posted, ...projects } = table.projects
   t.same(
     posted,
@@ -63,23 +76,28 @@ async function history(t: Test, here: Service, owner: number, own: number): Prom
   t.same(
     { ...table, projects },
     real,
-    `the tables are what Atlassian shows (seed ${own}: ${told.join(', ')})`
+    `the tables are what Atlassian shows (seed ${own}: ${actions.join(', ')})`
   )
-  await life.mirror.follow()
+  await life.mirror.catchUp()
   t.same(
     life.mirror.items,
-    await tables(app, owner),
+    await readLists(app, owner),
     `the mirror is what the tables are (seed ${own})`
   )
 }
 
 /** One thing that happens, in Atlassian or here. @returns what it was */
-async function act({ here, owner, mirror, random }: Life): Promise<string> {
+async function performRandomAction({
+  service,
+  owner,
+  mirror,
+  random
+}: RandomHistory): Promise<string> {
   const {
-    sandbox: { admin, world },
-    pass
-  } = here
-  const [site] = world.sites
+    sandbox: { admin, state },
+    advanceTime
+  } = service
+  const [site] = state.sites
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T
   const any = (name: 'projects' | 'issues' | 'spaces' | 'pages'): string =>
     site?.[name].at(Math.floor(random() * site[name].end()))?.id ?? ''
@@ -182,25 +200,25 @@ async function act({ here, owner, mirror, random }: Life): Promise<string> {
       'time passes',
       6,
       async () => {
-        pass(random() * 5 * MINUTE_MS)
+        advanceTime(random() * 5 * MINUTE_MS)
       }
     ],
-    ['an incremental copy', 5, async () => await sync({ here, owner }, 'incremental')],
-    ['a full copy', 2, async () => await sync({ here, owner }, 'full')],
+    ['an incremental copy', 5, async () => await runSyncs({ service, owner }, 'incremental')],
+    ['a full copy', 2, async () => await runSyncs({ service, owner }, 'full')],
     [
       'the mirror follows',
       3,
       async () => {
-        await mirror.follow()
+        await mirror.catchUp()
       }
     ]
   ]
   let at = random() * things.reduce((sum, [, weight]) => sum + weight, 0)
-  for (const [name, weight, happen] of things) {
+  for (const [name, weight, perform] of things) {
     at -= weight
     if (at >= 0) continue
     // What is not there cannot be changed: nothing happens then.
-    await happen().catch((error: Error) => {
+    await perform().catch((error: Error) => {
       if (!/^400 no /.test(error.message)) throw error
     })
     return name
@@ -209,8 +227,8 @@ async function act({ here, owner, mirror, random }: Life): Promise<string> {
 }
 
 /** Copies both products and waits for the ends. */
-async function sync(
-  { here: { app }, owner }: Pick<Life, 'here' | 'owner'>,
+async function runSyncs(
+  { service: { app }, owner }: Pick<RandomHistory, 'service' | 'owner'>,
   mode: string
 ): Promise<void> {
   for (const product of PRODUCTS) {

@@ -1,26 +1,26 @@
 import t from 'tap'
 import {
   Browser,
-  build,
-  CLIENTS,
-  configured,
-  connected,
-  SECRET,
-  synced,
-  type Built
+  buildTestApp,
+  OAUTH_CLIENTS,
+  buildSandboxEnv,
+  buildAppWithSandbox,
+  CLIENT_SECRET,
+  waitForRun,
+  type TestApp
 } from '../helper.ts'
 import { ACME, GLOBEX, startSandbox } from '../sandbox/helper.ts'
 
-const sync = async ({ app }: Built, product: string, query = '') =>
+const requestSync = async ({ app }: TestApp, product: string, query = '') =>
   await app.inject({ method: 'POST', url: `/integrations/${product}/sync${query}` })
-const projects = async ({ app }: Built) =>
+const listProjects = async ({ app }: TestApp) =>
   (await app.inject('/jira/projects/1')).json() as Array<Record<string, any>>
 
 t.test('A sync request answers 202 with a run that can be followed', async (t) => {
-  const service = await connected(t)
+  const service = await buildAppWithSandbox(t)
   await new Browser(service.app).connect('jira')
-  await synced(service.app, 'jira')
-  const answer = await sync(service, 'jira', '?owner_id=1')
+  await waitForRun(service.app, 'jira')
+  const answer = await requestSync(service, 'jira', '?owner_id=1')
   t.equal(answer.statusCode, 202)
   t.match(answer.json(), {
     id: 2,
@@ -32,7 +32,7 @@ t.test('A sync request answers 202 with a run that can be followed', async (t) =
     finished_at: null
   })
   t.equal(answer.headers.location, '/integrations/jira/sync/runs/2')
-  const run = await synced(service.app, 'jira', 2)
+  const run = await waitForRun(service.app, 'jira', 2)
   t.match(run, {
     mode: 'due',
     state: 'succeeded',
@@ -57,13 +57,13 @@ t.test(
   'The first copy reads everything, the next ones what has changed, and one a day later everything again',
   async (t) => {
     let clock = Date.now()
-    const service = await connected(t, { now: () => clock, sandbox: { indexLagMs: 0 } })
+    const service = await buildAppWithSandbox(t, { now: () => clock, sandbox: { indexLagMs: 0 } })
     const copy = async (query = '') =>
-      await synced(service.app, 'jira', (await sync(service, 'jira', query)).json().id)
+      await waitForRun(service.app, 'jira', (await requestSync(service, 'jira', query)).json().id)
     await new Browser(service.app).connect('jira')
     const whole = { seen: 312, upstream_calls: 6, points: 6 + 12 + 300 + 300 }
     t.match(
-      await synced(service.app, 'jira'),
+      await waitForRun(service.app, 'jira'),
       { mode: 'due', counts: { ...whole, added: 312 } },
       'a call each for the projects, the number of issues and their ids, and three for the issues'
     )
@@ -74,7 +74,7 @@ t.test(
     )
     clock += 3_600_000
     await service.sandbox.admin('issues', {
-      project: (await projects(service))[0]?.key,
+      project: (await listProjects(service))[0]?.key,
       summary: 'New here'
     })
     t.match(await copy('?mode=incremental'), {
@@ -86,7 +86,7 @@ t.test(
     t.match(await copy('?mode=incremental'), { counts: { upstream_calls: 2 } })
     t.match(await copy(), { mode: 'due', counts: { seen: 313, unchanged: 313 } })
     t.match(await copy(), { counts: { upstream_calls: 2 } })
-    t.match((await sync(service, 'jira', '?mode=some')).json(), {
+    t.match((await requestSync(service, 'jira', '?mode=some')).json(), {
       status: 422,
       errors: [{ pointer: '/mode', detail: 'Value must be one of due, incremental, full.' }]
     })
@@ -94,34 +94,34 @@ t.test(
 )
 
 t.test('A second request joins the run that is under way', async (t) => {
-  const service = await connected(t)
+  const service = await buildAppWithSandbox(t)
   await service.sandbox.admin('faults', {
     kind: 'delay',
     delay_ms: 300,
     match: { path: 'project/search' }
   })
   await new Browser(service.app).connect('jira')
-  const [a, b] = await Promise.all([sync(service, 'jira'), sync(service, 'jira')])
+  const [a, b] = await Promise.all([requestSync(service, 'jira'), requestSync(service, 'jira')])
   t.same([a.json().id, b.json().id], [1, 1])
-  await synced(service.app, 'jira')
-  t.equal((await sync(service, 'jira')).json().id, 2)
-  await synced(service.app, 'jira', 2)
+  await waitForRun(service.app, 'jira')
+  t.equal((await requestSync(service, 'jira')).json().id, 2)
+  await waitForRun(service.app, 'jira', 2)
 })
 
 t.test('Without a connection, an owner or a run there is a sentence that says so', async (t) => {
-  const service = await build(t)
-  t.match((await sync(service, 'jira')).json(), { status: 404, code: 'user_not_found' })
+  const service = await buildTestApp(t)
+  t.match((await requestSync(service, 'jira')).json(), { status: 404, code: 'user_not_found' })
   await service.app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
-  t.match((await sync(service, 'jira')).json(), {
+  t.match((await requestSync(service, 'jira')).json(), {
     status: 409,
     code: 'not_connected',
     detail: /\/auth\/jira\/login/
   })
-  t.match((await sync(service, 'jira', '?owner_id=2')).json(), {
+  t.match((await requestSync(service, 'jira', '?owner_id=2')).json(), {
     status: 404,
     code: 'user_not_found'
   })
-  t.match((await sync(service, 'jira', '?owner=1')).json(), {
+  t.match((await requestSync(service, 'jira', '?owner=1')).json(), {
     status: 422,
     errors: [{ pointer: '/owner' }]
   })
@@ -132,58 +132,58 @@ t.test('Without a connection, an owner or a run there is a sentence that says so
 })
 
 t.test("A run is found only under its own product's path", async (t) => {
-  const service = await connected(t)
+  const service = await buildAppWithSandbox(t)
   await new Browser(service.app).connect('jira')
-  await synced(service.app, 'jira')
+  await waitForRun(service.app, 'jira')
   t.equal((await service.app.inject('/integrations/confluence/sync/runs/1')).statusCode, 404)
 })
 
 t.test(
   'A project whose key was renamed is updated, not doubled, and its link follows',
   async (t) => {
-    const service = await connected(t)
+    const service = await buildAppWithSandbox(t)
     await new Browser(service.app).connect('jira')
-    await synced(service.app, 'jira')
-    const [before] = await projects(service)
+    await waitForRun(service.app, 'jira')
+    const [before] = await listProjects(service)
     await service.sandbox.admin(`projects/${before?.key}`, { key: 'RENAMED', name: 'Moved' })
-    await sync(service, 'jira')
-    t.match(await synced(service.app, 'jira', 2), {
+    await requestSync(service, 'jira')
+    t.match(await waitForRun(service.app, 'jira', 2), {
       counts: { added: 0, changed: 1, unchanged: 11 }
     })
-    const after = (await projects(service)).find(({ id }) => id === before?.id)
+    const after = (await listProjects(service)).find(({ id }) => id === before?.id)
     t.match(after, {
       key: 'RENAMED',
       name: 'Moved',
       url: 'https://acme.atlassian.net/browse/RENAMED'
     })
-    t.equal((await projects(service)).length, 12)
+    t.equal((await listProjects(service)).length, 12)
   }
 )
 
 t.test('What a caller posted by hand lives beside what was copied', async (t) => {
-  const service = await connected(t)
+  const service = await buildAppWithSandbox(t)
   await new Browser(service.app).connect('jira')
-  await synced(service.app, 'jira')
-  const [copied] = await projects(service)
+  await waitForRun(service.app, 'jira')
+  const [copied] = await listProjects(service)
   const posted = await service.app.inject({
     method: 'POST',
     url: '/jira/projects',
     payload: { owner_id: 1, key: copied?.key, name: 'By hand' }
   })
   t.equal(posted.statusCode, 201)
-  await sync(service, 'jira')
-  await synced(service.app, 'jira', 2)
-  const same = (await projects(service)).filter(({ key }) => key === copied?.key)
+  await requestSync(service, 'jira')
+  await waitForRun(service.app, 'jira', 2)
+  const same = (await listProjects(service)).filter(({ key }) => key === copied?.key)
   t.same(same.map(({ name }) => name).sort(), ['By hand', copied?.name].sort())
 })
 
 t.test(
   'A consent that reaches several sites copies none of them until somebody chooses, never just the first',
   async (t) => {
-    const clients = CLIENTS.map((client) => ({ ...client, access: 'account' as const }))
-    const service = await connected(t, { sandbox: { clients } })
+    const clients = OAUTH_CLIENTS.map((client) => ({ ...client, access: 'account' as const }))
+    const service = await buildAppWithSandbox(t, { sandbox: { clients } })
     await new Browser(service.app).connect('jira')
-    t.match(await synced(service.app, 'jira'), {
+    t.match(await waitForRun(service.app, 'jira'), {
       state: 'failed',
       error: { code: 'needs_site' },
       counts: { upstream_calls: 0 }
@@ -198,11 +198,11 @@ t.test(
       payload: { cloud_ids: [ACME, GLOBEX] }
     })
     t.match(chosen.json(), { state: 'active', site: null })
-    t.match(await synced(service.app, 'jira', 2), {
+    t.match(await waitForRun(service.app, 'jira', 2), {
       state: 'succeeded',
       counts: { seen: 364, upstream_calls: 10 }
     })
-    const hosts = new Set((await projects(service)).map(({ url }) => new URL(url).host))
+    const hosts = new Set((await listProjects(service)).map(({ url }) => new URL(url).host))
     t.same([...hosts].sort(), ['acme.atlassian.net', 'globex.atlassian.net'])
     const connect = await service.app.inject({ method: 'POST', url: '/integrations/jira/connect' })
     t.match(connect.json(), { connected: true, base_url: null }, 'and no site is called the one')
@@ -210,9 +210,9 @@ t.test(
 )
 
 t.test('Links point to the site, never to the gateway', async (t) => {
-  const service = await connected(t)
+  const service = await buildAppWithSandbox(t)
   await new Browser(service.app).connect('confluence')
-  await synced(service.app, 'confluence')
+  await waitForRun(service.app, 'confluence')
   const pages = (await service.app.inject('/confluence/pages/1')).json() as Array<
     Record<string, any>
   >
@@ -223,38 +223,38 @@ t.test('Links point to the site, never to the gateway', async (t) => {
   )
   t.same(
     pages.map(({ title }) => title),
-    pages.map(({ title }) => title).sort(byCodePoint)
+    pages.map(({ title }) => title).sort(compareByCodePoint)
   )
 })
 
 t.test(
   'One client for both products keeps both working, because each login asks for what the other one holds',
   async (t) => {
-    const scopes = CLIENTS.flatMap((client) => client.scopes)
+    const scopes = OAUTH_CLIENTS.flatMap((client) => client.scopes)
     const shared = {
       id: 'shared',
-      secret: SECRET,
+      secret: CLIENT_SECRET,
       name: 'Both',
       access: 'resource' as const,
       scopes,
       redirectUris: () => true
     }
     const sandbox = await startSandbox(t, { clients: [shared] })
-    const service = await build(t, {
-      ...configured(sandbox.url),
+    const service = await buildTestApp(t, {
+      ...buildSandboxEnv(sandbox.url),
       JIRA_OAUTH_CLIENT_ID: 'shared',
       CONFLUENCE_OAUTH_CLIENT_ID: 'shared'
     })
     const browser = new Browser(service.app)
     await browser.connect('jira')
-    await synced(service.app, 'jira')
+    await waitForRun(service.app, 'jira')
     await browser.connect('confluence')
-    t.match(await synced(service.app, 'confluence', 2), { state: 'succeeded' })
-    await sync(service, 'jira')
-    t.match(await synced(service.app, 'jira', 3), { state: 'succeeded' })
+    t.match(await waitForRun(service.app, 'confluence', 2), { state: 'succeeded' })
+    await requestSync(service, 'jira')
+    t.match(await waitForRun(service.app, 'jira', 3), { state: 'succeeded' })
   }
 )
 
-function byCodePoint(a: string, b: string): number {
+function compareByCodePoint(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }

@@ -1,27 +1,27 @@
 import t from 'tap'
-import { service, type Service } from '../auth/helper.ts'
-import { Browser, synced } from '../helper.ts'
+import { startTestService, type TestService } from '../auth/helper.ts'
+import { Browser, waitForRun } from '../helper.ts'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
-const runs = async ({ app }: Service, owner = 1) =>
+const listRuns = async ({ app }: TestService, owner = 1) =>
   (await app.inject(`/integrations/jira/sync/runs?owner_id=${owner}`)).json() as Array<
     Record<string, any>
   >
 
 /** So many people who have connected Jira, each copied once. */
-async function connected(
-  t: Parameters<typeof service>[0],
+async function startServiceWithPeople(
+  t: Parameters<typeof startTestService>[0],
   people: number,
   env: NodeJS.ProcessEnv = {}
-): Promise<Service> {
-  const running = await service(t, env)
+): Promise<TestService> {
+  const running = await startTestService(t, env)
   for (let i = 1; i <= people; i++) {
     await new Browser(running.app).connect(
       'jira',
       `&state=${encodeURIComponent(`email=p${i}@example.com`)}`
     )
-    await synced(running.app, 'jira', i)
+    await waitForRun(running.app, 'jira', i)
   }
   return running
 }
@@ -29,8 +29,8 @@ async function connected(
 t.test(
   'Every connection is copied again after SYNC_INTERVAL, not all at the same moment, and in full after SYNC_FULL_INTERVAL',
   async (t) => {
-    const running = await connected(t, 6)
-    const { app, sandbox, pass } = running
+    const running = await startServiceWithPeople(t, 6)
+    const { app, sandbox, advanceTime } = running
     const due = await Promise.all(
       [1, 2, 3, 4, 5, 6].map(
         async (id) =>
@@ -44,62 +44,62 @@ t.test(
       `${minutes.map((each) => each.toFixed(1)).join(', ')} minutes`
     )
     t.ok(new Set(due).size > 3)
-    await app.schedule.once()
-    t.equal((await runs(running)).length, 1, 'nothing is due yet')
-    pass(17 * MINUTE_MS)
-    await app.schedule.once()
+    await app.syncScheduler.runNow()
+    t.equal((await listRuns(running)).length, 1, 'nothing is due yet')
+    advanceTime(17 * MINUTE_MS)
+    await app.syncScheduler.runNow()
     for (let id = 7; id <= 12; id++) {
       t.match(
-        await synced(app, 'jira', id),
+        await waitForRun(app, 'jira', id),
         { state: 'succeeded', mode: 'due', counts: { upstream_calls: 2 } },
         'incremental'
       )
     }
-    await app.schedule.once()
-    t.equal((await runs(running)).length, 2, 'once, and not again')
+    await app.syncScheduler.runNow()
+    t.equal((await listRuns(running)).length, 2, 'once, and not again')
     await sandbox.admin('issues/10000', { deleted: true })
-    pass(25 * HOUR_MS)
-    await app.schedule.once()
-    const [{ id } = { id: 0 }] = await runs(running)
-    await synced(app, 'jira', id)
-    t.ok((await runs(running))[0]?.counts.upstream_calls > 2, 'in full')
+    advanceTime(25 * HOUR_MS)
+    await app.syncScheduler.runNow()
+    const [{ id } = { id: 0 }] = await listRuns(running)
+    await waitForRun(app, 'jira', id)
+    t.ok((await listRuns(running))[0]?.counts.upstream_calls > 2, 'in full')
   }
 )
 
 t.test(
   'With SYNC_INTERVAL=0 nothing is copied unless somebody asks, and a connection that needs its person is left alone',
   async (t) => {
-    const off = await connected(t, 1, { SYNC_INTERVAL: '0' })
-    off.pass(100 * HOUR_MS)
-    await off.app.schedule.once()
-    t.equal((await runs(off)).length, 1)
-    const on = await connected(t, 1)
+    const off = await startServiceWithPeople(t, 1, { SYNC_INTERVAL: '0' })
+    off.advanceTime(100 * HOUR_MS)
+    await off.app.syncScheduler.runNow()
+    t.equal((await listRuns(off)).length, 1)
+    const on = await startServiceWithPeople(t, 1)
     await on.sandbox.admin('revoke', {})
-    on.pass(17 * MINUTE_MS + HOUR_MS)
-    await on.app.schedule.once()
-    t.match(await synced(on.app, 'jira', 2), {
+    on.advanceTime(17 * MINUTE_MS + HOUR_MS)
+    await on.app.syncScheduler.runNow()
+    t.match(await waitForRun(on.app, 'jira', 2), {
       state: 'failed',
       error: { code: 'needs_reconnect' }
     })
-    on.pass(17 * MINUTE_MS)
-    await on.app.schedule.once()
-    t.equal((await runs(on)).length, 2)
+    on.advanceTime(17 * MINUTE_MS)
+    await on.app.syncScheduler.runNow()
+    t.equal((await listRuns(on)).length, 2)
   }
 )
 
 t.test(
   'At most SYNC_CONCURRENCY runs are under way at once, and one for each owner and product',
   async (t) => {
-    const running = await connected(t, 6, { SYNC_CONCURRENCY: '2' })
-    const { app, sandbox, pass } = running
+    const running = await startServiceWithPeople(t, 6, { SYNC_CONCURRENCY: '2' })
+    const { app, sandbox, advanceTime } = running
     await sandbox.admin('faults', {
       kind: 'delay',
       delay_ms: 150,
       match: { path: 'project/search' },
       times: 100
     })
-    pass(17 * MINUTE_MS)
-    await Promise.all([app.schedule.once(), app.schedule.once()])
+    advanceTime(17 * MINUTE_MS)
+    await Promise.all([app.syncScheduler.runNow(), app.syncScheduler.runNow()])
     const joined = await Promise.all(
       Array.from(
         { length: 10 },
@@ -110,18 +110,20 @@ t.test(
     )
     t.equal(new Set(joined).size, 1, 'whoever asks joins')
     let most = 0
-    for (let left = 6; left > 0;) {
+    for (let remainingRuns = 6; remainingRuns > 0;) {
       const states = await Promise.all(
-        [1, 2, 3, 4, 5, 6].map(async (owner) => (await runs(running, owner))[0]?.state as string)
+        [1, 2, 3, 4, 5, 6].map(
+          async (owner) => (await listRuns(running, owner))[0]?.state as string
+        )
       )
       most = Math.max(most, states.filter((state) => state === 'running').length)
-      left = states.filter((state) => state !== 'succeeded').length
+      remainingRuns = states.filter((state) => state !== 'succeeded').length
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
     t.equal(most, 2)
     t.same(
       await Promise.all(
-        [1, 2, 3, 4, 5, 6].map(async (owner) => (await runs(running, owner)).length)
+        [1, 2, 3, 4, 5, 6].map(async (owner) => (await listRuns(running, owner)).length)
       ),
       Array(6).fill(2)
     )
@@ -129,11 +131,11 @@ t.test(
 )
 
 t.test('Runs that ended are forgotten after SYNC_HISTORY_DAYS', async (t) => {
-  const running = await connected(t, 1, { SYNC_INTERVAL: '0' })
-  running.pass(29 * 24 * HOUR_MS)
-  await running.app.schedule.once()
-  t.equal((await runs(running)).length, 1)
-  running.pass(2 * 24 * HOUR_MS)
-  await running.app.schedule.once()
-  t.equal((await runs(running)).length, 0)
+  const running = await startServiceWithPeople(t, 1, { SYNC_INTERVAL: '0' })
+  running.advanceTime(29 * 24 * HOUR_MS)
+  await running.app.syncScheduler.runNow()
+  t.equal((await listRuns(running)).length, 1)
+  running.advanceTime(2 * 24 * HOUR_MS)
+  await running.app.syncScheduler.runNow()
+  t.equal((await listRuns(running)).length, 0)
 })

@@ -1,11 +1,24 @@
-import type { Logged } from '../../src/sandbox/gateway/stats.ts'
+import type { CallLogEntry } from '../../src/sandbox/gateway/stats.ts'
 import type { SandboxOptions } from '../../src/sandbox/state.ts'
-import { SMALL, type Product } from '../auth/helper.ts'
-import { Browser, connected, synced, until as soon, type Built, type Test } from '../helper.ts'
-import type { Running } from '../sandbox/helper.ts'
-import { list, OF, run, start, type Collection } from './faults-helper.ts'
+import { SMALL_SANDBOX, type Product } from '../auth/helper.ts'
+import {
+  Browser,
+  buildAppWithSandbox,
+  waitForRun,
+  waitFor as soon,
+  type TestApp,
+  type TestContext
+} from '../helper.ts'
+import type { RunningSandbox } from '../sandbox/helper.ts'
+import {
+  listItems,
+  COLLECTIONS_BY_PRODUCT,
+  getRun,
+  startSync,
+  type CollectionName
+} from './faults-helper.ts'
 
-export type Row = Record<string, any>
+export type JsonObject = Record<string, any>
 export const PRODUCTS = ['jira', 'confluence'] as const
 export const COLLECTIONS = ['projects', 'issues', 'spaces', 'pages'] as const
 export const MINUTE_MS = 60_000
@@ -13,140 +26,140 @@ export const HOUR_MS = 3_600_000
 export const DAY_MS = 24 * HOUR_MS
 
 /** What names an item on the wire and in the sandbox's admin API. */
-const NAMES: Record<Collection, string> = {
+const ID_FIELDS: Record<CollectionName, string> = {
   projects: 'key',
   issues: 'issue_id',
   spaces: 'space_id',
   pages: 'page_id'
 }
-const GONE: Record<Collection, object> = {
+const DELETE_PATCHES: Record<CollectionName, object> = {
   projects: { deleted: true },
   issues: { deleted: true },
   spaces: { deleted: true },
   pages: { status: 'deleted' }
 }
-const BACK: Record<Collection, object> = {
+const RESTORE_PATCHES: Record<CollectionName, object> = {
   projects: { deleted: false },
   issues: { deleted: false },
   spaces: { deleted: false },
   pages: { status: 'current' }
 }
 /** Asked for one item alone. */
-const ALONE: Record<Collection, RegExp> = {
+const ITEM_PATHS: Record<CollectionName, RegExp> = {
   projects: /\/project\/\d+$/,
   issues: /\/issue\/\d+$/,
   spaces: /\/v2\/spaces\/\d+$/,
   pages: /\/v2\/pages\/\d+$/
 }
 
-export interface Place extends Built {
-  sandbox: Running
+export interface SyncFixture extends TestApp {
+  sandbox: RunningSandbox
   /** Moves the time of the service and of the sandbox. */
-  pass: (ms: number) => void
+  advanceTime: (ms: number) => void
   /** Moves the clock of the service alone. */
-  stray: (ms: number) => void
+  setClockOffset: (ms: number) => void
   /** Copies a product and waits for the end. */
-  copy: (product: Product, mode?: string, owner?: number) => Promise<Row>
-  names: (collection: Collection, owner?: number) => Promise<string[]>
+  runSync: (product: Product, mode?: string, owner?: number) => Promise<JsonObject>
+  listNames: (collection: CollectionName, owner?: number) => Promise<string[]>
   /** What is listed of one item. */
-  item: (collection: Collection, name: string) => Promise<Row | undefined>
-  remove: (collection: Collection, ...names: string[]) => Promise<void>
-  restore: (collection: Collection, ...names: string[]) => Promise<void>
+  findItem: (collection: CollectionName, name: string) => Promise<JsonObject | undefined>
+  remove: (collection: CollectionName, ...names: string[]) => Promise<void>
+  restore: (collection: CollectionName, ...names: string[]) => Promise<void>
   /** What the sandbox was asked during `act`. */
-  asked: (act: () => Promise<unknown>) => Promise<Logged[]>
-  connection: (product: Product, owner?: number) => Promise<Row>
+  recordCalls: (act: () => Promise<unknown>) => Promise<CallLogEntry[]>
+  getConnection: (product: Product, owner?: number) => Promise<JsonObject>
 }
 
-export interface PlaceOptions {
+export interface SyncFixtureOptions {
   env?: NodeJS.ProcessEnv
   sandbox?: SandboxOptions
   /** When it is, in milliseconds since the epoch. Default: now. */
-  at?: number
+  startAtMs?: number
   products?: readonly Product[]
 }
 
 /** A service whose time moves on demand, with both products copied. Nothing is copied by itself unless `env` says so. */
-export async function place(
-  t: Test,
-  { env = {}, sandbox = {}, at = Date.now(), products = PRODUCTS }: PlaceOptions = {}
-): Promise<Place> {
-  let [ahead, astray] = [at - Date.now(), 0]
-  const now = () => Date.now() + ahead
-  const built = await connected(t, {
+export async function createSyncFixture(
+  t: TestContext,
+  { env = {}, sandbox = {}, startAtMs = Date.now(), products = PRODUCTS }: SyncFixtureOptions = {}
+): Promise<SyncFixture> {
+  let [timeOffsetMs, clockOffsetMs] = [startAtMs - Date.now(), 0]
+  const now = () => Date.now() + timeOffsetMs
+  const testApp = await buildAppWithSandbox(t, {
     env: { SYNC_INTERVAL: '0', ATLASSIAN_HOURLY_POINTS: '100000000', ...env },
-    sandbox: { ...SMALL, indexLagMs: 0, logKept: 100_000, ...sandbox, now },
-    now: () => now() + astray
+    sandbox: { ...SMALL_SANDBOX, indexLagMs: 0, maxLogEntries: 100_000, ...sandbox, now },
+    now: () => now() + clockOffsetMs
   })
-  const { app } = built
-  const change =
-    (patch: Record<Collection, object>) =>
-    async (collection: Collection, ...names: string[]) => {
+  const { app } = testApp
+  const patchItems =
+    (patch: Record<CollectionName, object>) =>
+    async (collection: CollectionName, ...names: string[]) => {
       for (const name of names) {
-        await built.sandbox.admin(`${collection}/${name}`, patch[collection])
+        await testApp.sandbox.admin(`${collection}/${name}`, patch[collection])
       }
     }
-  const here: Place = {
-    ...built,
-    pass: (ms) => {
-      ahead += ms
+  const fixture: SyncFixture = {
+    ...testApp,
+    advanceTime: (ms) => {
+      timeOffsetMs += ms
     },
-    stray: (ms) => {
-      astray = ms
+    setClockOffset: (ms) => {
+      clockOffsetMs = ms
     },
-    copy: async (product, mode = 'full', owner = 1) =>
-      await synced(app, product, await start(app, product, mode, owner)),
-    names: async (collection, owner = 1) =>
-      (await list(here, collection, owner)).map((row) => row[NAMES[collection]]),
-    item: async (collection, name) =>
-      (await list(here, collection)).find((row) => row[NAMES[collection]] === name),
-    remove: change(GONE),
-    restore: change(BACK),
-    async asked(act) {
-      const before = built.sandbox.world.stats.read().log.length
+    runSync: async (product, mode = 'full', owner = 1) =>
+      await waitForRun(app, product, await startSync(app, product, mode, owner)),
+    listNames: async (collection, owner = 1) =>
+      (await listItems(fixture, collection, owner)).map((row) => row[ID_FIELDS[collection]]),
+    findItem: async (collection, name) =>
+      (await listItems(fixture, collection)).find((row) => row[ID_FIELDS[collection]] === name),
+    remove: patchItems(DELETE_PATCHES),
+    restore: patchItems(RESTORE_PATCHES),
+    async recordCalls(act) {
+      const before = testApp.sandbox.state.stats.snapshot().log.length
       await act()
-      return built.sandbox.world.stats.read().log.slice(before)
+      return testApp.sandbox.state.stats.snapshot().log.slice(before)
     },
-    connection: async (product, owner = 1) =>
+    getConnection: async (product, owner = 1) =>
       (await app.inject(`/users/${owner}/connections`))
         .json()
-        .connections.find((each: Row) => each.product === product)
+        .connections.find((each: JsonObject) => each.product === product)
   }
   for (const product of products) {
     await new Browser(app).connect(product)
     const [{ id }] = (await app.inject(`/integrations/${product}/sync/runs`)).json()
-    const first = await synced(app, product, id)
+    const first = await waitForRun(app, product, id)
     if (first.state !== 'succeeded') {
       throw new Error(`The first copy did not succeed: ${JSON.stringify(first)}`)
     }
   }
-  return here
+  return fixture
 }
 
-export function productOf(collection: Collection): Product {
-  return OF.jira.includes(collection) ? 'jira' : 'confluence'
+export function getProduct(collection: CollectionName): Product {
+  return COLLECTIONS_BY_PRODUCT.jira.includes(collection) ? 'jira' : 'confluence'
 }
 
 /** The statuses of the calls that asked for one item of a collection. */
-export function looks(log: Logged[], collection: Collection): number[] {
-  return log.filter(({ path }) => ALONE[collection].test(path)).map(({ status }) => status)
+export function listLookupStatuses(log: CallLogEntry[], collection: CollectionName): number[] {
+  return log.filter(({ path }) => ITEM_PATHS[collection].test(path)).map(({ status }) => status)
 }
 
 /** An item's address at Atlassian, as far as it is its own. */
-export function alone(
-  { sandbox: { world } }: Pick<Place, 'sandbox'>,
-  collection: Collection,
+export function getItemPath(
+  { sandbox: { state } }: Pick<SyncFixture, 'sandbox'>,
+  collection: CollectionName,
   name: string
 ): string {
-  const id = collection === 'projects' ? world.sites[0]?.projects.byKey(name)?.id : name
+  const id = collection === 'projects' ? state.sites[0]?.projects.findByKey(name)?.id : name
   return `/${collection === 'projects' ? 'project' : collection === 'issues' ? 'issue' : collection}/${id}`
 }
 
 /** Waits until something is so. */
-export async function until(
-  what: () => boolean | Promise<boolean>,
-  longestMs = 10_000
+export async function waitFor(
+  probe: () => boolean | Promise<boolean>,
+  timeoutMs = 10_000
 ): Promise<void> {
-  await soon(what, longestMs)
+  await soon(probe, timeoutMs)
 }
 
-export { list, run, start, synced, type Collection }
+export { listItems, getRun, startSync, waitForRun, type CollectionName }

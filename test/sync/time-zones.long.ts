@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap'
-import { Browser, build, CLIENTS, configured, synced } from '../helper.ts'
+import { Browser, buildTestApp, OAUTH_CLIENTS, buildSandboxEnv, waitForRun } from '../helper.ts'
 import { ACME, startSandbox } from '../sandbox/helper.ts'
 import { DANA } from '../../src/sandbox/oauth/users.ts'
-import { copied, truth } from './expected-state.ts'
+import { readStoredState, fetchExpectedState } from './expected-state.ts'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
@@ -12,7 +12,7 @@ const ISSUE_CALLS = /(search\/jql|approximate-count|issue\/bulkfetch|\/myself)$/
 const PAGE_CALLS = /(\/wiki\/rest\/api\/.*|\/wiki\/api\/v2\/pages)$/
 
 /** Whose clock is off, where the account lives, and how late search is. */
-interface Setting {
+interface TimeZoneSetting {
   zone?: string
   skewMs?: number
   lagMs?: number
@@ -20,16 +20,16 @@ interface Setting {
 }
 
 /** Both products connected and copied once, at a service whose clock may differ from Atlassian's. */
-async function place(
+async function createTimeZoneFixture(
   t: Test,
-  { zone = 'Etc/UTC', skewMs = 0, lagMs = 0, start = Date.UTC(2026, 10, 25, 12) }: Setting
+  { zone = 'Etc/UTC', skewMs = 0, lagMs = 0, start = Date.UTC(2026, 10, 25, 12) }: TimeZoneSetting
 ) {
   const from = Date.now()
   let ahead = 0
   let shift = skewMs
   const now = () => start + Date.now() - from + ahead
   const sandbox = await startSandbox(t, {
-    clients: CLIENTS,
+    clients: OAUTH_CLIENTS,
     sizes: SIZES,
     users: [{ ...DANA, timeZone: zone }],
     now,
@@ -37,30 +37,30 @@ async function place(
     burst: 1_000_000,
     hourlyPoints: 1_000_000
   })
-  const { app } = await build(
+  const { app } = await buildTestApp(
     t,
-    { ...configured(sandbox.url), ATLASSIAN_HOURLY_POINTS: '1000000' },
+    { ...buildSandboxEnv(sandbox.url), ATLASSIAN_HOURLY_POINTS: '1000000' },
     () => now() + shift
   )
   for (const [i, product] of PRODUCTS.entries()) {
     await new Browser(app).connect(product)
-    t.match(await synced(app, product, i + 1), { state: 'succeeded' })
+    t.match(await waitForRun(app, product, i + 1), { state: 'succeeded' })
   }
   let runs = PRODUCTS.length
   return {
     app,
     sandbox,
-    pass: (ms: number) => {
+    advanceTime: (ms: number) => {
       ahead += ms
     },
-    stepBack: (ms: number) => {
+    stepClockBack: (ms: number) => {
       shift -= ms
     },
-    async follow(): Promise<Array<Record<string, any>>> {
+    async syncIncrementally(): Promise<Array<Record<string, any>>> {
       const ended = []
       for (const product of PRODUCTS) {
         await app.inject({ method: 'POST', url: `/integrations/${product}/sync?mode=incremental` })
-        ended.push(await synced(app, product, ++runs))
+        ended.push(await waitForRun(app, product, ++runs))
       }
       t.ok(
         ended.every(({ state }) => state === 'succeeded'),
@@ -69,10 +69,10 @@ async function place(
       return ended
     },
     /** How often Atlassian was called for issues and for pages since the last time. */
-    calls: (() => {
+    countCalls: (() => {
       let before: Record<string, number> = {}
       return () => {
-        const now = sandbox.world.stats.read().calls
+        const now = sandbox.state.stats.snapshot().calls
         const since = (pattern: RegExp) =>
           Object.keys(now)
             .filter((label) => pattern.test(label))
@@ -82,45 +82,45 @@ async function place(
         return counted
       }
     })(),
-    async same(what: string): Promise<void> {
-      t.same(await copied(app, 1), await truth(app, sandbox, 1, ACME), what)
+    async assertSameState(what: string): Promise<void> {
+      t.same(await readStoredState(app, 1), await fetchExpectedState(app, sandbox, 1, ACME), what)
     }
   }
 }
 
 /** Changes this and that, twice within a minute with a copy in between, and lets the index catch up. */
-async function lively(
+async function assertNothingLost(
   t: Test,
-  here: Awaited<ReturnType<typeof place>>,
+  fixture: Awaited<ReturnType<typeof createTimeZoneFixture>>,
   what: string
 ): Promise<void> {
   const {
-    sandbox: { world, admin },
-    pass,
-    follow,
-    same
-  } = here
-  const [site] = world.sites
+    sandbox: { state, admin },
+    advanceTime,
+    syncIncrementally,
+    assertSameState
+  } = fixture
+  const [site] = state.sites
   const page = (i: number) => site?.pages.at(i)?.id ?? ''
   const issue = (i: number) => site?.issues.at(i)?.id ?? ''
   for (let round = 0; round < 2; round++) {
-    pass(7 * MINUTE_MS)
+    advanceTime(7 * MINUTE_MS)
     await admin(`pages/${page(3)}`, { title: `First ${round}` })
     await admin(`issues/${issue(3)}`, { summary: `First ${round}` })
-    await follow()
+    await syncIncrementally()
     await admin(`pages/${page(3)}`, { title: `Second ${round}` })
     await admin(`pages/${page(4)}`, { title: `Beside ${round}` })
     await admin(`issues/${issue(3)}`, { summary: `Second ${round}` })
     await admin('issues', { project: site?.projects.at(0)?.id, summary: `New ${round}` })
     await admin('pages', { space_id: site?.spaces.at(0)?.id, title: `New ${round}` })
-    await follow()
-    pass(4 * MINUTE_MS)
-    await follow()
+    await syncIncrementally()
+    advanceTime(4 * MINUTE_MS)
+    await syncIncrementally()
   }
-  await same(`${what}: nothing is lost and nothing is there twice`)
-  here.calls()
-  await follow()
-  const { issues, pages } = here.calls()
+  await assertSameState(`${what}: nothing is lost and nothing is there twice`)
+  fixture.countCalls()
+  await syncIncrementally()
+  const { issues, pages } = fixture.countCalls()
   t.ok(
     issues <= 3 && pages <= 3,
     `${what}: a run in which nothing has changed takes ${issues} calls for issues and ${pages} for pages`
@@ -135,45 +135,50 @@ t.test('Wherever the account lives, incremental copies lose nothing', async (t) 
     'Asia/Kathmandu',
     'Pacific/Kiritimati'
   ]
-  for (const zone of zones) await lively(t, await place(t, { zone }), zone)
+  for (const zone of zones)
+    await assertNothingLost(t, await createTimeZoneFixture(t, { zone }), zone)
   // The hour that comes twice, and the one that does not come at all.
   for (const start of [Date.UTC(2026, 9, 25, 0, 20), Date.UTC(2026, 2, 29, 0, 45)]) {
-    await lively(
+    await assertNothingLost(
       t,
-      await place(t, { zone: 'Europe/Riga', start }),
+      await createTimeZoneFixture(t, { zone: 'Europe/Riga', start }),
       `Riga, ${new Date(start).toISOString()}`
     )
   }
 })
 
 t.test('What search shows three minutes late is copied all the same', async (t) => {
-  await lively(t, await place(t, { lagMs: 3 * MINUTE_MS }), 'a late index')
+  await assertNothingLost(
+    t,
+    await createTimeZoneFixture(t, { lagMs: 3 * MINUTE_MS }),
+    'a late index'
+  )
 })
 
 t.test('D10 A clock that is off, or set back, loses nothing', async (t) => {
   for (const minutes of [-10, -2, 2, 10]) {
-    await lively(
+    await assertNothingLost(
       t,
-      await place(t, { skewMs: minutes * MINUTE_MS, lagMs: MINUTE_MS }),
+      await createTimeZoneFixture(t, { skewMs: minutes * MINUTE_MS, lagMs: MINUTE_MS }),
       `${minutes} min`
     )
   }
-  const here = await place(t, {})
-  here.stepBack(HOUR_MS)
-  await lively(t, here, 'set back by an hour')
+  const fixture = await createTimeZoneFixture(t, {})
+  fixture.stepClockBack(HOUR_MS)
+  await assertNothingLost(t, fixture, 'set back by an hour')
 })
 
 t.test(
   'What changes while a long first listing is under way is there after the next copy',
   async (t) => {
     const sandbox = await startSandbox(t, {
-      clients: CLIENTS,
+      clients: OAUTH_CLIENTS,
       sizes: { ...SIZES, pages: 600 },
       indexLagMs: 0,
       burst: 1_000_000,
       hourlyPoints: 1_000_000
     })
-    const { app } = await build(t, configured(sandbox.url))
+    const { app } = await buildTestApp(t, buildSandboxEnv(sandbox.url))
     await sandbox.admin('faults', {
       kind: 'delay',
       delay_ms: 400,
@@ -182,17 +187,17 @@ t.test(
       times: 1
     })
     await new Browser(app).connect('jira')
-    await synced(app, 'jira')
+    await waitForRun(app, 'jira')
     await new Browser(app).connect('confluence')
     while ((await app.inject('/integrations/confluence/sync/runs/2')).json().counts.seen < 250) {
       await new Promise((resolve) => setTimeout(resolve, 5))
     }
-    await sandbox.admin(`pages/${sandbox.world.sites[0]?.pages.at(0)?.id}`, {
+    await sandbox.admin(`pages/${sandbox.state.sites[0]?.pages.at(0)?.id}`, {
       title: 'Changed behind its back'
     })
-    t.match(await synced(app, 'confluence', 2), { state: 'succeeded' })
+    t.match(await waitForRun(app, 'confluence', 2), { state: 'succeeded' })
     await app.inject({ method: 'POST', url: '/integrations/confluence/sync' })
-    t.match(await synced(app, 'confluence', 3), { state: 'succeeded', counts: { changed: 1 } })
-    t.same(await copied(app, 1), await truth(app, sandbox, 1, ACME))
+    t.match(await waitForRun(app, 'confluence', 3), { state: 'succeeded', counts: { changed: 1 } })
+    t.same(await readStoredState(app, 1), await fetchExpectedState(app, sandbox, 1, ACME))
   }
 )

@@ -1,4 +1,4 @@
-import type { Row } from './rows.ts'
+import type { TraceabilityRow } from './rows.ts'
 import type { Proof } from './titles.ts'
 
 const AREAS: Record<string, string> = {
@@ -10,16 +10,16 @@ const AREAS: Record<string, string> = {
 }
 
 /** The text of docs/security.md. */
-export function securityDocument(
-  threats: readonly Row[],
-  promises: readonly Row[],
+export function renderSecurityDocument(
+  threats: readonly TraceabilityRow[],
+  promises: readonly TraceabilityRow[],
   proofs: readonly Proof[]
 ): string {
-  const of = (row: Row) => proofs.filter(({ ids }) => ids.includes(row.id))
-  const section = (title: string, rows: readonly Row[]) =>
-    `### ${title}\n\n${rows.map((row) => entry(row, of(row))).join('\n\n')}`
-  const grouped = (rows: readonly Row[], name: (row: Row) => string) =>
-    [...Map.groupBy(rows, name)].map(([title, some]) => section(title, some)).join('\n\n')
+  const proofsOf = (row: TraceabilityRow) => proofs.filter(({ ids }) => ids.includes(row.id))
+  const renderSection = (title: string, rows: readonly TraceabilityRow[]) =>
+    `### ${title}\n\n${rows.map((row) => renderEntry(row, proofsOf(row))).join('\n\n')}`
+  const renderGroups = (rows: readonly TraceabilityRow[], name: (row: TraceabilityRow) => string) =>
+    [...Map.groupBy(rows, name)].map(([title, some]) => renderSection(title, some)).join('\n\n')
   return `# Threats, promises, and what proves that they are met
 
 Written by \`npm run docs:security\` from test/traceability/rows.ts and the titles of the tests; do not edit it. Every threat to the service and every promise that
@@ -31,39 +31,45 @@ In a title \`…\` stands for what is filled in while it runs.
 
 | | All | Proved | In part | Open |
 |---|---|---|---|---|
-| Threats | ${counts(threats, of)} |
-| Promises | ${counts(promises, of)} |
+| Threats | ${formatCounts(threats, proofsOf)} |
+| Promises | ${formatCounts(promises, proofsOf)} |
 
 ## Threats
 
-${grouped(threats, ({ rank }) => rank)}
+${renderGroups(threats, ({ rank }) => rank)}
 
 ## Promises
 
 P0: needed before anyone trusts it with real tokens. P1: for production.
 
-${grouped(promises, ({ id }) => AREAS[id.charAt(0)] ?? '')}
+${renderGroups(promises, ({ id }) => AREAS[id.charAt(0)] ?? '')}
 `
 }
 
-function counts(rows: readonly Row[], of: (row: Row) => Proof[]): string {
-  const tally = (proved: boolean, open: boolean) =>
-    rows.filter((row) => of(row).length > 0 === proved && (row.open !== undefined) === open).length
-  return [rows.length, tally(true, false), tally(true, true), tally(false, true)].join(' | ')
+function formatCounts(
+  rows: readonly TraceabilityRow[],
+  proofsOf: (row: TraceabilityRow) => Proof[]
+): string {
+  const countRows = (proved: boolean, open: boolean) =>
+    rows.filter((row) => proofsOf(row).length > 0 === proved && (row.open !== undefined) === open)
+      .length
+  return [rows.length, countRows(true, false), countRows(true, true), countRows(false, true)].join(
+    ' | '
+  )
 }
 
-function entry({ id, rank, title, open }: Row, proofs: Proof[]): string {
+function renderEntry({ id, rank, title, open }: TraceabilityRow, proofs: Proof[]): string {
   const lines = proofs.map(
-    ({ file, title, sometimes }) =>
-      `- [${file}](../${file}): ${escaped(title)}${sometimes ? ' *(where the machine can)*' : ''}`
+    ({ file, title, isConditional }) =>
+      `- [${file}](../${file}): ${escapeMarkdown(title)}${isConditional ? ' *(where the machine can)*' : ''}`
   )
   return [
-    `**${id}**${/^\d$/.test(rank) ? ` (P${rank})` : ''} ${escaped(title)}\n`,
+    `**${id}**${/^\d$/.test(rank) ? ` (P${rank})` : ''} ${escapeMarkdown(title)}\n`,
     ...lines,
-    ...(open === undefined ? [] : [`- **Open:** ${escaped(open)}`])
+    ...(open === undefined ? [] : [`- **Open:** ${escapeMarkdown(open)}`])
   ].join('\n')
 }
 
-function escaped(text: string): string {
+function escapeMarkdown(text: string): string {
   return text.replace(/[\\`*_<>|[\]]/g, '\\$&')
 }

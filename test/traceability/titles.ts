@@ -9,41 +9,41 @@ export interface Proof {
   title: string
   ids: string[]
   /** Whether it is left out on machines that lack something. */
-  sometimes: boolean
+  isConditional: boolean
 }
 
 /** Ids stand in front of a title, each with or without a colon: `A6: T22: a callback …`. */
-const ID = /(?:[A-E]\d{1,2}|T\d{2})\b:?\s+/y
-const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const ID_PATTERN = /(?:[A-E]\d{1,2}|T\d{2})\b:?\s+/y
+const REPOSITORY_ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
 /** Every test that names what it proves, in the order of files and lines. One that is always left out proves nothing. */
-export function proofs(): Proof[] {
-  const files = globSync('test/**/*.ts', { cwd: ROOT })
+export function findProofs(): Proof[] {
+  const files = globSync('test/**/*.ts', { cwd: REPOSITORY_ROOT })
     .map((file) => file.replaceAll('\\', '/'))
     .sort()
   return files.flatMap((file) =>
-    proofsIn(file, readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8'))
+    findProofsInFile(file, readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8'))
   )
 }
 
-export function proofsIn(file: string, source: string): Proof[] {
-  const found: Proof[] = []
+export function findProofsInFile(file: string, source: string): Proof[] {
+  const fileProofs: Proof[] = []
   const visit = (node: ts.Node): void => {
-    if (isTest(node)) {
-      const { ids, title } = split(textOf(node.arguments[0]) ?? '')
-      const runs = runsOf(node.arguments[1])
+    if (isTestCall(node)) {
+      const { ids, title } = splitTitle(getTitleText(node.arguments[0]) ?? '')
+      const runs = getRunPolicy(node.arguments[1])
       if (ids.length > 0 && runs !== 'never') {
-        found.push({ file, title, ids, sometimes: runs === 'sometimes' })
+        fileProofs.push({ file, title, ids, isConditional: runs === 'sometimes' })
       }
     }
     ts.forEachChild(node, visit)
   }
   visit(ts.createSourceFile(file, source, ts.ScriptTarget.Latest))
-  return found
+  return fileProofs
 }
 
 /** `t.test(…)`: what is called `t` is tap's, and nothing else here. */
-function isTest(node: ts.Node): node is ts.CallExpression {
+function isTestCall(node: ts.Node): node is ts.CallExpression {
   return (
     ts.isCallExpression(node) &&
     ts.isPropertyAccessExpression(node.expression) &&
@@ -53,7 +53,7 @@ function isTest(node: ts.Node): node is ts.CallExpression {
   )
 }
 
-function textOf(node: ts.Expression | undefined): string | undefined {
+function getTitleText(node: ts.Expression | undefined): string | undefined {
   if (node === undefined) return undefined
   if (ts.isStringLiteralLike(node)) return node.text
   if (ts.isTemplateExpression(node)) {
@@ -62,26 +62,26 @@ function textOf(node: ts.Expression | undefined): string | undefined {
   return undefined
 }
 
-function split(text: string): { ids: string[]; title: string } {
+function splitTitle(text: string): { ids: string[]; title: string } {
   const ids: string[] = []
-  let at = 0
-  for (ID.lastIndex = 0; ;) {
-    const [id] = ID.exec(text) ?? []
-    if (id === undefined) return { ids, title: text.slice(at) }
+  let titleStart = 0
+  for (ID_PATTERN.lastIndex = 0; ;) {
+    const [id] = ID_PATTERN.exec(text) ?? []
+    if (id === undefined) return { ids, title: text.slice(titleStart) }
     ids.push(id.replace(/:?\s+$/, ''))
-    at = ID.lastIndex
+    titleStart = ID_PATTERN.lastIndex
   }
 }
 
 /** What the options of a test say about leaving it out. */
-function runsOf(options: ts.Expression | undefined): 'always' | 'sometimes' | 'never' {
+function getRunPolicy(options: ts.Expression | undefined): 'always' | 'sometimes' | 'never' {
   if (options === undefined || !ts.isObjectLiteralExpression(options)) return 'always'
-  const left = options.properties.find(
+  const option = options.properties.find(
     ({ name }) => name !== undefined && ts.isIdentifier(name) && /^(skip|todo)$/.test(name.text)
   )
-  if (left === undefined) return 'always'
-  if (!ts.isPropertyAssignment(left)) return 'sometimes'
-  const { initializer } = left
+  if (option === undefined) return 'always'
+  if (!ts.isPropertyAssignment(option)) return 'sometimes'
+  const { initializer } = option
   if (initializer.kind === ts.SyntaxKind.FalseKeyword) return 'always'
   return initializer.kind === ts.SyntaxKind.TrueKeyword || ts.isStringLiteralLike(initializer)
     ? 'never'

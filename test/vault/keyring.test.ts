@@ -4,19 +4,23 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { developmentKey, newKeyEntry, parseKeyring } from '../../src/vault/keyring.ts'
+import {
+  loadOrCreateDevelopmentKey,
+  generateKeyEntry,
+  parseKeyring
+} from '../../src/vault/keyring.ts'
 
-const good = 'NuBFHSkpr5J3QSyL3++hUSwzXcSLtdAd2pnMTNV8yE8='
-const other = randomBytes(32).toString('base64')
+const validKey = 'NuBFHSkpr5J3QSyL3++hUSwzXcSLtdAd2pnMTNV8yE8='
+const otherKey = randomBytes(32).toString('base64')
 
-const WRONG: Array<[name: string, text: string, problem: RegExp]> = [
+const INVALID_KEYRINGS: Array<[name: string, text: string, problem: RegExp]> = [
   ['empty', '', /^holds no key$/],
   ['blank', ' \n, ,', /^holds no key$/],
-  ['no id', good, /^entry 1 needs an id/],
-  ['an empty id', `:${good}`, /^entry 1 needs an id/],
-  ['a space in the id', `a b:${good}`, /^entry 1 needs an id/],
-  ['a dot in the id', `a.b:${good}`, /^entry 1 needs an id/],
-  ['a long id', `${'a'.repeat(33)}:${good}`, /^entry 1 needs an id/],
+  ['no id', validKey, /^entry 1 needs an id/],
+  ['an empty id', `:${validKey}`, /^entry 1 needs an id/],
+  ['a space in the id', `a b:${validKey}`, /^entry 1 needs an id/],
+  ['a dot in the id', `a.b:${validKey}`, /^entry 1 needs an id/],
+  ['a long id', `${'a'.repeat(33)}:${validKey}`, /^entry 1 needs an id/],
   ['no key', 'k1:', /^entry 1 must decode to 32 bytes/],
   ['31 bytes', `k1:${randomBytes(31).toString('base64')}`, /^entry 1 must decode to 32 bytes/],
   ['33 bytes', `k1:${randomBytes(33).toString('base64')}`, /^entry 1 must decode to 32 bytes/],
@@ -30,27 +34,31 @@ const WRONG: Array<[name: string, text: string, problem: RegExp]> = [
   ],
   ['one byte repeated', `k1:${Buffer.alloc(32, 'a').toString('base64')}`, /^entry 1 is not random/],
   ['base64url', `k1:${'_-'.repeat(21)}8=`, /^entry 1 is not base64/],
-  ['bits beyond the end', `k1:${good.replace('8=', '9=')}`, /^entry 1 is not base64/],
-  ['a stray character', `k1:${good.slice(0, 10)}!${good.slice(10)}`, /^entry 1 is not base64/],
-  ['a space inside', `k1:${good.slice(0, 10)} ${good.slice(10)}`, /^entry 1 is not base64/],
+  ['bits beyond the end', `k1:${validKey.replace('8=', '9=')}`, /^entry 1 is not base64/],
+  [
+    'a stray character',
+    `k1:${validKey.slice(0, 10)}!${validKey.slice(10)}`,
+    /^entry 1 is not base64/
+  ],
+  ['a space inside', `k1:${validKey.slice(0, 10)} ${validKey.slice(10)}`, /^entry 1 is not base64/],
   ['hex', `k1:${randomBytes(32).toString('hex')}`, /^entry 1 /],
   ['words', 'k1:correct horse battery staple', /^entry 1 is not base64/],
-  ['a quoted value', `"k1:${good}"`, /^entry 1 /],
+  ['a quoted value', `"k1:${validKey}"`, /^entry 1 /],
   [
     'the second is wrong',
-    `k1:${good},k2:${randomBytes(8).toString('base64')}`,
+    `k1:${validKey},k2:${randomBytes(8).toString('base64')}`,
     /^entry 2 must decode/
   ],
-  ['an id twice', `k1:${good},k1:${other}`, /^entry 2 repeats the id/],
+  ['an id twice', `k1:${validKey},k1:${otherKey}`, /^entry 2 repeats the id/],
   ['a placeholder', 'k1:CHANGE_ME', /^entry 1 /],
-  ['another separator', `k1=${good}`, /^entry 1 needs an id/],
-  ['a semicolon between keys', `k1:${good};k2:${other}`, /^entry 1 /]
+  ['another separator', `k1=${validKey}`, /^entry 1 needs an id/],
+  ['a semicolon between keys', `k1:${validKey};k2:${otherKey}`, /^entry 1 /]
 ]
 
 t.test(
   'B8 A4 T41 A key that is not 32 random bytes in plain base64 is refused; the sentence names the entry and never the value',
   (t) => {
-    for (const [name, text, problem] of WRONG) {
+    for (const [name, text, problem] of INVALID_KEYRINGS) {
       const { keyring, problems = [] } = parseKeyring(text)
       t.equal(keyring, undefined, name)
       t.match(problems, [problem], name)
@@ -59,7 +67,7 @@ t.test(
       }
     }
     t.same(
-      parseKeyring(`x,k2:${good},y:,:z`).problems?.map((problem) => problem.slice(0, 7)),
+      parseKeyring(`x,k2:${validKey},y:,:z`).problems?.map((problem) => problem.slice(0, 7)),
       ['entry 1', 'entry 3', 'entry 4'],
       'all of them at once'
     )
@@ -69,15 +77,15 @@ t.test(
 
 t.test('B8 Keys may be separated by commas or lines, padded or not', (t) => {
   for (const text of [
-    `k1:${good}`,
-    `k1:${good.replace('=', '')}`,
-    ` k1:${good} , k2:${other} `,
-    `k1:${good}\nk2:${other}\n`,
-    `k1:${good}\r\n`
+    `k1:${validKey}`,
+    `k1:${validKey.replace('=', '')}`,
+    ` k1:${validKey} , k2:${otherKey} `,
+    `k1:${validKey}\nk2:${otherKey}\n`,
+    `k1:${validKey}\r\n`
   ]) {
     const { keyring } = parseKeyring(text)
     t.equal(keyring?.current.id, 'k1', JSON.stringify(text.slice(0, 5)))
-    t.equal(keyring?.find('k1')?.toString('base64'), good)
+    t.equal(keyring?.find('k1')?.toString('base64'), validKey)
     t.equal(keyring?.find('nobody'), undefined)
     t.equal(keyring?.find('__proto__'), undefined)
   }
@@ -88,17 +96,17 @@ t.test('B8 Development makes one key, for its owner only, and git ignores it', (
   const folder = mkdtempSync(join(tmpdir(), 'connector-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   const path = join(folder, '.vault-keys.dev')
-  const first = developmentKey(path)
-  t.equal(first.made, true)
+  const first = loadOrCreateDevelopmentKey(path)
+  t.equal(first.isNew, true)
   t.equal(statSync(path).mode & 0o777, 0o600)
-  const again = developmentKey(path)
-  t.equal(again.made, false, 'made once')
+  const again = loadOrCreateDevelopmentKey(path)
+  t.equal(again.isNew, false, 'made once')
   t.equal(again.text.trim(), first.text.trim())
   t.equal(readFileSync(path, 'utf8').trim(), first.text.trim())
   t.ok(parseKeyring(again.text).keyring)
-  t.not(newKeyEntry('dev'), newKeyEntry('dev'), 'and never the same')
+  t.not(generateKeyEntry('dev'), generateKeyEntry('dev'), 'and never the same')
   t.throws(
-    () => developmentKey(join(folder, 'missing', 'key')),
+    () => loadOrCreateDevelopmentKey(join(folder, 'missing', 'key')),
     'a folder that is not there is an error, not another place'
   )
   const root = new URL('../../', import.meta.url)

@@ -2,60 +2,60 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { newKeyEntry, parseKeyring } from '../../src/vault/keyring.ts'
-import { createVault, MOST_USES, type Vault } from '../../src/vault/vault.ts'
-import { many, service, tokenCalls, type Service } from '../auth/helper.ts'
-import { databaseAt, rowsOf } from '../database.ts'
-import { Browser, KEY, type Test } from '../helper.ts'
-import { folder } from '../process/child.ts'
+import { generateKeyEntry, parseKeyring } from '../../src/vault/keyring.ts'
+import { createVault, MAX_KEY_USES, type Vault } from '../../src/vault/vault.ts'
+import { pickByScale, startTestService, countTokenCalls, type TestService } from '../auth/helper.ts'
+import { ensureDatabase, queryDatabase } from '../database.ts'
+import { Browser, VAULT_KEY, type TestContext } from '../helper.ts'
+import { createTempFolder } from '../process/child.ts'
 
-const PROCESSES = 4
-const SEALS = many(25_000, 250_000)
+const PROCESS_COUNT = 4
+const ENCRYPTION_COUNT = pickByScale(25_000, 250_000)
 const NONCE_BYTES = 12
 const HOUR_MS = 3_600_000
-const KEY_ID = KEY.split(':')[0] ?? ''
+const KEY_ID = VAULT_KEY.split(':')[0] ?? ''
 
 /** Seals so many times, and prints the nonces and nothing else. */
-const SEALING = `
+const ENCRYPT_SCRIPT = `
   const { parseKeyring } = await import(process.argv[1] + 'keyring.ts')
   const { createVault } = await import(process.argv[1] + 'vault.ts')
   const vault = createVault(parseKeyring(process.env.KEYS).keyring)
   const seals = Number(process.argv[2])
   const nonces = Buffer.alloc(seals * ${NONCE_BYTES})
-  for (let i = 0; i < seals; i++) Buffer.from(vault.seal('same', 'grants/1/access_token').split('.')[2], 'base64url').copy(nonces, i * ${NONCE_BYTES}, 0, ${NONCE_BYTES})
-  if (vault.open(vault.seal('same', 'here'), 'here') !== 'same') throw new Error('does not open')
+  for (let i = 0; i < seals; i++) Buffer.from(vault.encrypt('same', 'grants/1/access_token').split('.')[2], 'base64url').copy(nonces, i * ${NONCE_BYTES}, 0, ${NONCE_BYTES})
+  if (vault.decrypt(vault.encrypt('same', 'here'), 'here') !== 'same') throw new Error('does not open')
   process.stdout.write(nonces)
 `
 
 t.test(
-  `B4 ${PROCESSES} processes that seal ${SEALS.toLocaleString('en')} times each with one key never use a nonce twice`,
+  `B4 ${PROCESS_COUNT} processes that seal ${ENCRYPTION_COUNT.toLocaleString('en')} times each with one key never use a nonce twice`,
   async (t) => {
     const seen = new Set<string>()
     const vault = new URL('../../src/vault/', import.meta.url).href
     const outputs = await Promise.all(
       Array.from(
-        { length: PROCESSES },
+        { length: PROCESS_COUNT },
         async () =>
           (
             await promisify(execFile)(
               process.execPath,
-              ['--input-type=module', '-e', SEALING, vault, String(SEALS)],
+              ['--input-type=module', '-e', ENCRYPT_SCRIPT, vault, String(ENCRYPTION_COUNT)],
               {
                 encoding: 'buffer',
-                maxBuffer: 2 * SEALS * NONCE_BYTES,
-                env: { PATH: process.env.PATH, KEYS: KEY }
+                maxBuffer: 2 * ENCRYPTION_COUNT * NONCE_BYTES,
+                env: { PATH: process.env.PATH, KEYS: VAULT_KEY }
               }
             )
           ).stdout
       )
     )
     for (const nonces of outputs) {
-      t.equal(nonces.length, SEALS * NONCE_BYTES)
+      t.equal(nonces.length, ENCRYPTION_COUNT * NONCE_BYTES)
       for (let at = 0; at < nonces.length; at += NONCE_BYTES) {
         seen.add(nonces.toString('latin1', at, at + NONCE_BYTES))
       }
     }
-    t.equal(seen.size, PROCESSES * SEALS)
+    t.equal(seen.size, PROCESS_COUNT * ENCRYPTION_COUNT)
     // Counters and clocks would repeat after a restart: each of the 96 bits is as often 1 as 0.
     const ones = Array<number>(NONCE_BYTES * 8).fill(0)
     const [first = Buffer.alloc(0)] = outputs
@@ -64,16 +64,18 @@ t.test(
         ones[(i % NONCE_BYTES) * 8 + bit]! += ((first[i] ?? 0) >> bit) & 1
       }
     }
-    const far = ones.filter((count) => Math.abs(count - SEALS / 2) > (6 * Math.sqrt(SEALS)) / 2)
+    const far = ones.filter(
+      (count) => Math.abs(count - ENCRYPTION_COUNT / 2) > (6 * Math.sqrt(ENCRYPTION_COUNT)) / 2
+    )
     t.equal(far.length, 0, 'no bit of a nonce is predictable')
   }
 )
 
 /** Counts what a vault seals from now on. */
-function counting(vault: Vault): () => number {
-  const { seal } = vault
+function countEncryptions(vault: Vault): () => number {
+  const { encrypt: seal } = vault
   let count = 0
-  vault.seal = (...args) => {
+  vault.encrypt = (...args) => {
     count++
     return seal(...args)
   }
@@ -83,14 +85,14 @@ function counting(vault: Vault): () => number {
 t.test(
   'B4 How often a key has sealed outlives the process: it is in the database when the service has stopped',
   async (t) => {
-    const url = await databaseAt(t, join(folder(t), 'c.db'))
+    const url = await ensureDatabase(t, join(createTempFolder(t), 'c.db'))
     const env = { INTEGRATION_DB_URL: url }
     const uses = async (id: string): Promise<number> =>
-      (await rowsOf(url, 'select uses from vault_keys where id = ?', id))[0]?.uses
+      (await queryDatabase(url, 'select uses from vault_keys where id = ?', id))[0]?.uses
     let before = 0
     for (const round of [1, 2]) {
-      const { app, pass } = await service(t, env)
-      const sealed = counting(app.vault)
+      const { app, advanceTime } = await startTestService(t, env)
+      const sealed = countEncryptions(app.vault)
       for (const product of ['jira', 'confluence']) {
         const browser = new Browser(app)
         await browser.open(
@@ -98,8 +100,8 @@ t.test(
         )
       }
       for (let i = 0; i < 3; i++) {
-        await app.upkeep.once()
-        pass(2 * HOUR_MS)
+        await app.maintenance.runNow()
+        advanceTime(2 * HOUR_MS)
         await app.inject({ method: 'POST', url: '/users/1/connections/jira/check' })
       }
       await app.close()
@@ -113,37 +115,37 @@ t.test(
 t.test(
   'B4 A key that is worn out ends what was begun with it, begins nothing more, and still opens everything',
   (t) => {
-    const { keyring } = parseKeyring(KEY)
+    const { keyring } = parseKeyring(VAULT_KEY)
     if (keyring === undefined) throw new Error('The test key is wrong')
-    t.equal(MOST_USES, 2 ** 30)
+    t.equal(MAX_KEY_USES, 2 ** 30)
     const worn = {
       name: 'AppError',
       code: 'vault_key_exhausted',
       message: /has been used too often\. The operator has to put a new one in front of it\.$/
     }
-    const vault = createVault(keyring, MOST_USES - 2)
-    vault.requireWriting()
-    const sealed = [vault.seal('one', 'here'), vault.seal('two', 'here')]
+    const vault = createVault(keyring, MAX_KEY_USES - 2)
+    vault.assertCanEncrypt()
+    const sealed = [vault.encrypt('one', 'here'), vault.encrypt('two', 'here')]
     t.throws(
       () => {
-        vault.requireWriting()
+        vault.assertCanEncrypt()
       },
       worn,
       'after exactly as many uses'
     )
-    sealed.push(vault.seal('three', 'here'))
+    sealed.push(vault.encrypt('three', 'here'))
     let more = 0
     t.throws(
       () => {
-        while (more < 100_000) more += vault.seal('more', 'here').length > 0 ? 1 : 0
+        while (more < 100_000) more += vault.encrypt('more', 'here').length > 0 ? 1 : 0
       },
       worn,
       'sealing itself ends too'
     )
     t.ok(more > 1_000, `${more} after that`)
-    t.ok(MOST_USES + more < 2 ** 31, 'long before random nonces get dangerous')
+    t.ok(MAX_KEY_USES + more < 2 ** 31, 'long before random nonces get dangerous')
     t.same(
-      sealed.map((text) => vault.open(text, 'here')),
+      sealed.map((text) => vault.decrypt(text, 'here')),
       ['one', 'two', 'three']
     )
     t.end()
@@ -151,12 +153,14 @@ t.test(
 )
 
 /** A service whose key wears out with the connection of Jira, and a browser that has connected it. */
-async function worn(t: Test): Promise<Service & { env: NodeJS.ProcessEnv }> {
-  const url = await databaseAt(t, join(folder(t), 'c.db'))
+async function startServiceWithExhaustedKey(
+  t: TestContext
+): Promise<TestService & { env: NodeJS.ProcessEnv }> {
+  const url = await ensureDatabase(t, join(createTempFolder(t), 'c.db'))
   const env = { INTEGRATION_DB_URL: url }
-  await (await service(t, env)).app.close()
-  await rowsOf(url, 'update vault_keys set uses = ?', MOST_USES - 2)
-  const built = await service(t, env)
+  await (await startTestService(t, env)).app.close()
+  await queryDatabase(url, 'update vault_keys set uses = ?', MAX_KEY_USES - 2)
+  const built = await startTestService(t, env)
   await new Browser(built.app).connect('jira')
   return { ...built, env }
 }
@@ -164,16 +168,16 @@ async function worn(t: Test): Promise<Service & { env: NodeJS.ProcessEnv }> {
 t.test(
   'B4 A service whose key wears out while it runs refreshes nothing that it could not keep, says so, and goes on with a new key',
   async (t) => {
-    const { app, pass, sandbox, env } = await worn(t)
+    const { app, advanceTime, sandbox, env } = await startServiceWithExhaustedKey(t)
     const check = async () =>
       await app.inject({ method: 'POST', url: '/users/1/connections/jira/check' })
     t.match((await check()).json(), { state: 'active' }, 'what was sealed is used')
-    const calls = await tokenCalls(sandbox)
-    pass(2 * HOUR_MS)
+    const calls = await countTokenCalls(sandbox)
+    advanceTime(2 * HOUR_MS)
     const refused = await check()
     t.equal(refused.statusCode, 503)
     t.match(refused.json(), { code: 'vault_key_exhausted' })
-    t.equal(await tokenCalls(sandbox), calls, 'no refresh token was exchanged')
+    t.equal(await countTokenCalls(sandbox), calls, 'no refresh token was exchanged')
     t.match(
       (await app.inject('/users/1/connections')).json(),
       { connections: [{ product: 'jira', state: 'active' }] },
@@ -181,7 +185,10 @@ t.test(
     )
 
     await app.close()
-    const renewed = await service(t, { ...env, VAULT_KEYS: `${newKeyEntry('next')},${KEY}` })
+    const renewed = await startTestService(t, {
+      ...env,
+      VAULT_KEYS: `${generateKeyEntry('next')},${VAULT_KEY}`
+    })
     t.equal((await new Browser(renewed.app).connect('jira')).statusCode, 302)
     t.match((await renewed.app.inject('/users/1/connections')).json(), {
       connections: [{ state: 'active' }]
@@ -190,11 +197,11 @@ t.test(
 )
 
 t.test('B4 A login whose tokens could not be kept exchanges no code', async (t) => {
-  const { app, sandbox } = await worn(t)
-  const calls = await tokenCalls(sandbox)
+  const { app, sandbox } = await startServiceWithExhaustedKey(t)
+  const calls = await countTokenCalls(sandbox)
   const { headers } = await new Browser(app).connect('jira')
   t.match(headers.location, /status=error&error=vault_key_exhausted&/)
-  t.equal(await tokenCalls(sandbox), calls)
+  t.equal(await countTokenCalls(sandbox), calls)
   t.match(
     (await app.inject('/users/1/connections')).json(),
     { connections: [{ product: 'jira', state: 'active' }] },

@@ -7,20 +7,26 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { buildApp } from '../../src/app.ts'
 import { StartError } from '../../src/lib/errors.ts'
-import { rekey } from '../../src/grants/rotate-key.ts'
-import { openAll, sealAll } from '../../src/grants/encrypt.ts'
-import { newKeyEntry, parseKeyring } from '../../src/vault/keyring.ts'
-import { proveKeys } from '../../src/grants/verify-keys.ts'
-import { MOST_USES } from '../../src/vault/vault.ts'
-import { contentsOf, databaseAt, onPostgres, ownDatabase, rowsOf } from '../database.ts'
-import { build, type Test } from '../helper.ts'
-import { folder, start } from '../process/child.ts'
+import { rotateKey } from '../../src/grants/rotate-key.ts'
+import { decryptTokens, encryptTokens } from '../../src/grants/encrypt.ts'
+import { generateKeyEntry, parseKeyring } from '../../src/vault/keyring.ts'
+import { verifyKeyring } from '../../src/grants/verify-keys.ts'
+import { MAX_KEY_USES } from '../../src/vault/vault.ts'
+import {
+  readDatabaseContents,
+  ensureDatabase,
+  isPostgres,
+  createTestDatabase,
+  queryDatabase
+} from '../database.ts'
+import { buildTestApp, type TestContext } from '../helper.ts'
+import { createTempFolder, startServiceProcess } from '../process/child.ts'
 
-const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
-const TOKEN = 'planted-access-token-4c1d'
+const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
+const PLANTED_TOKEN = 'planted-access-token-4c1d'
 
 /** Every way to write a key down. */
-function forms(entry: string): string[] {
+function listKeyForms(entry: string): string[] {
   const text = entry.slice(entry.indexOf(':') + 1)
   const bytes = Buffer.from(text, 'base64')
   const written = [
@@ -38,29 +44,33 @@ function forms(entry: string): string[] {
   ]
 }
 
-interface Stored {
+interface EncryptedDatabase {
   cwd: string
   file: string
   url: string
 }
 
 /** A database in which `key` has sealed some grants. */
-async function sealedWith(t: Test, key: string, grants: number): Promise<Stored> {
-  const cwd = folder(t)
+async function createEncryptedDatabase(
+  t: TestContext,
+  key: string,
+  grants: number
+): Promise<EncryptedDatabase> {
+  const cwd = createTempFolder(t)
   const file = join(cwd, 'c.db')
-  const url = await databaseAt(t, file)
-  const { app } = await build(t, { INTEGRATION_DB_URL: url, VAULT_KEYS: key })
+  const url = await ensureDatabase(t, file)
+  const { app } = await buildTestApp(t, { INTEGRATION_DB_URL: url, VAULT_KEYS: key })
   for (let i = 0; i < grants; i++) {
-    const { user } = await app.store.users.save(`p${i}@example.com`, null)
+    const { user } = await app.store.users.findOrCreate(`p${i}@example.com`, null)
     await app.store.grants.connect(
       {
         id: `grant-${i}`,
         clientId: 'jira-app',
         accountId: `account-${i}`,
         scopes: 'read:me',
-        ...sealAll(app.vault, `grant-${i}`, {
-          access: TOKEN,
-          refresh: `${TOKEN}-refresh`,
+        ...encryptTokens(app.vault, `grant-${i}`, {
+          access: PLANTED_TOKEN,
+          refresh: `${PLANTED_TOKEN}-refresh`,
           previous: null
         }),
         accessExpiresAt: new Date(Date.now() + 3_600_000),
@@ -70,7 +80,7 @@ async function sealedWith(t: Test, key: string, grants: number): Promise<Stored>
         userId: user.id,
         provider: 'jira',
         sites: [],
-        bound: [],
+        selectedSites: [],
         state: 'active',
         reason: null,
         before: null
@@ -82,9 +92,9 @@ async function sealedWith(t: Test, key: string, grants: number): Promise<Stored>
 }
 
 /** Of the file and of what waits to be written into it, or of every row. */
-async function digest({ file, url }: Stored): Promise<string> {
-  const contents = onPostgres
-    ? [await contentsOf(url)]
+async function hashDatabase({ file, url }: EncryptedDatabase): Promise<string> {
+  const contents = isPostgres
+    ? [await readDatabaseContents(url)]
     : [file, `${file}-wal`, `${file}-journal`].map((name) =>
         existsSync(name) ? readFileSync(name) : ''
       )
@@ -92,19 +102,19 @@ async function digest({ file, url }: Stored): Promise<string> {
 }
 
 /** Starts the real process, which is expected to end by itself: exit code, seconds and all that it printed. */
-async function refused(
+async function assertStartRefused(
   t: {
     equal: (found: unknown, wanted: unknown, message: string) => void
     ok: (found: unknown, message: string) => void
   },
   name: string,
-  { cwd, url, file }: Stored,
+  { cwd, url, file }: EncryptedDatabase,
   env: NodeJS.ProcessEnv,
   keys: string[]
 ): Promise<string> {
-  const before = await digest({ cwd, url, file })
+  const before = await hashDatabase({ cwd, url, file })
   const from = performance.now()
-  const { code, output } = await promisify(execFile)(process.execPath, [MAIN], {
+  const { code, output } = await promisify(execFile)(process.execPath, [MAIN_PATH], {
     cwd,
     timeout: 10_000,
     env: {
@@ -123,12 +133,18 @@ async function refused(
   const took = performance.now() - from
   t.equal(code, 78, `${name}: exit code 78`)
   t.ok(took < 5_000, `${name}: within 5 s (${Math.round(took)} ms)`)
-  t.equal(await digest({ cwd, url, file }), before, `${name}: the database is the same to the byte`)
+  t.equal(
+    await hashDatabase({ cwd, url, file }),
+    before,
+    `${name}: the database is the same to the byte`
+  )
   t.ok(
     !output.includes('Server listening') && !/\n\s+at /.test(output),
     `${name}: no port, no stack`
   )
-  const leaks = [...keys.flatMap(forms), TOKEN].filter((form) => output.includes(form))
+  const leaks = [...keys.flatMap(listKeyForms), PLANTED_TOKEN].filter((form) =>
+    output.includes(form)
+  )
   t.equal(leaks.length, 0, `${name}: no key and no token is printed`)
   return output
 }
@@ -136,13 +152,22 @@ async function refused(
 t.test(
   'B7 A wrong key, a missing one that is still needed, and one that is worn out stop the start within 5 s, with how many rows, and nothing is changed',
   async (t) => {
-    const [right, impostor, other] = [newKeyEntry('k1'), newKeyEntry('k1'), newKeyEntry('k2')]
-    const three = await sealedWith(t, right, 3)
-    const one = await sealedWith(t, right, 1)
-    const none = await sealedWith(t, right, 0)
+    const [right, impostor, other] = [
+      generateKeyEntry('k1'),
+      generateKeyEntry('k1'),
+      generateKeyEntry('k2')
+    ]
+    const three = await createEncryptedDatabase(t, right, 3)
+    const one = await createEncryptedDatabase(t, right, 1)
+    const none = await createEncryptedDatabase(t, right, 0)
     const all = [right, impostor, other]
-    const says = async (name: string, stored: Stored, keys: string, sentences: RegExp[]) => {
-      const output = await refused(t, name, stored, { VAULT_KEYS: keys }, all)
+    const says = async (
+      name: string,
+      stored: EncryptedDatabase,
+      keys: string,
+      sentences: RegExp[]
+    ) => {
+      const output = await assertStartRefused(t, name, stored, { VAULT_KEYS: keys }, all)
       const problems = output
         .trim()
         .split('\n')
@@ -169,14 +194,14 @@ t.test(
         /the key "k1" is not the one .*; 0 stored grants need it\./
       ])
     ])
-    await rowsOf(three.url, 'update vault_keys set uses = ?', MOST_USES)
+    await queryDatabase(three.url, 'update vault_keys set uses = ?', MAX_KEY_USES)
     await says('worn out', three, right, [
       /^VAULT_KEYS: the key "k1" has been used too often .*npm run keys -- new.*\.$/
     ])
     await says('worn out, with the next one behind it', three, `${right},${other}`, [
       /the key "k1" has been used too often/
     ])
-    const { url } = await start(t, {
+    const { url } = await startServiceProcess(t, {
       cwd: three.cwd,
       env: { APP_ENV: 'test', INTEGRATION_DB_URL: three.url, VAULT_KEYS: `${other},${right}` }
     })
@@ -189,33 +214,33 @@ t.test(
 )
 
 t.test('B7 A database from before keys were proved is judged by its tokens', async (t) => {
-  const [right, impostor] = [newKeyEntry('k1'), newKeyEntry('k1')]
-  const stored = await sealedWith(t, right, 7)
-  await rowsOf(stored.url, 'delete from vault_keys')
+  const [right, impostor] = [generateKeyEntry('k1'), generateKeyEntry('k1')]
+  const stored = await createEncryptedDatabase(t, right, 7)
+  await queryDatabase(stored.url, 'delete from vault_keys')
   // Of five that are looked at, one that opens is enough: four damaged rows are no wrong key.
-  await rowsOf(
+  await queryDatabase(
     stored.url,
     "update grants set access_token = substr(access_token, 1, length(access_token) - 2) where id in ('grant-0', 'grant-1', 'grant-2', 'grant-3')"
   )
   t.match(
-    await refused(t, 'wrong', stored, { VAULT_KEYS: impostor }, [right, impostor]),
+    await assertStartRefused(t, 'wrong', stored, { VAULT_KEYS: impostor }, [right, impostor]),
     /the key "k1" is not the one .*; 7 stored grants need it\./
   )
   t.same(
-    await rowsOf(stored.url, 'select id from vault_keys'),
+    await queryDatabase(stored.url, 'select id from vault_keys'),
     [],
     'a refused key is not introduced'
   )
-  const { app } = await build(t, { INTEGRATION_DB_URL: stored.url, VAULT_KEYS: right })
+  const { app } = await buildTestApp(t, { INTEGRATION_DB_URL: stored.url, VAULT_KEYS: right })
   await app.close()
   t.match(
-    await rowsOf(stored.url, 'select id from vault_keys'),
+    await queryDatabase(stored.url, 'select id from vault_keys'),
     [{ id: 'k1' }],
     'and is proved from then on'
   )
-  await rowsOf(stored.url, 'delete from grants')
+  await queryDatabase(stored.url, 'delete from grants')
   t.match(
-    await refused(t, 'wrong', stored, { VAULT_KEYS: impostor }, [right, impostor]),
+    await assertStartRefused(t, 'wrong', stored, { VAULT_KEYS: impostor }, [right, impostor]),
     /the key "k1" is not the one/
   )
 })
@@ -223,55 +248,59 @@ t.test('B7 A database from before keys were proved is judged by its tokens', asy
 t.test(
   'B7 The first start introduces every key, a removed key after rotation is missed by nobody, and it stays known',
   async (t) => {
-    const [old, fresh, next] = [newKeyEntry('old'), newKeyEntry('fresh'), newKeyEntry('next')]
-    const stored = await sealedWith(t, old, 4)
+    const [old, fresh, next] = [
+      generateKeyEntry('old'),
+      generateKeyEntry('fresh'),
+      generateKeyEntry('next')
+    ]
+    const stored = await createEncryptedDatabase(t, old, 4)
     const open = async (keys: string) =>
-      (await build(t, { INTEGRATION_DB_URL: stored.url, VAULT_KEYS: keys })).app
-    t.match(await rowsOf(stored.url, 'select id, proof from vault_keys'), [
+      (await buildTestApp(t, { INTEGRATION_DB_URL: stored.url, VAULT_KEYS: keys })).app
+    t.match(await queryDatabase(stored.url, 'select id, proof from vault_keys'), [
       { id: 'old', proof: /^v1\.old\./ }
     ])
     const rotating = await open(`${fresh},${old}`)
-    t.match(await rowsOf(stored.url, 'select id, proof from vault_keys order by created_at, id'), [
-      { id: 'old' },
-      { id: 'fresh', proof: /^v1\.fresh\./ }
-    ])
-    t.match(await rekey({ store: rotating.store, vault: rotating.vault }, rotating.log), {
-      resealed: 4,
-      left: 0,
-      unreadable: 0
+    t.match(
+      await queryDatabase(stored.url, 'select id, proof from vault_keys order by created_at, id'),
+      [{ id: 'old' }, { id: 'fresh', proof: /^v1\.fresh\./ }]
+    )
+    t.match(await rotateKey({ store: rotating.store, vault: rotating.vault }, rotating.log), {
+      reencrypted: 4,
+      remaining: 0,
+      undecryptable: 0
     })
     await rotating.close()
     const alone = await open(fresh)
-    const grants = await alone.store.sealed.with('fresh', 10)
+    const grants = await alone.store.encryptedTokens.listEncryptedWith('fresh', 10)
     t.same(
-      grants.map((grant) => openAll(alone.vault, grant).access),
-      Array(4).fill(TOKEN)
+      grants.map((grant) => decryptTokens(alone.vault, grant).access),
+      Array(4).fill(PLANTED_TOKEN)
     )
     await alone.close()
     t.match(
-      await refused(
+      await assertStartRefused(
         t,
         'another key under the old name',
         stored,
-        { VAULT_KEYS: `${fresh},${newKeyEntry('old')}` },
+        { VAULT_KEYS: `${fresh},${generateKeyEntry('old')}` },
         [old, fresh]
       ),
       /the key "old" is not the one .*; 0 stored grants need it\./
     )
     await (await open(`${next},${fresh},${old}`)).close()
-    t.equal((await rowsOf(stored.url, 'select id from vault_keys')).length, 3)
+    t.equal((await queryDatabase(stored.url, 'select id from vault_keys')).length, 3)
   }
 )
 
 t.test(
   'B7 Of two instances that start at the same moment with different keys of one name, one is refused',
   async (t) => {
-    const { app } = await build(t)
-    const rings = [newKeyEntry('k1'), newKeyEntry('k1')]
+    const { app } = await buildTestApp(t)
+    const rings = [generateKeyEntry('k1'), generateKeyEntry('k1')]
       .map((entry) => parseKeyring(entry).keyring)
       .filter((ring) => ring !== undefined)
     const started = await Promise.allSettled(
-      rings.map(async (ring) => await proveKeys(app.store, ring, 'VAULT_KEYS'))
+      rings.map(async (ring) => await verifyKeyring(app.store, ring, 'VAULT_KEYS'))
     )
     t.same(started.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
     // Where each has a connection of its own, the other may have come to its end before this one looks.
@@ -288,18 +317,27 @@ t.test(
 )
 
 t.test('B7 Tokens are never written in plain text, and never read as such', async (t) => {
-  const key = newKeyEntry('k1')
-  const stored = await sealedWith(t, key, 2)
-  t.notOk((await contentsOf(stored.url)).includes(TOKEN))
-  await rowsOf(stored.url, "update grants set access_token = ? where id = 'grant-0'", TOKEN)
-  const { app } = await build(t, { INTEGRATION_DB_URL: stored.url, VAULT_KEYS: key })
-  await t.rejects(app.access.accessToken('grant-0', { log: app.log }), { code: 'needs_reconnect' })
-  t.equal(await app.access.accessToken('grant-1', { log: app.log }), TOKEN)
+  const key = generateKeyEntry('k1')
+  const stored = await createEncryptedDatabase(t, key, 2)
+  t.notOk((await readDatabaseContents(stored.url)).includes(PLANTED_TOKEN))
+  await queryDatabase(
+    stored.url,
+    "update grants set access_token = ? where id = 'grant-0'",
+    PLANTED_TOKEN
+  )
+  const { app } = await buildTestApp(t, { INTEGRATION_DB_URL: stored.url, VAULT_KEYS: key })
+  await t.rejects(app.tokenProvider.getAccessToken('grant-0', { log: app.log }), {
+    code: 'needs_reconnect'
+  })
+  t.equal(await app.tokenProvider.getAccessToken('grant-1', { log: app.log }), PLANTED_TOKEN)
 })
 
 /** What is wrong with a start in this environment, or undefined. */
-async function complaint(t: Test, env: NodeJS.ProcessEnv): Promise<string[] | undefined> {
-  const { url, drop } = await ownDatabase()
+async function getStartProblems(
+  t: TestContext,
+  env: NodeJS.ProcessEnv
+): Promise<string[] | undefined> {
+  const { url, drop } = await createTestDatabase()
   t.teardown(drop)
   try {
     await (
@@ -314,30 +352,30 @@ async function complaint(t: Test, env: NodeJS.ProcessEnv): Promise<string[] | un
 t.test(
   'B8 A key file that everybody may read is refused in production and accepted in development',
   async (t) => {
-    const key = newKeyEntry('k1')
-    const stored = await sealedWith(t, key, 1)
+    const key = generateKeyEntry('k1')
+    const stored = await createEncryptedDatabase(t, key, 1)
     const file = join(stored.cwd, 'keys')
     writeFileSync(file, `${key}\n`)
     for (const mode of [0o644, 0o604, 0o444, 0o666, 0o777, 0o704]) {
       chmodSync(file, mode)
       t.match(
-        await complaint(t, { VAULT_KEYS_FILE: file }),
+        await getStartProblems(t, { VAULT_KEYS_FILE: file }),
         [/^VAULT_KEYS_FILE names a file that everybody .*chmod 600.*\.$/],
         mode.toString(8)
       )
       t.equal(
-        await complaint(t, { APP_ENV: 'development', VAULT_KEYS_FILE: file }),
+        await getStartProblems(t, { APP_ENV: 'development', VAULT_KEYS_FILE: file }),
         undefined,
         `${mode.toString(8)} in development`
       )
     }
     for (const mode of [0o600, 0o400, 0o640, 0o440]) {
       chmodSync(file, mode)
-      t.equal(await complaint(t, { VAULT_KEYS_FILE: file }), undefined, mode.toString(8))
+      t.equal(await getStartProblems(t, { VAULT_KEYS_FILE: file }), undefined, mode.toString(8))
     }
     chmodSync(file, 0o644)
     t.match(
-      await refused(t, 'the process', stored, { VAULT_KEYS_FILE: file }, [key]),
+      await assertStartRefused(t, 'the process', stored, { VAULT_KEYS_FILE: file }, [key]),
       /^VAULT_KEYS_FILE names a file that everybody/
     )
   }
@@ -346,24 +384,24 @@ t.test(
 t.test(
   'B8 Keys from a file are the same as those from the environment, and a malformed file is told by entry and never by value',
   async (t) => {
-    const [one, two] = [newKeyEntry('k1'), newKeyEntry('k2')]
+    const [one, two] = [generateKeyEntry('k1'), generateKeyEntry('k2')]
     const text = (entry: string) => entry.slice(3)
-    const stored = await sealedWith(t, `${one},${two}`, 2)
+    const stored = await createEncryptedDatabase(t, `${one},${two}`, 2)
     const file = join(stored.cwd, 'keys')
     writeFileSync(file, `\uFEFF\n${one}\r\n\n  ${two},\n`, { mode: 0o600 })
-    const { app, raw } = await build(t, {
+    const { app, logText } = await buildTestApp(t, {
       INTEGRATION_DB_URL: stored.url,
       VAULT_KEYS: undefined,
       VAULT_KEYS_FILE: file
     })
-    t.same(app.keys.keyring.ids, ['k1', 'k2'])
-    t.match(app.keys, { source: 'VAULT_KEYS_FILE', secrets: [text(one), text(two)] })
-    for (const grant of await app.store.sealed.with('k1', 10)) {
-      t.equal(openAll(app.vault, grant).access, TOKEN)
+    t.same(app.vaultKeys.keyring.ids, ['k1', 'k2'])
+    t.match(app.vaultKeys, { source: 'VAULT_KEYS_FILE', secrets: [text(one), text(two)] })
+    for (const grant of await app.store.encryptedTokens.listEncryptedWith('k1', 10)) {
+      t.equal(decryptTokens(app.vault, grant).access, PLANTED_TOKEN)
     }
     app.log.error(`${one} and ${two}`)
     t.notOk(
-      [one, two].some((entry) => raw().includes(text(entry))),
+      [one, two].some((entry) => logText().includes(text(entry))),
       'they are kept out of the log too'
     )
 
@@ -401,22 +439,22 @@ t.test(
     ]
     for (const [name, content, problems] of WRONG) {
       writeFileSync(file, content)
-      const found = (await complaint(t, { VAULT_KEYS_FILE: file })) ?? []
-      t.match(found, problems, name)
+      const startProblems = (await getStartProblems(t, { VAULT_KEYS_FILE: file })) ?? []
+      t.match(startProblems, problems, name)
       t.ok(
-        found.length === problems.length &&
-          found.every((sentence) => /^VAULT_KEYS_FILE: .*\.$/.test(sentence)),
+        startProblems.length === problems.length &&
+          startProblems.every((sentence) => /^VAULT_KEYS_FILE: .*\.$/.test(sentence)),
         `${name}: a sentence for each`
       )
       t.notOk(
-        [one, two].flatMap(forms).some((form) => found.join().includes(form)),
+        [one, two].flatMap(listKeyForms).some((form) => startProblems.join().includes(form)),
         `${name}: without the value`
       )
     }
     mkdirSync(join(stored.cwd, 'a-folder'), { mode: 0o700 })
     for (const path of ['a-folder', 'missing', 'keys/below-a-file']) {
       t.match(
-        await complaint(t, { VAULT_KEYS_FILE: join(stored.cwd, path) }),
+        await getStartProblems(t, { VAULT_KEYS_FILE: join(stored.cwd, path) }),
         [/^VAULT_KEYS_FILE names a file that cannot be read\.$/],
         path
       )

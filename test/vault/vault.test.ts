@@ -1,24 +1,28 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { parseKeyring } from '../../src/vault/keyring.ts'
-import { createVault, UnreadableError } from '../../src/vault/vault.ts'
+import { createVault, DecryptionError } from '../../src/vault/vault.ts'
 
-const entry = (id: string, key = randomBytes(32)) => `${id}:${key.toString('base64')}`
-const vaultOf = (...entries: string[]) => {
+const createKeyEntry = (id: string, key = randomBytes(32)) => `${id}:${key.toString('base64')}`
+const createTestVault = (...entries: string[]) => {
   const { keyring } = parseKeyring(entries.join(','))
   if (keyring === undefined) throw new Error('A test key is wrong')
   return createVault(keyring)
 }
-const K1 = entry('k1')
-const K2 = entry('k2')
-const PLACE = 'grants/1/access_token'
+const K1 = createKeyEntry('k1')
+const K2 = createKeyEntry('k2')
+const AAD = 'grants/1/access_token'
 
 /** What a refusal says: the same for every cause. */
-function refusal(t: { fail: (message: string) => void }, name: string, open: () => string): string {
+function getDecryptionError(
+  t: { fail: (message: string) => void },
+  name: string,
+  open: () => string
+): string {
   try {
     open()
   } catch (error) {
-    if (error instanceof UnreadableError) {
+    if (error instanceof DecryptionError) {
       return `${error.name}: ${error.message} ${String(error.cause)}`
     }
     t.fail(`${name}: another error: ${String(error)}`)
@@ -29,17 +33,17 @@ function refusal(t: { fail: (message: string) => void }, name: string, open: () 
 }
 
 t.test('B3 What is sealed opens again, whatever text it is', (t) => {
-  const vault = vaultOf(K1)
+  const vault = createTestVault(K1)
   for (const secret of ['', 'a', 'token-äöü-😀-\0-\n', 'x'.repeat(100_000)]) {
-    t.equal(vault.open(vault.seal(secret, PLACE), PLACE), secret)
+    t.equal(vault.decrypt(vault.encrypt(secret, AAD), AAD), secret)
   }
   t.end()
 })
 
 t.test('B2 T09 A record opens in its own place only', (t) => {
-  const vault = vaultOf(K1)
-  const sealed = vault.seal('secret', PLACE)
-  const said = new Set<string>()
+  const vault = createTestVault(K1)
+  const sealed = vault.encrypt('secret', AAD)
+  const messages = new Set<string>()
   for (const place of [
     'grants/2/access_token',
     'grants/1/refresh_token',
@@ -50,19 +54,21 @@ t.test('B2 T09 A record opens in its own place only', (t) => {
     'grants/11/access_token',
     'grants|1|access_token'
   ]) {
-    said.add(refusal(t, place, () => vault.open(sealed, place)))
+    messages.add(getDecryptionError(t, place, () => vault.decrypt(sealed, place)))
   }
-  t.equal(said.size, 1, 'and says the same each time')
+  t.equal(messages.size, 1, 'and says the same each time')
   const places = Array.from({ length: 1_000 }, (_, i) => `grants/${i}/access_token`)
-  const records = places.map((place) => vault.seal(`secret ${place}`, place))
+  const records = places.map((place) => vault.encrypt(`secret ${place}`, place))
   for (const [i, place] of places.entries()) {
-    said.add(
-      refusal(t, `swap ${i}`, () => vault.open(records[(i + 1 + (i % 7)) % 1_000] ?? '', place))
+    messages.add(
+      getDecryptionError(t, `swap ${i}`, () =>
+        vault.decrypt(records[(i + 1 + (i % 7)) % 1_000] ?? '', place)
+      )
     )
   }
-  t.equal(said.size, 1, '1,000 swaps: 1,000 refusals')
+  t.equal(messages.size, 1, '1,000 swaps: 1,000 refusals')
   t.ok(
-    records.every((record, i) => vault.open(record, places[i] ?? '') === `secret ${places[i]}`),
+    records.every((record, i) => vault.decrypt(record, places[i] ?? '') === `secret ${places[i]}`),
     'nothing else was touched'
   )
   t.end()
@@ -71,15 +77,15 @@ t.test('B2 T09 A record opens in its own place only', (t) => {
 t.test(
   'B3 T10 Every flipped bit, every truncation, every short tag, every other key and format is refused with one sentence',
   (t) => {
-    const vault = vaultOf(K1, K2)
-    const said = new Set<string>()
+    const vault = createTestVault(K1, K2)
+    const messages = new Set<string>()
     let tried = 0
     const refused = (name: string, sealed: string, by = vault) => {
       tried++
-      said.add(refusal(t, name, () => by.open(sealed, PLACE)))
+      messages.add(getDecryptionError(t, name, () => by.decrypt(sealed, AAD)))
     }
     for (let record = 0; record < 20; record++) {
-      const sealed = vault.seal(`secret ${record}`, PLACE)
+      const sealed = vault.encrypt(`secret ${record}`, AAD)
       const [format = '', id = '', body = ''] = sealed.split('.')
       const bytes = Buffer.from(body, 'base64url')
       const wrapped = (changed: Buffer) => `${format}.${id}.${changed.toString('base64url')}`
@@ -128,8 +134,8 @@ t.test(
       ]) {
         refused(changed.slice(0, 12), changed)
       }
-      refused('another key of the same id', sealed, vaultOf(entry('k1')))
-      refused('only the other key', sealed, vaultOf(K2))
+      refused('another key of the same id', sealed, createTestVault(createKeyEntry('k1')))
+      refused('only the other key', sealed, createTestVault(K2))
     }
     for (const text of [
       '',
@@ -146,25 +152,25 @@ t.test(
       refused(text.slice(0, 20), text)
     }
     t.ok(tried > 15_000, `${tried} tried`)
-    t.equal(said.size, 1, `one sentence: ${[...said].join(' / ')}`)
+    t.equal(messages.size, 1, `one sentence: ${[...messages].join(' / ')}`)
     t.end()
   }
 )
 
 t.test('B4 The same text sealed 10,000 times gives 10,000 outputs and nonces', (t) => {
-  const vault = vaultOf(K1)
-  const sealed = Array.from({ length: 10_000 }, () => vault.seal('same', PLACE))
+  const vault = createTestVault(K1)
+  const sealed = Array.from({ length: 10_000 }, () => vault.encrypt('same', AAD))
   t.equal(new Set(sealed).size, 10_000)
   t.equal(new Set(sealed.map((text) => text.split('.')[2]?.slice(0, 16))).size, 10_000)
   t.end()
 })
 
 t.test('B5 The first key writes, all of them read, and a removed key opens nothing', (t) => {
-  const old = vaultOf(K1).seal('secret', PLACE)
-  const both = vaultOf(K2, K1)
-  t.equal(both.open(old, PLACE), 'secret')
-  t.match(both.seal('secret', PLACE), /^v1\.k2\./)
-  t.equal(vaultOf(K2).open(both.seal('secret', PLACE), PLACE), 'secret')
-  t.throws(() => vaultOf(K2).open(old, PLACE), UnreadableError)
+  const old = createTestVault(K1).encrypt('secret', AAD)
+  const both = createTestVault(K2, K1)
+  t.equal(both.decrypt(old, AAD), 'secret')
+  t.match(both.encrypt('secret', AAD), /^v1\.k2\./)
+  t.equal(createTestVault(K2).decrypt(both.encrypt('secret', AAD), AAD), 'secret')
+  t.throws(() => createTestVault(K2).decrypt(old, AAD), DecryptionError)
   t.end()
 })

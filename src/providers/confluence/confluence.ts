@@ -4,16 +4,16 @@ import type { Provider } from '../provider.ts'
 
 /** Pages name their space by an id, and the key is known to the spaces. v2 has no classic scopes (atlassian.md section 0, fact 8). */
 const features: Provider['features'] = [
-  { name: 'spaces', copies: 'spaces', scopes: [['read:space:confluence']] },
+  { name: 'spaces', collection: 'spaces', scopes: [['read:space:confluence']] },
   {
     name: 'pages',
-    copies: 'pages',
-    essential: true,
+    collection: 'pages',
+    isRequired: true,
     scopes: [['read:page:confluence', 'read:space:confluence']]
   },
   {
     name: 'incremental_pages',
-    follows: 'pages',
+    enablesIncremental: 'pages',
     scopes: [['search:confluence'], ['read:content-details:confluence']]
   },
   { name: 'identity', scopes: [['read:me']] }
@@ -30,7 +30,7 @@ export const confluence: Provider = {
     'offline_access'
   ],
   features,
-  ownsScope: (scope) => /confluence/.test(scope),
+  isProductScope: (scope) => /confluence/.test(scope),
   basePath: '/wiki',
   returnPath: '/oauth/callback',
   returnQuery: { provider: 'confluence' },

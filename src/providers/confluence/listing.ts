@@ -1,11 +1,11 @@
 import { AppError } from '../../lib/errors.ts'
-import { isRecord, text } from '../../lib/json.ts'
-import type { Reader } from '../provider.ts'
-import { sized } from '../paging.ts'
+import { isRecord, toStorableText } from '../../lib/json.ts'
+import type { CollectionReader } from '../provider.ts'
+import { createAdaptivePager } from '../paging.ts'
 
-const PAGE = 250
+const MAX_PAGE_SIZE = 250
 
-export interface Listed {
+export interface ListPage {
   results: unknown[]
   next: string | null
 }
@@ -15,46 +15,46 @@ export interface Listed {
  *
  * @param cursor where it goes on; null at the beginning
  */
-export async function* listing(
-  reader: Reader,
+export async function* fetchListPages(
+  reader: CollectionReader,
   path: string,
   query: Record<string, string>,
   cursor: string | null,
-  largest = PAGE
-): AsyncGenerator<Listed> {
-  const page = sized(largest)
+  maxPageSize = MAX_PAGE_SIZE
+): AsyncGenerator<ListPage> {
+  const fetchPage = createAdaptivePager(maxPageSize)
   let next = cursor
   do {
-    const at = next
-    const answer = read(
-      await page(
+    const currentCursor = next
+    const listPage = parseListPage(
+      await fetchPage(
         async (size) =>
           await reader.get(path, {
             ...query,
             limit: String(size),
-            ...(at === null ? {} : { cursor: at })
+            ...(currentCursor === null ? {} : { cursor: currentCursor })
           })
       )
     )
-    if (answer.next !== null && answer.next === at) {
+    if (listPage.next !== null && listPage.next === currentCursor) {
       throw new AppError('upstream_invalid_answer', 'Confluence repeats a page of its listing.')
     }
-    next = answer.next
-    yield answer
+    next = listPage.next
+    yield listPage
   } while (next !== null)
 }
 
 /** The cursor is one parameter of a relative link, at no fixed place in it; no other part of the link is used. */
-export function read(answer: unknown): Listed {
-  if (!isRecord(answer) || !Array.isArray(answer.results)) {
+export function parseListPage(response: unknown): ListPage {
+  if (!isRecord(response) || !Array.isArray(response.results)) {
     throw new AppError(
       'upstream_invalid_answer',
       'Confluence listed something in a form this service does not know.'
     )
   }
-  const link = isRecord(answer._links) ? text(answer._links.next) : null
+  const link = isRecord(response._links) ? toStorableText(response._links.next) : null
   return {
-    results: answer.results,
+    results: response.results,
     next:
       link === null
         ? null

@@ -1,43 +1,43 @@
 import { Type } from '@sinclair/typebox'
 import { Nullable, Text, Url } from '../../http/schemas.ts'
-import type { Items } from '../../model/items.ts'
-import { listing, read } from './listing.ts'
-import { isRecord, text } from '../../lib/json.ts'
-import { plainText } from './plain-text.ts'
-import type { Batch, Collection, Reader } from '../provider.ts'
+import type { ItemsByCollection } from '../../model/items.ts'
+import { fetchListPages, parseListPage } from './listing.ts'
+import { isRecord, toStorableText } from '../../lib/json.ts'
+import { toPlainText } from './plain-text.ts'
+import type { ItemBatch, Collection, CollectionReader } from '../provider.ts'
 import {
-  age,
-  chain,
-  instant,
+  formatRelativeBound,
+  createPageChain,
+  parseDate,
   isId,
-  isThere,
-  judged,
-  optional,
-  sized,
-  tooLong,
-  unfit
+  checkExists,
+  parseItems,
+  getTextField,
+  createAdaptivePager,
+  describeTooLongText,
+  createInvalidItem
 } from '../paging.ts'
 
-type PageBatch = Batch<Items['pages']>
+type PageBatch = ItemBatch<ItemsByCollection['pages']>
 
-const PAGE = 250
+const PAGE_SIZE = 250
 /** Bodies make pages heavy. */
-const PAGE_WITH_BODIES = 50
+const PAGE_SIZE_WITH_BODIES = 50
 /** Links as they nearly always are: nothing in them that a URL parser would read as anything but a path. */
-const PLAIN = /^\/(?!.*%2e)[\w+%~!*'()/-]{1,1500}$/i
-const LONGEST_BODY = 4 * 1024 * 1024
+const SAFE_PATH = /^\/(?!.*%2e)[\w+%~!*'()/-]{1,1500}$/i
+const MAX_BODY_LENGTH = 4 * 1024 * 1024
 
 export const pages: Collection<'pages'> = {
   name: 'pages',
-  neverEmpty: true,
-  posting: {
+  isNeverEmpty: true,
+  manualUpload: {
     body: {
       space_key: Text(255, 'The key of its space', 'ENG'),
       page_id: Text(255, 'The page id', '302737'),
       title: Text(1024, 'The title', 'Runbook'),
       url: Type.Optional(Nullable(Url))
     },
-    fromWire: ({ space_key: spaceKey, page_id: pageId, title, url }) => ({
+    fromRequest: ({ space_key: spaceKey, page_id: pageId, title, url }) => ({
       // Both parts name the row, and neither may run into the other.
       remoteId: JSON.stringify([spaceKey, pageId]),
       item: {
@@ -48,7 +48,7 @@ export const pages: Collection<'pages'> = {
       }
     })
   },
-  row: {
+  responseFields: {
     space_key: Type.String({ example: 'ENG' }),
     page_id: Type.String({ example: '302737' }),
     title: Type.String({ example: 'Runbook' }),
@@ -62,7 +62,7 @@ export const pages: Collection<'pages'> = {
       Type.String({ example: 'https://acme.atlassian.net/wiki/spaces/ENG/pages/302737/Runbook' })
     )
   },
-  toWire: ({ spaceKey, pageId, title, status, url }) => ({
+  toResponse: ({ spaceKey, pageId, title, status, url }) => ({
     space_key: spaceKey,
     page_id: pageId,
     title,
@@ -70,147 +70,157 @@ export const pages: Collection<'pages'> = {
     url
   }),
   sortValue: ({ title }) => title,
-  within: { name: 'space', description: 'The key of their space', example: 'ENG' },
+  parentFilter: { name: 'space', description: 'The key of their space', example: 'ENG' },
 
   async *list(reader, cursor) {
-    const query = { sort: 'id', ...format(reader) }
-    for await (const { results, next } of listing(
+    const query = { sort: 'id', ...bodyFormatQuery(reader) }
+    for await (const { results, next } of fetchListPages(
       reader,
       '/wiki/api/v2/pages',
       query,
       cursor,
-      reader.bodies ? PAGE_WITH_BODIES : PAGE
+      reader.includeBodies ? PAGE_SIZE_WITH_BODIES : PAGE_SIZE
     )) {
-      yield { ...(await understood(reader, results)), next }
+      yield { ...(await parsePages(reader, results)), next }
     }
   },
 
   /** CQL says what changed, and version 2 what it is now; what is archived is never in CQL (atlassian.md section 9.4). */
-  async *changes(reader, since) {
-    const page = sized(PAGE)
-    let [from, end] = [since, false]
-    while (!end) {
-      const links = chain(reader, from)
-      const cql = `type = page and lastmodified >= now("${age(reader, from)}") order by lastmodified asc`
+  async *listChanges(reader, since) {
+    const fetchPage = createAdaptivePager(PAGE_SIZE)
+    let [from, isEnd] = [since, false]
+    while (!isEnd) {
+      const pageChain = createPageChain(reader, from)
+      const cql = `type = page and lastmodified >= now("${formatRelativeBound(reader, from)}") order by lastmodified asc`
       let cursor: string | null = null
       do {
-        const at: string | null = cursor
-        const answer = read(
-          await page(
+        const currentCursor: string | null = cursor
+        const response = parseListPage(
+          await fetchPage(
             async (size) =>
               await reader.get('/wiki/rest/api/search', {
                 cql,
                 limit: String(size),
                 excerpt: 'none',
-                ...(at === null ? {} : { cursor: at })
+                ...(currentCursor === null ? {} : { cursor: currentCursor })
               })
           )
         )
-        const found = answer.results.filter(isRecord).map(({ content, lastModified }) => ({
-          id: optional(content, 'id'),
-          changed: instant(lastModified)
+        const hits = response.results.filter(isRecord).map(({ content, lastModified }) => ({
+          id: getTextField(content, 'id'),
+          changed: parseDate(lastModified)
         }))
-        const known = await reader.stored(
+        const stored = await reader.findStored(
           'pages',
-          found.flatMap(({ id }) => id ?? [])
+          hits.flatMap(({ id }) => id ?? [])
         )
-        const news = found.filter(
+        const changedHits = hits.filter(
           ({ id, changed }) =>
             id !== null &&
-            (changed === null || Number(known.get(id)?.remote_updated_at ?? -1) < changed.getTime())
+            (changed === null ||
+              Number(stored.get(id)?.remote_updated_at ?? -1) < changed.getTime())
         )
-        const newest = found.at(-1)?.changed?.getTime() ?? null
-        links.read(found.length, newest)
-        cursor = answer.next
-        end = cursor === null
+        const newest = hits.at(-1)?.changed?.getTime() ?? null
+        pageChain.addPage(hits.length, newest)
+        cursor = response.next
+        isEnd = cursor === null
         yield {
-          ...(await fetch(
+          ...(await fetchPages(
             reader,
-            news.map(({ id }) => id as string)
+            changedHits.map(({ id }) => id as string)
           )),
           newest
         }
-      } while (!end && !links.isOver())
-      from = links.at() ?? from
+      } while (!isEnd && !pageChain.isExhausted())
+      from = pageChain.getPosition() ?? from
     }
   },
 
-  fetch,
-  look: async (reader, id) =>
-    isId(id) ? await isThere(async () => await reader.get(`/wiki/api/v2/pages/${id}`)) : undefined
+  fetch: fetchPages,
+  exists: async (reader, id) =>
+    isId(id)
+      ? await checkExists(async () => await reader.get(`/wiki/api/v2/pages/${id}`))
+      : undefined
 }
 
-async function fetch(reader: Reader, ids: readonly string[]): Promise<PageBatch> {
-  const batch: PageBatch = { items: [], failed: [], next: null }
-  const size = reader.bodies ? PAGE_WITH_BODIES : PAGE
-  const usable = ids.filter(isId)
-  for (let i = 0; i < usable.length; i += size) {
-    for await (const { results } of listing(
+async function fetchPages(reader: CollectionReader, ids: readonly string[]): Promise<PageBatch> {
+  const batch: PageBatch = { items: [], invalidItems: [], next: null }
+  const size = reader.includeBodies ? PAGE_SIZE_WITH_BODIES : PAGE_SIZE
+  const validIds = ids.filter(isId)
+  for (let i = 0; i < validIds.length; i += size) {
+    for await (const { results } of fetchListPages(
       reader,
       '/wiki/api/v2/pages',
-      { id: usable.slice(i, i + size).join(','), sort: 'id', ...format(reader) },
+      { id: validIds.slice(i, i + size).join(','), sort: 'id', ...bodyFormatQuery(reader) },
       null,
       size
     )) {
-      const { items, failed } = await understood(reader, results)
+      const { items, invalidItems } = await parsePages(reader, results)
       batch.items.push(...items)
-      batch.failed.push(...failed)
+      batch.invalidItems.push(...invalidItems)
     }
   }
   return batch
 }
 
-function format({ bodies }: Reader): Record<string, string> {
-  return bodies ? { 'body-format': 'storage' } : {}
+function bodyFormatQuery({ includeBodies }: CollectionReader): Record<string, string> {
+  return includeBodies ? { 'body-format': 'storage' } : {}
 }
 
 /** Pages carry only the id of their space (atlassian.md section 9.2); the spaces have been copied before. */
-async function understood(reader: Reader, results: unknown[]) {
-  const ids = results.flatMap((value) => (isRecord(value) ? (text(value.spaceId) ?? []) : []))
-  const spaces = await reader.stored('spaces', [...new Set(ids)])
-  return judged(results, (value) =>
-    page(value, reader, text(spaces.get(text(value.spaceId) ?? '')?.key))
+async function parsePages(reader: CollectionReader, results: unknown[]) {
+  const ids = results.flatMap((value) =>
+    isRecord(value) ? (toStorableText(value.spaceId) ?? []) : []
+  )
+  const spaces = await reader.findStored('spaces', [...new Set(ids)])
+  return parseItems(results, (value) =>
+    parsePage(value, reader, toStorableText(spaces.get(toStorableText(value.spaceId) ?? '')?.key))
   )
 }
 
-function page(value: Record<string, unknown>, reader: Reader, space: string | null) {
-  const pageId = text(value.id)
+function parsePage(value: Record<string, unknown>, reader: CollectionReader, space: string | null) {
+  const pageId = toStorableText(value.id)
   const links = isRecord(value._links) ? value._links : {}
-  const spaceKey = space ?? keyInLink(text(links.webui))
-  if (pageId === null) return unfit(null, 'It has no id.')
-  if (spaceKey === null) return unfit(pageId, 'It is in no space that can be seen.')
-  const body = reader.bodies && isRecord(value.body) ? optional(value.body.storage, 'value') : null
-  const item: Items['pages'] = {
+  const spaceKey = space ?? parseSpaceKey(toStorableText(links.webui))
+  if (pageId === null) return createInvalidItem(null, 'It has no id.')
+  if (spaceKey === null) return createInvalidItem(pageId, 'It is in no space that can be seen.')
+  const body =
+    reader.includeBodies && isRecord(value.body) ? getTextField(value.body.storage, 'value') : null
+  const item: ItemsByCollection['pages'] = {
     pageId,
     spaceKey,
-    title: text(value.title) ?? '',
-    status: text(value.status),
-    url: address(reader.site.url, text(links.webui), pageId),
-    remoteUpdatedAt: isRecord(value.version) ? instant(value.version.createdAt) : null,
+    title: toStorableText(value.title) ?? '',
+    status: toStorableText(value.status),
+    url: buildPageUrl(reader.site.url, toStorableText(links.webui), pageId),
+    remoteUpdatedAt: isRecord(value.version) ? parseDate(value.version.createdAt) : null,
     body,
-    bodyText: body === null ? null : plainText(body)
+    bodyText: body === null ? null : toPlainText(body)
   }
   const problem =
-    (body?.length ?? 0) > LONGEST_BODY
-      ? `Its body is longer than ${LONGEST_BODY} characters.`
-      : tooLong({ title: item.title, 'space key': spaceKey, status: item.status ?? null })
-  return problem === undefined ? { remoteId: pageId, item } : unfit(pageId, problem)
+    (body?.length ?? 0) > MAX_BODY_LENGTH
+      ? `Its body is longer than ${MAX_BODY_LENGTH} characters.`
+      : describeTooLongText({
+          title: item.title,
+          'space key': spaceKey,
+          status: item.status ?? null
+        })
+  return problem === undefined ? { remoteId: pageId, item } : createInvalidItem(pageId, problem)
 }
 
 /** A space that is not listed to this person still stands in the link of its pages (atlassian.md section 9.2). */
-function keyInLink(webui: string | null): string | null {
+function parseSpaceKey(webui: string | null): string | null {
   const [, key] = /^\/spaces\/([^/]+)\//.exec(webui ?? '') ?? []
   return key ?? null
 }
 
 /** On the site, whatever the link says: only its path is taken, and only if it is one below the site's wiki. */
-function address(site: string, webui: string | null, pageId: string): string {
+function buildPageUrl(site: string, webui: string | null, pageId: string): string {
   const base = `${site}/wiki`
-  if (webui !== null && PLAIN.test(webui)) return `${base}${webui}`
+  if (webui !== null && SAFE_PATH.test(webui)) return `${base}${webui}`
   const url = URL.parse(`${base}${webui ?? ''}`)
-  const fits =
+  const isOnSite =
     webui?.startsWith('/') === true &&
     url?.href.startsWith(`${base}/`) === true &&
     url.href.length <= 2_048
-  return fits ? url.href : `${base}/pages/viewpage.action?pageId=${encodeURIComponent(pageId)}`
+  return isOnSite ? url.href : `${base}/pages/viewpage.action?pageId=${encodeURIComponent(pageId)}`
 }

@@ -1,15 +1,15 @@
 import { Type } from '@sinclair/typebox'
 import { Nullable } from '../../http/schemas.ts'
-import type { Items } from '../../model/items.ts'
-import { listing } from './listing.ts'
-import { text } from '../../lib/json.ts'
-import type { Collection, Reader } from '../provider.ts'
-import { isId, isThere, judged, tooLong, unfit } from '../paging.ts'
+import type { ItemsByCollection } from '../../model/items.ts'
+import { fetchListPages } from './listing.ts'
+import { toStorableText } from '../../lib/json.ts'
+import type { Collection, CollectionReader } from '../provider.ts'
+import { isId, checkExists, parseItems, describeTooLongText, createInvalidItem } from '../paging.ts'
 
 export const spaces: Collection<'spaces'> = {
   name: 'spaces',
-  neverEmpty: true,
-  row: {
+  isNeverEmpty: true,
+  responseFields: {
     space_id: Type.String({ example: '98310' }),
     key: Type.String({ example: 'ENG' }),
     name: Type.String({ example: 'Engineering' }),
@@ -17,7 +17,7 @@ export const spaces: Collection<'spaces'> = {
     status: Nullable(Type.String({ example: 'current' })),
     url: Nullable(Type.String({ example: 'https://acme.atlassian.net/wiki/spaces/ENG' }))
   },
-  toWire: ({ spaceId, key, name, type, status, url }) => ({
+  toResponse: ({ spaceId, key, name, type, status, url }) => ({
     space_id: spaceId,
     key,
     name,
@@ -26,33 +26,41 @@ export const spaces: Collection<'spaces'> = {
     url
   }),
   sortValue: ({ key }) => key,
-  within: { name: 'space', description: 'The key of the only space', example: 'ENG' },
+  parentFilter: { name: 'space', description: 'The key of the only space', example: 'ENG' },
   async *list(reader, cursor) {
-    for await (const { results, next } of listing(reader, '/wiki/api/v2/spaces', {}, cursor)) {
-      yield { ...judged(results, (value) => space(value, reader)), next }
+    for await (const { results, next } of fetchListPages(
+      reader,
+      '/wiki/api/v2/spaces',
+      {},
+      cursor
+    )) {
+      yield { ...parseItems(results, (value) => parseSpace(value, reader)), next }
     }
   },
-  look: async (reader, id) =>
-    isId(id) ? await isThere(async () => await reader.get(`/wiki/api/v2/spaces/${id}`)) : undefined
+  exists: async (reader, id) =>
+    isId(id)
+      ? await checkExists(async () => await reader.get(`/wiki/api/v2/spaces/${id}`))
+      : undefined
 }
 
-function space(value: Record<string, unknown>, { site }: Reader) {
-  const [remoteId, key] = [text(value.id), text(value.key)]
-  if (remoteId === null || key === null) return unfit(remoteId, 'It has no id or no key.')
-  const item: Items['spaces'] = {
+function parseSpace(value: Record<string, unknown>, { site }: CollectionReader) {
+  const [remoteId, key] = [toStorableText(value.id), toStorableText(value.key)]
+  if (remoteId === null || key === null)
+    return createInvalidItem(remoteId, 'It has no id or no key.')
+  const item: ItemsByCollection['spaces'] = {
     spaceId: remoteId,
     key,
-    name: text(value.name) ?? key,
-    type: text(value.type),
-    status: text(value.status),
+    name: toStorableText(value.name) ?? key,
+    type: toStorableText(value.type),
+    status: toStorableText(value.status),
     url: `${site.url}/wiki/spaces/${encodeURIComponent(key)}`,
     remoteUpdatedAt: null
   }
-  const problem = tooLong({
+  const problem = describeTooLongText({
     key,
     name: item.name,
     type: item.type ?? null,
     status: item.status ?? null
   })
-  return problem === undefined ? { remoteId, item } : unfit(remoteId, problem)
+  return problem === undefined ? { remoteId, item } : createInvalidItem(remoteId, problem)
 }

@@ -1,37 +1,37 @@
 import { Type } from '@sinclair/typebox'
 import { AppError } from '../../lib/errors.ts'
 import { Nullable } from '../../http/schemas.ts'
-import type { Items } from '../../model/items.ts'
-import { isRecord, text } from '../../lib/json.ts'
-import type { Batch, Collection, Failed, Reader } from '../provider.ts'
+import type { ItemsByCollection } from '../../model/items.ts'
+import { isRecord, toStorableText } from '../../lib/json.ts'
+import type { ItemBatch, Collection, InvalidItem, CollectionReader } from '../provider.ts'
 import {
-  age,
-  chain,
-  instant,
+  formatRelativeBound,
+  createPageChain,
+  parseDate,
   isId,
-  isThere,
-  judged,
-  optional,
-  sized,
-  tooLong,
-  unfit
+  checkExists,
+  parseItems,
+  getTextField,
+  createAdaptivePager,
+  describeTooLongText,
+  createInvalidItem
 } from '../paging.ts'
 
-type IssueBatch = Batch<Items['issues']>
+type IssueBatch = ItemBatch<ItemsByCollection['issues']>
 
 /** Most ids in one answer, and most issues (atlassian.md section 8.3). */
-const IDS = 5_000
-const FETCHED = 100
-const FIELDS = ['summary', 'status', 'issuetype', 'project', 'assignee', 'created', 'updated']
+const MAX_SEARCH_IDS = 5_000
+const FETCH_BATCH_SIZE = 100
+const ISSUE_FIELDS = ['summary', 'status', 'issuetype', 'project', 'assignee', 'created', 'updated']
 /** Every query has to be bounded (atlassian.md section 8.3). */
-const ALL = 'project is not EMPTY'
+const ALL_ISSUES_JQL = 'project is not EMPTY'
 /** The count that Atlassian gives is an estimate: a listing that shows less than this share of it is not believed to be complete. */
-const COMPLETE_SHARE = 0.95
-const FEW = 5
+const MIN_COMPLETE_RATIO = 0.95
+const COUNT_TOLERANCE = 5
 
 export const issues: Collection<'issues'> = {
   name: 'issues',
-  row: {
+  responseFields: {
     issue_id: Type.String({ example: '10042' }),
     key: Type.String({ example: 'PAY-7' }),
     project_key: Type.String({ example: 'PAY' }),
@@ -44,7 +44,7 @@ export const issues: Collection<'issues'> = {
     ),
     url: Nullable(Type.String({ example: 'https://acme.atlassian.net/browse/PAY-7' }))
   },
-  toWire: ({
+  toResponse: ({
     issueId,
     key,
     projectKey,
@@ -66,7 +66,7 @@ export const issues: Collection<'issues'> = {
     url
   }),
   sortValue: ({ key }) => key,
-  within: { name: 'project', description: 'The key of their project', example: 'PAY' },
+  parentFilter: { name: 'project', description: 'The key of their project', example: 'PAY' },
 
   /**
    * Ids by the thousand, in the order of creation, and then the issues by the hundred. The cursor is the moment that the last of
@@ -74,129 +74,140 @@ export const issues: Collection<'issues'> = {
    * there, and what this listing has read already is not read again.
    */
   async *list(reader, cursor) {
-    const expected = await count(reader)
-    const about = { expected, atLeast: Math.floor(expected * COMPLETE_SHARE) - FEW }
-    let [from, end] = [cursor === null ? null : Number(cursor), false]
-    while (!end) {
-      const links = chain(reader, from)
-      for await (const { ids, failed, last } of search(
+    const expected = await countIssues(reader)
+    const totals = {
+      expected,
+      minimumExpected: Math.floor(expected * MIN_COMPLETE_RATIO) - COUNT_TOLERANCE
+    }
+    let [from, isEnd] = [cursor === null ? null : Number(cursor), false]
+    while (!isEnd) {
+      const pageChain = createPageChain(reader, from)
+      for await (const { ids, invalidItems, isLast } of searchIssues(
         reader,
-        `${from === null ? ALL : `created >= "${age(reader, from)}"`} order by created asc`,
+        `${from === null ? ALL_ISSUES_JQL : `created >= "${formatRelativeBound(reader, from)}"`} order by created asc`,
         ['id'],
-        IDS
+        MAX_SEARCH_IDS
       )) {
-        for (let i = 0; i < Math.max(1, ids.length); i += FETCHED) {
-          const { batch, newest } = await unread(
+        for (let i = 0; i < Math.max(1, ids.length); i += FETCH_BATCH_SIZE) {
+          const { batch, newest } = await fetchUnseen(
             reader,
-            ids.slice(i, i + FETCHED).map(({ id }) => id)
+            ids.slice(i, i + FETCH_BATCH_SIZE).map(({ id }) => id)
           )
-          links.read(FETCHED, newest)
-          end = last && i + FETCHED >= ids.length
+          pageChain.addPage(FETCH_BATCH_SIZE, newest)
+          isEnd = isLast && i + FETCH_BATCH_SIZE >= ids.length
           yield {
             ...batch,
-            failed: i === 0 ? [...failed, ...batch.failed] : batch.failed,
-            next: end ? null : String(links.at() ?? 0),
-            ...about
+            invalidItems: i === 0 ? [...invalidItems, ...batch.invalidItems] : batch.invalidItems,
+            next: isEnd ? null : String(pageChain.getPosition() ?? 0),
+            ...totals
           }
         }
-        if (!end && links.isOver()) break
+        if (!isEnd && pageChain.isExhausted()) break
       }
-      from = links.at()
+      from = pageChain.getPosition()
     }
   },
 
-  async *changes(reader, since) {
-    let [from, end] = [since, false]
-    while (!end) {
-      const links = chain(reader, from)
-      for await (const { ids, failed, last } of search(
+  async *listChanges(reader, since) {
+    let [from, isEnd] = [since, false]
+    while (!isEnd) {
+      const pageChain = createPageChain(reader, from)
+      for await (const { ids, invalidItems, isLast } of searchIssues(
         reader,
-        `updated >= "${age(reader, from)}" order by updated asc`,
+        `updated >= "${formatRelativeBound(reader, from)}" order by updated asc`,
         ['updated'],
-        FETCHED
+        FETCH_BATCH_SIZE
       )) {
-        const known = await reader.stored(
+        const stored = await reader.findStored(
           'issues',
           ids.map(({ id }) => id)
         )
-        const news = ids.filter(
+        const changed = ids.filter(
           ({ id, updated }) =>
-            updated === null || Number(known.get(id)?.remote_updated_at ?? -1) < updated.getTime()
+            updated === null || Number(stored.get(id)?.remote_updated_at ?? -1) < updated.getTime()
         )
         const newest = ids.at(-1)?.updated?.getTime() ?? null
-        links.read(ids.length, newest)
-        end = last
-        const batch = await fetch(
+        pageChain.addPage(ids.length, newest)
+        isEnd = isLast
+        const batch = await fetchIssues(
           reader,
-          news.map(({ id }) => id)
+          changed.map(({ id }) => id)
         )
-        yield { ...batch, failed: [...failed, ...batch.failed], newest }
-        if (!end && links.isOver()) break
+        yield { ...batch, invalidItems: [...invalidItems, ...batch.invalidItems], newest }
+        if (!isEnd && pageChain.isExhausted()) break
       }
-      from = links.at() ?? from
+      from = pageChain.getPosition() ?? from
     }
   },
 
-  fetch,
-  look: async (reader, id) =>
+  fetch: fetchIssues,
+  exists: async (reader, id) =>
     isId(id)
-      ? await isThere(async () => await reader.get(`/rest/api/3/issue/${id}`, { fields: 'id' }))
+      ? await checkExists(async () => await reader.get(`/rest/api/3/issue/${id}`, { fields: 'id' }))
       : undefined
 }
 
-interface Found {
+interface IssueSearchPage {
   ids: Array<{ id: string; updated: Date | null }>
-  failed: Failed[]
-  last: boolean
+  invalidItems: InvalidItem[]
+  isLast: boolean
 }
 
 /** Pages by token; a token that comes again would go on for ever (atlassian.md section 14, surprise 15). */
-async function* search(
-  reader: Reader,
+async function* searchIssues(
+  reader: CollectionReader,
   jql: string,
   fields: string[],
   maxResults: number
-): AsyncGenerator<Found> {
+): AsyncGenerator<IssueSearchPage> {
   const tokens = new Set<string>()
-  const page = sized(maxResults)
+  const fetchPage = createAdaptivePager(maxResults)
   let token: string | null = null
   do {
-    const place: object = token === null ? {} : { nextPageToken: token }
-    const answer = await page(
+    const pageParams: object = token === null ? {} : { nextPageToken: token }
+    const response = await fetchPage(
       async (size) =>
-        await reader.post('/rest/api/3/search/jql', { jql, fields, maxResults: size, ...place })
+        await reader.post('/rest/api/3/search/jql', {
+          jql,
+          fields,
+          maxResults: size,
+          ...pageParams
+        })
     )
-    if (!isRecord(answer) || !Array.isArray(answer.issues)) {
+    if (!isRecord(response) || !Array.isArray(response.issues)) {
       throw new AppError(
         'upstream_invalid_answer',
         'Jira listed issues in a form this service does not know.'
       )
     }
-    token = text(answer.nextPageToken)
+    token = toStorableText(response.nextPageToken)
     if (token !== null && tokens.has(token)) {
       throw new AppError('upstream_invalid_answer', 'Jira repeats a page of its search.')
     }
     if (token !== null) tokens.add(token)
-    const found = answer.issues.map((value) =>
+    const hits = response.issues.map((value) =>
       isRecord(value)
-        ? { id: text(value.id), updated: instant(optional(value.fields, 'updated')) }
+        ? {
+            id: toStorableText(value.id),
+            updated: parseDate(getTextField(value.fields, 'updated'))
+          }
         : { id: null, updated: null }
     )
-    const ids = found.filter((each): each is Found['ids'][number] => each.id !== null)
-    const failed = found.slice(ids.length).map(() => unfit(null, 'It has no id.'))
-    yield { ids, failed, last: token === null }
+    const ids = hits.filter((each): each is IssueSearchPage['ids'][number] => each.id !== null)
+    const invalidItems = hits.slice(ids.length).map(() => createInvalidItem(null, 'It has no id.'))
+    yield { ids, invalidItems, isLast: token === null }
   } while (token !== null)
 }
 
 /** Of some ids what this listing has not read yet, and when the last of all of them was created. */
-async function unread(
-  reader: Reader,
+async function fetchUnseen(
+  reader: CollectionReader,
   ids: string[]
 ): Promise<{ batch: IssueBatch; newest: number | null }> {
-  const stored = await reader.stored('issues', ids)
-  const batch = await fetch(
+  const stored = await reader.findStored('issues', ids)
+  const batch = await fetchIssues(
     reader,
-    ids.filter((id) => stored.get(id)?.pass !== reader.pass)
+    ids.filter((id) => stored.get(id)?.pass !== reader.generation)
   )
   const created = [
     ...batch.items.map(({ item }) => item.remoteCreatedAt?.getTime()),
@@ -206,52 +217,55 @@ async function unread(
   return { batch, newest: Number.isFinite(newest) ? newest : null }
 }
 
-async function fetch(reader: Reader, ids: readonly string[]): Promise<IssueBatch> {
-  const found: unknown[] = []
-  const page = sized(FETCHED)
+async function fetchIssues(reader: CollectionReader, ids: readonly string[]): Promise<IssueBatch> {
+  const issues: unknown[] = []
+  const fetchPage = createAdaptivePager(FETCH_BATCH_SIZE)
   for (let i = 0; i < ids.length;) {
-    const answer = await page(async (size) => {
-      const some = ids.slice(i, i + size)
+    const response = await fetchPage(async (size) => {
+      const batchIds = ids.slice(i, i + size)
       const fetched = await reader.post('/rest/api/3/issue/bulkfetch', {
-        issueIdsOrKeys: some,
-        fields: FIELDS
+        issueIdsOrKeys: batchIds,
+        fields: ISSUE_FIELDS
       })
-      i += some.length
+      i += batchIds.length
       return fetched
     })
-    if (!isRecord(answer) || !Array.isArray(answer.issues)) {
+    if (!isRecord(response) || !Array.isArray(response.issues)) {
       throw new AppError(
         'upstream_invalid_answer',
         'Jira answered with issues in a form this service does not know.'
       )
     }
-    found.push(...answer.issues)
+    issues.push(...response.issues)
   }
-  return { ...judged(found, (value) => issue(value, reader)), next: null }
+  return { ...parseItems(issues, (value) => parseIssue(value, reader)), next: null }
 }
 
-async function count(reader: Reader): Promise<number> {
-  const answer = await reader.post('/rest/api/3/search/approximate-count', { jql: ALL })
-  return isRecord(answer) ? Number(answer.count) || 0 : 0
+async function countIssues(reader: CollectionReader): Promise<number> {
+  const response = await reader.post('/rest/api/3/search/approximate-count', {
+    jql: ALL_ISSUES_JQL
+  })
+  return isRecord(response) ? Number(response.count) || 0 : 0
 }
 
-function issue(value: Record<string, unknown>, { site }: Reader) {
+function parseIssue(value: Record<string, unknown>, { site }: CollectionReader) {
   const fields = isRecord(value.fields) ? value.fields : {}
-  const [remoteId, key] = [text(value.id), text(value.key)]
-  if (remoteId === null || key === null) return unfit(remoteId, 'It has no id or no key.')
-  const item: Items['issues'] = {
+  const [remoteId, key] = [toStorableText(value.id), toStorableText(value.key)]
+  if (remoteId === null || key === null)
+    return createInvalidItem(remoteId, 'It has no id or no key.')
+  const item: ItemsByCollection['issues'] = {
     issueId: remoteId,
     key,
-    projectKey: optional(fields.project, 'key') ?? key.replace(/-\d+$/, ''),
-    summary: text(fields.summary) ?? '',
-    status: optional(fields.status, 'name'),
-    issueType: optional(fields.issuetype, 'name'),
-    assignee: optional(fields.assignee, 'displayName'),
-    remoteCreatedAt: instant(fields.created),
-    remoteUpdatedAt: instant(fields.updated),
+    projectKey: getTextField(fields.project, 'key') ?? key.replace(/-\d+$/, ''),
+    summary: toStorableText(fields.summary) ?? '',
+    status: getTextField(fields.status, 'name'),
+    issueType: getTextField(fields.issuetype, 'name'),
+    assignee: getTextField(fields.assignee, 'displayName'),
+    remoteCreatedAt: parseDate(fields.created),
+    remoteUpdatedAt: parseDate(fields.updated),
     url: `${site.url}/browse/${encodeURIComponent(key)}`
   }
-  const problem = tooLong({
+  const problem = describeTooLongText({
     key,
     summary: item.summary,
     status: item.status ?? null,
@@ -259,5 +273,5 @@ function issue(value: Record<string, unknown>, { site }: Reader) {
     assignee: item.assignee ?? null,
     'project key': item.projectKey
   })
-  return problem === undefined ? { remoteId, item } : unfit(remoteId, problem)
+  return problem === undefined ? { remoteId, item } : createInvalidItem(remoteId, problem)
 }

@@ -2,17 +2,17 @@ import { issues } from './issues.ts'
 import { projects } from './projects.ts'
 import type { Provider } from '../provider.ts'
 
-const granular = (...names: string[]) => names.map((name) => `read:${name}:jira`)
+const granularScopes = (...names: string[]) => names.map((name) => `read:${name}:jira`)
 
 /** The granular sets are all or nothing (atlassian.md section 6). */
 const features: Provider['features'] = [
   {
     name: 'projects',
-    copies: 'projects',
-    essential: true,
+    collection: 'projects',
+    isRequired: true,
     scopes: [
       ['read:jira-work'],
-      granular(
+      granularScopes(
         'project',
         'issue-type',
         'project.property',
@@ -29,10 +29,10 @@ const features: Provider['features'] = [
   },
   {
     name: 'issues',
-    copies: 'issues',
+    collection: 'issues',
     scopes: [
       ['read:jira-work'],
-      granular('issue-details', 'audit-log', 'avatar', 'field-configuration', 'issue-meta')
+      granularScopes('issue-details', 'audit-log', 'avatar', 'field-configuration', 'issue-meta')
     ]
   },
   {
@@ -57,7 +57,7 @@ export const jira: Provider = {
   title: 'Jira',
   scopes: ['read:jira-work', 'read:jira-user', 'read:me', 'offline_access'],
   features,
-  ownsScope: (scope) => /jira/.test(scope),
+  isProductScope: (scope) => /jira/.test(scope),
   basePath: '',
   returnPath: '/oauth/jira',
   returnQuery: {},

@@ -1,11 +1,17 @@
 import { COLLECTIONS } from '../data/collections.ts'
-import type { Collection } from '../data/collections.ts'
-import { AdminError, inRange, oneOf, readFields, siteOf } from './fields.ts'
-import type { Site } from '../data/sites.ts'
-import type { World } from '../state.ts'
+import type { CollectionName } from '../data/collections.ts'
+import {
+  AdminError,
+  requireIntegerInRange,
+  requireOneOf,
+  readFields,
+  resolveSite
+} from './fields.ts'
+import type { SandboxSite } from '../data/sites.ts'
+import type { SandboxState } from '../state.ts'
 
-const MOST_REPEATS = 100
-const NAMES: Record<string, Collection> = {
+const MAX_REPEATS = 100
+const COLLECTION_BY_KIND: Record<string, CollectionName> = {
   project: 'projects',
   issue: 'issues',
   space: 'spaces',
@@ -13,12 +19,12 @@ const NAMES: Record<string, Collection> = {
 }
 
 /** Hides a thing, and what is in it, from one account or from everybody, or shows it again. */
-export function restrict(world: World, body: unknown) {
+export function setRestriction(state: SandboxState, body: unknown) {
   const {
     site: name,
     account_id: account,
     restricted,
-    ...things
+    ...targets
   } = readFields(body, {
     site: 'string?',
     project: 'string?',
@@ -28,26 +34,26 @@ export function restrict(world: World, body: unknown) {
     account_id: 'string?',
     restricted: 'boolean'
   })
-  const named = Object.entries(things).filter(([, id]) => id !== undefined)
-  if (named.length !== 1) {
-    throw new AdminError(`body must name one of ${Object.keys(NAMES).join(', ')}`)
+  const chosen = Object.entries(targets).filter(([, id]) => id !== undefined)
+  if (chosen.length !== 1) {
+    throw new AdminError(`body must name one of ${Object.keys(COLLECTION_BY_KIND).join(', ')}`)
   }
-  const [[kind, id]] = named
-  const site = siteOf(world, name)
-  const accountId = account === undefined ? undefined : accountOf(world, account)
+  const [[kind, id]] = chosen
+  const site = resolveSite(state, name)
+  const accountId = account === undefined ? undefined : resolveAccountId(state, account)
   site.restrictions.set(
-    NAMES[kind],
-    positionOf(site, NAMES[kind], String(id)),
+    COLLECTION_BY_KIND[kind],
+    resolvePosition(site, COLLECTION_BY_KIND[kind], String(id)),
     restricted === true,
     accountId
   )
 }
 
 /** Makes an item look other than it is, wherever it is shown; `fields: null` ends that. */
-export function spoil(world: World, body: unknown) {
+export function setCorruption(state: SandboxState, body: unknown) {
   const {
     site: name,
-    collection: given,
+    collection: collectionName,
     id,
     fields = {},
     omit = [],
@@ -63,10 +69,10 @@ export function spoil(world: World, body: unknown) {
   if (fields !== null && (typeof fields !== 'object' || Array.isArray(fields))) {
     throw new AdminError('body.fields must be an object or null')
   }
-  inRange(repeat, 1, MOST_REPEATS, 'repeat')
-  const collection = oneOf(given, COLLECTIONS, 'collection')
-  const site = siteOf(world, name)
-  const spoilt =
+  requireIntegerInRange(repeat, 1, MAX_REPEATS, 'repeat')
+  const collection = requireOneOf(collectionName, COLLECTIONS, 'collection')
+  const site = resolveSite(state, name)
+  const corruption =
     fields === null
       ? undefined
       : {
@@ -74,23 +80,25 @@ export function spoil(world: World, body: unknown) {
           omit: omit as string[],
           repeat: Number(repeat)
         }
-  if (!site.spoils.set(collection, positionOf(site, collection, String(id)), spoilt)) {
+  if (
+    !site.corruptions.set(collection, resolvePosition(site, collection, String(id)), corruption)
+  ) {
     throw new AdminError('too many items are spoilt')
   }
 }
 
 /** By id, or by key where there is one. */
-function positionOf(site: Site, collection: Collection, name: string): number {
+function resolvePosition(site: SandboxSite, collection: CollectionName, name: string): number {
   const row =
     collection === 'pages'
-      ? site.pages.byId(name)
-      : (site[collection].byId(name) ?? site[collection].byKey(name))
+      ? site.pages.findById(name)
+      : (site[collection].findById(name) ?? site[collection].findByKey(name))
   if (row === undefined) throw new AdminError(`no ${collection.slice(0, -1)} ${name}`)
   return row.position
 }
 
 /** By account id or nickname. */
-export function accountOf({ users }: Pick<World, 'users'>, name: unknown): string {
+export function resolveAccountId({ users }: Pick<SandboxState, 'users'>, name: unknown): string {
   const user = users.find(({ accountId, nickname }) => accountId === name || nickname === name)
   if (user === undefined) throw new AdminError(`no account ${name}`)
   return user.accountId

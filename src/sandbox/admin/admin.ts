@@ -1,4 +1,4 @@
-import type { Answer } from '../gateway/answer.ts'
+import type { SandboxResponse } from '../gateway/answer.ts'
 import { ok } from '../gateway/answer.ts'
 import {
   changeIssue,
@@ -10,38 +10,44 @@ import {
   createProject,
   createSpace
 } from './admin-data.ts'
-import { accountOf, restrict, spoil } from './admin-items.ts'
+import { resolveAccountId, setRestriction, setCorruption } from './admin-items.ts'
 import { FAULT_KINDS } from './faults.ts'
-import { AdminError, oneOf, readFields, siteOf, inRange } from './fields.ts'
+import {
+  AdminError,
+  requireOneOf,
+  readFields,
+  resolveSite,
+  requireIntegerInRange
+} from './fields.ts'
 import { BURST_VARIANTS, QUOTA_VARIANTS } from '../gateway/limits.ts'
 import { SCOPES } from '../oauth/scopes.ts'
 import { PRODUCTS } from '../data/sites.ts'
-import type { World } from '../state.ts'
+import type { SandboxState } from '../state.ts'
 
 /** @param id what followed the name in the path, `projects/{id}` */
-type Action = (world: World, body: unknown, id: string) => unknown
+type AdminAction = (state: SandboxState, body: unknown, id: string) => unknown
 
-const BURST_MS = 1000
-const LONGEST_LAG_MS = 7 * 86_400_000
+const DEFAULT_BURST_MS = 1000
+const MAX_LAG_MS = 7 * 86_400_000
 
-const ACTIONS: Record<string, Action> = {
-  'GET state': state,
-  'GET stats': stats,
+const ACTIONS: Record<string, AdminAction> = {
+  'GET state': readState,
+  'GET stats': readStats,
   'GET faults': ({ faults }) => faults.list(),
   'POST faults': addFault,
   'DELETE faults': ({ faults }) => faults.clear(),
-  'POST clock': advance,
-  'POST revoke': revoke,
+  'POST clock': advanceClock,
+  'POST revoke': revokeGrants,
   'POST password-change': changePassword,
-  'POST account': changeAccount,
-  'POST uninstall': uninstall,
-  'POST scopes': setScopes,
-  'POST product-access': setAccess,
+  'POST account': setAccountStatus,
+  'POST uninstall': uninstallApp,
+  'POST scopes': setClientScopes,
+  'POST product-access': setProductAccess,
   'POST quota': setQuota,
-  'POST burst': setBurst,
-  'POST lag': setLag,
-  'POST restrict': restrict,
-  'POST spoil': spoil,
+  'POST burst': setBurstLimit,
+  'POST lag': setIndexLag,
+  'POST restrict': setRestriction,
+  'POST spoil': setCorruption,
   'POST reset': ({ reset }) => reset(),
   'POST projects': createProject,
   'POST projects/': changeProject,
@@ -59,7 +65,12 @@ const ACTIONS: Record<string, Action> = {
  *
  * @param path below `/admin/`
  */
-export function admin(world: World, method: string, path: string, body: unknown): Answer {
+export function handleAdminCall(
+  state: SandboxState,
+  method: string,
+  path: string,
+  body: unknown
+): SandboxResponse {
   const [name, ...rest] = path.split('/')
   const id = rest.join('/')
   const action = ACTIONS[`${method} ${name}${id === '' ? '' : '/'}`]
@@ -68,20 +79,20 @@ export function admin(world: World, method: string, path: string, body: unknown)
       status: 404,
       body: {
         error: `no admin call ${method} ${path}. Known: ${Object.keys(ACTIONS)
-          .map((known) => known.replace(/\/$/, '/{id}'))
+          .map((route) => route.replace(/\/$/, '/{id}'))
           .join(', ')}`
       }
     }
   }
   try {
-    return ok(action(world, body ?? {}, id) ?? { ok: true })
+    return ok(action(state, body ?? {}, id) ?? { ok: true })
   } catch (error) {
     if (error instanceof AdminError) return { status: 400, body: { error: error.message } }
     throw error
   }
 }
 
-function addFault({ faults }: World, body: unknown) {
+function addFault({ faults }: SandboxState, body: unknown) {
   const {
     match = {},
     times = 1,
@@ -99,26 +110,26 @@ function addFault({ faults }: World, body: unknown) {
     skip: 'number?',
     bytes: 'number?'
   })
-  const where = readFields(match, { path: 'string?', method: 'string?' }, 'match')
-  inRange(times, 0, 1_000_000, 'times')
-  inRange(skip, 0, 1_000_000, 'skip')
-  inRange(rest.status ?? 200, 200, 599, 'status')
+  const matchFields = readFields(match, { path: 'string?', method: 'string?' }, 'match')
+  requireIntegerInRange(times, 0, 1_000_000, 'times')
+  requireIntegerInRange(skip, 0, 1_000_000, 'skip')
+  requireIntegerInRange(rest.status ?? 200, 200, 599, 'status')
   faults.add({
-    match: where,
+    match: matchFields,
     times: Number(times),
     skip: Number(skip),
-    kind: oneOf(kind, FAULT_KINDS, 'kind'),
+    kind: requireOneOf(kind, FAULT_KINDS, 'kind'),
     ...rest
   })
 }
 
-function advance({ clock, now }: World, body: unknown) {
+function advanceClock({ clock, now }: SandboxState, body: unknown) {
   const { advance_ms: ms } = readFields(body, { advance_ms: 'number' })
   clock.advance(Number(ms))
   return { now: new Date(now()).toISOString() }
 }
 
-function revoke({ grants, ...world }: World, body: unknown) {
+function revokeGrants({ grants, ...state }: SandboxState, body: unknown) {
   const { client_id: clientId, account_id: account } = readFields(body, {
     client_id: 'string?',
     account_id: 'string?'
@@ -126,49 +137,52 @@ function revoke({ grants, ...world }: World, body: unknown) {
   return {
     grants: grants.revoke({
       clientId: clientId as string | undefined,
-      accountId: account === undefined ? undefined : accountOf(world, account)
+      accountId: account === undefined ? undefined : resolveAccountId(state, account)
     })
   }
 }
 
-function changePassword({ grants, ...world }: World, body: unknown) {
+function changePassword({ grants, ...state }: SandboxState, body: unknown) {
   const { account_id: account } = readFields(body, { account_id: 'string' })
-  return { families: grants.changePassword(accountOf(world, account)) }
+  return { families: grants.changePassword(resolveAccountId(state, account)) }
 }
 
 /** Closes somebody's account, which ends what they have granted, or changes their profile. */
-function changeAccount(world: World, body: unknown) {
+function setAccountStatus(state: SandboxState, body: unknown) {
   const { account_id: account, status } = readFields(body, {
     account_id: 'string',
     status: 'string'
   })
-  const accountId = accountOf(world, account)
-  const called = oneOf(status, ['closed', 'updated'] as const, 'status')
-  world.accounts.set(accountId, { status: called, at: world.now() })
+  const accountId = resolveAccountId(state, account)
+  const accountStatus = requireOneOf(status, ['closed', 'updated'] as const, 'status')
+  state.accounts.set(accountId, { status: accountStatus, at: state.now() })
   return {
-    grants: called === 'closed' ? world.grants.revoke({ accountId, clientId: undefined }) : 0
+    grants: accountStatus === 'closed' ? state.grants.revoke({ accountId, clientId: undefined }) : 0
   }
 }
 
-function uninstall(world: World, body: unknown) {
+function uninstallApp(state: SandboxState, body: unknown) {
   const { site, client_id: clientId } = readFields(body, { site: 'string', client_id: 'string?' })
   return {
-    grants: world.grants.uninstall(siteOf(world, site).cloudId, clientId as string | undefined)
+    grants: state.grants.removeSite(
+      resolveSite(state, site).cloudId,
+      clientId as string | undefined
+    )
   }
 }
 
 /** Enables scopes on an app, instead of those it had. Grants keep theirs until the next consent. */
-function setScopes(world: World, body: unknown) {
+function setClientScopes(state: SandboxState, body: unknown) {
   const { client_id: id, scopes } = readFields(body, { client_id: 'string', scopes: 'strings' })
-  const client = world.clients.get(String(id))
+  const client = state.clients.get(String(id))
   if (client === undefined) throw new AdminError(`no client ${id}`)
-  const unknown = (scopes as string[]).filter((scope) => !Object.hasOwn(SCOPES, scope))
-  if (unknown.length > 0) throw new AdminError(`no such scope: ${unknown.join(', ')}`)
-  world.clients.set(client.id, { ...client, scopes: scopes as string[] })
+  const unknownScopes = (scopes as string[]).filter((scope) => !Object.hasOwn(SCOPES, scope))
+  if (unknownScopes.length > 0) throw new AdminError(`no such scope: ${unknownScopes.join(', ')}`)
+  state.clients.set(client.id, { ...client, scopes: scopes as string[] })
 }
 
 /** Takes a product of a site from a person, or from everybody, or gives it back. */
-function setAccess(world: World, body: unknown) {
+function setProductAccess(state: SandboxState, body: unknown) {
   const {
     site,
     product,
@@ -182,39 +196,42 @@ function setAccess(world: World, body: unknown) {
   })
   const accounts =
     account === undefined
-      ? world.users.map(({ accountId }) => accountId)
-      : [accountOf(world, account)]
+      ? state.users.map(({ accountId }) => accountId)
+      : [resolveAccountId(state, account)]
   for (const accountId of accounts) {
-    world.access.set(
+    state.access.set(
       accountId,
-      siteOf(world, site).cloudId,
-      oneOf(product, PRODUCTS, 'product'),
+      resolveSite(state, site).cloudId,
+      requireOneOf(product, PRODUCTS, 'product'),
       granted === true
     )
   }
 }
 
 /** Everything, or one site, is refused until the top of the hour of world time; `exhaust: false` ends it. */
-function setQuota(world: World, body: unknown) {
+function setQuota(state: SandboxState, body: unknown) {
   const { exhaust, variant, site } = readFields(body, {
     exhaust: 'boolean',
     variant: 'string?',
     site: 'string?'
   })
-  const called = oneOf(
+  const quotaVariant = requireOneOf(
     variant ?? (site === undefined ? 'global' : 'tenant'),
     QUOTA_VARIANTS,
     'variant'
   )
-  world.limits.exhaustQuota(exhaust === true ? called : undefined, cloudIdOf(world, site))
+  state.limits.exhaustQuota(
+    exhaust === true ? quotaVariant : undefined,
+    resolveCloudId(state, site)
+  )
 }
 
 /** Everything, or one site, is refused for `for_ms` of world time. */
-function setBurst(world: World, body: unknown) {
+function setBurstLimit(state: SandboxState, body: unknown) {
   const {
     exhaust,
     variant = 'standard',
-    for_ms: ms = BURST_MS,
+    for_ms: ms = DEFAULT_BURST_MS,
     site
   } = readFields(body, {
     exhaust: 'boolean',
@@ -222,35 +239,35 @@ function setBurst(world: World, body: unknown) {
     for_ms: 'number?',
     site: 'string?'
   })
-  world.limits.exhaustBurst(
+  state.limits.exhaustBurst(
     exhaust === true ? Number(ms) : 0,
-    oneOf(variant, BURST_VARIANTS, 'variant'),
-    cloudIdOf(world, site)
+    requireOneOf(variant, BURST_VARIANTS, 'variant'),
+    resolveCloudId(state, site)
   )
 }
 
 /** Here no site means all of them. */
-function cloudIdOf(world: World, site: unknown): string | undefined {
-  return site === undefined ? undefined : siteOf(world, site).cloudId
+function resolveCloudId(state: SandboxState, site: unknown): string | undefined {
+  return site === undefined ? undefined : resolveSite(state, site).cloudId
 }
 
 /** How far search is behind from now on, for changes that it has not seen yet as well. */
-function setLag(world: World, body: unknown) {
+function setIndexLag(state: SandboxState, body: unknown) {
   const { ms } = readFields(body, { ms: 'number' })
-  inRange(ms, 0, LONGEST_LAG_MS, 'ms')
-  world.setIndexLag(Number(ms))
+  requireIntegerInRange(ms, 0, MAX_LAG_MS, 'ms')
+  state.setIndexLag(Number(ms))
 }
 
-function stats({ stats, grants, limits }: World) {
-  return { ...stats.read(), family_revocations: grants.reuses(), points: limits.points() }
+function readStats({ stats, grants, limits }: SandboxState) {
+  return { ...stats.snapshot(), family_revocations: grants.countReuses(), points: limits.points() }
 }
 
-function state(world: World) {
+function readState(state: SandboxState) {
   return {
-    now: new Date(world.now()).toISOString(),
-    seed: world.seed,
-    index_lag_ms: world.indexLagMs(),
-    sites: world.sites.map(
+    now: new Date(state.now()).toISOString(),
+    seed: state.seed,
+    index_lag_ms: state.indexLagMs(),
+    sites: state.sites.map(
       ({ name, cloudId, url, sizes, products, projects, issues, spaces, pages }) => ({
         name,
         cloudId,
@@ -265,25 +282,25 @@ function state(world: World) {
         }
       })
     ),
-    users: world.users.map(({ accountId, name, nickname, timeZone }) => ({
+    users: state.users.map(({ accountId, name, nickname, timeZone }) => ({
       account_id: accountId,
       name,
       nickname,
       time_zone: timeZone
     })),
-    clients: [...world.clients.values()].map(({ id, name, access, scopes }) => ({
+    clients: [...state.clients.values()].map(({ id, name, access, scopes }) => ({
       client_id: id,
       name,
       access,
       scopes
     })),
-    grants: [...world.grants.all()].map(({ clientId, accountId, scopes, cloudIds, families }) => ({
+    grants: [...state.grants.list()].map(({ clientId, accountId, scopes, cloudIds, families }) => ({
       client_id: clientId,
       account_id: accountId,
       scopes,
       sites: [...cloudIds],
       families: families.size
     })),
-    faults: world.faults.list().length
+    faults: state.faults.list().length
   }
 }

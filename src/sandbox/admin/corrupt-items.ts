@@ -1,9 +1,9 @@
-import type { Call } from '../gateway/call.ts'
-import type { Collection } from '../data/collections.ts'
+import type { GatewayCall } from '../gateway/call.ts'
+import type { CollectionName } from '../data/collections.ts'
 import type { Row } from '../data/records.ts'
 
 /** How an item is shown other than it is: as the bad data that turns up in the wild. */
-export interface Spoil {
+export interface Corruption {
   /** What members say instead; a dotted name goes deeper (`fields.summary`, `version.createdAt`). */
   fields: Record<string, unknown>
   /** Members that are missing, dotted as well. */
@@ -12,54 +12,63 @@ export interface Spoil {
   repeat: number
 }
 
-export interface Spoils {
+export interface Corruptions {
   /** By position; undefined when nothing of the collection is spoilt, so that nothing has to be looked up. */
-  of: (collection: Collection) => ReadonlyMap<number, Spoil> | undefined
+  forCollection: (collection: CollectionName) => ReadonlyMap<number, Corruption> | undefined
   /** @returns false when there are too many already */
-  set: (collection: Collection, position: number, spoil: Spoil | undefined) => boolean
+  set: (collection: CollectionName, position: number, corruption: Corruption | undefined) => boolean
 }
 
-type Item = Record<string, unknown>
+type JsonObject = Record<string, unknown>
 
-const MOST_SPOILT = 1000
+const MAX_CORRUPTIONS = 1000
 
-export function createSpoils(): Spoils {
-  const spoilt = new Map<Collection, Map<number, Spoil>>()
-  const count = () => [...spoilt.values()].reduce((sum, { size }) => sum + size, 0)
+export function createCorruptions(): Corruptions {
+  const byCollection = new Map<CollectionName, Map<number, Corruption>>()
+  const count = () => [...byCollection.values()].reduce((sum, { size }) => sum + size, 0)
   return {
-    of: (collection) => spoilt.get(collection),
-    set: (collection, position, spoil) => {
-      const among = spoilt.get(collection) ?? new Map<number, Spoil>()
-      if (spoil === undefined) among.delete(position)
-      else if (among.has(position) || count() < MOST_SPOILT) among.set(position, spoil)
+    forCollection: (collection) => byCollection.get(collection),
+    set: (collection, position, corruption) => {
+      const byPosition = byCollection.get(collection) ?? new Map<number, Corruption>()
+      if (corruption === undefined) byPosition.delete(position)
+      else if (byPosition.has(position) || count() < MAX_CORRUPTIONS)
+        byPosition.set(position, corruption)
       else return false
-      if (among.size > 0) spoilt.set(collection, among)
-      else spoilt.delete(collection)
+      if (byPosition.size > 0) byCollection.set(collection, byPosition)
+      else byCollection.delete(collection)
       return true
     }
   }
 }
 
 /** The item as it is shown. A member that this answer does not show is not spoilt in it. */
-export function shown({ site }: Call, collection: Collection, { position }: Row, item: Item): Item {
-  const spoil = site.spoils.of(collection)?.get(position)
-  if (spoil === undefined) return item
-  const changed = Object.entries(spoil.fields).reduce(
-    (copy, [name, value]) => replaced(copy, name.split('.'), value),
+export function applyCorruption(
+  { site }: GatewayCall,
+  collection: CollectionName,
+  { position }: Row,
+  item: JsonObject
+): JsonObject {
+  const corruption = site.corruptions.forCollection(collection)?.get(position)
+  if (corruption === undefined) return item
+  const withFields = Object.entries(corruption.fields).reduce(
+    (copy, [name, value]) => replaceMember(copy, name.split('.'), value),
     item
   )
-  return spoil.omit.reduce((copy, name) => replaced(copy, name.split('.'), undefined), changed)
+  return corruption.omit.reduce(
+    (copy, name) => replaceMember(copy, name.split('.'), undefined),
+    withFields
+  )
 }
 
 /** A copy with another value in one place; `undefined` is not written to JSON. What leads there is copied too, nothing shared is changed. */
-function replaced(item: Item, [name, ...rest]: string[], value: unknown): Item {
+function replaceMember(item: JsonObject, [name, ...rest]: string[], value: unknown): JsonObject {
   if (!Object.hasOwn(item, name)) return item
   if (rest.length === 0) return { ...item, [name]: value }
   const inner = item[name]
-  return isItem(inner) ? { ...item, [name]: replaced(inner, rest, value) } : item
+  return isJsonObject(inner) ? { ...item, [name]: replaceMember(inner, rest, value) } : item
 }
 
-function isItem(value: unknown): value is Item {
+function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
@@ -69,20 +78,20 @@ function isItem(value: unknown): value is Item {
  *
  * @returns the page, and whether rows are left after it
  */
-export function filled<R extends Row>(
-  { site }: Call,
-  collection: Collection,
-  found: R[],
+export function paginateRows<R extends Row>(
+  { site }: GatewayCall,
+  collection: CollectionName,
+  rows: R[],
   size: number
-): { page: R[]; more: boolean } {
-  const spoilt = site.spoils.of(collection)
-  if (spoilt === undefined) return { page: found.slice(0, size), more: found.length > size }
+): { page: R[]; hasMore: boolean } {
+  const corruptions = site.corruptions.forCollection(collection)
+  if (corruptions === undefined) return { page: rows.slice(0, size), hasMore: rows.length > size }
   const page: R[] = []
   let next = 0
-  while (page.length < size && next < found.length) {
-    const row = found[next++]
-    const times = Math.min(spoilt.get(row.position)?.repeat ?? 1, size - page.length)
+  while (page.length < size && next < rows.length) {
+    const row = rows[next++]
+    const times = Math.min(corruptions.get(row.position)?.repeat ?? 1, size - page.length)
     for (let time = 0; time < times; time++) page.push(row)
   }
-  return { page, more: next < found.length }
+  return { page, hasMore: next < rows.length }
 }

@@ -38,14 +38,14 @@ export interface Faults {
   clear: () => void
 }
 
-const FAULTS_KEPT = 1000
+const MAX_FAULTS = 1000
 
 export function createFaults(): Faults {
   let faults: Fault[] = []
 
   function take(method: string, path: string) {
     for (const fault of faults) {
-      if (!matches(fault, method, path)) continue
+      if (!isMatch(fault, method, path)) continue
       if (fault.skip > 0) {
         fault.skip--
         continue
@@ -60,7 +60,7 @@ export function createFaults(): Faults {
   return {
     take,
     add: (fault) => {
-      faults = [...faults, fault].slice(-FAULTS_KEPT)
+      faults = [...faults, fault].slice(-MAX_FAULTS)
     },
     list: () => faults,
     clear: () => {
@@ -69,21 +69,21 @@ export function createFaults(): Faults {
   }
 }
 
-function matches({ match }: Fault, method: string, path: string): boolean {
-  const sameMethod = match.method === undefined || match.method.toUpperCase() === method
-  return sameMethod && (match.path === undefined || covers(match.path, path))
+function isMatch({ match }: Fault, method: string, path: string): boolean {
+  const isSameMethod = match.method === undefined || match.method.toUpperCase() === method
+  return isSameMethod && (match.path === undefined || isPathMatch(match.path, path))
 }
 
-function covers(pattern: string, path: string): boolean {
+function isPathMatch(pattern: string, path: string): boolean {
   if (!pattern.includes('*')) return path.includes(pattern)
   const [first, ...rest] = pattern.split('*')
   if (!path.startsWith(first)) return false
   const last = rest.pop() ?? ''
-  let at = first.length
+  let index = first.length
   for (const part of rest) {
-    const found = path.indexOf(part, at)
+    const found = path.indexOf(part, index)
     if (found < 0) return false
-    at = found + part.length
+    index = found + part.length
   }
-  return path.length - last.length >= at && path.endsWith(last)
+  return path.length - last.length >= index && path.endsWith(last)
 }

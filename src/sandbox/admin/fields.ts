@@ -1,20 +1,24 @@
-import type { Site } from '../data/sites.ts'
-import type { World } from '../state.ts'
+import type { SandboxSite } from '../data/sites.ts'
+import type { SandboxState } from '../state.ts'
 
 /** A sentence for the person who called the admin API. */
 export class AdminError extends Error {}
 
-type Kind = 'string' | 'number' | 'boolean' | 'object' | 'strings' | 'any'
+type FieldKind = 'string' | 'number' | 'boolean' | 'object' | 'strings' | 'any'
 
 /** The fields an admin call knows: name to kind, with a question mark when it may be left out. */
-export type Shape = Record<string, Kind | `${Kind}?`>
+export type FieldShape = Record<string, FieldKind | `${FieldKind}?`>
 
 /**
  * Checks an admin body: unknown, missing and mistyped fields are refused by name.
  *
  * @throws {AdminError}
  */
-export function readFields(body: unknown, shape: Shape, where = 'body'): Record<string, unknown> {
+export function readFields(
+  body: unknown,
+  shape: FieldShape,
+  where = 'body'
+): Record<string, unknown> {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new AdminError(`${where} must be a JSON object`)
   }
@@ -28,7 +32,9 @@ export function readFields(body: unknown, shape: Shape, where = 'body'): Record<
   for (const [name, kind] of Object.entries(shape)) {
     const optional = kind.endsWith('?')
     if (
-      fields[name] === undefined ? !optional : !isA(fields[name], kind.replace('?', '') as Kind)
+      fields[name] === undefined
+        ? !optional
+        : !isOfKind(fields[name], kind.replace('?', '') as FieldKind)
     ) {
       throw new AdminError(
         `${where}.${name} must be ${kind.replace('?', '') === 'strings' ? 'a list of strings' : `a ${kind.replace('?', '')}`}`
@@ -38,7 +44,7 @@ export function readFields(body: unknown, shape: Shape, where = 'body'): Record<
   return fields
 }
 
-function isA(value: unknown, kind: Kind): boolean {
+function isOfKind(value: unknown, kind: FieldKind): boolean {
   if (kind === 'any') return true
   if (kind === 'strings') {
     return Array.isArray(value) && value.every((item) => typeof item === 'string')
@@ -49,21 +55,30 @@ function isA(value: unknown, kind: Kind): boolean {
 }
 
 /** One of a few words. @throws {AdminError} */
-export function oneOf<T extends string>(value: unknown, words: readonly T[], where: string): T {
-  const word = words.find((candidate) => candidate === value)
-  if (word === undefined) throw new AdminError(`${where} must be one of ${words.join(', ')}`)
-  return word
+export function requireOneOf<T extends string>(
+  value: unknown,
+  options: readonly T[],
+  where: string
+): T {
+  const option = options.find((candidate) => candidate === value)
+  if (option === undefined) throw new AdminError(`${where} must be one of ${options.join(', ')}`)
+  return option
 }
 
 /** By name or cloudId; the first site when none is named. */
 /** @throws AdminError unless it is a whole number of the range */
-export function inRange(value: unknown, least: number, most: number, where: string): void {
-  if (!Number.isInteger(value) || (value as number) < least || (value as number) > most) {
-    throw new AdminError(`${where} must be a whole number from ${least} to ${most}`)
+export function requireIntegerInRange(
+  value: unknown,
+  min: number,
+  max: number,
+  where: string
+): void {
+  if (!Number.isInteger(value) || (value as number) < min || (value as number) > max) {
+    throw new AdminError(`${where} must be a whole number from ${min} to ${max}`)
   }
 }
 
-export function siteOf({ sites }: World, name: unknown): Site {
+export function resolveSite({ sites }: SandboxState, name: unknown): SandboxSite {
   const site =
     name === undefined
       ? sites[0]

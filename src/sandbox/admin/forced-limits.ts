@@ -1,32 +1,34 @@
 /** Refusals that were called for: one for each site and one for all sites may be on at once. */
-export interface Curbs<V> {
+export interface ForcedLimits<V> {
   /** For one site, or for all; without a variant it ends, and without a site all of them do. */
-  set: (cloudId: string | undefined, variant: V | undefined, until: number) => void
+  set: (cloudId: string | undefined, variant: V | undefined, expiresAt: number) => void
   /** What is on for a site right now, its own first. */
-  on: (cloudId: string) => V[]
+  listActive: (cloudId: string) => V[]
   clear: () => void
 }
 
-interface Curb<V> {
+interface ForcedLimit<V> {
   variant: V
-  until: number
+  expiresAt: number
 }
 
-const ALL = ''
+const ALL_SITES = ''
 
-export function createCurbs<V>(now: () => number): Curbs<V> {
-  const curbs = new Map<string, Curb<V>>()
-  const active = (curb: Curb<V> | undefined) =>
-    curb !== undefined && now() < curb.until ? [curb.variant] : []
+export function createForcedLimits<V>(now: () => number): ForcedLimits<V> {
+  const limits = new Map<string, ForcedLimit<V>>()
+  const activeVariants = (limit: ForcedLimit<V> | undefined) =>
+    limit !== undefined && now() < limit.expiresAt ? [limit.variant] : []
 
   return {
-    set: (cloudId = ALL, variant, until) => {
-      if (variant !== undefined) curbs.set(cloudId, { variant, until })
-      else if (cloudId === ALL) curbs.clear()
-      else curbs.delete(cloudId)
+    set: (cloudId = ALL_SITES, variant, expiresAt) => {
+      if (variant !== undefined) limits.set(cloudId, { variant, expiresAt })
+      else if (cloudId === ALL_SITES) limits.clear()
+      else limits.delete(cloudId)
     },
-    on: (cloudId) =>
-      curbs.size === 0 ? [] : [cloudId, ALL].flatMap((key) => active(curbs.get(key))),
-    clear: () => curbs.clear()
+    listActive: (cloudId) =>
+      limits.size === 0
+        ? []
+        : [cloudId, ALL_SITES].flatMap((key) => activeVariants(limits.get(key))),
+    clear: () => limits.clear()
   }
 }

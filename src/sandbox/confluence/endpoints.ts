@@ -1,29 +1,49 @@
 import { legacyError, ok } from '../gateway/answer.ts'
-import type { Answer } from '../gateway/answer.ts'
-import { endpoint } from '../gateway/call.ts'
-import type { Call, Endpoint } from '../gateway/call.ts'
-import { RULES } from '../oauth/scopes.ts'
+import type { SandboxResponse } from '../gateway/answer.ts'
+import { defineEndpoint } from '../gateway/call.ts'
+import type { GatewayCall, GatewayEndpoint } from '../gateway/call.ts'
+import { SCOPE_REQUIREMENTS } from '../oauth/scopes.ts'
 import { getPage, listPages, listPagesOfSpace } from './pages.ts'
 import { searchContent } from './search.ts'
 import { getSpace, listSpaces } from './spaces.ts'
 
 /** Everything of Confluence that there is here, all below `/ex/confluence/{cloudId}`. */
-export const endpoints: readonly Endpoint[] = [
-  endpoint('GET', '/wiki/api/v2/pages', RULES.pages, listPages),
-  endpoint('GET', '/wiki/api/v2/pages/{id}', RULES.pages, getPage),
-  endpoint('GET', '/wiki/api/v2/spaces/{id}/pages', RULES.pages, listPagesOfSpace),
-  endpoint('GET', '/wiki/api/v2/spaces', RULES.spaces, listSpaces),
-  endpoint('GET', '/wiki/api/v2/spaces/{id}', RULES.spaces, getSpace),
-  endpoint('GET', '/wiki/rest/api/search', RULES.cql, searchContent),
-  endpoint('GET', '/wiki/rest/api/user/current', RULES.legacyUser, currentUser),
+export const confluenceEndpoints: readonly GatewayEndpoint[] = [
+  defineEndpoint('GET', '/wiki/api/v2/pages', SCOPE_REQUIREMENTS.pages, listPages),
+  defineEndpoint('GET', '/wiki/api/v2/pages/{id}', SCOPE_REQUIREMENTS.pages, getPage),
+  defineEndpoint(
+    'GET',
+    '/wiki/api/v2/spaces/{id}/pages',
+    SCOPE_REQUIREMENTS.pages,
+    listPagesOfSpace
+  ),
+  defineEndpoint('GET', '/wiki/api/v2/spaces', SCOPE_REQUIREMENTS.spaces, listSpaces),
+  defineEndpoint('GET', '/wiki/api/v2/spaces/{id}', SCOPE_REQUIREMENTS.spaces, getSpace),
+  defineEndpoint('GET', '/wiki/rest/api/search', SCOPE_REQUIREMENTS.cql, searchContent),
+  defineEndpoint(
+    'GET',
+    '/wiki/rest/api/user/current',
+    SCOPE_REQUIREMENTS.legacyUser,
+    getCurrentUser
+  ),
   ...['GET', 'POST', 'PUT', 'DELETE'].flatMap((method) => [
-    endpoint(method, '/wiki/rest/api/content/**', RULES.legacyContent, gone),
-    endpoint(method, '/wiki/rest/api/space/**', RULES.legacySpace, gone)
+    defineEndpoint(
+      method,
+      '/wiki/rest/api/content/**',
+      SCOPE_REQUIREMENTS.legacyContent,
+      answerRemovedConfluenceApi
+    ),
+    defineEndpoint(
+      method,
+      '/wiki/rest/api/space/**',
+      SCOPE_REQUIREMENTS.legacySpace,
+      answerRemovedConfluenceApi
+    )
   ])
 ]
 
 /** Version 1 on the OAuth gateway (atlassian.md 9.3). */
-function gone(): Answer {
+function answerRemovedConfluenceApi(): SandboxResponse {
   return legacyError(
     410,
     'com.atlassian.confluence.api.service.exceptions.GoneException: This deprecated endpoint has been removed.',
@@ -31,7 +51,7 @@ function gone(): Answer {
   )
 }
 
-function currentUser({ user, site, base }: Call): Answer {
+function getCurrentUser({ user, site, base }: GatewayCall): SandboxResponse {
   return ok(
     {
       type: 'known',

@@ -1,64 +1,66 @@
 import { confluenceError, ok } from '../gateway/answer.ts'
-import type { Answer } from '../gateway/answer.ts'
-import { list } from '../gateway/call.ts'
-import type { Call } from '../gateway/call.ts'
+import type { SandboxResponse } from '../gateway/answer.ts'
+import { parseListParam } from '../gateway/call.ts'
+import type { GatewayCall } from '../gateway/call.ts'
 import { PAGE_STATUSES } from '../data/pages.ts'
 import type { PageRow } from '../data/pages.ts'
-import { valueOf } from '../data/iteration-order.ts'
-import { seesPage, seesSpace } from '../data/visibility.ts'
-import { filled, shown } from '../admin/corrupt-items.ts'
+import { sortValue } from '../data/iteration-order.ts'
+import { canSeePage, canSeeSpace } from '../data/visibility.ts'
+import { paginateRows, applyCorruption } from '../admin/corrupt-items.ts'
 import {
-  badParameter,
-  firstOf,
-  isAnswer,
-  LARGEST_PAGE,
-  paged,
-  readCursor,
-  readLimit,
-  readNames
+  invalidParameter,
+  takeSmallest,
+  isResponse,
+  MAX_PAGE_SIZE,
+  pagedResponse,
+  parseCursor,
+  parseLimit,
+  parseNames
 } from './paging.ts'
-import type { Cursor } from './paging.ts'
-import { LIST_FORMATS, PAGE_FORMATS, viewPage } from './view.ts'
+import type { ConfluenceCursor } from './paging.ts'
+import { LIST_FORMATS, PAGE_FORMATS, renderPage } from './view.ts'
 
-const SORTS = ['id', 'created-date', 'modified-date', 'title']
-const MOST_SPACES = 100
+const SORT_FIELDS = ['id', 'created-date', 'modified-date', 'title']
+const MAX_SPACES = 100
 
-interface Listing {
+interface PageListing {
   limit: number
-  cursor: Cursor | undefined
+  cursor: ConfluenceCursor | undefined
   sort: string
   descending: boolean
   /** Positions of the spaces to look in; undefined for all. */
   spaces?: number[]
-  fits: (row: PageRow) => boolean
+  matches: (row: PageRow) => boolean
 }
 
 /** GET pages (atlassian.md 9.1). */
-export function listPages(call: Call): Answer {
-  const names = readNames(call, 'space-id', MOST_SPACES)
-  if (isAnswer(names)) return names
-  return listIn(
+export function listPages(call: GatewayCall): SandboxResponse {
+  const names = parseNames(call, 'space-id', MAX_SPACES)
+  if (isResponse(names)) return names
+  return renderListing(
     call,
-    names.length === 0 ? undefined : names.map((id) => call.site.spaces.byId(id)?.position ?? -1)
+    names.length === 0
+      ? undefined
+      : names.map((id) => call.site.spaces.findById(id)?.position ?? -1)
   )
 }
 
 /** GET spaces/{id}/pages; `depth=root` leaves the homepage alone. */
-export function listPagesOfSpace(call: Call): Answer {
-  const space = call.site.spaces.byId(call.params[0])
-  if (!seesSpace(call, space)) {
+export function listPagesOfSpace(call: GatewayCall): SandboxResponse {
+  const space = call.site.spaces.findById(call.params[0])
+  if (!canSeeSpace(call, space)) {
     return confluenceError(404, 'NOT_FOUND', `Cannot find a space with id [${call.params[0]}]`)
   }
-  return listIn(call, [space.position])
+  return renderListing(call, [space.position])
 }
 
-function listIn(call: Call, spaces: number[] | undefined): Answer {
-  const listing = readListing(call, spaces)
-  if (isAnswer(listing)) return listing
+function renderListing(call: GatewayCall, spaces: number[] | undefined): SandboxResponse {
+  const listing = parseListing(call, spaces)
+  if (isResponse(listing)) return listing
   const { limit, sort, descending } = listing
-  const found = sort === 'title' ? byTitle(call, listing) : inOrder(call, listing)
-  const { page, more } = filled(call, 'pages', found, limit)
-  const last = more ? page.at(-1) : undefined
+  const rows = sort === 'title' ? findByTitle(call, listing) : findInOrder(call, listing)
+  const { page, hasMore } = paginateRows(call, 'pages', rows, limit)
+  const last = hasMore ? page.at(-1) : undefined
   const format = call.query.get('body-format')
   const cursor =
     last === undefined
@@ -66,37 +68,40 @@ function listIn(call: Call, spaces: number[] | undefined): Answer {
       : {
           id: last.id,
           contentOrder: `${descending ? '-' : ''}${sort}`,
-          contentOrderValue: orderValue(call, last, sort)
+          contentOrderValue: cursorValue(call, last, sort)
         }
-  return paged(
+  return pagedResponse(
     call,
-    page.map((row) => shown(call, 'pages', row, viewPage(call, row, format))),
+    page.map((row) => applyCorruption(call, 'pages', row, renderPage(call, row, format))),
     cursor
   )
 }
 
-function readListing(call: Call, spaces: number[] | undefined): Listing | Answer {
+function parseListing(
+  call: GatewayCall,
+  spaces: number[] | undefined
+): PageListing | SandboxResponse {
   const { query } = call
   const [, minus, sort] = /^(-?)(.+)$/.exec(query.get('sort') ?? 'id') ?? []
-  if (!SORTS.includes(sort)) {
-    return badParameter(
+  if (!SORT_FIELDS.includes(sort)) {
+    return invalidParameter(
       'sort',
-      `Expected one of ${SORTS.join(', ')}, each with or without a minus sign.`
+      `Expected one of ${SORT_FIELDS.join(', ')}, each with or without a minus sign.`
     )
   }
-  const limit = readLimit(call)
-  if (isAnswer(limit)) return limit
-  const cursor = readCursor(call, `${minus}${sort}`)
-  if (isAnswer(cursor)) return cursor
-  const ids = readNames(call, 'id', LARGEST_PAGE)
-  if (isAnswer(ids)) return ids
-  const statuses = query.has('status') ? list(query, 'status') : ['current', 'archived']
+  const limit = parseLimit(call)
+  if (isResponse(limit)) return limit
+  const cursor = parseCursor(call, `${minus}${sort}`)
+  if (isResponse(cursor)) return cursor
+  const ids = parseNames(call, 'id', MAX_PAGE_SIZE)
+  if (isResponse(ids)) return ids
+  const statuses = query.has('status') ? parseListParam(query, 'status') : ['current', 'archived']
   if (statuses.some((status) => !(PAGE_STATUSES as readonly string[]).includes(status))) {
-    return badParameter('status', `Expected one of ${PAGE_STATUSES.join(', ')}.`)
+    return invalidParameter('status', `Expected one of ${PAGE_STATUSES.join(', ')}.`)
   }
   const format = query.get('body-format')
   if (format !== null && !(LIST_FORMATS as readonly string[]).includes(format)) {
-    return badParameter('body-format', `Expected one of ${LIST_FORMATS.join(', ')}.`)
+    return invalidParameter('body-format', `Expected one of ${LIST_FORMATS.join(', ')}.`)
   }
   const title = query.get('title')?.toLowerCase()
   const { pages } = call.site
@@ -106,9 +111,9 @@ function readListing(call: Call, spaces: number[] | undefined): Listing | Answer
     sort,
     spaces,
     descending: minus === '-',
-    fits: (row) =>
+    matches: (row) =>
       statuses.includes(row.status) &&
-      seesPage(call, row) &&
+      canSeePage(call, row) &&
       (spaces === undefined || spaces.includes(row.space)) &&
       (ids.length === 0 || ids.includes(row.id)) &&
       (title === undefined || pages.title(row).toLowerCase() === title)
@@ -116,34 +121,39 @@ function readListing(call: Call, spaces: number[] | undefined): Listing | Answer
 }
 
 /** By id or date: each page costs no more than its length, wherever in the list it is. */
-function inOrder(
-  { site: { pages, spaces }, query }: Call,
-  { limit, cursor, sort, descending, spaces: within, fits }: Listing
+function findInOrder(
+  { site: { pages, spaces }, query }: GatewayCall,
+  { limit, cursor, sort, descending, spaces: spacePositions, matches }: PageListing
 ): PageRow[] {
   const order = sort === 'modified-date' ? 'modified' : 'id'
-  const position = cursor === undefined ? undefined : pages.byId(cursor.id)?.position
+  const position = cursor === undefined ? undefined : pages.findById(cursor.id)?.position
   const after =
     cursor === undefined || position === undefined
       ? undefined
       : { position, value: order === 'id' ? position : Number(cursor.contentOrderValue) }
-  const found: PageRow[] = []
-  const ids = list(query, 'id')
+  const matching: PageRow[] = []
+  const ids = parseListParam(query, 'id')
   const residues =
-    within === undefined || spaces.end() === 0
+    spacePositions === undefined || spaces.end() === 0
       ? {}
       : {
-          residues: { of: pages.spaces, among: [...new Set(within)].filter((space) => space >= 0) }
+          residues: {
+            modulus: pages.spaceCount,
+            classes: [...new Set(spacePositions)].filter((space) => space >= 0)
+          }
         }
   const rows =
-    ids.length > 0 ? named(pages.byId, ids) : pages.walk({ order, descending, after, ...residues })
+    ids.length > 0
+      ? findByIds(pages.findById, ids)
+      : pages.scan({ order, descending, after, ...residues })
   for (const row of rows) {
-    if (fits(row)) found.push(row)
-    if (found.length > limit) break
+    if (matches(row)) matching.push(row)
+    if (matching.length > limit) break
   }
-  return found
+  return matching
 }
 
-function named(byId: (id: string) => PageRow | undefined, ids: string[]): PageRow[] {
+function findByIds(byId: (id: string) => PageRow | undefined, ids: string[]): PageRow[] {
   return [...new Set(ids)]
     .map(byId)
     .filter((row) => row !== undefined)
@@ -151,57 +161,65 @@ function named(byId: (id: string) => PageRow | undefined, ids: string[]): PageRo
 }
 
 /** By title: one pass over everything, since titles follow no formula. */
-function byTitle(
-  { site: { pages } }: Call,
-  { limit, cursor, descending, fits }: Listing
+function findByTitle(
+  { site: { pages } }: GatewayCall,
+  { limit, cursor, descending, matches }: PageListing
 ): PageRow[] {
   const sign = descending ? -1 : 1
   const compare = (
     a: { title: string; position: number },
     b: { title: string; position: number }
   ) => sign * (a.title < b.title ? -1 : a.title > b.title ? 1 : a.position - b.position)
-  const mark =
+  const lastSeen =
     cursor === undefined
       ? undefined
-      : { title: String(cursor.contentOrderValue), position: pages.byId(cursor.id)?.position ?? 0 }
+      : {
+          title: String(cursor.contentOrderValue),
+          position: pages.findById(cursor.id)?.position ?? 0
+        }
   function* candidates() {
-    for (const row of pages.walk({ order: 'id' })) {
+    for (const row of pages.scan({ order: 'id' })) {
       const candidate = { row, title: pages.title(row).toLowerCase(), position: row.position }
-      if (fits(row) && (mark === undefined || compare(candidate, mark) > 0)) yield candidate
+      if (matches(row) && (lastSeen === undefined || compare(candidate, lastSeen) > 0))
+        yield candidate
     }
   }
-  return firstOf(candidates(), limit + 1, compare).map(({ row }) => row)
+  return takeSmallest(candidates(), limit + 1, compare).map(({ row }) => row)
 }
 
-function orderValue({ site: { pages } }: Call, row: PageRow, sort: string): number | string {
+function cursorValue(
+  { site: { pages } }: GatewayCall,
+  row: PageRow,
+  sort: string
+): number | string {
   if (sort === 'title') return pages.title(row).toLowerCase()
   return sort === 'modified-date'
-    ? valueOf(row, 'modified')
+    ? sortValue(row, 'modified')
     : sort === 'created-date'
       ? row.created
       : Number(row.id)
 }
 
 /** GET pages/{id}. What is in the trash is only shown to those who ask for its status. */
-export function getPage(call: Call): Answer {
+export function getPage(call: GatewayCall): SandboxResponse {
   const {
     params: [id],
     query,
     site
   } = call
-  const statuses = query.has('status') ? list(query, 'status') : ['current', 'archived']
+  const statuses = query.has('status') ? parseListParam(query, 'status') : ['current', 'archived']
   const format = query.get('body-format')
-  if (!/^\d+$/.test(id)) return badParameter('id', 'Expected type is long.')
+  if (!/^\d+$/.test(id)) return invalidParameter('id', 'Expected type is long.')
   if (format !== null && !(PAGE_FORMATS as readonly string[]).includes(format)) {
-    return badParameter('body-format', `Expected one of ${PAGE_FORMATS.join(', ')}.`)
+    return invalidParameter('body-format', `Expected one of ${PAGE_FORMATS.join(', ')}.`)
   }
-  const row = site.pages.byId(id)
-  if (!seesPage(call, row) || row.status === 'deleted' || !statuses.includes(row.status)) {
+  const row = site.pages.findById(id)
+  if (!canSeePage(call, row) || row.status === 'deleted' || !statuses.includes(row.status)) {
     return confluenceError(404, 'NOT_FOUND', `Cannot find a page with id [${id}]`)
   }
-  const page = viewPage(call, row, format)
+  const page = renderPage(call, row, format)
   return ok(
-    shown(call, 'pages', row, {
+    applyCorruption(call, 'pages', row, {
       ...page,
       _links: { ...(page._links as object), base: `${site.url}/wiki` }
     }),

@@ -1,27 +1,27 @@
 import { confluenceError } from '../gateway/answer.ts'
-import type { Answer } from '../gateway/answer.ts'
-import type { Call } from '../gateway/call.ts'
-import { list, whole } from '../gateway/call.ts'
+import type { SandboxResponse } from '../gateway/answer.ts'
+import type { GatewayCall } from '../gateway/call.ts'
+import { parseListParam, parseIntegerParam } from '../gateway/call.ts'
 
-const DEFAULT_PAGE = 25
-export const LARGEST_PAGE = 250
+const DEFAULT_PAGE_SIZE = 25
+export const MAX_PAGE_SIZE = 250
 
 /** The last thing of a page, and what the list was ordered by. Base64 JSON, as Confluence writes it (atlassian.md 9.1). */
-export interface Cursor {
+export interface ConfluenceCursor {
   id: string
   contentOrder: string
   contentOrderValue: number | string
 }
 
-export function badParameter(name: string, why: string): Answer {
+export function invalidParameter(name: string, reason: string): SandboxResponse {
   return confluenceError(
     400,
     'INVALID_REQUEST_PARAMETER',
-    `Provided value for '${name}' is not valid. ${why}`
+    `Provided value for '${name}' is not valid. ${reason}`
   )
 }
 
-function badCursor(): Answer {
+function invalidCursor(): SandboxResponse {
   return confluenceError(
     400,
     'INVALID_REQUEST_PARAMETER',
@@ -31,67 +31,78 @@ function badCursor(): Answer {
 }
 
 /** `limit` from 1 to 250, or the refusal. */
-export function readLimit({ query }: Call): number | Answer {
-  const limit = whole(query.get('limit'), DEFAULT_PAGE)
-  return limit >= 1 && limit <= LARGEST_PAGE
+export function parseLimit({ query }: GatewayCall): number | SandboxResponse {
+  const limit = parseIntegerParam(query.get('limit'), DEFAULT_PAGE_SIZE)
+  return limit >= 1 && limit <= MAX_PAGE_SIZE
     ? limit
-    : badParameter('limit', `Expected a number from 1 to ${LARGEST_PAGE}.`)
+    : invalidParameter('limit', `Expected a number from 1 to ${MAX_PAGE_SIZE}.`)
 }
 
 /** @returns undefined on the first page, or the refusal */
-export function readCursor({ query }: Call, contentOrder: string): Cursor | undefined | Answer {
+export function parseCursor(
+  { query }: GatewayCall,
+  contentOrder: string
+): ConfluenceCursor | undefined | SandboxResponse {
   const text = query.get('cursor')
   if (text === null) return undefined
-  const cursor = decode(text)
-  return cursor?.contentOrder === contentOrder ? cursor : badCursor()
+  const cursor = decodeConfluenceCursor(text)
+  return cursor?.contentOrder === contentOrder ? cursor : invalidCursor()
 }
 
-function decode(text: string): Cursor | undefined {
+function decodeConfluenceCursor(text: string): ConfluenceCursor | undefined {
   if (!/^[A-Za-z0-9+/]+=*$/.test(text)) return undefined
   try {
     const { id, contentOrder, contentOrderValue } = JSON.parse(
       Buffer.from(text, 'base64').toString()
     ) as Record<string, unknown>
-    const known =
+    const isValid =
       typeof id === 'string' &&
       typeof contentOrder === 'string' &&
       (typeof contentOrderValue === 'number' || typeof contentOrderValue === 'string')
-    return known ? { id, contentOrder, contentOrderValue } : undefined
+    return isValid ? { id, contentOrder, contentOrderValue } : undefined
   } catch {
     return undefined
   }
 }
 
 /** Whether a helper has already answered instead of giving a value. */
-export function isAnswer(value: object | number | undefined): value is Answer {
+export function isResponse(value: object | number | undefined): value is SandboxResponse {
   return typeof value === 'object' && 'status' in value && 'body' in value
 }
 
 /** Names in a list, or the refusal when there are too many. */
-export function readNames({ query }: Call, name: string, most: number): string[] | Answer {
-  const names = list(query, name)
-  return names.length > most ? badParameter(name, `At most ${most} values are accepted.`) : names
+export function parseNames(
+  { query }: GatewayCall,
+  name: string,
+  max: number
+): string[] | SandboxResponse {
+  const names = parseListParam(query, name)
+  return names.length > max ? invalidParameter(name, `At most ${max} values are accepted.`) : names
 }
 
 /**
  * A page of results. `next` is in the body and in the `Link` header, is relative to the site and already contains `/wiki`; the
  * cursor comes last in one and first in the other, with its equals signs as they are.
  */
-export function paged(call: Call, results: unknown[], cursor: Cursor | undefined): Answer {
+export function pagedResponse(
+  call: GatewayCall,
+  results: unknown[],
+  cursor: ConfluenceCursor | undefined
+): SandboxResponse {
   const base = `${call.site.url}/wiki`
   if (cursor === undefined) {
     return {
       status: 200,
       body: { results, _links: { base } },
       headers: { Link: `<${base}>; rel="base"` },
-      objects: results.length
+      coreObjects: results.length
     }
   }
   const rest = new URLSearchParams(call.query)
   rest.delete('cursor')
   rest.delete('limit')
   const others = rest.size > 0 ? `&${rest}` : ''
-  const limit = `limit=${call.query.get('limit') ?? DEFAULT_PAGE}`
+  const limit = `limit=${call.query.get('limit') ?? DEFAULT_PAGE_SIZE}`
   const value = encodeURIComponent(
     Buffer.from(JSON.stringify(cursor)).toString('base64')
   ).replaceAll('%3D', '=')
@@ -101,20 +112,20 @@ export function paged(call: Call, results: unknown[], cursor: Cursor | undefined
     status: 200,
     body: { results, _links: { next, base } },
     headers: { Link: link },
-    objects: results.length
+    coreObjects: results.length
   }
 }
 
 /** The first `count` in order, from one pass that keeps no more than that: for orders that nothing precomputes. */
-export function firstOf<T>(
+export function takeSmallest<T>(
   items: Iterable<T>,
   count: number,
   compare: (a: T, b: T) => number
 ): T[] {
-  let best: T[] = []
+  let smallest: T[] = []
   for (const item of items) {
-    if (best.length >= 2 * count) best = best.sort(compare).slice(0, count)
-    best.push(item)
+    if (smallest.length >= 2 * count) smallest = smallest.sort(compare).slice(0, count)
+    smallest.push(item)
   }
-  return best.sort(compare).slice(0, count)
+  return smallest.sort(compare).slice(0, count)
 }

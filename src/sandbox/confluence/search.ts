@@ -1,72 +1,76 @@
 import { legacyError, ok } from '../gateway/answer.ts'
-import type { Answer } from '../gateway/answer.ts'
-import { whole } from '../gateway/call.ts'
-import type { Call } from '../gateway/call.ts'
+import type { SandboxResponse } from '../gateway/answer.ts'
+import { parseIntegerParam } from '../gateway/call.ts'
+import type { GatewayCall } from '../gateway/call.ts'
 import type { PageRow } from '../data/pages.ts'
 import { hash } from '../data/hash.ts'
-import { isoInstant } from '../query/format-date.ts'
+import { formatIsoDate } from '../query/format-date.ts'
 import { QueryError } from '../query/parser.ts'
-import { valueOf } from '../data/iteration-order.ts'
-import type { Mark } from '../data/iteration-order.ts'
-import { isPast, startOf } from '../data/date-range.ts'
-import { filled, shown } from '../admin/corrupt-items.ts'
-import { readCql } from './cql.ts'
-import type { Cql } from './cql.ts'
-import { webuiOf } from './view.ts'
+import { sortValue } from '../data/iteration-order.ts'
+import type { ScanPosition } from '../data/iteration-order.ts'
+import { isPastRange, findScanStart } from '../data/date-range.ts'
+import { paginateRows, applyCorruption } from '../admin/corrupt-items.ts'
+import { parseCql } from './cql.ts'
+import type { CqlQuery } from './cql.ts'
+import { webuiPath } from './view.ts'
 
-const DEFAULT_PAGE = 25
-const LARGEST_PAGE = 250
-const CURSOR_MARK = '_f_'
+const DEFAULT_PAGE_SIZE = 25
+const MAX_PAGE_SIZE = 250
+const CURSOR_PREFIX = '_f_'
 
 /**
  * GET /wiki/rest/api/search?cql= (atlassian.md 9.4), with its ways: `next` without `/wiki`, short pages in the middle, a total
  * that is too high, titles with highlight marks, nothing archived, and an index up to a minute behind.
  */
-export function searchContent(call: Call): Answer {
+export function searchContent(call: GatewayCall): SandboxResponse {
   const { query } = call
   const text = query.get('cql')
-  const asked = whole(query.get('limit'), DEFAULT_PAGE)
+  const requested = parseIntegerParam(query.get('limit'), DEFAULT_PAGE_SIZE)
   if (text === null || text === '') {
     return legacyError(400, 'Could not parse cql : the parameter is missing', true)
   }
-  if (!(asked >= 1)) return legacyError(400, 'limit must be a positive number', true)
-  const after = readCursor(query.get('cursor'))
+  if (!(requested >= 1)) return legacyError(400, 'limit must be a positive number', true)
+  const after = decodeSearchCursor(query.get('cursor'))
   if (after === 'bad') return legacyError(400, 'The cursor is not valid', true)
   try {
-    return answer(call, readCql(call, text), { text, limit: Math.min(asked, LARGEST_PAGE), after })
+    return runCqlSearch(call, parseCql(call, text), {
+      text,
+      limit: Math.min(requested, MAX_PAGE_SIZE),
+      after
+    })
   } catch (error) {
     if (error instanceof QueryError) return legacyError(400, error.message, true)
     throw error
   }
 }
 
-function answer(
-  call: Call,
-  cql: Cql,
-  { text, limit, after }: { text: string; limit: number; after: Mark | undefined }
-): Answer {
+function runCqlSearch(
+  call: GatewayCall,
+  cql: CqlQuery,
+  { text, limit, after }: { text: string; limit: number; after: ScanPosition | undefined }
+): SandboxResponse {
   const { pages } = call.site
-  const size = shortened(limit, after)
+  const size = reducePageSize(limit, after)
   const rows: PageRow[] = []
-  for (const row of pages.walk({
+  for (const row of pages.scan({
     order: cql.order,
     descending: cql.descending,
-    after: after ?? startOf(cql),
+    after: after ?? findScanStart(cql),
     view: 'index'
   })) {
-    if (isPast(cql, row)) break
-    if (cql.fits(row)) rows.push(row)
+    if (isPastRange(cql, row)) break
+    if (cql.matches(row)) rows.push(row)
     if (rows.length > size) break
   }
-  const { page, more } = filled(call, 'pages', rows, size)
-  const last = more ? page.at(-1) : undefined
+  const { page, hasMore } = paginateRows(call, 'pages', rows, size)
+  const last = hasMore ? page.at(-1) : undefined
   return ok(
     {
-      results: page.map((row) => viewResult(call, row, cql.words)),
+      results: page.map((row) => renderCqlResult(call, row, cql.searchTerms)),
       start: 0,
       limit,
       size: page.length,
-      totalSize: estimate(call, cql, page.length),
+      totalSize: estimateTotal(call, cql, page.length),
       cqlQuery: text,
       searchDuration: 40,
       archivedResultCount: 0,
@@ -75,7 +79,10 @@ function answer(
         context: '/wiki',
         self: `${call.base}/wiki/rest/api/search?cql=${encodeURIComponent(text)}`,
         ...(last !== undefined && {
-          next: next(text, limit, { value: valueOf(last, cql.order), position: last.position })
+          next: buildNextUrl(text, limit, {
+            value: sortValue(last, cql.order),
+            position: last.position
+          })
         })
       }
     },
@@ -84,57 +91,61 @@ function answer(
 }
 
 /** Every other page in the middle comes a few results short. */
-function shortened(limit: number, after: Mark | undefined): number {
-  const full = after === undefined || limit < 3 || hash(0, 150, after.position) % 2 === 0
-  return full ? limit : limit - 1 - (hash(0, 151, after.position) % Math.ceil(limit / 3))
+function reducePageSize(limit: number, after: ScanPosition | undefined): number {
+  const isFull = after === undefined || limit < 3 || hash(0, 150, after.position) % 2 === 0
+  return isFull ? limit : limit - 1 - (hash(0, 151, after.position) % Math.ceil(limit / 3))
 }
 
 /** A guess, always on the high side. */
-function estimate({ site: { sizes } }: Call, { words, from }: Cql, shown: number): number {
-  return from !== undefined || words.length > 0
-    ? shown + Math.ceil(sizes.pages / 10)
+function estimateTotal(
+  { site: { sizes } }: GatewayCall,
+  { searchTerms, from }: CqlQuery,
+  resultCount: number
+): number {
+  return from !== undefined || searchTerms.length > 0
+    ? resultCount + Math.ceil(sizes.pages / 10)
     : Math.ceil(sizes.pages * 1.1) + 1
 }
 
 /** Keeps the query, the limit and the place, and drops everything else. */
-function next(cql: string, limit: number, { value, position }: Mark): string {
-  const cursor = CURSOR_MARK + Buffer.from(`${value} ${position}`).toString('base64url')
+function buildNextUrl(cql: string, limit: number, { value, position }: ScanPosition): string {
+  const cursor = CURSOR_PREFIX + Buffer.from(`${value} ${position}`).toString('base64url')
   return `/rest/api/search?next=true&cursor=${cursor}&cql=${encodeURIComponent(cql)}&limit=${limit}`
 }
 
-function readCursor(text: string | null): Mark | undefined | 'bad' {
+function decodeSearchCursor(text: string | null): ScanPosition | undefined | 'bad' {
   if (text === null) return undefined
-  const match = text.startsWith(CURSOR_MARK)
+  const match = text.startsWith(CURSOR_PREFIX)
     ? /^(\d+(?:\.\d+)?) (\d+)$/.exec(
-        Buffer.from(text.slice(CURSOR_MARK.length), 'base64url').toString()
+        Buffer.from(text.slice(CURSOR_PREFIX.length), 'base64url').toString()
       )
     : null
   return match === null ? 'bad' : { value: Number(match[1]), position: Number(match[2]) }
 }
 
-function viewResult(call: Call, row: PageRow, words: string[]) {
+function renderCqlResult(call: GatewayCall, row: PageRow, words: string[]) {
   const { pages, spaces } = call.site
   const space = spaces.at(row.space)
   const title = pages.title(row)
-  const webui = webuiOf(
+  const webui = webuiPath(
     space?.key ?? '',
     row.id,
-    pages.parent(row) === undefined ? undefined : title
+    pages.parentPosition(row) === undefined ? undefined : title
   )
-  const lastModified = isoInstant(row.modified)
+  const lastModified = formatIsoDate(row.modified)
   return {
-    content: shown(call, 'pages', row, {
+    content: applyCorruption(call, 'pages', row, {
       id: row.id,
       type: 'page',
       status: row.status,
       title,
       _links: { webui }
     }),
-    title: highlighted(title, words),
+    title: highlightTitle(title, words),
     excerpt:
       call.query.get('excerpt') === 'none'
         ? ''
-        : escaped(pages.storage(row).replaceAll(/<[^<>]*>/g, '')),
+        : escapeMarkup(pages.storageBody(row).replaceAll(/<[^<>]*>/g, '')),
     url: webui,
     resultGlobalContainer: { title: space?.name ?? '', displayUrl: `/spaces/${space?.key ?? ''}` },
     breadcrumbs: [],
@@ -147,17 +158,17 @@ function viewResult(call: Call, row: PageRow, words: string[]) {
 }
 
 /** HTML-escaped, with marks around what was searched for. */
-function highlighted(title: string, words: string[]): string {
+function highlightTitle(title: string, words: string[]): string {
   const word = words.find(
     (candidate) => candidate !== '' && title.toLowerCase().includes(candidate.toLowerCase())
   )
-  if (word === undefined) return escaped(title)
+  if (word === undefined) return escapeMarkup(title)
   const at = title.toLowerCase().indexOf(word.toLowerCase())
   const end = at + word.length
-  return `${escaped(title.slice(0, at))}@@@hl@@@${escaped(title.slice(at, end))}@@@endhl@@@${escaped(title.slice(end))}`
+  return `${escapeMarkup(title.slice(0, at))}@@@hl@@@${escapeMarkup(title.slice(at, end))}@@@endhl@@@${escapeMarkup(title.slice(end))}`
 }
 
-function escaped(text: string): string {
+function escapeMarkup(text: string): string {
   return text
     .replaceAll('&', '&amp;')
     .replaceAll('<', '&lt;')

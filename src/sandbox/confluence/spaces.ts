@@ -1,59 +1,66 @@
 import { confluenceError, ok } from '../gateway/answer.ts'
-import type { Answer } from '../gateway/answer.ts'
-import { list } from '../gateway/call.ts'
-import type { Call } from '../gateway/call.ts'
+import type { SandboxResponse } from '../gateway/answer.ts'
+import { parseListParam } from '../gateway/call.ts'
+import type { GatewayCall } from '../gateway/call.ts'
 import type { SpaceRow } from '../data/spaces.ts'
-import { seesSpace } from '../data/visibility.ts'
-import { filled, shown } from '../admin/corrupt-items.ts'
+import { canSeeSpace } from '../data/visibility.ts'
+import { paginateRows, applyCorruption } from '../admin/corrupt-items.ts'
 import {
-  badParameter,
-  firstOf,
-  isAnswer,
-  LARGEST_PAGE,
-  paged,
-  readCursor,
-  readLimit,
-  readNames
+  invalidParameter,
+  takeSmallest,
+  isResponse,
+  MAX_PAGE_SIZE,
+  pagedResponse,
+  parseCursor,
+  parseLimit,
+  parseNames
 } from './paging.ts'
-import { viewSpace } from './view.ts'
+import { renderSpace } from './view.ts'
 
-type Sort = 'id' | 'key' | 'name'
-const SORTS: readonly string[] = ['id', 'key', 'name']
-const FORMATS = ['plain', 'view']
+type SpaceSort = 'id' | 'key' | 'name'
+const SORT_FIELDS: readonly string[] = ['id', 'key', 'name']
+const DESCRIPTION_FORMATS = ['plain', 'view']
 
 /** GET spaces (atlassian.md 9.2). Keys are compared without regard to case. */
-export function listSpaces(call: Call): Answer {
+export function listSpaces(call: GatewayCall): SandboxResponse {
   const { query, site } = call
   const [, minus, sort] = /^(-?)(.+)$/.exec(query.get('sort') ?? 'id') ?? []
-  if (!SORTS.includes(sort)) {
-    return badParameter('sort', 'Expected one of id, key, name, each with or without a minus sign.')
+  if (!SORT_FIELDS.includes(sort)) {
+    return invalidParameter(
+      'sort',
+      'Expected one of id, key, name, each with or without a minus sign.'
+    )
   }
-  const [limit, cursor] = [readLimit(call), readCursor(call, `${minus}${sort}`)]
-  const [ids, keys] = [readNames(call, 'ids', LARGEST_PAGE), readNames(call, 'keys', LARGEST_PAGE)]
-  for (const refusal of [limit, cursor, ids, keys]) if (isAnswer(refusal)) return refusal
+  const [limit, cursor] = [parseLimit(call), parseCursor(call, `${minus}${sort}`)]
+  const [ids, keys] = [
+    parseNames(call, 'ids', MAX_PAGE_SIZE),
+    parseNames(call, 'keys', MAX_PAGE_SIZE)
+  ]
+  for (const refusal of [limit, cursor, ids, keys]) if (isResponse(refusal)) return refusal
   const format = query.get('description-format')
-  if (format !== null && !FORMATS.includes(format)) {
-    return badParameter('description-format', 'Expected plain or view.')
+  if (format !== null && !DESCRIPTION_FORMATS.includes(format)) {
+    return invalidParameter('description-format', 'Expected plain or view.')
   }
 
-  const by = sort as Sort
+  const by = sort as SpaceSort
   const sign = minus === '-' ? -1 : 1
   const compare = (a: SpaceRow, b: SpaceRow) =>
     sign * (by !== 'id' && a[by] !== b[by] ? (a[by] < b[by] ? -1 : 1) : a.position - b.position)
-  const last = cursor === undefined || isAnswer(cursor) ? undefined : site.spaces.byId(cursor.id)
-  const fits = filter(call)
-  const rows = firstOf(
+  const last =
+    cursor === undefined || isResponse(cursor) ? undefined : site.spaces.findById(cursor.id)
+  const matches = buildSpaceFilter(call)
+  const rows = takeSmallest(
     site.spaces
-      .walk({ order: 'id' })
-      .filter((row) => fits(row) && (last === undefined || compare(row, last) > 0)),
+      .scan({ order: 'id' })
+      .filter((row) => matches(row) && (last === undefined || compare(row, last) > 0)),
     Number(limit) + 1,
     compare
   )
-  const { page, more } = filled(call, 'spaces', rows, Number(limit))
-  const end = more ? page.at(-1) : undefined
-  return paged(
+  const { page, hasMore } = paginateRows(call, 'spaces', rows, Number(limit))
+  const end = hasMore ? page.at(-1) : undefined
+  return pagedResponse(
     call,
-    page.map((row) => shown(call, 'spaces', row, viewSpace(call, row, format))),
+    page.map((row) => applyCorruption(call, 'spaces', row, renderSpace(call, row, format))),
     end === undefined
       ? undefined
       : {
@@ -64,12 +71,16 @@ export function listSpaces(call: Call): Answer {
   )
 }
 
-function filter(call: Call): (row: SpaceRow) => boolean {
+function buildSpaceFilter(call: GatewayCall): (row: SpaceRow) => boolean {
   const { query } = call
-  const [ids, types, statuses] = [list(query, 'ids'), list(query, 'type'), list(query, 'status')]
-  const keys = list(query, 'keys').map((key) => key.toLowerCase())
+  const [ids, types, statuses] = [
+    parseListParam(query, 'ids'),
+    parseListParam(query, 'type'),
+    parseListParam(query, 'status')
+  ]
+  const keys = parseListParam(query, 'keys').map((key) => key.toLowerCase())
   return (row) =>
-    seesSpace(call, row) &&
+    canSeeSpace(call, row) &&
     (ids.length === 0 || ids.includes(row.id)) &&
     (keys.length === 0 || keys.includes(row.key.toLowerCase())) &&
     (types.length === 0 || types.includes(row.type)) &&
@@ -77,15 +88,15 @@ function filter(call: Call): (row: SpaceRow) => boolean {
 }
 
 /** GET spaces/{id} */
-export function getSpace(call: Call): Answer {
+export function getSpace(call: GatewayCall): SandboxResponse {
   const [id] = call.params
-  const row = call.site.spaces.byId(id)
-  if (!seesSpace(call, row)) {
+  const row = call.site.spaces.findById(id)
+  if (!canSeeSpace(call, row)) {
     return confluenceError(404, 'NOT_FOUND', `Cannot find a space with id [${id}]`)
   }
-  const space = viewSpace(call, row, call.query.get('description-format'))
+  const space = renderSpace(call, row, call.query.get('description-format'))
   return ok(
-    shown(call, 'spaces', row, {
+    applyCorruption(call, 'spaces', row, {
       ...space,
       _links: { ...(space._links as object), base: `${call.site.url}/wiki` }
     }),

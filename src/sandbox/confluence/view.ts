@@ -1,8 +1,8 @@
-import type { Call } from '../gateway/call.ts'
+import type { GatewayCall } from '../gateway/call.ts'
 import type { PageRow } from '../data/pages.ts'
 import type { SpaceRow } from '../data/spaces.ts'
 import { pick } from '../data/hash.ts'
-import { isoInstant } from '../query/format-date.ts'
+import { formatIsoDate } from '../query/format-date.ts'
 
 export const LIST_FORMATS = ['storage', 'atlas_doc_format'] as const
 export const PAGE_FORMATS = [
@@ -15,15 +15,19 @@ export const PAGE_FORMATS = [
 ] as const
 
 /** One page as v2 shows it (atlassian.md 9.1). `body` is empty unless a format is asked for. */
-export function viewPage(call: Call, row: PageRow, format: string | null): Record<string, unknown> {
+export function renderPage(
+  call: GatewayCall,
+  row: PageRow,
+  format: string | null
+): Record<string, unknown> {
   const {
     site: { pages, spaces, seed },
-    world
+    state
   } = call
   const space = spaces.at(row.space)
   const title = pages.title(row)
   const parentId = pages.parentId(row)
-  const author = pick(world.users, seed, 140, row.position).accountId
+  const author = pick(state.users, seed, 140, row.position).accountId
   return {
     id: row.id,
     status: row.status,
@@ -36,30 +40,30 @@ export function viewPage(call: Call, row: PageRow, format: string | null): Recor
     authorId: author,
     ownerId: author,
     lastOwnerId: null,
-    createdAt: isoInstant(row.created),
+    createdAt: formatIsoDate(row.created),
     version: {
       number: row.version,
       message: '',
       minorEdit: false,
-      authorId: pick(world.users, seed, 141, row.position).accountId,
-      createdAt: isoInstant(row.modified),
+      authorId: pick(state.users, seed, 141, row.position).accountId,
+      createdAt: formatIsoDate(row.modified),
       ncsStepVersion: null
     },
     body:
       format === null
         ? {}
-        : { [format]: { representation: format, value: bodyOf(call, row, format) } },
+        : { [format]: { representation: format, value: renderBody(call, row, format) } },
     _links: {
-      webui: webuiOf(space?.key ?? '', row.id, parentId === null ? undefined : title),
+      webui: webuiPath(space?.key ?? '', row.id, parentId === null ? undefined : title),
       editui: `/pages/resumedraft.action?draftId=${row.id}`,
       edituiv2: `/spaces/${space?.key ?? ''}/pages/edit-v2/${row.id}`,
-      tinyui: `/x/${shortCode(Number(row.id))}`
+      tinyui: `/x/${encodeTinyId(Number(row.id))}`
     }
   }
 }
 
 /** Below `{site}/wiki`; a homepage, which is given without a title, has an address of its own. */
-export function webuiOf(key: string, id: string, title: string | undefined): string {
+export function webuiPath(key: string, id: string, title: string | undefined): string {
   if (title === undefined) return `/spaces/${key}/overview`
   return `/spaces/${key}/pages/${id}/${encodeURIComponent(title).replaceAll('%20', '+')}`
 }
@@ -67,7 +71,7 @@ export function webuiOf(key: string, id: string, title: string | undefined): str
 const BASE64_URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
 /** Base64 of the id's four bytes, the lowest first, without the zeros at the end. By hand, since a buffer for each takes five times as long. */
-function shortCode(id: number): string {
+function encodeTinyId(id: number): string {
   const [a, b, c, d] = [id & 255, (id >>> 8) & 255, (id >>> 16) & 255, id >>> 24]
   const first =
     BASE64_URL[a >> 2] +
@@ -79,8 +83,8 @@ function shortCode(id: number): string {
   )
 }
 
-function bodyOf({ site: { pages } }: Call, row: PageRow, format: string): string {
-  const storage = pages.storage(row)
+function renderBody({ site: { pages } }: GatewayCall, row: PageRow, format: string): string {
+  const storage = pages.storageBody(row)
   if (format !== 'atlas_doc_format') return storage
   const text = storage.replaceAll(/<[^<>]*>/g, '') || ' '
   return JSON.stringify({
@@ -91,12 +95,12 @@ function bodyOf({ site: { pages } }: Call, row: PageRow, format: string): string
 }
 
 /** One space as v2 shows it (atlassian.md 9.2). */
-export function viewSpace(
-  call: Call,
+export function renderSpace(
+  call: GatewayCall,
   row: SpaceRow,
   format: string | null
 ): Record<string, unknown> {
-  const author = pick(call.world.users, call.site.seed, 142, row.position).accountId
+  const author = pick(call.state.users, call.site.seed, 142, row.position).accountId
   const homepage = call.site.pages.at(row.position)
   return {
     id: row.id,
@@ -107,7 +111,7 @@ export function viewSpace(
     authorId: author,
     spaceOwnerId: author,
     currentActiveAlias: row.key,
-    createdAt: isoInstant(row.created),
+    createdAt: formatIsoDate(row.created),
     homepageId: homepage?.space === row.position ? homepage.id : null,
     description:
       format === null

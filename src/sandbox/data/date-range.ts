@@ -1,18 +1,21 @@
 import { MINUTE_MS } from '../query/dates.ts'
-import type { Course, Mark } from './iteration-order.ts'
-import type { Clause } from '../query/parser.ts'
+import type { ScanOrder, ScanPosition } from './iteration-order.ts'
+import type { QueryClause } from '../query/parser.ts'
 import type { Row } from './records.ts'
 
 /** What the bounds of a query on the date of change leave, in milliseconds since the epoch: `from` belongs to it, `to` does not. */
-export interface Span {
+export interface DateRange {
   from?: number
   to?: number
 }
 
-type Ordered = Span & Pick<Course, 'order' | 'descending'>
+type OrderedRange = DateRange & Pick<ScanOrder, 'order' | 'descending'>
 
 /** @param clauses those on the date of change */
-export function spanOf(clauses: Clause[], dateOf: (clause: Clause) => number): Span {
+export function toDateRange(
+  clauses: QueryClause[],
+  dateOf: (clause: QueryClause) => number
+): DateRange {
   const bounds = (operators: string[]) =>
     clauses.filter(({ operator }) => operators.includes(operator)).map(dateOf)
   const [lower, upper] = [bounds(['>', '>=', '=']), bounds(['<', '<=', '='])]
@@ -23,15 +26,20 @@ export function spanOf(clauses: Clause[], dateOf: (clause: Clause) => number): S
 }
 
 /** Where a list by date of change may start, so that nothing is looked at that lies before the span. */
-export function startOf({ order, descending = false, from, to }: Ordered): Mark | undefined {
+export function findScanStart({
+  order,
+  descending = false,
+  from,
+  to
+}: OrderedRange): ScanPosition | undefined {
   if (order !== 'modified') return undefined
   if (descending) return to === undefined ? undefined : { value: to, position: -1 }
   return from === undefined ? undefined : { value: from - 1, position: Number.MAX_SAFE_INTEGER }
 }
 
 /** Whether a list by date of change has left the span for good. */
-export function isPast(
-  { order, descending = false, from, to }: Ordered,
+export function isPastRange(
+  { order, descending = false, from, to }: OrderedRange,
   { modified }: Row
 ): boolean {
   if (order !== 'modified') return false

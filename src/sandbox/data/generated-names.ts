@@ -26,7 +26,7 @@ const NOUNS = [
 ] as const
 
 /** What people really type into titles: markup, quotes, emoji with joiners, right-to-left text, combining marks. */
-const ODD = [
+const UNUSUAL_TITLES = [
   '🚀 Launch plan',
   '👩‍👩‍👧 Family day',
   '設計ドキュメント',
@@ -73,34 +73,35 @@ const SPACES = ['Engineering', 'Design', 'People', 'Product', 'Finance', 'Suppor
 const SPACE_KEYS = ['ENG', 'DES', 'HR', 'PROD', 'FIN', 'SUP'] as const
 
 /** A title that is unique by its number; one in four is odd. */
-export function title(seed: number, position: number): string {
-  if (hash(seed, 20, position) % 4 === 0) return `${pick(ODD, seed, 21, position)} ${position + 1}`
+export function generateTitle(seed: number, position: number): string {
+  if (hash(seed, 20, position) % 4 === 0)
+    return `${pick(UNUSUAL_TITLES, seed, 21, position)} ${position + 1}`
   return `${pick(QUALIFIERS, seed, 22, position)} ${pick(NOUNS, seed, 23, position)} ${position + 1}`
 }
 
 /** The first twelve projects have familiar names, the rest are generated. */
-export function projectName(seed: number, position: number): string {
-  return PROJECTS[position] ?? title(seed, position)
+export function generateProjectName(seed: number, position: number): string {
+  return PROJECTS[position] ?? generateTitle(seed, position)
 }
 
 /** Two letters and the position: unique, and its own inverse through `projectPosition`. */
-export function projectKey(seed: number, position: number): string {
+export function generateProjectKey(seed: number, position: number): string {
   const letter = (stream: number) => String.fromCharCode(65 + (hash(seed, stream, position) % 26))
   return PROJECT_KEYS[position] ?? `${letter(30)}${letter(31)}${position}`
 }
 
 /** @returns the position a generated key would belong to; the caller checks that it really does */
-export function projectPosition(key: string): number {
-  const known = (PROJECT_KEYS as readonly string[]).indexOf(key)
-  return known >= 0 ? known : Number(/^[A-Z]{2}(\d{2,7})$/.exec(key)?.[1] ?? -1)
+export function findProjectPosition(key: string): number {
+  const namedPosition = (PROJECT_KEYS as readonly string[]).indexOf(key)
+  return namedPosition >= 0 ? namedPosition : Number(/^[A-Z]{2}(\d{2,7})$/.exec(key)?.[1] ?? -1)
 }
 
-export function spaceName(seed: number, position: number): string {
-  return SPACES[position] ?? title(seed, position)
+export function generateSpaceName(seed: number, position: number): string {
+  return SPACES[position] ?? generateTitle(seed, position)
 }
 
 /** Every fifth space is a personal one, whose key starts with a tilde. */
-export function spaceKey(seed: number, position: number): string {
+export function generateSpaceKey(seed: number, position: number): string {
   if (position % 5 === 3) return `~712020${hash(seed, 40, position).toString(16)}${position}`
   return SPACE_KEYS[position] ?? `SP${position}`
 }

@@ -1,7 +1,7 @@
 import { hash, pick } from './hash.ts'
-import { title } from './generated-names.ts'
+import { generateTitle } from './generated-names.ts'
 import { createRecords } from './records.ts'
-import type { Pace, Records, Row } from './records.ts'
+import type { LagClock, Records, Row } from './records.ts'
 import { createTimeline } from './timeline.ts'
 import type { Projects } from './projects.ts'
 
@@ -24,34 +24,39 @@ export interface Issues extends Records<IssueRow> {
   summary: (row: IssueRow) => string
   status: (row: IssueRow) => string
   type: (row: IssueRow) => string
-  byId: (id: string) => IssueRow | undefined
+  findById: (id: string) => IssueRow | undefined
   /** An issue that was moved still answers to the keys it had before. */
-  byKey: (key: string) => IssueRow | undefined
+  findByKey: (key: string) => IssueRow | undefined
   create: (issue: { project: number; summary?: string; status?: string }) => IssueRow
   /** What a change has to say for an issue to move to another project, where it gets the next number and keeps its id. */
-  place: (position: number, project: number) => Pick<IssueRow, 'project' | 'number'>
+  prepareMove: (position: number, project: number) => Pick<IssueRow, 'project' | 'number'>
 }
 
 const FIRST_ID = 10000
-const SPACING = 3
+const ID_SPACING = 3
 
 /** Issues take turns over the projects, so that those of one project can be listed without a search. */
-export function createIssues(seed: number, count: number, projects: Projects, pace: Pace): Issues {
+export function createIssues(
+  seed: number,
+  count: number,
+  projects: Projects,
+  lagClock: LagClock
+): Issues {
   const size = projects.end() === 0 ? 0 : count
-  const owners = Math.max(projects.end(), 1)
+  const ownerCount = Math.max(projects.end(), 1)
   const timeline = createTimeline(hash(seed, 110, 0), size)
-  const records = createRecords<IssueRow>({ timeline, pace, generate })
+  const records = createRecords<IssueRow>({ timeline, lagClock, generate })
   /** Positions by project and number, for numbers past those that follow from the positions. */
-  const numbered = new Map<string, number>()
-  const taken = new Map<number, number>()
-  const idAt = (position: number) => String(FIRST_ID + position * SPACING)
+  const positionByNumber = new Map<string, number>()
+  const lastNumbers = new Map<number, number>()
+  const idAt = (position: number) => String(FIRST_ID + position * ID_SPACING)
 
   function generate(position: number): IssueRow {
     return {
       position,
       id: idAt(position),
-      project: position % owners,
-      number: Math.floor(position / owners) + 1,
+      project: position % ownerCount,
+      number: Math.floor(position / ownerCount) + 1,
       deleted: false,
       created: timeline.created(position),
       modified: timeline.modified(position),
@@ -59,21 +64,22 @@ export function createIssues(seed: number, count: number, projects: Projects, pa
     }
   }
 
-  function byKey(given: string) {
-    const [, prefix, digits] = /^(.+)-(\d{1,8})$/.exec(given.toUpperCase()) ?? []
-    const project = prefix === undefined ? undefined : projects.byKey(prefix)
+  function findByKey(issueKey: string) {
+    const [, prefix, digits] = /^(.+)-(\d{1,8})$/.exec(issueKey.toUpperCase()) ?? []
+    const project = prefix === undefined ? undefined : projects.findByKey(prefix)
     if (project === undefined) return undefined
-    const generated = (Number(digits) - 1) * owners + project.position
+    const generated = (Number(digits) - 1) * ownerCount + project.position
     const position =
-      numbered.get(`${project.position}-${Number(digits)}`) ??
-      (project.position < owners && generated < size ? generated : undefined)
+      positionByNumber.get(`${project.position}-${Number(digits)}`) ??
+      (project.position < ownerCount && generated < size ? generated : undefined)
     return position === undefined ? undefined : records.at(position)
   }
 
   function nextNumber(project: number): number {
-    const generated = project < owners ? Math.max(Math.ceil((size - project) / owners), 0) : 0
-    const number = (taken.get(project) ?? generated) + 1
-    taken.set(project, number)
+    const generated =
+      project < ownerCount ? Math.max(Math.ceil((size - project) / ownerCount), 0) : 0
+    const number = (lastNumbers.get(project) ?? generated) + 1
+    lastNumbers.set(project, number)
     return number
   }
 
@@ -87,7 +93,7 @@ export function createIssues(seed: number, count: number, projects: Projects, pa
     status?: string
   }) {
     const number = nextNumber(project)
-    const at = pace.now()
+    const at = lagClock.now()
     const row = records.add((position) => ({
       position,
       id: idAt(position),
@@ -100,25 +106,26 @@ export function createIssues(seed: number, count: number, projects: Projects, pa
       modified: at,
       version: 1
     }))
-    numbered.set(`${project}-${number}`, row.position)
+    positionByNumber.set(`${project}-${number}`, row.position)
     return row
   }
 
-  function place(position: number, project: number) {
+  function prepareMove(position: number, project: number) {
     const number = nextNumber(project)
-    numbered.set(`${project}-${number}`, position)
+    positionByNumber.set(`${project}-${number}`, position)
     return { project, number }
   }
 
   return {
     ...records,
-    byKey,
+    findByKey,
     create,
-    place,
+    prepareMove,
     key: ({ project, number }) => `${projects.at(project)?.key ?? '?'}-${number}`,
-    summary: (row) => row.summary ?? title(hash(seed, 111, 0), row.position),
+    summary: (row) => row.summary ?? generateTitle(hash(seed, 111, 0), row.position),
     status: (row) => row.status ?? pick(STATUSES, seed, 112, row.position),
     type: (row) => pick(ISSUE_TYPES, seed, 113, row.position),
-    byId: (id) => (/^\d{1,9}$/.test(id) ? records.at((Number(id) - FIRST_ID) / SPACING) : undefined)
+    findById: (id) =>
+      /^\d{1,9}$/.test(id) ? records.at((Number(id) - FIRST_ID) / ID_SPACING) : undefined
   }
 }

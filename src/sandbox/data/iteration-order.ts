@@ -2,68 +2,73 @@ import type { Row } from './records.ts'
 import type { Timeline } from './timeline.ts'
 
 /** A place in an ordered list: the row it names was the last one served. */
-export interface Mark {
+export interface ScanPosition {
   value: number
   position: number
 }
 
-export interface Course {
+export interface ScanOrder {
   order: 'id' | 'modified'
   descending?: boolean
-  after?: Mark
+  after?: ScanPosition
   /** Only generated positions whose remainder is among these; changed rows come in any case and are for the caller to judge. */
-  residues?: { of: number; among: number[] }
+  residues?: { modulus: number; classes: number[] }
 }
 
 /** What a row is ordered by. */
-export function valueOf(row: Row, order: Course['order']): number {
+export function sortValue(row: Row, order: ScanOrder['order']): number {
   return order === 'id' ? row.position : row.modified
 }
 
 /** Generated positions in order, strictly after the mark. */
-export function positions(timeline: Timeline, course: Course): Generator<number> {
-  return course.order === 'id' ? byId(timeline.count, course) : byModified(timeline, course)
+export function scanPositions(timeline: Timeline, scanOrder: ScanOrder): Generator<number> {
+  return scanOrder.order === 'id'
+    ? scanById(timeline.count, scanOrder)
+    : scanByModified(timeline, scanOrder)
 }
 
-function* byId(count: number, { after, descending = false, residues }: Course): Generator<number> {
-  const { of, among } = residues ?? { of: 1, among: [0] }
-  const sorted = among
-    .filter((residue) => residue < of)
+function* scanById(
+  count: number,
+  { after, descending = false, residues }: ScanOrder
+): Generator<number> {
+  const { modulus, classes } = residues ?? { modulus: 1, classes: [0] }
+  const remainders = classes
+    .filter((residue) => residue < modulus)
     .sort((a, b) => (descending ? b - a : a - b))
   const start = descending
     ? Math.min(after?.position ?? count, count) - 1
     : Math.max(after?.position ?? -1, -1) + 1
-  if (sorted.length === 0) return
+  if (remainders.length === 0) return
   for (
-    let block = Math.floor(start / of);
-    block >= 0 && block * of < count;
+    let block = Math.floor(start / modulus);
+    block >= 0 && block * modulus < count;
     block += descending ? -1 : 1
   ) {
-    for (const residue of sorted) {
-      const position = block * of + residue
-      const ahead = descending ? position <= start : position >= start
-      if (ahead && position < count) yield position
+    for (const residue of remainders) {
+      const position = block * modulus + residue
+      const isAhead = descending ? position <= start : position >= start
+      if (isAhead && position < count) yield position
     }
   }
 }
 
-function* byModified(
+function* scanByModified(
   timeline: Timeline,
-  { after, descending = false, residues }: Course
+  { after, descending = false, residues }: ScanOrder
 ): Generator<number> {
-  const { count, byRank, rankAt, modified } = timeline
-  const edge = after === undefined ? (descending ? count : -1) : rankAt(after.value)
-  const start = Math.max(-1, Math.min(edge, count))
+  const { count, positionAtRank, rankAt, modified } = timeline
+  const edgeRank = after === undefined ? (descending ? count : -1) : rankAt(after.value)
+  const start = Math.max(-1, Math.min(edgeRank, count))
   const step = descending ? -1 : 1
-  const among = residues && new Set(residues.among)
+  const classSet = residues && new Set(residues.classes)
   for (let rank = start; descending ? rank >= 0 : rank < count; rank += step) {
     if (rank < 0 || rank >= count) continue
-    const position = byRank(rank)
-    if (residues !== undefined && among?.has(position % residues.of) === false) continue
-    const lead =
+    const position = positionAtRank(rank)
+    if (residues !== undefined && classSet?.has(position % residues.modulus) === false) continue
+    const distance =
       after === undefined
         ? 1
         : step * (modified(position) - after.value || position - after.position)
-    if (lead > 0) yield position
+    if (distance > 0) yield position
   }
 }

@@ -1,7 +1,7 @@
 import { hash } from './hash.ts'
-import { title } from './generated-names.ts'
+import { generateTitle } from './generated-names.ts'
 import { createRecords } from './records.ts'
-import type { Pace, Records, Row } from './records.ts'
+import type { LagClock, Records, Row } from './records.ts'
 import { createTimeline } from './timeline.ts'
 import type { Spaces } from './spaces.ts'
 
@@ -20,36 +20,41 @@ export interface PageRow extends Row {
 
 export interface Pages extends Records<PageRow> {
   title: (row: PageRow) => string
-  storage: (row: PageRow) => string
+  storageBody: (row: PageRow) => string
   /** Position of the parent; undefined for the first page of a space, its homepage. */
-  parent: (row: PageRow) => number | undefined
+  parentPosition: (row: PageRow) => number | undefined
   /** What it is called, without making the whole parent. */
   parentId: (row: PageRow) => string | null
-  byId: (id: string) => PageRow | undefined
+  findById: (id: string) => PageRow | undefined
   create: (page: { space: number; title?: string; body?: string }) => PageRow
   /** Spaces the generated pages take turns over. */
-  spaces: number
+  spaceCount: number
 }
 
 const FIRST_ID = 20_000_000
-const SPACING = 32
-const SIBLINGS = 5
+const ID_SPACING = 32
+const CHILDREN_PER_PAGE = 5
 
 /** Pages take turns over the spaces, so that those of one space can be listed from anywhere without a search. */
-export function createPages(seed: number, count: number, spaces: Spaces, pace: Pace): Pages {
+export function createPages(
+  seed: number,
+  count: number,
+  spaces: Spaces,
+  lagClock: LagClock
+): Pages {
   const size = spaces.end() === 0 ? 0 : count
-  const owners = Math.max(spaces.end(), 1)
+  const ownerCount = Math.max(spaces.end(), 1)
   const timeline = createTimeline(hash(seed, 130, 0), size)
-  const records = createRecords<PageRow>({ timeline, pace, generate })
+  const records = createRecords<PageRow>({ timeline, lagClock, generate })
   const idAt = (position: number) =>
-    String(FIRST_ID + position * SPACING + (hash(seed, 131, position) % SPACING))
+    String(FIRST_ID + position * ID_SPACING + (hash(seed, 131, position) % ID_SPACING))
 
   function generate(position: number): PageRow {
-    const homepage = position < owners
+    const homepage = position < ownerCount
     return {
       position,
       id: idAt(position),
-      space: position % owners,
+      space: position % ownerCount,
       status: !homepage && hash(seed, 132, position) % 40 === 0 ? 'archived' : 'current',
       created: timeline.created(position),
       modified: timeline.modified(position),
@@ -58,7 +63,7 @@ export function createPages(seed: number, count: number, spaces: Spaces, pace: P
   }
 
   function create({ space, title, body }: { space: number; title?: string; body?: string }) {
-    const at = pace.now()
+    const at = lagClock.now()
     return records.add((position) => ({
       position,
       id: idAt(position),
@@ -72,25 +77,27 @@ export function createPages(seed: number, count: number, spaces: Spaces, pace: P
     }))
   }
 
-  function parent({ position }: PageRow) {
-    const turn = Math.floor(position / owners)
-    return turn === 0 ? undefined : (position % owners) + Math.floor((turn - 1) / SIBLINGS) * owners
+  function parentPosition({ position }: PageRow) {
+    const turn = Math.floor(position / ownerCount)
+    return turn === 0
+      ? undefined
+      : (position % ownerCount) + Math.floor((turn - 1) / CHILDREN_PER_PAGE) * ownerCount
   }
 
   return {
     ...records,
     create,
-    parent,
+    parentPosition,
     parentId: (row) => {
-      const position = parent(row)
+      const position = parentPosition(row)
       return position === undefined ? null : idAt(position)
     },
-    spaces: owners,
-    title: (row) => row.title ?? title(hash(seed, 134, 0), row.position),
-    storage: (row) => row.body ?? `<p>Page ${row.position + 1}, revision ${row.version}.</p>`,
-    byId: (id) => {
+    spaceCount: ownerCount,
+    title: (row) => row.title ?? generateTitle(hash(seed, 134, 0), row.position),
+    storageBody: (row) => row.body ?? `<p>Page ${row.position + 1}, revision ${row.version}.</p>`,
+    findById: (id) => {
       const row = /^\d{1,12}$/.test(id)
-        ? records.at(Math.floor((Number(id) - FIRST_ID) / SPACING))
+        ? records.at(Math.floor((Number(id) - FIRST_ID) / ID_SPACING))
         : undefined
       return row?.id === id ? row : undefined
     }

@@ -1,6 +1,6 @@
 import { hash } from './hash.ts'
-import { positions, valueOf } from './iteration-order.ts'
-import type { Course } from './iteration-order.ts'
+import { scanPositions, sortValue } from './iteration-order.ts'
+import type { ScanOrder } from './iteration-order.ts'
 import type { Timeline } from './timeline.ts'
 
 /** What every generated thing has. Times in milliseconds since the epoch. */
@@ -12,125 +12,125 @@ export interface Row {
 }
 
 /** `live` is the truth; `index` is what search sees, a little behind (atlassian.md 8.3, 9.4). */
-export type View = 'live' | 'index'
+export type RecordView = 'live' | 'index'
 
 /** World time, and how far search may be behind it. Milliseconds. */
-export interface Pace {
+export interface LagClock {
   now: () => number
   lagMs: () => number
 }
 
-export interface Walk extends Course {
-  view?: View
+export interface Scan extends ScanOrder {
+  view?: RecordView
   /** Positions that are seen live in any view. */
   live?: ReadonlySet<number>
 }
 
 /** A change, on top of those that the index may not have seen either. */
-interface Touch<R> {
+interface Edit<R> {
   row: R
   at: number
-  earlier: Touch<R> | undefined
+  previous: Edit<R> | undefined
 }
 
-export interface Source<R> {
+export interface RecordSource<R> {
   generate: (position: number) => R
   timeline: Timeline
-  pace: Pace
+  lagClock: LagClock
 }
 
 export interface Records<R extends Row> {
   /** The row at a position, or undefined when there never was one. */
-  at: (position: number, view?: View) => R | undefined
+  at: (position: number, view?: RecordView) => R | undefined
   /** One past the last position in use. */
   end: () => number
   change: (position: number, patch: Partial<R>) => R
-  add: (make: (position: number) => R) => R
+  add: (createRow: (position: number) => R) => R
   /** Grows with every change; what was computed from an older edition is stale. */
-  edition: () => number
-  touched: () => Iterable<R>
+  revision: () => number
+  editedRows: () => Iterable<R>
   /** To be called before the lag is changed, so that search does not go back in time. */
-  settle: () => void
+  settleIndex: () => void
   /** Rows in order, each in constant time, from anywhere: what was changed is merged into what is generated. */
-  walk: (walk: Walk) => Generator<R>
+  scan: (options: Scan) => Generator<R>
 }
 
-const HASHES = 2 ** 32
+const HASH_RANGE = 2 ** 32
 
 /** Rows that are generated from their position, under an overlay of the few that were changed or added. Rows are never changed in place. */
 export function createRecords<R extends Row>({
   generate,
   timeline,
-  pace: { now, lagMs }
-}: Source<R>): Records<R> {
-  const overlay = new Map<number, Touch<R>>()
-  const sorted = new Map<Walk['order'], { edition: number; rows: R[] }>()
+  lagClock: { now, lagMs }
+}: RecordSource<R>): Records<R> {
+  const overlay = new Map<number, Edit<R>>()
+  const sorted = new Map<Scan['order'], { revision: number; rows: R[] }>()
   let end = timeline.count
-  let edition = 0
+  let revision = 0
 
   /** Each item has a delay of its own, between half the lag and all of it. */
-  const lags = ({ at, row }: Touch<R>) =>
-    now() < at + (lagMs() / 2) * (1 + hash(0, 60, row.position) / HASHES)
-  const original = (position: number) =>
+  const isUnindexed = ({ at, row }: Edit<R>) =>
+    now() < at + (lagMs() / 2) * (1 + hash(0, 60, row.position) / HASH_RANGE)
+  const generateAt = (position: number) =>
     Number.isInteger(position) && position >= 0 && position < timeline.count
       ? generate(position)
       : undefined
 
-  function at(position: number, view: View = 'live'): R | undefined {
+  function at(position: number, view: RecordView = 'live'): R | undefined {
     const newest = overlay.get(position)
-    const touch = view === 'index' ? indexed(newest) : newest
-    return touch?.row ?? original(position)
+    const edit = view === 'index' ? findLatestIndexed(newest) : newest
+    return edit?.row ?? generateAt(position)
   }
 
   /** The last change that search has seen. What lies before it will not be looked at again. */
-  function indexed(newest: Touch<R> | undefined): Touch<R> | undefined {
-    let touch = newest
-    while (touch !== undefined && lags(touch)) touch = touch.earlier
-    if (touch !== undefined) touch.earlier = undefined
-    return touch
+  function findLatestIndexed(newest: Edit<R> | undefined): Edit<R> | undefined {
+    let edit = newest
+    while (edit !== undefined && isUnindexed(edit)) edit = edit.previous
+    if (edit !== undefined) edit.previous = undefined
+    return edit
   }
 
-  function put(position: number, row: R): R {
+  function saveEdit(position: number, row: R): R {
     const last = overlay.get(position)
-    indexed(last)
-    const earlier = last?.at === now() ? last.earlier : last
-    overlay.set(position, { row, at: now(), earlier })
-    edition++
+    findLatestIndexed(last)
+    const previous = last?.at === now() ? last.previous : last
+    overlay.set(position, { row, at: now(), previous })
+    revision++
     return row
   }
 
   /** What search has seen stays seen. */
-  function settle() {
+  function settleIndex() {
     for (const newest of overlay.values()) {
-      const touch = indexed(newest)
-      if (touch !== undefined) touch.at = -Infinity
+      const edit = findLatestIndexed(newest)
+      if (edit !== undefined) edit.at = -Infinity
     }
   }
 
   /** What was changed or added, as the view has it, ascending. The index moves with the time, so only the truth can be kept. */
-  function changes({ order, view, live }: Walk): R[] {
-    const known = sorted.get(order)
-    if (view !== 'index' && known?.edition === edition) return known.rows
+  function listEdits({ order, view, live }: Scan): R[] {
+    const cached = sorted.get(order)
+    if (view !== 'index' && cached?.revision === revision) return cached.rows
     const rows = [...overlay.keys()]
       .map((position) => at(position, live?.has(position) ? 'live' : view))
       .filter((row) => row !== undefined)
-      .sort((a, b) => valueOf(a, order) - valueOf(b, order) || a.position - b.position)
-    if (view !== 'index') sorted.set(order, { edition, rows })
+      .sort((a, b) => sortValue(a, order) - sortValue(b, order) || a.position - b.position)
+    if (view !== 'index') sorted.set(order, { revision, rows })
     return rows
   }
 
-  function* walk(options: Walk): Generator<R> {
+  function* scan(options: Scan): Generator<R> {
     const { after, order, descending = false } = options
-    const compare = comparison(options)
-    const ahead = changes(options).filter(
+    const compare = createComparator(options)
+    const remaining = listEdits(options).filter(
       (row) => after === undefined || compare(row, after.value, after.position) > 0
     )
-    const changed = descending ? ahead.reverse() : ahead
+    const changed = descending ? remaining.reverse() : remaining
     let next = 0
-    for (const position of positions(timeline, options)) {
+    for (const position of scanPositions(timeline, options)) {
       if (overlay.has(position)) continue
       const row = generate(position)
-      while (next < changed.length && compare(changed[next], valueOf(row, order), position) < 0) {
+      while (next < changed.length && compare(changed[next], sortValue(row, order), position) < 0) {
         yield changed[next++]
       }
       yield row
@@ -140,22 +140,22 @@ export function createRecords<R extends Row>({
 
   return {
     at,
-    walk,
-    settle,
+    scan,
+    settleIndex,
     end: () => end,
-    edition: () => edition,
-    touched: () => [...overlay.values()].map(({ row }) => row),
+    revision: () => revision,
+    editedRows: () => [...overlay.values()].map(({ row }) => row),
     change: (position, patch) => {
       const row = at(position)
       if (row === undefined) throw new RangeError(`nothing at position ${position}`)
-      return put(position, { ...row, ...patch, modified: now(), version: row.version + 1 })
+      return saveEdit(position, { ...row, ...patch, modified: now(), version: row.version + 1 })
     },
-    add: (make) => put(end, make(end++))
+    add: (createRow) => saveEdit(end, createRow(end++))
   }
 }
 
-function comparison({ order, descending = false }: Walk) {
+function createComparator({ order, descending = false }: Scan) {
   const sign = descending ? -1 : 1
   return (row: Row, value: number, position: number) =>
-    sign * (valueOf(row, order) - value || row.position - position)
+    sign * (sortValue(row, order) - value || row.position - position)
 }

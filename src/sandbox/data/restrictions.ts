@@ -1,48 +1,54 @@
 import { COLLECTIONS } from './collections.ts'
-import type { Collection } from './collections.ts'
+import type { CollectionName } from './collections.ts'
 
 /** What somebody may not see of a site. A set answers for each item, so that long lists stay fast. */
-export interface Hidden {
-  has: (collection: Collection, position: number) => boolean
+export interface HiddenItems {
+  has: (collection: CollectionName, position: number) => boolean
   /** Whether there is anything of the kind. */
-  some: (collection: Collection) => boolean
+  hasAny: (collection: CollectionName) => boolean
 }
 
 export interface Restrictions {
   /** For one account, or for everybody when none is named; what is opened to everybody is open to each. */
-  set: (collection: Collection, position: number, restricted: boolean, accountId?: string) => void
+  set: (
+    collection: CollectionName,
+    position: number,
+    restricted: boolean,
+    accountId?: string
+  ) => void
   /** Undefined when nothing is hidden from the account, so that nothing has to be looked up either. */
-  of: (accountId: string) => Hidden | undefined
+  forAccount: (accountId: string) => HiddenItems | undefined
 }
 
-type Positions = Record<Collection, Set<number>>
+type PositionsByCollection = Record<CollectionName, Set<number>>
 
-const EVERYBODY = ''
+const ALL_ACCOUNTS = ''
 
 /** Items of one site, by position, that are as good as absent to an account (atlassian.md section 11). */
 export function createRestrictions(): Restrictions {
-  const byAccount = new Map<string, Positions>()
+  const byAccount = new Map<string, PositionsByCollection>()
 
-  function of(accountId: string): Hidden | undefined {
-    const lists = [byAccount.get(EVERYBODY), byAccount.get(accountId)].filter(
+  function forAccount(accountId: string): HiddenItems | undefined {
+    const applicable = [byAccount.get(ALL_ACCOUNTS), byAccount.get(accountId)].filter(
       (positions) => positions !== undefined
     )
-    if (lists.length === 0) return undefined
+    if (applicable.length === 0) return undefined
     return {
-      has: (collection, position) => lists.some((positions) => positions[collection].has(position)),
-      some: (collection) => lists.some((positions) => positions[collection].size > 0)
+      has: (collection, position) =>
+        applicable.some((positions) => positions[collection].has(position)),
+      hasAny: (collection) => applicable.some((positions) => positions[collection].size > 0)
     }
   }
 
-  function hide(collection: Collection, position: number, accountId: string) {
+  function hideItem(collection: CollectionName, position: number, accountId: string) {
     const positions =
       byAccount.get(accountId) ??
-      (Object.fromEntries(COLLECTIONS.map((name) => [name, new Set()])) as Positions)
+      (Object.fromEntries(COLLECTIONS.map((name) => [name, new Set()])) as PositionsByCollection)
     positions[collection].add(position)
     byAccount.set(accountId, positions)
   }
 
-  function open(collection: Collection, position: number, accountId: string) {
+  function showItem(collection: CollectionName, position: number, accountId: string) {
     const positions = byAccount.get(accountId)
     if (positions === undefined) return
     positions[collection].delete(position)
@@ -50,12 +56,12 @@ export function createRestrictions(): Restrictions {
   }
 
   return {
-    of,
-    set: (collection, position, restricted, accountId = EVERYBODY) => {
-      if (restricted) hide(collection, position, accountId)
+    forAccount,
+    set: (collection, position, restricted, accountId = ALL_ACCOUNTS) => {
+      if (restricted) hideItem(collection, position, accountId)
       else {
-        for (const account of accountId === EVERYBODY ? [...byAccount.keys()] : [accountId]) {
-          open(collection, position, account)
+        for (const account of accountId === ALL_ACCOUNTS ? [...byAccount.keys()] : [accountId]) {
+          showItem(collection, position, account)
         }
       }
     }

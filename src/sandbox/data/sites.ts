@@ -1,4 +1,4 @@
-import type { Collection } from './collections.ts'
+import type { CollectionName } from './collections.ts'
 import { hash } from './hash.ts'
 import { createIssues } from './issues.ts'
 import type { Issues } from './issues.ts'
@@ -8,87 +8,87 @@ import { createProjects } from './projects.ts'
 import type { Projects } from './projects.ts'
 import { createSpaces } from './spaces.ts'
 import type { Spaces } from './spaces.ts'
-import type { Pace } from './records.ts'
+import type { LagClock } from './records.ts'
 import { createRestrictions } from './restrictions.ts'
 import type { Restrictions } from './restrictions.ts'
-import { createSpoils } from '../admin/corrupt-items.ts'
-import type { Spoils } from '../admin/corrupt-items.ts'
+import { createCorruptions } from '../admin/corrupt-items.ts'
+import type { Corruptions } from '../admin/corrupt-items.ts'
 
 export type Product = 'jira' | 'confluence'
 export const PRODUCTS: readonly Product[] = ['jira', 'confluence']
 
 /** How many of each a site holds. */
-export type Sizes = Record<Collection, number>
+export type SiteSizes = Record<CollectionName, number>
 
-export interface SiteOptions {
+export interface SandboxSiteOptions {
   name: string
   cloudId: string
-  sizes?: Partial<Sizes>
+  sizes?: Partial<SiteSizes>
   products?: readonly Product[]
 }
 
-export interface Site {
+export interface SandboxSite {
   name: string
   cloudId: string
   /** What people open in a browser, https://acme.atlassian.net. */
   url: string
   seed: number
   products: readonly Product[]
-  sizes: Sizes
+  sizes: SiteSizes
   projects: Projects
   issues: Issues
   spaces: Spaces
   pages: Pages
   restrictions: Restrictions
-  spoils: Spoils
+  corruptions: Corruptions
 }
 
-export const SIZES: Sizes = { projects: 12, issues: 300, spaces: 4, pages: 60 }
-const SMALLER = 6
+export const DEFAULT_SIZES: SiteSizes = { projects: 12, issues: 300, spaces: 4, pages: 60 }
+const GLOBEX_SIZE_DIVISOR = 6
 
 export const ACME = '8f0c1d3e-2222-4b4b-9a9a-000000000001'
 export const GLOBEX = '8f0c1d3e-2222-4b4b-9a9a-000000000002'
 
 /** Acme has the given sizes, Globex a sixth of them. */
-export function defaultSites(sizes: Sizes): SiteOptions[] {
-  const share = (count: number) => Math.ceil(count / SMALLER)
+export function defaultSites(sizes: SiteSizes): SandboxSiteOptions[] {
+  const scaleDown = (count: number) => Math.ceil(count / GLOBEX_SIZE_DIVISOR)
   return [
     { name: 'acme', cloudId: ACME, sizes },
     {
       name: 'globex',
       cloudId: GLOBEX,
       sizes: {
-        projects: share(sizes.projects),
-        issues: share(sizes.issues),
-        spaces: share(sizes.spaces),
-        pages: share(sizes.pages)
+        projects: scaleDown(sizes.projects),
+        issues: scaleDown(sizes.issues),
+        spaces: scaleDown(sizes.spaces),
+        pages: scaleDown(sizes.pages)
       }
     }
   ]
 }
 
 export function createSite(
-  options: SiteOptions,
-  sizes: Sizes,
-  worldSeed: number,
-  pace: Pace
-): Site {
-  const own = { ...sizes, ...options.sizes }
-  const seed = hash(worldSeed, 1, Number.parseInt(options.cloudId.slice(-6), 16) || 0)
-  const projects = createProjects(seed, own.projects, pace)
-  const spaces = createSpaces(seed, own.spaces, pace)
+  options: SandboxSiteOptions,
+  sizes: SiteSizes,
+  sandboxSeed: number,
+  lagClock: LagClock
+): SandboxSite {
+  const ownSizes = { ...sizes, ...options.sizes }
+  const seed = hash(sandboxSeed, 1, Number.parseInt(options.cloudId.slice(-6), 16) || 0)
+  const projects = createProjects(seed, ownSizes.projects, lagClock)
+  const spaces = createSpaces(seed, ownSizes.spaces, lagClock)
   return {
     name: options.name,
     cloudId: options.cloudId,
     url: `https://${options.name}.atlassian.net`,
     seed,
     products: options.products ?? PRODUCTS,
-    sizes: own,
+    sizes: ownSizes,
     projects,
     spaces,
-    issues: createIssues(seed, own.issues, projects, pace),
-    pages: createPages(seed, own.pages, spaces, pace),
+    issues: createIssues(seed, ownSizes.issues, projects, lagClock),
+    pages: createPages(seed, ownSizes.pages, spaces, lagClock),
     restrictions: createRestrictions(),
-    spoils: createSpoils()
+    corruptions: createCorruptions()
   }
 }

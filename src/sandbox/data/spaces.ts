@@ -1,8 +1,8 @@
 import { hash } from './hash.ts'
-import { spaceKey, spaceName } from './generated-names.ts'
+import { generateSpaceKey, generateSpaceName } from './generated-names.ts'
 import { createRecords } from './records.ts'
-import type { Pace, Records, Row } from './records.ts'
-import { remembering } from './memoize.ts'
+import type { LagClock, Records, Row } from './records.ts'
+import { memoizeByPosition } from './memoize.ts'
 import { createTimeline } from './timeline.ts'
 
 export interface SpaceRow extends Row {
@@ -16,27 +16,31 @@ export interface SpaceRow extends Row {
 }
 
 export interface Spaces extends Records<SpaceRow> {
-  byId: (id: string) => SpaceRow | undefined
-  byKey: (key: string) => SpaceRow | undefined
+  findById: (id: string) => SpaceRow | undefined
+  findByKey: (key: string) => SpaceRow | undefined
   create: (space: { key: string; name: string }) => SpaceRow
 }
 
 const FIRST_ID = 65_536
-const SPACING = 1024
+const ID_SPACING = 1024
 
-export function createSpaces(seed: number, count: number, pace: Pace): Spaces {
+export function createSpaces(seed: number, count: number, lagClock: LagClock): Spaces {
   const timeline = createTimeline(hash(seed, 120, 0), count)
-  const records = createRecords<SpaceRow>({ timeline, pace, generate: remembering(generate) })
+  const records = createRecords<SpaceRow>({
+    timeline,
+    lagClock,
+    generate: memoizeByPosition(generate)
+  })
   const idAt = (position: number) =>
-    String(FIRST_ID + position * SPACING + (hash(seed, 121, position) % SPACING))
+    String(FIRST_ID + position * ID_SPACING + (hash(seed, 121, position) % ID_SPACING))
 
   function generate(position: number): SpaceRow {
-    const key = spaceKey(seed, position)
+    const key = generateSpaceKey(seed, position)
     return {
       position,
       id: idAt(position),
       key,
-      name: spaceName(seed, position),
+      name: generateSpaceName(seed, position),
       type: key.startsWith('~') ? 'personal' : position % 9 === 7 ? 'knowledge_base' : 'global',
       status: position % 11 === 7 ? 'archived' : 'current',
       deleted: false,
@@ -48,20 +52,20 @@ export function createSpaces(seed: number, count: number, pace: Pace): Spaces {
 
   return {
     ...records,
-    byId: (id) => {
+    findById: (id) => {
       const row = /^\d{1,12}$/.test(id)
-        ? records.at(Math.floor((Number(id) - FIRST_ID) / SPACING))
+        ? records.at(Math.floor((Number(id) - FIRST_ID) / ID_SPACING))
         : undefined
       return row?.id === id ? row : undefined
     },
-    byKey: (key) => {
-      for (const row of records.walk({ order: 'id' })) {
+    findByKey: (key) => {
+      for (const row of records.scan({ order: 'id' })) {
         if (row.key.toLowerCase() === key.toLowerCase()) return row
       }
       return undefined
     },
     create: ({ key, name }) => {
-      const at = pace.now()
+      const at = lagClock.now()
       return records.add((position) => ({
         position,
         id: idAt(position),

@@ -14,7 +14,7 @@ export interface Timeline {
   created: (position: number) => number
   modified: (position: number) => number
   /** Position of the item modified as the n-th. */
-  byRank: (rank: number) => number
+  positionAtRank: (rank: number) => number
   /** First rank modified at or after `time`; may lie outside 0…count. */
   rankAt: (time: number) => number
   count: number
@@ -22,31 +22,31 @@ export interface Timeline {
 
 export function createTimeline(seed: number, count: number): Timeline {
   const size = Math.max(count, 1)
-  const factor = coprime(hash(seed, 50, 0) % size || 1, size)
-  const inverse = inverseOf(factor, size)
+  const factor = findCoprime(hash(seed, 50, 0) % size || 1, size)
+  const inverse = modularInverse(factor, size)
   const createdStep = Math.floor((MODIFIED_FROM - CREATED_FROM) / (size + 1))
   const step = Math.floor((MODIFIED_TO - MODIFIED_FROM) / (size + 1))
   return {
     count,
     created: (position) => CREATED_FROM + position * createdStep,
     modified: (position) => MODIFIED_FROM + ((position * factor) % size) * step,
-    byRank: (rank) => (rank * inverse) % size,
+    positionAtRank: (rank) => (rank * inverse) % size,
     rankAt: (time) => Math.ceil((time - MODIFIED_FROM) / step)
   }
 }
 
-function coprime(start: number, size: number): number {
+function findCoprime(start: number, size: number): number {
   let factor = start
-  while (divisor(factor, size) !== 1) factor = (factor % size) + 1
+  while (greatestCommonDivisor(factor, size) !== 1) factor = (factor % size) + 1
   return factor
 }
 
-function divisor(a: number, b: number): number {
-  return b === 0 ? a : divisor(b, a % b)
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b)
 }
 
 /** Extended Euclid: x with a·x ≡ 1 (mod size). */
-function inverseOf(a: number, size: number): number {
+function modularInverse(a: number, size: number): number {
   let [old, now, x, y] = [a, size, 1, 0]
   while (now !== 0) {
     const times = Math.floor(old / now)

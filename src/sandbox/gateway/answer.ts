@@ -1,14 +1,14 @@
 /** What the stand-in says to one call, before any fault spoils it. A string body is sent as it is, anything else as JSON. */
-export interface Answer {
+export interface SandboxResponse {
   status: number
   body: unknown
   headers?: Record<string, string>
   /** Core objects in the answer: each costs a point (atlassian.md section 10). */
-  objects?: number
+  coreObjects?: number
 }
 
-export function ok(body: unknown, objects = 0): Answer {
-  return { status: 200, body, objects }
+export function ok(body: unknown, coreObjects = 0): SandboxResponse {
+  return { status: 200, body, coreObjects }
 }
 
 /** The gateway's own refusals (atlassian.md section 11). */
@@ -16,12 +16,12 @@ export function gatewayError(
   code: number,
   message: string,
   headers: Record<string, string> = {}
-): Answer {
+): SandboxResponse {
   return { status: code, body: { code, message }, headers }
 }
 
 /** Spring's page for a cloudId or route that the gateway does not know. */
-export function unrouted(path: string, now: number): Answer {
+export function routeNotFound(path: string, now: number): SandboxResponse {
   const timestamp = new Date(now).toISOString().replace('Z', '+00:00')
   return {
     status: 404,
@@ -34,7 +34,7 @@ export function jiraError(
   status: number,
   message: string,
   errors: Record<string, string> = {}
-): Answer {
+): SandboxResponse {
   return { status, body: { errorMessages: message === '' ? [] : [message], errors } }
 }
 
@@ -44,12 +44,16 @@ export function confluenceError(
   code: string,
   title: string,
   detail: string | null = null
-): Answer {
+): SandboxResponse {
   return { status, body: { errors: [{ status, code, title, detail }] } }
 }
 
 /** Confluence v1's shape. `authorized` tells a missing object from a missing permission. */
-export function legacyError(statusCode: number, message: string, authorized: boolean): Answer {
+export function legacyError(
+  statusCode: number,
+  message: string,
+  authorized: boolean
+): SandboxResponse {
   return {
     status: statusCode,
     body: { statusCode, data: { authorized, valid: true, errors: [], successful: false }, message }
@@ -57,6 +61,6 @@ export function legacyError(statusCode: number, message: string, authorized: boo
 }
 
 /** The token endpoint's shape (atlassian.md 2.3). */
-export function oauthError(status: number, error: string, description: string): Answer {
+export function oauthError(status: number, error: string, description: string): SandboxResponse {
   return { status, body: { error, error_description: description } }
 }

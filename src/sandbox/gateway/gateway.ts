@@ -1,13 +1,13 @@
-import { gatewayError, jiraError, confluenceError, legacyError, unrouted } from './answer.ts'
-import type { Answer } from './answer.ts'
-import type { Call, Endpoint } from './call.ts'
-import { endpoints as confluence } from '../confluence/endpoints.ts'
-import { endpoints as jira } from '../jira/endpoints.ts'
-import { allows, productOf } from '../oauth/scopes.ts'
+import { gatewayError, jiraError, confluenceError, legacyError, routeNotFound } from './answer.ts'
+import type { SandboxResponse } from './answer.ts'
+import type { GatewayCall, GatewayEndpoint } from './call.ts'
+import { confluenceEndpoints as confluence } from '../confluence/endpoints.ts'
+import { jiraEndpoints as jira } from '../jira/endpoints.ts'
+import { satisfiesScopes, productOfScope } from '../oauth/scopes.ts'
 import type { Product } from '../data/sites.ts'
-import { parts, readAccess } from '../oauth/tokens.ts'
-import type { Session } from '../oauth/tokens.ts'
-import type { World } from '../state.ts'
+import { tokenServices, verifyAccessToken } from '../oauth/tokens.ts'
+import type { AccessSession } from '../oauth/tokens.ts'
+import type { SandboxState } from '../state.ts'
 
 export interface GatewayRequest {
   method: string
@@ -23,10 +23,10 @@ export interface GatewayRequest {
   base: string
 }
 
-const ENDPOINTS: Record<Product, readonly Endpoint[]> = { jira, confluence }
-const SCOPE_CHECK = { 'x-failure-category': 'FAILURE_CLIENT_SCOPE_CHECK' }
-const MANY_SCOPES = 80
-const TOO_LARGE =
+const ENDPOINTS: Record<Product, readonly GatewayEndpoint[]> = { jira, confluence }
+const SCOPE_CHECK_HEADERS = { 'x-failure-category': 'FAILURE_CLIENT_SCOPE_CHECK' }
+const SCOPE_COUNT_LIMIT = 80
+const HEADER_TOO_LARGE_PAGE =
   '<!doctype html><html lang="en"><head><title>HTTP Status 400 – Bad Request</title></head>' +
   '<body><h1>HTTP Status 400 – Bad Request</h1><p>Request header is too large</p></body></html>'
 
@@ -36,36 +36,44 @@ const TOO_LARGE =
  *
  * @returns the answer and the label it is counted under
  */
-export function gateway(world: World, request: GatewayRequest): { answer: Answer; label: string } {
+export function handleGatewayRequest(
+  state: SandboxState,
+  request: GatewayRequest
+): { response: SandboxResponse; label: string } {
   const { method, product, path } = request
-  const same = ENDPOINTS[product].filter((endpoint) => endpoint.path.test(path))
-  const endpoint = same.find((candidate) => candidate.method === method)
+  const pathMatches = ENDPOINTS[product].filter((endpoint) => endpoint.path.test(path))
+  const endpoint = pathMatches.find((candidate) => candidate.method === method)
   const label =
     endpoint?.label.replace(' ', ` /ex/${product}/{cloudId}`) ??
     `${method} /ex/${product}/{cloudId}/…`
-  return { label, answer: pass(world, request, endpoint, label) }
+  return { label, response: authorizeRequest(state, request, endpoint, label) }
 }
 
-function pass(
-  world: World,
+function authorizeRequest(
+  state: SandboxState,
   request: GatewayRequest,
-  endpoint: Endpoint | undefined,
+  endpoint: GatewayEndpoint | undefined,
   label: string
-): Answer {
+): SandboxResponse {
   const { product, cloudId } = request
-  const session = readAccess(parts(world), request.token)
+  const session = verifyAccessToken(tokenServices(state), request.token)
   if (session === undefined) return gatewayError(401, 'Unauthorized')
-  if (session.scopes.length >= MANY_SCOPES) {
-    return { status: 400, body: TOO_LARGE, headers: { 'Content-Type': 'text/html;charset=utf-8' } }
+  if (session.scopes.length >= SCOPE_COUNT_LIMIT) {
+    return {
+      status: 400,
+      body: HEADER_TOO_LARGE_PAGE,
+      headers: { 'Content-Type': 'text/html;charset=utf-8' }
+    }
   }
-  const inScope =
+  const isInScope =
     endpoint === undefined
-      ? session.scopes.some((scope) => productOf(scope) === product)
-      : allows(endpoint.scopes, session.scopes)
-  if (!inScope) return gatewayError(401, 'Unauthorized; scope does not match', SCOPE_CHECK)
-  const site = world.sites.find((candidate) => candidate.cloudId === cloudId)
-  if (site === undefined) return unrouted(request.fullPath, world.now())
-  const user = world.users.find(({ accountId }) => accountId === session.accountId)
+      ? session.scopes.some((scope) => productOfScope(scope) === product)
+      : satisfiesScopes(endpoint.scopes, session.scopes)
+  if (!isInScope)
+    return gatewayError(401, 'Unauthorized; scope does not match', SCOPE_CHECK_HEADERS)
+  const site = state.sites.find((candidate) => candidate.cloudId === cloudId)
+  if (site === undefined) return routeNotFound(request.fullPath, state.now())
+  const user = state.users.find(({ accountId }) => accountId === session.accountId)
   if (
     user === undefined ||
     !session.grant.cloudIds.has(cloudId) ||
@@ -73,21 +81,21 @@ function pass(
   ) {
     return gatewayError(403, 'The app is not installed on this instance')
   }
-  const { headers, refusal } = world.limits.admit({
+  const { headers, refusal } = state.limits.consumeCall({
     clientId: session.clientId,
     cloudId,
     product,
     endpoint: label
   })
   if (refusal !== undefined) return refusal
-  const answer = world.access.has(user.accountId, cloudId, product)
-    ? serve(
+  const response = state.access.has(user.accountId, cloudId, product)
+    ? dispatch(
         endpoint,
         {
-          world,
+          state,
           site,
           user,
-          hidden: site.restrictions.of(user.accountId),
+          hiddenItems: site.restrictions.forAccount(user.accountId),
           params: [],
           query: request.query,
           body: request.body,
@@ -96,21 +104,28 @@ function pass(
         },
         product
       )
-    : barred(product, request.path)
-  world.limits.charge(session.clientId, answer.objects ?? 0)
-  return { ...answer, headers: { ...headers, ...identity(product, session), ...answer.headers } }
+    : forbiddenResponse(product, request.path)
+  state.limits.chargePoints(session.clientId, response.coreObjects ?? 0)
+  return {
+    ...response,
+    headers: { ...headers, ...identityHeaders(product, session), ...response.headers }
+  }
 }
 
-function serve(endpoint: Endpoint | undefined, call: Call, product: Product): Answer {
+function dispatch(
+  endpoint: GatewayEndpoint | undefined,
+  call: GatewayCall,
+  product: Product
+): SandboxResponse {
   const match = endpoint?.path.exec(call.path)
   if (endpoint === undefined || match === undefined || match === null) {
-    return absent(product, call.path)
+    return notFoundResponse(product, call.path)
   }
-  return endpoint.run({ ...call, params: match.slice(1).map(decoded) })
+  return endpoint.handle({ ...call, params: match.slice(1).map(decodePathSegment) })
 }
 
 /** A percent sign that means nothing stays what it is: nothing will be found under it. */
-function decoded(text: string): string {
+function decodePathSegment(text: string): string {
   try {
     return decodeURIComponent(text)
   } catch {
@@ -118,7 +133,7 @@ function decoded(text: string): string {
   }
 }
 
-function absent(product: Product, path: string): Answer {
+function notFoundResponse(product: Product, path: string): SandboxResponse {
   if (product === 'jira') return jiraError(404, 'Not Found')
   return path.startsWith('/wiki/rest/')
     ? legacyError(404, 'Not Found', true)
@@ -126,7 +141,7 @@ function absent(product: Product, path: string): Answer {
 }
 
 /** The person has lost the product, the app has not (atlassian.md section 11). */
-function barred(product: Product, path: string): Answer {
+function forbiddenResponse(product: Product, path: string): SandboxResponse {
   if (product === 'jira') {
     return { status: 403, body: { errorMessages: ['The app is not installed on this instance.'] } }
   }
@@ -136,6 +151,6 @@ function barred(product: Product, path: string): Answer {
   return confluenceError(404, 'NOT_FOUND', 'Not Found')
 }
 
-function identity(product: Product, { accountId }: Session): Record<string, string> {
+function identityHeaders(product: Product, { accountId }: AccessSession): Record<string, string> {
   return product === 'jira' ? { 'X-Aaccountid': encodeURIComponent(accountId) } : {}
 }

@@ -1,5 +1,5 @@
-import type { Answer } from './answer.ts'
-import { createCurbs } from '../admin/forced-limits.ts'
+import type { SandboxResponse } from './answer.ts'
+import { createForcedLimits } from '../admin/forced-limits.ts'
 import type { Product } from '../data/sites.ts'
 
 export const QUOTA_VARIANTS = ['global', 'tenant', 'gateway', 'beta', 'unavailable'] as const
@@ -9,9 +9,9 @@ export type BurstVariant = (typeof BURST_VARIANTS)[number]
 
 const HOUR_MS = 3_600_000
 /** A bucket of 350 fills at 100 a second for reads, half as fast for PUT and DELETE (atlassian.md section 10). */
-const REFILL_SHARE = 100 / 350
+const REFILL_SHARE_PER_SECOND = 100 / 350
 
-export interface Caller {
+export interface RateLimitedCall {
   clientId: string
   cloudId: string
   product: Product
@@ -19,11 +19,14 @@ export interface Caller {
   endpoint: string
 }
 
-export interface Limits {
+export interface SandboxLimits {
   /** Takes one call from the burst bucket: headers for the answer, and a refusal when there was nothing left. */
-  admit: (caller: Caller) => { headers: Record<string, string>; refusal?: Answer }
+  consumeCall: (call: RateLimitedCall) => {
+    headers: Record<string, string>
+    refusal?: SandboxResponse
+  }
   /** Books 1 point and one for each object; call it once the answer is known. */
-  charge: (clientId: string, objects: number) => void
+  chargePoints: (clientId: string, objects: number) => void
   /** Refuses everything, or one site, until the top of the hour; without a variant it ends what was called for. */
   exhaustQuota: (variant: QuotaVariant | undefined, cloudId?: string) => void
   /** Refuses everything, or one site, as a burst for so many milliseconds of world time; none end what was called for. */
@@ -32,107 +35,117 @@ export interface Limits {
   clear: () => void
 }
 
-export interface LimitOptions {
+export interface SandboxLimitOptions {
   burst: number
   hourlyPoints: number
   now: () => number
 }
 
-export function createLimits({ burst, hourlyPoints, now }: LimitOptions): Limits {
+export function createSandboxLimits({
+  burst,
+  hourlyPoints,
+  now
+}: SandboxLimitOptions): SandboxLimits {
   const buckets = new Map<string, { level: number; at: number }>()
-  const ledger = new Map<string, { hour: number; used: number }>()
-  const quotas = createCurbs<QuotaVariant>(now)
-  const storms = createCurbs<BurstVariant>(now)
+  const usageByClient = new Map<string, { hour: number; used: number }>()
+  const forcedQuotas = createForcedLimits<QuotaVariant>(now)
+  const forcedBursts = createForcedLimits<BurstVariant>(now)
 
-  const hour = () => Math.floor(now() / HOUR_MS)
-  const used = (clientId: string) => {
-    const entry = ledger.get(clientId)
-    return entry?.hour === hour() ? entry.used : 0
+  const currentHour = () => Math.floor(now() / HOUR_MS)
+  const usedPoints = (clientId: string) => {
+    const entry = usageByClient.get(clientId)
+    return entry?.hour === currentHour() ? entry.used : 0
   }
 
   /** What is left in the bucket of one tenant and endpoint, after this call; below zero it was empty. */
-  function draw({ cloudId, endpoint }: Caller): number {
+  function consumeBurstToken({ cloudId, endpoint }: RateLimitedCall): number {
     const key = `${cloudId} ${endpoint}`
-    const share = /^(PUT|DELETE)/.test(endpoint) ? REFILL_SHARE / 2 : REFILL_SHARE
+    const refillShare = /^(PUT|DELETE)/.test(endpoint)
+      ? REFILL_SHARE_PER_SECOND / 2
+      : REFILL_SHARE_PER_SECOND
     const bucket = buckets.get(key) ?? { level: burst, at: now() }
-    const level = Math.min(burst, bucket.level + ((now() - bucket.at) / 1000) * burst * share) - 1
+    const level =
+      Math.min(burst, bucket.level + ((now() - bucket.at) / 1000) * burst * refillShare) - 1
     buckets.set(key, { level: Math.max(level, 0), at: now() })
     return level
   }
 
-  function quotaRefusal(caller: Caller): Answer | undefined {
-    const variant = quotas.on(caller.cloudId).find((called) => called !== 'beta')
-    if (variant !== undefined) return refuseQuota(variant, caller.product, now(), hourlyPoints)
-    return used(caller.clientId) >= hourlyPoints
-      ? refuseQuota('global', caller.product, now(), hourlyPoints)
+  function checkQuota(call: RateLimitedCall): SandboxResponse | undefined {
+    const variant = forcedQuotas.listActive(call.cloudId).find((active) => active !== 'beta')
+    if (variant !== undefined) return buildQuotaRefusal(variant, call.product, now(), hourlyPoints)
+    return usedPoints(call.clientId) >= hourlyPoints
+      ? buildQuotaRefusal('global', call.product, now(), hourlyPoints)
       : undefined
   }
 
-  function admit(caller: Caller) {
-    const refusal = quotaRefusal(caller)
+  function consumeCall(call: RateLimitedCall) {
+    const refusal = checkQuota(call)
     if (refusal !== undefined) return { headers: {}, refusal }
-    const left = draw(caller)
+    const remaining = consumeBurstToken(call)
     const headers = {
-      ...bucketHeaders(burst, left),
-      ...policyHeaders(hourlyPoints, used(caller.clientId), now())
+      ...bucketHeaders(burst, remaining),
+      ...policyHeaders(hourlyPoints, usedPoints(call.clientId), now())
     }
-    const variant = storms.on(caller.cloudId)[0] ?? (left < 0 ? 'standard' : undefined)
+    const variant =
+      forcedBursts.listActive(call.cloudId)[0] ?? (remaining < 0 ? 'standard' : undefined)
     if (variant !== undefined) {
-      return { headers: {}, refusal: refuseBurst(variant, caller.product, now(), burst) }
+      return { headers: {}, refusal: buildBurstRefusal(variant, call.product, now(), burst) }
     }
     return {
-      headers: quotas.on(caller.cloudId).includes('beta')
-        ? { ...headers, ...betaHeaders(caller.product, now()) }
+      headers: forcedQuotas.listActive(call.cloudId).includes('beta')
+        ? { ...headers, ...betaHeaders(call.product, now()) }
         : headers
     }
   }
 
   return {
-    admit,
-    charge: (clientId, objects) => {
-      ledger.set(clientId, { hour: hour(), used: used(clientId) + 1 + objects })
+    consumeCall,
+    chargePoints: (clientId, objects) => {
+      usageByClient.set(clientId, { hour: currentHour(), used: usedPoints(clientId) + 1 + objects })
     },
-    exhaustQuota: (variant, cloudId) => quotas.set(cloudId, variant, (hour() + 1) * HOUR_MS),
+    exhaustQuota: (variant, cloudId) =>
+      forcedQuotas.set(cloudId, variant, (currentHour() + 1) * HOUR_MS),
     exhaustBurst: (forMs, variant, cloudId) =>
-      storms.set(cloudId, forMs > 0 ? variant : undefined, now() + forMs),
+      forcedBursts.set(cloudId, forMs > 0 ? variant : undefined, now() + forMs),
     points: () =>
       Object.fromEntries(
-        [...ledger.keys()].map((clientId) => [
+        [...usageByClient.keys()].map((clientId) => [
           clientId,
-          { used: used(clientId), limit: hourlyPoints }
+          { used: usedPoints(clientId), limit: hourlyPoints }
         ])
       ),
     clear: () => {
       buckets.clear()
-      ledger.clear()
-      quotas.clear()
-      storms.clear()
+      usageByClient.clear()
+      forcedQuotas.clear()
+      forcedBursts.clear()
     }
   }
 }
 
 /** ISO 8601 without seconds, as seen in the wild. */
-function minuteOf(time: number): string {
+function formatMinute(time: number): string {
   return new Date(time).toISOString().slice(0, 16) + 'Z'
 }
 
-function nextHour(now: number): number {
+function nextHourStart(now: number): number {
   return (Math.floor(now / HOUR_MS) + 1) * HOUR_MS
 }
 
-function bucketHeaders(burst: number, left: number): Record<string, string> {
-  const near: Record<string, string> = left < burst / 5 ? { 'X-RateLimit-NearLimit': 'true' } : {}
+function bucketHeaders(burst: number, remaining: number): Record<string, string> {
+  const nearLimitHeader: Record<string, string> =
+    remaining < burst / 5 ? { 'X-RateLimit-NearLimit': 'true' } : {}
   return {
     'X-RateLimit-Limit': String(burst),
-    'X-RateLimit-Remaining': String(Math.max(0, Math.floor(left))),
-    ...near
+    'X-RateLimit-Remaining': String(Math.max(0, Math.floor(remaining))),
+    ...nearLimitHeader
   }
 }
 
 /** From 80 % of the points on. */
 function policyHeaders(limit: number, used: number, now: number): Record<string, string> {
   if (used < limit * 0.8) return {}
-  const seconds = Math.ceil((nextHour(now) - now) / 1000)
+  const seconds = Math.ceil((nextHourStart(now) - now) / 1000)
   return {
     'RateLimit-Policy': `"tenant-app-quota";q=${limit};w=3600`,
     RateLimit: `"tenant-app-quota";r=${Math.max(0, limit - used)};t=${seconds}`
@@ -140,7 +153,7 @@ function policyHeaders(limit: number, used: number, now: number): Record<string,
 }
 
 function betaHeaders(product: Product, now: number): Record<string, string> {
-  const reset = minuteOf(nextHour(now))
+  const reset = formatMinute(nextHourStart(now))
   return {
     'X-Beta-RateLimit-Reason': `${product}-quota-tenant-based`,
     'X-Beta-RateLimit-NearLimit': 'true',
@@ -149,10 +162,15 @@ function betaHeaders(product: Product, now: number): Record<string, string> {
   }
 }
 
-const TOO_MANY = { message: 'Rate limit exceeded' }
+const TOO_MANY_BODY = { message: 'Rate limit exceeded' }
 
-function refuseQuota(variant: QuotaVariant, product: Product, now: number, limit: number): Answer {
-  const reset = { 'X-RateLimit-Reset': minuteOf(nextHour(now)) }
+function buildQuotaRefusal(
+  variant: QuotaVariant,
+  product: Product,
+  now: number,
+  limit: number
+): SandboxResponse {
+  const reset = { 'X-RateLimit-Reset': formatMinute(nextHourStart(now)) }
   if (variant === 'unavailable') {
     return {
       status: 503,
@@ -173,7 +191,7 @@ function refuseQuota(variant: QuotaVariant, product: Product, now: number, limit
   // The seconds are the window's length and not what is left of it: the reset time is the one to go by.
   return {
     status: 429,
-    body: TOO_MANY,
+    body: TOO_MANY_BODY,
     headers: {
       'Retry-After': '3600',
       'RateLimit-Reason': reason,
@@ -184,7 +202,12 @@ function refuseQuota(variant: QuotaVariant, product: Product, now: number, limit
   }
 }
 
-function refuseBurst(variant: BurstVariant, product: Product, now: number, burst: number): Answer {
+function buildBurstRefusal(
+  variant: BurstVariant,
+  product: Product,
+  now: number,
+  burst: number
+): SandboxResponse {
   const reset = { 'X-RateLimit-Reset': new Date(now + 1000).toISOString() }
   const bucket = {
     'X-RateLimit-Limit': String(burst),
@@ -196,5 +219,5 @@ function refuseBurst(variant: BurstVariant, product: Product, now: number, burst
     'reset-only': { ...bucket, ...reset },
     bare: {}
   }[variant]
-  return { status: 429, body: TOO_MANY, headers }
+  return { status: 429, body: TOO_MANY_BODY, headers }
 }

@@ -1,19 +1,19 @@
 import { createHash } from 'node:crypto'
 
-const LABELS_KEPT = 500
-const PLACES = ['cursor', 'startAt', 'nextPageToken']
+const MAX_LABELS = 500
+const POSITION_PARAMS = ['cursor', 'startAt', 'nextPageToken']
 /** Shorter than any token here, and no JWT, which has dots. */
-const SAFE = /^[\w+/=-]{1,160}$/
+const SAFE_TEXT = /^[\w+/=-]{1,160}$/
 
 /** Where in a list a call read on, as far as it said; nothing on a first page. */
-export interface Place {
+export interface ListPosition {
   cursor?: string
   startAt?: string
   nextPageToken?: string
 }
 
 /** One call as it is remembered: never its token, only a hash that tells tokens apart. */
-export interface Logged extends Place {
+export interface CallLogEntry extends ListPosition {
   at: number
   method: string
   path: string
@@ -21,16 +21,16 @@ export interface Logged extends Place {
   token: string | null
 }
 
-export interface Stats {
-  call: (label: string, entry: Logged) => void
-  exchange: (grantType: string, outcome: string) => void
+export interface SandboxStats {
+  recordCall: (label: string, entry: CallLogEntry) => void
+  recordExchange: (grantType: string, outcome: string) => void
   /** Counts a connection once, however many calls it carries. */
-  connection: (socket: object) => void
-  read: () => {
+  recordConnection: (socket: object) => void
+  snapshot: () => {
     calls: Record<string, number>
     exchanges: Record<string, Record<string, number>>
     connections: number
-    log: Logged[]
+    log: CallLogEntry[]
   }
   clear: () => void
 }
@@ -44,51 +44,51 @@ export function fingerprint(token: string | undefined): string | null {
  * The place that a query or a search names. Short texts are kept as they are; of anything else only the fingerprint, since a
  * stranger may have written a secret there.
  */
-export function readPlace(fields: unknown): Place {
-  const given = Object.entries(fields ?? {}).filter(
-    ([name, value]) => PLACES.includes(name) && value !== null
+export function parseListPosition(fields: unknown): ListPosition {
+  const positions = Object.entries(fields ?? {}).filter(
+    ([name, value]) => POSITION_PARAMS.includes(name) && value !== null
   )
-  return Object.fromEntries(given.map(([name, value]) => [name, safe(String(value))]))
+  return Object.fromEntries(positions.map(([name, value]) => [name, redactPosition(String(value))]))
 }
 
-function safe(text: string): string {
-  return SAFE.test(text) ? text : `#${fingerprint(text)}`
+function redactPosition(text: string): string {
+  return SAFE_TEXT.test(text) ? text : `#${fingerprint(text)}`
 }
 
-/** @param logKept how many calls the log remembers */
-export function createStats(logKept: number): Stats {
+/** @param maxLogEntries how many calls the log remembers */
+export function createSandboxStats(maxLogEntries: number): SandboxStats {
   const calls = new Map<string, number>()
   const exchanges = new Map<string, Map<string, number>>()
-  let log: Logged[] = []
+  let log: CallLogEntry[] = []
   let sockets = new WeakSet<object>()
   let connections = 0
 
-  const latest = () => log.slice(Math.max(0, log.length - logKept))
-  const count = (map: Map<string, number>, key: string) => map.set(key, (map.get(key) ?? 0) + 1)
+  const latestEntries = () => log.slice(Math.max(0, log.length - maxLogEntries))
+  const increment = (map: Map<string, number>, key: string) => map.set(key, (map.get(key) ?? 0) + 1)
 
   return {
-    call: (label, entry) => {
-      count(calls, calls.size < LABELS_KEPT || calls.has(label) ? label : 'other')
+    recordCall: (label, entry) => {
+      increment(calls, calls.size < MAX_LABELS || calls.has(label) ? label : 'other')
       log.push(entry)
-      if (log.length >= 2 * logKept) log = latest()
+      if (log.length >= 2 * maxLogEntries) log = latestEntries()
     },
-    exchange: (grantType, outcome) => {
+    recordExchange: (grantType, outcome) => {
       const outcomes = exchanges.get(grantType) ?? new Map<string, number>()
       exchanges.set(grantType, outcomes)
-      count(outcomes, outcome)
+      increment(outcomes, outcome)
     },
-    connection: (socket) => {
+    recordConnection: (socket) => {
       if (sockets.has(socket)) return
       sockets.add(socket)
       connections++
     },
-    read: () => ({
+    snapshot: () => ({
       calls: Object.fromEntries(calls),
       exchanges: Object.fromEntries(
         [...exchanges].map(([type, outcomes]) => [type, Object.fromEntries(outcomes)])
       ),
       connections,
-      log: latest()
+      log: latestEntries()
     }),
     clear: () => {
       calls.clear()

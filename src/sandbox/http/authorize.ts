@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { decide, readConsent, REQUEST_FIELDS } from '../oauth/authorize.ts'
-import type { Consent, Decision, Problem } from '../oauth/authorize.ts'
-import { consentPage, problemPage } from './consent-page.ts'
-import { STYLE } from './html.ts'
-import { formOf, note, queryOf } from './reply.ts'
+import { applyDecision, parseConsentRequest, AUTHORIZE_PARAMS } from '../oauth/authorize.ts'
+import type { ConsentRequest, ConsentDecision, AuthorizeError } from '../oauth/authorize.ts'
+import { renderConsentPage, renderErrorPage } from './consent-page.ts'
+import { STYLESHEET } from './html.ts'
+import { readFormBody, recordCall, readQueryParams } from './reply.ts'
 import type { SandboxPluginOptions } from './plugin.ts'
 
 /**
@@ -24,33 +24,38 @@ const PAGE_HEADERS = {
  * link as well, so that `curl -L` given that link goes through the whole sign-in. A program may skip the page with
  * `&sandbox_decision=accept|cancel[&sandbox_account=…][&sandbox_site=…]`.
  */
-export default async function authorize(app: FastifyInstance, { world }: SandboxPluginOptions) {
+export default async function authorizeRoutes(
+  app: FastifyInstance,
+  { state }: SandboxPluginOptions
+) {
   app.get('/authorize', { schema: { hide: true } }, async (request, reply) => {
-    const params = queryOf(request)
+    const params = readQueryParams(request)
     const decision = params.get('sandbox_decision')
-    const consent = readConsent(world, params)
-    if ('error' in consent) return problem(request, reply, consent)
+    const consent = parseConsentRequest(state, params)
+    if ('error' in consent) return sendAuthorizeError(request, reply, consent)
     if (decision !== null) {
-      return conclude(
+      return finishConsent(
         request,
         reply,
         consent,
-        decisionOf(decision, params.get('sandbox_account'), params.get('sandbox_site'))
+        parseDecision(decision, params.get('sandbox_account'), params.get('sandbox_site'))
       )
     }
-    note(request, world, 'GET /authorize', 200)
-    return reply.headers(PAGE_HEADERS).send(consentPage(world, consent, kept(params)))
+    recordCall(request, state, 'GET /authorize', 200)
+    return reply
+      .headers(PAGE_HEADERS)
+      .send(renderConsentPage(state, consent, preservedParams(params)))
   })
 
   app.post('/authorize', { schema: { hide: true } }, async (request, reply) => {
-    const form = formOf(request)
-    const consent = readConsent(world, form)
-    if ('error' in consent) return problem(request, reply, consent)
-    return conclude(
+    const form = readFormBody(request)
+    const consent = parseConsentRequest(state, form)
+    if ('error' in consent) return sendAuthorizeError(request, reply, consent)
+    return finishConsent(
       request,
       reply,
       consent,
-      decisionOf(form.get('decision'), form.get('account'), form.get('site'))
+      parseDecision(form.get('decision'), form.get('account'), form.get('site'))
     )
   })
 
@@ -61,20 +66,20 @@ export default async function authorize(app: FastifyInstance, { world }: Sandbox
         'cache-control': 'max-age=3600',
         'x-content-type-options': 'nosniff'
       })
-      .send(STYLE)
+      .send(STYLESHEET)
   )
 
-  function conclude(
+  function finishConsent(
     request: FastifyRequest,
     reply: FastifyReply,
-    consent: Consent,
-    decision: Decision
+    consent: ConsentRequest,
+    decision: ConsentDecision
   ) {
-    const target = decide(world, consent, decision)
-    if (typeof target !== 'string') return problem(request, reply, target)
-    note(
+    const target = applyDecision(state, consent, decision)
+    if (typeof target !== 'string') return sendAuthorizeError(request, reply, target)
+    recordCall(
       request,
-      world,
+      state,
       `${request.method} /authorize ${decision.accept ? 'accept' : 'cancel'}`,
       302
     )
@@ -84,18 +89,22 @@ export default async function authorize(app: FastifyInstance, { world }: Sandbox
       .send('')
   }
 
-  function problem(request: FastifyRequest, reply: FastifyReply, found: Problem) {
-    note(request, world, `${request.method} /authorize refused`, 400)
-    return reply.code(400).headers(PAGE_HEADERS).send(problemPage(found))
+  function sendAuthorizeError(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    authorizeError: AuthorizeError
+  ) {
+    recordCall(request, state, `${request.method} /authorize refused`, 400)
+    return reply.code(400).headers(PAGE_HEADERS).send(renderErrorPage(authorizeError))
   }
 }
 
 /** Anything but `accept` cancels. */
-function decisionOf(
+function parseDecision(
   decision: string | null,
   account: string | null,
   site: string | null
-): Decision {
+): ConsentDecision {
   return {
     accept: decision === 'accept',
     accountId: account ?? undefined,
@@ -104,8 +113,8 @@ function decisionOf(
 }
 
 /** The request as it goes through the page and back. */
-function kept(params: URLSearchParams): [string, string][] {
-  return REQUEST_FIELDS.flatMap((name) =>
+function preservedParams(params: URLSearchParams): [string, string][] {
+  return AUTHORIZE_PARAMS.flatMap((name) =>
     params.has(name) ? [[name, params.get(name) ?? '']] : []
   )
 }

@@ -1,20 +1,20 @@
-import { inWords, sitesOf } from '../oauth/authorize.ts'
-import type { Consent, Problem } from '../oauth/authorize.ts'
-import type { User } from '../oauth/users.ts'
-import type { World } from '../state.ts'
-import { document, html } from './html.ts'
+import { describeScope, listAccessibleSites } from '../oauth/authorize.ts'
+import type { ConsentRequest, AuthorizeError } from '../oauth/authorize.ts'
+import type { SandboxUser } from '../oauth/users.ts'
+import type { SandboxState } from '../state.ts'
+import { renderDocument, html } from './html.ts'
 
-type Field = [name: string, value: string]
+type FormField = [name: string, value: string]
 
 /** Names the app, its scopes in words, the account and, for apps that reach one site, the site. */
-export function consentPage(
-  world: World,
-  { client, redirectUri, scopes }: Consent,
-  kept: Field[]
+export function renderConsentPage(
+  state: SandboxState,
+  { client, redirectUri, scopes }: ConsentRequest,
+  formFields: FormField[]
 ): string {
-  const single = client.access === 'resource'
-  const sites = sitesOf(world, world.users[0]?.accountId ?? '')
-  return document(
+  const isSingleSite = client.access === 'resource'
+  const sites = listAccessibleSites(state, state.users[0]?.accountId ?? '')
+  return renderDocument(
     `${client.name} wants access`,
     html`<h1>${client.name} is requesting access to your Atlassian account</h1>
       <p class="warning">
@@ -22,7 +22,7 @@ export function consentPage(
       </p>
       <h2>It would like to</h2>
       <ul>
-        ${scopes.map((scope) => html` <li>${inWords(scope)} <code>${scope}</code></li>`)}
+        ${scopes.map((scope) => html` <li>${describeScope(scope)} <code>${scope}</code></li>`)}
       </ul>
       ${scopes.length === 0 ? html`<p>Nothing at all: none of the scopes it asked for exists.</p>` : undefined}
       <p>
@@ -30,12 +30,12 @@ export function consentPage(
         sites.
       </p>
       <form method="post" action="authorize">
-        ${kept.map(
+        ${formFields.map(
           ([name, value]) => html`<input type="hidden" name="${name}" value="${value}" /> `
         )}
         <fieldset>
           <legend>Account</legend>
-          ${world.users.map(
+          ${state.users.map(
             (user, index) =>
               html` <label
                 ><input
@@ -49,7 +49,7 @@ export function consentPage(
           )}
         </fieldset>
         ${
-          single
+          isSingleSite
             ? html`<fieldset>
                 <legend>Choose a site</legend>
                 ${sites.map(
@@ -78,11 +78,11 @@ export function consentPage(
       </form>
       <h2>Without the form</h2>
       <ul>
-        ${world.users.flatMap((user) =>
-          (single ? sites : [undefined]).map(
+        ${state.users.flatMap((user) =>
+          (isSingleSite ? sites : [undefined]).map(
             (site) =>
               html` <li>
-                <a href="${acceptLink(kept, user, site?.name)}"
+                <a href="${buildAcceptLink(formFields, user, site?.name)}"
                   >Accept as ${user.name}${site === undefined ? undefined : ` on ${site.name}`}</a
                 >
               </li>`
@@ -93,9 +93,13 @@ export function consentPage(
 }
 
 /** Relative, so that it works under any prefix. */
-function acceptLink(kept: Field[], { nickname }: User, site: string | undefined): string {
+function buildAcceptLink(
+  formFields: FormField[],
+  { nickname }: SandboxUser,
+  site: string | undefined
+): string {
   const params = new URLSearchParams([
-    ...kept,
+    ...formFields,
     ['sandbox_decision', 'accept'],
     ['sandbox_account', nickname]
   ])
@@ -104,8 +108,8 @@ function acceptLink(kept: Field[], { nickname }: User, site: string | undefined)
 }
 
 /** A page of Atlassian's own: nothing reaches the callback. */
-export function problemPage({ title, error, detail }: Problem): string {
-  return document(
+export function renderErrorPage({ title, error, detail }: AuthorizeError): string {
+  return renderDocument(
     title,
     html`<h1>${title}</h1>
       <p>${detail}</p>

@@ -1,23 +1,23 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { unrouted } from '../gateway/answer.ts'
-import type { World } from '../state.ts'
-import { respond } from './reply.ts'
+import { routeNotFound } from '../gateway/answer.ts'
+import type { SandboxState } from '../state.ts'
+import { sendResponse } from './reply.ts'
 
 /** What the gateway says to paths it does not know. */
-export function notFound(world: World) {
+export function createNotFoundHandler(state: SandboxState) {
   return function (request: FastifyRequest, reply: FastifyReply) {
-    return respond(
+    return sendResponse(
       request,
       reply,
-      world,
+      state,
       `${request.method} …`,
-      unrouted(request.below, world.now())
+      routeNotFound(request.pathBelowPrefix, state.now())
     )
   }
 }
 
 /** A body that is too large or a bug here; neither is Atlassian's doing, so the body is plain. */
-export function failed(error: FastifyError, request: FastifyRequest, reply: FastifyReply) {
+export function sendError(error: FastifyError, request: FastifyRequest, reply: FastifyReply) {
   const status = error.statusCode ?? 500
   if (status >= 500) request.log.error(error)
   return reply

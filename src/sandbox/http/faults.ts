@@ -2,29 +2,29 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Readable } from 'node:stream'
 import type { Fault, FaultKind } from '../admin/faults.ts'
-import type { World } from '../state.ts'
-import { drop, note, sever } from './reply.ts'
+import type { SandboxState } from '../state.ts'
+import { dropConnection, recordCall, closeSocket } from './reply.ts'
 
-type Act = (request: FastifyRequest, reply: FastifyReply, fault: Fault) => unknown
+type FaultAction = (request: FastifyRequest, reply: FastifyReply, fault: Fault) => unknown
 
-export interface Rehearsal {
+export interface FaultInjector {
   /** Looks for a fault before the work is done; the admin API is spared. */
-  rehearse: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
+  injectFault: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
   /** Ends every `hang`, so that a server can close. */
-  letGo: () => Promise<void>
+  releaseHanging: () => Promise<void>
 }
 
-const LONGEST_HANG_MS = 60_000
-const HUGE_BYTES = 64 * 1024 * 1024
+const MAX_HANG_MS = 60_000
+const DEFAULT_HUGE_BYTES = 64 * 1024 * 1024
 const CHUNK = `"${'x'.repeat(65_533)}",`
 const ERROR_PAGE =
   '<!doctype html><html lang="en"><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>'
 
 /** What happens instead of the work. `hang` does too; the other kinds happen after it, or only delay it. */
-const INSTEAD: Partial<Record<FaultKind, Act>> = {
-  'drop-before': (request, reply) => drop(request, reply),
+const FAULT_ACTIONS: Partial<Record<FaultKind, FaultAction>> = {
+  'drop-before': (request, reply) => dropConnection(request, reply),
   status: (_request, reply, { status = 503, body = '', headers = {} }) =>
-    plain(reply.code(status).headers(headers), body),
+    sendPlain(reply.code(status).headers(headers), body),
   html: (_request, reply, { status = 502, body = ERROR_PAGE, headers = {} }) =>
     reply
       .code(status)
@@ -34,63 +34,63 @@ const INSTEAD: Partial<Record<FaultKind, Act>> = {
     _request,
     reply,
     { status = 200, body = '{"values": [}\u0000 not JSON', headers = {} }
-  ) => plain(reply.code(status).headers(headers), String(body)),
+  ) => sendPlain(reply.code(status).headers(headers), String(body)),
   redirect: (_request, reply, { status = 302, headers = {} }) =>
     reply
       .code(status)
       .headers({ location: 'https://example.invalid/elsewhere', ...headers })
       .send(''),
-  huge: (_request, reply, { status = 200, bytes = HUGE_BYTES, headers = {} }) =>
-    plain(reply.code(status).headers(headers), Readable.from(flood(bytes)))
+  huge: (_request, reply, { status = 200, bytes = DEFAULT_HUGE_BYTES, headers = {} }) =>
+    sendPlain(reply.code(status).headers(headers), Readable.from(generateChunks(bytes)))
 }
 
 /** The hooks that make faults happen, and undo what still hangs. */
-export function createRehearsal(world: World): Rehearsal {
-  const waiting = new Set<() => void>()
+export function createFaultInjector(state: SandboxState): FaultInjector {
+  const hangingRequests = new Set<() => void>()
 
-  async function rehearse(request: FastifyRequest, reply: FastifyReply) {
-    if (/^\/admin(\/|$)/.test(request.below)) return
-    const fault = world.faults.take(request.method, request.below)
+  async function injectFault(request: FastifyRequest, reply: FastifyReply) {
+    if (/^\/admin(\/|$)/.test(request.pathBelowPrefix)) return
+    const fault = state.faults.take(request.method, request.pathBelowPrefix)
     request.fault = fault
     if (fault === undefined) return
-    if (fault.kind === 'hang') return hang(request, reply, fault)
+    if (fault.kind === 'hang') return hangUntilClosed(request, reply, fault)
     if (fault.delay_ms !== undefined && fault.kind !== 'delay-after') {
       await sleep(fault.delay_ms, undefined, { ref: false })
     }
-    const act = INSTEAD[fault.kind]
-    if (act === undefined) return
-    note(request, world, `fault ${fault.kind}`, fault.status ?? 0)
-    act(request, reply, fault)
+    const action = FAULT_ACTIONS[fault.kind]
+    if (action === undefined) return
+    recordCall(request, state, `fault ${fault.kind}`, fault.status ?? 0)
+    action(request, reply, fault)
     return reply
   }
 
   /** Says nothing until the client gives up, or a minute has gone. The timer keeps no process alive. */
-  function hang(
+  function hangUntilClosed(
     request: FastifyRequest,
     reply: FastifyReply,
-    { delay_ms: ms = LONGEST_HANG_MS }: Fault
+    { delay_ms: ms = MAX_HANG_MS }: Fault
   ) {
-    note(request, world, 'fault hang', 0)
+    recordCall(request, state, 'fault hang', 0)
     reply.hijack()
-    const end = () => sever(request, reply)
-    const timer = setTimeout(end, Math.min(ms, LONGEST_HANG_MS)).unref()
-    waiting.add(end)
+    const close = () => closeSocket(request, reply)
+    const timer = setTimeout(close, Math.min(ms, MAX_HANG_MS)).unref()
+    hangingRequests.add(close)
     reply.raw.once('close', () => {
       clearTimeout(timer)
-      waiting.delete(end)
+      hangingRequests.delete(close)
     })
     return reply
   }
 
   return {
-    rehearse,
-    letGo: async () => {
-      for (const end of waiting) end()
+    injectFault,
+    releaseHanging: async () => {
+      for (const close of hangingRequests) close()
     }
   }
 }
 
-function plain(reply: FastifyReply, body: unknown): FastifyReply {
+function sendPlain(reply: FastifyReply, body: unknown): FastifyReply {
   if (!reply.hasHeader('content-type')) {
     reply.header('content-type', 'application/json;charset=UTF-8')
   }
@@ -100,7 +100,7 @@ function plain(reply: FastifyReply, body: unknown): FastifyReply {
 }
 
 /** A JSON list that goes on for as long as it is told. */
-function* flood(bytes: number) {
+function* generateChunks(bytes: number) {
   yield '['
   for (let sent = 0; sent < bytes; sent += CHUNK.length) yield CHUNK
   yield '""]'

@@ -7,34 +7,34 @@ const ENTITIES: Record<string, string> = {
 }
 
 /** Text that is already HTML. */
-class Markup {
+class HtmlMarkup {
   readonly text: string
   constructor(text: string) {
     this.text = text
   }
 }
 
-type Piece = string | number | undefined | Markup | readonly Piece[]
+type HtmlValue = string | number | undefined | HtmlMarkup | readonly HtmlValue[]
 
 /** A tagged template that escapes everything but its own parts; lists are joined, undefined is nothing. */
-export function html(strings: TemplateStringsArray, ...values: Piece[]): Markup {
-  return new Markup(
-    strings.reduce((text, part, index) => text + rendered(values[index - 1]) + part)
+export function html(strings: TemplateStringsArray, ...values: HtmlValue[]): HtmlMarkup {
+  return new HtmlMarkup(
+    strings.reduce((text, part, index) => text + renderValue(values[index - 1]) + part)
   )
 }
 
-function rendered(value: Piece): string {
-  if (value instanceof Markup) return value.text
-  if (Array.isArray(value)) return value.map(rendered).join('')
-  return value === undefined ? '' : escape(String(value))
+function renderValue(value: HtmlValue): string {
+  if (value instanceof HtmlMarkup) return value.text
+  if (Array.isArray(value)) return value.map(renderValue).join('')
+  return value === undefined ? '' : escapeHtml(String(value))
 }
 
-function escape(text: string): string {
+function escapeHtml(text: string): string {
   return text.replaceAll(/[&<>"']/g, (char) => ENTITIES[char])
 }
 
 /** A whole page. Style comes from a file of its own, there is no script. */
-export function document(title: string, body: Markup): string {
+export function renderDocument(title: string, body: HtmlMarkup): string {
   return html`<!doctype html>
     <html lang="en">
       <head>
@@ -54,7 +54,7 @@ export function document(title: string, body: Markup): string {
     </html> `.text
 }
 
-export const STYLE = `:root { color-scheme: light dark; --line: #8590a2; --accent: #0c66e4; }
+export const STYLESHEET = `:root { color-scheme: light dark; --line: #8590a2; --accent: #0c66e4; }
 * { box-sizing: border-box; }
 body { margin: 0; font: 1rem/1.5 system-ui, sans-serif; background: Canvas; color: CanvasText; }
 main { max-width: 36rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }

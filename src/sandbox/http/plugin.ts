@@ -1,23 +1,23 @@
 import type { FastifyInstance } from 'fastify'
 import { randomBytes, randomUUID } from 'node:crypto'
-import type { World } from '../state.ts'
+import type { SandboxState } from '../state.ts'
 import admin from './admin.ts'
-import authorize from './authorize.ts'
-import { failed, notFound } from './errors.ts'
-import { createRehearsal } from './faults.ts'
+import authorizeRoutes from './authorize.ts'
+import { sendError, createNotFoundHandler } from './errors.ts'
+import { createFaultInjector } from './faults.ts'
 import gateway from './gateway.ts'
-import { stamp } from './reply.ts'
-import resources from './resources.ts'
-import token from './token.ts'
+import { setDateHeader } from './reply.ts'
+import resourceRoutes from './resources.ts'
+import tokenRoutes from './token.ts'
 
 export interface SandboxPluginOptions {
-  world: World
+  state: SandboxState
 }
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** Path of a sandbox call below the prefix the sandbox is mounted under, without its query. */
-    below: string
+    pathBelowPrefix: string
   }
 }
 
@@ -27,17 +27,17 @@ declare module 'fastify' {
  * Bodies arrive as bytes and are read as Atlassian reads them, so no schema, parser or error handler of the host shapes an
  * answer; and since this is no `fastify-plugin`, nothing of it reaches the host.
  */
-export default async function sandbox(app: FastifyInstance, { world }: SandboxPluginOptions) {
+export default async function sandboxPlugin(app: FastifyInstance, { state }: SandboxPluginOptions) {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
-  app.setErrorHandler(failed)
-  app.setNotFoundHandler(notFound(world))
-  app.decorateRequest('below', '')
+  app.setErrorHandler(sendError)
+  app.setNotFoundHandler(createNotFoundHandler(state))
+  app.decorateRequest('pathBelowPrefix', '')
   app.decorateRequest('fault', undefined)
   app.addHook('onRequest', async (request, reply) => {
     const [path] = request.url.split('?')
-    request.below = path.startsWith(app.prefix) ? path.slice(app.prefix.length) : path
-    world.stats.connection(request.raw.socket)
+    request.pathBelowPrefix = path.startsWith(app.prefix) ? path.slice(app.prefix.length) : path
+    state.stats.recordConnection(request.raw.socket)
     reply.headers({
       'atl-traceid': randomBytes(16).toString('hex'),
       'atl-request-id': randomUUID(),
@@ -45,13 +45,13 @@ export default async function sandbox(app: FastifyInstance, { world }: SandboxPl
     })
   })
   app.addHook('onSend', (_request, reply, _payload, done) => {
-    stamp(reply, world)
+    setDateHeader(reply, state)
     done()
   })
-  const { rehearse, letGo } = createRehearsal(world)
-  app.addHook('preHandler', rehearse)
-  app.addHook('preClose', letGo)
-  for (const routes of [authorize, token, resources, gateway, admin]) {
-    await app.register(routes, { world })
+  const { injectFault, releaseHanging } = createFaultInjector(state)
+  app.addHook('preHandler', injectFault)
+  app.addHook('preClose', releaseHanging)
+  for (const routes of [authorizeRoutes, tokenRoutes, resourceRoutes, gateway, admin]) {
+    await app.register(routes, { state })
   }
 }

@@ -1,10 +1,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Socket } from 'node:net'
-import type { Answer } from '../gateway/answer.ts'
+import type { SandboxResponse } from '../gateway/answer.ts'
 import type { Fault } from '../admin/faults.ts'
-import { fingerprint, readPlace } from '../gateway/stats.ts'
-import type { Place } from '../gateway/stats.ts'
-import type { World } from '../state.ts'
+import { fingerprint, parseListPosition } from '../gateway/stats.ts'
+import type { ListPosition } from '../gateway/stats.ts'
+import type { SandboxState } from '../state.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -14,33 +14,33 @@ declare module 'fastify' {
 }
 
 /** Characters of a path that the log keeps. */
-const LONGEST_LOGGED = 300
+const MAX_LOGGED_PATH = 300
 
 /** Notes the call and sends the answer, or what a fault leaves of it. */
-export function respond(
+export function sendResponse(
   request: FastifyRequest,
   reply: FastifyReply,
-  world: World,
+  state: SandboxState,
   label: string,
-  answer: Answer
+  response: SandboxResponse
 ): FastifyReply {
-  note(request, world, label, answer.status)
+  recordCall(request, state, label, response.status)
   const text = Buffer.from(
-    typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body)
+    typeof response.body === 'string' ? response.body : JSON.stringify(response.body)
   )
-  reply.code(answer.status).headers({
+  reply.code(response.status).headers({
     'Content-Type': 'application/json;charset=UTF-8',
     'Cache-Control': 'no-cache, no-store, no-transform',
-    ...answer.headers
+    ...response.headers
   })
-  if (request.fault?.kind === 'delay-after') return later(request, reply, text)
-  if (request.fault?.kind === 'drop-after') return drop(request, reply)
-  if (request.fault?.kind === 'truncate') return truncate(request, reply, world, text)
+  if (request.fault?.kind === 'delay-after') return sendDelayed(request, reply, text)
+  if (request.fault?.kind === 'drop-after') return dropConnection(request, reply)
+  if (request.fault?.kind === 'truncate') return sendTruncated(request, reply, state, text)
   return reply.send(text)
 }
 
 /** The work is done, and nobody hears of it for a while. The timer keeps no process alive. */
-function later(request: FastifyRequest, reply: FastifyReply, text: Buffer): FastifyReply {
+function sendDelayed(request: FastifyRequest, reply: FastifyReply, text: Buffer): FastifyReply {
   setTimeout(() => {
     if (!reply.raw.destroyed) reply.send(text)
   }, request.fault?.delay_ms ?? 0).unref()
@@ -48,76 +48,83 @@ function later(request: FastifyRequest, reply: FastifyReply, text: Buffer): Fast
 }
 
 /** Says when the answer went out, in world time: clients measure by it how far their clock is off (RFC 9110 5.6.7, 6.6.1). */
-export function stamp(reply: FastifyReply, world: World) {
-  if (!reply.hasHeader('date')) reply.header('date', new Date(world.now()).toUTCString())
+export function setDateHeader(reply: FastifyReply, state: SandboxState) {
+  if (!reply.hasHeader('date')) reply.header('date', new Date(state.now()).toUTCString())
 }
 
 /** Closes the connection without a word. */
-export function drop(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+export function dropConnection(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   reply.hijack()
-  sever(request, reply)
+  closeSocket(request, reply)
   return reply
 }
 
 /** A call that came by `inject` has no connection, only an answer that can fail. */
-export function sever({ raw: { socket } }: FastifyRequest, { raw }: FastifyReply) {
+export function closeSocket({ raw: { socket } }: FastifyRequest, { raw }: FastifyReply) {
   if (socket instanceof Socket) socket.destroy()
   else raw.destroy(new Error('socket hang up'))
 }
 
 /** Promises the whole body, sends half of it and closes. */
-export function truncate(
+export function sendTruncated(
   request: FastifyRequest,
   reply: FastifyReply,
-  world: World,
+  state: SandboxState,
   body: Buffer
 ): FastifyReply {
-  stamp(reply, world)
+  setDateHeader(reply, state)
   reply.hijack()
   reply.raw.writeHead(reply.statusCode, {
     ...(reply.getHeaders() as Record<string, string>),
     'content-length': String(body.length)
   })
-  reply.raw.write(body.subarray(0, Math.floor(body.length / 2)), () => sever(request, reply))
+  reply.raw.write(body.subarray(0, Math.floor(body.length / 2)), () => closeSocket(request, reply))
   return reply
 }
 
 /** Counts the call and keeps it in the log: the path without its query, which may hold a code, but with its place in a list. */
-export function note(request: FastifyRequest, world: World, label: string, status: number) {
-  world.stats.call(label, {
-    at: world.now(),
+export function recordCall(
+  request: FastifyRequest,
+  state: SandboxState,
+  label: string,
+  status: number
+) {
+  state.stats.recordCall(label, {
+    at: state.now(),
     method: request.method,
-    path: request.below.slice(0, LONGEST_LOGGED),
+    path: request.pathBelowPrefix.slice(0, MAX_LOGGED_PATH),
     status,
-    token: fingerprint(bearer(request)),
-    ...placeOf(request)
+    token: fingerprint(readBearerToken(request)),
+    ...readListPosition(request)
   })
 }
 
 /** Where in a list a call reads on: it is in the query, and for a search by POST in the body. */
-function placeOf(request: FastifyRequest): Place {
-  const searches = request.method === 'POST' && request.below.endsWith('/search/jql')
-  if (!searches && !request.url.includes('?')) return {}
-  return readPlace(searches ? jsonOf(request) : Object.fromEntries(queryOf(request)))
+function readListPosition(request: FastifyRequest): ListPosition {
+  const isSearch = request.method === 'POST' && request.pathBelowPrefix.endsWith('/search/jql')
+  if (!isSearch && !request.url.includes('?')) return {}
+  return parseListPosition(
+    isSearch ? readJsonBody(request) : Object.fromEntries(readQueryParams(request))
+  )
 }
 
-export function bearer(request: FastifyRequest): string | undefined {
+export function readBearerToken(request: FastifyRequest): string | undefined {
   return /^Bearer\s+(\S+)\s*$/i.exec(request.headers.authorization ?? '')?.[1]
 }
 
-export function queryOf(request: FastifyRequest): URLSearchParams {
+export function readQueryParams(request: FastifyRequest): URLSearchParams {
   const at = request.url.indexOf('?')
   return new URLSearchParams(at < 0 ? '' : request.url.slice(at + 1))
 }
 
 /** Where the sandbox is mounted, as the caller reaches it: scheme, host and prefix. */
-export function root(request: FastifyRequest): string {
+export function readBaseUrl(request: FastifyRequest): string {
   const [path] = request.url.split('?')
-  return `${request.protocol}://${request.host}${path.slice(0, path.length - request.below.length)}`
+  return `${request.protocol}://${request.host}${path.slice(0, path.length - request.pathBelowPrefix.length)}`
 }
 
 /** @returns undefined for no body, `null` for one that is no JSON */
-export function jsonOf(request: FastifyRequest): unknown {
+export function readJsonBody(request: FastifyRequest): unknown {
   const text = Buffer.isBuffer(request.body) ? request.body.toString() : ''
   if (text === '') return undefined
   try {
@@ -127,10 +134,10 @@ export function jsonOf(request: FastifyRequest): unknown {
   }
 }
 
-export function formOf(request: FastifyRequest): URLSearchParams {
+export function readFormBody(request: FastifyRequest): URLSearchParams {
   return new URLSearchParams(Buffer.isBuffer(request.body) ? request.body.toString() : '')
 }
 
-export function contentType(request: FastifyRequest): string {
+export function readContentType(request: FastifyRequest): string {
   return (request.headers['content-type'] ?? '').split(';')[0].trim().toLowerCase()
 }

@@ -1,32 +1,35 @@
 import type { FastifyInstance } from 'fastify'
-import { accessibleResources, me } from '../oauth/identity.ts'
-import { reportAccounts } from '../oauth/report-accounts.ts'
-import { bearer, jsonOf, respond } from './reply.ts'
+import { listAccessibleResources, getProfile } from '../oauth/identity.ts'
+import { answerAccountReport } from '../oauth/report-accounts.ts'
+import { readBearerToken, readJsonBody, sendResponse } from './reply.ts'
 import type { SandboxPluginOptions } from './plugin.ts'
 
 /** Who the token belongs to and which sites it reaches (atlassian.md section 5), and whose accounts an app keeps. */
-export default async function resources(app: FastifyInstance, { world }: SandboxPluginOptions) {
+export default async function resourceRoutes(
+  app: FastifyInstance,
+  { state }: SandboxPluginOptions
+) {
   app.get('/oauth/token/accessible-resources', { schema: { hide: true } }, async (request, reply) =>
-    respond(
+    sendResponse(
       request,
       reply,
-      world,
+      state,
       'GET /oauth/token/accessible-resources',
-      accessibleResources(world, bearer(request))
+      listAccessibleResources(state, readBearerToken(request))
     )
   )
 
   app.get('/me', { schema: { hide: true } }, async (request, reply) =>
-    respond(request, reply, world, 'GET /me', me(world, bearer(request)))
+    sendResponse(request, reply, state, 'GET /me', getProfile(state, readBearerToken(request)))
   )
 
   app.post('/app/report-accounts/', { schema: { hide: true } }, async (request, reply) =>
-    respond(
+    sendResponse(
       request,
       reply,
-      world,
+      state,
       'POST /app/report-accounts/',
-      reportAccounts(world, bearer(request), jsonOf(request))
+      answerAccountReport(state, readBearerToken(request), readJsonBody(request))
     )
   )
 }

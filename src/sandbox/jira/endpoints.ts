@@ -1,46 +1,61 @@
 import { jiraError, ok } from '../gateway/answer.ts'
-import type { Answer } from '../gateway/answer.ts'
-import { endpoint } from '../gateway/call.ts'
-import type { Call, Endpoint } from '../gateway/call.ts'
-import { jiraInstant } from '../query/format-date.ts'
-import { RULES } from '../oauth/scopes.ts'
-import { bulkFetch, getIssue } from './issues.ts'
+import type { SandboxResponse } from '../gateway/answer.ts'
+import { defineEndpoint } from '../gateway/call.ts'
+import type { GatewayCall, GatewayEndpoint } from '../gateway/call.ts'
+import { formatJiraDate } from '../query/format-date.ts'
+import { SCOPE_REQUIREMENTS } from '../oauth/scopes.ts'
+import { bulkFetchIssues, getIssue } from './issues.ts'
 import { getProject, searchProjects } from './projects.ts'
 import { approximateCount, searchByGet, searchByPost } from './search.ts'
-import { viewAccount } from './view.ts'
+import { renderAccount } from './view.ts'
 
 /** Everything of Jira that there is here, all below `/ex/jira/{cloudId}`. */
-export const endpoints: readonly Endpoint[] = [
-  endpoint('GET', '/rest/api/3/project/search', RULES.projectSearch, searchProjects),
-  endpoint('GET', '/rest/api/3/project/{projectIdOrKey}', RULES.projectSearch, getProject),
-  endpoint('GET', '/rest/api/3/myself', RULES.myself, myself),
-  endpoint('GET', '/rest/api/3/serverInfo', RULES.anyone, serverInfo),
-  endpoint('GET', '/rest/api/3/search/jql', RULES.jqlGet, searchByGet),
-  endpoint('POST', '/rest/api/3/search/jql', RULES.jqlPost, searchByPost),
-  endpoint('POST', '/rest/api/3/search/approximate-count', RULES.jqlPost, approximateCount),
-  endpoint('POST', '/rest/api/3/issue/bulkfetch', RULES.issue, bulkFetch),
-  endpoint('GET', '/rest/api/3/issue/{issueIdOrKey}', RULES.issue, getIssue),
-  endpoint('GET', '/rest/api/3/search', RULES.jqlGet, gone),
-  endpoint('POST', '/rest/api/3/search', RULES.jqlPost, gone),
-  endpoint('POST', '/rest/api/3/search/id', RULES.jqlPost, gone),
-  endpoint('GET', '/rest/agile/1.0/board', RULES.agile, () =>
+export const jiraEndpoints: readonly GatewayEndpoint[] = [
+  defineEndpoint(
+    'GET',
+    '/rest/api/3/project/search',
+    SCOPE_REQUIREMENTS.projectSearch,
+    searchProjects
+  ),
+  defineEndpoint(
+    'GET',
+    '/rest/api/3/project/{projectIdOrKey}',
+    SCOPE_REQUIREMENTS.projectSearch,
+    getProject
+  ),
+  defineEndpoint('GET', '/rest/api/3/myself', SCOPE_REQUIREMENTS.myself, getMyself),
+  defineEndpoint('GET', '/rest/api/3/serverInfo', SCOPE_REQUIREMENTS.anyone, getServerInfo),
+  defineEndpoint('GET', '/rest/api/3/search/jql', SCOPE_REQUIREMENTS.jqlGet, searchByGet),
+  defineEndpoint('POST', '/rest/api/3/search/jql', SCOPE_REQUIREMENTS.jqlPost, searchByPost),
+  defineEndpoint(
+    'POST',
+    '/rest/api/3/search/approximate-count',
+    SCOPE_REQUIREMENTS.jqlPost,
+    approximateCount
+  ),
+  defineEndpoint('POST', '/rest/api/3/issue/bulkfetch', SCOPE_REQUIREMENTS.issue, bulkFetchIssues),
+  defineEndpoint('GET', '/rest/api/3/issue/{issueIdOrKey}', SCOPE_REQUIREMENTS.issue, getIssue),
+  defineEndpoint('GET', '/rest/api/3/search', SCOPE_REQUIREMENTS.jqlGet, answerRemovedJiraApi),
+  defineEndpoint('POST', '/rest/api/3/search', SCOPE_REQUIREMENTS.jqlPost, answerRemovedJiraApi),
+  defineEndpoint('POST', '/rest/api/3/search/id', SCOPE_REQUIREMENTS.jqlPost, answerRemovedJiraApi),
+  defineEndpoint('GET', '/rest/agile/1.0/board', SCOPE_REQUIREMENTS.agile, () =>
     jiraError(404, 'Boards are not part of the sandbox')
   )
 ]
 
-const GONE =
+const REMOVED_MESSAGE =
   'The requested API has been removed. Please migrate to the /rest/api/3/search/jql API. ' +
   'A full migration guideline is available at https://developer.atlassian.com/changelog/#CHANGE-2046'
 
-function gone(): Answer {
-  return jiraError(410, GONE)
+function answerRemovedJiraApi(): SandboxResponse {
+  return jiraError(410, REMOVED_MESSAGE)
 }
 
 /** atlassian.md 8.2 */
-function myself({ user, base }: Call): Answer {
+function getMyself({ user, base }: GatewayCall): SandboxResponse {
   return ok(
     {
-      ...viewAccount(user, base, true),
+      ...renderAccount(user, base, true),
       accountType: 'atlassian',
       emailAddress: user.email,
       timeZone: user.timeZone,
@@ -54,7 +69,7 @@ function myself({ user, base }: Call): Answer {
 }
 
 /** atlassian.md 8.4 */
-function serverInfo({ site, world }: Call): Answer {
+function getServerInfo({ site, state }: GatewayCall): SandboxResponse {
   return ok({
     baseUrl: site.url,
     displayUrl: site.url,
@@ -63,7 +78,7 @@ function serverInfo({ site, world }: Call): Answer {
     deploymentType: 'Cloud',
     buildNumber: 100299,
     buildDate: '2026-10-01T00:00:00.000+0000',
-    serverTime: jiraInstant(world.now()),
+    serverTime: formatJiraDate(state.now()),
     serverTimeZone: 'Europe/Riga',
     scmInfo: 'sandbox',
     serverTitle: 'Jira',

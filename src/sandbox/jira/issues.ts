@@ -1,73 +1,77 @@
 import { jiraError, ok } from '../gateway/answer.ts'
-import type { Answer } from '../gateway/answer.ts'
-import { list } from '../gateway/call.ts'
-import type { Call } from '../gateway/call.ts'
+import type { SandboxResponse } from '../gateway/answer.ts'
+import { parseListParam } from '../gateway/call.ts'
+import type { GatewayCall } from '../gateway/call.ts'
 import type { IssueRow } from '../data/issues.ts'
-import { seesIssue } from '../data/visibility.ts'
-import { shown } from '../admin/corrupt-items.ts'
-import { FIELD_NAMES, issueFields } from './view.ts'
+import { canSeeIssue } from '../data/visibility.ts'
+import { applyCorruption } from '../admin/corrupt-items.ts'
+import { FIELD_NAMES, renderFields } from './view.ts'
 
-const MOST_FETCHED = 100
+const MAX_BULK_FETCH = 100
 
 /** An issue with the fields that were asked for; `*all`, `*navigable` and `-field` work as in Jira. */
-export function viewIssue(
-  call: Call,
+export function renderIssue(
+  call: GatewayCall,
   row: IssueRow,
-  wanted: readonly string[]
+  requestedFields: readonly string[]
 ): Record<string, unknown> {
   const self = `${call.base}/rest/api/3/issue/${row.id}`
-  const frame = {
+  const envelope = {
     expand: 'renderedFields,names,schema,operations,editmeta,changelog',
     id: row.id,
     self,
     key: call.site.issues.key(row)
   }
-  if (wanted.every(isIdentity)) return shown(call, 'issues', row, frame)
-  return shown(call, 'issues', row, { ...frame, fields: issueFields(call, row, namesOf(wanted)) })
+  if (requestedFields.every(isIdentityField)) return applyCorruption(call, 'issues', row, envelope)
+  return applyCorruption(call, 'issues', row, {
+    ...envelope,
+    fields: renderFields(call, row, selectFieldNames(requestedFields))
+  })
 }
 
-function namesOf(wanted: readonly string[]): string[] {
-  const everything =
-    wanted.some((field) => field === '*all' || field === '*navigable') ||
-    wanted.every((field) => field.startsWith('-'))
+function selectFieldNames(requestedFields: readonly string[]): string[] {
+  const includesAll =
+    requestedFields.some((field) => field === '*all' || field === '*navigable') ||
+    requestedFields.every((field) => field.startsWith('-'))
   return FIELD_NAMES.filter(
-    (name) => (everything || wanted.includes(name)) && !wanted.includes(`-${name}`)
+    (name) =>
+      (includesAll || requestedFields.includes(name)) && !requestedFields.includes(`-${name}`)
   )
 }
 
 /** Fields that are no fields: they come with every issue. */
-export function isIdentity(field: string): boolean {
+export function isIdentityField(field: string): boolean {
   return field === 'id' || field === 'key'
 }
 
-export function findIssue(call: Call, name: string): IssueRow | undefined {
+export function findIssue(call: GatewayCall, name: string): IssueRow | undefined {
   const { issues } = call.site
-  const row = issues.byId(name) ?? issues.byKey(name)
-  return seesIssue(call, row) ? row : undefined
+  const row = issues.findById(name) ?? issues.findByKey(name)
+  return canSeeIssue(call, row) ? row : undefined
 }
 
-export function getIssue(call: Call): Answer {
+export function getIssue(call: GatewayCall): SandboxResponse {
   const row = findIssue(call, call.params[0])
   if (row === undefined) {
     return jiraError(404, 'Issue does not exist or you do not have permission to see it.')
   }
-  const fields = list(call.query, 'fields')
-  return ok(viewIssue(call, row, fields.length === 0 ? ['*all'] : fields), 1)
+  const fields = parseListParam(call.query, 'fields')
+  return ok(renderIssue(call, row, fields.length === 0 ? ['*all'] : fields), 1)
 }
 
 /** POST issue/bulkfetch: at most 100, in the order of their ids; what is not found is simply not there. */
-export function bulkFetch(call: Call): Answer {
+export function bulkFetchIssues(call: GatewayCall): SandboxResponse {
   const { issueIdsOrKeys: names, fields } = (call.body ?? {}) as {
     issueIdsOrKeys?: unknown
     fields?: unknown
   }
-  if (!isTexts(names) || names.length === 0) {
+  if (!isStringArray(names) || names.length === 0) {
     return jiraError(400, 'issueIdsOrKeys must be a list of issue ids or keys.')
   }
-  if (names.length > MOST_FETCHED) {
-    return jiraError(400, `No more than ${MOST_FETCHED} issues can be fetched at once.`)
+  if (names.length > MAX_BULK_FETCH) {
+    return jiraError(400, `No more than ${MAX_BULK_FETCH} issues can be fetched at once.`)
   }
-  if (fields !== undefined && !isTexts(fields)) {
+  if (fields !== undefined && !isStringArray(fields)) {
     return jiraError(400, 'fields must be a list of names.')
   }
   const rows = new Map(
@@ -78,10 +82,10 @@ export function bulkFetch(call: Call): Answer {
   )
   const issues = [...rows.values()]
     .sort((a, b) => a.position - b.position)
-    .map((row) => viewIssue(call, row, fields ?? ['*navigable']))
+    .map((row) => renderIssue(call, row, fields ?? ['*navigable']))
   return ok({ expand: 'schema,names', issues, issueErrors: [] }, issues.length)
 }
 
-export function isTexts(value: unknown): value is string[] {
+export function isStringArray(value: unknown): value is string[] {
   return Array.isArray(value) && value.every((item) => typeof item === 'string')
 }

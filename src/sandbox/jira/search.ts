@@ -1,28 +1,28 @@
 import { jiraError, ok } from '../gateway/answer.ts'
-import type { Answer } from '../gateway/answer.ts'
-import { list, whole } from '../gateway/call.ts'
-import type { Call } from '../gateway/call.ts'
+import type { SandboxResponse } from '../gateway/answer.ts'
+import { parseListParam, parseIntegerParam } from '../gateway/call.ts'
+import type { GatewayCall } from '../gateway/call.ts'
 import type { IssueRow } from '../data/issues.ts'
 import { hash } from '../data/hash.ts'
 import { QueryError } from '../query/parser.ts'
-import { valueOf } from '../data/iteration-order.ts'
-import type { Mark } from '../data/iteration-order.ts'
-import type { Walk } from '../data/records.ts'
-import { isPast, startOf } from '../data/date-range.ts'
-import { filled, shown } from '../admin/corrupt-items.ts'
-import { isIdentity, isTexts, viewIssue } from './issues.ts'
-import { readJql } from './jql.ts'
-import type { Jql } from './jql.ts'
+import { sortValue } from '../data/iteration-order.ts'
+import type { ScanPosition } from '../data/iteration-order.ts'
+import type { Scan } from '../data/records.ts'
+import { isPastRange, findScanStart } from '../data/date-range.ts'
+import { paginateRows, applyCorruption } from '../admin/corrupt-items.ts'
+import { isIdentityField, isStringArray, renderIssue } from './issues.ts'
+import { parseJql } from './jql.ts'
+import type { JqlQuery } from './jql.ts'
 
-const DEFAULT_PAGE = 50
+const DEFAULT_PAGE_SIZE = 50
 /** What fits on a page: ids are cheap, fields are not. */
-const LARGEST_IDS = 5000
-const LARGEST_FIELDS = 100
-const TOKEN_LIFE_MS = 7 * 86_400_000
+const MAX_PAGE_SIZE_IDS = 5000
+const MAX_PAGE_SIZE_FIELDS = 100
+const PAGE_TOKEN_LIFETIME_MS = 7 * 86_400_000
 
-const MOST_RECONCILED = 50
+const MAX_RECONCILED_ISSUES = 50
 
-interface Search {
+interface JqlSearch {
   jql: string
   nextPageToken?: string
   maxResults: number
@@ -32,39 +32,39 @@ interface Search {
 }
 
 /** The last issue of a page, and how many its chain of pages has served so far. */
-interface Place extends Mark {
-  served: number
+interface PageToken extends ScanPosition {
+  servedCount: number
 }
 
-export function searchByGet(call: Call): Answer {
+export function searchByGet(call: GatewayCall): SandboxResponse {
   const { query } = call
-  const fields = list(query, 'fields')
-  return search(call, {
+  const fields = parseListParam(query, 'fields')
+  return runJqlSearch(call, {
     jql: query.get('jql') ?? '',
     nextPageToken: query.get('nextPageToken') ?? undefined,
-    maxResults: whole(query.get('maxResults'), DEFAULT_PAGE),
+    maxResults: parseIntegerParam(query.get('maxResults'), DEFAULT_PAGE_SIZE),
     fields: fields.length === 0 ? ['id'] : fields,
-    reconciled: list(query, 'reconcileIssues')
+    reconciled: parseListParam(query, 'reconcileIssues')
   })
 }
 
-export function searchByPost(call: Call): Answer {
+export function searchByPost(call: GatewayCall): SandboxResponse {
   const {
     jql = '',
     nextPageToken,
-    maxResults = DEFAULT_PAGE,
+    maxResults = DEFAULT_PAGE_SIZE,
     fields = ['id'],
     expand,
     reconcileIssues = []
   } = (call.body ?? {}) as Record<string, unknown>
-  const wellFormed =
+  const isWellFormed =
     typeof jql === 'string' &&
     typeof maxResults === 'number' &&
-    isTexts(fields) &&
+    isStringArray(fields) &&
     (nextPageToken === undefined || nextPageToken === null || typeof nextPageToken === 'string')
   const reconciled = Array.isArray(reconcileIssues) ? reconcileIssues.map(String) : undefined
   if (
-    !wellFormed ||
+    !isWellFormed ||
     reconciled === undefined ||
     (expand !== undefined && typeof expand !== 'string')
   ) {
@@ -73,7 +73,7 @@ export function searchByPost(call: Call): Answer {
       'Invalid request payload. Refer to the REST API documentation and try again.'
     )
   }
-  return search(call, {
+  return runJqlSearch(call, {
     jql,
     nextPageToken: nextPageToken ?? undefined,
     maxResults,
@@ -83,21 +83,25 @@ export function searchByPost(call: Call): Answer {
 }
 
 /** POST search/approximate-count; here it is exact. */
-export function approximateCount(call: Call): Answer {
+export function approximateCount(call: GatewayCall): SandboxResponse {
   const { jql = '' } = (call.body ?? {}) as { jql?: unknown }
-  return understood(call, String(jql), (query) => {
+  return withParsedJql(call, String(jql), (query) => {
     let count = 0
-    for (const row of rows(call, query, {})) {
-      if (isPast(query, row)) break
-      if (query.fits(row)) count++
+    for (const row of scanIssues(call, query, {})) {
+      if (isPastRange(query, row)) break
+      if (query.matches(row)) count++
     }
     return ok({ count })
   })
 }
 
-function understood(call: Call, text: string, run: (query: Jql) => Answer): Answer {
+function withParsedJql(
+  call: GatewayCall,
+  text: string,
+  run: (query: JqlQuery) => SandboxResponse
+): SandboxResponse {
   try {
-    return run(readJql(call, text))
+    return run(parseJql(call, text))
   } catch (error) {
     if (error instanceof QueryError) return jiraError(400, error.message)
     throw error
@@ -105,48 +109,54 @@ function understood(call: Call, text: string, run: (query: Jql) => Answer): Answ
 }
 
 /** Pages by token; there is no total and no offset, and a chain that has become too long just ends (atlassian.md 8.3). */
-function search(
-  call: Call,
-  { jql, nextPageToken, maxResults, fields, reconciled }: Search
-): Answer {
+function runJqlSearch(
+  call: GatewayCall,
+  { jql, nextPageToken, maxResults, fields, reconciled }: JqlSearch
+): SandboxResponse {
   const {
-    world: { longestSearch, now }
+    state: { maxSearchResults, now }
   } = call
   if (!(maxResults > 0)) return jiraError(400, 'The maxResults must be greater than 0.')
-  if (reconciled.length > MOST_RECONCILED) {
-    return jiraError(400, `No more than ${MOST_RECONCILED} issues can be reconciled.`)
+  if (reconciled.length > MAX_RECONCILED_ISSUES) {
+    return jiraError(400, `No more than ${MAX_RECONCILED_ISSUES} issues can be reconciled.`)
   }
-  return understood(call, jql, (query) => {
-    const place = nextPageToken === undefined ? undefined : readToken(nextPageToken, jql, now())
-    if (place === 'bad') {
+  return withParsedJql(call, jql, (query) => {
+    const pageToken =
+      nextPageToken === undefined ? undefined : decodePageToken(nextPageToken, jql, now())
+    if (pageToken === 'bad') {
       return jiraError(
         400,
         'The provided next page token is invalid or expired. Please restart pagination from the first page.'
       )
     }
-    const served = place?.served ?? 0
+    const servedCount = pageToken?.servedCount ?? 0
     const size = Math.min(
       maxResults,
-      fields.every(isIdentity) ? LARGEST_IDS : LARGEST_FIELDS,
-      longestSearch - served
+      fields.every(isIdentityField) ? MAX_PAGE_SIZE_IDS : MAX_PAGE_SIZE_FIELDS,
+      maxSearchResults - servedCount
     )
-    const { page, more } = filled(
+    const { page, hasMore } = paginateRows(
       call,
       'issues',
-      found(call, query, { after: place, live: positionsOf(call, reconciled) }, size + 1),
+      findRows(
+        call,
+        query,
+        { after: pageToken, live: resolvePositions(call, reconciled) },
+        size + 1
+      ),
       size
     )
-    const last = more && served + page.length < longestSearch ? page.at(-1) : undefined
+    const last = hasMore && servedCount + page.length < maxSearchResults ? page.at(-1) : undefined
     return ok(
       {
-        issues: page.map((row) => view(call, row, fields)),
+        issues: page.map((row) => renderJqlResult(call, row, fields)),
         ...(last !== undefined && {
-          nextPageToken: writeToken(
+          nextPageToken: encodePageToken(
             jql,
             {
-              value: valueOf(last, query.order),
+              value: sortValue(last, query.order),
               position: last.position,
-              served: served + page.length
+              servedCount: servedCount + page.length
             },
             now()
           )
@@ -158,60 +168,72 @@ function search(
   })
 }
 
-function view(call: Call, row: IssueRow, fields: string[]): Record<string, unknown> {
+function renderJqlResult(
+  call: GatewayCall,
+  row: IssueRow,
+  fields: string[]
+): Record<string, unknown> {
   return fields.every((field) => field === 'id')
-    ? shown(call, 'issues', row, { id: row.id })
-    : viewIssue(call, row, fields)
+    ? applyCorruption(call, 'issues', row, { id: row.id })
+    : renderIssue(call, row, fields)
 }
 
-function positionsOf({ site: { issues } }: Call, ids: string[]): Set<number> {
+function resolvePositions({ site: { issues } }: GatewayCall, ids: string[]): Set<number> {
   return new Set(
-    ids.map((id) => issues.byId(id)?.position).filter((position) => position !== undefined)
+    ids.map((id) => issues.findById(id)?.position).filter((position) => position !== undefined)
   )
 }
 
-type Sight = Pick<Walk, 'after' | 'live'>
+type ScanStart = Pick<Scan, 'after' | 'live'>
 
 /** The first rows that fit, no more than `most`. */
-function found(call: Call, query: Jql, sight: Sight, most: number): IssueRow[] {
-  const fitting: IssueRow[] = []
-  for (const row of rows(call, query, sight)) {
-    if (isPast(query, row)) break
-    if (query.fits(row)) fitting.push(row)
-    if (fitting.length >= most) break
+function findRows(call: GatewayCall, query: JqlQuery, start: ScanStart, max: number): IssueRow[] {
+  const matching: IssueRow[] = []
+  for (const row of scanIssues(call, query, start)) {
+    if (isPastRange(query, row)) break
+    if (query.matches(row)) matching.push(row)
+    if (matching.length >= max) break
   }
-  return fitting
+  return matching
 }
 
 /** What the index holds, as far as the order and the projects narrow it. */
-function rows({ site: { issues, sizes } }: Call, query: Jql, { after, live }: Sight) {
+function scanIssues(
+  { site: { issues, sizes } }: GatewayCall,
+  query: JqlQuery,
+  { after, live }: ScanStart
+) {
   const { order, descending, projects } = query
-  return issues.walk({
+  return issues.scan({
     order,
     descending,
-    after: after ?? startOf(query),
+    after: after ?? findScanStart(query),
     view: 'index',
     live,
     ...(projects !== undefined && {
-      residues: { of: Math.max(sizes.projects, 1), among: [...new Set(projects)] }
+      residues: { modulus: Math.max(sizes.projects, 1), classes: [...new Set(projects)] }
     })
   })
 }
 
-function writeToken(jql: string, { value, position, served }: Place, now: number): string {
+function encodePageToken(
+  jql: string,
+  { value, position, servedCount }: PageToken,
+  now: number
+): string {
   return Buffer.from(
-    JSON.stringify([digest(jql), value, position, served, now + TOKEN_LIFE_MS])
+    JSON.stringify([hashText(jql), value, position, servedCount, now + PAGE_TOKEN_LIFETIME_MS])
   ).toString('base64url')
 }
 
 /** A token belongs to its query and lives for seven days. */
-function readToken(token: string, jql: string, now: number): Place | 'bad' {
+function decodePageToken(token: string, jql: string, now: number): PageToken | 'bad' {
   const text = Buffer.from(token, 'base64url').toString()
   const match = /^\[(\d+),(-?\d+(?:\.\d+)?),(\d+),(\d+),(\d+(?:\.\d+)?)\]$/.exec(text)
-  if (match === null || Number(match[1]) !== digest(jql) || Number(match[5]) <= now) return 'bad'
-  return { value: Number(match[2]), position: Number(match[3]), served: Number(match[4]) }
+  if (match === null || Number(match[1]) !== hashText(jql) || Number(match[5]) <= now) return 'bad'
+  return { value: Number(match[2]), position: Number(match[3]), servedCount: Number(match[4]) }
 }
 
-function digest(text: string): number {
+function hashText(text: string): number {
   return [...text].reduce((sum, char) => hash(sum, 90, char.codePointAt(0) ?? 0), 0)
 }

@@ -1,13 +1,13 @@
-import type { Call } from '../gateway/call.ts'
+import type { GatewayCall } from '../gateway/call.ts'
 import type { IssueRow } from '../data/issues.ts'
 import { STATUSES } from '../data/issues.ts'
 import type { ProjectRow } from '../data/projects.ts'
 import { hash, pick, uuid } from '../data/hash.ts'
-import { jiraInstant } from '../query/format-date.ts'
-import { DANA, GONE } from '../oauth/users.ts'
-import type { User } from '../oauth/users.ts'
+import { formatJiraDate } from '../query/format-date.ts'
+import { DANA, FORMER_USER } from '../oauth/users.ts'
+import type { SandboxUser } from '../oauth/users.ts'
 
-const TYPES = [
+const PROJECT_TYPES = [
   'software',
   'software',
   'business',
@@ -20,14 +20,14 @@ const TYPES = [
 const CATEGORIES = ['Revenue', 'Platform', 'Back office'] as const
 
 /** What a list of projects always says of one, and what `expand` adds (atlassian.md 8.1). */
-export function viewProject(
-  call: Call,
+export function renderProject(
+  call: GatewayCall,
   row: ProjectRow,
   expand: readonly string[] = []
 ): Record<string, unknown> {
   const { site, base } = call
   const { position } = row
-  const nextGen = isNextGen(row)
+  const isNextGenProject = isNextGen(row)
   const self = `${base}/rest/api/3/project/${row.id}`
   return {
     expand: 'description,lead,issueTypes,url,projectKeys,permissions,insight',
@@ -35,7 +35,7 @@ export function viewProject(
     id: row.id,
     key: row.key,
     ...(expand.includes('description') && { description: `What ${row.name} is about` }),
-    ...(expand.includes('lead') && leadOf(call, row)),
+    ...(expand.includes('lead') && renderLead(call, row)),
     ...(expand.includes('issueTypes') && {
       issueTypes: [
         { self: `${base}/rest/api/3/issuetype/10001`, id: '10001', name: 'Bug', subtask: false }
@@ -44,32 +44,37 @@ export function viewProject(
     ...(expand.includes('url') && { url: `https://wiki.example/${row.id}` }),
     ...(expand.includes('projectKeys') && { projectKeys: [row.key] }),
     name: row.name,
-    avatarUrls: avatars(
+    avatarUrls: buildAvatarUrls(
       `${base}/rest/api/3/universal_avatar/view/type/project/avatar/${10400 + (position % 20)}`
     ),
-    ...(hash(site.seed, 70, position) % 3 === 0 && { projectCategory: categoryOf(call, position) }),
-    projectTypeKey: typeOf(row),
-    simplified: nextGen,
-    style: nextGen ? 'next-gen' : 'classic',
+    ...(hash(site.seed, 70, position) % 3 === 0 && {
+      projectCategory: renderCategory(call, position)
+    }),
+    projectTypeKey: projectType(row),
+    simplified: isNextGenProject,
+    style: isNextGenProject ? 'next-gen' : 'classic',
     isPrivate: hash(site.seed, 71, position) % 9 === 0,
     ...(expand.includes('insight') && {
       insight: {
-        totalIssueCount: issueCount(call, row),
-        lastIssueUpdateTime: jiraInstant(row.modified)
+        totalIssueCount: countProjectIssues(call, row),
+        lastIssueUpdateTime: formatJiraDate(row.modified)
       }
     }),
     properties: {},
-    ...(nextGen && {
+    ...(isNextGenProject && {
       entityId: uuid(site.seed, 72, position),
       uuid: uuid(site.seed, 72, position)
     }),
-    ...(row.status === 'archived' && { archived: true, archivedDate: jiraInstant(row.modified) }),
-    ...(row.status === 'deleted' && { deleted: true, deletedDate: jiraInstant(row.modified) })
+    ...(row.status === 'archived' && {
+      archived: true,
+      archivedDate: formatJiraDate(row.modified)
+    }),
+    ...(row.status === 'deleted' && { deleted: true, deletedDate: formatJiraDate(row.modified) })
   }
 }
 
-export function typeOf({ position }: ProjectRow): string {
-  return TYPES[position % TYPES.length]
+export function projectType({ position }: ProjectRow): string {
+  return PROJECT_TYPES[position % PROJECT_TYPES.length]
 }
 
 export function isNextGen({ position }: ProjectRow): boolean {
@@ -77,13 +82,14 @@ export function isNextGen({ position }: ProjectRow): boolean {
 }
 
 /** One project in seven has no lead, another one a lead who is gone. */
-function leadOf({ world, base }: Call, { position }: ProjectRow) {
+function renderLead({ state, base }: GatewayCall, { position }: ProjectRow) {
   if (position % 7 === 3) return {}
-  const lead = position % 7 === 5 ? GONE : (world.users[position % world.users.length] ?? DANA)
-  return { lead: viewAccount(lead, base, lead !== GONE) }
+  const lead =
+    position % 7 === 5 ? FORMER_USER : (state.users[position % state.users.length] ?? DANA)
+  return { lead: renderAccount(lead, base, lead !== FORMER_USER) }
 }
 
-function categoryOf({ site, base }: Call, position: number) {
+function renderCategory({ site, base }: GatewayCall, position: number) {
   const index = hash(site.seed, 73, position) % CATEGORIES.length
   return {
     self: `${base}/rest/api/3/projectCategory/${10000 + index}`,
@@ -93,43 +99,43 @@ function categoryOf({ site, base }: Call, position: number) {
   }
 }
 
-function issueCount({ site }: Call, { position }: ProjectRow): number {
+function countProjectIssues({ site }: GatewayCall, { position }: ProjectRow): number {
   return Math.max(0, Math.ceil((site.sizes.issues - position) / Math.max(site.sizes.projects, 1)))
 }
 
 /** A person as Jira shows them to others: no e-mail address. */
-export function viewAccount(user: User, base: string, active: boolean) {
+export function renderAccount(user: SandboxUser, base: string, active: boolean) {
   return {
     self: `${base}/rest/api/3/user?accountId=${encodeURIComponent(user.accountId)}`,
     accountId: user.accountId,
     displayName: user.name,
     active,
-    avatarUrls: avatars(
+    avatarUrls: buildAvatarUrls(
       `${base}/rest/api/3/universal_avatar/view/type/user/avatar/${user.nickname}`
     )
   }
 }
 
-function avatars(address: string): Record<string, string> {
+function buildAvatarUrls(baseUrl: string): Record<string, string> {
   return {
-    '16x16': `${address}?size=xsmall`,
-    '24x24': `${address}?size=small`,
-    '32x32': `${address}?size=medium`,
-    '48x48': `${address}?size=xlarge`
+    '16x16': `${baseUrl}?size=xsmall`,
+    '24x24': `${baseUrl}?size=small`,
+    '32x32': `${baseUrl}?size=medium`,
+    '48x48': `${baseUrl}?size=xlarge`
   }
 }
 
-type Field = (call: Call, row: IssueRow) => unknown
+type FieldRenderer = (call: GatewayCall, row: IssueRow) => unknown
 
 /** Every field an issue has here; v3 writes rich text as ADF (atlassian.md 8.3). */
-const FIELDS: Record<string, Field> = {
+const FIELD_RENDERERS: Record<string, FieldRenderer> = {
   summary: ({ site: { issues } }, row) => issues.summary(row),
   description: (_call, { version }) => ({
     type: 'doc',
     version: 1,
     content: [{ type: 'paragraph', content: [{ type: 'text', text: `Revision ${version}` }] }]
   }),
-  status: ({ site: { issues }, base }, row) => statusOf(base, issues.status(row)),
+  status: ({ site: { issues }, base }, row) => renderStatus(base, issues.status(row)),
   issuetype: ({ site: { issues } }, row) => ({
     id: '10001',
     name: issues.type(row),
@@ -147,31 +153,31 @@ const FIELDS: Record<string, Field> = {
         }
   },
   priority: () => ({ id: '3', name: 'Medium' }),
-  assignee: ({ site: { seed }, world: { users }, base }, { position }) =>
+  assignee: ({ site: { seed }, state: { users }, base }, { position }) =>
     hash(seed, 80, position) % 3 === 0
       ? null
-      : viewAccount(pick(users, seed, 81, position), base, true),
-  reporter: ({ world: { users }, base }) => viewAccount(users[0], base, true),
+      : renderAccount(pick(users, seed, 81, position), base, true),
+  reporter: ({ state: { users }, base }) => renderAccount(users[0], base, true),
   labels: ({ site: { seed } }, { position }) =>
     hash(seed, 82, position) % 2 === 0 ? [] : ['imported'],
-  created: (_call, { created }) => jiraInstant(created),
-  updated: (_call, { modified }) => jiraInstant(modified)
+  created: (_call, { created }) => formatJiraDate(created),
+  updated: (_call, { modified }) => formatJiraDate(modified)
 }
 
-export const FIELD_NAMES = Object.keys(FIELDS)
+export const FIELD_NAMES = Object.keys(FIELD_RENDERERS)
 
 /** The fields with these names, which are some of `FIELD_NAMES`. */
-export function issueFields(
-  call: Call,
+export function renderFields(
+  call: GatewayCall,
   row: IssueRow,
   names: readonly string[]
 ): Record<string, unknown> {
   const fields: Record<string, unknown> = {}
-  for (const name of names) fields[name] = FIELDS[name](call, row)
+  for (const name of names) fields[name] = FIELD_RENDERERS[name](call, row)
   return fields
 }
 
-function statusOf(base: string, name: string) {
+function renderStatus(base: string, name: string) {
   const index = Math.max(0, (STATUSES as readonly string[]).indexOf(name))
   const category = [
     { id: 2, key: 'new', name: 'To Do' },

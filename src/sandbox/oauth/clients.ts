@@ -2,7 +2,7 @@ import { timingSafeEqual, createHash } from 'node:crypto'
 import { SCOPES } from './scopes.ts'
 
 /** An app as registered in the developer console. */
-export interface Client {
+export interface SandboxClient {
   id: string
   secret: string
   name: string
@@ -14,26 +14,26 @@ export interface Client {
 }
 
 /** The app of the demo: any callback on this machine, every scope. */
-export const DEMO_CLIENT: Client = {
+export const DEMO_CLIENT: SandboxClient = {
   id: 'sandbox-client',
   secret: 'sandbox-secret',
   name: 'Connector (sandbox app)',
-  redirectUris: isLoopback,
+  redirectUris: isLoopbackUri,
   scopes: Object.keys(SCOPES),
   access: 'account'
 }
 
-export function isLoopback(uri: string): boolean {
+export function isLoopbackUri(uri: string): boolean {
   const url = URL.canParse(uri) ? new URL(uri) : undefined
   return url?.protocol === 'http:' && ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
 }
 
 /** Exact match, path and slash included (atlassian.md 1.5). */
-export function knowsRedirect({ redirectUris }: Client, uri: string): boolean {
+export function isRegisteredRedirect({ redirectUris }: SandboxClient, uri: string): boolean {
   return typeof redirectUris === 'function' ? redirectUris(uri) : redirectUris.includes(uri)
 }
 
-export function hasSecret(client: Client, given: unknown): boolean {
+export function isClientSecret(client: SandboxClient, candidate: unknown): boolean {
   const digest = (text: string) => createHash('sha256').update(text).digest()
-  return typeof given === 'string' && timingSafeEqual(digest(given), digest(client.secret))
+  return typeof candidate === 'string' && timingSafeEqual(digest(candidate), digest(client.secret))
 }

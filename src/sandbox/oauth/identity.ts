@@ -1,35 +1,38 @@
 import { gatewayError, ok } from '../gateway/answer.ts'
-import type { Answer } from '../gateway/answer.ts'
+import type { SandboxResponse } from '../gateway/answer.ts'
 import { hash } from '../data/hash.ts'
-import { productOf } from './scopes.ts'
+import { productOfScope } from './scopes.ts'
 import { PRODUCTS } from '../data/sites.ts'
-import { parts, readAccess } from './tokens.ts'
-import type { World } from '../state.ts'
+import { tokenServices, verifyAccessToken } from './tokens.ts'
+import type { SandboxState } from '../state.ts'
 
 /**
  * GET /oauth/token/accessible-resources (atlassian.md 5.1): a site comes once per product, in an order that means nothing and
  * changes from call to call. It says nothing about what the person may do there.
  */
-export function accessibleResources(world: World, token: string | undefined): Answer {
-  const session = readAccess(parts(world), token)
+export function listAccessibleResources(
+  state: SandboxState,
+  token: string | undefined
+): SandboxResponse {
+  const session = verifyAccessToken(tokenServices(state), token)
   if (session === undefined) return gatewayError(401, 'Unauthorized')
   const { grant, scopes } = session
-  const resources = world.sites
+  const resources = state.sites
     .filter(({ cloudId }) => grant.cloudIds.has(cloudId))
     .flatMap((site) =>
       PRODUCTS.filter((product) => site.products.includes(product)).map((product) => ({
         id: site.cloudId,
         name: site.name,
         url: site.url,
-        scopes: scopes.filter((scope) => productOf(scope) === product),
+        scopes: scopes.filter((scope) => productOfScope(scope) === product),
         avatarUrl: `https://site-admin-avatar-cdn.prod.public.atl-paas.net/avatars/240/${site.name}.png`
       }))
     )
     .filter((resource) => resource.scopes.length > 0)
-  return ok(shuffled(resources, world.seed, world.tick()))
+  return ok(shuffle(resources, state.seed, state.tick()))
 }
 
-function shuffled<T>(list: T[], seed: number, turn: number): T[] {
+function shuffle<T>(list: T[], seed: number, turn: number): T[] {
   return list
     .map((item, index) => ({ item, order: hash(seed, 1000 + turn, index) }))
     .sort((a, b) => a.order - b.order)
@@ -37,9 +40,9 @@ function shuffled<T>(list: T[], seed: number, turn: number): T[] {
 }
 
 /** GET /me (atlassian.md 5.2). */
-export function me(world: World, token: string | undefined): Answer {
-  const session = readAccess(parts(world), token)
-  const user = world.users.find(({ accountId }) => accountId === session?.accountId)
+export function getProfile(state: SandboxState, token: string | undefined): SandboxResponse {
+  const session = verifyAccessToken(tokenServices(state), token)
+  const user = state.users.find(({ accountId }) => accountId === session?.accountId)
   if (session === undefined || user === undefined) return gatewayError(401, 'Unauthorized')
   if (!session.scopes.includes('read:me')) {
     return gatewayError(401, 'Unauthorized; scope does not match', {

@@ -1,7 +1,7 @@
 import type { Product } from '../data/sites.ts'
 
 /** Alternatives of scopes that all have to be there; no alternative means that none is needed. */
-export type Rule = readonly (readonly string[])[]
+export type ScopeRequirement = readonly (readonly string[])[]
 
 /** Every scope that exists here, and what the consent page says of it. Other names are dropped without a word. */
 export const SCOPES: Record<string, string> = {
@@ -28,7 +28,7 @@ export const SCOPES: Record<string, string> = {
   'read:me': 'View your Atlassian profile',
   'report:personal-data': 'Report which accounts the app stores personal data of',
   offline_access: 'Keep this access while you are away',
-  ...granular(
+  ...describeGranularScopes(
     'project',
     'issue-type',
     'project.property',
@@ -60,7 +60,7 @@ export const SCOPES: Record<string, string> = {
   'read:board-scope:jira-software': 'View boards'
 }
 
-function granular(...names: string[]): Record<string, string> {
+function describeGranularScopes(...names: string[]): Record<string, string> {
   return Object.fromEntries(
     names.map((name) => [
       `read:${name}:jira`,
@@ -69,13 +69,13 @@ function granular(...names: string[]): Record<string, string> {
   )
 }
 
-const jira = (...names: string[]) => names.map((name) => `read:${name}:jira`)
+const granularScopes = (...names: string[]) => names.map((name) => `read:${name}:jira`)
 
 /** What each call wants (atlassian.md section 6): classic first, then the granular set, which is all or nothing. */
-export const RULES = {
+export const SCOPE_REQUIREMENTS = {
   projectSearch: [
     ['read:jira-work'],
-    jira(
+    granularScopes(
       'project',
       'issue-type',
       'project.property',
@@ -91,15 +91,15 @@ export const RULES = {
   ],
   jqlGet: [
     ['read:jira-work'],
-    jira('issue-details', 'audit-log', 'avatar', 'field-configuration', 'issue-meta')
+    granularScopes('issue-details', 'audit-log', 'avatar', 'field-configuration', 'issue-meta')
   ],
   jqlPost: [
     ['read:jira-work'],
-    jira('issue-details', 'field.default-value', 'field.option', 'field', 'group')
+    granularScopes('issue-details', 'field.default-value', 'field.option', 'field', 'group')
   ],
   issue: [
     ['read:jira-work'],
-    jira(
+    granularScopes(
       'issue-meta',
       'issue-security-level',
       'issue.vote',
@@ -111,7 +111,7 @@ export const RULES = {
       'field-configuration'
     )
   ],
-  myself: [['read:jira-user'], jira('application-role', 'group', 'user', 'avatar')],
+  myself: [['read:jira-user'], granularScopes('application-role', 'group', 'user', 'avatar')],
   agile: [['read:board-scope:jira-software', 'read:project:jira']],
   pages: [['read:page:confluence']],
   spaces: [['read:space:confluence']],
@@ -128,19 +128,25 @@ export const RULES = {
     ['read:space-details:confluence']
   ],
   anyone: []
-} satisfies Record<string, Rule>
+} satisfies Record<string, ScopeRequirement>
 
-export function allows(rule: Rule, granted: readonly string[]): boolean {
-  return rule.length === 0 || rule.some((names) => names.every((name) => granted.includes(name)))
+export function satisfiesScopes(
+  requirement: ScopeRequirement,
+  granted: readonly string[]
+): boolean {
+  return (
+    requirement.length === 0 ||
+    requirement.some((names) => names.every((name) => granted.includes(name)))
+  )
 }
 
 /** Which product a scope belongs to; undefined for `read:me` and `offline_access`, which no site lists. */
-export function productOf(scope: string): Product | undefined {
+export function productOfScope(scope: string): Product | undefined {
   if (/:jira(-\w+)?$/.test(scope)) return 'jira'
   return scope.includes('confluence') ? 'confluence' : undefined
 }
 
 /** Splits on blanks, keeps each once, drops what does not exist (atlassian.md 1.2). */
-export function readScopes(text: string): string[] {
+export function parseKnownScopes(text: string): string[] {
   return [...new Set(text.split(/\s+/))].filter((scope) => Object.hasOwn(SCOPES, scope))
 }

@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto'
-import type { Family, Grant, Grants, Pair } from './grants.ts'
-import type { Signer } from './jwt.ts'
-import type { Clients, World } from '../state.ts'
+import type { TokenFamily, SandboxGrant, SandboxGrants, TokenPair } from './grants.ts'
+import type { JwtSigner } from './jwt.ts'
+import type { SandboxClients, SandboxState } from '../state.ts'
 
 /** Seconds an access token says it lives; it may die earlier (atlassian.md 3.1). */
 export const EXPIRES_IN_S = 3600
 const REFRESH_EXPIRES_IN_S = 90 * 86_400
 
 /** What a refresh token turned out to be made of. */
-export interface Refresh {
+export interface RefreshTokenIdentity {
   clientId: string
   accountId: string
   family: string
@@ -16,25 +16,25 @@ export interface Refresh {
 }
 
 /** Whose call it is: the person, the app and what they may do right now. */
-export interface Session {
+export interface AccessSession {
   clientId: string
   accountId: string
   scopes: readonly string[]
-  grant: Grant
+  grant: SandboxGrant
 }
 
-interface Parts {
-  signer: Signer
-  grants: Grants
-  clients: Clients
+interface TokenServices {
+  signer: JwtSigner
+  grants: SandboxGrants
+  clients: SandboxClients
   now: () => number
 }
 
 /** Answer of the token endpoint (atlassian.md 2.2). `refresh_token` only when `offline_access` was granted. */
-export function issue(
-  { signer, now }: Parts,
-  grant: Grant,
-  { family, pair }: { family: Family; pair: Pair }
+export function issueTokens(
+  { signer, now }: TokenServices,
+  grant: SandboxGrant,
+  { family, pair }: { family: TokenFamily; pair: TokenPair }
 ) {
   const scope = grant.scopes.join(' ')
   const seconds = Math.floor(now() / 1000)
@@ -51,8 +51,12 @@ export function issue(
     'https://id.atlassian.com/session_family': family.id,
     'https://id.atlassian.com/session_pair': pair.id
   }
-  const sign = (kind: string, life: number) =>
-    signer.sign({ ...claims, exp: seconds + life, 'https://id.atlassian.com/atl_token_type': kind })
+  const sign = (kind: string, lifetimeS: number) =>
+    signer.sign({
+      ...claims,
+      exp: seconds + lifetimeS,
+      'https://id.atlassian.com/atl_token_type': kind
+    })
   const body = {
     access_token: sign('ACCESS', EXPIRES_IN_S),
     expires_in: EXPIRES_IN_S,
@@ -65,8 +69,11 @@ export function issue(
 }
 
 /** @returns undefined when the string is no refresh token of this world */
-export function readRefresh({ signer }: Parts, token: string): Refresh | undefined {
-  const claims = signer.read(token)
+export function verifyRefreshToken(
+  { signer }: TokenServices,
+  token: string
+): RefreshTokenIdentity | undefined {
+  const claims = signer.verify(token)
   if (claims?.['https://id.atlassian.com/atl_token_type'] !== 'ROTATING_REFRESH') return undefined
   return {
     clientId: String(claims.aud),
@@ -80,11 +87,11 @@ export function readRefresh({ signer }: Parts, token: string): Refresh | undefin
  * Who stands behind an access token, if it still works. The scopes are those of the token that the grant still has: a later
  * consent with fewer of them takes them from older tokens too.
  */
-export function readAccess(
-  { signer, grants, now }: Parts,
+export function verifyAccessToken(
+  { signer, grants, now }: TokenServices,
   token: string | undefined
-): Session | undefined {
-  const claims = token === undefined ? undefined : signer.read(token)
+): AccessSession | undefined {
+  const claims = token === undefined ? undefined : signer.verify(token)
   if (
     claims?.['https://id.atlassian.com/atl_token_type'] !== 'ACCESS' ||
     Number(claims.exp) * 1000 <= now()
@@ -95,7 +102,7 @@ export function readAccess(
   const grant = grants.find(clientId, accountId)
   const family = String(claims['https://id.atlassian.com/session_family'])
   const pair = String(claims['https://id.atlassian.com/session_pair'])
-  if (grant === undefined || !grants.alive(grant, family, pair)) return undefined
+  if (grant === undefined || !grants.isAccessTokenValid(grant, family, pair)) return undefined
   const scopes = String(claims.scope)
     .split(' ')
     .filter((scope) => grant.scopes.includes(scope))
@@ -103,6 +110,6 @@ export function readAccess(
 }
 
 /** The parts of the world that tokens are made of. */
-export function parts({ signer, grants, clients, now }: World): Parts {
+export function tokenServices({ signer, grants, clients, now }: SandboxState): TokenServices {
   return { signer, grants, clients, now }
 }

@@ -1,4 +1,4 @@
-export interface User {
+export interface SandboxUser {
   accountId: string
   name: string
   nickname: string
@@ -8,7 +8,7 @@ export interface User {
   locale: string
 }
 
-export const DANA: User = {
+export const DANA: SandboxUser = {
   accountId: '712020:1c2d3e4f-0000-4000-8000-aabbccddeeff',
   name: 'Dana Fox',
   nickname: 'dana',
@@ -17,7 +17,7 @@ export const DANA: User = {
   locale: 'en-US'
 }
 
-export const SAM: User = {
+export const SAM: SandboxUser = {
   accountId: '712020:9f8e7d6c-0000-4000-8000-001122334455',
   name: 'Sam Reed',
   nickname: 'sam',
@@ -27,7 +27,7 @@ export const SAM: User = {
 }
 
 /** Left the company; still the lead of some projects. Nobody can sign in as him. */
-export const GONE: User = {
+export const FORMER_USER: SandboxUser = {
   accountId: '557058:00000000-dead-4000-8000-000000000000',
   name: 'Former user',
   nickname: 'former',

@@ -1,5 +1,5 @@
 export const MINUTE_MS = 60_000
-const UNITS: Record<string, number> = {
+const UNIT_MS: Record<string, number> = {
   m: MINUTE_MS,
   h: 60 * MINUTE_MS,
   d: 1440 * MINUTE_MS,
@@ -17,13 +17,13 @@ export function floorMinute(time: number): number {
  * @param timeZone the person's; absolute dates are meant in it
  * @returns milliseconds since the epoch, or undefined when it is no date
  */
-export function readDate(text: string, timeZone: string, now: number): number | undefined {
+export function parseQueryDate(text: string, timeZone: string, now: number): number | undefined {
   const inner = /^now\((.*)\)$/.exec(text)?.[1]
   if (inner === '') return floorMinute(now)
   const relative = /^([+-]?)(\d{1,6})([mhdw])$/.exec(inner ?? text)
   if (relative !== null) {
     return floorMinute(
-      now + (relative[1] === '-' ? -1 : 1) * Number(relative[2]) * UNITS[relative[3]]
+      now + (relative[1] === '-' ? -1 : 1) * Number(relative[2]) * UNIT_MS[relative[3]]
     )
   }
   const absolute = /^(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?:[ T](\d{1,2}):(\d{2}))?$/.exec(text)
@@ -32,14 +32,14 @@ export function readDate(text: string, timeZone: string, now: number): number | 
     .slice(1)
     .map((part) => (part === undefined ? undefined : Number(part))) as number[]
   const local = Date.UTC(year, month - 1, day, hour, minute)
-  const valid = new Date(local).getUTCDate() === day && month <= 12 && hour < 24 && minute < 60
-  return valid ? local - offset(local - offset(local, timeZone), timeZone) : undefined
+  const isValid = new Date(local).getUTCDate() === day && month <= 12 && hour < 24 && minute < 60
+  return isValid ? local - zoneOffset(local - zoneOffset(local, timeZone), timeZone) : undefined
 }
 
 /** How far the zone's clocks are ahead of UTC at that instant, in milliseconds. */
-function offset(time: number, timeZone: string): number {
+function zoneOffset(time: number, timeZone: string): number {
   const parts = Object.fromEntries(
-    formatOf(timeZone)
+    getDateTimeFormat(timeZone)
       .formatToParts(time)
       .map(({ type, value }) => [type, Number(value)])
   )
@@ -50,11 +50,11 @@ function offset(time: number, timeZone: string): number {
 }
 
 /** One for each zone: they take long to make. */
-const FORMATS = new Map<string, Intl.DateTimeFormat>()
+const formatCache = new Map<string, Intl.DateTimeFormat>()
 
-function formatOf(timeZone: string): Intl.DateTimeFormat {
+function getDateTimeFormat(timeZone: string): Intl.DateTimeFormat {
   const format =
-    FORMATS.get(timeZone) ??
+    formatCache.get(timeZone) ??
     new Intl.DateTimeFormat('en-US', {
       timeZone,
       hourCycle: 'h23',
@@ -65,7 +65,7 @@ function formatOf(timeZone: string): Intl.DateTimeFormat {
       minute: 'numeric',
       second: 'numeric'
     })
-  FORMATS.set(timeZone, format)
+  formatCache.set(timeZone, format)
   return format
 }
 

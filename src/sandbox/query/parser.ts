@@ -2,108 +2,108 @@
 export class QueryError extends Error {}
 
 /** One restriction. `now("-2d")` arrives as the value `now(-2d)`. */
-export interface Clause {
+export interface QueryClause {
   field: string
   operator: string
   values: string[]
 }
 
-export interface Query {
-  clauses: Clause[]
+export interface ParsedQuery {
+  clauses: QueryClause[]
   order: { field: string; descending: boolean }[]
 }
 
-interface Token {
+interface QueryToken {
   text: string
   quoted: boolean
 }
 
-const TOKEN =
+const TOKEN_PATTERN =
   /\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|(<=|>=|!=|!~|[=<>~(),])|([^\s"'=<>!~(),]+))/y
 const OPERATORS = ['=', '!=', '<', '<=', '>', '>=', '~', 'in', 'not in', 'is', 'is not']
 
 /** Reads the part of JQL and CQL that is understood here: restrictions joined by AND, then ORDER BY. Anything else is an error. */
-export function parseQuery(text: string): Query {
+export function parseQuery(text: string): ParsedQuery {
   const tokens = tokenize(text)
-  const clauses: Clause[] = []
-  let at = 0
-  const peek = (word: string) =>
-    tokens[at]?.quoted === false && tokens[at].text.toLowerCase() === word
-  const take = () => {
-    const token = tokens[at++]
+  const clauses: QueryClause[] = []
+  let index = 0
+  const isNext = (word: string) =>
+    tokens[index]?.quoted === false && tokens[index].text.toLowerCase() === word
+  const takeNext = () => {
+    const token = tokens[index++]
     if (token === undefined) throw new QueryError('Unexpected end of the query.')
     return token.text
   }
-  const expect = (word: string) => {
-    if (!peek(word)) {
-      throw new QueryError(`Expecting '${word}' but got '${tokens[at]?.text ?? 'the end'}'.`)
+  const expectWord = (word: string) => {
+    if (!isNext(word)) {
+      throw new QueryError(`Expecting '${word}' but got '${tokens[index]?.text ?? 'the end'}'.`)
     }
-    at++
+    index++
   }
 
-  function operator(): string {
-    const word = take().toLowerCase()
-    if (word === 'not' && peek('in')) return `not ${take().toLowerCase()}`
-    if (word === 'is' && peek('not')) return `is ${take().toLowerCase()}`
+  function parseOperator(): string {
+    const word = takeNext().toLowerCase()
+    if (word === 'not' && isNext('in')) return `not ${takeNext().toLowerCase()}`
+    if (word === 'is' && isNext('not')) return `is ${takeNext().toLowerCase()}`
     if (!OPERATORS.includes(word)) throw new QueryError(`Expecting operator but got '${word}'.`)
     return word
   }
 
-  function value(): string {
-    const text = take()
-    if (tokens[at - 1].quoted || !peek('(')) return text
-    at++
-    const argument = peek(')') ? '' : take()
-    expect(')')
+  function parseValue(): string {
+    const text = takeNext()
+    if (tokens[index - 1].quoted || !isNext('(')) return text
+    index++
+    const argument = isNext(')') ? '' : takeNext()
+    expectWord(')')
     return `${text.toLowerCase()}(${argument})`
   }
 
-  function values(): string[] {
-    expect('(')
-    const found = [value()]
-    while (peek(',')) {
-      at++
-      found.push(value())
+  function parseValues(): string[] {
+    expectWord('(')
+    const parsed = [parseValue()]
+    while (isNext(',')) {
+      index++
+      parsed.push(parseValue())
     }
-    expect(')')
-    return found
+    expectWord(')')
+    return parsed
   }
 
-  function clause(): Clause {
-    const field = take().toLowerCase()
-    const found = operator()
-    return { field, operator: found, values: found.endsWith('in') ? values() : [value()] }
+  function parseClause(): QueryClause {
+    const field = takeNext().toLowerCase()
+    const operator = parseOperator()
+    return { field, operator, values: operator.endsWith('in') ? parseValues() : [parseValue()] }
   }
 
-  while (at < tokens.length && !peek('order')) {
-    if (clauses.length > 0) expect('and')
-    clauses.push(clause())
+  while (index < tokens.length && !isNext('order')) {
+    if (clauses.length > 0) expectWord('and')
+    clauses.push(parseClause())
   }
-  return { clauses, order: at < tokens.length ? ordering() : [] }
+  return { clauses, order: index < tokens.length ? parseOrdering() : [] }
 
-  function ordering(): Query['order'] {
-    expect('order')
-    expect('by')
-    const order: Query['order'] = []
+  function parseOrdering(): ParsedQuery['order'] {
+    expectWord('order')
+    expectWord('by')
+    const order: ParsedQuery['order'] = []
     do {
-      if (order.length > 0) expect(',')
-      const field = take().toLowerCase()
-      const descending = peek('desc')
-      if (descending || peek('asc')) at++
+      if (order.length > 0) expectWord(',')
+      const field = takeNext().toLowerCase()
+      const descending = isNext('desc')
+      if (descending || isNext('asc')) index++
       order.push({ field, descending })
-    } while (peek(','))
-    if (at < tokens.length) throw new QueryError(`Unexpected '${tokens[at].text}'.`)
+    } while (isNext(','))
+    if (index < tokens.length) throw new QueryError(`Unexpected '${tokens[index].text}'.`)
     return order
   }
 }
 
-function tokenize(text: string): Token[] {
-  const tokens: Token[] = []
+function tokenize(text: string): QueryToken[] {
+  const tokens: QueryToken[] = []
   const source = text.trim()
-  TOKEN.lastIndex = 0
-  while (TOKEN.lastIndex < source.length) {
-    const from = TOKEN.lastIndex
-    const match = TOKEN.exec(source)
+  TOKEN_PATTERN.lastIndex = 0
+  while (TOKEN_PATTERN.lastIndex < source.length) {
+    const from = TOKEN_PATTERN.lastIndex
+    const match = TOKEN_PATTERN.exec(source)
     if (match === null) throw new QueryError(`Unexpected character at position ${from + 1}.`)
     const quoted = match[1] ?? match[2]
     tokens.push(

@@ -2,12 +2,12 @@ import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSyn
 import { dirname } from 'node:path'
 import Driver from 'better-sqlite3'
 import { StartError } from '../../lib/errors.ts'
-import { driverCode } from '../prepared.ts'
-import { fileOf, openReadOnly } from './raw-sqlite.ts'
+import { getDriverErrorCode } from '../prepared.ts'
+import { requireDatabaseFile, openReadOnly } from './raw-sqlite.ts'
 
-const OWNER_ONLY = 0o600
-const NAME = 'INTEGRATION_DB_URL'
-const DAMAGED =
+const OWNER_ONLY_MODE = 0o600
+const SETTING_NAME = 'INTEGRATION_DB_URL'
+const DAMAGED_MESSAGE =
   'The backup is damaged, and so is the database, most likely; it was not kept. Look at the disk before anything else.'
 
 /**
@@ -17,9 +17,12 @@ const DAMAGED =
  * @returns its size, and how long that took
  * @throws StartError the file exists, cannot be written, or the copy is damaged
  */
-export async function backup(url: string, to: string): Promise<{ bytes: number; ms: number }> {
-  const beganAt = performance.now()
-  const source = openReadOnly(fileOf(url, NAME), NAME)
+export async function backupDatabase(
+  url: string,
+  to: string
+): Promise<{ bytes: number; ms: number }> {
+  const startedAt = performance.now()
+  const source = openReadOnly(requireDatabaseFile(url, SETTING_NAME), SETTING_NAME)
   const partial = `${to}.partial`
   try {
     if (existsSync(to)) {
@@ -28,23 +31,23 @@ export async function backup(url: string, to: string): Promise<{ bytes: number; 
         1
       )
     }
-    reserve(partial)
+    createExclusive(partial)
     try {
       // `source` is inside a transaction, so that writers in between do not make it begin again.
       await source.backup(partial)
-      check(partial)
-      flush(partial)
+      verifyIntegrity(partial)
+      fsyncPath(partial)
       renameSync(partial, to)
-      flush(dirname(to))
+      fsyncPath(dirname(to))
     } catch (error) {
       rmSync(partial, { force: true })
-      const code = driverCode(error) ?? 'unknown reason'
+      const code = getDriverErrorCode(error) ?? 'unknown reason'
       throw error instanceof StartError
         ? error
         : new StartError(
             [
               /^SQLITE_(CORRUPT|NOTADB)/.test(code)
-                ? DAMAGED
+                ? DAMAGED_MESSAGE
                 : `The backup could not be written (${code}).`
             ],
             1
@@ -53,14 +56,14 @@ export async function backup(url: string, to: string): Promise<{ bytes: number; 
   } finally {
     source.close()
   }
-  return { bytes: statSync(to).size, ms: performance.now() - beganAt }
+  return { bytes: statSync(to).size, ms: performance.now() - startedAt }
 }
 
-function reserve(partial: string): void {
+function createExclusive(partial: string): void {
   try {
-    closeSync(openSync(partial, 'wx', OWNER_ONLY))
+    closeSync(openSync(partial, 'wx', OWNER_ONLY_MODE))
   } catch (error) {
-    const code = driverCode(error)
+    const code = getDriverErrorCode(error)
     throw new StartError(
       [
         code === 'EEXIST'
@@ -73,7 +76,7 @@ function reserve(partial: string): void {
 }
 
 /** @throws StartError it is not whole */
-function check(file: string): void {
+function verifyIntegrity(file: string): void {
   const client = new Driver(file)
   try {
     // One file, with nothing beside it; a start sets the other mode again.
@@ -81,14 +84,14 @@ function check(file: string): void {
     const [integrity] = client.pragma('integrity_check') as Array<{ integrity_check: string }>
     const orphans = client.pragma('foreign_key_check') as unknown[]
     if (integrity?.integrity_check !== 'ok' || orphans.length > 0) {
-      throw new StartError([DAMAGED], 1)
+      throw new StartError([DAMAGED_MESSAGE], 1)
     }
   } finally {
     client.close()
   }
 }
 
-function flush(path: string): void {
+function fsyncPath(path: string): void {
   const file = openSync(path, 'r')
   fsyncSync(file)
   closeSync(file)

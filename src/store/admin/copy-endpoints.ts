@@ -1,20 +1,25 @@
 import { StartError } from '../../lib/errors.ts'
-import { COPYING, NEWER, openEngine, type EngineOptions } from '../engine.ts'
-import { engineOf, type Connection } from './raw-database.ts'
-import { isWhole } from './copy.ts'
+import {
+  COPY_MARKER_TABLE,
+  NEWER_VERSION_MESSAGE,
+  openEngine,
+  type EngineOptions
+} from '../engine.ts'
+import { loadRawDatabaseModule, type RawDatabase } from './raw-database.ts'
+import { isComplete } from './copy.ts'
 
-const [FROM, TO] = ['--from', '--to']
+const [FROM_OPTION, TO_OPTION] = ['--from', '--to']
 
 /**
  * Opens what is copied from.
  *
  * @throws StartError it is not a whole database of this version
  */
-export async function openFrom(url: string, name: string): Promise<Connection> {
-  const source = await (await engineOf(url)).openSource(url, name)
+export async function openCopySource(url: string, name: string): Promise<RawDatabase> {
+  const source = await (await loadRawDatabaseModule(url)).openSource(url, name)
   try {
-    const [names, { newest }] = [await source.names(), await source.applied()]
-    if (names.includes(COPYING)) {
+    const [names, { latest }] = [await source.tableNames(), await source.migrationState()]
+    if (names.includes(COPY_MARKER_TABLE)) {
       throw new StartError(
         [
           `The database that ${name} names is itself a half-done copy: finish it first, or copy from its source.`
@@ -22,11 +27,11 @@ export async function openFrom(url: string, name: string): Promise<Connection> {
         1
       )
     }
-    if (newest === 0) {
+    if (latest === 0) {
       throw new StartError([`The database that ${name} names is none of this service.`], 1)
     }
-    if (newest > source.newest) throw new StartError([NEWER], 1)
-    if (newest < source.newest) {
+    if (latest > source.latestMigration) throw new StartError([NEWER_VERSION_MESSAGE], 1)
+    if (latest < source.latestMigration) {
       throw new StartError(
         [
           `The tables that ${name} names are older than this version: run "npm run db:migrate" with INTEGRATION_DB_URL naming them, first.`
@@ -48,46 +53,50 @@ export async function openFrom(url: string, name: string): Promise<Connection> {
  * @returns undefined where the copy is done already: whoever was interrupted at its very end may ask again
  * @throws StartError there is something else in it
  */
-export async function openTo(
+export async function openCopyTarget(
   url: string,
-  source: Connection,
+  source: RawDatabase,
   options: Partial<EngineOptions>
-): Promise<Connection | undefined> {
-  const { openTarget } = await engineOf(url)
-  const found = await openTarget(url, TO)
+): Promise<RawDatabase | undefined> {
+  const { openTarget } = await loadRawDatabaseModule(url)
+  const target = await openTarget(url, TO_OPTION)
   try {
-    if (found.identity === source.identity) {
-      throw new StartError([`${FROM} and ${TO} name the same database.`], 2)
+    if (target.identity === source.identity) {
+      throw new StartError([`${FROM_OPTION} and ${TO_OPTION} name the same database.`], 2)
     }
-    if (await found.isInUse()) {
-      throw new StartError([`A service is using the database that ${TO} names. Stop it first.`], 1)
+    if (await target.isInUse()) {
+      throw new StartError(
+        [`A service is using the database that ${TO_OPTION} names. Stop it first.`],
+        1
+      )
     }
-    if ((await found.names()).includes(COPYING)) return await goingOn(found, source)
-    if (await isDone(found, source)) {
-      await found.close()
+    if ((await target.tableNames()).includes(COPY_MARKER_TABLE))
+      return await resumeCopy(target, source)
+    if (await isAlreadyCopied(target, source)) {
+      await target.close()
       return undefined
     }
-    await requireEmpty(found)
+    await assertEmpty(target)
   } catch (error) {
-    await found.close()
+    await target.close()
     throw error
   }
-  await found.close()
-  await migrate(url, options)
-  return await begun(await openTarget(url, TO), source)
+  await target.close()
+  await migrateTarget(url, options)
+  return await markCopyStarted(await openTarget(url, TO_OPTION), source)
 }
 
 /** The copy is whole: services may start on it. */
-export async function finish(target: Connection): Promise<void> {
-  await target.settle()
-  await target.ask(`drop table ${COPYING}`)
+export async function completeCopy(target: RawDatabase): Promise<void> {
+  await target.finishBulkLoad()
+  await target.query(`drop table ${COPY_MARKER_TABLE}`)
 }
 
-async function begun(target: Connection, source: Connection): Promise<Connection> {
+async function markCopyStarted(target: RawDatabase, source: RawDatabase): Promise<RawDatabase> {
   try {
     // Nobody held it while its tables were made.
-    await requireEmpty(target)
-    await target.ask(`create table ${COPYING} as select cast(? as text) as source`, [
+    await assertEmpty(target)
+    await target.query(`create table ${COPY_MARKER_TABLE} as select cast(? as text) as source`, [
       source.identity
     ])
     return target
@@ -97,20 +106,20 @@ async function begun(target: Connection, source: Connection): Promise<Connection
   }
 }
 
-async function goingOn(target: Connection, source: Connection): Promise<Connection> {
-  const [[of] = []] = await target.ask(`select source from ${COPYING}`)
-  if (of !== source.identity) {
+async function resumeCopy(target: RawDatabase, source: RawDatabase): Promise<RawDatabase> {
+  const [[copiedFrom] = []] = await target.query(`select source from ${COPY_MARKER_TABLE}`)
+  if (copiedFrom !== source.identity) {
     throw new StartError(
       [
-        `The database that ${TO} names is a half-done copy of another database. Make a new one, or empty it.`
+        `The database that ${TO_OPTION} names is a half-done copy of another database. Make a new one, or empty it.`
       ],
       1
     )
   }
-  if ((await target.applied()).newest !== target.newest) {
+  if ((await target.migrationState()).latest !== target.latestMigration) {
     throw new StartError(
       [
-        `The half-done copy that ${TO} names was begun by another version of this service. Make a new database, or empty it.`
+        `The half-done copy that ${TO_OPTION} names was begun by another version of this service. Make a new database, or empty it.`
       ],
       1
     )
@@ -118,25 +127,25 @@ async function goingOn(target: Connection, source: Connection): Promise<Connecti
   return target
 }
 
-async function isDone(target: Connection, source: Connection): Promise<boolean> {
-  if ((await target.applied()).newest !== target.newest) return false
-  return (await filledTable(target)) !== undefined && (await isWhole(source, target))
+async function isAlreadyCopied(target: RawDatabase, source: RawDatabase): Promise<boolean> {
+  if ((await target.migrationState()).latest !== target.latestMigration) return false
+  return (await findNonEmptyTable(target)) !== undefined && (await isComplete(source, target))
 }
 
-async function requireEmpty(target: Connection): Promise<void> {
-  if ((await target.names()).length > 0 && (await target.applied()).count === 0) {
+async function assertEmpty(target: RawDatabase): Promise<void> {
+  if ((await target.tableNames()).length > 0 && (await target.migrationState()).count === 0) {
     throw new StartError(
       [
-        `The database that ${TO} names holds another program's tables. Nothing was changed; name an empty one.`
+        `The database that ${TO_OPTION} names holds another program's tables. Nothing was changed; name an empty one.`
       ],
       1
     )
   }
-  const filled = await filledTable(target)
-  if (filled !== undefined) {
+  const nonEmptyTable = await findNonEmptyTable(target)
+  if (nonEmptyTable !== undefined) {
     throw new StartError(
       [
-        `The database that ${TO} names is not empty: it has rows in ${filled}. Nothing was changed; name an empty one.`
+        `The database that ${TO_OPTION} names is not empty: it has rows in ${nonEmptyTable}. Nothing was changed; name an empty one.`
       ],
       1
     )
@@ -144,23 +153,26 @@ async function requireEmpty(target: Connection): Promise<void> {
 }
 
 /** A table of ours that has rows. */
-async function filledTable(target: Connection): Promise<string | undefined> {
-  const names = await target.names()
+async function findNonEmptyTable(target: RawDatabase): Promise<string | undefined> {
+  const names = await target.tableNames()
   for (const { name } of target.tables) {
-    if (names.includes(name) && (await target.ask(`select 1 from "${name}" limit 1`)).length > 0) {
+    if (
+      names.includes(name) &&
+      (await target.query(`select 1 from "${name}" limit 1`)).length > 0
+    ) {
       return name
     }
   }
   return undefined
 }
 
-async function migrate(url: string, options: Partial<EngineOptions>): Promise<void> {
+async function migrateTarget(url: string, options: Partial<EngineOptions>): Promise<void> {
   try {
-    await (await openEngine(url, { ...options, migrates: true })).close()
+    await (await openEngine(url, { ...options, autoMigrate: true })).close()
   } catch (error) {
     if (error instanceof StartError) {
       throw new StartError(
-        error.problems.map((problem) => problem.replaceAll('INTEGRATION_DB_URL', TO)),
+        error.problems.map((problem) => problem.replaceAll('INTEGRATION_DB_URL', TO_OPTION)),
         error.exitCode
       )
     }

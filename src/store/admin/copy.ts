@@ -1,14 +1,20 @@
-import { number } from '../../cli/terminal.ts'
+import { formatNumber } from '../../cli/terminal.ts'
 import { StartError } from '../../lib/errors.ts'
-import type { Cell, Connection } from './raw-database.ts'
+import type { CellValue, RawDatabase } from './raw-database.ts'
 import type { Progress } from '../../cli/progress.ts'
-import { batches, createDigest, isSame, keyOf, type Digest } from './row-digest.ts'
-import type { Table } from './table-order.ts'
+import {
+  readBatches,
+  createRowDigest,
+  isSameDigest,
+  pickPrimaryKey,
+  type RowDigest
+} from './row-digest.ts'
+import type { TableShape } from './table-order.ts'
 
 /** What a copy came to. `before` rows were there already, from one that was interrupted. */
-export interface Copied {
+export interface CopyResult {
   rows: number
-  before: number
+  resumedRows: number
   copyMs: number
   compareMs: number
 }
@@ -23,133 +29,146 @@ export interface Copied {
  * @param target of this version, with nothing in it but what such a copy has left
  * @throws StartError naming the tables that are not equal afterwards
  */
-export async function copyAll(
-  source: Connection,
-  target: Connection,
+export async function copyDatabase(
+  source: RawDatabase,
+  target: RawDatabase,
   progress: Progress
-): Promise<Copied> {
-  const digests = new Map<Table, Digest>()
-  let before = 0
-  const beganAt = performance.now()
+): Promise<CopyResult> {
+  const digests = new Map<TableShape, RowDigest>()
+  let resumedRows = 0
+  const startedAt = performance.now()
   for (const table of target.tables) {
-    const { digest, kept } = await copyTable(source, target, table, progress)
+    const { digest, resumedRows: tableRows } = await copyTable(source, target, table, progress)
     digests.set(table, digest)
-    before += kept
+    resumedRows += tableRows
   }
   const copiedAt = performance.now()
-  progress.end('Comparing')
-  const different: string[] = []
+  progress.complete('Comparing')
+  const differences: string[] = []
   for (const [table, digest] of digests) {
-    const arrived = await digestOf(target, table, {
+    const targetDigest = await computeDigest(target, table, {
       onBatch: (rows) => {
-        progress.step(`comparing ${table.name}`, rows)
+        progress.advance(`comparing ${table.name}`, rows)
       }
     })
-    if (!isSame(digest, arrived)) different.push(difference(table, digest, arrived))
+    if (!isSameDigest(digest, targetDigest))
+      differences.push(describeDifference(table, digest, targetDigest))
   }
-  if (different.length > 0) {
+  if (differences.length > 0) {
     throw new StartError(
       [
-        ...different,
+        ...differences,
         'The copy is not good: do not use it. The same command again copies these tables anew.'
       ],
       1
     )
   }
   const rows = [...digests.values()].reduce((sum, digest) => sum + digest.rows(), 0)
-  return { rows, before, copyMs: copiedAt - beganAt, compareMs: performance.now() - copiedAt }
+  return {
+    rows,
+    resumedRows,
+    copyMs: copiedAt - startedAt,
+    compareMs: performance.now() - copiedAt
+  }
 }
 
 /** Whether every table of both is the same: a copy that is done already. Looks no further than the first that is not. */
-export async function isWhole(source: Connection, target: Connection): Promise<boolean> {
+export async function isComplete(source: RawDatabase, target: RawDatabase): Promise<boolean> {
   for (const table of source.tables) {
-    const [one, other] = [await digestOf(source, table), await digestOf(target, table)]
-    if (!isSame(one, other)) return false
+    const [sourceDigest, targetDigest] = [
+      await computeDigest(source, table),
+      await computeDigest(target, table)
+    ]
+    if (!isSameDigest(sourceDigest, targetDigest)) return false
   }
   return true
 }
 
 /** @returns the digest of the source's rows, and how many of them the target had before */
 async function copyTable(
-  source: Connection,
-  target: Connection,
-  table: Table,
+  source: RawDatabase,
+  target: RawDatabase,
+  table: TableShape,
   progress: Progress
-): Promise<{ digest: Digest; kept: number }> {
-  const { digest, after } = await resumed(source, target, table, progress)
-  const kept = digest.rows()
+): Promise<{ digest: RowDigest; resumedRows: number }> {
+  const { digest, after } = await findResumePoint(source, target, table, progress)
+  const resumedRows = digest.rows()
   let writing = Promise.resolve()
-  for await (const rows of batches(source, table, { after })) {
+  for await (const rows of readBatches(source, table, { after })) {
     digest.add(rows)
     // While one batch is written the next is read.
     await writing
-    writing = target.insert(table, rows)
+    writing = target.insertRows(table, rows)
     writing.catch(() => {})
-    progress.step(`copying ${table.name}`, rows.length)
+    progress.advance(`copying ${table.name}`, rows.length)
   }
   await writing
-  if (table.counter !== undefined) {
-    await target.countFrom(table, await highest(source, table, table.counter))
+  if (table.identityColumn !== undefined) {
+    await target.setSequence(table, await findMaxId(source, table, table.identityColumn))
   }
-  progress.end(
-    `${table.name}: ${number(digest.rows() - kept)} copied${kept > 0 ? `, ${number(kept)} were there` : ''}`
+  progress.complete(
+    `${table.name}: ${formatNumber(digest.rows() - resumedRows)} copied${resumedRows > 0 ? `, ${formatNumber(resumedRows)} were there` : ''}`
   )
-  return { digest, kept }
+  return { digest, resumedRows }
 }
 
 /** Where a table's copy goes on. Rows that are not how the source's begin are deleted, with all that refers to them. */
-async function resumed(
-  source: Connection,
-  target: Connection,
-  table: Table,
+async function findResumePoint(
+  source: RawDatabase,
+  target: RawDatabase,
+  table: TableShape,
   progress: Progress
-): Promise<{ digest: Digest; after?: Cell[] | undefined }> {
-  let after: Cell[] | undefined
-  const there = await digestOf(target, table, {
+): Promise<{ digest: RowDigest; after?: CellValue[] | undefined }> {
+  let after: CellValue[] | undefined
+  const existing = await computeDigest(target, table, {
     onBatch: (_, key) => {
       after = key
     }
   })
-  if (there.rows() === 0) return { digest: createDigest() }
-  const first = await digestOf(source, table, {
-    atMost: there.rows(),
+  if (existing.rows() === 0) return { digest: createRowDigest() }
+  const sourceDigest = await computeDigest(source, table, {
+    maxRows: existing.rows(),
     onBatch: (rows) => {
-      progress.step(`looking at ${table.name}`, rows)
+      progress.advance(`looking at ${table.name}`, rows)
     }
   })
-  if (isSame(there, first)) return { digest: first, after }
-  progress.say(
+  if (isSameDigest(existing, sourceDigest)) return { digest: sourceDigest, after }
+  progress.log(
     `${table.name}: the source has changed since it was copied, or the copy has; it is copied anew.`
   )
-  progress.step(table.name, -first.rows())
-  await target.ask(`delete from "${table.name}"`)
-  return { digest: createDigest() }
+  progress.advance(table.name, -sourceDigest.rows())
+  await target.query(`delete from "${table.name}"`)
+  return { digest: createRowDigest() }
 }
 
-async function digestOf(
-  from: Connection,
-  table: Table,
+async function computeDigest(
+  from: RawDatabase,
+  table: TableShape,
   {
-    atMost = Infinity,
+    maxRows = Infinity,
     onBatch = () => {}
-  }: { atMost?: number; onBatch?: (rows: number, key: Cell[]) => void } = {}
-): Promise<Digest> {
-  const digest = createDigest()
-  for await (const rows of batches(from, table, { atMost })) {
+  }: { maxRows?: number; onBatch?: (rows: number, key: CellValue[]) => void } = {}
+): Promise<RowDigest> {
+  const digest = createRowDigest()
+  for await (const rows of readBatches(from, table, { maxRows })) {
     digest.add(rows)
-    onBatch(rows.length, keyOf(table, rows.at(-1) ?? []))
+    onBatch(rows.length, pickPrimaryKey(table, rows.at(-1) ?? []))
   }
   return digest
 }
 
 /** The highest id that was ever given: it is not to be given again, even where its row is gone. */
-async function highest(source: Connection, table: Table, counter: string): Promise<number> {
-  const [[there] = []] = await source.ask(`select max("${counter}") from "${table.name}"`)
-  return Math.max(Number(there ?? 0), await source.counted(table))
+async function findMaxId(
+  source: RawDatabase,
+  table: TableShape,
+  identityColumn: string
+): Promise<number> {
+  const [[maxId] = []] = await source.query(`select max("${identityColumn}") from "${table.name}"`)
+  return Math.max(Number(maxId ?? 0), await source.lastSequence(table))
 }
 
-function difference({ name }: Table, source: Digest, target: Digest): string {
+function describeDifference({ name }: TableShape, source: RowDigest, target: RowDigest): string {
   return source.rows() === target.rows()
     ? `${name}: as many rows in the copy as in the source, but not the same.`
-    : `${name}: ${number(source.rows())} rows in the source and ${number(target.rows())} in the copy.`
+    : `${name}: ${formatNumber(source.rows())} rows in the source and ${formatNumber(target.rows())} in the copy.`
 }

@@ -3,33 +3,33 @@ import Driver from 'better-sqlite3'
 import { getTableConfig, type SQLiteTable } from 'drizzle-orm/sqlite-core'
 import * as schema from '../../../drizzle/sqlite/schema.ts'
 import { StartError } from '../../lib/errors.ts'
-import { filename, NEWEST } from '../sqlite/engine.ts'
-import { driverCode } from '../prepared.ts'
-import type { Cell, Connection, Row } from './raw-database.ts'
-import { tablesOf } from './table-order.ts'
+import { parseFilename, LATEST_MIGRATION } from '../sqlite/engine.ts'
+import { getDriverErrorCode } from '../prepared.ts'
+import type { CellValue, RawDatabase, CellRow } from './raw-database.ts'
+import { orderTables } from './table-order.ts'
 
-const TABLES = tablesOf(schema, (table) => getTableConfig(table as unknown as SQLiteTable))
-const MIGRATIONS = '__drizzle_migrations'
+const TABLES = orderTables(schema, (table) => getTableConfig(table as unknown as SQLiteTable))
+const MIGRATIONS_TABLE = '__drizzle_migrations'
 
-export async function openSource(url: string, name: string): Promise<Connection> {
-  const file = fileOf(url, name)
+export async function openSource(url: string, name: string): Promise<RawDatabase> {
+  const file = requireDatabaseFile(url, name)
   const client = openReadOnly(file, name)
   // What has been written is gone from this file when the last who had it open has closed it.
   const isOpenElsewhere = (statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0
-  return { ...connection(client, realpathSync(file)), isInUse: async () => isOpenElsewhere }
+  return { ...createRawDatabase(client, realpathSync(file)), isInUse: async () => isOpenElsewhere }
 }
 
-export async function openTarget(url: string, name: string): Promise<Connection> {
-  const file = fileOf(url, name)
+export async function openTarget(url: string, name: string): Promise<RawDatabase> {
+  const file = requireDatabaseFile(url, name)
   try {
     const client = new Driver(file, { timeout: 0 })
     client.pragma('locking_mode = exclusive')
     client.pragma('synchronous = full')
     client.pragma('foreign_keys = on')
     client.exec('begin exclusive; commit')
-    return { ...connection(client, realpathSync(file)), isInUse: async () => false }
+    return { ...createRawDatabase(client, realpathSync(file)), isInUse: async () => false }
   } catch (error) {
-    const code = driverCode(error)
+    const code = getDriverErrorCode(error)
     throw new StartError(
       [
         code?.startsWith('SQLITE_BUSY') === true
@@ -57,7 +57,7 @@ export function openReadOnly(file: string, name: string): Driver.Database {
   } catch (error) {
     throw new StartError(
       [
-        `The database file that ${name} names cannot be read (${driverCode(error) ?? 'no answer'}).`
+        `The database file that ${name} names cannot be read (${getDriverErrorCode(error) ?? 'no answer'}).`
       ],
       1
     )
@@ -65,62 +65,69 @@ export function openReadOnly(file: string, name: string): Driver.Database {
 }
 
 /** @throws StartError a database in memory is nobody else's */
-export function fileOf(url: string, name: string): string {
-  const file = filename(url)
+export function requireDatabaseFile(url: string, name: string): string {
+  const file = parseFilename(url)
   if (file === ':memory:') {
     throw new StartError([`${name} names a database in memory, which nobody else can reach.`], 1)
   }
   return file
 }
 
-function connection(client: Driver.Database, identity: string): Omit<Connection, 'isInUse'> {
+function createRawDatabase(
+  client: Driver.Database,
+  identity: string
+): Omit<RawDatabase, 'isInUse'> {
   const statements = new Map<string, Driver.Statement>()
-  const prepared = (sql: string): Driver.Statement => {
+  const prepareCached = (sql: string): Driver.Statement => {
     const statement = statements.get(sql) ?? client.prepare(sql)
     statements.set(sql, statement)
     return statement
   }
-  const ask = async (sql: string, values: readonly Cell[] = []): Promise<Row[]> => {
-    const statement = prepared(sql)
-    if (statement.reader) return statement.raw().all(...values) as Row[]
+  const query = async (sql: string, values: readonly CellValue[] = []): Promise<CellRow[]> => {
+    const statement = prepareCached(sql)
+    if (statement.reader) return statement.raw().all(...values) as CellRow[]
     statement.run(...values)
     return []
   }
-  const names = async () =>
+  const tableNames = async () =>
     (
-      await ask(
-        `select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\' and name <> '${MIGRATIONS}'`
+      await query(
+        `select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\' and name <> '${MIGRATIONS_TABLE}'`
       )
     ).map(String)
 
   return {
     tables: TABLES,
     identity: `sqlite ${identity}`,
-    newest: NEWEST,
-    ask,
-    insert: async ({ name, columns }, rows) => {
-      const statement = prepared(
+    latestMigration: LATEST_MIGRATION,
+    query,
+    insertRows: async ({ name, columns }, rows) => {
+      const statement = prepareCached(
         `insert into "${name}" (${columns.map((column) => `"${column.name}"`).join()}) values (${columns.map(() => '?').join()})`
       )
       client.transaction(() => {
         for (const row of rows) statement.run(row)
       })()
     },
-    sorted: ({ name }) => `"${name}"`,
-    names,
-    applied: async () => {
-      const [there] = await ask('select 1 from sqlite_master where name = ?', [MIGRATIONS])
+    orderExpression: ({ name }) => `"${name}"`,
+    tableNames,
+    migrationState: async () => {
+      const [migrationsTable] = await query('select 1 from sqlite_master where name = ?', [
+        MIGRATIONS_TABLE
+      ])
       const [[count, newest] = []] =
-        there === undefined ? [] : await ask(`select count(*), max(created_at) from ${MIGRATIONS}`)
-      return { count: Number(count ?? 0), newest: Number(newest ?? 0) }
+        migrationsTable === undefined
+          ? []
+          : await query(`select count(*), max(created_at) from ${MIGRATIONS_TABLE}`)
+      return { count: Number(count ?? 0), latest: Number(newest ?? 0) }
     },
-    counted: async ({ name }) =>
-      Number((await ask('select seq from sqlite_sequence where name = ?', [name]))[0]?.[0] ?? 0),
-    countFrom: async ({ name }, highest) => {
-      await ask('delete from sqlite_sequence where name = ?', [name])
-      await ask('insert into sqlite_sequence (name, seq) values (?, ?)', [name, highest])
+    lastSequence: async ({ name }) =>
+      Number((await query('select seq from sqlite_sequence where name = ?', [name]))[0]?.[0] ?? 0),
+    setSequence: async ({ name }, maxId) => {
+      await query('delete from sqlite_sequence where name = ?', [name])
+      await query('insert into sqlite_sequence (name, seq) values (?, ?)', [name, maxId])
     },
-    settle: async () => {
+    finishBulkLoad: async () => {
       client.pragma('wal_checkpoint(truncate)')
     },
     close: async () => {

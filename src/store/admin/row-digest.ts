@@ -1,51 +1,55 @@
 import { createHash } from 'node:crypto'
-import type { Connection, Row } from './raw-database.ts'
-import type { Table } from './table-order.ts'
+import type { RawDatabase, CellRow } from './raw-database.ts'
+import type { TableShape } from './table-order.ts'
 
-const MOST_ROWS = 1_000
+const MAX_BATCH_ROWS = 1_000
 /** Characters of a batch, about: rows may be long, and as many of them are read as fit. */
-const MOST_TEXT = 4_000_000
+const MAX_BATCH_CHARS = 4_000_000
 /** A table's first batch tells how long its rows are; later ones grow by that factor. */
-const FIRST_ROWS = 64
-const GROWTH = 4
+const INITIAL_BATCH_ROWS = 64
+const BATCH_GROWTH_FACTOR = 4
 
 /**
  * Reads a table in the order of its primary key, one batch in memory at a time.
  *
  * @param after the key of the row before the first; undefined: from the beginning
  */
-export async function* batches(
-  from: Connection,
-  table: Table,
-  { after, atMost = Infinity }: { after?: Row | undefined; atMost?: number } = {}
-): AsyncGenerator<Row[]> {
+export async function* readBatches(
+  from: RawDatabase,
+  table: TableShape,
+  { after, maxRows = Infinity }: { after?: CellRow | undefined; maxRows?: number } = {}
+): AsyncGenerator<CellRow[]> {
   const columns = table.columns.map(({ name }) => `"${name}"`).join()
-  const key = keyOf(table, table.columns).map(from.sorted).join()
-  let [left, limit] = [atMost, FIRST_ROWS]
-  while (left > 0) {
+  const key = pickPrimaryKey(table, table.columns).map(from.orderExpression).join()
+  let [remaining, limit] = [maxRows, INITIAL_BATCH_ROWS]
+  while (remaining > 0) {
     const where = after === undefined ? '' : `where (${key}) > (${after.map(() => '?').join()})`
-    const wanted = Math.min(left, limit)
-    const rows = await from.ask(
+    const batchRows = Math.min(remaining, limit)
+    const rows = await from.query(
       `select ${columns} from "${table.name}" ${where} order by ${key} limit ?`,
-      [...(after ?? []), wanted]
+      [...(after ?? []), batchRows]
     )
     if (rows.length > 0) yield rows
-    if (rows.length < wanted) return
-    after = keyOf(table, rows.at(-1) as Row)
-    left -= rows.length
+    if (rows.length < batchRows) return
+    after = pickPrimaryKey(table, rows.at(-1) as CellRow)
+    remaining -= rows.length
     limit = Math.max(
       1,
-      Math.min(MOST_ROWS, limit * GROWTH, Math.floor((MOST_TEXT * rows.length) / textOf(rows)))
+      Math.min(
+        MAX_BATCH_ROWS,
+        limit * BATCH_GROWTH_FACTOR,
+        Math.floor((MAX_BATCH_CHARS * rows.length) / countChars(rows))
+      )
     )
   }
 }
 
 /** What belongs to the primary key, of a row's values or of the columns. */
-export function keyOf<T>({ key }: Table, row: readonly T[]): T[] {
-  return key.map((at) => row[at] as T)
+export function pickPrimaryKey<T>({ primaryKey: key }: TableShape, row: readonly T[]): T[] {
+  return key.map((index) => row[index] as T)
 }
 
-function textOf(rows: Row[]): number {
+function countChars(rows: CellRow[]): number {
   let length = 1
   for (const row of rows) {
     for (const cell of row) if (typeof cell === 'string') length += cell.length
@@ -54,14 +58,14 @@ function textOf(rows: Row[]): number {
 }
 
 /** How many rows, and the SHA-256 of each row's values as a JSON array and a line feed, in the order of the primary key. */
-export interface Digest {
-  add: (rows: readonly Row[]) => void
+export interface RowDigest {
+  add: (rows: readonly CellRow[]) => void
   rows: () => number
   sha256: () => string
 }
 
 /** The digest of the rows that are added, so far. */
-export function createDigest(): Digest {
+export function createRowDigest(): RowDigest {
   const hash = createHash('sha256')
   let count = 0
   return {
@@ -74,6 +78,6 @@ export function createDigest(): Digest {
   }
 }
 
-export function isSame(one: Digest, other: Digest): boolean {
+export function isSameDigest(one: RowDigest, other: RowDigest): boolean {
   return one.rows() === other.rows() && one.sha256() === other.sha256()
 }

@@ -1,16 +1,16 @@
-import type { Table as Declared } from 'drizzle-orm'
+import type { Table as DrizzleTable } from 'drizzle-orm'
 
 /** A table as the schema declares it, as far as a copy has to know it. Names go into statements as they are: they are ours. */
-export interface Table {
+export interface TableShape {
   name: string
   columns: ReadonlyArray<{ name: string; type: string }>
   /** The places of the primary key among the columns. */
-  key: readonly number[]
+  primaryKey: readonly number[]
   /** The column whose numbers the database hands out, where there is one. */
-  counter: string | undefined
+  identityColumn: string | undefined
 }
 
-interface DeclaredColumn {
+interface SchemaColumn {
   name: string
   primary: boolean
   getSQLType: () => string
@@ -19,42 +19,42 @@ interface DeclaredColumn {
 }
 
 /** What `getTableConfig` of either engine tells of a table. */
-interface Config {
+interface TableConfig {
   name: string
-  columns: DeclaredColumn[]
+  columns: SchemaColumn[]
   primaryKeys: Array<{ columns: Array<{ name: string }> }>
-  foreignKeys: Array<{ reference: () => { foreignTable: Declared } }>
+  foreignKeys: Array<{ reference: () => { foreignTable: DrizzleTable } }>
 }
 
 /** Every table of a schema, so that what a row refers to comes before the row. */
-export function tablesOf(
+export function orderTables(
   schema: Record<string, unknown>,
-  configOf: (table: Declared) => unknown
-): Table[] {
-  const sorted = new Map<Declared, Table>()
-  const add = (declared: Declared): void => {
-    if (sorted.has(declared)) return
-    const config = configOf(declared) as Config
+  getConfig: (table: DrizzleTable) => unknown
+): TableShape[] {
+  const ordered = new Map<DrizzleTable, TableShape>()
+  const add = (drizzleTable: DrizzleTable): void => {
+    if (ordered.has(drizzleTable)) return
+    const config = getConfig(drizzleTable) as TableConfig
     const parents = config.foreignKeys
       .map((key) => key.reference().foreignTable)
-      .filter((parent) => parent !== declared)
+      .filter((parent) => parent !== drizzleTable)
     parents.forEach(add)
-    sorted.set(declared, shapeOf(config))
+    ordered.set(drizzleTable, toTableShape(config))
   }
-  Object.values(schema as Record<string, Declared>).forEach(add)
-  return [...sorted.values()]
+  Object.values(schema as Record<string, DrizzleTable>).forEach(add)
+  return [...ordered.values()]
 }
 
-function shapeOf({ name, columns, primaryKeys }: Config): Table {
+function toTableShape({ name, columns, primaryKeys }: TableConfig): TableShape {
   const key =
     primaryKeys[0]?.columns.map((column) =>
       columns.findIndex((each) => each.name === column.name)
-    ) ?? columns.flatMap(({ primary }, at) => (primary ? [at] : []))
+    ) ?? columns.flatMap(({ primary }, index) => (primary ? [index] : []))
   return {
     name,
     columns: columns.map((column) => ({ name: column.name, type: column.getSQLType() })),
-    key,
-    counter: columns.find(
+    primaryKey: key,
+    identityColumn: columns.find(
       ({ autoIncrement, generatedIdentity }) =>
         autoIncrement === true || generatedIdentity !== undefined
     )?.name

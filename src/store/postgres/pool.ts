@@ -1,46 +1,46 @@
 import pg from 'pg'
 import { AppError } from '../../lib/errors.ts'
 import type { EngineOptions } from '../engine.ts'
-import { createPulse } from './health-monitor.ts'
-import { busy, driverCode } from '../prepared.ts'
-import { createLine } from './wait-estimate.ts'
+import { createHealthMonitor } from './health-monitor.ts'
+import { createBusyError, getDriverErrorCode } from '../prepared.ts'
+import { createWaitEstimator } from './wait-estimate.ts'
 
 /** Waiting for a connection for longer is said, not waited. */
-const PATIENCE_MS = 3_000
+const CONNECT_TIMEOUT_MS = 3_000
 /** Connections are made anew after that, so that they follow a server that has moved. */
-const LIFE_S = 600
+const MAX_LIFETIME_S = 600
 /** The server is gone, starting, stopping, full, only reads, or takes no more connections. */
-const AWAY =
+const CONNECTION_ERROR =
   /^(08|57P0|53|25006)|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH/
-const INT8 = 20
+const INT8_OID = 20
 /** By this name a service is recognised on the server. */
-export const APPLICATION = 'jira-confluence-connector'
+export const APPLICATION_NAME = 'jira-confluence-connector'
 
 /** Whole numbers as numbers: ids and times have 53 bits at most. */
-export const types = {
+export const typeParsers = {
   getTypeParser: (oid: number, format?: string) =>
-    oid === INT8 ? Number : pg.types.getTypeParser(oid, format as 'text')
+    oid === INT8_OID ? Number : pg.types.getTypeParser(oid, format as 'text')
 } as unknown as pg.CustomTypesConfig
 
-export interface Query {
+export interface PoolQuery {
   text: string
   values?: unknown[]
   name?: string
   rowMode?: string
 }
-type Asking = (query: Query) => Promise<{ rows: unknown[] }>
+type RunQuery = (query: PoolQuery) => Promise<{ rows: unknown[] }>
 
 /** Whether an error means that the server, or the way to it, is not there. */
-export function isAway(error: unknown): boolean {
+export function isConnectionError(error: unknown): boolean {
   return (
-    AWAY.test(driverCode(error) ?? '') ||
+    CONNECTION_ERROR.test(getDriverErrorCode(error) ?? '') ||
     /Connection terminated|connection error|server closed/i.test(
       String((error as Error | null)?.message)
     )
   )
 }
 
-export function unreachable(cause?: unknown): AppError {
+export function createUnavailableError(cause?: unknown): AppError {
   return new AppError('database_unavailable', 'The database cannot be reached at the moment.', {
     cause,
     retryAfterS: 1
@@ -54,10 +54,10 @@ export function unreachable(cause?: unknown): AppError {
  */
 export function createPool(
   url: string,
-  { connections, statementTimeoutMs, lockTimeoutMs, onChange }: EngineOptions
+  { poolSize, statementTimeoutMs, lockTimeoutMs, onAvailabilityChange }: EngineOptions
 ) {
-  const settings = {
-    ...how(url),
+  const clientOptions = {
+    ...connectionOptions(url),
     statement_timeout: statementTimeoutMs,
     lock_timeout: lockTimeoutMs,
     idle_in_transaction_session_timeout: statementTimeoutMs,
@@ -66,104 +66,109 @@ export function createPool(
   }
   // A start that is refused ends at once, though connections lie idle.
   const pool = new pg.Pool({
-    ...settings,
-    max: connections,
-    connectionTimeoutMillis: PATIENCE_MS,
-    maxLifetimeSeconds: LIFE_S,
+    ...clientOptions,
+    max: poolSize,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    maxLifetimeSeconds: MAX_LIFETIME_S,
     allowExitOnIdle: true
   })
-  const open = new Set<pg.PoolClient>()
-  const line = createLine()
+  const openClients = new Set<pg.PoolClient>()
+  const waitEstimator = createWaitEstimator()
   pool.on('connect', (client) => {
-    open.add(client)
+    openClients.add(client)
     // Who uses it is told by what was asked on it; without a listener the process would end.
     client.on('error', () => {})
   })
   pool.on('remove', (client) => {
-    open.delete(client)
+    openClients.delete(client)
   })
   // A connection that dies while nobody uses it is replaced when somebody does.
   pool.on('error', () => {})
 
-  const pulse = createPulse({
+  const healthMonitor = createHealthMonitor({
     probe: async (signal) => {
-      const client = new pg.Client({ ...settings, connectionTimeoutMillis: PATIENCE_MS })
+      const client = new pg.Client({
+        ...clientOptions,
+        connectionTimeoutMillis: CONNECT_TIMEOUT_MS
+      })
       client.on('error', () => {})
       signal.addEventListener(
         'abort',
         () => {
-          cut(client)
+          destroySocket(client)
         },
         { once: true }
       )
       await client.connect()
       await client.query('select 1')
     },
-    lost: unreachable,
-    onChange: (isThere) => {
+    createLostError: createUnavailableError,
+    onAvailabilityChange: (isAvailable) => {
       // What was asked on them is never answered, or by a server that is not the one any more.
-      if (!isThere) open.forEach(cut)
-      onChange(isThere)
+      if (!isAvailable) openClients.forEach(destroySocket)
+      onAvailabilityChange(isAvailable)
     }
   })
 
   /** Runs something on a connection, which is given back, or thrown away after trouble. */
-  async function using<T>(work: (query: Asking, client: pg.PoolClient) => Promise<T>): Promise<T> {
-    return await pulse.during(async (isWanted) => {
-      const client = await line
-        .stand(async () => await pool.connect())
+  async function withClient<T>(
+    work: (query: RunQuery, client: pg.PoolClient) => Promise<T>
+  ): Promise<T> {
+    return await healthMonitor.run(async (isPending) => {
+      const client = await waitEstimator
+        .track(async () => await pool.connect())
         .catch((error: unknown) => {
-          throw doubted(error)
+          throw mapError(error)
         })
-      let broken: Error | undefined
+      let connectionError: Error | undefined
       try {
-        if (!isWanted()) throw unreachable()
+        if (!isPending()) throw createUnavailableError()
         return await work(
-          async (query) => await client.query({ ...query, types } as pg.QueryConfig),
+          async (query) => await client.query({ ...query, types: typeParsers } as pg.QueryConfig),
           client
         )
       } catch (error) {
-        if (isAway(error)) broken = error as Error
-        throw doubted(error)
+        if (isConnectionError(error)) connectionError = error as Error
+        throw mapError(error)
       } finally {
-        client.release(broken)
+        client.release(connectionError)
       }
     })
   }
 
-  function doubted(error: unknown): unknown {
+  function mapError(error: unknown): unknown {
     if (/timeout exceeded when trying to connect/.test(String((error as Error | null)?.message))) {
-      return busy(error)
+      return createBusyError(error)
     }
-    if (isAway(error)) pulse.doubt()
+    if (isConnectionError(error)) healthMonitor.probeSoon()
     return error
   }
 
   return {
-    query: async (query: Query) => await using(async (ask) => await ask(query)),
+    query: async (query: PoolQuery) => await withClient(async (runQuery) => await runQuery(query)),
 
     /** Several queries on one connection, in a transaction: one that sees one moment, or one that sees with each query what is there by then. */
     transaction: async <T>(
-      work: (query: Asking) => Promise<T>,
+      work: (query: RunQuery) => Promise<T>,
       isolation: 'repeatable read' | 'read committed'
     ): Promise<T> =>
-      await using(async (ask, client) => {
+      await withClient(async (runQuery, client) => {
         try {
           await client.query(`begin isolation level ${isolation}`)
-          const result = await work(ask)
+          const result = await work(runQuery)
           await client.query('commit')
           return result
         } catch (error) {
-          if (!isAway(error)) await client.query('rollback')
+          if (!isConnectionError(error)) await client.query('rollback')
           throw error
         }
       }),
 
-    waiting: line.waiting,
+    estimateWait: waitEstimator.estimateWait,
 
     async close(): Promise<void> {
-      pulse.stop()
-      if (pulse.isLost()) open.forEach(cut)
+      healthMonitor.stop()
+      if (healthMonitor.isLost()) openClients.forEach(destroySocket)
       await pool.end()
     }
   }
@@ -172,26 +177,26 @@ export function createPool(
 export type Pool = ReturnType<typeof createPool>
 
 /** One connection without time limits, for whoever keeps it for long. @param name by which the server knows it */
-export function apart(url: string, name = APPLICATION): pg.Client {
+export function createDedicatedClient(url: string, name = APPLICATION_NAME): pg.Client {
   const client = new pg.Client({
-    ...how(url),
+    ...connectionOptions(url),
     application_name: name,
     options: '-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0',
-    connectionTimeoutMillis: PATIENCE_MS
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS
   })
   client.on('error', () => {})
   return client
 }
 
-function how(url: string) {
+function connectionOptions(url: string) {
   return {
     connectionString: url.replace(/^postgres(ql)?(\+psycopg)?:/, 'postgresql:'),
-    application_name: APPLICATION,
+    application_name: APPLICATION_NAME,
     keepAlive: true
   }
 }
 
 /** Leaves a server that does not answer; the driver has no other way. */
-function cut(client: object): void {
+function destroySocket(client: object): void {
   ;(client as { connection?: { stream?: { destroy: () => void } } }).connection?.stream?.destroy()
 }

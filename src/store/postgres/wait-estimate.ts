@@ -1,9 +1,9 @@
 /** Of what is new in the pace, so that it is that of the last fifty or so. */
-const WEIGHT = 0.02
+const EWMA_WEIGHT = 0.02
 /** Before anything is known. */
-const FIRST_PACE_MS = 2
+const INITIAL_AVERAGE_MS = 2
 
-export interface Waiting {
+export interface PoolWait {
   /** How many wait. */
   count: number
   /** For how long, in ms, who comes now will: by the pace of late, and no less than the first in the line has waited already. */
@@ -11,33 +11,37 @@ export interface Waiting {
 }
 
 /** Who waits for a connection, and how fast the line moves. */
-export function createLine() {
+export function createWaitEstimator() {
   // In the order of coming, which is that of being served.
-  const line = new Set<{ since: number }>()
-  let paceMs = FIRST_PACE_MS
+  const queue = new Set<{ since: number }>()
+  let averageMs = INITIAL_AVERAGE_MS
   // When somebody was served while others waited; the time between two of these is what one takes.
-  let servedAt: number | undefined
+  let lastAcquiredAt: number | undefined
 
   return {
     /** Waits in the line until `served` resolves. */
-    async stand<T>(served: () => Promise<T>): Promise<T> {
-      const place = { since: performance.now() }
-      line.add(place)
+    async track<T>(acquire: () => Promise<T>): Promise<T> {
+      const waiter = { since: performance.now() }
+      queue.add(waiter)
       try {
-        return await served()
+        return await acquire()
       } finally {
-        line.delete(place)
+        queue.delete(waiter)
         const now = performance.now()
-        if (servedAt !== undefined) paceMs += (now - servedAt - paceMs) * WEIGHT
-        servedAt = line.size > 0 ? now : undefined
+        if (lastAcquiredAt !== undefined)
+          averageMs += (now - lastAcquiredAt - averageMs) * EWMA_WEIGHT
+        lastAcquiredAt = queue.size > 0 ? now : undefined
       }
     },
 
-    waiting(): Waiting {
-      const [first] = line
+    estimateWait(): PoolWait {
+      const [first] = queue
       return {
-        count: line.size,
-        ms: first === undefined ? 0 : Math.max(performance.now() - first.since, line.size * paceMs)
+        count: queue.size,
+        ms:
+          first === undefined
+            ? 0
+            : Math.max(performance.now() - first.since, queue.size * averageMs)
       }
     }
   }

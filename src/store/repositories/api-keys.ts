@@ -1,5 +1,5 @@
 import { and, asc, eq, gt, isNull, lt, or, sql } from 'drizzle-orm'
-import type { Audit } from './audit-log.ts'
+import type { AuditLog } from './audit-log.ts'
 import type { Engine } from '../engine.ts'
 
 /** A service key, as far as it is kept: never the key itself. */
@@ -15,12 +15,12 @@ export interface ApiKey {
 }
 
 /** How exact `lastUsedAt` is. */
-const NOTED_EVERY_MS = 60_000
+const LAST_USED_INTERVAL_MS = 60_000
 
-export function apiKeys(
+export function createApiKeyRepository(
   { db, tables: { apiKeys }, write }: Engine,
   now: () => number,
-  { inSteps }: Audit
+  { runAudited }: AuditLog
 ) {
   const columns = {
     id: apiKeys.id,
@@ -32,12 +32,12 @@ export function apiKeys(
     revokedAt: apiKeys.revokedAt,
     lastUsedAt: apiKeys.lastUsedAt
   }
-  const byHash = db
+  const selectByHash = db
     .select(columns)
     .from(apiKeys)
     .where(eq(apiKeys.hash, sql.placeholder('hash')))
     .prepare()
-  const read = (row: Omit<ApiKey, 'scopes'> & { scopes: string }): ApiKey => ({
+  const toApiKey = (row: Omit<ApiKey, 'scopes'> & { scopes: string }): ApiKey => ({
     ...row,
     scopes: row.scopes.split(' ')
   })
@@ -51,8 +51,8 @@ export function apiKeys(
       scopes: readonly string[]
       expiresAt: Date | null
     }): Promise<ApiKey | undefined> {
-      const id = await inSteps(function* (tx, tell) {
-        const [made] = yield tx
+      const id = await runAudited(function* (tx, record) {
+        const [inserted] = yield tx
           .insert(apiKeys)
           .values({
             ...key,
@@ -62,27 +62,27 @@ export function apiKeys(
           })
           .onConflictDoNothing()
           .returning({ id: apiKeys.id })
-        if (made !== undefined) {
-          tell({
+        if (inserted !== undefined) {
+          record({
             action: 'key_created',
-            detail: { key: made.id, name: key.name, scopes: key.scopes }
+            detail: { key: inserted.id, name: key.name, scopes: key.scopes }
           })
         }
-        return made?.id
+        return inserted?.id
       })
-      const [made] =
+      const [created] =
         id === undefined
           ? []
           : await db
               .select(columns)
               .from(apiKeys)
               .where(eq(apiKeys.id, Number(id)))
-      return made === undefined ? undefined : read(made)
+      return created === undefined ? undefined : toApiKey(created)
     },
 
     /** The key with this hash, as long as it is good. */
     async find(hash: string): Promise<ApiKey | undefined> {
-      const [row] = await byHash.execute({ hash })
+      const [row] = await selectByHash.execute({ hash })
       if (
         row === undefined ||
         row.revokedAt !== null ||
@@ -90,39 +90,39 @@ export function apiKeys(
       ) {
         return undefined
       }
-      return read(row)
+      return toApiKey(row)
     },
 
     /** Whether a key with this hash was ever made, good or not. */
     async has(hash: string): Promise<boolean> {
-      return (await byHash.execute({ hash })).length > 0
+      return (await selectByHash.execute({ hash })).length > 0
     },
 
     async list(): Promise<ApiKey[]> {
-      return (await db.select(columns).from(apiKeys).orderBy(asc(apiKeys.id))).map(read)
+      return (await db.select(columns).from(apiKeys).orderBy(asc(apiKeys.id))).map(toApiKey)
     },
 
     /** Ends a key by its id or name. @returns false where none was good */
     async revoke(which: { id: number } | { name: string }): Promise<boolean> {
-      const it = 'id' in which ? eq(apiKeys.id, which.id) : eq(apiKeys.activeName, which.name)
-      return await inSteps(function* (tx, tell) {
-        const ended = yield tx
+      const match = 'id' in which ? eq(apiKeys.id, which.id) : eq(apiKeys.activeName, which.name)
+      return await runAudited(function* (tx, record) {
+        const revoked = yield tx
           .update(apiKeys)
           .set({ revokedAt: new Date(now()), activeName: null })
-          .where(and(it, isNull(apiKeys.revokedAt)))
+          .where(and(match, isNull(apiKeys.revokedAt)))
           .returning({ id: apiKeys.id, name: apiKeys.name })
-        tell(
-          ...ended.map(
+        record(
+          ...revoked.map(
             ({ id, name }) => ({ action: 'key_revoked', detail: { key: id, name } }) as const
           )
         )
-        return ended.length === 1
+        return revoked.length === 1
       })
     },
 
     /** Remembers that it was used, once a minute. */
-    async used({ id, lastUsedAt }: ApiKey): Promise<void> {
-      const stale = new Date(now() - NOTED_EVERY_MS)
+    async markUsed({ id, lastUsedAt }: ApiKey): Promise<void> {
+      const stale = new Date(now() - LAST_USED_INTERVAL_MS)
       if (lastUsedAt !== null && lastUsedAt > stale) return
       await write(() =>
         db
@@ -135,7 +135,7 @@ export function apiKeys(
     },
 
     /** Whether any key is good. */
-    async any(): Promise<boolean> {
+    async hasActive(): Promise<boolean> {
       return (
         (
           await db

@@ -1,11 +1,11 @@
 import { and, asc, desc, eq, getTableName, gt, gte, lt, lte, sql } from 'drizzle-orm'
-import { hashOf, type Ends, type Link } from '../audit-chain.ts'
+import { hashEntry, type ChainHead, type ChainedEntry } from '../audit-chain.ts'
 import type { Actor } from '../../lib/actor.ts'
-import type { Database, Engine, RawRow, Steps } from '../engine.ts'
-import type { Change } from './connection-history.ts'
+import type { Database, Engine, RawRow, TransactionScript } from '../engine.ts'
+import type { StateChange } from './connection-history.ts'
 
 /** What is put down. */
-export const ACTIONS = [
+export const AUDIT_ACTIONS = [
   'user_created',
   'user_removed',
   'identity_linked',
@@ -28,18 +28,18 @@ export const ACTIONS = [
   'account_closed',
   'audit_purged'
 ] as const
-export type Action = (typeof ACTIONS)[number]
+export type AuditAction = (typeof AUDIT_ACTIONS)[number]
 
 /** One thing that was done. `detail` must hold neither secrets nor anything of a person but numbers. */
-export interface Entry {
-  action: Action
+export interface AuditEntry {
+  action: AuditAction
   userId?: number
   connectionId?: number
   product?: string
   detail?: Record<string, unknown>
 }
 
-export interface AuditRow extends Omit<Link, 'at'> {
+export interface AuditRow extends Omit<ChainedEntry, 'at'> {
   at: Date
 }
 export interface AuditFilter {
@@ -49,48 +49,51 @@ export interface AuditFilter {
 }
 
 /** A transaction that says what it does. */
-type Telling<T> = (tx: Database, tell: (...entries: Entry[]) => void) => Steps<T>
+type AuditedTransaction<T> = (
+  tx: Database,
+  record: (...entries: AuditEntry[]) => void
+) => TransactionScript<T>
 
-const HEAD = 1
+const HEAD_ID = 1
 /** Rows that are purged at once. */
-const PURGED_AT_ONCE = 5_000
+const PURGE_BATCH_SIZE = 5_000
 
 /** The audit trail: a chain of rows to which is added in the very transaction that does what they tell of. */
-export function audit(
-  { db, tables: { audit, auditHead }, inTurn }: Engine,
+export function createAuditLog(
+  { db, tables: { audit, auditHead }, serializedTransaction }: Engine,
   now: () => number,
-  by: () => Actor
+  getActor: () => Actor
 ) {
-  const ends = {
+  const headColumns = {
     seq: auditHead.seq,
     hash: auditHead.hash,
-    cutSeq: auditHead.cutSeq,
-    cutHash: auditHead.cutHash
+    prunedSeq: auditHead.prunedSeq,
+    prunedHash: auditHead.prunedHash
   }
 
-  const queue = getTableName(auditHead)
+  const lockTable = getTableName(auditHead)
 
   /** The end of the chain, for those whose turn it is. */
-  function* reading(tx: Database): Steps<Ends> {
+  function* lockHead(tx: Database): TransactionScript<ChainHead> {
     const [row] = yield tx
       .insert(auditHead)
-      .values({ id: HEAD, seq: 0, hash: '', cutSeq: 0, cutHash: '' })
-      .onConflictDoUpdate({ target: auditHead.id, set: { id: HEAD } })
-      .returning(ends)
+      .values({ id: HEAD_ID, seq: 0, hash: '', prunedSeq: 0, prunedHash: '' })
+      .onConflictDoUpdate({ target: auditHead.id, set: { id: HEAD_ID } })
+      .returning(headColumns)
     if (row === undefined) throw new Error('The audit trail has no end')
     return {
       seq: Number(row.seq),
       hash: String(row.hash),
-      cutSeq: Number(row.cut_seq),
-      cutHash: String(row.cut_hash)
+      prunedSeq: Number(row.cut_seq),
+      prunedHash: String(row.cut_hash)
     }
   }
 
   /** Adds entries, or fails with the whole transaction. */
-  function* recording(tx: Database, entries: readonly Entry[]): Steps<void> {
+  function* appendEntries(tx: Database, entries: readonly AuditEntry[]): TransactionScript<void> {
     if (entries.length === 0) return
-    let { seq, hash } = yield* reading(tx)
-    const { kind, id, name, ip, requestId } = by()
+    let { seq, hash } = yield* lockHead(tx)
+    const { kind, id, name, ip, requestId } = getActor()
     for (const { action, userId, connectionId, product, detail } of entries) {
       const row = {
         seq: ++seq,
@@ -106,39 +109,39 @@ export function audit(
         requestId: requestId ?? null,
         detail: detail === undefined ? null : JSON.stringify(detail)
       }
-      hash = hashOf(hash, row)
+      hash = hashEntry(hash, row)
       yield tx.insert(audit).values({ ...row, at: new Date(row.at), hash })
     }
-    yield tx.update(auditHead).set({ seq, hash }).where(eq(auditHead.id, HEAD))
+    yield tx.update(auditHead).set({ seq, hash }).where(eq(auditHead.id, HEAD_ID))
   }
 
   /**
    * Runs a transaction, and adds what it tells to the trail: both are done, or neither is. There is no other way to add anything, so
    * nobody can wait for the end of the chain while holding what those before them need.
    */
-  async function inSteps<T>(steps: Telling<T>): Promise<T> {
-    return await inTurn(queue, function* (tx) {
-      const told: Entry[] = []
-      const result = yield* steps(tx, (...entries) => {
-        told.push(...entries)
+  async function runAudited<T>(script: AuditedTransaction<T>): Promise<T> {
+    return await serializedTransaction(lockTable, function* (tx) {
+      const recordedEntries: AuditEntry[] = []
+      const result = yield* script(tx, (...entries) => {
+        recordedEntries.push(...entries)
       })
-      yield* recording(tx, told)
+      yield* appendEntries(tx, recordedEntries)
       return result
     })
   }
 
   return {
-    inSteps,
+    runAudited,
 
     /** Adds what changes nothing else in the database. */
-    async note(entry: Entry): Promise<void> {
-      await inSteps(function* (_tx, tell): Steps<void> {
-        tell(entry)
+    async append(entry: AuditEntry): Promise<void> {
+      await runAudited(function* (_tx, record): TransactionScript<void> {
+        record(entry)
       })
     },
 
     /** What is to be told of changes of connections' states; that a new one has a state goes without saying. */
-    changed: (changes: readonly Change[]): Entry[] =>
+    toStateChangeEntries: (changes: readonly StateChange[]): AuditEntry[] =>
       changes
         .filter(({ from }) => from !== null)
         .map(({ connectionId, userId, provider, from, to, code }) => ({
@@ -150,12 +153,12 @@ export function audit(
         })),
 
     /** An exchange of tokens, one row of it however many connections live of them: its user and product are named where there is one. */
-    refreshed(connections: RawRow[]): Entry {
+    toRefreshEntry(connections: RawRow[]): AuditEntry {
       const [first, ...others] = connections
-      const isOfOne = others.every(({ user_id: id }) => id === first?.user_id)
+      const isSingleUser = others.every(({ user_id: id }) => id === first?.user_id)
       return {
         action: 'refreshed',
-        ...(first === undefined || !isOfOne ? {} : { userId: Number(first.user_id) }),
+        ...(first === undefined || !isSingleUser ? {} : { userId: Number(first.user_id) }),
         ...(first === undefined || others.length > 0
           ? {}
           : { connectionId: Number(first.id), product: String(first.provider) }),
@@ -185,12 +188,12 @@ export function audit(
     },
 
     /** The ends of the chain; undefined where nothing was ever written. */
-    async ends(): Promise<Ends | undefined> {
-      return (await db.select(ends).from(auditHead).where(eq(auditHead.id, HEAD)))[0]
+    async getHead(): Promise<ChainHead | undefined> {
+      return (await db.select(headColumns).from(auditHead).where(eq(auditHead.id, HEAD_ID)))[0]
     },
 
     /** In the order of the chain, behind the row `after`. */
-    async links(after: number, limit: number): Promise<Link[]> {
+    async listEntriesAfter(after: number, limit: number): Promise<ChainedEntry[]> {
       return (
         await db
           .select()
@@ -207,33 +210,41 @@ export function audit(
      *
      * @returns how many rows went
      */
-    async purge(before: Date, note?: Entry): Promise<number> {
+    async purge(before: Date, purgeEntry?: AuditEntry): Promise<number> {
       let purged = 0
-      for (let some = PURGED_AT_ONCE; some === PURGED_AT_ONCE; purged += some) {
-        some = await inTurn(queue, function* (tx) {
-          const { seq, cutSeq } = yield* reading(tx)
-          const [kept] = yield tx
+      for (
+        let batchCount = PURGE_BATCH_SIZE;
+        batchCount === PURGE_BATCH_SIZE;
+        purged += batchCount
+      ) {
+        batchCount = await serializedTransaction(lockTable, function* (tx) {
+          const { seq, prunedSeq } = yield* lockHead(tx)
+          const [firstKept] = yield tx
             .select({ seq: sql`min(${audit.seq})`.as('seq') })
             .from(audit)
             .where(gte(audit.at, before))
-          const cut = Math.min(
-            cutSeq + PURGED_AT_ONCE,
-            kept?.seq == null ? seq : Number(kept.seq) - 1
+          const cutoffSeq = Math.min(
+            prunedSeq + PURGE_BATCH_SIZE,
+            firstKept?.seq == null ? seq : Number(firstKept.seq) - 1
           )
-          const [last] = yield tx.select({ hash: audit.hash }).from(audit).where(eq(audit.seq, cut))
-          if (cut <= cutSeq || last === undefined) return 0
+          const [last] = yield tx
+            .select({ hash: audit.hash })
+            .from(audit)
+            .where(eq(audit.seq, cutoffSeq))
+          if (cutoffSeq <= prunedSeq || last === undefined) return 0
           yield tx
             .update(auditHead)
-            .set({ cutSeq: cut, cutHash: String(last.hash) })
-            .where(eq(auditHead.id, HEAD))
-          yield tx.delete(audit).where(lte(audit.seq, cut))
-          return cut - cutSeq
+            .set({ prunedSeq: cutoffSeq, prunedHash: String(last.hash) })
+            .where(eq(auditHead.id, HEAD_ID))
+          yield tx.delete(audit).where(lte(audit.seq, cutoffSeq))
+          return cutoffSeq - prunedSeq
         })
       }
-      if (purged > 0 && note !== undefined) await inTurn(queue, (tx) => recording(tx, [note]))
+      if (purged > 0 && purgeEntry !== undefined)
+        await serializedTransaction(lockTable, (tx) => appendEntries(tx, [purgeEntry]))
       return purged
     }
   }
 }
 
-export type Audit = ReturnType<typeof audit>
+export type AuditLog = ReturnType<typeof createAuditLog>

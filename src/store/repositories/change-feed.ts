@@ -1,75 +1,75 @@
 import { eq, gt, and, sql } from 'drizzle-orm'
-import type { Engine, Steps, WithStatement } from '../engine.ts'
+import type { Engine, TransactionScript, StatementBuilder } from '../engine.ts'
 
 /** Where an owner's feed is. */
-export interface FeedState {
+export interface ChangeFeedState {
   /** The number of the latest change. */
   seq: number
   /** The number of the latest change that can no longer be told: who has not read it has to begin again. */
-  forgotten: number
+  prunedSeq: number
 }
 
 /**
  * The numbers of an owner's changes. They are handed out inside the transaction that makes the change, from a row that it holds
  * until the end, so that whoever has read up to a number has seen every change below it.
  */
-export function feed({ db, tables: { feeds }, prepare }: Engine) {
-  const owner = sql.placeholder('owner') as never
-  const advance = prepare(
+export function createChangeFeed({ db, tables: { feeds }, prepare }: Engine) {
+  const ownerPlaceholder = sql.placeholder('owner') as never
+  const advanceSeq = prepare(
     db
       .insert(feeds)
-      .values({ ownerId: owner, seq: sql.placeholder('count') as never, forgotten: 0 })
+      .values({ ownerId: ownerPlaceholder, seq: sql.placeholder('count') as never, prunedSeq: 0 })
       .onConflictDoUpdate({
         target: feeds.ownerId,
         set: { seq: sql`${feeds.seq} + excluded.${sql.identifier(feeds.seq.name)}` }
       })
       .returning({ seq: feeds.seq })
   )
-  const look = prepare(
+  const selectState = prepare(
     db
-      .select({ seq: feeds.seq, forgotten: feeds.forgotten })
+      .select({ seq: feeds.seq, prunedSeq: feeds.prunedSeq })
       .from(feeds)
-      .where(eq(feeds.ownerId, owner))
+      .where(eq(feeds.ownerId, ownerPlaceholder))
   )
 
   return {
     /** Holds the feed for the rest of the transaction. @returns the number of the latest change */
-    *holding(ownerId: number): Steps<number> {
-      const [row] = yield advance.bind({ owner: ownerId, count: 0 })
+    *lock(ownerId: number): TransactionScript<number> {
+      const [row] = yield advanceSeq.bind({ owner: ownerId, count: 0 })
       return Number(row?.seq)
     },
 
     /** Says that so many numbers behind that one have been given to changes. */
-    *advancing(ownerId: number, count: number): Steps<void> {
-      yield advance.bind({ owner: ownerId, count })
+    *advance(ownerId: number, count: number): TransactionScript<void> {
+      yield advanceSeq.bind({ owner: ownerId, count })
     },
 
-    async state(ownerId: number): Promise<FeedState> {
-      const [row] = await look({ owner: ownerId })
-      return { seq: Number(row?.seq ?? 0), forgotten: Number(row?.forgotten ?? 0) }
+    async getState(ownerId: number): Promise<ChangeFeedState> {
+      const [row] = await selectState({ owner: ownerId })
+      return { seq: Number(row?.seq ?? 0), prunedSeq: Number(row?.forgotten ?? 0) }
     },
 
     /** Makes every follower begin again: what was erased is not told piece by piece, because nothing of it is kept. */
-    restarting:
-      (ownerId: number): WithStatement =>
+    resetStatement:
+      (ownerId: number): StatementBuilder =>
       (tx) =>
         tx
           .insert(feeds)
-          .values({ ownerId, seq: 1, forgotten: 1 })
+          .values({ ownerId, seq: 1, prunedSeq: 1 })
           .onConflictDoUpdate({
             target: feeds.ownerId,
-            set: { seq: sql`${feeds.seq} + 1`, forgotten: sql`${feeds.seq} + 1` }
+            set: { seq: sql`${feeds.seq} + 1`, prunedSeq: sql`${feeds.seq} + 1` }
           }),
 
     /** Changes up to this number are no longer told. */
-    forgetting:
-      (ownerId: number, seq: number): WithStatement =>
+    pruneStatement:
+      (ownerId: number, seq: number): StatementBuilder =>
       (tx) =>
         tx
           .update(feeds)
-          .set({ forgotten: seq })
-          .where(and(eq(feeds.ownerId, ownerId), gt(sql`${seq}`, feeds.forgotten)))
+          .set({ prunedSeq: seq })
+          .where(and(eq(feeds.ownerId, ownerId), gt(sql`${seq}`, feeds.prunedSeq)))
   }
 }
 
-export type Feed = ReturnType<typeof feed>
+export type ChangeFeed = ReturnType<typeof createChangeFeed>

@@ -1,8 +1,8 @@
 import { and, eq, inArray, isNotNull, sql } from 'drizzle-orm'
-import type { Engine, Prepared, Value, WithStatement } from '../engine.ts'
+import type { Engine, PreparedStatement, BindValue, StatementBuilder } from '../engine.ts'
 
 /** Which copying: one collection of one site, for one owner. */
-export interface Part {
+export interface Partition {
   ownerId: number
   provider: string
   site: string
@@ -12,19 +12,19 @@ export interface Part {
 /** How far the copying is. Passes are numbers of full listings. */
 export interface Checkpoint {
   /** The latest that was begun; the latest two that were complete. */
-  pass: number
-  completePass: number
-  earlierPass: number
+  generation: number
+  completeGeneration: number
+  previousGeneration: number
   /** Where the one under way goes on; null when none is. */
   cursor: string | null
-  begunAt: Date | null
+  listingStartedAt: Date | null
   listed: number
   listedBefore: number
   completeAt: Date | null
   /** The newest change that was seen. */
   watermark: Date | null
   /** What the rows hold besides the usual. */
-  variant: string
+  bodyMode: string
   /** Ids of items that failed. */
   retry: string[]
   heldCount: number
@@ -32,7 +32,7 @@ export interface Checkpoint {
 }
 
 /** Deletions that are held back. */
-export interface Held {
+export interface HeldDeletions {
   provider: string
   site: string
   collection: string
@@ -40,30 +40,33 @@ export interface Held {
   since: Date
 }
 
-export const FIRST: Checkpoint = {
-  pass: 0,
-  completePass: 0,
-  earlierPass: 0,
+export const INITIAL_CHECKPOINT: Checkpoint = {
+  generation: 0,
+  completeGeneration: 0,
+  previousGeneration: 0,
   cursor: null,
-  begunAt: null,
+  listingStartedAt: null,
   listed: 0,
   listedBefore: 0,
   completeAt: null,
   watermark: null,
-  variant: '',
+  bodyMode: '',
   retry: [],
   heldCount: 0,
   heldAt: null
 }
 
 /** Where each copying is, so that it goes on there and nowhere else. */
-export function checkpoints({ db, tables: { checkpoints }, prepare }: Engine) {
-  const fields = Object.keys(FIRST) as Array<keyof Checkpoint>
-  const holder = (name: string) => sql.placeholder(name)
+export function createCheckpointRepository({ db, tables: { checkpoints }, prepare }: Engine) {
+  const fields = Object.keys(INITIAL_CHECKPOINT) as Array<keyof Checkpoint>
+  const placeholder = (name: string) => sql.placeholder(name)
   const columns = Object.fromEntries(
-    ['ownerId', 'provider', 'site', 'collection', ...fields].map((name) => [name, holder(name)])
+    ['ownerId', 'provider', 'site', 'collection', ...fields].map((name) => [
+      name,
+      placeholder(name)
+    ])
   )
-  const save: Prepared = prepare(
+  const upsert: PreparedStatement = prepare(
     db
       .insert(checkpoints)
       .values(columns as unknown as typeof checkpoints.$inferInsert)
@@ -79,7 +82,7 @@ export function checkpoints({ db, tables: { checkpoints }, prepare }: Engine) {
         )
       })
   )
-  const of = ({ ownerId, provider, site, collection }: Part) =>
+  const matchesPartition = ({ ownerId, provider, site, collection }: Partition) =>
     and(
       eq(checkpoints.ownerId, ownerId),
       eq(checkpoints.provider, provider),
@@ -88,22 +91,24 @@ export function checkpoints({ db, tables: { checkpoints }, prepare }: Engine) {
     )
 
   return {
-    async get(part: Part): Promise<Checkpoint> {
-      const [row] = await db.select().from(checkpoints).where(of(part))
-      return row === undefined ? FIRST : { ...row, retry: JSON.parse(row.retry) as string[] }
+    async get(partition: Partition): Promise<Checkpoint> {
+      const [row] = await db.select().from(checkpoints).where(matchesPartition(partition))
+      return row === undefined
+        ? INITIAL_CHECKPOINT
+        : { ...row, retry: JSON.parse(row.retry) as string[] }
     },
 
     /** Moves it: to be run in the transaction that saves what was read up to there. */
-    saving: (part: Part, { retry, cursor, ...rest }: Checkpoint) =>
-      save.bind({
-        ...part,
+    saveStatement: (partition: Partition, { retry, cursor, ...rest }: Checkpoint) =>
+      upsert.bind({
+        ...partition,
         ...rest,
-        cursor: kept(cursor),
+        cursor: replaceNul(cursor),
         retry: JSON.stringify(retry)
-      } as unknown as Record<string, Value>),
+      } as unknown as Record<string, BindValue>),
 
     /** What is held back for an owner. */
-    async held(ownerId: number): Promise<Held[]> {
+    async listHeldDeletions(ownerId: number): Promise<HeldDeletions[]> {
       const rows = await db
         .select()
         .from(checkpoints)
@@ -118,8 +123,8 @@ export function checkpoints({ db, tables: { checkpoints }, prepare }: Engine) {
     },
 
     /** Somebody has looked and says that the deletions are right. */
-    confirming:
-      (ownerId: number, provider: string): WithStatement =>
+    confirmStatement:
+      (ownerId: number, provider: string): StatementBuilder =>
       (tx) =>
         tx
           .update(checkpoints)
@@ -134,8 +139,8 @@ export function checkpoints({ db, tables: { checkpoints }, prepare }: Engine) {
           .returning({ id: checkpoints.id }),
 
     /** Makes the next copies full ones: another account may see what the one before did not. */
-    doubting:
-      (ownerId: number, provider: string): WithStatement =>
+    invalidateStatement:
+      (ownerId: number, provider: string): StatementBuilder =>
       (tx) =>
         tx
           .update(checkpoints)
@@ -143,8 +148,8 @@ export function checkpoints({ db, tables: { checkpoints }, prepare }: Engine) {
           .where(and(eq(checkpoints.ownerId, ownerId), eq(checkpoints.provider, provider))),
 
     /** Begins anew for these sites of an owner, or for all. */
-    forgetting:
-      (ownerId: number, provider: string, cloudIds?: string[]): WithStatement =>
+    deleteStatement:
+      (ownerId: number, provider: string, cloudIds?: string[]): StatementBuilder =>
       (tx) =>
         tx
           .delete(checkpoints)
@@ -159,6 +164,6 @@ export function checkpoints({ db, tables: { checkpoints }, prepare }: Engine) {
 }
 
 /** Not every engine keeps a NUL. A cursor that holds one is none of Atlassian's, which refuses it in this form too. */
-function kept(cursor: string | null): string | null {
+function replaceNul(cursor: string | null): string | null {
   return cursor?.replaceAll('\0', '\uFFFD') ?? null
 }

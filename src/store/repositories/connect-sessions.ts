@@ -1,11 +1,11 @@
 import { and, eq, gt, isNull, lt } from 'drizzle-orm'
-import type { Audit } from './audit-log.ts'
-import type { Engine, WithStatement } from '../engine.ts'
+import type { AuditLog } from './audit-log.ts'
+import type { Engine, StatementBuilder } from '../engine.ts'
 
-export const SESSION_LIFE_MS = 15 * 60_000
+export const SESSION_TTL_MS = 15 * 60_000
 
 /** A connect session: one person may connect these products, for a quarter of an hour. */
-export interface Session {
+export interface ConnectSession {
   id: number
   userId: number
   products: string[]
@@ -13,10 +13,10 @@ export interface Session {
   expiresAt: Date
 }
 
-export function sessions(
+export function createConnectSessionRepository(
   { db, tables: { sessions }, write }: Engine,
   now: () => number,
-  { inSteps }: Audit
+  { runAudited }: AuditLog
 ) {
   const columns = {
     id: sessions.id,
@@ -25,28 +25,30 @@ export function sessions(
     returnUrl: sessions.returnUrl,
     expiresAt: sessions.expiresAt
   }
-  const read = (row: Omit<Session, 'products'> & { products: string }): Session => ({
+  const toSession = (
+    row: Omit<ConnectSession, 'products'> & { products: string }
+  ): ConnectSession => ({
     ...row,
     products: row.products.split(' ')
   })
-  const good = () => gt(sessions.expiresAt, new Date(now()))
+  const isActive = () => gt(sessions.expiresAt, new Date(now()))
 
   return {
     async create({
       products,
       ...session
-    }: Omit<Session, 'id' | 'expiresAt'> & { hash: string }): Promise<Session> {
-      const made = {
+    }: Omit<ConnectSession, 'id' | 'expiresAt'> & { hash: string }): Promise<ConnectSession> {
+      const values = {
         ...session,
         createdAt: new Date(now()),
-        expiresAt: new Date(now() + SESSION_LIFE_MS)
+        expiresAt: new Date(now() + SESSION_TTL_MS)
       }
-      const id = await inSteps(function* (tx, tell) {
+      const id = await runAudited(function* (tx, record) {
         const [row] = yield tx
           .insert(sessions)
-          .values({ ...made, products: products.join(' ') })
+          .values({ ...values, products: products.join(' ') })
           .returning({ id: sessions.id })
-        tell({
+        record({
           action: 'session_created',
           userId: session.userId,
           detail: { session: row?.id, products }
@@ -56,36 +58,38 @@ export function sessions(
       return {
         id,
         products,
-        userId: made.userId,
-        returnUrl: made.returnUrl,
-        expiresAt: made.expiresAt
+        userId: values.userId,
+        returnUrl: values.returnUrl,
+        expiresAt: values.expiresAt
       }
     },
 
     /** The session of a token, or of the browser that has opened its link. */
-    async find(by: { hash: string } | { browserHash: string }): Promise<Session | undefined> {
+    async find(
+      by: { hash: string } | { browserHash: string }
+    ): Promise<ConnectSession | undefined> {
       const [row] = await db
         .select(columns)
         .from(sessions)
         .where(
           and(
             'hash' in by ? eq(sessions.hash, by.hash) : eq(sessions.browserHash, by.browserHash),
-            good()
+            isActive()
           )
         )
-      return row === undefined ? undefined : read(row)
+      return row === undefined ? undefined : toSession(row)
     },
 
     /** Ties a session to the first browser that opens its link. @returns undefined where another one has, or it is over */
-    async open(hash: string, browserHash: string): Promise<Session | undefined> {
-      const opened = await inSteps(function* (tx, tell) {
+    async open(hash: string, browserHash: string): Promise<ConnectSession | undefined> {
+      const opened = await runAudited(function* (tx, record) {
         const [row] = yield tx
           .update(sessions)
           .set({ browserHash })
-          .where(and(eq(sessions.hash, hash), isNull(sessions.browserHash), good()))
+          .where(and(eq(sessions.hash, hash), isNull(sessions.browserHash), isActive()))
           .returning({ id: sessions.id, userId: sessions.userId })
         if (row !== undefined) {
-          tell({
+          record({
             action: 'session_opened',
             userId: Number(row.user_id),
             detail: { session: row.id }
@@ -96,7 +100,7 @@ export function sessions(
       const [row] = opened
         ? await db.select(columns).from(sessions).where(eq(sessions.hash, hash))
         : []
-      return row === undefined ? undefined : read(row)
+      return row === undefined ? undefined : toSession(row)
     },
 
     /** Those that are kept of somebody, whether over or not, and whether a browser has opened their link. */
@@ -107,15 +111,15 @@ export function sessions(
         .where(eq(sessions.userId, userId))
         .orderBy(sessions.id)
       return rows.map(({ browserHash, ...row }) => ({
-        ...read(row),
+        ...toSession(row),
         createdAt: row.createdAt,
         opened: browserHash !== null
       }))
     },
 
     /** Erases those of somebody who leaves. */
-    forgetting:
-      (userId: number): WithStatement =>
+    deleteForUserStatement:
+      (userId: number): StatementBuilder =>
       (tx) =>
         tx.delete(sessions).where(eq(sessions.userId, userId)),
 

@@ -1,15 +1,15 @@
 import { desc, eq, and, lt, sql, type SQL } from 'drizzle-orm'
-import type { ConnectionState, GrantState, OwnState } from '../../model/states.ts'
+import type { ConnectionState, GrantState, LocalState } from '../../model/states.ts'
 import type { Database, Engine, RawRow, Statement } from '../engine.ts'
 
 /** Why a state changed: a code of `src/lib/errors.ts`, and its sentence. */
-export interface Reason {
+export interface StateReason {
   code: string
   detail: string
 }
 
 /** One change of a connection's state. */
-export interface Change {
+export interface StateChange {
   connectionId: number
   userId: number
   provider: string
@@ -19,7 +19,7 @@ export interface Change {
   detail: string | null
 }
 
-export interface HistoryRow {
+export interface ConnectionHistoryRow {
   id: number
   from: ConnectionState | null
   to: ConnectionState
@@ -29,20 +29,20 @@ export interface HistoryRow {
 }
 
 /** What happened to connections, written by the statement before the one that makes it so, in the same transaction. */
-export function history(
+export function createConnectionHistory(
   { db, tables: { history, grants, connections }, newId }: Engine,
   now: () => number
 ) {
-  const state = (grant: SQL, own: SQL) =>
+  const combinedState = (grant: SQL, own: SQL) =>
     sql`case when ${grant} in ('needs_reconnect', 'misconfigured') then ${grant} when ${own} = 'needs_site' then ${own} when ${grant} = 'degraded' then ${grant} else ${own} end`
-  const [grantNow, ownNow] = [sql`${grants.state}`, sql`${connections.state}`]
+  const [grantState, connectionState] = [sql`${grants.state}`, sql`${connections.state}`]
 
-  const recording = (
+  const insertStatement = (
     tx: Database,
     from: SQL,
     to: SQL,
     where: SQL,
-    reason: Reason | null
+    reason: StateReason | null
   ): Statement =>
     tx
       .insert(history)
@@ -67,24 +67,46 @@ export function history(
 
   return {
     /** Records that the grants that `where` describes go to another state, for each connection for which that changes anything. */
-    ofGrants: (tx: Database, where: SQL, to: GrantState, reason: Reason | null): Statement =>
-      recording(tx, state(grantNow, ownNow), state(sql`${to}`, ownNow), where, reason),
+    insertForGrantsStatement: (
+      tx: Database,
+      where: SQL,
+      to: GrantState,
+      reason: StateReason | null
+    ): Statement =>
+      insertStatement(
+        tx,
+        combinedState(grantState, connectionState),
+        combinedState(sql`${to}`, connectionState),
+        where,
+        reason
+      ),
 
     /** The same for what stands between one connection and its copies. */
-    ofConnection: (tx: Database, where: SQL, to: OwnState, reason: Reason | null): Statement =>
-      recording(tx, state(grantNow, ownNow), state(grantNow, sql`${to}`), where, reason),
+    insertForConnectionStatement: (
+      tx: Database,
+      where: SQL,
+      to: LocalState,
+      reason: StateReason | null
+    ): Statement =>
+      insertStatement(
+        tx,
+        combinedState(grantState, connectionState),
+        combinedState(grantState, sql`${to}`),
+        where,
+        reason
+      ),
 
     /** A connection that was made, or made anew, after which it is `to`. To be run when it is there. */
-    ofConnect: (
+    insertForNewConnectionStatement: (
       tx: Database,
       where: SQL,
       from: ConnectionState | null,
-      to: OwnState,
-      reason: Reason | null
-    ): Statement => recording(tx, sql`${from}`, sql`${to}`, where, reason),
+      to: LocalState,
+      reason: StateReason | null
+    ): Statement => insertStatement(tx, sql`${from}`, sql`${to}`, where, reason),
 
     /** What such a statement returned. */
-    read: (rows: RawRow[]): Change[] =>
+    toStateChanges: (rows: RawRow[]): StateChange[] =>
       rows.map((row) => ({
         connectionId: row.connection_id as number,
         userId: row.user_id as number,
@@ -100,7 +122,7 @@ export function history(
       connectionId: number,
       limit: number,
       before = Number.MAX_SAFE_INTEGER
-    ): Promise<HistoryRow[]> {
+    ): Promise<ConnectionHistoryRow[]> {
       return (await db
         .select({
           id: history.id,
@@ -113,9 +135,9 @@ export function history(
         .from(history)
         .where(and(eq(history.connectionId, connectionId), lt(history.id, before)))
         .orderBy(desc(history.id))
-        .limit(limit)) as HistoryRow[]
+        .limit(limit)) as ConnectionHistoryRow[]
     }
   }
 }
 
-export type History = ReturnType<typeof history>
+export type ConnectionHistory = ReturnType<typeof createConnectionHistory>

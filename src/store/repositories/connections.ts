@@ -1,10 +1,10 @@
 import { aliasedTable, and, eq, exists, lte, ne, or, sql } from 'drizzle-orm'
-import type { Audit, Entry } from './audit-log.ts'
-import type { Engine, WithStatement } from '../engine.ts'
-import type { Grant, GrantRows } from './grants.ts'
-import type { Change, History, Reason } from './connection-history.ts'
+import type { AuditLog, AuditEntry } from './audit-log.ts'
+import type { Engine, StatementBuilder } from '../engine.ts'
+import type { Grant, GrantRepository } from './grants.ts'
+import type { StateChange, ConnectionHistory, StateReason } from './connection-history.ts'
 import type { Site } from '../../model/site.ts'
-import { stateOf, type ConnectionState, type OwnState } from '../../model/states.ts'
+import { combineStates, type ConnectionState, type LocalState } from '../../model/states.ts'
 
 /** One product of one user, through a grant. */
 export interface Connection {
@@ -15,12 +15,12 @@ export interface Connection {
   /** The sites that the grant reached when it was last asked. */
   sites: Site[]
   /** The sites that are copied. */
-  bound: Site[]
-  state: OwnState
+  selectedSites: Site[]
+  state: LocalState
   errorCode: string | null
   errorDetail: string | null
   /** Features that the gateway has refused for a scope. */
-  refused: string[]
+  refusedFeatures: string[]
   /** One more with each write. */
   version: number
   connectedAt: Date
@@ -35,22 +35,29 @@ export interface ConnectionOptions {
 }
 
 /** A connection and the grant behind it, as they were at one moment. */
-export interface Standing {
+export interface ConnectionWithGrant {
   connection: Connection
   grant: Grant
   state: ConnectionState
 }
 
 /** What may change of a connection between two consents. */
-export type Own = Pick<Connection, 'sites' | 'bound' | 'refused' | 'state'> & {
-  reason: Reason | null
+export type ConnectionUpdate = Pick<
+  Connection,
+  'sites' | 'selectedSites' | 'refusedFeatures' | 'state'
+> & {
+  reason: StateReason | null
 }
 
-export function connections(
+export function createConnectionRepository(
   { db, tables: { connections, grants }, prepare, write }: Engine,
-  { rows, history, audit }: { rows: GrantRows; history: History; audit: Audit }
+  {
+    grantRepository,
+    history,
+    audit
+  }: { grantRepository: GrantRepository; history: ConnectionHistory; audit: AuditLog }
 ) {
-  const joined = () =>
+  const selectWithGrants = () =>
     db
       .select({ connection: connections, grant: grants })
       .from(connections)
@@ -59,7 +66,7 @@ export function connections(
     sql.placeholder(name)
   )
   const others = aliasedTable(connections, 'others')
-  const held = prepare(
+  const selectOtherScopes = prepare(
     db
       .select({ scopes: grants.scopes })
       .from(connections)
@@ -83,96 +90,102 @@ export function connections(
       )
   )
 
-  const standing = ({
+  const toConnectionWithGrant = ({
     connection,
     grant
-  }: Awaited<ReturnType<typeof joined>>[number]): Standing => ({
-    connection: read(connection),
+  }: Awaited<ReturnType<typeof selectWithGrants>>[number]): ConnectionWithGrant => ({
+    connection: toConnection(connection),
     grant: grant as Grant,
-    state: stateOf(grant.state as Grant['state'], connection.state as OwnState)
+    state: combineStates(grant.state as Grant['state'], connection.state as LocalState)
   })
 
   return {
-    async get(userId: number, provider: string): Promise<Standing | undefined> {
-      const [row] = await joined().where(
+    async get(userId: number, provider: string): Promise<ConnectionWithGrant | undefined> {
+      const [row] = await selectWithGrants().where(
         and(eq(connections.userId, userId), eq(connections.provider, provider))
       )
-      return row === undefined ? undefined : standing(row)
+      return row === undefined ? undefined : toConnectionWithGrant(row)
     },
 
-    async list(userId: number): Promise<Standing[]> {
-      return (await joined().where(eq(connections.userId, userId)).orderBy(connections.id)).map(
-        standing
-      )
+    async list(userId: number): Promise<ConnectionWithGrant[]> {
+      return (
+        await selectWithGrants().where(eq(connections.userId, userId)).orderBy(connections.id)
+      ).map(toConnectionWithGrant)
     },
 
-    async ofGrant(grantId: string): Promise<Standing[]> {
-      return (await joined().where(eq(connections.grantId, grantId)).orderBy(connections.id)).map(
-        standing
-      )
+    async listByGrant(grantId: string): Promise<ConnectionWithGrant[]> {
+      return (
+        await selectWithGrants().where(eq(connections.grantId, grantId)).orderBy(connections.id)
+      ).map(toConnectionWithGrant)
     },
 
     /**
      * What the user's grants at this client hold for others than this product of this user: a new consent has to ask for it
      * again or take it away from them.
      */
-    async heldScopes(userId: number, clientId: string, provider: string): Promise<string[]> {
-      const found = await held({ userId, clientId, provider })
-      return found.flatMap(({ scopes }) => String(scopes).split(' ')).filter(Boolean)
+    async findScopesOfOtherConnections(
+      userId: number,
+      clientId: string,
+      provider: string
+    ): Promise<string[]> {
+      const rows = await selectOtherScopes({ userId, clientId, provider })
+      return rows.flatMap(({ scopes }) => String(scopes).split(' ')).filter(Boolean)
     },
 
     /**
      * Writes what is new about a connection, with what that changes for it and what `also` says, if it is still as it was read.
      *
-     * @param told what was asked for, if somebody has
+     * @param entries what was asked for, if somebody has
      * @returns undefined where somebody else has written it: to be decided again
      */
     async update(
       { id, version }: Connection,
-      { sites, bound, refused, state, reason }: Own,
-      also: WithStatement[] = [],
-      told: Entry[] = []
-    ): Promise<Change[] | undefined> {
+      { sites, selectedSites, refusedFeatures, state, reason }: ConnectionUpdate,
+      statements: StatementBuilder[] = [],
+      entries: AuditEntry[] = []
+    ): Promise<StateChange[] | undefined> {
       const row = {
         sites: JSON.stringify(sites),
-        bound: JSON.stringify(bound),
-        refused: JSON.stringify(refused),
+        selectedSites: JSON.stringify(selectedSites),
+        refusedFeatures: JSON.stringify(refusedFeatures),
         state,
         errorCode: reason?.code ?? null,
         errorDetail: reason?.detail ?? null,
         version: version + 1
       }
-      const unchanged = sql`${connections.id} = ${id} and ${connections.version} = ${version}`
-      return await audit.inSteps(function* (tx, tell) {
+      const isUnchanged = sql`${connections.id} = ${id} and ${connections.version} = ${version}`
+      return await audit.runAudited(function* (tx, record) {
         if (
           (yield tx
             .update(connections)
             .set({ version })
-            .where(unchanged)
+            .where(isUnchanged)
             .returning({ id: connections.id })).length === 0
         ) {
           return undefined
         }
-        const changes = history.read(yield history.ofConnection(tx, unchanged, state, reason))
-        for (const statement of also) yield statement(tx)
-        yield tx.update(connections).set(row).where(unchanged)
-        tell(...told, ...audit.changed(changes))
+        const changes = history.toStateChanges(
+          yield history.insertForConnectionStatement(tx, isUnchanged, state, reason)
+        )
+        for (const statement of statements) yield statement(tx)
+        yield tx.update(connections).set(row).where(isUnchanged)
+        record(...entries, ...audit.toStateChangeEntries(changes))
         return changes
       })
     },
 
     /** Connections whose turn to be copied has come, those that have waited longest first. */
-    async due(
+    async listDue(
       at: Date,
       limit: number
     ): Promise<Array<{ userId: number; provider: string; state: ConnectionState; dueAt: Date }>> {
       return (
-        await joined()
+        await selectWithGrants()
           .where(lte(connections.syncDueAt, at))
           .orderBy(connections.syncDueAt)
           .limit(limit)
       )
-        .map(standing)
+        .map(toConnectionWithGrant)
         .map(({ connection, state }) => ({
           userId: connection.userId,
           provider: connection.provider,
@@ -182,18 +195,18 @@ export function connections(
     },
 
     /** Takes a connection's turn, which makes the next one later. @returns false where somebody else has taken it */
-    async takeTurn(
+    async claimSchedule(
       userId: number,
       provider: string,
       dueAt: Date,
-      next: Date | null
+      nextDueAt: Date | null
     ): Promise<boolean> {
       return (
         (
           await write(() =>
             db
               .update(connections)
-              .set({ syncDueAt: next })
+              .set({ syncDueAt: nextDueAt })
               .where(
                 and(
                   eq(connections.userId, userId),
@@ -217,15 +230,15 @@ export function connections(
       )
     },
 
-    async choose(userId: number, provider: string, options: ConnectionOptions): Promise<void> {
-      await audit.inSteps(function* (tx, tell) {
-        const chosen = yield tx
+    async setOptions(userId: number, provider: string, options: ConnectionOptions): Promise<void> {
+      await audit.runAudited(function* (tx, record) {
+        const updated = yield tx
           .update(connections)
           .set({ options: JSON.stringify(options) })
           .where(and(eq(connections.userId, userId), eq(connections.provider, provider)))
           .returning({ id: connections.id })
-        tell(
-          ...chosen.map(
+        record(
+          ...updated.map(
             ({ id }) =>
               ({
                 action: 'options_chosen',
@@ -247,10 +260,10 @@ export function connections(
     async remove(
       userId: number,
       provider: string | undefined,
-      also: WithStatement[] = []
+      statements: StatementBuilder[] = []
     ): Promise<string[]> {
-      return await audit.inSteps(function* (tx, tell) {
-        const left = yield tx
+      return await audit.runAudited(function* (tx, record) {
+        const removed = yield tx
           .delete(connections)
           .where(
             and(
@@ -263,13 +276,13 @@ export function connections(
             grantId: connections.grantId,
             provider: connections.provider
           })
-        for (const statement of also) yield statement(tx)
-        const gone = yield rows.erasingOrphans(
+        for (const statement of statements) yield statement(tx)
+        const deletedGrants = yield grantRepository.deleteOrphansStatement(
           tx,
-          left.map((row) => String(row.grant_id))
+          removed.map((row) => String(row.grant_id))
         )
-        tell(
-          ...left.map((row): Entry => ({
+        record(
+          ...removed.map((row): AuditEntry => ({
             action: 'disconnected',
             userId,
             connectionId: Number(row.id),
@@ -277,18 +290,18 @@ export function connections(
           })),
           ...(provider === undefined ? [{ action: 'user_removed', userId } as const] : [])
         )
-        return gone.map(({ id }) => String(id))
+        return deletedGrants.map(({ id }) => String(id))
       })
     }
   }
 
-  function read(row: typeof connections.$inferSelect): Connection {
+  function toConnection(row: typeof connections.$inferSelect): Connection {
     return {
       ...row,
-      state: row.state as OwnState,
+      state: row.state as LocalState,
       sites: JSON.parse(row.sites) as Site[],
-      bound: JSON.parse(row.bound) as Site[],
-      refused: JSON.parse(row.refused) as string[],
+      selectedSites: JSON.parse(row.selectedSites) as Site[],
+      refusedFeatures: JSON.parse(row.refusedFeatures) as string[],
       options: JSON.parse(row.options) as ConnectionOptions
     }
   }

@@ -14,16 +14,16 @@ import {
   type SQL
 } from 'drizzle-orm'
 import type { ErrorCode } from '../../lib/errors.ts'
-import type { Audit, Entry } from './audit-log.ts'
-import type { Database, Engine, Statement, Steps, WithStatement } from '../engine.ts'
-import type { Change, History, Reason } from './connection-history.ts'
-import type { Holder, Leases } from './leases.ts'
-import type { Sealed } from './sealed-tokens.ts'
+import type { AuditLog, AuditEntry } from './audit-log.ts'
+import type { Database, Engine, Statement, TransactionScript, StatementBuilder } from '../engine.ts'
+import type { StateChange, ConnectionHistory, StateReason } from './connection-history.ts'
+import type { LeaseHolder, LeaseRepository } from './leases.ts'
+import type { EncryptedTokens } from './sealed-tokens.ts'
 import type { Site } from '../../model/site.ts'
-import type { ConnectionState, GrantState, OwnState } from '../../model/states.ts'
+import type { ConnectionState, GrantState, LocalState } from '../../model/states.ts'
 
 /** One consent: a token pair of one Atlassian account at one client, used by every connection of that account. */
-export interface Grant extends Sealed {
+export interface Grant extends EncryptedTokens {
   id: string
   clientId: string
   accountId: string
@@ -44,39 +44,39 @@ export interface Grant extends Sealed {
 }
 
 /** What a refresh brought. */
-export type Fresh = Sealed &
+export type RefreshedTokens = EncryptedTokens &
   Pick<Grant, 'accessExpiresAt' | 'previousUntil' | 'rotatedAt' | 'dueAt' | 'scopes'>
 
 /** What a consent brought. */
-export type Consented = Sealed &
+export type NewGrant = EncryptedTokens &
   Pick<Grant, 'id' | 'clientId' | 'accountId' | 'scopes' | 'accessExpiresAt' | 'dueAt'>
 
 /** Who gave the consent, what their connection is with it, and what it was before. */
-export interface Connecting {
+export interface NewConnection {
   userId: number
   provider: string
   sites: Site[]
-  bound: Site[]
-  state: OwnState
-  reason: Reason | null
+  selectedSites: Site[]
+  state: LocalState
+  reason: StateReason | null
   before: { grantId: string; state: ConnectionState | null } | null
 }
 
 /** What a failed refresh leaves behind. */
-export interface Failure {
+export interface RefreshFailure {
   to: GrantState
-  reason: Reason
+  reason: StateReason
   set: Partial<Pick<Grant, 'failures' | 'nextTryAt' | 'attemptAt' | 'dueAt'>>
 }
 
 /** A refresh that is under way: which pair it replaces, and the lease it has. */
-export interface Attempt {
+export interface RefreshAttempt {
   id: string
   version: number
   owner: string
 }
 
-const HEALTHY = {
+const HEALTHY_STATE = {
   state: 'active',
   errorCode: null,
   errorDetail: null,
@@ -85,24 +85,28 @@ const HEALTHY = {
   attemptAt: null
 } as const
 
-export function grants(
-  { db, tables: { grants, connections }, write, inSteps }: Engine,
+export function createGrantRepository(
+  { db, tables: { grants, connections }, write, transaction }: Engine,
   now: () => number,
-  { leases, history, audit }: { leases: Leases; history: History; audit: Audit }
+  {
+    leases,
+    history,
+    audit
+  }: { leases: LeaseRepository; history: ConnectionHistory; audit: AuditLog }
 ) {
-  const byId = db
+  const selectById = db
     .select()
     .from(grants)
     .where(eq(grants.id, sql.placeholder('id')))
     .prepare()
-  const leaseOf = (id: string) => `grant/${id}`
+  const leaseName = (id: string) => `grant/${id}`
 
   /** The pair that the attempt set out to replace is still there, and so is its lease: nobody else has got ahead of it. */
-  const mine = ({ id, version, owner }: Attempt): SQL =>
-    sql`${grants.id} = ${id} and ${grants.version} = ${version} and ${leases.heldBy(leaseOf(id), owner)}`
+  const ownedBy = ({ id, version, owner }: RefreshAttempt): SQL =>
+    sql`${grants.id} = ${id} and ${grants.version} = ${version} and ${leases.isHeldBy(leaseName(id), owner)}`
 
   /** Holds the grants that `where` describes as they are for the rest of a transaction. */
-  const holding =
+  const lockStatement =
     (where: SQL) =>
     (tx: Database): Statement =>
       tx
@@ -112,17 +116,19 @@ export function grants(
         .returning({ id: grants.id })
 
   /** A change of grants, the history of their connections first: it has to see what was. `also` is done with it, or not at all. */
-  async function change(
+  async function applyState(
     where: SQL,
     to: GrantState,
-    reason: Reason | null,
+    reason: StateReason | null,
     set: object,
-    also: WithStatement[] = [],
-    told?: (tx: Database) => Steps<Entry>
-  ): Promise<{ done: boolean; changes: Change[] }> {
-    return await audit.inSteps(function* (tx, tell) {
-      if ((yield holding(where)(tx)).length === 0) return { done: false, changes: [] }
-      const changes = history.read(yield history.ofGrants(tx, where, to, reason))
+    statements: StatementBuilder[] = [],
+    createEntry?: (tx: Database) => TransactionScript<AuditEntry>
+  ): Promise<{ done: boolean; changes: StateChange[] }> {
+    return await audit.runAudited(function* (tx, record) {
+      if ((yield lockStatement(where)(tx)).length === 0) return { done: false, changes: [] }
+      const changes = history.toStateChanges(
+        yield history.insertForGrantsStatement(tx, where, to, reason)
+      )
       yield tx
         .update(grants)
         .set({
@@ -132,16 +138,16 @@ export function grants(
           errorDetail: reason?.detail ?? null
         })
         .where(where)
-      for (const statement of also) yield statement(tx)
-      if (told !== undefined) tell(yield* told(tx))
-      tell(...audit.changed(changes))
+      for (const statement of statements) yield statement(tx)
+      if (createEntry !== undefined) record(yield* createEntry(tx))
+      record(...audit.toStateChangeEntries(changes))
       return { done: true, changes }
     })
   }
 
   return {
     async get(id: string): Promise<Grant | undefined> {
-      const [row] = await byId.execute({ id })
+      const [row] = await selectById.execute({ id })
       return row as Grant | undefined
     },
 
@@ -150,64 +156,67 @@ export function grants(
      * durably that it has begun: a refresh that nobody ends is found again. `retryAt` is when it is looked for.
      */
     async beginRefresh(
-      { id, version, owner }: Attempt,
+      { id, version, owner }: RefreshAttempt,
       failures: number,
       ttlMs: number,
       retryAt: Date,
       stale?: string
     ): Promise<boolean> {
-      const current = sql`${grants.id} = ${id} and ${grants.version} = ${version} and ${grants.failures} = ${failures}`
-      return await inSteps(function* (tx) {
-        if ((yield holding(current)(tx)).length === 0) return false
-        const taken = yield leases.taking(tx, leaseOf(id), owner, ttlMs, stale)
+      const isCurrent = sql`${grants.id} = ${id} and ${grants.version} = ${version} and ${grants.failures} = ${failures}`
+      return await transaction(function* (tx) {
+        if ((yield lockStatement(isCurrent)(tx)).length === 0) return false
+        const acquired = yield leases.acquireStatement(tx, leaseName(id), owner, ttlMs, stale)
         yield tx
           .update(grants)
           .set({
             attemptAt: sql`coalesce(${grants.attemptAt}, ${sql.param(new Date(now()), grants.attemptAt)})`,
             dueAt: retryAt
           })
-          .where(mine({ id, version, owner }))
-        return taken.length > 0
+          .where(ownedBy({ id, version, owner }))
+        return acquired.length > 0
       }, true)
     },
 
-    async refresher(id: string): Promise<Holder | undefined> {
-      return await leases.holder(leaseOf(id))
+    async findRefreshLease(id: string): Promise<LeaseHolder | undefined> {
+      return await leases.findHolder(leaseName(id))
     },
 
     /**
      * Replaces the tokens if nobody else has, and gives the lease back: the loser changes nothing, reads again and never
      * overwrites a newer pair.
      */
-    async save(attempt: Attempt, fresh: Fresh): Promise<{ done: boolean; changes: Change[] }> {
-      return await change(
-        mine(attempt),
+    async saveTokens(
+      attempt: RefreshAttempt,
+      tokens: RefreshedTokens
+    ): Promise<{ done: boolean; changes: StateChange[] }> {
+      return await applyState(
+        ownedBy(attempt),
         'active',
         null,
-        { ...fresh, ...HEALTHY, version: attempt.version + 1 },
-        [(tx) => leases.releasing(tx, leaseOf(attempt.id), attempt.owner)],
-        (tx) => refreshed(tx, attempt.id)
+        { ...tokens, ...HEALTHY_STATE, version: attempt.version + 1 },
+        [(tx) => leases.releaseStatement(tx, leaseName(attempt.id), attempt.owner)],
+        (tx) => createRefreshEntry(tx, attempt.id)
       )
     },
 
     /** Remembers how a refresh failed, if nobody has stored newer tokens, and gives the lease back. */
-    async fail(
-      attempt: Attempt,
-      { to, reason, set }: Failure
-    ): Promise<{ done: boolean; changes: Change[] }> {
-      return await change(mine(attempt), to, reason, set, [
-        (tx) => leases.releasing(tx, leaseOf(attempt.id), attempt.owner)
+    async saveFailure(
+      attempt: RefreshAttempt,
+      { to, reason, set }: RefreshFailure
+    ): Promise<{ done: boolean; changes: StateChange[] }> {
+      return await applyState(ownedBy(attempt), to, reason, set, [
+        (tx) => leases.releaseStatement(tx, leaseName(attempt.id), attempt.owner)
       ])
     },
 
     /** What can be said of stored tokens without asking anybody: no lease is needed for it, only that they are the same tokens. */
-    async change(
+    async changeState(
       id: string,
       version: number,
       to: GrantState,
-      reason: Reason | null
-    ): Promise<{ done: boolean; changes: Change[] }> {
-      return await change(
+      reason: StateReason | null
+    ): Promise<{ done: boolean; changes: StateChange[] }> {
+      return await applyState(
         sql`${grants.id} = ${id} and ${grants.version} = ${version}`,
         to,
         reason,
@@ -216,12 +225,12 @@ export function grants(
     },
 
     /** The client itself is wrong: every grant of it waits, and is asked for again at `nextTryAt`, not before. */
-    async misconfigured(
+    async markClientMisconfigured(
       clientId: string,
-      reason: Reason,
+      reason: StateReason,
       nextTryAt: Date,
       except = ''
-    ): Promise<Change[]> {
+    ): Promise<StateChange[]> {
       const at = sql.param(nextTryAt, grants.dueAt)
       const set = {
         nextTryAt,
@@ -229,7 +238,7 @@ export function grants(
         failures: sql`${grants.failures} + 1`
       }
       return (
-        await change(
+        await applyState(
           sql`${grants.clientId} = ${clientId} and ${grants.id} <> ${except} and ${grants.state} <> 'needs_reconnect'`,
           'misconfigured',
           reason,
@@ -239,9 +248,9 @@ export function grants(
     },
 
     /** The client is right again. What was begun before stays begun. */
-    async configured(clientId: string): Promise<Change[]> {
+    async markClientConfigured(clientId: string): Promise<StateChange[]> {
       return (
-        await change(
+        await applyState(
           sql`${grants.clientId} = ${clientId} and ${grants.state} = 'misconfigured'`,
           'active',
           null,
@@ -261,27 +270,30 @@ export function grants(
     },
 
     /** Only a new consent helps where the client is not configured any more; where it came back, its grants work again. */
-    async knowClients(clientIds: string[], gone: Reason): Promise<Change[]> {
-      const left = await change(
+    async syncConfiguredClients(
+      clientIds: string[],
+      removedReason: StateReason
+    ): Promise<StateChange[]> {
+      const removed = await applyState(
         sql`${notInArray(grants.clientId, clientIds)} and ${grants.state} <> 'needs_reconnect'`,
         'needs_reconnect',
-        gone,
+        removedReason,
         { dueAt: null }
       )
-      const back =
+      const restored =
         clientIds.length === 0
           ? { changes: [] }
-          : await change(
-              sql`${inArray(grants.clientId, clientIds)} and ${grants.errorCode} = ${gone.code}`,
+          : await applyState(
+              sql`${inArray(grants.clientId, clientIds)} and ${grants.errorCode} = ${removedReason.code}`,
               'active',
               null,
               { failures: 0, nextTryAt: null, dueAt: new Date(now()) }
             )
-      return [...left.changes, ...back.changes]
+      return [...removed.changes, ...restored.changes]
     },
 
     /** Asks upkeep to exchange the pair once more, at the latest at `at`. */
-    async hasten(id: string, at: Date): Promise<void> {
+    async refreshBy(id: string, at: Date): Promise<void> {
       await write(() =>
         db
           .update(grants)
@@ -298,13 +310,13 @@ export function grants(
      * @returns undefined where the connection is not any more what the caller thinks it is; nothing is stored then
      */
     async connect(
-      grant: Consented,
-      { userId, provider, sites, bound, state, reason, before }: Connecting,
-      also: WithStatement[] = []
-    ): Promise<Change[] | undefined> {
-      const fresh = {
+      grant: NewGrant,
+      { userId, provider, sites, selectedSites, state, reason, before }: NewConnection,
+      statements: StatementBuilder[] = []
+    ): Promise<StateChange[] | undefined> {
+      const values = {
         ...grant,
-        ...HEALTHY,
+        ...HEALTHY_STATE,
         consentedAt: new Date(now()),
         previousUntil: null,
         rotatedAt: null,
@@ -315,43 +327,45 @@ export function grants(
         provider,
         grantId: grant.id,
         sites: JSON.stringify(sites),
-        bound: JSON.stringify(bound),
-        refused: '[]',
+        selectedSites: JSON.stringify(selectedSites),
+        refusedFeatures: '[]',
         state,
         errorCode: reason?.code ?? null,
         errorDetail: reason?.detail ?? null,
         connectedAt: new Date(now()),
         syncDueAt: new Date(now())
       }
-      const own = sql`${connections.userId} = ${userId} and ${connections.provider} = ${provider}`
-      return await audit.inSteps(function* (tx, tell) {
-        const asBefore = yield before === null
+      const ownConnection = sql`${connections.userId} = ${userId} and ${connections.provider} = ${provider}`
+      return await audit.runAudited(function* (tx, record) {
+        const unchanged = yield before === null
           ? tx
               .select({ one: sql`1` })
               .from(sql`(select 1) as one`)
-              .where(notExists(tx.select({ id: connections.id }).from(connections).where(own)))
+              .where(
+                notExists(tx.select({ id: connections.id }).from(connections).where(ownConnection))
+              )
           : tx
               .update(connections)
               .set({ provider })
-              .where(sql`${own} and ${connections.grantId} = ${before.grantId}`)
+              .where(sql`${ownConnection} and ${connections.grantId} = ${before.grantId}`)
               .returning({ id: connections.id })
-        if (asBefore.length === 0) return undefined
-        const changes = history.read(
-          yield history.ofGrants(
+        if (unchanged.length === 0) return undefined
+        const changes = history.toStateChanges(
+          yield history.insertForGrantsStatement(
             tx,
-            sql`${grants.id} = ${grant.id} and not (${own})`,
+            sql`${grants.id} = ${grant.id} and not (${ownConnection})`,
             'active',
             null
           )
         )
         yield tx
           .insert(grants)
-          .values({ ...fresh, version: 1 })
+          .values({ ...values, version: 1 })
           .onConflictDoUpdate({
             target: grants.id,
-            set: { ...fresh, version: sql`${grants.version} + 1` }
+            set: { ...values, version: sql`${grants.version} + 1` }
           })
-        const [it] = yield tx
+        const [saved] = yield tx
           .insert(connections)
           .values(row)
           .onConflictDoUpdate({
@@ -360,30 +374,38 @@ export function grants(
           })
           .returning({ id: connections.id })
         changes.push(
-          ...history.read(yield history.ofConnect(tx, own, before?.state ?? null, state, reason))
+          ...history.toStateChanges(
+            yield history.insertForNewConnectionStatement(
+              tx,
+              ownConnection,
+              before?.state ?? null,
+              state,
+              reason
+            )
+          )
         )
-        yield leases.revoking(tx, leaseOf(grant.id))
+        yield leases.revokeStatement(tx, leaseName(grant.id))
         // Whoever connects another account leaves the old one's tokens behind, and nobody needs them.
         if (before !== null && before.grantId !== grant.id) {
-          yield tx.delete(grants).where(sql`${grants.id} = ${before.grantId} and ${orphaned(tx)}`)
+          yield tx.delete(grants).where(sql`${grants.id} = ${before.grantId} and ${isOrphaned(tx)}`)
         }
-        for (const statement of also) yield statement(tx)
+        for (const statement of statements) yield statement(tx)
         const action =
           before === null
             ? 'connection_created'
             : before.state === null
               ? 'account_changed'
               : 'consent_given'
-        tell(
-          { action, userId, connectionId: Number(it?.id), product: provider },
-          ...audit.changed(changes)
+        record(
+          { action, userId, connectionId: Number(saved?.id), product: provider },
+          ...audit.toStateChangeEntries(changes)
         )
         return changes
       })
     },
 
     /** Grants that upkeep has to look after, the most urgent first, behind `after`. */
-    async due(
+    async listDue(
       at: Date,
       limit: number,
       after: { id: string; dueAt: Date } = { id: '', dueAt: new Date(0) }
@@ -407,7 +429,7 @@ export function grants(
     },
 
     /** Erases old refresh tokens that have stopped working. */
-    async forgetPrevious(at: Date): Promise<void> {
+    async erasePreviousTokens(at: Date): Promise<void> {
       await write(() =>
         db
           .update(grants)
@@ -417,36 +439,36 @@ export function grants(
     },
 
     /** Takes the turn to warn of `days` left before the year is over, once each. */
-    async warnOf(
+    async claimExpiryWarning(
       days: number,
       consentedBefore: Date,
       limit: number
     ): Promise<Array<{ id: string; consentedAt: Date }>> {
-      const due = and(
+      const isDue = and(
         lte(grants.consentedAt, consentedBefore),
         or(isNull(grants.warnedDays), gt(grants.warnedDays, days)),
         ne(grants.state, 'needs_reconnect')
       )
-      const ids = db.select({ id: grants.id }).from(grants).where(due).limit(limit)
+      const ids = db.select({ id: grants.id }).from(grants).where(isDue).limit(limit)
       return await write(() =>
         db
           .update(grants)
           .set({ warnedDays: days })
-          .where(and(due, sql`${grants.id} in ${ids}`))
+          .where(and(isDue, sql`${grants.id} in ${ids}`))
           .returning({ id: grants.id, consentedAt: grants.consentedAt })
       )
     },
 
     /** Erases the tokens of those of these grants that no connection needs any more. To be run after the connections are gone. */
-    erasingOrphans: (tx: Database, ids: string[]): Statement =>
+    deleteOrphansStatement: (tx: Database, ids: string[]): Statement =>
       tx
         .delete(grants)
-        .where(and(inArray(grants.id, ids), orphaned(tx)))
+        .where(and(inArray(grants.id, ids), isOrphaned(tx)))
         .returning({ id: grants.id })
   }
 
-  function* refreshed(tx: Database, id: string): Steps<Entry> {
-    return audit.refreshed(
+  function* createRefreshEntry(tx: Database, id: string): TransactionScript<AuditEntry> {
+    return audit.toRefreshEntry(
       yield tx
         .select({ id: connections.id, userId: connections.userId, provider: connections.provider })
         .from(connections)
@@ -455,11 +477,11 @@ export function grants(
     )
   }
 
-  function orphaned(tx: Database): SQL {
+  function isOrphaned(tx: Database): SQL {
     return notExists(
       tx.select({ id: connections.id }).from(connections).where(eq(connections.grantId, grants.id))
     )
   }
 }
 
-export type GrantRows = ReturnType<typeof grants>
+export type GrantRepository = ReturnType<typeof createGrantRepository>

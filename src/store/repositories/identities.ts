@@ -1,7 +1,7 @@
 import { and, eq, sql } from 'drizzle-orm'
-import type { Audit } from './audit-log.ts'
-import type { Engine, WithStatement } from '../engine.ts'
-import type { Users } from './users.ts'
+import type { AuditLog } from './audit-log.ts'
+import type { Engine, StatementBuilder } from '../engine.ts'
+import type { UserRepository } from './users.ts'
 
 /** A person as an identity provider knows them. `email` only where the provider has verified it. */
 export interface Identity {
@@ -12,49 +12,49 @@ export interface Identity {
 }
 
 /** Which users are whom at an identity provider. */
-export function identities(
+export function createIdentityRepository(
   { db, tables: { identities, users: userTable } }: Engine,
-  users: Users,
+  users: UserRepository,
   now: () => number,
-  { inSteps }: Audit
+  { runAudited }: AuditLog
 ) {
-  const is = ({ issuer, subject }: Identity) =>
+  const matchesIdentity = ({ issuer, subject }: Identity) =>
     and(eq(identities.issuer, issuer), eq(identities.subject, subject))
 
-  async function find(identity: Identity): Promise<number | undefined> {
+  async function findUserId(identity: Identity): Promise<number | undefined> {
     const [row] = await db
       .select({ userId: identities.userId })
       .from(identities)
-      .where(is(identity))
+      .where(matchesIdentity(identity))
     return row?.userId
   }
 
   /** Says who an identity is, once. @returns who it is; undefined where the user is somebody else of this provider already */
-  async function joined(identity: Identity, userId: number): Promise<number | undefined> {
+  async function linkUser(identity: Identity, userId: number): Promise<number | undefined> {
     const { issuer, subject } = identity
-    return await inSteps(function* (tx, tell) {
+    return await runAudited(function* (tx, record) {
       // Written first, so that of two who prove one address at the same moment the second sees the first.
       yield tx
         .update(userTable)
         .set({ displayName: sql`${userTable.displayName}` })
         .where(eq(userTable.id, userId))
-      const [known] = yield tx
+      const [existing] = yield tx
         .select({ userId: identities.userId })
         .from(identities)
-        .where(is(identity))
-      if (known !== undefined) return Number(known.user_id)
+        .where(matchesIdentity(identity))
+      if (existing !== undefined) return Number(existing.user_id)
       const [other] = yield tx
         .select({ id: identities.id })
         .from(identities)
         .where(and(eq(identities.issuer, issuer), eq(identities.userId, userId)))
       if (other !== undefined) return undefined
-      const made = yield tx
+      const inserted = yield tx
         .insert(identities)
         .values({ issuer, subject, userId, createdAt: new Date(now()) })
         .onConflictDoNothing()
         .returning({ id: identities.id })
-      tell(
-        ...made.map(
+      record(
+        ...inserted.map(
           ({ id }) => ({ action: 'identity_linked', userId, detail: { identity: id } }) as const
         )
       )
@@ -63,33 +63,33 @@ export function identities(
   }
 
   /** The user with the verified address, if it is one. */
-  async function byAddress(identity: Identity): Promise<number | undefined> {
+  async function linkByEmail(identity: Identity): Promise<number | undefined> {
     const { email, displayName } = identity
     return email === null
       ? undefined
-      : await joined(identity, (await users.save(email, displayName)).user.id)
+      : await linkUser(identity, (await users.findOrCreate(email, displayName)).user.id)
   }
 
-  async function removed(userId: number): Promise<void> {
-    await inSteps(function* (tx, tell) {
-      yield users.removing(userId)(tx)
-      tell({ action: 'user_removed', userId })
+  async function removeUser(userId: number): Promise<void> {
+    await runAudited(function* (tx, record) {
+      yield users.deleteStatement(userId)(tx)
+      record({ action: 'user_removed', userId })
     })
   }
 
   return {
     /** The user that this identity is, made on first sight. */
-    async userOf(identity: Identity): Promise<number> {
-      const known = (await find(identity)) ?? (await byAddress(identity))
-      if (known !== undefined) return known
-      const { user } = await users.save(
+    async resolveUser(identity: Identity): Promise<number> {
+      const existing = (await findUserId(identity)) ?? (await linkByEmail(identity))
+      if (existing !== undefined) return existing
+      const { user } = await users.findOrCreate(
         `oauth-user-${crypto.randomUUID()}@example.local`,
         identity.displayName
       )
-      const userId = await joined(identity, user.id)
+      const userId = await linkUser(identity, user.id)
       if (userId === undefined) throw new Error('A new user is somebody already')
       // Another request of the same person was faster.
-      if (userId !== user.id) await removed(user.id)
+      if (userId !== user.id) await removeUser(user.id)
       return userId
     },
 
@@ -107,8 +107,8 @@ export function identities(
     },
 
     /** Whoever a user was is a stranger from now on. */
-    forgetting:
-      (userId: number): WithStatement =>
+    deleteForUserStatement:
+      (userId: number): StatementBuilder =>
       (tx) =>
         tx.delete(identities).where(eq(identities.userId, userId))
   }

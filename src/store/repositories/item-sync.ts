@@ -15,75 +15,81 @@ import {
 } from 'drizzle-orm'
 import type { Tables } from '../../../drizzle/tables.ts'
 import {
-  ofRow,
+  rowPlaceholder,
   type Engine,
-  type Prepared,
-  type Steps,
-  type Value,
-  type WithStatement
+  type PreparedStatement,
+  type TransactionScript,
+  type BindValue,
+  type StatementBuilder
 } from '../engine.ts'
-import type { Feed } from './change-feed.ts'
+import type { ChangeFeed } from './change-feed.ts'
 import {
-  BOOKKEEPING,
-  LONG,
-  type Changes,
-  type ItemOf,
+  SYNC_COLUMNS,
+  BODY_COLUMNS,
+  type ChangeCounts,
+  type ItemFields,
   type ItemTable,
-  type Remote
+  type RemoteItem
 } from '../../model/items.ts'
 
 /** Statements kept for pages of that many different sizes. */
-const MOST_SIZES = 4
+const MAX_PREPARED_SIZES = 4
 /** Rows that are looked at in one go where all of them have to be. */
-const STRIDE = 5_000
+const SCAN_BATCH_SIZE = 5_000
 
 /** A copied row that a complete listing did not show. */
-export interface Missing {
+export interface UnlistedRow {
   id: number
   remoteId: string
-  pass: number
+  generation: number
 }
 
 /**
  * What a sync does to the copies of one kind of thing. Rows are keyed by owner, site and remote id, so that an item whose key
  * or title changes upstream is updated and not doubled.
  */
-export function copies<T extends ItemTable>(
+export function createItemSync<T extends ItemTable>(
   engine: Engine,
   table: T,
-  feed: Feed,
+  feed: ChangeFeed,
   now: () => number
 ) {
-  const { db, prepare, inSteps } = engine
+  const { db, prepare, transaction } = engine
   // Proof of the cast: only the columns that every item table has are used by name; the rest go through `columns`.
   const t = table as unknown as Tables['projects']
   const columns = getTableColumns(table) as unknown as (typeof t)['_']['columns']
-  const contents = Object.entries(columns).filter(
-    ([name]) => !(BOOKKEEPING as readonly string[]).includes(name)
+  const contentColumns = Object.entries(columns).filter(
+    ([name]) => !(SYNC_COLUMNS as readonly string[]).includes(name)
   )
-  const fresh = (name: string) => sql.raw(`excluded."${name}"`)
-  const excluded = Object.fromEntries(contents.map(([name, column]) => [name, fresh(column.name)]))
-  const differs = or(
+  const excludedColumn = (name: string) => sql.raw(`excluded."${name}"`)
+  const newContents = Object.fromEntries(
+    contentColumns.map(([name, column]) => [name, excludedColumn(column.name)])
+  )
+  const hasChanges = or(
     isNotNull(t.deletedAt),
-    ...contents.map(([, column]) => sql`${column} is distinct from ${fresh(column.name)}`)
+    ...contentColumns.map(
+      ([, column]) => sql`${column} is distinct from ${excludedColumn(column.name)}`
+    )
   ) as SQL
   // A read that is older than what is stored changes nothing, so that windows may overlap.
-  const newer = sql`(${t.remoteUpdatedAt} is null or ${fresh(t.remoteUpdatedAt.name)} is null or ${fresh(t.remoteUpdatedAt.name)} >= ${t.remoteUpdatedAt})`
-  const overwrite = {
-    ...excluded,
+  const isNotOlder = sql`(${t.remoteUpdatedAt} is null or ${excludedColumn(t.remoteUpdatedAt.name)} is null or ${excludedColumn(t.remoteUpdatedAt.name)} >= ${t.remoteUpdatedAt})`
+  const updateValues = {
+    ...newContents,
     revision: sql`case when ${t.deletedAt} is null then ${t.revision} + 1 else 1 end`,
-    updatedAt: fresh(t.updatedAt.name),
-    seq: fresh(t.seq.name),
-    pass: sql`case when ${t.pass} > ${fresh(t.pass.name)} then ${t.pass} else ${fresh(t.pass.name)} end`,
+    updatedAt: excludedColumn(t.updatedAt.name),
+    seq: excludedColumn(t.seq.name),
+    generation: sql`case when ${t.generation} > ${excludedColumn(t.generation.name)} then ${t.generation} else ${excludedColumn(t.generation.name)} end`,
     deletedAt: null
   }
-  const written = Object.keys(columns).filter((name) => name !== 'id')
-  const blank = { ...Object.fromEntries(written.map((name) => [name, null])), revision: 1 }
-  const holder = (name: string) => sql.placeholder(name) as never
+  const insertedNames = Object.keys(columns).filter((name) => name !== 'id')
+  const emptyRow = { ...Object.fromEntries(insertedNames.map((name) => [name, null])), revision: 1 }
+  const placeholder = (name: string) => sql.placeholder(name) as never
 
-  const upsert = bySize((size) => {
+  const upsertRows = cacheBySize((size) => {
     const rows = Array.from({ length: size }, (_, i) =>
-      Object.fromEntries(written.map((name) => [name, sql.placeholder(ofRow(i, name))]))
+      Object.fromEntries(
+        insertedNames.map((name) => [name, sql.placeholder(rowPlaceholder(i, name))])
+      )
     )
     return prepare(
       db
@@ -91,182 +97,207 @@ export function copies<T extends ItemTable>(
         .values(rows as unknown as Array<typeof t.$inferInsert>)
         .onConflictDoUpdate({
           target: [t.ownerId, t.site, t.remoteId],
-          set: overwrite,
-          setWhere: and(differs, newer)
+          set: updateValues,
+          setWhere: and(hasChanges, isNotOlder)
         })
         .returning({ revision: t.revision })
     )
   })
-  const named = (size: number) =>
+  const matchesIds = (size: number) =>
     and(
-      eq(t.ownerId, holder('owner')),
-      eq(t.site, holder('site')),
+      eq(t.ownerId, placeholder('owner')),
+      eq(t.site, placeholder('site')),
       inArray(
         t.remoteId,
-        Array.from({ length: size }, (_, i) => holder(`id ${i}`))
+        Array.from({ length: size }, (_, i) => placeholder(`id ${i}`))
       )
     )
-  const mark = bySize((size) =>
+  const markListed = cacheBySize((size) =>
     prepare(
       db
         .update(t)
-        .set({ pass: sql`${holder('pass')}` })
-        .where(and(named(size), lt(t.pass, holder('pass'))))
+        .set({ generation: sql`${placeholder('generation')}` })
+        .where(and(matchesIds(size), lt(t.generation, placeholder('generation'))))
     )
   )
-  const short = Object.fromEntries(
-    Object.entries(columns).filter(([name]) => !LONG.includes(name))
+  const shortColumns = Object.fromEntries(
+    Object.entries(columns).filter(([name]) => !BODY_COLUMNS.includes(name))
   ) as unknown as { id: typeof t.id }
-  const find = bySize((size) =>
+  const selectByIds = cacheBySize((size) =>
     prepare(
       db
-        .select(short)
+        .select(shortColumns)
         .from(t)
-        .where(and(named(size), isNull(t.deletedAt)))
+        .where(and(matchesIds(size), isNull(t.deletedAt)))
     )
   )
-  const ids = (list: readonly string[]) => Object.fromEntries(list.map((id, i) => [`id ${i}`, id]))
+  const idParams = (list: readonly string[]) =>
+    Object.fromEntries(list.map((id, i) => [`id ${i}`, id]))
 
   return {
     /**
      * Saves one upstream page. Rows that already say the same, or something newer, are left alone, so `changed` counts what
      * really changed. An item that appears twice in the page counts once, the later one wins; one that was deleted comes back.
      *
-     * @param pass the full listing that shows them
+     * @param generation the full listing that shows them
      */
-    *saving(
+    *upsertPage(
       ownerId: number,
       site: string,
-      items: ReadonlyArray<Remote<ItemOf<T>>>,
-      pass: number
-    ): Steps<Changes> {
+      items: ReadonlyArray<RemoteItem<ItemFields<T>>>,
+      generation: number
+    ): TransactionScript<ChangeCounts> {
       const distinct = new Map(
-        items.map(({ remoteId, item }) => [remoteId, item as Record<string, Value>])
+        items.map(({ remoteId, item }) => [remoteId, item as Record<string, BindValue>])
       )
       if (distinct.size === 0) return { added: 0, changed: 0, unchanged: 0 }
-      const base = yield* feed.holding(ownerId)
+      const lastSeq = yield* feed.lock(ownerId)
       const updatedAt = new Date(now())
-      let seq = base
+      let seq = lastSeq
       const rows = Array.from(distinct, ([remoteId, item]) => ({
-        ...blank,
+        ...emptyRow,
         ...item,
         ownerId,
         site,
         remoteId,
         updatedAt,
         seq: ++seq,
-        pass
+        generation
       }))
-      const touched = yield upsert(rows.length).bindRows(rows)
-      if (touched.length > 0) yield* feed.advancing(ownerId, distinct.size)
-      const added = touched.filter(({ revision }) => revision === 1).length
-      if (touched.length < distinct.size) {
-        yield mark(distinct.size).bind({ owner: ownerId, site, pass, ...ids([...distinct.keys()]) })
+      const changedRows = yield upsertRows(rows.length).bindRows(rows)
+      if (changedRows.length > 0) yield* feed.advance(ownerId, distinct.size)
+      const added = changedRows.filter(({ revision }) => revision === 1).length
+      if (changedRows.length < distinct.size) {
+        yield markListed(distinct.size).bind({
+          owner: ownerId,
+          site,
+          generation,
+          ...idParams([...distinct.keys()])
+        })
       }
-      return { added, changed: touched.length - added, unchanged: distinct.size - touched.length }
+      return {
+        added,
+        changed: changedRows.length - added,
+        unchanged: distinct.size - changedRows.length
+      }
     },
 
     /** The copied rows of these remote ids, without long texts, as the driver has them: by the names of the columns. */
-    async find(ownerId: number, site: string, remoteIds: readonly string[]) {
+    async findByRemoteIds(ownerId: number, site: string, remoteIds: readonly string[]) {
       return remoteIds.length === 0
         ? []
-        : await find(remoteIds.length)({ owner: ownerId, site, ...ids(remoteIds) })
+        : await selectByIds(remoteIds.length)({ owner: ownerId, site, ...idParams(remoteIds) })
     },
 
-    /** Rows of a site that the listing `pass` did not show, some thousands looked at in each step. */
-    async *missing(ownerId: number, site: string, pass: number): AsyncGenerator<Missing[]> {
-      const within = and(eq(t.ownerId, ownerId), eq(t.site, site))
-      let from = ''
+    /** Rows of a site that the listing `generation` did not show, some thousands looked at in each step. */
+    async *findUnlisted(
+      ownerId: number,
+      site: string,
+      generation: number
+    ): AsyncGenerator<UnlistedRow[]> {
+      const ofSite = and(eq(t.ownerId, ownerId), eq(t.site, site))
+      let afterId = ''
       while (true) {
-        const [edge] = await db
+        const [lastRow] = await db
           .select({ remoteId: t.remoteId })
           .from(t)
-          .where(and(within, gt(t.remoteId, from)))
+          .where(and(ofSite, gt(t.remoteId, afterId)))
           .orderBy(t.remoteId)
           .limit(1)
-          .offset(STRIDE - 1)
+          .offset(SCAN_BATCH_SIZE - 1)
         yield await db
-          .select({ id: t.id, remoteId: t.remoteId, pass: t.pass })
+          .select({ id: t.id, remoteId: t.remoteId, generation: t.generation })
           .from(t)
           .where(
             and(
-              within,
-              gt(t.remoteId, from),
-              edge === undefined ? undefined : lte(t.remoteId, edge.remoteId),
-              lt(t.pass, pass),
+              ofSite,
+              gt(t.remoteId, afterId),
+              lastRow === undefined ? undefined : lte(t.remoteId, lastRow.remoteId),
+              lt(t.generation, generation),
               isNull(t.deletedAt)
             )
           )
-        if (edge === undefined) return
-        from = edge.remoteId
+        if (lastRow === undefined) return
+        afterId = lastRow.remoteId
         await new Promise(setImmediate)
       }
     },
 
     /** Any row that the listing showed. */
-    async shown(ownerId: number, site: string, pass: number): Promise<string | undefined> {
+    async findAnyListed(
+      ownerId: number,
+      site: string,
+      generation: number
+    ): Promise<string | undefined> {
       const [row] = await db
         .select({ remoteId: t.remoteId })
         .from(t)
-        .where(and(eq(t.ownerId, ownerId), eq(t.site, site), eq(t.pass, pass), isNull(t.deletedAt)))
+        .where(
+          and(
+            eq(t.ownerId, ownerId),
+            eq(t.site, site),
+            eq(t.generation, generation),
+            isNull(t.deletedAt)
+          )
+        )
         .limit(1)
       return row?.remoteId
     },
 
     /** Turns rows into tombstones that hold nothing but their name, unless they were seen again since. @returns how many */
-    *burying(ownerId: number, rows: readonly Missing[]): Steps<number> {
-      let seq = yield* feed.holding(ownerId)
-      let buried = 0
-      const emptied = Object.fromEntries(
-        contents.map(([name, column]) => [name, column.notNull ? '' : null])
+    *writeTombstones(ownerId: number, rows: readonly UnlistedRow[]): TransactionScript<number> {
+      let seq = yield* feed.lock(ownerId)
+      let deletedCount = 0
+      const emptyContents = Object.fromEntries(
+        contentColumns.map(([name, column]) => [name, column.notNull ? '' : null])
       )
-      for (const { id, pass } of rows) {
+      for (const { id, generation } of rows) {
         seq++
-        const gone = yield db
+        const deleted = yield db
           .update(t)
           .set({
-            ...emptied,
+            ...emptyContents,
             seq,
             deletedAt: new Date(now()),
             updatedAt: new Date(now()),
             revision: sql`${t.revision} + 1`
           })
-          .where(and(eq(t.id, id), eq(t.pass, pass), isNull(t.deletedAt)))
+          .where(and(eq(t.id, id), eq(t.generation, generation), isNull(t.deletedAt)))
           .returning({ id: t.id })
-        buried += gone.length
+        deletedCount += deleted.length
       }
-      if (buried > 0) yield* feed.advancing(ownerId, rows.length)
-      return buried
+      if (deletedCount > 0) yield* feed.advance(ownerId, rows.length)
+      return deletedCount
     },
 
     /** Takes out some tombstones from before `before`. @returns whether there may be more */
     async purge(before: Date): Promise<boolean> {
-      return await inSteps(function* (tx) {
-        const old = yield tx
+      return await transaction(function* (tx) {
+        const expired = yield tx
           .select({ id: t.id, ownerId: t.ownerId, seq: t.seq })
           .from(t)
           .where(and(isNotNull(t.deletedAt), lt(t.deletedAt, before)))
           .limit(500)
         const latest = new Map<number, number>()
-        for (const { owner_id: owner, seq } of old) {
+        for (const { owner_id: owner, seq } of expired) {
           latest.set(Number(owner), Math.max(latest.get(Number(owner)) ?? 0, Number(seq)))
         }
-        for (const [owner, seq] of latest) yield feed.forgetting(owner, seq)(tx)
-        if (old.length > 0) {
+        for (const [owner, seq] of latest) yield feed.pruneStatement(owner, seq)(tx)
+        if (expired.length > 0) {
           yield tx.delete(t).where(
             inArray(
               t.id,
-              old.map(({ id }) => Number(id))
+              expired.map(({ id }) => Number(id))
             )
           )
         }
-        return old.length === 500
+        return expired.length === 500
       })
     },
 
     /** Erases what was copied for an owner, from all sites or from these; what was posted by hand stays. */
-    erasing:
-      (ownerId: number, cloudIds?: string[]): WithStatement =>
+    eraseStatement:
+      (ownerId: number, cloudIds?: string[]): StatementBuilder =>
       (tx) =>
         tx
           .delete(t)
@@ -280,12 +311,15 @@ export function copies<T extends ItemTable>(
 }
 
 /** Rendering a statement for a few hundred rows takes longer than running it, and pages are nearly always full. */
-function bySize(make: (size: number) => Prepared): (size: number) => Prepared {
-  const known = new Map<number, Prepared>()
+function cacheBySize(
+  build: (size: number) => PreparedStatement
+): (size: number) => PreparedStatement {
+  const preparedBySize = new Map<number, PreparedStatement>()
   return (size) => {
-    const found = known.get(size) ?? make(size)
-    if (known.size >= MOST_SIZES && !known.has(size)) known.clear()
-    known.set(size, found)
-    return found
+    const prepared = preparedBySize.get(size) ?? build(size)
+    if (preparedBySize.size >= MAX_PREPARED_SIZES && !preparedBySize.has(size))
+      preparedBySize.clear()
+    preparedBySize.set(size, prepared)
+    return prepared
   }
 }

@@ -2,18 +2,18 @@ import { and, eq, lte, or, sql, type SQL } from 'drizzle-orm'
 import type { Database, Engine, Statement } from '../engine.ts'
 
 /** Who holds a lease, and whether its time is over by the database's clock. */
-export interface Holder {
+export interface LeaseHolder {
   owner: string
-  over: boolean
+  isExpired: boolean
 }
 
 /**
  * Leases: what one process at a time may do. They live in the database and on its clock, so a process that dies gives
  * everything back when its time is over, and one whose own clock is wrong changes nothing.
  */
-export function leases({ db, tables: { leases }, after }: Engine) {
-  const look = db
-    .select({ owner: leases.owner, over: sql<number>`${leases.until} <= ${after(0)}` })
+export function createLeaseRepository({ db, tables: { leases }, nowPlus }: Engine) {
+  const selectByName = db
+    .select({ owner: leases.owner, isExpired: sql<number>`${leases.until} <= ${nowPlus(0)}` })
     .from(leases)
     .where(eq(leases.name, sql.placeholder('name')))
     .prepare()
@@ -25,33 +25,39 @@ export function leases({ db, tables: { leases }, after }: Engine) {
      * @param ttlMs how long it lasts
      * @returns the statement; it returns a row where the lease was taken
      */
-    taking: (tx: Database, name: string, owner: string, ttlMs: number, stale = ''): Statement =>
+    acquireStatement: (
+      tx: Database,
+      name: string,
+      owner: string,
+      ttlMs: number,
+      staleOwner = ''
+    ): Statement =>
       tx
         .insert(leases)
-        .values({ name, owner, until: after(ttlMs) })
+        .values({ name, owner, until: nowPlus(ttlMs) })
         .onConflictDoUpdate({
           target: leases.name,
-          set: { owner, until: after(ttlMs) },
-          setWhere: or(lte(leases.until, after(0)), eq(leases.owner, stale))
+          set: { owner, until: nowPlus(ttlMs) },
+          setWhere: or(lte(leases.until, nowPlus(0)), eq(leases.owner, staleOwner))
         })
         .returning({ owner: leases.owner }),
 
-    async holder(name: string): Promise<Holder | undefined> {
-      const [row] = await look.execute({ name })
-      return row === undefined ? undefined : { owner: row.owner, over: Boolean(row.over) }
+    async findHolder(name: string): Promise<LeaseHolder | undefined> {
+      const [row] = await selectByName.execute({ name })
+      return row === undefined ? undefined : { owner: row.owner, isExpired: Boolean(row.isExpired) }
     },
 
     /** True while the lease is this owner's: to be asked in the statement that relies on it. */
-    heldBy: (name: string, owner: string): SQL =>
+    isHeldBy: (name: string, owner: string): SQL =>
       sql`exists (select 1 from ${leases} where ${leases.name} = ${name} and ${leases.owner} = ${owner})`,
 
-    releasing: (tx: Database, name: string, owner: string): Statement =>
+    releaseStatement: (tx: Database, name: string, owner: string): Statement =>
       tx.delete(leases).where(and(eq(leases.name, name), eq(leases.owner, owner))),
 
     /** Takes a lease away from whoever has it: what it was for is not any more. */
-    revoking: (tx: Database, name: string): Statement =>
+    revokeStatement: (tx: Database, name: string): Statement =>
       tx.delete(leases).where(eq(leases.name, name))
   }
 }
 
-export type Leases = ReturnType<typeof leases>
+export type LeaseRepository = ReturnType<typeof createLeaseRepository>

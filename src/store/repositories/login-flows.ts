@@ -1,16 +1,16 @@
 import { and, desc, eq, gt, inArray, isNotNull, isNull, lt, or, sql, type SQL } from 'drizzle-orm'
-import { readHint } from '../../oauth/state.ts'
-import type { Engine, WithStatement } from '../engine.ts'
-import { keyOf } from './users.ts'
+import { parseUserHint } from '../../oauth/state.ts'
+import type { Engine, StatementBuilder } from '../engine.ts'
+import { normalizeEmail } from './users.ts'
 
 /** Ended flows are kept this long, so that an expired login can be told from a forged one. */
-const KEEP_MS = 60 * 60 * 1000
-const SWEEP_EVERY_MS = 60 * 1000
+const RETENTION_MS = 60 * 60 * 1000
+const SWEEP_INTERVAL_MS = 60 * 1000
 /** Logins of one caller that are forgotten at once, where there are too many. */
-const AT_ONCE = 1_000
+const EVICTION_BATCH_SIZE = 1_000
 
 /** One started login (contract.md section 4). Hashes only: neither state nor code nor cookie can be read back. */
-export interface Flow {
+export interface LoginFlowRow {
   stateHash: string
   provider: string
   clientId: string
@@ -23,9 +23,9 @@ export interface Flow {
   changeAccount: number
   browserHash: string | null
   /** Whose it is, as a hash; empty: nobody is counted. */
-  opener: string
+  quotaKey: string
   /** Who started it, as src/lib/actor.ts writes it. */
-  startedBy: string
+  initiator: string
   /** Whose login it is, where that was known when it began. */
   userId: number | null
   expiresAt: Date
@@ -36,14 +36,17 @@ export interface Flow {
 }
 
 /** Words without which a caller's state names nobody (src/oauth/state.ts). */
-const HINTS = ['user_id', 'uid', 'email']
+const USER_HINT_KEYS = ['user_id', 'uid', 'email']
 
-interface Somebody {
+interface UserRef {
   id: number
   email: string
 }
 
-export function flows({ db, tables: { flows }, write }: Engine, now: () => number) {
+export function createLoginFlowRepository(
+  { db, tables: { flows }, write }: Engine,
+  now: () => number
+) {
   const p = sql.placeholder
   const insert = db
     .insert(flows)
@@ -58,53 +61,58 @@ export function flows({ db, tables: { flows }, write }: Engine, now: () => numbe
       changeAccount: p('changeAccount'),
       browserHash: p('browserHash'),
       userId: p('userId'),
-      opener: p('opener'),
-      startedBy: p('startedBy'),
+      quotaKey: p('quotaKey'),
+      initiator: p('initiator'),
       expiresAt: p('expiresAt')
     })
     .onConflictDoNothing({ target: flows.stateHash })
     .prepare()
   // Whoever is in the middle of an exchange ends it first.
   const idle = and(
-    eq(flows.opener, p('opener')),
+    eq(flows.quotaKey, p('quotaKey')),
     or(isNull(flows.claimedAt), isNotNull(flows.outcome))
   )
-  const surplus = db
+  const excess = db
     .select({ stateHash: flows.stateHash })
     .from(flows)
     .where(idle)
     .orderBy(desc(flows.expiresAt), desc(flows.stateHash))
-    .limit(AT_ONCE)
+    .limit(EVICTION_BATCH_SIZE)
     .offset(p('most'))
-  const evict = db.delete(flows).where(inArray(flows.stateHash, surplus)).prepare()
+  const evict = db.delete(flows).where(inArray(flows.stateHash, excess)).prepare()
   let sweptAt = 0
   /** Whose logins they are, as far as that can be told: by whom they were for, by whom the caller's state names or mentions, and by their outcome. */
-  const areOf = ({ id, email }: Somebody, named: string[]) =>
+  const belongsTo = ({ id, email }: UserRef, stateHashes: string[]) =>
     or(
       eq(flows.userId, id),
-      inArray(flows.stateHash, named),
-      mentions(flows.callerState, email),
-      mentions(flows.callerState, encodeURIComponent(email)),
+      inArray(flows.stateHash, stateHashes),
+      containsText(flows.callerState, email),
+      containsText(flows.callerState, encodeURIComponent(email)),
       eq(flows.outcome, JSON.stringify({ userId: id }))
     )
-  const forget = async (): Promise<void> => {
-    await write(() => db.delete(flows).where(lt(flows.expiresAt, new Date(now() - KEEP_MS))))
+  const deleteExpired = async (): Promise<void> => {
+    await write(() => db.delete(flows).where(lt(flows.expiresAt, new Date(now() - RETENTION_MS))))
   }
 
   /** Logins whose caller's state names somebody, in whichever of its forms; an engine could not read them all. */
-  async function named({ id, email }: Somebody): Promise<string[]> {
+  async function findFlowsNamingUser({ id, email }: UserRef): Promise<string[]> {
     const rows = await db
       .select({ stateHash: flows.stateHash, callerState: flows.callerState })
       .from(flows)
       .where(
-        and(isNull(flows.userId), or(...HINTS.map((name) => mentions(flows.callerState, name))))
+        and(
+          isNull(flows.userId),
+          or(...USER_HINT_KEYS.map((name) => containsText(flows.callerState, name)))
+        )
       )
     return rows
       .filter(({ callerState }) => {
-        const hint = readHint(callerState)
+        const hint = parseUserHint(callerState)
         return (
           typeof hint === 'object' &&
-          ('email' in hint ? keyOf(hint.email) === keyOf(email) : hint.userId === id)
+          ('email' in hint
+            ? normalizeEmail(hint.email) === normalizeEmail(email)
+            : hint.userId === id)
         )
       })
       .map(({ stateHash }) => stateHash)
@@ -116,26 +124,27 @@ export function flows({ db, tables: { flows }, write }: Engine, now: () => numbe
      * caller beyond `most`, and sweeps out the ones that ended long ago.
      */
     async start(
-      flow: Omit<Flow, 'codeHash' | 'claimedAt' | 'outcome'>,
-      most: number
+      flow: Omit<LoginFlowRow, 'codeHash' | 'claimedAt' | 'outcome'>,
+      maxFlows: number
     ): Promise<void> {
       await write(() => insert.execute(flow))
-      if (flow.opener !== '') await write(() => evict.execute({ opener: flow.opener, most }))
-      if (now() - sweptAt < SWEEP_EVERY_MS) return
+      if (flow.quotaKey !== '')
+        await write(() => evict.execute({ quotaKey: flow.quotaKey, most: maxFlows }))
+      if (now() - sweptAt < SWEEP_INTERVAL_MS) return
       sweptAt = now()
-      await forget()
+      await deleteExpired()
     },
 
     /** Forgets logins that ended long ago, whether anybody starts new ones or not. */
-    purge: forget,
+    purge: deleteExpired,
 
-    async get(stateHash: string): Promise<Flow | undefined> {
+    async get(stateHash: string): Promise<LoginFlowRow | undefined> {
       return (await db.select().from(flows).where(eq(flows.stateHash, stateHash)))[0]
     },
 
     /** Takes the flow for one code. True for exactly one caller, whatever number of processes try. */
     async claim(stateHash: string, codeHash: string): Promise<boolean> {
-      const taken = await write(() =>
+      const claimed = await write(() =>
         db
           .update(flows)
           .set({ codeHash, claimedAt: new Date(now()) })
@@ -148,17 +157,17 @@ export function flows({ db, tables: { flows }, write }: Engine, now: () => numbe
           )
           .returning({ stateHash: flows.stateHash })
       )
-      return taken.length === 1
+      return claimed.length === 1
     },
 
     /** Records how the claimed flow ended, for whoever hits the same callback again; to be run with what it brought. */
-    finishing:
-      (stateHash: string, outcome: string): WithStatement =>
+    finishStatement:
+      (stateHash: string, outcome: string): StatementBuilder =>
       (tx) =>
         tx.update(flows).set({ outcome }).where(eq(flows.stateHash, stateHash)),
 
     /** The logins of somebody that are kept, oldest first. */
-    async list(user: Somebody) {
+    async list(user: UserRef) {
       return await db
         .select({
           provider: flows.provider,
@@ -169,14 +178,14 @@ export function flows({ db, tables: { flows }, write }: Engine, now: () => numbe
           outcome: flows.outcome
         })
         .from(flows)
-        .where(areOf(user, await named(user)))
+        .where(belongsTo(user, await findFlowsNamingUser(user)))
         .orderBy(flows.expiresAt, flows.stateHash)
     },
 
     /** Erases the logins of somebody who leaves; those that are begun after this was asked for name nobody any more. */
-    async forgetting(user: Somebody): Promise<WithStatement> {
-      const theirs = areOf(user, await named(user))
-      return (tx) => tx.delete(flows).where(theirs)
+    async deleteForUserStatement(user: UserRef): Promise<StatementBuilder> {
+      const ownedByUser = belongsTo(user, await findFlowsNamingUser(user))
+      return (tx) => tx.delete(flows).where(ownedByUser)
     },
 
     /** The same, where it brought nothing. */
@@ -186,6 +195,6 @@ export function flows({ db, tables: { flows }, write }: Engine, now: () => numbe
   }
 }
 
-function mentions(column: object, text: string): SQL {
+function containsText(column: object, text: string): SQL {
   return sql`lower(${column}) like ${`%${text.toLowerCase().replace(/[\\%_]/g, '\\$&')}%`} escape '\\'`
 }

@@ -1,40 +1,40 @@
 import { and, asc, desc, eq, inArray, isNull, lte, or, sql } from 'drizzle-orm'
 import type { Engine } from '../engine.ts'
-import type { Leases } from './leases.ts'
+import type { LeaseRepository } from './leases.ts'
 
 /** An account whose id is kept, and when that was last made sure of. */
-export interface KeptAccount {
+export interface ReportableAccount {
   grantId: string
   accountId: string
   updatedAt: Date
 }
 
-const LEASE = 'personal-data'
+const LEASE_NAME = 'personal-data'
 
 /** Which accounts Atlassian has to be told of, app by app. How far that is stands in the grants, so it goes with them, and a restart goes on. */
-export function reports(
-  { db, tables: { grants }, write, inSteps }: Engine,
-  { leases }: { leases: Leases }
+export function createPrivacyReportRepository(
+  { db, tables: { grants }, write, transaction }: Engine,
+  { leases }: { leases: LeaseRepository }
 ) {
-  const dueBy = (clientId: string, at: Date) =>
+  const isDue = (clientId: string, at: Date) =>
     and(eq(grants.clientId, clientId), or(isNull(grants.reportDueAt), lte(grants.reportDueAt, at)))
 
   return {
     /** Takes the turn, or keeps it for longer. @returns false while another process has it */
-    async take(owner: string, ttlMs: number): Promise<boolean> {
-      return await inSteps(function* (tx) {
-        return (yield leases.taking(tx, LEASE, owner, ttlMs, owner)).length > 0
+    async acquireLease(owner: string, ttlMs: number): Promise<boolean> {
+      return await transaction(function* (tx) {
+        return (yield leases.acquireStatement(tx, LEASE_NAME, owner, ttlMs, owner)).length > 0
       })
     },
 
-    async release(owner: string): Promise<void> {
-      await inSteps(function* (tx) {
-        yield leases.releasing(tx, LEASE, owner)
+    async releaseLease(owner: string): Promise<void> {
+      await transaction(function* (tx) {
+        yield leases.releaseStatement(tx, LEASE_NAME, owner)
       })
     },
 
     /** Accounts of an app whose turn has come, in no order that matters. */
-    async due(clientId: string, at: Date, limit: number): Promise<KeptAccount[]> {
+    async listDue(clientId: string, at: Date, limit: number): Promise<ReportableAccount[]> {
       return await db
         .select({
           grantId: grants.id,
@@ -42,7 +42,7 @@ export function reports(
           updatedAt: sql<number>`coalesce(${grants.rotatedAt}, ${grants.consentedAt})`
         })
         .from(grants)
-        .where(dueBy(clientId, at))
+        .where(isDue(clientId, at))
         .orderBy(asc(grants.id))
         .limit(limit)
         .then((rows) =>
@@ -51,23 +51,23 @@ export function reports(
     },
 
     /** Grants of an app whose tokens work, those first that hold the scope. */
-    async reporters(
+    async listReportingGrants(
       clientId: string,
       scope: string,
       limit: number
-    ): Promise<Array<{ id: string; holds: boolean }>> {
-      const holds = sql<number>`case when ' ' || ${grants.scopes} || ' ' like ${`% ${scope} %`} then 1 else 0 end`
+    ): Promise<Array<{ id: string; hasScope: boolean }>> {
+      const hasScope = sql<number>`case when ' ' || ${grants.scopes} || ' ' like ${`% ${scope} %`} then 1 else 0 end`
       const rows = await db
-        .select({ id: grants.id, holds })
+        .select({ id: grants.id, hasScope })
         .from(grants)
         .where(and(eq(grants.clientId, clientId), inArray(grants.state, ['active', 'degraded'])))
-        .orderBy(desc(holds), asc(grants.id))
+        .orderBy(desc(hasScope), asc(grants.id))
         .limit(limit)
-      return rows.map((row) => ({ id: row.id, holds: Number(row.holds) === 1 }))
+      return rows.map((row) => ({ id: row.id, hasScope: Number(row.hasScope) === 1 }))
     },
 
     /** These were told of; they are told of again at `next`. */
-    async told(grantIds: string[], next: Date): Promise<void> {
+    async markReported(grantIds: string[], next: Date): Promise<void> {
       if (grantIds.length > 0) {
         await write(() =>
           db.update(grants).set({ reportDueAt: next }).where(inArray(grants.id, grantIds))
@@ -77,7 +77,7 @@ export function reports(
 
     /** Nothing of an app is told before `until`. */
     async postpone(clientId: string, at: Date, until: Date): Promise<void> {
-      await write(() => db.update(grants).set({ reportDueAt: until }).where(dueBy(clientId, at)))
+      await write(() => db.update(grants).set({ reportDueAt: until }).where(isDue(clientId, at)))
     }
   }
 }

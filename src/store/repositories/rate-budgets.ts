@@ -1,34 +1,40 @@
 import { and, inArray, lt, sql } from 'drizzle-orm'
-import type { Engine, Prepared } from '../engine.ts'
+import type { Engine, PreparedStatement } from '../engine.ts'
 
 /** What is known of one name: how long nobody calls there, in milliseconds from now, who has said so, and how often in a row; points of an hour. */
-export interface BudgetRow {
+export interface RateBudgetRow {
   name: string
   waitMs: number
   owner: string
-  strikes: number
+  consecutiveRefusals: number
   hour: number
-  used: number
+  pointsUsed: number
 }
 
 const DAY_MS = 86_400_000
 const HOUR_MS = 3_600_000
 
 /** What all instances have to know of each other before they call Atlassian. Times are the database's own. */
-export function budgets({ db, tables: { budgets }, write, prepare, after }: Engine) {
-  const looks = new Map<number, Prepared>()
-  const look = (size: number): Prepared => {
-    const known =
-      looks.get(size) ??
+export function createRateBudgetRepository({
+  db,
+  tables: { budgets },
+  write,
+  prepare,
+  nowPlus
+}: Engine) {
+  const preparedBySize = new Map<number, PreparedStatement>()
+  const prepareSelect = (size: number): PreparedStatement => {
+    const cached =
+      preparedBySize.get(size) ??
       prepare(
         db
           .select({
             name: budgets.name,
-            waitMs: sql<number>`${budgets.until} - (${after(0)})`.as('wait_ms'),
+            waitMs: sql<number>`${budgets.until} - (${nowPlus(0)})`.as('wait_ms'),
             owner: budgets.owner,
-            strikes: budgets.strikes,
+            consecutiveRefusals: budgets.consecutiveRefusals,
             hour: budgets.hour,
-            used: budgets.used
+            pointsUsed: budgets.pointsUsed
           })
           .from(budgets)
           .where(
@@ -38,40 +44,45 @@ export function budgets({ db, tables: { budgets }, write, prepare, after }: Engi
             )
           )
       )
-    looks.set(size, known)
-    return known
+    preparedBySize.set(size, cached)
+    return cached
   }
-  const fresh = (column: { name: string }) => sql.raw(`excluded."${column.name}"`)
-  const spent = (added: number, floor: number) => {
-    const sum = sql`(case when ${budgets.hour} < ${fresh(budgets.hour)} then 0 else ${budgets.used} end) + ${added}`
-    return sql`case when ${sum} > ${floor} then ${sum} else ${floor} end`
+  const excludedColumn = (column: { name: string }) => sql.raw(`excluded."${column.name}"`)
+  const nextUsedPoints = (points: number, minimumUsed: number) => {
+    const sum = sql`(case when ${budgets.hour} < ${excludedColumn(budgets.hour)} then 0 else ${budgets.pointsUsed} end) + ${points}`
+    return sql`case when ${sum} > ${minimumUsed} then ${sum} else ${minimumUsed} end`
   }
 
   return {
-    async look(names: readonly string[]): Promise<BudgetRow[]> {
-      const rows = await look(names.length)(
+    async listByNames(names: readonly string[]): Promise<RateBudgetRow[]> {
+      const rows = await prepareSelect(names.length)(
         Object.fromEntries(names.map((name, i) => [`name ${i}`, name]))
       )
       return rows.map((row) => ({
         name: String(row.name),
         waitMs: Number(row.wait_ms),
         owner: String(row.owner),
-        strikes: Number(row.strikes),
+        consecutiveRefusals: Number(row.strikes),
         hour: Number(row.hour),
-        used: Number(row.used)
+        pointsUsed: Number(row.used)
       }))
     },
 
     /** Nobody calls there for so long, unless somebody has asked for longer already. */
-    async block(name: string, waitMs: number, owner: string, strikes: number): Promise<void> {
+    async block(
+      name: string,
+      waitMs: number,
+      owner: string,
+      consecutiveRefusals: number
+    ): Promise<void> {
       await write(() =>
         db
           .insert(budgets)
-          .values({ name, until: after(waitMs), owner, strikes })
+          .values({ name, until: nowPlus(waitMs), owner, consecutiveRefusals })
           .onConflictDoUpdate({
             target: budgets.name,
-            set: { until: after(waitMs), owner, strikes },
-            setWhere: sql`${budgets.until} <= ${after(waitMs)}`
+            set: { until: nowPlus(waitMs), owner, consecutiveRefusals },
+            setWhere: sql`${budgets.until} <= ${nowPlus(waitMs)}`
           })
       )
     },
@@ -79,24 +90,29 @@ export function budgets({ db, tables: { budgets }, write, prepare, after }: Engi
     /**
      * Counts points that were spent in an hour.
      *
-     * @param floor as many have been spent at least, whoever did
+     * @param minimumUsed as many have been spent at least, whoever did
      * @returns how many all instances have spent
      */
-    async spend(name: string, hour: number, added: number, floor: number): Promise<number> {
+    async addUsage(
+      name: string,
+      hour: number,
+      points: number,
+      minimumUsed: number
+    ): Promise<number> {
       const [row] = await write(() =>
         db
           .insert(budgets)
-          .values({ name, until: new Date(0), hour, used: Math.max(added, floor) })
+          .values({ name, until: new Date(0), hour, pointsUsed: Math.max(points, minimumUsed) })
           .onConflictDoUpdate({
             target: budgets.name,
             set: {
-              used: spent(added, floor),
-              hour: sql`case when ${budgets.hour} < ${fresh(budgets.hour)} then ${fresh(budgets.hour)} else ${budgets.hour} end`
+              pointsUsed: nextUsedPoints(points, minimumUsed),
+              hour: sql`case when ${budgets.hour} < ${excludedColumn(budgets.hour)} then ${excludedColumn(budgets.hour)} else ${budgets.hour} end`
             }
           })
-          .returning({ used: budgets.used })
+          .returning({ pointsUsed: budgets.pointsUsed })
       )
-      return row?.used ?? added
+      return row?.pointsUsed ?? points
     },
 
     /** Forgets what has been over for a day. */
@@ -106,7 +122,7 @@ export function budgets({ db, tables: { budgets }, write, prepare, after }: Engi
           .delete(budgets)
           .where(
             and(
-              lt(budgets.until, after(-DAY_MS)),
+              lt(budgets.until, nowPlus(-DAY_MS)),
               lt(budgets.hour, Math.floor((now - DAY_MS) / HOUR_MS))
             )
           )
@@ -115,4 +131,4 @@ export function budgets({ db, tables: { budgets }, write, prepare, after }: Engi
   }
 }
 
-export type Budgets = ReturnType<typeof budgets>
+export type RateBudgetRepository = ReturnType<typeof createRateBudgetRepository>

@@ -1,16 +1,16 @@
 import { and, asc, eq, inArray, isNotNull, isNull, lt, lte, or, sql } from 'drizzle-orm'
 import type { ErrorCode } from '../../lib/errors.ts'
-import type { Audit } from './audit-log.ts'
-import type { Engine, Statement, WithStatement } from '../engine.ts'
+import type { AuditLog } from './audit-log.ts'
+import type { Engine, Statement, StatementBuilder } from '../engine.ts'
 
 export type RunMode = 'due' | 'incremental' | 'full'
 export type RunState =
   'queued' | 'running' | 'parked' | 'succeeded' | 'partial' | 'failed' | 'cancelled'
 /** States in which a run is under way. */
-export const UNDER_WAY: readonly RunState[] = ['queued', 'running', 'parked']
+export const ACTIVE_STATES: readonly RunState[] = ['queued', 'running', 'parked']
 
 /** One thing that went wrong. Without a remote id it is about the whole collection of the site. */
-export interface Failure {
+export interface RunFailure {
   collection: string
   site: string
   remoteId: string | null
@@ -19,7 +19,7 @@ export interface Failure {
 }
 
 /** What is copied at the moment. */
-export interface Progress {
+export interface CollectionProgress {
   collection: string
   site: string
   done: number
@@ -27,7 +27,7 @@ export interface Progress {
 }
 
 /** What a run has done so far. */
-export interface Tally {
+export interface RunCounters {
   seen: number
   added: number
   changed: number
@@ -37,13 +37,13 @@ export interface Tally {
   /** Requests sent to Atlassian, and what they cost of the hourly quota. */
   calls: number
   points: number
-  progress: Progress | null
+  progress: CollectionProgress | null
   /** The parts that are done, `site/collection`. */
   done: string[]
-  failures: Failure[]
+  failures: RunFailure[]
 }
 
-export interface Run extends Tally {
+export interface SyncRun extends RunCounters {
   id: number
   ownerId: number
   provider: string
@@ -59,7 +59,7 @@ export interface Run extends Tally {
 }
 
 /** How a run ended. `cause` is for the log. */
-export interface Outcome {
+export interface RunOutcome {
   state: 'succeeded' | 'partial' | 'failed'
   code?: ErrorCode
   detail?: string
@@ -67,9 +67,9 @@ export interface Outcome {
 }
 
 /** How long a worker that says nothing keeps a run. It says something with each page, and every few seconds in between. */
-const LEASE_MS = 15_000
+const LEASE_TTL_MS = 15_000
 
-const COUNTED = [
+const COUNTERS = [
   'seen',
   'added',
   'changed',
@@ -83,57 +83,57 @@ const COUNTED = [
   'failures'
 ] as const
 
-export function runs(
-  { db, tables: { runs }, write, atomically, after, prepare, skippingLocked }: Engine,
+export function createSyncRunRepository(
+  { db, tables: { runs }, write, batch, nowPlus, prepare, skipLocked }: Engine,
   now: () => number,
-  { inSteps }: Audit
+  { runAudited }: AuditLog
 ) {
   const activeKey = (ownerId: number, provider: string) => `${ownerId}/${provider}`
-  const read = ({ progress, done, failures, ...row }: typeof runs.$inferSelect): Run => ({
+  const toRun = ({ progress, done, failures, ...row }: typeof runs.$inferSelect): SyncRun => ({
     ...row,
     mode: row.mode as RunMode,
     state: row.state as RunState,
-    progress: progress === null ? null : (JSON.parse(progress) as Progress),
+    progress: progress === null ? null : (JSON.parse(progress) as CollectionProgress),
     done: JSON.parse(done) as string[],
-    failures: JSON.parse(failures) as Failure[]
+    failures: JSON.parse(failures) as RunFailure[]
   })
-  const columnsOf = ({ progress, done, failures, ...counts }: Tally) => ({
+  const toColumns = ({ progress, done, failures, ...counts }: RunCounters) => ({
     ...counts,
     progress: progress === null ? null : JSON.stringify(progress),
     done: JSON.stringify(done),
     failures: JSON.stringify(failures)
   })
   /** A run that was ended, or taken by somebody else, is not this worker's any more. */
-  const mine = ({ id, worker }: Pick<Run, 'id' | 'worker'>) =>
+  const ownedByWorker = ({ id, worker }: Pick<SyncRun, 'id' | 'worker'>) =>
     and(eq(runs.id, id), eq(runs.worker, worker ?? ''), isNotNull(runs.activeKey))
   // With each page: rendered once.
   const [id, worker] = ['id', 'worker'].map((name) => sql.placeholder(name) as never)
-  const its = and(
+  const ownedRun = and(
     eq(runs.id, id as never),
     eq(runs.worker, worker as never),
     isNotNull(runs.activeKey)
   )
-  const hold = prepare(
+  const lockRun = prepare(
     db
       .update(runs)
-      .set({ leaseUntil: after(LEASE_MS) })
-      .where(its)
+      .set({ leaseUntil: nowPlus(LEASE_TTL_MS) })
+      .where(ownedRun)
       .returning({ id: runs.id })
   )
-  const count = prepare(
+  const saveCounters = prepare(
     db
       .update(runs)
-      .set(Object.fromEntries(COUNTED.map((name) => [name, sql`${sql.placeholder(name)}`])))
-      .where(its)
+      .set(Object.fromEntries(COUNTERS.map((name) => [name, sql`${sql.placeholder(name)}`])))
+      .where(ownedRun)
   )
-  const idle = { worker: null, leaseUntil: null }
+  const noLease = { worker: null, leaseUntil: null }
 
-  const ending =
+  const failActiveStatement =
     (
       ownerId: number,
       provider: string,
       error: { code: ErrorCode; detail: string }
-    ): WithStatement =>
+    ): StatementBuilder =>
     (tx) =>
       tx
         .update(runs)
@@ -141,7 +141,7 @@ export function runs(
           state: 'failed',
           activeKey: null,
           parkedUntil: null,
-          ...idle,
+          ...noLease,
           errorCode: error.code,
           errorDetail: error.detail,
           finishedAt: new Date(now())
@@ -154,12 +154,12 @@ export function runs(
       ownerId: number,
       provider: string,
       mode: RunMode = 'due'
-    ): Promise<{ run: Run; created: boolean }> {
+    ): Promise<{ run: SyncRun; created: boolean }> {
       const key = activeKey(ownerId, provider)
       for (let attempt = 0; attempt < 3; attempt++) {
         const [active] = await db.select().from(runs).where(eq(runs.activeKey, key))
-        if (active !== undefined) return { run: read(active), created: false }
-        const [made] = await write(() =>
+        if (active !== undefined) return { run: toRun(active), created: false }
+        const [inserted] = await write(() =>
           db
             .insert(runs)
             .values({
@@ -178,17 +178,17 @@ export function runs(
             .returning()
         )
         // Somebody else's insert came in between: look again.
-        if (made !== undefined) return { run: read(made), created: true }
+        if (inserted !== undefined) return { run: toRun(inserted), created: true }
       }
       throw new Error('A run could neither be queued nor found')
     },
 
-    async get(id: number, provider: string): Promise<Run | undefined> {
+    async get(id: number, provider: string): Promise<SyncRun | undefined> {
       const [row] = await db
         .select()
         .from(runs)
         .where(and(eq(runs.id, id), eq(runs.provider, provider)))
-      return row === undefined ? undefined : read(row)
+      return row === undefined ? undefined : toRun(row)
     },
 
     /** Newest first, older than the run with the id `before`. */
@@ -197,7 +197,7 @@ export function runs(
       provider: string,
       limit: number,
       before = Number.MAX_SAFE_INTEGER
-    ): Promise<Run[]> {
+    ): Promise<SyncRun[]> {
       return (
         await db
           .select()
@@ -205,21 +205,21 @@ export function runs(
           .where(and(eq(runs.ownerId, ownerId), eq(runs.provider, provider), lt(runs.id, before)))
           .orderBy(sql`${runs.id} desc`)
           .limit(limit)
-      ).map(read)
+      ).map(toRun)
     },
 
     /** Runs that somebody may take: queued ones, parked ones whose time has come, and those whose worker has gone silent. Oldest first. */
-    async waiting(limit: number): Promise<Array<Pick<Run, 'id' | 'ownerId'>>> {
+    async listClaimable(limit: number): Promise<Array<Pick<SyncRun, 'id' | 'ownerId'>>> {
       return await db
         .select({ id: runs.id, ownerId: runs.ownerId })
         .from(runs)
-        .where(claimable())
+        .where(claimableCondition())
         .orderBy(asc(runs.id))
         .limit(limit)
     },
 
     /** When the next of the parked runs goes on. */
-    async nextParked(): Promise<Date | undefined> {
+    async getNextResumeAt(): Promise<Date | undefined> {
       const [row] = await db
         .select({ at: runs.parkedUntil })
         .from(runs)
@@ -230,14 +230,14 @@ export function runs(
     },
 
     /** Takes a run. @returns undefined where somebody else has it, or is just taking it, or it has ended */
-    async claim(id: number, worker: string): Promise<Run | undefined> {
+    async claim(id: number, worker: string): Promise<SyncRun | undefined> {
       const [row] = await write(() =>
         db
           .update(runs)
           .set({
             state: 'running',
             worker,
-            leaseUntil: after(LEASE_MS),
+            leaseUntil: nowPlus(LEASE_TTL_MS),
             parkedUntil: null,
             errorCode: null,
             errorDetail: null,
@@ -247,30 +247,30 @@ export function runs(
             sql`${runs.id} in (${db
               .select({ id: runs.id })
               .from(runs)
-              .where(and(eq(runs.id, id), claimable()))} ${skippingLocked})`
+              .where(and(eq(runs.id, id), claimableCondition()))} ${skipLocked})`
           )
           .returning()
       )
-      return row === undefined ? undefined : read(row)
+      return row === undefined ? undefined : toRun(row)
     },
 
     /** Holds a run for the rest of a transaction, and for as long as a lease lasts; returns no row once it is not this worker's any more. */
-    holding: ({ id, worker }: Pick<Run, 'id' | 'worker'>): Statement =>
-      hold.bind({ id, worker: worker ?? '' }),
+    lockStatement: ({ id, worker }: Pick<SyncRun, 'id' | 'worker'>): Statement =>
+      lockRun.bind({ id, worker: worker ?? '' }),
 
     /** @returns false once the run is not this worker's any more */
-    async isMine(run: Pick<Run, 'id' | 'worker'>): Promise<boolean> {
-      return (await db.select({ id: runs.id }).from(runs).where(mine(run))).length === 1
+    async isOwned(run: Pick<SyncRun, 'id' | 'worker'>): Promise<boolean> {
+      return (await db.select({ id: runs.id }).from(runs).where(ownedByWorker(run))).length === 1
     },
 
-    async renew(run: Pick<Run, 'id' | 'worker'>): Promise<boolean> {
+    async renewLease(run: Pick<SyncRun, 'id' | 'worker'>): Promise<boolean> {
       return (
         (
           await write(() =>
             db
               .update(runs)
-              .set({ leaseUntil: after(LEASE_MS) })
-              .where(mine(run))
+              .set({ leaseUntil: nowPlus(LEASE_TTL_MS) })
+              .where(ownedByWorker(run))
               .returning({ id: runs.id })
           )
         ).length === 1
@@ -278,34 +278,36 @@ export function runs(
     },
 
     /** Writes how far a run is, in the transaction that makes it so. */
-    counting: ({ id, worker }: Pick<Run, 'id' | 'worker'>, tally: Tally): Statement =>
-      count.bind({ id, worker: worker ?? '', ...columnsOf(tally) }),
+    saveProgressStatement: (
+      { id, worker }: Pick<SyncRun, 'id' | 'worker'>,
+      counters: RunCounters
+    ): Statement => saveCounters.bind({ id, worker: worker ?? '', ...toColumns(counters) }),
 
-    async end(
-      run: Pick<Run, 'id' | 'worker'>,
-      tally: Tally,
-      { state, code, detail }: Outcome
+    async finish(
+      run: Pick<SyncRun, 'id' | 'worker'>,
+      counters: RunCounters,
+      { state, code, detail }: RunOutcome
     ): Promise<void> {
       await write(() =>
         db
           .update(runs)
           .set({
-            ...columnsOf(tally),
+            ...toColumns(counters),
             state,
             activeKey: null,
-            ...idle,
+            ...noLease,
             errorCode: code ?? null,
             errorDetail: detail ?? null,
             finishedAt: new Date(now())
           })
-          .where(mine(run))
+          .where(ownedByWorker(run))
       )
     },
 
     /** Puts a run aside until `until`; null: for whoever comes next. */
-    async putAside(
-      run: Pick<Run, 'id' | 'worker'>,
-      tally: Tally,
+    async suspend(
+      run: Pick<SyncRun, 'id' | 'worker'>,
+      counters: RunCounters,
       until: Date | null,
       reason?: { code: ErrorCode; detail: string }
     ): Promise<void> {
@@ -313,26 +315,26 @@ export function runs(
         db
           .update(runs)
           .set({
-            ...columnsOf(tally),
+            ...toColumns(counters),
             state: until === null ? 'queued' : 'parked',
-            ...idle,
+            ...noLease,
             parkedUntil: until,
             errorCode: reason?.code ?? null,
             errorDetail: reason?.detail ?? null
           })
-          .where(mine(run))
+          .where(ownedByWorker(run))
       )
     },
 
     /** Ends a run that is under way, whoever works at it. @returns false where it had ended before */
     async cancel(id: number, detail: string): Promise<boolean> {
-      return await inSteps(function* (tx, tell) {
-        const ended = yield tx
+      return await runAudited(function* (tx, record) {
+        const cancelled = yield tx
           .update(runs)
           .set({
             state: 'cancelled',
             activeKey: null,
-            ...idle,
+            ...noLease,
             parkedUntil: null,
             errorCode: 'cancelled',
             errorDetail: detail,
@@ -340,8 +342,8 @@ export function runs(
           })
           .where(and(eq(runs.id, id), isNotNull(runs.activeKey)))
           .returning({ ownerId: runs.ownerId, provider: runs.provider })
-        tell(
-          ...ended.map(
+        record(
+          ...cancelled.map(
             ({ owner_id: userId, provider }) =>
               ({
                 action: 'run_cancelled',
@@ -351,40 +353,46 @@ export function runs(
               }) as const
           )
         )
-        return ended.length === 1
+        return cancelled.length === 1
       })
     },
 
     /** Ends what is under way for an owner and product, whichever process is at it. */
-    endingActive: ending,
+    failActiveStatement,
 
-    async endActive(
-      ...which: [ownerId: number, provider: string, error: { code: ErrorCode; detail: string }]
+    async failActive(
+      ...args: [ownerId: number, provider: string, error: { code: ErrorCode; detail: string }]
     ): Promise<void> {
-      await atomically((tx) => [ending(...which)(tx)])
+      await batch((tx) => [failActiveStatement(...args)(tx)])
     },
 
     /** Forgets some runs that ended before `before`. @returns whether there may be more */
     async purge(before: Date): Promise<boolean> {
-      const old = db
+      const expired = db
         .select({ id: runs.id })
         .from(runs)
         .where(lt(runs.finishedAt, before))
         .limit(500)
       return (
-        (await write(() => db.delete(runs).where(inArray(runs.id, old)).returning({ id: runs.id })))
-          .length === 500
+        (
+          await write(() =>
+            db.delete(runs).where(inArray(runs.id, expired)).returning({ id: runs.id })
+          )
+        ).length === 500
       )
     }
   }
 
-  function claimable() {
+  function claimableCondition() {
     return and(
       isNotNull(runs.activeKey),
       or(
         eq(runs.state, 'queued'),
         and(eq(runs.state, 'parked'), lte(runs.parkedUntil, new Date(now()))),
-        and(eq(runs.state, 'running'), or(isNull(runs.leaseUntil), lte(runs.leaseUntil, after(0))))
+        and(
+          eq(runs.state, 'running'),
+          or(isNull(runs.leaseUntil), lte(runs.leaseUntil, nowPlus(0)))
+        )
       )
     )
   }

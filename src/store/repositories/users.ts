@@ -1,7 +1,7 @@
 import { asc, eq, gt, sql } from 'drizzle-orm'
-import { isText } from '../../lib/formats.ts'
-import type { Audit } from './audit-log.ts'
-import type { Engine, RawRow, WithStatement } from '../engine.ts'
+import { isStorableText } from '../../lib/formats.ts'
+import type { AuditLog } from './audit-log.ts'
+import type { Engine, RawRow, StatementBuilder } from '../engine.ts'
 
 export interface UserRow {
   id: number
@@ -10,35 +10,35 @@ export interface UserRow {
 }
 
 /** How the address begins of somebody who is nobody any more, and so nobody's first user either. */
-const REMOVED = 'removed-user-'
+const REMOVED_USER_PREFIX = 'removed-user-'
 
 /** People, by id and by address. Addresses are compared without case and in one Unicode form, and kept as given. */
-export function users(
+export function createUserRepository(
   { db, tables: { users }, prepare }: Engine,
   now: () => number,
-  { inSteps }: Audit
+  { runAudited }: AuditLog
 ) {
   const columns = { id: users.id, email: users.email, displayName: users.displayName }
-  const byId = prepare(
+  const selectById = prepare(
     db
       .select(columns)
       .from(users)
       .where(eq(users.id, sql.placeholder('id')))
   )
-  const byKey = prepare(
+  const selectByEmailKey = prepare(
     db
       .select(columns)
       .from(users)
       .where(eq(users.emailKey, sql.placeholder('key')))
   )
-  const first = prepare(
+  const selectFirst = prepare(
     db
       .select(columns)
       .from(users)
       .where(
         eq(
           users.id,
-          sql`(select min(${users.id}) from ${users} where ${users.emailKey} not like ${`${REMOVED}%`})`
+          sql`(select min(${users.id}) from ${users} where ${users.emailKey} not like ${`${REMOVED_USER_PREFIX}%`})`
         )
       )
   )
@@ -57,15 +57,17 @@ export function users(
 
   // An address that could not be kept is nobody's, and not every engine lets itself be asked for it.
   const find = async (email: string): Promise<UserRow | undefined> =>
-    isText(email) ? one(await byKey({ key: keyOf(email) })) : undefined
+    isStorableText(email)
+      ? toUser(await selectByEmailKey({ key: normalizeEmail(email) }))
+      : undefined
 
   return {
     async get(id: number): Promise<UserRow | undefined> {
-      return one(await byId({ id }))
+      return toUser(await selectById({ id }))
     },
 
     /** When somebody became a user. */
-    async since(id: number): Promise<Date | undefined> {
+    async getCreatedAt(id: number): Promise<Date | undefined> {
       const [row] = await db
         .select({ createdAt: users.createdAt })
         .from(users)
@@ -74,51 +76,51 @@ export function users(
     },
 
     /** The user with the lowest id: whom a request without an owner means (contract.md section 1). */
-    async first(): Promise<UserRow | undefined> {
-      return one(await first({}))
+    async findFirst(): Promise<UserRow | undefined> {
+      return toUser(await selectFirst({}))
     },
 
     find,
 
     /** Finds or creates; never changes who is there. */
-    async save(
+    async findOrCreate(
       email: string,
       displayName: string | null
     ): Promise<{ user: UserRow; created: boolean }> {
       // Looked up first, because an insert that meets a conflict still uses up an id.
-      const known = await find(email)
-      if (known !== undefined) return { user: known, created: false }
-      const made = await inSteps(function* (_tx, tell) {
-        const user = one(
+      const existing = await find(email)
+      if (existing !== undefined) return { user: existing, created: false }
+      const inserted = await runAudited(function* (_tx, record) {
+        const user = toUser(
           yield insert.bind({
             email,
-            emailKey: keyOf(email),
+            emailKey: normalizeEmail(email),
             displayName,
             createdAt: new Date(now())
           })
         )
-        if (user !== undefined) tell({ action: 'user_created', userId: user.id })
+        if (user !== undefined) record({ action: 'user_created', userId: user.id })
         return user
       })
-      if (made !== undefined) return { user: made, created: true }
-      const found = await find(email)
-      if (found === undefined) throw new Error('A user vanished between two statements')
-      return { user: found, created: false }
+      if (inserted !== undefined) return { user: inserted, created: true }
+      const concurrent = await find(email)
+      if (concurrent === undefined) throw new Error('A user vanished between two statements')
+      return { user: concurrent, created: false }
     },
 
-    removing:
-      (id: number): WithStatement =>
+    deleteStatement:
+      (id: number): StatementBuilder =>
       (tx) =>
         tx.delete(users).where(eq(users.id, id)),
 
     /** The row stays, because others point to it, and names nobody any more. */
-    anonymising:
-      (id: number): WithStatement =>
+    anonymizeStatement:
+      (id: number): StatementBuilder =>
       (tx) => {
-        const email = `${REMOVED}${crypto.randomUUID()}@example.local`
+        const email = `${REMOVED_USER_PREFIX}${crypto.randomUUID()}@example.local`
         return tx
           .update(users)
-          .set({ email, emailKey: keyOf(email), displayName: null })
+          .set({ email, emailKey: normalizeEmail(email), displayName: null })
           .where(eq(users.id, id))
       },
 
@@ -134,9 +136,9 @@ export function users(
   }
 }
 
-export type Users = ReturnType<typeof users>
+export type UserRepository = ReturnType<typeof createUserRepository>
 
-function one([row]: RawRow[]): UserRow | undefined {
+function toUser([row]: RawRow[]): UserRow | undefined {
   return row === undefined
     ? undefined
     : {
@@ -147,6 +149,6 @@ function one([row]: RawRow[]): UserRow | undefined {
 }
 
 /** How addresses are compared. */
-export function keyOf(email: string): string {
+export function normalizeEmail(email: string): string {
   return email.normalize('NFC').toLowerCase()
 }

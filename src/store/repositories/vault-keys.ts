@@ -2,15 +2,18 @@ import { eq, sql } from 'drizzle-orm'
 import type { Engine } from '../engine.ts'
 
 /** One key that this database has been written with. */
-export interface KeyRow {
+export interface VaultKeyRow {
   id: string
   proof: string
   uses: number
 }
 
-export function keys({ db, tables: { vaultKeys }, write }: Engine, now: () => number) {
+export function createVaultKeyRepository(
+  { db, tables: { vaultKeys }, write }: Engine,
+  now: () => number
+) {
   return {
-    async list(): Promise<KeyRow[]> {
+    async list(): Promise<VaultKeyRow[]> {
       return await db
         .select({ id: vaultKeys.id, proof: vaultKeys.proof, uses: vaultKeys.uses })
         .from(vaultKeys)
@@ -18,7 +21,7 @@ export function keys({ db, tables: { vaultKeys }, write }: Engine, now: () => nu
     },
 
     /** Introduces a key; `proof` is a known word sealed with it. The first one to say so is right. */
-    async introduce(id: string, proof: string): Promise<void> {
+    async register(id: string, proof: string): Promise<void> {
       await write(() =>
         db
           .insert(vaultKeys)

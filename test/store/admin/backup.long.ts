@@ -2,24 +2,30 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { join } from 'node:path'
 import Driver from 'better-sqlite3'
 import t from 'tap'
-import { verified } from '../../audit/helper.ts'
-import { newKeyEntry } from '../../../src/vault/keyring.ts'
-import { many } from '../../auth/helper.ts'
-import { check } from '../../grants/helper.ts'
-import { folder, start } from '../../process/child.ts'
-import { answers, command, filled, sqlite, withPages } from './helper.ts'
+import { runAuditVerify } from '../../audit/helper.ts'
+import { generateKeyEntry } from '../../../src/vault/keyring.ts'
+import { pickByScale } from '../../auth/helper.ts'
+import { checkConnection } from '../../grants/helper.ts'
+import { createTempFolder, startServiceProcess } from '../../process/child.ts'
+import {
+  readResponses,
+  runDatabaseCommand,
+  fillDatabase,
+  createSqliteDatabase,
+  fillWithPages
+} from './helper.ts'
 
 t.jobs = 2
-const BACKUPS = many(3, 20)
-const WRITERS = 4
+const BACKUP_COUNT = pickByScale(3, 20)
+const WRITER_COUNT = 4
 
 t.test(
   'D11 B1 T31 A backup while the service writes is whole and holds every write that was acknowledged before it began; with the key its tokens open, without it nothing does',
   async (t) => {
-    const cwd = folder(t)
-    const url = await sqlite(cwd, 'source')
-    const { env, before, tokens } = await filled(t, url)
-    const service = await start(t, { cwd, env: { ...env, INTEGRATION_DB_URL: url } })
+    const cwd = createTempFolder(t)
+    const url = await createSqliteDatabase(cwd, 'source')
+    const { env, before, tokens } = await fillDatabase(t, url)
+    const service = await startServiceProcess(t, { cwd, env: { ...env, INTEGRATION_DB_URL: url } })
     const acknowledged: string[] = []
     const over = new AbortController()
     const write = async (writer: number) => {
@@ -38,19 +44,24 @@ t.test(
         if (answer.ok) acknowledged.push(`${id} ${i}`)
       }
     }
-    const writing = Array.from({ length: WRITERS }, async (_, writer) => {
+    const writing = Array.from({ length: WRITER_COUNT }, async (_, writer) => {
       await write(writer)
     })
 
-    for (let i = 0; i < BACKUPS; i++) {
+    for (let i = 0; i < BACKUP_COUNT; i++) {
       const file = join(cwd, `backup ${i}`)
-      const known = new Map(acknowledged.map((each) => each.split(' ') as [string, string]))
+      const acknowledgedNames = new Map(
+        acknowledged.map((each) => each.split(' ') as [string, string])
+      )
       const written = acknowledged.length
-      t.match(await command(cwd, 'backup', ['--to', file], { INTEGRATION_DB_URL: url }), {
-        code: 0,
-        stdout: /^.*backup \d+: \d+\.\d MB in \d+\.\d s, checked\.\n$/,
-        stderr: ''
-      })
+      t.match(
+        await runDatabaseCommand(cwd, 'backup', ['--to', file], { INTEGRATION_DB_URL: url }),
+        {
+          code: 0,
+          stdout: /^.*backup \d+: \d+\.\d MB in \d+\.\d s, checked\.\n$/,
+          stderr: ''
+        }
+      )
       t.ok(
         acknowledged.length > written,
         `${acknowledged.length - written} writes were acknowledged meanwhile`
@@ -69,7 +80,7 @@ t.test(
       }>
       db.close()
       t.match(
-        await verified(`sqlite:///${file}`),
+        await runAuditVerify(`sqlite:///${file}`),
         { code: 0, stdout: /^[1-9]\d* rows are as they were written/ },
         'T18 its audit trail can be followed'
       )
@@ -77,16 +88,18 @@ t.test(
         pages.map(({ page_id: id, title }) => [id, Number(title.slice('Version '.length))])
       )
       t.same(
-        [...known].filter(([id, version]) => !((stored.get(id) ?? -1) >= Number(version))),
+        [...acknowledgedNames].filter(
+          ([id, version]) => !((stored.get(id) ?? -1) >= Number(version))
+        ),
         [],
-        `all of ${known.size} acknowledged pages are there, as they were or newer`
+        `all of ${acknowledgedNames.size} acknowledged pages are there, as they were or newer`
       )
     }
     over.abort()
     await Promise.all(writing)
     t.equal(await service.stop(), 0)
 
-    const file = join(cwd, `backup ${BACKUPS - 1}`)
+    const file = join(cwd, `backup ${BACKUP_COUNT - 1}`)
     const bytes = readFileSync(file)
     t.equal(
       tokens.filter((token) =>
@@ -98,12 +111,15 @@ t.test(
       'B1 no token is readable in it'
     )
     const restored = { ...env, INTEGRATION_DB_URL: `sqlite:///${file}` }
-    t.match(await command(cwd, '', [], { ...restored, VAULT_KEYS: newKeyEntry('other') }), {
-      code: 78,
-      stderr: /^VAULT_KEYS lacks the key "test", and 2 stored grants need it\./
-    })
-    const again = await start(t, { cwd, env: restored })
-    const now = await answers(async (path) => await (await fetch(again.url + path)).json())
+    t.match(
+      await runDatabaseCommand(cwd, '', [], { ...restored, VAULT_KEYS: generateKeyEntry('other') }),
+      {
+        code: 78,
+        stderr: /^VAULT_KEYS lacks the key "test", and 2 stored grants need it\./
+      }
+    )
+    const again = await startServiceProcess(t, { cwd, env: restored })
+    const now = await readResponses(async (path) => await (await fetch(again.url + path)).json())
     for (const path of [
       '/users',
       '/users/1/connections',
@@ -114,7 +130,7 @@ t.test(
     ]) {
       t.same(now[path], before[path], path)
     }
-    t.match(await check(again), { status: 200, body: { state: 'active' } })
+    t.match(await checkConnection(again), { status: 200, body: { state: 'active' } })
     t.equal(await again.stop(), 0)
   }
 )
@@ -122,12 +138,12 @@ t.test(
 t.test(
   'D11 No file is overwritten, PostgreSQL is referred to its own tools, a damaged database makes no backup, and arguments that mean nothing end with 2',
   async (t) => {
-    const cwd = folder(t)
-    const url = await sqlite(cwd, 'source')
-    await withPages(url, 2_000)
+    const cwd = createTempFolder(t)
+    const url = await createSqliteDatabase(cwd, 'source')
+    await fillWithPages(url, 2_000)
     const files = () => readdirSync(cwd).filter((name) => !name.startsWith('source'))
     const backup = async (args: string[], at = url) =>
-      await command(cwd, 'backup', args, { INTEGRATION_DB_URL: at })
+      await runDatabaseCommand(cwd, 'backup', args, { INTEGRATION_DB_URL: at })
     for (const args of [[], ['--to', ' '], ['there']]) {
       t.match(
         await backup(args),

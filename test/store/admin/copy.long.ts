@@ -1,46 +1,46 @@
 import t from 'tap'
-import { verified } from '../../audit/helper.ts'
-import { newKeyEntry } from '../../../src/vault/keyring.ts'
-import { check } from '../../grants/helper.ts'
-import { startServer } from '../../postgres/server.ts'
-import { folder, start } from '../../process/child.ts'
+import { runAuditVerify } from '../../audit/helper.ts'
+import { generateKeyEntry } from '../../../src/vault/keyring.ts'
+import { checkConnection } from '../../grants/helper.ts'
+import { startPostgresServer } from '../../postgres/server.ts'
+import { createTempFolder, startServiceProcess } from '../../process/child.ts'
 import {
-  answers,
-  asInterrupted,
-  bytesOf,
-  command,
-  contents,
-  fileOf,
-  filled,
+  readResponses,
+  markCopyInterrupted,
+  hashFile,
+  runDatabaseCommand,
+  digestTables,
+  getSqlitePath,
+  fillDatabase,
   isSqlite,
-  run,
-  sqlite,
-  withPages,
-  type Make
+  executeSql,
+  createSqliteDatabase,
+  fillWithPages,
+  type DatabaseFactory
 } from './helper.ts'
 
-const server = await startServer()
+const server = await startPostgresServer()
 t.teardown(() => server.remove())
 // Half of the time one waits for the other's process.
 t.jobs = 4
 
-const postgres: Make = async () => await server.createDatabase()
-const WAYS: Array<[name: string, from: Make, to: Make]> = [
-  ['SQLite to PostgreSQL', sqlite, postgres],
-  ['PostgreSQL to SQLite', postgres, sqlite]
+const createPostgresDatabase: DatabaseFactory = async () => await server.createDatabase()
+const DIRECTIONS: Array<[name: string, from: DatabaseFactory, to: DatabaseFactory]> = [
+  ['SQLite to PostgreSQL', createSqliteDatabase, createPostgresDatabase],
+  ['PostgreSQL to SQLite', createPostgresDatabase, createSqliteDatabase]
 ]
 
-for (const [name, from, to] of WAYS) {
+for (const [name, from, to] of DIRECTIONS) {
   t.test(
     `D13 ${name}: a service on the copy answers the same as before, and its grants open, with the key only; the source is as it was`,
     async (t) => {
-      const cwd = folder(t)
+      const cwd = createTempFolder(t)
       const [source, target] = [await from(cwd, 'source'), await to(cwd, 'target')]
-      const { env, before, tokens } = await filled(t, source)
-      const there = await contents(source)
-      const bytes = isSqlite(source) ? bytesOf(fileOf(source)) : ''
+      const { env, before, tokens } = await fillDatabase(t, source)
+      const there = await digestTables(source)
+      const bytes = isSqlite(source) ? hashFile(getSqlitePath(source)) : ''
 
-      const output = await command(cwd, 'copy', ['--to', target], {
+      const output = await runDatabaseCommand(cwd, 'copy', ['--to', target], {
         INTEGRATION_DB_URL: source,
         DB_POOL_SIZE: '2'
       })
@@ -50,7 +50,7 @@ for (const [name, from, to] of WAYS) {
           /^[\d,]+ rows of \d+ tables copied in 0:\d\d \([\d,]+ rows\/s\) and compared in 0:\d\d: the same counts and checksums\.\nRun the service on one of the two only/
       })
       t.match(
-        await command(cwd, 'copy', ['--to', target], { INTEGRATION_DB_URL: source }),
+        await runDatabaseCommand(cwd, 'copy', ['--to', target], { INTEGRATION_DB_URL: source }),
         {
           code: 0,
           stdout: /^Nothing is left to copy: the same counts and checksums\.\n/,
@@ -59,21 +59,25 @@ for (const [name, from, to] of WAYS) {
         'and again'
       )
       t.match(output.stderr, /^users: 1 copied\n[^]*^projects: \d+ copied$[^]*^Comparing\n$/m)
-      t.same(await contents(target), there, 'row for row, ids and ciphertexts, and nothing else')
+      t.same(
+        await digestTables(target),
+        there,
+        'row for row, ids and ciphertexts, and nothing else'
+      )
       t.match(
-        await verified(target),
+        await runAuditVerify(target),
         { code: 0, stdout: /^[1-9]\d* rows are as they were written/ },
         'T18 the audit trail can be followed in the copy'
       )
-      t.same(await contents(source), there)
-      if (isSqlite(source)) t.equal(bytesOf(fileOf(source)), bytes, 'to the byte')
+      t.same(await digestTables(source), there)
+      if (isSqlite(source)) t.equal(hashFile(getSqlitePath(source)), bytes, 'to the byte')
       t.equal(tokens.filter((token) => JSON.stringify(output).includes(token)).length, 0)
 
       if (isSqlite(target)) {
-        const wrong = await command(cwd, '', [], {
+        const wrong = await runDatabaseCommand(cwd, '', [], {
           ...env,
           INTEGRATION_DB_URL: target,
-          VAULT_KEYS: newKeyEntry('other')
+          VAULT_KEYS: generateKeyEntry('other')
         })
         t.match(
           wrong,
@@ -81,9 +85,15 @@ for (const [name, from, to] of WAYS) {
           'B1 without the key it is worth nothing'
         )
       }
-      const service = await start(t, { cwd, env: { ...env, INTEGRATION_DB_URL: target } })
-      t.same(await answers(async (path) => await (await fetch(service.url + path)).json()), before)
-      t.match(await check(service), { status: 200, body: { state: 'active' } })
+      const service = await startServiceProcess(t, {
+        cwd,
+        env: { ...env, INTEGRATION_DB_URL: target }
+      })
+      t.same(
+        await readResponses(async (path) => await (await fetch(service.url + path)).json()),
+        before
+      )
+      t.match(await checkConnection(service), { status: 200, body: { state: 'active' } })
       const made = await fetch(`${service.url}/users`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
@@ -97,57 +107,65 @@ for (const [name, from, to] of WAYS) {
   t.test(
     `D13 ${name}: a half-done copy starts no service, is finished from its own source only, and follows what has changed there meanwhile`,
     async (t) => {
-      const cwd = folder(t)
+      const cwd = createTempFolder(t)
       const [source, other, target] = [
         await from(cwd, 'source'),
         await from(cwd, 'other'),
         await to(cwd, 'target')
       ]
-      await withPages(source, 3_000)
-      await withPages(other, 10)
-      t.match(await command(cwd, 'copy', ['--from', source, '--to', target]), { code: 0 })
-      await asInterrupted(source, target)
-      await run(target, 'delete from pages where id > 2000')
+      await fillWithPages(source, 3_000)
+      await fillWithPages(other, 10)
+      t.match(await runDatabaseCommand(cwd, 'copy', ['--from', source, '--to', target]), {
+        code: 0
+      })
+      await markCopyInterrupted(source, target)
+      await executeSql(target, 'delete from pages where id > 2000')
 
-      t.match(await command(cwd, '', [], { INTEGRATION_DB_URL: target }), {
+      t.match(await runDatabaseCommand(cwd, '', [], { INTEGRATION_DB_URL: target }), {
         code: 1,
         stderr: /^The database is a half-done copy of another one: finish it .*\n$/
       })
-      t.match(await command(cwd, 'migrate', [], { INTEGRATION_DB_URL: target }), {
+      t.match(await runDatabaseCommand(cwd, 'migrate', [], { INTEGRATION_DB_URL: target }), {
         code: 1,
         stderr: /^The database is a half-done copy/
       })
-      t.match(await command(cwd, 'copy', ['--from', other, '--to', target]), {
+      t.match(await runDatabaseCommand(cwd, 'copy', ['--from', other, '--to', target]), {
         code: 1,
         stdout: '',
         stderr: /^The database that --to names is a half-done copy of another database\./
       })
-      t.match(await command(cwd, 'copy', ['--from', target, '--to', await to(cwd, 'third')]), {
-        code: 1,
-        stdout: '',
-        stderr: /^The database that --from names is itself a half-done copy/
-      })
+      t.match(
+        await runDatabaseCommand(cwd, 'copy', ['--from', target, '--to', await to(cwd, 'third')]),
+        {
+          code: 1,
+          stdout: '',
+          stderr: /^The database that --from names is itself a half-done copy/
+        }
+      )
 
-      await run(source, "update pages set title = 'Renamed' where id = 500")
-      await run(source, 'delete from pages where id in (20, 6000)')
-      await run(
+      await executeSql(source, "update pages set title = 'Renamed' where id = 500")
+      await executeSql(source, 'delete from pages where id in (20, 6000)')
+      await executeSql(
         source,
         "insert into users (email, email_key, created_at) values ('b@example.com', 'b@example.com', 5)"
       )
-      await run(target, "update users set display_name = 'Mallory'")
-      const last = await command(cwd, 'copy', ['--from', source, '--to', target])
+      await executeSql(target, "update users set display_name = 'Mallory'")
+      const last = await runDatabaseCommand(cwd, 'copy', ['--from', source, '--to', target])
       t.match(last, {
         code: 0,
         stderr:
           /^users: the source has changed since it was copied, or the copy has; it is copied anew\.$/m
       })
-      t.same(await contents(target), await contents(source))
-      await run(
+      t.same(await digestTables(target), await digestTables(source))
+      await executeSql(
         target,
         "insert into pages (owner_id, site, remote_id, revision, updated_at, space_key, page_id, title) values (3, 's', 'new', 1, 1, 'SP', 'new', 'New')"
       )
       t.same(
-        await run(target, "select cast(id as text) as id from pages where remote_id = 'new'"),
+        await executeSql(
+          target,
+          "select cast(id as text) as id from pages where remote_id = 'new'"
+        ),
         [{ id: '6001' }],
         'an id that was given is not given again, even though its row is gone'
       )
@@ -157,10 +175,10 @@ for (const [name, from, to] of WAYS) {
   t.test(
     `D13 ${name}: what does not arrive as it was sent is found, and the table named`,
     async (t) => {
-      const cwd = folder(t)
+      const cwd = createTempFolder(t)
       const [source, target] = [await from(cwd, 'source'), await to(cwd, 'target')]
-      await withPages(source, 500)
-      await command(cwd, 'migrate', [], { INTEGRATION_DB_URL: target })
+      await fillWithPages(source, 500)
+      await runDatabaseCommand(cwd, 'migrate', [], { INTEGRATION_DB_URL: target })
       const body = isSqlite(target)
         ? [
             "create trigger spoil after insert on pages when new.id = 700 begin update pages set body = 'spoilt' where id = 700; end"
@@ -169,27 +187,30 @@ for (const [name, from, to] of WAYS) {
             "create function spoil() returns trigger language plpgsql as $$ begin new.body = 'spoilt'; return new; end $$",
             'create trigger spoil before insert on pages for each row when (new.id = 700) execute function spoil()'
           ]
-      for (const sql of body) await run(target, sql)
-      const spoilt = await command(cwd, 'copy', ['--from', source, '--to', target])
+      for (const sql of body) await executeSql(target, sql)
+      const spoilt = await runDatabaseCommand(cwd, 'copy', ['--from', source, '--to', target])
       t.match(spoilt, {
         code: 1,
         stdout: '',
         stderr:
           /Comparing\npages: as many rows in the copy as in the source, but not the same\.\nThe copy is not good: do not use it\. .*\n$/
       })
-      t.match(await command(cwd, '', [], { INTEGRATION_DB_URL: target }), {
+      t.match(await runDatabaseCommand(cwd, '', [], { INTEGRATION_DB_URL: target }), {
         code: 1,
         stderr: /^The database is a half-done copy/
       })
-      await run(target, isSqlite(target) ? 'drop trigger spoil' : 'drop trigger spoil on pages')
-      if (!isSqlite(target)) await run(target, 'drop function spoil')
-      const again = await command(cwd, 'copy', ['--from', source, '--to', target])
+      await executeSql(
+        target,
+        isSqlite(target) ? 'drop trigger spoil' : 'drop trigger spoil on pages'
+      )
+      if (!isSqlite(target)) await executeSql(target, 'drop function spoil')
+      const again = await runDatabaseCommand(cwd, 'copy', ['--from', source, '--to', target])
       t.match(again, {
         code: 0,
         stderr:
           /^pages: the source has changed since it was copied, or the copy has; it is copied anew\.$/m
       })
-      t.same(await contents(target), await contents(source))
+      t.same(await digestTables(target), await digestTables(source))
     }
   )
 }

@@ -6,29 +6,37 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import Driver from 'better-sqlite3'
 import { openEngine } from '../../../src/store/engine.ts'
-import { Browser, build, CLIENTS, configured, KEY, synced, type Test } from '../../helper.ts'
-import { query } from '../../postgres/server.ts'
-import { startSandbox, type Running } from '../../sandbox/helper.ts'
+import {
+  Browser,
+  buildTestApp,
+  OAUTH_CLIENTS,
+  buildSandboxEnv,
+  VAULT_KEY,
+  waitForRun,
+  type TestContext
+} from '../../helper.ts'
+import { queryPostgres } from '../../postgres/server.ts'
+import { startSandbox, type RunningSandbox } from '../../sandbox/helper.ts'
 
-const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url))
+const MAIN_PATH = fileURLToPath(new URL('../../../src/main.js', import.meta.url))
 const PRODUCTS = ['jira', 'confluence'] as const
 
-export interface Output {
+export interface CommandOutput {
   code: number | null
   stdout: string
   stderr: string
 }
 
 /** `npm run db:… -- …` (or, without a name, the service) with these settings and no others, until it ends. */
-export async function command(
+export async function runDatabaseCommand(
   cwd: string,
   name: string,
   args: string[],
   env: NodeJS.ProcessEnv = {}
-): Promise<Output> {
+): Promise<CommandOutput> {
   return await promisify(execFile)(
     process.execPath,
-    [MAIN, ...(name === '' ? [] : [`db-${name}`]), ...args],
+    [MAIN_PATH, ...(name === '' ? [] : [`db-${name}`]), ...args],
     { cwd, timeout: 300_000, env: { PATH: process.env.PATH, PORT: '0', ...env } }
   ).then(
     (output) => ({ code: 0, ...output }),
@@ -37,12 +45,12 @@ export async function command(
 }
 
 /** A copy that can be killed. */
-export function copying(
+export function spawnCopy(
   cwd: string,
   from: string,
   to: string
-): { child: ChildProcess; ended: Promise<Output> } {
-  const child = spawn(process.execPath, [MAIN, 'db-copy', '--from', from, '--to', to], {
+): { child: ChildProcess; completion: Promise<CommandOutput> } {
+  const child = spawn(process.execPath, [MAIN_PATH, 'db-copy', '--from', from, '--to', to], {
     cwd,
     env: { PATH: process.env.PATH },
     stdio: ['ignore', 'pipe', 'pipe']
@@ -56,7 +64,7 @@ export function copying(
   })
   return {
     child,
-    ended: new Promise((resolve) => {
+    completion: new Promise((resolve) => {
       child.once('close', (code) => {
         resolve({ code, ...output })
       })
@@ -65,15 +73,16 @@ export function copying(
 }
 
 /** Says where a test's next database is, and makes it where a server has to. */
-export type Make = (cwd: string, name: string) => Promise<string>
-export const sqlite: Make = async (cwd, name) => `sqlite:///${join(cwd, `${name}.db`)}`
-export const fileOf = (url: string) => url.replace('sqlite:///', '')
+export type DatabaseFactory = (cwd: string, name: string) => Promise<string>
+export const createSqliteDatabase: DatabaseFactory = async (cwd, name) =>
+  `sqlite:///${join(cwd, `${name}.db`)}`
+export const getSqlitePath = (url: string) => url.replace('sqlite:///', '')
 export const isSqlite = (url: string) => url.startsWith('sqlite:')
 
 /** Runs one statement on a database of either engine; `?` is not used. */
-export async function run(url: string, sql: string): Promise<Array<Record<string, any>>> {
-  if (!isSqlite(url)) return await query(url, sql)
-  const db = new Driver(fileOf(url))
+export async function executeSql(url: string, sql: string): Promise<Array<Record<string, any>>> {
+  if (!isSqlite(url)) return await queryPostgres(url, sql)
+  const db = new Driver(getSqlitePath(url))
   try {
     const statement = db.prepare(sql)
     if (statement.reader) return statement.all() as Array<Record<string, any>>
@@ -88,18 +97,21 @@ export async function run(url: string, sql: string): Promise<Array<Record<string
  * What is in a database, told by other means than the copy's own: for each table how many rows, and a mixture of the hashes of its rows
  * that does not depend on their order.
  */
-export async function contents(url: string): Promise<Record<string, string>> {
+export async function digestTables(url: string): Promise<Record<string, string>> {
   const names = isSqlite(url)
-    ? await run(
+    ? await executeSql(
         url,
         "select name from sqlite_master where type = 'table' and name not like 'sqlite!_%' escape '!' and name <> '__drizzle_migrations'"
       )
-    : await run(url, 'select tablename as name from pg_tables where schemaname = current_schema()')
-  const found: Record<string, string> = {}
+    : await executeSql(
+        url,
+        'select tablename as name from pg_tables where schemaname = current_schema()'
+      )
+  const digests: Record<string, string> = {}
   for (const { name } of names) {
-    const mixed = new Uint32Array(8)
+    const combined = new Uint32Array(8)
     let count = 0
-    for await (const row of rowsOf(url, name as string)) {
+    for await (const row of iterateRows(url, name as string)) {
       count++
       // PostgreSQL's driver has whole numbers as text.
       const hash = createHash('sha256')
@@ -111,44 +123,44 @@ export async function contents(url: string): Promise<Record<string, string>> {
           )
         )
         .digest()
-      for (let i = 0; i < 8; i++) mixed[i] = (mixed[i] ?? 0) ^ hash.readUInt32LE(4 * i)
+      for (let i = 0; i < 8; i++) combined[i] = (combined[i] ?? 0) ^ hash.readUInt32LE(4 * i)
     }
-    found[name as string] = `${count} ${[...mixed].map((part) => part.toString(16)).join()}`
+    digests[name as string] = `${count} ${[...combined].map((part) => part.toString(16)).join()}`
   }
-  return found
+  return digests
 }
 
-async function* rowsOf(url: string, name: string): AsyncGenerator<Record<string, any>> {
+async function* iterateRows(url: string, name: string): AsyncGenerator<Record<string, any>> {
   if (!isSqlite(url)) {
-    for (let offset = 0, some = 1; some > 0; offset += some) {
-      const rows = await query(
+    for (let offset = 0, batchSize = 1; batchSize > 0; offset += batchSize) {
+      const rows = await queryPostgres(
         url,
         `select * from "${name}" order by ctid limit 100000 offset ${offset}`
       )
-      some = rows.length
+      batchSize = rows.length
       yield* rows
     }
     return
   }
-  const db = new Driver(fileOf(url), { readonly: true })
+  const db = new Driver(getSqlitePath(url), { readonly: true })
   yield* db.prepare(`select * from "${name}"`).iterate() as Iterable<Record<string, any>>
   db.close()
 }
 
 /** The bytes of a file and of what waits to be written into it. */
-export function bytesOf(file: string): string {
+export function hashFile(file: string): string {
   const wal = existsSync(`${file}-wal`) ? readFileSync(`${file}-wal`) : Buffer.alloc(0)
   return createHash('sha256').update(readFileSync(file)).update(wal).digest('hex')
 }
 
 /** A database with so many pages of one user, who has other things too; ids have gaps and texts are of every kind. */
-export async function withPages(url: string, count: number): Promise<void> {
+export async function fillWithPages(url: string, count: number): Promise<void> {
   await (await openEngine(url)).close()
-  await run(
+  await executeSql(
     url,
     "insert into users (id, email, email_key, created_at) values (3, 'a@example.com', 'a@example.com', 1700000000000)"
   )
-  await run(
+  await executeSql(
     url,
     "insert into vault_keys (id, proof, uses, created_at) values ('b', 'x', 1, 2), ('B', 'x', 1, 2), ('é', 'x', 1, 2), ('_', 'x', 9007199254740991, -2)"
   )
@@ -156,33 +168,33 @@ export async function withPages(url: string, count: number): Promise<void> {
   const numbers = isSqlite(url)
     ? `with recursive n (i) as (select 1 union all select i + 1 from n where i < ${count})`
     : `with n (i) as (select generate_series(1, ${count}))`
-  await run(
+  await executeSql(
     url,
     `${numbers} insert into pages (id, owner_id, site, remote_id, url, revision, updated_at, seq, pass, space_key, page_id, title, status, body) ` +
       `select i * 2, 3, 'site', 'r' || i, null, 1, 1700000000000 + i, i, 1, 'SP', i, ${text} || i, '', case when i % 100 = 0 then '<p>' || i || '</p>' end from n`
   )
   if (!isSqlite(url)) {
-    await run(url, `select setval('users_id_seq', 3), setval('pages_id_seq', ${2 * count})`)
+    await executeSql(url, `select setval('users_id_seq', 3), setval('pages_id_seq', ${2 * count})`)
   }
 }
 
 /** Makes a whole copy look like one that was interrupted. */
-export async function asInterrupted(from: string, to: string): Promise<void> {
+export async function markCopyInterrupted(from: string, to: string): Promise<void> {
   const { host, pathname } = new URL(from)
-  await run(
+  await executeSql(
     to,
-    `create table copy_in_progress as select cast('${isSqlite(from) ? `sqlite ${fileOf(from)}` : `postgres ${host}${pathname}`}' as text) as source`
+    `create table copy_in_progress as select cast('${isSqlite(from) ? `sqlite ${getSqlitePath(from)}` : `postgres ${host}${pathname}`}' as text) as source`
   )
 }
 
-export interface Filled {
-  sandbox: Running
+export interface FilledDatabase {
+  sandbox: RunningSandbox
   env: NodeJS.ProcessEnv
   before: Record<string, unknown>
   tokens: string[]
 }
 
-const ASKED = [
+const READ_PATHS = [
   '/users',
   '/users/1/connections',
   '/users/1/connections/jira/history',
@@ -198,39 +210,39 @@ const ASKED = [
 ]
 
 /** A database that a real service has filled, with two real logins and syncs, and what it answers. */
-export async function filled(t: Test, url: string): Promise<Filled> {
+export async function fillDatabase(t: TestContext, url: string): Promise<FilledDatabase> {
   const sandbox = await startSandbox(t, {
-    clients: CLIENTS,
+    clients: OAUTH_CLIENTS,
     sizes: { projects: 5, issues: 30, spaces: 3, pages: 30 },
     burst: 1_000_000,
     hourlyPoints: 1_000_000_000
   })
-  const env = configured(sandbox.url)
-  const { app } = await build(t, { ...env, INTEGRATION_DB_URL: url })
+  const env = buildSandboxEnv(sandbox.url)
+  const { app } = await buildTestApp(t, { ...env, INTEGRATION_DB_URL: url })
   const browser = new Browser(app)
   for (const [i, product] of PRODUCTS.entries()) {
     await browser.connect(product)
-    await synced(app, product, i + 1)
+    await waitForRun(app, product, i + 1)
   }
-  const before = await answers(async (path) => (await app.inject(path)).json())
-  const ids = (await run(url, 'select id from grants')).map(({ id }) => id as string)
+  const before = await readResponses(async (path) => (await app.inject(path)).json())
+  const ids = (await executeSql(url, 'select id from grants')).map(({ id }) => id as string)
   const tokens = await Promise.all(
-    ids.map(async (id) => await app.access.accessToken(id, { log: app.log }))
+    ids.map(async (id) => await app.tokenProvider.getAccessToken(id, { log: app.log }))
   )
   await app.close()
   return {
     sandbox,
-    env: { ...env, APP_ENV: 'production', HOST: '127.0.0.1', VAULT_KEYS: KEY },
+    env: { ...env, APP_ENV: 'production', HOST: '127.0.0.1', VAULT_KEYS: VAULT_KEY },
     before,
     tokens
   }
 }
 
 /** The main lists, and how the connections are. */
-export async function answers(
+export async function readResponses(
   get: (path: string) => Promise<unknown>
 ): Promise<Record<string, unknown>> {
-  const found: Record<string, unknown> = {}
-  for (const path of ASKED) found[path] = await get(path)
-  return found
+  const responses: Record<string, unknown> = {}
+  for (const path of READ_PATHS) responses[path] = await get(path)
+  return responses
 }

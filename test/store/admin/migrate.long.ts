@@ -2,12 +2,12 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { openEngine } from '../../../src/store/engine.ts'
-import { many } from '../../auth/helper.ts'
-import { startServer } from '../../postgres/server.ts'
-import { folder, start } from '../../process/child.ts'
-import { command, run } from './helper.ts'
+import { pickByScale } from '../../auth/helper.ts'
+import { startPostgresServer } from '../../postgres/server.ts'
+import { createTempFolder, startServiceProcess } from '../../process/child.ts'
+import { runDatabaseCommand, executeSql } from './helper.ts'
 
-const server = await startServer()
+const server = await startPostgresServer()
 t.teardown(() => server.remove())
 t.jobs = 4
 const ENGINES = [
@@ -27,60 +27,60 @@ for (const { name, make, table } of ENGINES) {
   t.test(
     `D13 ${name}: with DB_AUTO_MIGRATE=false a start on tables that are behind is refused; after db:migrate, which needs no keys, it starts`,
     async (t) => {
-      const cwd = folder(t)
+      const cwd = createTempFolder(t)
       const env = { INTEGRATION_DB_URL: await make(cwd), DB_AUTO_MIGRATE: 'false' }
-      t.match(await command(cwd, '', [], env), {
+      t.match(await runDatabaseCommand(cwd, '', [], env), {
         code: 1,
         stderr:
           /^The database tables are older than this version, and DB_AUTO_MIGRATE is false: run "npm run db:migrate" first\.\n$/
       })
-      t.match(await command(cwd, 'migrate', [], { ...env, APP_ENV: 'production' }), {
+      t.match(await runDatabaseCommand(cwd, 'migrate', [], { ...env, APP_ENV: 'production' }), {
         code: 0,
         stdout: /^The tables are up to date: \d (migrations were|migration was) applied\.\n$/,
         stderr: ''
       })
-      t.match(await command(cwd, 'migrate', [], env), {
+      t.match(await runDatabaseCommand(cwd, 'migrate', [], env), {
         code: 0,
         stdout: /^The tables are up to date\.\n$/,
         stderr: ''
       })
-      const { url, stop } = await start(t, { cwd, env })
+      const { url, stop } = await startServiceProcess(t, { cwd, env })
       t.equal((await fetch(`${url}/healthz`)).status, 200)
       t.equal(await stop(), 0)
     }
   )
 
   t.test(`D13 ${name}: several at once do it once`, async (t) => {
-    const cwd = folder(t)
+    const cwd = createTempFolder(t)
     const url = await make(cwd)
     const outputs = await Promise.all(
       Array.from(
-        { length: many(3, 20) },
-        async () => await command(cwd, 'migrate', [], { INTEGRATION_DB_URL: url })
+        { length: pickByScale(3, 20) },
+        async () => await runDatabaseCommand(cwd, 'migrate', [], { INTEGRATION_DB_URL: url })
       )
     )
     for (const output of outputs) {
       t.match(output, { code: 0, stdout: /^The tables are up to date/, stderr: '' })
     }
-    const applied = await run(url, `select created_at from ${table}`)
+    const applied = await executeSql(url, `select created_at from ${table}`)
     t.equal(
       new Set(applied.map(({ created_at: at }) => at)).size,
       applied.length,
       'no migration twice'
     )
-    await (await openEngine(url, { migrates: false })).close()
+    await (await openEngine(url, { autoMigrate: false })).close()
   })
 }
 
 t.test('D13 A database of a newer version is left alone', async (t) => {
-  const cwd = folder(t)
+  const cwd = createTempFolder(t)
   const env = { INTEGRATION_DB_URL: `sqlite:///${join(cwd, 'm.db')}` }
-  await command(cwd, 'migrate', [], env)
-  await run(
+  await runDatabaseCommand(cwd, 'migrate', [], env)
+  await executeSql(
     env.INTEGRATION_DB_URL,
     "insert into __drizzle_migrations (hash, created_at) values ('x', 9999999999999)"
   )
-  t.match(await command(cwd, 'migrate', [], env), {
+  t.match(await runDatabaseCommand(cwd, 'migrate', [], env), {
     code: 1,
     stdout: '',
     stderr: /^The database was last used by a newer version of this service\. .*\n$/
@@ -90,32 +90,35 @@ t.test('D13 A database of a newer version is left alone', async (t) => {
 t.test(
   'Arguments and settings that mean nothing: 2 with the help, 78 with a sentence, and nothing is made',
   async (t) => {
-    const cwd = folder(t)
-    t.match(await command(cwd, 'migrate', ['now']), {
+    const cwd = createTempFolder(t)
+    t.match(await runDatabaseCommand(cwd, 'migrate', ['now']), {
       code: 2,
       stdout: '',
       stderr: /^These arguments mean nothing to this command\.\n\nnpm run db:migrate /
     })
-    t.match(await command(cwd, 'migrate', ['--help']), {
+    t.match(await runDatabaseCommand(cwd, 'migrate', ['--help']), {
       code: 0,
       stdout: /^npm run db:migrate .*DB_AUTO_MIGRATE=false/s,
       stderr: ''
     })
     t.match(
-      await command(cwd, 'migrate', [], {
+      await runDatabaseCommand(cwd, 'migrate', [], {
         INTEGRATION_DB_URL: 'mysql://u:pl4nted@x/y',
         DB_POOL_SIZE: 'many'
       }),
       { code: 78, stdout: '', stderr: /^INTEGRATION_DB_URL must be .*\nDB_POOL_SIZE must be .*\n$/ }
     )
-    t.match(await command(cwd, 'migrate', [], { INTEGRATION_DB_ULR: 'sqlite:///x.db' }), {
-      code: 78,
-      stdout: '',
-      stderr:
-        /^INTEGRATION_DB_ULR is not a setting of this service; did you mean INTEGRATION_DB_URL\?\n$/
-    })
     t.match(
-      await command(cwd, 'migrate', [], {
+      await runDatabaseCommand(cwd, 'migrate', [], { INTEGRATION_DB_ULR: 'sqlite:///x.db' }),
+      {
+        code: 78,
+        stdout: '',
+        stderr:
+          /^INTEGRATION_DB_ULR is not a setting of this service; did you mean INTEGRATION_DB_URL\?\n$/
+      }
+    )
+    t.match(
+      await runDatabaseCommand(cwd, 'migrate', [], {
         INTEGRATION_DB_URL: 'postgres://u:pl4nted@127.0.0.1:1/y'
       }),
       {

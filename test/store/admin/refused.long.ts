@@ -1,64 +1,71 @@
 import { readdirSync } from 'node:fs'
 import t from 'tap'
-import { startServer } from '../../postgres/server.ts'
-import { folder, start } from '../../process/child.ts'
-import { command, contents, run, sqlite, withPages, type Make } from './helper.ts'
+import { startPostgresServer } from '../../postgres/server.ts'
+import { createTempFolder, startServiceProcess } from '../../process/child.ts'
+import {
+  runDatabaseCommand,
+  digestTables,
+  executeSql,
+  createSqliteDatabase,
+  fillWithPages,
+  type DatabaseFactory
+} from './helper.ts'
 
-const server = await startServer()
+const server = await startPostgresServer()
 t.teardown(() => server.remove())
 t.jobs = 4
-const postgres: Make = async () => await server.createDatabase()
+const createPostgresDatabase: DatabaseFactory = async () => await server.createDatabase()
 
-const ENGINES: Array<[name: string, engine: Make, migrations: string]> = [
-  ['SQLite', sqlite, '__drizzle_migrations'],
-  ['PostgreSQL', postgres, 'drizzle.__drizzle_migrations']
+const ENGINES: Array<[name: string, engine: DatabaseFactory, migrations: string]> = [
+  ['SQLite', createSqliteDatabase, '__drizzle_migrations'],
+  ['PostgreSQL', createPostgresDatabase, 'drizzle.__drizzle_migrations']
 ]
 
-async function copy(cwd: string, from: string, to: string) {
-  return await command(cwd, 'copy', ['--from', from, '--to', to])
+async function runCopy(cwd: string, from: string, to: string) {
+  return await runDatabaseCommand(cwd, 'copy', ['--from', from, '--to', to])
 }
 
 for (const [name, engine, migrations] of ENGINES) {
   t.test(
     `D13 ${name}: what is not empty, another program's, or of another version is refused with a sentence, and left as it was`,
     async (t) => {
-      const cwd = folder(t)
+      const cwd = createTempFolder(t)
       const [source, full, foreign, empty] = [
-        await sqlite(cwd, 'source'),
+        await createSqliteDatabase(cwd, 'source'),
         await engine(cwd, 'full'),
         await engine(cwd, 'foreign'),
         await engine(cwd, 'empty')
       ]
-      await withPages(source, 10)
-      await withPages(full, 5)
-      await run(foreign, 'create table users (name text)')
+      await fillWithPages(source, 10)
+      await fillWithPages(full, 5)
+      await executeSql(foreign, 'create table users (name text)')
       for (const [to, sentence] of [
         [full, /^The database that --to names is not empty: it has rows in users\./],
         [foreign, /^The database that --to names holds another program's tables\./]
       ] as const) {
-        const before = await contents(to)
-        t.match(await copy(cwd, source, to), { code: 1, stdout: '', stderr: sentence })
-        t.same(await contents(to), before)
+        const before = await digestTables(to)
+        t.match(await runCopy(cwd, source, to), { code: 1, stdout: '', stderr: sentence })
+        t.same(await digestTables(to), before)
       }
-      t.match(await copy(cwd, foreign, empty), {
+      t.match(await runCopy(cwd, foreign, empty), {
         code: 1,
         stdout: '',
         stderr: /^The database that --from names is none of this service\.\n$/
       })
-      t.match(await copy(cwd, full, full), {
+      t.match(await runCopy(cwd, full, full), {
         code: Number,
         stdout: '',
         stderr: /^(The database that --to names is in use|--from and --to name the same database)\./
       })
-      await run(full, `update ${migrations} set created_at = created_at - 1`)
-      t.match(await copy(cwd, full, empty), {
+      await executeSql(full, `update ${migrations} set created_at = created_at - 1`)
+      t.match(await runCopy(cwd, full, empty), {
         code: 1,
         stdout: '',
         stderr:
           /^The tables that --from names are older than this version: run "npm run db:migrate" .*\n$/
       })
-      await run(full, `update ${migrations} set created_at = created_at + 10`)
-      t.match(await copy(cwd, full, empty), {
+      await executeSql(full, `update ${migrations} set created_at = created_at + 10`)
+      t.match(await runCopy(cwd, full, empty), {
         code: 1,
         stdout: '',
         stderr: /^The database was last used by a newer version/
@@ -69,17 +76,17 @@ for (const [name, engine, migrations] of ENGINES) {
   t.test(
     `${name}: into a database that a service uses nothing is copied; out of one it is, as of that moment, with a warning`,
     async (t) => {
-      const cwd = folder(t)
-      const [source, used] = [await sqlite(cwd, 'source'), await engine(cwd, 'used')]
-      await withPages(source, 10)
-      await start(t, { cwd, env: { INTEGRATION_DB_URL: used } })
-      t.match(await copy(cwd, source, used), {
+      const cwd = createTempFolder(t)
+      const [source, used] = [await createSqliteDatabase(cwd, 'source'), await engine(cwd, 'used')]
+      await fillWithPages(source, 10)
+      await startServiceProcess(t, { cwd, env: { INTEGRATION_DB_URL: used } })
+      t.match(await runCopy(cwd, source, used), {
         code: 1,
         stdout: '',
         stderr:
           /^(The database that --to names is in use\. Stop whatever uses it|A service is using the database that --to names\. Stop it) first\.\n$/
       })
-      t.match(await copy(cwd, used, await sqlite(cwd, 'copy')), {
+      t.match(await runCopy(cwd, used, await createSqliteDatabase(cwd, 'copy')), {
         code: 0,
         stderr: /^The source seems to be in use/
       })
@@ -90,7 +97,7 @@ for (const [name, engine, migrations] of ENGINES) {
 t.test(
   'Arguments that mean nothing end with 2 and the help; no address is repeated, and no password shown',
   async (t) => {
-    const cwd = folder(t)
+    const cwd = createTempFolder(t)
     const secret = 'pl4nted-password'
     const address = `postgres://u:${secret}@127.0.0.1:1/d`
     const WRONG: Array<[args: string[], code: number, sentence: RegExp]> = [
@@ -122,22 +129,24 @@ t.test(
         /^The database that --from names cannot be used \(ECONNREFUSED\)\./
       ]
     ]
-    const outputs = await Promise.all(WRONG.map(async ([args]) => await command(cwd, 'copy', args)))
+    const outputs = await Promise.all(
+      WRONG.map(async ([args]) => await runDatabaseCommand(cwd, 'copy', args))
+    )
     for (const [i, [args, code, sentence]] of WRONG.entries()) {
       const output = outputs[i]
       t.match(output, { code, stdout: '', stderr: sentence }, args[0])
       t.notMatch(output?.stderr, new RegExp(`${secret}|\\n\\s+at `), args[0])
     }
-    t.match(await command(cwd, 'copy', ['--help']), {
+    t.match(await runDatabaseCommand(cwd, 'copy', ['--help']), {
       code: 0,
       stdout: /--from ADDRESS.*--to ADDRESS.*PGPASSWORD/s,
       stderr: ''
     })
     t.same(readdirSync(cwd), [])
-    const source = await sqlite(cwd, 'source')
-    await withPages(source, 5)
+    const source = await createSqliteDatabase(cwd, 'source')
+    await fillWithPages(source, 5)
     for (const to of [address, server.url('none').replace('postgres@', `postgres:${secret}@`)]) {
-      const output = await command(cwd, 'copy', ['--from', source, '--to', to])
+      const output = await runDatabaseCommand(cwd, 'copy', ['--from', source, '--to', to])
       t.match(output, {
         code: 1,
         stdout: '',
@@ -146,12 +155,12 @@ t.test(
       })
       t.notMatch(output.stderr, secret)
     }
-    const given = await server.createDatabase()
-    const output = await command(cwd, 'copy', [
+    const emptyDatabase = await server.createDatabase()
+    const output = await runDatabaseCommand(cwd, 'copy', [
       '--from',
       source,
       '--to',
-      given.replace('postgres@', `postgres:${secret}@`)
+      emptyDatabase.replace('postgres@', `postgres:${secret}@`)
     ])
     t.match(output, { code: 0 })
     t.notMatch(JSON.stringify(output), secret)
