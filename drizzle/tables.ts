@@ -71,7 +71,10 @@ export function defineTables(kit: ColumnKit) {
       accessToken: text('access_token').notNull(),
       refreshToken: text('refresh_token'),
       accessExpiresAt: instant('access_expires_at').notNull(),
-      /** The refresh token before, which works for ten minutes more (atlassian.md section 3.1). */
+      /**
+       * The refresh token before, which works for ten minutes more
+       * (docs/reference/atlassian.md#31-rotation).
+       */
       previousRefreshToken: text('previous_refresh_token'),
       previousUntil: instant('previous_until'),
       /** When the year began after which Atlassian wants a new consent. */

@@ -1,7 +1,10 @@
 import cors from '@fastify/cors'
 import fp from 'fastify-plugin'
 
-/** Lets the configured origins' scripts call this service; never with credentials (contract.md section 2). */
+/**
+ * Lets the configured origins' scripts call this service; never with credentials
+ * (docs/reference/contract.md#2-settings).
+ */
 export default fp(
   async (app) => {
     const { corsOrigins } = app.config

@@ -37,7 +37,7 @@ export const ROUTER_OPTIONS = { ignoreTrailingSlash: true, maxParamLength: 16_38
 /** Who sends more wrong fields than this is not helped by a longer list. */
 const MAX_FIELD_ERRORS = 20
 
-/** The one place where a failure becomes HTTP (RFC 9457; contract.md section 5). */
+/** The one place where a failure becomes HTTP (RFC 9457; docs/reference/contract.md#5-errors). */
 export default fp(
   async (app) => {
     const router = createRouter(ROUTER_OPTIONS)

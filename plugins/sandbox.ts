@@ -13,7 +13,10 @@ declare module 'fastify' {
   }
 }
 
-/** Development without an Atlassian app still has the whole flow (contract.md section 3). */
+/**
+ * Development without an Atlassian app still has the whole flow
+ * (docs/reference/contract.md#3-login-without-an-app).
+ */
 export default fp<PluginOptions>(
   async (app, { now }) => {
     if (app.config.production) {

@@ -37,7 +37,10 @@ const confluenceNames = (field: string) => [
   ...ownPublicNames('CONFLUENCE', field)
 ]
 
-/** The names a setting may have, in order: the first one that is not empty wins (contract.md section 2). */
+/**
+ * The names a setting may have, in order: the first one that is not empty wins
+ * (docs/reference/contract.md#2-settings).
+ */
 export const ALIASES: Partial<Record<Setting, readonly string[]>> = {
   JIRA_OAUTH_CLIENT_ID: JIRA_NAMES.CLIENT_ID,
   JIRA_OAUTH_CLIENT_SECRET: JIRA_NAMES.CLIENT_SECRET,

@@ -2,7 +2,10 @@ import { createPublicKey } from 'node:crypto'
 import { isIP } from 'node:net'
 import { compile } from '@fastify/proxy-addr'
 
-/** Loopback by name or number: the only hosts that Atlassian accepts without https (atlassian.md section 1.5). */
+/**
+ * Loopback by name or number: the only hosts that Atlassian accepts without https
+ * (docs/reference/atlassian.md#15-redirect-uri).
+ */
 export function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname)
 }
@@ -48,7 +51,10 @@ export function isAddressList(value: string): boolean {
   }
 }
 
-/** SQLite in a file or in memory, or PostgreSQL, also in SQLAlchemy's spelling (contract.md section 2). */
+/**
+ * SQLite in a file or in memory, or PostgreSQL, also in SQLAlchemy's spelling
+ * (docs/reference/contract.md#2-settings).
+ */
 export function isDatabaseUrl(value: string): boolean {
   return (
     value === 'sqlite::memory:' || /^sqlite:\/\/\/[^?#\0]+$/.test(value) || isPostgresUrl(value)

@@ -10,8 +10,8 @@ export interface FeatureState {
 }
 
 /**
- * What a consent is good for (atlassian.md section 6): judged by the scopes that were granted, and by what the gateway has
- * refused in spite of them.
+ * What a consent is good for (docs/reference/atlassian.md#6-scopes): judged by the scopes that were
+ * granted, and by what the gateway has refused in spite of them.
  */
 export function evaluateFeatures(
   { features }: Provider,

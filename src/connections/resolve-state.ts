@@ -13,8 +13,9 @@ export interface ResolvedState {
 }
 
 /**
- * Which sites of a grant a connection copies. One site needs no choosing; of several none is ever "the first"; and a site
- * that was chosen and is gone is not replaced by another one (atlassian.md section 5.1).
+ * Which sites of a grant a connection copies. One site needs no choosing; of several none is ever
+ * "the first"; and a site that was chosen and is gone is not replaced by another one
+ * (docs/reference/atlassian.md#51-accessible-resources).
  *
  * @param requestedSites the sites it copied before, or is asked to copy now
  */
@@ -42,7 +43,7 @@ export function resolveConnectionState(
     ({ cloudId }) => !sites.some((site) => site.cloudId === cloudId)
   )
   if (removedSites.length > 0)
-    return { selectedSites, state: 'needs_site', reason: siteRemovedReason(provider, removedSites) }
+    {return { selectedSites, state: 'needs_site', reason: siteRemovedReason(provider, removedSites) }}
   const reason = explainMissingScopes(
     provider,
     evaluateFeatures(provider, scopes, { refusedFeatures })

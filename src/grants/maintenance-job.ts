@@ -9,7 +9,10 @@ import { logStateChanges } from './log-state-change.ts'
 
 const MAINTENANCE_INTERVAL_MS = 15_000
 const DAY_MS = 86_400_000
-/** Atlassian wants a new consent after this many days, whatever is refreshed (atlassian.md section 3.1). */
+/**
+ * Atlassian wants a new consent after this many days, whatever is refreshed
+ * (docs/reference/atlassian.md#31-rotation).
+ */
 export const CONSENT_LIFETIME_DAYS = 365
 /** Days before that on which somebody is warned; the later warning includes the earlier. */
 const EXPIRY_WARNING_DAYS = [7, 30] as const
@@ -70,7 +73,7 @@ export function createMaintenanceJob({
     },
     async () => {
       if (auditRetentionDays > 0)
-        await store.audit.purge(new Date(now() - auditRetentionDays * DAY_MS))
+        {await store.audit.purge(new Date(now() - auditRetentionDays * DAY_MS))}
     },
     async () => {
       for (const days of EXPIRY_WARNING_DAYS) await warnBeforeExpiry(days)

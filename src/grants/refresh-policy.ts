@@ -2,14 +2,20 @@ import type { AppError, ErrorCode } from '../lib/errors.ts'
 import type { RefreshFailure, Grant } from '../store/repositories/grants.ts'
 import type { GrantState } from '../model/states.ts'
 
-/** A failed refresh, judged (atlassian.md section 2.3). Passing trouble never costs anybody a consent. */
+/**
+ * A failed refresh, judged (docs/reference/atlassian.md#23-errors). Passing trouble never costs
+ * anybody a consent.
+ */
 export interface FailureClass {
   to: Exclude<GrantState, 'active'>
   /** True where Atlassian may have rotated the tokens all the same, so that the ten minutes of the old ones have begun. */
   isAmbiguous: boolean
 }
 
-/** Asked for again at once: there was no answer, or none that can be read, and the old token still works (atlassian.md section 3.3). */
+/**
+ * Asked for again at once: there was no answer, or none that can be read, and the old token still
+ * works (docs/reference/atlassian.md#32-refresh-handling).
+ */
 export const AMBIGUOUS_ERRORS: ReadonlySet<ErrorCode> = new Set([
   'upstream_timeout',
   'upstream_unreachable',
@@ -28,7 +34,10 @@ export function classifyFailure({ code, details }: AppError): FailureClass {
 }
 
 const INITIAL_BACKOFF_MS = 2_000
-/** Old tokens work for ten minutes after an exchange (atlassian.md section 3.1); this is the latest that leaves time for another. */
+/**
+ * Old tokens work for ten minutes after an exchange (docs/reference/atlassian.md#31-rotation); this
+ * is the latest that leaves time for another.
+ */
 const AMBIGUOUS_RETRY_WINDOW_MS = 8 * 60_000
 /** So that a grant works again five minutes after an outage, and tries often enough while an old token lives. */
 const MAX_BACKOFF_MS = 5 * 60_000

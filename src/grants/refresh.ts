@@ -21,15 +21,19 @@ import { noOfflineAccessError, decideToken, type TokenRequirements } from './tok
 import { decryptOrMark } from './decrypt.ts'
 import { decryptAccessToken, decryptTokens, encryptTokens, type PlainTokens } from './encrypt.ts'
 
-/** Old tokens work this long after an exchange (atlassian.md section 3.1). */
+/** Old tokens work this long after an exchange (docs/reference/atlassian.md#31-rotation). */
 const PREVIOUS_TOKEN_GRACE_MS = 10 * 60_000
 /**
- * When two exchanges of one refresh token may have overlapped, nobody knows which pair survives the leeway (atlassian.md
- * section 3.1). One more exchange of the stored one, when the other must have ended and well inside the leeway, settles it.
+ * When two exchanges of one refresh token may have overlapped, nobody knows which pair survives the
+ * leeway (docs/reference/atlassian.md#31-rotation). One more exchange of the stored one, when the
+ * other must have ended and well inside the leeway, settles it.
  */
 const CONFIRMATION_DELAY_MS = 2 * 60_000
 const DAY_MS = 86_400_000
-/** A refresh token dies after 90 idle days (atlassian.md section 3.1); grants of one day are kept alive on different ones. */
+/**
+ * A refresh token dies after 90 idle days (docs/reference/atlassian.md#31-rotation); grants of one
+ * day are kept alive on different ones.
+ */
 const [MIN_KEEP_ALIVE_MS, KEEP_ALIVE_JITTER_MS] = [60 * DAY_MS, 15 * DAY_MS]
 /** Exchanges under way at once in one process: many grants that expire together are no reason to knock Atlassian over. */
 const MAX_CONCURRENT_EXCHANGES = 8
@@ -101,7 +105,7 @@ export function createTokenRefresher(settings: RefreshSettings) {
       )
       if (decision.kind === 'use') return decision.token
       if (decision.kind === 'refuse')
-        throw await recordMissingRefreshToken(grant, decision.error, log)
+        {throw await recordMissingRefreshToken(grant, decision.error, log)}
       const holder = await grants.findRefreshLease(id)
       const isStale = isStaleLease(holder)
       if (holder === undefined || holder.isExpired || isStale) {
@@ -217,7 +221,7 @@ export function createTokenRefresher(settings: RefreshSettings) {
         if (!(error instanceof AppError) || !AMBIGUOUS_ERRORS.has(error.code)) throw error
         isAmbiguous = true
         if (!(await isCurrent()) || deadline - performance.now() < exchangeTimeoutMs / 2)
-          throw error
+          {throw error}
         return await requestRefresh(refreshToken)
       })
     try {
@@ -283,7 +287,7 @@ export function createTokenRefresher(settings: RefreshSettings) {
     log.info({ event: 'grant_refreshed', grant_id: grant.id })
     logStateChanges(changes, log)
     if (grant.state === 'misconfigured')
-      logStateChanges(await grants.markClientConfigured(grant.clientId), log)
+      {logStateChanges(await grants.markClientConfigured(grant.clientId), log)}
     if (scopes !== grant.scopes) await settings.onScopesChanged(grant.id, log)
     return tokens.accessToken
   }

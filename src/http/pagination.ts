@@ -2,7 +2,10 @@ import { encodeCursor } from './cursor.ts'
 
 const ALIAS_PREFIX = '/api'
 
-/** The alias prefix a request came in under, if any: links in its answer keep it (contract.md section 1). */
+/**
+ * The alias prefix a request came in under, if any: links in its answer keep it
+ * (docs/reference/contract.md#1-endpoints).
+ */
 export function getAliasPrefix(url: string): string {
   return url === ALIAS_PREFIX || url.startsWith(`${ALIAS_PREFIX}/`) ? ALIAS_PREFIX : ''
 }

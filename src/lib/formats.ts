@@ -8,8 +8,8 @@ const DOMAIN =
   /^(?=.{1,253}$)[\p{L}\p{N}\p{M}]([\p{L}\p{N}\p{M}-]{0,61}[\p{L}\p{N}\p{M}])?(\.[\p{L}\p{N}\p{M}]([\p{L}\p{N}\p{M}-]{0,61}[\p{L}\p{N}\p{M}])?)+$/u
 
 /**
- * One bare address, internationalised or not (RFC 6531), of any domain with a dot in it; display forms and quoted local
- * parts are not addresses here (contract.md section 1).
+ * One bare address, internationalised or not (RFC 6531), of any domain with a dot in it; display
+ * forms and quoted local parts are not addresses here (docs/reference/contract.md#1-endpoints).
  */
 export function isEmail(value: string): boolean {
   if (value.length > 254 || !isStorableText(value)) return false

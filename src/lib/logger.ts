@@ -8,11 +8,12 @@ const MAX_FIELD_CHARS = 200
 const TRUNCATED_LINE = `${JSON.stringify({ level: 'warn', logger: 'connector', event: 'log', cut: true })}\n`
 
 /**
- * The service's logger: one JSON object a line (contract.md section 6).
+ * The service's logger: one JSON object a line (docs/reference/contract.md#6-request-ids-and-logs).
  *
- * Secrets are kept out three times: objects are rebuilt by `sanitize`, which drops the values of secret keys at any
- * depth; text is searched for secret parameters and tokens; and the finished line is searched for the configured secrets
- * themselves, so that a mistake in the first two still prints nothing.
+ * Secrets are kept out three times: objects are rebuilt by `sanitize`, which drops the values of
+ * secret keys at any depth; text is searched for secret parameters and tokens; and the finished
+ * line is searched for the configured secrets themselves, so that a mistake in the first two still
+ * prints nothing.
  *
  * @returns the logger, and `hide`, which names a value that must never be printed
  */

@@ -1,6 +1,9 @@
 const REDACTED = '[redacted]'
 
-/** The names whose values never leave, in any spelling of case, dash and underscore (contract.md section 6). */
+/**
+ * The names whose values never leave, in any spelling of case, dash and underscore
+ * (docs/reference/contract.md#6-request-ids-and-logs).
+ */
 const SECRET_NAMES = [
   'code',
   'state',
@@ -170,7 +173,7 @@ class Sanitizer {
       return value
     }
     if (typeof value === 'bigint')
-      return this.sanitizeText(value.toString().slice(0, MAX_TEXT_CHARS))
+      {return this.sanitizeText(value.toString().slice(0, MAX_TEXT_CHARS))}
     if (typeof value !== 'object') return `[${typeof value}]`
     if (this.ancestors.has(value)) return '[circular]'
     if (depth > MAX_DEPTH || this.remainingChars <= 0) return '[cut]'

@@ -2,7 +2,10 @@
 export interface RetryHints {
   /** `Retry-After`, in seconds or as an HTTP date (RFC 9110 section 10.2.3). */
   afterMs: number | undefined
-  /** `X-RateLimit-Reset`, ISO 8601, sometimes without seconds (atlassian.md section 10). */
+  /**
+   * `X-RateLimit-Reset`, ISO 8601, sometimes without seconds
+   * (docs/reference/atlassian.md#10-rate-limits).
+   */
   resetMs: number | undefined
 }
 

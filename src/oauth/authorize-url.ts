@@ -12,8 +12,9 @@ export interface OAuthClient extends ClientCredentials {
 }
 
 /**
- * The address that asks for consent (RFC 6749 section 4.1.1; atlassian.md section 1). `audience` and `prompt` are
- * Atlassian's own. PKCE is not sent: the token endpoint does not know it (atlassian.md section 1.4).
+ * The address that asks for consent (RFC 6749 section 4.1.1;
+ * docs/reference/atlassian.md#1-authorize). `audience` and `prompt` are Atlassian's own. PKCE is
+ * not sent: the token endpoint does not know it (docs/reference/atlassian.md#14-pkce).
  */
 export function buildAuthorizeUrl(
   { authorizeUrl, clientId, redirectUri }: OAuthClient,
@@ -35,9 +36,10 @@ export function buildAuthorizeUrl(
 }
 
 /**
- * Which scopes a login asks for: what was asked and is configured, or all that is configured where nothing is left (an
- * old front end sends `scope=read`), and what the user's other connections at this client hold, because a consent
- * replaces the scopes of the one before (atlassian.md section 0, fact 6).
+ * Which scopes a login asks for: what was asked and is configured, or all that is configured where
+ * nothing is left (an old front end sends `scope=read`), and what the user's other connections at
+ * this client hold, because a consent replaces the scopes of the one before
+ * (docs/reference/atlassian.md#11-consent).
  */
 export function selectScopes(
   configured: readonly string[],

@@ -28,7 +28,10 @@ export interface LoginFlowOptions {
   exchangeTimeoutMs: number
   /** Logins that are kept of one caller. */
   maxOpenLogins: number
-  /** Development also takes a callback whose state the service did not issue (contract.md section 4). */
+  /**
+   * Development also takes a callback whose state the service did not issue
+   * (docs/reference/contract.md#4-login-and-callback).
+   */
   acceptForeignState: boolean
   /** The client a flow was started with; undefined once an operator has replaced it. */
   findClient: (provider: ProviderId, clientId: string) => OAuthClient | undefined
@@ -90,7 +93,10 @@ export interface CallbackResult {
 type LoginOutcome = { userId: number; isFirst: boolean } | { error: AppError }
 type StoredOutcome = { userId: number } | { code: ErrorCode; detail: string }
 
-/** The login flow, the same for every product (RFC 6749 section 4.1; contract.md section 4). */
+/**
+ * The login flow, the same for every product (RFC 6749 section 4.1;
+ * docs/reference/contract.md#4-login-and-callback).
+ */
 export function createLoginFlowHandler(settings: LoginFlowOptions) {
   const { store, now, acceptForeignState } = settings
 

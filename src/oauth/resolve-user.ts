@@ -23,7 +23,10 @@ export async function validateHint({ users }: Store, hint: UserHint): Promise<vo
   throw new AppError('user_not_found', 'The state names a user that does not exist.')
 }
 
-/** Who gets the tokens (contract.md section 4): whom the hint names, else the first user, else a new one. */
+/**
+ * Who gets the tokens (docs/reference/contract.md#4-login-and-callback): whom the hint names, else
+ * the first user, else a new one.
+ */
 export async function resolveOwner({ users }: Store, hint: UserHint): Promise<number> {
   if (hint !== undefined && hint !== 'unusable') {
     return 'email' in hint ? (await users.findOrCreate(hint.email, null)).user.id : hint.userId

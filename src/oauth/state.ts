@@ -20,8 +20,9 @@ export function equalHashes(one: string, other: string): boolean {
 export type UserHint = { userId: number } | { email: string } | 'unusable' | undefined
 
 /**
- * Reads the user hint out of the caller's own state (contract.md section 4): JSON with `user_id` or `email`, a query
- * string with `user_id`, `uid` or `email`, or `user_id:…`, `uid:…`, `email:…`.
+ * Reads the user hint out of the caller's own state
+ * (docs/reference/contract.md#4-login-and-callback): JSON with `user_id` or `email`, a query string
+ * with `user_id`, `uid` or `email`, or `user_id:…`, `uid:…`, `email:…`.
  */
 export function parseUserHint(callerState: string | null): UserHint {
   if (callerState === null) return undefined

@@ -20,11 +20,12 @@ export interface TokenSet {
 const ACCESS_TOKEN_LIFETIME_S = 3600
 
 /**
- * Exchanges an authorization code (RFC 6749 section 4.1.3; atlassian.md section 2).
+ * Exchanges an authorization code (RFC 6749 section 4.1.3;
+ * docs/reference/atlassian.md#2-token-endpoint).
  *
  * @param redirectUri byte for byte the one the login was started with
- * @throws AppError `invalid_code` (a new login helps), `oauth_misconfigured` (only the operator can help), or one of the
- * `upstream_…` codes (trying again later helps)
+ * @throws AppError `invalid_code` (a new login helps), `oauth_misconfigured` (only the operator can
+ * help), or one of the `upstream_…` codes (trying again later helps)
  */
 export async function exchangeCode(
   http: HttpClient,
@@ -51,7 +52,8 @@ export async function exchangeCode(
 }
 
 /**
- * Exchanges a refresh token for a new pair; the old pair dies within ten minutes (atlassian.md section 3).
+ * Exchanges a refresh token for a new pair; the old pair dies within ten minutes
+ * (docs/reference/atlassian.md#3-refresh-tokens).
  *
  * @param timeoutMs for the whole exchange
  * @throws AppError `needs_reconnect` when only a new consent helps, else as `exchangeCode`
@@ -109,7 +111,10 @@ const REFRESH_ERRORS: ErrorMapping = {
   isPermanent: (error) => PERMANENT_ERRORS.has(error)
 }
 
-/** Branches on `error` and not on the status, which has changed over the years (atlassian.md section 2.3). */
+/**
+ * Branches on `error` and not on the status, which has changed over the years
+ * (docs/reference/atlassian.md#23-errors).
+ */
 function parseTokenResponse(
   response: HttpResponse,
   { tokenUrl }: ClientCredentials,

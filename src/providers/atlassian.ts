@@ -7,7 +7,10 @@ import { isScopeMismatch, type Provider } from './provider.ts'
 /** Anything else could walk up the path of the gateway's address. */
 export const UUID_PATTERN = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
-/** Where a person takes an app's access away: Atlassian has no address for programs to do so (atlassian.md section 4). */
+/**
+ * Where a person takes an app's access away: Atlassian has no address for programs to do so
+ * (docs/reference/atlassian.md#4-revocation).
+ */
 export const MANAGE_APPS_URL = 'https://id.atlassian.com/manage-profile/apps'
 
 /** What the app itself needs to tell which accounts it keeps; it is no feature of a connection. */
@@ -58,9 +61,11 @@ export interface AuthorizedRequestOptions {
 }
 
 /**
- * Asks with the grant's token, and once more where it was turned down and another one helps: after a plain 401 with a fresh
- * one; after a 401 that says a scope is missing only with one that is stored by now, because refreshing cannot help; after 403
- * and 404, which some endpoints say instead, only if the token's time is over (atlassian.md sections 3.3, 11 and 14).
+ * Asks with the grant's token, and once more where it was turned down and another one helps: after
+ * a plain 401 with a fresh one; after a 401 that says a scope is missing only with one that is
+ * stored by now, because refreshing cannot help; after 403 and 404, which some endpoints say
+ * instead, only if the token's time is over (docs/reference/atlassian.md#32-refresh-handling and
+ * #11-errors).
  */
 export function createAuthorizedRequest({
   http,
@@ -101,8 +106,9 @@ export function createAuthorizedRequest({
 }
 
 /**
- * The sites of a grant that hold this product: accessible-resources repeats a site once per product, in no order, so
- * entries are merged by id and judged by their united scopes (atlassian.md section 5.1).
+ * The sites of a grant that hold this product: accessible-resources repeats a site once per
+ * product, in no order, so entries are merged by id and judged by their united scopes
+ * (docs/reference/atlassian.md#51-accessible-resources).
  */
 export async function fetchProductSites(
   provider: Provider,
@@ -173,7 +179,7 @@ function parseSiteUrl(value: unknown): string | null {
     : null
 }
 
-/** The claim is not documented, hence second choice (atlassian.md section 2.2). */
+/** The claim is not documented, hence second choice (docs/reference/atlassian.md#22-response). */
 function decodeSubject(accessToken: string): string | null {
   try {
     const claims: unknown = JSON.parse(

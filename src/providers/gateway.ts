@@ -11,7 +11,10 @@ const MAX_RATE_LIMITED_ATTEMPTS = 6
 const INITIAL_BACKOFF_MS = 1_000
 /** This machine's clock is not off by more. */
 const MAX_CLOCK_OFFSET_MS = 24 * 3_600_000
-/** What passes by itself. So does a 504, unless the call says how many it wants: then it has to want fewer (atlassian.md section 9.4). */
+/**
+ * What passes by itself. So does a 504, unless the call says how many it wants: then it has to want
+ * fewer (docs/reference/atlassian.md#94-cql-search).
+ */
 const TRANSIENT_ERRORS = [
   'upstream_failed',
   'upstream_timeout',
@@ -28,8 +31,9 @@ export interface GatewaySettings extends AtlassianClient {
 }
 
 /**
- * Reads through the gateway, never from the site: 3LO tokens work nowhere else (atlassian.md sections 7, 10 and 11). All of it
- * is reading, so a call whose answer was lost or spoilt is sent again, after a wait that grows.
+ * Reads through the gateway, never from the site: 3LO tokens work nowhere else
+ * (docs/reference/atlassian.md#7-gateway, #10-rate-limits, #11-errors). All of it is reading, so a
+ * call whose answer was lost or spoilt is sent again, after a wait that grows.
  */
 export function createGateway({
   sendAuthorized,

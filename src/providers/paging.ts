@@ -6,11 +6,17 @@ import type { InvalidItem, CollectionReader } from './provider.ts'
 /** No name or title is longer: what is would sink lists. */
 const MAX_TEXT_LENGTH = 8_192
 const MINUTE_MS = 60_000
-/** Search indexes lag behind, and see no finer than a minute: windows overlap by this much (atlassian.md sections 8.3 and 9.4). */
+/**
+ * Search indexes lag behind, and see no finer than a minute: windows overlap by this much
+ * (docs/reference/atlassian.md#83-jql-search and #94-cql-search).
+ */
 export const OVERLAP_MS = 10 * MINUTE_MS
 /** Bounds are written as ages, which are the same in every time zone; they drift while a chain of pages is read, so it is not read for longer. */
 const MAX_CHAIN_MS = 5 * MINUTE_MS
-/** Very long chains of pages were seen to end early, without an error (atlassian.md section 8.3). */
+/**
+ * Very long chains of pages were seen to end early, without an error
+ * (docs/reference/atlassian.md#83-jql-search).
+ */
 const MAX_CHAIN_ITEMS = 50_000
 
 /** Sorts what upstream sent into items and what does not fit. */
@@ -99,7 +105,10 @@ export function createPageChain(reader: CollectionReader, from: number | null) {
   }
 }
 
-/** Pages that shrink when Atlassian cannot make large ones in time, and grow again (atlassian.md section 9.4). */
+/**
+ * Pages that shrink when Atlassian cannot make large ones in time, and grow again
+ * (docs/reference/atlassian.md#94-cql-search).
+ */
 export function createAdaptivePager(maxPageSize: number) {
   let size = maxPageSize
   return async (request: (size: number) => Promise<unknown>): Promise<unknown> => {

@@ -95,7 +95,10 @@ export interface Collection<T extends CollectionName = CollectionName> {
 export interface Feature {
   /** On the wire. */
   name: string
-  /** Sets of scopes, any one of which is enough; what is missing is told in terms of the first (atlassian.md section 6). */
+  /**
+   * Sets of scopes, any one of which is enough; what is missing is told in terms of the first
+   * (docs/reference/atlassian.md#6-scopes).
+   */
   scopes: readonly [readonly string[], ...Array<readonly string[]>]
   /** What it copies. */
   collection?: CollectionName
@@ -116,14 +119,20 @@ export interface Provider {
   isProductScope: (scope: string) => boolean
   /** The product's address under a site. */
   basePath: string
-  /** Where the front end expects browsers back after a success (contract.md section 4). */
+  /**
+   * Where the front end expects browsers back after a success
+   * (docs/reference/contract.md#4-login-and-callback).
+   */
   returnPath: string
   /** Parameters that the success redirect carries before the others. */
   returnQuery: Record<string, string>
   collections: readonly [Collection, ...Collection[]]
 }
 
-/** True where the gateway says that the grant does not cover the site, or the site is none (atlassian.md section 11). */
+/**
+ * True where the gateway says that the grant does not cover the site, or the site is none
+ * (docs/reference/atlassian.md#11-errors).
+ */
 export function isSiteUnreachable({ status, body }: HttpResponse): boolean {
   const { message, errorMessages, path } = (
     typeof body === 'object' && body !== null ? body : {}
@@ -137,7 +146,10 @@ export function isSiteUnreachable({ status, body }: HttpResponse): boolean {
   )
 }
 
-/** True where the gateway says that the token lacks a scope; refreshing cannot help (atlassian.md section 0, fact 5). */
+/**
+ * True where the gateway says that the token lacks a scope; refreshing cannot help
+ * (docs/reference/atlassian.md#6-scopes).
+ */
 export function isScopeMismatch({ status, headers, body }: HttpResponse): boolean {
   const message =
     typeof body === 'object' && body !== null ? (body as { message?: unknown }).message : undefined

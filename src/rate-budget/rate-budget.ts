@@ -27,7 +27,10 @@ export interface RateBudgetSettings {
   /** What other instances have met and spent. */
   shared: RateBudgetRepository
   now: () => number
-  /** Points an app may spend in an hour, over all sites (atlassian.md section 10). */
+  /**
+   * Points an app may spend in an hour, over all sites
+   * (docs/reference/atlassian.md#10-rate-limits).
+   */
   hourlyPoints: number
 }
 

@@ -15,9 +15,10 @@ export interface RateLimitRefusal {
 const MAX_RETRY_AFTER_MS = 24 * 3_600_000
 
 /**
- * Reads what a 429, or a 503 that says when to come back, is about (atlassian.md section 10): a quota holds the app or the tenant
- * until its reset time, which is to be preferred over `Retry-After`; a burst is about one endpoint; what gives no reason is
- * treated as a quota. The body is not specified and not looked at.
+ * Reads what a 429, or a 503 that says when to come back, is about
+ * (docs/reference/atlassian.md#10-rate-limits): a quota holds the app or the tenant until its reset
+ * time, which is to be preferred over `Retry-After`; a burst is about one endpoint; what gives no
+ * reason is treated as a quota. The body is not specified and not looked at.
  *
  * @param now milliseconds since the epoch
  * @returns undefined for any other answer

@@ -37,7 +37,10 @@ export interface SandboxOptions {
   hourlyPoints?: number
   /** How far search may be behind, in milliseconds of world time; each item is behind by half of it to all of it. */
   indexLagMs?: number
-  /** Issues after which a chain of `search/jql` pages ends without a word, however many more there are (atlassian.md 8.3). */
+  /**
+   * Issues after which a chain of `search/jql` pages ends without a word, however many more there
+   * are (docs/reference/atlassian.md#83-jql-search).
+   */
   maxSearchResults?: number
   /** Calls that the log in the stats remembers. */
   maxLogEntries?: number

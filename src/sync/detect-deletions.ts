@@ -9,9 +9,10 @@ const MAX_LOOKUPS = 20
 const TOMBSTONE_BATCH_SIZE = 200
 
 /**
- * After a complete full listing: what two of them did not show is gone. What only this one did not show is gone if it is not
- * found when asked for directly either, while something that was listed is: access that was lost looks the same as a deletion,
- * but then the neighbour is not found (atlassian.md sections 11 and 14). A listing that shrank a lot deletes nothing.
+ * After a complete full listing: what two of them did not show is gone. What only this one did not
+ * show is gone if it is not found when asked for directly either, while something that was listed
+ * is: access that was lost looks the same as a deletion, but then the neighbour is not found
+ * (docs/reference/atlassian.md#11-errors). A listing that shrank a lot deletes nothing.
  */
 export async function deleteMissing(
   context: RunContext,

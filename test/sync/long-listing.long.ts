@@ -2,7 +2,10 @@ import t from 'tap'
 import { pickByScale, startTestService } from '../auth/helper.ts'
 import { Browser, waitForRun } from '../helper.ts'
 
-/** Jira's search ends without a word after 126,000 issues of one chain of pages (atlassian.md section 8.3). */
+/**
+ * Jira's search ends without a word after 126,000 issues of one chain of pages
+ * (docs/reference/atlassian.md#83-jql-search).
+ */
 const ISSUE_COUNT = pickByScale(300, 130_000)
 
 t.test(

@@ -2,7 +2,10 @@ import { pages } from './pages.ts'
 import { spaces } from './spaces.ts'
 import type { Provider } from '../provider.ts'
 
-/** Pages name their space by an id, and the key is known to the spaces. v2 has no classic scopes (atlassian.md section 0, fact 8). */
+/**
+ * Pages name their space by an id, and the key is known to the spaces. v2 has no classic scopes
+ * (docs/reference/atlassian.md#6-scopes).
+ */
 const features: Provider['features'] = [
   { name: 'spaces', collection: 'spaces', scopes: [['read:space:confluence']] },
   {

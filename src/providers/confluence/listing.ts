@@ -11,7 +11,8 @@ export interface ListPage {
 }
 
 /**
- * A listing of version 2, page by page (atlassian.md sections 9.1 and 9.2). The end is where no next page is named.
+ * A listing of version 2, page by page (docs/reference/atlassian.md#91-pages and #92-spaces). The
+ * end is where no next page is named.
  *
  * @param cursor where it goes on; null at the beginning
  */

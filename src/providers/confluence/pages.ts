@@ -85,7 +85,10 @@ export const pages: Collection<'pages'> = {
     }
   },
 
-  /** CQL says what changed, and version 2 what it is now; what is archived is never in CQL (atlassian.md section 9.4). */
+  /**
+   * CQL says what changed, and version 2 what it is now; what is archived is never in CQL
+   * (docs/reference/atlassian.md#94-cql-search).
+   */
   async *listChanges(reader, since) {
     const fetchPage = createAdaptivePager(PAGE_SIZE)
     let [from, isEnd] = [since, false]
@@ -167,7 +170,10 @@ function bodyFormatQuery({ includeBodies }: CollectionReader): Record<string, st
   return includeBodies ? { 'body-format': 'storage' } : {}
 }
 
-/** Pages carry only the id of their space (atlassian.md section 9.2); the spaces have been copied before. */
+/**
+ * Pages carry only the id of their space (docs/reference/atlassian.md#92-spaces); the spaces have
+ * been copied before.
+ */
 async function parsePages(reader: CollectionReader, results: unknown[]) {
   const ids = results.flatMap((value) =>
     isRecord(value) ? (toStorableText(value.spaceId) ?? []) : []
@@ -207,7 +213,10 @@ function parsePage(value: Record<string, unknown>, reader: CollectionReader, spa
   return problem === undefined ? { remoteId: pageId, item } : createInvalidItem(pageId, problem)
 }
 
-/** A space that is not listed to this person still stands in the link of its pages (atlassian.md section 9.2). */
+/**
+ * A space that is not listed to this person still stands in the link of its pages
+ * (docs/reference/atlassian.md#92-spaces).
+ */
 function parseSpaceKey(webui: string | null): string | null {
   const [, key] = /^\/spaces\/([^/]+)\//.exec(webui ?? '') ?? []
   return key ?? null

@@ -19,11 +19,12 @@ import {
 
 type IssueBatch = ItemBatch<ItemsByCollection['issues']>
 
-/** Most ids in one answer, and most issues (atlassian.md section 8.3). */
+/** Most ids in one answer of a search (docs/reference/atlassian.md#83-jql-search). */
 const MAX_SEARCH_IDS = 5_000
+/** Most ids in one bulk fetch (docs/reference/atlassian.md#87-bulk-fetch). */
 const FETCH_BATCH_SIZE = 100
 const ISSUE_FIELDS = ['summary', 'status', 'issuetype', 'project', 'assignee', 'created', 'updated']
-/** Every query has to be bounded (atlassian.md section 8.3). */
+/** Every query has to be bounded (docs/reference/atlassian.md#83-jql-search). */
 const ALL_ISSUES_JQL = 'project is not EMPTY'
 /** The count that Atlassian gives is an estimate: a listing that shows less than this share of it is not believed to be complete. */
 const MIN_COMPLETE_RATIO = 0.95
@@ -153,7 +154,10 @@ interface IssueSearchPage {
   isLast: boolean
 }
 
-/** Pages by token; a token that comes again would go on for ever (atlassian.md section 14, surprise 15). */
+/**
+ * Pages by token; a token that comes again would go on for ever
+ * (docs/reference/atlassian.md#83-jql-search).
+ */
 async function* searchIssues(
   reader: CollectionReader,
   jql: string,
@@ -252,7 +256,7 @@ function parseIssue(value: Record<string, unknown>, { site }: CollectionReader) 
   const fields = isRecord(value.fields) ? value.fields : {}
   const [remoteId, key] = [toStorableText(value.id), toStorableText(value.key)]
   if (remoteId === null || key === null)
-    return createInvalidItem(remoteId, 'It has no id or no key.')
+    {return createInvalidItem(remoteId, 'It has no id or no key.')}
   const item: ItemsByCollection['issues'] = {
     issueId: remoteId,
     key,

@@ -45,7 +45,10 @@ export const projects: Collection<'projects'> = {
   toResponse: ({ key, name, lead, url }) => ({ key, name, lead, url }),
   sortValue: ({ key }) => key,
   parentFilter: { name: 'project', description: 'The key of the only project', example: 'PAY' },
-  /** `project/search` counts offsets; they advance by what came, not by what was asked (atlassian.md section 8.1). */
+  /**
+   * `project/search` counts offsets; they advance by what came, not by what was asked
+   * (docs/reference/atlassian.md#81-project-search).
+   */
   async *list(reader, cursor) {
     const fetchPage = createAdaptivePager(PAGE_SIZE)
     let startAt = Number(cursor ?? 0)
@@ -86,7 +89,7 @@ export const projects: Collection<'projects'> = {
 function parseProject(value: Record<string, unknown>, { site }: CollectionReader) {
   const [remoteId, key] = [toStorableText(value.id), toStorableText(value.key)]
   if (remoteId === null || key === null)
-    return createInvalidItem(remoteId, 'It has no id or no key.')
+    {return createInvalidItem(remoteId, 'It has no id or no key.')}
   const item: ItemsByCollection['projects'] = {
     key,
     name: toStorableText(value.name) ?? key,

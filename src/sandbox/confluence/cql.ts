@@ -24,16 +24,18 @@ const SORT_ORDERS: Record<string, CqlQuery['order']> = {
 const COMPARISON_OPERATORS = ['=', '!=', '<', '<=', '>', '>=']
 
 /**
- * Reads the part of CQL that is understood here: type, space, id, title ~, lastmodified, created, joined by AND.
+ * Reads the part of CQL that is understood here: type, space, id, title ~, lastmodified, created,
+ * joined by AND.
  *
- * @throws {QueryError} for anything else. There is no `status` field, as in the real one (atlassian.md 9.4)
+ * @throws {QueryError} for anything else. There is no `status` field, as in the real one
+ * (docs/reference/atlassian.md#94-cql-search)
  */
 export function parseCql(call: GatewayCall, text: string): CqlQuery {
   const { clauses, order } = parseQuery(text)
   if (clauses.length === 0) throw new QueryError(`Could not parse cql : ${text}`)
   const first = order[0] ?? { field: 'id', descending: false }
   if (SORT_ORDERS[first.field] === undefined)
-    throw new QueryError(`Cannot sort by '${first.field}'.`)
+    {throw new QueryError(`Cannot sort by '${first.field}'.`)}
   const predicates = clauses.map((clause) => buildPagePredicate(call, clause))
   return {
     matches: (row) =>

@@ -42,7 +42,7 @@ export const confluenceEndpoints: readonly GatewayEndpoint[] = [
   ])
 ]
 
-/** Version 1 on the OAuth gateway (atlassian.md 9.3). */
+/** Version 1 on the OAuth gateway (docs/reference/atlassian.md#93-version-1). */
 function answerRemovedConfluenceApi(): SandboxResponse {
   return legacyError(
     410,

@@ -33,7 +33,7 @@ interface PageListing {
   matches: (row: PageRow) => boolean
 }
 
-/** GET pages (atlassian.md 9.1). */
+/** GET pages (docs/reference/atlassian.md#91-pages). */
 export function listPages(call: GatewayCall): SandboxResponse {
   const names = parseNames(call, 'space-id', MAX_SPACES)
   if (isResponse(names)) return names
@@ -181,7 +181,7 @@ function findByTitle(
     for (const row of pages.scan({ order: 'id' })) {
       const candidate = { row, title: pages.title(row).toLowerCase(), position: row.position }
       if (matches(row) && (lastSeen === undefined || compare(candidate, lastSeen) > 0))
-        yield candidate
+        {yield candidate}
     }
   }
   return takeSmallest(candidates(), limit + 1, compare).map(({ row }) => row)

@@ -6,7 +6,10 @@ import { parseListParam, parseIntegerParam } from '../gateway/call.ts'
 const DEFAULT_PAGE_SIZE = 25
 export const MAX_PAGE_SIZE = 250
 
-/** The last thing of a page, and what the list was ordered by. Base64 JSON, as Confluence writes it (atlassian.md 9.1). */
+/**
+ * The last thing of a page, and what the list was ordered by. Base64 JSON, as Confluence writes it
+ * (docs/reference/atlassian.md#91-pages).
+ */
 export interface ConfluenceCursor {
   id: string
   contentOrder: string

@@ -19,8 +19,9 @@ const MAX_PAGE_SIZE = 250
 const CURSOR_PREFIX = '_f_'
 
 /**
- * GET /wiki/rest/api/search?cql= (atlassian.md 9.4), with its ways: `next` without `/wiki`, short pages in the middle, a total
- * that is too high, titles with highlight marks, nothing archived, and an index up to a minute behind.
+ * GET /wiki/rest/api/search?cql= (docs/reference/atlassian.md#94-cql-search), with its ways: `next`
+ * without `/wiki`, short pages in the middle, a total that is too high, titles with highlight
+ * marks, nothing archived, and an index up to a minute behind.
  */
 export function searchContent(call: GatewayCall): SandboxResponse {
   const { query } = call

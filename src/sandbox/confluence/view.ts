@@ -14,7 +14,10 @@ export const PAGE_FORMATS = [
   'editor'
 ] as const
 
-/** One page as v2 shows it (atlassian.md 9.1). `body` is empty unless a format is asked for. */
+/**
+ * One page as v2 shows it (docs/reference/atlassian.md#91-pages). `body` is empty unless a format
+ * is asked for.
+ */
 export function renderPage(
   call: GatewayCall,
   row: PageRow,
@@ -94,7 +97,7 @@ function renderBody({ site: { pages } }: GatewayCall, row: PageRow, format: stri
   })
 }
 
-/** One space as v2 shows it (atlassian.md 9.2). */
+/** One space as v2 shows it (docs/reference/atlassian.md#92-spaces). */
 export function renderSpace(
   call: GatewayCall,
   row: SpaceRow,

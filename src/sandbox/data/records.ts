@@ -11,7 +11,10 @@ export interface Row {
   version: number
 }
 
-/** `live` is the truth; `index` is what search sees, a little behind (atlassian.md 8.3, 9.4). */
+/**
+ * `live` is the truth; `index` is what search sees, a little behind
+ * (docs/reference/atlassian.md#83-jql-search and #94-cql-search).
+ */
 export type RecordView = 'live' | 'index'
 
 /** World time, and how far search may be behind it. Milliseconds. */

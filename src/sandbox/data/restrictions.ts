@@ -24,7 +24,10 @@ type PositionsByCollection = Record<CollectionName, Set<number>>
 
 const ALL_ACCOUNTS = ''
 
-/** Items of one site, by position, that are as good as absent to an account (atlassian.md section 11). */
+/**
+ * Items of one site, by position, that are as good as absent to an account
+ * (docs/reference/atlassian.md#11-errors).
+ */
 export function createRestrictions(): Restrictions {
   const byAccount = new Map<string, PositionsByCollection>()
 

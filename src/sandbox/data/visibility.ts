@@ -5,7 +5,10 @@ import type { ProjectRow } from './projects.ts'
 import type { SpaceRow } from './spaces.ts'
 import type { RecordView } from './records.ts'
 
-/** What the person who calls can see: neither product tells what is hidden from what is not there (atlassian.md section 11). */
+/**
+ * What the person who calls can see: neither product tells what is hidden from what is not there
+ * (docs/reference/atlassian.md#11-errors).
+ */
 type Viewer = Pick<GatewayCall, 'site' | 'hiddenItems'>
 
 /** In any status; which of them are shown is the caller's affair. */

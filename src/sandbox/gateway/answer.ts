@@ -3,7 +3,9 @@ export interface SandboxResponse {
   status: number
   body: unknown
   headers?: Record<string, string>
-  /** Core objects in the answer: each costs a point (atlassian.md section 10). */
+  /**
+   * Core objects in the answer: each costs a point (docs/reference/atlassian.md#10-rate-limits).
+   */
   coreObjects?: number
 }
 
@@ -11,7 +13,7 @@ export function ok(body: unknown, coreObjects = 0): SandboxResponse {
   return { status: 200, body, coreObjects }
 }
 
-/** The gateway's own refusals (atlassian.md section 11). */
+/** The gateway's own refusals (docs/reference/atlassian.md#11-errors). */
 export function gatewayError(
   code: number,
   message: string,
@@ -60,7 +62,7 @@ export function legacyError(
   }
 }
 
-/** The token endpoint's shape (atlassian.md 2.3). */
+/** The token endpoint's shape (docs/reference/atlassian.md#23-errors). */
 export function oauthError(status: number, error: string, description: string): SandboxResponse {
   return { status, body: { error, error_description: description } }
 }

@@ -31,8 +31,9 @@ const HEADER_TOO_LARGE_PAGE =
   '<body><h1>HTTP Status 400 – Bad Request</h1><p>Request header is too large</p></body></html>'
 
 /**
- * One call through `/ex/{product}/{cloudId}`: token, then scopes, then site, then grant, then limits, and only then the
- * route. A 401 for scopes therefore says nothing of whether the route exists (atlassian.md section 6).
+ * One call through `/ex/{product}/{cloudId}`: token, then scopes, then site, then grant, then
+ * limits, and only then the route. A 401 for scopes therefore says nothing of whether the route
+ * exists (docs/reference/atlassian.md#6-scopes).
  *
  * @returns the answer and the label it is counted under
  */
@@ -70,7 +71,7 @@ function authorizeRequest(
       ? session.scopes.some((scope) => productOfScope(scope) === product)
       : satisfiesScopes(endpoint.scopes, session.scopes)
   if (!isInScope)
-    return gatewayError(401, 'Unauthorized; scope does not match', SCOPE_CHECK_HEADERS)
+    {return gatewayError(401, 'Unauthorized; scope does not match', SCOPE_CHECK_HEADERS)}
   const site = state.sites.find((candidate) => candidate.cloudId === cloudId)
   if (site === undefined) return routeNotFound(request.fullPath, state.now())
   const user = state.users.find(({ accountId }) => accountId === session.accountId)
@@ -140,7 +141,7 @@ function notFoundResponse(product: Product, path: string): SandboxResponse {
     : confluenceError(404, 'NOT_FOUND', 'Not Found')
 }
 
-/** The person has lost the product, the app has not (atlassian.md section 11). */
+/** The person has lost the product, the app has not (docs/reference/atlassian.md#11-errors). */
 function forbiddenResponse(product: Product, path: string): SandboxResponse {
   if (product === 'jira') {
     return { status: 403, body: { errorMessages: ['The app is not installed on this instance.'] } }

@@ -8,7 +8,10 @@ export const BURST_VARIANTS = ['standard', 'reset-only', 'bare'] as const
 export type BurstVariant = (typeof BURST_VARIANTS)[number]
 
 const HOUR_MS = 3_600_000
-/** A bucket of 350 fills at 100 a second for reads, half as fast for PUT and DELETE (atlassian.md section 10). */
+/**
+ * A bucket of 350 fills at 100 a second for reads, half as fast for PUT and DELETE
+ * (docs/reference/atlassian.md#10-rate-limits).
+ */
 const REFILL_SHARE_PER_SECOND = 100 / 350
 
 export interface RateLimitedCall {

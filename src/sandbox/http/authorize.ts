@@ -20,8 +20,9 @@ const PAGE_HEADERS = {
 }
 
 /**
- * The consent page (atlassian.md section 1): GET shows it, POST decides. It works without scripts, and its Accept is a plain
- * link as well, so that `curl -L` given that link goes through the whole sign-in. A program may skip the page with
+ * The consent page (docs/reference/atlassian.md#1-authorize): GET shows it, POST decides. It works
+ * without scripts, and its Accept is a plain link as well, so that `curl -L` given that link goes
+ * through the whole sign-in. A program may skip the page with
  * `&sandbox_decision=accept|cancel[&sandbox_account=…][&sandbox_site=…]`.
  */
 export default async function authorizeRoutes(

@@ -4,7 +4,10 @@ import { answerAccountReport } from '../oauth/report-accounts.ts'
 import { readBearerToken, readJsonBody, sendResponse } from './reply.ts'
 import type { SandboxPluginOptions } from './plugin.ts'
 
-/** Who the token belongs to and which sites it reaches (atlassian.md section 5), and whose accounts an app keeps. */
+/**
+ * Who the token belongs to and which sites it reaches
+ * (docs/reference/atlassian.md#5-identity-and-sites), and whose accounts an app keeps.
+ */
 export default async function resourceRoutes(
   app: FastifyInstance,
   { state }: SandboxPluginOptions

@@ -5,7 +5,7 @@ import type { TokenRequestFields } from '../oauth/token-endpoint.ts'
 import { readContentType, readFormBody, readJsonBody, sendResponse } from './reply.ts'
 import type { SandboxPluginOptions } from './plugin.ts'
 
-/** POST /oauth/token, with a JSON or a form body (atlassian.md section 2). */
+/** POST /oauth/token, with a JSON or a form body (docs/reference/atlassian.md#2-token-endpoint). */
 export default async function tokenRoutes(app: FastifyInstance, { state }: SandboxPluginOptions) {
   app.post('/oauth/token', { schema: { hide: true } }, async (request, reply) => {
     const fields = parseTokenFields(request)

@@ -51,7 +51,7 @@ function answerRemovedJiraApi(): SandboxResponse {
   return jiraError(410, REMOVED_MESSAGE)
 }
 
-/** atlassian.md 8.2 */
+/** docs/reference/atlassian.md#82-myself */
 function getMyself({ user, base }: GatewayCall): SandboxResponse {
   return ok(
     {
@@ -68,7 +68,7 @@ function getMyself({ user, base }: GatewayCall): SandboxResponse {
   )
 }
 
-/** atlassian.md 8.4 */
+/** docs/reference/atlassian.md#84-server-info */
 function getServerInfo({ site, state }: GatewayCall): SandboxResponse {
   return ok({
     baseUrl: site.url,

@@ -33,7 +33,8 @@ const UNBOUNDED_MESSAGE =
   'Unbounded JQL queries are not allowed here. Please add a search restriction to your query.'
 
 /**
- * Reads the part of JQL that is understood here: project, id or key, created, updated, joined by AND (atlassian.md 8.3).
+ * Reads the part of JQL that is understood here: project, id or key, created, updated, joined by
+ * AND (docs/reference/atlassian.md#83-jql-search).
  *
  * @throws {QueryError} for anything else, and for a query without a restriction
  */

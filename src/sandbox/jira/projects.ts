@@ -22,7 +22,10 @@ const ORDER_FIELDS = [
   'deletedDate'
 ]
 
-/** GET project/search (atlassian.md 8.1): offsets, and more than 100 asked for is treated as 100. */
+/**
+ * GET project/search (docs/reference/atlassian.md#81-project-search): offsets, and more than 100
+ * asked for is treated as 100.
+ */
 export function searchProjects(call: GatewayCall): SandboxResponse {
   const { query } = call
   const startAt = parseIntegerParam(query.get('startAt'), 0)
@@ -115,7 +118,7 @@ function renderProjectPage(
   for (let index = startAt; index < Math.min(startAt + size, all.length); index++) {
     const row = projects.at(all[descending ? all.length - 1 - index : index])
     if (row !== undefined)
-      values.push(applyCorruption(call, 'projects', row, renderProject(call, row, expand)))
+      {values.push(applyCorruption(call, 'projects', row, renderProject(call, row, expand)))}
   }
   const isLast = startAt + size >= all.length
   const pageUrl = (from: number) => {

@@ -108,7 +108,10 @@ function withParsedJql(
   }
 }
 
-/** Pages by token; there is no total and no offset, and a chain that has become too long just ends (atlassian.md 8.3). */
+/**
+ * Pages by token; there is no total and no offset, and a chain that has become too long just ends
+ * (docs/reference/atlassian.md#83-jql-search).
+ */
 function runJqlSearch(
   call: GatewayCall,
   { jql, nextPageToken, maxResults, fields, reconciled }: JqlSearch

@@ -19,7 +19,10 @@ const PROJECT_TYPES = [
 ] as const
 const CATEGORIES = ['Revenue', 'Platform', 'Back office'] as const
 
-/** What a list of projects always says of one, and what `expand` adds (atlassian.md 8.1). */
+/**
+ * What a list of projects always says of one, and what `expand` adds
+ * (docs/reference/atlassian.md#81-project-search).
+ */
 export function renderProject(
   call: GatewayCall,
   row: ProjectRow,
@@ -127,7 +130,10 @@ function buildAvatarUrls(baseUrl: string): Record<string, string> {
 
 type FieldRenderer = (call: GatewayCall, row: IssueRow) => unknown
 
-/** Every field an issue has here; v3 writes rich text as ADF (atlassian.md 8.3). */
+/**
+ * Every field an issue has here; v3 writes rich text as ADF
+ * (docs/reference/atlassian.md#83-jql-search).
+ */
 const FIELD_RENDERERS: Record<string, FieldRenderer> = {
   summary: ({ site: { issues } }, row) => issues.summary(row),
   description: (_call, { version }) => ({

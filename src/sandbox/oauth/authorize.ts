@@ -24,7 +24,10 @@ export interface ConsentRequest {
   scopes: readonly string[]
 }
 
-/** A request that ends on Atlassian's own page and never reaches the callback (atlassian.md 1.2). */
+/**
+ * A request that ends on Atlassian's own page and never reaches the callback
+ * (docs/reference/atlassian.md#12-callback).
+ */
 export interface AuthorizeError {
   title: string
   /** OAuth code in the real error page's URL. */

@@ -9,7 +9,10 @@ export interface SandboxClient {
   redirectUris: readonly string[] | ((uri: string) => boolean)
   /** Scopes enabled on the app; `offline_access` needs no enabling. */
   scopes: readonly string[]
-  /** `resource`: one site per consent. `account`: every site of the account (atlassian.md 1.1). */
+  /**
+   * `resource`: one site per consent. `account`: every site of the account
+   * (docs/reference/atlassian.md#11-consent).
+   */
   access: 'resource' | 'account'
 }
 
@@ -28,7 +31,7 @@ export function isLoopbackUri(uri: string): boolean {
   return url?.protocol === 'http:' && ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
 }
 
-/** Exact match, path and slash included (atlassian.md 1.5). */
+/** Exact match, path and slash included (docs/reference/atlassian.md#15-redirect-uri). */
 export function isRegisteredRedirect({ redirectUris }: SandboxClient, uri: string): boolean {
   return typeof redirectUris === 'function' ? redirectUris(uri) : redirectUris.includes(uri)
 }

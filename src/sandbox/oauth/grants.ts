@@ -10,7 +10,10 @@ const MAX_PAIRS = 1000
 export interface TokenPair {
   id: string
   issuedAt: number
-  /** When a newer pair took over; this one works for ten minutes more (atlassian.md 3.1). */
+  /**
+   * When a newer pair took over; this one works for ten minutes more
+   * (docs/reference/atlassian.md#31-rotation).
+   */
   replacedAt?: number
 }
 

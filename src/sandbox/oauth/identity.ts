@@ -7,8 +7,9 @@ import { tokenServices, verifyAccessToken } from './tokens.ts'
 import type { SandboxState } from '../state.ts'
 
 /**
- * GET /oauth/token/accessible-resources (atlassian.md 5.1): a site comes once per product, in an order that means nothing and
- * changes from call to call. It says nothing about what the person may do there.
+ * GET /oauth/token/accessible-resources (docs/reference/atlassian.md#51-accessible-resources): a
+ * site comes once per product, in an order that means nothing and changes from call to call. It
+ * says nothing about what the person may do there.
  */
 export function listAccessibleResources(
   state: SandboxState,
@@ -39,7 +40,7 @@ function shuffle<T>(list: T[], seed: number, turn: number): T[] {
     .map(({ item }) => item)
 }
 
-/** GET /me (atlassian.md 5.2). */
+/** GET /me (docs/reference/atlassian.md#52-user-identity). */
 export function getProfile(state: SandboxState, token: string | undefined): SandboxResponse {
   const session = verifyAccessToken(tokenServices(state), token)
   const user = state.users.find(({ accountId }) => accountId === session?.accountId)

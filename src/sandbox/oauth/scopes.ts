@@ -71,7 +71,10 @@ function describeGranularScopes(...names: string[]): Record<string, string> {
 
 const granularScopes = (...names: string[]) => names.map((name) => `read:${name}:jira`)
 
-/** What each call wants (atlassian.md section 6): classic first, then the granular set, which is all or nothing. */
+/**
+ * What each call wants (docs/reference/atlassian.md#6-scopes): classic first, then the granular
+ * set, which is all or nothing.
+ */
 export const SCOPE_REQUIREMENTS = {
   projectSearch: [
     ['read:jira-work'],
@@ -146,7 +149,10 @@ export function productOfScope(scope: string): Product | undefined {
   return scope.includes('confluence') ? 'confluence' : undefined
 }
 
-/** Splits on blanks, keeps each once, drops what does not exist (atlassian.md 1.2). */
+/**
+ * Splits on blanks, keeps each once, drops what does not exist
+ * (docs/reference/atlassian.md#12-callback).
+ */
 export function parseKnownScopes(text: string): string[] {
   return [...new Set(text.split(/\s+/))].filter((scope) => Object.hasOwn(SCOPES, scope))
 }

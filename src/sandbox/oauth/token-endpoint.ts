@@ -8,7 +8,7 @@ import type { SandboxState } from '../state.ts'
 /** What came in the body of a token request, JSON or form. */
 export type TokenRequestFields = Record<string, unknown>
 
-/** POST /oauth/token, the whole table of atlassian.md 2.3. */
+/** POST /oauth/token, the whole table of docs/reference/atlassian.md#23-errors. */
 export function handleTokenRequest(
   state: SandboxState,
   fields: TokenRequestFields

@@ -3,7 +3,10 @@ import type { TokenFamily, SandboxGrant, SandboxGrants, TokenPair } from './gran
 import type { JwtSigner } from './jwt.ts'
 import type { SandboxClients, SandboxState } from '../state.ts'
 
-/** Seconds an access token says it lives; it may die earlier (atlassian.md 3.1). */
+/**
+ * Seconds an access token says it lives; it may die earlier
+ * (docs/reference/atlassian.md#31-rotation).
+ */
 export const EXPIRES_IN_S = 3600
 const REFRESH_EXPIRES_IN_S = 90 * 86_400
 
@@ -30,7 +33,10 @@ interface TokenServices {
   now: () => number
 }
 
-/** Answer of the token endpoint (atlassian.md 2.2). `refresh_token` only when `offline_access` was granted. */
+/**
+ * Answer of the token endpoint (docs/reference/atlassian.md#22-response). `refresh_token` only when
+ * `offline_access` was granted.
+ */
 export function issueTokens(
   { signer, now }: TokenServices,
   grant: SandboxGrant,

@@ -6,7 +6,10 @@ const UNIT_MS: Record<string, number> = {
   w: 7 * 1440 * MINUTE_MS
 }
 
-/** Queries see no finer than a minute (atlassian.md 8.3, 9.4). */
+/**
+ * Queries see no finer than a minute (docs/reference/atlassian.md#83-jql-search and
+ * #94-cql-search).
+ */
 export function floorMinute(time: number): number {
   return Math.floor(time / MINUTE_MS) * MINUTE_MS
 }

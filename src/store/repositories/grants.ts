@@ -303,11 +303,12 @@ export function createGrantRepository(
     },
 
     /**
-     * Saves what a consent brought, who holds it, and what `also` says, together. An older consent of the same account at
-     * the same client is replaced, because Atlassian has replaced it too (atlassian.md section 0, fact 6); a refresh of it
-     * that is under way loses.
+     * Saves what a consent brought, who holds it, and what `also` says, together. An older consent
+     * of the same account at the same client is replaced, because Atlassian has replaced it too
+     * (docs/reference/atlassian.md#11-consent); a refresh of it that is under way loses.
      *
-     * @returns undefined where the connection is not any more what the caller thinks it is; nothing is stored then
+     * @returns undefined where the connection is not any more what the caller thinks it is; nothing
+     * is stored then
      */
     async connect(
       grant: NewGrant,

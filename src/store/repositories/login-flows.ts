@@ -9,7 +9,10 @@ const SWEEP_INTERVAL_MS = 60 * 1000
 /** Logins of one caller that are forgotten at once, where there are too many. */
 const EVICTION_BATCH_SIZE = 1_000
 
-/** One started login (contract.md section 4). Hashes only: neither state nor code nor cookie can be read back. */
+/**
+ * One started login (docs/reference/contract.md#4-login-and-callback). Hashes only: neither state
+ * nor code nor cookie can be read back.
+ */
 export interface LoginFlowRow {
   stateHash: string
   provider: string
@@ -129,7 +132,7 @@ export function createLoginFlowRepository(
     ): Promise<void> {
       await write(() => insert.execute(flow))
       if (flow.quotaKey !== '')
-        await write(() => evict.execute({ quotaKey: flow.quotaKey, most: maxFlows }))
+        {await write(() => evict.execute({ quotaKey: flow.quotaKey, most: maxFlows }))}
       if (now() - sweptAt < SWEEP_INTERVAL_MS) return
       sweptAt = now()
       await deleteExpired()

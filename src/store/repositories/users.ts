@@ -75,7 +75,10 @@ export function createUserRepository(
       return row?.createdAt
     },
 
-    /** The user with the lowest id: whom a request without an owner means (contract.md section 1). */
+    /**
+     * The user with the lowest id: whom a request without an owner means
+     * (docs/reference/contract.md#1-endpoints).
+     */
     async findFirst(): Promise<UserRow | undefined> {
       return toUser(await selectFirst({}))
     },
