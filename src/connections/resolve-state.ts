@@ -42,8 +42,9 @@ export function resolveConnectionState(
   const removedSites = selectedSites.filter(
     ({ cloudId }) => !sites.some((site) => site.cloudId === cloudId)
   )
-  if (removedSites.length > 0)
-    {return { selectedSites, state: 'needs_site', reason: siteRemovedReason(provider, removedSites) }}
+  if (removedSites.length > 0) {
+    return { selectedSites, state: 'needs_site', reason: siteRemovedReason(provider, removedSites) }
+  }
   const reason = explainMissingScopes(
     provider,
     evaluateFeatures(provider, scopes, { refusedFeatures })

@@ -72,8 +72,9 @@ export function createMaintenanceJob({
       await store.loginFlows.purge()
     },
     async () => {
-      if (auditRetentionDays > 0)
-        {await store.audit.purge(new Date(now() - auditRetentionDays * DAY_MS))}
+      if (auditRetentionDays > 0) {
+        await store.audit.purge(new Date(now() - auditRetentionDays * DAY_MS))
+      }
     },
     async () => {
       for (const days of EXPIRY_WARNING_DAYS) await warnBeforeExpiry(days)

@@ -104,8 +104,9 @@ export function createTokenRefresher(settings: RefreshSettings) {
         now()
       )
       if (decision.kind === 'use') return decision.token
-      if (decision.kind === 'refuse')
-        {throw await recordMissingRefreshToken(grant, decision.error, log)}
+      if (decision.kind === 'refuse') {
+        throw await recordMissingRefreshToken(grant, decision.error, log)
+      }
       const holder = await grants.findRefreshLease(id)
       const isStale = isStaleLease(holder)
       if (holder === undefined || holder.isExpired || isStale) {
@@ -220,8 +221,9 @@ export function createTokenRefresher(settings: RefreshSettings) {
       await requestRefresh(refreshToken).catch(async (error: unknown) => {
         if (!(error instanceof AppError) || !AMBIGUOUS_ERRORS.has(error.code)) throw error
         isAmbiguous = true
-        if (!(await isCurrent()) || deadline - performance.now() < exchangeTimeoutMs / 2)
-          {throw error}
+        if (!(await isCurrent()) || deadline - performance.now() < exchangeTimeoutMs / 2) {
+          throw error
+        }
         return await requestRefresh(refreshToken)
       })
     try {
@@ -286,8 +288,9 @@ export function createTokenRefresher(settings: RefreshSettings) {
     if (!done) return await recordSuperseded(grant, log)
     log.info({ event: 'grant_refreshed', grant_id: grant.id })
     logStateChanges(changes, log)
-    if (grant.state === 'misconfigured')
-      {logStateChanges(await grants.markClientConfigured(grant.clientId), log)}
+    if (grant.state === 'misconfigured') {
+      logStateChanges(await grants.markClientConfigured(grant.clientId), log)
+    }
     if (scopes !== grant.scopes) await settings.onScopesChanged(grant.id, log)
     return tokens.accessToken
   }

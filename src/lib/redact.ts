@@ -172,8 +172,9 @@ class Sanitizer {
     ) {
       return value
     }
-    if (typeof value === 'bigint')
-      {return this.sanitizeText(value.toString().slice(0, MAX_TEXT_CHARS))}
+    if (typeof value === 'bigint') {
+      return this.sanitizeText(value.toString().slice(0, MAX_TEXT_CHARS))
+    }
     if (typeof value !== 'object') return `[${typeof value}]`
     if (this.ancestors.has(value)) return '[circular]'
     if (depth > MAX_DEPTH || this.remainingChars <= 0) return '[cut]'

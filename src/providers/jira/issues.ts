@@ -255,8 +255,9 @@ async function countIssues(reader: CollectionReader): Promise<number> {
 function parseIssue(value: Record<string, unknown>, { site }: CollectionReader) {
   const fields = isRecord(value.fields) ? value.fields : {}
   const [remoteId, key] = [toStorableText(value.id), toStorableText(value.key)]
-  if (remoteId === null || key === null)
-    {return createInvalidItem(remoteId, 'It has no id or no key.')}
+  if (remoteId === null || key === null) {
+    return createInvalidItem(remoteId, 'It has no id or no key.')
+  }
   const item: ItemsByCollection['issues'] = {
     issueId: remoteId,
     key,

@@ -88,8 +88,9 @@ export const projects: Collection<'projects'> = {
 
 function parseProject(value: Record<string, unknown>, { site }: CollectionReader) {
   const [remoteId, key] = [toStorableText(value.id), toStorableText(value.key)]
-  if (remoteId === null || key === null)
-    {return createInvalidItem(remoteId, 'It has no id or no key.')}
+  if (remoteId === null || key === null) {
+    return createInvalidItem(remoteId, 'It has no id or no key.')
+  }
   const item: ItemsByCollection['projects'] = {
     key,
     name: toStorableText(value.name) ?? key,

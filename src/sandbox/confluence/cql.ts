@@ -34,8 +34,9 @@ export function parseCql(call: GatewayCall, text: string): CqlQuery {
   const { clauses, order } = parseQuery(text)
   if (clauses.length === 0) throw new QueryError(`Could not parse cql : ${text}`)
   const first = order[0] ?? { field: 'id', descending: false }
-  if (SORT_ORDERS[first.field] === undefined)
-    {throw new QueryError(`Cannot sort by '${first.field}'.`)}
+  if (SORT_ORDERS[first.field] === undefined) {
+    throw new QueryError(`Cannot sort by '${first.field}'.`)
+  }
   const predicates = clauses.map((clause) => buildPagePredicate(call, clause))
   return {
     matches: (row) =>

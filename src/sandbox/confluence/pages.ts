@@ -180,8 +180,9 @@ function findByTitle(
   function* candidates() {
     for (const row of pages.scan({ order: 'id' })) {
       const candidate = { row, title: pages.title(row).toLowerCase(), position: row.position }
-      if (matches(row) && (lastSeen === undefined || compare(candidate, lastSeen) > 0))
-        {yield candidate}
+      if (matches(row) && (lastSeen === undefined || compare(candidate, lastSeen) > 0)) {
+        yield candidate
+      }
     }
   }
   return takeSmallest(candidates(), limit + 1, compare).map(({ row }) => row)

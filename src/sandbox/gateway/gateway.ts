@@ -70,8 +70,9 @@ function authorizeRequest(
     endpoint === undefined
       ? session.scopes.some((scope) => productOfScope(scope) === product)
       : satisfiesScopes(endpoint.scopes, session.scopes)
-  if (!isInScope)
-    {return gatewayError(401, 'Unauthorized; scope does not match', SCOPE_CHECK_HEADERS)}
+  if (!isInScope) {
+    return gatewayError(401, 'Unauthorized; scope does not match', SCOPE_CHECK_HEADERS)
+  }
   const site = state.sites.find((candidate) => candidate.cloudId === cloudId)
   if (site === undefined) return routeNotFound(request.fullPath, state.now())
   const user = state.users.find(({ accountId }) => accountId === session.accountId)

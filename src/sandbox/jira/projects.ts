@@ -117,8 +117,9 @@ function renderProjectPage(
   const values: Record<string, unknown>[] = []
   for (let index = startAt; index < Math.min(startAt + size, all.length); index++) {
     const row = projects.at(all[descending ? all.length - 1 - index : index])
-    if (row !== undefined)
-      {values.push(applyCorruption(call, 'projects', row, renderProject(call, row, expand)))}
+    if (row !== undefined) {
+      values.push(applyCorruption(call, 'projects', row, renderProject(call, row, expand)))
+    }
   }
   const isLast = startAt + size >= all.length
   const pageUrl = (from: number) => {

@@ -131,8 +131,9 @@ export function createLoginFlowRepository(
       maxFlows: number
     ): Promise<void> {
       await write(() => insert.execute(flow))
-      if (flow.quotaKey !== '')
-        {await write(() => evict.execute({ quotaKey: flow.quotaKey, most: maxFlows }))}
+      if (flow.quotaKey !== '') {
+        await write(() => evict.execute({ quotaKey: flow.quotaKey, most: maxFlows }))
+      }
       if (now() - sweptAt < SWEEP_INTERVAL_MS) return
       sweptAt = now()
       await deleteExpired()
