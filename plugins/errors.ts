@@ -1,7 +1,7 @@
-import { STATUS_CODES } from 'node:http'
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyError } from 'fastify'
 import fp from 'fastify-plugin'
 import createRouter, { type HTTPMethod } from 'find-my-way'
+import { ROUTER_OPTIONS, sendProblem } from '../src/http/problem.ts'
 import { AppError, type FieldError } from '../src/lib/errors.ts'
 
 /** Fastify's own refusals that have a code of ours. */
@@ -27,12 +27,6 @@ const FORMAT_DESCRIPTIONS: Record<string, string> = {
     'a moment in ISO 8601 with its zone, such as 2026-11-23T12:00:00Z (a plus sign has to be sent as %2B)',
   id: 'a positive whole number of at most 53 bits'
 }
-
-/**
- * How paths are read, by the server and by the router here that knows which methods a path has. Parameters may be long, so
- * that every path is judged by its schema, which knows better what is wrong with it.
- */
-export const ROUTER_OPTIONS = { ignoreTrailingSlash: true, maxParamLength: 16_384 }
 
 /** Who sends more wrong fields than this is not helped by a longer list. */
 const MAX_FIELD_ERRORS = 20
@@ -70,51 +64,6 @@ export default fp(
   },
   { name: 'errors', dependencies: ['config', 'logging'] }
 )
-
-/** Answers with a problem document. Also called where Fastify answers before any plugin runs. */
-export function sendProblem(
-  error: AppError,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  cause: unknown = error.cause
-) {
-  const {
-    status,
-    code,
-    message,
-    details: {
-      errors,
-      missing,
-      retryAfterS,
-      allowedMethods,
-      confirmUrl,
-      cursor,
-      suppressLog = false
-    }
-  } = error
-  request.suppressLog = suppressLog
-  if (status >= 500 && !suppressLog) {
-    request.log.error({ event: 'request_error', error_code: code, err: cause ?? error }, message)
-  } else {
-    request.log.debug({ event: 'request_refused', error_code: code, err: cause ?? error }, message)
-  }
-  if (retryAfterS !== undefined) reply.header('retry-after', retryAfterS)
-  if (allowedMethods !== undefined) reply.header('allow', allowedMethods.join(', '))
-  reply.header('x-request-id', request.id)
-  reply.code(status).type('application/problem+json').serializer(JSON.stringify)
-  return reply.send({
-    type: 'about:blank',
-    title: STATUS_CODES[status],
-    status,
-    detail: message,
-    code,
-    request_id: request.id,
-    errors,
-    missing,
-    confirm_url: confirmUrl,
-    cursor
-  })
-}
 
 function toAppError(error: FastifyError): AppError {
   if (error instanceof AppError) return error

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import { SECURITY_HEADERS } from './security-headers.ts'
 import { AppError } from '../lib/errors.ts'
+import { getHttpStatus, toProblem } from './problem.ts'
+import { SECURITY_HEADERS } from './security-headers.ts'
 
 const ERRORS_BY_NODE_CODE: Record<string, () => AppError> = {
   HPE_HEADER_OVERFLOW: () =>
@@ -18,16 +19,16 @@ const SERIALIZED_HEADERS = Object.entries(SECURITY_HEADERS)
   .map(([name, value]) => `${name}: ${value}\r\n`)
   .join('')
 
-/** How long a client may take to read why it was refused. */
+/** Time for the client to read the response before the socket is destroyed. */
 const CLOSE_DELAY_MS = 1_000
 
 /**
- * Answers what is not HTTP at all, before there is a request: a problem document and a request id as everywhere else,
- * and the connection is closed, because nobody can tell where the next request would begin.
+ * Responds to input that Node cannot parse as HTTP: a problem document with a request id, like any other error. Closes the
+ * connection, because the start of the next request is unknown.
  */
 export function clientErrorHandler(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return
-  // In the middle of an answer, another one would become part of it. Node's own handler looks at the same field.
+  // A second response would become part of one that has started. Node's own handler checks the same field.
   const isResponding =
     (socket as Socket & { _httpMessage?: { headersSent: boolean } | null })._httpMessage
       ?.headersSent === true
@@ -35,21 +36,18 @@ export function clientErrorHandler(error: Error & { code?: string }, socket: Soc
     socket.destroy()
     return
   }
-  const { status, code, message } = (
-    ERRORS_BY_NODE_CODE[error.code ?? ''] ??
-    (() => new AppError('bad_request', 'This is not a valid HTTP request.'))
-  )()
+  const appError =
+    ERRORS_BY_NODE_CODE[error.code ?? '']?.() ??
+    new AppError('bad_request', 'This is not a valid HTTP request.')
+  const status = getHttpStatus(appError)
   const requestId = randomUUID()
-  const body = JSON.stringify({
-    type: 'about:blank',
-    title: STATUS_CODES[status],
-    status,
-    detail: message,
-    code,
-    request_id: requestId
-  })
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nX-Request-ID: ${requestId}\r\n${SERIALIZED_HEADERS}Connection: close\r\n\r\n${body}`
-  )
+  const body = JSON.stringify(toProblem(appError, requestId))
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'Content-Type: application/problem+json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    `X-Request-ID: ${requestId}`
+  ].join('\r\n')
+  socket.end(`${head}\r\n${SERIALIZED_HEADERS}Connection: close\r\n\r\n${body}`)
   setTimeout(() => socket.destroy(), CLOSE_DELAY_MS).unref()
 }
