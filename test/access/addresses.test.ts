@@ -41,18 +41,18 @@ t.test(
       ['a connect session', buildBearerHeader(token as string), 403]
     ] as const) {
       for (const email of ['known@example.com', 'KNOWN@example.com']) {
-        const [known, unknown] = [
+        const [knownUser, unknown] = [
           await create(email, headers),
           await create('unknown@example.com', headers)
         ]
-        t.equal(known.statusCode, status, who)
+        t.equal(knownUser.statusCode, status, who)
         t.same(
-          [known.statusCode, known.body],
+          [knownUser.statusCode, knownUser.body],
           [unknown.statusCode, unknown.body],
           `${who}: one answer for both`
         )
         t.same(
-          { ...known.headers, date: '' },
+          { ...knownUser.headers, date: '' },
           { ...unknown.headers, date: '' },
           `${who}: the same headers`
         )
@@ -90,11 +90,11 @@ t.test(
         shown: (storedEmail as string).replace(/[\da-f]{8}-[\da-f-]{27}/, '…')
       }
     }
-    const [known, unknown] = [
+    const [knownUser, unknown] = [
       await seen('eve', 'known@example.com'),
       await seen('mallory', 'unknown@example.com')
     ]
-    t.not(known.user, id)
-    t.equal(known.shown, unknown.shown)
+    t.not(knownUser.user, id)
+    t.equal(knownUser.shown, unknown.shown)
   }
 )

@@ -86,8 +86,8 @@ t.test('It says what it knows when it comes back, and does not come back for eve
     eventIds.push(run.id)
   }
   t.same(
-    { told: eventIds, known: lastEventIds, away },
-    { told: [1, 2, 3], known: [undefined, '1.a', '1.a'], away: 1 }
+    { eventIds, lastEventIds, away },
+    { eventIds: [1, 2, 3], lastEventIds: [undefined, '1.a', '1.a'], away: 1 }
   )
   server.close()
   const [error, ms] = await measureDuration(

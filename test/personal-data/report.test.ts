@@ -55,17 +55,17 @@ async function connectTwoAccounts(
     )
   }
   const { state } = running.sandbox
-  const told: string[] = []
+  const reportedAccounts: string[] = []
   const get = state.accounts.get.bind(state.accounts)
   state.accounts.get = (id) => {
-    told.push(id)
+    reportedAccounts.push(id)
     return get(id)
   }
   const [dana, sam] = state.users.map(({ accountId }) => accountId) as [string, string]
   return {
     ...running,
     url,
-    told,
+    reportedAccounts,
     dana,
     sam,
     runReport: async () => {
@@ -90,24 +90,24 @@ t.test('Logins ask for the right to report accounts only where the setting is on
 t.test('Each account is told of once in a cycle, 90 at a time', async (t) => {
   const running = await connectTwoAccounts(t, { more: 200 })
   const {
-    told,
+    reportedAccounts,
     runReport,
     sandbox: { state }
   } = running
   await runReport()
-  t.equal(told.length, 202)
-  t.equal(new Set(told).size, 202)
+  t.equal(reportedAccounts.length, 202)
+  t.equal(new Set(reportedAccounts).size, 202)
   t.same(
     filterEvents(running, 'personal_data_reported').map(({ accounts }) => accounts),
     [90, 90, 22]
   )
   running.advanceTime(6 * DAY_MS)
   await runReport()
-  t.equal(told.length, 202, 'not again within the cycle')
+  t.equal(reportedAccounts.length, 202, 'not again within the cycle')
   running.advanceTime(1.1 * DAY_MS)
   await runReport()
-  t.equal(told.length, 404)
-  t.equal(new Set(told).size, 202)
+  t.equal(reportedAccounts.length, 404)
+  t.equal(new Set(reportedAccounts).size, 202)
   t.equal(state.stats.snapshot().calls['POST /app/report-accounts/'], 6)
 })
 
@@ -161,12 +161,12 @@ t.test(
   'Where no connection may report, that is said once, and it goes on once one may',
   async (t) => {
     const running = await connectTwoAccounts(t, { env: {} })
-    const { app, sandbox, url, runReport, told } = running
+    const { app, sandbox, url, runReport, reportedAccounts } = running
     for (let hour = 0; hour < 3; hour++) {
       await runReport()
       running.advanceTime(3_700_000)
     }
-    t.equal(told.length, 0)
+    t.equal(reportedAccounts.length, 0)
     t.equal(filterEvents(running, 'privacy_report_not_permitted').length, 1)
     await app.close()
     const now = () => sandbox.state.now()
@@ -183,7 +183,7 @@ t.test(
       })
     )
     await again.app.personalDataReporter.runNow()
-    t.equal(told.length, 2)
+    t.equal(reportedAccounts.length, 2)
   }
 )
 
@@ -202,17 +202,17 @@ for (const [title, fault, waitMs] of [
     `${title} in the middle of a cycle waits as long as it should, and goes on where it was`,
     async (t) => {
       const running = await connectTwoAccounts(t, { more: 150 })
-      const { told, runReport, sandbox } = running
+      const { reportedAccounts, runReport, sandbox } = running
       await sandbox.admin('faults', { ...fault, match: REPORT_ENDPOINT, skip: 1, times: 1 })
       await runReport()
-      const after = told.length
+      const after = reportedAccounts.length
       t.equal(filterEvents(running, 'personal_data_reported').length, 1)
       running.advanceTime(waitMs - 60_000)
       await runReport()
-      t.equal(told.length, after, 'nobody asks before')
+      t.equal(reportedAccounts.length, after, 'nobody asks before')
       running.advanceTime(60_000)
       await runReport()
-      t.equal(new Set(told).size, 152)
+      t.equal(new Set(reportedAccounts).size, 152)
       t.equal(
         filterEvents(running, 'personal_data_reported').reduce(
           (sum, { accounts }) => sum + (accounts as number),
@@ -227,7 +227,7 @@ for (const [title, fault, waitMs] of [
 
 t.test('Two instances tell of each account once', async (t) => {
   const running = await connectTwoAccounts(t, { more: 200 })
-  const { url, sandbox, told, runReport } = running
+  const { url, sandbox, reportedAccounts, runReport } = running
   const other = await buildTestApp(t, {
     ...buildSandboxEnv(sandbox.url),
     ...REPORTING_ENV,
@@ -241,8 +241,8 @@ t.test('Two instances tell of each account once', async (t) => {
     other.app.personalDataReporter.runNow()
   ])
   await Promise.all([runReport(), other.app.personalDataReporter.runNow()])
-  t.equal(told.length, 202)
-  t.equal(new Set(told).size, 202)
+  t.equal(reportedAccounts.length, 202)
+  t.equal(new Set(reportedAccounts).size, 202)
 })
 
 t.test(
