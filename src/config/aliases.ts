@@ -86,7 +86,7 @@ export function resolveSettings(
       isUsable(setting, name, env[name]?.trim() ?? '')
     )
     if (source === undefined) continue
-    values[setting] = env[source]?.trim()
+    values[setting] = env[source]?.trim() ?? ''
     sources[setting] = source
   }
   return { values, sources }

@@ -37,7 +37,7 @@ export function parseUserHint(callerState: string | null): UserHint {
   return fields.email === undefined ? undefined : { email: fields.email }
 }
 
-type HintFields = Partial<Record<'user_id' | 'uid' | 'email', string>>
+type HintFields = { [name in 'user_id' | 'uid' | 'email']?: string | undefined }
 
 function parseJsonHint(text: string): HintFields | undefined {
   try {

@@ -22,28 +22,28 @@ import type { SandboxUser } from './oauth/users.ts'
 
 export interface SandboxOptions {
   /** The same seed gives the same data. */
-  seed?: number
+  seed?: number | undefined
   /** For sites that do not say otherwise; with the default sites Globex is a sixth of it. */
-  sizes?: Partial<SiteSizes>
-  sites?: readonly SandboxSiteOptions[]
+  sizes?: Partial<SiteSizes> | undefined
+  sites?: readonly SandboxSiteOptions[] | undefined
   /** Who can sign in; the first is taken when nobody is chosen. */
-  users?: readonly SandboxUser[]
-  clients?: readonly SandboxClient[]
+  users?: readonly SandboxUser[] | undefined
+  clients?: readonly SandboxClient[] | undefined
   /** Milliseconds since the epoch. */
-  now?: () => number
+  now?: (() => number) | undefined
   /** Size of the burst bucket of one tenant and endpoint, in calls; two sevenths of it come back each second. */
-  burst?: number
+  burst?: number | undefined
   /** Points an app may spend in one hour, over all sites. */
-  hourlyPoints?: number
+  hourlyPoints?: number | undefined
   /** How far search may be behind, in milliseconds of world time; each item is behind by half of it to all of it. */
-  indexLagMs?: number
+  indexLagMs?: number | undefined
   /**
    * Issues after which a chain of `search/jql` pages ends without a word, however many more there
    * are (docs/reference/atlassian.md#83-jql-search).
    */
-  maxSearchResults?: number
+  maxSearchResults?: number | undefined
   /** Calls that the log in the stats remembers. */
-  maxLogEntries?: number
+  maxLogEntries?: number | undefined
 }
 
 export type SandboxClients = Map<string, SandboxClient>

@@ -229,11 +229,11 @@ t.test(
     for (const [API_ACCESS, error] of [
       ['public', 'invalid_code|upstream|oauth'],
       ['protected', 'unknown_state']
-    ]) {
+    ] as const) {
       const { app } = await buildTestApp(t, { API_ACCESS })
       t.match(
         (await app.inject('/auth/jira/callback?code=x&state=user_id%3D1')).headers.location,
-        new RegExp(`error=(${error as string}|user_not_found)`),
+        new RegExp(`error=(${error}|user_not_found)`),
         API_ACCESS
       )
     }

@@ -93,18 +93,24 @@ export async function startIdentityProvider(t: TestContext) {
     add: addKey,
     sign: async (
       payload: JWTPayload,
-      { kid = 'first', header = {} }: { kid?: string; header?: object } = {}
+      {
+        kid = 'first',
+        header = {},
+        omit = []
+      }: { kid?: string; header?: object; omit?: Array<keyof JWTPayload> } = {}
     ): Promise<string> => {
       const key = keys.get(kid)
       if (key === undefined) throw new Error('no such key')
       const seconds = Math.floor(Date.now() / 1000)
-      return await new SignJWT({
+      const claims: JWTPayload = {
         iss: ISSUER,
         aud: AUDIENCE,
         iat: seconds,
         exp: seconds + 300,
         ...payload
-      })
+      }
+      for (const name of omit) delete claims[name]
+      return await new SignJWT(claims)
         .setProtectedHeader({ alg: key.alg, kid, ...header })
         .sign(key.privateKey)
     }

@@ -57,7 +57,7 @@ for (const product of ['jira', 'confluence']) {
         ['https://acme.example', 'https://acme.example', 'https://acme.example/wiki'],
         ['https://acme.example/', 'https://acme.example', 'https://acme.example/wiki'],
         ['https://acme.example/wiki', 'https://acme.example/wiki', 'https://acme.example/wiki']
-      ]) {
+      ] as const) {
         const { app } = await buildTestApp(t, { ATLASSIAN_CLOUD_BASE_URL: configuredUrl })
         t.equal(
           (await createCaller(app).post(`/integrations/${product}/connect`)).json().base_url,

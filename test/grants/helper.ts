@@ -139,7 +139,7 @@ export async function injectTokenFault(
 }
 
 /** How often refresh tokens were exchanged, by outcome. */
-export function countExchanges({ state }: RunningSandbox): Record<string, number> {
+export function countExchanges({ state }: RunningSandbox): Record<string, number> & { ok: number } {
   return { ok: 0, ...state.stats.snapshot().exchanges.refresh_token }
 }
 

@@ -7,15 +7,15 @@ import { createTempFolder } from '../process/child.ts'
 import { startServiceWithPeople } from './helper.ts'
 
 /** What is in everything that is Ada's, and in everything that is Eve's. */
-const [ADA, EVE] = ['ada-q1x', 'eve-z2y']
+const [ADA, EVE] = ['ada-q1x', 'eve-z2y'] as const
 const createSite = (name: string, digit: string) => ({
   name: `site-of-${name}`,
   cloudId: `${digit.repeat(8)}-2222-4b4b-9a9a-${digit.repeat(12)}`
 })
 /** What they are called at Atlassian. Copies of others may name them too: as a lead, as an assignee. */
-const DISPLAY_NAMES: Record<string, string> = { [ADA]: 'Quilla Zwetschke', [EVE]: 'Ottmar Vreni' }
+const DISPLAY_NAMES = { [ADA]: 'Quilla Zwetschke', [EVE]: 'Ottmar Vreni' }
 const SITES = { [ADA]: createSite(ADA, 'a'), [EVE]: createSite(EVE, 'e') }
-const createUser = (name: string) => ({
+const createUser = (name: keyof typeof DISPLAY_NAMES) => ({
   accountId: `712020:account-of-${name}`,
   name: DISPLAY_NAMES[name],
   nickname: name,

@@ -86,7 +86,7 @@ t.test('the same seed gives the same world, another seed another one', async (t)
     const { body } = await createCallers(url, (await signIn(url)).access_token).wiki(
       '/api/v2/pages?limit=60'
     )
-    return body.results.map(({ id, title }: Record<string, string>) => id + title)
+    return body.results.map(({ id, title }: { id: string; title: string }) => id + title)
   }
   const first = await titles(7)
   t.strictSame(await titles(7), first)

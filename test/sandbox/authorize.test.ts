@@ -41,7 +41,7 @@ t.test('the form sends the person back with state and code, in that order', asyn
   const { url } = await startSandbox(t)
   const { text } = await fetchPage(authorizeUrl(url, { state: 'a b&c' }))
   const fields = [...text.matchAll(/type="hidden" name="([^"]+)" value="([^"]*)"/g)].map(
-    ([, name, value]): [string, string] => [name, value.replaceAll('&amp;', '&')]
+    ([, name = '', value = '']): [string, string] => [name, value.replaceAll('&amp;', '&')]
   )
   const body = new URLSearchParams([...fields, ['decision', 'accept']])
   const response = await fetch(`${url}/authorize`, { method: 'POST', body, redirect: 'manual' })
@@ -57,7 +57,7 @@ t.test('the link beside the form accepts too, so that curl -L can follow it', as
   const { text } = await fetchPage(authorizeUrl(url))
   const link = /href="(authorize\?[^"]+sandbox_account=sam[^"]*)"/
     .exec(text)?.[1]
-    .replaceAll('&amp;', '&')
+    ?.replaceAll('&amp;', '&')
   const response = await fetch(`${url}/${link}`, { redirect: 'manual' })
   t.match(response.headers.get('location'), /state=st&code=/)
 })

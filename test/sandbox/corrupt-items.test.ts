@@ -156,7 +156,7 @@ t.test('spoiling is checked and bounded', async (t) => {
     /400 repeat must be a whole number from 1/
   )
   for (let position = 0; position < 1000; position++) {
-    state.sites[0].corruptions.set('issues', position, {
+    state.sites[0]?.corruptions.set('issues', position, {
       fields: { key: null },
       omit: [],
       repeat: 1

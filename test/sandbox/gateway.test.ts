@@ -85,7 +85,7 @@ t.test(
     t.equal((await granular.wiki('/api/v2/spaces')).status, 401)
     t.equal((await granular.wiki('/rest/api/search?cql=type=page')).status, 401)
 
-    const all = [...SCOPE_REQUIREMENTS.projectSearch[1]]
+    const all = [...(SCOPE_REQUIREMENTS.projectSearch[1] ?? [])]
     t.equal(
       (
         await createCallers(url, (await signIn(url, { scope: all.join(' ') })).access_token).jira(

@@ -34,11 +34,11 @@ t.test('JQL is behind by half the lag to all of it, and everything else is not',
   }[]
   t.notOk(found.some((issue) => issue.id === id))
   t.equal(found.length, 25)
-  t.not(found[0].fields.summary, 'Changed')
-  t.equal(found[1].key, 'PAY-2', 'what was deleted is still found')
+  t.not(found[0]?.fields.summary, 'Changed')
+  t.equal(found[1]?.key, 'PAY-2', 'what was deleted is still found')
   t.equal((await jira('/issue/PAY-1')).body.fields.summary, 'Changed')
   t.match(
-    (await jiraPost('/issue/bulkfetch', { issueIdsOrKeys: [found[1].id, id] })).body.issues,
+    (await jiraPost('/issue/bulkfetch', { issueIdsOrKeys: [found[1]?.id, id] })).body.issues,
     [{ id }],
     'and is not there when it is fetched'
   )
@@ -79,7 +79,8 @@ t.test(
       ['after 10', 10],
       ['after 20', 10]
     ])
-    t.ok([...callsPerSummary.values()][0] >= 30 && [...callsPerSummary.values()][0] <= 60)
+    const [callsBefore = 0] = callsPerSummary.values()
+    t.ok(callsBefore >= 30 && callsBefore <= 60)
     t.equal(seen.at(-1), 'after 30')
   }
 )

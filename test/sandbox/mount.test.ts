@@ -101,7 +101,7 @@ t.test('the form posts to where the page came from', async (t) => {
   const page = await app.inject(authorizeUrl('/api/sandbox'))
   t.match(page.body, /<form method="post" action="authorize">/)
   const fields = [...page.body.matchAll(/type="hidden" name="([^"]+)" value="([^"]*)"/g)].map(
-    ([, name, value]): [string, string] => [name, value]
+    ([, name = '', value = '']): [string, string] => [name, value]
   )
   const payload = new URLSearchParams([...fields, ['decision', 'cancel']]).toString()
   const back = await app.inject({

@@ -22,7 +22,7 @@ interface FaultCase {
   /** @param now of the sandbox */
   fault: (now: number) => object
   /** When it may be called again. */
-  until?: (now: number, refusedAt: number) => number
+  until?: ((now: number, refusedAt: number) => number) | undefined
 }
 
 const UNAUTHORIZED_BODY = { code: 401, message: 'Unauthorized' }

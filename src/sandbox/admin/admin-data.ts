@@ -12,10 +12,10 @@ type AdminFields = Record<string, unknown>
 const SPACE_KEY = /^~?[A-Za-z0-9]{1,255}$/
 
 /** Leaves out what was not given, so that it does not overwrite what is there. */
-function omitUndefined<T extends object>(patch: T): Partial<T> {
-  return Object.fromEntries(
-    Object.entries(patch).filter(([, value]) => value !== undefined)
-  ) as Partial<T>
+function omitUndefined<T extends object>(patch: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>
+  }
 }
 
 export function createProject(state: SandboxState, body: unknown) {

@@ -34,16 +34,16 @@ export function setRestriction(state: SandboxState, body: unknown) {
     account_id: 'string?',
     restricted: 'boolean'
   })
-  const chosen = Object.entries(targets).filter(([, id]) => id !== undefined)
-  if (chosen.length !== 1) {
+  const [chosen, ...others] = Object.entries(targets).filter(([, id]) => id !== undefined)
+  const collection = COLLECTION_BY_KIND[chosen?.[0] ?? '']
+  if (chosen === undefined || collection === undefined || others.length > 0) {
     throw new AdminError(`body must name one of ${Object.keys(COLLECTION_BY_KIND).join(', ')}`)
   }
-  const [[kind, id]] = chosen
   const site = resolveSite(state, name)
   const accountId = account === undefined ? undefined : resolveAccountId(state, account)
   site.restrictions.set(
-    COLLECTION_BY_KIND[kind],
-    resolvePosition(site, COLLECTION_BY_KIND[kind], String(id)),
+    collection,
+    resolvePosition(site, collection, String(chosen[1])),
     restricted === true,
     accountId
   )

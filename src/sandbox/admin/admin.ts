@@ -157,7 +157,7 @@ function setAccountStatus(state: SandboxState, body: unknown) {
   const accountStatus = requireOneOf(status, ['closed', 'updated'] as const, 'status')
   state.accounts.set(accountId, { status: accountStatus, at: state.now() })
   return {
-    grants: accountStatus === 'closed' ? state.grants.revoke({ accountId, clientId: undefined }) : 0
+    grants: accountStatus === 'closed' ? state.grants.revoke({ accountId }) : 0
   }
 }
 

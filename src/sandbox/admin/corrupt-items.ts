@@ -31,9 +31,9 @@ export function createCorruptions(): Corruptions {
     set: (collection, position, corruption) => {
       const byPosition = byCollection.get(collection) ?? new Map<number, Corruption>()
       if (corruption === undefined) byPosition.delete(position)
-      else if (byPosition.has(position) || count() < MAX_CORRUPTIONS)
+      else if (byPosition.has(position) || count() < MAX_CORRUPTIONS) {
         byPosition.set(position, corruption)
-      else return false
+      } else return false
       if (byPosition.size > 0) byCollection.set(collection, byPosition)
       else byCollection.delete(collection)
       return true
@@ -62,7 +62,7 @@ export function applyCorruption(
 
 /** A copy with another value in one place; `undefined` is not written to JSON. What leads there is copied too, nothing shared is changed. */
 function replaceMember(item: JsonObject, [name, ...rest]: string[], value: unknown): JsonObject {
-  if (!Object.hasOwn(item, name)) return item
+  if (name === undefined || !Object.hasOwn(item, name)) return item
   if (rest.length === 0) return { ...item, [name]: value }
   const inner = item[name]
   return isJsonObject(inner) ? { ...item, [name]: replaceMember(inner, rest, value) } : item
@@ -88,8 +88,9 @@ export function paginateRows<R extends Row>(
   if (corruptions === undefined) return { page: rows.slice(0, size), hasMore: rows.length > size }
   const page: R[] = []
   let next = 0
-  while (page.length < size && next < rows.length) {
-    const row = rows[next++]
+  for (const row of rows) {
+    if (page.length >= size) break
+    next++
     const times = Math.min(corruptions.get(row.position)?.repeat ?? 1, size - page.length)
     for (let time = 0; time < times; time++) page.push(row)
   }

@@ -76,7 +76,7 @@ function isMatch({ match }: Fault, method: string, path: string): boolean {
 
 function isPathMatch(pattern: string, path: string): boolean {
   if (!pattern.includes('*')) return path.includes(pattern)
-  const [first, ...rest] = pattern.split('*')
+  const [first = '', ...rest] = pattern.split('*')
   if (!path.startsWith(first)) return false
   const last = rest.pop() ?? ''
   let index = first.length

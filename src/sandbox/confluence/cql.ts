@@ -34,7 +34,8 @@ export function parseCql(call: GatewayCall, text: string): CqlQuery {
   const { clauses, order } = parseQuery(text)
   if (clauses.length === 0) throw new QueryError(`Could not parse cql : ${text}`)
   const first = order[0] ?? { field: 'id', descending: false }
-  if (SORT_ORDERS[first.field] === undefined) {
+  const sortOrder = SORT_ORDERS[first.field]
+  if (sortOrder === undefined) {
     throw new QueryError(`Cannot sort by '${first.field}'.`)
   }
   const predicates = clauses.map((clause) => buildPagePredicate(call, clause))
@@ -43,7 +44,7 @@ export function parseCql(call: GatewayCall, text: string): CqlQuery {
       row.status === 'current' &&
       predicates.every((test) => test(row)) &&
       canSeePage(call, row, 'index'),
-    order: SORT_ORDERS[first.field],
+    order: sortOrder,
     descending: first.descending,
     searchTerms: clauses
       .filter(({ field, operator }) => field === 'title' && operator === '~')

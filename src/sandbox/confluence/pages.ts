@@ -29,7 +29,7 @@ interface PageListing {
   sort: string
   descending: boolean
   /** Positions of the spaces to look in; undefined for all. */
-  spaces?: number[]
+  spaces?: number[] | undefined
   matches: (row: PageRow) => boolean
 }
 
@@ -47,9 +47,10 @@ export function listPages(call: GatewayCall): SandboxResponse {
 
 /** GET spaces/{id}/pages; `depth=root` leaves the homepage alone. */
 export function listPagesOfSpace(call: GatewayCall): SandboxResponse {
-  const space = call.site.spaces.findById(call.params[0])
+  const [id = ''] = call.params
+  const space = call.site.spaces.findById(id)
   if (!canSeeSpace(call, space)) {
-    return confluenceError(404, 'NOT_FOUND', `Cannot find a space with id [${call.params[0]}]`)
+    return confluenceError(404, 'NOT_FOUND', `Cannot find a space with id [${id}]`)
   }
   return renderListing(call, [space.position])
 }
@@ -82,7 +83,7 @@ function parseListing(
   spaces: number[] | undefined
 ): PageListing | SandboxResponse {
   const { query } = call
-  const [, minus, sort] = /^(-?)(.+)$/.exec(query.get('sort') ?? 'id') ?? []
+  const [, minus, sort = ''] = /^(-?)(.+)$/.exec(query.get('sort') ?? 'id') ?? []
   if (!SORT_FIELDS.includes(sort)) {
     return invalidParameter(
       'sort',
@@ -204,7 +205,7 @@ function cursorValue(
 /** GET pages/{id}. What is in the trash is only shown to those who ask for its status. */
 export function getPage(call: GatewayCall): SandboxResponse {
   const {
-    params: [id],
+    params: [id = ''],
     query,
     site
   } = call

@@ -24,7 +24,7 @@ const DESCRIPTION_FORMATS = ['plain', 'view']
 /** GET spaces (docs/reference/atlassian.md#92-spaces). Keys are compared without regard to case. */
 export function listSpaces(call: GatewayCall): SandboxResponse {
   const { query, site } = call
-  const [, minus, sort] = /^(-?)(.+)$/.exec(query.get('sort') ?? 'id') ?? []
+  const [, minus, sort = ''] = /^(-?)(.+)$/.exec(query.get('sort') ?? 'id') ?? []
   if (!SORT_FIELDS.includes(sort)) {
     return invalidParameter(
       'sort',
@@ -89,7 +89,7 @@ function buildSpaceFilter(call: GatewayCall): (row: SpaceRow) => boolean {
 
 /** GET spaces/{id} */
 export function getSpace(call: GatewayCall): SandboxResponse {
-  const [id] = call.params
+  const [id = ''] = call.params
   const row = call.site.spaces.findById(id)
   if (!canSeeSpace(call, row)) {
     return confluenceError(404, 'NOT_FOUND', `Cannot find a space with id [${id}]`)

@@ -77,13 +77,15 @@ const BASE64_URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 function encodeTinyId(id: number): string {
   const [a, b, c, d] = [id & 255, (id >>> 8) & 255, (id >>> 16) & 255, id >>> 24]
   const first =
-    BASE64_URL[a >> 2] +
-    BASE64_URL[((a & 3) << 4) | (b >> 4)] +
-    BASE64_URL[((b & 15) << 2) | (c >> 6)]
-  return (first + BASE64_URL[c & 63] + BASE64_URL[d >> 2] + BASE64_URL[(d & 3) << 4]).replace(
-    /(?<!A)A+$/,
-    ''
-  )
+    BASE64_URL.charAt(a >> 2) +
+    BASE64_URL.charAt(((a & 3) << 4) | (b >> 4)) +
+    BASE64_URL.charAt(((b & 15) << 2) | (c >> 6))
+  return (
+    first +
+    BASE64_URL.charAt(c & 63) +
+    BASE64_URL.charAt(d >> 2) +
+    BASE64_URL.charAt((d & 3) << 4)
+  ).replace(/(?<!A)A+$/, '')
 }
 
 function renderBody({ site: { pages } }: GatewayCall, row: PageRow, format: string): string {

@@ -14,9 +14,15 @@ export function hash(seed: number, stream: number, index: number): number {
   return (h ^ (h >>> 15)) >>> 0
 }
 
-/** One of `list`, chosen by the hash. */
-export function pick<T>(list: readonly T[], seed: number, stream: number, index: number): T {
-  return list[hash(seed, stream, index) % list.length]
+/**
+ * One of `list`, chosen by the hash.
+ *
+ * @throws RangeError for an empty list
+ */
+export function pick<T>(list: readonly (T & {})[], seed: number, stream: number, index: number): T {
+  const item = list[hash(seed, stream, index) % list.length]
+  if (item === undefined) throw new RangeError('An empty list has nothing to pick.')
+  return item
 }
 
 /** A UUID-shaped string that is always the same for the same arguments. */

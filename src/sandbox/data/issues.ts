@@ -15,8 +15,8 @@ export interface IssueRow extends Row {
   /** The number in the key: PAY-7 is 7. */
   number: number
   deleted: boolean
-  summary?: string
-  status?: string
+  summary?: string | undefined
+  status?: string | undefined
 }
 
 export interface Issues extends Records<IssueRow> {
@@ -27,7 +27,11 @@ export interface Issues extends Records<IssueRow> {
   findById: (id: string) => IssueRow | undefined
   /** An issue that was moved still answers to the keys it had before. */
   findByKey: (key: string) => IssueRow | undefined
-  create: (issue: { project: number; summary?: string; status?: string }) => IssueRow
+  create: (issue: {
+    project: number
+    summary?: string | undefined
+    status?: string | undefined
+  }) => IssueRow
   /** What a change has to say for an issue to move to another project, where it gets the next number and keeps its id. */
   prepareMove: (position: number, project: number) => Pick<IssueRow, 'project' | 'number'>
 }
@@ -89,8 +93,8 @@ export function createIssues(
     status
   }: {
     project: number
-    summary?: string
-    status?: string
+    summary?: string | undefined
+    status?: string | undefined
   }) {
     const number = nextNumber(project)
     const at = lagClock.now()

@@ -10,7 +10,7 @@ export interface ScanPosition {
 export interface ScanOrder {
   order: 'id' | 'modified'
   descending?: boolean
-  after?: ScanPosition
+  after?: ScanPosition | undefined
   /** Only generated positions whose remainder is among these; changed rows come in any case and are for the caller to judge. */
   residues?: { modulus: number; classes: number[] }
 }

@@ -13,9 +13,9 @@ export interface PageRow extends Row {
   /** Position of the space. */
   space: number
   status: PageStatus
-  title?: string
+  title?: string | undefined
   /** Storage format. */
-  body?: string
+  body?: string | undefined
 }
 
 export interface Pages extends Records<PageRow> {
@@ -26,7 +26,11 @@ export interface Pages extends Records<PageRow> {
   /** What it is called, without making the whole parent. */
   parentId: (row: PageRow) => string | null
   findById: (id: string) => PageRow | undefined
-  create: (page: { space: number; title?: string; body?: string }) => PageRow
+  create: (page: {
+    space: number
+    title?: string | undefined
+    body?: string | undefined
+  }) => PageRow
   /** Spaces the generated pages take turns over. */
   spaceCount: number
 }
@@ -62,7 +66,15 @@ export function createPages(
     }
   }
 
-  function create({ space, title, body }: { space: number; title?: string; body?: string }) {
+  function create({
+    space,
+    title,
+    body
+  }: {
+    space: number
+    title?: string | undefined
+    body?: string | undefined
+  }) {
     const at = lagClock.now()
     return records.add((position) => ({
       position,

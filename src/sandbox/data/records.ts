@@ -26,7 +26,7 @@ export interface LagClock {
 export interface Scan extends ScanOrder {
   view?: RecordView
   /** Positions that are seen live in any view. */
-  live?: ReadonlySet<number>
+  live?: ReadonlySet<number> | undefined
 }
 
 /** A change, on top of those that the index may not have seen either. */
@@ -133,8 +133,10 @@ export function createRecords<R extends Row>({
     for (const position of scanPositions(timeline, options)) {
       if (overlay.has(position)) continue
       const row = generate(position)
-      while (next < changed.length && compare(changed[next], sortValue(row, order), position) < 0) {
-        yield changed[next++]
+      let edited = changed[next]
+      while (edited !== undefined && compare(edited, sortValue(row, order), position) < 0) {
+        yield edited
+        edited = changed[++next]
       }
       yield row
     }

@@ -14,7 +14,7 @@ import type { SandboxPluginOptions } from './plugin.ts'
 export default async function gatewayRoutes(app: FastifyInstance, { state }: SandboxPluginOptions) {
   for (const product of PRODUCTS) {
     app.all(`/ex/${product}/*`, { schema: { hide: true } }, async (request, reply) => {
-      const [, cloudId, path] =
+      const [, cloudId = '', path = ''] =
         new RegExp(`^/ex/${product}/([^/]*)(.*)$`).exec(request.pathBelowPrefix) ?? []
       const { response, label } = handleGatewayRequest(state, {
         method: request.method === 'HEAD' ? 'GET' : request.method,

@@ -30,7 +30,7 @@ function renderValue(value: HtmlValue): string {
 }
 
 function escapeHtml(text: string): string {
-  return text.replaceAll(/[&<>"']/g, (char) => ENTITIES[char])
+  return text.replaceAll(/[&<>"']/g, (char) => ENTITIES[char] ?? char)
 }
 
 /** A whole page. Style comes from a file of its own, there is no script. */

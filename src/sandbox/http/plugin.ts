@@ -35,7 +35,7 @@ export default async function sandboxPlugin(app: FastifyInstance, { state }: San
   app.decorateRequest('pathBelowPrefix', '')
   app.decorateRequest('fault', undefined)
   app.addHook('onRequest', async (request, reply) => {
-    const [path] = request.url.split('?')
+    const [path = ''] = request.url.split('?')
     request.pathBelowPrefix = path.startsWith(app.prefix) ? path.slice(app.prefix.length) : path
     state.stats.recordConnection(request.raw.socket)
     reply.headers({

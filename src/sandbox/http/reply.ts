@@ -119,7 +119,7 @@ export function readQueryParams(request: FastifyRequest): URLSearchParams {
 
 /** Where the sandbox is mounted, as the caller reaches it: scheme, host and prefix. */
 export function readBaseUrl(request: FastifyRequest): string {
-  const [path] = request.url.split('?')
+  const [path = ''] = request.url.split('?')
   return `${request.protocol}://${request.host}${path.slice(0, path.length - request.pathBelowPrefix.length)}`
 }
 
@@ -139,5 +139,6 @@ export function readFormBody(request: FastifyRequest): URLSearchParams {
 }
 
 export function readContentType(request: FastifyRequest): string {
-  return (request.headers['content-type'] ?? '').split(';')[0].trim().toLowerCase()
+  const [type = ''] = (request.headers['content-type'] ?? '').split(';')
+  return type.trim().toLowerCase()
 }

@@ -51,7 +51,8 @@ export function findIssue(call: GatewayCall, name: string): IssueRow | undefined
 }
 
 export function getIssue(call: GatewayCall): SandboxResponse {
-  const row = findIssue(call, call.params[0])
+  const [name = ''] = call.params
+  const row = findIssue(call, name)
   if (row === undefined) {
     return jiraError(404, 'Issue does not exist or you do not have permission to see it.')
   }

@@ -54,7 +54,7 @@ export function parseJql(call: GatewayCall, text: string): JqlQuery {
   const first = order[0] ?? { field: 'created', descending: true }
   return {
     matches: (row) => predicates.every((test) => test(row)) && canSeeIssue(call, row, 'index'),
-    order: SORT_ORDERS[first.field],
+    order: SORT_ORDERS[first.field] ?? 'id',
     descending: first.descending,
     ...toDateRange(
       clauses.filter(({ field }) => SORT_ORDERS[field] === 'modified'),

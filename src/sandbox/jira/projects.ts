@@ -38,7 +38,7 @@ export function searchProjects(call: GatewayCall): SandboxResponse {
   if (!(requested >= 0)) {
     return jiraError(400, 'The maxResults query parameter must be a non-negative number.')
   }
-  if (order === null || !ORDER_FIELDS.includes(order[2])) {
+  if (order === null || !ORDER_FIELDS.includes(order[2] ?? '')) {
     return jiraError(400, `The orderBy value '${query.get('orderBy')}' is not supported.`)
   }
   if (statuses.some((status) => !(PROJECT_STATUSES as readonly string[]).includes(status))) {
@@ -116,7 +116,8 @@ function renderProjectPage(
   const expand = parseListParam(query, 'expand')
   const values: Record<string, unknown>[] = []
   for (let index = startAt; index < Math.min(startAt + size, all.length); index++) {
-    const row = projects.at(all[descending ? all.length - 1 - index : index])
+    const position = all[descending ? all.length - 1 - index : index]
+    const row = position === undefined ? undefined : projects.at(position)
     if (row !== undefined) {
       values.push(applyCorruption(call, 'projects', row, renderProject(call, row, expand)))
     }
@@ -144,7 +145,7 @@ function renderProjectPage(
 
 /** GET project/{id or key}. A project that was renamed still answers to its old key. */
 export function getProject(call: GatewayCall): SandboxResponse {
-  const [name] = call.params
+  const [name = ''] = call.params
   const { projects } = call.site
   const row = projects.findById(name) ?? projects.findByKey(name)
   if (!canSeeProject(call, row) || row.status !== 'live') {

@@ -24,7 +24,7 @@ const MAX_RECONCILED_ISSUES = 50
 
 interface JqlSearch {
   jql: string
-  nextPageToken?: string
+  nextPageToken?: string | undefined
   maxResults: number
   fields: string[]
   /** Ids of issues that are to be seen as they are, not as the index has them. */

@@ -77,7 +77,7 @@ export function renderProject(
 }
 
 export function projectType({ position }: ProjectRow): string {
-  return PROJECT_TYPES[position % PROJECT_TYPES.length]
+  return PROJECT_TYPES[position % PROJECT_TYPES.length] ?? 'software'
 }
 
 export function isNextGen({ position }: ProjectRow): boolean {
@@ -163,7 +163,8 @@ const FIELD_RENDERERS: Record<string, FieldRenderer> = {
     hash(seed, 80, position) % 3 === 0
       ? null
       : renderAccount(pick(users, seed, 81, position), base, true),
-  reporter: ({ state: { users }, base }) => renderAccount(users[0], base, true),
+  reporter: ({ state: { users }, base }) =>
+    users[0] === undefined ? null : renderAccount(users[0], base, true),
   labels: ({ site: { seed } }, { position }) =>
     hash(seed, 82, position) % 2 === 0 ? [] : ['imported'],
   created: (_call, { created }) => formatJiraDate(created),
@@ -179,7 +180,7 @@ export function renderFields(
   names: readonly string[]
 ): Record<string, unknown> {
   const fields: Record<string, unknown> = {}
-  for (const name of names) fields[name] = FIELD_RENDERERS[name](call, row)
+  for (const name of names) fields[name] = FIELD_RENDERERS[name]?.(call, row)
   return fields
 }
 

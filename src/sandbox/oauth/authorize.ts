@@ -37,8 +37,8 @@ export interface AuthorizeError {
 
 export interface ConsentDecision {
   accept: boolean
-  accountId?: string
-  cloudId?: string
+  accountId: string | undefined
+  cloudId: string | undefined
 }
 
 /** Checks a request in the order Atlassian does after the login. */

@@ -6,6 +6,12 @@ const REFRESH_MAX_LIFETIME_MS = 365 * 86_400_000
 const MAX_FAMILIES = 50
 const MAX_PAIRS = 1000
 
+/** The grants of an app, of an account, or of both; all grants where neither is named. */
+interface GrantFilter {
+  clientId?: string | undefined
+  accountId?: string | undefined
+}
+
 /** An access token and the refresh token issued with it. They die together. */
 export interface TokenPair {
   id: string
@@ -55,7 +61,7 @@ export interface SandboxGrants {
   ) => { outcome: RotationOutcome; family?: TokenFamily; pair?: TokenPair }
   /** Whether the access token of a pair still works. */
   isAccessTokenValid: (grant: SandboxGrant, familyId: string, pairId: string) => boolean
-  revoke: (match: { clientId?: string; accountId?: string }) => number
+  revoke: (match: GrantFilter) => number
   changePassword: (accountId: string) => number
   removeSite: (cloudId: string, clientId?: string) => number
   clear: () => void
@@ -67,7 +73,7 @@ export function createSandboxGrants(now: () => number): SandboxGrants {
   const grants = new Map<string, SandboxGrant>()
   let reuses = 0
 
-  const findMatching = ({ clientId, accountId }: { clientId?: string; accountId?: string }) =>
+  const findMatching = ({ clientId, accountId }: GrantFilter) =>
     [...grants.values()].filter(
       (grant) =>
         (clientId === undefined || grant.clientId === clientId) &&
@@ -134,7 +140,8 @@ export function createSandboxGrants(now: () => number): SandboxGrants {
         pairs: new Map()
       }
       grant.families.set(family.id, family)
-      if (grant.families.size > MAX_FAMILIES) grant.families.delete([...grant.families.keys()][0])
+      const [oldest] = grant.families.keys()
+      if (grant.families.size > MAX_FAMILIES && oldest !== undefined) grant.families.delete(oldest)
       return { family, pair: issuePair(family) }
     },
     isAccessTokenValid: (grant, familyId, pairId) => {

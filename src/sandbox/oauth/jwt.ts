@@ -28,7 +28,7 @@ export function createJwtSigner(): JwtSigner {
     },
     verify: (token) => {
       const [head, payload, tail, ...more] = token.split('.')
-      if (tail === undefined || more.length > 0) return undefined
+      if (payload === undefined || tail === undefined || more.length > 0) return undefined
       const actual = Buffer.from(tail, 'base64url')
       const expected = computeSignature(`${head}.${payload}`)
       if (actual.length !== expected.length || !timingSafeEqual(actual, expected)) return undefined

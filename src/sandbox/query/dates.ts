@@ -23,17 +23,16 @@ export function floorMinute(time: number): number {
 export function parseQueryDate(text: string, timeZone: string, now: number): number | undefined {
   const inner = /^now\((.*)\)$/.exec(text)?.[1]
   if (inner === '') return floorMinute(now)
-  const relative = /^([+-]?)(\d{1,6})([mhdw])$/.exec(inner ?? text)
-  if (relative !== null) {
-    return floorMinute(
-      now + (relative[1] === '-' ? -1 : 1) * Number(relative[2]) * UNIT_MS[relative[3]]
-    )
+  const [, sign, count, unit = ''] = /^([+-]?)(\d{1,6})([mhdw])$/.exec(inner ?? text) ?? []
+  const unitMs = UNIT_MS[unit]
+  if (unitMs !== undefined) {
+    return floorMinute(now + (sign === '-' ? -1 : 1) * Number(count) * unitMs)
   }
   const absolute = /^(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?:[ T](\d{1,2}):(\d{2}))?$/.exec(text)
   if (absolute === null) return undefined
-  const [year, month, day, hour = 0, minute = 0] = absolute
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0] = absolute
     .slice(1)
-    .map((part) => (part === undefined ? undefined : Number(part))) as number[]
+    .map((part = '0') => Number(part))
   const local = Date.UTC(year, month - 1, day, hour, minute)
   const isValid = new Date(local).getUTCDate() === day && month <= 12 && hour < 24 && minute < 60
   return isValid ? local - zoneOffset(local - zoneOffset(local, timeZone), timeZone) : undefined
@@ -41,15 +40,19 @@ export function parseQueryDate(text: string, timeZone: string, now: number): num
 
 /** How far the zone's clocks are ahead of UTC at that instant, in milliseconds. */
 function zoneOffset(time: number, timeZone: string): number {
-  const parts = Object.fromEntries(
+  const {
+    year = 0,
+    month = 0,
+    day = 0,
+    hour = 0,
+    minute = 0,
+    second = 0
+  } = Object.fromEntries(
     getDateTimeFormat(timeZone)
       .formatToParts(time)
       .map(({ type, value }) => [type, Number(value)])
   )
-  return (
-    Date.UTC(parts.year, parts.month - 1, parts.day, parts.hour, parts.minute, parts.second) -
-    Math.floor(time / 1000) * 1000
-  )
+  return Date.UTC(year, month - 1, day, hour, minute, second) - Math.floor(time / 1000) * 1000
 }
 
 /** One for each zone: they take long to make. */

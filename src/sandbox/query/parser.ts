@@ -5,7 +5,7 @@ export class QueryError extends Error {}
 export interface QueryClause {
   field: string
   operator: string
-  values: string[]
+  values: [string, ...string[]]
 }
 
 export interface ParsedQuery {
@@ -27,13 +27,16 @@ export function parseQuery(text: string): ParsedQuery {
   const tokens = tokenize(text)
   const clauses: QueryClause[] = []
   let index = 0
-  const isNext = (word: string) =>
-    tokens[index]?.quoted === false && tokens[index].text.toLowerCase() === word
-  const takeNext = () => {
+  const isNext = (word: string) => {
+    const token = tokens[index]
+    return token?.quoted === false && token.text.toLowerCase() === word
+  }
+  const takeToken = () => {
     const token = tokens[index++]
     if (token === undefined) throw new QueryError('Unexpected end of the query.')
-    return token.text
+    return token
   }
+  const takeNext = () => takeToken().text
   const expectWord = (word: string) => {
     if (!isNext(word)) {
       throw new QueryError(`Expecting '${word}' but got '${tokens[index]?.text ?? 'the end'}'.`)
@@ -50,17 +53,17 @@ export function parseQuery(text: string): ParsedQuery {
   }
 
   function parseValue(): string {
-    const text = takeNext()
-    if (tokens[index - 1].quoted || !isNext('(')) return text
+    const { text, quoted } = takeToken()
+    if (quoted || !isNext('(')) return text
     index++
     const argument = isNext(')') ? '' : takeNext()
     expectWord(')')
     return `${text.toLowerCase()}(${argument})`
   }
 
-  function parseValues(): string[] {
+  function parseValues(): QueryClause['values'] {
     expectWord('(')
-    const parsed = [parseValue()]
+    const parsed: QueryClause['values'] = [parseValue()]
     while (isNext(',')) {
       index++
       parsed.push(parseValue())
@@ -92,7 +95,8 @@ export function parseQuery(text: string): ParsedQuery {
       if (descending || isNext('asc')) index++
       order.push({ field, descending })
     } while (isNext(','))
-    if (index < tokens.length) throw new QueryError(`Unexpected '${tokens[index].text}'.`)
+    const extra = tokens[index]
+    if (extra !== undefined) throw new QueryError(`Unexpected '${extra.text}'.`)
     return order
   }
 }
@@ -108,7 +112,7 @@ function tokenize(text: string): QueryToken[] {
     const quoted = match[1] ?? match[2]
     tokens.push(
       quoted === undefined
-        ? { text: match[3] ?? match[4], quoted: false }
+        ? { text: match[3] ?? match[4] ?? '', quoted: false }
         : { text: quoted.replaceAll(/\\(.)/g, '$1'), quoted: true }
     )
   }

@@ -98,7 +98,7 @@ export function createItemSync<T extends ItemTable>(
         .onConflictDoUpdate({
           target: [t.ownerId, t.site, t.remoteId],
           set: updateValues,
-          setWhere: and(hasChanges, isNotOlder)
+          setWhere: sql`${hasChanges} and ${isNotOlder}`
         })
         .returning({ revision: t.revision })
     )
@@ -317,8 +317,9 @@ function cacheBySize(
   const preparedBySize = new Map<number, PreparedStatement>()
   return (size) => {
     const prepared = preparedBySize.get(size) ?? build(size)
-    if (preparedBySize.size >= MAX_PREPARED_SIZES && !preparedBySize.has(size))
+    if (preparedBySize.size >= MAX_PREPARED_SIZES && !preparedBySize.has(size)) {
       preparedBySize.clear()
+    }
     preparedBySize.set(size, prepared)
     return prepared
   }

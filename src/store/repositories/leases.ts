@@ -1,4 +1,4 @@
-import { and, eq, lte, or, sql, type SQL } from 'drizzle-orm'
+import { and, eq, lte, sql, type SQL } from 'drizzle-orm'
 import type { Database, Engine, Statement } from '../engine.ts'
 
 /** Who holds a lease, and whether its time is over by the database's clock. */
@@ -38,7 +38,7 @@ export function createLeaseRepository({ db, tables: { leases }, nowPlus }: Engin
         .onConflictDoUpdate({
           target: leases.name,
           set: { owner, until: nowPlus(ttlMs) },
-          setWhere: or(lte(leases.until, nowPlus(0)), eq(leases.owner, staleOwner))
+          setWhere: sql`${lte(leases.until, nowPlus(0))} or ${eq(leases.owner, staleOwner)}`
         })
         .returning({ owner: leases.owner }),
 

@@ -134,8 +134,8 @@ t.test(
     )
     for (const [i, [args, code, sentence]] of WRONG.entries()) {
       const output = outputs[i]
-      t.match(output, { code, stdout: '', stderr: sentence }, args[0])
-      t.notMatch(output?.stderr, new RegExp(`${secret}|\\n\\s+at `), args[0])
+      t.match(output, { code, stdout: '', stderr: sentence }, args.join(' '))
+      t.notMatch(output?.stderr, new RegExp(`${secret}|\\n\\s+at `), args.join(' '))
     }
     t.match(await runDatabaseCommand(cwd, 'copy', ['--help']), {
       code: 0,
