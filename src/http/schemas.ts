@@ -1,4 +1,6 @@
-import { Type, type TSchema } from '@sinclair/typebox'
+import { Type } from '@sinclair/typebox'
+
+export { Nullable, OptionalText, Text, Url } from '../lib/typebox.ts'
 
 /** Shapes that several routes speak. Each is validation, type and documentation at once. */
 
@@ -9,20 +11,6 @@ export const PathId = Type.String({
   format: 'id',
   description: 'A positive whole number',
   example: '1'
-})
-
-export const Text = (maxLength: number, description: string, example: string) =>
-  Type.String({ minLength: 1, maxLength, format: 'text', description, example })
-export const OptionalText = (maxLength: number, description: string, example: string) =>
-  Type.Optional(
-    Type.Union([Type.Null(), Type.String({ maxLength, format: 'text', description, example })])
-  )
-export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
-export const Url = Type.String({
-  maxLength: 2048,
-  format: 'http-url',
-  description: 'An http(s) link',
-  example: 'https://acme.atlassian.net/browse/PAY'
 })
 
 export const PaginationParameters = {

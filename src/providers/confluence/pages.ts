@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { Nullable, Text, Url } from '../../http/schemas.ts'
+import { Nullable, Text, Url } from '../../lib/typebox.ts'
 import type { ItemsByCollection } from '../../model/items.ts'
 import { fetchListPages, parseListPage } from './listing.ts'
 import { isRecord, toStorableText } from '../../lib/json.ts'

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { Nullable } from '../../http/schemas.ts'
+import { Nullable } from '../../lib/typebox.ts'
 import type { ItemsByCollection } from '../../model/items.ts'
 import { fetchListPages } from './listing.ts'
 import { toStorableText } from '../../lib/json.ts'

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { AppError } from '../../lib/errors.ts'
-import { Nullable, OptionalText, Text, Url } from '../../http/schemas.ts'
+import { Nullable, OptionalText, Text, Url } from '../../lib/typebox.ts'
 import type { ItemsByCollection } from '../../model/items.ts'
 import { isRecord, toStorableText } from '../../lib/json.ts'
 import type { Collection, CollectionReader } from '../provider.ts'
