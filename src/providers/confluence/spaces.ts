@@ -46,7 +46,7 @@ export const spaces: Collection<'spaces'> = {
 function parseSpace(value: Record<string, unknown>, { site }: CollectionReader) {
   const [remoteId, key] = [toStorableText(value.id), toStorableText(value.key)]
   if (remoteId === null || key === null)
-    return createInvalidItem(remoteId, 'It has no id or no key.')
+    {return createInvalidItem(remoteId, 'It has no id or no key.')}
   const item: ItemsByCollection['spaces'] = {
     spaceId: remoteId,
     key,
