@@ -45,8 +45,9 @@ export const spaces: Collection<'spaces'> = {
 
 function parseSpace(value: Record<string, unknown>, { site }: CollectionReader) {
   const [remoteId, key] = [toStorableText(value.id), toStorableText(value.key)]
-  if (remoteId === null || key === null)
-    {return createInvalidItem(remoteId, 'It has no id or no key.')}
+  if (remoteId === null || key === null) {
+    return createInvalidItem(remoteId, 'It has no id or no key.')
+  }
   const item: ItemsByCollection['spaces'] = {
     spaceId: remoteId,
     key,
