@@ -54,12 +54,12 @@ t.test(
 
 const INCONCLUSIVE_LOOKUPS = [
   { title: 'it is found', of: 'it', status: 200, lookupStatuses: [200, 200], state: 'succeeded' },
-  { title: 'it is refused', of: 'it', status: 403, looked: [200, 403], state: 'partial' },
+  { title: 'it is refused', of: 'it', status: 403, lookupStatuses: [200, 403], state: 'partial' },
   {
     title: 'its neighbour is not found either',
     of: 'neighbours',
     status: 404,
-    looked: [404],
+    lookupStatuses: [404],
     state: 'succeeded'
   }
 ]
