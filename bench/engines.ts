@@ -68,8 +68,9 @@ try {
     const title = (await build(sqlite)).title
     console.error(name)
     const measured = new Map<string, CombinedMeasurement[]>(ways.map((way) => [way.name, []]))
-    for (const way of ways)
+    for (const way of ways) {
       await measureTogether(way.instances, build, (await build(first)).warmUpS)
+    }
     for (let round = 0; round < rounds; round++) {
       for (const way of round % 2 === 0 ? ways : ways.toReversed()) {
         measured.get(way.name)?.push(await measureTogether(way.instances, build, seconds))

@@ -41,8 +41,9 @@ export function listenToSqlite(file: string): () => void {
   const wrapMethod = <T extends (...params: any[]) => unknown>(original: T) =>
     function (this: Driver.Statement, ...params: unknown[]) {
       const current = captureContext.getStore()
-      if (current === undefined || CONTROL_STATEMENT.test(this.source))
+      if (current === undefined || CONTROL_STATEMENT.test(this.source)) {
         return original.apply(this, params)
+      }
       const plan = captureContext.exit(() =>
         all.apply(planDatabase.prepare(`explain query plan ${this.source}`), params)
       ) as Array<{ detail: string }>

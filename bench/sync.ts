@@ -42,8 +42,9 @@ const MIB = 2 ** 20
 
 if (Number(values.rounds) > 0) {
   const rounds: SyncMeasurement[] = []
-  for (let i = 0; i < Number(values.rounds); i++)
+  for (let i = 0; i < Number(values.rounds); i++) {
     rounds.push(await measureSync(values.pages, 'thread'))
+  }
   console.log(
     formatTable([
       ['pages', 'copied/s', 'ceiling/s', 'of the ceiling'],

@@ -16,9 +16,9 @@ export default fp<PluginOptions>(
     const engine = await openEngine(app.config.databaseUrl, {
       ...app.config.database,
       onAvailabilityChange: (isAvailable) => {
-        if (isAvailable)
+        if (isAvailable) {
           app.log.info({ event: 'database_recovered' }, 'The database answers again.')
-        else {
+        } else {
           app.log.error(
             { event: 'database_unavailable' },
             'The database does not answer. Requests are answered with 503, and runs wait.'

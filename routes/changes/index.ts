@@ -117,8 +117,9 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         await requireUser(store, ownerId)
         position ??= initialPosition(ownerId, await store.changeFeed.getState(ownerId), names)
         const { changes, more, next } = await readChanges(position, limit)
-        if (changes.length > 0 || more || shouldStop())
+        if (changes.length > 0 || more || shouldStop()) {
           return { changes, next: encodeFeedCursor(next), more }
+        }
         position = next
         while (
           !shouldStop() &&

@@ -173,8 +173,9 @@ const connectionRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asyn
         }
         return heldCount
       })
-      if (confirmedCount === 0)
+      if (confirmedCount === 0) {
         throw new AppError('no_held_deletions', 'No deletions are held back.')
+      }
       await syncWorker.enqueueRun(userId, provider, log.child({ provider: provider.id }), 'full')
       return await toConnectionResponse(app, current, getAliasPrefix(url))
     }

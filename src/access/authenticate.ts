@@ -23,8 +23,9 @@ export function createAuthenticator({ store, verifyJwt, publicAccess }: Authenti
       const credential = parseBearer(header)
       const kind = credentialKind(credential)
       if (kind === 'ck') return await authenticateKey(credential)
-      if (kind === 'cs')
+      if (kind === 'cs') {
         return await authenticateSession({ hash: hashSecret(linkSecret(credential)) })
+      }
       if (verifyJwt === null && publicAccess) return { kind: 'anybody' }
       if (credential === '' || verifyJwt === null) throw invalidCredential()
       return {

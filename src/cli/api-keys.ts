@@ -24,9 +24,9 @@ await defineCommand(
     const hasNoOptions = nameOption === undefined && scopes === undefined && expires === undefined
     if (command === 'create' && name === undefined) {
       await createKey(parseName(nameOption), parseScopes(scopes), parseExpiry(expires))
-    } else if (command === 'list' && name === undefined && hasNoOptions)
+    } else if (command === 'list' && name === undefined && hasNoOptions) {
       await runWithStore(listKeys)
-    else if (command === 'revoke' && name !== undefined && rest.length === 0 && hasNoOptions) {
+    } else if (command === 'revoke' && name !== undefined && rest.length === 0 && hasNoOptions) {
       await runWithStore(async (store) => {
         await revokeKey(store, name)
       })

@@ -12,8 +12,9 @@ const POSTGRES_MESSAGE =
 
 /** `npm run db:backup`. */
 await defineDatabaseCommand(HELP, ['to'], async ({ to }) => {
-  if (to === undefined || to.trim() === '')
+  if (to === undefined || to.trim() === '') {
     throw usageErrorWithMessage('--to is lacking: the file to make.', HELP)
+  }
   const { databaseUrl } = loadDatabaseSettings(process.env)
   if (!isSqliteUrl(databaseUrl)) throw new StartError([POSTGRES_MESSAGE], 1)
   const { backupDatabase } = await import('../store/admin/backup.ts')

@@ -23,8 +23,9 @@ const ADDRESS_RULE = 'must be sqlite:///path, sqlite:////absolute/path or postgr
 await defineDatabaseCommand(HELP, ['from', 'to'], async ({ from, to }) => {
   if (to === undefined) throw usageErrorWithMessage('--to is lacking.', HELP)
   if (!isDatabaseUrl(to)) throw usageErrorWithMessage(`--to ${ADDRESS_RULE}.`, HELP)
-  if (from !== undefined && !isDatabaseUrl(from))
+  if (from !== undefined && !isDatabaseUrl(from)) {
     throw usageErrorWithMessage(`--from ${ADDRESS_RULE}.`, HELP)
+  }
   const { databaseUrl, database } = loadDatabaseSettings(process.env)
   const output = process.stderr as ProgressOutput
 

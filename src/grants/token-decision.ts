@@ -53,8 +53,9 @@ export function decideToken(
     grant.accessExpiresAt.getTime() - (grant.rotatedAt ?? grant.consentedAt).getTime()
   const isUsable = token !== rejectedToken && remainingMs >= Math.min(minValidityMs, lifetimeMs / 2)
   const isDue = grant.dueAt !== null && grant.dueAt.getTime() <= now
-  if (isUsable && remainingMs >= Math.min(computeRefreshLeadMs(grant), lifetimeMs / 4) && !isDue)
+  if (isUsable && remainingMs >= Math.min(computeRefreshLeadMs(grant), lifetimeMs / 4) && !isDue) {
     return { kind: 'use', token }
+  }
   if (grant.refreshToken !== null && !isBackingOff(grant.nextTryAt, now)) {
     return { kind: 'refresh', token: isUsable ? token : undefined }
   }

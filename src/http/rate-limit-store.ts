@@ -36,8 +36,9 @@ export function createSharedCounter(add: AddHits, now: () => number) {
     const total = await joinBatch(bucket, windowMs, position)
     // Hits that travelled together are told apart: the first of them had the fewest before it.
     const count = total.count - position.laterHits
-    if (total.count > max)
+    if (total.count > max) {
       remember(bucket, { count: total.count, until: now() + total.remainingMs })
+    }
     return { count, remainingMs: total.remainingMs }
   }
 

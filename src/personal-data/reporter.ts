@@ -182,9 +182,9 @@ export function createPersonalDataReporter({
   /** What only an operator can mend is said once, and again when it has worked in between. */
   function logFailure(error: unknown): void {
     const isNotPermitted = error instanceof AppError && error.code === 'scope_missing'
-    if (isNotPermitted && !hasLoggedNotPermitted)
+    if (isNotPermitted && !hasLoggedNotPermitted) {
       log.warn({ event: 'privacy_report_not_permitted' }, error.message)
-    else if (!isNotPermitted) {
+    } else if (!isNotPermitted) {
       log.warn(
         { event: 'privacy_report_deferred', err: error },
         'Accounts could not be reported to Atlassian; it is tried again.'

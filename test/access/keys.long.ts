@@ -252,8 +252,9 @@ t.test(
     )
     const all = await readDatabaseContents(url)
     for (const key of [first, second]) {
-      for (const text of [all, before.logText(), replaced.logText(), back.logText()])
+      for (const text of [all, before.logText(), replaced.logText(), back.logText()]) {
         t.notOk(containsKey(text, key))
+      }
     }
   }
 )

@@ -69,8 +69,9 @@ t.test(
     for (const { path, body, name, acceptedTypes } of PROPERTIES) {
       for (const [type, value] of Object.entries(VALUES_BY_TYPE)) {
         if (acceptedTypes.includes(type)) continue
-        if (acceptedTypes.includes('number') && NUMBER_TYPES.includes(type) && type === 'number')
+        if (acceptedTypes.includes('number') && NUMBER_TYPES.includes(type) && type === 'number') {
           continue
+        }
         const { errors } = assertProblem(
           t,
           await post(path, { ...body, [name]: value }),

@@ -150,7 +150,7 @@ for (const [what, sqls, problem] of TAMPERINGS) {
       await createUsers(8)
       await dropAuditTriggers(url)
       for (const sql of sqls) await queryDatabase(url, sql)
-      t.match(await verifyAuditChain(app.store.audit), { problem: problem })
+      t.match(await verifyAuditChain(app.store.audit), { problem })
       if (what === 'edited') {
         t.match(await runAuditVerify(url), { code: 1, stdout: '', stderr: problem }, 'by command')
       }

@@ -86,8 +86,9 @@ for (const [front, origin, env] of FRONTEND_SETUPS) {
       async (t) => {
         const entries = Object.entries({ ...HARMLESS_REDIRECTS, ...LEGITIMATE_REDIRECTS })
         const arrived: Record<string, string | undefined> = {}
-        for (const [entry] of entries)
+        for (const [entry] of entries) {
           arrived[entry] = await getFinalLocation(running, fillPlaceholders(entry, origin))
+        }
         t.strictSame(
           arrived,
           Object.fromEntries(

@@ -60,8 +60,9 @@ function arbitraryValidText(
     return fc.constantFrom('{user}', '{user}', '{user}', '1', '2', '9007199254740991')
   }
   if (name === 'id') return fc.constantFrom('{run}', '1', '9')
-  if (/^cloud_id/.test(name))
+  if (/^cloud_id/.test(name)) {
     return fc.constantFrom(KNOWN_CLOUD_ID, '8f0c1d3e-2222-4b4b-9a9a-000000000002')
+  }
   const free = pattern === undefined && !['email', 'http-url', 'instant'].includes(format)
   return fc.oneof(
     fc.constant(String(example ?? 'x')),
@@ -100,7 +101,7 @@ function arbitraryParameter(name: string, schema: JsonSchema): fc.Arbitrary<stri
     )
     const waits = name in MAX_BY_PARAMETER
     return mixArbitraries(
-      fc.integer({ min: schema.minimum ?? 0, max: max }).map(String),
+      fc.integer({ min: schema.minimum ?? 0, max }).map(String),
       fc.constantFrom(
         ...(waits
           ? ['-1', '61']

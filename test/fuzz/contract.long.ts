@@ -100,8 +100,9 @@ for (const [number, access] of (['public', 'protected'] as ApiAccess[]).entries(
               }
             })
           )
-          if (warm.resident === 0 && sent > (REQUEST_COUNT / 2) * WARM_UP_SHARE)
+          if (warm.resident === 0 && sent > (REQUEST_COUNT / 2) * WARM_UP_SHARE) {
             warm = await measureMemory()
+          }
         }
       }
 

@@ -13,8 +13,9 @@ export function createLogChecker() {
     count: () => lines,
     write(line: string): void {
       lines++
-      if (line.indexOf('\n') !== line.length - 1 || line.includes('\r'))
+      if (line.indexOf('\n') !== line.length - 1 || line.includes('\r')) {
         addProblem('not one line', line)
+      }
       try {
         const fields = JSON.parse(line) as Record<string, unknown>
         for (const name of REQUIRED_LOG_FIELDS) {

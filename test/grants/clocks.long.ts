@@ -124,8 +124,9 @@ t.test(
     )
     t.ok(new Set([...refreshed.values()].map(([, day]) => day)).size > 4, 'spread out')
     running.advanceTime(TOKEN_EXPIRED_MS)
-    for (const user of listUserIds(12))
+    for (const user of listUserIds(12)) {
       t.equal((await checkConnection(running, user)).statusCode, 200)
+    }
     t.match(await getStats(running), {
       family_revocations: 0,
       exchanges: { refresh_token: { ok: gaps.length + 12 } }
@@ -266,8 +267,9 @@ t.test(
       }
     }
     t.equal(refused, 0)
-    for (const user of listUserIds(count))
+    for (const user of listUserIds(count)) {
       t.match((await checkConnection(running, user)).json(), { state: 'active' })
+    }
     t.equal(counts.refused, 0)
     t.equal(counts.exchanges, 24 * count, 'and refreshed once an hour, no more')
     running.advanceTime(76 * DAY_MS)
@@ -302,8 +304,9 @@ t.test(
           running.advanceTime(58 * MINUTE_MS)
           await injectFault(running, make(running.sandbox.state.now()))
           const before = counts.exchanges
-          for (let i = 0; i < 2; i++)
+          for (let i = 0; i < 2; i++) {
             t.match((await checkConnection(running)).json(), { state: to })
+          }
           t.equal(counts.exchanges - before, calls)
           running.advanceTime(1.5 * MINUTE_MS)
           t.equal((await checkConnection(running)).statusCode, 502)
@@ -337,8 +340,9 @@ t.test(
     running.advanceTime(
       Date.parse((await getConnection(running)).next_try_at) - running.sandbox.state.now() + 1
     )
-    for (const user of listUserIds(2))
+    for (const user of listUserIds(2)) {
       t.equal((await checkConnection(running, user)).statusCode, 200)
+    }
     t.same(
       (await running.app.inject('/users/1/connections/jira/history'))
         .json()
@@ -391,8 +395,9 @@ for (const [title, minutes] of [
           for (const { app } of turn(minute)) {
             t.equal((await checkConnection({ app } as TestApp)).statusCode, 200)
           }
-          if (minute % 60 === 0)
+          if (minute % 60 === 0) {
             for (const { app } of [right, wrong]) await app.maintenance.runNow()
+          }
         }
         const exchanges = counts.exchanges - before.exchanges
         t.ok(exchanges >= 5 && exchanges <= 10, `${how}: ${exchanges} refreshes in six hours`)

@@ -108,8 +108,9 @@ t.test(
           { status: 200, body: { state: 'active', last_error: null } },
           `${title}, kill ${kill}`
         )
-        if (isRefreshComplete)
+        if (isRefreshComplete) {
           t.same(countExchanges(sandbox), before, 'what was saved is what is used')
+        }
       }
     }
     await expireToken()

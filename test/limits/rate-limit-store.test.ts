@@ -22,8 +22,9 @@ t.test(
     const counts = await Promise.all(
       Array.from({ length: CALLER_COUNT }, async () => {
         const own: number[] = []
-        for (let i = 0; i < CALLS_PER_CALLER; i++)
+        for (let i = 0; i < CALLS_PER_CALLER; i++) {
           own.push((await hit('bucket', WINDOW_MS, 1e6)).count)
+        }
         return own
       })
     )

@@ -154,8 +154,9 @@ const LEAF_FACTORIES: Array<() => unknown> = [
 
 function createRandomValue(depth = 0): unknown {
   const kind = depth > 4 ? 1 : random()
-  if (kind < 0.2)
+  if (kind < 0.2) {
     return Array.from({ length: Math.floor(random() * 6) }, () => createRandomValue(depth + 1))
+  }
   if (kind < 0.5) {
     return Object.fromEntries(
       Array.from({ length: Math.floor(random() * 6) }, () => [

@@ -161,8 +161,9 @@ t.test(
     }
     const stopped = service.stop('SIGTERM')
     let statusWhileStopping = 200
-    while (statusWhileStopping === 200)
+    while (statusWhileStopping === 200) {
       statusWhileStopping = (await fetch(`${service.url}/healthz`)).status
+    }
     t.equal(statusWhileStopping, 503)
     await underWay
     t.match(service.output(), /"event":"frontend_redirect".*"status":"success"/)

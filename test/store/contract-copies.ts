@@ -23,8 +23,9 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
         await store.transaction(() => store.projects.upsertPage(1, site, items, pass)),
       findUnlisted: async (pass: number) => {
         const unlisted = []
-        for await (const batch of store.projects.findUnlisted(1, 'site', pass))
+        for await (const batch of store.projects.findUnlisted(1, 'site', pass)) {
           unlisted.push(...batch)
+        }
         return unlisted
       },
       deleteMissing: async (rows: UnlistedRow[]) =>
@@ -204,8 +205,9 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
       t.equal((await changeFeed.getState(1)).prunedSeq, seqAfterDelete)
       t.equal((await projects.listChanges(1, 0, 10)).length, 2)
       await transaction(function* (tx) {
-        for (const each of [projects.eraseStatement(1), changeFeed.resetStatement(1)])
+        for (const each of [projects.eraseStatement(1), changeFeed.resetStatement(1)]) {
           yield each(tx)
+        }
       })
       const { seq: end, prunedSeq } = await changeFeed.getState(1)
       t.ok(end === prunedSeq && end > seqAfterDelete)

@@ -116,8 +116,9 @@ for (const { zone, aheadMin = 0, lagS = 0, at = NOON_MS } of CLOCK_SETTINGS) {
       for (let step = 0; step < 26; step++) {
         const item = step % 2 === 0 ? OUT_OF_ORDER_POSITIONS[step / 2] : undefined
         if (item !== undefined) {
-          for (const items of ITEM_COLLECTIONS)
+          for (const items of ITEM_COLLECTIONS) {
             await editItem(fixture, items, site?.[items].at(item)?.id, 'Later')
+          }
         }
         fixture.advanceTime(Math.max(10, lagS / 12) * 1_000)
         await syncIncrementally(fixture)
@@ -214,12 +215,14 @@ t.test(
   'A search that stands still for an hour and a half, while copies go on, loses nothing',
   async (t) => {
     const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
-    for (const items of ITEM_COLLECTIONS)
+    for (const items of ITEM_COLLECTIONS) {
       await editItem(fixture, items, (await fixture.listNames(items))[1], 'Seen at once')
+    }
     await syncIncrementally(fixture)
     await fixture.sandbox.admin('lag', { ms: 90 * MINUTE_MS })
-    for (const items of ITEM_COLLECTIONS)
+    for (const items of ITEM_COLLECTIONS) {
       await editItem(fixture, items, (await fixture.listNames(items))[2], 'Seen late')
+    }
     for (let i = 0; i < 4; i++) {
       fixture.advanceTime(25 * MINUTE_MS)
       await syncIncrementally(fixture)

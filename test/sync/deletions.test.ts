@@ -136,8 +136,9 @@ t.test('A page in the trash is gone, an archived one is not', async (t) => {
   const [trashed = '', archived = ''] = await fixture.listNames('pages')
   await fixture.sandbox.admin(`pages/${trashed}`, { status: 'trashed' })
   await fixture.sandbox.admin(`pages/${archived}`, { status: 'archived' })
-  for (const removed of [1, 0, 0])
+  for (const removed of [1, 0, 0]) {
     t.match(await fixture.runSync('confluence'), { counts: { removed } })
+  }
   t.match(await fixture.findItem('pages', archived), { status: 'archived' })
   t.equal(await fixture.findItem('pages', trashed), undefined)
 })

@@ -149,8 +149,9 @@ t.test(
           ['pages', getItemId(service, 'pages', i + 5)]
         ] as Array<[CollectionName, string]>
     )
-    for (const [name, id] of all)
+    for (const [name, id] of all) {
       await corruptItem(service, name, id, { [NAME_FIELDS[name]]: OVERLONG_TEXT })
+    }
     for (const [i, product] of PRODUCTS.entries()) {
       await new Browser(service.app).connect(product)
       const run = await waitForRun(service.app, product, i + 1)
@@ -174,8 +175,9 @@ t.test(
         'and the others with the next full copy'
       )
     }
-    for (const [name, id] of all)
+    for (const [name, id] of all) {
       await corruptItem(service, name, id, { [NAME_FIELDS[name]]: OVERLONG_TEXT })
+    }
     for (const product of PRODUCTS) {
       for (let i = 0; i < 3; i++) {
         t.match(

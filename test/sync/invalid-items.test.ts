@@ -332,8 +332,9 @@ t.test(
         { state: 'succeeded', counts: { added: own.length - named, removed: 0, skipped: 0 } },
         'with those that had no name in the next full copy'
       )
-      for (const name of COLLECTIONS_BY_PRODUCT[product])
+      for (const name of COLLECTIONS_BY_PRODUCT[product]) {
         t.equal((await listItems(service, name)).length, SIZES[name])
+      }
     }
   }
 )

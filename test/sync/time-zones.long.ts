@@ -135,8 +135,9 @@ t.test('Wherever the account lives, incremental copies lose nothing', async (t) 
     'Asia/Kathmandu',
     'Pacific/Kiritimati'
   ]
-  for (const zone of zones)
+  for (const zone of zones) {
     await assertNothingLost(t, await createTimeZoneFixture(t, { zone }), zone)
+  }
   // The hour that comes twice, and the one that does not come at all.
   for (const start of [Date.UTC(2026, 9, 25, 0, 20), Date.UTC(2026, 2, 29, 0, 45)]) {
     await assertNothingLost(

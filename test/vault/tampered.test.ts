@@ -85,8 +85,9 @@ async function createTamperFixture(t: TestContext): Promise<TamperFixture> {
   }
   advanceTime(2 * HOUR_MS)
   for (let user = 1; user <= PEOPLE_COUNT; user++) {
-    if ((await damage.checkConnection(user)).state !== 'active')
+    if ((await damage.checkConnection(user)).state !== 'active') {
       throw new Error('A connection does not work')
+    }
   }
   return damage
 }

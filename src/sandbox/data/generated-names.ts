@@ -74,8 +74,9 @@ const SPACE_KEYS = ['ENG', 'DES', 'HR', 'PROD', 'FIN', 'SUP'] as const
 
 /** A title that is unique by its number; one in four is odd. */
 export function generateTitle(seed: number, position: number): string {
-  if (hash(seed, 20, position) % 4 === 0)
+  if (hash(seed, 20, position) % 4 === 0) {
     return `${pick(UNUSUAL_TITLES, seed, 21, position)} ${position + 1}`
+  }
   return `${pick(QUALIFIERS, seed, 22, position)} ${pick(NOUNS, seed, 23, position)} ${position + 1}`
 }
 

@@ -70,8 +70,9 @@ export async function openCopyTarget(
         1
       )
     }
-    if ((await target.tableNames()).includes(COPY_MARKER_TABLE))
+    if ((await target.tableNames()).includes(COPY_MARKER_TABLE)) {
       return await resumeCopy(target, source)
+    }
     if (await isAlreadyCopied(target, source)) {
       await target.close()
       return undefined

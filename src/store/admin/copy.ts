@@ -51,8 +51,9 @@ export async function copyDatabase(
         progress.advance(`comparing ${table.name}`, rows)
       }
     })
-    if (!isSameDigest(digest, targetDigest))
+    if (!isSameDigest(digest, targetDigest)) {
       differences.push(describeDifference(table, digest, targetDigest))
+    }
   }
   if (differences.length > 0) {
     throw new StartError(

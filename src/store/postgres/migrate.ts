@@ -44,8 +44,9 @@ export async function prepareServer(
     if (copyMarker.there === true) throw new StartError([INCOMPLETE_COPY_MESSAGE], 1)
     const latestApplied = await readLatestApplied(client)
     if (latestApplied > LATEST_MIGRATION) throw new StartError([NEWER_VERSION_MESSAGE], 1)
-    if (latestApplied < LATEST_MIGRATION && !autoMigrate)
+    if (latestApplied < LATEST_MIGRATION && !autoMigrate) {
       throw new StartError([OUTDATED_TABLES_MESSAGE], 1)
+    }
     if (latestApplied < LATEST_MIGRATION) {
       await migrate(drizzle({ client }), { migrationsFolder: MIGRATIONS_FOLDER }).catch(
         throwMigrationError

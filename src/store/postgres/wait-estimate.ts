@@ -28,8 +28,9 @@ export function createWaitEstimator() {
       } finally {
         queue.delete(waiter)
         const now = performance.now()
-        if (lastAcquiredAt !== undefined)
+        if (lastAcquiredAt !== undefined) {
           averageMs += (now - lastAcquiredAt - averageMs) * EWMA_WEIGHT
+        }
         lastAcquiredAt = queue.size > 0 ? now : undefined
       }
     },

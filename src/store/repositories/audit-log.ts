@@ -240,8 +240,9 @@ export function createAuditLog(
           return cutoffSeq - prunedSeq
         })
       }
-      if (purged > 0 && purgeEntry !== undefined)
+      if (purged > 0 && purgeEntry !== undefined) {
         await serializedTransaction(lockTable, (tx) => appendEntries(tx, [purgeEntry]))
+      }
       return purged
     }
   }

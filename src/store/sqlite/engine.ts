@@ -208,8 +208,9 @@ function applyMigrations(client: Driver.Database, runMigrations?: () => void): v
           })
     if ((latestApplied ?? 0) > LATEST_MIGRATION) throw new StartError([NEWER_VERSION_MESSAGE], 1)
     if (runMigrations !== undefined) runMigrations()
-    else if ((latestApplied ?? 0) < LATEST_MIGRATION)
+    else if ((latestApplied ?? 0) < LATEST_MIGRATION) {
       throw new StartError([OUTDATED_TABLES_MESSAGE], 1)
+    }
   } catch (error) {
     client.close()
     if (error instanceof StartError) throw error
