@@ -102,21 +102,15 @@ t.test('A hundred requests to sync one owner, over four instances: one run', asy
 })
 
 t.test(
-  'A login that is begun, consented to and ended at different instances works, with the built-in sandbox too; nothing is sticky',
+  'A login that starts, is approved and ends at different instances works; no instance is sticky',
   async (t) => {
     const front = await startLoadBalancer(t)
     const fixture = await createClusterFixture(t, server, {
       env: {
         APP_ENV: 'development',
         PUBLIC_URL: front.url,
-        ATLASSIAN_AUTH_URL: '',
-        ATLASSIAN_API_URL: '',
-        JIRA_OAUTH_CLIENT_ID: '',
-        JIRA_OAUTH_CLIENT_SECRET: '',
-        JIRA_OAUTH_REDIRECT_URI: '',
-        CONFLUENCE_OAUTH_CLIENT_ID: '',
-        CONFLUENCE_OAUTH_CLIENT_SECRET: '',
-        CONFLUENCE_OAUTH_REDIRECT_URI: '',
+        JIRA_OAUTH_REDIRECT_URI: `${front.url}/auth/jira/callback`,
+        CONFLUENCE_OAUTH_REDIRECT_URI: `${front.url}/auth/confluence/callback`,
         APP_FRONTEND_URL: ''
       }
     })
@@ -146,18 +140,10 @@ t.test(
         body: { state: 'active' }
       })
     }
-    const [{ owner }] = await fixture.query('select owner from leases where name = $1', ['sandbox'])
-    const host = services.find(({ url }) => (owner as string).startsWith(`${url}#`))
-    t.ok(host, 'one of them has it')
-    await host?.stop('SIGKILL')
-    front.targets.splice(0, front.targets.length, ...services.filter((each) => each !== host))
-    const again = await waitFor(async () => {
-      const { status, url } = await new HttpBrowser()
-        .connect(front.url, 'jira')
-        .catch(() => ({ status: 0, url: '' }))
-      return status === 200 && /status=success/.test(url)
-    })
-    t.ok(again, 'another one has it then, and people connect again')
+    await services[0]?.stop('SIGKILL')
+    front.targets.splice(0, 1)
+    const { status, url } = await new HttpBrowser().connect(front.url, 'jira')
+    t.match({ status, url }, { status: 200, url: /status=success/ }, 'logins go on without one')
   }
 )
 

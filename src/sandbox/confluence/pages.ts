@@ -6,7 +6,7 @@ import { PAGE_STATUSES } from '../data/pages.ts'
 import type { PageRow } from '../data/pages.ts'
 import { sortValue } from '../data/iteration-order.ts'
 import { canSeePage, canSeeSpace } from '../data/visibility.ts'
-import { paginateRows, applyCorruption } from '../admin/corrupt-items.ts'
+import { paginateRows, applyCorruption } from '../data/corruptions.ts'
 import {
   invalidParameter,
   takeSmallest,

@@ -4,7 +4,7 @@ import { parseListParam } from '../gateway/call.ts'
 import type { GatewayCall } from '../gateway/call.ts'
 import type { SpaceRow } from '../data/spaces.ts'
 import { canSeeSpace } from '../data/visibility.ts'
-import { paginateRows, applyCorruption } from '../admin/corrupt-items.ts'
+import { paginateRows, applyCorruption } from '../data/corruptions.ts'
 import {
   invalidParameter,
   takeSmallest,

@@ -1,7 +1,7 @@
 import { MINUTE_MS } from '../query/dates.ts'
 import type { ScanOrder, ScanPosition } from './iteration-order.ts'
 import type { QueryClause } from '../query/parser.ts'
-import type { Row } from './records.ts'
+import type { Row } from './row.ts'
 
 /** What the bounds of a query on the date of change leave, in milliseconds since the epoch: `from` belongs to it, `to` does not. */
 export interface DateRange {

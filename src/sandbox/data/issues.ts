@@ -1,7 +1,8 @@
 import { hash, pick } from './hash.ts'
 import { generateTitle } from './generated-names.ts'
 import { createRecords } from './records.ts'
-import type { LagClock, Records, Row } from './records.ts'
+import type { LagClock, Records } from './records.ts'
+import type { Row } from './row.ts'
 import { createTimeline } from './timeline.ts'
 import type { Projects } from './projects.ts'
 

@@ -1,4 +1,4 @@
-import type { Row } from './records.ts'
+import type { Row } from './row.ts'
 import type { Timeline } from './timeline.ts'
 
 /** A place in an ordered list: the row it names was the last one served. */

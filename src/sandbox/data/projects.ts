@@ -1,7 +1,8 @@
 import { hash } from './hash.ts'
 import { generateProjectKey, generateProjectName, findProjectPosition } from './generated-names.ts'
 import { createRecords } from './records.ts'
-import type { LagClock, Records, Row } from './records.ts'
+import type { LagClock, Records } from './records.ts'
+import type { Row } from './row.ts'
 import { memoizeByPosition } from './memoize.ts'
 import { createTimeline } from './timeline.ts'
 

@@ -1,15 +1,8 @@
 import { hash } from './hash.ts'
 import { scanPositions, sortValue } from './iteration-order.ts'
 import type { ScanOrder } from './iteration-order.ts'
+import type { Row } from './row.ts'
 import type { Timeline } from './timeline.ts'
-
-/** What every generated thing has. Times in milliseconds since the epoch. */
-export interface Row {
-  position: number
-  created: number
-  modified: number
-  version: number
-}
 
 /**
  * `live` is the truth; `index` is what search sees, a little behind

@@ -11,8 +11,8 @@ import type { Spaces } from './spaces.ts'
 import type { LagClock } from './records.ts'
 import { createRestrictions } from './restrictions.ts'
 import type { Restrictions } from './restrictions.ts'
-import { createCorruptions } from '../admin/corrupt-items.ts'
-import type { Corruptions } from '../admin/corrupt-items.ts'
+import { createCorruptions } from './corruptions.ts'
+import type { Corruptions } from './corruptions.ts'
 
 export type Product = 'jira' | 'confluence'
 export const PRODUCTS: readonly Product[] = ['jira', 'confluence']

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { handleAdminCall } from '../admin/admin.ts'
 import { readContentType, readJsonBody } from './reply.ts'
-import type { SandboxPluginOptions } from './plugin.ts'
+import type { SandboxPluginOptions } from './options.ts'
 
 const MAX_BODY_BYTES = 16 * 1024 * 1024
 

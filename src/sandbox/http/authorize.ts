@@ -4,7 +4,7 @@ import type { ConsentRequest, ConsentDecision, AuthorizeError } from '../oauth/a
 import { renderConsentPage, renderErrorPage } from './consent-page.ts'
 import { STYLESHEET } from './html.ts'
 import { readFormBody, recordCall, readQueryParams } from './reply.ts'
-import type { SandboxPluginOptions } from './plugin.ts'
+import type { SandboxPluginOptions } from './options.ts'
 
 /**
  * No `form-action`: Chromium applies it to every redirect after the form as well, and where the callback leads in the end is the

@@ -8,7 +8,7 @@ import {
   sendResponse,
   readBaseUrl
 } from './reply.ts'
-import type { SandboxPluginOptions } from './plugin.ts'
+import type { SandboxPluginOptions } from './options.ts'
 
 /** `/ex/{product}/{cloudId}/…`: one route, since the gateway looks at tokens and scopes before it looks at paths. */
 export default async function gatewayRoutes(app: FastifyInstance, { state }: SandboxPluginOptions) {

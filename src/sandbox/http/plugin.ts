@@ -1,18 +1,14 @@
 import type { FastifyInstance } from 'fastify'
 import { randomBytes, randomUUID } from 'node:crypto'
-import type { SandboxState } from '../state.ts'
 import admin from './admin.ts'
 import authorizeRoutes from './authorize.ts'
 import { sendError, createNotFoundHandler } from './errors.ts'
 import { createFaultInjector } from './faults.ts'
 import gateway from './gateway.ts'
+import type { SandboxPluginOptions } from './options.ts'
 import { setDateHeader } from './reply.ts'
 import resourceRoutes from './resources.ts'
 import tokenRoutes from './token.ts'
-
-export interface SandboxPluginOptions {
-  state: SandboxState
-}
 
 declare module 'fastify' {
   interface FastifyRequest {

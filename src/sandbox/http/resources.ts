@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { listAccessibleResources, getProfile } from '../oauth/identity.ts'
 import { answerAccountReport } from '../oauth/report-accounts.ts'
 import { readBearerToken, readJsonBody, sendResponse } from './reply.ts'
-import type { SandboxPluginOptions } from './plugin.ts'
+import type { SandboxPluginOptions } from './options.ts'
 
 /**
  * Who the token belongs to and which sites it reaches

@@ -3,7 +3,7 @@ import { oauthError } from '../gateway/answer.ts'
 import { handleTokenRequest } from '../oauth/token-endpoint.ts'
 import type { TokenRequestFields } from '../oauth/token-endpoint.ts'
 import { readContentType, readFormBody, readJsonBody, sendResponse } from './reply.ts'
-import type { SandboxPluginOptions } from './plugin.ts'
+import type { SandboxPluginOptions } from './options.ts'
 
 /** POST /oauth/token, with a JSON or a form body (docs/reference/atlassian.md#2-token-endpoint). */
 export default async function tokenRoutes(app: FastifyInstance, { state }: SandboxPluginOptions) {

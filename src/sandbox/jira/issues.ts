@@ -4,7 +4,7 @@ import { parseListParam } from '../gateway/call.ts'
 import type { GatewayCall } from '../gateway/call.ts'
 import type { IssueRow } from '../data/issues.ts'
 import { canSeeIssue } from '../data/visibility.ts'
-import { applyCorruption } from '../admin/corrupt-items.ts'
+import { applyCorruption } from '../data/corruptions.ts'
 import { FIELD_NAMES, renderFields } from './view.ts'
 
 const MAX_BULK_FETCH = 100

@@ -5,7 +5,7 @@ import type { GatewayCall } from '../gateway/call.ts'
 import { PROJECT_STATUSES } from '../data/projects.ts'
 import type { ProjectRow } from '../data/projects.ts'
 import { canSeeProject } from '../data/visibility.ts'
-import { applyCorruption } from '../admin/corrupt-items.ts'
+import { applyCorruption } from '../data/corruptions.ts'
 import { projectType, renderProject } from './view.ts'
 
 const DEFAULT_PAGE_SIZE = 50

@@ -1,6 +1,5 @@
-import type { GatewayCall } from '../gateway/call.ts'
-import type { CollectionName } from '../data/collections.ts'
-import type { Row } from '../data/records.ts'
+import type { CollectionName } from './collections.ts'
+import type { Row } from './row.ts'
 
 /** How an item is shown other than it is: as the bad data that turns up in the wild. */
 export interface Corruption {
@@ -17,6 +16,11 @@ export interface Corruptions {
   forCollection: (collection: CollectionName) => ReadonlyMap<number, Corruption> | undefined
   /** @returns false when there are too many already */
   set: (collection: CollectionName, position: number, corruption: Corruption | undefined) => boolean
+}
+
+/** A call, as far as this file needs it. */
+interface CorruptibleCall {
+  site: { corruptions: Corruptions }
 }
 
 type JsonObject = Record<string, unknown>
@@ -43,7 +47,7 @@ export function createCorruptions(): Corruptions {
 
 /** The item as it is shown. A member that this answer does not show is not spoilt in it. */
 export function applyCorruption(
-  { site }: GatewayCall,
+  { site }: CorruptibleCall,
   collection: CollectionName,
   { position }: Row,
   item: JsonObject
@@ -79,7 +83,7 @@ function isJsonObject(value: unknown): value is JsonObject {
  * @returns the page, and whether rows are left after it
  */
 export function paginateRows<R extends Row>(
-  { site }: GatewayCall,
+  { site }: CorruptibleCall,
   collection: CollectionName,
   rows: R[],
   size: number

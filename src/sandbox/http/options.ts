@@ -1,0 +1,5 @@
+import type { SandboxState } from '../state.ts'
+
+export interface SandboxPluginOptions {
+  state: SandboxState
+}
