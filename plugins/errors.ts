@@ -24,8 +24,7 @@ const FORMAT_DESCRIPTIONS: Record<string, string> = {
   email: 'one bare email address',
   'http-url': 'an absolute http(s) link without credentials',
   instant:
-    'a moment in ISO 8601 with its zone, such as 2026-11-23T12:00:00Z (a plus sign has to be sent as %2B)',
-  id: 'a positive whole number of at most 53 bits'
+    'an ISO 8601 time with its zone, such as 2026-11-23T12:00:00Z (send a plus sign as %2B)'
 }
 
 /** Who sends more wrong fields than this is not helped by a longer list. */

@@ -1,8 +1,17 @@
 import swagger from '@fastify/swagger'
 import fp from 'fastify-plugin'
 import type { AccessRule } from '../src/access/rules.ts'
+import { finishDocument } from '../src/http/openapi-document.ts'
+import { getAliasPrefix } from '../src/http/pagination.ts'
 
-/** The description of every route, written by the schemas themselves; each path once, without the /api prefix. */
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The OpenAPI document for a request at `url`: its `servers` has the prefix under which the document is served. */
+    getOpenApiDocument: (url: string) => object
+  }
+}
+
+/** Builds the OpenAPI document from the schemas of the routes; each path once, without the /api prefix. */
 export default fp(
   async (app) => {
     await app.register(swagger, {
@@ -11,37 +20,36 @@ export default fp(
         info: {
           title: 'Jira and Confluence connector',
           version: '0.1.0',
+          license: { name: 'MIT', identifier: 'MIT' } as { name: string },
           description:
-            "Connects people's Jira and Confluence to software: OAuth 2.0 (3LO) logins, tokens in an encrypted vault, copies that do not lie. Every path also answers under /api."
+            'Connects the Jira and Confluence accounts of people to software: OAuth 2.0 (3LO) logins, tokens in an encrypted vault, synchronized copies of projects, issues, spaces and pages. Every path also answers under `/api`.'
         },
+        servers: [{ url: '/' }],
         components: {
           securitySchemes: {
             bearer: {
               type: 'http',
               scheme: 'bearer',
               description:
-                'A service key (npm run api-keys), a token of the configured identity provider, or a connect session. Needed where API_ACCESS=protected, the default in production.'
+                'A service key (`npm run api-keys`), a token of the configured identity provider, or a connect session. Required with `API_ACCESS=protected`, the default in production.'
             }
           }
         },
         tags: [
-          { name: 'Health', description: 'Is the service there and ready?' },
-          { name: 'Users', description: 'The people whose accounts are connected' },
+          { name: 'Health', description: 'Liveness, readiness and OAuth settings' },
+          { name: 'Users', description: 'People whose accounts are connected' },
           { name: 'OAuth', description: 'Logins at Atlassian' },
-          {
-            name: 'Connections',
-            description: 'How each connection is doing; sites, history, leaving'
-          },
-          { name: 'Integrations', description: 'Connections and their copies' },
-          { name: 'Data', description: 'Items, by hand and by sync' }
+          { name: 'Connections', description: 'State, sites, options and history of connections' },
+          { name: 'Integrations', description: 'Sync runs and copied items, by product' },
+          { name: 'Data', description: 'Copied and uploaded items, and the change feed' },
+          { name: 'Audit', description: 'Audit log' }
         ]
       },
       hideUntagged: true,
-      transformObject: (document) => {
-        if (!('openapiObject' in document)) return document.swaggerObject
-        markOptionalBodies(document.openapiObject.paths ?? {})
-        return document.openapiObject
-      },
+      transformObject: (document) =>
+        'openapiObject' in document
+          ? finishDocument(document.openapiObject)
+          : document.swaggerObject,
       transform: ({ schema, url, route }) => ({
         schema:
           url.startsWith('/api/') || url === '/api'
@@ -50,42 +58,28 @@ export default fp(
         url
       })
     })
+
+    app.decorate('getOpenApiDocument', (url) => ({
+      ...app.swagger(),
+      servers: [{ url: getAliasPrefix(url) || '/' }]
+    }))
   },
   { name: 'openapi', dependencies: ['config'] }
 )
 
-/** Says which scope a key needs, and who else may call. */
+/** Adds the scope that a key needs, and who else may call the route. */
 function withSecurity<Schema extends object | undefined>(
   schema: Schema,
   rule: AccessRule | undefined
 ): Schema {
-  if (typeof rule !== 'object') return schema
+  if (typeof rule !== 'object') return { ...schema, security: [] }
   const otherCallers = [
-    ...(rule.owner === undefined ? [] : ['the person it is about']),
-    ...(rule.session === true ? ['their connect session'] : [])
+    ...(rule.owner === undefined ? [] : ['the user concerned']),
+    ...(rule.session === true ? ["that user's connect session"] : [])
   ]
   return {
     ...schema,
     security: [{ bearer: [rule.scope] }],
-    description: `Scope \`${rule.scope}\`${otherCallers.length === 0 ? '' : `; also ${otherCallers.join(', and ')}`}.`
-  }
-}
-
-interface OpenApiOperation {
-  requestBody?: {
-    required?: boolean
-    content: Record<string, { schema?: { anyOf?: Array<{ type?: string }> } }>
-  }
-}
-
-/** A body that may be null may be left out. */
-function markOptionalBodies(paths: object): void {
-  for (const { post } of Object.values(paths) as Array<{ post?: OpenApiOperation }>) {
-    const body = post?.requestBody
-    if (
-      body?.content['application/json']?.schema?.anyOf?.some(({ type }) => type === 'null') === true
-    ) {
-      body.required = false
-    }
+    description: `Scope \`${rule.scope}\`${otherCallers.length === 0 ? '' : `; also open to ${otherCallers.join(' and ')}`}.`
   }
 }

@@ -8,8 +8,7 @@ const FORMAT_VALIDATORS: Record<string, (value: string) => boolean> = {
   text: isStorableText,
   email: isEmail,
   'http-url': isHttpUrl,
-  instant: isIsoDateTime,
-  id: (value) => Number.isSafeInteger(Number(value))
+  instant: isIsoDateTime
 }
 
 const INTEGER_PATTERN = /^(0|[1-9]\d{0,15})$/

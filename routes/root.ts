@@ -1,14 +1,21 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { problemResponses } from '../src/http/schemas.ts'
 
-const ServiceStatus = Type.Object({
-  status: Type.Literal('success'),
-  message: Type.Literal('service healthy'),
-  data: Type.Object({
-    service: Type.Literal('integration_backend'),
-    health: Type.Literal('healthy')
-  })
-})
+const ServiceStatus = Type.Object(
+  {
+    status: Type.Literal('success'),
+    message: Type.Literal('service healthy'),
+    data: Type.Object(
+      {
+        service: Type.Literal('integration_backend'),
+        health: Type.Literal('healthy')
+      },
+      { title: 'ServiceStatusData' }
+    )
+  },
+  { title: 'ServiceStatus' }
+)
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
@@ -17,8 +24,9 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       config: { access: 'open', limit: 'none' },
       schema: {
         tags: ['Health'],
-        summary: 'The service is there',
-        response: { 200: ServiceStatus }
+        operationId: 'getServiceStatus',
+        summary: 'Check that the service runs',
+        response: { 200: ServiceStatus, ...problemResponses(400) }
       }
     },
     async () => ({
@@ -28,8 +36,10 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     })
   )
 
-  app.get('/openapi.json', { config: { access: 'docs' }, schema: { hide: true } }, async () =>
-    app.swagger()
+  app.get(
+    '/openapi.json',
+    { config: { access: 'docs' }, schema: { hide: true } },
+    async ({ url }) => app.getOpenApiDocument(url)
   )
 }
 

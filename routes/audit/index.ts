@@ -2,10 +2,10 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { isIdPosition, decodeCursor } from '../../src/http/cursor.ts'
 import { paginate } from '../../src/http/pagination.ts'
-import { PaginationParameters, PathId, problemResponses } from '../../src/http/schemas.ts'
+import { Id, PaginationParameters, problemResponses } from '../../src/http/schemas.ts'
 import { ActionSchema, AuditResponse, toAuditResponse } from './view.ts'
 
-/** Who did what. */
+/** Audit log. */
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '',
@@ -13,18 +13,19 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       config: { access: { scope: 'admin' } },
       schema: {
         tags: ['Audit'],
-        summary: 'Who did what to which connection, when and from where, newest first',
+        operationId: 'listAuditEntries',
+        summary: 'List audit entries, newest first',
         querystring: Type.Object(
           {
             ...PaginationParameters,
             limit: { ...PaginationParameters.limit, default: 100 },
-            user_id: Type.Optional({ ...PathId, description: 'Only what is about this user' }),
+            user_id: Type.Optional({ ...Id, description: 'Only entries about this user' }),
             action: Type.Optional(Type.Unsafe<string>(ActionSchema)),
             since: Type.Optional(
               Type.String({
                 format: 'instant',
                 maxLength: 40,
-                description: 'Only what was done at this moment or later',
+                description: 'Only entries of this time or later',
                 example: '2026-11-23T12:00:00Z'
               })
             )
@@ -36,7 +37,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     },
     async ({ query: { limit, cursor, user_id: userId, action, since }, url }, reply) => {
       const filter = {
-        userId: userId === undefined ? undefined : Number(userId),
+        userId,
         action,
         since: since === undefined ? undefined : new Date(since)
       }

@@ -5,29 +5,36 @@ import { AUDIT_ACTIONS, type AuditRow as Row } from '../../src/store/repositorie
 export const ActionSchema = {
   type: 'string',
   enum: [...AUDIT_ACTIONS],
-  example: 'connection_created'
+  example: 'connection_created',
+  title: 'AuditAction'
 }
 
-export const AuditResponse = Type.Object({
-  id: Id,
-  at: Timestamp,
-  actor: Type.Object({
-    kind: Type.String({
-      description:
-        'key, user, session, anybody, operator (a command on the machine) or service (nobody asked)',
-      example: 'key'
-    }),
-    id: Nullable(Id),
-    name: Nullable(Type.String({ example: 'crm' }))
-  }),
-  action: Type.Unsafe<string>(ActionSchema),
-  user_id: Nullable(Id),
-  connection_id: Nullable(Id),
-  product: Nullable(Type.String({ example: 'jira' })),
-  ip: Nullable(Type.String({ example: '203.0.113.7' })),
-  request_id: Nullable(Type.String({ example: 'my-debug-123' })),
-  detail: Nullable(Type.Object({}, { additionalProperties: true }))
-})
+export const AuditResponse = Type.Object(
+  {
+    id: Id,
+    at: Timestamp,
+    actor: Type.Object(
+      {
+        kind: Type.String({
+          description:
+            '`key`, `user`, `session`, `anybody` (no credential), `operator` (a command on the machine) or `service` (a background job)',
+          example: 'key'
+        }),
+        id: Nullable(Id),
+        name: Nullable(Type.String({ example: 'crm' }))
+      },
+      { title: 'AuditActor' }
+    ),
+    action: Type.Unsafe<string>(ActionSchema),
+    user_id: Nullable(Id),
+    connection_id: Nullable(Id),
+    product: Nullable(Type.String({ example: 'jira' })),
+    ip: Nullable(Type.String({ example: '203.0.113.7' })),
+    request_id: Nullable(Type.String({ example: 'my-debug-123' })),
+    detail: Nullable(Type.Object({}, { title: 'AuditDetail', additionalProperties: true }))
+  },
+  { title: 'AuditEntry' }
+)
 export type AuditResponse = Static<typeof AuditResponse>
 
 export function toAuditResponse({

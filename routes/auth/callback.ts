@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import type { CallbackRequest, CallbackResult } from '../../src/oauth/flow.ts'
 import { appendOutcome } from '../../src/http/return-url.ts'
 import { getProvider, type Provider, type ProviderId } from '../../src/providers/index.ts'
-import { problemResponses } from '../../src/http/schemas.ts'
+import { problemResponses, toTypeName } from '../../src/http/schemas.ts'
 import { frontendBaseUrl, publicBaseUrl } from './addresses.ts'
 import { createFlowCookie } from './cookie.ts'
 
@@ -37,10 +37,13 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
       config: { access: 'open', limit: 'login' },
       schema: {
         tags: ['OAuth'],
-        summary: `Where Atlassian returns the browser after a ${provider?.title ?? 'Jira or Confluence'} login`,
+        operationId: `finish${toTypeName(provider?.id ?? 'Atlassian')}Login`,
+        summary: `Finish a ${provider?.title ?? 'Jira or Confluence'} login: Atlassian redirects the browser here`,
         querystring: CallbackQuery,
         response: {
-          302: Type.Null({ description: 'To the front end, with status=success or status=error' }),
+          302: Type.Null({
+            description: 'Redirect to the front end, with `status=success` or `status=error`'
+          }),
           ...problemResponses(400, 404, 422, 502)
         }
       }

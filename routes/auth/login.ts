@@ -10,7 +10,7 @@ import { predictOwner } from '../../src/oauth/resolve-user.ts'
 import { validateReturnUrl } from '../../src/http/return-url.ts'
 import { parseUserHint } from '../../src/oauth/state.ts'
 import type { Provider } from '../../src/providers/index.ts'
-import { MissingClientSettings, problemResponses } from '../../src/http/schemas.ts'
+import { MissingClientSettings, problemResponses, toTypeName } from '../../src/http/schemas.ts'
 import { frontendBaseUrl, publicBaseUrl } from './addresses.ts'
 import { createFlowCookie } from './cookie.ts'
 
@@ -73,17 +73,22 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
       },
       schema: {
         tags: ['OAuth'],
-        summary: `Start a ${provider.title} login: the authorize URL, or a redirect to it`,
+        operationId: `start${toTypeName(provider.id)}Login`,
+        summary: `Start a ${provider.title} login: returns the authorization URL, or redirects to it`,
         querystring: LoginQuery,
         response: {
-          200: Type.Object({
-            url: Type.String({
-              example: 'https://auth.atlassian.com/authorize?audience=api.atlassian.com&client_id=…'
-            }),
-            provider: Type.Literal(provider.id),
-            missing: Type.Optional(MissingClientSettings)
-          }),
-          307: Type.Null({ description: 'To the authorize URL' }),
+          200: Type.Object(
+            {
+              url: Type.String({
+                example:
+                  'https://auth.atlassian.com/authorize?audience=api.atlassian.com&client_id=…'
+              }),
+              provider: Type.Literal(provider.id),
+              missing: Type.Optional(MissingClientSettings)
+            },
+            { title: `${toTypeName(provider.id)}Login` }
+          ),
+          307: Type.Null({ description: 'Redirect to the authorization URL' }),
           ...problemResponses(400, 422)
         }
       }

@@ -4,7 +4,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { requireUser } from '../../src/oauth/resolve-user.ts'
 import { providers } from '../../src/providers/index.ts'
 import type { Collection } from '../../src/providers/provider.ts'
-import { Id, Nullable, PathId, problemResponses } from '../../src/http/schemas.ts'
+import { Id, Nullable, problemResponses } from '../../src/http/schemas.ts'
 import { COLLECTIONS, type CollectionName } from '../../src/model/items.ts'
 import { getItemRepository } from '../../src/sync/copy-collection.ts'
 import { createItemSchema, toItemResponse } from '../items/lists.ts'
@@ -22,37 +22,43 @@ const allCollections = providers.flatMap(({ collections }) => [...collections])
 /** Changes may be made by another process: how often a reader that waits looks for them. */
 const POLL_INTERVAL_MS = 200
 
-const ChangesResponse = Type.Object({
-  changes: Type.Array(
-    Type.Object({
-      collection: Type.Union(COLLECTIONS.map((name) => Type.Literal(name))),
-      op: Type.Union([Type.Literal('upsert'), Type.Literal('delete')]),
-      id: {
-        ...Id,
-        description: 'The id of the item here: what it is, over all collections of this name'
-      },
-      remote_id: Type.String({
-        description: 'Its id at Atlassian; for an item posted by hand its natural key',
-        example: '302737'
-      }),
-      site: Nullable(
-        Type.String({
-          description: 'The cloudId of its site; null for an item posted by hand',
-          example: '8f0c1d3e-2222-4b4b-9a9a-000000000001'
-        })
-      ),
-      item: Nullable(
-        Type.Union(allCollections.map(createItemSchema), {
-          description: 'As the lists serve it; null with delete'
-        })
+const ChangesResponse = Type.Object(
+  {
+    changes: Type.Array(
+      Type.Object(
+        {
+          collection: Type.Union(COLLECTIONS.map((name) => Type.Literal(name))),
+          op: Type.Union([Type.Literal('upsert'), Type.Literal('delete')]),
+          id: {
+            ...Id,
+            description: 'The id of the item here: what it is, over all collections of this name'
+          },
+          remote_id: Type.String({
+            description: 'Its id at Atlassian; for an item posted by hand its natural key',
+            example: '302737'
+          }),
+          site: Nullable(
+            Type.String({
+              description: 'The cloudId of its site; null for an item posted by hand',
+              example: '8f0c1d3e-2222-4b4b-9a9a-000000000001'
+            })
+          ),
+          item: Nullable(
+            Type.Union(allCollections.map(createItemSchema), {
+              description: 'As the lists serve it; null with delete'
+            })
+          )
+        },
+        { title: 'Change' }
       )
+    ),
+    next: Type.String({ description: 'Give it as since', example: 'WyJjaGFuZ2VzIiwxLDM5Miw0XQ' }),
+    more: Type.Boolean({
+      description: 'There is more already; there may be no changes in this answer all the same'
     })
-  ),
-  next: Type.String({ description: 'Give it as since', example: 'WyJjaGFuZ2VzIiwxLDM5Miw0XQ' }),
-  more: Type.Boolean({
-    description: 'There is more already; there may be no changes in this answer all the same'
-  })
-})
+  },
+  { title: 'ChangeList' }
+)
 
 const ChangesQuery = Type.Object(
   {
@@ -97,9 +103,10 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       config: { access: { scope: 'data:read', owner: 'params.user_id' } },
       schema: {
         tags: ['Data'],
+        operationId: 'listChanges',
         summary:
           'What has changed since a cursor, in the order it was applied, each item once as it is now',
-        params: Type.Object({ user_id: PathId }),
+        params: Type.Object({ user_id: Id }),
         querystring: ChangesQuery,
         response: { 200: ChangesResponse, ...problemResponses(400, 404, 410, 422) }
       },
@@ -107,7 +114,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       serializerCompiler: () => JSON.stringify
     },
     async ({ params, query: { since, collections: requested, limit, wait }, signal }) => {
-      const ownerId = Number(params.user_id)
+      const ownerId = params.user_id
       const names =
         requested === undefined ? undefined : [...new Set(requested.split(',') as CollectionName[])]
       const deadline = performance.now() + wait * 1000

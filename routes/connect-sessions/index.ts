@@ -18,7 +18,7 @@ const ProductSchema = Type.Unsafe<string>({
 const ConnectSessionBody = Type.Object(
   {
     user: Type.Union([Id, Type.String({ minLength: 3, maxLength: 254, format: 'email' })], {
-      description: 'The id of a user, or an email, which makes one where there is none',
+      description: 'Id of a user, or an email; an unknown email creates a user',
       example: 1
     }),
     products: Type.Optional(
@@ -26,7 +26,7 @@ const ConnectSessionBody = Type.Object(
         minItems: 1,
         maxItems: providers.length,
         uniqueItems: true,
-        description: 'Which products may be connected. Default: all'
+        description: 'Products that may be connected. Default: all'
       })
     ),
     return_url: Type.Optional(
@@ -34,29 +34,33 @@ const ConnectSessionBody = Type.Object(
         maxLength: 2048,
         format: 'text',
         description:
-          'Where the browser goes afterwards: a path on the front end, or an address of the same origin',
+          'Where the browser goes afterwards: a path on the front end, or a URL of the same origin',
         example: '/settings/connections'
       })
     )
   },
-  { additionalProperties: false }
+  { title: 'ConnectSessionBody', additionalProperties: false }
 )
 
-const ConnectSessionResponse = Type.Object({
-  user_id: Id,
-  products: Type.Array(ProductSchema),
-  token: Type.String({
-    description: 'For a front end: Authorization: Bearer …. Shown once',
-    example: 'cs_…'
-  }),
-  url: Type.String({
-    description: 'For a browser: opened once, by one browser. It does not tell the token',
-    example: 'https://app.example.com/api/connect?token=cs_…'
-  }),
-  expires_at: Timestamp
-})
+const ConnectSessionResponse = Type.Object(
+  {
+    user_id: Id,
+    products: Type.Array(ProductSchema),
+    token: Type.String({
+      description: 'For a front end: `Authorization: Bearer …`. Shown once',
+      example: 'cs_…'
+    }),
+    url: Type.String({
+      description:
+        'For a browser. Only the first browser that opens it can use it. It does not contain the token',
+      example: 'https://app.example.com/api/connect?token=cs_…'
+    }),
+    expires_at: Timestamp
+  },
+  { title: 'ConnectSession' }
+)
 
-/** A back end hands one person, in one browser, a quarter of an hour to connect their account. */
+/** Connect sessions: a back end lets one person, in one browser, connect their account within 15 minutes. */
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   const { store } = app
   const redirectUri = findRedirectUriWithBaseUrl(app.config)
@@ -67,8 +71,9 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       config: { access: { scope: 'connections:write' } },
       schema: {
         tags: ['Connections'],
+        operationId: 'createConnectSession',
         summary:
-          'Let one person connect their account: a token and a link for a quarter of an hour, good for nothing else',
+          'Create a connect session: a token and a link that let one person connect their account for 15 minutes',
         body: ConnectSessionBody,
         response: { 201: ConnectSessionResponse, ...problemResponses(400, 404, 413, 415, 422) }
       }

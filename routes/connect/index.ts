@@ -32,8 +32,9 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       exposeHeadRoute: false,
       schema: {
         tags: ['Connections'],
+        operationId: 'openConnectSession',
         summary:
-          'Open the link of a connect session: on to the login of its product, or a page to choose one',
+          'Open the link of a connect session: redirects to the login, or shows a page to choose the product',
         querystring: Type.Object(
           {
             token: Type.Optional(

@@ -9,7 +9,13 @@ import { requireUser } from '../../src/oauth/resolve-user.ts'
 import { paginate, getAliasPrefix } from '../../src/http/pagination.ts'
 import { MANAGE_APPS_URL } from '../../src/providers/atlassian.ts'
 import { providers, type Provider } from '../../src/providers/index.ts'
-import { PaginationParameters, PathId, problemResponses } from '../../src/http/schemas.ts'
+import {
+  EmptyBody,
+  Id,
+  PaginationParameters,
+  problemResponses,
+  toTypeName
+} from '../../src/http/schemas.ts'
 import {
   ConnectionListResponse,
   ConnectionResponse,
@@ -23,7 +29,7 @@ import { toConnectionResponse, listConnectionResponses } from './view.ts'
 
 export const autoPrefix = '/users/:user_id/connections'
 
-const UserParams = Type.Object({ user_id: PathId })
+const UserParams = Type.Object({ user_id: Id })
 const WRITE_ACCESS: FastifyContextConfig = {
   access: { scope: 'connections:write', owner: 'params.user_id' }
 }
@@ -37,13 +43,14 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       config: { access: { scope: 'connections:read', owner: 'params.user_id', session: true } },
       schema: {
         tags: ['Connections'],
-        summary: "A user's connections, and how each of them is doing",
+        operationId: 'listConnections',
+        summary: "List a user's connections and their states",
         params: UserParams,
         response: { 200: ConnectionListResponse, ...problemResponses(404, 422) }
       }
     },
     async ({ params, url }) => {
-      const { id: userId } = await requireUser(store, Number(params.user_id))
+      const { id: userId } = await requireUser(store, params.user_id)
       return { connections: await listConnectionResponses(app, userId, getAliasPrefix(url)) }
     }
   )
@@ -58,6 +65,7 @@ const connectionRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asyn
   { provider }
 ) => {
   const { store, siteContext, syncWorker, tokenProvider } = app
+  const name = toTypeName(provider.id)
 
   app.put(
     '/site',
@@ -65,7 +73,8 @@ const connectionRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asyn
       config: WRITE_ACCESS,
       schema: {
         tags: ['Connections'],
-        summary: `Choose which ${provider.title} sites are copied, and copy them; what was copied from others is erased`,
+        operationId: `select${name}Sites`,
+        summary: `Select the ${provider.title} sites to copy, and start a sync; copies of other sites are erased`,
         params: UserParams,
         body: SiteBody,
         response: {
@@ -76,7 +85,7 @@ const connectionRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asyn
     },
     async ({ params, body: { cloud_id: cloudId, cloud_ids: cloudIds }, url, log: requestLog }) => {
       const log = requestLog.child({ provider: provider.id })
-      const { id: userId } = await requireUser(store, Number(params.user_id))
+      const { id: userId } = await requireUser(store, params.user_id)
       const updated = await selectSites(
         siteContext,
         syncWorker.cancelForOwner,
@@ -97,9 +106,10 @@ const connectionRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asyn
       config: WRITE_ACCESS,
       schema: {
         tags: ['Connections'],
-        summary: `Ask Atlassian whether the ${provider.title} connection works, and which sites it reaches now`,
+        operationId: `check${name}Connection`,
+        summary: `Ask Atlassian whether the ${provider.title} connection works and which sites it covers`,
         params: UserParams,
-        body: Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })]),
+        body: EmptyBody,
         response: {
           200: ConnectionResponse,
           ...problemResponses(400, 404, 409, 413, 415, 422, 502)
@@ -109,7 +119,7 @@ const connectionRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asyn
     async ({ params, url, log }) => {
       const checked = await checkConnection(
         siteContext,
-        (await requireUser(store, Number(params.user_id))).id,
+        (await requireUser(store, params.user_id)).id,
         provider,
         log.child({ provider: provider.id })
       )
@@ -123,14 +133,15 @@ const connectionRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asyn
       config: WRITE_ACCESS,
       schema: {
         tags: ['Connections'],
-        summary: `Choose what is copied of ${provider.title} besides the usual; what that changes is copied at once`,
+        operationId: `update${name}Connection`,
+        summary: `Set the options of the ${provider.title} connection, and start a sync`,
         params: UserParams,
         body: ConnectionOptionsBody,
         response: { 200: ConnectionResponse, ...problemResponses(400, 404, 413, 415, 422) }
       }
     },
     async ({ params, body: { page_bodies: pageBodies }, url, log }) => {
-      const { id: userId } = await requireUser(store, Number(params.user_id))
+      const { id: userId } = await requireUser(store, params.user_id)
       const { connection } = await requireConnection(store, userId, provider)
       await store.connections.setOptions(userId, provider.id, {
         ...connection.options,
@@ -151,15 +162,15 @@ const connectionRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asyn
       config: WRITE_ACCESS,
       schema: {
         tags: ['Connections'],
-        summary:
-          'Say that deletions which are held back are right; a full copy then decides on each',
+        operationId: `confirm${name}Deletions`,
+        summary: 'Confirm held deletions; a full sync then checks each of them',
         params: UserParams,
-        body: Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })]),
+        body: EmptyBody,
         response: { 200: ConnectionResponse, ...problemResponses(400, 404, 409, 413, 415, 422) }
       }
     },
     async ({ params, url, log }) => {
-      const { id: userId } = await requireUser(store, Number(params.user_id))
+      const { id: userId } = await requireUser(store, params.user_id)
       const current = await requireConnection(store, userId, provider)
       const confirmedCount = await store.audit.runAudited(function* (tx, record) {
         const heldCount = (yield store.checkpoints.confirmStatement(userId, provider.id)(tx)).length
@@ -174,7 +185,7 @@ const connectionRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asyn
         return heldCount
       })
       if (confirmedCount === 0) {
-        throw new AppError('no_held_deletions', 'No deletions are held back.')
+        throw new AppError('no_held_deletions', 'No deletions are on hold.')
       }
       await syncWorker.enqueueRun(userId, provider, log.child({ provider: provider.id }), 'full')
       return await toConnectionResponse(app, current, getAliasPrefix(url))
@@ -187,7 +198,8 @@ const connectionRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asyn
       config: { access: { scope: 'connections:read', owner: 'params.user_id' } },
       schema: {
         tags: ['Connections'],
-        summary: `How the state of the ${provider.title} connection has changed, newest first`,
+        operationId: `list${name}ConnectionHistory`,
+        summary: `List the state changes of the ${provider.title} connection, newest first`,
         params: UserParams,
         querystring: Type.Object(PaginationParameters, { additionalProperties: false }),
         response: { 200: HistoryResponse, ...problemResponses(400, 404, 422) }
@@ -196,7 +208,7 @@ const connectionRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asyn
     async ({ params, query: { limit, cursor }, url }, reply) => {
       const { connection } = await requireConnection(
         store,
-        (await requireUser(store, Number(params.user_id))).id,
+        (await requireUser(store, params.user_id)).id,
         provider
       )
       const rows = await store.connectionHistory.list(
@@ -216,14 +228,15 @@ const connectionRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asyn
       config: WRITE_ACCESS,
       schema: {
         tags: ['Connections'],
-        summary: `End the ${provider.title} connection: its run, its tokens, and its copies`,
+        operationId: `disconnect${name}`,
+        summary: `Disconnect ${provider.title}: ends the sync run and erases the tokens and the copied items`,
         params: UserParams,
         querystring: Type.Object({ copies: CopiesParameter }, { additionalProperties: false }),
         response: { 200: DisconnectResponse, ...problemResponses(400, 404, 413, 415, 422) }
       }
     },
     async ({ params, query: { copies }, log }) => {
-      const { id: userId } = await requireUser(store, Number(params.user_id))
+      const { id: userId } = await requireUser(store, params.user_id)
       const { tokensErased } = await disconnect(
         {
           store,

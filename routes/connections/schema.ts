@@ -22,84 +22,111 @@ const CONNECTION_STATES = [
 const ConnectionStateSchema = Type.Union(
   CONNECTION_STATES.map((state) => Type.Literal(state)),
   {
-    description:
-      'active: works · degraded: Atlassian has trouble, next_try_at says when it is asked again, nobody has to act · misconfigured: the operator has to correct the client id or secret · needs_reconnect: the person has to connect again · needs_site: a site has to be chosen · scope_missing: the consent lacks what the copies need'
+    title: 'ConnectionState',
+    description: [
+      '`active`: works',
+      '`degraded`: Atlassian fails; the next attempt is at `next_try_at`',
+      '`misconfigured`: the operator has to correct the client id or secret',
+      '`needs_reconnect`: the user has to connect again',
+      '`needs_site`: a site has to be chosen',
+      '`scope_missing`: the consent lacks scopes that the sync needs'
+    ].join(' · ')
   }
 )
 
-const SiteSchema = Type.Object({
-  cloud_id: Type.String(CLOUD_ID_DOCS),
-  name: Type.String({ example: 'acme' }),
-  url: Type.String({ example: 'https://acme.atlassian.net' })
-})
+const SiteSchema = Type.Object(
+  {
+    cloud_id: Type.String(CLOUD_ID_DOCS),
+    name: Type.String({ example: 'acme' }),
+    url: Type.String({ example: 'https://acme.atlassian.net' })
+  },
+  { title: 'Site' }
+)
 
-const FeatureSchema = Type.Object({
-  name: Type.String({ example: 'projects' }),
-  on: Type.Boolean(),
-  missing: Type.Array(Type.String({ example: 'read:jira-work' }), {
-    description: 'Scopes that the consent lacks'
-  }),
-  login_url: Nullable(
-    Type.String({
-      description:
-        'A login that asks for what is held and what is missing; null where nothing is missing, or where this service is not set up to ask for it',
-      example: '/auth/jira/login?state=user_id%3D1&scope=read%3Ajira-work%20offline_access'
-    })
-  )
-})
-
-export const ConnectionResponse = Type.Object({
-  product: Type.String({ example: 'jira' }),
-  state: ConnectionStateSchema,
-  account_id: Type.String({
-    description: 'The Atlassian account behind it',
-    example: '712020:1c2d3e4f-0000-4000-8000-aabbccddeeff'
-  }),
-  site: Nullable(SiteSchema),
-  sites: Type.Array(
-    Type.Composite([
-      SiteSchema,
-      Type.Object({
-        selected: Type.Boolean({ description: 'It is copied' }),
-        reachable: Type.Boolean({ description: 'The consent reached it when it was last asked' })
-      })
-    ])
-  ),
-  features: Type.Array(FeatureSchema),
-  scopes: Type.Array(Type.String({ example: 'read:jira-work' }), {
-    description: 'What was consented to'
-  }),
-  connected_at: Timestamp,
-  last_refresh_at: Nullable(Timestamp),
-  reconsent_by: Type.String({
-    description: 'When Atlassian will want a new consent',
-    example: '2027-11-23T12:00:00.000Z'
-  }),
-  next_try_at: Nullable(Timestamp),
-  next_sync_at: Nullable({
-    ...Timestamp,
-    description: 'When it is copied next without anybody asking'
-  }),
-  page_bodies: Type.Boolean({ description: 'Copies of pages have their bodies' }),
-  held_deletions: Type.Array(
-    Type.Object({
-      collection: Type.String({ example: 'pages' }),
-      site: Type.String(CLOUD_ID_DOCS),
-      count: Type.Integer({
-        description: 'Items that a listing that shrank too much did not show',
-        example: 120
-      }),
-      since: Timestamp
+const FeatureSchema = Type.Object(
+  {
+    name: Type.String({ example: 'projects' }),
+    on: Type.Boolean(),
+    missing: Type.Array(Type.String({ example: 'read:jira-work' }), {
+      description: 'Scopes missing from the consent'
     }),
-    { description: 'Held back until they are confirmed or the next full listing agrees' }
-  ),
-  last_error: Nullable(
-    Type.String({ description: 'A sentence', example: 'Atlassian cannot be reached.' })
-  )
-})
+    login_url: Nullable(
+      Type.String({
+        description:
+          'Login that requests the granted and the missing scopes; null if nothing is missing, or if the client is not configured to request it',
+        example: '/auth/jira/login?state=user_id%3D1&scope=read%3Ajira-work%20offline_access'
+      })
+    )
+  },
+  { title: 'Feature' }
+)
+
+export const ConnectionResponse = Type.Object(
+  {
+    product: Type.String({ example: 'jira' }),
+    state: ConnectionStateSchema,
+    account_id: Type.String({
+      description: 'Atlassian account',
+      example: '712020:1c2d3e4f-0000-4000-8000-aabbccddeeff'
+    }),
+    site: Nullable(SiteSchema),
+    sites: Type.Array(
+      Type.Composite(
+        [
+          SiteSchema,
+          Type.Object({
+            selected: Type.Boolean({ description: 'Whether the site is copied' }),
+            reachable: Type.Boolean({
+              description: 'Whether the consent covered the site at the last check'
+            })
+          })
+        ],
+        { title: 'ConnectionSite' }
+      )
+    ),
+    features: Type.Array(FeatureSchema),
+    scopes: Type.Array(Type.String({ example: 'read:jira-work' }), {
+      description: 'Granted scopes'
+    }),
+    connected_at: Timestamp,
+    last_refresh_at: Nullable(Timestamp),
+    reconsent_by: Type.String({
+      description: 'When the consent expires at Atlassian',
+      example: '2027-11-23T12:00:00.000Z'
+    }),
+    next_try_at: Nullable(Timestamp),
+    next_sync_at: Nullable({
+      ...Timestamp,
+      description: 'When the next scheduled sync starts'
+    }),
+    page_bodies: Type.Boolean({ description: 'Whether bodies of pages are copied' }),
+    held_deletions: Type.Array(
+      Type.Object(
+        {
+          collection: Type.String({ example: 'pages' }),
+          site: Type.String(CLOUD_ID_DOCS),
+          count: Type.Integer({
+            description: 'Items that were missing from a listing that shrank too much',
+            example: 120
+          }),
+          since: Timestamp
+        },
+        { title: 'HeldDeletions' }
+      ),
+      { description: 'Deletions on hold until they are confirmed, or the next full listing agrees' }
+    ),
+    last_error: Nullable(
+      Type.String({ description: 'Sentence for people', example: 'Atlassian cannot be reached.' })
+    )
+  },
+  { title: 'Connection' }
+)
 export type ConnectionResponse = Static<typeof ConnectionResponse>
 
-export const ConnectionListResponse = Type.Object({ connections: Type.Array(ConnectionResponse) })
+export const ConnectionListResponse = Type.Object(
+  { connections: Type.Array(ConnectionResponse) },
+  { title: 'ConnectionList' }
+)
 
 export const SiteBody = Type.Object(
   {
@@ -109,58 +136,63 @@ export const SiteBody = Type.Object(
         minItems: 1,
         maxItems: 100,
         uniqueItems: true,
-        description: 'Several sites: all of them are copied'
+        description: 'Several sites, all of them copied'
       })
     )
   },
-  { additionalProperties: false, minProperties: 1, maxProperties: 1 }
+  { title: 'SiteBody', additionalProperties: false, minProperties: 1, maxProperties: 1 }
 )
 
 export const HistoryResponse = Type.Array(
-  Type.Object({
-    id: Type.Integer({ minimum: 1, example: 1 }),
-    at: Timestamp,
-    from: Nullable(ConnectionStateSchema),
-    to: ConnectionStateSchema,
-    code: Nullable(Type.String({ example: 'upstream_unreachable' })),
-    detail: Nullable(Type.String({ example: 'Atlassian cannot be reached.' }))
-  })
+  Type.Object(
+    {
+      id: Type.Integer({ minimum: 1, example: 1 }),
+      at: Timestamp,
+      from: Nullable(ConnectionStateSchema),
+      to: ConnectionStateSchema,
+      code: Nullable(Type.String({ example: 'upstream_unreachable' })),
+      detail: Nullable(Type.String({ example: 'Atlassian cannot be reached.' }))
+    },
+    { title: 'ConnectionStateChange' }
+  )
 )
 
-/** What happens to what was copied when somebody leaves. */
+/** What happens to the copied items on disconnect. */
 export const CopiesParameter = Type.Optional(
   Type.Unsafe<'keep' | 'erase'>({
     type: 'string',
     enum: ['keep', 'erase'],
     default: 'erase',
-    description: 'What becomes of the copies'
+    description: 'What happens to the copied items'
   })
 )
 
 export const RemoveAppUrlSchema = Type.String({
-  description:
-    'Where the person takes the access away at Atlassian, which has no address for programs to do so',
+  description: 'Page at Atlassian where the user revokes access; Atlassian has no API for it',
   example: 'https://id.atlassian.com/manage-profile/apps'
 })
 
-export const DisconnectResponse = Type.Object({
-  product: Type.String({ example: 'jira' }),
-  copies: Type.Union([Type.Literal('kept'), Type.Literal('erased')]),
-  tokens: Type.Union([Type.Literal('erased'), Type.Literal('kept')], {
-    description: 'kept: another connection lives on the same consent'
-  }),
-  remove_app_url: RemoveAppUrlSchema
-})
+export const DisconnectResponse = Type.Object(
+  {
+    product: Type.String({ example: 'jira' }),
+    copies: Type.Union([Type.Literal('kept'), Type.Literal('erased')]),
+    tokens: Type.Union([Type.Literal('erased'), Type.Literal('kept')], {
+      description: '`kept`: another connection uses the same grant'
+    }),
+    remove_app_url: RemoveAppUrlSchema
+  },
+  { title: 'DisconnectResult' }
+)
 
 export const ConnectionOptionsBody = Type.Object(
   {
     page_bodies: Type.Optional(
       Type.Boolean({
         description:
-          'Copy the bodies of pages too (Confluence): storage format and plain text. A change takes a full copy',
+          'Copy the bodies of pages too (Confluence): storage format and plain text. A change starts a full sync',
         example: true
       })
     )
   },
-  { additionalProperties: false, minProperties: 1 }
+  { title: 'ConnectionOptionsBody', additionalProperties: false, minProperties: 1 }
 )

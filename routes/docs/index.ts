@@ -3,12 +3,12 @@ import type { FastifyInstance } from 'fastify'
 
 export const autoPrefix = '/'
 
-/** The one style that Swagger UI sets inline; a browser test tells when it changes. */
+/** Hash of the one inline style of Swagger UI; a browser test fails when it changes. */
 const INLINE_STYLE = 'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='
 
 /**
- * Swagger UI at `/docs`, with its scripts and styles served from here and its links relative, so that it works under any
- * prefix. The package's policy allows other hosts and forbids plain http; this one allows neither less nor more than here.
+ * Swagger UI at `/docs`. Its scripts and styles are served locally and its links are relative, so it works under any prefix. The
+ * package's content security policy allows other hosts and forbids plain http; this one allows this origin only.
  */
 export default async function (app: FastifyInstance) {
   app.addHook('onRoute', (route) => {
@@ -23,6 +23,8 @@ export default async function (app: FastifyInstance) {
         .replaceAll(/ https:(?=[ ;])| validator\.swagger\.io| ?upgrade-insecure-requests;?/g, '')
         .replace("style-src 'self'", `style-src 'self' '${INLINE_STYLE}'`),
     uiConfig: { validatorUrl: null, deepLinking: true },
+    transformSpecification: (_document, { url }) => app.getOpenApiDocument(url),
+    transformSpecificationClone: false,
     theme: { title: 'Jira and Confluence connector' }
   })
 }

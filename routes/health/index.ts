@@ -2,36 +2,53 @@ import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { AppError } from '../../src/lib/errors.ts'
 import { providers } from '../../src/providers/index.ts'
-import { Nullable } from '../../src/http/schemas.ts'
+import { Nullable, problemResponses } from '../../src/http/schemas.ts'
 import type { Vault } from '../../src/vault/vault.ts'
 
 const DATABASE_TIMEOUT_MS = 1_000
-const CheckResult = Type.Union([Type.Literal('ok'), Type.Literal('failed')])
-const ReadinessResponse = Type.Object({
-  status: Type.Union([Type.Literal('ok'), Type.Literal('unavailable')]),
-  checks: Type.Object({
-    database: CheckResult,
-    migrations: CheckResult,
-    vault_key: CheckResult,
-    accepting: CheckResult
-  })
+const CheckResult = Type.Union([Type.Literal('ok'), Type.Literal('failed')], {
+  title: 'CheckResult'
 })
-const SettingSource = Type.Object({
-  present: Type.Boolean(),
-  from: Nullable(
-    Type.String({ description: 'The variable it came from', example: 'JIRA_OAUTH_CLIENT_ID' })
-  )
-})
-const OAuthHealthResponse = Type.Object({
-  configured: Type.Boolean(),
-  client_id: SettingSource,
-  client_secret: SettingSource,
-  redirect_uri: SettingSource,
-  redirect_uri_in_use: Nullable(
-    Type.String({ example: 'https://app.example.com/api/auth/jira/callback' })
-  ),
-  scopes: Type.Array(Type.String({ example: 'read:jira-work' }))
-})
+const ReadinessResponse = Type.Object(
+  {
+    status: Type.Union([Type.Literal('ok'), Type.Literal('unavailable')]),
+    checks: Type.Object(
+      {
+        database: CheckResult,
+        migrations: CheckResult,
+        vault_key: CheckResult,
+        accepting: CheckResult
+      },
+      { title: 'ReadinessChecks' }
+    )
+  },
+  { title: 'Readiness' }
+)
+const SettingSource = Type.Object(
+  {
+    present: Type.Boolean(),
+    from: Nullable(
+      Type.String({
+        description: 'Environment variable that sets it',
+        example: 'JIRA_OAUTH_CLIENT_ID'
+      })
+    )
+  },
+  { title: 'SettingSource' }
+)
+const OAuthHealthResponse = Type.Object(
+  {
+    configured: Type.Boolean(),
+    client_id: SettingSource,
+    client_secret: SettingSource,
+    redirect_uri: SettingSource,
+    redirect_uri_in_use: Nullable(
+      Type.String({ example: 'https://app.example.com/api/auth/jira/callback' })
+    ),
+    scopes: Type.Array(Type.String({ example: 'read:jira-work' }))
+  },
+  { title: 'ProductOAuthSettings' }
+)
 
 export const autoPrefix = '/'
 
@@ -42,8 +59,9 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       config: { access: 'open', limit: 'none' },
       schema: {
         tags: ['Health'],
-        summary: 'Ready for requests? Never depends on Atlassian',
-        response: { 200: ReadinessResponse, 503: ReadinessResponse }
+        operationId: 'getReadiness',
+        summary: 'Check readiness; does not depend on Atlassian',
+        response: { ...problemResponses(400), 200: ReadinessResponse, 503: ReadinessResponse }
       }
     },
     async (_request, reply) => {
@@ -67,9 +85,14 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       config: { access: { scope: 'admin' } },
       schema: {
         tags: ['Health'],
-        summary: 'Which OAuth settings are there, and from which variables; never their secrets',
+        operationId: 'getOAuthSettings',
+        summary: 'Show which OAuth settings are present and which variables set them; no secrets',
         response: {
-          200: Type.Object(Object.fromEntries(providers.map(({ id }) => [id, OAuthHealthResponse])))
+          200: Type.Object(
+            Object.fromEntries(providers.map(({ id }) => [id, OAuthHealthResponse])),
+            { title: 'OAuthSettings' }
+          ),
+          ...problemResponses()
         }
       }
     },
@@ -97,11 +120,11 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       )
   )
 
-  /** Whether the tables are up to date; undefined when the database does not answer in time. */
+  /** Whether all migrations are applied; undefined if the database does not respond in time. */
   async function checkMigrations(): Promise<boolean | undefined> {
     const timeout = new Promise<never>((_resolve, reject) => {
       setTimeout(() => {
-        reject(new AppError('database_unavailable', 'The database does not answer.'))
+        reject(new AppError('database_unavailable', 'The database does not respond.'))
       }, DATABASE_TIMEOUT_MS).unref()
     })
     return await Promise.race([app.store.isMigrated(), timeout]).catch((err: unknown) => {

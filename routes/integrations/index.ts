@@ -4,7 +4,13 @@ import { AppError } from '../../src/lib/errors.ts'
 import { requireUser } from '../../src/oauth/resolve-user.ts'
 import { getAliasPrefix } from '../../src/http/pagination.ts'
 import { providers, type Provider } from '../../src/providers/index.ts'
-import { NotModified, Nullable, OptionalText, problemResponses } from '../../src/http/schemas.ts'
+import {
+  NotModified,
+  Nullable,
+  OptionalText,
+  problemResponses,
+  toTypeName
+} from '../../src/http/schemas.ts'
 import type { ConnectionWithGrant } from '../../src/store/repositories/connections.ts'
 import { isConnected } from '../connections/view.ts'
 import { createItemList } from '../items/lists.ts'
@@ -18,9 +24,9 @@ const ConnectBody = Type.Object(
         Type.String({ maxLength: 254, format: 'email', example: 'ada@example.com' })
       ])
     ),
-    display_name: OptionalText(200, 'What to call the person', 'Ada Lovelace')
+    display_name: OptionalText(200, 'Name of the user', 'Ada Lovelace')
   },
-  { additionalProperties: false }
+  { title: 'ConnectBody', additionalProperties: false }
 )
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
@@ -34,6 +40,7 @@ const integrationRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
   { provider }
 ) => {
   const { users, connections } = app.store
+  const name = toTypeName(provider.id)
 
   app.post(
     '/connect',
@@ -41,15 +48,19 @@ const integrationRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
       config: { access: { scope: 'connections:write', owner: 'itself' } },
       schema: {
         tags: ['Integrations'],
-        summary: `How to connect ${provider.title}: where to send the browser`,
+        operationId: `connect${name}`,
+        summary: `Prepare a ${provider.title} login: returns the URL to send the browser to`,
         body: Type.Union([Type.Null(), ConnectBody]),
         response: {
-          200: Type.Object({
-            provider: Type.Literal(provider.id),
-            base_url: Nullable(Type.String({ example: 'https://acme.atlassian.net' })),
-            connected: Type.Boolean(),
-            redirect_url: Type.String({ example: `/auth/${provider.id}/login` })
-          }),
+          200: Type.Object(
+            {
+              provider: Type.Literal(provider.id),
+              base_url: Nullable(Type.String({ example: 'https://acme.atlassian.net' })),
+              connected: Type.Boolean(),
+              redirect_url: Type.String({ example: `/auth/${provider.id}/login` })
+            },
+            { title: `${name}ConnectResult` }
+          ),
           ...problemResponses(400, 413, 415, 422)
         }
       }
@@ -59,7 +70,7 @@ const integrationRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
       const { email, display_name: displayName } = (body ?? {}) as Static<typeof ConnectBody>
       const restrictedUserId = request.restrictedUserId()
       if (restrictedUserId !== undefined && typeof email === 'string') {
-        throw new AppError('forbidden', 'You connect your own account: leave the email out.')
+        throw new AppError('forbidden', 'You can connect only your own account: omit `email`.')
       }
       const namedUser =
         restrictedUserId !== undefined
@@ -88,16 +99,20 @@ const integrationRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
         config: { access: { scope: 'data:read', owner: 'query.owner_id' } },
         schema: {
           tags: ['Integrations'],
-          summary: `The stored ${collection.name} of an owner`,
+          operationId: `fetch${name}${toTypeName(collection.name)}`,
+          summary: `Fetch an owner's copied ${provider.title} ${collection.name}`,
           querystring: Type.Object(
             { ...OwnerQuery, ...itemList.parameters },
             { additionalProperties: false }
           ),
           response: {
-            200: Type.Object({
-              provider: Type.Literal(provider.id),
-              items: Type.Array(itemList.ItemSchema)
-            }),
+            200: Type.Object(
+              {
+                provider: Type.Literal(provider.id),
+                items: Type.Array(itemList.ItemSchema)
+              },
+              { title: `${name}${toTypeName(collection.name)}Result` }
+            ),
             304: NotModified,
             ...problemResponses(400, 404, 422)
           }
@@ -105,7 +120,7 @@ const integrationRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
       },
       async (request, reply) => {
         const resolvedOwnerId = await resolveOwnerId(
-          (request.query as { owner_id?: string }).owner_id,
+          (request.query as { owner_id?: number }).owner_id,
           request.restrictedUserId()
         )
         const items =
@@ -119,18 +134,18 @@ const integrationRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
 
   await app.register(runRoutes, { prefix: '/sync', provider, resolveOwnerId })
 
-  /** The named owner, or who asks, or the first user; undefined where there is nobody. */
+  /** The caller if restricted to itself, else the requested owner, else the first user; undefined if there is no user. */
   async function resolveOwnerId(
-    ownerId: string | undefined,
+    ownerId: number | undefined,
     restrictedUserId: number | undefined
   ): Promise<number | undefined> {
     const requestedId = restrictedUserId ?? ownerId
     return requestedId === undefined
       ? (await users.findFirst())?.id
-      : (await requireUser(app.store, Number(requestedId))).id
+      : (await requireUser(app.store, requestedId)).id
   }
 
-  /** The connected site's address where there is exactly one; several are not chosen between. */
+  /** URL of the connected site if there is exactly one. */
   function siteBaseUrl(current: ConnectionWithGrant | undefined): string | null {
     const [site, another] = current?.connection.selectedSites ?? []
     const baseUrl = site !== undefined && another === undefined ? site.url : app.config.cloudBaseUrl

@@ -13,73 +13,87 @@ const RUN_STATES = [
 ] as const
 const CountSchema = (description: string) => Type.Integer({ minimum: 0, description, example: 0 })
 
-export const RunResponse = Type.Object({
-  id: Id,
-  product: Type.String({ example: 'jira' }),
-  owner_id: Id,
-  mode: Type.String({
-    description:
-      'due: what is due · incremental: what has changed · full: everything, which also finds deletions',
-    example: 'due'
-  }),
-  state: Type.Union(
-    RUN_STATES.map((state) => Type.Literal(state)),
-    {
-      description:
-        'parked: it goes on by itself at next_run_at · partial: something was not copied, error and failures say what · failed: nothing was · cancelled: somebody ended it'
-    }
-  ),
-  counts: Type.Object({
-    seen: CountSchema('Items read from Atlassian'),
-    added: CountSchema('New here, or here again'),
-    changed: CountSchema('Different from what was here'),
-    unchanged: CountSchema('The same, or older than what is here'),
-    removed: CountSchema('Gone at Atlassian, and now here'),
-    held: CountSchema('Missing from a listing that shrank too much to be believed'),
-    skipped: CountSchema('Items that did not fit'),
-    upstream_calls: CountSchema('Requests sent to Atlassian'),
-    points: CountSchema('What they cost of the hourly quota')
-  }),
-  progress: Nullable(
-    Type.Object({
-      collection: Type.String({ example: 'pages' }),
-      site: Type.String({
-        description: 'Its cloudId',
-        example: '8f0c1d3e-2222-4b4b-9a9a-000000000001'
-      }),
-      done: CountSchema('Items of it so far'),
-      expected: Nullable(
-        Type.Integer({
-          description: 'About how many there are, where that is known',
-          example: 1200
-        })
-      )
-    })
-  ),
-  failures: Type.Array(
-    Type.Object({
-      collection: Type.String({ example: 'pages' }),
-      site: Type.String({ example: '8f0c1d3e-2222-4b4b-9a9a-000000000001' }),
-      remote_id: Nullable(
-        Type.String({ description: 'null: the whole collection', example: '302737' })
-      ),
-      code: Type.String({ example: 'item_invalid' }),
-      detail: Type.String({ example: 'It is in no space that can be seen.' })
+export const RunResponse = Type.Object(
+  {
+    id: Id,
+    product: Type.String({ example: 'jira' }),
+    owner_id: Id,
+    mode: Type.String({
+      description: '`due`, `incremental` or `full`; see the `mode` parameter',
+      example: 'due'
     }),
-    { description: 'The first hundred' }
-  ),
-  error: Nullable(
-    Type.Object({
-      code: Type.String({ example: 'upstream_timeout' }),
-      detail: Type.String({ example: 'Atlassian did not answer in time.' })
-    })
-  ),
-  created_at: Timestamp,
-  started_at: Nullable(Timestamp),
-  finished_at: Nullable(Timestamp),
-  next_run_at: Nullable({ ...Timestamp, description: 'When a parked run goes on' }),
-  duration_ms: Nullable(Type.Integer({ description: 'From its start to its end', example: 1200 }))
-})
+    state: Type.Union(
+      RUN_STATES.map((state) => Type.Literal(state)),
+      {
+        description:
+          '`parked`: continues at `next_run_at` · `partial`: some items were not copied, see `error` and `failures` · `failed`: no items were copied · `cancelled`: ended by a caller'
+      }
+    ),
+    counts: Type.Object(
+      {
+        seen: CountSchema('Items read from Atlassian'),
+        added: CountSchema('Items added, or restored after a deletion'),
+        changed: CountSchema('Items updated'),
+        unchanged: CountSchema('Items that were already up to date'),
+        removed: CountSchema('Items deleted because Atlassian no longer has them'),
+        held: CountSchema('Deletions on hold because the listing shrank too much'),
+        skipped: CountSchema('Invalid items'),
+        upstream_calls: CountSchema('Requests sent to Atlassian'),
+        points: CountSchema('Points of the hourly quota that these requests cost')
+      },
+      { title: 'SyncRunCounts' }
+    ),
+    progress: Nullable(
+      Type.Object(
+        {
+          collection: Type.String({ example: 'pages' }),
+          site: Type.String({
+            description: 'cloudId of the site',
+            example: '8f0c1d3e-2222-4b4b-9a9a-000000000001'
+          }),
+          done: CountSchema('Items read so far'),
+          expected: Nullable(
+            Type.Integer({
+              description: 'Approximate total, if known',
+              example: 1200
+            })
+          )
+        },
+        { title: 'SyncRunProgress' }
+      )
+    ),
+    failures: Type.Array(
+      Type.Object(
+        {
+          collection: Type.String({ example: 'pages' }),
+          site: Type.String({ example: '8f0c1d3e-2222-4b4b-9a9a-000000000001' }),
+          remote_id: Nullable(
+            Type.String({ description: '`null`: the whole collection', example: '302737' })
+          ),
+          code: Type.String({ example: 'item_invalid' }),
+          detail: Type.String({ example: 'It is in no space that can be seen.' })
+        },
+        { title: 'SyncRunFailure' }
+      ),
+      { description: 'The first 100 failures' }
+    ),
+    error: Nullable(
+      Type.Object(
+        {
+          code: Type.String({ example: 'upstream_timeout' }),
+          detail: Type.String({ example: 'Atlassian did not answer in time.' })
+        },
+        { title: 'SyncRunError' }
+      )
+    ),
+    created_at: Timestamp,
+    started_at: Nullable(Timestamp),
+    finished_at: Nullable(Timestamp),
+    next_run_at: Nullable({ ...Timestamp, description: 'When a parked run continues' }),
+    duration_ms: Nullable(Type.Integer({ description: 'From start to end', example: 1200 }))
+  },
+  { title: 'SyncRun' }
+)
 export type RunResponse = Static<typeof RunResponse>
 
 export function toRunResponse(run: SyncRun): RunResponse {

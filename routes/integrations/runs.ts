@@ -6,40 +6,47 @@ import { isIdPosition, decodeCursor } from '../../src/http/cursor.ts'
 import { AppError } from '../../src/lib/errors.ts'
 import { paginate, getAliasPrefix } from '../../src/http/pagination.ts'
 import type { Provider } from '../../src/providers/index.ts'
-import { PaginationParameters, PathId, problemResponses } from '../../src/http/schemas.ts'
+import {
+  EmptyBody,
+  Id,
+  PaginationParameters,
+  problemResponses,
+  toTypeName
+} from '../../src/http/schemas.ts'
 import type { SyncRun, RunMode } from '../../src/store/repositories/sync-runs.ts'
 import { streamRunEvents, isCaughtUp, MAX_STREAM_DURATION_MS } from './run-stream.ts'
 import { RunResponse, toRunResponse } from './run-view.ts'
 
 export const OwnerQuery = {
-  owner_id: Type.Optional({ ...PathId, description: 'Default: the first user' })
+  owner_id: Type.Optional({ ...Id, description: 'Default: the first user' })
 }
 const ModeSchema = Type.Unsafe<RunMode>({
   type: 'string',
   enum: ['due', 'incremental', 'full'],
   default: 'due',
   description:
-    'due: incremental, and full where a day has passed since the last · incremental: what has changed, after a first full copy · full: everything'
+    '`due`: incremental; full once a day · `incremental`: changed items, after a first full sync · `full`: everything; also detects deletions'
 })
-const RunParams = Type.Object({ id: PathId })
+const RunParams = Type.Object({ id: Id })
 
 interface RunRoutesOptions {
   provider: Provider
   resolveOwnerId: (
-    ownerId: string | undefined,
+    ownerId: number | undefined,
     restrictedUserId: number | undefined
   ) => Promise<number | undefined>
 }
 
-/** Whose it is stands in the run. */
+/** The owner is in the run; the handler checks it. */
 const RUN_READ_ACCESS: FastifyContextConfig = { access: { scope: 'sync:read', owner: 'itself' } }
 
-/** Runs of one product: started, listed, followed, cancelled. */
+/** Routes of the sync runs of one product. */
 export const runRoutes: FastifyPluginAsyncTypebox<RunRoutesOptions> = async (
   app,
   { provider, resolveOwnerId }
 ) => {
   const { runs } = app.store
+  const name = toTypeName(provider.id)
 
   app.post(
     '',
@@ -47,12 +54,13 @@ export const runRoutes: FastifyPluginAsyncTypebox<RunRoutesOptions> = async (
       config: { access: { scope: 'sync:write', owner: 'query.owner_id' } },
       schema: {
         tags: ['Integrations'],
-        summary: `Copy what the owner's ${provider.title} connection reaches; joins a run that is under way`,
+        operationId: `start${name}Sync`,
+        summary: `Start a ${provider.title} sync run of the owner, or join the active one`,
         querystring: Type.Object(
           { ...OwnerQuery, mode: ModeSchema },
           { additionalProperties: false }
         ),
-        body: Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })]),
+        body: EmptyBody,
         response: { 202: RunResponse, ...problemResponses(400, 404, 409, 413, 415, 422) }
       }
     },
@@ -80,7 +88,8 @@ export const runRoutes: FastifyPluginAsyncTypebox<RunRoutesOptions> = async (
       config: { access: { scope: 'sync:read', owner: 'query.owner_id' } },
       schema: {
         tags: ['Integrations'],
-        summary: `The owner's ${provider.title} runs, newest first`,
+        operationId: `list${name}SyncRuns`,
+        summary: `List the owner's ${provider.title} sync runs, newest first`,
         querystring: Type.Object(
           {
             ...OwnerQuery,
@@ -115,7 +124,8 @@ export const runRoutes: FastifyPluginAsyncTypebox<RunRoutesOptions> = async (
       config: RUN_READ_ACCESS,
       schema: {
         tags: ['Integrations'],
-        summary: 'How a run is doing',
+        operationId: `get${name}SyncRun`,
+        summary: `Get a ${provider.title} sync run`,
         params: RunParams,
         response: { 200: RunResponse, ...problemResponses(404, 422) }
       }
@@ -127,24 +137,26 @@ export const runRoutes: FastifyPluginAsyncTypebox<RunRoutesOptions> = async (
     '/runs/:id/events',
     {
       config: RUN_READ_ACCESS,
-      // The service's own limit is for answers that are made first and then sent.
+      // A stream outlives the general handler timeout.
       handlerTimeout: 2 * MAX_STREAM_DURATION_MS,
       schema: {
         tags: ['Integrations'],
-        summary:
-          'The same as server-sent events: at once, then at least every second while it works, until it has ended',
+        operationId: `follow${name}SyncRun`,
+        summary: `Follow a ${provider.title} sync run as server-sent events until it ends`,
+
         params: RunParams,
         headers: Type.Object({
           'last-event-id': Type.Optional(
             Type.String({
               maxLength: 64,
-              description: 'The id of the last event that was read: what it told is not told again'
+              description: 'Id of the last event received; the stream continues after it'
             })
           )
         }),
         response: {
           200: {
-            description: 'Events `progress`, and `end` as the last one; their data is the run',
+            description:
+              '`progress` events at least once per second while the run is active, then one `end` event; their data is the run',
             content: {
               'text/event-stream': {
                 schema: Type.Unsafe<Readable>({
@@ -155,8 +167,7 @@ export const runRoutes: FastifyPluginAsyncTypebox<RunRoutesOptions> = async (
             }
           },
           204: Type.Null({
-            description:
-              'The run has ended and the last event is known: there is nothing to come back for'
+            description: 'The run has ended and the client has its last event; stop reconnecting'
           }),
           ...problemResponses(404, 422)
         }
@@ -187,7 +198,7 @@ export const runRoutes: FastifyPluginAsyncTypebox<RunRoutesOptions> = async (
         .headers({
           'content-type': 'text/event-stream; charset=utf-8',
           'x-accel-buffering': 'no',
-          // A service that stops would wait for whatever keeps its connection alive.
+          // A kept-alive connection would delay shutdown.
           connection: 'close'
         })
         .send(stream)
@@ -200,7 +211,8 @@ export const runRoutes: FastifyPluginAsyncTypebox<RunRoutesOptions> = async (
       config: { access: { scope: 'sync:write', owner: 'itself' } },
       schema: {
         tags: ['Integrations'],
-        summary: 'Cancel a run; what it has copied stays',
+        operationId: `cancel${name}SyncRun`,
+        summary: `Cancel a ${provider.title} sync run; items copied so far stay`,
         params: RunParams,
         response: { 200: RunResponse, ...problemResponses(400, 404, 409, 413, 415, 422) }
       }
@@ -213,7 +225,7 @@ export const runRoutes: FastifyPluginAsyncTypebox<RunRoutesOptions> = async (
   )
 
   async function requireOwnerId(
-    ownerId: string | undefined,
+    ownerId: number | undefined,
     request: FastifyRequest
   ): Promise<number> {
     const resolvedOwnerId = await resolveOwnerId(ownerId, request.restrictedUserId())
@@ -221,8 +233,8 @@ export const runRoutes: FastifyPluginAsyncTypebox<RunRoutesOptions> = async (
     return resolvedOwnerId
   }
 
-  async function requireRun(id: string, request: FastifyRequest): Promise<SyncRun> {
-    const run = await runs.get(Number(id), provider.id)
+  async function requireRun(id: number, request: FastifyRequest): Promise<SyncRun> {
+    const run = await runs.get(id, provider.id)
     if (run === undefined || (request.restrictedUserId() ?? run.ownerId) !== run.ownerId) {
       throw new AppError('run_not_found', `No ${provider.title} run has this id.`)
     }

@@ -3,7 +3,13 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { requireUser } from '../../src/oauth/resolve-user.ts'
 import { providers } from '../../src/providers/index.ts'
 import type { Collection } from '../../src/providers/provider.ts'
-import { Id, NotModified, PathId, problemResponses } from '../../src/http/schemas.ts'
+import {
+  Id,
+  NotModified,
+  problemResponses,
+  toItemTypeName,
+  toTypeName
+} from '../../src/http/schemas.ts'
 import { getItemRepository } from '../../src/sync/copy-collection.ts'
 import { createItemList, createItemSchema, toItemResponse } from './lists.ts'
 
@@ -13,14 +19,18 @@ export const autoPrefix = '/'
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   for (const { id, collections } of providers) {
     for (const collection of collections) {
-      await app.register(itemRoutes, { prefix: `/${id}/${collection.name}`, collection })
+      await app.register(itemRoutes, {
+        prefix: `/${id}/${collection.name}`,
+        collection,
+        name: toTypeName(id)
+      })
     }
   }
 }
 
-const itemRoutes: FastifyPluginAsyncTypebox<{ collection: Collection }> = async (
+const itemRoutes: FastifyPluginAsyncTypebox<{ collection: Collection; name: string }> = async (
   app,
-  { collection }
+  { collection, name }
 ) => {
   const ItemResponse = createItemSchema(collection)
   const itemList = createItemList(app, collection)
@@ -34,10 +44,11 @@ const itemRoutes: FastifyPluginAsyncTypebox<{ collection: Collection }> = async 
         config: { access: { scope: 'data:write', owner: 'body.owner_id' } },
         schema: {
           tags: ['Data'],
-          summary: `Create or replace one of the ${collection.name} by hand`,
+          operationId: `save${name}${toItemTypeName(collection.name)}`,
+          summary: `Create or replace an item of ${collection.name}`,
           body: Type.Object(
             { owner_id: Id, ...manualUpload.body },
-            { additionalProperties: false }
+            { title: `${toItemTypeName(collection.name)}Upload`, additionalProperties: false }
           ),
           response: {
             200: ItemResponse,
@@ -64,8 +75,9 @@ const itemRoutes: FastifyPluginAsyncTypebox<{ collection: Collection }> = async 
       config: { access: { scope: 'data:read', owner: 'params.owner_id' } },
       schema: {
         tags: ['Data'],
+        operationId: `list${name}${toTypeName(collection.name)}`,
         summary: `List an owner's ${collection.name}`,
-        params: Type.Object({ owner_id: PathId }),
+        params: Type.Object({ owner_id: Id }),
         querystring: Type.Object(itemList.parameters, { additionalProperties: false }),
         response: {
           200: Type.Array(itemList.ItemSchema),
@@ -75,7 +87,7 @@ const itemRoutes: FastifyPluginAsyncTypebox<{ collection: Collection }> = async 
       }
     },
     async (request, reply) => {
-      const owner = await requireUser(app.store, Number(request.params.owner_id))
+      const owner = await requireUser(app.store, request.params.owner_id)
       return await itemList.readPage(owner.id, request, reply)
     }
   )

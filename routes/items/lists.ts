@@ -5,7 +5,13 @@ import { AppError } from '../../src/lib/errors.ts'
 import { isStorableText } from '../../src/lib/formats.ts'
 import { paginate } from '../../src/http/pagination.ts'
 import type { Collection } from '../../src/providers/provider.ts'
-import { Id, Nullable, PaginationParameters, Timestamp } from '../../src/http/schemas.ts'
+import {
+  Id,
+  Nullable,
+  PaginationParameters,
+  Timestamp,
+  toItemTypeName
+} from '../../src/http/schemas.ts'
 import type { ItemTable, ListedItem, ListPosition } from '../../src/model/items.ts'
 import { getItemRepository } from '../../src/sync/copy-collection.ts'
 
@@ -33,23 +39,27 @@ export const BodyResponse = Type.Object(
     })
   },
   {
+    title: 'ItemBody',
     description:
       'With include=body; null where the connection does not copy bodies, or there is none'
   }
 )
 
 /** One item as lists serve it. */
-export function createItemSchema({ responseFields }: Collection) {
-  return Type.Object({
-    id: Id,
-    owner_id: Id,
-    ...responseFields,
-    updated_at: {
-      ...Timestamp,
-      description:
-        'When it was changed at Atlassian, or here where Atlassian does not say. ISO 8601, UTC'
-    }
-  })
+export function createItemSchema({ name, responseFields }: Collection) {
+  return Type.Object(
+    {
+      id: Id,
+      owner_id: Id,
+      ...responseFields,
+      updated_at: {
+        ...Timestamp,
+        description:
+          'When it was changed at Atlassian, or here where Atlassian does not say. ISO 8601, UTC'
+      }
+    },
+    { title: toItemTypeName(name) }
+  )
 }
 
 export function toItemResponse(collection: Collection, row: ListedItem<ItemTable>) {
@@ -125,10 +135,13 @@ export function createItemList({ store }: FastifyInstance, collection: Collectio
     },
 
     ItemSchema: table.hasBody
-      ? Type.Composite([
-          createItemSchema(collection),
-          Type.Object({ body: Type.Optional(Nullable(BodyResponse)) })
-        ])
+      ? Type.Composite(
+          [
+            createItemSchema(collection),
+            Type.Object({ body: Type.Optional(Nullable(BodyResponse)) })
+          ],
+          { title: `${toItemTypeName(collection.name)}WithBody` }
+        )
       : createItemSchema(collection),
 
     /**

@@ -5,7 +5,7 @@ import { AppError } from '../../src/lib/errors.ts'
 import type { Logger } from '../../src/lib/http-client.ts'
 import { requireUser } from '../../src/oauth/resolve-user.ts'
 import { getAliasPrefix } from '../../src/http/pagination.ts'
-import { PathId, problemResponses } from '../../src/http/schemas.ts'
+import { Id, problemResponses } from '../../src/http/schemas.ts'
 import { streamExport } from './export-document.ts'
 import { createExportSchema } from './schema.ts'
 
@@ -24,9 +24,10 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       handlerTimeout: EXPORT_TIMEOUT_MS,
       schema: {
         tags: ['Users'],
+        operationId: 'exportUser',
         summary:
-          'Everything that is kept about a user, copies included, as one JSON document; only tokens and hashes are left out',
-        params: Type.Object({ user_id: PathId }),
+          'Export all data stored about a user, except tokens and hashes, as one JSON document',
+        params: Type.Object({ user_id: Id }),
         response: {
           200: {
             description:
@@ -40,7 +41,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       }
     },
     async ({ params, url, method, log }, reply) => {
-      const user = await requireUser(app.store, Number(params.user_id))
+      const user = await requireUser(app.store, params.user_id)
       reply.headers({
         'content-type': 'application/json; charset=utf-8',
         'content-disposition': `attachment; filename="user-${user.id}.json"`,

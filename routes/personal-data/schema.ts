@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import { providers } from '../../src/providers/index.ts'
 import type { Collection } from '../../src/providers/provider.ts'
-import { Id, Nullable, Timestamp } from '../../src/http/schemas.ts'
+import { Id, Nullable, Timestamp, toItemTypeName } from '../../src/http/schemas.ts'
 import { COLLECTIONS } from '../../src/model/items.ts'
 import { getItemRepository } from '../../src/sync/copy-collection.ts'
 import type { Store } from '../../src/store/index.ts'
@@ -36,74 +36,91 @@ const ReturnUrlSchema = Nullable(Type.String({ example: 'https://app.example.com
 
 /** Everything that is kept about one person, but what nobody may have: tokens and hashes. */
 export const createExportSchema = (store: Store) =>
-  Type.Object({
-    exported_at: Timestamp,
-    user: Type.Object({
-      id: Id,
-      email: Type.String({ example: 'ada@example.com' }),
-      display_name: Nullable(Type.String({ example: 'Ada Lovelace' })),
-      created_at: Timestamp
-    }),
-    identities: Type.Array(
-      Type.Object({
-        issuer: Type.String({ example: 'https://id.example.com/' }),
-        subject: Type.String({ example: 'ada' }),
-        created_at: Timestamp
-      })
-    ),
-    connections: Type.Array(
-      Type.Composite([
-        Type.Object({ id: Id }),
-        ConnectionResponse,
-        Type.Object({ history: HistoryResponse })
-      ])
-    ),
-    runs: Type.Array(RunResponse),
-    connect_sessions: Type.Array(
-      Type.Object({
-        id: Id,
-        products: Type.Array(ProductSchema),
-        return_url: ReturnUrlSchema,
-        opened: Type.Boolean({ description: 'A browser has opened its link' }),
-        created_at: Timestamp,
-        expires_at: Timestamp
-      })
-    ),
-    logins: Type.Array(
-      Type.Object({
-        product: ProductSchema,
-        state: Nullable(
-          Type.String({
-            description: 'What the caller gave as its own state',
-            example: 'user_id=1'
-          })
-        ),
-        return_url: ReturnUrlSchema,
-        scopes: Type.Array(Type.String({ example: 'read:me' })),
-        ended: Type.Boolean(),
-        expires_at: Timestamp
-      }),
-      { description: 'Logins that are under way, or ended within the last hour' }
-    ),
-    audit: Type.Array(AuditResponse, {
-      description:
-        'What was done about this person, newest first. From which address, and by which key or operator, is left out where that was somebody else'
-    }),
-    ...Object.fromEntries(
-      exportCollections.map((collection) => [
-        collection.name,
-        Type.Array(
-          Type.Composite([
-            RemoteIdentity,
-            createItemSchema(collection),
-            ...(getItemRepository(store, collection.name).hasBody
-              ? [Type.Object({ body: Nullable(BodyResponse) })]
-              : [])
-          ])
+  Type.Object(
+    {
+      exported_at: Timestamp,
+      user: Type.Object(
+        {
+          id: Id,
+          email: Type.String({ example: 'ada@example.com' }),
+          display_name: Nullable(Type.String({ example: 'Ada Lovelace' })),
+          created_at: Timestamp
+        },
+        { title: 'ExportedUser' }
+      ),
+      identities: Type.Array(
+        Type.Object(
+          {
+            issuer: Type.String({ example: 'https://id.example.com/' }),
+            subject: Type.String({ example: 'ada' }),
+            created_at: Timestamp
+          },
+          { title: 'ExportedIdentity' }
         )
-      ])
-    )
-  })
+      ),
+      connections: Type.Array(
+        Type.Composite(
+          [Type.Object({ id: Id }), ConnectionResponse, Type.Object({ history: HistoryResponse })],
+          { title: 'ExportedConnection' }
+        )
+      ),
+      runs: Type.Array(RunResponse),
+      connect_sessions: Type.Array(
+        Type.Object(
+          {
+            id: Id,
+            products: Type.Array(ProductSchema),
+            return_url: ReturnUrlSchema,
+            opened: Type.Boolean({ description: 'A browser has opened its link' }),
+            created_at: Timestamp,
+            expires_at: Timestamp
+          },
+          { title: 'ExportedConnectSession' }
+        )
+      ),
+      logins: Type.Array(
+        Type.Object(
+          {
+            product: ProductSchema,
+            state: Nullable(
+              Type.String({
+                description: 'What the caller gave as its own state',
+                example: 'user_id=1'
+              })
+            ),
+            return_url: ReturnUrlSchema,
+            scopes: Type.Array(Type.String({ example: 'read:me' })),
+            ended: Type.Boolean(),
+            expires_at: Timestamp
+          },
+          { title: 'ExportedLogin' }
+        ),
+        { description: 'Logins that are under way, or ended within the last hour' }
+      ),
+      audit: Type.Array(AuditResponse, {
+        description:
+          'What was done about this person, newest first. From which address, and by which key or operator, is left out where that was somebody else'
+      }),
+      ...Object.fromEntries(
+        exportCollections.map((collection) => [
+          collection.name,
+          Type.Array(
+            Type.Composite(
+              [
+                RemoteIdentity,
+                createItemSchema(collection),
+                ...(getItemRepository(store, collection.name).hasBody
+                  ? [Type.Object({ body: Nullable(BodyResponse) })]
+                  : [])
+              ],
+              { title: `Exported${toItemTypeName(collection.name)}` }
+            )
+          )
+        ])
+      )
+    },
+    { title: 'UserExport' }
+  )
 
 /** Rows that are read at once: few where they carry long texts. */
 export function getBatchSize(store: Store, { name }: Collection): number {

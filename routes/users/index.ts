@@ -9,7 +9,6 @@ import {
   Nullable,
   OptionalText,
   PaginationParameters,
-  PathId,
   problemResponses
 } from '../../src/http/schemas.ts'
 import { requireUser } from '../../src/oauth/resolve-user.ts'
@@ -17,36 +16,42 @@ import { MANAGE_APPS_URL } from '../../src/providers/atlassian.ts'
 import type { UserRow } from '../../src/store/repositories/users.ts'
 import { CopiesParameter, RemoveAppUrlSchema } from '../connections/schema.ts'
 
-const UserResponse = Type.Object({
-  id: Id,
-  email: Type.String({ example: 'ada@example.com' }),
-  display_name: Nullable(Type.String({ example: 'Ada Lovelace' }))
-})
+const UserResponse = Type.Object(
+  {
+    id: Id,
+    email: Type.String({ example: 'ada@example.com' }),
+    display_name: Nullable(Type.String({ example: 'Ada Lovelace' }))
+  },
+  { title: 'User' }
+)
 const EmailSchema = Type.String({
   minLength: 3,
   maxLength: 254,
   format: 'email',
-  description: 'One bare address',
+  description: 'One bare email address',
   example: 'ada@example.com'
 })
 const UserBody = Type.Object(
   {
     email: EmailSchema,
-    display_name: OptionalText(200, 'What to call the person', 'Ada Lovelace')
+    display_name: OptionalText(200, 'Name of the user', 'Ada Lovelace')
   },
-  { additionalProperties: false }
+  { title: 'UserBody', additionalProperties: false }
 )
 
-const RemovedUserResponse = Type.Object({
-  id: Id,
-  disconnected: Type.Array(Type.String({ example: 'jira' }), {
-    description: 'The products that were connected'
-  }),
-  copies: Type.Union([Type.Literal('kept'), Type.Literal('erased')]),
-  remove_app_url: RemoveAppUrlSchema
-})
+const RemovedUserResponse = Type.Object(
+  {
+    id: Id,
+    disconnected: Type.Array(Type.String({ example: 'jira' }), {
+      description: 'Products that were connected'
+    }),
+    copies: Type.Union([Type.Literal('kept'), Type.Literal('erased')]),
+    remove_app_url: RemoveAppUrlSchema
+  },
+  { title: 'RemovedUser' }
+)
 
-/** Fields of the original that took a token from anybody who asked. */
+/** Token fields that the original service accepted from callers; this one rejects them. */
 const TOKEN_FIELDS = ['jira_token', 'confluence_token', 'jira_base_url', 'confluence_base_url']
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
@@ -58,6 +63,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       config: { access: { scope: 'users:write' } },
       schema: {
         tags: ['Users'],
+        operationId: 'createUser',
         summary: 'Create a user, or return the one with this email',
         body: UserBody,
         response: { 200: UserResponse, 201: UserResponse, ...problemResponses(400, 413, 415, 422) }
@@ -78,6 +84,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       config: { access: { scope: 'users:read' } },
       schema: {
         tags: ['Users'],
+        operationId: 'listUsers',
         summary: 'List users, oldest first',
         querystring: Type.Object(PaginationParameters, { additionalProperties: false }),
         response: { 200: Type.Array(UserResponse), ...problemResponses(400, 422) }
@@ -97,13 +104,14 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       config: { access: { scope: 'users:read', owner: 'params.user_id' } },
       schema: {
         tags: ['Users'],
-        summary: 'Fetch a user',
-        params: Type.Object({ user_id: PathId }),
+        operationId: 'getUser',
+        summary: 'Get a user',
+        params: Type.Object({ user_id: Id }),
         response: { 200: UserResponse, ...problemResponses(404, 422) }
       }
     },
     async ({ params }) => {
-      return toUserResponse(await requireUser(app.store, Number(params.user_id)))
+      return toUserResponse(await requireUser(app.store, params.user_id))
     }
   )
 
@@ -113,16 +121,17 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       config: { access: { scope: 'users:write', owner: 'params.user_id' } },
       schema: {
         tags: ['Users'],
+        operationId: 'deleteUser',
         summary:
-          "Remove a user with every connection, every token and every copy; copies=keep leaves the copies, under nobody's name",
-        params: Type.Object({ user_id: PathId }),
+          'Delete a user with all connections, tokens and copied items; `copies=keep` keeps the items without an owner',
+        params: Type.Object({ user_id: Id }),
         querystring: Type.Object({ copies: CopiesParameter }, { additionalProperties: false }),
         response: { 200: RemovedUserResponse, ...problemResponses(400, 404, 413, 415, 422) }
       }
     },
     async ({ params, query: { copies }, log }) => {
       const { store, tokenProvider, syncWorker } = app
-      const user = await requireUser(app.store, Number(params.user_id))
+      const user = await requireUser(app.store, params.user_id)
       const products = await removeUser(
         { store, tokenProvider, stopRuns: syncWorker.cancelForOwner },
         user,
@@ -141,7 +150,6 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
 
 export default routes
 
-/** Row to wire: snake_case, and no token ever leaves. */
 function toUserResponse({ id, email, displayName }: UserRow) {
   return { id, email, display_name: displayName }
 }
@@ -153,7 +161,7 @@ function rejectTokenFields(body: unknown): void {
   if (sentFields.length === 0) return
   throw new AppError(
     'validation_failed',
-    'Tokens are not taken from callers. Connect through GET /auth/jira/login or /auth/confluence/login.',
+    'The service does not accept tokens. Connect through GET /auth/jira/login or /auth/confluence/login.',
     {
       errors: sentFields.map((name) => ({
         pointer: `/${name}`,

@@ -2,49 +2,68 @@ import { Type } from '@sinclair/typebox'
 
 export { Nullable, OptionalText, Text, Url } from '../lib/typebox.ts'
 
-/** Shapes that several routes speak. Each is validation, type and documentation at once. */
+/**
+ * Schemas that several routes share. Each is validation, type and documentation at once; its `title` is its name in the OpenAPI
+ * document.
+ */
 
-/** Ids are positive 53-bit integers in one spelling; in a path they are text. */
+/** Ids are positive 53-bit integers. In paths and queries plugins/validation.ts reads them from text, in decimal only. */
 export const Id = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, example: 1 })
-export const PathId = Type.String({
-  pattern: '^[1-9][0-9]{0,15}$',
-  format: 'id',
-  description: 'A positive whole number',
-  example: '1'
-})
 
 export const PaginationParameters = {
   limit: Type.Integer({
     minimum: 1,
     maximum: 1000,
     default: 1000,
-    description: 'How many at most'
+    description: 'Maximum number of entries'
   }),
   cursor: Type.Optional(
     Type.String({
       maxLength: 12_288,
-      description: 'Where to go on, from the Link header of the page before'
+      description: 'Position of the next page, from the `Link` header of the previous one'
     })
   )
 }
 
-/** A moment, as answers have it. */
+/** A time, as responses have it. */
 export const Timestamp = Type.String({
   description: 'ISO 8601, UTC',
   example: '2026-11-23T12:00:00.000Z'
 })
 
-/** An answer without a body: what If-None-Match names is still so. */
+/** No body: the version that If-None-Match names is still current. */
 export const NotModified = Type.Null({
-  description: 'Nothing has changed since the answer that If-None-Match names'
+  description: 'Unchanged since the response that If-None-Match names'
 })
 
-/** Which of an app's three settings are absent. */
-export const MissingClientSettings = Type.Object({
-  client_id: Type.Boolean(),
-  client_secret: Type.Boolean(),
-  redirect_uri: Type.Boolean()
-})
+/** A request body that may be left out, and has no fields. */
+export const EmptyBody = Type.Union([
+  Type.Null(),
+  Type.Object({}, { title: 'EmptyBody', additionalProperties: false })
+])
+
+/** `issues` → `Issues`: a part of operation ids and schema names. */
+export function toTypeName(name: string): string {
+  return name
+    .split(/[^A-Za-z0-9]+/)
+    .map((word) => word.charAt(0).toUpperCase() + word.slice(1))
+    .join('')
+}
+
+/** `issues` → `Issue`, `repositories` → `Repository`: the schema name of one item of a collection. */
+export function toItemTypeName(collection: string): string {
+  return toTypeName(collection.replace(/ies$/, 'y').replace(/s$/, ''))
+}
+
+/** Which of an OAuth client's three settings are missing. */
+export const MissingClientSettings = Type.Object(
+  {
+    client_id: Type.Boolean(),
+    client_secret: Type.Boolean(),
+    redirect_uri: Type.Boolean()
+  },
+  { title: 'MissingClientSettings' }
+)
 
 /** RFC 9457. */
 export const Problem = Type.Object(
@@ -52,51 +71,54 @@ export const Problem = Type.Object(
     type: Type.String({ example: 'about:blank' }),
     title: Type.String({ example: 'Not Found' }),
     status: Type.Integer({ example: 404 }),
-    detail: Type.String({ description: 'A sentence for people', example: 'No user has this id.' }),
-    code: Type.String({ description: 'Stable, for programs', example: 'user_not_found' }),
+    detail: Type.String({ description: 'Sentence for people', example: 'No user has this id.' }),
+    code: Type.String({ description: 'Stable error code for programs', example: 'user_not_found' }),
     request_id: Type.String({
       description: 'Also in X-Request-ID and in every log line of the request',
       example: 'my-debug-123'
     }),
     errors: Type.Optional(
       Type.Array(
-        Type.Object({
-          pointer: Type.String({ example: '/email' }),
-          detail: Type.String({ example: 'Unknown field.' })
-        })
+        Type.Object(
+          {
+            pointer: Type.String({ description: 'JSON pointer (RFC 6901)', example: '/email' }),
+            detail: Type.String({ example: 'Unknown field.' })
+          },
+          { title: 'FieldError' }
+        )
       )
     ),
     missing: Type.Optional(MissingClientSettings),
     cursor: Type.Optional(
-      Type.String({ description: 'With cursor_expired: where a snapshot of what is there begins' })
+      Type.String({ description: 'With `cursor_expired`: cursor that starts a new snapshot' })
     ),
     confirm_url: Type.Optional(
       Type.String({
-        description: 'With account_changed: the login that confirms it',
+        description: 'With `account_changed`: login URL that confirms the change',
         example: 'https://app.example.com/auth/jira/login?redirect=true&change_account=true'
       })
     )
   },
-  { description: 'A problem document' }
+  { title: 'Problem', description: 'Problem document (RFC 9457)' }
 )
 
 const STATUS_DESCRIPTIONS: Record<number, string> = {
-  400: 'Not JSON, an unknown cursor, or a broken flow',
-  401: 'No credential, or one that is not good; send Authorization: Bearer …',
-  403: 'Not for this credential',
-  404: 'No such thing',
-  409: 'Not connected, or somebody has to act first',
-  410: 'Older than what is kept; begin again with the cursor that is given',
-  413: 'Body too large',
-  415: 'Not JSON',
-  422: 'Does not fit; errors name the fields',
-  429: 'Too many requests; Retry-After says when to ask again',
-  500: 'Unforeseen; the request id finds the log',
-  502: 'Atlassian refused or did not answer',
-  503: 'Not ready; Retry-After says when to ask again'
+  400: 'The request is malformed: invalid JSON, an unknown cursor, or a failed OAuth login',
+  401: 'No valid credential; send `Authorization: Bearer …`',
+  403: 'The credential does not allow this request',
+  404: 'Not found',
+  409: 'Not connected, or the connection needs action first',
+  410: 'The cursor has expired; start again with the cursor in the body',
+  413: 'The body is too large',
+  415: 'The body is not JSON',
+  422: 'Request validation failed; `errors` lists the fields',
+  429: 'Too many requests; retry after `Retry-After` seconds',
+  500: 'Internal error; the log has the request id',
+  502: 'Atlassian refused the request or did not respond',
+  503: 'Temporarily unavailable; retry after `Retry-After` seconds'
 }
 
-/** The problems a route may answer with. */
+/** The problem responses of a route; 500 and 503 are always among them. */
 export function problemResponses<Status extends number>(...statuses: Status[]) {
   return Object.fromEntries(
     [...statuses, 500, 503].map((status) => [

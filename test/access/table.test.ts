@@ -267,7 +267,7 @@ t.test(
       described++
       t.same(
         operation.security,
-        typeof rule === 'object' ? [{ bearer: [rule.scope] }] : undefined,
+        typeof rule === 'object' ? [{ bearer: [rule.scope] }] : [],
         `${method} ${url}`
       )
       if (typeof rule !== 'object') continue

@@ -1,7 +1,6 @@
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import type { AccessRule } from '../../src/access/rules.ts'
-
-type JsonSchema = Record<string, any>
+import { dereference, type JsonSchema } from '../openapi/dereference.ts'
 
 /** A route as it is registered, and what the description says of it; undefined where it is hidden. */
 export interface RouteEntry {
@@ -13,7 +12,7 @@ export interface RouteEntry {
 
 /** Every registered route beside its description. */
 export function listRouteEntries(app: FastifyInstance): RouteEntry[] {
-  const { paths } = app.swagger() as { paths: JsonSchema }
+  const { paths } = dereference(app.swagger()) as { paths: JsonSchema }
   const findOperation = (url: string) =>
     paths[url.replace(/^\/api(?=\/)/, '').replace(/:(\w+)/g, '{$1}')] as JsonSchema | undefined
   return app.listRouteAccess().map((row) => ({

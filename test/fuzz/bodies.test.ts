@@ -2,12 +2,8 @@ import { getTableColumns } from 'drizzle-orm'
 import t from 'tap'
 import * as tables from '../../drizzle/sqlite/schema.ts'
 import { readDatabaseContents } from '../database.ts'
-import {
-  formatOperation,
-  listOperations,
-  type ApiOperation,
-  type JsonSchema
-} from './operations.ts'
+import type { JsonSchema } from '../openapi/dereference.ts'
+import { formatOperation, listOperations, type ApiOperation } from './operations.ts'
 import { startFuzzedService } from './service.ts'
 
 /** One of each JSON type. */

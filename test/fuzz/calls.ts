@@ -7,7 +7,8 @@ import {
   LONG_TEXTS
 } from '../fixtures/hostile.ts'
 import { HOSTILE_HEADERS } from '../fixtures/headers.ts'
-import type { ApiOperation, JsonSchema } from './operations.ts'
+import type { JsonSchema } from '../openapi/dereference.ts'
+import type { ApiOperation } from './operations.ts'
 
 /** A request, with `{user}` and `{run}` in the place of what is there when it is sent. */
 export interface FuzzCall {
@@ -50,13 +51,16 @@ function mixArbitraries<T>(
   )
 }
 
+/** Ids that are there when the request is sent. */
+const ID_NAMES = /^(user_id|owner_id|id)$/
+
 /** A text that a schema takes. */
 function arbitraryValidText(
   name: string,
   { enum: words, example, pattern, format, maxLength, minLength = 0 }: JsonSchema
 ): fc.Arbitrary<string> {
   if (words !== undefined) return fc.constantFrom(...(words as string[]))
-  if (/^(user_id|owner_id)$/.test(name)) {
+  if (ID_NAMES.test(name) && name !== 'id') {
     return fc.constantFrom('{user}', '{user}', '{user}', '1', '2', '9007199254740991')
   }
   if (name === 'id') return fc.constantFrom('{run}', '1', '9')
@@ -94,7 +98,7 @@ function arbitraryNearMissText({
 }
 
 function arbitraryParameter(name: string, schema: JsonSchema): fc.Arbitrary<string> {
-  if (schema.type === 'integer') {
+  if (schema.type === 'integer' && !ID_NAMES.test(name)) {
     const max = Math.min(
       schema.maximum ?? Number.MAX_SAFE_INTEGER,
       MAX_BY_PARAMETER[name] ?? Number.MAX_SAFE_INTEGER

@@ -1,6 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-
-export type JsonSchema = Record<string, any>
+import { dereference, type JsonSchema } from '../openapi/dereference.ts'
 
 /** One method of one path, as the OpenAPI document has it. */
 export interface ApiOperation {
@@ -21,14 +20,14 @@ export interface ApiOperation {
 /** Everything that the service says it answers. */
 export async function listOperations(app: FastifyInstance): Promise<ApiOperation[]> {
   await app.ready()
-  const { paths } = JSON.parse(JSON.stringify(app.swagger())) as {
+  const { paths } = dereference(app.swagger()) as unknown as {
     paths: Record<string, Record<string, JsonSchema>>
   }
   return Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, route]) => ({
       method: method.toUpperCase(),
       path,
-      parameters: route.parameters ?? [],
+      parameters: ((route.parameters ?? []) as JsonSchema[]).map(toParameter),
       body: route.requestBody?.content['application/json']?.schema,
       responses: new Map(
         Object.entries<JsonSchema>(route.responses).map(([status, { content }]) => [
@@ -45,6 +44,13 @@ export async function listOperations(app: FastifyInstance): Promise<ApiOperation
       )
     }))
   )
+}
+
+/** Examples of query parameters and headers are in their descriptions, where Swagger UI does not fill them in. */
+function toParameter(parameter: JsonSchema): ApiOperation['parameters'][number] {
+  const example = /Example: `(.+)`$/.exec(parameter.description ?? '')?.[1]
+  const schema = example === undefined ? parameter.schema : { ...parameter.schema, example }
+  return { ...parameter, schema } as ApiOperation['parameters'][number]
 }
 
 /** `GET /users/{user_id}` */
