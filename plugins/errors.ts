@@ -23,8 +23,7 @@ const FORMAT_DESCRIPTIONS: Record<string, string> = {
   text: 'text without NUL and unpaired surrogates',
   email: 'one bare email address',
   'http-url': 'an absolute http(s) link without credentials',
-  instant:
-    'an ISO 8601 time with its zone, such as 2026-11-23T12:00:00Z (send a plus sign as %2B)'
+  instant: 'an ISO 8601 time with its zone, such as 2026-11-23T12:00:00Z (send a plus sign as %2B)'
 }
 
 /** Who sends more wrong fields than this is not helped by a longer list. */
