@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 
-/** What a row says. `at` in milliseconds since the epoch; `detail` is JSON. */
+/** The content of one audit row. `at` is in milliseconds since the epoch; `detail` is JSON. */
 export interface AuditRecord {
   seq: number
   at: number
@@ -20,7 +20,10 @@ export interface ChainedEntry extends AuditRecord {
   hash: string
 }
 
-/** The ends of a chain: what the first row goes on from, and what the last row has to be. */
+/**
+ * Both ends of a chain: the hash the first row builds on, and the sequence number and hash of
+ * the last row.
+ */
 export interface ChainHead {
   seq: number
   hash: string
@@ -28,7 +31,7 @@ export interface ChainHead {
   prunedHash: string
 }
 
-/** The hash of a row, which holds the hash of the row before and with it all rows before. */
+/** Hashes a row together with the previous row's hash, and so with all rows before it. */
 export function hashEntry(
   previousHash: string,
   {
@@ -67,12 +70,15 @@ export function hashEntry(
     .digest('base64url')
 }
 
-/** Follows a chain from one end to the other, in the order of its rows. */
+/** Verifies a chain row by row, in order. */
 export function createChainVerifier({ seq, hash, prunedSeq, prunedHash }: ChainHead) {
   let last = { seq: prunedSeq, hash: prunedHash }
 
   return {
-    /** @returns a sentence about the first row that is not as it was written, or is not there; undefined where all are good so far */
+    /**
+     * @returns a sentence about the first row that was changed or is missing; undefined while
+     *   all rows are intact
+     */
     verifyNext(row: ChainedEntry): string | undefined {
       if (row.seq <= prunedSeq) {
         return `Row ${row.seq} was put back, or inserted: what is up to row ${prunedSeq} has been purged.`
@@ -90,7 +96,7 @@ export function createChainVerifier({ seq, hash, prunedSeq, prunedHash }: ChainH
       return undefined
     },
 
-    /** To be asked behind the last row. */
+    /** Call it after the last row: checks that the chain ends where the head says. */
     verifyEnd(): string | undefined {
       if (last.seq < seq) {
         return `Row ${last.seq + 1} was removed: the last one that was written is ${seq}.`

@@ -4,7 +4,10 @@ import { createChainVerifier } from './audit-chain.ts'
 const BATCH_SIZE = 1_000
 const EMPTY_CHAIN = { seq: 0, hash: '', prunedSeq: 0, prunedHash: '' }
 
-/** @returns what is wrong with the trail first, or how many rows are as they were written, and the end of the chain */
+/**
+ * @returns the first problem of the trail, or the number of intact rows and the head of the
+ *   chain
+ */
 export async function verifyAuditChain(
   audit: AuditLog
 ): Promise<{ problem: string } | { rows: number; seq: number; hash: string }> {
@@ -14,7 +17,8 @@ export async function verifyAuditChain(
   while (true) {
     const entries = await audit.listEntriesAfter(after, BATCH_SIZE)
     for (const entry of entries) {
-      // What was added since the end was looked up is looked at the next time, if it goes on from there.
+      // The row was appended after the head was read. The next pass verifies it, if it continues
+      // from that head.
       if (entry.seq > head.seq && ((await audit.getHead())?.seq ?? 0) >= entry.seq) continue
       const problem = verifier.verifyNext(entry)
       if (problem !== undefined) return { problem }

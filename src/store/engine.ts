@@ -4,63 +4,78 @@ import type { Tables } from '../../drizzle/tables.ts'
 import { StartError } from '../lib/errors.ts'
 import type { PoolWait } from './postgres/wait-estimate.ts'
 
-/** Drizzle's handle. Typed as SQLite's; another engine casts its own to it and proves the cast with the contract suite. */
+/**
+ * Drizzle's handle, typed as SQLite's. The PostgreSQL engine casts its own handle to this type;
+ * test/store/contract.ts runs every repository on both engines to prove the cast.
+ */
 export type Database = BetterSQLite3Database
 
-/** One statement that has been built and not yet run. */
+/** A statement that has been built and not yet run. */
 export interface Statement {
   toSQL: () => { sql: string; params: unknown[] }
 }
 
-/** A statement for a transaction that somebody else opens. */
+/** Builds a statement that runs inside a transaction of the caller. */
 export type StatementBuilder = (db: Database) => Statement
 
 /**
- * The statements of one transaction, of which a later one may depend on what an earlier one returned. A generator cannot await, so
- * nothing else can happen in between, whether the engine runs it in one go or waits for each answer.
+ * The statements of one transaction, where a later statement may use the rows an earlier one
+ * returned. A generator cannot await, so nothing else happens between two statements, whether
+ * the engine runs them synchronously or waits for each answer.
  */
 export type TransactionScript<T> = Generator<Statement, T, RawRow[]>
 
-/** What is put into a placeholder. */
+/** A value bound to a placeholder. */
 export type BindValue = string | number | Date | null
 
-/** A query that is rendered already: to be asked by itself, or bound to its values as one statement of a transaction. */
+/**
+ * A compiled query. Call it to run it, or bind its values to make it one statement of a
+ * transaction.
+ */
 export interface PreparedStatement {
   (values: Record<string, BindValue>): Promise<RawRow[]>
   bind: (values: Record<string, BindValue>) => Statement
-  /** The same for a statement of many rows, whose placeholders are named by `ofRow`. */
+  /** Binds a statement that writes many rows; its placeholders are named by `rowPlaceholder`. */
   bindRows: (rows: ReadonlyArray<Record<string, BindValue>>) => Statement
 }
 
-/** The name of a placeholder that stands for a value of one of many rows. */
+/** Names the placeholder for one column of one row in a statement of many rows. */
 export function rowPlaceholder(row: number, name: string): string {
   return `${row}.${name}`
 }
 
-/** A row as the driver has it, by the names of the columns. */
+/** A row as the driver returns it, keyed by column name. */
 export type RawRow = Record<string, string | number | null>
 
-/** What the store needs from a database. Repositories are written once, against this. */
+/**
+ * What the store needs from a database. Each repository is written once, against this interface.
+ */
 export interface Engine {
   readonly db: Database
   readonly tables: Tables
   /**
-   * Runs one writing statement, waiting (without blocking the event loop) while another process holds the write lock.
-   * @throws AppError `database_busy` after 3 s, `database_unavailable` when the disk refuses, `user_not_found` when the
-   * statement names an owner that does not exist
+   * Runs one writing statement. While another process holds the write lock it waits without
+   * blocking the event loop.
+   *
+   * @throws AppError `database_busy` after 3 s, `database_unavailable` if the disk refuses the
+   *   write, `user_not_found` if the statement names an owner that does not exist
    */
   write: <T>(statement: () => PromiseLike<T>) => Promise<T>
   /**
-   * Prepares a query that is asked often: rendered once, and its rows are handed over as they are, which takes a third
-   * of the time of Drizzle's own. Only columns of text and whole numbers may come back: those are the same on every engine.
+   * Compiles a query that runs often. Its rows come back unmapped, which takes a third of the
+   * time of Drizzle's mapping. Select only text and integer columns: those have the same form on
+   * both engines.
    */
   prepare: (query: { toSQL: () => { sql: string; params: unknown[] } }) => PreparedStatement
   /**
-   * Runs the statements in one transaction, all or none. A list and not a callback, so nobody can await inside.
+   * Runs the statements in one transaction: all of them or none. It takes a list, not a
+   * callback, so nobody can await inside.
    *
-   * @param given runs first; where it returns no row nothing else is done. A condition that others may change meanwhile is best
-   * an update, which keeps them off until the end
-   * @returns what each of them returned, as `prepare` hands rows over; undefined where `given` returned nothing
+   * @param precondition runs first; if it returns no row, nothing else runs. If others may
+   *   change the condition meanwhile, make it an update, which locks the rows until the
+   *   transaction ends
+   * @returns the rows of each statement, as `prepare` returns them; undefined if the
+   *   precondition returned none
    */
   batch: {
     (statements: (db: Database) => Statement[]): Promise<RawRow[][]>
@@ -70,59 +85,75 @@ export interface Engine {
     ): Promise<RawRow[][] | undefined>
   }
   /**
-   * Runs the statements that are yielded in one transaction, all or none, and hands each its rows. Begun again, from the beginning,
-   * where the database is busy or somebody else has written what it has read.
+   * Runs the statements that the script yields in one transaction, all or none, and passes each
+   * its rows. Restarts the script from the beginning if the database is busy or another
+   * transaction has written what this one has read.
    *
-   * @param readCommitted the first statements write the rows that everybody writes who could get in the way. Then nobody has to begin
-   * again: they wait for each other, and each sees what the one before has written
+   * @param readCommitted set it when the first statements lock every row that conflicting
+   *   transactions also lock. The transaction then runs READ COMMITTED: conflicts block instead of
+   *   causing restarts, and each transaction sees what the previous one wrote
    */
   transaction: <T>(
     script: (db: Database) => TransactionScript<T>,
     readCommitted?: boolean
   ) => Promise<T>
   /**
-   * The same for those who all write one row of the table `queue`: they come one after the other. Who waits holds nothing that others
-   * wait for, sees afterwards what the one before has written, and so has not to begin again because of them.
+   * Like `transaction`, for writers that all update one row of `lockTable`: they run one after
+   * the other. A waiting writer holds no other lock and afterwards sees what the previous one
+   * wrote, so it never restarts because of it.
    */
   serializedTransaction: <T>(
     lockTable: string,
     script: (db: Database) => TransactionScript<T>
   ) => Promise<T>
-  /** The database's own time, `ms` from now: for what several processes have to agree on. */
+  /** The database's clock plus `ms`, for times on which several processes must agree. */
   nowPlus: (ms: number) => SQL
-  /** The id of a row that is inserted by selecting it, where a column that is left out would not get one. */
+  /**
+   * The id of a row inserted by INSERT … SELECT, where an omitted identity column would stay
+   * empty.
+   */
   newId: (table: string) => SQL
-  /** Whether a column contains a text, capital and small letters of ASCII being the same; `text` is in small ones. */
+  /**
+   * Whether a column contains a text, ignoring the case of ASCII letters. `text` must be lower
+   * case.
+   */
   contains: (column: SQLWrapper, text: SQLWrapper) => SQL
-  /** Whether several instances may use this database; an embedded one is of one process. */
+  /**
+   * Whether several instances may use this database. An embedded database belongs to one
+   * process.
+   */
   readonly isShared: boolean
-  /** Ends a query of rows to be taken: those that somebody else is just taking are left out. */
+  /** Appended to a query that claims rows: skips rows another transaction has locked. */
   readonly skipLocked: SQL
   /**
-   * Takes what was deleted out of the files too, as far as no other process is reading.
+   * Removes deleted data from the database files as well (WAL truncation), unless another
+   * process is reading.
    *
-   * @param onlyIfPending only what could not be done before
-   * @returns false if somebody was reading: it has to be done again
+   * @param onlyIfPending do only what an earlier call had to leave
+   * @returns false if a reader was in the way; call again later
    */
   truncateWal: (onlyIfPending?: boolean) => Promise<boolean>
-  /** Who waits for a connection. An embedded engine lets nobody wait. */
+  /**
+   * How many requests wait for a connection, and for how long. An embedded engine has no such
+   * queue.
+   */
   estimatePoolWait: () => PoolWait
-  /** Resolves, when the database answers, to whether every migration of this version is applied. */
+  /** Resolves once the database answers: whether every migration of this version is applied. */
   isMigrated: () => Promise<boolean>
   close: () => void | Promise<void>
 }
 
 /** How a database is opened. */
 export interface EngineOptions {
-  /** Whether tables are brought up to date, or only looked at. */
+  /** Whether to apply missing migrations; otherwise they are only checked. */
   autoMigrate: boolean
-  /** Connections, where an engine has several. */
+  /** Size of the connection pool, on engines that have one. */
   poolSize: number
   statementTimeoutMs: number
   lockTimeoutMs: number
-  /** Whether a server is refused that acknowledges what it may lose. */
+  /** Whether to refuse a server that may lose acknowledged writes. */
   requireDurability: boolean
-  /** Told when the server is lost, and when it is back. */
+  /** Called when the server becomes unavailable and when it is available again. */
   onAvailabilityChange: (isAvailable: boolean) => void
 }
 
@@ -139,12 +170,12 @@ export const NEWER_VERSION_MESSAGE =
   'The database was last used by a newer version of this service. Run that version, or restore a backup made before it.'
 export const OUTDATED_TABLES_MESSAGE =
   'The database tables are older than this version, and DB_AUTO_MIGRATE is false: run "npm run db:migrate" first.'
-/** The table that a database has while rows are copied into it (src/database). */
+/** Table that exists while rows are copied into the database (src/store/admin/copy.ts). */
 export const COPY_MARKER_TABLE = 'copy_in_progress'
 export const INCOMPLETE_COPY_MESSAGE =
   'The database is a half-done copy of another one: finish it with the same "npm run db:copy" command, or name another database.'
 
-/** What an engine's file exports. */
+/** What an engine module exports. */
 interface EngineModule {
   open: (url: string, options: EngineOptions) => Engine | Promise<Engine>
 }
@@ -155,11 +186,12 @@ const ENGINES: Array<{ scheme: RegExp; load: () => Promise<EngineModule> }> = [
 ]
 
 /**
- * Opens the database that `INTEGRATION_DB_URL` names and brings its tables up to date.
+ * Opens the database that `INTEGRATION_DB_URL` names and applies missing migrations.
  *
- * The engine is imported on demand: a deployment loads only the driver it uses.
+ * The engine is imported on demand, so a deployment loads only the driver it uses.
  *
- * @throws StartError one sentence: no such engine, unwritable file, no answer, tables of a newer version
+ * @throws StartError with one sentence: unknown scheme, file not writable, no answer from the
+ *   server, tables of a newer version
  */
 export async function openEngine(
   url: string,

@@ -21,9 +21,9 @@ import { createConnectSessionRepository } from './repositories/connect-sessions.
 import { createUserRepository } from './repositories/users.ts'
 
 /**
- * Every repository, over one engine.
+ * Creates every repository over one engine.
  *
- * @param getActor whose doing it is, when something is written
+ * @param getActor returns the actor to whom the audit trail attributes a write
  */
 export function createStore(
   engine: Engine,

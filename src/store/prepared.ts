@@ -3,7 +3,10 @@ import { readMigrationFiles } from 'drizzle-orm/migrator'
 import { AppError } from '../lib/errors.ts'
 import type { Database, Engine, RawRow, Statement, BindValue } from './engine.ts'
 
-/** What goes into one place of a prepared statement: a constant, a value by its name, or one of a row by its number and column. */
+/**
+ * One parameter of a compiled statement: a constant, a named value, or a column of a numbered
+ * row.
+ */
 interface ParameterSlot {
   constant: unknown
   name: string | undefined
@@ -11,7 +14,7 @@ interface ParameterSlot {
   column: string
 }
 
-/** A statement that is rendered already, and how its values are filled in. */
+/** Compiles a statement once and returns how to bind its values. */
 export function compileStatement(query: Statement) {
   const { sql, params } = query.toSQL()
   const slots = params.map(toParameterSlot)
@@ -43,12 +46,12 @@ function toParameterSlot(param: unknown): ParameterSlot {
   }
 }
 
-/** Both engines keep moments as milliseconds. */
+/** Both engines store times as milliseconds since the epoch. */
 export function toDriverValue(value: unknown): unknown {
   return value instanceof Date ? value.getTime() : value
 }
 
-/** `Engine.batch`, by way of `transaction`. */
+/** Implements `Engine.batch` on top of `transaction`. */
 export function createBatch(transaction: Engine['transaction']): Engine['batch'] {
   return (async (
     statements: (db: Database) => Statement[],
@@ -62,14 +65,14 @@ export function createBatch(transaction: Engine['transaction']): Engine['batch']
     })) as Engine['batch']
 }
 
-/** The moment of the newest migration of this version. */
+/** The time of this version's newest migration, in milliseconds since the epoch. */
 export function readLatestMigration(folder: string): number {
   return Math.max(
     ...readMigrationFiles({ migrationsFolder: folder }).map(({ folderMillis }) => folderMillis)
   )
 }
 
-/** The driver's code of an error, or of what caused it. */
+/** The driver's code of an error, or of its cause. */
 export function getDriverErrorCode(error: unknown): string | undefined {
   const candidates = [error, (error as { cause?: unknown } | null)?.cause]
   return candidates

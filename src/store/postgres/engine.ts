@@ -25,18 +25,21 @@ import {
 
 const RETRY_DELAY_MS = 10
 const WRITE_TIMEOUT_MS = 8_000
-/** Connections that writers never take, however many of them wait for a lock. */
+/** Connections reserved for readers, however many writers wait for a lock. */
 const RESERVED_READER_CONNECTIONS = 2
-/** Somebody else wrote the same rows at the same moment: begun again, it sees what they wrote. */
+/**
+ * Serialization failure and deadlock: another transaction wrote the same rows. A restarted
+ * transaction sees what it wrote.
+ */
 const CONFLICT_CODES = ['40001', '40P01']
-/** A lock or an answer that took too long. */
+/** Lock time-out and statement time-out. */
 const TIMEOUT_CODES = ['55P03', '57014']
 const FOREIGN_KEY_VIOLATION = '23503'
 
 /**
- * The engine for several instances. Transactions see one moment and are begun again where they meet somebody else's, or hold what they
- * decide on from the beginning, so that it is what is there when they commit: the same promise that the embedded engine keeps by letting
- * in one writer at a time.
+ * The engine for several instances. Transactions run REPEATABLE READ and restart on conflict, or
+ * lock everything their decision depends on first. Either way a decision still holds at commit,
+ * as it does on the embedded engine, which admits one writer at a time.
  */
 export async function open(url: string, options: EngineOptions): Promise<Engine> {
   const pool = createPool(url, options)
@@ -49,7 +52,7 @@ export async function open(url: string, options: EngineOptions): Promise<Engine>
     const deadline = performance.now() + WRITE_TIMEOUT_MS
     return await limitWriters(async () => {
       while (true) {
-        // Whoever had to wait for so long is told, and does not begin to wait for a lock as well.
+        // The deadline has passed: report it instead of waiting for a lock as well.
         if (performance.now() > deadline) throw createBusyError(undefined)
         try {
           return await statement()
@@ -77,7 +80,8 @@ export async function open(url: string, options: EngineOptions): Promise<Engine>
         )
     )
 
-  // Taking the lock is no look at the database: the moment that the transaction sees is the one after it.
+  // LOCK TABLE takes no snapshot, so the transaction's snapshot is taken after the lock is
+  // granted.
   const serializedTransaction: Engine['serializedTransaction'] = async (lockTable, script) =>
     await transaction(function* (tx) {
       yield { toSQL: () => ({ sql: `lock table "${lockTable}" in exclusive mode`, params: [] }) }
@@ -115,11 +119,11 @@ export async function open(url: string, options: EngineOptions): Promise<Engine>
     nowPlus: (ms) =>
       sql`cast(extract(epoch from clock_timestamp()) * 1000 as bigint) + ${sql.raw(String(Math.round(ms)))}`,
     newId: (table) => sql.raw(`nextval('${table}_id_seq')`),
-    // In this collation only ASCII has capital and small letters.
+    // Collation "C" maps the case of ASCII letters only.
     contains: (column, text) => sql`strpos(lower(${column} collate "C"), ${text}) > 0`,
     isShared: true,
     skipLocked: sql`for update skip locked`,
-    // Deleted rows leave the files when PostgreSQL's own vacuum takes them out.
+    // PostgreSQL's own vacuum removes deleted rows from the files.
     truncateWal: async () => true,
     estimatePoolWait: pool.estimateWait,
     isMigrated: async () => await isMigrated(pool),
@@ -129,14 +133,15 @@ export async function open(url: string, options: EngineOptions): Promise<Engine>
   }
 }
 
-/** Drizzle's session, as far as it is used here. */
+/** The part of Drizzle's session that is used here. */
 interface DrizzleSession {
   prepareQuery: (...query: unknown[]) => { execute: (...values: unknown[]) => Promise<unknown> }
 }
 
 /**
- * Drizzle over this pool. Its own errors spell out statement and values, which no log may have: they give way to what caused them.
- * Proof of the casts: Drizzle asks its client nothing but this, and the contract suite proves that both engines do the same.
+ * Drizzle over this pool. Drizzle's errors contain the statement and its values, which must not
+ * reach a log, so they are replaced by their causes. Proof of the casts: Drizzle calls only
+ * these members of its client, and test/store/contract.ts runs on both engines.
  */
 function createDrizzle(pool: Pool): Database {
   const client = {
@@ -168,9 +173,12 @@ function toPoolQuery(statement: Statement & { [STATEMENT_NAME]?: string }): Pool
 }
 
 const statementNames = new Map<string, string>()
-/** Longer ones are of many rows, in as many sizes as pages have: none of them is worth being kept on every connection. */
+/**
+ * Longer statements write many rows, in as many sizes as pages have: not worth a named statement
+ * on every connection.
+ */
 const MAX_NAMED_LENGTH = 1_000
-/** The same statement has the same name on every connection of this process. */
+/** Gives a statement the same name on every connection of this process. */
 function nameStatement(text: string): string | undefined {
   if (text.length > MAX_NAMED_LENGTH) return undefined
   const name = statementNames.get(text) ?? `s${statementNames.size}`

@@ -1,25 +1,32 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** A server that was asked and has said nothing for so long is looked at, */
+/** Probe the server after this long without a response to a pending query. */
 const SILENCE_THRESHOLD_MS = 200
-/** and has so long to answer the simplest of questions: together with the look, a second. */
+/**
+ * Probe time-out. With SILENCE_THRESHOLD_MS and timer delays, a lost server is detected within
+ * about 1 s.
+ */
 const PROBE_TIMEOUT_MS = 700
 const POLL_INTERVAL_MS = 100
-/** A timer that comes this late says more about this process than about the server. */
+/**
+ * If a timer fires this late, this process was blocked, and silence proves nothing about the
+ * server.
+ */
 const MAX_TIMER_DELAY_MS = 150
 
 export interface HealthMonitorOptions {
-  /** Asks the simplest of questions, on a connection of its own. Rejects where there is no answer. */
+  /** Runs a trivial query on a connection of its own. Rejects if there is no answer. */
   probe: (signal: AbortSignal) => Promise<unknown>
-  /** What those are told who wait for an answer that will not come. */
+  /** Creates the error for queries whose answer will not come. */
   createLostError: () => Error
-  /** Told when the server is lost, and when it is back. */
+  /** Called when the server becomes unavailable and when it is available again. */
   onAvailabilityChange: (isAvailable: boolean) => void
 }
 
 /**
- * Whether a server is there: as soon as it does not answer any more, whoever waits is told and nobody waits any longer, until it
- * answers again. A connection that is cut without a word is noticed as fast as one that is refused.
+ * Watches whether the server responds. When it stops responding, pending queries are rejected,
+ * and new ones fail at once until it responds again. A connection that is cut silently is
+ * detected as fast as one that is refused.
  */
 export function createHealthMonitor({
   probe,
@@ -31,7 +38,7 @@ export function createHealthMonitor({
   let monitoring: Promise<void> | undefined
   let evaluation: Promise<void> | undefined
 
-  /** Looks at the server while somebody waits for it, or it is lost. */
+  /** Probes the server while a query is pending or the server is unavailable. */
   async function monitor(): Promise<void> {
     while (!state.isStopped && (state.isLost || pending.size > 0)) {
       await sleep(POLL_INTERVAL_MS, undefined, { ref: false })
@@ -59,7 +66,7 @@ export function createHealthMonitor({
   async function evaluate(): Promise<void> {
     const startedAt = performance.now()
     const answer = await probeWithTimeout()
-    // A server that is only slow has answered somebody else meanwhile.
+    // A server that is merely slow has responded to another query meanwhile.
     const result = answer === 'no' && state.lastResponseAt > startedAt ? 'yes' : answer
     if (state.isStopped || result === 'unknown') return
     if (result === 'yes') state.lastResponseAt = performance.now()
@@ -78,7 +85,7 @@ export function createHealthMonitor({
     const dueAt = performance.now() + PROBE_TIMEOUT_MS
     const timeout = sleep(PROBE_TIMEOUT_MS, undefined, { ref: false }).then(async () => {
       const isLate = performance.now() - dueAt > MAX_TIMER_DELAY_MS
-      // What has arrived meanwhile is read before anybody is judged.
+      // Let the event loop read what has arrived before evaluating.
       await new Promise(setImmediate)
       await new Promise(setImmediate)
       return isLate ? ('unknown' as const) : ('no' as const)
@@ -96,9 +103,10 @@ export function createHealthMonitor({
 
   return {
     /**
-     * Runs something on the server, for as long as it is there. Rejects at once while it is lost.
+     * Runs work on the server while it is available. Rejects at once while it is not.
      *
-     * @param work is told whether somebody still waits for it: what has not been begun by then is not to be begun any more
+     * @param work receives `isPending`: if it returns false before the work has begun, the
+     *   caller has been rejected and the work must not begin
      */
     async run<T>(work: (isPending: () => boolean) => Promise<T>): Promise<T> {
       if (state.isLost) throw createLostError()
@@ -116,7 +124,7 @@ export function createHealthMonitor({
       }
     },
 
-    /** Somebody has seen a sign of trouble. */
+    /** Requests a probe because a caller saw an error. */
     probeSoon(): void {
       evaluateOnce().catch(() => {})
     },

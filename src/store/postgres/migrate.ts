@@ -16,17 +16,21 @@ import { getDriverErrorCode, readLatestMigration } from '../prepared.ts'
 const MIGRATIONS_FOLDER = fileURLToPath(
   new URL('../../../drizzle/postgres/migrations', import.meta.url)
 )
-/** The moment of this version's newest migration. */
+/** The time of this version's newest migration, in milliseconds since the epoch. */
 export const LATEST_MIGRATION = readLatestMigration(MIGRATIONS_FOLDER)
 const LATEST_APPLIED_QUERY = 'select max(created_at) as at from drizzle.__drizzle_migrations'
-/** Held while tables are brought up to date, so that of many starts one does it. Any number does, as long as it is always the same. */
+/**
+ * Advisory lock held while migrations run, so that one of several starting instances runs them.
+ * An arbitrary constant.
+ */
 const MIGRATION_LOCK_ID = 4_107_226_891
 
 /**
- * Looks whether the server can be trusted and whether its tables fit, and brings them up to date: one instance does it, the others
- * wait for it and find nothing left to do.
+ * Checks that the server is durable enough and that its tables fit this version, then applies
+ * missing migrations. One instance migrates; the others wait for the lock and find nothing left
+ * to do.
  *
- * @throws StartError one sentence
+ * @throws StartError with one sentence
  */
 export async function prepareServer(
   pool: Pool,
@@ -75,7 +79,10 @@ function throwMigrationError(error: unknown): never {
   )
 }
 
-/** Whether every migration of this version is applied; a newer version may have applied more, while the two take turns. */
+/**
+ * Whether every migration of this version is applied. During a rolling upgrade a newer version
+ * may have applied more.
+ */
 export async function isMigrated(pool: Pool): Promise<boolean> {
   const [row] = (await pool.query({ text: LATEST_APPLIED_QUERY })).rows as Array<{
     at: number | string | null

@@ -5,18 +5,21 @@ import { createHealthMonitor } from './health-monitor.ts'
 import { createBusyError, getDriverErrorCode } from '../prepared.ts'
 import { createWaitEstimator } from './wait-estimate.ts'
 
-/** Waiting for a connection for longer is said, not waited. */
+/** Time-out for acquiring a connection. */
 const CONNECT_TIMEOUT_MS = 3_000
-/** Connections are made anew after that, so that they follow a server that has moved. */
+/** Connections are replaced after this time, so that they follow a server that has moved. */
 const MAX_LIFETIME_S = 600
-/** The server is gone, starting, stopping, full, only reads, or takes no more connections. */
+/**
+ * Codes and messages of a server that is gone, starting, stopping, read-only, or out of
+ * connections.
+ */
 const CONNECTION_ERROR =
   /^(08|57P0|53|25006)|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH/
 const INT8_OID = 20
-/** By this name a service is recognised on the server. */
+/** The application name by which the service is recognised on the server. */
 export const APPLICATION_NAME = 'jira-confluence-connector'
 
-/** Whole numbers as numbers: ids and times have 53 bits at most. */
+/** Parses bigint as number: ids and times have at most 53 bits. */
 export const typeParsers = {
   getTypeParser: (oid: number, format?: string) =>
     oid === INT8_OID ? Number : pg.types.getTypeParser(oid, format as 'text')
@@ -30,7 +33,7 @@ export interface PoolQuery {
 }
 type RunQuery = (query: PoolQuery) => Promise<{ rows: unknown[] }>
 
-/** Whether an error means that the server, or the way to it, is not there. */
+/** Whether an error means that the server cannot be reached. */
 export function isConnectionError(error: unknown): boolean {
   return (
     CONNECTION_ERROR.test(getDriverErrorCode(error) ?? '') ||
@@ -48,9 +51,9 @@ export function createUnavailableError(cause?: unknown): AppError {
 }
 
 /**
- * Connections to one server, under the eyes of a pulse.
+ * Creates the connection pool of one server, supervised by the health monitor.
  *
- * @param url as for libpq; TLS is asked for by `sslmode`
+ * @param url as for libpq; `sslmode` requests TLS
  */
 export function createPool(
   url: string,
@@ -61,10 +64,11 @@ export function createPool(
     statement_timeout: statementTimeoutMs,
     lock_timeout: lockTimeoutMs,
     idle_in_transaction_session_timeout: statementTimeoutMs,
-    // A plan for the average owner reads all rows of one who has far more than others.
+    // A generic plan, made for the average owner, reads all rows of an owner that has far more
+    // than others.
     options: '-c plan_cache_mode=force_custom_plan'
   }
-  // A start that is refused ends at once, though connections lie idle.
+  // `allowExitOnIdle`: a refused start ends at once, although idle connections are open.
   const pool = new pg.Pool({
     ...clientOptions,
     max: poolSize,
@@ -76,13 +80,13 @@ export function createPool(
   const waitEstimator = createWaitEstimator()
   pool.on('connect', (client) => {
     openClients.add(client)
-    // Who uses it is told by what was asked on it; without a listener the process would end.
+    // The pending query reports the error; without a listener the process would end.
     client.on('error', () => {})
   })
   pool.on('remove', (client) => {
     openClients.delete(client)
   })
-  // A connection that dies while nobody uses it is replaced when somebody does.
+  // An idle connection that dies is replaced when it is needed.
   pool.on('error', () => {})
 
   const healthMonitor = createHealthMonitor({
@@ -104,13 +108,17 @@ export function createPool(
     },
     createLostError: createUnavailableError,
     onAvailabilityChange: (isAvailable) => {
-      // What was asked on them is never answered, or by a server that is not the one any more.
+      // Queries on these connections are never answered, or are answered by a server that has
+      // been replaced.
       if (!isAvailable) openClients.forEach(destroySocket)
       onAvailabilityChange(isAvailable)
     }
   })
 
-  /** Runs something on a connection, which is given back, or thrown away after trouble. */
+  /**
+   * Runs work on a connection, which goes back to the pool, or is closed after a connection
+   * error.
+   */
   async function withClient<T>(
     work: (query: RunQuery, client: pg.PoolClient) => Promise<T>
   ): Promise<T> {
@@ -147,7 +155,10 @@ export function createPool(
   return {
     query: async (query: PoolQuery) => await withClient(async (runQuery) => await runQuery(query)),
 
-    /** Several queries on one connection, in a transaction: one that sees one moment, or one that sees with each query what is there by then. */
+    /**
+     * Runs several queries on one connection in a transaction, REPEATABLE READ or READ
+     * COMMITTED.
+     */
     transaction: async <T>(
       work: (query: RunQuery) => Promise<T>,
       isolation: 'repeatable read' | 'read committed'
@@ -176,7 +187,11 @@ export function createPool(
 
 export type Pool = ReturnType<typeof createPool>
 
-/** One connection without time limits, for whoever keeps it for long. @param name by which the server knows it */
+/**
+ * Creates one connection without time limits, for a caller that keeps it for long.
+ *
+ * @param name the application name on the server
+ */
 export function createDedicatedClient(url: string, name = APPLICATION_NAME): pg.Client {
   const client = new pg.Client({
     ...connectionOptions(url),
@@ -196,7 +211,7 @@ function connectionOptions(url: string) {
   }
 }
 
-/** Leaves a server that does not answer; the driver has no other way. */
+/** Closes the socket to a server that does not respond; the driver offers no other way. */
 function destroySocket(client: object): void {
   ;(client as { connection?: { stream?: { destroy: () => void } } }).connection?.stream?.destroy()
 }

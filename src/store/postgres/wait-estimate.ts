@@ -1,25 +1,29 @@
-/** Of what is new in the pace, so that it is that of the last fifty or so. */
+/** EWMA weight: the average covers about the last 50 samples. */
 const EWMA_WEIGHT = 0.02
-/** Before anything is known. */
+/** Assumed service time before the first sample. */
 const INITIAL_AVERAGE_MS = 2
 
 export interface PoolWait {
-  /** How many wait. */
+  /** Requests waiting for a connection. */
   count: number
-  /** For how long, in ms, who comes now will: by the pace of late, and no less than the first in the line has waited already. */
+  /**
+   * Estimated wait of a new request in ms: queue length times average service time, but at least
+   * the time the oldest waiter has waited.
+   */
   ms: number
 }
 
-/** Who waits for a connection, and how fast the line moves. */
+/** Tracks who waits for a connection and estimates the wait of a new request. */
 export function createWaitEstimator() {
-  // In the order of coming, which is that of being served.
+  // In order of arrival, which is the order of service.
   const queue = new Set<{ since: number }>()
   let averageMs = INITIAL_AVERAGE_MS
-  // When somebody was served while others waited; the time between two of these is what one takes.
+  // When the last waiter got a connection while others waited. The interval between two such
+  // moments is one service time.
   let lastAcquiredAt: number | undefined
 
   return {
-    /** Waits in the line until `served` resolves. */
+    /** Counts the caller as waiting until `acquire` settles. */
     async track<T>(acquire: () => Promise<T>): Promise<T> {
       const waiter = { since: performance.now() }
       queue.add(waiter)

@@ -28,18 +28,24 @@ import {
 const MIGRATIONS_FOLDER = fileURLToPath(
   new URL('../../../drizzle/sqlite/migrations', import.meta.url)
 )
-/** The moment of this version's newest migration. */
+/** The time of this version's newest migration, in milliseconds since the epoch. */
 export const LATEST_MIGRATION = readLatestMigration(MIGRATIONS_FOLDER)
-/** Older libraries can corrupt a WAL when two connections meet a checkpoint (fixed in 3.51.3). */
+/**
+ * Older libraries can corrupt a WAL database when two connections checkpoint at once (fixed in
+ * 3.51.3).
+ */
 const MIN_SQLITE_VERSION = [3, 51, 3]
-/** The driver blocks the event loop while it waits for a lock, so it does not wait at all, and `write` waits without blocking. */
+/**
+ * The driver blocks the event loop while it waits for a lock. So it does not wait, and `write`
+ * retries without blocking.
+ */
 const BUSY_TIMEOUT_MS = 0
 const BUSY_RETRY_INTERVAL_MS = 20
 const WRITE_TIMEOUT_MS = 3_000
 
 /**
- * The embedded engine. WAL with `synchronous=FULL`: a commit that was acknowledged is on the disk (the library's default
- * for WAL is NORMAL, which is not).
+ * The embedded engine. WAL with `synchronous=FULL`: an acknowledged commit is on the disk (the
+ * library's default for WAL, NORMAL, does not guarantee that).
  */
 export function open(url: string, { autoMigrate }: EngineOptions): Engine {
   const client = openFile(parseFilename(url))
@@ -98,7 +104,7 @@ export function open(url: string, { autoMigrate }: EngineOptions): Engine {
       )
     },
     transaction,
-    // There is one writer at a time, whatever it writes.
+    // SQLite admits one writer at a time anyway.
     serializedTransaction: async (_lockTable, script) => await transaction(script),
     batch: createBatch(transaction),
     nowPlus: (ms) => sql`cast(unixepoch('subsec') * 1000 as integer) + ${Math.round(ms)}`,
@@ -126,7 +132,7 @@ export function open(url: string, { autoMigrate }: EngineOptions): Engine {
   }
 }
 
-/** A statement that is compiled already. */
+/** Marks a statement that is already compiled. */
 const COMPILED_STATEMENT = Symbol('compiled')
 
 function runStatement(
@@ -140,7 +146,7 @@ function runStatement(
   return []
 }
 
-/** The file that an address names. */
+/** The file name in a database URL. */
 export function parseFilename(url: string): string {
   return url === 'sqlite::memory:' ? ':memory:' : url.replace('sqlite:///', '')
 }
@@ -148,14 +154,14 @@ export function parseFilename(url: string): string {
 function openFile(path: string): Driver.Database {
   try {
     const client = new Driver(path)
-    // The longer wait is for the start only: another instance may be migrating.
+    // Waiting is allowed only at start: another instance may be migrating.
     client.pragma('busy_timeout = 5000')
     client.pragma('journal_mode = WAL')
     client.pragma('synchronous = FULL')
     client.pragma('foreign_keys = ON')
     client.pragma('secure_delete = ON')
     assertSafeVersion(client)
-    // A read-only file opens without complaint and would fail at the first user instead.
+    // A read-only file opens without an error and would fail at the first write instead.
     client.exec('BEGIN IMMEDIATE; ROLLBACK')
     return client
   } catch (error) {
@@ -188,7 +194,10 @@ function assertSafeVersion(client: Driver.Database): void {
   }
 }
 
-/** Applies what is missing, or says that something is, and refuses a database that a newer version of this service has already changed. */
+/**
+ * Applies missing migrations, or reports them if it must not, and refuses a database that a
+ * newer version has migrated.
+ */
 function applyMigrations(client: Driver.Database, runMigrations?: () => void): void {
   try {
     if (
