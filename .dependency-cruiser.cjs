@@ -43,9 +43,10 @@ module.exports = {
     ...upward,
     {
       name: 'fastify-only-at-the-edge',
-      comment: 'The domain takes plain arguments and returns plain values.',
+      comment:
+        'The domain takes plain arguments and returns plain values. @fastify/env needs an instance, also in commands.',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/(app|sandbox/|cli/|http/)' },
+      from: { path: '^src/', pathNot: '^src/(app|sandbox/|cli/|http/|config/(load|validate))' },
       to: { path: 'node_modules/(fastify|fastify-plugin|@fastify)/', pathNot: 'proxy-addr' }
     },
     {

@@ -18,7 +18,7 @@ declare module 'fastify' {
  */
 export default fp<PluginOptions>(
   async (app, { env, redactValue }) => {
-    const { config, keys, createdKeyFile } = await loadSettings(env)
+    const { config, keys, createdKeyFile } = await loadSettings(env, { app })
     app.log.level = config.logLevel
     for (const secret of [...collectSecrets(config), ...keys.secrets]) redactValue(secret)
     if (config.modeDefaulted) {

@@ -1,3 +1,4 @@
+import { getClientSettings } from '../src/config/config.ts'
 import fp from 'fastify-plugin'
 import { isLoopback } from '../src/config/formats.ts'
 import type { PluginOptions } from '../src/app-options.ts'
@@ -47,7 +48,10 @@ export default fp<PluginOptions>(
           name: `${PRODUCT_TITLES[id]} connector`,
           redirectUris: isOwnCallback,
           scopes: [
-            ...new Set([...getProvider(id).scopes, ...(app.config.clients[id].scopes ?? [])])
+            ...new Set([
+              ...getProvider(id).scopes,
+              ...(getClientSettings(app.config, id).scopes ?? [])
+            ])
           ],
           access: 'resource' as const
         }))

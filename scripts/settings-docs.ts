@@ -1,19 +1,16 @@
 import { writeFileSync } from 'node:fs'
-import { ALIASES } from '../src/config/aliases.ts'
-import { Env, type Setting } from '../src/config/schema.ts'
+import { listAliases } from '../src/config/aliases.ts'
+import { createEnvSchema } from '../src/config/schema.ts'
+import { providers } from '../src/providers/index.ts'
 
 // Writes docs/settings.md from the schema (`npm run docs:settings`).
-const rows = (
-  Object.entries(Env.properties) as Array<
-    [Setting, { description?: string; rule?: string; default?: unknown }]
-  >
-).map(
-  ([name, { description = '', rule = '', default: byDefault }]) =>
-    `| \`${name}\` | ${byDefault === undefined ? '' : `\`${String(byDefault)}\``} | ${escapeTableCell(description)}${rule === '' ? '' : ` It ${escapeTableCell(rule)}.`} |`
+const rows = Object.entries(createEnvSchema(providers).properties).map(
+  ([name, { description = '', rule = '', default: value }]) =>
+    `| \`${name}\` | ${value === undefined ? '' : `\`${String(value)}\``} | ${escapeTableCell(description)}${rule === '' ? '' : ` It ${escapeTableCell(rule)}.`} |`
 )
 
-const names = Object.entries(ALIASES).map(
-  ([setting, accepted]) => `- \`${setting}\`: ${accepted.map((name) => `\`${name}\``).join(', ')}`
+const names = [...listAliases(providers)].map(
+  ([setting, variables]) => `- \`${setting}\`: ${variables.map((name) => `\`${name}\``).join(', ')}`
 )
 
 writeFileSync(

@@ -1,3 +1,4 @@
+import { getClientSettings } from '../../src/config/config.ts'
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
@@ -112,7 +113,11 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
     request: FastifyRequest
   ): string {
     const { returnPath, returnQuery } = getProvider(id)
-    const baseUrl = frontendBaseUrl(app, request, redirectUri ?? app.config.clients[id].redirectUri)
+    const baseUrl = frontendBaseUrl(
+      app,
+      request,
+      redirectUri ?? getClientSettings(app.config, id).redirectUri
+    )
     if ('error' in outcome) {
       return appendOutcome(returnUrl ?? `${baseUrl}/oauth/${id}`, {
         provider: id,

@@ -1,3 +1,4 @@
+import { getClientSettings } from '../../src/config/config.ts'
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { AppError } from '../../src/lib/errors.ts'
@@ -99,9 +100,9 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     async () =>
       Object.fromEntries(
         providers.map(({ id }) => {
-          const { sources, redirectUri } = app.config.clients[id]
+          const { sources, redirectUri } = getClientSettings(app.config, id)
           const missing = app.oauthClients.findMissingSettings(id)
-          const toSettingSource = (name: keyof typeof sources) => ({
+          const toSettingSource = (name: 'client_id' | 'client_secret' | 'redirect_uri') => ({
             present: !missing[name],
             from: sources[name]
           })

@@ -35,7 +35,7 @@ await defineCommand(
 )
 
 async function runWithStore(command: (store: Store) => Promise<void>): Promise<void> {
-  await withStore(loadDatabaseSettings(process.env), command)
+  await withStore(await loadDatabaseSettings(process.env), command)
 }
 
 async function createKey(name: string, scopes: Scope[], expiresAt: Date | null): Promise<void> {

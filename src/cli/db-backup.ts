@@ -15,7 +15,7 @@ await defineDatabaseCommand(HELP, ['to'], async ({ to }) => {
   if (to === undefined || to.trim() === '') {
     throw usageErrorWithMessage('--to is lacking: the file to make.', HELP)
   }
-  const { databaseUrl } = loadDatabaseSettings(process.env)
+  const { databaseUrl } = await loadDatabaseSettings(process.env)
   if (!isSqliteUrl(databaseUrl)) throw new StartError([POSTGRES_MESSAGE], 1)
   const { backupDatabase } = await import('../store/admin/backup.ts')
   const { bytes, ms } = await backupDatabase(databaseUrl, to)

@@ -26,7 +26,7 @@ await defineDatabaseCommand(HELP, ['from', 'to'], async ({ from, to }) => {
   if (from !== undefined && !isDatabaseUrl(from)) {
     throw usageErrorWithMessage(`--from ${ADDRESS_RULE}.`, HELP)
   }
-  const { databaseUrl, database } = loadDatabaseSettings(process.env)
+  const { databaseUrl, database } = await loadDatabaseSettings(process.env)
   const output = process.stderr as ProgressOutput
 
   const source = await openCopySource(

@@ -11,7 +11,7 @@ For those who have set DB_AUTO_MIGRATE=false; otherwise each start does it. Seve
 
 /** `npm run db:migrate`. */
 await defineDatabaseCommand(HELP, [], async () => {
-  const { databaseUrl, database } = loadDatabaseSettings(process.env)
+  const { databaseUrl, database } = await loadDatabaseSettings(process.env)
   const countBefore = await countAppliedMigrations(databaseUrl)
   const engine = await openEngine(databaseUrl, { ...database, autoMigrate: true })
   const count = (await countAppliedMigrations(databaseUrl)) - countBefore

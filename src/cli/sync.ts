@@ -11,7 +11,7 @@ import {
 import { createSyncClient, type ApiRun, type SyncClient } from './sync-client.ts'
 import { isHttpBaseUrl } from '../config/formats.ts'
 import { resolveSettings } from '../config/aliases.ts'
-import { Env } from '../config/schema.ts'
+import { SERVICE_SETTINGS } from '../config/schema.ts'
 import { StartError } from '../lib/errors.ts'
 import { PRODUCT_TITLES } from '../model/products.ts'
 import { reportStartError } from './exit.ts'
@@ -127,12 +127,12 @@ function usageError(message: string): StartError {
 function resolveServiceUrl(): string {
   const {
     HOST = '127.0.0.1',
-    PORT = String(Env.properties.PORT.default),
+    PORT = String(SERVICE_SETTINGS.PORT.default),
     PUBLIC_URL
-  } = resolveSettings(process.env, ['HOST', 'PORT', 'PUBLIC_URL']).values
+  } = resolveSettings(process.env, ['HOST', 'PORT', 'PUBLIC_URL'], []).values
   if (PUBLIC_URL !== undefined) {
     if (!isHttpBaseUrl(PUBLIC_URL)) {
-      throw new StartError([`PUBLIC_URL ${Env.properties.PUBLIC_URL.rule}.`], 78)
+      throw new StartError([`PUBLIC_URL ${SERVICE_SETTINGS.PUBLIC_URL.rule}.`], 78)
     }
     return PUBLIC_URL
   }

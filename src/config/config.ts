@@ -1,49 +1,39 @@
-import { StartError } from '../lib/errors.ts'
-import type { ProviderId } from '../model/products.ts'
-import type { EngineOptions } from '../store/engine.ts'
 import type { JwtSettings } from '../access/jwt.ts'
+import { StartError } from '../lib/errors.ts'
+import type { Provider } from '../providers/provider.ts'
+import type { EngineOptions } from '../store/engine.ts'
+import type { ResolvedSettings } from './aliases.ts'
+import { toClientSettings, type ClientSettings } from './client-settings.ts'
 import { splitList, unescapePem } from './formats.ts'
-import { findTypos, type ResolvedSettings } from './aliases.ts'
-import { Env, LOG_LEVELS, type Setting } from './schema.ts'
+import { isProduction, isTrue } from './mode.ts'
+import { LOG_LEVELS, type Env } from './schema.ts'
 
-export const SETTINGS = Object.keys(Env.properties) as Setting[]
+export type { ClientSettings }
+
 const MINUTE_MS = 60_000
-const MISSING_KEYS_MESSAGE =
-  'VAULT_KEYS or VAULT_KEYS_FILE is required in production (a key is an id, a colon and 32 random bytes in base64, as from openssl rand -base64 32).'
 
-/** One OAuth client as configured; null where a value is missing. */
-export interface ClientSettings {
-  clientId: string | null
-  clientSecret: string | null
-  redirectUri: string | null
-  /** Replaces the product's own scopes. */
-  scopes: readonly string[] | null
-  /** The variable each value came from. */
-  sources: { client_id: string | null; client_secret: string | null; redirect_uri: string | null }
-}
-
-/** The settings, understood. Nothing below ever reads the environment. */
+/** The settings as the service uses them. Nothing else reads the environment. */
 export interface Config {
   production: boolean
-  /** True when nobody said which mode this is. */
+  /** True where neither APP_ENV nor DEV_MODE selects the mode. */
   modeDefaulted: boolean
   host: string
   port: number
   logLevel: string
   databaseUrl: string
-  /** How that database is opened. */
+  /** How to open that database. */
   database: Omit<EngineOptions, 'onAvailabilityChange'>
   vaultKeys: string | null
   vaultKeysFile: string | null
-  /** Whether everybody may call. */
+  /** Whether calls need no credential. */
   publicAccess: boolean
   publicDocs: boolean
   bootstrapKey: string | null
-  /** null: people have no tokens of their own. */
+  /** null: the service accepts no JWTs. */
   jwt: JwtSettings | null
   frontendUrl: string | null
   publicUrl: string | null
-  /** null: every origin (development only). */
+  /** null: every origin, in development only. */
   corsOrigins: readonly string[] | null
   trustProxy: readonly string[]
   limits: LimitsConfig
@@ -52,29 +42,30 @@ export interface Config {
   apiUrl: string
   connectTimeoutMs: number
   answerTimeoutMs: number
-  /** Points an app may spend in an hour. */
+  /** Atlassian's hourly quota of the app, in points. */
   hourlyPoints: number
   sync: SyncConfig
-  /** Days that rows of the audit trail are kept; 0: for ever. */
+  /** Days that audit entries are stored; 0: for ever. */
   auditRetentionDays: number
-  /** Whether Atlassian is told whose accounts are kept. */
+  /** Whether the service reports stored accounts to Atlassian. */
   personalDataReporting: boolean
-  clients: Record<ProviderId, ClientSettings>
+  /** By the id of the product; `getClientSettings` reads one. */
+  clients: Readonly<Record<string, ClientSettings>>
   warnings: string[]
 }
 
-/** How much one caller may ask for in a minute; 0: as much as it likes. */
+/** Limits of one caller; 0: no limit. */
 export interface LimitsConfig {
   requestsPerMinute: number
   loginsPerMinute: number
   refusedPerMinute: number
-  /** Of requests in one turn of the event loop; 0: nothing is refused. */
+  /** Longest wait of a request before the service refuses it; 0: no limit. */
   overloadAfterMs: number
-  /** Logins that are kept of one caller. */
+  /** Maximum number of open logins. */
   maxOpenLogins: number
 }
 
-/** How copies are kept. */
+/** How the service syncs and how long it stores the history. */
 export interface SyncConfig {
   intervalMs: number
   fullIntervalMs: number
@@ -84,78 +75,26 @@ export interface SyncConfig {
   tombstoneDays: number
 }
 
-/**
- * What a schema cannot see: settings that contradict each other, and names that are nearly ours.
- *
- * @returns one sentence for each problem, naming the variable
- */
-export function findConflicts(env: NodeJS.ProcessEnv, { values }: ResolvedSettings): string[] {
-  const production = isProduction(values)
-  return [
-    ...(values.APP_ENV === 'production' && isTrue(values.DEV_MODE)
-      ? ['APP_ENV=production and DEV_MODE=true contradict each other; remove one.']
-      : []),
-    ...(production && values.VAULT_KEYS === undefined && values.VAULT_KEYS_FILE === undefined
-      ? [MISSING_KEYS_MESSAGE]
-      : []),
-    ...(values.VAULT_KEYS !== undefined && values.VAULT_KEYS_FILE !== undefined
-      ? ['VAULT_KEYS and VAULT_KEYS_FILE are both set; keep one.']
-      : []),
-    ...findJwtConflicts(values),
-    ...describeTypos(env, SETTINGS)
-  ]
-}
-
-/** Tokens of people need to be known by signer, audience and exactly one source of keys. */
-function findJwtConflicts(values: ResolvedSettings['values']): string[] {
-  const [configuredKeys, configured] = [
-    ['JWT_JWKS_URL', 'JWT_PUBLIC_KEY'],
-    ['JWT_ISSUER', 'JWT_AUDIENCE', 'JWT_JWKS_URL', 'JWT_PUBLIC_KEY']
-  ].map((names) => names.filter((name) => values[name as Setting] !== undefined)) as [
-    string[],
-    string[]
-  ]
-  if (configured.length === 0) return []
-  const missing = ['JWT_ISSUER', 'JWT_AUDIENCE'].filter(
-    (name) => values[name as Setting] === undefined
-  )
-  return [
-    ...missing.map(
-      (name) => `${name} is missing, and ${configured.join(' and ')} cannot do without it.`
-    ),
-    ...(configuredKeys.length === 0
-      ? ['JWT_JWKS_URL or JWT_PUBLIC_KEY is missing, and JWT_ISSUER cannot do without one of them.']
-      : []),
-    ...(configuredKeys.length === 2
-      ? ['JWT_JWKS_URL and JWT_PUBLIC_KEY are both set; keep one.']
-      : [])
-  ]
-}
-
-/** A sentence for each variable that is nearly one of these settings. */
-export function describeTypos(env: NodeJS.ProcessEnv, settings: readonly Setting[]): string[] {
-  return findTypos(env, settings).map(
-    ({ variable, suggestion }) =>
-      `${variable} is not a setting of this service; did you mean ${suggestion}?`
-  )
-}
-
-/** Turns validated settings into what the rest of the service reads. */
-export function toConfig(env: Env, resolved: ResolvedSettings): Config {
+/** Converts validated settings into what the rest of the service reads. */
+export function toConfig(
+  env: Env,
+  resolved: ResolvedSettings,
+  providers: readonly Provider[]
+): Config {
   const { values, sources } = resolved
   const production = isProduction(values)
   const origins = env.BACKEND_CORS_ORIGINS
   return {
     modeDefaulted: env.APP_ENV === undefined && !isTrue(env.DEV_MODE),
     host: env.HOST ?? (production ? '0.0.0.0' : '127.0.0.1'),
-    port: env.PORT ?? 3001,
-    logLevel: LOG_LEVELS[(env.LOG_LEVEL ?? '').toUpperCase()] ?? 'info',
-    databaseUrl: env.INTEGRATION_DB_URL ?? '',
+    port: env.PORT,
+    logLevel: LOG_LEVELS[env.LOG_LEVEL.toUpperCase()] ?? 'info',
+    databaseUrl: env.INTEGRATION_DB_URL,
     database: {
       autoMigrate: isTrue(env.DB_AUTO_MIGRATE),
-      poolSize: env.DB_POOL_SIZE ?? 1,
-      statementTimeoutMs: env.DB_STATEMENT_TIMEOUT_MS ?? 0,
-      lockTimeoutMs: env.DB_LOCK_TIMEOUT_MS ?? 0,
+      poolSize: env.DB_POOL_SIZE,
+      statementTimeoutMs: env.DB_STATEMENT_TIMEOUT_MS,
+      lockTimeoutMs: env.DB_LOCK_TIMEOUT_MS,
       requireDurability: isTrue(env.DB_REQUIRE_DURABLE)
     },
     ...selectKeySettings(resolved),
@@ -171,8 +110,8 @@ export function toConfig(env: Env, resolved: ResolvedSettings): Config {
             jwksUrl: env.JWT_JWKS_URL ?? null,
             publicKey: env.JWT_PUBLIC_KEY === undefined ? null : unescapePem(env.JWT_PUBLIC_KEY)
           },
-    frontendUrl: trimTrailingSlash(env.APP_FRONTEND_URL),
-    publicUrl: trimTrailingSlash(env.PUBLIC_URL),
+    frontendUrl: normalizeOptionalUrl(env.APP_FRONTEND_URL),
+    publicUrl: normalizeOptionalUrl(env.PUBLIC_URL),
     corsOrigins:
       origins === '*' || (origins === undefined && !production) ? null : splitList(origins ?? ''),
     trustProxy: splitList(env.TRUST_PROXY ?? ''),
@@ -181,39 +120,54 @@ export function toConfig(env: Env, resolved: ResolvedSettings): Config {
       loginsPerMinute: env.RATE_LIMIT_LOGIN ?? (production ? 120 : 0),
       refusedPerMinute: env.RATE_LIMIT_REFUSED ?? (production ? 120 : 0),
       overloadAfterMs: env.OVERLOAD_AFTER_MS ?? (production ? 300 : 0),
-      maxOpenLogins: env.MAX_OPEN_LOGINS ?? 0
+      maxOpenLogins: env.MAX_OPEN_LOGINS
     },
-    cloudBaseUrl: trimTrailingSlash(env.ATLASSIAN_CLOUD_BASE_URL),
-    authUrl: trimTrailingSlash(env.ATLASSIAN_AUTH_URL) ?? '',
-    apiUrl: trimTrailingSlash(env.ATLASSIAN_API_URL) ?? '',
-    connectTimeoutMs: env.UPSTREAM_CONNECT_TIMEOUT_MS ?? 0,
-    answerTimeoutMs: env.UPSTREAM_ANSWER_TIMEOUT_MS ?? 0,
-    hourlyPoints: env.ATLASSIAN_HOURLY_POINTS ?? 0,
-    auditRetentionDays: env.AUDIT_RETENTION_DAYS ?? 0,
+    cloudBaseUrl: normalizeOptionalUrl(env.ATLASSIAN_CLOUD_BASE_URL),
+    authUrl: normalizeUrl(env.ATLASSIAN_AUTH_URL),
+    apiUrl: normalizeUrl(env.ATLASSIAN_API_URL),
+    connectTimeoutMs: env.UPSTREAM_CONNECT_TIMEOUT_MS,
+    answerTimeoutMs: env.UPSTREAM_ANSWER_TIMEOUT_MS,
+    hourlyPoints: env.ATLASSIAN_HOURLY_POINTS,
+    auditRetentionDays: env.AUDIT_RETENTION_DAYS,
     personalDataReporting: isTrue(env.PERSONAL_DATA_REPORTING),
     sync: {
-      intervalMs: (env.SYNC_INTERVAL ?? 0) * MINUTE_MS,
-      fullIntervalMs: (env.SYNC_FULL_INTERVAL ?? 0) * 60 * MINUTE_MS,
-      concurrency: env.SYNC_CONCURRENCY ?? 1,
-      maxShrinkRatio: (env.SYNC_SHRINK_PERCENT ?? 0) / 100,
-      historyDays: env.SYNC_HISTORY_DAYS ?? 0,
-      tombstoneDays: env.TOMBSTONE_DAYS ?? 0
+      intervalMs: env.SYNC_INTERVAL * MINUTE_MS,
+      fullIntervalMs: env.SYNC_FULL_INTERVAL * 60 * MINUTE_MS,
+      concurrency: env.SYNC_CONCURRENCY,
+      maxShrinkRatio: env.SYNC_SHRINK_PERCENT / 100,
+      historyDays: env.SYNC_HISTORY_DAYS,
+      tombstoneDays: env.TOMBSTONE_DAYS
     },
-    clients: {
-      jira: toClientSettings('JIRA', env, sources),
-      confluence: toClientSettings('CONFLUENCE', env, sources)
-    },
-    warnings: Object.values(sources)
-      .filter((name) => /^NEXT_PUBLIC_.*SECRET$/.test(name))
-      .filter((name, i, all) => all.indexOf(name) === i)
-      .map(
-        (name) =>
-          `${name} holds a secret under a name that front-end builds publish to browsers; rename it and replace the secret.`
-      )
+    clients: Object.fromEntries(
+      providers.map((provider) => [provider.id, toClientSettings(provider, env, sources)])
+    ),
+    warnings: describePublishedSecrets(sources)
   }
 }
 
-/** What the keys come from, before the other settings are known to be right. */
+/** The OAuth client of a product. */
+export function getClientSettings(
+  { clients }: Pick<Config, 'clients'>,
+  id: string
+): ClientSettings {
+  const settings = clients[id]
+  if (settings === undefined) throw new Error(`No settings for the product ${id}.`)
+  return settings
+}
+
+/** Front-end builds publish the variables whose names start with NEXT_PUBLIC_. */
+function describePublishedSecrets(sources: ResolvedSettings['sources']): string[] {
+  const variables = Object.values(sources).filter((name) =>
+    /^NEXT_PUBLIC_.*SECRET$/.test(name ?? '')
+  )
+  return [...new Set(variables)].map(
+    (name) =>
+      `${name} holds a secret under a name that front-end builds publish to browsers. ` +
+      'Rename the variable and replace the secret.'
+  )
+}
+
+/** The settings of the vault's keys, which are read before the other settings are valid. */
 export function selectKeySettings({
   values
 }: ResolvedSettings): Pick<Config, 'vaultKeys' | 'vaultKeysFile' | 'production'> {
@@ -224,7 +178,7 @@ export function selectKeySettings({
   }
 }
 
-/** The values that must never appear in a log line, beside the vault's keys, which are hidden where they are read. */
+/** Values that logs must not contain. The vault's keys are not among them: their loader returns them. */
 export function collectSecrets({ clients, databaseUrl, bootstrapKey }: Config): string[] {
   const password = URL.parse(databaseUrl)?.password ?? ''
   const passwordForms = password === '' ? [] : [password, decodeURIComponent(password)]
@@ -242,37 +196,11 @@ export function createConfigError(problems: string[]): StartError {
   return new StartError(problems, 78)
 }
 
-function toClientSettings(
-  prefix: 'JIRA' | 'CONFLUENCE',
-  env: Env,
-  sources: ResolvedSettings['sources']
-): ClientSettings {
-  const value = (field: 'CLIENT_ID' | 'CLIENT_SECRET' | 'REDIRECT_URI' | 'SCOPES') =>
-    env[`${prefix}_OAUTH_${field}`] ?? null
-  const getSource = (field: 'CLIENT_ID' | 'CLIENT_SECRET' | 'REDIRECT_URI') =>
-    sources[`${prefix}_OAUTH_${field}`] ?? null
-  return {
-    clientId: value('CLIENT_ID'),
-    clientSecret: value('CLIENT_SECRET'),
-    redirectUri: value('REDIRECT_URI'),
-    scopes: value('SCOPES')?.split(/ +/) ?? null,
-    sources: {
-      client_id: getSource('CLIENT_ID'),
-      client_secret: getSource('CLIENT_SECRET'),
-      redirect_uri: getSource('REDIRECT_URI')
-    }
-  }
+/** The URL without a trailing slash, so that paths can be appended, with host and scheme in lower case. */
+function normalizeUrl(url: string): string {
+  return new URL(url).href.replace(/(?<!\/)\/+$/, '')
 }
 
-/** As browsers and headers spell it, without a trailing slash, so that paths can be appended. */
-function trimTrailingSlash(url: string | undefined): string | null {
-  return url === undefined ? null : new URL(url).href.replace(/(?<!\/)\/+$/, '')
-}
-
-function isTrue(flag: string | undefined): boolean {
-  return /^(true|1)$/i.test(flag ?? '')
-}
-
-function isProduction(values: ResolvedSettings['values']): boolean {
-  return values.APP_ENV === 'production' && !isTrue(values.DEV_MODE)
+function normalizeOptionalUrl(url: string | undefined): string | null {
+  return url === undefined ? null : normalizeUrl(url)
 }

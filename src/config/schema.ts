@@ -1,6 +1,7 @@
-import { Type, type Static } from '@sinclair/typebox'
-import { PRODUCT_TITLES } from '../model/products.ts'
+import { Type, type Static, type TObject } from '@sinclair/typebox'
+import type { Provider } from '../providers/provider.ts'
 import { parseKeyring } from '../vault/keyring.ts'
+import { createClientSettings, type ClientSetting } from './client-settings.ts'
 import {
   isAddressList,
   isApiKey,
@@ -10,54 +11,13 @@ import {
   isSecureRedirect,
   isHttpBaseUrl
 } from './formats.ts'
-
-const textSetting = (rule: string, description: string, options: object = {}) =>
-  Type.Optional(Type.String({ rule, description, ...options }))
-const urlSetting = (description: string, options: object = {}) =>
-  textSetting('must be an http(s) address without credentials, query or fragment', description, {
-    format: 'web-url',
-    ...options
-  })
-const wordSetting = (description: string) =>
-  textSetting('must be text without spaces', description, { pattern: '^\\S+$' })
-const integerSetting = (
-  description: string,
-  minimum: number,
-  maximum: number,
-  defaultValue?: number
-) =>
-  Type.Optional(
-    Type.Integer({
-      rule: `must be a whole number from ${minimum} to ${maximum}`,
-      description,
-      minimum,
-      maximum,
-      ...(defaultValue === undefined ? {} : { default: defaultValue })
-    })
-  )
-
-const clientSettings = (id: string, title: string, note: string) => ({
-  [`${id}_OAUTH_CLIENT_ID`]: wordSetting(
-    `Client id of the ${title} app in the Atlassian developer console. ${note}`
-  ),
-  [`${id}_OAUTH_CLIENT_SECRET`]: wordSetting(`Client secret of that app. ${note}`),
-  [`${id}_OAUTH_REDIRECT_URI`]: textSetting(
-    'must be an https address (http only for localhost) without fragment',
-    `Redirect URI of that app, exactly as registered. ${note}`,
-    { format: 'redirect-uri' }
-  ),
-  [`${id}_OAUTH_SCOPES`]: textSetting(
-    'must be scope names separated by spaces',
-    `Scopes to request instead of the default. Each must be enabled on the ${title} app.`,
-    { pattern: '^[\\w.:-]+( +[\\w.:-]+)*$' }
-  )
-})
+import { integerSetting, textSetting, URL_RULE, urlSetting } from './setting.ts'
 
 /**
  * Every setting, in the order of `.env.example` (a test compares the two). `rule` is the message for an
  * invalid value; it never contains the value.
  */
-export const Env = Type.Object({
+export const SERVICE_SETTINGS = {
   APP_ENV: textSetting(
     'must be development, test or production',
     'Mode. Unset: development, listening on loopback only.',
@@ -77,17 +37,20 @@ export const Env = Type.Object({
   LOG_LEVEL: textSetting(
     'must be DEBUG, INFO, WARNING, ERROR or CRITICAL (or TRACE, SILENT)',
     'Log level, in any case.',
-    { format: 'log-level', default: 'INFO' }
+    { format: 'log-level' },
+    'INFO'
   ),
   INTEGRATION_DB_URL: textSetting(
     'must be sqlite:///path, sqlite:////absolute/path, sqlite::memory: or postgres://…',
     'Database. Three slashes: a path relative to the working directory; four: an absolute path.',
-    { format: 'database-url', default: 'sqlite:///./integration.db' }
+    { format: 'database-url' },
+    'sqlite:///./integration.db'
   ),
   DB_AUTO_MIGRATE: textSetting(
     'must be true or false',
     'Whether a start migrates the tables. false: it refuses older tables until npm run db:migrate was run.',
-    { format: 'flag', default: 'true' }
+    { format: 'flag' },
+    'true'
   ),
   DB_POOL_SIZE: integerSetting(
     'PostgreSQL: maximum number of connections per instance.',
@@ -110,7 +73,8 @@ export const Env = Type.Object({
   DB_REQUIRE_DURABLE: textSetting(
     'must be true or false',
     'PostgreSQL: refuse a server with fsync or synchronous_commit off, which can lose acknowledged writes.',
-    { format: 'flag', default: 'true' }
+    { format: 'flag' },
+    'true'
   ),
   VAULT_KEYS: textSetting(
     '',
@@ -208,12 +172,18 @@ export const Env = Type.Object({
     "Your team's site, returned as base_url until a site is connected. " +
       'Also NEXT_PUBLIC_ATLASSIAN_CLOUD_BASE_URL.'
   ),
-  ATLASSIAN_AUTH_URL: urlSetting("Atlassian's authorization server.", {
-    default: 'https://auth.atlassian.com'
-  }),
-  ATLASSIAN_API_URL: urlSetting("Atlassian's API gateway.", {
-    default: 'https://api.atlassian.com'
-  }),
+  ATLASSIAN_AUTH_URL: textSetting(
+    URL_RULE,
+    "Atlassian's authorization server.",
+    { format: 'web-url' },
+    'https://auth.atlassian.com'
+  ),
+  ATLASSIAN_API_URL: textSetting(
+    URL_RULE,
+    "Atlassian's API gateway.",
+    { format: 'web-url' },
+    'https://api.atlassian.com'
+  ),
   UPSTREAM_CONNECT_TIMEOUT_MS: integerSetting(
     'Timeout for connecting to Atlassian, in milliseconds.',
     1,
@@ -275,30 +245,26 @@ export const Env = Type.Object({
     'must be true or false',
     'Report stored Atlassian accounts to Atlassian, and erase the data of closed accounts. Logins then ' +
       'request the scope report:personal-data, which must be enabled on the apps.',
-    { format: 'flag', default: 'false' }
-  ),
-  ...(clientSettings(
-    'JIRA',
-    PRODUCT_TITLES.jira,
-    'Also the ATLASSIAN_… and NEXT_PUBLIC_… names listed in docs/settings.md.'
-  ) as JiraEnv),
-  ...(clientSettings(
-    'CONFLUENCE',
-    PRODUCT_TITLES.confluence,
-    'Unset: the value of Jira (docs/settings.md has the order).'
-  ) as ConfluenceEnv)
-})
+    { format: 'flag' },
+    'false'
+  )
+}
 
-type TextSetting = ReturnType<typeof textSetting>
-type ClientEnv<Id extends string> = Record<
-  `${Id}_OAUTH_${'CLIENT_ID' | 'CLIENT_SECRET' | 'REDIRECT_URI' | 'SCOPES'}`,
-  TextSetting
->
-type JiraEnv = ClientEnv<'JIRA'>
-type ConfluenceEnv = ClientEnv<'CONFLUENCE'>
+/** What the environment must satisfy: the settings of the service, then those of each product's client. */
+export function createEnvSchema(providers: readonly Provider[]): TObject {
+  return Type.Object({
+    ...SERVICE_SETTINGS,
+    ...Object.assign({}, ...providers.map(createClientSettings))
+  })
+}
 
-export type Env = Static<typeof Env>
-export type Setting = keyof Env
+/** The settings of a schema, in its order. */
+export function listSettings(schema: TObject): Setting[] {
+  return Object.keys(schema.properties) as Setting[]
+}
+
+export type Env = Static<TObject<typeof SERVICE_SETTINGS>> & Partial<Record<ClientSetting, string>>
+export type Setting = keyof typeof SERVICE_SETTINGS | ClientSetting
 
 /** The formats the schema names, for whichever validator reads it. */
 export const SETTING_FORMATS: Record<string, (value: string) => boolean> = {

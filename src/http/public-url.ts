@@ -1,4 +1,4 @@
-import type { Config } from '../config/config.ts'
+import { getClientSettings, type Config } from '../config/config.ts'
 import { providers } from '../providers/index.ts'
 
 /** The ends of the callback paths, as they may be registered under any prefix. */
@@ -14,7 +14,7 @@ export function baseUrlFromRedirectUri(redirectUri: string): string | null {
 export function findRedirectUriWithBaseUrl({ clients }: Pick<Config, 'clients'>): string | null {
   return (
     providers
-      .map(({ id }) => clients[id].redirectUri)
+      .map(({ id }) => getClientSettings({ clients }, id).redirectUri)
       .find((uri) => uri !== null && baseUrlFromRedirectUri(uri) !== null) ?? null
   )
 }

@@ -1,5 +1,5 @@
 import { AppError } from '../lib/errors.ts'
-import type { Config } from '../config/config.ts'
+import { getClientSettings, type Config } from '../config/config.ts'
 import { REPORT_SCOPE } from '../providers/atlassian.ts'
 import { getProvider, providers, type ProviderId } from '../providers/index.ts'
 import { sandboxCredentials } from './sandbox-client.ts'
@@ -16,13 +16,13 @@ export interface OAuthClientsOptions {
 export function createOAuthClients({ config, sandbox }: OAuthClientsOptions) {
   const scopesForLogin = (id: ProviderId) => [
     ...new Set([
-      ...(config.clients[id].scopes ?? getProvider(id).scopes),
+      ...(getClientSettings(config, id).scopes ?? getProvider(id).scopes),
       ...(config.personalDataReporting ? [REPORT_SCOPE] : [])
     ])
   ]
 
   function toConfiguredClient(id: ProviderId): OAuthClient | undefined {
-    const { clientId, clientSecret, redirectUri } = config.clients[id]
+    const { clientId, clientSecret, redirectUri } = getClientSettings(config, id)
     if (clientId === null || clientSecret === null || redirectUri === null) return undefined
     return {
       provider: id,
@@ -87,7 +87,7 @@ export function createOAuthClients({ config, sandbox }: OAuthClientsOptions) {
     findMissingSettings(
       id: ProviderId
     ): Record<'client_id' | 'client_secret' | 'redirect_uri', boolean> {
-      const { clientId, clientSecret, redirectUri } = config.clients[id]
+      const { clientId, clientSecret, redirectUri } = getClientSettings(config, id)
       return {
         client_id: clientId === null,
         client_secret: clientSecret === null,

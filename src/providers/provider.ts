@@ -108,10 +108,24 @@ export interface Feature {
   isRequired?: true
 }
 
+/** The environment variables of a product's OAuth client (docs/reference/contract.md#2-settings). */
+export interface ProviderSettings {
+  /** `JIRA`: the settings are `JIRA_OAUTH_CLIENT_ID`, `…_CLIENT_SECRET`, `…_REDIRECT_URI`, `…_SCOPES`. */
+  prefix: string
+  /** Other names of a setting, in order of precedence. */
+  aliases: Record<'CLIENT_ID' | 'CLIENT_SECRET' | 'REDIRECT_URI', readonly string[]>
+  /**
+   * The product whose values are used where this product has none. Its own callback is never taken
+   * as redirect URI: a code that arrives there belongs to a login of that product.
+   */
+  fallback?: Provider
+}
+
 /** Everything shared code needs to know about one Atlassian product. */
 export interface Provider {
   id: ProviderId
   title: string
+  settings: ProviderSettings
   /** Asked for at sign-in when nothing else is configured: what the calls below need, and no more. */
   scopes: readonly string[]
   features: readonly Feature[]

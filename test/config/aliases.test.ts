@@ -1,8 +1,9 @@
 import t from 'tap'
-import { toConfig, SETTINGS } from '../../src/config/config.ts'
 import { resolveSettings } from '../../src/config/aliases.ts'
-import type { Setting } from '../../src/config/schema.ts'
-import { buildTestApp } from '../helper.ts'
+import { loadSettings } from '../../src/config/load.ts'
+import { createEnvSchema, listSettings, type Setting } from '../../src/config/schema.ts'
+import { providers } from '../../src/providers/index.ts'
+import { buildTestApp, VAULT_KEY } from '../helper.ts'
 
 const jiraIdNames = [
   'JIRA_OAUTH_CLIENT_ID',
@@ -61,6 +62,8 @@ const NAMES_BY_SETTING: Record<string, string[]> = {
   ATLASSIAN_CLOUD_BASE_URL: ['ATLASSIAN_CLOUD_BASE_URL', 'NEXT_PUBLIC_ATLASSIAN_CLOUD_BASE_URL'],
   PUBLIC_URL: ['PUBLIC_URL', 'PUBLIC_BASE_URL']
 }
+const SETTINGS = listSettings(createEnvSchema(providers))
+const resolve = (env: NodeJS.ProcessEnv) => resolveSettings(env, SETTINGS, providers)
 const toSetting = (name: string) => name as Setting
 const createValue = (name: string) =>
   /REDIRECT|URL/.test(name)
@@ -70,7 +73,7 @@ const createValue = (name: string) =>
 for (const [target, names] of Object.entries(NAMES_BY_SETTING)) {
   t.test(`${target} is found under each of its ${names.length} names, in their order`, (t) => {
     const resolveSetting = (env: NodeJS.ProcessEnv) => {
-      const { values, sources } = resolveSettings(env, SETTINGS)
+      const { values, sources } = resolve(env)
       return [values[toSetting(target)], sources[toSetting(target)]]
     }
     for (const [i, name] of names.entries()) {
@@ -112,14 +115,13 @@ for (const [target, names] of Object.entries(NAMES_BY_SETTING)) {
 
 t.test('Names that front ends would publish the secret under are not invented', (t) => {
   for (const name of ['NEXT_PUBLIC_JIRA_CLIENT_SECRET', 'NEXT_PUBLIC_CONFLUENCE_CLIENT_SECRET']) {
-    t.same(resolveSettings({ [name]: 'x' }, SETTINGS).values, {}, name)
+    t.same(resolve({ [name]: 'x' }).values, {}, name)
   }
   t.end()
 })
 
 t.test("Confluence's redirect URI is never borrowed from Jira's own callback", (t) => {
-  const borrowed = (env: NodeJS.ProcessEnv) =>
-    resolveSettings(env, SETTINGS).values.CONFLUENCE_OAUTH_REDIRECT_URI
+  const borrowed = (env: NodeJS.ProcessEnv) => resolve(env).values.CONFLUENCE_OAUTH_REDIRECT_URI
   for (const name of jiraRedirectNames) {
     for (const path of [
       '/auth/jira/callback',
@@ -168,7 +170,7 @@ t.test(
       'NEXT_PUBLIC_CONFLUENCE_OAUTH_CLIENT_SECRET'
     ]) {
       const { app, lines, logText } = await buildTestApp(t, { [name]: 'planted-public-secret' })
-      t.equal(app.config.clients.confluence.clientSecret, 'planted-public-secret')
+      t.equal(app.config.clients.confluence?.clientSecret, 'planted-public-secret')
       const warnings = lines().filter(({ event }) => event === 'setting_warning')
       t.match(
         warnings,
@@ -192,45 +194,42 @@ t.test(
 
 t.test(
   'Unset means: development on loopback, every origin; production: every address, no origin',
-  (t) => {
-    const config = (env: NodeJS.ProcessEnv) => {
-      const resolved = resolveSettings(env, SETTINGS)
-      return toConfig(resolved.values as never, resolved)
-    }
-    t.match(config({}), {
+  async (t) => {
+    const config = async (env: NodeJS.ProcessEnv) =>
+      (await loadSettings({ VAULT_KEYS: VAULT_KEY, ...env })).config
+    t.match(await config({}), {
       production: false,
       modeDefaulted: true,
       host: '127.0.0.1',
       corsOrigins: null,
       trustProxy: []
     })
-    t.match(config({ APP_ENV: 'development' }), {
+    t.match(await config({ APP_ENV: 'development' }), {
       production: false,
       modeDefaulted: false,
       host: '127.0.0.1',
       corsOrigins: null
     })
-    t.match(config({ APP_ENV: 'test' }), { production: false, modeDefaulted: false })
-    t.match(config({ DEV_MODE: 'TRUE' }), { production: false, modeDefaulted: false })
-    t.match(config({ APP_ENV: 'production' }), {
+    t.match(await config({ APP_ENV: 'test' }), { production: false, modeDefaulted: false })
+    t.match(await config({ DEV_MODE: 'TRUE' }), { production: false, modeDefaulted: false })
+    t.match(await config({ APP_ENV: 'production' }), {
       production: true,
       host: '0.0.0.0',
       corsOrigins: []
     })
-    t.match(config({ APP_ENV: 'production', HOST: '10.0.0.1' }), { host: '10.0.0.1' })
-    t.match(config({ HOST: '0.0.0.0' }), { host: '0.0.0.0' })
+    t.match(await config({ APP_ENV: 'production', HOST: '10.0.0.1' }), { host: '10.0.0.1' })
+    t.match(await config({ HOST: '0.0.0.0' }), { host: '0.0.0.0' })
     t.match(
-      config({
+      await config({
         APP_FRONTEND_URL: 'https://a.example///',
         PUBLIC_BASE_URL: 'https://b.example/api/'
       }),
       { frontendUrl: 'https://a.example', publicUrl: 'https://b.example/api' }
     )
     t.equal(
-      config({ PUBLIC_URL: 'https://b.example' }).clients.jira.redirectUri,
+      (await config({ PUBLIC_URL: 'https://b.example' })).clients.jira?.redirectUri,
       null,
       'a public address does not stand in for a redirect URI'
     )
-    t.end()
   }
 )

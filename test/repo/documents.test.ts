@@ -1,18 +1,19 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { SETTINGS } from '../../src/config/config.ts'
-import { ALIASES } from '../../src/config/aliases.ts'
-import { Env } from '../../src/config/schema.ts'
+import { listAliases } from '../../src/config/aliases.ts'
+import { createEnvSchema, listSettings } from '../../src/config/schema.ts'
+import { providers } from '../../src/providers/index.ts'
 import { buildTestApp } from '../helper.ts'
 import { dereference, type JsonSchema } from '../openapi/dereference.ts'
 
 const readText = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+const envSchema = createEnvSchema(providers)
 
 t.test('.env.example has every setting of the schema, in its order, and nothing else', (t) => {
   const assigned = [...readText('.env.example').matchAll(/^(?:# )?([A-Z][A-Z0-9_]*)=/gm)].map(
     ([, name]) => name
   )
-  t.same(assigned, SETTINGS)
+  t.same(assigned, listSettings(envSchema))
   t.end()
 })
 
@@ -23,7 +24,7 @@ t.test('.env.example is a valid start as it is, and its values are the defaults'
     )
   )
   for (const [name, value] of Object.entries(active)) {
-    const property = Env.properties[name as keyof typeof Env.properties] as JsonSchema
+    const property = envSchema.properties[name] as JsonSchema
     t.equal(value, String(property.default), `${name} is the default`)
   }
   t.end()
@@ -31,10 +32,10 @@ t.test('.env.example is a valid start as it is, and its values are the defaults'
 
 t.test('.env.example says the other names that a setting of its own may have', (t) => {
   const example = readText('.env.example')
-  for (const [setting, names] of Object.entries(ALIASES)) {
+  for (const [setting, names] of listAliases(providers)) {
     // The lists of the clients are long and are in docs/settings.md.
     if (/_OAUTH_/.test(setting)) continue
-    for (const name of names ?? []) t.ok(example.includes(name), `${setting}: ${name}`)
+    for (const name of names) t.ok(example.includes(name), `${setting}: ${name}`)
   }
   t.end()
 })

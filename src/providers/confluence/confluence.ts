@@ -1,3 +1,4 @@
+import { jira } from '../jira/jira.ts'
 import { pages } from './pages.ts'
 import { spaces } from './spaces.ts'
 import type { Provider } from '../provider.ts'
@@ -25,6 +26,23 @@ const features: Provider['features'] = [
 export const confluence: Provider = {
   id: 'confluence',
   title: 'Confluence',
+  settings: {
+    prefix: 'CONFLUENCE',
+    aliases: {
+      CLIENT_ID: [
+        'CONFLUENCE_CLIENT_ID',
+        'NEXT_PUBLIC_CONFLUENCE_OAUTH_CLIENT_ID',
+        'NEXT_PUBLIC_CONFLUENCE_CLIENT_ID'
+      ],
+      CLIENT_SECRET: ['CONFLUENCE_CLIENT_SECRET', 'NEXT_PUBLIC_CONFLUENCE_OAUTH_CLIENT_SECRET'],
+      REDIRECT_URI: [
+        'CONFLUENCE_REDIRECT_URI',
+        'NEXT_PUBLIC_CONFLUENCE_OAUTH_REDIRECT_URI',
+        'NEXT_PUBLIC_CONFLUENCE_REDIRECT_URI'
+      ]
+    },
+    fallback: jira
+  },
   scopes: [
     'read:space:confluence',
     'read:page:confluence',

@@ -55,6 +55,31 @@ const features: Provider['features'] = [
 export const jira: Provider = {
   id: 'jira',
   title: 'Jira',
+  settings: {
+    prefix: 'JIRA',
+    aliases: {
+      CLIENT_ID: [
+        'JIRA_CLIENT_ID',
+        'ATLASSIAN_CLIENT_ID',
+        'NEXT_PUBLIC_JIRA_OAUTH_CLIENT_ID',
+        'NEXT_PUBLIC_JIRA_CLIENT_ID',
+        'NEXT_PUBLIC_ATLASSIAN_CLIENT_ID'
+      ],
+      CLIENT_SECRET: [
+        'JIRA_CLIENT_SECRET',
+        'ATLASSIAN_CLIENT_SECRET',
+        'NEXT_PUBLIC_JIRA_OAUTH_CLIENT_SECRET',
+        'NEXT_PUBLIC_ATLASSIAN_CLIENT_SECRET'
+      ],
+      REDIRECT_URI: [
+        'JIRA_REDIRECT_URI',
+        'ATLASSIAN_REDIRECT_URI',
+        'NEXT_PUBLIC_JIRA_OAUTH_REDIRECT_URI',
+        'NEXT_PUBLIC_JIRA_REDIRECT_URI',
+        'NEXT_PUBLIC_ATLASSIAN_REDIRECT_URI'
+      ]
+    }
+  },
   scopes: ['read:jira-work', 'read:jira-user', 'read:me', 'offline_access'],
   features,
   isProductScope: (scope) => /jira/.test(scope),

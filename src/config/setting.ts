@@ -1,0 +1,50 @@
+import { Type, type TInteger, type TOptional, type TString } from '@sinclair/typebox'
+
+/**
+ * A text; optional without a default value.
+ *
+ * @param rule completes the sentence that starts with the variable: it is the error message
+ * @param format the JSON Schema keywords that check it
+ */
+export function textSetting(rule: string, description: string, format?: object): TOptional<TString>
+export function textSetting(
+  rule: string,
+  description: string,
+  format: object,
+  value: string
+): TString
+export function textSetting(rule: string, description: string, format = {}, value?: string) {
+  return value === undefined
+    ? Type.Optional(Type.String({ rule, description, ...format }))
+    : Type.String({ rule, description, ...format, default: value })
+}
+
+export const URL_RULE = 'must be an http(s) address without credentials, query or fragment'
+/** A base URL, to which paths are appended. */
+export const urlSetting = (description: string) =>
+  textSetting(URL_RULE, description, { format: 'web-url' })
+
+/** A whole number; optional without a default value. */
+export function integerSetting(description: string, min: number, max: number): TOptional<TInteger>
+export function integerSetting(
+  description: string,
+  min: number,
+  max: number,
+  value: number
+): TInteger
+export function integerSetting(
+  description: string,
+  minimum: number,
+  maximum: number,
+  value?: number
+) {
+  const options = {
+    rule: `must be a whole number from ${minimum} to ${maximum}`,
+    description,
+    minimum,
+    maximum
+  }
+  return value === undefined
+    ? Type.Optional(Type.Integer(options))
+    : Type.Integer({ ...options, default: value })
+}
