@@ -42,7 +42,10 @@ export async function validateEnv(
 }
 
 /** Ajv converts numbers as JavaScript does, also `0x10` and `1e3`; settings are decimal. */
-function rejectNonDecimal({ properties }: TObject, values: ResolvedSettings['values']): Record<string, unknown> {
+function rejectNonDecimal(
+  { properties }: TObject,
+  values: ResolvedSettings['values']
+): Record<string, unknown> {
   const isNonDecimal = (name: string, value = '') =>
     properties[name]?.type === 'integer' && !/^\d+$/.test(value)
   return Object.fromEntries(
