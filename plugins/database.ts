@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import { getCurrentActor } from '../src/lib/actor.ts'
 import type { PluginOptions } from '../src/app-options.ts'
-import { openEngine } from '../src/store/engine.ts'
+import { openEngine } from '../src/store/open-engine.ts'
 import { createStore, type Store } from '../src/store/index.ts'
 
 declare module 'fastify' {

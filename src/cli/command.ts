@@ -4,7 +4,7 @@ import { getOperatorActor } from './operator.ts'
 import type { Config } from '../config/config.ts'
 import { StartError } from '../lib/errors.ts'
 import { reportStartError } from './exit.ts'
-import { openEngine } from '../store/engine.ts'
+import { openEngine } from '../store/open-engine.ts'
 import { createStore, type Store } from '../store/index.ts'
 
 /**

@@ -1,7 +1,7 @@
 import { loadDatabaseSettings } from '../config/load.ts'
 import { StartError } from '../lib/errors.ts'
 import { defineDatabaseCommand, usageErrorWithMessage } from './database-command.ts'
-import { isSqliteUrl } from '../store/admin/raw-database.ts'
+import { isSqliteUrl } from '../store/admin/open-raw-database.ts'
 
 const HELP = `npm run db:backup -- --to FILE   copy the SQLite database of INTEGRATION_DB_URL into a new file, while the service writes
 

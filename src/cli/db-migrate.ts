@@ -1,8 +1,8 @@
 import { loadDatabaseSettings } from '../config/load.ts'
 import { StartError } from '../lib/errors.ts'
-import { openEngine } from '../store/engine.ts'
+import { openEngine } from '../store/open-engine.ts'
 import { defineDatabaseCommand } from './database-command.ts'
-import { loadRawDatabaseModule } from '../store/admin/raw-database.ts'
+import { loadRawDatabaseModule } from '../store/admin/open-raw-database.ts'
 
 const HELP = `npm run db:migrate   bring the tables of INTEGRATION_DB_URL up to date
 

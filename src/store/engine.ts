@@ -1,7 +1,6 @@
 import type { SQL, SQLWrapper } from 'drizzle-orm'
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3'
 import type { Tables } from '../../drizzle/tables.ts'
-import { StartError } from '../lib/errors.ts'
 import type { PoolWait } from './postgres/wait-estimate.ts'
 
 /**
@@ -157,15 +156,6 @@ export interface EngineOptions {
   onAvailabilityChange: (isAvailable: boolean) => void
 }
 
-const DEFAULT_OPTIONS: EngineOptions = {
-  autoMigrate: true,
-  poolSize: 10,
-  statementTimeoutMs: 10_000,
-  lockTimeoutMs: 3_000,
-  requireDurability: true,
-  onAvailabilityChange: () => {}
-}
-
 export const NEWER_VERSION_MESSAGE =
   'The database was last used by a newer version of this service. Run that version, or restore a backup made before it.'
 export const OUTDATED_TABLES_MESSAGE =
@@ -174,33 +164,3 @@ export const OUTDATED_TABLES_MESSAGE =
 export const COPY_MARKER_TABLE = 'copy_in_progress'
 export const INCOMPLETE_COPY_MESSAGE =
   'The database is a half-done copy of another one: finish it with the same "npm run db:copy" command, or name another database.'
-
-/** What an engine module exports. */
-interface EngineModule {
-  open: (url: string, options: EngineOptions) => Engine | Promise<Engine>
-}
-
-const ENGINES: Array<{ scheme: RegExp; load: () => Promise<EngineModule> }> = [
-  { scheme: /^sqlite:/, load: () => import('./sqlite/engine.ts') },
-  { scheme: /^postgres(ql)?(\+psycopg)?:/, load: () => import('./postgres/engine.ts') }
-]
-
-/**
- * Opens the database that `INTEGRATION_DB_URL` names and applies missing migrations.
- *
- * The engine is imported on demand, so a deployment loads only the driver it uses.
- *
- * @throws StartError with one sentence: unknown scheme, file not writable, no answer from the
- *   server, tables of a newer version
- */
-export async function openEngine(
-  url: string,
-  options: Partial<EngineOptions> = {}
-): Promise<Engine> {
-  const engine = ENGINES.find(({ scheme }) => scheme.test(url))
-  if (engine === undefined) {
-    throw new StartError(['INTEGRATION_DB_URL names no known kind of database.'], 78)
-  }
-  const { open } = await engine.load()
-  return await open(url, { ...DEFAULT_OPTIONS, ...options })
-}

@@ -3,7 +3,7 @@ import { createTokenProvider } from '../../src/grants/access-token.ts'
 import { decryptAccessToken } from '../../src/grants/encrypt.ts'
 import { createMaintenanceJob } from '../../src/grants/maintenance-job.ts'
 import type { Grant } from '../../src/store/repositories/grants.ts'
-import { openEngine } from '../../src/store/engine.ts'
+import { openEngine } from '../../src/store/open-engine.ts'
 import { createStore } from '../../src/store/index.ts'
 import { pickByScale } from '../auth/helper.ts'
 import {

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { openEngine } from '../../src/store/engine.ts'
+import { openEngine } from '../../src/store/open-engine.ts'
 import { queryPostgres } from './server.ts'
 
 const TABLE_NAMES_SQL =

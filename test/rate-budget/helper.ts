@@ -1,4 +1,4 @@
-import { openEngine } from '../../src/store/engine.ts'
+import { openEngine } from '../../src/store/open-engine.ts'
 import {
   createRateBudgetRepository,
   type RateBudgetRepository

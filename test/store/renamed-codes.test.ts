@@ -8,7 +8,7 @@ import { drizzle as drizzlePostgres } from 'drizzle-orm/node-postgres'
 import { migrate as migratePostgres } from 'drizzle-orm/node-postgres/migrator'
 import pg from 'pg'
 import t from 'tap'
-import { openEngine } from '../../src/store/engine.ts'
+import { openEngine } from '../../src/store/open-engine.ts'
 import { ensureDatabase, isPostgres, queryDatabase } from '../database.ts'
 import { createTempFolder } from '../process/child.ts'
 

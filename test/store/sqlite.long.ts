@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { sql } from 'drizzle-orm'
-import { openEngine } from '../../src/store/engine.ts'
+import { openEngine } from '../../src/store/open-engine.ts'
 import { createStore } from '../../src/store/index.ts'
 import { defineStoreContract } from './contract.ts'
 
@@ -53,7 +53,7 @@ t.test(
   { skip: !hasStrace },
   (t) => {
     const script = `
-    const { openEngine } = await import(${JSON.stringify(new URL('../../src/store/engine.ts', import.meta.url).href)})
+    const { openEngine } = await import(${JSON.stringify(new URL('../../src/store/open-engine.ts', import.meta.url).href)})
     const { createStore } = await import(${JSON.stringify(new URL('../../src/store/index.ts', import.meta.url).href)})
     const engine = await openEngine('sqlite:///' + ${JSON.stringify(join(folder, 'commits.db'))})
     const { users, grants } = createStore(engine, Date.now)

@@ -1,11 +1,8 @@
 import { StartError } from '../../lib/errors.ts'
-import {
-  COPY_MARKER_TABLE,
-  NEWER_VERSION_MESSAGE,
-  openEngine,
-  type EngineOptions
-} from '../engine.ts'
-import { loadRawDatabaseModule, type RawDatabase } from './raw-database.ts'
+import { COPY_MARKER_TABLE, NEWER_VERSION_MESSAGE, type EngineOptions } from '../engine.ts'
+import { openEngine } from '../open-engine.ts'
+import { loadRawDatabaseModule } from './open-raw-database.ts'
+import type { RawDatabase } from './raw-database.ts'
 import { isComplete } from './copy.ts'
 
 const [FROM_OPTION, TO_OPTION] = ['--from', '--to']

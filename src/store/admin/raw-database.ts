@@ -36,27 +36,3 @@ export interface RawDatabase {
   finishBulkLoad: () => Promise<void>
   close: () => Promise<void>
 }
-
-/** What an engine's file here exports. */
-interface RawDatabaseModule {
-  /**
-   * Opens a database to be read as it is at this moment, whatever others write to it meanwhile. Nothing can be written to it.
-   * @param name what calls it, for sentences: the setting or the option
-   * @throws StartError a sentence: it is not there, or cannot be read
-   */
-  openSource: (url: string, name: string) => Promise<RawDatabase>
-  /**
-   * Opens a database for nobody else to write to.
-   * @throws StartError a sentence: it cannot be written, or somebody else has it open
-   */
-  openTarget: (url: string, name: string) => Promise<RawDatabase>
-}
-
-/** The file of the engine that an address is for. Only its driver is loaded. */
-export async function loadRawDatabaseModule(url: string): Promise<RawDatabaseModule> {
-  return isSqliteUrl(url) ? await import('./raw-sqlite.ts') : await import('./raw-postgres.ts')
-}
-
-export function isSqliteUrl(url: string): boolean {
-  return url.startsWith('sqlite:')
-}

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import Driver from 'better-sqlite3'
-import { openEngine } from '../../../src/store/engine.ts'
+import { openEngine } from '../../../src/store/open-engine.ts'
 import {
   Browser,
   buildTestApp,

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { openEngine } from '../../../src/store/engine.ts'
+import { openEngine } from '../../../src/store/open-engine.ts'
 import { pickByScale } from '../../auth/helper.ts'
 import { startPostgresServer } from '../../postgres/server.ts'
 import { createTempFolder, startServiceProcess } from '../../process/child.ts'
