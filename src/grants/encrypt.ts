@@ -1,5 +1,5 @@
 import type { Grant } from '../store/repositories/grants.ts'
-import type { EncryptedTokens } from '../store/repositories/sealed-tokens.ts'
+import type { EncryptedTokens } from '../store/repositories/encrypted-tokens.ts'
 import type { Vault } from '../vault/vault.ts'
 
 /** The three secrets of a grant, in clear. */

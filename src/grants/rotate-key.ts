@@ -1,6 +1,6 @@
 import type { Logger } from '../lib/http-client.ts'
 import type { Store } from '../store/index.ts'
-import type { EncryptedTokens, EncryptedTokensRow } from '../store/repositories/sealed-tokens.ts'
+import type { EncryptedTokens, EncryptedTokensRow } from '../store/repositories/encrypted-tokens.ts'
 import { DecryptionError, type Vault } from '../vault/vault.ts'
 import { markUndecryptable, decryptOrMark } from './decrypt.ts'
 import { decryptTokens, encryptTokens } from './encrypt.ts'

@@ -16,7 +16,7 @@ import { createLeaseRepository } from './repositories/leases.ts'
 import { createRateLimitRepository } from './repositories/rate-limits.ts'
 import { createPrivacyReportRepository } from './repositories/privacy-reports.ts'
 import { createSyncRunRepository } from './repositories/sync-runs.ts'
-import { createEncryptedTokenRepository } from './repositories/sealed-tokens.ts'
+import { createEncryptedTokenRepository } from './repositories/encrypted-tokens.ts'
 import { createConnectSessionRepository } from './repositories/connect-sessions.ts'
 import { createUserRepository } from './repositories/users.ts'
 

@@ -11,11 +11,11 @@ const DAMAGED_MESSAGE =
   'The backup is damaged, and so is the database, most likely; it was not kept. Look at the disk before anything else.'
 
 /**
- * Copies a SQLite database into a new file, as it is at one moment, while others write to it. The file has its name only
- * when it is whole and has been checked.
+ * Copies a SQLite database into a new file as of one moment, while others write to it. The file
+ * gets its final name only after the copy is complete and checked.
  *
- * @returns its size, and how long that took
- * @throws StartError the file exists, cannot be written, or the copy is damaged
+ * @returns its size in bytes and the duration in ms
+ * @throws StartError if the file exists, cannot be written, or the copy is damaged
  */
 export async function backupDatabase(
   url: string,
@@ -33,7 +33,7 @@ export async function backupDatabase(
     }
     createExclusive(partial)
     try {
-      // `source` is inside a transaction, so that writers in between do not make it begin again.
+      // `source` is inside a transaction, so concurrent writers do not restart the backup.
       await source.backup(partial)
       verifyIntegrity(partial)
       fsyncPath(partial)
@@ -75,11 +75,11 @@ function createExclusive(partial: string): void {
   }
 }
 
-/** @throws StartError it is not whole */
+/** @throws StartError if the integrity check fails */
 function verifyIntegrity(file: string): void {
   const client = new Driver(file)
   try {
-    // One file, with nothing beside it; a start sets the other mode again.
+    // Leaves one file without WAL beside it; the service sets WAL mode again at start.
     client.pragma('journal_mode = delete')
     const [integrity] = client.pragma('integrity_check') as Array<{ integrity_check: string }>
     const orphans = client.pragma('foreign_key_check') as unknown[]

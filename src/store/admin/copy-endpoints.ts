@@ -8,9 +8,9 @@ import { isComplete } from './copy.ts'
 const [FROM_OPTION, TO_OPTION] = ['--from', '--to']
 
 /**
- * Opens what is copied from.
+ * Opens the database to copy from.
  *
- * @throws StartError it is not a whole database of this version
+ * @throws StartError if it is not a complete database of this version
  */
 export async function openCopySource(url: string, name: string): Promise<RawDatabase> {
   const source = await (await loadRawDatabaseModule(url)).openSource(url, name)
@@ -44,11 +44,13 @@ export async function openCopySource(url: string, name: string): Promise<RawData
 }
 
 /**
- * Opens what is copied into: an empty database, whose tables are made, or a half-done copy of this source. A note in a table of its own
- * says which source that is, and keeps services from starting on it, until the copy is done.
+ * Opens the database to copy into: an empty one, whose tables are created, or an interrupted
+ * copy of the same source. Until the copy is complete, a marker table names the source and keeps
+ * services from starting on it.
  *
- * @returns undefined where the copy is done already: whoever was interrupted at its very end may ask again
- * @throws StartError there is something else in it
+ * @returns undefined if the copy is already complete, so that an interrupted command can be
+ *   repeated
+ * @throws StartError if the database holds anything else
  */
 export async function openCopyTarget(
   url: string,
@@ -84,7 +86,7 @@ export async function openCopyTarget(
   return await markCopyStarted(await openTarget(url, TO_OPTION), source)
 }
 
-/** The copy is whole: services may start on it. */
+/** Removes the marker table: services may start on the copy. */
 export async function completeCopy(target: RawDatabase): Promise<void> {
   await target.finishBulkLoad()
   await target.query(`drop table ${COPY_MARKER_TABLE}`)
@@ -92,7 +94,7 @@ export async function completeCopy(target: RawDatabase): Promise<void> {
 
 async function markCopyStarted(target: RawDatabase, source: RawDatabase): Promise<RawDatabase> {
   try {
-    // Nobody held it while its tables were made.
+    // Another process could have written while the tables were created.
     await assertEmpty(target)
     await target.query(`create table ${COPY_MARKER_TABLE} as select cast(? as text) as source`, [
       source.identity
@@ -150,7 +152,7 @@ async function assertEmpty(target: RawDatabase): Promise<void> {
   }
 }
 
-/** A table of ours that has rows. */
+/** Finds a table of the schema that has rows. */
 async function findNonEmptyTable(target: RawDatabase): Promise<string | undefined> {
   const names = await target.tableNames()
   for (const { name } of target.tables) {

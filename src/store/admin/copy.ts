@@ -11,7 +11,7 @@ import {
 } from './row-digest.ts'
 import type { TableShape } from './table-order.ts'
 
-/** What a copy came to. `before` rows were there already, from one that was interrupted. */
+/** The result of a copy. `before` counts the rows an interrupted copy had already written. */
 export interface CopyResult {
   rows: number
   resumedRows: number
@@ -20,14 +20,15 @@ export interface CopyResult {
 }
 
 /**
- * Copies every row and compares both sides afterwards.
+ * Copies every row, then compares both sides.
  *
- * An interrupted copy goes on by itself: a table's rows in the target are the beginning of those in the source, or are deleted and
- * copied anew. That is looked at and not remembered, so it holds whatever has become of either side in between.
+ * An interrupted copy resumes without stored state: if a table's rows in the target equal the
+ * first rows in the source, copying continues behind them; otherwise they are deleted and copied
+ * again. This holds whatever happened to either side in between.
  *
- * @param source of this version, read as of one moment
- * @param target of this version, with nothing in it but what such a copy has left
- * @throws StartError naming the tables that are not equal afterwards
+ * @param source a database of this version, read as of one moment
+ * @param target a database of this version that is empty or holds an interrupted copy
+ * @throws StartError naming the tables that differ afterwards
  */
 export async function copyDatabase(
   source: RawDatabase,
@@ -73,7 +74,10 @@ export async function copyDatabase(
   }
 }
 
-/** Whether every table of both is the same: a copy that is done already. Looks no further than the first that is not. */
+/**
+ * Whether every table is equal on both sides, so the copy is already complete. Stops at the
+ * first difference.
+ */
 export async function isComplete(source: RawDatabase, target: RawDatabase): Promise<boolean> {
   for (const table of source.tables) {
     const [sourceDigest, targetDigest] = [
@@ -85,7 +89,7 @@ export async function isComplete(source: RawDatabase, target: RawDatabase): Prom
   return true
 }
 
-/** @returns the digest of the source's rows, and how many of them the target had before */
+/** @returns the digest of the source's rows, and how many of them the target already had */
 async function copyTable(
   source: RawDatabase,
   target: RawDatabase,
@@ -97,7 +101,7 @@ async function copyTable(
   let writing = Promise.resolve()
   for await (const rows of readBatches(source, table, { after })) {
     digest.add(rows)
-    // While one batch is written the next is read.
+    // Reads the next batch while this one is written.
     await writing
     writing = target.insertRows(table, rows)
     writing.catch(() => {})
@@ -113,7 +117,10 @@ async function copyTable(
   return { digest, resumedRows }
 }
 
-/** Where a table's copy goes on. Rows that are not how the source's begin are deleted, with all that refers to them. */
+/**
+ * Finds where a table's copy resumes. Deletes rows that differ from the start of the source,
+ * with all rows that refer to them.
+ */
 async function findResumePoint(
   source: RawDatabase,
   target: RawDatabase,
@@ -158,7 +165,7 @@ async function computeDigest(
   return digest
 }
 
-/** The highest id that was ever given: it is not to be given again, even where its row is gone. */
+/** The highest id ever assigned, even if its row is gone: it must not be assigned again. */
 async function findMaxId(
   source: RawDatabase,
   table: TableShape,

@@ -4,35 +4,41 @@ export type CellValue = string | number | null
 /** The values of one row, in the order of its table's columns. */
 export type CellRow = CellValue[]
 
-/** The migrations that a database has had: how many, and the moment of the newest (0: none). */
+/**
+ * The applied migrations: their number, and the time of the newest in ms since the epoch (0:
+ * none).
+ */
 export interface MigrationState {
   count: number
   latest: number
 }
 
-/** One database at the lowest level, for what is done to a whole of it. The service itself never uses this. */
+/**
+ * Low-level access for operations on a whole database. Only the commands use it, never the
+ * service.
+ */
 export interface RawDatabase {
   readonly tables: readonly TableShape[]
-  /** Which database this is, without user and password. */
+  /** Identifies the database, without user and password. */
   readonly identity: string
-  /** The moment of this version's newest migration. */
+  /** The time of this version's newest migration, in ms since the epoch. */
   readonly latestMigration: number
-  /** Runs one statement, whose values stand as `?`. */
+  /** Runs one statement; values stand as `?`. */
   query: (sql: string, values?: readonly CellValue[]) => Promise<CellRow[]>
-  /** Inserts rows, all or none of them. */
+  /** Inserts all rows or none. */
   insertRows: (table: TableShape, rows: readonly CellRow[]) => Promise<void>
-  /** A column as it is compared and sorted by: by code points on every engine. */
+  /** The SQL expression that compares and sorts a column by code points on every engine. */
   orderExpression: (column: TableShape['columns'][number]) => string
-  /** The names of all tables that are there, ours or not. */
+  /** The names of all tables in the database, including foreign ones. */
   tableNames: () => Promise<string[]>
   migrationState: () => Promise<MigrationState>
-  /** Whether a service seems to be using it. */
+  /** Whether a service appears to use the database. */
   isInUse: () => Promise<boolean>
-  /** The highest id that was ever handed out; rows of it may be gone. */
+  /** The highest id ever assigned; its row may be gone. */
   lastSequence: (table: TableShape) => Promise<number>
-  /** Has the next id be the one after `highest`. */
+  /** Makes the next assigned id `maxId` + 1. */
   setSequence: (table: TableShape, maxId: number) => Promise<void>
-  /** To be done once after many rows were written. */
+  /** Call it once after inserting many rows. */
   finishBulkLoad: () => Promise<void>
   close: () => Promise<void>
 }

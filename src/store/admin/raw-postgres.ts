@@ -10,9 +10,9 @@ import { orderTables } from './table-order.ts'
 
 const TABLES = orderTables(schema, (table) => getTableConfig(table as unknown as PgTable))
 const MIGRATIONS_TABLE = 'drizzle.__drizzle_migrations'
-/** Who holds this is the only one to copy into a database. Any number does, as long as it is always the same. */
+/** Advisory lock: only its holder copies into a database. An arbitrary constant. */
 const COPY_LOCK_ID = 4_107_226_892
-/** A copy that was killed a moment ago lets go of its lock when the server has noticed. */
+/** A killed copy releases its lock when the server notices the closed connection. */
 const LOCK_TIMEOUT = '10s'
 
 export async function openSource(url: string, name: string): Promise<RawDatabase> {
@@ -42,8 +42,8 @@ export async function openTarget(url: string, name: string): Promise<RawDatabase
 }
 
 async function connect(url: string, name: string): Promise<pg.Client> {
-  // Nothing here is asked in a hurry, and a source waits while its target is written.
-  // By its name a service is recognised, which this is not.
+  // No time limits: a source waits while its target is written. The application name differs
+  // from the service's, so that the copy is not taken for one.
   const client = createDedicatedClient(url, `${APPLICATION_NAME} copy`)
   try {
     await client.connect()
@@ -82,7 +82,7 @@ function createRawDatabase(client: pg.Client): RawDatabase {
     identity: `postgres ${client.host}:${client.port}/${client.database ?? ''}`,
     latestMigration: LATEST_MIGRATION,
     query,
-    // A list for each column: a statement may have 65,535 values, and a batch has more cells.
+    // One array per column: a statement takes 65,535 values, and a batch has more cells.
     insertRows: async ({ name, columns }, rows) => {
       await runQuery(
         `insert into "${name}" (${columns.map((column) => `"${column.name}"`).join()}) select * from unnest(${columns.map(({ type }, i) => `$${i + 1}::${withoutCollation(type)}[]`).join()})`,
@@ -121,7 +121,7 @@ function createRawDatabase(client: pg.Client): RawDatabase {
         maxId > 0 ? 'true' : 'false'
       ])
     },
-    // Without it the first plans are made for empty tables.
+    // Without ANALYZE the first query plans assume empty tables.
     finishBulkLoad: async () => {
       for (const { name } of TABLES) await query(`analyze "${name}"`)
     },

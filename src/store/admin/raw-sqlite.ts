@@ -14,7 +14,7 @@ const MIGRATIONS_TABLE = '__drizzle_migrations'
 export async function openSource(url: string, name: string): Promise<RawDatabase> {
   const file = requireDatabaseFile(url, name)
   const client = openReadOnly(file, name)
-  // What has been written is gone from this file when the last who had it open has closed it.
+  // The WAL is empty or absent once the last process that had the file open has closed it.
   const isOpenElsewhere = (statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0
   return { ...createRawDatabase(client, realpathSync(file)), isInUse: async () => isOpenElsewhere }
 }
@@ -42,15 +42,15 @@ export async function openTarget(url: string, name: string): Promise<RawDatabase
 }
 
 /**
- * Opens a database file so that nothing can be written to it.
+ * Opens a database file read-only.
  *
- * @throws StartError it is not there, or no database
+ * @throws StartError if it does not exist or is not a database
  */
 export function openReadOnly(file: string, name: string): Driver.Database {
   if (!existsSync(file)) throw new StartError([`There is no database file where ${name} says.`], 1)
   try {
     const client = new Driver(file, { readonly: true, fileMustExist: true })
-    // From its first question on, a transaction sees one moment.
+    // A transaction reads as of the moment of its first query.
     client.exec('begin')
     client.prepare('select count(*) from sqlite_master').get()
     return client
@@ -64,7 +64,7 @@ export function openReadOnly(file: string, name: string): Driver.Database {
   }
 }
 
-/** @throws StartError a database in memory is nobody else's */
+/** @throws StartError for an in-memory database, which no other process can open */
 export function requireDatabaseFile(url: string, name: string): string {
   const file = parseFilename(url)
   if (file === ':memory:') {

@@ -3,16 +3,19 @@ import type { RawDatabase, CellRow } from './raw-database.ts'
 import type { TableShape } from './table-order.ts'
 
 const MAX_BATCH_ROWS = 1_000
-/** Characters of a batch, about: rows may be long, and as many of them are read as fit. */
+/** Approximate size of a batch in characters, since rows may be long. */
 const MAX_BATCH_CHARS = 4_000_000
-/** A table's first batch tells how long its rows are; later ones grow by that factor. */
+/**
+ * The first batch of a table measures the length of its rows; later batches are sized
+ * accordingly.
+ */
 const INITIAL_BATCH_ROWS = 64
 const BATCH_GROWTH_FACTOR = 4
 
 /**
- * Reads a table in the order of its primary key, one batch in memory at a time.
+ * Reads a table in primary-key order, one batch in memory at a time.
  *
- * @param after the key of the row before the first; undefined: from the beginning
+ * @param after the key of the row to start behind; undefined: from the beginning
  */
 export async function* readBatches(
   from: RawDatabase,
@@ -44,7 +47,7 @@ export async function* readBatches(
   }
 }
 
-/** What belongs to the primary key, of a row's values or of the columns. */
+/** Picks the primary-key members out of a row's values or columns. */
 export function pickPrimaryKey<T>({ primaryKey: key }: TableShape, row: readonly T[]): T[] {
   return key.map((index) => row[index] as T)
 }
@@ -57,14 +60,17 @@ function countChars(rows: CellRow[]): number {
   return length
 }
 
-/** How many rows, and the SHA-256 of each row's values as a JSON array and a line feed, in the order of the primary key. */
+/**
+ * The number of rows, and the SHA-256 over each row as a JSON array and a line feed, in
+ * primary-key order.
+ */
 export interface RowDigest {
   add: (rows: readonly CellRow[]) => void
   rows: () => number
   sha256: () => string
 }
 
-/** The digest of the rows that are added, so far. */
+/** Computes the digest of rows as they are added. */
 export function createRowDigest(): RowDigest {
   const hash = createHash('sha256')
   let count = 0

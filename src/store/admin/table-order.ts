@@ -1,12 +1,15 @@
 import type { Table as DrizzleTable } from 'drizzle-orm'
 
-/** A table as the schema declares it, as far as a copy has to know it. Names go into statements as they are: they are ours. */
+/**
+ * What a copy needs to know of a table. Names are inserted into statements unescaped: they come
+ * from our schema.
+ */
 export interface TableShape {
   name: string
   columns: ReadonlyArray<{ name: string; type: string }>
-  /** The places of the primary key among the columns. */
+  /** Positions of the primary key among the columns. */
   primaryKey: readonly number[]
-  /** The column whose numbers the database hands out, where there is one. */
+  /** The identity column, if the table has one. */
   identityColumn: string | undefined
 }
 
@@ -18,7 +21,7 @@ interface SchemaColumn {
   generatedIdentity?: unknown
 }
 
-/** What `getTableConfig` of either engine tells of a table. */
+/** The part of `getTableConfig`'s result, on either engine, that is used here. */
 interface TableConfig {
   name: string
   columns: SchemaColumn[]
@@ -26,7 +29,7 @@ interface TableConfig {
   foreignKeys: Array<{ reference: () => { foreignTable: DrizzleTable } }>
 }
 
-/** Every table of a schema, so that what a row refers to comes before the row. */
+/** Orders the tables of a schema so that referenced tables come first. */
 export function orderTables(
   schema: Record<string, unknown>,
   getConfig: (table: DrizzleTable) => unknown

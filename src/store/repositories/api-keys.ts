@@ -2,7 +2,7 @@ import { and, asc, eq, gt, isNull, lt, or, sql } from 'drizzle-orm'
 import type { AuditLog } from './audit-log.ts'
 import type { Engine } from '../engine.ts'
 
-/** A service key, as far as it is kept: never the key itself. */
+/** A service key as stored: its hash, never the key itself. */
 export interface ApiKey {
   id: number
   name: string
@@ -14,7 +14,7 @@ export interface ApiKey {
   lastUsedAt: Date | null
 }
 
-/** How exact `lastUsedAt` is. */
+/** Resolution of `lastUsedAt`. */
 const LAST_USED_INTERVAL_MS = 60_000
 
 export function createApiKeyRepository(
@@ -43,7 +43,11 @@ export function createApiKeyRepository(
   })
 
   return {
-    /** Keeps a key. @returns undefined where the name is taken by a key that is not revoked, or the very key is there */
+    /**
+     * Stores a key.
+     *
+     * @returns undefined if an active key has the name, or the same key exists
+     */
     async create(key: {
       name: string
       hash: string
@@ -80,7 +84,7 @@ export function createApiKeyRepository(
       return created === undefined ? undefined : toApiKey(created)
     },
 
-    /** The key with this hash, as long as it is good. */
+    /** Finds the active key with this hash. */
     async find(hash: string): Promise<ApiKey | undefined> {
       const [row] = await selectByHash.execute({ hash })
       if (
@@ -93,7 +97,7 @@ export function createApiKeyRepository(
       return toApiKey(row)
     },
 
-    /** Whether a key with this hash was ever made, good or not. */
+    /** Whether a key with this hash ever existed, active or not. */
     async has(hash: string): Promise<boolean> {
       return (await selectByHash.execute({ hash })).length > 0
     },
@@ -102,7 +106,11 @@ export function createApiKeyRepository(
       return (await db.select(columns).from(apiKeys).orderBy(asc(apiKeys.id))).map(toApiKey)
     },
 
-    /** Ends a key by its id or name. @returns false where none was good */
+    /**
+     * Revokes a key by id or name.
+     *
+     * @returns false if no active key matches
+     */
     async revoke(which: { id: number } | { name: string }): Promise<boolean> {
       const match = 'id' in which ? eq(apiKeys.id, which.id) : eq(apiKeys.activeName, which.name)
       return await runAudited(function* (tx, record) {
@@ -120,7 +128,7 @@ export function createApiKeyRepository(
       })
     },
 
-    /** Remembers that it was used, once a minute. */
+    /** Updates `lastUsedAt`, at most once a minute. */
     async markUsed({ id, lastUsedAt }: ApiKey): Promise<void> {
       const stale = new Date(now() - LAST_USED_INTERVAL_MS)
       if (lastUsedAt !== null && lastUsedAt > stale) return
@@ -134,7 +142,7 @@ export function createApiKeyRepository(
       )
     },
 
-    /** Whether any key is good. */
+    /** Whether any key is active. */
     async hasActive(): Promise<boolean> {
       return (
         (

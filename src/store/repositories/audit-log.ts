@@ -4,7 +4,7 @@ import type { Actor } from '../../lib/actor.ts'
 import type { Database, Engine, RawRow, TransactionScript } from '../engine.ts'
 import type { StateChange } from './connection-history.ts'
 
-/** What is put down. */
+/** The actions that the audit trail records. */
 export const AUDIT_ACTIONS = [
   'user_created',
   'user_removed',
@@ -30,7 +30,7 @@ export const AUDIT_ACTIONS = [
 ] as const
 export type AuditAction = (typeof AUDIT_ACTIONS)[number]
 
-/** One thing that was done. `detail` must hold neither secrets nor anything of a person but numbers. */
+/** One action. `detail` must contain no secrets and no personal data other than ids. */
 export interface AuditEntry {
   action: AuditAction
   userId?: number
@@ -48,17 +48,20 @@ export interface AuditFilter {
   since?: Date | undefined
 }
 
-/** A transaction that says what it does. */
+/** A transaction that records the entries for what it does. */
 type AuditedTransaction<T> = (
   tx: Database,
   record: (...entries: AuditEntry[]) => void
 ) => TransactionScript<T>
 
 const HEAD_ID = 1
-/** Rows that are purged at once. */
+/** Rows deleted per transaction by a purge. */
 const PURGE_BATCH_SIZE = 5_000
 
-/** The audit trail: a chain of rows to which is added in the very transaction that does what they tell of. */
+/**
+ * The audit trail: a hash chain. Each row is appended in the same transaction as the action it
+ * records.
+ */
 export function createAuditLog(
   { db, tables: { audit, auditHead }, serializedTransaction }: Engine,
   now: () => number,
@@ -73,7 +76,7 @@ export function createAuditLog(
 
   const lockTable = getTableName(auditHead)
 
-  /** The end of the chain, for those whose turn it is. */
+  /** Reads the head of the chain; the caller holds the chain's lock. */
   function* lockHead(tx: Database): TransactionScript<ChainHead> {
     const [row] = yield tx
       .insert(auditHead)
@@ -89,7 +92,7 @@ export function createAuditLog(
     }
   }
 
-  /** Adds entries, or fails with the whole transaction. */
+  /** Appends entries, or fails with the whole transaction. */
   function* appendEntries(tx: Database, entries: readonly AuditEntry[]): TransactionScript<void> {
     if (entries.length === 0) return
     let { seq, hash } = yield* lockHead(tx)
@@ -116,8 +119,9 @@ export function createAuditLog(
   }
 
   /**
-   * Runs a transaction, and adds what it tells to the trail: both are done, or neither is. There is no other way to add anything, so
-   * nobody can wait for the end of the chain while holding what those before them need.
+   * Runs a transaction and appends the entries it records: both or neither. Every append goes
+   * through here and locks the head first, so no transaction waits for the head while holding
+   * other locks (which could deadlock).
    */
   async function runAudited<T>(script: AuditedTransaction<T>): Promise<T> {
     return await serializedTransaction(lockTable, function* (tx) {
@@ -133,14 +137,14 @@ export function createAuditLog(
   return {
     runAudited,
 
-    /** Adds what changes nothing else in the database. */
+    /** Appends an entry about something that changes nothing else in the database. */
     async append(entry: AuditEntry): Promise<void> {
       await runAudited(function* (_tx, record): TransactionScript<void> {
         record(entry)
       })
     },
 
-    /** What is to be told of changes of connections' states; that a new one has a state goes without saying. */
+    /** Entries for state changes of connections. The first state of a new connection needs none. */
     toStateChangeEntries: (changes: readonly StateChange[]): AuditEntry[] =>
       changes
         .filter(({ from }) => from !== null)
@@ -152,7 +156,10 @@ export function createAuditLog(
           detail: { from, to, code }
         })),
 
-    /** An exchange of tokens, one row of it however many connections live of them: its user and product are named where there is one. */
+    /**
+     * One entry for a token refresh, however many connections use the grant. It names the user
+     * and product if there is exactly one connection.
+     */
     toRefreshEntry(connections: RawRow[]): AuditEntry {
       const [first, ...others] = connections
       const isSingleUser = others.every(({ user_id: id }) => id === first?.user_id)
@@ -187,12 +194,12 @@ export function createAuditLog(
         .limit(limit)
     },
 
-    /** The ends of the chain; undefined where nothing was ever written. */
+    /** Both ends of the chain; undefined if nothing was ever written. */
     async getHead(): Promise<ChainHead | undefined> {
       return (await db.select(headColumns).from(auditHead).where(eq(auditHead.id, HEAD_ID)))[0]
     },
 
-    /** In the order of the chain, behind the row `after`. */
+    /** In chain order, behind the row `after`. */
     async listEntriesAfter(after: number, limit: number): Promise<ChainedEntry[]> {
       return (
         await db
@@ -205,10 +212,11 @@ export function createAuditLog(
     },
 
     /**
-     * Forgets what is older than `before`, from the beginning of the chain; where it begins now is remembered, so that what is left can
-     * still be followed. `note` is added to the chain where anything went.
+     * Deletes rows older than `before` from the start of the chain and stores where it now
+     * starts, so that the rest can still be verified. Appends `purgeEntry` if any row was
+     * deleted.
      *
-     * @returns how many rows went
+     * @returns the number of deleted rows
      */
     async purge(before: Date, purgeEntry?: AuditEntry): Promise<number> {
       let purged = 0

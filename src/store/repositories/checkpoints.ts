@@ -1,7 +1,7 @@
 import { and, eq, inArray, isNotNull, sql } from 'drizzle-orm'
 import type { Engine, PreparedStatement, BindValue, StatementBuilder } from '../engine.ts'
 
-/** Which copying: one collection of one site, for one owner. */
+/** One collection of one site, synced for one owner. */
 export interface Partition {
   ownerId: number
   provider: string
@@ -9,21 +9,21 @@ export interface Partition {
   collection: string
 }
 
-/** How far the copying is. Passes are numbers of full listings. */
+/** How far the sync of a partition is. A generation is the number of a full listing. */
 export interface Checkpoint {
-  /** The latest that was begun; the latest two that were complete. */
+  /** The latest generation that was started; below, the latest two that were complete. */
   generation: number
   completeGeneration: number
   previousGeneration: number
-  /** Where the one under way goes on; null when none is. */
+  /** Where the current listing resumes; null if none is running. */
   cursor: string | null
   listingStartedAt: Date | null
   listed: number
   listedBefore: number
   completeAt: Date | null
-  /** The newest change that was seen. */
+  /** The time of the newest change seen. */
   watermark: Date | null
-  /** What the rows hold besides the usual. */
+  /** Which optional content the rows hold. */
   bodyMode: string
   /** Ids of items that failed. */
   retry: string[]
@@ -31,7 +31,7 @@ export interface Checkpoint {
   heldAt: Date | null
 }
 
-/** Deletions that are held back. */
+/** Deletions waiting for confirmation. */
 export interface HeldDeletions {
   provider: string
   site: string
@@ -56,7 +56,7 @@ export const INITIAL_CHECKPOINT: Checkpoint = {
   heldAt: null
 }
 
-/** Where each copying is, so that it goes on there and nowhere else. */
+/** Stores where each partition's sync resumes. */
 export function createCheckpointRepository({ db, tables: { checkpoints }, prepare }: Engine) {
   const fields = Object.keys(INITIAL_CHECKPOINT) as Array<keyof Checkpoint>
   const placeholder = (name: string) => sql.placeholder(name)
@@ -98,7 +98,7 @@ export function createCheckpointRepository({ db, tables: { checkpoints }, prepar
         : { ...row, retry: JSON.parse(row.retry) as string[] }
     },
 
-    /** Moves it: to be run in the transaction that saves what was read up to there. */
+    /** Saves a checkpoint in the transaction that saves the items read up to it. */
     saveStatement: (partition: Partition, { retry, cursor, ...rest }: Checkpoint) =>
       upsert.bind({
         ...partition,
@@ -107,7 +107,7 @@ export function createCheckpointRepository({ db, tables: { checkpoints }, prepar
         retry: JSON.stringify(retry)
       } as unknown as Record<string, BindValue>),
 
-    /** What is held back for an owner. */
+    /** Lists an owner's held deletions. */
     async listHeldDeletions(ownerId: number): Promise<HeldDeletions[]> {
       const rows = await db
         .select()
@@ -122,7 +122,7 @@ export function createCheckpointRepository({ db, tables: { checkpoints }, prepar
       }))
     },
 
-    /** Somebody has looked and says that the deletions are right. */
+    /** Records that a person has confirmed the deletions. */
     confirmStatement:
       (ownerId: number, provider: string): StatementBuilder =>
       (tx) =>
@@ -138,7 +138,7 @@ export function createCheckpointRepository({ db, tables: { checkpoints }, prepar
           )
           .returning({ id: checkpoints.id }),
 
-    /** Makes the next copies full ones: another account may see what the one before did not. */
+    /** Makes the next syncs full ones: another account may see other items. */
     invalidateStatement:
       (ownerId: number, provider: string): StatementBuilder =>
       (tx) =>
@@ -147,7 +147,7 @@ export function createCheckpointRepository({ db, tables: { checkpoints }, prepar
           .set({ completeAt: null, cursor: null, watermark: null })
           .where(and(eq(checkpoints.ownerId, ownerId), eq(checkpoints.provider, provider))),
 
-    /** Begins anew for these sites of an owner, or for all. */
+    /** Resets these sites of an owner, or all. */
     deleteStatement:
       (ownerId: number, provider: string, cloudIds?: string[]): StatementBuilder =>
       (tx) =>
@@ -163,7 +163,10 @@ export function createCheckpointRepository({ db, tables: { checkpoints }, prepar
   }
 }
 
-/** Not every engine keeps a NUL. A cursor that holds one is none of Atlassian's, which refuses it in this form too. */
+/**
+ * PostgreSQL cannot store NUL. A cursor that contains one is not Atlassian's, which refuses it
+ * in the replaced form too.
+ */
 function replaceNul(cursor: string | null): string | null {
   return cursor?.replaceAll('\0', '\uFFFD') ?? null
 }

@@ -4,7 +4,7 @@ import type { Engine, StatementBuilder } from '../engine.ts'
 
 export const SESSION_TTL_MS = 15 * 60_000
 
-/** A connect session: one person may connect these products, for a quarter of an hour. */
+/** A connect session: lets one person connect these products for 15 minutes. */
 export interface ConnectSession {
   id: number
   userId: number
@@ -64,7 +64,7 @@ export function createConnectSessionRepository(
       }
     },
 
-    /** The session of a token, or of the browser that has opened its link. */
+    /** Finds the session of a token, or of the browser that opened its link. */
     async find(
       by: { hash: string } | { browserHash: string }
     ): Promise<ConnectSession | undefined> {
@@ -80,7 +80,11 @@ export function createConnectSessionRepository(
       return row === undefined ? undefined : toSession(row)
     },
 
-    /** Ties a session to the first browser that opens its link. @returns undefined where another one has, or it is over */
+    /**
+     * Binds a session to the first browser that opens its link.
+     *
+     * @returns undefined if another browser has opened it, or it has expired
+     */
     async open(hash: string, browserHash: string): Promise<ConnectSession | undefined> {
       const opened = await runAudited(function* (tx, record) {
         const [row] = yield tx
@@ -103,7 +107,10 @@ export function createConnectSessionRepository(
       return row === undefined ? undefined : toSession(row)
     },
 
-    /** Those that are kept of somebody, whether over or not, and whether a browser has opened their link. */
+    /**
+     * Lists a user's stored sessions, expired ones included, and whether their link has been
+     * opened.
+     */
     async list(userId: number) {
       const rows = await db
         .select({ ...columns, createdAt: sessions.createdAt, browserHash: sessions.browserHash })
@@ -117,7 +124,7 @@ export function createConnectSessionRepository(
       }))
     },
 
-    /** Erases those of somebody who leaves. */
+    /** Deletes the sessions of a user who is removed. */
     deleteForUserStatement:
       (userId: number): StatementBuilder =>
       (tx) =>

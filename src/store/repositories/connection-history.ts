@@ -2,7 +2,7 @@ import { desc, eq, and, lt, sql, type SQL } from 'drizzle-orm'
 import type { ConnectionState, GrantState, LocalState } from '../../model/states.ts'
 import type { Database, Engine, RawRow, Statement } from '../engine.ts'
 
-/** Why a state changed: a code of `src/lib/errors.ts`, and its sentence. */
+/** Why a state changed: a code of `src/lib/errors.ts` and its sentence. */
 export interface StateReason {
   code: string
   detail: string
@@ -28,7 +28,10 @@ export interface ConnectionHistoryRow {
   at: Date
 }
 
-/** What happened to connections, written by the statement before the one that makes it so, in the same transaction. */
+/**
+ * Records state changes of connections. Run its statements in the same transaction, before the
+ * statement that changes the state.
+ */
 export function createConnectionHistory(
   { db, tables: { history, grants, connections }, newId }: Engine,
   now: () => number
@@ -66,7 +69,10 @@ export function createConnectionHistory(
       })
 
   return {
-    /** Records that the grants that `where` describes go to another state, for each connection for which that changes anything. */
+    /**
+     * Records the new state of the grants that `where` selects, for each connection whose
+     * combined state changes.
+     */
     insertForGrantsStatement: (
       tx: Database,
       where: SQL,
@@ -81,7 +87,7 @@ export function createConnectionHistory(
         reason
       ),
 
-    /** The same for what stands between one connection and its copies. */
+    /** The same for one connection's own state. */
     insertForConnectionStatement: (
       tx: Database,
       where: SQL,
@@ -96,7 +102,10 @@ export function createConnectionHistory(
         reason
       ),
 
-    /** A connection that was made, or made anew, after which it is `to`. To be run when it is there. */
+    /**
+     * Records the state `to` of a connection that was created or replaced. Run it after the
+     * connection is stored.
+     */
     insertForNewConnectionStatement: (
       tx: Database,
       where: SQL,
@@ -105,7 +114,7 @@ export function createConnectionHistory(
       reason: StateReason | null
     ): Statement => insertStatement(tx, sql`${from}`, sql`${to}`, where, reason),
 
-    /** What such a statement returned. */
+    /** Converts the rows such a statement returned. */
     toStateChanges: (rows: RawRow[]): StateChange[] =>
       rows.map((row) => ({
         connectionId: row.connection_id as number,

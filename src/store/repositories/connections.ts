@@ -6,42 +6,42 @@ import type { StateChange, ConnectionHistory, StateReason } from './connection-h
 import type { Site } from '../../model/site.ts'
 import { combineStates, type ConnectionState, type LocalState } from '../../model/states.ts'
 
-/** One product of one user, through a grant. */
+/** One user's use of one product through a grant. */
 export interface Connection {
   id: number
   userId: number
   provider: string
   grantId: string
-  /** The sites that the grant reached when it was last asked. */
+  /** The sites the grant reached when Atlassian was last asked. */
   sites: Site[]
-  /** The sites that are copied. */
+  /** The sites that are synced. */
   selectedSites: Site[]
   state: LocalState
   errorCode: string | null
   errorDetail: string | null
-  /** Features that the gateway has refused for a scope. */
+  /** Features the gateway has refused for lack of a scope. */
   refusedFeatures: string[]
-  /** One more with each write. */
+  /** Incremented with each write (optimistic locking). */
   version: number
   connectedAt: Date
   options: ConnectionOptions
-  /** When it is copied next without anybody asking. */
+  /** When the scheduler syncs it next; null: never. */
   syncDueAt: Date | null
 }
 
-/** What an owner has chosen of what is optional. */
+/** The options an owner has set. */
 export interface ConnectionOptions {
   pageBodies?: boolean
 }
 
-/** A connection and the grant behind it, as they were at one moment. */
+/** A connection with its grant, read at one moment. */
 export interface ConnectionWithGrant {
   connection: Connection
   grant: Grant
   state: ConnectionState
 }
 
-/** What may change of a connection between two consents. */
+/** What may change on a connection between two consents. */
 export type ConnectionUpdate = Pick<
   Connection,
   'sites' | 'selectedSites' | 'refusedFeatures' | 'state'
@@ -120,8 +120,8 @@ export function createConnectionRepository(
     },
 
     /**
-     * What the user's grants at this client hold for others than this product of this user: a new consent has to ask for it
-     * again or take it away from them.
+     * Scopes that the user's grants at this client hold for other connections. A new consent
+     * must request them again, or those connections lose them.
      */
     async findScopesOfOtherConnections(
       userId: number,
@@ -133,10 +133,11 @@ export function createConnectionRepository(
     },
 
     /**
-     * Writes what is new about a connection, with what that changes for it and what `also` says, if it is still as it was read.
+     * Updates a connection if its version is unchanged, together with its history and the
+     * statements of `also`.
      *
-     * @param entries what was asked for, if somebody has
-     * @returns undefined where somebody else has written it: to be decided again
+     * @param entries audit entries for what the caller was asked to do
+     * @returns undefined if another writer changed it first; the caller decides again
      */
     async update(
       { id, version }: Connection,
@@ -174,7 +175,7 @@ export function createConnectionRepository(
       })
     },
 
-    /** Connections whose turn to be copied has come, those that have waited longest first. */
+    /** Connections due for a scheduled sync, longest overdue first. */
     async listDue(
       at: Date,
       limit: number
@@ -194,7 +195,11 @@ export function createConnectionRepository(
         }))
     },
 
-    /** Takes a connection's turn, which makes the next one later. @returns false where somebody else has taken it */
+    /**
+     * Claims a due connection by moving its next due time.
+     *
+     * @returns false if another instance has claimed it
+     */
     async claimSchedule(
       userId: number,
       provider: string,
@@ -220,7 +225,7 @@ export function createConnectionRepository(
       )
     },
 
-    /** @param at null: never by itself */
+    /** @param at null: never */
     async schedule(userId: number, provider: string, at: Date | null): Promise<void> {
       await write(() =>
         db
@@ -253,9 +258,10 @@ export function createConnectionRepository(
     },
 
     /**
-     * Removes a user's connections, or the one of a product, with what `also` says and the tokens that nobody needs any more.
+     * Removes a user's connections, or one of a product, with the statements of `also` and the
+     * tokens that no connection uses any more.
      *
-     * @returns the grants whose tokens went
+     * @returns the ids of the grants whose tokens were erased
      */
     async remove(
       userId: number,

@@ -18,7 +18,7 @@ import type { AuditLog, AuditEntry } from './audit-log.ts'
 import type { Database, Engine, Statement, TransactionScript, StatementBuilder } from '../engine.ts'
 import type { StateChange, ConnectionHistory, StateReason } from './connection-history.ts'
 import type { LeaseHolder, LeaseRepository } from './leases.ts'
-import type { EncryptedTokens } from './sealed-tokens.ts'
+import type { EncryptedTokens } from './encrypted-tokens.ts'
 import type { Site } from '../../model/site.ts'
 import type { ConnectionState, GrantState, LocalState } from '../../model/states.ts'
 

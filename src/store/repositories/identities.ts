@@ -3,7 +3,10 @@ import type { AuditLog } from './audit-log.ts'
 import type { Engine, StatementBuilder } from '../engine.ts'
 import type { UserRepository } from './users.ts'
 
-/** A person as an identity provider knows them. `email` only where the provider has verified it. */
+/**
+ * A person as an identity provider knows them. `email` is set only if the provider has verified
+ * it.
+ */
 export interface Identity {
   issuer: string
   subject: string
@@ -11,7 +14,7 @@ export interface Identity {
   displayName: string | null
 }
 
-/** Which users are whom at an identity provider. */
+/** Maps identities of identity providers to users. */
 export function createIdentityRepository(
   { db, tables: { identities, users: userTable } }: Engine,
   users: UserRepository,
@@ -29,11 +32,17 @@ export function createIdentityRepository(
     return row?.userId
   }
 
-  /** Says who an identity is, once. @returns who it is; undefined where the user is somebody else of this provider already */
+  /**
+   * Links an identity to a user, once.
+   *
+   * @returns the linked user; undefined if the user already has another identity of this
+   *   provider
+   */
   async function linkUser(identity: Identity, userId: number): Promise<number | undefined> {
     const { issuer, subject } = identity
     return await runAudited(function* (tx, record) {
-      // Written first, so that of two who prove one address at the same moment the second sees the first.
+      // Written first: of two transactions that prove one address at the same time, the second
+      // sees the first.
       yield tx
         .update(userTable)
         .set({ displayName: sql`${userTable.displayName}` })
@@ -62,7 +71,7 @@ export function createIdentityRepository(
     })
   }
 
-  /** The user with the verified address, if it is one. */
+  /** Links the identity to the user who has its verified address, if there is one. */
   async function linkByEmail(identity: Identity): Promise<number | undefined> {
     const { email, displayName } = identity
     return email === null
@@ -78,7 +87,7 @@ export function createIdentityRepository(
   }
 
   return {
-    /** The user that this identity is, made on first sight. */
+    /** Returns the identity's user; creates one on first sight. */
     async resolveUser(identity: Identity): Promise<number> {
       const existing = (await findUserId(identity)) ?? (await linkByEmail(identity))
       if (existing !== undefined) return existing
@@ -88,12 +97,12 @@ export function createIdentityRepository(
       )
       const userId = await linkUser(identity, user.id)
       if (userId === undefined) throw new Error('A new user is somebody already')
-      // Another request of the same person was faster.
+      // A concurrent request of the same person has linked another user.
       if (userId !== user.id) await removeUser(user.id)
       return userId
     },
 
-    /** Who somebody is at identity providers. */
+    /** Lists a user's identities. */
     async list(userId: number) {
       return await db
         .select({
@@ -106,7 +115,7 @@ export function createIdentityRepository(
         .orderBy(identities.id)
     },
 
-    /** Whoever a user was is a stranger from now on. */
+    /** Deletes the identities of a user who is removed. */
     deleteForUserStatement:
       (userId: number): StatementBuilder =>
       (tx) =>

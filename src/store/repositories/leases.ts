@@ -1,15 +1,16 @@
 import { and, eq, lte, sql, type SQL } from 'drizzle-orm'
 import type { Database, Engine, Statement } from '../engine.ts'
 
-/** Who holds a lease, and whether its time is over by the database's clock. */
+/** The owner of a lease, and whether it has expired by the database's clock. */
 export interface LeaseHolder {
   owner: string
   isExpired: boolean
 }
 
 /**
- * Leases: what one process at a time may do. They live in the database and on its clock, so a process that dies gives
- * everything back when its time is over, and one whose own clock is wrong changes nothing.
+ * Leases: rights that one process at a time holds. They live in the database and on its clock,
+ * so a process that dies loses them when they expire, and a process whose own clock is wrong
+ * changes nothing.
  */
 export function createLeaseRepository({ db, tables: { leases }, nowPlus }: Engine) {
   const selectByName = db
@@ -20,10 +21,11 @@ export function createLeaseRepository({ db, tables: { leases }, nowPlus }: Engin
 
   return {
     /**
-     * Takes a lease that is free, or over, or still held by `stale`: an owner that was seen for longer than a lease lasts.
+     * Acquires the lease if it is free, expired, or held by `stale`: an owner that this process
+     * has observed past its TTL on its own monotonic clock.
      *
-     * @param ttlMs how long it lasts
-     * @returns the statement; it returns a row where the lease was taken
+     * @param ttlMs how long the lease lasts
+     * @returns the statement; it returns a row if the lease was acquired
      */
     acquireStatement: (
       tx: Database,
@@ -47,14 +49,17 @@ export function createLeaseRepository({ db, tables: { leases }, nowPlus }: Engin
       return row === undefined ? undefined : { owner: row.owner, isExpired: Boolean(row.isExpired) }
     },
 
-    /** True while the lease is this owner's: to be asked in the statement that relies on it. */
+    /**
+     * A condition that holds while the lease is this owner's. Put it into the statement that
+     * relies on it.
+     */
     isHeldBy: (name: string, owner: string): SQL =>
       sql`exists (select 1 from ${leases} where ${leases.name} = ${name} and ${leases.owner} = ${owner})`,
 
     releaseStatement: (tx: Database, name: string, owner: string): Statement =>
       tx.delete(leases).where(and(eq(leases.name, name), eq(leases.owner, owner))),
 
-    /** Takes a lease away from whoever has it: what it was for is not any more. */
+    /** Deletes a lease whoever holds it, because what it protected is gone. */
     revokeStatement: (tx: Database, name: string): Statement =>
       tx.delete(leases).where(eq(leases.name, name))
   }

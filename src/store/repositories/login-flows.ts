@@ -3,15 +3,15 @@ import { parseUserHint } from '../../oauth/state.ts'
 import type { Engine, StatementBuilder } from '../engine.ts'
 import { normalizeEmail } from './users.ts'
 
-/** Ended flows are kept this long, so that an expired login can be told from a forged one. */
+/** Expired flows are kept this long, so that an expired login can be told from a forged one. */
 const RETENTION_MS = 60 * 60 * 1000
 const SWEEP_INTERVAL_MS = 60 * 1000
-/** Logins of one caller that are forgotten at once, where there are too many. */
+/** Flows of one caller deleted at once if there are too many. */
 const EVICTION_BATCH_SIZE = 1_000
 
 /**
- * One started login (docs/reference/contract.md#4-login-and-callback). Hashes only: neither state
- * nor code nor cookie can be read back.
+ * One started login (docs/reference/contract.md#4-login-and-callback). State, code and cookie
+ * are stored as hashes only.
  */
 export interface LoginFlowRow {
   stateHash: string
@@ -20,25 +20,25 @@ export interface LoginFlowRow {
   redirectUri: string
   callerState: string | null
   returnUrl: string | null
-  /** What the login asked for. */
+  /** The scopes the login requested. */
   scopes: string
-  /** 1: another account may take the place of the connected one. */
+  /** 1: another account may replace the connected one. */
   changeAccount: number
   browserHash: string | null
-  /** Whose it is, as a hash; empty: nobody is counted. */
+  /** Hash of the caller for the quota of open logins; empty: not counted. */
   quotaKey: string
-  /** Who started it, as src/lib/actor.ts writes it. */
+  /** Who started it, serialised by src/lib/actor.ts. */
   initiator: string
-  /** Whose login it is, where that was known when it began. */
+  /** The user it is for, if known at the start. */
   userId: number | null
   expiresAt: Date
   codeHash: string | null
   claimedAt: Date | null
-  /** JSON, once the flow has ended. */
+  /** JSON, once the flow has finished. */
   outcome: string | null
 }
 
-/** Words without which a caller's state names nobody (src/oauth/state.ts). */
+/** Keys without which a caller's state names no user (src/lib/user-hint.ts). */
 const USER_HINT_KEYS = ['user_id', 'uid', 'email']
 
 interface UserRef {
@@ -70,7 +70,7 @@ export function createLoginFlowRepository(
     })
     .onConflictDoNothing({ target: flows.stateHash })
     .prepare()
-  // Whoever is in the middle of an exchange ends it first.
+  // An exchange that is under way finishes first.
   const idle = and(
     eq(flows.quotaKey, p('quotaKey')),
     or(isNull(flows.claimedAt), isNotNull(flows.outcome))
@@ -84,7 +84,10 @@ export function createLoginFlowRepository(
     .offset(p('most'))
   const evict = db.delete(flows).where(inArray(flows.stateHash, excess)).prepare()
   let sweptAt = 0
-  /** Whose logins they are, as far as that can be told: by whom they were for, by whom the caller's state names or mentions, and by their outcome. */
+  /**
+   * Selects a user's flows: those for the user, those whose caller state names or mentions the
+   * user, and those whose outcome does.
+   */
   const belongsTo = ({ id, email }: UserRef, stateHashes: string[]) =>
     or(
       eq(flows.userId, id),
@@ -97,7 +100,10 @@ export function createLoginFlowRepository(
     await write(() => db.delete(flows).where(lt(flows.expiresAt, new Date(now() - RETENTION_MS))))
   }
 
-  /** Logins whose caller's state names somebody, in whichever of its forms; an engine could not read them all. */
+  /**
+   * Finds flows whose caller state names the user in any accepted form. SQL cannot parse all of
+   * them.
+   */
   async function findFlowsNamingUser({ id, email }: UserRef): Promise<string[]> {
     const rows = await db
       .select({ stateHash: flows.stateHash, callerState: flows.callerState })
@@ -123,8 +129,8 @@ export function createLoginFlowRepository(
 
   return {
     /**
-     * Stores a new flow, unless it is there already. So that abandoned logins do not pile up, it forgets the oldest of the same
-     * caller beyond `most`, and sweeps out the ones that ended long ago.
+     * Stores a new flow unless it exists. Deletes the caller's oldest flows beyond `maxFlows`
+     * and all that expired long ago, so that abandoned logins do not accumulate.
      */
     async start(
       flow: Omit<LoginFlowRow, 'codeHash' | 'claimedAt' | 'outcome'>,
@@ -139,14 +145,17 @@ export function createLoginFlowRepository(
       await deleteExpired()
     },
 
-    /** Forgets logins that ended long ago, whether anybody starts new ones or not. */
+    /** Deletes flows that expired long ago, even if no new login starts. */
     purge: deleteExpired,
 
     async get(stateHash: string): Promise<LoginFlowRow | undefined> {
       return (await db.select().from(flows).where(eq(flows.stateHash, stateHash)))[0]
     },
 
-    /** Takes the flow for one code. True for exactly one caller, whatever number of processes try. */
+    /**
+     * Claims the flow for one code. Returns true for exactly one caller, whatever the number of
+     * processes.
+     */
     async claim(stateHash: string, codeHash: string): Promise<boolean> {
       const claimed = await write(() =>
         db
@@ -164,13 +173,16 @@ export function createLoginFlowRepository(
       return claimed.length === 1
     },
 
-    /** Records how the claimed flow ended, for whoever hits the same callback again; to be run with what it brought. */
+    /**
+     * Records the outcome for repeated hits of the same callback. Run it in the transaction that
+     * stores the result.
+     */
     finishStatement:
       (stateHash: string, outcome: string): StatementBuilder =>
       (tx) =>
         tx.update(flows).set({ outcome }).where(eq(flows.stateHash, stateHash)),
 
-    /** The logins of somebody that are kept, oldest first. */
+    /** Lists a user's stored flows, oldest first. */
     async list(user: UserRef) {
       return await db
         .select({
@@ -186,13 +198,16 @@ export function createLoginFlowRepository(
         .orderBy(flows.expiresAt, flows.stateHash)
     },
 
-    /** Erases the logins of somebody who leaves; those that are begun after this was asked for name nobody any more. */
+    /**
+     * Deletes the flows of a user who is removed. A flow that starts afterwards can no longer
+     * name that user.
+     */
     async deleteForUserStatement(user: UserRef): Promise<StatementBuilder> {
       const ownedByUser = belongsTo(user, await findFlowsNamingUser(user))
       return (tx) => tx.delete(flows).where(ownedByUser)
     },
 
-    /** The same, where it brought nothing. */
+    /** Records an outcome that stores nothing else. */
     async finish(stateHash: string, outcome: string): Promise<void> {
       await write(() => db.update(flows).set({ outcome }).where(eq(flows.stateHash, stateHash)))
     }

@@ -2,7 +2,7 @@ import { and, asc, desc, eq, inArray, isNull, lte, or, sql } from 'drizzle-orm'
 import type { Engine } from '../engine.ts'
 import type { LeaseRepository } from './leases.ts'
 
-/** An account whose id is kept, and when that was last made sure of. */
+/** An account whose id is stored, and when that was last confirmed. */
 export interface ReportableAccount {
   grantId: string
   accountId: string
@@ -11,7 +11,10 @@ export interface ReportableAccount {
 
 const LEASE_NAME = 'personal-data'
 
-/** Which accounts Atlassian has to be told of, app by app. How far that is stands in the grants, so it goes with them, and a restart goes on. */
+/**
+ * Which accounts must be reported to Atlassian, per app. The progress is stored on the grants,
+ * so it is deleted with them and survives a restart.
+ */
 export function createPrivacyReportRepository(
   { db, tables: { grants }, write, transaction }: Engine,
   { leases }: { leases: LeaseRepository }
@@ -20,7 +23,11 @@ export function createPrivacyReportRepository(
     and(eq(grants.clientId, clientId), or(isNull(grants.reportDueAt), lte(grants.reportDueAt, at)))
 
   return {
-    /** Takes the turn, or keeps it for longer. @returns false while another process has it */
+    /**
+     * Acquires or extends the lease.
+     *
+     * @returns false while another process holds it
+     */
     async acquireLease(owner: string, ttlMs: number): Promise<boolean> {
       return await transaction(function* (tx) {
         return (yield leases.acquireStatement(tx, LEASE_NAME, owner, ttlMs, owner)).length > 0
@@ -33,7 +40,7 @@ export function createPrivacyReportRepository(
       })
     },
 
-    /** Accounts of an app whose turn has come, in no order that matters. */
+    /** Accounts of an app that are due, in no particular order. */
     async listDue(clientId: string, at: Date, limit: number): Promise<ReportableAccount[]> {
       return await db
         .select({
@@ -50,7 +57,7 @@ export function createPrivacyReportRepository(
         )
     },
 
-    /** Grants of an app whose tokens work, those first that hold the scope. */
+    /** Grants of an app whose tokens work; those that hold the scope come first. */
     async listReportingGrants(
       clientId: string,
       scope: string,
@@ -66,7 +73,7 @@ export function createPrivacyReportRepository(
       return rows.map((row) => ({ id: row.id, hasScope: Number(row.hasScope) === 1 }))
     },
 
-    /** These were told of; they are told of again at `next`. */
+    /** Records that these accounts were reported; they are due again at `next`. */
     async markReported(grantIds: string[], next: Date): Promise<void> {
       if (grantIds.length > 0) {
         await write(() =>
@@ -75,7 +82,7 @@ export function createPrivacyReportRepository(
       }
     },
 
-    /** Nothing of an app is told before `until`. */
+    /** Postpones all reports of an app to `until`. */
     async postpone(clientId: string, at: Date, until: Date): Promise<void> {
       await write(() => db.update(grants).set({ reportDueAt: until }).where(isDue(clientId, at)))
     }

@@ -1,7 +1,10 @@
 import { and, inArray, lt, sql } from 'drizzle-orm'
 import type { Engine, PreparedStatement } from '../engine.ts'
 
-/** What is known of one name: how long nobody calls there, in milliseconds from now, who has said so, and how often in a row; points of an hour. */
+/**
+ * The shared state of one budget: remaining block in ms, its source, consecutive refusals, and
+ * points used this hour.
+ */
 export interface RateBudgetRow {
   name: string
   waitMs: number
@@ -14,7 +17,7 @@ export interface RateBudgetRow {
 const DAY_MS = 86_400_000
 const HOUR_MS = 3_600_000
 
-/** What all instances have to know of each other before they call Atlassian. Times are the database's own. */
+/** Rate-limit state that all instances share. Times are the database's. */
 export function createRateBudgetRepository({
   db,
   tables: { budgets },
@@ -68,7 +71,7 @@ export function createRateBudgetRepository({
       }))
     },
 
-    /** Nobody calls there for so long, unless somebody has asked for longer already. */
+    /** Blocks calls for this long, unless they are blocked for longer already. */
     async block(
       name: string,
       waitMs: number,
@@ -88,10 +91,10 @@ export function createRateBudgetRepository({
     },
 
     /**
-     * Counts points that were spent in an hour.
+     * Adds points used this hour.
      *
-     * @param minimumUsed as many have been spent at least, whoever did
-     * @returns how many all instances have spent
+     * @param minimumUsed a lower bound for the total, as reported by Atlassian
+     * @returns the total of all instances
      */
     async addUsage(
       name: string,
@@ -115,7 +118,7 @@ export function createRateBudgetRepository({
       return row?.pointsUsed ?? points
     },
 
-    /** Forgets what has been over for a day. */
+    /** Deletes rows that expired more than a day ago. */
     async purge(now: number): Promise<void> {
       await write(() =>
         db

@@ -3,7 +3,7 @@ import type { Engine } from '../engine.ts'
 
 const SWEEP_INTERVAL_MS = 60_000
 
-/** How often a bucket was hit in its open window, counted by every instance together on the database's clock. */
+/** Hits per bucket in its current window, counted by all instances on the database's clock. */
 export function createRateLimitRepository(
   { db, tables: { rates }, write, nowPlus }: Engine,
   now: () => number
@@ -11,7 +11,10 @@ export function createRateLimitRepository(
   let sweptAt = 0
 
   return {
-    /** Adds hits; opens a new window where the last one has closed. `remainingMs`: until this one closes. */
+    /**
+     * Adds hits, opening a new window if the last one has closed. `remainingMs` is the time
+     * until this window closes.
+     */
     async add(
       bucket: string,
       hits: number,
@@ -36,7 +39,7 @@ export function createRateLimitRepository(
       )
       if (now() - sweptAt >= SWEEP_INTERVAL_MS) {
         sweptAt = now()
-        // Counted it is: who tidies up at the same time does not make the caller uncounted.
+        // The hit is counted already, so a failed clean-up is ignored.
         await write(() => db.delete(rates).where(lte(rates.until, nowPlus(0)))).catch(() => {})
       }
       return { count: row?.count ?? hits, remainingMs: Number(row?.remainingMs ?? windowMs) }

@@ -9,10 +9,13 @@ export interface UserRow {
   displayName: string | null
 }
 
-/** How the address begins of somebody who is nobody any more, and so nobody's first user either. */
+/** Prefix of the address of a removed user, who is never a first user either. */
 const REMOVED_USER_PREFIX = 'removed-user-'
 
-/** People, by id and by address. Addresses are compared without case and in one Unicode form, and kept as given. */
+/**
+ * Users by id and address. Addresses are compared without case and in Unicode NFC, and stored as
+ * given.
+ */
 export function createUserRepository(
   { db, tables: { users }, prepare }: Engine,
   now: () => number,
@@ -55,7 +58,7 @@ export function createUserRepository(
       .returning(columns)
   )
 
-  // An address that could not be kept is nobody's, and not every engine lets itself be asked for it.
+  // An address that cannot be stored belongs to nobody; PostgreSQL rejects the query for it.
   const find = async (email: string): Promise<UserRow | undefined> =>
     isStorableText(email)
       ? toUser(await selectByEmailKey({ key: normalizeEmail(email) }))
@@ -66,7 +69,7 @@ export function createUserRepository(
       return toUser(await selectById({ id }))
     },
 
-    /** When somebody became a user. */
+    /** When the user was created. */
     async getCreatedAt(id: number): Promise<Date | undefined> {
       const [row] = await db
         .select({ createdAt: users.createdAt })
@@ -76,7 +79,7 @@ export function createUserRepository(
     },
 
     /**
-     * The user with the lowest id: whom a request without an owner means
+     * The user with the lowest id, used for a request that names no owner
      * (docs/reference/contract.md#1-endpoints).
      */
     async findFirst(): Promise<UserRow | undefined> {
@@ -85,12 +88,12 @@ export function createUserRepository(
 
     find,
 
-    /** Finds or creates; never changes who is there. */
+    /** Finds or creates a user; never changes an existing one. */
     async findOrCreate(
       email: string,
       displayName: string | null
     ): Promise<{ user: UserRow; created: boolean }> {
-      // Looked up first, because an insert that meets a conflict still uses up an id.
+      // Looks up first: an insert that meets a conflict still uses up an id.
       const existing = await find(email)
       if (existing !== undefined) return { user: existing, created: false }
       const inserted = await runAudited(function* (_tx, record) {
@@ -116,7 +119,7 @@ export function createUserRepository(
       (tx) =>
         tx.delete(users).where(eq(users.id, id)),
 
-    /** The row stays, because others point to it, and names nobody any more. */
+    /** The row stays because others refer to it, but no longer identifies a person. */
     anonymizeStatement:
       (id: number): StatementBuilder =>
       (tx) => {
@@ -151,7 +154,7 @@ function toUser([row]: RawRow[]): UserRow | undefined {
       }
 }
 
-/** How addresses are compared. */
+/** Normalises an address for comparison: lower case, NFC. */
 export function normalizeEmail(email: string): string {
   return email.normalize('NFC').toLowerCase()
 }

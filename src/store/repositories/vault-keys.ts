@@ -1,7 +1,7 @@
 import { eq, sql } from 'drizzle-orm'
 import type { Engine } from '../engine.ts'
 
-/** One key that this database has been written with. */
+/** A key with which this database has been written. */
 export interface VaultKeyRow {
   id: string
   proof: string
@@ -20,7 +20,9 @@ export function createVaultKeyRepository(
         .orderBy(vaultKeys.createdAt, vaultKeys.id)
     },
 
-    /** Introduces a key; `proof` is a known word sealed with it. The first one to say so is right. */
+    /**
+     * Registers a key with `proof`, a known text encrypted with it. The first registration wins.
+     */
     async register(id: string, proof: string): Promise<void> {
       await write(() =>
         db

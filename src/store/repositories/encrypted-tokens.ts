@@ -2,7 +2,7 @@ import { and, asc, eq, gt, ne, sql, type SQL } from 'drizzle-orm'
 import type { AuditLog } from './audit-log.ts'
 import type { Engine } from '../engine.ts'
 
-/** The sealed columns of a grant, all of them written with the key `keyId`. */
+/** The encrypted columns of a grant, all written with the key `keyId`. */
 export interface EncryptedTokens {
   keyId: string
   accessToken: string
@@ -10,16 +10,16 @@ export interface EncryptedTokens {
   previousRefreshToken: string | null
 }
 
-/** A grant as far as its secrets go. */
+/** The part of a grant that holds its secrets. */
 export interface EncryptedTokensRow extends EncryptedTokens {
   id: string
   errorCode: string | null
 }
 
-/** In the place of a key's id: no key opens this row. */
+/** Stored instead of a key id: no key decrypts this row. */
 const DAMAGED_KEY_ID = ''
 
-/** What the vault's keys have sealed, for whoever replaces them. */
+/** Access to encrypted tokens for key rotation. */
 export function createEncryptedTokenRepository(
   { db, tables: { grants }, write }: Engine,
   { runAudited }: AuditLog
@@ -34,7 +34,7 @@ export function createEncryptedTokenRepository(
   }
 
   return {
-    /** How many grants each key has sealed; those that were found damaged need none. */
+    /** The number of grants encrypted with each key. Grants marked as damaged are not counted. */
     async countByKey(): Promise<Map<string, number>> {
       const rows = await db
         .select({ keyId: grants.keyId, count: sql<number>`count(*)` })
@@ -44,7 +44,7 @@ export function createEncryptedTokenRepository(
       return new Map(rows.map(({ keyId, count }) => [keyId, Number(count)]))
     },
 
-    /** Some grants that another key than `keyId` has sealed, behind `after`. */
+    /** Lists grants encrypted with a key other than `keyId`, behind `after`. */
     async listEncryptedWithOtherKey(
       keyId: string,
       after: string,
@@ -58,12 +58,12 @@ export function createEncryptedTokenRepository(
         .limit(limit)
     },
 
-    /** Some grants that this key has sealed. */
+    /** Lists grants encrypted with this key. */
     async listEncryptedWith(keyId: string, limit: number): Promise<EncryptedTokensRow[]> {
       return await db.select(columns).from(grants).where(eq(grants.keyId, keyId)).limit(limit)
     },
 
-    /** Puts resealed columns in the place of the very ones they were made from; those that have moved on are left alone. */
+    /** Replaces re-encrypted columns, unless they have changed since they were read. */
     async replace(
       batch: Array<{ id: string; old: EncryptedTokens; fresh: EncryptedTokens }>
     ): Promise<number> {
@@ -93,7 +93,10 @@ export function createEncryptedTokenRepository(
       })
     },
 
-    /** Tokens that do not open although their key is there hold no key back. They stay as they are. */
+    /**
+     * Marks tokens that their key does not decrypt, so that they do not keep the key in use. The
+     * tokens stay as they are.
+     */
     async markDamaged({
       id,
       accessToken
@@ -106,7 +109,7 @@ export function createEncryptedTokenRepository(
       )
     },
 
-    /** Tokens that open again are their key's again. */
+    /** Reverts `markDamaged` for tokens that can be decrypted again. */
     async markEncryptedWith(id: string, accessToken: string, keyId: string): Promise<void> {
       await write(() =>
         db
