@@ -195,7 +195,7 @@ t.test(
     t.match((await confirmDeletions(running)).json(), {
       status: 409,
       code: 'no_held_deletions',
-      detail: 'No deletions are held back.'
+      detail: 'No deletions are on hold.'
     })
     const deletedIds = (await listPages(running))
       .slice(0, PAGE_COUNT / 2)
