@@ -5,7 +5,10 @@ import { decryptOrMark } from './decrypt.ts'
 import { createTokenRefresher, type RefreshSettings } from './refresh.ts'
 import { decryptAccessToken } from './encrypt.ts'
 
-/** What an opened token is remembered for: well inside the ten minutes that a replaced one works, and inside the ten seconds after which an erased one must not be used. */
+/**
+ * How long a decrypted token is cached: well below the ten minutes that a replaced token still
+ * works, and below the ten seconds after which an erased one must not be used.
+ */
 const CACHE_TTL_MS = 5_000
 const MAX_CACHED_TOKENS = 10_000
 const DEFAULT_MIN_VALIDITY_MS = 60_000
@@ -20,7 +23,7 @@ interface CachedToken {
   cachedAt: number
 }
 
-/** The only way to a token. */
+/** The only source of access tokens. */
 export function createTokenProvider(settings: RefreshSettings) {
   const { store, now } = settings
   const { refreshGrant, drain } = createTokenRefresher(settings)
@@ -28,10 +31,12 @@ export function createTokenProvider(settings: RefreshSettings) {
   const cache = new Map<string, CachedToken>()
 
   /**
-   * A token that is valid for at least `minValidity` milliseconds (default: a minute), refreshed when its end is near.
-   * Callers in one process share a refresh; processes share it through the database.
+   * Returns a token that is valid for at least `minValidityMs` (default: one minute), refreshing
+   * it when it is about to expire. Callers in one process share a refresh; processes coordinate
+   * through the database.
    *
-   * @throws AppError `not_connected`, `needs_reconnect`, `oauth_misconfigured`, or an `upstream_…` code with the time of the next try
+   * @throws AppError `not_connected`, `needs_reconnect`, `oauth_misconfigured`, or an
+   *   `upstream_…` code with the time of the next attempt
    */
   async function getAccessToken(
     grantId: string,
@@ -56,7 +61,7 @@ export function createTokenProvider(settings: RefreshSettings) {
       now()
     )
     if (decision.kind !== 'use') return await deduplicateRefresh(grantId, requirements, log)
-    // Not remembered up to its end: when that is near, the grant is to be looked at again.
+    // Not cached until it expires: shortly before, the grant must be read again.
     cacheToken(grantId, {
       token: decision.token,
       usableUntil: grant.accessExpiresAt.getTime() - computeRefreshLeadMs(grant),
@@ -73,7 +78,8 @@ export function createTokenProvider(settings: RefreshSettings) {
     const pendingRefresh = pendingRefreshes.get(grantId)
     if (pendingRefresh !== undefined) {
       await pendingRefresh
-      // What the others waited for may not be good enough, or be the very token that this caller has just seen refused.
+      // The shared result may not meet this caller's requirements, or may be the token this
+      // caller has just seen rejected.
       return await getAccessToken(grantId, { ...requirements, log })
     }
     const ownRefresh = refreshGrant(grantId, requirements, log).finally(() => {
@@ -97,12 +103,12 @@ export function createTokenProvider(settings: RefreshSettings) {
   return {
     getAccessToken,
 
-    /** Forgets a token that must not be used again. */
+    /** Drops a token that must not be used again. */
     invalidate(grantId: string): void {
       cache.delete(grantId)
     },
 
-    /** Drops what is remembered longer than it is used: clear tokens have no business in memory. */
+    /** Drops expired entries, so that plain tokens do not stay in memory. */
     evictExpired(): void {
       for (const [id, { cachedAt }] of cache) if (!isFresh(cachedAt)) cache.delete(id)
     },

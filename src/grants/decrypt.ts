@@ -9,7 +9,7 @@ import { decryptTokens } from './encrypt.ts'
 const UNDECRYPTABLE_MESSAGE =
   'The stored tokens of this connection do not open with the vault keys at hand. Restore the key, or connect again.'
 
-/** One that needs a new consent anyhow stays what it is. */
+/** A grant that needs a new consent anyway keeps its state. */
 export async function markUndecryptable(
   grants: Store['grants'],
   { id, version, keyId, state }: Pick<Grant, 'id' | 'version' | 'keyId' | 'state'>,
@@ -20,7 +20,7 @@ export async function markUndecryptable(
     code: 'tokens_undecryptable',
     detail: UNDECRYPTABLE_MESSAGE
   })
-  // Of many that meet it at once, one changes something, and says so.
+  // Of several concurrent callers, only the one that changed the state logs it.
   if (changes.length > 0) {
     log.error({ event: 'grant_unreadable', grant_id: id, key_id: keyId }, UNDECRYPTABLE_MESSAGE)
   }
@@ -28,10 +28,11 @@ export async function markUndecryptable(
 }
 
 /**
- * Opens what is stored of a grant, and keeps the truth about it: one that does not open needs a new consent, says so
- * once, loses nothing and troubles no other; one that opens again, because its key came back, works again.
+ * Decrypts stored secrets of a grant and keeps the grant's state true. If decryption fails, the
+ * grant becomes `needs_reconnect`, logged once; nothing is erased and no other grant is
+ * affected. If it succeeds again, because the key came back, the grant works again.
  *
- * @param decrypt which of the secrets
+ * @param decrypt decrypts the secrets the caller needs
  * @throws AppError `needs_reconnect`
  */
 export async function decryptOrMark<T>(

@@ -2,7 +2,7 @@ import type { Grant } from '../store/repositories/grants.ts'
 import type { EncryptedTokens } from '../store/repositories/encrypted-tokens.ts'
 import type { Vault } from '../vault/vault.ts'
 
-/** The three secrets of a grant, in clear. */
+/** The three secrets of a grant, in plain text. */
 export interface PlainTokens {
   access: string
   refresh: string | null
@@ -14,7 +14,10 @@ const buildTokenAad = (
   column: 'access_token' | 'refresh_token' | 'previous_refresh_token'
 ) => `grants/${grantId}/${column}`
 
-/** Seals the secrets of one grant, each to its own column: in another row or column it does not open. */
+/**
+ * Encrypts the secrets of one grant, each bound to its row and column: a ciphertext moved
+ * elsewhere cannot be decrypted.
+ */
 export function encryptTokens(
   vault: Vault,
   grantId: string,
@@ -32,7 +35,7 @@ export function encryptTokens(
   }
 }
 
-/** @throws UnreadableError */
+/** @throws DecryptionError */
 export function decryptAccessToken(
   vault: Vault,
   { id, accessToken }: Pick<Grant, 'id' | 'accessToken'>
@@ -40,7 +43,11 @@ export function decryptAccessToken(
   return vault.decrypt(accessToken, buildTokenAad(id, 'access_token'))
 }
 
-/** All secrets of a grant. @throws UnreadableError if any of them does not open */
+/**
+ * Decrypts all secrets of a grant.
+ *
+ * @throws DecryptionError if any of them fails
+ */
 export function decryptTokens(vault: Vault, grant: EncryptedTokens & { id: string }): PlainTokens {
   const { id, refreshToken, previousRefreshToken } = grant
   return {

@@ -3,7 +3,7 @@ import type { StateChange } from '../store/repositories/connection-history.ts'
 
 const HEALTHY_STATES = new Set<string | null>(['active', null])
 
-/** One log event for each change of a connection's state, as there is one row in its history. */
+/** Logs one event per state change of a connection, matching the rows of its history. */
 export function logStateChanges(changes: readonly StateChange[], log: Logger): void {
   for (const { connectionId, userId, provider, from, to, code, detail } of changes) {
     const fields = {

@@ -10,14 +10,17 @@ import { logStateChanges } from './log-state-change.ts'
 const MAINTENANCE_INTERVAL_MS = 15_000
 const DAY_MS = 86_400_000
 /**
- * Atlassian wants a new consent after this many days, whatever is refreshed
+ * Atlassian requires a new consent after this many days, however often tokens are refreshed
  * (docs/reference/atlassian.md#31-rotation).
  */
 export const CONSENT_LIFETIME_DAYS = 365
-/** Days before that on which somebody is warned; the later warning includes the earlier. */
+/**
+ * Days before the end of the consent at which a warning is logged; the later warning includes
+ * the earlier.
+ */
 const EXPIRY_WARNING_DAYS = [7, 30] as const
 const BATCH_SIZE = 50
-/** Fewer than there is room for: whoever asks does not queue behind those whom nobody asked for. */
+/** Below MAX_CONCURRENT_EXCHANGES, so that callers do not queue behind background refreshes. */
 const MAX_CONCURRENT_REFRESHES = 4
 
 export interface MaintenanceSettings {
@@ -26,21 +29,21 @@ export interface MaintenanceSettings {
   tokenProvider: TokenProvider
   now: () => number
   log: Logger
-  /** The ids of the clients that are configured. */
+  /** Returns the ids of the configured clients. */
   clientIds: () => string[]
-  /** How long the audit trail is kept; 0: for ever. */
+  /** Days that audit rows are kept; 0: for ever. */
   auditRetentionDays: number
 }
 
-/** When Atlassian will want a new consent. */
+/** When Atlassian will require a new consent. */
 export function computeConsentExpiry(consentedAt: Date): Date {
   return new Date(consentedAt.getTime() + CONSENT_LIFETIME_DAYS * DAY_MS)
 }
 
 /**
- * What nobody asks for and somebody has to do: refreshes that were begun and never ended, idle grants that would die, old
- * tokens that have stopped working, warnings before the year is over. Any number of processes may do it at once: each
- * refresh has its lease, and each warning is taken by one.
+ * Background work on grants: completes refreshes that were started and never ended, keeps idle
+ * grants alive, erases old tokens that have stopped working, and warns before a consent ends.
+ * Every process may run it at once: a refresh has its lease, and each warning is claimed once.
  */
 export function createMaintenanceJob({
   store,
@@ -55,7 +58,7 @@ export function createMaintenanceJob({
   let hasSyncedClients = false
   let flushedUses = 0
 
-  /** Each has its chance, whatever becomes of the others. */
+  /** Each task runs, whatever happens to the others. */
   const tasks: Array<() => Promise<unknown>> = [
     syncConfiguredClients,
     refreshDueGrants,
@@ -96,7 +99,7 @@ export function createMaintenanceJob({
     })
   }
 
-  /** What new settings change for grants that were there before: once after a start. */
+  /** Applies changed client settings to existing grants, once after a start. */
   async function syncConfiguredClients(): Promise<void> {
     if (hasSyncedClients) return
     await store.grants.retryMisconfigured()
@@ -109,7 +112,7 @@ export function createMaintenanceJob({
     let cursor: { id: string; dueAt: Date } | undefined
     do {
       const dueGrants = await store.grants.listDue(at, BATCH_SIZE, cursor)
-      // How it went is in the grant, its history and the log.
+      // The result of each refresh is in the grant, its history and the log.
       await Promise.allSettled(
         dueGrants.map(({ id }) =>
           limit(async () =>
@@ -162,16 +165,16 @@ export function createMaintenanceJob({
     runNow: intervalJob.runNow,
     start: intervalJob.start,
 
-    /** What new settings change is known before the first request. */
+    /** Applies changed settings before the first request. */
     async prepare(): Promise<void> {
       await runTask(syncConfiguredClients)
     },
 
-    /** Ends it; what is under way is waited for, and nothing is begun any more. */
+    /** Stops the job: waits for running tasks and starts no new ones. */
     async stop(): Promise<void> {
       await intervalJob.stop()
       await tokenProvider.drain()
-      // Where the database is away, what follows at a stop has its chance all the same.
+      // If the database is down, the rest of the shutdown continues.
       await runTask(flushKeyUsage)
     }
   }

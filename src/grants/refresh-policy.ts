@@ -3,18 +3,21 @@ import type { RefreshFailure, Grant } from '../store/repositories/grants.ts'
 import type { GrantState } from '../model/states.ts'
 
 /**
- * A failed refresh, judged (docs/reference/atlassian.md#23-errors). Passing trouble never costs
- * anybody a consent.
+ * The class of a failed refresh (docs/reference/atlassian.md#23-errors). A transient failure
+ * never ends a consent.
  */
 export interface FailureClass {
   to: Exclude<GrantState, 'active'>
-  /** True where Atlassian may have rotated the tokens all the same, so that the ten minutes of the old ones have begun. */
+  /**
+   * True if Atlassian may have rotated the tokens anyway; the old pair then works for ten more
+   * minutes.
+   */
   isAmbiguous: boolean
 }
 
 /**
- * Asked for again at once: there was no answer, or none that can be read, and the old token still
- * works (docs/reference/atlassian.md#32-refresh-handling).
+ * Retried at once: there was no answer, or an unreadable one, and the old token still works
+ * (docs/reference/atlassian.md#32-refresh-handling).
  */
 export const AMBIGUOUS_ERRORS: ReadonlySet<ErrorCode> = new Set([
   'upstream_timeout',
@@ -25,7 +28,7 @@ export const AMBIGUOUS_ERRORS: ReadonlySet<ErrorCode> = new Set([
 export function classifyFailure({ code, details }: AppError): FailureClass {
   if (code === 'needs_reconnect') return { to: 'needs_reconnect', isAmbiguous: false }
   if (code === 'oauth_misconfigured') return { to: 'misconfigured', isAmbiguous: false }
-  // Who says when to come back has done nothing.
+  // A response that says when to retry has rotated nothing.
   const isRejected =
     code === 'upstream_rate_limited' ||
     code === 'upstream_refused' ||
@@ -35,20 +38,23 @@ export function classifyFailure({ code, details }: AppError): FailureClass {
 
 const INITIAL_BACKOFF_MS = 2_000
 /**
- * Old tokens work for ten minutes after an exchange (docs/reference/atlassian.md#31-rotation); this
- * is the latest that leaves time for another.
+ * Old tokens work for ten minutes after an exchange (docs/reference/atlassian.md#31-rotation).
+ * This is the latest time that leaves room for another attempt.
  */
 const AMBIGUOUS_RETRY_WINDOW_MS = 8 * 60_000
-/** So that a grant works again five minutes after an outage, and tries often enough while an old token lives. */
+/**
+ * A grant works again at most five minutes after an outage, and retries often enough while an
+ * old token lives.
+ */
 const MAX_BACKOFF_MS = 5 * 60_000
-/** A wait that Atlassian asks for is waited up to this long. */
+/** The longest Retry-After that is honoured. */
 const MAX_RETRY_AFTER_MS = 60 * 60_000
 
 /**
- * How long to wait after the `failures`th failure in a row, in milliseconds.
+ * Computes the back-off after `failures` consecutive failures, in ms.
  *
  * @param retryAfterS what Atlassian asked for, in seconds
- * @param random 0 to 1, spreads those who failed together
+ * @param random 0 to 1; spreads grants that failed together
  */
 export function computeBackoffMs(
   failures: number,
@@ -64,17 +70,19 @@ export function computeBackoffMs(
   )
 }
 
-/** A next try further away than any wait there is was written by a clock that is wrong. */
+/** An attempt scheduled further ahead than the maximum back-off was written by a wrong clock. */
 export function isBackingOff(nextTryAt: Date | null, now: number): boolean {
   const remainingMs = nextTryAt === null ? 0 : nextTryAt.getTime() - now
   return remainingMs > 0 && remainingMs <= MAX_RETRY_AFTER_MS
 }
 
 /**
- * What is noted after a failure. An exchange that Atlassian may have done all the same is repeated while the old token lives,
- * however long it asks to be left alone: after that the token would be worth nothing.
+ * Plans the next attempt after a failure. An exchange that Atlassian may have performed is
+ * repeated while the old token lives, even if Atlassian asks for a longer wait: afterwards the
+ * token would be useless.
  *
- * @param ambiguousSince when the first exchange was begun whose end nobody knows; null where there is none
+ * @param ambiguousSince when the first exchange with an unknown outcome started; null if there
+ *   is none
  */
 export function planNextAttempt(
   { failures }: Grant,

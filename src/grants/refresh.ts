@@ -24,20 +24,23 @@ import { decryptAccessToken, decryptTokens, encryptTokens, type PlainTokens } fr
 /** Old tokens work this long after an exchange (docs/reference/atlassian.md#31-rotation). */
 const PREVIOUS_TOKEN_GRACE_MS = 10 * 60_000
 /**
- * When two exchanges of one refresh token may have overlapped, nobody knows which pair survives the
- * leeway (docs/reference/atlassian.md#31-rotation). One more exchange of the stored one, when the
- * other must have ended and well inside the leeway, settles it.
+ * If two exchanges of one refresh token may have overlapped, it is unknown which pair survives
+ * the grace period (docs/reference/atlassian.md#31-rotation). One more exchange of the stored
+ * pair, after the other must have ended and within the grace period, settles it.
  */
 const CONFIRMATION_DELAY_MS = 2 * 60_000
 const DAY_MS = 86_400_000
 /**
- * A refresh token dies after 90 idle days (docs/reference/atlassian.md#31-rotation); grants of one
- * day are kept alive on different ones.
+ * A refresh token expires after 90 idle days (docs/reference/atlassian.md#31-rotation). Jitter
+ * spreads grants that were made on the same day.
  */
 const [MIN_KEEP_ALIVE_MS, KEEP_ALIVE_JITTER_MS] = [60 * DAY_MS, 15 * DAY_MS]
-/** Exchanges under way at once in one process: many grants that expire together are no reason to knock Atlassian over. */
+/**
+ * Maximum concurrent exchanges per process, so that many grants expiring together do not
+ * overload Atlassian.
+ */
 const MAX_CONCURRENT_EXCHANGES = 8
-/** How often somebody who waits for another process looks again. */
+/** How often a caller that waits for another process polls. */
 const POLL_INTERVAL_MS = 30
 
 export interface RefreshSettings {
@@ -45,36 +48,44 @@ export interface RefreshSettings {
   vault: Vault
   http: HttpClient
   now: () => number
-  /** The configured client with this id; undefined once an operator has replaced it. */
+  /** The configured client with this id; undefined if it was removed from the settings. */
   findClient: (clientId: string) => ClientCredentials | undefined
-  /** Milliseconds one exchange may take, everything included. */
+  /** Time-out of one exchange in ms, including connecting and reading. */
   exchangeTimeoutMs: number
-  /** Milliseconds after which somebody else may do what was begun: longer than two exchanges. */
+  /**
+   * Milliseconds after which another process may repeat the exchange; longer than two exchanges.
+   */
   leaseTtlMs: number
-  /** Told when a refresh has shown other scopes than the stored ones. */
+  /** Called when a refresh returned other scopes than the stored ones. */
   onScopesChanged: (grantId: string, log: Logger) => Promise<void>
 }
 
-/** How an exchange ended; `lost` where one of its answers was, so that Atlassian may have rotated more than once. */
+/**
+ * The result of an exchange. `isAmbiguous`: one of its answers was lost, so Atlassian may have
+ * rotated more than once.
+ */
 type TokenExchange = { isAmbiguous: boolean } & (
   { tokens: TokenSet; usedRefreshToken: string } | { error: unknown }
 )
 
-/** When upkeep refreshes a pair that nobody uses. */
+/** When the maintenance job refreshes a pair that nobody uses. */
 export function computeKeepAliveAt(now: number): Date {
   return new Date(now + MIN_KEEP_ALIVE_MS + Math.random() * KEEP_ALIVE_JITTER_MS)
 }
 
 /**
- * Replaces token pairs: one exchange at a time for each grant, whatever number of callers, processes and crashes.
+ * Refreshes token pairs: one exchange per grant at a time, whatever the number of callers,
+ * processes and crashes.
  *
- * The order is the point. A lease is taken in the database, and with it the attempt is noted; Atlassian is asked with a
- * deadline shorter than the lease; the new pair is saved only where the lease and the replaced version are still the
- * same, and used only after that. Whoever dies in between leaves a note, and the next one repeats the exchange with the
- * old token while it still works.
+ * The order matters. A lease is acquired in the database, which also records the attempt;
+ * Atlassian is called with a time-out shorter than the lease; the new pair is saved only if the
+ * lease and the replaced version are unchanged, and used only after that. If the process dies in
+ * between, the recorded attempt remains, and the next process repeats the exchange with the old
+ * token while it still works.
  *
- * @returns `renew`, which resolves to a token for `need`; it throws AppError `needs_reconnect`, `oauth_misconfigured`, or an
- * `upstream_…` code with the time of the next try
+ * @returns `refreshGrant`, which resolves to a token that meets the requirements; it throws
+ *   AppError `needs_reconnect`, `oauth_misconfigured`, or an `upstream_…` code with the time of
+ *   the next attempt
  */
 export function createTokenRefresher(settings: RefreshSettings) {
   const {
@@ -115,7 +126,7 @@ export function createTokenRefresher(settings: RefreshSettings) {
         )
         if (token !== undefined) return token
       } else {
-        // Somebody else is at it; nobody has to wait whose token still works.
+        // Another process is refreshing; a caller whose token still works does not wait.
         if (decision.token !== undefined) return decision.token
         if (performance.now() > deadline) {
           throw new AppError(
@@ -129,7 +140,7 @@ export function createTokenRefresher(settings: RefreshSettings) {
     }
   }
 
-  /** So many at once, and nobody stops in the middle of one. */
+  /** Limits concurrency; work that has started always runs to its end. */
   async function runLimited<T>(work: () => Promise<T>): Promise<T> {
     const task = limit(work)
     inFlight.add(task)
@@ -138,7 +149,7 @@ export function createTokenRefresher(settings: RefreshSettings) {
     })
   }
 
-  /** @returns undefined where somebody else got ahead: look again */
+  /** @returns undefined if another process was first: read again */
   async function attemptRefresh(
     grant: Grant,
     usableToken: string | undefined,
@@ -181,7 +192,8 @@ export function createTokenRefresher(settings: RefreshSettings) {
         log
       )
     }
-    // What fails from here on is no failure of Atlassian's: the note stays, and the exchange is repeated.
+    // A failure from here on is not Atlassian's: the recorded attempt stays, and the exchange is
+    // repeated.
     return await saveTokens(
       grant,
       attempt,
@@ -194,8 +206,8 @@ export function createTokenRefresher(settings: RefreshSettings) {
   }
 
   /**
-   * An answer that was lost is asked for again at once; a pair that is refused gives way to the one before it, while that lives.
-   * Nothing is asked that the lease would not outlast.
+   * Retries at once if the answer was lost. If the pair is rejected, tries the previous one
+   * while it lives. Sends nothing that could outlast the lease.
    */
   async function exchangeTokens(
     grant: Grant,
@@ -205,7 +217,7 @@ export function createTokenRefresher(settings: RefreshSettings) {
     log: Logger
   ): Promise<TokenExchange> {
     let isAmbiguous = false
-    // Whoever has left meanwhile, or was refreshed or consented anew elsewhere, is not asked for again.
+    // Do not retry for a grant that was removed, refreshed or replaced elsewhere meanwhile.
     const isCurrent = async () => (await grants.get(grant.id))?.version === grant.version
     const requestRefresh = async (refreshToken: string) => {
       const tokens = await refreshTokens(
@@ -255,7 +267,7 @@ export function createTokenRefresher(settings: RefreshSettings) {
     }
   }
 
-  /** The refresh token that was exchanged works a little longer, and is kept as long. */
+  /** The exchanged refresh token works a little longer, so it is kept as long. */
   async function saveTokens(
     grant: Grant,
     attempt: RefreshAttempt,
@@ -279,7 +291,8 @@ export function createTokenRefresher(settings: RefreshSettings) {
       dueAt: isAmbiguous ? new Date(now() + CONFIRMATION_DELAY_MS) : computeKeepAliveAt(now()),
       scopes
     }
-    // A pair that was rotated and is not saved is lost when the old one dies: it is tried as long as the lease lasts.
+    // A rotated pair that is not saved is lost when the old one expires, so saving is retried as
+    // long as the lease lasts.
     const { done, changes } = await retryUntil(
       async () => await grants.saveTokens(attempt, refreshedTokens),
       deadline,
@@ -295,7 +308,7 @@ export function createTokenRefresher(settings: RefreshSettings) {
     return tokens.accessToken
   }
 
-  /** Too late: somebody else's pair is stored, and stays. */
+  /** Too late: another process has stored a pair, which stays. */
   async function recordSuperseded({ id }: Grant, log: Logger): Promise<undefined> {
     log.warn(
       { event: 'grant_refresh_superseded', grant_id: id },
@@ -304,7 +317,7 @@ export function createTokenRefresher(settings: RefreshSettings) {
     await grants.refreshBy(id, new Date(now() + CONFIRMATION_DELAY_MS))
   }
 
-  /** @returns a token where somebody is served in spite of the failure, or undefined: look again */
+  /** @returns a token if the caller can be served despite the failure; undefined: read again */
   async function recordFailure(
     grant: Grant,
     attempt: RefreshAttempt,
@@ -363,7 +376,7 @@ export function createTokenRefresher(settings: RefreshSettings) {
     })
   }
 
-  /** The end that a grant without a refresh token comes to is remembered like any other. */
+  /** Records that a grant without a refresh token has ended, like any other failure. */
   async function recordMissingRefreshToken(
     grant: Grant,
     error: AppError,
@@ -386,7 +399,7 @@ export function createTokenRefresher(settings: RefreshSettings) {
   return {
     refreshGrant,
 
-    /** Resolves when no exchange is under way: what was begun is saved. */
+    /** Resolves when no exchange is in flight: every started one has been saved. */
     async drain(): Promise<void> {
       while (inFlight.size > 0) await Promise.allSettled(inFlight)
     }

@@ -8,7 +8,7 @@ import { decryptTokens, encryptTokens } from './encrypt.ts'
 const serializeTokens = ({ accessToken, refreshToken, previousRefreshToken }: EncryptedTokens) =>
   JSON.stringify([accessToken, refreshToken, previousRefreshToken])
 
-/** A transaction short enough that nobody who waits for it notices. */
+/** Small enough that no writer notices the transaction. */
 const BATCH_SIZE = 50
 
 export interface KeyRotationProgress {
@@ -18,10 +18,10 @@ export interface KeyRotationProgress {
 }
 
 /**
- * Seals every grant anew with the key that writes, in small batches, while the service runs. It holds nothing but the
- * batch it is at: interrupted anywhere it has done what it said, and goes on from there the next time. A grant that is
- * refreshed meanwhile is left as the refresh wrote it; one that does not open is marked as
- * damaged, and stays. All keys that are needed have to be there (`proveKeys`).
+ * Re-encrypts every grant with the active key, in small batches, while the service runs. It
+ * keeps no state besides the current batch: interrupted anywhere, the next run continues. A
+ * grant that is refreshed meanwhile keeps what the refresh wrote; one that cannot be decrypted
+ * is marked as damaged and kept. All keys in use must be present (`verifyKeyring`).
  *
  * @param onProgress called after each batch
  */
@@ -38,7 +38,7 @@ export async function rotateKey(
       .filter(([id]) => id !== vault.keyId)
       .reduce((sum, [, count]) => sum + count, 0)
 
-  /** From the first to the last of those that are left; refreshes that got in between are met in the next round. */
+  /** Covers all remaining grants once; grants refreshed in between are covered by the next pass. */
   async function runPass(): Promise<void> {
     for (let after = ''; ;) {
       const batch = await encryptedTokens.listEncryptedWithOtherKey(vault.keyId, after, BATCH_SIZE)
@@ -66,12 +66,15 @@ export async function rotateKey(
     }
   }
 
-  /** A grant that opens is no longer what it was marked as; one that does not, with all keys there, is damaged. */
+  /**
+   * A grant that can be decrypted loses its mark; one that cannot, with all keys present, is
+   * damaged.
+   */
   async function recheckGrant(row: EncryptedTokensRow, canDecrypt: boolean): Promise<void> {
     const grant = await store.grants.get(row.id)
     if (grant === undefined) return
     if (canDecrypt) await decryptOrMark(settings, grant, log, decryptTokens)
-    // What came meanwhile is another one.
+    // The row has changed meanwhile.
     if (canDecrypt || serializeTokens(grant) !== serializeTokens(row)) return
     await markUndecryptable(store.grants, grant, log)
     await encryptedTokens.markDamaged(grant)

@@ -1,8 +1,8 @@
 import type { LeaseHolder } from '../store/repositories/leases.ts'
 
 /**
- * Tells a holder that has not changed for longer than a lease lasts, by this process's own steady clock: should the
- * database's clock be set back, nobody waits for an hour.
+ * Detects a lease owner that has not changed for longer than the lease's TTL, on this process's
+ * monotonic clock: if the database's clock is set back, nobody waits for an hour.
  */
 export function createStaleLeaseDetector(
   leaseMs: number

@@ -2,11 +2,11 @@ import { AppError, type ErrorCode } from '../lib/errors.ts'
 import type { Grant } from '../store/repositories/grants.ts'
 import { isBackingOff } from './refresh-policy.ts'
 
-/** What a caller needs of a token. */
+/** What a caller requires of a token. */
 export interface TokenRequirements {
-  /** Milliseconds that it has to be valid for at least. */
+  /** Minimum remaining validity in ms. */
   minValidityMs: number
-  /** One that Atlassian has just turned down: if it is still the stored one, it is replaced. */
+  /** A token that Atlassian has just rejected: if it is still the stored one, it is replaced. */
   rejectedToken?: string | undefined
 }
 
@@ -27,8 +27,9 @@ const REFRESH_LEAD_MS = 5 * MINUTE_MS
 const REFRESH_LEAD_JITTER_MS = MINUTE_MS
 
 /**
- * How long before its end a token is replaced: five minutes, a minute more or less. The same in every process for the same
- * token, another one for each, so that grants that were made together are not refreshed together.
+ * How long before its expiry a token is refreshed: five minutes plus or minus one. The value is
+ * the same in every process for one token and differs between tokens, so that grants made
+ * together are not refreshed together.
  */
 export function computeRefreshLeadMs({ id, version }: Pick<Grant, 'id' | 'version'>): number {
   const jitterMs =
@@ -40,7 +41,7 @@ export function computeRefreshLeadMs({ id, version }: Pick<Grant, 'id' | 'versio
   )
 }
 
-/** @param token the stored access token, opened */
+/** @param token the stored access token, decrypted */
 export function decideToken(
   grant: Grant,
   token: string,
@@ -48,7 +49,8 @@ export function decideToken(
   now: number
 ): TokenDecision {
   const remainingMs = grant.accessExpiresAt.getTime() - now
-  // Nobody gets more than there is: a token that lives for four minutes is not replaced at each call.
+  // Capped by the token's lifetime: a token that lives four minutes is not refreshed at every
+  // call.
   const lifetimeMs =
     grant.accessExpiresAt.getTime() - (grant.rotatedAt ?? grant.consentedAt).getTime()
   const isUsable = token !== rejectedToken && remainingMs >= Math.min(minValidityMs, lifetimeMs / 2)
@@ -67,7 +69,7 @@ export function decideToken(
   }
 }
 
-/** Without `offline_access` there is nothing to refresh with. */
+/** Without `offline_access` there is no refresh token. */
 export function noOfflineAccessError(): AppError {
   return new AppError(
     'needs_reconnect',

@@ -5,19 +5,22 @@ import { createVault, MAX_KEY_USES, type Vault } from '../vault/vault.ts'
 import { decryptAccessToken } from './encrypt.ts'
 
 const KNOWN_PLAINTEXT = 'the right key'
-/** A database from before there were proofs is judged by some of its own tokens; any one that opens is enough. */
+/**
+ * A database without key proofs (made by an early version) is verified by decrypting samples of
+ * its tokens; one success is enough.
+ */
 const MAX_SAMPLES = 5
 
-/** Where a key's proof is sealed to. */
+/** The additional authenticated data of a key's proof. */
 const buildProofAad = (id: string) => `vault_keys/${id}/proof`
 
 /**
- * Looks at every key before anything is opened with it: a wrong key, or one that is missing and still needed, is found at
- * the start and not at the first use. New keys are introduced to the database.
+ * Verifies every key before anything is decrypted: a wrong key, or a missing one that is still
+ * in use, is found at start. Registers new keys in the database.
  *
- * @param source what an operator knows the keys by
+ * @param source how the operator supplied the keys, for error messages
  * @returns the vault
- * @throws StartError one sentence for each key, with how many rows need it; exit code 78
+ * @throws StartError with one sentence per key and the number of rows that need it; exit code 78
  */
 export async function verifyKeyring(
   { vaultKeys, encryptedTokens }: Pick<Store, 'vaultKeys' | 'encryptedTokens'>,
@@ -68,7 +71,7 @@ export async function verifyKeyring(
       )
     )
   }
-  // Somebody else may have introduced another key under the same name at the same moment.
+  // Another process may have registered a different key under the same id at the same time.
   const [conflictingKey] =
     newKeyIds.length === 0
       ? []

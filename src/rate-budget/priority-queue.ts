@@ -1,10 +1,10 @@
 import { AppError } from '../lib/errors.ts'
 
-/** Lets so many through at once, and those who are waited for first. */
+/** A concurrency limiter in which interactive calls go first. */
 export interface PriorityQueue {
   /**
-   * @param check looks again when the turn has come; what it throws ends the waiting
-   * @returns what to call at the end
+   * @param check runs when it is the caller's turn; what it throws ends the wait
+   * @returns the function that releases the slot
    */
   acquire: (
     isInteractive: boolean,
@@ -20,8 +20,9 @@ interface QueueEntry {
 }
 
 /**
- * @param maxConcurrent how many may be inside
- * @param getBlockedMs how long the gate is closed from now on, in milliseconds, which may be longer for what nobody waits for
+ * @param maxConcurrent number of slots
+ * @param getBlockedMs milliseconds for which calls are blocked from now; may be longer for
+ *   background calls
  */
 export function createPriorityQueue(
   maxConcurrent: number,
@@ -34,7 +35,10 @@ export function createPriorityQueue(
   let runningCount = 0
   let timer: NodeJS.Timeout | undefined
 
-  /** Whoever may, goes; while the gate is closed only those leave who would have to wait for too long. */
+  /**
+   * Starts queued calls up to the limit; while blocked, only rejects calls whose wait would
+   * exceed their maximum.
+   */
   function drain(): void {
     for (const queue of Object.values(queues)) {
       for (const queued of [...queue]) {

@@ -10,7 +10,7 @@ import {
   type LimitScope
 } from './rate-limit-headers.ts'
 
-/** Whose budget a call is of. */
+/** The app, site and endpoint whose limits a call counts against. */
 export interface CallTarget {
   app: string
   site: string
@@ -18,34 +18,36 @@ export interface CallTarget {
 }
 
 export interface CallPriority {
-  /** Somebody waits for the answer: it goes before what nobody waits for. */
+  /** A caller waits for the answer, so the call goes before background calls. */
   isInteractive: boolean
   signal?: AbortSignal | undefined
 }
 
 export interface RateBudgetSettings {
-  /** What other instances have met and spent. */
+  /** State shared with the other instances. */
   shared: RateBudgetRepository
   now: () => number
   /**
-   * Points an app may spend in an hour, over all sites
-   * (docs/reference/atlassian.md#10-rate-limits).
+   * Points an app may use per hour, over all sites (docs/reference/atlassian.md#10-rate-limits).
    */
   hourlyPoints: number
 }
 
 const HOUR_MS = 3_600_000
-/** Background work leaves the rest of the hour's points to those who wait. */
+/** Background calls leave the rest of the hour's points to interactive ones. */
 const BACKGROUND_SHARE = 0.9
-/** A longer wait is not waited, but said. */
+/** A call that would wait longer fails with `upstream_rate_limited`. */
 const MAX_WAIT_MS = { interactive: 5_000, background: 10_000 }
 const INITIAL_BACKOFF_MS = 2_000
 const MAX_BACKOFF_MS = 30_000
 const MAX_CONCURRENT = 8
-/** Points are told to the others no more often than that. */
+/** Minimum interval between two publications of used points. */
 const PUBLISH_INTERVAL_MS = 1_000
 
-/** Points of an hour, as far as this process knows, and what of them the others have not been told. */
+/**
+ * Points used this hour as far as this process knows, and those not yet published to other
+ * instances.
+ */
 interface HourlyUsage {
   hour: number
   used: number
@@ -55,8 +57,8 @@ interface HourlyUsage {
 }
 
 /**
- * The one budget of everything that calls Atlassian, from whichever instance: a refusal at one place holds whoever else would
- * call there, nobody calls before the time that Atlassian has named, and whoever waits for an answer goes first.
+ * The budget of every call to Atlassian, from every instance. A refusal blocks all calls that
+ * share the limit, nobody calls before the time Atlassian named, and interactive calls go first.
  */
 export function createRateBudget({ shared, now, hourlyPoints }: RateBudgetSettings) {
   const instanceId = randomUUID()
@@ -75,7 +77,7 @@ export function createRateBudget({ shared, now, hourlyPoints }: RateBudgetSettin
     return usage?.hour === currentHour() ? usage.used : 0
   }
 
-  /** How long a call has to wait, in milliseconds. */
+  /** How long a call must wait, in ms. */
   function getWaitMs(target: CallTarget, isInteractive: boolean): number {
     const until = Math.max(
       ...Object.values(scopeNames(target)).map((name) => blocks.get(name)?.until ?? 0)
@@ -84,7 +86,7 @@ export function createRateBudget({ shared, now, hourlyPoints }: RateBudgetSettin
     return Math.max(0, until - now(), spent ? (currentHour() + 1) * HOUR_MS - now() : 0)
   }
 
-  /** What the others have met and spent since. */
+  /** Reads what other instances were refused and have used. */
   async function pullShared(target: CallTarget): Promise<void> {
     await publishUsage(target.app)
     const usage = getUsage(target.app)
@@ -108,7 +110,7 @@ export function createRateBudget({ shared, now, hourlyPoints }: RateBudgetSettin
     }
   }
 
-  /** Tells the others what has been spent here. */
+  /** Publishes the points used here. */
   async function publishUsage(app: string): Promise<void> {
     const usage = getUsage(app)
     const { hour, unpublished, minimumUsed, publishedAt } = usage
@@ -173,9 +175,9 @@ export function createRateBudget({ shared, now, hourlyPoints }: RateBudgetSettin
 
   return {
     /**
-     * Sends one call when its turn has come.
+     * Sends one call when it is its turn.
      *
-     * @throws AppError `upstream_rate_limited` with `retryAfterS` where the wait is too long to be waited
+     * @throws AppError `upstream_rate_limited` with `retryAfterS` if the wait would be too long
      */
     async call(
       target: CallTarget,
@@ -197,7 +199,7 @@ export function createRateBudget({ shared, now, hourlyPoints }: RateBudgetSettin
         const release = await queueFor(target).acquire(isInteractive, signal, assertWaitAcceptable)
         try {
           await pullShared(target)
-          // Somebody else has been refused meanwhile: back to the end of the queue.
+          // Another call was refused meanwhile: wait again.
           if (getWaitMs(target, isInteractive) > 0) continue
           const response = await send()
           await recordResponse(target, response)

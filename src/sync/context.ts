@@ -8,20 +8,23 @@ import type { RunFailure, SyncRun, RunCounters } from '../store/repositories/syn
 
 export interface SyncSettings extends SiteSettings {
   log: Logger
-  /** Runs under way at once in this process. */
+  /** Maximum number of concurrent runs in this process. */
   concurrency: number
-  /** Milliseconds between two copies that nobody asked for; 0: none. */
+  /** Milliseconds between two scheduled syncs; 0: no schedule. */
   intervalMs: number
   /** Milliseconds after which a full listing is due. */
   fullIntervalMs: number
-  /** A full listing that is shorter than the one before by more than this share holds deletions back. */
+  /**
+   * Deletions are held if a full listing is shorter than the previous one by more than this
+   * share (0 to 1).
+   */
   maxShrinkRatio: number
   /** Days that tombstones and ended runs are kept. */
   tombstoneDays: number
   historyDays: number
 }
 
-/** What a run needs to know wherever it is. */
+/** What every part of a run needs. */
 export interface RunContext {
   settings: SyncSettings
   run: SyncRun
@@ -29,11 +32,11 @@ export interface RunContext {
   connectionWithGrant: ConnectionWithGrant
   log: Logger
   signal: AbortSignal
-  /** What it has done; grows in place. */
+  /** What the run has done so far; updated in place. */
   counters: RunCounters
 }
 
-/** More failures are counted and not listed. */
+/** Further failures are counted but not listed. */
 const MAX_LISTED_FAILURES = 100
 
 export function recordRunFailure({ counters, log, run }: RunContext, failure: RunFailure): void {
@@ -52,10 +55,11 @@ export function recordRunFailure({ counters, log, run }: RunContext, failure: Ru
 }
 
 /**
- * Writes something in one transaction with how far the run is, as long as the run is this worker's.
+ * Runs a script and saves the run's progress in one transaction, provided that this worker still
+ * owns the run.
  *
- * @param script what is written besides, and what it adds to the tally
- * @throws AppError where the run is not this worker's any more; nothing is written then
+ * @param script the other writes; returns what it adds to the counters
+ * @throws AppError if the run is no longer this worker's; nothing is written then
  */
 export async function commitProgress(
   { settings: { store }, run, counters }: RunContext,
@@ -70,7 +74,7 @@ export async function commitProgress(
   Object.assign(counters, added)
 }
 
-/** A run that somebody else has ended, or taken. */
+/** The error of a worker whose run was ended or claimed by another. */
 export function createRunTakenError(): AppError {
   return new AppError('disconnected', 'The run was ended by somebody else.')
 }

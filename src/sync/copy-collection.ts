@@ -13,9 +13,9 @@ import { recordRunFailure, commitProgress, type RunContext } from './context.ts'
 
 type AnyItemBatch = ItemBatch<ItemsByCollection[CollectionName]>
 
-/** More ids than this are not kept to be tried again: the next full listing has them. */
+/** At most this many failed ids are kept for a retry; the next full listing covers the rest. */
 export const MAX_RETRY_IDS = 100
-/** A listing that was left for longer begins anew. */
+/** A listing interrupted for longer than this starts again. */
 const MAX_CURSOR_AGE_MS = 24 * 3_600_000
 
 /**
@@ -27,8 +27,9 @@ export function getItemRepository(store: Store, name: CollectionName): Store['pr
 }
 
 /**
- * Reads the whole collection, from where an earlier run has left off. Items, cursor and counts move in one step for each
- * upstream page, so that a run that dies goes on at its page.
+ * Reads the whole collection, resuming where an earlier run stopped. Items, cursor and counters
+ * are saved in one transaction per upstream page, so that an interrupted run resumes at its
+ * page.
  *
  * @throws AppError `listing_incomplete` at the end of a listing that cannot have been complete
  */
@@ -43,7 +44,7 @@ export async function runFullListing(
   try {
     return await runListing(context, collection, reader, partition, before)
   } catch (error) {
-    // A cursor that Atlassian no longer takes is no reason to fail: it begins anew.
+    // If Atlassian no longer accepts the cursor, the listing starts again instead of failing.
     const isRefused =
       error instanceof AppError &&
       error.upstreamStatus === 400 &&
@@ -87,7 +88,7 @@ async function runListing(
   let checkpoint = before
   let isIncomplete = false
   for await (const batch of prefetch(collection.list(reader, before.cursor))) {
-    // One that comes twice is counted twice by Atlassian too.
+    // Atlassian's count includes an item that is listed twice twice.
     const listed = checkpoint.listed + batch.items.length + batch.invalidItems.length
     const watermark = isFirstListing
       ? latestDate(checkpoint.watermark, findNewestChange(batch))
@@ -118,7 +119,10 @@ async function runListing(
   return checkpoint
 }
 
-/** What a complete listing means for the next: what it did not show was missed once, or twice. */
+/**
+ * Advances the generations after a complete listing: an item it did not list was missed once, or
+ * twice.
+ */
 function completeCheckpoint(
   checkpoint: Checkpoint,
   at: Date,
@@ -142,7 +146,7 @@ function completeCheckpoint(
     listedBefore: listed,
     heldAt: hasShrunk ? (checkpoint.heldAt ?? at) : null,
     heldCount: hasShrunk ? Math.max(checkpoint.heldCount, 1) : 0,
-    // What changed behind the listing's back is newer than its beginning.
+    // Changes made behind the listing's position are newer than its start.
     watermark:
       completeAt !== null || listingStartedAt === null || watermark === null
         ? (watermark ?? listingStartedAt)
@@ -150,7 +154,10 @@ function completeCheckpoint(
   }
 }
 
-/** Reads what has changed since the newest change that was seen. Where Atlassian cannot be asked that, everything, which then proves no deletion. */
+/**
+ * Reads what changed after the watermark. If Atlassian cannot be asked for changes, reads
+ * everything; such a listing proves no deletion.
+ */
 export async function runIncrementalSync(
   context: RunContext,
   collection: Collection,
@@ -192,7 +199,7 @@ export async function runIncrementalSync(
   }
 }
 
-/** What is tried again and has changed as well fails once. */
+/** An item that is retried and has changed as well counts as one failure. */
 function isRecorded(
   { collection, site, remoteId }: RunFailure,
   { failures }: RunCounters
@@ -208,7 +215,7 @@ function isRecorded(
   )
 }
 
-/** A site of which something else has shown nothing at all in this run. */
+/** Whether another collection of the same site listed nothing at all in this run. */
 function hasEmptyListing(
   { site: cloudId }: Partition,
   { failures }: RunContext['counters']
@@ -223,7 +230,7 @@ function createEmptyListingError({ name }: Collection): AppError {
   )
 }
 
-/** @returns the checkpoint as it was saved */
+/** @returns the checkpoint as saved */
 async function savePage(
   context: RunContext,
   partition: Partition,
@@ -280,7 +287,10 @@ async function savePage(
   return checkpoint
 }
 
-/** Asks for the page behind before the page is saved: Atlassian is as slow as the disk, and they can be slow at the same time. */
+/**
+ * Requests the next page before the current one is saved, so that network and disk work at the
+ * same time.
+ */
 async function* prefetch<T>(pages: AsyncIterable<T>): AsyncGenerator<T> {
   const iterator = pages[Symbol.asyncIterator]()
   try {
@@ -289,9 +299,10 @@ async function* prefetch<T>(pages: AsyncIterable<T>): AsyncGenerator<T> {
       const { value, done } = await next
       if (done === true) return
       next = iterator.next()
-      // It is awaited above, when the page before has been saved.
+      // It is awaited above, after the current page has been saved.
       next.catch(() => {})
-      // Saving keeps the thread busy, so the question has to be on its way before; the connection is used again a turn of the event loop later.
+      // Saving blocks the thread, so the request must be sent first; undici reuses the
+      // connection one event-loop iteration later.
       for (let turn = 0; turn < 2; turn++) await new Promise(setImmediate)
       yield value
     }

@@ -4,15 +4,16 @@ import type { UnlistedRow } from '../store/repositories/item-sync.ts'
 import { MAX_RETRY_IDS, getItemRepository } from './copy-collection.ts'
 import { commitProgress, type RunContext } from './context.ts'
 
-/** Items that are looked up one by one in a run; the others wait for the next full listing. */
+/** Items looked up individually per run; the rest wait for the next full listing. */
 const MAX_LOOKUPS = 20
 const TOMBSTONE_BATCH_SIZE = 200
 
 /**
- * After a complete full listing: what two of them did not show is gone. What only this one did not
- * show is gone if it is not found when asked for directly either, while something that was listed
- * is: access that was lost looks the same as a deletion, but then the neighbour is not found
- * (docs/reference/atlassian.md#11-errors). A listing that shrank a lot deletes nothing.
+ * Deletes what is missing, after a complete full listing. An item that two complete listings did
+ * not show is deleted. An item that only this one did not show is deleted if a direct look-up
+ * does not find it while it finds a listed neighbour: lost access looks like a deletion, but
+ * then the neighbour is not found either (docs/reference/atlassian.md#11-errors). A listing that
+ * shrank by more than the limit deletes nothing.
  */
 export async function deleteMissing(
   context: RunContext,
@@ -26,7 +27,8 @@ export async function deleteMissing(
     counters
   } = context
   const { completeGeneration, previousGeneration, heldAt, retry } = checkpoint
-  // What was shown and did not fit is not gone; where there are more of those than are remembered, nobody can say what is.
+  // Items that were listed but invalid are not deleted. If more were invalid than are
+  // remembered, nobody can tell which items are missing.
   if (retry.length >= MAX_RETRY_IDS) return
   const table = getItemRepository(store, partition.collection as CollectionName)
   const candidates: UnlistedRow[] = []

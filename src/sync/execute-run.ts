@@ -16,7 +16,10 @@ import { runIncrementalSync, runFullListing, getItemRepository } from './copy-co
 import { recordRunFailure, commitProgress, type RunContext } from './context.ts'
 import { deleteMissing } from './detect-deletions.ts'
 
-/** What ends one part of a run and leaves the others their chance. Anything else ends the run. */
+/**
+ * Errors that end one part of a run while the other parts continue. Any other error ends the
+ * run.
+ */
 const PARTIAL_ERRORS: readonly ErrorCode[] = [
   'upstream_refused',
   'upstream_failed',
@@ -29,7 +32,11 @@ const PARTIAL_ERRORS: readonly ErrorCode[] = [
   'site_unreachable'
 ]
 
-/** Copies what a connection reaches: each collection of each site is a part of its own. @throws AppError what ends the whole run */
+/**
+ * Syncs what a connection reaches. Each collection of each site is a part of its own.
+ *
+ * @throws AppError for an error that ends the whole run
+ */
 export async function executeRun(context: RunContext): Promise<RunOutcome> {
   const {
     settings,
@@ -76,7 +83,7 @@ export async function executeRun(context: RunContext): Promise<RunOutcome> {
     for (const collection of provider.collections) {
       const partKey = `${site.cloudId}/${collection.name}`
       if (counters.done.includes(partKey)) continue
-      // A site that is lost is lost for all of its collections.
+      // A site that cannot be reached fails all of its collections.
       const error: AppError | undefined =
         siteError ??
         (await copyCollection(context, collection, site, gateway).then(
@@ -105,7 +112,10 @@ export async function executeRun(context: RunContext): Promise<RunOutcome> {
   return toOutcome(context, errors)
 }
 
-/** @returns an error that leaves the other parts their chance. @throws any other */
+/**
+ * @returns an error that lets the other parts continue
+ * @throws any other error
+ */
 function toPartialFailure(signal: AbortSignal): (error: unknown) => AppError {
   return (error) => {
     if (!(error instanceof AppError) || signal.aborted || !PARTIAL_ERRORS.includes(error.code)) {
@@ -115,7 +125,10 @@ function toPartialFailure(signal: AbortSignal): (error: unknown) => AppError {
   }
 }
 
-/** A site that cannot be reached may be gone from the consent: then the connection says so too. */
+/**
+ * An unreachable site may have been removed from the consent: then the connection's state must
+ * say so.
+ */
 async function explainSiteFailure(
   { settings, run, provider, log }: RunContext,
   failure: AppError
@@ -187,7 +200,7 @@ async function copyCollection(
       `The consent lacks what copying ${collection.name} needs (${feature.missingScopes.join(' ')}).`
     )
   }
-  // Read anew: the wish for bodies may have come while the parts before were copied.
+  // Read again: bodies may have been enabled while earlier parts were synced.
   const { options } =
     (await store.connections.get(run.ownerId, provider.id))?.connection ??
     connectionWithGrant.connection
@@ -204,7 +217,7 @@ async function copyCollection(
       )
   }
   const checkpoint = await store.checkpoints.get(partition)
-  // A moment that lies ahead was written by a clock that has been set back since, and says nothing.
+  // A time in the future was written before the clock was set back, and is ignored.
   const completeAt =
     checkpoint.completeAt !== null && checkpoint.completeAt.getTime() <= now()
       ? checkpoint.completeAt.getTime()

@@ -3,13 +3,18 @@ import type { Store } from '../store/index.ts'
 import type { SyncRun, RunCounters } from '../store/repositories/sync-runs.ts'
 import { createRunTakenError } from './context.ts'
 
-/** How often a worker looks whether its run is still its own, and says that it is still there. */
+/** How often a worker checks that it still owns its run, and renews the lease. */
 const CHECK_INTERVAL_MS = 500
 const HEARTBEAT_INTERVAL_MS = 5_000
 
 type SyncRunRepository = Store['runs']
 
-/** Ends the work on a run that was ended or taken elsewhere, and keeps its lease where a page takes long. @returns what ends the watching */
+/**
+ * Aborts the work on a run that was ended or claimed elsewhere, and renews its lease while a
+ * page takes long.
+ *
+ * @returns a function that stops watching
+ */
 export function keepLease(
   runs: SyncRunRepository,
   run: SyncRun,
@@ -32,7 +37,10 @@ export function keepLease(
   }
 }
 
-/** Puts a run aside as soon as the database can be written. Until then it keeps its place here; nothing else could be written either. */
+/**
+ * Re-queues the run, retrying while the database is read-only or down. The run occupies its
+ * worker slot meanwhile; no other run could be saved either.
+ */
 export async function requeueWhenWritable(
   runs: SyncRunRepository,
   run: SyncRun,

@@ -10,8 +10,8 @@ const DAY_MS = 86_400_000
 const BATCH_SIZE = 100
 
 /**
- * What happens to copies without anybody asking: connections whose turn has come are queued, and what has been kept for long
- * enough is forgotten. Any number of processes may do it at once, because one run for each owner and product is all there can be.
+ * Queues connections whose sync is due and purges expired rows. Every process may run it at
+ * once, since only one run per owner and product can be active.
  */
 export function createSyncScheduler(settings: SyncSettings, worker: SyncWorker): SyncScheduler {
   const { store, now, log } = settings
@@ -23,7 +23,7 @@ export function createSyncScheduler(settings: SyncSettings, worker: SyncWorker):
       new Date(now()),
       BATCH_SIZE
     )) {
-      // Another instance may have taken the turn since, and its run may be over already.
+      // Another instance may have claimed this connection, and its run may have ended already.
       const isClaimed = await store.connections.claimSchedule(
         userId,
         provider,
@@ -36,7 +36,7 @@ export function createSyncScheduler(settings: SyncSettings, worker: SyncWorker):
     }
   }
 
-  /** A little at a time, so that nobody waits behind it. */
+  /** Deletes in small batches, so that no request waits behind it. */
   async function purgeExpired(): Promise<void> {
     if (now() - purgedAt < HOUR_MS) return
     const daysAgo = (days: number) => new Date(now() - days * DAY_MS)

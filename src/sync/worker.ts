@@ -10,7 +10,7 @@ import { createRunTakenError, type RunContext, type SyncSettings } from './conte
 import { requeueWhenWritable, keepLease } from './run-lease.ts'
 import { executeRun } from './execute-run.ts'
 
-/** One run under way in this process. */
+/** One active run in this process. */
 interface ActiveRun {
   run: SyncRun
   abortController: AbortController
@@ -19,21 +19,25 @@ interface ActiveRun {
 
 const CANCELLED_MESSAGE =
   'The run was cancelled. What it had copied stays; the next run goes on there.'
-/** Runs looked at when the next one is chosen. */
+/** Runs considered when choosing the next one. */
 const MAX_CANDIDATES = 100
 const MIN_PARK_MS = 1_000
 
-/** A part that failed before the run was put aside is tried again, and is no failure until it fails again. */
+/**
+ * A part that failed before the run was parked is retried; it counts as failed only if it fails
+ * again.
+ */
 const isItemFailure = ({ code }: RunFailure) => code === 'item_invalid'
 
 /**
- * Copies what people's grants reach into the store. Runs are rows: whoever asks queues one, and whichever process has room
- * takes it, with a lease that each saved page renews. A run that was put aside, or whose worker died, goes on where it was.
+ * Syncs what people's grants reach into the store. A run is a row: a request queues it, and a
+ * process with a free slot claims it with a lease that every saved page renews. A run that was
+ * parked, or whose worker died, resumes where it stopped.
  */
 export function createSyncWorker(settings: SyncSettings) {
   const { store, now } = settings
   const activeRuns = new Map<number, ActiveRun>()
-  /** The log of whoever asked for a run, with the id of the request. */
+  /** The requester's logger per run, with the id of the request. */
   const logByRunId = new Map<number, Logger>()
   let isStopped = false
   let draining: Promise<void> | undefined
@@ -41,9 +45,10 @@ export function createSyncWorker(settings: SyncSettings) {
   let timer: NodeJS.Timeout | undefined
 
   /**
-   * Queues a run and returns it at once; a second request for the same owner and product joins the first.
+   * Queues a run and returns it at once. A second request for the same owner and product joins
+   * the first.
    *
-   * @param log names the request and the product
+   * @param log carries the request id and the product
    * @throws AppError `not_connected`
    */
   async function enqueueRun(
@@ -65,7 +70,7 @@ export function createSyncWorker(settings: SyncSettings) {
     return run
   }
 
-  /** Takes what waits, as far as there is room. */
+  /** Claims waiting runs while there are free slots. */
   function poke(): void {
     isPokePending = true
     draining ??= drainQueue()
@@ -77,7 +82,7 @@ export function createSyncWorker(settings: SyncSettings) {
       })
       .finally(() => {
         draining = undefined
-        // Somebody may have asked while the last look was being taken.
+        // A run may have been queued during the last look.
         if (isPokePending) poke()
       })
   }
@@ -91,7 +96,7 @@ export function createSyncWorker(settings: SyncSettings) {
     await scheduleWakeUp()
   }
 
-  /** Those who have the least under way come first, then those who have waited longest. */
+  /** Owners with the fewest active runs come first, then the longest waiting. */
   async function claimNext(): Promise<boolean> {
     const candidates = (await store.runs.listClaimable(MAX_CANDIDATES)).filter(
       ({ id }) => !activeRuns.has(id)
@@ -105,7 +110,7 @@ export function createSyncWorker(settings: SyncSettings) {
     const run = await store.runs.claim(next.id, randomUUID())
     if (run === undefined) return true
     const abortController = new AbortController()
-    // A run is nobody's doing, whoever has woken it.
+    // A run is attributed to the service, whoever triggered it.
     const done = runAsActor(SERVICE_ACTOR, async () => {
       await runOne(run, abortController)
     }).finally(() => {
@@ -116,7 +121,7 @@ export function createSyncWorker(settings: SyncSettings) {
     return true
   }
 
-  /** Parked runs go on by themselves, whether or not anything else happens. */
+  /** Parked runs resume on time even if nothing else happens. */
   async function scheduleWakeUp(): Promise<void> {
     const at = await store.runs.getNextResumeAt()
     clearTimeout(timer)
@@ -200,7 +205,11 @@ export function createSyncWorker(settings: SyncSettings) {
     }
   }
 
-  /** What becomes of a run that could not go on. @returns undefined where it was put aside, or is somebody else's */
+  /**
+   * Decides what becomes of a run that could not continue.
+   *
+   * @returns undefined if it was parked, or belongs to another worker
+   */
   async function resolveOutcome(
     context: RunContext,
     error: unknown
@@ -246,13 +255,13 @@ export function createSyncWorker(settings: SyncSettings) {
     return { state: 'failed', code: failure.code, detail: failure.message, cause: failure }
   }
 
-  /** When a connection is copied next without anybody asking: not all of them at the same moment. */
+  /** When a connection is due next: the interval plus jitter. */
   function computeNextDueAt(): Date | null {
     const jitter = 0.9 + Math.random() * 0.2
     return settings.intervalMs === 0 ? null : new Date(now() + settings.intervalMs * jitter)
   }
 
-  /** What was wished for while a run was under way is copied by the next, at once. */
+  /** If the options changed during the run, the next run starts at once. */
   async function scheduleNext(run: SyncRun, optionsAtStart: string | undefined): Promise<void> {
     await store.connections.schedule(run.ownerId, run.provider, computeNextDueAt())
     const connectionWithGrant = await store.connections.get(run.ownerId, run.provider)
@@ -280,7 +289,11 @@ export function createSyncWorker(settings: SyncSettings) {
     poke,
     computeNextDueAt,
 
-    /** Ends a run that is under way, here or elsewhere. @throws AppError `run_ended` */
+    /**
+     * Cancels an active run, in this process or another.
+     *
+     * @throws AppError `run_ended`
+     */
     async cancel(id: number): Promise<void> {
       if (!(await store.runs.cancel(id, CANCELLED_MESSAGE))) {
         throw new AppError('run_ended', 'The run has ended already.')
@@ -290,7 +303,10 @@ export function createSyncWorker(settings: SyncSettings) {
       await active?.done
     },
 
-    /** Ends what is being copied for an owner, here or elsewhere; resolves when it has ended here. */
+    /**
+     * Ends the active runs of an owner and product in every process; resolves when they have
+     * stopped in this one.
+     */
     async cancelForOwner(ownerId: number, provider: string): Promise<void> {
       await store.runs.failActive(ownerId, provider, DISCONNECTED_REASON)
       const matching = [...activeRuns.values()].filter(
@@ -302,10 +318,10 @@ export function createSyncWorker(settings: SyncSettings) {
       await Promise.allSettled(matching.map(({ done }) => done))
     },
 
-    /** Puts aside what runs, to be gone on with by the next process. Resolves when the last one has ended here. */
+    /** Re-queues the active runs for another process. Resolves when the last one has stopped. */
     async stop(): Promise<void> {
       isStopped = true
-      // What is just being taken is under way then too.
+      // A run that is being claimed now counts as active.
       await draining
       clearTimeout(timer)
       for (const { abortController } of activeRuns.values()) {
