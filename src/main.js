@@ -10,16 +10,8 @@ if (major < 22 || (major === 22 && minor < 19)) {
 
 await import('./fast-start.js')
 
-const COMMANDS = {
-  sandbox: './cli/sandbox.ts',
-  warm: './warm.ts',
-  keys: './cli/vault-keys.ts',
-  sync: './cli/sync.ts',
-  'api-keys': './cli/api-keys.ts',
-  audit: './cli/audit.ts',
-  'db-migrate': './cli/db-migrate.ts',
-  'db-copy': './cli/db-copy.ts',
-  'db-backup': './cli/db-backup.ts'
+if (process.argv[2] === 'warm') await import('./warm.ts')
+else {
+  const { runCli } = await import('./cli/index.ts')
+  process.exitCode = await runCli(process.argv.slice(2))
 }
-const command = process.argv[2] ?? ''
-await import(Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : './cli/serve.ts')

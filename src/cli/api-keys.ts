@@ -1,137 +1,163 @@
+import { defineCommand, JSON_OPTION, printResult } from './command.ts'
+import { EXIT_CODES } from './exit.ts'
+import { withStore } from './operator.ts'
 import { BOOTSTRAP_KEY_NAME } from '../access/bootstrap.ts'
 import { SCOPES, type Scope } from '../access/rules.ts'
-import { hashSecret, KEY, createSecret, displayPrefix } from '../access/secrets.ts'
+import { createSecret, displayPrefix, hashSecret, KEY } from '../access/secrets.ts'
 import { loadDatabaseSettings } from '../config/load.ts'
 import { StartError } from '../lib/errors.ts'
-import { usageError, defineCommand, withStore } from './command.ts'
 import type { Store } from '../store/index.ts'
 
-const HELP = `npm run api-keys -- create --name NAME --scopes SCOPE[,SCOPE…] [--expires 90d]   make a service key: printed once, kept as a hash
-npm run api-keys -- list                                                          which keys there are, and when each was last used
-npm run api-keys -- revoke NAME                                                   end one, at once
-
-Scopes: ${SCOPES.join(', ')}. admin may do everything.
-Callers send it as "Authorization: Bearer …".
-`
 const DAY_MS = 86_400_000
 const MAX_EXPIRY_DAYS = 3_650
 
-/** `npm run api-keys`: needs the database of the service and no other setting, and never prints a key but one that it has just made. */
-await defineCommand(
-  HELP,
-  ['name', 'scopes', 'expires'],
-  async ([command, name, ...rest], { name: nameOption, scopes, expires }) => {
-    const hasNoOptions = nameOption === undefined && scopes === undefined && expires === undefined
-    if (command === 'create' && name === undefined) {
-      await createKey(parseName(nameOption), parseScopes(scopes), parseExpiry(expires))
-    } else if (command === 'list' && name === undefined && hasNoOptions) {
-      await runWithStore(listKeys)
-    } else if (command === 'revoke' && name !== undefined && rest.length === 0 && hasNoOptions) {
-      await runWithStore(async (store) => {
-        await revokeKey(store, name)
-      })
-    } else throw usageError(HELP)
-  }
-)
-
-async function runWithStore(command: (store: Store) => Promise<void>): Promise<void> {
-  await withStore(await loadDatabaseSettings(process.env), command)
-}
-
-async function createKey(name: string, scopes: Scope[], expiresAt: Date | null): Promise<void> {
-  const secret = createSecret(KEY)
-  await runWithStore(async (store) => {
-    const created = await store.apiKeys.create({
+export const createApiKey = defineCommand({
+  description:
+    'Create an API key. It is printed once; the database keeps only its hash.\n' +
+    'Callers send it as "Authorization: Bearer KEY".\n\n' +
+    `Scopes: ${SCOPES.join(', ')}.\nThe scope admin allows everything.`,
+  options: {
+    name: {
+      flags: '--name <name>',
+      description: 'The name of the key, unique among the keys that are not revoked.',
+      isRequired: true,
+      rule: `must have 1 to 64 letters, digits, "-", "_" or ".", start with a letter or digit, and not be "${BOOTSTRAP_KEY_NAME}"`,
+      parse: parseName
+    },
+    scopes: {
+      flags: '--scopes <scopes>',
+      description: 'What the key allows: scopes, separated by commas.',
+      isRequired: true,
+      rule: `must be one or more of ${SCOPES.join(', ')}, separated by commas`,
+      parse: parseScopes
+    },
+    expires: {
+      flags: '--expires <days>',
+      description: `The lifetime in days, such as 90d. Without it the key does not expire.`,
+      rule: `must be a number of days such as 90d, up to ${MAX_EXPIRY_DAYS}d`,
+      parse: parseDays
+    },
+    json: JSON_OPTION
+  },
+  examples: [
+    ['--name crm --scopes users:read,data:read --expires 90d', 'A key for 90 days.'],
+    ['--name nightly --scopes sync:read,sync:write', 'A key for `connector sync`.']
+  ],
+  usesDatabase: true,
+  async run({ name, scopes, expires, json }) {
+    const secret = createSecret(KEY)
+    const key = {
       name,
       hash: hashSecret(secret),
       prefix: displayPrefix(secret),
       scopes,
-      expiresAt
-    })
+      expiresAt: expires === undefined ? null : new Date(Date.now() + expires * DAY_MS)
+    }
+    const created = await runWithStore(async ({ apiKeys }) => await apiKeys.create(key))
     if (created === undefined) {
       throw new StartError(
-        [`There is a key named ${name} already. Revoke it first, or choose another name.`],
-        1
+        [`An API key named ${name} already exists. Revoke it first, or choose another name.`],
+        EXIT_CODES.failure
       )
     }
-  })
-  console.log(secret)
-  if (process.stdout.isTTY) console.error('\nThis is the only time that it is shown.')
+    printResult(json, { key: secret, name, scopes, expires_at: key.expiresAt }, secret)
+    if (process.stdout.isTTY) console.error('\nStore this key now. It is not shown again.')
+  }
+})
+
+export const listApiKeys = defineCommand({
+  description: 'List the API keys: prefix, scopes, state and last use. Keys are not shown.',
+  options: { json: JSON_OPTION },
+  examples: [['', 'One line for each key.']],
+  usesDatabase: true,
+  async run({ json }) {
+    const keys = (await runWithStore(async ({ apiKeys }) => await apiKeys.list())).map(
+      ({ id, name, prefix, scopes, createdAt, expiresAt, revokedAt, lastUsedAt }) => ({
+        id,
+        name,
+        prefix,
+        scopes,
+        created_at: createdAt,
+        expires_at: expiresAt,
+        revoked_at: revokedAt,
+        last_used_at: lastUsedAt
+      })
+    )
+    printResult(json, keys, keys.map(formatKey).join('\n') || 'There are no API keys.')
+  }
+})
+
+export const revokeApiKey = defineCommand({
+  description: 'Revoke an API key. Every instance rejects it from then on.',
+  argument: { name: 'name', description: 'The name of the key.' },
+  options: { json: JSON_OPTION },
+  examples: [['crm', 'Revoke the key named crm.']],
+  usesDatabase: true,
+  async run({ json }, name) {
+    if (!(await runWithStore(async ({ apiKeys }) => await apiKeys.revoke({ name })))) {
+      throw new StartError([`There is no active API key named ${name}.`], EXIT_CODES.failure)
+    }
+    printResult(json, { revoked: name }, `Revoked ${name}.`)
+  }
+})
+
+async function runWithStore<Result>(command: (store: Store) => Promise<Result>): Promise<Result> {
+  return await withStore(await loadDatabaseSettings(process.env), command)
 }
 
-async function listKeys(store: Store): Promise<void> {
-  const keys = await store.apiKeys.list()
-  if (keys.length === 0) console.log('There are no keys.')
-  for (const { id, name, prefix, scopes, createdAt, expiresAt, revokedAt, lastUsedAt } of keys) {
-    const isExpired = expiresAt !== null && expiresAt.getTime() <= Date.now()
-    const state =
-      revokedAt !== null
-        ? `revoked ${formatDate(revokedAt)}`
-        : isExpired
-          ? `expired ${formatDate(expiresAt)}`
-          : expiresAt === null
-            ? 'good'
-            : `good until ${formatDate(expiresAt)}`
-    console.log(
-      `${id}  ${name}  ${prefix}…  ${scopes.join(',')}  made ${formatDate(createdAt)}  ${state}  ${lastUsedAt === null ? 'never used' : `last used ${lastUsedAt.toISOString()}`}`
-    )
-  }
+interface ListedKey {
+  id: number
+  name: string
+  prefix: string
+  scopes: readonly string[]
+  created_at: Date
+  expires_at: Date | null
+  revoked_at: Date | null
+  last_used_at: Date | null
 }
 
-async function revokeKey(store: Store, name: string): Promise<void> {
-  if (!(await store.apiKeys.revoke({ name }))) {
-    throw new StartError([`No key that is good is named ${name}.`], 1)
-  }
-  console.log(`${name} is revoked.`)
+function formatKey(key: ListedKey): string {
+  const lastUse =
+    key.last_used_at === null ? 'never used' : `last used ${key.last_used_at.toISOString()}`
+  return [
+    key.id,
+    key.name,
+    `${key.prefix}…`,
+    key.scopes.join(','),
+    `created ${formatDate(key.created_at)}`,
+    formatState(key),
+    lastUse
+  ].join('  ')
 }
 
-function parseName(value = ''): string {
-  if (!/^[A-Za-z0-9][\w.-]{0,63}$/.test(value)) {
-    throw new StartError(['--name takes up to 64 letters, digits, -, _ or a dot.'], 2)
-  }
-  if (value === BOOTSTRAP_KEY_NAME) {
-    throw new StartError(
-      [`${BOOTSTRAP_KEY_NAME} is the name of the key in BOOTSTRAP_API_KEY. Choose another name.`],
-      2
-    )
-  }
-  return value
-}
-
-function parseScopes(value = ''): Scope[] {
-  const requested = [
-    ...new Set(
-      value
-        .split(',')
-        .map((scope) => scope.trim())
-        .filter(Boolean)
-    )
-  ]
-  const unknown = requested.filter((scope) => !(SCOPES as readonly string[]).includes(scope))
-  if (unknown.length > 0) {
-    throw new StartError(
-      [`--scopes: there is no ${unknown.join(', ')}. There are ${SCOPES.join(', ')}.`],
-      2
-    )
-  }
-  if (requested.length === 0) {
-    throw new StartError(
-      [`--scopes is missing: one or more of ${SCOPES.join(', ')}, with commas.`],
-      2
-    )
-  }
-  return requested as Scope[]
-}
-
-function parseExpiry(value: string | undefined): Date | null {
-  if (value === undefined) return null
-  const [, days] = /^(\d{1,4})d$/.exec(value) ?? []
-  if (days === undefined || Number(days) < 1 || Number(days) > MAX_EXPIRY_DAYS) {
-    throw new StartError([`--expires takes days, such as 90d, up to ${MAX_EXPIRY_DAYS}d.`], 2)
-  }
-  return new Date(Date.now() + Number(days) * DAY_MS)
+function formatState({ revoked_at: revokedAt, expires_at: expiresAt }: ListedKey): string {
+  if (revokedAt !== null) return `revoked ${formatDate(revokedAt)}`
+  if (expiresAt === null) return 'active'
+  return expiresAt.getTime() <= Date.now()
+    ? `expired ${formatDate(expiresAt)}`
+    : `active until ${formatDate(expiresAt)}`
 }
 
 function formatDate(date: Date): string {
   return date.toISOString().slice(0, 10)
+}
+
+function parseName(text: string): string | undefined {
+  return /^[A-Za-z0-9][\w.-]{0,63}$/.test(text) && text !== BOOTSTRAP_KEY_NAME ? text : undefined
+}
+
+function parseScopes(text: string): Scope[] | undefined {
+  const names = text
+    .split(',')
+    .map((scope) => scope.trim())
+    .filter(Boolean)
+  const scopes = SCOPES.filter((scope) => names.includes(scope))
+  const isValid =
+    scopes.length > 0 && names.every((name) => (SCOPES as readonly string[]).includes(name))
+  return isValid ? [...new Set(names as Scope[])] : undefined
+}
+
+function parseDays(text: string): number | undefined {
+  const days = Number(/^(\d{1,4})d$/.exec(text)?.[1] ?? 0)
+  return days >= 1 && days <= MAX_EXPIRY_DAYS ? days : undefined
 }

@@ -1,67 +1,97 @@
-import { existsSync } from 'node:fs'
-import { parseArgs } from 'node:util'
-import { getOperatorActor } from './operator.ts'
-import type { Config } from '../config/config.ts'
-import { StartError } from '../lib/errors.ts'
-import { reportStartError } from './exit.ts'
-import { openEngine } from '../store/open-engine.ts'
-import { createStore, type Store } from '../store/index.ts'
-
-/**
- * Runs one of an operator's commands, with `.env` read as the service reads it, and sets the exit code: 2 with the help for arguments
- * that mean nothing, else what the error says.
- *
- * @param optionNames the names of what may be given, each with a text
- */
-export async function defineCommand(
-  help: string,
-  optionNames: string[],
-  run: (positionals: string[], options: Record<string, string | undefined>) => Promise<void>
-): Promise<void> {
-  // Files that are made, databases above all, are its own.
-  process.umask(0o077)
-  try {
-    if (existsSync('.env')) process.loadEnvFile('.env')
-    const {
-      values: { help: isHelpRequested, ...values },
-      positionals
-    } = parseArgs({
-      args: process.argv.slice(3),
-      allowPositionals: true,
-      options: {
-        ...Object.fromEntries(optionNames.map((name) => [name, { type: 'string' as const }])),
-        help: { type: 'boolean' as const, default: false }
-      }
-    })
-    if (isHelpRequested === true) console.log(help)
-    else await run(positionals, values as Record<string, string | undefined>)
-  } catch (error) {
-    process.exitCode =
-      (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true
-        ? reportUsageError(error as Error, help)
-        : reportStartError(error)
-  }
+/** One option of a command. Without `<…>` in its flags it is a switch. */
+export interface OptionDefinition {
+  /** As commander reads them: `--to <file>`. */
+  flags: `--${string}`
+  description: string
+  isRequired?: boolean
+  isRepeatable?: boolean
+  /** The value where the option is absent, as somebody would type it. */
+  default?: string
+  /** Completes the sentence "--name …" for a value that `parse` rejects. */
+  rule?: string
+  /** @returns undefined where the value breaks the rule */
+  parse?: (text: string) => unknown
 }
 
-/** What means nothing: the help is the answer. */
-export function usageError(help: string): StartError {
-  return new StartError([help], 2)
+export type OptionDefinitions = Record<string, OptionDefinition>
+
+type ParsedValue<Option> = Option extends { parse: (text: string) => infer Value }
+  ? Exclude<Value, undefined>
+  : string
+type PresentValue<Option> = Option extends { isRepeatable: true }
+  ? Array<ParsedValue<Option>>
+  : ParsedValue<Option>
+type OptionValue<Option> = Option extends { flags: `${string}<${string}` }
+  ? Option extends { isRequired: true } | { default: string }
+    ? PresentValue<Option>
+    : PresentValue<Option> | undefined
+  : boolean
+
+/** The values of a command's options, by the names of their definitions. */
+export type OptionValues<Options> = {
+  -readonly [Name in keyof Options]: OptionValue<Options[Name]>
 }
 
-/** Opens the database for a command, whose doing is put down to the operator. */
-export async function withStore(
-  { databaseUrl, database }: Pick<Config, 'databaseUrl' | 'database'>,
-  command: (store: Store) => Promise<void>
-): Promise<void> {
-  const engine = await openEngine(databaseUrl, database)
-  try {
-    await command(createStore(engine, Date.now, getOperatorActor))
-  } finally {
-    await engine.close()
-  }
+/** What follows the command's name, and what it does. */
+export type Examples = ReadonlyArray<readonly [args: string, explanation: string]>
+
+/** A command: everything that its help, its page in the documentation and the parser need. */
+export interface CommandDefinition {
+  description: string
+  /** The name of its one positional argument. */
+  argument?: { name: string; description: string }
+  options: OptionDefinitions
+  examples: Examples
+  /** Errors of a database driver may quote rows: they are reported by code only. */
+  usesDatabase?: boolean
+  /** @returns the exit code, where it is not 0 */
+  run: (options: Record<string, unknown>, argument: string) => Promise<number | void>
 }
 
-function reportUsageError({ message }: Error, help: string): number {
-  console.error(`${message}\n\n${help}`)
-  return 2
+type TypedDefinition<Options extends OptionDefinitions> = Omit<
+  CommandDefinition,
+  'options' | 'run'
+> & {
+  options: Options
+  run: (options: OptionValues<Options>, argument: string) => Promise<number | void>
+}
+
+/** Declares a command; the types of `run`'s options follow from their definitions. */
+export function defineCommand<const Options extends OptionDefinitions>(
+  definition: TypedDefinition<Options>
+): CommandDefinition {
+  // The parser builds the values from the same definitions.
+  return definition as unknown as CommandDefinition
+}
+
+/** A command's place in the command line; its code is loaded when it is needed. */
+export interface CommandEntry {
+  name: string
+  /** Other accepted names, which the help leaves out. */
+  aliases?: readonly string[]
+  summary: string
+  load: () => Promise<CommandDefinition>
+}
+
+/** A word in front of several commands. */
+export interface CommandGroup {
+  name: string
+  summary: string
+  examples: Examples
+  commands: readonly CommandEntry[]
+}
+
+export const JSON_OPTION = {
+  flags: '--json',
+  description: 'Print the result as JSON on standard output.'
+} as const
+
+/** Prints a command's result: for machines as one line of JSON, for people as text. */
+export function printResult(isJson: boolean, result: unknown, text: string): void {
+  console.log(isJson ? JSON.stringify(result) : text)
+}
+
+/** @returns undefined for anything but a decimal number of up to nine digits */
+export function parseInteger(text: string): number | undefined {
+  return /^\d{1,9}$/.test(text) ? Number(text) : undefined
 }

@@ -1,23 +1,38 @@
+import { defineCommand, JSON_OPTION, printResult } from './command.ts'
+import { EXIT_CODES } from './exit.ts'
 import { loadDatabaseSettings } from '../config/load.ts'
 import { StartError } from '../lib/errors.ts'
-import { defineDatabaseCommand, usageErrorWithMessage } from './database-command.ts'
 import { isSqliteUrl } from '../store/admin/open-raw-database.ts'
 
-const HELP = `npm run db:backup -- --to FILE   copy the SQLite database of INTEGRATION_DB_URL into a new file, while the service writes
-
-The copy is of one moment, is checked, and is readable by its owner only. The vault's keys are not in it (docs/backup.md).
-`
 const POSTGRES_MESSAGE =
-  'INTEGRATION_DB_URL names a PostgreSQL database: back that up with pg_dump (docs/backup.md).'
+  'INTEGRATION_DB_URL names a PostgreSQL database. Back it up with pg_dump (docs/backup.md).'
 
-/** `npm run db:backup`. */
-await defineDatabaseCommand(HELP, ['to'], async ({ to }) => {
-  if (to === undefined || to.trim() === '') {
-    throw usageErrorWithMessage('--to is lacking: the file to make.', HELP)
+export const backupDatabaseCommand = defineCommand({
+  description:
+    'Back up the SQLite database of INTEGRATION_DB_URL into a new file, while the service writes.\n' +
+    'The copy is consistent, verified, and readable by its owner only. It does not contain the\n' +
+    'vault keys (docs/backup.md).',
+  options: {
+    to: {
+      flags: '--to <file>',
+      description: 'The file to create.',
+      isRequired: true,
+      rule: 'must name a file',
+      parse: (text) => (text.trim() === '' ? undefined : text)
+    },
+    json: JSON_OPTION
+  },
+  examples: [['--to backup-2026-01-31.db', 'Create a backup.']],
+  usesDatabase: true,
+  async run({ to, json }) {
+    const { databaseUrl } = await loadDatabaseSettings(process.env)
+    if (!isSqliteUrl(databaseUrl)) throw new StartError([POSTGRES_MESSAGE], EXIT_CODES.failure)
+    const { backupDatabase } = await import('../store/admin/backup.ts')
+    const { bytes, ms } = await backupDatabase(databaseUrl, to)
+    printResult(
+      json,
+      { file: to, bytes, duration_ms: Math.round(ms) },
+      `${to}: ${(bytes / 1e6).toFixed(1)} MB in ${(ms / 1e3).toFixed(1)} s, verified.`
+    )
   }
-  const { databaseUrl } = await loadDatabaseSettings(process.env)
-  if (!isSqliteUrl(databaseUrl)) throw new StartError([POSTGRES_MESSAGE], 1)
-  const { backupDatabase } = await import('../store/admin/backup.ts')
-  const { bytes, ms } = await backupDatabase(databaseUrl, to)
-  console.log(`${to}: ${(bytes / 1e6).toFixed(1)} MB in ${(ms / 1e3).toFixed(1)} s, checked.`)
 })

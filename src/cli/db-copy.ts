@@ -1,64 +1,121 @@
-import { formatDuration, formatNumber } from './terminal.ts'
+import { defineCommand, JSON_OPTION, printResult } from './command.ts'
+import { createProgress, type Progress, type ProgressOutput } from './progress.ts'
+import { formatDuration } from './terminal.ts'
 import { isDatabaseUrl } from '../config/formats.ts'
 import { loadDatabaseSettings } from '../config/load.ts'
-import { defineDatabaseCommand, usageErrorWithMessage } from './database-command.ts'
-import { isSqliteUrl } from '../store/admin/open-raw-database.ts'
-import { copyDatabase, type CopyResult } from '../store/admin/copy.ts'
+import { formatNumber } from '../lib/formats.ts'
 import { completeCopy, openCopySource, openCopyTarget } from '../store/admin/copy-endpoints.ts'
-import { createProgress, type ProgressOutput } from './progress.ts'
+import { copyDatabase, type CopyEvent, type CopyResult } from '../store/admin/copy.ts'
+import { isSqliteUrl } from '../store/admin/open-raw-database.ts'
 
-const HELP = `npm run db:copy -- [--from ADDRESS] --to ADDRESS   copy a whole database into an empty one, from one engine to the other
-  --from ADDRESS   sqlite:///path or postgres://…, only read; default: INTEGRATION_DB_URL
-  --to ADDRESS     the same; an empty database, or a copy that was interrupted
-
-Stop the service first: what it writes from now on is not copied. Interrupted, the same command goes on where it was.
-Ends with 0 when both sides were compared and are equal. A password is best left out of the address and given in PGPASSWORD,
-because the list of processes shows what was typed (docs/backup.md).
-`
 const SINGLE_SERVICE_NOTE =
-  "Run the service on one of the two only, from now on: two would end each other's consents."
-const ADDRESS_RULE = 'must be sqlite:///path, sqlite:////absolute/path or postgres://…'
+  "From now on run the service on one of the two only: two would invalidate each other's tokens."
+const ADDRESS_OPTION = {
+  rule: 'must be sqlite:///path, sqlite:////absolute/path or postgres://host/database',
+  parse: (text: string) => (isDatabaseUrl(text) ? text : undefined)
+} as const
 
-/** `npm run db:copy`. */
-await defineDatabaseCommand(HELP, ['from', 'to'], async ({ from, to }) => {
-  if (to === undefined) throw usageErrorWithMessage('--to is lacking.', HELP)
-  if (!isDatabaseUrl(to)) throw usageErrorWithMessage(`--to ${ADDRESS_RULE}.`, HELP)
-  if (from !== undefined && !isDatabaseUrl(from)) {
-    throw usageErrorWithMessage(`--from ${ADDRESS_RULE}.`, HELP)
-  }
-  const { databaseUrl, database } = await loadDatabaseSettings(process.env)
-  const output = process.stderr as ProgressOutput
-
-  const source = await openCopySource(
-    from ?? databaseUrl,
-    from === undefined ? 'INTEGRATION_DB_URL' : '--from'
-  )
-  try {
-    if (await source.isInUse()) {
-      output.write(
-        `The source seems to be in use${isSqliteUrl(from ?? databaseUrl) ? ', or was not closed when its service ended' : ''}: what is written to it from now on is not copied.\n`
-      )
-    }
-    const target = await openCopyTarget(to, source, database)
-    if (target === undefined) {
-      return console.log(
-        `Nothing is left to copy: the same counts and checksums.\n${SINGLE_SERVICE_NOTE}`
-      )
-    }
-    const progress = createProgress(output, 2 * (await countRows(source)))
+export const copyDatabaseCommand = defineCommand({
+  description:
+    'Copy the whole database into an empty one, also from one engine to the other, and compare both.\n' +
+    'Stop the service first: later writes are not copied. After an interruption the same command\n' +
+    'continues. Leave the password out of the address and set PGPASSWORD: the list of processes\n' +
+    'shows the command line (docs/backup.md).',
+  options: {
+    from: {
+      flags: '--from <address>',
+      description: 'The source, which is only read. Default: INTEGRATION_DB_URL.',
+      ...ADDRESS_OPTION
+    },
+    to: {
+      flags: '--to <address>',
+      description: 'The target: an empty database, or an interrupted copy.',
+      isRequired: true,
+      ...ADDRESS_OPTION
+    },
+    json: JSON_OPTION
+  },
+  examples: [
+    ['--to postgres://connector@db.example/connector', 'From INTEGRATION_DB_URL to PostgreSQL.'],
+    ['--from postgres://db.example/connector --to sqlite:///copy.db', 'From PostgreSQL to a file.']
+  ],
+  usesDatabase: true,
+  async run({ from, to, json }) {
+    const { databaseUrl, database } = await loadDatabaseSettings(process.env)
+    const output = process.stderr as ProgressOutput
+    const sourceUrl = from ?? databaseUrl
+    const source = await openCopySource(
+      sourceUrl,
+      from === undefined ? 'INTEGRATION_DB_URL' : '--from'
+    )
     try {
-      const copied = await copyDatabase(source, target, progress)
-      await completeCopy(target)
-      progress.clear()
-      console.log(formatSummary(copied, source.tables.length))
+      if (await source.isInUse()) {
+        output.write(
+          `The source seems to be in use${isSqliteUrl(sourceUrl) ? ', or its service was killed' : ''}. Rows written from now on are not copied.\n`
+        )
+      }
+      const target = await openCopyTarget(to, source, database)
+      if (target === undefined) {
+        return printResult(
+          json,
+          { rows: 0, tables: source.tables.length, is_equal: true },
+          `Nothing is left to copy: counts and checksums are equal.\n${SINGLE_SERVICE_NOTE}`
+        )
+      }
+      const progress = createProgress(output)
+      try {
+        const reportEvent = createReporter(progress, 2 * (await countRows(source)))
+        const copied = await copyDatabase(source, target, reportEvent)
+        await completeCopy(target)
+        progress.finish()
+        printResult(
+          json,
+          {
+            rows: copied.rows,
+            resumed_rows: copied.resumedRows,
+            tables: source.tables.length,
+            is_equal: true
+          },
+          formatSummary(copied, source.tables.length)
+        )
+      } finally {
+        progress.finish()
+        await target.close()
+      }
     } finally {
-      progress.clear()
-      await target.close()
+      await source.close()
     }
-  } finally {
-    await source.close()
   }
 })
+
+/** @param total the rows that are read: each one when it is copied and when it is compared */
+function createReporter(progress: Progress, total: number): (event: CopyEvent) => void {
+  let done = 0
+  return (event) => {
+    switch (event.kind) {
+      case 'rows':
+        done += event.rows
+        if (!progress.isTerminal) return
+        return progress.update({
+          step: event.phase,
+          text: `${event.phase} ${event.table}, ${formatNumber(done)} of ${formatNumber(total)} rows`,
+          share: done / Math.max(1, total)
+        })
+      case 'restarted':
+        done -= event.rows
+        return progress.log(
+          `${event.table}: the source or the copy has changed since the interruption. Copying it again.`
+        )
+      case 'copied':
+        if (progress.isTerminal) return
+        return progress.log(
+          `${event.table}: ${formatNumber(event.rows)} copied${formatResumed(event.resumedRows)}`
+        )
+      case 'comparing':
+        if (!progress.isTerminal) progress.log('Comparing')
+    }
+  }
+}
 
 async function countRows(source: Awaited<ReturnType<typeof openCopySource>>): Promise<number> {
   let rows = 0
@@ -74,7 +131,11 @@ function formatSummary(
 ): string {
   const rate = Math.round(((rows - resumedRows) / Math.max(1, copyMs)) * 1_000)
   return (
-    `${formatNumber(rows)} rows of ${tables} tables${resumedRows > 0 ? `, ${formatNumber(resumedRows)} of them from before,` : ''} copied in ${formatDuration(copyMs)} (${formatNumber(rate)} rows/s) and compared in ${formatDuration(compareMs)}: ` +
-    `the same counts and checksums.\n${SINGLE_SERVICE_NOTE}`
+    `Copied ${formatNumber(rows)} rows of ${tables} tables in ${formatDuration(copyMs)} (${formatNumber(rate)} rows/s)` +
+    `${formatResumed(resumedRows)} and compared them in ${formatDuration(compareMs)}: counts and checksums are equal.\n${SINGLE_SERVICE_NOTE}`
   )
+}
+
+function formatResumed(rows: number): string {
+  return rows > 0 ? `, ${formatNumber(rows)} copied before` : ''
 }

@@ -1,29 +1,33 @@
+import { defineCommand, JSON_OPTION, printResult } from './command.ts'
 import { loadDatabaseSettings } from '../config/load.ts'
 import { StartError } from '../lib/errors.ts'
-import { openEngine } from '../store/open-engine.ts'
-import { defineDatabaseCommand } from './database-command.ts'
 import { loadRawDatabaseModule } from '../store/admin/open-raw-database.ts'
+import { openEngine } from '../store/open-engine.ts'
 
-const HELP = `npm run db:migrate   bring the tables of INTEGRATION_DB_URL up to date
-
-For those who have set DB_AUTO_MIGRATE=false; otherwise each start does it. Several at once do it once.
-`
-
-/** `npm run db:migrate`. */
-await defineDatabaseCommand(HELP, [], async () => {
-  const { databaseUrl, database } = await loadDatabaseSettings(process.env)
-  const countBefore = await countAppliedMigrations(databaseUrl)
-  const engine = await openEngine(databaseUrl, { ...database, autoMigrate: true })
-  const count = (await countAppliedMigrations(databaseUrl)) - countBefore
-  await engine.close()
-  console.log(
-    count === 0
-      ? 'The tables are up to date.'
-      : `The tables are up to date: ${count} ${count === 1 ? 'migration was' : 'migrations were'} applied.`
-  )
+export const migrateDatabase = defineCommand({
+  description:
+    'Apply the pending migrations to the database that INTEGRATION_DB_URL names.\n' +
+    'Needed only with DB_AUTO_MIGRATE=false; otherwise each start does it. Concurrent runs are safe.',
+  options: { json: JSON_OPTION },
+  examples: [['', 'Before a new version starts.']],
+  usesDatabase: true,
+  async run({ json }) {
+    const { databaseUrl, database } = await loadDatabaseSettings(process.env)
+    const countBefore = await countAppliedMigrations(databaseUrl)
+    const engine = await openEngine(databaseUrl, { ...database, autoMigrate: true })
+    const applied = (await countAppliedMigrations(databaseUrl)) - countBefore
+    await engine.close()
+    printResult(
+      json,
+      { applied },
+      applied === 0
+        ? 'The tables are up to date.'
+        : `The tables are up to date: ${applied} ${applied === 1 ? 'migration was' : 'migrations were'} applied.`
+    )
+  }
 })
 
-/** How many migrations a database has had; 0 where there is none yet. */
+/** @returns 0 where there is no database yet */
 async function countAppliedMigrations(url: string): Promise<number> {
   try {
     const source = await (await loadRawDatabaseModule(url)).openSource(url, 'INTEGRATION_DB_URL')
@@ -33,7 +37,7 @@ async function countAppliedMigrations(url: string): Promise<number> {
       await source.close()
     }
   } catch (error) {
-    // Whatever is wrong, the engine has a better sentence for it.
+    // `openEngine` reports the same problem in more detail.
     if (error instanceof StartError) return 0
     throw error
   }

@@ -1,11 +1,27 @@
 import { userInfo } from 'node:os'
+import type { Config } from '../config/config.ts'
 import type { Actor } from '../lib/actor.ts'
+import { openEngine } from '../store/open-engine.ts'
+import { createStore, type Store } from '../store/index.ts'
 
-/** Who runs a command on this machine, by the name of their account where it has one. */
+/** The operator who runs a command on this machine, named by their account where it has a name. */
 export function getOperatorActor(): Actor {
   try {
     return { kind: 'operator', name: userInfo().username }
   } catch {
     return { kind: 'operator' }
+  }
+}
+
+/** Opens the database for a command. The audit trail names the operator as the actor. */
+export async function withStore<Result>(
+  { databaseUrl, database }: Pick<Config, 'databaseUrl' | 'database'>,
+  command: (store: Store) => Promise<Result>
+): Promise<Result> {
+  const engine = await openEngine(databaseUrl, database)
+  try {
+    return await command(createStore(engine, Date.now, getOperatorActor))
+  } finally {
+    await engine.close()
   }
 }

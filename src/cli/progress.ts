@@ -1,50 +1,103 @@
-import { formatNumber } from './terminal.ts'
+import { formatDuration } from './terminal.ts'
 
-const REDRAW_INTERVAL_MS = 100
-const BAR_WIDTH = 25
+const MAX_BAR_WIDTH = 25
+const MIN_BAR_WIDTH = 5
+/** Where the output is no terminal, at most one line in this time, unless another step begins. */
+const LOG_INTERVAL_MS = 5_000
+const REDRAW_INTERVAL_MS = 1_000
+const MIN_REDRAW_INTERVAL_MS = 100
+/** Some terminals report no width, or 0. */
+const DEFAULT_COLUMNS = 80
 
-/** What a terminal is to this, and what a file is. */
+/** The part of a stream that progress needs: standard error is one, a terminal or not. */
 export interface ProgressOutput {
   isTTY?: boolean
+  columns?: number
   write: (text: string) => unknown
 }
 
-/**
- * Shows how far something has come: to a terminal in a line that changes, to anything else in a line for each thing that is done.
- *
- * @param total of everything together
- */
-export function createProgress(output: ProgressOutput, total: number) {
-  let [doneCount, drawnAt] = [0, 0]
-  const clear = () => {
-    if (output.isTTY === true && drawnAt > 0) output.write('\r\x1b[K')
+export interface ProgressState {
+  /** What is being done. A change of it is logged at once. */
+  step: string
+  text: string
+  /** From 0 to 1. Without it there is no bar. */
+  share?: number | undefined
+}
+
+/** Shows progress: on a terminal as one line that is redrawn, elsewhere as a line from time to time. */
+export function createProgress(output: ProgressOutput) {
+  const isTerminal = output.isTTY === true
+  const startedAt = performance.now()
+  const getElapsedMs = () => performance.now() - startedAt
+  let state: ProgressState | undefined
+  let isDrawn = false
+  let [drawnAt, loggedAt, loggedStep] = [-Infinity, -Infinity, '']
+  const draw = (): void => {
+    if (state === undefined) return
+    drawnAt = getElapsedMs()
+    isDrawn = true
+    const columns = (output.columns || DEFAULT_COLUMNS) - 1
+    output.write(`\r${formatProgressLine(state, drawnAt, columns)}\x1b[K`)
   }
+  const timer = isTerminal ? setInterval(draw, REDRAW_INTERVAL_MS) : undefined
+  timer?.unref()
 
   return {
-    /** So many more are done of the thing that is under way. */
-    advance(label: string, count: number): void {
-      doneCount += count
-      if (output.isTTY !== true || performance.now() - drawnAt < REDRAW_INTERVAL_MS) return
-      drawnAt = performance.now()
-      const share = Math.min(1, doneCount / Math.max(1, total))
-      output.write(
-        `\r[${'#'.repeat(Math.floor(share * BAR_WIDTH)).padEnd(BAR_WIDTH, '.')}] ${String(Math.floor(share * 100)).padStart(3)} % ${label}, ${formatNumber(doneCount)} of ${formatNumber(total)}\x1b[K`
-      )
+    isTerminal,
+
+    update(next: ProgressState): void {
+      const isNewStep = next.step !== state?.step
+      state = next
+      isDrawn = false
+      if (isTerminal) {
+        if (isNewStep || getElapsedMs() - drawnAt >= MIN_REDRAW_INTERVAL_MS) draw()
+        return
+      }
+      if (next.step === loggedStep && getElapsedMs() - loggedAt < LOG_INTERVAL_MS) return
+      loggedStep = next.step
+      loggedAt = getElapsedMs()
+      output.write(`${formatProgressLine(next, loggedAt)}\n`)
     },
 
-    /** A thing is done: worth a line in a file. */
-    complete(message: string): void {
-      if (output.isTTY !== true) output.write(`${message}\n`)
-    },
-
-    /** A sentence that stays. */
+    /** Writes a line that stays. */
     log(message: string): void {
-      clear()
-      output.write(`${message}\n`)
+      output.write(`${isTerminal && state !== undefined ? '\r\x1b[K' : ''}${message}\n`)
+      if (isTerminal) draw()
     },
 
-    clear
+    /** Leaves the last state on the terminal. */
+    finish(): void {
+      clearInterval(timer)
+      if (isTerminal && state !== undefined) {
+        if (!isDrawn) draw()
+        output.write('\n')
+      }
+      state = undefined
+    }
   }
 }
 
 export type Progress = ReturnType<typeof createProgress>
+
+/**
+ * One line of progress.
+ *
+ * @param columns its maximum length; the bar takes what the text leaves. Without it there is no bar
+ */
+export function formatProgressLine(
+  { text, share }: ProgressState,
+  elapsedMs: number,
+  columns?: number
+): string {
+  const line = `${text} · ${formatDuration(elapsedMs)}`
+  if (columns === undefined) return line
+  const barWidth = Math.min(MAX_BAR_WIDTH, columns - line.length - '[] 100 % '.length)
+  const bar = share === undefined || barWidth < MIN_BAR_WIDTH ? '' : formatBar(share, barWidth)
+  return `${bar}${line}`.slice(0, columns)
+}
+
+function formatBar(share: number, width: number): string {
+  const filled = Math.min(1, Math.max(0, share))
+  const percent = String(Math.floor(filled * 100)).padStart(3)
+  return `[${'#'.repeat(Math.floor(filled * width)).padEnd(width, '.')}] ${percent} % `
+}

@@ -1,22 +1,21 @@
-import { existsSync } from 'node:fs'
 import closeWithGrace from 'close-with-grace'
 import { buildApp } from '../app.ts'
-import { reportStartError } from './exit.ts'
+import { defineCommand } from './command.ts'
 
 const SHUTDOWN_TIMEOUT_MS = 10_000
 
-// Files that the service makes, the database above all, are its own.
-process.umask(0o077)
-
-try {
-  if (existsSync('.env')) process.loadEnvFile('.env')
-  const app = await buildApp({ logger: true })
-  // First of all: a port that is taken has to end with a code that says so, and the handler below would end with 0.
-  await app.listen({ host: app.config.host, port: app.config.port })
-  closeWithGrace({ delay: SHUTDOWN_TIMEOUT_MS, logger: false }, async ({ err }) => {
-    if (err !== undefined) app.log.fatal({ event: 'process_error', err })
-    await app.close()
-  })
-} catch (error) {
-  process.exitCode = reportStartError(error)
-}
+export const serve = defineCommand({
+  description:
+    'Start the service. Settings come from the environment and from `.env` (docs/settings.md).',
+  options: {},
+  examples: [['', 'Start on 127.0.0.1:3001 with a SQLite database in the working directory.']],
+  async run() {
+    const app = await buildApp({ logger: true })
+    // Listen before the signal handlers are installed: they end the process with 0, and a port in use must end it with 1.
+    await app.listen({ host: app.config.host, port: app.config.port })
+    closeWithGrace({ delay: SHUTDOWN_TIMEOUT_MS, logger: false }, async ({ err }) => {
+      if (err !== undefined) app.log.fatal({ event: 'process_error', err })
+      await app.close()
+    })
+  }
+})

@@ -5,13 +5,13 @@ export interface ServerEvent {
   data: string
 }
 
-/** The service says something every ten seconds at least, if only that it is there. */
+/** The service sends at least a comment every 10 seconds. */
 const IDLE_TIMEOUT_MS = 30_000
 
 /**
  * Reads server-sent events (WHATWG HTML, section 9.2.6) until the stream ends.
  *
- * @throws whatever ends the connection, or that nothing has come for too long
+ * @throws the connection's error, or a timeout after `IDLE_TIMEOUT_MS` without data
  */
 export async function* readServerEvents(
   response: Response,
@@ -43,7 +43,7 @@ async function* readChunks({ body }: Response, signal: AbortSignal): AsyncGenera
   try {
     while (true) {
       const { value, done } = await reader.read()
-      if (hasTimedOut) throw new Error('Nothing has come for too long')
+      if (hasTimedOut) throw new Error('The event stream timed out')
       if (done) return
       timer.refresh()
       yield value

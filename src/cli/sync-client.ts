@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { StartError } from '../lib/errors.ts'
-import { stripControlChars } from './terminal.ts'
+import { EXIT_CODES } from './exit.ts'
 import { readServerEvents } from './sse-reader.ts'
+import { stripControlChars } from './terminal.ts'
+import { StartError } from '../lib/errors.ts'
 
-/** What the command reads of a run, as the API has it. */
+/** The part of the API's run that the command reads. */
 export interface ApiRun {
   id: number
   product: string
@@ -30,11 +31,17 @@ export interface ApiRun {
 
 const RESPONSE_TIMEOUT_MS = 30_000
 const RETRY_INTERVAL_MS = 1_000
-/** How long a service that was there may be away: a restart, with whatever goes wrong at it. */
+/** Long enough for a restart of the service. */
 const OUTAGE_TIMEOUT_MS = 60_000
 
-/** A running service, asked over HTTP. What it refuses, and that it is not there, are errors that are made to be printed. */
-export function createSyncClient(base: string, signal: AbortSignal) {
+/**
+ * A client of a running service. Its errors are sentences for an operator.
+ *
+ * @param key API key, sent to `base` only: redirects are not followed
+ */
+export function createSyncClient(base: string, signal: AbortSignal, key?: string) {
+  const credentials = key === undefined ? {} : { authorization: `Bearer ${key}` }
+
   async function sendRequest(
     method: string,
     path: string,
@@ -44,7 +51,7 @@ export function createSyncClient(base: string, signal: AbortSignal) {
     try {
       return await fetch(base + path, {
         method,
-        headers,
+        headers: { ...headers, ...credentials },
         redirect: 'manual',
         signal: AbortSignal.any([signal, timeoutSignal])
       })
@@ -58,13 +65,13 @@ export function createSyncClient(base: string, signal: AbortSignal) {
     const response = await sendRequest(method, path)
     const body = await readJson(response)
     if (response.ok && body !== undefined) return body as ResponseBody
-    throw toApiError(base, response, body)
+    throw toApiError(base, response, body, key !== undefined)
   }
 
   /**
-   * A run each time that something of it is new, until it has ended. A connection that is lost is taken up again where it was.
+   * Yields a run whenever it changes, until it has ended. Reconnects where the stream was interrupted.
    *
-   * @param onDisconnect is told once each time that the service is not there
+   * @param onDisconnect called once for each outage
    */
   async function* streamRun(
     path: string,
@@ -80,7 +87,8 @@ export function createSyncClient(base: string, signal: AbortSignal) {
           accept: 'text/event-stream',
           ...(lastId === undefined ? {} : { 'last-event-id': lastId })
         })
-        if (!isEventStream(response)) throw toApiError(base, response, await readJson(response))
+        if (!isEventStream(response))
+          throw toApiError(base, response, await readJson(response), key !== undefined)
         for await (const { id, event, data } of readServerEvents(response, signal)) {
           lastId = id ?? lastId
           lastEventAt = performance.now()
@@ -94,9 +102,9 @@ export function createSyncClient(base: string, signal: AbortSignal) {
         if (performance.now() - lastEventAt > outageTimeoutMs) {
           throw new StartError(
             [
-              `The service has not been there for ${Math.round(outageTimeoutMs / 1000)} seconds: ${base}. The run goes on when it is back.`
+              `The service at ${base} has been unavailable for ${Math.round(outageTimeoutMs / 1000)} seconds. The run resumes when it is back.`
             ],
-            1
+            EXIT_CODES.failure
           )
         }
         if (!isDisconnected) onDisconnect()
@@ -115,24 +123,29 @@ class ConnectionError extends StartError {
   constructor(base: string, cause: unknown) {
     super(
       [
-        `The service cannot be reached at ${base} (${describeCause(cause)}). Is it running? --url names another address.`
+        `The service cannot be reached at ${base} (${describeCause(cause)}). Start it, or name another address with --url.`
       ],
-      1
+      EXIT_CODES.failure
     )
   }
 }
 
-/** A refusal of the service's own, in its words. */
+/** An error response. */
 class ApiError extends StartError {
   readonly status: number
 
   constructor(message: string, status: number) {
-    super([message], 1)
+    super([message], EXIT_CODES.failure)
     this.status = status
   }
 }
 
-function toApiError(base: string, { status, headers }: Response, body: unknown): ApiError {
+function toApiError(
+  base: string,
+  { status, headers }: Response,
+  body: unknown,
+  hasKey: boolean
+): ApiError {
   const {
     detail,
     request_id: requestId,
@@ -144,25 +157,37 @@ function toApiError(base: string, { status, headers }: Response, body: unknown):
   }
   const fields = (errors ?? []).map((error) => ` ${error.pointer}: ${error.detail}`).join('')
   if (typeof detail === 'string') {
-    return new ApiError(
-      stripControlChars(`${detail}${fields} (request ${String(requestId)})`),
-      status
-    )
+    const text = stripControlChars(`${detail}${fields} (request ${String(requestId)})`)
+    const advice = adviseOnKey(status, hasKey)
+    return new ApiError(advice === undefined ? text : `${text}\n${advice}`, status)
   }
   const location = headers.get('location')
   if (location !== null) {
     return new ApiError(
-      `${base} sends elsewhere, to ${stripControlChars(location)}. Give the service's own address with --url.`,
+      `${base} redirects to ${stripControlChars(location)}. Name the service's own address with --url.`,
       status
     )
   }
   return new ApiError(
-    `${base} answers ${status}, and not as this service does. Is the address right?`,
+    `${base} returned ${status} and is not this service. Check the address.`,
     status
   )
 }
 
-/** What a service that restarts looks like, and a proxy in front of it. */
+/** @returns what the operator can do about a response that concerns authentication */
+function adviseOnKey(status: number, hasKey: boolean): string | undefined {
+  const command = '`connector api-keys create --name NAME --scopes sync:read,sync:write`'
+  if (status === 401) {
+    return hasKey
+      ? `The API key is wrong, expired or revoked. Create another one with ${command}.`
+      : `Set CONNECTOR_API_KEY to an API key. Create one with ${command}.`
+  }
+  return status === 403 && hasKey
+    ? `The API key needs the scopes sync:read and sync:write. Create one with ${command}.`
+    : undefined
+}
+
+/** A service that restarts, or a proxy in front of it, is tried again. */
 function isRetryable(error: unknown): boolean {
   return !(error instanceof ApiError) || error.status >= 500
 }
@@ -178,6 +203,6 @@ async function readJson(response: Response): Promise<unknown> {
 function describeCause(error: unknown): string {
   const { name, cause } = error as { name?: string; cause?: { code?: string; message?: string } }
   return name === 'TimeoutError'
-    ? `no answer within ${RESPONSE_TIMEOUT_MS / 1000} seconds`
+    ? `no response within ${RESPONSE_TIMEOUT_MS / 1000} seconds`
     : (cause?.code ?? cause?.message ?? 'no connection')
 }

@@ -1,118 +1,146 @@
 import { randomBytes } from 'node:crypto'
+import { defineCommand, JSON_OPTION, printResult } from './command.ts'
+import { EXIT_CODES } from './exit.ts'
+import { withStore } from './operator.ts'
+import { createProgress, type ProgressOutput } from './progress.ts'
 import { loadSettings } from '../config/load.ts'
-import { StartError } from '../lib/errors.ts'
+import { rotateKey } from '../grants/rotate-key.ts'
 import { verifyKeyring } from '../grants/verify-keys.ts'
-import { rotateKey, type KeyRotationProgress } from '../grants/rotate-key.ts'
+import { formatNumber } from '../lib/formats.ts'
 import { createLogger } from '../lib/logger.ts'
-import { usageError, defineCommand, withStore } from './command.ts'
 import type { Store } from '../store/index.ts'
 import { generateKeyEntry, type Keyring } from '../vault/keyring.ts'
 
-const HELP = `npm run keys -- new [--id NAME]   make a key: one entry for VAULT_KEYS, printed once and kept nowhere
-npm run keys -- status            which keys there are, and how many grants each of them seals
-npm run keys -- rotate            seal every grant anew with the first key, while the service runs; may be interrupted
-
-To replace a key: put a new one in front of it in VAULT_KEYS, restart every instance, rotate, take the old one out.
-`
-
-/** `npm run keys`: reads the same settings as the service, and never prints a key but one that it has just made. */
-await defineCommand(HELP, ['id'], async ([command, ...rest], { id }) => {
-  if (rest.length > 0 || (id !== undefined && command !== 'new')) throw usageError(HELP)
-  if (command === 'new') {
-    generateKey(
-      id ??
-        `k${new Date().toISOString().slice(0, 10).replaceAll('-', '')}-${randomBytes(4).toString('hex')}`
-    )
-  } else if (command === 'status') await runWithStore(printStatus)
-  else if (command === 'rotate') await runWithStore(rotateKeys)
-  else throw usageError(HELP)
+export const createKey = defineCommand({
+  description:
+    'Generate a vault key: one entry for VAULT_KEYS. It is printed once and stored nowhere.\n' +
+    'To replace a key: put the new one first in VAULT_KEYS, restart every instance, run\n' +
+    '`connector keys rotate`, then remove the old one.',
+  options: {
+    id: {
+      flags: '--id <id>',
+      description: 'The id of the key. Default: the date and random characters.',
+      rule: 'must have 1 to 32 letters, digits, "-" or "_"',
+      parse: (text) => (/^[A-Za-z0-9_-]{1,32}$/.test(text) ? text : undefined)
+    },
+    json: JSON_OPTION
+  },
+  examples: [
+    ['', 'A key with a generated id.'],
+    ['--id k2026', 'A key with the id k2026.']
+  ],
+  async run({ id = generateId(), json }) {
+    const entry = generateKeyEntry(id)
+    printResult(json, { id, entry }, entry)
+    if (process.stdout.isTTY) {
+      console.error(
+        '\nPut it first in VAULT_KEYS. Store it apart from the database and its backups.'
+      )
+    }
+  }
 })
 
-function generateKey(id: string): void {
-  if (!/^[A-Za-z0-9_-]{1,32}$/.test(id)) {
-    throw new StartError(['--id takes up to 32 letters, digits, - or _.'], 2)
+export const listKeys = defineCommand({
+  description:
+    'List the vault keys and how many grants each one encrypts. Keys are not shown.\n' +
+    'Verifies that VAULT_KEYS has every key that a grant needs.',
+  options: { json: JSON_OPTION },
+  examples: [['', 'Before a key is removed from VAULT_KEYS: it must encrypt 0 grants.']],
+  usesDatabase: true,
+  async run({ json }) {
+    await runWithKeys(async (store, keyring, source) => {
+      const keys = await readKeys(store, keyring)
+      const remaining = keys
+        .filter(({ state }) => state !== 'current')
+        .reduce((sum, { grants }) => sum + grants, 0)
+      const summary =
+        remaining === 0
+          ? `Nothing is left to rotate; ${source} needs only its first key.`
+          : `${formatGrantCount(remaining)} left to rotate. Run \`connector keys rotate\`.`
+      const lines = keys.map(
+        ({ id, state, grants, uses }) =>
+          `${id}: ${STATE_TEXTS[state]}, encrypts ${formatGrantCount(grants)}, used ${formatNumber(uses)} times`
+      )
+      printResult(json, keys, [...lines, summary].join('\n'))
+      await verifyKeyring(store, keyring, source)
+    })
   }
-  console.log(generateKeyEntry(id))
-  if (process.stdout.isTTY) {
-    console.error(
-      '\nPut it in front of the other keys in VAULT_KEYS, and keep it where the database and its backups are not.'
-    )
+})
+
+export const rotateKeys = defineCommand({
+  description:
+    'Re-encrypt every grant with the first vault key, while the service runs. After an interruption\n' +
+    'the same command continues.',
+  options: { json: JSON_OPTION },
+  examples: [['', 'After a new key was put first in VAULT_KEYS and every instance restarted.']],
+  usesDatabase: true,
+  async run({ json }) {
+    return await runWithKeys(async (store, keyring, source) => {
+      const vault = await verifyKeyring(store, keyring, source)
+      const { logger } = createLogger({
+        write: (line) => {
+          process.stderr.write(line)
+        }
+      })
+      const progress = createProgress(process.stderr as ProgressOutput)
+      const result = await rotateKey({ store, vault }, logger, ({ reencrypted, remaining }) => {
+        const text = `${formatNumber(reencrypted)} re-encrypted, ${formatNumber(remaining)} left`
+        // Each batch is a step, which leaves a line in a log.
+        progress.update({
+          step: text,
+          text,
+          share: reencrypted / Math.max(1, reencrypted + remaining)
+        })
+      }).finally(progress.finish)
+      const { reencrypted, remaining, undecryptable } = result
+      printResult(
+        json,
+        { key: vault.keyId, reencrypted, remaining, undecryptable },
+        `${formatGrantCount(reencrypted)} re-encrypted with ${vault.keyId}, ${formatNumber(remaining)} left.` +
+          (undecryptable > 0
+            ? `\n${formatGrantCount(undecryptable)} cannot be decrypted with any key. Their users must connect again.`
+            : '')
+      )
+      return remaining > 0 ? EXIT_CODES.failure : EXIT_CODES.success
+    })
   }
+})
+
+const STATE_TEXTS = {
+  current: 'encrypts and decrypts',
+  previous: 'decrypts',
+  missing: 'not configured'
+} as const
+
+async function readKeys(store: Store, keyring: Keyring) {
+  const knownKeys = await store.vaultKeys.list()
+  const grantsByKey = await store.encryptedTokens.countByKey()
+  const ids = new Set([...keyring.ids, ...grantsByKey.keys(), ...knownKeys.map(({ id }) => id)])
+  return [...ids].map((id) => ({
+    id,
+    state: getKeyState(keyring, id),
+    grants: grantsByKey.get(id) ?? 0,
+    uses: knownKeys.find((row) => row.id === id)?.uses ?? 0
+  }))
 }
 
-async function runWithStore(
-  command: (store: Store, keyring: Keyring, source: string) => Promise<void>
-): Promise<void> {
+function getKeyState(keyring: Keyring, id: string): keyof typeof STATE_TEXTS {
+  if (id === keyring.current.id) return 'current'
+  return keyring.find(id) === undefined ? 'missing' : 'previous'
+}
+
+async function runWithKeys<Result>(
+  command: (store: Store, keyring: Keyring, source: string) => Promise<Result>
+): Promise<Result> {
   const { config, keys } = await loadSettings(process.env)
-  await withStore(config, async (store) => {
-    await command(store, keys.keyring, keys.source)
-  })
+  return await withStore(config, async (store) => await command(store, keys.keyring, keys.source))
 }
 
-async function printStatus(store: Store, keyring: Keyring, source: string): Promise<void> {
-  const [knownKeys, grantsByKey] = [
-    await store.vaultKeys.list(),
-    await store.encryptedTokens.countByKey()
-  ]
-  const ids = [
-    ...new Set([...keyring.ids, ...grantsByKey.keys(), ...knownKeys.map(({ id }) => id)])
-  ]
-  for (const id of ids) {
-    const state =
-      id === keyring.current.id
-        ? 'writes and reads'
-        : keyring.find(id) === undefined
-          ? 'not there'
-          : 'reads'
-    console.log(
-      `${id}: ${state}, seals ${formatGrantCount(grantsByKey.get(id) ?? 0)}, used ${(knownKeys.find((row) => row.id === id)?.uses ?? 0).toLocaleString('en')} times`
-    )
-  }
-  const remaining = ids
-    .filter((id) => id !== keyring.current.id)
-    .reduce((sum, id) => sum + (grantsByKey.get(id) ?? 0), 0)
-  console.log(
-    remaining === 0
-      ? `Nothing is left to rotate; ${source} needs no key but the first.`
-      : `${formatGrantCount(remaining)} left to rotate: npm run keys -- rotate`
-  )
-  await verifyKeyring(store, keyring, source)
-}
-
-async function rotateKeys(store: Store, keyring: Keyring, source: string): Promise<void> {
-  const vault = await verifyKeyring(store, keyring, source)
-  const { logger } = createLogger({
-    write: (line) => {
-      process.stderr.write(line)
-    }
-  })
-  const { reencrypted, remaining, undecryptable } = await rotateKey(
-    { store, vault },
-    logger,
-    showProgress
-  )
-  if (process.stderr.isTTY) process.stderr.write('\n')
-  console.log(
-    `${formatGrantCount(reencrypted)} sealed anew with ${vault.keyId}, ${remaining} left.`
-  )
-  if (undecryptable > 0) {
-    console.log(
-      `${formatGrantCount(undecryptable)} did not open with any key; their users have to connect again.`
-    )
-  }
-  if (remaining > 0) process.exitCode = 1
-}
-
-/** To a terminal a line that changes, to a file a line for each batch. */
-function showProgress({ reencrypted, remaining }: KeyRotationProgress): void {
-  const share = Math.round((100 * reencrypted) / Math.max(1, reencrypted + remaining))
-  if (process.stderr.isTTY) {
-    process.stderr.write(
-      `\r[${'#'.repeat(share / 4).padEnd(25, '.')}] ${share} %, ${remaining} left `
-    )
-  } else process.stderr.write(`${reencrypted} sealed anew, ${remaining} left\n`)
+function generateId(): string {
+  const day = new Date().toISOString().slice(0, 10).replaceAll('-', '')
+  return `k${day}-${randomBytes(4).toString('hex')}`
 }
 
 function formatGrantCount(grants: number): string {
-  return grants === 1 ? '1 grant' : `${grants.toLocaleString('en')} grants`
+  return grants === 1 ? '1 grant' : `${formatNumber(grants)} grants`
 }

@@ -36,3 +36,8 @@ export function isIsoDateTime(value: string): boolean {
     !Number.isNaN(Date.parse(value))
   )
 }
+
+/** A number for people: `12,345`. */
+export function formatNumber(value: number): string {
+  return value.toLocaleString('en')
+}

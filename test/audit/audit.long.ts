@@ -173,7 +173,7 @@ t.test(
     await make('new')
     t.match(await runCommand('audit', ['purge', '--days', '5'], { INTEGRATION_DB_URL: url }), {
       code: 0,
-      stdout: /^5 rows are forgotten/
+      stdout: /^Deleted 5 rows/
     })
     t.match(
       (await readAuditTrail(app)).map(({ id, action, actor }) => [id, action, actor.kind]),

@@ -46,12 +46,12 @@ t.test(
     })
     await watching.waitForOutput(/projects 100 of 150/)
     t.equal(await first.stop('SIGTERM'), 0)
-    await watching.waitForOutput(/The service is not there at the moment; trying again\./)
+    await watching.waitForOutput(/The service is unavailable\. Retrying\./)
     await startServiceProcess(t, { cwd, env: { ...env, PORT: new URL(first.url).port } })
     t.match(await watching.ended, {
       code: 0,
       stdout: /^Run 1 succeeded: 1[56]\d read, 160 added/,
-      stderr: /which was under way already/
+      stderr: /already in progress/
     })
   }
 )
@@ -100,7 +100,8 @@ t.test('It says what it knows when it comes back, and does not come back for eve
       )
   )
   t.match(error, {
-    message: /^The service has not been there for 1 seconds: http.*goes on when it is back\.$/,
+    message:
+      /^The service at http\S+ has been unavailable for 1 seconds\. The run resumes when it is back\.$/,
     exitCode: 1
   })
   t.ok(ms < 5_000)

@@ -304,7 +304,7 @@ t.test(
     const commands = [await keys('status'), await keys('rotate')]
     t.match(
       commands.map(({ stdout }) => stdout),
-      [/2 grants left to rotate/, /2 grants sealed anew with next/]
+      [/2 grants left to rotate/, /2 grants re-encrypted with next/]
     )
     ahead = TWO_HOURS_MS
     const second = await start()

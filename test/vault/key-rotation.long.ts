@@ -250,8 +250,8 @@ t.test(
     t.same(failures, [], `${calls} calls, none failed`)
     t.ok(calls > 40, `${calls} calls`)
     t.equal(code, 0)
-    const progress = [...stderr.matchAll(/^(\d+) sealed anew, (\d+) left$/gm)].map(
-      ([, done, left]) => [Number(done), Number(left)]
+    const progress = [...stderr.matchAll(/^([\d,]+) re-encrypted, ([\d,]+) left · \S+$/gm)].map(
+      (match) => match.slice(1).map((count) => Number(count.replace(',', '')))
     )
     t.ok(
       progress.length >= 3 &&
@@ -262,7 +262,7 @@ t.test(
       `what is left goes down: ${progress.map((each) => each.join()).join(' ')}`
     )
     t.equal(progress.at(-1)?.[1], 0, 'to nothing')
-    const [, resealed] = /^([\d,]+) grants? sealed anew with new, 0 left\.$/m.exec(stdout) ?? []
+    const [, resealed] = /^([\d,]+) grants? re-encrypted with new, 0 left\.$/m.exec(stdout) ?? []
     t.ok(Number(resealed?.replace(',', '')) > GRANT_COUNT / 2, stdout)
     t.same(await countGrantsByKey(fixture), { new: GRANT_COUNT })
     const refreshed = await query('select id from grants where rotated_at is not null')
@@ -270,7 +270,7 @@ t.test(
     t.match(await spawnKeysCommand(fixture, 'status', `${NEW_KEY},${OLD_KEY}`).completion, {
       code: 0,
       stdout: new RegExp(
-        `^new: writes and reads, seals ${GRANT_COUNT.toLocaleString('en')} grants, .*\nold: reads, seals 0 grants, .*\nNothing is left to rotate; VAULT_KEYS needs no key but the first\\.\n$`
+        `^new: encrypts and decrypts, encrypts ${GRANT_COUNT.toLocaleString('en')} grants, .*\nold: decrypts, encrypts 0 grants, .*\nNothing is left to rotate; VAULT_KEYS needs only its first key\\.\n$`
       ),
       stderr: ''
     })
@@ -430,7 +430,7 @@ t.test(
     t.equal(code, 0)
     t.equal(
       stdout,
-      '60 grants sealed anew with new, 0 left.\n2 grants did not open with any key; their users have to connect again.\n'
+      '60 grants re-encrypted with new, 0 left.\n2 grants cannot be decrypted with any key. Their users must connect again.\n'
     )
     t.same(
       [...stderr.matchAll(/"event":"grant_unreadable".*?"grant_id":"([^"]+)"/g)].map(
@@ -456,7 +456,7 @@ t.test(
     t.equal(await unreadable(), 2)
     t.match(
       await spawnKeysCommand(fixture, 'rotate', `${NEW_KEY},${OLD_KEY}`).completion,
-      { code: 0, stdout: '0 grants sealed anew with new, 0 left.\n' },
+      { code: 0, stdout: '0 grants re-encrypted with new, 0 left.\n' },
       'reported once'
     )
     const service = await startServiceProcess(t, { cwd, env: { ...env, VAULT_KEYS: NEW_KEY } })

@@ -1,7 +1,6 @@
-import { formatNumber } from '../../cli/terminal.ts'
 import { StartError } from '../../lib/errors.ts'
+import { formatNumber } from '../../lib/formats.ts'
 import type { CellValue, RawDatabase } from './raw-database.ts'
-import type { Progress } from '../../cli/progress.ts'
 import {
   readBatches,
   createRowDigest,
@@ -11,13 +10,20 @@ import {
 } from './row-digest.ts'
 import type { TableShape } from './table-order.ts'
 
-/** The result of a copy. `before` counts the rows an interrupted copy had already written. */
+/** The result of a copy. `resumedRows` were written by an interrupted copy before it. */
 export interface CopyResult {
   rows: number
   resumedRows: number
   copyMs: number
   compareMs: number
 }
+
+/** What happens during a copy. `restarted` takes back rows that were reported as checked. */
+export type CopyEvent =
+  | { kind: 'rows'; phase: 'checking' | 'copying' | 'comparing'; table: string; rows: number }
+  | { kind: 'restarted'; table: string; rows: number }
+  | { kind: 'copied'; table: string; rows: number; resumedRows: number }
+  | { kind: 'comparing' }
 
 /**
  * Copies every row, then compares both sides.
@@ -33,23 +39,23 @@ export interface CopyResult {
 export async function copyDatabase(
   source: RawDatabase,
   target: RawDatabase,
-  progress: Progress
+  onEvent: (event: CopyEvent) => void
 ): Promise<CopyResult> {
   const digests = new Map<TableShape, RowDigest>()
   let resumedRows = 0
   const startedAt = performance.now()
   for (const table of target.tables) {
-    const { digest, resumedRows: tableRows } = await copyTable(source, target, table, progress)
+    const { digest, resumedRows: tableRows } = await copyTable(source, target, table, onEvent)
     digests.set(table, digest)
     resumedRows += tableRows
   }
   const copiedAt = performance.now()
-  progress.complete('Comparing')
+  onEvent({ kind: 'comparing' })
   const differences: string[] = []
   for (const [table, digest] of digests) {
     const targetDigest = await computeDigest(target, table, {
       onBatch: (rows) => {
-        progress.advance(`comparing ${table.name}`, rows)
+        onEvent({ kind: 'rows', phase: 'comparing', table: table.name, rows })
       }
     })
     if (!isSameDigest(digest, targetDigest)) {
@@ -94,9 +100,9 @@ async function copyTable(
   source: RawDatabase,
   target: RawDatabase,
   table: TableShape,
-  progress: Progress
+  onEvent: (event: CopyEvent) => void
 ): Promise<{ digest: RowDigest; resumedRows: number }> {
-  const { digest, after } = await findResumePoint(source, target, table, progress)
+  const { digest, after } = await findResumePoint(source, target, table, onEvent)
   const resumedRows = digest.rows()
   let writing = Promise.resolve()
   for await (const rows of readBatches(source, table, { after })) {
@@ -105,15 +111,13 @@ async function copyTable(
     await writing
     writing = target.insertRows(table, rows)
     writing.catch(() => {})
-    progress.advance(`copying ${table.name}`, rows.length)
+    onEvent({ kind: 'rows', phase: 'copying', table: table.name, rows: rows.length })
   }
   await writing
   if (table.identityColumn !== undefined) {
     await target.setSequence(table, await findMaxId(source, table, table.identityColumn))
   }
-  progress.complete(
-    `${table.name}: ${formatNumber(digest.rows() - resumedRows)} copied${resumedRows > 0 ? `, ${formatNumber(resumedRows)} were there` : ''}`
-  )
+  onEvent({ kind: 'copied', table: table.name, rows: digest.rows() - resumedRows, resumedRows })
   return { digest, resumedRows }
 }
 
@@ -125,7 +129,7 @@ async function findResumePoint(
   source: RawDatabase,
   target: RawDatabase,
   table: TableShape,
-  progress: Progress
+  onEvent: (event: CopyEvent) => void
 ): Promise<{ digest: RowDigest; after?: CellValue[] | undefined }> {
   let after: CellValue[] | undefined
   const existing = await computeDigest(target, table, {
@@ -137,14 +141,11 @@ async function findResumePoint(
   const sourceDigest = await computeDigest(source, table, {
     maxRows: existing.rows(),
     onBatch: (rows) => {
-      progress.advance(`looking at ${table.name}`, rows)
+      onEvent({ kind: 'rows', phase: 'checking', table: table.name, rows })
     }
   })
   if (isSameDigest(existing, sourceDigest)) return { digest: sourceDigest, after }
-  progress.log(
-    `${table.name}: the source has changed since it was copied, or the copy has; it is copied anew.`
-  )
-  progress.advance(table.name, -sourceDigest.rows())
+  onEvent({ kind: 'restarted', table: table.name, rows: sourceDigest.rows() })
   await target.query(`delete from "${table.name}"`)
   return { digest: createRowDigest() }
 }

@@ -45,7 +45,7 @@ for (const [name, from, to] of DIRECTIONS) {
         await Promise.race([completion, sleep(wholeMs * (0.3 + 0.6 * Math.random()))])
         child.kill('SIGKILL')
         const { code, stderr } = await completion
-        if (/\d were there/.test(stderr)) wentOn++
+        if (/\d copied before/.test(stderr)) wentOn++
         if (code === null) kills++
         // It was faster: the next one begins with nothing.
         else target = await to(cwd, `target ${tries + 2}`)

@@ -88,17 +88,17 @@ t.test('D13 A database of a newer version is left alone', async (t) => {
 })
 
 t.test(
-  'Arguments and settings that mean nothing: 2 with the help, 78 with a sentence, and nothing is made',
+  'Invalid arguments end with 2, invalid settings with 78 and a sentence, and nothing is created',
   async (t) => {
     const cwd = createTempFolder(t)
     t.match(await runDatabaseCommand(cwd, 'migrate', ['now']), {
       code: 2,
       stdout: '',
-      stderr: /^These arguments mean nothing to this command\.\n\nnpm run db:migrate /
+      stderr: /^Unexpected argument\. Run `connector db migrate --help`\.\n$/
     })
     t.match(await runDatabaseCommand(cwd, 'migrate', ['--help']), {
       code: 0,
-      stdout: /^npm run db:migrate .*DB_AUTO_MIGRATE=false/s,
+      stdout: /^Usage: connector db migrate .*DB_AUTO_MIGRATE=false/s,
       stderr: ''
     })
     t.match(

@@ -1,0 +1,122 @@
+import type { CommandEntry, CommandGroup } from './command.ts'
+
+/** Every command, in the order of the help. */
+export const COMMANDS: ReadonlyArray<CommandEntry | CommandGroup> = [
+  {
+    name: 'serve',
+    summary: 'Start the service. This is the default.',
+    load: async () => (await import('./serve.ts')).serve
+  },
+  {
+    name: 'sandbox',
+    summary: 'Start a stand-in for Atlassian, for development and tests.',
+    load: async () => (await import('./sandbox.ts')).sandbox
+  },
+  {
+    name: 'sync',
+    summary: 'Copy a product of one connection now, and watch the run.',
+    load: async () => (await import('./sync.ts')).sync
+  },
+  {
+    name: 'keys',
+    summary: 'Manage the vault keys, which encrypt the stored tokens.',
+    examples: [
+      ['list', 'Which keys there are.'],
+      ['rotate', 'Re-encrypt with the first key.']
+    ],
+    commands: [
+      {
+        name: 'create',
+        aliases: ['new'],
+        summary: 'Generate a vault key.',
+        load: async () => (await import('./vault-keys.ts')).createKey
+      },
+      {
+        name: 'list',
+        aliases: ['status'],
+        summary: 'List the vault keys and how many grants each one encrypts.',
+        load: async () => (await import('./vault-keys.ts')).listKeys
+      },
+      {
+        name: 'rotate',
+        summary: 'Re-encrypt every grant with the first vault key.',
+        load: async () => (await import('./vault-keys.ts')).rotateKeys
+      }
+    ]
+  },
+  {
+    name: 'api-keys',
+    summary: 'Manage the keys with which software calls the API.',
+    examples: [
+      ['create --name crm --scopes data:read', 'Create a key.'],
+      ['revoke crm', 'Revoke it.']
+    ],
+    commands: [
+      {
+        name: 'create',
+        summary: 'Create an API key. It is printed once.',
+        load: async () => (await import('./api-keys.ts')).createApiKey
+      },
+      {
+        name: 'list',
+        summary: 'List the API keys and when each was last used.',
+        load: async () => (await import('./api-keys.ts')).listApiKeys
+      },
+      {
+        name: 'revoke',
+        summary: 'Revoke an API key.',
+        load: async () => (await import('./api-keys.ts')).revokeApiKey
+      }
+    ]
+  },
+  {
+    name: 'audit',
+    summary: 'Read, verify and purge the audit trail.',
+    examples: [
+      ['list --limit 20', 'The newest 20 entries.'],
+      ['verify', 'Verify the hash chain.']
+    ],
+    commands: [
+      {
+        name: 'list',
+        summary: 'List audit entries, newest first.',
+        load: async () => (await import('./audit.ts')).listEntries
+      },
+      {
+        name: 'verify',
+        summary: 'Verify the hash chain of the audit trail.',
+        load: async () => (await import('./audit.ts')).verifyTrail
+      },
+      {
+        name: 'purge',
+        summary: 'Delete old audit entries.',
+        load: async () => (await import('./audit.ts')).purgeEntries
+      }
+    ]
+  },
+  {
+    name: 'db',
+    summary: 'Migrate, copy and back up the database.',
+    examples: [
+      ['migrate', 'Apply the pending migrations.'],
+      ['backup --to copy.db', 'Back up a SQLite database.']
+    ],
+    commands: [
+      {
+        name: 'migrate',
+        summary: 'Apply the pending migrations.',
+        load: async () => (await import('./db-migrate.ts')).migrateDatabase
+      },
+      {
+        name: 'copy',
+        summary: 'Copy the whole database into an empty one, also to the other engine.',
+        load: async () => (await import('./db-copy.ts')).copyDatabaseCommand
+      },
+      {
+        name: 'backup',
+        summary: 'Back up the SQLite database into a new file.',
+        load: async () => (await import('./db-backup.ts')).backupDatabaseCommand
+      }
+    ]
+  }
+]
