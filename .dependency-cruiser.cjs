@@ -3,7 +3,8 @@
  * itself and from the layers below its own; two folders of one layer do not import each other.
  */
 const LAYERS = [
-  ['src/main', 'src/cli', 'scripts'],
+  ['src/main', 'scripts'],
+  ['src/cli'],
   ['src/app'],
   ['plugins', 'routes'],
   ['src/sync', 'src/personal-data'],

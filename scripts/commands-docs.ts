@@ -22,8 +22,8 @@ Without a command it starts the service. Every command prints its options and ex
 Commands read the environment and the \`.env\` file of the working directory, like the service
 ([settings.md](settings.md)). Files that they create are readable by their owner only.
 
-The scripts \`npm run sandbox\`, \`sync\`, \`keys\`, \`api-keys\`, \`audit\`, \`db:migrate\`, \`db:copy\` and \`db:backup\` are
-aliases; options follow \`--\`: \`npm run sync -- --product jira\`.
+The scripts \`npm run sandbox\`, \`sync\`, \`keys\`, \`api-keys\`, \`audit\`, \`db:migrate\`,
+\`db:copy\` and \`db:backup\` are aliases. Options follow \`--\`: \`npm run sync -- --product jira\`.
 
 With \`--json\`, a command prints its result as one line of JSON on standard output. Progress and errors go to
 standard error.

@@ -21,7 +21,7 @@ export const createApiKey = defineCommand({
       flags: '--name <name>',
       description: 'The name of the key, unique among the keys that are not revoked.',
       isRequired: true,
-      rule: `must have 1 to 64 letters, digits, "-", "_" or ".", start with a letter or digit, and not be "${BOOTSTRAP_KEY_NAME}"`,
+      rule: `must be 1 to 64 letters, digits, "-", "_" or ".", and not "${BOOTSTRAP_KEY_NAME}"`,
       parse: parseName
     },
     scopes: {

@@ -51,7 +51,8 @@ export const copyDatabaseCommand = defineCommand({
     try {
       if (await source.isInUse()) {
         output.write(
-          `The source seems to be in use${isSqliteUrl(sourceUrl) ? ', or its service was killed' : ''}. Rows written from now on are not copied.\n`
+          `The source seems to be in use${isSqliteUrl(sourceUrl) ? ', or its service was killed' : ''}. ` +
+            'Rows written from now on are not copied.\n'
         )
       }
       const target = await openCopyTarget(to, source, database)
@@ -131,8 +132,9 @@ function formatSummary(
 ): string {
   const rate = Math.round(((rows - resumedRows) / Math.max(1, copyMs)) * 1_000)
   return (
-    `Copied ${formatNumber(rows)} rows of ${tables} tables in ${formatDuration(copyMs)} (${formatNumber(rate)} rows/s)` +
-    `${formatResumed(resumedRows)} and compared them in ${formatDuration(compareMs)}: counts and checksums are equal.\n${SINGLE_SERVICE_NOTE}`
+    `Copied ${formatNumber(rows)} rows of ${tables} tables in ${formatDuration(copyMs)}` +
+    ` (${formatNumber(rate)} rows/s)${formatResumed(resumedRows)} and compared them in` +
+    ` ${formatDuration(compareMs)}: counts and checksums are equal.\n${SINGLE_SERVICE_NOTE}`
   )
 }
 

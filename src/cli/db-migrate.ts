@@ -22,7 +22,7 @@ export const migrateDatabase = defineCommand({
       { applied },
       applied === 0
         ? 'The tables are up to date.'
-        : `The tables are up to date: ${applied} ${applied === 1 ? 'migration was' : 'migrations were'} applied.`
+        : `The tables are up to date: ${applied} migration${applied === 1 ? ' was' : 's were'} applied.`
     )
   }
 })

@@ -1,6 +1,9 @@
 import { StartError } from '../lib/errors.ts'
 
-/** Every exit code of every command. 78 is EX_CONFIG of sysexits.h; 130 and 143 are 128 plus the signal's number. */
+/**
+ * Every exit code of every command. 78 is EX_CONFIG of sysexits.h; 130 and 143 are 128 plus the
+ * signal's number.
+ */
 export const EXIT_CODES = {
   success: 0,
   failure: 1,

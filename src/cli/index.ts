@@ -71,7 +71,7 @@ function loadEnvFile(): void {
   if (existsSync('.env')) process.loadEnvFile('.env')
 }
 
-/** Errors of a driver may quote rows, so only their code is shown. Defects of this program keep their stack. */
+/** Errors of a driver may quote rows: only their code is shown. Defects of this program keep their stack. */
 async function toDatabaseError(error: unknown): Promise<unknown> {
   if (
     error instanceof StartError ||

@@ -140,8 +140,9 @@ function parseValue(option: OptionDefinition, given: unknown): unknown {
   if (Array.isArray(given)) return given.map((text) => parseValue(option, text))
   if (given === undefined || option.parse === undefined) return given
   const value = option.parse(given as string)
-  if (value === undefined)
+  if (value === undefined) {
     throw new UsageError(`${getFlag(option)} ${option.rule ?? 'is invalid'}.`)
+  }
   return value
 }
 

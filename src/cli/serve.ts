@@ -11,7 +11,7 @@ export const serve = defineCommand({
   examples: [['', 'Start on 127.0.0.1:3001 with a SQLite database in the working directory.']],
   async run() {
     const app = await buildApp({ logger: true })
-    // Listen before the signal handlers are installed: they end the process with 0, and a port in use must end it with 1.
+    // Before the handlers of closeWithGrace, which end the process with 0: a port in use must end it with 1.
     await app.listen({ host: app.config.host, port: app.config.port })
     closeWithGrace({ delay: SHUTDOWN_TIMEOUT_MS, logger: false }, async ({ err }) => {
       if (err !== undefined) app.log.fatal({ event: 'process_error', err })

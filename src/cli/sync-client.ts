@@ -87,8 +87,9 @@ export function createSyncClient(base: string, signal: AbortSignal, key?: string
           accept: 'text/event-stream',
           ...(lastId === undefined ? {} : { 'last-event-id': lastId })
         })
-        if (!isEventStream(response))
+        if (!isEventStream(response)) {
           throw toApiError(base, response, await readJson(response), key !== undefined)
+        }
         for await (const { id, event, data } of readServerEvents(response, signal)) {
           lastId = id ?? lastId
           lastEventAt = performance.now()
@@ -102,7 +103,8 @@ export function createSyncClient(base: string, signal: AbortSignal, key?: string
         if (performance.now() - lastEventAt > outageTimeoutMs) {
           throw new StartError(
             [
-              `The service at ${base} has been unavailable for ${Math.round(outageTimeoutMs / 1000)} seconds. The run resumes when it is back.`
+              `The service at ${base} has been unavailable for ${Math.round(outageTimeoutMs / 1000)} seconds.` +
+                ' The run resumes when it is back.'
             ],
             EXIT_CODES.failure
           )
@@ -123,7 +125,8 @@ class ConnectionError extends StartError {
   constructor(base: string, cause: unknown) {
     super(
       [
-        `The service cannot be reached at ${base} (${describeCause(cause)}). Start it, or name another address with --url.`
+        `The service cannot be reached at ${base} (${describeCause(cause)}).` +
+          ' Start it, or name another address with --url.'
       ],
       EXIT_CODES.failure
     )

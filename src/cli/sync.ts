@@ -47,7 +47,7 @@ export const sync = defineCommand({
     mode: {
       flags: '--mode <mode>',
       description:
-        'due: what the schedule would do (default); incremental: changes; full: everything, which also finds deletions.',
+        'due: as scheduled (default); incremental: changes; full: everything, also deletions.',
       rule: `must be ${MODES.join(', ')}`,
       parse: (text) => MODES.find((mode) => mode === text)
     },

@@ -10,7 +10,8 @@ export function formatTime(at: string | null): string {
 export function formatDuration(ms: number): string {
   const seconds = Math.floor(ms / 1000)
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60]
-  return `${hours > 0 ? `${hours}:${String(minutes).padStart(2, '0')}` : minutes}:${String(seconds % 60).padStart(2, '0')}`
+  const pad = (part: number) => String(part).padStart(2, '0')
+  return `${hours > 0 ? `${hours}:${pad(minutes)}` : minutes}:${pad(seconds % 60)}`
 }
 
 /** Replaces control characters in text from elsewhere: a terminal would execute them. */

@@ -59,7 +59,8 @@ export const listKeys = defineCommand({
           : `${formatGrantCount(remaining)} left to rotate. Run \`connector keys rotate\`.`
       const lines = keys.map(
         ({ id, state, grants, uses }) =>
-          `${id}: ${STATE_TEXTS[state]}, encrypts ${formatGrantCount(grants)}, used ${formatNumber(uses)} times`
+          `${id}: ${STATE_TEXTS[state]}, encrypts ${formatGrantCount(grants)}, ` +
+          `used ${formatNumber(uses)} times`
       )
       printResult(json, keys, [...lines, summary].join('\n'))
       await verifyKeyring(store, keyring, source)
@@ -96,9 +97,11 @@ export const rotateKeys = defineCommand({
       printResult(
         json,
         { key: vault.keyId, reencrypted, remaining, undecryptable },
-        `${formatGrantCount(reencrypted)} re-encrypted with ${vault.keyId}, ${formatNumber(remaining)} left.` +
+        `${formatGrantCount(reencrypted)} re-encrypted with ${vault.keyId}, ` +
+          `${formatNumber(remaining)} left.` +
           (undecryptable > 0
-            ? `\n${formatGrantCount(undecryptable)} cannot be decrypted with any key. Their users must connect again.`
+            ? `\n${formatGrantCount(undecryptable)} cannot be decrypted with any key. ` +
+              'Their users must connect again.'
             : '')
       )
       return remaining > 0 ? EXIT_CODES.failure : EXIT_CODES.success
