@@ -101,9 +101,10 @@ export function createSyncClient(base: string, signal: AbortSignal, key?: string
         signal.throwIfAborted()
         if (!isRetryable(error)) throw error
         if (performance.now() - lastEventAt > outageTimeoutMs) {
+          const seconds = Math.round(outageTimeoutMs / 1000)
           throw new StartError(
             [
-              `The service at ${base} has been unavailable for ${Math.round(outageTimeoutMs / 1000)} seconds.` +
+              `The service at ${base} has been unavailable for ${seconds} seconds.` +
                 ' The run resumes when it is back.'
             ],
             EXIT_CODES.failure
