@@ -6,24 +6,24 @@ import type { CallbackRequest, CallbackResult } from '../../src/oauth/flow.ts'
 import { appendOutcome } from '../../src/http/return-url.ts'
 import { getProvider, type Provider, type ProviderId } from '../../src/providers/index.ts'
 import { problemResponses, toTypeName } from '../../src/http/schemas.ts'
-import { frontendBaseUrl, publicBaseUrl } from './addresses.ts'
+import { frontendBaseUrl, publicBaseUrl } from '../../src/http/public-url.ts'
 import { createFlowCookie } from './cookie.ts'
 
 const TextParameter = (description: string) =>
   Type.Optional(Type.String({ maxLength: 8192, description }))
 
-/** Not closed: what else Atlassian may send along is its own business. */
+/** Unknown parameters are allowed: Atlassian may add some. */
 const CallbackQuery = Type.Object({
-  code: TextParameter('The authorization code'),
-  state: TextParameter('The state that the login was started with'),
-  error: TextParameter('Why there is no code, such as access_denied'),
-  error_description: TextParameter('Not shown to anybody')
+  code: TextParameter('Authorization code'),
+  state: TextParameter('State of the login'),
+  error: TextParameter('OAuth error code, such as `access_denied`'),
+  error_description: TextParameter('Ignored')
 })
 
 /**
- * Where Atlassian sends the browser back to.
+ * OAuth callback.
  *
- * @param provider undefined: the callback that serves every product, where the state says which
+ * @param provider undefined: the callback that serves every product; the state of the login tells which
  */
 export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | undefined }> = async (
   app,
@@ -34,7 +34,7 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
   app.get(
     '',
     {
-      // Its state says whose it is.
+      // The state of the login authenticates the request.
       config: { access: 'open', limit: 'login' },
       schema: {
         tags: ['OAuth'],
@@ -55,7 +55,7 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
       const result = await flow.finishLogin({
         provider: provider?.id,
         query: emptyToUndefined(request.query),
-        // Not cleared afterwards: a second hit of the same callback has to pass too. It ends with the flow.
+        // Not cleared afterwards: a repeated callback has to pass too. The cookie expires with the flow.
         readBindingSecret: (flowName, redirectUri) =>
           request.cookies[createFlowCookie(flowName, redirectUri).name],
         fallbackClient: () =>
@@ -76,7 +76,7 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
         await syncWorker
           .enqueueRun(result.outcome.userId, getProvider(result.provider), log)
           .catch((err: unknown) => {
-            log.error({ event: 'sync_error', err }, 'The first sync could not be started.')
+            log.error({ event: 'sync_error', err }, 'The first sync could not be queued.')
           })
       }
       const location = buildRedirectUrl(result, request)
@@ -89,7 +89,7 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
     }
   )
 
-  /** Where somebody confirms that another account shall take the place of the connected one: a login that is allowed to. */
+  /** URL of the login that may replace the connected account by another one. */
   function buildConfirmUrl(
     { provider: id, redirectUri, returnUrl, callerState, outcome }: CallbackResult,
     request: FastifyRequest
@@ -107,7 +107,7 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
     return `${publicBaseUrl(app, request, redirectUri)}/auth/${id}/login?${parameters.join('&')}`
   }
 
-  /** Browsers return to the front end in either case; its pages read `status`, and `error` and `message` on a failure. */
+  /** URL at the front end; its page reads `status`, and after a failure `error` and `message`. */
   function buildRedirectUrl(
     { provider: id, redirectUri, returnUrl, callerState, outcome }: CallbackResult,
     request: FastifyRequest
@@ -140,7 +140,7 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
   }
 }
 
-/** A parameter without a value says as little as none. */
+/** Treats an empty parameter as absent. */
 function emptyToUndefined({
   code,
   state,

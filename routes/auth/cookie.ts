@@ -1,8 +1,8 @@
 import type { CookieSerializeOptions } from '@fastify/cookie'
 
 /**
- * The cookie that ties one login to one browser. `__Host-` (RFC 6265bis section 4.1.3) wherever browsers come by https,
- * which the redirect URI tells; Lax, because Atlassian sends the browser back with a top-level GET.
+ * The cookie that binds a login to one browser. It has the `__Host-` prefix (RFC 6265bis section 4.1.3) if the redirect URI is
+ * https. SameSite is Lax because Atlassian sends the browser back with a top-level GET.
  */
 export function createFlowCookie(
   flowName: string,

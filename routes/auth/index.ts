@@ -3,7 +3,7 @@ import { providers } from '../../src/providers/index.ts'
 import { callbackRoute } from './callback.ts'
 import { loginRoute } from './login.ts'
 
-/** `/auth/jira/…`, `/auth/confluence/…`: the same two routes for every product. */
+/** `/auth/<product>/login` and `/auth/<product>/callback`. */
 export default async function (app: FastifyInstance) {
   for (const provider of providers) {
     await app.register(loginRoute, { prefix: `/${provider.id}/login`, provider })

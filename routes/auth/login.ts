@@ -7,11 +7,11 @@ import type { OAuthClient } from '../../src/oauth/authorize-url.ts'
 import { deriveLoginQuotaKey } from '../../src/http/rate-limit-key.ts'
 import { FLOW_LIFETIME_MS } from '../../src/oauth/flow.ts'
 import { predictOwner } from '../../src/oauth/resolve-user.ts'
-import { validateReturnUrl } from '../../src/http/return-url.ts'
+import { requireReturnUrl } from '../../src/http/return-url.ts'
 import { parseUserHint } from '../../src/oauth/state.ts'
 import type { Provider } from '../../src/providers/index.ts'
 import { MissingClientSettings, problemResponses, toTypeName } from '../../src/http/schemas.ts'
-import { frontendBaseUrl, publicBaseUrl } from './addresses.ts'
+import { frontendBaseUrl, publicBaseUrl } from '../../src/http/public-url.ts'
 import { createFlowCookie } from './cookie.ts'
 
 const LoginQuery = Type.Object(
@@ -21,7 +21,7 @@ const LoginQuery = Type.Object(
         type: 'string',
         enum: ['true', 'false', '1', '0'],
         description:
-          'true: answer with a redirect. Default: JSON for programs, a redirect for a browser that opens this as a page.'
+          '`true`: redirect. Default: JSON for programs, a redirect for a browser that navigates here'
       })
     ),
     state: Type.Optional(
@@ -29,7 +29,7 @@ const LoginQuery = Type.Object(
         maxLength: 512,
         format: 'text',
         description:
-          "The caller's own state, handed back unchanged. May name the user: user_id=1, email=ada@example.com, or JSON with either.",
+          'State of the caller, returned unchanged. It may name the user: `user_id=1`, `email=ada@example.com`, or JSON with either',
         example: 'user_id=1'
       })
     ),
@@ -40,7 +40,7 @@ const LoginQuery = Type.Object(
       Type.Unsafe<'true' | 'false' | '1' | '0'>({
         type: 'string',
         enum: ['true', 'false', '1', '0'],
-        description: 'true: another Atlassian account may take the place of the connected one'
+        description: '`true`: another Atlassian account may replace the connected one'
       })
     ),
     return_url: Type.Optional(
@@ -48,7 +48,7 @@ const LoginQuery = Type.Object(
         maxLength: 2048,
         format: 'text',
         description:
-          'Where to go afterwards: a path on the front end, or an address of the same origin',
+          'Where the browser goes afterwards: a path on the front end, or a URL of the same origin',
         example: '/settings/connections'
       })
     )
@@ -126,7 +126,7 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
           hint === undefined ? undefined : JSON.stringify(hint)
         ),
         initiator: serializeInitiator(principal),
-        // The callback decides who it is; this is who it will be, if nothing changes.
+        // A prediction: the callback decides which user it is.
         existingScopes: await findExistingScopes(
           request.restrictedUserId() ?? (await predictOwner(store, hint)),
           client
@@ -148,7 +148,7 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
     }
   )
 
-  /** What the user's other products hold at this client already, as far as it may still be asked for: this consent replaces theirs. */
+  /** Scopes that the user's other products hold at this client and may still request: the new consent replaces theirs. */
   async function findExistingScopes(
     userId: number | undefined,
     { clientId }: OAuthClient
@@ -162,23 +162,16 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
   }
 }
 
-/** A browser that opens the address as a page wants to get somewhere; a script wants the JSON. */
+/** Redirects browsers that navigate here; scripts get JSON. */
 function shouldRedirect({ query, headers }: FastifyRequest): boolean {
   const { redirect } = query as { redirect?: string }
   if (redirect !== undefined) return redirect === 'true' || redirect === '1'
   return headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document'
 }
 
-/** Where a connect session was made to lead. */
+/** The return URL of the connect session, if one makes the request. */
 function sessionReturnUrl({ principal }: FastifyRequest): string | null {
   return principal.kind === 'session' ? principal.returnUrl : null
-}
-
-function requireReturnUrl(target: string, frontendUrl: string): string {
-  const url = validateReturnUrl(target, frontendUrl)
-  if (url !== undefined) return url
-  const detail = `This address must be a path, or an address on ${new URL(frontendUrl).origin}, the front end (APP_FRONTEND_URL).`
-  throw new AppError('validation_failed', detail, { errors: [{ pointer: '/return_url', detail }] })
 }
 
 function describeMissingSettings(

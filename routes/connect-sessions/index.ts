@@ -1,14 +1,15 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyRequest } from 'fastify'
 import { hashSecret, linkSecret, createSecret, SESSION } from '../../src/access/secrets.ts'
 import { requireUser } from '../../src/oauth/resolve-user.ts'
-import { findRedirectUriWithBaseUrl } from '../../src/http/public-url.ts'
-import { AppError } from '../../src/lib/errors.ts'
-import { validateReturnUrl } from '../../src/http/return-url.ts'
+import {
+  findRedirectUriWithBaseUrl,
+  frontendBaseUrl,
+  publicBaseUrl
+} from '../../src/http/public-url.ts'
+import { requireReturnUrl } from '../../src/http/return-url.ts'
 import { providers } from '../../src/providers/index.ts'
 import { Id, problemResponses, Timestamp } from '../../src/http/schemas.ts'
-import { frontendBaseUrl, publicBaseUrl } from '../auth/addresses.ts'
 
 const ProductSchema = Type.Unsafe<string>({
   type: 'string',
@@ -84,7 +85,10 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         products = providers.map(({ id }) => id),
         return_url: target
       } = request.body
-      const returnUrl = target === undefined ? null : requireReturnUrl(target, request)
+      const returnUrl =
+        target === undefined
+          ? null
+          : requireReturnUrl(target, frontendBaseUrl(app, request, redirectUri))
       const user =
         typeof userRef === 'number'
           ? await requireUser(store, userRef)
@@ -112,16 +116,6 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       } satisfies Static<typeof ConnectSessionResponse>)
     }
   )
-
-  function requireReturnUrl(target: string, request: FastifyRequest): string {
-    const frontendUrl = frontendBaseUrl(app, request, redirectUri)
-    const url = validateReturnUrl(target, frontendUrl)
-    if (url !== undefined) return url
-    const detail = `This address must be a path, or an address on ${new URL(frontendUrl).origin}, the front end (APP_FRONTEND_URL).`
-    throw new AppError('validation_failed', detail, {
-      errors: [{ pointer: '/return_url', detail }]
-    })
-  }
 }
 
 export default routes

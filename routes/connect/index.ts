@@ -3,20 +3,20 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { hashSecret } from '../../src/access/secrets.ts'
 import { AppError } from '../../src/lib/errors.ts'
-import { findRedirectUriWithBaseUrl } from '../../src/http/public-url.ts'
+import { findRedirectUriWithBaseUrl, publicBaseUrl } from '../../src/http/public-url.ts'
+import { PAGE_HEADERS } from '../../src/http/html.ts'
 import { randomToken } from '../../src/oauth/state.ts'
 import { Problem, problemResponses } from '../../src/http/schemas.ts'
 import {
   SESSION_TTL_MS,
   type ConnectSession
 } from '../../src/store/repositories/connect-sessions.ts'
-import { publicBaseUrl } from '../auth/addresses.ts'
-import { chooseProductPage, expiredPage, PAGE_HEADERS } from './page.ts'
+import { renderExpiredPage, renderProductPage } from './page.ts'
 
 const LINK_EXPIRED =
-  'This link is over, or another browser has opened it. Ask for a new one where you came from.'
+  'This link has expired, or another browser has opened it. Request a new link where you got this one.'
 
-/** Where a browser opens a connect session's link. The token is taken out of the address at once, and the link is of no more use. */
+/** Opens the link of a connect session. A redirect removes the token from the URL, and the link cannot be used again. */
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   const {
     store,
@@ -28,7 +28,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     '',
     {
       config: { access: 'open', limit: 'login' },
-      // Whoever only looks whether the link is there, as programs that show previews do, does not use it up.
+      // HEAD, as link previews send it, must not consume the link.
       exposeHeadRoute: false,
       schema: {
         tags: ['Connections'],
@@ -41,7 +41,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
               Type.String({
                 maxLength: 128,
                 format: 'text',
-                description: 'Of the session; without it: the session that this browser has opened'
+                description: 'Token of the link. Default: the session that this browser has opened'
               })
             )
           },
@@ -49,13 +49,14 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         ),
         response: {
           200: {
-            description: 'A page with one link for each product',
+            description: 'Page with one link for each product',
             content: { 'text/html': { schema: Type.String() } }
           },
-          303: Type.Null({ description: 'On, without the token' }),
+          303: Type.Null({ description: 'Redirect to the login, or here without the token' }),
           ...problemResponses(422),
           401: {
-            description: 'The link is over, or another browser has opened it: a page for browsers',
+            description:
+              'The link has expired, or another browser has opened it; a page for browsers',
             content: {
               'application/problem+json': { schema: Problem },
               'text/html': { schema: Type.String() }
@@ -74,10 +75,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
           : await store.connectSessions.find({ browserHash: hashSecret(cookie) })
       if (token === undefined) {
         if (openedSession === undefined) return await rejectLink(request, reply)
-        return await reply
-          .type('text/html; charset=utf-8')
-          .headers(PAGE_HEADERS)
-          .send(chooseProductPage(openedSession.products))
+        return await reply.headers(PAGE_HEADERS).send(renderProductPage(openedSession.products))
       }
       const session = await openSession(token, openedSession, (key) => {
         reply.setCookie(name, key, {
@@ -99,7 +97,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     }
   )
 
-  /** The first browser that opens a link has it; opened again by the same one, it leads on. */
+  /** Only the first browser that opens a link can use it; the same browser may open it again. */
   async function openSession(
     token: string,
     openedSession: ConnectSession | undefined,
@@ -118,15 +116,11 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
 
 export default routes
 
-/** @throws AppError `unauthenticated` for whoever does not read pages */
+/** @throws AppError `unauthenticated` for clients that do not accept HTML */
 async function rejectLink(
   { headers: { accept = '' } }: FastifyRequest,
   reply: FastifyReply
 ): Promise<FastifyReply> {
   if (!accept.includes('text/html')) throw new AppError('unauthenticated', LINK_EXPIRED)
-  return await reply
-    .code(401)
-    .type('text/html; charset=utf-8')
-    .headers(PAGE_HEADERS)
-    .send(expiredPage(LINK_EXPIRED))
+  return await reply.code(401).headers(PAGE_HEADERS).send(renderExpiredPage(LINK_EXPIRED))
 }

@@ -1,38 +1,25 @@
-import { createHash } from 'node:crypto'
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { escapeHtml, PAGE_HEADERS, renderPage } from '../../src/http/html.ts'
 import type { ErrorCode } from '../../src/lib/errors.ts'
 import { providers } from '../../src/providers/index.ts'
-
-const STYLE = `
-:root { color-scheme: light dark; font: 1.0625rem/1.5 system-ui, sans-serif }
-body { max-width: 34rem; margin: 12vh auto 4rem; padding: 0 1.25rem }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .75rem }
-h1::before { content: ''; display: inline-block; width: .7em; height: .7em; margin-right: .5em; border-radius: 50%; background: #1f845a }
-.error h1::before { background: #c9372c }
-p { margin: .75rem 0 }
-a { color: inherit; text-underline-offset: .2em }
-a:focus-visible { outline: .2rem solid #388bff; outline-offset: .2rem }
-.small { opacity: .75; font-size: .9rem; overflow-wrap: anywhere }
-`
-const CSP = `default-src 'none'; img-src data:; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
 
 const ERROR_MESSAGES: Partial<Record<ErrorCode, string>> = {
   access_denied: 'Consent was not given.',
   expired_state: 'The login took longer than ten minutes.',
-  replayed_state: 'This login has been used already.',
+  replayed_state: 'This login was already used.',
   unknown_state: 'This login was not started here.',
-  wrong_product: 'The login was started for the other product.',
-  wrong_browser:
-    'The login was started in another browser, or under another address of this service.',
-  account_changed: 'This is another Atlassian account than the connected one. Nothing was changed.',
+  wrong_product: 'The login was started for another product.',
+  wrong_browser: 'The login was started in another browser, or under another URL of this service.',
+  account_changed: 'This is not the Atlassian account that is connected. Nothing was changed.',
   user_not_found: 'The login names a user that does not exist.',
-  oauth_misconfigured: 'Atlassian rejects this service. Its operator has to correct its settings.',
-  invalid_code: 'Atlassian did not accept the login.',
+  oauth_misconfigured:
+    'Atlassian rejects the client settings of this service. Its operator has to correct them.',
+  invalid_code: 'Atlassian rejected the login.',
   upstream_unreachable: 'Atlassian cannot be reached.',
-  upstream_timeout: 'Atlassian did not answer in time.',
-  upstream_failed: 'Atlassian has trouble of its own.',
-  upstream_rate_limited: 'Atlassian limits the rate of calls at the moment.'
+  upstream_timeout: 'Atlassian did not respond in time.',
+  upstream_failed: 'Atlassian returned an error.',
+  upstream_rate_limited: 'Atlassian is limiting the rate of requests.'
 }
 
 const OutcomeQuery = Type.Object({
@@ -45,7 +32,7 @@ const OutcomeQuery = Type.Object({
   request_id: Type.Optional(Type.String({ maxLength: 64 }))
 })
 
-/** Where browsers land when no front end is configured. Plain HTML, no script; links are relative, so that they work behind any prefix. */
+/** Outcome of a login, for services without a front end. Links are relative, so they work under any prefix. */
 export const outcomePages: FastifyPluginAsyncTypebox = async (app) => {
   for (const path of [...providers.map(({ id }) => `/${id}`), '/callback']) {
     app.get(
@@ -55,17 +42,17 @@ export const outcomePages: FastifyPluginAsyncTypebox = async (app) => {
         schema: { hide: true, querystring: OutcomeQuery }
       },
       async ({ query }, reply) => {
-        reply.type('text/html; charset=utf-8').header('content-security-policy', CSP)
+        reply.headers(PAGE_HEADERS)
         const provider = providers.find(({ id }) => id === (query.provider ?? path.slice(1)))
         const title = provider?.title ?? 'Atlassian'
         return query.status === 'success'
-          ? renderPage(`${title} is connected`, '', renderSuccess(query.user_id ?? ''))
+          ? renderPage(`${title} is connected`, renderSuccess(query.user_id ?? ''), 'success')
           : renderPage(
               query.error === 'account_changed'
-                ? `${title} stays as it was`
+                ? `The ${title} connection is unchanged`
                 : `${title} is not connected`,
-              'error',
-              renderFailure(provider?.id ?? 'jira', query)
+              renderFailure(provider?.id ?? 'jira', query),
+              'error'
             )
       }
     )
@@ -77,15 +64,13 @@ function renderSuccess(userId: string): string {
   const links = providers.flatMap(({ id: product, title, collections }) =>
     collections.map(
       ({ name }) =>
-        `<li><a href="../integrations/${product}/${name}/fetch${id === '' ? '' : `?owner_id=${id}`}">The copied ${title} ${name}</a></li>`
+        `<li><a href="../integrations/${product}/${name}/fetch${id === '' ? '' : `?owner_id=${id}`}">Copied ${title} ${name}</a></li>`
     )
   )
   const connectionsLink =
-    id === ''
-      ? ''
-      : `<li><a href="../users/${id}/connections">How the connections are doing</a></li>`
-  return `<p>The copy has been started. It goes on by itself; this page can be closed. Where the consent reaches several sites, one has to be chosen first.</p>
-<ul>${links.join('')}${connectionsLink}<li><a href="../docs">The API</a></li></ul>`
+    id === '' ? '' : `<li><a href="../users/${id}/connections">Connections</a></li>`
+  return `<p>The first sync has started. You can close this page. If you consented for several sites, select one first.</p>
+<ul>${links.join('')}${connectionsLink}<li><a href="../docs">API documentation</a></li></ul>`
 }
 
 function renderFailure(
@@ -98,9 +83,9 @@ function renderFailure(
       ? [
           [
             `${login}&change_account=true${stateParameter(confirmUrl)}`,
-            'Connect the other account in its place'
+            'Connect the other account instead'
           ],
-          [`${login}${stateParameter(confirmUrl)}`, 'Log in with the first account']
+          [`${login}${stateParameter(confirmUrl)}`, 'Log in with the connected account']
         ]
       : [[login, 'Try again']]
   return `<p>${errorMessage(error)}</p>
@@ -108,31 +93,16 @@ ${links.map(([href = '', text]) => `<p><a href="${escapeHtml(href)}">${text}</a>
 <p class="small">${escapeHtml(error ?? '')}${requestId === undefined ? '' : ` · request ${escapeHtml(requestId)}`}</p>`
 }
 
-/** Whom the login was for. Of the address, which anybody can write, no more is taken than that. */
+/** The user of the login. Anyone can write the URL, so nothing else of it is used. */
 function stateParameter(confirmUrl: string | undefined): string {
   const state = URL.parse(confirmUrl ?? '')?.searchParams.get('state') ?? null
   return state === null ? '' : `&state=${encodeURIComponent(state)}`
 }
 
-/** The `message` in the address is for front ends; here, where anybody can write one, the code alone is believed. */
+/** The message for an error code. Ignores `message` of the URL, because anyone can write one. */
 function errorMessage(error: string | undefined): string {
   return (
     (Object.hasOwn(ERROR_MESSAGES, error ?? '') ? ERROR_MESSAGES[error as ErrorCode] : undefined) ??
-    'The login did not come to an end.'
+    'The login failed.'
   )
-}
-
-function renderPage(heading: string, kind: string, body: string): string {
-  return `<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${heading}</title><link rel="icon" href="data:,"><style>${STYLE}</style></head>
-<body${kind === '' ? '' : ` class="${kind}"`}>
-<main><h1>${heading}</h1>${body}</main>
-</body>
-</html>
-`
-}
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
 }

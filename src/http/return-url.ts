@@ -1,14 +1,15 @@
+import { AppError } from '../lib/errors.ts'
 import { isStorableText } from '../lib/formats.ts'
 
 /**
- * A target on the front end's own origin, or undefined. Judged by the platform's URL parser and put together again from
- * its parts: what the check saw is what the browser gets.
+ * Returns the target as a URL on the origin of the front end, or undefined. The result is built from the parsed parts, so the
+ * browser gets exactly what was checked.
  *
- * @param target an absolute address, or a path
- * @param frontendUrl the front end's address; only its origin counts
+ * @param target an absolute URL, or a path
+ * @param frontendUrl only its origin counts
  */
 export function validateReturnUrl(target: string, frontendUrl: string): string | undefined {
-  // The parser drops tabs and line breaks and reads \ as /: whoever writes them wants to be misread.
+  // The URL parser drops tabs and line breaks and reads \ as /; such targets are attacks.
   if (
     !isStorableText(target) ||
     /[\s\\\p{Cc}]/u.test(target) ||
@@ -21,13 +22,21 @@ export function validateReturnUrl(target: string, frontendUrl: string): string |
   if (url === null || url.origin !== origin || url.username !== '' || url.password !== '') {
     return undefined
   }
-  // A path that begins with two slashes would be read as a host by whoever resolves it again.
+  // A path that starts with two slashes names a host when it is resolved again.
   return url.pathname.startsWith('//')
     ? undefined
     : `${origin}${url.pathname}${url.search}${url.hash}`
 }
 
-/** Adds the outcome of a login to an address; parameters of the same name that were there before give way. */
+/** @throws AppError `validation_failed` unless the target is on the origin of the front end */
+export function requireReturnUrl(target: string, frontendUrl: string): string {
+  const url = validateReturnUrl(target, frontendUrl)
+  if (url !== undefined) return url
+  const detail = `The URL must be a path, or have the origin of the front end (APP_FRONTEND_URL): ${new URL(frontendUrl).origin}.`
+  throw new AppError('validation_failed', detail, { errors: [{ pointer: '/return_url', detail }] })
+}
+
+/** Adds the outcome of a login to a URL and replaces parameters of the same names. */
 export function appendOutcome(target: string, outcome: Record<string, string | undefined>): string {
   const [beforeHash = '', ...hash] = target.split('#')
   const [path = '', ...query] = beforeHash.split('?')

@@ -160,13 +160,13 @@ t.test(
     t.match(refused, {
       statusCode: 401,
       headers: { 'content-type': /^text\/html/, 'content-security-policy': /default-src 'none'/ },
-      body: /This link is over, or another browser has opened it/
+      body: /This link has expired, or another browser has opened it/
     })
     t.equal(second.cookies.size, 0)
     t.match((await app.inject({ url: link, headers: { accept: 'application/json' } })).json(), {
       status: 401,
       code: 'unauthenticated',
-      detail: /^This link is over/
+      detail: /^This link has expired/
     })
     const inLink = new URL(link).searchParams.get('token') ?? ''
     const read = async (headers: Record<string, string>) =>

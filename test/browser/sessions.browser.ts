@@ -40,7 +40,7 @@ t.test(
     const consoleErrors = collectConsoleErrors(page)
     await page.goto(url)
     t.equal(page.url(), `${base}/connect`, 'the secret is out of the address')
-    t.equal(await page.textContent('h1'), 'What do you want to connect?')
+    t.equal(await page.textContent('h1'), 'Connect your account')
     await page.getByRole('link', { name: 'Confluence' }).focus()
     await page.keyboard.press('Enter')
     await page.getByRole('button', { name: 'Accept' }).click()
@@ -69,7 +69,7 @@ t.test(
       const other = await (await launchBrowser(t)).newPage()
       const answer = await other.goto(url)
       t.equal(answer?.status(), 401)
-      t.equal(await other.textContent('h1'), 'This does not go on')
+      t.equal(await other.textContent('h1'), 'Link expired')
       t.notMatch(await other.content(), token)
     })
   }

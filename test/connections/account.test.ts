@@ -234,7 +234,7 @@ t.test(
     const page = await browser.open(address)
     t.match(
       page.body,
-      /<h1>Jira stays as it was<\/h1><p>This is another Atlassian account than the connected one\. Nothing was changed\.<\/p>/
+      /<h1>The Jira connection is unchanged<\/h1><p>This is not the Atlassian account that is connected\. Nothing was changed\.<\/p>/
     )
     const ways = new Map(
       [...page.body.matchAll(/<a href="([^"]+)">([^<]+)<\/a>/g)].map(([, href = '', text]) => [
@@ -247,12 +247,12 @@ t.test(
       [before, before],
       'one account is behind both users, and nothing of it has changed'
     )
-    const first = await browser.open(ways.get('Log in with the first account') ?? '')
+    const first = await browser.open(ways.get('Log in with the connected account') ?? '')
     t.match(
       (await browser.open(await answerConsentPage(first.headers.location ?? ''))).headers.location,
       /status=success&user_id=2&/
     )
-    const other = await browser.open(ways.get('Connect the other account in its place') ?? '')
+    const other = await browser.open(ways.get('Connect the other account instead') ?? '')
     t.match(
       (
         await browser.open(
