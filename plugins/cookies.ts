@@ -1,7 +1,7 @@
 import cookie from '@fastify/cookie'
 import fp from 'fastify-plugin'
 
-/** Cookies tie a login to the browser that started it. */
+/** Cookies bind a login to the browser that started it. */
 export default fp(
   async (app) => {
     await app.register(cookie)

@@ -6,17 +6,20 @@ import type { PluginOptions } from '../src/app-options.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The only way to a token. */
+    /** The only source of access tokens. */
     tokenProvider: TokenProvider
     maintenance: MaintenanceJob
   }
 }
 
-/** One exchange may take this long at most, whatever other calls may: somebody waits for it, and the lease has to outlast two. */
+/**
+ * Upper limit for one exchange, whatever other calls may take: a caller waits for it, and the
+ * lease must outlast two exchanges.
+ */
 const MAX_EXCHANGE_TIMEOUT_MS = 10_000
 const EXCHANGES_PER_LEASE = 3
 
-/** Keeps grants alive while the service listens, and ends with what was begun. */
+/** Refreshes tokens while the service listens, and completes started exchanges at shutdown. */
 export default fp<PluginOptions>(
   async (app, { now }) => {
     const { store, vault, httpClient, oauthClients, log } = app
@@ -48,7 +51,8 @@ export default fp<PluginOptions>(
       maintenance.start()
     })
     app.addHook('preClose', () => maintenance.stop())
-    // Requests are answered until the end, and some of them may have begun an exchange; this comes before network and database close.
+    // In-flight requests may have started an exchange; this hook runs before network and
+    // database close.
     app.addHook('onClose', () => tokenProvider.drain())
     app.decorate('tokenProvider', tokenProvider)
     app.decorate('maintenance', maintenance)

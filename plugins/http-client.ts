@@ -10,7 +10,7 @@ declare module 'fastify' {
   }
 }
 
-/** Calls to Atlassian, over the network that was handed in or a pool of our own. */
+/** Sends calls to Atlassian through the given dispatcher, or a connection pool of its own. */
 export default fp<PluginOptions>(
   async (app, { network, now }) => {
     const { connectTimeoutMs, answerTimeoutMs } = app.config

@@ -9,10 +9,10 @@ declare module 'fastify' {
   }
 }
 
-/** An exchange asks three times at most, one of them alone: token endpoint, then account and sites. */
+/** A login makes three calls: the token exchange, then account and sites in parallel. */
 const SEQUENTIAL_CALLS = 2
 
-/** The login flow, bound to configuration, network and clock. */
+/** The login flow, bound to settings, network and clock. */
 export default fp<PluginOptions>(
   async (app, { now }) => {
     const {
@@ -41,7 +41,7 @@ export default fp<PluginOptions>(
         now,
         maxOpenLogins: config.limits.maxOpenLogins,
         exchangeTimeoutMs: SEQUENTIAL_CALLS * (config.connectTimeoutMs + config.answerTimeoutMs),
-        // Where callers have to say who they are, a state that nobody has issued says nothing.
+        // In protected mode a state that the service did not issue identifies nobody.
         acceptForeignState: !config.production && config.publicAccess,
         findClient: oauthClients.findForFlow,
         assertVaultWritable: vault.assertCanEncrypt,

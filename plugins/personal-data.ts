@@ -4,12 +4,12 @@ import type { IntervalJob } from '../src/lib/interval.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Tells Atlassian whose accounts are kept; it does so by itself where the setting is on. */
+    /** Reports stored accounts to Atlassian, by itself if the setting is on. */
     personalDataReporter: IntervalJob
   }
 }
 
-/** Reports accounts to Atlassian while the service listens, where that is wanted. */
+/** Runs the reporter while the service listens, if the setting is on. */
 export default fp(
   async (app) => {
     const { siteContext, syncWorker, oauthClients, config, log } = app

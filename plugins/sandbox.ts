@@ -9,13 +9,13 @@ import type { SandboxState } from '../src/sandbox/state.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The built-in stand-in for Atlassian: null in production, where its code is not even loaded. */
+    /** The built-in sandbox; null in production, where its code is not loaded. */
     sandbox: SandboxState | null
   }
 }
 
 /**
- * Development without an Atlassian app still has the whole flow
+ * Without a configured app, development uses the sandbox, so that the whole flow works
  * (docs/reference/contract.md#3-login-without-an-app).
  */
 export default fp<PluginOptions>(

@@ -10,12 +10,15 @@ declare module 'fastify' {
   interface FastifyInstance {
     syncWorker: SyncWorker
     syncScheduler: SyncScheduler
-    /** What asking Atlassian in a connection's name takes. */
+    /** What calls to Atlassian for a connection need. */
     siteContext: SiteSettings
   }
 }
 
-/** Runs syncs beside the requests, keeps their schedule while the service listens, and puts them aside before the database closes. */
+/**
+ * Runs syncs beside the requests, schedules them while the service listens, and re-queues them
+ * before the database closes.
+ */
 export default fp<PluginOptions>(
   async (app, { now }) => {
     const { store, httpClient, tokenProvider, oauthClients, config, log } = app

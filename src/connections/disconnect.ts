@@ -5,7 +5,7 @@ import type { Store } from '../store/index.ts'
 import type { UserRow } from '../store/repositories/users.ts'
 import { requireConnection, type SiteSettings, type StopRuns } from './sites.ts'
 
-/** What is said of a run whose connection ended. */
+/** The reason recorded for a run whose connection was removed. */
 export const DISCONNECTED_REASON = {
   code: 'disconnected',
   detail: 'The connection was ended during the run.'
@@ -18,14 +18,17 @@ export interface DisconnectSettings {
   eraseCopiesStatements: SiteSettings['eraseCopiesStatements']
 }
 
-/** What became of a connection's tokens: kept only where another connection lives on them. */
+/**
+ * Whether a connection's tokens were erased or kept; they are kept only if another connection
+ * uses them.
+ */
 export interface DisconnectResult {
   tokensErased: boolean
 }
 
 /**
- * Ends a connection: its run, its tokens (unless another connection uses the same consent), and its copies unless they are
- * kept. What is erased is not in the database's files any more either.
+ * Removes a connection: its run, its tokens (unless another connection uses the grant), and its
+ * copies unless `keepCopies`. Erased data is removed from the database's files as well.
  *
  * @throws AppError `connection_not_found`
  */
@@ -40,7 +43,7 @@ export async function disconnect(
   const { connection } = await requireConnection(store, userId, provider)
   await stopRuns(userId, provider.id)
   const erasedGrantIds = await store.connections.remove(userId, provider.id, [
-    // One may have begun since.
+    // A run may have started since.
     store.runs.failActiveStatement(userId, provider.id, DISCONNECTED_REASON),
     ...(keepCopies ? [] : eraseCopiesStatements(userId, provider.id))
   ])
@@ -57,8 +60,8 @@ export async function disconnect(
 }
 
 /**
- * Ends a user: every connection, and everything that names the person. With `keepCopies` the copies stay, under an owner
- * who is nobody any more.
+ * Removes a user: every connection and all personal data. With `keepCopies` the copies stay,
+ * under an anonymous owner.
  *
  * @returns the products that were connected
  */
@@ -75,7 +78,7 @@ export async function removeUser(
   await store.connections.remove(user.id, undefined, [
     ...providers.map(({ id }) => store.runs.failActiveStatement(user.id, id, DISCONNECTED_REASON)),
     keepCopies ? store.users.anonymizeStatement(user.id) : store.users.deleteStatement(user.id),
-    // Where the row stays nothing goes along with it by itself.
+    // If the user's row stays, foreign keys delete nothing.
     store.connectSessions.deleteForUserStatement(user.id),
     store.identities.deleteForUserStatement(user.id),
     deleteLoginsStatement
@@ -89,7 +92,7 @@ export async function removeUser(
   return connections.map(({ connection }) => connection.provider)
 }
 
-/** Out of memory, and out of the files. */
+/** Drops tokens from memory and truncates the WAL. */
 export async function eraseFromDisk(
   { store, tokenProvider }: Pick<DisconnectSettings, 'store' | 'tokenProvider'>,
   grantIds: string[],

@@ -2,7 +2,7 @@ import type { Feature, Provider } from '../providers/provider.ts'
 import type { Connection } from '../store/repositories/connections.ts'
 import type { StateReason } from '../store/repositories/connection-history.ts'
 
-/** Whether a feature can be used, and what the consent lacks if not. */
+/** Whether a feature is enabled, and which scopes it lacks if not. */
 export interface FeatureState {
   feature: Feature
   isEnabled: boolean
@@ -10,8 +10,8 @@ export interface FeatureState {
 }
 
 /**
- * What a consent is good for (docs/reference/atlassian.md#6-scopes): judged by the scopes that were
- * granted, and by what the gateway has refused in spite of them.
+ * Evaluates which features a consent enables (docs/reference/atlassian.md#6-scopes), from the
+ * granted scopes and from what the gateway has refused despite them.
  */
 export function evaluateFeatures(
   { features }: Provider,
@@ -37,7 +37,7 @@ export function evaluateFeatures(
   })
 }
 
-/** Why copies cannot be made for want of scopes; null where they can. */
+/** Explains which missing scopes prevent a sync; null if none do. */
 export function explainMissingScopes(
   { title }: Provider,
   features: readonly FeatureState[]

@@ -5,7 +5,7 @@ import type { Site } from '../model/site.ts'
 import type { LocalState } from '../model/states.ts'
 import { evaluateFeatures, explainMissingScopes } from './features.ts'
 
-/** What is between a connection and its copies, and why. */
+/** The connection's own state, ignoring the grant: selected sites, state and reason. */
 export interface ResolvedState {
   selectedSites: Site[]
   state: LocalState
@@ -13,11 +13,11 @@ export interface ResolvedState {
 }
 
 /**
- * Which sites of a grant a connection copies. One site needs no choosing; of several none is ever
- * "the first"; and a site that was chosen and is gone is not replaced by another one
+ * Resolves which sites of a grant a connection syncs. A single site needs no choice; of several,
+ * none is chosen by default; and a chosen site that is gone is not replaced by another
  * (docs/reference/atlassian.md#51-accessible-resources).
  *
- * @param requestedSites the sites it copied before, or is asked to copy now
+ * @param requestedSites the sites synced so far, or requested now
  */
 export function resolveConnectionState(
   provider: Provider,

@@ -18,7 +18,7 @@ import { eraseFromDisk } from './disconnect.ts'
 import { reevaluateConnections, type SiteSettings, type StopRuns } from './sites.ts'
 import { resolveConnectionState } from './resolve-state.ts'
 
-/** Shorter than a browser waits for its callback. */
+/** Below the time a browser waits for its callback. */
 const SAVE_TIMEOUT_MS = 15_000
 const RETRY_INTERVAL_MS = 100
 
@@ -37,10 +37,11 @@ export interface ConsentSettings {
 }
 
 /**
- * Keeps a consent: one grant for each account at each client, and the connection of the user who gave it. `also` is done
- * with it, or not at all.
+ * Stores a consent: one grant per account and client, and the connection of the user who gave
+ * it, in one transaction with the extra statements.
  *
- * @throws AppError `account_changed` where another account would silently take the place of the connected one; nothing is stored then
+ * @throws AppError `account_changed` if another account would silently replace the connected
+ *   one; nothing is stored then
  */
 export async function saveConsent(
   settings: ConsentSettings,
@@ -65,7 +66,7 @@ export async function saveConsent(
     { sites, refusedFeatures: [] },
     existing === undefined || hasAccountChanged ? [] : existing.connection.selectedSites
   )
-  // The code is spent: a database that is busy for a moment must not cost the consent.
+  // The code is spent: a database that is busy for a moment must not lose the consent.
   const changes = await retryUntil(
     async () =>
       await store.grants.connect(
@@ -80,7 +81,8 @@ export async function saveConsent(
             previous: null
           }),
           accessExpiresAt: new Date(now() + tokens.expiresInS * 1000),
-          // Without a refresh token the end of this one is the end of the consent, which is then to be said.
+          // Without a refresh token the consent ends when the access token expires, which the
+          // maintenance job then reports.
           dueAt:
             tokens.refreshToken === null
               ? new Date(now() + tokens.expiresInS * 1000)
@@ -96,7 +98,7 @@ export async function saveConsent(
               ? null
               : { grantId: existing.grant.id, state: hasAccountChanged ? null : existing.state }
         },
-        // What the other account could see is not what this one can.
+        // The new account may not see what the previous one saw.
         [
           ...(hasAccountChanged
             ? [
@@ -113,13 +115,13 @@ export async function saveConsent(
     performance.now() + SAVE_TIMEOUT_MS,
     RETRY_INTERVAL_MS
   )
-  // Somebody else's consent came in between: it is looked at as the one before.
+  // Another consent was stored in between; evaluate again against it.
   if (changes === undefined) return await saveConsent(settings, consent, log, extraStatements)
   logStateChanges(changes, log)
   logFeatures(existing, client, scopes, log)
   tokenProvider.invalidate(id)
   if (hasGrantChanged) await eraseFromDisk({ store, tokenProvider }, [existing.grant.id], log)
-  // A code was exchanged: whatever was wrong with the client is not any more.
+  // A successful exchange proves that the client's settings work.
   logStateChanges(await store.grants.markClientConfigured(client.clientId), log)
   await reevaluateConnections(store, id, true, log)
 }

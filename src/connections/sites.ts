@@ -22,7 +22,7 @@ import type { Store } from '../store/index.ts'
 import type { Site } from '../model/site.ts'
 import { resolveConnectionState } from './resolve-state.ts'
 
-/** How often is decided again when others write at the same moment. */
+/** Attempts if concurrent writers change the connection. */
 const MAX_ATTEMPTS = 5
 
 const SITES_CHANGED_REASON = {
@@ -30,7 +30,7 @@ const SITES_CHANGED_REASON = {
   detail: 'Other sites were chosen during the run.'
 } as const
 
-/** Stops what is being copied for an owner; resolves when it has stopped. */
+/** Stops the active runs of an owner and product; resolves when they have stopped. */
 export type StopRuns = (userId: number, provider: string) => Promise<void>
 
 export interface SiteSettings {
@@ -39,9 +39,13 @@ export interface SiteSettings {
   now: () => number
   tokenProvider: TokenProvider
   budget: RateBudget
-  /** The gateway that serves a grant. @throws AppError `needs_reconnect` where its client is gone */
+  /**
+   * Returns the gateway URL for a grant.
+   *
+   * @throws AppError `needs_reconnect` if its client was removed
+   */
   resolveApiUrl: (grant: Grant) => string
-  /** Erases what was copied for an owner from these sites, or from all. */
+  /** Builds the statements that erase an owner's copies from these sites, or from all. */
   eraseCopiesStatements: (
     userId: number,
     provider: ProviderId,
@@ -82,10 +86,10 @@ export function createAuthorizedClient(
 }
 
 /**
- * Asks Atlassian which sites the connection reaches now, which also proves that its tokens work, and writes down what that
- * changes.
+ * Asks Atlassian which sites the connection reaches now, which also proves that its tokens work,
+ * and stores what changed.
  *
- * @throws AppError `connection_not_found`, or whatever keeps the tokens from working
+ * @throws AppError `connection_not_found`, or the reason why the tokens do not work
  */
 export async function checkConnection(
   settings: SiteSettings,
@@ -104,10 +108,11 @@ export async function checkConnection(
 }
 
 /**
- * Binds a connection to the sites named, out of a fresh list. What is being copied is stopped, and what was copied from sites
- * that it is no longer bound to is erased.
+ * Selects the sites of a connection from a fresh list. Stops its active run and erases what was
+ * copied from sites that are no longer selected.
  *
- * @throws AppError `validation_failed` for a site that is not in the list; else as `checkConnection`
+ * @throws AppError `validation_failed` for a site that is not in the list; otherwise as
+ *   `checkConnection`
  */
 export async function selectSites(
   settings: SiteSettings,
@@ -135,7 +140,7 @@ export async function selectSites(
       const droppedCloudIds = connection.selectedSites
         .filter(({ cloudId }) => !cloudIds.includes(cloudId))
         .map(({ cloudId }) => cloudId)
-      // A run that began in between goes by the old choice, and saves nothing any more.
+      // A run that started in between used the old selection and must not save anything.
       return [
         settings.store.runs.failActiveStatement(userId, provider.id, SITES_CHANGED_REASON),
         ...(droppedCloudIds.length === 0
@@ -156,9 +161,9 @@ export async function selectSites(
 }
 
 /**
- * Looks again at what a grant's connections can do, after its scopes have changed.
+ * Re-evaluates a grant's connections after its scopes have changed.
  *
- * @param isNewConsent after a consent, which also makes up for what the gateway refused before
+ * @param isNewConsent true after a consent, which also clears earlier refusals of the gateway
  */
 export async function reevaluateConnections(
   store: Store,
@@ -176,7 +181,10 @@ export async function reevaluateConnections(
   }
 }
 
-/** Remembers that the gateway refused a feature for its scope, whatever the token said, or that it no longer does. */
+/**
+ * Records that the gateway refused a feature for its scope despite the token, or no longer
+ * refuses it.
+ */
 export async function recordScopeRefusal(
   store: Store,
   connectionWithGrant: ConnectionWithGrant,
@@ -189,7 +197,7 @@ export async function recordScopeRefusal(
     connectionWithGrant,
     (connection) => {
       const others = connection.refusedFeatures.filter((name) => name !== feature)
-      // What was seen before a new consent says nothing of it.
+      // What was observed before a new consent does not apply to it.
       return connection.connectedAt.getTime() ===
         connectionWithGrant.connection.connectedAt.getTime()
         ? { ...connection, refusedFeatures: isRefused ? [...others, feature] : others }
@@ -226,12 +234,12 @@ async function fetchSites(
 }
 
 /**
- * Writes what has been learned about a connection. Others may have written meanwhile: then it is decided again on what they
- * wrote, as long as it is still about the same consent.
+ * Updates a connection with what was learned about it. If another writer changed it first,
+ * applies the change again to the new row, as long as it belongs to the same consent.
  *
- * @param applyChange the connection with what is known now
- * @param buildStatements what is to be done with it
- * @param buildAuditEntries what somebody has asked for with it
+ * @param applyChange returns the updated connection
+ * @param buildStatements further statements for the same transaction
+ * @param buildAuditEntries audit entries for what a caller requested
  */
 async function updateWithRetry(
   store: Store,

@@ -1,20 +1,21 @@
 import type { ProviderId } from '../model/products.ts'
 import type { ClientCredentials } from './tokens.ts'
 
-/** One registered app, complete enough to start a login with. */
+/** A registered app with everything a login needs. */
 export interface OAuthClient extends ClientCredentials {
   provider: ProviderId
   redirectUri: string
-  /** Everything that may be asked for; a login may narrow it. */
+  /** All scopes the app may request; a login may request fewer. */
   scopes: readonly string[]
   authorizeUrl: string
   apiUrl: string
 }
 
 /**
- * The address that asks for consent (RFC 6749 section 4.1.1;
- * docs/reference/atlassian.md#1-authorize). `audience` and `prompt` are Atlassian's own. PKCE is
- * not sent: the token endpoint does not know it (docs/reference/atlassian.md#14-pkce).
+ * Builds the URL that asks for consent (RFC 6749 section 4.1.1;
+ * docs/reference/atlassian.md#1-authorize). `audience` and `prompt` are specific to Atlassian.
+ * PKCE is not sent: the token endpoint does not support it
+ * (docs/reference/atlassian.md#14-pkce).
  */
 export function buildAuthorizeUrl(
   { authorizeUrl, clientId, redirectUri }: OAuthClient,
@@ -36,9 +37,9 @@ export function buildAuthorizeUrl(
 }
 
 /**
- * Which scopes a login asks for: what was asked and is configured, or all that is configured where
- * nothing is left (an old front end sends `scope=read`), and what the user's other connections at
- * this client hold, because a consent replaces the scopes of the one before
+ * Selects the scopes of a login: those that were requested and are configured, or all configured
+ * ones if none is left (an old front end sends `scope=read`), plus the scopes of the user's
+ * other connections at this client, because a consent replaces the previous one's scopes
  * (docs/reference/atlassian.md#11-consent).
  */
 export function selectScopes(

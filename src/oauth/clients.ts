@@ -8,11 +8,11 @@ import type { OAuthClient } from './authorize-url.ts'
 
 export interface OAuthClientsOptions {
   config: Pick<Config, 'clients' | 'authUrl' | 'apiUrl' | 'personalDataReporting'>
-  /** This process's own address, as it reaches itself; null where there is no sandbox. */
+  /** Returns this process's own URL for calls to itself; null without a sandbox. */
   sandbox: (() => string) | null
 }
 
-/** The apps that are registered with Atlassian, and in development the built-in sandbox's. */
+/** The apps registered with Atlassian and, in development, those of the built-in sandbox. */
 export function createOAuthClients({ config, sandbox }: OAuthClientsOptions) {
   const scopesForLogin = (id: ProviderId) => [
     ...new Set([
@@ -57,28 +57,28 @@ export function createOAuthClients({ config, sandbox }: OAuthClientsOptions) {
   const findById = (clientId: string) => listClients().find((each) => each.clientId === clientId)
 
   return {
-    /** Everything that a login of this product may ask for. */
+    /** All scopes a login of this product may request. */
     scopesForLogin,
 
     /**
-     * The client a login starts with: the configured one, or in development the built-in sandbox's.
+     * The client for a new login: the configured one, or the built-in sandbox's in development.
      *
-     * @param publicUrl where browsers reach this service, for the sandbox's pages
+     * @param publicUrl the URL under which browsers reach this service, for the sandbox's pages
      */
     findForLogin: (id: ProviderId, publicUrl: string): OAuthClient | undefined =>
       toConfiguredClient(id) ?? toSandboxClient(id, publicUrl),
 
-    /** The client with this id; undefined once an operator has replaced it. */
+    /** The client with this id; undefined if it was removed from the settings. */
     findById,
 
-    /** The ids of all of them. */
+    /** The ids of all clients. */
     listIds: (): string[] => listClients().map(({ clientId }) => clientId),
 
-    /** The client that a login of this product was started with. */
+    /** The client with which a login of this product was started. */
     findForFlow: (id: ProviderId, clientId: string): OAuthClient | undefined =>
       listClients().find((each) => each.provider === id && each.clientId === clientId),
 
-    /** Everything that logins with this client may ask for, whichever product they are for. */
+    /** All scopes that logins with this client may request, for any product. */
     listScopes: (clientId: string): string[] =>
       listClients()
         .filter((each) => each.clientId === clientId)
@@ -95,7 +95,11 @@ export function createOAuthClients({ config, sandbox }: OAuthClientsOptions) {
       }
     },
 
-    /** The gateway that serves a grant. @throws AppError `needs_reconnect` where its client is gone */
+    /**
+     * The gateway URL for a grant.
+     *
+     * @throws AppError `needs_reconnect` if its client was removed
+     */
     requireApiUrl({ clientId }: Pick<Grant, 'clientId'>): string {
       const client = findById(clientId)
       if (client === undefined) throw new AppError('needs_reconnect', CLIENT_REMOVED.detail)
@@ -104,7 +108,7 @@ export function createOAuthClients({ config, sandbox }: OAuthClientsOptions) {
   }
 }
 
-/** What is wrong with a grant of a client that an operator has replaced. */
+/** The error state of a grant whose client was removed from the settings. */
 export const CLIENT_REMOVED = {
   code: 'client_removed',
   detail: 'This connection belongs to a client id that is no longer configured. Connect again.'

@@ -15,43 +15,43 @@ import { sha256, equalHashes, randomToken, parseUserHint } from './state.ts'
 import { exchangeCode, type TokenSet } from './tokens.ts'
 
 export const FLOW_LIFETIME_MS = 10 * 60 * 1000
-/** Whoever brings states that somebody else has made counts as one. */
+/** All logins with a foreign `state` share one quota key. */
 const FOREIGN_QUOTA_KEY = 'foreign'
-/** How often the second hit of a callback looks whether the first one has ended. */
+/** How often a repeated callback polls for the first one's outcome. */
 const OUTCOME_POLL_INTERVAL_MS = 50
 
 export interface LoginFlowOptions {
   store: Store
   http: HttpClient
   now: () => number
-  /** Milliseconds that an exchange may take at most, everything included. */
+  /** Time-out of one exchange in ms, including connecting and reading. */
   exchangeTimeoutMs: number
-  /** Logins that are kept of one caller. */
+  /** Maximum number of open logins stored per caller. */
   maxOpenLogins: number
   /**
-   * Development also takes a callback whose state the service did not issue
+   * Development accepts a callback whose state the service did not issue
    * (docs/reference/contract.md#4-login-and-callback).
    */
   acceptForeignState: boolean
-  /** The client a flow was started with; undefined once an operator has replaced it. */
+  /** The client with which a flow was started; undefined if it was removed from the settings. */
   findClient: (provider: ProviderId, clientId: string) => OAuthClient | undefined
-  /** Throws where what a login brings could not be kept: then no code is exchanged. */
+  /** Throws if tokens could not be stored; then the code is not exchanged. */
   assertVaultWritable: () => void
-  /** Keeps what a login brought, together with `also`. */
+  /** Stores a consent together with the given statements. */
   saveConsent: (consent: Consent, log: Logger, statements: StatementBuilder[]) => Promise<void>
 }
 
-/** What a login brought, ready to be kept. */
+/** The result of a login, ready to be stored. */
 export interface Consent {
   client: OAuthClient
   tokens: TokenSet
   accountId: string
   userId: number
-  /** The sites of the grant that hold the product. */
+  /** The sites of the grant that have the product. */
   sites: Site[]
-  /** The scopes that were asked for: what was granted, where the answer does not say. */
+  /** The requested scopes, which count as granted if the token response names none. */
   requestedScopes: readonly string[]
-  /** The person has said that another account may take the place of the connected one. */
+  /** The person has confirmed that another account may replace the connected one. */
   changeAccount: boolean
 }
 
@@ -69,18 +69,18 @@ export interface LoginRequest {
 }
 
 export interface CallbackRequest {
-  /** The product of the callback that was hit; undefined for the one that serves both. */
+  /** The product of the callback that was called; undefined for the callback that serves both. */
   provider: ProviderId | undefined
   query: { code?: string | undefined; state?: string | undefined; error?: string | undefined }
-  /** The key that this browser was given for the flow, if it brought one. */
+  /** Returns this browser's binding secret for the flow, if it sent one. */
   readBindingSecret: (flowName: string, redirectUri: string) => string | undefined
-  /** Which client a foreign state is exchanged with. */
+  /** The client for exchanging a code with a foreign state. */
   fallbackClient: () => OAuthClient | undefined
-  /** The request's log, once it is known which product it is about. */
+  /** Returns the request's logger with the product as a field. */
   logFor: (provider: ProviderId) => Logger
 }
 
-/** How a flow ended, and where its browser goes. */
+/** The result of a callback, and where to send the browser. */
 export interface CallbackResult {
   provider: ProviderId
   redirectUri: string | null
@@ -89,18 +89,21 @@ export interface CallbackResult {
   outcome: LoginOutcome
 }
 
-/** `isFirst` is true for the one hit that did the work. */
+/** `isFirst` is true for the one request that performed the exchange. */
 type LoginOutcome = { userId: number; isFirst: boolean } | { error: AppError }
 type StoredOutcome = { userId: number } | { code: ErrorCode; detail: string }
 
 /**
- * The login flow, the same for every product (RFC 6749 section 4.1;
+ * Handles logins of every product (RFC 6749 section 4.1;
  * docs/reference/contract.md#4-login-and-callback).
  */
 export function createLoginFlowHandler(settings: LoginFlowOptions) {
   const { store, now, acceptForeignState } = settings
 
-  /** Starts a login. `bindingSecret` belongs in a cookie named after `flowName`, where the browser is bound. */
+  /**
+   * Starts a login. To bind the browser, put `bindingSecret` into a cookie named after
+   * `flowName`.
+   */
   async function startLogin({
     client,
     callerState,
@@ -141,7 +144,10 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
     }
   }
 
-  /** Ends a login: `error` first, then `state`, then `code`. Never throws for what a caller can cause. */
+  /**
+   * Finishes a login: evaluates `error`, then `state`, then `code`. Never throws for anything a
+   * caller can cause.
+   */
   async function finishLogin(callback: CallbackRequest): Promise<CallbackResult> {
     const { state, error } = callback.query
     let flow: LoginFlowRow | undefined
@@ -166,7 +172,10 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
     }
   }
 
-  /** A flow for a callback whose state somebody else made: found again by state and code together, so it too happens once. */
+  /**
+   * Creates a flow for a callback with a foreign state, identified by state and code, so that
+   * its code is exchanged once as well.
+   */
   async function adoptForeignState({
     query: { code, state },
     fallbackClient
@@ -198,7 +207,10 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
     return await store.loginFlows.get(stateHash)
   }
 
-  /** One exchange for each flow: whoever claims it works, everybody else gets the same outcome. */
+  /**
+   * Exchanges the code once per flow: the request that claims the flow does it, all others
+   * receive the same outcome.
+   */
   async function exchangeOnce(
     flow: LoginFlowRow,
     callback: CallbackRequest
@@ -224,7 +236,7 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
     return result
   }
 
-  /** Waits for the hit that claimed the flow, in this process or another. */
+  /** Waits for the outcome of the request that claimed the flow, in this process or another. */
   async function waitForOutcome(stateHash: string, codeHash: string): Promise<LoginOutcome> {
     while (true) {
       const flow = await store.loginFlows.get(stateHash)
@@ -236,14 +248,14 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
         )
       }
       if (flow.outcome !== null) return parseOutcome(JSON.parse(flow.outcome) as StoredOutcome)
-      // Whoever claimed it that long ago is not working on it any more.
+      // A claim older than the exchange time-out has been abandoned.
       if (now() - (flow.claimedAt?.getTime() ?? 0) > settings.exchangeTimeoutMs) break
       await sleep(OUTCOME_POLL_INTERVAL_MS)
     }
     throw new AppError('callback_interrupted', 'The login was interrupted. Start it again.')
   }
 
-  /** A refusal uses the flow up like a code does, if it comes from where the flow belongs. */
+  /** An error response consumes the flow like a code, if it comes from the bound browser. */
   async function handleErrorResponse(
     error: string,
     flow: LoginFlowRow | undefined,
@@ -253,7 +265,8 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
       error === 'access_denied'
         ? new AppError('access_denied', 'Consent was not given.')
         : new AppError('oauth_error', 'Atlassian ended the login with an error. Start it again.')
-    // A decline reads as a decline even where the session was lost; then it uses nothing up.
+    // A declined consent is reported as such even if the flow is unknown or bound to another
+    // browser; it consumes nothing then.
     if (flow === undefined || checkBinding(flow, callback) !== undefined) return consentError
     if (await store.loginFlows.claim(flow.stateHash, sha256(error))) {
       await store.loginFlows.finish(flow.stateHash, JSON.stringify(serializeOutcome(consentError)))
@@ -261,7 +274,10 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
     return consentError
   }
 
-  /** Exchanges the code and keeps what it brought. Nothing is stored before Atlassian has said yes. */
+  /**
+   * Exchanges the code and stores the result. Nothing is stored before Atlassian has accepted
+   * the code.
+   */
   async function connectAccount(
     {
       stateHash,
@@ -298,7 +314,7 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
       fetchProductSites(getProvider(client.provider), access)
     ])
     const userId = await resolveOwner(store, hint)
-    // The outcome is written with the tokens: nobody can be connected and told otherwise.
+    // The outcome is stored in the same transaction as the tokens, so the two cannot disagree.
     await settings.saveConsent(
       {
         client,
@@ -326,7 +342,7 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
 
 export type LoginFlowHandler = ReturnType<typeof createLoginFlowHandler>
 
-/** The callback has to come for the product, and to the browser, that the flow was started with. */
+/** Checks that the callback belongs to the flow's product and comes from its browser. */
 function checkBinding(
   flow: LoginFlowRow,
   { provider, query: { state = '' }, readBindingSecret }: CallbackRequest
@@ -346,7 +362,10 @@ function checkBinding(
   )
 }
 
-/** Names the cookie of a flow, so that several tabs can log in at once; says nothing about the state. */
+/**
+ * Derives the name of a flow's cookie, so that several tabs can log in at once. It reveals
+ * nothing about the state.
+ */
 function deriveFlowName(state: string): string {
   return sha256(`flow ${state}`).slice(0, 12)
 }

@@ -11,7 +11,12 @@ export async function requireUser({ users }: Store, id: number): Promise<UserRow
   return user
 }
 
-/** A hint names who gets the tokens. One that names nobody must not hand them to somebody else: `user_not_found`. */
+/**
+ * Checks that the hinted user exists. Tokens meant for an unknown user must not go to another
+ * one.
+ *
+ * @throws AppError `user_not_found`
+ */
 export async function validateHint({ users }: Store, hint: UserHint): Promise<void> {
   if (hint === undefined) return
   if (
@@ -24,8 +29,8 @@ export async function validateHint({ users }: Store, hint: UserHint): Promise<vo
 }
 
 /**
- * Who gets the tokens (docs/reference/contract.md#4-login-and-callback): whom the hint names, else
- * the first user, else a new one.
+ * Resolves who receives the tokens (docs/reference/contract.md#4-login-and-callback): the hinted
+ * user, else the first one, else a new one.
  */
 export async function resolveOwner({ users }: Store, hint: UserHint): Promise<number> {
   if (hint !== undefined && hint !== 'unusable') {
@@ -38,7 +43,7 @@ export async function resolveOwner({ users }: Store, hint: UserHint): Promise<nu
   )
 }
 
-/** Who would get them, as far as anybody is known yet: nobody is made. */
+/** Predicts the result of `resolveOwner` without creating a user. */
 export async function predictOwner({ users }: Store, hint: UserHint): Promise<number | undefined> {
   if (hint === undefined) return (await users.findFirst())?.id
   if (hint === 'unusable') return undefined

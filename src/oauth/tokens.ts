@@ -1,7 +1,7 @@
 import { AppError } from '../lib/errors.ts'
 import { assertOk, type HttpResponse, type HttpClient, type Logger } from '../lib/http-client.ts'
 
-/** What the token endpoint needs to know about the app that asks. */
+/** The credentials that the token endpoint expects. */
 export interface ClientCredentials {
   clientId: string
   clientSecret: string
@@ -12,7 +12,7 @@ export interface TokenSet {
   accessToken: string
   /** null: the consent did not include offline access. */
   refreshToken: string | null
-  /** null: the answer did not say. */
+  /** null: the response named none. */
   scopes: string[] | null
   expiresInS: number
 }
@@ -24,8 +24,8 @@ const ACCESS_TOKEN_LIFETIME_S = 3600
  * docs/reference/atlassian.md#2-token-endpoint).
  *
  * @param redirectUri byte for byte the one the login was started with
- * @throws AppError `invalid_code` (a new login helps), `oauth_misconfigured` (only the operator can
- * help), or one of the `upstream_…` codes (trying again later helps)
+ * @throws AppError `invalid_code` (start a new login), `oauth_misconfigured` (the operator must
+ *   act), or an `upstream_…` code (try again later)
  */
 export async function exchangeCode(
   http: HttpClient,
@@ -52,11 +52,11 @@ export async function exchangeCode(
 }
 
 /**
- * Exchanges a refresh token for a new pair; the old pair dies within ten minutes
+ * Exchanges a refresh token for a new pair. The old pair stops working within ten minutes
  * (docs/reference/atlassian.md#3-refresh-tokens).
  *
- * @param timeoutMs for the whole exchange
- * @throws AppError `needs_reconnect` when only a new consent helps, else as `exchangeCode`
+ * @param timeoutMs time-out of the whole exchange
+ * @throws AppError `needs_reconnect` if only a new consent helps, otherwise as `exchangeCode`
  */
 export async function refreshTokens(
   http: HttpClient,
@@ -91,7 +91,10 @@ async function requestTokens(
   })
 }
 
-/** How an exchange is refused: which errors mean that what was given is worth nothing, and what then helps. */
+/**
+ * Maps errors of the token endpoint: which ones mean that the code or token is worthless, and
+ * what to report then.
+ */
 interface ErrorMapping {
   code: 'invalid_code' | 'needs_reconnect'
   message: string
@@ -103,7 +106,7 @@ const CODE_ERRORS: ErrorMapping = {
   message: 'Atlassian did not accept the authorization code. Start the login again.',
   isPermanent: () => true
 }
-/** Nothing but these two ends a consent: an error nobody has seen yet must not cost anybody theirs. */
+/** Only these two end a consent. An unknown error never does. */
 const PERMANENT_ERRORS: ReadonlySet<string> = new Set(['invalid_grant', 'unauthorized_client'])
 const REFRESH_ERRORS: ErrorMapping = {
   code: 'needs_reconnect',
@@ -112,7 +115,7 @@ const REFRESH_ERRORS: ErrorMapping = {
 }
 
 /**
- * Branches on `error` and not on the status, which has changed over the years
+ * Evaluates `error`, not the status, which has changed over the years
  * (docs/reference/atlassian.md#23-errors).
  */
 function parseTokenResponse(
@@ -180,7 +183,7 @@ function parseScopes(value: unknown): string[] | null {
   return scopes.length === 0 ? null : scopes
 }
 
-/** An odd lifetime is not believed further than the documented hour. */
+/** Caps an implausible lifetime at the documented hour. */
 function parseLifetimeS(value: unknown): number {
   const seconds = Number(value)
   return Number.isFinite(seconds) && seconds > 0 && seconds <= ACCESS_TOKEN_LIFETIME_S

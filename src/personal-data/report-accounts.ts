@@ -4,25 +4,32 @@ import { REPORT_SCOPE, type AuthorizedRequest } from '../providers/atlassian.ts'
 import { isRecord, toStorableText } from '../lib/json.ts'
 import type { ReportableAccount } from '../store/repositories/privacy-reports.ts'
 
-/** So many accounts may be told of at once (user privacy guide for app developers, "Reporting user personal data"). */
+/**
+ * Accounts per report (Atlassian's user privacy guide for app developers, "Reporting user
+ * personal data").
+ */
 export const MAX_ACCOUNTS_PER_REPORT = 90
 const DAY_MS = 86_400_000
-/** Atlassian's usual cycle, for answers that do not name one. */
+/** Atlassian's usual cycle, for responses that name none. */
 const DEFAULT_CYCLE_DAYS = 7
 const MAX_CYCLE_DAYS = 90
 
 export type AccountStatus = { accountId: string; status: 'closed' | 'updated' }
 
-/** What Atlassian said: which accounts something has to be done about, and when the others are due again, in milliseconds from now. */
+/**
+ * Atlassian's response: which accounts need an action, and when the others are due again, in ms
+ * from now.
+ */
 export interface AccountReport {
   accountStatuses: AccountStatus[]
   cycleMs: number
 }
 
 /**
- * Tells Atlassian of some accounts.
+ * Reports accounts to Atlassian.
  *
- * @throws AppError `scope_missing` where the app may not, `upstream_…` for every other answer than 200 and 204
+ * @throws AppError `scope_missing` if the app lacks the permission, `upstream_…` for every other
+ *   response than 200 and 204
  */
 export async function sendAccountReport(
   sendRequest: AuthorizedRequest,
@@ -86,7 +93,7 @@ function toReportError({ status, headers, retryAfterMs }: HttpResponse, log: Log
   )
 }
 
-/** A number of days, as itself or as an ISO 8601 period: the reference says neither. */
+/** Parses the cycle, a number of days or an ISO 8601 period: the reference does not say which. */
 function parseCycleMs({ headers }: HttpResponse): number {
   const [, days = DEFAULT_CYCLE_DAYS] =
     /^P?(\d{1,4})D?$/i.exec(String(headers['cycle-period'] ?? '')) ?? []

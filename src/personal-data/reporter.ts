@@ -13,25 +13,26 @@ import {
 } from './report-accounts.ts'
 
 const POLL_INTERVAL_MS = 15_000
-/** How long a process that dies keeps the others from going on. One that works says so more often. */
+/** How long a dead process blocks the others. A live one renews the lease more often. */
 const LEASE_TTL_MS = 20_000
 const HEARTBEAT_INTERVAL_MS = 5_000
-/** How long nothing is told after a failure that names no time. */
+/** Pause after a failure that names no time. */
 const DEFAULT_RETRY_DELAY_MS = 3_600_000
-/** Grants that are tried as the one that tells, one after the other. */
+/** Grants tried, one after the other, as the sender of a report. */
 const MAX_REPORTING_GRANTS = 5
 
 export interface ReporterSettings {
   sites: SiteSettings
   stopRuns: StopRuns
   log: Logger
-  /** The ids of the apps that are configured. */
+  /** Returns the ids of the configured apps. */
   clientIds: () => string[]
 }
 
 /**
- * Atlassian's personal data reporting: each account whose id is kept is told of once in a cycle, and what Atlassian says of it is done.
- * One process at a time; any number may try. An account counts as told of when what was said of it is done.
+ * Atlassian's personal data reporting: reports each stored account once per cycle and applies
+ * the response. One process at a time works, any may try. An account counts as reported once the
+ * response has been applied.
  */
 export function createPersonalDataReporter({
   sites,
@@ -63,7 +64,11 @@ export function createPersonalDataReporter({
     }
   }
 
-  /** Tells of some accounts of an app. @returns whether more may be told of now */
+  /**
+   * Reports some accounts of an app.
+   *
+   * @returns whether more are due now
+   */
   async function reportBatch(clientId: string): Promise<boolean> {
     const at = new Date(now())
     try {
@@ -101,7 +106,10 @@ export function createPersonalDataReporter({
     }
   }
 
-  /** By whichever grant may: Atlassian does not say which accounts a token may tell of, and takes those of the whole app. */
+  /**
+   * Sends with any grant of the app: Atlassian does not say which accounts a token may report,
+   * and accepts those of the whole app.
+   */
   async function sendReport(
     clientId: string,
     accounts: Awaited<ReturnType<typeof store.privacyReports.listDue>>
@@ -118,7 +126,7 @@ export function createPersonalDataReporter({
       const grant = await store.grants.get(id)
       if (grant === undefined) continue
       try {
-        // It has limits of its own, which have nothing to do with the budget of reading.
+        // This API has limits of its own, separate from the rate budget.
         return await sendAccountReport(
           createAuthorizedClient(sites, grant, log, {
             signal: shutdownController.signal,
@@ -129,7 +137,7 @@ export function createPersonalDataReporter({
           log
         )
       } catch (error) {
-        // What another grant may be good for.
+        // Errors that another grant may not cause.
         if (
           !(error instanceof AppError) ||
           !['scope_missing', 'needs_reconnect', 'not_connected'].includes(error.code)
@@ -174,12 +182,12 @@ export function createPersonalDataReporter({
         log
       )
     } catch (error) {
-      // Somebody was faster.
+      // The connection was removed meanwhile.
       if (!(error instanceof AppError) || error.code !== 'connection_not_found') throw error
     }
   }
 
-  /** What only an operator can mend is said once, and again when it has worked in between. */
+  /** Logs a failure that only an operator can fix once, and again after a success in between. */
   function logFailure(error: unknown): void {
     const isNotPermitted = error instanceof AppError && error.code === 'scope_missing'
     if (isNotPermitted && !hasLoggedNotPermitted) {

@@ -217,7 +217,7 @@ export function createRateBudget({ shared, now, hourlyPoints }: RateBudgetSettin
 
 export type RateBudget = ReturnType<typeof createRateBudget>
 
-/** A call's site and endpoint, read off its address: what names a thing is left out of the endpoint. */
+/** Derives a call's site and endpoint from its URL; ids are left out of the endpoint. */
 export function toCallTarget(app: string, method: string, url: string): CallTarget {
   const { pathname } = new URL(url)
   const [, product = '', cloudId = '', path = pathname] =

@@ -1,27 +1,27 @@
 import type { HttpResponse } from '../lib/http-client.ts'
 import { parseRetryHints, parseRetryAfterMs } from '../lib/retry-after.ts'
 
-/** What a refusal is about: everything of the app, the app at one site, or one endpoint of that site. */
+/** What a refusal covers: the whole app, the app at one site, or one endpoint of that site. */
 export type LimitScope = 'app' | 'site' | 'endpoint'
 
-/** What a refusal asks for. `waitMs` is undefined where it does not say how long. */
+/** What a refusal demands. `waitMs` is undefined if it names no time. */
 export interface RateLimitRefusal {
   scope: LimitScope
   waitMs: number | undefined
   reason: string
 }
 
-/** Nobody is believed who asks for more. */
+/** Upper limit for a demanded wait. */
 const MAX_RETRY_AFTER_MS = 24 * 3_600_000
 
 /**
- * Reads what a 429, or a 503 that says when to come back, is about
- * (docs/reference/atlassian.md#10-rate-limits): a quota holds the app or the tenant until its reset
- * time, which is to be preferred over `Retry-After`; a burst is about one endpoint; what gives no
- * reason is treated as a quota. The body is not specified and not looked at.
+ * Parses a 429, or a 503 with Retry-After (docs/reference/atlassian.md#10-rate-limits). A quota
+ * refusal blocks the app or the tenant until its reset time, which takes precedence over
+ * `Retry-After`; a burst refusal covers one endpoint; a refusal without a reason counts as a
+ * quota. The body is unspecified and ignored.
  *
  * @param now milliseconds since the epoch
- * @returns undefined for any other answer
+ * @returns undefined for any other response
  */
 export function parseRateLimit(
   { status, headers }: HttpResponse,
@@ -45,13 +45,16 @@ function toLimitScope(reason: string): LimitScope {
   return /burst|per-issue|cost|concurrent/.test(reason) ? 'endpoint' : 'site'
 }
 
-/** Points that are left in this hour, where the answer says so. Its seconds were seen wrong and are not read. */
+/**
+ * Points left in this hour, if the response says so. The header's seconds were observed to be
+ * wrong and are ignored.
+ */
 export function parseRemainingPoints({ headers }: HttpResponse): number | undefined {
   const [, remaining] = /"tenant-app-quota";\s*r=(\d+)/.exec(String(headers.ratelimit ?? '')) ?? []
   return remaining === undefined ? undefined : Number(remaining)
 }
 
-/** One point for the call and one for each core object in its answer. */
+/** One point for the call and one for each core object in its response. */
 export function estimateCost({ status, body }: HttpResponse): number {
   if (status === 429) return 0
   const lists =
