@@ -12,7 +12,7 @@ export interface SqlDialect {
 /** One owner has the fifth part of everything, the others share the rest. */
 export const BIG_OWNER_ID = 1
 /** What the big owner's rows are of, and a kind of row that he has few of. */
-export const buildSiteExpression = (owner: number | string) =>
+const buildSiteExpression = (owner: number | string) =>
   `'8f0c1d3e-0000-4000-8000-' || substr(cast(1000000000000 + ${owner} as text), 2)`
 export const NOW_MS = Date.UTC(2026, 10, 23)
 const DAY_MS = 86_400_000

@@ -1,7 +1,7 @@
 /** What both contenders hold before the first request. */
 
 export const USER_COUNT = 100
-export const PROJECT_COUNT = 1_000
+const PROJECT_COUNT = 1_000
 
 export const users = Array.from({ length: USER_COUNT }, (_, i) => ({
   email: `user-${i + 1}@example.com`,

@@ -55,7 +55,7 @@ export interface Config {
 }
 
 /** Limits of one caller; 0: no limit. */
-export interface LimitsConfig {
+interface LimitsConfig {
   requestsPerMinute: number
   loginsPerMinute: number
   refusedPerMinute: number
@@ -66,7 +66,7 @@ export interface LimitsConfig {
 }
 
 /** How the service syncs and how long it stores the history. */
-export interface SyncConfig {
+interface SyncConfig {
   intervalMs: number
   fullIntervalMs: number
   concurrency: number

@@ -13,7 +13,7 @@ const DAY_MS = 86_400_000
  * Atlassian requires a new consent after this many days, however often tokens are refreshed
  * (docs/reference/atlassian.md#31-rotation).
  */
-export const CONSENT_LIFETIME_DAYS = 365
+const CONSENT_LIFETIME_DAYS = 365
 /**
  * Days before the end of the consent at which a warning is logged; the later warning includes
  * the earlier.

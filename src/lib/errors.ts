@@ -51,7 +51,7 @@ export type HttpErrorCode =
   | 'unavailable'
 
 /** Codes recorded on a sync run or a connection; no HTTP response carries one as its own code. */
-export type SyncErrorCode =
+type SyncErrorCode =
   | 'cancelled'
   | 'deletions_held'
   | 'disconnected'

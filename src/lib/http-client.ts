@@ -10,7 +10,7 @@ export interface Logger {
   error: (fields: object, message?: string) => void
 }
 
-export interface HttpRequest {
+interface HttpRequest {
   method?: 'GET' | 'POST'
   url: string
   headers?: Record<string, string>

@@ -36,7 +36,7 @@ export function createTokenRequest(
 }
 
 /** The tokens of one grant, for calls that may find one of them turned down. */
-export interface GrantTokens {
+interface GrantTokens {
   /** A token that is valid now; `refused` is one that Atlassian has just turned down. */
   get: (rejectedToken?: string) => Promise<string>
   /** The stored token, read anew: a consent given elsewhere may have brought another one. */

@@ -10,7 +10,7 @@ const MINUTE_MS = 60_000
  * Search indexes lag behind, and see no finer than a minute: windows overlap by this much
  * (docs/reference/atlassian.md#83-jql-search and #94-cql-search).
  */
-export const OVERLAP_MS = 10 * MINUTE_MS
+const OVERLAP_MS = 10 * MINUTE_MS
 /** Bounds are written as ages, which are the same in every time zone; they drift while a chain of pages is read, so it is not read for longer. */
 const MAX_CHAIN_MS = 5 * MINUTE_MS
 /**

@@ -49,13 +49,13 @@ export interface SandboxOptions {
 export type SandboxClients = Map<string, SandboxClient>
 
 /** Which products of which sites a person may use. Everything, until the admin API takes it away. */
-export interface ProductAccess {
+interface ProductAccess {
   has: (accountId: string, cloudId: string, product: Product) => boolean
   set: (accountId: string, cloudId: string, product: Product, granted: boolean) => void
 }
 
 /** What a code stands for until it is exchanged. */
-export interface AuthorizationCode {
+interface AuthorizationCode {
   clientId: string
   accountId: string
   redirectUri: string

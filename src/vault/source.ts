@@ -16,7 +16,7 @@ export interface KeySource {
   read: () => string | Promise<string>
 }
 
-export class KeySourceError extends Error {
+class KeySourceError extends Error {
   override readonly name = 'KeySourceError'
 }
 

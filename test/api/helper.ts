@@ -12,7 +12,7 @@ export interface TestResponse {
   body: string
 }
 
-export function toTestResponse({
+function toTestResponse({
   statusCode,
   headers,
   body

@@ -21,7 +21,7 @@ export const CHECK_REQUEST = { method: 'POST', url: '/users/1/connections/jira/c
 const TOKEN_ENDPOINT = { path: '/oauth/token', method: 'POST' }
 
 /** What the tests read of a stored grant. */
-export interface GrantRow {
+interface GrantRow {
   access_token: string
   refresh_token: string
   version: number

@@ -48,7 +48,7 @@ async function callAdmin(url: string, method: string, body?: object) {
 export const ACME = '8f0c1d3e-2222-4b4b-9a9a-000000000001'
 export const GLOBEX = '8f0c1d3e-2222-4b4b-9a9a-000000000002'
 export const CALLBACK = 'http://localhost:3000/oauth/callback'
-export const SCOPES =
+const SCOPES =
   'read:jira-work read:jira-user read:space:confluence read:page:confluence search:confluence read:confluence-user read:me offline_access'
 const CREDENTIALS = { client_id: 'sandbox-client', client_secret: 'sandbox-secret' }
 

@@ -2,7 +2,7 @@ import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import type { RunningSandbox } from '../sandbox/helper.ts'
 
 type JsonObject = Record<string, any>
-export type ItemTable = Record<string, JsonObject>
+type ItemTable = Record<string, JsonObject>
 export interface ItemTables {
   projects: ItemTable
   issues: ItemTable

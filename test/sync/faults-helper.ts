@@ -47,7 +47,7 @@ const createFaultPoints = (
   Array.from({ length: count }, (_, i) => ({ product, collection, path, callNumber: i + 1 }))
 
 /** Every call of a full copy. */
-export const FAULT_POINTS: readonly FaultPoint[] = [
+const FAULT_POINTS: readonly FaultPoint[] = [
   ...createFaultPoints('jira', 'projects', '/project/search'),
   ...createFaultPoints('jira', 'issues', '/search/approximate-count', 1),
   ...createFaultPoints('jira', 'issues', '/search/jql', 1),

@@ -162,4 +162,4 @@ export async function waitFor(
   await soon(probe, timeoutMs)
 }
 
-export { listItems, getRun, startSync, waitForRun, type CollectionName }
+export {  getRun, startSync, waitForRun, type CollectionName }

@@ -2,7 +2,7 @@ import type { CollectionName } from './collections.ts'
 import type { Row } from './row.ts'
 
 /** How an item is shown other than it is: as the bad data that turns up in the wild. */
-export interface Corruption {
+interface Corruption {
   /** What members say instead; a dotted name goes deeper (`fields.summary`, `version.createdAt`). */
   fields: Record<string, unknown>
   /** Members that are missing, dotted as well. */

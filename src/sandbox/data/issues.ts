@@ -7,7 +7,7 @@ import { createTimeline } from './timeline.ts'
 import type { Projects } from './projects.ts'
 
 export const STATUSES = ['To Do', 'In Progress', 'Done'] as const
-export const ISSUE_TYPES = ['Task', 'Bug', 'Story', 'Epic'] as const
+const ISSUE_TYPES = ['Task', 'Bug', 'Story', 'Epic'] as const
 
 export interface IssueRow extends Row {
   id: string

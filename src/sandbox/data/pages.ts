@@ -7,7 +7,7 @@ import { createTimeline } from './timeline.ts'
 import type { Spaces } from './spaces.ts'
 
 export const PAGE_STATUSES = ['current', 'archived', 'trashed', 'deleted'] as const
-export type PageStatus = (typeof PAGE_STATUSES)[number]
+type PageStatus = (typeof PAGE_STATUSES)[number]
 
 export interface PageRow extends Row {
   id: string

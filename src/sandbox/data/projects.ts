@@ -7,7 +7,7 @@ import { memoizeByPosition } from './memoize.ts'
 import { createTimeline } from './timeline.ts'
 
 export const PROJECT_STATUSES = ['live', 'archived', 'deleted'] as const
-export type ProjectStatus = (typeof PROJECT_STATUSES)[number]
+type ProjectStatus = (typeof PROJECT_STATUSES)[number]
 
 export interface ProjectRow extends Row {
   id: string

@@ -46,8 +46,8 @@ export interface SandboxSite {
 export const DEFAULT_SIZES: SiteSizes = { projects: 12, issues: 300, spaces: 4, pages: 60 }
 const GLOBEX_SIZE_DIVISOR = 6
 
-export const ACME = '8f0c1d3e-2222-4b4b-9a9a-000000000001'
-export const GLOBEX = '8f0c1d3e-2222-4b4b-9a9a-000000000002'
+const ACME = '8f0c1d3e-2222-4b4b-9a9a-000000000001'
+const GLOBEX = '8f0c1d3e-2222-4b4b-9a9a-000000000002'
 
 /** Acme has the given sizes, Globex a sixth of them. */
 export function defaultSites(sizes: SiteSizes): SandboxSiteOptions[] {

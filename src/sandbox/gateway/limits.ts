@@ -3,9 +3,9 @@ import { createForcedLimits } from '../admin/forced-limits.ts'
 import type { Product } from '../data/sites.ts'
 
 export const QUOTA_VARIANTS = ['global', 'tenant', 'gateway', 'beta', 'unavailable'] as const
-export type QuotaVariant = (typeof QUOTA_VARIANTS)[number]
+type QuotaVariant = (typeof QUOTA_VARIANTS)[number]
 export const BURST_VARIANTS = ['standard', 'reset-only', 'bare'] as const
-export type BurstVariant = (typeof BURST_VARIANTS)[number]
+type BurstVariant = (typeof BURST_VARIANTS)[number]
 
 const HOUR_MS = 3_600_000
 /**
@@ -14,7 +14,7 @@ const HOUR_MS = 3_600_000
  */
 const REFILL_SHARE_PER_SECOND = 100 / 350
 
-export interface RateLimitedCall {
+interface RateLimitedCall {
   clientId: string
   cloudId: string
   product: Product

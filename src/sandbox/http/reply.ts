@@ -66,7 +66,7 @@ export function closeSocket({ raw: { socket } }: FastifyRequest, { raw }: Fastif
 }
 
 /** Promises the whole body, sends half of it and closes. */
-export function sendTruncated(
+function sendTruncated(
   request: FastifyRequest,
   reply: FastifyReply,
   state: SandboxState,

@@ -80,7 +80,7 @@ export function projectType({ position }: ProjectRow): string {
   return PROJECT_TYPES[position % PROJECT_TYPES.length] ?? 'software'
 }
 
-export function isNextGen({ position }: ProjectRow): boolean {
+function isNextGen({ position }: ProjectRow): boolean {
   return position % 4 === 1
 }
 

@@ -26,7 +26,7 @@ export const DEMO_CLIENT: SandboxClient = {
   access: 'account'
 }
 
-export function isLoopbackUri(uri: string): boolean {
+function isLoopbackUri(uri: string): boolean {
   const url = URL.canParse(uri) ? new URL(uri) : undefined
   return url?.protocol === 'http:' && ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 
-export const ROTATION_GRACE_MS = 10 * 60_000
+const ROTATION_GRACE_MS = 10 * 60_000
 const REFRESH_IDLE_LIFETIME_MS = 90 * 86_400_000
 const REFRESH_MAX_LIFETIME_MS = 365 * 86_400_000
 const MAX_FAMILIES = 50
@@ -40,7 +40,7 @@ export interface SandboxGrant {
   families: Map<string, TokenFamily>
 }
 
-export type RotationOutcome = 'fresh' | 'unknown' | 'reused' | 'revoked' | 'expired'
+type RotationOutcome = 'fresh' | 'unknown' | 'reused' | 'revoked' | 'expired'
 
 export interface SandboxGrants {
   recordConsent: (

@@ -1,6 +1,6 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 
-export type JwtClaims = Record<string, unknown>
+type JwtClaims = Record<string, unknown>
 
 /** Signs and reads the JWT-shaped strings that serve as codes and tokens. The key dies with the world. */
 export interface JwtSigner {

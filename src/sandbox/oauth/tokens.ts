@@ -7,7 +7,7 @@ import type { SandboxClients, SandboxState } from '../state.ts'
  * Seconds an access token says it lives; it may die earlier
  * (docs/reference/atlassian.md#31-rotation).
  */
-export const EXPIRES_IN_S = 3600
+const EXPIRES_IN_S = 3600
 const REFRESH_EXPIRES_IN_S = 90 * 86_400
 
 /** What a refresh token turned out to be made of. */

@@ -10,7 +10,7 @@ const UNIT_MS: Record<string, number> = {
  * Queries see no finer than a minute (docs/reference/atlassian.md#83-jql-search and
  * #94-cql-search).
  */
-export function floorMinute(time: number): number {
+function floorMinute(time: number): number {
   return Math.floor(time / MINUTE_MS) * MINUTE_MS
 }
 

@@ -8,7 +8,7 @@ export type CellRow = CellValue[]
  * The applied migrations: their number, and the time of the newest in ms since the epoch (0:
  * none).
  */
-export interface MigrationState {
+interface MigrationState {
   count: number
   latest: number
 }

@@ -28,7 +28,7 @@ export const AUDIT_ACTIONS = [
   'account_closed',
   'audit_purged'
 ] as const
-export type AuditAction = (typeof AUDIT_ACTIONS)[number]
+type AuditAction = (typeof AUDIT_ACTIONS)[number]
 
 /** One action. `detail` must contain no secrets and no personal data other than ids. */
 export interface AuditEntry {

@@ -19,7 +19,7 @@ export interface RunFailure {
 }
 
 /** What is copied at the moment. */
-export interface CollectionProgress {
+interface CollectionProgress {
   collection: string
   site: string
   done: number
