@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 
-export { Nullable, OptionalText,   } from '../lib/typebox.ts'
+export { Nullable, OptionalText } from '../lib/typebox.ts'
 
 /**
  * Schemas that several routes share. Each is validation, type and documentation at once; its `title` is its name in the OpenAPI

@@ -12,11 +12,7 @@ export interface TestResponse {
   body: string
 }
 
-function toTestResponse({
-  statusCode,
-  headers,
-  body
-}: LightMyRequestResponse): TestResponse {
+function toTestResponse({ statusCode, headers, body }: LightMyRequestResponse): TestResponse {
   return { status: statusCode, header: (name) => headers[name] as string | undefined, body }
 }
 

@@ -162,4 +162,4 @@ export async function waitFor(
   await soon(probe, timeoutMs)
 }
 
-export {  getRun, startSync, waitForRun, type CollectionName }
+export { getRun, startSync, waitForRun, type CollectionName }
