@@ -1,15 +1,19 @@
 import { SerializerSelector } from '@fastify/fast-json-stringify-compiler'
 import fp from 'fastify-plugin'
-import { memoizeBySchema } from '../src/http/compile-cache.ts'
+import { createLazyCompiler } from '../src/http/compile-cache.ts'
 
-/** Answers are written by Fastify's own compiler, which is asked once for each schema. */
+const compile = SerializerSelector()({}, {})
+const lazySerializer = createLazyCompiler((schema) =>
+  compile({ schema, method: '', url: '', httpStatus: '' })
+)
+
+/** Serializes responses with Fastify's own compiler, which compiles each schema on its first use. */
 export default fp(
   async (app) => {
-    const compile = SerializerSelector()({}, {})
-    const serializer = memoizeBySchema((schema) =>
-      compile({ schema, method: '', url: '', httpStatus: '' })
-    )
-    app.setSerializerCompiler(({ schema }) => serializer(schema as object))
+    app.setSerializerCompiler(({ schema }) => {
+      const getSerializer = lazySerializer(schema as object)
+      return (data) => getSerializer()(data)
+    })
   },
   { name: 'serializer', dependencies: ['config'] }
 )

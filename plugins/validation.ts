@@ -2,7 +2,7 @@ import { Ajv } from 'ajv'
 import fp from 'fastify-plugin'
 import { AppError } from '../src/lib/errors.ts'
 import { isEmail, isHttpUrl, isIsoDateTime, isStorableText } from '../src/lib/formats.ts'
-import { memoizeBySchema } from '../src/http/compile-cache.ts'
+import { createLazyCompiler } from '../src/http/compile-cache.ts'
 
 const FORMAT_VALIDATORS: Record<string, (value: string) => boolean> = {
   text: isStorableText,
@@ -12,6 +12,17 @@ const FORMAT_VALIDATORS: Record<string, (value: string) => boolean> = {
 }
 
 const INTEGER_PATTERN = /^(0|[1-9]\d{0,15})$/
+
+/** One for all servers of a process: a validator is read (`errors`) before anything else can call it. */
+const ajv = new Ajv({
+  allErrors: true,
+  removeAdditional: false,
+  useDefaults: true,
+  coerceTypes: false,
+  formats: FORMAT_VALIDATORS,
+  keywords: ['example']
+})
+const lazyValidator = createLazyCompiler((schema) => ajv.compile(schema))
 
 interface ParameterSchema {
   properties?: Record<string, { type?: string }>
@@ -23,31 +34,21 @@ interface ParameterSchema {
  */
 export default fp(
   async (app) => {
-    const ajv = new Ajv({
-      allErrors: true,
-      removeAdditional: false,
-      useDefaults: true,
-      coerceTypes: false,
-      formats: FORMAT_VALIDATORS,
-      keywords: ['example']
-    })
-    const compileSchema = memoizeBySchema((schema) => ajv.compile(schema))
     app.setValidatorCompiler<ParameterSchema>(({ schema, httpPart }) => {
-      const validate = compileSchema(schema)
+      const getValidator = lazyValidator(schema)
       const integerNames =
         httpPart === 'body'
           ? []
           : Object.entries(schema.properties ?? {})
               .filter(([, { type }]) => type === 'integer')
               .map(([name]) => name)
-      if (integerNames.length === 0) return validate
-      const validateWithIntegers = (data: Record<string, unknown>) => {
+      const validate = (data: Record<string, unknown>) => {
         for (const name of integerNames) {
           if (INTEGER_PATTERN.test(String(data[name]))) data[name] = Number(data[name])
         }
-        return validate(data)
+        return getValidator()(data)
       }
-      return Object.defineProperty(validateWithIntegers, 'errors', { get: () => validate.errors })
+      return Object.defineProperty(validate, 'errors', { get: () => getValidator().errors })
     })
 
     app.removeContentTypeParser(['application/json', 'text/plain'])
