@@ -32,15 +32,13 @@ const MAX_FIELD_ERRORS = 20
 /** The one place where a failure becomes HTTP (RFC 9457; docs/reference/contract.md#5-errors). */
 export default fp(
   async (app) => {
-    const router = createRouter(ROUTER_OPTIONS)
-    const methods = new Set<HTTPMethod>()
+    const routes: Array<{ url: string; method: HTTPMethod }> = []
     app.addHook('onRoute', ({ url, method }) => {
       for (const routeMethod of [method].flat() as HTTPMethod[]) {
-        if (url === '*' || router.hasRoute(routeMethod, url)) continue
-        methods.add(routeMethod)
-        router.on(routeMethod, url, () => undefined)
+        if (url !== '*') routes.push({ url, method: routeMethod })
       }
     })
+    let findAllowedMethods: ((path: string) => HTTPMethod[]) | undefined
 
     app.setErrorHandler((error: FastifyError, request, reply) =>
       sendProblem(toAppError(error), request, reply, error)
@@ -48,7 +46,8 @@ export default fp(
 
     app.setNotFoundHandler((request, reply) => {
       const path = request.url.replace(/[?#].*$/s, '')
-      const allow = [...methods].filter((method) => router.find(method, path) !== null)
+      findAllowedMethods ??= createMethodFinder(routes)
+      const allow = findAllowedMethods(path)
       return sendProblem(
         allow.length > 0 && !allow.includes(request.method as HTTPMethod)
           ? new AppError('method_not_allowed', `This path does not answer ${request.method}.`, {
@@ -62,6 +61,20 @@ export default fp(
   },
   { name: 'errors', dependencies: ['config', 'logging'] }
 )
+
+/** @returns a function that lists the methods of the routes that match a path */
+function createMethodFinder(
+  routes: ReadonlyArray<{ url: string; method: HTTPMethod }>
+): (path: string) => HTTPMethod[] {
+  const router = createRouter(ROUTER_OPTIONS)
+  const methods = new Set<HTTPMethod>()
+  for (const { url, method } of routes) {
+    if (router.hasRoute(method, url)) continue
+    methods.add(method)
+    router.on(method, url, () => undefined)
+  }
+  return (path) => [...methods].filter((method) => router.find(method, path) !== null)
+}
 
 function toAppError(error: FastifyError): AppError {
   if (error instanceof AppError) return error

@@ -252,11 +252,17 @@ export const SERVICE_SETTINGS = {
 
 /** What the environment must satisfy: the settings of the service, then those of each product's client. */
 export function createEnvSchema(providers: readonly Provider[]): TObject {
-  return Type.Object({
-    ...SERVICE_SETTINGS,
-    ...Object.assign({}, ...providers.map(createClientSettings))
-  })
+  const schema =
+    schemas.get(providers) ??
+    Type.Object({
+      ...SERVICE_SETTINGS,
+      ...Object.assign({}, ...providers.map(createClientSettings))
+    })
+  schemas.set(providers, schema)
+  return schema
 }
+
+const schemas = new WeakMap<readonly Provider[], TObject>()
 
 /** The settings of a schema, in its order. */
 export function listSettings(schema: TObject): Setting[] {

@@ -43,17 +43,26 @@ const BUSY_TIMEOUT_MS = 0
 const BUSY_RETRY_INTERVAL_MS = 20
 const WRITE_TIMEOUT_MS = 3_000
 
+const IN_MEMORY = ':memory:'
+/** The empty tables. A process migrates its first database in memory and copies the result to the next ones. */
+let migratedImage: Buffer | undefined
+
 /**
  * The embedded engine. WAL with `synchronous=FULL`: an acknowledged commit is on the disk (the
  * library's default for WAL, NORMAL, does not guarantee that).
  */
 export function open(url: string, { autoMigrate }: EngineOptions): Engine {
-  const client = openFile(parseFilename(url))
+  const path = parseFilename(url)
+  const image = path === IN_MEMORY && autoMigrate ? migratedImage : undefined
+  const client = openFile(image ?? path)
   const db = drizzle({ client })
-  applyMigrations(
-    client,
-    autoMigrate ? () => migrate(db, { migrationsFolder: MIGRATIONS_FOLDER }) : undefined
-  )
+  if (image === undefined) {
+    applyMigrations(
+      client,
+      autoMigrate ? () => migrate(db, { migrationsFolder: MIGRATIONS_FOLDER }) : undefined
+    )
+    if (path === IN_MEMORY && autoMigrate) migratedImage = client.serialize()
+  }
   client.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`)
   const latestAppliedQuery = client.prepare(
     'select max(created_at) as at from __drizzle_migrations'
@@ -148,12 +157,12 @@ function runStatement(
 
 /** The file name in a database URL. */
 export function parseFilename(url: string): string {
-  return url === 'sqlite::memory:' ? ':memory:' : url.replace('sqlite:///', '')
+  return url === 'sqlite::memory:' ? IN_MEMORY : url.replace('sqlite:///', '')
 }
 
-function openFile(path: string): Driver.Database {
+function openFile(source: string | Buffer): Driver.Database {
   try {
-    const client = new Driver(path)
+    const client = new Driver(source)
     // Waiting is allowed only at start: another instance may be migrating.
     client.pragma('busy_timeout = 5000')
     client.pragma('journal_mode = WAL')
