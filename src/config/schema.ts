@@ -48,7 +48,7 @@ export const SERVICE_SETTINGS = {
   ),
   DB_AUTO_MIGRATE: textSetting(
     'must be true or false',
-    'Whether a start migrates the tables. false: it refuses older tables until npm run db:migrate was run.',
+    'Whether a start migrates the tables. false: it refuses older tables (see `connector db migrate`).',
     { format: 'flag' },
     'true'
   ),
