@@ -13,8 +13,9 @@ const LAYERS = [
   ['src/oauth'],
   ['src/http'],
   ['src/config'],
-  ['src/access', 'src/rate-budget', 'src/providers'],
+  ['src/access', 'src/rate-budget'],
   ['src/store', 'src/vault'],
+  ['src/providers'],
   ['src/model'],
   ['src/lib'],
   ['drizzle']

@@ -1,5 +1,5 @@
 import { INITIAL_CHECKPOINT } from '../src/store/repositories/checkpoints.ts'
-import { COLLECTIONS } from '../src/model/items.ts'
+import { itemTableShapes } from '../src/providers/index.ts'
 import type { Store } from '../src/store/index.ts'
 import type { Grant } from '../src/store/repositories/grants.ts'
 import { BIG_OWNER_ID, NOW_MS } from './explain-fill.ts'
@@ -98,68 +98,76 @@ async function withClaimedRun(
 const listQueries: HotQuery[] = [BIG_OWNER_ID, SMALL_OWNER_ID].flatMap((owner) => {
   const ownerTitle = owner === BIG_OWNER_ID ? 'of the big owner' : 'of a small one'
   return [
-    { name: `pages ${ownerTitle}`, execute: ({ pages }) => pages.list(owner, 1000) },
+    { name: `pages ${ownerTitle}`, execute: ({ items }) => items('pages').list(owner, 1000) },
     {
       name: `pages ${ownerTitle}, from a cursor`,
-      execute: ({ pages }) => pages.list(owner, 1000, [cursorTitle, 1])
+      execute: ({ items }) => items('pages').list(owner, 1000, [cursorTitle, 1])
     },
     {
       name: `pages ${ownerTitle}, a rare space`,
-      execute: ({ pages }) => pages.list(owner, 1000, undefined, { parentKey: 'SP999' })
+      execute: ({ items }) => items('pages').list(owner, 1000, undefined, { parentKey: 'SP999' })
     },
     {
       name: `pages ${ownerTitle}, a rare space, from a cursor`,
-      execute: ({ pages }) => pages.list(owner, 1000, [cursorTitle, 1], { parentKey: 'SP999' })
+      execute: ({ items }) =>
+        items('pages').list(owner, 1000, [cursorTitle, 1], { parentKey: 'SP999' })
     },
     {
       name: `pages ${ownerTitle}, a space`,
-      execute: ({ pages }) => pages.list(owner, 1000, undefined, { parentKey: 'SP1' })
+      execute: ({ items }) => items('pages').list(owner, 1000, undefined, { parentKey: 'SP1' })
     },
     {
       name: `pages ${ownerTitle}, updated_since`,
-      execute: ({ pages }) => pages.list(owner, 1000, undefined, { updatedSince: NOW_MS - HOUR_MS })
+      execute: ({ items }) =>
+        items('pages').list(owner, 1000, undefined, { updatedSince: NOW_MS - HOUR_MS })
     },
     {
       name: `pages ${ownerTitle}, q`,
-      execute: ({ pages }) => pages.list(owner, 1000, undefined, { text: 'no such words' })
+      execute: ({ items }) => items('pages').list(owner, 1000, undefined, { text: 'no such words' })
     },
-    { name: `changes ${ownerTitle}`, execute: ({ pages }) => pages.listChanges(owner, 40, 500) }
+    {
+      name: `changes ${ownerTitle}`,
+      execute: ({ items }) => items('pages').listChanges(owner, 40, 500)
+    }
   ] satisfies HotQuery[]
 })
 
 const detailQueries: HotQuery[] = [
   {
     name: 'page bodies',
-    execute: ({ pages }) => pages.listWithBody(BIG_OWNER_ID, 100, [cursorTitle, 1])
+    execute: ({ items }) => items('pages').listWithBody(BIG_OWNER_ID, 100, [cursorTitle, 1])
   },
-  { name: 'issues', execute: ({ issues }) => issues.list(BIG_OWNER_ID, 1000) },
+  { name: 'issues', execute: ({ items }) => items('issues').list(BIG_OWNER_ID, 1000) },
   {
     name: 'issues, a rare project',
-    execute: ({ issues }) => issues.list(BIG_OWNER_ID, 1000, undefined, { parentKey: 'PRJ999' })
+    execute: ({ items }) =>
+      items('issues').list(BIG_OWNER_ID, 1000, undefined, { parentKey: 'PRJ999' })
   },
   {
     name: 'issues, updated_since',
-    execute: ({ issues }) =>
-      issues.list(BIG_OWNER_ID, 1000, undefined, { updatedSince: NOW_MS - HOUR_MS })
+    execute: ({ items }) =>
+      items('issues').list(BIG_OWNER_ID, 1000, undefined, { updatedSince: NOW_MS - HOUR_MS })
   },
   {
     name: 'issues, q',
-    execute: ({ issues }) => issues.list(BIG_OWNER_ID, 1000, undefined, { text: 'no such words' })
+    execute: ({ items }) =>
+      items('issues').list(BIG_OWNER_ID, 1000, undefined, { text: 'no such words' })
   },
-  { name: 'projects', execute: ({ projects }) => projects.list(BIG_OWNER_ID, 1000) },
+  { name: 'projects', execute: ({ items }) => items('projects').list(BIG_OWNER_ID, 1000) },
   {
     name: 'projects, one',
-    execute: ({ projects }) => projects.list(BIG_OWNER_ID, 1000, undefined, { parentKey: 'PRJ7' })
+    execute: ({ items }) =>
+      items('projects').list(BIG_OWNER_ID, 1000, undefined, { parentKey: 'PRJ7' })
   },
   {
     name: 'spaces, from a cursor',
-    execute: ({ spaces }) => spaces.list(BIG_OWNER_ID, 1000, ['SP5', 1])
+    execute: ({ items }) => items('spaces').list(BIG_OWNER_ID, 1000, ['SP5', 1])
   },
   { name: "the feed's place", execute: ({ changeFeed }) => changeFeed.getState(BIG_OWNER_ID) },
   {
     name: 'a page by hand',
-    execute: ({ pages }) =>
-      pages.save(BIG_OWNER_ID, 'by-hand', {
+    execute: ({ items }) =>
+      items('pages').save(BIG_OWNER_ID, 'by-hand', {
         spaceKey: 'SP1',
         pageId: 'by-hand',
         title: 'T',
@@ -173,7 +181,8 @@ const syncQueries: HotQuery[] = [
     name: 'copy: pages that are new',
     execute: (store) =>
       store.transaction(
-        () => store.pages.upsertPage(SMALL_OWNER_ID, SITE_ID, buildPages(9_000_000, 'new'), 4),
+        () =>
+          store.items('pages').upsertPage(SMALL_OWNER_ID, SITE_ID, buildPages(9_000_000, 'new'), 4),
         true
       )
   },
@@ -181,7 +190,8 @@ const syncQueries: HotQuery[] = [
     name: 'copy: pages that changed',
     execute: (store) =>
       store.transaction(
-        () => store.pages.upsertPage(BIG_OWNER_ID, SITE_ID, buildPages(1_000, 'changed'), 4),
+        () =>
+          store.items('pages').upsertPage(BIG_OWNER_ID, SITE_ID, buildPages(1_000, 'changed'), 4),
         true
       )
   },
@@ -189,27 +199,32 @@ const syncQueries: HotQuery[] = [
     name: 'copy: pages that did not',
     execute: (store) =>
       store.transaction(
-        () => store.pages.upsertPage(BIG_OWNER_ID, SITE_ID, buildPages(1_000, 'changed'), 5),
+        () =>
+          store.items('pages').upsertPage(BIG_OWNER_ID, SITE_ID, buildPages(1_000, 'changed'), 5),
         true
       )
   },
   {
     name: 'copy: find',
-    execute: ({ pages }) => pages.findByRemoteIds(BIG_OWNER_ID, SITE_ID, buildRemoteIds(5_000))
+    execute: ({ items }) =>
+      items('pages').findByRemoteIds(BIG_OWNER_ID, SITE_ID, buildRemoteIds(5_000))
   },
   {
     name: 'copy: missing, a stride',
-    execute: ({ pages }) => pages.findUnlisted(BIG_OWNER_ID, SITE_ID, 4).next()
+    execute: ({ items }) => items('pages').findUnlisted(BIG_OWNER_ID, SITE_ID, 4).next()
   },
-  { name: 'copy: shown', execute: ({ pages }) => pages.findAnyListed(BIG_OWNER_ID, SITE_ID, 3) },
+  {
+    name: 'copy: shown',
+    execute: ({ items }) => items('pages').findAnyListed(BIG_OWNER_ID, SITE_ID, 3)
+  },
   {
     name: 'copy: bury',
     execute: (store) =>
       store.transaction(
         () =>
-          store.pages.writeTombstones(BIG_OWNER_ID, [
-            { id: 7, remoteId: '10000007', generation: 3 }
-          ]),
+          store
+            .items('pages')
+            .writeTombstones(BIG_OWNER_ID, [{ id: 7, remoteId: '10000007', generation: 3 }]),
         true
       )
   },
@@ -228,9 +243,9 @@ const syncQueries: HotQuery[] = [
     execute: (store) =>
       store.batch((tx) => [store.checkpoints.confirmStatement(BIG_OWNER_ID, 'confluence')(tx)])
   },
-  ...COLLECTIONS.map((name): HotQuery => ({
+  ...itemTableShapes.map(({ name }): HotQuery => ({
     name: `purge ${name}`,
-    execute: (store) => store[name].purge(new Date(NOW_MS - 30 * DAY_MS))
+    execute: (store) => store.items(name).purge(new Date(NOW_MS - 30 * DAY_MS))
   }))
 ]
 

@@ -22,7 +22,7 @@ const { store } = app
 if ((await store.users.get(1)) === undefined) {
   for (const { email, displayName } of users) await store.users.findOrCreate(email, displayName)
   await store.transaction(() =>
-    store.projects.upsertPage(
+    store.items('projects').upsertPage(
       1,
       'site',
       projects.map(({ remoteId, ...item }) => ({ remoteId, item })),
@@ -40,7 +40,7 @@ if ((await store.users.get(1)) === undefined) {
         url: `https://acme.atlassian.net/wiki/spaces/SP${n % 10}/pages/${n}`
       }
     }))
-    await store.transaction(() => store.pages.upsertPage(1, 'site', pages, 1))
+    await store.transaction(() => store.items('pages').upsertPage(1, 'site', pages, 1))
   }
 }
 await runSubject(app)

@@ -18,7 +18,7 @@ const app = await buildApp({
 
 for (const { email, displayName } of users) await app.store.users.findOrCreate(email, displayName)
 await app.store.transaction(() =>
-  app.store.projects.upsertPage(
+  app.store.items('projects').upsertPage(
     1,
     'site',
     projects.map(({ remoteId, ...item }) => ({ remoteId, item })),

@@ -1,122 +1,110 @@
 import { sql } from 'drizzle-orm'
 import type { ColumnKit } from './sqlite/columns.ts'
 
-/**
- * The copies: a table for each kind of thing.
- *
- * @param owner the column that says whose they are
- */
-export function defineItemTables(
-  { table, unique, index, id, integer, text, ordered, instant }: ColumnKit,
-  owner: OwnerIdReference
-) {
-  /** What every copied item carries. `site` is a cloudId, or empty for a row that a caller posted by hand. */
-  const item = () => ({
-    id: id(),
-    ownerId: integer('owner_id').notNull().references(owner, { onDelete: 'cascade' }),
-    site: text('site').notNull(),
-    remoteId: text('remote_id').notNull(),
-    url: text('url'),
-    /** 1 for a new row, one more with each write. */
-    revision: integer('revision').notNull(),
-    updatedAt: instant('updated_at').notNull(),
-    /** When it was last changed at Atlassian; null where Atlassian does not say. */
-    remoteUpdatedAt: instant('remote_updated_at'),
-    /** Its place in the owner's change feed: a new one with each change. */
-    seq: integer('seq').notNull().default(0),
-    /** The latest full listing (`checkpoints.pass`) that showed it. */
-    generation: integer('pass').notNull().default(0),
-    /** Set on a tombstone, whose contents are gone; it is kept for the feed. */
-    deletedAt: instant('deleted_at')
-  })
+/** One column of an item table, in the words of the column kit. */
+export interface ItemColumn {
+  kind: 'text' | 'ordered' | 'instant' | 'integer'
+  isNullable?: true
+  /** Set for texts of many kilobytes: lists leave them out unless the caller asks for them. */
+  isLong?: true
+}
 
-  const projects = table(
-    'projects',
-    {
-      ...item(),
-      key: ordered('key').notNull(),
-      name: text('name').notNull(),
-      lead: text('lead')
-    },
-    (t) => [
-      unique('projects_remote').on(t.ownerId, t.site, t.remoteId),
-      index('projects_by_key').on(t.ownerId, t.key, t.id),
-      index('projects_changes').on(t.ownerId, t.seq),
-      index('projects_deleted')
-        .on(t.deletedAt)
-        .where(sql`${t.deletedAt} is not null`)
-    ]
-  )
-
-  const issues = table(
-    'issues',
-    {
-      ...item(),
-      issueId: text('issue_id').notNull(),
-      key: ordered('key').notNull(),
-      projectKey: text('project_key').notNull(),
-      summary: text('summary').notNull(),
-      status: text('status'),
-      issueType: text('issue_type'),
-      assignee: text('assignee'),
-      remoteCreatedAt: instant('remote_created_at')
-    },
-    (t) => [
-      unique('issues_remote').on(t.ownerId, t.site, t.remoteId),
-      index('issues_by_key').on(t.ownerId, t.key, t.id),
-      index('issues_by_project').on(t.ownerId, t.projectKey, t.key, t.id),
-      index('issues_changes').on(t.ownerId, t.seq),
-      index('issues_deleted')
-        .on(t.deletedAt)
-        .where(sql`${t.deletedAt} is not null`)
-    ]
-  )
-
-  const spaces = table(
-    'spaces',
-    {
-      ...item(),
-      spaceId: text('space_id').notNull(),
-      key: ordered('key').notNull(),
-      name: text('name').notNull(),
-      type: text('type'),
-      status: text('status')
-    },
-    (t) => [
-      unique('spaces_remote').on(t.ownerId, t.site, t.remoteId),
-      index('spaces_by_key').on(t.ownerId, t.key, t.id),
-      index('spaces_changes').on(t.ownerId, t.seq),
-      index('spaces_deleted')
-        .on(t.deletedAt)
-        .where(sql`${t.deletedAt} is not null`)
-    ]
-  )
-
-  const pages = table(
-    'pages',
-    {
-      ...item(),
-      spaceKey: text('space_key').notNull(),
-      pageId: text('page_id').notNull(),
-      title: ordered('title').notNull(),
-      status: text('status'),
-      /** Storage format, where the connection wants bodies. */
-      body: text('body'),
-      /** The same as plain text. */
-      bodyText: text('body_text')
-    },
-    (t) => [
-      unique('pages_remote').on(t.ownerId, t.site, t.remoteId),
-      index('pages_by_title').on(t.ownerId, t.title, t.id),
-      index('pages_by_space').on(t.ownerId, t.spaceKey, t.title, t.id),
-      index('pages_changes').on(t.ownerId, t.seq),
-      index('pages_deleted')
-        .on(t.deletedAt)
-        .where(sql`${t.deletedAt} is not null`)
-    ]
-  )
-
-  return { projects, issues, spaces, pages }
+/** The table of one collection as data. Column names are in camel case; in SQL they are in snake case. */
+export interface ItemTableShape {
+  name: string
+  columns: Readonly<Record<string, ItemColumn>>
+  /** The `ordered` column that lists are sorted by, before the id. */
+  sortBy: string
+  /** The column that holds the item's parent, and the query parameter that filters a list by it. */
+  filterBy: { column: string; parameter: string }
+  /** The columns that the query parameter `q` searches. */
+  searchBy: readonly string[]
 }
 
 type OwnerIdReference = NonNullable<Parameters<ReturnType<ColumnKit['integer']>['references']>[0]>
+
+/** Columns that every item table has, whatever its collection. */
+function createCommonColumns({ id, integer, text, instant }: ColumnKit, owner: OwnerIdReference) {
+  return {
+    id: id(),
+    ownerId: integer('owner_id').notNull().references(owner, { onDelete: 'cascade' }),
+    /** A cloudId; empty for a row that a caller posted. */
+    site: text('site').notNull(),
+    remoteId: text('remote_id').notNull(),
+    url: text('url'),
+    /** 1 for a new row, incremented by each write. */
+    revision: integer('revision').notNull(),
+    updatedAt: instant('updated_at').notNull(),
+    /** When Atlassian last changed it; null where Atlassian does not say. */
+    remoteUpdatedAt: instant('remote_updated_at'),
+    /** The number of its latest change in the owner's change feed. */
+    seq: integer('seq').notNull().default(0),
+    /** The latest full listing that contained it (`checkpoints.pass`). */
+    generation: integer('pass').notNull().default(0),
+    /** Set on a tombstone: its contents are erased, the row stays for the change feed. */
+    deletedAt: instant('deleted_at')
+  }
+}
+
+/** Names of the columns that describe the row and not the item. */
+export const SYNC_COLUMNS = [
+  'id',
+  'ownerId',
+  'site',
+  'remoteId',
+  'revision',
+  'updatedAt',
+  'seq',
+  'generation',
+  'deletedAt'
+] as const satisfies ReadonlyArray<keyof ReturnType<typeof createCommonColumns>>
+
+/**
+ * Makes the table of a collection, with the indexes that every collection has.
+ *
+ * @param owner the column that identifies the user who owns the items
+ */
+export function defineItemTable(kit: ColumnKit, owner: OwnerIdReference, shape: ItemTableShape) {
+  const { table, unique, index } = kit
+  const { name, columns, sortBy, filterBy } = shape
+  const contentColumns = Object.fromEntries(
+    Object.entries(columns).map(([key, column]) => [key, createContentColumn(kit, key, column)])
+  )
+  return table(
+    name,
+    // The type has the columns of every item table; repositories read the others by name.
+    { ...createCommonColumns(kit, owner), ...(contentColumns as object) },
+    (t) => {
+      const columnOf = (key: string) => t[key as 'site']
+      return [
+        unique(`${name}_remote`).on(t.ownerId, t.site, t.remoteId),
+        index(`${name}_by_${toSnakeCase(sortBy)}`).on(t.ownerId, columnOf(sortBy), t.id),
+        ...(filterBy.column === sortBy
+          ? []
+          : [
+              index(`${name}_by_${filterBy.parameter}`).on(
+                t.ownerId,
+                columnOf(filterBy.column),
+                columnOf(sortBy),
+                t.id
+              )
+            ]),
+        index(`${name}_changes`).on(t.ownerId, t.seq),
+        index(`${name}_deleted`)
+          .on(t.deletedAt)
+          .where(sql`${t.deletedAt} is not null`)
+      ]
+    }
+  )
+}
+
+export type ItemTable = ReturnType<typeof defineItemTable>
+
+function createContentColumn(kit: ColumnKit, key: string, { kind, isNullable }: ItemColumn) {
+  const column = kit[kind](toSnakeCase(key))
+  return isNullable === true ? column : column.notNull()
+}
+
+function toSnakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+}

@@ -1,10 +1,21 @@
-import { sql } from 'drizzle-orm'
+import { getTableName, sql } from 'drizzle-orm'
 import { defineAccessTables } from './access.ts'
-import { defineItemTables } from './items.ts'
+import { defineItemTable, type ItemTable, type ItemTableShape } from './items.ts'
 import type { ColumnKit } from './sqlite/columns.ts'
 
-/** Every table of the service, once, for whichever engine's column kit is handed in. */
-export function defineTables(kit: ColumnKit) {
+/** The table of a collection, and the shape it was made from. */
+export interface ItemTableDefinition {
+  shape: ItemTableShape
+  table: ItemTable
+}
+
+/**
+ * Every table of the service, for the engine whose column kit is passed.
+ *
+ * @param shapes the tables of the products' collections
+ * @throws Error where two tables have one name
+ */
+export function defineTables(kit: ColumnKit, shapes: readonly ItemTableShape[]) {
   const { table, unique, index, id, integer, text, instant } = kit
 
   const users = table(
@@ -286,7 +297,7 @@ export function defineTables(kit: ColumnKit) {
     prunedSeq: integer('forgotten').notNull()
   })
 
-  return {
+  const serviceTables = {
     users,
     flows,
     grants,
@@ -298,8 +309,24 @@ export function defineTables(kit: ColumnKit) {
     checkpoints,
     budgets,
     feeds,
-    ...defineAccessTables(kit, () => users.id),
-    ...defineItemTables(kit, () => users.id)
+    ...defineAccessTables(kit, () => users.id)
+  }
+  const items = new Map(
+    shapes.map((shape): [string, ItemTableDefinition] => [
+      shape.name,
+      { shape, table: defineItemTable(kit, () => users.id, shape) }
+    ])
+  )
+  const all = [...Object.values(serviceTables), ...[...items.values()].map(({ table }) => table)]
+  const names = all.map((each) => getTableName(each))
+  if (items.size < shapes.length || new Set(names).size < names.length) {
+    throw new Error('Two tables have the same name: a collection needs a name of its own.')
+  }
+  return {
+    ...serviceTables,
+    /** By the names of the collections. */
+    items: items as ReadonlyMap<string, ItemTableDefinition>,
+    all
   }
 }
 

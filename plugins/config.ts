@@ -17,8 +17,11 @@ declare module 'fastify' {
  * @throws StartError every problem at once, exit code 78
  */
 export default fp<PluginOptions>(
-  async (app, { env, redactValue }) => {
-    const { config, keys, createdKeyFile } = await loadSettings(env, { app })
+  async (app, { env, providers, redactValue }) => {
+    const { config, keys, createdKeyFile } = await loadSettings(env, {
+      app,
+      providers: providers.all
+    })
     app.log.level = config.logLevel
     for (const secret of [...collectSecrets(config), ...keys.secrets]) redactValue(secret)
     if (config.modeDefaulted) {

@@ -12,9 +12,10 @@ declare module 'fastify' {
 
 /** Opens the engine named by INTEGRATION_DB_URL, brings its tables up to date, and closes it last of all. */
 export default fp<PluginOptions>(
-  async (app, { now }) => {
+  async (app, { now, providers }) => {
     const engine = await openEngine(app.config.databaseUrl, {
       ...app.config.database,
+      itemTables: providers.collections.map(({ table }) => table),
       onAvailabilityChange: (isAvailable) => {
         if (isAvailable) {
           app.log.info({ event: 'database_recovered' }, 'The database answers again.')

@@ -22,7 +22,7 @@ const EXCHANGES_PER_LEASE = 3
 /** Refreshes tokens while the service listens, and completes started exchanges at shutdown. */
 export default fp<PluginOptions>(
   async (app, { now }) => {
-    const { store, vault, httpClient, oauthClients, log } = app
+    const { store, providers, vault, httpClient, oauthClients, log } = app
     const exchangeTimeoutMs = Math.min(app.config.answerTimeoutMs, MAX_EXCHANGE_TIMEOUT_MS)
     const leaseTtlMs = EXCHANGES_PER_LEASE * exchangeTimeoutMs
     const tokenProvider = createTokenProvider({
@@ -34,7 +34,7 @@ export default fp<PluginOptions>(
       leaseTtlMs,
       findClient: oauthClients.findById,
       onScopesChanged: async (grantId, log) => {
-        await reevaluateConnections(store, grantId, false, log)
+        await reevaluateConnections({ store, providers }, grantId, false, log)
       }
     })
     const maintenance = createMaintenanceJob({
@@ -57,5 +57,8 @@ export default fp<PluginOptions>(
     app.decorate('tokenProvider', tokenProvider)
     app.decorate('maintenance', maintenance)
   },
-  { name: 'grants', dependencies: ['config', 'database', 'vault', 'http-client', 'oauth-clients'] }
+  {
+    name: 'grants',
+    dependencies: ['config', 'providers', 'database', 'vault', 'http-client', 'oauth-clients']
+  }
 )

@@ -15,12 +15,13 @@ export default fp(
     app.decorate(
       'oauthClients',
       createOAuthClients({
+        providers: app.providers,
         config: app.config,
         sandbox: app.sandbox === null ? null : () => getLoopbackUrl(app)
       })
     )
   },
-  { name: 'oauth-clients', dependencies: ['config', 'sandbox'] }
+  { name: 'oauth-clients', dependencies: ['config', 'providers', 'sandbox'] }
 )
 
 /** This process's own address, as it reaches itself. */

@@ -17,6 +17,7 @@ export default fp<PluginOptions>(
   async (app, { now }) => {
     const {
       store,
+      providers,
       httpClient,
       config,
       vault,
@@ -27,6 +28,7 @@ export default fp<PluginOptions>(
     } = app
     const consentDependencies = {
       store,
+      providers,
       vault,
       tokenProvider,
       now,
@@ -37,6 +39,7 @@ export default fp<PluginOptions>(
       'flow',
       createLoginFlowHandler({
         store,
+        providers,
         http: httpClient,
         now,
         maxOpenLogins: config.limits.maxOpenLogins,
@@ -53,6 +56,14 @@ export default fp<PluginOptions>(
   },
   {
     name: 'oauth',
-    dependencies: ['config', 'vault', 'database', 'http-client', 'oauth-clients', 'sync']
+    dependencies: [
+      'config',
+      'providers',
+      'vault',
+      'database',
+      'http-client',
+      'oauth-clients',
+      'sync'
+    ]
   }
 )

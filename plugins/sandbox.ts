@@ -2,8 +2,6 @@ import { getClientSettings } from '../src/config/config.ts'
 import fp from 'fastify-plugin'
 import { isLoopback } from '../src/config/formats.ts'
 import type { PluginOptions } from '../src/app-options.ts'
-import { PRODUCT_TITLES, type ProviderId } from '../src/model/products.ts'
-import { getProvider } from '../src/providers/index.ts'
 import { sandboxCredentials } from '../src/oauth/sandbox-client.ts'
 import type { SandboxState } from '../src/sandbox/state.ts'
 
@@ -19,7 +17,7 @@ declare module 'fastify' {
  * (docs/reference/contract.md#3-login-without-an-app).
  */
 export default fp<PluginOptions>(
-  async (app, { now }) => {
+  async (app, { now, providers }) => {
     if (app.config.production) {
       app.decorate('sandbox', null)
       return
@@ -42,17 +40,12 @@ export default fp<PluginOptions>(
       'sandbox',
       createSandboxState({
         now,
-        clients: (Object.keys(PRODUCT_TITLES) as ProviderId[]).map((id) => ({
+        clients: providers.all.map(({ id, title, scopes }) => ({
           id: sandboxCredentials(id).clientId,
           secret: sandboxCredentials(id).clientSecret,
-          name: `${PRODUCT_TITLES[id]} connector`,
+          name: `${title} connector`,
           redirectUris: isOwnCallback,
-          scopes: [
-            ...new Set([
-              ...getProvider(id).scopes,
-              ...(getClientSettings(app.config, id).scopes ?? [])
-            ])
-          ],
+          scopes: [...new Set([...scopes, ...(getClientSettings(app.config, id).scopes ?? [])])],
           access: 'resource' as const
         }))
       })

@@ -2,7 +2,6 @@ import fp from 'fastify-plugin'
 import { createRateBudget } from '../src/rate-budget/rate-budget.ts'
 import type { SiteSettings } from '../src/connections/sites.ts'
 import type { PluginOptions } from '../src/app-options.ts'
-import { getProvider } from '../src/providers/index.ts'
 import { createSyncScheduler, type SyncScheduler } from '../src/sync/scheduler.ts'
 import { createSyncWorker, type SyncWorker } from '../src/sync/worker.ts'
 
@@ -21,9 +20,10 @@ declare module 'fastify' {
  */
 export default fp<PluginOptions>(
   async (app, { now }) => {
-    const { store, httpClient, tokenProvider, oauthClients, config, log } = app
+    const { store, providers, httpClient, tokenProvider, oauthClients, config, log } = app
     const siteContext: SiteSettings = {
       store,
+      providers,
       http: httpClient,
       now,
       tokenProvider,
@@ -34,9 +34,9 @@ export default fp<PluginOptions>(
       }),
       resolveApiUrl: oauthClients.requireApiUrl,
       eraseCopiesStatements: (userId, id, cloudIds) => [
-        ...getProvider(id).collections.map(({ name }) =>
-          store[name].eraseStatement(userId, cloudIds)
-        ),
+        ...providers
+          .get(id)
+          .collections.map(({ name }) => store.items(name).eraseStatement(userId, cloudIds)),
         store.checkpoints.deleteStatement(userId, id, cloudIds),
         store.changeFeed.resetStatement(userId)
       ]
@@ -55,5 +55,8 @@ export default fp<PluginOptions>(
     app.decorate('syncWorker', syncWorker)
     app.decorate('syncScheduler', syncScheduler)
   },
-  { name: 'sync', dependencies: ['config', 'database', 'http-client', 'oauth-clients', 'grants'] }
+  {
+    name: 'sync',
+    dependencies: ['config', 'providers', 'database', 'http-client', 'oauth-clients', 'grants']
+  }
 )

@@ -1,15 +1,15 @@
 import { writeFileSync } from 'node:fs'
 import { listAliases } from '../src/config/aliases.ts'
 import { createEnvSchema } from '../src/config/schema.ts'
-import { providers } from '../src/providers/index.ts'
+import { builtInProviders } from '../src/providers/index.ts'
 
 // Writes docs/settings.md from the schema (`npm run docs:settings`).
-const rows = Object.entries(createEnvSchema(providers).properties).map(
+const rows = Object.entries(createEnvSchema(builtInProviders).properties).map(
   ([name, { description = '', rule = '', default: value }]) =>
     `| \`${name}\` | ${value === undefined ? '' : `\`${String(value)}\``} | ${escapeTableCell(description)}${rule === '' ? '' : ` It ${escapeTableCell(rule)}.`} |`
 )
 
-const names = [...listAliases(providers)].map(
+const names = [...listAliases(builtInProviders)].map(
   ([setting, variables]) => `- \`${setting}\`: ${variables.map((name) => `\`${name}\``).join(', ')}`
 )
 

@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici'
+import type { ProviderRegistry } from './providers/registry.ts'
 
 /** Where log lines go; one call a line. */
 export interface LogDestination {
@@ -8,6 +9,8 @@ export interface LogDestination {
 /** What the outside world decides: `buildApp` takes it, tests swap it. */
 export interface PluginOptions {
   env: NodeJS.ProcessEnv
+  /** The products that the service connects. */
+  providers: ProviderRegistry
   /** Carries every call to Atlassian; undefined: a pool of our own with the configured time limits. */
   network: Dispatcher | undefined
   /** Milliseconds since the epoch. */

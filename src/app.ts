@@ -10,7 +10,10 @@ import { SECURITY_HEADERS } from './http/security-headers.ts'
 import { AppError } from './lib/errors.ts'
 import { clientErrorHandler } from './http/client-error.ts'
 import { createLogger } from './lib/logger.ts'
-import type { LogDestination } from './app-options.ts'
+import { builtInProviders } from './providers/index.ts'
+import type { Provider } from './providers/provider.ts'
+import { createRegistry } from './providers/registry.ts'
+import type { LogDestination, PluginOptions } from './app-options.ts'
 
 /** The largest body that is accepted: nothing here is near it. */
 const MAX_BODY_BYTES = 64 * 1024
@@ -24,6 +27,8 @@ const MAX_CONNECTIONS = 20_000
 
 export interface AppOptions {
   env?: NodeJS.ProcessEnv
+  /** The products to connect; the first one is the fallback. Default: the built-in ones. */
+  providers?: readonly [Provider, ...Provider[]]
   /** Carries every call to Atlassian; default: a pool with the configured time limits. */
   network?: Dispatcher
   /** Milliseconds since the epoch. */
@@ -39,6 +44,7 @@ export interface AppOptions {
  */
 export async function buildApp({
   env = process.env,
+  providers = builtInProviders,
   network,
   now = Date.now,
   logger = false
@@ -92,7 +98,13 @@ export async function buildApp({
     app.server.emit('request', request, response)
   })
 
-  const pluginOptions = { env, network, now, redactValue }
+  const pluginOptions: PluginOptions = {
+    env,
+    providers: createRegistry(providers),
+    network,
+    now,
+    redactValue
+  }
   await app.register(autoload, { dir: resolvePath('../plugins'), options: pluginOptions })
   const isTrustedProxy = compile([...app.config.trustProxy])
   await app.register(autoload, { dir: resolvePath('../routes') })

@@ -2,6 +2,6 @@ import { defineConfig } from 'drizzle-kit'
 
 export default defineConfig({
   dialect: 'postgresql',
-  schema: './drizzle/postgres/schema.ts',
+  schema: './src/store/postgres/schema.cjs',
   out: './drizzle/postgres/migrations'
 })

@@ -2,6 +2,6 @@ import { defineConfig } from 'drizzle-kit'
 
 export default defineConfig({
   dialect: 'sqlite',
-  schema: './drizzle/sqlite/schema.ts',
+  schema: './src/store/sqlite/schema.cjs',
   out: './drizzle/sqlite/migrations'
 })

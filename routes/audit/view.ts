@@ -1,4 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
+import { exampleProvider } from '../../src/providers/index.ts'
 import { Id, Nullable, Timestamp } from '../../src/http/schemas.ts'
 import { AUDIT_ACTIONS, type AuditRow as Row } from '../../src/store/repositories/audit-log.ts'
 
@@ -28,7 +29,7 @@ export const AuditResponse = Type.Object(
     action: Type.Unsafe<string>(ActionSchema),
     user_id: Nullable(Id),
     connection_id: Nullable(Id),
-    product: Nullable(Type.String({ example: 'jira' })),
+    product: Nullable(Type.String({ example: exampleProvider.id })),
     ip: Nullable(Type.String({ example: '203.0.113.7' })),
     request_id: Nullable(Type.String({ example: 'my-debug-123' })),
     detail: Nullable(Type.Object({}, { title: 'AuditDetail', additionalProperties: true }))

@@ -4,7 +4,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import type { CallbackRequest, CallbackResult } from '../../src/oauth/flow.ts'
 import { appendOutcome } from '../../src/http/return-url.ts'
-import { getProvider, type Provider, type ProviderId } from '../../src/providers/index.ts'
+import type { Provider } from '../../src/providers/provider.ts'
 import { problemResponses, toTypeName } from '../../src/http/schemas.ts'
 import { frontendBaseUrl, publicBaseUrl } from '../../src/http/public-url.ts'
 import { createFlowCookie } from './cookie.ts'
@@ -29,7 +29,7 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
   app,
   { provider }
 ) => {
-  const { oauthClients, flow, syncWorker } = app
+  const { oauthClients, flow, providers, syncWorker } = app
 
   app.get(
     '',
@@ -39,7 +39,7 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
       schema: {
         tags: ['OAuth'],
         operationId: `finish${toTypeName(provider?.id ?? 'Atlassian')}Login`,
-        summary: `Finish a ${provider?.title ?? 'Jira or Confluence'} login: Atlassian redirects the browser here`,
+        summary: `Finish a ${provider?.title ?? providers.all.map(({ title }) => title).join(' or ')} login: Atlassian redirects the browser here`,
         querystring: CallbackQuery,
         response: {
           302: Type.Null({
@@ -50,7 +50,7 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
       }
     },
     async (request, reply) => {
-      const logFor = (id: ProviderId | undefined) => request.log.child({ provider: id })
+      const logFor = (id: string | undefined) => request.log.child({ provider: id })
       logFor(provider?.id).info({ event: 'oauth_callback_received', ...request.getLogFields() })
       const result = await flow.finishLogin({
         provider: provider?.id,
@@ -59,7 +59,10 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
         readBindingSecret: (flowName, redirectUri) =>
           request.cookies[createFlowCookie(flowName, redirectUri).name],
         fallbackClient: () =>
-          oauthClients.findForLogin(provider?.id ?? 'jira', publicBaseUrl(app, request)),
+          oauthClients.findForLogin(
+            (provider ?? providers.fallback).id,
+            publicBaseUrl(app, request)
+          ),
         logFor
       })
       const log = logFor(result.provider)
@@ -74,7 +77,7 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
         }
       } else if (result.outcome.isFirst) {
         await syncWorker
-          .enqueueRun(result.outcome.userId, getProvider(result.provider), log)
+          .enqueueRun(result.outcome.userId, providers.get(result.provider), log)
           .catch((err: unknown) => {
             log.error({ event: 'sync_error', err }, 'The first sync could not be queued.')
           })
@@ -112,7 +115,7 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
     { provider: id, redirectUri, returnUrl, callerState, outcome }: CallbackResult,
     request: FastifyRequest
   ): string {
-    const { returnPath, returnQuery } = getProvider(id)
+    const { returnPath, returnQuery } = providers.get(id)
     const baseUrl = frontendBaseUrl(
       app,
       request,

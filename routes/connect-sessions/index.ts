@@ -8,62 +8,66 @@ import {
   publicBaseUrl
 } from '../../src/http/public-url.ts'
 import { requireReturnUrl } from '../../src/http/return-url.ts'
-import { providers } from '../../src/providers/index.ts'
+import { exampleProvider } from '../../src/providers/index.ts'
+import type { ProviderRegistry } from '../../src/providers/registry.ts'
 import { Id, problemResponses, Timestamp } from '../../src/http/schemas.ts'
 
-const ProductSchema = Type.Unsafe<string>({
-  type: 'string',
-  enum: providers.map(({ id }) => id),
-  example: 'jira'
-})
-const ConnectSessionBody = Type.Object(
-  {
-    user: Type.Union([Id, Type.String({ minLength: 3, maxLength: 254, format: 'email' })], {
-      description: 'Id of a user, or an email; an unknown email creates a user',
-      example: 1
-    }),
-    products: Type.Optional(
-      Type.Array(ProductSchema, {
-        minItems: 1,
-        maxItems: providers.length,
-        uniqueItems: true,
-        description: 'Products that may be connected. Default: all'
-      })
-    ),
-    return_url: Type.Optional(
-      Type.String({
-        maxLength: 2048,
-        format: 'text',
-        description:
-          'Where the browser goes afterwards: a path on the front end, or a URL of the same origin',
-        example: '/settings/connections'
-      })
-    )
-  },
-  { title: 'ConnectSessionBody', additionalProperties: false }
-)
+const createProductSchema = ({ all }: ProviderRegistry) =>
+  Type.Unsafe<string>({
+    type: 'string',
+    enum: all.map(({ id }) => id),
+    example: exampleProvider.id
+  })
+const createBodySchema = (providers: ProviderRegistry) =>
+  Type.Object(
+    {
+      user: Type.Union([Id, Type.String({ minLength: 3, maxLength: 254, format: 'email' })], {
+        description: 'Id of a user, or an email; an unknown email creates a user',
+        example: 1
+      }),
+      products: Type.Optional(
+        Type.Array(createProductSchema(providers), {
+          minItems: 1,
+          maxItems: providers.all.length,
+          uniqueItems: true,
+          description: 'Products that may be connected. Default: all'
+        })
+      ),
+      return_url: Type.Optional(
+        Type.String({
+          maxLength: 2048,
+          format: 'text',
+          description:
+            'Where the browser goes afterwards: a path on the front end, or a URL of the same origin',
+          example: '/settings/connections'
+        })
+      )
+    },
+    { title: 'ConnectSessionBody', additionalProperties: false }
+  )
 
-const ConnectSessionResponse = Type.Object(
-  {
-    user_id: Id,
-    products: Type.Array(ProductSchema),
-    token: Type.String({
-      description: 'For a front end: `Authorization: Bearer …`. Shown once',
-      example: 'cs_…'
-    }),
-    url: Type.String({
-      description:
-        'For a browser. Only the first browser that opens it can use it. It does not contain the token',
-      example: 'https://app.example.com/api/connect?token=cs_…'
-    }),
-    expires_at: Timestamp
-  },
-  { title: 'ConnectSession' }
-)
+const createResponseSchema = (providers: ProviderRegistry) =>
+  Type.Object(
+    {
+      user_id: Id,
+      products: Type.Array(createProductSchema(providers)),
+      token: Type.String({
+        description: 'For a front end: `Authorization: Bearer …`. Shown once',
+        example: 'cs_…'
+      }),
+      url: Type.String({
+        description:
+          'For a browser. Only the first browser that opens it can use it. It does not contain the token',
+        example: 'https://app.example.com/api/connect?token=cs_…'
+      }),
+      expires_at: Timestamp
+    },
+    { title: 'ConnectSession' }
+  )
 
 /** Connect sessions: a back end lets one person, in one browser, connect their account within 15 minutes. */
 const routes: FastifyPluginAsyncTypebox = async (app) => {
-  const { store } = app
+  const { store, providers } = app
   const redirectUri = findRedirectUriWithBaseUrl(app.config)
 
   app.post(
@@ -75,14 +79,17 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'createConnectSession',
         summary:
           'Create a connect session: a token and a link that let one person connect their account for 15 minutes',
-        body: ConnectSessionBody,
-        response: { 201: ConnectSessionResponse, ...problemResponses(400, 404, 413, 415, 422) }
+        body: createBodySchema(providers),
+        response: {
+          201: createResponseSchema(providers),
+          ...problemResponses(400, 404, 413, 415, 422)
+        }
       }
     },
     async (request, reply) => {
       const {
         user: userRef,
-        products = providers.map(({ id }) => id),
+        products = providers.all.map(({ id }) => id),
         return_url: target
       } = request.body
       const returnUrl =
@@ -113,7 +120,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         token,
         url: `${publicBaseUrl(app, request, redirectUri)}/connect?token=${link}`,
         expires_at: expiresAt.toISOString()
-      } satisfies Static<typeof ConnectSessionResponse>)
+      } satisfies Static<ReturnType<typeof createResponseSchema>>)
     }
   )
 }

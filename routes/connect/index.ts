@@ -75,7 +75,13 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
           : await store.connectSessions.find({ browserHash: hashSecret(cookie) })
       if (token === undefined) {
         if (openedSession === undefined) return await rejectLink(request, reply)
-        return await reply.headers(PAGE_HEADERS).send(renderProductPage(openedSession.products))
+        return await reply
+          .headers(PAGE_HEADERS)
+          .send(
+            renderProductPage(
+              app.providers.all.filter(({ id }) => openedSession.products.includes(id))
+            )
+          )
       }
       const session = await openSession(token, openedSession, (key) => {
         reply.setCookie(name, key, {

@@ -1,11 +1,11 @@
 import { renderPage } from '../../src/http/html.ts'
-import { providers } from '../../src/providers/index.ts'
+import type { Provider } from '../../src/providers/provider.ts'
 
 /** Lets the browser choose a product. Links are relative, so they work under any prefix. */
-export function renderProductPage(products: readonly string[]): string {
-  const links = providers
-    .filter(({ id }) => products.includes(id))
-    .map(({ id, title }) => `<li><a href="auth/${id}/login?redirect=true">${title}</a></li>`)
+export function renderProductPage(products: readonly Provider[]): string {
+  const links = products.map(
+    ({ id, title }) => `<li><a href="auth/${id}/login?redirect=true">${title}</a></li>`
+  )
   return renderPage('Connect your account', `<ul class="choices">${links.join('')}</ul>`)
 }
 

@@ -8,7 +8,7 @@ import { AppError } from '../../src/lib/errors.ts'
 import { requireUser } from '../../src/oauth/resolve-user.ts'
 import { paginate, getAliasPrefix } from '../../src/http/pagination.ts'
 import { MANAGE_APPS_URL } from '../../src/providers/atlassian.ts'
-import { providers, type Provider } from '../../src/providers/index.ts'
+import type { Provider } from '../../src/providers/provider.ts'
 import {
   EmptyBody,
   Id,
@@ -17,11 +17,11 @@ import {
   toTypeName
 } from '../../src/http/schemas.ts'
 import {
-  ConnectionListResponse,
-  ConnectionResponse,
+  createConnectionListSchema,
+  createConnectionSchema,
   CopiesParameter,
   HistoryResponse,
-  ConnectionOptionsBody,
+  createOptionsBody,
   DisconnectResponse,
   SiteBody
 } from './schema.ts'
@@ -46,7 +46,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'listConnections',
         summary: "List a user's connections and their states",
         params: UserParams,
-        response: { 200: ConnectionListResponse, ...problemResponses(404, 422) }
+        response: { 200: createConnectionListSchema(app.providers), ...problemResponses(404, 422) }
       }
     },
     async ({ params, url }) => {
@@ -55,7 +55,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     }
   )
 
-  for (const provider of providers) {
+  for (const provider of app.providers.all) {
     await app.register(connectionRoutes, { prefix: `/${provider.id}`, provider })
   }
 }
@@ -66,6 +66,7 @@ const connectionRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asyn
 ) => {
   const { store, siteContext, syncWorker, tokenProvider } = app
   const name = toTypeName(provider.id)
+  const ConnectionResponse = createConnectionSchema(app.providers)
 
   app.put(
     '/site',
@@ -136,16 +137,16 @@ const connectionRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asyn
         operationId: `update${name}Connection`,
         summary: `Set the options of the ${provider.title} connection, and start a sync`,
         params: UserParams,
-        body: ConnectionOptionsBody,
+        body: createOptionsBody(provider),
         response: { 200: ConnectionResponse, ...problemResponses(400, 404, 413, 415, 422) }
       }
     },
-    async ({ params, body: { page_bodies: pageBodies }, url, log }) => {
+    async ({ params, body, url, log }) => {
       const { id: userId } = await requireUser(store, params.user_id)
       const { connection } = await requireConnection(store, userId, provider)
       await store.connections.setOptions(userId, provider.id, {
         ...connection.options,
-        ...(pageBodies === undefined ? {} : { pageBodies })
+        ...body
       })
       await syncWorker.enqueueRun(userId, provider, log.child({ provider: provider.id }))
       return await toConnectionResponse(

@@ -1,5 +1,8 @@
-import { Type, type Static } from '@sinclair/typebox'
-import { Nullable, Timestamp } from '../../src/http/schemas.ts'
+import { Type, type Static, type TObject } from '@sinclair/typebox'
+import { exampleProvider } from '../../src/providers/index.ts'
+import type { Provider } from '../../src/providers/provider.ts'
+import type { ProviderRegistry } from '../../src/providers/registry.ts'
+import { Nullable, Timestamp, toTypeName } from '../../src/http/schemas.ts'
 
 const CLOUD_ID_DOCS = {
   description: "A site's cloudId",
@@ -47,86 +50,100 @@ const FeatureSchema = Type.Object(
   {
     name: Type.String({ example: 'projects' }),
     on: Type.Boolean(),
-    missing: Type.Array(Type.String({ example: 'read:jira-work' }), {
+    missing: Type.Array(Type.String({ example: exampleProvider.scopes[0] }), {
       description: 'Scopes missing from the consent'
     }),
     login_url: Nullable(
       Type.String({
         description:
           'Login that requests the granted and the missing scopes; null if nothing is missing, or if the client is not configured to request it',
-        example: '/auth/jira/login?state=user_id%3D1&scope=read%3Ajira-work%20offline_access'
+        example: `/auth/${exampleProvider.id}/login?state=user_id%3D1`
       })
     )
   },
   { title: 'Feature' }
 )
 
-export const ConnectionResponse = Type.Object(
-  {
-    product: Type.String({ example: 'jira' }),
-    state: ConnectionStateSchema,
-    account_id: Type.String({
-      description: 'Atlassian account',
-      example: '712020:1c2d3e4f-0000-4000-8000-aabbccddeeff'
-    }),
-    site: Nullable(SiteSchema),
-    sites: Type.Array(
-      Type.Composite(
-        [
-          SiteSchema,
-          Type.Object({
-            selected: Type.Boolean({ description: 'Whether the site is copied' }),
-            reachable: Type.Boolean({
-              description: 'Whether the consent covered the site at the last check'
-            })
+const CONNECTION_FIELDS = {
+  product: Type.String({ example: exampleProvider.id }),
+  state: ConnectionStateSchema,
+  account_id: Type.String({
+    description: 'Atlassian account',
+    example: '712020:1c2d3e4f-0000-4000-8000-aabbccddeeff'
+  }),
+  site: Nullable(SiteSchema),
+  sites: Type.Array(
+    Type.Composite(
+      [
+        SiteSchema,
+        Type.Object({
+          selected: Type.Boolean({ description: 'Whether the site is copied' }),
+          reachable: Type.Boolean({
+            description: 'Whether the consent covered the site at the last check'
           })
-        ],
-        { title: 'ConnectionSite' }
-      )
-    ),
-    features: Type.Array(FeatureSchema),
-    scopes: Type.Array(Type.String({ example: 'read:jira-work' }), {
-      description: 'Granted scopes'
-    }),
-    connected_at: Timestamp,
-    last_refresh_at: Nullable(Timestamp),
-    reconsent_by: Type.String({
-      description: 'When the consent expires at Atlassian',
-      example: '2027-11-23T12:00:00.000Z'
-    }),
-    next_try_at: Nullable(Timestamp),
-    next_sync_at: Nullable({
-      ...Timestamp,
-      description: 'When the next scheduled sync starts'
-    }),
-    page_bodies: Type.Boolean({ description: 'Whether bodies of pages are copied' }),
-    held_deletions: Type.Array(
-      Type.Object(
-        {
-          collection: Type.String({ example: 'pages' }),
-          site: Type.String(CLOUD_ID_DOCS),
-          count: Type.Integer({
-            description: 'Items that were missing from a listing that shrank too much',
-            example: 120
-          }),
-          since: Timestamp
-        },
-        { title: 'HeldDeletions' }
-      ),
-      { description: 'Deletions on hold until they are confirmed, or the next full listing agrees' }
-    ),
-    last_error: Nullable(
-      Type.String({ description: 'Sentence for people', example: 'Atlassian cannot be reached.' })
+        })
+      ],
+      { title: 'ConnectionSite' }
     )
-  },
-  { title: 'Connection' }
-)
-export type ConnectionResponse = Static<typeof ConnectionResponse>
+  ),
+  features: Type.Array(FeatureSchema),
+  scopes: Type.Array(Type.String({ example: exampleProvider.scopes[0] }), {
+    description: 'Granted scopes'
+  }),
+  connected_at: Timestamp,
+  last_refresh_at: Nullable(Timestamp),
+  reconsent_by: Type.String({
+    description: 'When the consent expires at Atlassian',
+    example: '2027-11-23T12:00:00.000Z'
+  }),
+  next_try_at: Nullable(Timestamp),
+  next_sync_at: Nullable({
+    ...Timestamp,
+    description: 'When the next scheduled sync starts'
+  }),
+  held_deletions: Type.Array(
+    Type.Object(
+      {
+        collection: Type.String({ example: 'pages' }),
+        site: Type.String(CLOUD_ID_DOCS),
+        count: Type.Integer({
+          description: 'Items that were missing from a listing that shrank too much',
+          example: 120
+        }),
+        since: Timestamp
+      },
+      { title: 'HeldDeletions' }
+    ),
+    { description: 'Deletions on hold until they are confirmed, or the next full listing agrees' }
+  ),
+  last_error: Nullable(
+    Type.String({ description: 'Sentence for people', example: 'Atlassian cannot be reached.' })
+  )
+}
 
-export const ConnectionListResponse = Type.Object(
-  { connections: Type.Array(ConnectionResponse) },
-  { title: 'ConnectionList' }
-)
+/** A connection. Options of other products are absent. */
+export function createConnectionSchema({ all }: ProviderRegistry) {
+  const options = all.flatMap((provider) => [...provider.options])
+  return Type.Object(
+    {
+      ...CONNECTION_FIELDS,
+      ...Object.fromEntries(
+        options.map(({ name, responseDescription }) => [
+          name,
+          Type.Optional(Type.Boolean({ description: responseDescription }))
+        ])
+      )
+    },
+    { title: 'Connection' }
+  )
+}
+export type ConnectionResponse = Static<TObject<typeof CONNECTION_FIELDS>>
+
+export const createConnectionListSchema = (providers: ProviderRegistry) =>
+  Type.Object(
+    { connections: Type.Array(createConnectionSchema(providers)) },
+    { title: 'ConnectionList' }
+  )
 
 export const SiteBody = Type.Object(
   {
@@ -174,7 +191,7 @@ export const RemoveAppUrlSchema = Type.String({
 
 export const DisconnectResponse = Type.Object(
   {
-    product: Type.String({ example: 'jira' }),
+    product: Type.String({ example: exampleProvider.id }),
     copies: Type.Union([Type.Literal('kept'), Type.Literal('erased')]),
     tokens: Type.Union([Type.Literal('erased'), Type.Literal('kept')], {
       description: '`kept`: another connection uses the same grant'
@@ -184,15 +201,18 @@ export const DisconnectResponse = Type.Object(
   { title: 'DisconnectResult' }
 )
 
-export const ConnectionOptionsBody = Type.Object(
-  {
-    page_bodies: Type.Optional(
-      Type.Boolean({
-        description:
-          'Copy the bodies of pages too (Confluence): storage format and plain text. A change starts a full sync',
-        example: true
-      })
-    )
-  },
-  { title: 'ConnectionOptionsBody', additionalProperties: false, minProperties: 1 }
-)
+/** The options of a connection. A product without options accepts no body. */
+export const createOptionsBody = ({ id, options }: Provider) =>
+  Type.Object(
+    Object.fromEntries(
+      options.map(({ name, description }) => [
+        name,
+        Type.Optional(Type.Boolean({ description, example: true }))
+      ])
+    ),
+    {
+      title: `${toTypeName(id)}ConnectionOptions`,
+      additionalProperties: false,
+      minProperties: 1
+    }
+  )

@@ -1,7 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { evaluateFeatures } from '../../src/connections/features.ts'
 import { computeConsentExpiry } from '../../src/grants/maintenance-job.ts'
-import { getProvider } from '../../src/providers/index.ts'
 import type { HeldDeletions } from '../../src/store/repositories/checkpoints.ts'
 import type { ConnectionWithGrant } from '../../src/store/repositories/connections.ts'
 import type { Site } from '../../src/model/site.ts'
@@ -66,7 +65,11 @@ function buildConnectionResponse(
     reconsent_by: computeConsentExpiry(grant.consentedAt).toISOString(),
     next_try_at: grant.nextTryAt?.toISOString() ?? null,
     next_sync_at: connection.syncDueAt?.toISOString() ?? null,
-    page_bodies: connection.options.pageBodies === true,
+    ...Object.fromEntries(
+      app.providers
+        .get(connection.provider)
+        .options.map(({ name }) => [name, connection.options[name] === true])
+    ),
     held_deletions: heldDeletions
       .filter(({ provider }) => provider === connection.provider)
       .map(({ collection, site, count, since }) => ({
@@ -94,12 +97,12 @@ function getLastError({ state, grant, connection }: ConnectionWithGrant): string
 
 /** Logins are offered only for scopes that this service is set up to ask for: others would end on an error page of Atlassian's. */
 function toFeatureResponses(
-  { oauthClients }: FastifyInstance,
+  { oauthClients, providers }: FastifyInstance,
   { connection }: ConnectionWithGrant,
   existingScopes: string[],
   prefix: string
 ): ConnectionResponse['features'] {
-  const provider = getProvider(connection.provider)
+  const provider = providers.get(connection.provider)
   const configuredScopes = oauthClients.scopesForLogin(provider.id)
   return evaluateFeatures(provider, existingScopes, connection).map(
     ({ feature, isEnabled: on, missingScopes: missing }) => {

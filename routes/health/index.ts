@@ -2,7 +2,7 @@ import { getClientSettings } from '../../src/config/config.ts'
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { AppError } from '../../src/lib/errors.ts'
-import { providers } from '../../src/providers/index.ts'
+import { exampleProvider } from '../../src/providers/index.ts'
 import { Nullable, problemResponses } from '../../src/http/schemas.ts'
 import type { Vault } from '../../src/vault/vault.ts'
 
@@ -31,7 +31,7 @@ const SettingSource = Type.Object(
     from: Nullable(
       Type.String({
         description: 'Environment variable that sets it',
-        example: 'JIRA_OAUTH_CLIENT_ID'
+        example: `${exampleProvider.settings.prefix}_OAUTH_CLIENT_ID`
       })
     )
   },
@@ -44,9 +44,9 @@ const OAuthHealthResponse = Type.Object(
     client_secret: SettingSource,
     redirect_uri: SettingSource,
     redirect_uri_in_use: Nullable(
-      Type.String({ example: 'https://app.example.com/api/auth/jira/callback' })
+      Type.String({ example: `https://app.example.com/api/auth/${exampleProvider.id}/callback` })
     ),
-    scopes: Type.Array(Type.String({ example: 'read:jira-work' }))
+    scopes: Type.Array(Type.String({ example: exampleProvider.scopes[0] }))
   },
   { title: 'ProductOAuthSettings' }
 )
@@ -90,7 +90,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'Show which OAuth settings are present and which variables set them; no secrets',
         response: {
           200: Type.Object(
-            Object.fromEntries(providers.map(({ id }) => [id, OAuthHealthResponse])),
+            Object.fromEntries(app.providers.all.map(({ id }) => [id, OAuthHealthResponse])),
             { title: 'OAuthSettings' }
           ),
           ...problemResponses()
@@ -99,7 +99,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     },
     async () =>
       Object.fromEntries(
-        providers.map(({ id }) => {
+        app.providers.all.map(({ id }) => {
           const { sources, redirectUri } = getClientSettings(app.config, id)
           const missing = app.oauthClients.findMissingSettings(id)
           const toSettingSource = (name: 'client_id' | 'client_secret' | 'redirect_uri') => ({

@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { AppError } from '../../src/lib/errors.ts'
 import { requireUser } from '../../src/oauth/resolve-user.ts'
 import { getAliasPrefix } from '../../src/http/pagination.ts'
-import { providers, type Provider } from '../../src/providers/index.ts'
+import type { Provider } from '../../src/providers/provider.ts'
 import {
   NotModified,
   Nullable,
@@ -30,7 +30,7 @@ const ConnectBody = Type.Object(
 )
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
-  for (const provider of providers) {
+  for (const provider of app.providers.all) {
     await app.register(integrationRoutes, { prefix: `/${provider.id}`, provider })
   }
 }

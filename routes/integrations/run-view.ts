@@ -1,4 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
+import { exampleProvider } from '../../src/providers/index.ts'
 import { Id, Nullable, Timestamp } from '../../src/http/schemas.ts'
 import type { SyncRun } from '../../src/store/repositories/sync-runs.ts'
 
@@ -16,7 +17,7 @@ const CountSchema = (description: string) => Type.Integer({ minimum: 0, descript
 export const RunResponse = Type.Object(
   {
     id: Id,
-    product: Type.String({ example: 'jira' }),
+    product: Type.String({ example: exampleProvider.id }),
     owner_id: Id,
     mode: Type.String({
       description: '`due`, `incremental` or `full`; see the `mode` parameter',

@@ -5,7 +5,7 @@ import type { FastifyContextConfig, FastifyRequest } from 'fastify'
 import { isIdPosition, decodeCursor } from '../../src/http/cursor.ts'
 import { AppError } from '../../src/lib/errors.ts'
 import { paginate, getAliasPrefix } from '../../src/http/pagination.ts'
-import type { Provider } from '../../src/providers/index.ts'
+import type { Provider } from '../../src/providers/provider.ts'
 import {
   EmptyBody,
   Id,

@@ -1,7 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { requireUser } from '../../src/oauth/resolve-user.ts'
-import { providers } from '../../src/providers/index.ts'
 import type { Collection } from '../../src/providers/provider.ts'
 import {
   Id,
@@ -10,14 +9,13 @@ import {
   toItemTypeName,
   toTypeName
 } from '../../src/http/schemas.ts'
-import { getItemRepository } from '../../src/sync/copy-collection.ts'
 import { createItemList, createItemSchema, toItemResponse } from './lists.ts'
 
 export const autoPrefix = '/'
 
-/** `/jira/projects`, `/confluence/pages`: one pair of routes for every collection of every product. */
+/** `/jira/projects`, `/confluence/pages`: the routes of every collection of every product. */
 const routes: FastifyPluginAsyncTypebox = async (app) => {
-  for (const { id, collections } of providers) {
+  for (const { id, collections } of app.providers.all) {
     for (const collection of collections) {
       await app.register(itemRoutes, {
         prefix: `/${id}/${collection.name}`,
@@ -37,7 +35,7 @@ const itemRoutes: FastifyPluginAsyncTypebox<{ collection: Collection; name: stri
   const { manualUpload } = collection
 
   if (manualUpload !== undefined) {
-    const table = getItemRepository(app.store, collection.name)
+    const items = app.store.items(collection.name)
     app.post(
       '',
       {
@@ -63,7 +61,7 @@ const itemRoutes: FastifyPluginAsyncTypebox<{ collection: Collection; name: stri
           unknown
         >
         const { remoteId, item } = manualUpload.fromRequest(fields)
-        const { row, created } = await table.save(ownerId, remoteId, item as never)
+        const { row, created } = await items.save(ownerId, remoteId, item)
         return await reply.code(created ? 201 : 200).send(toItemResponse(collection, row))
       }
     )

@@ -12,8 +12,7 @@ import {
   Timestamp,
   toItemTypeName
 } from '../../src/http/schemas.ts'
-import type { ItemTable, ListedItem, ListPosition } from '../../src/model/items.ts'
-import { getItemRepository } from '../../src/sync/copy-collection.ts'
+import type { ListedItem, ListPosition } from '../../src/model/items.ts'
 
 /** Bodies make items heavy: so many at most come with theirs. */
 const MAX_ITEMS_WITH_BODY = 100
@@ -26,24 +25,6 @@ interface ListQuery {
   include?: 'body'
   [within: string]: string | number | undefined
 }
-
-export const BodyResponse = Type.Object(
-  {
-    storage: Type.String({
-      description: "Confluence's storage format",
-      example: '<p>Restart the worker.</p>'
-    }),
-    text: Type.String({
-      description: 'Its words, a line for each block',
-      example: 'Restart the worker.'
-    })
-  },
-  {
-    title: 'ItemBody',
-    description:
-      'With include=body; null where the connection does not copy bodies, or there is none'
-  }
-)
 
 /** One item as lists serve it. */
 export function createItemSchema({ name, responseFields }: Collection) {
@@ -62,52 +43,64 @@ export function createItemSchema({ name, responseFields }: Collection) {
   )
 }
 
-export function toItemResponse(collection: Collection, row: ListedItem<ItemTable>) {
+/**
+ * One item of a collection that has bodies, with its body.
+ *
+ * @param isOptional whether the field is absent unless the caller asks for it
+ */
+export function createItemSchemaWithBody(collection: Collection, isOptional: boolean) {
+  const { name, body } = collection
+  if (body === undefined) return createItemSchema(collection)
+  const BodyResponse = Nullable(body.responseSchema)
+  const bodyFields: TProperties = { body: isOptional ? Type.Optional(BodyResponse) : BodyResponse }
+  return Type.Composite([createItemSchema(collection), Type.Object(bodyFields)], {
+    title: `${toItemTypeName(name)}WithBody`
+  })
+}
+
+export function toItemResponse(collection: Collection, row: ListedItem) {
   const { id, ownerId, updatedAt, remoteUpdatedAt } = row
   return {
     id,
     owner_id: ownerId,
-    ...collection.toResponse(row as never),
+    ...collection.toResponse(row),
     updated_at: (remoteUpdatedAt ?? updatedAt).toISOString()
   }
 }
 
 /** The list of a collection: what it may be asked for, what it serves, and one page of it. */
 export function createItemList({ store }: FastifyInstance, collection: Collection) {
-  const { parentFilter } = collection
-  const table = getItemRepository(store, collection.name)
-  const filterParameters: TProperties =
-    parentFilter === undefined
-      ? {}
-      : {
-          [parentFilter.name]: Type.Optional(
-            Type.String({
-              minLength: 1,
-              maxLength: 255,
-              format: 'text',
-              description: parentFilter.description,
-              example: parentFilter.example
+  const { parentFilter, table, body } = collection
+  const items = store.items(collection.name)
+  const filterParameters: TProperties = {
+    [table.filterBy.parameter]: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 255,
+        format: 'text',
+        description: parentFilter.description,
+        example: parentFilter.example
+      })
+    )
+  }
+  const includeParameters: TProperties =
+    body !== undefined
+      ? {
+          limit: Type.Optional(
+            Type.Integer({
+              ...withoutDefault(PaginationParameters.limit),
+              description: `How many at most. Default: ${PaginationParameters.limit.default}, and with include=body ${MAX_ITEMS_WITH_BODY}, which is the most then`
+            })
+          ),
+          include: Type.Optional(
+            Type.Unsafe<'body'>({
+              type: 'string',
+              enum: ['body'],
+              description: `body: with bodies, which the connection copies while its ${body.option} is on`
             })
           )
         }
-  const includeParameters: TProperties = table.hasBody
-    ? {
-        limit: Type.Optional(
-          Type.Integer({
-            ...withoutDefault(PaginationParameters.limit),
-            description: `How many at most. Default: ${PaginationParameters.limit.default}, and with include=body ${MAX_ITEMS_WITH_BODY}, which is the most then`
-          })
-        ),
-        include: Type.Optional(
-          Type.Unsafe<'body'>({
-            type: 'string',
-            enum: ['body'],
-            description:
-              'body: with the bodies, which the connection copies where its page_bodies is on'
-          })
-        )
-      }
-    : {}
+      : {}
 
   return {
     parameters: {
@@ -134,15 +127,7 @@ export function createItemList({ store }: FastifyInstance, collection: Collectio
       ...includeParameters
     },
 
-    ItemSchema: table.hasBody
-      ? Type.Composite(
-          [
-            createItemSchema(collection),
-            Type.Object({ body: Type.Optional(Nullable(BodyResponse)) })
-          ],
-          { title: `${toItemTypeName(collection.name)}WithBody` }
-        )
-      : createItemSchema(collection),
+    ItemSchema: createItemSchemaWithBody(collection, true),
 
     /**
      * One page of an owner's items. The answer gets a Link header when there is more, and an ETag: the place of the owner's
@@ -164,25 +149,22 @@ export function createItemList({ store }: FastifyInstance, collection: Collectio
         reply.code(304)
         return undefined
       }
-      const rows = await (includeBodies ? table.listWithBody : table.list)(
+      const rows = await (includeBodies ? items.listWithBody : items.list)(
         ownerId,
         limit + 1,
         position,
         {
-          parentKey: query[parentFilter?.name ?? ''] as string | undefined,
+          parentKey: query[table.filterBy.parameter] as string | undefined,
           updatedSince:
             query.updated_since === undefined ? undefined : Date.parse(query.updated_since),
           text: query.q
         }
       )
-      const result = paginate(rows, limit, url, (row) => [
-        collection.sortValue(row as never),
-        row.id
-      ])
+      const result = paginate(rows, limit, url, (row) => [String(row[table.sortBy]), row.id])
       reply.headers(result.headers)
       return result.page.map((row) =>
         includeBodies
-          ? { ...toItemResponse(collection, row), body: toBodyResponse(row) }
+          ? { ...toItemResponse(collection, row), body: body?.toResponse(row) ?? null }
           : toItemResponse(collection, row)
       )
     }
@@ -207,11 +189,6 @@ function resolveLimit({ limit }: ListQuery, includeBodies: boolean): number {
     )
   }
   return limit ?? MAX_ITEMS_WITH_BODY
-}
-
-export function toBodyResponse(row: ListedItem<ItemTable>) {
-  const { body, bodyText } = row as { body?: string | null; bodyText?: string | null }
-  return typeof body === 'string' ? { storage: body, text: bodyText ?? '' } : null
 }
 
 /** RFC 9110 section 13.1.2: weak comparison, and `*` for anything. */

@@ -2,7 +2,7 @@ import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { escapeHtml, PAGE_HEADERS, renderPage } from '../../src/http/html.ts'
 import type { ErrorCode } from '../../src/lib/errors.ts'
-import { providers } from '../../src/providers/index.ts'
+import type { ProviderRegistry } from '../../src/providers/registry.ts'
 
 const ERROR_MESSAGES: Partial<Record<ErrorCode, string>> = {
   access_denied: 'Consent was not given.',
@@ -34,7 +34,8 @@ const OutcomeQuery = Type.Object({
 
 /** Outcome of a login, for services without a front end. Links are relative, so they work under any prefix. */
 export const outcomePages: FastifyPluginAsyncTypebox = async (app) => {
-  for (const path of [...providers.map(({ id }) => `/${id}`), '/callback']) {
+  const { providers } = app
+  for (const path of [...providers.all.map(({ id }) => `/${id}`), '/callback']) {
     app.get(
       path,
       {
@@ -43,15 +44,19 @@ export const outcomePages: FastifyPluginAsyncTypebox = async (app) => {
       },
       async ({ query }, reply) => {
         reply.headers(PAGE_HEADERS)
-        const provider = providers.find(({ id }) => id === (query.provider ?? path.slice(1)))
+        const provider = providers.find(query.provider ?? path.slice(1))
         const title = provider?.title ?? 'Atlassian'
         return query.status === 'success'
-          ? renderPage(`${title} is connected`, renderSuccess(query.user_id ?? ''), 'success')
+          ? renderPage(
+              `${title} is connected`,
+              renderSuccess(providers, query.user_id ?? ''),
+              'success'
+            )
           : renderPage(
               query.error === 'account_changed'
                 ? `The ${title} connection is unchanged`
                 : `${title} is not connected`,
-              renderFailure(provider?.id ?? 'jira', query),
+              renderFailure((provider ?? providers.fallback).id, query),
               'error'
             )
       }
@@ -59,9 +64,9 @@ export const outcomePages: FastifyPluginAsyncTypebox = async (app) => {
   }
 }
 
-function renderSuccess(userId: string): string {
+function renderSuccess(providers: ProviderRegistry, userId: string): string {
   const id = /^[1-9]\d{0,15}$/.test(userId) ? userId : ''
-  const links = providers.flatMap(({ id: product, title, collections }) =>
+  const links = providers.all.flatMap(({ id: product, title, collections }) =>
     collections.map(
       ({ name }) =>
         `<li><a href="../integrations/${product}/${name}/fetch${id === '' ? '' : `?owner_id=${id}`}">Copied ${title} ${name}</a></li>`

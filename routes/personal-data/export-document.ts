@@ -1,13 +1,11 @@
 import type { FastifyInstance } from 'fastify'
-import { providers } from '../../src/providers/index.ts'
 import type { AuditRow } from '../../src/store/repositories/audit-log.ts'
 import type { UserRow } from '../../src/store/repositories/users.ts'
-import { getItemRepository } from '../../src/sync/copy-collection.ts'
 import { toAuditResponse } from '../audit/view.ts'
 import { listConnectionResponses } from '../connections/view.ts'
 import { toRunResponse } from '../integrations/run-view.ts'
-import { toBodyResponse, toItemResponse } from '../items/lists.ts'
-import { getBatchSize, exportCollections } from './schema.ts'
+import { toItemResponse } from '../items/lists.ts'
+import { getBatchSize } from './schema.ts'
 
 /** Rows of what is small that are read at once. */
 const BATCH_SIZE = 300
@@ -69,17 +67,16 @@ export async function* streamExport(
     )
   )
   yield* streamArray('audit', streamAudit(app, user.id))
-  for (const collection of exportCollections) {
-    const table = getItemRepository(store, collection.name)
+  for (const collection of app.providers.collections) {
     yield* streamArray(
       collection.name,
       mapPages(
-        table.exportAll(user.id, getBatchSize(store, collection)),
+        store.items(collection.name).exportAll(user.id, getBatchSize(collection)),
         ({ site, remoteId, item }) => ({
           site: site === '' ? null : site,
           remote_id: remoteId,
           ...toItemResponse(collection, item),
-          ...(table.hasBody ? { body: toBodyResponse(item) } : {})
+          ...(collection.body === undefined ? {} : { body: collection.body.toResponse(item) })
         })
       )
     )
@@ -116,8 +113,8 @@ async function* streamConnections(
   yield ']'
 }
 
-async function* streamRuns({ store }: FastifyInstance, userId: number) {
-  for (const { id } of providers) {
+async function* streamRuns({ store, providers }: FastifyInstance, userId: number) {
+  for (const { id } of providers.all) {
     yield* mapPages(
       paginateById(async (before) => await store.runs.list(userId, id, BATCH_SIZE, before)),
       toRunResponse

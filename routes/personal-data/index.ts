@@ -33,7 +33,9 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
             description:
               'The document. It is sent while it is read: where that fails the connection is cut, and what came by then is no JSON',
             content: {
-              'application/json': { schema: Type.Unsafe<Readable>(createExportSchema(app.store)) }
+              'application/json': {
+                schema: Type.Unsafe<Readable>(createExportSchema(app.providers))
+              }
             }
           },
           ...problemResponses(404, 422)

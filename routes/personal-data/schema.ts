@@ -1,22 +1,12 @@
 import { Type } from '@sinclair/typebox'
-import { providers } from '../../src/providers/index.ts'
+import { exampleProvider } from '../../src/providers/index.ts'
+import type { ProviderRegistry } from '../../src/providers/registry.ts'
 import type { Collection } from '../../src/providers/provider.ts'
 import { Id, Nullable, Timestamp, toItemTypeName } from '../../src/http/schemas.ts'
-import { COLLECTIONS } from '../../src/model/items.ts'
-import { getItemRepository } from '../../src/sync/copy-collection.ts'
-import type { Store } from '../../src/store/index.ts'
 import { AuditResponse } from '../audit/view.ts'
-import { ConnectionResponse, HistoryResponse } from '../connections/schema.ts'
+import { createConnectionSchema, HistoryResponse } from '../connections/schema.ts'
 import { RunResponse } from '../integrations/run-view.ts'
-import { BodyResponse, createItemSchema } from '../items/lists.ts'
-
-export const exportCollections: readonly Collection[] = COLLECTIONS.map((name) => {
-  const collection = providers
-    .flatMap(({ collections }) => [...collections])
-    .find((each) => each.name === name)
-  if (collection === undefined) throw new Error('A table that no product fills')
-  return collection
-})
+import { createItemSchemaWithBody } from '../items/lists.ts'
 
 const RemoteIdentity = Type.Object({
   site: Nullable(
@@ -31,11 +21,11 @@ const RemoteIdentity = Type.Object({
   })
 })
 
-const ProductSchema = Type.String({ example: 'jira' })
+const ProductSchema = Type.String({ example: exampleProvider.id })
 const ReturnUrlSchema = Nullable(Type.String({ example: 'https://app.example.com/settings' }))
 
 /** Everything that is kept about one person, but what nobody may have: tokens and hashes. */
-export const createExportSchema = (store: Store) =>
+export const createExportSchema = (providers: ProviderRegistry) =>
   Type.Object(
     {
       exported_at: Timestamp,
@@ -60,7 +50,11 @@ export const createExportSchema = (store: Store) =>
       ),
       connections: Type.Array(
         Type.Composite(
-          [Type.Object({ id: Id }), ConnectionResponse, Type.Object({ history: HistoryResponse })],
+          [
+            Type.Object({ id: Id }),
+            createConnectionSchema(providers),
+            Type.Object({ history: HistoryResponse })
+          ],
           { title: 'ExportedConnection' }
         )
       ),
@@ -102,19 +96,12 @@ export const createExportSchema = (store: Store) =>
           'What was done about this person, newest first. From which address, and by which key or operator, is left out where that was somebody else'
       }),
       ...Object.fromEntries(
-        exportCollections.map((collection) => [
+        providers.collections.map((collection) => [
           collection.name,
           Type.Array(
-            Type.Composite(
-              [
-                RemoteIdentity,
-                createItemSchema(collection),
-                ...(getItemRepository(store, collection.name).hasBody
-                  ? [Type.Object({ body: Nullable(BodyResponse) })]
-                  : [])
-              ],
-              { title: `Exported${toItemTypeName(collection.name)}` }
-            )
+            Type.Composite([RemoteIdentity, createItemSchemaWithBody(collection, false)], {
+              title: `Exported${toItemTypeName(collection.name)}`
+            })
           )
         ])
       )
@@ -122,7 +109,7 @@ export const createExportSchema = (store: Store) =>
     { title: 'UserExport' }
   )
 
-/** Rows that are read at once: few where they carry long texts. */
-export function getBatchSize(store: Store, { name }: Collection): number {
-  return getItemRepository(store, name).hasBody ? 100 : 300
+/** Rows per query: fewer where they have bodies. */
+export function getBatchSize({ body }: Collection): number {
+  return body === undefined ? 300 : 100
 }

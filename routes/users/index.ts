@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox'
+import { exampleProvider } from '../../src/providers/index.ts'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { removeUser } from '../../src/connections/disconnect.ts'
 import { isIdPosition, decodeCursor } from '../../src/http/cursor.ts'
@@ -42,7 +43,7 @@ const UserBody = Type.Object(
 const RemovedUserResponse = Type.Object(
   {
     id: Id,
-    disconnected: Type.Array(Type.String({ example: 'jira' }), {
+    disconnected: Type.Array(Type.String({ example: exampleProvider.id }), {
       description: 'Products that were connected'
     }),
     copies: Type.Union([Type.Literal('kept'), Type.Literal('erased')]),
@@ -130,10 +131,10 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       }
     },
     async ({ params, query: { copies }, log }) => {
-      const { store, tokenProvider, syncWorker } = app
+      const { store, providers, tokenProvider, syncWorker } = app
       const user = await requireUser(app.store, params.user_id)
       const products = await removeUser(
-        { store, tokenProvider, stopRuns: syncWorker.cancelForOwner },
+        { store, providers, tokenProvider, stopRuns: syncWorker.cancelForOwner },
         user,
         copies === 'keep',
         log

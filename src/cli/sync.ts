@@ -7,18 +7,18 @@ import { describeProgress, formatResult } from './sync-report.ts'
 import { formatTime, stripControlChars } from './terminal.ts'
 import { isHttpBaseUrl } from '../config/formats.ts'
 import { StartError } from '../lib/errors.ts'
-import { PRODUCT_TITLES } from '../model/products.ts'
+import { builtInProviders } from '../providers/index.ts'
 
 const MODES = ['due', 'incremental', 'full'] as const
-const PRODUCTS = Object.keys(PRODUCT_TITLES) as Product[]
+const PRODUCT_TITLES = new Map(builtInProviders.map(({ id, title }) => [id, title]))
+const PRODUCTS = [...PRODUCT_TITLES.keys()]
 const EXIT_CODE_BY_SIGNAL = {
   SIGINT: EXIT_CODES.interrupted,
   SIGTERM: EXIT_CODES.terminated
 } as const
 
-type Product = keyof typeof PRODUCT_TITLES
 interface SyncTarget {
-  product: Product
+  product: string
   owner: string | undefined
   base: string
 }
@@ -72,9 +72,9 @@ export const sync = defineCommand({
     json: JSON_OPTION
   },
   examples: [
-    ['--product jira', 'Copy what is due, with the key of CONNECTOR_API_KEY.'],
-    ['--product confluence --owner 7 --mode full', "Copy everything of user 7's connection."],
-    ['--product jira --cancel', 'Cancel the run that is in progress.']
+    [`--product ${PRODUCTS[0]}`, 'Copy what is due, with the key of CONNECTOR_API_KEY.'],
+    [`--product ${PRODUCTS[1]} --owner 7 --mode full`, "Copy everything of user 7's connection."],
+    [`--product ${PRODUCTS[0]} --cancel`, 'Cancel the run that is in progress.']
   ],
   async run({ product, owner, mode, noWait, cancel, url, key, json }) {
     if (cancel && (mode !== undefined || noWait)) {
@@ -154,7 +154,7 @@ async function runSync(
   try {
     const joined = run.started_at !== null || run.mode !== mode
     progress.log(
-      `${PRODUCT_TITLES[target.product]} of user ${run.owner_id}: run ${run.id}` +
+      `${PRODUCT_TITLES.get(target.product)} of user ${run.owner_id}: run ${run.id}` +
         (joined ? `, already in progress${run.mode === mode ? '' : ` (mode ${run.mode})`}.` : '.')
     )
     const events = client.streamRun(`${runUrl}/events`, () => {
@@ -187,7 +187,7 @@ async function cancelRun(client: SyncClient, target: SyncTarget, isJson: boolean
   )
   if (newestRun === undefined || !['queued', 'running', 'parked'].includes(newestRun.state)) {
     throw new StartError(
-      [`No ${PRODUCT_TITLES[target.product]} run is in progress.`],
+      [`No ${PRODUCT_TITLES.get(target.product)} run is in progress.`],
       EXIT_CODES.failure
     )
   }

@@ -22,7 +22,7 @@ export interface Config {
   logLevel: string
   databaseUrl: string
   /** How to open that database. */
-  database: Omit<EngineOptions, 'onAvailabilityChange'>
+  database: Omit<EngineOptions, 'onAvailabilityChange' | 'itemTables'>
   vaultKeys: string | null
   vaultKeysFile: string | null
   /** Whether calls need no credential. */

@@ -1,5 +1,5 @@
 import Fastify, { type FastifyInstance } from 'fastify'
-import { providers as builtInProviders } from '../providers/index.ts'
+import { builtInProviders } from '../providers/index.ts'
 import type { Provider } from '../providers/provider.ts'
 import { loadKeys, resolveKeySource, type LoadedKeys } from '../vault/source.ts'
 import { resolveSettings, type ResolvedSettings } from './aliases.ts'

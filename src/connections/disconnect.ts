@@ -1,6 +1,7 @@
 import type { Logger } from '../lib/http-client.ts'
 import type { TokenProvider } from '../grants/access-token.ts'
-import { providers, type Provider } from '../providers/index.ts'
+import type { Provider } from '../providers/provider.ts'
+import type { ProviderRegistry } from '../providers/registry.ts'
 import type { Store } from '../store/index.ts'
 import type { UserRow } from '../store/repositories/users.ts'
 import { requireConnection, type SiteSettings, type StopRuns } from './sites.ts'
@@ -66,7 +67,7 @@ export async function disconnect(
  * @returns the products that were connected
  */
 export async function removeUser(
-  settings: Omit<DisconnectSettings, 'eraseCopiesStatements'>,
+  settings: Omit<DisconnectSettings, 'eraseCopiesStatements'> & { providers: ProviderRegistry },
   user: UserRow,
   keepCopies: boolean,
   log: Logger
@@ -76,7 +77,9 @@ export async function removeUser(
   for (const { connection } of connections) await stopRuns(user.id, connection.provider)
   const deleteLoginsStatement = await store.loginFlows.deleteForUserStatement(user)
   await store.connections.remove(user.id, undefined, [
-    ...providers.map(({ id }) => store.runs.failActiveStatement(user.id, id, DISCONNECTED_REASON)),
+    ...settings.providers.all.map(({ id }) =>
+      store.runs.failActiveStatement(user.id, id, DISCONNECTED_REASON)
+    ),
     keepCopies ? store.users.anonymizeStatement(user.id) : store.users.deleteStatement(user.id),
     // If the user's row stays, foreign keys delete nothing.
     store.connectSessions.deleteForUserStatement(user.id),

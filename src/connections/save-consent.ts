@@ -5,10 +5,10 @@ import { logStateChanges } from '../grants/log-state-change.ts'
 import { deriveGrantId } from '../grants/grant-id.ts'
 import { computeKeepAliveAt } from '../grants/refresh.ts'
 import { encryptTokens } from '../grants/encrypt.ts'
-import type { OAuthClient } from '../oauth/authorize-url.ts'
 import type { Consent } from '../oauth/flow.ts'
 import { retryUntil } from '../lib/retry.ts'
-import { getProvider } from '../providers/index.ts'
+import type { Provider } from '../providers/provider.ts'
+import type { ProviderRegistry } from '../providers/registry.ts'
 import type { ConnectionWithGrant } from '../store/repositories/connections.ts'
 import type { StatementBuilder } from '../store/engine.ts'
 import type { Store } from '../store/index.ts'
@@ -29,6 +29,7 @@ const ACCOUNT_CHANGED_REASON = {
 
 export interface ConsentSettings {
   store: Store
+  providers: ProviderRegistry
   vault: Vault
   tokenProvider: TokenProvider
   now: () => number
@@ -51,7 +52,7 @@ export async function saveConsent(
 ): Promise<void> {
   const { store, vault, tokenProvider, now } = settings
   const { client, tokens, accountId, userId, sites } = consent
-  const provider = getProvider(client.provider)
+  const provider = settings.providers.get(client.provider)
   const existing = await store.connections.get(userId, provider.id)
   const hasAccountChanged = existing !== undefined && existing.grant.accountId !== accountId
   if (hasAccountChanged && !consent.changeAccount) throw accountChangedError(provider.title)
@@ -118,21 +119,21 @@ export async function saveConsent(
   // Another consent was stored in between; evaluate again against it.
   if (changes === undefined) return await saveConsent(settings, consent, log, extraStatements)
   logStateChanges(changes, log)
-  logFeatures(existing, client, scopes, log)
+  logFeatures(existing, provider, scopes, log)
   tokenProvider.invalidate(id)
   if (hasGrantChanged) await eraseFromDisk({ store, tokenProvider }, [existing.grant.id], log)
   // A successful exchange proves that the client's settings work.
   logStateChanges(await store.grants.markClientConfigured(client.clientId), log)
-  await reevaluateConnections(store, id, true, log)
+  await reevaluateConnections(settings, id, true, log)
 }
 
 function logFeatures(
   existing: ConnectionWithGrant | undefined,
-  { provider }: OAuthClient,
+  provider: Provider,
   scopes: readonly string[],
   log: Logger
 ): void {
-  const features = evaluateFeatures(getProvider(provider), scopes, { refusedFeatures: [] })
+  const features = evaluateFeatures(provider, scopes, { refusedFeatures: [] })
   log.info({
     event: 'consent_saved',
     reconnected: existing !== undefined,

@@ -9,7 +9,8 @@ import {
   type AuthorizedRequest,
   type Throttle
 } from '../providers/atlassian.ts'
-import { getProvider, type Provider, type ProviderId } from '../providers/index.ts'
+import type { Provider } from '../providers/provider.ts'
+import type { ProviderRegistry } from '../providers/registry.ts'
 import type { AuditEntry } from '../store/repositories/audit-log.ts'
 import type {
   Connection,
@@ -35,6 +36,7 @@ export type StopRuns = (userId: number, provider: string) => Promise<void>
 
 export interface SiteSettings {
   store: Store
+  providers: ProviderRegistry
   http: HttpClient
   now: () => number
   tokenProvider: TokenProvider
@@ -48,7 +50,7 @@ export interface SiteSettings {
   /** Builds the statements that erase an owner's copies from these sites, or from all. */
   eraseCopiesStatements: (
     userId: number,
-    provider: ProviderId,
+    provider: string,
     cloudIds?: string[]
   ) => StatementBuilder[]
 }
@@ -99,12 +101,7 @@ export async function checkConnection(
 ): Promise<ConnectionWithGrant> {
   const existing = await requireConnection(settings.store, userId, provider)
   const sites = await fetchSites(settings, provider, existing, log)
-  return await updateWithRetry(
-    settings.store,
-    existing,
-    (connection) => ({ ...connection, sites }),
-    log
-  )
+  return await updateWithRetry(settings, existing, (connection) => ({ ...connection, sites }), log)
 }
 
 /**
@@ -132,7 +129,7 @@ export async function selectSites(
   }
   await stopRuns(userId, provider.id)
   return await updateWithRetry(
-    settings.store,
+    settings,
     existing,
     (connection) => ({ ...connection, sites, selectedSites }),
     log,
@@ -166,14 +163,14 @@ export async function selectSites(
  * @param isNewConsent true after a consent, which also clears earlier refusals of the gateway
  */
 export async function reevaluateConnections(
-  store: Store,
+  settings: Pick<SiteSettings, 'store' | 'providers'>,
   grantId: string,
   isNewConsent: boolean,
   log: Logger
 ): Promise<void> {
-  for (const connectionWithGrant of await store.connections.listByGrant(grantId)) {
+  for (const connectionWithGrant of await settings.store.connections.listByGrant(grantId)) {
     await updateWithRetry(
-      store,
+      settings,
       connectionWithGrant,
       (connection) => (isNewConsent ? { ...connection, refusedFeatures: [] } : connection),
       log
@@ -186,14 +183,14 @@ export async function reevaluateConnections(
  * refuses it.
  */
 export async function recordScopeRefusal(
-  store: Store,
+  settings: Pick<SiteSettings, 'store' | 'providers'>,
   connectionWithGrant: ConnectionWithGrant,
   feature: string,
   isRefused: boolean,
   log: Logger
 ): Promise<void> {
   await updateWithRetry(
-    store,
+    settings,
     connectionWithGrant,
     (connection) => {
       const others = connection.refusedFeatures.filter((name) => name !== feature)
@@ -242,14 +239,14 @@ async function fetchSites(
  * @param buildAuditEntries audit entries for what a caller requested
  */
 async function updateWithRetry(
-  store: Store,
+  { store, providers }: Pick<SiteSettings, 'store' | 'providers'>,
   { connection: { userId, provider: id, grantId } }: ConnectionWithGrant,
   applyChange: (connection: Connection) => Connection,
   log: Logger,
   buildStatements: (connection: Connection) => StatementBuilder[] = () => [],
   buildAuditEntries: (connection: Connection) => AuditEntry[] = () => []
 ): Promise<ConnectionWithGrant> {
-  const provider = getProvider(id)
+  const provider = providers.get(id)
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const current = await requireConnection(store, userId, provider)
     if (current.connection.grantId !== grantId) break

@@ -1,7 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { isLoopback } from '../config/formats.ts'
-import { getClientSettings, type Config } from '../config/config.ts'
-import { providers } from '../providers/index.ts'
+import type { Config } from '../config/config.ts'
 import { getAliasPrefix } from './pagination.ts'
 
 /** How callback paths end, under any prefix. */
@@ -16,8 +15,8 @@ export function baseUrlFromRedirectUri(redirectUri: string): string | null {
 /** The first redirect URI that implies the base URL of this service; null if none does. */
 export function findRedirectUriWithBaseUrl({ clients }: Pick<Config, 'clients'>): string | null {
   return (
-    providers
-      .map(({ id }) => getClientSettings({ clients }, id).redirectUri)
+    Object.values(clients)
+      .map(({ redirectUri }) => redirectUri)
       .find((uri) => uri !== null && baseUrlFromRedirectUri(uri) !== null) ?? null
   )
 }

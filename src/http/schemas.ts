@@ -1,5 +1,7 @@
 import { Type } from '@sinclair/typebox'
 
+import { exampleProvider } from '../providers/index.ts'
+
 export { Nullable, OptionalText } from '../lib/typebox.ts'
 
 /**
@@ -95,7 +97,7 @@ export const Problem = Type.Object(
     confirm_url: Type.Optional(
       Type.String({
         description: 'With `account_changed`: login URL that confirms the change',
-        example: 'https://app.example.com/auth/jira/login?redirect=true&change_account=true'
+        example: `https://app.example.com/auth/${exampleProvider.id}/login?change_account=true`
       })
     )
   },

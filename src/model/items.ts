@@ -1,48 +1,54 @@
-import type { Tables } from '../../drizzle/tables.ts'
+import type { ItemColumn, ItemTableShape } from '../../drizzle/items.ts'
 
-/** The copied kinds of things, by the name of their table. */
-export const COLLECTIONS = ['projects', 'issues', 'spaces', 'pages'] as const
-export type CollectionName = (typeof COLLECTIONS)[number]
+export type { ItemTableShape }
 
-export type ItemTable = Tables[CollectionName]
+/** A row as the driver returns it, by column name. */
+export type RawRow = Record<string, string | number | null>
 
-/** Columns that are about the row and not about the item. */
-export const SYNC_COLUMNS = [
-  'id',
-  'ownerId',
-  'site',
-  'remoteId',
-  'revision',
-  'updatedAt',
-  'seq',
-  'generation',
-  'deletedAt'
-] as const
-/** Long texts that lists leave out unless they are asked for. */
-export const BODY_COLUMNS: readonly string[] = ['body', 'bodyText']
-type SyncColumn = (typeof SYNC_COLUMNS)[number]
-
-/** One item as a product or a caller describes it. */
-export type ItemFields<T extends ItemTable> = Omit<T['$inferInsert'], SyncColumn>
-export interface ItemsByCollection {
-  projects: ItemFields<Tables['projects']>
-  issues: ItemFields<Tables['issues']>
-  spaces: ItemFields<Tables['spaces']>
-  pages: ItemFields<Tables['pages']>
+/** What every item has, whatever its collection. */
+// A type and not an interface, so that items of one shape are assignable to `AnyItem`.
+type CommonFields = {
+  url?: string | null
+  /** When Atlassian last changed it; null where Atlassian does not say. */
+  remoteUpdatedAt?: Date | null
 }
 
-/** One item with its name at Atlassian. */
-export interface RemoteItem<Item> {
+/** An item of a collection that is known only at run time. */
+type AnyItem = CommonFields & Record<string, string | number | Date | null | undefined>
+
+type ColumnValue<Column extends ItemColumn> = Column['kind'] extends 'instant'
+  ? Date
+  : Column['kind'] extends 'integer'
+    ? number
+    : string
+type NullableName<Columns extends Record<string, ItemColumn>> = {
+  [Name in keyof Columns]: Columns[Name] extends { isNullable: true } ? Name : never
+}[keyof Columns]
+
+/** One item as a product or a caller describes it: the columns of its table that describe the item. */
+export type Item<Shape extends ItemTableShape = ItemTableShape> =
+  string extends keyof Shape['columns']
+    ? AnyItem
+    : CommonFields & {
+        [Name in Exclude<keyof Shape['columns'], NullableName<Shape['columns']>>]: ColumnValue<
+          Shape['columns'][Name]
+        >
+      } & {
+        [Name in NullableName<Shape['columns']>]?: ColumnValue<Shape['columns'][Name]> | null
+      }
+
+/** One item with its id at Atlassian. */
+export interface RemoteItem<Contents = Item> {
   remoteId: string
-  item: Item
+  item: Contents
 }
 
-/** One item as lists have it: its contents, whose it is, and when the copy changed. */
-export type ListedItem<T extends ItemTable> = Pick<
-  T['$inferSelect'],
-  'id' | 'ownerId' | 'updatedAt'
-> &
-  ItemFields<T>
+/** One item as lists serve it: its contents, its owner, and when the copy changed. */
+export type ListedItem<Contents = Item> = Contents & {
+  id: number
+  ownerId: number
+  updatedAt: Date
+}
 
 /** How one page of upstream items changed the table. */
 export interface ChangeCounts {
@@ -51,15 +57,15 @@ export interface ChangeCounts {
   unchanged: number
 }
 
-/** Where a list goes on: the sort value and the id of the last row that was served. */
+/** Where a list continues: the sort value and the id of the last row that was served. */
 export type ListPosition = [sortValue: string, id: number]
 
-/** What narrows a list. */
+/** Conditions that narrow a list. */
 export interface ItemFilter {
-  /** The key of a project or of a space. */
+  /** The key of the parent: a project or a space. */
   parentKey?: string | undefined
-  /** Changed at or after: at Atlassian, or here where Atlassian does not say. Milliseconds since the epoch. */
+  /** Changed at or after this moment at Atlassian, or here where Atlassian does not say. Milliseconds since the epoch. */
   updatedSince?: number | undefined
-  /** A part of title, name or key, in any case of ASCII letters. */
+  /** Part of a searched column; ASCII letters match in either case. */
   text?: string | undefined
 }

@@ -1,9 +1,8 @@
-import type { ProviderId } from '../model/products.ts'
 import type { ClientCredentials } from './tokens.ts'
 
 /** A registered app with everything a login needs. */
 export interface OAuthClient extends ClientCredentials {
-  provider: ProviderId
+  provider: string
   redirectUri: string
   /** All scopes the app may request; a login may request fewer. */
   scopes: readonly string[]

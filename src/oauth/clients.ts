@@ -1,27 +1,28 @@
 import { AppError } from '../lib/errors.ts'
 import { getClientSettings, type Config } from '../config/config.ts'
 import { REPORT_SCOPE } from '../providers/atlassian.ts'
-import { getProvider, providers, type ProviderId } from '../providers/index.ts'
+import type { ProviderRegistry } from '../providers/registry.ts'
 import { sandboxCredentials } from './sandbox-client.ts'
 import type { Grant } from '../store/repositories/grants.ts'
 import type { OAuthClient } from './authorize-url.ts'
 
 export interface OAuthClientsOptions {
+  providers: ProviderRegistry
   config: Pick<Config, 'clients' | 'authUrl' | 'apiUrl' | 'personalDataReporting'>
   /** Returns this process's own URL for calls to itself; null without a sandbox. */
   sandbox: (() => string) | null
 }
 
 /** The apps registered with Atlassian and, in development, those of the built-in sandbox. */
-export function createOAuthClients({ config, sandbox }: OAuthClientsOptions) {
-  const scopesForLogin = (id: ProviderId) => [
+export function createOAuthClients({ providers, config, sandbox }: OAuthClientsOptions) {
+  const scopesForLogin = (id: string) => [
     ...new Set([
-      ...(getClientSettings(config, id).scopes ?? getProvider(id).scopes),
+      ...(getClientSettings(config, id).scopes ?? providers.get(id).scopes),
       ...(config.personalDataReporting ? [REPORT_SCOPE] : [])
     ])
   ]
 
-  function toConfiguredClient(id: ProviderId): OAuthClient | undefined {
+  function toConfiguredClient(id: string): OAuthClient | undefined {
     const { clientId, clientSecret, redirectUri } = getClientSettings(config, id)
     if (clientId === null || clientSecret === null || redirectUri === null) return undefined
     return {
@@ -36,7 +37,7 @@ export function createOAuthClients({ config, sandbox }: OAuthClientsOptions) {
     }
   }
 
-  function toSandboxClient(id: ProviderId, publicUrl: string): OAuthClient | undefined {
+  function toSandboxClient(id: string, publicUrl: string): OAuthClient | undefined {
     if (sandbox === null) return undefined
     const sandboxUrl = `${sandbox()}/sandbox`
     return {
@@ -51,7 +52,7 @@ export function createOAuthClients({ config, sandbox }: OAuthClientsOptions) {
   }
 
   const listClients = () =>
-    providers
+    providers.all
       .flatMap(({ id }) => [toConfiguredClient(id), toSandboxClient(id, '')])
       .filter((each) => each !== undefined)
   const findById = (clientId: string) => listClients().find((each) => each.clientId === clientId)
@@ -65,7 +66,7 @@ export function createOAuthClients({ config, sandbox }: OAuthClientsOptions) {
      *
      * @param publicUrl the URL under which browsers reach this service, for the sandbox's pages
      */
-    findForLogin: (id: ProviderId, publicUrl: string): OAuthClient | undefined =>
+    findForLogin: (id: string, publicUrl: string): OAuthClient | undefined =>
       toConfiguredClient(id) ?? toSandboxClient(id, publicUrl),
 
     /** The client with this id; undefined if it was removed from the settings. */
@@ -75,7 +76,7 @@ export function createOAuthClients({ config, sandbox }: OAuthClientsOptions) {
     listIds: (): string[] => listClients().map(({ clientId }) => clientId),
 
     /** The client with which a login of this product was started. */
-    findForFlow: (id: ProviderId, clientId: string): OAuthClient | undefined =>
+    findForFlow: (id: string, clientId: string): OAuthClient | undefined =>
       listClients().find((each) => each.provider === id && each.clientId === clientId),
 
     /** All scopes that logins with this client may request, for any product. */
@@ -85,7 +86,7 @@ export function createOAuthClients({ config, sandbox }: OAuthClientsOptions) {
         .flatMap((each) => each.scopes),
 
     findMissingSettings(
-      id: ProviderId
+      id: string
     ): Record<'client_id' | 'client_secret' | 'redirect_uri', boolean> {
       const { clientId, clientSecret, redirectUri } = getClientSettings(config, id)
       return {

@@ -4,7 +4,7 @@ import { AppError, type ErrorCode } from '../lib/errors.ts'
 import { isStorableText } from '../lib/formats.ts'
 import type { HttpClient, Logger } from '../lib/http-client.ts'
 import { fetchAccountId, createTokenRequest, fetchProductSites } from '../providers/atlassian.ts'
-import { getProvider, type ProviderId } from '../providers/index.ts'
+import type { ProviderRegistry } from '../providers/registry.ts'
 import type { Site } from '../model/site.ts'
 import type { LoginFlowRow } from '../store/repositories/login-flows.ts'
 import type { StatementBuilder } from '../store/engine.ts'
@@ -22,6 +22,7 @@ const OUTCOME_POLL_INTERVAL_MS = 50
 
 export interface LoginFlowOptions {
   store: Store
+  providers: ProviderRegistry
   http: HttpClient
   now: () => number
   /** Time-out of one exchange in ms, including connecting and reading. */
@@ -34,7 +35,7 @@ export interface LoginFlowOptions {
    */
   acceptForeignState: boolean
   /** The client with which a flow was started; undefined if it was removed from the settings. */
-  findClient: (provider: ProviderId, clientId: string) => OAuthClient | undefined
+  findClient: (provider: string, clientId: string) => OAuthClient | undefined
   /** Throws if tokens could not be stored; then the code is not exchanged. */
   assertVaultWritable: () => void
   /** Stores a consent together with the given statements. */
@@ -70,19 +71,19 @@ export interface LoginRequest {
 
 export interface CallbackRequest {
   /** The product of the callback that was called; undefined for the callback that serves both. */
-  provider: ProviderId | undefined
+  provider: string | undefined
   query: { code?: string | undefined; state?: string | undefined; error?: string | undefined }
   /** Returns this browser's binding secret for the flow, if it sent one. */
   readBindingSecret: (flowName: string, redirectUri: string) => string | undefined
   /** The client for exchanging a code with a foreign state. */
   fallbackClient: () => OAuthClient | undefined
   /** Returns the request's logger with the product as a field. */
-  logFor: (provider: ProviderId) => Logger
+  logFor: (provider: string) => Logger
 }
 
 /** The result of a callback, and where to send the browser. */
 export interface CallbackResult {
-  provider: ProviderId
+  provider: string
   redirectUri: string | null
   callerState: string | null
   returnUrl: string | null
@@ -152,7 +153,7 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
     const { state, error } = callback.query
     let flow: LoginFlowRow | undefined
     const toResult = (outcome: LoginOutcome): CallbackResult => ({
-      provider: (flow?.provider ?? callback.provider ?? 'jira') as ProviderId,
+      provider: flow?.provider ?? callback.provider ?? settings.providers.fallback.id,
       redirectUri: flow?.redirectUri ?? null,
       callerState: flow?.callerState ?? null,
       returnUrl: flow?.returnUrl ?? null,
@@ -292,8 +293,8 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
     code: string,
     { logFor }: CallbackRequest
   ): Promise<number> {
-    const log = logFor(provider as ProviderId)
-    const client = settings.findClient(provider as ProviderId, clientId)
+    const log = logFor(provider)
+    const client = settings.findClient(provider, clientId)
     if (client === undefined) {
       throw new AppError(
         'oauth_misconfigured',
@@ -311,7 +312,7 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
     }
     const [accountId, sites] = await Promise.all([
       fetchAccountId(tokens.accessToken, tokens.scopes ?? scopes.split(' '), access),
-      fetchProductSites(getProvider(client.provider), access)
+      fetchProductSites(settings.providers.get(client.provider), access)
     ])
     const userId = await resolveOwner(store, hint)
     // The outcome is stored in the same transaction as the tokens, so the two cannot disagree.

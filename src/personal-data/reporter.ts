@@ -4,7 +4,6 @@ import { disconnect } from '../connections/disconnect.ts'
 import { AppError } from '../lib/errors.ts'
 import type { Logger } from '../lib/http-client.ts'
 import { REPORT_SCOPE } from '../providers/atlassian.ts'
-import { getProvider } from '../providers/index.ts'
 import { createIntervalJob, type IntervalJob } from '../lib/interval.ts'
 import {
   MAX_ACCOUNTS_PER_REPORT,
@@ -177,7 +176,7 @@ export function createPersonalDataReporter({
           eraseCopiesStatements: sites.eraseCopiesStatements
         },
         userId,
-        getProvider(provider),
+        sites.providers.get(provider),
         false,
         log
       )

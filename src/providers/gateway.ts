@@ -44,7 +44,7 @@ export function createGateway({
   signal,
   now
 }: GatewaySettings): Gateway {
-  const base = `${apiUrl}/ex/${provider.id}/${site.cloudId}`
+  const base = `${apiUrl}${provider.gatewayPath}/${site.cloudId}`
   if (!UUID_PATTERN.test(site.cloudId)) {
     throw new AppError('upstream_invalid_answer', 'A stored site has no usable cloud id.')
   }

@@ -1,17 +1,14 @@
 import { confluence } from './confluence/confluence.ts'
 import { jira } from './jira/jira.ts'
-import type { ProviderId } from '../model/products.ts'
 import type { Provider } from './provider.ts'
 
-/** Every product this service connects. */
-export const providers: readonly Provider[] = [jira, confluence]
+/** The products that this service connects. The first one is the default of `createRegistry`. */
+export const builtInProviders: readonly [Provider, ...Provider[]] = [jira, confluence]
 
-export function getProvider(id: string): Provider {
-  const provider = providers.find((each) => each.id === id)
-  if (provider === undefined) {
-    throw new Error('A stored row names a product this version does not know')
-  }
-  return provider
-}
+/** The tables of their collections, which `npm run db:generate` makes migrations of. */
+export const itemTableShapes = builtInProviders.flatMap(({ collections }) =>
+  collections.map(({ table }) => table)
+)
 
-export type { Provider, ProviderId }
+/** The product that schemas and documents use in examples. */
+export const exampleProvider: Provider = jira

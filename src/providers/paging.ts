@@ -20,11 +20,11 @@ const MAX_CHAIN_MS = 5 * MINUTE_MS
 const MAX_CHAIN_ITEMS = 50_000
 
 /** Sorts what upstream sent into items and what does not fit. */
-export function parseItems<Item>(
+export function parseItems<Contents>(
   values: unknown[],
-  parseItem: (value: Record<string, unknown>) => RemoteItem<Item> | InvalidItem
-): { items: Array<RemoteItem<Item>>; invalidItems: InvalidItem[] } {
-  const [items, invalidItems]: [Array<RemoteItem<Item>>, InvalidItem[]] = [[], []]
+  parseItem: (value: Record<string, unknown>) => RemoteItem<Contents> | InvalidItem
+): { items: Array<RemoteItem<Contents>>; invalidItems: InvalidItem[] } {
+  const [items, invalidItems]: [Array<RemoteItem<Contents>>, InvalidItem[]] = [[], []]
   for (const value of values) {
     const result = isRecord(value)
       ? parseItem(value)

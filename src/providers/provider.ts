@@ -1,110 +1,114 @@
-import type { TProperties } from '@sinclair/typebox'
+import type { TProperties, TSchema } from '@sinclair/typebox'
 import type { HttpResponse } from '../lib/http-client.ts'
-import type { RawRow } from '../store/engine.ts'
-import type { CollectionName, ItemsByCollection, RemoteItem } from '../model/items.ts'
+import type { Item, ItemTableShape, ListedItem, RawRow, RemoteItem } from '../model/items.ts'
 import type { Site } from '../model/site.ts'
-import type { ProviderId } from '../model/products.ts'
 
-/** Reads JSON documents through the gateway, bound to one grant and one site. Paths start below the product's base, from `/rest` or `/wiki` on. */
+/**
+ * Reads JSON documents through the gateway with one grant, on one site. Paths start below the
+ * cloudId: `/rest/…`, `/wiki/…`.
+ */
 export interface Gateway {
   get: (path: string, query?: Record<string, string>) => Promise<unknown>
   post: (path: string, json: object) => Promise<unknown>
   /** Atlassian's time, in milliseconds since the epoch. */
   now: () => number
-  /** How far off that may be, in milliseconds: until the first answer it is only this machine's. */
+  /** The largest error of `now` in milliseconds: until the first response it is this machine's clock. */
   clockUncertaintyMs: () => number
 }
 
-/** What reading one collection of one site takes. */
+/** What a collection needs to read one site. */
 export interface CollectionReader extends Gateway {
   site: Site
-  /** The full listing that is under way: rows that carry its number have been read already. */
+  /** The full listing in progress: rows that carry its number have been read by it. */
   generation: number
-  /** Whether pages shall come with their bodies. */
+  /** Whether items come with their bodies. */
   includeBodies: boolean
-  /** What has been copied of this site, by remote id, as the driver has it. */
-  findStored: (
-    collection: CollectionName,
-    remoteIds: readonly string[]
-  ) => Promise<Map<string, RawRow>>
+  /** Stored rows of this site by remote id, as the driver returns them. */
+  findStored: (collection: string, remoteIds: readonly string[]) => Promise<Map<string, RawRow>>
 }
 
-/** An item that does not fit, or that could not be had. */
+/** An item that cannot be stored, or could not be read. */
 export interface InvalidItem {
   remoteId: string | null
   code: string
   detail: string
 }
 
-/** What one upstream page brought. */
-export interface ItemBatch<Item> {
-  items: Array<RemoteItem<Item>>
+/** The result of one upstream page. */
+export interface ItemBatch<Contents = Item> {
+  items: Array<RemoteItem<Contents>>
   invalidItems: InvalidItem[]
-  /** Where a listing goes on behind it; null at its end. */
+  /** Where a listing continues after it; null at its end. */
   next: string | null
-  /** The newest change that the page told of, in milliseconds since the epoch: an incremental copy goes on there. */
+  /** The newest change on the page, in ms since the epoch: the next incremental copy starts there. */
   newest?: number | null
-  /** How many the whole listing will be, where Atlassian says. */
+  /** The size of the whole listing, where Atlassian says. */
   expected?: number | null
-  /** A listing that has shown fewer at its end is not complete: what it did not show proves nothing. */
+  /** A listing that ends with fewer items is incomplete, and proves no deletion. */
   minimumExpected?: number
 }
 
-export type { CollectionName } from '../model/items.ts'
-
-/** One kind of thing a product holds. */
-export interface Collection<T extends CollectionName = CollectionName> {
-  /** In URLs (`/jira/projects`) and the name of its table. */
-  name: T
-  /** Where items are also posted by hand. */
+/** One kind of item that a product has. `Contents` follows from the shape of its table. */
+export interface Collection<Shape extends ItemTableShape = ItemTableShape, Contents = Item<Shape>> {
+  /** The name of its table, in URLs (`/jira/projects`), in the change feed and in runs. */
+  name: Shape['name']
+  table: Shape
+  /** Set where callers can also post items. */
   manualUpload?: {
-    /** What a caller posts, beside `owner_id`. */
+    /** The fields that a caller posts, beside `owner_id`. */
     body: TProperties
-    /** A posted item, with its natural key as its name. An upsert states the whole item: what is left out becomes null. */
-    fromRequest(body: Record<string, unknown>): RemoteItem<ItemsByCollection[T]>
+    /**
+     * A posted item, with its natural key as its remote id. It states the whole item: an omitted
+     * field becomes null.
+     */
+    fromRequest(body: Record<string, unknown>): RemoteItem<Contents>
   }
-  /** What a list serves, beside `id`, `owner_id` and `updated_at`. */
+  /** The fields that a list serves, beside `id`, `owner_id` and `updated_at`. */
   responseFields: TProperties
-  toResponse(row: ItemsByCollection[T]): Record<string, unknown>
-  /** What lists are sorted by, before the id. */
-  sortValue(row: ItemsByCollection[T]): string
-  /** The query parameter that narrows a list to a project or a space. */
-  parentFilter?: { name: string; description: string; example: string }
-  /** A site that shows none of them shows its account nothing at all: what such a list lacks is not deleted. */
+  toResponse(row: ListedItem<Contents>): Record<string, unknown>
+  /** Documents the query parameter that filters a list by the parent (`table.filterBy`). */
+  parentFilter: { description: string; example: string }
+  /** Set where items have a body, which lists serve with `include=body`. */
+  body?: {
+    /** The connection option that copies it (`Provider.options`). */
+    option: string
+    responseSchema: TSchema
+    /** Null where the item has no copied body. */
+    toResponse(row: ListedItem<Contents>): object | null
+  }
+  /**
+   * Every site has at least one: an empty listing means that the account may see nothing, and
+   * proves no deletion.
+   */
   isNeverEmpty?: true
-  /** Everything, from `cursor` on (null: the beginning). */
-  list(
-    reader: CollectionReader,
-    cursor: string | null
-  ): AsyncIterable<ItemBatch<ItemsByCollection[T]>>
-  /** What has changed since a moment (milliseconds since the epoch), oldest first, where Atlassian can be asked that. */
-  listChanges?: (
-    reader: CollectionReader,
-    since: number
-  ) => AsyncIterable<ItemBatch<ItemsByCollection[T]>>
-  /** Items by their ids, a page's worth at most; those that are not there, or not visible, are left out. */
-  fetch?: (
-    reader: CollectionReader,
-    remoteIds: readonly string[]
-  ) => Promise<ItemBatch<ItemsByCollection[T]>>
-  /** Whether one item is there, asked directly. Absent and forbidden look the same. undefined: nobody can be asked for such an id. */
+  /** Lists everything, from `cursor` on (null: the beginning). */
+  list(reader: CollectionReader, cursor: string | null): AsyncIterable<ItemBatch<Contents>>
+  /** Lists what changed since a moment (ms since the epoch), oldest first, where Atlassian can filter by it. */
+  listChanges?: (reader: CollectionReader, since: number) => AsyncIterable<ItemBatch<Contents>>
+  /** Reads at most one page of items by id; absent and invisible ones are left out. */
+  fetch?: (reader: CollectionReader, remoteIds: readonly string[]) => Promise<ItemBatch<Contents>>
+  /**
+   * Asks for one item directly. Absent and forbidden look the same.
+   *
+   * @returns undefined for an id that cannot be asked for
+   */
   exists(reader: CollectionReader, remoteId: string): Promise<boolean | undefined>
 }
 
-/** Something that a connection can do for its user, if the consent covers it. */
+/** Something that a connection can do if the consent covers it. */
 export interface Feature {
   /** On the wire. */
   name: string
   /**
-   * Sets of scopes, any one of which is enough; what is missing is told in terms of the first
+   * Alternative sets of scopes. What is missing is reported in terms of the first
    * (docs/reference/atlassian.md#6-scopes).
    */
   scopes: readonly [readonly string[], ...Array<readonly string[]>]
-  /** What it copies. */
-  collection?: CollectionName
-  /** The feature without which `changes` cannot be asked for. */
-  enablesIncremental?: CollectionName
-  /** Without it the connection is not what people connect for. */
+  /** The collection that it copies. */
+  collection?: string
+  /** The collection whose `listChanges` needs it. */
+  enablesIncremental?: string
+  /** The connection is in state `scope_missing` without it. */
   isRequired?: true
 }
 
@@ -121,24 +125,38 @@ export interface ProviderSettings {
   fallback?: Provider
 }
 
-/** Everything shared code needs to know about one Atlassian product. */
+/** A setting of a connection that its owner can switch on; off by default. */
+export interface ConnectionOption {
+  /** On the wire, and in the row of the connection. */
+  name: string
+  description: string
+  /** What `true` means in a response. */
+  responseDescription: string
+}
+
+/** Everything that shared code knows about one Atlassian product. */
 export interface Provider {
-  id: ProviderId
+  /** In URLs, settings and rows. */
+  id: string
+  /** As people call it. */
   title: string
   settings: ProviderSettings
-  /** Asked for at sign-in when nothing else is configured: what the calls below need, and no more. */
+  /** Requested at sign-in unless the operator configures others: what the collections' calls need. */
   scopes: readonly string[]
   features: readonly Feature[]
-  /** The word that tells the product's scopes from the other's in accessible-resources. */
+  options: readonly ConnectionOption[]
+  /** Tells the product's scopes from those of other products in accessible-resources. */
   isProductScope: (scope: string) => boolean
-  /** The product's address under a site. */
+  /** The product's path at the gateway, before the cloudId (docs/reference/atlassian.md#7-gateway). */
+  gatewayPath: string
+  /** The product's path on a site; empty where it is the root. */
   basePath: string
   /**
-   * Where the front end expects browsers back after a success
+   * Where the front end expects browsers after a successful login
    * (docs/reference/contract.md#4-login-and-callback).
    */
   returnPath: string
-  /** Parameters that the success redirect carries before the others. */
+  /** Query parameters of that redirect, before the others. */
   returnQuery: Record<string, string>
   collections: readonly [Collection, ...Collection[]]
 }

@@ -1,7 +1,10 @@
 import type { SQL, SQLWrapper } from 'drizzle-orm'
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3'
 import type { Tables } from '../../drizzle/tables.ts'
+import type { ItemTableShape, RawRow } from '../model/items.ts'
 import type { PoolWait } from './postgres/wait-estimate.ts'
+
+export type { RawRow }
 
 /**
  * Drizzle's handle, typed as SQLite's. The PostgreSQL engine casts its own handle to this type;
@@ -42,9 +45,6 @@ export interface PreparedStatement {
 export function rowPlaceholder(row: number, name: string): string {
   return `${row}.${name}`
 }
-
-/** A row as the driver returns it, keyed by column name. */
-export type RawRow = Record<string, string | number | null>
 
 /**
  * What the store needs from a database. Each repository is written once, against this interface.
@@ -152,6 +152,8 @@ export interface EngineOptions {
   lockTimeoutMs: number
   /** Whether to refuse a server that may lose acknowledged writes. */
   requireDurability: boolean
+  /** The tables of the products' collections. */
+  itemTables: readonly ItemTableShape[]
   /** Called when the server becomes unavailable and when it is available again. */
   onAvailabilityChange: (isAvailable: boolean) => void
 }

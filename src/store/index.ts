@@ -3,7 +3,7 @@ import { createApiKeyRepository } from './repositories/api-keys.ts'
 import { createAuditLog } from './repositories/audit-log.ts'
 import { createRateBudgetRepository } from './repositories/rate-budgets.ts'
 import { createCheckpointRepository } from './repositories/checkpoints.ts'
-import { createItemRepository } from './repositories/items.ts'
+import { createItemRepository, type ItemRepository } from './repositories/items.ts'
 import { createConnectionRepository } from './repositories/connections.ts'
 import type { Engine } from './engine.ts'
 import { createChangeFeed } from './repositories/change-feed.ts'
@@ -35,7 +35,12 @@ export function createStore(
   const connectionHistory = createConnectionHistory(engine, now)
   const changeFeed = createChangeFeed(engine)
   const userRepository = createUserRepository(engine, now, auditLog)
-  const { projects, issues, spaces, pages } = engine.tables
+  const itemRepositories = new Map(
+    [...engine.tables.items].map(([name, definition]) => [
+      name,
+      createItemRepository(engine, definition, changeFeed, now)
+    ])
+  )
   const grantRepository = createGrantRepository(engine, now, {
     leases: leaseRepository,
     history: connectionHistory,
@@ -70,34 +75,12 @@ export function createStore(
     isShared: engine.isShared,
     transaction: engine.transaction,
     batch: engine.batch,
-    projects: createItemRepository(
-      engine,
-      projects,
-      { sortBy: 'key', filterBy: 'key', searchBy: ['key', 'name'] },
-      changeFeed,
-      now
-    ),
-    issues: createItemRepository(
-      engine,
-      issues,
-      { sortBy: 'key', filterBy: 'projectKey', searchBy: ['key', 'summary'] },
-      changeFeed,
-      now
-    ),
-    spaces: createItemRepository(
-      engine,
-      spaces,
-      { sortBy: 'key', filterBy: 'key', searchBy: ['key', 'name'] },
-      changeFeed,
-      now
-    ),
-    pages: createItemRepository(
-      engine,
-      pages,
-      { sortBy: 'title', filterBy: 'spaceKey', searchBy: ['title'] },
-      changeFeed,
-      now
-    )
+    /** The items of a collection. @throws Error where no product has it */
+    items(collection: string): ItemRepository {
+      const repository = itemRepositories.get(collection)
+      if (repository === undefined) throw new Error(`No product has a collection ${collection}.`)
+      return repository
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 import { StartError } from '../lib/errors.ts'
+import { itemTableShapes } from '../providers/index.ts'
 import type { Engine, EngineOptions } from './engine.ts'
 
 const DEFAULT_OPTIONS: EngineOptions = {
@@ -7,6 +8,7 @@ const DEFAULT_OPTIONS: EngineOptions = {
   statementTimeoutMs: 10_000,
   lockTimeoutMs: 3_000,
   requireDurability: true,
+  itemTables: itemTableShapes,
   onAvailabilityChange: () => {}
 }
 

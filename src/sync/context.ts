@@ -1,7 +1,7 @@
 import type { SiteSettings } from '../connections/sites.ts'
 import { AppError } from '../lib/errors.ts'
 import type { Logger } from '../lib/http-client.ts'
-import type { Provider } from '../providers/index.ts'
+import type { Provider } from '../providers/provider.ts'
 import type { ConnectionWithGrant } from '../store/repositories/connections.ts'
 import type { TransactionScript } from '../store/engine.ts'
 import type { RunFailure, SyncRun, RunCounters } from '../store/repositories/sync-runs.ts'

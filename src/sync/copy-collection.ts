@@ -1,30 +1,13 @@
 import { AppError } from '../lib/errors.ts'
-import type {
-  ItemBatch,
-  Collection,
-  CollectionName,
-  CollectionReader
-} from '../providers/provider.ts'
+import type { ItemBatch, Collection, CollectionReader } from '../providers/provider.ts'
 import type { Checkpoint, Partition } from '../store/repositories/checkpoints.ts'
-import type { ItemsByCollection } from '../model/items.ts'
-import type { Store } from '../store/index.ts'
 import type { RunFailure, RunCounters } from '../store/repositories/sync-runs.ts'
 import { recordRunFailure, commitProgress, type RunContext } from './context.ts'
-
-type AnyItemBatch = ItemBatch<ItemsByCollection[CollectionName]>
 
 /** At most this many failed ids are kept for a retry; the next full listing covers the rest. */
 export const MAX_RETRY_IDS = 100
 /** A listing interrupted for longer than this starts again. */
 const MAX_CURSOR_AGE_MS = 24 * 3_600_000
-
-/**
- * The table of a collection. Proof of the cast: tables differ only in the columns that the collection itself reads and writes, so
- * whichever it is, handing it its own items back is right.
- */
-export function getItemRepository(store: Store, name: CollectionName): Store['projects'] {
-  return store[name] as unknown as Store['projects']
-}
 
 /**
  * Reads the whole collection, resuming where an earlier run stopped. Items, cursor and counters
@@ -235,7 +218,7 @@ async function savePage(
   context: RunContext,
   partition: Partition,
   generation: number,
-  batch: AnyItemBatch,
+  batch: ItemBatch,
   next: Checkpoint,
   expected: number | null
 ): Promise<Checkpoint> {
@@ -271,10 +254,9 @@ async function savePage(
     expected
   }
   await commitProgress(context, function* () {
-    const changes = yield* getItemRepository(
-      store,
-      partition.collection as CollectionName
-    ).upsertPage(run.ownerId, partition.site, batch.items as never, generation)
+    const changes = yield* store
+      .items(partition.collection)
+      .upsertPage(run.ownerId, partition.site, batch.items, generation)
     yield store.checkpoints.saveStatement(partition, checkpoint)
     return {
       seen: counters.seen + changes.added + changes.changed + changes.unchanged,
@@ -311,7 +293,7 @@ async function* prefetch<T>(pages: AsyncIterable<T>): AsyncGenerator<T> {
   }
 }
 
-function findNewestChange({ items }: AnyItemBatch): number | null {
+function findNewestChange({ items }: ItemBatch): number | null {
   return items.reduce<number | null>((newest, { item }) => {
     const at = item.remoteUpdatedAt?.getTime() ?? null
     return at !== null && at > (newest ?? -Infinity) ? at : newest

@@ -1,7 +1,7 @@
-import type { Collection, CollectionName, CollectionReader } from '../providers/provider.ts'
+import type { Collection, CollectionReader } from '../providers/provider.ts'
 import type { Checkpoint, Partition } from '../store/repositories/checkpoints.ts'
 import type { UnlistedRow } from '../store/repositories/item-sync.ts'
-import { MAX_RETRY_IDS, getItemRepository } from './copy-collection.ts'
+import { MAX_RETRY_IDS } from './copy-collection.ts'
 import { commitProgress, type RunContext } from './context.ts'
 
 /** Items looked up individually per run; the rest wait for the next full listing. */
@@ -30,7 +30,7 @@ export async function deleteMissing(
   // Items that were listed but invalid are not deleted. If more were invalid than are
   // remembered, nobody can tell which items are missing.
   if (retry.length >= MAX_RETRY_IDS) return
-  const table = getItemRepository(store, partition.collection as CollectionName)
+  const table = store.items(partition.collection)
   const candidates: UnlistedRow[] = []
   let heldDeletions = 0
   for await (const batch of table.findUnlisted(
@@ -88,10 +88,7 @@ async function writeTombstones(
     return {
       removed:
         counters.removed +
-        (yield* getItemRepository(store, partition.collection as CollectionName).writeTombstones(
-          partition.ownerId,
-          rows
-        ))
+        (yield* store.items(partition.collection).writeTombstones(partition.ownerId, rows))
     }
   })
 }

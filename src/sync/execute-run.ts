@@ -12,7 +12,7 @@ import type { Collection, Gateway, CollectionReader } from '../providers/provide
 import type { RawRow } from '../store/engine.ts'
 import type { RunOutcome } from '../store/repositories/sync-runs.ts'
 import type { Site } from '../model/site.ts'
-import { runIncrementalSync, runFullListing, getItemRepository } from './copy-collection.ts'
+import { runIncrementalSync, runFullListing } from './copy-collection.ts'
 import { recordRunFailure, commitProgress, type RunContext } from './context.ts'
 import { deleteMissing } from './detect-deletions.ts'
 
@@ -177,13 +177,8 @@ async function copyCollection(
   site: Site,
   gateway: Gateway
 ): Promise<void> {
-  const {
-    settings: { store, now, fullIntervalMs },
-    run,
-    provider,
-    connectionWithGrant,
-    log
-  } = context
+  const { settings, run, provider, connectionWithGrant, log } = context
+  const { store, now, fullIntervalMs } = settings
   const partition = {
     ownerId: run.ownerId,
     provider: provider.id,
@@ -208,10 +203,10 @@ async function copyCollection(
     ...gateway,
     site,
     generation: 0,
-    includeBodies: options.pageBodies === true && collection.name === 'pages',
+    includeBodies: collection.body !== undefined && options[collection.body.option] === true,
     findStored: async (name, ids) =>
       new Map(
-        (await getItemRepository(store, name).findByRemoteIds(run.ownerId, site.cloudId, ids)).map(
+        (await store.items(name).findByRemoteIds(run.ownerId, site.cloudId, ids)).map(
           (row: RawRow) => [String(row.remote_id), row]
         )
       )
@@ -245,11 +240,11 @@ async function copyCollection(
       await runIncrementalSync(context, collection, reader, partition)
     }
     if (connectionWithGrant.connection.refusedFeatures.includes(featureName)) {
-      await recordScopeRefusal(store, connectionWithGrant, featureName, false, log)
+      await recordScopeRefusal(settings, connectionWithGrant, featureName, false, log)
     }
   } catch (error) {
     if (error instanceof AppError && error.code === 'scope_missing') {
-      await recordScopeRefusal(store, connectionWithGrant, featureName, true, log)
+      await recordScopeRefusal(settings, connectionWithGrant, featureName, true, log)
     }
     throw error
   }

@@ -1,7 +1,5 @@
-import { COLLECTIONS } from '../model/items.ts'
 import { createIntervalJob, type IntervalJob } from '../lib/interval.ts'
 import type { SyncSettings } from './context.ts'
-import { getItemRepository } from './copy-collection.ts'
 import type { SyncWorker } from './worker.ts'
 
 const POLL_INTERVAL_MS = 2_000
@@ -41,9 +39,9 @@ export function createSyncScheduler(settings: SyncSettings, worker: SyncWorker):
     if (now() - purgedAt < HOUR_MS) return
     const daysAgo = (days: number) => new Date(now() - days * DAY_MS)
     await repeatUntilDone(async () => await store.runs.purge(daysAgo(settings.historyDays)))
-    for (const name of COLLECTIONS) {
+    for (const { name } of settings.providers.collections) {
       await repeatUntilDone(
-        async () => await getItemRepository(store, name).purge(daysAgo(settings.tombstoneDays))
+        async () => await store.items(name).purge(daysAgo(settings.tombstoneDays))
       )
     }
     await store.rateBudgets.purge(now())

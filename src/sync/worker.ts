@@ -4,7 +4,7 @@ import { AppError } from '../lib/errors.ts'
 import { runAsActor, SERVICE_ACTOR } from '../lib/actor.ts'
 import type { Logger } from '../lib/http-client.ts'
 import { isTransientDatabaseError } from '../lib/retry.ts'
-import { getProvider, type Provider } from '../providers/index.ts'
+import type { Provider } from '../providers/provider.ts'
 import type { RunFailure, RunOutcome, SyncRun, RunMode } from '../store/repositories/sync-runs.ts'
 import { createRunTakenError, type RunContext, type SyncSettings } from './context.ts'
 import { requeueWhenWritable, keepLease } from './run-lease.ts'
@@ -132,7 +132,7 @@ export function createSyncWorker(settings: SyncSettings) {
 
   async function runOne(run: SyncRun, abortController: AbortController): Promise<void> {
     const log = logByRunId.get(run.id) ?? settings.log
-    const provider = getProvider(run.provider)
+    const provider = settings.providers.get(run.provider)
     const {
       seen,
       added,

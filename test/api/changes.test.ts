@@ -437,10 +437,10 @@ t.test(
     const { app, get } = service
     const mirror = new FeedFollower(app, 1, 4)
     await mirror.readPage()
-    const { listChanges } = app.store.projects
-    app.store.projects.listChanges = async (...args) => {
+    const { listChanges } = app.store.items('projects')
+    app.store.items('projects').listChanges = async (...args) => {
       const result = await listChanges(...args)
-      app.store.projects.listChanges = listChanges
+      app.store.items('projects').listChanges = listChanges
       await app.inject({ method: 'DELETE', url: '/users/1/connections/jira' })
       return result
     }

@@ -116,7 +116,7 @@ const createFailingApp = async (t: Test) => {
   const { APP_FRONTEND_URL: _none, ...env } = buildSandboxEnv('http://127.0.0.1:9')
   const built = await buildTestApp(t, env)
   await built.app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
-  built.app.store.pages.list = () => {
+  built.app.store.items('pages').list = () => {
     throw new Error('broken')
   }
   return built

@@ -226,11 +226,7 @@ t.test(
     await ask('PUT', '/users/1/connections/jira/site', 'r-site', { cloud_id: site?.cloudId })
     await assertRecorded([{ action: 'sites_chosen', ...its('r-site') }], 'sites')
     await sandbox.admin('faults', { kind: 'delay', delay_ms: 3_000, match: { path: '/ex/jira' } })
-    await ask('PATCH', '/users/1/connections/jira', 'r-options', { page_bodies: true })
-    await assertRecorded(
-      [{ action: 'options_chosen', ...its('r-options'), detail: { pageBodies: true } }],
-      'options'
-    )
+    await ask('POST', '/integrations/jira/sync?owner_id=1', 'r-sync')
     const [run] = (await ask('GET', '/integrations/jira/sync/runs?owner_id=1', 'r-runs')).json<
       Array<{ id: number; state: string }>
     >()

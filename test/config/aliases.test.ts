@@ -2,7 +2,7 @@ import t from 'tap'
 import { resolveSettings } from '../../src/config/aliases.ts'
 import { loadSettings } from '../../src/config/load.ts'
 import { createEnvSchema, listSettings, type Setting } from '../../src/config/schema.ts'
-import { providers } from '../../src/providers/index.ts'
+import { builtInProviders } from '../../src/providers/index.ts'
 import { buildTestApp, VAULT_KEY } from '../helper.ts'
 
 const jiraIdNames = [
@@ -62,8 +62,8 @@ const NAMES_BY_SETTING: Record<string, string[]> = {
   ATLASSIAN_CLOUD_BASE_URL: ['ATLASSIAN_CLOUD_BASE_URL', 'NEXT_PUBLIC_ATLASSIAN_CLOUD_BASE_URL'],
   PUBLIC_URL: ['PUBLIC_URL', 'PUBLIC_BASE_URL']
 }
-const SETTINGS = listSettings(createEnvSchema(providers))
-const resolve = (env: NodeJS.ProcessEnv) => resolveSettings(env, SETTINGS, providers)
+const SETTINGS = listSettings(createEnvSchema(builtInProviders))
+const resolve = (env: NodeJS.ProcessEnv) => resolveSettings(env, SETTINGS, builtInProviders)
 const toSetting = (name: string) => name as Setting
 const createValue = (name: string) =>
   /REDIRECT|URL/.test(name)

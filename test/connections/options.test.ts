@@ -90,6 +90,9 @@ t.test(
       page_bodies: true,
       state: 'active'
     })
+    const [audited] = await app.store.audit.list({ action: 'options_chosen' }, 10)
+    t.match(audited, { userId: 1, connectionId: 1, product: 'confluence' }, 'the audit trail')
+    t.same(JSON.parse(audited?.detail ?? ''), { page_bodies: true })
     t.match(await waitForRun(app, 'confluence', await getLatestRunId(running, 'confluence')), {
       state: 'succeeded',
       counts: { changed: PAGE_COUNT, added: 0, removed: 0 }
@@ -167,6 +170,13 @@ t.test('An option that is none, or of nobody, is refused with a sentence', async
       (await patchConnection(running, payload)).json(),
       { status: 422, code: 'validation_failed' },
       JSON.stringify(payload)
+    )
+  }
+  for (const payload of [{ page_bodies: true }, {}]) {
+    t.match(
+      (await patchConnection(running, payload, 'jira')).json(),
+      { status: 422, code: 'validation_failed' },
+      'a product without options refuses every one'
     )
   }
   for (const url of [

@@ -78,7 +78,6 @@ t.test('A fresh connection is shown whole: state, site, features, scopes and tim
     reconsent_by: '2027-11-23T12:00:00.000Z',
     next_try_at: null,
     next_sync_at: null,
-    page_bodies: false,
     held_deletions: [],
     last_error: null
   }
@@ -96,6 +95,7 @@ t.test('A fresh connection is shown whole: state, site, features, scopes and tim
   const confluence = {
     ...fresh,
     product: 'confluence',
+    page_bodies: false,
     features: ['spaces', 'pages', 'incremental_pages', 'identity'].map((name) => ({
       name,
       ...ENABLED_FEATURE

@@ -1,6 +1,8 @@
 import { getTableColumns } from 'drizzle-orm'
 import t from 'tap'
-import * as tables from '../../drizzle/sqlite/schema.ts'
+import { columns } from '../../drizzle/sqlite/columns.ts'
+import { defineTables } from '../../drizzle/tables.ts'
+import { itemTableShapes } from '../../src/providers/index.ts'
 import { readDatabaseContents } from '../database.ts'
 import type { JsonSchema } from '../openapi/dereference.ts'
 import { formatOperation, listOperations, type ApiOperation } from './operations.ts'
@@ -18,7 +20,7 @@ const VALUES_BY_TYPE: Record<string, unknown> = {
 }
 const COLUMN_NAMES = [
   ...new Set(
-    Object.values(tables).flatMap((table) =>
+    defineTables(columns, itemTableShapes).all.flatMap((table) =>
       Object.entries(getTableColumns(table)).flatMap(([key, { name }]) => [key, name])
     )
   )

@@ -2,12 +2,12 @@ import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { listAliases } from '../../src/config/aliases.ts'
 import { createEnvSchema, listSettings } from '../../src/config/schema.ts'
-import { providers } from '../../src/providers/index.ts'
+import { builtInProviders } from '../../src/providers/index.ts'
 import { buildTestApp } from '../helper.ts'
 import { dereference, type JsonSchema } from '../openapi/dereference.ts'
 
 const readText = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
-const envSchema = createEnvSchema(providers)
+const envSchema = createEnvSchema(builtInProviders)
 
 t.test('.env.example has every setting of the schema, in its order, and nothing else', (t) => {
   const assigned = [...readText('.env.example').matchAll(/^(?:# )?([A-Z][A-Z0-9_]*)=/gm)].map(
@@ -32,7 +32,7 @@ t.test('.env.example is a valid start as it is, and its values are the defaults'
 
 t.test('.env.example says the other names that a setting of its own may have', (t) => {
   const example = readText('.env.example')
-  for (const [setting, names] of listAliases(providers)) {
+  for (const [setting, names] of listAliases(builtInProviders)) {
     // The lists of the clients are long and are in docs/settings.md.
     if (/_OAUTH_/.test(setting)) continue
     for (const name of names) t.ok(example.includes(name), `${setting}: ${name}`)

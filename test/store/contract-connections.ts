@@ -180,8 +180,9 @@ export function defineConnectionsContract(t: Test, open: () => Engine | Promise<
     "B13 users: one who leaves takes everything along, or leaves copies under nobody's name",
     async (t) => {
       const {
-        store: { users, grants, connections, projects, loginFlows, connectionHistory, transaction }
+        store: { users, grants, connections, items, loginFlows, connectionHistory, transaction }
       } = await openStore(t)
+      const projects = items('projects')
       for (const email of ['ada@b.co', 'bob_x@b.co']) await users.findOrCreate(email, 'Name')
       for (const id of [1, 2]) {
         await grants.connect(createGrant(`g${id}`), createNewConnection('jira', id))

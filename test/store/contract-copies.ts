@@ -2,10 +2,10 @@ import type { Test } from 'tap'
 import type { Engine } from '../../src/store/engine.ts'
 import { INITIAL_CHECKPOINT } from '../../src/store/repositories/checkpoints.ts'
 import type { UnlistedRow } from '../../src/store/repositories/item-sync.ts'
-import type { Store } from '../../src/store/index.ts'
+import type { ItemRepository } from '../../src/store/repositories/items.ts'
 import { createTestStore, HOUR_MS, createProject, START_MS } from './helper.ts'
 
-type ProjectPage = Parameters<Store['projects']['upsertPage']>[2]
+type ProjectPage = Parameters<ItemRepository['upsertPage']>[2]
 
 const createPage = (...ids: string[]): ProjectPage =>
   ids.map((remoteId) => ({ remoteId, item: createProject(`K${remoteId}`) }))
@@ -20,16 +20,16 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
     return {
       ...fresh,
       save: async (items: ProjectPage, pass = 1, site = 'site') =>
-        await store.transaction(() => store.projects.upsertPage(1, site, items, pass)),
+        await store.transaction(() => store.items('projects').upsertPage(1, site, items, pass)),
       findUnlisted: async (pass: number) => {
         const unlisted = []
-        for await (const batch of store.projects.findUnlisted(1, 'site', pass)) {
+        for await (const batch of store.items('projects').findUnlisted(1, 'site', pass)) {
           unlisted.push(...batch)
         }
         return unlisted
       },
       deleteMissing: async (rows: UnlistedRow[]) =>
-        await store.transaction(() => store.projects.writeTombstones(1, rows))
+        await store.transaction(() => store.items('projects').writeTombstones(1, rows))
     }
   }
 
@@ -37,9 +37,10 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
     'copies: pages count what changed, follow a renamed key, and live beside hand-posted rows',
     async (t) => {
       const {
-        store: { projects },
+        store: { items },
         save
       } = await openStore(t)
+      const projects = items('projects')
       await projects.save(1, 'PAY', createProject('PAY', 'by hand'))
       const three = createPage('1', '2', '3')
       t.same(await save(three), { added: 3, changed: 0, unchanged: 0 })
@@ -79,10 +80,11 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
 
   t.test('copies: what is older than what is stored changes nothing', async (t) => {
     const {
-      store: { projects, changeFeed },
+      store: { items, changeFeed },
       save,
       findUnlisted
     } = await openStore(t)
+    const projects = items('projects')
     const pageChangedAt = (ms: number, name: string): ProjectPage => [
       {
         remoteId: '1',
@@ -114,11 +116,12 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
     'copies: rows know the latest listing that showed them, become tombstones, and come back as themselves',
     async (t) => {
       const {
-        store: { projects, changeFeed },
+        store: { items, changeFeed },
         save,
         findUnlisted,
         deleteMissing
       } = await openStore(t)
+      const projects = items('projects')
       await save(createPage('1', '2', '3', '4'), 1)
       const before = await projects.list(1, 10)
       await save(createPage('1', '2'), 2)
@@ -158,9 +161,10 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
 
   t.test('copies: a page that is not saved to its end is not saved at all', async (t) => {
     const {
-      store: { projects, checkpoints, changeFeed, transaction },
+      store: { items, checkpoints, changeFeed, transaction },
       save
     } = await openStore(t)
+    const projects = items('projects')
     await save(createPage('1'))
     const before = [await projects.list(1, 10), await changeFeed.getState(1)]
     await t.rejects(
@@ -179,12 +183,13 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
     'feed: every change has the next number, what changed nothing has none, and what was purged or erased is told to begin again',
     async (t) => {
       const {
-        store: { projects, changeFeed, transaction },
+        store: { items, changeFeed, transaction },
         save,
         findUnlisted,
         deleteMissing,
         advanceTime
       } = await openStore(t)
+      const projects = items('projects')
       t.same(await changeFeed.getState(1), { seq: 0, prunedSeq: 0 })
       await save(createPage('1', '2'))
       await projects.save(1, 'HAND', createProject('HAND'))
@@ -217,8 +222,9 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
 
   t.test('lists: narrowed by what they belong to, by time and by a part of the name', async (t) => {
     const {
-      store: { pages, transaction }
+      store: { items, transaction }
     } = await openStore(t)
+    const pages = items('pages')
     const item = (pageId: string, spaceKey: string, title: string, ms: number | null) => ({
       remoteId: pageId,
       item: {

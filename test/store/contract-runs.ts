@@ -163,10 +163,10 @@ export function defineRunsContract(t: Test, open: () => Engine | Promise<Engine>
       t.equal(await runs.isOwned(run), false)
       const late = await store.transaction(function* () {
         if ((yield runs.lockStatement(run)).length === 0) return 'late'
-        return yield* store.projects.upsertPage(1, 's', [createRemoteProject('1', 'K')], 1)
+        return yield* store.items('projects').upsertPage(1, 's', [createRemoteProject('1', 'K')], 1)
       })
       t.equal(late, 'late')
-      t.same(await store.projects.list(1, 10), [])
+      t.same(await store.items('projects').list(1, 10), [])
       await runs.finish(run, COUNTERS, { state: 'failed', code: 'internal_error', detail: 'No.' })
       t.match(await runs.get(run.id, 'jira'), { state: 'running', worker: 'next' })
     }

@@ -60,19 +60,20 @@ export function defineStoreContract(t: Test, open: () => Engine | Promise<Engine
     const owner = made[0]?.user.id ?? 0
     const saved = await Promise.all(
       Array.from({ length: 100 }, (_, i) =>
-        store.projects.save(owner, 'K', createProject('K', `N${i}`))
+        store.items('projects').save(owner, 'K', createProject('K', `N${i}`))
       )
     )
     t.equal(saved.filter(({ created }) => created).length, 1)
-    t.equal((await store.projects.list(owner, 10)).length, 1)
+    t.equal((await store.items('projects').list(owner, 10)).length, 1)
   })
 
   t.test(
     'items: an upsert replaces the whole item, an unknown owner is user_not_found, and nothing is an orphan',
     async (t) => {
       const {
-        store: { users, projects }
+        store: { users, items }
       } = await openStore(t)
+      const projects = items('projects')
       await users.findOrCreate('a@b.co', null)
       const first = await projects.save(1, 'K', {
         key: 'K',
@@ -102,8 +103,9 @@ export function defineStoreContract(t: Test, open: () => Engine | Promise<Engine
 
   t.test('items: lists are ordered by code points, and go on behind any row', async (t) => {
     const {
-      store: { users, pages }
+      store: { users, items }
     } = await openStore(t)
+    const pages = items('pages')
     await users.findOrCreate('a@b.co', null)
     const titles = [
       '',
@@ -130,7 +132,7 @@ export function defineStoreContract(t: Test, open: () => Engine | Promise<Engine
       titles
     )
     for (const [i, { title, id }] of all.entries()) {
-      t.same(await pages.list(1, 100, [title, id]), all.slice(i + 1), JSON.stringify(title))
+      t.same(await pages.list(1, 100, [String(title), id]), all.slice(i + 1), JSON.stringify(title))
     }
     t.equal((await pages.list(1, 3)).length, 3)
   })

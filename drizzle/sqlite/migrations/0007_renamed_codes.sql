@@ -115,4 +115,7 @@ WHERE `outcome` LIKE '%"code":"callback_unfinished"%';--> statement-breakpoint
 UPDATE `flows` SET `outcome` = replace(`outcome`, '"code":"vault_key_worn_out"', '"code":"vault_key_exhausted"')
 WHERE `outcome` LIKE '%"code":"vault_key_worn_out"%';--> statement-breakpoint
 UPDATE `flows` SET `outcome` = replace(`outcome`, '"code":"nothing_held"', '"code":"no_held_deletions"')
-WHERE `outcome` LIKE '%"code":"nothing_held"%';
+WHERE `outcome` LIKE '%"code":"nothing_held"%';--> statement-breakpoint
+-- The option of a connection is stored under its name on the wire.
+UPDATE `connections` SET `options` = replace(`options`, '"pageBodies":', '"page_bodies":')
+WHERE `options` LIKE '%"pageBodies":%';

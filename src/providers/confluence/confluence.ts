@@ -1,5 +1,5 @@
 import { jira } from '../jira/jira.ts'
-import { pages } from './pages.ts'
+import { PAGE_BODIES, pages } from './pages.ts'
 import { spaces } from './spaces.ts'
 import type { Provider } from '../provider.ts'
 
@@ -51,7 +51,16 @@ export const confluence: Provider = {
     'offline_access'
   ],
   features,
+  options: [
+    {
+      name: PAGE_BODIES,
+      description:
+        'Copies the bodies of pages: storage format and plain text. A change starts a full copy',
+      responseDescription: 'The copies of pages have their bodies'
+    }
+  ],
   isProductScope: (scope) => /confluence/.test(scope),
+  gatewayPath: '/ex/confluence',
   basePath: '/wiki',
   returnPath: '/oauth/callback',
   returnQuery: { provider: 'confluence' },

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { Nullable, Text, Url } from '../../lib/typebox.ts'
-import type { ItemsByCollection } from '../../model/items.ts'
+import type { Item, ItemTableShape } from '../../model/items.ts'
 import { fetchListPages, parseListPage } from './listing.ts'
 import { isRecord, toStorableText } from '../../lib/json.ts'
 import { toPlainText } from './plain-text.ts'
@@ -18,7 +18,7 @@ import {
   createInvalidItem
 } from '../paging.ts'
 
-type PageBatch = ItemBatch<ItemsByCollection['pages']>
+type PageBatch = ItemBatch<Item<typeof table>>
 
 const PAGE_SIZE = 250
 /** Bodies make pages heavy. */
@@ -27,8 +27,50 @@ const PAGE_SIZE_WITH_BODIES = 50
 const SAFE_PATH = /^\/(?!.*%2e)[\w+%~!*'()/-]{1,1500}$/i
 const MAX_BODY_LENGTH = 4 * 1024 * 1024
 
-export const pages: Collection<'pages'> = {
+/** The connection option that copies the bodies of pages. */
+export const PAGE_BODIES = 'page_bodies'
+
+const table = {
   name: 'pages',
+  columns: {
+    spaceKey: { kind: 'text' },
+    pageId: { kind: 'text' },
+    title: { kind: 'ordered' },
+    status: { kind: 'text', isNullable: true },
+    /** Storage format. */
+    body: { kind: 'text', isNullable: true, isLong: true },
+    /** The same as plain text. */
+    bodyText: { kind: 'text', isNullable: true, isLong: true }
+  },
+  sortBy: 'title',
+  filterBy: { column: 'spaceKey', parameter: 'space' },
+  searchBy: ['title']
+} as const satisfies ItemTableShape
+
+export const pages: Collection<typeof table> = {
+  name: 'pages',
+  table,
+  body: {
+    option: PAGE_BODIES,
+    responseSchema: Type.Object(
+      {
+        storage: Type.String({
+          description: "Confluence's storage format",
+          example: '<p>Restart the worker.</p>'
+        }),
+        text: Type.String({
+          description: 'Plain text, one line per block',
+          example: 'Restart the worker.'
+        })
+      },
+      {
+        title: 'PageBody',
+        description: 'Null where the connection does not copy bodies, or the page has none'
+      }
+    ),
+    toResponse: ({ body, bodyText }) =>
+      typeof body === 'string' ? { storage: body, text: bodyText ?? '' } : null
+  },
   isNeverEmpty: true,
   manualUpload: {
     body: {
@@ -69,8 +111,7 @@ export const pages: Collection<'pages'> = {
     status: status ?? null,
     url
   }),
-  sortValue: ({ title }) => title,
-  parentFilter: { name: 'space', description: 'The key of their space', example: 'ENG' },
+  parentFilter: { description: 'The key of their space', example: 'ENG' },
 
   async *list(reader, cursor) {
     const query = { sort: 'id', ...bodyFormatQuery(reader) }
@@ -192,7 +233,7 @@ function parsePage(value: Record<string, unknown>, reader: CollectionReader, spa
   if (spaceKey === null) return createInvalidItem(pageId, 'It is in no space that can be seen.')
   const body =
     reader.includeBodies && isRecord(value.body) ? getTextField(value.body.storage, 'value') : null
-  const item: ItemsByCollection['pages'] = {
+  const item: Item<typeof table> = {
     pageId,
     spaceKey,
     title: toStorableText(value.title) ?? '',

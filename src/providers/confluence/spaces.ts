@@ -1,13 +1,28 @@
 import { Type } from '@sinclair/typebox'
 import { Nullable } from '../../lib/typebox.ts'
-import type { ItemsByCollection } from '../../model/items.ts'
+import type { Item, ItemTableShape } from '../../model/items.ts'
 import { fetchListPages } from './listing.ts'
 import { toStorableText } from '../../lib/json.ts'
 import type { Collection, CollectionReader } from '../provider.ts'
 import { isId, checkExists, parseItems, describeTooLongText, createInvalidItem } from '../paging.ts'
 
-export const spaces: Collection<'spaces'> = {
+const table = {
   name: 'spaces',
+  columns: {
+    spaceId: { kind: 'text' },
+    key: { kind: 'ordered' },
+    name: { kind: 'text' },
+    type: { kind: 'text', isNullable: true },
+    status: { kind: 'text', isNullable: true }
+  },
+  sortBy: 'key',
+  filterBy: { column: 'key', parameter: 'space' },
+  searchBy: ['key', 'name']
+} as const satisfies ItemTableShape
+
+export const spaces: Collection<typeof table> = {
+  name: 'spaces',
+  table,
   isNeverEmpty: true,
   responseFields: {
     space_id: Type.String({ example: '98310' }),
@@ -25,8 +40,7 @@ export const spaces: Collection<'spaces'> = {
     status,
     url
   }),
-  sortValue: ({ key }) => key,
-  parentFilter: { name: 'space', description: 'The key of the only space', example: 'ENG' },
+  parentFilter: { description: 'The key of the only space', example: 'ENG' },
   async *list(reader, cursor) {
     for await (const { results, next } of fetchListPages(
       reader,
@@ -48,7 +62,7 @@ function parseSpace(value: Record<string, unknown>, { site }: CollectionReader) 
   if (remoteId === null || key === null) {
     return createInvalidItem(remoteId, 'It has no id or no key.')
   }
-  const item: ItemsByCollection['spaces'] = {
+  const item: Item<typeof table> = {
     spaceId: remoteId,
     key,
     name: toStorableText(value.name) ?? key,

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import { AppError } from '../../lib/errors.ts'
 import { Nullable } from '../../lib/typebox.ts'
-import type { ItemsByCollection } from '../../model/items.ts'
+import type { Item, ItemTableShape } from '../../model/items.ts'
 import { isRecord, toStorableText } from '../../lib/json.ts'
 import type { ItemBatch, Collection, InvalidItem, CollectionReader } from '../provider.ts'
 import {
@@ -17,7 +17,7 @@ import {
   createInvalidItem
 } from '../paging.ts'
 
-type IssueBatch = ItemBatch<ItemsByCollection['issues']>
+type IssueBatch = ItemBatch<Item<typeof table>>
 
 /** Most ids in one answer of a search (docs/reference/atlassian.md#83-jql-search). */
 const MAX_SEARCH_IDS = 5_000
@@ -30,8 +30,26 @@ const ALL_ISSUES_JQL = 'project is not EMPTY'
 const MIN_COMPLETE_RATIO = 0.95
 const COUNT_TOLERANCE = 5
 
-export const issues: Collection<'issues'> = {
+const table = {
   name: 'issues',
+  columns: {
+    issueId: { kind: 'text' },
+    key: { kind: 'ordered' },
+    projectKey: { kind: 'text' },
+    summary: { kind: 'text' },
+    status: { kind: 'text', isNullable: true },
+    issueType: { kind: 'text', isNullable: true },
+    assignee: { kind: 'text', isNullable: true },
+    remoteCreatedAt: { kind: 'instant', isNullable: true }
+  },
+  sortBy: 'key',
+  filterBy: { column: 'projectKey', parameter: 'project' },
+  searchBy: ['key', 'summary']
+} as const satisfies ItemTableShape
+
+export const issues: Collection<typeof table> = {
+  name: 'issues',
+  table,
   responseFields: {
     issue_id: Type.String({ example: '10042' }),
     key: Type.String({ example: 'PAY-7' }),
@@ -66,8 +84,7 @@ export const issues: Collection<'issues'> = {
     created_at: remoteCreatedAt?.toISOString() ?? null,
     url
   }),
-  sortValue: ({ key }) => key,
-  parentFilter: { name: 'project', description: 'The key of their project', example: 'PAY' },
+  parentFilter: { description: 'The key of their project', example: 'PAY' },
 
   /**
    * Ids by the thousand, in the order of creation, and then the issues by the hundred. The cursor is the moment that the last of
@@ -258,7 +275,7 @@ function parseIssue(value: Record<string, unknown>, { site }: CollectionReader) 
   if (remoteId === null || key === null) {
     return createInvalidItem(remoteId, 'It has no id or no key.')
   }
-  const item: ItemsByCollection['issues'] = {
+  const item: Item<typeof table> = {
     issueId: remoteId,
     key,
     projectKey: getTextField(fields.project, 'key') ?? key.replace(/-\d+$/, ''),

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import { AppError } from '../../lib/errors.ts'
 import { Nullable, OptionalText, Text, Url } from '../../lib/typebox.ts'
-import type { ItemsByCollection } from '../../model/items.ts'
+import type { Item, ItemTableShape } from '../../model/items.ts'
 import { isRecord, toStorableText } from '../../lib/json.ts'
 import type { Collection, CollectionReader } from '../provider.ts'
 import {
@@ -16,8 +16,21 @@ import {
 
 const PAGE_SIZE = 100
 
-export const projects: Collection<'projects'> = {
+const table = {
   name: 'projects',
+  columns: {
+    key: { kind: 'ordered' },
+    name: { kind: 'text' },
+    lead: { kind: 'text', isNullable: true }
+  },
+  sortBy: 'key',
+  filterBy: { column: 'key', parameter: 'project' },
+  searchBy: ['key', 'name']
+} as const satisfies ItemTableShape
+
+export const projects: Collection<typeof table> = {
+  name: 'projects',
+  table,
   isNeverEmpty: true,
   manualUpload: {
     body: {
@@ -43,8 +56,7 @@ export const projects: Collection<'projects'> = {
     url: Nullable(Type.String({ example: 'https://acme.atlassian.net/browse/PAY' }))
   },
   toResponse: ({ key, name, lead, url }) => ({ key, name, lead, url }),
-  sortValue: ({ key }) => key,
-  parentFilter: { name: 'project', description: 'The key of the only project', example: 'PAY' },
+  parentFilter: { description: 'The key of the only project', example: 'PAY' },
   /**
    * `project/search` counts offsets; they advance by what came, not by what was asked
    * (docs/reference/atlassian.md#81-project-search).
@@ -91,7 +103,7 @@ function parseProject(value: Record<string, unknown>, { site }: CollectionReader
   if (remoteId === null || key === null) {
     return createInvalidItem(remoteId, 'It has no id or no key.')
   }
-  const item: ItemsByCollection['projects'] = {
+  const item: Item<typeof table> = {
     key,
     name: toStorableText(value.name) ?? key,
     lead: getTextField(value.lead, 'displayName'),

@@ -1,14 +1,18 @@
 import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
 import type pg from 'pg'
-import * as schema from '../../../drizzle/postgres/schema.ts'
+import { columns } from '../../../drizzle/postgres/columns.ts'
+import { defineTables } from '../../../drizzle/tables.ts'
 import { StartError } from '../../lib/errors.ts'
+import { itemTableShapes } from '../../providers/index.ts'
 import { LATEST_MIGRATION } from '../postgres/migrate.ts'
 import { createDedicatedClient, APPLICATION_NAME, typeParsers } from '../postgres/pool.ts'
 import { getDriverErrorCode } from '../prepared.ts'
 import type { CellValue, RawDatabase, CellRow } from './raw-database.ts'
 import { orderTables } from './table-order.ts'
 
-const TABLES = orderTables(schema, (table) => getTableConfig(table as unknown as PgTable))
+const TABLES = orderTables(defineTables(columns, itemTableShapes).all, (table) =>
+  getTableConfig(table as unknown as PgTable)
+)
 const MIGRATIONS_TABLE = 'drizzle.__drizzle_migrations'
 /** Advisory lock: only its holder copies into a database. An arbitrary constant. */
 const COPY_LOCK_ID = 4_107_226_892

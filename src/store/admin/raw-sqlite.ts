@@ -1,14 +1,18 @@
 import { existsSync, realpathSync, statSync } from 'node:fs'
 import Driver from 'better-sqlite3'
 import { getTableConfig, type SQLiteTable } from 'drizzle-orm/sqlite-core'
-import * as schema from '../../../drizzle/sqlite/schema.ts'
+import { columns } from '../../../drizzle/sqlite/columns.ts'
+import { defineTables } from '../../../drizzle/tables.ts'
 import { StartError } from '../../lib/errors.ts'
+import { itemTableShapes } from '../../providers/index.ts'
 import { parseFilename, LATEST_MIGRATION } from '../sqlite/engine.ts'
 import { getDriverErrorCode } from '../prepared.ts'
 import type { CellValue, RawDatabase, CellRow } from './raw-database.ts'
 import { orderTables } from './table-order.ts'
 
-const TABLES = orderTables(schema, (table) => getTableConfig(table as unknown as SQLiteTable))
+const TABLES = orderTables(defineTables(columns, itemTableShapes).all, (table) =>
+  getTableConfig(table as unknown as SQLiteTable)
+)
 const MIGRATIONS_TABLE = '__drizzle_migrations'
 
 export async function openSource(url: string, name: string): Promise<RawDatabase> {

@@ -31,7 +31,7 @@ interface TableConfig {
 
 /** Orders the tables of a schema so that referenced tables come first. */
 export function orderTables(
-  schema: Record<string, unknown>,
+  tables: readonly DrizzleTable[],
   getConfig: (table: DrizzleTable) => unknown
 ): TableShape[] {
   const ordered = new Map<DrizzleTable, TableShape>()
@@ -44,7 +44,7 @@ export function orderTables(
     parents.forEach(add)
     ordered.set(drizzleTable, toTableShape(config))
   }
-  Object.values(schema as Record<string, DrizzleTable>).forEach(add)
+  tables.forEach(add)
   return [...ordered.values()]
 }
 

@@ -3,8 +3,8 @@ import { sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import pLimit from 'p-limit'
 import type pg from 'pg'
-import * as tables from '../../../drizzle/postgres/schema.ts'
-import type { Tables } from '../../../drizzle/tables.ts'
+import { columns } from '../../../drizzle/postgres/columns.ts'
+import { defineTables } from '../../../drizzle/tables.ts'
 import { AppError } from '../../lib/errors.ts'
 import type { Database, Engine, EngineOptions, RawRow, Statement, BindValue } from '../engine.ts'
 import { isMigrated, prepareServer } from './migrate.ts'
@@ -90,7 +90,7 @@ export async function open(url: string, options: EngineOptions): Promise<Engine>
 
   return {
     db,
-    tables: tables as unknown as Tables,
+    tables: defineTables(columns, options.itemTables),
     write,
     prepare(statement) {
       const { sql: text, bind, bindRows } = compileStatement(statement)

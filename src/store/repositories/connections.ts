@@ -29,10 +29,8 @@ export interface Connection {
   syncDueAt: Date | null
 }
 
-/** The options an owner has set. */
-export interface ConnectionOptions {
-  pageBodies?: boolean
-}
+/** The options an owner has set, by name (`Provider.options`). */
+export type ConnectionOptions = Record<string, boolean | undefined>
 
 /** A connection with its grant, read at one moment. */
 export interface ConnectionWithGrant {

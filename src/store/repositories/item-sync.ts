@@ -13,7 +13,9 @@ import {
   sql,
   type SQL
 } from 'drizzle-orm'
-import type { Tables } from '../../../drizzle/tables.ts'
+import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
+import { SYNC_COLUMNS, type ItemColumn } from '../../../drizzle/items.ts'
+import type { ItemTableDefinition } from '../../../drizzle/tables.ts'
 import {
   rowPlaceholder,
   type Engine,
@@ -23,14 +25,7 @@ import {
   type StatementBuilder
 } from '../engine.ts'
 import type { ChangeFeed } from './change-feed.ts'
-import {
-  SYNC_COLUMNS,
-  BODY_COLUMNS,
-  type ChangeCounts,
-  type ItemFields,
-  type ItemTable,
-  type RemoteItem
-} from '../../model/items.ts'
+import type { ChangeCounts, RemoteItem } from '../../model/items.ts'
 
 /** Statements kept for pages of that many different sizes. */
 const MAX_PREPARED_SIZES = 4
@@ -48,16 +43,14 @@ export interface UnlistedRow {
  * What a sync does to the copies of one kind of thing. Rows are keyed by owner, site and remote id, so that an item whose key
  * or title changes upstream is updated and not doubled.
  */
-export function createItemSync<T extends ItemTable>(
+export function createItemSync(
   engine: Engine,
-  table: T,
+  { table: t, shape }: ItemTableDefinition,
   feed: ChangeFeed,
   now: () => number
 ) {
   const { db, prepare, transaction } = engine
-  // Proof of the cast: only the columns that every item table has are used by name; the rest go through `columns`.
-  const t = table as unknown as Tables['projects']
-  const columns = getTableColumns(table) as unknown as (typeof t)['_']['columns']
+  const columns: Record<string, SQLiteColumn> = getTableColumns(t)
   const contentColumns = Object.entries(columns).filter(
     ([name]) => !(SYNC_COLUMNS as readonly string[]).includes(name)
   )
@@ -121,8 +114,8 @@ export function createItemSync<T extends ItemTable>(
     )
   )
   const shortColumns = Object.fromEntries(
-    Object.entries(columns).filter(([name]) => !BODY_COLUMNS.includes(name))
-  ) as unknown as { id: typeof t.id }
+    Object.entries(columns).filter(([name]) => shape.columns[name]?.isLong !== true)
+  )
   const selectByIds = cacheBySize((size) =>
     prepare(
       db
@@ -144,7 +137,7 @@ export function createItemSync<T extends ItemTable>(
     *upsertPage(
       ownerId: number,
       site: string,
-      items: ReadonlyArray<RemoteItem<ItemFields<T>>>,
+      items: ReadonlyArray<RemoteItem>,
       generation: number
     ): TransactionScript<ChangeCounts> {
       const distinct = new Map(
@@ -249,7 +242,7 @@ export function createItemSync<T extends ItemTable>(
       let seq = yield* feed.lock(ownerId)
       let deletedCount = 0
       const emptyContents = Object.fromEntries(
-        contentColumns.map(([name, column]) => [name, column.notNull ? '' : null])
+        contentColumns.map(([name]) => [name, getEmptyValue(shape.columns[name])])
       )
       for (const { id, generation } of rows) {
         seq++
@@ -308,6 +301,13 @@ export function createItemSync<T extends ItemTable>(
             )
           )
   }
+}
+
+/** The value of a column on a tombstone. */
+function getEmptyValue(column: ItemColumn | undefined): string | number | Date | null {
+  if (column === undefined || column.isNullable === true) return null
+  if (column.kind === 'instant') return new Date(0)
+  return column.kind === 'integer' ? 0 : ''
 }
 
 /** Rendering a statement for a few hundred rows takes longer than running it, and pages are nearly always full. */

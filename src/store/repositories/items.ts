@@ -1,88 +1,77 @@
 import { and, asc, eq, getTableColumns, isNull, sql, type SQL } from 'drizzle-orm'
-import type { Tables } from '../../../drizzle/tables.ts'
+import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
+import { SYNC_COLUMNS } from '../../../drizzle/items.ts'
+import type { ItemTableDefinition } from '../../../drizzle/tables.ts'
 import { createItemSync } from './item-sync.ts'
-import type { Engine, PreparedStatement, RawRow, BindValue } from '../engine.ts'
+import type { Engine, PreparedStatement, BindValue } from '../engine.ts'
 import type { ChangeFeed } from './change-feed.ts'
-import {
-  SYNC_COLUMNS,
-  BODY_COLUMNS,
-  type ItemFilter,
-  type ItemFields,
-  type ItemTable,
-  type ListedItem,
-  type ListPosition
-} from '../../model/items.ts'
-
-/** The columns that lists are sorted, narrowed and searched by. */
-interface ListColumns {
-  sortBy: string
-  filterBy: string
-  searchBy: readonly string[]
-}
+import type { Item, ItemFilter, ListedItem, ListPosition, RawRow } from '../../model/items.ts'
 
 /** One change of an item. `item` is null where it was deleted. */
-export interface ItemChange<T extends ItemTable> {
+export interface ItemChange {
   seq: number
   id: number
   site: string
   remoteId: string
-  item: ListedItem<T> | null
+  item: ListedItem | null
 }
 
-/** One item with everything that is kept of it, and its name at Atlassian. */
-export interface FullItem<T extends ItemTable> {
+/** One item with all of its contents, and its id at Atlassian. */
+export interface FullItem {
   site: string
   remoteId: string
-  item: ListedItem<T>
+  item: ListedItem
 }
 
-/** The columns that are read. Proof of its casts: there are more than the one named here, and all of them are columns. */
-type SelectedColumns = Pick<Tables['projects'], 'id'>
+type ColumnsByName = Record<string, SQLiteColumn>
 
 /**
- * The items of one kind: what was copied, and beside it what callers posted by hand, whose site is empty. A deleted item stays
- * as a tombstone for the feed; lists do not have it.
+ * The items of one collection: copies, and items that callers posted, whose site is empty. A deleted
+ * item stays as a tombstone for the change feed; lists leave it out.
  */
-export function createItemRepository<T extends ItemTable>(
+export function createItemRepository(
   engine: Engine,
-  table: T,
-  { sortBy, filterBy, searchBy }: ListColumns,
+  { table: t, shape }: ItemTableDefinition,
   feed: ChangeFeed,
   now: () => number
 ) {
   const { db, prepare, transaction } = engine
-  // Proof of the cast: only the columns that every item table has are used by name; the rest go through `columns`.
-  const t = table as unknown as Tables['projects']
-  const columns = getTableColumns(table) as unknown as Record<string, typeof t.key>
-  const sortColumn = columns[sortBy] as typeof t.key
+  const columns: ColumnsByName = getTableColumns(t)
+  const getColumn = (name: string): SQLiteColumn => {
+    const column = columns[name]
+    if (column === undefined) throw new Error(`The table ${shape.name} has no column ${name}.`)
+    return column
+  }
+  const sortColumn = getColumn(shape.sortBy)
   const contentNames = Object.keys(columns).filter(
     (name) => !(SYNC_COLUMNS as readonly string[]).includes(name)
   )
-  const selectColumns = (names: string[]) =>
-    ({
-      id: t.id,
-      ownerId: t.ownerId,
-      updatedAt: t.updatedAt,
-      ...Object.fromEntries(names.map((name) => [name, columns[name]]))
-    }) as unknown as SelectedColumns
-  const listedColumns = selectColumns(contentNames.filter((name) => !BODY_COLUMNS.includes(name)))
+  const selectColumns = (names: string[]): ColumnsByName => ({
+    id: t.id,
+    ownerId: t.ownerId,
+    updatedAt: t.updatedAt,
+    ...Object.fromEntries(names.map((name) => [name, getColumn(name)]))
+  })
+  const listedColumns = selectColumns(
+    contentNames.filter((name) => shape.columns[name]?.isLong !== true)
+  )
   const placeholder = (name: string) => sql.placeholder(name) as never
 
   const changedAt = sql`coalesce(${t.remoteUpdatedAt}, ${t.updatedAt})`
   const CONDITIONS: Record<keyof ItemFilter | 'after', SQL> = {
     after: sql`(${sortColumn}, ${t.id}) > (${placeholder('value')}, ${placeholder('id')})`,
-    parentKey: sql`${columns[filterBy]} = ${placeholder('parentKey')}`,
+    parentKey: sql`${getColumn(shape.filterBy.column)} = ${placeholder('parentKey')}`,
     updatedSince: sql`${changedAt} >= ${placeholder('updatedSince')}`,
     text: sql.join(
-      searchBy.map((name) => engine.contains(columns[name] as typeof t.key, placeholder('text'))),
+      shape.searchBy.map((name) => engine.contains(getColumn(name), placeholder('text'))),
       sql` or `
     )
   }
-  /** A way to list these columns, ordered by the sort column (code points) and then id, from behind `after`. */
-  const createLister = (selected: SelectedColumns) => {
-    const toItem = createRowMapper<T>(selected)
+  /** Lists these columns, ordered by the sort column (code points) and then id, after the position `after`. */
+  const createLister = (selected: ColumnsByName) => {
+    const toItem = createRowMapper(selected)
     const preparedLists = new Map<string, PreparedStatement>()
-    /** One statement for each way of asking, so that no condition is there that was not asked for. */
+    /** One statement per combination of conditions: a condition that is not set would slow the query down. */
     const prepareList = (conditions: ReadonlyArray<keyof typeof CONDITIONS>): PreparedStatement => {
       const name = conditions.join()
       const cached =
@@ -109,7 +98,7 @@ export function createItemRepository<T extends ItemTable>(
       limit: number,
       after?: ListPosition,
       filter: ItemFilter = {}
-    ): Promise<Array<ListedItem<T>>> => {
+    ): Promise<Array<ListedItem>> => {
       const values: Record<string, BindValue | undefined> = {
         ...filter,
         text: filter.text?.replace(/[A-Z]/g, (letter) => letter.toLowerCase()),
@@ -142,9 +131,10 @@ export function createItemRepository<T extends ItemTable>(
       .limit(placeholder('limit'))
   )
 
-  // By what never changes of an item, so that whoever reads page after page reads each once, whatever is renamed meanwhile.
+  // Ordered by columns that never change, so that an export reads each item once, even if it is
+  // renamed between two pages.
   const allColumns = selectColumns(contentNames)
-  const toFullItem = createRowMapper<T>(allColumns)
+  const toFullItem = createRowMapper(allColumns)
   const selectAll = prepare(
     db
       .select({ ...allColumns, site: t.site, remoteId: t.remoteId })
@@ -160,54 +150,53 @@ export function createItemRepository<T extends ItemTable>(
       .limit(placeholder('limit'))
   )
 
-  const toListedItem = createRowMapper<T>(listedColumns)
+  const toListedItem = createRowMapper(listedColumns)
 
   return {
-    ...createItemSync(engine, table, feed, now),
+    ...createItemSync(engine, { table: t, shape }, feed, now),
 
     /**
-     * Creates or replaces one hand-posted item; `remoteId` is its natural key. Tried as an update first, because an
-     * insert that meets a conflict still uses up an id.
+     * Creates or replaces one posted item; `remoteId` is its natural key. Updates first, because an
+     * insert that conflicts still uses up an id.
      */
     async save(
       ownerId: number,
       remoteId: string,
-      item: ItemFields<T>
-    ): Promise<{ row: ListedItem<T>; created: boolean }> {
+      item: Item
+    ): Promise<{ row: ListedItem; created: boolean }> {
       const { row, created } = await transaction(function* (tx) {
         const seq = 1 + (yield* feed.lock(ownerId))
         yield* feed.advance(ownerId, 1)
         const syncColumns = { seq, updatedAt: new Date(now()), deletedAt: null }
         const [updated] = yield tx
           .update(t)
-          .set({ ...item, ...syncColumns, revision: sql`${t.revision} + 1` })
+          .set({ ...(item as object), ...syncColumns, revision: sql`${t.revision} + 1` })
           .where(and(eq(t.ownerId, ownerId), eq(t.site, ''), eq(t.remoteId, remoteId)))
           .returning(listedColumns)
         if (updated !== undefined) return { row: updated, created: false }
         const [inserted] = yield tx
           .insert(t)
           .values({
-            ...item,
+            ...(item as object),
             ...syncColumns,
             ownerId,
             site: '',
             remoteId,
             revision: 1
-          } as unknown as typeof t.$inferInsert)
+          })
           .returning(listedColumns)
         return { row: inserted as RawRow, created: true }
       }, true)
       return { row: toListedItem(row), created }
     },
 
-    /** Items without their long texts, and with them. */
+    /** Items without their long texts. */
     list: createLister(listedColumns),
+    /** Items with their long texts. */
     listWithBody: createLister(allColumns),
-    /** Whether they have any. */
-    hasBody: contentNames.some((name) => BODY_COLUMNS.includes(name)),
 
-    /** Every item of an owner with its long texts, some at a time, by site and remote id. */
-    async *exportAll(ownerId: number, batchSize: number): AsyncGenerator<Array<FullItem<T>>> {
+    /** Every item of an owner with its long texts, in batches, by site and remote id. */
+    async *exportAll(ownerId: number, batchSize: number): AsyncGenerator<Array<FullItem>> {
       let [site, remoteId] = ['', '']
       while (true) {
         const rows = await selectAll({ owner: ownerId, site, remoteId, limit: batchSize })
@@ -223,8 +212,8 @@ export function createItemRepository<T extends ItemTable>(
       }
     },
 
-    /** What has changed behind `seq`, each item once, in the order of its latest change. */
-    async listChanges(ownerId: number, seq: number, limit: number): Promise<Array<ItemChange<T>>> {
+    /** What changed after `seq`: each item once, in the order of its latest change. */
+    async listChanges(ownerId: number, seq: number, limit: number): Promise<Array<ItemChange>> {
       const rows = await selectChanges({ owner: ownerId, seq, limit })
       return rows.map((row) => ({
         seq: Number(row.seq),
@@ -237,20 +226,21 @@ export function createItemRepository<T extends ItemTable>(
   }
 }
 
+export type ItemRepository = ReturnType<typeof createItemRepository>
+
 /** Turns rows into items with these columns. */
-function createRowMapper<T extends ItemTable>(
-  selected: SelectedColumns
-): (row: RawRow) => ListedItem<T> {
+function createRowMapper(selected: ColumnsByName): (row: RawRow) => ListedItem {
   const mappings = Object.entries(selected).map(([name, column]) => ({
     name,
     column: column.name,
-    isDate: (column.mapFromDriverValue(0 as never) as unknown) instanceof Date
+    isDate: column.mapFromDriverValue(0) instanceof Date
   }))
   return (row) => {
     const item: Record<string, unknown> = {}
     for (const { name, column, isDate } of mappings) {
-      item[name] = isDate && row[column] !== null ? new Date(row[column] as number) : row[column]
+      const value = row[column] ?? null
+      item[name] = isDate && value !== null ? new Date(value) : value
     }
-    return item as ListedItem<T>
+    return item as ListedItem
   }
 }

@@ -4,7 +4,8 @@ import Driver from 'better-sqlite3'
 import { sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
-import * as tables from '../../../drizzle/sqlite/schema.ts'
+import { columns } from '../../../drizzle/sqlite/columns.ts'
+import { defineTables } from '../../../drizzle/tables.ts'
 import { AppError, StartError } from '../../lib/errors.ts'
 import {
   OUTDATED_TABLES_MESSAGE,
@@ -51,7 +52,7 @@ let migratedImage: Buffer | undefined
  * The embedded engine. WAL with `synchronous=FULL`: an acknowledged commit is on the disk (the
  * library's default for WAL, NORMAL, does not guarantee that).
  */
-export function open(url: string, { autoMigrate }: EngineOptions): Engine {
+export function open(url: string, { autoMigrate, itemTables }: EngineOptions): Engine {
   const path = parseFilename(url)
   const image = path === IN_MEMORY && autoMigrate ? migratedImage : undefined
   const client = openFile(image ?? path)
@@ -97,7 +98,7 @@ export function open(url: string, { autoMigrate }: EngineOptions): Engine {
 
   return {
     db,
-    tables,
+    tables: defineTables(columns, itemTables),
     write,
     prepare(query) {
       const { sql, bind, bindRows } = compileStatement(query)
