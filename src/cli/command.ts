@@ -28,7 +28,7 @@ type OptionValue<Option> = Option extends { flags: `${string}<${string}` }
   : boolean
 
 /** The values of a command's options, by the names of their definitions. */
-export type OptionValues<Options> = {
+type OptionValues<Options> = {
   -readonly [Name in keyof Options]: OptionValue<Options[Name]>
 }
 

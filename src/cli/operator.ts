@@ -5,7 +5,7 @@ import { openEngine } from '../store/open-engine.ts'
 import { createStore, type Store } from '../store/index.ts'
 
 /** The operator who runs a command on this machine, named by their account where it has a name. */
-export function getOperatorActor(): Actor {
+function getOperatorActor(): Actor {
   try {
     return { kind: 'operator', name: userInfo().username }
   } catch {

@@ -146,7 +146,7 @@ function parseValue(option: OptionDefinition, given: unknown): unknown {
   return value
 }
 
-export function getFlag({ flags }: OptionDefinition): string {
+function getFlag({ flags }: OptionDefinition): string {
   return flags.split(' ', 1)[0] ?? flags
 }
 

@@ -279,7 +279,7 @@ t.test(
         )
         t.match(
           output.stdout,
-          command === 'status' ? /^one: .*, seals 2 grants/m : /^$/,
+          command === 'status' ? /^one: .*, encrypts 2 grants/m : /^$/,
           `${command}: ${name}: status tells what there is all the same`
         )
       }
