@@ -72,7 +72,7 @@ export function defineAccessTables(
       /** Without gaps, as the head counts. */
       seq: integer('seq').primaryKey(),
       at: instant('at').notNull(),
-      /** `key`, `user`, `session`, `anybody`, `operator` or `service`, with its number and name where it has them. */
+      /** `key`, `user`, `session`, `anonymous` (`anybody` in version 0.1), `operator` or `service`. */
       actor: text('actor').notNull(),
       actorId: integer('actor_id'),
       actorName: text('actor_name'),

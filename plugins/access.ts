@@ -36,7 +36,7 @@ declare module 'fastify' {
   }
 }
 
-const ANONYMOUS: Principal = { kind: 'anybody' }
+const ANONYMOUS: Principal = { kind: 'anonymous' }
 
 /** Who may call what. Routes say it beside their schema, and one that does not is refused at the start. */
 export default fp(
@@ -180,7 +180,7 @@ export default fp(
           config: { access }
         }
       } = request
-      if (principal.kind === 'anybody' || typeof access !== 'object') return true
+      if (principal.kind === 'anonymous' || typeof access !== 'object') return true
       if (principal.kind === 'user') return await isStillValid(principal.userId, authorization)
       return (await resolvePrincipal(request, access)) !== undefined
     }

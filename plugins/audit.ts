@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
-import { runAsActor, actorFromPrincipal } from '../src/lib/actor.ts'
+import { actorFromPrincipal } from '../src/access/principal-actor.ts'
+import { runAsActor } from '../src/lib/actor.ts'
 
 /** Puts what a request changes down to whoever asks, under its request id. */
 export default fp(

@@ -1,14 +1,14 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
-import { serializeInitiator } from '../../src/lib/actor.ts'
+import { serializeInitiator } from '../../src/access/principal-actor.ts'
 import { AppError } from '../../src/lib/errors.ts'
 import type { OAuthClient } from '../../src/oauth/authorize-url.ts'
 import { deriveLoginQuotaKey } from '../../src/http/rate-limit-key.ts'
 import { FLOW_LIFETIME_MS } from '../../src/oauth/flow.ts'
 import { predictOwner } from '../../src/oauth/resolve-user.ts'
 import { requireReturnUrl } from '../../src/http/return-url.ts'
-import { parseUserHint } from '../../src/oauth/state.ts'
+import { parseUserHint } from '../../src/lib/user-hint.ts'
 import type { Provider } from '../../src/providers/provider.ts'
 import { MissingClientSettings, problemResponses, toTypeName } from '../../src/http/schemas.ts'
 import { frontendBaseUrl, publicBaseUrl } from '../../src/http/public-url.ts'
@@ -68,7 +68,7 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
     '',
     {
       config: {
-        access: { scope: 'connections:write', owner: 'itself', session: true },
+        access: { scope: 'connections:write', owner: 'caller', session: true },
         limit: 'login'
       },
       schema: {

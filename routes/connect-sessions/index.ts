@@ -1,6 +1,7 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { hashSecret, linkSecret, createSecret, SESSION } from '../../src/access/secrets.ts'
+import { linkSecret, createSecret, SESSION } from '../../src/access/secrets.ts'
+import { hashSecret } from '../../src/lib/secret.ts'
 import { requireUser } from '../../src/oauth/resolve-user.ts'
 import {
   findRedirectUriWithBaseUrl,

@@ -1,11 +1,10 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { hashSecret } from '../../src/access/secrets.ts'
+import { hashSecret, randomToken } from '../../src/lib/secret.ts'
 import { AppError } from '../../src/lib/errors.ts'
 import { findRedirectUriWithBaseUrl, publicBaseUrl } from '../../src/http/public-url.ts'
 import { PAGE_HEADERS } from '../../src/http/html.ts'
-import { randomToken } from '../../src/oauth/state.ts'
 import { Problem, problemResponses } from '../../src/http/schemas.ts'
 import {
   SESSION_TTL_MS,

@@ -45,7 +45,7 @@ const integrationRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
   app.post(
     '/connect',
     {
-      config: { access: { scope: 'connections:write', owner: 'itself' } },
+      config: { access: { scope: 'connections:write', owner: 'caller' } },
       schema: {
         tags: ['Integrations'],
         operationId: `connect${name}`,

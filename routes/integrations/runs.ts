@@ -38,7 +38,7 @@ interface RunRoutesOptions {
 }
 
 /** The owner is in the run; the handler checks it. */
-const RUN_READ_ACCESS: FastifyContextConfig = { access: { scope: 'sync:read', owner: 'itself' } }
+const RUN_READ_ACCESS: FastifyContextConfig = { access: { scope: 'sync:read', owner: 'caller' } }
 
 /** Routes of the sync runs of one product. */
 export const runRoutes: FastifyPluginAsyncTypebox<RunRoutesOptions> = async (
@@ -208,7 +208,7 @@ export const runRoutes: FastifyPluginAsyncTypebox<RunRoutesOptions> = async (
   app.delete(
     '/runs/:id',
     {
-      config: { access: { scope: 'sync:write', owner: 'itself' } },
+      config: { access: { scope: 'sync:write', owner: 'caller' } },
       schema: {
         tags: ['Integrations'],
         operationId: `cancel${name}SyncRun`,

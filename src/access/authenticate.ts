@@ -2,7 +2,8 @@ import { AppError } from '../lib/errors.ts'
 import type { Store } from '../store/index.ts'
 import type { createJwtVerifier } from './jwt.ts'
 import type { Principal, Scope } from './rules.ts'
-import { hashSecret, credentialKind, linkSecret } from './secrets.ts'
+import { credentialKind, linkSecret } from './secrets.ts'
+import { hashSecret } from '../lib/secret.ts'
 
 export interface AuthenticatorOptions {
   store: Pick<Store, 'apiKeys' | 'connectSessions' | 'identities' | 'users'>
@@ -26,7 +27,7 @@ export function createAuthenticator({ store, verifyJwt, publicAccess }: Authenti
       if (kind === 'cs') {
         return await authenticateSession({ hash: hashSecret(linkSecret(credential)) })
       }
-      if (verifyJwt === null && publicAccess) return { kind: 'anybody' }
+      if (verifyJwt === null && publicAccess) return { kind: 'anonymous' }
       if (credential === '' || verifyJwt === null) throw invalidCredential()
       return {
         kind: 'user',

@@ -1,18 +1,19 @@
 import type { Store } from '../store/index.ts'
-import { hashSecret, displayPrefix } from './secrets.ts'
+import { displayPrefix } from './secrets.ts'
+import { hashSecret } from '../lib/secret.ts'
 
-/** The name of the key that the settings bring along. */
+/** The name of the key from BOOTSTRAP_API_KEY. */
 export const BOOTSTRAP_KEY_NAME = 'bootstrap'
 
 /**
- * Makes the key of the settings where it is not there yet, and ends the one that it takes the place of.
+ * Creates the key of BOOTSTRAP_API_KEY if it does not exist, and revokes the bootstrap key that it replaces.
  *
- * @returns `revoked` where it was there and has been revoked: it does not come back
+ * @returns `revoked` if the key exists and has been revoked; it stays revoked
  */
 export async function ensureBootstrapKey(
   { apiKeys }: Pick<Store, 'apiKeys'>,
   secret: string
-): Promise<'there' | 'made' | 'revoked'> {
+): Promise<'exists' | 'created' | 'revoked'> {
   const hash = hashSecret(secret)
   const key = {
     name: BOOTSTRAP_KEY_NAME,
@@ -23,14 +24,14 @@ export async function ensureBootstrapKey(
   }
   const findState = async () =>
     (await apiKeys.find(hash)) !== undefined
-      ? 'there'
+      ? 'exists'
       : (await apiKeys.has(hash))
         ? 'revoked'
         : undefined
   const existing = await findState()
   if (existing !== undefined) return existing
-  if ((await apiKeys.create(key)) !== undefined) return 'made'
+  if ((await apiKeys.create(key)) !== undefined) return 'created'
   await apiKeys.revoke({ name: BOOTSTRAP_KEY_NAME })
-  // Another instance that starts may have made it meanwhile.
-  return (await apiKeys.create(key)) !== undefined ? 'made' : ((await findState()) ?? 'revoked')
+  // Another starting instance may have created it since.
+  return (await apiKeys.create(key)) !== undefined ? 'created' : ((await findState()) ?? 'revoked')
 }

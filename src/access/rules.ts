@@ -8,14 +8,13 @@ export const SCOPES = [
   'data:write',
   'sync:read',
   'sync:write',
-  'proxy:use',
   'admin'
 ] as const
 export type Scope = (typeof SCOPES)[number]
 
 /** Where a request says whose things it is about. `itself`: nowhere; it is about whoever asks. */
 export type OwnerSource =
-  'params.user_id' | 'params.owner_id' | 'query.owner_id' | 'body.owner_id' | 'itself'
+  'params.user_id' | 'params.owner_id' | 'query.owner_id' | 'body.owner_id' | 'caller'
 
 /**
  * Who may call a route. `open`: everybody. `docs`: everybody where the description is open. Else a key with the scope, and where
@@ -35,7 +34,7 @@ export type Principal =
       returnUrl: string | null
     }
   /** Somebody unknown, where everybody may ask. */
-  | { kind: 'anybody' }
+  | { kind: 'anonymous' }
 
 /** The one user whose things the caller may see and change; undefined for who speaks for all of them. */
 export function restrictedUserId(principal: Principal): number | undefined {
@@ -44,7 +43,7 @@ export function restrictedUserId(principal: Principal): number | undefined {
 
 /** Whether a caller may use a route at all; whose things it is about is asked later. */
 export function isAllowed(principal: Principal, rule: Exclude<AccessRule, string>): boolean {
-  if (principal.kind === 'anybody') return true
+  if (principal.kind === 'anonymous') return true
   if (principal.kind === 'key') {
     return principal.scopes.includes(rule.scope) || principal.scopes.includes('admin')
   }

@@ -1,35 +1,30 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { hashSecret, randomToken } from '../lib/secret.ts'
 
-/** How secrets of this service begin, so that people and scanners know them. */
+/** Prefixes of this service's secrets, by which people and secret scanners recognise them. */
 export const KEY = 'ck'
 export const SESSION = 'cs'
 const SECRET_PATTERN = /^(ck|cs)_[A-Za-z0-9_-]{8,}$/
 const DISPLAY_PREFIX_LENGTH = 10
 
-/** A new secret of 256 bits. It is shown once and kept as its hash. */
+/** Creates a secret of 256 bits. It is shown once and stored as its hash. */
 export function createSecret(kind: typeof KEY | typeof SESSION): string {
-  return `${kind}_${randomBytes(32).toString('base64url')}`
-}
-
-/** What is stored of it. A secret of 256 bits needs no slow hash; and looked up by its hash it is compared with nothing, so nothing is told by time. */
-export function hashSecret(secret: string): string {
-  return createHash('sha256').update(secret).digest('base64url')
+  return `${kind}_${randomToken()}`
 }
 
 /**
- * The secret that a connect session's link carries instead of its token. Addresses are kept by browsers and written down by proxies:
- * who finds one that has been opened can do nothing with it, and does not know the token.
+ * Derives the secret in a connect session's link from the session's token. Browsers and proxies store
+ * URLs: the secret of a link that has been opened is useless, and does not reveal the token.
  */
 export function linkSecret(token: string): string {
   return `${SESSION}_${hashSecret(`link ${token}`)}`
 }
 
-/** The part that a person recognises a key by. */
+/** The start of a key, which identifies it in lists. */
 export function displayPrefix(secret: string): string {
   return secret.slice(0, DISPLAY_PREFIX_LENGTH)
 }
 
-/** Which kind of secret a credential is; undefined for one that is none of ours. */
+/** The kind of secret that a credential is; undefined for any other credential. */
 export function credentialKind(credential: string): typeof KEY | typeof SESSION | undefined {
   return SECRET_PATTERN.exec(credential)?.[1] as typeof KEY | typeof SESSION | undefined
 }

@@ -1,13 +1,13 @@
 import { isIPv6 } from 'node:net'
 import type { Principal } from '../access/rules.ts'
-import { hashSecret } from '../access/secrets.ts'
+import { hashSecret } from '../lib/secret.ts'
 
 /**
  * Who is counted as one: a key, a person, a connect session; the address where nobody is known. Hashed, because it is kept
  * and addresses are personal.
  */
 export function deriveRateLimitKey(principal: Principal, address: string): string {
-  if (principal.kind === 'anybody') return deriveIpKey(address)
+  if (principal.kind === 'anonymous') return deriveIpKey(address)
   return hashSecret(
     principal.kind === 'user' ? `user ${principal.userId}` : `${principal.kind} ${principal.id}`
   )

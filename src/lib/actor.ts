@@ -1,46 +1,32 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { Principal } from '../access/rules.ts'
 
-/** Who does something, and from where, as the audit trail keeps it. */
+/** Who performs an action, and from where, as the audit trail stores it. */
 export interface Actor {
-  kind: Principal['kind'] | 'operator' | 'service'
-  /** Of the key, the user or the session. */
+  kind: 'key' | 'user' | 'session' | 'anonymous' | 'operator' | 'service'
+  /** Id of the key, the user or the session. */
   id?: number
-  /** Of the key, or of the operator's account on the machine. */
+  /** Name of the key, or of the operator's account on the machine. */
   name?: string
   ip?: string
   requestId?: string
 }
 
-/** What nobody has asked for: runs, refreshes, upkeep. */
+/** The actor of background jobs: sync runs, token refreshes, maintenance. */
 export const SERVICE_ACTOR: Actor = { kind: 'service' }
 
 const actorStorage = new AsyncLocalStorage<Actor>()
 
-/** Does something in somebody's name: what it stores, also after waiting, is put down to them. */
+/** Runs `work` as `actor`: the audit trail attributes to it all that `work` stores, also after `await`. */
 export function runAsActor<T>(actor: Actor, work: () => T): T {
   return actorStorage.run(actor, work)
 }
 
-/** Whose doing what happens at this moment is. */
+/** The actor of the running code; the service itself outside `runAsActor`. */
 export function getCurrentActor(): Actor {
   return actorStorage.getStore() ?? SERVICE_ACTOR
 }
 
-/** A caller, as far as the trail needs to know them. */
-export function actorFromPrincipal(
-  principal: Principal,
-  requestOrigin: { ip: string; requestId: string }
-): Actor {
-  return { ...identifyPrincipal(principal), ...requestOrigin }
-}
-
-/** Who starts something that another request will end, to be kept with it; empty where nobody is known. */
-export function serializeInitiator(principal: Principal): string {
-  return principal.kind === 'anybody' ? '' : JSON.stringify(identifyPrincipal(principal))
-}
-
-/** Does something in the name of who has started it, from where and in the request in which it is done. */
+/** Runs `work` as the principal that started it, with the IP address and request id of the current actor. */
 export function runAsInitiator<T>(serializedInitiator: string, work: () => T): T {
   return serializedInitiator === ''
     ? work()
@@ -50,17 +36,5 @@ export function runAsInitiator<T>(serializedInitiator: string, work: () => T): T
       )
 }
 
-type ActorIdentity = Pick<Actor, 'kind' | 'id' | 'name'>
-
-function identifyPrincipal(principal: Principal): ActorIdentity {
-  switch (principal.kind) {
-    case 'key':
-      return { kind: 'key', id: principal.id, name: principal.name }
-    case 'user':
-      return { kind: 'user', id: principal.userId }
-    case 'session':
-      return { kind: 'session', id: principal.id }
-    case 'anybody':
-      return { kind: 'anybody' }
-  }
-}
+/** What identifies an actor, without the place that the request came from. */
+export type ActorIdentity = Pick<Actor, 'kind' | 'id' | 'name'>

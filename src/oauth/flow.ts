@@ -11,7 +11,8 @@ import type { StatementBuilder } from '../store/engine.ts'
 import type { Store } from '../store/index.ts'
 import { buildAuthorizeUrl, selectScopes, type OAuthClient } from './authorize-url.ts'
 import { resolveOwner, validateHint } from './resolve-user.ts'
-import { sha256, equalHashes, randomToken, parseUserHint } from './state.ts'
+import { equalHashes, hashSecret, randomToken } from '../lib/secret.ts'
+import { parseUserHint } from '../lib/user-hint.ts'
 import { exchangeCode, type TokenSet } from './tokens.ts'
 
 export const FLOW_LIFETIME_MS = 10 * 60 * 1000
@@ -122,7 +123,7 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
     const scopes = selectScopes(client.scopes, scope, existingScopes)
     await store.loginFlows.start(
       {
-        stateHash: sha256(state),
+        stateHash: hashSecret(state),
         provider: client.provider,
         clientId: client.clientId,
         redirectUri: client.redirectUri,
@@ -130,7 +131,7 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
         returnUrl,
         scopes: scopes.join(' '),
         changeAccount: Number(changeAccount),
-        browserHash: bindingSecret === null ? null : sha256(bindingSecret),
+        browserHash: bindingSecret === null ? null : hashSecret(bindingSecret),
         userId,
         quotaKey,
         initiator,
@@ -160,7 +161,7 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
       outcome
     })
     try {
-      flow = state === undefined ? undefined : await store.loginFlows.get(sha256(state))
+      flow = state === undefined ? undefined : await store.loginFlows.get(hashSecret(state))
       if (error !== undefined) throw await handleErrorResponse(error, flow, callback)
       flow ??= await adoptForeignState(callback)
       if (flow === undefined) {
@@ -186,7 +187,7 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
         ? fallbackClient()
         : undefined
     if (client === undefined) return undefined
-    const stateHash = sha256(JSON.stringify(['foreign', client.provider, state ?? null, code]))
+    const stateHash = hashSecret(JSON.stringify(['foreign', client.provider, state ?? null, code]))
     await store.loginFlows.start(
       {
         stateHash,
@@ -223,8 +224,8 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
     if (flow.codeHash === null && flow.expiresAt.getTime() <= now()) {
       throw new AppError('expired_state', 'The login took longer than ten minutes. Start it again.')
     }
-    if (!(await store.loginFlows.claim(flow.stateHash, sha256(code)))) {
-      return await waitForOutcome(flow.stateHash, sha256(code))
+    if (!(await store.loginFlows.claim(flow.stateHash, hashSecret(code)))) {
+      return await waitForOutcome(flow.stateHash, hashSecret(code))
     }
 
     const result = await runAsInitiator(
@@ -269,7 +270,7 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
     // A declined consent is reported as such even if the flow is unknown or bound to another
     // browser; it consumes nothing then.
     if (flow === undefined || checkBinding(flow, callback) !== undefined) return consentError
-    if (await store.loginFlows.claim(flow.stateHash, sha256(error))) {
+    if (await store.loginFlows.claim(flow.stateHash, hashSecret(error))) {
       await store.loginFlows.finish(flow.stateHash, JSON.stringify(serializeOutcome(consentError)))
     }
     return consentError
@@ -356,7 +357,7 @@ function checkBinding(
   }
   if (flow.browserHash === null) return undefined
   const secret = readBindingSecret(deriveFlowName(state), flow.redirectUri)
-  if (secret !== undefined && equalHashes(sha256(secret), flow.browserHash)) return undefined
+  if (secret !== undefined && equalHashes(hashSecret(secret), flow.browserHash)) return undefined
   return new AppError(
     'wrong_browser',
     'The login was started in another browser, or under another address of this service. Start it again here.'
@@ -368,7 +369,7 @@ function checkBinding(
  * nothing about the state.
  */
 function deriveFlowName(state: string): string {
-  return sha256(`flow ${state}`).slice(0, 12)
+  return hashSecret(`flow ${state}`).slice(0, 12)
 }
 
 function toFailure(error: unknown): { error: AppError } {

@@ -2,7 +2,7 @@ import { AppError } from '../lib/errors.ts'
 import { isEmail } from '../lib/formats.ts'
 import type { Store } from '../store/index.ts'
 import type { UserRow } from '../store/repositories/users.ts'
-import type { UserHint } from './state.ts'
+import type { UserHint } from '../lib/user-hint.ts'
 
 /** @throws AppError `user_not_found` */
 export async function requireUser({ users }: Store, id: number): Promise<UserRow> {
@@ -20,7 +20,7 @@ export async function requireUser({ users }: Store, id: number): Promise<UserRow
 export async function validateHint({ users }: Store, hint: UserHint): Promise<void> {
   if (hint === undefined) return
   if (
-    hint !== 'unusable' &&
+    hint !== 'invalid' &&
     ('email' in hint ? isEmail(hint.email) : (await users.get(hint.userId)) !== undefined)
   ) {
     return
@@ -33,7 +33,7 @@ export async function validateHint({ users }: Store, hint: UserHint): Promise<vo
  * user, else the first one, else a new one.
  */
 export async function resolveOwner({ users }: Store, hint: UserHint): Promise<number> {
-  if (hint !== undefined && hint !== 'unusable') {
+  if (hint !== undefined && hint !== 'invalid') {
     return 'email' in hint ? (await users.findOrCreate(hint.email, null)).user.id : hint.userId
   }
   const firstUser = await users.findFirst()
@@ -46,6 +46,6 @@ export async function resolveOwner({ users }: Store, hint: UserHint): Promise<nu
 /** Predicts the result of `resolveOwner` without creating a user. */
 export async function predictOwner({ users }: Store, hint: UserHint): Promise<number | undefined> {
   if (hint === undefined) return (await users.findFirst())?.id
-  if (hint === 'unusable') return undefined
+  if (hint === 'invalid') return undefined
   return 'email' in hint ? (await users.find(hint.email))?.id : hint.userId
 }

@@ -1,6 +1,6 @@
 import { connect, type AddressInfo } from 'node:net'
 import t from 'tap'
-import { hashSecret } from '../../src/access/secrets.ts'
+import { hashSecret } from '../../src/lib/secret.ts'
 import { buildTestApp } from '../helper.ts'
 import { buildBearerHeader, createApiKey, PROTECTED_ENV, startIdentityProvider } from './helper.ts'
 

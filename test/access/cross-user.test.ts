@@ -71,7 +71,7 @@ t.test(
     const rows = listRouteEntries(app).filter(
       ({ rule, url }) =>
         typeof rule === 'object' &&
-        (url.includes(':id') || (rule.owner !== undefined && rule.owner !== 'itself'))
+        (url.includes(':id') || (rule.owner !== undefined && rule.owner !== 'caller'))
     )
     t.ok(rows.length >= 80, `${rows.length} routes take an id`)
     t.ok(

@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { SCOPES } from '../../src/access/rules.ts'
-import { hashSecret, createSecret } from '../../src/access/secrets.ts'
+import { createSecret } from '../../src/access/secrets.ts'
+import { hashSecret } from '../../src/lib/secret.ts'
 import {
   readDatabaseContents,
   ensureDatabase,

@@ -78,7 +78,7 @@ function getExpectedOutcome(
   if (kind === 'cookie') return session === true && ['GET', 'HEAD'].includes(method) ? 'in' : 401
   if (kind === 'session') return session === true ? 'in' : 403
   if (owner === undefined) return 403
-  return kind === 'foreigner' && owner !== 'itself' ? 404 : 'in'
+  return kind === 'foreigner' && owner !== 'caller' ? 404 : 'in'
 }
 
 t.test(

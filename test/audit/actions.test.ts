@@ -160,7 +160,7 @@ t.test(
         {
           action: 'session_opened',
           user_id: 1,
-          actor: { kind: 'anybody' },
+          actor: { kind: 'anonymous' },
           ip: '127.0.0.1',
           request_id: 'r-open'
         }

@@ -178,7 +178,7 @@ t.test(
     t.match(
       (await readAuditTrail(app)).map(({ id, action, actor }) => [id, action, actor.kind]),
       [
-        [6, 'user_created', 'anybody'],
+        [6, 'user_created', 'anonymous'],
         [7, 'audit_purged', 'operator']
       ]
     )

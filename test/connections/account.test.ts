@@ -413,7 +413,7 @@ t.test(
       action: 'account_changed',
       user_id: 1,
       product: 'jira',
-      actor: { kind: 'anybody' }
+      actor: { kind: 'anonymous' }
     })
     running.advanceTime(HOUR_MS)
     for (const user of [1, 2]) t.match(await runSync(running, user), { state: 'succeeded' })

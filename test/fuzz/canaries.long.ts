@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto'
 import { promisify } from 'node:util'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { hashSecret, linkSecret } from '../../src/access/secrets.ts'
+import { linkSecret } from '../../src/access/secrets.ts'
+import { hashSecret } from '../../src/lib/secret.ts'
 import { buildApp } from '../../src/app.ts'
 import {
   buildBearerHeader,

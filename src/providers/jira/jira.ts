@@ -35,20 +35,6 @@ const features: Provider['features'] = [
       granularScopes('issue-details', 'audit-log', 'avatar', 'field-configuration', 'issue-meta')
     ]
   },
-  {
-    name: 'webhooks',
-    scopes: [
-      ['read:jira-work', 'manage:jira-webhook'],
-      [
-        'read:webhook:jira',
-        'write:webhook:jira',
-        'delete:webhook:jira',
-        'read:jql:jira',
-        'read:field:jira',
-        'read:project:jira'
-      ]
-    ]
-  },
   { name: 'identity', scopes: [['read:me']] }
 ]
 

@@ -1,5 +1,5 @@
 import { and, desc, eq, gt, inArray, isNotNull, isNull, lt, or, sql, type SQL } from 'drizzle-orm'
-import { parseUserHint } from '../../oauth/state.ts'
+import { parseUserHint } from '../../lib/user-hint.ts'
 import type { Engine, StatementBuilder } from '../engine.ts'
 import { normalizeEmail } from './users.ts'
 

@@ -1,23 +1,5 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-
-/** 256 bits, 43 characters of base64url: nobody guesses it (RFC 6749 section 10.12). */
-export function randomToken(): string {
-  return randomBytes(32).toString('base64url')
-}
-
-/** What is stored of a state, a code or a browser's key. */
-export function sha256(secret: string): string {
-  return createHash('sha256').update(secret).digest('base64url')
-}
-
-/** Whether two hashes are the same. How long it takes tells nothing of where they differ; secrets themselves are never compared (T30). */
-export function equalHashes(one: string, other: string): boolean {
-  const [a, b] = [Buffer.from(one), Buffer.from(other)]
-  return a.length === b.length && timingSafeEqual(a, b)
-}
-
-/** Whom a caller's state names: nobody, somebody, or something that cannot be a user. */
-export type UserHint = { userId: number } | { email: string } | 'unusable' | undefined
+/** The user that a caller's state names: none, one by id or address, or `invalid` where no user can match. */
+export type UserHint = { userId: number } | { email: string } | 'invalid' | undefined
 
 /**
  * Reads the user hint out of the caller's own state
@@ -32,7 +14,7 @@ export function parseUserHint(callerState: string | null): UserHint {
   if (userId !== undefined) {
     return /^[1-9]\d{0,15}$/.test(userId) && Number.isSafeInteger(Number(userId))
       ? { userId: Number(userId) }
-      : 'unusable'
+      : 'invalid'
   }
   return fields.email === undefined ? undefined : { email: fields.email }
 }
@@ -45,7 +27,7 @@ function parseJsonHint(text: string): HintFields | undefined {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
     const readField = (name: string) =>
       Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined
-    // Neither text nor number: it names somebody, but nobody who can exist.
+    // A value that is neither text nor number names a user who cannot exist.
     const toText = (field: unknown) =>
       field === undefined || field === null
         ? undefined
