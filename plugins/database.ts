@@ -18,11 +18,11 @@ export default fp<PluginOptions>(
       itemTables: providers.collections.map(({ table }) => table),
       onAvailabilityChange: (isAvailable) => {
         if (isAvailable) {
-          app.log.info({ event: 'database_recovered' }, 'The database answers again.')
+          app.log.info({ event: 'database_recovered' }, 'The database responds again.')
         } else {
           app.log.error(
             { event: 'database_unavailable' },
-            'The database does not answer. Requests are answered with 503, and runs wait.'
+            'The database does not respond. Requests get 503 and runs wait.'
           )
         }
       }

@@ -24,7 +24,7 @@ const REFUSAL_DELAY_MS = 500
 
 class OverloadError extends AppError {
   constructor() {
-    super('unavailable', 'More is asked than this instance can answer. Try again.', {
+    super('unavailable', 'The service is overloaded. Try again.', {
       retryAfterS: RETRY_AFTER_S,
       suppressLog: true
     })
@@ -79,7 +79,7 @@ export default fp(
         lastLoggedAt = Date.now()
         app.log.warn(
           { event: 'overloaded', reason, value, refused: refusedCount },
-          'More is asked than this instance can answer: some requests are refused with 503.'
+          'The service is overloaded: some requests are refused with 503.'
         )
         refusedCount = 0
       }

@@ -45,9 +45,13 @@ export default fp(
       // While the database is away the request itself says so.
       skipOnError: true,
       errorResponseBuilder: (_request, { ttl }) =>
-        new AppError('too_many_requests', 'Too many requests. Wait as long as Retry-After says.', {
-          retryAfterS: Math.max(1, Math.ceil(ttl / 1000))
-        }),
+        new AppError(
+          'too_many_requests',
+          'Too many requests. Retry after the time in Retry-After.',
+          {
+            retryAfterS: Math.max(1, Math.ceil(ttl / 1000))
+          }
+        ),
       ...(store.isShared ? { store: createSharedStoreClass() } : {})
     })
 

@@ -14,7 +14,7 @@ const ERROR_MESSAGES: Partial<Record<ErrorCode, string>> = {
   account_changed: 'This is not the Atlassian account that is connected. Nothing was changed.',
   user_not_found: 'The login names a user that does not exist.',
   oauth_misconfigured:
-    'Atlassian rejects the client settings of this service. Its operator has to correct them.',
+    'Atlassian rejects the client settings of this service. The operator has to correct them.',
   invalid_code: 'Atlassian rejected the login.',
   upstream_unreachable: 'Atlassian cannot be reached.',
   upstream_timeout: 'Atlassian did not respond in time.',

@@ -9,7 +9,7 @@ import { requireConnection, type SiteSettings, type StopRuns } from './sites.ts'
 /** The reason recorded for a run whose connection was removed. */
 export const DISCONNECTED_REASON = {
   code: 'disconnected',
-  detail: 'The connection was ended during the run.'
+  detail: 'The connection was removed during the run.'
 } as const
 
 export interface DisconnectSettings {
@@ -105,7 +105,7 @@ export async function eraseFromDisk(
   if (!(await store.truncateWal())) {
     log.warn(
       { event: 'wal_truncate_deferred' },
-      'Another process is reading the database; what was erased leaves its log file a little later.'
+      'Another process is reading the database; erased data leaves the WAL file a little later.'
     )
   }
 }

@@ -28,7 +28,7 @@ const MAX_ATTEMPTS = 5
 
 const SITES_CHANGED_REASON = {
   code: 'interrupted',
-  detail: 'Other sites were chosen during the run.'
+  detail: 'Other sites were selected during the run.'
 } as const
 
 /** Stops the active runs of an owner and product; resolves when they have stopped. */
@@ -124,7 +124,7 @@ export async function selectSites(
   const sites = await fetchSites(settings, provider, existing, log)
   const selectedSites = sites.filter(({ cloudId }) => cloudIds.includes(cloudId))
   if (selectedSites.length < new Set(cloudIds).size) {
-    const detail = `The consent reaches no such site with ${provider.title}. GET /users/{user_id}/connections lists those it reaches.`
+    const detail = `The consent does not reach this site with ${provider.title}. GET /users/{user_id}/connections lists those it reaches.`
     throw new AppError('validation_failed', detail, { errors: [{ pointer, detail }] })
   }
   await stopRuns(userId, provider.id)
@@ -270,9 +270,13 @@ async function updateWithRetry(
     logStateChanges(changes, log)
     return await requireConnection(store, userId, provider)
   }
-  throw new AppError('unavailable', 'The connection was changed at the same moment. Try again.', {
-    retryAfterS: 1
-  })
+  throw new AppError(
+    'unavailable',
+    'The connection was changed by another request at the same time. Try again.',
+    {
+      retryAfterS: 1
+    }
+  )
 }
 
 function isUnchanged(before: Connection, { reason, ...next }: ConnectionUpdate): boolean {

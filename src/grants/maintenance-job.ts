@@ -92,10 +92,7 @@ export function createMaintenanceJob({
 
   async function runTask(task: () => Promise<unknown>): Promise<void> {
     await task().catch((err: unknown) => {
-      log.error(
-        { event: 'maintenance_error', err },
-        'Upkeep could not do a part of its work; it tries again.'
-      )
+      log.error({ event: 'maintenance_error', err }, 'A maintenance task failed; it is retried.')
     })
   }
 
@@ -152,7 +149,7 @@ export function createMaintenanceJob({
             reconsent_by: expiresAt,
             days_left: Math.max(0, Math.ceil((expiresAt.getTime() - now()) / DAY_MS))
           },
-          'Atlassian will want a new consent: the person has to connect again.'
+          'The consent expires soon: the person has to connect again.'
         )
       }
     }

@@ -107,7 +107,8 @@ export function createTokenRefresher(settings: RefreshSettings) {
     const isStaleLease = createStaleLeaseDetector(leaseTtlMs)
     while (true) {
       const grant = await grants.get(id)
-      if (grant === undefined) throw new AppError('not_connected', 'This connection is gone.')
+      if (grant === undefined)
+        throw new AppError('not_connected', 'This connection no longer exists.')
       const decision = decideToken(
         grant,
         await decryptOrMark(settings, grant, log, decryptAccessToken),
@@ -131,7 +132,7 @@ export function createTokenRefresher(settings: RefreshSettings) {
         if (performance.now() > deadline) {
           throw new AppError(
             'unavailable',
-            'The tokens of this connection are being refreshed elsewhere. Try again in a moment.',
+            'Another process is refreshing the tokens of this connection. Try again in a moment.',
             { retryAfterS: 1 }
           )
         }
@@ -257,7 +258,7 @@ export function createTokenRefresher(settings: RefreshSettings) {
           }
           log.warn(
             { event: 'refresh_fallback_previous_token', grant_id: grant.id },
-            'The newest refresh token was refused; the one before it is tried.'
+            'Atlassian rejected the newest refresh token; trying the previous one.'
           )
           return await exchangeWithRetry(previous)
         }))
@@ -312,7 +313,7 @@ export function createTokenRefresher(settings: RefreshSettings) {
   async function recordSuperseded({ id }: Grant, log: Logger): Promise<undefined> {
     log.warn(
       { event: 'grant_refresh_superseded', grant_id: id },
-      'The refresh took longer than its lease; the newer tokens stay.'
+      'The refresh outlasted its lease; the newer tokens are kept.'
     )
     await grants.refreshBy(id, new Date(now() + CONFIRMATION_DELAY_MS))
   }

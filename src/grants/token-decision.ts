@@ -73,7 +73,7 @@ export function decideToken(
 export function noOfflineAccessError(): AppError {
   return new AppError(
     'needs_reconnect',
-    'This connection has expired and was made without offline access. Connect again.'
+    'This connection has expired and was made without offline_access. Connect again.'
   )
 }
 
@@ -83,7 +83,7 @@ function refreshUnavailableError(
 ): AppError {
   return new AppError(
     errorCode as ErrorCode,
-    errorDetail ?? 'Atlassian cannot be asked at the moment.',
+    errorDetail ?? 'Atlassian cannot be reached at the moment.',
     { retryAfterS: Math.ceil(((nextTryAt?.getTime() ?? now) - now) / 1000) }
   )
 }

@@ -246,7 +246,7 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
       if (!equalHashes(flow.codeHash, codeHash)) {
         throw new AppError(
           'replayed_state',
-          'This login has been used already, with another code. Start it again.'
+          'This login was already completed with another code. Start it again.'
         )
       }
       if (flow.outcome !== null) return parseOutcome(JSON.parse(flow.outcome) as StoredOutcome)

@@ -146,7 +146,7 @@ function parseTokenResponse(
     if (error === 'access_denied' || error === 'invalid_client') {
       throw toError(
         'oauth_misconfigured',
-        'Atlassian rejected the client id or secret of this service. Its operator has to correct them.'
+        'Atlassian rejected the client id or secret of this service. The operator has to correct them.'
       )
     }
     if (typeof error === 'string' && mapping.isPermanent(error)) {

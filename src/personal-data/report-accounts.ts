@@ -53,7 +53,7 @@ export async function sendAccountReport(
   if (entries === undefined) {
     throw new AppError(
       'upstream_invalid_answer',
-      'Atlassian answered a report of accounts in a form this service does not know.'
+      'Atlassian responded to an account report in an unknown form.'
     )
   }
   const reportedIds = new Set(accounts.map(({ accountId }) => accountId))
@@ -76,7 +76,7 @@ function toReportError({ status, headers, retryAfterMs }: HttpResponse, log: Log
   if (status === 401 || status === 403) {
     return new AppError(
       'scope_missing',
-      `No connection may report accounts: enable the scope ${REPORT_SCOPE} on the app, and have somebody connect again.`
+      `No connection may report accounts: enable the scope ${REPORT_SCOPE} on the app, then let a user connect again.`
     )
   }
   if (status === 429) {
@@ -88,7 +88,7 @@ function toReportError({ status, headers, retryAfterMs }: HttpResponse, log: Log
   }
   return new AppError(
     status >= 500 ? 'upstream_failed' : 'upstream_refused',
-    `Atlassian refused a report of accounts (HTTP ${status}).`,
+    `Atlassian refused an account report (HTTP ${status}).`,
     details
   )
 }

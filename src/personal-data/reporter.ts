@@ -115,7 +115,7 @@ export function createPersonalDataReporter({
   ) {
     let failure = new AppError(
       'scope_missing',
-      `No connection may report accounts: none works that holds the scope ${REPORT_SCOPE}.`
+      `No connection may report accounts: no working one has the scope ${REPORT_SCOPE}.`
     )
     for (const { id } of await store.privacyReports.listReportingGrants(
       clientId,
@@ -194,7 +194,7 @@ export function createPersonalDataReporter({
     } else if (!isNotPermitted) {
       log.warn(
         { event: 'privacy_report_deferred', err: error },
-        'Accounts could not be reported to Atlassian; it is tried again.'
+        'Reporting accounts to Atlassian failed; it is retried.'
       )
     }
     hasLoggedNotPermitted = isNotPermitted
@@ -204,7 +204,7 @@ export function createPersonalDataReporter({
     await reportDueAccounts().catch((err: unknown) => {
       log.error(
         { event: 'personal_data_error', err },
-        'Accounts could not be reported to Atlassian; it is tried again.'
+        'Reporting accounts to Atlassian failed; it is retried.'
       )
     })
   }, POLL_INTERVAL_MS)

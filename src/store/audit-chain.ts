@@ -81,16 +81,16 @@ export function createChainVerifier({ seq, hash, prunedSeq, prunedHash }: ChainH
      */
     verifyNext(row: ChainedEntry): string | undefined {
       if (row.seq <= prunedSeq) {
-        return `Row ${row.seq} was put back, or inserted: what is up to row ${prunedSeq} has been purged.`
+        return `Row ${row.seq} was restored or inserted: rows up to ${prunedSeq} were purged.`
       }
       if (row.seq > seq) {
-        return `Row ${row.seq} was inserted: the last one that was written is ${seq}.`
+        return `Row ${row.seq} was inserted: the last row written is ${seq}.`
       }
       if (row.seq !== last.seq + 1) {
         return `Row ${last.seq + 1} was removed: row ${row.seq} comes after row ${last.seq}.`
       }
       if (hashEntry(last.hash, row) !== row.hash) {
-        return `Row ${row.seq} was edited, or inserted in the place of another one: it does not go on from row ${last.seq}.`
+        return `Row ${row.seq} was edited, or replaced another row: its hash does not continue row ${last.seq}.`
       }
       last = row
       return undefined
@@ -99,7 +99,7 @@ export function createChainVerifier({ seq, hash, prunedSeq, prunedHash }: ChainH
     /** Call it after the last row: checks that the chain ends where the head says. */
     verifyEnd(): string | undefined {
       if (last.seq < seq) {
-        return `Row ${last.seq + 1} was removed: the last one that was written is ${seq}.`
+        return `Row ${last.seq + 1} was removed: the last row written is ${seq}.`
       }
       return last.hash === hash ? undefined : `Row ${last.seq} was edited together with its hash.`
     }

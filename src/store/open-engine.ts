@@ -36,7 +36,10 @@ export async function openEngine(
 ): Promise<Engine> {
   const engine = ENGINES.find(({ scheme }) => scheme.test(url))
   if (engine === undefined) {
-    throw new StartError(['INTEGRATION_DB_URL names no known kind of database.'], 78)
+    throw new StartError(
+      ['INTEGRATION_DB_URL has an unknown scheme; use sqlite: or postgres:.'],
+      78
+    )
   }
   const { open } = await engine.load()
   return await open(url, { ...DEFAULT_OPTIONS, ...options })

@@ -76,5 +76,5 @@ export async function commitProgress(
 
 /** The error of a worker whose run was ended or claimed by another. */
 export function createRunTakenError(): AppError {
-  return new AppError('disconnected', 'The run was ended by somebody else.')
+  return new AppError('disconnected', 'The run was ended or claimed by another worker.')
 }

@@ -96,7 +96,7 @@ async function runListing(
   if (isIncomplete) {
     throw new AppError(
       'listing_incomplete',
-      `Atlassian's list of ${collection.name} ended early. What it did not show stays until a list is complete.`
+      `Atlassian's list of ${collection.name} ended early. Items it did not list are kept until a listing is complete.`
     )
   }
   return checkpoint
@@ -209,7 +209,7 @@ function hasEmptyListing(
 function createEmptyListingError({ name }: Collection): AppError {
   return new AppError(
     'listing_empty',
-    `Atlassian showed no ${name} at all. Either there are none, or the account may see none; nothing is deleted for that.`
+    `Atlassian showed no ${name} at all. Either there are none, or the account cannot see them; nothing is deleted.`
   )
 }
 

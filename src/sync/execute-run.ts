@@ -158,14 +158,14 @@ function toOutcome(
     return {
       state: 'partial',
       code: 'items_skipped',
-      detail: `${counters.skipped === 1 ? 'One item' : `${counters.skipped} items`} did not fit; failures names the first of them. They are tried again.`
+      detail: `${counters.skipped === 1 ? 'One item' : `${counters.skipped} items`} could not be stored; failures lists the first of them. They are retried.`
     }
   }
   if (counters.held > 0) {
     return {
       state: 'partial',
       code: 'deletions_held',
-      detail: `${counters.held} deletions are held back, because far less was listed than before. The next full listing decides, or POST /users/{user_id}/connections/${provider.id}/confirm-deletions.`
+      detail: `${counters.held} deletions are held, because far fewer items were listed than before. The next full listing decides, or confirm them with POST /users/{user_id}/connections/${provider.id}/confirm-deletions.`
     }
   }
   return { state: 'succeeded' }
@@ -192,7 +192,7 @@ async function copyCollection(
   if (feature?.isEnabled === false) {
     throw new AppError(
       'scope_missing',
-      `The consent lacks what copying ${collection.name} needs (${feature.missingScopes.join(' ')}).`
+      `The consent lacks the scopes for copying ${collection.name} needs (${feature.missingScopes.join(' ')}).`
     )
   }
   // Read again: bodies may have been enabled while earlier parts were synced.

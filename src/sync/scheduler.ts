@@ -61,10 +61,7 @@ export function createSyncScheduler(settings: SyncSettings, worker: SyncWorker):
 
   const job = createIntervalJob(async () => {
     await runOnce().catch((err: unknown) => {
-      log.error(
-        { event: 'schedule_error', err },
-        'The schedule could not be kept; it is tried again.'
-      )
+      log.error({ event: 'schedule_error', err }, 'Scheduling failed; it is retried.')
     })
   }, POLL_INTERVAL_MS)
   return job

@@ -17,8 +17,7 @@ interface ActiveRun {
   done: Promise<void>
 }
 
-const CANCELLED_MESSAGE =
-  'The run was cancelled. What it had copied stays; the next run goes on there.'
+const CANCELLED_MESSAGE = 'The run was cancelled. Its copies are kept; the next run resumes there.'
 /** Runs considered when choosing the next one. */
 const MAX_CANDIDATES = 100
 const MIN_PARK_MS = 1_000
@@ -77,7 +76,7 @@ export function createSyncWorker(settings: SyncSettings) {
       .catch((err: unknown) => {
         settings.log.error(
           { event: 'sync_error', err },
-          'Waiting runs could not be taken; it is tried again.'
+          'Waiting runs could not be claimed; it is retried.'
         )
       })
       .finally(() => {
@@ -189,7 +188,7 @@ export function createSyncWorker(settings: SyncSettings) {
     } catch (err) {
       log.error(
         { event: 'sync_error', run_id: run.id, err },
-        'The run ended where that could not be recorded.'
+        'The run ended, but its outcome could not be saved.'
       )
     } finally {
       stopKeepingLease()
@@ -198,7 +197,7 @@ export function createSyncWorker(settings: SyncSettings) {
         await scheduleNext(run, optionsAtStart).catch((err: unknown) => {
           log.error(
             { event: 'sync_error', run_id: run.id, err },
-            'The next run could not be planned.'
+            'The next run could not be scheduled.'
           )
         })
       }
@@ -224,7 +223,7 @@ export function createSyncWorker(settings: SyncSettings) {
       await store.runs.suspend(run, counters, null)
       log.info(
         { event: 'sync_interrupted', run_id: run.id },
-        'The run goes on when the service is back.'
+        'The run resumes when the service is running again.'
       )
       return undefined
     }
@@ -235,7 +234,7 @@ export function createSyncWorker(settings: SyncSettings) {
     if (isTransientDatabaseError(failure)) {
       log.warn(
         { event: 'sync_database_unavailable', run_id: run.id, error_code: failure.code },
-        'The database cannot be written. The run goes on by itself when it can.'
+        'The database cannot be written. The run resumes as soon as it can.'
       )
       await requeueWhenWritable(store.runs, run, counters, () => isStopped)
       return undefined
@@ -246,8 +245,7 @@ export function createSyncWorker(settings: SyncSettings) {
       )
       await store.runs.suspend(run, counters, until, {
         code: failure.code,
-        detail:
-          'Atlassian limits the rate of calls. The run goes on by itself when its time has come.'
+        detail: 'Atlassian limits the rate of calls. The run resumes after the wait it asked for.'
       })
       log.info({ event: 'sync_parked', run_id: run.id, until: until.toISOString() })
       return undefined
@@ -296,7 +294,7 @@ export function createSyncWorker(settings: SyncSettings) {
      */
     async cancel(id: number): Promise<void> {
       if (!(await store.runs.cancel(id, CANCELLED_MESSAGE))) {
-        throw new AppError('run_ended', 'The run has ended already.')
+        throw new AppError('run_ended', 'The run has already ended.')
       }
       const active = activeRuns.get(id)
       active?.abortController.abort(new AppError('cancelled', CANCELLED_MESSAGE))

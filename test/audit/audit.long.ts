@@ -124,7 +124,7 @@ const TAMPERINGS: Array<[what: string, sql: string[], said: RegExp]> = [
       'update audit set seq = seq - 99 where seq > 100',
       "insert into audit (seq, at, actor, action, hash) values (4, 1, 'key', 'user_created', 'x')"
     ],
-    /Row 4 was edited, or inserted/
+    /Row 4 was edited, or replaced another row/
   ],
   [
     'changed places',

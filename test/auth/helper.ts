@@ -110,7 +110,7 @@ const ERROR_DETAILS: Record<string, [status: number, sentence: string]> = {
     'The callback carries a state that this service did not issue. Start the login again.'
   ],
   expired_state: [400, 'The login took longer than ten minutes. Start it again.'],
-  replayed_state: [400, 'This login has been used already, with another code. Start it again.'],
+  replayed_state: [400, 'This login was already completed with another code. Start it again.'],
   wrong_product: [400, 'The login was started for the other product. Start it again.'],
   wrong_browser: [
     400,
@@ -120,7 +120,7 @@ const ERROR_DETAILS: Record<string, [status: number, sentence: string]> = {
   invalid_code: [502, 'Atlassian did not accept the authorization code. Start the login again.'],
   oauth_misconfigured: [
     502,
-    'Atlassian rejected the client id or secret of this service. Its operator has to correct them.'
+    'Atlassian rejected the client id or secret of this service. The operator has to correct them.'
   ]
 }
 

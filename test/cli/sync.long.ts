@@ -179,7 +179,7 @@ t.test('The command copies, says how it goes and how it ended', async (t) => {
     t.match(partial, {
       code: 3,
       stdout:
-        /^Run 5 succeeded partly: .*\n12 items did not fit; .*\n( {2}projects \d+ \(site [\w-]+\): Its key is longer than .*\n){10} {2}and more: http:.*\/integrations\/jira\/sync\/runs\/5\n$/
+        /^Run 5 succeeded partly: .*\n12 items could not be stored; .*\n( {2}projects \d+ \(site [\w-]+\): Its key is longer than .*\n){10} {2}and more: http:.*\/integrations\/jira\/sync\/runs\/5\n$/
     })
     t.match(partial.stderr, /12 skipped/)
   })
@@ -221,7 +221,7 @@ t.test('The command copies, says how it goes and how it ended', async (t) => {
       for (const each of [second, joined]) {
         t.match(await each.ended, {
           code: 1,
-          stdout: /^Run 7 was cancelled: .*\nThe run was cancelled\. What it had copied stays/
+          stdout: /^Run 7 was cancelled: .*\nThe run was cancelled\. Its copies are kept/
         })
       }
     }
@@ -239,7 +239,7 @@ t.test('The command copies, says how it goes and how it ended', async (t) => {
       })
       const waiting = spawnSyncCommand(['--url', url, '--product', 'jira', '--mode', 'full'])
       await waiting.waitForOutput(
-        /goes on by itself when its time has come\. It resumes at [\d/, ]*\d\d:\d\d:\d\d\./
+        /resumes after the wait it asked for\. It resumes at [\d/, ]*\d\d:\d\d:\d\d\./
       )
       const impatient = await sync('--product', 'jira', '--no-wait')
       t.match(impatient, {

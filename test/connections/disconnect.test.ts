@@ -212,7 +212,7 @@ for (const [title, end] of [
       const [requestCount, remainingItems] = [arrived(), (await listItems(running)).length]
       t.match((await running.app.inject('/integrations/jira/sync/runs/3')).json(), {
         state: 'failed',
-        error: { code: 'disconnected', detail: 'The connection was ended during the run.' }
+        error: { code: 'disconnected', detail: 'The connection was removed during the run.' }
       })
       await sleep(300)
       t.equal(arrived(), requestCount)

@@ -165,7 +165,7 @@ t.test(
         (await selectSites(running, { cloud_id: id })).json(),
         {
           status: 422,
-          errors: [{ pointer: '/cloud_id', detail: /reaches no such site with Jira/ }]
+          errors: [{ pointer: '/cloud_id', detail: /does not reach this site with Jira/ }]
         },
         id
       )

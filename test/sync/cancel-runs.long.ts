@@ -89,7 +89,7 @@ t.test(
       t.match(answer.json(), {
         id: half.id,
         state: 'cancelled',
-        error: { code: 'cancelled', detail: /What it had copied stays/ },
+        error: { code: 'cancelled', detail: /Its copies are kept/ },
         counts: { seen: 1 + PAGE_SIZE, changed: 1, removed: 0 },
         finished_at: /Z$/,
         duration_ms: Number

@@ -152,7 +152,7 @@ t.test(
           parked,
           {
             state: 'parked',
-            error: { code: 'upstream_rate_limited', detail: /goes on by itself/ },
+            error: { code: 'upstream_rate_limited', detail: /The run resumes/ },
             counts: { seen: countItemsUpTo(place), added: 0, changed: 0, removed: 0, held: 0 },
             finished_at: null
           },

@@ -191,7 +191,11 @@ t.test(
       for (let again = 0; again < 3; again++) {
         t.match(
           await checkConnection(1),
-          { status: 409, code: 'needs_reconnect', detail: /do not open with the vault keys/ },
+          {
+            status: 409,
+            code: 'needs_reconnect',
+            detail: /cannot be decrypted with the configured vault keys/
+          },
           name
         )
       }

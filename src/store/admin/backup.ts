@@ -8,7 +8,7 @@ import { requireDatabaseFile, openReadOnly } from './raw-sqlite.ts'
 const OWNER_ONLY_MODE = 0o600
 const SETTING_NAME = 'INTEGRATION_DB_URL'
 const DAMAGED_MESSAGE =
-  'The backup is damaged, and so is the database, most likely; it was not kept. Look at the disk before anything else.'
+  'The backup failed its integrity check and was deleted. The database itself is probably damaged: check the disk first.'
 
 /**
  * Copies a SQLite database into a new file as of one moment, while others write to it. The file
@@ -27,7 +27,7 @@ export async function backupDatabase(
   try {
     if (existsSync(to)) {
       throw new StartError(
-        ['The file that --to names exists already. Nothing was changed; name a new one.'],
+        ['The file that --to names exists already. Nothing was changed; choose a new name.'],
         1
       )
     }
@@ -67,8 +67,8 @@ function createExclusive(partial: string): void {
     throw new StartError(
       [
         code === 'EEXIST'
-          ? 'Beside the file that --to names is one that ends in .partial: that backup is under way, or was interrupted; then remove it.'
-          : `The file that --to names cannot be made (${code}). Check the folder and the permissions.`
+          ? 'A file with the name of --to and the ending .partial exists: another backup is running, or one was interrupted. If none is running, delete it.'
+          : `The file that --to names cannot be created (${code}). Check the folder and the permissions.`
       ],
       1
     )

@@ -19,19 +19,19 @@ export async function openCopySource(url: string, name: string): Promise<RawData
     if (names.includes(COPY_MARKER_TABLE)) {
       throw new StartError(
         [
-          `The database that ${name} names is itself a half-done copy: finish it first, or copy from its source.`
+          `The database that ${name} names is itself an incomplete copy: complete it first, or copy from its source.`
         ],
         1
       )
     }
     if (latest === 0) {
-      throw new StartError([`The database that ${name} names is none of this service.`], 1)
+      throw new StartError([`The database that ${name} names does not belong to this service.`], 1)
     }
     if (latest > source.latestMigration) throw new StartError([NEWER_VERSION_MESSAGE], 1)
     if (latest < source.latestMigration) {
       throw new StartError(
         [
-          `The tables that ${name} names are older than this version: run "npm run db:migrate" with INTEGRATION_DB_URL naming them, first.`
+          `The tables that ${name} names are older than this version: first run "connector db migrate" with INTEGRATION_DB_URL set to that database.`
         ],
         1
       )
@@ -111,7 +111,7 @@ async function resumeCopy(target: RawDatabase, source: RawDatabase): Promise<Raw
   if (copiedFrom !== source.identity) {
     throw new StartError(
       [
-        `The database that ${TO_OPTION} names is a half-done copy of another database. Make a new one, or empty it.`
+        `The database that ${TO_OPTION} names is an incomplete copy of another database. Create a new one, or empty it.`
       ],
       1
     )
@@ -119,7 +119,7 @@ async function resumeCopy(target: RawDatabase, source: RawDatabase): Promise<Raw
   if ((await target.migrationState()).latest !== target.latestMigration) {
     throw new StartError(
       [
-        `The half-done copy that ${TO_OPTION} names was begun by another version of this service. Make a new database, or empty it.`
+        `The incomplete copy that ${TO_OPTION} names was started by another version of this service. Create a new database, or empty it.`
       ],
       1
     )
@@ -136,7 +136,7 @@ async function assertEmpty(target: RawDatabase): Promise<void> {
   if ((await target.tableNames()).length > 0 && (await target.migrationState()).count === 0) {
     throw new StartError(
       [
-        `The database that ${TO_OPTION} names holds another program's tables. Nothing was changed; name an empty one.`
+        `The database that ${TO_OPTION} names contains another program's tables. Nothing was changed; use an empty one.`
       ],
       1
     )
@@ -145,7 +145,7 @@ async function assertEmpty(target: RawDatabase): Promise<void> {
   if (nonEmptyTable !== undefined) {
     throw new StartError(
       [
-        `The database that ${TO_OPTION} names is not empty: it has rows in ${nonEmptyTable}. Nothing was changed; name an empty one.`
+        `The database that ${TO_OPTION} names is not empty: it has rows in ${nonEmptyTable}. Nothing was changed; use an empty one.`
       ],
       1
     )

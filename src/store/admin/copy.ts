@@ -66,7 +66,7 @@ export async function copyDatabase(
     throw new StartError(
       [
         ...differences,
-        'The copy is not good: do not use it. The same command again copies these tables anew.'
+        'The copy differs from its source: do not use it. Repeat the same command to copy these tables again.'
       ],
       1
     )
@@ -178,6 +178,6 @@ async function findMaxId(
 
 function describeDifference({ name }: TableShape, source: RowDigest, target: RowDigest): string {
   return source.rows() === target.rows()
-    ? `${name}: as many rows in the copy as in the source, but not the same.`
+    ? `${name}: the copy has as many rows as the source, but they differ.`
     : `${name}: ${formatNumber(source.rows())} rows in the source and ${formatNumber(target.rows())} in the copy.`
 }

@@ -37,7 +37,7 @@ export async function openTarget(url: string, name: string): Promise<RawDatabase
     throw new StartError(
       [
         getDriverErrorCode(error) === '55P03'
-          ? `Another copy into the database that ${name} names is under way.`
+          ? `Another copy into the database that ${name} names is running.`
           : unusableMessage(name, error)
       ],
       1

@@ -37,7 +37,7 @@ export async function openTarget(url: string, name: string): Promise<RawDatabase
     throw new StartError(
       [
         code?.startsWith('SQLITE_BUSY') === true
-          ? `The database that ${name} names is in use. Stop whatever uses it first.`
+          ? `The database that ${name} names is in use. Stop the program that uses it first.`
           : `The database file that ${name} names cannot be opened for writing (${code ?? 'no such folder'}). Check the folder and the permissions.`
       ],
       1
@@ -51,7 +51,8 @@ export async function openTarget(url: string, name: string): Promise<RawDatabase
  * @throws StartError if it does not exist or is not a database
  */
 export function openReadOnly(file: string, name: string): Driver.Database {
-  if (!existsSync(file)) throw new StartError([`There is no database file where ${name} says.`], 1)
+  if (!existsSync(file))
+    throw new StartError([`The database file that ${name} names does not exist.`], 1)
   try {
     const client = new Driver(file, { readonly: true, fileMustExist: true })
     // A transaction reads as of the moment of its first query.
@@ -72,7 +73,10 @@ export function openReadOnly(file: string, name: string): Driver.Database {
 export function requireDatabaseFile(url: string, name: string): string {
   const file = parseFilename(url)
   if (file === ':memory:') {
-    throw new StartError([`${name} names a database in memory, which nobody else can reach.`], 1)
+    throw new StartError(
+      [`${name} names an in-memory database, which no other process can open.`],
+      1
+    )
   }
   return file
 }

@@ -73,7 +73,7 @@ export async function prepareServer(
 function throwMigrationError(error: unknown): never {
   throw new StartError(
     [
-      `The database tables could not be brought up to date (${getDriverErrorCode(error) ?? 'unknown reason'}). Is INTEGRATION_DB_URL another program's database?`
+      `The database could not be migrated (${getDriverErrorCode(error) ?? 'unknown reason'}). Is INTEGRATION_DB_URL another program's database?`
     ],
     1
   )
@@ -99,7 +99,7 @@ async function assertDurable(client: pg.Client): Promise<void> {
   if (settings.fsync === 'off' || settings.commit === 'off') {
     throw new StartError(
       [
-        'PostgreSQL runs with fsync or synchronous_commit off: what it acknowledges may be lost. Turn them on, or set DB_REQUIRE_DURABLE=false where that is what you want.'
+        'PostgreSQL runs with fsync or synchronous_commit off, so it may lose acknowledged writes. Turn them on, or set DB_REQUIRE_DURABLE=false to accept that.'
       ],
       1
     )

@@ -83,7 +83,7 @@ export function createAuditLog(
       .values({ id: HEAD_ID, seq: 0, hash: '', prunedSeq: 0, prunedHash: '' })
       .onConflictDoUpdate({ target: auditHead.id, set: { id: HEAD_ID } })
       .returning(headColumns)
-    if (row === undefined) throw new Error('The audit trail has no end')
+    if (row === undefined) throw new Error('The audit trail has no head row')
     return {
       seq: Number(row.seq),
       hash: String(row.hash),

@@ -96,7 +96,7 @@ export function createIdentityRepository(
         identity.displayName
       )
       const userId = await linkUser(identity, user.id)
-      if (userId === undefined) throw new Error('A new user is somebody already')
+      if (userId === undefined) throw new Error('A new user already has an identity')
       // A concurrent request of the same person has linked another user.
       if (userId !== user.id) await removeUser(user.id)
       return userId

@@ -180,7 +180,7 @@ export function createSyncRunRepository(
         // Somebody else's insert came in between: look again.
         if (inserted !== undefined) return { run: toRun(inserted), created: true }
       }
-      throw new Error('A run could neither be queued nor found')
+      throw new Error('A run could be neither queued nor found')
     },
 
     async get(id: number, provider: string): Promise<SyncRun | undefined> {

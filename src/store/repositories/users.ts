@@ -110,7 +110,7 @@ export function createUserRepository(
       })
       if (inserted !== undefined) return { user: inserted, created: true }
       const concurrent = await find(email)
-      if (concurrent === undefined) throw new Error('A user vanished between two statements')
+      if (concurrent === undefined) throw new Error('A user disappeared between two statements')
       return { user: concurrent, created: false }
     },
 

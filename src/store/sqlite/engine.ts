@@ -235,7 +235,7 @@ function applyMigrations(client: Driver.Database, runMigrations?: () => void): v
     if (error instanceof StartError) throw error
     throw new StartError(
       [
-        `The database tables could not be brought up to date (${getSqliteErrorCode(error) ?? 'unknown reason'}). Is INTEGRATION_DB_URL another program's database?`
+        `The database could not be migrated (${getSqliteErrorCode(error) ?? 'unknown reason'}). Is INTEGRATION_DB_URL another program's database?`
       ],
       1
     )

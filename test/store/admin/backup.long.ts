@@ -165,12 +165,12 @@ t.test(
     t.match(await backup(['--to', 'x'], 'sqlite:///none.db'), {
       code: 1,
       stdout: '',
-      stderr: /^There is no database file where INTEGRATION_DB_URL says\.\n$/
+      stderr: /^The database file that INTEGRATION_DB_URL names does not exist\.\n$/
     })
     t.match(await backup(['--to', 'none/x']), {
       code: 1,
       stdout: '',
-      stderr: /^The file that --to names cannot be made \(ENOENT\)\./
+      stderr: /^The file that --to names cannot be created \(ENOENT\)\./
     })
     t.same(files(), [])
 
@@ -178,7 +178,8 @@ t.test(
     t.match(await backup(['--to', 'mine']), {
       code: 1,
       stdout: '',
-      stderr: /^The file that --to names exists already\. Nothing was changed; name a new one\.\n$/
+      stderr:
+        /^The file that --to names exists already\. Nothing was changed; choose a new name\.\n$/
     })
     t.match(await backup(['--to', join(cwd, 'source.db')]), {
       code: 1,
@@ -189,7 +190,7 @@ t.test(
     t.match(await backup(['--to', 'x']), {
       code: 1,
       stdout: '',
-      stderr: /^Beside the file that --to names is one that ends in \.partial/
+      stderr: /^A file with the name of --to and the ending \.partial exists/
     })
     t.same(files(), ['mine', 'x.partial'])
 
@@ -206,7 +207,7 @@ t.test(
     t.match(await backup(['--to', 'y']), {
       code: 1,
       stdout: '',
-      stderr: /^The backup is damaged, and so is the database, most likely; it was not kept\./
+      stderr: /^The backup failed its integrity check and was deleted\./
     })
     t.notOk(existsSync(join(cwd, 'y')) || existsSync(join(cwd, 'y.partial')))
   }

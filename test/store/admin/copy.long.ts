@@ -123,23 +123,23 @@ for (const [name, from, to] of DIRECTIONS) {
 
       t.match(await runDatabaseCommand(cwd, '', [], { INTEGRATION_DB_URL: target }), {
         code: 1,
-        stderr: /^The database is a half-done copy of another one: finish it .*\n$/
+        stderr: /^The database is an incomplete copy of another one\. .*\n$/
       })
       t.match(await runDatabaseCommand(cwd, 'migrate', [], { INTEGRATION_DB_URL: target }), {
         code: 1,
-        stderr: /^The database is a half-done copy/
+        stderr: /^The database is an incomplete copy/
       })
       t.match(await runDatabaseCommand(cwd, 'copy', ['--from', other, '--to', target]), {
         code: 1,
         stdout: '',
-        stderr: /^The database that --to names is a half-done copy of another database\./
+        stderr: /^The database that --to names is an incomplete copy of another database\./
       })
       t.match(
         await runDatabaseCommand(cwd, 'copy', ['--from', target, '--to', await to(cwd, 'third')]),
         {
           code: 1,
           stdout: '',
-          stderr: /^The database that --from names is itself a half-done copy/
+          stderr: /^The database that --from names is itself an incomplete copy/
         }
       )
 
@@ -193,11 +193,11 @@ for (const [name, from, to] of DIRECTIONS) {
         code: 1,
         stdout: '',
         stderr:
-          /Comparing\npages: as many rows in the copy as in the source, but not the same\.\nThe copy is not good: do not use it\. .*\n$/
+          /Comparing\npages: the copy has as many rows as the source, but they differ\.\nThe copy is not good: do not use it\. .*\n$/
       })
       t.match(await runDatabaseCommand(cwd, '', [], { INTEGRATION_DB_URL: target }), {
         code: 1,
-        stderr: /^The database is a half-done copy/
+        stderr: /^The database is an incomplete copy/
       })
       await executeSql(
         target,

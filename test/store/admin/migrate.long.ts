@@ -32,7 +32,7 @@ for (const { name, make, table } of ENGINES) {
       t.match(await runDatabaseCommand(cwd, '', [], env), {
         code: 1,
         stderr:
-          /^The database tables are older than this version, and DB_AUTO_MIGRATE is false: run "npm run db:migrate" first\.\n$/
+          /^The database tables are older than this version, and DB_AUTO_MIGRATE is false: run "connector db migrate" first\.\n$/
       })
       t.match(await runDatabaseCommand(cwd, 'migrate', [], { ...env, APP_ENV: 'production' }), {
         code: 0,

@@ -41,7 +41,7 @@ for (const [name, engine, migrations] of ENGINES) {
       await executeSql(foreign, 'create table users (name text)')
       for (const [to, sentence] of [
         [full, /^The database that --to names is not empty: it has rows in users\./],
-        [foreign, /^The database that --to names holds another program's tables\./]
+        [foreign, /^The database that --to names contains another program's tables\./]
       ] as const) {
         const before = await digestTables(to)
         t.match(await runCopy(cwd, source, to), { code: 1, stdout: '', stderr: sentence })
@@ -50,7 +50,7 @@ for (const [name, engine, migrations] of ENGINES) {
       t.match(await runCopy(cwd, foreign, empty), {
         code: 1,
         stdout: '',
-        stderr: /^The database that --from names is none of this service\.\n$/
+        stderr: /^The database that --from names does not belong to this service\.\n$/
       })
       t.match(await runCopy(cwd, full, full), {
         code: Number,
@@ -62,7 +62,7 @@ for (const [name, engine, migrations] of ENGINES) {
         code: 1,
         stdout: '',
         stderr:
-          /^The tables that --from names are older than this version: run "npm run db:migrate" .*\n$/
+          /^The tables that --from names are older than this version: first run "connector db migrate" .*\n$/
       })
       await executeSql(full, `update ${migrations} set created_at = created_at + 10`)
       t.match(await runCopy(cwd, full, empty), {
@@ -84,7 +84,7 @@ for (const [name, engine, migrations] of ENGINES) {
         code: 1,
         stdout: '',
         stderr:
-          /^(The database that --to names is in use\. Stop whatever uses it|A service is using the database that --to names\. Stop it) first\.\n$/
+          /^(The database that --to names is in use\. Stop the program that uses it|A service is using the database that --to names\. Stop it) first\.\n$/
       })
       t.match(await runCopy(cwd, used, await createSqliteDatabase(cwd, 'copy')), {
         code: 0,
@@ -111,17 +111,17 @@ t.test(
       [
         ['--to', 'sqlite:///x.db', '--from', 'sqlite:///none.db'],
         1,
-        /^There is no database file where --from says\.\n$/
+        /^The database file that --from names does not exist\.\n$/
       ],
       [
         ['--to', 'sqlite:///x.db'],
         1,
-        /^There is no database file where INTEGRATION_DB_URL says\.\n$/
+        /^The database file that INTEGRATION_DB_URL names does not exist\.\n$/
       ],
       [
         ['--to', 'sqlite:///x.db', '--from', 'sqlite::memory:'],
         1,
-        /^--from names a database in memory/
+        /^--from names an in-memory database/
       ],
       [
         ['--to', 'sqlite:///x.db', '--from', address],
