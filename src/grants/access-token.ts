@@ -53,8 +53,9 @@ export function createTokenProvider(settings: RefreshSettings) {
     }
     const requirements = { minValidityMs, rejectedToken }
     const grant = await store.grants.get(grantId)
-    if (grant === undefined)
+    if (grant === undefined) {
       throw new AppError('not_connected', 'This connection no longer exists.')
+    }
     const decision = decideToken(
       grant,
       await decryptOrMark(settings, grant, log, decryptAccessToken),

@@ -107,8 +107,9 @@ export function createTokenRefresher(settings: RefreshSettings) {
     const isStaleLease = createStaleLeaseDetector(leaseTtlMs)
     while (true) {
       const grant = await grants.get(id)
-      if (grant === undefined)
+      if (grant === undefined) {
         throw new AppError('not_connected', 'This connection no longer exists.')
+      }
       const decision = decideToken(
         grant,
         await decryptOrMark(settings, grant, log, decryptAccessToken),

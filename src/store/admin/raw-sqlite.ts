@@ -51,8 +51,9 @@ export async function openTarget(url: string, name: string): Promise<RawDatabase
  * @throws StartError if it does not exist or is not a database
  */
 export function openReadOnly(file: string, name: string): Driver.Database {
-  if (!existsSync(file))
+  if (!existsSync(file)) {
     throw new StartError([`The database file that ${name} names does not exist.`], 1)
+  }
   try {
     const client = new Driver(file, { readonly: true, fileMustExist: true })
     // A transaction reads as of the moment of its first query.
