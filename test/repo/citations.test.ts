@@ -85,3 +85,14 @@ t.test('Every link in a document leads to a file and a heading that exist', (t) 
   }
   t.end()
 })
+
+t.test('Every file that a document names exists', (t) => {
+  const path = /`((?:src|plugins|routes|drizzle|scripts|test|bench|docs)\/[\w./-]+)`/g
+  for (const document of documents) {
+    for (const [, name = ''] of text(document).matchAll(path)) {
+      const isThere = ['', '.ts', '.js'].some((ending) => existsSync(join(ROOT, name + ending)))
+      t.ok(isThere, `${document} names ${name}`)
+    }
+  }
+  t.end()
+})
