@@ -27,7 +27,7 @@ export default [
   ...neostandard({
     ts: true,
     noStyle: true,
-    ignores: ['node_modules', '.tap', 'coverage', 'drizzle/*/migrations']
+    ignores: ['node_modules', 'dist', '.tap', 'coverage', 'drizzle/*/migrations']
   }),
   // A schema and its type share a name; the compiler itself refuses real redeclarations.
   {

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { fileURLToPath } from 'node:url'
 import autoload from '@fastify/autoload'
 import { compile } from '@fastify/proxy-addr'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
@@ -13,6 +12,7 @@ import { createLogger } from './lib/logger.ts'
 import { builtInProviders } from './providers/index.ts'
 import type { Provider } from './providers/provider.ts'
 import { createRegistry } from './providers/registry.ts'
+import { resolveFromRoot } from './lib/root-folder.ts'
 import type { LogDestination, PluginOptions } from './app-options.ts'
 
 /** The largest body that is accepted: nothing here is near it. */
@@ -105,15 +105,11 @@ export async function buildApp({
     now,
     redactValue
   }
-  await app.register(autoload, { dir: resolvePath('../plugins'), options: pluginOptions })
+  await app.register(autoload, { dir: resolveFromRoot('plugins'), options: pluginOptions })
   const isTrustedProxy = compile([...app.config.trustProxy])
-  await app.register(autoload, { dir: resolvePath('../routes') })
-  await app.register(autoload, { dir: resolvePath('../routes'), options: { prefix: '/api' } })
+  await app.register(autoload, { dir: resolveFromRoot('routes') })
+  await app.register(autoload, { dir: resolveFromRoot('routes'), options: { prefix: '/api' } })
   return app
-}
-
-function resolvePath(folder: string): string {
-  return fileURLToPath(new URL(folder, import.meta.url))
 }
 
 function toLogDestination(logger: boolean | LogDestination): LogDestination {

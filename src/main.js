@@ -1,17 +1,25 @@
-// The one file that old Nodes can read: it says what is needed before anything newer is loaded.
+// The one file, with build-age.js, that old Nodes read: it checks the version before it loads more.
+import { fileURLToPath } from 'node:url'
+import { findStaleReason } from './lib/build-age.js'
+
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
 
 if (major < 22 || (major === 22 && minor < 19)) {
   console.error(
-    `Node ${process.versions.node} is too old: this service needs 22.19 or newer. Start it with "npm start", which brings Node 24 along.`
+    `Node ${process.versions.node} is too old: this service needs 22.19 or newer. ` +
+      'Start it with "npm start", which uses the Node that "npm ci" installs.'
   )
   process.exit(1)
 }
 
-await import('./fast-start.js')
-
-if (process.argv[2] === 'warm') await import('./warm.ts')
-else {
-  const { runCli } = await import('./cli/index.ts')
-  process.exitCode = await runCli(process.argv.slice(2))
+// Stack traces name lines of the source. A build that is older than its sources says so.
+if (import.meta.url.endsWith('/dist/main.js')) {
+  process.setSourceMapsEnabled(true)
+  const reason = findStaleReason(fileURLToPath(new URL('../', import.meta.url)))
+  if (reason !== undefined) console.error(`Note: ${reason}. Run "npm run build".`)
+} else {
+  await import('./lib/source-loader.js')
 }
+
+const { runCli } = await import('./cli/index.ts')
+process.exitCode = await runCli(process.argv.slice(2))

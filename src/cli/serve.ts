@@ -1,6 +1,7 @@
 import closeWithGrace from 'close-with-grace'
 import { buildApp } from '../app.ts'
 import { defineCommand } from './command.ts'
+import { isRunByNpm, NPM_SIGNALS, stopWithNpm } from './npm-signals.ts'
 
 const SHUTDOWN_TIMEOUT_MS = 10_000
 
@@ -13,9 +14,13 @@ export const serve = defineCommand({
     const app = await buildApp({ logger: true })
     // Before the handlers of closeWithGrace, which end the process with 0: a port in use must end it with 1.
     await app.listen({ host: app.config.host, port: app.config.port })
-    closeWithGrace({ delay: SHUTDOWN_TIMEOUT_MS, logger: false }, async ({ err }) => {
-      if (err !== undefined) app.log.fatal({ event: 'process_error', err })
-      await app.close()
-    })
+    const { close } = closeWithGrace(
+      { delay: SHUTDOWN_TIMEOUT_MS, logger: false, skip: isRunByNpm ? [...NPM_SIGNALS] : [] },
+      async ({ err }) => {
+        if (err !== undefined) app.log.fatal({ event: 'process_error', err })
+        await app.close()
+      }
+    )
+    if (isRunByNpm) stopWithNpm(close)
   }
 })

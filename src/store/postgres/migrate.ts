@@ -1,8 +1,8 @@
-import { fileURLToPath } from 'node:url'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import { migrate } from 'drizzle-orm/node-postgres/migrator'
 import type pg from 'pg'
 import { StartError } from '../../lib/errors.ts'
+import { resolveFromRoot } from '../../lib/root-folder.ts'
 import {
   OUTDATED_TABLES_MESSAGE,
   COPY_MARKER_TABLE,
@@ -13,9 +13,7 @@ import {
 import { createDedicatedClient, type Pool } from './pool.ts'
 import { getDriverErrorCode, readLatestMigration } from '../prepared.ts'
 
-const MIGRATIONS_FOLDER = fileURLToPath(
-  new URL('../../../drizzle/postgres/migrations', import.meta.url)
-)
+const MIGRATIONS_FOLDER = resolveFromRoot('drizzle/postgres/migrations')
 /** The time of this version's newest migration, in milliseconds since the epoch. */
 export const LATEST_MIGRATION = readLatestMigration(MIGRATIONS_FOLDER)
 const LATEST_APPLIED_QUERY = 'select max(created_at) as at from drizzle.__drizzle_migrations'

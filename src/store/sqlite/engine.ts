@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import Driver from 'better-sqlite3'
 import { sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
@@ -7,6 +6,7 @@ import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
 import { columns } from '../../../drizzle/sqlite/columns.ts'
 import { defineTables } from '../../../drizzle/tables.ts'
 import { AppError, StartError } from '../../lib/errors.ts'
+import { resolveFromRoot } from '../../lib/root-folder.ts'
 import {
   OUTDATED_TABLES_MESSAGE,
   COPY_MARKER_TABLE,
@@ -26,9 +26,7 @@ import {
   compileStatement
 } from '../prepared.ts'
 
-const MIGRATIONS_FOLDER = fileURLToPath(
-  new URL('../../../drizzle/sqlite/migrations', import.meta.url)
-)
+const MIGRATIONS_FOLDER = resolveFromRoot('drizzle/sqlite/migrations')
 /** The time of this version's newest migration, in milliseconds since the epoch. */
 export const LATEST_MIGRATION = readLatestMigration(MIGRATIONS_FOLDER)
 /**
