@@ -3,6 +3,7 @@
  * itself and from the layers below its own; two folders of one layer do not import each other.
  */
 const LAYERS = [
+  ['bin'],
   ['src/main', 'scripts'],
   ['src/cli'],
   ['src/app'],

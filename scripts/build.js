@@ -103,7 +103,8 @@ function removeVendorMaps(folder) {
   for (const name of readdirSync(folder).filter((name) => name.startsWith('vendor-'))) {
     const path = join(folder, name)
     if (name.endsWith('.map')) rmSync(path)
-    else
+    else {
       writeFileSync(path, readFileSync(path, 'utf8').replace(/\n\/\/# sourceMappingURL=.*$/m, ''))
+    }
   }
 }

@@ -5,7 +5,7 @@ import autocannon, { type Options } from 'autocannon'
 import t from 'tap'
 import { pickByScale } from '../auth/helper.ts'
 import { waitFor } from '../helper.ts'
-import { startServiceProcess, type ServiceProcess } from '../process/child.ts'
+import { BUILD_PATH, startServiceProcess, type ServiceProcess } from '../process/child.ts'
 
 /** Ten connections that ask as fast as they are answered keep the process busy; a hundred times as many wait at once. */
 const CONNECTION_COUNT = 1_000
@@ -13,12 +13,6 @@ const DURATION_S = pickByScale(8, 60)
 const PROJECT_COUNT = 1_000
 /** What is promised, where nothing else runs beside it. */
 const MAX_RESPONSE_MS = pickByScale(5_000, 1_000)
-/** Those of `npm start`: memory is promised with them. */
-const NODE_FLAGS =
-  /node (--.*) src\/main\.js"/
-    .exec(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))?.[1]
-    ?.split(' ') ?? []
-
 const readRssMb = ({ pid }: ServiceProcess) =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
 
@@ -61,7 +55,7 @@ t.test(
   `E5 Asked by ${CONNECTION_COUNT} connections at once for ${DURATION_S} s: most are refused at once with 503 and Retry-After, who is answered is answered within a second, new connections and /healthz always, and afterwards all is as before`,
   async (t) => {
     const service = await startServiceProcess(t, {
-      flags: NODE_FLAGS,
+      main: BUILD_PATH,
       env: { OVERLOAD_AFTER_MS: '300' }
     })
     await createProjects(service)

@@ -8,6 +8,8 @@ import { ensureDatabase, isPostgres } from '../database.ts'
 import { NO_RATE_LIMITS, type TestContext } from '../helper.ts'
 
 const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
+/** The entry of the build that `npm run build` makes. */
+export const BUILD_PATH = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
 
 export interface ServiceProcess {
   child: ChildProcess
@@ -32,6 +34,7 @@ export function createTempFolder(t: TestContext): string {
  * Starts the real process and waits until it says where it listens. Unless told otherwise it uses the database of its folder.
  *
  * @param flags for Node itself
+ * @param main the program: the source, or BUILD_PATH
  * @param ready what it prints then; the first group is the address
  */
 export async function startServiceProcess(
@@ -40,12 +43,14 @@ export async function startServiceProcess(
     env = {},
     args = [],
     flags = [],
+    main = MAIN_PATH,
     cwd = createTempFolder(t),
     ready = /Server listening at (http:[^"\s]+)/
   }: {
     env?: NodeJS.ProcessEnv
     args?: string[]
     flags?: string[]
+    main?: string
     cwd?: string
     ready?: RegExp
   } = {}
@@ -54,7 +59,7 @@ export async function startServiceProcess(
     isPostgres && args.length === 0
       ? { INTEGRATION_DB_URL: await ensureDatabase(t, `${cwd}/integration.db`) }
       : {}
-  const child = spawn(process.execPath, [...flags, MAIN_PATH, ...args], {
+  const child = spawn(process.execPath, [...flags, main, ...args], {
     cwd,
     env: {
       PATH: process.env.PATH,
