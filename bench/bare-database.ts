@@ -5,7 +5,7 @@ import { projects, users } from './seed.ts'
 
 const MIGRATIONS_FOLDER = fileURLToPath(new URL('../drizzle/sqlite/migrations', import.meta.url))
 
-/** The service's tables and pragmas, seeded, behind the statements that its routes need, prepared once. */
+/** Opens a database with the service's tables, pragmas and rows, and prepares the statements of the bare routes. */
 export function openBareDatabase(path: string) {
   const db = new Driver(path)
   db.pragma('journal_mode = WAL')
@@ -17,10 +17,12 @@ export function openBareDatabase(path: string) {
   }
 
   const insertUser = db.prepare(
-    'insert into users (email, email_key, display_name, created_at) values (?, ?, ?, ?) on conflict (email_key) do nothing returning id, email, display_name'
+    `insert into users (email, email_key, display_name, created_at) values (?, ?, ?, ?)
+     on conflict (email_key) do nothing returning id, email, display_name`
   )
   const insertProject = db.prepare(
-    "insert into projects (owner_id, site, remote_id, url, revision, updated_at, key, name, lead) values (1, 'site', ?, ?, 1, ?, ?, ?, ?)"
+    `insert into projects (owner_id, site, remote_id, url, revision, updated_at, key, name, lead)
+     values (1, 'site', ?, ?, 1, ?, ?, ?, ?)`
   )
   db.transaction(() => {
     for (const { email, displayName } of users) {
@@ -31,13 +33,19 @@ export function openBareDatabase(path: string) {
     }
   })()
 
+  const selectProjects = db.prepare(
+    `select id, owner_id, key, name, lead, url, updated_at from projects
+     where owner_id = ? order by key, id limit ?`
+  )
   return {
     insertUser,
     user: db.prepare('select id, email, display_name from users where id = ?'),
     userByKey: db.prepare('select id, email, display_name from users where email_key = ?'),
-    projects: db.prepare(
-      'select id, owner_id, key, name, lead, url from projects where owner_id = ? order by key, id limit ?'
-    ),
+    listProjects: (owner: number, limit: number) =>
+      (selectProjects.all(owner, limit) as Array<{ updated_at: number }>).map((row) => ({
+        ...row,
+        updated_at: new Date(row.updated_at).toISOString()
+      })),
     sweepFlows: db.prepare('delete from flows where expires_at < ?'),
     insertFlow: db.prepare(
       'insert into flows (state_hash, provider, client_id, redirect_uri, expires_at) values (?, ?, ?, ?, ?)'

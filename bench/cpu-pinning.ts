@@ -1,15 +1,15 @@
 import { execFileSync } from 'node:child_process'
 
-/** Which core serves and which one asks. */
+/** The core of the servers and the core of the load generator. */
 export interface CpuAssignment {
   server: string
   load: string
 }
 
 /**
- * Keeps this process, which makes the load, on one core, so that the contenders can have another.
+ * Pins this process, which generates the load, to one core and reserves another for the subjects.
  *
- * @returns undefined where `taskset` is missing or there is only one core to use
+ * @returns undefined if `taskset` is missing or only one core is available
  */
 export function assignCores(): CpuAssignment | undefined {
   try {
@@ -26,7 +26,7 @@ export function assignCores(): CpuAssignment | undefined {
   }
 }
 
-/** `0,2-4` to 0, 2, 3, 4. */
+/** Expands `0,2-4` to 0, 2, 3, 4. */
 function expandCpuList(list: string): string[] {
   return list.split(',').flatMap((range) => {
     const [first = 0, last = first] = range.split('-').map(Number)

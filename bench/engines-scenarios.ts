@@ -5,8 +5,8 @@ import { scenarios, type Scenario } from './scenarios.ts'
 const createGetRequest = (path: string): Request => ({ method: 'GET', path })
 const PAGE_SIZE = 250
 
-/** The scenario as one contender is asked: cursors are its own. */
-export type ScenarioBuilder = (contender: BenchmarkSubject) => Promise<Scenario>
+/** The scenario as one subject is asked: cursors are its own. */
+export type ScenarioBuilder = (subject: BenchmarkSubject) => Promise<Scenario>
 
 /** Every page of a long list in turn, as somebody reads it who follows `Link: rel="next"`. */
 const buildListingScenario: ScenarioBuilder = async ({ url }) => {

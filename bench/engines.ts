@@ -36,9 +36,9 @@ const subjects: BenchmarkSubject[] = []
 try {
   const url = await server.createDatabase('bench')
   const start = async (address: string) => {
-    const contender = await startSubject('engine', address, undefined)
-    subjects.push(contender)
-    return contender
+    const subject = await startSubject('engine', address, undefined)
+    subjects.push(subject)
+    return subject
   }
   const sqlite = await start(`sqlite:///${folder}/bench.db`)
   const [first, second] = [await start(url), await start(url)]
@@ -83,8 +83,8 @@ try {
   console.log(formatTable(rows))
 } finally {
   await Promise.all(
-    subjects.map(async (contender) => {
-      await contender.stop()
+    subjects.map(async (subject) => {
+      await subject.stop()
     })
   )
   await server.remove()

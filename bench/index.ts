@@ -12,12 +12,16 @@ import { scenarios, type Scenario } from './scenarios.ts'
 
 const { values } = parseArgs({
   options: {
-    seconds: { type: 'string', default: '2' },
-    rounds: { type: 'string', default: '6' },
-    only: { type: 'string', default: '' }
+    seconds: { type: 'string' },
+    rounds: { type: 'string' },
+    only: { type: 'string', default: '' },
+    quick: { type: 'boolean', default: false }
   }
 })
-const [seconds, rounds] = [Number(values.seconds), Number(values.rounds)]
+const seconds = Number(values.seconds ?? (values.quick ? 0.3 : 2))
+const rounds = Number(values.rounds ?? (values.quick ? 1 : 6))
+/** A quick run shows that everything works; its figures mean little. */
+const maxWarmUpS = values.quick ? 0.3 : Infinity
 const selectedNames = values.only.split(',').filter(Boolean)
 const selectedScenarios =
   selectedNames.length === 0
@@ -31,7 +35,8 @@ if (
   selectedScenarios.length === 0
 ) {
   console.error(
-    `Usage: npm run bench -- [--seconds 2] [--rounds 6] [--only ${scenarios.map(({ name }) => name).join(',')}]`
+    'Usage: npm run bench -- [--quick] [--seconds 2] [--rounds 6] ' +
+      `[--only ${scenarios.map(({ name }) => name).join(',')}]`
   )
   process.exit(2)
 }
@@ -42,10 +47,11 @@ process.once('exit', () => {
 })
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 
-const machineInfo = `Node ${process.versions.node}, ${availableParallelism()} cores, ${cpus()[0]?.model ?? 'unknown processor'}`
+const cpuModel = cpus()[0]?.model ?? 'unknown processor'
+const machineInfo = `Node ${process.versions.node}, ${availableParallelism()} cores, ${cpuModel}`
 const cores = assignCores()
 console.log(
-  `${rounds} rounds of ${seconds} s for each contender in turn. ${
+  `Rounds: ${rounds} of ${seconds} s for each subject in turn. ${
     cores === undefined
       ? 'Load and servers share their cores (no taskset, or one core only).'
       : `Servers on core ${cores.server}, load on core ${cores.load} (taskset).`
@@ -82,13 +88,15 @@ try {
 }
 console.log(machineInfo)
 
-/** Alternates, and changes who begins, so that a busy neighbour or a growing table favours nobody. */
+/** Alternates the order, so that other load on the machine or a growing table favours neither subject. */
 async function measureScenario(
   scenario: Scenario,
   service: BenchmarkSubject,
   bare: BenchmarkSubject
 ): Promise<MeasurementRound[]> {
-  for (const contender of [service, bare]) await runLoad(contender, scenario, scenario.warmUpS)
+  for (const subject of [service, bare]) {
+    await runLoad(subject, scenario, Math.min(scenario.warmUpS, maxWarmUpS))
+  }
   const measured: MeasurementRound[] = []
   for (let i = 0; i < rounds; i++) {
     const first = i % 2 === 0 ? service : bare

@@ -3,18 +3,18 @@ import type { BenchmarkSubject } from './subject.ts'
 import { percentile } from './statistics.ts'
 import type { Scenario } from './scenarios.ts'
 
-/** What one run of load against one contender showed. */
+/** Results of one run of load against one subject. */
 export interface Measurement {
   requestsPerS: number
   p50Ms: number
   p99Ms: number
-  /** Processor time of the contender for one request: what a slow load generator or a busy neighbour changes least. */
+  /** Processor time of the subject per request: nearly independent of other load on the machine. */
   cpuMicros: number
-  /** Answers other than 2xx, and requests without an answer. */
+  /** Responses other than 2xx, and requests without a response. */
   failures: number
 }
 
-/** Asks one contender for `seconds`, always `scenario.connections` requests at a time. */
+/** Loads one subject for `seconds` with `scenario.connections` concurrent requests. */
 export async function runLoad(
   { url, cpuMicros }: BenchmarkSubject,
   { requests, connections }: Scenario,

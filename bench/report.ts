@@ -1,7 +1,7 @@
 import { median } from './statistics.ts'
 import type { Measurement } from './load.ts'
 
-/** One measurement of each contender, taken one right after the other. */
+/** One measurement of each subject, taken one after the other. */
 export interface MeasurementRound {
   service: Measurement
   bare: Measurement
@@ -9,7 +9,7 @@ export interface MeasurementRound {
 
 export const COLUMNS = [
   'scenario',
-  'contender',
+  'subject',
   'requests/s',
   'p50 ms',
   'p99 ms',
@@ -19,10 +19,10 @@ export const COLUMNS = [
   'by cpu'
 ]
 
-/** One contender's medians of one scenario; the ratios go with the service's line. */
+/** Medians of one subject in one scenario; the service's row also has the ratios. */
 export function formatReportRow(
   title: string,
-  contender: string,
+  subject: string,
   measured: readonly Measurement[],
   rounds?: readonly MeasurementRound[]
 ): string[] {
@@ -30,7 +30,7 @@ export function formatReportRow(
     median(measured.map(pick)).toFixed(digits)
   return [
     title,
-    contender,
+    subject,
     formatMedian(({ requestsPerS }) => requestsPerS, 0),
     formatMedian(({ p50Ms }) => p50Ms, 2),
     formatMedian(({ p99Ms }) => p99Ms, 2),
@@ -42,20 +42,18 @@ export function formatReportRow(
   ]
 }
 
-/** One line of progress: the ratio of every round. */
+/** Formats a progress line: the ratio of every round. */
 export function formatComparison(rounds: readonly MeasurementRound[]): string {
-  return `${formatPercent(requestRateRatios(rounds))} of bare Fastify's requests/s (rounds: ${requestRateRatios(
-    rounds
-  )
-    .map((ratio) => formatPercent([ratio]))
-    .join(' ')})`
+  const ratios = requestRateRatios(rounds)
+  const perRound = ratios.map((ratio) => formatPercent([ratio])).join(' ')
+  return `${formatPercent(ratios)} of bare Fastify's requests/s (rounds: ${perRound})`
 }
 
 function requestRateRatios(rounds: readonly MeasurementRound[]): number[] {
   return rounds.map(({ service, bare }) => service.requestsPerS / bare.requestsPerS)
 }
 
-/** Turned round, so that here too more is better. */
+/** Bare divided by service, so that more is better. */
 function cpuRatios(rounds: readonly MeasurementRound[]): number[] {
   return rounds.map(({ service, bare }) => bare.cpuMicros / service.cpuMicros)
 }

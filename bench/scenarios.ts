@@ -1,15 +1,15 @@
 import type { Request } from 'autocannon'
 import { USER_COUNT } from './seed.ts'
 
-/** One kind of request, asked of every contender. */
+/** One kind of request, sent to every subject. */
 export interface Scenario {
   /** For `--only`. */
   name: string
   title: string
   connections: number
-  /** Seconds until the compiler has seen enough: writing waits for the disk, so it takes longer. */
+  /** Seconds until code is optimized; longer for writes, which wait for the disk. */
   warmUpS: number
-  /** Taken in turn; `[<id>]` becomes something new each time. */
+  /** Sent in turn; `[<id>]` is replaced with a new value each time. */
   requests: [Request, ...Request[]]
 }
 

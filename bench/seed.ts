@@ -1,4 +1,4 @@
-/** What both contenders hold before the first request. */
+/** The rows of both subjects before the first request. */
 
 export const USER_COUNT = 100
 const PROJECT_COUNT = 1_000
@@ -8,7 +8,7 @@ export const users = Array.from({ length: USER_COUNT }, (_, i) => ({
   displayName: `User ${i + 1}`
 }))
 
-/** All of them owned by the first user. Every third one has nobody who leads it. */
+/** Projects of the first user. Every third one has no lead. */
 export const projects = Array.from({ length: PROJECT_COUNT }, (_, i) => {
   const key = `P${String(i + 1).padStart(4, '0')}`
   return {
@@ -20,7 +20,7 @@ export const projects = Array.from({ length: PROJECT_COUNT }, (_, i) => {
   }
 })
 
-/** The registered Jira app that logins start with. */
+/** The Jira app that logins use. */
 export const OAUTH_CLIENT = {
   id: 'benchmark-client',
   secret: 'benchmark-client-secret',

@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 
-/** What a contender tells the process that started it. */
+/** A message from a subject to the process that started it. */
 export type SubjectMessage = { port: number } | { cpuMicros: number }
 
 /**
- * A contender's life: listens on loopback, tells its port, answers how much processor time it has used, and ends when
- * the process that started it lets go or is gone.
+ * Runs a subject: listens on loopback, sends its port, answers each message with the processor time used,
+ * and exits when the process that started it disconnects or ends.
  */
 export async function runSubject(app: FastifyInstance): Promise<void> {
   const send = (message: SubjectMessage) => process.send?.(message)
@@ -22,14 +22,15 @@ export async function runSubject(app: FastifyInstance): Promise<void> {
   await app.listen({ host: '127.0.0.1', port: 0 })
   const address = app.server.address()
   if (address === null || typeof address === 'string') {
-    throw new Error('The contender listens on no port')
+    throw new Error('The subject does not listen on a port')
   }
   send({ port: address.port })
 }
 
-/** The folder that the contender keeps its database in: its only argument. */
+/** The only argument: the folder of the subject's database, or the address of its database. */
 export function getFolderArgument(): string {
   const [, , path] = process.argv
-  if (path === undefined) throw new Error('A contender is started by bench/index.ts')
+  if (path === undefined)
+    throw new Error('Subjects are started by bench/index.ts and bench/engines.ts')
   return path
 }

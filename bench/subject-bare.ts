@@ -5,13 +5,15 @@ import { openBareDatabase } from './bare-database.ts'
 import { OAUTH_CLIENT } from './seed.ts'
 import { getFolderArgument, runSubject } from './serve.ts'
 
-/** The same answers from Fastify alone: raw statements, the same log lines, and nothing else. */
+/** The same responses from Fastify alone, with raw statements and the same log lines. */
 const TEN_MINUTES_MS = 600_000
 const HOUR_MS = 3_600_000
 
 const scope = encodeURIComponent(OAUTH_CLIENT.scopes)
 const redirectUri = encodeURIComponent(OAUTH_CLIENT.redirectUri)
-const authorizeUrlPrefix = `${OAUTH_CLIENT.authorizeUrl}?audience=api.atlassian.com&client_id=${OAUTH_CLIENT.id}&scope=${scope}&redirect_uri=${redirectUri}&state=`
+const authorizeUrlPrefix =
+  `${OAUTH_CLIENT.authorizeUrl}?audience=api.atlassian.com&client_id=${OAUTH_CLIENT.id}` +
+  `&scope=${scope}&redirect_uri=${redirectUri}&state=`
 
 const db = openBareDatabase(`${getFolderArgument()}/bare.db`)
 const logger = pino({
@@ -35,7 +37,15 @@ const id = { type: 'integer' }
 const user = { type: 'object', properties: { id, email: text, display_name: textOrNull } }
 const project = {
   type: 'object',
-  properties: { id, owner_id: id, key: text, name: text, lead: textOrNull, url: textOrNull }
+  properties: {
+    id,
+    owner_id: id,
+    key: text,
+    name: text,
+    lead: textOrNull,
+    url: textOrNull,
+    updated_at: text
+  }
 }
 
 app.addHook('onResponse', async (request, reply) => {
@@ -77,7 +87,7 @@ app.post<{ Body: { email: string; display_name?: string | null } }>(
   },
   async ({ body: { email, display_name: name = null } }, reply) => {
     const key = email.toLowerCase()
-    // Not get(), which stops at the first row: a write that is not stepped to its end never checkpoints, and the WAL grows.
+    // get() stops at the first row; a write that is not stepped to its end never checkpoints the WAL.
     const [created] = db.insertUser.all(email, key, name, Date.now())
     return await reply
       .code(created === undefined ? 200 : 201)
@@ -101,7 +111,7 @@ app.get<{ Params: { owner: number }; Querystring: { limit: number } }>(
     if (db.user.get(owner) === undefined) {
       return await reply.code(404).send({ detail: 'No user has this id.' })
     }
-    return db.projects.all(owner, limit)
+    return db.listProjects(owner, limit)
   }
 )
 

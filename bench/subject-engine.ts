@@ -3,12 +3,13 @@ import { buildApp } from '../src/app.ts'
 import { OAUTH_CLIENT, projects, users } from './seed.ts'
 import { getFolderArgument, runSubject } from './serve.ts'
 
-/** The service as production runs it, on the database whose address is its argument; whoever finds it empty fills it. */
+/** The service with production settings on the database in its argument. It fills an empty database. */
 const PAGE_COUNT = 10_000
 const BATCH_SIZE = 250
 const app = await buildApp({
   env: {
     APP_ENV: 'production',
+    API_ACCESS: 'public',
     INTEGRATION_DB_URL: getFolderArgument(),
     VAULT_KEYS: process.env.BENCH_KEYS ?? `bench:${randomBytes(32).toString('base64')}`,
     JIRA_OAUTH_CLIENT_ID: OAUTH_CLIENT.id,

@@ -3,10 +3,11 @@ import { buildApp } from '../src/app.ts'
 import { OAUTH_CLIENT, projects, users } from './seed.ts'
 import { getFolderArgument, runSubject } from './serve.ts'
 
-/** The service as production runs it, log lines included. */
+/** The service with production settings, log lines included; public, as the bare subject checks no keys. */
 const app = await buildApp({
   env: {
     APP_ENV: 'production',
+    API_ACCESS: 'public',
     INTEGRATION_DB_URL: `sqlite:///${getFolderArgument()}/service.db`,
     VAULT_KEYS: `bench:${randomBytes(32).toString('base64')}`,
     JIRA_OAUTH_CLIENT_ID: OAUTH_CLIENT.id,

@@ -9,7 +9,7 @@ import type { SubjectMessage } from './serve.ts'
 const RESPONSE_TIMEOUT_MS = 30_000
 const EXIT_TIMEOUT_MS = 5_000
 
-/** One server under test, in a process of its own. */
+/** A server under test, in a process of its own. */
 export interface BenchmarkSubject {
   name: string
   url: string
@@ -21,7 +21,7 @@ export interface BenchmarkSubject {
 /**
  * Starts `subject-<name>.ts`; its log lines go to the null device.
  *
- * @param folder where it keeps its database
+ * @param folder the subject's argument: a folder or a database address
  */
 export async function startSubject(
   name: string,
@@ -40,12 +40,12 @@ export async function startSubject(
   const child = spawn(command, args, { stdio: ['ignore', nullDevice, 'inherit', 'ipc'] })
   closeSync(nullDevice)
 
-  /** The next thing the child says; once it has, nobody listens any more. */
+  /** Waits for the next message of the child. */
   const nextMessage = async (): Promise<SubjectMessage> => {
     const received = new AbortController()
     const signal = AbortSignal.any([received.signal, AbortSignal.timeout(RESPONSE_TIMEOUT_MS)])
     const exited = once(child, 'exit', { signal }).then(() => {
-      throw new Error(`The contender ${name} ended unasked`)
+      throw new Error(`The subject ${name} exited unexpectedly`)
     })
     try {
       const [message] = (await Promise.race([once(child, 'message', { signal }), exited])) as [
