@@ -5,10 +5,10 @@ import { scenarios, type Scenario } from './scenarios.ts'
 const createGetRequest = (path: string): Request => ({ method: 'GET', path })
 const PAGE_SIZE = 250
 
-/** The scenario as one subject is asked: cursors are its own. */
+/** Builds the scenario for one subject: cursors differ between subjects. */
 export type ScenarioBuilder = (subject: BenchmarkSubject) => Promise<Scenario>
 
-/** Every page of a long list in turn, as somebody reads it who follows `Link: rel="next"`. */
+/** Requests every page of a long list in turn, as a client does that follows `Link: rel="next"`. */
 const buildListingScenario: ScenarioBuilder = async ({ url }) => {
   const requests: Request[] = []
   let path: string | undefined = `/confluence/pages/1?limit=${PAGE_SIZE}`
@@ -28,7 +28,7 @@ const buildListingScenario: ScenarioBuilder = async ({ url }) => {
   }
 }
 
-/** The feed from its beginning: the same 500 changes again and again. */
+/** Reads the feed from its beginning: always the same 500 changes. */
 const buildFeedScenario: ScenarioBuilder = async ({ url }) => {
   let since = ''
   let more = true
@@ -58,7 +58,7 @@ const projectScenario: Scenario = {
     method: 'POST',
     path: '/jira/projects',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ owner_id: i + 2, key: 'KEY[<id>]', name: 'Put in by hand' })
+    body: JSON.stringify({ owner_id: i + 2, key: 'KEY[<id>]', name: 'Manual upload' })
   })) as Scenario['requests']
 }
 

@@ -9,18 +9,21 @@ import { scenarioBuilders, type ScenarioBuilder } from './engines-scenarios.ts'
 import { median, formatTable } from './statistics.ts'
 import { runLoad, type Measurement } from './load.ts'
 
-/** The same service on both engines, asked in turn: SQLite, PostgreSQL, and PostgreSQL with two instances that share the load. */
+/** Measures the service in turn on SQLite, on PostgreSQL, and on PostgreSQL with two instances that share the load. */
 const { values } = parseArgs({
   options: {
-    seconds: { type: 'string', default: '2' },
-    rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string' },
+    rounds: { type: 'string' },
     only: { type: 'string', default: '' },
+    quick: { type: 'boolean', default: false },
     setting: { type: 'string', multiple: true, default: [] }
   }
 })
-const [seconds, rounds] = [Number(values.seconds), Number(values.rounds)]
+const seconds = Number(values.seconds ?? (values.quick ? 0.3 : 2))
+const rounds = Number(values.rounds ?? (values.quick ? 1 : 5))
+const maxWarmUpS = values.quick ? 0.3 : Infinity
 const selectedNames = values.only.split(',').filter(Boolean)
-/** Ticks of the kernel's clock in a second, as /proc counts processor time. */
+/** Unit of processor times in /proc/<pid>/stat (USER_HZ, proc(5)). */
 const TICKS_PER_SECOND = 100
 
 process.env.BENCH_KEYS = `bench:${randomBytes(32).toString('base64')}`
@@ -28,8 +31,14 @@ const folder = mkdtempSync(join(tmpdir(), 'bench-'))
 process.once('exit', () => {
   rmSync(folder, { recursive: true, force: true })
 })
-console.log(`${rounds} rounds of ${seconds} s each in turn, medians. ${availableParallelism()} cores (${cpus()[0]?.model ?? 'unknown processor'}) are shared by everything:
-the load, the one or two instances, and PostgreSQL with its files in ${tmpdir() === '/dev/shm' ? "memory, as SQLite's" : "memory where there is /dev/shm; SQLite's are in " + tmpdir()}.\n`)
+const storage =
+  tmpdir() === '/dev/shm'
+    ? 'The files of both engines are in memory.'
+    : `PostgreSQL's files are in memory if /dev/shm exists; SQLite's are in ${tmpdir()}.`
+console.log(
+  `Rounds: ${rounds} of ${seconds} s each in turn; medians. Load, instances and PostgreSQL share ` +
+    `${availableParallelism()} cores (${cpus()[0]?.model ?? 'unknown processor'}). ${storage}\n`
+)
 
 const server = await startPostgresServer(values.setting)
 const subjects: BenchmarkSubject[] = []
@@ -42,7 +51,7 @@ try {
   }
   const sqlite = await start(`sqlite:///${folder}/bench.db`)
   const [first, second] = [await start(url), await start(url)]
-  // As the server's own upkeep does within a minute of a first copy.
+  // Autovacuum does this within a minute after a first copy.
   await server.query('vacuum analyze', [], 'bench')
   const ways = [
     { name: 'SQLite', instances: [sqlite] },
@@ -69,7 +78,8 @@ try {
     console.error(name)
     const measured = new Map<string, CombinedMeasurement[]>(ways.map((way) => [way.name, []]))
     for (const way of ways) {
-      await measureTogether(way.instances, build, (await build(first)).warmUpS)
+      const { warmUpS } = await build(first)
+      await measureTogether(way.instances, build, Math.min(warmUpS, maxWarmUpS))
     }
     for (let round = 0; round < rounds; round++) {
       for (const way of round % 2 === 0 ? ways : ways.toReversed()) {
@@ -90,12 +100,12 @@ try {
   await server.remove()
 }
 
-/** What the instances did together. */
+/** The sum of all instances. */
 interface CombinedMeasurement extends Measurement {
   postgresMicros: number
 }
 
-/** Asks all instances at once; connections are split between them. */
+/** Loads all instances at once and splits the connections between them. */
 async function measureTogether(
   instances: readonly BenchmarkSubject[],
   buildScenario: ScenarioBuilder,
@@ -127,7 +137,7 @@ async function measureTogether(
   }
 }
 
-/** Processor time of PostgreSQL and of its ended and living children, in microseconds. */
+/** Returns the processor time of PostgreSQL and its running and ended children, in microseconds. */
 function readPostgresCpuMicros(): number {
   const { pid } = server.process()
   try {
@@ -147,7 +157,7 @@ function readPostgresCpuMicros(): number {
   }
 }
 
-/** @param includeEndedChildren whether its ended children count too */
+/** @param includeEndedChildren whether to add the time of its ended children */
 function readCpuTicks(pid: string, includeEndedChildren: boolean): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
     .replace(/^.*\) /, '')

@@ -4,13 +4,13 @@ interface AllowedProblem {
   reason: string
 }
 
-/** What is known and borne, and why. */
+/** Accepted problems and the reasons. */
 const ALLOWED_PROBLEMS: AllowedProblem[] = [
   {
     query: /updated_since|, q$/,
     problem: /^reads/,
     reason:
-      "reads one owner's rows: a part of a text has no index, and one by time would cost every copy"
+      "reads one owner's rows: substrings have no index, and an index by time would slow every copy"
   },
   {
     query: /^connections: list$/,
@@ -21,22 +21,22 @@ const ALLOWED_PROBLEMS: AllowedProblem[] = [
   {
     query: /^grants: due/,
     problem: /^sorts$/,
-    reason: 'sorts the grants that are due; SQLite takes the two halves of "or" one by one'
+    reason: 'sorts the due grants; SQLite evaluates the two branches of "or" separately'
   },
   {
     query: /^disconnect$/,
     problem: /^scans (grants|connections)$/,
-    reason: 'looks through all grants for those that nobody holds, when somebody leaves'
+    reason: 'scans all grants for those without a connection, once per disconnect'
   },
   {
-    query: /^flows: of somebody who leaves$/,
+    query: /^flows: delete for a user$/,
     problem: /^scans flows$/,
-    reason: 'the logins of the last 70 minutes, when somebody leaves'
+    reason: 'reads the logins of the last 70 minutes, once per erasure'
   },
   {
     query: /^budgets: purge$/,
     problem: /^scans budgets$/,
-    reason: 'once an hour; the rows of two days'
+    reason: 'once an hour, over the rows of two days'
   },
   {
     query: /^runs: purge$/,
@@ -44,10 +44,14 @@ const ALLOWED_PROBLEMS: AllowedProblem[] = [
     reason: 'once an hour; the planner prefers one pass over 50,000 rows to 500 look-ups'
   },
   { query: /^start: /, problem: /^scans grants$/, reason: 'once at each start' },
-  { query: /^sealed: otherwise/, problem: /^scans grants$/, reason: 'only while keys are rotated' }
+  {
+    query: /^encrypted: with another key/,
+    problem: /^scans grants$/,
+    reason: 'only while keys are rotated'
+  }
 ]
 
-/** Why that problem of that query is borne; undefined where it is not. */
+/** Returns why the problem of the query is accepted; undefined if it is not. */
 export function findAllowedReason(query: string, problem: string): string | undefined {
   return ALLOWED_PROBLEMS.find((each) => each.query.test(query) && each.problem.test(problem))
     ?.reason

@@ -3,7 +3,7 @@ import Driver from 'better-sqlite3'
 import pg from 'pg'
 import { assessPostgresPlan, assessSqlitePlan, type PlanAssessment } from './judge-plan.ts'
 
-/** One statement that the store has really sent, and how the engine goes about it. */
+/** A statement that the store sent, with its plan. */
 export interface CapturedStatement extends PlanAssessment {
   text: string
   ms: number
@@ -17,7 +17,7 @@ interface CaptureContext {
 }
 const captureContext = new AsyncLocalStorage<CaptureContext>()
 
-/** Runs something of the store, and has every statement that it sends explained just before it runs, in the same transaction. */
+/** Runs `action` and explains each statement of the store just before it runs, in the same transaction. */
 export async function captureStatements(
   bigTables: ReadonlySet<string>,
   action: () => Promise<unknown>
@@ -27,7 +27,7 @@ export async function captureStatements(
   return statements
 }
 
-/** The driver's statements tell what they are asked; `file` is asked how it would be done. */
+/** Wraps the driver's statements and explains each on a second connection to `file`. */
 export function listenToSqlite(file: string): () => void {
   const planDatabase = new Driver(file, { readonly: true })
   const partialIndexes = new Set(
@@ -69,8 +69,9 @@ export function listenToSqlite(file: string): () => void {
 }
 
 /**
- * The same for PostgreSQL: explained by running it, which is taken back. What is prepared under a name is explained
- * the general way too, which the server may go after five times, unless its connections say that it may not.
+ * Wraps PostgreSQL's client: EXPLAIN ANALYZE runs each statement, and a rollback undoes it. A named prepared
+ * statement is also explained with its generic plan, which the server may choose after five executions, unless
+ * `plan_cache_mode` forbids it.
  */
 export function listenToPostgres(): () => void {
   const prototype = pg.Client.prototype as unknown as { query: (...args: any[]) => any }

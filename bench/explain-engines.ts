@@ -7,7 +7,7 @@ import { openEngine } from '../src/store/open-engine.ts'
 import { startPostgresServer } from '../test/postgres/server.ts'
 import { buildFillStatements, type DatasetSize } from './explain-fill.ts'
 
-/** What a table and its indexes take, in bytes. */
+/** Sizes of a table and its indexes, in bytes. */
 export interface TableSize {
   table: string
   rows: number
@@ -19,10 +19,10 @@ export interface TableSize {
 export interface FilledEngine {
   engine: Engine
   tableSizes: TableSize[]
-  /** Seconds that filling took, and bytes of all of it. */
+  /** Seconds the fill took, and total bytes of the database. */
   fillSeconds: number
   bytes: number
-  /** SQLite: the file. */
+  /** Path of the SQLite file; empty for PostgreSQL. */
   file: string
   remove: () => Promise<void>
 }
@@ -71,7 +71,7 @@ export async function fillSqlite(size: DatasetSize): Promise<FilledEngine> {
   })
   db.pragma('wal_checkpoint(TRUNCATE)')
   db.close()
-  // The service never runs ANALYZE here, so neither does this.
+  // No ANALYZE: the service does not run it on SQLite either.
   return {
     engine: await openEngine(`sqlite:///${file}`),
     tableSizes,
@@ -84,7 +84,7 @@ export async function fillSqlite(size: DatasetSize): Promise<FilledEngine> {
   }
 }
 
-/** @param settings of the server, as `name=value` */
+/** @param settings PostgreSQL settings as `name=value` */
 export async function fillPostgres(
   size: DatasetSize,
   settings: string[] = []

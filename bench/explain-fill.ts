@@ -1,29 +1,29 @@
-/** How many rows of each kind; everything but pages follows from the number of pages. */
+/** Size of the data; other counts follow from these two. */
 export interface DatasetSize {
   pages: number
   users: number
 }
 
-/** The one word that differs: `characters` of text that does not compress, different for each `i`. */
+/** The one difference between engines: `characters` of incompressible text, different for each `i`. */
 export interface SqlDialect {
   noise: (characters: number) => string
 }
 
-/** One owner has the fifth part of everything, the others share the rest. */
+/** The owner of a fifth of all items; the other owners share the rest. */
 export const BIG_OWNER_ID = 1
-/** What the big owner's rows are of, and a kind of row that he has few of. */
+/** Builds the cloud id of an owner's site. */
 const buildSiteExpression = (owner: number | string) =>
   `'8f0c1d3e-0000-4000-8000-' || substr(cast(1000000000000 + ${owner} as text), 2)`
 export const NOW_MS = Date.UTC(2026, 10, 23)
 const DAY_MS = 86_400_000
 
-/** Numbers from 1 on, as `i`; both engines count alike. */
+/** Numbers from 1 to `count`, as `i`, in the syntax of both engines. */
 const buildNumbersCte = (count: number) =>
   `with recursive n(i) as (select cast(1 as bigint) union all select i + 1 from n where i < ${count})`
 
 /**
- * Statements that fill an empty database, the same for both engines: ids are given, numbers spread by multiplication with a
- * prime, texts as long as Atlassian's. Owners' rows lie together, as a first copy leaves them.
+ * Builds the statements that fill an empty database of either engine. Ids are explicit, a prime factor spreads
+ * numbers, and texts are as long as Atlassian's. Each owner's rows are adjacent, as after a first copy.
  */
 export function buildFillStatements(
   { pages, users }: DatasetSize,
@@ -37,7 +37,7 @@ export function buildFillStatements(
     `insert into ${table} (${Object.keys(columns)
       .map((name) => `"${name}"`)
       .join()}) ${buildNumbersCte(count)} select ${Object.values(columns).join()} from n`
-  /** Whose item it is: the first fifth is the big owner's, then so many rows for each of the others. */
+  /** Inserts items: the first fifth for the big owner, then equally many for each other owner. */
   const items = (
     table: string,
     count: number,

@@ -4,7 +4,7 @@ import type { Store } from '../src/store/index.ts'
 import type { Grant } from '../src/store/repositories/grants.ts'
 import { BIG_OWNER_ID, NOW_MS } from './explain-fill.ts'
 
-/** One thing that the service asks of its store, as it asks it. */
+/** A frequent call of the service to its store. */
 export interface HotQuery {
   name: string
   execute: (store: Store) => Promise<unknown>
@@ -96,7 +96,7 @@ async function withClaimedRun(
 }
 
 const listQueries: HotQuery[] = [BIG_OWNER_ID, SMALL_OWNER_ID].flatMap((owner) => {
-  const ownerTitle = owner === BIG_OWNER_ID ? 'of the big owner' : 'of a small one'
+  const ownerTitle = owner === BIG_OWNER_ID ? 'of the big owner' : 'of a small owner'
   return [
     { name: `pages ${ownerTitle}`, execute: ({ items }) => items('pages').list(owner, 1000) },
     {
@@ -163,9 +163,9 @@ const detailQueries: HotQuery[] = [
     name: 'spaces, from a cursor',
     execute: ({ items }) => items('spaces').list(BIG_OWNER_ID, 1000, ['SP5', 1])
   },
-  { name: "the feed's place", execute: ({ changeFeed }) => changeFeed.getState(BIG_OWNER_ID) },
+  { name: 'change feed: state', execute: ({ changeFeed }) => changeFeed.getState(BIG_OWNER_ID) },
   {
-    name: 'a page by hand',
+    name: 'a manually uploaded page',
     execute: ({ items }) =>
       items('pages').save(BIG_OWNER_ID, 'by-hand', {
         spaceKey: 'SP1',
@@ -196,7 +196,7 @@ const syncQueries: HotQuery[] = [
       )
   },
   {
-    name: 'copy: pages that did not',
+    name: 'copy: pages without changes',
     execute: (store) =>
       store.transaction(
         () =>
@@ -210,15 +210,15 @@ const syncQueries: HotQuery[] = [
       items('pages').findByRemoteIds(BIG_OWNER_ID, SITE_ID, buildRemoteIds(5_000))
   },
   {
-    name: 'copy: missing, a stride',
+    name: 'copy: unlisted items, a batch',
     execute: ({ items }) => items('pages').findUnlisted(BIG_OWNER_ID, SITE_ID, 4).next()
   },
   {
-    name: 'copy: shown',
+    name: 'copy: any item listed',
     execute: ({ items }) => items('pages').findAnyListed(BIG_OWNER_ID, SITE_ID, 3)
   },
   {
-    name: 'copy: bury',
+    name: 'copy: write tombstones',
     execute: (store) =>
       store.transaction(
         () =>
@@ -250,11 +250,11 @@ const syncQueries: HotQuery[] = [
 ]
 
 const runQueries: HotQuery[] = [
-  { name: 'runs: waiting', execute: ({ runs }) => runs.listClaimable(50) },
+  { name: 'runs: claimable', execute: ({ runs }) => runs.listClaimable(50) },
   { name: 'runs: next parked', execute: ({ runs }) => runs.getNextResumeAt() },
   { name: 'runs: claim', execute: async (store) => await withClaimedRun(store, async () => {}) },
   {
-    name: 'runs: hold and count',
+    name: 'runs: lock, save progress',
     execute: async (store) =>
       await withClaimedRun(
         store,
@@ -266,7 +266,7 @@ const runQueries: HotQuery[] = [
       )
   },
   {
-    name: 'runs: renew, look',
+    name: 'runs: renew the lease, check it',
     execute: async (store) =>
       await withClaimedRun(store, async (run) => {
         await store.runs.renewLease(run)
@@ -291,11 +291,11 @@ const runQueries: HotQuery[] = [
   { name: 'runs: purge', execute: ({ runs }) => runs.purge(new Date(NOW_MS - 30 * DAY_MS)) },
   { name: 'connections: due', execute: ({ connections }) => connections.listDue(now, 100) },
   {
-    name: 'connections: take a turn',
+    name: 'connections: claim the schedule',
     execute: ({ connections }) => connections.claimSchedule(SMALL_OWNER_ID, 'confluence', now, now)
   },
   {
-    name: 'budgets: look',
+    name: 'budgets: read',
     execute: ({ rateBudgets }) =>
       rateBudgets.listByNames([
         'client 1 GET /wiki/api/v2/pages',
@@ -304,7 +304,7 @@ const runQueries: HotQuery[] = [
       ])
   },
   {
-    name: 'budgets: block, spend',
+    name: 'budgets: block, add usage',
     execute: async ({ rateBudgets }) => {
       await rateBudgets.block('client', 1, 'me', 1)
       await rateBudgets.addUsage('client', 1, 1, 0)
@@ -323,7 +323,7 @@ const userQueries: HotQuery[] = [
   { name: 'flows: get', execute: ({ loginFlows }) => loginFlows.get('new') },
   { name: 'flows: claim', execute: ({ loginFlows }) => loginFlows.claim('new', 'code') },
   {
-    name: 'flows: of somebody who leaves',
+    name: 'flows: delete for a user',
     execute: async (store) => {
       const forgetting = await store.loginFlows.deleteForUserStatement({
         id: SMALL_OWNER_ID,
@@ -381,20 +381,26 @@ const tokenQueries: HotQuery[] = [
       })
     }
   },
-  { name: 'grants: who refreshes', execute: ({ grants }) => grants.findRefreshLease('grant-77') },
+  {
+    name: 'grants: find the refresh lease',
+    execute: ({ grants }) => grants.findRefreshLease('grant-77')
+  },
   { name: 'grants: due', execute: ({ grants }) => grants.listDue(now, 100) },
   {
-    name: 'grants: due, behind one',
+    name: 'grants: due, from a cursor',
     execute: ({ grants }) =>
       grants.listDue(now, 100, { id: 'grant-5', dueAt: new Date(NOW_MS - HOUR_MS) })
   },
-  { name: 'grants: forget old tokens', execute: ({ grants }) => grants.erasePreviousTokens(now) },
   {
-    name: 'grants: warn',
+    name: 'grants: erase previous tokens',
+    execute: ({ grants }) => grants.erasePreviousTokens(now)
+  },
+  {
+    name: 'grants: claim expiry warnings',
     execute: ({ grants }) => grants.claimExpiryWarning(7, new Date(NOW_MS - 358 * DAY_MS), 100)
   },
   {
-    name: 'grants: back from a wrong setting',
+    name: 'grants: client configured again',
     execute: ({ grants }) => grants.markClientConfigured('client')
   },
   { name: 'start: retry', execute: ({ grants }) => grants.retryMisconfigured() },
@@ -404,20 +410,20 @@ const tokenQueries: HotQuery[] = [
   },
   { name: 'start: grants per key', execute: ({ encryptedTokens }) => encryptedTokens.countByKey() },
   {
-    name: 'sealed: with a key',
+    name: 'encrypted: with a key',
     execute: ({ encryptedTokens }) => encryptedTokens.listEncryptedWith('old', 100)
   },
   {
-    name: 'sealed: otherwise',
+    name: 'encrypted: with another key',
     execute: ({ encryptedTokens }) => encryptedTokens.listEncryptedWithOtherKey('k1', '', 100)
   },
   {
-    name: 'sealed: otherwise, nothing left',
+    name: 'encrypted: with another key, none left',
     execute: ({ encryptedTokens }) =>
       encryptedTokens.listEncryptedWithOtherKey('k1', 'grant-99', 100)
   },
   {
-    name: 'sealed: replace',
+    name: 'encrypted: replace',
     execute: async ({ grants, encryptedTokens }) => {
       const old = (await grants.get('grant-80')) as Grant
       await encryptedTokens.replace([{ id: old.id, old, fresh: { ...encryptedTokenFields } }])
@@ -431,7 +437,7 @@ const tokenQueries: HotQuery[] = [
     }
   },
   {
-    name: 'leases: take, look, release',
+    name: 'leases: acquire, find, release',
     execute: async (store) => {
       await store.batch((tx) => [store.leases.acquireStatement(tx, UNUSED_LEASE, 'me', 1_000)])
       await store.leases.findHolder(UNUSED_LEASE)

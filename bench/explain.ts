@@ -13,19 +13,24 @@ import { hotQueries } from './explain-queries.ts'
 import { formatTable } from './statistics.ts'
 
 /**
- * Fills both engines, and shows how each goes about every hot statement of the store: the statements that it really sends, caught
- * on their way. Ends with 1 where one scans a big table, reads much in vain, sorts without an index or spills, and nobody has accepted that.
+ * Fills both engines and shows the plan of every frequent statement of the store, captured while it runs. Exits
+ * with 1 if a plan scans a large table, reads many rows in vain, sorts without an index or spills, unless
+ * explain-allowlist.ts gives a reason or `--quick` is set.
  */
 const { values } = parseArgs({
   options: {
-    pages: { type: 'string', default: '1000000' },
-    users: { type: 'string', default: '10000' },
+    pages: { type: 'string' },
+    users: { type: 'string' },
+    quick: { type: 'boolean', default: false },
     engine: { type: 'string', default: 'sqlite,postgres' },
     setting: { type: 'string', multiple: true, default: [] }
   }
 })
-const size: DatasetSize = { pages: Number(values.pages), users: Number(values.users) }
-/** A table with fewer rows may be read as a whole. */
+const size: DatasetSize = {
+  pages: Number(values.pages ?? (values.quick ? 20_000 : 1_000_000)),
+  users: Number(values.users ?? (values.quick ? 5_100 : 10_000))
+}
+/** Statements may scan a table with fewer rows. */
 const MIN_BIG_TABLE_ROWS = 5_000
 const MIB = 2 ** 20
 
@@ -66,11 +71,12 @@ for (const name of values.engine.split(',') as Array<keyof typeof ENGINES>) {
     await filled.remove()
   }
 }
-process.exitCode = hasProblems ? 1 : 0
+// With few rows, planners rightly choose scans: a quick run judges nothing.
+process.exitCode = hasProblems && !values.quick ? 1 : 0
 
 function printStatements(query: string, statements: readonly CapturedStatement[]): void {
   console.log(`\n${query}`)
-  if (statements.length === 0) throw new Error(`${query}: nothing was asked`)
+  if (statements.length === 0) throw new Error(`${query}: no statement was captured`)
   for (const { text, plan, ms, rows, problems, times } of mergeRepeated(statements)) {
     const notAllowed = problems.filter((problem) => findAllowedReason(query, problem) === undefined)
     const reasons = problems.map((problem) => findAllowedReason(query, problem)).filter(Boolean)
@@ -82,12 +88,14 @@ function printStatements(query: string, statements: readonly CapturedStatement[]
           ? `accepted: ${problems.join(', ')} (${reasons.join('; ')})`
           : 'good'
     console.log(
-      `  ${text.replaceAll(/\s+/g, ' ').slice(0, 100)}${times === 1 ? '' : ` (${times} times, the slowest)`}\n    ${plan}\n    ${ms.toFixed(2)} ms${Number.isNaN(rows) ? '' : `, ${rows} rows`} · ${verdict}`
+      `  ${text.replaceAll(/\s+/g, ' ').slice(0, 100)}` +
+        `${times === 1 ? '' : ` (${times} times, the slowest)`}\n    ${plan}\n` +
+        `    ${ms.toFixed(2)} ms${Number.isNaN(rows) ? '' : `, ${rows} rows`} · ${verdict}`
     )
   }
 }
 
-/** A statement that is sent again and again is shown once. */
+/** Merges repeated statements into one that shows the slowest. */
 function mergeRepeated(
   statements: readonly CapturedStatement[]
 ): Array<CapturedStatement & { times: number }> {

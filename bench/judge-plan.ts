@@ -1,11 +1,11 @@
-/** How an engine goes about a statement, in short, and what is wrong with that. */
+/** Summary of a plan, and its problems. */
 export interface PlanAssessment {
   plan: string
   rows: number
   problems: string[]
 }
 
-/** Rows that a step may read and throw away before it counts as reading too much. */
+/** Rows that a step may read and discard before it counts as a problem. */
 const MAX_DISCARDED_ROWS = 1_000
 
 /** @param details the lines of EXPLAIN QUERY PLAN */

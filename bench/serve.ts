@@ -30,7 +30,8 @@ export async function runSubject(app: FastifyInstance): Promise<void> {
 /** The only argument: the folder of the subject's database, or the address of its database. */
 export function getFolderArgument(): string {
   const [, , path] = process.argv
-  if (path === undefined)
+  if (path === undefined) {
     throw new Error('Subjects are started by bench/index.ts and bench/engines.ts')
+  }
   return path
 }

@@ -10,7 +10,7 @@ import { buildApp } from '../src/app.ts'
 import { generateKeyEntry } from '../src/vault/keyring.ts'
 import { measureRawBaseline } from './raw-baseline.ts'
 
-/** What one measurement found. Times in milliseconds, memory in bytes. */
+/** Results of one measurement: times in milliseconds, memory in bytes. */
 export interface SyncMeasurement {
   pages: number
   fullSyncMs: number
@@ -31,7 +31,7 @@ process.once('exit', () => {
   rmSync(folder, { recursive: true, force: true })
 })
 const file = fileURLToPath(new URL('sync-sandbox.ts', import.meta.url))
-// In a thread for the comparison with the ceiling; in a process of its own where memory is measured.
+// A thread for the comparison with the baseline; a process of its own where memory is measured.
 const sandbox =
   sandboxMode === 'thread' ? new Worker(file, { workerData: pages }) : fork(file, [pages])
 const [port] = (await once(sandbox, 'message')) as [number]
@@ -51,7 +51,7 @@ const app = await buildApp({
 })
 let maxRssBytes = 0
 
-/** Follows a run to its end. */
+/** Polls a run until it ends. */
 async function waitForRunEnd(id: number): Promise<Record<string, any>> {
   while (true) {
     const run = (await app.inject(`/integrations/confluence/sync/runs/${id}`)).json() as Record<
@@ -86,7 +86,9 @@ const measurement: SyncMeasurement = {
   maxRssBytes,
   maxStallMs: loopDelay.max / 1e6,
   baselineMs:
-    sandboxMode === 'thread' ? await measureRawBaseline(app, url, join(folder, 'ceiling.db')) : null
+    sandboxMode === 'thread'
+      ? await measureRawBaseline(app, url, join(folder, 'baseline.db'))
+      : null
 }
 process.send?.(measurement)
 await app.close()

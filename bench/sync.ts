@@ -6,17 +6,21 @@ import { percentile, formatTable } from './statistics.ts'
 import type { SyncMeasurement } from './sync-run.ts'
 
 /**
- * Pages copied per second, beside the ceiling (the same rows, already in memory, through one prepared upsert in batches, plus
- * JSON.parse of the same bytes); then how time and memory grow with the number of pages, and what a run costs in which
- * nothing has changed.
+ * Measures pages copied per second beside a baseline (the same rows, already in memory, through one prepared
+ * upsert in batches, plus JSON.parse of the same bytes), then the growth of time and memory with the number of
+ * pages, and the cost of a run without changes.
  */
 const { values } = parseArgs({
   options: {
-    pages: { type: 'string', default: '100000' },
-    rounds: { type: 'string', default: '3' },
-    growth: { type: 'string', default: '10000,100000,1000000' }
+    pages: { type: 'string' },
+    rounds: { type: 'string' },
+    growth: { type: 'string' },
+    quick: { type: 'boolean', default: false }
   }
 })
+const pageCount = values.pages ?? (values.quick ? '2000' : '100000')
+const roundCount = Number(values.rounds ?? (values.quick ? 1 : 3))
+const growth = values.growth ?? (values.quick ? '2000' : '10000,100000,1000000')
 
 /** As `npm start` has them. */
 const NODE_FLAGS = ['--max-semi-space-size=8', '--heap-growing-percent=40']
@@ -29,7 +33,7 @@ async function measureSync(
     execArgv: NODE_FLAGS
   })
   const exited = once(child, 'exit').then(([code]) => {
-    throw new Error(`The measurement ended early (${String(code)})`)
+    throw new Error(`The measurement exited early (code ${String(code)})`)
   })
   const [measurement] = (await Promise.race([once(child, 'message'), exited])) as [SyncMeasurement]
   await exited.catch(() => {})
@@ -40,14 +44,14 @@ const formatPerSecond = (pages: number, ms: number) =>
   Math.round((pages / ms) * 1000).toLocaleString('en')
 const MIB = 2 ** 20
 
-if (Number(values.rounds) > 0) {
+if (roundCount > 0) {
   const rounds: SyncMeasurement[] = []
-  for (let i = 0; i < Number(values.rounds); i++) {
-    rounds.push(await measureSync(values.pages, 'thread'))
+  for (let i = 0; i < roundCount; i++) {
+    rounds.push(await measureSync(pageCount, 'thread'))
   }
   console.log(
     formatTable([
-      ['pages', 'copied/s', 'ceiling/s', 'of the ceiling'],
+      ['pages', 'copied/s', 'baseline/s', 'of the baseline'],
       ...rounds.map(({ pages, fullSyncMs, baselineMs }) => [
         String(pages),
         formatPerSecond(pages, fullSyncMs),
@@ -59,21 +63,12 @@ if (Number(values.rounds) > 0) {
   const baselineShares = rounds
     .map(({ fullSyncMs, baselineMs }) => (100 * (baselineMs ?? NaN)) / fullSyncMs)
     .sort((a, b) => a - b)
-  console.log(`median ${Math.round(percentile(baselineShares, 0.5))} % of the ceiling\n`)
+  console.log(`median ${Math.round(percentile(baselineShares, 0.5))} % of the baseline\n`)
 }
 
-const growthSizes = values.growth === '' ? [] : values.growth.split(',')
+const growthSizes = growth === '' ? [] : growth.split(',')
 const rows = [
-  [
-    'pages',
-    'time',
-    'per 1,000',
-    'calls',
-    'highest RSS',
-    'longest stall',
-    'nothing changed',
-    'calls'
-  ]
+  ['pages', 'time', 'per 1,000', 'calls', 'highest RSS', 'longest stall', 'unchanged run', 'calls']
 ]
 for (const pages of growthSizes) {
   const {

@@ -3,7 +3,10 @@ import { buildSandbox } from '../src/sandbox/server.ts'
 import { DEMO_CLIENT } from '../src/sandbox/oauth/clients.ts'
 import { DANA } from '../src/sandbox/oauth/users.ts'
 
-/** A sandbox with as many people as the first argument says, in a process of its own: tells its port, ends with whoever started it. */
+/**
+ * A sandbox in a process of its own, with as many users as the first argument says. Sends its port, and exits
+ * with the process that started it.
+ */
 const users = Array.from({ length: Number(process.argv[2]) }, (_, i) => ({
   ...DANA,
   accountId: `712020:person-${i}`,
