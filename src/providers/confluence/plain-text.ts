@@ -35,8 +35,9 @@ export function toPlainText(storage: string): string {
     },
     // The tokenizer reports CDATA that is never closed as a comment.
     oncomment: (start, end) => {
-      if (storage.startsWith(OPEN_CDATA, start))
+      if (storage.startsWith(OPEN_CDATA, start)) {
         append(storage.slice(start + OPEN_CDATA.length, end))
+      }
     },
     onopentagname: (start, end) => {
       openTag = readName(start, end)
