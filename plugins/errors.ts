@@ -4,21 +4,21 @@ import createRouter, { type HTTPMethod } from 'find-my-way'
 import { ROUTER_OPTIONS, sendProblem } from '../src/http/problem.ts'
 import { AppError, type FieldError } from '../src/lib/errors.ts'
 
-/** Fastify's own refusals that have a code of ours. */
+/** Fastify's own errors, by code. */
 const ERRORS_BY_FASTIFY_CODE: Record<string, () => AppError> = {
   FST_ERR_CTP_BODY_TOO_LARGE: () =>
     new AppError('payload_too_large', 'The body is larger than this service accepts (64 KiB).'),
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () =>
     new AppError('unsupported_media_type', 'Send JSON, with Content-Type: application/json.'),
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: () =>
-    new AppError('bad_request', 'The body is not as long as Content-Length says.'),
+    new AppError('bad_request', 'The length of the body differs from Content-Length.'),
   FST_ERR_CTP_INVALID_JSON_BODY: () => new AppError('invalid_json', 'The body is not valid JSON.'),
   FST_ERR_BAD_URL: () => new AppError('bad_request', 'The path is not a valid URL path.'),
   FST_ERR_HANDLER_TIMEOUT: () =>
     new AppError('unavailable', 'The request took too long. Try again.', { retryAfterS: 1 })
 }
 
-/** What the formats of `plugins/validation.ts` want, in words. */
+/** The formats of `plugins/validation.ts`, in words. */
 const FORMAT_DESCRIPTIONS: Record<string, string> = {
   text: 'text without NUL and unpaired surrogates',
   email: 'one bare email address',
@@ -26,10 +26,10 @@ const FORMAT_DESCRIPTIONS: Record<string, string> = {
   instant: 'an ISO 8601 time with its zone, such as 2026-11-23T12:00:00Z (send a plus sign as %2B)'
 }
 
-/** Who sends more wrong fields than this is not helped by a longer list. */
+/** A longer list does not help. */
 const MAX_FIELD_ERRORS = 20
 
-/** The one place where a failure becomes HTTP (RFC 9457; docs/reference/contract.md#5-errors). */
+/** Turns every error into a problem document (RFC 9457; docs/reference/contract.md section 5). */
 export default fp(
   async (app) => {
     const routes: Array<{ url: string; method: HTTPMethod }> = []
@@ -50,7 +50,7 @@ export default fp(
       const allow = findAllowedMethods(path)
       return sendProblem(
         allow.length > 0 && !allow.includes(request.method as HTTPMethod)
-          ? new AppError('method_not_allowed', `This path does not answer ${request.method}.`, {
+          ? new AppError('method_not_allowed', `This path does not support ${request.method}.`, {
               allowedMethods: allow
             })
           : new AppError('not_found', 'There is nothing at this path.'),
@@ -79,7 +79,7 @@ function createMethodFinder(
 function toAppError(error: FastifyError): AppError {
   if (error instanceof AppError) return error
   if (error.validation !== undefined) {
-    return new AppError('validation_failed', 'The request does not fit: see errors.', {
+    return new AppError('validation_failed', 'Request validation failed; see `errors`.', {
       errors: toFieldErrors(error)
     })
   }
@@ -89,7 +89,7 @@ function toAppError(error: FastifyError): AppError {
     return new AppError('invalid_json', 'The body is not valid JSON.')
   }
   if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
-    return new AppError('bad_request', 'The request cannot be understood.')
+    return new AppError('bad_request', 'The request is malformed.')
   }
   return new AppError('internal_error', 'Internal Server Error', { cause: error })
 }
@@ -125,11 +125,11 @@ function toFieldErrors({ validation = [], validationContext }: FastifyError): Fi
           detail: `Value must be ${FORMAT_DESCRIPTIONS[params.format as string] ?? 'well-formed'}.`
         }
       }
-      return { pointer, detail: `Value ${message ?? 'does not fit'}.` }
+      return { pointer, detail: `Value ${message ?? 'is invalid'}.` }
     })
 }
 
-/** Where null is allowed as well, Ajv also complains that the value is not null; nobody has to be told. */
+/** For a nullable schema Ajv also reports that the value is not null; callers need not see that. */
 function isRelevant({
   keyword,
   params

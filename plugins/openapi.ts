@@ -6,7 +6,10 @@ import { getAliasPrefix } from '../src/http/pagination.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The OpenAPI document for a request at `url`: its `servers` has the prefix under which the document is served. */
+    /**
+     * The OpenAPI document for a request at `url`: its `servers` has the prefix under which the
+     * document is served.
+     */
     getOpenApiDocument: (url: string) => object
   }
 }
@@ -22,7 +25,9 @@ export default fp(
           version: '0.1.0',
           license: { name: 'MIT', identifier: 'MIT' } as { name: string },
           description:
-            'Connects the Jira and Confluence accounts of people to software: OAuth 2.0 (3LO) logins, tokens in an encrypted vault, synchronized copies of projects, issues, spaces and pages. Every path also answers under `/api`.'
+            'Connects the Jira and Confluence accounts of people to software: OAuth ' +
+            '2.0 (3LO) logins, tokens in an encrypted vault, synchronized copies of ' +
+            'projects, issues, spaces and pages. Every path also answers under `/api`.'
         },
         servers: [{ url: '/' }],
         components: {
@@ -31,7 +36,9 @@ export default fp(
               type: 'http',
               scheme: 'bearer',
               description:
-                'A service key (`npm run api-keys`), a token of the configured identity provider, or a connect session. Required with `API_ACCESS=protected`, the default in production.'
+                'A service key (`npm run api-keys`), a token of the configured ' +
+                'identity provider, or a connect session. Required with ' +
+                '`API_ACCESS=protected`, the default in production.'
             }
           }
         },
@@ -77,9 +84,10 @@ function withSecurity<Schema extends object | undefined>(
     ...(rule.owner === undefined ? [] : ['the user concerned']),
     ...(rule.session === true ? ["that user's connect session"] : [])
   ]
+  const alsoOpen = otherCallers.length === 0 ? '' : `; also open to ${otherCallers.join(' and ')}`
   return {
     ...schema,
     security: [{ bearer: [rule.scope] }],
-    description: `Scope \`${rule.scope}\`${otherCallers.length === 0 ? '' : `; also open to ${otherCallers.join(' and ')}`}.`
+    description: `Scope \`${rule.scope}\`${alsoOpen}.`
   }
 }

@@ -29,8 +29,9 @@ interface ParameterSchema {
 }
 
 /**
- * Nothing is coerced, nothing unknown is dropped. Where everything is text (path, query, headers) whole numbers are read
- * from it, in one spelling: Ajv's own coercion takes `0x10`, `1e2` and `true` for numbers.
+ * Validates requests with Ajv, without coercion and without removing unknown fields. In paths,
+ * queries and headers, where every value is text, it reads integers in decimal only: Ajv's own
+ * coercion accepts `0x10`, `1e2` and `true`.
  */
 export default fp(
   async (app) => {
@@ -52,7 +53,7 @@ export default fp(
     })
 
     app.removeContentTypeParser(['application/json', 'text/plain'])
-    // A front end that sends the header and no body means no body.
+    // An empty body counts as none, whatever the Content-Type.
     app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
       if ((request.headers['content-encoding'] ?? 'identity') !== 'identity') {
         done(
@@ -69,7 +70,7 @@ export default fp(
   { name: 'validation', dependencies: ['config'] }
 )
 
-/** `__proto__` becomes a property like any other here, and is refused by its name like any other that nobody knows. */
+/** `JSON.parse` makes `__proto__` an ordinary property, which validation then rejects as unknown. */
 function parseJsonBody(body: string): [Error | null, unknown] {
   try {
     return [null, JSON.parse(body)]

@@ -18,7 +18,8 @@ export const AuditResponse = Type.Object(
       {
         kind: Type.String({
           description:
-            '`key`, `user`, `session`, `anonymous` (no credential; `anybody` in entries of version 0.1), `operator` (a command on the machine) or `service` (a background job)',
+            '`key`, `user`, `session`, `anonymous` (no credential; `anybody` in entries of ' +
+            'version 0.1), `operator` (a command on the machine) or `service` (a background job)',
           example: 'key'
         }),
         id: Nullable(Id),

@@ -30,6 +30,7 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
   { provider }
 ) => {
   const { oauthClients, flow, providers, syncWorker } = app
+  const title = provider?.title ?? providers.all.map((each) => each.title).join(' or ')
 
   app.get(
     '',
@@ -39,7 +40,8 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
       schema: {
         tags: ['OAuth'],
         operationId: `finish${toTypeName(provider?.id ?? 'Atlassian')}Login`,
-        summary: `Finish a ${provider?.title ?? providers.all.map(({ title }) => title).join(' or ')} login: Atlassian redirects the browser here`,
+        summary: `Finish a ${title} login`,
+        description: 'Atlassian redirects the browser here.',
         querystring: CallbackQuery,
         response: {
           302: Type.Null({

@@ -1,8 +1,9 @@
 import type { CookieSerializeOptions } from '@fastify/cookie'
 
 /**
- * The cookie that binds a login to one browser. It has the `__Host-` prefix (RFC 6265bis section 4.1.3) if the redirect URI is
- * https. SameSite is Lax because Atlassian sends the browser back with a top-level GET.
+ * The cookie that binds a login to one browser. It has the `__Host-` prefix (RFC 6265bis section
+ * 4.1.3) if the redirect URI is https. SameSite is Lax because Atlassian sends the browser back
+ * with a top-level GET.
  */
 export function createFlowCookie(
   flowName: string,

@@ -29,7 +29,8 @@ const LoginQuery = Type.Object(
         maxLength: 512,
         format: 'text',
         description:
-          'State of the caller, returned unchanged. It may name the user: `user_id=1`, `email=ada@example.com`, or JSON with either',
+          'State of the caller, returned unchanged. It may name the user: `user_id=1`, ' +
+          '`email=ada@example.com`, or JSON with either',
         example: 'user_id=1'
       })
     ),
@@ -148,7 +149,10 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
     }
   )
 
-  /** Scopes that the user's other products hold at this client and may still request: the new consent replaces theirs. */
+  /**
+   * Scopes that the user's other products hold at this client and may still request: the new
+   * consent replaces theirs.
+   */
   async function findExistingScopes(
     userId: number | undefined,
     { clientId }: OAuthClient

@@ -76,7 +76,8 @@ export function createFeedCursors(allNames: readonly string[]) {
     if (knownSeq >= state.prunedSeq && knownSeq <= state.seq) return
     throw new AppError(
       'cursor_expired',
-      'The changes after this cursor are no longer stored. Discard the copy and begin with the cursor in this response.',
+      'The changes after this cursor are no longer stored. Discard the copy and begin ' +
+        'with the cursor in this response.',
       { cursor: encode(initialPosition(position.ownerId, state, position.collections)) }
     )
   }

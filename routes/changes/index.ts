@@ -67,7 +67,9 @@ const createChangesQuery = (names: readonly string[]) =>
         Type.String({
           pattern: `^(${names.join('|')})(,(${names.join('|')}))*$`,
           maxLength: 200,
-          description: `Only these, separated by commas: ${names.join(', ')}. Default: those of the cursor, or all`
+          description:
+            `Only these collections, separated by commas: ${names.join(', ')}. ` +
+            'Default: those of the cursor, or all'
         })
       ),
       limit: Type.Integer({

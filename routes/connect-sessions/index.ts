@@ -79,7 +79,8 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['Connections'],
         operationId: 'createConnectSession',
         summary:
-          'Create a connect session: a token and a link that let one person connect their account for 15 minutes',
+          'Create a connect session: a token and a link that let one person connect ' +
+          'their account for 15 minutes',
         body: createBodySchema(providers),
         response: {
           201: createResponseSchema(providers),

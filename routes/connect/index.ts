@@ -15,7 +15,10 @@ import { renderExpiredPage, renderProductPage } from './page.ts'
 const LINK_EXPIRED =
   'This link has expired, or another browser has opened it. Request a new link where you got this one.'
 
-/** Opens the link of a connect session. A redirect removes the token from the URL, and the link cannot be used again. */
+/**
+ * Opens the link of a connect session. A redirect removes the token from the URL, and the link
+ * cannot be used again.
+ */
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   const {
     store,

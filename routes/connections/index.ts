@@ -75,7 +75,7 @@ const connectionRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asyn
       schema: {
         tags: ['Connections'],
         operationId: `select${name}Sites`,
-        summary: `Select the ${provider.title} sites to copy, and start a sync; copies of other sites are erased`,
+        summary: `Select the ${provider.title} sites to copy, erase copies of others, and start a sync`,
         params: UserParams,
         body: SiteBody,
         response: {

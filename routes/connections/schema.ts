@@ -56,7 +56,8 @@ const FeatureSchema = Type.Object(
     login_url: Nullable(
       Type.String({
         description:
-          'Login that requests the granted and the missing scopes; null if nothing is missing, or if the client is not configured to request it',
+          'Login that requests the granted and the missing scopes; null if nothing is ' +
+          'missing, or if the client is not configured to request it',
         example: `/auth/${exampleProvider.id}/login?state=user_id%3D1`
       })
     )

@@ -7,9 +7,9 @@ import type { Site } from '../../src/model/site.ts'
 import type { ConnectionResponse } from './schema.ts'
 
 /**
- * The truth about one connection, without its tokens.
+ * The connection as the API shows it, without tokens.
  *
- * @param prefix the alias prefix of the request: links keep it
+ * @param prefix alias prefix of the request, for links
  */
 export async function toConnectionResponse(
   app: FastifyInstance,
@@ -24,7 +24,7 @@ export async function toConnectionResponse(
   )
 }
 
-/** The same for all connections of a user. */
+/** All connections of a user as the API shows them. */
 export async function listConnectionResponses(
   app: FastifyInstance,
   userId: number,
@@ -82,12 +82,12 @@ function buildConnectionResponse(
   }
 }
 
-/** Whether a person has to do anything before the connection is one. */
+/** Whether the connection works without action by its user. */
 export function isConnected({ state }: ConnectionWithGrant): boolean {
   return state !== 'needs_reconnect' && state !== 'needs_site'
 }
 
-/** The sentence of whatever the state says. */
+/** The message that explains the state. */
 function getLastError({ state, grant, connection }: ConnectionWithGrant): string | null {
   if (state === 'active') return null
   return state === grant.state
@@ -95,7 +95,10 @@ function getLastError({ state, grant, connection }: ConnectionWithGrant): string
     : connection.errorDetail
 }
 
-/** Logins are offered only for scopes that this service is set up to ask for: others would end on an error page of Atlassian's. */
+/**
+ * Offers a login only for scopes that the client is configured to request; Atlassian shows an
+ * error page for others.
+ */
 function toFeatureResponses(
   { oauthClients, providers }: FastifyInstance,
   { connection }: ConnectionWithGrant,
@@ -112,7 +115,8 @@ function toFeatureResponses(
           ...missing
         ])
       ]
-      const query = `state=${encodeURIComponent(`user_id=${connection.userId}`)}&scope=${encodeURIComponent(requestedScopes.join(' '))}`
+      const state = encodeURIComponent(`user_id=${connection.userId}`)
+      const query = `state=${state}&scope=${encodeURIComponent(requestedScopes.join(' '))}`
       const isLoginOffered = !on && missing.every((scope) => configuredScopes.includes(scope))
       return {
         name: feature.name,

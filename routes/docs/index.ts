@@ -7,8 +7,9 @@ export const autoPrefix = '/'
 const INLINE_STYLE = 'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='
 
 /**
- * Swagger UI at `/docs`. Its scripts and styles are served locally and its links are relative, so it works under any prefix. The
- * package's content security policy allows other hosts and forbids plain http; this one allows this origin only.
+ * Swagger UI at `/docs`. Its scripts and styles are served locally and its links are relative, so
+ * it works under any prefix. The package's content security policy allows other hosts and forbids
+ * plain http; this one allows this origin only.
  */
 export default async function (app: FastifyInstance) {
   app.addHook('onRoute', (route) => {

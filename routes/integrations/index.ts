@@ -134,7 +134,10 @@ const integrationRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
 
   await app.register(runRoutes, { prefix: '/sync', provider, resolveOwnerId })
 
-  /** The caller if restricted to itself, else the requested owner, else the first user; undefined if there is no user. */
+  /**
+   * The caller if restricted to itself, else the requested owner, else the first user; undefined
+   * if there is no user.
+   */
   async function resolveOwnerId(
     ownerId: number | undefined,
     restrictedUserId: number | undefined

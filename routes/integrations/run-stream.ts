@@ -4,23 +4,24 @@ import { ACTIVE_STATES, type SyncRun } from '../../src/store/repositories/sync-r
 import { toRunResponse } from './run-view.ts'
 
 const POLL_INTERVAL_MS = 200
-/** A run that works has something to say every second, */
+/** A running run sends an event at least every second. */
 const RUNNING_HEARTBEAT_INTERVAL_MS = 700
-/** and one that waits has not, but proxies close what is silent for long. */
+/** A waiting run sends comments, because proxies close idle connections. */
 const WAITING_HEARTBEAT_INTERVAL_MS = 10_000
-/** A key that is revoked, or a token that is over, is good for no more than this and one look. */
+/** A revoked key or an expired token ends the stream after this interval. */
 const AUTHORIZATION_CHECK_INTERVAL_MS = 2_000
-/** Whoever still reads comes back with the last event's id. */
+/** Clients reconnect with the id of the last event. */
 export const MAX_STREAM_DURATION_MS = 3_600_000
 
 /**
- * A run as server-sent events (WHATWG HTML, section 9.2). It is read from the database, so it does not matter which process works
- * at it; an event's id says what it told, so that whoever comes back is not told it again.
+ * Streams a run as server-sent events (WHATWG HTML, section 9.2). Polls the database, so the run
+ * may execute in any process. The id of an event is a hash of its data, so a client that
+ * reconnects does not get the same event again.
  *
- * @param readRun the run as it is now
- * @param lastEventId the id of the last event that the reader has
- * @param shouldStop whether nobody reads any more, or the service is stopping: a stream that is closed only ends where it has something to say
- * @param isAuthorized whether the reader would still be let in
+ * @param readRun returns the current run
+ * @param lastEventId id of the last event that the client has
+ * @param shouldStop whether the client has disconnected or the service is stopping
+ * @param isAuthorized whether the caller is still authorized
  */
 export async function* streamRunEvents(
   run: SyncRun,
@@ -60,7 +61,7 @@ export async function* streamRunEvents(
   }
 }
 
-/** Whether a reader with this last event has been told all there will ever be. */
+/** Whether a client with this last event has everything. */
 export function isCaughtUp(run: SyncRun, lastEventId: string | undefined): boolean {
   return hasEnded(run) && toRunEvent(run).id === lastEventId
 }

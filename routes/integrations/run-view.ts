@@ -27,7 +27,9 @@ export const RunResponse = Type.Object(
       RUN_STATES.map((state) => Type.Literal(state)),
       {
         description:
-          '`parked`: continues at `next_run_at` · `partial`: some items were not copied, see `error` and `failures` · `failed`: no items were copied · `cancelled`: ended by a caller'
+          '`parked`: continues at `next_run_at` · `partial`: some items were not ' +
+          'copied, see `error` and `failures` · `failed`: no items were copied · ' +
+          '`cancelled`: ended by a caller'
       }
     ),
     counts: Type.Object(

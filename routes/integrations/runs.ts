@@ -25,7 +25,8 @@ const ModeSchema = Type.Unsafe<RunMode>({
   enum: ['due', 'incremental', 'full'],
   default: 'due',
   description:
-    '`due`: incremental; full once a day · `incremental`: changed items, after a first full sync · `full`: everything; also detects deletions'
+    '`due`: incremental; full once a day · `incremental`: changed items, after a first ' +
+    'full sync · `full`: everything; also detects deletions'
 })
 const RunParams = Type.Object({ id: Id })
 
@@ -156,7 +157,8 @@ export const runRoutes: FastifyPluginAsyncTypebox<RunRoutesOptions> = async (
         response: {
           200: {
             description:
-              '`progress` events at least once per second while the run is active, then one `end` event; their data is the run',
+              '`progress` events at least once per second while the run is active, ' +
+              'then one `end` event; their data is the run',
             content: {
               'text/event-stream': {
                 schema: Type.Unsafe<Readable>({

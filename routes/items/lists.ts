@@ -89,7 +89,9 @@ export function createItemList({ store }: FastifyInstance, collection: Collectio
           limit: Type.Optional(
             Type.Integer({
               ...withoutDefault(PaginationParameters.limit),
-              description: `How many at most. Default: ${PaginationParameters.limit.default}, and with include=body ${MAX_ITEMS_WITH_BODY}, which is the most then`
+              description:
+                `Maximum number of items. Default: ${PaginationParameters.limit.default}; ` +
+                `with \`include=body\` ${MAX_ITEMS_WITH_BODY}, which is then the maximum`
             })
           ),
           include: Type.Optional(
@@ -130,8 +132,9 @@ export function createItemList({ store }: FastifyInstance, collection: Collectio
     ItemSchema: createItemSchemaWithBody(collection, true),
 
     /**
-     * One page of an owner's items. The answer gets a Link header when there is more, and an ETag: the place of the owner's
-     * change feed, which every change moves. Who has that already is told so without reading a list.
+     * One page of an owner's items. The answer gets a Link header when there is more, and an
+     * ETag: the place of the owner's change feed, which every change moves. Who has that already
+     * is told so without reading a list.
      */
     async readPage(
       ownerId: number,

@@ -32,7 +32,10 @@ const OutcomeQuery = Type.Object({
   request_id: Type.Optional(Type.String({ maxLength: 64 }))
 })
 
-/** Outcome of a login, for services without a front end. Links are relative, so they work under any prefix. */
+/**
+ * Outcome of a login, for services without a front end. Links are relative, so they work under
+ * any prefix.
+ */
 export const outcomePages: FastifyPluginAsyncTypebox = async (app) => {
   const { providers } = app
   for (const path of [...providers.all.map(({ id }) => `/${id}`), '/callback']) {
@@ -66,15 +69,17 @@ export const outcomePages: FastifyPluginAsyncTypebox = async (app) => {
 
 function renderSuccess(providers: ProviderRegistry, userId: string): string {
   const id = /^[1-9]\d{0,15}$/.test(userId) ? userId : ''
+  const query = id === '' ? '' : `?owner_id=${id}`
   const links = providers.all.flatMap(({ id: product, title, collections }) =>
     collections.map(
       ({ name }) =>
-        `<li><a href="../integrations/${product}/${name}/fetch${id === '' ? '' : `?owner_id=${id}`}">Copied ${title} ${name}</a></li>`
+        `<li><a href="../integrations/${product}/${name}/fetch${query}">Copied ${title} ${name}</a></li>`
     )
   )
   const connectionsLink =
     id === '' ? '' : `<li><a href="../users/${id}/connections">Connections</a></li>`
-  return `<p>The first sync has started. You can close this page. If you consented for several sites, select one first.</p>
+  return `<p>The first sync has started. You can close this page.
+If you consented for several sites, select one first.</p>
 <ul>${links.join('')}${connectionsLink}<li><a href="../docs">API documentation</a></li></ul>`
 }
 
@@ -93,9 +98,10 @@ function renderFailure(
           [`${login}${stateParameter(confirmUrl)}`, 'Log in with the connected account']
         ]
       : [[login, 'Try again']]
+  const request = requestId === undefined ? [] : [`request ${requestId}`]
   return `<p>${errorMessage(error)}</p>
 ${links.map(([href = '', text]) => `<p><a href="${escapeHtml(href)}">${text}</a></p>`).join('\n')}
-<p class="small">${escapeHtml(error ?? '')}${requestId === undefined ? '' : ` · request ${escapeHtml(requestId)}`}</p>`
+<p class="small">${escapeHtml([error ?? '', ...request].join(' · '))}</p>`
 }
 
 /** The user of the login. Anyone can write the URL, so nothing else of it is used. */

@@ -11,8 +11,9 @@ import { getBatchSize } from './schema.ts'
 const BATCH_SIZE = 300
 
 /**
- * All that is kept about a person as one JSON document, a piece for each page of rows: no more than that is in memory, however much
- * there is. What is written while it is read may or may not be in it.
+ * All that is kept about a person as one JSON document, a piece for each page of rows: no more
+ * than that is in memory, however much there is. What is written while it is read may or may not
+ * be in it.
  *
  * @param prefix the alias prefix of the request: links keep it
  * @throws AppError between two pieces, where the database fails; what was sent by then is no document
@@ -23,7 +24,13 @@ export async function* streamExport(
   prefix: string
 ): AsyncGenerator<string> {
   const { store } = app
-  yield `{"exported_at":${JSON.stringify(new Date())},"user":${JSON.stringify({ id: user.id, email: user.email, display_name: user.displayName, created_at: await store.users.getCreatedAt(user.id) })}`
+  const userResponse = {
+    id: user.id,
+    email: user.email,
+    display_name: user.displayName,
+    created_at: await store.users.getCreatedAt(user.id)
+  }
+  yield `{"exported_at":${JSON.stringify(new Date())},"user":${JSON.stringify(userResponse)}`
   yield* streamArray(
     'identities',
     singlePage(async () =>

@@ -11,16 +11,16 @@ import { createExportSchema } from './schema.ts'
 
 export const autoPrefix = '/users/:user_id/export'
 
-/** Whoever reads a large document slowly is given an hour. */
+/** For clients that read a large document slowly. */
 const EXPORT_TIMEOUT_MS = 3_600_000
 
-/** What is kept about a person, for the person (GDPR articles 15 and 20). */
+/** Export of personal data (GDPR articles 15 and 20). */
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '',
     {
       config: { access: { scope: 'users:read', owner: 'params.user_id' } },
-      // The service's own limit is for answers that are made first and then sent.
+      // A stream outlives the general handler timeout.
       handlerTimeout: EXPORT_TIMEOUT_MS,
       schema: {
         tags: ['Users'],
@@ -31,7 +31,8 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         response: {
           200: {
             description:
-              'The document. It is sent while it is read: where that fails the connection is cut, and what came by then is no JSON',
+              'The document, as a stream. If reading fails the connection is closed, ' +
+              'and the part sent so far is not valid JSON',
             content: {
               'application/json': {
                 schema: Type.Unsafe<Readable>(createExportSchema(app.providers))
@@ -52,7 +53,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       if (method === 'HEAD') return await reply.send(Readable.from([]))
       await app.store.audit.append({ action: 'data_exported', userId: user.id })
       log.info({ event: 'data_exported', user_id: user.id })
-      // One piece ahead of the reader, and no more.
+      // Buffers one chunk at most.
       return await reply.send(
         Readable.from(
           logTruncation(streamExport(app, user, getAliasPrefix(url)), app.isDraining, log),
@@ -67,7 +68,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
 
 export default routes
 
-/** Puts a document that ends early into the log: the answer has begun, and can say nothing of it. */
+/** Logs a document that ends early; the response has started and cannot report an error. */
 async function* logTruncation(
   document: AsyncGenerator<string>,
   isStopping: () => boolean,
@@ -75,7 +76,7 @@ async function* logTruncation(
 ): AsyncGenerator<string> {
   try {
     for await (const piece of document) {
-      // Whoever asked comes back; a service that stops does not wait for a long document.
+      // A stopping service does not wait for a long document; clients retry.
       if (isStopping()) {
         throw new AppError('interrupted', 'The service is stopping.', { suppressLog: true })
       }
@@ -84,7 +85,7 @@ async function* logTruncation(
   } catch (err) {
     log.error(
       { event: 'export_aborted', err },
-      'An export could not be read to its end: its connection is cut.'
+      'The export could not be completed; the connection is closed.'
     )
     throw err
   }

@@ -65,7 +65,7 @@ export const createExportSchema = (providers: ProviderRegistry) =>
             id: Id,
             products: Type.Array(ProductSchema),
             return_url: ReturnUrlSchema,
-            opened: Type.Boolean({ description: 'A browser has opened its link' }),
+            opened: Type.Boolean({ description: 'Whether a browser has opened the link' }),
             created_at: Timestamp,
             expires_at: Timestamp
           },
@@ -78,7 +78,7 @@ export const createExportSchema = (providers: ProviderRegistry) =>
             product: ProductSchema,
             state: Nullable(
               Type.String({
-                description: 'What the caller gave as its own state',
+                description: 'State of the caller',
                 example: 'user_id=1'
               })
             ),
@@ -89,11 +89,11 @@ export const createExportSchema = (providers: ProviderRegistry) =>
           },
           { title: 'ExportedLogin' }
         ),
-        { description: 'Logins that are under way, or ended within the last hour' }
+        { description: 'Active logins, and those that ended within the last hour' }
       ),
       audit: Type.Array(AuditResponse, {
         description:
-          'What was done about this person, newest first. From which address, and by which key or operator, is left out where that was somebody else'
+          'Audit entries about this user, newest first. IP address and name are omitted for other actors'
       }),
       ...Object.fromEntries(
         providers.collections.map((collection) => [

@@ -124,7 +124,8 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['Users'],
         operationId: 'deleteUser',
         summary:
-          'Delete a user with all connections, tokens and copied items; `copies=keep` keeps the items without an owner',
+          'Delete a user with all connections, tokens and copied items; `copies=keep` ' +
+          'keeps the items without an owner',
         params: Type.Object({ user_id: Id }),
         querystring: Type.Object({ copies: CopiesParameter }, { additionalProperties: false }),
         response: { 200: RemovedUserResponse, ...problemResponses(400, 404, 413, 415, 422) }

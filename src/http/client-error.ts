@@ -23,8 +23,8 @@ const SERIALIZED_HEADERS = Object.entries(SECURITY_HEADERS)
 const CLOSE_DELAY_MS = 1_000
 
 /**
- * Responds to input that Node cannot parse as HTTP: a problem document with a request id, like any other error. Closes the
- * connection, because the start of the next request is unknown.
+ * Responds to input that Node cannot parse as HTTP: a problem document with a request id, like
+ * any other error. Closes the connection, because the start of the next request is unknown.
  */
 export function clientErrorHandler(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return

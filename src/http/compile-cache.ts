@@ -1,6 +1,7 @@
 /**
- * Compiles a schema on its first use, and equal schemas once in a process. The first request to a route pays 1-5 ms for
- * this; a start that compiled every schema of every route would pay for all of them (about half of its processor time).
+ * Compiles a schema on its first use, and equal schemas once in a process. The first request to a
+ * route pays 1-5 ms for this; a start that compiled every schema of every route would pay for all
+ * of them (about half of its processor time).
  *
  * @returns for each schema, a function that gives the compiled result
  */

@@ -4,7 +4,8 @@ const STYLE = `
 :root { color-scheme: light dark; font: 1.0625rem/1.5 system-ui, sans-serif }
 body { max-width: 34rem; margin: 12vh auto 4rem; padding: 0 1.25rem }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .75rem }
-.success h1::before, .error h1::before { content: ''; display: inline-block; width: .7em; height: .7em; margin-right: .5em; border-radius: 50%; background: #1f845a }
+.success h1::before, .error h1::before { content: ''; display: inline-block; width: .7em; height: .7em }
+.success h1::before, .error h1::before { margin-right: .5em; border-radius: 50%; background: #1f845a }
 .error h1::before { background: #c9372c }
 p { margin: .75rem 0 }
 a { color: inherit; text-underline-offset: .2em }

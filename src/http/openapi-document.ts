@@ -38,11 +38,13 @@ const PROBLEM_TYPE = 'application/problem+json'
 const DATA_KEYS = new Set(['example', 'examples', 'default', 'enum', 'const'])
 
 /**
- * Turns the document that @fastify/swagger writes into one for code generators: schemas with a `title` and problem responses
- * move to `components`, responses declare their headers, parameters say truthfully whether they are required.
+ * Turns the document that @fastify/swagger writes into one for code generators: schemas with a
+ * `title` and problem responses move to `components`, responses declare their headers, parameters
+ * say truthfully whether they are required.
  *
- * Schemas get their names here and not by `$id`, because validators and serializers then need no reference resolution:
- * `fast-json-stringify` would parse every shared schema again for each response.
+ * Schemas get their names here and not by `$id`, because validators and serializers then need no
+ * reference resolution: `fast-json-stringify` would parse every shared schema again for each
+ * response.
  *
  * @throws Error if two different schemas have the same title
  */
@@ -70,7 +72,10 @@ export function finishDocument<Document extends OpenApiDocument>(document: Docum
   }
 }
 
-/** Moves every schema that has a title to `schemas` and leaves a reference; a list of constants becomes an enum. */
+/**
+ * Moves every schema that has a title to `schemas` and leaves a reference; a list of constants
+ * becomes an enum.
+ */
 function hoistSchemas(value: JsonValue, schemas: Record<string, Json>): JsonValue {
   if (Array.isArray(value)) return value.map((each) => hoistSchemas(each, schemas))
   if (typeof value !== 'object' || value === null) return value
@@ -102,8 +107,9 @@ function toEnum(schema: Json): Json {
 }
 
 /**
- * A parameter with a default may be left out. Examples of query parameters and headers move into the description: Swagger UI
- * fills them in, and a filter that nobody asked for empties the response.
+ * A parameter with a default may be left out. Examples of query parameters and headers move into
+ * the description: Swagger UI fills them in, and a filter that nobody asked for empties the
+ * response.
  */
 function finishParameter(parameter: Parameter): void {
   const { example, ...schema } = parameter.schema

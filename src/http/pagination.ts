@@ -11,11 +11,12 @@ export function getAliasPrefix(url: string): string {
 }
 
 /**
- * One page of what was found, which is one more than was asked for where the list goes on.
+ * Cuts rows to one page.
  *
- * @param url of the request
- * @param toPosition where the list goes on behind a row
- * @returns the page, and the headers that say where the next one is
+ * @param rows up to `limit + 1` rows; the extra one shows that there is a next page
+ * @param url URL of the request
+ * @param toPosition position of the list after a row
+ * @returns the page, and a `Link` header if there is a next page
  */
 export function paginate<Row>(
   rows: Row[],
@@ -31,7 +32,7 @@ export function paginate<Row>(
   }
 }
 
-/** The `Link` header of a list that goes on (RFC 8288), keeping path, prefix and every other parameter. */
+/** The `Link` header of the next page (RFC 8288). Keeps path, prefix and all other parameters. */
 function buildNextLink(url: string, cursor: string): string {
   const [path = '', query = ''] = url.split('?')
   const parameters = new URLSearchParams(query)
@@ -39,7 +40,7 @@ function buildNextLink(url: string, cursor: string): string {
   return `<${path}?${parameters.toString()}>; rel="next"`
 }
 
-/** An http address, with the brackets that IPv6 needs (RFC 3986 section 3.2.2). */
+/** Puts IPv6 addresses into brackets (RFC 3986 section 3.2.2). */
 export function buildHttpUrl(host: string, port: number): string {
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 }

@@ -3,8 +3,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AppError, HttpErrorCode } from '../lib/errors.ts'
 
 /**
- * How the server, and the second router that knows which methods a path has, read paths. Parameters may be long: the schema
- * of a route rejects them with a better message than the router.
+ * How the server, and the second router that knows which methods a path has, read paths.
+ * Parameters may be long: the schema of a route rejects them with a better message than the
+ * router.
  */
 export const ROUTER_OPTIONS = { ignoreTrailingSlash: true, maxParamLength: 16_384 }
 

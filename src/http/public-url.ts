@@ -27,8 +27,9 @@ export function isServedOverHttps(config: Pick<Config, 'clients' | 'publicUrl'>)
 }
 
 /**
- * The base URL under which browsers reach this service. Never taken from a request, except for loopback names in development: a
- * clone answers on localhost and 127.0.0.1 alike, and cookies tell the two apart.
+ * The base URL under which browsers reach this service. Never taken from a request, except for
+ * loopback names in development: a clone answers on localhost and 127.0.0.1 alike, and cookies
+ * tell the two apart.
  *
  * @param redirectUri a redirect URI registered for this service, if any; it implies the base URL
  */

@@ -3,8 +3,9 @@ import type { Principal } from '../access/rules.ts'
 import { hashSecret } from '../lib/secret.ts'
 
 /**
- * Who is counted as one: a key, a person, a connect session; the address where nobody is known. Hashed, because it is kept
- * and addresses are personal.
+ * The key under which a caller is counted: an API key, a user, a connect session, or the IP
+ * address of an anonymous caller. Hashed, because it is stored and IP addresses are personal
+ * data.
  */
 export function deriveRateLimitKey(principal: Principal, address: string): string {
   if (principal.kind === 'anonymous') return deriveIpKey(address)
@@ -14,8 +15,8 @@ export function deriveRateLimitKey(principal: Principal, address: string): strin
 }
 
 /**
- * Whose logins are counted together: the person's, where it is known who it is for, else the address's. A key starts logins for
- * many; where it names nobody they are not counted (empty).
+ * The key under which logins are counted: the caller, or with an API key the user that it names.
+ * Logins that an API key starts without naming a user are not counted (empty string).
  */
 export function deriveLoginQuotaKey(
   principal: Principal,
@@ -30,7 +31,7 @@ export function deriveIpKey(address: string): string {
   return hashSecret(`ip ${toIpPrefix(address)}`)
 }
 
-/** One subscriber has 2^64 addresses of IPv6: its network counts as one. IPv4 inside IPv6 is IPv4. */
+/** An IPv6 subscriber has a /64 network, so the prefix counts. IPv4-mapped IPv6 addresses count as IPv4. */
 function toIpPrefix(address: string): string {
   const [ip = ''] = address.toLowerCase().split('%')
   if (!isIPv6(ip)) return ip

@@ -1,4 +1,4 @@
-/** Counts in a window; `remainingMs`: until it closes. */
+/** Hits in a window that closes after `remainingMs`. */
 export interface WindowCount {
   count: number
   remainingMs: number
@@ -11,12 +11,13 @@ interface HitBatch {
   count: Promise<WindowCount>
 }
 
-/** As many callers are remembered as being over their limit; who is forgotten is counted again. */
+/** Callers over their limit that are cached; evicted ones are counted in the database again. */
 const MAX_REMEMBERED_BUCKETS = 10_000
 
 /**
- * Counts that several instances share. Hits of one bucket that come while an earlier one is on its way to the database travel
- * together, and who is over the limit is refused without asking again until the window closes: a flood costs few statements.
+ * Counter that several instances share through the database. Hits of a bucket that arrive while a
+ * statement is in flight join one batch, and callers over the limit are rejected from memory
+ * until the window closes, so a flood costs few statements.
  */
 export function createSharedCounter(add: AddHits, now: () => number) {
   const pendingByBucket = new Map<
@@ -25,7 +26,7 @@ export function createSharedCounter(add: AddHits, now: () => number) {
   >()
   const exceededByBucket = new Map<string, { count: number; until: number }>()
 
-  /** One hit. @returns the count that it made, or a later one */
+  /** Counts one hit. @returns the resulting count, or a later one */
   return async function hit(bucket: string, windowMs: number, max: number): Promise<WindowCount> {
     const cached = exceededByBucket.get(bucket)
     if (cached !== undefined) {
@@ -34,7 +35,7 @@ export function createSharedCounter(add: AddHits, now: () => number) {
     }
     const position = { laterHits: 0 }
     const total = await joinBatch(bucket, windowMs, position)
-    // Hits that travelled together are told apart: the first of them had the fewest before it.
+    // Hits of one batch get distinct counts by their position in the batch.
     const count = total.count - position.laterHits
     if (total.count > max) {
       remember(bucket, { count: total.count, until: now() + total.remainingMs })
@@ -42,7 +43,10 @@ export function createSharedCounter(add: AddHits, now: () => number) {
     return { count, remainingMs: total.remainingMs }
   }
 
-  /** Travels with the next statement. `own.number`: how many of the same statement came later. */
+  /**
+   * Joins the next statement. Sets `position.laterHits` to the number of hits that joined the
+   * batch later.
+   */
   async function joinBatch(
     bucket: string,
     windowMs: number,

@@ -1,33 +1,34 @@
 import { AsyncResource } from 'node:async_hooks'
 
-/** Begins what has waited so many milliseconds for its turn, while so many others still wait for theirs. */
+/** Starts a request that waited `waitedMs` while `waitingCount` others still wait. */
 export type RequestStart = (waitedMs: number, waitingCount: number) => void
 
 /**
- * Begins one request in each turn of the event loop, in the order of coming. Without this, a turn works off all that has arrived; and as
- * libuv takes one new connection a turn, two a second would be taken while a thousand others ask as fast as they are answered.
+ * FIFO that starts one request per event-loop iteration. libuv accepts one connection per
+ * iteration, so an iteration that handles everything that has arrived starves `accept()`: two new
+ * connections per second under load of a thousand clients.
  *
- * @returns a function that is called for each request; the one that finds nobody waiting begins at once
+ * @returns a function to call for each request; it starts the request at once if no other one waits
  */
 export function createRequestQueue(): (start: RequestStart) => void {
   const queue: Array<{ queuedAt: number; start: RequestStart }> = []
-  let isTurnTaken = false
+  let isIterationTaken = false
 
   function startNext(): void {
     const first = queue.shift()
-    isTurnTaken = first !== undefined
+    isIterationTaken = first !== undefined
     if (first === undefined) return
     setImmediate(startNext)
     first.start(performance.now() - first.queuedAt, queue.length)
   }
 
   return function schedule(start) {
-    if (isTurnTaken) {
-      // In its own context, not in that of whoever was before it.
+    if (isIterationTaken) {
+      // Keeps the async context of this request.
       queue.push({ queuedAt: performance.now(), start: AsyncResource.bind(start) })
       return
     }
-    isTurnTaken = true
+    isIterationTaken = true
     setImmediate(startNext)
     start(0, 0)
   }

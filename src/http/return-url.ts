@@ -2,8 +2,8 @@ import { AppError } from '../lib/errors.ts'
 import { isStorableText } from '../lib/formats.ts'
 
 /**
- * Returns the target as a URL on the origin of the front end, or undefined. The result is built from the parsed parts, so the
- * browser gets exactly what was checked.
+ * Returns the target as a URL on the origin of the front end, or undefined. The result is built
+ * from the parsed parts, so the browser gets exactly what was checked.
  *
  * @param target an absolute URL, or a path
  * @param frontendUrl only its origin counts
@@ -32,7 +32,8 @@ export function validateReturnUrl(target: string, frontendUrl: string): string |
 export function requireReturnUrl(target: string, frontendUrl: string): string {
   const url = validateReturnUrl(target, frontendUrl)
   if (url !== undefined) return url
-  const detail = `The URL must be a path, or have the origin of the front end (APP_FRONTEND_URL): ${new URL(frontendUrl).origin}.`
+  const { origin } = new URL(frontendUrl)
+  const detail = `The URL must be a path, or have the origin of APP_FRONTEND_URL: ${origin}.`
   throw new AppError('validation_failed', detail, { errors: [{ pointer: '/return_url', detail }] })
 }
 
@@ -47,7 +48,8 @@ export function appendOutcome(target: string, outcome: Record<string, string | u
   const outcomePairs = Object.entries(outcome).flatMap(([name, value]) =>
     value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`]
   )
-  return `${path}?${[...keptPairs, ...outcomePairs].join('&')}${hash.length === 0 ? '' : `#${hash.join('#')}`}`
+  const fragment = hash.length === 0 ? '' : `#${hash.join('#')}`
+  return `${path}?${[...keptPairs, ...outcomePairs].join('&')}${fragment}`
 }
 
 const OUTCOME_PARAMETERS = new Set([

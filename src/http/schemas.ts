@@ -5,11 +5,14 @@ import { exampleProvider } from '../providers/index.ts'
 export { Nullable, OptionalText } from '../lib/typebox.ts'
 
 /**
- * Schemas that several routes share. Each is validation, type and documentation at once; its `title` is its name in the OpenAPI
- * document.
+ * Schemas that several routes share. Each is validation, type and documentation at once; its
+ * `title` is its name in the OpenAPI document.
  */
 
-/** Ids are positive 53-bit integers. In paths and queries plugins/validation.ts reads them from text, in decimal only. */
+/**
+ * Ids are positive 53-bit integers. In paths and queries plugins/validation.ts reads them from
+ * text, in decimal only.
+ */
 export const Id = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, example: 1 })
 
 export const PaginationParameters = {

@@ -1,11 +1,8 @@
-/** Nothing that is answered here may load, run, frame or send anything. Pages say in a policy of their own what they need. */
+/** Responses may not load, run, frame or send anything. HTML pages have a policy of their own. */
 const CONTENT_SECURITY_POLICY =
   "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-/**
- * What every answer says to browsers, also where Fastify or Node answers before any plugin runs: it is personal, it is what it
- * says it is, it tells the next site nothing, and no other page may frame or embed it.
- */
+/** Headers of every response, also of those that Fastify or Node sends before any plugin runs. */
 export const SECURITY_HEADERS = {
   'cache-control': 'no-store',
   'content-security-policy': CONTENT_SECURITY_POLICY,
@@ -15,5 +12,5 @@ export const SECURITY_HEADERS = {
   'x-frame-options': 'DENY'
 }
 
-/** For answers that came by https: half a year, and only this host; what else its domain serves is not ours to decide. */
+/** For https: half a year, without includeSubDomains, because other hosts of the domain are not ours. */
 export const HSTS_HEADER = { 'strict-transport-security': 'max-age=15552000' }
