@@ -17,28 +17,36 @@ import { problemResponses } from '../src/http/schemas.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Who may call the route; every route says. */
+    /** Who may call the route. Every route must declare it. */
     access?: AccessRule
   }
   interface FastifyInstance {
-    /** Of a browser that has opened a connect session's link. `__Host-` where browsers come by https: no neighbour of this host can set that (RFC 6265bis section 4.1.3). */
+    /**
+     * The cookie of a browser that has opened a connect session's link. Named `__Host-…` if
+     * browsers use https, so that no sibling host can set it (RFC 6265bis section 4.1.3).
+     */
     sessionCookie: { name: string; secure: boolean }
-    /** Every route and who may call it, aliases and HEAD included. */
+    /** Every route with its access rule, aliases and HEAD included. */
     listRouteAccess: () => Array<{ method: string; url: string; rule: AccessRule | undefined }>
   }
   interface FastifyRequest {
-    /** Who asks. */
+    /** The authenticated caller. */
     principal: Principal
-    /** The one user whose things the caller may see and change; undefined for who speaks for all. */
+    /**
+     * The only user whose data the caller may access; undefined for a caller with access to all.
+     */
     restrictedUserId: () => number | undefined
-    /** Whether the caller would still be let in: for answers that take long. */
+    /** Whether the caller is still authorized; for responses that take long. */
     isStillAuthorized: () => Promise<boolean>
   }
 }
 
 const ANONYMOUS: Principal = { kind: 'anonymous' }
 
-/** Who may call what. Routes say it beside their schema, and one that does not is refused at the start. */
+/**
+ * Authenticates and authorizes callers. Routes declare their rule beside their schema; a route
+ * without one stops the start.
+ */
 export default fp(
   async (app) => {
     const { config, store } = app
@@ -63,13 +71,13 @@ export default fp(
       return restrictedUserId(this.principal)
     })
     app.decorateRequest('isStillAuthorized', async function (this: FastifyRequest) {
-      // What cannot be asked at the moment is no yes.
+      // If the check fails for another reason, the caller does not count as authorized.
       return await isStillAuthorized(this).catch(() => false)
     })
 
     app.addHook('onRoute', (route) => {
       routes.push(route)
-      // What every guarded route may say, and every one that is counted, in one place.
+      // Adds to each protected or rate-limited route the responses it may give.
       const { schema, config: { access: rule, limit } = {} } = route
       const errorStatuses =
         typeof rule === 'object' ? [401, 403, 429] : limit === 'login' ? [429] : []
@@ -78,12 +86,12 @@ export default fp(
       }
     })
     app.addHook('onReady', async () => {
-      // OPTIONS is what browsers ask before they send anything.
+      // Browsers send OPTIONS (CORS preflight) without credentials.
       const undeclaredRoutes = listRouteAccess()
         .filter(({ rule, method }) => rule === undefined && method !== 'OPTIONS')
         .map(({ method, url }) => `${method} ${url}`)
       if (undeclaredRoutes.length > 0) {
-        throw new Error(`Routes that do not say who may call them: ${undeclaredRoutes.join(', ')}`)
+        throw new Error(`Routes without config.access: ${undeclaredRoutes.join(', ')}`)
       }
     })
 
@@ -105,21 +113,25 @@ export default fp(
       if (typeof rule === 'object') assertAllowed(request.principal, rule)
     })
 
-    /** Finds out who asks. */
+    /** Sets the request's principal. */
     async function authenticate(request: FastifyRequest): Promise<void> {
       const rule = request.routeOptions.config.access
-      // The start has refused this already; who injects requests all the same is refused too.
+      // The start refuses such a route already; this covers requests injected before the app is
+      // ready.
       if (rule === undefined && !request.is404 && request.method !== 'OPTIONS') {
-        throw new AppError('forbidden', 'Nobody has said who may use this.')
+        throw new AppError('forbidden', 'This route declares no access rule.')
       }
       if (rule === undefined || rule === 'open') return
       if (rule === 'docs') {
-        if (!config.publicDocs) throw new AppError('not_found', 'There is nothing at this path.')
+        if (!config.publicDocs) throw new AppError('not_found', 'This path does not exist.')
         return
       }
       const principal = await resolvePrincipal(request, rule)
       if (principal === undefined && !config.publicAccess) {
-        throw new AppError('unauthenticated', 'Send a key or a token: Authorization: Bearer …')
+        throw new AppError(
+          'unauthenticated',
+          'Send a service key or token: Authorization: Bearer …'
+        )
       }
       request.principal = principal ?? ANONYMOUS
     }
@@ -129,7 +141,7 @@ export default fp(
       const ownUserId = request.restrictedUserId()
       if (ownUserId === undefined || typeof rule !== 'object' || rule.owner === undefined) return
       const requestedOwnerId = requestedOwner(rule.owner, request)
-      // Another one's is as good as nobody's: whoever asks learns no difference.
+      // Another user's id gets the same answer as an unknown id.
       if (requestedOwnerId !== undefined && requestedOwnerId !== ownUserId) {
         throw new AppError('user_not_found', 'No user has this id.')
       }
@@ -150,21 +162,24 @@ export default fp(
         raw: { rawHeaders },
         method
       } = request
-      // Node keeps the first of several, and a proxy in front may have looked at another.
+      // Node keeps the first of several Authorization headers, while a proxy may have checked
+      // another.
       if (
         rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'authorization')
           .length > 1
       ) {
         throw new AppError('unauthenticated', 'Send one Authorization header.')
       }
-      // Whom a token makes a user is put down as the one who did it, though their number is not known before.
+      // A JWT's first use creates the user. The audit trail attributes that to the caller,
+      // although the user id is not known yet.
       if (authorization !== undefined) {
         return await runAsActor(
           { kind: 'user', ip: request.ip, requestId: request.id },
           async () => await authenticateBearer(authorization)
         )
       }
-      // A cookie comes along by itself: it is good for reading only, so that no other site can do anything with it.
+      // Browsers send a cookie by themselves, so it authorizes reading only: another site cannot
+      // change anything with it.
       const cookie =
         rule.session === true && (method === 'GET' || method === 'HEAD')
           ? request.cookies[sessionCookie.name]
@@ -189,20 +204,20 @@ export default fp(
       if (config.publicAccess && config.production) {
         app.log.warn(
           { event: 'api_public' },
-          'API_ACCESS=public: everybody who reaches this service may read and change everything in it.'
+          'API_ACCESS=public: everybody who can reach this service may read and change all its data.'
         )
       }
       const { bootstrapKey } = config
       if (bootstrapKey !== null && (await ensureBootstrapKey(store, bootstrapKey)) === 'revoked') {
         app.log.warn(
           { event: 'bootstrap_key_revoked' },
-          'BOOTSTRAP_API_KEY is a key that has been revoked, and stays so.'
+          'BOOTSTRAP_API_KEY is a revoked key and stays revoked.'
         )
       }
       if (!config.publicAccess && config.jwt === null && !(await store.apiKeys.hasActive())) {
         app.log.warn(
           { event: 'no_api_keys' },
-          'No service key is there: make one with npm run api-keys -- create.'
+          'No service key exists: create one with "connector api-keys create".'
         )
       }
     }
@@ -231,6 +246,6 @@ function assertAllowed(principal: Principal, rule: Exclude<AccessRule, string>):
 function describeRefusal({ kind }: Principal, { scope }: Exclude<AccessRule, string>): string {
   if (kind === 'key') return `The key lacks the scope ${scope}.`
   return kind === 'session'
-    ? 'A connect session is good for connecting, and for nothing else.'
-    : 'This is for service keys, not for people.'
+    ? 'A connect session may only connect accounts.'
+    : 'This route is for service keys only.'
 }

@@ -2,10 +2,11 @@ import fp from 'fastify-plugin'
 import { actorFromPrincipal } from '../src/access/principal-actor.ts'
 import { runAsActor } from '../src/lib/actor.ts'
 
-/** Puts what a request changes down to whoever asks, under its request id. */
+/** Attributes changes to the caller and the request id. */
 export default fp(
   async (app) => {
-    // Here and not before: now it is known who asks, and reading a body loses what was set before it.
+    // In preHandler, because the caller is known by now, and reading the body loses an
+    // AsyncLocalStorage context set earlier.
     app.addHook('preHandler', ({ principal, ip, id }, _reply, done) => {
       runAsActor(actorFromPrincipal(principal, { ip, requestId: id }), done)
     })

@@ -12,9 +12,10 @@ declare module 'fastify' {
 }
 
 /**
- * The settings (`app.config`) and the vault's keys (`app.keys`), with every secret among them hidden from the log.
+ * The settings (`app.config`) and the vault's keys (`app.vaultKeys`). Registers every secret
+ * among them for redaction in the log.
  *
- * @throws StartError every problem at once, exit code 78
+ * @throws StartError with every problem at once; exit code 78
  */
 export default fp<PluginOptions>(
   async (app, { env, providers, redactValue }) => {
@@ -34,7 +35,7 @@ export default fp<PluginOptions>(
     if (createdKeyFile !== null) {
       app.log.warn(
         { event: 'development_key_made' },
-        `No VAULT_KEYS: made ${createdKeyFile} for development. Production needs a key of its own.`
+        `VAULT_KEYS is not set: created ${createdKeyFile} for development. Production requires its own key.`
       )
     }
     app.decorate('config', config)

@@ -53,7 +53,7 @@ export default fp(
           ? new AppError('method_not_allowed', `This path does not support ${request.method}.`, {
               allowedMethods: allow
             })
-          : new AppError('not_found', 'There is nothing at this path.'),
+          : new AppError('not_found', 'This path does not exist.'),
         request,
         reply
       )

@@ -9,9 +9,9 @@ declare module 'fastify' {
 }
 
 /**
- * Where tokens are sealed and opened, with the keys of the configuration.
+ * The vault (`app.vault`), with the configured keys.
  *
- * @throws StartError where a key is wrong, or missing and still needed
+ * @throws StartError if a key is wrong, or missing and still in use
  */
 export default fp(
   async (app) => {

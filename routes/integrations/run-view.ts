@@ -84,7 +84,7 @@ export const RunResponse = Type.Object(
       Type.Object(
         {
           code: Type.String({ example: 'upstream_timeout' }),
-          detail: Type.String({ example: 'Atlassian did not answer in time.' })
+          detail: Type.String({ example: 'Atlassian did not respond in time.' })
         },
         { title: 'SyncRunError' }
       )

@@ -7,18 +7,18 @@ import { hashSecret } from '../lib/secret.ts'
 
 export interface AuthenticatorOptions {
   store: Pick<Store, 'apiKeys' | 'connectSessions' | 'identities' | 'users'>
-  /** Whether everybody may ask: then a credential that cannot be one of ours is nobody's business here. */
+  /** Public access: a credential that cannot be one of ours is then ignored. */
   publicAccess: boolean
-  /** null: people cannot sign in with tokens of their own. */
+  /** null: JWT sign-in is not configured. */
   verifyJwt: ReturnType<typeof createJwtVerifier> | null
 }
 
-/** Finds out who asks. */
+/** Creates the functions that authenticate callers. */
 export function createAuthenticator({ store, verifyJwt, publicAccess }: AuthenticatorOptions) {
   return {
     /**
-     * @param header `Authorization` (RFC 6750 section 2.1)
-     * @throws AppError `unauthenticated` for a credential that is not good
+     * @param header the `Authorization` header (RFC 6750 section 2.1)
+     * @throws AppError `unauthenticated` for an invalid credential
      */
     async authenticateBearer(header: string): Promise<Principal> {
       const credential = parseBearer(header)
@@ -36,9 +36,9 @@ export function createAuthenticator({ store, verifyJwt, publicAccess }: Authenti
     },
 
     /**
-     * Whether a person who came with a token is still there, and the token still good. Nobody is made on the way.
+     * Whether the user and the token of a JWT caller are still valid. Creates no user.
      *
-     * @throws AppError as `bearer` does
+     * @throws AppError as `authenticateBearer`
      */
     async isStillValid(userId: number, header: string): Promise<boolean> {
       if (verifyJwt === null) return false
@@ -46,7 +46,11 @@ export function createAuthenticator({ store, verifyJwt, publicAccess }: Authenti
       return (await store.users.get(userId)) !== undefined
     },
 
-    /** The session that a browser's cookie names. @throws AppError `unauthenticated` */
+    /**
+     * Finds the connect session named by a browser's cookie.
+     *
+     * @throws AppError `unauthenticated`
+     */
     authenticateCookie: async (cookie: string): Promise<Principal> =>
       await authenticateSession({ browserHash: hashSecret(cookie) })
   }
@@ -54,7 +58,7 @@ export function createAuthenticator({ store, verifyJwt, publicAccess }: Authenti
   async function authenticateKey(credential: string): Promise<Principal> {
     const apiKey = await store.apiKeys.find(hashSecret(credential))
     if (apiKey === undefined) throw invalidCredential()
-    // That its use cannot be noted is no reason to refuse anybody, or to let them wait.
+    // Failing to record the use neither refuses nor delays the caller.
     store.apiKeys.markUsed(apiKey).catch(() => {})
     return { kind: 'key', id: apiKey.id, name: apiKey.name, scopes: apiKey.scopes as Scope[] }
   }
@@ -78,7 +82,7 @@ function parseBearer(header: string): string {
   return /^Bearer +([\w.~+/=-]+) *$/i.exec(header)?.[1] ?? ''
 }
 
-/** One sentence for every reason: who guesses learns nothing. */
+/** The same message for every reason, so that it reveals nothing to an attacker. */
 function invalidCredential(): AppError {
-  return new AppError('unauthenticated', 'The credential is not valid here, or not any more.')
+  return new AppError('unauthenticated', 'The credential is invalid or has expired.')
 }

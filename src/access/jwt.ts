@@ -7,25 +7,28 @@ import type { Identity } from '../store/repositories/identities.ts'
 export interface JwtSettings {
   issuer: string
   audience: string
-  /** Where the provider publishes its keys; null where one key was given. */
+  /** URL of the provider's key set; null if a key was configured. */
   jwksUrl: string | null
   /** One key in PEM (SPKI). */
   publicKey: string | null
 }
 
-/** No `none` and no shared secrets: only who has the private key can sign (RFC 8725 section 3.1). */
+/**
+ * Neither `none` nor shared secrets: only the holder of the private key can sign (RFC 8725
+ * section 3.1).
+ */
 const ALGORITHMS = ['RS256', 'ES256', 'EdDSA']
 const CLOCK_TOLERANCE_S = 30
 const MAX_TOKEN_LENGTH = 16_384
 const JWKS_TIMEOUT_MS = 5_000
-/** Unknown key ids make us look again, but not more often than that. */
+/** An unknown key id triggers a new download of the key set, at most this often. */
 const JWKS_COOLDOWN_MS = 30_000
 const JWKS_CACHE_MAX_AGE_MS = 600_000
 
-/** The library's codes for an answer that is late, or is no set of keys. */
+/** jose's codes for a late response or an invalid key set. */
 const JWKS_ERROR_CODES = ['ERR_JWKS_TIMEOUT', 'ERR_JWKS_INVALID', 'ERR_JOSE_GENERIC']
 
-/** Reads who somebody is from a token of the configured identity provider. */
+/** Verifies JWTs of the configured identity provider. */
 export function createJwtVerifier({ issuer, audience, jwksUrl, publicKey }: JwtSettings) {
   const keys: JWTVerifyGetKey | KeyObject =
     publicKey !== null
@@ -47,7 +50,10 @@ export function createJwtVerifier({ issuer, audience, jwksUrl, publicKey }: JwtS
       ? await jwtVerify(token, keys, options)
       : await jwtVerify(token, keys, options)
 
-  /** @throws AppError `unauthenticated`; `unavailable` where the provider's keys cannot be had */
+  /**
+   * @throws AppError `unauthenticated`, or `unavailable` if the provider's keys cannot be
+   *   downloaded
+   */
   return async function verifyJwt(token: string): Promise<Identity> {
     if (token.length > MAX_TOKEN_LENGTH) throw invalidJwt()
     try {
@@ -55,19 +61,23 @@ export function createJwtVerifier({ issuer, audience, jwksUrl, publicKey }: JwtS
       return toIdentity(issuer, payload)
     } catch (error) {
       if (error instanceof AppError) throw error
-      // What the provider does not answer is no fault of the caller's.
+      // A provider that does not respond is not the caller's fault.
       if (!(error instanceof errors.JOSEError) || JWKS_ERROR_CODES.includes(error.code)) {
-        throw new AppError('unavailable', 'The identity provider cannot be asked at the moment.', {
-          cause: error,
-          retryAfterS: 5
-        })
+        throw new AppError(
+          'unavailable',
+          'The identity provider cannot be reached at the moment.',
+          {
+            cause: error,
+            retryAfterS: 5
+          }
+        )
       }
       throw invalidJwt(error)
     }
   }
 }
 
-/** The one algorithm that a key is for, so that no token chooses another. */
+/** The one algorithm of a key type, so that a token cannot choose another. */
 function algorithmForKey({ asymmetricKeyType }: KeyObject): string {
   return asymmetricKeyType === 'rsa' ? 'RS256' : asymmetricKeyType === 'ec' ? 'ES256' : 'EdDSA'
 }
@@ -86,7 +96,7 @@ function toIdentity(
 }
 
 function invalidJwt(cause?: unknown): AppError {
-  return new AppError('unauthenticated', 'The credential is not valid here, or not any more.', {
+  return new AppError('unauthenticated', 'The credential is invalid or has expired.', {
     cause
   })
 }

@@ -1,4 +1,4 @@
-/** What a service key may be allowed to do. `admin` may do everything. */
+/** Scopes of service keys. `admin` includes all others. */
 export const SCOPES = [
   'users:read',
   'users:write',
@@ -12,17 +12,18 @@ export const SCOPES = [
 ] as const
 export type Scope = (typeof SCOPES)[number]
 
-/** Where a request says whose things it is about. `itself`: nowhere; it is about whoever asks. */
+/** Where the owner id is in the request. `caller`: the caller is the owner. */
 export type OwnerSource =
   'params.user_id' | 'params.owner_id' | 'query.owner_id' | 'body.owner_id' | 'caller'
 
 /**
- * Who may call a route. `open`: everybody. `docs`: everybody where the description is open. Else a key with the scope, and where
- * `owner` says whose things it is about, also that person; where `session` is set, a connect session of that person too.
+ * Who may call a route. `open`: everybody. `docs`: everybody if the API docs are open. Otherwise
+ * a key with the scope; if `owner` is set, also that user; if `session` is set, also a connect
+ * session of that user.
  */
 export type AccessRule = 'open' | 'docs' | { scope: Scope; owner?: OwnerSource; session?: boolean }
 
-/** Who asks. */
+/** The authenticated caller. */
 export type Principal =
   | { kind: 'key'; id: number; name: string; scopes: readonly Scope[] }
   | { kind: 'user'; userId: number }
@@ -33,15 +34,15 @@ export type Principal =
       products: readonly string[]
       returnUrl: string | null
     }
-  /** Somebody unknown, where everybody may ask. */
+  /** An anonymous caller in public mode. */
   | { kind: 'anonymous' }
 
-/** The one user whose things the caller may see and change; undefined for who speaks for all of them. */
+/** The only user whose data the caller may access; undefined for a caller with access to all. */
 export function restrictedUserId(principal: Principal): number | undefined {
   return 'userId' in principal ? principal.userId : undefined
 }
 
-/** Whether a caller may use a route at all; whose things it is about is asked later. */
+/** Whether a caller may use a route at all. Ownership is checked afterwards. */
 export function isAllowed(principal: Principal, rule: Exclude<AccessRule, string>): boolean {
   if (principal.kind === 'anonymous') return true
   if (principal.kind === 'key') {
@@ -50,7 +51,7 @@ export function isAllowed(principal: Principal, rule: Exclude<AccessRule, string
   return rule.owner !== undefined && (principal.kind === 'user' || rule.session === true)
 }
 
-/** Whom a request is about, as its `owner` place has it; undefined where it does not say. */
+/** The owner id in a request, read from where the rule says; undefined if absent. */
 export function requestedOwner(
   source: OwnerSource,
   { params, query, body }: { params: unknown; query: unknown; body: unknown }

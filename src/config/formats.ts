@@ -3,14 +3,14 @@ import { isIP } from 'node:net'
 import { compile } from '@fastify/proxy-addr'
 
 /**
- * Loopback by name or number: the only hosts that Atlassian accepts without https
+ * Whether a host is loopback, by name or number: the only hosts for which Atlassian accepts http
  * (docs/reference/atlassian.md#15-redirect-uri).
  */
 export function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname)
 }
 
-/** An http(s) address that paths can be appended to. */
+/** An http(s) URL to which paths can be appended. */
 export function isHttpBaseUrl(value: string): boolean {
   const url = parseHttpUrl(value)
   return (
@@ -22,7 +22,7 @@ export function isHttpBaseUrl(value: string): boolean {
   )
 }
 
-/** A callback address as it may be registered with Atlassian. */
+/** A callback URL that can be registered with Atlassian. */
 export function isSecureRedirect(value: string): boolean {
   const url = parseHttpUrl(value)
   return (
@@ -39,7 +39,10 @@ export function isOriginList(value: string): boolean {
   )
 }
 
-/** What Fastify's proxy rules understand: addresses, ranges and the three named ranges. `1` is no hop count and no address. */
+/**
+ * Addresses, ranges and the three named ranges, as Fastify's `trustProxy` accepts them. Hop
+ * counts such as `1` are refused.
+ */
 export function isAddressList(value: string): boolean {
   try {
     compile(splitList(value))
@@ -52,7 +55,7 @@ export function isAddressList(value: string): boolean {
 }
 
 /**
- * SQLite in a file or in memory, or PostgreSQL, also in SQLAlchemy's spelling
+ * A SQLite file, in-memory SQLite, or PostgreSQL, also in SQLAlchemy's spelling
  * (docs/reference/contract.md#2-settings).
  */
 export function isDatabaseUrl(value: string): boolean {
@@ -73,10 +76,13 @@ function isPostgresUrl(value: string): boolean {
 }
 
 const PLACEHOLDER_WORDS = /change.?me|password|secret|example|default|placeholder/i
-/** Random text of 32 characters has more than that; even of hexadecimal digits hardly any has less. */
+/**
+ * Random text of 32 characters has more distinct bytes; even random hexadecimal text almost
+ * always has as many.
+ */
 const MIN_DISTINCT_BYTES = 10
 
-/** A first service key: as long as a random one, and nothing that a person makes up, repeats or counts through. */
+/** A bootstrap key: as long as a random one, and not made up, repetitive or sequential. */
 export function isApiKey(value: string): boolean {
   if (!/^ck_[\w-]{32,200}$/.test(value)) return false
   const bytes = [...Buffer.from(value.slice(3))]
@@ -89,7 +95,7 @@ export function isApiKey(value: string): boolean {
   )
 }
 
-/** A public key that tokens of people may be checked with (RFC 7518 section 3.1; RFC 8037). */
+/** A public key that can verify JWTs (RFC 7518 section 3.1; RFC 8037). */
 export function isPublicKey(value: string): boolean {
   try {
     const { type, asymmetricKeyType, asymmetricKeyDetails } = createPublicKey(unescapePem(value))
@@ -104,12 +110,12 @@ export function isPublicKey(value: string): boolean {
   }
 }
 
-/** Settings are one line; a key in PEM has several. */
+/** Restores line breaks in a PEM key, because settings are one line. */
 export function unescapePem(value: string): string {
   return value.replaceAll('\\n', '\n')
 }
 
-/** The entries of a comma-separated setting. */
+/** Splits a comma-separated setting. */
 export function splitList(value: string): string[] {
   return value
     .split(',')
@@ -118,7 +124,8 @@ export function splitList(value: string): string[] {
 }
 
 function parseHttpUrl(value: string): URL | undefined {
-  // The parser forgives spaces, backslashes and control characters; a setting that needs forgiving is a mistake.
+  // URL parsers tolerate spaces, backslashes and control characters; in a setting they are
+  // mistakes.
   if (!/^https?:\/\/(?!\/)[^\s\\\p{Cc}]+$/u.test(value)) return undefined
   const url = URL.parse(value)
   return url === null || url.username !== '' || url.password !== '' ? undefined : url

@@ -38,7 +38,7 @@ export function clientErrorHandler(error: Error & { code?: string }, socket: Soc
   }
   const appError =
     ERRORS_BY_NODE_CODE[error.code ?? '']?.() ??
-    new AppError('bad_request', 'This is not a valid HTTP request.')
+    new AppError('bad_request', 'The request is not valid HTTP.')
   const status = getHttpStatus(appError)
   const requestId = randomUUID()
   const body = JSON.stringify(toProblem(appError, requestId))

@@ -73,7 +73,7 @@ export interface FieldError {
 
 /** What an error carries beside its message. All of it is sent to the caller, except `suppressLog`. */
 export interface ErrorDetails {
-  /** The place that throws the error logs many of them as one. */
+  /** Set if the throwing code logs many of these errors as one. */
   suppressLog?: boolean
   errors?: FieldError[]
   missing?: Record<string, boolean>

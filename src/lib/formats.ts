@@ -1,4 +1,4 @@
-/** Text that every engine stores alike: no NUL, no unpaired surrogate. */
+/** Text that every engine can store: no NUL, no unpaired surrogate. */
 export function isStorableText(value: string): boolean {
   return value.isWellFormed() && !value.includes('\0')
 }
@@ -8,8 +8,8 @@ const DOMAIN =
   /^(?=.{1,253}$)[\p{L}\p{N}\p{M}]([\p{L}\p{N}\p{M}-]{0,61}[\p{L}\p{N}\p{M}])?(\.[\p{L}\p{N}\p{M}]([\p{L}\p{N}\p{M}-]{0,61}[\p{L}\p{N}\p{M}])?)+$/u
 
 /**
- * One bare address, internationalised or not (RFC 6531), of any domain with a dot in it; display
- * forms and quoted local parts are not addresses here (docs/reference/contract.md#1-endpoints).
+ * One bare email address, internationalised or not (RFC 6531), with a dot in its domain. Display
+ * forms and quoted local parts are refused (docs/reference/contract.md#1-endpoints).
  */
 export function isEmail(value: string): boolean {
   if (value.length > 254 || !isStorableText(value)) return false
@@ -22,14 +22,14 @@ export function isEmail(value: string): boolean {
   )
 }
 
-/** A link that is safe to show: http(s), absolute, without credentials. */
+/** A link that is safe to display: http(s), absolute, without credentials. */
 export function isHttpUrl(value: string): boolean {
   if (!isStorableText(value) || !/^https?:\/\/(?!\/)[^\s\\\p{Cc}]+$/iu.test(value)) return false
   const url = URL.parse(value)
   return url !== null && url.username === '' && url.password === ''
 }
 
-/** A moment as ISO 8601 has it, with its zone. */
+/** An ISO 8601 time with a zone. */
 export function isIsoDateTime(value: string): boolean {
   return (
     /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})$/.test(value) &&
@@ -37,7 +37,7 @@ export function isIsoDateTime(value: string): boolean {
   )
 }
 
-/** A number for people: `12,345`. */
+/** Formats a number with separators: `12,345`. */
 export function formatNumber(value: number): string {
   return value.toLocaleString('en')
 }

@@ -2,7 +2,7 @@ import { request, type Dispatcher } from 'undici'
 import { AppError } from './errors.ts'
 import { parseRetryAfterMs } from './retry-after.ts'
 
-/** Where the domain writes log lines; pino fits. */
+/** The logger that domain code uses; pino's fits. */
 export interface Logger {
   debug: (fields: object, message?: string) => void
   info: (fields: object, message?: string) => void
@@ -17,33 +17,39 @@ interface HttpRequest {
   /** Sent as JSON. */
   json?: object
   log: Logger
-  /** Ends the call early; it then fails as `interrupted`. */
+  /** Aborts the call, which then fails as `interrupted`. */
   signal?: AbortSignal
-  /** Milliseconds for the whole answer, where less than usual is wanted. */
+  /** Time-out of the whole response in ms, if shorter than the default. */
   timeoutMs?: number
 }
 
-/** An answer whose body was JSON, or `body: undefined` where it was not. */
+/** A response. `body` is parsed JSON, or undefined if it was not JSON. */
 export interface HttpResponse {
   status: number
   headers: Record<string, string | string[] | undefined>
   body: unknown
-  /** How long upstream asks to be left alone, in milliseconds. */
+  /** How long to wait before the next call, in ms, if the response says so. */
   retryAfterMs: number | undefined
 }
 
-/** One JSON call upstream. @throws AppError `upstream_unreachable`, `upstream_timeout`, `upstream_invalid_answer`, `interrupted` */
+/**
+ * Sends one JSON request.
+ *
+ * @throws AppError `upstream_unreachable`, `upstream_timeout`, `upstream_invalid_answer`,
+ *   `interrupted`
+ */
 export type HttpClient = (request: HttpRequest) => Promise<HttpResponse>
 
-/** 250 Confluence pages with bodies fit many times over; a runaway answer does not. */
+/** Far above 250 Confluence pages with bodies, and low enough to stop a runaway response. */
 const MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 
 /**
- * Calls upstream over `network`, following no redirect and giving each answer a deadline.
+ * Creates a client that sends requests over `network`, follows no redirects and limits the time
+ * of each response.
  *
  * @param responseTimeoutMs from sending the request to the last byte of the body
  * @param now milliseconds since the epoch
- * @param requestId of the request that the call is made for, where there is one
+ * @param requestId returns the id of the incoming request, if there is one
  */
 export function createHttpClient(
   network: Dispatcher,
@@ -104,8 +110,9 @@ export function createHttpClient(
 }
 
 /**
- * Turns an answer that is not a success into the error a caller can act on, and logs it with Atlassian's trace id.
- * The body is judged and then forgotten: it reaches neither the log nor the caller.
+ * Returns the body of a successful response. Turns any other into an error the caller can act
+ * on, and logs it with Atlassian's trace id. The body of a failed response reaches neither the
+ * log nor the caller.
  */
 export function assertOk(response: HttpResponse, url: string, log: Logger): unknown {
   const { status, headers, body } = response
@@ -131,31 +138,28 @@ function toStatusError({ status, retryAfterMs }: HttpResponse): AppError {
   if (status === 429) {
     return new AppError(
       'upstream_rate_limited',
-      'Atlassian limits the rate of calls at the moment. Try again later.',
+      'Atlassian limits the rate of calls. Try again later.',
       details
     )
   }
   if (status >= 500) {
     return new AppError(
       'upstream_failed',
-      `Atlassian has trouble of its own (HTTP ${status}). Try again later.`,
+      `Atlassian returned HTTP ${status}. Try again later.`,
       details
     )
   }
   if (status >= 400) {
     return new AppError('upstream_refused', `Atlassian refused the call (HTTP ${status}).`)
   }
-  return new AppError(
-    'upstream_invalid_answer',
-    'Atlassian answered with something that is not JSON.'
-  )
+  return new AppError('upstream_invalid_answer', 'Atlassian did not return JSON.')
 }
 
 function toTransportError(error: unknown, isTimeout: boolean): AppError {
   if (error instanceof AppError) return error
   const code = (error as { code?: string }).code ?? ''
   if (isTimeout || /TIMEOUT|ETIMEDOUT/.test(code)) {
-    return new AppError('upstream_timeout', 'Atlassian did not answer in time.', { cause: error })
+    return new AppError('upstream_timeout', 'Atlassian did not respond in time.', { cause: error })
   }
   return new AppError('upstream_unreachable', 'Atlassian cannot be reached.', { cause: error })
 }
@@ -166,10 +170,7 @@ async function readBody(body: Dispatcher.ResponseData['body']): Promise<string> 
   for await (const chunk of body as AsyncIterable<Buffer>) {
     bytes += chunk.length
     if (bytes > MAX_RESPONSE_BYTES) {
-      throw new AppError(
-        'upstream_invalid_answer',
-        'Atlassian answered with far more than was asked for.'
-      )
+      throw new AppError('upstream_invalid_answer', 'The response from Atlassian is too large.')
     }
     chunks.push(chunk)
   }

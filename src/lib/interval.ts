@@ -1,15 +1,15 @@
-/** Work that is done again and again for as long as a service lives, never twice at the same time. */
+/** A job that runs at an interval while the service lives, never twice at the same time. */
 export interface IntervalJob {
-  /** Does it once, or joins who does it already; resolves when it is done. */
+  /** Runs the job once, or joins the current run; resolves when it has ended. */
   runNow: () => Promise<void>
-  /** Does it now, and again and again. */
+  /** Runs the job now and then at every interval. */
   start: () => void
-  /** Ends it; what is under way is waited for, and nothing is begun any more. */
+  /** Stops the job and waits for the current run. */
   stop: () => Promise<void>
   isStopped: () => boolean
 }
 
-/** @param work must not reject: there is a next time */
+/** @param work must not reject; a failure waits for the next interval */
 export function createIntervalJob(work: () => Promise<void>, intervalMs: number): IntervalJob {
   let timer: NodeJS.Timeout | undefined
   let currentRun: Promise<void> | undefined

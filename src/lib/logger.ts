@@ -2,20 +2,20 @@ import { pino, type Logger } from 'pino'
 import type { LogDestination } from '../app-options.ts'
 import { toPlainValue, redactText, sanitize, getEncodedForms, removeSecrets } from './redact.ts'
 
-/** No line is longer than this, whatever is thrown at the logger. */
+/** Upper limit of a log line. */
 const MAX_LINE_BYTES = 16 * 1024
 const MAX_FIELD_CHARS = 200
 const TRUNCATED_LINE = `${JSON.stringify({ level: 'warn', logger: 'connector', event: 'log', cut: true })}\n`
 
 /**
- * The service's logger: one JSON object a line (docs/reference/contract.md#6-request-ids-and-logs).
+ * Creates the service's logger: one JSON object per line
+ * (docs/reference/contract.md#6-request-ids-and-logs).
  *
- * Secrets are kept out three times: objects are rebuilt by `sanitize`, which drops the values of
- * secret keys at any depth; text is searched for secret parameters and tokens; and the finished
- * line is searched for the configured secrets themselves, so that a mistake in the first two still
- * prints nothing.
+ * Secrets are kept out three times: `sanitize` rebuilds objects and drops the values of secret
+ * keys at any depth; text is searched for secret parameters and tokens; and the finished line is
+ * searched for the configured secrets, in case the first two missed one.
  *
- * @returns the logger, and `hide`, which names a value that must never be printed
+ * @returns the logger, and `redactValue`, which registers a value that must never be logged
  */
 export function createLogger(destination: LogDestination): {
   logger: Logger
@@ -28,7 +28,7 @@ export function createLogger(destination: LogDestination): {
       messageKey: 'message',
       timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
-      // Before pino touches anything: it would call getters and traps that throw.
+      // Runs before pino, which would call getters and proxy traps that throw.
       hooks: {
         logMethod(args, write) {
           write.apply(this, sanitizeArgs(args, secrets))
@@ -56,7 +56,10 @@ export function createLogger(destination: LogDestination): {
   }
 }
 
-/** The same call with plain, bounded values; what every line has of its own cannot be replaced. */
+/**
+ * The same arguments with plain, bounded values. Fields that every line has cannot be
+ * overwritten.
+ */
 function sanitizeArgs(
   [first, ...rest]: unknown[],
   secrets: ReadonlySet<string>
@@ -77,7 +80,7 @@ function toMessage(value: unknown, secrets: ReadonlySet<string>): string {
   return typeof plainValue === 'string' ? plainValue : (JSON.stringify(plainValue) ?? 'undefined')
 }
 
-/** A secret across a boundary of the line's own syntax: then it is only said that there was a line. */
+/** A removed secret may have crossed the JSON syntax of the line; then only a stub is logged. */
 function isJson(line: string): boolean {
   try {
     JSON.parse(line)
@@ -87,7 +90,7 @@ function isJson(line: string): boolean {
   }
 }
 
-/** What is left of a line that would be too long: enough to find its neighbours. */
+/** Shortens a line that is too long to the fields that identify it. */
 function truncateLine(line: string): string {
   const fields = JSON.parse(line) as Record<string, unknown>
   const entries = ['level', 'timestamp', 'logger', 'event', 'request_id'].flatMap((name) =>

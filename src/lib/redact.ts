@@ -1,7 +1,7 @@
 const REDACTED = '[redacted]'
 
 /**
- * The names whose values never leave, in any spelling of case, dash and underscore
+ * Names whose values are never logged, in any spelling of case, dash and underscore
  * (docs/reference/contract.md#6-request-ids-and-logs).
  */
 const SECRET_NAMES = [
@@ -26,23 +26,31 @@ const QUOTED_SECRET_PATTERN = new RegExp(
   `(\\\\{0,8}["'])(${SECRET_NAME_SPELLINGS})\\1(\\s*:\\s*)\\1(?!\\[redacted])[^"'\\\\]*`,
   'gi'
 )
-/** `refresh_token: abc`, as people and `util.inspect` write it. Codes and states are left: in prose they are other things. */
+/**
+ * `refresh_token: abc`, as people and `util.inspect` write it. `code` and `state` are excluded:
+ * in prose they mean other things.
+ */
 const PROSE_SECRET_PATTERN =
   /\b((?:access|refresh|id)[-_]?token|client[-_]?secret)(\s*:\s*(?:'|"(?=[\w.~+/=-]))?)(?!\[redacted])[^\s'"\\,;}\]]+/gi
 /** A header line in prose, to the end of the line. */
 const HEADER_PATTERN = /\b(authorization|(?:set[-_]?)?cookie)(\s*:\s*)[^"'\\\r\n]+/gi
 const CREDENTIAL_PATTERN = /\b(Bearer|Basic)(\s+|%20)[\w.~+/=%-]+/gi
-/** This service's own secrets say what they are. */
+/** Secrets issued by this service have a recognisable prefix. */
 const OWN_SECRET_PATTERN = /\bc[ks]_[\w-]{20,}/g
 const JWT_PATTERN = /eyJ[\w-]{8,}(\.[\w-]*){0,4}/g
-/** How programs name their errors: `ECONNRESET`, `access_denied`. Anything else under that name may be a secret. */
+/**
+ * Error codes of programs: `ECONNRESET`, `access_denied`. Any other value under that name may be
+ * a secret.
+ */
 const ERROR_CODE_PATTERN = /^([A-Z][A-Z0-9_]{1,63}|[a-z]+(_[a-z]+){1,8})$/
 const SUSPICIOUS_PATTERN = new RegExp(
   `=|%(?:25){0,3}3D|eyJ|c[ks]_|earer|asic|(?:${SECRET_NAME_SPELLINGS}|cookie)["'\\\\]{0,9}\\s*:`,
   'i'
 )
 
-/** Names that end in a secret's: not every code is one (`status_code`), but every token is. */
+/**
+ * Names that end in a secret name: not every code is secret (`status_code`), but every token is.
+ */
 const COMPOUND_NAME_PATTERN =
   /(^|[^a-z])(tokens?|secrets?|passwords?|cookies?|codes)$|[a-z](Token|Secret|Password|Cookie)s?$|(oauth|auth|authori[sz]ation)[-_]?code$/i
 const secretNameCache = new Map<string, boolean>()
@@ -50,10 +58,10 @@ const secretNameCache = new Map<string, boolean>()
 const MAX_DEPTH = 6
 const MAX_ENTRIES = 50
 const MAX_TEXT_CHARS = 2_000
-/** Characters that one object may bring into a line, before escaping. */
+/** Characters that one object may add to a line, before escaping. */
 const MAX_OBJECT_CHARS = 8_000
 
-/** Masks secret parameters, bearer credentials and JWTs wherever they stand in a text. */
+/** Masks secret parameters, bearer credentials and JWTs anywhere in a text. */
 export function redactText(text: string): string {
   if (!SUSPICIOUS_PATTERN.test(text)) return text
   return text
@@ -66,7 +74,7 @@ export function redactText(text: string): string {
     .replace(OWN_SECRET_PATTERN, REDACTED)
 }
 
-/** The text without the hidden values. */
+/** Removes the registered secrets from a text. */
 export function removeSecrets(secrets: ReadonlySet<string>, text: string): string {
   let redacted = text
   for (const secret of secrets) {
@@ -75,20 +83,23 @@ export function removeSecrets(secrets: ReadonlySet<string>, text: string): strin
   return redacted
 }
 
-/** True for a key or parameter whose value must not be shown: also `code[]`, `refresh_token[0]`, `user_token`, `oauth_code`. */
+/**
+ * Whether the value of a key or parameter must be masked; also `code[]`, `refresh_token[0]`,
+ * `user_token`, `oauth_code`.
+ */
 export function isSecretName(name: string): boolean {
   let isSecret = secretNameCache.get(name)
   if (isSecret === undefined) {
     isSecret =
       COMPOUND_NAME_PATTERN.test(name) ||
       name.split(/[^A-Za-z0-9_-]+/).some((part) => SECRET_KEYS.has(normalizeName(part)))
-    // Strangers choose these names, so only so many, and no long ones, are remembered.
+    // Callers choose these names, so the cache is bounded in number and length.
     if (secretNameCache.size < 1_000 && name.length < 64) secretNameCache.set(name, isSecret)
   }
   return isSecret
 }
 
-/** The forms in which a configured secret might slip into a line. */
+/** The encoded forms in which a configured secret could reach a line. */
 export function getEncodedForms(secret: string): string[] {
   if (secret.length < 6) return []
   const bytes = Buffer.from(secret, 'utf8')
@@ -108,8 +119,8 @@ export function getEncodedForms(secret: string): string[] {
 }
 
 /**
- * A plain, bounded, printable copy of anything: cycles, getters that throw, streams, buffers and ten-megabyte texts
- * included. Never throws.
+ * Returns a plain, bounded, printable copy of any object, including cycles, throwing getters,
+ * streams, buffers and huge texts. Never throws.
  */
 export function sanitize(
   fields: object,
@@ -120,7 +131,7 @@ export function sanitize(
   return isError(fields) ? { err: copy } : (copy as Record<string, unknown>)
 }
 
-/** The same for any value, at the top of a line or in a message. */
+/** The same for any value, at the top level of a line or in a message. */
 export function toPlainValue(value: unknown, secrets: ReadonlySet<string> = NO_SECRETS): unknown {
   return new Sanitizer(secrets).sanitizeValue(value, 0)
 }
@@ -201,7 +212,10 @@ class Sanitizer {
     return this.sanitizeEntries(value, depth)
   }
 
-  /** `code` would be taken for an authorization code, so an error's own code is called `error_code`. */
+  /**
+   * An error's own `code` is logged as `error_code`: under `code` it would be masked as an
+   * authorization code.
+   */
   sanitizeError(error: Error, depth: number): Record<string, unknown> {
     const { code, status } = error as { code?: unknown; status?: unknown }
     return {
@@ -218,7 +232,7 @@ class Sanitizer {
 
   sanitizeText(text: string, maxChars = MAX_TEXT_CHARS): string {
     const charLimit = Math.max(0, Math.min(maxChars, this.remainingChars))
-    // Searched a little further than shown, so that a secret across the cut is found whole.
+    // Searched a little further than shown, so that a secret at the cut is found whole.
     const redacted = removeSecrets(this.secrets, redactText(text.slice(0, charLimit + 500))).slice(
       0,
       charLimit

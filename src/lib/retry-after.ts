@@ -1,4 +1,4 @@
-/** What a refusal says about when to come back, in milliseconds from now; undefined where it says nothing usable. */
+/** When a refusal allows the next call, in ms from now; undefined if it does not say. */
 export interface RetryHints {
   /** `Retry-After`, in seconds or as an HTTP date (RFC 9110 section 10.2.3). */
   afterMs: number | undefined
@@ -20,10 +20,10 @@ export function parseRetryHints(headers: ResponseHeaders, now: number): RetryHin
 }
 
 /**
- * How long Atlassian asks to be left alone after a refusal: the longer of what its headers say.
+ * How long Atlassian asks to wait after a refusal: the longest of what its headers say.
  *
  * @param now milliseconds since the epoch
- * @returns milliseconds from now; undefined when the headers say nothing usable
+ * @returns milliseconds from now; undefined if the headers say nothing usable
  */
 export function parseRetryAfterMs(headers: ResponseHeaders, now: number): number | undefined {
   const hints = Object.values(parseRetryHints(headers, now)).filter((wait) => wait !== undefined)

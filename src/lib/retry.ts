@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError } from './errors.ts'
 
-/** Whether the database was busy or away: what was wanted of it may be had a moment later. */
+/** Whether the database was busy or unavailable, so that a retry may succeed. */
 export function isTransientDatabaseError(error: unknown): boolean {
   return error instanceof AppError && error.code.startsWith('database_')
 }

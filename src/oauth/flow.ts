@@ -352,7 +352,7 @@ function checkBinding(
   if (provider !== undefined && provider !== flow.provider) {
     return new AppError(
       'wrong_product',
-      'The login was started for the other product. Start it again.'
+      'The login was started for another product. Start it again.'
     )
   }
   if (flow.browserHash === null) return undefined
@@ -360,7 +360,7 @@ function checkBinding(
   if (secret !== undefined && equalHashes(hashSecret(secret), flow.browserHash)) return undefined
   return new AppError(
     'wrong_browser',
-    'The login was started in another browser, or under another address of this service. Start it again here.'
+    'The login was started in another browser or under another URL of this service. Start it again here.'
   )
 }
 

@@ -156,7 +156,7 @@ function parseTokenResponse(
   const tokens = assertOk(response, tokenUrl, log)
   const accessToken = readField(tokens, 'access_token')
   if (typeof accessToken !== 'string' || accessToken === '') {
-    throw toError('upstream_invalid_answer', 'Atlassian answered without an access token.')
+    throw toError('upstream_invalid_answer', 'Atlassian returned no access token.')
   }
   const refreshToken = readField(tokens, 'refresh_token')
   return {

@@ -189,7 +189,7 @@ export function createRateBudget({ shared, now, hourlyPoints }: RateBudgetSettin
         if (wait > MAX_WAIT_MS[isInteractive ? 'interactive' : 'background']) {
           throw new AppError(
             'upstream_rate_limited',
-            'Atlassian limits the rate of calls at the moment. Try again later.',
+            'Atlassian limits the rate of calls. Try again later.',
             { retryAfterS: Math.ceil(wait / 1000) }
           )
         }

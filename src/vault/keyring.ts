@@ -5,18 +5,19 @@ const KEY_BYTES = 32
 const MIN_DISTINCT_BYTES = 20
 const KEY_ID_PATTERN = /^[A-Za-z0-9_-]{1,32}$/
 
-/** The keys of the vault: one writes, all of them read. */
+/** The vault's keys: the current one encrypts, all of them decrypt. */
 export interface Keyring {
   current: { id: string; key: Buffer }
   find: (id: string) => Buffer | undefined
-  /** All of them, the writing one first. */
+  /** The ids of all keys, the current one first. */
   ids: readonly string[]
 }
 
 /**
- * Reads `id:base64[,id:base64…]`; the first key writes.
+ * Parses `id:base64[,id:base64…]`; the first key becomes the current one.
  *
- * @returns the keyring, or a sentence for each entry that is wrong (its place in the list, never its value)
+ * @returns the keyring, or one sentence per invalid entry, naming its position and never its
+ *   value
  */
 export function parseKeyring(
   text: string
@@ -48,15 +49,16 @@ export function parseKeyring(
   }
 }
 
-/** A new entry for the keyring. */
+/** Generates a new keyring entry. */
 export function generateKeyEntry(id: string): string {
   return `${id}:${randomBytes(KEY_BYTES).toString('base64')}`
 }
 
 /**
- * The development key: made on first use, readable by its owner only, ignored by git.
+ * Loads the development key. Creates it on first use: readable by its owner only, ignored by
+ * git.
  *
- * @returns what the file holds, and whether it was made just now
+ * @returns the content of the file, and whether it was created now
  */
 export function loadOrCreateDevelopmentKey(path: string): { text: string; isNew: boolean } {
   try {
@@ -80,7 +82,10 @@ function validateUnique(
     : undefined
 }
 
-/** 32 random bytes have about 30 different ones; words, counters and repetitions have few, or go up by the same step. */
+/**
+ * 32 random bytes have about 30 distinct values; words, counters and repetitions have few, or a
+ * constant step.
+ */
 function isLowEntropy(key: Buffer): boolean {
   const steps = new Set(key.subarray(1).map((byte, i) => byte - (key[i] ?? 0)))
   return new Set(key).size < MIN_DISTINCT_BYTES || steps.size < MIN_DISTINCT_BYTES / 2
@@ -88,7 +93,8 @@ function isLowEntropy(key: Buffer): boolean {
 
 function validateEntry(id: string, key: Buffer, encoded: string): string | undefined {
   if (!KEY_ID_PATTERN.test(id)) return 'needs an id of letters, digits, - or _ before a colon'
-  // Node's decoder skips what it does not know, so a damaged key would silently become another one.
+  // Node's base64 decoder skips invalid characters, so a damaged key would silently become a
+  // different one.
   if (key.toString('base64').replace(/={1,2}$/, '') !== encoded.replace(/={1,2}$/, '')) {
     return 'is not base64'
   }

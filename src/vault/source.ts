@@ -1,18 +1,22 @@
 import { readFileSync, statSync } from 'node:fs'
 import { loadOrCreateDevelopmentKey, parseKeyring, type Keyring } from './keyring.ts'
 
-/** Beside the working directory's .env, ignored by git. */
+/** In the working directory, beside .env; ignored by git. */
 const DEVELOPMENT_KEY_FILE = '.vault-keys.dev'
 const WORLD_READABLE_MODE = 0o004
 
 /**
- * Where the vault's keys come from. A KMS is one more of these: it unwraps what it keeps and hands over the same text,
- * once, before the first request.
+ * Where the vault's keys come from. A KMS would be another source: it unwraps the keys and
+ * returns the same text, once, before the first request.
  */
 export interface KeySource {
-  /** What an operator knows it by, in sentences. */
+  /** The name an operator knows it by, for error messages. */
   name: string
-  /** `id:base64[,id:base64…]`. @throws KeySourceError a sentence without the source's name */
+  /**
+   * Reads `id:base64[,id:base64…]`.
+   *
+   * @throws KeySourceError with a sentence that does not name the source
+   */
   read: () => string | Promise<string>
 }
 
@@ -20,7 +24,7 @@ class KeySourceError extends Error {
   override readonly name = 'KeySourceError'
 }
 
-/** The keys, and their texts for whoever has to keep them out of the log. */
+/** The keyring, and the key texts, which must be kept out of the log. */
 export interface LoadedKeys {
   keyring: Keyring
   secrets: string[]
@@ -33,7 +37,10 @@ export interface KeySourceSettings {
   production: boolean
 }
 
-/** Which source the settings mean. `onMade` is told when development has just made its key. */
+/**
+ * Resolves the key source that the settings name. Calls `onMade` if development has just created
+ * its key.
+ */
 export function resolveKeySource(
   { vaultKeys, vaultKeysFile, production }: KeySourceSettings,
   onCreated: (file: string) => void
@@ -52,7 +59,7 @@ export function resolveKeySource(
   }
 }
 
-/** @returns the keys, or one sentence for each thing that is wrong with them; never a value */
+/** @returns the keys, or one sentence per problem; never a value */
 export async function loadKeys(
   source: KeySource
 ): Promise<{ keys: LoadedKeys; problems?: undefined } | { keys?: undefined; problems: string[] }> {
@@ -73,12 +80,15 @@ export async function loadKeys(
   }
 }
 
-/** Whoever reads the file holds every token: production does not take one that the whole machine may read. */
+/**
+ * A reader of this file can decrypt every token, so production refuses a file that other users
+ * may read.
+ */
 function readKeyFile(path: string, production: boolean): string {
   try {
     if (production && (statSync(path).mode & WORLD_READABLE_MODE) !== 0) {
       throw new KeySourceError(
-        'names a file that everybody on this machine may read; take that right away (chmod 600).'
+        'names a file that other users of this machine may read. Restrict it with chmod 600.'
       )
     }
     return readFileSync(path, 'utf8')

@@ -5,43 +5,52 @@ import type { Keyring } from './keyring.ts'
 const ENVELOPE_VERSION = 'v1'
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
-/** Random nonces are safe for a key up to 2^32 uses (NIST SP 800-38D section 8.3); a quarter of that is enough for anybody. */
+/**
+ * Random nonces are safe up to 2^32 uses of a key (NIST SP 800-38D section 8.3); this is a
+ * quarter of it.
+ */
 export const MAX_KEY_USES = 2 ** 30
-/** Whoever has begun something that ends in sealing can still end it. */
+/** Uses kept back, so that operations that have started can still encrypt their result. */
 const RESERVED_USES = 10_000
 
-/** Thrown for every ciphertext that does not open, whatever the cause: the cause is none of an attacker's business. */
+/**
+ * Thrown for every ciphertext that cannot be decrypted. It does not say why, so that it helps no
+ * attacker.
+ */
 export class DecryptionError extends Error {
   override readonly name = 'DecryptionError'
 }
 
-/** Where secrets are kept between uses. A KMS stands behind the keyring, which is opened once, before the first request. */
+/** Encrypts and decrypts secrets at rest. */
 export interface Vault {
-  /** The key that writes. */
+  /** The id of the key that encrypts. */
   readonly keyId: string
   /**
-   * @param place where the ciphertext will live, `<table>/<row id>/<column>`: moved anywhere else it does not open
-   * @throws AppError `vault_key_exhausted`, some thousand uses after `requireWriting` has begun to
+   * @param place where the ciphertext will be stored, `<table>/<row id>/<column>`; it cannot be
+   *   decrypted anywhere else
+   * @throws AppError `vault_key_exhausted`, some thousand uses after `assertCanEncrypt` first
+   *   throws
    */
   encrypt: (secret: string, place: string) => string
-  /** @throws UnreadableError wrong key, wrong place, or a changed byte */
+  /** @throws DecryptionError for a wrong key, a wrong place, or a changed byte */
   decrypt: (sealed: string, place: string) => string
   /**
-   * To be asked before what cannot be undone and has to be sealed.
+   * Call it before anything irreversible whose result must be encrypted.
    *
    * @throws AppError `vault_key_exhausted`
    */
   assertCanEncrypt: () => void
-  /** How often the key has sealed in this process. */
+  /** How often the current key has encrypted in this process. */
   getUseCount: () => number
 }
 
 /**
- * AES-256-GCM with a random 96-bit nonce (NIST SP 800-38D). The envelope is `v1.<key id>.<base64url of nonce, ciphertext
- * and tag>`; format, key id and place are associated data. The tag length is given on both sides, because Node would
+ * Creates the vault: AES-256-GCM with a random 96-bit nonce (NIST SP 800-38D). The envelope is
+ * `v1.<key id>.<base64url of nonce, ciphertext and tag>`; format, key id and place are
+ * additional authenticated data. The tag length is set on both sides, because Node would
  * otherwise accept tags cut to 4 bytes.
  *
- * @param initialUses how often the writing key had been used when the process started
+ * @param initialUses uses of the current key before this process started
  */
 export function createVault(keyring: Keyring, initialUses = 0): Vault {
   let uses = 0
@@ -95,13 +104,13 @@ export function createVault(keyring: Keyring, initialUses = 0): Vault {
           decipher.final()
         ]).toString('utf8')
       } catch {
-        throw new DecryptionError('A stored secret does not open with the keys at hand')
+        throw new DecryptionError('A stored secret cannot be decrypted with the configured keys')
       }
     }
   }
 }
 
-/** The key that an envelope names. */
+/** The key id that an envelope names. */
 export function parseKeyId(envelope: string): string {
   return envelope.split('.')[1] ?? ''
 }
@@ -109,7 +118,7 @@ export function parseKeyId(envelope: string): string {
 function keyExhaustedError(): AppError {
   return new AppError(
     'vault_key_exhausted',
-    'The vault key has been used too often. The operator has to put a new one in front of it.'
+    'The vault key has reached its limit of encryptions. The operator must add a new key in front of it.'
   )
 }
 

@@ -249,7 +249,7 @@ t.test('T01 A route that does not say who may call it stops the start', async (t
     async () => {
       await app.ready()
     },
-    { message: /^Routes that do not say who may call them: GET \/forgotten, HEAD \/forgotten$/ }
+    { message: /^Routes without config.access: GET \/forgotten, HEAD \/forgotten$/ }
   )
   t.equal((await app.inject('/forgotten')).statusCode, 403, 'and nothing is answered')
 })

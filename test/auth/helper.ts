@@ -111,10 +111,10 @@ const ERROR_DETAILS: Record<string, [status: number, sentence: string]> = {
   ],
   expired_state: [400, 'The login took longer than ten minutes. Start it again.'],
   replayed_state: [400, 'This login was already completed with another code. Start it again.'],
-  wrong_product: [400, 'The login was started for the other product. Start it again.'],
+  wrong_product: [400, 'The login was started for another product. Start it again.'],
   wrong_browser: [
     400,
-    'The login was started in another browser, or under another address of this service. Start it again here.'
+    'The login was started in another browser or under another URL of this service. Start it again here.'
   ],
   user_not_found: [404, 'The state names a user that does not exist.'],
   invalid_code: [502, 'Atlassian did not accept the authorization code. Start the login again.'],

@@ -121,7 +121,8 @@ t.test(
     const worn = {
       name: 'AppError',
       code: 'vault_key_exhausted',
-      message: /has been used too often\. The operator has to put a new one in front of it\.$/
+      message:
+        /has reached its limit of encryptions\. The operator must add a new key in front of it\.$/
     }
     const vault = createVault(keyring, MAX_KEY_USES - 2)
     vault.assertCanEncrypt()
