@@ -1,9 +1,23 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Request } from 'autocannon'
 import type { BenchmarkSubject } from './subject.ts'
 import { scenarios, type Scenario } from './scenarios.ts'
 
 const createGetRequest = (path: string): Request => ({ method: 'GET', path })
 const PAGE_SIZE = 250
+const MAX_ATTEMPTS = 10
+
+/** Sends a request again after a second while the service sheds load (503). */
+async function getWhenReady(url: string): Promise<Response> {
+  for (let attempt = 1; ; attempt++) {
+    const response = await fetch(url)
+    if (response.ok) return response
+    if (response.status !== 503 || attempt === MAX_ATTEMPTS) {
+      throw new Error(`GET ${url}: ${response.status} ${await response.text()}`)
+    }
+    await sleep(1_000)
+  }
+}
 
 /** Builds the scenario for one subject: cursors differ between subjects. */
 export type ScenarioBuilder = (subject: BenchmarkSubject) => Promise<Scenario>
@@ -14,7 +28,7 @@ const buildListingScenario: ScenarioBuilder = async ({ url }) => {
   let path: string | undefined = `/confluence/pages/1?limit=${PAGE_SIZE}`
   while (path !== undefined) {
     requests.push(createGetRequest(path))
-    const answer: Response = await fetch(url + path)
+    const answer = await getWhenReady(url + path)
     await answer.arrayBuffer()
     const [, next]: string[] = /<([^>]*)>; *rel="next"/.exec(answer.headers.get('link') ?? '') ?? []
     path = next === undefined ? undefined : next.replace(url, '')
@@ -33,9 +47,8 @@ const buildFeedScenario: ScenarioBuilder = async ({ url }) => {
   let since = ''
   let more = true
   while (more) {
-    const body = (await (
-      await fetch(`${url}/users/1/changes?collections=pages${since}`)
-    ).json()) as { changes: unknown[]; next: string; more: boolean }
+    const response = await getWhenReady(`${url}/users/1/changes?collections=pages${since}`)
+    const body = (await response.json()) as { changes: unknown[]; next: string; more: boolean }
     since = `&since=${body.next}`
     more = body.more && body.changes.length > 0
     if (body.changes.length > 0) break

@@ -9,7 +9,8 @@ export interface CapturedStatement extends PlanAssessment {
   ms: number
 }
 
-const CONTROL_STATEMENT = /^(begin|commit|rollback|savepoint|select 1$)/i
+/** Statements without a plan. */
+const CONTROL_STATEMENT = /^(begin|commit|rollback|savepoint|lock |select 1$)/i
 
 interface CaptureContext {
   statements: CapturedStatement[]
