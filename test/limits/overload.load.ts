@@ -52,7 +52,7 @@ async function requestByNewConnection(url: string): Promise<number | undefined> 
 }
 
 t.test(
-  `E5 Asked by ${CONNECTION_COUNT} connections at once for ${DURATION_S} s: most are refused at once with 503 and Retry-After, who is answered is answered within a second, new connections and /healthz always, and afterwards all is as before`,
+  `E5 Sheds load of ${CONNECTION_COUNT} connections for ${DURATION_S} s with 503, keeps latency and /healthz, and recovers`,
   async (t) => {
     const service = await startServiceProcess(t, {
       main: BUILD_PATH,

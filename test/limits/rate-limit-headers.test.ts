@@ -13,7 +13,7 @@ const EXPECTED_SECURITY_HEADERS = {
 }
 
 t.test(
-  'C12 Every answer carries the headers that protect and none that tell, whatever it says',
+  'C12 Every response has the security headers and none that reveal versions, whatever its status',
   async (t) => {
     const { app } = await buildTestApp(t, {
       ...buildSandboxEnv('http://127.0.0.1:9'),
@@ -77,7 +77,7 @@ t.test(
 )
 
 t.test(
-  'C12 So does what is answered before there is a request, and to an expectation that nobody can meet',
+  'C12 So do responses to unparsable requests and to unsupported Expect headers',
   async (t) => {
     const { app } = await buildTestApp(t)
     await app.listen({ host: '127.0.0.1', port: 0 })

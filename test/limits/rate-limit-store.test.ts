@@ -9,7 +9,7 @@ const listNumbers = (count: number) => Array.from({ length: count }, (_, i) => i
 const sortNumbers = (counts: number[]) => counts.sort((a, b) => a - b)
 
 t.test(
-  `C10 ${CALLER_COUNT * CALLS_PER_CALLER} hits of ${CALLER_COUNT} callers at once are counted one by one, in few statements`,
+  `C10 Counts ${CALLER_COUNT * CALLS_PER_CALLER} concurrent hits of ${CALLER_COUNT} callers one by one, in few statements`,
   async (t) => {
     const {
       app: { store }
@@ -33,27 +33,24 @@ t.test(
   }
 )
 
-t.test(
-  'C10 Instances that count together at the same time lose nothing and count nothing twice',
-  async (t) => {
-    const {
-      app: { store }
-    } = await buildTestApp(t)
-    const instances = Array.from({ length: 4 }, () =>
-      createSharedCounter(store.rateLimits.add, Date.now)
+t.test('C10 Concurrent instances lose no hit and count none twice', async (t) => {
+  const {
+    app: { store }
+  } = await buildTestApp(t)
+  const instances = Array.from({ length: 4 }, () =>
+    createSharedCounter(store.rateLimits.add, Date.now)
+  )
+  const counts = await Promise.all(
+    Array.from(
+      { length: 400 },
+      async (_, i) => (await instances[i % 4]?.('bucket', WINDOW_MS, 1e6))?.count ?? 0
     )
-    const counts = await Promise.all(
-      Array.from(
-        { length: 400 },
-        async (_, i) => (await instances[i % 4]?.('bucket', WINDOW_MS, 1e6))?.count ?? 0
-      )
-    )
-    t.same(sortNumbers(counts), listNumbers(400))
-  }
-)
+  )
+  t.same(sortNumbers(counts), listNumbers(400))
+})
 
 t.test(
-  'C10 Who is over the limit is refused without a statement until the window closes, and then begins anew',
+  'C10 Refuses a caller above the limit without a statement until the window closes',
   async (t) => {
     let statements = 0
     let clock = 0
@@ -77,7 +74,7 @@ t.test(
 )
 
 t.test(
-  'C10 A count that fails fails for those who travelled with it, and the next one is counted',
+  'C10 A failed statement fails the hits of its batch, and the next batch is counted',
   async (t) => {
     let fails = true
     const hit = createSharedCounter(async (_bucket, hits) => {
@@ -94,7 +91,7 @@ t.test(
   }
 )
 
-t.test('C10 A window is counted anew when it has closed', async (t) => {
+t.test('C10 Starts a new count when the window closes', async (t) => {
   const {
     app: {
       store: { rateLimits }

@@ -50,7 +50,7 @@ function assertRefusedAfter(
 }
 
 t.test(
-  'C10 One call more than the limit is 429 with the seconds to wait, and every answer says how many are left',
+  'C10 Returns 429 with the seconds to wait past the limit, and the remaining calls in each response',
   async (t) => {
     const { app } = await buildTestApp(t, {
       RATE_LIMIT: String(LIMIT),
@@ -97,7 +97,7 @@ t.test(
 )
 
 t.test(
-  'C10 Keys and people are counted each for themselves, wherever they call from',
+  'C10 Counts each key and each person separately, whatever address they call from',
   async (t) => {
     const issuer = await startIdentityProvider(t)
     const { app } = await buildTestApp(t, {
@@ -146,7 +146,7 @@ t.test(
   }
 )
 
-t.test('C10 Connect sessions are counted each for itself', async (t) => {
+t.test('C10 Counts each connect session separately', async (t) => {
   const { app } = await buildTestApp(t, {
     ...PROTECTED_ENV,
     ...buildSandboxEnv('http://127.0.0.1:9'),
@@ -170,7 +170,7 @@ t.test('C10 Connect sessions are counted each for itself', async (t) => {
 })
 
 t.test(
-  'C10 X-Forwarded-For of an address that is no proxy changes nothing; behind a trusted one each client counts for itself',
+  'C10 Ignores X-Forwarded-For from other addresses; behind a trusted proxy each client counts separately',
   async (t) => {
     const rotating = (i: number) => ({
       'x-forwarded-for': `192.0.2.${i}`,
@@ -223,7 +223,7 @@ t.test(
   }
 )
 
-t.test('C10 The addresses of one IPv6 network are one, and IPv4 in IPv6 is IPv4', async (t) => {
+t.test('C10 Counts an IPv6 network as one address, and IPv4-mapped IPv6 as IPv4', async (t) => {
   const { app } = await buildTestApp(t, { RATE_LIMIT: String(LIMIT) })
   assertRefusedAfter(
     t,
@@ -256,7 +256,7 @@ t.test('C10 The addresses of one IPv6 network are one, and IPv4 in IPv6 is IPv4'
 })
 
 t.test(
-  'C10 Wrong credentials and paths that are not there stop guesses from an address, and not the key that is right',
+  'C10 Limits wrong credentials and unknown paths by address, and not valid keys from that address',
   async (t) => {
     const { app } = await buildTestApp(t, {
       ...PROTECTED_ENV,
@@ -299,70 +299,64 @@ t.test(
   }
 )
 
-t.test(
-  'C10 Logins and callbacks have a stricter limit, and so have the links of connect sessions',
-  async (t) => {
+t.test('C10 Limits logins, callbacks and connect session links more strictly', async (t) => {
+  const { app } = await buildTestApp(t, {
+    ...buildSandboxEnv('http://127.0.0.1:9'),
+    RATE_LIMIT: '100',
+    RATE_LIMIT_LOGIN: String(LIMIT)
+  })
+  for (const [from, path, status] of [
+    ['192.0.2.1', '/auth/jira/login', 200],
+    ['192.0.2.2', '/auth/confluence/callback?state=x', 302],
+    ['192.0.2.3', '/oauth/atlassian/callback', 302],
+    ['192.0.2.4', '/connect?token=x', 401]
+  ] as const) {
+    assertRefusedAfter(
+      t,
+      LIMIT,
+      await injectRepeatedly(app, LIMIT + 2, path, { from }),
+      status,
+      path
+    )
+    t.equal(
+      (await injectRepeatedly(app, 1, '/users', { from }))[0]?.statusCode,
+      200,
+      'everything else goes on'
+    )
+  }
+})
+
+t.test('C10 Never refuses health checks, pages and preflight requests', async (t) => {
+  for (const BACKEND_CORS_ORIGINS of ['https://app.example.com', '']) {
     const { app } = await buildTestApp(t, {
       ...buildSandboxEnv('http://127.0.0.1:9'),
-      RATE_LIMIT: '100',
-      RATE_LIMIT_LOGIN: String(LIMIT)
+      APP_FRONTEND_URL: '',
+      RATE_LIMIT: '3',
+      RATE_LIMIT_LOGIN: '1',
+      RATE_LIMIT_REFUSED: '1',
+      BACKEND_CORS_ORIGINS,
+      APP_ENV: 'production'
     })
-    for (const [from, path, status] of [
-      ['192.0.2.1', '/auth/jira/login', 200],
-      ['192.0.2.2', '/auth/confluence/callback?state=x', 302],
-      ['192.0.2.3', '/oauth/atlassian/callback', 302],
-      ['192.0.2.4', '/connect?token=x', 401]
-    ] as const) {
-      assertRefusedAfter(
-        t,
-        LIMIT,
-        await injectRepeatedly(app, LIMIT + 2, path, { from }),
-        status,
-        path
-      )
-      t.equal(
-        (await injectRepeatedly(app, 1, '/users', { from }))[0]?.statusCode,
-        200,
-        'everything else goes on'
-      )
+    for (const path of ['/', '/healthz', '/api/healthz', '/oauth/jira']) {
+      assertRefusedAfter(t, 20, await injectRepeatedly(app, 20, path), 200, path)
     }
-  }
-)
-
-t.test(
-  'C10 The health checks, the pages and what browsers ask before they send anything are never refused',
-  async (t) => {
-    for (const BACKEND_CORS_ORIGINS of ['https://app.example.com', '']) {
-      const { app } = await buildTestApp(t, {
-        ...buildSandboxEnv('http://127.0.0.1:9'),
-        APP_FRONTEND_URL: '',
-        RATE_LIMIT: '3',
-        RATE_LIMIT_LOGIN: '1',
-        RATE_LIMIT_REFUSED: '1',
-        BACKEND_CORS_ORIGINS,
-        APP_ENV: 'production'
+    for (let i = 0; i < 3; i++) {
+      await app.inject({
+        method: 'OPTIONS',
+        url: '/users',
+        remoteAddress: CLIENT_IP,
+        headers: { origin: 'https://app.example.com', 'access-control-request-method': 'POST' }
       })
-      for (const path of ['/', '/healthz', '/api/healthz', '/oauth/jira']) {
-        assertRefusedAfter(t, 20, await injectRepeatedly(app, 20, path), 200, path)
-      }
-      for (let i = 0; i < 3; i++) {
-        await app.inject({
-          method: 'OPTIONS',
-          url: '/users',
-          remoteAddress: CLIENT_IP,
-          headers: { origin: 'https://app.example.com', 'access-control-request-method': 'POST' }
-        })
-      }
-      t.equal(
-        (await injectRepeatedly(app, 1, '/nothing'))[0]?.statusCode,
-        404,
-        'none of it was counted as a guess'
-      )
     }
+    t.equal(
+      (await injectRepeatedly(app, 1, '/nothing'))[0]?.statusCode,
+      404,
+      'none of it was counted as a guess'
+    )
   }
-)
+})
 
-t.test('C10 A limit of 0 is none', async (t) => {
+t.test('C10 A limit of 0 disables the limit', async (t) => {
   const { app } = await buildTestApp(t, { ...NO_RATE_LIMITS })
   const answers = [
     ...(await injectRepeatedly(app, 50, '/users')),
@@ -372,7 +366,7 @@ t.test('C10 A limit of 0 is none', async (t) => {
   t.equal(answers[0]?.headers['ratelimit-limit'], undefined)
 })
 
-t.test('C10 Every route that may be refused says so in the OpenAPI document', async (t) => {
+t.test('C10 The OpenAPI document declares 429 on every limited route', async (t) => {
   const { app } = await buildTestApp(t)
   const { paths } = (await app.inject('/openapi.json')).json() as {
     paths: Record<string, Record<string, { responses: Record<string, unknown> }>>

@@ -18,7 +18,7 @@ const readRssMb = ({ pid }: ServiceProcess) =>
 const countDescriptors = ({ pid }: ServiceProcess) => readdirSync(`/proc/${pid}/fd`).length
 
 t.test(
-  `T32 E5 ${CONNECTION_COUNT} connections that send one byte a second do not delay /healthz by ${MAX_RESPONSE_MS} ms, and are gone when the time for a header is over`,
+  `T32 E5 ${CONNECTION_COUNT} connections that send a byte per second keep /healthz below ${MAX_RESPONSE_MS} ms and time out`,
   async (t) => {
     const service = await startServiceProcess(t)
     const [few, before] = [countDescriptors(service), readRssMb(service)]
@@ -62,31 +62,28 @@ t.test(
   }
 )
 
-t.test(
-  'T32 A body that comes a byte at a time is given up with 408, and the connection closed',
-  async (t) => {
-    const service = await startServiceProcess(t)
-    const { port } = new URL(service.url)
-    const text = await new Promise<string>((resolve) => {
-      let text = ''
-      const socket = connect(Number(port), '127.0.0.1', () => {
-        socket.write(
-          'POST /users HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n'
-        )
-      })
-      const timer = setInterval(() => {
-        socket.write(' ')
-      }, 1_000)
-      socket
-        .on('data', (chunk) => {
-          text += chunk.toString()
-        })
-        .on('error', () => {})
-        .on('close', () => {
-          clearInterval(timer)
-          resolve(text)
-        })
+t.test('T32 Answers 408 to a body sent byte by byte, and closes the connection', async (t) => {
+  const service = await startServiceProcess(t)
+  const { port } = new URL(service.url)
+  const text = await new Promise<string>((resolve) => {
+    let text = ''
+    const socket = connect(Number(port), '127.0.0.1', () => {
+      socket.write(
+        'POST /users HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n'
+      )
     })
-    t.match(text, /^HTTP\/1\.1 408 .*"code":"request_timeout"/s)
-  }
-)
+    const timer = setInterval(() => {
+      socket.write(' ')
+    }, 1_000)
+    socket
+      .on('data', (chunk) => {
+        text += chunk.toString()
+      })
+      .on('error', () => {})
+      .on('close', () => {
+        clearInterval(timer)
+        resolve(text)
+      })
+  })
+  t.match(text, /^HTTP\/1\.1 408 .*"code":"request_timeout"/s)
+})

@@ -20,7 +20,7 @@ const SUCCESS_EVENTS = [
 
 for (const product of ['jira', 'confluence']) {
   t.test(
-    `E6 A ${product} login leaves every event of the contract, with request id, provider, path and method`,
+    `E6 A ${product} login logs every event of the contract, with request id, provider, path and method`,
     async (t) => {
       const { app, lines } = await buildAppWithSandbox(t)
       const browser = new Browser(app)
@@ -95,7 +95,7 @@ for (const product of ['jira', 'confluence']) {
   )
 
   t.test(
-    `E6 A ${product} login that fails leaves one …_error with the stack, under the request's id`,
+    `E6 A failed ${product} login logs one …_error with the stack, under the request id`,
     async (t) => {
       const { app, lines } = await buildTestApp(t, buildSandboxEnv('http://127.0.0.1:9'))
       for (const [query, code] of [
@@ -129,7 +129,7 @@ for (const product of ['jira', 'confluence']) {
   )
 }
 
-t.test('E6 An unforeseen failure is one request_error with the stack', async (t) => {
+t.test('E6 An unexpected error logs one request_error with the stack', async (t) => {
   const { app, lines } = await buildTestApp(t)
   app.store.users.list = () => {
     throw new Error('boom')
@@ -153,7 +153,7 @@ t.test('E6 An unforeseen failure is one request_error with the stack', async (t)
   )
 })
 
-t.test('E6 Every request has exactly one closing line, whatever it ends in', async (t) => {
+t.test('E6 Logs exactly one closing line for every request, whatever its outcome', async (t) => {
   const { app, lines } = await buildTestApp(t)
   const requests = [
     '/',

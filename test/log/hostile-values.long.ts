@@ -185,7 +185,7 @@ function createRandomValue(depth = 0): unknown {
 }
 
 t.test(
-  `B11 E8 ${ROUND_COUNT} random things (seed ${randomSeed}, SEED repeats it): the logger never throws and writes one line of valid JSON, at most 16 KiB`,
+  `B11 E8 Logs ${ROUND_COUNT} random values (seed ${randomSeed}, SEED repeats it) as one line of JSON each, at most 16 KiB`,
   (t) => {
     const lines: string[] = []
     const { logger } = createLogger({
@@ -254,7 +254,7 @@ t.test(
 )
 
 t.test(
-  'E8 T19 Hostile values never make a second line, and a long line keeps what finds its neighbours',
+  'E8 T19 Hostile values never add a second line, and a truncated line keeps its identifying fields',
   (t) => {
     const lines: string[] = []
     const { logger } = createLogger({

@@ -46,44 +46,41 @@ function listSpellings(name: string): string[] {
   ]
 }
 
-t.test(
-  'B10 Every listed name is redacted as a key, in any spelling, depth and kind of value',
-  (t) => {
-    const { logger, last } = createCapturingLogger()
-    for (const name of SECRET_NAMES.flatMap(listSpellings)) {
-      const values: unknown[] = [
-        SECRET_VALUE,
-        [SECRET_VALUE],
-        { deep: SECRET_VALUE },
-        [[{ deep: [SECRET_VALUE] }]],
-        { toJSON: () => SECRET_VALUE },
-        Object.assign(Object.create(null), { a: SECRET_VALUE })
+t.test('B10 Redacts every listed name as a key, in any spelling, depth and kind of value', (t) => {
+  const { logger, last } = createCapturingLogger()
+  for (const name of SECRET_NAMES.flatMap(listSpellings)) {
+    const values: unknown[] = [
+      SECRET_VALUE,
+      [SECRET_VALUE],
+      { deep: SECRET_VALUE },
+      [[{ deep: [SECRET_VALUE] }]],
+      { toJSON: () => SECRET_VALUE },
+      Object.assign(Object.create(null), { a: SECRET_VALUE })
+    ]
+    for (const value of values) {
+      const shapes: object[] = [
+        { [name]: value },
+        { a: { [name]: value } },
+        { a: [{ b: { c: [{ [name]: value }] } }] },
+        { query_params: { [name]: value } },
+        { headers: { [name]: value } },
+        { err: Object.assign(new Error('x'), { [name]: value }) },
+        { err: new Error('x', { cause: { [name]: value } }) },
+        { list: [1, [2, [{ [name]: value }]]] },
+        new Map([[name, value]])
       ]
-      for (const value of values) {
-        const shapes: object[] = [
-          { [name]: value },
-          { a: { [name]: value } },
-          { a: [{ b: { c: [{ [name]: value }] } }] },
-          { query_params: { [name]: value } },
-          { headers: { [name]: value } },
-          { err: Object.assign(new Error('x'), { [name]: value }) },
-          { err: new Error('x', { cause: { [name]: value } }) },
-          { list: [1, [2, [{ [name]: value }]]] },
-          new Map([[name, value]])
-        ]
-        for (const shape of shapes) {
-          logger.info(shape)
-          t.notOk(last().includes(SECRET_VALUE), `${name} in ${last().slice(90, 200)}`)
-        }
+      for (const shape of shapes) {
+        logger.info(shape)
+        t.notOk(last().includes(SECRET_VALUE), `${name} in ${last().slice(90, 200)}`)
       }
-      logger.child({ [name]: SECRET_VALUE }).info('child')
-      t.notOk(last().includes(SECRET_VALUE), `${name} in a child's bindings`)
     }
-    t.end()
+    logger.child({ [name]: SECRET_VALUE }).info('child')
+    t.notOk(last().includes(SECRET_VALUE), `${name} in a child's bindings`)
   }
-)
+  t.end()
+})
 
-t.test('B10 Every listed name is redacted inside URLs and text', (t) => {
+t.test('B10 Redacts every listed name inside URLs and text', (t) => {
   const { logger, last } = createCapturingLogger()
   for (const name of SECRET_NAMES) {
     for (const written of listSpellings(name)) {
@@ -135,7 +132,7 @@ t.test('B10 Every listed name is redacted inside URLs and text', (t) => {
   t.end()
 })
 
-t.test('B10 Credentials and tokens are known by their form', (t) => {
+t.test('B10 Redacts credentials and tokens by their format', (t) => {
   const { logger, last } = createCapturingLogger()
   const jwt = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.pl4nted-signature_x'
   for (const text of [
@@ -156,7 +153,7 @@ t.test('B10 Credentials and tokens are known by their form', (t) => {
   t.end()
 })
 
-t.test('B10 A hidden value is found in every form a line might carry', (t) => {
+t.test('B10 Redacts a configured secret in every encoding a line might contain', (t) => {
   const { logger, hide, last } = createCapturingLogger()
   const secret = 'ab+/="\\cd\u00e9 planted secret'
   hide(secret)
@@ -178,7 +175,7 @@ t.test('B10 A hidden value is found in every form a line might carry', (t) => {
   t.end()
 })
 
-t.test('What is not secret stays readable', (t) => {
+t.test('Leaves values that are not secret readable', (t) => {
   const { logger, last } = createCapturingLogger()
   logger.info(
     {
@@ -208,55 +205,59 @@ t.test('What is not secret stays readable', (t) => {
   t.end()
 })
 
+t.test('LOG_LEVEL accepts the names of the original and of pino, in any case', async (t) => {
+  for (const [configuredLevel, level] of Object.entries({
+    DEBUG: 'debug',
+    debug: 'debug',
+    Info: 'info',
+    INFO: 'info',
+    warning: 'warn',
+    WARN: 'warn',
+    Error: 'error',
+    CRITICAL: 'fatal',
+    critical: 'fatal',
+    fatal: 'fatal',
+    trace: 'trace',
+    SILENT: 'silent',
+    ' info ': 'info'
+  })) {
+    const { app } = await buildTestApp(t, { LOG_LEVEL: configuredLevel })
+    t.equal(app.log.level, level, configuredLevel)
+  }
+  const { app, lines } = await buildTestApp(t, { LOG_LEVEL: 'warning' })
+  await app.inject('/users')
+  t.same(lines(), [], 'an ordinary request says nothing above INFO')
+})
+
 t.test(
-  "LOG_LEVEL is taken in any case of letters, in the original's words and in pino's",
-  async (t) => {
-    for (const [configuredLevel, level] of Object.entries({
-      DEBUG: 'debug',
-      debug: 'debug',
-      Info: 'info',
-      INFO: 'info',
-      warning: 'warn',
-      WARN: 'warn',
-      Error: 'error',
-      CRITICAL: 'fatal',
-      critical: 'fatal',
-      fatal: 'fatal',
-      trace: 'trace',
-      SILENT: 'silent',
-      ' info ': 'info'
-    })) {
-      const { app } = await buildTestApp(t, { LOG_LEVEL: configuredLevel })
-      t.equal(app.log.level, level, configuredLevel)
+  'A parameter whose name and value imitate a secret in prose keeps the line valid JSON',
+  (t) => {
+    const lines: string[] = []
+    const { logger } = createLogger({
+      write: (line) => {
+        lines.push(line)
+      }
+    })
+    for (const name of ['refresh_token:', 'id_token: ', 'client_secret:"', "access_token:'", 'a']) {
+      for (const value of [
+        '1',
+        'id_token: ',
+        ['refresh_token:', 'x'],
+        '"refresh_token: "',
+        '\u0001'.repeat(1_900)
+      ]) {
+        logger.info({
+          event: 'probe',
+          query_params: {
+            [name]: value,
+            more: '\u0001'.repeat(1_900),
+            again: '\u0001'.repeat(1_900)
+          }
+        })
+      }
     }
-    const { app, lines } = await buildTestApp(t, { LOG_LEVEL: 'warning' })
-    await app.inject('/users')
-    t.same(lines(), [], 'an ordinary request says nothing above INFO')
+    t.equal(lines.length, 25)
+    for (const line of lines) t.match(JSON.parse(line), { event: 'probe' })
+    t.end()
   }
 )
-
-t.test('A parameter whose name and value imitate a secret in prose never breaks the line', (t) => {
-  const lines: string[] = []
-  const { logger } = createLogger({
-    write: (line) => {
-      lines.push(line)
-    }
-  })
-  for (const name of ['refresh_token:', 'id_token: ', 'client_secret:"', "access_token:'", 'a']) {
-    for (const value of [
-      '1',
-      'id_token: ',
-      ['refresh_token:', 'x'],
-      '"refresh_token: "',
-      '\u0001'.repeat(1_900)
-    ]) {
-      logger.info({
-        event: 'probe',
-        query_params: { [name]: value, more: '\u0001'.repeat(1_900), again: '\u0001'.repeat(1_900) }
-      })
-    }
-  }
-  t.equal(lines.length, 25)
-  for (const line of lines) t.match(JSON.parse(line), { event: 'probe' })
-  t.end()
-})

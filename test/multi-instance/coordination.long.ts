@@ -17,7 +17,7 @@ const TINY_SANDBOX = { sizes: { projects: 3, issues: 20, spaces: 3, pages: 40 } 
 const server = await startDatabaseServer(t)
 
 t.test(
-  'D13 Eight instances that start at once on an empty database: one migration, eight healthy',
+  'D13 Eight instances that start together on an empty database migrate once and become healthy',
   async (t) => {
     const fixture = await createClusterFixture(t, server)
     const services = await fixture.startServices(8)
@@ -34,7 +34,7 @@ t.test(
 )
 
 t.test(
-  `A10 ${pickByScale(80, 200)} requests that need a refresh, over four instances: one exchange, all are served`,
+  `A10 ${pickByScale(80, 200)} requests that need a refresh cause one exchange across four instances`,
   async (t) => {
     const fixture = await createClusterFixture(t, server, { sandbox: TINY_SANDBOX })
     await connect(t, fixture, 'jira')
@@ -69,7 +69,7 @@ t.test(
   }
 )
 
-t.test('A hundred requests to sync one owner, over four instances: one run', async (t) => {
+t.test('A hundred sync requests for one owner through four instances start one run', async (t) => {
   const fixture = await createClusterFixture(t, server, { sandbox: TINY_SANDBOX })
   await connect(t, fixture, 'jira')
   const services = await fixture.startServices(4)
@@ -101,54 +101,51 @@ t.test('A hundred requests to sync one owner, over four instances: one run', asy
   )
 })
 
-t.test(
-  'A login that starts, is approved and ends at different instances works; no instance is sticky',
-  async (t) => {
-    const front = await startLoadBalancer(t)
-    const fixture = await createClusterFixture(t, server, {
-      env: {
-        APP_ENV: 'development',
-        PUBLIC_URL: front.url,
-        JIRA_OAUTH_REDIRECT_URI: `${front.url}/auth/jira/callback`,
-        CONFLUENCE_OAUTH_REDIRECT_URI: `${front.url}/auth/confluence/callback`,
-        APP_FRONTEND_URL: ''
-      }
-    })
-    const services = await fixture.startServices(3)
-    front.targets.push(...services)
-    const visitor = new HttpBrowser()
-    for (const product of ['jira', 'confluence'] as const) {
-      const { status, url, body } = await visitor.connect(front.url, product)
-      t.match(
-        { status, url },
-        { status: 200, url: /status=success/ },
-        `${product} ${body.slice(0, 200)}`
+t.test('A login can start, be approved and end at different instances', async (t) => {
+  const front = await startLoadBalancer(t)
+  const fixture = await createClusterFixture(t, server, {
+    env: {
+      APP_ENV: 'development',
+      PUBLIC_URL: front.url,
+      JIRA_OAUTH_REDIRECT_URI: `${front.url}/auth/jira/callback`,
+      CONFLUENCE_OAUTH_REDIRECT_URI: `${front.url}/auth/confluence/callback`,
+      APP_FRONTEND_URL: ''
+    }
+  })
+  const services = await fixture.startServices(3)
+  front.targets.push(...services)
+  const visitor = new HttpBrowser()
+  for (const product of ['jira', 'confluence'] as const) {
+    const { status, url, body } = await visitor.connect(front.url, product)
+    t.match(
+      { status, url },
+      { status: 200, url: /status=success/ },
+      `${product} ${body.slice(0, 200)}`
+    )
+    const run = await waitFor(async () => {
+      const { body } = await getJson(
+        front.url,
+        `/integrations/${product}/sync/runs/${product === 'jira' ? 1 : 2}`
       )
-      const run = await waitFor(async () => {
-        const { body } = await getJson(
-          front.url,
-          `/integrations/${product}/sync/runs/${product === 'jira' ? 1 : 2}`
-        )
-        return ['succeeded', 'failed', 'partial'].includes(body.state as string) && body
-      })
-      t.match(run, { state: 'succeeded' })
-    }
-    for (const { url } of services) {
-      t.match((await getJson(url, '/jira/projects/1?limit=1')).body, [{ owner_id: 1 }])
-      t.match(await postJson(url, '/users/1/connections/jira/check'), {
-        status: 200,
-        body: { state: 'active' }
-      })
-    }
-    await services[0]?.stop('SIGKILL')
-    front.targets.splice(0, 1)
-    const { status, url } = await new HttpBrowser().connect(front.url, 'jira')
-    t.match({ status, url }, { status: 200, url: /status=success/ }, 'logins go on without one')
+      return ['succeeded', 'failed', 'partial'].includes(body.state as string) && body
+    })
+    t.match(run, { state: 'succeeded' })
   }
-)
+  for (const { url } of services) {
+    t.match((await getJson(url, '/jira/projects/1?limit=1')).body, [{ owner_id: 1 }])
+    t.match(await postJson(url, '/users/1/connections/jira/check'), {
+      status: 200,
+      body: { state: 'active' }
+    })
+  }
+  await services[0]?.stop('SIGKILL')
+  front.targets.splice(0, 1)
+  const { status, url } = await new HttpBrowser().connect(front.url, 'jira')
+  t.match({ status, url }, { status: 200, url: /status=success/ }, 'logins go on without one')
+})
 
 t.test(
-  'E1 Instances that are restarted one after the other under load refuse nobody who asks one that is there, and a copy goes on',
+  'E1 A rolling restart under load fails no request to a running instance, and a sync continues',
   async (t) => {
     const fixture = await createClusterFixture(t, server, {
       sandbox: { sizes: { projects: 3, issues: 3, spaces: 3, pages: 4_000 } }
@@ -190,61 +187,55 @@ t.test(
   }
 )
 
-t.test(
-  'Progress is told and a run is cancelled by an instance that does not work at it',
-  async (t) => {
-    const fixture = await createClusterFixture(t, server, {
-      sandbox: { sizes: { projects: 3, issues: 3, spaces: 3, pages: 3_000 } }
-    })
-    await connect(t, fixture, 'confluence', async () => {})
-    const working = await fixture.startService()
-    const other = await fixture.startService({ SYNC_CONCURRENCY: '1' })
-    await waitFor(
-      async () =>
-        (
-          await fixture.query(
-            'select count(*)::int as count from runs where active_key is not null'
-          )
-        )[0].count === 0
-    )
-    await fixture.sandbox.admin('faults', {
-      kind: 'delay',
-      match: { path: '/wiki/api/v2/pages' },
-      times: 50,
-      delay_ms: 300
-    })
-    const { body: run } = await postJson(
-      working.url,
-      '/integrations/confluence/sync?owner_id=1&mode=full'
-    )
-    await waitFor(
-      async () =>
-        (await fixture.query('select state from runs where id = $1', [run.id]))[0].state ===
-        'running'
-    )
-    const stream = await fetch(
-      `${other.url}/integrations/confluence/sync/runs/${run.id as number}/events`
-    )
-    t.equal(stream.status, 200)
-    let output = ''
-    const reading = (async () => {
-      for await (const chunk of stream.body ?? []) output += Buffer.from(chunk).toString()
-    })()
-    await waitFor(async () => /event: progress/.test(output))
-    t.match(
-      await getJson(other.url, `/integrations/confluence/sync/runs/${run.id as number}`, {
-        method: 'DELETE'
-      }),
-      { body: { state: 'cancelled' } }
-    )
-    await reading
-    t.match(output, /event: end\ndata: .*"cancelled"/)
-    const { calls } = (await fixture.query('select calls from runs where id = $1', [run.id]))[0]
-    await new Promise((resolve) => setTimeout(resolve, 1_200))
-    t.equal(
-      (await fixture.query('select calls from runs where id = $1', [run.id]))[0].calls,
-      calls,
-      'who worked at it has stopped'
-    )
-  }
-)
+t.test('Any instance reports progress and cancels a run of another instance', async (t) => {
+  const fixture = await createClusterFixture(t, server, {
+    sandbox: { sizes: { projects: 3, issues: 3, spaces: 3, pages: 3_000 } }
+  })
+  await connect(t, fixture, 'confluence', async () => {})
+  const working = await fixture.startService()
+  const other = await fixture.startService({ SYNC_CONCURRENCY: '1' })
+  await waitFor(
+    async () =>
+      (
+        await fixture.query('select count(*)::int as count from runs where active_key is not null')
+      )[0].count === 0
+  )
+  await fixture.sandbox.admin('faults', {
+    kind: 'delay',
+    match: { path: '/wiki/api/v2/pages' },
+    times: 50,
+    delay_ms: 300
+  })
+  const { body: run } = await postJson(
+    working.url,
+    '/integrations/confluence/sync?owner_id=1&mode=full'
+  )
+  await waitFor(
+    async () =>
+      (await fixture.query('select state from runs where id = $1', [run.id]))[0].state === 'running'
+  )
+  const stream = await fetch(
+    `${other.url}/integrations/confluence/sync/runs/${run.id as number}/events`
+  )
+  t.equal(stream.status, 200)
+  let output = ''
+  const reading = (async () => {
+    for await (const chunk of stream.body ?? []) output += Buffer.from(chunk).toString()
+  })()
+  await waitFor(async () => /event: progress/.test(output))
+  t.match(
+    await getJson(other.url, `/integrations/confluence/sync/runs/${run.id as number}`, {
+      method: 'DELETE'
+    }),
+    { body: { state: 'cancelled' } }
+  )
+  await reading
+  t.match(output, /event: end\ndata: .*"cancelled"/)
+  const { calls } = (await fixture.query('select calls from runs where id = $1', [run.id]))[0]
+  await new Promise((resolve) => setTimeout(resolve, 1_200))
+  t.equal(
+    (await fixture.query('select calls from runs where id = $1', [run.id]))[0].calls,
+    calls,
+    'who worked at it has stopped'
+  )
+})

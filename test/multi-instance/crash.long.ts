@@ -15,7 +15,7 @@ const PAGE_LIST_PATH = '/wiki/api/v2/pages'
 const server = await startDatabaseServer(t)
 
 t.test(
-  `D9 A12 Of two instances the one that copies ${PAGE_COUNT} pages is killed or frozen, ${KILL_COUNT} times: the other one ends the run, and the table is the same`,
+  `D9 A12 The other instance finishes the run when its worker is killed or frozen, ${KILL_COUNT} times over ${PAGE_COUNT} pages`,
   async (t) => {
     const chosen = chooseSeed()
     t.comment(`SEED=${chosen}`)

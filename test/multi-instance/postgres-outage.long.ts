@@ -151,7 +151,7 @@ async function assertInterruption(
 }
 
 t.test(
-  `D7 PostgreSQL is stopped for ${OUTAGE_MS} ms under load: 503 meanwhile, nothing acknowledged is lost, healthy by itself`,
+  `D7 Returns 503 while PostgreSQL is stopped for ${OUTAGE_MS} ms, loses no acknowledged write, and recovers`,
   async (t) => {
     const service = await (await createClusterFixture(t, server)).startService()
     await assertInterruption(
@@ -167,7 +167,7 @@ t.test(
   }
 )
 
-t.test(`D7 PostgreSQL crashes and comes back ${OUTAGE_MS} ms later`, async (t) => {
+t.test(`D7 Recovers from a PostgreSQL crash of ${OUTAGE_MS} ms`, async (t) => {
   const service = await (await createClusterFixture(t, server)).startService()
   await assertInterruption(
     t,
@@ -182,7 +182,7 @@ t.test(`D7 PostgreSQL crashes and comes back ${OUTAGE_MS} ms later`, async (t) =
 })
 
 t.test(
-  `D7 PostgreSQL says nothing any more for ${OUTAGE_MS} ms, on connections that stay open`,
+  `D7 Recovers when PostgreSQL stops responding on open connections for ${OUTAGE_MS} ms`,
   async (t) => {
     const proxyServer = await createTcpProxy(t)
     const service = await (
@@ -204,7 +204,7 @@ t.test(
 )
 
 t.test(
-  'D7 A failover to another address is followed, and connections to the old one are not used any more',
+  'D7 Follows a failover to another address and drops connections to the old one',
   async (t) => {
     const way = await createTcpProxy(t)
     const service = await (
@@ -225,7 +225,7 @@ t.test(
   }
 )
 
-t.test('D7 All connections are ended on the server: the next requests are served', async (t) => {
+t.test('D7 Serves the next requests after the server closes all connections', async (t) => {
   const { url, query, ...fixture } = await createClusterFixture(t, server)
   const service = await fixture.startService()
   await postJson(service.url, '/users', { email: 'a@example.com' })
@@ -248,7 +248,7 @@ t.test('D7 All connections are ended on the server: the next requests are served
 })
 
 t.test(
-  'D7 A pool that is exhausted says so within its patience, and everybody is served again afterwards',
+  'D7 Reports an exhausted pool within the timeout, and serves all requests afterwards',
   async (t) => {
     const fixture = await createClusterFixture(t, server)
     const service = await fixture.startService({ DB_POOL_SIZE: '2' })
@@ -273,7 +273,7 @@ t.test(
   }
 )
 
-t.test('A run waits while the database is gone, and ends by itself', async (t) => {
+t.test('A run waits during a database outage and then completes', async (t) => {
   const fixture = await createClusterFixture(t, server, {
     sandbox: { sizes: { projects: 1, issues: 1, spaces: 5, pages: 6_000 } }
   })

@@ -7,7 +7,7 @@ const CALL_COUNT = 1_000
 const server = await startDatabaseServer(t)
 
 t.test(
-  `C10 ${CALL_COUNT} calls of one address over four instances: as many as the limit are answered, within a tenth, and the others told when to come again`,
+  `C10 Four instances answer as many of ${CALL_COUNT} calls from one address as the limit allows, within 10 %`,
   async (t) => {
     const fixture = await createClusterFixture(t, server, {
       env: { ...NO_RATE_LIMITS, RATE_LIMIT: String(LIMIT), LOG_LEVEL: 'INFO' }
@@ -36,7 +36,7 @@ t.test(
 )
 
 t.test(
-  'C10 While the database is away nobody is limited, and nothing hangs: the routes themselves say 503',
+  'C10 Limits nothing during a database outage; the routes return 503 without delay',
   async (t) => {
     const fixture = await createClusterFixture(t, server, {
       env: {

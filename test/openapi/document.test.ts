@@ -24,7 +24,7 @@ async function listDocumentOperations(
   return { document, operations }
 }
 
-t.test('Every operation has an id of its own in camel case', async (t) => {
+t.test('Every operation has a unique camelCase id', async (t) => {
   const { operations } = await listDocumentOperations(t)
   const ids = operations.map(({ operationId }) => operationId as string)
   for (const id of ids) t.match(id, /^[a-z]+([A-Z][A-Za-z]+)+$/)

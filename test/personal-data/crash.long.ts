@@ -17,7 +17,7 @@ import { startSandbox } from '../sandbox/helper.ts'
 const REPORT_SCOPE = 'report:personal-data'
 
 t.test(
-  'A process that is killed in the middle of a report tells of nobody twice when it is back, and leaves nobody out',
+  'A process killed during a report resumes without reporting an account twice or missing one',
   { timeout: 120_000 },
   async (t) => {
     const sandbox = await startSandbox(t, {

@@ -24,7 +24,7 @@ async function readAllPages(
 }
 
 t.test(
-  'The export of a person holds what the lists of each thing say, and only theirs',
+  'An export contains what the lists of that user return, and nothing of other users',
   async (t) => {
     const { app, person, asAdmin } = await startServiceWithPeople(t, {
       sandbox: { ...SMALL_SANDBOX, sizes: { projects: 3, issues: 700, spaces: 2, pages: 250 } }
@@ -164,7 +164,7 @@ t.test(
 )
 
 t.test(
-  'B10 T25 No token, ciphertext, hash or key of the service is in an export, in any form',
+  'B10 T25 An export contains no token, ciphertext, hash or key of the service, in any form',
   async (t) => {
     const url = await ensureDatabase(t, join(createTempFolder(t), 'canary.db'))
     const {
@@ -245,7 +245,7 @@ async function createLargeUser(t: Test, pages: number, bytes: number): Promise<s
 }
 
 t.test(
-  'An export of 10,000 pages is sent as it is read: memory does not grow with it, however slow the reader is',
+  'Streams an export of 10,000 pages with bounded memory, however slowly the client reads',
   { timeout: 120_000 },
   async (t) => {
     const [PAGES, BYTES] = [10_000, pickByScale(12_000, 45_000)]
@@ -284,7 +284,7 @@ t.test(
 )
 
 t.test(
-  'An export that the database fails is cut, so that nobody takes half of it for the whole',
+  'Aborts the response when the database fails, so that a partial export is not taken for a complete one',
   async (t) => {
     const url = await createLargeUser(t, 3_000, 10_000)
     const { app, lines } = await buildTestApp(t, { INTEGRATION_DB_URL: url })
@@ -320,7 +320,7 @@ t.test(
   }
 )
 
-t.test('A service that stops does not wait for a reader of a long export: it is cut', async (t) => {
+t.test('Aborts a long export on shutdown instead of waiting for a slow client', async (t) => {
   const { app } = await buildTestApp(t, {
     INTEGRATION_DB_URL: await createLargeUser(t, 3_000, 10_000)
   })

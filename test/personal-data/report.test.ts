@@ -74,7 +74,7 @@ async function connectTwoAccounts(
   }
 }
 
-t.test('Logins ask for the right to report accounts only where the setting is on', async (t) => {
+t.test('Logins request the reporting scope only if reporting is enabled', async (t) => {
   for (const [env, asks] of [
     [{}, false],
     [REPORTING_ENV, true]
@@ -87,7 +87,7 @@ t.test('Logins ask for the right to report accounts only where the setting is on
   }
 })
 
-t.test('Each account is told of once in a cycle, 90 at a time', async (t) => {
+t.test('Reports each account once per cycle, in batches of 90', async (t) => {
   const running = await connectTwoAccounts(t, { more: 200 })
   const {
     reportedAccounts,
@@ -112,7 +112,7 @@ t.test('Each account is told of once in a cycle, 90 at a time', async (t) => {
 })
 
 t.test(
-  'B13 An account that was closed is erased: its connection, tokens, copies and id; everybody else stays',
+  'B13 Erases the connection, tokens, copies and id of a closed account, and of no other account',
   async (t) => {
     const running = await connectTwoAccounts(t)
     const { url, dana, sam, runReport, sandbox, app } = running
@@ -135,57 +135,51 @@ t.test(
   }
 )
 
-t.test(
-  'Of an account whose profile was changed everything is read anew with the next copy',
-  async (t) => {
-    const running = await connectTwoAccounts(t)
-    running.advanceTime(1_000)
-    await running.sandbox.admin('account', { account_id: 'sam', status: 'updated' })
-    await running.runReport()
-    const runs = async (user: number) => {
-      const { id } = (
-        await running.app.inject({
-          method: 'POST',
-          url: `/integrations/jira/sync?owner_id=${user}`
-        })
-      ).json()
-      return (await waitForRun(running.app, 'jira', id as number)).counts.seen as number
-    }
-    t.match(filterEvents(running, 'personal_data_reported'), [{ closed: 0, updated: 1 }])
-    t.ok((await runs(2)) >= 2, 'project and issue')
-    t.equal((await listConnections(running, 2)).length, 1)
-  }
-)
-
-t.test(
-  'Where no connection may report, that is said once, and it goes on once one may',
-  async (t) => {
-    const running = await connectTwoAccounts(t, { env: {} })
-    const { app, sandbox, url, runReport, reportedAccounts } = running
-    for (let hour = 0; hour < 3; hour++) {
-      await runReport()
-      running.advanceTime(3_700_000)
-    }
-    t.equal(reportedAccounts.length, 0)
-    t.equal(filterEvents(running, 'privacy_report_not_permitted').length, 1)
-    await app.close()
-    const now = () => sandbox.state.now()
-    const again = await buildTestApp(
-      t,
-      { ...buildSandboxEnv(sandbox.url), ...REPORTING_ENV, INTEGRATION_DB_URL: url },
-      now
-    )
-    const browser = new Browser(again.app)
-    await browser.open(
-      await browser.consent('jira', {
-        query: '&state=email:sam@example.com',
-        extra: '&sandbox_account=sam'
+t.test('Reads everything again in the next sync after a profile changed', async (t) => {
+  const running = await connectTwoAccounts(t)
+  running.advanceTime(1_000)
+  await running.sandbox.admin('account', { account_id: 'sam', status: 'updated' })
+  await running.runReport()
+  const runs = async (user: number) => {
+    const { id } = (
+      await running.app.inject({
+        method: 'POST',
+        url: `/integrations/jira/sync?owner_id=${user}`
       })
-    )
-    await again.app.personalDataReporter.runNow()
-    t.equal(reportedAccounts.length, 2)
+    ).json()
+    return (await waitForRun(running.app, 'jira', id as number)).counts.seen as number
   }
-)
+  t.match(filterEvents(running, 'personal_data_reported'), [{ closed: 0, updated: 1 }])
+  t.ok((await runs(2)) >= 2, 'project and issue')
+  t.equal((await listConnections(running, 2)).length, 1)
+})
+
+t.test('Logs once that no connection may report, and resumes when one may', async (t) => {
+  const running = await connectTwoAccounts(t, { env: {} })
+  const { app, sandbox, url, runReport, reportedAccounts } = running
+  for (let hour = 0; hour < 3; hour++) {
+    await runReport()
+    running.advanceTime(3_700_000)
+  }
+  t.equal(reportedAccounts.length, 0)
+  t.equal(filterEvents(running, 'privacy_report_not_permitted').length, 1)
+  await app.close()
+  const now = () => sandbox.state.now()
+  const again = await buildTestApp(
+    t,
+    { ...buildSandboxEnv(sandbox.url), ...REPORTING_ENV, INTEGRATION_DB_URL: url },
+    now
+  )
+  const browser = new Browser(again.app)
+  await browser.open(
+    await browser.consent('jira', {
+      query: '&state=email:sam@example.com',
+      extra: '&sandbox_account=sam'
+    })
+  )
+  await again.app.personalDataReporter.runNow()
+  t.equal(reportedAccounts.length, 2)
+})
 
 for (const [title, fault, waitMs] of [
   [
@@ -199,7 +193,7 @@ for (const [title, fault, waitMs] of [
   ['no JSON', { kind: 'garbage' }, 3_601_000]
 ] as const) {
   t.test(
-    `${title} in the middle of a cycle waits as long as it should, and goes on where it was`,
+    `${title} during a cycle delays it as long as requested, then it resumes where it stopped`,
     async (t) => {
       const running = await connectTwoAccounts(t, { more: 150 })
       const { reportedAccounts, runReport, sandbox } = running
@@ -225,7 +219,7 @@ for (const [title, fault, waitMs] of [
   )
 }
 
-t.test('Two instances tell of each account once', async (t) => {
+t.test('Two instances report each account once', async (t) => {
   const running = await connectTwoAccounts(t, { more: 200 })
   const { url, sandbox, reportedAccounts, runReport } = running
   const other = await buildTestApp(t, {
@@ -246,7 +240,7 @@ t.test('Two instances tell of each account once', async (t) => {
 })
 
 t.test(
-  'The sandbox takes 1 to 90 accounts of an app that may report, and says which were closed or changed',
+  'The sandbox accepts 1 to 90 accounts from an authorized app, and returns the closed and changed ones',
   async (t) => {
     const sandbox = await startSandbox(t)
     const now = new Date().toISOString()

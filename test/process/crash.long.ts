@@ -19,7 +19,7 @@ interface ProjectRow {
 }
 
 t.test(
-  `D1 Killed in the middle of ${UPSERT_COUNT} upserts at once, ${KILL_COUNT} times, the service has every row that it acknowledged, none twice, in a sound database`,
+  `D1 Keeps every acknowledged row once after ${KILL_COUNT} kills during ${UPSERT_COUNT} concurrent upserts, in an intact database`,
   { timeout: 1_800_000 },
   async (t) => {
     const cwd = createTempFolder(t)

@@ -43,7 +43,7 @@ t.teardown(() => insecureAgent.close())
 
 for (const proxy of PROXY_SETUPS) {
   t.test(
-    `Behind an https proxy that ${proxy.title}, a browser logs in to both products`,
+    `Behind an https proxy that ${proxy.title}, a browser connects both products`,
     async (t) => {
       const target = { port: 0 }
       const origin = await startHttpsProxy(t, proxy, target)
@@ -79,7 +79,7 @@ for (const proxy of PROXY_SETUPS) {
 }
 
 t.test(
-  'C11 The flow cookie is __Host-, Secure, HttpOnly and Lax wherever browsers come by https',
+  'C11 The login cookie is __Host-, Secure, HttpOnly and SameSite=Lax when browsers use https',
   async (t) => {
     const { app } = await buildTestApp(t, { PUBLIC_URL: 'https://connector.example' })
     const { headers } = await app.inject('/auth/jira/login?redirect=true')

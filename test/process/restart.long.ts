@@ -42,7 +42,7 @@ for (const [signal, title] of [
   ['SIGKILL', 'killed']
 ] as const) {
   t.test(
-    `A run during which the service is ${title} goes on after a restart, with what it had`,
+    `A run continues from its checkpoint after the service is ${title} and restarted`,
     async (t) => {
       const cwd = createTempFolder(t)
       const database = await ensureDatabase(t, `${cwd}/integration.db`)
@@ -98,7 +98,7 @@ for (const [signal, title] of [
   )
 }
 
-t.test('A key made in development opens what was sealed with it after a restart', async (t) => {
+t.test('A generated development key decrypts after a restart', async (t) => {
   const cwd = createTempFolder(t)
   const sandbox = await startSandbox(t, { clients: [ONE_SITE_CLIENT] })
   const first = await startServiceProcess(t, { cwd, env: buildClientEnv(sandbox.url) })
@@ -113,32 +113,29 @@ t.test('A key made in development opens what was sealed with it after a restart'
   t.match(run, { state: 'succeeded' })
 })
 
-t.test(
-  'A second start by mistake, on the same port, leaves the run of the first one alone',
-  async (t) => {
-    const cwd = createTempFolder(t)
-    const sandbox = await startSandbox(t, { clients: [ONE_SITE_CLIENT] })
-    await sandbox.admin('faults', {
-      kind: 'delay',
-      delay_ms: 2_000,
-      match: { path: 'project/search' },
-      times: 1
-    })
-    const first = await startServiceProcess(t, { cwd, env: buildClientEnv(sandbox.url) })
-    await connectJira(first.url)
-    await t.rejects(
-      startServiceProcess(t, {
-        cwd,
-        env: { ...buildClientEnv(sandbox.url), PORT: new URL(first.url).port }
-      }),
-      /ended with 1.*port is already in use/s
-    )
-    t.match(await waitForRunEnd(first.url), { state: 'succeeded' })
-  }
-)
+t.test('A second process on the same port does not disturb the run of the first', async (t) => {
+  const cwd = createTempFolder(t)
+  const sandbox = await startSandbox(t, { clients: [ONE_SITE_CLIENT] })
+  await sandbox.admin('faults', {
+    kind: 'delay',
+    delay_ms: 2_000,
+    match: { path: 'project/search' },
+    times: 1
+  })
+  const first = await startServiceProcess(t, { cwd, env: buildClientEnv(sandbox.url) })
+  await connectJira(first.url)
+  await t.rejects(
+    startServiceProcess(t, {
+      cwd,
+      env: { ...buildClientEnv(sandbox.url), PORT: new URL(first.url).port }
+    }),
+    /ended with 1.*port is already in use/s
+  )
+  t.match(await waitForRunEnd(first.url), { state: 'succeeded' })
+})
 
 t.test(
-  'E1 A service that is asked to stop says so first, answers what is under way, and ends with 0 although connections are kept alive',
+  'E1 On SIGTERM reports that it stops, finishes open requests, and exits with 0 despite keep-alive connections',
   async (t) => {
     const sandbox = await startSandbox(t, { clients: [ONE_SITE_CLIENT] })
     await sandbox.admin('faults', {
@@ -171,7 +168,7 @@ t.test(
   }
 )
 
-t.test('T39 In production nothing of the sandbox answers', async (t) => {
+t.test('T39 Production serves no sandbox route', async (t) => {
   const service = await startServiceProcess(t, {
     env: { APP_ENV: 'production', HOST: '127.0.0.1', VAULT_KEYS: generateKeyEntry('k') }
   })

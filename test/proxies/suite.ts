@@ -22,7 +22,7 @@ const SPLIT_BY_PROXY: Record<keyof typeof PROXIES, readonly string[]> = {
 /** What is promised behind each proxy. */
 export function defineProxySuite(proxy: keyof typeof PROXIES): void {
   t.test(
-    `C9 T15 ${RAW_STREAMS.length} streams of bytes through ${proxy}: no second request, nothing left open, and nobody else gets an answer that is not theirs`,
+    `C9 T15 ${RAW_STREAMS.length} raw streams through ${proxy} smuggle no request, leave no connection open, and reach no other client`,
     async (t) => {
       const service = await startServiceProcess(t, {
         env: { APP_ENV: 'test', VAULT_KEYS: VAULT_KEY, LOG_LEVEL: 'DEBUG' }
@@ -82,7 +82,7 @@ export function defineProxySuite(proxy: keyof typeof PROXIES): void {
     }
   )
 
-  t.test(`C9 Who is slow through ${proxy} is not waited for longer than a minute`, async (t) => {
+  t.test(`C9 Closes slow connections through ${proxy} within a minute`, async (t) => {
     const service = await startServiceProcess(t, {
       env: { APP_ENV: 'test', VAULT_KEYS: VAULT_KEY, LOG_LEVEL: 'INFO' }
     })
@@ -106,7 +106,7 @@ export function defineProxySuite(proxy: keyof typeof PROXIES): void {
   })
 
   t.test(
-    `Through ${proxy} a person connects, and a caller who says to come from elsewhere is known by the address that the proxy has seen`,
+    `Connects a person through ${proxy}, and identifies callers by the address that the proxy saw`,
     async (t) => {
       const port = await findFreePort()
       const service = await startServiceProcess(t, {

@@ -89,7 +89,7 @@ const checkConnection = async ({ app }: TestService, owner: number) =>
   await app.inject({ method: 'POST', url: `/users/${owner}/connections/jira/check` })
 
 t.test(
-  `T37 ${OWNER_COUNT} people on two sites, one of which is out of calls: nobody calls there before the hour, the other site is not delayed, and then all succeed by themselves`,
+  `T37 With ${OWNER_COUNT} people and one of two sites out of points: no call there before the hour, no delay elsewhere, then success`,
   async (t) => {
     const service = await startListeningService(t)
     const { state, admin } = service.sandbox
@@ -168,7 +168,7 @@ t.test(
   }
 )
 
-t.test('A burst on one endpoint of a site holds nothing but that endpoint', async (t) => {
+t.test('A burst refusal on one endpoint delays only that endpoint', async (t) => {
   const service = await startListeningService(t)
   const [ada, bob] = [
     await connectPerson(service, 0, 'acme'),
@@ -229,7 +229,7 @@ t.test('A burst on one endpoint of a site holds nothing but that endpoint', asyn
   }
 })
 
-t.test('T37 Who has a run under way does not go before who has none', async (t) => {
+t.test('T37 An owner with a running sync does not go before an owner without one', async (t) => {
   const service = await startListeningService(t, { SYNC_CONCURRENCY: '2' })
   const people = [
     await connectPerson(service, 0, 'acme'),
@@ -275,7 +275,7 @@ t.test('T37 Who has a run under way does not go before who has none', async (t) 
 })
 
 t.test(
-  'At nine tenths of the points of an hour copies wait for the next one, and what somebody waits for does not',
+  'At nine tenths of the hourly points syncs wait for the next hour, and interactive calls do not',
   async (t) => {
     const service = await startListeningService(
       t,
@@ -301,34 +301,31 @@ t.test(
   }
 )
 
-t.test(
-  'Where Atlassian says how many points are left, nobody has to be refused first',
-  async (t) => {
-    const service = await startListeningService(
-      t,
-      {},
-      { sizes: { projects: 30, issues: 30, spaces: 1, pages: 1 }, hourlyPoints: 400 }
-    )
-    const ada = await connectPerson(service, 0, 'acme')
-    const states: string[] = []
-    while (states.at(-1) !== 'parked' && states.length < 6) {
-      states.push(
-        (
-          await waitForRunToStop(
-            service,
-            'jira',
-            await startSync(service.app, 'jira', 'full', ada.id)
-          )
-        ).state
-      )
-    }
-    t.same(states, ['succeeded', 'succeeded', 'succeeded', 'parked'])
-    t.equal(
-      service.sandbox.state.stats.snapshot().log.filter(({ status }) => status === 429).length,
-      0
+t.test('Obeys published remaining points without a refusal first', async (t) => {
+  const service = await startListeningService(
+    t,
+    {},
+    { sizes: { projects: 30, issues: 30, spaces: 1, pages: 1 }, hourlyPoints: 400 }
+  )
+  const ada = await connectPerson(service, 0, 'acme')
+  const states: string[] = []
+  while (states.at(-1) !== 'parked' && states.length < 6) {
+    states.push(
+      (
+        await waitForRunToStop(
+          service,
+          'jira',
+          await startSync(service.app, 'jira', 'full', ada.id)
+        )
+      ).state
     )
   }
-)
+  t.same(states, ['succeeded', 'succeeded', 'succeeded', 'parked'])
+  t.equal(
+    service.sandbox.state.stats.snapshot().log.filter(({ status }) => status === 429).length,
+    0
+  )
+})
 
 /** How many of the runs were at work at once while something was waited for. */
 async function measureConcurrency(

@@ -42,7 +42,7 @@ function createBudgetWithClock({ hourlyPoints = 1_000, at = Date.UTC(2026, 4, 4,
 }
 
 t.test(
-  'A call costs a point, and each thing in its answer another; a refusal costs nothing',
+  'A call costs one point plus one per returned item; a refused call costs none',
   async (t) => {
     const { budget, call } = createBudgetWithClock()
     const costs: Array<[result: HttpResponse, points: number]> = [
@@ -68,7 +68,7 @@ t.test(
 )
 
 t.test(
-  'Copies leave the last tenth of an hour to those who wait for an answer; then nobody calls; with the hour all of it is back',
+  "Syncs leave the last tenth of an hour's points to interactive calls; the next hour restores them all",
   async (t) => {
     const { budget, call, advanceTime } = createBudgetWithClock({ hourlyPoints: 100 })
     await call(createResponse(200, {}, { values: createItems(88) }))
@@ -95,39 +95,36 @@ t.test(
   }
 )
 
-t.test(
-  'So close to the next hour that it can be waited for, copies wait for it all the same',
-  async (t) => {
-    const startedAt = Date.now()
-    // A second before the hour.
-    const at = Date.UTC(2026, 4, 4, 8, 59, 59)
-    const budget = createRateBudget({
-      shared: createEmptyBudgets(),
-      now: () => at + Date.now() - startedAt,
-      hourlyPoints: 100
-    })
-    await budget.call(CALL_TARGET, BACKGROUND, async () =>
-      createResponse(200, {}, { values: createItems(95) })
-    )
-    const went: string[] = []
-    const copy = budget.call(CALL_TARGET, BACKGROUND, async () => {
-      went.push('copy')
-      return createResponse(200)
-    })
-    await budget.call(CALL_TARGET, INTERACTIVE, async () => {
-      went.push('person')
-      return createResponse(200)
-    })
-    await sleep(300)
-    t.same(went, ['person'], 'what is left is for those who wait for an answer')
-    await copy
-    t.ok(Date.now() - startedAt >= 1_000 - 5)
-    t.same(went, ['person', 'copy'])
-  }
-)
+t.test('Syncs wait for the next hour if it is close enough', async (t) => {
+  const startedAt = Date.now()
+  // A second before the hour.
+  const at = Date.UTC(2026, 4, 4, 8, 59, 59)
+  const budget = createRateBudget({
+    shared: createEmptyBudgets(),
+    now: () => at + Date.now() - startedAt,
+    hourlyPoints: 100
+  })
+  await budget.call(CALL_TARGET, BACKGROUND, async () =>
+    createResponse(200, {}, { values: createItems(95) })
+  )
+  const went: string[] = []
+  const copy = budget.call(CALL_TARGET, BACKGROUND, async () => {
+    went.push('copy')
+    return createResponse(200)
+  })
+  await budget.call(CALL_TARGET, INTERACTIVE, async () => {
+    went.push('person')
+    return createResponse(200)
+  })
+  await sleep(300)
+  t.same(went, ['person'], 'what is left is for those who wait for an answer')
+  await copy
+  t.ok(Date.now() - startedAt >= 1_000 - 5)
+  t.same(went, ['person', 'copy'])
+})
 
 t.test(
-  'What Atlassian says is left counts, where it is less than what is known here',
+  'The remaining points that Atlassian publishes count if they are lower than the local estimate',
   async (t) => {
     const { budget, call } = createBudgetWithClock()
     const remainingHeader = (points: number | string) =>
@@ -158,7 +155,7 @@ t.test(
   }
 )
 
-t.test("A late success does not open what somebody else's refusal has closed", async (t) => {
+t.test("A late success does not end the back-off after another call's refusal", async (t) => {
   const { budget, call, advanceTime } = createBudgetWithClock()
   let finish: (result: HttpResponse) => void = () => {}
   const slow = budget.call(
@@ -199,7 +196,7 @@ t.test('A shorter refusal does not shorten a longer one', async (t) => {
   t.ok(budget.getWaitMs(CALL_TARGET, true) >= 600_000)
 })
 
-t.test('Those who wait at a gate that is closed for much longer are told so at once', async (t) => {
+t.test('Rejects queued calls at once when the back-off exceeds their maximum wait', async (t) => {
   const budget = createRateBudget({
     shared: createEmptyBudgets(),
     now: Date.now,
@@ -237,7 +234,7 @@ t.test('Those who wait at a gate that is closed for much longer are told so at o
   )
 })
 
-t.test('A call belongs to its app, its site and its endpoint, whatever it names', (t) => {
+t.test("A call's budget depends on its app, site and endpoint, not on ids in its path", (t) => {
   const site = '8f0c1d3e-2222-4b4b-9a9a-000000000001'
   const at = (path: string, method = 'GET', app = 'app') =>
     toCallTarget(app, method, `https://api.atlassian.com${path}`)

@@ -56,7 +56,7 @@ const sendRefusal = async (
   await budget.call(place, BACKGROUND, async () => createResponse(status, headers))
 }
 
-t.test('A refusal reaches as far as its reason says', async (t) => {
+t.test('The reason of a refusal determines which calls it blocks', async (t) => {
   const reasons: Array<[reason: string | undefined, reach: 'app' | 'site' | 'endpoint']> = [
     ['jira-quota-global-based', 'app'],
     ['confluence-quota-global-based', 'app'],
@@ -87,7 +87,7 @@ t.test('A refusal reaches as far as its reason says', async (t) => {
 })
 
 t.test(
-  'The time that was named is kept, and not much more; of two the later one, but for a quota its reset',
+  'Waits for the stated time and little more; of two times the later, but the reset for a quota',
   async (t) => {
     const at = Date.UTC(2026, 4, 4, 8, 20)
     const reset = { 'x-ratelimit-reset': new Date(at + 1_200_000).toISOString() }
@@ -148,7 +148,7 @@ t.test(
 )
 
 t.test(
-  'The back-off grows with each refusal that says nothing, up to half a minute and its jitter, and begins anew after a success',
+  'Back-off without a stated time doubles up to 30 s with jitter, and restarts after a success',
   async (t) => {
     const { budget, advanceTime } = createBudgetWithClock()
     const waits: number[] = []
@@ -174,34 +174,31 @@ t.test(
   }
 )
 
-t.test(
-  'T35 Somebody who waits for an answer is not kept for more than five seconds, a copy not for more than ten',
-  async (t) => {
-    for (const [seconds, urgency, waits] of [
-      [4, INTERACTIVE, true],
-      [6, INTERACTIVE, false],
-      [9, BACKGROUND, true],
-      [11, BACKGROUND, false]
-    ] as const) {
-      const { budget } = createBudgetWithClock()
-      await sendRefusal(budget, { 'retry-after': String(seconds) })
-      const stopping = new AbortController()
-      const call = budget.call(CALL_TARGET, { ...urgency, signal: stopping.signal }, respondOk)
-      const outcome = await Promise.race([
-        call.then(
-          () => 'called',
-          (error: { code: string }) => error.code
-        ),
-        sleep(30).then(() => 'waits')
-      ])
-      t.equal(outcome, waits ? 'waits' : 'upstream_rate_limited', `${seconds} s`)
-      stopping.abort()
-      await call.catch(() => {})
-    }
+t.test('T35 Interactive calls wait at most 5 s, sync calls at most 10 s', async (t) => {
+  for (const [seconds, urgency, waits] of [
+    [4, INTERACTIVE, true],
+    [6, INTERACTIVE, false],
+    [9, BACKGROUND, true],
+    [11, BACKGROUND, false]
+  ] as const) {
+    const { budget } = createBudgetWithClock()
+    await sendRefusal(budget, { 'retry-after': String(seconds) })
+    const stopping = new AbortController()
+    const call = budget.call(CALL_TARGET, { ...urgency, signal: stopping.signal }, respondOk)
+    const outcome = await Promise.race([
+      call.then(
+        () => 'called',
+        (error: { code: string }) => error.code
+      ),
+      sleep(30).then(() => 'waits')
+    ])
+    t.equal(outcome, waits ? 'waits' : 'upstream_rate_limited', `${seconds} s`)
+    stopping.abort()
+    await call.catch(() => {})
   }
-)
+})
 
-t.test('Who waits and is stopped leaves, and takes nobody along', async (t) => {
+t.test('An aborted call leaves the queue, and others stay', async (t) => {
   const budget = createRealTimeBudget()
   await sendRefusal(budget, { 'retry-after': '1' })
   const stopping = new AbortController()
@@ -225,38 +222,32 @@ t.test('Who waits and is stopped leaves, and takes nobody along', async (t) => {
   )
 })
 
-t.test(
-  'When a closed gate opens, whoever is waited for goes first, and nobody before the time',
-  async (t) => {
-    const budget = createRealTimeBudget()
-    await sendRefusal(budget, { 'retry-after': '1' })
-    const opens = Date.now() + 1_000 - 5
-    const went: Array<[who: string, at: number]> = []
-    const call = async (who: string, urgency: { isInteractive: boolean }) =>
-      await budget.call(CALL_TARGET, urgency, async () => {
-        went.push([who, Date.now()])
-        await sleep(10)
-        return createResponse(200)
-      })
-    const copies = Array.from({ length: 20 }, async (_, i) => await call(`copy ${i}`, BACKGROUND))
-    const people = Array.from(
-      { length: 10 },
-      async (_, i) => await call(`person ${i}`, INTERACTIVE)
-    )
-    await Promise.all([...copies, ...people])
-    t.same(
-      went.map(([who]) => who),
-      [
-        ...Array.from({ length: 10 }, (_, i) => `person ${i}`),
-        ...Array.from({ length: 20 }, (_, i) => `copy ${i}`)
-      ]
-    )
-    t.ok(went.every(([, at]) => at >= opens))
-  }
-)
+t.test('After a back-off interactive calls go first, and no call goes early', async (t) => {
+  const budget = createRealTimeBudget()
+  await sendRefusal(budget, { 'retry-after': '1' })
+  const opens = Date.now() + 1_000 - 5
+  const went: Array<[who: string, at: number]> = []
+  const call = async (who: string, urgency: { isInteractive: boolean }) =>
+    await budget.call(CALL_TARGET, urgency, async () => {
+      went.push([who, Date.now()])
+      await sleep(10)
+      return createResponse(200)
+    })
+  const copies = Array.from({ length: 20 }, async (_, i) => await call(`copy ${i}`, BACKGROUND))
+  const people = Array.from({ length: 10 }, async (_, i) => await call(`person ${i}`, INTERACTIVE))
+  await Promise.all([...copies, ...people])
+  t.same(
+    went.map(([who]) => who),
+    [
+      ...Array.from({ length: 10 }, (_, i) => `person ${i}`),
+      ...Array.from({ length: 20 }, (_, i) => `copy ${i}`)
+    ]
+  )
+  t.ok(went.every(([, at]) => at >= opens))
+})
 
 t.test(
-  'T35 No more than eight call one endpoint at once; another one is not held up by them',
+  'T35 Limits concurrent calls to eight per endpoint, without delaying other endpoints',
   async (t) => {
     const budget = createRealTimeBudget()
     let [inside, most] = [0, 0]

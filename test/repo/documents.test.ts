@@ -9,7 +9,7 @@ import { dereference, type JsonSchema } from '../openapi/dereference.ts'
 const readText = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
 const envSchema = createEnvSchema(builtInProviders)
 
-t.test('.env.example has every setting of the schema, in its order, and nothing else', (t) => {
+t.test('.env.example lists every setting of the schema, in its order, and nothing else', (t) => {
   const assigned = [...readText('.env.example').matchAll(/^(?:# )?([A-Z][A-Z0-9_]*)=/gm)].map(
     ([, name]) => name
   )
@@ -17,7 +17,7 @@ t.test('.env.example has every setting of the schema, in its order, and nothing 
   t.end()
 })
 
-t.test('.env.example is a valid start as it is, and its values are the defaults', (t) => {
+t.test('.env.example is a valid configuration, and its values are the defaults', (t) => {
   const active = Object.fromEntries(
     [...readText('.env.example').matchAll(/^([A-Z][A-Z0-9_]*)=(.*)$/gm)].map(
       ([, name = '', value]) => [name, value]
@@ -30,7 +30,7 @@ t.test('.env.example is a valid start as it is, and its values are the defaults'
   t.end()
 })
 
-t.test('.env.example says the other names that a setting of its own may have', (t) => {
+t.test('.env.example lists the aliases of settings', (t) => {
   const example = readText('.env.example')
   for (const [setting, names] of listAliases(builtInProviders)) {
     // The lists of the clients are long and are in docs/settings.md.
@@ -40,7 +40,7 @@ t.test('.env.example says the other names that a setting of its own may have', (
   t.end()
 })
 
-t.test('openapi.json on disk is what the service writes, and what it serves', async (t) => {
+t.test('openapi.json on disk equals the generated document and the served one', async (t) => {
   const { app } = await buildTestApp(t)
   await app.ready()
   t.same(
@@ -52,7 +52,7 @@ t.test('openapi.json on disk is what the service writes, and what it serves', as
 })
 
 t.test(
-  'Every route says what it is, whose it is, and every answer it has; what it answers with 2xx has examples',
+  'Every route documents its summary, tags and responses; each 2xx response has examples',
   async (t) => {
     const { app } = await buildTestApp(t)
     await app.ready()
@@ -126,7 +126,7 @@ function listMissingExamples(schema: JsonSchema, path: string): string[] {
   return hasExample ? [] : [path]
 }
 
-t.test('Every route that answers is in the document, or is meant to be hidden', async (t) => {
+t.test('Every route is in the document or hidden on purpose', async (t) => {
   const { app } = await buildTestApp(t, { APP_ENV: 'production', API_DOCS: 'open' })
   await app.ready()
   const documented = new Set(Object.keys((app.swagger() as JsonSchema).paths))

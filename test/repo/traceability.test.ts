@@ -9,7 +9,7 @@ const rows = [...THREATS, ...PROMISES]
 const allProofs = findProofs()
 const readText = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
 
-t.test('E12 Every threat and promise is there, once, and what has no test says why', (t) => {
+t.test('E12 Lists every threat and promise once; each has a test or states why not', (t) => {
   const ids = (letter: string, count: number, width: number) =>
     Array.from({ length: count }, (_, i) => `${letter}${String(i + 1).padStart(width, '0')}`)
   t.same(
@@ -33,7 +33,7 @@ t.test('E12 Every threat and promise is there, once, and what has no test says w
   t.end()
 })
 
-t.test('E12 Whatever row loses its tests is named, and so is an id that is in no table', (t) => {
+t.test('E12 Reports every row without a test, and every id that is in no table', (t) => {
   const before = findTraceabilityGaps(rows, allProofs)
   for (const { id } of rows.filter(
     ({ id, open }) => open === undefined && allProofs.some(({ ids }) => ids.includes(id))
@@ -69,7 +69,7 @@ t.test('E12 Whatever row loses its tests is named, and so is an id that is in no
 })
 
 t.test(
-  'E12 A test that disappears beside others is seen too: docs/security.md names each, is written anew before a change lands, and has to be the same',
+  'E12 docs/security.md names every proof and equals the generated document, so a removed test is noticed',
   (t) => {
     const written = renderSecurityDocument(THREATS, PROMISES, allProofs)
     for (const removedProof of allProofs) {

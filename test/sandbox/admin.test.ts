@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createCallers, getWithToken, signIn, startSandbox } from './helper.ts'
 
-t.test('unknown, missing and mistyped fields are refused by name', async (t) => {
+t.test('unknown, missing and mistyped fields are rejected by name', async (t) => {
   const { admin } = await startSandbox(t)
   await t.rejects(
     admin('clock', { advance_ms: 1, minutes: 2 }),
@@ -20,7 +20,7 @@ t.test('unknown, missing and mistyped fields are refused by name', async (t) => 
 })
 
 t.test(
-  'a body has to say that it is JSON, which a page of another origin cannot send unasked',
+  'a body needs the JSON content type, which a page of another origin cannot send without preflight',
   async (t) => {
     const { url } = await startSandbox(t)
     const response = await fetch(`${url}/admin/clock`, { method: 'POST', body: '{"advance_ms":1}' })
@@ -29,7 +29,7 @@ t.test(
 )
 
 t.test(
-  'state sums up the world, stats what was asked of it, and no token is in either',
+  'state summarizes the data, stats counts the calls, and neither contains a token',
   async (t) => {
     const { url, admin } = await startSandbox(t)
     const tokens = await signIn(url)
@@ -67,7 +67,7 @@ t.test(
   }
 )
 
-t.test('reset goes back to the beginning', async (t) => {
+t.test('reset restores the initial state', async (t) => {
   const { url, admin, state } = await startSandbox(t)
   const before = state.now()
   const { access_token: token } = await signIn(url)
@@ -80,7 +80,7 @@ t.test('reset goes back to the beginning', async (t) => {
   t.equal((await jira('/project/10000')).body.name, 'Payments')
 })
 
-t.test('the same seed gives the same world, another seed another one', async (t) => {
+t.test('the same seed generates the same data, another seed different data', async (t) => {
   const titles = async (seed: number) => {
     const { url } = await startSandbox(t, { seed })
     const { body } = await createCallers(url, (await signIn(url)).access_token).wiki(
@@ -93,7 +93,7 @@ t.test('the same seed gives the same world, another seed another one', async (t)
   t.notSame(await titles(8), first)
 })
 
-t.test('a world may be empty, and hold what was added to it', async (t) => {
+t.test('a sandbox can start empty and contain only added data', async (t) => {
   const { url, admin } = await startSandbox(t, {
     sizes: { projects: 0, issues: 0, spaces: 0, pages: 0 },
     indexLagMs: 0

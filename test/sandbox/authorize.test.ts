@@ -15,7 +15,7 @@ const fetchPage = async (url: string) => {
 }
 
 t.test(
-  'the consent page says that it is a sandbox, names the app and its scopes in words, and needs no script',
+  'the consent page says that it is a sandbox, names the app and describes its scopes, without scripts',
   async (t) => {
     const { url } = await startSandbox(t)
     const { status, headers, text } = await fetchPage(
@@ -37,7 +37,7 @@ t.test(
   }
 )
 
-t.test('the form sends the person back with state and code, in that order', async (t) => {
+t.test('the form redirects with state and code, in that order', async (t) => {
   const { url } = await startSandbox(t)
   const { text } = await fetchPage(authorizeUrl(url, { state: 'a b&c' }))
   const fields = [...text.matchAll(/type="hidden" name="([^"]+)" value="([^"]*)"/g)].map(
@@ -52,7 +52,7 @@ t.test('the form sends the person back with state and code, in that order', asyn
   )
 })
 
-t.test('the link beside the form accepts too, so that curl -L can follow it', async (t) => {
+t.test('the link beside the form accepts too, for curl -L', async (t) => {
   const { url } = await startSandbox(t)
   const { text } = await fetchPage(authorizeUrl(url))
   const link = /href="(authorize\?[^"]+sandbox_account=sam[^"]*)"/
@@ -62,7 +62,7 @@ t.test('the link beside the form accepts too, so that curl -L can follow it', as
   t.match(response.headers.get('location'), /state=st&code=/)
 })
 
-t.test('a person who cancels comes back with access_denied and the state', async (t) => {
+t.test('cancelling redirects with access_denied and the state', async (t) => {
   const { url } = await startSandbox(t)
   const response = await fetch(authorizeUrl(url, { sandbox_decision: 'cancel' }), {
     redirect: 'manual'
@@ -73,39 +73,36 @@ t.test('a person who cancels comes back with access_denied and the state', async
   )
 })
 
-t.test(
-  'what is wrong with the app ends on a page of Atlassian and not at the callback',
-  async (t) => {
-    const { url, admin } = await startSandbox(t)
-    await admin('scopes', { client_id: 'sandbox-client', scopes: ['read:jira-work'] })
-    const cases: [Record<string, string | undefined>, RegExp][] = [
-      [
-        { redirect_uri: 'https://evil.example/cb' },
-        /redirect_uri is not registered for client: https:\/\/evil\.example\/cb/
-      ],
-      [{ client_id: 'nobody' }, /nobody does not exist/],
-      [{ scope: 'read:jira-work search:confluence' }, /were not added to it: search:confluence/],
-      [{ scope: 'read:jira-work', response_type: undefined }, /response_type must be code/],
-      [{ scope: 'read:jira-work', audience: 'elsewhere' }, /audience must be api\.atlassian\.com/]
-    ]
-    for (const [params, message] of cases) {
-      const { status, text, headers } = await fetchPage(
-        authorizeUrl(url, { ...params, sandbox_decision: 'accept' })
-      )
-      t.equal(status, 400)
-      t.match(text, message)
-      t.equal(headers.get('location'), null)
-    }
+t.test('app errors end on an Atlassian page, not at the callback', async (t) => {
+  const { url, admin } = await startSandbox(t)
+  await admin('scopes', { client_id: 'sandbox-client', scopes: ['read:jira-work'] })
+  const cases: [Record<string, string | undefined>, RegExp][] = [
+    [
+      { redirect_uri: 'https://evil.example/cb' },
+      /redirect_uri is not registered for client: https:\/\/evil\.example\/cb/
+    ],
+    [{ client_id: 'nobody' }, /nobody does not exist/],
+    [{ scope: 'read:jira-work search:confluence' }, /were not added to it: search:confluence/],
+    [{ scope: 'read:jira-work', response_type: undefined }, /response_type must be code/],
+    [{ scope: 'read:jira-work', audience: 'elsewhere' }, /audience must be api\.atlassian\.com/]
+  ]
+  for (const [params, message] of cases) {
+    const { status, text, headers } = await fetchPage(
+      authorizeUrl(url, { ...params, sandbox_decision: 'accept' })
+    )
+    t.equal(status, 400)
+    t.match(text, message)
+    t.equal(headers.get('location'), null)
   }
-)
+})
 
-t.test('a redirect_uri has to be exactly a registered one', async (t) => {
+t.test('redirect_uri must match a registered one exactly', async (t) => {
   const { url } = await startSandbox(t, { clients: [{ ...DEMO_CLIENT, redirectUris: [CALLBACK] }] })
   t.equal((await fetchPage(authorizeUrl(url))).status, 200)
   t.equal((await fetchPage(authorizeUrl(url, { redirect_uri: `${CALLBACK}/` }))).status, 400)
 })
 
-t.test('a missing state, PKCE and scopes that do not exist are tolerated', async (t) => {
+t.test('accepts a missing state, PKCE parameters and unknown scopes', async (t) => {
   const { url } = await startSandbox(t)
   const back = await acceptConsent(url, {
     state: undefined,
@@ -122,7 +119,7 @@ t.test('a missing state, PKCE and scopes that do not exist are tolerated', async
 })
 
 t.test(
-  'an app that reaches one site lets the person choose it, and sites of later consents add up',
+  'a single-site app lets the user choose the site, and later consents add sites',
   async (t) => {
     const { url } = await startSandbox(t, { clients: [{ ...DEMO_CLIENT, access: 'resource' }] })
     t.match((await fetchPage(authorizeUrl(url))).text, /Choose a site/)

@@ -24,7 +24,7 @@ async function start(
 const ids = (pages: { id: string }[]) => pages.map(({ id }) => id)
 
 t.test(
-  'v2 lists by cursor: in the body and the Link header, with /wiki, and the last page has none',
+  'v2 pages by cursor, in body and Link header, with /wiki, and the last page has none',
   async (t) => {
     const { wiki, listAll } = await start(t)
     const { body, headers } = await wiki('/api/v2/pages?limit=25')
@@ -50,30 +50,33 @@ t.test(
   }
 )
 
-t.test('v2 refuses a bad cursor, a cursor of another order and a bad limit', async (t) => {
-  const { wiki } = await start(t)
-  const bad = {
-    status: 400,
-    body: {
-      errors: [
-        {
-          status: 400,
-          code: 'INVALID_REQUEST_PARAMETER',
-          title: /Provided value for 'cursor' is not the correct type. Expected type is Cursor./
-        }
-      ]
+t.test(
+  'v2 rejects an invalid cursor, a cursor of another order and an invalid limit',
+  async (t) => {
+    const { wiki } = await start(t)
+    const bad = {
+      status: 400,
+      body: {
+        errors: [
+          {
+            status: 400,
+            code: 'INVALID_REQUEST_PARAMETER',
+            title: /Provided value for 'cursor' is not the correct type. Expected type is Cursor./
+          }
+        ]
+      }
     }
+    t.match(await wiki('/api/v2/pages?cursor=nonsense'), bad)
+    t.match(await wiki('/api/v2/spaces?cursor=e30='), bad)
+    const { body } = await wiki('/api/v2/pages?limit=1')
+    t.match(await wiki(`${body._links.next.replace('/wiki', '')}&sort=-modified-date`), bad)
+    for (const limit of ['0', '251', 'x', '-1']) {
+      t.equal((await wiki(`/api/v2/pages?limit=${limit}`)).status, 400, limit)
+    }
+    t.equal((await wiki('/api/v2/pages?status=draft')).status, 400)
+    t.equal((await wiki('/api/v2/pages?sort=colour')).status, 400)
   }
-  t.match(await wiki('/api/v2/pages?cursor=nonsense'), bad)
-  t.match(await wiki('/api/v2/spaces?cursor=e30='), bad)
-  const { body } = await wiki('/api/v2/pages?limit=1')
-  t.match(await wiki(`${body._links.next.replace('/wiki', '')}&sort=-modified-date`), bad)
-  for (const limit of ['0', '251', 'x', '-1']) {
-    t.equal((await wiki(`/api/v2/pages?limit=${limit}`)).status, 400, limit)
-  }
-  t.equal((await wiki('/api/v2/pages?status=draft')).status, 400)
-  t.equal((await wiki('/api/v2/pages?sort=colour')).status, 400)
-})
+)
 
 for (const sort of [
   'id',
@@ -84,31 +87,28 @@ for (const sort of [
   'title',
   '-title'
 ]) {
-  t.test(
-    `pages sorted by ${sort} are complete and in order, changed ones among them`,
-    async (t) => {
-      const { listAll, admin } = await start(t)
-      const [first, second] = await listAll('/api/v2/pages')
-      await admin(`pages/${first.id}`, { title: 'zz last' })
-      await admin(`pages/${second.id}`, { title: 'aa first' })
-      const found = await listAll(`/api/v2/pages?limit=4&sort=${sort}`)
-      t.equal(new Set(ids(found)).size, 60)
-      const values = found.map(
-        ({ id, title, createdAt, version }) =>
-          ({
-            id: Number(id),
-            title: title.toLowerCase(),
-            created: createdAt,
-            modified: version.createdAt
-          })[sort.replace('-', '').replace('-date', '')]
-      )
-      const sorted = [...values].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
-      t.strictSame(values, sort.startsWith('-') ? sorted.reverse() : sorted)
-    }
-  )
+  t.test(`pages sorted by ${sort} are complete and ordered, changed pages included`, async (t) => {
+    const { listAll, admin } = await start(t)
+    const [first, second] = await listAll('/api/v2/pages')
+    await admin(`pages/${first.id}`, { title: 'zz last' })
+    await admin(`pages/${second.id}`, { title: 'aa first' })
+    const found = await listAll(`/api/v2/pages?limit=4&sort=${sort}`)
+    t.equal(new Set(ids(found)).size, 60)
+    const values = found.map(
+      ({ id, title, createdAt, version }) =>
+        ({
+          id: Number(id),
+          title: title.toLowerCase(),
+          created: createdAt,
+          modified: version.createdAt
+        })[sort.replace('-', '').replace('-date', '')]
+    )
+    const sorted = [...values].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
+    t.strictSame(values, sort.startsWith('-') ? sorted.reverse() : sorted)
+  })
 }
 
-t.test('pages can be narrowed by space, id and title, and listed per space', async (t) => {
+t.test('pages can be filtered by space, id and title, and listed per space', async (t) => {
   const { listAll, wiki, admin } = await start(t)
   const [space, other] = await listAll('/api/v2/spaces')
   const inSpace = await listAll(`/api/v2/pages?space-id=${space.id}&limit=4`)
@@ -139,7 +139,7 @@ t.test('pages can be narrowed by space, id and title, and listed per space', asy
 })
 
 t.test(
-  'a page has its body in the format asked for, links below /wiki, and a parent',
+  'a page has its body in the requested format, links below /wiki, and a parent',
   async (t) => {
     const { wiki, listAll } = await start(t)
     const pages = await listAll('/api/v2/pages')
@@ -164,7 +164,7 @@ t.test(
   }
 )
 
-t.test('titles hold what people type, and some spaces are personal', async (t) => {
+t.test('titles contain realistic characters, and some spaces are personal', async (t) => {
   const { listAll } = await start(t, { sizes: { pages: 250, spaces: 10 } })
   const titles = (await listAll('/api/v2/pages?limit=250')).map(({ title }) => title).join('\n')
   for (const part of ['🚀', 'مرحبا', 'e\u0301', '<b>', '"double"', '設計']) {
@@ -211,7 +211,7 @@ t.test('a page can be archived, trashed, restored, purged and created', async (t
 })
 
 t.test(
-  'CQL: next has no /wiki, short pages come in the middle, totals are too high, nothing archived',
+  'CQL: next has no /wiki, short pages occur, totals are too high, archived pages are missing',
   async (t) => {
     const { url, token, wiki, listAll } = await start(t, { sizes: { pages: 400 } })
     const cql = 'type = page order by lastmodified'
@@ -241,7 +241,7 @@ t.test(
   }
 )
 
-t.test('CQL marks and escapes what it found, and refuses what it does not know', async (t) => {
+t.test('CQL highlights and escapes matches, and rejects unknown syntax', async (t) => {
   const { wiki, listAll, admin } = await start(t)
   const [page] = (await listAll('/api/v2/pages')).slice(30)
   await admin(`pages/${page.id}`, { title: 'Tom & "Jerry" <needle>' })
@@ -268,7 +268,7 @@ t.test('CQL marks and escapes what it found, and refuses what it does not know',
   t.equal((await wiki('/rest/api/search?cql=type=page&cursor=nonsense')).status, 400)
 })
 
-t.test('CQL sees a change only after up to a minute, v2 at once', async (t) => {
+t.test('CQL finds a change after up to a minute, v2 at once', async (t) => {
   const { wiki, listAll, admin } = await start(t)
   const [page] = (await listAll('/api/v2/pages?status=current')).slice(30)
   const found = async () =>

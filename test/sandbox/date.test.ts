@@ -4,7 +4,7 @@ import { ACME, createCallers, signIn, startSandbox } from './helper.ts'
 
 const NOW = Date.UTC(2026, 4, 4, 8, 5, 30)
 
-t.test('every answer says in its Date header what time it is in the world', async (t) => {
+t.test('every response has the sandbox time in its Date header', async (t) => {
   const { url, admin } = await startSandbox(t, { now: () => NOW })
   const { access_token: token } = await signIn(url)
   const { jira } = createCallers(url, token)
@@ -36,7 +36,7 @@ t.test('every answer says in its Date header what time it is in the world', asyn
   await t.rejects(cut.text())
 })
 
-t.test('a fault may say another time', async (t) => {
+t.test('a fault can change the Date header', async (t) => {
   const { url, admin } = await startSandbox(t, { now: () => NOW })
   await admin('faults', {
     kind: 'status',
@@ -46,7 +46,7 @@ t.test('a fault may say another time', async (t) => {
   t.equal((await fetch(`${url}/me`)).headers.get('date'), 'Mon, 04 May 2026 09:00:00 GMT')
 })
 
-t.test('instants are written as toISOString writes them', async (t) => {
+t.test('timestamps equal those of toISOString', async (t) => {
   for (const time of [
     0,
     -1,

@@ -11,7 +11,7 @@ async function start(t: Parameters<typeof startSandbox>[0]) {
 }
 
 t.test(
-  'a fault spoils as many matching calls as it was told, after letting some pass',
+  'a fault affects the given number of matching calls, after the given number of passes',
   async (t) => {
     const { jira, wiki, admin } = await start(t)
     await admin('faults', {
@@ -34,7 +34,7 @@ t.test(
 )
 
 t.test(
-  'an answer lost after the work was done: the token has been rotated, and the old one still works',
+  'a response lost after the work: the token is rotated, and the old one still works',
   async (t) => {
     const { url, tokens, admin } = await start(t)
     await admin('faults', { match: { path: '/oauth/token' }, kind: 'drop-after' })
@@ -44,7 +44,7 @@ t.test(
   }
 )
 
-t.test('an answer lost before the work: nothing has happened', async (t) => {
+t.test('a response lost before the work: nothing has changed', async (t) => {
   const { url, tokens, admin } = await start(t)
   await admin('faults', { match: { path: '/oauth/token' }, kind: 'drop-before' })
   await t.rejects(refreshTokens(url, tokens.refresh_token))
@@ -52,7 +52,7 @@ t.test('an answer lost before the work: nothing has happened', async (t) => {
   t.notOk((exchanges as Record<string, unknown>).refresh_token)
 })
 
-t.test('answers can be HTML, garbage, half of what was promised, elsewhere, or huge', async (t) => {
+t.test('responses can be HTML, garbage, truncated, redirected or huge', async (t) => {
   const { jira, url, tokens, admin } = await start(t)
   const addFault = (kind: string, more = {}) =>
     admin('faults', { match: { path: 'myself' }, kind, ...more })
@@ -78,7 +78,7 @@ t.test('answers can be HTML, garbage, half of what was promised, elsewhere, or h
   t.equal((await jira('/myself')).status, 200)
 })
 
-t.test('a call that hangs ends with the client, or with the server', async (t) => {
+t.test('a hanging call ends with the client or the server', async (t) => {
   const state = createSandboxState()
   const app = buildSandbox({ state })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
@@ -90,7 +90,7 @@ t.test('a call that hangs ends with the client, or with the server', async (t) =
   await refused
 })
 
-t.test('a dropped call is dropped through inject too', async (t) => {
+t.test('inject also drops a dropped call', async (t) => {
   const state = createSandboxState()
   const app = buildSandbox({ state })
   t.teardown(() => app.close())
@@ -100,7 +100,7 @@ t.test('a dropped call is dropped through inject too', async (t) => {
   }
 })
 
-t.test('faults can be listed and taken back, and the admin API is spared', async (t) => {
+t.test('faults can be listed and removed, and never affect the admin API', async (t) => {
   const { jira, admin } = await start(t)
   await admin('faults', { kind: 'status', times: 100 })
   t.match(await admin('faults', undefined, 'GET'), [{ kind: 'status', times: 100 }])

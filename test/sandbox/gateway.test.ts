@@ -3,7 +3,7 @@ import { ACME, createCallers, getWithToken, GLOBEX, signIn, startSandbox } from 
 import { SCOPE_REQUIREMENTS } from '../../src/sandbox/oauth/scopes.ts'
 
 t.test(
-  'accessible-resources repeats a site per product, in an order that changes, without offline_access and read:me',
+  'accessible-resources lists a site per product, in varying order, without offline_access and read:me',
   async (t) => {
     const { url } = await startSandbox(t)
     const { access_token: token } = await signIn(url)
@@ -21,7 +21,7 @@ t.test(
   }
 )
 
-t.test('/me tells who it is, to those with read:me', async (t) => {
+t.test('/me returns the account to tokens with read:me', async (t) => {
   const { url } = await startSandbox(t)
   const { access_token: token } = await signIn(url, { sandbox_account: 'sam' })
   t.match(await getWithToken(`${url}/me`, token), {
@@ -33,7 +33,7 @@ t.test('/me tells who it is, to those with read:me', async (t) => {
 })
 
 t.test(
-  'the gateway looks at the token, then the scopes, then the site, then the grant',
+  'the gateway checks the token, then the scopes, then the site, then the grant',
   async (t) => {
     const { url } = await startSandbox(t)
     const none = await getWithToken(`${url}/ex/jira/${ACME}/rest/api/3/myself`, 'nonsense')
@@ -67,7 +67,7 @@ t.test(
 )
 
 t.test(
-  "classic scopes do not open Confluence v2, granular ones do not open CQL, and Jira's granular set is all or nothing",
+  'classic scopes do not open Confluence v2, granular ones do not open CQL, and Jira needs its whole granular set',
   async (t) => {
     const { url } = await startSandbox(t)
     const classic = createCallers(
@@ -106,7 +106,7 @@ t.test(
   }
 )
 
-t.test('a person who loses a product is told so by each API in its own way', async (t) => {
+t.test('each API reports a lost product in its own way', async (t) => {
   const { url, admin } = await startSandbox(t)
   const { access_token: token } = await signIn(url)
   for (const product of ['jira', 'confluence']) {
@@ -134,7 +134,7 @@ t.test('a person who loses a product is told so by each API in its own way', asy
   t.equal((await jira('/project/search')).status, 200)
 })
 
-t.test('removed calls are gone, in the words of each product', async (t) => {
+t.test("removed calls return each product's 410 message", async (t) => {
   const { url } = await startSandbox(t)
   const { access_token: token } = await signIn(url, {
     scope: 'read:jira-work read:confluence-content.all'
@@ -164,7 +164,7 @@ t.test('removed calls are gone, in the words of each product', async (t) => {
   t.match(await wiki('/rest/api/space/ENG'), v1)
 })
 
-t.test('serverInfo needs no scope, myself shows the time zone', async (t) => {
+t.test('serverInfo needs no scope, and myself returns the time zone', async (t) => {
   const { url } = await startSandbox(t)
   const { access_token: token } = await signIn(url)
   t.match(await createCallers(url, token).jira('/serverInfo'), {

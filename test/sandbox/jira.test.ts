@@ -13,7 +13,7 @@ async function start(
 const buildSearchPath = (jql: string, more = '') =>
   `/search/jql?jql=${encodeURIComponent(jql)}${more}`
 
-t.test('project/search pages by offset and treats more than 100 as 100', async (t) => {
+t.test('project/search pages by offset and caps the page size at 100', async (t) => {
   const { url, jira } = await start(t, { sizes: { projects: 130 } })
   const first = (await jira('/project/search?maxResults=500')).body
   t.match(first, { startAt: 0, maxResults: 100, total: 130, isLast: false })
@@ -36,7 +36,7 @@ t.test('project/search pages by offset and treats more than 100 as 100', async (
 })
 
 t.test(
-  'projects come in both styles, odd types, with a lead only when asked, and not always with one',
+  'projects have both styles, unusual types, and a lead only on request and not always',
   async (t) => {
     const { jira } = await start(t, { sizes: { projects: 40 } })
     const bare = (await jira('/project/search?maxResults=100')).body.values
@@ -70,7 +70,7 @@ t.test(
   }
 )
 
-t.test('projects can be narrowed and sorted', async (t) => {
+t.test('projects can be filtered and sorted', async (t) => {
   const { jira } = await start(t)
   const keys = async (params: string) =>
     (await jira(`/project/search?${params}`)).body.values.map(({ key }: { key: string }) => key)
@@ -81,7 +81,7 @@ t.test('projects can be narrowed and sorted', async (t) => {
   t.equal((await jira('/project/search?orderBy=colour')).status, 400)
 })
 
-t.test('a project can be renamed, archived, deleted and brought back', async (t) => {
+t.test('a project can be renamed, archived, deleted and restored', async (t) => {
   const { jira, admin } = await start(t)
   await admin('projects/10000', { key: 'MONEY', name: 'Money & more' })
   t.match((await jira('/project/MONEY')).body, { id: '10000', key: 'MONEY', name: 'Money & more' })
@@ -106,7 +106,7 @@ t.test('a project can be renamed, archived, deleted and brought back', async (t)
   t.equal((await jira('/project/search')).body.total, 13)
 })
 
-t.test('search/jql gives ids only, pages by token and has no total', async (t) => {
+t.test('search/jql returns ids only, pages by token and has no total', async (t) => {
   const { jira, jiraPost } = await start(t)
   const seen: string[] = []
   let token: string | undefined
@@ -137,7 +137,7 @@ t.test('search/jql gives ids only, pages by token and has no total', async (t) =
   t.equal((await jira(buildSearchPath('project = PAY', '&nextPageToken=AAAA'))).status, 400)
 })
 
-t.test('a token belongs to its query and dies after seven days', async (t) => {
+t.test('a page token belongs to its query and expires after seven days', async (t) => {
   const { url, jira, admin } = await start(t)
   const { nextPageToken: token } = (await jira(buildSearchPath('project = PAY', '&maxResults=2')))
     .body
@@ -151,7 +151,7 @@ t.test('a token belongs to its query and dies after seven days', async (t) => {
   )
 })
 
-t.test('pages hold up to 5000 ids, and 100 issues with fields', async (t) => {
+t.test('a page has up to 5000 ids, or 100 issues with fields', async (t) => {
   const { jiraPost } = await start(t, { sizes: { projects: 1, issues: 6000 } })
   t.equal(
     (await jiraPost('/search/jql', { jql: 'project = PAY', maxResults: 9000 })).body.issues.length,
@@ -174,7 +174,7 @@ t.test('pages hold up to 5000 ids, and 100 issues with fields', async (t) => {
   t.strictSame(Object.keys(issues[0].fields).sort(), ['status', 'summary'])
 })
 
-t.test('a query without a restriction, or one that is not understood, is a 400', async (t) => {
+t.test('a query that is unrestricted or invalid returns 400', async (t) => {
   const { jira, jiraPost } = await start(t)
   for (const jql of ['', 'order by created']) {
     t.match(await jira(buildSearchPath(jql)), {
@@ -202,7 +202,7 @@ t.test('a query without a restriction, or one that is not understood, is a 400',
   t.equal((await jiraPost('/search/approximate-count', { jql: '' })).status, 400)
 })
 
-t.test('dates are read in the time zone of the person, to the minute', async (t) => {
+t.test("dates are parsed in the user's time zone, to the minute", async (t) => {
   const at = Date.UTC(2026, 4, 4, 8, 0, 30)
   const { url, jira, admin } = await start(t, { now: () => at })
   await admin('issues/PAY-1', { summary: 'touched' })
@@ -216,7 +216,7 @@ t.test('dates are read in the time zone of the person, to the minute', async (t)
   t.equal(await found(jira, '-1h'), 1)
 })
 
-t.test('issues changed since a date come in the order of the change', async (t) => {
+t.test('issues updated since a date are ordered by update time', async (t) => {
   const { jira, admin } = await start(t)
   await admin('issues/PAY-3', { summary: 'later' })
   const { issues } = (
@@ -233,7 +233,7 @@ t.test('issues changed since a date come in the order of the change', async (t) 
   t.ok(dates.every((date: string) => date >= '2024-05-31'))
 })
 
-t.test('issues can be fetched one by one and by the hundred, created and deleted', async (t) => {
+t.test('issues can be fetched singly and by the hundred, created and deleted', async (t) => {
   const { jira, jiraPost, admin } = await start(t)
   const created = await admin('issues', { project: 'PAY', summary: 'A new <b>one</b>' })
   t.match((await jira(`/issue/${created.key}`)).body, {

@@ -20,7 +20,7 @@ async function start(t: TestContext, options: Parameters<typeof startSignedIn>[1
   }
 }
 
-t.test('JQL is behind by half the lag to all of it, and everything else is not', async (t) => {
+t.test('JQL lags by at least half the configured lag; all other calls do not', async (t) => {
   const { admin, jira, jiraPost, search, findChanged, advanceClock } = await start(t)
   const { id } = (await admin('issues', { project: 'PAY', summary: 'Brand new' })) as { id: string }
   await admin('issues/PAY-1', { summary: 'Changed' })
@@ -50,7 +50,7 @@ t.test('JQL is behind by half the lag to all of it, and everything else is not',
   t.equal((await search('project = PAY')).length, 25)
 })
 
-t.test('items have delays of their own between the two', async (t) => {
+t.test('each item has a lag of its own between half and all of it', async (t) => {
   const { admin, findChanged, advanceClock } = await start(t)
   for (let number = 1; number <= 25; number++) await admin(`issues/PAY-${number}`, { summary: 'x' })
   await advanceClock((MINUTE_MS * 3) / 4)
@@ -59,7 +59,7 @@ t.test('items have delays of their own between the two', async (t) => {
 })
 
 t.test(
-  'changes come one after the other, so that one that is edited all the time is not behind for longer',
+  'changes are indexed in order, so that a frequently edited item lags no longer than others',
   async (t) => {
     const { admin, search, advanceClock } = await start(t)
     const seen: string[] = []
@@ -85,7 +85,7 @@ t.test(
   }
 )
 
-t.test('what a search has found once it does not lose again when the lag grows', async (t) => {
+t.test('raising the lag hides nothing that search found before', async (t) => {
   const { admin, findChanged, search } = await start(t)
   await admin('issues/PAY-1', { summary: 'old' })
   await admin('lag', { ms: 0 })
@@ -96,7 +96,7 @@ t.test('what a search has found once it does not lose again when the lag grows',
   t.equal((await search('key = PAY-1'))[0].fields.summary, 'seen')
 })
 
-t.test('the lag is an option, can be set at any time, and comes back with a reset', async (t) => {
+t.test('the lag is an option, can be changed at any time, and is restored by reset', async (t) => {
   const { state, admin, wiki, findChanged, advanceClock } = await start(t, {
     indexLagMs: 10 * MINUTE_MS
   })
@@ -119,7 +119,7 @@ t.test('the lag is an option, can be set at any time, and comes back with a rese
   await t.rejects(admin('lag', {}), /400 body.ms must be a number/)
 })
 
-t.test('issues named for reconciling are found as they are, by GET and by POST', async (t) => {
+t.test('reconcileIssues returns current issues, by GET and by POST', async (t) => {
   const { admin, jira, jiraPost, findChanged } = await start(t)
   const { id } = (await admin('issues', { project: 'PAY' })) as { id: string }
   await admin('issues/PAY-1', { summary: 'Changed' })
@@ -140,7 +140,7 @@ t.test('issues named for reconciling are found as they are, by GET and by POST',
 })
 
 t.test(
-  'a project that is gone is gone from the index later, and so is a space with its pages',
+  'a deleted project leaves the index after the lag, and so does a space with its pages',
   async (t) => {
     const { admin, search, wiki, advanceClock } = await start(t)
     const titles = async () =>

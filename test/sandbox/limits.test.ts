@@ -13,20 +13,17 @@ async function start(
   return { ...sandbox, token, ...createCallers(sandbox.url, token) }
 }
 
-t.test(
-  'every answer of the API shows the burst bucket, and warns when a fifth is left',
-  async (t) => {
-    const { jira } = await start(t, { burst: 10 })
-    const first = await jira('/myself')
-    t.equal(first.headers.get('x-ratelimit-limit'), '10')
-    t.equal(first.headers.get('x-ratelimit-remaining'), '9')
-    t.equal(first.headers.get('x-ratelimit-nearlimit'), null)
-    for (let call = 0; call < 8; call++) await jira('/myself')
-    t.equal((await jira('/myself')).headers.get('x-ratelimit-nearlimit'), 'true')
-  }
-)
+t.test('every API response shows the burst bucket, and warns when a fifth is left', async (t) => {
+  const { jira } = await start(t, { burst: 10 })
+  const first = await jira('/myself')
+  t.equal(first.headers.get('x-ratelimit-limit'), '10')
+  t.equal(first.headers.get('x-ratelimit-remaining'), '9')
+  t.equal(first.headers.get('x-ratelimit-nearlimit'), null)
+  for (let call = 0; call < 8; call++) await jira('/myself')
+  t.equal((await jira('/myself')).headers.get('x-ratelimit-nearlimit'), 'true')
+})
 
-t.test('an empty bucket refuses this endpoint of this site only, until time passes', async (t) => {
+t.test('an empty bucket refuses one endpoint of one site until it refills', async (t) => {
   const { url, token, jira, admin } = await start(t, { burst: 3 })
   for (let call = 0; call < 3; call++) t.equal((await jira('/myself')).status, 200)
   const refused = await jira('/myself')
@@ -44,7 +41,7 @@ t.test('an empty bucket refuses this endpoint of this site only, until time pass
 })
 
 t.test(
-  'an hour has so many points: one a call and one an object, over all sites, until the top of the hour',
+  'the hourly points count one per call and one per object, over all sites, until the top of the hour',
   async (t) => {
     const { url, token, jira, wiki, admin } = await start(t, { hourlyPoints: 30 })
     await jira('/project/search')
@@ -68,7 +65,7 @@ t.test(
   }
 )
 
-t.test('a quota refusal comes in the variants that were seen', async (t) => {
+t.test('a quota refusal has the variants seen at Atlassian', async (t) => {
   const { jira, admin } = await start(t)
   const headers = async (variant: string) => {
     await admin('quota', { exhaust: true, variant })
@@ -99,7 +96,7 @@ t.test('a quota refusal comes in the variants that were seen', async (t) => {
   t.equal((await jira('/serverInfo')).headers.get('x-beta-ratelimit-reason'), null)
 })
 
-t.test('a burst can be called for, with fewer headers than one would like', async (t) => {
+t.test('a forced burst refusal can omit headers', async (t) => {
   const { jira, admin } = await start(t)
   await admin('burst', { exhaust: true, variant: 'reset-only', for_ms: 5000 })
   const reset = await jira('/serverInfo')
@@ -119,7 +116,7 @@ t.test('a burst can be called for, with fewer headers than one would like', asyn
   t.equal((await jira('/serverInfo')).status, 200)
 })
 
-t.test('a burst or a quota can be called for on one site, and on several at once', async (t) => {
+t.test('a burst or quota refusal can be forced on one site or on several', async (t) => {
   const { url, token, jira, wiki, admin } = await start(t)
   const other = createCallers(url, token, GLOBEX)
   await admin('burst', { exhaust: true, site: 'acme', for_ms: 5000 })

@@ -2,7 +2,7 @@ import t from 'tap'
 import type { CallLogEntry } from '../../src/sandbox/gateway/stats.ts'
 import { startSignedIn } from './helper.ts'
 
-t.test('the log says where in a list a call read on, and a first page says nothing', async (t) => {
+t.test('the log records the cursor of a call, and none for a first page', async (t) => {
   const { jira, jiraPost, wiki, state, token } = await startSignedIn(t)
   await jira('/project/search?startAt=5&maxResults=5')
   const { nextPageToken } = (await jira('/search/jql?jql=project=PAY&maxResults=1')).body
@@ -29,14 +29,14 @@ t.test('the log says where in a list a call read on, and a first page says nothi
   t.notOk(JSON.stringify(log).includes(token) || JSON.stringify(log).includes('secret'))
 })
 
-t.test('a call that a fault spoils says it too', async (t) => {
+t.test('the log names the fault of an affected call', async (t) => {
   const { wiki, state, admin } = await startSignedIn(t)
   await admin('faults', { kind: 'status', match: { path: '*/pages' } })
   await wiki('/api/v2/pages?cursor=abc')
   t.match(state.stats.snapshot().log.at(-1), { status: 0, cursor: 'abc' })
 })
 
-t.test('the log keeps as many calls as it is told, 1000 without', async (t) => {
+t.test('the log keeps the configured number of calls, 1000 by default', async (t) => {
   for (const [maxLogEntries, expected] of [
     [3, 3],
     [0, 0],

@@ -30,7 +30,7 @@ async function start(t: TestContext, options: Parameters<typeof startSignedIn>[1
 }
 
 t.test(
-  'a chain of pages ends without a word when it has become too long, and a later start goes on',
+  'a chain of pages ends silently at the maximum length, and a later start continues',
   async (t) => {
     const { collectPages } = await start(t, { maxSearchResults: 120 })
     const pages = await collectPages('project is not EMPTY order by updated', {
@@ -58,7 +58,7 @@ t.test(
   }
 )
 
-t.test('what fits into one chain is complete, and one page is cut as well', async (t) => {
+t.test('a chain within the maximum is complete, and a single page can reach it too', async (t) => {
   const { collectPages } = await start(t, { maxSearchResults: 125 })
   t.strictSame(
     (await collectPages('project = PAY', { maxResults: 60 })).map(({ length }) => length),
@@ -70,12 +70,12 @@ t.test('what fits into one chain is complete, and one page is cut as well', asyn
   )
 })
 
-t.test('it is 126,000 unless said otherwise', async (t) => {
+t.test('the default maximum is 126,000', async (t) => {
   const { collectPages } = await start(t, { sizes: { projects: 1, issues: 126_001 } })
   t.equal((await collectPages('project = PAY', { maxResults: 5000 })).flat().length, 126_000)
 })
 
-t.test('bounds on updated end a list where they should, in both directions', async (t) => {
+t.test('bounds on updated limit a list in both directions', async (t) => {
   const { collectPages } = await start(t)
   const all = (
     await collectPages('project is not EMPTY order by updated', {

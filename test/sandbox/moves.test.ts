@@ -2,7 +2,7 @@ import t from 'tap'
 import { startSignedIn } from './helper.ts'
 
 t.test(
-  'an issue that moves keeps its id, gets the next number of the other project, and answers to its old key',
+  'a moved issue keeps its id, gets the next number of its new project, and answers to its old key',
   async (t) => {
     const { jira, jiraPost, admin } = await startSignedIn(t, { indexLagMs: 0 })
     const { id } = (await jira('/issue/PAY-3')).body
@@ -47,7 +47,7 @@ t.test(
   }
 )
 
-t.test('a move is seen by a search when the index has it', async (t) => {
+t.test('search finds a move once the index is up to date', async (t) => {
   const { jiraPost, admin } = await startSignedIn(t)
   await admin('issues/PAY-3', { project: 'OPS' })
   const count = async (jql: string) =>

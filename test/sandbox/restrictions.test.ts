@@ -11,7 +11,7 @@ async function start(t: TestContext) {
 const jqlPath = (text: string) => `/search/jql?maxResults=5000&jql=${encodeURIComponent(text)}`
 const cqlPath = (text: string) => `/rest/api/search?limit=250&cql=${encodeURIComponent(text)}`
 
-t.test('a restricted project is as good as absent to its account, with its issues', async (t) => {
+t.test('a restricted project and its issues look missing to the account', async (t) => {
   const { jira, jiraPost, sam, admin } = await start(t)
   const before = (await jira('/project/search')).body
   await admin('restrict', { project: 'PAY', account_id: 'dana', restricted: true })
@@ -46,7 +46,7 @@ t.test('a restricted project is as good as absent to its account, with its issue
   t.strictSame((await jira('/project/search')).body, before)
 })
 
-t.test('a single issue can be restricted, from everybody too', async (t) => {
+t.test('an issue can be restricted for one account or for everyone', async (t) => {
   const { jira, jiraPost, sam, admin } = await start(t)
   await admin('restrict', { issue: 'PAY-1', restricted: true })
   for (const person of [jira, sam.jira]) {
@@ -58,7 +58,7 @@ t.test('a single issue can be restricted, from everybody too', async (t) => {
   t.equal((await jira('/issue/PAY-1')).status, 200)
 })
 
-t.test('a restricted space is as good as absent to its account, with its pages', async (t) => {
+t.test('a restricted space and its pages look missing to the account', async (t) => {
   const { wiki, sam, admin } = await start(t)
   const [space, other] = (await wiki('/api/v2/spaces')).body.results
   const [page] = (await wiki(`/api/v2/spaces/${space.id}/pages`)).body.results
@@ -86,7 +86,7 @@ t.test('a restricted space is as good as absent to its account, with its pages',
 })
 
 t.test(
-  'a page can be restricted on its own; what is opened to everybody is open to each',
+  'a page can be restricted on its own; lifting it for everyone lifts it for each account',
   async (t) => {
     const { wiki, sam, admin } = await start(t)
     const [page] = (await wiki('/api/v2/pages?status=current')).body.results
@@ -109,7 +109,7 @@ t.test(
   }
 )
 
-t.test('a restriction belongs to its site, and names one thing', async (t) => {
+t.test('a restriction applies to one site and names one item', async (t) => {
   const { url, jira, admin } = await start(t)
   const globex = await createCallersAs(url, 'dana', GLOBEX)
   await admin('restrict', { site: 'globex', project: 'PAY', restricted: true })

@@ -19,7 +19,7 @@ const errorResponse = (status: number, error: string, description?: string) => (
   body: { error, ...(description !== undefined && { error_description: description }) }
 })
 
-t.test('a code gives tokens as long as real ones, for an hour, once', async (t) => {
+t.test('a code yields tokens of realistic length, valid for an hour, once', async (t) => {
   const { url } = await startSandbox(t)
   const code = (await acceptConsent(url)).get('code')
   const { status, headers, body } = await redeemCode(url, code)
@@ -41,12 +41,12 @@ t.test('a code gives tokens as long as real ones, for an hour, once', async (t) 
   )
 })
 
-t.test('there is a refresh token only for offline_access', async (t) => {
+t.test('only offline_access yields a refresh token', async (t) => {
   const { url } = await startSandbox(t)
   t.notOk((await signIn(url, { scope: 'read:jira-work' })).refresh_token)
 })
 
-t.test('a code dies after ten minutes', async (t) => {
+t.test('a code expires after ten minutes', async (t) => {
   const { url, admin } = await startSandbox(t)
   const code = (await acceptConsent(url)).get('code')
   await admin('clock', { advance_ms: 10 * MINUTE_MS })
@@ -56,7 +56,7 @@ t.test('a code dies after ten minutes', async (t) => {
   )
 })
 
-t.test('the token endpoint takes forms as well as JSON', async (t) => {
+t.test('the token endpoint accepts forms and JSON', async (t) => {
   const { url } = await startSandbox(t)
   const code = (await acceptConsent(url)).get('code') ?? ''
   const body = new URLSearchParams({
@@ -76,7 +76,7 @@ t.test('the token endpoint takes forms as well as JSON', async (t) => {
   t.match(await garbage.json(), { error: 'invalid_request' })
 })
 
-t.test('the token endpoint refuses as Atlassian does', async (t) => {
+t.test("the token endpoint returns Atlassian's errors", async (t) => {
   const { url } = await startSandbox(t)
   const code = (await acceptConsent(url)).get('code')
   const exchange = { grant_type: 'authorization_code', code, redirect_uri: CALLBACK }
@@ -120,40 +120,34 @@ t.test('the token endpoint refuses as Atlassian does', async (t) => {
   t.equal((await refreshTokens(url, token)).status, 200)
 })
 
-t.test(
-  'old tokens work for ten minutes after a refresh and then die, the access token too',
-  async (t) => {
-    const { url, admin } = await startSandbox(t)
-    const old = await signIn(url)
-    const { body: fresh } = await refreshTokens(url, old.refresh_token)
-    t.not(fresh.refresh_token, old.refresh_token)
-    const status = async (token: string) => (await createCallers(url, token).jira('/myself')).status
-    await admin('clock', { advance_ms: 10 * MINUTE_MS - 1000 })
-    t.equal(await status(old.access_token), 200)
-    await admin('clock', { advance_ms: 2000 })
-    t.match(await createCallers(url, old.access_token).jira('/myself'), {
-      status: 401,
-      body: { code: 401, message: 'Unauthorized' }
-    })
-    t.equal(await status(fresh.access_token), 200)
-  }
-)
+t.test('old tokens, access tokens included, work for ten minutes after a refresh', async (t) => {
+  const { url, admin } = await startSandbox(t)
+  const old = await signIn(url)
+  const { body: fresh } = await refreshTokens(url, old.refresh_token)
+  t.not(fresh.refresh_token, old.refresh_token)
+  const status = async (token: string) => (await createCallers(url, token).jira('/myself')).status
+  await admin('clock', { advance_ms: 10 * MINUTE_MS - 1000 })
+  t.equal(await status(old.access_token), 200)
+  await admin('clock', { advance_ms: 2000 })
+  t.match(await createCallers(url, old.access_token).jira('/myself'), {
+    status: 401,
+    body: { code: 401, message: 'Unauthorized' }
+  })
+  t.equal(await status(fresh.access_token), 200)
+})
 
-t.test(
-  'a second exchange within the leeway works, and the newest pair is the one that stays',
-  async (t) => {
-    const { url, admin } = await startSandbox(t)
-    const old = await signIn(url)
-    const { body: first } = await refreshTokens(url, old.refresh_token)
-    const { body: second } = await refreshTokens(url, old.refresh_token)
-    await admin('clock', { advance_ms: 11 * MINUTE_MS })
-    t.equal((await createCallers(url, first.access_token).jira('/myself')).status, 401)
-    t.equal((await createCallers(url, second.access_token).jira('/myself')).status, 200)
-    t.equal((await refreshTokens(url, second.refresh_token)).status, 200)
-  }
-)
+t.test('a second exchange within the leeway works, and the newest pair stays valid', async (t) => {
+  const { url, admin } = await startSandbox(t)
+  const old = await signIn(url)
+  const { body: first } = await refreshTokens(url, old.refresh_token)
+  const { body: second } = await refreshTokens(url, old.refresh_token)
+  await admin('clock', { advance_ms: 11 * MINUTE_MS })
+  t.equal((await createCallers(url, first.access_token).jira('/myself')).status, 401)
+  t.equal((await createCallers(url, second.access_token).jira('/myself')).status, 200)
+  t.equal((await refreshTokens(url, second.refresh_token)).status, 200)
+})
 
-t.test('an old refresh token after the leeway kills the whole family', async (t) => {
+t.test('an old refresh token after the leeway revokes the whole family', async (t) => {
   const { url, admin } = await startSandbox(t)
   const old = await signIn(url)
   const { body: fresh } = await refreshTokens(url, old.refresh_token)
@@ -170,7 +164,7 @@ t.test('an old refresh token after the leeway kills the whole family', async (t)
   t.match(await admin('stats', undefined, 'GET'), { family_revocations: 1 })
 })
 
-t.test('an access token lives for an hour', async (t) => {
+t.test('an access token expires after an hour', async (t) => {
   const { url, admin } = await startSandbox(t)
   const { access_token: token } = await signIn(url)
   await admin('clock', { advance_ms: 60 * MINUTE_MS })
@@ -181,7 +175,7 @@ t.test('an access token lives for an hour', async (t) => {
 })
 
 t.test(
-  'a refresh token dies of 90 idle days, and 365 days after the consent in any case',
+  'a refresh token expires after 90 idle days, and 365 days after the consent in any case',
   async (t) => {
     const { url, admin } = await startSandbox(t)
     const idle = await signIn(url)
@@ -204,7 +198,7 @@ t.test(
   }
 )
 
-t.test('revoking a grant and changing a password end the refreshing', async (t) => {
+t.test('revoking a grant and changing a password end refreshing', async (t) => {
   const { url, admin } = await startSandbox(t)
   const [dana, sam] = [await signIn(url), await signIn(url, { sandbox_account: 'sam' })]
   await admin('revoke', { account_id: 'dana' })
@@ -220,28 +214,25 @@ t.test('revoking a grant and changing a password end the refreshing', async (t) 
   t.equal((await createCallers(url, dana.access_token).jira('/myself')).status, 401)
 })
 
-t.test(
-  'a new consent replaces the scopes of the grant, for tokens that are out already too',
-  async (t) => {
-    const { url } = await startSandbox(t)
-    const jira = await signIn(url, { scope: 'read:jira-user offline_access' })
-    const confluence = await signIn(url, { scope: 'read:confluence-user offline_access' })
-    t.equal(
-      (await createCallers(url, confluence.access_token).wiki('/rest/api/user/current')).status,
-      200
-    )
-    t.match(await createCallers(url, jira.access_token).jira('/myself'), {
-      status: 401,
-      body: { message: 'Unauthorized; scope does not match' }
-    })
-    t.equal(
-      (await refreshTokens(url, jira.refresh_token)).body.scope,
-      'read:confluence-user offline_access'
-    )
-  }
-)
+t.test('a new consent replaces the scopes of the grant, also for issued tokens', async (t) => {
+  const { url } = await startSandbox(t)
+  const jira = await signIn(url, { scope: 'read:jira-user offline_access' })
+  const confluence = await signIn(url, { scope: 'read:confluence-user offline_access' })
+  t.equal(
+    (await createCallers(url, confluence.access_token).wiki('/rest/api/user/current')).status,
+    200
+  )
+  t.match(await createCallers(url, jira.access_token).jira('/myself'), {
+    status: 401,
+    body: { message: 'Unauthorized; scope does not match' }
+  })
+  t.equal(
+    (await refreshTokens(url, jira.refresh_token)).body.scope,
+    'read:confluence-user offline_access'
+  )
+})
 
-t.test('uninstalling from a site leaves the token and takes the site', async (t) => {
+t.test('uninstalling the app from a site keeps the token and removes the site', async (t) => {
   const { url, admin } = await startSandbox(t)
   const { access_token: token } = await signIn(url)
   await admin('uninstall', { site: 'acme' })

@@ -21,7 +21,7 @@ export function defineConnectionsContract(t: Test, open: () => Engine | Promise<
   const openStore = async (t: Test) => await createTestStore(t, open)
 
   t.test(
-    'grants: a consent beats a refresh that is under way, and keeps every connection of the account',
+    'grants: a consent supersedes a running refresh and keeps every connection of the account',
     async (t) => {
       const {
         store: { users, grants, connections }
@@ -71,7 +71,7 @@ export function defineConnectionsContract(t: Test, open: () => Engine | Promise<
     }
   )
 
-  t.test('grants: a connection of nobody stores neither connection nor grant', async (t) => {
+  t.test('grants: a connection without a user stores neither connection nor grant', async (t) => {
     const {
       store: { grants }
     } = await openStore(t)
@@ -80,7 +80,7 @@ export function defineConnectionsContract(t: Test, open: () => Engine | Promise<
   })
 
   t.test(
-    'history: one row for each change that a connection sees, in any combination of states, and none for others',
+    'history: one row for each change visible to a connection, in any combination of states',
     async (t) => {
       const {
         store: { users, grants, connections, connectionHistory }
@@ -142,7 +142,7 @@ export function defineConnectionsContract(t: Test, open: () => Engine | Promise<
   )
 
   t.test(
-    'A8 grants: a consent is kept only where the connection is what the caller thinks it is',
+    'A8 grants: saves a consent only if the connection is as the caller expects',
     async (t) => {
       const {
         store: { users, grants, connections }
@@ -177,7 +177,7 @@ export function defineConnectionsContract(t: Test, open: () => Engine | Promise<
   )
 
   t.test(
-    "B13 users: one who leaves takes everything along, or leaves copies under nobody's name",
+    'B13 users: deletion erases everything of a user, or keeps copies without an owner',
     async (t) => {
       const {
         store: { users, grants, connections, items, loginFlows, connectionHistory, transaction }

@@ -34,7 +34,7 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
   }
 
   t.test(
-    'copies: pages count what changed, follow a renamed key, and live beside hand-posted rows',
+    'copies: pages count changes, follow a renamed key, and coexist with hand-posted rows',
     async (t) => {
       const {
         store: { items },
@@ -78,7 +78,7 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
     }
   )
 
-  t.test('copies: what is older than what is stored changes nothing', async (t) => {
+  t.test('copies: older data does not overwrite newer data', async (t) => {
     const {
       store: { items, changeFeed },
       save,
@@ -113,7 +113,7 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
   })
 
   t.test(
-    'copies: rows know the latest listing that showed them, become tombstones, and come back as themselves',
+    'copies: rows store the latest listing that contained them, become tombstones, and come back with their ids',
     async (t) => {
       const {
         store: { items, changeFeed },
@@ -159,7 +159,7 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
     }
   )
 
-  t.test('copies: a page that is not saved to its end is not saved at all', async (t) => {
+  t.test('copies: saves a page completely or not at all', async (t) => {
     const {
       store: { items, checkpoints, changeFeed, transaction },
       save
@@ -180,7 +180,7 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
   })
 
   t.test(
-    'feed: every change has the next number, what changed nothing has none, and what was purged or erased is told to begin again',
+    'feed: each change has the next number; a purged or erased feed tells readers to restart',
     async (t) => {
       const {
         store: { items, changeFeed, transaction },
@@ -220,7 +220,7 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
     }
   )
 
-  t.test('lists: narrowed by what they belong to, by time and by a part of the name', async (t) => {
+  t.test('lists: filter by parent, time and part of the name', async (t) => {
     const {
       store: { items, transaction }
     } = await openStore(t)
@@ -264,7 +264,7 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
   })
 
   t.test(
-    'checkpoints: moved with what was read or not at all, held deletions confirmed once, forgotten by site',
+    'checkpoints: commit with their items; held deletions are confirmed once; sites can be forgotten',
     async (t) => {
       const {
         store: { checkpoints, transaction }

@@ -18,7 +18,7 @@ export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engin
   const openStore = async (t: Test) => await createTestStore(t, open)
 
   t.test(
-    'A10 grants: of fifty that want to refresh one gets the lease, and only it can save',
+    'A10 grants: one of fifty workers gets the refresh lease, and only that worker can save',
     async (t) => {
       const {
         store: { users, grants }
@@ -98,7 +98,7 @@ export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engin
   )
 
   t.test(
-    'A12 grants: a lease that is over, or that was seen too long, goes to the next; the late one changes nothing',
+    'A12 grants: another worker takes an expired or stale lease; the late worker changes nothing',
     async (t) => {
       const {
         store: { users, grants }
@@ -141,7 +141,7 @@ export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engin
   )
 
   t.test(
-    'grants: what is due is found, the most urgent first; warnings are given once; old tokens are forgotten',
+    'grants: finds due grants, most urgent first; warns once; forgets old tokens',
     async (t) => {
       const {
         store: { users, grants },
@@ -231,7 +231,7 @@ export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engin
   )
 
   t.test(
-    'grants: a wrong client is known of all its grants at once, and right again of all of them',
+    'grants: marks a misconfigured client on all its grants at once, and clears it at once',
     async (t) => {
       const {
         store: { users, grants, connections }
@@ -279,7 +279,7 @@ export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engin
   )
 
   t.test(
-    'B5 grants: resealing replaces the very columns that were read, and nothing that has moved on',
+    'B5 grants: re-encryption replaces exactly the columns it read, and none that have changed since',
     async (t) => {
       const {
         store: { users, grants, encryptedTokens }
@@ -348,7 +348,7 @@ export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engin
     }
   )
 
-  t.test('keys: one is introduced once, and its uses add up', async (t) => {
+  t.test('keys: registers each key once and adds up its uses', async (t) => {
     const {
       store: { vaultKeys }
     } = await openStore(t)
@@ -360,7 +360,7 @@ export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engin
   })
 
   t.test(
-    'A10 grants: a refresh that began before a consent came to nothing, even if the grant was gone in between',
+    'A10 grants: a refresh that began before a consent saves nothing, even if the grant was deleted in between',
     async (t) => {
       const {
         store: { users, grants, connections }
@@ -388,7 +388,7 @@ export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engin
   )
 
   t.test(
-    'grants: only a new consent helps where the client is gone, and where it comes back its grants work again',
+    'grants: only a new consent helps after the client is removed; its grants work again when it returns',
     async (t) => {
       const {
         store: { users, grants }

@@ -50,7 +50,7 @@ export function defineRunsContract(t: Test, open: () => Engine | Promise<Engine>
   }
 
   t.test(
-    'runs: one at a time for each owner and product, whoever asks, and there is room again when it has ended',
+    'runs: one at a time for each owner and product; the next can start when it has ended',
     async (t) => {
       const { runs, claimRun } = await openStore(t)
       const made = await Promise.all(
@@ -98,7 +98,7 @@ export function defineRunsContract(t: Test, open: () => Engine | Promise<Engine>
   )
 
   t.test(
-    'runs: of twenty workers that want a run one gets it, and only it can say anything',
+    'runs: one of twenty workers claims a run, and only that worker can write to it',
     async (t) => {
       const { runs, store } = await openStore(t)
       const {
@@ -140,7 +140,7 @@ export function defineRunsContract(t: Test, open: () => Engine | Promise<Engine>
   )
 
   t.test(
-    'runs: a worker that died keeps its run until its lease is over; then it goes on where it was, and the late one saves nothing',
+    'runs: after the lease of a dead worker expires the run resumes from its checkpoint, and the late worker saves nothing',
     async (t) => {
       const { runs, store, claimRun, expireLease } = await openStore(t)
       const run = await claimRun()
@@ -172,7 +172,7 @@ export function defineRunsContract(t: Test, open: () => Engine | Promise<Engine>
     }
   )
 
-  t.test('runs: one that is put aside waits for whoever comes, or for its time', async (t) => {
+  t.test('runs: a requeued run waits for the next worker or for its time', async (t) => {
     const { runs, claimRun, advanceTime } = await openStore(t)
     const run = await claimRun()
     t.equal(await runs.getNextResumeAt(), undefined)
@@ -215,7 +215,7 @@ export function defineRunsContract(t: Test, open: () => Engine | Promise<Engine>
   })
 
   t.test(
-    'runs: whatever is under way can be cancelled or ended by others, once, and what has ended stays ended',
+    'runs: others can cancel or fail an active run once, and an ended run stays ended',
     async (t) => {
       const { runs, claimRun, store } = await openStore(t)
       const { run: queued } = await runs.enqueue(1, 'jira')
@@ -262,40 +262,37 @@ export function defineRunsContract(t: Test, open: () => Engine | Promise<Engine>
     }
   )
 
-  t.test(
-    'runs: what ended long ago is forgotten, a part at a time, and what is under way is not',
-    async (t) => {
-      const {
-        runs,
-        claimRun,
-        engine: { db, tables }
-      } = await openStore(t)
-      const {
-        run: { id: waiting }
-      } = await runs.enqueue(2, 'jira')
-      const old = {
-        ownerId: 1,
-        provider: 'jira',
-        state: 'succeeded',
-        seen: 0,
-        added: 0,
-        changed: 0,
-        calls: 0,
-        createdAt: new Date(START_MS),
-        finishedAt: new Date(START_MS)
-      }
-      await db.insert(tables.runs).values(Array(501).fill(old))
-      const run = await claimRun()
-      t.equal(await runs.purge(new Date(START_MS)), false, 'nothing ended before that')
-      t.equal(await runs.purge(new Date(START_MS + 1)), true)
-      t.equal(await runs.purge(new Date(START_MS + 1)), false)
-      t.same(
-        (await runs.list(1, 'jira', 1_000)).map(({ id }) => id),
-        [run.id]
-      )
-      t.ok(await runs.get(waiting, 'jira'))
+  t.test('runs: purges old ended runs in batches, and no active run', async (t) => {
+    const {
+      runs,
+      claimRun,
+      engine: { db, tables }
+    } = await openStore(t)
+    const {
+      run: { id: waiting }
+    } = await runs.enqueue(2, 'jira')
+    const old = {
+      ownerId: 1,
+      provider: 'jira',
+      state: 'succeeded',
+      seen: 0,
+      added: 0,
+      changed: 0,
+      calls: 0,
+      createdAt: new Date(START_MS),
+      finishedAt: new Date(START_MS)
     }
-  )
+    await db.insert(tables.runs).values(Array(501).fill(old))
+    const run = await claimRun()
+    t.equal(await runs.purge(new Date(START_MS)), false, 'nothing ended before that')
+    t.equal(await runs.purge(new Date(START_MS + 1)), true)
+    t.equal(await runs.purge(new Date(START_MS + 1)), false)
+    t.same(
+      (await runs.list(1, 'jira', 1_000)).map(({ id }) => id),
+      [run.id]
+    )
+    t.ok(await runs.get(waiting, 'jira'))
+  })
 }
 
 /** A run that this worker has taken. */

@@ -16,7 +16,7 @@ const sleep = async (ms: number) => await new Promise((resolve) => setTimeout(re
 /** What instances know of each other through the database, on every engine. */
 export function defineSharedContract(t: Test, open: () => Engine | Promise<Engine>): void {
   t.test(
-    'D10 budgets: a refusal that one instance has met holds every other, for as long as was named, whatever their clocks say',
+    'D10 budgets: a refusal at one instance blocks all instances for the stated time, whatever their clocks',
     async (t) => {
       const {
         store: { rateBudgets }
@@ -56,34 +56,31 @@ export function defineSharedContract(t: Test, open: () => Engine | Promise<Engin
     }
   )
 
-  t.test(
-    'budgets: a short refusal is waited for by all instances, and then all of them go on',
-    async (t) => {
-      const {
-        store: { rateBudgets }
-      } = await createTestStore(t, open)
-      const [one, other] = [0, 1].map(() =>
-        createRateBudget({ shared: rateBudgets, now: Date.now, hourlyPoints: 1_000_000 })
-      )
-      await one?.call(CALL_TARGET, { isInteractive: false }, async () =>
-        createResponse(429, { 'retry-after': '1', 'ratelimit-reason': 'jira-burst-based' })
-      )
-      const from = Date.now()
-      const elapsed = await Promise.all(
-        [one, other].map(async (each) => {
-          await each?.call(CALL_TARGET, { isInteractive: true }, async () => createResponse(200))
-          return Date.now() - from
-        })
-      )
-      t.ok(
-        elapsed.every((ms) => ms > 900),
-        `${elapsed.join(' and ')} ms`
-      )
-    }
-  )
+  t.test('budgets: all instances wait for a short refusal and then continue', async (t) => {
+    const {
+      store: { rateBudgets }
+    } = await createTestStore(t, open)
+    const [one, other] = [0, 1].map(() =>
+      createRateBudget({ shared: rateBudgets, now: Date.now, hourlyPoints: 1_000_000 })
+    )
+    await one?.call(CALL_TARGET, { isInteractive: false }, async () =>
+      createResponse(429, { 'retry-after': '1', 'ratelimit-reason': 'jira-burst-based' })
+    )
+    const from = Date.now()
+    const elapsed = await Promise.all(
+      [one, other].map(async (each) => {
+        await each?.call(CALL_TARGET, { isInteractive: true }, async () => createResponse(200))
+        return Date.now() - from
+      })
+    )
+    t.ok(
+      elapsed.every((ms) => ms > 900),
+      `${elapsed.join(' and ')} ms`
+    )
+  })
 
   t.test(
-    'budgets: the hour has one purse for all instances, and none says that more is left than Atlassian knows',
+    'budgets: instances share the hourly points, and none assumes more than Atlassian reports',
     async (t) => {
       const {
         store: { rateBudgets }
@@ -118,32 +115,29 @@ export function defineSharedContract(t: Test, open: () => Engine | Promise<Engin
     }
   )
 
-  t.test(
-    'the turn of a connection is taken by one, whatever number of schedules look at it',
-    async (t) => {
-      const {
-        store: { users, grants, connections }
-      } = await createTestStore(t, open)
-      await users.findOrCreate('a@b.co', null)
-      await grants.connect(createGrant('g'), createNewConnection())
-      const due = await connections.listDue(new Date(START_MS), 10)
-      t.match(due, [{ userId: 1, provider: 'jira', dueAt: new Date(START_MS) }])
-      const next = new Date(START_MS + 60_000)
-      const results = await Promise.all(
-        Array.from(
-          { length: 20 },
-          async () => await connections.claimSchedule(1, 'jira', new Date(START_MS), next)
-        )
+  t.test('one schedule claims a connection, however many schedules check it', async (t) => {
+    const {
+      store: { users, grants, connections }
+    } = await createTestStore(t, open)
+    await users.findOrCreate('a@b.co', null)
+    await grants.connect(createGrant('g'), createNewConnection())
+    const due = await connections.listDue(new Date(START_MS), 10)
+    t.match(due, [{ userId: 1, provider: 'jira', dueAt: new Date(START_MS) }])
+    const next = new Date(START_MS + 60_000)
+    const results = await Promise.all(
+      Array.from(
+        { length: 20 },
+        async () => await connections.claimSchedule(1, 'jira', new Date(START_MS), next)
       )
-      t.equal(results.filter(Boolean).length, 1)
-      t.same(await connections.listDue(new Date(START_MS), 10), [])
-      t.equal(
-        await connections.claimSchedule(1, 'jira', new Date(START_MS), next),
-        false,
-        'who comes late takes nothing'
-      )
-      t.equal(await connections.claimSchedule(1, 'jira', next, null), true)
-      t.same(await connections.listDue(new Date(START_MS + 1e10), 10), [])
-    }
-  )
+    )
+    t.equal(results.filter(Boolean).length, 1)
+    t.same(await connections.listDue(new Date(START_MS), 10), [])
+    t.equal(
+      await connections.claimSchedule(1, 'jira', new Date(START_MS), next),
+      false,
+      'who comes late takes nothing'
+    )
+    t.equal(await connections.claimSchedule(1, 'jira', next, null), true)
+    t.same(await connections.listDue(new Date(START_MS + 1e10), 10), [])
+  })
 }

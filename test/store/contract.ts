@@ -11,13 +11,13 @@ import { createFlow, createTestStore, HOUR_MS, createProject, START_MS } from '.
 export function defineStoreContract(t: Test, open: () => Engine | Promise<Engine>): void {
   const openStore = async (t: Test) => await createTestStore(t, open)
 
-  t.test('answers, with its tables up to date', async (t) => {
+  t.test('is healthy, with its tables up to date', async (t) => {
     const { store } = await openStore(t)
     t.equal(await store.isMigrated(), true)
   })
 
   t.test(
-    'users: one for each address, compared without case and in one form, kept as given, listed oldest first',
+    'users: one for each email, normalized and case-insensitive, stored as given, listed oldest first',
     async (t) => {
       const {
         store: { users }
@@ -48,7 +48,7 @@ export function defineStoreContract(t: Test, open: () => Engine | Promise<Engine
     }
   )
 
-  t.test('D4 users and items: a hundred at once make one', async (t) => {
+  t.test('D4 users and items: a hundred concurrent upserts make one row', async (t) => {
     const { store } = await openStore(t)
     const made = await Promise.all(
       Array.from({ length: 100 }, (_, i) =>
@@ -68,7 +68,7 @@ export function defineStoreContract(t: Test, open: () => Engine | Promise<Engine
   })
 
   t.test(
-    'items: an upsert replaces the whole item, an unknown owner is user_not_found, and nothing is an orphan',
+    'items: an upsert replaces the whole item, an unknown owner is user_not_found, and no item is orphaned',
     async (t) => {
       const {
         store: { users, items }
@@ -101,7 +101,7 @@ export function defineStoreContract(t: Test, open: () => Engine | Promise<Engine
     }
   )
 
-  t.test('items: lists are ordered by code points, and go on behind any row', async (t) => {
+  t.test('items: lists are ordered by code points and continue after any row', async (t) => {
     const {
       store: { users, items }
     } = await openStore(t)
@@ -138,7 +138,7 @@ export function defineStoreContract(t: Test, open: () => Engine | Promise<Engine
   })
 
   t.test(
-    'flows: exactly one caller takes a flow, once, in its time; the outcome is kept and swept out later',
+    'flows: one caller takes a flow, once, before it expires; the outcome is kept and purged later',
     async (t) => {
       const {
         store: { loginFlows },

@@ -32,7 +32,7 @@ const ENGINE_FOLDER = fileURLToPath(
 )
 
 t.test(
-  'An upgrade renames stored error codes and connection options, and nothing else',
+  'An upgrade renames stored error codes and connection options, and changes nothing else',
   async (t) => {
     const folder = createTempFolder(t)
     const url = await ensureDatabase(t, join(folder, 'old.db'))

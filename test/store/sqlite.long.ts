@@ -25,7 +25,7 @@ t.test('SQLite in a file', (t) => {
 })
 
 t.test(
-  'D2 D14 A connection commits to the disk, checks foreign keys, and uses a library without the WAL bug',
+  'D2 D14 A connection syncs commits to disk, checks foreign keys, and uses a library without the WAL bug',
   async (t) => {
     const engine = await openEngine(`sqlite:///${join(folder, 'pragmas.db')}`)
     t.teardown(() => engine.close())
@@ -49,7 +49,7 @@ const hasStrace =
   existsSync('/usr/bin/strace') &&
   spawnSync('/usr/bin/strace', ['-o', '/dev/null', 'true']).status === 0
 t.test(
-  `D2 ${COMMIT_COUNT} token commits reach the disk, one by one${hasStrace ? '' : ' (skipped: system calls cannot be traced here)'}`,
+  `D2 Syncs ${COMMIT_COUNT} token commits to disk one by one${hasStrace ? '' : ' (skipped: system calls cannot be traced here)'}`,
   { skip: !hasStrace },
   (t) => {
     const script = `

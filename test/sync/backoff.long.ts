@@ -58,7 +58,7 @@ async function startSyncedTestService(
 }
 
 t.test(
-  'A short wait that Atlassian asks for is waited, however it is asked for, and the run succeeds',
+  'Waits out a short Retry-After, in any header format, and the run succeeds',
   { buffered: true },
   async (t) => {
     const at = (ms: number) => new Date(Date.now() + ms)
@@ -90,7 +90,7 @@ t.test(
 )
 
 t.test(
-  'A long wait holds nothing: the run is parked, says when it goes on, and goes on by itself, not a moment too soon',
+  'Parks a run for a long wait, reports when it resumes, and resumes it no earlier',
   { buffered: true },
   async (t) => {
     const running = await startSyncedTestService(t)
@@ -124,7 +124,7 @@ t.test(
 )
 
 t.test(
-  'A run that is parked for an hour is the same run an hour later, and can be cancelled until then',
+  'A run parked for an hour resumes as the same run, and can be cancelled until then',
   { buffered: true },
   async (t) => {
     const running = await startSyncedTestService(t)
@@ -155,7 +155,7 @@ t.test(
 )
 
 t.test(
-  'A refusal for the rate holds whatever the same app wants of that site, and nothing of another app',
+  'A rate-limit refusal blocks all calls of the same app to the site, and no other app',
   { buffered: true },
   async (t) => {
     const scopes = [...new Set(OAUTH_CLIENTS.flatMap((client) => client.scopes))]
@@ -199,7 +199,7 @@ t.test(
 )
 
 t.test(
-  'A site that shows nothing at all is no success, and deletes nothing',
+  'A site with an empty listing ends without success and deletes nothing',
   { buffered: true },
   async (t) => {
     const running = await startTestService(

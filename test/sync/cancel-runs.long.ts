@@ -77,7 +77,7 @@ async function createSharedFixture(t: Test) {
 }
 
 t.test(
-  'A run is cancelled within a second while a page hangs; what it copied stays, and the next run goes on at that page',
+  'Cancels a run within a second while a page hangs; copied items stay, and the next run resumes at that page',
   async (t) => {
     const fixture = await createSyncFixture(t, WIKI_FIXTURE)
     let half: Awaited<ReturnType<typeof startHalfwayRun>> | undefined
@@ -110,7 +110,7 @@ t.test(
   }
 )
 
-t.test('A run that has ended cannot be cancelled, and one that is not there neither', async (t) => {
+t.test('Refuses to cancel an ended or unknown run', async (t) => {
   const fixture = await createSyncFixture(t, WIKI_FIXTURE)
   t.match((await cancelRun(fixture, 1)).json(), { status: 409, code: 'run_ended', detail: /\.$/ })
   t.match(await getRun(fixture, 'confluence', 1), { state: 'succeeded', error: null })
@@ -125,72 +125,66 @@ t.test('A run that has ended cannot be cancelled, and one that is not there neit
   })
 })
 
-t.test(
-  'A run that waits for room, or for its time, is cancelled as well and never begins',
-  async (t) => {
-    const fixture = await createSyncFixture(t, { env: { SYNC_CONCURRENCY: '1' } })
-    await fixture.sandbox.admin('faults', { kind: 'hang', match: { path: '/project/search' } })
-    const [working, waiting] = [
-      await startSync(fixture.app, 'jira'),
-      await startSync(fixture.app, 'confluence')
-    ]
-    t.match((await cancelRun(fixture, waiting)).json(), {
-      state: 'cancelled',
-      started_at: null,
-      counts: { upstream_calls: 0 }
-    })
-    t.match((await cancelRun(fixture, working, 'jira')).json(), { state: 'cancelled' })
-    await fixture.sandbox.admin('faults', {
-      kind: 'status',
-      status: 429,
-      headers: { 'retry-after': '600' },
-      match: { path: '/api/v2/spaces' }
-    })
-    const parked = await startSync(fixture.app, 'confluence')
-    await waitFor(async () => (await getRun(fixture, 'confluence', parked)).state === 'parked')
-    t.match(await getRun(fixture, 'confluence', parked), {
-      next_run_at: /Z$/,
-      error: { code: 'upstream_rate_limited' }
-    })
-    t.match((await cancelRun(fixture, parked)).json(), { state: 'cancelled', next_run_at: null })
-    fixture.advanceTime(DAY_MS)
-    const log = await fixture.recordCalls(async () => {
-      await fixture.app.syncScheduler.runNow()
-      await sleep(50)
-    })
-    t.same(log, [], 'nothing goes on by itself')
-    for (const id of [waiting, parked]) {
-      t.match(await getRun(fixture, 'confluence', id), { state: 'cancelled' })
-    }
-    t.match(await fixture.runSync('confluence'), { state: 'succeeded' })
+t.test('Cancels a queued or parked run, and it never starts', async (t) => {
+  const fixture = await createSyncFixture(t, { env: { SYNC_CONCURRENCY: '1' } })
+  await fixture.sandbox.admin('faults', { kind: 'hang', match: { path: '/project/search' } })
+  const [working, waiting] = [
+    await startSync(fixture.app, 'jira'),
+    await startSync(fixture.app, 'confluence')
+  ]
+  t.match((await cancelRun(fixture, waiting)).json(), {
+    state: 'cancelled',
+    started_at: null,
+    counts: { upstream_calls: 0 }
+  })
+  t.match((await cancelRun(fixture, working, 'jira')).json(), { state: 'cancelled' })
+  await fixture.sandbox.admin('faults', {
+    kind: 'status',
+    status: 429,
+    headers: { 'retry-after': '600' },
+    match: { path: '/api/v2/spaces' }
+  })
+  const parked = await startSync(fixture.app, 'confluence')
+  await waitFor(async () => (await getRun(fixture, 'confluence', parked)).state === 'parked')
+  t.match(await getRun(fixture, 'confluence', parked), {
+    next_run_at: /Z$/,
+    error: { code: 'upstream_rate_limited' }
+  })
+  t.match((await cancelRun(fixture, parked)).json(), { state: 'cancelled', next_run_at: null })
+  fixture.advanceTime(DAY_MS)
+  const log = await fixture.recordCalls(async () => {
+    await fixture.app.syncScheduler.runNow()
+    await sleep(50)
+  })
+  t.same(log, [], 'nothing goes on by itself')
+  for (const id of [waiting, parked]) {
+    t.match(await getRun(fixture, 'confluence', id), { state: 'cancelled' })
   }
-)
+  t.match(await fixture.runSync('confluence'), { state: 'succeeded' })
+})
+
+t.test('Cancels a run from another process, and its slot is free within a second', async (t) => {
+  const { fixture, other } = await createSharedFixture(t)
+  const there = await other()
+  const { id } = await startHalfwayRun(fixture)
+  const from = performance.now()
+  t.match((await cancelRun(there, id)).json(), { state: 'cancelled' })
+  t.match(await fixture.runSync('confluence'), {
+    state: 'succeeded',
+    counts: { seen: 1 + PAGE_COUNT - PAGE_SIZE }
+  })
+  t.ok(
+    performance.now() - from < 1_500,
+    `the next run had ended after ${Math.round(performance.now() - from)} ms, in the only place there is`
+  )
+  t.match(await getRun(there, 'confluence', id), {
+    state: 'cancelled',
+    counts: { seen: 1 + PAGE_SIZE }
+  })
+})
 
 t.test(
-  'A run is cancelled from another process, and its place is free within a second',
-  async (t) => {
-    const { fixture, other } = await createSharedFixture(t)
-    const there = await other()
-    const { id } = await startHalfwayRun(fixture)
-    const from = performance.now()
-    t.match((await cancelRun(there, id)).json(), { state: 'cancelled' })
-    t.match(await fixture.runSync('confluence'), {
-      state: 'succeeded',
-      counts: { seen: 1 + PAGE_COUNT - PAGE_SIZE }
-    })
-    t.ok(
-      performance.now() - from < 1_500,
-      `the next run had ended after ${Math.round(performance.now() - from)} ms, in the only place there is`
-    )
-    t.match(await getRun(there, 'confluence', id), {
-      state: 'cancelled',
-      counts: { seen: 1 + PAGE_SIZE }
-    })
-  }
-)
-
-t.test(
-  'The run of a worker that died is taken over; if it comes back late it saves nothing',
+  'Another worker takes the run of a dead worker, which saves nothing if it returns',
   async (t) => {
     const { fixture, other, query } = await createSharedFixture(t)
     const there = await other()
@@ -217,7 +211,7 @@ t.test(
 )
 
 t.test(
-  'A service that stops puts its run aside, and the next one finishes it under the same id',
+  'A stopping service requeues its run, and the next one finishes it under the same id',
   async (t) => {
     const { fixture, other } = await createSharedFixture(t)
     const before = await recordCursors(fixture, async () => {
@@ -247,7 +241,7 @@ t.test(
   }
 )
 
-t.test('Runs are listed newest first, page by page, each with what was asked for', async (t) => {
+t.test('Lists runs newest first, by page, with their options', async (t) => {
   const fixture = await createSyncFixture(t, {
     ...WIKI_FIXTURE,
     sandbox: { sizes: { projects: 1, issues: 1, spaces: 1, pages: 1 } }

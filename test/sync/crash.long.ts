@@ -25,7 +25,7 @@ interface RunRow {
 }
 
 t.test(
-  `D9 A copy of ${PAGE_COUNT} pages that is killed at ${KILL_COUNT} random moments ends with the same table, and no page is fetched more than twice`,
+  `D9 A sync of ${PAGE_COUNT} pages killed at ${KILL_COUNT} random moments makes the same table and fetches no page more than twice`,
   async (t) => {
     const chosen = chooseSeed()
     t.comment(`SEED=${chosen}`)

@@ -40,74 +40,71 @@ async function removeParents(
 const listCollections = (product: keyof typeof PARENT_COLLECTIONS): CollectionName[] =>
   COLLECTIONS.filter((collection) => getProduct(collection) === product)
 
-t.test(
-  'A list that is a fifth shorter is believed, one that is shorter than that deletes nothing',
-  async (t) => {
-    const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
-    for (const product of PRODUCTS) {
-      await removeParents(fixture, product, 4)
-      t.match(await fixture.runSync(product), {
-        state: 'succeeded',
-        counts: { removed: 8, held: 0 }
+t.test('Accepts a list that is a fifth shorter; a larger loss deletes nothing', async (t) => {
+  const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
+  for (const product of PRODUCTS) {
+    await removeParents(fixture, product, 4)
+    t.match(await fixture.runSync(product), {
+      state: 'succeeded',
+      counts: { removed: 8, held: 0 }
+    })
+    t.same(await listHeldDeletions(fixture, product), [])
+    t.match((await confirmDeletions(fixture, product)).json(), {
+      status: 409,
+      code: 'no_held_deletions'
+    })
+    const before = await countItems(fixture)
+    await removeParents(fixture, product, 4)
+    const log = await fixture.recordCalls(async () => {
+      const run = await fixture.runSync(product)
+      t.match(run, {
+        state: 'partial',
+        error: {
+          code: 'deletions_held',
+          detail: /^8 deletions are held back.*confirm-deletions\.$/
+        },
+        failures: [],
+        counts: { removed: 0, held: 8 }
       })
-      t.same(await listHeldDeletions(fixture, product), [])
-      t.match((await confirmDeletions(fixture, product)).json(), {
-        status: 409,
-        code: 'no_held_deletions'
-      })
-      const before = await countItems(fixture)
-      await removeParents(fixture, product, 4)
-      const log = await fixture.recordCalls(async () => {
-        const run = await fixture.runSync(product)
-        t.match(run, {
-          state: 'partial',
-          error: {
-            code: 'deletions_held',
-            detail: /^8 deletions are held back.*confirm-deletions\.$/
-          },
-          failures: [],
-          counts: { removed: 0, held: 8 }
-        })
-      })
-      t.same(
-        listCollections(product).flatMap((collection) => listLookupStatuses(log, collection)),
-        [],
-        'nothing is looked up'
-      )
-      t.same(await countItems(fixture), before)
-      t.same(
-        await listHeldDeletions(fixture, product),
-        listCollections(product)
-          .map((collection) => `4 ${collection} of ${ACME}`)
-          .sort()
-      )
-      t.same(
-        await listHeldDeletions(fixture, product === 'jira' ? 'confluence' : 'jira'),
-        [],
-        'the other product has nothing to do with it'
-      )
-      t.match(await fixture.runSync(product, 'incremental'), {
-        state: 'succeeded',
-        counts: { removed: 0 }
-      })
-      t.same(
-        await listHeldDeletions(fixture, product),
-        listCollections(product)
-          .map((collection) => `4 ${collection} of ${ACME}`)
-          .sort(),
-        'until a full listing'
-      )
-      t.match(
-        await fixture.runSync(product),
-        { state: 'succeeded', error: null, counts: { removed: 8, held: 0 } },
-        'and the next one agrees'
-      )
-      t.same(await listHeldDeletions(fixture, product), [])
-    }
+    })
+    t.same(
+      listCollections(product).flatMap((collection) => listLookupStatuses(log, collection)),
+      [],
+      'nothing is looked up'
+    )
+    t.same(await countItems(fixture), before)
+    t.same(
+      await listHeldDeletions(fixture, product),
+      listCollections(product)
+        .map((collection) => `4 ${collection} of ${ACME}`)
+        .sort()
+    )
+    t.same(
+      await listHeldDeletions(fixture, product === 'jira' ? 'confluence' : 'jira'),
+      [],
+      'the other product has nothing to do with it'
+    )
+    t.match(await fixture.runSync(product, 'incremental'), {
+      state: 'succeeded',
+      counts: { removed: 0 }
+    })
+    t.same(
+      await listHeldDeletions(fixture, product),
+      listCollections(product)
+        .map((collection) => `4 ${collection} of ${ACME}`)
+        .sort(),
+      'until a full listing'
+    )
+    t.match(
+      await fixture.runSync(product),
+      { state: 'succeeded', error: null, counts: { removed: 8, held: 0 } },
+      'and the next one agrees'
+    )
+    t.same(await listHeldDeletions(fixture, product), [])
   }
-)
+})
 
-t.test('What is back when everything is listed again was never gone', async (t) => {
+t.test('Keeps an item that reappears in the next full listing', async (t) => {
   const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
   for (const product of PRODUCTS) {
     const before = await countItems(fixture)
@@ -124,7 +121,7 @@ t.test('What is back when everything is listed again was never gone', async (t) 
   }
 })
 
-t.test('A list that shrinks again while deletions are held is held again', async (t) => {
+t.test('Holds deletions again when a list shrinks while others are held', async (t) => {
   const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
   const [before, names] = [await countItems(fixture), await fixture.listNames('spaces')]
   for (const deletedCount of [5, 10]) {
@@ -142,7 +139,7 @@ t.test('A list that shrinks again while deletions are held is held again', async
   })
 })
 
-t.test('A listing that fails does not decide', async (t) => {
+t.test('A failed listing decides nothing about held deletions', async (t) => {
   const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
   await removeParents(fixture, 'confluence', 10)
   t.match(await fixture.runSync('confluence'), { counts: { held: 20 } })
@@ -161,7 +158,7 @@ t.test('A listing that fails does not decide', async (t) => {
   ])
 })
 
-t.test('Whoever confirms starts a full copy that decides on each item', async (t) => {
+t.test('Confirming starts a full sync that decides on each item', async (t) => {
   const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
   const [first = ''] = await removeParents(fixture, 'confluence', 10)
   t.match(await fixture.runSync('confluence'), { counts: { held: 20 } })
@@ -187,7 +184,7 @@ t.test('Whoever confirms starts a full copy that decides on each item', async (t
   t.same((await countItems(fixture)).slice(2), [11, 11])
 })
 
-t.test('With SYNC_SHRINK_PERCENT=100 nothing is held, with 0 everything is', async (t) => {
+t.test('SYNC_SHRINK_PERCENT=100 holds no deletions, 0 holds all', async (t) => {
   const all = await createSyncFixture(t, {
     sandbox: { sizes: SIZES },
     env: { SYNC_SHRINK_PERCENT: '100' }

@@ -37,7 +37,7 @@ async function deleteFirstItems(fixture: SyncFixture): Promise<Record<Collection
   return names
 }
 
-t.test('An error at any page of a listing deletes nothing, however often it comes', async (t) => {
+t.test('An error at any page of a listing deletes nothing, however often it repeats', async (t) => {
   const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
   for (const collection of COLLECTIONS) {
     for (const [path, calls] of LISTING_CALLS[collection]) {
@@ -69,7 +69,7 @@ t.test('An error at any page of a listing deletes nothing, however often it come
   }
 })
 
-t.test('Copies of what has changed delete nothing', async (t) => {
+t.test('Incremental syncs delete nothing', async (t) => {
   const fixture = await createSyncFixture(t, {
     sandbox: { sizes: { projects: 10, issues: 20, spaces: 10, pages: 20 } }
   })
@@ -176,7 +176,7 @@ const ACCESS_LOSSES: AccessLoss[] = [
 ]
 
 t.test(
-  'When access is lost everything stays where it was, and what was deleted meanwhile goes when access is back',
+  'Lost access deletes nothing; items deleted meanwhile go after access returns',
   async (t) => {
     const fixture = await createSyncFixture(t, {
       sandbox: { sizes: { projects: 14, issues: 28, spaces: 14, pages: 56 } }
@@ -228,7 +228,7 @@ t.test(
   }
 )
 
-t.test('A listing that ends early deletes nothing, and says so where it can be seen', async (t) => {
+t.test('A listing that ends early deletes nothing, and the run reports it', async (t) => {
   const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
   const before = await Promise.all(
     COLLECTIONS.map(async (collection) => await fixture.listNames(collection))

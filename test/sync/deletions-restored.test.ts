@@ -17,7 +17,7 @@ const getCursor = async ({ app }: SyncFixture): Promise<string> =>
   (await app.inject('/users/1/changes?limit=1000')).json().next
 
 t.test(
-  'What shows up again is back, as the same row, and whoever follows the changes is told both',
+  'Restores a reappearing item as the same row, and the change feed reports both changes',
   async (t) => {
     const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
     const since = await getCursor(fixture)
@@ -49,21 +49,18 @@ t.test(
   }
 )
 
-t.test(
-  'A page that comes back from the trash is back with the next copy of what has changed',
-  async (t) => {
-    const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
-    const [name = ''] = await fixture.listNames('pages')
-    const { id } = (await fixture.findItem('pages', name)) ?? {}
-    await fixture.sandbox.admin(`pages/${name}`, { status: 'trashed' })
-    t.match(await fixture.runSync('confluence'), { counts: { removed: 1 } })
-    await fixture.restore('pages', name)
-    t.match(await fixture.runSync('confluence', 'incremental'), { counts: { added: 1 } })
-    t.match(await fixture.findItem('pages', name), { id })
-  }
-)
+t.test('An incremental sync restores a page that left the trash', async (t) => {
+  const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
+  const [name = ''] = await fixture.listNames('pages')
+  const { id } = (await fixture.findItem('pages', name)) ?? {}
+  await fixture.sandbox.admin(`pages/${name}`, { status: 'trashed' })
+  t.match(await fixture.runSync('confluence'), { counts: { removed: 1 } })
+  await fixture.restore('pages', name)
+  t.match(await fixture.runSync('confluence', 'incremental'), { counts: { added: 1 } })
+  t.match(await fixture.findItem('pages', name), { id })
+})
 
-t.test('What was posted by hand is not touched, whatever is deleted beside it', async (t) => {
+t.test('Deletions do not affect hand-posted rows', async (t) => {
   const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
   const [key = ''] = await fixture.listNames('projects')
   const [pageId = ''] = await fixture.listNames('pages')
@@ -110,7 +107,7 @@ t.test('What was posted by hand is not touched, whatever is deleted beside it', 
 })
 
 t.test(
-  'A deletion is told for TOMBSTONE_DAYS; then it is forgotten, and who has not read it begins again',
+  'Keeps tombstones for TOMBSTONE_DAYS; later readers of the change feed restart',
   async (t) => {
     const fixture = await createSyncFixture(t, {
       sandbox: { sizes: SIZES },
@@ -166,7 +163,7 @@ t.test(
 )
 
 t.test(
-  'What moves to another space or project, or gets another key, is the same row afterwards',
+  'Keeps the row of an item that moves to another space or project, or gets another key',
   async (t) => {
     const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
     const {

@@ -12,7 +12,7 @@ const SIZES = { projects: 10, issues: 20, spaces: 10, pages: 40 }
 const DELETED_WITH_ITEM = { projects: 1 + 2, issues: 1, spaces: 1 + 4, pages: 1 }
 
 t.test(
-  'What was deleted is gone after one full listing, where Atlassian says that it is not there and that its neighbour is',
+  'Deletes an item missing from one full listing if Atlassian confirms it missing and its neighbour present',
   async (t) => {
     const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
     for (const collection of COLLECTIONS) {
@@ -64,47 +64,50 @@ const INCONCLUSIVE_LOOKUPS = [
   }
 ]
 
-t.test('Where the look-up does not say so, two full listings without it have to', async (t) => {
-  const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
-  for (const collection of COLLECTIONS) {
-    const product = getProduct(collection)
-    for (const { title, of, status, lookupStatuses, state } of INCONCLUSIVE_LOOKUPS) {
-      const names = await fixture.listNames(collection)
-      const name = names.pop() ?? ''
-      await fixture.remove(collection, name)
-      for (const each of of === 'it' ? [name] : names) {
-        await fixture.sandbox.admin('faults', {
-          kind: 'status',
-          status,
-          body: {},
-          match: { path: getItemPath(fixture, collection, each) }
+t.test(
+  'Without a confirming look-up, deletes an item after two full listings without it',
+  async (t) => {
+    const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
+    for (const collection of COLLECTIONS) {
+      const product = getProduct(collection)
+      for (const { title, of, status, lookupStatuses, state } of INCONCLUSIVE_LOOKUPS) {
+        const names = await fixture.listNames(collection)
+        const name = names.pop() ?? ''
+        await fixture.remove(collection, name)
+        for (const each of of === 'it' ? [name] : names) {
+          await fixture.sandbox.admin('faults', {
+            kind: 'status',
+            status,
+            body: {},
+            match: { path: getItemPath(fixture, collection, each) }
+          })
+        }
+        const first = await fixture.recordCalls(async () => {
+          t.match(
+            await fixture.runSync(product),
+            { state, counts: { removed: DELETED_WITH_ITEM[collection] - 1 } },
+            `${collection}: ${title}`
+          )
         })
-      }
-      const first = await fixture.recordCalls(async () => {
-        t.match(
-          await fixture.runSync(product),
-          { state, counts: { removed: DELETED_WITH_ITEM[collection] - 1 } },
-          `${collection}: ${title}`
+        t.same(listLookupStatuses(first, collection), lookupStatuses)
+        t.ok(await fixture.findItem(collection, name), 'still there')
+        await fixture.sandbox.admin('faults', undefined, 'DELETE')
+        const second = await fixture.recordCalls(async () => {
+          t.match(await fixture.runSync(product), { state: 'succeeded', counts: { removed: 1 } })
+        })
+        t.same(
+          listLookupStatuses(second, collection),
+          [],
+          'nothing has to be looked up the second time'
         )
-      })
-      t.same(listLookupStatuses(first, collection), lookupStatuses)
-      t.ok(await fixture.findItem(collection, name), 'still there')
-      await fixture.sandbox.admin('faults', undefined, 'DELETE')
-      const second = await fixture.recordCalls(async () => {
-        t.match(await fixture.runSync(product), { state: 'succeeded', counts: { removed: 1 } })
-      })
-      t.same(
-        listLookupStatuses(second, collection),
-        [],
-        'nothing has to be looked up the second time'
-      )
-      t.equal(await fixture.findItem(collection, name), undefined, 'gone')
+        t.equal(await fixture.findItem(collection, name), undefined, 'gone')
+      }
     }
   }
-})
+)
 
 t.test(
-  'Twenty items are looked up in a run, the others wait for the next full listing',
+  'Looks up twenty missing items per run; the others wait for the next full listing',
   async (t) => {
     const fixture = await createSyncFixture(t, {
       sandbox: { sizes: { projects: 1, issues: 200, spaces: 1, pages: 200 } }
@@ -131,7 +134,7 @@ t.test(
   }
 )
 
-t.test('A page in the trash is gone, an archived one is not', async (t) => {
+t.test('Deletes a trashed page and keeps an archived one', async (t) => {
   const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
   const [trashed = '', archived = ''] = await fixture.listNames('pages')
   await fixture.sandbox.admin(`pages/${trashed}`, { status: 'trashed' })

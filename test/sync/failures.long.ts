@@ -125,7 +125,7 @@ async function assertPartialRun(
 }
 
 t.test(
-  'What Atlassian refuses at the second page is not asked for again, and the run says why: it',
+  'Does not retry a refusal at the second page, and the run names the cause: it',
   async (t) => {
     const service = await startSyncedTestService(t)
     for (const { title, fault } of REFUSAL_FAULTS) {
@@ -173,7 +173,7 @@ for (const [i, { title, fault, code, tries = 4 }] of TRANSIENT_FAULTS.entries())
   const listing = LISTINGS[i % 2] as (typeof LISTINGS)[number]
   const { product, path, all, beside } = listing
   t.test(
-    `D8 T35 Atlassian ${title}: once costs a run nothing but time, again and again ends its part with a code (${product})`,
+    `D8 T35 Atlassian ${title}: one fault only delays a run, a lasting one ends its part with a code (${product})`,
     { buffered: true },
     async (t) => {
       const service = await startSyncedTestService(
@@ -218,7 +218,7 @@ for (const [i, { title, fault, code, tries = 4 }] of TRANSIENT_FAULTS.entries())
 }
 
 t.test(
-  'Atlassian that is not there at all is upstream_unreachable, and nothing is copied',
+  'An unreachable Atlassian is upstream_unreachable, and nothing is copied',
   { buffered: true },
   async (t) => {
     const service = await startSyncedTestService(t, LISTINGS.slice(0, 1))

@@ -4,7 +4,7 @@ import { Browser, buildAppWithSandbox, waitForRun, type TestApp } from '../helpe
 const requestSync = async ({ app }: TestApp, product: string) =>
   await app.inject({ method: 'POST', url: `/integrations/${product}/sync` })
 
-t.test('A missing scope is named as such and nothing is refreshed for it', async (t) => {
+t.test('Reports a missing scope without a refresh', async (t) => {
   const service = await buildAppWithSandbox(t)
   await new Browser(service.app).connect('jira', '&scope=read:jira-user%20offline_access')
   t.match(await waitForRun(service.app, 'jira'), {
@@ -15,7 +15,7 @@ t.test('A missing scope is named as such and nothing is refreshed for it', async
   t.same(Object.keys(exchanges as object), ['authorization_code'])
 })
 
-t.test('An access token that has run out is refreshed once, before it is used', async (t) => {
+t.test('Refreshes an expired access token once, before its use', async (t) => {
   let clock = Date.now()
   const service = await buildAppWithSandbox(t, { now: () => clock })
   const browser = new Browser(service.app)
@@ -33,7 +33,7 @@ t.test('An access token that has run out is refreshed once, before it is used', 
   t.equal(revoked, 0)
 })
 
-t.test('An access token that Atlassian turns down early is replaced once', async (t) => {
+t.test('Replaces an access token that Atlassian rejects early once', async (t) => {
   const service = await buildAppWithSandbox(t)
   await new Browser(service.app).connect('jira')
   await waitForRun(service.app, 'jira')
@@ -51,7 +51,7 @@ t.test('An access token that Atlassian turns down early is replaced once', async
   })
 })
 
-t.test('A revoked consent ends the run with needs_reconnect', async (t) => {
+t.test('Ends the run with needs_reconnect after a revoked consent', async (t) => {
   const service = await buildAppWithSandbox(t)
   await new Browser(service.app).connect('jira')
   await waitForRun(service.app, 'jira')
@@ -63,7 +63,7 @@ t.test('A revoked consent ends the run with needs_reconnect', async (t) => {
   })
 })
 
-t.test("A wrong client secret is called the operator's fault", async (t) => {
+t.test("Reports a wrong client secret as the operator's error", async (t) => {
   let clock = Date.now()
   const service = await buildAppWithSandbox(t, { now: () => clock })
   await new Browser(service.app).connect('jira')

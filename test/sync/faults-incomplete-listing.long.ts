@@ -78,7 +78,7 @@ const EARLY_ENDS: EarlyEnd[] = [
 ]
 
 t.test(
-  'A listing that ends early deletes nothing, not even what is gone, and is noticed, when',
+  'Detects a listing that ends early and deletes nothing, not even deleted items, when',
   async (t) => {
     const [jira, confluence] = (await createLanes(t, 1)) as [SyncLane, SyncLane]
     for (const [i, { title, collection, path, skip = 0, body, code }] of EARLY_ENDS.entries()) {
@@ -140,28 +140,25 @@ async function deleteItem(
   return id
 }
 
-t.test(
-  'An estimate of the count that is a little wrong is no reason to doubt a listing',
-  async (t) => {
-    const [lane] = (await createLanes(t, 1)) as [SyncLane]
-    for (const count of [SANDBOX_SIZES.issues + 4, SANDBOX_SIZES.issues - 20, 0]) {
-      await lane.service.sandbox.admin('faults', {
-        kind: 'status',
-        status: 200,
-        body: { count },
-        match: { path: '/search/approximate-count' }
-      })
-      t.match(
-        await runSync(lane),
-        { state: 'succeeded', counts: { removed: 0 } },
-        `${count} of ${SANDBOX_SIZES.issues}`
-      )
-    }
+t.test('Accepts a listing that differs slightly from the estimated count', async (t) => {
+  const [lane] = (await createLanes(t, 1)) as [SyncLane]
+  for (const count of [SANDBOX_SIZES.issues + 4, SANDBOX_SIZES.issues - 20, 0]) {
+    await lane.service.sandbox.admin('faults', {
+      kind: 'status',
+      status: 200,
+      body: { count },
+      match: { path: '/search/approximate-count' }
+    })
+    t.match(
+      await runSync(lane),
+      { state: 'succeeded', counts: { removed: 0 } },
+      `${count} of ${SANDBOX_SIZES.issues}`
+    )
   }
-)
+})
 
 t.test(
-  'A listing without its last page, and without a word, deletes nothing: what it did not show is looked for',
+  'A listing silently cut before its last page deletes nothing; missing items are looked up',
   async (t) => {
     const [, lane] = (await createLanes(t, 1)) as [SyncLane, SyncLane]
     for (const [collection, path] of [
@@ -186,7 +183,7 @@ t.test(
 )
 
 t.test(
-  'What Atlassian cannot make in time is asked for in halves, down to five, and then for more again; what has no size is asked for again',
+  'Halves the page size down to five after timeouts and raises it again; retries calls without a page size',
   async (t) => {
     const sizes: number[] = []
     const note = (message: unknown) => {
@@ -251,7 +248,7 @@ t.test(
 const [ISSUE_COUNT, CHAIN_LENGTH] = [pickByScale(300, 3_000), pickByScale(120, 1_200)]
 
 t.test(
-  `A chain of ${CHAIN_LENGTH} that ends without a word is not taken for all of ${ISSUE_COUNT} issues`,
+  `Does not take a silently cut chain of ${CHAIN_LENGTH} for all ${ISSUE_COUNT} issues`,
   async (t) => {
     const service = await startTestService(
       t,

@@ -50,7 +50,7 @@ const FAULT_CLASSES: Array<(now: number) => FaultSpec[]> = [
 ]
 
 t.test(
-  `D8 ${SERVICE_COUNT} services through ${MIXED_DURATION_MS / 1000} s of mixed trouble, ${FAULT_SHARE * 100} % of each class: a copy without trouble then shows what Atlassian shows`,
+  `D8 After ${MIXED_DURATION_MS / 1000} s of mixed faults at ${SERVICE_COUNT} services, ${FAULT_SHARE * 100} % of each class, a sync makes the copies equal Atlassian's data`,
   async (t) => {
     const first = chooseSeed()
     t.comment(`SEED=${first}`)

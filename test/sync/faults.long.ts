@@ -143,7 +143,7 @@ const rows = FAULT_CASES.flatMap((kind, turn) =>
 )
 
 t.test(
-  `D8 ${rows.length} times one thing goes wrong at one page of a full listing: nothing is deleted, and the run says what has become of it`,
+  `D8 ${rows.length} single faults at one page of a full listing each delete nothing, and the run reports the outcome`,
   async (t) => {
     await distributeRows(await createLanes(t, 6), rows, async (lane, { kind, place }) => {
       const { outcome, until = () => 0 } = kind
@@ -198,7 +198,7 @@ t.test(
   }
 )
 
-t.test('A run whose parts are all refused has failed', async (t) => {
+t.test('A run fails if all its parts are refused', async (t) => {
   for (const lane of await createLanes(t, 1)) {
     for (const path of [
       '/project/search',

@@ -19,52 +19,46 @@ const isConnected = async ({ app }: TestApp) =>
   (await app.inject({ method: 'POST', url: '/integrations/jira/connect' })).json()
     .connected as boolean
 
-t.test(
-  'A refresh whose answer is lost is asked for again at once, and the consent lives on',
-  async (t) => {
-    let clock = Date.now()
-    const service = await buildAppWithSandbox(t, { now: () => clock })
-    await new Browser(service.app).connect('jira')
-    await waitForRun(service.app, 'jira')
-    for (const [run, minutes] of [
-      [2, 60],
-      [3, 71]
-    ] as const) {
-      clock += minutes * 60_000
-      await service.sandbox.admin('faults', {
-        kind: 'drop-after',
-        match: { path: '/oauth/token', method: 'POST' },
-        times: 1
-      })
-      await requestSync(service)
-      t.match(await waitForRun(service.app, 'jira', run), { state: 'succeeded' })
-    }
-    t.match(await service.sandbox.admin('stats', undefined, 'GET'), { family_revocations: 0 })
-  }
-)
-
-t.test(
-  'Connected is the truth: no longer after a consent was revoked, again after a new one',
-  async (t) => {
-    let clock = Date.now()
-    const service = await buildAppWithSandbox(t, { now: () => clock })
-    t.equal(await isConnected(service), false)
-    await new Browser(service.app).connect('jira')
-    await waitForRun(service.app, 'jira')
-    t.equal(await isConnected(service), true)
-    await service.sandbox.admin('revoke', {})
-    clock += HOUR_MS
+t.test('Retries a refresh with a lost response at once, and the consent stays valid', async (t) => {
+  let clock = Date.now()
+  const service = await buildAppWithSandbox(t, { now: () => clock })
+  await new Browser(service.app).connect('jira')
+  await waitForRun(service.app, 'jira')
+  for (const [run, minutes] of [
+    [2, 60],
+    [3, 71]
+  ] as const) {
+    clock += minutes * 60_000
+    await service.sandbox.admin('faults', {
+      kind: 'drop-after',
+      match: { path: '/oauth/token', method: 'POST' },
+      times: 1
+    })
     await requestSync(service)
-    t.match(await waitForRun(service.app, 'jira', 2), { error: { code: 'needs_reconnect' } })
-    t.equal(await isConnected(service), false)
-    await new Browser(service.app).connect('jira')
-    await waitForRun(service.app, 'jira', 3)
-    t.equal(await isConnected(service), true)
+    t.match(await waitForRun(service.app, 'jira', run), { state: 'succeeded' })
   }
-)
+  t.match(await service.sandbox.admin('stats', undefined, 'GET'), { family_revocations: 0 })
+})
+
+t.test('Reports `connected` correctly after a revoked and after a new consent', async (t) => {
+  let clock = Date.now()
+  const service = await buildAppWithSandbox(t, { now: () => clock })
+  t.equal(await isConnected(service), false)
+  await new Browser(service.app).connect('jira')
+  await waitForRun(service.app, 'jira')
+  t.equal(await isConnected(service), true)
+  await service.sandbox.admin('revoke', {})
+  clock += HOUR_MS
+  await requestSync(service)
+  t.match(await waitForRun(service.app, 'jira', 2), { error: { code: 'needs_reconnect' } })
+  t.equal(await isConnected(service), false)
+  await new Browser(service.app).connect('jira')
+  await waitForRun(service.app, 'jira', 3)
+  t.equal(await isConnected(service), true)
+})
 
 t.test(
-  'A consent given while an old one is being refused wins: nobody is told to connect again',
+  'A consent given while the old one is refused wins, and the user need not reconnect',
   async (t) => {
     let clock = Date.now()
     const service = await buildAppWithSandbox(t, { now: () => clock })
@@ -88,30 +82,27 @@ t.test(
   }
 )
 
-t.test(
-  'B7 Tokens that do not open with the keys at hand stop the start with a sentence',
-  async (t) => {
-    const url = await ensureDatabase(t, `${createTempFolder(t)}/kept.db`)
-    const first = await buildAppWithSandbox(t, { env: { INTEGRATION_DB_URL: url } })
-    await new Browser(first.app).connect('jira')
-    await waitForRun(first.app, 'jira')
-    await first.app.close()
-    await t.rejects(
-      buildTestApp(t, {
-        ...buildSandboxEnv(first.sandbox.url),
-        INTEGRATION_DB_URL: url,
-        VAULT_KEYS: generateKeyEntry('other')
-      }),
-      {
-        name: 'StartError',
-        exitCode: 78,
-        message: /^VAULT_KEYS lacks the key "test", and 1 stored grant needs it\..*keys -- rotate/
-      }
-    )
-  }
-)
+t.test('B7 Refuses to start when the keys do not decrypt the stored tokens', async (t) => {
+  const url = await ensureDatabase(t, `${createTempFolder(t)}/kept.db`)
+  const first = await buildAppWithSandbox(t, { env: { INTEGRATION_DB_URL: url } })
+  await new Browser(first.app).connect('jira')
+  await waitForRun(first.app, 'jira')
+  await first.app.close()
+  await t.rejects(
+    buildTestApp(t, {
+      ...buildSandboxEnv(first.sandbox.url),
+      INTEGRATION_DB_URL: url,
+      VAULT_KEYS: generateKeyEntry('other')
+    }),
+    {
+      name: 'StartError',
+      exitCode: 78,
+      message: /^VAULT_KEYS lacks the key "test", and 1 stored grant needs it\..*keys -- rotate/
+    }
+  )
+})
 
-t.test('The tokens of an account that nobody is connected to any more are gone', async (t) => {
+t.test('Deletes the tokens of an account without connections', async (t) => {
   const service = await buildAppWithSandbox(t)
   const browser = new Browser(service.app)
   await browser.open(await browser.consent('jira', { extra: '&sandbox_account=dana' }))
@@ -126,7 +117,7 @@ t.test('The tokens of an account that nobody is connected to any more are gone',
   await waitForRun(service.app, 'jira')
 })
 
-t.test('A sync request takes no body but an empty one', async (t) => {
+t.test('A sync request accepts only an empty body', async (t) => {
   const service = await buildAppWithSandbox(t)
   await new Browser(service.app).connect('jira')
   await waitForRun(service.app, 'jira')

@@ -97,7 +97,7 @@ async function startSyncedTestService(
 }
 
 t.test(
-  'T14 Names and keys never get into a query: what is asked is known to the letter, and what is stored is what was shown',
+  'T14 Names and keys do not change queries: calls are as expected and stored values equal the listed ones',
   async (t) => {
     const service = await startSyncedTestService(t, async (service) => {
       for (const [i, text] of HOSTILE_VALUES.entries()) {
@@ -192,7 +192,7 @@ t.test(
 )
 
 t.test(
-  'T17 An id that is no number never reaches a path, and what goes by it is deleted only after two complete listings',
+  'T17 An id that is not a number reaches no path; such an item is deleted after two complete listings',
   async (t) => {
     const requests = recordRequests(t)
     const service = await startSyncedTestService(t)

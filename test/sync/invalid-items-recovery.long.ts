@@ -44,7 +44,7 @@ const corruptItem = async (
 
 for (const name of COLLECTIONS) {
   t.test(
-    `One of the ${name} that no longer fits stays as it was, however often everything is listed`,
+    `Keeps one of the ${name} that becomes invalid unchanged over any number of listings`,
     async (t) => {
       const service = await startSyncedTestService(t, {})
       const before = await listItems(service, name)
@@ -71,35 +71,32 @@ for (const name of COLLECTIONS) {
     }
   )
 
-  t.test(
-    `Two of the ${name} that go by one id are one, and nothing is wrong with the others`,
-    async (t) => {
-      const service = await startSyncedTestService(t, {})
-      const [one, other] = [getItemId(service, name, 1), getItemId(service, name, 3)]
-      await corruptItem(service, name, other, { id: one })
-      for (let i = 0; i < 2; i++) {
-        t.match(await runSync({ service, product: getProduct(name) }), {
-          counts: { added: 0, held: 0 }
-        })
-      }
-      const rows = await listItems(service, name)
-      t.equal(
-        new Set(rows.map((row) => row.issue_id ?? row.space_id ?? row.page_id ?? row.id)).size,
-        rows.length
-      )
-      await corruptItem(service, name, other, null)
-      for (let i = 0; i < 2; i++) {
-        t.match(await runSync({ service, product: getProduct(name) }), { state: 'succeeded' })
-      }
-      t.equal(
-        (await listItems(service, name)).length,
-        12 / (COLLECTIONS_BY_PRODUCT[getProduct(name)][0] === name ? 2 : 1)
-      )
+  t.test(`Stores two of the ${name} with one id as one, and the others correctly`, async (t) => {
+    const service = await startSyncedTestService(t, {})
+    const [one, other] = [getItemId(service, name, 1), getItemId(service, name, 3)]
+    await corruptItem(service, name, other, { id: one })
+    for (let i = 0; i < 2; i++) {
+      t.match(await runSync({ service, product: getProduct(name) }), {
+        counts: { added: 0, held: 0 }
+      })
     }
-  )
+    const rows = await listItems(service, name)
+    t.equal(
+      new Set(rows.map((row) => row.issue_id ?? row.space_id ?? row.page_id ?? row.id)).size,
+      rows.length
+    )
+    await corruptItem(service, name, other, null)
+    for (let i = 0; i < 2; i++) {
+      t.match(await runSync({ service, product: getProduct(name) }), { state: 'succeeded' })
+    }
+    t.equal(
+      (await listItems(service, name)).length,
+      12 / (COLLECTIONS_BY_PRODUCT[getProduct(name)][0] === name ? 2 : 1)
+    )
+  })
 
   t.test(
-    `What is no object among the ${name} is skipped and counted, and the others are copied`,
+    `Skips and counts values among the ${name} that are not objects, and copies the others`,
     async (t) => {
       const service = await startSyncedTestService(t, {})
       const path = {
@@ -135,7 +132,7 @@ for (const name of COLLECTIONS) {
 }
 
 t.test(
-  'Of very many that do not fit the first hundred are named and all are counted; all are here when they are mended',
+  'Names the first hundred invalid items and counts all; copies all once they are valid',
   async (t) => {
     const service = await startTestService(
       t,
@@ -190,7 +187,7 @@ t.test(
   }
 )
 
-t.test('One that was changed just now and does not fit is one failure, not two', async (t) => {
+t.test('Counts an invalid item that just changed as one failure, not two', async (t) => {
   const service = await startSyncedTestService(t, {})
   for (const name of ['issues', 'pages'] as const) {
     const id = getItemId(service, name, 3)
@@ -219,7 +216,7 @@ t.test('One that was changed just now and does not fit is one failure, not two',
   }
 })
 
-t.test('A body of an absurd size is a reason to skip its page, and nothing else', async (t) => {
+t.test('Skips only the page whose body is too large', async (t) => {
   const service = await startSyncedTestService(t, {})
   const id = getItemId(service, 'pages', 3)
   await corruptItem(service, 'pages', id, {

@@ -9,7 +9,7 @@ import { Browser, waitForRun } from '../helper.ts'
 const ISSUE_COUNT = pickByScale(300, 130_000)
 
 t.test(
-  `All ${ISSUE_COUNT} issues of one project are copied, however early Jira ends a long search`,
+  `Copies all ${ISSUE_COUNT} issues of one project, however early Jira ends a long search`,
   async (t) => {
     const { app, sandbox } = await startTestService(
       t,

@@ -55,7 +55,7 @@ async function createWikiFixture(t: Test) {
 }
 
 t.test(
-  'A body of an absurd size is a reason to skip its page, which stays as it was, and no other one',
+  'Skips and keeps unchanged the page whose body is too large, and no other page',
   async (t) => {
     const fixture = await createWikiFixture(t)
     const [huge = '', large = ''] = await fixture.listNames('pages')
@@ -116,7 +116,7 @@ t.test(
 )
 
 t.test(
-  'A wish that is taken back while it is being fulfilled leaves no bodies, and one that is made again leaves none out',
+  'Turning page bodies off during a sync leaves none; turning them on again copies all',
   async (t) => {
     const fixture = await createWikiFixture(t)
     for (let turn = 0; turn < 2; turn++) {
@@ -154,7 +154,7 @@ t.test(
   }
 )
 
-t.test('Bodies of pages that are gone are gone as well', async (t) => {
+t.test('Deletes the bodies of deleted pages', async (t) => {
   const fixture = await createWikiFixture(t)
   await waitForRun(fixture.app, 'confluence', await fixture.setPageBodies(true))
   const [name = ''] = await fixture.listNames('pages')

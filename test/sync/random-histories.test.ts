@@ -21,7 +21,7 @@ interface RandomHistory {
 }
 
 t.test(
-  `${SEED_COUNT} random histories: in the end the tables are what Atlassian shows, and a mirror that followed the change feed is what the tables are`,
+  `After ${SEED_COUNT} random histories the tables equal Atlassian's data, and a change feed reader equals the tables`,
   async (t) => {
     const first = chooseSeed()
     t.comment(`SEED=${first}`)

@@ -16,7 +16,7 @@ const requestSync = async ({ app }: TestApp, product: string, query = '') =>
 const listProjects = async ({ app }: TestApp) =>
   (await app.inject('/jira/projects/1')).json() as Array<Record<string, any>>
 
-t.test('A sync request answers 202 with a run that can be followed', async (t) => {
+t.test('A sync request returns 202 with the URL of its run', async (t) => {
   const service = await buildAppWithSandbox(t)
   await new Browser(service.app).connect('jira')
   await waitForRun(service.app, 'jira')
@@ -53,47 +53,44 @@ t.test('A sync request answers 202 with a run that can be followed', async (t) =
   t.ok(Date.parse(run.finished_at) >= Date.parse(run.started_at))
 })
 
-t.test(
-  'The first copy reads everything, the next ones what has changed, and one a day later everything again',
-  async (t) => {
-    let clock = Date.now()
-    const service = await buildAppWithSandbox(t, { now: () => clock, sandbox: { indexLagMs: 0 } })
-    const copy = async (query = '') =>
-      await waitForRun(service.app, 'jira', (await requestSync(service, 'jira', query)).json().id)
-    await new Browser(service.app).connect('jira')
-    const whole = { seen: 312, upstream_calls: 6, points: 6 + 12 + 300 + 300 }
-    t.match(
-      await waitForRun(service.app, 'jira'),
-      { mode: 'due', counts: { ...whole, added: 312 } },
-      'a call each for the projects, the number of issues and their ids, and three for the issues'
-    )
-    t.match(
-      await copy(),
-      { counts: { seen: 12, upstream_calls: 2 } },
-      'a call each where nothing has changed'
-    )
-    clock += 3_600_000
-    await service.sandbox.admin('issues', {
-      project: (await listProjects(service))[0]?.key,
-      summary: 'New here'
-    })
-    t.match(await copy('?mode=incremental'), {
-      mode: 'incremental',
-      counts: { seen: 13, added: 1, upstream_calls: 3 }
-    })
-    t.match(await copy('?mode=full'), { mode: 'full', counts: { seen: 313, unchanged: 313 } })
-    clock += 24 * 3_600_000
-    t.match(await copy('?mode=incremental'), { counts: { upstream_calls: 2 } })
-    t.match(await copy(), { mode: 'due', counts: { seen: 313, unchanged: 313 } })
-    t.match(await copy(), { counts: { upstream_calls: 2 } })
-    t.match((await requestSync(service, 'jira', '?mode=some')).json(), {
-      status: 422,
-      errors: [{ pointer: '/mode', detail: 'Value must be one of due, incremental, full.' }]
-    })
-  }
-)
+t.test('The first sync is full, later ones incremental, and full again after a day', async (t) => {
+  let clock = Date.now()
+  const service = await buildAppWithSandbox(t, { now: () => clock, sandbox: { indexLagMs: 0 } })
+  const copy = async (query = '') =>
+    await waitForRun(service.app, 'jira', (await requestSync(service, 'jira', query)).json().id)
+  await new Browser(service.app).connect('jira')
+  const whole = { seen: 312, upstream_calls: 6, points: 6 + 12 + 300 + 300 }
+  t.match(
+    await waitForRun(service.app, 'jira'),
+    { mode: 'due', counts: { ...whole, added: 312 } },
+    'a call each for the projects, the number of issues and their ids, and three for the issues'
+  )
+  t.match(
+    await copy(),
+    { counts: { seen: 12, upstream_calls: 2 } },
+    'a call each where nothing has changed'
+  )
+  clock += 3_600_000
+  await service.sandbox.admin('issues', {
+    project: (await listProjects(service))[0]?.key,
+    summary: 'New here'
+  })
+  t.match(await copy('?mode=incremental'), {
+    mode: 'incremental',
+    counts: { seen: 13, added: 1, upstream_calls: 3 }
+  })
+  t.match(await copy('?mode=full'), { mode: 'full', counts: { seen: 313, unchanged: 313 } })
+  clock += 24 * 3_600_000
+  t.match(await copy('?mode=incremental'), { counts: { upstream_calls: 2 } })
+  t.match(await copy(), { mode: 'due', counts: { seen: 313, unchanged: 313 } })
+  t.match(await copy(), { counts: { upstream_calls: 2 } })
+  t.match((await requestSync(service, 'jira', '?mode=some')).json(), {
+    status: 422,
+    errors: [{ pointer: '/mode', detail: 'Value must be one of due, incremental, full.' }]
+  })
+})
 
-t.test('A second request joins the run that is under way', async (t) => {
+t.test('A second request joins the active run', async (t) => {
   const service = await buildAppWithSandbox(t)
   await service.sandbox.admin('faults', {
     kind: 'delay',
@@ -108,7 +105,7 @@ t.test('A second request joins the run that is under way', async (t) => {
   await waitForRun(service.app, 'jira', 2)
 })
 
-t.test('Without a connection, an owner or a run there is a sentence that says so', async (t) => {
+t.test('Explains a missing connection, owner or run in an error', async (t) => {
   const service = await buildTestApp(t)
   t.match((await requestSync(service, 'jira')).json(), { status: 404, code: 'user_not_found' })
   await service.app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
@@ -131,36 +128,33 @@ t.test('Without a connection, an owner or a run there is a sentence that says so
   })
 })
 
-t.test("A run is found only under its own product's path", async (t) => {
+t.test('Finds a run only under the path of its product', async (t) => {
   const service = await buildAppWithSandbox(t)
   await new Browser(service.app).connect('jira')
   await waitForRun(service.app, 'jira')
   t.equal((await service.app.inject('/integrations/confluence/sync/runs/1')).statusCode, 404)
 })
 
-t.test(
-  'A project whose key was renamed is updated, not doubled, and its link follows',
-  async (t) => {
-    const service = await buildAppWithSandbox(t)
-    await new Browser(service.app).connect('jira')
-    await waitForRun(service.app, 'jira')
-    const [before] = await listProjects(service)
-    await service.sandbox.admin(`projects/${before?.key}`, { key: 'RENAMED', name: 'Moved' })
-    await requestSync(service, 'jira')
-    t.match(await waitForRun(service.app, 'jira', 2), {
-      counts: { added: 0, changed: 1, unchanged: 11 }
-    })
-    const after = (await listProjects(service)).find(({ id }) => id === before?.id)
-    t.match(after, {
-      key: 'RENAMED',
-      name: 'Moved',
-      url: 'https://acme.atlassian.net/browse/RENAMED'
-    })
-    t.equal((await listProjects(service)).length, 12)
-  }
-)
+t.test('Updates a project with a renamed key in place, and its link', async (t) => {
+  const service = await buildAppWithSandbox(t)
+  await new Browser(service.app).connect('jira')
+  await waitForRun(service.app, 'jira')
+  const [before] = await listProjects(service)
+  await service.sandbox.admin(`projects/${before?.key}`, { key: 'RENAMED', name: 'Moved' })
+  await requestSync(service, 'jira')
+  t.match(await waitForRun(service.app, 'jira', 2), {
+    counts: { added: 0, changed: 1, unchanged: 11 }
+  })
+  const after = (await listProjects(service)).find(({ id }) => id === before?.id)
+  t.match(after, {
+    key: 'RENAMED',
+    name: 'Moved',
+    url: 'https://acme.atlassian.net/browse/RENAMED'
+  })
+  t.equal((await listProjects(service)).length, 12)
+})
 
-t.test('What a caller posted by hand lives beside what was copied', async (t) => {
+t.test('Hand-posted rows coexist with copied rows', async (t) => {
   const service = await buildAppWithSandbox(t)
   await new Browser(service.app).connect('jira')
   await waitForRun(service.app, 'jira')
@@ -177,39 +171,36 @@ t.test('What a caller posted by hand lives beside what was copied', async (t) =>
   t.same(same.map(({ name }) => name).sort(), ['By hand', copied?.name].sort())
 })
 
-t.test(
-  'A consent that reaches several sites copies none of them until somebody chooses, never just the first',
-  async (t) => {
-    const clients = OAUTH_CLIENTS.map((client) => ({ ...client, access: 'account' as const }))
-    const service = await buildAppWithSandbox(t, { sandbox: { clients } })
-    await new Browser(service.app).connect('jira')
-    t.match(await waitForRun(service.app, 'jira'), {
-      state: 'failed',
-      error: { code: 'needs_site' },
-      counts: { upstream_calls: 0 }
-    })
-    t.match(
-      (await service.app.inject({ method: 'POST', url: '/integrations/jira/connect' })).json(),
-      { connected: false, base_url: null }
-    )
-    const chosen = await service.app.inject({
-      method: 'PUT',
-      url: '/users/1/connections/jira/site',
-      payload: { cloud_ids: [ACME, GLOBEX] }
-    })
-    t.match(chosen.json(), { state: 'active', site: null })
-    t.match(await waitForRun(service.app, 'jira', 2), {
-      state: 'succeeded',
-      counts: { seen: 364, upstream_calls: 10 }
-    })
-    const hosts = new Set((await listProjects(service)).map(({ url }) => new URL(url).host))
-    t.same([...hosts].sort(), ['acme.atlassian.net', 'globex.atlassian.net'])
-    const connect = await service.app.inject({ method: 'POST', url: '/integrations/jira/connect' })
-    t.match(connect.json(), { connected: true, base_url: null }, 'and no site is called the one')
-  }
-)
+t.test('Copies no site of a consent for several sites until the user selects one', async (t) => {
+  const clients = OAUTH_CLIENTS.map((client) => ({ ...client, access: 'account' as const }))
+  const service = await buildAppWithSandbox(t, { sandbox: { clients } })
+  await new Browser(service.app).connect('jira')
+  t.match(await waitForRun(service.app, 'jira'), {
+    state: 'failed',
+    error: { code: 'needs_site' },
+    counts: { upstream_calls: 0 }
+  })
+  t.match(
+    (await service.app.inject({ method: 'POST', url: '/integrations/jira/connect' })).json(),
+    { connected: false, base_url: null }
+  )
+  const chosen = await service.app.inject({
+    method: 'PUT',
+    url: '/users/1/connections/jira/site',
+    payload: { cloud_ids: [ACME, GLOBEX] }
+  })
+  t.match(chosen.json(), { state: 'active', site: null })
+  t.match(await waitForRun(service.app, 'jira', 2), {
+    state: 'succeeded',
+    counts: { seen: 364, upstream_calls: 10 }
+  })
+  const hosts = new Set((await listProjects(service)).map(({ url }) => new URL(url).host))
+  t.same([...hosts].sort(), ['acme.atlassian.net', 'globex.atlassian.net'])
+  const connect = await service.app.inject({ method: 'POST', url: '/integrations/jira/connect' })
+  t.match(connect.json(), { connected: true, base_url: null }, 'and no site is called the one')
+})
 
-t.test('Links point to the site, never to the gateway', async (t) => {
+t.test('Links point to the site, not to the gateway', async (t) => {
   const service = await buildAppWithSandbox(t)
   await new Browser(service.app).connect('confluence')
   await waitForRun(service.app, 'confluence')
@@ -228,7 +219,7 @@ t.test('Links point to the site, never to the gateway', async (t) => {
 })
 
 t.test(
-  'One client for both products keeps both working, because each login asks for what the other one holds',
+  'One client for both products keeps both connections, because each login requests the scopes of the other',
   async (t) => {
     const scopes = OAUTH_CLIENTS.flatMap((client) => client.scopes)
     const shared = {

@@ -39,7 +39,7 @@ async function connectPeople(fixture: SyncFixture, count: number): Promise<void>
 const waitForLatestRun = async (fixture: SyncFixture, product: Product) =>
   await waitForRun(fixture.app, product, (await listRuns(fixture, product))[0]?.id)
 
-t.test('A service that listens keeps the schedule by itself', async (t) => {
+t.test('A listening service runs the schedule', async (t) => {
   const fixture = await createSyncFixture(t, { env: SCHEDULE_ENV })
   fixture.advanceTime(INTERVAL_MS)
   await fixture.app.listen({ port: 0, host: '127.0.0.1' })
@@ -58,7 +58,7 @@ t.test('A service that listens keeps the schedule by itself', async (t) => {
 })
 
 t.test(
-  'T37 Whoever has nothing under way goes before whoever has, also if he asked later',
+  'T37 Serves an owner without an active run first, even if the request came later',
   async (t) => {
     const fixture = await createSyncFixture(t, { env: { SYNC_CONCURRENCY: '2' } })
     await connectPeople(fixture, 3)
@@ -96,72 +96,66 @@ t.test(
   }
 )
 
-t.test(
-  'A run that failed, or was cancelled, is followed by the next one in its time',
-  async (t) => {
-    const fixture = await createSyncFixture(t, { env: SCHEDULE_ENV })
-    await fixture.sandbox.admin('faults', {
-      kind: 'status',
-      status: 403,
-      times: 2,
-      match: { path: '/ex/jira/' }
-    })
-    fixture.advanceTime(INTERVAL_MS)
-    await fixture.app.syncScheduler.runNow()
-    t.match(
-      [await waitForLatestRun(fixture, 'jira'), await waitForLatestRun(fixture, 'confluence')],
-      [{ state: 'failed' }, { state: 'succeeded' }]
-    )
-    const { next_sync_at: next, state } = await fixture.getConnection('jira')
-    t.equal(state, 'active')
-    const away = (Date.parse(next) - fixture.sandbox.state.now()) / MINUTE_MS
-    t.ok(away > 13 && away < 17, `the next one is ${away} minutes away`)
-    await fixture.sandbox.admin('faults', { kind: 'hang', match: { path: '/ex/jira/' } })
-    fixture.advanceTime(INTERVAL_MS)
-    await fixture.app.syncScheduler.runNow()
-    await waitFor(async () => fixture.sandbox.state.faults.list().length === 0)
-    const [{ id } = { id: 0 }] = await listRuns(fixture, 'jira')
-    t.match(
-      (
-        await fixture.app.inject({ method: 'DELETE', url: `/integrations/jira/sync/runs/${id}` })
-      ).json(),
-      { state: 'cancelled' }
-    )
-    fixture.advanceTime(INTERVAL_MS)
-    await fixture.app.syncScheduler.runNow()
-    t.match(await waitForLatestRun(fixture, 'jira'), { state: 'succeeded' })
-    t.equal((await listRuns(fixture, 'jira')).length, 4)
-  }
-)
+t.test('Schedules the next run after a failed or cancelled run', async (t) => {
+  const fixture = await createSyncFixture(t, { env: SCHEDULE_ENV })
+  await fixture.sandbox.admin('faults', {
+    kind: 'status',
+    status: 403,
+    times: 2,
+    match: { path: '/ex/jira/' }
+  })
+  fixture.advanceTime(INTERVAL_MS)
+  await fixture.app.syncScheduler.runNow()
+  t.match(
+    [await waitForLatestRun(fixture, 'jira'), await waitForLatestRun(fixture, 'confluence')],
+    [{ state: 'failed' }, { state: 'succeeded' }]
+  )
+  const { next_sync_at: next, state } = await fixture.getConnection('jira')
+  t.equal(state, 'active')
+  const away = (Date.parse(next) - fixture.sandbox.state.now()) / MINUTE_MS
+  t.ok(away > 13 && away < 17, `the next one is ${away} minutes away`)
+  await fixture.sandbox.admin('faults', { kind: 'hang', match: { path: '/ex/jira/' } })
+  fixture.advanceTime(INTERVAL_MS)
+  await fixture.app.syncScheduler.runNow()
+  await waitFor(async () => fixture.sandbox.state.faults.list().length === 0)
+  const [{ id } = { id: 0 }] = await listRuns(fixture, 'jira')
+  t.match(
+    (
+      await fixture.app.inject({ method: 'DELETE', url: `/integrations/jira/sync/runs/${id}` })
+    ).json(),
+    { state: 'cancelled' }
+  )
+  fixture.advanceTime(INTERVAL_MS)
+  await fixture.app.syncScheduler.runNow()
+  t.match(await waitForLatestRun(fixture, 'jira'), { state: 'succeeded' })
+  t.equal((await listRuns(fixture, 'jira')).length, 4)
+})
 
-t.test(
-  'A long wait that Atlassian asks for is no reason to queue the connection twice',
-  async (t) => {
-    const fixture = await createSyncFixture(t, { env: SCHEDULE_ENV })
-    await fixture.sandbox.admin('faults', {
-      kind: 'status',
-      status: 429,
-      headers: { 'retry-after': '3600' },
-      match: { path: '/ex/jira/' }
-    })
+t.test('A long wait requested by Atlassian does not queue the connection twice', async (t) => {
+  const fixture = await createSyncFixture(t, { env: SCHEDULE_ENV })
+  await fixture.sandbox.admin('faults', {
+    kind: 'status',
+    status: 429,
+    headers: { 'retry-after': '3600' },
+    match: { path: '/ex/jira/' }
+  })
+  fixture.advanceTime(INTERVAL_MS)
+  await fixture.app.syncScheduler.runNow()
+  await waitFor(async () => (await listRuns(fixture, 'jira'))[0]?.state === 'parked')
+  const [parked] = await listRuns(fixture, 'jira')
+  for (let i = 0; i < 3; i++) {
     fixture.advanceTime(INTERVAL_MS)
     await fixture.app.syncScheduler.runNow()
-    await waitFor(async () => (await listRuns(fixture, 'jira'))[0]?.state === 'parked')
-    const [parked] = await listRuns(fixture, 'jira')
-    for (let i = 0; i < 3; i++) {
-      fixture.advanceTime(INTERVAL_MS)
-      await fixture.app.syncScheduler.runNow()
-    }
-    t.same(await listRuns(fixture, 'jira'), [parked, (await listRuns(fixture, 'jira')).at(-1)])
-    fixture.advanceTime(INTERVAL_MS)
-    await fixture.app.syncScheduler.runNow()
-    t.match(
-      await waitForLatestRun(fixture, 'jira'),
-      { id: parked?.id, state: 'succeeded' },
-      'the same run, when its time has come'
-    )
   }
-)
+  t.same(await listRuns(fixture, 'jira'), [parked, (await listRuns(fixture, 'jira')).at(-1)])
+  fixture.advanceTime(INTERVAL_MS)
+  await fixture.app.syncScheduler.runNow()
+  t.match(
+    await waitForLatestRun(fixture, 'jira'),
+    { id: parked?.id, state: 'succeeded' },
+    'the same run, when its time has come'
+  )
+})
 
 const FIXTURES_BY_STATE: Record<string, (t: Test) => Promise<SyncFixture>> = {
   async needs_site(t) {
@@ -197,7 +191,7 @@ const FIXTURES_BY_STATE: Record<string, (t: Test) => Promise<SyncFixture>> = {
 }
 
 for (const [state, make] of Object.entries(FIXTURES_BY_STATE)) {
-  t.test(`A connection that is ${state} is left alone until its person has acted`, async (t) => {
+  t.test(`Skips a connection that is ${state} until its user acts`, async (t) => {
     const fixture = await make(t)
     t.match(await fixture.getConnection('jira'), { state })
     await waitFor(async () =>
@@ -216,43 +210,40 @@ for (const [state, make] of Object.entries(FIXTURES_BY_STATE)) {
   })
 }
 
-t.test(
-  'Processes that share a database copy each connection once, whoever of them comes first',
-  async (t) => {
-    const env = {
-      ...SCHEDULE_ENV,
-      INTEGRATION_DB_URL: await ensureDatabase(t, join(createTempFolder(t), 'shared.db'))
-    }
-    const fixture = await createSyncFixture(t, { env })
-    await connectPeople(fixture, 3)
-    let ahead = 0
-    const there = await buildTestApp(
-      t,
-      { ...buildSandboxEnv(fixture.sandbox.url), ATLASSIAN_HOURLY_POINTS: '100000000', ...env },
-      () => Date.now() + ahead
-    )
-    for (let turn = 1; turn <= 3; turn++) {
-      fixture.advanceTime(INTERVAL_MS)
-      ahead += INTERVAL_MS
-      await Promise.all([
-        fixture.app.syncScheduler.runNow(),
-        there.app.syncScheduler.runNow(),
-        fixture.app.syncScheduler.runNow(),
-        there.app.syncScheduler.runNow()
-      ])
-      for (const owner of [1, 2, 3]) {
-        for (const product of ['jira', 'confluence'] as const) {
-          await waitFor(async () =>
-            (await listRuns(fixture, product, owner)).every(({ state }) => state === 'succeeded')
-          )
-          t.equal((await listRuns(there, product, owner)).length, 1 + turn)
-        }
+t.test('Processes that share a database sync each connection once', async (t) => {
+  const env = {
+    ...SCHEDULE_ENV,
+    INTEGRATION_DB_URL: await ensureDatabase(t, join(createTempFolder(t), 'shared.db'))
+  }
+  const fixture = await createSyncFixture(t, { env })
+  await connectPeople(fixture, 3)
+  let ahead = 0
+  const there = await buildTestApp(
+    t,
+    { ...buildSandboxEnv(fixture.sandbox.url), ATLASSIAN_HOURLY_POINTS: '100000000', ...env },
+    () => Date.now() + ahead
+  )
+  for (let turn = 1; turn <= 3; turn++) {
+    fixture.advanceTime(INTERVAL_MS)
+    ahead += INTERVAL_MS
+    await Promise.all([
+      fixture.app.syncScheduler.runNow(),
+      there.app.syncScheduler.runNow(),
+      fixture.app.syncScheduler.runNow(),
+      there.app.syncScheduler.runNow()
+    ])
+    for (const owner of [1, 2, 3]) {
+      for (const product of ['jira', 'confluence'] as const) {
+        await waitFor(async () =>
+          (await listRuns(fixture, product, owner)).every(({ state }) => state === 'succeeded')
+        )
+        t.equal((await listRuns(there, product, owner)).length, 1 + turn)
       }
     }
   }
-)
+})
 
-t.test('With SYNC_INTERVAL=0 a run that was put aside goes on all the same', async (t) => {
+t.test('With SYNC_INTERVAL=0 a requeued run still continues', async (t) => {
   const fixture = await createSyncFixture(t)
   await fixture.sandbox.admin('faults', {
     kind: 'status',

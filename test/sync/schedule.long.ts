@@ -27,7 +27,7 @@ async function startServiceWithPeople(
 }
 
 t.test(
-  'Every connection is copied again after SYNC_INTERVAL, not all at the same moment, and in full after SYNC_FULL_INTERVAL',
+  'Syncs every connection after SYNC_INTERVAL, with jitter, and in full after SYNC_FULL_INTERVAL',
   async (t) => {
     const running = await startServiceWithPeople(t, 6)
     const { app, sandbox, advanceTime } = running
@@ -67,7 +67,7 @@ t.test(
 )
 
 t.test(
-  'With SYNC_INTERVAL=0 nothing is copied unless somebody asks, and a connection that needs its person is left alone',
+  'With SYNC_INTERVAL=0 syncs only on request, and skips connections that need their user',
   async (t) => {
     const off = await startServiceWithPeople(t, 1, { SYNC_INTERVAL: '0' })
     off.advanceTime(100 * HOUR_MS)
@@ -88,7 +88,7 @@ t.test(
 )
 
 t.test(
-  'At most SYNC_CONCURRENCY runs are under way at once, and one for each owner and product',
+  'Runs at most SYNC_CONCURRENCY syncs at once, and one for each owner and product',
   async (t) => {
     const running = await startServiceWithPeople(t, 6, { SYNC_CONCURRENCY: '2' })
     const { app, sandbox, advanceTime } = running
@@ -130,7 +130,7 @@ t.test(
   }
 )
 
-t.test('Runs that ended are forgotten after SYNC_HISTORY_DAYS', async (t) => {
+t.test('Deletes ended runs after SYNC_HISTORY_DAYS', async (t) => {
   const running = await startServiceWithPeople(t, 1, { SYNC_INTERVAL: '0' })
   running.advanceTime(29 * 24 * HOUR_MS)
   await running.app.syncScheduler.runNow()

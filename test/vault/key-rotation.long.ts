@@ -205,7 +205,7 @@ const GRANT_COUNT = pickByScale(200, 1_000)
 const [STEADY_COUNT, REFRESHED_COUNT] = [5, 15]
 
 t.test(
-  `B5 ${GRANT_COUNT} grants are sealed anew under 50 requests a second: no call fails, nothing is left, and then the old key can go`,
+  `B5 Re-encrypts ${GRANT_COUNT} grants under 50 requests per second without a failed call, and then the old key can go`,
   async (t) => {
     const fixture = await createRotationFixture(t, {
       real: STEADY_COUNT + REFRESHED_COUNT,
@@ -298,7 +298,7 @@ t.test(
 const KILL_COUNT = pickByScale(2, 50)
 
 t.test(
-  `B5 A rotation that is killed at ${KILL_COUNT} random moments, or stopped with Ctrl-C, has lost nothing, goes on from there, and ends with nothing left`,
+  `B5 A rotation killed at ${KILL_COUNT} random moments or stopped with Ctrl-C loses nothing, resumes, and completes`,
   async (t) => {
     const total = pickByScale(300, 1_000)
     const fixture = await createRotationFixture(t, { made: total })
@@ -351,7 +351,7 @@ t.test(
 )
 
 t.test(
-  'B5 A grant that is refreshed, or connected anew, while it is being sealed anew keeps the newer tokens',
+  'B5 A grant refreshed or connected during re-encryption keeps the newer tokens',
   async (t) => {
     const fixture = await createRotationFixture(t, { real: 3 })
     const { app } = await buildTestApp(t, { ...fixture.env, VAULT_KEYS: `${NEW_KEY},${OLD_KEY}` })
@@ -405,7 +405,7 @@ t.test(
 )
 
 t.test(
-  'B5 A row that does not open is reported, marked, and holds no key back; one that is mended meanwhile is not',
+  'B5 Reports and marks a row that cannot be decrypted, without blocking key removal; skips one repaired meanwhile',
   async (t) => {
     const fixture = await createRotationFixture(t, { real: 2, made: 60 })
     const { query, cwd, env } = fixture

@@ -56,7 +56,7 @@ const INVALID_KEYRINGS: Array<[name: string, text: string, problem: RegExp]> = [
 ]
 
 t.test(
-  'B8 A4 T41 A key that is not 32 random bytes in plain base64 is refused; the sentence names the entry and never the value',
+  'B8 A4 T41 Rejects a key that is not 32 random bytes in plain base64; the error names the entry, not its value',
   (t) => {
     for (const [name, text, problem] of INVALID_KEYRINGS) {
       const { keyring, problems = [] } = parseKeyring(text)
@@ -75,7 +75,7 @@ t.test(
   }
 )
 
-t.test('B8 Keys may be separated by commas or lines, padded or not', (t) => {
+t.test('B8 Accepts keys separated by commas or lines, with or without padding', (t) => {
   for (const text of [
     `k1:${validKey}`,
     `k1:${validKey.replace('=', '')}`,
@@ -92,7 +92,7 @@ t.test('B8 Keys may be separated by commas or lines, padded or not', (t) => {
   t.end()
 })
 
-t.test('B8 Development makes one key, for its owner only, and git ignores it', (t) => {
+t.test('B8 Development generates one key, readable by its owner only and ignored by git', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'connector-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   const path = join(folder, '.vault-keys.dev')

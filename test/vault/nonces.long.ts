@@ -28,7 +28,7 @@ const ENCRYPT_SCRIPT = `
 `
 
 t.test(
-  `B4 ${PROCESS_COUNT} processes that seal ${ENCRYPTION_COUNT.toLocaleString('en')} times each with one key never use a nonce twice`,
+  `B4 ${PROCESS_COUNT} processes that encrypt ${ENCRYPTION_COUNT.toLocaleString('en')} times each with one key never reuse a nonce`,
   async (t) => {
     const seen = new Set<string>()
     const vault = new URL('../../src/vault/', import.meta.url).href
@@ -82,38 +82,35 @@ function countEncryptions(vault: Vault): () => number {
   return () => count
 }
 
-t.test(
-  'B4 How often a key has sealed outlives the process: it is in the database when the service has stopped',
-  async (t) => {
-    const url = await ensureDatabase(t, join(createTempFolder(t), 'c.db'))
-    const env = { INTEGRATION_DB_URL: url }
-    const uses = async (id: string): Promise<number> =>
-      (await queryDatabase(url, 'select uses from vault_keys where id = ?', id))[0]?.uses
-    let before = 0
-    for (const round of [1, 2]) {
-      const { app, advanceTime } = await startTestService(t, env)
-      const sealed = countEncryptions(app.vault)
-      for (const product of ['jira', 'confluence']) {
-        const browser = new Browser(app)
-        await browser.open(
-          await browser.consent(product, { query: round === 1 ? '' : '&state=user_id%3D1' })
-        )
-      }
-      for (let i = 0; i < 3; i++) {
-        await app.maintenance.runNow()
-        advanceTime(2 * HOUR_MS)
-        await app.inject({ method: 'POST', url: '/users/1/connections/jira/check' })
-      }
-      await app.close()
-      t.ok(sealed() >= 2 * 2 + 3 * 3, `${sealed()} seals in round ${round}`)
-      t.equal(await uses(KEY_ID), before + sealed(), `round ${round}: all of them are counted`)
-      before = await uses(KEY_ID)
+t.test('B4 The use count of a key is in the database when the service has stopped', async (t) => {
+  const url = await ensureDatabase(t, join(createTempFolder(t), 'c.db'))
+  const env = { INTEGRATION_DB_URL: url }
+  const uses = async (id: string): Promise<number> =>
+    (await queryDatabase(url, 'select uses from vault_keys where id = ?', id))[0]?.uses
+  let before = 0
+  for (const round of [1, 2]) {
+    const { app, advanceTime } = await startTestService(t, env)
+    const sealed = countEncryptions(app.vault)
+    for (const product of ['jira', 'confluence']) {
+      const browser = new Browser(app)
+      await browser.open(
+        await browser.consent(product, { query: round === 1 ? '' : '&state=user_id%3D1' })
+      )
     }
+    for (let i = 0; i < 3; i++) {
+      await app.maintenance.runNow()
+      advanceTime(2 * HOUR_MS)
+      await app.inject({ method: 'POST', url: '/users/1/connections/jira/check' })
+    }
+    await app.close()
+    t.ok(sealed() >= 2 * 2 + 3 * 3, `${sealed()} seals in round ${round}`)
+    t.equal(await uses(KEY_ID), before + sealed(), `round ${round}: all of them are counted`)
+    before = await uses(KEY_ID)
   }
-)
+})
 
 t.test(
-  'B4 A key that is worn out ends what was begun with it, begins nothing more, and still opens everything',
+  'B4 An exhausted key finishes what was begun, begins nothing more, and still decrypts',
   (t) => {
     const { keyring } = parseKeyring(VAULT_KEY)
     if (keyring === undefined) throw new Error('The test key is wrong')
@@ -167,7 +164,7 @@ async function startServiceWithExhaustedKey(
 }
 
 t.test(
-  'B4 A service whose key wears out while it runs refreshes nothing that it could not keep, says so, and goes on with a new key',
+  'B4 With an exhausted key refreshes nothing that it cannot store, logs it, and resumes with a new key',
   async (t) => {
     const { app, advanceTime, sandbox, env } = await startServiceWithExhaustedKey(t)
     const check = async () =>
@@ -197,7 +194,7 @@ t.test(
   }
 )
 
-t.test('B4 A login whose tokens could not be kept exchanges no code', async (t) => {
+t.test('B4 A login whose tokens cannot be stored exchanges no code', async (t) => {
   const { app, sandbox } = await startServiceWithExhaustedKey(t)
   const calls = await countTokenCalls(sandbox)
   const { headers } = await new Browser(app).connect('jira')

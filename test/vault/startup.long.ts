@@ -150,7 +150,7 @@ async function assertStartRefused(
 }
 
 t.test(
-  'B7 A wrong key, a missing one that is still needed, and one that is worn out stop the start within 5 s, with how many rows, and nothing is changed',
+  'B7 A wrong, missing or exhausted key stops the start within 5 s with row counts, and changes nothing',
   async (t) => {
     const [right, impostor, other] = [
       generateKeyEntry('k1'),
@@ -213,7 +213,7 @@ t.test(
   }
 )
 
-t.test('B7 A database from before keys were proved is judged by its tokens', async (t) => {
+t.test('B7 Checks a database without key records by its tokens', async (t) => {
   const [right, impostor] = [generateKeyEntry('k1'), generateKeyEntry('k1')]
   const stored = await createEncryptedDatabase(t, right, 7)
   await queryDatabase(stored.url, 'delete from vault_keys')
@@ -246,7 +246,7 @@ t.test('B7 A database from before keys were proved is judged by its tokens', asy
 })
 
 t.test(
-  'B7 The first start introduces every key, a removed key after rotation is missed by nobody, and it stays known',
+  'B7 The first start registers every key; a key removed after rotation is not required, and stays known',
   async (t) => {
     const [old, fresh, next] = [
       generateKeyEntry('old'),
@@ -293,7 +293,7 @@ t.test(
 )
 
 t.test(
-  'B7 Of two instances that start at the same moment with different keys of one name, one is refused',
+  'B7 Of two instances that start together with different keys of one id, one is refused',
   async (t) => {
     const { app } = await buildTestApp(t)
     const rings = [generateKeyEntry('k1'), generateKeyEntry('k1')]
@@ -316,7 +316,7 @@ t.test(
   }
 )
 
-t.test('B7 Tokens are never written in plain text, and never read as such', async (t) => {
+t.test('B7 Never writes tokens in clear text, and never reads them as such', async (t) => {
   const key = generateKeyEntry('k1')
   const stored = await createEncryptedDatabase(t, key, 2)
   t.notOk((await readDatabaseContents(stored.url)).includes(PLANTED_TOKEN))
@@ -349,40 +349,37 @@ async function getStartProblems(
   }
 }
 
-t.test(
-  'B8 A key file that everybody may read is refused in production and accepted in development',
-  async (t) => {
-    const key = generateKeyEntry('k1')
-    const stored = await createEncryptedDatabase(t, key, 1)
-    const file = join(stored.cwd, 'keys')
-    writeFileSync(file, `${key}\n`)
-    for (const mode of [0o644, 0o604, 0o444, 0o666, 0o777, 0o704]) {
-      chmodSync(file, mode)
-      t.match(
-        await getStartProblems(t, { VAULT_KEYS_FILE: file }),
-        [/^VAULT_KEYS_FILE names a file that everybody .*chmod 600.*\.$/],
-        mode.toString(8)
-      )
-      t.equal(
-        await getStartProblems(t, { APP_ENV: 'development', VAULT_KEYS_FILE: file }),
-        undefined,
-        `${mode.toString(8)} in development`
-      )
-    }
-    for (const mode of [0o600, 0o400, 0o640, 0o440]) {
-      chmodSync(file, mode)
-      t.equal(await getStartProblems(t, { VAULT_KEYS_FILE: file }), undefined, mode.toString(8))
-    }
-    chmodSync(file, 0o644)
+t.test('B8 Production refuses a world-readable key file; development accepts it', async (t) => {
+  const key = generateKeyEntry('k1')
+  const stored = await createEncryptedDatabase(t, key, 1)
+  const file = join(stored.cwd, 'keys')
+  writeFileSync(file, `${key}\n`)
+  for (const mode of [0o644, 0o604, 0o444, 0o666, 0o777, 0o704]) {
+    chmodSync(file, mode)
     t.match(
-      await assertStartRefused(t, 'the process', stored, { VAULT_KEYS_FILE: file }, [key]),
-      /^VAULT_KEYS_FILE names a file that everybody/
+      await getStartProblems(t, { VAULT_KEYS_FILE: file }),
+      [/^VAULT_KEYS_FILE names a file that everybody .*chmod 600.*\.$/],
+      mode.toString(8)
+    )
+    t.equal(
+      await getStartProblems(t, { APP_ENV: 'development', VAULT_KEYS_FILE: file }),
+      undefined,
+      `${mode.toString(8)} in development`
     )
   }
-)
+  for (const mode of [0o600, 0o400, 0o640, 0o440]) {
+    chmodSync(file, mode)
+    t.equal(await getStartProblems(t, { VAULT_KEYS_FILE: file }), undefined, mode.toString(8))
+  }
+  chmodSync(file, 0o644)
+  t.match(
+    await assertStartRefused(t, 'the process', stored, { VAULT_KEYS_FILE: file }, [key]),
+    /^VAULT_KEYS_FILE names a file that everybody/
+  )
+})
 
 t.test(
-  'B8 Keys from a file are the same as those from the environment, and a malformed file is told by entry and never by value',
+  'B8 Keys from a file work like those from the environment; errors name the entry of a malformed file, not its value',
   async (t) => {
     const [one, two] = [generateKeyEntry('k1'), generateKeyEntry('k2')]
     const text = (entry: string) => entry.slice(3)

@@ -156,7 +156,7 @@ const TAMPERINGS: Array<
 ]
 
 t.test(
-  `B2 B3 Each of ${TAMPERINGS.length} kinds of damage in the database costs the one connection, says so once, deletes nothing, and is mended by the right bytes or a new consent`,
+  `B2 B3 Each of ${TAMPERINGS.length} kinds of damage disables one connection, is logged once, deletes nothing, and ends with the right bytes or a new consent`,
   async (t) => {
     const {
       app,
@@ -280,7 +280,7 @@ t.test(
 )
 
 t.test(
-  'B2 Many callers at once that meet the same damage are told the same, and it is said once',
+  'B2 Concurrent callers that meet the same damage get the same error, and it is logged once',
   async (t) => {
     const { readRows, updateRow, checkConnection, history, countUnreadableEvents, advanceTime } =
       await createTamperFixture(t)
@@ -307,7 +307,7 @@ t.test(
 const SWAP_COUNT = pickByScale(20, 1_000)
 
 t.test(
-  `B2 T09 ${SWAP_COUNT} random swaps of ciphertexts between rows and fields: as many refusals, and nobody gets anybody else's token`,
+  `B2 T09 Refuses each of ${SWAP_COUNT} random ciphertext swaps between rows and columns, and returns no other user's token`,
   async (t) => {
     const {
       app,

@@ -32,7 +32,7 @@ function getDecryptionError(
   return ''
 }
 
-t.test('B3 What is sealed opens again, whatever text it is', (t) => {
+t.test('B3 Decrypts every text that it encrypted', (t) => {
   const vault = createTestVault(K1)
   for (const secret of ['', 'a', 'token-äöü-😀-\0-\n', 'x'.repeat(100_000)]) {
     t.equal(vault.decrypt(vault.encrypt(secret, AAD), AAD), secret)
@@ -40,7 +40,7 @@ t.test('B3 What is sealed opens again, whatever text it is', (t) => {
   t.end()
 })
 
-t.test('B2 T09 A record opens in its own place only', (t) => {
+t.test('B2 T09 A record decrypts only in its own row and column', (t) => {
   const vault = createTestVault(K1)
   const sealed = vault.encrypt('secret', AAD)
   const messages = new Set<string>()
@@ -75,7 +75,7 @@ t.test('B2 T09 A record opens in its own place only', (t) => {
 })
 
 t.test(
-  'B3 T10 Every flipped bit, every truncation, every short tag, every other key and format is refused with one sentence',
+  'B3 T10 Rejects every flipped bit, truncation, short tag, other key and format with one message',
   (t) => {
     const vault = createTestVault(K1, K2)
     const messages = new Set<string>()
@@ -157,7 +157,7 @@ t.test(
   }
 )
 
-t.test('B4 The same text sealed 10,000 times gives 10,000 outputs and nonces', (t) => {
+t.test('B4 Encrypting the same text 10,000 times yields 10,000 outputs and nonces', (t) => {
   const vault = createTestVault(K1)
   const sealed = Array.from({ length: 10_000 }, () => vault.encrypt('same', AAD))
   t.equal(new Set(sealed).size, 10_000)
@@ -165,7 +165,7 @@ t.test('B4 The same text sealed 10,000 times gives 10,000 outputs and nonces', (
   t.end()
 })
 
-t.test('B5 The first key writes, all of them read, and a removed key opens nothing', (t) => {
+t.test('B5 The first key encrypts, all keys decrypt, and a removed key decrypts nothing', (t) => {
   const old = createTestVault(K1).encrypt('secret', AAD)
   const both = createTestVault(K2, K1)
   t.equal(both.decrypt(old, AAD), 'secret')

@@ -20,7 +20,7 @@ const BACKUP_COUNT = pickByScale(3, 20)
 const WRITER_COUNT = 4
 
 t.test(
-  'D11 B1 T31 A backup while the service writes is whole and holds every write that was acknowledged before it began; with the key its tokens open, without it nothing does',
+  'D11 B1 T31 A backup during writes has every write acknowledged before it began; its tokens decrypt with the key only',
   async (t) => {
     const cwd = createTempFolder(t)
     const url = await createSqliteDatabase(cwd, 'source')
@@ -136,7 +136,7 @@ t.test(
 )
 
 t.test(
-  'D11 No file is overwritten, PostgreSQL is referred to its own tools, a damaged database makes no backup, and invalid arguments end with 2',
+  'D11 Overwrites no file, refers PostgreSQL to its own tools, backs up no damaged database, and exits with 2 on invalid arguments',
   async (t) => {
     const cwd = createTempFolder(t)
     const url = await createSqliteDatabase(cwd, 'source')

@@ -25,7 +25,7 @@ const DIRECTIONS: Array<[name: string, from: DatabaseFactory, to: DatabaseFactor
 
 for (const [name, from, to] of DIRECTIONS) {
   t.test(
-    `D13 ${name}: killed at any moment, the same command goes on where it was, and ends equal`,
+    `D13 ${name}: after a kill at any moment the same command resumes and completes the copy`,
     async (t) => {
       const cwd = createTempFolder(t)
       const source = await from(cwd, 'source')

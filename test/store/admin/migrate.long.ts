@@ -25,7 +25,7 @@ const ENGINES = [
 
 for (const { name, make, table } of ENGINES) {
   t.test(
-    `D13 ${name}: with DB_AUTO_MIGRATE=false a start on tables that are behind is refused; after db:migrate, which needs no keys, it starts`,
+    `D13 ${name}: refuses to start on outdated tables with DB_AUTO_MIGRATE=false; starts after db:migrate, which needs no keys`,
     async (t) => {
       const cwd = createTempFolder(t)
       const env = { INTEGRATION_DB_URL: await make(cwd), DB_AUTO_MIGRATE: 'false' }
@@ -50,7 +50,7 @@ for (const { name, make, table } of ENGINES) {
     }
   )
 
-  t.test(`D13 ${name}: several at once do it once`, async (t) => {
+  t.test(`D13 ${name}: concurrent commands migrate once`, async (t) => {
     const cwd = createTempFolder(t)
     const url = await make(cwd)
     const outputs = await Promise.all(
@@ -72,7 +72,7 @@ for (const { name, make, table } of ENGINES) {
   })
 }
 
-t.test('D13 A database of a newer version is left alone', async (t) => {
+t.test('D13 Leaves a database of a newer version unchanged', async (t) => {
   const cwd = createTempFolder(t)
   const env = { INTEGRATION_DB_URL: `sqlite:///${join(cwd, 'm.db')}` }
   await runDatabaseCommand(cwd, 'migrate', [], env)
@@ -88,7 +88,7 @@ t.test('D13 A database of a newer version is left alone', async (t) => {
 })
 
 t.test(
-  'Invalid arguments end with 2, invalid settings with 78 and a sentence, and nothing is created',
+  'Exits with 2 on invalid arguments and 78 on invalid settings, and creates nothing',
   async (t) => {
     const cwd = createTempFolder(t)
     t.match(await runDatabaseCommand(cwd, 'migrate', ['now']), {

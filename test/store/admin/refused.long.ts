@@ -27,7 +27,7 @@ async function runCopy(cwd: string, from: string, to: string) {
 
 for (const [name, engine, migrations] of ENGINES) {
   t.test(
-    `D13 ${name}: what is not empty, another program's, or of another version is refused with a sentence, and left as it was`,
+    `D13 ${name}: rejects and leaves unchanged a target that is not empty, of another program or of another version`,
     async (t) => {
       const cwd = createTempFolder(t)
       const [source, full, foreign, empty] = [
@@ -74,7 +74,7 @@ for (const [name, engine, migrations] of ENGINES) {
   )
 
   t.test(
-    `${name}: into a database that a service uses nothing is copied; out of one it is, as of that moment, with a warning`,
+    `${name}: refuses to copy into a database in use; copies from one as of one moment, with a warning`,
     async (t) => {
       const cwd = createTempFolder(t)
       const [source, used] = [await createSqliteDatabase(cwd, 'source'), await engine(cwd, 'used')]
@@ -95,7 +95,7 @@ for (const [name, engine, migrations] of ENGINES) {
 }
 
 t.test(
-  'Arguments that mean nothing end with 2 and the help; no address is repeated, and no password shown',
+  'Exits with 2 and the help on invalid arguments, without addresses or passwords in the output',
   async (t) => {
     const cwd = createTempFolder(t)
     const secret = 'pl4nted-password'
