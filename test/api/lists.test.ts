@@ -217,7 +217,7 @@ t.test('Lists of what was copied', async (t) => {
     }
     t.match(
       (await get('/jira/issues/1?updated_since=2026-11-23T12:00:00+01:00')).json().errors[0].detail,
-      /plus sign has to be sent as %2B/
+      /send a plus sign as %2B/
     )
     assertProblem(t, await get('/jira/issues/7'), 404, 'user_not_found')
     assertProblem(t, await get('/jira/issues/1?cursor=x'), 400, 'invalid_cursor')
