@@ -10,6 +10,8 @@ const app = await buildApp({
   env: {
     APP_ENV: 'production',
     API_ACCESS: 'public',
+    RATE_LIMIT: '0',
+    RATE_LIMIT_LOGIN: '0',
     INTEGRATION_DB_URL: getFolderArgument(),
     VAULT_KEYS: process.env.BENCH_KEYS ?? `bench:${randomBytes(32).toString('base64')}`,
     JIRA_OAUTH_CLIENT_ID: OAUTH_CLIENT.id,

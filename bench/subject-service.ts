@@ -3,11 +3,13 @@ import { buildApp } from '../src/app.ts'
 import { OAUTH_CLIENT, projects, users } from './seed.ts'
 import { getFolderArgument, runSubject } from './serve.ts'
 
-/** The service with production settings, log lines included; public, as the bare subject checks no keys. */
+/** The service with production settings, log lines included, without keys and rate limits as the bare subject. */
 const app = await buildApp({
   env: {
     APP_ENV: 'production',
     API_ACCESS: 'public',
+    RATE_LIMIT: '0',
+    RATE_LIMIT_LOGIN: '0',
     INTEGRATION_DB_URL: `sqlite:///${getFolderArgument()}/service.db`,
     VAULT_KEYS: `bench:${randomBytes(32).toString('base64')}`,
     JIRA_OAUTH_CLIENT_ID: OAUTH_CLIENT.id,

@@ -21,6 +21,8 @@ t.test(
       'export const a = clientSecret === given',
       'export const a = password !== given',
       'export const a = hashOf(token) === stored',
+      'export const a = hashSecret(token) === stored',
+      'export const a = sha256(token) === stored',
       'export const a = given === request.apiKey'
     ]) {
       for (const file of [
