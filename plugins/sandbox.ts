@@ -22,14 +22,13 @@ export default fp<PluginOptions>(
       app.decorate('sandbox', null)
       return
     }
-    const { createSandboxState } = await import('../src/sandbox/state.ts')
+    const { createSandboxState } = await import('../src/sandbox/create-state.ts')
     const { publicUrl } = app.config
+    const ids = providers.all.map(({ id }) => id).join('|')
+    const callbackPath = new RegExp(`^(/.*)?/(auth/(${ids})|oauth/atlassian)/callback$`)
     const isOwnCallback = (uri: string) => {
       const url = URL.parse(uri)
-      if (
-        url === null ||
-        !/^(\/.*)?\/(auth\/(jira|confluence)|oauth\/atlassian)\/callback$/.test(url.pathname)
-      ) {
+      if (url === null || !callbackPath.test(url.pathname)) {
         return false
       }
       return (

@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import sandboxPlugin from './http/plugin.ts'
-import { createSandboxState } from './state.ts'
+import { createSandboxState } from './create-state.ts'
 import type { SandboxOptions, SandboxState } from './state.ts'
 
 export interface BuildSandboxOptions extends SandboxOptions {

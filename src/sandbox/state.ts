@@ -1,23 +1,15 @@
-import { createSandboxClock } from './clock.ts'
-import type { SandboxClock } from './clock.ts'
-import { DEMO_CLIENT } from './oauth/clients.ts'
-import type { SandboxClient } from './oauth/clients.ts'
-import { COLLECTIONS } from './data/collections.ts'
-import { createExpiringMap } from './expiring-map.ts'
-import type { ExpiringMap } from './expiring-map.ts'
-import { createFaults } from './admin/faults.ts'
 import type { Faults } from './admin/faults.ts'
-import { createSandboxGrants } from './oauth/grants.ts'
-import type { SandboxGrants } from './oauth/grants.ts'
-import { createJwtSigner } from './oauth/jwt.ts'
-import type { JwtSigner } from './oauth/jwt.ts'
-import { createSandboxLimits } from './gateway/limits.ts'
+import type { SandboxClock } from './clock.ts'
+import type { HiddenItems } from './data/restrictions.ts'
+import type { SandboxSite, SandboxSiteOptions, SiteSizes } from './data/sites.ts'
+import type { ExpiringMap } from './expiring-map.ts'
+import type { SandboxResponse } from './gateway/answer.ts'
 import type { SandboxLimits } from './gateway/limits.ts'
-import { createSite, defaultSites, DEFAULT_SIZES } from './data/sites.ts'
-import type { Product, SandboxSite, SandboxSiteOptions, SiteSizes } from './data/sites.ts'
-import { createSandboxStats } from './gateway/stats.ts'
 import type { SandboxStats } from './gateway/stats.ts'
-import { DANA, SAM } from './oauth/users.ts'
+import type { SandboxClient, SandboxClientOptions } from './oauth/clients.ts'
+import type { SandboxGrants } from './oauth/grants.ts'
+import type { JwtSigner } from './oauth/jwt.ts'
+import type { ScopeRequirement } from './oauth/scopes.ts'
 import type { SandboxUser } from './oauth/users.ts'
 
 export interface SandboxOptions {
@@ -26,9 +18,11 @@ export interface SandboxOptions {
   /** For sites that do not say otherwise; with the default sites Globex is a sixth of it. */
   sizes?: Partial<SiteSizes> | undefined
   sites?: readonly SandboxSiteOptions[] | undefined
+  /** What sites consist of; default: Jira and Confluence. */
+  products?: readonly SandboxProduct[] | undefined
   /** Who can sign in; the first is taken when nobody is chosen. */
   users?: readonly SandboxUser[] | undefined
-  clients?: readonly SandboxClient[] | undefined
+  clients?: readonly SandboxClientOptions[] | undefined
   /** Milliseconds since the epoch. */
   now?: (() => number) | undefined
   /** Size of the burst bucket of one tenant and endpoint, in calls; two sevenths of it come back each second. */
@@ -50,12 +44,12 @@ export type SandboxClients = Map<string, SandboxClient>
 
 /** Which products of which sites a person may use. Everything, until the admin API takes it away. */
 interface ProductAccess {
-  has: (accountId: string, cloudId: string, product: Product) => boolean
-  set: (accountId: string, cloudId: string, product: Product, granted: boolean) => void
+  has: (accountId: string, cloudId: string, product: string) => boolean
+  set: (accountId: string, cloudId: string, product: string, granted: boolean) => void
 }
 
 /** What a code stands for until it is exchanged. */
-interface AuthorizationCode {
+export interface AuthorizationCode {
   clientId: string
   accountId: string
   redirectUri: string
@@ -65,6 +59,9 @@ export interface SandboxState {
   seed: number
   now: () => number
   clock: SandboxClock
+  products: readonly SandboxProduct[]
+  /** Every scope that exists, and how the consent page describes it. */
+  scopes: Record<string, string>
   sites: readonly SandboxSite[]
   users: readonly SandboxUser[]
   clients: SandboxClients
@@ -87,79 +84,49 @@ export interface SandboxState {
   reset: () => void
 }
 
-const CODE_LIFETIME_MS = 10 * 60_000
-const MAX_CODES = 10_000
-const DEFAULT_INDEX_LAG_MS = 60_000
+/** One product of Atlassian. Its data come with its endpoints. */
+export interface SandboxProduct {
+  id: string
+  /** Its path at the gateway, before the cloudId. */
+  gatewayPath: string
+  /** Its scopes, and how the consent page describes them. */
+  scopes: Readonly<Record<string, string>>
+  endpoints: readonly GatewayEndpoint[]
+  /** Answers a call of a path that it does not have. */
+  answerNotFound: (path: string) => SandboxResponse
+  /**
+   * Answers a person who has lost the product, where the app has not
+   * (docs/reference/atlassian.md#11-errors).
+   */
+  answerForbidden: (path: string) => SandboxResponse
+  /** Headers that tell who called. */
+  identityHeaders?: (accountId: string) => Record<string, string>
+}
 
-/** A small Atlassian: sites with data, people, apps, and what they granted each other. Nothing in it outlives the process. */
-export function createSandboxState(options: SandboxOptions = {}): SandboxState {
-  const {
-    seed = 1,
-    now: realNow = Date.now,
-    burst = 350,
-    hourlyPoints = 65_000,
-    maxSearchResults = 126_000,
-    maxLogEntries = 1000
-  } = options
-  const clock = createSandboxClock(realNow)
-  const lagClock = { now: clock.now, lagMs: () => lagMs }
-  const sizes = { ...DEFAULT_SIZES, ...options.sizes }
-  const createSites = () =>
-    (options.sites ?? defaultSites(sizes)).map((site) => createSite(site, sizes, seed, lagClock))
-  const initialClients = options.clients ?? [DEMO_CLIENT]
-  let lagMs = options.indexLagMs ?? DEFAULT_INDEX_LAG_MS
-  let ticks = 0
-  let revoked = new Set<string>()
+/** A call that has passed the gateway. */
+export interface GatewayCall {
+  state: SandboxState
+  site: SandboxSite
+  user: SandboxUser
+  /** What the person may not see of the site; undefined when nothing is hidden. */
+  hiddenItems: HiddenItems | undefined
+  /** What the parentheses of the endpoint's pattern caught, decoded. */
+  params: string[]
+  query: URLSearchParams
+  /** Parsed JSON, or undefined when there was none. */
+  body: unknown
+  /** Gateway address of this product and site, without a slash at the end. */
+  base: string
+  /** The path below it. */
+  path: string
+}
 
-  const state: SandboxState = {
-    seed,
-    clock,
-    now: clock.now,
-    sites: createSites(),
-    users: options.users ?? [DANA, SAM],
-    clients: new Map(initialClients.map((client) => [client.id, client])),
-    access: {
-      has: (...key) => !revoked.has(key.join()),
-      set: (accountId, cloudId, product, granted) => {
-        const key = [accountId, cloudId, product].join()
-        if (granted) revoked.delete(key)
-        else revoked.add(key)
-      }
-    },
-    accounts: new Map(),
-    signer: createJwtSigner(),
-    codes: createExpiringMap<AuthorizationCode>(CODE_LIFETIME_MS, MAX_CODES, clock.now),
-    grants: createSandboxGrants(clock.now),
-    faults: createFaults(),
-    limits: createSandboxLimits({ burst, hourlyPoints, now: clock.now }),
-    stats: createSandboxStats(maxLogEntries),
-    maxSearchResults,
-    indexLagMs: () => lagMs,
-    setIndexLag: (ms) => {
-      for (const site of state.sites) {
-        for (const collection of COLLECTIONS) site[collection].settleIndex()
-      }
-      lagMs = ms
-    },
-    tick: () => ticks++,
-    reset: () => {
-      clock.reset()
-      lagMs = options.indexLagMs ?? DEFAULT_INDEX_LAG_MS
-      for (const part of [
-        state.codes,
-        state.grants,
-        state.faults,
-        state.limits,
-        state.stats,
-        state.accounts
-      ]) {
-        part.clear()
-      }
-      state.sites = createSites()
-      state.clients = new Map(initialClients.map((client) => [client.id, client]))
-      revoked = new Set()
-      ticks = 0
-    }
-  }
-  return state
+/** One call of a product's API. */
+export interface GatewayEndpoint {
+  method: string
+  path: RegExp
+  /** Readable form of the pattern, for counts and burst buckets. */
+  label: string
+  scopes: ScopeRequirement
+  handle: (call: GatewayCall) => SandboxResponse
 }

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { buildSandbox } from '../../src/sandbox/server.ts'
-import { createSandboxState } from '../../src/sandbox/state.ts'
+import { createSandboxState } from '../../src/sandbox/create-state.ts'
 import { createCallers, refreshTokens, signIn, startSandbox } from './helper.ts'
 
 async function start(t: Parameters<typeof startSandbox>[0]) {

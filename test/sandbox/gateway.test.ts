@@ -1,6 +1,6 @@
 import t from 'tap'
 import { ACME, createCallers, getWithToken, GLOBEX, signIn, startSandbox } from './helper.ts'
-import { SCOPE_REQUIREMENTS } from '../../src/sandbox/oauth/scopes.ts'
+import { JIRA_REQUIREMENTS } from '../../src/sandbox/jira/scopes.ts'
 
 t.test(
   'accessible-resources lists a site per product, in varying order, without offline_access and read:me',
@@ -85,7 +85,7 @@ t.test(
     t.equal((await granular.wiki('/api/v2/spaces')).status, 401)
     t.equal((await granular.wiki('/rest/api/search?cql=type=page')).status, 401)
 
-    const all = [...(SCOPE_REQUIREMENTS.projectSearch[1] ?? [])]
+    const all = [...(JIRA_REQUIREMENTS.projectSearch[1] ?? [])]
     t.equal(
       (
         await createCallers(url, (await signIn(url, { scope: all.join(' ') })).access_token).jira(

@@ -1,6 +1,6 @@
 import { buildSandbox } from '../../src/sandbox/server.ts'
 import type { AddressInfo } from 'node:net'
-import { createSandboxState } from '../../src/sandbox/state.ts'
+import { createSandboxState } from '../../src/sandbox/create-state.ts'
 import type { SandboxOptions, SandboxState } from '../../src/sandbox/state.ts'
 
 export interface TestContext {

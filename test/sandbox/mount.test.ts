@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 import t from 'tap'
 import sandboxPlugin from '../../src/sandbox/http/plugin.ts'
-import { createSandboxState } from '../../src/sandbox/state.ts'
+import { createSandboxState } from '../../src/sandbox/create-state.ts'
 import { ACME, authorizeUrl, CALLBACK } from './helper.ts'
 
 /** A host with ways of its own: strict parsing, problem+json, a hook and two places for one world. */

@@ -64,7 +64,7 @@ t.test(
     for (let i = 1; i <= ${COMMIT_COUNT}; i++) {
       const attempt = { id: 'g', version: i, owner: String(i) }
       if (!await grants.beginRefresh(attempt, 0, 60000, new Date())) throw new Error('no lease')
-      if (!(await grants.save(attempt, { ...tokens, previousUntil: null, rotatedAt: new Date() })).done) throw new Error('lost')
+      if (!(await grants.saveTokens(attempt, { ...tokens, previousUntil: null, rotatedAt: new Date() })).done) throw new Error('lost')
     }
     console.error('END')
     engine.close()

@@ -20,8 +20,6 @@ import {
   requireIntegerInRange
 } from './fields.ts'
 import { BURST_VARIANTS, QUOTA_VARIANTS } from '../gateway/limits.ts'
-import { SCOPES } from '../oauth/scopes.ts'
-import { PRODUCTS } from '../data/sites.ts'
 import type { SandboxState } from '../state.ts'
 
 /** @param id what followed the name in the path, `projects/{id}` */
@@ -176,7 +174,7 @@ function setClientScopes(state: SandboxState, body: unknown) {
   const { client_id: id, scopes } = readFields(body, { client_id: 'string', scopes: 'strings' })
   const client = state.clients.get(String(id))
   if (client === undefined) throw new AdminError(`no client ${id}`)
-  const unknownScopes = (scopes as string[]).filter((scope) => !Object.hasOwn(SCOPES, scope))
+  const unknownScopes = (scopes as string[]).filter((scope) => !Object.hasOwn(state.scopes, scope))
   if (unknownScopes.length > 0) throw new AdminError(`no such scope: ${unknownScopes.join(', ')}`)
   state.clients.set(client.id, { ...client, scopes: scopes as string[] })
 }
@@ -202,7 +200,11 @@ function setProductAccess(state: SandboxState, body: unknown) {
     state.access.set(
       accountId,
       resolveSite(state, site).cloudId,
-      requireOneOf(product, PRODUCTS, 'product'),
+      requireOneOf(
+        product,
+        state.products.map(({ id }) => id),
+        'product'
+      ),
       granted === true
     )
   }

@@ -1,42 +1,42 @@
 import { legacyError, ok } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
 import { defineEndpoint } from '../gateway/call.ts'
-import type { GatewayCall, GatewayEndpoint } from '../gateway/call.ts'
-import { SCOPE_REQUIREMENTS } from '../oauth/scopes.ts'
+import type { GatewayCall, GatewayEndpoint } from '../state.ts'
+import { CONFLUENCE_REQUIREMENTS } from './scopes.ts'
 import { getPage, listPages, listPagesOfSpace } from './pages.ts'
 import { searchContent } from './search.ts'
 import { getSpace, listSpaces } from './spaces.ts'
 
 /** Everything of Confluence that there is here, all below `/ex/confluence/{cloudId}`. */
 export const confluenceEndpoints: readonly GatewayEndpoint[] = [
-  defineEndpoint('GET', '/wiki/api/v2/pages', SCOPE_REQUIREMENTS.pages, listPages),
-  defineEndpoint('GET', '/wiki/api/v2/pages/{id}', SCOPE_REQUIREMENTS.pages, getPage),
+  defineEndpoint('GET', '/wiki/api/v2/pages', CONFLUENCE_REQUIREMENTS.pages, listPages),
+  defineEndpoint('GET', '/wiki/api/v2/pages/{id}', CONFLUENCE_REQUIREMENTS.pages, getPage),
   defineEndpoint(
     'GET',
     '/wiki/api/v2/spaces/{id}/pages',
-    SCOPE_REQUIREMENTS.pages,
+    CONFLUENCE_REQUIREMENTS.pages,
     listPagesOfSpace
   ),
-  defineEndpoint('GET', '/wiki/api/v2/spaces', SCOPE_REQUIREMENTS.spaces, listSpaces),
-  defineEndpoint('GET', '/wiki/api/v2/spaces/{id}', SCOPE_REQUIREMENTS.spaces, getSpace),
-  defineEndpoint('GET', '/wiki/rest/api/search', SCOPE_REQUIREMENTS.cql, searchContent),
+  defineEndpoint('GET', '/wiki/api/v2/spaces', CONFLUENCE_REQUIREMENTS.spaces, listSpaces),
+  defineEndpoint('GET', '/wiki/api/v2/spaces/{id}', CONFLUENCE_REQUIREMENTS.spaces, getSpace),
+  defineEndpoint('GET', '/wiki/rest/api/search', CONFLUENCE_REQUIREMENTS.cql, searchContent),
   defineEndpoint(
     'GET',
     '/wiki/rest/api/user/current',
-    SCOPE_REQUIREMENTS.legacyUser,
+    CONFLUENCE_REQUIREMENTS.legacyUser,
     getCurrentUser
   ),
   ...['GET', 'POST', 'PUT', 'DELETE'].flatMap((method) => [
     defineEndpoint(
       method,
       '/wiki/rest/api/content/**',
-      SCOPE_REQUIREMENTS.legacyContent,
+      CONFLUENCE_REQUIREMENTS.legacyContent,
       answerRemovedConfluenceApi
     ),
     defineEndpoint(
       method,
       '/wiki/rest/api/space/**',
-      SCOPE_REQUIREMENTS.legacySpace,
+      CONFLUENCE_REQUIREMENTS.legacySpace,
       answerRemovedConfluenceApi
     )
   ])

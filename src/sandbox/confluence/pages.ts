@@ -1,7 +1,7 @@
 import { confluenceError, ok } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
 import { parseListParam } from '../gateway/call.ts'
-import type { GatewayCall } from '../gateway/call.ts'
+import type { GatewayCall } from '../state.ts'
 import { PAGE_STATUSES } from '../data/pages.ts'
 import type { PageRow } from '../data/pages.ts'
 import { sortValue } from '../data/iteration-order.ts'

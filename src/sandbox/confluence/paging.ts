@@ -1,6 +1,6 @@
 import { confluenceError } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
-import type { GatewayCall } from '../gateway/call.ts'
+import type { GatewayCall } from '../state.ts'
 import { parseListParam, parseIntegerParam } from '../gateway/call.ts'
 
 const DEFAULT_PAGE_SIZE = 25

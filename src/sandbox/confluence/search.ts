@@ -1,7 +1,7 @@
 import { legacyError, ok } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
 import { parseIntegerParam } from '../gateway/call.ts'
-import type { GatewayCall } from '../gateway/call.ts'
+import type { GatewayCall } from '../state.ts'
 import type { PageRow } from '../data/pages.ts'
 import { hash } from '../data/hash.ts'
 import { formatIsoDate } from '../query/format-date.ts'

@@ -1,7 +1,7 @@
 import { confluenceError, ok } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
 import { parseListParam } from '../gateway/call.ts'
-import type { GatewayCall } from '../gateway/call.ts'
+import type { GatewayCall } from '../state.ts'
 import type { SpaceRow } from '../data/spaces.ts'
 import { canSeeSpace } from '../data/visibility.ts'
 import { paginateRows, applyCorruption } from '../data/corruptions.ts'

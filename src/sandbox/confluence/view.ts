@@ -1,4 +1,4 @@
-import type { GatewayCall } from '../gateway/call.ts'
+import type { GatewayCall } from '../state.ts'
 import type { PageRow } from '../data/pages.ts'
 import type { SpaceRow } from '../data/spaces.ts'
 import { pick } from '../data/hash.ts'

@@ -14,9 +14,6 @@ import type { Restrictions } from './restrictions.ts'
 import { createCorruptions } from './corruptions.ts'
 import type { Corruptions } from './corruptions.ts'
 
-export type Product = 'jira' | 'confluence'
-export const PRODUCTS: readonly Product[] = ['jira', 'confluence']
-
 /** How many of each a site holds. */
 export type SiteSizes = Record<CollectionName, number>
 
@@ -24,7 +21,8 @@ export interface SandboxSiteOptions {
   name: string
   cloudId: string
   sizes?: Partial<SiteSizes>
-  products?: readonly Product[]
+  /** The ids of its products; default: every product. */
+  products?: readonly string[]
 }
 
 export interface SandboxSite {
@@ -33,7 +31,7 @@ export interface SandboxSite {
   /** What people open in a browser, https://acme.atlassian.net. */
   url: string
   seed: number
-  products: readonly Product[]
+  products: readonly string[]
   sizes: SiteSizes
   projects: Projects
   issues: Issues
@@ -68,7 +66,7 @@ export function defaultSites(sizes: SiteSizes): SandboxSiteOptions[] {
 }
 
 export function createSite(
-  options: SandboxSiteOptions,
+  options: SandboxSiteOptions & { products: readonly string[] },
   sizes: SiteSizes,
   sandboxSeed: number,
   lagClock: LagClock
@@ -82,7 +80,7 @@ export function createSite(
     cloudId: options.cloudId,
     url: `https://${options.name}.atlassian.net`,
     seed,
-    products: options.products ?? PRODUCTS,
+    products: options.products,
     sizes: ownSizes,
     projects,
     spaces,

@@ -1,4 +1,4 @@
-import type { GatewayCall } from '../gateway/call.ts'
+import type { GatewayCall } from '../state.ts'
 import type { IssueRow } from './issues.ts'
 import type { PageRow } from './pages.ts'
 import type { ProjectRow } from './projects.ts'

@@ -1,37 +1,5 @@
-import type { SandboxResponse } from './answer.ts'
-import type { HiddenItems } from '../data/restrictions.ts'
 import type { ScopeRequirement } from '../oauth/scopes.ts'
-import type { SandboxSite } from '../data/sites.ts'
-import type { SandboxUser } from '../oauth/users.ts'
-import type { SandboxState } from '../state.ts'
-
-/** A call that has passed the gateway. */
-export interface GatewayCall {
-  state: SandboxState
-  site: SandboxSite
-  user: SandboxUser
-  /** What the person may not see of the site; undefined when nothing is hidden. */
-  hiddenItems: HiddenItems | undefined
-  /** What the parentheses of the endpoint's pattern caught, decoded. */
-  params: string[]
-  query: URLSearchParams
-  /** Parsed JSON, or undefined when there was none. */
-  body: unknown
-  /** Gateway address of this product and site, without a slash at the end. */
-  base: string
-  /** The path below it. */
-  path: string
-}
-
-/** One call of a product's API. */
-export interface GatewayEndpoint {
-  method: string
-  path: RegExp
-  /** Readable form of the pattern, for counts and burst buckets. */
-  label: string
-  scopes: ScopeRequirement
-  handle: (call: GatewayCall) => SandboxResponse
-}
+import type { GatewayEndpoint } from '../state.ts'
 
 /** `/rest/api/3/issue/{id}` → an expression that catches the id. Versions 2 and 3 of Jira share theirs. */
 export function defineEndpoint(

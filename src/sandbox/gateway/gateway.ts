@@ -1,17 +1,12 @@
-import { gatewayError, jiraError, confluenceError, legacyError, routeNotFound } from './answer.ts'
+import { gatewayError, routeNotFound } from './answer.ts'
 import type { SandboxResponse } from './answer.ts'
-import type { GatewayCall, GatewayEndpoint } from './call.ts'
-import { confluenceEndpoints as confluence } from '../confluence/endpoints.ts'
-import { jiraEndpoints as jira } from '../jira/endpoints.ts'
-import { satisfiesScopes, productOfScope } from '../oauth/scopes.ts'
-import type { Product } from '../data/sites.ts'
+import { satisfiesScopes } from '../oauth/scopes.ts'
 import { tokenServices, verifyAccessToken } from '../oauth/tokens.ts'
-import type { AccessSession } from '../oauth/tokens.ts'
-import type { SandboxState } from '../state.ts'
+import type { GatewayCall, GatewayEndpoint, SandboxProduct, SandboxState } from '../state.ts'
 
 export interface GatewayRequest {
   method: string
-  product: Product
+  product: SandboxProduct
   cloudId: string
   /** Below `/ex/{product}/{cloudId}`, undecoded, with its first slash. */
   path: string
@@ -23,7 +18,6 @@ export interface GatewayRequest {
   base: string
 }
 
-const ENDPOINTS: Record<Product, readonly GatewayEndpoint[]> = { jira, confluence }
 const SCOPE_CHECK_HEADERS = { 'x-failure-category': 'FAILURE_CLIENT_SCOPE_CHECK' }
 const SCOPE_COUNT_LIMIT = 80
 const HEADER_TOO_LARGE_PAGE =
@@ -42,11 +36,11 @@ export function handleGatewayRequest(
   request: GatewayRequest
 ): { response: SandboxResponse; label: string } {
   const { method, product, path } = request
-  const pathMatches = ENDPOINTS[product].filter((endpoint) => endpoint.path.test(path))
+  const pathMatches = product.endpoints.filter((endpoint) => endpoint.path.test(path))
   const endpoint = pathMatches.find((candidate) => candidate.method === method)
   const label =
-    endpoint?.label.replace(' ', ` /ex/${product}/{cloudId}`) ??
-    `${method} /ex/${product}/{cloudId}/…`
+    endpoint?.label.replace(' ', ` ${product.gatewayPath}/{cloudId}`) ??
+    `${method} ${product.gatewayPath}/{cloudId}/…`
   return { label, response: authorizeRequest(state, request, endpoint, label) }
 }
 
@@ -68,7 +62,7 @@ function authorizeRequest(
   }
   const isInScope =
     endpoint === undefined
-      ? session.scopes.some((scope) => productOfScope(scope) === product)
+      ? session.scopes.some((scope) => Object.hasOwn(product.scopes, scope))
       : satisfiesScopes(endpoint.scopes, session.scopes)
   if (!isInScope) {
     return gatewayError(401, 'Unauthorized; scope does not match', SCOPE_CHECK_HEADERS)
@@ -79,18 +73,18 @@ function authorizeRequest(
   if (
     user === undefined ||
     !session.grant.cloudIds.has(cloudId) ||
-    !site.products.includes(product)
+    !site.products.includes(product.id)
   ) {
     return gatewayError(403, 'The app is not installed on this instance')
   }
   const { headers, refusal } = state.limits.consumeCall({
     clientId: session.clientId,
     cloudId,
-    product,
+    product: product.id,
     endpoint: label
   })
   if (refusal !== undefined) return refusal
-  const response = state.access.has(user.accountId, cloudId, product)
+  const response = state.access.has(user.accountId, cloudId, product.id)
     ? dispatch(
         endpoint,
         {
@@ -106,22 +100,22 @@ function authorizeRequest(
         },
         product
       )
-    : forbiddenResponse(product, request.path)
+    : product.answerForbidden(request.path)
   state.limits.chargePoints(session.clientId, response.coreObjects ?? 0)
   return {
     ...response,
-    headers: { ...headers, ...identityHeaders(product, session), ...response.headers }
+    headers: { ...headers, ...product.identityHeaders?.(session.accountId), ...response.headers }
   }
 }
 
 function dispatch(
   endpoint: GatewayEndpoint | undefined,
   call: GatewayCall,
-  product: Product
+  product: SandboxProduct
 ): SandboxResponse {
   const match = endpoint?.path.exec(call.path)
   if (endpoint === undefined || match === undefined || match === null) {
-    return notFoundResponse(product, call.path)
+    return product.answerNotFound(call.path)
   }
   return endpoint.handle({ ...call, params: match.slice(1).map(decodePathSegment) })
 }
@@ -133,26 +127,4 @@ function decodePathSegment(text: string): string {
   } catch {
     return text
   }
-}
-
-function notFoundResponse(product: Product, path: string): SandboxResponse {
-  if (product === 'jira') return jiraError(404, 'Not Found')
-  return path.startsWith('/wiki/rest/')
-    ? legacyError(404, 'Not Found', true)
-    : confluenceError(404, 'NOT_FOUND', 'Not Found')
-}
-
-/** The person has lost the product, the app has not (docs/reference/atlassian.md#11-errors). */
-function forbiddenResponse(product: Product, path: string): SandboxResponse {
-  if (product === 'jira') {
-    return { status: 403, body: { errorMessages: ['The app is not installed on this instance.'] } }
-  }
-  if (path.startsWith('/wiki/rest/')) {
-    return legacyError(403, 'Current user not permitted to use Confluence', false)
-  }
-  return confluenceError(404, 'NOT_FOUND', 'Not Found')
-}
-
-function identityHeaders(product: Product, { accountId }: AccessSession): Record<string, string> {
-  return product === 'jira' ? { 'X-Aaccountid': encodeURIComponent(accountId) } : {}
 }

@@ -1,6 +1,5 @@
 import type { SandboxResponse } from './answer.ts'
 import { createForcedLimits } from '../admin/forced-limits.ts'
-import type { Product } from '../data/sites.ts'
 
 export const QUOTA_VARIANTS = ['global', 'tenant', 'gateway', 'beta', 'unavailable'] as const
 type QuotaVariant = (typeof QUOTA_VARIANTS)[number]
@@ -17,7 +16,7 @@ const REFILL_SHARE_PER_SECOND = 100 / 350
 interface RateLimitedCall {
   clientId: string
   cloudId: string
-  product: Product
+  product: string
   /** Method and path pattern. */
   endpoint: string
 }
@@ -155,7 +154,7 @@ function policyHeaders(limit: number, used: number, now: number): Record<string,
   }
 }
 
-function betaHeaders(product: Product, now: number): Record<string, string> {
+function betaHeaders(product: string, now: number): Record<string, string> {
   const reset = formatMinute(nextHourStart(now))
   return {
     'X-Beta-RateLimit-Reason': `${product}-quota-tenant-based`,
@@ -169,7 +168,7 @@ const TOO_MANY_BODY = { message: 'Rate limit exceeded' }
 
 function buildQuotaRefusal(
   variant: QuotaVariant,
-  product: Product,
+  product: string,
   now: number,
   limit: number
 ): SandboxResponse {
@@ -207,7 +206,7 @@ function buildQuotaRefusal(
 
 function buildBurstRefusal(
   variant: BurstVariant,
-  product: Product,
+  product: string,
   now: number,
   burst: number
 ): SandboxResponse {

@@ -1,4 +1,4 @@
-import { describeScope, listAccessibleSites } from '../oauth/authorize.ts'
+import { listAccessibleSites } from '../oauth/authorize.ts'
 import type { ConsentRequest, AuthorizeError } from '../oauth/authorize.ts'
 import type { SandboxUser } from '../oauth/users.ts'
 import type { SandboxState } from '../state.ts'
@@ -22,7 +22,7 @@ export function renderConsentPage(
       </p>
       <h2>It would like to</h2>
       <ul>
-        ${scopes.map((scope) => html` <li>${describeScope(scope)} <code>${scope}</code></li>`)}
+        ${scopes.map((scope) => html` <li>${state.scopes[scope]} <code>${scope}</code></li>`)}
       </ul>
       ${scopes.length === 0 ? html`<p>Nothing at all: none of the scopes it asked for exists.</p>` : undefined}
       <p>

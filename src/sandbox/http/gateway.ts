@@ -1,6 +1,5 @@
 import type { FastifyInstance } from 'fastify'
 import { handleGatewayRequest } from '../gateway/gateway.ts'
-import { PRODUCTS } from '../data/sites.ts'
 import {
   readBearerToken,
   readJsonBody,
@@ -12,10 +11,10 @@ import type { SandboxPluginOptions } from './options.ts'
 
 /** `/ex/{product}/{cloudId}/…`: one route, since the gateway looks at tokens and scopes before it looks at paths. */
 export default async function gatewayRoutes(app: FastifyInstance, { state }: SandboxPluginOptions) {
-  for (const product of PRODUCTS) {
-    app.all(`/ex/${product}/*`, { schema: { hide: true } }, async (request, reply) => {
+  for (const product of state.products) {
+    app.all(`${product.gatewayPath}/*`, { schema: { hide: true } }, async (request, reply) => {
       const [, cloudId = '', path = ''] =
-        new RegExp(`^/ex/${product}/([^/]*)(.*)$`).exec(request.pathBelowPrefix) ?? []
+        new RegExp(`^${product.gatewayPath}/([^/]*)(.*)$`).exec(request.pathBelowPrefix) ?? []
       const { response, label } = handleGatewayRequest(state, {
         method: request.method === 'HEAD' ? 'GET' : request.method,
         product,
@@ -25,7 +24,7 @@ export default async function gatewayRoutes(app: FastifyInstance, { state }: San
         query: readQueryParams(request),
         body: readJsonBody(request),
         token: readBearerToken(request),
-        base: `${readBaseUrl(request)}/ex/${product}/${cloudId}`
+        base: `${readBaseUrl(request)}${product.gatewayPath}/${cloudId}`
       })
       return sendResponse(request, reply, state, label, response)
     })

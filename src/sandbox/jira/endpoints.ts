@@ -1,9 +1,9 @@
 import { jiraError, ok } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
 import { defineEndpoint } from '../gateway/call.ts'
-import type { GatewayCall, GatewayEndpoint } from '../gateway/call.ts'
+import type { GatewayCall, GatewayEndpoint } from '../state.ts'
 import { formatJiraDate } from '../query/format-date.ts'
-import { SCOPE_REQUIREMENTS } from '../oauth/scopes.ts'
+import { JIRA_REQUIREMENTS } from './scopes.ts'
 import { bulkFetchIssues, getIssue } from './issues.ts'
 import { getProject, searchProjects } from './projects.ts'
 import { approximateCount, searchByGet, searchByPost } from './search.ts'
@@ -14,31 +14,31 @@ export const jiraEndpoints: readonly GatewayEndpoint[] = [
   defineEndpoint(
     'GET',
     '/rest/api/3/project/search',
-    SCOPE_REQUIREMENTS.projectSearch,
+    JIRA_REQUIREMENTS.projectSearch,
     searchProjects
   ),
   defineEndpoint(
     'GET',
     '/rest/api/3/project/{projectIdOrKey}',
-    SCOPE_REQUIREMENTS.projectSearch,
+    JIRA_REQUIREMENTS.projectSearch,
     getProject
   ),
-  defineEndpoint('GET', '/rest/api/3/myself', SCOPE_REQUIREMENTS.myself, getMyself),
-  defineEndpoint('GET', '/rest/api/3/serverInfo', SCOPE_REQUIREMENTS.anyone, getServerInfo),
-  defineEndpoint('GET', '/rest/api/3/search/jql', SCOPE_REQUIREMENTS.jqlGet, searchByGet),
-  defineEndpoint('POST', '/rest/api/3/search/jql', SCOPE_REQUIREMENTS.jqlPost, searchByPost),
+  defineEndpoint('GET', '/rest/api/3/myself', JIRA_REQUIREMENTS.myself, getMyself),
+  defineEndpoint('GET', '/rest/api/3/serverInfo', JIRA_REQUIREMENTS.anyone, getServerInfo),
+  defineEndpoint('GET', '/rest/api/3/search/jql', JIRA_REQUIREMENTS.jqlGet, searchByGet),
+  defineEndpoint('POST', '/rest/api/3/search/jql', JIRA_REQUIREMENTS.jqlPost, searchByPost),
   defineEndpoint(
     'POST',
     '/rest/api/3/search/approximate-count',
-    SCOPE_REQUIREMENTS.jqlPost,
+    JIRA_REQUIREMENTS.jqlPost,
     approximateCount
   ),
-  defineEndpoint('POST', '/rest/api/3/issue/bulkfetch', SCOPE_REQUIREMENTS.issue, bulkFetchIssues),
-  defineEndpoint('GET', '/rest/api/3/issue/{issueIdOrKey}', SCOPE_REQUIREMENTS.issue, getIssue),
-  defineEndpoint('GET', '/rest/api/3/search', SCOPE_REQUIREMENTS.jqlGet, answerRemovedJiraApi),
-  defineEndpoint('POST', '/rest/api/3/search', SCOPE_REQUIREMENTS.jqlPost, answerRemovedJiraApi),
-  defineEndpoint('POST', '/rest/api/3/search/id', SCOPE_REQUIREMENTS.jqlPost, answerRemovedJiraApi),
-  defineEndpoint('GET', '/rest/agile/1.0/board', SCOPE_REQUIREMENTS.agile, () =>
+  defineEndpoint('POST', '/rest/api/3/issue/bulkfetch', JIRA_REQUIREMENTS.issue, bulkFetchIssues),
+  defineEndpoint('GET', '/rest/api/3/issue/{issueIdOrKey}', JIRA_REQUIREMENTS.issue, getIssue),
+  defineEndpoint('GET', '/rest/api/3/search', JIRA_REQUIREMENTS.jqlGet, answerRemovedJiraApi),
+  defineEndpoint('POST', '/rest/api/3/search', JIRA_REQUIREMENTS.jqlPost, answerRemovedJiraApi),
+  defineEndpoint('POST', '/rest/api/3/search/id', JIRA_REQUIREMENTS.jqlPost, answerRemovedJiraApi),
+  defineEndpoint('GET', '/rest/agile/1.0/board', JIRA_REQUIREMENTS.agile, () =>
     jiraError(404, 'Boards are not part of the sandbox')
   )
 ]

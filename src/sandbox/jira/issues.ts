@@ -1,7 +1,7 @@
 import { jiraError, ok } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
 import { parseListParam } from '../gateway/call.ts'
-import type { GatewayCall } from '../gateway/call.ts'
+import type { GatewayCall } from '../state.ts'
 import type { IssueRow } from '../data/issues.ts'
 import { canSeeIssue } from '../data/visibility.ts'
 import { applyCorruption } from '../data/corruptions.ts'

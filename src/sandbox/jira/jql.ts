@@ -1,4 +1,4 @@
-import type { GatewayCall } from '../gateway/call.ts'
+import type { GatewayCall } from '../state.ts'
 import { compareMinutes, parseQueryDate } from '../query/dates.ts'
 import type { IssueRow } from '../data/issues.ts'
 import { parseQuery, QueryError } from '../query/parser.ts'

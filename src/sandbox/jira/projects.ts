@@ -1,7 +1,7 @@
 import { jiraError, ok } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
 import { parseListParam, parseIntegerParam } from '../gateway/call.ts'
-import type { GatewayCall } from '../gateway/call.ts'
+import type { GatewayCall } from '../state.ts'
 import { PROJECT_STATUSES } from '../data/projects.ts'
 import type { ProjectRow } from '../data/projects.ts'
 import { canSeeProject } from '../data/visibility.ts'

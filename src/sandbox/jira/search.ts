@@ -1,7 +1,7 @@
 import { jiraError, ok } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
 import { parseListParam, parseIntegerParam } from '../gateway/call.ts'
-import type { GatewayCall } from '../gateway/call.ts'
+import type { GatewayCall } from '../state.ts'
 import type { IssueRow } from '../data/issues.ts'
 import { hash } from '../data/hash.ts'
 import { QueryError } from '../query/parser.ts'

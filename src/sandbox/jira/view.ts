@@ -1,4 +1,4 @@
-import type { GatewayCall } from '../gateway/call.ts'
+import type { GatewayCall } from '../state.ts'
 import type { IssueRow } from '../data/issues.ts'
 import { STATUSES } from '../data/issues.ts'
 import type { ProjectRow } from '../data/projects.ts'

@@ -1,6 +1,6 @@
 import { isRegisteredRedirect } from './clients.ts'
 import type { SandboxClient } from './clients.ts'
-import { parseKnownScopes, SCOPES } from './scopes.ts'
+import { parseKnownScopes } from './scopes.ts'
 import type { SandboxSite } from '../data/sites.ts'
 import type { SandboxUser } from './users.ts'
 import type { SandboxState } from '../state.ts'
@@ -78,7 +78,7 @@ export function parseConsentRequest(
       'audience must be api.atlassian.com'
     )
   }
-  const scopes = parseKnownScopes(readParam('scope') ?? '')
+  const scopes = parseKnownScopes(readParam('scope') ?? '', state.scopes)
   const missing = scopes.filter(
     (scope) => scope !== 'offline_access' && !client.scopes.includes(scope)
   )
@@ -101,11 +101,6 @@ export function listAccessibleSites(state: SandboxState, accountId: string): San
   return state.sites.filter((site) =>
     site.products.some((product) => state.access.has(accountId, site.cloudId, product))
   )
-}
-
-/** A scope in words, for the consent page. */
-export function describeScope(scope: string): string {
-  return SCOPES[scope] ?? scope
 }
 
 /**

@@ -1,5 +1,4 @@
 import { timingSafeEqual, createHash } from 'node:crypto'
-import { SCOPES } from './scopes.ts'
 
 /** An app as registered in the developer console. */
 export interface SandboxClient {
@@ -16,13 +15,15 @@ export interface SandboxClient {
   access: 'resource' | 'account'
 }
 
+/** An app without `scopes` has all of them. */
+export type SandboxClientOptions = Omit<SandboxClient, 'scopes'> & Partial<SandboxClient>
+
 /** The app of the demo: any callback on this machine, every scope. */
-export const DEMO_CLIENT: SandboxClient = {
+export const DEMO_CLIENT: SandboxClientOptions = {
   id: 'sandbox-client',
   secret: 'sandbox-secret',
   name: 'Connector (sandbox app)',
   redirectUris: isLoopbackUri,
-  scopes: Object.keys(SCOPES),
   access: 'account'
 }
 

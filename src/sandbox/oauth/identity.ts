@@ -1,8 +1,6 @@
 import { gatewayError, ok } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
 import { hash } from '../data/hash.ts'
-import { productOfScope } from './scopes.ts'
-import { PRODUCTS } from '../data/sites.ts'
 import { tokenServices, verifyAccessToken } from './tokens.ts'
 import type { SandboxState } from '../state.ts'
 
@@ -21,13 +19,15 @@ export function listAccessibleResources(
   const resources = state.sites
     .filter(({ cloudId }) => grant.cloudIds.has(cloudId))
     .flatMap((site) =>
-      PRODUCTS.filter((product) => site.products.includes(product)).map((product) => ({
-        id: site.cloudId,
-        name: site.name,
-        url: site.url,
-        scopes: scopes.filter((scope) => productOfScope(scope) === product),
-        avatarUrl: `https://site-admin-avatar-cdn.prod.public.atl-paas.net/avatars/240/${site.name}.png`
-      }))
+      state.products
+        .filter(({ id }) => site.products.includes(id))
+        .map((product) => ({
+          id: site.cloudId,
+          name: site.name,
+          url: site.url,
+          scopes: scopes.filter((scope) => Object.hasOwn(product.scopes, scope)),
+          avatarUrl: `https://site-admin-avatar-cdn.prod.public.atl-paas.net/avatars/240/${site.name}.png`
+        }))
     )
     .filter((resource) => resource.scopes.length > 0)
   return ok(shuffle(resources, state.seed, state.tick()))
