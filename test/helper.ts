@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
-import { buildApp } from '../src/app.ts'
+import { buildApp, type AppOptions } from '../src/app.ts'
 import { createTestDatabase } from './database.ts'
 import { startSandbox, type RunningSandbox } from './sandbox/helper.ts'
 import type { SandboxOptions } from '../src/sandbox/state.ts'
@@ -35,7 +35,8 @@ export interface TestApp {
 export async function buildTestApp(
   t: TestContext,
   env: NodeJS.ProcessEnv = {},
-  now?: () => number
+  now?: () => number,
+  providers?: AppOptions['providers']
 ): Promise<TestApp> {
   const logChunks: string[] = []
   const { url, drop } =
@@ -58,7 +59,8 @@ export async function buildTestApp(
         logChunks.push(line)
       }
     },
-    ...(now === undefined ? {} : { now })
+    ...(now === undefined ? {} : { now }),
+    ...(providers === undefined ? {} : { providers })
   })
   t.teardown(() => app.close())
   return {
