@@ -43,7 +43,7 @@ export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engin
         { attemptAt: new Date(START_MS), dueAt: new Date(START_MS + HOUR_MS) },
         'and the attempt is noted'
       )
-      t.match(await grants.findRefreshLease('g'), { owner: `o${winner}`, over: false })
+      t.match(await grants.findRefreshLease('g'), { owner: `o${winner}`, isExpired: false })
       for (const i of [winner + 1, winner - 1]) {
         t.same(
           await grants.saveTokens(
@@ -111,7 +111,7 @@ export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engin
       t.equal(await begin('dead'), true)
       t.equal(await begin('next'), false)
       await sleep(LEASE_MS + 50)
-      t.match(await grants.findRefreshLease('g'), { owner: 'dead', over: true })
+      t.match(await grants.findRefreshLease('g'), { owner: 'dead', isExpired: true })
       t.equal(await begin('next'), true)
       t.equal(
         await begin('third', 'dead'),
