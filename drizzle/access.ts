@@ -2,21 +2,21 @@ import type { ColumnKit } from './sqlite/columns.ts'
 
 type UserIdReference = NonNullable<Parameters<ReturnType<ColumnKit['integer']>['references']>[0]>
 
-/** Who may call the service. Secrets are kept as hashes only. */
+/** Tables for authentication and audit. Secrets are stored as hashes only. */
 export function defineAccessTables(
   { table, unique, index, id, integer, text, instant }: ColumnKit,
   user: UserIdReference
 ) {
-  /** Keys of back ends. */
+  /** Service keys. */
   const apiKeys = table(
     'api_keys',
     {
       id: id(),
       name: text('name').notNull(),
-      /** The name while the key is not revoked, so that there is one key of a name. */
+      /** The name, while the key is active, so that active names are unique. */
       activeName: text('active_name'),
       hash: text('hash').notNull(),
-      /** What a person recognises the key by. */
+      /** The visible start of the key, by which a person recognises it. */
       prefix: text('prefix').notNull(),
       scopes: text('scopes').notNull(),
       createdAt: instant('created_at').notNull(),
@@ -27,7 +27,7 @@ export function defineAccessTables(
     (t) => [unique('api_keys_hash').on(t.hash), unique('api_keys_name').on(t.activeName)]
   )
 
-  /** Who a user is at an identity provider. */
+  /** Identities of users at identity providers. */
   const identities = table(
     'identities',
     {
@@ -43,13 +43,13 @@ export function defineAccessTables(
     ]
   )
 
-  /** What one browser may do for one person, for a short time. */
+  /** Connect sessions. */
   const sessions = table(
     'sessions',
     {
       id: id(),
       hash: text('hash').notNull(),
-      /** Of the cookie of the browser that has opened the session's link. */
+      /** Hash of the cookie of the browser that opened the link. */
       browserHash: text('browser_hash'),
       userId: integer('user_id').notNull().references(user, { onDelete: 'cascade' }),
       products: text('products').notNull(),
@@ -65,27 +65,33 @@ export function defineAccessTables(
     ]
   )
 
-  /** What was done, by whom: added to and never changed (triggers in the migrations). Of people it keeps numbers, and no row of another table. */
+  /**
+   * The audit trail. Triggers in the migrations forbid changes. It holds ids of people and
+   * refers to no other table.
+   */
   const audit = table(
     'audit',
     {
       /** Without gaps, as the head counts. */
       seq: integer('seq').primaryKey(),
       at: instant('at').notNull(),
-      /** `key`, `user`, `session`, `anonymous` (`anybody` in version 0.1), `operator` or `service`. */
+      /**
+       * `key`, `user`, `session`, `anonymous` (`anybody` in version 0.1), `operator` or
+       * `service`.
+       */
       actor: text('actor').notNull(),
       actorId: integer('actor_id'),
       actorName: text('actor_name'),
       action: text('action').notNull(),
-      /** Whom it is about. */
+      /** The user concerned. */
       userId: integer('user_id'),
       connectionId: integer('connection_id'),
       product: text('product'),
       ip: text('ip'),
       requestId: text('request_id'),
-      /** JSON: what else there is to say. */
+      /** JSON: further details. */
       detail: text('detail'),
-      /** Of this row and the hash of the row before. */
+      /** Hash of this row and of the previous row's hash. */
       hash: text('hash').notNull()
     },
     (t) => [
@@ -95,7 +101,7 @@ export function defineAccessTables(
     ]
   )
 
-  /** One row: the end of the chain, which whoever adds to it holds, and the last row that was purged. */
+  /** One row: the head of the chain, which a writer locks, and the last purged row. */
   const auditHead = table('audit_head', {
     id: integer('id').primaryKey(),
     seq: integer('seq').notNull(),
@@ -104,14 +110,14 @@ export function defineAccessTables(
     prunedHash: text('cut_hash').notNull()
   })
 
-  /** How often somebody has asked in the window that is open; only where several instances count together. */
+  /** Requests per caller in the current window; used only if several instances count together. */
   const rates = table(
     'rates',
     {
-      /** A hash: addresses of people are not kept. */
+      /** A hash: IP addresses are not stored. */
       bucket: text('bucket').primaryKey(),
       count: integer('count').notNull(),
-      /** When the window closes, on the database's clock. */
+      /** End of the window, on the database's clock. */
       until: instant('until').notNull()
     },
     (t) => [index('rates_until').on(t.until)]

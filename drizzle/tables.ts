@@ -10,10 +10,10 @@ export interface ItemTableDefinition {
 }
 
 /**
- * Every table of the service, for the engine whose column kit is passed.
+ * Defines every table of the service for the engine whose column kit is passed.
  *
  * @param shapes the tables of the products' collections
- * @throws Error where two tables have one name
+ * @throws Error if two tables have the same name
  */
 export function defineTables(kit: ColumnKit, shapes: readonly ItemTableShape[]) {
   const { table, unique, index, id, integer, text, instant } = kit
@@ -31,7 +31,7 @@ export function defineTables(kit: ColumnKit, shapes: readonly ItemTableShape[]) 
     (t) => [unique('users_email_key').on(t.emailKey)]
   )
 
-  /** One started login. The state itself and the code are never stored, only their hashes. */
+  /** Started logins. State and code are stored as hashes only. */
   const flows = table(
     'flows',
     {
@@ -41,19 +41,22 @@ export function defineTables(kit: ColumnKit, shapes: readonly ItemTableShape[]) 
       redirectUri: text('redirect_uri').notNull(),
       callerState: text('caller_state'),
       returnUrl: text('return_url'),
-      /** What the login asked for, for answers that do not say what was granted. */
+      /** The requested scopes, used if the token response names none. */
       scopes: text('scopes').notNull().default(''),
-      /** 1: this login may put another Atlassian account in the place of the connected one. */
+      /** 1: another Atlassian account may replace the connected one. */
       changeAccount: integer('change_account').notNull().default(0),
       browserHash: text('browser_hash'),
-      /** Whose login it is, where the caller was known; the caller's state has no say then. */
+      /** The user, if the caller was authenticated; the caller's state is then ignored. */
       userId: integer('user_id').references(() => users.id, { onDelete: 'cascade' }),
-      /** Hash of who started it: of one caller only so many are kept. */
+      /** Hash of the caller, for the quota of open logins. */
       quotaKey: text('opener').notNull().default(''),
-      /** Who started it, for the audit trail: the consent is put down to them. Empty where nobody was known. */
+      /** Who started it, for the audit trail; empty if unknown. */
       initiator: text('started_by').notNull().default(''),
       expiresAt: instant('expires_at').notNull(),
-      /** Set once, by whoever claims the flow; the outcome follows when the exchange has ended. */
+      /**
+       * Set once, by the request that claims the flow; the outcome follows when the exchange has
+       * ended.
+       */
       codeHash: text('code_hash'),
       claimedAt: instant('claimed_at'),
       outcome: text('outcome')
@@ -64,44 +67,53 @@ export function defineTables(kit: ColumnKit, shapes: readonly ItemTableShape[]) 
     ]
   )
 
-  /** One consent: a token pair of one Atlassian account at one client, used by every connection of that account. */
+  /**
+   * Consents: one token pair per Atlassian account and client, used by every connection of that
+   * account.
+   */
   const grants = table(
     'grants',
     {
-      /** Known before the row exists (it is derived from client and account), because it is sealed into the ciphertexts. */
+      /**
+       * Derived from client and account: it must be known before encryption, because it is part
+       * of the additional authenticated data.
+       */
       id: text('id').primaryKey(),
       clientId: text('client_id').notNull(),
       accountId: text('account_id').notNull(),
       scopes: text('scopes').notNull(),
-      /** `active`, `degraded`, `misconfigured` or `needs_reconnect` (src/model/states.ts), with the reason for it. */
+      /**
+       * `active`, `degraded`, `misconfigured` or `needs_reconnect` (src/model/states.ts), with
+       * its reason.
+       */
       state: text('state').notNull(),
       errorCode: text('error_code'),
       errorDetail: text('error_detail'),
-      /** The vault key that all sealed columns of this row were written with. */
+      /** The vault key that encrypted this row's tokens. */
       keyId: text('key_id').notNull().default(''),
       accessToken: text('access_token').notNull(),
       refreshToken: text('refresh_token'),
       accessExpiresAt: instant('access_expires_at').notNull(),
       /**
-       * The refresh token before, which works for ten minutes more
+       * The previous refresh token, which works for ten more minutes
        * (docs/reference/atlassian.md#31-rotation).
        */
       previousRefreshToken: text('previous_refresh_token'),
       previousUntil: instant('previous_until'),
-      /** When the year began after which Atlassian wants a new consent. */
+      /** Start of the year after which Atlassian requires a new consent. */
       consentedAt: instant('consented_at').notNull(),
-      /** The latest exchange of a refresh token; null before the first. */
+      /** Time of the latest refresh; null before the first. */
       rotatedAt: instant('rotated_at'),
-      /** When the first of the exchanges was begun whose end nobody knows; null when the latest one ended. */
+      /** Start of the first exchange with an unknown outcome; null if the latest one ended. */
       attemptAt: instant('attempt_at'),
-      /** When upkeep refreshes by itself, whether anybody asks or not. */
+      /** When the maintenance job refreshes, even if nobody needs a token. */
       dueAt: instant('due_at'),
-      /** Refreshes that failed one after the other, and when the next may be tried. */
+      /** Consecutive failed refreshes, and the time of the next attempt. */
       failures: integer('failures').notNull().default(0),
       nextTryAt: instant('next_try_at'),
-      /** Days before the year's end that the latest warning was given at. */
+      /** Days before the end of the consent at which the latest warning was logged. */
       warnedDays: integer('warned_days'),
-      /** When Atlassian is next told that its account is kept; null: as soon as it is told anything. */
+      /** When the account is next reported to Atlassian; null: with the next report. */
       reportDueAt: instant('report_due_at'),
       version: integer('version').notNull()
     },
@@ -116,19 +128,22 @@ export function defineTables(kit: ColumnKit, shapes: readonly ItemTableShape[]) 
     ]
   )
 
-  /** Who may do a thing that one process at a time may do. The times are the database's own. */
+  /** Rights that one process at a time holds. Times are the database's. */
   const leases = table('leases', {
     name: text('name').primaryKey(),
-    /** New at each taking, so that a holder who lost it and woke up is told from who has it now. */
+    /** New at each acquisition, so that a former holder differs from the current one. */
     owner: text('owner').notNull(),
     until: instant('until').notNull()
   })
 
-  /** The keys this database has been written with: a sealed word that tells the right key from a wrong one of the same name. */
+  /**
+   * Keys with which this database has been written. The proof, an encrypted known text, tells
+   * the right key from a wrong one with the same id.
+   */
   const vaultKeys = table('vault_keys', {
     id: text('id').primaryKey(),
     proof: text('proof').notNull(),
-    /** How often it has sealed. */
+    /** Number of encryptions with the key. */
     uses: integer('uses').notNull(),
     createdAt: instant('created_at').notNull()
   })
@@ -144,22 +159,28 @@ export function defineTables(kit: ColumnKit, shapes: readonly ItemTableShape[]) 
       grantId: text('grant_id')
         .notNull()
         .references(() => grants.id, { onDelete: 'cascade' }),
-      /** JSON: the sites of the grant that held this product when they were last asked for, `[{ cloudId, name, url }]`. */
+      /**
+       * JSON: the grant's sites with this product when Atlassian was last asked, `[{ cloudId,
+       * name, url }]`.
+       */
       sites: text('sites').notNull(),
-      /** JSON: the sites that are copied, of the same form; one of them may be gone from `sites`. */
+      /** JSON of the same form: the selected sites; one of them may be missing in `sites`. */
       selectedSites: text('bound').notNull().default('[]'),
-      /** `active`, `needs_site` or `scope_missing`: what is between this connection and its copies, the grant aside. */
+      /**
+       * The connection's own state, ignoring the grant: `active`, `needs_site` or
+       * `scope_missing`.
+       */
       state: text('state').notNull().default('active'),
       errorCode: text('error_code'),
       errorDetail: text('error_detail'),
-      /** JSON: features that the gateway has refused for a scope, whatever the token said. */
+      /** JSON: features that the gateway has refused for lack of a scope. */
       refusedFeatures: text('refused').notNull().default('[]'),
-      /** One more with each write: who decided on an older one decides again. */
+      /** Incremented with each write (optimistic locking). */
       version: integer('version').notNull().default(1),
       connectedAt: instant('connected_at').notNull(),
-      /** JSON: what the owner has chosen of what is optional, `{ pageBodies }`. */
+      /** JSON: the options the owner has set. */
       options: text('options').notNull().default('{}'),
-      /** When it is copied next without anybody asking. */
+      /** When the scheduler syncs it next. */
       syncDueAt: instant('sync_due_at')
     },
     (t) => [
@@ -169,7 +190,7 @@ export function defineTables(kit: ColumnKit, shapes: readonly ItemTableShape[]) 
     ]
   )
 
-  /** Each change of a connection's state, whatever caused it. */
+  /** State changes of connections. */
   const history = table(
     'history',
     {
@@ -194,16 +215,22 @@ export function defineTables(kit: ColumnKit, shapes: readonly ItemTableShape[]) 
         .notNull()
         .references(() => users.id, { onDelete: 'cascade' }),
       provider: text('provider').notNull(),
-      /** `due`, `incremental` or `full`: what was asked for. */
+      /** The requested mode: `due`, `incremental` or `full`. */
       mode: text('mode').notNull().default('due'),
-      /** `queued`, `running` or `parked` while it is under way; then `succeeded`, `partial`, `failed` or `cancelled`. */
+      /**
+       * Active: `queued`, `running` or `parked`; ended: `succeeded`, `partial`, `failed` or
+       * `cancelled`.
+       */
       state: text('state').notNull(),
-      /** `owner/provider` while the run is under way, so that the unique index allows one at a time. */
+      /** `owner/provider` while the run is active; the unique index allows one at a time. */
       activeKey: text('active_key'),
-      /** Who works at it, new at each taking, and until when that holds by the database's clock. */
+      /**
+       * The worker that owns the run, new at each claim, and the end of its lease on the
+       * database's clock.
+       */
       worker: text('worker'),
       leaseUntil: instant('lease_until'),
-      /** When a parked run goes on. */
+      /** When a parked run resumes. */
       parkedUntil: instant('parked_until'),
       seen: integer('seen').notNull(),
       added: integer('added').notNull(),
@@ -213,11 +240,11 @@ export function defineTables(kit: ColumnKit, shapes: readonly ItemTableShape[]) 
       skipped: integer('skipped').notNull().default(0),
       calls: integer('calls').notNull(),
       points: integer('points').notNull().default(0),
-      /** JSON: what is copied now and how far, `{ collection, site, done, expected }`. */
+      /** JSON: the current progress, `{ collection, site, done, expected }`. */
       progress: text('progress'),
-      /** JSON: the parts that are done, so that a run that goes on does not do them again. */
+      /** JSON: completed parts, which a resumed run skips. */
       done: text('done').notNull().default('[]'),
-      /** JSON: what failed, the first hundred. */
+      /** JSON: the first hundred failures. */
       failures: text('failures').notNull().default('[]'),
       errorCode: text('error_code'),
       errorDetail: text('error_detail'),
@@ -229,7 +256,8 @@ export function defineTables(kit: ColumnKit, shapes: readonly ItemTableShape[]) 
       unique('runs_active').on(t.activeKey),
       index('runs_owner').on(t.ownerId, t.provider, t.id),
       index('runs_finished').on(t.finishedAt),
-      // What is under way is little beside what has ended: to be taken in order, and the parked ones by when they go on.
+      // Active runs are few compared with ended ones: claimed in id order, parked ones by their
+      // resume time.
       index('runs_waiting')
         .on(t.id)
         .where(sql`${t.activeKey} is not null`),
@@ -239,7 +267,7 @@ export function defineTables(kit: ColumnKit, shapes: readonly ItemTableShape[]) 
     ]
   )
 
-  /** Where the copying of one collection of one site is, for one owner. */
+  /** Progress of syncing one collection of one site for one owner. */
   const checkpoints = table(
     'checkpoints',
     {
@@ -250,45 +278,51 @@ export function defineTables(kit: ColumnKit, shapes: readonly ItemTableShape[]) 
       provider: text('provider').notNull(),
       site: text('site').notNull(),
       collection: text('collection').notNull(),
-      /** The number of the latest full listing that was begun, and of the latest two that were complete. */
+      /** The latest full listing that was started, and the latest two that were complete. */
       generation: integer('pass').notNull().default(0),
       completeGeneration: integer('complete_pass').notNull().default(0),
       previousGeneration: integer('earlier_pass').notNull().default(0),
-      /** Where the listing that is under way goes on; null when none is. */
+      /** Where the current listing resumes; null if none is running. */
       cursor: text('cursor'),
-      /** When it was begun, by Atlassian's clock. */
+      /** When it started, on Atlassian's clock. */
       listingStartedAt: instant('begun_at'),
-      /** Items it has shown so far, and how many the latest complete one showed. */
+      /** Items it has listed so far, and the count of the latest complete listing. */
       listed: integer('listed').notNull().default(0),
       listedBefore: integer('listed_before').notNull().default(0),
       completeAt: instant('complete_at'),
-      /** The newest change that was seen: incremental copies go on from here. */
+      /** The time of the newest change seen; incremental syncs continue from it. */
       watermark: instant('watermark'),
-      /** What the rows hold besides the usual, `bodies` for one: another wish takes a full listing. */
+      /** The optional content of the rows, such as `bodies`; a change requires a full listing. */
       bodyMode: text('variant').notNull().default(''),
-      /** JSON: ids of items that failed, to be tried again. */
+      /** JSON: ids of failed items to retry. */
       retry: text('retry').notNull().default('[]'),
-      /** How many deletions a listing that shrank holds back, and since when; null where none are. */
+      /** Number of held deletions, and since when; null if there are none. */
       heldCount: integer('held_count').notNull().default(0),
       heldAt: instant('held_at')
     },
     (t) => [unique('checkpoints_part').on(t.ownerId, t.provider, t.site, t.collection)]
   )
 
-  /** What all instances together may still call at Atlassian: one row for each app, site of an app and endpoint of a site that has been refused or counted. */
+  /**
+   * Shared rate-limit state: one row per app, site of an app and endpoint of a site that was
+   * refused or counted.
+   */
   const budgets = table('budgets', {
     name: text('name').primaryKey(),
-    /** Nobody calls there before that, by the database's clock, and who has said so. */
+    /** Calls are blocked until then, on the database's clock, and the refusal that caused it. */
     until: instant('until').notNull(),
     owner: text('owner').notNull().default(''),
-    /** Refusals one after the other. */
+    /** Consecutive refusals. */
     consecutiveRefusals: integer('strikes').notNull().default(0),
-    /** Points spent in an hour, which is counted since the epoch. */
+    /** Points used in an hour, counted since the epoch. */
     hour: integer('hour').notNull().default(0),
     pointsUsed: integer('used').notNull().default(0)
   })
 
-  /** Where an owner's change feed is: the number of the latest change, and of the latest that is no longer told. */
+  /**
+   * Position of an owner's change feed: the latest sequence number, and the latest that was
+   * pruned.
+   */
   const feeds = table('feeds', {
     ownerId: integer('owner_id')
       .primaryKey()
@@ -324,7 +358,7 @@ export function defineTables(kit: ColumnKit, shapes: readonly ItemTableShape[]) 
   }
   return {
     ...serviceTables,
-    /** By the names of the collections. */
+    /** Keyed by collection name. */
     items: items as ReadonlyMap<string, ItemTableDefinition>,
     all
   }

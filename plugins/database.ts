@@ -10,7 +10,10 @@ declare module 'fastify' {
   }
 }
 
-/** Opens the engine named by INTEGRATION_DB_URL, brings its tables up to date, and closes it last of all. */
+/**
+ * Opens the database that INTEGRATION_DB_URL names, applies migrations, and closes it after
+ * everything else.
+ */
 export default fp<PluginOptions>(
   async (app, { now, providers }) => {
     const engine = await openEngine(app.config.databaseUrl, {

@@ -8,10 +8,13 @@ declare module 'fastify' {
   }
 }
 
-/** Long enough for a proxy that asks /healthz each second to stop sending, half of the times; the rest is told by closed connections. */
+/**
+ * Gives a proxy that polls /healthz every second time to stop sending in half of the cases;
+ * closed connections tell the rest.
+ */
 const DRAIN_DELAY_MS = 500
 
-/** A service that stops says so first, and goes on answering for a moment. */
+/** Makes a stopping service report that first and answer for a moment longer. */
 export default fp(
   async (app) => {
     let isShuttingDown = false
@@ -20,7 +23,7 @@ export default fp(
       isShuttingDown = true
       if (app.config.production && app.server.listening) await sleep(DRAIN_DELAY_MS)
     })
-    // A connection that is kept alive would keep the process alive with it.
+    // An open keep-alive connection would keep the process alive.
     app.addHook('onSend', (_request, reply, _payload, done) => {
       if (isShuttingDown) reply.header('connection', 'close')
       done()

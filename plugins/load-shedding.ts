@@ -6,20 +6,23 @@ import { AppError } from '../src/lib/errors.ts'
 import { createRequestQueue } from '../src/http/request-queue.ts'
 
 /**
- * Fewer make no flood, waiting for their turn or for the database: it takes long for another reason, as where code runs for the first
- * time, a neighbour has the processor, or the database is slow.
+ * Shed load only if at least this many requests are queued. A long wait with a short queue is
+ * not overload, but JIT warm-up, a noisy neighbour or a slow database.
  */
 const MIN_QUEUE_LENGTH = 50
-/** Whoever waits longer than this between two turns, whatever they are spent with, has more work than it can do. */
+/** Event-loop delay that counts as overload, whatever causes it. */
 const MAX_EVENT_LOOP_DELAY_MS = 1_000
-/** So often a request asks the database, and waits in its line anew. */
+/** Database round trips per request, each of which waits for a connection. */
 const DB_ROUND_TRIPS = 3
 const SAMPLE_INTERVAL_MS = 500
-/** Of the heap that the process may have. */
+/** Share of the process's heap limit. */
 const MAX_HEAP_RATIO = 0.9
 const RETRY_AFTER_S = 2
 const LOG_INTERVAL_MS = 5_000
-/** The event loop is free while the database is not: who asks again as soon as they are refused would fill it, and keep waiting who is served. */
+/**
+ * Delay database-overload refusals, so that clients retrying at once do not saturate the event
+ * loop.
+ */
 const REFUSAL_DELAY_MS = 500
 
 class OverloadError extends AppError {
@@ -31,7 +34,10 @@ class OverloadError extends AppError {
   }
 }
 
-/** Refuses early what could only be answered late: before anybody is looked up, so that a refusal costs next to nothing. */
+/**
+ * Refuses requests that could only be answered late. Runs before authentication, so that a
+ * refusal costs almost nothing.
+ */
 export default fp(
   async (app) => {
     const { overloadAfterMs } = app.config.limits
@@ -41,7 +47,8 @@ export default fp(
     let lastLoggedAt = 0
 
     app.addHook('onRequest', (request, _reply, done) => {
-      // Whether the instance is alive has to be answered above all; and what asks in the process itself is no load.
+      // Health checks must always be answered, and requests injected by the process itself are
+      // no load.
       if (isExempt(request)) {
         done()
         return

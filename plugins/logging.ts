@@ -4,9 +4,12 @@ import { isSecretName } from '../src/lib/redact.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** True: the log is told of many such at once, and has no line of this one. */
+    /** True if the log reports many such requests at once and skips this one. */
     suppressLog: boolean
-    /** What a log line may say of a request: parameters with secrets masked, and headers that carry none. */
+    /**
+     * Returns what a log line may say about a request: parameters with secrets masked, and
+     * harmless headers.
+     */
     getLogFields: () => { query_params: Record<string, unknown>; headers: Record<string, unknown> }
   }
 }
@@ -20,7 +23,7 @@ const SAFE_HEADERS = [
   'via'
 ] as const
 
-/** Hands every answer its X-Request-ID and writes one line for every request. */
+/** Sets X-Request-ID on every response and logs one line per request. */
 export default fp(
   async (app) => {
     app.decorateRequest('getLogFields', function (this: FastifyRequest) {
@@ -35,7 +38,7 @@ export default fp(
     })
 
     app.addHook('onResponse', (request, reply, done) => {
-      // Whoever reads the log may be slower than a flood, and writing waits for its reader.
+      // Writing waits for the reader of the log, who may be slower than a flood.
       if (request.suppressLog) return done()
       request.log.info({
         event: 'request_completed',

@@ -10,26 +10,38 @@ import { createSharedCounter } from '../src/http/rate-limit-store.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** `login`: counted by the stricter limit of logins. `none`: answered always. Else: the general limit. */
+    /**
+     * `login`: counted against the stricter login limit. `none`: never limited. Otherwise: the
+     * general limit.
+     */
     limit?: 'login' | 'none'
   }
   interface FastifyInstance {
     rateLimiter: {
-      /** Counts a request, once it is known who asks. @throws AppError `too_many_requests` */
+      /**
+       * Counts a request of an authenticated caller.
+       *
+       * @throws AppError `too_many_requests`
+       */
       count: (request: FastifyRequest, reply: FastifyReply) => Promise<void>
-      /** Counts a credential that is not good, or a path that is not answered here. @throws AppError `too_many_requests` */
+      /**
+       * Counts a request with an invalid credential or an unknown path.
+       *
+       * @throws AppError `too_many_requests`
+       */
       countRefused: (request: FastifyRequest, reply: FastifyReply) => Promise<void>
     }
   }
 }
 
 const WINDOW_MS = 60_000
-/** Callers that one process keeps counts of. */
+/** Callers counted per process. */
 const MAX_CACHED_KEYS = 10_000
 
 /**
- * How often one caller may ask. Every request counts once: wrong credentials and paths that do not exist by address, logins
- * by a limit of their own, everything else by who asks. Instances on one PostgreSQL count together.
+ * Limits the requests of one caller. Every request counts once: invalid credentials and unknown
+ * paths by IP address, logins against a limit of their own, everything else by caller. Instances
+ * on one PostgreSQL count together.
  */
 export default fp(
   async (app) => {
@@ -42,7 +54,7 @@ export default fp(
       timeWindow: WINDOW_MS,
       enableDraftSpec: true,
       cache: MAX_CACHED_KEYS,
-      // While the database is away the request itself says so.
+      // While the database is down, the request itself fails with 503.
       skipOnError: true,
       errorResponseBuilder: (_request, { ttl }) =>
         new AppError(
@@ -65,7 +77,7 @@ export default fp(
       async count(request, reply) {
         const { access, limit: limitName } = request.routeOptions.config
         if (limitName === 'none' || access === 'docs') return
-        // What browsers ask before a request of their own is no guess, also where no origin may call and nothing answers it.
+        // A CORS preflight is not a probe, even where no origin is allowed and no route matches.
         const isGuess = request.is404 && request.method !== 'OPTIONS'
         await (isGuess ? rejectedLimit : limitName === 'login' ? loginLimit : generalLimit)(
           request,
@@ -94,7 +106,7 @@ export default fp(
       return deriveRateLimitKey(principal, ip)
     }
 
-    /** The store as the package wants it, over ours. */
+    /** Adapts the shared counter to the store interface of @fastify/rate-limit. */
     function createSharedStoreClass(): FastifyRateLimitStoreCtor {
       const hit = createSharedCounter(store.rateLimits.add, Date.now)
       return class SharedRateLimitStore implements FastifyRateLimitStore {

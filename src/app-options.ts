@@ -1,20 +1,23 @@
 import type { Dispatcher } from 'undici'
 import type { ProviderRegistry } from './providers/registry.ts'
 
-/** Where log lines go; one call a line. */
+/** Where log lines are written; one call per line. */
 export interface LogDestination {
   write: (line: string) => void
 }
 
-/** What the outside world decides: `buildApp` takes it, tests swap it. */
+/**
+ * What the environment of the app decides: `buildApp` passes it to the plugins, tests replace
+ * it.
+ */
 export interface PluginOptions {
   env: NodeJS.ProcessEnv
   /** The products that the service connects. */
   providers: ProviderRegistry
-  /** Carries every call to Atlassian; undefined: a pool of our own with the configured time limits. */
+  /** Sends every call to Atlassian; undefined: a pool with the configured time-outs. */
   network: Dispatcher | undefined
-  /** Milliseconds since the epoch. */
+  /** Returns milliseconds since the epoch. */
   now: () => number
-  /** Names a value that must never reach a log line. */
+  /** Registers a value that must never be logged. */
   redactValue: (secret: string) => void
 }

@@ -15,30 +15,30 @@ import { createRegistry } from './providers/registry.ts'
 import { resolveFromRoot } from './lib/root-folder.ts'
 import type { LogDestination, PluginOptions } from './app-options.ts'
 
-/** The largest body that is accepted: nothing here is near it. */
+/** Upper limit of a request body; no legitimate one comes near it. */
 const MAX_BODY_BYTES = 64 * 1024
 const MINUTE_MS = 60_000
-/** Who has not sent a whole header by then is no browser and no back end. */
+/** Closes clients that send their header slower than any browser or back end. */
 const HEADERS_TIMEOUT_MS = 15_000
-/** Node looks at half-sent requests only so often. */
+/** How often Node checks for half-sent requests. */
 const CONNECTIONS_CHECK_INTERVAL_MS = 5_000
-/** Beyond it new connections are closed at once; below it idle ones cost some 20 KiB each. */
+/** Further connections are closed at once. An idle connection costs about 20 KiB. */
 const MAX_CONNECTIONS = 20_000
 
 export interface AppOptions {
   env?: NodeJS.ProcessEnv
   /** The products to connect; the first one is the fallback. Default: the built-in ones. */
   providers?: readonly [Provider, ...Provider[]]
-  /** Carries every call to Atlassian; default: a pool with the configured time limits. */
+  /** Sends every call to Atlassian; default: a pool with the configured time-outs. */
   network?: Dispatcher
-  /** Milliseconds since the epoch. */
+  /** Returns milliseconds since the epoch. */
   now?: () => number
-  /** true: lines to standard output; a sink: lines there; false: none. */
+  /** true: standard output; a destination: there; false: no log. */
   logger?: boolean | LogDestination
 }
 
 /**
- * The whole service, for production and tests alike; only the outside world is swapped.
+ * Builds the whole service, the same for production and tests; only the options differ.
  *
  * @throws StartError with every reason not to start
  */
@@ -59,7 +59,8 @@ export async function buildApp({
       requestIdLogLabel: 'request_id'
     }),
     genReqId: ({ headers }) => parseRequestId(headers['x-request-id']) ?? randomUUID(),
-    // The absolute form of a request (RFC 9112 section 3.2.2) names a host, and hosts are not taken from requests.
+    // The absolute form of a request target (RFC 9112 section 3.2.2) contains a host, which is
+    // never taken from requests.
     rewriteUrl: ({ url = '/' }) => url.replace(/^https?:\/\/[^/?#]*/i, '') || '/',
     childLoggerFactory: (parent, bindings, options, { method, url = '' }) =>
       parent.child(
@@ -79,7 +80,7 @@ export async function buildApp({
       requireHostHeader: false
     },
     forceCloseConnections: 'idle',
-    // While it stops, /healthz says so and everything else is still answered.
+    // While the service stops, /healthz reports it and every other route still answers.
     return503OnClosing: false,
     routerOptions: ROUTER_OPTIONS,
     frameworkErrors: (_error, request, reply) => {
@@ -93,7 +94,8 @@ export async function buildApp({
   })
 
   app.server.maxConnections = MAX_CONNECTIONS
-  // An expectation that nobody knows may be ignored (RFC 9110 section 10.1.1); Node's own refusal has none of our headers.
+  // An unknown expectation may be ignored (RFC 9110 section 10.1.1); Node's own refusal lacks
+  // our headers.
   app.server.on('checkExpectation', (request, response) => {
     app.server.emit('request', request, response)
   })
@@ -116,7 +118,7 @@ function toLogDestination(logger: boolean | LogDestination): LogDestination {
   return typeof logger === 'object' ? logger : destination({ fd: 1, sync: true })
 }
 
-/** A stranger's request id is bounded, or replaced. */
+/** Accepts a caller's request id only in a bounded form. */
 function parseRequestId(id: string | string[] | undefined): string | undefined {
   return typeof id === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(id) ? id : undefined
 }
