@@ -152,7 +152,10 @@ t.test(
       })
     ])
     t.equal(busy.code, 1)
-    t.equal(busy.stderr.trim(), 'The port is already in use. Stop the other program, or choose another port.')
+    t.equal(
+      busy.stderr.trim(),
+      'The port is already in use. Stop the other program, or choose another port.'
+    )
     t.equal(unwritable.code, 1)
     t.match(
       unwritable.stderr,
