@@ -7,7 +7,7 @@ import { getAliasPrefix } from './pagination.ts'
 const CALLBACK_PATTERN = /\/(auth\/[a-z]+|oauth\/atlassian)\/callback\/?$/
 
 /** The base URL of this service that a redirect URI implies: everything before the callback path. */
-export function baseUrlFromRedirectUri(redirectUri: string): string | null {
+function baseUrlFromRedirectUri(redirectUri: string): string | null {
   const { origin, pathname } = new URL(redirectUri)
   return CALLBACK_PATTERN.test(pathname) ? origin + pathname.replace(CALLBACK_PATTERN, '') : null
 }

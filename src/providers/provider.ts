@@ -126,7 +126,7 @@ export interface ProviderSettings {
 }
 
 /** A setting of a connection that its owner can switch on; off by default. */
-export interface ConnectionOption {
+interface ConnectionOption {
   /** On the wire, and in the row of the connection. */
   name: string
   description: string
