@@ -4,7 +4,7 @@ import { Browser, buildTestApp, buildAppWithSandbox, buildSandboxEnv } from '../
 
 const MAX_OPEN = 3
 
-/** The states of logins that one address starts, oldest first. */
+/** Starts logins from one address; returns their states, oldest first. */
 async function startLogins(browser: Browser, count: number): Promise<string[]> {
   const callbacks: string[] = []
   for (let i = 0; i < count; i++) {

@@ -7,11 +7,11 @@ import { pickByScale } from '../auth/helper.ts'
 import { waitFor } from '../helper.ts'
 import { BUILD_PATH, startServiceProcess, type ServiceProcess } from '../process/child.ts'
 
-/** Ten connections that ask as fast as they are answered keep the process busy; a hundred times as many wait at once. */
+/** Ten connections in a closed loop saturate the process; this is a hundred times as many. */
 const CONNECTION_COUNT = 1_000
 const DURATION_S = pickByScale(8, 60)
 const PROJECT_COUNT = 1_000
-/** What is promised, where nothing else runs beside it. */
+/** The promised limit holds on an otherwise idle machine. */
 const MAX_RESPONSE_MS = pickByScale(5_000, 1_000)
 const readRssMb = ({ pid }: ServiceProcess) =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
@@ -29,7 +29,7 @@ async function createProjects(service: ServiceProcess): Promise<void> {
   }
 }
 
-/** The value that so many of all stay below. */
+/** The value below which the given share of all values lies. */
 function getQuantile(all: number[], part: number): number {
   return all.sort((a, b) => a - b)[Math.min(all.length - 1, Math.floor(all.length * part))] ?? 0
 }
@@ -40,7 +40,7 @@ async function measureMs(ask: () => Promise<unknown>): Promise<number> {
   return performance.now() - from
 }
 
-/** By a connection of its own, as who watches from outside asks. */
+/** Requests over a new connection, as an external monitor does. */
 async function requestByNewConnection(url: string): Promise<number | undefined> {
   return await new Promise((resolve, reject) => {
     get(url, { agent: false }, (answer) => {
@@ -69,7 +69,7 @@ t.test(
     ]
     const served = new Set<unknown>()
     let others = 0
-    // One of the refused, to be read.
+    // One refusal whose body the test checks.
     let seen: object | undefined
     const setupClient = (client: EventEmitter) => {
       let answer = { statusCode: 0, headers: [] as string[] }

@@ -8,7 +8,7 @@ const LIMIT = 5
 const CLIENT_IP = '203.0.113.7'
 const OTHER_IP = '198.51.100.9'
 
-/** So many times the same, from one address; how each was answered. */
+/** Sends the same request `count` times from one address; returns the responses. */
 async function injectRepeatedly(
   app: FastifyInstance,
   count: number,
@@ -34,7 +34,7 @@ async function injectRepeatedly(
   return answers
 }
 
-/** Answered until the limit, refused from then on. */
+/** Asserts success up to the limit and 429 from then on. */
 function assertRefusedAfter(
   t: Test,
   limit: number,

@@ -1,12 +1,12 @@
 import { connect, type Socket } from 'node:net'
 
 /**
- * A process of its own: opens connections that send a header one byte a second and never end it. Prints how many are open when all are,
- * and how many are left each second.
+ * Child process: opens connections that send an endless header, one byte a second. Prints how
+ * many are open at the start, then how many remain each second.
  */
 const [port, count] = process.argv.slice(2).map(Number) as [number, number]
 const SLOW_HEADER = `GET /users HTTP/1.1\r\nHost: a\r\nX-Slow: ${'x'.repeat(300)}`
-/** So many are opened at once: the queue of a listening socket holds 511. */
+/** Connections opened at once; the backlog of a listening socket holds 511. */
 const BATCH_SIZE = 200
 const MAX_PER_ADDRESS = 5_000
 const PARTS_PER_SECOND = 20
@@ -45,7 +45,7 @@ for (let i = 0; i < count; i += BATCH_SIZE) {
   )
 }
 console.log(`open ${openSockets.size}`)
-// As strangers do who know nothing of each other: not all in the same instant.
+// Spreads the writes over time, as independent clients do.
 setInterval(() => {
   const all = [...openSockets]
   for (let i = tickCount % PARTS_PER_SECOND; i < all.length; i += PARTS_PER_SECOND) {

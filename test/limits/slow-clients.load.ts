@@ -10,7 +10,7 @@ import { startServiceProcess, type ServiceProcess } from '../process/child.ts'
 const CONNECTION_COUNT = pickByScale(1_000, 10_000)
 const WATCH_DURATION_MS = 10_000
 const MAX_RESPONSE_MS = 200
-/** The header's time, and twice the pace at which half-sent requests are looked at. */
+/** The header timeout plus twice the interval at which Node checks incomplete requests. */
 const CLOSE_TIMEOUT_MS = 40_000
 
 const readRssMb = ({ pid }: ServiceProcess) =>

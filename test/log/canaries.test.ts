@@ -17,7 +17,7 @@ import { listSecretForms } from '../fixtures/forms.ts'
 const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 const TWO_HOURS_MS = 2 * 3_600_000
 
-/** A network that keeps every token that comes in and every code and secret that goes out. */
+/** Network agent that records every received token and every sent code and secret. */
 class RecordingAgent extends Agent {
   readonly capturedSecrets = new Map<string, string>()
 
@@ -50,7 +50,7 @@ class RecordingAgent extends Agent {
   }
 }
 
-/** Waits until no run is under way. */
+/** Waits until no run is active. */
 async function waitForRuns(app: FastifyInstance): Promise<void> {
   for (let id = 1, attemptsLeft = 500; attemptsLeft > 0; attemptsLeft--) {
     const states = await Promise.all(
@@ -75,7 +75,7 @@ t.test(
     const network = new RecordingAgent()
     t.teardown(() => network.close())
     const lines: string[] = []
-    /** Answers by what the contract lets them carry. */
+    /** Responses, labelled by what the contract allows in them. */
     const answers: Array<{ from: string; text: string }> = []
     const next = generateKeyEntry('next')
     const secrets = new Map([
@@ -118,7 +118,7 @@ t.test(
       return app
     }
 
-    // A key is 32 bytes, however it is given.
+    // A key is 32 bytes in every notation.
     for (const entry of [VAULT_KEY, next]) {
       for (const form of ['hex', 'base64url'] as const) {
         secrets.set(
@@ -128,7 +128,7 @@ t.test(
       }
     }
 
-    /** What a login has brought into the world. */
+    /** Records the secrets that a login created. */
     const plant = (callback: string, browser: Browser, product: string): URLSearchParams => {
       const query = new URL(callback).searchParams
       for (const name of ['code', 'state']) {
@@ -234,7 +234,7 @@ t.test(
       }
     }
 
-    /** Another account, a refresh that is refused, and the end of it all. */
+    /** Another account, a refused refresh, disconnection and deletion. */
     const farewell = async (app: FastifyInstance) => {
       for (const [query, ending] of [
         ['', 'error=account_changed'],
@@ -294,7 +294,7 @@ t.test(
       'the WAL was there to be searched'
     )
     await first.close()
-    // The keys are replaced, and two hours pass: the tokens have expired and are refreshed.
+    // Replaces the keys and advances two hours: the tokens expire and are refreshed.
     env = { ...env, VAULT_KEYS: `${next},${VAULT_KEY}` }
     const keys = async (command: string) =>
       await promisify(execFile)(process.execPath, [MAIN_PATH, 'keys', command], {
@@ -337,13 +337,14 @@ t.test(
       `${lines.length} lines, ${answers.length} answers`
     )
 
-    /** What the contract itself puts somewhere. Nothing else may be anywhere. */
+    /** Places where the contract itself puts a secret. No other place may have one. */
     const meant = (name: string, from: string) =>
-      // The authorize URL of a login answer carries the state, and its cookie ties the browser to it.
+      // The login response has the state in its authorize URL and the binding secret in its
+      // cookie.
       (/^(state of|cookie __|cookie flow-)/.test(name) &&
         /^\/auth\/(jira|confluence)\/login$/.test(from)) ||
-      // Development hands a caller's own state back, and a state it did not issue is the caller's.
-      // It is kept in the flow until then, as every caller's own state is.
+      // Development returns a caller's own state. A state that the service did not issue belongs
+      // to the caller and is stored in the flow until the callback.
       (name === 'a state nobody issued' &&
         (/^(\/api)?\/auth\/(jira|confluence)\/callback$/.test(from) || from.startsWith('file ')))
 

@@ -40,7 +40,7 @@ const throwError = () => {
 }
 const BIG_TEXT = 'x'.repeat(10 * 1024 * 1024)
 
-/** Things that loggers trip over. */
+/** Values that are hard to serialize. */
 const LEAF_FACTORIES: Array<() => unknown> = [
   () => Buffer.from('pl4nted'),
   () => Buffer.alloc(100_000),

@@ -27,7 +27,7 @@ function createCapturingLogger() {
   return { logger, hide, lines, last: () => lines.at(-1) ?? '' }
 }
 
-/** The spellings under which programs know one name. */
+/** The usual spellings of one name. */
 function listSpellings(name: string): string[] {
   const words = name.split(/[_-]/)
   const camel = words

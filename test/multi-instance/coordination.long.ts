@@ -168,7 +168,8 @@ t.test(
       while (!state.over) state.answers.push((await getJson(front.url, '/users/1')).status)
     })
     for (const old of [...front.targets] as ServiceProcess[]) {
-      // As a load balancer does that asks /healthz: it stops sending before the instance stops listening.
+      // Like a load balancer that checks /healthz: stops sending before the instance stops
+      // listening.
       const ended = old.stop('SIGTERM')
       front.targets.splice(front.targets.indexOf(old), 1)
       t.equal(await ended, 0)

@@ -71,13 +71,13 @@ t.test(
   }
 )
 
-/** A database whose first copy is waiting to be begun, and what the tests do with copies of it. */
+/** A database with a queued first sync, and helpers for copies of it. */
 async function createCrashFixture(t: Test) {
   const fixture = await createClusterFixture(t, server, {
     sandbox: { sizes: { projects: 1, issues: 1, spaces: 5, pages: PAGE_COUNT } }
   })
   const { sandbox } = fixture
-  // The first run is put off, so that each copy of the database begins it anew.
+  // Delays the first run so that each copy of the database starts it.
   await sandbox.admin('faults', {
     kind: 'status',
     status: 429,
@@ -112,8 +112,8 @@ async function createCrashFixture(t: Test) {
       })
     },
     /**
-     * Everything that is in the copies, as one hash; but when it was written, and the numbers that the server gives to rows: those of
-     * a transaction that did not end are not given again.
+     * One hash over all copied rows, without write times and without row ids from sequences:
+     * PostgreSQL does not reuse the ids of a transaction that rolled back.
      */
     hashTables: async (url: string) =>
       await Promise.all(
@@ -127,7 +127,7 @@ async function createCrashFixture(t: Test) {
             )[0]
         )
       ),
-    /** How often each page of the listing was fetched since, by its cursor. */
+    /** Fetches of each page of the listing since `since`, by cursor. */
     countFetches(since = new Map<string, number>()): Map<string, number> {
       const counts = new Map<string, number>()
       for (const { path, cursor = '' } of sandbox.state.stats.snapshot().log) {
@@ -136,7 +136,7 @@ async function createCrashFixture(t: Test) {
       for (const [cursor, count] of since) counts.set(cursor, (counts.get(cursor) ?? 0) - count)
       return counts
     },
-    /** A copy that nobody disturbs. */
+    /** A sync without interruption. */
     async runUndisturbed(): Promise<unknown> {
       const url = await copy.createCopy()
       const service = await copy.startService(url)

@@ -29,13 +29,13 @@ export async function startDatabaseServer(t: TestContext): Promise<PostgresServe
   return server
 }
 
-/** One database on it, a sandbox, and as many instances of the real service as a test wants. */
+/** A database on the server, a sandbox, and any number of instances of the real service. */
 export interface ClusterFixture {
   url: string
   sandbox: RunningSandbox
   startService: (env?: NodeJS.ProcessEnv) => Promise<ServiceProcess>
   startServices: (count: number, env?: NodeJS.ProcessEnv) => Promise<ServiceProcess[]>
-  /** Reads or writes rows behind the service's back. */
+  /** Reads or writes rows directly, without the service. */
   query: (text: string, values?: unknown[]) => Promise<any[]>
 }
 
@@ -76,7 +76,7 @@ export async function createClusterFixture(
   }
 }
 
-/** Connects a product of the first user, with a service that is gone afterwards. */
+/** Connects a product of the first user through a temporary service. */
 export async function connect(
   t: TestContext,
   { url, sandbox }: ClusterFixture,
@@ -123,7 +123,7 @@ export async function postJson(
   })
 }
 
-/** Sends each request to the next instance, as a load balancer without sticky sessions does. */
+/** Round-robin load balancer without sticky sessions. */
 export async function startLoadBalancer(
   t: TestContext,
   targets: Array<Pick<ServiceProcess, 'url'>> = []

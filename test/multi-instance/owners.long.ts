@@ -22,7 +22,7 @@ const PEOPLE_COUNT = 50
 const ROUND_COUNT = pickByScale(1, 20)
 const server = await startDatabaseServer(t)
 
-/** Services over one database on the server, as four instances are. */
+/** Four services over one PostgreSQL database, like four instances. */
 async function startFourServices(t: Test) {
   const sandbox = await startSandbox(t, { ...SMALL_SANDBOX, clients: OAUTH_CLIENTS })
   const INTEGRATION_DB_URL = await server.createDatabase()

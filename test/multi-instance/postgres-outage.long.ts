@@ -13,7 +13,10 @@ import {
 } from './helper.ts'
 
 const OUTAGE_MS = pickByScale(4_000, 20_000)
-/** A request that the database does not answer is answered within a second; the rest is for a machine that is busy. */
+/**
+ * The service responds within a second while the database does not; the rest allows for a busy
+ * machine.
+ */
 const MAX_RESPONSE_MS = 2_500
 const server = await startDatabaseServer(t)
 
@@ -24,7 +27,7 @@ interface ResponseRecord {
   failure: string | undefined
 }
 
-/** Writes and reads without a pause, and keeps what was acknowledged. */
+/** Writes and reads in a loop, and records the acknowledged writes. */
 function startLoad(url: string) {
   const acknowledged = new Map<string, string>()
   const responses: ResponseRecord[] = []
@@ -91,7 +94,7 @@ async function isHealthy({ url }: ServiceProcess): Promise<boolean> {
   return (await getJson(url, '/healthz')).status === 200
 }
 
-/** What has to hold of an interruption, whatever its kind. */
+/** Asserts what holds for every kind of outage. */
 async function assertInterruption(
   t: Test,
   service: ServiceProcess,
@@ -310,7 +313,7 @@ t.test('A run waits during a database outage and then completes', async (t) => {
   t.match(service.output(), /"event":"sync_database_unavailable"/)
 })
 
-/** A way to the server that can be closed, opened elsewhere, or fall silent. */
+/** TCP proxy to the server that can close, forward elsewhere, or stop forwarding. */
 async function createTcpProxy(t: Test) {
   const sockets = new Set<Socket>()
   let silent = false
@@ -349,7 +352,7 @@ async function createTcpProxy(t: Test) {
     silence: () => {
       silent = true
     },
-    /** What was said meanwhile is gone, as with a machine that is no more. */
+    /** Data sent in between is lost, as with a machine that is gone. */
     speak: () => {
       cut()
       silent = false

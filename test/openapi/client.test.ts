@@ -9,7 +9,7 @@ import { buildTestApp } from '../helper.ts'
 
 const OPENAPI_URL = new URL('../../openapi.json', import.meta.url)
 
-/** A client as a caller of the API writes it: ten operations, no cast. */
+/** A client program of the API: ten operations, no cast. */
 const PROGRAM = `
 import createClient from 'openapi-fetch'
 import type { components, paths } from './api.ts'
@@ -119,7 +119,7 @@ ${statement}
   }
 )
 
-/** The messages of the compiler, by file. */
+/** The compiler's messages, by file. */
 function typeCheck(files: string[]): string[][] {
   const program = ts.createProgram(files, {
     target: ts.ScriptTarget.ESNext,

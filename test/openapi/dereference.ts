@@ -1,6 +1,9 @@
 export type JsonSchema = Record<string, any>
 
-/** Puts what they refer to in the place of all references. Each target is resolved once, so that equal ones are one object. */
+/**
+ * Replaces every reference by its target. Each target is resolved once, so equal references
+ * share one object.
+ */
 export function dereference<T>(document: T): T {
   const resolved = new Map<string, unknown>()
 

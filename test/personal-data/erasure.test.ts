@@ -6,13 +6,13 @@ import { Browser, answerConsentPage } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
 import { startServiceWithPeople } from './helper.ts'
 
-/** What is in everything that is Ada's, and in everything that is Eve's. */
+/** Marker words in all data of Ada, and in all data of Eve. */
 const [ADA, EVE] = ['ada-q1x', 'eve-z2y'] as const
 const createSite = (name: string, digit: string) => ({
   name: `site-of-${name}`,
   cloudId: `${digit.repeat(8)}-2222-4b4b-9a9a-${digit.repeat(12)}`
 })
-/** What they are called at Atlassian. Copies of others may name them too: as a lead, as an assignee. */
+/** Their names at Atlassian. Copies of other users may contain them: as a lead or an assignee. */
 const DISPLAY_NAMES = { [ADA]: 'Quilla Zwetschke', [EVE]: 'Ottmar Vreni' }
 const SITES = { [ADA]: createSite(ADA, 'a'), [EVE]: createSite(EVE, 'e') }
 const createUser = (name: keyof typeof DISPLAY_NAMES) => ({
@@ -23,13 +23,13 @@ const createUser = (name: keyof typeof DISPLAY_NAMES) => ({
   timeZone: 'Etc/UTC',
   locale: 'en-US'
 })
-/** Columns of copies that hold names of people of the site, whoever has copied it. */
+/** Columns of copies that contain names of other people on the site. */
 const NAME_COLUMNS = ['projects.lead', 'issues.assignee']
-/** Columns of what is copied. */
+/** Columns of copied items. */
 const COPY_COLUMNS =
   /^(projects|issues|spaces|pages)\.(url|name|summary|title|lead|assignee|remote_id|page_id|body|body_text)$/
 
-/** Two people who have left traces wherever the service lets them. */
+/** Two users with data in every place where the service stores it. */
 async function createTwoPeople(t: Test) {
   const url = await ensureDatabase(t, join(createTempFolder(t), 'erasure.db'))
   const running = await startServiceWithPeople(t, {
@@ -84,7 +84,7 @@ async function createTwoPeople(t: Test) {
   }
 }
 
-/** The columns that hold a word, in any case of letters, with how often. */
+/** The columns that contain a word, case-insensitive, with the number of rows. */
 async function findInColumns(url: string, word: string): Promise<Record<string, number>> {
   const counts: Record<string, number> = {}
   for (const [table, rows] of await readAllTables(url)) {

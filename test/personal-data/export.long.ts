@@ -10,7 +10,7 @@ import { createTempFolder, startServiceProcess } from '../process/child.ts'
 import { listSecretForms } from '../fixtures/forms.ts'
 import { PRODUCTS, startServiceWithPeople } from './helper.ts'
 
-/** What there is of a list, through the links of its pages. */
+/** All entries of a list, through its page links. */
 async function readAllPages(
   ask: (url: string) => Promise<{ json: () => unknown; headers: Record<string, unknown> }>,
   url: string
@@ -223,10 +223,10 @@ t.test(
   }
 )
 
-/** A heap that the document does not fit into. */
+/** A heap smaller than the document. */
 const SMALL_HEAP = '--max-semi-space-size=8 --max-old-space-size=100'
 
-/** A user with many pages, put behind the service's back. */
+/** A user with many pages, written directly into the database. */
 async function createLargeUser(t: Test, pages: number, bytes: number): Promise<string> {
   const url = await ensureDatabase(t, join(createTempFolder(t), 'large.db'))
   const { app } = await buildTestApp(t, { INTEGRATION_DB_URL: url })

@@ -11,7 +11,10 @@ import type { SandboxOptions } from '../../src/sandbox/state.ts'
 
 export const PRODUCTS = ['jira', 'confluence'] as const
 
-/** A protected service with an admin key, and people who connect both products with accounts of their own. */
+/**
+ * A protected service with an admin key and users who connect both products with separate
+ * accounts.
+ */
 export async function startServiceWithPeople(
   t: TestContext,
   { env = {}, sandbox = {} }: { env?: NodeJS.ProcessEnv; sandbox?: SandboxOptions } = {}
@@ -26,7 +29,7 @@ export async function startServiceWithPeople(
   const injectAsAdmin = async (url: string, rest: InjectOptions = {}) =>
     await app.inject({ url, headers: admin.headers, ...rest })
 
-  /** @param account the nickname at Atlassian */
+  /** @param account its nickname in the sandbox */
   const addPerson = async (
     sub: string,
     account: string,

@@ -26,7 +26,7 @@ const filterEvents = ({ lines }: TestApp, name: string) =>
 const listConnections = async ({ app }: TestApp, user: number) =>
   (await app.inject(`/users/${user}/connections`)).json().connections as unknown[]
 
-/** Dana and Sam, connected with Jira, and the accounts that the sandbox is told of. */
+/** Connects Dana and Sam to Jira; returns the service and the accounts reported to the sandbox. */
 async function connectTwoAccounts(
   t: Test,
   {

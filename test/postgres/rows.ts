@@ -5,7 +5,7 @@ import { queryPostgres } from './server.ts'
 const TABLE_NAMES_SQL =
   "select quote_ident(tablename) as name from pg_tables where schemaname = 'public' order by 1"
 
-/** Every value of every row of a database, a line each. */
+/** Every row of a database with all its values, one per line. */
 export async function dumpRows(url: string): Promise<string> {
   const lines: string[] = []
   for (const { name } of await queryPostgres(url, TABLE_NAMES_SQL)) {
@@ -16,7 +16,10 @@ export async function dumpRows(url: string): Promise<string> {
   return lines.join('\n')
 }
 
-/** Makes the tables in the empty database at `to`, and puts into them what is at `from` at this moment, while it may be in use. */
+/**
+ * Creates the tables in the empty database `to` and copies a snapshot of `from` into them;
+ * `from` may be in use.
+ */
 export async function copyRows(from: string, to: string): Promise<void> {
   await (await openEngine(to)).close()
   const [source, target] = [from, to].map(
@@ -25,7 +28,7 @@ export async function copyRows(from: string, to: string): Promise<void> {
   await Promise.all([source.connect(), target.connect()])
   try {
     await source.query('begin isolation level repeatable read')
-    // Rows that refer to others may come before them.
+    // Foreign keys are off: rows may come before those they refer to.
     await target.query('set session_replication_role = replica')
     for (const { name } of (await source.query<{ name: string }>(TABLE_NAMES_SQL)).rows) {
       const [{ rows }] = (

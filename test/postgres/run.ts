@@ -1,7 +1,10 @@
 import { spawn } from 'node:child_process'
 import { startPostgresServer } from './server.ts'
 
-/** `node test/postgres/run.ts COMMAND…`: runs it beside a PostgreSQL server of its own, whose address is in TEST_POSTGRES. */
+/**
+ * `node test/postgres/run.ts COMMAND…` runs the command with a temporary PostgreSQL server;
+ * TEST_POSTGRES has its URL.
+ */
 const server = await startPostgresServer()
 const [command = '', ...args] = process.argv.slice(2)
 const child = spawn(command, args, {

@@ -18,24 +18,24 @@ import { fileURLToPath } from 'node:url'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 
-/** PostgreSQL does not run as root; this user has nothing. */
+/** PostgreSQL does not run as root; this user has no rights. */
 const NOBODY_UID = 65_534
-/** Every number that is stored fits into one of JavaScript's, so nobody has to read them as text. */
+/** Every stored int8 is a safe integer, so tests read them as numbers. */
 const INT8_TYPE = pg.types.builtins.INT8
 const START_TIMEOUT_MS = 20_000
 
-/** One real server, with files of its own, for the tests of one run. */
+/** A real server with its own data directory, for one test run. */
 export interface PostgresServer {
-  /** The address of a database. */
+  /** The URL of a database. */
   url: (database: string) => string
   port: number
   process: () => ChildProcess
-  /** What the next start adds to the server's settings, as `name=value`. */
+  /** Additional server settings for the next start, as `name=value`. */
   settings: string[]
-  /** Puts a file among the server's own, which nobody else may read. */
+  /** Writes a file into the data directory, readable by the server only. */
   write: (name: string, text: string) => void
   start: () => Promise<void>
-  /** `fast` ends what is under way and says so; `immediate` is a crash. */
+  /** `fast` ends sessions with an error; `immediate` is a crash. */
   stop: (how?: 'fast' | 'immediate') => Promise<void>
   createDatabase: (name?: string) => Promise<string>
   /** Runs one statement on a database and returns its rows. */
@@ -43,7 +43,7 @@ export interface PostgresServer {
   remove: () => Promise<void>
 }
 
-/** @param settings of the server, as `name=value` */
+/** @param settings server settings, as `name=value` */
 export async function startPostgresServer(settings: string[] = []): Promise<PostgresServer> {
   const isRoot = process.getuid?.() === 0
   const user = isRoot ? { uid: NOBODY_UID, gid: NOBODY_UID } : {}
@@ -155,7 +155,10 @@ export async function queryPostgres(
   }
 }
 
-/** The binaries of the package, or a copy where the user without rights may not read where this project lies. */
+/**
+ * The package's binaries, or a copy if the unprivileged user cannot read the project's
+ * directory.
+ */
 function findBinaries(directory: string, isRoot: boolean): string {
   const folder = dirname(
     fileURLToPath(

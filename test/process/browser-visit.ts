@@ -1,6 +1,6 @@
 import { request, type Dispatcher } from 'undici'
 
-/** What a browser does, as far as `curl -L` with a cookie jar does it: follow redirects and keep cookies by host name. */
+/** A browser like `curl -L` with a cookie jar: follows redirects and keeps cookies by host name. */
 export class HttpBrowser {
   readonly dispatcher: Dispatcher | undefined
   readonly jar = new Map<string, Map<string, string>>()
@@ -9,7 +9,7 @@ export class HttpBrowser {
     this.dispatcher = dispatcher
   }
 
-  /** Opens an address and follows where it leads. */
+  /** Opens a URL and follows redirects. */
   async open(
     address: string
   ): Promise<{ url: string; status: number; body: string; hops: string[] }> {
@@ -46,7 +46,7 @@ export class HttpBrowser {
     }
   }
 
-  /** Logs in at a product and accepts on the consent page, through the link that the page itself offers. */
+  /** Connects a product and accepts through the link on the consent page. */
   async connect(
     base: string,
     product: string,

@@ -21,7 +21,7 @@ export interface ServiceProcess {
   stop: (signal?: NodeJS.Signals) => Promise<number | null>
 }
 
-/** A folder of its own that goes with the test. */
+/** A temporary directory, removed after the test. */
 export function createTempFolder(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), 'connector-'))
   t.teardown(() => {
@@ -31,11 +31,12 @@ export function createTempFolder(t: TestContext): string {
 }
 
 /**
- * Starts the real process and waits until it says where it listens. Unless told otherwise it uses the database of its folder.
+ * Starts the real process and waits until it prints its address. By default it uses the database in
+ * its directory.
  *
- * @param flags for Node itself
+ * @param flags flags for Node
  * @param main the program: the source, or BUILD_PATH
- * @param ready what it prints then; the first group is the address
+ * @param ready matches the output when it is ready; the first group is the address
  */
 export async function startServiceProcess(
   t: TestContext,

@@ -7,10 +7,10 @@ import { createTempFolder, startServiceProcess } from './child.ts'
 
 const KILL_COUNT = pickByScale(5, 200)
 const UPSERT_COUNT = 1_000
-/** Fewer ids than calls: some make a row, some write over one. */
+/** Fewer ids than calls: some calls insert a row, others update one. */
 const ID_COUNT = 700
 const BATCH_SIZE = 100
-/** A start takes under one; a busy machine has more to do. */
+/** A start takes less than a second; the rest allows for a busy machine. */
 const READY_TIMEOUT_MS = 10_000
 
 interface ProjectRow {
@@ -24,7 +24,10 @@ t.test(
   async (t) => {
     const cwd = createTempFolder(t)
     const database = await ensureDatabase(t, `${cwd}/integration.db`)
-    /** By key, the newest that was acknowledged, and what may have been written over it since: those calls have no answer. */
+    /**
+     * By key: the newest acknowledged value, and later values without a response, which may be
+     * stored.
+     */
     const acknowledged = new Map<string, number>()
     const [readyMs, killedIn, remainingCounts] = [[] as number[], [] as number[], [] as number[]]
     let number = 0
@@ -39,7 +42,7 @@ t.test(
       const work = Array.from({ length: BATCH_SIZE }, async () => {
         while (number - first + 1 < UPSERT_COUNT) {
           const mine = ++number
-          // No two calls for one row are under way at once: which of them was the last would be anybody's guess.
+          // Calls for one row never overlap; otherwise the final value would be undefined.
           const key = `K${(mine * 37) % ID_COUNT}`
           if (open.has(key)) continue
           open.set(key, [mine])
@@ -49,7 +52,7 @@ t.test(
             name: String(mine)
           })
           if (status === undefined) return
-          // Turned away because the machine has too much to do: nothing was acknowledged.
+          // Overload response: nothing is acknowledged.
           if (status === 503) continue
           t.ok(status === 200 || status === 201, `answered with ${status}`)
           acknowledged.set(key, mine)
@@ -74,7 +77,7 @@ t.test(
         ([key, mine]) => ![mine, ...(open.get(key) ?? [])].includes(names.get(key) ?? 0)
       )
       t.same(lostWrites, [], `after ${kill + 1} kills`)
-      // What came through without an answer is the newest from now on.
+      // Values stored without a response become the newest.
       for (const [key, name] of names) acknowledged.set(key, name)
     }
     t.ok(Math.max(...readyMs) < READY_TIMEOUT_MS)
@@ -93,7 +96,7 @@ t.test(
   }
 )
 
-/** @returns undefined where there was no answer */
+/** @returns undefined without a response */
 async function postJson(url: string, path: string, body: object): Promise<number | undefined> {
   try {
     const answer = await fetch(url + path, {

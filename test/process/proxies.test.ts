@@ -8,7 +8,7 @@ import { Agent } from 'undici'
 import { buildTestApp, type TestContext } from '../helper.ts'
 import { HttpBrowser } from './browser-visit.ts'
 
-/** What a proxy in front of the service does with the path. */
+/** How a proxy in front of the service changes the path. */
 interface ProxySetup {
   title: string
   prefix: string
@@ -90,7 +90,7 @@ t.test(
   }
 )
 
-/** An https proxy that believes nobody and adds what proxies add. */
+/** An https proxy that discards forwarding headers and adds its own. */
 async function startHttpsProxy(
   t: TestContext,
   { prefix, stripsPrefix }: ProxySetup,

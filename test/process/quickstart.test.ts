@@ -21,7 +21,7 @@ t.test('Starts without any setting, connects and copies data', async (t) => {
   const { port } = new URL(service.url)
   t.match(await fetchJson(`${service.url}/healthz`), { status: 'ok' })
 
-  // The same under each name that a development machine has for itself, with and without the alias prefix.
+  // Tests each host name of a development machine, with and without the alias prefix.
   let run = 0
   for (const base of [
     `http://localhost:${port}`,
@@ -33,7 +33,7 @@ t.test('Starts without any setting, connects and copies data', async (t) => {
       const jira = await new HttpBrowser().connect(base, 'jira', '&state=abc')
       t.equal(jira.url, `${base}/oauth/jira?status=success&user_id=1&state=abc`)
       t.match(jira.body, /Jira is connected/)
-      // The first copies are full, the others see what has changed: nothing.
+      // The first syncs are full; the others find no changes.
       const isFirst = run === 0
       t.match(await waitForRunEnd(base, 'jira', ++run), {
         state: 'succeeded',
@@ -114,7 +114,7 @@ t.test('Copies 200 projects and 20,000 pages with bounded memory', async (t) => 
   )
 })
 
-/** The callback's address is registered for another port, so the browser's last step is taken by hand. */
+/** Calls the callback directly: its URL is registered for another port. */
 async function connectByHand({ url }: ServiceProcess, product: string): Promise<void> {
   const { url: authorize } = await fetchJson(`${url}/auth/${product}/login`)
   const consent = await fetch(`${authorize}&sandbox_decision=accept`, { redirect: 'manual' })
@@ -122,7 +122,7 @@ async function connectByHand({ url }: ServiceProcess, product: string): Promise<
   await fetch(url + pathname + search, { redirect: 'manual' })
 }
 
-/** 0 where the system does not tell. */
+/** 0 if the system does not report it. */
 function readResidentBytes(pid: number): number {
   try {
     return (

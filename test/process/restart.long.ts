@@ -18,7 +18,7 @@ const buildClientEnv = (url: string) => ({
   JIRA_OAUTH_REDIRECT_URI: 'http://127.0.0.1:3001/auth/jira/callback'
 })
 
-/** Connects Jira, with the callback's last step taken by hand: its address is registered for another port. */
+/** Connects Jira and calls the callback directly: its URL is registered for another port. */
 async function connectJira(url: string): Promise<void> {
   const { url: authorize } = await fetchJson(`${url}/auth/jira/login`)
   const consent = await fetch(`${authorize}&sandbox_decision=accept`, { redirect: 'manual' })
@@ -67,11 +67,11 @@ for (const [signal, title] of [
         signal === 'SIGTERM',
         'whoever can says so'
       )
-      // Whether it died before or during the call that hangs: the next one finds Atlassian well.
+      // Removes the fault, so that the next process is not affected.
       await sandbox.admin('faults', undefined, 'DELETE')
       const [{ state, seen } = {}] = await queryDatabase(database, 'select state, seen from runs')
       t.match({ state, seen }, { state: signal === 'SIGTERM' ? 'queued' : 'running', seen: 100 })
-      // Whoever was killed keeps its run for as long as its lease lasts.
+      // A killed process holds its run until the lease expires.
       await queryDatabase(database, 'update runs set lease_until = 0 where lease_until is not null')
 
       const second = await startServiceProcess(t, { cwd, env: buildClientEnv(sandbox.url) })

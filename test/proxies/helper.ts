@@ -10,7 +10,7 @@ import { createTempFolder } from '../process/child.ts'
 const resolvePath = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 const PROXY_INSTALL_FOLDER = resolvePath('../../node_modules/.cache/proxies')
 
-/** The proxies whose example settings stand in docs/proxies, and how each is started with them. */
+/** The proxies with example configurations in docs/proxies, and how each starts. */
 export const PROXIES = {
   nginx: {
     settings: 'nginx.conf',
@@ -19,7 +19,7 @@ export const PROXIES = {
   haproxy: { settings: 'haproxy.cfg', args: (path: string) => ['-db', '-f', path] }
 }
 
-/** Starts a real proxy with the settings of the documentation, its two addresses apart. */
+/** Starts a real proxy with the documented configuration, except for its two addresses. */
 export async function startProxy(
   t: TestContext,
   proxy: keyof typeof PROXIES,
@@ -66,7 +66,7 @@ export async function startProxy(
   return `http://127.0.0.1:${port}`
 }
 
-/** One that nobody listens on. */
+/** A port without a listener. */
 export async function findFreePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')

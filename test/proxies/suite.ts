@@ -7,8 +7,9 @@ import { RAW_STREAMS } from '../fixtures/streams.ts'
 import { startProxy, findFreePort, PROXIES } from './helper.ts'
 
 /**
- * Streams in which a proxy itself sees two requests, because a bare LF ends a line for it, or a folded line goes on. It hands them on as two in a framing of its own,
- * so nothing is hidden from it, and nobody but the sender hears the second answer.
+ * Streams that the proxy itself parses as two requests, because it accepts a bare LF as a line
+ * end or a folded line. It forwards two requests with its own framing: nothing is hidden from
+ * it, and only the sender gets the second response.
  */
 const SPLIT_BY_PROXY: Record<keyof typeof PROXIES, readonly string[]> = {
   nginx: ['a chunk that ends in a bare LF', 'a chunk extension with a line break'],
@@ -19,7 +20,7 @@ const SPLIT_BY_PROXY: Record<keyof typeof PROXIES, readonly string[]> = {
   ]
 }
 
-/** What is promised behind each proxy. */
+/** The tests that run behind each proxy. */
 export function defineProxySuite(proxy: keyof typeof PROXIES): void {
   t.test(
     `C9 T15 ${RAW_STREAMS.length} raw streams through ${proxy} smuggle no request, leave no connection open, and reach no other client`,
@@ -31,7 +32,7 @@ export function defineProxySuite(proxy: keyof typeof PROXIES): void {
       const url = await startProxy(t, proxy, service.url, port)
       const [problems, strangers]: [string[], string[]] = [[], []]
       const state = { isOver: false, requestCount: 0 }
-      // They share the proxy's connections to the service with the streams.
+      // Other clients that share the proxy's connections to the service.
       const others = Array.from({ length: 8 }, async (_, i) => {
         for (let n = 0; !state.isOver; n++) {
           const id = `honest-${i}-${n}`

@@ -6,7 +6,7 @@ import {
 
 const engine = await openEngine('sqlite::memory:')
 
-/** What instances tell each other, before any of them has said anything. */
+/** A repository in which no instance has published anything. */
 export function createEmptyBudgets(): RateBudgetRepository {
   engine.db.delete(engine.tables.budgets).run()
   return createRateBudgetRepository(engine)

@@ -31,7 +31,7 @@ const SYNC_ENV = { SYNC_INTERVAL: '0', SYNC_CONCURRENCY: '4' }
 const sleep = async (ms: number) => await new Promise((resolve) => setTimeout(resolve, ms))
 const getNextHour = (now: number) => (Math.floor(now / HOUR_MS) + 1) * HOUR_MS
 
-/** A service that listens, so that it keeps its schedule. */
+/** A listening service, so that its schedule runs. */
 async function startListeningService(
   t: TestContext,
   env: NodeJS.ProcessEnv = {},
@@ -43,14 +43,14 @@ async function startListeningService(
     { users: USERS, sizes: SIZES, indexLagMs: 0, maxLogEntries: 100_000, ...sandbox }
   )
   await service.app.listen({ host: '127.0.0.1', port: 0 })
-  // The top of the hour is far away.
+  // Moves away from the top of the hour.
   service.advanceTime(
     getNextHour(service.sandbox.state.now()) + HOUR_MS / 3 - service.sandbox.state.now()
   )
   return service
 }
 
-/** Somebody else each time, with a user of the same number, a product of a site, and a first copy that has ended. */
+/** Connects one of USERS, with an account of its own, to a site; resolves after the first sync. */
 async function connectPerson(
   service: TestService,
   person: number,
@@ -197,7 +197,7 @@ t.test('A burst refusal on one endpoint delays only that endpoint', async (t) =>
     listCalls(service, 'acme', since).filter(({ path }) => path.endsWith('/bulkfetch')).length,
     1
   )
-  // Somebody else on the same site gets as far as that endpoint, and does not call it.
+  // Another person's run on the same site reaches the endpoint and does not call it.
   const cy = {
     id: (
       await service.app.inject({
@@ -243,7 +243,8 @@ t.test('T37 An owner with a running sync does not go before an owner without one
     await connectPerson(service, i, site, 'confluence')
   }
   const [busy, greedy, modest] = people.map(({ id }) => id) as [number, number, number]
-  // Both places are taken for a second; then somebody asks for two runs, and somebody else for one. The first of the two takes the longest.
+  // Both slots are busy for a second. Then one person requests two runs and another requests
+  // one. The first of the two takes the longest.
   for (const [path, ms] of [
     [`/ex/jira/${ACME}/`, 1_000],
     [`/ex/confluence/${ACME}/`, 1_000],
@@ -327,7 +328,7 @@ t.test('Obeys published remaining points without a refusal first', async (t) => 
   )
 })
 
-/** How many of the runs were at work at once while something was waited for. */
+/** The highest number of concurrent runs until `wait` resolves. */
 async function measureConcurrency(
   service: TestService,
   runs: Array<{ id: number }>,

@@ -97,7 +97,7 @@ t.test(
 
 t.test('Syncs wait for the next hour if it is close enough', async (t) => {
   const startedAt = Date.now()
-  // A second before the hour.
+  // One second before the hour.
   const at = Date.UTC(2026, 4, 4, 8, 59, 59)
   const budget = createRateBudget({
     shared: createEmptyBudgets(),

@@ -31,7 +31,7 @@ const createResponse = (
 const respondOk = async () => createResponse(200)
 const sleep = async (ms: number) => await new Promise((resolve) => setTimeout(resolve, ms))
 
-/** A budget whose time is moved by hand; its timers run in real time, from wherever it is. */
+/** A budget with a manual clock; its timers run in real time. */
 function createBudgetWithClock({ hourlyPoints = 1_000, at = Date.UTC(2026, 4, 4, 8, 20) } = {}) {
   let now = at
   const budget = createRateBudget({ shared: createEmptyBudgets(), now: () => now, hourlyPoints })
@@ -44,7 +44,7 @@ function createBudgetWithClock({ hourlyPoints = 1_000, at = Date.UTC(2026, 4, 4,
   }
 }
 
-/** The same in real time, for what waits. */
+/** A budget in real time, for tests of waits. */
 const createRealTimeBudget = (hourlyPoints = 1_000) =>
   createRateBudget({ shared: createEmptyBudgets(), now: Date.now, hourlyPoints })
 

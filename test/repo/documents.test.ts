@@ -33,7 +33,7 @@ t.test('.env.example is a valid configuration, and its values are the defaults',
 t.test('.env.example lists the aliases of settings', (t) => {
   const example = readText('.env.example')
   for (const [setting, names] of listAliases(builtInProviders)) {
-    // The lists of the clients are long and are in docs/settings.md.
+    // The per-client settings are listed in docs/settings.md.
     if (/_OAUTH_/.test(setting)) continue
     for (const name of names) t.ok(example.includes(name), `${setting}: ${name}`)
   }
@@ -106,7 +106,7 @@ t.test(
   }
 )
 
-/** Texts of a schema that come without an example; numbers, flags and words of a list show themselves. */
+/** String properties without an example; numbers, booleans and enums need none. */
 function listMissingExamples(schema: JsonSchema, path: string): string[] {
   if (schema.type === 'object') {
     return Object.entries<JsonSchema>(schema.properties ?? {}).flatMap(([name, property]) =>
@@ -131,7 +131,7 @@ t.test('Every route is in the document or hidden on purpose', async (t) => {
   await app.ready()
   const documented = new Set(Object.keys((app.swagger() as JsonSchema).paths))
   const HIDDEN = /^\/(openapi\.json|docs|oauth\/(jira|confluence|callback))/
-  // The tree has a line for each piece of a path; what the router knows is asked instead.
+  // The printed tree splits paths, so this asks the router instead.
   for (const path of [
     '/users',
     '/users/{user_id}',

@@ -5,7 +5,7 @@ import { equalHashes, hashSecret } from '../../src/lib/secret.ts'
 
 const eslint = new ESLint({ cwd: fileURLToPath(new URL('../../', import.meta.url)) })
 
-/** How often lint finds, in a line of a file of the service, that a secret is compared by a comparison that ends early. */
+/** Number of lint errors for a line that compares a secret, in a file of the service. */
 async function countLintErrors(line: string, filePath = 'src/oauth/anything.ts'): Promise<number> {
   const [{ messages } = { messages: [] }] = await eslint.lintText(`${line}\n`, { filePath })
   return messages.filter(({ ruleId }) => ruleId === 'no-restricted-syntax').length

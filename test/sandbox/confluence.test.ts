@@ -8,7 +8,7 @@ async function start(
   const sandbox = await startSandbox(t, options)
   const { access_token: token } = await signIn(sandbox.url)
   const { wiki } = createCallers(sandbox.url, token)
-  /** Follows `next` from the body, as v2 wants it: appended to the gateway base. */
+  /** Follows `next` from the body as v2 requires: appended to the gateway base. */
   const listAll = async (path: string) => {
     const items: any[] = []
     for (let next: string | undefined = `/wiki${path}`; next !== undefined;) {

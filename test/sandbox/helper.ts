@@ -8,14 +8,14 @@ export interface TestContext {
 }
 
 export interface RunningSandbox {
-  /** Without a slash at the end. */
+  /** Without a trailing slash. */
   url: string
   state: SandboxState
-  /** Calls the admin API, POST unless said otherwise, and throws when it refuses. */
+  /** Calls the admin API, with POST by default; throws if it refuses. */
   admin: (path: string, body?: object, method?: string) => Promise<Record<string, unknown>>
 }
 
-/** A sandbox that listens on this machine until the test is over. */
+/** A sandbox that listens on localhost until the test ends. */
 export async function startSandbox(
   t: TestContext,
   options: SandboxOptions = {}
@@ -65,7 +65,7 @@ export interface TokenResponse {
   token_type: string
 }
 
-/** An authorization request as an app makes it; undefined leaves a parameter out. */
+/** An authorization URL as an app builds it; undefined removes a parameter. */
 export function authorizeUrl(url: string, params: Record<string, string | undefined> = {}): string {
   const all = {
     audience: 'api.atlassian.com',
@@ -80,7 +80,7 @@ export function authorizeUrl(url: string, params: Record<string, string | undefi
   return `${url}/authorize?${new URLSearchParams(Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined))}`
 }
 
-/** Goes through the consent without the page and comes back with the query of the callback. */
+/** Accepts the consent without the page; returns the query of the callback. */
 export async function acceptConsent(
   url: string,
   params: Record<string, string | undefined> = {}
@@ -112,7 +112,7 @@ export async function refreshTokens(url: string, token: string): Promise<JsonRes
   return await tokenRequest(url, { grant_type: 'refresh_token', refresh_token: token })
 }
 
-/** The whole sign-in. */
+/** The complete OAuth flow. */
 export async function signIn(
   url: string,
   params: Record<string, string | undefined> = {}
@@ -121,7 +121,7 @@ export async function signIn(
   return body
 }
 
-/** GET with a bearer, or whatever `init` says. */
+/** Sends a GET with a bearer token, unless `init` says otherwise. */
 export async function getWithToken(
   url: string,
   token: string,
@@ -156,7 +156,7 @@ async function fetchJson(url: string, init: RequestInit): Promise<JsonResponse> 
   }
 }
 
-/** Both products of one site: `jira('/project/search')`, `wiki('/api/v2/pages')`. */
+/** Callers for both products of one site: `jira('/project/search')`, `wiki('/api/v2/pages')`. */
 export function createCallers(url: string, token: string, cloudId = ACME) {
   return {
     jira: (path: string) => getWithToken(`${url}/ex/jira/${cloudId}/rest/api/3${path}`, token),
@@ -166,14 +166,14 @@ export function createCallers(url: string, token: string, cloudId = ACME) {
   }
 }
 
-/** A sandbox with Dana signed in, and both products of the first site as she sees them. */
+/** A sandbox with Dana signed in, and callers for both products of her first site. */
 export async function startSignedIn(t: TestContext, options: SandboxOptions = {}) {
   const sandbox = await startSandbox(t, options)
   const { access_token: token } = await signIn(sandbox.url)
   return { ...sandbox, token, ...createCallers(sandbox.url, token) }
 }
 
-/** The same site for somebody else. */
+/** Callers for the same site as another account. */
 export async function createCallersAs(url: string, account: string, cloudId = ACME) {
   return createCallers(url, (await signIn(url, { sandbox_account: account })).access_token, cloudId)
 }

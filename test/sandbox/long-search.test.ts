@@ -8,7 +8,7 @@ async function start(t: TestContext, options: Parameters<typeof startSignedIn>[1
     hourlyPoints: 1e9,
     ...options
   })
-  /** Every page of one chain. */
+  /** All pages of one chain. */
   const collectPages = async (jql: string, more = {}) => {
     const pages: any[] = []
     for (let nextPageToken: string | undefined, isLast = false; !isLast;) {

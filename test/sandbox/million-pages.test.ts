@@ -47,7 +47,7 @@ t.test('a million pages need constant memory at any position of the list', async
   t.ok(process.memoryUsage().rss - before < MEMORY_LIMIT_BYTES)
 })
 
-/** The page whose id starts at this block of 32. */
+/** A page whose id starts with this block of 32. */
 async function findPageNear(wiki: (path: string) => Promise<{ body: any }>, id: string) {
   const block = Array.from({ length: 32 }, (_, offset) => String(Number(id) + offset)).join()
   return (await wiki(`/api/v2/pages?id=${block}`)).body.results[0]

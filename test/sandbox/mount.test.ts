@@ -4,7 +4,10 @@ import sandboxPlugin from '../../src/sandbox/http/plugin.ts'
 import { createSandboxState } from '../../src/sandbox/create-state.ts'
 import { ACME, authorizeUrl, CALLBACK } from './helper.ts'
 
-/** A host with ways of its own: strict parsing, problem+json, a hook and two places for one world. */
+/**
+ * A host with its own settings: strict parsing, problem+json, a hook, and two mounts of one
+ * sandbox state.
+ */
 async function createHost(t: { teardown: (fn: () => unknown) => void }) {
   const app = Fastify()
   const state = createSandboxState()

@@ -2,7 +2,7 @@ import t from 'tap'
 import { createCallersAs, GLOBEX, startSignedIn } from './helper.ts'
 import type { TestContext } from './helper.ts'
 
-/** Dana, from whom things are hidden, and Sam, who sees them; search is not behind. */
+/** Dana, whose access the tests restrict, and Sam, who keeps his; search has no lag. */
 async function start(t: TestContext) {
   const dana = await startSignedIn(t, { indexLagMs: 0 })
   return { ...dana, sam: await createCallersAs(dana.url, 'sam') }

@@ -16,7 +16,7 @@ import {
   START_MS
 } from './helper.ts'
 
-/** Connections, their history and their end: what every engine does alike with them. */
+/** Store contract of every engine: connections, their history and disconnection. */
 export function defineConnectionsContract(t: Test, open: () => Engine | Promise<Engine>): void {
   const openStore = async (t: Test) => await createTestStore(t, open)
 

@@ -11,7 +11,7 @@ const createPage = (...ids: string[]): ProjectPage =>
   ids.map((remoteId) => ({ remoteId, item: createProject(`K${remoteId}`) }))
 const PARTITION = { ownerId: 1, provider: 'jira', site: 'site', collection: 'projects' }
 
-/** What every engine does alike with copies of things, their change feed and their checkpoints. */
+/** Store contract of every engine: copied items, change feed and checkpoints. */
 export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engine>): void {
   async function openStore(t: Test) {
     const fresh = await createTestStore(t, open)

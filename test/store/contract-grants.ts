@@ -13,7 +13,7 @@ import {
   START_MS
 } from './helper.ts'
 
-/** Tokens, their leases and their keys: what every engine does alike with them. */
+/** Store contract of every engine: tokens, refresh leases and keys. */
 export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engine>): void {
   const openStore = async (t: Test) => await createTestStore(t, open)
 

@@ -20,7 +20,7 @@ const COUNTERS: RunCounters = {
   failures: [{ collection: 'pages', site: 's', remoteId: '1', code: 'item_invalid', detail: 'No.' }]
 }
 
-/** Runs, which several workers may want: what every engine does alike with them. */
+/** Store contract of every engine: sync runs and their workers. */
 export function defineRunsContract(t: Test, open: () => Engine | Promise<Engine>): void {
   /** A store with two owners. */
   const openStore = async (t: Test) => {
@@ -39,7 +39,7 @@ export function defineRunsContract(t: Test, open: () => Engine | Promise<Engine>
       runs: store.runs,
       claimRun: async (owner = 1, worker = 'w', provider = 'jira') =>
         await claimRun(store, owner, worker, provider),
-      /** Its worker has said nothing for so long. */
+      /** Expires the lease of the run's worker. */
       expireLease: async ({ id }: SyncRun) => {
         await db
           .update(runs)
@@ -295,7 +295,7 @@ export function defineRunsContract(t: Test, open: () => Engine | Promise<Engine>
   })
 }
 
-/** A run that this worker has taken. */
+/** Enqueues a run and claims it for this worker. */
 async function claimRun(
   { runs }: Store,
   owner: number,

@@ -13,7 +13,7 @@ const createResponse = (
 ): HttpResponse => ({ status, headers, body: { values }, retryAfterMs: undefined })
 const sleep = async (ms: number) => await new Promise((resolve) => setTimeout(resolve, ms))
 
-/** What instances know of each other through the database, on every engine. */
+/** Store contract of every engine: state that instances share through the database. */
 export function defineSharedContract(t: Test, open: () => Engine | Promise<Engine>): void {
   t.test(
     'D10 budgets: a refusal at one instance blocks all instances for the stated time, whatever their clocks',

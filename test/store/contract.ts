@@ -7,7 +7,7 @@ import { defineRunsContract } from './contract-runs.ts'
 import { defineSharedContract } from './contract-shared.ts'
 import { createFlow, createTestStore, HOUR_MS, createProject, START_MS } from './helper.ts'
 
-/** What every engine does alike: one suite, run by a few lines for each of them. */
+/** The store contract of every engine. Each engine's test file runs it. */
 export function defineStoreContract(t: Test, open: () => Engine | Promise<Engine>): void {
   const openStore = async (t: Test) => await createTestStore(t, open)
 

@@ -5,7 +5,7 @@ import type { Engine } from '../../src/store/engine.ts'
 export const HOUR_MS = 3_600_000
 export const START_MS = Date.UTC(2026, 10, 23)
 export const createProject = (key: string, name = 'N') => ({ key, name, lead: null, url: null })
-/** A project as Atlassian has it; changed there at that moment, in milliseconds after the start. */
+/** A project as Atlassian returns it, changed `changedMs` milliseconds after the start. */
 export const createRemoteProject = (remoteId: string, key: string, changedMs?: number) => ({
   remoteId,
   item: {
@@ -29,7 +29,7 @@ export const createFlow = (stateHash: string, expiresAt: Date) => ({
   expiresAt
 })
 
-/** A store on an engine of its own, whose time stands still. */
+/** A store on a new engine with a fixed clock. */
 export async function createTestStore(t: Test, open: () => Engine | Promise<Engine>) {
   const engine = await open()
   t.teardown(() => engine.close())
@@ -73,7 +73,7 @@ export const createNewConnection = (provider = 'jira', userId = 1) => ({
   reason: null,
   before: null
 })
-/** The same again, for one that is there. */
+/** The input that reconnects an existing connection. */
 export const createReconnection = (provider = 'jira', userId = 1, grantId = 'g') => ({
   ...createNewConnection(provider, userId),
   before: { grantId, state: 'active' as const }

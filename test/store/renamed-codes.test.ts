@@ -125,7 +125,7 @@ t.test(
   }
 )
 
-/** Makes the tables as they were before the migration of this name. */
+/** Creates the tables as of the version before the named migration. */
 async function migrateToVersionBefore(url: string, name: string, folder: string): Promise<void> {
   const migrationsFolder = join(folder, 'migrations')
   cpSync(ENGINE_FOLDER, migrationsFolder, { recursive: true })

@@ -23,13 +23,13 @@ const injectRateLimit = async ({ sandbox }: TestService, headers: object, status
     match: { path: LISTING_PATH },
     times: 1
   })
-/** When the listing was asked for. */
+/** Times of the requests for the listing. */
 const listRequestTimes = async ({ sandbox }: TestService) =>
   ((await sandbox.admin('stats', undefined, 'GET')).log as Array<{ at: number; path: string }>)
     .filter(({ path }) => path.includes(LISTING_PATH))
     .map(({ at }) => at)
 
-/** Copies until the run is put aside. */
+/** Syncs until the run is parked. */
 async function runSyncUntilParked(
   running: TestService,
   product: Product = 'jira'
@@ -43,7 +43,7 @@ async function runSyncUntilParked(
   throw new Error('The run was not put aside')
 }
 
-/** A service that has copied both products. */
+/** A service with both products copied. */
 async function startSyncedTestService(
   t: Test,
   env: NodeJS.ProcessEnv = {},

@@ -16,7 +16,7 @@ import {
   type JsonObject
 } from './time-helper.ts'
 
-/** Two pages of the listing, the second of them short. */
+/** Two pages of the listing; the second is not full. */
 const PAGE_COUNT = 300
 const PAGE_SIZE = 250
 const WIKI_FIXTURE: SyncFixtureOptions = {
@@ -30,7 +30,10 @@ const cancelRun = async ({ app }: Pick<TestApp, 'app'>, id: number, product = 'c
 const hasSeen = async (fixture: Pick<TestApp, 'app'>, id: number, seen: number) =>
   (await getRun(fixture, 'confluence', id)).counts.seen >= seen
 
-/** A full copy that has saved its first page of pages, and waits for the second. One page in each has another title by then. */
+/**
+ * A full sync that has saved the first page of the page listing and waits for the second. One
+ * item on each of the two has a new title by then.
+ */
 async function startHalfwayRun(fixture: SyncFixture, trouble: object = { kind: 'hang' }) {
   const [first, second] = [1, PAGE_SIZE + 1].map(
     (position) => fixture.sandbox.state.sites[0]?.pages.at(position)?.id ?? ''
@@ -50,7 +53,7 @@ async function startHalfwayRun(fixture: SyncFixture, trouble: object = { kind: '
   return { id, changed }
 }
 
-/** Where the listing of pages was read, in turn. */
+/** The cursors at which the page listing was read, in order. */
 async function recordCursors(
   fixture: SyncFixture,
   act: () => Promise<unknown>
@@ -60,7 +63,7 @@ async function recordCursors(
     .map(({ cursor = null }) => cursor)
 }
 
-/** A place on a database, and another process at the same one. */
+/** A service with one slot, and another process on the same database. */
 async function createSharedFixture(t: Test) {
   const url = await ensureDatabase(t, join(createTempFolder(t), 'shared.db'))
   const env = { INTEGRATION_DB_URL: url, SYNC_CONCURRENCY: '1' }
@@ -188,7 +191,7 @@ t.test(
   async (t) => {
     const { fixture, other, query } = await createSharedFixture(t)
     const there = await other()
-    // The page comes while another worker holds the run, who does nothing with it.
+    // The page arrives while another worker, which stays idle, holds the run.
     const { id, changed } = await startHalfwayRun(fixture, { kind: 'delay', delay_ms: 300 })
     await query("update runs set worker = 'somebody else', lease_until = 9e15")
     const before = await getRun(fixture, 'confluence', id)
@@ -198,7 +201,7 @@ t.test(
     t.notOk(
       fixture.lines().some(({ event, run_id: about }) => event === 'sync_succeeded' && about === id)
     )
-    // That one dies too.
+    // That worker dies too.
     await query('update runs set lease_until = 0')
     await there.app.syncScheduler.runNow()
     t.match(await waitForRun(there.app, 'confluence', id), {

@@ -27,7 +27,7 @@ const CALL_PATTERNS = {
 }
 const NOON_MS = Date.UTC(2026, 10, 25, 12)
 
-/** Asks with the service's own token, so its clock has to be right by then. */
+/** Uses the service's token, so the clocks must agree at this point. */
 async function assertSameState(
   { app, sandbox, setClockOffset }: SyncFixture,
   what: string
@@ -42,7 +42,7 @@ const editItem = async (
   text = ''
 ) => await admin(`${items}/${id}`, { [TITLE_FIELDS[items]]: text })
 
-/** How often Atlassian is called for each kind of thing by a copy of both products of what has changed. */
+/** Syncs both products incrementally. @returns the number of calls to Atlassian by kind of item */
 async function syncIncrementally(fixture: SyncFixture): Promise<Record<string, number>> {
   const log = await fixture.recordCalls(async () => {
     for (const product of PRODUCTS) {
@@ -57,7 +57,10 @@ async function syncIncrementally(fixture: SyncFixture): Promise<Record<string, n
   )
 }
 
-/** Positions of items. Search is late by a time of its own with each, and it is longest with the first two and shortest with the next two. */
+/**
+ * Positions of items. Search lag differs by item: it is longest for the first two and shortest for
+ * the next two.
+ */
 const OUT_OF_ORDER_POSITIONS = [18, 13, 1, 7, 15, 8]
 
 interface ClockSetting {
@@ -67,7 +70,7 @@ interface ClockSetting {
   at?: number
 }
 
-/** East of Greenwich the sign of such a zone is a minus. */
+/** Zones east of Greenwich have a minus sign in this notation. */
 const offsetSettings: ClockSetting[] = Array.from({ length: 27 }, (_, i) => i - 12).map(
   (hours) => ({
     zone: `Etc/GMT${hours > 0 ? '-' : '+'}${Math.abs(hours)}`,
@@ -76,13 +79,13 @@ const offsetSettings: ClockSetting[] = Array.from({ length: 27 }, (_, i) => i - 
 )
 const CLOCK_SETTINGS: ClockSetting[] = [
   { zone: 'Etc/GMT+12', aheadMin: -10, lagS: 180 },
-  // The hour that comes twice.
+  // The hour that occurs twice.
   { zone: 'Europe/Riga', aheadMin: 2, lagS: 180, at: Date.UTC(2026, 9, 25, 0, 56) },
   { zone: 'Pacific/Kiritimati', aheadMin: -60, lagS: 600 },
   ...(pickByScale(0, 1) === 0
     ? []
     : [
-        // And the one that never comes.
+        // The hour that does not occur.
         { zone: 'Europe/Riga', aheadMin: -2, at: Date.UTC(2026, 2, 29, 0, 56) },
         { zone: 'Pacific/Kiritimati', aheadMin: 10, lagS: 180 },
         ...offsetSettings
@@ -99,7 +102,7 @@ for (const { zone, aheadMin = 0, lagS = 0, at = NOON_MS } of CLOCK_SETTINGS) {
     const [site] = fixture.sandbox.state.sites
     fixture.setClockOffset(aheadMin * MINUTE_MS)
     const log = await fixture.recordCalls(async () => {
-      // All in one minute, with copies in between.
+      // All within one minute, with syncs in between.
       for (const text of ['First', 'Second', 'Third']) {
         for (const items of ITEM_COLLECTIONS) {
           for (const i of [3, text.length]) {
@@ -147,7 +150,7 @@ t.test(
     const [site] = fixture.sandbox.state.sites
     for (let i = 0; i < 250; i++) {
       site?.issues.change(i, { summary: `All at once ${i}` })
-      // Search never shows what is archived.
+      // Search does not return archived pages.
       if (site?.pages.at(i)?.status === 'current') {
         site.pages.change(i, { title: `All at once ${i}` })
       }
@@ -188,7 +191,7 @@ t.test('The next incremental sync copies changes made during the first listing',
     const [{ id }] = (await fixture.app.inject(`/integrations/${product}/sync/runs`)).json()
     await waitFor(async () => (await getRun(fixture, product, id)).counts.seen > page)
     await editItem(fixture, items, listed, 'Behind its back')
-    // What is still to come is much newer: the newest change that is seen is not the one that was missed.
+    // Later changes are much newer, so the newest visible change is not the missed one.
     fixture.advanceTime(30 * MINUTE_MS)
     await editItem(fixture, items, last, 'Before its eyes')
     t.match(await waitForRun(fixture.app, product, id), { state: 'succeeded' })

@@ -97,7 +97,7 @@ async function createCrashFixture(t: Test) {
       await queryDatabase(url, 'delete from budgets')
       return url
     },
-    /** What kept the run was the life of a process that is no more. */
+    /** Expires the lease of a dead process, which still holds the run. */
     expireLease: async (url: string) =>
       await queryDatabase(url, 'update runs set lease_until = 0 where lease_until is not null'),
     startService: async (url: string): Promise<ServiceProcess> =>
@@ -116,7 +116,10 @@ async function createCrashFixture(t: Test) {
       await waitFor(async () => !['queued', 'running', 'parked'].includes((await run(url)).state))
       return await run(url)
     },
-    /** Everything that is in the copies, but when it was written; and but for ids that PostgreSQL has given to what did not end, and gives nobody again. */
+    /**
+     * All copied rows without write times, and without row ids on PostgreSQL, which does not
+     * reuse ids of transactions that rolled back.
+     */
     readTables: async (url: string) =>
       await Promise.all(
         ['spaces', 'pages'].map(async (name) =>
@@ -136,7 +139,7 @@ async function createCrashFixture(t: Test) {
       for (const [cursor, count] of since) counts.set(cursor, (counts.get(cursor) ?? 0) - count)
       return counts
     },
-    /** A copy that nobody disturbs. @returns the table, and how long the service was at work */
+    /** A sync without interruption. @returns the rows, and the duration of the sync */
     async runUndisturbed(): Promise<[table: unknown, ms: number]> {
       const url = await fixture.createCopy()
       await sandbox.admin('faults', undefined, 'DELETE')

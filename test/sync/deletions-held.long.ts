@@ -13,7 +13,7 @@ import {
   type JsonObject
 } from './time-helper.ts'
 
-/** Each project has one issue, and each space one page, so that all lists shrink by the same share. */
+/** One issue per project and one page per space, so that all lists shrink by the same share. */
 const SIZES = { projects: 20, issues: 20, spaces: 20, pages: 20 }
 const PARENT_COLLECTIONS = { jira: 'projects', confluence: 'spaces' } as const
 
@@ -27,7 +27,7 @@ const countItems = async (fixture: SyncFixture) =>
   await Promise.all(
     COLLECTIONS.map(async (collection) => (await fixture.listNames(collection)).length)
   )
-/** Deletes so many projects or spaces with what is in them. */
+/** Deletes the given number of projects or spaces with their contents. */
 async function removeParents(
   fixture: SyncFixture,
   product: keyof typeof PARENT_COLLECTIONS,
@@ -162,7 +162,7 @@ t.test('Confirming starts a full sync that decides on each item', async (t) => {
   const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
   const [first = ''] = await removeParents(fixture, 'confluence', 10)
   t.match(await fixture.runSync('confluence'), { counts: { held: 20 } })
-  // One of them is there after all.
+  // One of the held items exists again.
   await fixture.restore('spaces', first)
   const answer = await confirmDeletions(fixture, 'confluence')
   t.match(answer.json(), { product: 'confluence', held_deletions: [] })

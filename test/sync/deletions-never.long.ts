@@ -24,7 +24,7 @@ const LISTING_CALLS: Record<CollectionName, Array<[path: string, calls: number]>
   pages: [['/api/v2/pages', 2]]
 }
 
-/** What is deleted while it goes wrong, so that there is something to find. */
+/** Deletes items at Atlassian during the fault, so that a wrong deletion would show. */
 async function deleteFirstItems(fixture: SyncFixture): Promise<Record<CollectionName, string>> {
   const first = async (collection: CollectionName) => (await fixture.listNames(collection))[0] ?? ''
   const names = {
@@ -87,7 +87,7 @@ t.test('Incremental syncs delete nothing', async (t) => {
   }
 })
 
-/** @returns what ends it */
+/** @returns a function that ends the fault */
 type FaultStarter = (fixture: SyncFixture) => Promise<() => Promise<unknown>>
 interface AccessLoss {
   title: string
@@ -203,7 +203,7 @@ t.test(
       t.same(await rows(), before, `nothing is gone after ${title}`)
       await end()
       for (const product of PRODUCTS) {
-        // A new consent has begun a copy, which the first of these may have joined.
+        // A new consent starts a sync, which the first of these requests may join.
         for (let i = 0; i < 2; i++) {
           t.match(
             await fixture.runSync(product),
@@ -233,7 +233,7 @@ t.test('A listing that ends early deletes nothing, and the run reports it', asyn
   const before = await Promise.all(
     COLLECTIONS.map(async (collection) => await fixture.listNames(collection))
   )
-  // Jira says how many there are.
+  // Jira reports the total.
   const last = { startAt: 100, maxResults: 100, total: 110, isLast: true, values: [] }
   fixture.sandbox.state.maxSearchResults = 60
   for (let i = 0; i < 2; i++) {
@@ -254,7 +254,7 @@ t.test('A listing that ends early deletes nothing, and the run reports it', asyn
       ]
     )
   }
-  // Confluence does not: what an early end left out is found when it is asked for.
+  // Confluence reports no total: missing items are found by looking them up.
   for (const collection of ['spaces', 'pages'] as const) {
     await fixture.sandbox.admin('faults', {
       kind: 'status',

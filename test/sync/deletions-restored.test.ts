@@ -153,7 +153,7 @@ t.test(
       remainingNames,
       'what is there stays'
     )
-    // And what comes back now is new.
+    // An item that reappears now is a new row.
     await fixture.restore('pages', names[3] ?? '')
     t.match(await fixture.runSync('confluence', 'incremental'), { counts: { added: 1 } })
     t.match((await getChanges(fixture, read)).json().changes, [

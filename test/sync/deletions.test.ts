@@ -8,7 +8,7 @@ import {
 } from './time-helper.ts'
 
 const SIZES = { projects: 10, issues: 20, spaces: 10, pages: 40 }
-/** What goes with one of them. */
+/** Rows deleted together with one item. */
 const DELETED_WITH_ITEM = { projects: 1 + 2, issues: 1, spaces: 1 + 4, pages: 1 }
 
 t.test(

@@ -10,7 +10,10 @@ export interface ItemTables {
   pages: ItemTable
 }
 
-/** What Atlassian shows of a site to whoever is behind a user's connections, asked for by plain calls that share no code with the service. */
+/**
+ * What Atlassian returns for a site to the accounts of a user's connections, read by calls that
+ * share no code with the service.
+ */
 export async function fetchExpectedState(
   app: FastifyInstance,
   { url, admin }: RunningSandbox,
@@ -105,7 +108,7 @@ export async function fetchExpectedState(
   }
 }
 
-/** The same of what the service has copied, by the ids of Atlassian. */
+/** The same for the copies of the service, by Atlassian's ids. */
 export async function readStoredState(app: FastifyInstance, owner: number): Promise<ItemTables> {
   const { projects, issues, spaces, pages } = Object.fromEntries(
     await Promise.all(
@@ -121,7 +124,7 @@ export async function readStoredState(app: FastifyInstance, owner: number): Prom
       })
     )
   ) as Record<keyof ItemTables, JsonObject[]>
-  // A project has no remote id on the wire: the feed tells it.
+  // Project responses have no remote id; the change feed has it.
   const changes = (
     await app.inject(`/users/${owner}/changes?collections=projects&limit=1000`)
   ).json().changes as JsonObject[]
@@ -169,7 +172,7 @@ const LIST_PATHS = {
   pages: '/confluence/pages'
 }
 
-/** Keyed by the ids of Atlassian. Two rows of one id are an error. */
+/** Keyed by Atlassian's ids. Throws if two rows have the same id. */
 function toItemTable(rows: JsonObject[], toItem: (row: JsonObject) => JsonObject): ItemTable {
   const entries = rows.map((row) => [String(row.id), toItem(row)] as const)
   if (new Set(entries.map(([id]) => id)).size < entries.length) {

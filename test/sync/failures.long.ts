@@ -5,7 +5,7 @@ import { ACME } from '../sandbox/helper.ts'
 const requestSync = async ({ app }: TestApp, product: string, query = '') =>
   await app.inject({ method: 'POST', url: `/integrations/${product}/sync${query}` })
 
-/** A listing of two pages for each product, and how much of a run there is where its second page cannot be had. */
+/** A two-page listing per product, and the expected run when its second page fails. */
 const LISTINGS = [
   {
     product: 'jira',
@@ -28,13 +28,13 @@ const LISTINGS = [
 ] as const
 const SIZES = { projects: 150, issues: 1, spaces: 2, pages: 300 }
 
-/** What Atlassian says, and what the run says of it: once is enough. */
+/** Responses that are not retried, and the expected error of the run. */
 const REFUSAL_FAULTS = [400, 403, 404, 410].map((status) => ({
   title: `refuses with ${status}`,
   fault: { kind: 'status', status }
 }))
 
-/** What passes by itself, unless it lasts: with what code a run gives up, and how often is asked where that is not four times. */
+/** Transient faults: the error code when they last, and the number of attempts if not four. */
 const TRANSIENT_FAULTS: Array<{ title: string; fault: object; code: string; tries?: number }> = [
   { title: 'fails with 500', fault: { kind: 'status', status: 500 }, code: 'upstream_failed' },
   { title: 'fails with 502', fault: { kind: 'status', status: 502 }, code: 'upstream_failed' },
@@ -70,7 +70,7 @@ const TRANSIENT_FAULTS: Array<{ title: string; fault: object; code: string; trie
   { title: 'closes the connection', fault: { kind: 'drop-before' }, code: 'upstream_unreachable' }
 ]
 
-/** A service that has copied what these are listings of. */
+/** A service with these products copied. */
 async function startSyncedTestService(
   t: Test,
   listings: ReadonlyArray<{ product: string }> = LISTINGS,
@@ -87,7 +87,7 @@ async function startSyncedTestService(
   return service
 }
 
-/** The second page cannot be had: what is true of the run, the copies and the log. */
+/** Asserts the run, the copies and the log after a failure of the second page. */
 async function assertPartialRun(
   t: Test,
   service: TestApp,
@@ -144,7 +144,7 @@ t.test(
             { upstream: /^127\.0\.0\.1:/, trace_id: /^[\da-f]{32}$/ },
             "the log names the upstream, with Atlassian's trace id"
           )
-          // The next one begins with nothing under way.
+          // The next case starts without an active run.
           await waitForRun(
             service.app,
             listing.product,
@@ -169,7 +169,7 @@ t.test(
 t.jobs = TRANSIENT_FAULTS.length + 2
 
 for (const [i, { title, fault, code, tries = 4 }] of TRANSIENT_FAULTS.entries()) {
-  // The products take turns.
+  // Alternates between the products.
   const listing = LISTINGS[i % 2] as (typeof LISTINGS)[number]
   const { product, path, all, beside } = listing
   t.test(

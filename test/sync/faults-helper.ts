@@ -6,9 +6,9 @@ import type { SandboxOptions } from '../../src/sandbox/state.ts'
 export type CollectionName = 'projects' | 'issues' | 'spaces' | 'pages'
 type JsonObject = Record<string, any>
 
-/** Calls of one listing in the heavy run and in the light one. */
+/** Calls per listing at each scale. */
 export const PAGE_COUNT = pickByScale(2, 4)
-/** What comes with one call at most. */
+/** The maximum page size of each listing. */
 const MAX_PAGE_SIZES: Record<CollectionName, number> = {
   projects: 100,
   issues: 100,
@@ -22,7 +22,7 @@ export const COLLECTIONS_BY_PRODUCT: Record<Product, readonly CollectionName[]> 
   jira: ['projects', 'issues'],
   confluence: ['spaces', 'pages']
 }
-/** Issues are counted and searched for before they are fetched. */
+/** Issues are counted and searched before they are fetched. */
 const CALLS_BY_COLLECTION: Record<CollectionName, number> = {
   projects: PAGE_COUNT,
   issues: 2 + PAGE_COUNT,
@@ -30,7 +30,7 @@ const CALLS_BY_COLLECTION: Record<CollectionName, number> = {
   pages: PAGE_COUNT
 }
 
-/** One of the calls that copy a collection: the k-th of those with this path. */
+/** One call of a full sync: the k-th call with this path. */
 export interface FaultPoint {
   product: Product
   collection: CollectionName
@@ -46,7 +46,7 @@ const createFaultPoints = (
 ): FaultPoint[] =>
   Array.from({ length: count }, (_, i) => ({ product, collection, path, callNumber: i + 1 }))
 
-/** Every call of a full copy. */
+/** Every call of a full sync. */
 const FAULT_POINTS: readonly FaultPoint[] = [
   ...createFaultPoints('jira', 'projects', '/project/search'),
   ...createFaultPoints('jira', 'issues', '/search/approximate-count', 1),
@@ -56,7 +56,7 @@ const FAULT_POINTS: readonly FaultPoint[] = [
   ...createFaultPoints('confluence', 'pages', '/api/v2/pages')
 ]
 
-/** All of them in the heavy run; in the light one, for each collection one of them in turn. */
+/** All points at full scale; at the small scale one per collection, in rotation. */
 export function selectFaultPoints(turn: number): FaultPoint[] {
   return Object.values(COLLECTIONS_BY_PRODUCT)
     .flat()
@@ -66,7 +66,7 @@ export function selectFaultPoints(turn: number): FaultPoint[] {
     })
 }
 
-/** How many items are there before the place is reached, and how many calls it takes up to it. */
+/** Items copied before the point, and calls up to and including it. */
 export function countBefore({ collection, path, callNumber }: FaultPoint): {
   items: number
   calls: number
@@ -81,7 +81,7 @@ export function countBefore({ collection, path, callNumber }: FaultPoint): {
   return { items: (callNumber - 1) * MAX_PAGE_SIZES[collection], calls: previousCalls + callNumber }
 }
 
-/** What a full copy of a product comes to when nothing is in the way. */
+/** Items and calls of a full sync without faults. */
 export function countFullSync(product: Product): { items: number; calls: number } {
   const sum = (of: Record<CollectionName, number>) =>
     COLLECTIONS_BY_PRODUCT[product].reduce((total, name) => total + of[name], 0)
@@ -95,7 +95,7 @@ export interface SyncLane {
   product: Product
 }
 
-/** Services with both products copied; each of them can be at work on one product and on the other at the same time. */
+/** Services with both products copied; each can sync both products at the same time. */
 export async function createLanes(
   t: TestContext,
   services: number,
@@ -126,7 +126,7 @@ export async function createLanes(
   return createdLanes
 }
 
-/** Hands the rows of each product to its lanes, to whichever is free. */
+/** Distributes the rows of each product to the next free lane of that product. */
 export async function distributeRows<T extends { place: FaultPoint }>(
   lanes: SyncLane[],
   rows: T[],
@@ -174,7 +174,7 @@ export async function getRun(
   return (await app.inject(`/integrations/${product}/sync/runs/${id}`)).json() as JsonObject
 }
 
-/** Waits until a run is put aside, or has ended. */
+/** Waits until a run is parked or has ended. */
 export async function waitForRunToStop(
   service: Pick<TestService, 'app'>,
   product: Product,
@@ -205,7 +205,10 @@ const NAME_FIELDS: Record<CollectionName, string> = {
 }
 let renameCount = 0
 
-/** Renames at Atlassian what its listing shows last. @returns whether a list has the name */
+/**
+ * Renames the last item of a listing at Atlassian. @returns a function that tells whether a list
+ * contains the new name
+ */
 export async function renameLastItem(
   { service: { sandbox, app } }: SyncLane,
   collection: CollectionName

@@ -13,7 +13,7 @@ import {
   type SyncLane
 } from './faults-helper.ts'
 
-/** What ends a listing early, and says so or not. */
+/** A fault that ends a listing early, with or without an error. */
 interface EarlyEnd {
   title: string
   collection: CollectionName

@@ -22,7 +22,7 @@ const createStatusFault = (code: number, headers: FaultSpec = {}) => ({
   headers,
   body: { message: 'No.' }
 })
-/** What goes wrong, by kind of trouble; each kind befalls one call in twenty. */
+/** Faults by class; each class affects one call in twenty. */
 const FAULT_CLASSES: Array<(now: number) => FaultSpec[]> = [
   () => [400, 403, 404, 410].map((code) => createStatusFault(code)),
   () => [createStatusFault(401)],
@@ -82,7 +82,7 @@ t.test(
           endStates.set(outcome, (endStates.get(outcome) ?? 0) + 1)
         }
         untrouble()
-        // A listing that was left for a day begins anew.
+        // A listing restarts after a day without progress.
         service.advanceTime(DAY_MS + 1)
         for (const product of PRODUCTS) {
           t.match(await runSyncToEnd(service, product, 'full'), { state: 'succeeded', error: null })
@@ -107,7 +107,7 @@ t.test(
   }
 )
 
-/** From now on calls go wrong at random. @returns what ends that */
+/** Injects random faults until the returned function is called. */
 function injectRandomFaults(
   {
     sandbox: {
@@ -130,7 +130,7 @@ function injectRandomFaults(
   }
 }
 
-/** Something happens at Atlassian. */
+/** Makes one random change at Atlassian. */
 async function changeRandomItem(
   { sandbox: { admin, state }, advanceTime }: TestService,
   random: RandomSource
@@ -156,7 +156,7 @@ async function changeRandomItem(
   await things[Math.floor(random() * things.length)]?.()
 }
 
-/** A run until its end; while it is put aside, time flies. */
+/** Runs a sync to its end, and advances the clock while the run is parked. */
 async function runSyncToEnd(
   service: TestService,
   product: (typeof PRODUCTS)[number],

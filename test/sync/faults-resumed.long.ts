@@ -21,10 +21,10 @@ import {
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
-/** A wait is longer than was asked for by this much at most. */
+/** The maximum delay after the requested wait. */
 const MAX_EXTRA_WAIT_MS = 5_000
 
-/** A wait that is too long to be waited. `until` is when it is over. */
+/** A wait that parks the run. `until` is its end. */
 interface ParkingCase {
   title: string
   status: number
@@ -126,7 +126,7 @@ const rows = PARKING_CASES.flatMap((kind, turn) =>
 t.test(
   `D8 ${rows.length} long waits at one page of a full listing each park the run, which resumes there and succeeds`,
   async (t) => {
-    // Time is moved for all that a service does, so each works at one product at a time.
+    // The clock moves for the whole service, so each service syncs one product at a time.
     await distributeRows(
       (await createLanes(t, 6)).filter((_, i) => i % 4 === 0 || i % 4 === 3),
       rows,
@@ -279,13 +279,13 @@ t.test('An expired cursor restarts the listing once, and nothing is lost', async
   }
 })
 
-/** Items that a run has read up to a place: what comes before its collection, and in it. */
+/** Items read up to a point: those of earlier collections, and of its own. */
 function countItemsUpTo(place: FaultPoint): number {
   const first = place.product === 'jira' ? 'projects' : 'spaces'
   return (place.collection === first ? 0 : SANDBOX_SIZES[first]) + countBefore(place).items
 }
 
-/** Pages that were read since. Counting and searching are no reading: they are done again by whoever goes on. */
+/** Pages read since then. Counts and searches are excluded: a resumed run repeats them. */
 function countPagesRead({ service, product }: SyncLane, since: number): number {
   return service.sandbox.state.stats
     .snapshot()

@@ -14,14 +14,14 @@ import {
   type FaultPoint
 } from './faults-helper.ts'
 
-/** refused: the part fails at once · mended: with a fresh token · passes: by being asked again */
+/** refused: the part fails at once · mended: a new token helps · passes: a retry helps */
 type FaultOutcome = 'refused' | 'mended' | 'passes'
 interface FaultCase {
   title: string
   outcome: FaultOutcome
-  /** @param now of the sandbox */
+  /** @param now the sandbox's clock */
   fault: (now: number) => object
-  /** When it may be called again. */
+  /** The earliest time of the next call. */
   until?: ((now: number, refusedAt: number) => number) | undefined
 }
 
@@ -229,7 +229,7 @@ t.test('A run fails if all its parts are refused', async (t) => {
   }
 })
 
-/** What a run says of itself, as far as it is foretold here. */
+/** The fields of a run that the test predicts. */
 function summarizeRun({
   state,
   error,
@@ -250,10 +250,10 @@ function summarizeRun({
 
 const NO_CHANGES = { added: 0, removed: 0, held: 0, skipped: 0 }
 
-/** What such a run has to say. */
+/** The expected run. */
 function buildExpectedRun({ title, outcome }: FaultCase, place: FaultPoint) {
   const { items, calls } = countFullSync(place.product)
-  // A hundred ids that are too many for one call are two calls of fifty.
+  // After a 504 the service requests a hundred ids in two calls of fifty.
   const more =
     title === '504' && place.path === '/issue/bulkfetch' && place.callNumber < PAGE_COUNT ? 2 : 1
   if (outcome !== 'refused') {
@@ -282,7 +282,7 @@ function buildExpectedRun({ title, outcome }: FaultCase, place: FaultPoint) {
   }
 }
 
-/** And the next one, which does not read again what was read before the refusal. */
+/** The expected next run, which does not read again what was read before the refusal. */
 function buildExpectedResumedRun(place: FaultPoint) {
   const { items, calls } = countFullSync(place.product)
   const seen = items - countBefore(place).items

@@ -67,7 +67,7 @@ t.test(
     await waitForRun(service.app, 'jira')
     await service.sandbox.admin('revoke', {})
     clock += HOUR_MS
-    // The refusal takes its time; the new consent arrives in the meantime.
+    // Delays the refusal; the new consent arrives in the meantime.
     await service.sandbox.admin('faults', {
       kind: 'delay',
       delay_ms: 3_000,

@@ -7,7 +7,7 @@ import { runSync, listItems, type CollectionName } from './faults-helper.ts'
 const PRODUCTS = ['jira', 'confluence'] as const
 const SIZES = { projects: 8, issues: 24, spaces: 8, pages: 24 }
 const CLOUD_ID_PATTERN = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
-/** All that may be asked for, without its query. */
+/** All paths that the service may call, without queries. */
 const ALLOWED_PATHS = new RegExp(
   `^/(?:ex/jira/${CLOUD_ID_PATTERN}/rest/api/3/(?:project/search|project/\\d+|issue/\\d+|issue/bulkfetch|search/jql|search/approximate-count)|ex/confluence/${CLOUD_ID_PATTERN}/wiki/(?:rest/api/search|api/v2/(?:pages|spaces)(?:/\\d+)?)|oauth/token(?:/accessible-resources)?|me)$`
 )
@@ -18,7 +18,7 @@ const ALLOWED_QUERIES = [
   /^type = page and lastmodified >= now\("-\d+[md]"\) order by lastmodified asc$/
 ]
 
-/** What a query, a path or a statement could be made of. */
+/** Values that would change a query, a path or a statement. */
 const HOSTILE_VALUES = [
   '" OR project is not EMPTY ORDER BY key --',
   "') or type = page or (title ~ '",
@@ -29,7 +29,7 @@ const HOSTILE_VALUES = [
   '%',
   '__'
 ]
-/** Ids that walk. */
+/** Ids with path traversal. */
 const TRAVERSING_IDS = [
   '../../user',
   '1/../../x',
@@ -49,13 +49,13 @@ interface UpstreamRequest {
   body: string
 }
 
-/** Everything that is asked of anybody while the test lasts, but for what the test itself does. */
+/** Every request during the test, except those of the test itself. */
 function recordRequests(t: TestContext): UpstreamRequest[] {
   const requests: UpstreamRequest[] = []
   const recordRequest = (message: unknown) => {
     const { path, body } = (message as { request: { path: string; body: unknown } }).request
     const { pathname, searchParams } = new URL(path, 'http://upstream.invalid')
-    // As it went out: a URL parser would take the walk before it could be seen.
+    // The raw path: a URL parser would resolve the traversal.
     if (!/^\/(admin\/|authorize\?)/.test(path)) {
       requests.push({
         path: /\.\.|%2e/i.test(path) ? path : pathname,
@@ -124,7 +124,7 @@ t.test(
         })
       }
     })
-    // From here on: as full copies do, as incremental ones do, and looking for what is gone.
+    // Covers full syncs, incremental syncs and look-ups of missing items.
     const requests = recordRequests(t)
     await service.sandbox.admin(`issues/${getItemId(service, 'issues', 20)}`, { deleted: true })
     await service.sandbox.admin(`pages/${getItemId(service, 'pages', 20)}`, { status: 'deleted' })

@@ -13,7 +13,7 @@ const NAME_FIELDS = {
 } as const
 const COLLECTIONS = Object.keys(NAME_FIELDS) as CollectionName[]
 
-/** A service with both products copied; what comes later goes wrong later. */
+/** A service with both products copied; corruptions set later affect later syncs. */
 async function startSyncedTestService(
   t: Test,
   sizes: object,

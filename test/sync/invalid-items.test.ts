@@ -14,7 +14,7 @@ interface ListedItem {
   key: string
   space: string
 }
-/** An item that is shown other than it is. */
+/** An item that lists return in corrupted form. */
 interface CorruptItem {
   title: string
   collection: CollectionName
@@ -48,7 +48,7 @@ const buildViewPageUrl = (id: string) => `${SITE_URL}/wiki/pages/viewpage.action
 const defineToleratedLink = (title: string, webui: unknown, url: (id: string) => string) =>
   defineTolerated('pages', title, { '_links.webui': webui }, ({ id }) => ({ url: url(id) }))
 
-/** What can be stored is. */
+/** Items that are stored as far as possible. */
 const TOLERATED_ITEMS: ToleratedItem[] = [
   defineTolerated('projects', 'without a name', {}, ({ key }) => ({ name: key }), {
     omit: ['name']
@@ -172,7 +172,7 @@ const TOLERATED_ITEMS: ToleratedItem[] = [
   )
 ]
 
-/** What cannot be stored is skipped, with the reason. */
+/** Items that are skipped, with the reason. */
 const SKIPPED_ITEMS: SkippedItem[] = [
   ...(['projects', 'issues', 'spaces'] as const).flatMap((name) => [
     defineSkipped(name, 'without a key', {}, /no id or no key/, { omit: ['key'] }),
@@ -336,7 +336,7 @@ t.test(
   }
 )
 
-/** A service whose Atlassian shows each of these at one item of its own, from the first copy on. */
+/** A service whose sandbox corrupts one item per entry from the first sync on. */
 async function startCorruptedService<T extends CorruptItem>(t: TestContext, corruptItems: T[]) {
   const service = await startTestService(
     t,

@@ -5,7 +5,7 @@ import { createTempFolder } from '../process/child.ts'
 import { ACME } from '../sandbox/helper.ts'
 import { createSyncFixture, waitForRun, waitFor, getRun, type JsonObject } from './time-helper.ts'
 
-/** Two pages of a listing with bodies, which takes fifty at a time. */
+/** Two pages of a listing with bodies, whose page size is fifty. */
 const PAGE_COUNT = 60
 const RUNS_PATH = '/integrations/confluence/sync/runs'
 
@@ -21,7 +21,7 @@ async function createWikiFixture(t: Test) {
   return {
     ...fixture,
     newest: getLatestRunId,
-    /** Of how many pages there are bodies. */
+    /** Number of pages with a body. */
     countBodies: async () =>
       (
         await queryDatabase<{ html: number; text: number }>(
@@ -37,7 +37,7 @@ async function createWikiFixture(t: Test) {
           id
         )
       )[0] as JsonObject,
-    /** Resolves to the id of the run that it begins. */
+    /** Resolves to the id of the run that it starts. */
     async setPageBodies(bodies: boolean): Promise<number> {
       t.match(
         (

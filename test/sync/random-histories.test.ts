@@ -60,7 +60,7 @@ async function runHistory(
   })
   const actions: string[] = []
   for (let step = 0; step < STEP_COUNT; step++) actions.push(await performRandomAction(life))
-  // The index catches up; then three full listings decide on everything.
+  // The search index catches up; then three full listings decide on every missing item.
   advanceTime(30 * MINUTE_MS)
   for (let i = 0; i < 3; i++) await runSyncs(life, 'full')
   const [table, real] = [
@@ -86,7 +86,7 @@ async function runHistory(
   )
 }
 
-/** One thing that happens, in Atlassian or here. @returns what it was */
+/** Performs one random action, at Atlassian or in the service. @returns its description */
 async function performRandomAction({
   service,
   owner,
@@ -217,7 +217,7 @@ async function performRandomAction({
   for (const [name, weight, perform] of things) {
     at -= weight
     if (at >= 0) continue
-    // What is not there cannot be changed: nothing happens then.
+    // Changing a missing item fails and has no effect.
     await perform().catch((error: Error) => {
       if (!/^400 no /.test(error.message)) throw error
     })
@@ -226,7 +226,7 @@ async function performRandomAction({
   return 'nothing'
 }
 
-/** Copies both products and waits for the ends. */
+/** Syncs both products and waits for both runs. */
 async function runSyncs(
   { service: { app }, owner }: Pick<RandomHistory, 'service' | 'owner'>,
   mode: string

@@ -17,13 +17,13 @@ import {
   type JsonObject
 } from './time-helper.ts'
 
-/** A quarter of an hour and the most that is added to it. */
+/** 15 minutes plus the maximum jitter. */
 const INTERVAL_MS = 17 * MINUTE_MS
 const SCHEDULE_ENV = { SYNC_INTERVAL: '15' }
 
 const listRuns = async ({ app }: Pick<SyncFixture, 'app'>, product: Product, owner = 1) =>
   (await app.inject(`/integrations/${product}/sync/runs?owner_id=${owner}`)).json() as JsonObject[]
-/** So many people with both products; the first of them is there already. */
+/** Connects users 1 to `count` to both products; the first user exists already. */
 async function connectPeople(fixture: SyncFixture, count: number): Promise<void> {
   for (let owner = 2; owner <= count; owner++) {
     for (const product of ['jira', 'confluence'] as const) {
@@ -35,7 +35,7 @@ async function connectPeople(fixture: SyncFixture, count: number): Promise<void>
     }
   }
 }
-/** The newest run of a product when it has ended. */
+/** The newest run of a product, once it has ended. */
 const waitForLatestRun = async (fixture: SyncFixture, product: Product) =>
   await waitForRun(fixture.app, product, (await listRuns(fixture, product))[0]?.id)
 
@@ -64,7 +64,7 @@ t.test(
     await connectPeople(fixture, 3)
     const delay = async (path: string, ms: number) =>
       await fixture.sandbox.admin('faults', { kind: 'delay', delay_ms: ms, match: { path } })
-    // Both places are taken; the second will be free first.
+    // Both slots are busy; the second becomes free first.
     await delay('/search/jql', 1_500)
     const long = await startSync(fixture.app, 'jira', 'incremental', 1)
     await waitFor(async () => fixture.sandbox.state.faults.list().length === 0)

@@ -9,7 +9,7 @@ const listRuns = async ({ app }: TestService, owner = 1) =>
     Record<string, any>
   >
 
-/** So many people who have connected Jira, each copied once. */
+/** A service whose users have connected Jira, each synced once. */
 async function startServiceWithPeople(
   t: Parameters<typeof startTestService>[0],
   people: number,

@@ -25,7 +25,7 @@ export const MINUTE_MS = 60_000
 export const HOUR_MS = 3_600_000
 export const DAY_MS = 24 * HOUR_MS
 
-/** What names an item on the wire and in the sandbox's admin API. */
+/** The field that identifies an item, in responses and in the sandbox's admin API. */
 const ID_FIELDS: Record<CollectionName, string> = {
   projects: 'key',
   issues: 'issue_id',
@@ -44,7 +44,7 @@ const RESTORE_PATCHES: Record<CollectionName, object> = {
   spaces: { deleted: false },
   pages: { status: 'current' }
 }
-/** Asked for one item alone. */
+/** Paths that request a single item. */
 const ITEM_PATHS: Record<CollectionName, RegExp> = {
   projects: /\/project\/\d+$/,
   issues: /\/issue\/\d+$/,
@@ -54,18 +54,18 @@ const ITEM_PATHS: Record<CollectionName, RegExp> = {
 
 export interface SyncFixture extends TestApp {
   sandbox: RunningSandbox
-  /** Moves the time of the service and of the sandbox. */
+  /** Advances the clocks of the service and the sandbox. */
   advanceTime: (ms: number) => void
-  /** Moves the clock of the service alone. */
+  /** Sets the offset of the service's clock only. */
   setClockOffset: (ms: number) => void
-  /** Copies a product and waits for the end. */
+  /** Syncs a product and waits for the end of the run. */
   runSync: (product: Product, mode?: string, owner?: number) => Promise<JsonObject>
   listNames: (collection: CollectionName, owner?: number) => Promise<string[]>
-  /** What is listed of one item. */
+  /** The entry of one item in its list. */
   findItem: (collection: CollectionName, name: string) => Promise<JsonObject | undefined>
   remove: (collection: CollectionName, ...names: string[]) => Promise<void>
   restore: (collection: CollectionName, ...names: string[]) => Promise<void>
-  /** What the sandbox was asked during `act`. */
+  /** The calls to the sandbox during `act`. */
   recordCalls: (act: () => Promise<unknown>) => Promise<CallLogEntry[]>
   getConnection: (product: Product, owner?: number) => Promise<JsonObject>
 }
@@ -73,12 +73,15 @@ export interface SyncFixture extends TestApp {
 export interface SyncFixtureOptions {
   env?: NodeJS.ProcessEnv
   sandbox?: SandboxOptions
-  /** When it is, in milliseconds since the epoch. Default: now. */
+  /** Start of the clock, in milliseconds since the epoch. Default: now. */
   startAtMs?: number
   products?: readonly Product[]
 }
 
-/** A service whose time moves on demand, with both products copied. Nothing is copied by itself unless `env` says so. */
+/**
+ * A service with a manual clock and both products copied. The schedule is off unless `env`
+ * enables it.
+ */
 export async function createSyncFixture(
   t: TestContext,
   { env = {}, sandbox = {}, startAtMs = Date.now(), products = PRODUCTS }: SyncFixtureOptions = {}
@@ -139,12 +142,12 @@ export function getProduct(collection: CollectionName): Product {
   return COLLECTIONS_BY_PRODUCT.jira.includes(collection) ? 'jira' : 'confluence'
 }
 
-/** The statuses of the calls that asked for one item of a collection. */
+/** The statuses of calls for single items of a collection. */
 export function listLookupStatuses(log: CallLogEntry[], collection: CollectionName): number[] {
   return log.filter(({ path }) => ITEM_PATHS[collection].test(path)).map(({ status }) => status)
 }
 
-/** An item's address at Atlassian, as far as it is its own. */
+/** The path of an item's URL at Atlassian, as far as it depends on the item. */
 export function getItemPath(
   { sandbox: { state } }: Pick<SyncFixture, 'sandbox'>,
   collection: CollectionName,
@@ -154,7 +157,7 @@ export function getItemPath(
   return `/${collection === 'projects' ? 'project' : collection === 'issues' ? 'issue' : collection}/${id}`
 }
 
-/** Waits until something is so. */
+/** Polls until the condition holds. */
 export async function waitFor(
   probe: () => boolean | Promise<boolean>,
   timeoutMs = 10_000

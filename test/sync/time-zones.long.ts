@@ -11,7 +11,7 @@ const SIZES = { projects: 2, issues: 20, spaces: 2, pages: 20 }
 const ISSUE_CALLS = /(search\/jql|approximate-count|issue\/bulkfetch|\/myself)$/
 const PAGE_CALLS = /(\/wiki\/rest\/api\/.*|\/wiki\/api\/v2\/pages)$/
 
-/** Whose clock is off, where the account lives, and how late search is. */
+/** Clock offset, account time zone and search lag. */
 interface TimeZoneSetting {
   zone?: string
   skewMs?: number
@@ -19,7 +19,9 @@ interface TimeZoneSetting {
   start?: number
 }
 
-/** Both products connected and copied once, at a service whose clock may differ from Atlassian's. */
+/**
+ * A service with both products connected and copied once; its clock may differ from Atlassian's.
+ */
 async function createTimeZoneFixture(
   t: Test,
   { zone = 'Etc/UTC', skewMs = 0, lagMs = 0, start = Date.UTC(2026, 10, 25, 12) }: TimeZoneSetting
@@ -68,7 +70,7 @@ async function createTimeZoneFixture(
       )
       return ended
     },
-    /** How often Atlassian was called for issues and for pages since the last time. */
+    /** Counts calls to Atlassian for issues and for pages since its last call. */
     countCalls: (() => {
       let before: Record<string, number> = {}
       return () => {
@@ -88,7 +90,10 @@ async function createTimeZoneFixture(
   }
 }
 
-/** Changes this and that, twice within a minute with a copy in between, and lets the index catch up. */
+/**
+ * Changes several items, twice within a minute with a sync in between, and lets the index catch
+ * up.
+ */
 async function assertNothingLost(
   t: Test,
   fixture: Awaited<ReturnType<typeof createTimeZoneFixture>>,
@@ -138,7 +143,7 @@ t.test('Incremental syncs lose nothing in any account time zone', async (t) => {
   for (const zone of zones) {
     await assertNothingLost(t, await createTimeZoneFixture(t, { zone }), zone)
   }
-  // The hour that comes twice, and the one that does not come at all.
+  // The hour that occurs twice, and the hour that does not occur.
   for (const start of [Date.UTC(2026, 9, 25, 0, 20), Date.UTC(2026, 2, 29, 0, 45)]) {
     await assertNothingLost(
       t,

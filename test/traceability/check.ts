@@ -2,7 +2,7 @@ import { findTraceabilityGaps } from './evaluate.ts'
 import { PROMISES, THREATS } from './rows.ts'
 import { findProofs } from './titles.ts'
 
-// `npm run security:check`: ends with 1 where a threat or a promise has no test and nothing says why.
+// `npm run security:check`: exits with 1 if a threat or promise has neither a test nor a reason.
 const rows = [...THREATS, ...PROMISES]
 const problems = findTraceabilityGaps(rows, findProofs())
 for (const sentence of problems) console.error(sentence)

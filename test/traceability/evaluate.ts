@@ -1,10 +1,10 @@
 import type { TraceabilityRow } from './rows.ts'
 import type { Proof } from './titles.ts'
 
-/** How an `open` begins that stands for a test which is still to come. */
+/** Prefix of an `open` text that stands for a planned test. */
 export const OPEN_PREFIX = 'No test yet'
 
-/** What is wrong between the rows and the tests, a sentence each; nothing, if all is well. */
+/** The inconsistencies between rows and tests, one sentence each. */
 export function findTraceabilityGaps(
   rows: readonly TraceabilityRow[],
   proofs: readonly Proof[]

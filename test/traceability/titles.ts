@@ -3,20 +3,23 @@ import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 
 export interface Proof {
-  /** From the root of the repository, with slashes. */
+  /** Relative to the repository's root, with slashes. */
   file: string
-  /** As it is written, without its ids; what is filled in while it runs shows as `…`. */
+  /** The title in the source, without ids; `…` stands for each interpolated value. */
   title: string
   ids: string[]
-  /** Whether it is left out on machines that lack something. */
+  /** Whether machines without some capability skip it. */
   isConditional: boolean
 }
 
-/** Ids stand in front of a title, each with or without a colon: `A6: T22: a callback …`. */
+/** Ids precede a title, each with or without a colon: `A6: T22: a callback …`. */
 const ID_PATTERN = /(?:[A-E]\d{1,2}|T\d{2})\b:?\s+/y
 const REPOSITORY_ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
-/** Every test that names what it proves, in the order of files and lines. One that is always left out proves nothing. */
+/**
+ * Every test that names what it proves, by file and line. A test that is always skipped is no
+ * proof.
+ */
 export function findProofs(): Proof[] {
   const files = globSync('test/**/*.ts', { cwd: REPOSITORY_ROOT })
     .map((file) => file.replaceAll('\\', '/'))
@@ -42,7 +45,7 @@ export function findProofsInFile(file: string, source: string): Proof[] {
   return fileProofs
 }
 
-/** `t.test(…)`: what is called `t` is tap's, and nothing else here. */
+/** `t.test(…)`: only tap's context is called `t` here. */
 function isTestCall(node: ts.Node): node is ts.CallExpression {
   return (
     ts.isCallExpression(node) &&
@@ -73,7 +76,7 @@ function splitTitle(text: string): { ids: string[]; title: string } {
   }
 }
 
-/** What the options of a test say about leaving it out. */
+/** Whether the options of a test skip it. */
 function getRunPolicy(options: ts.Expression | undefined): 'always' | 'sometimes' | 'never' {
   if (options === undefined || !ts.isObjectLiteralExpression(options)) return 'always'
   const option = options.properties.find(

@@ -36,7 +36,10 @@ interface RotationFixture {
   sandbox: RunningSandbox
 }
 
-/** A database sealed with the old key: people who have really connected Jira come first, then `made` ones whose tokens are known. */
+/**
+ * A database encrypted with the old key: first users who have really connected Jira, then `made`
+ * grants with known tokens.
+ */
 async function createRotationFixture(
   t: TestContext,
   { real: connectedCount = 0, made: generatedCount = 0 }: { real?: number; made?: number }
@@ -60,7 +63,7 @@ async function createRotationFixture(
       })
     )
   }
-  // No run goes on in the next service, which would need tokens at a moment of its own.
+  // No run continues in the next service and needs tokens at an unpredictable moment.
   for (let i = 0; i < connectedCount; i++) await waitForRun(app, 'jira', i + 1)
   for (let i = 0; i < generatedCount; i++) {
     const id = `made-${String(i).padStart(5, '0')}`
@@ -111,7 +114,7 @@ interface SpawnedCommand {
   }>
 }
 
-/** Runs `npm run keys` in a process of its own. */
+/** Runs `npm run keys` in a child process. */
 function spawnKeysCommand(
   { cwd, env }: RotationFixture,
   command: string,
@@ -131,7 +134,7 @@ function spawnKeysCommand(
   }
 }
 
-/** How many grants each key has sealed. */
+/** Number of grants encrypted with each key. */
 async function countGrantsByKey({ query }: RotationFixture): Promise<Record<string, number>> {
   return Object.fromEntries(
     (
@@ -142,7 +145,10 @@ async function countGrantsByKey({ query }: RotationFixture): Promise<Record<stri
   )
 }
 
-/** Every grant that does not open as it should with these keys, or whose columns are not all of the key that its row names. */
+/**
+ * Grants that do not decrypt to the expected tokens with these keys, or whose columns use
+ * another key than their row names.
+ */
 async function findUndecryptable({ query }: RotationFixture, vaultKeys: string): Promise<string[]> {
   const { keyring } = parseKeyring(vaultKeys)
   if (keyring === undefined) throw new Error('A test key is wrong')
@@ -170,7 +176,10 @@ async function findUndecryptable({ query }: RotationFixture, vaultKeys: string):
     .map(({ id }) => id)
 }
 
-/** Asks whether connections work, 50 times a second, in turn; the last of `users` one after the other and once each. */
+/**
+ * Checks connections 50 times a second: `users` in rotation, and with every third call one of
+ * `once`, each of them once.
+ */
 function startLoad(
   url: string,
   users: number[],
@@ -309,7 +318,7 @@ t.test(
     let midway = 0
     for (let i = 0; i <= KILL_COUNT; i++) {
       const signal = i < KILL_COUNT ? 'SIGKILL' : 'SIGINT'
-      // The first and the last come early, so that something is left then.
+      // The first and the last kill come early, so that work is left.
       const early = i === 0 || i === KILL_COUNT
       const batches = early ? 0 : Math.floor((random() * total) / 50)
       const { child, completion } = spawnKeysCommand(fixture, 'rotate', `${first},${second}`)
@@ -337,7 +346,7 @@ t.test(
       )
       const counts = await countGrantsByKey(fixture)
       if (Object.keys(counts).length === 2) midway++
-      // What has come to its end goes back the other way.
+      // A complete rotation is followed by one in the other direction.
       else if (counts[first.split(':')[0] ?? ''] === total) [first, second] = [second, first]
     }
     t.ok(midway >= 1, `${midway} were ended midway`)

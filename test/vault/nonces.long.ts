@@ -15,7 +15,7 @@ const NONCE_BYTES = 12
 const HOUR_MS = 3_600_000
 const KEY_ID = VAULT_KEY.split(':')[0] ?? ''
 
-/** Seals so many times, and prints the nonces and nothing else. */
+/** Encrypts the given number of times and prints only the nonces. */
 const ENCRYPT_SCRIPT = `
   const { parseKeyring } = await import(process.argv[1] + 'keyring.ts')
   const { createVault } = await import(process.argv[1] + 'vault.ts')
@@ -56,7 +56,8 @@ t.test(
       }
     }
     t.equal(seen.size, PROCESS_COUNT * ENCRYPTION_COUNT)
-    // Counters and clocks would repeat after a restart: each of the 96 bits is as often 1 as 0.
+    // Counters and clocks would repeat after a restart: each of the 96 bits is 1 half of the
+    // time.
     const ones = Array<number>(NONCE_BYTES * 8).fill(0)
     const [first = Buffer.alloc(0)] = outputs
     for (let i = 0; i < first.length; i++) {
@@ -71,7 +72,7 @@ t.test(
   }
 )
 
-/** Counts what a vault seals from now on. */
+/** Counts the encryptions of a vault from now on. */
 function countEncryptions(vault: Vault): () => number {
   const { encrypt: seal } = vault
   let count = 0
@@ -150,7 +151,10 @@ t.test(
   }
 )
 
-/** A service whose key wears out with the connection of Jira, and a browser that has connected it. */
+/**
+ * A service whose key becomes exhausted when Jira is connected, and the browser that connected
+ * it.
+ */
 async function startServiceWithExhaustedKey(
   t: TestContext
 ): Promise<TestService & { env: NodeJS.ProcessEnv }> {

@@ -25,7 +25,7 @@ import { createTempFolder, startServiceProcess } from '../process/child.ts'
 const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 const PLANTED_TOKEN = 'planted-access-token-4c1d'
 
-/** Every way to write a key down. */
+/** Every notation of a key. */
 function listKeyForms(entry: string): string[] {
   const text = entry.slice(entry.indexOf(':') + 1)
   const bytes = Buffer.from(text, 'base64')
@@ -50,7 +50,7 @@ interface EncryptedDatabase {
   url: string
 }
 
-/** A database in which `key` has sealed some grants. */
+/** A database with some grants encrypted by `key`. */
 async function createEncryptedDatabase(
   t: TestContext,
   key: string,
@@ -91,7 +91,7 @@ async function createEncryptedDatabase(
   return { cwd, file, url }
 }
 
-/** Of the file and of what waits to be written into it, or of every row. */
+/** Hash of the file and its WAL, or of every row on PostgreSQL. */
 async function hashDatabase({ file, url }: EncryptedDatabase): Promise<string> {
   const contents = isPostgres
     ? [await readDatabaseContents(url)]
@@ -101,7 +101,7 @@ async function hashDatabase({ file, url }: EncryptedDatabase): Promise<string> {
   return contents.map((each) => createHash('sha256').update(each).digest('hex')).join()
 }
 
-/** Starts the real process, which is expected to end by itself: exit code, seconds and all that it printed. */
+/** Starts the real process and asserts that it refuses to start; returns all output. */
 async function assertStartRefused(
   t: {
     equal: (found: unknown, wanted: unknown, message: string) => void
@@ -217,7 +217,8 @@ t.test('B7 Checks a database without key records by its tokens', async (t) => {
   const [right, impostor] = [generateKeyEntry('k1'), generateKeyEntry('k1')]
   const stored = await createEncryptedDatabase(t, right, 7)
   await queryDatabase(stored.url, 'delete from vault_keys')
-  // Of five that are looked at, one that opens is enough: four damaged rows are no wrong key.
+  // The check samples five rows and accepts if one decrypts: four damaged rows are not a wrong
+  // key.
   await queryDatabase(
     stored.url,
     "update grants set access_token = substr(access_token, 1, length(access_token) - 2) where id in ('grant-0', 'grant-1', 'grant-2', 'grant-3')"
@@ -303,7 +304,7 @@ t.test(
       rings.map(async (ring) => await verifyKeyring(app.store, ring, 'VAULT_KEYS'))
     )
     t.same(started.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
-    // Where each has a connection of its own, the other may have come to its end before this one looks.
+    // With a connection each, the other instance may have exited before this one checks.
     t.match(
       started.find(({ status }) => status === 'rejected'),
       {
@@ -332,7 +333,7 @@ t.test('B7 Never writes tokens in clear text, and never reads them as such', asy
   t.equal(await app.tokenProvider.getAccessToken('grant-1', { log: app.log }), PLANTED_TOKEN)
 })
 
-/** What is wrong with a start in this environment, or undefined. */
+/** The start error in this environment, or undefined. */
 async function getStartProblems(
   t: TestContext,
   env: NodeJS.ProcessEnv

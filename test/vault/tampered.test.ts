@@ -8,29 +8,32 @@ import { createTempFolder } from '../process/child.ts'
 import { createRandom, chooseSeed } from '../fixtures/prng.ts'
 
 const HOUR_MS = 3_600_000
-/** By then a damaged row is noticed, and a token is still good. */
+/**
+ * After this time the token cache has expired, so damage is detected, and the tokens are still
+ * valid.
+ */
 const CACHE_EXPIRED_MS = 10_000
 const PEOPLE_COUNT = 5
 const TOKEN_COLUMNS = ['access_token', 'refresh_token', 'previous_refresh_token'] as const
 type TokenColumn = (typeof TOKEN_COLUMNS)[number]
 type TokenRow = Record<TokenColumn, string> & { id: string; key_id: string }
-/** A token as the sandbox makes them, in clear. */
+/** A sandbox token in clear text. */
 const PLAINTEXT_TOKEN = /eyJ[\w-]{8,}\.eyJ/
 
 interface TamperFixture extends TestService {
-  /** Stored rows by user id: the columns of tokens, and no others. */
+  /** The token columns of stored rows, by user id. */
   readRows: () => Promise<Map<number, TokenRow>>
   updateRow: (row: Pick<TokenRow, 'id'> & Partial<TokenRow>) => Promise<void>
-  /** What POST check answers for a user; everything that is answered is kept. */
+  /** The response of POST check for a user; every response is recorded. */
   checkConnection: (userId: number) => Promise<Record<string, any>>
   history: (userId: number) => Promise<Array<Record<string, any>>>
-  /** How often a grant was said to be unreadable. */
+  /** Number of log events that report a grant as unreadable. */
   countUnreadableEvents: (grantId: string) => number
   answers: string[]
   env: NodeJS.ProcessEnv
 }
 
-/** A service to which five people have connected Jira, each with an account of their own; each has refreshed once. */
+/** A service with five users who have connected Jira with separate accounts and refreshed once. */
 async function createTamperFixture(t: TestContext): Promise<TamperFixture> {
   const url = await ensureDatabase(t, join(createTempFolder(t), 'c.db'))
   const env = { INTEGRATION_DB_URL: url }
@@ -147,7 +150,7 @@ const TAMPERINGS: Array<
     })
   ],
   ['an empty text', () => ({ access_token: '' })],
-  // PostgreSQL keeps every character but one.
+  // PostgreSQL stores every character except NUL.
   [
     'garbage',
     () => ({ access_token: 'garbage', refresh_token: `${isPostgres ? '\x01' : '\0'}\uFFFD..` })
@@ -186,7 +189,7 @@ t.test(
       await updateRow({ id: mine.id, ...change(mine, other) })
       const broken = (await readRows()).get(1)
       t.notSame(broken, mine, `${name}: is damage`)
-      // The tokens that were good have come to their end: every column is needed.
+      // The valid tokens expire: every column is needed.
       advanceTime(2 * HOUR_MS)
       for (let again = 0; again < 3; again++) {
         t.match(

@@ -13,7 +13,7 @@ const K1 = createKeyEntry('k1')
 const K2 = createKeyEntry('k2')
 const AAD = 'grants/1/access_token'
 
-/** What a refusal says: the same for every cause. */
+/** The error message of a failed decryption; it is the same for every cause. */
 function getDecryptionError(
   t: { fail: (message: string) => void },
   name: string,

@@ -21,7 +21,7 @@ import {
 
 const server = await startPostgresServer()
 t.teardown(() => server.remove())
-// Half of the time one waits for the other's process.
+// Each test spends half of its time on another process.
 t.jobs = 4
 
 const createPostgresDatabase: DatabaseFactory = async () => await server.createDatabase()

@@ -47,7 +47,7 @@ for (const [name, from, to] of DIRECTIONS) {
         const { code, stderr } = await completion
         if (/\d copied before/.test(stderr)) wentOn++
         if (code === null) kills++
-        // It was faster: the next one begins with nothing.
+        // The copy finished before the kill: the next attempt starts with an empty target.
         else target = await to(cwd, `target ${tries + 2}`)
       }
       const last = await runDatabaseCommand(cwd, 'copy', ['--from', source, '--to', target])

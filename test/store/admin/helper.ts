@@ -27,7 +27,10 @@ export interface CommandOutput {
   stderr: string
 }
 
-/** `npm run db:… -- …` (or, without a name, the service) with these settings and no others, until it ends. */
+/**
+ * Runs `npm run db:… -- …` (without a name: the service) with only these settings, until it
+ * exits.
+ */
 export async function runDatabaseCommand(
   cwd: string,
   name: string,
@@ -44,7 +47,7 @@ export async function runDatabaseCommand(
   )
 }
 
-/** A copy that can be killed. */
+/** Starts a copy that the test can kill. */
 export function spawnCopy(
   cwd: string,
   from: string,
@@ -72,14 +75,14 @@ export function spawnCopy(
   }
 }
 
-/** Says where a test's next database is, and makes it where a server has to. */
+/** Returns the URL of a new database; creates it if it is on a server. */
 export type DatabaseFactory = (cwd: string, name: string) => Promise<string>
 export const createSqliteDatabase: DatabaseFactory = async (cwd, name) =>
   `sqlite:///${join(cwd, `${name}.db`)}`
 export const getSqlitePath = (url: string) => url.replace('sqlite:///', '')
 export const isSqlite = (url: string) => url.startsWith('sqlite:')
 
-/** Runs one statement on a database of either engine; `?` is not used. */
+/** Runs one statement on a database of either engine; placeholders are not supported. */
 export async function executeSql(url: string, sql: string): Promise<Array<Record<string, any>>> {
   if (!isSqlite(url)) return await queryPostgres(url, sql)
   const db = new Driver(getSqlitePath(url))
@@ -94,8 +97,8 @@ export async function executeSql(url: string, sql: string): Promise<Array<Record
 }
 
 /**
- * What is in a database, told by other means than the copy's own: for each table how many rows, and a mixture of the hashes of its rows
- * that does not depend on their order.
+ * The contents of a database, computed without the code of the copy: for each table the number
+ * of rows and an order-independent combination of row hashes.
  */
 export async function digestTables(url: string): Promise<Record<string, string>> {
   const names = isSqlite(url)
@@ -113,7 +116,7 @@ export async function digestTables(url: string): Promise<Record<string, string>>
     let count = 0
     for await (const row of iterateRows(url, name as string)) {
       count++
-      // PostgreSQL's driver has whole numbers as text.
+      // PostgreSQL's driver returns int8 as text.
       const hash = createHash('sha256')
         .update(
           JSON.stringify(
@@ -147,13 +150,16 @@ async function* iterateRows(url: string, name: string): AsyncGenerator<Record<st
   db.close()
 }
 
-/** The bytes of a file and of what waits to be written into it. */
+/** Hash of a database file and its WAL. */
 export function hashFile(file: string): string {
   const wal = existsSync(`${file}-wal`) ? readFileSync(`${file}-wal`) : Buffer.alloc(0)
   return createHash('sha256').update(readFileSync(file)).update(wal).digest('hex')
 }
 
-/** A database with so many pages of one user, who has other things too; ids have gaps and texts are of every kind. */
+/**
+ * Fills a database with `count` pages of one user and some other rows; ids have gaps and texts
+ * have all kinds of characters.
+ */
 export async function fillWithPages(url: string, count: number): Promise<void> {
   await (await openEngine(url)).close()
   await executeSql(
@@ -178,7 +184,7 @@ export async function fillWithPages(url: string, count: number): Promise<void> {
   }
 }
 
-/** Makes a whole copy look like one that was interrupted. */
+/** Makes a complete copy look interrupted. */
 export async function markCopyInterrupted(from: string, to: string): Promise<void> {
   const { host, pathname } = new URL(from)
   await executeSql(
@@ -209,7 +215,9 @@ const READ_PATHS = [
   '/integrations/confluence/sync/runs'
 ]
 
-/** A database that a real service has filled, with two real logins and syncs, and what it answers. */
+/**
+ * Fills a database through a real service, with two logins and syncs; returns its responses too.
+ */
 export async function fillDatabase(t: TestContext, url: string): Promise<FilledDatabase> {
   const sandbox = await startSandbox(t, {
     clients: OAUTH_CLIENTS,
@@ -238,7 +246,7 @@ export async function fillDatabase(t: TestContext, url: string): Promise<FilledD
   }
 }
 
-/** The main lists, and how the connections are. */
+/** Responses of the main lists and of the connections. */
 export async function readResponses(
   get: (path: string) => Promise<unknown>
 ): Promise<Record<string, unknown>> {
