@@ -5,7 +5,7 @@ import { HttpBrowser } from '../process/browser-visit.ts'
 import { buildBearerHeader } from './helper.ts'
 
 t.test(
-  'The whole way over HTTP: a key from the settings, a link, a browser that follows it, and a front end that reads with the token',
+  'End to end over HTTP: bootstrap key, connect session link, browser login, and a front end that reads with the session token',
   async (t) => {
     const key = createSecret('ck')
     const { url, output } = await startServiceProcess(t, {

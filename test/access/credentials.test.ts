@@ -22,7 +22,7 @@ async function sendRequestLines(port: number, lines: string[]): Promise<string> 
   })
 }
 
-t.test('C6 A credential is read in one way only: as Bearer, once, and whole', async (t) => {
+t.test('C6 Accepts a credential only as one complete Bearer token', async (t) => {
   const { app } = await buildTestApp(t, PROTECTED_ENV)
   const { secret } = await createApiKey(app, ['users:read'])
   const status = async (authorization: string) =>
@@ -67,9 +67,9 @@ t.test('C6 A credential is read in one way only: as Bearer, once, and whole', as
     t.equal(answer.headers['www-authenticate'], 'Bearer')
     details.add(answer.json().detail as string)
   }
-  t.equal(details.size, 1, 'and the answer does not tell why')
+  t.equal(details.size, 1, 'the response gives no reason')
   for (const url of [`/users?access_token=${secret}`, `/users?authorization=Bearer%20${secret}`]) {
-    t.equal((await app.inject(url)).statusCode, 401, 'not in an address')
+    t.equal((await app.inject(url)).statusCode, 401, 'not in the query string')
   }
   for (const name of [
     'x-api-key',
@@ -88,7 +88,7 @@ t.test('C6 A credential is read in one way only: as Bearer, once, and whole', as
 })
 
 t.test(
-  "T05 A request with two Authorization headers is nobody's, whichever of them is good",
+  'T05 Rejects a request with two Authorization headers, even if one of them is valid',
   async (t) => {
     const { app } = await buildTestApp(t, PROTECTED_ENV)
     const { secret } = await createApiKey(app, ['users:read'])
@@ -114,7 +114,7 @@ t.test(
 )
 
 t.test(
-  'C6 Who may not call is told so before anything else of the request is looked at, by whatever name the route is called',
+  'C6 Rejects an unauthenticated request before it validates anything else, under every alias of the route',
   async (t) => {
     const { app, logText } = await buildTestApp(t, PROTECTED_ENV)
     const json = { 'content-type': 'application/json' }
@@ -175,18 +175,18 @@ t.test(
     t.match(
       preflight,
       { statusCode: 204, headers: { 'access-control-allow-headers': 'authorization' } },
-      'browsers may ask whether they may ask'
+      'allows CORS preflight requests'
     )
     t.match(
       (await app.inject({ url: '/users', headers: { origin: 'https://a.example' } })).headers,
       { 'access-control-allow-origin': '*', 'cache-control': 'no-store', 'x-request-id': /./ },
-      'and a refusal can be read'
+      'scripts can read a refusal'
     )
   }
 )
 
 t.test(
-  'Of many first requests of one person one user is made; of two people who prove one address at once, one is who had it',
+  'Concurrent first requests of one person create one user; of two people who prove one address at once, one is linked to the existing user',
   async (t) => {
     const idp = await startIdentityProvider(t)
     const { app } = await buildTestApp(t, { ...PROTECTED_ENV, ...idp.env })
@@ -224,7 +224,7 @@ t.test(
 )
 
 t.test(
-  'Where callers have to say who they are, a callback whose state nobody has issued is refused, in development too',
+  'Rejects a callback with an unknown state when callers must authenticate, in development too',
   async (t) => {
     for (const [API_ACCESS, error] of [
       ['public', 'invalid_code|upstream|oauth'],

@@ -53,7 +53,7 @@ async function createTwoPeople(t: Test) {
 }
 
 t.test(
-  "C7 T23 Another person's ids are answered like ids that nobody has, by every route that takes one, and change nothing",
+  "C7 T23 Every route with an id answers another user's id like an unknown id, and changes nothing",
   { timeout: 120_000 },
   async (t) => {
     const { app, ada, eve } = await createTwoPeople(t)
@@ -99,18 +99,22 @@ t.test(
       const name = `${row.method} ${row.url}`
       const foreign = await ask(ada.id, ada.runs[product] ?? 0, eve)
       t.equal(foreign.statusCode, 404, name)
-      t.same(foreign, await ask(UNKNOWN_USER_ID, UNKNOWN_USER_ID, eve), `${name}: as for nobody's`)
+      t.same(
+        foreign,
+        await ask(UNKNOWN_USER_ID, UNKNOWN_USER_ID, eve),
+        `${name}: like an unknown id`
+      )
       t.same(
         foreign,
         await ask(UNKNOWN_USER_ID, UNKNOWN_USER_ID, admin),
-        `${name}: as for somebody who may see all`
+        `${name}: like a caller with full access`
       )
     }
     t.same(await own(), before)
   }
 )
 
-t.test('C7 How long the answer takes does not tell whether there is such a person', async (t) => {
+t.test('C7 Response time does not reveal whether a user exists', async (t) => {
   const { app, ada, eve } = await createTwoPeople(t)
   const took: Record<number, number[]> = { [ada.id]: [], [UNKNOWN_USER_ID]: [] }
   for (let i = 0; i < pickByScale(300, 1_000); i++) {

@@ -14,7 +14,7 @@ import {
 const encodeSegment = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
 
 t.test(
-  'A person with a token of the identity provider is a user from first sight on, and sees and changes only what is theirs',
+  'Creates a user on the first request with an identity provider token; that user reads and changes only their own data',
   async (t) => {
     const idp = await startIdentityProvider(t)
     const { app } = await buildAppWithSandbox(t, {
@@ -42,7 +42,7 @@ t.test(
     t.match(
       back.headers.location,
       /status=success&user_id=2&state=user_id%3D1/,
-      'whoever asks is connected, whatever the state says'
+      'connects the authenticated user and ignores the hint in the state'
     )
     await waitForRun(app, 'jira', 1, ada)
     const [{ id: run }] = (
@@ -83,7 +83,7 @@ t.test(
     t.match(
       (await app.inject({ url: '/users/3', headers: eve })).json(),
       { email: /^oauth-user-.*@example\.local$/ },
-      "an address that nobody has verified is nobody's"
+      'an unverified email address matches no user'
     )
     const missingResponses = (
       await app.inject({ url: '/users/99/connections', headers: admin.headers })
@@ -92,7 +92,7 @@ t.test(
     t.same(
       { ...foreign, request_id: '' },
       { ...missingResponses, request_id: '' },
-      'C7 foreign is as good as missing'
+      "C7 another user's resource is answered like a missing one"
     )
     for (const [method, path] of [
       ['GET', `/integrations/jira/sync/runs/${run as number}`],
@@ -117,13 +117,13 @@ t.test(
         })
       ).statusCode,
       200,
-      'the same person with another token'
+      'the same user with another token'
     )
   }
 )
 
 t.test(
-  'A verified address finds the user that a back end has made, and only the first who proves it',
+  'A verified email address links to the user that a back end created, for the first identity that proves it only',
   async (t) => {
     const idp = await startIdentityProvider(t)
     const { app } = await buildAppWithSandbox(t, {
@@ -161,89 +161,81 @@ t.test(
   }
 )
 
-t.test(
-  'T08 Forged, old and foreign tokens are refused, and all of them with the same words',
-  async (t) => {
-    const idp = await startIdentityProvider(t)
-    idp.add('rsa', 'RS256')
-    const { app, logText } = await buildAppWithSandbox(t, {
-      env: { ...PROTECTED_ENV, ...idp.env },
-      sandbox: SMALL_SANDBOX
-    })
-    const good = await idp.sign({ sub: 'ada' })
-    const [head = '', body = '', signature = ''] = good.split('.')
-    const seconds = Math.floor(Date.now() / 1000)
-    const publicPem = idp.keys
-      .get('rsa')
-      ?.publicKey.export({ type: 'spki', format: 'pem' }) as string
-    const claims = { iss: ISSUER, aud: AUDIENCE, sub: 'ada', iat: seconds, exp: seconds + 300 }
-    const hs = `${encodeSegment({ alg: 'HS256', kid: 'rsa' })}.${encodeSegment(claims)}`
-    const forged: Record<string, string> = {
-      none: `${encodeSegment({ alg: 'none' })}.${encodeSegment(claims)}.`,
-      'none, in capitals': `${encodeSegment({ alg: 'NONE' })}.${encodeSegment(claims)}.x`,
-      'none with a good signature': `${encodeSegment({ alg: 'none', kid: 'first' })}.${body}.${signature}`,
-      'a shared secret that is the public key': `${hs}.${createHmac('sha256', publicPem).update(hs).digest('base64url')}`,
-      'another signature': `${head}.${body}.${'A'.repeat(86)}`,
-      'no signature': `${head}.${body}.`,
-      'another body': `${head}.${encodeSegment({ ...claims, sub: 'eve' })}.${signature}`,
-      'an unknown key': await idp.sign({ sub: 'ada' }, { header: { kid: 'nobody' } }),
-      'a key id that walks': await idp.sign(
-        { sub: 'ada' },
-        { header: { kid: '../../../../dev/null' } }
+t.test('T08 Rejects forged, expired and foreign tokens with the same response', async (t) => {
+  const idp = await startIdentityProvider(t)
+  idp.add('rsa', 'RS256')
+  const { app, logText } = await buildAppWithSandbox(t, {
+    env: { ...PROTECTED_ENV, ...idp.env },
+    sandbox: SMALL_SANDBOX
+  })
+  const good = await idp.sign({ sub: 'ada' })
+  const [head = '', body = '', signature = ''] = good.split('.')
+  const seconds = Math.floor(Date.now() / 1000)
+  const publicPem = idp.keys.get('rsa')?.publicKey.export({ type: 'spki', format: 'pem' }) as string
+  const claims = { iss: ISSUER, aud: AUDIENCE, sub: 'ada', iat: seconds, exp: seconds + 300 }
+  const hs = `${encodeSegment({ alg: 'HS256', kid: 'rsa' })}.${encodeSegment(claims)}`
+  const forged: Record<string, string> = {
+    none: `${encodeSegment({ alg: 'none' })}.${encodeSegment(claims)}.`,
+    'none, in capitals': `${encodeSegment({ alg: 'NONE' })}.${encodeSegment(claims)}.x`,
+    'none with a good signature': `${encodeSegment({ alg: 'none', kid: 'first' })}.${body}.${signature}`,
+    'a shared secret that is the public key': `${hs}.${createHmac('sha256', publicPem).update(hs).digest('base64url')}`,
+    'another signature': `${head}.${body}.${'A'.repeat(86)}`,
+    'no signature': `${head}.${body}.`,
+    'another body': `${head}.${encodeSegment({ ...claims, sub: 'eve' })}.${signature}`,
+    'an unknown key': await idp.sign({ sub: 'ada' }, { header: { kid: 'nobody' } }),
+    'a key id that walks': await idp.sign(
+      { sub: 'ada' },
+      { header: { kid: '../../../../dev/null' } }
+    ),
+    'a key of its own': await idp.sign(
+      { sub: 'ada' },
+      { header: { kid: 'x', jwk: { kty: 'oct', k: 'AA' } } }
+    ),
+    'a key address of its own': await idp.sign(
+      { sub: 'ada' },
+      { header: { kid: 'x', jku: 'http://127.0.0.1:1/' } }
+    ),
+    'an extension nobody knows': await idp
+      .sign({ sub: 'ada' }, { header: { crit: ['exp'] } })
+      .catch(
+        () =>
+          `${encodeSegment({ alg: 'ES256', kid: 'first', crit: ['x'], x: 1 })}.${body}.${signature}`
       ),
-      'a key of its own': await idp.sign(
-        { sub: 'ada' },
-        { header: { kid: 'x', jwk: { kty: 'oct', k: 'AA' } } }
-      ),
-      'a key address of its own': await idp.sign(
-        { sub: 'ada' },
-        { header: { kid: 'x', jku: 'http://127.0.0.1:1/' } }
-      ),
-      'an extension nobody knows': await idp
-        .sign({ sub: 'ada' }, { header: { crit: ['exp'] } })
-        .catch(
-          () =>
-            `${encodeSegment({ alg: 'ES256', kid: 'first', crit: ['x'], x: 1 })}.${body}.${signature}`
-        ),
-      expired: await idp.sign({ sub: 'ada', exp: seconds - 120 }),
-      'not yet': await idp.sign({ sub: 'ada', nbf: seconds + 600 }),
-      'without an end': await idp.sign({ sub: 'ada' }, { omit: ['exp'] }),
-      'for somebody else': await idp.sign({ sub: 'ada', aud: 'other' }),
-      'by somebody else': await idp.sign({ sub: 'ada', iss: 'https://evil.example/' }),
-      'of nobody': await idp.sign({}),
-      'of an empty name': await idp.sign({ sub: '' }),
-      'of a name too long': await idp.sign({ sub: 'a'.repeat(300) }),
-      'far too long': 'e'.repeat(20_000),
-      'two of them': `${good}, Bearer ${good}`,
-      empty: ''
-    }
-    const details = new Set<string>()
-    for (const [title, token] of Object.entries(forged)) {
-      const answer = await app.inject({ url: '/users/1', headers: buildBearerHeader(token) })
-      t.equal(answer.statusCode, 401, title)
-      t.equal(answer.headers['www-authenticate'], 'Bearer', title)
-      details.add(answer.json().detail as string)
-      if (token.length > 20) t.notOk(logText().includes(token), `${title} is in no log line`)
-    }
-    t.equal(details.size, 1)
-    t.equal(
-      (await app.inject({ url: '/users/1', headers: buildBearerHeader(good) })).statusCode,
-      200
-    )
-    t.equal(
-      (
-        await app.inject({
-          url: '/users/1',
-          headers: buildBearerHeader(await idp.sign({ sub: 'ada' }, { kid: 'rsa' }))
-        })
-      ).statusCode,
-      200
-    )
+    expired: await idp.sign({ sub: 'ada', exp: seconds - 120 }),
+    'not yet': await idp.sign({ sub: 'ada', nbf: seconds + 600 }),
+    'without an end': await idp.sign({ sub: 'ada' }, { omit: ['exp'] }),
+    'for somebody else': await idp.sign({ sub: 'ada', aud: 'other' }),
+    'by somebody else': await idp.sign({ sub: 'ada', iss: 'https://evil.example/' }),
+    'of nobody': await idp.sign({}),
+    'of an empty name': await idp.sign({ sub: '' }),
+    'of a name too long': await idp.sign({ sub: 'a'.repeat(300) }),
+    'far too long': 'e'.repeat(20_000),
+    'two of them': `${good}, Bearer ${good}`,
+    empty: ''
   }
-)
+  const details = new Set<string>()
+  for (const [title, token] of Object.entries(forged)) {
+    const answer = await app.inject({ url: '/users/1', headers: buildBearerHeader(token) })
+    t.equal(answer.statusCode, 401, title)
+    t.equal(answer.headers['www-authenticate'], 'Bearer', title)
+    details.add(answer.json().detail as string)
+    if (token.length > 20) t.notOk(logText().includes(token), `${title} is in no log line`)
+  }
+  t.equal(details.size, 1)
+  t.equal((await app.inject({ url: '/users/1', headers: buildBearerHeader(good) })).statusCode, 200)
+  t.equal(
+    (
+      await app.inject({
+        url: '/users/1',
+        headers: buildBearerHeader(await idp.sign({ sub: 'ada' }, { kid: 'rsa' }))
+      })
+    ).statusCode,
+    200
+  )
+})
 
 t.test(
-  'Keys of the provider are looked up once, and again when one is new; while it is down nobody is called wrong',
+  "Fetches the provider's keys once, and again for an unknown key id; does not reject tokens as invalid while the provider is down",
   async (t) => {
     const idp = await startIdentityProvider(t)
     const { app } = await buildAppWithSandbox(t, {
@@ -278,7 +270,7 @@ t.test(
 )
 
 for (const kind of ['RS256', 'ES256', 'EdDSA'] as const) {
-  t.test(`One ${kind} key in the settings does without an address`, async (t) => {
+  t.test(`Verifies tokens with one static ${kind} key and no JWKS address`, async (t) => {
     const idp = await startIdentityProvider(t)
     idp.add('own', kind)
     const pem = idp.keys.get('own')?.publicKey.export({ type: 'spki', format: 'pem' }) as string

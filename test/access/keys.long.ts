@@ -80,7 +80,7 @@ function containsKey(text: string, key: string): boolean {
 }
 
 t.test(
-  'A key is printed once, works at once, is known by its beginning and its last use, and stops at once; it is kept as a hash only',
+  'Prints a key once and stores only its hash; the key works at once, is listed with its prefix and last use, and stops working when revoked',
   async (t) => {
     const { cwd, url, serve, run } = await createKeysFixture(t)
     const service = await serve()
@@ -100,7 +100,11 @@ t.test(
       )
     )
     t.equal(await getStatus(service, key), 200)
-    t.equal(await getStatus(service, key, '/health/oauth'), 403, 'for what it was made')
+    t.equal(
+      await getStatus(service, key, '/health/oauth'),
+      403,
+      'with the scopes it was created for'
+    )
     const listed = await run('list')
     const [, usedAt = ''] = /last used (\S+)/.exec(listed.stdout) ?? []
     t.ok(Math.abs(Date.parse(usedAt) - Date.now()) < 60_000, usedAt)
@@ -119,10 +123,10 @@ t.test(
     t.match(
       await run('create', '--name', 'crm', '--scopes', 'admin'),
       { code: 0 },
-      'the name is free again'
+      'the name can be used again'
     )
     t.match((await run('list')).stdout, /crm .*revoked \d{4}.*\n.*crm .*active/)
-    t.equal(await getStatus(service, key), 401, 'but the key stays what it was')
+    t.equal(await getStatus(service, key), 401, 'the revoked key stays revoked')
 
     t.same(
       (await queryDatabase(url, 'select hash from api_keys where name = ? order by id', 'crm'))[0],
@@ -133,7 +137,7 @@ t.test(
     t.equal(
       await getStatus(service, `ck_${hashSecret(key)}`),
       401,
-      'who reads the database has no key'
+      'the key is not in the database'
     )
     t.notOk(containsKey(await readDatabaseContents(url), key), 'not in the database')
     t.notOk(containsKey(service.logText(), key), 'not in the log')
@@ -141,12 +145,12 @@ t.test(
     t.same(
       readdirSync(cwd).filter((name) => !name.startsWith('c.db')),
       [],
-      'and nothing else is written'
+      'prints nothing else'
     )
   }
 )
 
-t.test('A key that is for a time stops when it is over', async (t) => {
+t.test('A key with an expiry stops working when it expires', async (t) => {
   let ahead = 0
   const { serve, run } = await createKeysFixture(t, {}, () => Date.now() + ahead)
   const service = await serve()
@@ -163,7 +167,7 @@ t.test('A key that is for a time stops when it is over', async (t) => {
 })
 
 t.test(
-  'Invalid arguments end with 2 and a sentence, and create nothing; an invalid database ends with 78',
+  'Invalid arguments exit with 2 and one sentence, and create nothing; an invalid database exits with 78',
   async (t) => {
     const good = ['--name', 'a', '--scopes', 'admin']
     const WRONG = [
@@ -208,11 +212,11 @@ t.test(
             /^(Missing|Unknown|Unexpected|--(name|scopes|expires) must) .*\. Run `connector api-keys( create| list| revoke)? --help`\.\n$/,
             JSON.stringify(args)
           )
-          t.notMatch(stderr, /\n\s+at /, 'no stack')
+          t.notMatch(stderr, /\n\s+at /, 'no stack trace')
         })
       )
     }
-    t.same(readdirSync(cwd), [], 'no database was made')
+    t.same(readdirSync(cwd), [], 'no database was created')
     const help = await runApiKeysCommand(cwd, ['create', '--help'])
     t.match(help, { code: 0, stdout: /--name.*--scopes.*--expires/s, stderr: '' })
     for (const scope of SCOPES) t.ok(help.stdout.includes(scope), scope)
@@ -228,7 +232,7 @@ t.test(
 )
 
 t.test(
-  'BOOTSTRAP_API_KEY is a first key for everything; another one takes its place, and one that was revoked does not come back',
+  'BOOTSTRAP_API_KEY creates a key with all scopes; a new value replaces it, and a revoked key is not created again',
   async (t) => {
     const { url, serve, run } = await createKeysFixture(t)
     const [first, second] = [createSecret('ck'), createSecret('ck')]
@@ -238,12 +242,12 @@ t.test(
     t.equal(
       (await queryDatabase(url, 'select id from api_keys')).length,
       1,
-      'made once, whatever number of instances start with it'
+      'created once, for any number of instances'
     )
     t.equal(await getStatus(again, first), 200)
     const replaced = await serve({ BOOTSTRAP_API_KEY: second })
     t.same([await getStatus(before, first), await getStatus(replaced, second)], [401, 200])
-    t.equal(await getStatus(await serve(), second), 200, 'it stays where the setting goes')
+    t.equal(await getStatus(await serve(), second), 200, 'follows the setting')
     t.match(await run('revoke', 'bootstrap'), { code: 0 })
     const back = await serve({ BOOTSTRAP_API_KEY: second })
     t.equal(await getStatus(back, second), 401)
@@ -260,19 +264,19 @@ t.test(
   }
 )
 
-t.test('What cannot be noted about a key keeps nobody waiting', async (t) => {
+t.test('Recording the use of a key delays no request', async (t) => {
   const { url, serve, run } = await createKeysFixture(t)
   const service = await serve()
   const key = (await run('create', '--name', 'reader', '--scopes', 'users:read')).stdout.trim()
   const release = await acquireWriteLock(t, url)
   const begin = performance.now()
   t.equal(await getStatus(service, key), 200)
-  t.ok(performance.now() - begin < 2_500, 'a writer may wait for three seconds')
+  t.ok(performance.now() - begin < 2_500, 'less than the three seconds that a write can wait')
   await release()
 })
 
 t.test(
-  'Production is closed by default and says so where nobody has a key; open, it says that loudly; a key or an identity provider is enough to be quiet',
+  'Production denies access by default and warns if there are no keys; public access logs a prominent warning; a key or an identity provider silences the warning',
   async (t) => {
     const events = async (env: NodeJS.ProcessEnv) => {
       const { app, lines } = await buildTestApp(t, { API_ACCESS: undefined, ...env })
@@ -303,7 +307,7 @@ t.test(
       status: 200,
       said: ['warn api_public']
     })
-    t.same(await events({}), { status: 200, said: [] }, 'outside production everybody may call')
+    t.same(await events({}), { status: 200, said: [] }, 'public outside production')
     t.same(await events({ API_ACCESS: 'protected' }), {
       status: 401,
       said: ['warn no_api_keys']
@@ -312,7 +316,7 @@ t.test(
 )
 
 t.test(
-  'C12 The description is for everybody in development and for nobody in production, unless API_DOCS says otherwise',
+  'C12 Serves the API description to everyone in development and to nobody in production, unless API_DOCS overrides it',
   async (t) => {
     const statuses = async (env: NodeJS.ProcessEnv) => {
       const { app } = await buildTestApp(t, env)

@@ -15,7 +15,7 @@ const PROBE_PATHS = `
   .split(/\s+/)
 
 t.test(
-  `T39 None of ${PROBE_PATHS.length} pages that scanners ask for is reachable in production without a credential, under either name and by any method`,
+  `T39 In production, none of ${PROBE_PATHS.length} paths that scanners probe answers without a credential, under either prefix and with any method`,
   async (t) => {
     const { app } = await buildTestApp(t, { APP_ENV: 'production', ...PROTECTED_ENV })
     for (const path of PROBE_PATHS.flatMap((path) => [path, `/api${path}`])) {

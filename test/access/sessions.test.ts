@@ -59,7 +59,7 @@ const getConnection = async ({ app }: Pick<TestService, 'app'>, userId: number) 
   (await app.store.connections.get(userId, 'jira'))?.connection
 
 t.test(
-  'A back end hands a browser a link; with it one person connects their account, and comes back to where they were',
+  'A back end creates a connect session link; one person connects their account with it and returns to the return_url',
   async (t) => {
     const file = join(createTempFolder(t), 'c.db')
     const url = await ensureDatabase(t, file)
@@ -94,7 +94,7 @@ t.test(
     t.equal(
       (await app.inject({ method: 'HEAD', url: link })).statusCode,
       405,
-      'whoever only looks does not use it up'
+      'a HEAD request does not consume the link'
     )
     const browser = new Browser(app)
     const opened = await browser.open(link)
@@ -123,7 +123,7 @@ t.test(
     t.same(
       [await getConnection(running, 1), (await getConnection(running, id))?.provider],
       [undefined, 'jira'],
-      'it is theirs, whatever the state says'
+      "belongs to the session's user, whatever the state says"
     )
 
     const value = browser.cookies.get(COOKIE_NAME) ?? ''
@@ -143,7 +143,7 @@ t.test(
 )
 
 t.test(
-  'A link belongs to the first browser that opens it; its address tells nothing that is of use to another',
+  'A link works only in the first browser that opens it; its URL holds nothing another browser can use',
   async (t) => {
     const running = await startTestService(t, PROTECTED_PRODUCTION_ENV)
     const { app } = running
@@ -155,7 +155,7 @@ t.test(
     } = await createSession({ user: 'ada@example.com', products: ['jira'] })
     const [first, second] = [new Browser(app), new Browser(app)]
     t.equal((await first.open(link)).statusCode, 303)
-    t.equal((await first.open(link)).statusCode, 303, 'again, by the same one')
+    t.equal((await first.open(link)).statusCode, 303, 'the same browser can open it again')
     const refused = await second.open(link)
     t.match(refused, {
       statusCode: 401,
@@ -171,11 +171,11 @@ t.test(
     const inLink = new URL(link).searchParams.get('token') ?? ''
     const read = async (headers: Record<string, string>) =>
       (await app.inject({ url: `/users/${id}/connections`, headers })).statusCode
-    t.equal(await read(buildBearerHeader(inLink)), 401, 'what the address carries is no token')
+    t.equal(await read(buildBearerHeader(inLink)), 401, 'the URL holds no token')
     t.equal(
       (await second.open(`/connect?token=${token}`)).statusCode,
       401,
-      'nor is the token a link'
+      'the token does not work as a link'
     )
     t.same(
       [
@@ -197,13 +197,13 @@ t.test(
     t.same(
       statuses.sort(),
       [303, ...Array.from({ length: 7 }, () => 401)],
-      'of eight at once one has it'
+      'one of eight concurrent requests succeeds'
     )
   }
 )
 
 t.test(
-  'T07 A cookie that was there before is not taken over, and one that a neighbour can set is not looked at',
+  'T07 Does not adopt a session cookie that existed before, and ignores a cookie that a sibling domain can set',
   async (t) => {
     const running = await startTestService(t, PROTECTED_PRODUCTION_ENV)
     const { app } = running
@@ -230,7 +230,7 @@ t.test(
     )
     const { url: next } = await createSession({ user: 'eve@example.com', products: ['jira'] })
     await browser.open(next)
-    t.not(browser.cookies.get(COOKIE_NAME), value, 'each session has a cookie of its own')
+    t.not(browser.cookies.get(COOKIE_NAME), value, 'each session has its own cookie')
     t.equal(
       (
         await app.inject({
@@ -239,13 +239,13 @@ t.test(
         })
       ).statusCode,
       404,
-      'and is one person'
+      'each session is one user'
     )
   }
 )
 
 t.test(
-  'Only the products that were named can be connected; of several the person chooses',
+  'Connects only the products that the session names; with several, the person chooses',
   async (t) => {
     const running = await startTestService(t, PROTECTED_PRODUCTION_ENV)
     const { app } = running
@@ -290,7 +290,7 @@ t.test(
   }
 )
 
-t.test('A session is over after a quarter of an hour: token, link and cookie', async (t) => {
+t.test('A session expires after 15 minutes: token, link and cookie', async (t) => {
   const running = await startTestService(t, PROTECTED_PRODUCTION_ENV)
   const { app, advanceTime } = running
   const { createSession } = await createBackEnd(running)
@@ -318,69 +318,66 @@ t.test('A session is over after a quarter of an hour: token, link and cookie', a
   t.equal(await app.store.connectSessions.find({ hash: 'x' }), undefined)
 })
 
-t.test(
-  'C11 What a browser sends along by itself changes nothing: no other site can use a session',
-  async (t) => {
-    const running = await startTestService(t, {
-      ...PROTECTED_PRODUCTION_ENV,
-      BACKEND_CORS_ORIGINS: 'https://front.example'
-    })
-    const { app } = running
-    const { createSession } = await createBackEnd(running)
-    const browser = new Browser(app)
-    const { user_id: id, url } = await createSession({
-      user: 'ada@example.com',
-      products: ['jira']
-    })
-    await completeLogin(browser, url)
-    const cookie = `${COOKIE_NAME}=${browser.cookies.get(COOKIE_NAME) ?? ''}`
-    // The first copy goes on meanwhile, and says when the next one is.
-    const read = async () =>
-      (await app.inject({ url: `/users/${id}/connections`, headers: { cookie } }))
-        .json()
-        .connections.map((connection: object) => ({ ...connection, next_sync_at: '' }))
-    const before = await read()
-    t.match(before, [{ product: 'jira' }])
-    for (const origin of [
-      'https://evil.example',
-      'https://front.example',
-      'null',
-      'https://app.example.com.evil.example',
-      'http://app.example.com'
-    ]) {
-      for (const [method, path] of [
-        ['DELETE', `/users/${id}`],
-        ['DELETE', `/users/${id}/connections/jira`],
-        ['PATCH', `/users/${id}/connections/jira`],
-        ['POST', `/users/${id}/connections/jira/check`],
-        ['POST', '/integrations/jira/sync'],
-        ['POST', '/connect-sessions'],
-        ['POST', '/integrations/jira/connect']
-      ] as const) {
-        const answer = await app.inject({ method, url: path, headers: { cookie, origin } })
-        t.equal(answer.statusCode, 401, `${method} ${path} from ${origin}`)
-        t.notOk('access-control-allow-credentials' in answer.headers)
-      }
-      const pageResponse = await app.inject({
-        url: `/users/${id}/connections`,
-        headers: { cookie, origin }
-      })
-      t.notOk(
-        'access-control-allow-credentials' in pageResponse.headers,
-        'a script of another origin is not shown what the cookie reads'
-      )
+t.test('C11 Cookies alone change nothing: another site cannot use a session', async (t) => {
+  const running = await startTestService(t, {
+    ...PROTECTED_PRODUCTION_ENV,
+    BACKEND_CORS_ORIGINS: 'https://front.example'
+  })
+  const { app } = running
+  const { createSession } = await createBackEnd(running)
+  const browser = new Browser(app)
+  const { user_id: id, url } = await createSession({
+    user: 'ada@example.com',
+    products: ['jira']
+  })
+  await completeLogin(browser, url)
+  const cookie = `${COOKIE_NAME}=${browser.cookies.get(COOKIE_NAME) ?? ''}`
+  // The first copy goes on meanwhile, and says when the next one is.
+  const read = async () =>
+    (await app.inject({ url: `/users/${id}/connections`, headers: { cookie } }))
+      .json()
+      .connections.map((connection: object) => ({ ...connection, next_sync_at: '' }))
+  const before = await read()
+  t.match(before, [{ product: 'jira' }])
+  for (const origin of [
+    'https://evil.example',
+    'https://front.example',
+    'null',
+    'https://app.example.com.evil.example',
+    'http://app.example.com'
+  ]) {
+    for (const [method, path] of [
+      ['DELETE', `/users/${id}`],
+      ['DELETE', `/users/${id}/connections/jira`],
+      ['PATCH', `/users/${id}/connections/jira`],
+      ['POST', `/users/${id}/connections/jira/check`],
+      ['POST', '/integrations/jira/sync'],
+      ['POST', '/connect-sessions'],
+      ['POST', '/integrations/jira/connect']
+    ] as const) {
+      const answer = await app.inject({ method, url: path, headers: { cookie, origin } })
+      t.equal(answer.statusCode, 401, `${method} ${path} from ${origin}`)
+      t.notOk('access-control-allow-credentials' in answer.headers)
     }
-    t.equal(
-      (await app.inject({ method: 'HEAD', url: `/users/${id}/connections`, headers: { cookie } }))
-        .statusCode,
-      200
+    const pageResponse = await app.inject({
+      url: `/users/${id}/connections`,
+      headers: { cookie, origin }
+    })
+    t.notOk(
+      'access-control-allow-credentials' in pageResponse.headers,
+      'another origin cannot read cookie-authenticated responses'
     )
-    t.same(await read(), before)
   }
-)
+  t.equal(
+    (await app.inject({ method: 'HEAD', url: `/users/${id}/connections`, headers: { cookie } }))
+      .statusCode,
+    200
+  )
+  t.same(await read(), before)
+})
 
 t.test(
-  'Who connects again keeps the connection; another account takes its place only when the person says so',
+  'Connecting again keeps the connection; another account replaces it only after the person confirms',
   async (t) => {
     const running = await startTestService(t, PROTECTED_PRODUCTION_ENV)
     const { app } = running
@@ -424,7 +421,7 @@ t.test(
 
 for (const copies of ['erase', 'keep']) {
   t.test(
-    `T07 Who is removed with copies=${copies} has no session any more, and no login under way ends as theirs; a token of their provider makes a new user`,
+    `T07 Removing a user with copies=${copies} ends their sessions and their pending logins; a token of their provider creates a new user`,
     async (t) => {
       const idp = await startIdentityProvider(t)
       const running = await startTestService(t, { ...PROTECTED_PRODUCTION_ENV, ...idp.env })
@@ -464,7 +461,7 @@ for (const copies of ['erase', 'keep']) {
   )
 }
 
-t.test('A session that cannot be is refused', async (t) => {
+t.test('Rejects an invalid session request', async (t) => {
   const running = await startTestService(t, PROTECTED_PRODUCTION_ENV)
   const { ask } = await createBackEnd(running)
   const refused: Array<[object, number, string?]> = [
@@ -498,11 +495,11 @@ t.test('A session that cannot be is refused', async (t) => {
     t.equal(answer.statusCode, status, JSON.stringify(payload))
     if (pointer !== undefined) t.match(answer.json(), { errors: [{ pointer }] })
   }
-  t.equal((await running.app.store.users.list(10)).length, 0, 'and nobody was made')
+  t.equal((await running.app.store.users.list(10)).length, 0, 'no user was created')
 })
 
 t.test(
-  'Several instances share sessions: made at one, opened at another, used at a third',
+  'Instances share sessions: created at one, opened at another, used at a third',
   async (t: Test) => {
     const url = await ensureDatabase(t, join(createTempFolder(t), 'c.db'))
     const running = await startTestService(t, {
@@ -537,7 +534,7 @@ t.test(
     t.same(
       [await read(buildBearerHeader(token)), await read({ cookie })],
       [401, 401],
-      'at once, everywhere'
+      'effective at once on every instance'
     )
   }
 )

@@ -9,7 +9,7 @@ import { buildBearerHeader, createApiKey, PROTECTED_ENV, startIdentityProvider }
 const END_TIMEOUT_MS = 5_000
 
 t.test(
-  'T07 Events that somebody follows end when their key is revoked or over, their token is over or they are removed; those of others go on',
+  'T07 An event stream ends when its key is revoked or expires, its token expires or its user is removed; other streams continue',
   async (t) => {
     const idp = await startIdentityProvider(t)
     const { app, sandbox } = await buildAppWithSandbox(t, {
@@ -90,16 +90,19 @@ t.test(
     await app.store.apiKeys.revoke({ name: 'revoked' })
     const revokedAt = performance.now()
     await byRevoked.ended
-    t.ok(performance.now() - revokedAt < END_TIMEOUT_MS, 'a key that is revoked')
+    t.ok(performance.now() - revokedAt < END_TIMEOUT_MS, 'a revoked key')
     await Promise.all([byEnding.ended, byShort.ended])
-    t.ok(performance.now() - revokedAt < 2_000 + END_TIMEOUT_MS, 'a key and a token that are over')
+    t.ok(
+      performance.now() - revokedAt < 2_000 + END_TIMEOUT_MS,
+      'an expired key and an expired token'
+    )
     for (const { stream } of [byRevoked, byEnding, byShort]) {
       t.notMatch(stream.text, 'event: end', 'the run has not ended')
     }
     t.same(
       [byAdmin.stream.endedAt, byPerson.stream.endedAt],
       [undefined, undefined],
-      'the others go on'
+      'other streams continue'
     )
 
     const users = async () => (await app.inject({ url: '/users', headers })).json().length as number
@@ -107,7 +110,7 @@ t.test(
     t.equal((await app.inject({ method: 'DELETE', url: `/users/${id}`, headers })).statusCode, 200)
     const removedAt = performance.now()
     await byPerson.ended
-    t.ok(performance.now() - removedAt < END_TIMEOUT_MS, 'a person who is removed')
-    t.equal(await users(), before - 1, 'and is not made anew by that')
+    t.ok(performance.now() - removedAt < END_TIMEOUT_MS, 'a removed user')
+    t.equal(await users(), before - 1, 'does not create the user again')
   }
 )

@@ -82,7 +82,7 @@ function getExpectedOutcome(
 }
 
 t.test(
-  'C6 T01 Every route × every credential answers what its rule says',
+  'C6 T01 Every route answers every credential as its access rule says',
   { timeout: 300_000 },
   async (t) => {
     const running = await startProductionService(t)
@@ -191,58 +191,55 @@ t.test(
   }
 )
 
-t.test(
-  "T01 What is open to everybody is this list, and nothing else; a credential there is nobody's business",
-  async (t) => {
-    const { app } = await startProductionService(t)
-    const urls = (rule: AccessRule, from = app) =>
-      [
-        ...new Set(
-          listRouteEntries(from)
-            .filter((row) => row.rule === rule)
-            .map(({ url }) => url)
-        )
-      ]
-        .filter((url) => !url.startsWith('/api'))
-        .sort()
-    t.same(urls('open'), [...PUBLIC_PATHS].sort())
-    t.same(
-      urls('docs').filter((url) => !DOCS_PATHS.includes(url) && !url.startsWith('/docs/')),
-      []
-    )
-    t.same(
-      listRouteEntries(app)
-        .filter(({ rule }) => rule === undefined)
-        .map(formatRoute)
-        .filter((name) => !name.startsWith('OPTIONS')),
-      []
-    )
-    for (const url of PUBLIC_PATHS) {
-      const [none, wrong] = await Promise.all(
-        [{}, buildBearerHeader(createSecret('ck'))].map(
-          async (headers) => await app.inject({ url, headers })
-        )
+t.test('T01 Only the routes in this list are public; they ignore credentials', async (t) => {
+  const { app } = await startProductionService(t)
+  const urls = (rule: AccessRule, from = app) =>
+    [
+      ...new Set(
+        listRouteEntries(from)
+          .filter((row) => row.rule === rule)
+          .map(({ url }) => url)
       )
-      t.equal(wrong?.statusCode, none?.statusCode, url)
-      if (url !== '/connect') t.not(none?.statusCode, 401, url)
-    }
-    const alone = await startProductionService(t, { APP_FRONTEND_URL: '' })
-    t.same(
-      urls('open', alone.app),
-      [...PUBLIC_PATHS, ...PAGE_PATHS].sort(),
-      'and the pages that stand in for a front end'
+    ]
+      .filter((url) => !url.startsWith('/api'))
+      .sort()
+  t.same(urls('open'), [...PUBLIC_PATHS].sort())
+  t.same(
+    urls('docs').filter((url) => !DOCS_PATHS.includes(url) && !url.startsWith('/docs/')),
+    []
+  )
+  t.same(
+    listRouteEntries(app)
+      .filter(({ rule }) => rule === undefined)
+      .map(formatRoute)
+      .filter((name) => !name.startsWith('OPTIONS')),
+    []
+  )
+  for (const url of PUBLIC_PATHS) {
+    const [none, wrong] = await Promise.all(
+      [{}, buildBearerHeader(createSecret('ck'))].map(
+        async (headers) => await app.inject({ url, headers })
+      )
     )
-    const { app: development } = await buildTestApp(t)
-    await development.ready()
-    t.same(
-      urls('open', development).filter((url) => !url.startsWith('/sandbox')),
-      [...PUBLIC_PATHS, ...PAGE_PATHS].sort(),
-      'in development also the sandbox'
-    )
+    t.equal(wrong?.statusCode, none?.statusCode, url)
+    if (url !== '/connect') t.not(none?.statusCode, 401, url)
   }
-)
+  const alone = await startProductionService(t, { APP_FRONTEND_URL: '' })
+  t.same(
+    urls('open', alone.app),
+    [...PUBLIC_PATHS, ...PAGE_PATHS].sort(),
+    'and the built-in result pages'
+  )
+  const { app: development } = await buildTestApp(t)
+  await development.ready()
+  t.same(
+    urls('open', development).filter((url) => !url.startsWith('/sandbox')),
+    [...PUBLIC_PATHS, ...PAGE_PATHS].sort(),
+    'the sandbox too, in development'
+  )
+})
 
-t.test('T01 A route that does not say who may call it stops the start', async (t) => {
+t.test('T01 A route without an access rule stops the start', async (t) => {
   const { app } = await buildTestApp(t)
   app.get('/forgotten', async () => 'everything')
   await t.rejects(
@@ -251,11 +248,11 @@ t.test('T01 A route that does not say who may call it stops the start', async (t
     },
     { message: /^Routes without config.access: GET \/forgotten, HEAD \/forgotten$/ }
   )
-  t.equal((await app.inject('/forgotten')).statusCode, 403, 'and nothing is answered')
+  t.equal((await app.inject('/forgotten')).statusCode, 403, 'no request is answered')
 })
 
 t.test(
-  'C6 The description says of each route which scope it needs, and of no open one',
+  'C6 The API description names the scope of each protected route, and none for public routes',
   async (t) => {
     const { app } = await startProductionService(t)
     let described = 0
@@ -273,7 +270,7 @@ t.test(
       if (typeof rule !== 'object') continue
       t.ok(
         ['401', '403'].every((status) => status in operation.responses),
-        `${method} ${url} has its refusals`
+        `${method} ${url} describes its refusals`
       )
       t.match(operation.description, `Scope \`${rule.scope}\``)
     }
@@ -282,7 +279,7 @@ t.test(
 )
 
 t.test(
-  'With API_ACCESS=public nobody has to say who they are; a key that is wrong is refused all the same',
+  'With API_ACCESS=public, no credential is needed; an invalid key is still rejected',
   async (t) => {
     const { app } = await buildTestApp(t)
     await app.ready()

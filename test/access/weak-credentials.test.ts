@@ -46,7 +46,7 @@ const WEAK_KEYS = [
 ]
 
 t.test(
-  `A4 T41 Each of ${WEAK_KEYS.length} bootstrap keys that are no secrets stops the start, and is not printed`,
+  `A4 T41 Each of ${WEAK_KEYS.length} weak bootstrap keys stops the start and is not printed`,
   async (t) => {
     t.ok(WEAK_KEYS.length >= 30)
     for (const [i, value] of WEAK_KEYS.entries()) {
@@ -73,13 +73,13 @@ t.test(
         `entry ${i + 1}`
       )
       if (value.trim().length > 4) {
-        t.notOk(error.message.includes(value.trim()), `entry ${i + 1} is not told`)
+        t.notOk(error.message.includes(value.trim()), `entry ${i + 1} is not printed`)
       }
     }
   }
 )
 
-t.test('A4 The process ends with 78 and opens no port', async (t) => {
+t.test('A4 The process exits with 78 and opens no port', async (t) => {
   const failure = await startServiceProcess(t, {
     env: { APP_ENV: 'production', VAULT_KEYS: VAULT_KEY, BOOTSTRAP_API_KEY: 'changeme-changeme' }
   }).then(
@@ -89,7 +89,7 @@ t.test('A4 The process ends with 78 and opens no port', async (t) => {
   t.match(failure, /^The process ended with 78: BOOTSTRAP_API_KEY must be (?!.*changeme)/s)
 })
 
-t.test('Random keys are taken, however they were made', async (t) => {
+t.test('Accepts random keys in every encoding', async (t) => {
   const hexadecimal = Array.from({ length: 20 }, () =>
     Buffer.from(crypto.getRandomValues(new Uint8Array(24))).toString('hex')
   )

@@ -87,7 +87,7 @@ const createPreparedApp = async (t: Test) => {
 }
 
 t.test(
-  'Every path of the document answers the same with the /api prefix, and links keep the prefix',
+  'Every documented path answers the same under /api, and links keep the prefix',
   async (t) => {
     const app = await createPreparedApp(t)
     const all = await buildRequests(app)
@@ -131,7 +131,7 @@ t.test('redirect_url, Link and Location keep the prefix of the request', async (
   }
 })
 
-t.test('A sync run is found where its Location says, under the same prefix', async (t) => {
+t.test('Location points to the sync run under the prefix of the request', async (t) => {
   const { app } = await buildTestApp(t)
   await app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
   await app.store.runs.enqueue(1, 'jira')
@@ -143,11 +143,11 @@ t.test('A sync run is found where its Location says, under the same prefix', asy
         `${prefix}/integrations/jira/sync/runs/${started.json().id}`
       )
       t.equal((await app.inject(started.headers.location as string)).json().id, started.json().id)
-    } else t.equal(started.statusCode, 409, 'or the owner is not connected')
+    } else t.equal(started.statusCode, 409, 'unless the owner is not connected')
   }
 })
 
-t.test('/api is the service itself, and there is nothing twice below it', async (t) => {
+t.test('/api is an alias of the root and has no alias below it', async (t) => {
   const { app } = await buildTestApp(t)
   t.equal((await app.inject('/api')).statusCode, 200)
   t.equal((await app.inject('/api/')).statusCode, 200)

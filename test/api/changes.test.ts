@@ -24,7 +24,7 @@ const readBothStates = async (follower: FeedFollower, { app }: { app: SyncedServ
 t.jobs = 4
 
 t.test(
-  'Whoever follows the feed ends with what the lists serve, whatever happened at Atlassian',
+  'A client that follows the feed ends with what the lists return, whatever happens at Atlassian',
   async (t) => {
     const service = await startSyncedService(t, ['jira', 'confluence'], SMALL_SIZES)
     const {
@@ -69,13 +69,13 @@ t.test(
     t.same(
       mirrors.map(({ restarts }) => restarts),
       [0, 0, 0],
-      'and nobody had to begin again'
+      'without a restart'
     )
   }
 )
 
 t.test(
-  'Each change says what it is about, and its item is the one that the list serves, every field of it',
+  'Each change names its item, and the item is the one in the list, with every field',
   async (t) => {
     const service = await startSyncedService(t, ['jira', 'confluence'], SMALL_SIZES)
     const {
@@ -137,7 +137,7 @@ t.test(
 )
 
 t.test(
-  'Changes come in the order in which they were applied, across collections, and each answer goes on where the last one ended',
+  'Changes come in the order they were applied, across collections, and each response continues where the last one ended',
   async (t) => {
     const service = await startSyncedService(t, [])
     const { post, get } = service
@@ -160,7 +160,7 @@ t.test(
     t.same(
       formatChanges(await get(`/users/1/changes?since=${begin}`)),
       expected,
-      'the same again for whoever lost the answer'
+      'a repeated request returns the same changes'
     )
     for (const prefix of ['', '/api']) {
       const [got, mores]: [string[], boolean[]] = [[], []]
@@ -172,7 +172,7 @@ t.test(
         since = answer.json().next
       }
       t.same(got, expected)
-      t.same(mores, [true, true, true, false], 'more is the truth')
+      t.same(mores, [true, true, true, false], 'has_more is true')
       t.match((await get(`/users/1/changes?since=${since}`)).json(), { changes: [], more: false })
     }
     t.same(formatChanges(await get('/users/2/changes')), ['upsert projects X'])
@@ -180,7 +180,7 @@ t.test(
 )
 
 t.test(
-  'A reader of some collections is told of those, and its cursor cannot be used where it has passed changes by',
+  'A filtered feed returns changes of the named collections only, and its cursor is rejected where it has skipped changes',
   async (t) => {
     const service = await startSyncedService(t, ['jira', 'confluence'], SMALL_SIZES)
     const {
@@ -200,7 +200,7 @@ t.test(
     t.same(
       await collections('collections=projects,projects'),
       await collections('collections=projects'),
-      'naming one twice is naming it once'
+      'a repeated name counts once'
     )
     t.same((await collections('collections=pages,issues,spaces,projects')).names, [
       'issues',
@@ -216,12 +216,12 @@ t.test(
     t.same(
       formatChanges(await get(`/users/1/changes?since=${next}`)),
       ['upsert projects LATER'],
-      'without collections: those that the cursor is for, and no deletion of others'
+      'without collections: those of the cursor, and no deletions of others'
     )
     t.same(
       formatChanges(await get(`/users/1/changes?since=${next}&collections=pages`)),
       [],
-      'fewer are fine'
+      'accepts a subset'
     )
     t.match(
       assertProblem(
@@ -274,7 +274,7 @@ t.test(
 )
 
 t.test(
-  'A cursor that was not handed out for this feed is 400 with a sentence, and a parameter that does not fit 422',
+  'A cursor of another origin returns 400 with a sentence, and an invalid parameter 422',
   async (t) => {
     const service = await startSyncedService(t, [])
     const { post, get } = service
@@ -324,7 +324,7 @@ t.test(
       ),
       400,
       'invalid_cursor',
-      "a list's"
+      'a cursor of a list'
     )
     t.match(
       assertProblem(t, await get(`/users/2/changes?since=${cursor}`), 400, 'invalid_cursor').detail,
@@ -351,45 +351,42 @@ t.test(
   }
 )
 
-t.test(
-  'What was deleted before a snapshot is not told in it: there may be answers without changes before its end',
-  async (t) => {
-    const service = await startSyncedService(t, ['confluence'], {
-      sandbox: { sizes: { pages: 20 } }
-    })
-    const {
-      get,
-      sandbox: { admin },
-      runSync,
-      app
-    } = service
-    const pages = (await get('/confluence/pages/1')).json()
-    const early = new FeedFollower(app, 1, 2)
-    await early.readPage()
-    for (const { page_id: id } of pages.slice(0, 3)) {
-      await admin(`pages/${id}`, { status: 'trashed' })
-    }
-    t.match(await runSync('confluence'), { counts: { removed: 3 } })
-    await postProject(service, 'LAST')
-    const late = new FeedFollower(app, 1, 1)
-    const answers = []
-    do answers.push(await late.readPage())
-    while (answers.at(-1)?.more === true)
-    t.ok(answers.some(({ changes, more }) => changes.length === 0 && more))
-    t.ok(answers.every(({ changes }) => changes.every(({ op }) => op === 'upsert')))
-    t.same(...(await readBothStates(late, service)))
-    t.same(...(await readBothStates(early, service)), 'whoever had begun before is told of them')
-    const empty = answers.findIndex(({ changes }) => changes.length === 0)
-    const [answer, ms] = await measureDuration(
-      get(`/users/1/changes?limit=1&wait=20&since=${answers[empty - 1]?.next}`)
-    )
-    t.match(answer.json(), { changes: [], more: true })
-    t.ok(ms < 5_000, 'and nobody waits where there is more')
+t.test('A snapshot omits earlier deletions: responses can be empty before its end', async (t) => {
+  const service = await startSyncedService(t, ['confluence'], {
+    sandbox: { sizes: { pages: 20 } }
+  })
+  const {
+    get,
+    sandbox: { admin },
+    runSync,
+    app
+  } = service
+  const pages = (await get('/confluence/pages/1')).json()
+  const early = new FeedFollower(app, 1, 2)
+  await early.readPage()
+  for (const { page_id: id } of pages.slice(0, 3)) {
+    await admin(`pages/${id}`, { status: 'trashed' })
   }
-)
+  t.match(await runSync('confluence'), { counts: { removed: 3 } })
+  await postProject(service, 'LAST')
+  const late = new FeedFollower(app, 1, 1)
+  const answers = []
+  do answers.push(await late.readPage())
+  while (answers.at(-1)?.more === true)
+  t.ok(answers.some(({ changes, more }) => changes.length === 0 && more))
+  t.ok(answers.every(({ changes }) => changes.every(({ op }) => op === 'upsert')))
+  t.same(...(await readBothStates(late, service)))
+  t.same(...(await readBothStates(early, service)), 'a feed that began earlier includes them')
+  const empty = answers.findIndex(({ changes }) => changes.length === 0)
+  const [answer, ms] = await measureDuration(
+    get(`/users/1/changes?limit=1&wait=20&since=${answers[empty - 1]?.next}`)
+  )
+  t.match(answer.json(), { changes: [], more: true })
+  t.ok(ms < 5_000, 'does not wait while there is more')
+})
 
 t.test(
-  'After a connection was ended its copies are gone without being told one by one: 410 with a fresh cursor',
+  'Ending a connection erases its copies without single deletions: 410 with a fresh cursor',
   async (t) => {
     const service = await startSyncedService(t, ['jira', 'confluence'], SMALL_SIZES)
     const { app, get } = service
@@ -406,7 +403,7 @@ t.test(
     t.same(
       [...mirror.items.values()].filter((item) => 'key' in item && 'lead' in item).length,
       1,
-      'what was posted by hand is still there'
+      'items posted by hand remain'
     )
     await narrow.catchUp()
     t.equal(narrow.items.size, 1)
@@ -426,34 +423,31 @@ t.test(
 
     await app.inject({ method: 'DELETE', url: '/users/1/connections/confluence?copies=keep' })
     t.same(...(await readBothStates(mirror, service)))
-    t.equal(mirror.restarts, 1, 'nobody begins again where the copies were kept')
+    t.equal(mirror.restarts, 1, 'no restart if the copies were kept')
   }
 )
 
-t.test(
-  'What is erased while an answer is being read makes that answer a 410 too, not one that lacks it',
-  async (t) => {
-    const service = await startSyncedService(t, ['jira'], SMALL_SIZES)
-    const { app, get } = service
-    const mirror = new FeedFollower(app, 1, 4)
-    await mirror.readPage()
-    const { listChanges } = app.store.items('projects')
-    app.store.items('projects').listChanges = async (...args) => {
-      const result = await listChanges(...args)
-      app.store.items('projects').listChanges = listChanges
-      await app.inject({ method: 'DELETE', url: '/users/1/connections/jira' })
-      return result
-    }
-    t.match((await get(`/users/1/changes?since=${mirror.since}`)).json(), {
-      status: 410,
-      code: 'cursor_expired'
-    })
-    t.same(...(await readBothStates(mirror, service)))
+t.test('An erasure during a read returns 410, not an incomplete response', async (t) => {
+  const service = await startSyncedService(t, ['jira'], SMALL_SIZES)
+  const { app, get } = service
+  const mirror = new FeedFollower(app, 1, 4)
+  await mirror.readPage()
+  const { listChanges } = app.store.items('projects')
+  app.store.items('projects').listChanges = async (...args) => {
+    const result = await listChanges(...args)
+    app.store.items('projects').listChanges = listChanges
+    await app.inject({ method: 'DELETE', url: '/users/1/connections/jira' })
+    return result
   }
-)
+  t.match((await get(`/users/1/changes?since=${mirror.since}`)).json(), {
+    status: 410,
+    code: 'cursor_expired'
+  })
+  t.same(...(await readBothStates(mirror, service)))
+})
 
 t.test(
-  'Deletions are told for TOMBSTONE_DAYS; whoever comes later begins again, and nobody else does',
+  'Deletions stay in the feed for TOMBSTONE_DAYS; only a client that returns later begins again',
   async (t) => {
     let clock = Date.now()
     const service = await startSyncedService(t, ['jira'], {
@@ -492,7 +486,7 @@ t.test(
 )
 
 t.test(
-  'A cursor outlives the process, and one that is ahead of a database that was restored begins again',
+  'A cursor survives a restart, and one that is ahead of a restored database begins again',
   async (t) => {
     const url = await ensureDatabase(t, `${createTempFolder(t)}/feed.db`)
     const service = await startSyncedService(t, ['jira'], {

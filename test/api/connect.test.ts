@@ -6,7 +6,7 @@ for (const product of ['jira', 'confluence']) {
   const fetchPath = `/integrations/${product}/${product === 'jira' ? 'projects' : 'pages'}/fetch`
 
   t.test(`POST /integrations/${product}/connect`, async (t) => {
-    t.test('says where to send the browser, under the prefix it was asked under', async (t) => {
+    t.test('returns the authorize URL under the prefix of the request', async (t) => {
       const { app } = await buildTestApp(t)
       const { post } = createCaller(app)
       for (const body of [undefined, '', {}, { email: null }, { display_name: 'Ada' }]) {
@@ -21,38 +21,35 @@ for (const product of ['jira', 'confluence']) {
           JSON.stringify(body)
         )
       }
-      t.same((await app.inject('/users')).json(), [], 'nobody is made without an email')
+      t.same((await app.inject('/users')).json(), [], 'creates no user without an email')
       t.equal(
         (await post(`/api/integrations/${product}/connect`)).json().redirect_url,
         `/api/auth/${product}/login`
       )
     })
 
-    t.test(
-      'with an email it finds or makes the user and carries the id in the state',
-      async (t) => {
-        const { app } = await buildTestApp(t)
-        const { post } = createCaller(app)
-        await post('/users', { email: 'first@example.com' })
-        const answer = await post(`/api/integrations/${product}/connect`, {
-          email: 'Ada@example.com',
-          display_name: 'Ada'
-        })
-        t.equal(answer.statusCode, 200)
-        t.equal(answer.json().redirect_url, `/api/auth/${product}/login?state=user_id%3D2`)
-        t.equal(
-          (await post(`/integrations/${product}/connect`, { email: 'ADA@EXAMPLE.COM' })).json()
-            .redirect_url,
-          `/auth/${product}/login?state=user_id%3D2`
-        )
-        t.match((await app.inject('/users/2')).json(), {
-          email: 'Ada@example.com',
-          display_name: 'Ada'
-        })
-      }
-    )
+    t.test('finds or creates the user of an email and puts the id into the state', async (t) => {
+      const { app } = await buildTestApp(t)
+      const { post } = createCaller(app)
+      await post('/users', { email: 'first@example.com' })
+      const answer = await post(`/api/integrations/${product}/connect`, {
+        email: 'Ada@example.com',
+        display_name: 'Ada'
+      })
+      t.equal(answer.statusCode, 200)
+      t.equal(answer.json().redirect_url, `/api/auth/${product}/login?state=user_id%3D2`)
+      t.equal(
+        (await post(`/integrations/${product}/connect`, { email: 'ADA@EXAMPLE.COM' })).json()
+          .redirect_url,
+        `/auth/${product}/login?state=user_id%3D2`
+      )
+      t.match((await app.inject('/users/2')).json(), {
+        email: 'Ada@example.com',
+        display_name: 'Ada'
+      })
+    })
 
-    t.test('base_url is the configured site until one is connected', async (t) => {
+    t.test('base_url is the configured site until a site is connected', async (t) => {
       for (const [configuredUrl, jira, confluence] of [
         ['https://acme.example', 'https://acme.example', 'https://acme.example/wiki'],
         ['https://acme.example/', 'https://acme.example', 'https://acme.example/wiki'],
@@ -67,7 +64,7 @@ for (const product of ['jira', 'confluence']) {
       }
     })
 
-    t.test('connected and base_url tell the truth about the person asked for', async (t) => {
+    t.test('connected and base_url describe the requested user', async (t) => {
       const { app } = await buildAppWithSandbox(t)
       const { post } = createCaller(app)
       await post('/users', { email: 'first@example.com' })
@@ -86,7 +83,7 @@ for (const product of ['jira', 'confluence']) {
       )
     })
 
-    t.test('refuses what is not its body', async (t) => {
+    t.test('rejects an invalid body', async (t) => {
       const { app } = await buildTestApp(t)
       const { post } = createCaller(app)
       for (const body of [[], 'null!', '"text"', '1', 'true']) {
@@ -111,7 +108,7 @@ for (const product of ['jira', 'confluence']) {
   })
 
   t.test(`GET ${fetchPath}`, async (t) => {
-    t.test('is empty without users, and means the first user when nobody is named', async (t) => {
+    t.test('is empty without users, and uses the first user by default', async (t) => {
       const { app } = await buildTestApp(t)
       const { post, get } = createCaller(app)
       t.same((await get(fetchPath)).json(), { provider: product, items: [] })
@@ -122,11 +119,7 @@ for (const product of ['jira', 'confluence']) {
           ? { owner_id: owner, key: `K${owner}`, name: 'N' }
           : { owner_id: owner, space_key: 'S', page_id: `${owner}`, title: 'T' }
       await post(product === 'jira' ? '/jira/projects' : '/confluence/pages', item(2))
-      t.same(
-        (await get(fetchPath)).json(),
-        { provider: product, items: [] },
-        'the newest is not the first'
-      )
+      t.same((await get(fetchPath)).json(), { provider: product, items: [] }, 'not the newest user')
       await post(product === 'jira' ? '/jira/projects' : '/confluence/pages', item(1))
       t.match((await get(fetchPath)).json().items, [{ id: 2, url: null, ...item(1) }])
       t.match((await get(`${fetchPath}?owner_id=2`)).json().items, [
@@ -141,7 +134,7 @@ for (const product of ['jira', 'confluence']) {
   })
 }
 
-t.test('Only the two products are there', async (t) => {
+t.test('Only the two products exist', async (t) => {
   const { app } = await buildTestApp(t, buildSandboxEnv('http://127.0.0.1:9'))
   const { post, get } = createCaller(app)
   for (const product of ['bitbucket', 'JIRA', 'Jira', 'jira ', '__proto__', 'constructor', '']) {

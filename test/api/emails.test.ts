@@ -87,7 +87,7 @@ const INVALID_EMAILS: Array<[string, string]> = [
   [`a@${'d.'.repeat(5000)}co`, 'ten thousand characters']
 ]
 
-t.test('C1 An email is one bare address, internationalised or not', async (t) => {
+t.test('C1 An email is one bare address, internationalized or not', async (t) => {
   const { app } = await buildTestApp(t)
   const { post } = createCaller(app)
   for (const email of VALID_EMAILS) {
@@ -116,6 +116,6 @@ t.test('C1 An email is one bare address, internationalised or not', async (t) =>
   ]) {
     assertProblem(t, await post('/users', body), 422, 'validation_failed', 'lone surrogate')
   }
-  t.equal((await app.inject('/users')).json().length, before, 'nobody was stored')
+  t.equal((await app.inject('/users')).json().length, before, 'nothing was stored')
   t.equal(before, VALID_EMAILS.length)
 })

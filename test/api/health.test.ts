@@ -1,7 +1,7 @@
 import t from 'tap'
 import { buildTestApp, buildSandboxEnv, VAULT_KEY, CLIENT_SECRET } from '../helper.ts'
 
-t.test('GET / is the original answer', async (t) => {
+t.test('GET / returns the original response', async (t) => {
   const { app } = await buildTestApp(t)
   t.same((await app.inject('/')).json(), {
     status: 'success',
@@ -10,18 +10,21 @@ t.test('GET / is the original answer', async (t) => {
   })
 })
 
-t.test('E4 /healthz is ready when the database answers, whatever Atlassian does', async (t) => {
-  const { app } = await buildTestApp(t, buildSandboxEnv('http://127.0.0.1:9'))
-  const ready = await app.inject('/healthz')
-  t.equal(ready.statusCode, 200)
-  t.same(ready.json(), {
-    status: 'ok',
-    checks: { database: 'ok', migrations: 'ok', vault_key: 'ok', accepting: 'ok' }
-  })
-})
+t.test(
+  'E4 /healthz is ready when the database answers, whatever the state of Atlassian',
+  async (t) => {
+    const { app } = await buildTestApp(t, buildSandboxEnv('http://127.0.0.1:9'))
+    const ready = await app.inject('/healthz')
+    t.equal(ready.statusCode, 200)
+    t.same(ready.json(), {
+      status: 'ok',
+      checks: { database: 'ok', migrations: 'ok', vault_key: 'ok', accepting: 'ok' }
+    })
+  }
+)
 
 t.test(
-  'E4 /healthz is 503 and names the check when the database fails or does not answer',
+  'E4 /healthz returns 503 and names the check when the database fails or does not answer',
   async (t) => {
     for (const migrated of [
       async () => {
@@ -46,7 +49,7 @@ t.test(
   }
 )
 
-t.test('E1 E4 /healthz is 503 from the moment the service drains', async (t) => {
+t.test('E1 E4 /healthz returns 503 as soon as the service drains', async (t) => {
   const { app } = await buildTestApp(t)
   const { isMigrated } = app.store
   // A look at the health that is under way while the service closes.
@@ -72,44 +75,47 @@ t.test('E1 E4 /healthz is 503 from the moment the service drains', async (t) => 
   await closing
 })
 
-t.test('E4 /health/oauth says what is there and from which variable, and no secret', async (t) => {
-  const { app } = await buildTestApp(t, {
-    NEXT_PUBLIC_JIRA_OAUTH_CLIENT_ID: 'the-client-id',
-    ATLASSIAN_CLIENT_SECRET: CLIENT_SECRET,
-    CONFLUENCE_REDIRECT_URI: 'https://app.example.com/api/auth/confluence/callback',
-    JIRA_OAUTH_SCOPES: 'read:jira-work offline_access'
-  })
-  const answer = await app.inject('/health/oauth')
-  t.same(answer.json(), {
-    jira: {
-      configured: false,
-      client_id: { present: true, from: 'NEXT_PUBLIC_JIRA_OAUTH_CLIENT_ID' },
-      client_secret: { present: true, from: 'ATLASSIAN_CLIENT_SECRET' },
-      redirect_uri: { present: false, from: null },
-      redirect_uri_in_use: null,
-      scopes: ['read:jira-work', 'offline_access']
-    },
-    confluence: {
-      configured: true,
-      client_id: { present: true, from: 'NEXT_PUBLIC_JIRA_OAUTH_CLIENT_ID' },
-      client_secret: { present: true, from: 'ATLASSIAN_CLIENT_SECRET' },
-      redirect_uri: { present: true, from: 'CONFLUENCE_REDIRECT_URI' },
-      redirect_uri_in_use: 'https://app.example.com/api/auth/confluence/callback',
-      scopes: [
-        'read:space:confluence',
-        'read:page:confluence',
-        'search:confluence',
-        'read:me',
-        'offline_access'
-      ]
+t.test(
+  'E4 /health/oauth lists which settings are set and from which variable, and no secret',
+  async (t) => {
+    const { app } = await buildTestApp(t, {
+      NEXT_PUBLIC_JIRA_OAUTH_CLIENT_ID: 'the-client-id',
+      ATLASSIAN_CLIENT_SECRET: CLIENT_SECRET,
+      CONFLUENCE_REDIRECT_URI: 'https://app.example.com/api/auth/confluence/callback',
+      JIRA_OAUTH_SCOPES: 'read:jira-work offline_access'
+    })
+    const answer = await app.inject('/health/oauth')
+    t.same(answer.json(), {
+      jira: {
+        configured: false,
+        client_id: { present: true, from: 'NEXT_PUBLIC_JIRA_OAUTH_CLIENT_ID' },
+        client_secret: { present: true, from: 'ATLASSIAN_CLIENT_SECRET' },
+        redirect_uri: { present: false, from: null },
+        redirect_uri_in_use: null,
+        scopes: ['read:jira-work', 'offline_access']
+      },
+      confluence: {
+        configured: true,
+        client_id: { present: true, from: 'NEXT_PUBLIC_JIRA_OAUTH_CLIENT_ID' },
+        client_secret: { present: true, from: 'ATLASSIAN_CLIENT_SECRET' },
+        redirect_uri: { present: true, from: 'CONFLUENCE_REDIRECT_URI' },
+        redirect_uri_in_use: 'https://app.example.com/api/auth/confluence/callback',
+        scopes: [
+          'read:space:confluence',
+          'read:page:confluence',
+          'search:confluence',
+          'read:me',
+          'offline_access'
+        ]
+      }
+    })
+    for (const secret of [CLIENT_SECRET, VAULT_KEY.split(':')[1] ?? '', 'the-client-id']) {
+      t.notMatch(answer.body, secret)
     }
-  })
-  for (const secret of [CLIENT_SECRET, VAULT_KEY.split(':')[1] ?? '', 'the-client-id']) {
-    t.notMatch(answer.body, secret)
   }
-})
+)
 
-t.test('C12 No answer names the server or its version', async (t) => {
+t.test('C12 No response names the server or its version', async (t) => {
   const { app } = await buildTestApp(t)
   for (const url of ['/', '/users', '/nothing', '/%zz', '/docs/', '/healthz']) {
     const { headers } = await app.inject(url)
@@ -118,7 +124,7 @@ t.test('C12 No answer names the server or its version', async (t) => {
   }
 })
 
-t.test('E3 T32 Every time limit of the server is set', async (t) => {
+t.test('E3 T32 The server sets every timeout', async (t) => {
   const { app } = await buildTestApp(t)
   const {
     requestTimeout,
@@ -148,7 +154,7 @@ t.test('E3 T32 Every time limit of the server is set', async (t) => {
   }
 })
 
-t.test('C12 T39 In production nothing of the sandbox is there', async (t) => {
+t.test('C12 T39 Production serves nothing of the sandbox', async (t) => {
   const { app } = await buildTestApp(t, { APP_ENV: 'production' })
   t.equal(app.sandbox, null)
   for (const prefix of ['', '/api']) {
@@ -174,6 +180,6 @@ t.test('C12 T39 In production nothing of the sandbox is there', async (t) => {
     }
   }
   const { app: development } = await buildTestApp(t)
-  t.ok(development.sandbox, 'development has it')
+  t.ok(development.sandbox, 'development serves it')
   t.equal((await development.inject('/sandbox/authorize')).statusCode === 404, false)
 })

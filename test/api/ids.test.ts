@@ -71,7 +71,7 @@ const UNUSED_IDS = ['2', '4294967296', '2147483648', '9007199254740991']
 /** RFC 3986 section 6.2.2.2: an escaped unreserved character is the character. */
 const EQUIVALENT_IDS = ['%31']
 
-t.test('C4 T12 Ids are positive whole numbers in one spelling', async (t) => {
+t.test('C4 T12 Ids are positive integers in one spelling', async (t) => {
   const { app } = await buildTestApp(t)
   const { post, get } = createCaller(app)
   await post('/users', { email: 'ada@example.com' })
@@ -89,7 +89,7 @@ t.test('C4 T12 Ids are positive whole numbers in one spelling', async (t) => {
     '/integrations/confluence/pages/fetch?owner_id='
   ]
 
-  t.test('anything else is 422 or 404 and never another person', async (t) => {
+  t.test('any other spelling returns 422 or 404 and never another user', async (t) => {
     for (const base of [...paths, ...queries]) {
       for (const id of INVALID_IDS) {
         const { statusCode, headers, body } = await get(base + id)
@@ -103,7 +103,7 @@ t.test('C4 T12 Ids are positive whole numbers in one spelling', async (t) => {
     }
   })
 
-  t.test('what does not look like an id is 422 with the parameter named', async (t) => {
+  t.test('a malformed id returns 422 and names the parameter', async (t) => {
     for (const id of [
       '0',
       '-1',
@@ -132,7 +132,7 @@ t.test('C4 T12 Ids are positive whole numbers in one spelling', async (t) => {
     }
   })
 
-  t.test('a well-formed id of nobody is 404', async (t) => {
+  t.test('a well-formed unknown id returns 404', async (t) => {
     for (const id of UNUSED_IDS) {
       assertProblem(t, await get(`/users/${id}`), 404, 'user_not_found', id)
       assertProblem(t, await get(`/jira/projects/${id}`), 404, 'user_not_found', id)
@@ -155,7 +155,7 @@ t.test('C4 T12 Ids are positive whole numbers in one spelling', async (t) => {
     }
   })
 
-  t.test('an escaped digit is the digit', async (t) => {
+  t.test('a percent-encoded digit equals the digit', async (t) => {
     for (const id of EQUIVALENT_IDS) t.match((await get(`/users/${id}`)).json(), { id: 1 })
   })
 
@@ -207,7 +207,7 @@ t.test('C4 T12 Ids are positive whole numbers in one spelling', async (t) => {
     )
   })
 
-  t.test('the same parameter twice is refused and not guessed', async (t) => {
+  t.test('a repeated parameter is rejected', async (t) => {
     assertProblem(
       t,
       await get('/integrations/jira/projects/fetch?owner_id=1&owner_id=2'),

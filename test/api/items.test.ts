@@ -102,7 +102,7 @@ for (const { path, body, row, copied, optional, another, retitled, sorted } of I
 
   t.test(`POST and GET ${path}`, async (t) => {
     t.test(
-      'a new item is 201, the same key again is 200 and replaces it, and the list shows one',
+      'a new item returns 201; the same key again returns 200 and replaces it, and the list has one',
       async (t) => {
         const { post, get, served, advanceTime } = await createApp(t)
         const made = await post(path, body)
@@ -112,18 +112,14 @@ for (const { path, body, row, copied, optional, another, retitled, sorted } of I
         advanceTime(1_000)
         const again = await post(path, { ...body, ...retitled })
         t.equal(again.statusCode, 200)
-        t.same(
-          again.json(),
-          served({ ...body, ...retitled }),
-          'and it says when it was last posted'
-        )
+        t.same(again.json(), served({ ...body, ...retitled }), 'includes when it was last posted')
         t.same((await get(`${path}/1`)).json(), [again.json()])
         t.equal((await post(path, { ...body, ...another })).statusCode, 201)
         t.equal((await get(`${path}/1`)).json().length, 2)
       }
     )
 
-    t.test('an upsert states the whole item: what is left out becomes null', async (t) => {
+    t.test('an upsert replaces the whole item: a missing field becomes null', async (t) => {
       const { post, get, served } = await createApp(t)
       await post(path, body)
       const bare = Object.fromEntries(
@@ -137,14 +133,14 @@ for (const { path, body, row, copied, optional, another, retitled, sorted } of I
     })
 
     t.test(
-      'items belong to their owner, and an owner who does not exist is 404 and nothing is stored',
+      'items belong to their owner; an unknown owner returns 404 and stores nothing',
       async (t) => {
         const { app, post, get } = await createApp(t)
         await post(path, body)
         t.equal(
           (await post(path, { ...body, owner_id: 2 })).statusCode,
           201,
-          'the same key of another owner is another item'
+          'the same key of another owner is a separate item'
         )
         t.same(
           (await get(`${path}/1`)).json().map((item: any) => item.owner_id),
@@ -157,12 +153,12 @@ for (const { path, body, row, copied, optional, another, retitled, sorted } of I
         assertProblem(t, await post(path, { ...body, owner_id: 3 }), 404, 'user_not_found')
         assertProblem(t, await get(`${path}/3`), 404, 'user_not_found')
         await post('/users', { email: 'cleo@example.com' })
-        t.same((await get(`${path}/3`)).json(), [], 'no orphan was waiting for the third user')
+        t.same((await get(`${path}/3`)).json(), [], 'no orphan was stored for the third user')
         t.same((await app.inject(`/integrations${path}/fetch?owner_id=3`)).json().items, [])
       }
     )
 
-    t.test('lists are ordered by code points, the same on every engine', async (t) => {
+    t.test('lists sort by code point on every engine', async (t) => {
       const { post, get } = await createApp(t)
       const shuffled = ORDERED_TEXTS.toSorted((a, b) =>
         Buffer.from(a).toString('hex').split('').reverse().join('') <
@@ -189,7 +185,7 @@ for (const { path, body, row, copied, optional, another, retitled, sorted } of I
     })
 
     t.test(
-      'keys are compared exactly: case, width and composition make another item',
+      'keys compare exactly: case, width and Unicode composition make separate items',
       async (t) => {
         const { post, get } = await createApp(t)
         const name = sorted === 'key' ? 'key' : 'page_id'
@@ -201,7 +197,7 @@ for (const { path, body, row, copied, optional, another, retitled, sorted } of I
       }
     )
 
-    t.test('a link is http or https, absolute, and carries no credentials', async (t) => {
+    t.test('a link is an absolute http or https URL without credentials', async (t) => {
       const { post } = await createApp(t)
       const bad = [
         'javascript:alert(1)',
@@ -250,13 +246,13 @@ for (const { path, body, row, copied, optional, another, retitled, sorted } of I
         'https://xn--bcher-kva.example/?q=1&r=%20#frag',
         `https://example.com/${'x'.repeat(2028)}`
       ]) {
-        t.equal((await post(path, { ...body, url })).json().url, url, 'kept as given')
+        t.equal((await post(path, { ...body, url })).json().url, url, 'stored as given')
       }
     })
   })
 }
 
-t.test('Two pages whose space and id run together are two pages', async (t) => {
+t.test('Two pages whose space and id concatenate to the same text are two pages', async (t) => {
   const { app } = await buildTestApp(t)
   const { post, get } = createCaller(app)
   await post('/users', { email: 'ada@example.com' })

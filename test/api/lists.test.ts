@@ -12,7 +12,7 @@ const getItems = (body: any) => (Array.isArray(body) ? body : body.items)
 const getNextLink = (answer: { headers: Record<string, unknown> }) =>
   /^<([^>]+)>; rel="next"$/.exec(String(answer.headers.link))?.[1]
 
-t.test('Lists of what was copied', async (t) => {
+t.test('Lists of copied items', async (t) => {
   const service = await startSyncedService(t, ['jira', 'confluence'], {
     sandbox: { sizes: { projects: 5, issues: 40, spaces: 4, pages: 40 } }
   })
@@ -22,7 +22,7 @@ t.test('Lists of what was copied', async (t) => {
   const all: Record<string, any[]> = {}
   for (const [product, name] of LISTS) all[name] = (await get(`/${product}/${name}/1`)).json()
 
-  t.test('are the same under the three paths, with when each item was changed', async (t) => {
+  t.test('are the same under all three paths and include when each item changed', async (t) => {
     for (const [product, name] of LISTS) {
       const fetched = (await get(`/integrations/${product}/${name}/fetch?owner_id=1`)).json()
       t.same(fetched, { provider: product, items: all[name] })
@@ -69,117 +69,109 @@ t.test('Lists of what was copied', async (t) => {
     ])
   })
 
-  t.test(
-    'can be narrowed, each way and all ways together, and their pages keep to it',
-    async (t) => {
-      const [issue, page] = [all.issues?.[7], all.pages?.[7]]
-      const middle = [...(all.issues ?? [])].map(({ updated_at: at }) => at).sort()[20]
-      const since = (at: string) => (item: any) => item.updated_at >= at
-      const word = issue.summary.split(' ')[0].toUpperCase()
-      const CASES: Array<
-        [path: string, name: string, query: Record<string, string>, fits: (item: any) => boolean]
-      > = [
-        [
-          '/jira/issues/1',
-          'issues',
-          { project: issue.project_key },
-          (item) => item.project_key === issue.project_key
-        ],
-        [
-          '/jira/projects/1',
-          'projects',
-          { project: "O'HARA_%" },
-          (item) => item.key === "O'HARA_%"
-        ],
-        [
-          '/confluence/pages/1',
-          'pages',
-          { space: page.space_key },
-          (item) => item.space_key === page.space_key
-        ],
-        ['/confluence/spaces/1', 'spaces', { space: 'ENG' }, (item) => item.key === 'ENG'],
-        ['/jira/issues/1', 'issues', { updated_since: middle }, since(middle)],
-        [
-          '/jira/issues/1',
-          'issues',
-          {
-            updated_since: `${new Date(Date.parse(middle) + 3_600_000).toISOString().slice(0, 23)}+01:00`
-          },
-          since(middle)
-        ],
-        [
-          '/jira/issues/1',
-          'issues',
-          { q: word },
-          (item) => item.summary.toUpperCase().includes(word)
-        ],
-        [
-          '/jira/issues/1',
-          'issues',
-          { q: issue.key.toLowerCase() },
-          (item) => item.key.includes(issue.key)
-        ],
-        [
-          '/confluence/pages/1',
-          'pages',
-          { q: page.title.slice(1) },
-          (item) => item.title.includes(page.title.slice(1))
-        ],
-        ['/jira/projects/1', 'projects', { q: '%' }, (item) => item.name.includes('%')],
-        [
-          '/jira/projects/1',
-          'projects',
-          { q: '_' },
-          (item) => (item.key + String(item.name)).includes('_')
-        ],
-        ['/jira/projects/1', 'projects', { q: "o'hara" }, (item) => item.key.includes("O'HARA")],
-        [
-          '/jira/projects/1',
-          'projects',
-          { q: '"Ünïcode" & co' },
-          (item) => item.name.includes('Ünïcode')
-        ],
-        [
-          '/jira/issues/1',
-          'issues',
-          { project: issue.project_key, updated_since: middle, q: 'e' },
-          (item) =>
-            item.project_key === issue.project_key &&
-            since(middle)(item) &&
-            /e/i.test(`${item.key} ${item.summary}`)
-        ],
-        ['/jira/issues/1', 'issues', { project: 'NONE' }, () => false],
-        ['/jira/issues/1', 'issues', { project: "x' or 1=1 --" }, () => false],
-        [
-          '/integrations/jira/issues/fetch',
-          'issues',
-          { owner_id: '1', q: 'A' },
-          (item) => /a/i.test(`${item.key} ${item.summary}`)
-        ],
-        ['/api/confluence/pages/1', 'pages', { q: 'A' }, (item) => /a/i.test(item.title)]
-      ]
-      for (const [path, name, query, fits] of CASES) {
-        const expected = (all[name] ?? []).filter(fits)
-        const url = `${path}?${new URLSearchParams(query).toString()}`
-        // Where nothing fits, nothing is looked at.
-        t.equal(expected.length > 0, fits.length > 0, `${url}: there are some`)
-        t.same(getItems((await get(url)).json()), expected, url)
-        const { pages, links } = await followPages(app, `${url}&limit=2`, getItems)
-        t.same(pages.flat(), expected, `${url} by two`)
-        for (const link of links) {
-          const { pathname, searchParams } = new URL(link, 'http://x')
-          searchParams.delete('cursor')
-          t.same(
-            [pathname, Object.fromEntries(searchParams)],
-            [path, { ...query, limit: '2' }],
-            'the link keeps all of it'
-          )
-        }
+  t.test('accept every filter alone and combined, and pages keep the filters', async (t) => {
+    const [issue, page] = [all.issues?.[7], all.pages?.[7]]
+    const middle = [...(all.issues ?? [])].map(({ updated_at: at }) => at).sort()[20]
+    const since = (at: string) => (item: any) => item.updated_at >= at
+    const word = issue.summary.split(' ')[0].toUpperCase()
+    const CASES: Array<
+      [path: string, name: string, query: Record<string, string>, fits: (item: any) => boolean]
+    > = [
+      [
+        '/jira/issues/1',
+        'issues',
+        { project: issue.project_key },
+        (item) => item.project_key === issue.project_key
+      ],
+      ['/jira/projects/1', 'projects', { project: "O'HARA_%" }, (item) => item.key === "O'HARA_%"],
+      [
+        '/confluence/pages/1',
+        'pages',
+        { space: page.space_key },
+        (item) => item.space_key === page.space_key
+      ],
+      ['/confluence/spaces/1', 'spaces', { space: 'ENG' }, (item) => item.key === 'ENG'],
+      ['/jira/issues/1', 'issues', { updated_since: middle }, since(middle)],
+      [
+        '/jira/issues/1',
+        'issues',
+        {
+          updated_since: `${new Date(Date.parse(middle) + 3_600_000).toISOString().slice(0, 23)}+01:00`
+        },
+        since(middle)
+      ],
+      [
+        '/jira/issues/1',
+        'issues',
+        { q: word },
+        (item) => item.summary.toUpperCase().includes(word)
+      ],
+      [
+        '/jira/issues/1',
+        'issues',
+        { q: issue.key.toLowerCase() },
+        (item) => item.key.includes(issue.key)
+      ],
+      [
+        '/confluence/pages/1',
+        'pages',
+        { q: page.title.slice(1) },
+        (item) => item.title.includes(page.title.slice(1))
+      ],
+      ['/jira/projects/1', 'projects', { q: '%' }, (item) => item.name.includes('%')],
+      [
+        '/jira/projects/1',
+        'projects',
+        { q: '_' },
+        (item) => (item.key + String(item.name)).includes('_')
+      ],
+      ['/jira/projects/1', 'projects', { q: "o'hara" }, (item) => item.key.includes("O'HARA")],
+      [
+        '/jira/projects/1',
+        'projects',
+        { q: '"Ünïcode" & co' },
+        (item) => item.name.includes('Ünïcode')
+      ],
+      [
+        '/jira/issues/1',
+        'issues',
+        { project: issue.project_key, updated_since: middle, q: 'e' },
+        (item) =>
+          item.project_key === issue.project_key &&
+          since(middle)(item) &&
+          /e/i.test(`${item.key} ${item.summary}`)
+      ],
+      ['/jira/issues/1', 'issues', { project: 'NONE' }, () => false],
+      ['/jira/issues/1', 'issues', { project: "x' or 1=1 --" }, () => false],
+      [
+        '/integrations/jira/issues/fetch',
+        'issues',
+        { owner_id: '1', q: 'A' },
+        (item) => /a/i.test(`${item.key} ${item.summary}`)
+      ],
+      ['/api/confluence/pages/1', 'pages', { q: 'A' }, (item) => /a/i.test(item.title)]
+    ]
+    for (const [path, name, query, fits] of CASES) {
+      const expected = (all[name] ?? []).filter(fits)
+      const url = `${path}?${new URLSearchParams(query).toString()}`
+      // Where nothing fits, nothing is looked at.
+      t.equal(expected.length > 0, fits.length > 0, `${url}: has matches`)
+      t.same(getItems((await get(url)).json()), expected, url)
+      const { pages, links } = await followPages(app, `${url}&limit=2`, getItems)
+      t.same(pages.flat(), expected, `${url} in pages of two`)
+      for (const link of links) {
+        const { pathname, searchParams } = new URL(link, 'http://x')
+        searchParams.delete('cursor')
+        t.same(
+          [pathname, Object.fromEntries(searchParams)],
+          [path, { ...query, limit: '2' }],
+          'the link keeps all filters'
+        )
       }
     }
-  )
+  })
 
-  t.test('refuse what does not fit, with the name of it', async (t) => {
+  t.test('reject an invalid parameter and name it', async (t) => {
     const WRONG: Array<[query: string, pointer: string]> = [
       ...[
         '',
@@ -223,7 +215,7 @@ t.test('Lists of what was copied', async (t) => {
     assertProblem(t, await get('/jira/issues/1?cursor=x'), 400, 'invalid_cursor')
   })
 
-  t.test('are not sent again to whoever has them', async (t) => {
+  t.test('return 304 for a current ETag', async (t) => {
     for (const url of [
       '/jira/issues/1?limit=3',
       '/confluence/pages/1',
@@ -249,7 +241,7 @@ t.test('Lists of what was copied', async (t) => {
     }
   })
 
-  t.test('are sent again after every change: by hand, copied, deleted, erased', async (t) => {
+  t.test('return a new ETag after every change: posted, copied, deleted, erased', async (t) => {
     let etag = String((await get('/jira/issues/1')).headers.etag)
     const isNews = async (name: string, list = '/jira/issues/1') => {
       const answer = await get(list, { 'if-none-match': etag })
@@ -276,7 +268,7 @@ t.test('Lists of what was copied', async (t) => {
     t.equal(
       (await get('/jira/issues/1', { 'if-none-match': etag })).statusCode,
       304,
-      'a copy that found nothing new changes nothing'
+      'a copy without changes keeps the ETag'
     )
     await service.sandbox.admin(`issues/${key}`, { deleted: true })
     await service.runSync('jira', 'full')
@@ -287,12 +279,12 @@ t.test('Lists of what was copied', async (t) => {
     t.equal(
       (await get('/jira/issues/2', { 'if-none-match': etag })).statusCode,
       200,
-      "another owner's list is another list"
+      "another owner's list has another ETag"
     )
   })
 
   t.test(
-    'end where nothing follows, and a page whose items are gone by then is no end',
+    'end at the last item; a page whose items were deleted in the meantime does not end the list',
     async (t) => {
       const first = await get('/confluence/pages/1?limit=10')
       const rest = all.pages?.slice(10, 12) ?? []
@@ -306,7 +298,7 @@ t.test('Lists of what was copied', async (t) => {
   )
 })
 
-t.test('Without a user there is nothing, and nothing is known of it', async (t) => {
+t.test('Without a user, the fetch path is empty and the lists return 404', async (t) => {
   const { get } = await startSyncedService(t, [])
   const answer = await get('/integrations/jira/issues/fetch', { 'if-none-match': '*' })
   t.match(

@@ -23,7 +23,7 @@ async function setPageBodies(
 }
 
 t.test(
-  'Bodies of pages are copied where the connection wants them, and served where they are asked for',
+  'Copies page bodies if the connection enables them, and returns them on request',
   async (t) => {
     const service = await startSyncedService(t, ['confluence'], {
       sandbox: { sizes: { pages: BODY_COUNT } }
@@ -42,8 +42,8 @@ t.test(
       (await get(`/confluence/pages/1?${query}`)).json() as any[]
     const one = async () => (await list('include=body')).find(({ id }: any) => id === page.id)
 
-    t.same(await one(), { ...page, body: null }, 'null before')
-    t.notOk('body' in page, 'and no body where none was asked for')
+    t.same(await one(), { ...page, body: null }, 'null at first')
+    t.notOk('body' in page, 'no body unless requested')
     const before = (await get('/users/1/changes?limit=1000')).json().next
     t.match(await setPageBodies(service, true), {
       state: 'succeeded',
@@ -62,19 +62,19 @@ t.test(
     )
     t.ok(
       (await list('')).every((item) => !('body' in item)),
-      'lists leave them out'
+      'lists omit bodies'
     )
     t.equal(
       (await get('/users/1/changes?limit=1000')).body.includes('storage'),
       false,
-      'and so does the feed, which tells that they have changed'
+      'the feed omits bodies and reports that they changed'
     )
     t.equal(
       (await get(`/users/1/changes?limit=1000&since=${before}`)).json().changes.length,
       BODY_COUNT
     )
 
-    t.test('a page of the list has a hundred of them at most', async (t) => {
+    t.test('a list page with bodies has at most 100 items', async (t) => {
       t.equal((await list('include=body')).length, 100)
       t.equal((await list('')).length, BODY_COUNT)
       for (const url of [
@@ -118,7 +118,7 @@ t.test(
     })
 
     t.test(
-      'a page posted by hand has none, and answers are told apart by what they include',
+      'a page posted by hand has no body, and the ETag depends on what the response includes',
       async (t) => {
         await post('/confluence/pages', {
           owner_id: 1,
@@ -144,7 +144,7 @@ t.test(
       }
     )
 
-    t.test('they go when they are no longer wanted', async (t) => {
+    t.test('are deleted when the connection disables them', async (t) => {
       t.match(await setPageBodies(service, false), {
         state: 'succeeded',
         counts: { changed: BODY_COUNT }

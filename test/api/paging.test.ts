@@ -13,7 +13,7 @@ const ITEM_COUNT = 23
 const MAX_CURSOR_LENGTH = 12_288
 const getItems = (body: any) => (Array.isArray(body) ? body : body.items)
 
-t.test('Lists come in pages', async (t) => {
+t.test('Lists are paginated', async (t) => {
   const { app } = await buildTestApp(t)
   const { post, get } = createCaller(app)
   for (let i = 0; i < ITEM_COUNT; i++) {
@@ -28,21 +28,18 @@ t.test('Lists come in pages', async (t) => {
     })
   }
 
-  t.test(
-    'following Link to the end gives every item once, in the order of the whole list',
-    async (t) => {
-      for (const list of LIST_PATHS) {
-        const whole = getItems((await get(list)).json())
-        t.equal(whole.length, ITEM_COUNT, `${list} is whole without a limit`)
-        for (const limit of [1, 2, 5, ITEM_COUNT - 1, ITEM_COUNT, ITEM_COUNT + 1, 1000]) {
-          const { pages } = await followPages(app, `${list}?limit=${limit}`, getItems)
-          t.same(pages.flat(), whole, `${list} by ${limit}`)
-          t.equal(pages.length, Math.ceil(ITEM_COUNT / limit), 'no empty page at the end')
-          t.ok(pages.every((page, i) => i === pages.length - 1 || page.length === limit))
-        }
+  t.test('following Link to the end returns every item once, in list order', async (t) => {
+    for (const list of LIST_PATHS) {
+      const whole = getItems((await get(list)).json())
+      t.equal(whole.length, ITEM_COUNT, `${list} is complete without a limit`)
+      for (const limit of [1, 2, 5, ITEM_COUNT - 1, ITEM_COUNT, ITEM_COUNT + 1, 1000]) {
+        const { pages } = await followPages(app, `${list}?limit=${limit}`, getItems)
+        t.same(pages.flat(), whole, `${list} in pages of ${limit}`)
+        t.equal(pages.length, Math.ceil(ITEM_COUNT / limit), 'no empty page at the end')
+        t.ok(pages.every((page, i) => i === pages.length - 1 || page.length === limit))
       }
     }
-  )
+  })
 
   t.test('the link keeps the prefix and the other parameters of the request', async (t) => {
     const { links, pages } = await followPages(
@@ -61,10 +58,10 @@ t.test('Lists come in pages', async (t) => {
       (await get('/users?limit=5')).headers.link,
       /^<\/users\?limit=5&cursor=[\w-]+>; rel="next"$/
     )
-    t.equal((await get('/users')).headers.link, undefined, 'no link where nothing follows')
+    t.equal((await get('/users')).headers.link, undefined, 'no link after the last page')
   })
 
-  t.test('an item that appears behind the cursor does not repeat another', async (t) => {
+  t.test('an item inserted before the cursor repeats no other item', async (t) => {
     const first = await get('/jira/projects/1?limit=3')
     await post('/jira/projects', { owner_id: 1, key: '0-first', name: 'N' })
     const { pages } = await followPages(app, /<(.*)>/.exec(first.headers.link as string)?.[1] ?? '')
@@ -73,7 +70,7 @@ t.test('Lists come in pages', async (t) => {
     t.equal(keys.length, ITEM_COUNT)
   })
 
-  t.test('the longest titles there can be do not end the list', async (t) => {
+  t.test('titles of the maximum length do not break the cursor', async (t) => {
     const { app } = await buildTestApp(t)
     await app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
     const titles = ['\u0001', '"', '\\', '😀'.slice(0, 2), '漢', 'x'].map((text) =>
@@ -135,7 +132,7 @@ t.test('Lists come in pages', async (t) => {
     }
   })
 
-  t.test('a cursor that this list has not handed out is 400 invalid_cursor', async (t) => {
+  t.test('a cursor of another origin is 400 invalid_cursor', async (t) => {
     const wrong = [
       '',
       'x',

@@ -60,7 +60,7 @@ t.test('400: a body that is not JSON', async (t) => {
   }
 })
 
-t.test('404 and 405: the path is not there, or not with this method', async (t) => {
+t.test('404 and 405: an unknown path, and a known path with another method', async (t) => {
   const { app, get } = await createAppWithUser(t)
   for (const url of [
     '/nothing',
@@ -126,7 +126,7 @@ t.test('404 and 405: the path is not there, or not with this method', async (t) 
   }
 })
 
-t.test('400: an address that is not one', async (t) => {
+t.test('400: a malformed URL', async (t) => {
   const { get } = await createAppWithUser(t)
   for (const url of [
     '/%zz',
@@ -141,7 +141,7 @@ t.test('400: an address that is not one', async (t) => {
   }
 })
 
-t.test('C5 T32 413: a byte more than 64 KiB', async (t) => {
+t.test('C5 T32 413: one byte more than 64 KiB', async (t) => {
   const { app, post } = await createAppWithUser(t)
   for (const path of POST_PATHS) {
     assertProblem(
@@ -229,11 +229,11 @@ t.test('C1 C5 415: anything but JSON', async (t) => {
     await app.inject({ method: 'POST', url: '/users', payload: Buffer.from('{"email":"a@b.co"}') }),
     415,
     'unsupported_media_type',
-    'no type at all'
+    'no content type'
   )
 })
 
-t.test('C1 T11 422: unknown body fields and query parameters are named', async (t) => {
+t.test('C1 T11 422: names unknown body fields and query parameters', async (t) => {
   const { get, post } = await createAppWithUser(t)
   const bodies: Array<[string, object]> = [
     ['/users', { email: 'new@example.com' }],
@@ -303,7 +303,7 @@ t.test('C1 T11 422: unknown body fields and query parameters are named', async (
   }
 })
 
-t.test('422: everything that is wrong is said at once', async (t) => {
+t.test('422: reports all problems at once', async (t) => {
   const { post } = await createAppWithUser(t)
   const { errors } = assertProblem(
     t,
@@ -320,11 +320,11 @@ t.test('422: everything that is wrong is said at once', async (t) => {
   ])
   t.ok(
     errors.every(({ detail }: any) => /^[A-Z].*\.$/.test(detail)),
-    'in sentences'
+    'in full sentences'
   )
 })
 
-t.test('T25 500: the detail is fixed and nothing of the cause is in the answer', async (t) => {
+t.test('T25 500: the detail is fixed and reveals nothing of the cause', async (t) => {
   const { app, lines } = await buildTestApp(t)
   const cause = new Error('planted-cause SELECT * FROM users at /srv/app/secret.ts:1', {
     cause: new TypeError('planted-deeper')
@@ -360,11 +360,11 @@ t.test('T25 500: the detail is fixed and nothing of the cause is in the answer',
         cause: { message: 'planted-deeper' }
       }
     },
-    'the log has it all'
+    'the log has the cause'
   )
 })
 
-t.test('503: a busy or full database says when to ask again', async (t) => {
+t.test('503: a busy or full database sends Retry-After', async (t) => {
   const { app } = await buildTestApp(t)
   await app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
   app.store.users.findOrCreate = () => {

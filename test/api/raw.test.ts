@@ -56,7 +56,7 @@ function parseResponses(text: string): TestResponse[] {
 const HOST_HEADERS = 'Host: a\r\nConnection: close\r\n'
 
 t.test(
-  'C9 T15 What is not HTTP gets a problem document with a request id, and the connection is closed',
+  'C9 T15 Answers malformed HTTP with a problem document that has a request id, and closes the connection',
   async (t) => {
     const { send, port } = await startListeningApp(t)
     const garbage: Array<[string, string | Buffer]> = [
@@ -102,7 +102,7 @@ t.test(
         ],
         ['nosniff', 'no-referrer', 'no-store']
       )
-      t.equal(more.length, 0, `${name}: no second answer`)
+      t.equal(more.length, 0, `${name}: no second response`)
     }
     // A request has begun here, and whatever was said now could be taken for its answer: the connection just ends.
     for (const coding of ['gzip, x\r\n\r\n', 'chunked\r\n\r\nzz\r\n']) {
@@ -114,7 +114,7 @@ t.test(
       t.ok(
         responses.length === 0 ||
           (responses.length === 1 && [400, 501].includes(responses[0]?.status ?? 0)),
-        `${JSON.stringify(coding)}: ${responses.length} answers`
+        `${JSON.stringify(coding)}: ${responses.length} responses`
       )
     }
     assertProblem(
@@ -125,11 +125,11 @@ t.test(
       431,
       'request_header_fields_too_large'
     )
-    t.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 200, 'and the service goes on')
+    t.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 200, 'the service still answers')
   }
 )
 
-t.test('C9 Odd paths over a real socket are refused as problem documents', async (t) => {
+t.test('C9 Rejects malformed paths on a real socket with problem documents', async (t) => {
   const { send } = await startListeningApp(t)
   for (const [path, status, code] of [
     ['/%zz', 400, 'bad_request'],
@@ -160,7 +160,7 @@ t.test('C9 Odd paths over a real socket are refused as problem documents', async
   }
 })
 
-t.test('C5 T32 A body without an announced length is cut off at the limit', async (t) => {
+t.test('C5 T32 Stops reading a chunked body at the size limit', async (t) => {
   const { send } = await startListeningApp(t)
   const chunk = `10000\r\n${' '.repeat(0x10000)}\r\n`
   const [answer] = parseResponses(
@@ -172,7 +172,7 @@ t.test('C5 T32 A body without an announced length is cut off at the limit', asyn
 })
 
 t.test(
-  'C8 T19 X-Request-ID in the raw: line breaks and duplicates are not taken over',
+  'C8 T19 Rejects X-Request-ID values with line breaks and duplicates on a raw connection',
   async (t) => {
     const { send, lines } = await startListeningApp(t)
     const twice = parseResponses(
@@ -191,7 +191,7 @@ t.test(
   }
 )
 
-t.test('C9 Pipelined requests are answered in turn, each with its own id', async (t) => {
+t.test('C9 Answers pipelined requests in order, each with its own id', async (t) => {
   const { send } = await startListeningApp(t)
   const responses = parseResponses(
     await send(
@@ -209,7 +209,7 @@ t.test('C9 Pipelined requests are answered in turn, each with its own id', async
 })
 
 t.test(
-  'C5 T32 Too many headers and a body that is shorter than announced do not hold a socket',
+  'C5 T32 Too many headers, or a body shorter than announced, do not keep a socket open',
   async (t) => {
     const { send, port } = await startListeningApp(t)
     const many = Array.from({ length: 3_000 }, (_, i) => `X-${i}: 1\r\n`).join('')

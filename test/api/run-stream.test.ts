@@ -75,64 +75,61 @@ async function readEvents(
 // They mostly wait.
 t.jobs = 6
 
-t.test(
-  'A run can be followed from its start to its end, and what is told is what the run says',
-  async (t) => {
-    const service = await buildAppWithSandbox(t, {
-      sandbox: { sizes: { pages: 1_500 }, indexLagMs: 0 }
-    })
-    const url = await startListening(service)
-    await service.sandbox.admin('faults', {
-      kind: 'delay',
-      delay_ms: 120,
-      match: { path: 'api/v2/pages' },
-      times: 10
-    })
-    await new Browser(service.app).connect('confluence')
-    const { status, type, streamEvents, text } = await readEvents(
-      `${url}/integrations/confluence/sync/runs/1/events`
+t.test('A stream follows a run from start to end, and its events match the run', async (t) => {
+  const service = await buildAppWithSandbox(t, {
+    sandbox: { sizes: { pages: 1_500 }, indexLagMs: 0 }
+  })
+  const url = await startListening(service)
+  await service.sandbox.admin('faults', {
+    kind: 'delay',
+    delay_ms: 120,
+    match: { path: 'api/v2/pages' },
+    times: 10
+  })
+  await new Browser(service.app).connect('confluence')
+  const { status, type, streamEvents, text } = await readEvents(
+    `${url}/integrations/confluence/sync/runs/1/events`
+  )
+  t.match({ status, type }, { status: 200, type: /^text\/event-stream/ })
+  t.match(text, /^retry: 1000\n\n/)
+  t.ok(streamEvents.length > 2, `${streamEvents.length} events`)
+  t.same(
+    streamEvents.map(({ event }) => event),
+    [...streamEvents.slice(1).map(() => 'progress'), 'end'],
+    'one end event, at the end'
+  )
+  const ids = streamEvents.flatMap(({ id }) => id ?? [])
+  t.equal(new Set(ids).size, ids.length, 'no id comes twice')
+  t.strictSame(streamEvents.at(-1)?.data, await getRun(service, 'confluence', 1))
+  const seen = streamEvents.map(({ data }) => data.counts.seen)
+  t.same(
+    seen,
+    seen.toSorted((a, b) => a - b)
+  )
+  t.ok(
+    streamEvents.some(
+      ({ data: { progress } }) =>
+        progress?.collection === 'pages' && progress.done > 0 && progress.done < 1_500
     )
-    t.match({ status, type }, { status: 200, type: /^text\/event-stream/ })
-    t.match(text, /^retry: 1000\n\n/)
-    t.ok(streamEvents.length > 2, `${streamEvents.length} events`)
-    t.same(
-      streamEvents.map(({ event }) => event),
-      [...streamEvents.slice(1).map(() => 'progress'), 'end'],
-      'one end, and at the end'
-    )
-    const ids = streamEvents.flatMap(({ id }) => id ?? [])
-    t.equal(new Set(ids).size, ids.length, 'nothing is told twice under an id')
-    t.strictSame(streamEvents.at(-1)?.data, await getRun(service, 'confluence', 1))
-    const seen = streamEvents.map(({ data }) => data.counts.seen)
-    t.same(
-      seen,
-      seen.toSorted((a, b) => a - b)
-    )
-    t.ok(
-      streamEvents.some(
-        ({ data: { progress } }) =>
-          progress?.collection === 'pages' && progress.done > 0 && progress.done < 1_500
-      )
-    )
-    const late = await readEvents(`${url}/api/integrations/confluence/sync/runs/1/events`)
-    t.match(
-      late.streamEvents,
-      [{ event: 'end', data: { state: 'succeeded' } }],
-      'whoever comes late is told how it ended'
-    )
-    const unchangedStream = await readEvents(`${url}/integrations/confluence/sync/runs/1/events`, {
-      lastId: late.streamEvents[0]?.id
-    })
-    t.match(
-      unchangedStream,
-      { status: 204, text: '' },
-      'and who knows that is told not to come back'
-    )
-  }
-)
+  )
+  const late = await readEvents(`${url}/api/integrations/confluence/sync/runs/1/events`)
+  t.match(
+    late.streamEvents,
+    [{ event: 'end', data: { state: 'succeeded' } }],
+    'a late client gets the final state'
+  )
+  const unchangedStream = await readEvents(`${url}/integrations/confluence/sync/runs/1/events`, {
+    lastId: late.streamEvents[0]?.id
+  })
+  t.match(
+    unchangedStream,
+    { status: 204, text: '' },
+    'a client that has the final state is told not to reconnect'
+  )
+})
 
 t.test(
-  'While Atlassian keeps a run waiting there is an event every second, and whoever comes back is not told again what it knows',
+  'While Atlassian delays a run, an event comes every second, and a reconnecting client gets no event twice',
   async (t) => {
     const service = await buildAppWithSandbox(t, {
       sandbox: { sizes: { pages: 20 }, indexLagMs: 0 }
@@ -162,67 +159,60 @@ t.test(
       `at most ${Math.max(...silences)} ms`
     )
     const strange = await readEvents(events, { lastId: '1.something' })
-    t.match(
-      strange.streamEvents,
-      [{ event: 'end' }],
-      "an id that is not one of this run's counts for nothing"
-    )
+    t.match(strange.streamEvents, [{ event: 'end' }], 'ignores the event id of another run')
   }
 )
 
-t.test(
-  'A run that another process works at is followed just as well, and cancelled within a second',
-  async (t) => {
-    const env = {
-      INTEGRATION_DB_URL: await ensureDatabase(t, `${createTempFolder(t)}/shared.db`),
-      VAULT_KEYS: VAULT_KEY,
-      SYNC_INTERVAL: '0'
-    }
-    const worker = await buildAppWithSandbox(t, {
-      env,
-      sandbox: { sizes: { pages: 600 }, indexLagMs: 0 }
-    })
-    const other = await buildTestApp(t, { ...buildSandboxEnv(worker.sandbox.url), ...env })
-    const url = await startListening(other)
-    await new Browser(worker.app).connect('confluence')
-    await waitForRun(worker.app, 'confluence')
-    await worker.sandbox.admin('faults', {
-      kind: 'delay',
-      delay_ms: 20_000,
-      match: { path: 'api/v2/pages' },
-      skip: 1,
-      times: 1
-    })
-    const id = await startSync(worker, 'confluence')
-    const following = readEvents(`${url}/integrations/confluence/sync/runs/${id}/events`)
-    while ((await getRun(other, 'confluence', id)).counts.seen < 250) await sleep(20)
-    await sleep(400)
-    const [cancelled, ms] = await measureDuration(
-      other.app.inject({ method: 'DELETE', url: `/integrations/confluence/sync/runs/${id}` })
-    )
-    t.match(cancelled.json(), { state: 'cancelled' })
-    t.ok(ms < 1_000, `${ms} ms`)
-    const { streamEvents } = await following
-    t.match(streamEvents.at(-1), {
-      event: 'end',
-      data: { state: 'cancelled', counts: { seen: /./ } }
-    })
-    t.ok(
-      streamEvents.some(
-        ({ event, data }) =>
-          event === 'progress' && data.state === 'running' && data.counts.seen >= 250
-      )
-    )
-    assertProblem(
-      t,
-      await other.app.inject({ method: 'DELETE', url: `/integrations/confluence/sync/runs/${id}` }),
-      409,
-      'run_ended'
-    )
+t.test('Streams a run of another process, and cancels it within a second', async (t) => {
+  const env = {
+    INTEGRATION_DB_URL: await ensureDatabase(t, `${createTempFolder(t)}/shared.db`),
+    VAULT_KEYS: VAULT_KEY,
+    SYNC_INTERVAL: '0'
   }
-)
+  const worker = await buildAppWithSandbox(t, {
+    env,
+    sandbox: { sizes: { pages: 600 }, indexLagMs: 0 }
+  })
+  const other = await buildTestApp(t, { ...buildSandboxEnv(worker.sandbox.url), ...env })
+  const url = await startListening(other)
+  await new Browser(worker.app).connect('confluence')
+  await waitForRun(worker.app, 'confluence')
+  await worker.sandbox.admin('faults', {
+    kind: 'delay',
+    delay_ms: 20_000,
+    match: { path: 'api/v2/pages' },
+    skip: 1,
+    times: 1
+  })
+  const id = await startSync(worker, 'confluence')
+  const following = readEvents(`${url}/integrations/confluence/sync/runs/${id}/events`)
+  while ((await getRun(other, 'confluence', id)).counts.seen < 250) await sleep(20)
+  await sleep(400)
+  const [cancelled, ms] = await measureDuration(
+    other.app.inject({ method: 'DELETE', url: `/integrations/confluence/sync/runs/${id}` })
+  )
+  t.match(cancelled.json(), { state: 'cancelled' })
+  t.ok(ms < 1_000, `${ms} ms`)
+  const { streamEvents } = await following
+  t.match(streamEvents.at(-1), {
+    event: 'end',
+    data: { state: 'cancelled', counts: { seen: /./ } }
+  })
+  t.ok(
+    streamEvents.some(
+      ({ event, data }) =>
+        event === 'progress' && data.state === 'running' && data.counts.seen >= 250
+    )
+  )
+  assertProblem(
+    t,
+    await other.app.inject({ method: 'DELETE', url: `/integrations/confluence/sync/runs/${id}` }),
+    409,
+    'run_ended'
+  )
+})
 
-t.test('A parked run says until when, and is not chattered about', async (t) => {
+t.test('A parked run reports when it resumes, and sends no events in between', async (t) => {
   const service = await buildAppWithSandbox(t)
   const url = await startListening(service)
   await new Browser(service.app).connect('jira')
@@ -256,7 +246,7 @@ t.test('A parked run says until when, and is not chattered about', async (t) => 
 })
 
 t.test(
-  'Events end when the client has gone, and without an end when the service stops, so that the client comes back',
+  'A stream ends when its client disconnects; when the service stops, it ends without an end event so that the client reconnects',
   async (t) => {
     const service = await buildAppWithSandbox(t)
     const url = await startListening(service)
@@ -281,13 +271,9 @@ t.test(
       before = seen.reads
       await sleep(500)
     }
-    t.equal(seen.reads, before, 'nobody reads the run any more')
+    t.equal(seen.reads, before, 'stops reading the run')
     const head = await fetch(events, { method: 'HEAD' })
-    t.match(
-      head.headers.get('content-type'),
-      /^text\/event-stream/,
-      'and who asks for the head alone has it at once'
-    )
+    t.match(head.headers.get('content-type'), /^text\/event-stream/, 'HEAD returns at once')
     await sleep(300)
     t.equal(seen.reads, before + 1)
     const following = readEvents(events)
@@ -299,7 +285,7 @@ t.test(
   }
 )
 
-t.test('Events of a run that is not there are a problem document', async (t) => {
+t.test('Events of an unknown run return a problem document', async (t) => {
   const service = await buildAppWithSandbox(t)
   await new Browser(service.app).connect('jira')
   await waitForRun(service.app, 'jira')

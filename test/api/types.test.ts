@@ -51,45 +51,42 @@ const PROPERTIES = [
   ...listProperties('/integrations/confluence/connect', USER_BODY, ['email', 'display_name'])
 ]
 
-t.test(
-  'C3 T12 Nothing in a body is coerced: every property refuses every other JSON type',
-  async (t) => {
-    const { app } = await buildTestApp(t)
-    const { post } = createCaller(app)
-    await post('/users', { email: 'owner@example.com' })
-    const stored = async () =>
-      JSON.stringify(
-        [
-          await app.inject('/users'),
-          await app.inject('/jira/projects/1'),
-          await app.inject('/confluence/pages/1')
-        ].map((r) => r.json())
-      )
-    const before = await stored()
-    for (const { path, body, name, acceptedTypes } of PROPERTIES) {
-      for (const [type, value] of Object.entries(VALUES_BY_TYPE)) {
-        if (acceptedTypes.includes(type)) continue
-        if (acceptedTypes.includes('number') && NUMBER_TYPES.includes(type) && type === 'number') {
-          continue
-        }
-        const { errors } = assertProblem(
-          t,
-          await post(path, { ...body, [name]: value }),
-          422,
-          'validation_failed',
-          `${path} ${name}: ${type}`
-        )
-        t.ok(
-          errors?.some(({ pointer }: any) => pointer === `/${name}`),
-          'the property is named'
-        )
+t.test('C3 T12 Bodies are not coerced: every property rejects every other JSON type', async (t) => {
+  const { app } = await buildTestApp(t)
+  const { post } = createCaller(app)
+  await post('/users', { email: 'owner@example.com' })
+  const stored = async () =>
+    JSON.stringify(
+      [
+        await app.inject('/users'),
+        await app.inject('/jira/projects/1'),
+        await app.inject('/confluence/pages/1')
+      ].map((r) => r.json())
+    )
+  const before = await stored()
+  for (const { path, body, name, acceptedTypes } of PROPERTIES) {
+    for (const [type, value] of Object.entries(VALUES_BY_TYPE)) {
+      if (acceptedTypes.includes(type)) continue
+      if (acceptedTypes.includes('number') && NUMBER_TYPES.includes(type) && type === 'number') {
+        continue
       }
+      const { errors } = assertProblem(
+        t,
+        await post(path, { ...body, [name]: value }),
+        422,
+        'validation_failed',
+        `${path} ${name}: ${type}`
+      )
+      t.ok(
+        errors?.some(({ pointer }: any) => pointer === `/${name}`),
+        'the property is named'
+      )
     }
-    t.equal(await stored(), before, 'nothing was stored')
   }
-)
+  t.equal(await stored(), before, 'nothing was stored')
+})
 
-t.test('C3 A body is an object', async (t) => {
+t.test('C3 A body must be an object', async (t) => {
   const { app } = await buildTestApp(t)
   const { post } = createCaller(app)
   for (const path of ['/users', '/jira/projects', '/confluence/pages']) {
@@ -105,12 +102,12 @@ t.test('C3 A body is an object', async (t) => {
       await post(path, ''),
       422,
       'validation_failed',
-      `${path} with a type and nothing in it`
+      `${path} with a content type and an empty body`
     )
   }
 })
 
-t.test('Required fields are named when they are missing', async (t) => {
+t.test('Names missing required fields', async (t) => {
   const { app } = await buildTestApp(t)
   const { post } = createCaller(app)
   for (const [path, required] of [
@@ -126,7 +123,7 @@ t.test('Required fields are named when they are missing', async (t) => {
   }
 })
 
-t.test('T13 Keys of the prototype neither pollute nor pass', async (t) => {
+t.test('T13 Keys of the prototype neither pollute objects nor pass validation', async (t) => {
   const { app } = await buildTestApp(t)
   const { post, get } = createCaller(app)
   await post('/users', { email: 'ada@example.com' })
@@ -177,7 +174,7 @@ t.test('T13 Keys of the prototype neither pollute nor pass', async (t) => {
 })
 
 t.test(
-  'C1 Text is stored as every engine stores it: no NUL, no lone surrogate, and its length counted',
+  'C1 Text is stored identically on every engine: no NUL, no lone surrogate, a maximum length',
   async (t) => {
     const { app } = await buildTestApp(t)
     const { post, get } = createCaller(app)
@@ -240,7 +237,7 @@ t.test(
     t.match(
       (await post('/jira/projects', originals)).json(),
       originals,
-      'everything else comes back as it was'
+      'all other text is returned unchanged'
     )
     t.match((await get('/jira/projects/1')).json(), [originals])
   }

@@ -4,7 +4,7 @@ import { createCaller, assertProblem } from './helper.ts'
 
 t.test('Users', async (t) => {
   t.test(
-    'a new email is 201, a known one is 200 with the same person, stored as first given',
+    'a new email returns 201, a known one 200 with the same user as first stored',
     async (t) => {
       const { app } = await buildTestApp(t)
       const { post, get } = createCaller(app)
@@ -16,24 +16,27 @@ t.test('Users', async (t) => {
         display_name: 'Somebody else'
       })
       t.equal(again.statusCode, 200)
-      t.same(again.json(), made.json(), 'nobody changes a person by naming their email')
+      t.same(again.json(), made.json(), 'an email does not change a user')
       t.same((await get('/users')).json(), [made.json()])
       t.same((await get('/users/1')).json(), made.json())
       assertProblem(t, await get('/users/2'), 404, 'user_not_found')
     }
   )
 
-  t.test('emails are compared without case in every script, and in one Unicode form', async (t) => {
-    const { app } = await buildTestApp(t)
-    const { post } = createCaller(app)
-    const composed = (await post('/users', { email: 'JÖRG@bücher.example' })).json()
-    const decomposed = await post('/users', { email: 'jo\u0308rg@BU\u0308CHER.example' })
-    t.equal(decomposed.statusCode, 200)
-    t.equal(decomposed.json().id, composed.id)
-    t.equal(composed.email, 'JÖRG@bücher.example')
-  })
+  t.test(
+    'emails compare case-insensitively in every script and in one Unicode normal form',
+    async (t) => {
+      const { app } = await buildTestApp(t)
+      const { post } = createCaller(app)
+      const composed = (await post('/users', { email: 'JÖRG@bücher.example' })).json()
+      const decomposed = await post('/users', { email: 'jo\u0308rg@BU\u0308CHER.example' })
+      t.equal(decomposed.statusCode, 200)
+      t.equal(decomposed.json().id, composed.id)
+      t.equal(composed.email, 'JÖRG@bücher.example')
+    }
+  )
 
-  t.test('display_name may be missing, null, empty or in any language', async (t) => {
+  t.test('display_name can be missing, null, empty or in any language', async (t) => {
     const { app } = await buildTestApp(t)
     const { post } = createCaller(app)
     for (const [i, name] of [undefined, null, '', 'Zoë 😀', 'عائشة', 'x'.repeat(200)].entries()) {
@@ -51,7 +54,7 @@ t.test('Users', async (t) => {
   })
 
   t.test(
-    'tokens and site addresses from callers are refused with a sentence that points to the OAuth flow',
+    'tokens and site addresses from callers are rejected with a reference to the OAuth flow',
     async (t) => {
       const { app, logText } = await buildTestApp(t)
       const { post, get } = createCaller(app)
@@ -76,12 +79,12 @@ t.test('Users', async (t) => {
           t.notMatch(JSON.stringify(body), 'planted-token-91')
         }
       }
-      t.same((await get('/users')).json(), [], 'nobody was stored')
+      t.same((await get('/users')).json(), [], 'nothing was stored')
       t.notMatch(logText(), 'planted-token-91')
     }
   )
 
-  t.test('the list is oldest first and the placeholder user does not break it', async (t) => {
+  t.test('the list is oldest first and includes the placeholder user', async (t) => {
     const { app } = await buildTestApp(t)
     const { post, get } = createCaller(app)
     for (const email of [
@@ -97,31 +100,28 @@ t.test('Users', async (t) => {
     )
   })
 
-  t.test(
-    'HEAD answers as GET does, without a body; a trailing slash answers as without it',
-    async (t) => {
-      const { app } = await buildTestApp(t)
-      await createCaller(app).post('/users/', { email: 'ada@example.com' })
-      for (const url of [
-        '/users',
-        '/users/',
-        '/users/1',
-        '/users/1/',
-        '/healthz',
-        '/',
-        '/health/oauth/',
-        '/jira/projects/1/',
-        '/integrations/jira/projects/fetch/'
-      ]) {
-        const got = await app.inject(url)
-        const head = await app.inject({ method: 'HEAD', url })
-        t.equal(got.statusCode, 200, url)
-        t.equal(head.statusCode, 200, `HEAD ${url}`)
-        t.equal(head.body, '')
-        t.equal(head.headers['content-type'], got.headers['content-type'])
-        t.equal(head.headers['content-length'], got.headers['content-length'])
-      }
-      t.same((await app.inject('/users/')).json(), (await app.inject('/users')).json())
+  t.test('HEAD answers as GET does, without a body; a trailing slash is ignored', async (t) => {
+    const { app } = await buildTestApp(t)
+    await createCaller(app).post('/users/', { email: 'ada@example.com' })
+    for (const url of [
+      '/users',
+      '/users/',
+      '/users/1',
+      '/users/1/',
+      '/healthz',
+      '/',
+      '/health/oauth/',
+      '/jira/projects/1/',
+      '/integrations/jira/projects/fetch/'
+    ]) {
+      const got = await app.inject(url)
+      const head = await app.inject({ method: 'HEAD', url })
+      t.equal(got.statusCode, 200, url)
+      t.equal(head.statusCode, 200, `HEAD ${url}`)
+      t.equal(head.body, '')
+      t.equal(head.headers['content-type'], got.headers['content-type'])
+      t.equal(head.headers['content-length'], got.headers['content-length'])
     }
-  )
+    t.same((await app.inject('/users/')).json(), (await app.inject('/users')).json())
+  })
 })

@@ -12,7 +12,7 @@ import {
 // They mostly wait.
 t.jobs = 6
 
-t.test('A request that waits', async (t) => {
+t.test('A long-poll request', async (t) => {
   const service = await startSyncedService(t, ['jira'], {
     sandbox: { sizes: { projects: 4, issues: 12 } }
   })
@@ -20,7 +20,7 @@ t.test('A request that waits', async (t) => {
   const next = async (query = '') =>
     (await get(`/users/1/changes?limit=1000${query}`)).json().next as string
 
-  t.test('is answered as soon as there is a change', async (t) => {
+  t.test('returns as soon as there is a change', async (t) => {
     const waiting = measureDuration(get(`/users/1/changes?wait=30&since=${await next()}`))
     await sleep(300)
     await postProject(service, 'NEWS')
@@ -30,7 +30,7 @@ t.test('A request that waits', async (t) => {
   })
 
   t.test(
-    'is answered at once where there is one already, and after its time where there is none, with a cursor that goes on',
+    'returns at once if there are changes, else after the wait time, with a cursor that continues',
     async (t) => {
       const since = await next()
       await postProject(service, 'MORE')
@@ -50,19 +50,16 @@ t.test('A request that waits', async (t) => {
     }
   )
 
-  t.test(
-    'is not woken by changes of other collections, and does not lose what comes behind them',
-    async (t) => {
-      const waiting = get(`/users/1/changes?wait=30&collections=pages&since=${await next()}`)
-      await postProject(service, 'OTHER')
-      await sleep(500)
-      await post('/confluence/pages', { owner_id: 1, space_key: 'S', page_id: '1', title: 'Mine' })
-      t.same(formatChanges(await waiting), ['upsert pages Mine'])
-    }
-  )
+  t.test('ignores changes of other collections and loses no later change', async (t) => {
+    const waiting = get(`/users/1/changes?wait=30&collections=pages&since=${await next()}`)
+    await postProject(service, 'OTHER')
+    await sleep(500)
+    await post('/confluence/pages', { owner_id: 1, space_key: 'S', page_id: '1', title: 'Mine' })
+    t.same(formatChanges(await waiting), ['upsert pages Mine'])
+  })
 
   t.test(
-    'is told to begin again when a connection is ended meanwhile, and 404 when the user is',
+    'returns 410 when a connection ends in the meantime, and 404 when its user is removed',
     async (t) => {
       const waiting = measureDuration(get(`/users/1/changes?wait=30&since=${await next()}`))
       await sleep(300)
@@ -84,7 +81,7 @@ t.test('A request that waits', async (t) => {
 })
 
 t.test(
-  'A request that waits ends when its client has gone, and when the service stops',
+  'A long-poll request ends when its client disconnects and when the service stops',
   async (t) => {
     const service = await startSyncedService(t, [])
     const { app, post } = service
@@ -105,7 +102,7 @@ t.test(
     await sleep(500)
     const before = seen.looks
     await sleep(700)
-    t.equal(seen.looks, before, 'nobody looks for it any more')
+    t.equal(seen.looks, before, 'stops reading the database')
 
     const waiting = fetch(url)
     while (seen.looks < before + 2) await sleep(20)

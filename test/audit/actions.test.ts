@@ -19,7 +19,7 @@ const CANARIES = [
 ]
 
 t.test(
-  "B12 T18 E6 Whatever is done leaves one row that says who did it, to whom, from where and in which request; nothing of it is a secret or a person's",
+  'B12 T18 E6 Every action leaves one row with actor, subject, origin and request id, and without secrets or personal data',
   async (t) => {
     const idp = await startIdentityProvider(t)
     const url = await ensureDatabase(t, join(createTempFolder(t), 'c.db'))
@@ -70,7 +70,7 @@ t.test(
           detail: { name: 'bootstrap', scopes: ['admin'] }
         }
       ],
-      'the key of the settings'
+      'the bootstrap key'
     )
     const made = await cli('api-keys', 'create', '--name', 'crm', '--scopes', 'admin')
     const secret = made.stdout.split(/\s+/).find((word) => word.startsWith(SERVICE_KEY)) ?? ''
@@ -78,7 +78,7 @@ t.test(
     CANARIES.push(secret)
     await assertRecorded(
       [{ action: 'key_created', actor: { kind: 'operator' }, detail: { name: 'crm' } }],
-      'a key by command'
+      'a key created by command'
     )
     const crm = buildBearerHeader(secret)
     const { id: key } = (await app.store.apiKeys.list()).find(({ name }) => name === 'crm') ?? {
@@ -115,7 +115,7 @@ t.test(
     })
     await assertRecorded([{ action: 'user_created', user_id: 1, ...by('r-user') }], 'a user')
     await ask('POST', '/users', 'r-again', { email: 'canary-ada@example.com' })
-    await assertRecorded([], 'who is there is not made')
+    await assertRecorded([], 'an existing user creates no row')
     await app.inject({
       url: '/users/2',
       headers: {
@@ -131,7 +131,7 @@ t.test(
         { action: 'user_created', ...person },
         { action: 'identity_linked', ...person }
       ],
-      'a person on first sight'
+      'a user created by a token'
     )
 
     const session = (
@@ -165,7 +165,7 @@ t.test(
           request_id: 'r-open'
         }
       ],
-      'its link'
+      'the link of a session'
     )
     const inSession = { actor: { kind: 'session', id: 1 } }
     const connect = async (id: string, query = '', extra = '') => {
@@ -220,7 +220,7 @@ t.test(
     await ask('POST', '/users/1/connections/jira/check', 'r-check')
     await assertRecorded(
       [{ action: 'refreshed', ...its('r-check'), detail: { connections: [1] } }],
-      'an exchange of tokens'
+      'a token refresh'
     )
     const site = (await app.store.connections.get(1, 'jira'))?.connection.sites[0]
     await ask('PUT', '/users/1/connections/jira/site', 'r-site', { cloud_id: site?.cloudId })
@@ -266,7 +266,7 @@ t.test(
     await sandbox.admin('faults', undefined, 'DELETE')
     await assertRecorded(
       [{ action: 'state_changed', ...its('r-lost'), detail: { from: 'active' } }],
-      'a state'
+      'a state change'
     )
     const next = generateKeyEntry('next')
     t.match(
@@ -284,19 +284,19 @@ t.test(
           detail: { key: 'next', grants: 1 }
         }
       ],
-      'the key of the vault'
+      'the vault key'
     )
     await ask('DELETE', '/users/1/connections/jira', 'r-leave')
     await assertRecorded([{ action: 'disconnected', ...its('r-leave') }], 'a disconnection')
     await ask('DELETE', '/users/1', 'r-remove')
     await assertRecorded(
       [{ action: 'user_removed', user_id: 1, ...by('r-remove') }],
-      'a user who leaves'
+      'a removed user'
     )
     t.match(await cli('api-keys', 'revoke', 'crm'), { code: 0 })
     await assertRecorded(
       [{ action: 'key_revoked', actor: { kind: 'operator' }, detail: { key, name: 'crm' } }],
-      'a key that is ended'
+      'a revoked key'
     )
 
     t.match(await runAuditVerify(url), { code: 0 })

@@ -32,7 +32,7 @@ async function createAuditFixture(t: Test, env: NodeJS.ProcessEnv = {}, now?: ()
 
 const CALL_COUNT = pickByScale(100, 1_000)
 t.test(
-  `T18 Of ${CALL_COUNT} mixed calls each that did something has one row with its request id, and no other has any`,
+  `T18 Of ${CALL_COUNT} mixed calls, each that changed something has one audit row with its request id, and no other has one`,
   async (t) => {
     const { url, app, make } = await createAuditFixture(t)
     const expected: string[] = []
@@ -68,7 +68,7 @@ t.test(
 )
 
 t.test(
-  'B12 T18 Where the trail cannot be added to nothing is done: a hundred of a hundred are refused, and work again afterwards',
+  'B12 T18 If the audit trail is not writable, all of a hundred changes are refused; they work again afterwards',
   async (t) => {
     const { url, app, make, createUsers } = await createAuditFixture(t)
     await createUsers(3)
@@ -91,7 +91,7 @@ t.test(
   }
 )
 
-t.test('T18 The database itself refuses to change or remove a row', async (t) => {
+t.test('T18 The database refuses to update or delete an audit row', async (t) => {
   const { url, createUsers } = await createAuditFixture(t)
   await createUsers(5)
   for (const sql of [
@@ -144,7 +144,7 @@ const TAMPERINGS: Array<[what: string, sql: string[], said: RegExp]> = [
 
 for (const [what, sqls, problem] of TAMPERINGS) {
   t.test(
-    `T18 A row that somebody with the database has ${what} is found, and the first bad one is named`,
+    `T18 Detects a row that someone with database access has ${what}, and names the first bad row`,
     async (t) => {
       const { url, app, createUsers } = await createAuditFixture(t)
       await createUsers(8)
@@ -152,46 +152,43 @@ for (const [what, sqls, problem] of TAMPERINGS) {
       for (const sql of sqls) await queryDatabase(url, sql)
       t.match(await verifyAuditChain(app.store.audit), { problem })
       if (what === 'edited') {
-        t.match(await runAuditVerify(url), { code: 1, stdout: '', stderr: problem }, 'by command')
+        t.match(
+          await runAuditVerify(url),
+          { code: 1, stdout: '', stderr: problem },
+          'by the command'
+        )
       }
     }
   )
 }
 
-t.test(
-  'Who forgets what is old leaves a trail that can still be followed, and says so in it',
-  async (t) => {
-    let ahead = 0
-    const { url, app, make, createUsers } = await createAuditFixture(
-      t,
-      {},
-      () => Date.now() + ahead
-    )
-    ahead = -10 * DAY_MS
-    await createUsers(5)
-    ahead = 0
-    await make('new')
-    t.match(await runCommand('audit', ['purge', '--days', '5'], { INTEGRATION_DB_URL: url }), {
-      code: 0,
-      stdout: /^Deleted 5 rows/
-    })
-    t.match(
-      (await readAuditTrail(app)).map(({ id, action, actor }) => [id, action, actor.kind]),
-      [
-        [6, 'user_created', 'anonymous'],
-        [7, 'audit_purged', 'operator']
-      ]
-    )
-    t.match(await runAuditVerify(url), { code: 0, stdout: /^2 rows/ })
-    await t.rejects(queryDatabase(url, 'delete from audit where seq = 6'))
-    await dropAuditTriggers(url)
-    await queryDatabase(url, 'delete from audit where seq = 6')
-    t.match(await runAuditVerify(url), { code: 1, stderr: /Row 6 was removed/ })
-  }
-)
+t.test('Pruning old rows leaves a verifiable trail and records the pruning', async (t) => {
+  let ahead = 0
+  const { url, app, make, createUsers } = await createAuditFixture(t, {}, () => Date.now() + ahead)
+  ahead = -10 * DAY_MS
+  await createUsers(5)
+  ahead = 0
+  await make('new')
+  t.match(await runCommand('audit', ['purge', '--days', '5'], { INTEGRATION_DB_URL: url }), {
+    code: 0,
+    stdout: /^Deleted 5 rows/
+  })
+  t.match(
+    (await readAuditTrail(app)).map(({ id, action, actor }) => [id, action, actor.kind]),
+    [
+      [6, 'user_created', 'anonymous'],
+      [7, 'audit_purged', 'operator']
+    ]
+  )
+  t.match(await runAuditVerify(url), { code: 0, stdout: /^2 rows/ })
+  await t.rejects(queryDatabase(url, 'delete from audit where seq = 6'))
+  await dropAuditTriggers(url)
+  await queryDatabase(url, 'delete from audit where seq = 6')
+  t.match(await runAuditVerify(url), { code: 1, stderr: /Row 6 was removed/ })
+})
 
 t.test(
-  'What is older than AUDIT_RETENTION_DAYS is forgotten by itself, and the rest can still be followed; with 0 everything stays',
+  'Rows older than AUDIT_RETENTION_DAYS are pruned automatically and the rest stays verifiable; 0 keeps everything',
   async (t) => {
     for (const [days, remainingRows] of [
       ['30', ['user_created made-new']],
@@ -218,7 +215,7 @@ t.test(
 )
 
 t.test(
-  'The trail is for administrators only, comes in pages, and can be asked for a user, an action and a time',
+  'The trail is for administrators only, is paginated, and filters by user, action and time',
   async (t) => {
     const { app } = await createAuditFixture(t, PROTECTED_ENV)
     const admin = await createApiKey(app, ['admin'])

@@ -23,7 +23,7 @@ async function startInstances(
 }
 
 t.test(
-  `B12 Two hundred users are made at the same moment, over ${INSTANCE_COUNT} instance(s): none is refused, and each has its row`,
+  `B12 Creating two hundred users at once, over ${INSTANCE_COUNT} instance(s): none is refused, and each has its row`,
   async (t) => {
     const {
       url,
@@ -58,7 +58,7 @@ t.test(
 )
 
 t.test(
-  'B12 Connections, disconnections, choices, users and keys at the same moment: none is refused, and the rows are as many as what was done',
+  'B12 Concurrent connections, disconnections, site selections, users and keys: none is refused, and there is one row for each',
   async (t) => {
     const sandbox = await startSandbox(t, { clients: OAUTH_CLIENTS, ...SMALL_SANDBOX })
     const {

@@ -72,7 +72,7 @@ async function assertCallback(
 defineCallbackTests('production', PRODUCTION_ENV, CALLBACK_CASES)
 defineCallbackTests('development', { APP_ENV: 'development' }, DEVELOPMENT_CALLBACK_CASES)
 
-t.test('A2: a decline in another browser does not use the login up', async (t) => {
+t.test('A2: a decline in another browser does not consume the login', async (t) => {
   const running = await startTestService(t, PRODUCTION_ENV)
   const browser = new Browser(running.app)
   const address = await browser.consent('jira')
@@ -91,7 +91,7 @@ t.test('A2: a decline in another browser does not use the login up', async (t) =
 })
 
 for (const slip of ['/auth/confluence/callback', '/auth/jira/callback?code='] as const) {
-  t.test(`A2: a hit that went to ${slip} does not use the login up`, async (t) => {
+  t.test(`A2: a callback sent to ${slip} does not consume the login`, async (t) => {
     const { app } = await startTestService(t, PRODUCTION_ENV)
     const browser = new Browser(app)
     const address = await browser.consent('jira')
@@ -110,42 +110,39 @@ for (const slip of ['/auth/confluence/callback', '/auth/jira/callback?code='] as
   })
 }
 
-t.test(
-  'A2: a browser that comes by https keeps its key in a __Host- cookie, and only there',
-  async (t) => {
-    const running = await startTestService(t, {
-      ...PRODUCTION_ENV,
-      JIRA_OAUTH_REDIRECT_URI: 'https://connector.example/auth/jira/callback'
-    })
-    const browser = new Browser(running.app)
-    const start = await browser.open('/auth/jira/login?redirect=true')
-    t.match(start.cookies, [
-      {
-        name: /^__Host-flow-[\w-]{12}$/,
-        value: /^[\w-]{43}$/,
-        path: '/',
-        secure: true,
-        httpOnly: true,
-        sameSite: 'Lax',
-        maxAge: 600
-      }
-    ])
-    t.notMatch(start.cookies[0], { domain: /./ })
-    const callback = await answerConsentPage(start.headers.location ?? '')
-    const [[name, key] = ['', '']] = browser.cookies
-    const planted = new Browser(running.app)
-    planted.cookies.set(name.replace('__Host-', ''), key)
-    t.equal(
-      (await planted.open(callback, { 'x-request-id': TEST_REQUEST_ID })).headers.location,
-      buildFailureUrl('jira', 'wrong_browser'),
-      'any neighbour domain could have set that one'
-    )
-    t.equal((await browser.open(callback)).headers.location, buildSuccessUrl('jira'))
-  }
-)
+t.test('A2: over https, the binding secret is in a __Host- cookie and in no other', async (t) => {
+  const running = await startTestService(t, {
+    ...PRODUCTION_ENV,
+    JIRA_OAUTH_REDIRECT_URI: 'https://connector.example/auth/jira/callback'
+  })
+  const browser = new Browser(running.app)
+  const start = await browser.open('/auth/jira/login?redirect=true')
+  t.match(start.cookies, [
+    {
+      name: /^__Host-flow-[\w-]{12}$/,
+      value: /^[\w-]{43}$/,
+      path: '/',
+      secure: true,
+      httpOnly: true,
+      sameSite: 'Lax',
+      maxAge: 600
+    }
+  ])
+  t.notMatch(start.cookies[0], { domain: /./ })
+  const callback = await answerConsentPage(start.headers.location ?? '')
+  const [[name, key] = ['', '']] = browser.cookies
+  const planted = new Browser(running.app)
+  planted.cookies.set(name.replace('__Host-', ''), key)
+  t.equal(
+    (await planted.open(callback, { 'x-request-id': TEST_REQUEST_ID })).headers.location,
+    buildFailureUrl('jira', 'wrong_browser'),
+    'a sibling domain could have set that cookie'
+  )
+  t.equal((await browser.open(callback)).headers.location, buildSuccessUrl('jira'))
+})
 
 t.test(
-  'A2: by plain http the cookie does without the prefix, and says as much otherwise',
+  'A2: over plain http, the cookie has no prefix and otherwise the same attributes',
   async (t) => {
     const running = await startTestService(t)
     const start = await new Browser(running.app).open('/auth/jira/login?redirect=true')
@@ -154,13 +151,13 @@ t.test(
     ])
     t.notOk(
       start.headers.location?.includes(start.cookies[0]?.value ?? 'nothing'),
-      'the key is not in the authorize URL'
+      'the binding secret is not in the authorize URL'
     )
-    t.equal((await requestLogin(running, 'jira')).cookies.length, 0, 'a program gets none')
+    t.equal((await requestLogin(running, 'jira')).cookies.length, 0, 'a program gets no cookie')
   }
 )
 
-t.test('A2: a failure goes back to where the login said', async (t) => {
+t.test('A2: a failure redirects to the target of the login', async (t) => {
   const running = await startTestService(t, PRODUCTION_ENV)
   const browser = new Browser(running.app)
   const address = await browser.consent('jira', {

@@ -21,18 +21,18 @@ async function assertNothingStored(t: Test, { app, logText }: TestService, body:
     (await app.inject({ method: 'POST', url: '/integrations/jira/connect', payload: {} })).json(),
     { connected: false }
   )
-  t.notOk(`${body}${logText()}`.includes(CANARY), "Atlassian's words stay with Atlassian")
+  t.notOk(`${body}${logText()}`.includes(CANARY), "Atlassian's error text is not passed on")
   t.notOk(`${body}${logText()}`.includes(CLIENT_SECRET))
 }
 
-t.test('A token endpoint that does not give tokens ends the login', async (t) => {
+t.test('A token endpoint that returns no tokens ends the login', async (t) => {
   const hasty = await startTestService(t, { ...PRODUCTION_ENV, ...SHORT_TIMEOUT_ENV })
   // What is large takes its time on a busy machine, and is not refused for that.
   const patient = await startTestService(t, PRODUCTION_ENV)
   for (const { title, fault, error, hasTraceId } of FAILED_TOKEN_CASES) {
     const running = fault.kind === 'huge' ? patient : hasty
     await t.test(
-      `A login whose code is answered with ${title} ends as ${error}, and nothing is stored`,
+      `A login whose code is answered with ${title} ends as ${error} and stores nothing`,
       async (t) => {
         const browser = new Browser(running.app)
         const callback = await browser.consent('jira')
@@ -58,7 +58,7 @@ t.test('A token endpoint that does not give tokens ends the login', async (t) =>
         t.equal(
           (await countTokenCalls(running.sandbox)) - before,
           counted,
-          'asked once, and followed nowhere'
+          'one call, and no redirect followed'
         )
         await assertNothingStored(t, running, answer.headers.location ?? '')
         const lines = running.lines().slice(logged)
@@ -81,7 +81,7 @@ t.test('A token endpoint that does not give tokens ends the login', async (t) =>
         t.match(
           again.json(),
           { status: 502, code: error },
-          'a second hit is told the same, as a problem where asked'
+          'a repeated callback gets the same outcome, as a problem document on request'
         )
         t.equal(again.statusCode, 502)
         t.equal((await countTokenCalls(running.sandbox)) - before, counted)
@@ -91,7 +91,7 @@ t.test('A token endpoint that does not give tokens ends the login', async (t) =>
   }
 })
 
-t.test("A wrong client secret is the operator's to correct, and says so", async (t) => {
+t.test('A wrong client secret is reported as a configuration error of the operator', async (t) => {
   const running = await startTestService(t, {
     ...PRODUCTION_ENV,
     JIRA_OAUTH_CLIENT_SECRET: 'planted-wrong-secret-1b2c3d'
@@ -103,7 +103,7 @@ t.test("A wrong client secret is the operator's to correct, and says so", async 
 })
 
 t.test(
-  'A redirect URI that was changed between login and callback is still the one of the login',
+  'The exchange uses the redirect URI of the login, even if the setting changed before the callback',
   async (t) => {
     const folder = t.testdir()
     const env = { ...PRODUCTION_ENV, INTEGRATION_DB_URL: await ensureDatabase(t, `${folder}/a.db`) }
@@ -123,7 +123,7 @@ t.test(
 )
 
 t.test(
-  'A client id that was replaced between login and callback ends the login without a call',
+  'A client id that changed between login and callback ends the login without a call',
   async (t) => {
     const env = {
       ...PRODUCTION_ENV,
@@ -152,7 +152,7 @@ for (const [call, path] of [
     ['silence', { kind: 'hang' }, 'upstream_timeout']
   ] as const) {
     t.test(
-      `A good code is worth nothing where asking for ${call} is answered with ${title}`,
+      `A valid code connects nothing if the request for ${call} is answered with ${title}`,
       async (t) => {
         const running = await startTestService(t, { ...PRODUCTION_ENV, ...SHORT_TIMEOUT_ENV })
         const browser = new Browser(running.app)
@@ -180,10 +180,10 @@ for (const [call, path] of [
   }
 }
 
-t.test('An odd token answer that is good enough connects', async (t) => {
+t.test('An unusual but valid token response connects', async (t) => {
   const running = await startTestService(t)
   for (const [title, oddity] of Object.entries(TOLERATED_TOKEN_FIELDS)) {
-    await t.test(`A token answer with ${title} connects`, async (t) => {
+    await t.test(`A token response with ${title} connects`, async (t) => {
       const { url } = (await requestLogin(running, 'jira')).json()
       const callback = await answerConsentPage(url as string)
       const tokens = (await (
@@ -213,7 +213,7 @@ t.test('An odd token answer that is good enough connects', async (t) => {
         .lines()
         .slice(start)
         .filter(({ event }) => event === 'token_exchange_success')
-      t.ok(line?.expires_in_s > 0 && line?.expires_in_s <= 3600, 'an odd lifetime is not believed')
+      t.ok(line?.expires_in_s > 0 && line?.expires_in_s <= 3600, 'replaces an implausible lifetime')
       t.match((await running.app.store.connections.get(1, 'jira'))?.grant, {
         accountId: running.sandbox.state.users[0]?.accountId,
         scopes: /^read:jira-work/

@@ -43,7 +43,7 @@ t.test('A person connects Jira and sees its projects and issues', async (t) => {
   t.equal(
     (await browser.open(callback)).headers.location,
     landed.headers.location,
-    'going back and forth in the browser shows the same'
+    'going back and forward in the browser shows the same'
   )
 })
 
@@ -72,48 +72,45 @@ t.test('A person connects Confluence and sees its spaces and pages', async (t) =
 })
 
 for (const prefix of ['', '/api']) {
-  t.test(
-    `The old front end connects Jira through ${prefix}/auth/jira/login, as it always did`,
-    async (t) => {
-      const { app } = await buildAppWithSandbox(t, { env: { APP_ENV: 'production' } })
-      const browser = new Browser(app)
-      const start = await browser.open(
-        `${prefix}/auth/jira/login?redirect=true&state=kc-oauth&scope=offline_access read:jira-work read:jira-user&return_url=${FRONTEND_URL}/oauth/jira`.replaceAll(
-          ' ',
-          '%20'
-        ),
-        NAVIGATION_HEADERS
-      )
-      t.equal(start.statusCode, 307)
-      const { searchParams } = new URL(start.headers.location ?? '')
-      t.same(
-        new Set(searchParams.get('scope')?.split(' ')),
-        new Set(['offline_access', 'read:jira-work', 'read:jira-user'])
-      )
-      t.not(searchParams.get('state'), 'kc-oauth')
-      const landed = await browser.open(
-        await answerConsentPage(start.headers.location ?? ''),
-        NAVIGATION_HEADERS
-      )
-      t.equal(
-        landed.headers.location,
-        `${FRONTEND_URL}/oauth/jira?status=success&user_id=1&state=kc-oauth`
-      )
-      t.match(await waitForRun(app, 'jira'), { state: 'succeeded' })
-      const { items } = (await app.inject(`${prefix}/integrations/jira/projects/fetch`)).json()
-      t.match(items[0], {
-        id: Number,
-        key: String,
-        name: String,
-        lead: String,
-        url: String,
-        owner_id: 1
-      })
-    }
-  )
+  t.test(`The original front end connects Jira through ${prefix}/auth/jira/login`, async (t) => {
+    const { app } = await buildAppWithSandbox(t, { env: { APP_ENV: 'production' } })
+    const browser = new Browser(app)
+    const start = await browser.open(
+      `${prefix}/auth/jira/login?redirect=true&state=kc-oauth&scope=offline_access read:jira-work read:jira-user&return_url=${FRONTEND_URL}/oauth/jira`.replaceAll(
+        ' ',
+        '%20'
+      ),
+      NAVIGATION_HEADERS
+    )
+    t.equal(start.statusCode, 307)
+    const { searchParams } = new URL(start.headers.location ?? '')
+    t.same(
+      new Set(searchParams.get('scope')?.split(' ')),
+      new Set(['offline_access', 'read:jira-work', 'read:jira-user'])
+    )
+    t.not(searchParams.get('state'), 'kc-oauth')
+    const landed = await browser.open(
+      await answerConsentPage(start.headers.location ?? ''),
+      NAVIGATION_HEADERS
+    )
+    t.equal(
+      landed.headers.location,
+      `${FRONTEND_URL}/oauth/jira?status=success&user_id=1&state=kc-oauth`
+    )
+    t.match(await waitForRun(app, 'jira'), { state: 'succeeded' })
+    const { items } = (await app.inject(`${prefix}/integrations/jira/projects/fetch`)).json()
+    t.match(items[0], {
+      id: Number,
+      key: String,
+      name: String,
+      lead: String,
+      url: String,
+      owner_id: 1
+    })
+  })
 
   t.test(
-    `The old front end connects Confluence through ${prefix}/auth/confluence/login, without a redirect parameter`,
+    `The original front end connects Confluence through ${prefix}/auth/confluence/login, without a redirect parameter`,
     async (t) => {
       const { app } = await buildAppWithSandbox(t, { env: { APP_ENV: 'production' } })
       const browser = new Browser(app)
@@ -148,7 +145,7 @@ for (const prefix of ['', '/api']) {
   )
 
   t.test(
-    `A later front end asks ${prefix} how to connect, and reads the login as JSON`,
+    `A newer front end asks ${prefix} how to connect, and reads the login as JSON`,
     async (t) => {
       const { app } = await buildAppWithSandbox(t, { env: { APP_ENV: 'production' } })
       for (const product of ['jira', 'confluence']) {
@@ -193,7 +190,7 @@ for (const prefix of ['', '/api']) {
   )
 
   t.test(
-    `The old front end's return pages find error and message, and its link to ${prefix}/docs leads somewhere`,
+    `The original front end's return pages find error and message, and its link to ${prefix}/docs works`,
     async (t) => {
       const { app } = await buildAppWithSandbox(t, {
         env: { APP_ENV: 'production', API_DOCS: 'open' }

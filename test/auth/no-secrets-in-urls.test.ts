@@ -76,7 +76,7 @@ function findResponseProblems(
 
 for (const prefix of ['', '/api']) {
   t.test(
-    `A6: every answer below ${prefix}/auth and ${prefix}/oauth/atlassian is kept by nobody and tells the next site nothing`,
+    `A6: every response below ${prefix}/auth and ${prefix}/oauth/atlassian forbids caching and sends no referrer`,
     async (t) => {
       const { app } = await startTestService(t, PRODUCTION_ENV)
       for (const [method, path, status] of REQUESTS) {
@@ -142,7 +142,7 @@ const CALLBACK_OUTCOMES: Record<
 
 for (const [title, prepare] of Object.entries(CALLBACK_OUTCOMES)) {
   t.test(
-    `A6: T22: a callback ${title} shows neither its code nor its state nor a token`,
+    `A6: T22: a callback ${title} reveals neither its code nor its state nor a token`,
     async (t) => {
       const running = await startTestService(t, PRODUCTION_ENV)
       for (const accept of ['text/html', 'application/json']) {
@@ -169,7 +169,7 @@ for (const [title, prepare] of Object.entries(CALLBACK_OUTCOMES)) {
         t.same(
           secrets.filter((secret) => running.logText().includes(secret)),
           [],
-          'nor does the log'
+          'not in the log'
         )
       }
     }
@@ -177,7 +177,7 @@ for (const [title, prepare] of Object.entries(CALLBACK_OUTCOMES)) {
 }
 
 t.test(
-  "T22: the service's own pages show a failure as text, load nothing, and link nowhere else",
+  "T22: the service's own pages show a failure as text, load nothing, and have no external links",
   async (t) => {
     const { app } = await startTestService(t, { ...PRODUCTION_ENV, APP_FRONTEND_URL: undefined })
     const script = '"><script>alert(1)</script><img src=//evil.example>'
@@ -200,7 +200,7 @@ t.test(
   }
 )
 
-t.test('T22: a program reads the authorize URL and nothing that would bind it', async (t) => {
+t.test('T22: a program gets the authorize URL and no binding cookie', async (t) => {
   const running = await startTestService(t)
   const answer = await requestLogin(running, 'jira')
   t.strictSame(Object.keys(answer.json()), ['url', 'provider'])

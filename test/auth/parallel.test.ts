@@ -25,7 +25,7 @@ import {
 const PAIR_COUNT = 50
 
 t.test(
-  `A3: ${PAIR_COUNT} callbacks, each sent twice at once, are ${PAIR_COUNT} exchanges and ${PAIR_COUNT} pairs of the same success`,
+  `A3: ${PAIR_COUNT} callbacks, each sent twice at once, cause ${PAIR_COUNT} exchanges and ${PAIR_COUNT} pairs of the same success`,
   async (t) => {
     const { app, sandbox } = await startTestService(t, PRODUCTION_ENV)
     const logins = await Promise.all(
@@ -65,7 +65,7 @@ t.test(
 )
 
 t.test(
-  'A3: a callback sent to two services over one database at once is one exchange and the same success twice',
+  'A3: a callback sent to two services over one database at once causes one exchange and the same success twice',
   async (t) => {
     const sandbox = await startSandbox(t, { ...SMALL_SANDBOX, clients: OAUTH_CLIENTS })
     const env = {
@@ -91,7 +91,7 @@ t.test(
 )
 
 t.test(
-  'A3: a refused code sent twice at once is asked about once, and both hits are told',
+  'A3: a refused code sent twice at once causes one exchange, and both requests get the refusal',
   async (t) => {
     const { app, sandbox } = await startTestService(t, PRODUCTION_ENV)
     const browser = new Browser(app)
@@ -104,30 +104,27 @@ t.test(
   }
 )
 
-t.test(
-  'A3: two codes for one state at once: one is exchanged, the other one refused',
-  async (t) => {
-    const { app, sandbox } = await startTestService(t, PRODUCTION_ENV)
-    const browser = new Browser(app)
-    const callback = await browser.consent('jira')
-    const answers = await Promise.all([
-      browser.open(callback),
-      browser.open(
-        editUrl(callback, (query) => {
-          query.set('code', 'made-up')
-        })
-      )
-    ])
-    t.equal(
-      answers.filter(({ headers }) => headers.location?.includes('error=replayed_state')).length,
-      1
+t.test('A3: two codes for one state at once: one is exchanged, the other refused', async (t) => {
+  const { app, sandbox } = await startTestService(t, PRODUCTION_ENV)
+  const browser = new Browser(app)
+  const callback = await browser.consent('jira')
+  const answers = await Promise.all([
+    browser.open(callback),
+    browser.open(
+      editUrl(callback, (query) => {
+        query.set('code', 'made-up')
+      })
     )
-    t.equal(await countTokenCalls(sandbox), 1)
-  }
-)
+  ])
+  t.equal(
+    answers.filter(({ headers }) => headers.location?.includes('error=replayed_state')).length,
+    1
+  )
+  t.equal(await countTokenCalls(sandbox), 1)
+})
 
 t.test(
-  'T04: fifty people whose callbacks come back shuffled each get their own connection',
+  'T04: fifty concurrent users whose callbacks arrive shuffled each get their own connection',
   async (t) => {
     const running = await startTestService(t)
     const { app, sandbox } = running
@@ -183,7 +180,7 @@ t.test(
 )
 
 t.test(
-  'In development, a callback whose state nobody issued is exchanged once as well, and one sync is started',
+  'In development, a callback with an unknown state is exchanged once too, and starts one sync',
   async (t) => {
     const running = await buildAppWithSandbox(t)
     const callback = new URL(await new Browser(running.app).consent('jira'))
@@ -201,7 +198,7 @@ t.test(
 )
 
 t.test(
-  'With one client for both products, a login for a person named by email asks for what the other product holds',
+  'With one client for both products, a login for a user named by email requests the scopes of the other product too',
   async (t) => {
     const running = await buildAppWithSandbox(t, {
       env: { CONFLUENCE_OAUTH_CLIENT_ID: 'jira-app' }

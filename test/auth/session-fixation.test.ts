@@ -66,7 +66,7 @@ for (const product of PRODUCTS) {
         (plain.json().url as string).includes(
           `redirect_uri=${encodeURIComponent(REDIRECT_URIS[product])}&`
         ),
-        'to the byte'
+        'byte for byte'
       )
       t.equal(searchParams.get('scope'), SCOPES_BY_PRODUCT[product])
       const { exchanges } = await running.sandbox.admin('stats', undefined, 'GET')
@@ -75,7 +75,7 @@ for (const product of PRODUCTS) {
   )
 }
 
-t.test('A7: nor does one in development, where apps are registered', async (t) => {
+t.test('A7: no header changes a login in development, where clients are registered', async (t) => {
   const running = await startTestService(t, { APP_ENV: 'development', LOG_LEVEL: 'WARN' })
   for (const product of PRODUCTS) {
     for (const headers of HOSTILE_HEADERS) {
@@ -90,7 +90,7 @@ t.test('A7: nor does one in development, where apps are registered', async (t) =
   }
 })
 
-t.test('A7: a redirect URI is sent as it is written, however it is written', async (t) => {
+t.test('A7: a redirect URI is sent exactly as configured', async (t) => {
   for (const uri of [
     'https://Connector.Example:443/api/auth/jira/callback',
     'https://connector.example/a%20b/callback?x=1&y=%2F',
@@ -106,13 +106,13 @@ t.test('A7: a redirect URI is sent as it is written, however it is written', asy
     t.match(
       (await running.app.inject(`/auth/jira/callback${search}`)).headers.location,
       /status=success/,
-      'and the exchange repeats it'
+      'the exchange repeats it'
     )
     t.equal(await countTokenCalls(running.sandbox), 1)
   }
 })
 
-t.test('T06: without any configured address, a host header does not become one', async (t) => {
+t.test('T06: without a configured address, a Host header is not used as one', async (t) => {
   const running = await startTestService(t, {
     ...PRODUCTION_ENV,
     APP_FRONTEND_URL: undefined,
@@ -127,7 +127,7 @@ t.test('T06: without any configured address, a host header does not become one',
 })
 
 t.test(
-  "T06: in development, without configuration, the sandbox's address is this machine's",
+  "T06: in development, without configuration, the sandbox's address is localhost",
   async (t) => {
     const unconfigured = Object.fromEntries(
       [
@@ -150,7 +150,7 @@ t.test(
   }
 )
 
-t.test('T06: a request target with a host of its own changes nothing', async (t) => {
+t.test('T06: a request target with its own host changes nothing', async (t) => {
   const { app } = await startTestService(t, PRODUCTION_ENV)
   await app.listen({ host: '127.0.0.1', port: 0 })
   const send = async (target: string, host: string) => {
@@ -173,7 +173,7 @@ t.test('T06: a request target with a host of its own changes nothing', async (t)
   }
 })
 
-t.test('T38: a caller can narrow the scopes and never widen them', async (t) => {
+t.test('T38: a caller can narrow the scopes and not widen them', async (t) => {
   const running = await startTestService(t, PRODUCTION_ENV)
   for (const [requestedScope, gets] of SCOPE_REQUESTS) {
     const scope = (await getAuthorizeParams(running, 'jira', { scope: requestedScope })).getAll(
@@ -184,7 +184,7 @@ t.test('T38: a caller can narrow the scopes and never widen them', async (t) => 
 })
 
 t.test(
-  'T38: configured scopes replace the built-in ones, and bound what a caller gets',
+  'T38: configured scopes replace the default ones and limit what a caller can request',
   async (t) => {
     const running = await startTestService(t, {
       ...PRODUCTION_ENV,
@@ -202,12 +202,15 @@ t.test(
   }
 )
 
-t.test('T38: two scopes, or one of three thousand characters, do not fit', async (t) => {
-  const { app } = await startTestService(t, PRODUCTION_ENV)
-  for (const query of ['scope=a&scope=b', `scope=${'x'.repeat(3_000)}`, 'scope=%00']) {
-    t.match((await app.inject(`/auth/jira/login?${query}`)).json(), {
-      status: 422,
-      errors: [{ pointer: '/scope' }]
-    })
+t.test(
+  'T38: rejects a repeated scope parameter and one of three thousand characters',
+  async (t) => {
+    const { app } = await startTestService(t, PRODUCTION_ENV)
+    for (const query of ['scope=a&scope=b', `scope=${'x'.repeat(3_000)}`, 'scope=%00']) {
+      t.match((await app.inject(`/auth/jira/login?${query}`)).json(), {
+        status: 422,
+        errors: [{ pointer: '/scope' }]
+      })
+    }
   }
-})
+)

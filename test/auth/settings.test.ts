@@ -32,7 +32,7 @@ for (const parts of MISSING_PART_SETS) {
   const missing = Object.fromEntries(SETTING_PARTS.map((part) => [part, parts.includes(part)]))
 
   t.test(
-    `In production a login without ${parts.join(', ')} is refused, and says what is missing`,
+    `In production, a login without ${parts.join(', ')} is refused and names what is missing`,
     async (t) => {
       const running = await startTestService(t, { ...PRODUCTION_ENV, ...unsetParts(parts) })
       for (const product of PRODUCTS) {
@@ -55,14 +55,14 @@ for (const parts of MISSING_PART_SETS) {
           (await openCallback(running, `/auth/${product}/callback?code=x&state=y`)).headers
             .location,
           buildFailureUrl(product, 'unknown_state'),
-          'and its callback is a redirect all the same'
+          'the callback redirects all the same'
         )
       }
     }
   )
 
   t.test(
-    `In development a login without ${parts.join(', ')} goes to the sandbox, and says what is missing`,
+    `In development, a login without ${parts.join(', ')} uses the sandbox and names what is missing`,
     async (t) => {
       const running = await startTestService(t, { APP_ENV: 'development', ...unsetParts(parts) })
       for (const product of PRODUCTS) {
@@ -80,7 +80,7 @@ for (const parts of MISSING_PART_SETS) {
 }
 
 t.test(
-  'In development, without any setting, the whole way through the sandbox works',
+  'In development, without any setting, the complete login with the sandbox works',
   async (t) => {
     const { app } = await startTestService(t, {
       APP_ENV: 'development',
@@ -142,7 +142,7 @@ const REDIRECT_QUERIES: ReadonlyArray<[query: string, status: number]> = [
   ['?redirect[]=true', 422]
 ]
 
-t.test('The redirect parameter is true, false, 1 or 0, for both products alike', async (t) => {
+t.test('The redirect parameter accepts true, false, 1 and 0 for both products', async (t) => {
   const { app } = await startTestService(t, PRODUCTION_ENV)
   for (const product of PRODUCTS) {
     for (const [query, status] of REDIRECT_QUERIES) {
@@ -160,7 +160,7 @@ t.test('The redirect parameter is true, false, 1 or 0, for both products alike',
 })
 
 t.test(
-  'A page that is opened is redirected, a script gets JSON, and the parameter decides over both',
+  'Redirects page navigations and answers scripts with JSON; the redirect parameter overrides both',
   async (t) => {
     const { app } = await startTestService(t, PRODUCTION_ENV)
     for (const [mode, dest, parameter, status] of [
@@ -191,14 +191,14 @@ t.test(
           }
         })
         t.equal(answer.statusCode, status, `${mode} ${dest} ${parameter}`)
-        t.equal(answer.cookies.length, status === 307 ? 1 : 0, 'who is redirected is bound')
+        t.equal(answer.cookies.length, status === 307 ? 1 : 0, 'a redirect sets the binding cookie')
       }
     }
   }
 )
 
 t.test(
-  'A return_url replaces the path after a success and after a failure, for both products',
+  'A return_url replaces the configured path after success and failure, for both products',
   async (t) => {
     const running = await startTestService(t, PRODUCTION_ENV)
     for (const product of PRODUCTS) {
@@ -253,7 +253,7 @@ for (const [first, second] of [
     ['a user whom the state names', 'user_id=2']
   ] as const) {
     t.test(
-      `With one client for both products, ${first} goes on for ${whose} after ${second} was connected`,
+      `With one client for both products, ${first} still works for ${whose} after ${second} was connected`,
       async (t) => {
         const running = await startTestService(
           t,
@@ -285,9 +285,9 @@ for (const [first, second] of [
         t.strictSame(
           [...(scopes[1] ?? [])].sort(),
           [...SHARED_CLIENT.scopes].sort(),
-          'the second consent asks for what the first one holds, too'
+          'the second consent requests the scopes of the first product too'
         )
-        t.notMatch(scopes[0]?.join(' '), second, 'the first one asked for its own')
+        t.notMatch(scopes[0]?.join(' '), second, 'the first consent requests its own scopes')
         t.equal(
           (
             await running.app.inject({
@@ -303,7 +303,7 @@ for (const [first, second] of [
   }
 }
 
-t.test('With a client for each product, neither asks for the scopes of the other', async (t) => {
+t.test('With a client for each product, each login requests its own scopes only', async (t) => {
   const running = await startTestService(t, PRODUCTION_ENV)
   await new Browser(running.app).connect('jira')
   t.notMatch((await getAuthorizeParams(running, 'confluence')).get('scope'), /jira/)

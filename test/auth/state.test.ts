@@ -41,7 +41,7 @@ t.test(
     t.equal(states.size, LOGIN_COUNT)
     t.same(odd, [])
     const stored = await readDatabaseContents(url)
-    t.ok(stored.includes('caller-1'), 'the database does hold the logins')
+    t.ok(stored.includes('caller-1'), 'the database has the logins')
     t.same(findWords(stored, states), [])
     t.same(
       findWords(
@@ -56,7 +56,7 @@ t.test(
 )
 
 t.test(
-  'A1: states look like chance: every character of the alphabet comes at every place',
+  'A1: states are random: every character of the alphabet occurs at every position',
   async (t) => {
     const running = await startTestService(t, { LOG_LEVEL: 'WARN' })
     const states: string[] = []
@@ -70,30 +70,33 @@ t.test(
     // The chance that one of 64 characters stays away from a place a thousand times is 64 * (63/64) ** 1000, about one in 100,000.
     t.ok(
       kinds.every((kind) => kind >= 60),
-      `the poorest place has ${Math.min(...kinds)} of 64 characters`
+      `the least varied position has ${Math.min(...kinds)} of 64 characters`
     )
   }
 )
 
-t.test("A1: a browser's login stores neither its state, nor its key, nor its code", async (t) => {
-  const url = await ensureDatabase(t, `${t.testdir()}/flows.db`)
-  const { app, logText } = await startTestService(t, { INTEGRATION_DB_URL: url })
-  const browser = new Browser(app)
-  const callback = await browser.consent('jira', { query: '&state=kept' })
-  const [key = ''] = browser.cookies.values()
-  t.equal((await browser.open(callback)).headers.location, buildSuccessUrl('jira', 1, 'kept'))
-  const stored = await readDatabaseContents(url)
-  const { searchParams } = new URL(callback)
-  for (const [what, value] of Object.entries({
-    state: searchParams.get('state') ?? '',
-    code: searchParams.get('code') ?? '',
-    key
-  })) {
-    t.ok(value.length >= 43, what)
-    t.notOk(stored.includes(value), `${what} is not in the database`)
-    t.notOk(logText().includes(value), `${what} is not in the log`)
+t.test(
+  'A1: a browser login stores neither its state, nor its binding secret, nor its code',
+  async (t) => {
+    const url = await ensureDatabase(t, `${t.testdir()}/flows.db`)
+    const { app, logText } = await startTestService(t, { INTEGRATION_DB_URL: url })
+    const browser = new Browser(app)
+    const callback = await browser.consent('jira', { query: '&state=kept' })
+    const [key = ''] = browser.cookies.values()
+    t.equal((await browser.open(callback)).headers.location, buildSuccessUrl('jira', 1, 'kept'))
+    const stored = await readDatabaseContents(url)
+    const { searchParams } = new URL(callback)
+    for (const [what, value] of Object.entries({
+      state: searchParams.get('state') ?? '',
+      code: searchParams.get('code') ?? '',
+      key
+    })) {
+      t.ok(value.length >= 43, what)
+      t.notOk(stored.includes(value), `${what} is not in the database`)
+      t.notOk(logText().includes(value), `${what} is not in the log`)
+    }
   }
-})
+)
 
 /** Which of the words, all of one length, stand in the text, at whatever place. */
 function findWords(text: string, words: Set<string>): string[] {

@@ -35,7 +35,7 @@ async function createUsers(running: TestService) {
 const listUsers = async ({ app }: TestService) =>
   (await app.inject('/users')).json() as Array<{ id: number; email: string }>
 
-t.test("A state's hint says who gets the connection, in every spelling", async (t) => {
+t.test('The user hint in a state selects the user, in every spelling', async (t) => {
   const running = await startTestService(t, PRODUCTION_ENV)
   await createUsers(running)
   const got: unknown[] = []
@@ -62,7 +62,7 @@ t.test("A state's hint says who gets the connection, in every spelling", async (
 })
 
 t.test(
-  'A hint that names nobody ends as user_not_found: no call, no user, no connection',
+  'An unknown user hint ends as user_not_found: no call, no user, no connection',
   async (t) => {
     const running = await startTestService(t, PRODUCTION_ENV)
     await createUsers(running)
@@ -88,55 +88,49 @@ t.test(
   }
 )
 
-t.test(
-  'The user of a new address comes into being after the exchange, and not without it',
-  async (t) => {
-    const running = await startTestService(t, PRODUCTION_ENV)
-    const refused = await getCallbackUrl(running, 'jira', 'email:new@example.com')
-    t.same(await listUsers(running), [], 'the login made nobody')
-    await running.sandbox.admin('faults', {
-      match: { path: '/oauth/token' },
-      kind: 'status',
-      status: 400,
-      body: { error: 'invalid_request' }
+t.test('Creates the user of a new address after the exchange and not before', async (t) => {
+  const running = await startTestService(t, PRODUCTION_ENV)
+  const refused = await getCallbackUrl(running, 'jira', 'email:new@example.com')
+  t.same(await listUsers(running), [], 'the login created no user')
+  await running.sandbox.admin('faults', {
+    match: { path: '/oauth/token' },
+    kind: 'status',
+    status: 400,
+    body: { error: 'invalid_request' }
+  })
+  t.equal(
+    (await openCallback(running, refused)).headers.location,
+    buildFailureUrl('jira', 'invalid_code')
+  )
+  t.same(await listUsers(running), [], 'a refused code created no user')
+  t.equal(
+    (await openCallback(running, await getCallbackUrl(running, 'jira', 'email:new@example.com')))
+      .headers.location,
+    buildSuccessUrl('jira', 1, 'email:new@example.com')
+  )
+  t.match(await listUsers(running), [{ id: 1, email: 'new@example.com' }])
+})
+
+t.test('Without a hint, the first user is the one with the lowest id', async (t) => {
+  const running = await startTestService(t, PRODUCTION_ENV)
+  await createUsers(running)
+  for (let i = 0; i < 5; i++) {
+    await running.app.inject({
+      method: 'POST',
+      url: '/users',
+      payload: { email: `later${i}@example.com` }
     })
-    t.equal(
-      (await openCallback(running, refused)).headers.location,
-      buildFailureUrl('jira', 'invalid_code')
-    )
-    t.same(await listUsers(running), [], 'nor did the refused code')
-    t.equal(
-      (await openCallback(running, await getCallbackUrl(running, 'jira', 'email:new@example.com')))
-        .headers.location,
-      buildSuccessUrl('jira', 1, 'email:new@example.com')
-    )
-    t.match(await listUsers(running), [{ id: 1, email: 'new@example.com' }])
   }
-)
+  for (const product of PRODUCTS) {
+    t.equal(
+      (await openCallback(running, await getCallbackUrl(running, product))).headers.location,
+      buildSuccessUrl(product)
+    )
+  }
+})
 
 t.test(
-  'Without a hint the first user is the one with the lowest id, whoever came last',
-  async (t) => {
-    const running = await startTestService(t, PRODUCTION_ENV)
-    await createUsers(running)
-    for (let i = 0; i < 5; i++) {
-      await running.app.inject({
-        method: 'POST',
-        url: '/users',
-        payload: { email: `later${i}@example.com` }
-      })
-    }
-    for (const product of PRODUCTS) {
-      t.equal(
-        (await openCallback(running, await getCallbackUrl(running, product))).headers.location,
-        buildSuccessUrl(product)
-      )
-    }
-  }
-)
-
-t.test(
-  'Without any user a placeholder is made, once, and the list of users still answers',
+  'Without any user, creates one placeholder user, and the list of users still answers',
   async (t) => {
     const running = await startTestService(t, PRODUCTION_ENV)
     for (const product of PRODUCTS) {
@@ -165,12 +159,12 @@ t.test(
         )
       ).headers.location?.includes('user_id=1&'),
       true,
-      'and its address is one like any other'
+      'its address is a valid one'
     )
   }
 )
 
-t.test("The caller's state comes back byte for byte", async (t) => {
+t.test("The caller's state is returned byte for byte", async (t) => {
   const running = await startTestService(t, { ...PRODUCTION_ENV, LOG_LEVEL: 'WARN' })
   for (const state of VERBATIM_STATES) {
     if (state.includes('user_id')) await createUsers(running)
@@ -185,11 +179,11 @@ t.test("The caller's state comes back byte for byte", async (t) => {
     )
     t.strictSame(new URL(headers.location ?? '').searchParams.getAll('state'), [state])
     t.strictSame(decodeURIComponent(headers.location?.split('&state=')[1] ?? ''), state)
-    t.match(headers.location, /^[!-~]+$/, 'a header of plain characters')
+    t.match(headers.location, /^[!-~]+$/, 'an ASCII header')
   }
 })
 
-t.test('A state of 513 characters, with a NUL, or twice does not fit', async (t) => {
+t.test('Rejects a state of 513 characters, with a NUL, or sent twice', async (t) => {
   const { app } = await startTestService(t)
   for (const query of [`state=${'x'.repeat(513)}`, 'state=a%00b', 'state=a&state=b']) {
     t.match((await app.inject(`/auth/jira/login?${query}`)).json(), {
@@ -199,7 +193,7 @@ t.test('A state of 513 characters, with a NUL, or twice does not fit', async (t)
   }
 })
 
-t.test('An empty state comes back empty, and no state does not come back', async (t) => {
+t.test('An empty state is returned empty, and a missing state is not returned', async (t) => {
   const running = await startTestService(t)
   t.match(
     (await openCallback(running, await getCallbackUrl(running, 'jira'))).headers.location,

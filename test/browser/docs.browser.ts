@@ -38,7 +38,7 @@ t.test('"Try it out" works at /api/docs behind a proxy that keeps the prefix', a
   const consoleErrors = collectConsoleErrors(page)
   await page.goto(`${proxy}/api/docs/#/Users/listUsers`)
   await page.getByRole('button', { name: 'Try it out' }).click()
-  t.equal(await page.getByPlaceholder('cursor').inputValue(), '', 'no filter is filled in')
+  t.equal(await page.getByPlaceholder('cursor').inputValue(), '', 'no filter is prefilled')
   const responded = page.waitForResponse((response) => response.url().includes('/users'))
   await page.getByRole('button', { name: 'Execute' }).click()
   const response = await responded
@@ -49,7 +49,7 @@ t.test('"Try it out" works at /api/docs behind a proxy that keeps the prefix', a
   t.match(await live.textContent(), 'ada@example.com')
   t.same(consoleErrors, [])
 
-  t.test('No filter of a list is filled in', async (t) => {
+  t.test('No list filter is prefilled', async (t) => {
     await page.goto(`${proxy}/api/docs/#/Data/listJiraIssues`)
     await page.reload()
     await page.getByRole('button', { name: 'Try it out' }).click()

@@ -2,7 +2,7 @@ import t from 'tap'
 import { launchBrowser, collectConsoleErrors, startBrowserService } from './helper.ts'
 
 t.test(
-  'A person opens the login, accepts with the keyboard alone, and reads that Jira is connected',
+  'A person opens the login, accepts with the keyboard alone, and sees that Jira is connected',
   async (t) => {
     const base = await startBrowserService(t)
     const page = await (await launchBrowser(t)).newPage()
@@ -20,7 +20,7 @@ t.test(
     t.equal(
       await page.evaluate('document.referrer'),
       '',
-      'the address with the code is told to nobody'
+      'the address with the code is sent to no other site'
     )
     t.same(consoleErrors, [])
     await page.goto(`${base}/integrations/jira/projects/fetch`)
@@ -28,7 +28,7 @@ t.test(
   }
 )
 
-t.test('A person cancels, is told so, tries again and connects', async (t) => {
+t.test('A person cancels, sees a message, tries again and connects', async (t) => {
   const base = await startBrowserService(t)
   const page = await (await launchBrowser(t)).newPage()
   await page.goto(`${base}/api/auth/confluence/login`)
@@ -42,7 +42,7 @@ t.test('A person cancels, is told so, tries again and connects', async (t) => {
 })
 
 t.test(
-  'A person who logs in with another account is told that nothing was changed, and can have it changed',
+  'A person who logs in with another account sees that nothing changed, and can confirm the change',
   async (t) => {
     const base = await startBrowserService(t)
     const page = await (await launchBrowser(t)).newPage()
@@ -71,7 +71,7 @@ t.test(
   }
 )
 
-t.test('Another browser that is given the callback address is refused', async (t) => {
+t.test('Another browser that opens the callback address is refused', async (t) => {
   const base = await startBrowserService(t)
   const [victim, attacker] = [
     await (await launchBrowser(t)).newPage(),
@@ -89,7 +89,7 @@ t.test('Another browser that is given the callback address is refused', async (t
 })
 
 t.test(
-  'The API page shows every operation, with nothing from another host and nothing broken',
+  'The API page shows every operation, loads nothing from another host and has no errors',
   async (t) => {
     const base = await startBrowserService(t)
     for (const path of ['/docs', '/api/docs', '/docs/']) {

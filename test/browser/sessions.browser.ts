@@ -32,14 +32,14 @@ async function startProtectedService(t: Parameters<typeof startBrowserService>[0
 }
 
 t.test(
-  'A person opens the link of a connect session, chooses a product, consents, and comes back; nobody else can open the link',
+  'A person opens the link of a connect session, chooses a product, consents, and returns; no other browser can open the link',
   async (t) => {
     const { base, createSession, connections } = await startProtectedService(t)
     const { user_id: id, url, token } = await createSession({ user: 'ada@example.com' })
     const page = await (await launchBrowser(t)).newPage()
     const consoleErrors = collectConsoleErrors(page)
     await page.goto(url)
-    t.equal(page.url(), `${base}/connect`, 'the secret is out of the address')
+    t.equal(page.url(), `${base}/connect`, 'the secret is removed from the address')
     t.equal(await page.textContent('h1'), 'Connect your account')
     await page.getByRole('link', { name: 'Confluence' }).focus()
     await page.keyboard.press('Enter')
@@ -51,7 +51,7 @@ t.test(
     t.match(await connections(id), [{ product: 'confluence', state: 'active' }])
 
     t.test(
-      'What the browser was given reads this one person, and scripts cannot see it',
+      "The browser's cookie reads this one user only, and scripts cannot read the cookie",
       async (t) => {
         t.equal(await page.evaluate('document.cookie'), '')
         // With the browser's cookies, but not from a page: pages of the service may not even ask.
@@ -65,7 +65,7 @@ t.test(
       }
     )
 
-    t.test('Another browser that finds the link is told that it is over', async (t) => {
+    t.test('Another browser that opens the link sees that it has expired', async (t) => {
       const other = await (await launchBrowser(t)).newPage()
       const answer = await other.goto(url)
       t.equal(answer?.status(), 401)
@@ -75,7 +75,7 @@ t.test(
   }
 )
 
-t.test('A session for one product leads on to its login at once', async (t) => {
+t.test('A session for one product redirects to its login at once', async (t) => {
   const { createSession, connections } = await startProtectedService(t)
   const { user_id: id, url } = await createSession({ user: 'ada@example.com', products: ['jira'] })
   const page = await (await launchBrowser(t)).newPage()

@@ -11,7 +11,7 @@ t.test('With --json, a result is one line of JSON', async (t) => {
     return JSON.parse(stdout)
   }
   t.match(await run('db', 'migrate'), { applied: Number })
-  t.same(await run('db-migrate'), { applied: 0 }, 'the name of earlier versions')
+  t.same(await run('db-migrate'), { applied: 0 }, 'the name in earlier versions')
   t.match(await run('keys', 'create', '--id', 'k1'), { id: 'k1', entry: /^k1:/ })
   t.match(await run('api-keys', 'create', '--name', 'crm', '--scopes', 'admin'), {
     key: /^ck_/,

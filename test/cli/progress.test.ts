@@ -3,7 +3,7 @@ import { createProgress, formatProgressLine } from '../../src/cli/progress.ts'
 import type { ApiRun } from '../../src/cli/sync-client.ts'
 import { describeProgress } from '../../src/cli/sync-report.ts'
 
-t.test('A terminal gets one line with a bar, which fits its width', (t) => {
+t.test('A terminal gets one line with a progress bar that fits its width', (t) => {
   const counts = {
     seen: 0,
     added: 1_200,
@@ -113,7 +113,7 @@ t.test('A terminal gets one line with a bar, which fits its width', (t) => {
 })
 
 t.test(
-  'A file gets a line for each step, and no line for the same step within five seconds',
+  'A file gets a line for each step, at most one for the same step within five seconds',
   (t) => {
     const written: string[] = []
     const progress = createProgress({ write: (text) => written.push(text) })

@@ -53,7 +53,7 @@ t.test(
 )
 
 t.test(
-  'An invalid option ends the command with 2, a port in use with 1, and one sentence',
+  'An invalid option exits with 2, a port in use with 1, each with one sentence',
   async (t) => {
     for (const [args, message] of [
       [['--pages', 'many'], /--pages must be a whole number/],

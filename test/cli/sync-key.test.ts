@@ -70,7 +70,7 @@ t.test('A protected service needs an API key, which the command never prints', a
   t.match(
     await sync(['--key', key], { CONNECTOR_API_KEY: 'ck_wrong' }),
     { code: 0 },
-    'the option comes first'
+    'the option overrides the variable'
   )
   writeFileSync(join(cwd, '.env'), `CONNECTOR_API_KEY=${key}\n`)
   const { code, stdout } = await sync(['--json'])

@@ -10,7 +10,7 @@ import { startSyncedService } from '../api/synced-service.ts'
 // They mostly wait.
 t.jobs = 4
 
-t.test('Invalid options end with 2 and a sentence, before the service is called', async (t) => {
+t.test('Invalid options exit with 2 and a sentence, before the service is called', async (t) => {
   const requestedPaths: string[] = []
   const server = createServer((request, response) => {
     requestedPaths.push(request.url ?? '')
@@ -47,7 +47,7 @@ t.test('Invalid options end with 2 and a sentence, before the service is called'
   for (const { args, sentence, code, stdout, stderr } of outputs) {
     t.match({ code, stdout, stderr }, { code: 2, stdout: '', stderr: sentence }, args.join(' '))
     t.match(stderr, / Run `connector sync --help`\.\n$/, args.join(' '))
-    t.notMatch(stderr, /\n\s+at /, 'no stack')
+    t.notMatch(stderr, /\n\s+at /, 'no stack trace')
   }
   t.match(await runSyncCommand(['--help'], { env }), {
     code: 0,
@@ -57,7 +57,7 @@ t.test('Invalid options end with 2 and a sentence, before the service is called'
   t.same(requestedPaths, [])
 })
 
-t.test('A service that is down, or another program, is reported with its address', async (t) => {
+t.test('Reports the address of a service that is down or is another program', async (t) => {
   const server = createServer((request, response) => {
     if (request.url?.startsWith('/moved') === true) {
       response.writeHead(301, { location: 'https://example.com/' }).end()
@@ -109,12 +109,12 @@ t.test('A service that is down, or another program, is reported with its address
         { code, stdout: '', stderr: sentence },
         `${args.join(' ')} ${JSON.stringify(env)}`
       )
-      t.notMatch(output.stderr, /\n\s+at /, 'no stack')
+      t.notMatch(output.stderr, /\n\s+at /, 'no stack trace')
     })
   )
 })
 
-t.test('The command copies, says how it goes and how it ended', async (t) => {
+t.test('The command runs a sync and reports its progress and outcome', async (t) => {
   const service = await startSyncedService(t, ['jira', 'confluence'], {
     sandbox: { sizes: { projects: 20, issues: 60, spaces: 4, pages: 30 } }
   })
@@ -125,7 +125,7 @@ t.test('The command copies, says how it goes and how it ended', async (t) => {
   const url = await startListening(app)
   const sync = async (...args: string[]) => await runSyncCommand(['--url', url, ...args])
 
-  t.test('0 when all is copied, in each mode', async (t) => {
+  t.test('exits with 0 when everything is copied, in each mode', async (t) => {
     const [full, due] = [
       await sync('--owner', '1', '--product', 'confluence', '--mode', 'full'),
       await sync('--product', 'jira')
@@ -144,7 +144,7 @@ t.test('The command copies, says how it goes and how it ended', async (t) => {
   })
 
   t.test(
-    '1 with the sentence of the service and the id of the request where it refuses',
+    "exits with 1, the service's message and the request id when the service refuses",
     async (t) => {
       const refused = await sync('--product', 'jira', '--owner', '9')
       t.match(refused, {
@@ -166,7 +166,7 @@ t.test('The command copies, says how it goes and how it ended', async (t) => {
     }
   )
 
-  t.test('3 with the first failures where something did not fit', async (t) => {
+  t.test('exits with 3 and the first failures when some items were skipped', async (t) => {
     const keys = (await service.get('/jira/projects/1'))
       .json()
       .slice(0, 12)
@@ -184,7 +184,7 @@ t.test('The command copies, says how it goes and how it ended', async (t) => {
     t.match(partial.stderr, /12 skipped/)
   })
 
-  t.test('1 when it failed', async (t) => {
+  t.test('exits with 1 when the run failed', async (t) => {
     await admin('faults', { kind: 'status', status: 400, times: 100 })
     t.match(await sync('--product', 'jira', '--mode', 'full'), {
       code: 1,
@@ -194,7 +194,7 @@ t.test('The command copies, says how it goes and how it ended', async (t) => {
   })
 
   t.test(
-    'a run that is under way is joined, Ctrl-C leaves it running, and --cancel ends it for all who watch',
+    'joins a run that is active; Ctrl-C leaves it running, and --cancel ends it for every watcher',
     async (t) => {
       await admin('faults', { kind: 'hang', match: { path: 'project/search' }, times: 1 })
       const [first, second] = [
@@ -228,7 +228,7 @@ t.test('The command copies, says how it goes and how it ended', async (t) => {
   )
 
   t.test(
-    'a parked run says until when, and is waited for unless that is not wanted: then 3',
+    'reports when a parked run resumes and waits for it, or exits with 3 if told not to wait',
     async (t) => {
       await admin('faults', {
         kind: 'status',

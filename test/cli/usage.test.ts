@@ -35,7 +35,7 @@ for (const [path, entry] of commands) {
     for (const [args] of definition.examples) {
       t.ok(help.stdout.includes(`$ ${['connector', ...path, args].join(' ').trim()}\n`), args)
     }
-    t.same(await runInProcess(['help', ...path]), help, 'the same as `help` in front')
+    t.same(await runInProcess(['help', ...path]), help, 'the same as `help` first')
     for (const alias of entry.aliases ?? []) {
       t.same(await runInProcess([...path.slice(0, -1), alias, '--help']), help, alias)
     }

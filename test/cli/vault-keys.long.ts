@@ -119,7 +119,7 @@ async function createEncryptedDatabase(
 }
 
 t.test(
-  'B8 "keys new" prints one entry for VAULT_KEYS and nothing else, another one each time, whatever the settings are, and leaves nothing behind',
+  'B8 "keys new" prints one entry for VAULT_KEYS and nothing else, a different one each time, with any settings, and stores nothing',
   async (t) => {
     const cwd = createTempFolder(t)
     const made = await Promise.all([
@@ -135,7 +135,7 @@ t.test(
     for (const { code, stdout, stderr } of made) {
       t.match({ code, stderr }, { code: 0, stderr: '' })
       t.match(stdout, /^[\w-]{1,32}:[A-Za-z0-9+/]{43}=\n$/)
-      t.ok(parseKeyring(stdout).keyring, 'it is accepted as it is')
+      t.ok(parseKeyring(stdout).keyring, 'the service accepts it unchanged')
     }
     t.equal(
       new Set(made.map(({ stdout }) => stdout.split(':')[1])).size,
@@ -147,13 +147,13 @@ t.test(
     t.same([named, short], ['my_Key-1', 'x'])
     t.ok(
       parseKeyring(made.map(({ stdout }) => stdout).join('')).keyring,
-      'and all of them make one keyring'
+      'together they form one keyring'
     )
     t.same(readdirSync(cwd), [])
   }
 )
 
-t.test('B5 Invalid arguments end with 2 and a sentence, and do nothing', async (t) => {
+t.test('B5 Invalid arguments exit with 2 and a sentence, and do nothing', async (t) => {
   const WRONG = [
     [],
     ['nonsense'],
@@ -178,16 +178,16 @@ t.test('B5 Invalid arguments end with 2 and a sentence, and do nothing', async (
       /^(Missing|Unknown|Unexpected|--id must have 1 to 32 letters,) .*\. Run `connector keys( create| list| rotate)? --help`\.\n$/,
       JSON.stringify(args)
     )
-    t.notMatch(stderr, /\n\s+at /, 'no stack')
+    t.notMatch(stderr, /\n\s+at /, 'no stack trace')
   }
   const help = await runKeysCommand(cwd, ['new', '--help'])
   t.match(help, { code: 0, stdout: /--id.*/s, stderr: '' })
   t.match(help.stdout, /To replace a key: put the new one first in VAULT_KEYS/)
-  t.same(readdirSync(cwd), [], 'no database and no key was made')
+  t.same(readdirSync(cwd), [], 'no database and no key was created')
 })
 
 t.test(
-  'B5 "keys status" says what each key is and what is left; "keys rotate" does it; neither prints a key',
+  'B5 "keys status" reports the state and the remaining uses of each key; "keys rotate" re-encrypts; neither prints a key',
   async (t) => {
     const { cwd, env } = await createEncryptedDatabase(t, [
       [FIRST_KEY, 3],
@@ -229,7 +229,7 @@ t.test(
 )
 
 t.test(
-  'B7 "keys status" and "keys rotate" with settings or keys that are wrong end with 78 and a sentence for each, and print no key',
+  'B7 "keys status" and "keys rotate" with wrong settings or keys exit with 78 and a sentence for each, and print no key',
   async (t) => {
     const { cwd, env } = await createEncryptedDatabase(t, [[FIRST_KEY, 2]])
     const [impostor, three] = [generateKeyEntry('one'), generateKeyEntry('three')]
@@ -271,7 +271,7 @@ t.test(
         const output = await runKeysCommand(cwd, [command], { ...env, ...wrong })
         t.equal(output.code, 78, `${command}: ${name}`)
         t.match(output.stderr, sentences, `${command}: ${name}`)
-        t.notMatch(output.stderr, /\n\s+at |Error/, `${command}: ${name}: no stack`)
+        t.notMatch(output.stderr, /\n\s+at |Error/, `${command}: ${name}: no stack trace`)
         t.same(
           findLeaks(output, [FIRST_KEY, SECOND_KEY, impostor, three]),
           [],
@@ -280,14 +280,14 @@ t.test(
         t.match(
           output.stdout,
           command === 'status' ? /^one: .*, encrypts 2 grants/m : /^$/,
-          `${command}: ${name}: status tells what there is all the same`
+          `${command}: ${name}: status still reports the keys`
         )
       }
     }
     t.match(
       await runKeysCommand(cwd, ['rotate'], { ...env, VAULT_KEYS: FIRST_KEY }),
       { code: 0, stdout: '0 grants re-encrypted with one, 0 left.\n' },
-      'and nothing was changed'
+      'nothing changed'
     )
   }
 )

@@ -71,7 +71,7 @@ const createValue = (name: string) =>
     : `value-of-${name}`
 
 for (const [target, names] of Object.entries(NAMES_BY_SETTING)) {
-  t.test(`${target} is found under each of its ${names.length} names, in their order`, (t) => {
+  t.test(`Reads ${target} from each of its ${names.length} names, in order`, (t) => {
     const resolveSetting = (env: NodeJS.ProcessEnv) => {
       const { values, sources } = resolve(env)
       return [values[toSetting(target)], sources[toSetting(target)]]
@@ -93,7 +93,7 @@ for (const [target, names] of Object.entries(NAMES_BY_SETTING)) {
           .toReversed()
           .map((each) => [each, createValue(each)])
       )
-      t.same(resolveSetting(later), [createValue(name), name], `${name} beats what comes later`)
+      t.same(resolveSetting(later), [createValue(name), name], `${name} overrides later names`)
       for (const empty of ['', ' ', '\t\n', undefined]) {
         const skipped = {
           ...later,
@@ -102,7 +102,7 @@ for (const [target, names] of Object.entries(NAMES_BY_SETTING)) {
         t.same(
           resolveSetting(skipped),
           [createValue(name), name],
-          `${name} when the ones before are ${JSON.stringify(empty)}`
+          `${name} when the earlier names are ${JSON.stringify(empty)}`
         )
       }
     }
@@ -113,14 +113,14 @@ for (const [target, names] of Object.entries(NAMES_BY_SETTING)) {
   })
 }
 
-t.test('Names that front ends would publish the secret under are not invented', (t) => {
+t.test('Reads no secret from NEXT_PUBLIC_ names that the contract does not list', (t) => {
   for (const name of ['NEXT_PUBLIC_JIRA_CLIENT_SECRET', 'NEXT_PUBLIC_CONFLUENCE_CLIENT_SECRET']) {
     t.same(resolve({ [name]: 'x' }).values, {}, name)
   }
   t.end()
 })
 
-t.test("Confluence's redirect URI is never borrowed from Jira's own callback", (t) => {
+t.test("Confluence does not use a redirect URI that is Jira's own callback", (t) => {
   const borrowed = (env: NodeJS.ProcessEnv) => resolve(env).values.CONFLUENCE_OAUTH_REDIRECT_URI
   for (const name of jiraRedirectNames) {
     for (const path of [
@@ -151,18 +151,18 @@ t.test("Confluence's redirect URI is never borrowed from Jira's own callback", (
       ATLASSIAN_REDIRECT_URI: 'https://a.example/oauth/atlassian/callback'
     }),
     'https://a.example/oauth/atlassian/callback',
-    'the next one that fits is taken'
+    'uses the next name that fits'
   )
   t.equal(
     borrowed({ CONFLUENCE_OAUTH_REDIRECT_URI: 'https://a.example/auth/jira/callback' }),
     'https://a.example/auth/jira/callback',
-    'what was said for Confluence itself is not second-guessed'
+    "Confluence's own setting is used as it is"
   )
   t.end()
 })
 
 t.test(
-  'T26 A secret under a NEXT_PUBLIC_ name works, with one warning that names it and not the value',
+  'T26 A secret under a NEXT_PUBLIC_ name works, with one warning that names it and not its value',
   async (t) => {
     for (const name of [
       'NEXT_PUBLIC_JIRA_OAUTH_CLIENT_SECRET',
@@ -187,13 +187,13 @@ t.test(
     t.same(
       lines().filter(({ event }) => event === 'setting_warning'),
       [],
-      'no warning for what is not used, or not secret'
+      'no warning for unused or non-secret names'
     )
   }
 )
 
 t.test(
-  'Unset means: development on loopback, every origin; production: every address, no origin',
+  'Defaults: development on loopback with every origin; production on every address with no origin',
   async (t) => {
     const config = async (env: NodeJS.ProcessEnv) =>
       (await loadSettings({ VAULT_KEYS: VAULT_KEY, ...env })).config
@@ -229,7 +229,7 @@ t.test(
     t.equal(
       (await config({ PUBLIC_URL: 'https://b.example' })).clients.jira?.redirectUri,
       null,
-      'a public address does not stand in for a redirect URI'
+      'a public address does not replace a redirect URI'
     )
   }
 )

@@ -21,7 +21,7 @@ async function getStartError(env: NodeJS.ProcessEnv): Promise<StartError | undef
 }
 
 t.test(
-  `E2 A4 T41 Each of ${INVALID_SETTINGS.length} wrong settings stops the start, names the variable and says no value`,
+  `E2 A4 T41 Each of ${INVALID_SETTINGS.length} invalid settings stops the start and names the variable, not its value`,
   async (t) => {
     for (const [env, named] of INVALID_SETTINGS) {
       const title = JSON.stringify(env)
@@ -37,7 +37,7 @@ t.test(
       )
       t.ok(
         error.problems.every((problem) => /^\S.*[.?]$/.test(problem)),
-        'in whole sentences'
+        'in full sentences'
       )
       t.notOk(error.message.includes(PLANTED_VALUE), 'without the value')
     }
@@ -72,7 +72,7 @@ t.test('E2 All problems are reported together', async (t) => {
   }
 })
 
-t.test('What is right is not complained about', async (t) => {
+t.test('Accepts valid settings without a message', async (t) => {
   const right: NodeJS.ProcessEnv[] = [
     {},
     { APP_ENV: 'production' },
@@ -111,7 +111,7 @@ t.test('What is right is not complained about', async (t) => {
   for (const env of right) t.equal(await getStartError(env), undefined, JSON.stringify(env))
 })
 
-t.test('B7 A file or a server that cannot be used stops the start with a sentence', async (t) => {
+t.test('B7 An unusable file or server stops the start with a sentence', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'connector-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   const url = (name: string) => `sqlite:///${join(folder, name)}`
@@ -143,7 +143,7 @@ t.test('B7 A file or a server that cannot be used stops the start with a sentenc
 })
 
 t.test(
-  'B7 A database of a newer version, or of another program, stops the start with a sentence',
+  'B7 A database of a newer version or of another program stops the start with a sentence',
   async (t) => {
     const newer = await ensureDatabase(t, `${t.testdir()}/newer.db`)
     await (await buildApp({ env: { ...VALID_ENV, INTEGRATION_DB_URL: newer } })).close()

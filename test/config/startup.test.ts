@@ -73,7 +73,7 @@ async function runService(
 }
 
 t.test(
-  'E2 A4 T41 Wrong settings: exit code 78, every variable named, no value said, no port opened, nothing left behind',
+  'E2 A4 T41 Invalid settings: exit code 78, every variable named, no value printed, no port opened, no file left',
   async (t) => {
     const cases: Array<[name: string, env: NodeJS.ProcessEnv, named: string[]]> = [
       [
@@ -113,59 +113,56 @@ t.test(
         t.equal(code, 78, name)
         for (const each of named) t.match(stderr, new RegExp(`\\b${each}\\b`), `${name}: ${each}`)
         for (const value of [PLANTED_VALUE, 'BwcH']) t.notMatch(stderr + stdout, value)
-        t.notMatch(stderr, /\n\s+at /, 'no stack')
+        t.notMatch(stderr, /\n\s+at /, 'no stack trace')
         t.equal(isPortOpen, false)
-        t.same(readdirSync(cwd), [], `${name}: nothing was made`)
+        t.same(readdirSync(cwd), [], `${name}: no file was created`)
       })
     )
   }
 )
 
-t.test('E2 .env is read from the working directory, and the environment beats it', async (t) => {
+t.test('E2 Reads .env from the working directory; environment variables override it', async (t) => {
   const cwd = createTempFolder(t)
   writeFileSync(join(cwd, '.env'), `APP_ENV=${PLANTED_VALUE}\nPORT=wrong\nLOG_LEVEL=INFO\n`)
   const { code, stderr } = await runService(t, { APP_ENV: 'production' }, { cwd })
   t.equal(code, 78)
   t.match(stderr, /PORT/)
-  t.match(stderr, /VAULT_KEYS/, 'production, as the environment says')
+  t.match(stderr, /VAULT_KEYS/, 'production, as in the environment')
   t.notMatch(stderr, /APP_ENV must/)
 })
 
-t.test(
-  'E2 A port in use and a database that cannot be written are told in one sentence',
-  async (t) => {
-    const server = createServer().listen(0, '127.0.0.1')
-    await new Promise((resolve) => server.once('listening', resolve))
-    t.teardown(() => server.close())
-    const { port } = server.address() as AddressInfo
-    const [busy, unwritable] = await Promise.all([
-      runService(t, {
-        APP_ENV: 'test',
-        VAULT_KEYS: VAULT_KEY,
-        INTEGRATION_DB_URL: 'sqlite::memory:',
-        PORT: String(port)
-      }),
-      runService(t, {
-        APP_ENV: 'test',
-        VAULT_KEYS: VAULT_KEY,
-        INTEGRATION_DB_URL: 'sqlite:////proc/nowhere/c.db'
-      })
-    ])
-    t.equal(busy.code, 1)
-    t.equal(
-      busy.stderr.trim(),
-      'The port is already in use. Stop the other program, or choose another port.'
-    )
-    t.equal(unwritable.code, 1)
-    t.match(
-      unwritable.stderr,
-      /^(?=.*INTEGRATION_DB_URL)The database file .*cannot be opened for writing .*\n$/
-    )
-  }
-)
+t.test('E2 Reports a port in use and a read-only database in one sentence', async (t) => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  const [busy, unwritable] = await Promise.all([
+    runService(t, {
+      APP_ENV: 'test',
+      VAULT_KEYS: VAULT_KEY,
+      INTEGRATION_DB_URL: 'sqlite::memory:',
+      PORT: String(port)
+    }),
+    runService(t, {
+      APP_ENV: 'test',
+      VAULT_KEYS: VAULT_KEY,
+      INTEGRATION_DB_URL: 'sqlite:////proc/nowhere/c.db'
+    })
+  ])
+  t.equal(busy.code, 1)
+  t.equal(
+    busy.stderr.trim(),
+    'The port is already in use. Stop the other program, or choose another port.'
+  )
+  t.equal(unwritable.code, 1)
+  t.match(
+    unwritable.stderr,
+    /^(?=.*INTEGRATION_DB_URL)The database file .*cannot be opened for writing .*\n$/
+  )
+})
 
 t.test(
-  'E2 A clone starts with no settings at all: development, on loopback only, said in one line, with a key of its own',
+  'E2 A fresh clone starts without settings: development, on loopback only, reported in one line, with a generated key',
   async (t) => {
     const port = await findFreePort()
     const { child, cwd, stdout, stderr, ended } = await runService(
@@ -186,12 +183,12 @@ t.test(
           /listening/i.test(String(message)) && !/127\.0\.0\.1|loopback/.test(String(message))
       ).length,
       0,
-      'nothing but loopback'
+      'loopback only'
     )
     t.equal(statSync(join(cwd, '.vault-keys.dev')).mode & 0o777, 0o600)
     t.ok(existsSync(join(cwd, 'integration.db')))
     child.kill('SIGTERM')
-    t.equal(await ended, 0, 'and stops when asked')
+    t.equal(await ended, 0, 'stops on request')
   }
 )
 
@@ -200,7 +197,7 @@ const oldNodePath = ['/usr/bin/node', '/usr/local/bin/node'].find(
     existsSync(path) && /^v(1\d|20|21)\./.test(spawnSync(path, ['-v'], { encoding: 'utf8' }).stdout)
 )
 t.test(
-  'E2 A Node that is too old is told what it needs',
+  'E2 An outdated Node is told the required version',
   { skip: oldNodePath === undefined ? 'no old Node on this machine' : false },
   async (t) => {
     const { status, stderr, stdout } = spawnSync(oldNodePath ?? '', [MAIN_PATH], {

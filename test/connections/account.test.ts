@@ -72,7 +72,11 @@ async function assertConnectionUnchanged(
   running: TestService,
   before: unknown
 ): Promise<void> {
-  t.strictSame(await getStoredGrant(running), before, 'the stored tokens are the same, to the byte')
+  t.strictSame(
+    await getStoredGrant(running),
+    before,
+    'the stored tokens are the same, byte for byte'
+  )
   t.match(await getConnection(running), {
     state: 'active',
     account_id: DANA.accountId,
@@ -83,11 +87,11 @@ async function assertConnectionUnchanged(
   t.same(await listSourceSites(running), ['acme', 'hand'])
   t.match(await runSync(running), { state: 'succeeded' })
   running.advanceTime(HOUR_MS)
-  t.equal((await checkConnection(running)).statusCode, 200, 'and its tokens can be refreshed')
+  t.equal((await checkConnection(running)).statusCode, 200, 'the tokens can be refreshed')
 }
 
 t.test(
-  'A8 T03 Another account on reconnecting ends as account_changed, with a link that confirms, and nothing is changed',
+  'A8 T03 Reconnecting with another account ends as account_changed with a link to confirm, and changes nothing',
   async (t) => {
     const { running, browser } = await connectDana(t)
     const before = await getStoredGrant(running)
@@ -119,14 +123,14 @@ t.test(
     t.match(
       await browser.open(callback),
       { headers: { location: new RegExp(`confirm_url=${encodeURIComponent(confirm)}`) } },
-      'a second hit is told the same'
+      'a repeated callback gets the same outcome'
     )
     await assertConnectionUnchanged(t, running, before)
   }
 )
 
 t.test(
-  'A8 T03 The other account takes the place once the person confirms: copies, tokens and history follow',
+  'A8 T03 The other account replaces the first after the person confirms: copies, tokens and history follow',
   async (t) => {
     const { running, browser } = await connectDana(t)
     const before = await getStoredGrant(running)
@@ -154,12 +158,12 @@ t.test(
     t.equal(
       callbackResponse.headers.location,
       `${FRONTEND_URL}/settings?tab=1&status=success&user_id=1&state=user_id%3D1`,
-      'back to where the first login was to end'
+      'returns to the target of the first login'
     )
     t.same(
       await listSourceSites(running),
       ['hand'],
-      "the first account's copies are gone before the other's come"
+      "the first account's copies are erased before the other's are copied"
     )
     t.match(await waitForRun(running.app, 'jira', 2), { state: 'succeeded' })
     t.same(await listSourceSites(running), ['globex', 'hand'])
@@ -173,19 +177,19 @@ t.test(
     t.equal(
       await running.app.store.grants.get(before?.id ?? ''),
       undefined,
-      "the first account's tokens are gone"
+      "the first account's tokens are erased"
     )
     t.match(await getConnectionHistory(running), [
       { to: 'active', code: null },
       { from: null, to: 'active' }
     ])
-    t.equal((await getConnectionHistory(running)).length, 2, 'and the history tells of it')
+    t.equal((await getConnectionHistory(running)).length, 2, 'the history has the change')
     t.equal(running.lines().filter(({ event }) => event === 'connection_state_changed').length, 2)
   }
 )
 
 t.test(
-  'A8 T03 A confirmation that is not followed, declined or given as the first account changes nothing',
+  'A8 T03 A confirmation that is ignored, declined or completed with the first account changes nothing',
   async (t) => {
     const { running, browser } = await connectDana(t)
     const ended = await browser.open(
@@ -213,13 +217,13 @@ t.test(
         )
       ).headers.location,
       /error=account_changed/,
-      'and what was confirmed once is not confirmed for ever'
+      'a confirmation is valid once'
     )
   }
 )
 
 t.test(
-  'A8 T03 Without a front end the page here says that nothing was changed and offers both ways, to whom the login was for',
+  'A8 T03 Without a front end, the built-in page says that nothing changed and offers both choices, only to the browser of the login',
   async (t) => {
     const { running } = await connectDana(t, { APP_FRONTEND_URL: '' })
     const browser = new Browser(running.app)
@@ -245,7 +249,7 @@ t.test(
     t.strictSame(
       [await getStoredGrant(running), await getStoredGrant(running, 2)],
       [before, before],
-      'one account is behind both users, and nothing of it has changed'
+      'both users share one account, and nothing of it changed'
     )
     const first = await browser.open(ways.get('Log in with the connected account') ?? '')
     t.match(
@@ -268,29 +272,26 @@ t.test(
   }
 )
 
-t.test(
-  'A8 T03 What the page offers leads nowhere but to this service, whatever stands in its address',
-  async (t) => {
-    const { app } = await startTestService(t, { APP_FRONTEND_URL: '' })
-    for (const confirm of [
-      'https://evil.example/auth?state=user_id%3D2',
-      'javascript:alert(1)',
-      '"><script>',
-      `${SERVICE_URL}/auth/jira/login?state=%22%3E%3Cscript%3E`
-    ]) {
-      const { body } = await app.inject(
-        `/oauth/jira?provider=jira&status=error&error=account_changed&message=${encodeURIComponent(confirm)}&confirm_url=${encodeURIComponent(confirm)}`
-      )
-      t.notMatch(body, /evil|javascript|<script/)
-      for (const [, href] of body.matchAll(/<a href="([^"]+)"/g)) {
-        t.match(href, /^\.\.\/auth\/jira\/login\?redirect=true/)
-      }
+t.test('A8 T03 The page links only to this service, whatever its address contains', async (t) => {
+  const { app } = await startTestService(t, { APP_FRONTEND_URL: '' })
+  for (const confirm of [
+    'https://evil.example/auth?state=user_id%3D2',
+    'javascript:alert(1)',
+    '"><script>',
+    `${SERVICE_URL}/auth/jira/login?state=%22%3E%3Cscript%3E`
+  ]) {
+    const { body } = await app.inject(
+      `/oauth/jira?provider=jira&status=error&error=account_changed&message=${encodeURIComponent(confirm)}&confirm_url=${encodeURIComponent(confirm)}`
+    )
+    t.notMatch(body, /evil|javascript|<script/)
+    for (const [, href] of body.matchAll(/<a href="([^"]+)"/g)) {
+      t.match(href, /^\.\.\/auth\/jira\/login\?redirect=true/)
     }
   }
-)
+})
 
 t.test(
-  "A8 T03 A code of another person's login that is put into one's own flow does not replace the account",
+  "A8 T03 A code of another person's login, injected into one's own flow, does not replace the account",
   async (t) => {
     for (const env of [PRODUCTION_ENV, {}]) {
       const { running, browser: ada } = await connectDana(t, env)
@@ -310,14 +311,14 @@ t.test(
         })
       )
       t.match(headers.location, /status=error&error=account_changed&/)
-      t.same((await running.app.inject('/users')).json().length, 1, 'and nobody was made of it')
+      t.same((await running.app.inject('/users')).json().length, 1, 'no user was created')
       await assertConnectionUnchanged(t, running, before)
     }
   }
 )
 
 t.test(
-  'A8 T03 Of two first logins with two accounts at the same moment one is kept, and the other is told so',
+  'A8 T03 Of two concurrent first logins with two accounts, one is kept and the other gets account_changed',
   async (t) => {
     const running = await startTestService(t)
     const [dana, sam] = [new Browser(running.app), new Browser(running.app)]
@@ -343,7 +344,7 @@ t.test(
 )
 
 t.test(
-  'A8 Two users who connect the same account share its tokens, and one who leaves takes nothing from the other',
+  'A8 Two users who connect the same account share its tokens; disconnecting one leaves the other intact',
   async (t) => {
     const { running } = await connectDana(t)
     t.equal(
@@ -365,7 +366,7 @@ t.test(
     t.match(
       (await running.sandbox.admin('stats', undefined, 'GET')).exchanges,
       { refresh_token: { ok: 1 } },
-      'one refresh is for both'
+      'one refresh serves both'
     )
     t.same(
       [
@@ -393,7 +394,7 @@ t.test(
 )
 
 t.test(
-  'A8 One of two users who goes over to another account leaves the other one with the first',
+  'A8 When one of two users changes to another account, the other keeps the first',
   async (t) => {
     const { running, browser } = await connectDana(t)
     await new Browser(running.app).connect('jira', '&state=email:bob@example.com')

@@ -59,7 +59,7 @@ async function connectBothProducts(
 }
 
 t.test(
-  'B13 A connection that ends takes tokens and copies along, once, and says where the person removes the app',
+  'B13 Disconnecting erases tokens and copies, once, and says where the person removes the app',
   async (t) => {
     const running = await connectBothProducts(t)
     t.match((await disconnect(running, 'jira', '?copies=x')).json(), {
@@ -70,7 +70,7 @@ t.test(
       status: 422,
       errors: [{ pointer: '/keep' }]
     })
-    t.equal((await listItems(running)).length, 3, 'and nothing has happened')
+    t.equal((await listItems(running)).length, 3, 'nothing changed')
     t.equal((await listItems(running, 'jira/issues')).length, 300)
     const { next: since } = (await getChanges(running)).json()
     t.equal((await getChanges(running, since)).statusCode, 200)
@@ -82,14 +82,14 @@ t.test(
       tokens: 'erased',
       remove_app_url: REMOVE_APP_URL
     })
-    t.match(await listItems(running), [{ key: 'HAND' }], 'what was posted by hand stays')
+    t.match(await listItems(running), [{ key: 'HAND' }], 'items posted by hand remain')
     t.equal((await listItems(running)).length, 1)
     t.equal((await listItems(running, 'jira/issues')).length, 0)
     const changesPage = (await getChanges(running, since)).json()
     t.match(
       changesPage,
       { status: 410, code: 'cursor_expired' },
-      'whoever follows the changes begins again'
+      'clients of the change feed begin again'
     )
     t.same(
       (await getChanges(running, changesPage.cursor))
@@ -127,102 +127,89 @@ t.test(
   }
 )
 
-t.test(
-  'B13 Copies that are kept are found again by the next connection, not doubled',
-  async (t) => {
-    const running = await connectBothProducts(t)
-    const before = await listItems(running)
-    t.strictSame((await disconnect(running, 'jira', '?copies=keep')).json(), {
-      product: 'jira',
-      copies: 'kept',
-      tokens: 'erased',
-      remove_app_url: REMOVE_APP_URL
-    })
-    t.strictSame(await listItems(running), before)
-    await new Browser(running.app).connect('jira')
-    t.match(await waitForRun(running.app, 'jira', 3), { counts: { added: 0, unchanged: 302 } })
-    t.strictSame(await listItems(running), before)
-    t.equal((await disconnect(running, 'jira', '?copies=erase')).json().copies, 'erased')
-    t.equal((await listItems(running)).length, 1)
-  }
-)
+t.test('B13 The next connection reuses kept copies and does not duplicate them', async (t) => {
+  const running = await connectBothProducts(t)
+  const before = await listItems(running)
+  t.strictSame((await disconnect(running, 'jira', '?copies=keep')).json(), {
+    product: 'jira',
+    copies: 'kept',
+    tokens: 'erased',
+    remove_app_url: REMOVE_APP_URL
+  })
+  t.strictSame(await listItems(running), before)
+  await new Browser(running.app).connect('jira')
+  t.match(await waitForRun(running.app, 'jira', 3), { counts: { added: 0, unchanged: 302 } })
+  t.strictSame(await listItems(running), before)
+  t.equal((await disconnect(running, 'jira', '?copies=erase')).json().copies, 'erased')
+  t.equal((await listItems(running)).length, 1)
+})
 
-t.test(
-  'B13 Copies that are kept are made whole by the next connection, whose account may see more',
-  async (t) => {
-    const running = await startTestService(
-      t,
-      {},
-      { sizes: { spaces: 1, pages: 20 }, indexLagMs: 0 }
-    )
-    const { app, sandbox } = running
-    const [site] = sandbox.state.sites
-    for (let i = 0; i < 10; i++) {
-      await sandbox.admin('restrict', {
-        page: site?.pages.at(i)?.id,
-        account_id: 'dana',
-        restricted: true
-      })
-    }
-    for (const [i, [account, sees]] of (
-      [
-        ['dana', 10],
-        ['sam', 20]
-      ] as const
-    ).entries()) {
-      const browser = new Browser(app)
-      await browser.open(
-        await browser.consent('confluence', {
-          query: '&state=email:ada@example.com',
-          extra: `&sandbox_account=${account}`
-        })
-      )
-      t.match(await waitForRun(app, 'confluence', i + 1), { state: 'succeeded' })
-      t.equal((await listItems(running, 'confluence/pages')).length, sees, `what ${account} sees`)
-      running.advanceTime(HOUR_MS)
-      await disconnect(running, 'confluence', '?copies=keep')
-    }
+t.test('B13 The next connection completes kept copies if its account sees more', async (t) => {
+  const running = await startTestService(t, {}, { sizes: { spaces: 1, pages: 20 }, indexLagMs: 0 })
+  const { app, sandbox } = running
+  const [site] = sandbox.state.sites
+  for (let i = 0; i < 10; i++) {
+    await sandbox.admin('restrict', {
+      page: site?.pages.at(i)?.id,
+      account_id: 'dana',
+      restricted: true
+    })
   }
-)
+  for (const [i, [account, sees]] of (
+    [
+      ['dana', 10],
+      ['sam', 20]
+    ] as const
+  ).entries()) {
+    const browser = new Browser(app)
+    await browser.open(
+      await browser.consent('confluence', {
+        query: '&state=email:ada@example.com',
+        extra: `&sandbox_account=${account}`
+      })
+    )
+    t.match(await waitForRun(app, 'confluence', i + 1), { state: 'succeeded' })
+    t.equal((await listItems(running, 'confluence/pages')).length, sees, `what ${account} sees`)
+    running.advanceTime(HOUR_MS)
+    await disconnect(running, 'confluence', '?copies=keep')
+  }
+})
 
 for (const [title, end] of [
   ['connection', disconnect],
   ['user', async (running: TestService) => await deleteUser(running, '?copies=keep')]
 ] as const) {
-  t.test(
-    `B13 A run under way stops with its ${title}, and Atlassian is not asked again`,
-    async (t) => {
-      const running = await connectBothProducts(t, {}, { projects: 1_000, pages: 1 })
-      await disconnect(running, 'jira')
-      await running.sandbox.admin('faults', {
-        kind: 'delay',
-        delay_ms: 100,
-        match: PROJECT_LISTING,
-        times: 100
-      })
-      const arrived = countRequests(running)
-      await new Browser(running.app).connect('jira')
-      // Token, account, sites; then the third page is on its way.
-      while (arrived() < 6) await sleep(5)
-      t.equal((await end(running, 'jira')).statusCode, 200)
-      t.ok(
-        running.lines().some(({ event, run_id: run }) => event === 'sync_error' && run === 3),
-        'it has ended when the answer comes'
-      )
-      const [requestCount, remainingItems] = [arrived(), (await listItems(running)).length]
-      t.match((await running.app.inject('/integrations/jira/sync/runs/3')).json(), {
-        state: 'failed',
-        error: { code: 'disconnected', detail: 'The connection was removed during the run.' }
-      })
-      await sleep(300)
-      t.equal(arrived(), requestCount)
-      t.equal((await listItems(running)).length, remainingItems, 'and no page comes late')
-      if (title === 'connection') t.equal(remainingItems, 1)
-    }
-  )
+  t.test(`B13 An active run stops with its ${title}, and calls Atlassian no more`, async (t) => {
+    const running = await connectBothProducts(t, {}, { projects: 1_000, pages: 1 })
+    await disconnect(running, 'jira')
+    await running.sandbox.admin('faults', {
+      kind: 'delay',
+      delay_ms: 100,
+      match: PROJECT_LISTING,
+      times: 100
+    })
+    const arrived = countRequests(running)
+    await new Browser(running.app).connect('jira')
+    // Token, account, sites; then the third page is on its way.
+    while (arrived() < 6) await sleep(5)
+    t.equal((await end(running, 'jira')).statusCode, 200)
+    t.ok(
+      running.lines().some(({ event, run_id: run }) => event === 'sync_error' && run === 3),
+      'the run has ended when the response arrives'
+    )
+    const [requestCount, remainingItems] = [arrived(), (await listItems(running)).length]
+    t.match((await running.app.inject('/integrations/jira/sync/runs/3')).json(), {
+      state: 'failed',
+      error: { code: 'disconnected', detail: 'The connection was removed during the run.' }
+    })
+    await sleep(300)
+    t.equal(arrived(), requestCount)
+    t.equal((await listItems(running)).length, remainingItems, 'no page is stored afterwards')
+    if (title === 'connection') t.equal(remainingItems, 1)
+  })
 }
 
-t.test('B13 A run of another instance stops too, and brings no copies back', async (t) => {
+t.test('B13 A run of another instance stops too and restores no copies', async (t) => {
   const INTEGRATION_DB_URL = await ensureDatabase(t, `${createTempFolder(t)}/shared.db`)
   const running = await connectBothProducts(t, { INTEGRATION_DB_URL }, { projects: 500, pages: 1 })
   const other = await buildTestApp(t, {
@@ -248,7 +235,7 @@ t.test('B13 A run of another instance stops too, and brings no copies back', asy
 })
 
 t.test(
-  'B13 A check under way when the connection ends does not use its tokens again',
+  'B13 A check that is active when the connection ends does not use its tokens again',
   async (t) => {
     const running = await connectBothProducts(t, { UPSTREAM_ANSWER_TIMEOUT_MS: '500' })
     const arrived = countRequests(running)
@@ -263,7 +250,7 @@ t.test(
     while (arrived() === 0) await sleep(5)
     await disconnect(running, 'jira')
     t.match((await late).json(), { status: 409, code: 'not_connected' })
-    t.equal(arrived(), 1, 'nor for others')
+    t.equal(arrived(), 1, 'not for other connections')
 
     await new Browser(running.app).connect('jira')
     await waitForRun(running.app, 'jira', 3)
@@ -274,11 +261,11 @@ t.test(
     const requestCount = arrived()
     t.match((await disconnect(running, 'jira')).json(), { tokens: 'erased' })
     t.equal((await hanging).statusCode, 409)
-    t.equal(arrived(), requestCount, 'nor repeats an exchange whose answer was lost')
+    t.equal(arrived(), requestCount, 'does not repeat an exchange whose response was lost')
   }
 )
 
-t.test('B13 A user who goes takes everything along', async (t) => {
+t.test('B13 Removing a user erases everything', async (t) => {
   const running = await connectBothProducts(t)
   t.match((await deleteUser(running, '?copies=x')).json(), {
     status: 422,
@@ -315,7 +302,7 @@ t.test('B13 A user who goes takes everything along', async (t) => {
   })
 })
 
-t.test("B13 A user who goes and leaves the copies leaves them under nobody's name", async (t) => {
+t.test('B13 Removing a user and keeping the copies makes them anonymous', async (t) => {
   const running = await connectBothProducts(t)
   const before = await listItems(running)
   t.strictSame((await deleteUser(running, '?copies=keep')).json(), {
@@ -340,12 +327,12 @@ t.test("B13 A user who goes and leaves the copies leaves them under nobody's nam
       })
     ).json(),
     { id: 2 },
-    'the address belongs to somebody new'
+    'the address belongs to a new user'
   )
 })
 
 t.test(
-  'B13 Whoever comes next does not step into the place of somebody who has gone and left copies',
+  'B13 The next user does not get the id of a removed user whose copies were kept',
   async (t) => {
     const running = await connectBothProducts(t)
     await deleteUser(running, '?copies=keep')
@@ -373,7 +360,7 @@ function listSecretPieces(secret: string): string[] {
 }
 
 t.test(
-  'B13 T21 After the end not a byte of any token that there ever was is in the database, nor the name of who has gone',
+  'B13 T21 After disconnecting, the database contains no byte of any token, and not the name of the removed user',
   async (t) => {
     const INTEGRATION_DB_URL = await ensureDatabase(t, `${createTempFolder(t)}/erased.db`)
     const running = await startTestService(t, { INTEGRATION_DB_URL })
@@ -426,17 +413,17 @@ t.test(
         listSecretPieces(secret).some((piece) => contents.includes(piece))
       ).length
     }
-    t.equal(listErased('1 jira').length, 17, 'six pairs, and five that came before another')
+    t.equal(listErased('1 jira').length, 17, 'six pairs, five of which replaced another')
     t.ok(plain.size > 36)
     t.ok(
       (await findSecrets(await now(1, 'jira'))) === 3 &&
         (await readDatabaseContents(INTEGRATION_DB_URL)).includes('u1@example.com'),
-      'what is looked for is found while it is there'
+      'the search finds the secrets while they exist'
     )
 
     t.match((await disconnect(running, 'jira')).json(), { tokens: 'erased' })
     t.equal(await findSecrets(listErased('1 jira')), 0)
-    t.equal(await findSecrets(await now(1, 'confluence')), 3, 'what others need stays')
+    t.equal(await findSecrets(await now(1, 'confluence')), 3, 'the data of others remains')
     await deleteUser(running)
     t.equal(await findSecrets(listErased('1 jira', '1 confluence')), 0)
     t.notOk((await readDatabaseContents(INTEGRATION_DB_URL)).includes('u1@example.com'))

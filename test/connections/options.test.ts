@@ -44,7 +44,7 @@ async function connectProduct(running: TestService, product: Product) {
 const WIKI_SANDBOX = { sizes: { spaces: 1, pages: PAGE_COUNT }, indexLagMs: 0 }
 
 t.test(
-  'A connection says when it is copied next by itself: about a SYNC_INTERVAL after the last time, or never',
+  'A connection reports its next scheduled copy: about one SYNC_INTERVAL after the last, or never',
   async (t) => {
     for (const [interval, minutes] of [
       [undefined, 15],
@@ -68,7 +68,7 @@ t.test(
 )
 
 t.test(
-  'Whoever wants the bodies of pages says so once: they are copied at once, with every change, and taken out again',
+  'Enabling page bodies copies them at once and with every change; disabling removes them',
   async (t) => {
     const url = await ensureDatabase(t, join(createTempFolder(t), 'bodies.db'))
     const running = await startTestService(t, { INTEGRATION_DB_URL: url }, WIKI_SANDBOX)
@@ -79,11 +79,7 @@ t.test(
         url,
         'select body, body_text as text from pages'
       )
-    t.same(
-      await stored(),
-      Array(PAGE_COUNT).fill({ body: null, text: null }),
-      'none without being asked'
-    )
+    t.same(await stored(), Array(PAGE_COUNT).fill({ body: null, text: null }), 'off by default')
 
     t.match((await patchConnection(running, { page_bodies: true })).json(), {
       product: 'confluence',
@@ -102,7 +98,7 @@ t.test(
         ({ body, text }) => body?.includes('<p>') && /^[^<>]+$/.test(text ?? '')
       ).length,
       PAGE_COUNT,
-      'storage format, and plain text beside it'
+      'storage format, and plain text'
     )
 
     const [first] = await listPages(running)
@@ -116,7 +112,7 @@ t.test(
     t.match(await getConnection(running, 'confluence'), { page_bodies: true })
     t.notOk(
       (await listPages(running)).some((page) => 'body' in page),
-      'lists stay as light as they were'
+      'lists have no bodies'
     )
 
     t.match((await patchConnection(running, { page_bodies: false })).json(), { page_bodies: false })
@@ -125,7 +121,7 @@ t.test(
   }
 )
 
-t.test('A wish for bodies that comes while a run is under way is heard as well', async (t) => {
+t.test('Enabling page bodies during a run takes effect too', async (t) => {
   const url = await ensureDatabase(t, join(createTempFolder(t), 'wish.db'))
   const running = await startTestService(
     t,
@@ -150,54 +146,61 @@ t.test('A wish for bodies that comes while a run is under way is heard as well',
   ])
 })
 
-t.test('An option that is none, or of nobody, is refused with a sentence', async (t) => {
-  const running = await startTestService(t)
-  await running.app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
-  t.match((await patchConnection(running, { page_bodies: true })).json(), {
-    status: 404,
-    code: 'connection_not_found'
-  })
-  t.match((await confirmDeletions(running)).json(), { status: 404, code: 'connection_not_found' })
-  for (const payload of [
-    {},
-    { bodies: true },
-    { page_bodies: 'true' },
-    { page_bodies: 1 },
-    { page_bodies: null },
-    []
-  ]) {
-    t.match(
-      (await patchConnection(running, payload)).json(),
-      { status: 422, code: 'validation_failed' },
-      JSON.stringify(payload)
-    )
+t.test(
+  'Rejects an unknown option, and an option without a connection, with a sentence',
+  async (t) => {
+    const running = await startTestService(t)
+    await running.app.inject({
+      method: 'POST',
+      url: '/users',
+      payload: { email: 'ada@example.com' }
+    })
+    t.match((await patchConnection(running, { page_bodies: true })).json(), {
+      status: 404,
+      code: 'connection_not_found'
+    })
+    t.match((await confirmDeletions(running)).json(), { status: 404, code: 'connection_not_found' })
+    for (const payload of [
+      {},
+      { bodies: true },
+      { page_bodies: 'true' },
+      { page_bodies: 1 },
+      { page_bodies: null },
+      []
+    ]) {
+      t.match(
+        (await patchConnection(running, payload)).json(),
+        { status: 422, code: 'validation_failed' },
+        JSON.stringify(payload)
+      )
+    }
+    for (const payload of [{ page_bodies: true }, {}]) {
+      t.match(
+        (await patchConnection(running, payload, 'jira')).json(),
+        { status: 422, code: 'validation_failed' },
+        'a product without options rejects every one'
+      )
+    }
+    for (const url of [
+      '/users/9/connections/confluence',
+      '/users/9/connections/confluence/confirm-deletions'
+    ]) {
+      t.match(
+        (
+          await running.app.inject({
+            method: url.endsWith('deletions') ? 'POST' : 'PATCH',
+            url,
+            ...(url.endsWith('deletions') ? {} : { payload: { page_bodies: true } })
+          })
+        ).json(),
+        { status: 404, code: 'user_not_found' }
+      )
+    }
   }
-  for (const payload of [{ page_bodies: true }, {}]) {
-    t.match(
-      (await patchConnection(running, payload, 'jira')).json(),
-      { status: 422, code: 'validation_failed' },
-      'a product without options refuses every one'
-    )
-  }
-  for (const url of [
-    '/users/9/connections/confluence',
-    '/users/9/connections/confluence/confirm-deletions'
-  ]) {
-    t.match(
-      (
-        await running.app.inject({
-          method: url.endsWith('deletions') ? 'POST' : 'PATCH',
-          url,
-          ...(url.endsWith('deletions') ? {} : { payload: { page_bodies: true } })
-        })
-      ).json(),
-      { status: 404, code: 'user_not_found' }
-    )
-  }
-})
+)
 
 t.test(
-  'A listing that shrank by more than a fifth deletes nothing until somebody confirms it, and the connection says so',
+  'A listing that shrank by more than a fifth deletes nothing until a confirmation, and the connection reports it',
   async (t) => {
     const running = await startTestService(t, {}, WIKI_SANDBOX)
     const { app, sandbox } = running
@@ -226,7 +229,7 @@ t.test(
     t.match(
       await runSync(running, 'confluence'),
       { counts: { removed: 0 } },
-      'what has changed says nothing of them'
+      'an incremental run does not delete them'
     )
     t.same((await getConnection(running, 'confluence'))?.held_deletions, heldDeletions)
 
@@ -243,7 +246,7 @@ t.test(
   }
 )
 
-t.test('The next full listing that agrees is as good as a confirmation', async (t) => {
+t.test('A second full listing with the same result confirms the deletions', async (t) => {
   const running = await startTestService(t, {}, WIKI_SANDBOX)
   await connectProduct(running, 'confluence')
   for (const { page_id: id } of (await listPages(running)).slice(0, PAGE_COUNT / 2)) {

@@ -69,19 +69,19 @@ for (const first of PRODUCTS) {
   const second = OTHER_PRODUCT[first]
 
   t.test(
-    `One app and one account, ${first} and then ${second}: one set of tokens, and both are copied`,
+    `One client and one account, ${first} and then ${second}: one set of tokens, and both are copied`,
     async (t) => {
       const running = await startSharedService(t)
       await connectProducts(running, first)
       t.same(
         [...((await getAuthorizeParams(running, second)).get('scope')?.split(' ') ?? [])].sort(),
         [...ALL_SCOPES].sort(),
-        'the second login asks for what the first holds too'
+        'the second login requests the scopes of the first product too'
       )
       t.same(
         [...((await getAuthorizeParams(running, first)).get('scope')?.split(' ') ?? [])].sort(),
         [...SCOPES_BY_PRODUCT[first]].sort(),
-        'and for no more than that'
+        'no other scopes'
       )
       await connectProducts(running, second)
       t.equal((await listGrantIds(running)).length, 1)
@@ -104,7 +104,7 @@ for (const first of PRODUCTS) {
         { state: 'succeeded' },
         { state: 'succeeded' }
       ])
-      t.equal(await countRefreshes(running), 1, 'one refresh is for both')
+      t.equal(await countRefreshes(running), 1, 'one refresh serves both')
       const [a, b] = await listConnections(running)
       t.ok(a?.last_refresh_at)
       t.equal(a?.last_refresh_at, b?.last_refresh_at)
@@ -115,7 +115,7 @@ for (const first of PRODUCTS) {
     const staying = OTHER_PRODUCT[leaving]
 
     t.test(
-      `Of ${first} and then ${second} on one app, ${leaving} ends and ${staying} goes on; when it ends too the tokens are gone`,
+      `Of ${first} and then ${second} on one client, ${leaving} ends and ${staying} continues; when it ends too, the tokens are erased`,
       async (t) => {
         const running = await startSharedService(t)
         await connectProducts(running, first, second)
@@ -139,7 +139,7 @@ for (const first of PRODUCTS) {
     )
 
     t.test(
-      `Of ${first} and then ${second} on one app, ${leaving} ends and comes back, and both work`,
+      `Of ${first} and then ${second} on one client, ${leaving} ends and reconnects, and both work`,
       async (t) => {
         const running = await startSharedService(t)
         await connectProducts(running, first, second)
@@ -156,7 +156,7 @@ for (const first of PRODUCTS) {
 }
 
 t.test(
-  'Two apps have a set of tokens each, and each login asks for its own scopes only',
+  'Two clients have separate tokens, and each login requests its own scopes only',
   async (t) => {
     const running = await startTestService(t)
     await connectProducts(running, 'jira', 'confluence')
@@ -173,7 +173,7 @@ t.test(
 )
 
 t.test(
-  'A revoked consent is told of both products at once, and one login mends both',
+  'A revoked consent is reported for both products at once, and one login repairs both',
   async (t) => {
     const running = await startSharedService(t)
     await connectProducts(running, 'jira', 'confluence')
@@ -205,7 +205,7 @@ t.test(
 )
 
 t.test(
-  'Two runs whose token is turned down refresh it once, whether they hear of it together or one after the other',
+  'Two runs whose token is rejected refresh it once, at the same time or one after the other',
   async (t) => {
     const running = await startSharedService(t)
     await connectProducts(running, 'jira', 'confluence')
@@ -227,33 +227,36 @@ t.test(
           { state: 'succeeded', counts: { upstream_calls: 3 } },
           { state: 'succeeded', counts: { upstream_calls: 3 } }
         ],
-        'two listings each, and one of them twice'
+        'two listings each, one of them repeated'
       )
       t.equal(await countRefreshes(running), i + 1)
     }
   }
 )
 
-t.test('A login that narrows its scopes still asks for what the other product holds', async (t) => {
-  const running = await startSharedService(t)
-  await connectProducts(running, 'jira')
-  const requestedScopes = (
-    await getAuthorizeParams(running, 'confluence', { scope: 'search:confluence' })
-  )
-    .get('scope')
-    ?.split(' ')
-  t.same(requestedScopes?.sort(), [...SCOPES_BY_PRODUCT.jira, 'search:confluence'].sort())
-  t.same(
-    (await getAuthorizeParams(running, 'confluence', { state: 'email:new@example.com' }))
+t.test(
+  'A login that narrows its scopes still requests the scopes of the other product',
+  async (t) => {
+    const running = await startSharedService(t)
+    await connectProducts(running, 'jira')
+    const requestedScopes = (
+      await getAuthorizeParams(running, 'confluence', { scope: 'search:confluence' })
+    )
       .get('scope')
-      ?.split(' '),
-    SCOPES_BY_PRODUCT.confluence,
-    'somebody new holds nothing'
-  )
-})
+      ?.split(' ')
+    t.same(requestedScopes?.sort(), [...SCOPES_BY_PRODUCT.jira, 'search:confluence'].sort())
+    t.same(
+      (await getAuthorizeParams(running, 'confluence', { state: 'email:new@example.com' }))
+        .get('scope')
+        ?.split(' '),
+      SCOPES_BY_PRODUCT.confluence,
+      'a new user holds no scopes'
+    )
+  }
+)
 
 t.test(
-  'A consent of another user that takes scopes away from a shared account is told at once, and one that gives them back too',
+  "If another user's consent removes scopes from a shared account, the connections report it at once; likewise when it restores them",
   async (t) => {
     const running = await startSharedService(t)
     await connectProducts(running, 'jira', 'confluence')

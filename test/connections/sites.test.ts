@@ -59,7 +59,7 @@ async function postProject({ app }: TestApp) {
   })
 }
 
-t.test('One site is bound by itself, whichever it is, and shown as the one', async (t) => {
+t.test('Selects a single site automatically and shows it', async (t) => {
   const running = await startTestService(t)
   const browser = new Browser(running.app)
   await browser.open(await browser.consent('jira', { extra: '&sandbox_site=globex' }))
@@ -74,114 +74,114 @@ t.test('One site is bound by itself, whichever it is, and shown as the one', asy
   t.same(await listSourceSites(running), ['globex'])
 })
 
-t.test('Several sites need a choice: none is taken, one can be, and all can be', async (t) => {
-  const running = await startTestService(t, {}, { clients: accountClients })
-  await connectToSites(running)
-  t.match(await getConnection(running), {
-    state: 'needs_site',
-    site: null,
-    last_error: /^The consent reaches 2 sites with Jira\. Choose with PUT .*\/jira\/site\.$/
-  })
-  t.strictSame(
-    (await getConnection(running)).sites.map(
-      ({ name, selected, reachable }: Record<string, unknown>) => [name, selected, reachable]
-    ),
-    [
-      ['acme', false, true],
-      ['globex', false, true]
-    ]
-  )
-  t.same(await listSourceSites(running), [])
-  const one = await selectSites(running, { cloud_id: GLOBEX })
-  t.equal(one.statusCode, 200)
-  t.match(one.json(), {
-    product: 'jira',
-    state: 'active',
-    last_error: null,
-    site: { cloud_id: GLOBEX },
-    sites: [
-      { name: 'acme', selected: false },
-      { name: 'globex', selected: true }
-    ]
-  })
-  t.strictSame(one.json(), await getConnection(running), 'the answer is the connection')
-  t.match(await waitForRun(running.app, 'jira', 2), { state: 'succeeded' })
-  t.same(await listSourceSites(running), ['globex'])
-  t.match((await selectSites(running, { cloud_ids: [GLOBEX, ACME] })).json(), {
-    state: 'active',
-    site: null,
-    sites: [{ selected: true }, { selected: true }]
-  })
-  t.match(await waitForRun(running.app, 'jira', 3), { state: 'succeeded' })
-  t.same(await listSourceSites(running), ['acme', 'globex'])
-  t.same(await listStateChanges(running), ['active', 'needs_site'])
-})
-
 t.test(
-  'A choice that is none is refused before anybody is asked, and changes nothing',
+  'Several sites require a selection: none is selected at first, one or all can be',
   async (t) => {
     const running = await startTestService(t, {}, { clients: accountClients })
-    await connectToSites(running, ACME)
-    const before = await getConnection(running)
-    const getCallCounts = async () => (await running.sandbox.admin('stats', undefined, 'GET')).calls
-    const calls = await getCallCounts()
-    const wrong = [
-      {},
-      null,
-      [],
-      { cloud_id: ACME, cloud_ids: [ACME] },
-      { site: ACME },
-      { cloud_id: ACME, name: 'acme' },
-      { cloud_id: 'acme' },
-      { cloud_id: '' },
-      { cloud_id: `${ACME}0` },
-      { cloud_id: 7 },
-      { cloud_id: null },
-      { cloud_id: [ACME] },
-      { cloud_ids: [] },
-      { cloud_ids: ACME },
-      { cloud_ids: [ACME, ACME] },
-      { cloud_ids: [ACME, 7] },
-      {
-        cloud_ids: Array.from({ length: 101 }, (_, i) => ACME.slice(3) + String(i).padStart(3, '0'))
-      }
-    ]
-    for (const payload of wrong) {
-      t.match(
-        (await selectSites(running, payload)).json(),
-        { status: 422, code: 'validation_failed', errors: [{ detail: /\.$/ }] },
-        JSON.stringify(payload)
-      )
-    }
-    t.strictSame(await getCallCounts(), calls)
-    const odd = [
-      UNKNOWN_CLOUD_ID,
-      ACME.toUpperCase(),
-      'x'.repeat(36),
-      `../../../admin/${'x'.repeat(21)}`
-    ]
-    for (const id of odd) {
-      t.match(
-        (await selectSites(running, { cloud_id: id })).json(),
-        {
-          status: 422,
-          errors: [{ pointer: '/cloud_id', detail: /does not reach this site with Jira/ }]
-        },
-        id
-      )
-    }
-    t.match(
-      (await selectSites(running, { cloud_ids: [ACME, UNKNOWN_CLOUD_ID] })).json(),
-      { status: 422, errors: [{ pointer: '/cloud_ids' }] },
-      'one of them is not enough'
+    await connectToSites(running)
+    t.match(await getConnection(running), {
+      state: 'needs_site',
+      site: null,
+      last_error: /^The consent reaches 2 sites with Jira\. Choose with PUT .*\/jira\/site\.$/
+    })
+    t.strictSame(
+      (await getConnection(running)).sites.map(
+        ({ name, selected, reachable }: Record<string, unknown>) => [name, selected, reachable]
+      ),
+      [
+        ['acme', false, true],
+        ['globex', false, true]
+      ]
     )
-    t.strictSame(await getConnection(running), before)
-    t.same(await listSourceSites(running), ['acme'])
+    t.same(await listSourceSites(running), [])
+    const one = await selectSites(running, { cloud_id: GLOBEX })
+    t.equal(one.statusCode, 200)
+    t.match(one.json(), {
+      product: 'jira',
+      state: 'active',
+      last_error: null,
+      site: { cloud_id: GLOBEX },
+      sites: [
+        { name: 'acme', selected: false },
+        { name: 'globex', selected: true }
+      ]
+    })
+    t.strictSame(one.json(), await getConnection(running), 'the response is the connection')
+    t.match(await waitForRun(running.app, 'jira', 2), { state: 'succeeded' })
+    t.same(await listSourceSites(running), ['globex'])
+    t.match((await selectSites(running, { cloud_ids: [GLOBEX, ACME] })).json(), {
+      state: 'active',
+      site: null,
+      sites: [{ selected: true }, { selected: true }]
+    })
+    t.match(await waitForRun(running.app, 'jira', 3), { state: 'succeeded' })
+    t.same(await listSourceSites(running), ['acme', 'globex'])
+    t.same(await listStateChanges(running), ['active', 'needs_site'])
   }
 )
 
+t.test('An invalid selection is rejected before any call and changes nothing', async (t) => {
+  const running = await startTestService(t, {}, { clients: accountClients })
+  await connectToSites(running, ACME)
+  const before = await getConnection(running)
+  const getCallCounts = async () => (await running.sandbox.admin('stats', undefined, 'GET')).calls
+  const calls = await getCallCounts()
+  const wrong = [
+    {},
+    null,
+    [],
+    { cloud_id: ACME, cloud_ids: [ACME] },
+    { site: ACME },
+    { cloud_id: ACME, name: 'acme' },
+    { cloud_id: 'acme' },
+    { cloud_id: '' },
+    { cloud_id: `${ACME}0` },
+    { cloud_id: 7 },
+    { cloud_id: null },
+    { cloud_id: [ACME] },
+    { cloud_ids: [] },
+    { cloud_ids: ACME },
+    { cloud_ids: [ACME, ACME] },
+    { cloud_ids: [ACME, 7] },
+    {
+      cloud_ids: Array.from({ length: 101 }, (_, i) => ACME.slice(3) + String(i).padStart(3, '0'))
+    }
+  ]
+  for (const payload of wrong) {
+    t.match(
+      (await selectSites(running, payload)).json(),
+      { status: 422, code: 'validation_failed', errors: [{ detail: /\.$/ }] },
+      JSON.stringify(payload)
+    )
+  }
+  t.strictSame(await getCallCounts(), calls)
+  const odd = [
+    UNKNOWN_CLOUD_ID,
+    ACME.toUpperCase(),
+    'x'.repeat(36),
+    `../../../admin/${'x'.repeat(21)}`
+  ]
+  for (const id of odd) {
+    t.match(
+      (await selectSites(running, { cloud_id: id })).json(),
+      {
+        status: 422,
+        errors: [{ pointer: '/cloud_id', detail: /does not reach this site with Jira/ }]
+      },
+      id
+    )
+  }
+  t.match(
+    (await selectSites(running, { cloud_ids: [ACME, UNKNOWN_CLOUD_ID] })).json(),
+    { status: 422, errors: [{ pointer: '/cloud_ids' }] },
+    'not a single site'
+  )
+  t.strictSame(await getConnection(running), before)
+  t.same(await listSourceSites(running), ['acme'])
+})
+
 t.test(
-  'Without a user or a connection there is nothing to choose for; a dead consent says so',
+  'Without a user or a connection there is nothing to select; an ended consent is reported',
   async (t) => {
     const running = await startTestService(t)
     t.match((await selectSites(running, { cloud_id: ACME })).json(), {
@@ -208,7 +208,7 @@ t.test(
 )
 
 t.test(
-  'The list that is chosen from is fresh: a site that has just gone is refused, one that has just come is taken',
+  'The selection uses a fresh list: a removed site is rejected, a new one is accepted',
   async (t) => {
     const running = await startTestService(t, {}, { clients: accountClients })
     await connectToSites(running)
@@ -236,71 +236,71 @@ for (const [how, trigger] of [
   ['copy', runSync],
   ['check', checkConnection]
 ] as const) {
-  t.test(
-    `A chosen site that is gone is found at the next ${how}; no other one takes its place`,
-    async (t) => {
-      const running = await startTestService(t, {}, { clients: accountClients })
-      await connectToSites(running, ACME)
-      await running.sandbox.admin('uninstall', { site: 'acme' })
-      const result = await trigger(running)
-      if (how === 'copy') {
-        t.match(result, {
-          state: 'failed',
-          error: { code: 'site_removed', detail: /no longer reaches a site that was chosen/ }
-        })
-      }
-      t.match(await getConnection(running), {
-        state: 'needs_site',
-        last_error: /^The consent no longer reaches a site that was chosen\..*PUT .*\/site\.$/,
-        site: { cloud_id: ACME }
-      })
-      t.strictSame(
-        (await getConnection(running)).sites.map(
-          ({ name, selected, reachable }: Record<string, unknown>) => [name, selected, reachable]
-        ),
-        [
-          ['globex', false, true],
-          ['acme', true, false]
-        ]
-      )
-      t.match(await runSync(running), {
+  t.test(`A removed site is detected at the next ${how}; no other site replaces it`, async (t) => {
+    const running = await startTestService(t, {}, { clients: accountClients })
+    await connectToSites(running, ACME)
+    await running.sandbox.admin('uninstall', { site: 'acme' })
+    const result = await trigger(running)
+    if (how === 'copy') {
+      t.match(result, {
         state: 'failed',
-        error: { code: 'site_removed' },
-        counts: { upstream_calls: 0 }
+        error: { code: 'site_removed', detail: /no longer reaches a site that was chosen/ }
       })
-      t.same(await listSourceSites(running), ['acme'], 'what was copied stays')
-      const { log } = (await running.sandbox.admin('stats', undefined, 'GET')) as {
-        log: Array<{ path: string }>
-      }
-      t.notOk(log.some(({ path }) => path.includes(GLOBEX)))
-      t.same(await listStateChanges(running), ['needs_site', 'active', 'needs_site'], 'told once')
-      await new Browser(running.app).connect('jira')
-      t.match(
-        await getConnection(running),
-        { state: 'active', site: { cloud_id: ACME } },
-        'a consent that reaches it again mends it'
-      )
     }
-  )
+    t.match(await getConnection(running), {
+      state: 'needs_site',
+      last_error: /^The consent no longer reaches a site that was chosen\..*PUT .*\/site\.$/,
+      site: { cloud_id: ACME }
+    })
+    t.strictSame(
+      (await getConnection(running)).sites.map(
+        ({ name, selected, reachable }: Record<string, unknown>) => [name, selected, reachable]
+      ),
+      [
+        ['globex', false, true],
+        ['acme', true, false]
+      ]
+    )
+    t.match(await runSync(running), {
+      state: 'failed',
+      error: { code: 'site_removed' },
+      counts: { upstream_calls: 0 }
+    })
+    t.same(await listSourceSites(running), ['acme'], 'copied items remain')
+    const { log } = (await running.sandbox.admin('stats', undefined, 'GET')) as {
+      log: Array<{ path: string }>
+    }
+    t.notOk(log.some(({ path }) => path.includes(GLOBEX)))
+    t.same(await listStateChanges(running), ['needs_site', 'active', 'needs_site'], 'reported once')
+    await new Browser(running.app).connect('jira')
+    t.match(
+      await getConnection(running),
+      { state: 'active', site: { cloud_id: ACME } },
+      'a consent that includes the site again repairs the connection'
+    )
+  })
 }
 
-t.test('The only site that is gone leaves none, not the next one that comes', async (t) => {
-  const running = await startTestService(t)
-  await connectToSites(running)
-  await running.sandbox.admin('uninstall', { site: 'acme' })
-  t.match((await checkConnection(running)).json(), {
-    state: 'needs_site',
-    sites: [{ name: 'acme', selected: true, reachable: false }]
-  })
-  const browser = new Browser(running.app)
-  await browser.open(await browser.consent('jira', { extra: '&sandbox_site=globex' }))
-  await waitForRun(running.app, 'jira', 2)
-  t.match(await getConnection(running), { state: 'needs_site', site: { cloud_id: ACME } })
-  t.same(await listSourceSites(running), ['acme'])
-})
+t.test(
+  'When the only site is removed, the connection has none; a new site is not selected automatically',
+  async (t) => {
+    const running = await startTestService(t)
+    await connectToSites(running)
+    await running.sandbox.admin('uninstall', { site: 'acme' })
+    t.match((await checkConnection(running)).json(), {
+      state: 'needs_site',
+      sites: [{ name: 'acme', selected: true, reachable: false }]
+    })
+    const browser = new Browser(running.app)
+    await browser.open(await browser.consent('jira', { extra: '&sandbox_site=globex' }))
+    await waitForRun(running.app, 'jira', 2)
+    t.match(await getConnection(running), { state: 'needs_site', site: { cloud_id: ACME } })
+    t.same(await listSourceSites(running), ['acme'])
+  }
+)
 
 t.test(
-  'Connecting again keeps the site that was chosen, though the consent reaches others',
+  'Connecting again keeps the selected site, even if the consent includes others',
   async (t) => {
     const running = await startTestService(t, {}, { clients: accountClients })
     await connectToSites(running, GLOBEX)
@@ -312,7 +312,7 @@ t.test(
 )
 
 t.test(
-  'Another choice erases the copies of the site that was dropped, and not what was posted by hand',
+  'A new selection erases the copies of the deselected site, and not the items posted by hand',
   async (t) => {
     const running = await startTestService(t, {}, { clients: accountClients })
     await connectToSites(running, ACME, GLOBEX)
@@ -326,7 +326,7 @@ t.test(
 )
 
 t.test(
-  'A choice that is made while the dropped site is being copied holds: the new one is copied, the old one is not',
+  'A selection made while the deselected site is being copied holds: copies the new site, not the old one',
   async (t) => {
     const running = await startTestService(t, {}, { clients: accountClients })
     await connectToSites(running, ACME)
@@ -350,7 +350,7 @@ t.test(
 )
 
 t.test(
-  'A site that is listed once for each product is one site, and what is none is left out',
+  'A site listed once for each product is one site; an invalid entry is left out',
   async (t) => {
     const running = await startTestService(t)
     await connectToSites(running)
@@ -400,12 +400,12 @@ t.test(
     t.same(
       await listed([globex(wiki), acme(wiki), globex(jira), acme(jira)]),
       [one, two],
-      'in no order'
+      'unordered'
     )
     t.same(
       await listed([globex(wiki), acme(jira), acme(wiki)]),
       [one],
-      'and one without the product is none'
+      'a site without the product is left out'
     )
     t.same(await listStateChanges(running), ['active'])
     await running.sandbox.admin('faults', {

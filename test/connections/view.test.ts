@@ -56,7 +56,7 @@ async function connectJira(running: TestService, query = '') {
   await waitForRun(running.app, 'jira')
 }
 
-t.test('A fresh connection is shown whole: state, site, features, scopes and times', async (t) => {
+t.test('A new connection shows state, site, features, scopes and times', async (t) => {
   let clock = START_MS
   const running = await buildAppWithSandbox(t, {
     env: { SYNC_INTERVAL: '0' },
@@ -116,13 +116,13 @@ t.test('A fresh connection is shown whole: state, site, features, scopes and tim
   t.strictSame(
     checked.json(),
     { ...jira, last_refresh_at: '2026-11-23T13:00:00.000Z' },
-    'a check answers the same, and tells of the refresh'
+    'a check returns the same and reports the refresh'
   )
   t.strictSame(await listConnections(running), [checked.json(), confluence], 'of this product only')
 })
 
 t.test(
-  'Nobody connected is an empty list; an unknown user is none; an id that cannot be one is said to be so',
+  'Without connections the list is empty; an unknown user is 404; a malformed id is reported',
   async (t) => {
     const { app } = await startTestService(t)
     await app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
@@ -153,7 +153,7 @@ t.test(
   }
 )
 
-t.test('Links keep the prefix that they were asked under, and lead where they say', async (t) => {
+t.test('Links keep the prefix of the request and work', async (t) => {
   const running = await startTestService(t)
   await connectJira(running, LIMITED_SCOPE_QUERY)
   const { login_url: bare } = await getFeature(running, 'projects')
@@ -177,7 +177,7 @@ t.test('Links keep the prefix that they were asked under, and lead where they sa
   )
 })
 
-t.test('T20 No token, sealed or not, is in any answer', async (t) => {
+t.test('T20 No token, plain or encrypted, is in any response', async (t) => {
   const running = await startTestService(t)
   const { signer } = running.sandbox.state
   const issued: string[] = []
@@ -214,7 +214,7 @@ t.test('T20 No token, sealed or not, is in any answer', async (t) => {
   t.equal(
     secrets.filter((secret) => secret?.length > 40).length,
     8,
-    'a code, two pairs, and three sealed ones'
+    'one code, two pairs and three encrypted tokens'
   )
   for (const { body } of answers) {
     t.notOk(secrets.some((secret) => body.includes(secret)))
@@ -223,7 +223,7 @@ t.test('T20 No token, sealed or not, is in any answer', async (t) => {
 })
 
 t.test(
-  'A consent with few scopes says what it lacks, offers the login for it, and that login mends it',
+  'A consent with few scopes lists the missing ones and offers a login that adds them',
   async (t) => {
     const running = await startTestService(t)
     await connectJira(running, LIMITED_SCOPE_QUERY)
@@ -245,7 +245,7 @@ t.test(
     t.same(
       new URL(url).searchParams.get('scope')?.split(' ').sort(),
       ['offline_access', 'read:jira-user', 'read:jira-work'],
-      'held and missing, and no more'
+      'held and missing scopes only'
     )
     t.match(
       (await new Browser(running.app).open(await answerConsentPage(url))).headers.location,
@@ -266,7 +266,7 @@ t.test(
 )
 
 t.test(
-  'A gateway that refuses a scope the token has turns the feature off, costs no refresh, and a good copy turns it on',
+  'A scope that the gateway refuses despite the token turns the feature off and causes no refresh; a successful copy turns it on',
   async (t) => {
     const running = await startTestService(t)
     await connectJira(running)
@@ -287,11 +287,11 @@ t.test(
       }
     ])
     t.match(await getFeature(running, 'projects'), { on: false, missing: ['read:jira-work'] })
-    t.match(await getFeature(running, 'issues'), { on: true }, 'what was not refused stays on')
+    t.match(await getFeature(running, 'issues'), { on: true }, 'the other features stay on')
     t.match(
       (await checkConnection(running)).json(),
       { state: 'scope_missing' },
-      'a list of sites proves nothing about it'
+      'a list of sites does not prove the scope'
     )
     t.same(Object.keys((await getExchanges(running)) as object), ['authorization_code'])
     t.match(await runSync(running), { state: 'succeeded' })
@@ -302,7 +302,7 @@ t.test(
 )
 
 t.test(
-  'The history has one row and the log one event for each change, newest first, in pages',
+  'The history has one row and the log one event for each change, newest first, paginated',
   async (t) => {
     const running = await startTestService(t)
     await connectJira(running)
@@ -345,7 +345,7 @@ t.test(
     t.equal(
       (await getConnectionHistory(running, '?limit=7')).headers.link,
       undefined,
-      'the last page leads nowhere'
+      'the last page has no link'
     )
     t.match((await getConnectionHistory(running, '?cursor=nonsense')).json(), {
       status: 400,
@@ -361,7 +361,7 @@ t.test(
   }
 )
 
-t.test('A feature whose scopes no login asks for is off and has no login', async (t) => {
+t.test('A feature whose scopes no login requests is off and has no login link', async (t) => {
   const running = await startTestService(t, {
     JIRA_OAUTH_SCOPES: 'read:jira-user offline_access'
   })

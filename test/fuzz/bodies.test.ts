@@ -45,7 +45,7 @@ function listFieldTypes({ body = {} }: ApiOperation): Map<string, Set<string>> {
 }
 
 t.test(
-  `T11 T12 C3 Every body of the OpenAPI document refuses ${COLUMN_NAMES.length} names of columns that are none of its fields, and every other JSON type in each field; nothing is stored`,
+  `T11 T12 C3 Every body of the OpenAPI document rejects ${COLUMN_NAMES.length} column names that are not its fields, and every other JSON type in each field; nothing is stored`,
   async (t) => {
     const { app, fillPlaceholders, database } = await startFuzzedService(t, 'public')
     // Connections and copies move by themselves meanwhile: the first run is under way.
@@ -89,10 +89,10 @@ t.test(
     }
     t.same(wrong, [])
     t.ok(withBodies.length > 10, `${count} bodies to ${withBodies.length} routes`)
-    t.equal(await users(), before, 'the users are as they were')
+    t.equal(await users(), before, 'the users are unchanged')
     t.notOk(
       (await readDatabaseContents(database)).includes('planted-value'),
-      'and nothing of it is anywhere'
+      'no value is stored anywhere'
     )
   }
 )

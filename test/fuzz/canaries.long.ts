@@ -27,7 +27,7 @@ const runCommand = async (args: string[], cwd: string, env: NodeJS.ProcessEnv) =
   }).catch((error: { stdout: string; stderr: string }) => error)
 
 t.test(
-  'B10 T25 No service key, bootstrap key, session token, link or cookie, token of a person or key of the JWKS address is in a log line, an answer, the document, the database, the audit trail or the output of a command in any of 17 forms',
+  'B10 T25 No service key, bootstrap key, session token, link or cookie, user token or key of the JWKS address appears in a log line, a response, the API description, the database, the audit trail or the output of a command, in any of 17 encodings',
   async (t) => {
     const cwd = createTempFolder(t)
     const url = await ensureDatabase(t, `${cwd}/c.db`)
@@ -94,7 +94,7 @@ t.test(
     t.equal(
       (await app.inject({ url: '/users', headers: buildBearerHeader(ada) })).statusCode,
       503,
-      'the identity provider is away'
+      'the identity provider is down'
     )
     idp.state.isDown = false
     t.equal((await app.inject({ url: '/users', headers: admin })).statusCode, 200)
@@ -259,7 +259,7 @@ t.test(
 )
 
 t.test(
-  'B10 T25 The password in the address of the database is in nothing that the process prints, whether it starts or not',
+  'B10 T25 The password in the database address appears in no output of the process, whether it starts or not',
   async (t) => {
     const password = 'planted/db:pass@word#9f8e7d6c'
     for (const address of [

@@ -54,7 +54,7 @@ function findHeadProblems(text: string): string[] {
 }
 
 t.test(
-  `T19 E8 C8 ${INJECTIONS.length} values that would end a line, in ${READ_HEADERS.length} headers over a real connection: no header is split, each event is one line, each request id is well-formed`,
+  `T19 E8 C8 ${INJECTIONS.length} injection values in ${READ_HEADERS.length} headers over a real connection: no header is split, each event is one line, each request id is well-formed`,
   async (t) => {
     const { app, logText: log } = await buildTestApp(t)
     await app.listen({ host: '127.0.0.1', port: 0 })
@@ -83,7 +83,7 @@ t.test(
   }
 )
 
-t.test('T19 E8 The same in paths, queries and bodies', async (t) => {
+t.test('T19 E8 The same values in paths, queries and bodies', async (t) => {
   const { app, logText: log } = await buildTestApp(t)
   const wrong: string[] = []
   for (const text of [...INJECTIONS, ...HOSTILE_TEXTS]) {
@@ -126,7 +126,7 @@ t.test('T19 E8 The same in paths, queries and bodies', async (t) => {
 })
 
 t.test(
-  'T05 T06 Whatever a stranger says about the host, the proxy or themselves, the authorize URL and the Location stay as they are',
+  'T05 T06 Forged host, proxy and identity headers do not change the authorize URL and the Location',
   async (t) => {
     for (const [title, env] of [
       ['one that is set up', {}],

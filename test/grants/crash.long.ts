@@ -72,7 +72,7 @@ const crashSteps: CrashStep[] = [
 ]
 
 t.test(
-  'A11: a service that is killed at any step of a refresh works again after a restart, without a new consent',
+  'A11: a service killed at any step of a refresh works again after a restart, without a new consent',
   async (t) => {
     const fixture = await createGrantFixture(t)
     const { sandbox, startService, readGrant, expireToken, makeDue } = fixture
@@ -90,7 +90,7 @@ t.test(
         if (isRefreshComplete) await sandbox.admin('clock', ADVANCE_PAST_GRACE)
         if (fault !== undefined) {
           const { attempt_at: attemptAt, due_at: dueAt } = await readGrant()
-          t.ok(attemptAt !== null && dueAt <= Date.now() + LEASE_MS, 'the attempt is noted')
+          t.ok(attemptAt !== null && dueAt <= Date.now() + LEASE_MS, 'the attempt is recorded')
         }
         const before = countExchanges(sandbox)
         // Every second time nobody asks, and upkeep repeats it.
@@ -99,7 +99,7 @@ t.test(
 
         service = await startService(EXCHANGE_TIMEOUT_MS)
         if (isUnasked) {
-          await waitUntil('upkeep has repeated it', () =>
+          await waitUntil('maintenance has repeated it', () =>
             service.output().includes(REFRESHED_EVENT)
           )
         }
@@ -109,7 +109,7 @@ t.test(
           `${title}, kill ${kill}`
         )
         if (isRefreshComplete) {
-          t.same(countExchanges(sandbox), before, 'what was saved is what is used')
+          t.same(countExchanges(sandbox), before, 'uses the saved tokens')
         }
       }
     }
@@ -125,7 +125,7 @@ t.test(
 )
 
 t.test(
-  'A11: a service that was killed in the middle of a refresh and comes back when the old tokens are dead asks once, says that a new consent is needed, and asks no more',
+  'A11: a service killed during a refresh and restarted after the old tokens expired makes one call, requires a new consent, and makes no more calls',
   async (t) => {
     const { sandbox, startService, expireToken } = await createGrantFixture(t)
     const victim = await startService(EXCHANGE_TIMEOUT_MS)
@@ -147,12 +147,12 @@ t.test(
     await service.stop()
     const again = await startService(EXCHANGE_TIMEOUT_MS)
     t.match(await checkConnection(again), { status: 409 })
-    t.equal(countTokenCalls(sandbox), before + 1, 'nor after another restart')
+    t.equal(countTokenCalls(sandbox), before + 1, 'no call after another restart')
   }
 )
 
 t.test(
-  'T42 D12: a database restored from a copy whose tokens have been replaced since asks once, says that a new consent is needed, and asks no more',
+  'T42 D12: a database restored from a backup whose tokens have been replaced since makes one call, requires a new consent, and makes no more calls',
   async (t) => {
     const used = await startServiceWithClock(t)
     const { sandbox, advanceTime } = used
@@ -183,7 +183,7 @@ t.test(
 )
 
 t.test(
-  'T42 D12: a database restored from a copy whose tokens were replaced less than ten minutes ago works',
+  'T42 D12: a database restored from a backup whose tokens were replaced less than ten minutes ago works',
   async (t) => {
     const used = await startServiceWithClock(t)
     const { sandbox, advanceTime } = used

@@ -150,7 +150,7 @@ export function countTokenCalls({ state }: RunningSandbox): number {
 
 /** Resolves when Atlassian has got the call that the latest fault was meant for. */
 export async function waitForFaultHit({ state }: RunningSandbox): Promise<void> {
-  await waitUntil('Atlassian is asked', () => state.faults.list().length === 0)
+  await waitUntil('Atlassian is called', () => state.faults.list().length === 0)
 }
 
 export function countOccurrences(text: string, part: string): number {

@@ -25,7 +25,7 @@ const LEASE_MS = 3 * EXCHANGE_TIMEOUT_MS
 const SETTLE_MS = 2 * MINUTE_MS
 
 t.test(
-  'A10 T16: a hundred callers who need a refresh at once share one exchange, and all of them are served',
+  'A10 T16: a hundred concurrent callers who need a refresh share one exchange, and all get a token',
   async (t) => {
     const { app, sandbox, advanceTime } = await startServiceWithClock(t)
     advanceTime(2 * HOUR_MS)
@@ -41,7 +41,7 @@ t.test(
 )
 
 t.test(
-  'A10 T16: a hundred callers spread over four processes share one exchange, all are served, and the stored pair is the living one',
+  'A10 T16: a hundred callers spread over four processes share one exchange, all get a token, and the stored pair is the valid one',
   async (t) => {
     const { sandbox, startService, readGrant, expireToken } = await createGrantFixture(t)
     const services = await Promise.all(Array.from({ length: 4 }, async () => await startService()))
@@ -72,7 +72,7 @@ for (const [kind, order] of [
   ['delay-after', 'before']
 ] as const) {
   t.test(
-    `A12: an exchange that takes longer than its lease, done ${order} the newer one, changes nothing; its caller gets the newer token, and one more exchange settles which pair lives`,
+    `A12: an exchange that takes longer than its lease and completes ${order} the newer one changes nothing; its caller gets the newer token, and one more exchange decides which pair is valid`,
     async (t) => {
       const { app, sandbox, lines, url, now, advanceTime } = await startServiceWithClock(t)
       const engine = await openEngine(url)
@@ -111,7 +111,7 @@ for (const [kind, order] of [
       const token = await quick.getAccessToken(id, need)
       const newer = await getStoredGrant()
       t.equal(decryptAccessToken(app.vault, newer), token)
-      t.equal(await late, token, 'the late one serves what the other has stored')
+      t.equal(await late, token, 'the late exchange returns the token that the other one stored')
       t.same(countExchanges(sandbox), { ok: 2 })
       const storedAfter = await getStoredGrant()
       t.equal(storedAfter.version, before.version + 1)
@@ -130,7 +130,7 @@ for (const [kind, order] of [
         log: app.log
       })
       await upkeep.runNow()
-      t.same(countExchanges(sandbox), { ok: 2 }, 'the other exchange is given time to end')
+      t.same(countExchanges(sandbox), { ok: 2 }, 'the other exchange has time to end')
       advanceTime(SETTLE_MS + SECOND_MS)
       await upkeep.runNow()
       await upkeep.runNow()
@@ -146,7 +146,7 @@ for (const [kind, order] of [
 }
 
 t.test(
-  'A12: when a process that refreshes is killed, another one takes over soon after its lease',
+  'A12: when a process is killed during a refresh, another one takes over soon after the lease ends',
   async (t) => {
     const { sandbox, startService, readGrant, expireToken } = await createGrantFixture(t)
     const waiting = await startService(EXCHANGE_TIMEOUT_MS)
@@ -170,7 +170,7 @@ t.test(
 )
 
 t.test(
-  'A12: a process that was frozen while it refreshed overwrites nothing when it wakes up, and both processes work on',
+  'A12: a process that was frozen during a refresh overwrites nothing when it resumes, and both processes continue',
   async (t) => {
     const { sandbox, startService, readGrant, expireToken, makeDue } = await createGrantFixture(t)
     const [frozen, other] = await Promise.all([
@@ -190,7 +190,7 @@ t.test(
       process.kill(frozen.pid, 'SIGSTOP')
       t.match(await checkConnection(other), { status: 200 })
       const grantAfter = await readGrant()
-      await waitUntil('Atlassian has done both', () => countExchanges(sandbox).ok === ok + 2)
+      await waitUntil('Atlassian has completed both', () => countExchanges(sandbox).ok === ok + 2)
       process.kill(frozen.pid, 'SIGCONT')
       t.match(await late, { status: 200 })
       t.match(await readGrant(), {
@@ -200,7 +200,7 @@ t.test(
       })
       t.ok(
         (await readGrant()).due_at <= Date.now() + SETTLE_MS,
-        'one more exchange will settle which pair lives'
+        'one more exchange decides which pair is valid'
       )
 
       await makeDue()
@@ -215,7 +215,7 @@ t.test(
 )
 
 t.test(
-  'A12: a process that was frozen for longer than old tokens live does not use them when it wakes up, which would end the consent',
+  'A12: a process frozen for longer than the grace time of old tokens does not use them when it resumes, which would end the consent',
   async (t) => {
     const { sandbox, startService, readGrant, expireToken } = await createGrantFixture(t)
     const [frozen, other] = await Promise.all([
@@ -242,7 +242,7 @@ t.test(
 
 for (const caller of ['waits', 'has gone'] as const) {
   t.test(
-    `E1: a service that is asked to stop in the middle of a refresh saves it before it ends, though the caller ${caller}`,
+    `E1: a service that is stopped during a refresh saves the tokens before it exits, though the caller ${caller}`,
     async (t) => {
       const { sandbox, startService, readGrant, expireToken } = await createGrantFixture(t)
       const stopping = await startService()

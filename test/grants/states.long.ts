@@ -130,13 +130,13 @@ async function assertRefreshFailure(
   const answer = await checkConnection(running)
   t.equal(answer.statusCode, to === 'needs_reconnect' ? 409 : 502)
   t.match(answer.json(), { code, detail: /^[A-Z].*\.$/ })
-  t.equal(getRequestCount() - before.asked, calls, 'asked as often as it helps')
+  t.equal(getRequestCount() - before.asked, calls, 'the expected number of calls')
   const connectionAfter = await getConnection(running)
   t.match(connectionAfter, { state: to, last_error: answer.json().detail })
   t.equal(
     countStateEvents(running) - before.events,
     to === 'misconfigured' ? 2 : 1,
-    'one event for each connection that it concerns'
+    'one event for each affected connection'
   )
   const [newest, ...older] = await getConnectionHistory(running)
   t.match(newest, { from: 'active', to, code, detail: answer.json().detail })
@@ -152,23 +152,23 @@ async function assertRefreshFailure(
   }
   const again = await checkConnection(running)
   t.match([again.statusCode, again.json().code], [answer.statusCode, answer.json().code])
-  t.equal(getRequestCount() - before.asked, calls, 'and nobody is asked before the time')
+  t.equal(getRequestCount() - before.asked, calls, 'no call before the retry time')
   t.equal(await getConnectionState(running, 2), to === 'misconfigured' ? to : 'active')
   t.equal(await getConnectionState(running, 1, 'confluence'), 'active')
   const { logText } = running
   t.notOk(
     `${answer.body}${again.body}${JSON.stringify(connectionAfter)}${logText()}`.includes(CANARY),
-    "Atlassian's words stay with Atlassian"
+    "Atlassian's error text is not passed on"
   )
   await clearFaults(running)
 }
 
-t.test('A14 A15 An answer to a refresh that passes costs nobody a consent: with', async (t) => {
+t.test('A14 A15 A transient refresh error ends no consent: with', async (t) => {
   const running = await connectThreeAccounts(t)
   const getRequestCount = countRequests(running)
   for (const [i, row] of TRANSIENT_CASES.entries()) {
     await t.test(
-      `${row.title} the connection is degraded, and works again at its time`,
+      `${row.title} the connection is degraded, and works again at its retry time`,
       async (t) => {
         await assertRefreshFailure(t, running, getRequestCount, row)
         await advanceToNextTry(running)
@@ -191,12 +191,12 @@ t.test('A14 A15 An answer to a refresh that passes costs nobody a consent: with'
   t.match(await running.sandbox.admin('stats', undefined, 'GET'), { family_revocations: 0 })
 })
 
-t.test('A14 An answer that ends a consent is taken at its word, once: with', async (t) => {
+t.test('A14 A response that ends a consent is final, and is requested once: with', async (t) => {
   const running = await connectThreeAccounts(t)
   const getRequestCount = countRequests(running)
   for (const row of CONSENT_ENDING_CASES) {
     await t.test(
-      `${row.title} the person has to connect again, and Atlassian is not asked any more`,
+      `${row.title} the person has to connect again, and Atlassian is not called again`,
       async (t) => {
         await assertRefreshFailure(t, running, getRequestCount, row)
         const before = getRequestCount()
@@ -224,7 +224,7 @@ t.test('A14 An answer that ends a consent is taken at its word, once: with', asy
 })
 
 t.test(
-  'A14 A refusal after a lost answer is believed once the token before it is refused too, and nobody is asked more often than that',
+  'A14 A refusal after a lost response is final only once the previous token is refused too, and causes no further calls',
   async (t) => {
     const running = await connectThreeAccounts(t)
     const getRequestCount = countRequests(running)
@@ -243,17 +243,17 @@ t.test(
     t.equal(
       getRequestCount(),
       4,
-      'the refresh that went well, the newest token twice, the one before it once'
+      'the successful refresh, the newest token twice, the previous one once'
     )
   }
 )
 
-t.test("A14 An answer that is the operator's fault is nobody else's: with", async (t) => {
+t.test('A14 A configuration error affects the app and no consent: with', async (t) => {
   const running = await connectThreeAccounts(t)
   const getRequestCount = countRequests(running)
   for (const row of MISCONFIGURATION_CASES) {
     await t.test(
-      `${row.title} every connection of the app waits, no person is asked, and all of them work again together`,
+      `${row.title} every connection of the app waits, no person has to reconnect, and all of them recover together`,
       async (t) => {
         await assertRefreshFailure(t, running, getRequestCount, row)
         const before = getRequestCount()
@@ -261,7 +261,7 @@ t.test("A14 An answer that is the operator's fault is nobody else's: with", asyn
           status: 502,
           code: 'oauth_misconfigured'
         })
-        t.equal(getRequestCount(), before, 'what is known of the app is known for all')
+        t.equal(getRequestCount(), before, 'the state of the app applies to all its connections')
         for (const user of [1, 2]) {
           t.match(
             (
@@ -280,14 +280,14 @@ t.test("A14 An answer that is the operator's fault is nobody else's: with", asyn
           [await getConnectionState(running), await getConnectionState(running, 2)],
           ['active', 'active']
         )
-        t.equal(getRequestCount() - before, 1, 'one of them was enough to know')
+        t.equal(getRequestCount() - before, 1, 'one connection was enough to detect it')
       }
     )
   }
 })
 
 t.test(
-  'A14 A wrong secret that is corrected, at Atlassian or in the settings, is right for all connections of the app',
+  'A14 Correcting a wrong secret, at Atlassian or in the settings, recovers all connections of the app',
   async (t) => {
     const INTEGRATION_DB_URL = await ensureDatabase(t, `${createTempFolder(t)}/secret.db`)
     const running = await connectThreeAccounts(t, { INTEGRATION_DB_URL })
@@ -312,7 +312,7 @@ t.test(
       running.sandbox.state.now
     )
     await corrected.app.listen({ port: 0, host: '127.0.0.1' })
-    t.equal((await checkConnection(corrected)).statusCode, 200, 'and nobody waits after a start')
+    t.equal((await checkConnection(corrected)).statusCode, 200, 'no connection waits after a start')
     t.same(await states(), ['active', 'active', 'active'])
     clients.set(right.id, right)
     running.advanceTime(TOKEN_EXPIRED_MS)
@@ -324,7 +324,7 @@ t.test(
   }
 )
 
-t.test('A15 An odd answer to a refresh that is good enough is gone on with: with', async (t) => {
+t.test('A15 An unusual but valid refresh response is accepted: with', async (t) => {
   const running = await connectThreeAccounts(t)
   const [getRequestCount, sites] = [
     countRequests(running),
@@ -333,7 +333,7 @@ t.test('A15 An odd answer to a refresh that is good enough is gone on with: with
   const { state: sandboxState } = running.sandbox
   for (const [title, oddity] of Object.entries(TOLERATED_REFRESH_FIELDS)) {
     await t.test(
-      `${title} the connection stays what it is, and its next refresh comes in time`,
+      `${title} the connection keeps its state, and its next refresh is on time`,
       async (t) => {
         running.advanceTime(TOKEN_EXPIRED_MS)
         t.equal((await checkConnection(running)).statusCode, 200)
@@ -364,7 +364,7 @@ t.test('A15 An odd answer to a refresh that is good enough is gone on with: with
         t.same(
           [getRequestCount() - before.asked, sites() - before.sites],
           [2, 3],
-          'no token was used that was over'
+          'no expired token was used'
         )
         t.equal(countStateEvents(running), before.events)
         t.notOk(running.logText().includes(CANARY))
@@ -373,7 +373,7 @@ t.test('A15 An odd answer to a refresh that is good enough is gone on with: with
   }
 })
 
-t.test('What the gateway answers to a call decides whether a refresh helps: with', async (t) => {
+t.test("The gateway's response to a call decides whether to refresh: with", async (t) => {
   const running = await connectThreeAccounts(t)
   const [getRequestCount, pages] = [
     countRequests(running),
@@ -401,18 +401,18 @@ t.test('What the gateway answers to a call decides whether a refresh helps: with
         )
         if (becomes === 'parked') {
           const seconds = (Date.parse(run.next_run_at) - running.sandbox.state.now()) / 1000
-          t.ok(seconds > 3590 && seconds < 3610, `it goes on in ${seconds} s`)
+          t.ok(seconds > 3590 && seconds < 3610, `continues in ${seconds} s`)
           t.match(
             await runSyncUntilStopped(running),
             { id: run.id, state: 'parked' },
-            'and nobody is asked before'
+            'no earlier call'
           )
           t.equal(pages() - (before[1] ?? 0), calls)
           running.advanceTime(TOKEN_EXPIRED_MS)
           t.match(
             await runSync(running),
             { id: run.id, state: 'succeeded' },
-            'the same run goes on'
+            'the same run continues'
           )
         }
         t.match(await runSync(running), { state: 'succeeded' })
@@ -423,7 +423,7 @@ t.test('What the gateway answers to a call decides whether a refresh helps: with
   }
 })
 
-t.test('403 and 404 are worth a refresh only where the token was over by then', async (t) => {
+t.test('403 and 404 cause a refresh only if the token had expired by then', async (t) => {
   const running = await connectThreeAccounts(t)
   const [getRequestCount, pages] = [
     countRequests(running),
@@ -451,11 +451,7 @@ t.test('403 and 404 are worth a refresh only where the token was over by then', 
         running.advanceTime(TOKEN_EXPIRED_MS)
         t.equal((await waitForRun(running.app, 'jira', id)).state, helps ? 'succeeded' : 'partial')
         t.equal(pages() - (before[1] ?? 0), helps ? 2 : 1)
-        t.equal(
-          getRequestCount() - (before[0] ?? 0),
-          1,
-          'once, for this or for what comes after it'
-        )
+        t.equal(getRequestCount() - (before[0] ?? 0), 1, 'once, for this call or the next')
         await runSync(running)
       }
     )
