@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import type { AccessRule } from '../src/access/rules.ts'
 import { finishDocument } from '../src/http/openapi-document.ts'
 import { getAliasPrefix } from '../src/http/pagination.ts'
+import { formatList } from '../src/providers/registry.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -17,17 +18,19 @@ declare module 'fastify' {
 /** Builds the OpenAPI document from the schemas of the routes; each path once, without the /api prefix. */
 export default fp(
   async (app) => {
+    const { providers } = app
     await app.register(swagger, {
       openapi: {
         openapi: '3.1.0',
         info: {
-          title: 'Jira and Confluence connector',
+          title: `${providers.titles} connector`,
           version: '0.1.0',
           license: { name: 'MIT', identifier: 'MIT' } as { name: string },
           description:
-            'Connects the Jira and Confluence accounts of people to software: OAuth ' +
+            `Connects the ${providers.titles} accounts of people to software: OAuth ` +
             '2.0 (3LO) logins, tokens in an encrypted vault, synchronized copies of ' +
-            'projects, issues, spaces and pages. Every path also answers under `/api`.'
+            `${formatList(providers.collections.map(({ name }) => name))}. ` +
+            'Every path also answers under `/api`.'
         },
         servers: [{ url: '/' }],
         components: {
@@ -71,7 +74,7 @@ export default fp(
       servers: [{ url: getAliasPrefix(url) || '/' }]
     }))
   },
-  { name: 'openapi', dependencies: ['config'] }
+  { name: 'openapi', dependencies: ['config', 'providers'] }
 )
 
 /** Adds the scope that a key needs, and who else may call the route. */

@@ -26,6 +26,6 @@ export default async function (app: FastifyInstance) {
     uiConfig: { validatorUrl: null, deepLinking: true },
     transformSpecification: (_document, { url }) => app.getOpenApiDocument(url),
     transformSpecificationClone: false,
-    theme: { title: 'Jira and Confluence connector' }
+    theme: { title: `${app.providers.titles} connector` }
   })
 }

@@ -51,7 +51,7 @@ export function buildProgram(
   run: (values: Record<string, unknown>, argument: string) => Promise<void>
 ): Command {
   const program = configure(new Command('connector'))
-    .description('Connects people\'s Jira and Confluence to software. Without a command: "serve".')
+    .description('Connects people\'s Atlassian accounts to software. Without a command: "serve".')
     .version(version, '--version', 'Print the version.')
     .addHelpText('after', formatExamples([], PROGRAM_EXAMPLES))
     .addHelpText('after', '\nRun `connector COMMAND --help` for the options of a command.')

@@ -3,6 +3,8 @@ import type { Collection, Provider } from './provider.ts'
 /** The products of one running service. */
 export interface ProviderRegistry {
   all: readonly Provider[]
+  /** `Jira and Confluence` */
+  titles: string
   /** Stands in where a request names no product: the callback that all products share. */
   fallback: Provider
   /** The collections of all products, in order. */
@@ -14,12 +16,18 @@ export interface ProviderRegistry {
   getCollection: (name: string) => Collection
 }
 
+/** `projects, issues and pages` */
+export function formatList(words: readonly string[]): string {
+  return new Intl.ListFormat('en-GB').format(words)
+}
+
 /** @param all the products; the first is the fallback */
 export function createRegistry(all: readonly [Provider, ...Provider[]]): ProviderRegistry {
   const collections = all.flatMap((provider) => [...provider.collections])
   const find = (id: string) => all.find((each) => each.id === id)
   return {
     all,
+    titles: formatList(all.map(({ title }) => title)),
     fallback: all[0],
     collections,
     find,
