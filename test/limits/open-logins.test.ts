@@ -60,7 +60,7 @@ t.test(
           headers: { accept: 'application/json' }
         })
       ).json().code as string
-    t.equal(await code(first), 'access_denied', 'it is still known')
+    t.equal(await code(first), 'access_denied', 'its state is still valid')
   }
 )
 

@@ -137,14 +137,14 @@ t.test(
     t.comment(
       `answered ${(accepted.length / DURATION_S).toFixed()}/s, p99 ${getQuantile(accepted, 0.99)} ms; refused ${(refused.length / DURATION_S).toFixed()}/s, p50 ${getQuantile(refused, 0.5)}, p99 ${getQuantile(refused, 0.99)} ms; /healthz p99 ${getQuantile(health, 0.99).toFixed()} ms, on a new connection ${getQuantile(fromNew, 0.99).toFixed()} ms; RSS ${before.toFixed()} → at most ${Math.max(...rss).toFixed()} MB`
     )
-    t.equal(errors + others, 0, 'nothing but answers and refusals')
+    t.equal(errors + others, 0, 'only responses and refusals')
     t.ok(
       accepted.length > 0 && refused.length > accepted.length,
       'most are refused, some are answered'
     )
-    t.ok(getQuantile(accepted, 0.99) < MAX_RESPONSE_MS, 'who is answered is answered in time')
-    t.ok(getQuantile(refused, 0.99) < MAX_RESPONSE_MS, 'and so is who is refused')
-    t.equal(served.size, CONNECTION_COUNT, 'no connection is left out')
+    t.ok(getQuantile(accepted, 0.99) < MAX_RESPONSE_MS, 'accepted requests are answered in time')
+    t.ok(getQuantile(refused, 0.99) < MAX_RESPONSE_MS, 'refusals are sent in time')
+    t.equal(served.size, CONNECTION_COUNT, 'every connection gets a response')
     t.ok(getQuantile(health, 1) < MAX_RESPONSE_MS, '/healthz')
     t.ok(getQuantile(fromNew, 1) < MAX_RESPONSE_MS, '/healthz on a new connection')
     t.ok(Math.max(...rss) < before + 200, 'memory')
@@ -165,7 +165,7 @@ t.test(
       .filter((line) => line.includes('"event":"overloaded"')).length
     t.ok(
       overloadLines > 0 && overloadLines <= DURATION_S / 5 + 2,
-      `the log says so ${overloadLines} times, not once for each`
+      `${overloadLines} log lines about the overload, not one per refusal`
     )
   }
 )

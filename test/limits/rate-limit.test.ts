@@ -79,7 +79,7 @@ t.test(
       LIMIT,
       await injectRepeatedly(app, LIMIT + 1, '/api/users', { from: OTHER_IP }),
       200,
-      'who asks from elsewhere is not concerned'
+      'other addresses are not limited'
     )
     t.equal(
       (
@@ -211,14 +211,14 @@ t.test(
         headers: (i) => ({ 'x-forwarded-for': `10.0.0.${i}, 192.0.2.78` })
       }),
       200,
-      'what a client puts in front of its own address is not believed'
+      'addresses that the client adds are ignored'
     )
     assertRefusedAfter(
       t,
       LIMIT,
       await injectRepeatedly(behind, LIMIT + 2, '/users', { from: OTHER_IP, headers: rotating }),
       200,
-      'who is no proxy'
+      'an address that is not a proxy'
     )
   }
 )
@@ -241,7 +241,7 @@ t.test('C10 Counts an IPv6 network as one address, and IPv4-mapped IPv6 as IPv4'
   t.equal(
     (await app.inject({ url: '/users', remoteAddress: '2001:db8:1:3::1' })).statusCode,
     200,
-    'the network beside it'
+    'the neighbouring network'
   )
   assertRefusedAfter(
     t,
@@ -275,13 +275,17 @@ t.test(
       'guesses'
     )
     t.equal((await injectRepeatedly(app, 1, '/users'))[0]?.statusCode, 429, 'no credential')
-    t.equal((await injectRepeatedly(app, 1, '/nothing'))[0]?.statusCode, 429, 'they are one count')
+    t.equal(
+      (await injectRepeatedly(app, 1, '/nothing'))[0]?.statusCode,
+      429,
+      'both share one count'
+    )
     assertRefusedAfter(
       t,
       10,
       await injectRepeatedly(app, 10, '/users', { headers }),
       200,
-      'somebody else behind the same address, with a key'
+      'another client with a key at the same address'
     )
     for (const [from, path] of [
       ['192.0.2.1', '/.env'],
@@ -321,7 +325,7 @@ t.test('C10 Limits logins, callbacks and connect session links more strictly', a
     t.equal(
       (await injectRepeatedly(app, 1, '/users', { from }))[0]?.statusCode,
       200,
-      'everything else goes on'
+      'other routes are not limited'
     )
   }
 })
@@ -351,7 +355,7 @@ t.test('C10 Never refuses health checks, pages and preflight requests', async (t
     t.equal(
       (await injectRepeatedly(app, 1, '/nothing'))[0]?.statusCode,
       404,
-      'none of it was counted as a guess'
+      'none of them counts as a guess'
     )
   }
 })

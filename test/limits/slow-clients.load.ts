@@ -56,8 +56,8 @@ t.test(
       `${observed.most} held at most; /healthz p99 ${p99.toFixed()} ms, longest ${took.at(-1)?.toFixed()} ms; RSS ${before.toFixed()} → ${observed.rss.toFixed()} → ${readRssMb(service).toFixed()} MB`
     )
     t.ok(p99 <= MAX_RESPONSE_MS && (took.at(-1) ?? 0) <= MAX_RESPONSE_MS, '/healthz')
-    t.ok(observed.least >= CONNECTION_COUNT * 0.99, 'all of them were there all the time')
-    t.ok(observed.rss < before + 50 + CONNECTION_COUNT * 0.03, 'some 30 KB for each')
+    t.ok(observed.least >= CONNECTION_COUNT * 0.99, 'all connections stay open until the timeout')
+    t.ok(observed.rss < before + 50 + CONNECTION_COUNT * 0.03, 'about 30 KB per connection')
     t.equal((await fetch(`${service.url}/users`)).status, 200)
   }
 )

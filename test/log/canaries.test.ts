@@ -291,7 +291,7 @@ t.test(
     t.ok(
       isPostgres ||
         ['-wal', '-shm'].every((end) => whileOpen.some(({ from }) => from.endsWith(end))),
-      'the WAL was there to be searched'
+      'the search includes the WAL'
     )
     await first.close()
     // Replaces the keys and advances two hours: the tokens expire and are refreshed.
@@ -312,7 +312,7 @@ t.test(
     await waitForRuns(second)
     t.ok(
       lines.some((line) => line.includes('grant_refreshed')),
-      'a refresh was part of it'
+      'the tour includes a refresh'
     )
     await tour(second)
     await waitForRuns(second)
@@ -330,7 +330,7 @@ t.test(
       'client',
       'vault'
     ]) {
-      t.ok(kinds.includes(kind), `there is a ${kind} to look for`)
+      t.ok(kinds.includes(kind), `the secrets include a ${kind}`)
     }
     t.ok(
       lines.length > 100 && answers.length > 50,

@@ -74,7 +74,10 @@ for (const product of ['jira', 'confluence']) {
         query_params: { code: '[redacted]', state: '[redacted]' },
         headers: { 'user-agent': 'tester/1', 'x-forwarded-for': '203.0.113.9', via: '1.1 proxy' }
       })
-      t.notOk('cookie' in of('oauth_callback_received')[0]?.headers, 'only the safe headers')
+      t.notOk(
+        'cookie' in of('oauth_callback_received')[0]?.headers,
+        'only headers on the allowlist'
+      )
       t.equal(of('token_exchange_response')[0]?.status_code, 200)
       t.match(of('frontend_redirect')[0], { target: FRONTEND_URL, status: 'success' })
       t.match(
@@ -89,7 +92,7 @@ for (const product of ['jira', 'confluence']) {
       )
       t.notOk(
         lines().some((line) => JSON.stringify(line).includes(state)),
-        'the state itself is nowhere'
+        'the state is in no log line'
       )
     }
   )

@@ -170,7 +170,7 @@ t.test('B10 Redacts a configured secret in every encoding a line might contain',
     logger.info({ note: `before ${form} after`, [`key ${form}`]: [form] }, form)
     for (const other of forms) t.notOk(last().includes(other), other)
     t.ok(last().includes('[redacted]'))
-    t.doesNotThrow(() => JSON.parse(last()), 'and the line stays JSON')
+    t.doesNotThrow(() => JSON.parse(last()), 'the line stays valid JSON')
   }
   t.end()
 })

@@ -97,7 +97,7 @@ t.test('A hundred sync requests for one owner through four instances start one r
   t.same(
     await fixture.query('select state, count(*)::int as count from runs group by 1'),
     [{ state: 'succeeded', count: 2 }],
-    'the first copy and this one'
+    'the first run and this one'
   )
 })
 
@@ -141,7 +141,7 @@ t.test('A login can start, be approved and end at different instances', async (t
   await services[0]?.stop('SIGKILL')
   front.targets.splice(0, 1)
   const { status, url } = await new HttpBrowser().connect(front.url, 'jira')
-  t.match({ status, url }, { status: 200, url: /status=success/ }, 'logins go on without one')
+  t.match({ status, url }, { status: 200, url: /status=success/ }, 'logins continue without it')
 })
 
 t.test(
@@ -237,6 +237,6 @@ t.test('Any instance reports progress and cancels a run of another instance', as
   t.equal(
     (await fixture.query('select calls from runs where id = $1', [run.id]))[0].calls,
     calls,
-    'who worked at it has stopped'
+    'its worker has stopped'
   )
 })

@@ -48,7 +48,7 @@ t.test(
         `${title}, after ${struck.seen as number} items`
       )
       t.ok(took < LEASE_MS + GRACE_MS, `${title}: ended ${took} ms later`)
-      t.same(await fixture.hashTables(url), undisturbed, `${title}: the same table`)
+      t.same(await fixture.hashTables(url), undisturbed, `${title}: same rows`)
       const twice = [...fixture.countFetches(before).values()].filter((count) => count > 1)
       t.ok(
         twice.length <= 1 && twice.every((count) => count === 2),
@@ -63,7 +63,7 @@ t.test(
         const waitForRunEnd = await rows()
         worker.child.kill('SIGCONT')
         await sleep(1_500)
-        t.same(await rows(), waitForRunEnd, `${title}: woken up, it writes nothing`)
+        t.same(await rows(), waitForRunEnd, `${title}: after it resumes, it writes nothing`)
       }
       await Promise.all([worker, other].map(async (each) => await each.stop('SIGKILL')))
       await server.query(`drop database ${url.split('/').at(-1) ?? ''} with (force)`)

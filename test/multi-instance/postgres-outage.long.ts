@@ -130,7 +130,7 @@ async function assertInterruption(
   t.same(
     [...new Set(running.said.map(({ failure }) => failure).filter((wrong) => wrong !== undefined))],
     [],
-    'no wrong answer, none missing'
+    'no wrong and no missing response'
   )
   const slowest = Math.round(
     Math.max(...running.said.filter(({ at }) => at > inBetween || at > lostAt).map(({ ms }) => ms))
@@ -148,7 +148,7 @@ async function assertInterruption(
   t.same(
     [...running.acknowledged].filter(([key, name]) => listed.get(key) !== name),
     [],
-    `all of ${running.acknowledged.size} acknowledged writes are there`
+    `all ${running.acknowledged.size} acknowledged writes are stored`
   )
   t.equal(service.child.exitCode, null)
 }

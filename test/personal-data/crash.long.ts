@@ -64,7 +64,7 @@ t.test(
     const second = await startServiceProcess(t, { env })
     const since = performance.now()
     await waitFor(() => reportedAccounts.length >= 201, 60_000)
-    t.comment(`it went on after ${((performance.now() - since) / 1_000).toFixed()} s`)
+    t.comment(`it resumed after ${((performance.now() - since) / 1_000).toFixed()} s`)
     await waitFor(
       () => (second.output().match(/personal_data_reported/g) ?? []).length === 2,
       10_000

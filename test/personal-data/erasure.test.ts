@@ -118,7 +118,7 @@ t.test(
       'spaces.name',
       'pages.title'
     ]) {
-      t.ok(column in before.ada, `what is looked for is found in ${column}`)
+      t.ok(column in before.ada, `the search finds the word in ${column}`)
     }
 
     t.equal((await asAdmin(`/users/${ada.id}`, { method: 'DELETE' })).statusCode, 200)
@@ -128,7 +128,7 @@ t.test(
     t.same(
       Object.keys(named).filter((column) => !NAME_COLUMNS.includes(column)),
       [],
-      'her name at Atlassian is in copies of others only'
+      'only copies of other users contain her name at Atlassian'
     )
     t.same(await findTraces(EVE), before.eve)
     t.notOk((await readDatabaseContents(url)).toLowerCase().includes(ADA), 'the bytes')
@@ -136,7 +136,7 @@ t.test(
     t.match(
       (await asAdmin(`/audit?user_id=${ada.id}&action=user_removed`)).json(),
       [{ user_id: ada.id }],
-      'that they were here is told by their number'
+      'the audit trail refers to them by id'
     )
   }
 )

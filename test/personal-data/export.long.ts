@@ -90,7 +90,7 @@ t.test(
     t.match(
       document.audit[0],
       { action: 'data_exported', actor: { kind: 'user', id: ada.id }, ip: '127.0.0.1' },
-      'the export itself is put down'
+      'the export itself is in the audit trail'
     )
     t.strictSame(
       document.audit,
@@ -125,7 +125,7 @@ t.test(
       { site: null, remote_id: 'HAND', name: 'Project of ada' }
     )
     for (const word of ['eve@', 'Name of eve', 'Page of eve', 'back-of-eve', 'crm']) {
-      t.notOk(answer.body.includes(word), `nothing of anybody else: ${word}`)
+      t.notOk(answer.body.includes(word), `nothing of another user: ${word}`)
     }
 
     t.equal(
@@ -158,7 +158,7 @@ t.test(
     t.equal(
       (await readAllPages(asAdmin, '/audit?action=data_exported')).length,
       2,
-      'who asks only whether there is one has not got it'
+      'HEAD does not count as an export'
     )
   }
 )
@@ -305,7 +305,7 @@ t.test(
     t.match(
       lines().filter(({ event }) => event === 'export_aborted'),
       [{ level: 'error' }],
-      'the log says so'
+      'the log reports it'
     )
     t.match(
       await (
@@ -316,7 +316,7 @@ t.test(
       /terminated|cause/
     )
     await queryDatabase(url, 'alter table pages_away rename to pages')
-    t.ok((await read(async () => {})) > 3_000 * 10_000, 'and the next one is whole')
+    t.ok((await read(async () => {})) > 3_000 * 10_000, 'the next export is complete')
   }
 )
 

@@ -119,7 +119,7 @@ t.test(
     t.ok((await readDatabaseContents(url)).includes(dana))
     await sandbox.admin('account', { account_id: 'dana', status: 'closed' })
     await runReport()
-    t.notOk((await readDatabaseContents(url)).includes(dana), 'its id is in no byte')
+    t.notOk((await readDatabaseContents(url)).includes(dana), 'no byte of the file contains its id')
     t.ok((await readDatabaseContents(url)).includes(sam))
     t.same(await listConnections(running, 1), [])
     t.same((await app.inject('/jira/projects/1')).json(), [])
@@ -213,7 +213,7 @@ for (const [title, fault, waitMs] of [
           0
         ),
         152,
-        'those that had been told of are not told of again'
+        'reported accounts are not reported again'
       )
     }
   )

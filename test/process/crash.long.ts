@@ -83,7 +83,7 @@ t.test(
     t.ok(Math.max(...readyMs) < READY_TIMEOUT_MS)
     t.ok(
       remainingCounts.some((count) => count > 0),
-      'some were killed with calls under way'
+      'some kills happened during calls'
     )
     await service.stop()
     if (!isPostgres) {

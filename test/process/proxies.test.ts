@@ -19,7 +19,7 @@ interface ProxySetup {
 const PROXY_SETUPS: ProxySetup[] = [
   { title: 'keeps /api', prefix: '/api', stripsPrefix: false, publicUrl: (origin) => origin },
   {
-    title: 'keeps /api and says so in PUBLIC_URL',
+    title: 'keeps /api, which PUBLIC_URL includes',
     prefix: '/api',
     stripsPrefix: false,
     publicUrl: (origin) => `${origin}/api`
@@ -31,7 +31,7 @@ const PROXY_SETUPS: ProxySetup[] = [
     publicUrl: (origin) => `${origin}/api`
   },
   {
-    title: 'strips a prefix of its own',
+    title: 'strips its own prefix',
     prefix: '/tools/connector',
     stripsPrefix: true,
     publicUrl: (origin) => `${origin}/tools/connector`

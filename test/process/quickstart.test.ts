@@ -62,11 +62,11 @@ t.test('Starts without any setting, connects and copies data', async (t) => {
     })
   }
 
-  t.equal(await service.stop(), 0, 'SIGTERM ends it with exit code 0')
+  t.equal(await service.stop(), 0, 'exits with 0 on SIGTERM')
   t.notMatch(
     await readDatabaseContents(await ensureDatabase(t, `${service.cwd}/integration.db`)),
     /eyJ[\w-]{8,}\.eyJ/,
-    'no token lies in the database'
+    'the database contains no token in clear text'
   )
 })
 

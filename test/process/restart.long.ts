@@ -65,7 +65,7 @@ for (const [signal, title] of [
       t.equal(
         first.output().includes('"event":"sync_interrupted"'),
         signal === 'SIGTERM',
-        'whoever can says so'
+        'the service reports it if it can'
       )
       // Removes the fault, so that the next process is not affected.
       await sandbox.admin('faults', undefined, 'DELETE')
@@ -91,7 +91,7 @@ for (const [signal, title] of [
       t.same(
         listed.filter((at) => at === '0'),
         ['0'],
-        'what was saved is not read again'
+        'saved items are not read again'
       )
       t.ok(listed.filter((at) => at === '100').length <= 2)
     }

@@ -129,26 +129,22 @@ t.test(
         counts: { seen: 0, removed: 0 }
       })
       const late = Date.parse(parked.next_run_at) - hour
-      t.ok(late >= 0 && late < 5_000, `until the hour and ${late} ms`)
+      t.ok(late >= 0 && late < 5_000, `${late} ms after the hour`)
     }
     const refused = listCalls(service, 'acme', since)
     t.ok(
       refused.length <= 4 && refused.every(({ status }) => status === 429),
-      `${refused.length} have been refused, who asked at the same moment`
+      `${refused.length} calls refused, all sent at the same moment`
     )
     t.equal(
       (await checkConnection(service, owners[0]?.id ?? 0)).statusCode,
       200,
-      'what somebody waits for is answered'
+      'interactive calls are answered'
     )
 
     service.advanceTime(hour - state.now() - 4_000)
     await sleep(2_500)
-    t.equal(
-      listCalls(service, 'acme', since).length,
-      refused.length,
-      'nobody has called before the hour'
-    )
+    t.equal(listCalls(service, 'acme', since).length, refused.length, 'no call before the hour')
     service.advanceTime(4_000)
     const atHour = await measureConcurrency(service, runs, async () => {
       for (const { id } of runs.filter(({ site }) => site === 'acme')) {
@@ -163,7 +159,7 @@ t.test(
     const after = listCalls(service, 'acme', since).slice(refused.length)
     t.ok(
       after.every(({ at, status }) => at >= hour && status === 200),
-      'nobody is refused again'
+      'no call is refused again'
     )
   }
 )
@@ -270,7 +266,7 @@ t.test('T37 An owner with a running sync does not go before an owner without one
   const [ofGreedy, ofModest] = [Date.parse(second?.started_at), Date.parse(other?.started_at)]
   t.ok(
     startedAt <= ofModest && ofModest < ended,
-    `the other person's began ${ofModest - startedAt} ms after the first of the two, which took ${ended - startedAt} ms`
+    `the other person's run began ${ofModest - startedAt} ms after the first of the two, which took ${ended - startedAt} ms`
   )
   t.ok(ofModest < ofGreedy, `the second of the two began ${ofGreedy - ofModest} ms after it`)
 })
@@ -297,7 +293,7 @@ t.test(
     t.match(
       await waitForRun(service.app, 'jira', id),
       { state: 'succeeded', counts: { seen: 60, upstream_calls: 4, points: 94 } },
-      'and it goes on by itself'
+      'the run resumes automatically'
     )
   }
 )

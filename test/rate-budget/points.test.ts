@@ -117,7 +117,7 @@ t.test('Syncs wait for the next hour if it is close enough', async (t) => {
     return createResponse(200)
   })
   await sleep(300)
-  t.same(went, ['person'], 'what is left is for those who wait for an answer')
+  t.same(went, ['person'], 'the rest is reserved for interactive calls')
   await copy
   t.ok(Date.now() - startedAt >= 1_000 - 5)
   t.same(went, ['person', 'copy'])
@@ -133,12 +133,12 @@ t.test(
         ratelimit: `"tenant-app-quota";r=${points};t=99999`
       })
     await call(remainingHeader(800))
-    t.equal(budget.getUsedPoints('app'), 200, 'others have spent them')
+    t.equal(budget.getUsedPoints('app'), 200, 'other clients spent them')
     await call(remainingHeader(950))
-    t.equal(budget.getUsedPoints('app'), 201, 'it never says that more is left than is known')
+    t.equal(budget.getUsedPoints('app'), 201, 'it never raises the local estimate')
     await call(remainingHeader('many'))
     await call(createResponse(200, { ratelimit: '"burst";r=3;t=1' }))
-    t.equal(budget.getUsedPoints('app'), 203, 'and what is something else is not believed')
+    t.equal(budget.getUsedPoints('app'), 203, 'invalid values are ignored')
     await call(remainingHeader(100))
     await t.rejects(
       call(createResponse(200)),
@@ -224,7 +224,7 @@ t.test('Rejects queued calls at once when the back-off exceeds their maximum wai
   t.equal(
     outcomes.filter(({ status }) => status === 'fulfilled').length,
     8,
-    'those who were inside have their answers'
+    'started calls complete'
   )
   t.same(
     outcomes
@@ -253,14 +253,14 @@ t.test("A call's budget depends on its app, site and endpoint, not on ids in its
   t.equal(
     new Set(places.map((place) => JSON.stringify(place))).size,
     places.length,
-    'these are places of their own'
+    'these have budgets of their own'
   )
   t.same(
     places.map((place) => place.site),
     [...Array(6).fill(site), '', site, site.replace('1', '2')]
   )
-  t.same(at(`${gateway}/issue/7?fields=id`), places[1], 'and what an issue is called makes none')
-  t.same(at(`${gateway}/project/search?startAt=100`), places[0], 'nor a page of a list')
+  t.same(at(`${gateway}/issue/7?fields=id`), places[1], 'an issue key does not change the budget')
+  t.same(at(`${gateway}/project/search?startAt=100`), places[0], 'nor does a page of a list')
   t.same(
     toCallTarget(
       'app',
@@ -268,7 +268,7 @@ t.test("A call's budget depends on its app, site and endpoint, not on ids in its
       `http://localhost:3001/sandbox/ex/confluence/${site}/wiki/api/v2/pages/1`
     ),
     places[5],
-    'nor where the gateway is'
+    "nor does the gateway's address"
   )
   t.end()
 })

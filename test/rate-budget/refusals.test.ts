@@ -97,7 +97,7 @@ t.test(
       ['a reset', reset, 1_200_000],
       ['a reset without seconds', { 'x-ratelimit-reset': '2026-05-04T08:40Z' }, 1_200_000],
       ['both', { 'retry-after': '60', ...reset }, 1_200_000],
-      ['both, the other way round', { 'retry-after': '3600', ...reset }, 3_600_000],
+      ['both, in reverse order', { 'retry-after': '3600', ...reset }, 3_600_000],
       [
         'both for a quota',
         { 'retry-after': '3600', 'ratelimit-reason': 'jira-quota-tenant-based', ...reset },
@@ -127,7 +127,7 @@ t.test(
       await t.rejects(
         call(),
         { code: 'upstream_rate_limited', details: { retryAfterS: Math.ceil(wait / 1000) } },
-        'who would have to wait for longer is told for how long'
+        'a call with a longer wait is rejected with the wait'
       )
       t.equal(calls, 0)
       advanceTime(wait)
@@ -142,7 +142,7 @@ t.test(
       [404, {}]
     ] as Array<[number, HeaderMap]>) {
       await sendRefusal(budget, headers, { status })
-      t.equal(budget.getWaitMs(CALL_TARGET, true), 0, `${status} is no refusal for the rate`)
+      t.equal(budget.getWaitMs(CALL_TARGET, true), 0, `${status} is not a rate-limit refusal`)
     }
   }
 )
@@ -170,7 +170,7 @@ t.test(
       await sendRefusal(other.budget, {})
       jitter.add(other.budget.getWaitMs(CALL_TARGET, true))
     }
-    t.equal(jitter.size, 5, 'no two of them wait for the same time')
+    t.equal(jitter.size, 5, 'no two waits are equal')
   }
 )
 
@@ -218,7 +218,7 @@ t.test('An aborted call leaves the queue, and others stay', async (t) => {
   await t.rejects(
     budget.call(CALL_TARGET, { ...BACKGROUND, signal: AbortSignal.abort() }, respondOk),
     { code: 'interrupted' },
-    'and who is stopped already does not call'
+    'an aborted signal prevents the call'
   )
 })
 
@@ -261,8 +261,8 @@ t.test(
       })
     const calls = Promise.allSettled(Array.from({ length: 60 }, call))
     await budget.call(OTHER_TARGETS.endpoint, BACKGROUND, respondOk)
-    t.ok(inside === 8, 'the others are still at it')
+    t.ok(inside === 8, 'the others are still running')
     await calls
-    t.same([most, inside], [8, 0], 'and a call that failed has left its place')
+    t.same([most, inside], [8, 0], 'a failed call frees its slot')
   }
 )

@@ -68,7 +68,7 @@ t.test(
         const statuses = Object.keys(route.responses)
         t.ok(
           statuses.some((status) => /^[23]/.test(status)),
-          `${name}: a good answer`
+          `${name}: a success response`
         )
         if (!/^\/(healthz|health\/oauth)?$/.test(path)) {
           t.ok(statuses.includes('500') && statuses.includes('503'), `${name}: 500 and 503`)

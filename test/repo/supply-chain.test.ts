@@ -154,7 +154,7 @@ t.test('E9 Production packages are few, permissively licensed and recent enough'
     t.equal(locked.length, 1, `${name} is there once`)
     for (const [, { version = '' }] of locked) {
       t.ok(isAtLeast(version.split('.').map(Number), floor), `${name} ${version}`)
-      t.equal(Number.parseInt(version), floor[0], `${name}: another major needs another look`)
+      t.equal(Number.parseInt(version), floor[0], `${name}: a new major version needs a review`)
     }
   }
   t.end()
@@ -214,7 +214,7 @@ t.test(
       listProductionPackages()
         .map(([path, { version }]) => [path, version])
         .sort(),
-      'each production package, none of development'
+      'every production package and no development package'
     )
     t.same(
       components.filter(({ purl, licenses: [licence] }) => {
@@ -240,7 +240,7 @@ t.test(
     t.same(
       components.filter((component) => !reached.has(component['bom-ref'])),
       [],
-      'a chain of dependencies leads to each'
+      'each is reachable through dependencies'
     )
     t.end()
   }

@@ -49,14 +49,14 @@ t.test('searches with fields, bulkfetch and look-ups return a corrupt issue', as
   t.strictSame(
     (await jira('/search/jql?jql=key=PAY-1')).body.issues,
     [{ id: '10000' }],
-    'ids are shown as they are, unless the id is spoilt'
+    'ids are unchanged unless the id is corrupt'
   )
   await admin('spoil', { collection: 'issues', id: 'PAY-1', fields: { id: null } })
   t.strictSame((await jira('/search/jql?jql=key=PAY-1')).body.issues, [{ id: null }])
   t.type(
     (await jira('/issue/PAY-1')).body.fields.summary,
     'string',
-    'a new spoil takes the place of the old one'
+    'a new corruption replaces the old one'
   )
 })
 
@@ -133,7 +133,7 @@ t.test('a list can repeat an item without exceeding the requested size', async (
   t.equal(
     (await wiki(short._links.next.slice('/wiki'.length))).body.results[0].id,
     ids[5],
-    'and the next page goes on after it'
+    'the next page continues after it'
   )
 })
 

@@ -88,7 +88,7 @@ t.test('a project can be renamed, archived, deleted and restored', async (t) => 
   t.match(
     (await jira('/project/PAY')).body,
     { id: '10000', key: 'MONEY' },
-    'the old key still leads there'
+    'the old key still resolves to it'
   )
   await admin('projects/10000', { archived: true })
   t.equal((await jira('/project/search')).body.total, 11)

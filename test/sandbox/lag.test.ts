@@ -35,12 +35,12 @@ t.test('JQL lags by at least half the configured lag; all other calls do not', a
   t.notOk(found.some((issue) => issue.id === id))
   t.equal(found.length, 25)
   t.not(found[0]?.fields.summary, 'Changed')
-  t.equal(found[1]?.key, 'PAY-2', 'what was deleted is still found')
+  t.equal(found[1]?.key, 'PAY-2', 'the deleted item is still found')
   t.equal((await jira('/issue/PAY-1')).body.fields.summary, 'Changed')
   t.match(
     (await jiraPost('/issue/bulkfetch', { issueIdsOrKeys: [found[1]?.id, id] })).body.issues,
     [{ id }],
-    'and is not there when it is fetched'
+    'fetching it returns nothing'
   )
   t.strictSame((await jiraPost('/search/approximate-count', { jql: 'project = PAY' })).body, {
     count: 25
@@ -104,13 +104,13 @@ t.test('the lag is an option, can be changed at any time, and is restored by res
   await advanceClock(4 * MINUTE_MS)
   t.strictSame(await findChanged(), [])
   await admin('lag', { ms: 0 })
-  t.strictSame(await findChanged(), ['10000'], 'what was on its way is there')
+  t.strictSame(await findChanged(), ['10000'], 'pending changes are indexed')
   const [page] = (await wiki('/api/v2/pages?status=current')).body.results
   await admin(`pages/${page.id}`, { title: 'Needle' })
   t.equal(
     (await wiki('/rest/api/search?cql=title~needle')).body.results.length,
     1,
-    'and CQL is as fast'
+    'CQL has the same lag'
   )
   t.match(await admin('state', undefined, 'GET'), { index_lag_ms: 0 })
   await admin('reset')

@@ -24,7 +24,11 @@ t.test('the log records the cursor of a call, and none for a first page', async 
   )
   t.equal(places[5]?.cursor, undefined)
   t.equal(places[6]?.cursor, new URLSearchParams(next.split('?')[1]).get('cursor'))
-  t.match(places[7]?.cursor, /^#[0-9a-f]{16}$/, 'what may be a secret is only told apart')
+  t.match(
+    places[7]?.cursor,
+    /^#[0-9a-f]{16}$/,
+    'values that may be secrets are distinguishable but not readable'
+  )
   t.match(places[8]?.cursor, /^#[0-9a-f]{16}$/)
   t.notOk(JSON.stringify(log).includes(token) || JSON.stringify(log).includes('secret'))
 })

@@ -30,12 +30,12 @@ t.test(
     t.match(
       await admin(`issues/${id}`, { project: 'PAY' }),
       { id, key: 'PAY-26' },
-      'a number is never given twice'
+      'a number is never reused'
     )
     t.match(
       await admin(`issues/${id}`, { project: 'PAY' }),
       { id, key: 'PAY-26' },
-      'moving to where it is does nothing'
+      'moving to the same project changes nothing'
     )
     for (const key of ['PAY-3', 'OPS-26', 'PAY-26']) {
       t.equal((await jira(`/issue/${key}`)).body.id, id, key)
@@ -96,7 +96,7 @@ t.test(
     t.equal(
       (await wiki(`/api/v2/pages/${page.id}`)).body.version.number,
       1,
-      'its pages are what they were'
+      'its pages are unchanged'
     )
     await t.rejects(admin('spaces', { key: 'new' }), /400 the key new is taken/)
     await t.rejects(admin('spaces', { key: 'a b' }), /400 key must be letters and digits/)

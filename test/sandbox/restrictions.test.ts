@@ -40,7 +40,7 @@ t.test('a restricted project and its issues look missing to the account', async 
     (await jiraPost('/search/approximate-count', { jql: 'project is not EMPTY' })).body,
     { count: 275 }
   )
-  t.equal((await sam.jira('/project/search')).body.total, before.total, 'somebody else sees it')
+  t.equal((await sam.jira('/project/search')).body.total, before.total, 'another account sees it')
   t.equal((await sam.jira('/issue/PAY-1')).status, 200)
   await admin('restrict', { project: 'PAY', account_id: 'dana', restricted: false })
   t.strictSame((await jira('/project/search')).body, before)
@@ -101,7 +101,7 @@ t.test(
     t.strictSame(
       [await sees(wiki), await sees(sam.wiki)],
       [false, false],
-      'what is hidden from everybody stays hidden'
+      'items hidden from everyone stay hidden'
     )
     await admin('restrict', { page: page.id, account_id: 'dana', restricted: true })
     await admin('restrict', { page: page.id, restricted: false })

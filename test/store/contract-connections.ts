@@ -65,7 +65,7 @@ export function defineConnectionsContract(t: Test, open: () => Engine | Promise<
         ['read:a', 'read:b']
       )
       t.same(await connections.findScopesOfOtherConnections(1, 'another client', 'jira'), [])
-      t.same(await connections.remove(1, 'jira'), [], 'the other product lives on the tokens')
+      t.same(await connections.remove(1, 'jira'), [], 'the other product uses the tokens')
       t.same(await connections.remove(1, 'confluence'), ['g'])
       t.equal(await grants.get('g'), undefined)
     }
@@ -106,7 +106,7 @@ export function defineConnectionsContract(t: Test, open: () => Engine | Promise<
                   reason: null
                 }),
                 undefined,
-                'what was read before that is old'
+                'the value read earlier is stale'
               )
             }
             const stateBefore = combineStates(from, own)
@@ -160,7 +160,7 @@ export function defineConnectionsContract(t: Test, open: () => Engine | Promise<
       t.equal(
         first.filter((changes) => changes !== undefined).length,
         1,
-        'of two first consents one is kept'
+        'one of two first consents is saved'
       )
       const keptGrantId = (await connections.get(1, 'jira'))?.grant.id ?? ''
       t.equal(
@@ -172,7 +172,7 @@ export function defineConnectionsContract(t: Test, open: () => Engine | Promise<
       )
       t.equal(await grants.get('x'), undefined)
       t.ok(await grants.connect(createGrant('x'), createReconnection('jira', 1, keptGrantId)))
-      t.equal(await grants.get(keptGrantId), undefined, 'the tokens that were replaced are gone')
+      t.equal(await grants.get(keptGrantId), undefined, 'the replaced tokens are deleted')
     }
   )
 
@@ -230,7 +230,7 @@ export function defineConnectionsContract(t: Test, open: () => Engine | Promise<
       t.match(await users.get(2), { email: /^removed-user-.*@example\.local$/, displayName: null })
       t.equal(await users.find('bob_x@b.co'), undefined)
       t.equal((await projects.list(2, 10)).length, 3)
-      t.ok(await loginFlows.get('s3'), 'a line below is no wildcard')
+      t.ok(await loginFlows.get('s3'), 'an underscore is not a wildcard')
       t.equal(await loginFlows.get('s4'), undefined)
     }
   )

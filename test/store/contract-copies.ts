@@ -108,7 +108,7 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
       changed: 0,
       unchanged: 1
     })
-    t.same(await findUnlisted(2), [], 'but it was shown')
+    t.same(await findUnlisted(2), [], 'but it counts as listed')
     t.equal((await changeFeed.getState(1)).seq, seq)
   })
 
@@ -136,13 +136,13 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
       t.equal(await projects.findAnyListed(1, 'site', 3), undefined)
       const unlistedRows = await findUnlisted(2)
       await save(createPage('4'), 2)
-      t.equal(await deleteMissing(unlistedRows), 1, 'one was seen again in between')
+      t.equal(await deleteMissing(unlistedRows), 1, 'one was listed again in between')
       t.same(
         (await projects.list(1, 10)).map(({ key }) => key),
         ['K1', 'K2', 'K4']
       )
       t.same(await findUnlisted(2), [])
-      t.equal(await deleteMissing(unlistedRows), 0, 'and the other is gone already')
+      t.equal(await deleteMissing(unlistedRows), 0, 'the other is deleted already')
       const { seq } = await changeFeed.getState(1)
       t.match(await projects.listChanges(1, 0, 10), [
         { remoteId: '1' },

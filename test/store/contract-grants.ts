@@ -41,7 +41,7 @@ export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engin
       t.match(
         await grants.get('g'),
         { attemptAt: new Date(START_MS), dueAt: new Date(START_MS + HOUR_MS) },
-        'and the attempt is noted'
+        'the attempt is recorded'
       )
       t.match(await grants.findRefreshLease('g'), { owner: `o${winner}`, isExpired: false })
       for (const i of [winner + 1, winner - 1]) {
@@ -73,7 +73,7 @@ export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engin
         attemptAt: null,
         scopes: 'read:a'
       })
-      t.equal(await grants.findRefreshLease('g'), undefined, 'the lease is given back')
+      t.equal(await grants.findRefreshLease('g'), undefined, 'the lease is released')
       t.equal(
         (
           await grants.saveTokens(
@@ -83,8 +83,8 @@ export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engin
         ).done,
         false
       )
-      t.equal(await begin('late', 1), false, 'nobody sets out from an old pair')
-      t.equal(await begin('failed', 2, 1), false, 'nor from an old count of failures')
+      t.equal(await begin('late', 1), false, 'no refresh starts from an old token pair')
+      t.equal(await begin('failed', 2, 1), false, 'nor with an old failure count')
       t.equal(
         await grants.beginRefresh(
           { id: 'nobody', version: 1, owner: 'o' },
@@ -113,11 +113,7 @@ export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engin
       await sleep(LEASE_MS + 50)
       t.match(await grants.findRefreshLease('g'), { owner: 'dead', isExpired: true })
       t.equal(await begin('next'), true)
-      t.equal(
-        await begin('third', 'dead'),
-        false,
-        'the one that was seen too long has gone already'
-      )
+      t.equal(await begin('third', 'dead'), false, 'the stale lease is taken already')
       t.equal(await begin('third', 'next'), true)
       for (const late of ['dead', 'next']) {
         t.equal((await grants.saveTokens(attempt(late), createRefreshedTokens('late'))).done, false)
@@ -197,11 +193,7 @@ export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engin
           async () => await grants.claimExpiryWarning(30, new Date(START_MS), 100)
         )
       )
-      t.equal(
-        turns.flat().length,
-        4,
-        'each of them once, whoever asks, and not the one that is over'
-      )
+      t.equal(turns.flat().length, 4, 'each once for all callers, without the expired one')
       t.equal((await grants.claimExpiryWarning(7, new Date(START_MS), 3)).length, 3)
       t.equal((await grants.claimExpiryWarning(7, new Date(START_MS), 3)).length, 1)
       t.equal(
@@ -332,7 +324,7 @@ export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engin
           ['k1', 2],
           ['k2', 2]
         ]),
-        'what is damaged holds no key back'
+        'damaged rows do not block key removal'
       )
       await encryptedTokens.markEncryptedWith('g3', 'old-a', 'k1')
       t.same(
@@ -341,7 +333,7 @@ export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engin
           ['k1', 3],
           ['k2', 2]
         ]),
-        'until it opens again'
+        'until it decrypts again'
       )
       await encryptedTokens.markDamaged({ id: 'g3', accessToken: 'old-a' })
       t.equal((await encryptedTokens.listEncryptedWith('k1', 10)).length, 2)

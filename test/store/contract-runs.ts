@@ -61,7 +61,11 @@ export function defineRunsContract(t: Test, open: () => Engine | Promise<Engine>
       )
       t.equal(made.filter(({ created }) => created).length, 1)
       t.equal(new Set(made.map(({ run }) => run.id)).size, 1)
-      t.equal((await runs.enqueue(1, 'confluence')).created, true, 'the other product has its own')
+      t.equal(
+        (await runs.enqueue(1, 'confluence')).created,
+        true,
+        'the other product has a run of its own'
+      )
       t.equal((await runs.enqueue(2, 'jira', 'full')).run.mode, 'full')
       await t.rejects(runs.enqueue(9, 'jira'), { code: 'user_not_found' })
       const run = await claimRun()
@@ -153,9 +157,9 @@ export function defineRunsContract(t: Test, open: () => Engine | Promise<Engine>
       await store.transaction(function* () {
         yield runs.lockStatement(run)
       })
-      t.same(await runs.listClaimable(10), [], 'a page that it saves after all is a sign of life')
+      t.same(await runs.listClaimable(10), [], 'saving a page renews the lease')
       await expireLease(run)
-      t.equal(await runs.renewLease(run), true, 'and so is a word')
+      t.equal(await runs.renewLease(run), true, 'so does a heartbeat')
       t.equal(await runs.claim(run.id, 'next'), undefined)
       await expireLease(run)
       const reclaimed = await runs.claim(run.id, 'next')
@@ -198,7 +202,7 @@ export function defineRunsContract(t: Test, open: () => Engine | Promise<Engine>
     const other = await claimRun(2)
     await runs.suspend(other, COUNTERS, new Date(START_MS + 2 * HOUR_MS), REASON)
     t.same(await runs.getNextResumeAt(), new Date(START_MS + HOUR_MS), 'the first of them')
-    t.equal((await runs.enqueue(1, 'jira')).created, false, 'it is under way all the same')
+    t.equal((await runs.enqueue(1, 'jira')).created, false, 'it still counts as active')
     t.same([await runs.listClaimable(10), await runs.claim(run.id, 'early')], [[], undefined])
     advanceTime(HOUR_MS)
     t.same(
@@ -258,7 +262,7 @@ export function defineRunsContract(t: Test, open: () => Engine | Promise<Engine>
       }
       const other = await claimRun(2)
       await runs.failActive(1, 'jira', { code: 'disconnected', detail: 'Gone.' })
-      t.equal(await runs.isOwned(other), true, 'nobody else is meant')
+      t.equal(await runs.isOwned(other), true, "no other owner's run")
     }
   )
 
@@ -284,7 +288,7 @@ export function defineRunsContract(t: Test, open: () => Engine | Promise<Engine>
     }
     await db.insert(tables.runs).values(Array(501).fill(old))
     const run = await claimRun()
-    t.equal(await runs.purge(new Date(START_MS)), false, 'nothing ended before that')
+    t.equal(await runs.purge(new Date(START_MS)), false, 'no run ended before that')
     t.equal(await runs.purge(new Date(START_MS + 1)), true)
     t.equal(await runs.purge(new Date(START_MS + 1)), false)
     t.same(
@@ -303,6 +307,6 @@ async function claimRun(
   provider: string
 ): Promise<SyncRun> {
   const run = await runs.claim((await runs.enqueue(owner, provider)).run.id, worker)
-  if (run === undefined) throw new Error('Somebody else has it')
+  if (run === undefined) throw new Error('Another worker has the run')
   return run
 }

@@ -52,7 +52,7 @@ export function defineSharedContract(t: Test, open: () => Engine | Promise<Engin
           createResponse(200)
         )
       }
-      t.equal(calls, 0, 'nobody has asked Atlassian')
+      t.equal(calls, 0, 'no call to Atlassian')
     }
   )
 
@@ -99,7 +99,7 @@ export function defineSharedContract(t: Test, open: () => Engine | Promise<Engin
       t.equal(
         other?.getUsedPoints('app'),
         400,
-        'three hundred are known of the other; what was just spent is told later'
+        'the other instance published three hundred; recent calls are published later'
       )
       await sleep(POLL_WAIT_MS)
       await spend(other, 0, { ratelimit: '"tenant-app-quota";r=200;t=1' })
@@ -135,7 +135,7 @@ export function defineSharedContract(t: Test, open: () => Engine | Promise<Engin
     t.equal(
       await connections.claimSchedule(1, 'jira', new Date(START_MS), next),
       false,
-      'who comes late takes nothing'
+      'a late schedule claims nothing'
     )
     t.equal(await connections.claimSchedule(1, 'jira', next, null), true)
     t.same(await connections.listDue(new Date(START_MS + 1e10), 10), [])

@@ -58,7 +58,7 @@ t.test(
       'nobody listens': 'postgres://u:pl4nted-value@127.0.0.1:1/db',
       'no such database': server.url('nowhere').replace('postgres@', 'postgres:pl4nted-value@'),
       'no such user': server.url('postgres').replace('postgres@', 'nobody:pl4nted-value@'),
-      'no TLS where it is asked for':
+      'the server has no TLS':
         server.url('postgres').replace('postgres@', 'postgres:pl4nted-value@') +
         '?sslmode=verify-full'
     }
@@ -87,7 +87,7 @@ t.test('The database URL requests TLS, and the server certificate is verified', 
   t.match(
     await getStartProblems(`${url}?sslmode=verify-full`),
     /cannot be used/,
-    'nobody vouches for it'
+    'unknown certificate authority'
   )
   t.equal(
     await getStartProblems(`${url}?sslmode=verify-full&sslrootcert=${join(place, 'ca.crt')}`),
@@ -98,7 +98,7 @@ t.test('The database URL requests TLS, and the server certificate is verified', 
       `${secure.url('postgres')}?sslmode=verify-full&sslrootcert=${join(place, 'ca.crt')}`
     ),
     /cannot be used/,
-    'it is vouched for under another name'
+    'certificate for another name'
   )
 })
 
@@ -116,7 +116,7 @@ t.test(
     t.equal(
       await createStore(engine, Date.now).isMigrated(),
       true,
-      'while versions take turns, the old one is healthy'
+      'the old version stays healthy during a rolling upgrade'
     )
     t.match(await getStartProblems(url), /newer version/)
   }

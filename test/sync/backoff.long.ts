@@ -83,7 +83,7 @@ t.test(
         t.match(ended, { state: 'succeeded', error: null, counts: { upstream_calls: 3 } }, name)
         const [, refused = 0, again = 0, ...more] = await listRequestTimes(running)
         t.same(more, [], name)
-        t.ok(again - refused >= ms, `${name}: asked again after ${again - refused} ms`)
+        t.ok(again - refused >= ms, `${name}: retried after ${again - refused} ms`)
       })
     )
   }

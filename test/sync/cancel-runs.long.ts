@@ -49,7 +49,7 @@ async function startHalfwayRun(fixture: SyncFixture, trouble: object = { kind: '
         async (name) => (await fixture.findItem('pages', name ?? ''))?.title === title
       )
     )
-  t.same(await changed(), [true, false], 'what was read is copied')
+  t.same(await changed(), [true, false], 'the first page is copied')
   return { id, changed }
 }
 
@@ -108,7 +108,7 @@ t.test(
         counts: { seen: 1 + PAGE_COUNT - PAGE_SIZE, changed: 1, removed: 0 }
       })
     })
-    t.same(after, before.slice(1), 'the page that hung, and no other')
+    t.same(after, before.slice(1), 'only the page that hung')
     t.same(await half?.changed(), [true, true])
   }
 )
@@ -159,7 +159,7 @@ t.test('Cancels a queued or parked run, and it never starts', async (t) => {
     await fixture.app.syncScheduler.runNow()
     await sleep(50)
   })
-  t.same(log, [], 'nothing goes on by itself')
+  t.same(log, [], 'no run starts automatically')
   for (const id of [waiting, parked]) {
     t.match(await getRun(fixture, 'confluence', id), { state: 'cancelled' })
   }
@@ -178,7 +178,7 @@ t.test('Cancels a run from another process, and its slot is free within a second
   })
   t.ok(
     performance.now() - from < 1_500,
-    `the next run had ended after ${Math.round(performance.now() - from)} ms, in the only place there is`
+    `the next run ended after ${Math.round(performance.now() - from)} ms, in the only slot`
   )
   t.match(await getRun(there, 'confluence', id), {
     state: 'cancelled',
@@ -196,7 +196,7 @@ t.test(
     await query("update runs set worker = 'somebody else', lease_until = 9e15")
     const before = await getRun(fixture, 'confluence', id)
     await sleep(900)
-    t.same(await getRun(there, 'confluence', id), before, 'no count has changed')
+    t.same(await getRun(there, 'confluence', id), before, 'no count changed')
     t.same(await changed(), [true, false], 'nothing was saved')
     t.notOk(
       fixture.lines().some(({ event, run_id: about }) => event === 'sync_succeeded' && about === id)
@@ -235,7 +235,7 @@ t.test(
         counts: { seen: 1 + PAGE_COUNT, changed: 2 }
       })
     })
-    t.same(after, before.slice(1), 'it reads the page that was missing, and no other')
+    t.same(after, before.slice(1), 'it reads only the missing page')
     t.equal(
       ((await next.app.inject(RUNS_PATH)).json() as JsonObject[]).length,
       2,

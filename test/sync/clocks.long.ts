@@ -129,13 +129,13 @@ for (const { zone, aheadMin = 0, lagS = 0, at = NOON_MS } of CLOCK_SETTINGS) {
     })
     t.notOk(
       log.some(({ path }) => path.endsWith('approximate-count')),
-      'nothing was listed in full'
+      'no full listing'
     )
-    await assertSameState(fixture, 'the lists are what Atlassian shows')
+    await assertSameState(fixture, "the lists equal Atlassian's data")
     t.same(
       await syncIncrementally(fixture),
       { issues: 1, pages: 1, projects: 1, spaces: 1 },
-      'what a copy costs when nothing has changed'
+      'calls of a sync without changes'
     )
   })
 }
@@ -198,7 +198,7 @@ t.test('The next incremental sync copies changes made during the first listing',
     t.not(
       (await fixture.findItem(items, listed ?? ''))?.[TITLE_FIELDS[items]],
       'Behind its back',
-      'it could not be seen'
+      'the change was not visible'
     )
     t.match(await fixture.findItem(items, last ?? ''), {
       [TITLE_FIELDS[items]]: 'Before its eyes'

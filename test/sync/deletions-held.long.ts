@@ -82,7 +82,7 @@ t.test('Accepts a list that is a fifth shorter; a larger loss deletes nothing', 
     t.same(
       await listHeldDeletions(fixture, product === 'jira' ? 'confluence' : 'jira'),
       [],
-      'the other product has nothing to do with it'
+      'the other product is not affected'
     )
     t.match(await fixture.runSync(product, 'incremental'), {
       state: 'succeeded',
@@ -98,7 +98,7 @@ t.test('Accepts a list that is a fifth shorter; a larger loss deletes nothing', 
     t.match(
       await fixture.runSync(product),
       { state: 'succeeded', error: null, counts: { removed: 8, held: 0 } },
-      'and the next one agrees'
+      'the next listing confirms it'
     )
     t.same(await listHeldDeletions(fixture, product), [])
   }

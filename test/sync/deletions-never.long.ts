@@ -62,7 +62,7 @@ t.test('An error at any page of a listing deletes nothing, however often it repe
         t.equal(
           await fixture.findItem(collection, name),
           undefined,
-          'gone when the listing comes to its end'
+          'deleted when the listing completes'
         )
       }
     }
@@ -136,7 +136,7 @@ const ACCESS_LOSSES: AccessLoss[] = [
     error: forBothProducts('upstream_refused')
   },
   {
-    title: 'a scope that is no longer enough',
+    title: 'an insufficient scope',
     begin: createFaultStarter({
       status: 401,
       headers: { 'x-failure-category': 'FAILURE_CLIENT_SCOPE_CHECK' }
@@ -144,7 +144,7 @@ const ACCESS_LOSSES: AccessLoss[] = [
     error: forBothProducts('scope_missing')
   },
   {
-    title: 'the product taken from the person',
+    title: 'product access removed from the user',
     begin: async ({ sandbox: { admin } }) => {
       const access = async (granted: boolean) => {
         for (const product of PRODUCTS) {
@@ -169,7 +169,7 @@ const ACCESS_LOSSES: AccessLoss[] = [
     error: forBothProducts('site_removed')
   },
   {
-    title: 'a listing that shows nothing',
+    title: 'an empty listing',
     begin: hideEverything,
     error: forBothProducts('listing_empty')
   }
@@ -200,7 +200,7 @@ t.test(
           )
         }
       }
-      t.same(await rows(), before, `nothing is gone after ${title}`)
+      t.same(await rows(), before, `nothing is deleted after: ${title}`)
       await end()
       for (const product of PRODUCTS) {
         // A new consent starts a sync, which the first of these requests may join.
@@ -216,7 +216,7 @@ t.test(
       for (const collection of COLLECTIONS) {
         t.notOk(
           after[collection]?.includes(names[collection]),
-          `${collection}: what was deleted is gone`
+          `${collection}: deleted items are gone`
         )
       }
       t.same(

@@ -36,7 +36,7 @@ t.test(
       t.same(
         { ...after, updated_at: null },
         { ...before, updated_at: null },
-        `${collection}: back as it was, and with its id`
+        `${collection}: restored with the same values and id`
       )
       const changeList = (await getChanges(fixture, since))
         .json()
@@ -96,12 +96,12 @@ t.test('Deletions do not affect hand-posted rows', async (t) => {
       .map(({ id }) => id)
       .sort(),
     posted.map(({ id }) => id).sort(),
-    'only they are left'
+    'only hand-posted rows remain'
   )
   for (const each of posted) {
     t.ok(
       rows.some((row) => JSON.stringify(row) === JSON.stringify(each)),
-      'as they were posted'
+      'unchanged'
     )
   }
 })
@@ -146,12 +146,12 @@ t.test(
     t.match(
       (await getChanges(fixture, read)).json(),
       { changes: [], more: false },
-      'who has read it goes on'
+      'a reader that is up to date continues'
     )
     t.same(
       await Promise.all(COLLECTIONS.map(async (collection) => await fixture.listNames(collection))),
       remainingNames,
-      'what is there stays'
+      'existing items stay'
     )
     // An item that reappears now is a new row.
     await fixture.restore('pages', names[3] ?? '')
@@ -210,7 +210,7 @@ t.test(
         counts: { added: 0, removed: 0 }
       })
       t.match(await fixture.findItem('projects', `NEW${mode}`.toUpperCase()), { id })
-      t.same(await count(), before, 'nothing is there twice')
+      t.same(await count(), before, 'no duplicates')
     }
     await fixture.runSync('jira')
     const keys = await fixture.listNames('projects')
@@ -218,7 +218,7 @@ t.test(
       (await fixture.app.inject('/jira/issues/1?limit=1000'))
         .json()
         .every(({ project_key: key }: JsonObject) => keys.includes(key)),
-      'issues follow the key of their project with a full copy'
+      'a full sync updates issues with the new project key'
     )
   }
 )

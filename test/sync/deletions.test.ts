@@ -24,7 +24,7 @@ t.test(
       await fixture.runSync(product, 'incremental')
       t.ok(
         await fixture.findItem(collection, name),
-        `${collection}: a copy of what has changed deletes nothing`
+        `${collection}: an incremental sync deletes nothing`
       )
       const log = await fixture.recordCalls(async () => {
         t.match(await fixture.runSync(product), {
@@ -42,7 +42,7 @@ t.test(
             each.id === id && each.collection === collection
         ),
         { op: 'delete', item: null },
-        'and whoever follows the changes is told'
+        'the change feed reports it'
       )
       t.equal(
         changes.filter(({ op }: { op: string }) => op === 'delete').length,
@@ -56,7 +56,7 @@ const INCONCLUSIVE_LOOKUPS = [
   { title: 'it is found', of: 'it', status: 200, lookupStatuses: [200, 200], state: 'succeeded' },
   { title: 'it is refused', of: 'it', status: 403, lookupStatuses: [200, 403], state: 'partial' },
   {
-    title: 'its neighbour is not found either',
+    title: 'the neighbour is missing too',
     of: 'neighbours',
     status: 404,
     lookupStatuses: [404],
@@ -95,11 +95,7 @@ t.test(
         const second = await fixture.recordCalls(async () => {
           t.match(await fixture.runSync(product), { state: 'succeeded', counts: { removed: 1 } })
         })
-        t.same(
-          listLookupStatuses(second, collection),
-          [],
-          'nothing has to be looked up the second time'
-        )
+        t.same(listLookupStatuses(second, collection), [], 'the second listing needs no look-up')
         t.equal(await fixture.findItem(collection, name), undefined, 'gone')
       }
     }

@@ -100,7 +100,7 @@ async function assertPartialRun(
   t.match(
     run,
     { state: 'partial', error, failures: [{ collection, site: ACME, remote_id: null, ...error }] },
-    'the part that failed is named, the others are copied'
+    'the failed part is named, the others are copied'
   )
   t.equal(run.failures.length, 1)
   t.match(run.counts, {
@@ -111,11 +111,7 @@ async function assertPartialRun(
     removed: 0,
     held: 0
   })
-  t.equal(
-    (await service.app.inject(list)).json().length,
-    all,
-    'what was copied before is still there'
-  )
+  t.equal((await service.app.inject(list)).json().length, all, 'earlier copies stay')
   const log = service.lines()
   t.match(
     log.filter(({ event, run_id: of }) => event === 'sync_part_failed' && of === id),
@@ -200,8 +196,8 @@ for (const [i, { title, fault, code, tries = 4 }] of TRANSIENT_FAULTS.entries())
 
       await service.sandbox.admin('faults', { ...fault, match: { path }, skip: 1, times: 99 })
       const { duration_ms: ms } = await assertPartialRun(t, service, listing, code)
-      t.equal(countErrors() - 1, tries, 'asked so often, and no more')
-      if (tries === 4) t.ok(ms > 7_000 * 0.7, 'after longer and longer waits')
+      t.equal(countErrors() - 1, tries, 'the expected number of attempts')
+      if (tries === 4) t.ok(ms > 7_000 * 0.7, 'with increasing waits')
       await service.sandbox.admin('faults', undefined, 'DELETE')
       t.match(
         await full(),
@@ -211,7 +207,7 @@ for (const [i, { title, fault, code, tries = 4 }] of TRANSIENT_FAULTS.entries())
           failures: [],
           counts: { added: 0, changed: 0, removed: 0 }
         },
-        'the next run is well'
+        'the next run succeeds'
       )
     }
   )

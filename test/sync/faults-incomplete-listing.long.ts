@@ -33,7 +33,7 @@ const EARLY_ENDS: EarlyEnd[] = [
     code: 'listing_incomplete'
   },
   {
-    title: 'Jira lists no more projects, and does not call it the end',
+    title: 'Jira lists no more projects without marking the end',
     collection: 'projects',
     path: '/project/search',
     skip: 1,
@@ -55,7 +55,7 @@ const EARLY_ENDS: EarlyEnd[] = [
     code: 'listing_incomplete'
   },
   {
-    title: 'Jira finds no issue of those that it counts',
+    title: 'Jira finds none of the issues that it counts',
     collection: 'issues',
     path: '/search/jql',
     body: { issues: [], isLast: true },
@@ -69,7 +69,7 @@ const EARLY_ENDS: EarlyEnd[] = [
     code: 'listing_empty'
   },
   {
-    title: 'Confluence lists no space at all, without a word',
+    title: 'Confluence lists no space and no error',
     collection: 'spaces',
     path: '/api/v2/spaces',
     body: { results: [], _links: {} },
@@ -99,7 +99,7 @@ t.test(
           error: { code, detail: /\.$/ },
           counts: { added: 0, changed: 0, removed: 0, skipped: 0 }
         })
-        t.same(await listItems(service, collection), before, 'the list is what it was')
+        t.same(await listItems(service, collection), before, 'the list is unchanged')
         const { state, error, counts } = await runSync(lane)
         t.match(
           { state, error, ...counts },
@@ -238,7 +238,7 @@ t.test(
     t.match(
       await runSync(confluence),
       { state: 'partial', error: { code: 'upstream_failed' }, counts: { removed: 0 } },
-      'there is an end to it'
+      'retries are limited'
     )
     await confluence.service.sandbox.admin('faults', undefined, 'DELETE')
     t.match(await runSync(confluence), { state: 'succeeded', counts: { removed: 0 } })
@@ -282,7 +282,7 @@ t.test(
         ['partial', 'listing_incomplete', 0],
         ['partial', 'listing_incomplete', 0]
       ],
-      'twice in a row it deletes nothing either'
+      'a second cut listing deletes nothing either'
     )
   }
 )

@@ -101,9 +101,9 @@ t.test(
           !/^(succeeded|partial (upstream_\w+|deletions_held)|failed upstream_\w+)$/.test(outcome)
       ),
       [],
-      'no run ends in any other way'
+      'no other outcome'
     )
-    t.ok(endStates.size > 1, 'and there was trouble')
+    t.ok(endStates.size > 1, 'faults occurred')
   }
 )
 

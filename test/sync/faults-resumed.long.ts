@@ -162,20 +162,20 @@ t.test(
         const wait = Date.parse(parked.next_run_at) - kind.until(now)
         t.ok(
           wait >= 0 && wait <= MAX_EXTRA_WAIT_MS,
-          `${title}: until the time that was named, and ${wait} ms`
+          `${title}: until the stated time plus ${wait} ms`
         )
         t.same(
           await listItems(service, place.collection),
           before,
-          `${title}: the list is what it was`
+          `${title}: the list is unchanged`
         )
         service.advanceTime(kind.until(now) - sandboxState.now() - 1_000)
-        t.equal(await startSync(service.app, product), id, `${title}: whoever asks joins it`)
+        t.equal(await startSync(service.app, product), id, `${title}: a sync request joins it`)
         await new Promise((resolve) => setTimeout(resolve, 30))
         t.equal(
           (await getRun(service, product, id)).state,
           'parked',
-          `${title}: and nothing is asked before the time`
+          `${title}: no call before that time`
         )
         service.advanceTime(MAX_EXTRA_WAIT_MS)
         await startSync(service.app, product)
@@ -200,17 +200,17 @@ t.test(
             held: 0,
             skipped: 0
           },
-          `${title}: and then it succeeds`
+          `${title}: then it succeeds`
         )
         t.equal(
           countPagesRead(lane, logged),
           countCallsOfOneSync(lane),
-          `${title}: having read each page once`
+          `${title}: each page was read once`
         )
         const after = await listItems(service, place.collection)
         t.ok(
           after.length === SANDBOX_SIZES[place.collection] && isRenamed(after),
-          `${title}: and the list is right`
+          `${title}: the list is correct`
         )
       }
     )
@@ -272,7 +272,7 @@ t.test('An expired cursor restarts the listing once, and nothing is lost', async
     t.match(
       await runSync(lane),
       { state: 'partial', error: { code: 'upstream_refused' }, counts: { removed: 0 } },
-      'but not again and again'
+      'but not repeatedly'
     )
     t.equal((await listItems(lane.service, collection)).length, SANDBOX_SIZES[collection])
     t.match(await runSync(lane), { state: 'succeeded', counts: { removed: 0 } })

@@ -116,14 +116,14 @@ const FAULT_CASES: FaultCase[] = [
     'X-Beta-RateLimit-Reason': 'jira-quota-tenant-based',
     'X-Beta-RateLimit-Reset': formatMinute(now + 3_600_000)
   })),
-  defineRateLimitCase('with nothing at all', afterRefusal(1_400), () => ({})),
+  defineRateLimitCase('without headers', afterRefusal(1_400), () => ({})),
   defineRateLimitCase(
     'with a short Retry-After',
     afterRefusal(1_000),
     () => ({ 'Retry-After': '1' }),
     503
   ),
-  defineStatusCase('503 with nothing at all', 503, 'passes'),
+  defineStatusCase('503 without headers', 503, 'passes'),
   defineStatusCase('500', 500, 'passes'),
   defineStatusCase('502', 502, 'passes'),
   defineStatusCase('504', 504, 'passes'),
@@ -171,28 +171,28 @@ t.test(
       t.equal(
         new Set(log.map(({ token }) => token)).size,
         outcome === 'mended' ? 2 : 1,
-        `${title}: a token is refreshed only where that helps`
+        `${title}: a token is refreshed only if that helps`
       )
       const [fault = 0, next = Infinity] = log
         .filter(({ path }) => path.includes(place.path))
         .slice(place.callNumber - 1)
         .map(({ at }) => at)
-      t.ok(next >= until(now, fault), `${title}: not called before the time`)
+      t.ok(next >= until(now, fault), `${title}: no call before the stated time`)
       const after = await listItems(lane.service, place.collection)
       if (outcome !== 'refused') {
         t.equal(after.length, SANDBOX_SIZES[place.collection])
-        t.ok(isRenamed(after), `${title}: and what had changed behind it is here`)
+        t.ok(isRenamed(after), `${title}: later changes are copied too`)
         return
       }
-      t.same(after, before, `${title}: the list is what it was`)
+      t.same(after, before, `${title}: the list is unchanged`)
       t.same(
         summarizeRun(await runSync(lane)),
         buildExpectedResumedRun(place),
-        `${title}: the next run goes on there`
+        `${title}: the next run resumes there`
       )
       t.ok(
         isRenamed(await listItems(lane.service, place.collection)),
-        `${title}: and makes it right`
+        `${title}: and completes the copies`
       )
     })
   }

@@ -149,7 +149,7 @@ t.test(
     t.same(
       ALLOWED_QUERIES.map((allowed) => queries.some((each) => allowed.test(each))),
       [true, false, true, true],
-      'full and incremental copies have asked'
+      'full and incremental syncs sent these queries'
     )
     t.same(
       queries.filter((each) => !ALLOWED_QUERIES.some((allowed) => allowed.test(each))),
@@ -185,7 +185,7 @@ t.test(
       )
       t.ok(
         titles.includes(text) && titles.every((title) => title.includes(text)),
-        `a search for ${text} finds just that`
+        `a search for ${text} finds only that item`
       )
     }
   }
@@ -236,7 +236,7 @@ t.test(
     t.same(
       removals,
       [0, listedItems.length, 0],
-      'nobody can be asked for them, so it takes two listings'
+      'they cannot be looked up, so it takes two listings'
     )
     for (const name of ['spaces', 'pages'] as const) {
       t.equal((await listItems(service, name)).length, SIZES[name])

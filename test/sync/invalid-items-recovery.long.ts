@@ -164,12 +164,12 @@ t.test(
       t.match(
         await runSync({ service, product }, 'incremental'),
         { state: 'succeeded', counts: { added: 100, skipped: 0 } },
-        'a hundred of them at once'
+        'a hundred in one run'
       )
       t.match(
         await runSync({ service, product }),
         { state: 'succeeded', counts: { added: 20, removed: 0, skipped: 0 } },
-        'and the others with the next full copy'
+        'the others with the next full sync'
       )
     }
     for (const [name, id] of all) {
@@ -180,7 +180,7 @@ t.test(
         t.match(
           await runSync({ service, product }),
           { state: 'partial', counts: { removed: 0, held: 0, skipped: 120 } },
-          'none of them is taken for gone when it no longer fits'
+          'an invalid item does not count as deleted'
         )
       }
     }

@@ -260,7 +260,7 @@ t.test('Stores unusual items as far as possible, and every link stays on the sit
     t.match(
       await runSync({ service, product }),
       { state: 'succeeded', counts: { added: 0, changed: 0, removed: 0, skipped: 0 } },
-      'and nothing of it changes by being read again'
+      'reading them again changes nothing'
     )
   }
 })
@@ -306,7 +306,7 @@ t.test(
           error: { code: 'items_skipped' },
           counts: { added: 0, skipped: named }
         },
-        'they are tried again'
+        'they are retried'
       )
       t.equal(again.failures.length, named)
       for (const { bad, item } of own) {
@@ -320,14 +320,14 @@ t.test(
       t.match(
         mended,
         { state: 'succeeded', error: null, counts: { added: named, skipped: 0, removed: 0 } },
-        'and here when they are mended'
+        'copied once they are valid'
       )
       t.same(mended.failures, [])
       const whole = await runSync({ service, product })
       t.match(
         whole,
         { state: 'succeeded', counts: { added: own.length - named, removed: 0, skipped: 0 } },
-        'with those that had no name in the next full copy'
+        'the others with the next full sync'
       )
       for (const name of COLLECTIONS_BY_PRODUCT[product]) {
         t.equal((await listItems(service, name)).length, SIZES[name])

@@ -26,7 +26,7 @@ t.test(
       0
     t.ok(
       fetched <= Math.ceil(ISSUE_COUNT / 100) + 20,
-      `and none of them is fetched again: ${fetched} calls`
+      `and none is fetched again: ${fetched} calls`
     )
   }
 )

@@ -70,7 +70,7 @@ t.test(
     t.match(
       await fixture.runSync('confluence', 'incremental'),
       { state: 'succeeded', counts: { changed: 2 } },
-      'nobody has asked for bodies'
+      'bodies are off'
     )
     const first = await waitForRun(fixture.app, 'confluence', await fixture.setPageBodies(true))
     const more = [
@@ -100,7 +100,7 @@ t.test(
     t.equal(
       (await fixture.readBody(large)).text,
       `${'y'.repeat(1024 * 1024)} <end>`,
-      'a large one is stored, as plain text too'
+      'a large body is stored, also as plain text'
     )
     await fixture.sandbox.admin(`pages/${huge}`, { body: '<p>Short</p>' })
     t.match(await fixture.runSync('confluence', 'incremental'), {
@@ -110,7 +110,7 @@ t.test(
     t.match(
       await fixture.readBody(huge),
       { body: '<p>Short</p>', text: 'Short' },
-      'and it comes when it fits'
+      'it is copied once it is small enough'
     )
   }
 )
@@ -164,6 +164,6 @@ t.test('Deletes the bodies of deleted pages', async (t) => {
   t.same(
     await fixture.readBody(name),
     { title: '', body: null, text: null },
-    'what stays is a name'
+    'the tombstone keeps the name'
   )
 })

@@ -68,7 +68,7 @@ t.test('The first sync is full, later ones incremental, and full again after a d
   t.match(
     await copy(),
     { counts: { seen: 12, upstream_calls: 2 } },
-    'a call each where nothing has changed'
+    'one call each without changes'
   )
   clock += 3_600_000
   await service.sandbox.admin('issues', {
@@ -197,7 +197,7 @@ t.test('Copies no site of a consent for several sites until the user selects one
   const hosts = new Set((await listProjects(service)).map(({ url }) => new URL(url).host))
   t.same([...hosts].sort(), ['acme.atlassian.net', 'globex.atlassian.net'])
   const connect = await service.app.inject({ method: 'POST', url: '/integrations/jira/connect' })
-  t.match(connect.json(), { connected: true, base_url: null }, 'and no site is called the one')
+  t.match(connect.json(), { connected: true, base_url: null }, 'no site is selected')
 })
 
 t.test('Links point to the site, not to the gateway', async (t) => {

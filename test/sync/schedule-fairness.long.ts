@@ -88,11 +88,8 @@ t.test(
     )
     t.ok(ended.every(({ state }) => state === 'succeeded'))
     const [ofBusy, ofFree] = ended.map(({ started_at: at }) => Date.parse(at))
-    t.ok(Number(ofFree) < Number(ofBusy), 'the one who has nothing under way was served first')
-    t.ok(
-      Number(ofBusy) < Date.parse(ended[3]?.finished_at),
-      'but room that nobody else wants is not kept free'
-    )
+    t.ok(Number(ofFree) < Number(ofBusy), 'the owner without an active run came first')
+    t.ok(Number(ofBusy) < Date.parse(ended[3]?.finished_at), 'an unused slot is not reserved')
   }
 )
 
@@ -153,7 +150,7 @@ t.test('A long wait requested by Atlassian does not queue the connection twice',
   t.match(
     await waitForLatestRun(fixture, 'jira'),
     { id: parked?.id, state: 'succeeded' },
-    'the same run, when its time has come'
+    'the same run, at its time'
   )
 })
 

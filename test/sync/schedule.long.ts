@@ -56,7 +56,7 @@ t.test(
       )
     }
     await app.syncScheduler.runNow()
-    t.equal((await listRuns(running)).length, 2, 'once, and not again')
+    t.equal((await listRuns(running)).length, 2, 'once only')
     await sandbox.admin('issues/10000', { deleted: true })
     advanceTime(25 * HOUR_MS)
     await app.syncScheduler.runNow()

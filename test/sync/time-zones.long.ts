@@ -122,13 +122,13 @@ async function assertNothingLost(
     advanceTime(4 * MINUTE_MS)
     await syncIncrementally()
   }
-  await assertSameState(`${what}: nothing is lost and nothing is there twice`)
+  await assertSameState(`${what}: nothing is lost or duplicated`)
   fixture.countCalls()
   await syncIncrementally()
   const { issues, pages } = fixture.countCalls()
   t.ok(
     issues <= 3 && pages <= 3,
-    `${what}: a run in which nothing has changed takes ${issues} calls for issues and ${pages} for pages`
+    `${what}: a run without changes takes ${issues} calls for issues and ${pages} for pages`
   )
 }
 

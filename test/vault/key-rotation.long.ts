@@ -268,14 +268,14 @@ t.test(
           ([done = 0, left = 0], i) =>
             i === 0 || (done >= (progress[i - 1]?.[0] ?? 0) && left < (progress[i - 1]?.[1] ?? 0))
         ),
-      `what is left goes down: ${progress.map((each) => each.join()).join(' ')}`
+      `the remaining count decreases: ${progress.map((each) => each.join()).join(' ')}`
     )
     t.equal(progress.at(-1)?.[1], 0, 'to nothing')
     const [, resealed] = /^([\d,]+) grants? re-encrypted with new, 0 left\.$/m.exec(stdout) ?? []
     t.ok(Number(resealed?.replace(',', '')) > GRANT_COUNT / 2, stdout)
     t.same(await countGrantsByKey(fixture), { new: GRANT_COUNT })
     const refreshed = await query('select id from grants where rotated_at is not null')
-    t.ok(refreshed.length >= 5, `${refreshed.length} were refreshed meanwhile`)
+    t.ok(refreshed.length >= 5, `${refreshed.length} grants were refreshed meanwhile`)
     t.match(await spawnKeysCommand(fixture, 'status', `${NEW_KEY},${OLD_KEY}`).completion, {
       code: 0,
       stdout: new RegExp(
@@ -299,7 +299,7 @@ t.test(
     t.equal(
       (await query('select id from history')).length,
       GRANT_COUNT,
-      'no state has changed but by connecting'
+      'only connecting changed states'
     )
   }
 )
@@ -342,14 +342,14 @@ t.test(
       t.same(
         await findUndecryptable(fixture, `${first},${second}`),
         [],
-        'every token opens, and each row is of one key'
+        'every token decrypts, and each row uses one key'
       )
       const counts = await countGrantsByKey(fixture)
       if (Object.keys(counts).length === 2) midway++
       // A complete rotation is followed by one in the other direction.
       else if (counts[first.split(':')[0] ?? ''] === total) [first, second] = [second, first]
     }
-    t.ok(midway >= 1, `${midway} were ended midway`)
+    t.ok(midway >= 1, `${midway} rotations ended midway`)
     const { code, stdout } = await spawnKeysCommand(fixture, 'rotate', `${first},${second}`)
       .completion
     t.equal(code, 0)
@@ -387,7 +387,7 @@ t.test(
       encryptedTokens: {
         ...encryptedTokens,
         replace: async (batch) => {
-          t.equal(batch.length, 3, 'all three were read before')
+          t.equal(batch.length, 3, 'all three rows were read before')
           await meanwhile()
           meanwhile = async () => {}
           return await encryptedTokens.replace(batch)
@@ -454,7 +454,7 @@ t.test(
         state: 'needs_reconnect',
         error_code: 'tokens_undecryptable'
       })),
-      'marked, and nothing of them deleted'
+      'marked, and nothing is deleted'
     )
     const unreadable = async () =>
       (
@@ -504,6 +504,6 @@ t.test(
       remaining: 0,
       undecryptable: 0
     })
-    t.equal(await unreadable(), 2, 'a consent that came meanwhile is not called unreadable')
+    t.equal(await unreadable(), 2, 'a grant with a new consent is not reported')
   }
 )

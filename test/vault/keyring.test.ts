@@ -63,13 +63,13 @@ t.test(
       t.equal(keyring, undefined, name)
       t.match(problems, [problem], name)
       for (const part of text.split(/[:,;=\s"]+/).filter((each) => each.length > 7)) {
-        t.notOk(problems.join().includes(part), `${name}: the value is not said`)
+        t.notOk(problems.join().includes(part), `${name}: the error omits the value`)
       }
     }
     t.same(
       parseKeyring(`x,k2:${validKey},y:,:z`).problems?.map((problem) => problem.slice(0, 7)),
       ['entry 1', 'entry 3', 'entry 4'],
-      'all of them at once'
+      'all problems in one error'
     )
     t.end()
   }
@@ -104,10 +104,10 @@ t.test('B8 Development generates one key, readable by its owner only and ignored
   t.equal(again.text.trim(), first.text.trim())
   t.equal(readFileSync(path, 'utf8').trim(), first.text.trim())
   t.ok(parseKeyring(again.text).keyring)
-  t.not(generateKeyEntry('dev'), generateKeyEntry('dev'), 'and never the same')
+  t.not(generateKeyEntry('dev'), generateKeyEntry('dev'), 'a new key each time')
   t.throws(
     () => loadOrCreateDevelopmentKey(join(folder, 'missing', 'key')),
-    'a folder that is not there is an error, not another place'
+    'a missing directory is an error'
   )
   const root = new URL('../../', import.meta.url)
   if (existsSync(new URL('.git', root))) {

@@ -104,8 +104,8 @@ t.test('B4 The use count of a key is in the database when the service has stoppe
       await app.inject({ method: 'POST', url: '/users/1/connections/jira/check' })
     }
     await app.close()
-    t.ok(sealed() >= 2 * 2 + 3 * 3, `${sealed()} seals in round ${round}`)
-    t.equal(await uses(KEY_ID), before + sealed(), `round ${round}: all of them are counted`)
+    t.ok(sealed() >= 2 * 2 + 3 * 3, `${sealed()} encryptions in round ${round}`)
+    t.equal(await uses(KEY_ID), before + sealed(), `round ${round}: every use is counted`)
     before = await uses(KEY_ID)
   }
 })
@@ -139,10 +139,10 @@ t.test(
         while (more < 100_000) more += vault.encrypt('more', 'here').length > 0 ? 1 : 0
       },
       worn,
-      'sealing itself ends too'
+      'encryption itself is refused too'
     )
     t.ok(more > 1_000, `${more} after that`)
-    t.ok(MAX_KEY_USES + more < 2 ** 31, 'long before random nonces get dangerous')
+    t.ok(MAX_KEY_USES + more < 2 ** 31, 'long before random nonces become unsafe')
     t.same(
       sealed.map((text) => vault.decrypt(text, 'here')),
       ['one', 'two', 'three']
@@ -173,7 +173,7 @@ t.test(
     const { app, advanceTime, sandbox, env } = await startServiceWithExhaustedKey(t)
     const check = async () =>
       await app.inject({ method: 'POST', url: '/users/1/connections/jira/check' })
-    t.match((await check()).json(), { state: 'active' }, 'what was sealed is used')
+    t.match((await check()).json(), { state: 'active' }, 'stored tokens are still used')
     const calls = await countTokenCalls(sandbox)
     advanceTime(2 * HOUR_MS)
     const refused = await check()
@@ -183,7 +183,7 @@ t.test(
     t.match(
       (await app.inject('/users/1/connections')).json(),
       { connections: [{ product: 'jira', state: 'active' }] },
-      'and nobody is disconnected'
+      'no connection is lost'
     )
 
     await app.close()
@@ -207,6 +207,6 @@ t.test('B4 A login whose tokens cannot be stored exchanges no code', async (t) =
   t.match(
     (await app.inject('/users/1/connections')).json(),
     { connections: [{ product: 'jira', state: 'active' }] },
-    'the connection stays as it was'
+    'the connection is unchanged'
   )
 })

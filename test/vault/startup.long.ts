@@ -136,7 +136,7 @@ async function assertStartRefused(
   t.equal(
     await hashDatabase({ cwd, url, file }),
     before,
-    `${name}: the database is the same to the byte`
+    `${name}: the database is unchanged to the byte`
   )
   t.ok(
     !output.includes('Server listening') && !/\n\s+at /.test(output),
@@ -173,7 +173,7 @@ t.test(
         .split('\n')
         .filter((line) => !line.startsWith('{'))
       t.match(problems, sentences, name)
-      t.equal(problems.length, sentences.length, `${name}: one sentence for each key`)
+      t.equal(problems.length, sentences.length, `${name}: one message per key`)
     }
     await Promise.all([
       says('another key under the id', three, impostor, [
@@ -187,10 +187,10 @@ t.test(
       says('a new key in place of the old one', three, other, [
         /^VAULT_KEYS lacks the key "k1", and 3 stored grants need it\./
       ]),
-      says('wrong, behind a right one', one, `${other},${impostor}`, [
+      says('a wrong key after a correct one', one, `${other},${impostor}`, [
         /the key "k1" is not the one .*; 1 stored grant needs it\./
       ]),
-      says('nothing is sealed with it yet', none, impostor, [
+      says('nothing is encrypted with it yet', none, impostor, [
         /the key "k1" is not the one .*; 0 stored grants need it\./
       ])
     ])
@@ -198,7 +198,7 @@ t.test(
     await says('worn out', three, right, [
       /^VAULT_KEYS: the key "k1" has reached its limit of encryptions.*connector keys new.*\.$/
     ])
-    await says('worn out, with the next one behind it', three, `${right},${other}`, [
+    await says('exhausted, followed by a new key', three, `${right},${other}`, [
       /the key "k1" has reached its limit of encryptions/
     ])
     const { url } = await startServiceProcess(t, {
@@ -208,7 +208,7 @@ t.test(
     t.equal(
       (await fetch(`${url}/healthz`)).status,
       200,
-      'a new key in front of the worn-out one is the way out'
+      'a new key before the exhausted one is the fix'
     )
   }
 )
@@ -230,14 +230,14 @@ t.test('B7 Checks a database without key records by its tokens', async (t) => {
   t.same(
     await queryDatabase(stored.url, 'select id from vault_keys'),
     [],
-    'a refused key is not introduced'
+    'a refused key is not registered'
   )
   const { app } = await buildTestApp(t, { INTEGRATION_DB_URL: stored.url, VAULT_KEYS: right })
   await app.close()
   t.match(
     await queryDatabase(stored.url, 'select id from vault_keys'),
     [{ id: 'k1' }],
-    'and is proved from then on'
+    'the key is verified from then on'
   )
   await queryDatabase(stored.url, 'delete from grants')
   t.match(
@@ -400,7 +400,7 @@ t.test(
     app.log.error(`${one} and ${two}`)
     t.notOk(
       [one, two].some((entry) => logText().includes(text(entry))),
-      'they are kept out of the log too'
+      'the log redacts them too'
     )
 
     const WRONG: Array<[name: string, content: string, problems: RegExp[]]> = [
@@ -442,7 +442,7 @@ t.test(
       t.ok(
         startProblems.length === problems.length &&
           startProblems.every((sentence) => /^VAULT_KEYS_FILE: .*\.$/.test(sentence)),
-        `${name}: a sentence for each`
+        `${name}: one message per entry`
       )
       t.notOk(
         [one, two].flatMap(listKeyForms).some((form) => startProblems.join().includes(form)),

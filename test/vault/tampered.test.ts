@@ -127,7 +127,7 @@ const TAMPERINGS: Array<
     (mine) => ({ access_token: mine.refresh_token, refresh_token: mine.access_token })
   ],
   [
-    'a key id nobody has, in the envelope',
+    'an unknown key id in the envelope',
     (mine) => ({ access_token: mine.access_token.replace('v1.test.', 'v1.nobody.') })
   ],
   ['another format', (mine) => ({ access_token: mine.access_token.replace('v1.', 'v2.') })],
@@ -178,7 +178,7 @@ t.test(
     t.match(
       app.vault.decrypt(first.access_token, `grants/${first.id}/access_token`),
       PLAINTEXT_TOKEN,
-      'a token can be told when it is seen'
+      'the pattern matches a token'
     )
     for (const [name, change] of TAMPERINGS) {
       const [mine, other] = [
@@ -221,7 +221,7 @@ t.test(
         },
         name
       )
-      t.same((await readRows()).get(1), broken, `${name}: nothing is deleted or written over`)
+      t.same((await readRows()).get(1), broken, `${name}: nothing is deleted or overwritten`)
       for (const user of [2, 3]) {
         t.match(
           await checkConnection(user),
@@ -233,12 +233,12 @@ t.test(
       t.match(
         await checkConnection(1),
         { status: 200, state: 'active', last_error: null },
-        `${name}: the right bytes work again`
+        `${name}: the original bytes work again`
       )
       t.match(
         await history(1),
         [{ from: 'needs_reconnect', to: 'active', code: null }, { to: 'needs_reconnect' }],
-        `${name}: and the history says so`
+        `${name}: the history records it`
       )
       t.equal((await history(1)).length, before + 2, name)
     }
@@ -262,7 +262,11 @@ t.test(
         extra: '&sandbox_account=person1'
       })
     )
-    t.match(await checkConnection(2), { status: 200, state: 'active' }, 'a new consent mends it')
+    t.match(
+      await checkConnection(2),
+      { status: 200, state: 'active' },
+      'a new consent restores the connection'
+    )
     t.match(await history(2), [
       { from: 'needs_reconnect', to: 'active' },
       { from: 'active', to: 'needs_reconnect' }
@@ -271,7 +275,7 @@ t.test(
     t.same(
       answers.filter((answer) => PLAINTEXT_TOKEN.test(answer)),
       [],
-      'no answer holds a token'
+      'no response contains a token'
     )
     t.notMatch(logText(), PLAINTEXT_TOKEN, 'nor the log')
     t.notMatch(logText(), /planted-plain-token/)
@@ -297,13 +301,13 @@ t.test(
       [...new Set(answers.map(({ status, code }) => `${status} ${code}`))],
       ['409 needs_reconnect']
     )
-    t.equal((await history(1)).length, 2, 'one row of history beside that of connecting')
+    t.equal((await history(1)).length, 2, 'one history row besides the connection')
     t.equal(countUnreadableEvents(mine.id), 1, 'one event')
     await updateRow(mine)
     await Promise.all(Array.from({ length: 20 }, async () => await checkConnection(1)))
     t.match(await history(1), [{ to: 'active' }, { to: 'needs_reconnect' }, { from: null }])
     t.equal((await history(1)).length, 3)
-    t.same((await readRows()).get(1), mine, 'and no refresh was needed for it')
+    t.same((await readRows()).get(1), mine, 'no refresh was needed')
   }
 )
 
@@ -354,13 +358,13 @@ t.test(
       for (const user of touched) times[user] = (times[user] ?? 0) + 1
       const now = await readRows()
       if (now.get(a)?.[x] !== two[y] || now.get(b)?.[y] !== one[x]) {
-        wrong.push(`${name}: something was written over`)
+        wrong.push(`${name}: a row was overwritten`)
       }
       await updateRow(one)
       await updateRow(two)
       for (const user of touched) {
         if ((await checkConnection(user)).state !== 'active') {
-          wrong.push(`${name}: user ${user} was not mended`)
+          wrong.push(`${name}: user ${user} did not recover`)
         }
       }
     }
@@ -369,7 +373,7 @@ t.test(
       t.equal(
         countUnreadableEvents(id),
         times[user] ?? 0,
-        `what happened to user ${user} was said once each time`
+        `each event of user ${user} was logged once`
       )
     }
     t.equal((await app.inject('/healthz')).statusCode, 200)
@@ -377,7 +381,7 @@ t.test(
     t.same(
       [...answers, logText()].filter((text) => PLAINTEXT_TOKEN.test(text)),
       [],
-      'no token in an answer or the log'
+      'no token in a response or the log'
     )
   }
 )

@@ -56,7 +56,7 @@ t.test('B2 T09 A record decrypts only in its own row and column', (t) => {
   ]) {
     messages.add(getDecryptionError(t, place, () => vault.decrypt(sealed, place)))
   }
-  t.equal(messages.size, 1, 'and says the same each time')
+  t.equal(messages.size, 1, 'the same error each time')
   const places = Array.from({ length: 1_000 }, (_, i) => `grants/${i}/access_token`)
   const records = places.map((place) => vault.encrypt(`secret ${place}`, place))
   for (const [i, place] of places.entries()) {
@@ -69,7 +69,7 @@ t.test('B2 T09 A record decrypts only in its own row and column', (t) => {
   t.equal(messages.size, 1, '1,000 swaps: 1,000 refusals')
   t.ok(
     records.every((record, i) => vault.decrypt(record, places[i] ?? '') === `secret ${places[i]}`),
-    'nothing else was touched'
+    'nothing else changed'
   )
   t.end()
 })
@@ -135,7 +135,7 @@ t.test(
         refused(changed.slice(0, 12), changed)
       }
       refused('another key of the same id', sealed, createTestVault(createKeyEntry('k1')))
-      refused('only the other key', sealed, createTestVault(K2))
+      refused('only another key', sealed, createTestVault(K2))
     }
     for (const text of [
       '',
@@ -152,7 +152,7 @@ t.test(
       refused(text.slice(0, 20), text)
     }
     t.ok(tried > 15_000, `${tried} tried`)
-    t.equal(messages.size, 1, `one sentence: ${[...messages].join(' / ')}`)
+    t.equal(messages.size, 1, `one message: ${[...messages].join(' / ')}`)
     t.end()
   }
 )

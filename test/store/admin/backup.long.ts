@@ -64,13 +64,13 @@ t.test(
       )
       t.ok(
         acknowledged.length > written,
-        `${acknowledged.length - written} writes were acknowledged meanwhile`
+        `${acknowledged.length - written} writes acknowledged during the backup`
       )
       t.equal(statSync(file).mode & 0o777, 0o600)
       t.same(
         readdirSync(cwd).filter((name) => name.startsWith('backup') && !/^backup \d+$/.test(name)),
         [],
-        'one file, with nothing beside it'
+        'one file and no other'
       )
       const db = new Driver(file, { readonly: true })
       t.equal(db.pragma('integrity_check', { simple: true }), 'ok')
@@ -82,7 +82,7 @@ t.test(
       t.match(
         await runAuditVerify(`sqlite:///${file}`),
         { code: 0, stdout: /^[1-9]\d* rows are unchanged/ },
-        'T18 its audit trail can be followed'
+        'T18 its audit trail verifies'
       )
       const stored = new Map(
         pages.map(({ page_id: id, title }) => [id, Number(title.slice('Version '.length))])
@@ -92,7 +92,7 @@ t.test(
           ([id, version]) => !((stored.get(id) ?? -1) >= Number(version))
         ),
         [],
-        `all of ${acknowledgedNames.size} acknowledged pages are there, as they were or newer`
+        `all ${acknowledgedNames.size} acknowledged pages are present, unchanged or newer`
       )
     }
     over.abort()

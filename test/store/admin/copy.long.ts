@@ -59,15 +59,11 @@ for (const [name, from, to] of DIRECTIONS) {
         'and again'
       )
       t.match(output.stderr, /^users: 1 copied\n[^]*^projects: \d+ copied$[^]*^Comparing\n$/m)
-      t.same(
-        await digestTables(target),
-        there,
-        'row for row, ids and ciphertexts, and nothing else'
-      )
+      t.same(await digestTables(target), there, 'same rows with ids and ciphertexts, nothing else')
       t.match(
         await runAuditVerify(target),
         { code: 0, stdout: /^[1-9]\d* rows are unchanged/ },
-        'T18 the audit trail can be followed in the copy'
+        'T18 the audit trail of the copy verifies'
       )
       t.same(await digestTables(source), there)
       if (isSqlite(source)) t.equal(hashFile(getSqlitePath(source)), bytes, 'to the byte')
@@ -82,7 +78,7 @@ for (const [name, from, to] of DIRECTIONS) {
         t.match(
           wrong,
           { code: 78, stderr: /^VAULT_KEYS lacks the key "test", and 2 stored grants need it\./ },
-          'B1 without the key it is worth nothing'
+          'B1 no token decrypts without the key'
         )
       }
       const service = await startServiceProcess(t, {
@@ -99,7 +95,7 @@ for (const [name, from, to] of DIRECTIONS) {
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ email: 'new@example.com' })
       })
-      t.match(await made.json(), { id: 2 }, 'the next id is the next')
+      t.match(await made.json(), { id: 2 }, 'ids continue where they ended')
       t.equal(await service.stop(), 0)
     }
   )
@@ -167,7 +163,7 @@ for (const [name, from, to] of DIRECTIONS) {
           "select cast(id as text) as id from pages where remote_id = 'new'"
         ),
         [{ id: '6001' }],
-        'an id that was given is not given again, even though its row is gone'
+        'the id of a deleted row is not reused'
       )
     }
   )
