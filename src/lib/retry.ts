@@ -7,10 +7,12 @@ export function isTransientDatabaseError(error: unknown): boolean {
 }
 
 /**
- * Does something again while the database is busy or away: for what is lost if it is not written.
+ * Retries at a fixed interval while the database is busy or unavailable, for writes that must
+ * not be lost.
  *
- * @param deadline on the clock of `performance.now()`; the last try begins before it
- * @throws what the last try threw
+ * @param deadline on the clock of `performance.now()`; an attempt that fails after it is the
+ *   last
+ * @throws the error of the last attempt
  */
 export async function retryUntil<T>(
   operation: () => Promise<T>,

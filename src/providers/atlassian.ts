@@ -4,29 +4,29 @@ import type { Site } from '../model/site.ts'
 import { isRecord, toStorableText } from '../lib/json.ts'
 import { isScopeMismatch, type Provider } from './provider.ts'
 
-/** Anything else could walk up the path of the gateway's address. */
+/** Any other value could leave the gateway's path. */
 export const UUID_PATTERN = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
 /**
- * Where a person takes an app's access away: Atlassian has no address for programs to do so
+ * Where a person revokes an app's access. Atlassian has no revocation endpoint for 3LO
  * (docs/reference/atlassian.md#4-revocation).
  */
 export const MANAGE_APPS_URL = 'https://id.atlassian.com/manage-profile/apps'
 
-/** What the app itself needs to tell which accounts it keeps; it is no feature of a connection. */
+/** The service needs it to report the accounts it stores; no feature of a connection uses it. */
 export const REPORT_SCOPE = 'report:personal-data'
 
-/** Sends one authorised GET, or a POST where there is something to send. */
+/** Sends one authorized request: POST if `json` is given, otherwise GET. */
 export type AuthorizedRequest = (url: string, json?: object) => Promise<HttpResponse>
 
-/** Calls that need no site: who is this, and which sites does the grant reach? */
+/** Calls outside a site: the account, and the sites that the grant covers. */
 export interface AtlassianClient {
   sendAuthorized: AuthorizedRequest
   apiUrl: string
   log: Logger
 }
 
-/** Asks with a token that was just issued. */
+/** Sends requests with a token that was just issued. */
 export function createTokenRequest(
   accessToken: string,
   http: HttpClient,
@@ -35,17 +35,17 @@ export function createTokenRequest(
   return async (url) => await http({ url, headers: bearerHeaders(accessToken), log })
 }
 
-/** The tokens of one grant, for calls that may find one of them turned down. */
+/** The tokens of one grant, for calls that Atlassian may reject with 401. */
 interface GrantTokens {
-  /** A token that is valid now; `refused` is one that Atlassian has just turned down. */
+  /** Returns a valid token. `rejectedToken` is a token that Atlassian has just rejected. */
   get: (rejectedToken?: string) => Promise<string>
-  /** The stored token, read anew: a consent given elsewhere may have brought another one. */
+  /** Reads the token from the store again: a new consent may have replaced it. */
   getLatest: () => Promise<string>
-  /** Whether the stored token's time is over. */
+  /** Whether the stored access token has expired. */
   isExpired: () => Promise<boolean>
 }
 
-/** Lets a call through when its turn has come. */
+/** Resolves when the rate budget allows the call. */
 export type Throttle = (
   method: 'GET' | 'POST',
   url: string,
@@ -61,11 +61,11 @@ export interface AuthorizedRequestOptions {
 }
 
 /**
- * Asks with the grant's token, and once more where it was turned down and another one helps: after
- * a plain 401 with a fresh one; after a 401 that says a scope is missing only with one that is
- * stored by now, because refreshing cannot help; after 403 and 404, which some endpoints say
- * instead, only if the token's time is over (docs/reference/atlassian.md#32-refresh-handling and
- * #11-errors).
+ * Sends a request with the grant's token, and retries once with another token where that can
+ * help. After a plain 401: with a refreshed token. After a 401 for a missing scope: only with a
+ * newer stored token, because a refresh does not add scopes. After a 403 or 404, which some
+ * endpoints return instead of 401: only if the token has expired
+ * (docs/reference/atlassian.md#32-refresh-handling and #11-errors).
  */
 export function createAuthorizedRequest({
   http,
@@ -106,8 +106,8 @@ export function createAuthorizedRequest({
 }
 
 /**
- * The sites of a grant that hold this product: accessible-resources repeats a site once per
- * product, in no order, so entries are merged by id and judged by their united scopes
+ * The sites of a grant that have this product. accessible-resources repeats a site once per
+ * product, in no defined order; entries with the same id are merged and their scopes combined
  * (docs/reference/atlassian.md#51-accessible-resources).
  */
 export async function fetchProductSites(
@@ -143,7 +143,10 @@ export async function fetchProductSites(
     .sort((a, b) => (a.url < b.url ? -1 : 1))
 }
 
-/** The stable id of the account behind a token: from `/me` where that was consented to, else the token's own subject. */
+/**
+ * The stable id of the token's account: from `/me` if the consent covers it, otherwise from the
+ * token's `sub` claim.
+ */
 export async function fetchAccountId(
   accessToken: string,
   scopes: readonly string[],
@@ -179,7 +182,10 @@ function parseSiteUrl(value: unknown): string | null {
     : null
 }
 
-/** The claim is not documented, hence second choice (docs/reference/atlassian.md#22-response). */
+/**
+ * The claim is undocumented, so `/me` takes precedence
+ * (docs/reference/atlassian.md#22-response).
+ */
 function decodeSubject(accessToken: string): string | null {
   try {
     const claims: unknown = JSON.parse(

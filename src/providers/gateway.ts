@@ -5,15 +5,15 @@ import type { Site } from '../model/site.ts'
 import { UUID_PATTERN, type AtlassianClient } from './atlassian.ts'
 import { isScopeMismatch, isSiteUnreachable, type Gateway, type Provider } from './provider.ts'
 
-/** Trouble of Atlassian's own is asked again this often, and refusals for the rate as often as they can be waited for. */
+/** Maximum attempts per call: for transient failures, and for 429 responses. */
 const MAX_ATTEMPTS = 4
 const MAX_RATE_LIMITED_ATTEMPTS = 6
 const INITIAL_BACKOFF_MS = 1_000
-/** This machine's clock is not off by more. */
+/** Assumed maximum error of the local clock until the first response. */
 const MAX_CLOCK_OFFSET_MS = 24 * 3_600_000
 /**
- * What passes by itself. So does a 504, unless the call says how many it wants: then it has to want
- * fewer (docs/reference/atlassian.md#94-cql-search).
+ * Codes to retry. A 504 is not retried here if the request has a page size: the pager retries it
+ * with a smaller page (docs/reference/atlassian.md#94-cql-search).
  */
 const TRANSIENT_ERRORS = [
   'upstream_failed',
@@ -31,9 +31,9 @@ export interface GatewaySettings extends AtlassianClient {
 }
 
 /**
- * Reads through the gateway, never from the site: 3LO tokens work nowhere else
- * (docs/reference/atlassian.md#7-gateway, #10-rate-limits, #11-errors). All of it is reading, so a
- * call whose answer was lost or spoilt is sent again, after a wait that grows.
+ * Reads through the API gateway: 3LO tokens do not work on the site's own URL
+ * (docs/reference/atlassian.md#7-gateway, #10-rate-limits, #11-errors). All calls only read, so
+ * a call whose response was lost or is invalid is retried with exponential backoff.
  */
 export function createGateway({
   sendAuthorized,
@@ -50,7 +50,9 @@ export function createGateway({
   }
   let clockOffsetMs: number | undefined
 
-  /** Bounds in queries are meant by Atlassian's clock, which every answer tells. */
+  /**
+   * Atlassian evaluates time bounds in queries by its own clock; each response carries its time.
+   */
   function updateClockOffset({ headers }: HttpResponse): void {
     const date = Date.parse(String(headers.date ?? ''))
     if (!Number.isNaN(date)) clockOffsetMs = date - now()

@@ -5,10 +5,10 @@ import type { Provider } from './provider.ts'
 /** The products that this service connects. The first one is the default of `createRegistry`. */
 export const builtInProviders: readonly [Provider, ...Provider[]] = [jira, confluence]
 
-/** The tables of their collections, which `npm run db:generate` makes migrations of. */
+/** The tables of their collections, from which `npm run db:generate` makes migrations. */
 export const itemTableShapes = builtInProviders.flatMap(({ collections }) =>
   collections.map(({ table }) => table)
 )
 
-/** The product that schemas and documents use in examples. */
+/** The product in the examples of schemas and documents. */
 export const exampleProvider: Provider = jira

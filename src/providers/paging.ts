@@ -3,23 +3,26 @@ import type { RemoteItem } from '../model/items.ts'
 import { isRecord, toStorableText } from '../lib/json.ts'
 import type { InvalidItem, CollectionReader } from './provider.ts'
 
-/** No name or title is longer: what is would sink lists. */
+/** Maximum characters of a name or title, so that one item cannot make lists too large. */
 const MAX_TEXT_LENGTH = 8_192
 const MINUTE_MS = 60_000
 /**
- * Search indexes lag behind, and see no finer than a minute: windows overlap by this much
+ * Overlap of incremental windows: search indexes lag, and their resolution is one minute
  * (docs/reference/atlassian.md#83-jql-search and #94-cql-search).
  */
 const OVERLAP_MS = 10 * MINUTE_MS
-/** Bounds are written as ages, which are the same in every time zone; they drift while a chain of pages is read, so it is not read for longer. */
+/**
+ * Bounds are relative times, which do not depend on a time zone. They drift while a page chain
+ * is read, so a chain has a maximum duration.
+ */
 const MAX_CHAIN_MS = 5 * MINUTE_MS
 /**
- * Very long chains of pages were seen to end early, without an error
+ * Very long page chains can end early without an error
  * (docs/reference/atlassian.md#83-jql-search).
  */
 const MAX_CHAIN_ITEMS = 50_000
 
-/** Sorts what upstream sent into items and what does not fit. */
+/** Separates upstream values into items and invalid items. */
 export function parseItems<Contents>(
   values: unknown[],
   parseItem: (value: Record<string, unknown>) => RemoteItem<Contents> | InvalidItem
@@ -39,7 +42,7 @@ export function createInvalidItem(remoteId: string | null, detail: string): Inva
   return { remoteId, code: 'item_invalid', detail }
 }
 
-/** A sentence if a text is of an absurd size. */
+/** Describes the first text that exceeds the maximum length; undefined if none does. */
 export function describeTooLongText(texts: Record<string, string | null>): string | undefined {
   const name = Object.keys(texts).find((each) => (texts[each]?.length ?? 0) > MAX_TEXT_LENGTH)
   return name === undefined
@@ -47,18 +50,22 @@ export function describeTooLongText(texts: Record<string, string | null>): strin
     : `Its ${name} is longer than ${MAX_TEXT_LENGTH} characters.`
 }
 
-/** An ISO date of either product; null for anything else. */
+/** Parses an ISO date of either product; null for any other value. */
 export function parseDate(value: unknown): Date | null {
   const at = typeof value === 'string' ? Date.parse(value) : NaN
   return Number.isNaN(at) ? null : new Date(at)
 }
 
-/** An id as it may stand in a path: nothing that walks (promise T17). */
+/** Whether the value is an id that is safe in a path (promise T17). */
 export function isId(value: string): boolean {
   return /^\d{1,20}$/.test(value)
 }
 
-/** Whether `ask` finds something. @throws what is not a plain "there is no such thing" */
+/**
+ * Whether the request finds an item.
+ *
+ * @throws any error other than a 404
+ */
 export async function checkExists(request: () => Promise<unknown>): Promise<boolean> {
   try {
     await request()
@@ -75,7 +82,10 @@ export async function checkExists(request: () => Promise<unknown>): Promise<bool
   }
 }
 
-/** How long ago a moment was, as both query languages write it, at least as long and a margin longer. */
+/**
+ * The age of `since` in the syntax of JQL and CQL, rounded up, plus the overlap and the margins
+ * for clock error and drift.
+ */
 export function formatRelativeBound(reader: CollectionReader, since: number): string {
   const minutes = Math.max(
     1,
@@ -86,13 +96,15 @@ export function formatRelativeBound(reader: CollectionReader, since: number): st
   return minutes < 100_000 ? `-${minutes}m` : `-${Math.ceil(minutes / 1_440)}d`
 }
 
-/** Watches a chain of pages that are read in the order of a date: when it has to be begun anew from where it is. */
+/**
+ * Tracks a chain of pages in date order, and tells when to start a new chain from the last date.
+ */
 export function createPageChain(reader: CollectionReader, from: number | null) {
   const startedAt = reader.now()
   let itemCount = 0
   let position = from
   return {
-    /** @param newest the date of the last item of a page */
+    /** @param newest the date of the last item on the page */
     addPage(items: number, newest: number | null): void {
       itemCount += items
       position = newest ?? position
@@ -106,7 +118,7 @@ export function createPageChain(reader: CollectionReader, from: number | null) {
 }
 
 /**
- * Pages that shrink when Atlassian cannot make large ones in time, and grow again
+ * Halves the page size after a 504, and doubles it after a success
  * (docs/reference/atlassian.md#94-cql-search).
  */
 export function createAdaptivePager(maxPageSize: number) {

@@ -83,21 +83,24 @@ export interface Collection<Shape extends ItemTableShape = ItemTableShape, Conte
   isNeverEmpty?: true
   /** Lists everything, from `cursor` on (null: the beginning). */
   list(reader: CollectionReader, cursor: string | null): AsyncIterable<ItemBatch<Contents>>
-  /** Lists what changed since a moment (ms since the epoch), oldest first, where Atlassian can filter by it. */
+  /**
+   * Lists what changed since a time (ms since the epoch), oldest first. Set where Atlassian can
+   * filter by modification time.
+   */
   listChanges?: (reader: CollectionReader, since: number) => AsyncIterable<ItemBatch<Contents>>
   /** Reads at most one page of items by id; absent and invisible ones are left out. */
   fetch?: (reader: CollectionReader, remoteIds: readonly string[]) => Promise<ItemBatch<Contents>>
   /**
-   * Asks for one item directly. Absent and forbidden look the same.
+   * Requests one item directly. Absent and forbidden items look the same.
    *
-   * @returns undefined for an id that cannot be asked for
+   * @returns undefined if the id cannot be requested
    */
   exists(reader: CollectionReader, remoteId: string): Promise<boolean | undefined>
 }
 
 /** Something that a connection can do if the consent covers it. */
 export interface Feature {
-  /** On the wire. */
+  /** The name in requests and responses. */
   name: string
   /**
    * Alternative sets of scopes. What is missing is reported in terms of the first
@@ -114,20 +117,23 @@ export interface Feature {
 
 /** The environment variables of a product's OAuth client (docs/reference/contract.md#2-settings). */
 export interface ProviderSettings {
-  /** `JIRA`: the settings are `JIRA_OAUTH_CLIENT_ID`, `…_CLIENT_SECRET`, `…_REDIRECT_URI`, `…_SCOPES`. */
+  /**
+   * For example `JIRA`, for `JIRA_OAUTH_CLIENT_ID`, `…_CLIENT_SECRET`, `…_REDIRECT_URI` and
+   * `…_SCOPES`.
+   */
   prefix: string
   /** Other names of a setting, in order of precedence. */
   aliases: Record<'CLIENT_ID' | 'CLIENT_SECRET' | 'REDIRECT_URI', readonly string[]>
   /**
-   * The product whose values are used where this product has none. Its own callback is never taken
-   * as redirect URI: a code that arrives there belongs to a login of that product.
+   * The product whose values apply where this product has none, except its redirect URI: a code
+   * that arrives there belongs to a login of that product.
    */
   fallback?: Provider
 }
 
 /** A setting of a connection that its owner can switch on; off by default. */
 interface ConnectionOption {
-  /** On the wire, and in the row of the connection. */
+  /** The name in requests and responses, and in the row of the connection. */
   name: string
   description: string
   /** What `true` means in a response. */
@@ -138,7 +144,7 @@ interface ConnectionOption {
 export interface Provider {
   /** In URLs, settings and rows. */
   id: string
-  /** As people call it. */
+  /** The product's name for people. */
   title: string
   settings: ProviderSettings
   /** Requested at sign-in unless the operator configures others: what the collections' calls need. */
@@ -162,8 +168,8 @@ export interface Provider {
 }
 
 /**
- * True where the gateway says that the grant does not cover the site, or the site is none
- * (docs/reference/atlassian.md#11-errors).
+ * Whether the gateway reports that the grant does not cover the site, or that the site does not
+ * exist (docs/reference/atlassian.md#11-errors).
  */
 export function isSiteUnreachable({ status, body }: HttpResponse): boolean {
   const { message, errorMessages, path } = (
@@ -179,7 +185,7 @@ export function isSiteUnreachable({ status, body }: HttpResponse): boolean {
 }
 
 /**
- * True where the gateway says that the token lacks a scope; refreshing cannot help
+ * Whether the gateway reports that the token lacks a scope; a refresh cannot help
  * (docs/reference/atlassian.md#6-scopes).
  */
 export function isScopeMismatch({ status, headers, body }: HttpResponse): boolean {

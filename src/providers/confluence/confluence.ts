@@ -4,8 +4,8 @@ import { spaces } from './spaces.ts'
 import type { Provider } from '../provider.ts'
 
 /**
- * Pages name their space by an id, and the key is known to the spaces. v2 has no classic scopes
- * (docs/reference/atlassian.md#6-scopes).
+ * Pages need the scope of spaces: a page carries only its space's id, and the space has the key.
+ * The v2 API has no classic scopes (docs/reference/atlassian.md#6-scopes).
  */
 const features: Provider['features'] = [
   { name: 'spaces', collection: 'spaces', scopes: [['read:space:confluence']] },

@@ -11,10 +11,10 @@ export interface ListPage {
 }
 
 /**
- * A listing of version 2, page by page (docs/reference/atlassian.md#91-pages and #92-spaces). The
- * end is where no next page is named.
+ * Reads a v2 listing page by page (docs/reference/atlassian.md#91-pages and #92-spaces). The
+ * listing ends when the response has no next link.
  *
- * @param cursor where it goes on; null at the beginning
+ * @param cursor where the listing continues; null for the beginning
  */
 export async function* fetchListPages(
   reader: CollectionReader,
@@ -45,7 +45,10 @@ export async function* fetchListPages(
   } while (next !== null)
 }
 
-/** The cursor is one parameter of a relative link, at no fixed place in it; no other part of the link is used. */
+/**
+ * Reads only the cursor from the next link. The link is relative, and the cursor's position
+ * among its parameters is not defined.
+ */
 export function parseListPage(response: unknown): ListPage {
   if (!isRecord(response) || !Array.isArray(response.results)) {
     throw new AppError(

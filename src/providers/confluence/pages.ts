@@ -21,9 +21,12 @@ import {
 type PageBatch = ItemBatch<Item<typeof table>>
 
 const PAGE_SIZE = 250
-/** Bodies make pages heavy. */
+/** Smaller than without bodies: each body can be large. */
 const PAGE_SIZE_WITH_BODIES = 50
-/** Links as they nearly always are: nothing in them that a URL parser would read as anything but a path. */
+/**
+ * The usual form of links: no character or escape that a URL parser treats as anything but a
+ * path.
+ */
 const SAFE_PATH = /^\/(?!.*%2e)[\w+%~!*'()/-]{1,1500}$/i
 const MAX_BODY_LENGTH = 4 * 1024 * 1024
 
@@ -39,7 +42,7 @@ const table = {
     status: { kind: 'text', isNullable: true },
     /** Storage format. */
     body: { kind: 'text', isNullable: true, isLong: true },
-    /** The same as plain text. */
+    /** The body as plain text. */
     bodyText: { kind: 'text', isNullable: true, isLong: true }
   },
   sortBy: 'title',
@@ -80,7 +83,7 @@ export const pages: Collection<typeof table> = {
       url: Type.Optional(Nullable(Url))
     },
     fromRequest: ({ space_key: spaceKey, page_id: pageId, title, url }) => ({
-      // Both parts name the row, and neither may run into the other.
+      // JSON keeps the two parts of the natural key apart, whatever they contain.
       remoteId: JSON.stringify([spaceKey, pageId]),
       item: {
         spaceKey: spaceKey as string,
@@ -127,8 +130,8 @@ export const pages: Collection<typeof table> = {
   },
 
   /**
-   * CQL says what changed, and version 2 what it is now; what is archived is never in CQL
-   * (docs/reference/atlassian.md#94-cql-search).
+   * CQL finds the changed pages, and the v2 API returns their current contents. CQL never
+   * returns archived pages (docs/reference/atlassian.md#94-cql-search).
    */
   async *listChanges(reader, since) {
     const fetchPage = createAdaptivePager(PAGE_SIZE)
@@ -212,8 +215,8 @@ function bodyFormatQuery({ includeBodies }: CollectionReader): Record<string, st
 }
 
 /**
- * Pages carry only the id of their space (docs/reference/atlassian.md#92-spaces); the spaces have
- * been copied before.
+ * Pages carry only the id of their space (docs/reference/atlassian.md#92-spaces). Keys come from
+ * the stored spaces, which a run copies first.
  */
 async function parsePages(reader: CollectionReader, results: unknown[]) {
   const ids = results.flatMap((value) =>
@@ -255,15 +258,18 @@ function parsePage(value: Record<string, unknown>, reader: CollectionReader, spa
 }
 
 /**
- * A space that is not listed to this person still stands in the link of its pages
- * (docs/reference/atlassian.md#92-spaces).
+ * Takes the space key from the page's link, for spaces that Atlassian does not list to this
+ * account (docs/reference/atlassian.md#92-spaces).
  */
 function parseSpaceKey(webui: string | null): string | null {
   const [, key] = /^\/spaces\/([^/]+)\//.exec(webui ?? '') ?? []
   return key ?? null
 }
 
-/** On the site, whatever the link says: only its path is taken, and only if it is one below the site's wiki. */
+/**
+ * Always a URL on the site: uses only the path of the link, and only if it is below the site's
+ * wiki path.
+ */
 function buildPageUrl(site: string, webui: string | null, pageId: string): string {
   const base = `${site}/wiki`
   if (webui !== null && SAFE_PATH.test(webui)) return `${base}${webui}`

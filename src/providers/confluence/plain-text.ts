@@ -5,7 +5,7 @@ const BLOCKS = new Set(
   'p h1 h2 h3 h4 h5 h6 li tr table div blockquote pre ac:task ac:layout-cell br hr'.split(' ')
 )
 const EMPTY_BLOCKS = ['br', 'hr']
-/** Settings of a macro, which readers do not see. */
+/** Parameters of a macro, which readers do not see. */
 const PARAMETER = 'ac:parameter'
 
 const OPEN_CDATA = '[CDATA['

@@ -19,14 +19,14 @@ import {
 
 type IssueBatch = ItemBatch<Item<typeof table>>
 
-/** Most ids in one answer of a search (docs/reference/atlassian.md#83-jql-search). */
+/** Maximum ids in one search response (docs/reference/atlassian.md#83-jql-search). */
 const MAX_SEARCH_IDS = 5_000
-/** Most ids in one bulk fetch (docs/reference/atlassian.md#87-bulk-fetch). */
+/** Maximum ids in one bulk fetch (docs/reference/atlassian.md#87-bulk-fetch). */
 const FETCH_BATCH_SIZE = 100
 const ISSUE_FIELDS = ['summary', 'status', 'issuetype', 'project', 'assignee', 'created', 'updated']
-/** Every query has to be bounded (docs/reference/atlassian.md#83-jql-search). */
+/** Jira rejects queries without a restriction (docs/reference/atlassian.md#83-jql-search). */
 const ALL_ISSUES_JQL = 'project is not EMPTY'
-/** The count that Atlassian gives is an estimate: a listing that shows less than this share of it is not believed to be complete. */
+/** Atlassian's count is an estimate. A listing with less than this share of it is incomplete. */
 const MIN_COMPLETE_RATIO = 0.95
 const COUNT_TOLERANCE = 5
 
@@ -87,9 +87,9 @@ export const issues: Collection<typeof table> = {
   parentFilter: { description: 'The key of their project', example: 'PAY' },
 
   /**
-   * Ids by the thousand, in the order of creation, and then the issues by the hundred. The cursor is the moment that the last of
-   * them was created: a chain of pages may not be long, and a token may be too old to go on with, so both begin anew from
-   * there, and what this listing has read already is not read again.
+   * Searches ids in order of creation, then fetches issues in batches. The cursor is the
+   * creation time of the last issue. A page chain has a maximum length and its tokens expire, so
+   * the listing starts a new chain from the cursor and skips issues that it has already read.
    */
   async *list(reader, cursor) {
     const expected = await countIssues(reader)
@@ -172,7 +172,7 @@ interface IssueSearchPage {
 }
 
 /**
- * Pages by token; a token that comes again would go on for ever
+ * Pages by token. Stops with an error if a token repeats, which would loop forever
  * (docs/reference/atlassian.md#83-jql-search).
  */
 async function* searchIssues(
@@ -220,7 +220,10 @@ async function* searchIssues(
   } while (token !== null)
 }
 
-/** Of some ids what this listing has not read yet, and when the last of all of them was created. */
+/**
+ * Fetches those of the ids that this listing has not read yet. `newest` is the latest creation
+ * time among all of the ids.
+ */
 async function fetchUnseen(
   reader: CollectionReader,
   ids: string[]

@@ -4,7 +4,7 @@ import type { Provider } from '../provider.ts'
 
 const granularScopes = (...names: string[]) => names.map((name) => `read:${name}:jira`)
 
-/** The granular sets are all or nothing (docs/reference/atlassian.md#6-scopes). */
+/** A granular set works only as a whole (docs/reference/atlassian.md#6-scopes). */
 const features: Provider['features'] = [
   {
     name: 'projects',

@@ -58,8 +58,8 @@ export const projects: Collection<typeof table> = {
   toResponse: ({ key, name, lead, url }) => ({ key, name, lead, url }),
   parentFilter: { description: 'The key of the only project', example: 'PAY' },
   /**
-   * `project/search` counts offsets; they advance by what came, not by what was asked
-   * (docs/reference/atlassian.md#81-project-search).
+   * `project/search` pages by offset. The offset advances by the number of items received, not
+   * by the page size requested (docs/reference/atlassian.md#81-project-search).
    */
   async *list(reader, cursor) {
     const fetchPage = createAdaptivePager(PAGE_SIZE)

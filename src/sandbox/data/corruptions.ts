@@ -1,24 +1,30 @@
 import type { CollectionName } from './collections.ts'
 import type { Row } from './row.ts'
 
-/** How an item is shown other than it is: as the bad data that turns up in the wild. */
+/** Replaces parts of an item in responses, as invalid data of real sites would. */
 interface Corruption {
-  /** What members say instead; a dotted name goes deeper (`fields.summary`, `version.createdAt`). */
+  /**
+   * New values of members; a dotted name addresses a nested member (`fields.summary`,
+   * `version.createdAt`).
+   */
   fields: Record<string, unknown>
-  /** Members that are missing, dotted as well. */
+  /** Members to leave out; dotted names as in `fields`. */
   omit: readonly string[]
-  /** How often it comes in a list, in a row. */
+  /** How many times in a row a list contains the item. */
   repeat: number
 }
 
 export interface Corruptions {
-  /** By position; undefined when nothing of the collection is spoilt, so that nothing has to be looked up. */
+  /**
+   * By position; undefined if the collection has no corruptions, so that lists can skip the
+   * lookups.
+   */
   forCollection: (collection: CollectionName) => ReadonlyMap<number, Corruption> | undefined
-  /** @returns false when there are too many already */
+  /** @returns false if the maximum number of corruptions is reached */
   set: (collection: CollectionName, position: number, corruption: Corruption | undefined) => boolean
 }
 
-/** A call, as far as this file needs it. */
+/** The part of a call that this module uses. */
 interface CorruptibleCall {
   site: { corruptions: Corruptions }
 }
@@ -45,7 +51,7 @@ export function createCorruptions(): Corruptions {
   }
 }
 
-/** The item as it is shown. A member that this answer does not show is not spoilt in it. */
+/** Applies the item's corruption. Members that the response does not contain stay absent. */
 export function applyCorruption(
   { site }: CorruptibleCall,
   collection: CollectionName,
@@ -64,7 +70,10 @@ export function applyCorruption(
   )
 }
 
-/** A copy with another value in one place; `undefined` is not written to JSON. What leads there is copied too, nothing shared is changed. */
+/**
+ * Returns a copy with one member replaced; JSON omits a member that is `undefined`. Copies each
+ * object on the path, because rows share objects.
+ */
 function replaceMember(item: JsonObject, [name, ...rest]: string[], value: unknown): JsonObject {
   if (name === undefined || !Object.hasOwn(item, name)) return item
   if (rest.length === 0) return { ...item, [name]: value }
@@ -77,10 +86,10 @@ function isJsonObject(value: unknown): value is JsonObject {
 }
 
 /**
- * The first rows of `found` for a page of at most `size`, spoilt ones as often as they are to be repeated. What does not fit is
- * left out: no answer is longer than was asked for.
+ * Takes the next page of `found`, with repeated items as often as their corruption says. A page
+ * has at most `size` items; repetitions beyond that are dropped.
  *
- * @returns the page, and whether rows are left after it
+ * @returns the page, and whether rows remain after it
  */
 export function paginateRows<R extends Row>(
   { site }: CorruptibleCall,

@@ -3,7 +3,10 @@ import type { ScanOrder, ScanPosition } from './iteration-order.ts'
 import type { QueryClause } from '../query/parser.ts'
 import type { Row } from './row.ts'
 
-/** What the bounds of a query on the date of change leave, in milliseconds since the epoch: `from` belongs to it, `to` does not. */
+/**
+ * The range of modification times that a query selects, in milliseconds since the epoch.
+ * Includes `from`, excludes `to`.
+ */
 export interface DateRange {
   from?: number
   to?: number
@@ -11,7 +14,7 @@ export interface DateRange {
 
 type OrderedRange = DateRange & Pick<ScanOrder, 'order' | 'descending'>
 
-/** @param clauses those on the date of change */
+/** @param clauses the clauses on the modification time */
 export function toDateRange(
   clauses: QueryClause[],
   dateOf: (clause: QueryClause) => number
@@ -25,7 +28,7 @@ export function toDateRange(
   }
 }
 
-/** Where a list by date of change may start, so that nothing is looked at that lies before the span. */
+/** Where a scan by modification time starts, so that it skips rows before the range. */
 export function findScanStart({
   order,
   descending = false,
@@ -37,7 +40,7 @@ export function findScanStart({
   return from === undefined ? undefined : { value: from - 1, position: Number.MAX_SAFE_INTEGER }
 }
 
-/** Whether a list by date of change has left the span for good. */
+/** Whether a scan by modification time has passed the end of the range. */
 export function isPastRange(
   { order, descending = false, from, to }: OrderedRange,
   { modified }: Row

@@ -25,7 +25,10 @@ const NOUNS = [
   'plan'
 ] as const
 
-/** What people really type into titles: markup, quotes, emoji with joiners, right-to-left text, combining marks. */
+/**
+ * Titles as real users write them: markup, quotes, emoji with joiners, right-to-left text,
+ * combining marks.
+ */
 const UNUSUAL_TITLES = [
   '🚀 Launch plan',
   '👩‍👩‍👧 Family day',
@@ -72,7 +75,7 @@ const PROJECT_KEYS = [
 const SPACES = ['Engineering', 'Design', 'People', 'Product', 'Finance', 'Support'] as const
 const SPACE_KEYS = ['ENG', 'DES', 'HR', 'PROD', 'FIN', 'SUP'] as const
 
-/** A title that is unique by its number; one in four is odd. */
+/** A title made unique by its number; one in four is unusual. */
 export function generateTitle(seed: number, position: number): string {
   if (hash(seed, 20, position) % 4 === 0) {
     return `${pick(UNUSUAL_TITLES, seed, 21, position)} ${position + 1}`
@@ -85,13 +88,13 @@ export function generateProjectName(seed: number, position: number): string {
   return PROJECTS[position] ?? generateTitle(seed, position)
 }
 
-/** Two letters and the position: unique, and its own inverse through `projectPosition`. */
+/** Two letters and the position. Unique, and `findProjectPosition` reverses it. */
 export function generateProjectKey(seed: number, position: number): string {
   const letter = (stream: number) => String.fromCharCode(65 + (hash(seed, stream, position) % 26))
   return PROJECT_KEYS[position] ?? `${letter(30)}${letter(31)}${position}`
 }
 
-/** @returns the position a generated key would belong to; the caller checks that it really does */
+/** @returns the position of a generated key; the caller checks that the key matches it */
 export function findProjectPosition(key: string): number {
   const namedPosition = (PROJECT_KEYS as readonly string[]).indexOf(key)
   return namedPosition >= 0 ? namedPosition : Number(/^[A-Z]{2}(\d{2,7})$/.exec(key)?.[1] ?? -1)
@@ -101,7 +104,7 @@ export function generateSpaceName(seed: number, position: number): string {
   return SPACES[position] ?? generateTitle(seed, position)
 }
 
-/** Every fifth space is a personal one, whose key starts with a tilde. */
+/** Every fifth space is personal: its key starts with a tilde. */
 export function generateSpaceKey(seed: number, position: number): string {
   if (position % 5 === 3) return `~712020${hash(seed, 40, position).toString(16)}${position}`
   return SPACE_KEYS[position] ?? `SP${position}`

@@ -1,7 +1,8 @@
 /**
- * A small integer hash, so that an item is a pure function of (seed, stream, index) and nothing is stored.
+ * A small integer hash. It makes an item a pure function of (seed, stream, index), so that
+ * nothing is stored.
  *
- * @param stream tells independent properties of one item apart
+ * @param stream separates the properties of one item
  * @returns 0 to 2^32 - 1
  */
 export function hash(seed: number, stream: number, index: number): number {
@@ -15,7 +16,7 @@ export function hash(seed: number, stream: number, index: number): number {
 }
 
 /**
- * One of `list`, chosen by the hash.
+ * Picks one element of `list` by the hash.
  *
  * @throws RangeError for an empty list
  */
@@ -25,7 +26,7 @@ export function pick<T>(list: readonly (T & {})[], seed: number, stream: number,
   return item
 }
 
-/** A UUID-shaped string that is always the same for the same arguments. */
+/** A deterministic string in the format of a UUID. */
 export function uuid(seed: number, stream: number, index: number): string {
   const hex = [0, 1, 2, 3]
     .map((part) =>

@@ -13,7 +13,7 @@ export interface IssueRow extends Row {
   id: string
   /** Position of the project. */
   project: number
-  /** The number in the key: PAY-7 is 7. */
+  /** The number in the key: 7 for PAY-7. */
   number: number
   deleted: boolean
   summary?: string | undefined
@@ -26,21 +26,26 @@ export interface Issues extends Records<IssueRow> {
   status: (row: IssueRow) => string
   type: (row: IssueRow) => string
   findById: (id: string) => IssueRow | undefined
-  /** An issue that was moved still answers to the keys it had before. */
+  /** Also finds a moved issue by its earlier keys. */
   findByKey: (key: string) => IssueRow | undefined
   create: (issue: {
     project: number
     summary?: string | undefined
     status?: string | undefined
   }) => IssueRow
-  /** What a change has to say for an issue to move to another project, where it gets the next number and keeps its id. */
+  /**
+   * The patch that moves an issue to another project: it gets the project's next number and
+   * keeps its id.
+   */
   prepareMove: (position: number, project: number) => Pick<IssueRow, 'project' | 'number'>
 }
 
 const FIRST_ID = 10000
 const ID_SPACING = 3
 
-/** Issues take turns over the projects, so that those of one project can be listed without a search. */
+/**
+ * Assigns issues to projects in turn, so that listing the issues of one project needs no search.
+ */
 export function createIssues(
   seed: number,
   count: number,
@@ -51,7 +56,7 @@ export function createIssues(
   const ownerCount = Math.max(projects.end(), 1)
   const timeline = createTimeline(hash(seed, 110, 0), size)
   const records = createRecords<IssueRow>({ timeline, lagClock, generate })
-  /** Positions by project and number, for numbers past those that follow from the positions. */
+  /** Positions by project and number, for numbers that do not follow from the position. */
   const positionByNumber = new Map<string, number>()
   const lastNumbers = new Map<number, number>()
   const idAt = (position: number) => String(FIRST_ID + position * ID_SPACING)

@@ -1,7 +1,7 @@
 import type { Row } from './row.ts'
 import type { Timeline } from './timeline.ts'
 
-/** A place in an ordered list: the row it names was the last one served. */
+/** A position in an ordered list: the last row that was served. */
 export interface ScanPosition {
   value: number
   position: number
@@ -11,16 +11,19 @@ export interface ScanOrder {
   order: 'id' | 'modified'
   descending?: boolean
   after?: ScanPosition | undefined
-  /** Only generated positions whose remainder is among these; changed rows come in any case and are for the caller to judge. */
+  /**
+   * Limits generated positions to these remainders. Edited rows are always included; the caller
+   * filters them.
+   */
   residues?: { modulus: number; classes: number[] }
 }
 
-/** What a row is ordered by. */
+/** The value that orders a row. */
 export function sortValue(row: Row, order: ScanOrder['order']): number {
   return order === 'id' ? row.position : row.modified
 }
 
-/** Generated positions in order, strictly after the mark. */
+/** Generated positions in order, strictly after the position of the scan. */
 export function scanPositions(timeline: Timeline, scanOrder: ScanOrder): Generator<number> {
   return scanOrder.order === 'id'
     ? scanById(timeline.count, scanOrder)

@@ -1,8 +1,8 @@
 const MAX_MEMOIZED = 10_000
 
 /**
- * Keeps what was generated for the first positions: for the few projects and spaces that each of many issues and pages names.
- * What comes out is shared, so nobody may change it.
+ * Caches the values of the first positions: many issues and pages refer to the same few projects
+ * and spaces. Callers must not change a value, because it is shared.
  */
 export function memoizeByPosition<T>(generate: (position: number) => T): (position: number) => T {
   const cached: T[] = []

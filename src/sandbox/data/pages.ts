@@ -22,9 +22,9 @@ export interface PageRow extends Row {
 export interface Pages extends Records<PageRow> {
   title: (row: PageRow) => string
   storageBody: (row: PageRow) => string
-  /** Position of the parent; undefined for the first page of a space, its homepage. */
+  /** Position of the parent; undefined for the homepage, which is the first page of a space. */
   parentPosition: (row: PageRow) => number | undefined
-  /** What it is called, without making the whole parent. */
+  /** The id of the parent, without generating the parent. */
   parentId: (row: PageRow) => string | null
   findById: (id: string) => PageRow | undefined
   create: (page: {
@@ -32,7 +32,7 @@ export interface Pages extends Records<PageRow> {
     title?: string | undefined
     body?: string | undefined
   }) => PageRow
-  /** Spaces the generated pages take turns over. */
+  /** Number of spaces among which the generated pages are distributed. */
   spaceCount: number
 }
 
@@ -40,7 +40,7 @@ const FIRST_ID = 20_000_000
 const ID_SPACING = 32
 const CHILDREN_PER_PAGE = 5
 
-/** Pages take turns over the spaces, so that those of one space can be listed from anywhere without a search. */
+/** Assigns pages to spaces in turn, so that listing the pages of one space needs no search. */
 export function createPages(
   seed: number,
   count: number,

@@ -18,9 +18,9 @@ export interface ProjectRow extends Row {
 
 export interface Projects extends Records<ProjectRow> {
   findById: (id: string) => ProjectRow | undefined
-  /** Case-insensitive, and a project still answers to the keys it had before. */
+  /** Ignores case, and also finds a project by its earlier keys. */
   findByKey: (key: string) => ProjectRow | undefined
-  /** Positions of all projects with one of these statuses, in order; computed once per edition. */
+  /** Positions of all projects with one of these statuses, in order; cached per revision. */
   sortedPositions: (by: 'key' | 'name' | 'id', statuses: readonly string[]) => Uint32Array
 }
 

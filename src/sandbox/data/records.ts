@@ -5,12 +5,12 @@ import type { Row } from './row.ts'
 import type { Timeline } from './timeline.ts'
 
 /**
- * `live` is the truth; `index` is what search sees, a little behind
+ * `live` is the current data; `index` is what search returns, which lags behind
  * (docs/reference/atlassian.md#83-jql-search and #94-cql-search).
  */
 export type RecordView = 'live' | 'index'
 
-/** World time, and how far search may be behind it. Milliseconds. */
+/** The sandbox's time, and the maximum lag of search, in milliseconds. */
 export interface LagClock {
   now: () => number
   lagMs: () => number
@@ -18,11 +18,11 @@ export interface LagClock {
 
 export interface Scan extends ScanOrder {
   view?: RecordView
-  /** Positions that are seen live in any view. */
+  /** Positions that are read live in any view. */
   live?: ReadonlySet<number> | undefined
 }
 
-/** A change, on top of those that the index may not have seen either. */
+/** An edit, linked to earlier ones that the index may not have seen yet. */
 interface Edit<R> {
   row: R
   at: number
@@ -36,24 +36,30 @@ export interface RecordSource<R> {
 }
 
 export interface Records<R extends Row> {
-  /** The row at a position, or undefined when there never was one. */
+  /** The row at a position; undefined if there has never been one. */
   at: (position: number, view?: RecordView) => R | undefined
-  /** One past the last position in use. */
+  /** One more than the last position in use. */
   end: () => number
   change: (position: number, patch: Partial<R>) => R
   add: (createRow: (position: number) => R) => R
-  /** Grows with every change; what was computed from an older edition is stale. */
+  /** Increases with every edit; values computed for an earlier revision are stale. */
   revision: () => number
   editedRows: () => Iterable<R>
-  /** To be called before the lag is changed, so that search does not go back in time. */
+  /** Call it before the lag changes, so that search does not return to an earlier state. */
   settleIndex: () => void
-  /** Rows in order, each in constant time, from anywhere: what was changed is merged into what is generated. */
+  /**
+   * Rows in order, from any position, in constant time per row. Merges edited rows into
+   * generated ones.
+   */
   scan: (options: Scan) => Generator<R>
 }
 
 const HASH_RANGE = 2 ** 32
 
-/** Rows that are generated from their position, under an overlay of the few that were changed or added. Rows are never changed in place. */
+/**
+ * Generates rows from their position, and overlays the few that were edited or added. Rows are
+ * immutable.
+ */
 export function createRecords<R extends Row>({
   generate,
   timeline,
@@ -64,7 +70,7 @@ export function createRecords<R extends Row>({
   let end = timeline.count
   let revision = 0
 
-  /** Each item has a delay of its own, between half the lag and all of it. */
+  /** Each item has its own delay, between half the lag and the full lag. */
   const isUnindexed = ({ at, row }: Edit<R>) =>
     now() < at + (lagMs() / 2) * (1 + hash(0, 60, row.position) / HASH_RANGE)
   const generateAt = (position: number) =>
@@ -78,7 +84,7 @@ export function createRecords<R extends Row>({
     return edit?.row ?? generateAt(position)
   }
 
-  /** The last change that search has seen. What lies before it will not be looked at again. */
+  /** The latest edit that search has seen. Drops earlier edits, which are no longer needed. */
   function findLatestIndexed(newest: Edit<R> | undefined): Edit<R> | undefined {
     let edit = newest
     while (edit !== undefined && isUnindexed(edit)) edit = edit.previous
@@ -95,7 +101,7 @@ export function createRecords<R extends Row>({
     return row
   }
 
-  /** What search has seen stays seen. */
+  /** Keeps what search has seen visible to search. */
   function settleIndex() {
     for (const newest of overlay.values()) {
       const edit = findLatestIndexed(newest)
@@ -103,7 +109,10 @@ export function createRecords<R extends Row>({
     }
   }
 
-  /** What was changed or added, as the view has it, ascending. The index moves with the time, so only the truth can be kept. */
+  /**
+   * Edited and added rows of the view, ascending. Caches only the live view, because the index
+   * changes with time.
+   */
   function listEdits({ order, view, live }: Scan): R[] {
     const cached = sorted.get(order)
     if (view !== 'index' && cached?.revision === revision) return cached.rows

@@ -1,22 +1,28 @@
 import { COLLECTIONS } from './collections.ts'
 import type { CollectionName } from './collections.ts'
 
-/** What somebody may not see of a site. A set answers for each item, so that long lists stay fast. */
+/**
+ * The items of a site that an account may not see. A set gives each answer in constant time,
+ * which long lists need.
+ */
 export interface HiddenItems {
   has: (collection: CollectionName, position: number) => boolean
-  /** Whether there is anything of the kind. */
+  /** Whether any item of the collection is hidden. */
   hasAny: (collection: CollectionName) => boolean
 }
 
 export interface Restrictions {
-  /** For one account, or for everybody when none is named; what is opened to everybody is open to each. */
+  /**
+   * Hides or shows an item for one account, or for everybody if none is given. Showing it to
+   * everybody removes the restrictions of each account.
+   */
   set: (
     collection: CollectionName,
     position: number,
     restricted: boolean,
     accountId?: string
   ) => void
-  /** Undefined when nothing is hidden from the account, so that nothing has to be looked up either. */
+  /** Undefined if nothing is hidden from the account, so that lists can skip the lookups. */
   forAccount: (accountId: string) => HiddenItems | undefined
 }
 
@@ -25,7 +31,7 @@ type PositionsByCollection = Record<CollectionName, Set<number>>
 const ALL_ACCOUNTS = ''
 
 /**
- * Items of one site, by position, that are as good as absent to an account
+ * Items of one site, by position, that an account cannot tell from absent ones
  * (docs/reference/atlassian.md#11-errors).
  */
 export function createRestrictions(): Restrictions {

@@ -1,4 +1,4 @@
-/** What every generated item has. Times are milliseconds since the epoch. */
+/** The common members of generated items. Times are in milliseconds since the epoch. */
 export interface Row {
   position: number
   created: number

@@ -14,7 +14,7 @@ import type { Restrictions } from './restrictions.ts'
 import { createCorruptions } from './corruptions.ts'
 import type { Corruptions } from './corruptions.ts'
 
-/** How many of each a site holds. */
+/** The number of items per collection. */
 export type SiteSizes = Record<CollectionName, number>
 
 export interface SandboxSiteOptions {
@@ -28,7 +28,7 @@ export interface SandboxSiteOptions {
 export interface SandboxSite {
   name: string
   cloudId: string
-  /** What people open in a browser, https://acme.atlassian.net. */
+  /** The address for browsers, such as https://acme.atlassian.net. */
   url: string
   seed: number
   products: readonly string[]
@@ -47,7 +47,7 @@ const GLOBEX_SIZE_DIVISOR = 6
 const ACME = '8f0c1d3e-2222-4b4b-9a9a-000000000001'
 const GLOBEX = '8f0c1d3e-2222-4b4b-9a9a-000000000002'
 
-/** Acme has the given sizes, Globex a sixth of them. */
+/** Acme has the given sizes, and Globex one sixth of them. */
 export function defaultSites(sizes: SiteSizes): SandboxSiteOptions[] {
   const scaleDown = (count: number) => Math.ceil(count / GLOBEX_SIZE_DIVISOR)
   return [

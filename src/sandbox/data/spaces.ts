@@ -12,7 +12,7 @@ export interface SpaceRow extends Row {
   name: string
   type: 'global' | 'personal' | 'collaboration' | 'knowledge_base'
   status: 'current' | 'archived'
-  /** Gone for everybody, and its pages with it, until it is restored. */
+  /** Hides the space and its pages from everybody until it is restored. */
   deleted: boolean
 }
 

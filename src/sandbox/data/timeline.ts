@@ -7,15 +7,16 @@ const MODIFIED_TO = Date.UTC(2026, 0, 1)
 /**
  * When generated items were created and last modified, in milliseconds since the epoch.
  *
- * Creation follows the ids. Modification follows a permutation of them that can be computed both ways, so that a list by
- * date can start anywhere without sorting or storing anything.
+ * Creation times follow the ids. Modification times follow a permutation of the ids that can be
+ * computed in both directions, so a list by date can start anywhere without sorting or storing
+ * anything.
  */
 export interface Timeline {
   created: (position: number) => number
   modified: (position: number) => number
-  /** Position of the item modified as the n-th. */
+  /** Position of the item with this rank by modification time. */
   positionAtRank: (rank: number) => number
-  /** First rank modified at or after `time`; may lie outside 0…count. */
+  /** The first rank modified at or after `time`; may be outside 0…count. */
   rankAt: (time: number) => number
   count: number
 }

@@ -6,12 +6,12 @@ import type { SpaceRow } from './spaces.ts'
 import type { RecordView } from './records.ts'
 
 /**
- * What the person who calls can see: neither product tells what is hidden from what is not there
+ * The caller's view. Neither product distinguishes hidden items from absent ones
  * (docs/reference/atlassian.md#11-errors).
  */
 type Viewer = Pick<GatewayCall, 'site' | 'hiddenItems'>
 
-/** In any status; which of them are shown is the caller's affair. */
+/** In any status; the caller decides which statuses to show. */
 export function canSeeProject(
   { hiddenItems }: Viewer,
   row: ProjectRow | undefined
@@ -19,7 +19,7 @@ export function canSeeProject(
   return row !== undefined && hiddenItems?.has('projects', row.position) !== true
 }
 
-/** Issues of archived and deleted projects are gone with them. */
+/** Issues of archived and deleted projects are not visible. */
 export function canSeeIssue(
   viewer: Viewer,
   row: IssueRow | undefined,
@@ -40,7 +40,7 @@ export function canSeeSpace({ hiddenItems }: Viewer, row: SpaceRow | undefined):
   return row !== undefined && !row.deleted && hiddenItems?.has('spaces', row.position) !== true
 }
 
-/** In any status, as long as its space is there. */
+/** In any status, provided that its space is visible. */
 export function canSeePage(
   viewer: Viewer,
   row: PageRow | undefined,

@@ -1,17 +1,17 @@
 import { eq, gt, and, sql } from 'drizzle-orm'
 import type { Engine, TransactionScript, StatementBuilder } from '../engine.ts'
 
-/** Where an owner's feed is. */
+/** The position of an owner's change feed. */
 export interface ChangeFeedState {
-  /** The number of the latest change. */
+  /** The sequence number of the latest change. */
   seq: number
-  /** The number of the latest change that can no longer be told: who has not read it has to begin again. */
+  /** The latest sequence number that the feed no longer serves. Readers behind it start over. */
   prunedSeq: number
 }
 
 /**
- * The numbers of an owner's changes. They are handed out inside the transaction that makes the change, from a row that it holds
- * until the end, so that whoever has read up to a number has seen every change below it.
+ * Assigns the sequence numbers of an owner's changes. The transaction that makes a change locks
+ * the owner's row until it commits, so a reader that has seen a number has seen every lower one.
  */
 export function createChangeFeed({ db, tables: { feeds }, prepare }: Engine) {
   const ownerPlaceholder = sql.placeholder('owner') as never
@@ -33,13 +33,17 @@ export function createChangeFeed({ db, tables: { feeds }, prepare }: Engine) {
   )
 
   return {
-    /** Holds the feed for the rest of the transaction. @returns the number of the latest change */
+    /**
+     * Locks the feed for the rest of the transaction.
+     *
+     * @returns the sequence number of the latest change
+     */
     *lock(ownerId: number): TransactionScript<number> {
       const [row] = yield advanceSeq.bind({ owner: ownerId, count: 0 })
       return Number(row?.seq)
     },
 
-    /** Says that so many numbers behind that one have been given to changes. */
+    /** Records that the next `count` sequence numbers are in use. */
     *advance(ownerId: number, count: number): TransactionScript<void> {
       yield advanceSeq.bind({ owner: ownerId, count })
     },
@@ -49,7 +53,10 @@ export function createChangeFeed({ db, tables: { feeds }, prepare }: Engine) {
       return { seq: Number(row?.seq ?? 0), prunedSeq: Number(row?.forgotten ?? 0) }
     },
 
-    /** Makes every follower begin again: what was erased is not told piece by piece, because nothing of it is kept. */
+    /**
+     * Makes every reader start over. The feed cannot list erased items one by one, because no
+     * trace of them remains.
+     */
     resetStatement:
       (ownerId: number): StatementBuilder =>
       (tx) =>
@@ -61,7 +68,7 @@ export function createChangeFeed({ db, tables: { feeds }, prepare }: Engine) {
             set: { seq: sql`${feeds.seq} + 1`, prunedSeq: sql`${feeds.seq} + 1` }
           }),
 
-    /** Changes up to this number are no longer told. */
+    /** The feed stops serving changes up to this number. */
     pruneStatement:
       (ownerId: number, seq: number): StatementBuilder =>
       (tx) =>

@@ -22,7 +22,10 @@ import type { EncryptedTokens } from './encrypted-tokens.ts'
 import type { Site } from '../../model/site.ts'
 import type { ConnectionState, GrantState, LocalState } from '../../model/states.ts'
 
-/** One consent: a token pair of one Atlassian account at one client, used by every connection of that account. */
+/**
+ * One consent: the token pair of one Atlassian account at one client. All connections of that
+ * account use it.
+ */
 export interface Grant extends EncryptedTokens {
   id: string
   clientId: string
@@ -43,15 +46,15 @@ export interface Grant extends EncryptedTokens {
   version: number
 }
 
-/** What a refresh brought. */
+/** The result of a refresh. */
 export type RefreshedTokens = EncryptedTokens &
   Pick<Grant, 'accessExpiresAt' | 'previousUntil' | 'rotatedAt' | 'dueAt' | 'scopes'>
 
-/** What a consent brought. */
+/** The result of a consent. */
 export type NewGrant = EncryptedTokens &
   Pick<Grant, 'id' | 'clientId' | 'accountId' | 'scopes' | 'accessExpiresAt' | 'dueAt'>
 
-/** Who gave the consent, what their connection is with it, and what it was before. */
+/** The user who gave the consent, their connection, and its earlier state. */
 export interface NewConnection {
   userId: number
   provider: string
@@ -62,14 +65,14 @@ export interface NewConnection {
   before: { grantId: string; state: ConnectionState | null } | null
 }
 
-/** What a failed refresh leaves behind. */
+/** What to store after a failed refresh. */
 export interface RefreshFailure {
   to: GrantState
   reason: StateReason
   set: Partial<Pick<Grant, 'failures' | 'nextTryAt' | 'attemptAt' | 'dueAt'>>
 }
 
-/** A refresh that is under way: which pair it replaces, and the lease it has. */
+/** A refresh in progress: the version of the pair that it replaces, and the owner of its lease. */
 export interface RefreshAttempt {
   id: string
   version: number
@@ -101,11 +104,11 @@ export function createGrantRepository(
     .prepare()
   const leaseName = (id: string) => `grant/${id}`
 
-  /** The pair that the attempt set out to replace is still there, and so is its lease: nobody else has got ahead of it. */
+  /** The grant still has the version that the attempt replaces, and the attempt holds the lease. */
   const ownedBy = ({ id, version, owner }: RefreshAttempt): SQL =>
     sql`${grants.id} = ${id} and ${grants.version} = ${version} and ${leases.isHeldBy(leaseName(id), owner)}`
 
-  /** Holds the grants that `where` describes as they are for the rest of a transaction. */
+  /** Locks the grants that match `where` for the rest of the transaction. */
   const lockStatement =
     (where: SQL) =>
     (tx: Database): Statement =>
@@ -115,7 +118,10 @@ export function createGrantRepository(
         .where(where)
         .returning({ id: grants.id })
 
-  /** A change of grants, the history of their connections first: it has to see what was. `also` is done with it, or not at all. */
+  /**
+   * Changes the state of grants in one transaction with `statements`. Writes the history first,
+   * because it records the state before the change.
+   */
   async function applyState(
     where: SQL,
     to: GrantState,
@@ -152,8 +158,10 @@ export function createGrantRepository(
     },
 
     /**
-     * Takes the lease for a refresh, if the grant is still as it was read (neither refreshed nor failed since), and notes
-     * durably that it has begun: a refresh that nobody ends is found again. `retryAt` is when it is looked for.
+     * Acquires the refresh lease if the grant has neither been refreshed nor failed since it was
+     * read. Records the start durably, so that maintenance finds an unfinished refresh.
+     *
+     * @param retryAt when maintenance looks for an unfinished refresh
      */
     async beginRefresh(
       { id, version, owner }: RefreshAttempt,
@@ -182,8 +190,8 @@ export function createGrantRepository(
     },
 
     /**
-     * Replaces the tokens if nobody else has, and gives the lease back: the loser changes nothing, reads again and never
-     * overwrites a newer pair.
+     * Replaces the tokens and releases the lease, unless another owner has stored a newer pair.
+     * In that case nothing changes and `done` is false.
      */
     async saveTokens(
       attempt: RefreshAttempt,
@@ -199,7 +207,7 @@ export function createGrantRepository(
       )
     },
 
-    /** Remembers how a refresh failed, if nobody has stored newer tokens, and gives the lease back. */
+    /** Stores a refresh failure and releases the lease, unless newer tokens are stored. */
     async saveFailure(
       attempt: RefreshAttempt,
       { to, reason, set }: RefreshFailure
@@ -209,7 +217,10 @@ export function createGrantRepository(
       ])
     },
 
-    /** What can be said of stored tokens without asking anybody: no lease is needed for it, only that they are the same tokens. */
+    /**
+     * Changes the state without a call to Atlassian. Needs no lease, only the same version of
+     * the tokens.
+     */
     async changeState(
       id: string,
       version: number,
@@ -224,7 +235,7 @@ export function createGrantRepository(
       )
     },
 
-    /** The client itself is wrong: every grant of it waits, and is asked for again at `nextTryAt`, not before. */
+    /** Marks every grant of a misconfigured client. None is refreshed before `nextTryAt`. */
     async markClientMisconfigured(
       clientId: string,
       reason: StateReason,
@@ -247,7 +258,10 @@ export function createGrantRepository(
       ).changes
     },
 
-    /** The client is right again. What was begun before stays begun. */
+    /**
+     * Reactivates the grants of a client whose settings are correct again. Leaves `attemptAt`,
+     * so an unfinished refresh stays recorded.
+     */
     async markClientConfigured(clientId: string): Promise<StateChange[]> {
       return (
         await applyState(
@@ -259,7 +273,7 @@ export function createGrantRepository(
       ).changes
     },
 
-    /** New settings may be right where the old ones were wrong: nobody waits after a start. */
+    /** Makes misconfigured grants due at startup, because the settings may have changed. */
     async retryMisconfigured(): Promise<void> {
       await write(() =>
         db
@@ -269,7 +283,10 @@ export function createGrantRepository(
       )
     },
 
-    /** Only a new consent helps where the client is not configured any more; where it came back, its grants work again. */
+    /**
+     * Grants of a client that is no longer configured need a new consent. If the client returns,
+     * its grants become active again.
+     */
     async syncConfiguredClients(
       clientIds: string[],
       removedReason: StateReason
@@ -292,7 +309,7 @@ export function createGrantRepository(
       return [...removed.changes, ...restored.changes]
     },
 
-    /** Asks upkeep to exchange the pair once more, at the latest at `at`. */
+    /** Makes the grant due for a refresh at `at`, or earlier if it already is. */
     async refreshBy(id: string, at: Date): Promise<void> {
       await write(() =>
         db
@@ -303,12 +320,12 @@ export function createGrantRepository(
     },
 
     /**
-     * Saves what a consent brought, who holds it, and what `also` says, together. An older consent
-     * of the same account at the same client is replaced, because Atlassian has replaced it too
-     * (docs/reference/atlassian.md#11-consent); a refresh of it that is under way loses.
+     * Saves a consent and its connection in one transaction with `statements`. Replaces an older
+     * consent of the same account at the same client, because Atlassian replaces it too
+     * (docs/reference/atlassian.md#11-consent). A refresh in progress loses its lease.
      *
-     * @returns undefined where the connection is not any more what the caller thinks it is; nothing
-     * is stored then
+     * @returns undefined if the connection has changed since the caller read it; nothing is
+     *   stored then
      */
     async connect(
       grant: NewGrant,
@@ -386,7 +403,7 @@ export function createGrantRepository(
           )
         )
         yield leases.revokeStatement(tx, leaseName(grant.id))
-        // Whoever connects another account leaves the old one's tokens behind, and nobody needs them.
+        // After a change of account, the tokens of the old account may have no connection.
         if (before !== null && before.grantId !== grant.id) {
           yield tx.delete(grants).where(sql`${grants.id} = ${before.grantId} and ${isOrphaned(tx)}`)
         }
@@ -405,7 +422,7 @@ export function createGrantRepository(
       })
     },
 
-    /** Grants that upkeep has to look after, the most urgent first, behind `after`. */
+    /** Grants due for maintenance, the most urgent first, after the position `after`. */
     async listDue(
       at: Date,
       limit: number,
@@ -429,7 +446,7 @@ export function createGrantRepository(
         .limit(limit)) as Array<{ id: string; dueAt: Date }>
     },
 
-    /** Erases old refresh tokens that have stopped working. */
+    /** Erases previous refresh tokens whose grace period has ended. */
     async erasePreviousTokens(at: Date): Promise<void> {
       await write(() =>
         db
@@ -439,7 +456,10 @@ export function createGrantRepository(
       )
     },
 
-    /** Takes the turn to warn of `days` left before the year is over, once each. */
+    /**
+     * Claims the expiry warning at `days` before the end of the consent, so that it is logged
+     * once per grant.
+     */
     async claimExpiryWarning(
       days: number,
       consentedBefore: Date,
@@ -460,7 +480,10 @@ export function createGrantRepository(
       )
     },
 
-    /** Erases the tokens of those of these grants that no connection needs any more. To be run after the connections are gone. */
+    /**
+     * Erases those of the grants that no connection uses. Run it after the connections are
+     * deleted.
+     */
     deleteOrphansStatement: (tx: Database, ids: string[]): Statement =>
       tx
         .delete(grants)

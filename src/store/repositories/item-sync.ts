@@ -27,9 +27,9 @@ import {
 import type { ChangeFeed } from './change-feed.ts'
 import type { ChangeCounts, RemoteItem } from '../../model/items.ts'
 
-/** Statements kept for pages of that many different sizes. */
+/** Number of page sizes whose prepared statements stay in the cache. */
 const MAX_PREPARED_SIZES = 4
-/** Rows that are looked at in one go where all of them have to be. */
+/** Rows per query in a scan of a whole site. */
 const SCAN_BATCH_SIZE = 5_000
 
 /** A copied row that a complete listing did not show. */
@@ -40,8 +40,8 @@ export interface UnlistedRow {
 }
 
 /**
- * What a sync does to the copies of one kind of thing. Rows are keyed by owner, site and remote id, so that an item whose key
- * or title changes upstream is updated and not doubled.
+ * Writes the copies of one collection. The key of a row is owner, site and remote id, so an item
+ * whose key or title changes upstream is updated, not duplicated.
  */
 export function createItemSync(
   engine: Engine,
@@ -64,7 +64,7 @@ export function createItemSync(
       ([, column]) => sql`${column} is distinct from ${excludedColumn(column.name)}`
     )
   ) as SQL
-  // A read that is older than what is stored changes nothing, so that windows may overlap.
+  // A version older than the stored one changes nothing, so incremental windows may overlap.
   const isNotOlder = sql`(${t.remoteUpdatedAt} is null or ${excludedColumn(t.remoteUpdatedAt.name)} is null or ${excludedColumn(t.remoteUpdatedAt.name)} >= ${t.remoteUpdatedAt})`
   const updateValues = {
     ...newContents,
@@ -129,10 +129,11 @@ export function createItemSync(
 
   return {
     /**
-     * Saves one upstream page. Rows that already say the same, or something newer, are left alone, so `changed` counts what
-     * really changed. An item that appears twice in the page counts once, the later one wins; one that was deleted comes back.
+     * Saves one upstream page. Skips rows whose stored contents are equal or newer; `changed`
+     * counts only rows that were written. If an item appears twice in a page, the later one
+     * counts. A deleted item that appears again is restored.
      *
-     * @param generation the full listing that shows them
+     * @param generation the full listing that returned the page
      */
     *upsertPage(
       ownerId: number,
@@ -175,14 +176,17 @@ export function createItemSync(
       }
     },
 
-    /** The copied rows of these remote ids, without long texts, as the driver has them: by the names of the columns. */
+    /**
+     * The copied rows of these remote ids without long texts, as the driver returns them, by
+     * column name.
+     */
     async findByRemoteIds(ownerId: number, site: string, remoteIds: readonly string[]) {
       return remoteIds.length === 0
         ? []
         : await selectByIds(remoteIds.length)({ owner: ownerId, site, ...idParams(remoteIds) })
     },
 
-    /** Rows of a site that the listing `generation` did not show, some thousands looked at in each step. */
+    /** Rows of a site that the listing `generation` did not return, in batches. */
     async *findUnlisted(
       ownerId: number,
       site: string,
@@ -216,7 +220,7 @@ export function createItemSync(
       }
     },
 
-    /** Any row that the listing showed. */
+    /** The remote id of any row that the listing returned. */
     async findAnyListed(
       ownerId: number,
       site: string,
@@ -237,7 +241,11 @@ export function createItemSync(
       return row?.remoteId
     },
 
-    /** Turns rows into tombstones that hold nothing but their name, unless they were seen again since. @returns how many */
+    /**
+     * Turns rows into tombstones without contents, unless a listing has returned them since.
+     *
+     * @returns the number of tombstones written
+     */
     *writeTombstones(ownerId: number, rows: readonly UnlistedRow[]): TransactionScript<number> {
       let seq = yield* feed.lock(ownerId)
       let deletedCount = 0
@@ -263,7 +271,11 @@ export function createItemSync(
       return deletedCount
     },
 
-    /** Takes out some tombstones from before `before`. @returns whether there may be more */
+    /**
+     * Deletes one batch of tombstones older than `before`.
+     *
+     * @returns whether more may remain
+     */
     async purge(before: Date): Promise<boolean> {
       return await transaction(function* (tx) {
         const expired = yield tx
@@ -288,7 +300,7 @@ export function createItemSync(
       })
     },
 
-    /** Erases what was copied for an owner, from all sites or from these; what was posted by hand stays. */
+    /** Erases an owner's copies, from all sites or from the given ones. Posted items stay. */
     eraseStatement:
       (ownerId: number, cloudIds?: string[]): StatementBuilder =>
       (tx) =>
@@ -310,7 +322,10 @@ function getEmptyValue(column: ItemColumn | undefined): string | number | Date |
   return column.kind === 'integer' ? 0 : ''
 }
 
-/** Rendering a statement for a few hundred rows takes longer than running it, and pages are nearly always full. */
+/**
+ * Caches one statement per page size: rendering a statement for hundreds of rows takes longer
+ * than running it, and most pages are full.
+ */
 function cacheBySize(
   build: (size: number) => PreparedStatement
 ): (size: number) => PreparedStatement {

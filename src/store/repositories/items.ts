@@ -67,7 +67,10 @@ export function createItemRepository(
       sql` or `
     )
   }
-  /** Lists these columns, ordered by the sort column (code points) and then id, after the position `after`. */
+  /**
+   * Lists these columns after the position `after`, ordered by the sort column (code points) and
+   * id.
+   */
   const createLister = (selected: ColumnsByName) => {
     const toItem = createRowMapper(selected)
     const preparedLists = new Map<string, PreparedStatement>()
@@ -195,7 +198,7 @@ export function createItemRepository(
     /** Items with their long texts. */
     listWithBody: createLister(allColumns),
 
-    /** Every item of an owner with its long texts, in batches, by site and remote id. */
+    /** Every item of an owner with its long texts, in batches, ordered by site and remote id. */
     async *exportAll(ownerId: number, batchSize: number): AsyncGenerator<Array<FullItem>> {
       let [site, remoteId] = ['', '']
       while (true) {
@@ -212,7 +215,7 @@ export function createItemRepository(
       }
     },
 
-    /** What changed after `seq`: each item once, in the order of its latest change. */
+    /** Changes after `seq`: each item once, ordered by its latest change. */
     async listChanges(ownerId: number, seq: number, limit: number): Promise<Array<ItemChange>> {
       const rows = await selectChanges({ owner: ownerId, seq, limit })
       return rows.map((row) => ({
@@ -228,7 +231,7 @@ export function createItemRepository(
 
 export type ItemRepository = ReturnType<typeof createItemRepository>
 
-/** Turns rows into items with these columns. */
+/** Returns a function that maps rows to items with these columns. */
 function createRowMapper(selected: ColumnsByName): (row: RawRow) => ListedItem {
   const mappings = Object.entries(selected).map(([name, column]) => ({
     name,

@@ -6,10 +6,10 @@ import type { Engine, Statement, StatementBuilder } from '../engine.ts'
 export type RunMode = 'due' | 'incremental' | 'full'
 export type RunState =
   'queued' | 'running' | 'parked' | 'succeeded' | 'partial' | 'failed' | 'cancelled'
-/** States in which a run is under way. */
+/** States of a run that has not ended. */
 export const ACTIVE_STATES: readonly RunState[] = ['queued', 'running', 'parked']
 
-/** One thing that went wrong. Without a remote id it is about the whole collection of the site. */
+/** One failure. Without a remote id, it concerns the whole collection of the site. */
 export interface RunFailure {
   collection: string
   site: string
@@ -18,7 +18,7 @@ export interface RunFailure {
   detail: string
 }
 
-/** What is copied at the moment. */
+/** Progress of the current collection. */
 interface CollectionProgress {
   collection: string
   site: string
@@ -26,7 +26,7 @@ interface CollectionProgress {
   expected: number | null
 }
 
-/** What a run has done so far. */
+/** Counts and progress of a run. */
 export interface RunCounters {
   seen: number
   added: number
@@ -34,11 +34,11 @@ export interface RunCounters {
   removed: number
   held: number
   skipped: number
-  /** Requests sent to Atlassian, and what they cost of the hourly quota. */
+  /** Requests sent to Atlassian, and their points of the hourly quota. */
   calls: number
   points: number
   progress: CollectionProgress | null
-  /** The parts that are done, `site/collection`. */
+  /** The completed parts, as `site/collection`. */
   done: string[]
   failures: RunFailure[]
 }
@@ -58,7 +58,7 @@ export interface SyncRun extends RunCounters {
   finishedAt: Date | null
 }
 
-/** How a run ended. `cause` is for the log. */
+/** The result of a run. `cause` is for the log. */
 export interface RunOutcome {
   state: 'succeeded' | 'partial' | 'failed'
   code?: ErrorCode
@@ -66,7 +66,10 @@ export interface RunOutcome {
   cause?: unknown
 }
 
-/** How long a worker that says nothing keeps a run. It says something with each page, and every few seconds in between. */
+/**
+ * A worker renews its lease with each page and every few seconds in between. After this long
+ * without a renewal, another worker may claim the run.
+ */
 const LEASE_TTL_MS = 15_000
 
 const COUNTERS = [
@@ -103,10 +106,10 @@ export function createSyncRunRepository(
     done: JSON.stringify(done),
     failures: JSON.stringify(failures)
   })
-  /** A run that was ended, or taken by somebody else, is not this worker's any more. */
+  /** False for a run that has ended or that another worker has claimed. */
   const ownedByWorker = ({ id, worker }: Pick<SyncRun, 'id' | 'worker'>) =>
     and(eq(runs.id, id), eq(runs.worker, worker ?? ''), isNotNull(runs.activeKey))
-  // With each page: rendered once.
+  // Prepared, because these statements run with each page.
   const [id, worker] = ['id', 'worker'].map((name) => sql.placeholder(name) as never)
   const ownedRun = and(
     eq(runs.id, id as never),
@@ -149,7 +152,7 @@ export function createSyncRunRepository(
         .where(eq(runs.activeKey, activeKey(ownerId, provider)))
 
   return {
-    /** Queues a run, or finds the one that is already under way for this owner and product: there is one at a time. */
+    /** Queues a run, or returns the active run of this owner and product: there is at most one. */
     async enqueue(
       ownerId: number,
       provider: string,
@@ -177,7 +180,7 @@ export function createSyncRunRepository(
             .onConflictDoNothing({ target: runs.activeKey })
             .returning()
         )
-        // Somebody else's insert came in between: look again.
+        // No row: a concurrent insert won. Read again.
         if (inserted !== undefined) return { run: toRun(inserted), created: true }
       }
       throw new Error('A run could be neither queued nor found')
@@ -208,7 +211,10 @@ export function createSyncRunRepository(
       ).map(toRun)
     },
 
-    /** Runs that somebody may take: queued ones, parked ones whose time has come, and those whose worker has gone silent. Oldest first. */
+    /**
+     * Runs that a worker may claim, oldest first: queued, parked and due, or with an expired
+     * lease.
+     */
     async listClaimable(limit: number): Promise<Array<Pick<SyncRun, 'id' | 'ownerId'>>> {
       return await db
         .select({ id: runs.id, ownerId: runs.ownerId })
@@ -218,7 +224,7 @@ export function createSyncRunRepository(
         .limit(limit)
     },
 
-    /** When the next of the parked runs goes on. */
+    /** When the next parked run is due. */
     async getNextResumeAt(): Promise<Date | undefined> {
       const [row] = await db
         .select({ at: runs.parkedUntil })
@@ -229,7 +235,11 @@ export function createSyncRunRepository(
       return row?.at ?? undefined
     },
 
-    /** Takes a run. @returns undefined where somebody else has it, or is just taking it, or it has ended */
+    /**
+     * Claims a run.
+     *
+     * @returns undefined if another worker holds it or is claiming it, or if it has ended
+     */
     async claim(id: number, worker: string): Promise<SyncRun | undefined> {
       const [row] = await write(() =>
         db
@@ -254,11 +264,14 @@ export function createSyncRunRepository(
       return row === undefined ? undefined : toRun(row)
     },
 
-    /** Holds a run for the rest of a transaction, and for as long as a lease lasts; returns no row once it is not this worker's any more. */
+    /**
+     * Locks a run for the rest of the transaction and renews its lease. Returns no row if this
+     * worker no longer owns the run.
+     */
     lockStatement: ({ id, worker }: Pick<SyncRun, 'id' | 'worker'>): Statement =>
       lockRun.bind({ id, worker: worker ?? '' }),
 
-    /** @returns false once the run is not this worker's any more */
+    /** @returns false if this worker no longer owns the run */
     async isOwned(run: Pick<SyncRun, 'id' | 'worker'>): Promise<boolean> {
       return (await db.select({ id: runs.id }).from(runs).where(ownedByWorker(run))).length === 1
     },
@@ -277,7 +290,7 @@ export function createSyncRunRepository(
       )
     },
 
-    /** Writes how far a run is, in the transaction that makes it so. */
+    /** Saves the progress in the transaction that makes it. */
     saveProgressStatement: (
       { id, worker }: Pick<SyncRun, 'id' | 'worker'>,
       counters: RunCounters
@@ -304,7 +317,7 @@ export function createSyncRunRepository(
       )
     },
 
-    /** Puts a run aside until `until`; null: for whoever comes next. */
+    /** Parks a run until `until`, or queues it again if `until` is null. */
     async suspend(
       run: Pick<SyncRun, 'id' | 'worker'>,
       counters: RunCounters,
@@ -326,7 +339,11 @@ export function createSyncRunRepository(
       )
     },
 
-    /** Ends a run that is under way, whoever works at it. @returns false where it had ended before */
+    /**
+     * Cancels an active run, whichever worker owns it.
+     *
+     * @returns false if the run had already ended
+     */
     async cancel(id: number, detail: string): Promise<boolean> {
       return await runAudited(function* (tx, record) {
         const cancelled = yield tx
@@ -357,7 +374,7 @@ export function createSyncRunRepository(
       })
     },
 
-    /** Ends what is under way for an owner and product, whichever process is at it. */
+    /** Fails the active run of an owner and product, whichever worker owns it. */
     failActiveStatement,
 
     async failActive(
@@ -366,7 +383,11 @@ export function createSyncRunRepository(
       await batch((tx) => [failActiveStatement(...args)(tx)])
     },
 
-    /** Forgets some runs that ended before `before`. @returns whether there may be more */
+    /**
+     * Deletes one batch of runs that ended before `before`.
+     *
+     * @returns whether more may remain
+     */
     async purge(before: Date): Promise<boolean> {
       const expired = db
         .select({ id: runs.id })
