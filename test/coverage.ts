@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 
-/** Statements that must have run at least once during `npm test`, of all that were loaded. */
+/** Minimum share of loaded statements that `npm test` must run. */
 const MIN_COVERAGE_PERCENT = 95
 
 const report = JSON.parse(

@@ -10,13 +10,13 @@ interface TestContext {
   teardown: (fn: () => unknown) => void
 }
 
-/** The server that `npm run test:postgres` has started; where it is not set, tests use SQLite. */
+/** The server that `npm run test:postgres` starts; unset, tests use SQLite. */
 const POSTGRES_URL = process.env.TEST_POSTGRES
 const createdDatabases = new Set<string>()
 
 export const isPostgres = POSTGRES_URL !== undefined
 
-/** A database that nobody else has, and what to do at the end. */
+/** Creates an exclusive database; `drop` removes it. */
 export async function createTestDatabase(): Promise<{ url: string; drop: () => Promise<void> }> {
   if (POSTGRES_URL === undefined) return { url: 'sqlite::memory:', drop: async () => {} }
   const name = await createPostgresDatabase(`t_${randomUUID().replaceAll('-', '')}`)
@@ -28,7 +28,10 @@ export async function createTestDatabase(): Promise<{ url: string; drop: () => P
   }
 }
 
-/** A database that several processes or starts share until the test ends: the file, or a database that has its name on the server. */
+/**
+ * A database that several processes or starts share until the test ends: the file, or a database
+ * of that name on the server.
+ */
 export async function ensureDatabase(t: TestContext, file: string): Promise<string> {
   if (POSTGRES_URL === undefined) return `sqlite:///${file}`
   const name = `f_${hash('sha1', file)}`
@@ -41,7 +44,7 @@ export async function ensureDatabase(t: TestContext, file: string): Promise<stri
   return toDatabaseUrl(name)
 }
 
-/** Asks a database behind the service's back. Each `?` stands for a value. */
+/** Queries a database without the service. Each `?` is a parameter. */
 export async function queryDatabase<T = Record<string, any>>(
   url: string,
   sql: string,
@@ -63,7 +66,7 @@ export async function queryDatabase<T = Record<string, any>>(
   })
 }
 
-/** Every table of the service with all of its rows. */
+/** Every table of the service with all its rows. */
 export async function readAllTables(
   url: string
 ): Promise<Map<string, Array<Record<string, unknown>>>> {
@@ -82,7 +85,7 @@ export async function readAllTables(
   )
 }
 
-/** All that is stored at this moment: every byte of the files, or every value of every row. */
+/** All stored data: every byte of the files, or every value of every row. */
 export async function readDatabaseContents(url: string): Promise<string> {
   if (isPostgresUrl(url)) return await dumpRows(url)
   const file = getSqlitePath(url)
@@ -90,7 +93,11 @@ export async function readDatabaseContents(url: string): Promise<string> {
   return names.map((name) => readFileSync(join(dirname(file), name), 'latin1')).join('\n')
 }
 
-/** Copies a database as it is now, in use or not, to where `file` is or would be. Resolves to the copy's address. */
+/**
+ * Copies a database in its current state, in use or not, to `file` or its PostgreSQL
+ * counterpart.
+ * @returns the URL of the copy
+ */
 export async function copyDatabase(t: TestContext, url: string, file: string): Promise<string> {
   const copy = await ensureDatabase(t, file)
   if (isPostgresUrl(url)) await copyRows(url, copy)
@@ -98,7 +105,7 @@ export async function copyDatabase(t: TestContext, url: string, file: string): P
   return copy
 }
 
-/** Keeps everybody else from writing, and nobody from reading, until the function is called that it resolves to. */
+/** Blocks all other writers, and no readers, until the returned function is called. */
 export async function acquireWriteLock(t: TestContext, url: string): Promise<() => Promise<void>> {
   if (!isPostgresUrl(url)) {
     const db = new Driver(getSqlitePath(url))

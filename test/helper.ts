@@ -5,7 +5,7 @@ import { createTestDatabase } from './database.ts'
 import { startSandbox, type RunningSandbox } from './sandbox/helper.ts'
 import type { SandboxOptions } from '../src/sandbox/state.ts'
 
-/** Hundreds of callers come from one address here. */
+/** Tests make hundreds of requests from one address. */
 export const NO_RATE_LIMITS = {
   RATE_LIMIT: '0',
   RATE_LIMIT_LOGIN: '0',
@@ -18,7 +18,10 @@ export interface TestContext {
   teardown: (fn: () => unknown) => void
 }
 
-/** Where the browser of these tests finds the connector, which answers by `inject` and listens nowhere. */
+/**
+ * The connector's address in the test browser; the connector answers by `inject` and does not
+ * listen.
+ */
 export const SERVICE_URL = 'http://localhost:3001'
 export const FRONTEND_URL = 'http://front.example:3000'
 export const CLIENT_SECRET = 'planted-client-secret-7f3a9c'
@@ -31,7 +34,7 @@ export interface TestApp {
   logText: () => string
 }
 
-/** The real service on a database of its own in memory, with its log kept. */
+/** The real service on a private in-memory database; keeps its log. */
 export async function buildTestApp(
   t: TestContext,
   env: NodeJS.ProcessEnv = {},
@@ -70,7 +73,7 @@ export async function buildTestApp(
   }
 }
 
-/** Settings of two registered apps at the sandbox under `url`. */
+/** Settings of two clients registered at the sandbox under `url`. */
 export function buildSandboxEnv(url: string): NodeJS.ProcessEnv {
   return {
     ATLASSIAN_AUTH_URL: url,
@@ -105,7 +108,7 @@ export const OAUTH_CLIENTS = [
   ])
 ]
 
-/** The service, set up for a sandbox that listens on this machine. */
+/** The service, configured for a sandbox on localhost. */
 export async function buildAppWithSandbox(
   t: TestContext,
   {
@@ -125,7 +128,7 @@ export async function buildAppWithSandbox(
   }
 }
 
-/** A browser: keeps cookies, opens pages, and gives consent. */
+/** A browser that keeps cookies, opens pages and gives consent. */
 export class Browser {
   readonly app: FastifyInstance
   readonly cookies = new Map<string, string>()
@@ -155,7 +158,10 @@ export class Browser {
       : { cookie: [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ') }
   }
 
-  /** Opens the login page of a product and answers the consent page. Resolves to the callback's address. */
+  /**
+   * Opens the login page of a product and answers the consent page.
+   * @returns the callback URL
+   */
   async consent(
     product: string,
     { query = '', decision = 'accept', extra = '' } = {}
@@ -168,13 +174,19 @@ export class Browser {
     return await answerConsentPage(authorize, decision, extra)
   }
 
-  /** Everything a person does to connect a product. Resolves to the answer of the callback. */
+  /**
+   * Connects a product from login to callback.
+   * @returns the callback's response
+   */
   async connect(product: string, query = ''): Promise<LightMyRequestResponse> {
     return await this.open(await this.consent(product, { query }))
   }
 }
 
-/** Answers the sandbox's consent page at `authorize`; resolves to where the browser is sent. */
+/**
+ * Answers the sandbox's consent page at `authorize`.
+ * @returns the redirect target
+ */
 export async function answerConsentPage(
   authorize: string,
   decision = 'accept',
@@ -207,7 +219,10 @@ export async function waitForRun(
   throw new Error('The run did not end')
 }
 
-/** Waits until something is so. @returns what it came to */
+/**
+ * Waits until the condition holds.
+ * @returns the value of the condition
+ */
 export async function waitFor<T>(
   probe: () => T | Promise<T>,
   timeoutMs: number

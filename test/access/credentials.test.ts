@@ -4,7 +4,7 @@ import { hashSecret } from '../../src/lib/secret.ts'
 import { buildTestApp } from '../helper.ts'
 import { buildBearerHeader, createApiKey, PROTECTED_ENV, startIdentityProvider } from './helper.ts'
 
-/** What comes back for bytes. */
+/** Sends raw bytes and returns the response. */
 async function sendRequestLines(port: number, lines: string[]): Promise<string> {
   return await new Promise((resolve) => {
     let text = ''

@@ -8,7 +8,10 @@ import { buildRouteRequest, listRouteEntries } from './table.ts'
 const UNKNOWN_USER_ID = 987_654_321
 const PRODUCTS = ['jira', 'confluence']
 
-/** Two people of one service, each with both products connected and copied, and with items posted by hand. */
+/**
+ * Two people of one service, each with both products connected and copied, and with items posted
+ * by hand.
+ */
 async function createTwoPeople(t: Test) {
   const idp = await startIdentityProvider(t)
   const { app } = await buildAppWithSandbox(t, {

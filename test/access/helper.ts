@@ -11,14 +11,14 @@ import type { FastifyInstance } from 'fastify'
 export const ISSUER = 'https://id.example.com/'
 export const AUDIENCE = 'connector'
 export const PROTECTED_ENV = { API_ACCESS: 'protected' }
-/** Browsers come by https. */
+/** Browsers use https. */
 export const HTTPS_ENV = {
   JIRA_OAUTH_REDIRECT_URI: 'https://app.example.com/auth/jira/callback',
   CONFLUENCE_OAUTH_REDIRECT_URI: 'https://app.example.com/auth/confluence/callback'
 }
 const DAY_MS = 86_400_000
 
-/** A key with these scopes, as a back end sends it. */
+/** An API key with these scopes, as request headers. */
 export async function createApiKey(
   app: FastifyInstance,
   scopes: Scope[],
@@ -39,7 +39,7 @@ export function buildBearerHeader(credential: string): { authorization: string }
   return { authorization: `Bearer ${credential}` }
 }
 
-/** An identity provider: it publishes keys, signs tokens and takes new keys. */
+/** An identity provider that publishes keys, signs tokens and rotates keys. */
 export async function startIdentityProvider(t: TestContext) {
   const keys = new Map<string, { publicKey: KeyObject; privateKey: KeyObject; alg: string }>()
   const addKey = (kid: string, kind: 'RS256' | 'ES256' | 'EdDSA' = 'ES256') => {

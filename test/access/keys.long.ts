@@ -26,7 +26,7 @@ interface CommandOutput {
   stderr: string
 }
 
-/** `npm run api-keys -- …` with these settings and no others. */
+/** Runs `npm run api-keys -- …` with only these settings. */
 async function runApiKeysCommand(
   cwd: string,
   args: string[],
@@ -42,7 +42,7 @@ async function runApiKeysCommand(
   )
 }
 
-/** A service in production, and the command beside it on the same database. */
+/** A production service and the command, on the same database. */
 async function createKeysFixture(t: Test, env: NodeJS.ProcessEnv = {}, now?: () => number) {
   const cwd = createTempFolder(t)
   const url = await ensureDatabase(t, join(cwd, 'c.db'))
@@ -64,7 +64,7 @@ async function getStatus({ app }: TestApp, key: string, path = '/users'): Promis
   return (await app.inject({ url: path, headers: buildBearerHeader(key) })).statusCode
 }
 
-/** Whether somebody who reads this learns the key, however it may be written down. */
+/** Whether the text contains the key in any encoding. */
 function containsKey(text: string, key: string): boolean {
   const secretPart = key.slice(3)
   const bytes = Buffer.from(secretPart, 'base64url')

@@ -2,7 +2,7 @@ import t from 'tap'
 import { buildTestApp } from '../helper.ts'
 import { PROTECTED_ENV } from './helper.ts'
 
-/** What scanners ask for first. */
+/** Paths that scanners request first. */
 const PROBE_PATHS = `
 /metrics /metrics/ /prometheus /actuator /actuator/env /actuator/health /actuator/heapdump /status /server-status /server-info /info /version /env /config
 /config.json /debug /debug/pprof /debug/vars /debug/requests /trace /heapdump /threaddump /dump /logs /log /admin /admin/ /administrator /console /manager/html

@@ -25,7 +25,7 @@ interface ConnectSession {
   expires_at: string
 }
 
-/** A back end that makes connect sessions. */
+/** A back end that creates connect sessions. */
 async function createBackEnd({ app }: Pick<TestService, 'app'>) {
   const { headers } = await createApiKey(app, [
     'connections:write',
@@ -42,7 +42,7 @@ async function createBackEnd({ app }: Pick<TestService, 'app'>) {
   }
 }
 
-/** Follows a link to the end of the login. */
+/** Opens a link and completes the login. */
 async function completeLogin(
   browser: Browser,
   link: string,
@@ -332,7 +332,7 @@ t.test('C11 Cookies alone change nothing: another site cannot use a session', as
   })
   await completeLogin(browser, url)
   const cookie = `${COOKIE_NAME}=${browser.cookies.get(COOKIE_NAME) ?? ''}`
-  // The first copy goes on meanwhile, and says when the next one is.
+  // The first sync still runs, and changes the time of the next one.
   const read = async () =>
     (await app.inject({ url: `/users/${id}/connections`, headers: { cookie } }))
       .json()

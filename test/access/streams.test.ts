@@ -5,7 +5,7 @@ import { SMALL_SANDBOX } from '../auth/helper.ts'
 import { Browser, buildAppWithSandbox, answerConsentPage, waitFor } from '../helper.ts'
 import { buildBearerHeader, createApiKey, PROTECTED_ENV, startIdentityProvider } from './helper.ts'
 
-/** What the threat names. */
+/** The limit in threat T07. */
 const END_TIMEOUT_MS = 5_000
 
 t.test(
@@ -19,7 +19,7 @@ t.test(
     const base = await app.listen({ host: '127.0.0.1', port: 0 })
     const admin = await createApiKey(app, ['admin'])
     const { headers } = admin
-    // A person with a run that waits for an Atlassian that does not answer.
+    // A person with a run that waits for a hanging Atlassian call.
     await sandbox.admin('faults', { kind: 'hang', match: { path: 'project/search' } })
     const person = buildBearerHeader(await idp.sign({ sub: 'ada' }))
     const { url: login } = (await app.inject({ url: '/auth/jira/login', headers: person })).json()
@@ -34,7 +34,7 @@ t.test(
       5_000
     )
 
-    /** Follows the run over a socket of its own. */
+    /** Follows the run over a separate socket. */
     async function follow(headers: object) {
       const request = get(`${base}/integrations/jira/sync/runs/${run}/events`, {
         headers: { ...headers },
@@ -49,7 +49,7 @@ t.test(
       answer.on('data', (chunk: Buffer) => {
         stream.text += chunk.toString()
       })
-      // Cut or ended: over is over.
+      // An aborted stream counts as ended.
       answer.on('error', () => {})
       const ended = new Promise<void>((resolve) =>
         answer.on('close', () => {
@@ -63,7 +63,7 @@ t.test(
       return { stream, ended }
     }
 
-    // A token is good for half a minute longer than it says: clocks differ.
+    // The clock tolerance accepts a token for 30 seconds after it expires.
     const shortly = buildBearerHeader(
       await idp.sign({ sub: 'ada', exp: Math.floor(Date.now() / 1000) - 28 })
     )

@@ -24,7 +24,7 @@ const PUBLIC_PATHS = [
 const PAGE_PATHS = ['/oauth/jira', '/oauth/confluence', '/oauth/callback']
 const formatRoute = ({ method, url }: Pick<RouteEntry, 'method' | 'url'>) => `${method} ${url}`
 
-/** The service in production, where browsers come by https. */
+/** The service in production, used by browsers over https. */
 async function startProductionService(t: TestContext, env: NodeJS.ProcessEnv = {}) {
   const idp = await startIdentityProvider(t)
   const { app } = await buildAppWithSandbox(t, {
@@ -33,7 +33,7 @@ async function startProductionService(t: TestContext, env: NodeJS.ProcessEnv = {
   })
   await app.ready()
   let people = 0
-  /** Somebody new, with everything that speaks for them. */
+  /** A new person with all kinds of credentials. */
   const addPerson = async () => {
     const headers = buildBearerHeader(await idp.sign({ sub: `person-${++people}` }))
     const { redirect_url: login } = (
@@ -56,7 +56,7 @@ async function startProductionService(t: TestContext, env: NodeJS.ProcessEnv = {
 
 type ProductionService = Awaited<ReturnType<typeof startProductionService>>
 
-/** The cookie of a browser that has opened a link. */
+/** The session cookie of a browser that has opened a link. */
 async function getSessionCookie(
   { app }: ProductionService,
   link: string
@@ -66,7 +66,7 @@ async function getSessionCookie(
   return { cookie: `${cookie?.name}=${cookie?.value}` }
 }
 
-/** What a credential must come to: a status, or "in", which is anything that is not about the credential. */
+/** The expected status; "in" is any response that does not refuse the credential. */
 type ExpectedOutcome = 401 | 403 | 404 | 'in'
 
 function getExpectedOutcome(
@@ -162,7 +162,7 @@ t.test(
         eve.headers,
         getExpectedOutcome('foreigner', row)
       )
-      // What is let in may remove whom it is about: each has a person of its own.
+      // An accepted request can remove its user, so each request has its own person.
       const mine = await person()
       const cookie = await getSessionCookie(running, mine.link)
       await check(

@@ -2,7 +2,7 @@ import type { FastifyInstance, InjectOptions } from 'fastify'
 import type { AccessRule } from '../../src/access/rules.ts'
 import { dereference, type JsonSchema } from '../openapi/dereference.ts'
 
-/** A route as it is registered, and what the description says of it; undefined where it is hidden. */
+/** A registered route and its OpenAPI operation; undefined if the route is hidden. */
 export interface RouteEntry {
   method: string
   url: string
@@ -10,7 +10,7 @@ export interface RouteEntry {
   operation: JsonSchema | undefined
 }
 
-/** Every registered route beside its description. */
+/** Every registered route with its OpenAPI operation. */
 export function listRouteEntries(app: FastifyInstance): RouteEntry[] {
   const { paths } = dereference(app.swagger()) as { paths: JsonSchema }
   const findOperation = (url: string) =>
@@ -23,7 +23,7 @@ export function listRouteEntries(app: FastifyInstance): RouteEntry[] {
   }))
 }
 
-/** A request that fits the description of its route, about this owner and this run. */
+/** A valid request to a route, for this owner and this run. */
 export function buildRouteRequest(
   { method, url, rule, operation }: RouteEntry,
   owner: number,
@@ -47,7 +47,7 @@ export function buildRouteRequest(
   }
 }
 
-/** The smallest value that fits a schema; null for one that may be left out. */
+/** The smallest value that a schema accepts; null if it is nullable. */
 function buildExample(schema: JsonSchema): any {
   if (schema.anyOf?.some(({ type }: JsonSchema) => type === 'null') === true) return null
   if (schema.anyOf !== undefined) return buildExample(schema.anyOf[0] as JsonSchema)

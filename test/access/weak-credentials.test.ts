@@ -5,7 +5,7 @@ import { StartError } from '../../src/lib/errors.ts'
 import { buildTestApp, VAULT_KEY } from '../helper.ts'
 import { startServiceProcess } from '../process/child.ts'
 
-/** Keys that somebody might take, none of which is a secret. */
+/** Weak keys that an operator might choose. */
 const WEAK_KEYS = [
   'admin',
   'password',

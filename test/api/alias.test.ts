@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { buildTestApp, buildSandboxEnv } from '../helper.ts'
 
-/** A request to each path of the document: one that works, and one that does not. */
+/** For each documented path, one request that succeeds and one that fails. */
 const BODIES_BY_PATH: Record<string, object[]> = {
   '/users': [{ email: 'twin@example.com' }, { email: 'twin@example.com', unknown: 1 }],
   '/jira/projects': [
@@ -23,7 +23,7 @@ const QUERIES = ['', '?limit=1', '?limit=0', '?unknown=1']
 
 async function buildRequests(app: FastifyInstance): Promise<InjectOptions[]> {
   const { paths } = app.swagger() as { paths: Record<string, Record<string, unknown>> }
-  // What is exported names the exports before it: no two are the same.
+  // Each export lists the earlier exports, so two exports differ.
   return Object.entries(paths)
     .filter(([path]) => !path.endsWith('/export'))
     .flatMap(([path, methods]) => {
@@ -42,13 +42,13 @@ async function buildRequests(app: FastifyInstance): Promise<InjectOptions[]> {
           url,
           headers: { origin: 'https://a.example', 'access-control-request-method': 'GET' }
         },
-        // Nobody is removed between the two.
+        // Removes no user between the two requests.
         { method: 'DELETE', url: `${url}?copies=neither` }
       ])
     })
 }
 
-/** What may differ between two answers: ids, times, and what a flow makes up. */
+/** Replaces what differs between two responses: ids, times and random values. */
 function normalizeResponse(text: string): string {
   return text
     .replace(/(state=)[\w-]{43}/g, '$1STATE')
@@ -110,7 +110,7 @@ t.test(
   }
 )
 
-/** A prefix in the body makes it four bytes longer. */
+/** A prefix in the body adds four bytes. */
 function normalizeLengths(text: string): string {
   return text.replace(/"content-length":"\d+"/, '"content-length":"N"')
 }

@@ -13,7 +13,7 @@ function createTempFolder(t: Test): string {
   return path
 }
 
-/** Services that listen, all of them on one database. */
+/** Listening services on one database. */
 async function startServices(t: Test, count: number) {
   const database = await ensureDatabase(t, join(createTempFolder(t), 'shared.db'))
   const apps = []

@@ -8,25 +8,25 @@ interface ChangesPage {
   more: boolean
 }
 
-/** A downstream copy of an owner's items that knows nothing but the change feed. */
+/** A downstream copy of an owner's items that reads only the change feed. */
 export class FeedFollower {
-  /** By collection and id. */
+  /** Keyed by collection and id. */
   readonly items = new Map<string, object>()
-  /** How often it had to begin again. */
+  /** How often the feed was read from the start again. */
   restarts = 0
   since: string | undefined
   readonly #app: FastifyInstance
   readonly #owner: number
   readonly #query: string
 
-  /** @param extraQuery more of the query, `collections=pages` for one */
+  /** @param extraQuery additional query parameters, such as `collections=pages` */
   constructor(app: FastifyInstance, owner: number, limit = 500, extraQuery = '') {
     this.#app = app
     this.#owner = owner
     this.#query = `limit=${limit}${extraQuery === '' ? '' : `&${extraQuery}`}`
   }
 
-  /** Reads until there is no more and nothing new. */
+  /** Reads until there are no more changes. */
   async catchUp(): Promise<void> {
     let [more, hasNews] = [true, true]
     while (more || hasNews) {
@@ -36,7 +36,7 @@ export class FeedFollower {
     }
   }
 
-  /** Reads and applies one answer. */
+  /** Reads and applies one response. */
   async readPage(extraQuery = ''): Promise<ChangesPage> {
     const from = this.since === undefined ? '' : `&since=${this.since}`
     const answer = await this.#app.inject(
@@ -58,7 +58,7 @@ export class FeedFollower {
   }
 }
 
-/** What an owner's lists serve, each read page by page, by collection and id. */
+/** The items in an owner's lists, read page by page, keyed by collection and id. */
 export async function readLists(app: FastifyInstance, owner: number): Promise<Map<string, object>> {
   const items = new Map<string, object>()
   for (const list of LIST_PATHS) {

@@ -52,7 +52,7 @@ t.test(
 t.test('E1 E4 /healthz returns 503 as soon as the service drains', async (t) => {
   const { app } = await buildTestApp(t)
   const { isMigrated } = app.store
-  // A look at the health that is under way while the service closes.
+  // Resolves when a health check is running while the service closes.
   let looked = () => {}
   const looking = new Promise<void>((resolve) => {
     looked = resolve

@@ -5,7 +5,7 @@ import type { Test } from 'tap'
 export const REQUEST_ID_PATTERN = /^[A-Za-z0-9._-]{1,64}$/
 const PROBLEM_FIELDS = ['type', 'title', 'status', 'detail', 'code', 'request_id']
 
-/** Whatever carries an answer: `inject` or `fetch`. */
+/** A response of `inject` or `fetch`. */
 export interface TestResponse {
   status: number
   header: (name: string) => string | undefined
@@ -16,7 +16,10 @@ function toTestResponse({ statusCode, headers, body }: LightMyRequestResponse): 
   return { status: statusCode, header: (name) => headers[name] as string | undefined, body }
 }
 
-/** One assertion: this answer is exactly the problem document of contract section 5. Returns it. */
+/**
+ * Asserts that the response is exactly this problem document (contract section 5), and returns
+ * it.
+ */
 export function assertProblem(
   t: Test,
   received: LightMyRequestResponse | TestResponse,
@@ -64,7 +67,7 @@ export function assertProblem(
   return body
 }
 
-/** `post('/users', { … })`; a string goes out as it is. */
+/** Creates a caller: `post('/users', { … })`. A string payload is sent unchanged. */
 export function createCaller(app: FastifyInstance, defaults: InjectOptions = {}) {
   const post = (url: string, payload?: unknown, headers: Record<string, string> = {}) =>
     app.inject({
@@ -86,7 +89,10 @@ export function createCaller(app: FastifyInstance, defaults: InjectOptions = {})
   return { post, get }
 }
 
-/** Follows `Link: rel="next"` to the end; resolves to the items of every page. */
+/**
+ * Follows `Link: rel="next"` to the end.
+ * @returns the items of every page
+ */
 export async function followPages(
   app: FastifyInstance,
   start: string,

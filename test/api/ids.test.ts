@@ -2,7 +2,7 @@ import t from 'tap'
 import { buildTestApp } from '../helper.ts'
 import { createCaller, assertProblem } from './helper.ts'
 
-/** Ways to write something that is not one of our ids, as they stand in a URL. */
+/** Invalid ids, as they appear in a URL. */
 const INVALID_IDS = [
   '0',
   '-1',
@@ -66,9 +66,9 @@ const INVALID_IDS = [
   'l',
   '١'
 ]
-/** Well-formed ids that nobody has. */
+/** Well-formed ids that do not exist. */
 const UNUSED_IDS = ['2', '4294967296', '2147483648', '9007199254740991']
-/** RFC 3986 section 6.2.2.2: an escaped unreserved character is the character. */
+/** RFC 3986 section 6.2.2.2: a percent-encoded unreserved character equals the character. */
 const EQUIVALENT_IDS = ['%31']
 
 t.test('C4 T12 Ids are positive integers in one spelling', async (t) => {

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { buildTestApp } from '../helper.ts'
 import { createCaller, assertProblem } from './helper.ts'
 
-/** What both products have in common, so that each test runs on both. */
+/** What both products have in common, to run each test on both. */
 const ITEM_KINDS = [
   {
     path: '/jira/projects',
@@ -38,7 +38,7 @@ const ITEM_KINDS = [
   }
 ] as const
 
-/** In the order of their code points: what UTF-16 or a locale would sort otherwise is among them. */
+/** Sorted by code point. UTF-16 and locale order differ for some of these texts. */
 const ORDERED_TEXTS = [
   ' ',
   '!',
@@ -82,7 +82,7 @@ for (const { path, body, row, copied, optional, another, retitled, sorted } of I
     const { post, get } = createCaller(built.app)
     await post('/users', { email: 'ada@example.com' })
     await post('/users', { email: 'bob@example.com' })
-    /** The whole item as it is served, posted at this moment. */
+    /** The complete item in a response, posted now. */
     const toServedItem = (item: object) => ({
       id: 1,
       ...copied,

@@ -154,7 +154,7 @@ t.test('Lists of copied items', async (t) => {
     for (const [path, name, query, fits] of CASES) {
       const expected = (all[name] ?? []).filter(fits)
       const url = `${path}?${new URLSearchParams(query).toString()}`
-      // Where nothing fits, nothing is looked at.
+      // Guards against filters that match nothing.
       t.equal(expected.length > 0, fits.length > 0, `${url}: has matches`)
       t.same(getItems((await get(url)).json()), expected, url)
       const { pages, links } = await followPages(app, `${url}&limit=2`, getItems)

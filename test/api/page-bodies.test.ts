@@ -7,7 +7,7 @@ import { FeedFollower, readLists } from './feed-follower.ts'
 const BODY_COUNT = 120
 const getItems = (body: any) => (Array.isArray(body) ? body : body.items)
 
-/** Says whether bodies are copied, and waits for the copy that takes. */
+/** Enables or disables page bodies, and waits for the sync that applies it. */
 async function setPageBodies(
   { app }: SyncedService,
   pageBodies: boolean

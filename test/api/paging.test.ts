@@ -19,7 +19,7 @@ t.test('Lists are paginated', async (t) => {
   for (let i = 0; i < ITEM_COUNT; i++) {
     await post('/users', { email: `u${i}@example.com` })
     await post('/jira/projects', { owner_id: 1, key: `K${i}`, name: 'N' })
-    // The same title again and again: only the id tells one page from the next.
+    // Equal titles: only the id orders the pages.
     await post('/confluence/pages', {
       owner_id: 1,
       space_key: 'S',

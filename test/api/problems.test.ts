@@ -10,10 +10,10 @@ const POST_PATHS = [
   '/integrations/jira/connect',
   '/integrations/confluence/connect'
 ]
-/** The largest body that is accepted, on purpose written down a second time. */
+/** The body limit, repeated here on purpose so that a change of the limit fails a test. */
 const MAX_BODY_BYTES = 64 * 1024
 
-/** An app with a person in it. */
+/** An app with one user. */
 const createAppWithUser = async (t: Test) => {
   const built = await buildTestApp(t)
   const { post, get } = createCaller(built.app)

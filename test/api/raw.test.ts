@@ -10,7 +10,7 @@ async function startListeningApp(t: Test) {
   return { app, lines, port, send: (bytes: string | Buffer) => exchangeBytes(port, bytes) }
 }
 
-/** Sends bytes and reads until the other side closes. */
+/** Sends bytes and reads until the server closes the connection. */
 async function exchangeBytes(port: number, bytes: string | Buffer): Promise<string> {
   return await new Promise((resolve) => {
     const chunks: Buffer[] = []
@@ -19,7 +19,7 @@ async function exchangeBytes(port: number, bytes: string | Buffer): Promise<stri
     })
     socket.on('data', (chunk) => chunks.push(chunk))
     socket.on('error', () => {
-      /* closed under us: what came before counts */
+      /* the server closed the connection: keep what was received */
     })
     socket.on('close', () => {
       resolve(Buffer.concat(chunks).toString('latin1'))
@@ -27,7 +27,7 @@ async function exchangeBytes(port: number, bytes: string | Buffer): Promise<stri
   })
 }
 
-/** The answers in a stream of them. */
+/** Splits a byte stream into responses. */
 function parseResponses(text: string): TestResponse[] {
   const responses: TestResponse[] = []
   for (let rest = text; rest !== '';) {
@@ -104,7 +104,8 @@ t.test(
       )
       t.equal(more.length, 0, `${name}: no second response`)
     }
-    // A request has begun here, and whatever was said now could be taken for its answer: the connection just ends.
+    // A response has started, so an error response would look like part of it: the server only
+    // closes the connection.
     for (const coding of ['gzip, x\r\n\r\n', 'chunked\r\n\r\nzz\r\n']) {
       const responses = parseResponses(
         await send(
@@ -153,7 +154,7 @@ t.test('C9 Rejects malformed paths on a real socket with problem documents', asy
       t.fail(`${path}: no answer`)
       continue
     }
-    // Which of the refusals it is matters less than that it is one.
+    // Any refusal is correct here.
     if (answer.status === 400) assertProblem(t, answer, 400, 'bad_request', path.slice(0, 40))
     else if (answer.status === 404) assertProblem(t, answer, 404, 'not_found', path.slice(0, 40))
     else assertProblem(t, answer, status, code, path.slice(0, 40))

@@ -48,7 +48,7 @@ const INVALID_REQUEST_IDS = [
   'a*b'
 ]
 
-/** One of every kind of answer. */
+/** One request for every kind of response. */
 const RESPONSE_KINDS: Array<[name: string, status: number, request: InjectOptions]> = [
   ['200', 200, { url: '/users' }],
   ['201', 201, { method: 'POST', url: '/users', payload: { email: 'id@example.com' } }],

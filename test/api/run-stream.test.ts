@@ -32,7 +32,7 @@ const startSync = async ({ app }: TestApp, product: string, mode = 'full'): Prom
 const getRun = async ({ app }: TestApp, product: string, id: number) =>
   (await app.inject(`/integrations/${product}/sync/runs/${id}`)).json()
 
-/** Reads events as a browser does, until the stream ends or `enough` of them have come. */
+/** Reads events like a browser, until the stream ends or `enough` events have arrived. */
 async function readEvents(
   url: string,
   {
@@ -72,7 +72,7 @@ async function readEvents(
   return { status: response.status, type: response.headers.get('content-type'), streamEvents, text }
 }
 
-// They mostly wait.
+// These tests mostly wait.
 t.jobs = 6
 
 t.test('A stream follows a run from start to end, and its events match the run', async (t) => {

@@ -13,13 +13,13 @@ export interface SyncedService extends TestApp {
   get: (url: string, headers?: Record<string, string>) => Promise<LightMyRequestResponse>
   /** Posts an item by hand. */
   post: (url: string, payload: object) => Promise<LightMyRequestResponse>
-  /** Runs a copy to its end. */
+  /** Runs a sync and waits for its end. */
   runSync: (product: string, mode?: string) => Promise<Record<string, any>>
 }
 
 export type SyncedServiceOptions = Parameters<typeof buildAppWithSandbox>[1]
 
-/** The service with these products connected by its first user, and copied. */
+/** A service whose first user has connected and copied these products. */
 export async function startSyncedService(
   t: TestContext,
   products: string[] = ['jira', 'confluence'],
@@ -50,7 +50,7 @@ export async function startSyncedService(
   }
 }
 
-/** What an answer of the feed tells, one line for each change. */
+/** The changes in a feed response, one line each. */
 export function formatChanges(answer: LightMyRequestResponse): string[] {
   return answer
     .json()

@@ -9,7 +9,7 @@ import {
   formatChanges
 } from './synced-service.ts'
 
-// They mostly wait.
+// These tests mostly wait.
 t.jobs = 6
 
 t.test('A long-poll request', async (t) => {

@@ -34,7 +34,7 @@ t.test(
     await app.ready()
     const admin = buildBearerHeader(BOOTSTRAP_KEY)
     let seen = 0
-    /** The rows that have been added since the last time. */
+    /** The rows added since the last call. */
     const added = async (): Promise<AuditRow[]> => {
       const rows = (await readAuditTrail(app, { headers: admin })).slice(seen)
       seen += rows.length
@@ -208,7 +208,7 @@ t.test(
     )
     const its = (id: string) => ({ user_id: 1, connection_id: 1, product: 'jira', ...by(id) })
 
-    // A copy that is under way would exchange the tokens itself, as the service.
+    // A running sync would refresh the tokens itself, with the service as actor.
     await waitFor(
       async () =>
         (await ask('GET', '/integrations/jira/sync/runs?owner_id=1', 'r-runs'))
@@ -244,7 +244,7 @@ t.test(
       'a run'
     )
     await sandbox.admin('faults', undefined, 'DELETE')
-    // A run that is under way would be the first to meet the tokens that are over.
+    // A running sync would refresh the expired tokens first.
     await waitFor(
       async () =>
         (await queryDatabase(url, 'select id from runs where active_key is not null')).length === 0,

@@ -9,7 +9,7 @@ import { readAuditTrail, runAuditVerify } from './helper.ts'
 
 const INSTANCE_COUNT = isPostgres ? 4 : 1
 
-/** Instances of the service on one database. */
+/** Service instances on one database. */
 async function startInstances(
   t: Test,
   env: NodeJS.ProcessEnv = {}

@@ -24,7 +24,7 @@ export interface CommandOutput {
   stderr: string
 }
 
-/** `npm run NAME -- …` with these settings and no others, until it ends. */
+/** Runs `npm run NAME -- …` with only these settings, until it exits. */
 export async function runCommand(
   name: string,
   args: string[],
@@ -43,7 +43,7 @@ export async function runCommand(
 export const runAuditVerify = async (url: string): Promise<CommandOutput> =>
   await runCommand('audit', ['verify'], { INTEGRATION_DB_URL: url })
 
-/** The whole trail as `GET /audit` tells it, in the order in which things were done. */
+/** The complete trail from `GET /audit`, oldest first. */
 export async function readAuditTrail(
   app: FastifyInstance,
   { headers = {}, query = '' }: { headers?: Record<string, string>; query?: string } = {}
@@ -58,7 +58,7 @@ export async function readAuditTrail(
   return rows.reverse()
 }
 
-/** Takes the guards of the trail away, as somebody can who has the database to themselves. */
+/** Drops the triggers that protect the trail, as a person with full database access can. */
 export async function dropAuditTriggers(url: string): Promise<void> {
   for (const name of ['audit_stays', 'audit_remains']) {
     await queryDatabase(

@@ -20,7 +20,7 @@ import {
 } from './helper.ts'
 
 const describeExpectedResult = (error: CallbackCase['error']) =>
-  error === null ? 'succeeds' : error === 422 ? 'does not fit' : `ends as ${error}`
+  error === null ? 'succeeds' : error === 422 ? 'is rejected with 422' : `ends as ${error}`
 
 function defineCallbackTests(
   mode: string,

@@ -14,7 +14,7 @@ import {
 
 const SHORT_TIMEOUT_ENV = { UPSTREAM_ANSWER_TIMEOUT_MS: '400' }
 
-/** Nobody, nothing, and not a word of what Atlassian said. */
+/** No user, no connection, and none of Atlassian's error text. */
 async function assertNothingStored(t: Test, { app, logText }: TestService, body: string) {
   t.same((await app.inject('/users')).json(), [], 'no user')
   t.match(
@@ -27,7 +27,7 @@ async function assertNothingStored(t: Test, { app, logText }: TestService, body:
 
 t.test('A token endpoint that returns no tokens ends the login', async (t) => {
   const hasty = await startTestService(t, { ...PRODUCTION_ENV, ...SHORT_TIMEOUT_ENV })
-  // What is large takes its time on a busy machine, and is not refused for that.
+  // Large responses are slow on a busy machine; a longer timeout accepts them.
   const patient = await startTestService(t, PRODUCTION_ENV)
   for (const { title, fault, error, hasTraceId } of FAILED_TOKEN_CASES) {
     const running = fault.kind === 'huge' ? patient : hasty
@@ -42,7 +42,7 @@ t.test('A token endpoint that returns no tokens ends the login', async (t) => {
           ...fault
         })
         const before = await countTokenCalls(running.sandbox)
-        // The sandbox counts a call when it answers it.
+        // The sandbox counts a call when it responds.
         const counted = fault.kind === 'delay' ? 0 : 1
         const answer = await browser.open(callback)
         t.equal(answer.statusCode, 302)

@@ -7,7 +7,7 @@ import {
   waitForRun
 } from '../helper.ts'
 
-/** What a browser says when it opens an address as a page. */
+/** Headers that a browser sends with a page navigation. */
 const NAVIGATION_HEADERS = {
   'sec-fetch-mode': 'navigate',
   'sec-fetch-dest': 'document',

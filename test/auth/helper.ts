@@ -9,26 +9,26 @@ import {
 } from '../helper.ts'
 import type { RunningSandbox } from '../sandbox/helper.ts'
 
-/** These tests are about the login, not about what is copied after it: hardly any data, and no rate limit in the way. */
+/** Login tests need little data and no rate limit. */
 export const SMALL_SANDBOX: SandboxOptions = {
   sizes: { projects: 1, issues: 1, spaces: 1, pages: 1 },
   burst: 1_000_000,
   hourlyPoints: 1_000_000_000
 }
 export const PRODUCTION_ENV = { APP_ENV: 'production' }
-/** Sent with a request, so that a whole Location can be foretold. */
+/** Request id of the tests, so that a whole Location can be predicted. */
 export const TEST_REQUEST_ID = 'a-test'
 export const PRODUCTS = ['jira', 'confluence'] as const
 export type Product = (typeof PRODUCTS)[number]
 
-/** HEAVY=1 runs the numbers of the promises, else what fits into a minute. */
+/** Returns `heavy` with HEAVY=1 (the documented numbers), else `light` (about a minute). */
 export function pickByScale(light: number, heavy: number): number {
   return process.env.HEAVY === '1' ? heavy : light
 }
 
 export interface TestService extends TestApp {
   sandbox: RunningSandbox
-  /** Moves the time of the service and of the sandbox. */
+  /** Moves the clocks of the service and of the sandbox. */
   advanceTime: (ms: number) => void
 }
 
@@ -51,13 +51,13 @@ export async function startTestService(
   }
 }
 
-/** How often the token endpoint was asked, whatever it answered. */
+/** Number of token endpoint calls, with any outcome. */
 export async function countTokenCalls({ admin }: RunningSandbox): Promise<number> {
   const { log } = (await admin('stats', undefined, 'GET')) as { log: Array<{ path: string }> }
   return log.filter(({ path }) => path === '/oauth/token').length
 }
 
-/** What a program gets that starts a login. */
+/** The response to a program that starts a login. */
 export async function requestLogin(
   { app }: TestApp,
   product: Product,
@@ -67,7 +67,7 @@ export async function requestLogin(
   return await app.inject({ url: `/auth/${product}/login?${new URLSearchParams(query)}`, headers })
 }
 
-/** The parameters of the authorize URL that a program gets. */
+/** The authorize URL parameters in that response. */
 export async function getAuthorizeParams(
   testApp: TestApp,
   product: Product,
@@ -78,7 +78,7 @@ export async function getAuthorizeParams(
   return new URL(answer.json().url as string).searchParams
 }
 
-/** The user's way through the front end's program: no cookie, because a program started it. */
+/** Opens a callback without a binding cookie, as after a login that a program started. */
 export async function openCallback(
   { app }: TestApp,
   callback: string,
@@ -87,7 +87,7 @@ export async function openCallback(
   return await new Browser(app).open(callback, { 'x-request-id': TEST_REQUEST_ID, ...headers })
 }
 
-/** The address with another path or with other parameters. */
+/** Replaces the path or the parameters of a URL. */
 export function editUrl(
   address: string,
   edit: (query: URLSearchParams) => void,
@@ -124,18 +124,18 @@ const ERROR_DETAILS: Record<string, [status: number, sentence: string]> = {
   ]
 }
 
-/** Where a failed login ends, to the byte. */
+/** The exact redirect of a failed login. */
 export function buildFailureUrl(product: Product, code: string): string {
   return `${FRONTEND_URL}/oauth/${product}?provider=${product}&status=error&error=${code}&message=${encodeURIComponent(getErrorDetail(code))}&request_id=${TEST_REQUEST_ID}`
 }
 
-/** Where a successful login ends, to the byte. */
+/** The exact redirect of a successful login. */
 export function buildSuccessUrl(product: Product, userId = 1, state?: string): string {
   const page = product === 'jira' ? '/oauth/jira?' : '/oauth/callback?provider=confluence&'
   return `${FRONTEND_URL}${page}status=success&user_id=${userId}${state === undefined ? '' : `&state=${encodeURIComponent(state)}`}`
 }
 
-/** The same failure for a program. */
+/** The same failure as a problem document. */
 export function buildExpectedProblem(code: string): Record<string, unknown> {
   return {
     type: 'about:blank',

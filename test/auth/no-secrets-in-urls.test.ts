@@ -11,7 +11,7 @@ import {
 
 type HttpMethod = NonNullable<InjectOptions['method']>
 
-/** Requests below /auth and /oauth/atlassian, and the statuses that are documented for them. */
+/** Requests below /auth and /oauth/atlassian with their documented statuses. */
 const REQUESTS: ReadonlyArray<[method: HttpMethod, path: string, status: number]> = [
   ['GET', '/auth/jira/login', 200],
   ['GET', '/auth/jira/login/', 200],
@@ -56,7 +56,7 @@ const REQUESTS: ReadonlyArray<[method: HttpMethod, path: string, status: number]
   ['POST', '/auth/github/login', 404]
 ]
 
-/** What every answer here has to be, whatever it says. */
+/** Properties that every response here must have. */
 function findResponseProblems(
   { statusCode, headers, body }: Awaited<ReturnType<typeof requestLogin>>,
   secrets: readonly string[] = []
@@ -102,7 +102,7 @@ for (const prefix of ['', '/api']) {
   )
 }
 
-/** What happens at a callback, each with the secrets of its own login. */
+/** Callback outcomes, each with the secrets of its own login. */
 const CALLBACK_OUTCOMES: Record<
   string,
   (running: TestService, callback: string) => Promise<string>

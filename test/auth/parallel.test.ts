@@ -40,7 +40,8 @@ t.test(
         }
       })
     )
-    // The first user comes into being once: without one, fifty callbacks would be fifty first users.
+    // Creates the first user beforehand; otherwise fifty callbacks would create fifty first
+    // users.
     await app.inject({ method: 'POST', url: '/users', payload: { email: 'first@example.com' } })
     const twin = (address: string) =>
       editUrl(address, () => undefined, '/api/oauth/atlassian/callback')

@@ -30,7 +30,7 @@ function fillPlaceholders(text: string, origin: string): string {
   return text.replaceAll('{O}', origin).replaceAll('{H}', host).replaceAll('{N}', hostname)
 }
 
-/** Where a login with this target ends; undefined where the login is refused for it. */
+/** Where a login with this target ends; undefined if the login is refused. */
 async function getFinalLocation(running: TestService, target: string): Promise<string | undefined> {
   const answer = await running.app.inject(
     `/auth/jira/login?return_url=${encodeURIComponent(target)}`
@@ -229,7 +229,7 @@ t.test(
       if (result === undefined) continue
       acceptedCount++
       const location = appendOutcome(result, { status: 'success', state: 'a#b?c' })
-      // However it is read: as it is, against another site, or as the path that is left without its origin.
+      // Resolved as it is, against another site, and as a path without its origin.
       const readings = [
         location,
         new URL(location, 'http://elsewhere.example').href,
@@ -299,7 +299,7 @@ t.test('A5: invalid UTF-8 causes no server error', async (t) => {
   }
 })
 
-/** The outcome goes behind the parameters that are there and before the fragment. */
+/** Adds the outcome after existing parameters and before the fragment. */
 function addOutcome(address: string, outcome: string): string {
   const [rest = '', ...fragment] = address.split('#')
   return `${rest}${rest.includes('?') ? '&' : '?'}${outcome}${fragment.length === 0 ? '' : `#${fragment.join('#')}`}`

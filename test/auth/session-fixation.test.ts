@@ -54,7 +54,8 @@ for (const product of PRODUCTS) {
         ) {
           odd.push([headers, start.statusCode, authorize])
         }
-        // The sandbox compares the redirect URI of the exchange with the one of the authorize URL, byte by byte.
+        // The sandbox compares the redirect URI of the exchange with that of the authorize URL,
+        // byte by byte.
         if (ended.statusCode !== 302 || ended.headers.location !== buildSuccessUrl(product)) {
           odd.push([headers, ended.headers.location])
         }

@@ -14,12 +14,12 @@ import {
 } from './helper.ts'
 
 const SETTING_PARTS = ['client_id', 'client_secret', 'redirect_uri'] as const
-/** Every choice of missing settings but none. */
+/** Every non-empty combination of missing settings. */
 const MISSING_PART_SETS = Array.from({ length: 7 }, (_, i) =>
   SETTING_PARTS.filter((_, bit) => ((i + 1) >> bit) & 1)
 )
 
-/** Confluence falls back on Jira's settings, so both lose them. */
+/** Confluence falls back to Jira's settings, so this removes both. */
 function unsetParts(parts: readonly string[]): NodeJS.ProcessEnv {
   return Object.fromEntries(
     ['JIRA', 'CONFLUENCE'].flatMap((id) =>

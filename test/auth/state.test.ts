@@ -35,7 +35,7 @@ t.test(
       }
       if (params.getAll('state').length !== 1) odd.push('several')
       states.add(state)
-      // What the service issued, handed in again as the caller's own, must not come out again.
+      // Sends an issued state as the caller's state; it must not be issued again.
       last = `x${state.slice(0, 20)}`
     }
     t.equal(states.size, LOGIN_COUNT)
@@ -67,7 +67,8 @@ t.test(
       { length: 42 },
       (_, place) => new Set(states.map((state) => state[place])).size
     )
-    // The chance that one of 64 characters stays away from a place a thousand times is 64 * (63/64) ** 1000, about one in 100,000.
+    // The probability that one of 64 characters is missing at one position in 1,000 states is
+    // (63/64) ** 1000; for any of the 64 about one in 100,000.
     t.ok(
       kinds.every((kind) => kind >= 60),
       `the least varied position has ${Math.min(...kinds)} of 64 characters`
@@ -98,7 +99,7 @@ t.test(
   }
 )
 
-/** Which of the words, all of one length, stand in the text, at whatever place. */
+/** The words, all of one length, that occur anywhere in the text. */
 function findWords(text: string, words: Set<string>): string[] {
   const [{ length } = ''] = words
   const hits: string[] = []

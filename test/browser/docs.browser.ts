@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { collectConsoleErrors, launchBrowser, startBrowserService } from './helper.ts'
 
-/** A proxy that passes on `/api/…` with its prefix, and nothing else. */
+/** A proxy that forwards `/api/…` only and keeps the prefix. */
 async function startPrefixProxy(t: Parameters<typeof startBrowserService>[0], target: string) {
   const server = createServer((incoming, outgoing) => {
     if (incoming.url?.startsWith('/api/') !== true) {

@@ -15,7 +15,7 @@ const CHROMIUM_FLAGS = [
   '--disable-sync'
 ]
 
-/** A fresh browser, as one that was never here before. */
+/** A browser without cookies or cache. */
 export async function launchBrowser(t: TestContext): Promise<BrowserContext> {
   const profile = mkdtempSync(join(tmpdir(), 'browser-'))
   const context = await chromium.launchPersistentContext(profile, {
@@ -30,7 +30,7 @@ export async function launchBrowser(t: TestContext): Promise<BrowserContext> {
   return context
 }
 
-/** The service as a clone starts it, listening. */
+/** The service with the settings of a fresh clone, listening. */
 export async function startBrowserService(
   t: TestContext,
   env: NodeJS.ProcessEnv = {}
@@ -40,7 +40,7 @@ export async function startBrowserService(
   return `http://localhost:${(app.server.address() as AddressInfo).port}`
 }
 
-/** What the page complains about in its console, broken styles and scripts among it. */
+/** Collects console errors of the page, including failed styles and scripts. */
 export function collectConsoleErrors(page: Page): string[] {
   const errors: string[] = []
   page.on('console', (message) => {

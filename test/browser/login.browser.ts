@@ -7,7 +7,7 @@ t.test(
     const base = await startBrowserService(t)
     const page = await (await launchBrowser(t)).newPage()
     const consoleErrors = collectConsoleErrors(page)
-    // No redirect parameter: a browser that opens the address as a page is sent on.
+    // Without a redirect parameter, a page navigation is redirected.
     await page.goto(`${base}/auth/jira/login`)
     t.match(await page.title(), /Jira connector wants access/)
     t.match(await page.textContent('[role=note]'), /not the real Atlassian/)

@@ -4,7 +4,7 @@ import { launchBrowser, collectConsoleErrors, startBrowserService } from './help
 
 const ADMIN_KEY = createSecret(KEY)
 
-/** The service as production guards it, and what a back end with its key can ask of it. */
+/** The service with production access rules, and requests of a back end with its key. */
 async function startProtectedService(t: Parameters<typeof startBrowserService>[0]) {
   const base = await startBrowserService(t, {
     API_ACCESS: 'protected',
@@ -54,7 +54,8 @@ t.test(
       "The browser's cookie reads this one user only, and scripts cannot read the cookie",
       async (t) => {
         t.equal(await page.evaluate('document.cookie'), '')
-        // With the browser's cookies, but not from a page: pages of the service may not even ask.
+        // With the browser's cookies, but not from a page: the pages' Content-Security-Policy
+        // blocks requests.
         const status = async (path: string, method = 'GET') =>
           (await page.request.fetch(base + path, { method })).status()
         t.equal(await status(`/users/${id}/connections`), 200)

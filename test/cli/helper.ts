@@ -11,7 +11,7 @@ export interface CommandOutput {
   stderr: string
 }
 
-/** Runs the program in a process of its own, with these settings and no others, until it ends. */
+/** Runs the program in a separate process with only these settings, until it exits. */
 export async function runConnector(
   cwd: string,
   args: string[],
@@ -27,7 +27,7 @@ export async function runConnector(
   )
 }
 
-/** Runs the program in this process: for command lines that start nothing. */
+/** Runs the program in this process, for command lines that start nothing. */
 export async function runInProcess(args: string[]): Promise<CommandOutput> {
   const output = { stdout: '', stderr: '' }
   const write = process.stdout.write

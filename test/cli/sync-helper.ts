@@ -13,7 +13,7 @@ export interface CommandOutput {
   stderr: string
 }
 
-/** `npm run sync -- …` under way, with these settings and no others. */
+/** A running `npm run sync -- …` with only these settings. */
 export function spawnSyncCommand(
   args: string[],
   { cwd = tmpdir(), env = {} }: { cwd?: string; env?: NodeJS.ProcessEnv } = {}
@@ -36,7 +36,7 @@ export function spawnSyncCommand(
   return {
     ended: completion,
     kill: (signal: NodeJS.Signals) => child.kill(signal),
-    /** Waits until it has said this. */
+    /** Waits until the output matches. */
     async waitForOutput(pattern: RegExp): Promise<void> {
       while (!pattern.test(output.stdout + output.stderr)) {
         if (child.exitCode !== null) {
@@ -52,7 +52,7 @@ export const runSyncCommand = async (
   ...runArgs: Parameters<typeof spawnSyncCommand>
 ): Promise<CommandOutput> => await spawnSyncCommand(...runArgs).ended
 
-/** Has the service listen; resolves to its address. */
+/** Starts listening and returns the address. */
 export async function startListening(app: FastifyInstance): Promise<string> {
   await app.listen({ host: '127.0.0.1', port: 0 })
   return `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`

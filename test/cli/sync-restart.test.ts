@@ -7,7 +7,7 @@ import { startSandbox } from '../sandbox/helper.ts'
 import { spawnSyncCommand } from './sync-helper.ts'
 import { measureDuration } from '../api/synced-service.ts'
 
-// They mostly wait.
+// These tests mostly wait.
 t.jobs = 6
 
 t.test(
@@ -66,7 +66,7 @@ t.test(
         return response.writeHead(502, { 'content-type': 'text/html' }).end('<h1>Bad Gateway</h1>')
       }
       response.writeHead(200, { 'content-type': 'text/event-stream' })
-      // Cut in the middle of an event, and a pause between any two bytes.
+      // Cut in the middle of an event, with pauses between bytes.
       response.write('retry: 1000\n\n: a comment\n\nid: 1.a\r\nevent: progress\r\ndata: {"id"')
       setTimeout(() => {
         response.end(

@@ -7,7 +7,7 @@ import { createTempFolder } from '../process/child.ts'
 import { spawnSyncCommand, startListening, runSyncCommand } from './sync-helper.ts'
 import { startSyncedService } from '../api/synced-service.ts'
 
-// They mostly wait.
+// These tests mostly wait.
 t.jobs = 4
 
 t.test('Invalid options exit with 2 and a sentence, before the service is called', async (t) => {

@@ -20,7 +20,7 @@ interface CommandOutput {
   stderr: string
 }
 
-/** `npm run keys -- …` with these settings and no others. */
+/** Runs `npm run keys -- …` with only these settings. */
 async function runKeysCommand(
   cwd: string,
   args: string[],
@@ -36,7 +36,7 @@ async function runKeysCommand(
   )
 }
 
-/** Every way to write a key down, and pieces of each. */
+/** The key in every encoding, and pieces of each. */
 function listKeyForms(entry: string): string[] {
   const text = entry.slice(entry.indexOf(':') + 1)
   const bytes = Buffer.from(text, 'base64')
@@ -70,7 +70,7 @@ function findLeaks({ stdout, stderr }: CommandOutput, entries: string[]): string
   )
 }
 
-/** A database in which each of the keys has sealed so many grants. */
+/** A database in which each key has encrypted this many grants. */
 async function createEncryptedDatabase(
   t: TestContext,
   counts: Array<[key: string, grants: number]>
@@ -264,7 +264,7 @@ t.test(
       ]
     ]
     for (const [name, wrong, sentences] of CASES) {
-      // Settings are read before it matters which command it is; keys are looked at after status has told what there is.
+      // Every command reads the settings first; status reports before it verifies the keys.
       for (const command of wrong.VAULT_KEYS === impostor || wrong.VAULT_KEYS === three
         ? ['status', 'rotate']
         : ['rotate']) {

@@ -29,7 +29,7 @@ const jiraRedirectNames = [
   'NEXT_PUBLIC_ATLASSIAN_REDIRECT_URI'
 ]
 
-/** Contract section 2, written down a second time. */
+/** Contract section 2, repeated here on purpose so that a change of an alias fails a test. */
 const NAMES_BY_SETTING: Record<string, string[]> = {
   JIRA_OAUTH_CLIENT_ID: jiraIdNames,
   JIRA_OAUTH_CLIENT_SECRET: jiraSecretNames,

@@ -10,7 +10,7 @@ import { PLANTED_VALUE, INVALID_SETTINGS } from './table.ts'
 
 const VALID_ENV = { APP_ENV: 'test', INTEGRATION_DB_URL: 'sqlite::memory:', VAULT_KEYS: VAULT_KEY }
 
-/** What a start with these settings complains about; fails the test when it starts. */
+/** The start error with these settings; fails the test if the service starts. */
 async function getStartError(env: NodeJS.ProcessEnv): Promise<StartError | undefined> {
   try {
     await (await buildApp({ env: { ...VALID_ENV, ...env } })).close()

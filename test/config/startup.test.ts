@@ -34,7 +34,10 @@ const canConnect = async (port: number) =>
     })
   })
 
-/** Starts the service in an empty environment, and waits for its end or for `until` in its output. */
+/**
+ * Starts the service in an empty environment, and waits for its exit or for `until` in its
+ * output.
+ */
 async function runService(
   t: Test,
   env: NodeJS.ProcessEnv,

@@ -1,7 +1,10 @@
 export const PLANTED_VALUE = 'pl4nted-value'
 const VALID_KEY = 'NuBFHSkpr5J3QSyL3++hUSwzXcSLtdAd2pnMTNV8yE8='
 
-/** A wrong setting: the variables, and the name that must be said. `PLANTED`, where it fits in, must not be. */
+/**
+ * Invalid settings: the variables, and the name that the error must contain. The error must not
+ * contain `PLANTED`.
+ */
 export const INVALID_SETTINGS: Array<[env: NodeJS.ProcessEnv, named: string]> = [
   ...['prod', 'Production', 'staging', 'dev', '1', PLANTED_VALUE].map(
     (value) => [{ APP_ENV: value }, 'APP_ENV'] as [NodeJS.ProcessEnv, string]

@@ -49,7 +49,7 @@ async function runSync({ app }: TestApp, user = 1) {
   )
 }
 
-/** User 1, connected as Dana, with copies of acme and a row of their own. */
+/** User 1, connected as Dana, with copies of acme and an item posted by hand. */
 async function connectDana(
   t: Test,
   env: NodeJS.ProcessEnv = {}
@@ -66,7 +66,7 @@ async function connectDana(
   return { running, browser }
 }
 
-/** Nothing of the connection has changed, and it works. */
+/** Asserts that the connection is unchanged and works. */
 async function assertConnectionUnchanged(
   t: Test,
   running: TestService,

@@ -24,7 +24,7 @@ const listItems = async ({ app }: TestApp, list = 'jira/projects') =>
 const getChanges = async ({ app }: TestApp, since = '') =>
   await app.inject(`/users/1/changes?limit=1000${since === '' ? '' : `&since=${since}`}`)
 
-/** Counts what arrives at the sandbox from now on, answered or not. */
+/** Counts requests that reach the sandbox from now on, answered or not. */
 function countRequests({
   sandbox: {
     state: { faults }
@@ -39,7 +39,7 @@ function countRequests({
   return () => count
 }
 
-/** User 1, ada@example.com, with both products, their copies, and a row posted by hand. */
+/** User 1, ada@example.com, with both products, their copies, and an item posted by hand. */
 async function connectBothProducts(
   t: Test,
   env: NodeJS.ProcessEnv = {},
@@ -190,7 +190,7 @@ for (const [title, end] of [
     })
     const arrived = countRequests(running)
     await new Browser(running.app).connect('jira')
-    // Token, account, sites; then the third page is on its way.
+    // Token, account and sites, then the request for the third page.
     while (arrived() < 6) await sleep(5)
     t.equal((await end(running, 'jira')).statusCode, 200)
     t.ok(
@@ -345,7 +345,7 @@ t.test(
   }
 )
 
-/** Pieces of a secret in every form: a page of the database may end in the middle of one. */
+/** Pieces of a secret in every encoding: a database page can end in the middle of one. */
 function listSecretPieces(secret: string): string[] {
   const forms = [
     secret,

@@ -26,7 +26,7 @@ const getLatestRunId = async ({ app }: TestService, product: Product) =>
 const listPages = async ({ app }: TestService) =>
   (await app.inject('/confluence/pages/1')).json() as Array<Record<string, any>>
 
-/** Copies, and waits until it is done. */
+/** Runs a sync and waits for its end. */
 async function runSync({ app }: TestService, product: Product, mode = 'due') {
   return await waitForRun(
     app,

@@ -27,16 +27,16 @@ interface NetworkFixture {
   app: FastifyInstance
   sandbox: RunningSandbox
   query: <T>(sql: string, ...values: unknown[]) => Promise<T[]>
-  /** A server that nobody has any business with. */
+  /** A server that the service must never call. */
   foreignUrl: string
   advanceTime: (ms: number) => void
-  /** Everything wrong with where this service has been, since this was asked last. */
+  /** Returns forbidden calls of the service since the last call of this function. */
   takeViolations: () => string[]
-  /** Paths that were asked for, since `strayed` was asked last. */
+  /** Requested paths since the last call of `takeViolations`. */
   listPaths: () => string[]
 }
 
-/** A service whose network writes down every connection and every request, and lets none out to anybody but the sandbox. */
+/** A service whose network records every connection and request, and allows only the sandbox. */
 async function createNetworkFixture(t: TestContext): Promise<NetworkFixture> {
   const sandbox = await startSandbox(t, { clients: OAUTH_CLIENTS, ...SMALL_SANDBOX })
   const url = await ensureDatabase(t, join(createTempFolder(t), 'c.db'))
@@ -123,7 +123,7 @@ async function fakeResponse(
   await sandbox.admin('faults', { kind: 'status', status: 200, body, match: { path }, times })
 }
 
-/** Logs a new person in, who gets a user of their own; resolves to its id. */
+/** Logs in a new person and returns the id of their new user. */
 async function connectPerson(
   { app }: NetworkFixture,
   product: Product,
@@ -138,7 +138,7 @@ async function connectPerson(
   return user
 }
 
-/** Copies what there is, or tries to. */
+/** Runs a sync, which can fail. */
 async function runSync(
   { app }: NetworkFixture,
   product: Product,
@@ -161,7 +161,7 @@ async function runSync(
   return run
 }
 
-/** Every address that callers are shown of a user's connection and copies, and that is not plain http(s). */
+/** Every URL in a user's connection and copies that is not plain http(s). */
 async function findUnsafeUrls(
   { app }: NetworkFixture,
   product: Product,
@@ -570,7 +570,8 @@ t.test(
       t.match(await runSync(fixture, product, user), { state: 'succeeded' })
     }
     fixture.takeViolations()
-    // A run asks four times, and there are two of each: every status is met on the way.
+    // A run makes four attempts, and there are two runs for each path: together they meet every
+    // status.
     const all = buildRedirects(sandbox.url, foreignUrl)
     for (const [, , path] of LISTINGS) {
       for (const [status, target] of [...all, ...all].slice(0, 8)) {

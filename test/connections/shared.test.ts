@@ -57,7 +57,7 @@ async function runSync({ app }: TestApp, product: Product) {
   )
 }
 
-/** Connects as a person does, and waits for the first copy. */
+/** Connects products like a person, and waits for the first sync. */
 async function connectProducts(running: TestService, ...products: Product[]) {
   for (const product of products) {
     await new Browser(running.app).connect(product)

@@ -4,7 +4,7 @@ import { Browser, OAUTH_CLIENTS, waitForRun, type TestApp } from '../helper.ts'
 import { ACME, GLOBEX } from '../sandbox/helper.ts'
 
 const UNKNOWN_CLOUD_ID = '8f0c1d3e-2222-4b4b-9a9a-000000000003'
-/** Apps whose consents reach every site of the account. */
+/** Clients whose consents include every site of the account. */
 const accountClients = OAUTH_CLIENTS.map((client) => ({ ...client, access: 'account' as const }))
 const RESOURCES_ENDPOINT = { path: 'accessible-resources' }
 
@@ -31,7 +31,7 @@ async function runSync({ app }: TestApp, product = 'jira') {
   )
 }
 
-/** Where the copies are from; a hand-posted row is from nowhere. */
+/** Sites of the copied items; items posted by hand have no site. */
 async function listSourceSites({ app }: TestApp): Promise<string[]> {
   const rows = (await app.inject('/jira/projects/1')).json() as Array<{ url: string | null }>
   return [

@@ -46,7 +46,7 @@ async function runSync({ app }: TestApp) {
   )
 }
 
-/** Every change of a connection that the log tells of. */
+/** The state change events in the log. */
 function filterStateEvents({ lines }: TestApp) {
   return lines().filter(({ event }) => event === 'connection_state_changed')
 }

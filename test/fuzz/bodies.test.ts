@@ -8,7 +8,7 @@ import type { JsonSchema } from '../openapi/dereference.ts'
 import { formatOperation, listOperations, type ApiOperation } from './operations.ts'
 import { startFuzzedService } from './service.ts'
 
-/** One of each JSON type. */
+/** One value of each JSON type. */
 const VALUES_BY_TYPE: Record<string, unknown> = {
   string: 'text',
   integer: 7,
@@ -26,7 +26,7 @@ const COLUMN_NAMES = [
   )
 ]
 
-/** The fields of a route's body, and the types each takes. */
+/** The fields of a route's body with the types that each accepts. */
 function listFieldTypes({ body = {} }: ApiOperation): Map<string, Set<string>> {
   const object =
     (body.anyOf as JsonSchema[] | undefined)?.find(({ type }) => type === 'object') ?? body
@@ -48,7 +48,7 @@ t.test(
   `T11 T12 C3 Every body of the OpenAPI document rejects ${COLUMN_NAMES.length} column names that are not its fields, and every other JSON type in each field; nothing is stored`,
   async (t) => {
     const { app, fillPlaceholders, database } = await startFuzzedService(t, 'public')
-    // Connections and copies move by themselves meanwhile: the first run is under way.
+    // Connections and copies are not compared: the first sync is running and changes them.
     const users = async () => (await app.inject('/users')).body
     const before = await users()
     const wrong: string[] = []

@@ -10,20 +10,20 @@ import { HOSTILE_HEADERS } from '../fixtures/headers.ts'
 import type { JsonSchema } from '../openapi/dereference.ts'
 import type { ApiOperation } from './operations.ts'
 
-/** A request, with `{user}` and `{run}` in the place of what is there when it is sent. */
+/** A request with placeholders `{user}` and `{run}`, replaced when it is sent. */
 export interface FuzzCall {
   method: string
-  /** Begins with the path that the route has, unless `aside`. */
+  /** Starts with the path of the route, unless `isOffRoute`. */
   url: string
   headers: Record<string, string>
   payload: string | undefined
-  /** Meant for no route: another method, or another path. */
+  /** Targets no route: another method or another path. */
   isOffRoute: boolean
 }
 
 const HTTP_METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS', 'TRACE', 'SEARCH']
 const KNOWN_CLOUD_ID = '8f0c1d3e-2222-4b4b-9a9a-000000000001'
-/** What would make a request wait on purpose is not waited for here. */
+/** Avoids long polling. */
 const MAX_BY_PARAMETER: Record<string, number> = { wait: 0 }
 
 const arbitraryHostileText = fc.oneof(
@@ -38,7 +38,7 @@ const arbitraryJsonText = fc.oneof(
   { weight: 1, arbitrary: fc.jsonValue({ maxDepth: 4 }).map((value) => JSON.stringify(value)) }
 )
 
-/** Mostly right, so that what is right gets far; sometimes nearly; sometimes anything. */
+/** Mostly valid values, so that requests pass validation; some nearly valid, some arbitrary. */
 function mixArbitraries<T>(
   right: fc.Arbitrary<T>,
   near: fc.Arbitrary<T>,
@@ -51,10 +51,10 @@ function mixArbitraries<T>(
   )
 }
 
-/** Ids that are there when the request is sent. */
+/** Parameters replaced by ids that exist when the request is sent. */
 const ID_NAMES = /^(user_id|owner_id|id)$/
 
-/** A text that a schema takes. */
+/** A text that a schema accepts. */
 function arbitraryValidText(
   name: string,
   { enum: words, example, pattern, format, maxLength, minLength = 0 }: JsonSchema
@@ -76,7 +76,7 @@ function arbitraryValidText(
   )
 }
 
-/** Around the limits of a schema. */
+/** Texts around the limits of a schema. */
 function arbitraryNearMissText({
   maxLength = 100,
   minLength = 0,
@@ -121,7 +121,7 @@ function arbitraryParameter(name: string, schema: JsonSchema): fc.Arbitrary<stri
   )
 }
 
-/** A value of a body, as JSON. */
+/** A JSON value of a body property. */
 function arbitraryJsonValue(name: string, schema: JsonSchema): fc.Arbitrary<string> {
   if (schema.anyOf !== undefined) {
     return fc.oneof(...(schema.anyOf as JsonSchema[]).map((each) => arbitraryJsonValue(name, each)))
@@ -158,7 +158,7 @@ function arbitraryJsonValue(name: string, schema: JsonSchema): fc.Arbitrary<stri
   )
 }
 
-/** An object with most of its fields, sometimes another one, and sometimes one twice. */
+/** An object with most of its fields, sometimes with an unknown or a duplicate one. */
 function arbitraryObject({ properties = {}, required = [] }: JsonSchema): fc.Arbitrary<string> {
   const fields = Object.entries<JsonSchema>(properties).map(([name, schema]) => {
     const field = arbitraryJsonValue(name, schema).map(
@@ -252,7 +252,10 @@ function arbitraryPayload(
   )
 }
 
-/** Requests for one route: right, nearly right and wrong in every place. Nothing and dots make another path of one, and have a test of their own. */
+/**
+ * Requests for one route: valid, nearly valid and invalid in every place. Empty and dot segments
+ * change the path and have their own test.
+ */
 export function arbitraryCalls(operation: ApiOperation): fc.Arbitrary<FuzzCall> {
   const parametersIn = (place: string) =>
     operation.parameters.filter((parameter) => parameter.in === place)
@@ -348,12 +351,12 @@ export function arbitraryCalls(operation: ApiOperation): fc.Arbitrary<FuzzCall> 
     }))
 }
 
-/** Nothing and dots are no piece of a path: clients take them away before they send it. */
+/** Clients remove empty and dot segments before they send a path. */
 function toPathSegment(text: string): string {
   return /^\.{0,2}$/.test(text) ? ` ${text}` : text
 }
 
-/** As a client encodes it; what cannot be encoded becomes what a careless one would send. The places to fill stay as they are. */
+/** Encodes text as a client does, and replaces what cannot be encoded. Keeps the placeholders. */
 function encodeText(text: string): string {
   return /^\{\w+\}$/.test(text) ? text : encodeURIComponent(text.toWellFormed())
 }

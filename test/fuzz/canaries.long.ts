@@ -138,9 +138,10 @@ t.test(
       })
       await browser.open(`/users/${made.user_id}/connections`)
     }
-    // Each secret wherever a caller may put it by mistake.
+    // Each secret in every place where a caller can put it by mistake.
     for (const secret of secrets.values()) {
-      // What says that it is a secret is known in any text; a bare signature or cookie value only in its own place.
+      // A secret with a known prefix is recognized in any text; a bare signature or cookie value
+      // only in its own place.
       const anywhere = /^(c[ks]_|eyJ)/.test(secret)
         ? { 'user-agent': `client ${secret}`, via: secret, 'x-forwarded-for': secret }
         : {}
@@ -239,7 +240,10 @@ t.test(
       ...answers,
       ...commands.map(({ stdout, stderr }) => ({ from: 'command', text: stdout + stderr }))
     ]
-    /** What the contract itself puts somewhere: the answer that makes a session, and the cookie that its link sets. */
+    /**
+     * Places where the contract itself returns a secret: the response that creates a session,
+     * and the cookie that its link sets.
+     */
     const meant = (name: string, from: string) =>
       (/^session (token|link)/.test(name) && from === '/connect-sessions') ||
       (name.startsWith('session cookie') && from === '/connect')

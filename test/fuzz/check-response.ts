@@ -3,7 +3,7 @@ import { REQUEST_ID_PATTERN } from '../api/helper.ts'
 import type { ApiOperation } from './operations.ts'
 import type { FuzzCall } from './calls.ts'
 
-/** An answer, however it came. */
+/** A response of any transport. */
 export interface TimedResponse {
   status: number
   header: (name: string) => string | undefined
@@ -11,9 +11,9 @@ export interface TimedResponse {
   tookMs: number
 }
 
-/** Refusals of a request before there is a route: the document has no place for them. */
+/** Refusals before routing, which the OpenAPI document cannot describe. */
 const ROUTELESS_ERRORS = new Set(['404 not_found', '405 method_not_allowed', '400 bad_request'])
-/** What Atlassian's side brings about, on purpose; the document has it. */
+/** Errors that Atlassian causes; they are documented. */
 const UPSTREAM_ERRORS = new Set([
   'invalid_code',
   'upstream_refused',
@@ -27,7 +27,7 @@ const UPSTREAM_ERRORS = new Set([
 ])
 const MAX_RESPONSE_MS = 5_000
 
-/** Compares answers with what the document says of their route. */
+/** Compares responses with the OpenAPI document. */
 export function createResponseChecker() {
   const ajv = new Ajv({ strict: false, validateFormats: false, allErrors: true })
   const validators = new WeakMap<object, ValidateFunction>()
@@ -82,7 +82,7 @@ export function createResponseChecker() {
     }
   }
 
-  /** All that is wrong with an answer, one sentence each. */
+  /** All problems of a response, one sentence each. */
   return function findResponseProblems(
     operation: ApiOperation,
     call: FuzzCall,

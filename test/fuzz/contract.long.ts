@@ -12,14 +12,14 @@ import { startFuzzedService, type ApiAccess } from './service.ts'
 
 const REQUEST_COUNT = Number(process.env.REQUESTS ?? pickByScale(3_000, 100_000))
 const BATCH_SIZE = 10
-/** Memory is measured from here on: until then code is compiled and caches fill. */
+/** Memory is measured after this share of requests, when code is compiled and caches are full. */
 const WARM_UP_SHARE = 0.25
 const randomSeed = chooseSeed()
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
 
-/** Bytes that the process holds, and those of its objects, once what is not needed is gone. */
+/** Resident bytes and heap bytes after garbage collection. */
 async function measureMemory(): Promise<{ resident: number; objects: number }> {
   for (let i = 0; i < 3; i++) {
     collectGarbage()
@@ -53,7 +53,8 @@ for (const [number, access] of (['public', 'protected'] as ApiAccess[]).entries(
           })
           await Promise.all(
             calls.map(async (call, i) => {
-              // Every second time whoever may do all; else each caller in turn, or what the headers bring along.
+              // Every second request has full access; the others rotate through the callers or
+              // use the generated headers.
               const credential = i % 2 === 0 ? headers : among[(round + (i - 1) / 2) % among.length]
               const request = {
                 ...call,
@@ -143,7 +144,7 @@ for (const [number, access] of (['public', 'protected'] as ApiAccess[]).entries(
       t.comment(
         `Resident ${mebi(warm.resident)} (objects ${mebi(warm.objects)}) after a quarter, ${mebi(after.resident)} (${mebi(after.objects)}) at the end: ${(100 * growth).toFixed(1)} %`
       )
-      // A short run is still warming up.
+      // A shorter run is still warming up.
       if (REQUEST_COUNT >= 20_000) t.ok(growth <= 0.2, 'memory is back within 20 %')
     }
   )

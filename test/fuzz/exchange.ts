@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net'
 
-/** How long a connection is watched for another answer after the last byte came. */
+/** Time without bytes after which a response counts as complete. */
 const QUIET_TIMEOUT_MS = 700
 export const EXCHANGE_TIMEOUT_MS = 60_000
 
@@ -11,7 +11,7 @@ export interface ExchangeResult {
   hasEnded: boolean
 }
 
-/** Sends bytes and listens until the other side ends, or is quiet after it has answered. */
+/** Sends bytes and reads until the server closes the connection or is quiet after a response. */
 export async function exchangeBytes(
   port: number,
   send: (socket: Socket) => void,
@@ -51,7 +51,7 @@ export async function exchangeBytes(
       }
     })
     socket.on('error', () => {
-      /* ended under us: what came before counts */
+      /* the server closed the connection: keep what was received */
     })
     socket.on('close', () => {
       finish(true)
@@ -59,7 +59,7 @@ export async function exchangeBytes(
   })
 }
 
-/** The statuses of the answers in a stream, each body skipped by its length. */
+/** The statuses of the responses in a stream; skips each body by its length. */
 function parseStatuses(text: string): number[] {
   const statuses: number[] = []
   for (let rest = text; rest !== '';) {
@@ -76,7 +76,7 @@ function parseStatuses(text: string): number[] {
   return statuses
 }
 
-/** Says `first`, and then a byte at a time. */
+/** Sends `first`, then one byte at a time. */
 const createSlowSender =
   (text: string, everyMs: number, first = '') =>
   (socket: Socket) => {
@@ -91,7 +91,7 @@ const createSlowSender =
   }
 const POST_HEAD = 'POST /users HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n'
 
-/** Those who take their time, each in a way of its own. */
+/** Slow clients of several kinds. */
 export const SLOW_CLIENTS: Record<string, (socket: Socket) => void> = {
   'says nothing': () => {},
   'sends half a request line': (socket) => {

@@ -7,11 +7,11 @@ import { HOSTILE_HEADERS } from '../fixtures/headers.ts'
 import { HOSTILE_TEXTS } from '../fixtures/hostile.ts'
 import { INJECTIONS, READ_HEADERS } from '../fixtures/injections.ts'
 
-/** Headers that this service sets; anything else in an answer has been brought in. */
+/** Headers that this service sets; any other header in a response was injected. */
 const ALLOWED_HEADERS =
   /^(x-request-id|cache-control|referrer-policy|x-content-type-options|content-type|content-length|date|connection|keep-alive|vary|allow|location|link|etag|retry-after|www-authenticate|access-control-[a-z-]+|set-cookie|transfer-encoding|content-security-policy|strict-transport-security|cross-origin-[a-z-]+|origin-agent-cluster|x-[a-z-]*(frame|download|dns|cross|xss|ratelimit)[a-z-]*|ratelimit[a-z-]*|permissions-policy)$/
 
-/** Sends bytes on a connection of their own and reads to the end. */
+/** Sends bytes on a new connection and reads to the end. */
 async function exchangeBytes(port: number, bytes: Buffer): Promise<string> {
   return await new Promise((resolve) => {
     let text = ''
@@ -30,7 +30,7 @@ async function exchangeBytes(port: number, bytes: Buffer): Promise<string> {
   })
 }
 
-/** What is odd about the head of an answer. */
+/** Problems in the head of a response. */
 function findHeadProblems(text: string): string[] {
   const [head = ''] = text.split('\r\n\r\n')
   const [line = '', ...headers] = head.split('\r\n')
@@ -71,7 +71,7 @@ t.test(
               'latin1'
             )
           )
-          // A value that really ends the header brings in a header of the request, which is the sender's own business.
+          // A value that ends the request header adds a request header, which is harmless.
           for (const what of findHeadProblems(text)) {
             wrong.push(`${name}: ${JSON.stringify(value.slice(0, 60))}: ${what}`)
           }
@@ -188,7 +188,7 @@ t.test(
   }
 )
 
-/** What is odd about a log. */
+/** Problems in a log. */
 function findLogProblems(log: string): string[] {
   const lines = log.split('\n')
   const wrong = lines.pop() === '' ? [] : ['the last line does not end']

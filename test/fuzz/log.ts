@@ -1,6 +1,9 @@
 const REQUIRED_LOG_FIELDS = ['timestamp', 'level', 'logger', 'event']
 
-/** A log that reads each line as it comes and keeps what is wrong with it, so that a long run needs no memory for it. */
+/**
+ * A log stream that checks each line and keeps only problems, so that a long run needs little
+ * memory.
+ */
 export function createLogChecker() {
   const problems = new Map<string, string>()
   const addProblem = (problem: string, line: string) => {
@@ -8,7 +11,7 @@ export function createLogChecker() {
   }
   let lines = 0
   return {
-    /** What is wrong, each kind with one line. */
+    /** The problems, one sample line for each kind. */
     wrong: problems,
     count: () => lines,
     write(line: string): void {

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { dereference, type JsonSchema } from '../openapi/dereference.ts'
 
-/** One method of one path, as the OpenAPI document has it. */
+/** One operation of the OpenAPI document. */
 export interface ApiOperation {
   method: string
   path: string
@@ -11,13 +11,13 @@ export interface ApiOperation {
     required: boolean
     schema: JsonSchema
   }>
-  /** Of the JSON body; undefined where the route takes none. */
+  /** Schema of the JSON body; undefined if the route accepts none. */
   body: JsonSchema | undefined
-  /** By status, by content type; null where the answer has no body. */
+  /** By status, then by content type; null if the response has no body. */
   responses: Map<number, Record<string, JsonSchema> | null>
 }
 
-/** Everything that the service says it answers. */
+/** All operations of the OpenAPI document. */
 export async function listOperations(app: FastifyInstance): Promise<ApiOperation[]> {
   await app.ready()
   const { paths } = dereference(app.swagger()) as unknown as {
@@ -46,14 +46,17 @@ export async function listOperations(app: FastifyInstance): Promise<ApiOperation
   )
 }
 
-/** Examples of query parameters and headers are in their descriptions, where Swagger UI does not fill them in. */
+/**
+ * Examples of query parameters and headers are in their descriptions, because Swagger UI
+ * prefills them otherwise.
+ */
 function toParameter(parameter: JsonSchema): ApiOperation['parameters'][number] {
   const example = /Example: `(.+)`$/.exec(parameter.description ?? '')?.[1]
   const schema = example === undefined ? parameter.schema : { ...parameter.schema, example }
   return { ...parameter, schema } as ApiOperation['parameters'][number]
 }
 
-/** `GET /users/{user_id}` */
+/** Formats an operation as `GET /users/{user_id}`. */
 export function formatOperation({ method, path }: ApiOperation): string {
   return `${method} ${path}`
 }

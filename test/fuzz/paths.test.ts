@@ -5,8 +5,9 @@ import { formatOperation, listOperations } from './operations.ts'
 import { startFuzzedService } from './service.ts'
 
 /**
- * Other ways to write a path, none of which RFC 3986 section 6.2.2 takes for the same; a client would send them as they stand.
- * A slash at the end is the same on purpose: the original answers both.
+ * Other spellings of a path that are not equivalent under RFC 3986 section 6.2.2; a client sends
+ * them as they are. A trailing slash is equivalent on purpose: the original service answers
+ * both.
  */
 const PATH_VARIANTS: Record<string, (path: string) => string> = {
   'capital letters': (path) => path.toUpperCase(),
@@ -60,7 +61,7 @@ t.test(
           await body.text().then((text) => (text.startsWith('{') ? text : '{}'))
         ) as { code?: string }
         count++
-        // Where the last piece is an id, the route is there and the id is none.
+        // If the last segment is an id, the route matches and the id is invalid.
         if (
           !['404 not_found', '400 bad_request', '422 validation_failed'].includes(
             `${statusCode} ${code}`

@@ -12,7 +12,10 @@ export interface SourcePattern {
   regex: RegExp
 }
 
-/** Every regular expression in the service's own code: literals, `new RegExp('…')` and the `pattern` of a schema. */
+/**
+ * Every regular expression in the service's own code: literals, `new RegExp('…')` and the
+ * `pattern` of a schema.
+ */
 export function findPatterns(): SourcePattern[] {
   return SOURCE_FOLDERS.flatMap((folder) =>
     readdirSync(join(REPOSITORY_ROOT, folder), { recursive: true, encoding: 'utf8' })
@@ -45,7 +48,7 @@ function findPatternsInFile(file: string, text: string): SourcePattern[] {
     }
     if (ts.isNewExpression(node) && node.expression.getText() === 'RegExp') {
       const [pattern, flags] = node.arguments ?? []
-      // Pieces that are put in at run time are words without quantifiers.
+      // Parts inserted at run time are words without quantifiers.
       if (
         pattern !== undefined &&
         (ts.isStringLiteralLike(pattern) || ts.isTemplateExpression(pattern))
@@ -77,7 +80,7 @@ function toPatternText(node: ts.StringLiteralLike | ts.TemplateExpression): stri
     : node.text
 }
 
-/** Characters to repeat: those of the pattern itself, and one of each kind that classes name. */
+/** Characters to repeat: those in the pattern, and one of each character class. */
 function listPumps(source: string): string[] {
   const ownCharacters = [
     ...new Set(source.replace(/\\[pPu]\{[^}]*\}/g, '').replace(/\\[a-zA-Z]/g, ''))
@@ -135,7 +138,7 @@ function listPumps(source: string): string[] {
   return [...singles, ...pairs, ...extractLiterals(source).flatMap((word) => [word, `${word}>`])]
 }
 
-/** What may have to stand before the repetition for a pattern to reach it: its plain words, and its beginnings. */
+/** Prefixes that let the pattern reach its repetition: its literals and their beginnings. */
 function listPrefixes(source: string): string[] {
   return [
     ...new Set([
@@ -156,14 +159,15 @@ function listPrefixes(source: string): string[] {
   ]
 }
 
-/** The plain words of a pattern. */
+/** The literals of a pattern. */
 function extractLiterals(source: string): string[] {
   return source.replace(/\\([^a-zA-Z0-9])/g, '$1').match(/[\w/.:@=%"'<![-]{2,}/g) ?? []
 }
 
 /**
- * The longest that a pattern takes, in milliseconds, for texts of that length which repeat something and then do not
- * match; and the text it was. More than `mostMs` ends the search: `Infinity` where one text alone takes longer than a second.
+ * The longest match time of a pattern in milliseconds, and its text, over texts of the given
+ * length that repeat something and do not match. More than `mostMs` ends the search: `Infinity`
+ * if one text takes longer than a second.
  */
 export function measureSlowest(
   { regex }: SourcePattern,
@@ -190,7 +194,7 @@ export function measureSlowest(
         }
         context.text = start + pump.repeat(Math.ceil(length / pump.length)).slice(0, length) + end
         let ms = measureOnce()
-        // Once more where somebody else may have taken the time.
+        // Measures again, because another process may have used the processor.
         for (let attempt = 0; ms > maxMs && ms < Infinity && attempt < 3; attempt++) {
           ms = Math.min(ms, measureOnce())
         }

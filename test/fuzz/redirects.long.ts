@@ -13,7 +13,10 @@ const FRONTEND_SETUPS = [
   ['set', FRONTEND_URL, {}],
   ['unset', SERVICE_URL, { APP_FRONTEND_URL: undefined }]
 ] as const
-/** What can only be meant to lead elsewhere or to be misread; the others may stay at home as an odd path. */
+/**
+ * Techniques that are always hostile; targets of the others can stay on the front end as an
+ * unusual path.
+ */
 const TARGETS_BY_KIND = {
   ...REDIRECTS_BY_KIND,
   'the table': HOSTILE_REDIRECTS,
@@ -29,11 +32,11 @@ function fillPlaceholders(text: string, origin: string): string {
     .toWellFormed()
 }
 
-/** Where a browser goes that gets this Location on a page of this service; undefined where that is home. */
+/** Where a browser goes with this Location; undefined if it stays on the front end. */
 function findEscape(location: unknown, origin: string): string | undefined {
   const at = (text: string) => URL.parse(text, `${SERVICE_URL}/auth/jira/callback`)?.origin
   const text = String(location)
-  // Also as an old browser reads it, for which \ is / everywhere.
+  // Also as old browsers read it, which treat every \ as /.
   return at(text) === origin &&
     at(text.replaceAll('\\', '/')) === origin &&
     !/[\s\p{Cc}]/u.test(text)
@@ -141,7 +144,7 @@ for (const [front, origin, env] of FRONTEND_SETUPS) {
   })
 }
 
-/** Where the browser ends that comes back from this consent. */
+/** The final location after this consent. */
 async function getFinalLocation(running: TestService, authorize: string): Promise<string> {
   const state = new URL(authorize).searchParams.get('state') ?? ''
   return String(

@@ -10,7 +10,10 @@ export type FuzzRequest = {
   payload?: string | undefined
 }
 
-/** Sends a request without a socket; what a socket would refuse, such as a line break in a header, gets through here. */
+/**
+ * Sends a request without a socket, including values that a socket would refuse, such as a line
+ * break in a header.
+ */
 export async function sendByInject(
   app: FastifyInstance,
   { method, url, headers, payload }: FuzzRequest
@@ -30,7 +33,10 @@ export async function sendByInject(
   }
 }
 
-/** Whether a well-behaved client could send it: texts of Latin-1 without controls in headers, and a line that fits. */
+/**
+ * Whether a conforming client can send the request: Latin-1 headers without control characters,
+ * and a request line of allowed length.
+ */
 export function isSendable({ method, url, headers, payload }: FuzzRequest): boolean {
   const text = Object.values(headers)
   return (
@@ -45,7 +51,7 @@ export function isSendable({ method, url, headers, payload }: FuzzRequest): bool
   )
 }
 
-/** Sends it over a real connection. */
+/** Sends the request over a real connection. */
 export async function sendBySocket(
   app: FastifyInstance,
   { method, url, headers, payload }: FuzzRequest

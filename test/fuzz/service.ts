@@ -19,7 +19,10 @@ import { createLogChecker } from './log.ts'
 export type ApiAccess = 'public' | 'protected'
 const DAY_SECONDS = 86_400
 
-/** The service with a connected user and callers of every kind, its database in a file so that what is stored does not count as memory, every log line read. */
+/**
+ * The service with a connected user and callers of every kind. The database is a file, so that
+ * stored data does not count as memory. Every log line is checked.
+ */
 export async function startFuzzedService(t: TestContext, access: ApiAccess) {
   const { url } = await startSandbox(t, { clients: OAUTH_CLIENTS, ...SMALL_SANDBOX })
   const idp = await startIdentityProvider(t)
@@ -52,7 +55,7 @@ export async function startFuzzedService(t: TestContext, access: ApiAccess) {
   let placeholders = { user: '1', run: '1' }
   let session: Array<Record<string, string>> = []
 
-  /** On a busy machine the service may refuse for a while; what is prepared for the test asks again, the test itself does not. */
+  /** A busy service can shed load. Preparation retries; the test itself does not. */
   async function injectWithRetry(request: InjectOptions): Promise<LightMyRequestResponse> {
     const answer = await app.inject(request)
     if (answer.statusCode !== 503) return answer
@@ -90,7 +93,7 @@ export async function startFuzzedService(t: TestContext, access: ApiAccess) {
     session = await createConnectSession(user)
   }
 
-  /** The person's connect session, as a program and as a browser show it. */
+  /** The person's connect session as a Bearer token and as a cookie. */
   async function createConnectSession(user: number): Promise<Array<Record<string, string>>> {
     const { token, url } = (
       await app.inject({ method: 'POST', url: '/connect-sessions', headers, payload: { user } })
@@ -111,9 +114,9 @@ export async function startFuzzedService(t: TestContext, access: ApiAccess) {
     app,
     log,
     database,
-    /** What lets a caller in. */
+    /** Credentials with full access. */
     headers,
-    /** Nobody, a key that may do all, one that may do little, a person, and a connect session in both its forms. */
+    /** No credential, a full key, a limited key, a person, and a connect session in both forms. */
     callers: (): Array<Record<string, string>> => [
       {},
       key.headers,
@@ -121,10 +124,10 @@ export async function startFuzzedService(t: TestContext, access: ApiAccess) {
       buildBearerHeader(personToken),
       ...session
     ],
-    /** What stands in the place of `{user}` and `{run}`. */
+    /** Replaces `{user}` and `{run}`. */
     fillPlaceholders: (text: string) =>
       text.replaceAll('{user}', placeholders.user).replaceAll('{run}', placeholders.run),
-    /** Makes good what the requests have destroyed. */
+    /** Restores the user and the connection if requests removed them. */
     async reconnectIfNeeded(): Promise<void> {
       const connections = await injectWithRetry({
         url: `/users/${placeholders.user}/connections`,

@@ -8,11 +8,11 @@ import { findPatterns, measureSlowest } from './patterns.ts'
 import { sendByInject } from './send.ts'
 
 const LONG_TEXT_LENGTH = 100_000
-/** Below the body limit, so that it reaches what reads fields. */
+/** Below the body limit, so that the text reaches the field validation. */
 const MAX_BODY_TEXT_LENGTH = 60_000
 const REQUEST_TIMEOUT_MS = 1_000
 
-/** Repetitions that patterns with overlapping parts choke on. */
+/** Repetitions that make patterns with overlapping parts backtrack. */
 const REPEATED_PIECES = [
   'a',
   '0',
@@ -58,7 +58,7 @@ const REPEATED_PIECES = [
 const buildTexts = (length: number) =>
   REPEATED_PIECES.map((piece) => piece.repeat(Math.ceil(length / piece.length)).slice(0, length))
 
-/** Names of a JSON body's fields that take text. */
+/** The text fields of a JSON body. */
 function listTextFields(schema: JsonSchema = {}): string[] {
   return Object.keys(
     schema.properties ??
@@ -100,7 +100,7 @@ t.test(
       const url = path.replace(/\{\w+\}/g, String(user))
       for (const [i, text] of buildTexts(LONG_TEXT_LENGTH).entries()) {
         const coded = encodeURIComponent(text)
-        // Paths beyond what a parameter may hold are nobody's; a little less is judged by the schema.
+        // Longer path parameters match no route; shorter ones reach the schema.
         if (path.includes('{')) {
           await ask(`${method} ${path} path ${REPEATED_PIECES[i]}`, {
             method,
@@ -198,7 +198,10 @@ t.test(
   }
 )
 
-/** Twice the text takes a linear pattern twice the time; a quadratic one takes seconds at this length. */
+/**
+ * A linear pattern takes twice the time for twice the text; a quadratic one takes seconds at
+ * this length.
+ */
 const PATTERN_TEXT_LENGTH = 30_000
 const PATTERN_TIMEOUT_MS = 150
 

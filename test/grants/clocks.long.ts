@@ -28,7 +28,7 @@ const DAY_MS = 24 * HOUR_MS
 const TOKEN_EXPIRED_MS = 61 * MINUTE_MS
 const TOKEN_ENDPOINT = { path: '/oauth/token', method: 'POST' }
 
-/** So many people, u1 to un. */
+/** Sandbox users u1 to un. */
 const createPeople = (count: number): SandboxUser[] =>
   Array.from({ length: count }, (_, i) => ({
     accountId: `712020:00000000-0000-4000-8000-${String(i + 1).padStart(12, '0')}`,
@@ -61,7 +61,7 @@ async function connectUser({ app }: TestApp, user: number, product: Product = 'j
   )
 }
 
-/** A service with so many people who have connected Jira, at the same moment. */
+/** A service with this many people who connected Jira at the same moment. */
 async function startServiceWithUsers(
   t: Test,
   count: number,
@@ -77,7 +77,7 @@ async function startServiceWithUsers(
   return running
 }
 
-/** Counts the calls at the sandbox, refused for the token or to the token endpoint. */
+/** Counts sandbox calls with a rejected token, and token endpoint calls. */
 function countTokenRequests({ sandbox: { state } }: Pick<TestService, 'sandbox'>) {
   const counts = { refused: 0, exchanges: 0 }
   const { recordCall } = state.stats
@@ -164,7 +164,7 @@ t.test(
     const by = Date.parse((await getConnection(running)).reconsent_by)
     t.ok(Math.abs(by - start - 365 * DAY_MS) < MINUTE_MS)
     await until(360)
-    // Which of the two of a day is first is nobody's promise.
+    // The order of the two warnings of one day is undefined.
     t.strictSame(
       warnings.sort(),
       [
@@ -219,7 +219,7 @@ t.test(
       }
       running.advanceTime(step)
     }
-    // Connecting took a moment for each.
+    // The time that connecting took.
     const moment = 10_000
     t.equal(warningsPerUser.size, 16)
     t.same(
@@ -259,7 +259,7 @@ t.test(
     let refused = 0
     for (let quarter = 0; quarter < 96; quarter++) {
       running.advanceTime(15 * MINUTE_MS)
-      // What the gateway would say to it, without the way there and back.
+      // The gateway's verdict on the token, without network time.
       for (const token of await Promise.all(
         grants.map(async (id) => await app.tokenProvider.getAccessToken(id, { log: app.log }))
       )) {
@@ -378,7 +378,7 @@ for (const [title, minutes] of [
       await connectUser(right, 1)
       await waitForRun(right.app, 'jira', 1)
       const counts = countTokenRequests(right)
-      /** Who is used in which minute of each of six hours. */
+      /** Which users call in which minute of each of six hours. */
       const turns = {
         both: () => [right, wrong],
         'one after the other': (minute: number) => [minute % 20 === 0 ? right : wrong],

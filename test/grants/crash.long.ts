@@ -26,13 +26,16 @@ const KILL_COUNT = pickByScale(1, 50)
 const REFRESHED_EVENT = '"event":"grant_refreshed"'
 const ADVANCE_PAST_GRACE = { advance_ms: 11 * MINUTE_MS }
 
-/** How a process is killed that has just been asked for something that takes a refresh. */
+/** When to kill a process that was asked for something that needs a refresh. */
 interface CrashStep {
   title: string
   fault?: [kind: string, delayMs?: number]
   /** Resolves at the moment to kill it. */
   waitForMoment: (place: GrantFixture, victim: ServiceProcess) => Promise<void>
-  /** True: the refresh had ended, so that the pair has to be stored whatever happens to the old one. */
+  /**
+   * True if the refresh has completed, so that the new pair must be stored even if the old one
+   * is dead.
+   */
   isRefreshComplete?: boolean
 }
 
@@ -93,7 +96,7 @@ t.test(
           t.ok(attemptAt !== null && dueAt <= Date.now() + LEASE_MS, 'the attempt is recorded')
         }
         const before = countExchanges(sandbox)
-        // Every second time nobody asks, and upkeep repeats it.
+        // In every second round there is no request, and maintenance repeats the refresh.
         const isUnasked = fault !== undefined && kill % 2 === 0
         if (isUnasked) await makeDue()
 
@@ -203,7 +206,7 @@ t.test(
   }
 )
 
-/** Copies the database as it is; the function returned starts a service on the copy. */
+/** Copies the current database; the returned function starts a service on the copy. */
 async function copyServiceDatabase(
   t: TestContext,
   { sandbox, file, url, now }: Awaited<ReturnType<typeof startServiceWithClock>>

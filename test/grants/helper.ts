@@ -20,7 +20,7 @@ export const HOUR_MS = 60 * MINUTE_MS
 export const CHECK_REQUEST = { method: 'POST', url: '/users/1/connections/jira/check' } as const
 const TOKEN_ENDPOINT = { path: '/oauth/token', method: 'POST' }
 
-/** What the tests read of a stored grant. */
+/** The columns of a stored grant that the tests read. */
 interface GrantRow {
   access_token: string
   refresh_token: string
@@ -31,15 +31,21 @@ interface GrantRow {
   rotated_at: number | null
 }
 
-/** A folder with the database of a service that has connected Jira, and the Atlassian it has connected to. */
+/** A folder with the database of a service that has connected Jira, and its sandbox. */
 export interface GrantFixture {
   sandbox: RunningSandbox
-  /** Starts the real service on this database. `answerMs` is the deadline of an exchange; a lease lasts three of them. */
+  /**
+   * Starts the real service on this database. `exchangeTimeoutMs` is the deadline of an
+   * exchange; a lease lasts three times as long.
+   */
   startService: (exchangeTimeoutMs?: number) => Promise<ServiceProcess>
   readGrant: () => Promise<GrantRow>
-  /** Makes a refresh necessary: the stored token's time is over, and Atlassian turns down the one that a process remembers. Older refresh tokens are dead by then. */
+  /**
+   * Makes a refresh necessary: the stored token has expired, and Atlassian rejects the cached
+   * one. Older refresh tokens are dead by then.
+   */
   expireToken: () => Promise<void>
-  /** Makes it upkeep's turn now, not only in a while. */
+  /** Makes the grant due for maintenance now. */
   makeDue: () => Promise<void>
 }
 
@@ -77,7 +83,7 @@ export async function createGrantFixture(t: TestContext): Promise<GrantFixture> 
   }
 }
 
-/** A connected service in this process; its time and Atlassian's move together. */
+/** A connected service in this process; its clock and the sandbox's move together. */
 export async function startServiceWithClock(t: TestContext): Promise<
   TestApp & {
     sandbox: RunningSandbox
@@ -109,7 +115,10 @@ export async function startServiceWithClock(t: TestContext): Promise<
   }
 }
 
-/** Asks a process whether the connection works, which takes a token. Status 0: it died before it answered. */
+/**
+ * Checks the connection through a process, which needs a token. Status 0: the process died
+ * before it answered.
+ */
 export async function checkConnection(
   { url }: Pick<ServiceProcess, 'url'>,
   signal?: AbortSignal
@@ -138,17 +147,17 @@ export async function injectTokenFault(
   })
 }
 
-/** How often refresh tokens were exchanged, by outcome. */
+/** Number of refresh token exchanges by outcome. */
 export function countExchanges({ state }: RunningSandbox): Record<string, number> & { ok: number } {
   return { ok: 0, ...state.stats.snapshot().exchanges.refresh_token }
 }
 
-/** How often the token endpoint was called, whether or not it did its work. */
+/** Number of token endpoint calls, successful or not. */
 export function countTokenCalls({ state }: RunningSandbox): number {
   return state.stats.snapshot().log.filter(({ path }) => path === TOKEN_ENDPOINT.path).length
 }
 
-/** Resolves when Atlassian has got the call that the latest fault was meant for. */
+/** Resolves when Atlassian has received the call that the latest fault matches. */
 export async function waitForFaultHit({ state }: RunningSandbox): Promise<void> {
   await waitUntil('Atlassian is called', () => state.faults.list().length === 0)
 }

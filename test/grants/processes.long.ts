@@ -48,7 +48,7 @@ t.test(
     const rounds = pickByScale(3, 20)
     for (let round = 1; round <= rounds; round++) {
       await expireToken()
-      // Long enough for everybody to come while it is under way.
+      // Long enough for all callers to arrive during the exchange.
       await injectTokenFault(sandbox, 'delay', 200)
       const answers = await Promise.all(
         Array.from({ length: 25 }, () => services)
@@ -83,7 +83,8 @@ for (const [kind, order] of [
         findClient: app.oauthClients.findById,
         onScopesChanged: async () => {}
       }
-      // Its deadline, which is shorter than its lease, does not work: that is what a process meets that is not run for a while.
+      // Disables the exchange deadline, which is shorter than the lease: this simulates a
+      // suspended process.
       const slow = createTokenProvider({
         ...settings,
         store: app.store,
@@ -181,7 +182,7 @@ t.test(
       await expireToken()
       const before = await readGrant()
       const { ok } = countExchanges(sandbox)
-      // Its exchange is done at Atlassian before the other's, or after it.
+      // Atlassian completes this exchange before the other one, or after it.
       await (i % 2 === 0
         ? injectTokenFault(sandbox, 'delay-after', 300)
         : injectTokenFault(sandbox, 'delay', LEASE_MS + SECOND_MS))

@@ -20,7 +20,7 @@ import {
 import { CANARY } from '../fixtures/token-answers.ts'
 
 const MINUTE_MS = 60_000
-/** The token is over. */
+/** The token has expired. */
 const TOKEN_EXPIRED_MS = 61 * MINUTE_MS
 const TOKEN_ENDPOINT = { path: '/oauth/token', method: 'POST' }
 const PROJECT_LISTING_PATH = 'project/search'
@@ -46,7 +46,7 @@ const getTokenPair = async ({ app }: TestApp) => {
   return [accessToken, refreshToken]
 }
 
-/** Waits for the time that the connection names, and a moment. */
+/** Moves the clock just past the connection's retry time. */
 async function advanceToNextTry(running: TestService): Promise<void> {
   running.advanceTime(
     Date.parse((await getConnection(running)).next_try_at) - running.sandbox.state.now() + 1
@@ -61,7 +61,7 @@ async function runSync({ app }: TestApp, product = 'jira') {
   )
 }
 
-/** Asks for a run, and waits until it has ended or was put aside. */
+/** Starts a run, and waits until it has ended or is parked. */
 async function runSyncUntilStopped({ app }: TestApp): Promise<Record<string, any>> {
   const { id } = (await app.inject({ method: 'POST', url: '/integrations/jira/sync' })).json()
   while (true) {
@@ -81,7 +81,7 @@ async function connectUser(running: TestService, user: number, account: string, 
   )
 }
 
-/** Counts what arrives at the sandbox whose path has this part, answered or not. */
+/** Counts requests to the sandbox whose path contains this text, answered or not. */
 function countRequests(
   {
     sandbox: {
@@ -99,7 +99,7 @@ function countRequests(
   return () => count
 }
 
-/** Two accounts at one app, and one of them at another app too. */
+/** Two accounts at one client, and one of them at another client too. */
 async function connectThreeAccounts(t: Test, env: NodeJS.ProcessEnv = {}): Promise<TestService> {
   const running = await startTestService(t, { UPSTREAM_ANSWER_TIMEOUT_MS: '500', ...env })
   await connectUser(running, 1, 'dana')
@@ -111,7 +111,7 @@ async function connectThreeAccounts(t: Test, env: NodeJS.ProcessEnv = {}): Promi
   return running
 }
 
-/** The token is over, and the endpoint answers like this: what has to be true whatever it is. */
+/** Common assertions for an expired token and this token endpoint response. */
 async function assertRefreshFailure(
   t: Test,
   running: TestService,
@@ -172,7 +172,7 @@ t.test('A14 A15 A transient refresh error ends no consent: with', async (t) => {
       async (t) => {
         await assertRefreshFailure(t, running, getRequestCount, row)
         await advanceToNextTry(running)
-        // By itself, or because somebody asks.
+        // Refresh by maintenance, or on request.
         if (i % 2 === 0) await running.app.maintenance.runNow()
         t.equal((await checkConnection(running)).statusCode, 200)
         t.match(await getConnection(running), {
@@ -446,7 +446,7 @@ t.test('403 and 404 cause a refresh only if the token had expired by then', asyn
         const { id } = (
           await running.app.inject({ method: 'POST', url: '/integrations/jira/sync' })
         ).json()
-        // The call is under way when its token's time ends.
+        // The token expires during the call.
         await waitForFaultHit(running.sandbox)
         running.advanceTime(TOKEN_EXPIRED_MS)
         t.equal((await waitForRun(running.app, 'jira', id)).state, helps ? 'succeeded' : 'partial')
