@@ -203,7 +203,7 @@ for (const [title, fault, waitMs] of [
       t.equal(filterEvents(running, 'personal_data_reported').length, 1)
       running.advanceTime(waitMs - 60_000)
       await runReport()
-      t.equal(reportedAccounts.length, after, 'nobody asks before')
+      t.equal(reportedAccounts.length, after, 'no report before that time')
       running.advanceTime(60_000)
       await runReport()
       t.equal(new Set(reportedAccounts).size, 152)

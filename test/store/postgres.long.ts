@@ -55,7 +55,7 @@ t.test(
   'Refuses an unusable server with an error that names the setting and no password',
   async (t) => {
     const wrong = {
-      'nobody listens': 'postgres://u:pl4nted-value@127.0.0.1:1/db',
+      'no listener': 'postgres://u:pl4nted-value@127.0.0.1:1/db',
       'no such database': server.url('nowhere').replace('postgres@', 'postgres:pl4nted-value@'),
       'no such user': server.url('postgres').replace('postgres@', 'nobody:pl4nted-value@'),
       'the server has no TLS':

@@ -187,7 +187,7 @@ t.test(
       Math.abs(Date.parse(parkedRun.next_run_at) - Date.parse(until)) < 5_000,
       'until the same time'
     )
-    t.equal(await calls(one), before, 'nobody was asked')
+    t.equal(await calls(one), before, 'no call to Atlassian')
 
     const two = await startSyncedTestService(t)
     await injectRateLimit(two, { 'retry-after': '3600' })

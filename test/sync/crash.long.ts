@@ -58,7 +58,7 @@ t.test(
   }
 )
 
-/** A database whose first copy is waiting to be begun, and what the tests do with copies of it. */
+/** A database with a queued first sync, and helpers for copies of it. */
 async function createCrashFixture(t: Test) {
   const cwd = createTempFolder(t)
   const sandbox = await startSandbox(t, {
@@ -70,7 +70,7 @@ async function createCrashFixture(t: Test) {
   })
   const env = { ...buildSandboxEnv(sandbox.url), ATLASSIAN_HOURLY_POINTS: '100000000' }
   const original = await ensureDatabase(t, `${cwd}/original.db`)
-  // The first run is put off, so that each copy of the database begins it anew.
+  // Delays the first run so that each copy of the database starts it.
   await sandbox.admin('faults', {
     kind: 'status',
     status: 429,
@@ -130,7 +130,7 @@ async function createCrashFixture(t: Test) {
           }))
         )
       ),
-    /** How often each page of the listing was fetched since, by its cursor. */
+    /** Fetches of each page of the listing since `since`, by cursor. */
     countFetches(since = new Map<string, number>()): Map<string, number> {
       const counts = new Map<string, number>()
       for (const { path, cursor = '' } of sandbox.state.stats.snapshot().log) {

@@ -264,7 +264,7 @@ t.test('An expired cursor restarts the listing once, and nothing is lost', async
         removed: 0,
         upstream_calls: countFullSync(lane.product).calls + 1
       },
-      'it begins anew'
+      'the listing restarts'
     )
     await admin('faults', { kind: 'status', status: 403, match: { path }, skip: 1 })
     t.match(await runSync(lane), { state: 'partial' })

@@ -108,7 +108,7 @@ t.test(
             .id as number
       )
     )
-    t.equal(new Set(joined).size, 1, 'whoever asks joins')
+    t.equal(new Set(joined).size, 1, 'each sync request joins it')
     let most = 0
     for (let remainingRuns = 6; remainingRuns > 0;) {
       const states = await Promise.all(
