@@ -202,7 +202,7 @@ export const DisconnectResponse = Type.Object(
   { title: 'DisconnectResult' }
 )
 
-/** The options of a connection. A product without options accepts no body. */
+/** The options of a connection. A product without options accepts an empty object only. */
 export const createOptionsBody = ({ id, options }: Provider) =>
   Type.Object(
     Object.fromEntries(
@@ -214,6 +214,6 @@ export const createOptionsBody = ({ id, options }: Provider) =>
     {
       title: `${toTypeName(id)}ConnectionOptions`,
       additionalProperties: false,
-      minProperties: 1
+      minProperties: Math.min(1, options.length)
     }
   )
