@@ -250,7 +250,7 @@ t.test(
       [
         'another key under the id',
         { VAULT_KEYS: impostor },
-        /^VAULT_KEYS: the key "one" is not the one .*; 2 stored grants need it\. .*\.$/m
+        /^VAULT_KEYS: the key "one" differs from the key .*; 2 stored grants need it\. .*\.$/m
       ],
       [
         'a key that is lacking',

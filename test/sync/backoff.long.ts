@@ -97,7 +97,7 @@ t.test(
     await injectRateLimit(running, { 'retry-after': '11' })
     const aside = await runSyncUntilParked(running)
     t.match(aside, {
-      error: { code: 'upstream_rate_limited', detail: /by itself/ },
+      error: { code: 'upstream_rate_limited', detail: /resumes after the wait/ },
       finished_at: null,
       counts: { upstream_calls: 1 }
     })

@@ -61,7 +61,7 @@ t.test('Accepts a list that is a fifth shorter; a larger loss deletes nothing', 
         state: 'partial',
         error: {
           code: 'deletions_held',
-          detail: /^8 deletions are held back.*confirm-deletions\.$/
+          detail: /^8 deletions are held, .*confirm-deletions\.$/
         },
         failures: [],
         counts: { removed: 0, held: 8 }

@@ -177,10 +177,10 @@ t.test(
     }
     await Promise.all([
       says('another key under the id', three, impostor, [
-        /^VAULT_KEYS: the key "k1" is not the one .*; 3 stored grants need it\. .*\.$/
+        /^VAULT_KEYS: the key "k1" differs from the key .*; 3 stored grants need it\. .*\.$/
       ]),
       says('the only key is another one', one, other, [
-        /^VAULT_KEYS lacks the key "k1", and 1 stored grant needs it\. .*npm run keys -- rotate.*\.$/
+        /^VAULT_KEYS lacks the key "k1", and 1 stored grant needs it\. .*connector keys rotate.*\.$/
       ])
     ])
     await Promise.all([
@@ -188,10 +188,10 @@ t.test(
         /^VAULT_KEYS lacks the key "k1", and 3 stored grants need it\./
       ]),
       says('a wrong key after a correct one', one, `${other},${impostor}`, [
-        /the key "k1" is not the one .*; 1 stored grant needs it\./
+        /the key "k1" differs from the key .*; 1 stored grant needs it\./
       ]),
       says('nothing is encrypted with it yet', none, impostor, [
-        /the key "k1" is not the one .*; 0 stored grants need it\./
+        /the key "k1" differs from the key .*; 0 stored grants need it\./
       ])
     ])
     await queryDatabase(three.url, 'update vault_keys set uses = ?', MAX_KEY_USES)
@@ -225,7 +225,7 @@ t.test('B7 Checks a database without key records by its tokens', async (t) => {
   )
   t.match(
     await assertStartRefused(t, 'wrong', stored, { VAULT_KEYS: impostor }, [right, impostor]),
-    /the key "k1" is not the one .*; 7 stored grants need it\./
+    /the key "k1" differs from the key .*; 7 stored grants need it\./
   )
   t.same(
     await queryDatabase(stored.url, 'select id from vault_keys'),
@@ -242,7 +242,7 @@ t.test('B7 Checks a database without key records by its tokens', async (t) => {
   await queryDatabase(stored.url, 'delete from grants')
   t.match(
     await assertStartRefused(t, 'wrong', stored, { VAULT_KEYS: impostor }, [right, impostor]),
-    /the key "k1" is not the one/
+    /the key "k1" differs from the key/
   )
 })
 
@@ -286,7 +286,7 @@ t.test(
         { VAULT_KEYS: `${fresh},${generateKeyEntry('old')}` },
         [old, fresh]
       ),
-      /the key "old" is not the one .*; 0 stored grants need it\./
+      /the key "old" differs from the key .*; 0 stored grants need it\./
     )
     await (await open(`${next},${fresh},${old}`)).close()
     t.equal((await queryDatabase(stored.url, 'select id from vault_keys')).length, 3)
@@ -310,7 +310,7 @@ t.test(
       {
         reason: {
           exitCode: 78,
-          problems: [/^VAULT_KEYS: .* key .*"k1"(\. .*| is not the one .*)\.$/]
+          problems: [/^VAULT_KEYS: .* key .*"k1"(\. .*| differs from the key .*)\.$/]
         }
       }
     )
@@ -359,7 +359,7 @@ t.test('B8 Production refuses a world-readable key file; development accepts it'
     chmodSync(file, mode)
     t.match(
       await getStartProblems(t, { VAULT_KEYS_FILE: file }),
-      [/^VAULT_KEYS_FILE names a file that everybody .*chmod 600.*\.$/],
+      [/^VAULT_KEYS_FILE names a file that other users of this machine may read\..*chmod 600.*\.$/],
       mode.toString(8)
     )
     t.equal(
@@ -375,7 +375,7 @@ t.test('B8 Production refuses a world-readable key file; development accepts it'
   chmodSync(file, 0o644)
   t.match(
     await assertStartRefused(t, 'the process', stored, { VAULT_KEYS_FILE: file }, [key]),
-    /^VAULT_KEYS_FILE names a file that everybody/
+    /^VAULT_KEYS_FILE names a file that other users of this machine may read/
   )
 })
 

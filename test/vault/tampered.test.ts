@@ -215,7 +215,7 @@ t.test(
           connections: [
             {
               state: 'needs_reconnect',
-              last_error: /do not open.*Restore the key, or connect again/
+              last_error: /cannot be decrypted.*Restore the key, or connect again/
             }
           ]
         },

@@ -187,7 +187,7 @@ for (const [name, from, to] of DIRECTIONS) {
       code: 1,
       stdout: '',
       stderr:
-        /Comparing\npages: the copy has as many rows as the source, but they differ\.\nThe copy is not good: do not use it\. .*\n$/
+        /Comparing\npages: the copy has as many rows as the source, but they differ\.\nThe copy differs from its source: do not use it\. .*\n$/
     })
     t.match(await runDatabaseCommand(cwd, '', [], { INTEGRATION_DB_URL: target }), {
       code: 1,
