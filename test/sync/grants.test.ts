@@ -97,7 +97,8 @@ t.test('B7 Refuses to start when the keys do not decrypt the stored tokens', asy
     {
       name: 'StartError',
       exitCode: 78,
-      message: /^VAULT_KEYS lacks the key "test", and 1 stored grant needs it\..*connector keys rotate/
+      message:
+        /^VAULT_KEYS lacks the key "test", and 1 stored grant needs it\..*connector keys rotate/
     }
   )
 })

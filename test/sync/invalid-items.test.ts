@@ -277,7 +277,10 @@ t.test(
       const first = await waitForRun(service.app, product, product === 'jira' ? 1 : 2)
       t.match(first, {
         state: 'partial',
-        error: { code: 'items_skipped', detail: new RegExp(`^${own.length} items could not be stored`) },
+        error: {
+          code: 'items_skipped',
+          detail: new RegExp(`^${own.length} items could not be stored`)
+        },
         counts: { added: all - own.length, skipped: own.length }
       })
       t.equal(first.failures.length, own.length)
