@@ -290,7 +290,9 @@ t.test(
     const counts = countTokenRequests(running)
     const rows = [
       ...TRANSIENT_CASES.filter(({ title }) =>
-        /^(429|500|200 with an empty body|silence|a connection closed before the exchange)$/.test(title)
+        /^(429|500|200 with an empty body|silence|a connection closed before the exchange)$/.test(
+          title
+        )
       ),
       ...MISCONFIGURATION_CASES.slice(0, 1)
     ]
