@@ -5,10 +5,7 @@ import Driver from 'better-sqlite3'
 import pg from 'pg'
 import { copyRows, dumpRows } from './postgres/rows.ts'
 import { queryPostgres } from './postgres/server.ts'
-
-interface TestContext {
-  teardown: (fn: () => unknown) => void
-}
+import type { TestContext } from './types.ts'
 
 /** The server that `npm run test:postgres` starts; unset, tests use SQLite. */
 const POSTGRES_URL = process.env.TEST_POSTGRES

@@ -4,6 +4,7 @@ import { buildApp, type AppOptions } from '../src/app.ts'
 import { createTestDatabase } from './database.ts'
 import { startSandbox, type RunningSandbox } from './sandbox/helper.ts'
 import type { SandboxOptions } from '../src/sandbox/state.ts'
+import type { TestContext } from './types.ts'
 
 /** Tests make hundreds of requests from one address. */
 export const NO_RATE_LIMITS = {
@@ -14,16 +15,14 @@ export const NO_RATE_LIMITS = {
   MAX_OPEN_LOGINS: '100000'
 }
 
-export interface TestContext {
-  teardown: (fn: () => unknown) => void
-}
-
 /**
  * The connector's address in the test browser; the connector answers by `inject` and does not
  * listen.
  */
 export const SERVICE_URL = 'http://localhost:3001'
 export const FRONTEND_URL = 'http://front.example:3000'
+export const PRODUCTS = ['jira', 'confluence'] as const
+export type Product = (typeof PRODUCTS)[number]
 export const CLIENT_SECRET = 'planted-client-secret-7f3a9c'
 export const VAULT_KEY = `test:${randomBytes(32).toString('base64')}`
 

@@ -1,12 +1,11 @@
 import t, { type Test } from 'tap'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pickByScale, SMALL_SANDBOX } from '../auth/helper.ts'
-import { Browser, buildAppWithSandbox, answerConsentPage } from '../helper.ts'
+import { Browser, buildAppWithSandbox, answerConsentPage, PRODUCTS } from '../helper.ts'
 import { buildBearerHeader, createApiKey, PROTECTED_ENV, startIdentityProvider } from './helper.ts'
 import { buildRouteRequest, listRouteEntries } from './table.ts'
 
 const UNKNOWN_USER_ID = 987_654_321
-const PRODUCTS = ['jira', 'confluence']
 
 /**
  * Two people of one service, each with both products connected and copied, and with items posted

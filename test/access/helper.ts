@@ -5,8 +5,9 @@ import { exportJWK, SignJWT, type JWTPayload } from 'jose'
 import { KEY, createSecret, displayPrefix } from '../../src/access/secrets.ts'
 import { hashSecret } from '../../src/lib/secret.ts'
 import type { Scope } from '../../src/access/rules.ts'
-import type { TestContext } from '../helper.ts'
 import type { FastifyInstance } from 'fastify'
+import { DAY_MS } from '../time.ts'
+import type { TestContext } from '../types.ts'
 
 export const ISSUER = 'https://id.example.com/'
 export const AUDIENCE = 'connector'
@@ -16,7 +17,6 @@ export const HTTPS_ENV = {
   JIRA_OAUTH_REDIRECT_URI: 'https://app.example.com/auth/jira/callback',
   CONFLUENCE_OAUTH_REDIRECT_URI: 'https://app.example.com/auth/confluence/callback'
 }
-const DAY_MS = 86_400_000
 
 /** An API key with these scopes, as request headers. */
 export async function createApiKey(

@@ -15,10 +15,10 @@ import {
 } from '../database.ts'
 import { buildTestApp, type TestApp } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
+import { DAY_MS } from '../time.ts'
 import { buildBearerHeader, PROTECTED_ENV } from './helper.ts'
 
 const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
-const DAY_MS = 86_400_000
 
 interface CommandOutput {
   code: number

@@ -2,7 +2,8 @@ import t from 'tap'
 import { SCOPES, type Principal, type AccessRule } from '../../src/access/rules.ts'
 import { createSecret } from '../../src/access/secrets.ts'
 import { SMALL_SANDBOX } from '../auth/helper.ts'
-import { buildTestApp, buildAppWithSandbox, type TestContext } from '../helper.ts'
+import { buildTestApp, buildAppWithSandbox } from '../helper.ts'
+import type { TestContext } from '../types.ts'
 import {
   buildBearerHeader,
   HTTPS_ENV,

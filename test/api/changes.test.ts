@@ -1,4 +1,5 @@
 import t from 'tap'
+import { DAY_MS } from '../time.ts'
 import { assertProblem } from './helper.ts'
 import { ensureDatabase } from '../database.ts'
 import { buildTestApp, buildSandboxEnv } from '../helper.ts'
@@ -13,7 +14,6 @@ import {
 } from './synced-service.ts'
 import { FeedFollower, readLists } from './feed-follower.ts'
 
-const DAY_MS = 86_400_000
 const SMALL_SIZES = { sandbox: { sizes: { projects: 4, issues: 12, spaces: 3, pages: 9 } } }
 
 const readBothStates = async (follower: FeedFollower, { app }: { app: SyncedService['app'] }) => {

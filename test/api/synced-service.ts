@@ -1,12 +1,7 @@
 import type { LightMyRequestResponse } from 'fastify'
-import {
-  Browser,
-  buildAppWithSandbox,
-  waitForRun,
-  type TestApp,
-  type TestContext
-} from '../helper.ts'
+import { Browser, buildAppWithSandbox, waitForRun, type TestApp } from '../helper.ts'
 import type { RunningSandbox } from '../sandbox/helper.ts'
+import type { TestContext } from '../types.ts'
 
 export interface SyncedService extends TestApp {
   sandbox: RunningSandbox

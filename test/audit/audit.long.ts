@@ -6,9 +6,8 @@ import { pickByScale } from '../auth/helper.ts'
 import { ensureDatabase, queryDatabase } from '../database.ts'
 import { buildTestApp } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
+import { DAY_MS } from '../time.ts'
 import { runCommand, readAuditTrail, dropAuditTriggers, runAuditVerify } from './helper.ts'
-
-const DAY_MS = 86_400_000
 
 async function createAuditFixture(t: Test, env: NodeJS.ProcessEnv = {}, now?: () => number) {
   const url = await ensureDatabase(t, join(createTempFolder(t), 'c.db'))

@@ -5,9 +5,10 @@ import {
   buildAppWithSandbox,
   FRONTEND_URL,
   type TestApp,
-  type TestContext
+  type Product
 } from '../helper.ts'
 import type { RunningSandbox } from '../sandbox/helper.ts'
+import type { TestContext } from '../types.ts'
 
 /** Login tests need little data and no rate limit. */
 export const SMALL_SANDBOX: SandboxOptions = {
@@ -18,8 +19,6 @@ export const SMALL_SANDBOX: SandboxOptions = {
 export const PRODUCTION_ENV = { APP_ENV: 'production' }
 /** Request id of the tests, so that a whole Location can be predicted. */
 export const TEST_REQUEST_ID = 'a-test'
-export const PRODUCTS = ['jira', 'confluence'] as const
-export type Product = (typeof PRODUCTS)[number]
 
 /** Returns `heavy` with HEAVY=1 (the documented numbers), else `light` (about a minute). */
 export function pickByScale(light: number, heavy: number): number {

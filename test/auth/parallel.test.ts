@@ -7,7 +7,8 @@ import {
   buildSandboxEnv,
   buildAppWithSandbox,
   answerConsentPage,
-  waitForRun
+  waitForRun,
+  PRODUCTS
 } from '../helper.ts'
 import { startSandbox } from '../sandbox/helper.ts'
 import {
@@ -15,7 +16,6 @@ import {
   openCallback,
   requestLogin,
   PRODUCTION_ENV,
-  PRODUCTS,
   startTestService,
   SMALL_SANDBOX,
   buildSuccessUrl,

@@ -2,19 +2,17 @@ import { connect } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
-import { Browser, answerConsentPage, SERVICE_URL } from '../helper.ts'
+import { Browser, answerConsentPage, SERVICE_URL, PRODUCTS, type Product } from '../helper.ts'
 import { HOSTILE_HEADERS, SCOPE_REQUESTS } from '../fixtures/headers.ts'
 import {
   getAuthorizeParams,
   editUrl,
   requestLogin,
   PRODUCTION_ENV,
-  PRODUCTS,
   TEST_REQUEST_ID,
   startTestService,
   buildSuccessUrl,
-  countTokenCalls,
-  type Product
+  countTokenCalls
 } from './helper.ts'
 
 const REDIRECT_URIS: Record<Product, string> = {

@@ -1,13 +1,12 @@
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import { Browser, answerConsentPage, FRONTEND_URL, waitForRun } from '../helper.ts'
+import { Browser, answerConsentPage, FRONTEND_URL, waitForRun, PRODUCTS } from '../helper.ts'
 import {
   getAuthorizeParams,
   buildFailureUrl,
   openCallback,
   requestLogin,
   PRODUCTION_ENV,
-  PRODUCTS,
   TEST_REQUEST_ID,
   startTestService,
   buildSuccessUrl

@@ -1,13 +1,7 @@
 import t from 'tap'
 import { readDatabaseContents, ensureDatabase } from '../database.ts'
-import { Browser } from '../helper.ts'
-import {
-  getAuthorizeParams,
-  pickByScale,
-  PRODUCTS,
-  startTestService,
-  buildSuccessUrl
-} from './helper.ts'
+import { Browser, PRODUCTS } from '../helper.ts'
+import { getAuthorizeParams, pickByScale, startTestService, buildSuccessUrl } from './helper.ts'
 
 const LOGIN_COUNT = pickByScale(300, 10_000)
 

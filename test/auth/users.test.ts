@@ -1,16 +1,14 @@
 import t from 'tap'
-import { answerConsentPage, FRONTEND_URL } from '../helper.ts'
+import { answerConsentPage, FRONTEND_URL, PRODUCTS, type Product } from '../helper.ts'
 import { USER_HINTS, UNKNOWN_USER_HINTS, VERBATIM_STATES } from '../fixtures/hints.ts'
 import {
   buildFailureUrl,
   openCallback,
   requestLogin,
   PRODUCTION_ENV,
-  PRODUCTS,
   startTestService,
   buildSuccessUrl,
   countTokenCalls,
-  type Product,
   type TestService
 } from './helper.ts'
 

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { chromium, type BrowserContext, type Page } from 'playwright-core'
-import { buildTestApp, type TestContext } from '../helper.ts'
+import { buildTestApp } from '../helper.ts'
+import type { TestContext } from '../types.ts'
 
 const CHROMIUM_FLAGS = [
   '--no-sandbox',

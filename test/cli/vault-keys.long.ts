@@ -7,8 +7,9 @@ import t from 'tap'
 import { encryptTokens } from '../../src/grants/encrypt.ts'
 import { generateKeyEntry, parseKeyring } from '../../src/vault/keyring.ts'
 import { ensureDatabase } from '../database.ts'
-import { buildTestApp, type TestContext } from '../helper.ts'
+import { buildTestApp } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
+import type { TestContext } from '../types.ts'
 
 const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 const [FIRST_KEY, SECOND_KEY] = [generateKeyEntry('one'), generateKeyEntry('two')]

@@ -16,9 +16,9 @@ import {
   waitForRun,
   type TestApp
 } from '../helper.ts'
+import { HOUR_MS } from '../time.ts'
 
 const SAM_ACCOUNT_QUERY = '&sandbox_account=sam&sandbox_site=globex'
-const HOUR_MS = 3_600_000
 
 const getConnection = async ({ app }: TestApp, user = 1) =>
   (await app.inject(`/users/${user}/connections`)).json().connections[0]

@@ -1,12 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { startTestService, type Product, type TestService } from '../auth/helper.ts'
+import { startTestService, type TestService } from '../auth/helper.ts'
 import { readDatabaseContents, ensureDatabase } from '../database.ts'
 import { waitForFaultHit } from '../grants/helper.ts'
-import { Browser, buildTestApp, buildSandboxEnv, waitForRun, type TestApp } from '../helper.ts'
+import {
+  Browser,
+  buildTestApp,
+  buildSandboxEnv,
+  waitForRun,
+  type TestApp,
+  type Product
+} from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
+import { HOUR_MS } from '../time.ts'
 
-const HOUR_MS = 3_600_000
 const REMOVE_APP_URL = 'https://id.atlassian.com/manage-profile/apps'
 const TOKEN_ENDPOINT = { path: '/oauth/token', method: 'POST' }
 const PROJECT_LISTING = { path: 'project/search' }

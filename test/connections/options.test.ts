@@ -1,13 +1,13 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { startTestService, type Product, type TestService } from '../auth/helper.ts'
+import { startTestService, type TestService } from '../auth/helper.ts'
 import { ensureDatabase, queryDatabase } from '../database.ts'
-import { Browser, waitForRun } from '../helper.ts'
+import { Browser, waitForRun, type Product } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
 import { ACME } from '../sandbox/helper.ts'
+import { MINUTE_MS } from '../time.ts'
 
-const MINUTE_MS = 60_000
 const PAGE_COUNT = 20
 
 const getConnection = async ({ app }: TestService, product: Product) =>

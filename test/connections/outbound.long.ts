@@ -8,13 +8,14 @@ import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../../src/app.ts'
 import { SMALL_SANDBOX } from '../auth/helper.ts'
 import { ensureDatabase, queryDatabase } from '../database.ts'
-import { Browser, OAUTH_CLIENTS, buildSandboxEnv, VAULT_KEY, type TestContext } from '../helper.ts'
+import { Browser, OAUTH_CLIENTS, buildSandboxEnv, VAULT_KEY } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
 import { ACME, startSandbox, type RunningSandbox } from '../sandbox/helper.ts'
+import { HOUR_MS } from '../time.ts'
+import type { TestContext } from '../types.ts'
 
 const ALLOWED_PATH =
   /^\/(oauth\/token|oauth\/token\/accessible-resources|me|ex\/(jira|confluence)\/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\/(rest|wiki)\/[\w/-]+)$/i
-const HOUR_MS = 3_600_000
 const SITE_URL = 'https://acme.atlassian.net'
 const SITES_PATH = '/oauth/token/accessible-resources'
 const SCOPES = {

@@ -3,9 +3,7 @@ import { DANA } from '../../src/sandbox/oauth/users.ts'
 import {
   getAuthorizeParams,
   requestLogin,
-  PRODUCTS,
   startTestService,
-  type Product,
   type TestService
 } from '../auth/helper.ts'
 import {
@@ -14,11 +12,13 @@ import {
   answerConsentPage,
   CLIENT_SECRET,
   waitForRun,
-  type TestApp
+  type TestApp,
+  PRODUCTS,
+  type Product
 } from '../helper.ts'
 import { ACME } from '../sandbox/helper.ts'
+import { HOUR_MS } from '../time.ts'
 
-const HOUR_MS = 3_600_000
 const SHARED_CLIENT_ENV = { JIRA_OAUTH_CLIENT_ID: 'shared', CONFLUENCE_OAUTH_CLIENT_ID: 'shared' }
 const ALL_SCOPES = new Set(OAUTH_CLIENTS.flatMap(({ scopes }) => scopes))
 const SCOPES_BY_PRODUCT = {

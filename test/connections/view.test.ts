@@ -10,9 +10,9 @@ import {
   type TestApp
 } from '../helper.ts'
 import { ACME } from '../sandbox/helper.ts'
+import { HOUR_MS } from '../time.ts'
 
 const START_MS = Date.UTC(2026, 10, 23, 12)
-const HOUR_MS = 3_600_000
 const LIMITED_SCOPE_QUERY = '&scope=read:jira-user%20offline_access'
 const SCOPE_FAULT = {
   kind: 'status',

@@ -9,11 +9,11 @@ import {
   buildSandboxEnv,
   answerConsentPage,
   VAULT_KEY,
-  SERVICE_URL,
-  type TestContext
+  SERVICE_URL
 } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
 import { startSandbox } from '../sandbox/helper.ts'
+import type { TestContext } from '../types.ts'
 import { createLogChecker } from './log.ts'
 
 export type ApiAccess = 'public' | 'protected'

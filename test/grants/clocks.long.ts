@@ -1,13 +1,7 @@
 import t, { type Test } from 'tap'
 import type { SandboxUser } from '../../src/sandbox/oauth/users.ts'
 import { tokenServices, verifyAccessToken } from '../../src/sandbox/oauth/tokens.ts'
-import {
-  pickByScale,
-  startTestService,
-  SMALL_SANDBOX,
-  type Product,
-  type TestService
-} from '../auth/helper.ts'
+import { pickByScale, startTestService, SMALL_SANDBOX, type TestService } from '../auth/helper.ts'
 import { ensureDatabase } from '../database.ts'
 import {
   Browser,
@@ -17,14 +11,13 @@ import {
   buildAppWithSandbox,
   CLIENT_SECRET,
   waitForRun,
-  type TestApp
+  type TestApp,
+  type Product
 } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
 import { MISCONFIGURATION_CASES, TRANSIENT_CASES } from '../fixtures/refresh-answers.ts'
+import { MINUTE_MS, HOUR_MS, DAY_MS } from '../time.ts'
 
-const MINUTE_MS = 60_000
-const HOUR_MS = 60 * MINUTE_MS
-const DAY_MS = 24 * HOUR_MS
 const TOKEN_EXPIRED_MS = 61 * MINUTE_MS
 const TOKEN_ENDPOINT = { path: '/oauth/token', method: 'POST' }
 

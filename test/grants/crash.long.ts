@@ -1,18 +1,18 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { pickByScale } from '../auth/helper.ts'
 import { copyDatabase } from '../database.ts'
-import { buildTestApp, buildSandboxEnv, type TestApp, type TestContext } from '../helper.ts'
+import { buildTestApp, buildSandboxEnv, type TestApp } from '../helper.ts'
 import type { ServiceProcess } from '../process/child.ts'
+import { MINUTE_MS, HOUR_MS } from '../time.ts'
+import type { TestContext } from '../types.ts'
 import {
   checkConnection,
   CHECK_REQUEST,
   countExchanges,
-  HOUR_MS,
   waitForFaultHit,
-  MINUTE_MS,
   startServiceWithClock,
   countOccurrences,
-  sleep,
   createGrantFixture,
   countTokenCalls,
   injectTokenFault,

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { SMALL_SANDBOX } from '../auth/helper.ts'
 import { ensureDatabase, queryDatabase } from '../database.ts'
 import {
@@ -8,15 +9,13 @@ import {
   buildAppWithSandbox,
   VAULT_KEY,
   waitForRun,
-  type TestApp,
-  type TestContext
+  type TestApp
 } from '../helper.ts'
 import { createTempFolder, startServiceProcess, type ServiceProcess } from '../process/child.ts'
 import { startSandbox, type RunningSandbox } from '../sandbox/helper.ts'
+import { HOUR_MS } from '../time.ts'
+import type { TestContext } from '../types.ts'
 
-export const SECOND_MS = 1_000
-export const MINUTE_MS = 60_000
-export const HOUR_MS = 60 * MINUTE_MS
 export const CHECK_REQUEST = { method: 'POST', url: '/users/1/connections/jira/check' } as const
 const TOKEN_ENDPOINT = { path: '/oauth/token', method: 'POST' }
 
@@ -176,8 +175,4 @@ export async function waitUntil(
     if (performance.now() > deadline) throw new Error(`Waited in vain until ${description}`)
     await sleep(2)
   }
-}
-
-export async function sleep(ms: number): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, ms))
 }

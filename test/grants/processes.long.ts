@@ -6,16 +6,14 @@ import type { Grant } from '../../src/store/repositories/grants.ts'
 import { openEngine } from '../../src/store/open-engine.ts'
 import { createStore } from '../../src/store/index.ts'
 import { pickByScale } from '../auth/helper.ts'
+import { SECOND_MS, MINUTE_MS, HOUR_MS } from '../time.ts'
 import {
   checkConnection,
   CHECK_REQUEST,
   countExchanges,
-  HOUR_MS,
   waitForFaultHit,
-  MINUTE_MS,
   startServiceWithClock,
   createGrantFixture,
-  SECOND_MS,
   injectTokenFault,
   waitUntil
 } from './helper.ts'

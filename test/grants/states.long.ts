@@ -8,6 +8,7 @@ import { startTestService, type TestService } from '../auth/helper.ts'
 import { ensureDatabase } from '../database.ts'
 import { Browser, buildTestApp, buildSandboxEnv, waitForRun, type TestApp } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
+import { MINUTE_MS } from '../time.ts'
 import { waitForFaultHit } from './helper.ts'
 import {
   CONSENT_ENDING_CASES,
@@ -19,7 +20,6 @@ import {
 } from '../fixtures/refresh-answers.ts'
 import { CANARY } from '../fixtures/token-answers.ts'
 
-const MINUTE_MS = 60_000
 /** The token has expired. */
 const TOKEN_EXPIRED_MS = 61 * MINUTE_MS
 const TOKEN_ENDPOINT = { path: '/oauth/token', method: 'POST' }

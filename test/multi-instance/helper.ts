@@ -7,13 +7,13 @@ import {
   buildSandboxEnv,
   VAULT_KEY,
   waitForRun,
-  waitFor as soon,
-  type TestContext
+  waitFor as soon
 } from '../helper.ts'
 import { queryPostgres, startPostgresServer, type PostgresServer } from '../postgres/server.ts'
 import { startServiceProcess, type ServiceProcess } from '../process/child.ts'
 import { startSandbox, type RunningSandbox } from '../sandbox/helper.ts'
 import type { SandboxOptions } from '../../src/sandbox/state.ts'
+import type { TestContext } from '../types.ts'
 
 const WAIT_TIMEOUT_MS = 60_000
 const UNLIMITED_SANDBOX = {

@@ -5,10 +5,10 @@ import t, { type Test } from 'tap'
 import { createApiKey } from '../access/helper.ts'
 import { SMALL_SANDBOX, pickByScale } from '../auth/helper.ts'
 import { ensureDatabase, isPostgres, queryDatabase } from '../database.ts'
-import { Browser, buildTestApp, VAULT_KEY, CLIENT_SECRET } from '../helper.ts'
+import { Browser, buildTestApp, VAULT_KEY, CLIENT_SECRET, PRODUCTS } from '../helper.ts'
 import { createTempFolder, startServiceProcess } from '../process/child.ts'
 import { listSecretForms } from '../fixtures/forms.ts'
-import { PRODUCTS, startServiceWithPeople } from './helper.ts'
+import { startServiceWithPeople } from './helper.ts'
 
 /** All entries of a list, through its page links. */
 async function readAllPages(

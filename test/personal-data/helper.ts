@@ -6,10 +6,9 @@ import {
   PROTECTED_ENV,
   startIdentityProvider
 } from '../access/helper.ts'
-import { Browser, buildAppWithSandbox, answerConsentPage, type TestContext } from '../helper.ts'
+import { Browser, buildAppWithSandbox, answerConsentPage, PRODUCTS } from '../helper.ts'
 import type { SandboxOptions } from '../../src/sandbox/state.ts'
-
-export const PRODUCTS = ['jira', 'confluence'] as const
+import type { TestContext } from '../types.ts'
 
 /**
  * A protected service with an admin key and users who connect both products with separate

@@ -12,10 +12,10 @@ import {
 } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
 import { postWithToken, signIn, startSandbox } from '../sandbox/helper.ts'
+import { DAY_MS } from '../time.ts'
 
 const REPORT_SCOPE = 'report:personal-data'
 const REPORTING_ENV = { PERSONAL_DATA_REPORTING: 'true' }
-const DAY_MS = 86_400_000
 const REPORT_ENDPOINT = { path: 'report-accounts' }
 const REPORTING_SANDBOX = {
   ...SMALL_SANDBOX,

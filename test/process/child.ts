@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ensureDatabase, isPostgres } from '../database.ts'
-import { NO_RATE_LIMITS, type TestContext } from '../helper.ts'
+import { NO_RATE_LIMITS } from '../helper.ts'
+import type { TestContext } from '../types.ts'
 
 const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 /** The entry of the build that `npm run build` makes. */

@@ -5,7 +5,8 @@ import type { AddressInfo } from 'node:net'
 import { generate } from 'selfsigned'
 import t from 'tap'
 import { Agent } from 'undici'
-import { buildTestApp, type TestContext } from '../helper.ts'
+import { buildTestApp } from '../helper.ts'
+import type { TestContext } from '../types.ts'
 import { HttpBrowser } from './browser-visit.ts'
 
 /** How a proxy in front of the service changes the path. */

@@ -23,7 +23,8 @@ import {
   waitForRun
 } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
-import { startSandbox, type TestContext } from '../sandbox/helper.ts'
+import { startSandbox } from '../sandbox/helper.ts'
+import type { TestContext } from '../types.ts'
 import { compass, compassSandbox } from './compass.ts'
 
 const shapesWithCompass = [...itemTableShapes, ...compass.collections.map(({ table }) => table)]

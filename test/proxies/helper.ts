@@ -4,8 +4,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { waitFor, type TestContext } from '../helper.ts'
+import { waitFor } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
+import type { TestContext } from '../types.ts'
 
 const resolvePath = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 const PROXY_INSTALL_FOLDER = resolvePath('../../node_modules/.cache/proxies')

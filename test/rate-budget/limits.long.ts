@@ -1,17 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import {
-  openCallback,
-  requestLogin,
-  startTestService,
-  type Product,
-  type TestService
-} from '../auth/helper.ts'
-import { answerConsentPage, waitForRun, type TestContext } from '../helper.ts'
+import { openCallback, requestLogin, startTestService, type TestService } from '../auth/helper.ts'
+import { answerConsentPage, waitForRun, type Product } from '../helper.ts'
 import { ACME, GLOBEX } from '../sandbox/helper.ts'
 import { DANA } from '../../src/sandbox/oauth/users.ts'
 import { getRun, waitForRunToStop, startSync } from '../sync/faults-helper.ts'
+import { HOUR_MS } from '../time.ts'
+import type { TestContext } from '../types.ts'
 
-const HOUR_MS = 3_600_000
 const OWNER_COUNT = 20
 const SITE_IDS = { acme: ACME, globex: GLOBEX } as const
 type SiteName = keyof typeof SITE_IDS
@@ -28,7 +24,6 @@ const USERS = Array.from({ length: OWNER_COUNT }, (_, i) => ({
 }))
 const SIZES = { projects: 5, issues: 7, spaces: 3, pages: 5 }
 const SYNC_ENV = { SYNC_INTERVAL: '0', SYNC_CONCURRENCY: '4' }
-const sleep = async (ms: number) => await new Promise((resolve) => setTimeout(resolve, ms))
 const getNextHour = (now: number) => (Math.floor(now / HOUR_MS) + 1) * HOUR_MS
 
 /** A listening service, so that its schedule runs. */

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import {
   createRateBudget,
@@ -25,7 +26,6 @@ const createResponse = (
   retryAfterMs: undefined
 })
 const createItems = (count: number) => Array(count).fill({})
-const sleep = async (ms: number) => await new Promise((resolve) => setTimeout(resolve, ms))
 
 function createBudgetWithClock({ hourlyPoints = 1_000, at = Date.UTC(2026, 4, 4, 8, 20) } = {}) {
   let now = at

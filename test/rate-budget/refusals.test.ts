@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import {
   createRateBudget,
@@ -5,9 +6,9 @@ import {
   type CallTarget
 } from '../../src/rate-budget/rate-budget.ts'
 import type { HttpResponse } from '../../src/lib/http-client.ts'
+import { HOUR_MS } from '../time.ts'
 import { createEmptyBudgets } from './helper.ts'
 
-const HOUR_MS = 3_600_000
 const CALL_TARGET: CallTarget = { app: 'app', site: 'acme', endpoint: 'GET jira/search' }
 const OTHER_TARGETS = {
   endpoint: { ...CALL_TARGET, endpoint: 'GET jira/projects' },
@@ -29,7 +30,6 @@ const createResponse = (
   retryAfterMs: undefined
 })
 const respondOk = async () => createResponse(200)
-const sleep = async (ms: number) => await new Promise((resolve) => setTimeout(resolve, ms))
 
 /** A budget with a manual clock; its timers run in real time. */
 function createBudgetWithClock({ hourlyPoints = 1_000, at = Date.UTC(2026, 4, 4, 8, 20) } = {}) {

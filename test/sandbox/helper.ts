@@ -2,10 +2,7 @@ import { buildSandbox } from '../../src/sandbox/server.ts'
 import type { AddressInfo } from 'node:net'
 import { createSandboxState } from '../../src/sandbox/create-state.ts'
 import type { SandboxOptions, SandboxState } from '../../src/sandbox/state.ts'
-
-export interface TestContext {
-  teardown: (fn: () => unknown) => void
-}
+import type { TestContext } from '../types.ts'
 
 export interface RunningSandbox {
   /** Without a trailing slash. */

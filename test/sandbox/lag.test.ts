@@ -1,8 +1,7 @@
 import t from 'tap'
+import { MINUTE_MS } from '../time.ts'
+import type { TestContext } from '../types.ts'
 import { startSignedIn } from './helper.ts'
-import type { TestContext } from './helper.ts'
-
-const MINUTE_MS = 60_000
 
 async function start(t: TestContext, options: Parameters<typeof startSignedIn>[1] = {}) {
   const sandbox = await startSignedIn(t, { now: () => Date.UTC(2026, 4, 4, 8), ...options })

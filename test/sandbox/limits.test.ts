@@ -1,7 +1,7 @@
 import t from 'tap'
+import { HOUR_MS } from '../time.ts'
 import { createCallers, GLOBEX, signIn, startSandbox } from './helper.ts'
 
-const HOUR_MS = 3_600_000
 const NOW = Date.UTC(2026, 4, 4, 8, 5)
 
 async function start(

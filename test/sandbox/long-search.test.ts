@@ -1,6 +1,6 @@
 import t from 'tap'
+import type { TestContext } from '../types.ts'
 import { startSignedIn } from './helper.ts'
-import type { TestContext } from './helper.ts'
 
 async function start(t: TestContext, options: Parameters<typeof startSignedIn>[1] = {}) {
   const sandbox = await startSignedIn(t, {

@@ -1,6 +1,6 @@
 import t from 'tap'
+import type { TestContext } from '../types.ts'
 import { createCallersAs, GLOBEX, startSignedIn } from './helper.ts'
-import type { TestContext } from './helper.ts'
 
 /** Dana, whose access the tests restrict, and Sam, who keeps his; search has no lag. */
 async function start(t: TestContext) {

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { MINUTE_MS, DAY_MS } from '../time.ts'
 import {
   ACME,
   CALLBACK,
@@ -12,8 +13,6 @@ import {
   tokenRequest
 } from './helper.ts'
 
-const MINUTE_MS = 60_000
-const DAY_MS = 86_400_000
 const errorResponse = (status: number, error: string, description?: string) => ({
   status,
   body: { error, ...(description !== undefined && { error_description: description }) }

@@ -2,13 +2,13 @@ import type { Test } from 'tap'
 import { AppError } from '../../src/lib/errors.ts'
 import type { Engine } from '../../src/store/engine.ts'
 import { combineStates } from '../../src/model/states.ts'
+import { HOUR_MS } from '../time.ts'
 import {
   createNewConnection,
   createFlow,
   createRefreshedTokens,
   createTestStore,
   createGrant,
-  HOUR_MS,
   LEASE_MS,
   createProject,
   createReconnection,

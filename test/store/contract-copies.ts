@@ -3,7 +3,8 @@ import type { Engine } from '../../src/store/engine.ts'
 import { INITIAL_CHECKPOINT } from '../../src/store/repositories/checkpoints.ts'
 import type { UnlistedRow } from '../../src/store/repositories/item-sync.ts'
 import type { ItemRepository } from '../../src/store/repositories/items.ts'
-import { createTestStore, HOUR_MS, createProject, START_MS } from './helper.ts'
+import { HOUR_MS } from '../time.ts'
+import { createTestStore, createProject, START_MS } from './helper.ts'
 
 type ProjectPage = Parameters<ItemRepository['upsertPage']>[2]
 

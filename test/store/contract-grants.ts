@@ -1,13 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { Engine } from '../../src/store/engine.ts'
+import { HOUR_MS } from '../time.ts'
 import {
   createNewConnection,
   createRefreshedTokens,
   createTestStore,
   createGrant,
-  HOUR_MS,
   LEASE_MS,
-  sleep,
   createReconnection,
   createEncryptedTokens,
   START_MS

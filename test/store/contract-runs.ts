@@ -3,7 +3,8 @@ import type { Test } from 'tap'
 import type { Engine } from '../../src/store/engine.ts'
 import type { Store } from '../../src/store/index.ts'
 import type { SyncRun, RunCounters } from '../../src/store/repositories/sync-runs.ts'
-import { createTestStore, HOUR_MS, createRemoteProject, START_MS } from './helper.ts'
+import { HOUR_MS } from '../time.ts'
+import { createTestStore, createRemoteProject, START_MS } from './helper.ts'
 
 const REASON = { code: 'upstream_rate_limited', detail: 'Later.' } as const
 const COUNTERS: RunCounters = {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { createRateBudget, type CallTarget } from '../../src/rate-budget/rate-budget.ts'
 import type { HttpResponse } from '../../src/lib/http-client.ts'
@@ -11,7 +12,6 @@ const createResponse = (
   headers: Record<string, string> = {},
   values: unknown[] = []
 ): HttpResponse => ({ status, headers, body: { values }, retryAfterMs: undefined })
-const sleep = async (ms: number) => await new Promise((resolve) => setTimeout(resolve, ms))
 
 /** Store contract of every engine: state that instances share through the database. */
 export function defineSharedContract(t: Test, open: () => Engine | Promise<Engine>): void {

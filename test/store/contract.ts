@@ -1,11 +1,12 @@
 import type { Test } from 'tap'
 import type { Engine } from '../../src/store/engine.ts'
+import { HOUR_MS } from '../time.ts'
 import { defineConnectionsContract } from './contract-connections.ts'
 import { defineCopiesContract } from './contract-copies.ts'
 import { defineGrantsContract } from './contract-grants.ts'
 import { defineRunsContract } from './contract-runs.ts'
 import { defineSharedContract } from './contract-shared.ts'
-import { createFlow, createTestStore, HOUR_MS, createProject, START_MS } from './helper.ts'
+import { createFlow, createTestStore, createProject, START_MS } from './helper.ts'
 
 /** The store contract of every engine. Each engine's test file runs it. */
 export function defineStoreContract(t: Test, open: () => Engine | Promise<Engine>): void {

@@ -1,8 +1,8 @@
 import type { Test } from 'tap'
 import { createStore } from '../../src/store/index.ts'
 import type { Engine } from '../../src/store/engine.ts'
+import { HOUR_MS } from '../time.ts'
 
-export const HOUR_MS = 3_600_000
 export const START_MS = Date.UTC(2026, 10, 23)
 export const createProject = (key: string, name = 'N') => ({ key, name, lead: null, url: null })
 /** A project as Atlassian returns it, changed `changedMs` milliseconds after the start. */
@@ -87,4 +87,3 @@ export const createRefreshedTokens = (tokens: string) => ({
   scopes: 'read:a'
 })
 export const LEASE_MS = 1_500
-export const sleep = async (ms: number) => await new Promise((resolve) => setTimeout(resolve, ms))

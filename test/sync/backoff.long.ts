@@ -1,11 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { PRODUCTS, startTestService, type Product, type TestService } from '../auth/helper.ts'
-import { Browser, OAUTH_CLIENTS, CLIENT_SECRET, waitForRun } from '../helper.ts'
+import { startTestService, type TestService } from '../auth/helper.ts'
+import {
+  Browser,
+  OAUTH_CLIENTS,
+  CLIENT_SECRET,
+  waitForRun,
+  PRODUCTS,
+  type Product
+} from '../helper.ts'
+import { HOUR_MS } from '../time.ts'
 
 t.jobs = 5
-
-const HOUR_MS = 3_600_000
 const LISTING_PATH = 'project/search'
 
 const getRun = async ({ app }: TestService, id: number, product: Product = 'jira') =>

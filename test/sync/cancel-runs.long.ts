@@ -5,15 +5,15 @@ import t, { type Test } from 'tap'
 import { ensureDatabase, queryDatabase } from '../database.ts'
 import { buildTestApp, buildSandboxEnv, waitForRun, type TestApp } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
+import { DAY_MS } from '../time.ts'
+import type { JsonObject } from '../types.ts'
 import {
-  DAY_MS,
   createSyncFixture,
   getRun,
   startSync,
   waitFor,
   type SyncFixture,
-  type SyncFixtureOptions,
-  type JsonObject
+  type SyncFixtureOptions
 } from './time-helper.ts'
 
 /** Two pages of the listing; the second is not full. */

@@ -1,14 +1,12 @@
 import t from 'tap'
 import { DANA } from '../../src/sandbox/oauth/users.ts'
 import { pickByScale } from '../auth/helper.ts'
-import { Browser, waitForRun } from '../helper.ts'
+import { Browser, waitForRun, PRODUCTS } from '../helper.ts'
 import { ACME } from '../sandbox/helper.ts'
+import { MINUTE_MS, HOUR_MS } from '../time.ts'
 import {
-  HOUR_MS,
-  MINUTE_MS,
   createSyncFixture,
   getProduct,
-  PRODUCTS,
   getRun,
   startSync,
   waitFor,

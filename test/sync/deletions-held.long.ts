@@ -1,16 +1,16 @@
 import t from 'tap'
 import { readAuditTrail } from '../audit/helper.ts'
+import { PRODUCTS } from '../helper.ts'
 import { ACME } from '../sandbox/helper.ts'
+import type { JsonObject } from '../types.ts'
 import {
   COLLECTIONS,
   listLookupStatuses,
   createSyncFixture,
   getProduct,
-  PRODUCTS,
   waitFor,
   type CollectionName,
-  type SyncFixture,
-  type JsonObject
+  type SyncFixture
 } from './time-helper.ts'
 
 /** One issue per project and one page per space, so that all lists shrink by the same share. */

@@ -1,14 +1,13 @@
 import t from 'tap'
-import { Browser } from '../helper.ts'
+import { Browser, PRODUCTS } from '../helper.ts'
+import type { JsonObject } from '../types.ts'
 import {
   COLLECTIONS,
   listLookupStatuses,
   createSyncFixture,
   getProduct,
-  PRODUCTS,
   type CollectionName,
-  type SyncFixture,
-  type JsonObject
+  type SyncFixture
 } from './time-helper.ts'
 
 /** Two pages of each list. */

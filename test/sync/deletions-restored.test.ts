@@ -1,14 +1,8 @@
 import t from 'tap'
-import {
-  COLLECTIONS,
-  DAY_MS,
-  MINUTE_MS,
-  createSyncFixture,
-  getProduct,
-  PRODUCTS,
-  type SyncFixture,
-  type JsonObject
-} from './time-helper.ts'
+import { PRODUCTS } from '../helper.ts'
+import { MINUTE_MS, DAY_MS } from '../time.ts'
+import type { JsonObject } from '../types.ts'
+import { COLLECTIONS, createSyncFixture, getProduct, type SyncFixture } from './time-helper.ts'
 
 const SIZES = { projects: 10, issues: 20, spaces: 10, pages: 20 }
 const getChanges = async ({ app }: SyncFixture, since: string) =>

@@ -1,7 +1,7 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import type { RunningSandbox } from '../sandbox/helper.ts'
+import type { JsonObject } from '../types.ts'
 
-type JsonObject = Record<string, any>
 type ItemTable = Record<string, JsonObject>
 export interface ItemTables {
   projects: ItemTable

@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify'
-import { pickByScale, startTestService, type Product, type TestService } from '../auth/helper.ts'
-import { Browser, waitForRun, type TestContext } from '../helper.ts'
+import { pickByScale, startTestService, type TestService } from '../auth/helper.ts'
+import { Browser, waitForRun, type Product } from '../helper.ts'
 import type { SandboxOptions } from '../../src/sandbox/state.ts'
+import type { JsonObject, TestContext } from '../types.ts'
 
 export type CollectionName = 'projects' | 'issues' | 'spaces' | 'pages'
-type JsonObject = Record<string, any>
 
 /** Calls per listing at each scale. */
 export const PAGE_COUNT = pickByScale(2, 4)

@@ -1,17 +1,16 @@
 import t from 'tap'
 import { pickByScale, startTestService, type TestService } from '../auth/helper.ts'
-import { Browser } from '../helper.ts'
+import { Browser, PRODUCTS } from '../helper.ts'
 import { ACME } from '../sandbox/helper.ts'
 import { createRandom, chooseSeed } from '../fixtures/prng.ts'
+import { DAY_MS } from '../time.ts'
 import { getRun, waitForRunToStop, startSync } from './faults-helper.ts'
 import { readStoredState, fetchExpectedState } from './expected-state.ts'
 
 const MIXED_DURATION_MS = pickByScale(6_000, 300_000)
 const SERVICE_COUNT = pickByScale(4, 8)
 const FAULT_SHARE = 0.05
-const DAY_MS = 86_400_000
 const SIZES = { projects: 130, issues: 230, spaces: 5, pages: 300 }
-const PRODUCTS = ['jira', 'confluence'] as const
 
 type RandomSource = () => number
 type FaultSpec = Record<string, unknown>

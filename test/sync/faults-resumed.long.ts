@@ -1,5 +1,6 @@
 import t from 'tap'
 import { waitForRun } from '../helper.ts'
+import { MINUTE_MS, HOUR_MS } from '../time.ts'
 import {
   countCalls,
   runSync,
@@ -19,8 +20,6 @@ import {
   type FaultPoint
 } from './faults-helper.ts'
 
-const MINUTE_MS = 60_000
-const HOUR_MS = 60 * MINUTE_MS
 /** The maximum delay after the requested wait. */
 const MAX_EXTRA_WAIT_MS = 5_000
 

@@ -11,8 +11,8 @@ import {
   type TestApp
 } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
+import { HOUR_MS } from '../time.ts'
 
-const HOUR_MS = 3_600_000
 const requestSync = async ({ app }: TestApp, product = 'jira') =>
   await app.inject({ method: 'POST', url: `/integrations/${product}/sync` })
 const isConnected = async ({ app }: TestApp) =>

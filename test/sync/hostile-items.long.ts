@@ -1,10 +1,10 @@
 import diagnostics from 'node:diagnostics_channel'
 import t from 'tap'
 import { startTestService, type TestService } from '../auth/helper.ts'
-import { Browser, waitForRun, type TestContext } from '../helper.ts'
+import { Browser, waitForRun, PRODUCTS } from '../helper.ts'
+import type { TestContext } from '../types.ts'
 import { runSync, listItems, type CollectionName } from './faults-helper.ts'
 
-const PRODUCTS = ['jira', 'confluence'] as const
 const SIZES = { projects: 8, issues: 24, spaces: 8, pages: 24 }
 const CLOUD_ID_PATTERN = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
 /** All paths that the service may call, without queries. */

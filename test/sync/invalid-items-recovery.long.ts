@@ -1,9 +1,8 @@
 import t, { type Test } from 'tap'
 import { startTestService, type TestService } from '../auth/helper.ts'
-import { Browser, waitForRun } from '../helper.ts'
+import { Browser, waitForRun, PRODUCTS } from '../helper.ts'
 import { runSync, listItems, COLLECTIONS_BY_PRODUCT, type CollectionName } from './faults-helper.ts'
 
-const PRODUCTS = ['jira', 'confluence'] as const
 const OVERLONG_TEXT = 'x'.repeat(8_193)
 const NAME_FIELDS = {
   projects: 'name',

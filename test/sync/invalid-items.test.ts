@@ -1,7 +1,8 @@
 import t from 'tap'
 import { startTestService, type TestService } from '../auth/helper.ts'
-import { Browser, waitForRun, type TestContext } from '../helper.ts'
+import { Browser, waitForRun } from '../helper.ts'
 import { ACME } from '../sandbox/helper.ts'
+import type { TestContext } from '../types.ts'
 import { runSync, listItems, COLLECTIONS_BY_PRODUCT, type CollectionName } from './faults-helper.ts'
 
 const SITE_URL = 'https://acme.atlassian.net'

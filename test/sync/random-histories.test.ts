@@ -1,16 +1,15 @@
 import t, { type Test } from 'tap'
 import { createRandom, chooseSeed } from '../fixtures/prng.ts'
 import { pickByScale, startTestService, type TestService } from '../auth/helper.ts'
-import { Browser } from '../helper.ts'
+import { Browser, PRODUCTS } from '../helper.ts'
 import { FeedFollower, readLists } from '../api/feed-follower.ts'
 import { ACME } from '../sandbox/helper.ts'
+import { MINUTE_MS } from '../time.ts'
 import { readStoredState, fetchExpectedState } from './expected-state.ts'
 
 const SEED_COUNT = pickByScale(4, 500)
 const STEP_COUNT = 25
-const MINUTE_MS = 60_000
 const SIZES = { projects: 4, issues: 30, spaces: 4, pages: 24 }
-const PRODUCTS = ['jira', 'confluence'] as const
 
 type RandomSource = () => number
 interface RandomHistory {

@@ -1,21 +1,19 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import type { Product } from '../auth/helper.ts'
 import { ensureDatabase } from '../database.ts'
-import { Browser, buildTestApp, OAUTH_CLIENTS, buildSandboxEnv, waitForRun } from '../helper.ts'
-import { createTempFolder } from '../process/child.ts'
 import {
-  DAY_MS,
-  HOUR_MS,
-  MINUTE_MS,
-  createSyncFixture,
-  getRun,
-  startSync,
-  waitFor,
-  type SyncFixture,
-  type JsonObject
-} from './time-helper.ts'
+  Browser,
+  buildTestApp,
+  OAUTH_CLIENTS,
+  buildSandboxEnv,
+  waitForRun,
+  type Product
+} from '../helper.ts'
+import { createTempFolder } from '../process/child.ts'
+import { MINUTE_MS, HOUR_MS, DAY_MS } from '../time.ts'
+import type { JsonObject } from '../types.ts'
+import { createSyncFixture, getRun, startSync, waitFor, type SyncFixture } from './time-helper.ts'
 
 /** 15 minutes plus the maximum jitter. */
 const INTERVAL_MS = 17 * MINUTE_MS

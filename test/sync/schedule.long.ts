@@ -1,9 +1,8 @@
 import t from 'tap'
 import { startTestService, type TestService } from '../auth/helper.ts'
 import { Browser, waitForRun } from '../helper.ts'
+import { MINUTE_MS, HOUR_MS } from '../time.ts'
 
-const MINUTE_MS = 60_000
-const HOUR_MS = 60 * MINUTE_MS
 const listRuns = async ({ app }: TestService, owner = 1) =>
   (await app.inject(`/integrations/jira/sync/runs?owner_id=${owner}`)).json() as Array<
     Record<string, any>

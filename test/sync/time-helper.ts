@@ -1,15 +1,17 @@
 import type { CallLogEntry } from '../../src/sandbox/gateway/stats.ts'
 import type { SandboxOptions } from '../../src/sandbox/state.ts'
-import { SMALL_SANDBOX, type Product } from '../auth/helper.ts'
+import { SMALL_SANDBOX } from '../auth/helper.ts'
 import {
   Browser,
   buildAppWithSandbox,
   waitForRun,
   waitFor as soon,
   type TestApp,
-  type TestContext
+  PRODUCTS,
+  type Product
 } from '../helper.ts'
 import type { RunningSandbox } from '../sandbox/helper.ts'
+import type { JsonObject, TestContext } from '../types.ts'
 import {
   listItems,
   COLLECTIONS_BY_PRODUCT,
@@ -18,12 +20,7 @@ import {
   type CollectionName
 } from './faults-helper.ts'
 
-export type JsonObject = Record<string, any>
-export const PRODUCTS = ['jira', 'confluence'] as const
 export const COLLECTIONS = ['projects', 'issues', 'spaces', 'pages'] as const
-export const MINUTE_MS = 60_000
-export const HOUR_MS = 3_600_000
-export const DAY_MS = 24 * HOUR_MS
 
 /** The field that identifies an item, in responses and in the sandbox's admin API. */
 const ID_FIELDS: Record<CollectionName, string> = {

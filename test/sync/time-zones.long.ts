@@ -1,12 +1,17 @@
 import t, { type Test } from 'tap'
-import { Browser, buildTestApp, OAUTH_CLIENTS, buildSandboxEnv, waitForRun } from '../helper.ts'
+import {
+  Browser,
+  buildTestApp,
+  OAUTH_CLIENTS,
+  buildSandboxEnv,
+  waitForRun,
+  PRODUCTS
+} from '../helper.ts'
 import { ACME, startSandbox } from '../sandbox/helper.ts'
 import { DANA } from '../../src/sandbox/oauth/users.ts'
+import { MINUTE_MS, HOUR_MS } from '../time.ts'
 import { readStoredState, fetchExpectedState } from './expected-state.ts'
 
-const MINUTE_MS = 60_000
-const HOUR_MS = 60 * MINUTE_MS
-const PRODUCTS = ['jira', 'confluence'] as const
 const SIZES = { projects: 2, issues: 20, spaces: 2, pages: 20 }
 const ISSUE_CALLS = /(search\/jql|approximate-count|issue\/bulkfetch|\/myself)$/
 const PAGE_CALLS = /(\/wiki\/rest\/api\/.*|\/wiki\/api\/v2\/pages)$/

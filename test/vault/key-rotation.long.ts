@@ -18,16 +18,16 @@ import {
   OAUTH_CLIENTS,
   buildSandboxEnv,
   waitForRun,
-  type TestApp,
-  type TestContext
+  type TestApp
 } from '../helper.ts'
 import { createTempFolder, startServiceProcess } from '../process/child.ts'
 import { startSandbox, type RunningSandbox } from '../sandbox/helper.ts'
 import { createRandom, chooseSeed } from '../fixtures/prng.ts'
+import { HOUR_MS } from '../time.ts'
+import type { TestContext } from '../types.ts'
 
 const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 const [OLD_KEY, NEW_KEY] = [generateKeyEntry('old'), generateKeyEntry('new')]
-const HOUR_MS = 3_600_000
 
 interface RotationFixture {
   cwd: string

@@ -6,13 +6,14 @@ import { generateKeyEntry, parseKeyring } from '../../src/vault/keyring.ts'
 import { createVault, MAX_KEY_USES, type Vault } from '../../src/vault/vault.ts'
 import { pickByScale, startTestService, countTokenCalls, type TestService } from '../auth/helper.ts'
 import { ensureDatabase, queryDatabase } from '../database.ts'
-import { Browser, VAULT_KEY, type TestContext } from '../helper.ts'
+import { Browser, VAULT_KEY } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
+import { HOUR_MS } from '../time.ts'
+import type { TestContext } from '../types.ts'
 
 const PROCESS_COUNT = 4
 const ENCRYPTION_COUNT = pickByScale(25_000, 250_000)
 const NONCE_BYTES = 12
-const HOUR_MS = 3_600_000
 const KEY_ID = VAULT_KEY.split(':')[0] ?? ''
 
 /** Encrypts the given number of times and prints only the nonces. */

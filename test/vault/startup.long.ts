@@ -19,8 +19,9 @@ import {
   createTestDatabase,
   queryDatabase
 } from '../database.ts'
-import { buildTestApp, type TestContext } from '../helper.ts'
+import { buildTestApp } from '../helper.ts'
 import { createTempFolder, startServiceProcess } from '../process/child.ts'
+import type { TestContext } from '../types.ts'
 
 const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 const PLANTED_TOKEN = 'planted-access-token-4c1d'

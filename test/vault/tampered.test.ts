@@ -3,11 +3,12 @@ import t from 'tap'
 import { DANA } from '../../src/sandbox/oauth/users.ts'
 import { pickByScale, startTestService, type TestService } from '../auth/helper.ts'
 import { ensureDatabase, isPostgres, queryDatabase } from '../database.ts'
-import { Browser, buildTestApp, buildSandboxEnv, type TestContext } from '../helper.ts'
+import { Browser, buildTestApp, buildSandboxEnv } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
 import { createRandom, chooseSeed } from '../fixtures/prng.ts'
+import { HOUR_MS } from '../time.ts'
+import type { TestContext } from '../types.ts'
 
-const HOUR_MS = 3_600_000
 /**
  * After this time the token cache has expired, so damage is detected, and the tokens are still
  * valid.

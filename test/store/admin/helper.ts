@@ -13,13 +13,13 @@ import {
   buildSandboxEnv,
   VAULT_KEY,
   waitForRun,
-  type TestContext
+  PRODUCTS
 } from '../../helper.ts'
 import { queryPostgres } from '../../postgres/server.ts'
 import { startSandbox, type RunningSandbox } from '../../sandbox/helper.ts'
+import type { TestContext } from '../../types.ts'
 
 const MAIN_PATH = fileURLToPath(new URL('../../../src/main.js', import.meta.url))
-const PRODUCTS = ['jira', 'confluence'] as const
 
 export interface CommandOutput {
   code: number | null
