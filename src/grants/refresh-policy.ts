@@ -101,3 +101,15 @@ export function planNextAttempt(
     attemptAt: ambiguousSince === null ? null : new Date(ambiguousSince)
   }
 }
+
+const DAY_MS = 86_400_000
+/**
+ * A refresh token expires after 90 idle days (docs/reference/atlassian.md#31-rotation). Jitter
+ * spreads grants that were made on the same day.
+ */
+const [MIN_KEEP_ALIVE_MS, KEEP_ALIVE_JITTER_MS] = [60 * DAY_MS, 15 * DAY_MS]
+
+/** When the maintenance job refreshes a pair that nobody uses. */
+export function computeKeepAliveAt(now: number): Date {
+  return new Date(now + MIN_KEEP_ALIVE_MS + Math.random() * KEEP_ALIVE_JITTER_MS)
+}

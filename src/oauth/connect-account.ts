@@ -1,0 +1,104 @@
+import { AppError } from '../lib/errors.ts'
+import type { HttpClient, Logger } from '../lib/http-client.ts'
+import { parseUserHint } from '../lib/user-hint.ts'
+import type { Site } from '../model/site.ts'
+import { createTokenRequest, fetchAccountId, fetchProductSites } from '../providers/atlassian.ts'
+import type { ProviderRegistry } from '../providers/registry.ts'
+import type { StatementBuilder } from '../store/engine.ts'
+import type { Store } from '../store/index.ts'
+import type { LoginFlowRow } from '../store/repositories/login-flows.ts'
+import type { OAuthClient } from './authorize-url.ts'
+import type { StoredOutcome } from './login-outcome.ts'
+import { resolveOwner, validateHint } from './resolve-user.ts'
+import { exchangeCode, type TokenSet } from './tokens.ts'
+
+export interface ConnectAccountSettings {
+  store: Store
+  providers: ProviderRegistry
+  http: HttpClient
+  /** The client with which a flow was started; undefined if it was removed from the settings. */
+  findClient: (provider: string, clientId: string) => OAuthClient | undefined
+  /** Throws if tokens could not be stored; then the code is not exchanged. */
+  assertVaultWritable: () => void
+  /** Stores a consent together with the given statements. */
+  saveConsent: (consent: Consent, log: Logger, statements: StatementBuilder[]) => Promise<void>
+}
+
+/** The result of a login, ready to be stored. */
+export interface Consent {
+  client: OAuthClient
+  tokens: TokenSet
+  accountId: string
+  userId: number
+  /** The sites of the grant that have the product. */
+  sites: Site[]
+  /** The requested scopes, which count as granted if the token response names none. */
+  requestedScopes: readonly string[]
+  /** The person has confirmed that another account may replace the connected one. */
+  changeAccount: boolean
+}
+
+/**
+ * Exchanges the code and stores the result. Nothing is stored before Atlassian has accepted
+ * the code.
+ */
+export async function connectAccount(
+  settings: ConnectAccountSettings,
+  {
+    stateHash,
+    provider,
+    clientId,
+    redirectUri,
+    callerState,
+    scopes,
+    changeAccount,
+    userId: boundUserId
+  }: LoginFlowRow,
+  code: string,
+  logFor: (provider: string) => Logger
+): Promise<number> {
+  const { store } = settings
+  const log = logFor(provider)
+  const client = settings.findClient(provider, clientId)
+  if (client === undefined) {
+    throw new AppError(
+      'oauth_misconfigured',
+      'The client id of this service was changed during the login. Start it again.'
+    )
+  }
+  const hint = boundUserId === null ? parseUserHint(callerState) : { userId: boundUserId }
+  await validateHint(store, hint)
+  settings.assertVaultWritable()
+  const tokens = await exchangeCode(settings.http, client, code, redirectUri, log)
+  const access = {
+    sendAuthorized: createTokenRequest(tokens.accessToken, settings.http, log),
+    apiUrl: client.apiUrl,
+    log
+  }
+  const [accountId, sites] = await Promise.all([
+    fetchAccountId(tokens.accessToken, tokens.scopes ?? scopes.split(' '), access),
+    fetchProductSites(settings.providers.get(client.provider), access)
+  ])
+  const userId = await resolveOwner(store, hint)
+  // The outcome is stored in the same transaction as the tokens, so the two cannot disagree.
+  await settings.saveConsent(
+    {
+      client,
+      tokens,
+      accountId,
+      userId,
+      sites,
+      requestedScopes: scopes.split(' ').filter(Boolean),
+      changeAccount: changeAccount === 1
+    },
+    log,
+    [
+      store.loginFlows.finishStatement(
+        stateHash,
+        JSON.stringify({ userId } satisfies StoredOutcome)
+      )
+    ]
+  )
+  log.info({ event: 'oauth_user_token_persisted', user_id: userId, sites: sites.length })
+  return userId
+}
