@@ -1,7 +1,7 @@
 import type { Collection, CollectionReader } from '../providers/provider.ts'
 import type { Checkpoint, Partition } from '../store/repositories/checkpoints.ts'
 import type { UnlistedRow } from '../store/repositories/item-sync.ts'
-import { MAX_RETRY_IDS } from './copy-collection.ts'
+import { MAX_RETRY_IDS } from './save-page.ts'
 import { commitProgress, type RunContext } from './context.ts'
 
 /** Items looked up individually per run; the rest wait for the next full listing. */

@@ -1,20 +1,12 @@
 import { evaluateFeatures, explainMissingScopes } from '../connections/features.ts'
-import {
-  createAuthorizedClient,
-  checkConnection,
-  recordScopeRefusal
-} from '../connections/sites.ts'
+import { createAuthorizedClient, checkConnection } from '../connections/sites.ts'
 import { AppError, type ErrorCode } from '../lib/errors.ts'
 import { estimateCost } from '../rate-budget/rate-limit-headers.ts'
 import { toCallTarget } from '../rate-budget/rate-budget.ts'
 import { createGateway } from '../providers/gateway.ts'
-import type { Collection, Gateway, CollectionReader } from '../providers/provider.ts'
-import type { RawRow } from '../store/engine.ts'
 import type { RunOutcome } from '../store/repositories/sync-runs.ts'
-import type { Site } from '../model/site.ts'
-import { runIncrementalSync, runFullListing } from './copy-collection.ts'
+import { copyCollection } from './copy-collection.ts'
 import { recordRunFailure, commitProgress, type RunContext } from './context.ts'
-import { deleteMissing } from './detect-deletions.ts'
 
 /**
  * Errors that end one part of a run while the other parts continue. Any other error ends the
@@ -158,94 +150,20 @@ function toOutcome(
     return {
       state: 'partial',
       code: 'items_skipped',
-      detail: `${counters.skipped === 1 ? 'One item' : `${counters.skipped} items`} could not be stored; failures lists the first of them. They are retried.`
+      detail:
+        `${counters.skipped === 1 ? 'One item' : `${counters.skipped} items`} could not be stored; ` +
+        'failures lists the first of them. They are retried.'
     }
   }
   if (counters.held > 0) {
     return {
       state: 'partial',
       code: 'deletions_held',
-      detail: `${counters.held} deletions are held, because far fewer items were listed than before. The next full listing decides, or confirm them with POST /users/{user_id}/connections/${provider.id}/confirm-deletions.`
+      detail:
+        `${counters.held} deletions are held, because far fewer items were listed than before. ` +
+        'The next full listing decides, or confirm them with ' +
+        `POST /users/{user_id}/connections/${provider.id}/confirm-deletions.`
     }
   }
   return { state: 'succeeded' }
-}
-
-async function copyCollection(
-  context: RunContext,
-  collection: Collection,
-  site: Site,
-  gateway: Gateway
-): Promise<void> {
-  const { settings, run, provider, connectionWithGrant, log } = context
-  const { store, now, fullIntervalMs } = settings
-  const partition = {
-    ownerId: run.ownerId,
-    provider: provider.id,
-    site: site.cloudId,
-    collection: collection.name
-  }
-  const features = evaluateFeatures(provider, connectionWithGrant.grant.scopes.split(' '), {
-    refusedFeatures: []
-  })
-  const feature = features.find(({ feature: { collection: copies } }) => copies === collection.name)
-  if (feature?.isEnabled === false) {
-    throw new AppError(
-      'scope_missing',
-      `The consent lacks the scopes for copying ${collection.name} needs (${feature.missingScopes.join(' ')}).`
-    )
-  }
-  // Read again: bodies may have been enabled while earlier parts were synced.
-  const { options } =
-    (await store.connections.get(run.ownerId, provider.id))?.connection ??
-    connectionWithGrant.connection
-  const reader: CollectionReader = {
-    ...gateway,
-    site,
-    generation: 0,
-    includeBodies: collection.body !== undefined && options[collection.body.option] === true,
-    findStored: async (name, ids) =>
-      new Map(
-        (await store.items(name).findByRemoteIds(run.ownerId, site.cloudId, ids)).map(
-          (row: RawRow) => [String(row.remote_id), row]
-        )
-      )
-  }
-  const checkpoint = await store.checkpoints.get(partition)
-  // A time in the future was written before the clock was set back, and is ignored.
-  const completeAt =
-    checkpoint.completeAt !== null && checkpoint.completeAt.getTime() <= now()
-      ? checkpoint.completeAt.getTime()
-      : 0
-  const isFullDue =
-    checkpoint.completeAt === null ||
-    checkpoint.bodyMode !== (reader.includeBodies ? 'bodies' : '') ||
-    checkpoint.cursor !== null ||
-    (run.mode === 'due' && completeAt + fullIntervalMs <= now())
-  const isFull = run.mode === 'full' || isFullDue
-  const featureName = feature?.feature.name ?? collection.name
-  try {
-    if (isFull) {
-      const isAlreadyListed = checkpoint.cursor === null && completeAt > run.createdAt.getTime()
-      const finalCheckpoint = isAlreadyListed
-        ? checkpoint
-        : await runFullListing(context, collection, reader, partition)
-      await deleteMissing(context, collection, reader, partition, finalCheckpoint)
-    } else if (
-      features.every(
-        ({ feature: { enablesIncremental }, isEnabled: on }) =>
-          enablesIncremental !== collection.name || on
-      )
-    ) {
-      await runIncrementalSync(context, collection, reader, partition)
-    }
-    if (connectionWithGrant.connection.refusedFeatures.includes(featureName)) {
-      await recordScopeRefusal(settings, connectionWithGrant, featureName, false, log)
-    }
-  } catch (error) {
-    if (error instanceof AppError && error.code === 'scope_missing') {
-      await recordScopeRefusal(settings, connectionWithGrant, featureName, true, log)
-    }
-    throw error
-  }
 }

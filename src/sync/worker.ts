@@ -3,12 +3,12 @@ import { DISCONNECTED_REASON } from '../connections/disconnect.ts'
 import { AppError } from '../lib/errors.ts'
 import { runAsActor, SERVICE_ACTOR } from '../lib/actor.ts'
 import type { Logger } from '../lib/http-client.ts'
-import { isTransientDatabaseError } from '../lib/retry.ts'
 import type { Provider } from '../providers/provider.ts'
 import type { RunFailure, RunOutcome, SyncRun, RunMode } from '../store/repositories/sync-runs.ts'
 import { createRunTakenError, type RunContext, type SyncSettings } from './context.ts'
-import { requeueWhenWritable, keepLease } from './run-lease.ts'
 import { executeRun } from './execute-run.ts'
+import { startLeaseHeartbeat } from './lease-heartbeat.ts'
+import { resolveOutcome } from './resolve-outcome.ts'
 
 /** One active run in this process. */
 interface ActiveRun {
@@ -20,7 +20,6 @@ interface ActiveRun {
 const CANCELLED_MESSAGE = 'The run was cancelled. Its copies are kept; the next run resumes there.'
 /** Runs considered when choosing the next one. */
 const MAX_CANDIDATES = 100
-const MIN_PARK_MS = 1_000
 
 /**
  * A part that failed before the run was parked is retried; it counts as failed only if it fails
@@ -145,7 +144,7 @@ export function createSyncWorker(settings: SyncSettings) {
       done,
       failures
     } = run
-    const stopKeepingLease = keepLease(store.runs, run, abortController)
+    const stopHeartbeat = startLeaseHeartbeat(store.runs, run, abortController)
     let optionsAtStart: string | undefined
     try {
       log.info({
@@ -180,7 +179,7 @@ export function createSyncWorker(settings: SyncSettings) {
         }
       }
       const outcome: RunOutcome | undefined = await executeRun(context).catch(
-        async (error: unknown) => await resolveOutcome(context, error)
+        async (error: unknown) => await resolveOutcome(context, error, () => isStopped)
       )
       if (outcome === undefined) return
       await store.runs.finish(run, context.counters, outcome)
@@ -191,7 +190,7 @@ export function createSyncWorker(settings: SyncSettings) {
         'The run ended, but its outcome could not be saved.'
       )
     } finally {
-      stopKeepingLease()
+      stopHeartbeat()
       logByRunId.delete(run.id)
       if (!isStopped) {
         await scheduleNext(run, optionsAtStart).catch((err: unknown) => {
@@ -202,55 +201,6 @@ export function createSyncWorker(settings: SyncSettings) {
         })
       }
     }
-  }
-
-  /**
-   * Decides what becomes of a run that could not continue.
-   *
-   * @returns undefined if it was parked, or belongs to another worker
-   */
-  async function resolveOutcome(
-    context: RunContext,
-    error: unknown
-  ): Promise<RunOutcome | undefined> {
-    const { run, counters, log, signal } = context
-    const reason: unknown = signal.aborted ? signal.reason : error
-    const failure =
-      reason instanceof AppError
-        ? reason
-        : new AppError('internal_error', 'Internal Server Error', { cause: reason })
-    if (failure.code === 'interrupted') {
-      await store.runs.suspend(run, counters, null)
-      log.info(
-        { event: 'sync_interrupted', run_id: run.id },
-        'The run resumes when the service is running again.'
-      )
-      return undefined
-    }
-    if (failure.code === 'cancelled') {
-      log.info({ event: 'sync_cancelled', run_id: run.id }, failure.message)
-      return undefined
-    }
-    if (isTransientDatabaseError(failure)) {
-      log.warn(
-        { event: 'sync_database_unavailable', run_id: run.id, error_code: failure.code },
-        'The database cannot be written. The run resumes as soon as it can.'
-      )
-      await requeueWhenWritable(store.runs, run, counters, () => isStopped)
-      return undefined
-    }
-    if (failure.code === 'upstream_rate_limited') {
-      const until = new Date(
-        now() + Math.max((failure.details.retryAfterS ?? 0) * 1000, MIN_PARK_MS)
-      )
-      await store.runs.suspend(run, counters, until, {
-        code: failure.code,
-        detail: 'Atlassian limits the rate of calls. The run resumes after the wait it asked for.'
-      })
-      log.info({ event: 'sync_parked', run_id: run.id, until: until.toISOString() })
-      return undefined
-    }
-    return { state: 'failed', code: failure.code, detail: failure.message, cause: failure }
   }
 
   /** When a connection is due next: the interval plus jitter. */

@@ -3,7 +3,7 @@ import { AppError } from '../../lib/errors.ts'
 import { Nullable } from '../../lib/typebox.ts'
 import type { Item, ItemTableShape } from '../../model/items.ts'
 import { isRecord, toStorableText } from '../../lib/json.ts'
-import type { ItemBatch, Collection, InvalidItem, CollectionReader } from '../provider.ts'
+import type { ItemBatch, Collection, CollectionReader } from '../provider.ts'
 import {
   formatRelativeBound,
   createPageChain,
@@ -16,16 +16,13 @@ import {
   describeTooLongText,
   createInvalidItem
 } from '../paging.ts'
+import { ALL_ISSUES_JQL, countIssues, MAX_SEARCH_IDS, searchIssues } from './issue-search.ts'
 
 type IssueBatch = ItemBatch<Item<typeof table>>
 
-/** Maximum ids in one search response (docs/reference/atlassian.md#83-jql-search). */
-const MAX_SEARCH_IDS = 5_000
 /** Maximum ids in one bulk fetch (docs/reference/atlassian.md#87-bulk-fetch). */
 const FETCH_BATCH_SIZE = 100
 const ISSUE_FIELDS = ['summary', 'status', 'issuetype', 'project', 'assignee', 'created', 'updated']
-/** Jira rejects queries without a restriction (docs/reference/atlassian.md#83-jql-search). */
-const ALL_ISSUES_JQL = 'project is not EMPTY'
 /** Atlassian's count is an estimate. A listing with less than this share of it is incomplete. */
 const MIN_COMPLETE_RATIO = 0.95
 const COUNT_TOLERANCE = 5
@@ -100,9 +97,11 @@ export const issues: Collection<typeof table> = {
     let [from, isEnd] = [cursor === null ? null : Number(cursor), false]
     while (!isEnd) {
       const pageChain = createPageChain(reader, from)
+      const restriction =
+        from === null ? ALL_ISSUES_JQL : `created >= "${formatRelativeBound(reader, from)}"`
       for await (const { ids, invalidItems, isLast } of searchIssues(
         reader,
-        `${from === null ? ALL_ISSUES_JQL : `created >= "${formatRelativeBound(reader, from)}"`} order by created asc`,
+        `${restriction} order by created asc`,
         ['id'],
         MAX_SEARCH_IDS
       )) {
@@ -165,61 +164,6 @@ export const issues: Collection<typeof table> = {
       : undefined
 }
 
-interface IssueSearchPage {
-  ids: Array<{ id: string; updated: Date | null }>
-  invalidItems: InvalidItem[]
-  isLast: boolean
-}
-
-/**
- * Pages by token. Stops with an error if a token repeats, which would loop forever
- * (docs/reference/atlassian.md#83-jql-search).
- */
-async function* searchIssues(
-  reader: CollectionReader,
-  jql: string,
-  fields: string[],
-  maxResults: number
-): AsyncGenerator<IssueSearchPage> {
-  const tokens = new Set<string>()
-  const fetchPage = createAdaptivePager(maxResults)
-  let token: string | null = null
-  do {
-    const pageParams: object = token === null ? {} : { nextPageToken: token }
-    const response = await fetchPage(
-      async (size) =>
-        await reader.post('/rest/api/3/search/jql', {
-          jql,
-          fields,
-          maxResults: size,
-          ...pageParams
-        })
-    )
-    if (!isRecord(response) || !Array.isArray(response.issues)) {
-      throw new AppError(
-        'upstream_invalid_answer',
-        'Jira listed issues in a form this service does not know.'
-      )
-    }
-    token = toStorableText(response.nextPageToken)
-    if (token !== null && tokens.has(token)) {
-      throw new AppError('upstream_invalid_answer', 'Jira repeats a page of its search.')
-    }
-    if (token !== null) tokens.add(token)
-    const hits = response.issues.map((value) =>
-      isRecord(value)
-        ? {
-            id: toStorableText(value.id),
-            updated: parseDate(getTextField(value.fields, 'updated'))
-          }
-        : { id: null, updated: null }
-    )
-    const ids = hits.filter((each): each is IssueSearchPage['ids'][number] => each.id !== null)
-    const invalidItems = hits.slice(ids.length).map(() => createInvalidItem(null, 'It has no id.'))
-    yield { ids, invalidItems, isLast: token === null }
-  } while (token !== null)
-}
-
 /**
  * Fetches those of the ids that this listing has not read yet. `newest` is the latest creation
  * time among all of the ids.
@@ -255,21 +199,11 @@ async function fetchIssues(reader: CollectionReader, ids: readonly string[]): Pr
       return fetched
     })
     if (!isRecord(response) || !Array.isArray(response.issues)) {
-      throw new AppError(
-        'upstream_invalid_answer',
-        'Jira answered with issues in a form this service does not know.'
-      )
+      throw new AppError('upstream_invalid_answer', 'Jira returned issues in an unknown format.')
     }
     issues.push(...response.issues)
   }
   return { ...parseItems(issues, (value) => parseIssue(value, reader)), next: null }
-}
-
-async function countIssues(reader: CollectionReader): Promise<number> {
-  const response = await reader.post('/rest/api/3/search/approximate-count', {
-    jql: ALL_ISSUES_JQL
-  })
-  return isRecord(response) ? Number(response.count) || 0 : 0
 }
 
 function parseIssue(value: Record<string, unknown>, { site }: CollectionReader) {

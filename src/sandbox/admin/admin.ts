@@ -1,5 +1,4 @@
-import type { SandboxResponse } from '../gateway/answer.ts'
-import { ok } from '../gateway/answer.ts'
+import { ok, type SandboxResponse } from '../gateway/answer.ts'
 import {
   changeIssue,
   changePage,
@@ -11,6 +10,8 @@ import {
   createSpace
 } from './admin-data.ts'
 import { resolveAccountId, setRestriction, setCorruption } from './admin-items.ts'
+import { setBurstLimit, setIndexLag, setQuota } from './admin-limits.ts'
+import { readState, readStats } from './admin-state.ts'
 import { FAULT_KINDS } from './faults.ts'
 import {
   AdminError,
@@ -19,14 +20,10 @@ import {
   resolveSite,
   requireIntegerInRange
 } from './fields.ts'
-import { BURST_VARIANTS, QUOTA_VARIANTS } from '../gateway/limits.ts'
 import type { SandboxState } from '../state.ts'
 
 /** @param id what followed the name in the path, `projects/{id}` */
 type AdminAction = (state: SandboxState, body: unknown, id: string) => unknown
-
-const DEFAULT_BURST_MS = 1000
-const MAX_LAG_MS = 7 * 86_400_000
 
 const ACTIONS: Record<string, AdminAction> = {
   'GET state': readState,
@@ -207,102 +204,5 @@ function setProductAccess(state: SandboxState, body: unknown) {
       ),
       granted === true
     )
-  }
-}
-
-/** Everything, or one site, is refused until the top of the hour of world time; `exhaust: false` ends it. */
-function setQuota(state: SandboxState, body: unknown) {
-  const { exhaust, variant, site } = readFields(body, {
-    exhaust: 'boolean',
-    variant: 'string?',
-    site: 'string?'
-  })
-  const quotaVariant = requireOneOf(
-    variant ?? (site === undefined ? 'global' : 'tenant'),
-    QUOTA_VARIANTS,
-    'variant'
-  )
-  state.limits.exhaustQuota(
-    exhaust === true ? quotaVariant : undefined,
-    resolveCloudId(state, site)
-  )
-}
-
-/** Everything, or one site, is refused for `for_ms` of world time. */
-function setBurstLimit(state: SandboxState, body: unknown) {
-  const {
-    exhaust,
-    variant = 'standard',
-    for_ms: ms = DEFAULT_BURST_MS,
-    site
-  } = readFields(body, {
-    exhaust: 'boolean',
-    variant: 'string?',
-    for_ms: 'number?',
-    site: 'string?'
-  })
-  state.limits.exhaustBurst(
-    exhaust === true ? Number(ms) : 0,
-    requireOneOf(variant, BURST_VARIANTS, 'variant'),
-    resolveCloudId(state, site)
-  )
-}
-
-/** Here no site means all of them. */
-function resolveCloudId(state: SandboxState, site: unknown): string | undefined {
-  return site === undefined ? undefined : resolveSite(state, site).cloudId
-}
-
-/** How far search is behind from now on, for changes that it has not seen yet as well. */
-function setIndexLag(state: SandboxState, body: unknown) {
-  const { ms } = readFields(body, { ms: 'number' })
-  requireIntegerInRange(ms, 0, MAX_LAG_MS, 'ms')
-  state.setIndexLag(Number(ms))
-}
-
-function readStats({ stats, grants, limits }: SandboxState) {
-  return { ...stats.snapshot(), family_revocations: grants.countReuses(), points: limits.points() }
-}
-
-function readState(state: SandboxState) {
-  return {
-    now: new Date(state.now()).toISOString(),
-    seed: state.seed,
-    index_lag_ms: state.indexLagMs(),
-    sites: state.sites.map(
-      ({ name, cloudId, url, sizes, products, projects, issues, spaces, pages }) => ({
-        name,
-        cloudId,
-        url,
-        products,
-        sizes,
-        added: {
-          projects: projects.end() - sizes.projects,
-          issues: issues.end() - sizes.issues,
-          spaces: spaces.end() - sizes.spaces,
-          pages: pages.end() - sizes.pages
-        }
-      })
-    ),
-    users: state.users.map(({ accountId, name, nickname, timeZone }) => ({
-      account_id: accountId,
-      name,
-      nickname,
-      time_zone: timeZone
-    })),
-    clients: [...state.clients.values()].map(({ id, name, access, scopes }) => ({
-      client_id: id,
-      name,
-      access,
-      scopes
-    })),
-    grants: [...state.grants.list()].map(({ clientId, accountId, scopes, cloudIds, families }) => ({
-      client_id: clientId,
-      account_id: accountId,
-      scopes,
-      sites: [...cloudIds],
-      families: families.size
-    })),
-    faults: state.faults.list().length
   }
 }

@@ -1,0 +1,56 @@
+import { BURST_VARIANTS, QUOTA_VARIANTS } from '../gateway/limits.ts'
+import type { SandboxState } from '../state.ts'
+import { readFields, requireIntegerInRange, requireOneOf, resolveSite } from './fields.ts'
+
+const DEFAULT_BURST_MS = 1000
+const MAX_LAG_MS = 7 * 86_400_000
+
+/** Everything, or one site, is refused until the top of the hour of world time; `exhaust: false` ends it. */
+export function setQuota(state: SandboxState, body: unknown) {
+  const { exhaust, variant, site } = readFields(body, {
+    exhaust: 'boolean',
+    variant: 'string?',
+    site: 'string?'
+  })
+  const quotaVariant = requireOneOf(
+    variant ?? (site === undefined ? 'global' : 'tenant'),
+    QUOTA_VARIANTS,
+    'variant'
+  )
+  state.limits.exhaustQuota(
+    exhaust === true ? quotaVariant : undefined,
+    resolveCloudId(state, site)
+  )
+}
+
+/** Everything, or one site, is refused for `for_ms` of world time. */
+export function setBurstLimit(state: SandboxState, body: unknown) {
+  const {
+    exhaust,
+    variant = 'standard',
+    for_ms: ms = DEFAULT_BURST_MS,
+    site
+  } = readFields(body, {
+    exhaust: 'boolean',
+    variant: 'string?',
+    for_ms: 'number?',
+    site: 'string?'
+  })
+  state.limits.exhaustBurst(
+    exhaust === true ? Number(ms) : 0,
+    requireOneOf(variant, BURST_VARIANTS, 'variant'),
+    resolveCloudId(state, site)
+  )
+}
+
+/** Here no site means all of them. */
+function resolveCloudId(state: SandboxState, site: unknown): string | undefined {
+  return site === undefined ? undefined : resolveSite(state, site).cloudId
+}
+
+/** How far search is behind from now on, for changes that it has not seen yet as well. */
+export function setIndexLag(state: SandboxState, body: unknown) {
+  const { ms } = readFields(body, { ms: 'number' })
+  requireIntegerInRange(ms, 0, MAX_LAG_MS, 'ms')
+  state.setIndexLag(Number(ms))
+}
