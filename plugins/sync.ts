@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
 import { createRateBudget } from '../src/rate-budget/rate-budget.ts'
+import { createCopyEraser } from '../src/connections/erasure.ts'
 import type { SiteSettings } from '../src/connections/sites.ts'
 import type { PluginOptions } from '../src/app-options.ts'
 import { createSyncScheduler, type SyncScheduler } from '../src/sync/scheduler.ts'
@@ -33,13 +34,7 @@ export default fp<PluginOptions>(
         hourlyPoints: config.hourlyPoints
       }),
       resolveApiUrl: oauthClients.requireApiUrl,
-      eraseCopiesStatements: (userId, id, cloudIds) => [
-        ...providers
-          .get(id)
-          .collections.map(({ name }) => store.items(name).eraseStatement(userId, cloudIds)),
-        store.checkpoints.deleteStatement(userId, id, cloudIds),
-        store.changeFeed.resetStatement(userId)
-      ]
+      eraseCopiesStatements: createCopyEraser(store, providers)
     }
     const settings = { ...siteContext, log, ...config.sync }
     const syncWorker = createSyncWorker(settings)

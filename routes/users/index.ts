@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import { exampleProvider } from '../../src/providers/index.ts'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { removeUser } from '../../src/connections/disconnect.ts'
+import { removeUser } from '../../src/connections/erasure.ts'
 import { isIdPosition, decodeCursor } from '../../src/http/cursor.ts'
 import { AppError } from '../../src/lib/errors.ts'
 import { paginate } from '../../src/http/pagination.ts'

@@ -14,7 +14,7 @@ import type { StatementBuilder } from '../store/engine.ts'
 import type { Store } from '../store/index.ts'
 import type { Vault } from '../vault/vault.ts'
 import { evaluateFeatures } from './features.ts'
-import { eraseFromDisk } from './disconnect.ts'
+import { eraseFromDisk } from './erasure.ts'
 import { reevaluateConnections, type SiteSettings, type StopRuns } from './sites.ts'
 import { resolveConnectionState } from './resolve-state.ts'
 

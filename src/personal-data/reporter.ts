@@ -1,10 +1,10 @@
-import { randomUUID } from 'node:crypto'
 import { createAuthorizedClient, type SiteSettings, type StopRuns } from '../connections/sites.ts'
 import { disconnect } from '../connections/disconnect.ts'
 import { AppError } from '../lib/errors.ts'
 import type { Logger } from '../lib/http-client.ts'
 import { REPORT_SCOPE } from '../providers/atlassian.ts'
 import { createIntervalJob, type IntervalJob } from '../lib/interval.ts'
+import { createLeaderLease } from './leader-lease.ts'
 import {
   MAX_ACCOUNTS_PER_REPORT,
   sendAccountReport,
@@ -12,9 +12,6 @@ import {
 } from './report-accounts.ts'
 
 const POLL_INTERVAL_MS = 15_000
-/** How long a dead process blocks the others. A live one renews the lease more often. */
-const LEASE_TTL_MS = 20_000
-const HEARTBEAT_INTERVAL_MS = 5_000
 /** Pause after a failure that names no time. */
 const DEFAULT_RETRY_DELAY_MS = 3_600_000
 /** Grants tried, one after the other, as the sender of a report. */
@@ -44,20 +41,14 @@ export function createPersonalDataReporter({
   let hasLoggedNotPermitted = false
 
   async function reportDueAccounts(): Promise<void> {
-    const owner = randomUUID()
+    const runAsLeader = createLeaderLease(store.privacyReports)
     for (const clientId of clientIds()) {
       while (
         !intervalJob.isStopped() &&
         (await store.privacyReports.listDue(clientId, new Date(now()), 1)).length > 0
       ) {
-        if (!(await store.privacyReports.acquireLease(owner, LEASE_TTL_MS))) return
-        const heartbeat = setInterval(() => {
-          store.privacyReports.acquireLease(owner, LEASE_TTL_MS).catch(() => {})
-        }, HEARTBEAT_INTERVAL_MS)
-        const hasMore = await reportBatch(clientId).finally(() => {
-          clearInterval(heartbeat)
-        })
-        await store.privacyReports.releaseLease(owner)
+        const hasMore = await runAsLeader(async () => await reportBatch(clientId))
+        if (hasMore === undefined) return
         if (!hasMore) break
       }
     }

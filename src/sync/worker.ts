@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { DISCONNECTED_REASON } from '../connections/disconnect.ts'
+import { DISCONNECTED_REASON } from '../connections/erasure.ts'
 import { AppError } from '../lib/errors.ts'
 import { runAsActor, SERVICE_ACTOR } from '../lib/actor.ts'
 import type { Logger } from '../lib/http-client.ts'
