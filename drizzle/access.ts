@@ -1,6 +1,4 @@
-import type { ColumnKit } from './sqlite/columns.ts'
-
-type UserIdReference = NonNullable<Parameters<ReturnType<ColumnKit['integer']>['references']>[0]>
+import type { ColumnKit, UserIdReference } from './sqlite/columns.ts'
 
 /** Tables for authentication and audit. Secrets are stored as hashes only. */
 export function defineAccessTables(

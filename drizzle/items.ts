@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm'
-import type { ColumnKit } from './sqlite/columns.ts'
+import type { ColumnKit, UserIdReference } from './sqlite/columns.ts'
 
 /** One column of an item table, in the words of the column kit. */
 export interface ItemColumn {
@@ -9,7 +9,7 @@ export interface ItemColumn {
   isLong?: true
 }
 
-/** The table of one collection as data. Column names are in camel case; in SQL they are in snake case. */
+/** The table of one collection as data. Column names are camel case here and snake case in SQL. */
 export interface ItemTableShape {
   name: string
   columns: Readonly<Record<string, ItemColumn>>
@@ -21,10 +21,8 @@ export interface ItemTableShape {
   searchBy: readonly string[]
 }
 
-type OwnerIdReference = NonNullable<Parameters<ReturnType<ColumnKit['integer']>['references']>[0]>
-
 /** Columns that every item table has, whatever its collection. */
-function createCommonColumns({ id, integer, text, instant }: ColumnKit, owner: OwnerIdReference) {
+function createCommonColumns({ id, integer, text, instant }: ColumnKit, owner: UserIdReference) {
   return {
     id: id(),
     ownerId: integer('owner_id').notNull().references(owner, { onDelete: 'cascade' }),
@@ -64,7 +62,7 @@ export const SYNC_COLUMNS = [
  *
  * @param owner the column that identifies the user who owns the items
  */
-export function defineItemTable(kit: ColumnKit, owner: OwnerIdReference, shape: ItemTableShape) {
+export function defineItemTable(kit: ColumnKit, owner: UserIdReference, shape: ItemTableShape) {
   const { table, unique, index } = kit
   const { name, columns, sortBy, filterBy } = shape
   const contentColumns = Object.fromEntries(

@@ -1,10 +1,12 @@
 import { index, integer, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core'
 
 /**
- * The column kit: the only words `tables.ts` may use, so that an engine is added by writing one more kit.
+ * The column kit: the table definitions in `drizzle/` use only these members, so another engine
+ * needs only another kit.
  *
- * `ordered` is text that lists are sorted by: code points on every engine (SQLite's BINARY collation does that by itself).
- * `instant` is a moment with millisecond resolution, a `Date` in TypeScript.
+ * `ordered` is text that lists are sorted by, compared by code points on every engine (SQLite's
+ * default collation, BINARY, does that). `instant` is a time in milliseconds, a `Date` in
+ * TypeScript.
  */
 export const columns = {
   table: sqliteTable,
@@ -18,3 +20,8 @@ export const columns = {
 }
 
 export type ColumnKit = typeof columns
+
+/** Returns the column that identifies a user, for foreign keys. */
+export type UserIdReference = NonNullable<
+  Parameters<ReturnType<ColumnKit['integer']>['references']>[0]
+>
