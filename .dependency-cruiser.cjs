@@ -47,7 +47,8 @@ module.exports = {
     {
       name: 'fastify-only-at-the-edge',
       comment:
-        'The domain takes plain arguments and returns plain values. @fastify/env needs an instance, also in commands.',
+        'The domain takes plain arguments and returns plain values. ' +
+        '@fastify/env needs an instance, also in commands.',
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/(app|sandbox/|cli/|http/|config/(load|validate))' },
       to: { path: 'node_modules/(fastify|fastify-plugin|@fastify)/', pathNot: 'proxy-addr' }

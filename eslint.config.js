@@ -6,9 +6,11 @@ import neostandard from 'neostandard'
  * undefined and literals is allowed.
  */
 const SECRET =
-  '/^(hash(Of)?|sha256|digest|hmac|.*(Hash|Digest|[sS]ecret|[pP]assword|[sS]ignature|[aA]piKey|[bB]rowserKey))$/'
+  '/^(hash(Of)?|sha256|digest|hmac|' +
+  '.*(Hash|Digest|[sS]ecret|[pP]assword|[sS]ignature|[aA]piKey|[bB]rowserKey))$/'
 const compared =
-  "BinaryExpression[operator=/^[!=]==?$/]:not([right.type='Literal']):not([left.type='Literal']):not([left.type='UnaryExpression']):not([right.type='Identifier'][right.name='undefined'])"
+  "BinaryExpression[operator=/^[!=]==?$/]:not([right.type='Literal']):not([left.type='Literal'])" +
+  ":not([left.type='UnaryExpression']):not([right.type='Identifier'][right.name='undefined'])"
 const secretsByTime = {
   'no-restricted-syntax': [
     'error',

@@ -5,7 +5,10 @@ import { projects, users } from './seed.ts'
 
 const MIGRATIONS_FOLDER = fileURLToPath(new URL('../drizzle/sqlite/migrations', import.meta.url))
 
-/** Opens a database with the service's tables, pragmas and rows, and prepares the statements of the bare routes. */
+/**
+ * Opens a database with the service's tables, pragmas and rows, and prepares the statements of the
+ * bare routes.
+ */
 export function openBareDatabase(path: string) {
   const db = new Driver(path)
   db.pragma('journal_mode = WAL')

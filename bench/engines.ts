@@ -9,7 +9,10 @@ import { scenarioBuilders, type ScenarioBuilder } from './engines-scenarios.ts'
 import { median, formatTable } from './statistics.ts'
 import { runLoad, type Measurement } from './load.ts'
 
-/** Measures the service in turn on SQLite, on PostgreSQL, and on PostgreSQL with two instances that share the load. */
+/**
+ * Measures the service in turn on SQLite, on PostgreSQL, and on PostgreSQL with two instances that
+ * share the load.
+ */
 const { values } = parseArgs({
   options: {
     seconds: { type: 'string' },

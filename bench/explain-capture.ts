@@ -70,9 +70,9 @@ export function listenToSqlite(file: string): () => void {
 }
 
 /**
- * Wraps PostgreSQL's client: EXPLAIN ANALYZE runs each statement, and a rollback undoes it. A named prepared
- * statement is also explained with its generic plan, which the server may choose after five executions, unless
- * `plan_cache_mode` forbids it.
+ * Wraps PostgreSQL's client: EXPLAIN ANALYZE runs each statement, and a rollback undoes it. A named
+ * prepared statement is also explained with its generic plan, which the server may choose after
+ * five executions, unless `plan_cache_mode` forbids it.
  */
 export function listenToPostgres(): () => void {
   const prototype = pg.Client.prototype as unknown as { query: (...args: any[]) => any }
@@ -93,11 +93,10 @@ export function listenToPostgres(): () => void {
         await execute(isInTransaction ? 'savepoint explaining' : 'begin')
         await execute(`set local plan_cache_mode = ${mode}`)
         await execute(`prepare explained as ${text}`)
+        const literals = params.length === 0 ? '' : `(${params.map(toSqlLiteral).join()})`
         const {
           rows: [row]
-        } = await execute(
-          `explain (analyze, buffers, format json) execute explained${params.length === 0 ? '' : `(${params.map(toSqlLiteral).join()})`}`
-        )
+        } = await execute(`explain (analyze, buffers, format json) execute explained${literals}`)
         await execute('deallocate explained')
         await execute(isInTransaction ? 'rollback to savepoint explaining' : 'rollback')
         const [{ Plan: plan, 'Execution Time': ms }] = row['QUERY PLAN']

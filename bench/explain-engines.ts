@@ -51,7 +51,8 @@ export async function fillSqlite(size: DatasetSize): Promise<FilledEngine> {
   )
   const tables = db
     .prepare(
-      "select name from sqlite_master where type = 'table' and name not like '%migrations' and name not like 'sqlite_%'"
+      `select name from sqlite_master
+       where type = 'table' and name not like '%migrations' and name not like 'sqlite_%'`
     )
     .pluck()
     .all() as string[]
@@ -97,22 +98,31 @@ export async function fillPostgres(
     const from = performance.now()
     for (const statement of buildFillStatements(size, {
       noise: (characters) =>
-        `(select left(string_agg(md5(i || '-' || k), ''), ${characters}) from generate_series(1, ${Math.ceil(characters / 32)}) k)`
+        `(select left(string_agg(md5(i || '-' || k), ''), ${characters})
+          from generate_series(1, ${Math.ceil(characters / 32)}) k)`
     })) {
       await execute(statement)
     }
     for (const { sequence, table } of await execute(
-      "select pg_get_serial_sequence(table_name, 'id') as sequence, table_name as table from information_schema.columns where table_schema = 'public' and column_name = 'id' and is_identity = 'YES'"
+      `select pg_get_serial_sequence(table_name, 'id') as sequence, table_name as table
+       from information_schema.columns
+       where table_schema = 'public' and column_name = 'id' and is_identity = 'YES'`
     )) {
       await execute(`select setval('${sequence}', (select coalesce(max(id), 1) from "${table}"))`)
     }
     const fillSeconds = (performance.now() - from) / 1000
     await execute('vacuum analyze')
     const tables = await execute(
-      "select relname as table, reltuples::float8 as rows, pg_table_size(oid)::float8 as bytes from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace order by 1"
+      `select relname as table, reltuples::float8 as rows, pg_table_size(oid)::float8 as bytes
+       from pg_class
+       where relkind = 'r' and relnamespace = 'public'::regnamespace
+       order by 1`
     )
     const indexes = await execute(
-      "select tablename as table, indexname as name, pg_relation_size(indexname::regclass)::float8 as bytes from pg_indexes where schemaname = 'public'"
+      `select tablename as table, indexname as name,
+         pg_relation_size(indexname::regclass)::float8 as bytes
+       from pg_indexes
+       where schemaname = 'public'`
     )
     const [{ bytes }] = await execute("select pg_database_size('explain')::float8 as bytes")
     return {

@@ -22,8 +22,9 @@ const buildNumbersCte = (count: number) =>
   `with recursive n(i) as (select cast(1 as bigint) union all select i + 1 from n where i < ${count})`
 
 /**
- * Builds the statements that fill an empty database of either engine. Ids are explicit, a prime factor spreads
- * numbers, and texts are as long as Atlassian's. Each owner's rows are adjacent, as after a first copy.
+ * Builds the statements that fill an empty database of either engine. Ids are explicit, a prime
+ * factor spreads numbers, and texts are as long as Atlassian's. Each owner's rows are adjacent, as
+ * after a first copy.
  */
 export function buildFillStatements(
   { pages, users }: DatasetSize,
@@ -47,7 +48,8 @@ export function buildFillStatements(
       Math.round(count / 5),
       Math.ceil((count * 4) / 5 / (users - 1))
     ]
-    const owner = `(case when i <= ${bigOwnerRows} then ${BIG_OWNER_ID} else 2 + (i - ${bigOwnerRows + 1}) / ${rowsPerOwner} end)`
+    const owner = `(case when i <= ${bigOwnerRows} then ${BIG_OWNER_ID}
+      else 2 + (i - ${bigOwnerRows + 1}) / ${rowsPerOwner} end)`
     const isGone = '(i % 50 = 0)'
     return insertInto(table, count, {
       id: 'i',
@@ -57,16 +59,19 @@ export function buildFillStatements(
       revision: '1',
       updated_at: `${NOW_MS} - (i * 7919003) % ${30 * DAY_MS}`,
       remote_updated_at: `${NOW_MS} - (i * 7919003) % ${365 * DAY_MS}`,
-      seq: `(case when i <= ${bigOwnerRows} then i else 1 + (i - ${bigOwnerRows + 1}) % ${rowsPerOwner} end)`,
+      seq: `(case when i <= ${bigOwnerRows} then i
+        else 1 + (i - ${bigOwnerRows + 1}) % ${rowsPerOwner} end)`,
       pass: '3',
       deleted_at: `(case when ${isGone} then ${NOW_MS} - (i * 7919003) % ${40 * DAY_MS} end)`,
       ...ownColumns(owner)
     })
   }
   const space = (owner: string) =>
-    `'SP' || (case when ${owner} = ${BIG_OWNER_ID} then (case when i % 10000 = 7 then 999 else i % 40 end) else i % 3 end)`
+    `'SP' || (case when ${owner} <> ${BIG_OWNER_ID} then i % 3
+      when i % 10000 = 7 then 999 else i % 40 end)`
   const site = (owner: string) =>
-    `'[{"cloudId":"' || ${buildSiteExpression(owner)} || '","name":"acme","url":"https://acme-' || ${owner} || '.atlassian.net"}]'`
+    `'[{"cloudId":"' || ${buildSiteExpression(owner)} || '","name":"acme",'
+      || '"url":"https://acme-' || ${owner} || '.atlassian.net"}]'`
   const connection = (from: number, count: number, provider: string) =>
     insertInto('connections', count, {
       id: `i + ${from}`,
@@ -78,7 +83,7 @@ export function buildFillStatements(
       connected_at: String(NOW_MS),
       sync_due_at: `${NOW_MS} - 60000 + (i * 7919003) % 900000`
     })
-  const activeRuns = users / 5
+  const endedRuns = runs - users / 5
 
   return [
     insertInto('users', users, {
@@ -100,7 +105,8 @@ export function buildFillStatements(
       access_expires_at: `${NOW_MS} + i`,
       previous_until: `(case when i % 500 = 1 then ${NOW_MS} - i end)`,
       consented_at: `${NOW_MS} - (i * 7919003) % ${365 * DAY_MS}`,
-      due_at: `(case when i % 50 <> 0 then ${NOW_MS} - ${DAY_MS} + (i * 7919003) % ${30 * DAY_MS} end)`,
+      due_at: `(case when i % 50 <> 0
+        then ${NOW_MS} - ${DAY_MS} + (i * 7919003) % ${30 * DAY_MS} end)`,
       version: '1'
     }),
     connection(0, users, 'confluence'),
@@ -115,16 +121,20 @@ export function buildFillStatements(
       id: 'i',
       owner_id: `1 + i % ${users}`,
       provider: "(case when i % 5 = 0 then 'jira' else 'confluence' end)",
-      state: `(case when i <= ${runs - activeRuns} then 'succeeded' when i % 10 < 4 then 'queued' when i % 10 < 9 then 'parked' else 'running' end)`,
-      active_key: `(case when i > ${runs - activeRuns} then (1 + i % ${users}) || '/' || (case when i % 5 = 0 then 'jira' else 'confluence' end) end)`,
-      parked_until: `(case when i > ${runs - activeRuns} and i % 10 between 4 and 8 then ${NOW_MS} - 60000 + i % 3600000 end)`,
-      lease_until: `(case when i > ${runs - activeRuns} and i % 10 = 9 then ${NOW_MS} end)`,
+      state: `(case when i <= ${endedRuns} then 'succeeded' when i % 10 < 4 then 'queued'
+        when i % 10 < 9 then 'parked' else 'running' end)`,
+      active_key: `(case when i > ${endedRuns} then (1 + i % ${users}) || '/'
+        || (case when i % 5 = 0 then 'jira' else 'confluence' end) end)`,
+      parked_until: `(case when i > ${endedRuns} and i % 10 between 4 and 8
+        then ${NOW_MS} - 60000 + i % 3600000 end)`,
+      lease_until: `(case when i > ${endedRuns} and i % 10 = 9 then ${NOW_MS} end)`,
       seen: '250',
       added: '1',
       changed: '2',
       calls: '3',
       created_at: `${NOW_MS} - i`,
-      finished_at: `(case when i <= ${runs - activeRuns} then ${NOW_MS} - ${30 * DAY_MS} + (i * 7919003) % ${DAY_MS * 30} - ${DAY_MS / 2} end)`
+      finished_at: `(case when i <= ${endedRuns} then ${NOW_MS} - ${30 * DAY_MS}
+        + (i * 7919003) % ${DAY_MS * 30} - ${DAY_MS / 2} end)`
     }),
     ...['spaces', 'pages'].map((collection, k) =>
       insertInto('checkpoints', users, {
@@ -196,7 +206,8 @@ export function buildFillStatements(
       page_id: 'cast(10000000 + i as text)',
       title: "'Page ' || ((i * 7919003) % 1000003) || ' of the handbook'",
       status: "'current'",
-      url: `'https://acme-' || ${owner} || '.atlassian.net/wiki/spaces/' || ${space(owner)} || '/pages/' || (10000000 + i) || '/Page+of+the+handbook'`
+      url: `'https://acme-' || ${owner} || '.atlassian.net/wiki/spaces/' || ${space(owner)}
+        || '/pages/' || (10000000 + i) || '/Page+of+the+handbook'`
     }))
   ]
 }

@@ -13,9 +13,9 @@ import { hotQueries } from './explain-queries.ts'
 import { formatTable } from './statistics.ts'
 
 /**
- * Fills both engines and shows the plan of every frequent statement of the store, captured while it runs. Exits
- * with 1 if a plan scans a large table, reads many rows in vain, sorts without an index or spills, unless
- * explain-allowlist.ts gives a reason or `--quick` is set.
+ * Fills both engines and shows the plan of every frequent statement of the store, captured while it
+ * runs. Exits with 1 if a plan scans a large table, reads many rows in vain, sorts without an index
+ * or spills, unless explain-allowlist.ts gives a reason or `--quick` is set.
  */
 const { values } = parseArgs({
   options: {
@@ -49,7 +49,8 @@ for (const name of values.engine.split(',') as Array<keyof typeof ENGINES>) {
   const filled = await fill(size, values.setting)
   try {
     console.log(
-      `\n${title}: filled in ${filled.fillSeconds.toFixed(0)} s, ${Math.round(filled.bytes / MIB)} MiB in all\n`
+      `\n${title}: filled in ${filled.fillSeconds.toFixed(0)} s, ` +
+        `${Math.round(filled.bytes / MIB)} MiB in all\n`
     )
     console.log(
       formatTable([

@@ -4,8 +4,9 @@ import type { FastifyInstance } from 'fastify'
 const BATCH_SIZE = 250
 
 /**
- * Measures a lower bound for a copy: parse the bytes of every upstream page, and write the copied rows with one
- * prepared upsert, a transaction per page, into a table with the same columns, indexes and pragmas.
+ * Measures a lower bound for a copy: parse the bytes of every upstream page, and write the copied
+ * rows with one prepared upsert, a transaction per page, into a table with the same columns,
+ * indexes and pragmas.
  *
  * @returns milliseconds
  */

@@ -3,7 +3,10 @@ import { buildApp } from '../src/app.ts'
 import { OAUTH_CLIENT, projects, users } from './seed.ts'
 import { getFolderArgument, runSubject } from './serve.ts'
 
-/** The service with production settings, log lines included, without keys and rate limits as the bare subject. */
+/**
+ * The service with production settings, log lines included, and, like the bare subject, without
+ * keys and rate limits.
+ */
 const app = await buildApp({
   env: {
     APP_ENV: 'production',

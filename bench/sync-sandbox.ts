@@ -3,7 +3,10 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { buildSandbox } from '../src/sandbox/server.ts'
 import { DEMO_CLIENT } from '../src/sandbox/oauth/clients.ts'
 
-/** A sandbox with the given number of pages, as a thread of the measuring process or as a process. Sends its port. */
+/**
+ * A sandbox with the given number of pages, as a thread of the measuring process or as a process.
+ * Sends its port.
+ */
 const pages = Number(parentPort === null ? process.argv[2] : workerData)
 const app = buildSandbox({
   clients: [{ ...DEMO_CLIENT, access: 'resource' }],

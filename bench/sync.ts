@@ -6,9 +6,9 @@ import { percentile, formatTable } from './statistics.ts'
 import type { SyncMeasurement } from './sync-run.ts'
 
 /**
- * Measures pages copied per second beside a baseline (the same rows, already in memory, through one prepared
- * upsert in batches, plus JSON.parse of the same bytes), then the growth of time and memory with the number of
- * pages, and the cost of a run without changes.
+ * Measures pages copied per second beside a baseline (the same rows, already in memory, through one
+ * prepared upsert in batches, plus JSON.parse of the same bytes), then the growth of time and memory
+ * with the number of pages, and the cost of a run without changes.
  */
 const { values } = parseArgs({
   options: {

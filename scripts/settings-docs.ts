@@ -5,8 +5,11 @@ import { builtInProviders } from '../src/providers/index.ts'
 
 // Writes docs/settings.md from the schema (`npm run docs:settings`).
 const rows = Object.entries(createEnvSchema(builtInProviders).properties).map(
-  ([name, { description = '', rule = '', default: value }]) =>
-    `| \`${name}\` | ${value === undefined ? '' : `\`${String(value)}\``} | ${escapeTableCell(description)}${rule === '' ? '' : ` It ${escapeTableCell(rule)}.`} |`
+  ([name, { description = '', rule = '', default: value }]) => {
+    const defaultValue = value === undefined ? '' : `\`${String(value)}\``
+    const text = rule === '' ? description : `${description} It ${rule}.`
+    return `| \`${name}\` | ${defaultValue} | ${escapeTableCell(text)} |`
+  }
 )
 
 const names = [...listAliases(builtInProviders)].map(
@@ -30,9 +33,9 @@ ${rows.join('\n')}
 ## Alternative names
 
 The first name with a value wins. A secret in a \`NEXT_PUBLIC_…\` variable works and logs a warning:
-front-end builds publish such variables. Confluence's redirect URI never falls back to a variable whose path is Jira's
-callback (\`/auth/jira/callback\`): with one app for both products use \`/oauth/atlassian/callback\`, or give
-Confluence a redirect URI of its own.
+front-end builds publish such variables. Confluence's redirect URI never falls back to a variable whose
+path is Jira's callback (\`/auth/jira/callback\`): with one app for both products use
+\`/oauth/atlassian/callback\`, or give Confluence a redirect URI of its own.
 
 ${names.join('\n')}
 `

@@ -74,7 +74,10 @@ export async function loadDatabaseSettings(
   return toConfig(values, resolved, builtInProviders)
 }
 
-/** Loads configured keys together with the settings. Development's key is only created once all settings are valid. */
+/**
+ * Loads configured keys together with the settings. The development key is created only when all
+ * settings are valid.
+ */
 async function loadConfiguredKeys(
   resolved: ResolvedSettings
 ): Promise<Awaited<ReturnType<typeof loadKeys>> | undefined> {

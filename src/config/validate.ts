@@ -10,7 +10,10 @@ interface AjvError {
   parentSchema?: { rule?: string }
 }
 
-/** The options that @fastify/env gives its own validator, with the formats of this schema. It compiles a schema once. */
+/**
+ * Uses the options of @fastify/env's own validator and the formats of this schema. Compiles a
+ * schema once.
+ */
 const ajv = new Ajv({
   allErrors: true,
   removeAdditional: true,

@@ -1,4 +1,7 @@
-/** Codes of failures that a caller can get as a problem document. Each needs a status in src/http/problem.ts. */
+/**
+ * Codes of failures that a caller can get as a problem document. Each needs a status in
+ * src/http/problem.ts.
+ */
 export type HttpErrorCode =
   | 'invalid_json'
   | 'invalid_cursor'
@@ -84,8 +87,9 @@ export interface ErrorDetails {
 }
 
 /**
- * An expected failure. `code` is stable and meant for programs; `message` is a sentence for people and is sent as `detail`.
- * `cause` is logged and never sent, so `message` must contain nothing from Atlassian or from the database.
+ * An expected failure. `code` is stable and meant for programs; `message` is a sentence for people
+ * and is sent as `detail`. `cause` is logged and never sent, so `message` must contain nothing from
+ * Atlassian or from the database.
  */
 export class AppError extends Error {
   override readonly name = 'AppError'

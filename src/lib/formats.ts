@@ -4,8 +4,8 @@ export function isStorableText(value: string): boolean {
 }
 
 const LOCAL_PART = /^[^\s@<>()[\],;:"\\\p{C}.]+(\.[^\s@<>()[\],;:"\\\p{C}.]+)*$/u
-const DOMAIN =
-  /^(?=.{1,253}$)[\p{L}\p{N}\p{M}]([\p{L}\p{N}\p{M}-]{0,61}[\p{L}\p{N}\p{M}])?(\.[\p{L}\p{N}\p{M}]([\p{L}\p{N}\p{M}-]{0,61}[\p{L}\p{N}\p{M}])?)+$/u
+const LABEL = String.raw`[\p{L}\p{N}\p{M}]([\p{L}\p{N}\p{M}-]{0,61}[\p{L}\p{N}\p{M}])?`
+const DOMAIN = new RegExp(String.raw`^(?=.{1,253}$)${LABEL}(\.${LABEL})+$`, 'u')
 
 /**
  * One bare email address, internationalised or not (RFC 6531), with a dot in its domain. Display

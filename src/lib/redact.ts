@@ -30,8 +30,11 @@ const QUOTED_SECRET_PATTERN = new RegExp(
  * `refresh_token: abc`, as people and `util.inspect` write it. `code` and `state` are excluded:
  * in prose they mean other things.
  */
-const PROSE_SECRET_PATTERN =
-  /\b((?:access|refresh|id)[-_]?token|client[-_]?secret)(\s*:\s*(?:'|"(?=[\w.~+/=-]))?)(?!\[redacted])[^\s'"\\,;}\]]+/gi
+const PROSE_SECRET_PATTERN = new RegExp(
+  String.raw`\b((?:access|refresh|id)[-_]?token|client[-_]?secret)` +
+    String.raw`(\s*:\s*(?:'|"(?=[\w.~+/=-]))?)(?!\[redacted])[^\s'"\\,;}\]]+`,
+  'gi'
+)
 /** A header line in prose, to the end of the line. */
 const HEADER_PATTERN = /\b(authorization|(?:set[-_]?)?cookie)(\s*:\s*)[^"'\\\r\n]+/gi
 const CREDENTIAL_PATTERN = /\b(Bearer|Basic)(\s+|%20)[\w.~+/=%-]+/gi
@@ -51,8 +54,14 @@ const SUSPICIOUS_PATTERN = new RegExp(
 /**
  * Names that end in a secret name: not every code is secret (`status_code`), but every token is.
  */
-const COMPOUND_NAME_PATTERN =
-  /(^|[^a-z])(tokens?|secrets?|passwords?|cookies?|codes)$|[a-z](Token|Secret|Password|Cookie)s?$|(oauth|auth|authori[sz]ation)[-_]?code$/i
+const COMPOUND_NAME_PATTERN = new RegExp(
+  [
+    '(^|[^a-z])(tokens?|secrets?|passwords?|cookies?|codes)$',
+    '[a-z](Token|Secret|Password|Cookie)s?$',
+    '(oauth|auth|authori[sz]ation)[-_]?code$'
+  ].join('|'),
+  'i'
+)
 const secretNameCache = new Map<string, boolean>()
 
 const MAX_DEPTH = 6

@@ -64,7 +64,10 @@ export type ListPosition = [sortValue: string, id: number]
 export interface ItemFilter {
   /** The key of the parent: a project or a space. */
   parentKey?: string | undefined
-  /** Changed at or after this moment at Atlassian, or here where Atlassian does not say. Milliseconds since the epoch. */
+  /**
+   * Changed at or after this time (milliseconds since the epoch) at Atlassian, or here where
+   * Atlassian does not say.
+   */
   updatedSince?: number | undefined
   /** Part of a searched column; ASCII letters match in either case. */
   text?: string | undefined

@@ -90,7 +90,10 @@ export function createChainVerifier({ seq, hash, prunedSeq, prunedHash }: ChainH
         return `Row ${last.seq + 1} was removed: row ${row.seq} comes after row ${last.seq}.`
       }
       if (hashEntry(last.hash, row) !== row.hash) {
-        return `Row ${row.seq} was edited, or replaced another row: its hash does not continue row ${last.seq}.`
+        return (
+          `Row ${row.seq} was edited, or replaced another row: ` +
+          `its hash does not continue row ${last.seq}.`
+        )
       }
       last = row
       return undefined

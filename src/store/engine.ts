@@ -159,10 +159,13 @@ export interface EngineOptions {
 }
 
 export const NEWER_VERSION_MESSAGE =
-  'The database was last used by a newer version of this service. Run that version, or restore a backup made before it.'
+  'The database was last used by a newer version of this service. ' +
+  'Run that version, or restore a backup made before it.'
 export const OUTDATED_TABLES_MESSAGE =
-  'The database tables are older than this version, and DB_AUTO_MIGRATE is false: run "connector db migrate" first.'
+  'The database tables are older than this version, and DB_AUTO_MIGRATE is false: ' +
+  'run "connector db migrate" first.'
 /** Table that exists while rows are copied into the database (src/store/admin/copy.ts). */
 export const COPY_MARKER_TABLE = 'copy_in_progress'
 export const INCOMPLETE_COPY_MESSAGE =
-  'The database is an incomplete copy of another one. Repeat the same "connector db copy" command to complete it, or use another database.'
+  'The database is an incomplete copy of another one. ' +
+  'Repeat the same "connector db copy" command to complete it, or use another database.'

@@ -8,7 +8,8 @@ import { requireDatabaseFile, openReadOnly } from './raw-sqlite.ts'
 const OWNER_ONLY_MODE = 0o600
 const SETTING_NAME = 'INTEGRATION_DB_URL'
 const DAMAGED_MESSAGE =
-  'The backup failed its integrity check and was deleted. The database itself is probably damaged: check the disk first.'
+  'The backup failed its integrity check and was deleted. ' +
+  'The database itself is probably damaged: check the disk first.'
 
 /**
  * Copies a SQLite database into a new file as of one moment, while others write to it. The file
@@ -67,7 +68,8 @@ function createExclusive(partial: string): void {
     throw new StartError(
       [
         code === 'EEXIST'
-          ? 'A file with the name of --to and the ending .partial exists: another backup is running, or one was interrupted. If none is running, delete it.'
+          ? 'A file with the name of --to and the ending .partial exists: another backup is ' +
+            'running, or one was interrupted. If none is running, delete it.'
           : `The file that --to names cannot be created (${code}). Check the folder and the permissions.`
       ],
       1

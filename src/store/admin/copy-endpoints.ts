@@ -19,7 +19,8 @@ export async function openCopySource(url: string, name: string): Promise<RawData
     if (names.includes(COPY_MARKER_TABLE)) {
       throw new StartError(
         [
-          `The database that ${name} names is itself an incomplete copy: complete it first, or copy from its source.`
+          `The database that ${name} names is itself an incomplete copy: ` +
+            'complete it first, or copy from its source.'
         ],
         1
       )
@@ -31,7 +32,8 @@ export async function openCopySource(url: string, name: string): Promise<RawData
     if (latest < source.latestMigration) {
       throw new StartError(
         [
-          `The tables that ${name} names are older than this version: first run "connector db migrate" with INTEGRATION_DB_URL set to that database.`
+          `The tables that ${name} names are older than this version: first run ` +
+            '"connector db migrate" with INTEGRATION_DB_URL set to that database.'
         ],
         1
       )
@@ -111,7 +113,8 @@ async function resumeCopy(target: RawDatabase, source: RawDatabase): Promise<Raw
   if (copiedFrom !== source.identity) {
     throw new StartError(
       [
-        `The database that ${TO_OPTION} names is an incomplete copy of another database. Create a new one, or empty it.`
+        `The database that ${TO_OPTION} names is an incomplete copy of another database. ` +
+          'Create a new one, or empty it.'
       ],
       1
     )
@@ -119,7 +122,8 @@ async function resumeCopy(target: RawDatabase, source: RawDatabase): Promise<Raw
   if ((await target.migrationState()).latest !== target.latestMigration) {
     throw new StartError(
       [
-        `The incomplete copy that ${TO_OPTION} names was started by another version of this service. Create a new database, or empty it.`
+        `The incomplete copy that ${TO_OPTION} names was started by another version of this ` +
+          'service. Create a new database, or empty it.'
       ],
       1
     )
@@ -136,7 +140,8 @@ async function assertEmpty(target: RawDatabase): Promise<void> {
   if ((await target.tableNames()).length > 0 && (await target.migrationState()).count === 0) {
     throw new StartError(
       [
-        `The database that ${TO_OPTION} names contains another program's tables. Nothing was changed; use an empty one.`
+        `The database that ${TO_OPTION} names contains another program's tables. ` +
+          'Nothing was changed; use an empty one.'
       ],
       1
     )
@@ -145,7 +150,8 @@ async function assertEmpty(target: RawDatabase): Promise<void> {
   if (nonEmptyTable !== undefined) {
     throw new StartError(
       [
-        `The database that ${TO_OPTION} names is not empty: it has rows in ${nonEmptyTable}. Nothing was changed; use an empty one.`
+        `The database that ${TO_OPTION} names is not empty: it has rows in ${nonEmptyTable}. ` +
+          'Nothing was changed; use an empty one.'
       ],
       1
     )

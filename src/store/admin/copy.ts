@@ -179,5 +179,6 @@ async function findMaxId(
 function describeDifference({ name }: TableShape, source: RowDigest, target: RowDigest): string {
   return source.rows() === target.rows()
     ? `${name}: the copy has as many rows as the source, but they differ.`
-    : `${name}: ${formatNumber(source.rows())} rows in the source and ${formatNumber(target.rows())} in the copy.`
+    : `${name}: ${formatNumber(source.rows())} rows in the source and ` +
+        `${formatNumber(target.rows())} in the copy.`
 }

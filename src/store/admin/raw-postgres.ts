@@ -4,7 +4,7 @@ import { columns } from '../../../drizzle/postgres/columns.ts'
 import { defineTables } from '../../../drizzle/tables.ts'
 import { StartError } from '../../lib/errors.ts'
 import { itemTableShapes } from '../../providers/index.ts'
-import { LATEST_MIGRATION } from '../postgres/migrate.ts'
+import { LATEST_MIGRATION, unusableMessage } from '../postgres/migrate.ts'
 import { createDedicatedClient, APPLICATION_NAME, typeParsers } from '../postgres/pool.ts'
 import { getDriverErrorCode } from '../prepared.ts'
 import type { CellValue, RawDatabase, CellRow } from './raw-database.ts'
@@ -58,10 +58,6 @@ async function connect(url: string, name: string): Promise<pg.Client> {
   }
 }
 
-function unusableMessage(name: string, error: unknown): string {
-  return `The database that ${name} names cannot be used (${getDriverErrorCode(error) ?? 'no answer'}). Check address, user, password, database name and TLS.`
-}
-
 function createRawDatabase(client: pg.Client): RawDatabase {
   const runQuery = async (text: string, values: readonly unknown[] = []) =>
     (await client.query({ text, values: [...values], rowMode: 'array', types: typeParsers }))
@@ -88,8 +84,10 @@ function createRawDatabase(client: pg.Client): RawDatabase {
     query,
     // One array per column: a statement takes 65,535 values, and a batch has more cells.
     insertRows: async ({ name, columns }, rows) => {
+      const names = columns.map((column) => `"${column.name}"`).join()
+      const arrays = columns.map(({ type }, i) => `$${i + 1}::${withoutCollation(type)}[]`).join()
       await runQuery(
-        `insert into "${name}" (${columns.map((column) => `"${column.name}"`).join()}) select * from unnest(${columns.map(({ type }, i) => `$${i + 1}::${withoutCollation(type)}[]`).join()})`,
+        `insert into "${name}" (${names}) select * from unnest(${arrays})`,
         columns.map((_, i) => rows.map((row) => row[i]))
       )
     },
@@ -112,7 +110,8 @@ function createRawDatabase(client: pg.Client): RawDatabase {
     isInUse: async () =>
       (
         await query(
-          `select 1 from pg_stat_activity where datname = current_database() and application_name = '${APPLICATION_NAME}'`
+          `select 1 from pg_stat_activity
+           where datname = current_database() and application_name = '${APPLICATION_NAME}'`
         )
       ).length > 0,
     lastSequence: async (table) =>

@@ -5,7 +5,7 @@ import { columns } from '../../../drizzle/sqlite/columns.ts'
 import { defineTables } from '../../../drizzle/tables.ts'
 import { StartError } from '../../lib/errors.ts'
 import { itemTableShapes } from '../../providers/index.ts'
-import { parseFilename, LATEST_MIGRATION } from '../sqlite/engine.ts'
+import { parseFilename, LATEST_MIGRATION, notWritableMessage } from '../sqlite/engine.ts'
 import { getDriverErrorCode } from '../prepared.ts'
 import type { CellValue, RawDatabase, CellRow } from './raw-database.ts'
 import { orderTables } from './table-order.ts'
@@ -38,7 +38,7 @@ export async function openTarget(url: string, name: string): Promise<RawDatabase
       [
         code?.startsWith('SQLITE_BUSY') === true
           ? `The database that ${name} names is in use. Stop the program that uses it first.`
-          : `The database file that ${name} names cannot be opened for writing (${code ?? 'no such folder'}). Check the folder and the permissions.`
+          : notWritableMessage(name, code)
       ],
       1
     )
@@ -101,7 +101,9 @@ function createRawDatabase(
   const tableNames = async () =>
     (
       await query(
-        `select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\' and name <> '${MIGRATIONS_TABLE}'`
+        `select name from sqlite_master
+         where type = 'table' and name not like 'sqlite\\_%' escape '\\'
+           and name <> '${MIGRATIONS_TABLE}'`
       )
     ).map(String)
 
@@ -111,8 +113,9 @@ function createRawDatabase(
     latestMigration: LATEST_MIGRATION,
     query,
     insertRows: async ({ name, columns }, rows) => {
+      const names = columns.map((column) => `"${column.name}"`).join()
       const statement = prepareCached(
-        `insert into "${name}" (${columns.map((column) => `"${column.name}"`).join()}) values (${columns.map(() => '?').join()})`
+        `insert into "${name}" (${names}) values (${columns.map(() => '?').join()})`
       )
       client.transaction(() => {
         for (const row of rows) statement.run(row)

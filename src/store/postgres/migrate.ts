@@ -59,19 +59,23 @@ export async function prepareServer(
     await client.end().catch(() => {})
     await pool.close()
     if (error instanceof StartError) throw error
-    throw new StartError(
-      [
-        `The database that INTEGRATION_DB_URL names cannot be used (${getDriverErrorCode(error) ?? 'no answer'}). Check address, user, password, database name and TLS.`
-      ],
-      1
-    )
+    throw new StartError([unusableMessage('INTEGRATION_DB_URL', error)], 1)
   }
+}
+
+/** @param name the setting or option that names the database */
+export function unusableMessage(name: string, error: unknown): string {
+  return (
+    `The database that ${name} names cannot be used (${getDriverErrorCode(error) ?? 'no answer'}). ` +
+    'Check address, user, password, database name and TLS.'
+  )
 }
 
 function throwMigrationError(error: unknown): never {
   throw new StartError(
     [
-      `The database could not be migrated (${getDriverErrorCode(error) ?? 'unknown reason'}). Is INTEGRATION_DB_URL another program's database?`
+      `The database could not be migrated (${getDriverErrorCode(error) ?? 'unknown reason'}). ` +
+        "Is INTEGRATION_DB_URL another program's database?"
     ],
     1
   )
@@ -97,7 +101,8 @@ async function assertDurable(client: pg.Client): Promise<void> {
   if (settings.fsync === 'off' || settings.commit === 'off') {
     throw new StartError(
       [
-        'PostgreSQL runs with fsync or synchronous_commit off, so it may lose acknowledged writes. Turn them on, or set DB_REQUIRE_DURABLE=false to accept that.'
+        'PostgreSQL runs with fsync or synchronous_commit off, so it may lose acknowledged ' +
+          'writes. Turn them on, or set DB_REQUIRE_DURABLE=false to accept that.'
       ],
       1
     )

@@ -37,8 +37,14 @@ export function createConnectionHistory(
   now: () => number
 ) {
   const combinedState = (grant: SQL, own: SQL) =>
-    sql`case when ${grant} in ('needs_reconnect', 'misconfigured') then ${grant} when ${own} = 'needs_site' then ${own} when ${grant} = 'degraded' then ${grant} else ${own} end`
+    sql`case when ${grant} in ('needs_reconnect', 'misconfigured') then ${grant}
+      when ${own} = 'needs_site' then ${own}
+      when ${grant} = 'degraded' then ${grant}
+      else ${own} end`
   const [grantState, connectionState] = [sql`${grants.state}`, sql`${connections.state}`]
+
+  const selectFromConnection = (column: SQL) =>
+    sql`(select ${column} from ${connections} where ${connections.id} = ${history.connectionId})`
 
   const insertStatement = (
     tx: Database,
@@ -50,18 +56,16 @@ export function createConnectionHistory(
     tx
       .insert(history)
       .select(
-        sql`select ${newId('history')}, ${connections.id}, ${from}, ${to}, ${reason?.code ?? null}, ${reason?.detail ?? null}, cast(${sql.param(new Date(now()), history.at)} as bigint) from ${connections} join ${grants} on ${grants.id} = ${connections.grantId} where ${where} and ${from} is distinct from ${to}`
+        sql`select ${newId('history')}, ${connections.id}, ${from}, ${to},
+            ${reason?.code ?? null}, ${reason?.detail ?? null},
+            cast(${sql.param(new Date(now()), history.at)} as bigint)
+          from ${connections} join ${grants} on ${grants.id} = ${connections.grantId}
+          where ${where} and ${from} is distinct from ${to}`
       )
       .returning({
         connectionId: history.connectionId,
-        userId:
-          sql`(select ${connections.userId} from ${connections} where ${connections.id} = ${history.connectionId})`.as(
-            'user_id'
-          ),
-        provider:
-          sql`(select ${connections.provider} from ${connections} where ${connections.id} = ${history.connectionId})`.as(
-            'provider'
-          ),
+        userId: selectFromConnection(sql`${connections.userId}`).as('user_id'),
+        provider: selectFromConnection(sql`${connections.provider}`).as('provider'),
         from: history.fromState,
         to: history.toState,
         code: history.code,

@@ -65,13 +65,17 @@ export function createItemSync(
     )
   ) as SQL
   // A version older than the stored one changes nothing, so incremental windows may overlap.
-  const isNotOlder = sql`(${t.remoteUpdatedAt} is null or ${excludedColumn(t.remoteUpdatedAt.name)} is null or ${excludedColumn(t.remoteUpdatedAt.name)} >= ${t.remoteUpdatedAt})`
+  const newRemoteUpdatedAt = excludedColumn(t.remoteUpdatedAt.name)
+  const isNotOlder = sql`(${t.remoteUpdatedAt} is null or ${newRemoteUpdatedAt} is null
+    or ${newRemoteUpdatedAt} >= ${t.remoteUpdatedAt})`
+  const newGeneration = excludedColumn(t.generation.name)
   const updateValues = {
     ...newContents,
     revision: sql`case when ${t.deletedAt} is null then ${t.revision} + 1 else 1 end`,
     updatedAt: excludedColumn(t.updatedAt.name),
     seq: excludedColumn(t.seq.name),
-    generation: sql`case when ${t.generation} > ${excludedColumn(t.generation.name)} then ${t.generation} else ${excludedColumn(t.generation.name)} end`,
+    generation: sql`case when ${t.generation} > ${newGeneration} then ${t.generation}
+      else ${newGeneration} end`,
     deletedAt: null
   }
   const insertedNames = Object.keys(columns).filter((name) => name !== 'id')

@@ -63,7 +63,8 @@ export function createPrivacyReportRepository(
       scope: string,
       limit: number
     ): Promise<Array<{ id: string; hasScope: boolean }>> {
-      const hasScope = sql<number>`case when ' ' || ${grants.scopes} || ' ' like ${`% ${scope} %`} then 1 else 0 end`
+      const hasScope = sql<number>`case when ' ' || ${grants.scopes} || ' '
+        like ${`% ${scope} %`} then 1 else 0 end`
       const rows = await db
         .select({ id: grants.id, hasScope })
         .from(grants)

@@ -52,7 +52,8 @@ export function createRateBudgetRepository({
   }
   const excludedColumn = (column: { name: string }) => sql.raw(`excluded."${column.name}"`)
   const nextUsedPoints = (points: number, minimumUsed: number) => {
-    const sum = sql`(case when ${budgets.hour} < ${excludedColumn(budgets.hour)} then 0 else ${budgets.pointsUsed} end) + ${points}`
+    const sum = sql`(case when ${budgets.hour} < ${excludedColumn(budgets.hour)} then 0
+      else ${budgets.pointsUsed} end) + ${points}`
     return sql`case when ${sum} > ${minimumUsed} then ${sum} else ${minimumUsed} end`
   }
 
@@ -110,7 +111,8 @@ export function createRateBudgetRepository({
             target: budgets.name,
             set: {
               pointsUsed: nextUsedPoints(points, minimumUsed),
-              hour: sql`case when ${budgets.hour} < ${excludedColumn(budgets.hour)} then ${excludedColumn(budgets.hour)} else ${budgets.hour} end`
+              hour: sql`case when ${budgets.hour} < ${excludedColumn(budgets.hour)}
+                then ${excludedColumn(budgets.hour)} else ${budgets.hour} end`
             }
           })
           .returning({ pointsUsed: budgets.pointsUsed })

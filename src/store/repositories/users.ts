@@ -41,7 +41,8 @@ export function createUserRepository(
       .where(
         eq(
           users.id,
-          sql`(select min(${users.id}) from ${users} where ${users.emailKey} not like ${`${REMOVED_USER_PREFIX}%`})`
+          sql`(select min(${users.id}) from ${users}
+            where ${users.emailKey} not like ${`${REMOVED_USER_PREFIX}%`})`
         )
       )
   )

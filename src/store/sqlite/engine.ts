@@ -43,7 +43,10 @@ const BUSY_RETRY_INTERVAL_MS = 20
 const WRITE_TIMEOUT_MS = 3_000
 
 const IN_MEMORY = ':memory:'
-/** The empty tables. A process migrates its first database in memory and copies the result to the next ones. */
+/**
+ * The empty tables. A process migrates its first in-memory database and copies the result to the
+ * next ones.
+ */
 let migratedImage: Buffer | undefined
 
 /**
@@ -174,13 +177,19 @@ function openFile(source: string | Buffer): Driver.Database {
     return client
   } catch (error) {
     if (error instanceof StartError) throw error
-    throw new StartError(
-      [
-        `The database file that INTEGRATION_DB_URL names cannot be opened for writing (${getSqliteErrorCode(error) ?? 'no such folder'}). Check the folder and the permissions.`
-      ],
-      1
-    )
+    throw new StartError([notWritableMessage('INTEGRATION_DB_URL', getSqliteErrorCode(error))], 1)
   }
+}
+
+/**
+ * @param name the setting or option that names the file
+ * @param code the driver's error code
+ */
+export function notWritableMessage(name: string, code: string | undefined): string {
+  return (
+    `The database file that ${name} names cannot be opened for writing ` +
+    `(${code ?? 'no such folder'}). Check the folder and the permissions.`
+  )
 }
 
 function assertSafeVersion(client: Driver.Database): void {
@@ -195,7 +204,8 @@ function assertSafeVersion(client: Driver.Database): void {
   ) {
     throw new StartError(
       [
-        `The SQLite library is ${version}; ${MIN_SQLITE_VERSION.join('.')} or newer is needed. Reinstall better-sqlite3.`
+        `The SQLite library is ${version}; ${MIN_SQLITE_VERSION.join('.')} or newer is needed. ` +
+          'Reinstall better-sqlite3.'
       ],
       1
     )
@@ -233,7 +243,8 @@ function applyMigrations(client: Driver.Database, runMigrations?: () => void): v
     if (error instanceof StartError) throw error
     throw new StartError(
       [
-        `The database could not be migrated (${getSqliteErrorCode(error) ?? 'unknown reason'}). Is INTEGRATION_DB_URL another program's database?`
+        `The database could not be migrated (${getSqliteErrorCode(error) ?? 'unknown reason'}). ` +
+          "Is INTEGRATION_DB_URL another program's database?"
       ],
       1
     )
