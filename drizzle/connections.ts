@@ -126,9 +126,7 @@ export function defineConnectionTables(
     'connections',
     {
       id: id(),
-      userId: integer('user_id')
-        .notNull()
-        .references(userId, { onDelete: 'cascade' }),
+      userId: integer('user_id').notNull().references(userId, { onDelete: 'cascade' }),
       provider: text('provider').notNull(),
       grantId: text('grant_id')
         .notNull()

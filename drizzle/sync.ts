@@ -10,9 +10,7 @@ export function defineSyncTables(
     'runs',
     {
       id: id(),
-      ownerId: integer('owner_id')
-        .notNull()
-        .references(userId, { onDelete: 'cascade' }),
+      ownerId: integer('owner_id').notNull().references(userId, { onDelete: 'cascade' }),
       provider: text('provider').notNull(),
       /** The requested mode: `due`, `incremental` or `full`. */
       mode: text('mode').notNull().default('due'),
@@ -71,9 +69,7 @@ export function defineSyncTables(
     'checkpoints',
     {
       id: id(),
-      ownerId: integer('owner_id')
-        .notNull()
-        .references(userId, { onDelete: 'cascade' }),
+      ownerId: integer('owner_id').notNull().references(userId, { onDelete: 'cascade' }),
       provider: text('provider').notNull(),
       site: text('site').notNull(),
       collection: text('collection').notNull(),
@@ -123,9 +119,7 @@ export function defineSyncTables(
    * pruned.
    */
   const feeds = table('feeds', {
-    ownerId: integer('owner_id')
-      .primaryKey()
-      .references(userId, { onDelete: 'cascade' }),
+    ownerId: integer('owner_id').primaryKey().references(userId, { onDelete: 'cascade' }),
     seq: integer('seq').notNull(),
     prunedSeq: integer('forgotten').notNull()
   })
