@@ -39,7 +39,7 @@ export default fp(
               type: 'http',
               scheme: 'bearer',
               description:
-                'A service key (`npm run api-keys`), a token of the configured ' +
+                'A service key (`npx --no-install connector api-keys`), a token of the configured ' +
                 'identity provider, or a connect session. Required with ' +
                 '`API_ACCESS=protected`, the default in production.'
             }

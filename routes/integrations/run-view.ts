@@ -74,7 +74,7 @@ export const RunResponse = Type.Object(
             Type.String({ description: '`null`: the whole collection', example: '302737' })
           ),
           code: Type.String({ example: 'item_invalid' }),
-          detail: Type.String({ example: 'It is in no space that can be seen.' })
+          detail: Type.String({ example: 'Its space is not visible to this account.' })
         },
         { title: 'SyncRunFailure' }
       ),

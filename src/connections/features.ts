@@ -49,6 +49,8 @@ export function explainMissingScopes(
   const missingScopes = [...new Set(disabled.flatMap(({ missingScopes }) => missingScopes))]
   return {
     code: 'scope_missing',
-    detail: `The connection lacks a scope that ${title} needs (${missingScopes.join(' ')}). Enable it on the app and connect again.`
+    detail:
+      `The connection lacks a scope that ${title} needs (${missingScopes.join(' ')}). ` +
+      'Enable it on the app and connect again.'
   }
 }

@@ -62,13 +62,19 @@ function noSiteReason({ title }: Provider): StateReason {
 function severalSitesReason({ id, title }: Provider, sites: readonly Site[]): StateReason {
   return {
     code: 'needs_site',
-    detail: `The consent reaches ${sites.length} sites with ${title}. Choose with PUT /users/{user_id}/connections/${id}/site.`
+    detail:
+      `The consent reaches ${sites.length} sites with ${title}. ` +
+      `Choose with PUT /users/{user_id}/connections/${id}/site.`
   }
 }
 
 function siteRemovedReason({ id }: Provider, removedSites: readonly Site[]): StateReason {
+  const sites =
+    removedSites.length === 1 ? 'a site that was' : `${removedSites.length} sites that were`
   return {
     code: 'site_removed',
-    detail: `The consent no longer reaches ${removedSites.length === 1 ? 'a site that was' : `${removedSites.length} sites that were`} chosen. Connect again for it, or choose with PUT /users/{user_id}/connections/${id}/site.`
+    detail:
+      `The consent no longer reaches ${sites} chosen. Connect again for it, ` +
+      `or choose with PUT /users/{user_id}/connections/${id}/site.`
   }
 }

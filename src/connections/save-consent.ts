@@ -145,6 +145,7 @@ function logFeatures(
 function accountChangedError(title: string): AppError {
   return new AppError(
     'account_changed',
-    `This is another Atlassian account than the one that ${title} is connected with. Nothing was changed. Confirm that it replaces the connected account, or log in with that one.`
+    `This is another Atlassian account than the one that ${title} is connected with. ` +
+      'Nothing was changed. Confirm that it replaces the connected account, or log in with that one.'
   )
 }

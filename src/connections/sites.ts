@@ -55,7 +55,10 @@ export interface SiteSettings {
   ) => StatementBuilder[]
 }
 
-/** Asks Atlassian in a grant's name, within its budget: somebody waits for the answer unless `turn` says otherwise. */
+/**
+ * Creates a client that calls Atlassian with a grant's token, within the app's rate budget. Calls
+ * have interactive priority unless `throttle` decides otherwise.
+ */
 export function createAuthorizedClient(
   { store, http, now, tokenProvider, budget }: SiteSettings,
   grant: Grant,
@@ -124,7 +127,9 @@ export async function selectSites(
   const sites = await fetchSites(settings, provider, existing, log)
   const selectedSites = sites.filter(({ cloudId }) => cloudIds.includes(cloudId))
   if (selectedSites.length < new Set(cloudIds).size) {
-    const detail = `The consent does not reach this site with ${provider.title}. GET /users/{user_id}/connections lists those it reaches.`
+    const detail =
+      `The consent does not reach this site with ${provider.title}. ` +
+      'GET /users/{user_id}/connections lists those it reaches.'
     throw new AppError('validation_failed', detail, { errors: [{ pointer, detail }] })
   }
   await stopRuns(userId, provider.id)

@@ -7,7 +7,8 @@ import { logStateChanges } from './log-state-change.ts'
 import { decryptTokens } from './encrypt.ts'
 
 const UNDECRYPTABLE_MESSAGE =
-  'The stored tokens of this connection cannot be decrypted with the configured vault keys. Restore the key, or connect again.'
+  'The stored tokens of this connection cannot be decrypted with the configured vault keys. ' +
+  'Restore the key, or connect again.'
 
 /** A grant that needs a new consent anyway keeps its state. */
 export async function markUndecryptable(

@@ -43,20 +43,23 @@ export async function verifyKeyring(
         : canDecrypt(() => vault.decrypt(proof, buildProofAad(id)))
     if (!isValid) {
       problems.push(
-        `${source}: the key "${id}" differs from the key this database was written with; ${describeDependents(grantsByKey.get(id))} it. Restore the right key.`
+        `${source}: the key "${id}" differs from the key this database was written with; ` +
+          `${describeDependents(grantsByKey.get(id))} it. Restore the right key.`
       )
     }
   }
   for (const [id, count] of grantsByKey) {
     if (keyring.find(id) === undefined) {
       problems.push(
-        `${source} lacks the key "${id}", and ${describeDependents(count)} it. Add it again behind the first key, and remove it after "connector keys rotate" has finished.`
+        `${source} lacks the key "${id}", and ${describeDependents(count)} it. ` +
+          'Add it again behind the first key, and remove it after "connector keys rotate" has finished.'
       )
     }
   }
   if (initialUses >= MAX_KEY_USES) {
     problems.push(
-      `${source}: the key "${keyring.current.id}" has reached its limit of encryptions. Add a new key in front of it ("connector keys new").`
+      `${source}: the key "${keyring.current.id}" has reached its limit of encryptions. ` +
+        'Add a new key in front of it ("connector keys new").'
     )
   }
   if (problems.length > 0) throw new StartError(problems, 78)
@@ -82,7 +85,8 @@ export async function verifyKeyring(
   if (conflictingKey !== undefined) {
     throw new StartError(
       [
-        `${source}: another instance uses a different key with the id "${conflictingKey.id}". Give every instance the same keys.`
+        `${source}: another instance uses a different key with the id "${conflictingKey.id}". ` +
+          'Give every instance the same keys.'
       ],
       78
     )

@@ -53,7 +53,7 @@ export async function sendAccountReport(
   if (entries === undefined) {
     throw new AppError(
       'upstream_invalid_answer',
-      'Atlassian responded to an account report in an unknown form.'
+      'Atlassian responded to an account report in an unknown format.'
     )
   }
   const reportedIds = new Set(accounts.map(({ accountId }) => accountId))
@@ -76,7 +76,8 @@ function toReportError({ status, headers, retryAfterMs }: HttpResponse, log: Log
   if (status === 401 || status === 403) {
     return new AppError(
       'scope_missing',
-      `No connection may report accounts: enable the scope ${REPORT_SCOPE} on the app, then let a user connect again.`
+      `No connection may report accounts: enable the scope ${REPORT_SCOPE} on the app, ` +
+        'then let a user connect again.'
     )
   }
   if (status === 429) {

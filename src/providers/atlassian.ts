@@ -119,7 +119,7 @@ export async function fetchProductSites(
   if (!Array.isArray(response)) {
     throw new AppError(
       'upstream_invalid_answer',
-      'Atlassian listed sites in a form this service does not know.'
+      'Atlassian returned the sites in an unknown format.'
     )
   }
   const sites = new Map<string, Site & { isProductSite: boolean }>()

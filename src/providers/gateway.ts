@@ -103,7 +103,9 @@ export function createGateway({
 
   function resolveUrl(path: string): URL {
     const url = new URL(base + path)
-    if (!url.href.startsWith(`${base}/`)) throw new Error('A path leads out of the gateway')
+    if (!url.href.startsWith(`${base}/`)) {
+      throw new Error('The path is outside the base URL of the gateway')
+    }
     return url
   }
 
@@ -126,6 +128,7 @@ function hasPageSize(url: string, json: object = {}): boolean {
 function createScopeMissingError({ title, scopes }: Provider): AppError {
   return new AppError(
     'scope_missing',
-    `The connection lacks a scope that ${title} needs (${scopes.join(' ')}). Enable them on the app and connect again.`
+    `The connection lacks one of the scopes that ${title} needs (${scopes.join(' ')}). ` +
+      'Enable them on the app and connect again.'
   )
 }

@@ -213,7 +213,7 @@ const SKIPPED_ITEMS: SkippedItem[] = [
     'pages',
     'of no space at all',
     { spaceId: null, _links: null },
-    /no space that can be seen/
+    /space is not visible to this account/
   ),
   defineSkipped('pages', 'whose id is null', { id: null }, /no id/, { isWithoutId: true })
 ]

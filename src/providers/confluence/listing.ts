@@ -38,7 +38,7 @@ export async function* fetchListPages(
       )
     )
     if (listPage.next !== null && listPage.next === currentCursor) {
-      throw new AppError('upstream_invalid_answer', 'Confluence repeats a page of its listing.')
+      throw new AppError('upstream_invalid_answer', 'Confluence returned the same cursor twice.')
     }
     next = listPage.next
     yield listPage
@@ -53,7 +53,7 @@ export function parseListPage(response: unknown): ListPage {
   if (!isRecord(response) || !Array.isArray(response.results)) {
     throw new AppError(
       'upstream_invalid_answer',
-      'Confluence listed something in a form this service does not know.'
+      'Confluence returned a list in an unknown format.'
     )
   }
   const link = isRecord(response._links) ? toStorableText(response._links.next) : null

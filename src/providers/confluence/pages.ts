@@ -138,7 +138,8 @@ export const pages: Collection<typeof table> = {
     let [from, isEnd] = [since, false]
     while (!isEnd) {
       const pageChain = createPageChain(reader, from)
-      const cql = `type = page and lastmodified >= now("${formatRelativeBound(reader, from)}") order by lastmodified asc`
+      const bound = formatRelativeBound(reader, from)
+      const cql = `type = page and lastmodified >= now("${bound}") order by lastmodified asc`
       let cursor: string | null = null
       do {
         const currentCursor: string | null = cursor
@@ -233,7 +234,8 @@ function parsePage(value: Record<string, unknown>, reader: CollectionReader, spa
   const links = isRecord(value._links) ? value._links : {}
   const spaceKey = space ?? parseSpaceKey(toStorableText(links.webui))
   if (pageId === null) return createInvalidItem(null, 'It has no id.')
-  if (spaceKey === null) return createInvalidItem(pageId, 'It is in no space that can be seen.')
+  if (spaceKey === null)
+    return createInvalidItem(pageId, 'Its space is not visible to this account.')
   const body =
     reader.includeBodies && isRecord(value.body) ? getTextField(value.body.storage, 'value') : null
   const item: Item<typeof table> = {

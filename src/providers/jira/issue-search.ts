@@ -39,11 +39,14 @@ export async function* searchIssues(
         })
     )
     if (!isRecord(response) || !Array.isArray(response.issues)) {
-      throw new AppError('upstream_invalid_answer', 'Jira listed issues in an unknown format.')
+      throw new AppError(
+        'upstream_invalid_answer',
+        'Jira returned search results in an unknown format.'
+      )
     }
     token = toStorableText(response.nextPageToken)
     if (token !== null && tokens.has(token)) {
-      throw new AppError('upstream_invalid_answer', 'Jira repeats a page of its search.')
+      throw new AppError('upstream_invalid_answer', 'Jira returned the same page token twice.')
     }
     if (token !== null) tokens.add(token)
     const hits = response.issues.map((value) =>

@@ -77,7 +77,7 @@ export const projects: Collection<typeof table> = {
       if (!isRecord(response) || !Array.isArray(response.values)) {
         throw new AppError(
           'upstream_invalid_answer',
-          'Jira listed projects in a form this service does not know.'
+          'Jira returned projects in an unknown format.'
         )
       }
       startAt += response.values.length
