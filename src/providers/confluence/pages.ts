@@ -234,8 +234,9 @@ function parsePage(value: Record<string, unknown>, reader: CollectionReader, spa
   const links = isRecord(value._links) ? value._links : {}
   const spaceKey = space ?? parseSpaceKey(toStorableText(links.webui))
   if (pageId === null) return createInvalidItem(null, 'It has no id.')
-  if (spaceKey === null)
+  if (spaceKey === null) {
     return createInvalidItem(pageId, 'Its space is not visible to this account.')
+  }
   const body =
     reader.includeBodies && isRecord(value.body) ? getTextField(value.body.storage, 'value') : null
   const item: Item<typeof table> = {
