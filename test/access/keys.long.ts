@@ -1,8 +1,5 @@
-import { execFile } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { SCOPES } from '../../src/access/rules.ts'
 import { createSecret } from '../../src/access/secrets.ts'
@@ -15,32 +12,9 @@ import {
 } from '../database.ts'
 import { buildTestApp, type TestApp } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
+import { runCommand } from '../process/command.ts'
 import { DAY_MS } from '../time.ts'
 import { buildBearerHeader, PROTECTED_ENV } from './helper.ts'
-
-const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
-
-interface CommandOutput {
-  code: number
-  stdout: string
-  stderr: string
-}
-
-/** Runs `npm run api-keys -- …` with only these settings. */
-async function runApiKeysCommand(
-  cwd: string,
-  args: string[],
-  env: NodeJS.ProcessEnv = {}
-): Promise<CommandOutput> {
-  return await promisify(execFile)(process.execPath, [MAIN_PATH, 'api-keys', ...args], {
-    cwd,
-    timeout: 30_000,
-    env: { PATH: process.env.PATH, ...env }
-  }).then(
-    (output) => ({ code: 0, ...output }),
-    ({ code, stdout, stderr }) => ({ code, stdout, stderr })
-  )
-}
 
 /** A production service and the command, on the same database. */
 async function createKeysFixture(t: Test, env: NodeJS.ProcessEnv = {}, now?: () => number) {
@@ -56,7 +30,8 @@ async function createKeysFixture(t: Test, env: NodeJS.ProcessEnv = {}, now?: () 
     cwd,
     url,
     serve: startService,
-    run: async (...args: string[]) => await runApiKeysCommand(cwd, args, settings)
+    run: async (...args: string[]) =>
+      await runCommand(['api-keys', ...args], { cwd, env: settings })
   }
 }
 
@@ -205,7 +180,7 @@ t.test(
     for (let i = 0; i < WRONG.length; i += 6) {
       await Promise.all(
         WRONG.slice(i, i + 6).map(async (args) => {
-          const { code, stdout, stderr } = await runApiKeysCommand(cwd, args)
+          const { code, stdout, stderr } = await runCommand(['api-keys', ...args], { cwd })
           t.match({ code, stdout }, { code: 2, stdout: '' }, JSON.stringify(args))
           t.match(
             stderr,
@@ -217,11 +192,14 @@ t.test(
       )
     }
     t.same(readdirSync(cwd), [], 'no database was created')
-    const help = await runApiKeysCommand(cwd, ['create', '--help'])
+    const help = await runCommand(['api-keys', 'create', '--help'], { cwd })
     t.match(help, { code: 0, stdout: /--name.*--scopes.*--expires/s, stderr: '' })
     for (const scope of SCOPES) t.ok(help.stdout.includes(scope), scope)
     t.match(
-      await runApiKeysCommand(cwd, ['list'], { INTEGRATION_DB_URL: 'mysql://u:pl4nted@h/db' }),
+      await runCommand(['api-keys', 'list'], {
+        cwd,
+        env: { INTEGRATION_DB_URL: 'mysql://u:pl4nted@h/db' }
+      }),
       {
         code: 78,
         stdout: '',

@@ -1,17 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { ensureDatabase, acquireWriteLock } from '../database.ts'
 import { buildTestApp } from '../helper.ts'
+import { createTempFolder } from '../process/child.ts'
 
 const BATCH_SIZE = 100
-
-function createTempFolder(t: Test): string {
-  const path = mkdtempSync(join(tmpdir(), 'connector-'))
-  t.teardown(() => rmSync(path, { recursive: true, force: true }))
-  return path
-}
 
 /** Listening services on one database. */
 async function startServices(t: Test, count: number) {

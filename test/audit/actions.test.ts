@@ -7,7 +7,8 @@ import { startTestService } from '../auth/helper.ts'
 import { readDatabaseContents, ensureDatabase, queryDatabase } from '../database.ts'
 import { Browser, answerConsentPage, VAULT_KEY, CLIENT_SECRET, waitFor } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
-import { runCommand, readAuditTrail, runAuditVerify, type AuditRow } from './helper.ts'
+import { runCommand } from '../process/command.ts'
+import { readAuditTrail, runAuditVerify, type AuditRow } from './helper.ts'
 
 const BOOTSTRAP_KEY = createSecret(SERVICE_KEY)
 const CANARIES = [
@@ -58,7 +59,7 @@ t.test(
       }
     }
     const cli = async (name: string, ...args: string[]) =>
-      await runCommand(name, args, { INTEGRATION_DB_URL: url, VAULT_KEYS: VAULT_KEY })
+      await runCommand([name, ...args], { env: { INTEGRATION_DB_URL: url, VAULT_KEYS: VAULT_KEY } })
 
     await assertRecorded(
       [
@@ -270,9 +271,11 @@ t.test(
     )
     const next = generateKeyEntry('next')
     t.match(
-      await runCommand('keys', ['rotate'], {
-        INTEGRATION_DB_URL: url,
-        VAULT_KEYS: `${next},${VAULT_KEY}`
+      await runCommand(['keys', 'rotate'], {
+        env: {
+          INTEGRATION_DB_URL: url,
+          VAULT_KEYS: `${next},${VAULT_KEY}`
+        }
       }),
       { code: 0 }
     )

@@ -6,8 +6,9 @@ import { pickByScale } from '../auth/helper.ts'
 import { ensureDatabase, queryDatabase } from '../database.ts'
 import { buildTestApp } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
+import { runCommand } from '../process/command.ts'
 import { DAY_MS } from '../time.ts'
-import { runCommand, readAuditTrail, dropAuditTriggers, runAuditVerify } from './helper.ts'
+import { readAuditTrail, dropAuditTriggers, runAuditVerify } from './helper.ts'
 
 async function createAuditFixture(t: Test, env: NodeJS.ProcessEnv = {}, now?: () => number) {
   const url = await ensureDatabase(t, join(createTempFolder(t), 'c.db'))
@@ -168,10 +169,13 @@ t.test('Pruning old rows leaves a verifiable trail and records the pruning', asy
   await createUsers(5)
   ahead = 0
   await make('new')
-  t.match(await runCommand('audit', ['purge', '--days', '5'], { INTEGRATION_DB_URL: url }), {
-    code: 0,
-    stdout: /^Deleted 5 rows/
-  })
+  t.match(
+    await runCommand(['audit', 'purge', '--days', '5'], { env: { INTEGRATION_DB_URL: url } }),
+    {
+      code: 0,
+      stdout: /^Deleted 5 rows/
+    }
+  )
   t.match(
     (await readAuditTrail(app)).map(({ id, action, actor }) => [id, action, actor.kind]),
     [

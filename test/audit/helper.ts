@@ -1,10 +1,6 @@
-import { execFile } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import { queryDatabase } from '../database.ts'
-
-const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
+import { runCommand, type CommandOutput } from '../process/command.ts'
 
 export interface AuditRow {
   id: number
@@ -18,30 +14,9 @@ export interface AuditRow {
   request_id: string | null
   detail: Record<string, any> | null
 }
-export interface CommandOutput {
-  code: number
-  stdout: string
-  stderr: string
-}
-
-/** Runs `npm run NAME -- …` with only these settings, until it exits. */
-export async function runCommand(
-  name: string,
-  args: string[],
-  env: NodeJS.ProcessEnv
-): Promise<CommandOutput> {
-  return await promisify(execFile)(process.execPath, [MAIN_PATH, name, ...args], {
-    cwd: '/',
-    timeout: 30_000,
-    env: { PATH: process.env.PATH, ...env }
-  }).then(
-    (output) => ({ code: 0, ...output }),
-    ({ code, stdout, stderr }) => ({ code, stdout, stderr })
-  )
-}
 
 export const runAuditVerify = async (url: string): Promise<CommandOutput> =>
-  await runCommand('audit', ['verify'], { INTEGRATION_DB_URL: url })
+  await runCommand(['audit', 'verify'], { env: { INTEGRATION_DB_URL: url } })
 
 /** The complete trail from `GET /audit`, oldest first. */
 export async function readAuditTrail(

@@ -1,12 +1,12 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { createTempFolder } from '../process/child.ts'
-import { runConnector } from './helper.ts'
+import { runCommand } from '../process/command.ts'
 
 t.test('With --json, a result is one line of JSON', async (t) => {
   const cwd = createTempFolder(t)
   const run = async (...args: string[]): Promise<unknown> => {
-    const { code, stdout, stderr } = await runConnector(cwd, [...args, '--json'])
+    const { code, stdout, stderr } = await runCommand([...args, '--json'], { cwd })
     t.same({ code, lines: stdout.split('\n').length }, { code: 0, lines: 2 }, stderr)
     return JSON.parse(stdout)
   }

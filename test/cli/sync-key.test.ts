@@ -5,8 +5,9 @@ import { createApiKey, PROTECTED_ENV } from '../access/helper.ts'
 import { startSyncedService } from '../api/synced-service.ts'
 import { ensureDatabase } from '../database.ts'
 import { buildSandboxEnv, buildTestApp } from '../helper.ts'
+import { startListening } from '../network.ts'
 import { createTempFolder } from '../process/child.ts'
-import { runSyncCommand, startListening } from './sync-helper.ts'
+import { runCommand } from '../process/command.ts'
 
 t.test('A protected service needs an API key, which the command never prints', async (t) => {
   const cwd = createTempFolder(t)
@@ -28,7 +29,10 @@ t.test('A protected service needs an API key, which the command never prints', a
   const { secret: other } = await createApiKey(app, ['data:read'])
 
   const sync = async (args: string[], env: NodeJS.ProcessEnv = {}) => {
-    const output = await runSyncCommand(['--product', 'jira', '--url', base, ...args], { cwd, env })
+    const output = await runCommand(['sync', '--product', 'jira', '--url', base, ...args], {
+      cwd,
+      env
+    })
     for (const secret of [key, reader, other, 'ck_wrong']) {
       t.notOk((output.stdout + output.stderr).includes(secret), 'no key is printed')
     }

@@ -3,8 +3,8 @@ import t from 'tap'
 import { createSyncClient } from '../../src/cli/sync-client.ts'
 import { DEMO_CLIENT } from '../../src/sandbox/oauth/clients.ts'
 import { createTempFolder, startServiceProcess } from '../process/child.ts'
+import { spawnCommand } from '../process/command.ts'
 import { startSandbox } from '../sandbox/helper.ts'
-import { spawnSyncCommand } from './sync-helper.ts'
 import { measureDuration } from '../api/synced-service.ts'
 
 // These tests mostly wait.
@@ -41,14 +41,14 @@ t.test(
     const { pathname, search } = new URL(consent.headers.get('location') ?? '')
     await fetch(first.url + pathname + search, { redirect: 'manual' })
 
-    const watching = spawnSyncCommand(['--product', 'jira'], {
+    const watching = spawnCommand(['sync', '--product', 'jira'], {
       env: { PORT: new URL(first.url).port }
     })
     await watching.waitForOutput(/projects 100 of 150/)
     t.equal(await first.stop('SIGTERM'), 0)
     await watching.waitForOutput(/The service is unavailable\. Retrying\./)
     await startServiceProcess(t, { cwd, env: { ...env, PORT: new URL(first.url).port } })
-    t.match(await watching.ended, {
+    t.match(await watching.completion, {
       code: 0,
       stdout: /^Run 1 succeeded: 1[56]\d read, 160 added/,
       stderr: /already in progress/

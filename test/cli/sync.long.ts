@@ -3,8 +3,9 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
+import { startListening } from '../network.ts'
 import { createTempFolder } from '../process/child.ts'
-import { spawnSyncCommand, startListening, runSyncCommand } from './sync-helper.ts'
+import { runCommand, spawnCommand } from '../process/command.ts'
 import { startSyncedService } from '../api/synced-service.ts'
 
 // These tests mostly wait.
@@ -41,7 +42,7 @@ t.test('Invalid options exit with 2 and a sentence, before the service is called
     WRONG.map(async ([args, sentence]) => ({
       args,
       sentence,
-      ...(await runSyncCommand(args, { env }))
+      ...(await runCommand(['sync', ...args], { env }))
     }))
   )
   for (const { args, sentence, code, stdout, stderr } of outputs) {
@@ -49,7 +50,7 @@ t.test('Invalid options exit with 2 and a sentence, before the service is called
     t.match(stderr, / Run `connector sync --help`\.\n$/, args.join(' '))
     t.notMatch(stderr, /\n\s+at /, 'no stack trace')
   }
-  t.match(await runSyncCommand(['--help'], { env }), {
+  t.match(await runCommand(['sync', '--help'], { env }), {
     code: 0,
     stdout: /Ctrl-C.*--owner.*--mode.*--no-wait.*--cancel.*--url.*--key/s,
     stderr: ''
@@ -100,7 +101,7 @@ t.test('Reports the address of a service that is down or is another program', as
   ]
   await Promise.all(
     CASES.map(async ([args, env, code, sentence, cwd]) => {
-      const output = await runSyncCommand(['--product', 'jira', ...args], {
+      const output = await runCommand(['sync', '--product', 'jira', ...args], {
         env,
         ...(cwd === undefined ? {} : { cwd })
       })
@@ -123,7 +124,7 @@ t.test('The command runs a sync and reports its progress and outcome', async (t)
     sandbox: { admin }
   } = service
   const url = await startListening(app)
-  const sync = async (...args: string[]) => await runSyncCommand(['--url', url, ...args])
+  const sync = async (...args: string[]) => await runCommand(['sync', '--url', url, ...args])
 
   t.test('exits with 0 when everything is copied, in each mode', async (t) => {
     const [full, due] = [
@@ -159,7 +160,7 @@ t.test('The command runs a sync and reports its progress and outcome', async (t)
         stderr: 'No Jira run is in progress.\n'
       })
       t.match(
-        await runSyncCommand(['--product', 'jira', '--url', `${url}/api`, '--cancel']),
+        await runCommand(['sync', '--product', 'jira', '--url', `${url}/api`, '--cancel']),
         { code: 1, stderr: /No Jira run is in progress/ },
         'under the alias too'
       )
@@ -198,20 +199,28 @@ t.test('The command runs a sync and reports its progress and outcome', async (t)
     async (t) => {
       await admin('faults', { kind: 'hang', match: { path: 'project/search' }, times: 1 })
       const [first, second] = [
-        spawnSyncCommand(['--url', url, '--product', 'jira', '--mode', 'full']),
-        spawnSyncCommand(['--url', url, '--product', 'jira', '--mode', 'full'])
+        spawnCommand(['sync', '--url', url, '--product', 'jira', '--mode', 'full']),
+        spawnCommand(['sync', '--url', url, '--product', 'jira', '--mode', 'full'])
       ]
       await Promise.all([first.waitForOutput(/run 7/), second.waitForOutput(/run 7/)])
       await first.waitForOutput(/ · /)
-      first.kill('SIGINT')
-      const detachedOutput = await first.ended
+      first.child.kill('SIGINT')
+      const detachedOutput = await first.completion
       t.match(detachedOutput, {
         code: 130,
         stdout: '',
         stderr: /^Run 7 continues\. .*`connector sync --product jira`\. .*--cancel`\.$/m
       })
       t.match((await app.inject('/integrations/jira/sync/runs/7')).json(), { state: 'running' })
-      const joined = spawnSyncCommand(['--url', url, '--product', 'jira', '--mode', 'incremental'])
+      const joined = spawnCommand([
+        'sync',
+        '--url',
+        url,
+        '--product',
+        'jira',
+        '--mode',
+        'incremental'
+      ])
       await joined.waitForOutput(/run 7, already in progress \(mode full\)/)
       t.match(await sync('--product', 'jira', '--cancel'), {
         code: 0,
@@ -219,7 +228,7 @@ t.test('The command runs a sync and reports its progress and outcome', async (t)
         stderr: ''
       })
       for (const each of [second, joined]) {
-        t.match(await each.ended, {
+        t.match(await each.completion, {
           code: 1,
           stdout: /^Run 7 was cancelled: .*\nThe run was cancelled\. Its copies are kept/
         })
@@ -237,7 +246,7 @@ t.test('The command runs a sync and reports its progress and outcome', async (t)
         match: { path: 'project/search' },
         times: 1
       })
-      const waiting = spawnSyncCommand(['--url', url, '--product', 'jira', '--mode', 'full'])
+      const waiting = spawnCommand(['sync', '--url', url, '--product', 'jira', '--mode', 'full'])
       await waiting.waitForOutput(
         /resumes after the wait it asked for\. It resumes at [\d/, ]*\d\d:\d\d:\d\d\./
       )
@@ -248,7 +257,7 @@ t.test('The command runs a sync and reports its progress and outcome', async (t)
         stderr: /already in progress.*It resumes at/s
       })
       await sync('--product', 'jira', '--cancel')
-      t.match(await waiting.ended, { code: 1, stdout: /^Run 8 was cancelled/ })
+      t.match(await waiting.completion, { code: 1, stdout: /^Run 8 was cancelled/ })
     }
   )
 })

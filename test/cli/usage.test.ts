@@ -4,7 +4,8 @@ import type { CommandEntry } from '../../src/cli/command.ts'
 import { COMMANDS } from '../../src/cli/commands.ts'
 import { EXIT_CODE_MEANINGS, EXIT_CODES } from '../../src/cli/exit.ts'
 import { createTempFolder } from '../process/child.ts'
-import { runConnector, runInProcess } from './helper.ts'
+import { runCommand } from '../process/command.ts'
+import { runInProcess } from './helper.ts'
 
 const SECRET = 'pl4nted'
 const ADDRESS = `postgres://u:${SECRET}@h/d`
@@ -117,7 +118,7 @@ t.test('Unknown words are reported and start nothing', async (t) => {
   }
   const cwd = createTempFolder(t)
   t.same(
-    await runConnector(cwd, ['frobnicate'], { PORT: '0' }),
+    await runCommand(['frobnicate'], { cwd, env: { PORT: '0' } }),
     usageError('Unknown command frobnicate.')
   )
   t.same(readdirSync(cwd), [], 'no database is created')

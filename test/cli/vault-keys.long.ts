@@ -1,41 +1,16 @@
-import { execFile } from 'node:child_process'
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import t from 'tap'
 import { encryptTokens } from '../../src/grants/encrypt.ts'
 import { generateKeyEntry, parseKeyring } from '../../src/vault/keyring.ts'
 import { ensureDatabase } from '../database.ts'
 import { buildTestApp } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
+import { runCommand, type CommandOutput } from '../process/command.ts'
 import type { TestContext } from '../types.ts'
 
-const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 const [FIRST_KEY, SECOND_KEY] = [generateKeyEntry('one'), generateKeyEntry('two')]
 const PLANTED_TOKEN = 'planted-access-token-77ab'
-
-interface CommandOutput {
-  code: number
-  stdout: string
-  stderr: string
-}
-
-/** Runs `npm run keys -- …` with only these settings. */
-async function runKeysCommand(
-  cwd: string,
-  args: string[],
-  env: NodeJS.ProcessEnv = {}
-): Promise<CommandOutput> {
-  return await promisify(execFile)(process.execPath, [MAIN_PATH, 'keys', ...args], {
-    cwd,
-    timeout: 30_000,
-    env: { PATH: process.env.PATH, ...env }
-  }).then(
-    (output) => ({ code: 0, ...output }),
-    ({ code, stdout, stderr }) => ({ code, stdout, stderr })
-  )
-}
 
 /** The key in every encoding, and pieces of each. */
 function listKeyForms(entry: string): string[] {
@@ -124,14 +99,17 @@ t.test(
   async (t) => {
     const cwd = createTempFolder(t)
     const made = await Promise.all([
-      runKeysCommand(cwd, ['new']),
-      runKeysCommand(cwd, ['new'], {
-        APP_ENV: 'production',
-        VAULT_KEYS: 'k1:broken',
-        INTEGRATION_DB_URL: 'mysql://nowhere'
+      runCommand(['keys', 'new'], { cwd }),
+      runCommand(['keys', 'new'], {
+        cwd,
+        env: {
+          APP_ENV: 'production',
+          VAULT_KEYS: 'k1:broken',
+          INTEGRATION_DB_URL: 'mysql://nowhere'
+        }
       }),
-      runKeysCommand(cwd, ['new', '--id', 'my_Key-1']),
-      runKeysCommand(cwd, ['new', '--id=x'])
+      runCommand(['keys', 'new', '--id', 'my_Key-1'], { cwd }),
+      runCommand(['keys', 'new', '--id=x'], { cwd })
     ])
     for (const { code, stdout, stderr } of made) {
       t.match({ code, stderr }, { code: 0, stderr: '' })
@@ -170,7 +148,7 @@ t.test('B5 Invalid arguments exit with 2 and a sentence, and do nothing', async 
   ]
   const cwd = createTempFolder(t)
   const outputs = await Promise.all(
-    WRONG.map(async (args) => ({ args, ...(await runKeysCommand(cwd, args)) }))
+    WRONG.map(async (args) => ({ args, ...(await runCommand(['keys', ...args], { cwd })) }))
   )
   for (const { args, code, stdout, stderr } of outputs) {
     t.match({ code, stdout }, { code: 2, stdout: '' }, JSON.stringify(args))
@@ -181,7 +159,7 @@ t.test('B5 Invalid arguments exit with 2 and a sentence, and do nothing', async 
     )
     t.notMatch(stderr, /\n\s+at /, 'no stack trace')
   }
-  const help = await runKeysCommand(cwd, ['new', '--help'])
+  const help = await runCommand(['keys', 'new', '--help'], { cwd })
   t.match(help, { code: 0, stdout: /--id.*/s, stderr: '' })
   t.match(help.stdout, /To replace a key: put the new one first in VAULT_KEYS/)
   t.same(readdirSync(cwd), [], 'no database and no key was created')
@@ -195,25 +173,28 @@ t.test(
       [SECOND_KEY, 1]
     ])
     const both = { ...env, VAULT_KEYS: `${SECOND_KEY},${FIRST_KEY}` }
-    const before = await runKeysCommand(cwd, ['status'], both)
+    const before = await runCommand(['keys', 'status'], { cwd, env: both })
     t.match(before, { code: 0, stderr: '' })
     t.match(
       before.stdout,
       /^two: encrypts and decrypts, encrypts 1 grant, used \d+ times\none: decrypts, encrypts 3 grants, used 6 times\n3 grants left to rotate\. Run `connector keys rotate`\.\n$/
     )
-    const rotated = await runKeysCommand(cwd, ['rotate'], both)
+    const rotated = await runCommand(['keys', 'rotate'], { cwd, env: both })
     t.match(rotated, {
       code: 0,
       stdout: '3 grants re-encrypted with two, 0 left.\n',
       stderr: /^3 re-encrypted, 0 left · 0:\d\d\n$/
     })
-    const after = await runKeysCommand(cwd, ['status'], both)
+    const after = await runCommand(['keys', 'status'], { cwd, env: both })
     t.match(after, { code: 0, stderr: '' })
     t.match(
       after.stdout,
       /^two: encrypts and decrypts, encrypts 4 grants, used 8 times\none: decrypts, encrypts 0 grants, used 6 times\nNothing is left to rotate; VAULT_KEYS needs only its first key\.\n$/
     )
-    const alone = await runKeysCommand(cwd, ['status'], { ...env, VAULT_KEYS: SECOND_KEY })
+    const alone = await runCommand(['keys', 'status'], {
+      cwd,
+      env: { ...env, VAULT_KEYS: SECOND_KEY }
+    })
     t.match(alone, {
       code: 0,
       stdout:
@@ -221,7 +202,10 @@ t.test(
     })
     const file = join(cwd, 'keys')
     writeFileSync(file, `${SECOND_KEY}\n`, { mode: 0o600 })
-    const fromFile = await runKeysCommand(cwd, ['status'], { ...env, VAULT_KEYS_FILE: file })
+    const fromFile = await runCommand(['keys', 'status'], {
+      cwd,
+      env: { ...env, VAULT_KEYS_FILE: file }
+    })
     t.match(fromFile, { code: 0, stdout: /VAULT_KEYS_FILE needs only its first key/ })
     for (const output of [before, rotated, after, alone, fromFile]) {
       t.same(findLeaks(output, [FIRST_KEY, SECOND_KEY]), [])
@@ -269,7 +253,7 @@ t.test(
       for (const command of wrong.VAULT_KEYS === impostor || wrong.VAULT_KEYS === three
         ? ['status', 'rotate']
         : ['rotate']) {
-        const output = await runKeysCommand(cwd, [command], { ...env, ...wrong })
+        const output = await runCommand(['keys', command], { cwd, env: { ...env, ...wrong } })
         t.equal(output.code, 78, `${command}: ${name}`)
         t.match(output.stderr, sentences, `${command}: ${name}`)
         t.notMatch(output.stderr, /\n\s+at |Error/, `${command}: ${name}: no stack trace`)
@@ -286,7 +270,7 @@ t.test(
       }
     }
     t.match(
-      await runKeysCommand(cwd, ['rotate'], { ...env, VAULT_KEYS: FIRST_KEY }),
+      await runCommand(['keys', 'rotate'], { cwd, env: { ...env, VAULT_KEYS: FIRST_KEY } }),
       { code: 0, stdout: '0 grants re-encrypted with one, 0 left.\n' },
       'nothing changed'
     )

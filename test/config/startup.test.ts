@@ -1,38 +1,14 @@
-import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { createServer, connect, type AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { VAULT_KEY } from '../helper.ts'
+import { findFreePort, canConnect } from '../network.ts'
+import { createTempFolder } from '../process/child.ts'
+import { MAIN_PATH, spawnCommand } from '../process/command.ts'
 
-const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 const PLANTED_VALUE = 'pl4nted-value'
-
-function createTempFolder(t: Test): string {
-  const path = mkdtempSync(join(tmpdir(), 'connector-'))
-  t.teardown(() => rmSync(path, { recursive: true, force: true }))
-  return path
-}
-
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
-
-const canConnect = async (port: number) =>
-  await new Promise<boolean>((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => {
-      socket.destroy()
-      resolve(true)
-    }).on('error', () => {
-      resolve(false)
-    })
-  })
 
 /**
  * Starts the service in an empty environment, and waits for its exit or for `until` in its
@@ -41,35 +17,17 @@ const canConnect = async (port: number) =>
 async function runService(
   t: Test,
   env: NodeJS.ProcessEnv,
-  { cwd = createTempFolder(t), until: untilPattern }: { cwd?: string; until?: RegExp } = {}
+  { cwd = createTempFolder(t), until }: { cwd?: string; until?: RegExp } = {}
 ) {
-  const child = spawn(process.execPath, [MAIN_PATH], {
-    cwd,
-    env: { PATH: process.env.PATH, ...env },
-    stdio: ['ignore', 'pipe', 'pipe']
-  })
+  const { child, completion, waitForOutput } = spawnCommand([], { cwd, env })
   t.teardown(() => child.kill('SIGKILL'))
-  let stdout = ''
-  let stderr = ''
-  let resolveReached: () => void = () => {}
-  const reached = new Promise<void>((resolve) => {
-    resolveReached = resolve
-  })
-  child.stdout.on('data', (chunk: Buffer) => {
-    stdout += chunk.toString()
-    if (untilPattern?.test(stdout)) resolveReached()
-  })
-  child.stderr.on('data', (chunk: Buffer) => {
-    stderr += chunk.toString()
-  })
-  const completion = new Promise<number | null>((resolve) => child.on('close', resolve))
-  await Promise.race([completion, ...(untilPattern === undefined ? [] : [reached])])
+  const { stdout, stderr } = await (until === undefined ? completion : waitForOutput(until))
   return {
     cwd,
     stderr,
     stdout,
     child,
-    ended: completion,
+    completion,
     code: child.exitCode,
     isPortOpen: env.PORT === undefined ? false : await canConnect(Number(env.PORT))
   }
@@ -168,7 +126,7 @@ t.test(
   'E2 A fresh clone starts without settings: development, on loopback only, reported in one line, with a generated key',
   async (t) => {
     const port = await findFreePort()
-    const { child, cwd, stdout, stderr, ended } = await runService(
+    const { child, cwd, stdout, stderr, completion } = await runService(
       t,
       { PORT: String(port) },
       { until: /Server listening/ }
@@ -191,7 +149,7 @@ t.test(
     t.equal(statSync(join(cwd, '.vault-keys.dev')).mode & 0o777, 0o600)
     t.ok(existsSync(join(cwd, 'integration.db')))
     child.kill('SIGTERM')
-    t.equal(await ended, 0, 'stops on request')
+    t.equal((await completion).code, 0, 'stops on request')
   }
 )
 

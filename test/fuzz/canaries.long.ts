@@ -1,7 +1,4 @@
-import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { promisify } from 'node:util'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { linkSecret } from '../../src/access/secrets.ts'
 import { hashSecret } from '../../src/lib/secret.ts'
@@ -16,15 +13,9 @@ import { SMALL_SANDBOX } from '../auth/helper.ts'
 import { readDatabaseContents, ensureDatabase } from '../database.ts'
 import { Browser, OAUTH_CLIENTS, buildSandboxEnv, answerConsentPage, VAULT_KEY } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
+import { runCommand } from '../process/command.ts'
 import { startSandbox } from '../sandbox/helper.ts'
 import { listSecretForms } from '../fixtures/forms.ts'
-
-const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
-const runCommand = async (args: string[], cwd: string, env: NodeJS.ProcessEnv) =>
-  await promisify(execFile)(process.execPath, [MAIN_PATH, ...args], {
-    cwd,
-    env: { PATH: process.env.PATH, ...env }
-  }).catch((error: { stdout: string; stderr: string }) => error)
 
 t.test(
   'B10 T25 No service key, bootstrap key, session token, link or cookie, user token or key of the JWKS address appears in a log line, a response, the API description, the database, the audit trail or the output of a command, in any of 17 encodings',
@@ -69,11 +60,10 @@ t.test(
       ['key of the JWKS address', jwks]
     ])
     const narrow = await createApiKey(app, ['users:read'])
-    const created = await runCommand(
-      ['api-keys', 'create', '--name', 'crm', '--scopes', 'admin'],
+    const created = await runCommand(['api-keys', 'create', '--name', 'crm', '--scopes', 'admin'], {
       cwd,
       env
-    )
+    })
     secrets.set('service key', created.stdout.trim()).set('narrow key', narrow.secret)
     const revoked = await createApiKey(app, ['admin'], { name: 'old' })
     await app.store.apiKeys.revoke({ name: 'old' })
@@ -205,15 +195,14 @@ t.test(
     }
 
     const commands = [
-      await runCommand(['api-keys', 'list'], cwd, env),
-      await runCommand(['api-keys', 'revoke', 'crm'], cwd, env),
-      await runCommand(
-        ['api-keys', 'create', '--name', 'bootstrap', '--scopes', 'admin'],
+      await runCommand(['api-keys', 'list'], { cwd, env }),
+      await runCommand(['api-keys', 'revoke', 'crm'], { cwd, env }),
+      await runCommand(['api-keys', 'create', '--name', 'bootstrap', '--scopes', 'admin'], {
         cwd,
         env
-      ),
-      await runCommand(['audit', 'list', '--limit', '1000'], cwd, env),
-      await runCommand(['audit', 'verify'], cwd, env)
+      }),
+      await runCommand(['audit', 'list', '--limit', '1000'], { cwd, env }),
+      await runCommand(['audit', 'verify'], { cwd, env })
     ]
     t.match(commands[0]?.stdout, /crm/)
     t.match(commands[3]?.stdout, /connection_created/)
@@ -275,12 +264,15 @@ t.test(
     ]) {
       const cwd = createTempFolder(t)
       for (const args of [[], ['db-migrate'], ['api-keys', 'list'], ['keys', 'status']]) {
-        const { stdout, stderr } = await runCommand(args, cwd, {
-          APP_ENV: 'test',
-          PORT: '0',
-          INTEGRATION_DB_URL: address,
-          VAULT_KEYS: VAULT_KEY,
-          LOG_LEVEL: 'TRACE'
+        const { stdout, stderr } = await runCommand(args, {
+          cwd,
+          env: {
+            APP_ENV: 'test',
+            PORT: '0',
+            INTEGRATION_DB_URL: address,
+            VAULT_KEYS: VAULT_KEY,
+            LOG_LEVEL: 'TRACE'
+          }
         })
         t.ok((stdout + stderr).length > 20, `${args.join(' ')} says why it does not start`)
         for (const [form, text] of listSecretForms(password)) {

@@ -1,9 +1,6 @@
-import { execFile } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import t from 'tap'
 import { Agent, type Dispatcher } from 'undici'
 import type { FastifyInstance } from 'fastify'
@@ -11,10 +8,10 @@ import { buildApp } from '../../src/app.ts'
 import { generateKeyEntry } from '../../src/vault/keyring.ts'
 import { readDatabaseContents, ensureDatabase, isPostgres } from '../database.ts'
 import { Browser, OAUTH_CLIENTS, buildSandboxEnv, VAULT_KEY, CLIENT_SECRET } from '../helper.ts'
+import { runCommand } from '../process/command.ts'
 import { ACME, startSandbox } from '../sandbox/helper.ts'
 import { listSecretForms } from '../fixtures/forms.ts'
 
-const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 const TWO_HOURS_MS = 2 * 3_600_000
 
 /** Network agent that records every received token and every sent code and secret. */
@@ -297,10 +294,7 @@ t.test(
     // Replaces the keys and advances two hours: the tokens expire and are refreshed.
     env = { ...env, VAULT_KEYS: `${next},${VAULT_KEY}` }
     const keys = async (command: string) =>
-      await promisify(execFile)(process.execPath, [MAIN_PATH, 'keys', command], {
-        cwd: folder,
-        env: { PATH: process.env.PATH, ...env }
-      })
+      await runCommand(['keys', command], { cwd: folder, env })
     const commands = [await keys('status'), await keys('rotate')]
     t.match(
       commands.map(({ stdout }) => stdout),

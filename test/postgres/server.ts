@@ -11,12 +11,12 @@ import {
   rmSync,
   writeFileSync
 } from 'node:fs'
-import { createServer } from 'node:net'
 import { arch, platform, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
+import { findFreePort } from '../network.ts'
 
 /** PostgreSQL does not run as root; this user has no rights. */
 const NOBODY_UID = 65_534
@@ -181,15 +181,4 @@ function findBinaries(directory: string, isRoot: boolean): string {
   accessSync(native, constants.R_OK)
   cpSync(native, join(directory, 'native'), { recursive: true, verbatimSymlinks: true })
   return join(directory, 'native/bin')
-}
-
-async function findFreePort(): Promise<number> {
-  return await new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => {
-        resolve(port)
-      })
-    })
-  })
 }

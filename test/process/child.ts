@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url'
 import { ensureDatabase, isPostgres } from '../database.ts'
 import { NO_RATE_LIMITS } from '../helper.ts'
 import type { TestContext } from '../types.ts'
+import { MAIN_PATH } from './command.ts'
 
-const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 /** The entry of the build that `npm run build` makes. */
 export const BUILD_PATH = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
 

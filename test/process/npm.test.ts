@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { findFreePort } from '../network.ts'
 import { createTempFolder } from './child.ts'
 
 const REPOSITORY_ROOT = fileURLToPath(new URL('../../', import.meta.url))
@@ -64,13 +64,4 @@ for (const { signal, toGroup, title } of [
     await closed
     await t.rejects(fetch(`${url}/healthz`), 'the port is free')
   })
-}
-
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
 }

@@ -1,10 +1,11 @@
 import t from 'tap'
 import { exchangeBytes, EXCHANGE_TIMEOUT_MS, SLOW_CLIENTS } from '../fuzz/exchange.ts'
 import { VAULT_KEY } from '../helper.ts'
+import { findFreePort } from '../network.ts'
 import { startServiceProcess } from '../process/child.ts'
 import { HttpBrowser } from '../process/browser-visit.ts'
 import { RAW_STREAMS } from '../fixtures/streams.ts'
-import { startProxy, findFreePort, PROXIES } from './helper.ts'
+import { startProxy, PROXIES } from './helper.ts'
 
 /**
  * Streams that the proxy itself parses as two requests, because it accepts a bare LF as a line

@@ -1,8 +1,5 @@
-import { execFile, type ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import t from 'tap'
 import { rotateKey } from '../../src/grants/rotate-key.ts'
 import { decryptTokens, encryptTokens } from '../../src/grants/encrypt.ts'
@@ -21,12 +18,12 @@ import {
   type TestApp
 } from '../helper.ts'
 import { createTempFolder, startServiceProcess } from '../process/child.ts'
+import { spawnCommand } from '../process/command.ts'
 import { startSandbox, type RunningSandbox } from '../sandbox/helper.ts'
 import { createRandom, chooseSeed } from '../fixtures/prng.ts'
 import { HOUR_MS } from '../time.ts'
 import type { TestContext } from '../types.ts'
 
-const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 const [OLD_KEY, NEW_KEY] = [generateKeyEntry('old'), generateKeyEntry('new')]
 
 interface RotationFixture {
@@ -104,35 +101,9 @@ const buildTokens = (id: string) => ({
   previous: `previous of ${id}`
 })
 
-interface SpawnedCommand {
-  child: ChildProcess
-  completion: Promise<{
-    code: number | string | null
-    signal: string | null
-    stdout: string
-    stderr: string
-  }>
-}
-
-/** Runs `npm run keys` in a child process. */
-function spawnKeysCommand(
-  { cwd, env }: RotationFixture,
-  command: string,
-  vaultKeys: string
-): SpawnedCommand {
-  const running = promisify(execFile)(process.execPath, [MAIN_PATH, 'keys', command], {
-    cwd,
-    timeout: 60_000,
-    env: { PATH: process.env.PATH, ...env, VAULT_KEYS: vaultKeys }
-  })
-  return {
-    child: running.child,
-    completion: running.then(
-      (output) => ({ code: 0, signal: null, ...output }),
-      ({ code, signal, stdout, stderr }) => ({ code, signal, stdout, stderr })
-    )
-  }
-}
+/** Starts `connector keys COMMAND` on the database of the fixture. */
+const startKeysCommand = ({ cwd, env }: RotationFixture, command: string, vaultKeys: string) =>
+  spawnCommand(['keys', command], { cwd, env: { ...env, VAULT_KEYS: vaultKeys } })
 
 /** Number of grants encrypted with each key. */
 async function countGrantsByKey({ query }: RotationFixture): Promise<Record<string, number>> {
@@ -249,7 +220,7 @@ t.test(
       Array.from({ length: REFRESHED_COUNT }, (_, i) => STEADY_COUNT + i + 1)
     )
     await sleep(400)
-    const { code, stdout, stderr } = await spawnKeysCommand(
+    const { code, stdout, stderr } = await startKeysCommand(
       fixture,
       'rotate',
       `${NEW_KEY},${OLD_KEY}`
@@ -276,7 +247,7 @@ t.test(
     t.same(await countGrantsByKey(fixture), { new: GRANT_COUNT })
     const refreshed = await query('select id from grants where rotated_at is not null')
     t.ok(refreshed.length >= 5, `${refreshed.length} grants were refreshed meanwhile`)
-    t.match(await spawnKeysCommand(fixture, 'status', `${NEW_KEY},${OLD_KEY}`).completion, {
+    t.match(await startKeysCommand(fixture, 'status', `${NEW_KEY},${OLD_KEY}`).completion, {
       code: 0,
       stdout: new RegExp(
         `^new: encrypts and decrypts, encrypts ${GRANT_COUNT.toLocaleString('en')} grants, .*\nold: decrypts, encrypts 0 grants, .*\nNothing is left to rotate; VAULT_KEYS needs only its first key\\.\n$`
@@ -321,12 +292,12 @@ t.test(
       // The first and the last kill come early, so that work is left.
       const early = i === 0 || i === KILL_COUNT
       const batches = early ? 0 : Math.floor((random() * total) / 50)
-      const { child, completion } = spawnKeysCommand(fixture, 'rotate', `${first},${second}`)
+      const { child, completion } = startKeysCommand(fixture, 'rotate', `${first},${second}`)
       let lines = 0
       await Promise.race([
         completion,
         new Promise<void>((resolve) =>
-          child.stderr?.on('data', (chunk: Buffer) => {
+          child.stderr.on('data', (chunk: Buffer) => {
             lines += chunk.toString().split('\n').length - 1
             if (lines > batches) resolve()
           })
@@ -334,7 +305,8 @@ t.test(
       ])
       if (!early) await sleep(random() * 5)
       child.kill(signal)
-      const { signal: by, code } = await completion
+      const { code } = await completion
+      const { signalCode: by } = child
       t.ok(
         by === signal || code === 0,
         `${signal} after batch ${batches + 1}: ${by ?? 'had ended'}`
@@ -350,7 +322,7 @@ t.test(
       else if (counts[first.split(':')[0] ?? ''] === total) [first, second] = [second, first]
     }
     t.ok(midway >= 1, `${midway} rotations ended midway`)
-    const { code, stdout } = await spawnKeysCommand(fixture, 'rotate', `${first},${second}`)
+    const { code, stdout } = await startKeysCommand(fixture, 'rotate', `${first},${second}`)
       .completion
     t.equal(code, 0)
     t.match(stdout, / 0 left\.\n$/)
@@ -431,7 +403,7 @@ t.test(
     await query("update grants set refresh_token = access_token where id = 'made-00055'")
     const both = async () => [await row('made-00007'), await row('made-00055')]
     const before = await both()
-    const { code, stdout, stderr } = await spawnKeysCommand(
+    const { code, stdout, stderr } = await startKeysCommand(
       fixture,
       'rotate',
       `${NEW_KEY},${OLD_KEY}`
@@ -464,7 +436,7 @@ t.test(
       ).length
     t.equal(await unreadable(), 2)
     t.match(
-      await spawnKeysCommand(fixture, 'rotate', `${NEW_KEY},${OLD_KEY}`).completion,
+      await startKeysCommand(fixture, 'rotate', `${NEW_KEY},${OLD_KEY}`).completion,
       { code: 0, stdout: '0 grants re-encrypted with new, 0 left.\n' },
       'reported once'
     )

@@ -1,9 +1,6 @@
-import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import t from 'tap'
 import { buildApp } from '../../src/app.ts'
 import { StartError } from '../../src/lib/errors.ts'
@@ -21,9 +18,9 @@ import {
 } from '../database.ts'
 import { buildTestApp } from '../helper.ts'
 import { createTempFolder, startServiceProcess } from '../process/child.ts'
+import { runCommand } from '../process/command.ts'
 import type { TestContext } from '../types.ts'
 
-const MAIN_PATH = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 const PLANTED_TOKEN = 'planted-access-token-4c1d'
 
 /** Every notation of a key. */
@@ -115,11 +112,9 @@ async function assertStartRefused(
 ): Promise<string> {
   const before = await hashDatabase({ cwd, url, file })
   const from = performance.now()
-  const { code, output } = await promisify(execFile)(process.execPath, [MAIN_PATH], {
+  const { code, stdout, stderr } = await runCommand([], {
     cwd,
-    timeout: 10_000,
     env: {
-      PATH: process.env.PATH,
       APP_ENV: 'production',
       HOST: '127.0.0.1',
       PORT: '0',
@@ -127,10 +122,8 @@ async function assertStartRefused(
       INTEGRATION_DB_URL: url,
       ...env
     }
-  }).then(
-    () => ({ code: 0, output: '' }),
-    ({ code, stdout, stderr }) => ({ code, output: `${stdout}${stderr}` })
-  )
+  })
+  const output = stdout + stderr
   const took = performance.now() - from
   t.equal(code, 78, `${name}: exit code 78`)
   t.ok(took < 5_000, `${name}: within 5 s (${Math.round(took)} ms)`)

@@ -7,13 +7,8 @@ import { generateKeyEntry } from '../../../src/vault/keyring.ts'
 import { pickByScale } from '../../auth/helper.ts'
 import { checkConnection } from '../../grants/helper.ts'
 import { createTempFolder, startServiceProcess } from '../../process/child.ts'
-import {
-  readResponses,
-  runDatabaseCommand,
-  fillDatabase,
-  createSqliteDatabase,
-  fillWithPages
-} from './helper.ts'
+import { runCommand } from '../../process/command.ts'
+import { readResponses, fillDatabase, createSqliteDatabase, fillWithPages } from './helper.ts'
 
 t.jobs = 2
 const BACKUP_COUNT = pickByScale(3, 20)
@@ -55,7 +50,7 @@ t.test(
       )
       const written = acknowledged.length
       t.match(
-        await runDatabaseCommand(cwd, 'backup', ['--to', file], { INTEGRATION_DB_URL: url }),
+        await runCommand(['db', 'backup', '--to', file], { cwd, env: { INTEGRATION_DB_URL: url } }),
         {
           code: 0,
           stdout: /^.*backup \d+: \d+\.\d MB in \d+\.\d s, verified\.\n$/,
@@ -112,7 +107,10 @@ t.test(
     )
     const restored = { ...env, INTEGRATION_DB_URL: `sqlite:///${file}` }
     t.match(
-      await runDatabaseCommand(cwd, '', [], { ...restored, VAULT_KEYS: generateKeyEntry('other') }),
+      await runCommand([], {
+        cwd,
+        env: { PORT: '0', ...restored, VAULT_KEYS: generateKeyEntry('other') }
+      }),
       {
         code: 78,
         stderr: /^VAULT_KEYS lacks the key "test", and 2 stored grants need it\./
@@ -143,7 +141,7 @@ t.test(
     await fillWithPages(url, 2_000)
     const files = () => readdirSync(cwd).filter((name) => !name.startsWith('source'))
     const backup = async (args: string[], at = url) =>
-      await runDatabaseCommand(cwd, 'backup', args, { INTEGRATION_DB_URL: at })
+      await runCommand(['db', 'backup', ...args], { cwd, env: { INTEGRATION_DB_URL: at } })
     for (const args of [[], ['--to', ' '], ['there']]) {
       t.match(
         await backup(args),

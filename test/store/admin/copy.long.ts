@@ -4,11 +4,11 @@ import { generateKeyEntry } from '../../../src/vault/keyring.ts'
 import { checkConnection } from '../../grants/helper.ts'
 import { startPostgresServer } from '../../postgres/server.ts'
 import { createTempFolder, startServiceProcess } from '../../process/child.ts'
+import { runCommand } from '../../process/command.ts'
 import {
   readResponses,
   markCopyInterrupted,
   hashFile,
-  runDatabaseCommand,
   digestTables,
   getSqlitePath,
   fillDatabase,
@@ -40,9 +40,12 @@ for (const [name, from, to] of DIRECTIONS) {
       const there = await digestTables(source)
       const bytes = isSqlite(source) ? hashFile(getSqlitePath(source)) : ''
 
-      const output = await runDatabaseCommand(cwd, 'copy', ['--to', target], {
-        INTEGRATION_DB_URL: source,
-        DB_POOL_SIZE: '2'
+      const output = await runCommand(['db', 'copy', '--to', target], {
+        cwd,
+        env: {
+          INTEGRATION_DB_URL: source,
+          DB_POOL_SIZE: '2'
+        }
       })
       t.match(output, {
         code: 0,
@@ -50,7 +53,10 @@ for (const [name, from, to] of DIRECTIONS) {
           /^Copied [\d,]+ rows of \d+ tables in 0:\d\d \([\d,]+ rows\/s\) and compared them in 0:\d\d: counts and checksums are equal\.\nFrom now on run the service on one of the two only/
       })
       t.match(
-        await runDatabaseCommand(cwd, 'copy', ['--to', target], { INTEGRATION_DB_URL: source }),
+        await runCommand(['db', 'copy', '--to', target], {
+          cwd,
+          env: { INTEGRATION_DB_URL: source }
+        }),
         {
           code: 0,
           stdout: /^Nothing is left to copy: counts and checksums are equal\.\n/,
@@ -70,10 +76,14 @@ for (const [name, from, to] of DIRECTIONS) {
       t.equal(tokens.filter((token) => JSON.stringify(output).includes(token)).length, 0)
 
       if (isSqlite(target)) {
-        const wrong = await runDatabaseCommand(cwd, '', [], {
-          ...env,
-          INTEGRATION_DB_URL: target,
-          VAULT_KEYS: generateKeyEntry('other')
+        const wrong = await runCommand([], {
+          cwd,
+          env: {
+            PORT: '0',
+            ...env,
+            INTEGRATION_DB_URL: target,
+            VAULT_KEYS: generateKeyEntry('other')
+          }
         })
         t.match(
           wrong,
@@ -111,27 +121,27 @@ for (const [name, from, to] of DIRECTIONS) {
       ]
       await fillWithPages(source, 3_000)
       await fillWithPages(other, 10)
-      t.match(await runDatabaseCommand(cwd, 'copy', ['--from', source, '--to', target]), {
+      t.match(await runCommand(['db', 'copy', '--from', source, '--to', target], { cwd }), {
         code: 0
       })
       await markCopyInterrupted(source, target)
       await executeSql(target, 'delete from pages where id > 2000')
 
-      t.match(await runDatabaseCommand(cwd, '', [], { INTEGRATION_DB_URL: target }), {
+      t.match(await runCommand([], { cwd, env: { PORT: '0', INTEGRATION_DB_URL: target } }), {
         code: 1,
         stderr: /^The database is an incomplete copy of another one\. .*\n$/
       })
-      t.match(await runDatabaseCommand(cwd, 'migrate', [], { INTEGRATION_DB_URL: target }), {
+      t.match(await runCommand(['db', 'migrate'], { cwd, env: { INTEGRATION_DB_URL: target } }), {
         code: 1,
         stderr: /^The database is an incomplete copy/
       })
-      t.match(await runDatabaseCommand(cwd, 'copy', ['--from', other, '--to', target]), {
+      t.match(await runCommand(['db', 'copy', '--from', other, '--to', target], { cwd }), {
         code: 1,
         stdout: '',
         stderr: /^The database that --to names is an incomplete copy of another database\./
       })
       t.match(
-        await runDatabaseCommand(cwd, 'copy', ['--from', target, '--to', await to(cwd, 'third')]),
+        await runCommand(['db', 'copy', '--from', target, '--to', await to(cwd, 'third')], { cwd }),
         {
           code: 1,
           stdout: '',
@@ -146,7 +156,7 @@ for (const [name, from, to] of DIRECTIONS) {
         "insert into users (email, email_key, created_at) values ('b@example.com', 'b@example.com', 5)"
       )
       await executeSql(target, "update users set display_name = 'Mallory'")
-      const last = await runDatabaseCommand(cwd, 'copy', ['--from', source, '--to', target])
+      const last = await runCommand(['db', 'copy', '--from', source, '--to', target], { cwd })
       t.match(last, {
         code: 0,
         stderr:
@@ -172,7 +182,7 @@ for (const [name, from, to] of DIRECTIONS) {
     const cwd = createTempFolder(t)
     const [source, target] = [await from(cwd, 'source'), await to(cwd, 'target')]
     await fillWithPages(source, 500)
-    await runDatabaseCommand(cwd, 'migrate', [], { INTEGRATION_DB_URL: target })
+    await runCommand(['db', 'migrate'], { cwd, env: { INTEGRATION_DB_URL: target } })
     const body = isSqlite(target)
       ? [
           "create trigger spoil after insert on pages when new.id = 700 begin update pages set body = 'spoilt' where id = 700; end"
@@ -182,14 +192,14 @@ for (const [name, from, to] of DIRECTIONS) {
           'create trigger spoil before insert on pages for each row when (new.id = 700) execute function spoil()'
         ]
     for (const sql of body) await executeSql(target, sql)
-    const spoilt = await runDatabaseCommand(cwd, 'copy', ['--from', source, '--to', target])
+    const spoilt = await runCommand(['db', 'copy', '--from', source, '--to', target], { cwd })
     t.match(spoilt, {
       code: 1,
       stdout: '',
       stderr:
         /Comparing\npages: the copy has as many rows as the source, but they differ\.\nThe copy differs from its source: do not use it\. .*\n$/
     })
-    t.match(await runDatabaseCommand(cwd, '', [], { INTEGRATION_DB_URL: target }), {
+    t.match(await runCommand([], { cwd, env: { PORT: '0', INTEGRATION_DB_URL: target } }), {
       code: 1,
       stderr: /^The database is an incomplete copy/
     })
@@ -198,7 +208,7 @@ for (const [name, from, to] of DIRECTIONS) {
       isSqlite(target) ? 'drop trigger spoil' : 'drop trigger spoil on pages'
     )
     if (!isSqlite(target)) await executeSql(target, 'drop function spoil')
-    const again = await runDatabaseCommand(cwd, 'copy', ['--from', source, '--to', target])
+    const again = await runCommand(['db', 'copy', '--from', source, '--to', target], { cwd })
     t.match(again, {
       code: 0,
       stderr:

@@ -3,10 +3,9 @@ import t from 'tap'
 import { pickByScale } from '../../auth/helper.ts'
 import { startPostgresServer } from '../../postgres/server.ts'
 import { createTempFolder } from '../../process/child.ts'
+import { runCommand, spawnCommand } from '../../process/command.ts'
 import {
-  runDatabaseCommand,
   digestTables,
-  spawnCopy,
   createSqliteDatabase,
   fillWithPages,
   type DatabaseFactory
@@ -33,7 +32,7 @@ for (const [name, from, to] of DIRECTIONS) {
       const there = await digestTables(source)
       let target = await to(cwd, 'target 0')
       const beganAt = performance.now()
-      t.match(await runDatabaseCommand(cwd, 'copy', ['--from', source, '--to', target]), {
+      t.match(await runCommand(['db', 'copy', '--from', source, '--to', target], { cwd }), {
         code: 0
       })
       const wholeMs = performance.now() - beganAt
@@ -41,7 +40,10 @@ for (const [name, from, to] of DIRECTIONS) {
       target = await to(cwd, 'target 1')
       let [kills, wentOn] = [0, 0]
       for (let tries = 0; kills < KILL_COUNT && tries < 10 * KILL_COUNT; tries++) {
-        const { child, completion } = spawnCopy(cwd, source, target)
+        const { child, completion } = spawnCommand(
+          ['db', 'copy', '--from', source, '--to', target],
+          { cwd }
+        )
         await Promise.race([completion, sleep(wholeMs * (0.3 + 0.6 * Math.random()))])
         child.kill('SIGKILL')
         const { code, stderr } = await completion
@@ -50,7 +52,7 @@ for (const [name, from, to] of DIRECTIONS) {
         // The copy finished before the kill: the next attempt starts with an empty target.
         else target = await to(cwd, `target ${tries + 2}`)
       }
-      const last = await runDatabaseCommand(cwd, 'copy', ['--from', source, '--to', target])
+      const last = await runCommand(['db', 'copy', '--from', source, '--to', target], { cwd })
       t.match(last, { code: 0 }, last.stderr)
       t.same(await digestTables(target), there)
       t.equal(kills, KILL_COUNT)

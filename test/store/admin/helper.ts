@@ -1,9 +1,6 @@
-import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import Driver from 'better-sqlite3'
 import { openEngine } from '../../../src/store/open-engine.ts'
 import {
@@ -18,62 +15,6 @@ import {
 import { queryPostgres } from '../../postgres/server.ts'
 import { startSandbox, type RunningSandbox } from '../../sandbox/helper.ts'
 import type { TestContext } from '../../types.ts'
-
-const MAIN_PATH = fileURLToPath(new URL('../../../src/main.js', import.meta.url))
-
-export interface CommandOutput {
-  code: number | null
-  stdout: string
-  stderr: string
-}
-
-/**
- * Runs `npm run db:… -- …` (without a name: the service) with only these settings, until it
- * exits.
- */
-export async function runDatabaseCommand(
-  cwd: string,
-  name: string,
-  args: string[],
-  env: NodeJS.ProcessEnv = {}
-): Promise<CommandOutput> {
-  return await promisify(execFile)(
-    process.execPath,
-    [MAIN_PATH, ...(name === '' ? [] : [`db-${name}`]), ...args],
-    { cwd, timeout: 300_000, env: { PATH: process.env.PATH, PORT: '0', ...env } }
-  ).then(
-    (output) => ({ code: 0, ...output }),
-    ({ code, stdout, stderr }) => ({ code, stdout, stderr })
-  )
-}
-
-/** Starts a copy that the test can kill. */
-export function spawnCopy(
-  cwd: string,
-  from: string,
-  to: string
-): { child: ChildProcess; completion: Promise<CommandOutput> } {
-  const child = spawn(process.execPath, [MAIN_PATH, 'db-copy', '--from', from, '--to', to], {
-    cwd,
-    env: { PATH: process.env.PATH },
-    stdio: ['ignore', 'pipe', 'pipe']
-  })
-  const output = { stdout: '', stderr: '' }
-  child.stdout.on('data', (text: Buffer) => {
-    output.stdout += text.toString()
-  })
-  child.stderr.on('data', (text: Buffer) => {
-    output.stderr += text.toString()
-  })
-  return {
-    child,
-    completion: new Promise((resolve) => {
-      child.once('close', (code) => {
-        resolve({ code, ...output })
-      })
-    })
-  }
-}
 
 /** Returns the URL of a new database; creates it if it is on a server. */
 export type DatabaseFactory = (cwd: string, name: string) => Promise<string>

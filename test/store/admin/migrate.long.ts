@@ -5,7 +5,8 @@ import { openEngine } from '../../../src/store/open-engine.ts'
 import { pickByScale } from '../../auth/helper.ts'
 import { startPostgresServer } from '../../postgres/server.ts'
 import { createTempFolder, startServiceProcess } from '../../process/child.ts'
-import { runDatabaseCommand, executeSql } from './helper.ts'
+import { runCommand } from '../../process/command.ts'
+import { executeSql } from './helper.ts'
 
 const server = await startPostgresServer()
 t.teardown(() => server.remove())
@@ -29,17 +30,20 @@ for (const { name, make, table } of ENGINES) {
     async (t) => {
       const cwd = createTempFolder(t)
       const env = { INTEGRATION_DB_URL: await make(cwd), DB_AUTO_MIGRATE: 'false' }
-      t.match(await runDatabaseCommand(cwd, '', [], env), {
+      t.match(await runCommand([], { cwd, env: { PORT: '0', ...env } }), {
         code: 1,
         stderr:
           /^The database tables are older than this version, and DB_AUTO_MIGRATE is false: run "connector db migrate" first\.\n$/
       })
-      t.match(await runDatabaseCommand(cwd, 'migrate', [], { ...env, APP_ENV: 'production' }), {
-        code: 0,
-        stdout: /^The tables are up to date: \d (migrations were|migration was) applied\.\n$/,
-        stderr: ''
-      })
-      t.match(await runDatabaseCommand(cwd, 'migrate', [], env), {
+      t.match(
+        await runCommand(['db', 'migrate'], { cwd, env: { ...env, APP_ENV: 'production' } }),
+        {
+          code: 0,
+          stdout: /^The tables are up to date: \d (migrations were|migration was) applied\.\n$/,
+          stderr: ''
+        }
+      )
+      t.match(await runCommand(['db', 'migrate'], { cwd, env }), {
         code: 0,
         stdout: /^The tables are up to date\.\n$/,
         stderr: ''
@@ -56,7 +60,7 @@ for (const { name, make, table } of ENGINES) {
     const outputs = await Promise.all(
       Array.from(
         { length: pickByScale(3, 20) },
-        async () => await runDatabaseCommand(cwd, 'migrate', [], { INTEGRATION_DB_URL: url })
+        async () => await runCommand(['db', 'migrate'], { cwd, env: { INTEGRATION_DB_URL: url } })
       )
     )
     for (const output of outputs) {
@@ -75,12 +79,12 @@ for (const { name, make, table } of ENGINES) {
 t.test('D13 Leaves a database of a newer version unchanged', async (t) => {
   const cwd = createTempFolder(t)
   const env = { INTEGRATION_DB_URL: `sqlite:///${join(cwd, 'm.db')}` }
-  await runDatabaseCommand(cwd, 'migrate', [], env)
+  await runCommand(['db', 'migrate'], { cwd, env })
   await executeSql(
     env.INTEGRATION_DB_URL,
     "insert into __drizzle_migrations (hash, created_at) values ('x', 9999999999999)"
   )
-  t.match(await runDatabaseCommand(cwd, 'migrate', [], env), {
+  t.match(await runCommand(['db', 'migrate'], { cwd, env }), {
     code: 1,
     stdout: '',
     stderr: /^The database was last used by a newer version of this service\. .*\n$/
@@ -91,25 +95,28 @@ t.test(
   'Exits with 2 on invalid arguments and 78 on invalid settings, and creates nothing',
   async (t) => {
     const cwd = createTempFolder(t)
-    t.match(await runDatabaseCommand(cwd, 'migrate', ['now']), {
+    t.match(await runCommand(['db', 'migrate', 'now'], { cwd }), {
       code: 2,
       stdout: '',
       stderr: /^Unexpected argument\. Run `connector db migrate --help`\.\n$/
     })
-    t.match(await runDatabaseCommand(cwd, 'migrate', ['--help']), {
+    t.match(await runCommand(['db', 'migrate', '--help'], { cwd }), {
       code: 0,
       stdout: /^Usage: connector db migrate .*DB_AUTO_MIGRATE=false/s,
       stderr: ''
     })
     t.match(
-      await runDatabaseCommand(cwd, 'migrate', [], {
-        INTEGRATION_DB_URL: 'mysql://u:pl4nted@x/y',
-        DB_POOL_SIZE: 'many'
+      await runCommand(['db', 'migrate'], {
+        cwd,
+        env: {
+          INTEGRATION_DB_URL: 'mysql://u:pl4nted@x/y',
+          DB_POOL_SIZE: 'many'
+        }
       }),
       { code: 78, stdout: '', stderr: /^INTEGRATION_DB_URL must be .*\nDB_POOL_SIZE must be .*\n$/ }
     )
     t.match(
-      await runDatabaseCommand(cwd, 'migrate', [], { INTEGRATION_DB_ULR: 'sqlite:///x.db' }),
+      await runCommand(['db', 'migrate'], { cwd, env: { INTEGRATION_DB_ULR: 'sqlite:///x.db' } }),
       {
         code: 78,
         stdout: '',
@@ -118,8 +125,11 @@ t.test(
       }
     )
     t.match(
-      await runDatabaseCommand(cwd, 'migrate', [], {
-        INTEGRATION_DB_URL: 'postgres://u:pl4nted@127.0.0.1:1/y'
+      await runCommand(['db', 'migrate'], {
+        cwd,
+        env: {
+          INTEGRATION_DB_URL: 'postgres://u:pl4nted@127.0.0.1:1/y'
+        }
       }),
       {
         code: 1,

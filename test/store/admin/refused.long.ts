@@ -2,8 +2,8 @@ import { readdirSync } from 'node:fs'
 import t from 'tap'
 import { startPostgresServer } from '../../postgres/server.ts'
 import { createTempFolder, startServiceProcess } from '../../process/child.ts'
+import { runCommand } from '../../process/command.ts'
 import {
-  runDatabaseCommand,
   digestTables,
   executeSql,
   createSqliteDatabase,
@@ -22,7 +22,7 @@ const ENGINES: Array<[name: string, engine: DatabaseFactory, migrations: string]
 ]
 
 async function runCopy(cwd: string, from: string, to: string) {
-  return await runDatabaseCommand(cwd, 'copy', ['--from', from, '--to', to])
+  return await runCommand(['db', 'copy', '--from', from, '--to', to], { cwd })
 }
 
 for (const [name, engine, migrations] of ENGINES) {
@@ -130,14 +130,14 @@ t.test(
       ]
     ]
     const outputs = await Promise.all(
-      WRONG.map(async ([args]) => await runDatabaseCommand(cwd, 'copy', args))
+      WRONG.map(async ([args]) => await runCommand(['db', 'copy', ...args], { cwd }))
     )
     for (const [i, [args, code, sentence]] of WRONG.entries()) {
       const output = outputs[i]
       t.match(output, { code, stdout: '', stderr: sentence }, args.join(' '))
       t.notMatch(output?.stderr, new RegExp(`${secret}|\\n\\s+at `), args.join(' '))
     }
-    t.match(await runDatabaseCommand(cwd, 'copy', ['--help']), {
+    t.match(await runCommand(['db', 'copy', '--help'], { cwd }), {
       code: 0,
       stdout: /PGPASSWORD.*--from <address>.*--to <address>/s,
       stderr: ''
@@ -146,7 +146,7 @@ t.test(
     const source = await createSqliteDatabase(cwd, 'source')
     await fillWithPages(source, 5)
     for (const to of [address, server.url('none').replace('postgres@', `postgres:${secret}@`)]) {
-      const output = await runDatabaseCommand(cwd, 'copy', ['--from', source, '--to', to])
+      const output = await runCommand(['db', 'copy', '--from', source, '--to', to], { cwd })
       t.match(output, {
         code: 1,
         stdout: '',
@@ -156,12 +156,17 @@ t.test(
       t.notMatch(output.stderr, secret)
     }
     const emptyDatabase = await server.createDatabase()
-    const output = await runDatabaseCommand(cwd, 'copy', [
-      '--from',
-      source,
-      '--to',
-      emptyDatabase.replace('postgres@', `postgres:${secret}@`)
-    ])
+    const output = await runCommand(
+      [
+        'db',
+        'copy',
+        '--from',
+        source,
+        '--to',
+        emptyDatabase.replace('postgres@', `postgres:${secret}@`)
+      ],
+      { cwd }
+    )
     t.match(output, { code: 0 })
     t.notMatch(JSON.stringify(output), secret)
   }
