@@ -1,6 +1,6 @@
 import type { Collection, CollectionReader } from '../providers/provider.ts'
 import type { Checkpoint, Partition } from '../store/repositories/checkpoints.ts'
-import type { UnlistedRow } from '../store/repositories/item-sync.ts'
+import type { UnlistedRow } from '../store/repositories/item-tombstones.ts'
 import { MAX_RETRY_IDS } from './save-page.ts'
 import { commitProgress, type RunContext } from './context.ts'
 

@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import type { Engine } from '../../src/store/engine.ts'
 import { INITIAL_CHECKPOINT } from '../../src/store/repositories/checkpoints.ts'
-import type { UnlistedRow } from '../../src/store/repositories/item-sync.ts'
+import type { UnlistedRow } from '../../src/store/repositories/item-tombstones.ts'
 import type { ItemRepository } from '../../src/store/repositories/items.ts'
 import { HOUR_MS } from '../time.ts'
 import { createTestStore, createProject, START_MS } from './helper.ts'

@@ -1,8 +1,9 @@
-import { aliasedTable, and, eq, exists, lte, ne, or, sql } from 'drizzle-orm'
+import { aliasedTable, and, eq, exists, ne, or, sql } from 'drizzle-orm'
 import type { AuditLog, AuditEntry } from './audit-log.ts'
 import type { Engine, StatementBuilder } from '../engine.ts'
 import type { Grant, GrantRepository } from './grants.ts'
 import type { StateChange, ConnectionHistory, StateReason } from './connection-history.ts'
+import { createConnectionScheduleMethods } from './connection-schedule.ts'
 import type { Site } from '../../model/site.ts'
 import { combineStates, type ConnectionState, type LocalState } from '../../model/states.ts'
 
@@ -48,13 +49,18 @@ export type ConnectionUpdate = Pick<
 }
 
 export function createConnectionRepository(
-  { db, tables: { connections, grants }, prepare, write }: Engine,
+  engine: Engine,
   {
     grantRepository,
     history,
     audit
   }: { grantRepository: GrantRepository; history: ConnectionHistory; audit: AuditLog }
 ) {
+  const {
+    db,
+    tables: { connections, grants },
+    prepare
+  } = engine
   const selectWithGrants = () =>
     db
       .select({ connection: connections, grant: grants })
@@ -173,66 +179,6 @@ export function createConnectionRepository(
       })
     },
 
-    /** Connections due for a scheduled sync, longest overdue first. */
-    async listDue(
-      at: Date,
-      limit: number
-    ): Promise<Array<{ userId: number; provider: string; state: ConnectionState; dueAt: Date }>> {
-      return (
-        await selectWithGrants()
-          .where(lte(connections.syncDueAt, at))
-          .orderBy(connections.syncDueAt)
-          .limit(limit)
-      )
-        .map(toConnectionWithGrant)
-        .map(({ connection, state }) => ({
-          userId: connection.userId,
-          provider: connection.provider,
-          state,
-          dueAt: connection.syncDueAt as Date
-        }))
-    },
-
-    /**
-     * Claims a due connection by moving its next due time.
-     *
-     * @returns false if another instance has claimed it
-     */
-    async claimSchedule(
-      userId: number,
-      provider: string,
-      dueAt: Date,
-      nextDueAt: Date | null
-    ): Promise<boolean> {
-      return (
-        (
-          await write(() =>
-            db
-              .update(connections)
-              .set({ syncDueAt: nextDueAt })
-              .where(
-                and(
-                  eq(connections.userId, userId),
-                  eq(connections.provider, provider),
-                  eq(connections.syncDueAt, dueAt)
-                )
-              )
-              .returning({ id: connections.id })
-          )
-        ).length === 1
-      )
-    },
-
-    /** @param at null: never */
-    async schedule(userId: number, provider: string, at: Date | null): Promise<void> {
-      await write(() =>
-        db
-          .update(connections)
-          .set({ syncDueAt: at })
-          .where(and(eq(connections.userId, userId), eq(connections.provider, provider)))
-      )
-    },
-
     async setOptions(userId: number, provider: string, options: ConnectionOptions): Promise<void> {
       await audit.runAudited(function* (tx, record) {
         const updated = yield tx
@@ -296,7 +242,9 @@ export function createConnectionRepository(
         )
         return deletedGrants.map(({ id }) => String(id))
       })
-    }
+    },
+
+    ...createConnectionScheduleMethods(engine)
   }
 
   function toConnection(row: typeof connections.$inferSelect): Connection {

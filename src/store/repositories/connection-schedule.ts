@@ -1,0 +1,82 @@
+import { and, eq, lte } from 'drizzle-orm'
+import {
+  combineStates,
+  type ConnectionState,
+  type GrantState,
+  type LocalState
+} from '../../model/states.ts'
+import type { Engine } from '../engine.ts'
+
+/** When the scheduler syncs each connection next. */
+export function createConnectionScheduleMethods({
+  db,
+  tables: { connections, grants },
+  write
+}: Engine) {
+  return {
+    /** Connections due for a scheduled sync, longest overdue first. */
+    async listDue(
+      at: Date,
+      limit: number
+    ): Promise<Array<{ userId: number; provider: string; state: ConnectionState; dueAt: Date }>> {
+      const rows = await db
+        .select({
+          userId: connections.userId,
+          provider: connections.provider,
+          dueAt: connections.syncDueAt,
+          state: connections.state,
+          grantState: grants.state
+        })
+        .from(connections)
+        .innerJoin(grants, eq(connections.grantId, grants.id))
+        .where(lte(connections.syncDueAt, at))
+        .orderBy(connections.syncDueAt)
+        .limit(limit)
+      return rows.map(({ dueAt, state, grantState, ...row }) => ({
+        ...row,
+        state: combineStates(grantState as GrantState, state as LocalState),
+        dueAt: dueAt as Date
+      }))
+    },
+
+    /**
+     * Claims a due connection by moving its next due time.
+     *
+     * @returns false if another instance has claimed it
+     */
+    async claimSchedule(
+      userId: number,
+      provider: string,
+      dueAt: Date,
+      nextDueAt: Date | null
+    ): Promise<boolean> {
+      return (
+        (
+          await write(() =>
+            db
+              .update(connections)
+              .set({ syncDueAt: nextDueAt })
+              .where(
+                and(
+                  eq(connections.userId, userId),
+                  eq(connections.provider, provider),
+                  eq(connections.syncDueAt, dueAt)
+                )
+              )
+              .returning({ id: connections.id })
+          )
+        ).length === 1
+      )
+    },
+
+    /** @param at null: never */
+    async schedule(userId: number, provider: string, at: Date | null): Promise<void> {
+      await write(() =>
+        db
+          .update(connections)
+          .set({ syncDueAt: at })
+          .where(and(eq(connections.userId, userId), eq(connections.provider, provider)))
+      )
+    }
+  }
+}

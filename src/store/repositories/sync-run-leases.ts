@@ -1,0 +1,144 @@
+import { and, asc, eq, isNotNull, isNull, lte, or, sql } from 'drizzle-orm'
+import type { Engine, Statement } from '../engine.ts'
+import { toRun, type SyncRun } from './sync-run-types.ts'
+
+/** A run and the worker that claimed it. */
+export type ClaimedRun = Pick<SyncRun, 'id' | 'worker'>
+
+/**
+ * A worker renews its lease with each page and every few seconds in between. After this long
+ * without a renewal, another worker may claim the run.
+ */
+const LEASE_TTL_MS = 15_000
+
+/** The columns of a run without a worker. */
+export const NO_LEASE = { worker: null, leaseUntil: null }
+
+/** Matches a run that this worker owns: it has not ended, and no other worker has claimed it. */
+export const ownedByWorker = ({ tables: { runs } }: Engine, { id, worker }: ClaimedRun) =>
+  and(eq(runs.id, id), eq(runs.worker, worker ?? ''), isNotNull(runs.activeKey))
+
+/** The same with the placeholders `id` and `worker`, for prepared statements. */
+export const ownedByPlaceholders = ({ tables: { runs } }: Engine) =>
+  and(
+    eq(runs.id, sql.placeholder('id') as never),
+    eq(runs.worker, sql.placeholder('worker') as never),
+    isNotNull(runs.activeKey)
+  )
+
+/** Claims of runs by workers, and the leases that keep them. */
+export function createSyncRunLeaseMethods(engine: Engine, now: () => number) {
+  const {
+    db,
+    tables: { runs },
+    write,
+    nowPlus,
+    prepare,
+    skipLocked
+  } = engine
+  // Prepared, because it runs with each page.
+  const lockRun = prepare(
+    db
+      .update(runs)
+      .set({ leaseUntil: nowPlus(LEASE_TTL_MS) })
+      .where(ownedByPlaceholders(engine))
+      .returning({ id: runs.id })
+  )
+
+  return {
+    /**
+     * Runs that a worker may claim, oldest first: queued, parked and due, or with an expired
+     * lease.
+     */
+    async listClaimable(limit: number): Promise<Array<Pick<SyncRun, 'id' | 'ownerId'>>> {
+      return await db
+        .select({ id: runs.id, ownerId: runs.ownerId })
+        .from(runs)
+        .where(claimableCondition())
+        .orderBy(asc(runs.id))
+        .limit(limit)
+    },
+
+    /** When the next parked run is due. */
+    async getNextResumeAt(): Promise<Date | undefined> {
+      const [row] = await db
+        .select({ at: runs.parkedUntil })
+        .from(runs)
+        .where(and(isNotNull(runs.activeKey), eq(runs.state, 'parked')))
+        .orderBy(runs.parkedUntil)
+        .limit(1)
+      return row?.at ?? undefined
+    },
+
+    /**
+     * Claims a run.
+     *
+     * @returns undefined if another worker holds it or is claiming it, or if it has ended
+     */
+    async claim(id: number, worker: string): Promise<SyncRun | undefined> {
+      const [row] = await write(() =>
+        db
+          .update(runs)
+          .set({
+            state: 'running',
+            worker,
+            leaseUntil: nowPlus(LEASE_TTL_MS),
+            parkedUntil: null,
+            errorCode: null,
+            errorDetail: null,
+            startedAt: sql`coalesce(${runs.startedAt}, ${sql.param(new Date(now()), runs.startedAt)})`
+          })
+          .where(
+            sql`${runs.id} in (${db
+              .select({ id: runs.id })
+              .from(runs)
+              .where(and(eq(runs.id, id), claimableCondition()))} ${skipLocked})`
+          )
+          .returning()
+      )
+      return row === undefined ? undefined : toRun(row)
+    },
+
+    /**
+     * Locks a run for the rest of the transaction and renews its lease. Returns no row if this
+     * worker no longer owns the run.
+     */
+    lockStatement: ({ id, worker }: ClaimedRun): Statement =>
+      lockRun.bind({ id, worker: worker ?? '' }),
+
+    /** @returns false if this worker no longer owns the run */
+    async isOwned(run: ClaimedRun): Promise<boolean> {
+      return (
+        (await db.select({ id: runs.id }).from(runs).where(ownedByWorker(engine, run))).length === 1
+      )
+    },
+
+    async renewLease(run: ClaimedRun): Promise<boolean> {
+      return (
+        (
+          await write(() =>
+            db
+              .update(runs)
+              .set({ leaseUntil: nowPlus(LEASE_TTL_MS) })
+              .where(ownedByWorker(engine, run))
+              .returning({ id: runs.id })
+          )
+        ).length === 1
+      )
+    }
+  }
+
+  function claimableCondition() {
+    return and(
+      isNotNull(runs.activeKey),
+      or(
+        eq(runs.state, 'queued'),
+        and(eq(runs.state, 'parked'), lte(runs.parkedUntil, new Date(now()))),
+        and(
+          eq(runs.state, 'running'),
+          or(isNull(runs.leaseUntil), lte(runs.leaseUntil, nowPlus(0)))
+        )
+      )
+    )
+  }
+}
