@@ -1,5 +1,6 @@
 import { AppError } from '../lib/errors.ts'
 import type { HttpClient, Logger } from '../lib/http-client.ts'
+import { retryOnConflict } from '../lib/retry.ts'
 import { toCallTarget, type RateBudget } from '../rate-budget/rate-budget.ts'
 import type { TokenProvider } from '../grants/access-token.ts'
 import { logStateChanges } from '../grants/log-state-change.ts'
@@ -252,9 +253,9 @@ async function updateWithRetry(
   buildAuditEntries: (connection: Connection) => AuditEntry[] = () => []
 ): Promise<ConnectionWithGrant> {
   const provider = providers.get(id)
-  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+  const result = await retryOnConflict(async () => {
     const current = await requireConnection(store, userId, provider)
-    if (current.connection.grantId !== grantId) break
+    if (current.connection.grantId !== grantId) throw createConflictError()
     const updated = applyChange(current.connection)
     const resolvedState = resolveConnectionState(
       provider,
@@ -271,16 +272,19 @@ async function updateWithRetry(
       statements,
       buildAuditEntries(current.connection)
     )
-    if (changes === undefined) continue
+    if (changes === undefined) return undefined
     logStateChanges(changes, log)
     return await requireConnection(store, userId, provider)
-  }
-  throw new AppError(
+  }, MAX_ATTEMPTS)
+  if (result === undefined) throw createConflictError()
+  return result
+}
+
+function createConflictError(): AppError {
+  return new AppError(
     'unavailable',
     'The connection was changed by another request at the same time. Try again.',
-    {
-      retryAfterS: 1
-    }
+    { retryAfterS: 1 }
   )
 }
 

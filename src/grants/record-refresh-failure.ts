@@ -3,7 +3,7 @@ import type { Logger } from '../lib/http-client.ts'
 import type { Store } from '../store/index.ts'
 import type { Grant, RefreshAttempt } from '../store/repositories/grants.ts'
 import { logStateChanges } from './log-state-change.ts'
-import { classifyFailure, computeBackoffMs, planNextAttempt } from './refresh-policy.ts'
+import { classifyFailure, computeRefreshDelayMs, planNextAttempt } from './refresh-policy.ts'
 import { noOfflineAccessError } from './token-decision.ts'
 
 export interface FailedRefresh {
@@ -32,7 +32,7 @@ export async function recordRefreshFailure(
   const isFinal = to === 'needs_reconnect'
   const nextAttempt = planNextAttempt(
     grant,
-    computeBackoffMs(grant.failures + 1, failure.details.retryAfterS, Math.random()),
+    computeRefreshDelayMs(grant.failures + 1, failure.details.retryAfterS),
     ambiguousSince ?? (isAmbiguous ? startedAt : null),
     now()
   )

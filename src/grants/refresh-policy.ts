@@ -1,3 +1,4 @@
+import { computeBackoffMs, extendToRetryAfter } from '../lib/backoff.ts'
 import type { AppError, ErrorCode } from '../lib/errors.ts'
 import type { RefreshFailure, Grant } from '../store/repositories/grants.ts'
 import type { GrantState } from '../model/states.ts'
@@ -36,7 +37,6 @@ export function classifyFailure({ code, details }: AppError): FailureClass {
   return { to: 'degraded', isAmbiguous: !isRejected }
 }
 
-const INITIAL_BACKOFF_MS = 2_000
 /**
  * Old tokens work for ten minutes after an exchange (docs/reference/atlassian.md#31-rotation).
  * This is the latest time that leaves room for another attempt.
@@ -46,27 +46,20 @@ const AMBIGUOUS_RETRY_WINDOW_MS = 8 * 60_000
  * A grant works again at most five minutes after an outage, and retries often enough while an
  * old token lives.
  */
-const MAX_BACKOFF_MS = 5 * 60_000
+const BACKOFF = { initialMs: 2_000, maxMs: 5 * 60_000 }
 /** The longest Retry-After that is honoured. */
 const MAX_RETRY_AFTER_MS = 60 * 60_000
 
 /**
- * Computes the back-off after `failures` consecutive failures, in ms.
+ * Computes how long a grant waits after `failures` consecutive failures, in ms.
  *
  * @param retryAfterS what Atlassian asked for, in seconds
- * @param random 0 to 1; spreads grants that failed together
  */
-export function computeBackoffMs(
-  failures: number,
-  retryAfterS: number | undefined,
-  random: number
-): number {
-  const ownBackoffMs =
-    Math.min(INITIAL_BACKOFF_MS * 2 ** Math.min(failures - 1, 20), MAX_BACKOFF_MS) *
-    (0.7 + 0.6 * random)
-  return Math.max(
-    Math.min(ownBackoffMs, MAX_BACKOFF_MS),
-    Math.min((retryAfterS ?? 0) * 1000, MAX_RETRY_AFTER_MS)
+export function computeRefreshDelayMs(failures: number, retryAfterS: number | undefined): number {
+  return extendToRetryAfter(
+    Math.min(computeBackoffMs(failures, BACKOFF), BACKOFF.maxMs),
+    retryAfterS,
+    MAX_RETRY_AFTER_MS
   )
 }
 

@@ -5,6 +5,7 @@ import { AppError } from '../lib/errors.ts'
 import type { Logger } from '../lib/http-client.ts'
 import { CLIENT_REMOVED } from '../oauth/clients.ts'
 import type { ClientCredentials, TokenSet } from '../oauth/tokens.ts'
+import { addJitter } from '../lib/backoff.ts'
 import { retryUntil } from '../lib/retry.ts'
 import type { RefreshAttempt, RefreshedTokens, Grant } from '../store/repositories/grants.ts'
 import type { Vault } from '../vault/vault.ts'
@@ -109,7 +110,7 @@ export function createTokenRefresher(settings: RefreshSettings) {
             { retryAfterS: 1 }
           )
         }
-        await sleep(POLL_INTERVAL_MS * (0.5 + Math.random()))
+        await sleep(addJitter(POLL_INTERVAL_MS, 0.5))
       }
     }
   }

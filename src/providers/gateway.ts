@@ -1,6 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { computeBackoffMs } from '../lib/backoff.ts'
 import { AppError } from '../lib/errors.ts'
 import { assertOk, type HttpResponse } from '../lib/http-client.ts'
+import { retry } from '../lib/retry.ts'
 import type { Site } from '../model/site.ts'
 import { UUID_PATTERN, type AtlassianClient } from './atlassian.ts'
 import { isScopeMismatch, isSiteUnreachable, type Gateway, type Provider } from './provider.ts'
@@ -8,7 +9,7 @@ import { isScopeMismatch, isSiteUnreachable, type Gateway, type Provider } from 
 /** Maximum attempts per call: for transient failures, and for 429 responses. */
 const MAX_ATTEMPTS = 4
 const MAX_RATE_LIMITED_ATTEMPTS = 6
-const INITIAL_BACKOFF_MS = 1_000
+const BACKOFF = { initialMs: 1_000, maxMs: 8_000 }
 /** Assumed maximum error of the local clock until the first response. */
 const MAX_CLOCK_OFFSET_MS = 24 * 3_600_000
 /**
@@ -73,32 +74,28 @@ export function createGateway({
 
   async function requestWithRetry(url: string, json?: object): Promise<unknown> {
     let [failures, refusals] = [0, 0]
-    while (true) {
-      try {
-        return await requestOnce(url, json)
-      } catch (error) {
-        if (!(error instanceof AppError) || signal.aborted) throw error
-        if (
-          error.code === 'upstream_rate_limited' &&
-          error.upstreamStatus !== undefined &&
-          ++refusals < MAX_RATE_LIMITED_ATTEMPTS
-        ) {
-          continue
-        }
-        if (
-          (error.upstreamStatus === 504 && hasPageSize(url, json)) ||
-          !TRANSIENT_ERRORS.includes(error.code) ||
-          ++failures >= MAX_ATTEMPTS
-        ) {
-          throw error
-        }
-        const wait = INITIAL_BACKOFF_MS * 2 ** (failures - 1) * (0.7 + Math.random() * 0.6)
-        log.info({ event: 'upstream_wait', wait_ms: Math.round(wait), error_code: error.code })
-        await sleep(wait, undefined, { signal }).catch((cause: unknown) => {
-          throw new AppError('interrupted', 'The service is stopping.', { cause })
-        })
+    const getDelayMs = (error: unknown): number => {
+      if (!(error instanceof AppError) || signal.aborted) throw error
+      // The rate budget delays the next attempt.
+      if (
+        error.code === 'upstream_rate_limited' &&
+        error.upstreamStatus !== undefined &&
+        ++refusals < MAX_RATE_LIMITED_ATTEMPTS
+      ) {
+        return 0
       }
+      if (
+        (error.upstreamStatus === 504 && hasPageSize(url, json)) ||
+        !TRANSIENT_ERRORS.includes(error.code) ||
+        ++failures >= MAX_ATTEMPTS
+      ) {
+        throw error
+      }
+      const delayMs = computeBackoffMs(failures, BACKOFF)
+      log.info({ event: 'upstream_wait', wait_ms: Math.round(delayMs), error_code: error.code })
+      return delayMs
     }
+    return await retry(async () => await requestOnce(url, json), getDelayMs, signal)
   }
 
   function resolveUrl(path: string): URL {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { addJitter, computeBackoffMs } from '../lib/backoff.ts'
 import { AppError } from '../lib/errors.ts'
 import type { HttpResponse } from '../lib/http-client.ts'
 import type { RateBudgetRepository } from '../store/repositories/rate-budgets.ts'
@@ -38,8 +39,10 @@ const HOUR_MS = 3_600_000
 const BACKGROUND_SHARE = 0.9
 /** A call that would wait longer fails with `upstream_rate_limited`. */
 const MAX_WAIT_MS = { interactive: 5_000, background: 10_000 }
-const INITIAL_BACKOFF_MS = 2_000
-const MAX_BACKOFF_MS = 30_000
+/** After a refusal that names no time. */
+const BACKOFF = { initialMs: 2_000, maxMs: 30_000 }
+/** Added to the time that Atlassian names. */
+const RETRY_AFTER_MARGIN_MS = 250
 const MAX_CONCURRENT = 8
 /** Minimum interval between two publications of used points. */
 const PUBLISH_INTERVAL_MS = 1_000
@@ -152,11 +155,10 @@ export function createRateBudget({ shared, now, hourlyPoints }: RateBudgetSettin
     }
     const name = scopeNames(target)[refusal.scope]
     const consecutiveRefusals = (blocks.get(name)?.consecutiveRefusals ?? 0) + 1
-    const jitter = 0.7 + Math.random() * 0.6
     const wait =
       refusal.waitMs === undefined
-        ? Math.min(MAX_BACKOFF_MS, INITIAL_BACKOFF_MS * 2 ** (consecutiveRefusals - 1)) * jitter
-        : refusal.waitMs + 250 * jitter
+        ? computeBackoffMs(consecutiveRefusals, BACKOFF)
+        : refusal.waitMs + addJitter(RETRY_AFTER_MARGIN_MS)
     blocks.set(name, {
       until: Math.max(blocks.get(name)?.until ?? 0, now() + wait),
       consecutiveRefusals

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { DISCONNECTED_REASON } from '../connections/erasure.ts'
+import { addJitter } from '../lib/backoff.ts'
 import { AppError } from '../lib/errors.ts'
 import { runAsActor, SERVICE_ACTOR } from '../lib/actor.ts'
 import type { Logger } from '../lib/http-client.ts'
@@ -205,8 +206,7 @@ export function createSyncWorker(settings: SyncSettings) {
 
   /** When a connection is due next: the interval plus jitter. */
   function computeNextDueAt(): Date | null {
-    const jitter = 0.9 + Math.random() * 0.2
-    return settings.intervalMs === 0 ? null : new Date(now() + settings.intervalMs * jitter)
+    return settings.intervalMs === 0 ? null : new Date(now() + addJitter(settings.intervalMs, 0.1))
   }
 
   /** If the options changed during the run, the next run starts at once. */

@@ -1,11 +1,12 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import pLimit from 'p-limit'
 import type pg from 'pg'
 import { columns } from '../../../drizzle/postgres/columns.ts'
 import { defineTables } from '../../../drizzle/tables.ts'
+import { addJitter } from '../../lib/backoff.ts'
 import { AppError } from '../../lib/errors.ts'
+import { retry } from '../../lib/retry.ts'
 import type { Database, Engine, EngineOptions, RawRow, Statement, BindValue } from '../engine.ts'
 import { isMigrated, prepareServer } from './migrate.ts'
 import {
@@ -50,18 +51,18 @@ export async function open(url: string, options: EngineOptions): Promise<Engine>
 
   async function write<T>(statement: () => PromiseLike<T>): Promise<T> {
     const deadline = performance.now() + WRITE_TIMEOUT_MS
-    return await limitWriters(async () => {
-      while (true) {
-        // The deadline has passed: report it instead of waiting for a lock as well.
-        if (performance.now() > deadline) throw createBusyError(undefined)
-        try {
-          return await statement()
-        } catch (error) {
+    const attempt = async (): Promise<T> => {
+      // The deadline has passed: report it instead of waiting for a lock as well.
+      if (performance.now() > deadline) throw createBusyError(undefined)
+      return await statement()
+    }
+    return await limitWriters(
+      async () =>
+        await retry(attempt, (error) => {
           if (!CONFLICT_CODES.includes(getDriverErrorCode(error) ?? '')) throw toAppError(error)
-          await sleep(RETRY_DELAY_MS * (0.5 + Math.random()))
-        }
-      }
-    })
+          return addJitter(RETRY_DELAY_MS, 0.5)
+        })
+    )
   }
 
   const transaction: Engine['transaction'] = async (script, readCommitted = false) =>

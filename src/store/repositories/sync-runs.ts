@@ -1,5 +1,6 @@
 import { and, eq, inArray, isNotNull, lt, sql } from 'drizzle-orm'
 import type { ErrorCode } from '../../lib/errors.ts'
+import { retryOnConflict } from '../../lib/retry.ts'
 import type { AuditLog } from './audit-log.ts'
 import type { Engine, Statement, StatementBuilder } from '../engine.ts'
 import {
@@ -20,6 +21,9 @@ import {
 
 export type * from './sync-run-types.ts'
 export { ACTIVE_STATES } from './sync-run-types.ts'
+
+/** Attempts if concurrent requests queue a run and it ends in between. */
+const MAX_ENQUEUE_ATTEMPTS = 3
 
 const COUNTERS = [
   'seen',
@@ -84,7 +88,7 @@ export function createSyncRunRepository(
       mode: RunMode = 'due'
     ): Promise<{ run: SyncRun; created: boolean }> {
       const key = activeKey(ownerId, provider)
-      for (let attempt = 0; attempt < 3; attempt++) {
+      const enqueued = await retryOnConflict(async () => {
         const [active] = await db.select().from(runs).where(eq(runs.activeKey, key))
         if (active !== undefined) return { run: toRun(active), created: false }
         const [inserted] = await write(() =>
@@ -105,10 +109,11 @@ export function createSyncRunRepository(
             .onConflictDoNothing({ target: runs.activeKey })
             .returning()
         )
-        // No row: a concurrent insert won. Read again.
-        if (inserted !== undefined) return { run: toRun(inserted), created: true }
-      }
-      throw new Error('A run could be neither queued nor found')
+        // No row: a concurrent insert won.
+        return inserted === undefined ? undefined : { run: toRun(inserted), created: true }
+      }, MAX_ENQUEUE_ATTEMPTS)
+      if (enqueued === undefined) throw new Error('A run could be neither queued nor found')
+      return enqueued
     },
 
     async get(id: number, provider: string): Promise<SyncRun | undefined> {

@@ -6,6 +6,7 @@ import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
 import { columns } from '../../../drizzle/sqlite/columns.ts'
 import { defineTables } from '../../../drizzle/tables.ts'
 import { AppError, StartError } from '../../lib/errors.ts'
+import { retry } from '../../lib/retry.ts'
 import { resolveFromRoot } from '../../lib/root-folder.ts'
 import {
   OUTDATED_TABLES_MESSAGE,
@@ -73,16 +74,12 @@ export function open(url: string, { autoMigrate, itemTables }: EngineOptions): E
 
   const write: Engine['write'] = async (statement) => {
     const deadline = performance.now() + WRITE_TIMEOUT_MS
-    while (true) {
-      try {
-        return await statement()
-      } catch (error) {
-        const code = getSqliteErrorCode(error)
-        if (!code?.startsWith('SQLITE_BUSY')) throw toAppError(error, code)
-        if (performance.now() > deadline) throw createBusyError(error)
-        await sleep(BUSY_RETRY_INTERVAL_MS)
-      }
-    }
+    return await retry(statement, (error) => {
+      const code = getSqliteErrorCode(error)
+      if (!code?.startsWith('SQLITE_BUSY')) throw toAppError(error, code)
+      if (performance.now() > deadline) throw createBusyError(error)
+      return BUSY_RETRY_INTERVAL_MS
+    })
   }
 
   const transaction: Engine['transaction'] = async (script) =>
