@@ -1,4 +1,4 @@
-import { legacyError, ok } from '../gateway/answer.ts'
+import { ok } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
 import { defineEndpoint } from '../gateway/call.ts'
 import type { GatewayCall, GatewayEndpoint } from '../state.ts'
@@ -6,6 +6,7 @@ import { CONFLUENCE_REQUIREMENTS } from './scopes.ts'
 import { getPage, listPages, listPagesOfSpace } from './pages.ts'
 import { searchContent } from './search.ts'
 import { getSpace, listSpaces } from './spaces.ts'
+import { legacyError } from './errors.ts'
 
 /** Everything of Confluence that there is here, all below `/ex/confluence/{cloudId}`. */
 export const confluenceEndpoints: readonly GatewayEndpoint[] = [

@@ -1,4 +1,4 @@
-import { confluenceError, ok } from '../gateway/answer.ts'
+import { ok } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
 import { parseListParam } from '../gateway/call.ts'
 import type { GatewayCall } from '../state.ts'
@@ -19,6 +19,7 @@ import {
 } from './paging.ts'
 import type { ConfluenceCursor } from './paging.ts'
 import { LIST_FORMATS, PAGE_FORMATS, renderPage } from './view.ts'
+import { confluenceError } from './errors.ts'
 
 const SORT_FIELDS = ['id', 'created-date', 'modified-date', 'title']
 const MAX_SPACES = 100

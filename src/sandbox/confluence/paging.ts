@@ -1,7 +1,7 @@
-import { confluenceError } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
 import type { GatewayCall } from '../state.ts'
 import { parseListParam, parseIntegerParam } from '../gateway/call.ts'
+import { confluenceError } from './errors.ts'
 
 const DEFAULT_PAGE_SIZE = 25
 export const MAX_PAGE_SIZE = 250

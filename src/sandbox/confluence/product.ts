@@ -1,7 +1,7 @@
-import { confluenceError, legacyError } from '../gateway/answer.ts'
 import type { SandboxProduct } from '../state.ts'
 import { confluenceEndpoints } from './endpoints.ts'
 import { CONFLUENCE_SCOPES } from './scopes.ts'
+import { confluenceError, legacyError } from './errors.ts'
 
 const isVersion1 = (path: string) => path.startsWith('/wiki/rest/')
 

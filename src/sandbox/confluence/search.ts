@@ -1,4 +1,4 @@
-import { legacyError, ok } from '../gateway/answer.ts'
+import { ok } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
 import { parseIntegerParam } from '../gateway/call.ts'
 import type { GatewayCall } from '../state.ts'
@@ -13,6 +13,7 @@ import { paginateRows, applyCorruption } from '../data/corruptions.ts'
 import { parseCql } from './cql.ts'
 import type { CqlQuery } from './cql.ts'
 import { webuiPath } from './view.ts'
+import { legacyError } from './errors.ts'
 
 const DEFAULT_PAGE_SIZE = 25
 const MAX_PAGE_SIZE = 250

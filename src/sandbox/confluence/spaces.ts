@@ -1,4 +1,4 @@
-import { confluenceError, ok } from '../gateway/answer.ts'
+import { ok } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
 import { parseListParam } from '../gateway/call.ts'
 import type { GatewayCall } from '../state.ts'
@@ -16,6 +16,7 @@ import {
   parseNames
 } from './paging.ts'
 import { renderSpace } from './view.ts'
+import { confluenceError } from './errors.ts'
 
 type SpaceSort = 'id' | 'key' | 'name'
 const SORT_FIELDS: readonly string[] = ['id', 'key', 'name']

@@ -31,37 +31,6 @@ export function routeNotFound(path: string, now: number): SandboxResponse {
   }
 }
 
-/** Jira's shape: sentences, and sentences by field. */
-export function jiraError(
-  status: number,
-  message: string,
-  errors: Record<string, string> = {}
-): SandboxResponse {
-  return { status, body: { errorMessages: message === '' ? [] : [message], errors } }
-}
-
-/** Confluence v2's shape. */
-export function confluenceError(
-  status: number,
-  code: string,
-  title: string,
-  detail: string | null = null
-): SandboxResponse {
-  return { status, body: { errors: [{ status, code, title, detail }] } }
-}
-
-/** Confluence v1's shape. `authorized` tells a missing object from a missing permission. */
-export function legacyError(
-  statusCode: number,
-  message: string,
-  authorized: boolean
-): SandboxResponse {
-  return {
-    status: statusCode,
-    body: { statusCode, data: { authorized, valid: true, errors: [], successful: false }, message }
-  }
-}
-
 /** The token endpoint's shape (docs/reference/atlassian.md#23-errors). */
 export function oauthError(status: number, error: string, description: string): SandboxResponse {
   return { status, body: { error, error_description: description } }

@@ -1,4 +1,4 @@
-import { jiraError, ok } from '../gateway/answer.ts'
+import { ok } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
 import { defineEndpoint } from '../gateway/call.ts'
 import type { GatewayCall, GatewayEndpoint } from '../state.ts'
@@ -8,6 +8,7 @@ import { bulkFetchIssues, getIssue } from './issues.ts'
 import { getProject, searchProjects } from './projects.ts'
 import { approximateCount, searchByGet, searchByPost } from './search.ts'
 import { renderAccount } from './view.ts'
+import { jiraError } from './errors.ts'
 
 /** Everything of Jira that there is here, all below `/ex/jira/{cloudId}`. */
 export const jiraEndpoints: readonly GatewayEndpoint[] = [

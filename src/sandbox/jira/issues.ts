@@ -1,4 +1,4 @@
-import { jiraError, ok } from '../gateway/answer.ts'
+import { ok } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
 import { parseListParam } from '../gateway/call.ts'
 import type { GatewayCall } from '../state.ts'
@@ -6,6 +6,7 @@ import type { IssueRow } from '../data/issues.ts'
 import { canSeeIssue } from '../data/visibility.ts'
 import { applyCorruption } from '../data/corruptions.ts'
 import { FIELD_NAMES, renderFields } from './view.ts'
+import { jiraError } from './errors.ts'
 
 const MAX_BULK_FETCH = 100
 

@@ -1,7 +1,7 @@
-import { jiraError } from '../gateway/answer.ts'
 import type { SandboxProduct } from '../state.ts'
 import { jiraEndpoints } from './endpoints.ts'
 import { JIRA_SCOPES } from './scopes.ts'
+import { jiraError } from './errors.ts'
 
 export const jira: SandboxProduct = {
   id: 'jira',

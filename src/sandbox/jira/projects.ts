@@ -1,4 +1,4 @@
-import { jiraError, ok } from '../gateway/answer.ts'
+import { ok } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
 import { parseListParam, parseIntegerParam } from '../gateway/call.ts'
 import type { GatewayCall } from '../state.ts'
@@ -7,6 +7,7 @@ import type { ProjectRow } from '../data/projects.ts'
 import { canSeeProject } from '../data/visibility.ts'
 import { applyCorruption } from '../data/corruptions.ts'
 import { projectType, renderProject } from './view.ts'
+import { jiraError } from './errors.ts'
 
 const DEFAULT_PAGE_SIZE = 50
 const MAX_PAGE_SIZE = 100

@@ -1,4 +1,4 @@
-import { jiraError, ok } from '../gateway/answer.ts'
+import { ok } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
 import { parseListParam, parseIntegerParam } from '../gateway/call.ts'
 import type { GatewayCall } from '../state.ts'
@@ -13,6 +13,7 @@ import { paginateRows, applyCorruption } from '../data/corruptions.ts'
 import { isIdentityField, isStringArray, renderIssue } from './issues.ts'
 import { parseJql } from './jql.ts'
 import type { JqlQuery } from './jql.ts'
+import { jiraError } from './errors.ts'
 
 const DEFAULT_PAGE_SIZE = 50
 /** What fits on a page: ids are cheap, fields are not. */
