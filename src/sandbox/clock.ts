@@ -1,4 +1,4 @@
-/** World time: the real clock (or the one given) plus what was skipped. Milliseconds since the epoch. */
+/** Sandbox time: the real or given clock plus all advances. Milliseconds since the epoch. */
 export interface SandboxClock {
   now: () => number
   advance: (ms: number) => void

@@ -17,7 +17,10 @@ const CODE_LIFETIME_MS = 10 * 60_000
 const MAX_CODES = 10_000
 const DEFAULT_INDEX_LAG_MS = 60_000
 
-/** A small Atlassian: sites with data, people, apps, and what they granted each other. Nothing in it outlives the process. */
+/**
+ * Creates the state of the sandbox: sites with data, users, apps and grants. It is kept in
+ * memory only.
+ */
 export function createSandboxState(options: SandboxOptions = {}): SandboxState {
   const {
     seed = 1,

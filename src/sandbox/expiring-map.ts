@@ -1,7 +1,10 @@
-/** A map that forgets: entries die after `lifetimeMs`, and the oldest make room when there are more than `limit`. */
+/**
+ * A map whose entries expire after `lifetimeMs`. If it holds more than `limit` entries, the
+ * oldest are removed.
+ */
 export interface ExpiringMap<V> {
   set: (key: string, value: V) => void
-  /** Removes and returns, so that a key works once. */
+  /** Returns and removes an entry, so that a key works once. */
   take: (key: string) => V | undefined
   get: (key: string) => V | undefined
   clear: () => void

@@ -6,13 +6,13 @@ import type { SandboxOptions, SandboxState } from './state.ts'
 
 export interface BuildSandboxOptions extends SandboxOptions {
   logger?: FastifyServerOptions['logger']
-  /** One that exists already, instead of the options. */
+  /** An existing state, instead of the options. */
   state?: SandboxState
 }
 
 const MAX_PARAM_LENGTH = 4096
 
-/** The stand-in for Atlassian as a server of its own, at the root. */
+/** The sandbox as a server of its own, mounted at the root. */
 export function buildSandbox({
   logger = false,
   state,

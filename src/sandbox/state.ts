@@ -13,42 +13,49 @@ import type { ScopeRequirement } from './oauth/scopes.ts'
 import type { SandboxUser } from './oauth/users.ts'
 
 export interface SandboxOptions {
-  /** The same seed gives the same data. */
+  /** The same seed generates the same data. */
   seed?: number | undefined
-  /** For sites that do not say otherwise; with the default sites Globex is a sixth of it. */
+  /** Sizes of sites that define none. Of the default sites, Globex has a sixth of them. */
   sizes?: Partial<SiteSizes> | undefined
   sites?: readonly SandboxSiteOptions[] | undefined
-  /** What sites consist of; default: Jira and Confluence. */
+  /** The products of the sites; default: Jira and Confluence. */
   products?: readonly SandboxProduct[] | undefined
-  /** Who can sign in; the first is taken when nobody is chosen. */
+  /** Users who can log in; the first one is the default. */
   users?: readonly SandboxUser[] | undefined
   clients?: readonly SandboxClientOptions[] | undefined
   /** Milliseconds since the epoch. */
   now?: (() => number) | undefined
-  /** Size of the burst bucket of one tenant and endpoint, in calls; two sevenths of it come back each second. */
+  /**
+   * Size of the burst bucket per tenant and endpoint, in calls; two sevenths refill each second.
+   */
   burst?: number | undefined
-  /** Points an app may spend in one hour, over all sites. */
+  /** Points that an app may use per hour, over all sites. */
   hourlyPoints?: number | undefined
-  /** How far search may be behind, in milliseconds of world time; each item is behind by half of it to all of it. */
+  /**
+   * Maximum lag of search, in milliseconds of sandbox time. The lag of each item is between half
+   * of it and all of it.
+   */
   indexLagMs?: number | undefined
   /**
-   * Issues after which a chain of `search/jql` pages ends without a word, however many more there
-   * are (docs/reference/atlassian.md#83-jql-search).
+   * Number of issues after which a chain of `search/jql` pages ends without an error, even if
+   * more match (docs/reference/atlassian.md#83-jql-search).
    */
   maxSearchResults?: number | undefined
-  /** Calls that the log in the stats remembers. */
+  /** Maximum number of calls in the log of the stats. */
   maxLogEntries?: number | undefined
 }
 
 export type SandboxClients = Map<string, SandboxClient>
 
-/** Which products of which sites a person may use. Everything, until the admin API takes it away. */
+/**
+ * Which products of which sites an account may use; all of them until the admin API revokes one.
+ */
 interface ProductAccess {
   has: (accountId: string, cloudId: string, product: string) => boolean
   set: (accountId: string, cloudId: string, product: string, granted: boolean) => void
 }
 
-/** What a code stands for until it is exchanged. */
+/** What an authorization code is exchanged for. */
 export interface AuthorizationCode {
   clientId: string
   accountId: string
@@ -60,13 +67,13 @@ export interface SandboxState {
   now: () => number
   clock: SandboxClock
   products: readonly SandboxProduct[]
-  /** Every scope that exists, and how the consent page describes it. */
+  /** Every existing scope, with its description on the consent page. */
   scopes: Record<string, string>
   sites: readonly SandboxSite[]
   users: readonly SandboxUser[]
   clients: SandboxClients
   access: ProductAccess
-  /** What became of people's accounts, where anything did, and when. */
+  /** The accounts that were closed or updated, and when. */
   accounts: Map<string, { status: 'closed' | 'updated'; at: number }>
   signer: JwtSigner
   codes: ExpiringMap<AuthorizationCode>
@@ -75,57 +82,57 @@ export interface SandboxState {
   limits: SandboxLimits
   stats: SandboxStats
   maxSearchResults: number
-  /** How far search may be behind, in milliseconds. */
+  /** Maximum lag of search, in milliseconds. */
   indexLagMs: () => number
   setIndexLag: (ms: number) => void
-  /** Counts up: for what has to differ from call to call and yet be the same in every run. */
+  /** A counter for values that must differ from call to call and be the same in every run. */
   tick: () => number
-  /** Back to the beginning: data, clock, grants, faults, limits, counts. */
+  /** Restores the initial state: data, clock, grants, faults, limits and counts. */
   reset: () => void
 }
 
-/** One product of Atlassian. Its data come with its endpoints. */
+/** An Atlassian product: its data and its endpoints. */
 export interface SandboxProduct {
   id: string
-  /** Its path at the gateway, before the cloudId. */
+  /** Its path below the gateway, before the cloudId. */
   gatewayPath: string
-  /** Its scopes, and how the consent page describes them. */
+  /** Its scopes, with their descriptions on the consent page. */
   scopes: Readonly<Record<string, string>>
   endpoints: readonly GatewayEndpoint[]
-  /** Answers a call of a path that it does not have. */
+  /** Responds to a call whose path the product does not have. */
   answerNotFound: (path: string) => SandboxResponse
   /**
-   * Answers a person who has lost the product, where the app has not
+   * Responds to a user who has lost access to the product while the app still has it
    * (docs/reference/atlassian.md#11-errors).
    */
   answerForbidden: (path: string) => SandboxResponse
-  /** Headers that tell who called. */
+  /** Response headers that identify the caller. */
   identityHeaders?: (accountId: string) => Record<string, string>
 }
 
-/** A call that has passed the gateway. */
+/** A call that has passed the checks of the gateway. */
 export interface GatewayCall {
   state: SandboxState
   site: SandboxSite
   user: SandboxUser
-  /** What the person may not see of the site; undefined when nothing is hidden. */
+  /** The items of the site that are hidden from the user; undefined if there are none. */
   hiddenItems: HiddenItems | undefined
-  /** What the parentheses of the endpoint's pattern caught, decoded. */
+  /** The values captured by the endpoint's pattern, decoded. */
   params: string[]
   query: URLSearchParams
-  /** Parsed JSON, or undefined when there was none. */
+  /** Parsed JSON, or undefined if there is no body. */
   body: unknown
-  /** Gateway address of this product and site, without a slash at the end. */
+  /** The gateway URL of this product and site, without a trailing slash. */
   base: string
-  /** The path below it. */
+  /** The path below `base`. */
   path: string
 }
 
-/** One call of a product's API. */
+/** An endpoint of a product's API. */
 export interface GatewayEndpoint {
   method: string
   path: RegExp
-  /** Readable form of the pattern, for counts and burst buckets. */
+  /** Readable form of the pattern; names counters and burst buckets. */
   label: string
   scopes: ScopeRequirement
   handle: (call: GatewayCall) => SandboxResponse

@@ -161,7 +161,7 @@ t.test('corruptions are validated and limited in number', async (t) => {
   }
   await t.rejects(
     admin('spoil', { collection: 'projects', id: 'PAY', repeat: 2 }),
-    /400 too many items are spoilt/
+    /400 too many items are corrupted/
   )
   await admin('spoil', { collection: 'issues', id: '10000', fields: { key: 1 } })
   await admin('spoil', { collection: 'issues', id: '10000', fields: null })

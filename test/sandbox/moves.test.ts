@@ -98,7 +98,7 @@ t.test(
       1,
       'its pages are unchanged'
     )
-    await t.rejects(admin('spaces', { key: 'new' }), /400 the key new is taken/)
+    await t.rejects(admin('spaces', { key: 'new' }), /400 the key new is already in use/)
     await t.rejects(admin('spaces', { key: 'a b' }), /400 key must be letters and digits/)
     t.match(await admin('spaces', { key: '~dana' }), { key: '~dana' })
     t.equal((await wiki('/api/v2/spaces?type=personal&keys=~dana')).body.results.length, 1)

@@ -11,7 +11,7 @@ type AdminFields = Record<string, unknown>
 
 const SPACE_KEY = /^~?[A-Za-z0-9]{1,255}$/
 
-/** Leaves out what was not given, so that it does not overwrite what is there. */
+/** Omits undefined fields, so that they do not overwrite stored values. */
 function omitUndefined<T extends object>(patch: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]?: Exclude<T[K], undefined>
@@ -25,7 +25,8 @@ export function createProject(state: SandboxState, body: unknown) {
     name: 'string?'
   }) as { site?: string; key: string; name?: string }
   const { projects } = resolveSite(state, site)
-  if (projects.findByKey(key) !== undefined) throw new AdminError(`the key ${key} is taken`)
+  if (projects.findByKey(key) !== undefined)
+    throw new AdminError(`the key ${key} is already in use`)
   const at = state.now()
   const row = projects.add((position) => ({
     position,
@@ -40,7 +41,10 @@ export function createProject(state: SandboxState, body: unknown) {
   return { id: row.id, key: row.key }
 }
 
-/** Renames, archives, deletes or restores; `archived: false` and `deleted: false` bring it back. */
+/**
+ * Renames, archives, deletes or restores a project; `archived: false` and `deleted: false`
+ * restore it.
+ */
 export function changeProject(state: SandboxState, body: unknown, id: string) {
   const { site, key, name, archived, deleted } = readFields(body, {
     site: 'string?',
@@ -54,7 +58,7 @@ export function changeProject(state: SandboxState, body: unknown, id: string) {
   if (row === undefined) throw new AdminError(`no project ${id}`)
   const keyOwner = key === undefined ? undefined : projects.findByKey(key)
   if (keyOwner !== undefined && keyOwner.position !== row.position) {
-    throw new AdminError(`the key ${key} is taken`)
+    throw new AdminError(`the key ${key} is already in use`)
   }
   const hasStatusChange = archived !== undefined || deleted !== undefined
   const status: ProjectRow['status'] | undefined =
@@ -88,7 +92,7 @@ export function createIssue(state: SandboxState, body: unknown) {
   return { id: row.id, key: issues.key(row) }
 }
 
-/** Edits, deletes, restores, or moves to another project. */
+/** Edits, deletes, restores or moves an issue. */
 export function changeIssue(state: SandboxState, body: unknown, name: string) {
   const { site, summary, status, deleted, project } = readFields(body, {
     site: 'string?',
@@ -126,12 +130,12 @@ export function createSpace(state: SandboxState, body: unknown) {
   if (!SPACE_KEY.test(key)) {
     throw new AdminError('key must be letters and digits, after a ~ for a personal space')
   }
-  if (spaces.findByKey(key) !== undefined) throw new AdminError(`the key ${key} is taken`)
+  if (spaces.findByKey(key) !== undefined) throw new AdminError(`the key ${key} is already in use`)
   const row = spaces.create({ key, name: name ?? key })
   return { id: row.id, key: row.key }
 }
 
-/** Renames, archives, deletes or restores; pages go and come with their space. */
+/** Renames, archives, deletes or restores a space together with its pages. */
 export function changeSpace(state: SandboxState, body: unknown, name: string) {
   const {
     site,
@@ -178,7 +182,10 @@ export function createPage(state: SandboxState, body: unknown) {
   return { id: row.id, title: pages.title(row), status: row.status }
 }
 
-/** Renames, moves, edits, archives, trashes, purges or restores. Each of them makes a new version. */
+/**
+ * Renames, moves, edits, archives, trashes, purges or restores a page. Each change adds a
+ * version.
+ */
 export function changePage(state: SandboxState, body: unknown, id: string) {
   const {
     site,

@@ -18,7 +18,7 @@ const COLLECTION_BY_KIND: Record<string, CollectionName> = {
   page: 'pages'
 }
 
-/** Hides a thing, and what is in it, from one account or from everybody, or shows it again. */
+/** Hides an item and its children from one account or from every account, or shows them again. */
 export function setRestriction(state: SandboxState, body: unknown) {
   const {
     site: name,
@@ -49,7 +49,7 @@ export function setRestriction(state: SandboxState, body: unknown) {
   )
 }
 
-/** Makes an item look other than it is, wherever it is shown; `fields: null` ends that. */
+/** Replaces fields of an item in every response; `fields: null` removes the replacement. */
 export function setCorruption(state: SandboxState, body: unknown) {
   const {
     site: name,
@@ -83,11 +83,11 @@ export function setCorruption(state: SandboxState, body: unknown) {
   if (
     !site.corruptions.set(collection, resolvePosition(site, collection, String(id)), corruption)
   ) {
-    throw new AdminError('too many items are spoilt')
+    throw new AdminError('too many items are corrupted')
   }
 }
 
-/** By id, or by key where there is one. */
+/** Finds an item by its id, or by its key if the collection has keys. */
 function resolvePosition(site: SandboxSite, collection: CollectionName, name: string): number {
   const row =
     collection === 'pages'
@@ -97,7 +97,7 @@ function resolvePosition(site: SandboxSite, collection: CollectionName, name: st
   return row.position
 }
 
-/** By account id or nickname. */
+/** Resolves an account id or a nickname. */
 export function resolveAccountId({ users }: Pick<SandboxState, 'users'>, name: unknown): string {
   const user = users.find(({ accountId, nickname }) => accountId === name || nickname === name)
   if (user === undefined) throw new AdminError(`no account ${name}`)

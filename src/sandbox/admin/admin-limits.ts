@@ -5,7 +5,10 @@ import { readFields, requireIntegerInRange, requireOneOf, resolveSite } from './
 const DEFAULT_BURST_MS = 1000
 const MAX_LAG_MS = 7 * 86_400_000
 
-/** Everything, or one site, is refused until the top of the hour of world time; `exhaust: false` ends it. */
+/**
+ * Rejects all calls, or those to one site, until the next full hour of sandbox time; `exhaust:
+ * false` ends it.
+ */
 export function setQuota(state: SandboxState, body: unknown) {
   const { exhaust, variant, site } = readFields(body, {
     exhaust: 'boolean',
@@ -23,7 +26,7 @@ export function setQuota(state: SandboxState, body: unknown) {
   )
 }
 
-/** Everything, or one site, is refused for `for_ms` of world time. */
+/** Rejects all calls, or those to one site, for `for_ms` of sandbox time. */
 export function setBurstLimit(state: SandboxState, body: unknown) {
   const {
     exhaust,
@@ -43,12 +46,14 @@ export function setBurstLimit(state: SandboxState, body: unknown) {
   )
 }
 
-/** Here no site means all of them. */
+/** Undefined means every site. */
 function resolveCloudId(state: SandboxState, site: unknown): string | undefined {
   return site === undefined ? undefined : resolveSite(state, site).cloudId
 }
 
-/** How far search is behind from now on, for changes that it has not seen yet as well. */
+/**
+ * Sets the maximum lag of the search index. It also applies to changes that are not indexed yet.
+ */
 export function setIndexLag(state: SandboxState, body: unknown) {
   const { ms } = readFields(body, { ms: 'number' })
   requireIntegerInRange(ms, 0, MAX_LAG_MS, 'ms')

@@ -22,7 +22,7 @@ import {
 } from './fields.ts'
 import type { SandboxState } from '../state.ts'
 
-/** @param id what followed the name in the path, `projects/{id}` */
+/** @param id the part of the path after the name, as in `projects/{id}` */
 type AdminAction = (state: SandboxState, body: unknown, id: string) => unknown
 
 const ACTIONS: Record<string, AdminAction> = {
@@ -55,8 +55,8 @@ const ACTIONS: Record<string, AdminAction> = {
 }
 
 /**
- * One call of the admin API, through which tests and demos make things happen. Bodies and answers are JSON; a field that is
- * not known is a 400 that names it.
+ * Handles one call of the admin API, with which tests and demos control the sandbox. Bodies and
+ * responses are JSON; an unknown field is a 400 that names it.
  *
  * @param path below `/admin/`
  */
@@ -142,7 +142,7 @@ function changePassword({ grants, ...state }: SandboxState, body: unknown) {
   return { families: grants.changePassword(resolveAccountId(state, account)) }
 }
 
-/** Closes somebody's account, which ends what they have granted, or changes their profile. */
+/** Closes an account, which revokes its grants, or marks its profile as updated. */
 function setAccountStatus(state: SandboxState, body: unknown) {
   const { account_id: account, status } = readFields(body, {
     account_id: 'string',
@@ -166,7 +166,10 @@ function uninstallApp(state: SandboxState, body: unknown) {
   }
 }
 
-/** Enables scopes on an app, instead of those it had. Grants keep theirs until the next consent. */
+/**
+ * Replaces the scopes that are enabled on an app. Existing grants keep theirs until the next
+ * consent.
+ */
 function setClientScopes(state: SandboxState, body: unknown) {
   const { client_id: id, scopes } = readFields(body, { client_id: 'string', scopes: 'strings' })
   const client = state.clients.get(String(id))
@@ -176,7 +179,7 @@ function setClientScopes(state: SandboxState, body: unknown) {
   state.clients.set(client.id, { ...client, scopes: scopes as string[] })
 }
 
-/** Takes a product of a site from a person, or from everybody, or gives it back. */
+/** Revokes or restores the access of one account, or of all, to a product of a site. */
 function setProductAccess(state: SandboxState, body: unknown) {
   const {
     site,

@@ -13,26 +13,32 @@ export const FAULT_KINDS = [
 ] as const
 export type FaultKind = (typeof FAULT_KINDS)[number]
 
-/** Trouble to come. Everything but `delay`, `delay-after`, `drop-after` and `truncate` happens instead of the work. */
+/**
+ * A fault to inject. Every kind except `delay`, `delay-after`, `drop-after` and `truncate`
+ * replaces the work.
+ */
 export interface Fault {
   kind: FaultKind
-  /** A part of the path, or with an asterisk a pattern for all of it. Without the prefix the sandbox is mounted under. */
+  /**
+   * A part of the path, or a pattern with an asterisk for the whole path, below the prefix of
+   * the sandbox.
+   */
   match: { path?: string; method?: string }
-  /** How many calls it spoils. */
+  /** Number of calls the fault applies to. */
   times: number
-  /** How many matching calls pass first. */
+  /** Number of matching calls that pass before the first fault. */
   skip: number
   status?: number
   body?: unknown
   headers?: Record<string, string>
   delay_ms?: number
-  /** Size of a `huge` answer. */
+  /** Size of a `huge` response. */
   bytes?: number
 }
 
 export interface Faults {
   add: (fault: Fault) => void
-  /** The first fault that matches and has times left; uses one of them up. */
+  /** Returns the first matching fault that is not used up, and counts one use. */
   take: (method: string, path: string) => Fault | undefined
   list: () => readonly Fault[]
   clear: () => void

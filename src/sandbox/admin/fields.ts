@@ -1,16 +1,17 @@
 import type { SandboxSite } from '../data/sites.ts'
 import type { SandboxState } from '../state.ts'
 
-/** A sentence for the person who called the admin API. */
+/** The message is the response to the caller of the admin API. */
 export class AdminError extends Error {}
 
 type FieldKind = 'string' | 'number' | 'boolean' | 'object' | 'strings' | 'any'
 
-/** The fields an admin call knows: name to kind, with a question mark when it may be left out. */
+/** The fields of an admin call: name to kind; a question mark makes a field optional. */
 export type FieldShape = Record<string, FieldKind | `${FieldKind}?`>
 
 /**
- * Checks an admin body: unknown, missing and mistyped fields are refused by name.
+ * Validates the body of an admin call. Unknown, missing and mistyped fields are rejected by
+ * name.
  *
  * @throws {AdminError}
  */
@@ -36,8 +37,9 @@ export function readFields(
         ? !optional
         : !isOfKind(fields[name], kind.replace('?', '') as FieldKind)
     ) {
+      const type = kind.replace('?', '')
       throw new AdminError(
-        `${where}.${name} must be ${kind.replace('?', '') === 'strings' ? 'a list of strings' : `a ${kind.replace('?', '')}`}`
+        `${where}.${name} must be a ${type === 'strings' ? 'list of strings' : type}`
       )
     }
   }
@@ -54,7 +56,7 @@ function isOfKind(value: unknown, kind: FieldKind): boolean {
   return kind === 'string' ? typeof value === 'string' : typeof value === 'boolean'
 }
 
-/** One of a few words. @throws {AdminError} */
+/** @throws AdminError unless the value is one of the options */
 export function requireOneOf<T extends string>(
   value: unknown,
   options: readonly T[],
@@ -65,7 +67,6 @@ export function requireOneOf<T extends string>(
   return option
 }
 
-/** By name or cloudId; the first site when none is named. */
 /** @throws AdminError unless it is a whole number of the range */
 export function requireIntegerInRange(
   value: unknown,
@@ -78,6 +79,7 @@ export function requireIntegerInRange(
   }
 }
 
+/** Finds a site by name or cloudId; without a name, returns the first one. */
 export function resolveSite({ sites }: SandboxState, name: unknown): SandboxSite {
   const site =
     name === undefined

@@ -1,8 +1,11 @@
-/** Refusals that were called for: one for each site and one for all sites may be on at once. */
+/** Limits that the admin API forces: one per site and one for all sites can be active at once. */
 export interface ForcedLimits<V> {
-  /** For one site, or for all; without a variant it ends, and without a site all of them do. */
+  /**
+   * Sets the limit of one site, or of all sites. Without a variant it is removed; without a site
+   * as well, every limit is removed.
+   */
   set: (cloudId: string | undefined, variant: V | undefined, expiresAt: number) => void
-  /** What is on for a site right now, its own first. */
+  /** Returns the limits that are active for a site, its own first. */
   listActive: (cloudId: string) => V[]
   clear: () => void
 }

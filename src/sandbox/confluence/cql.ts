@@ -7,12 +7,12 @@ import { canSeePage } from '../data/visibility.ts'
 import { toDateRange } from '../data/date-range.ts'
 import type { DateRange } from '../data/date-range.ts'
 
-/** A query that has been understood: which pages as the index has them, in which order, and what the bounds on `lastmodified` leave. */
+/** A parsed query: a predicate on indexed pages, an order, and the range of `lastmodified`. */
 export interface CqlQuery extends DateRange {
   matches: (row: PageRow) => boolean
   order: 'id' | 'modified'
   descending: boolean
-  /** Words looked for in titles, for the highlight marks. */
+  /** Words that the query searches in titles; search results highlight them. */
   searchTerms: string[]
 }
 
@@ -24,11 +24,11 @@ const SORT_ORDERS: Record<string, CqlQuery['order']> = {
 const COMPARISON_OPERATORS = ['=', '!=', '<', '<=', '>', '>=']
 
 /**
- * Reads the part of CQL that is understood here: type, space, id, title ~, lastmodified, created,
- * joined by AND.
+ * Parses the supported part of CQL: type, space, id, title ~, lastmodified, created, joined by
+ * AND.
  *
- * @throws {QueryError} for anything else. There is no `status` field, as in the real one
- * (docs/reference/atlassian.md#94-cql-search)
+ * @throws {QueryError} for any other query. Like Atlassian's CQL it has no `status` field
+ *   (docs/reference/atlassian.md#94-cql-search)
  */
 export function parseCql(call: GatewayCall, text: string): CqlQuery {
   const { clauses, order } = parseQuery(text)
@@ -91,7 +91,7 @@ function buildPagePredicate(call: GatewayCall, clause: QueryClause): (row: PageR
   }
 }
 
-/** A space that does not exist matches nothing and is no error. */
+/** An unknown space matches nothing and is not an error. */
 function buildPageMembershipTest<T>(
   { field, operator }: QueryClause,
   expected: T[],

@@ -8,7 +8,7 @@ import { searchContent } from './search.ts'
 import { getSpace, listSpaces } from './spaces.ts'
 import { legacyError } from './errors.ts'
 
-/** Everything of Confluence that there is here, all below `/ex/confluence/{cloudId}`. */
+/** The implemented Confluence endpoints, below `/ex/confluence/{cloudId}`. */
 export const confluenceEndpoints: readonly GatewayEndpoint[] = [
   defineEndpoint('GET', '/wiki/api/v2/pages', CONFLUENCE_REQUIREMENTS.pages, listPages),
   defineEndpoint('GET', '/wiki/api/v2/pages/{id}', CONFLUENCE_REQUIREMENTS.pages, getPage),
@@ -47,7 +47,8 @@ export const confluenceEndpoints: readonly GatewayEndpoint[] = [
 function answerRemovedConfluenceApi(): SandboxResponse {
   return legacyError(
     410,
-    'com.atlassian.confluence.api.service.exceptions.GoneException: This deprecated endpoint has been removed.',
+    'com.atlassian.confluence.api.service.exceptions.GoneException: ' +
+      'This deprecated endpoint has been removed.',
     true
   )
 }

@@ -29,7 +29,7 @@ interface PageListing {
   cursor: ConfluenceCursor | undefined
   sort: string
   descending: boolean
-  /** Positions of the spaces to look in; undefined for all. */
+  /** Positions of the spaces to list; undefined for all spaces. */
   spaces?: number[] | undefined
   matches: (row: PageRow) => boolean
 }
@@ -46,7 +46,7 @@ export function listPages(call: GatewayCall): SandboxResponse {
   )
 }
 
-/** GET spaces/{id}/pages; `depth=root` leaves the homepage alone. */
+/** GET spaces/{id}/pages (docs/reference/atlassian.md#91-pages). */
 export function listPagesOfSpace(call: GatewayCall): SandboxResponse {
   const [id = ''] = call.params
   const space = call.site.spaces.findById(id)
@@ -122,7 +122,7 @@ function parseListing(
   }
 }
 
-/** By id or date: each page costs no more than its length, wherever in the list it is. */
+/** Orders by id or date. A page of results costs its length, wherever the scan starts. */
 function findInOrder(
   { site: { pages, spaces }, query }: GatewayCall,
   { limit, cursor, sort, descending, spaces: spacePositions, matches }: PageListing
@@ -162,7 +162,7 @@ function findByIds(byId: (id: string) => PageRow | undefined, ids: string[]): Pa
     .sort((a, b) => a.position - b.position)
 }
 
-/** By title: one pass over everything, since titles follow no formula. */
+/** Orders by title in one pass over all rows, because titles are not ordered by position. */
 function findByTitle(
   { site: { pages } }: GatewayCall,
   { limit, cursor, descending, matches }: PageListing
@@ -203,7 +203,7 @@ function cursorValue(
       : Number(row.id)
 }
 
-/** GET pages/{id}. What is in the trash is only shown to those who ask for its status. */
+/** GET pages/{id}. Trashed pages are returned only if the query asks for their status. */
 export function getPage(call: GatewayCall): SandboxResponse {
   const {
     params: [id = ''],

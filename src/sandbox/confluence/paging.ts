@@ -7,7 +7,7 @@ const DEFAULT_PAGE_SIZE = 25
 export const MAX_PAGE_SIZE = 250
 
 /**
- * The last thing of a page, and what the list was ordered by. Base64 JSON, as Confluence writes it
+ * The last item of a page and the order of the list. Base64 of JSON, as in Confluence
  * (docs/reference/atlassian.md#91-pages).
  */
 export interface ConfluenceCursor {
@@ -33,7 +33,7 @@ function invalidCursor(): SandboxResponse {
   )
 }
 
-/** `limit` from 1 to 250, or the refusal. */
+/** @returns `limit` from 1 to 250, or an error response */
 export function parseLimit({ query }: GatewayCall): number | SandboxResponse {
   const limit = parseIntegerParam(query.get('limit'), DEFAULT_PAGE_SIZE)
   return limit >= 1 && limit <= MAX_PAGE_SIZE
@@ -41,7 +41,7 @@ export function parseLimit({ query }: GatewayCall): number | SandboxResponse {
     : invalidParameter('limit', `Expected a number from 1 to ${MAX_PAGE_SIZE}.`)
 }
 
-/** @returns undefined on the first page, or the refusal */
+/** @returns undefined on the first page, or an error response */
 export function parseCursor(
   { query }: GatewayCall,
   contentOrder: string
@@ -68,12 +68,12 @@ function decodeConfluenceCursor(text: string): ConfluenceCursor | undefined {
   }
 }
 
-/** Whether a helper has already answered instead of giving a value. */
+/** Distinguishes an error response from a value. */
 export function isResponse(value: object | number | undefined): value is SandboxResponse {
   return typeof value === 'object' && 'status' in value && 'body' in value
 }
 
-/** Names in a list, or the refusal when there are too many. */
+/** @returns the names of a list, or an error response if there are too many */
 export function parseNames(
   { query }: GatewayCall,
   name: string,
@@ -84,8 +84,9 @@ export function parseNames(
 }
 
 /**
- * A page of results. `next` is in the body and in the `Link` header, is relative to the site and already contains `/wiki`; the
- * cursor comes last in one and first in the other, with its equals signs as they are.
+ * Builds a page of results. `next` is in the body and in the `Link` header, relative to the
+ * site, and already contains `/wiki`. The cursor is the last parameter in the body and the first
+ * in the header; its equals signs are not encoded.
  */
 export function pagedResponse(
   call: GatewayCall,
@@ -119,7 +120,10 @@ export function pagedResponse(
   }
 }
 
-/** The first `count` in order, from one pass that keeps no more than that: for orders that nothing precomputes. */
+/**
+ * Returns the smallest `count` items in order, in one pass that keeps no more than `count`. Used
+ * for orders without a precomputed permutation.
+ */
 export function takeSmallest<T>(
   items: Iterable<T>,
   count: number,

@@ -20,9 +20,9 @@ const MAX_PAGE_SIZE = 250
 const CURSOR_PREFIX = '_f_'
 
 /**
- * GET /wiki/rest/api/search?cql= (docs/reference/atlassian.md#94-cql-search), with its ways: `next`
- * without `/wiki`, short pages in the middle, a total that is too high, titles with highlight
- * marks, nothing archived, and an index up to a minute behind.
+ * GET /wiki/rest/api/search?cql= (docs/reference/atlassian.md#94-cql-search), with its
+ * peculiarities: `next` without `/wiki`, short pages in the middle, a total that is too high,
+ * titles with highlight marks, no archived pages, and an index that lags by up to a minute.
  */
 export function searchContent(call: GatewayCall): SandboxResponse {
   const { query } = call
@@ -92,13 +92,13 @@ function runCqlSearch(
   )
 }
 
-/** Every other page in the middle comes a few results short. */
+/** Every other page in the middle has fewer results than the limit. */
 function reducePageSize(limit: number, after: ScanPosition | undefined): number {
   const isFull = after === undefined || limit < 3 || hash(0, 150, after.position) % 2 === 0
   return isFull ? limit : limit - 1 - (hash(0, 151, after.position) % Math.ceil(limit / 3))
 }
 
-/** A guess, always on the high side. */
+/** Estimates the total; the estimate is never too low. */
 function estimateTotal(
   { site: { sizes } }: GatewayCall,
   { searchTerms, from }: CqlQuery,
@@ -109,7 +109,7 @@ function estimateTotal(
     : Math.ceil(sizes.pages * 1.1) + 1
 }
 
-/** Keeps the query, the limit and the place, and drops everything else. */
+/** Keeps the query, the limit and the position, and drops all other parameters. */
 function buildNextUrl(cql: string, limit: number, { value, position }: ScanPosition): string {
   const cursor = CURSOR_PREFIX + Buffer.from(`${value} ${position}`).toString('base64url')
   return `/rest/api/search?next=true&cursor=${cursor}&cql=${encodeURIComponent(cql)}&limit=${limit}`
@@ -159,7 +159,7 @@ function renderCqlResult(call: GatewayCall, row: PageRow, words: string[]) {
   }
 }
 
-/** HTML-escaped, with marks around what was searched for. */
+/** Escapes the title as HTML and adds highlight marks around the search words. */
 function highlightTitle(title: string, words: string[]): string {
   const word = words.find(
     (candidate) => candidate !== '' && title.toLowerCase().includes(candidate.toLowerCase())
@@ -167,7 +167,10 @@ function highlightTitle(title: string, words: string[]): string {
   if (word === undefined) return escapeMarkup(title)
   const at = title.toLowerCase().indexOf(word.toLowerCase())
   const end = at + word.length
-  return `${escapeMarkup(title.slice(0, at))}@@@hl@@@${escapeMarkup(title.slice(at, end))}@@@endhl@@@${escapeMarkup(title.slice(end))}`
+  const before = escapeMarkup(title.slice(0, at))
+  const match = escapeMarkup(title.slice(at, end))
+  const after = escapeMarkup(title.slice(end))
+  return `${before}@@@hl@@@${match}@@@endhl@@@${after}`
 }
 
 function escapeMarkup(text: string): string {

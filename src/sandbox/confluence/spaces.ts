@@ -22,7 +22,7 @@ type SpaceSort = 'id' | 'key' | 'name'
 const SORT_FIELDS: readonly string[] = ['id', 'key', 'name']
 const DESCRIPTION_FORMATS = ['plain', 'view']
 
-/** GET spaces (docs/reference/atlassian.md#92-spaces). Keys are compared without regard to case. */
+/** GET spaces (docs/reference/atlassian.md#92-spaces). Keys are compared case-insensitively. */
 export function listSpaces(call: GatewayCall): SandboxResponse {
   const { query, site } = call
   const [, minus, sort = ''] = /^(-?)(.+)$/.exec(query.get('sort') ?? 'id') ?? []

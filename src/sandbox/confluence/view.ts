@@ -15,8 +15,8 @@ export const PAGE_FORMATS = [
 ] as const
 
 /**
- * One page as v2 shows it (docs/reference/atlassian.md#91-pages). `body` is empty unless a format
- * is asked for.
+ * A page in the format of API v2 (docs/reference/atlassian.md#91-pages). `body` is empty unless
+ * the query names a format.
  */
 export function renderPage(
   call: GatewayCall,
@@ -65,7 +65,10 @@ export function renderPage(
   }
 }
 
-/** Below `{site}/wiki`; a homepage, which is given without a title, has an address of its own. */
+/**
+ * Path below `{site}/wiki`. A homepage, which is passed without a title, has the URL of its
+ * space.
+ */
 export function webuiPath(key: string, id: string, title: string | undefined): string {
   if (title === undefined) return `/spaces/${key}/overview`
   return `/spaces/${key}/pages/${id}/${encodeURIComponent(title).replaceAll('%20', '+')}`
@@ -73,7 +76,10 @@ export function webuiPath(key: string, id: string, title: string | undefined): s
 
 const BASE64_URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
-/** Base64 of the id's four bytes, the lowest first, without the zeros at the end. By hand, since a buffer for each takes five times as long. */
+/**
+ * Base64 of the id's four bytes, little-endian, without trailing zeros. Without a Buffer, which
+ * takes five times as long.
+ */
 function encodeTinyId(id: number): string {
   const [a, b, c, d] = [id & 255, (id >>> 8) & 255, (id >>> 16) & 255, id >>> 24]
   const first =
@@ -99,7 +105,7 @@ function renderBody({ site: { pages } }: GatewayCall, row: PageRow, format: stri
   })
 }
 
-/** One space as v2 shows it (docs/reference/atlassian.md#92-spaces). */
+/** A space in the format of API v2 (docs/reference/atlassian.md#92-spaces). */
 export function renderSpace(
   call: GatewayCall,
   row: SpaceRow,

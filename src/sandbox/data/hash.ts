@@ -22,7 +22,7 @@ export function hash(seed: number, stream: number, index: number): number {
  */
 export function pick<T>(list: readonly (T & {})[], seed: number, stream: number, index: number): T {
   const item = list[hash(seed, stream, index) % list.length]
-  if (item === undefined) throw new RangeError('An empty list has nothing to pick.')
+  if (item === undefined) throw new RangeError('Cannot pick from an empty list.')
   return item
 }
 
@@ -35,5 +35,6 @@ export function uuid(seed: number, stream: number, index: number): string {
         .padStart(8, '0')
     )
     .join('')
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`
+  const [a, b, c, d] = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(13, 16), hex.slice(17, 20)]
+  return `${a}-${b}-4${c}-a${d}-${hex.slice(20, 32)}`
 }

@@ -154,7 +154,7 @@ export function createRecords<R extends Row>({
     editedRows: () => [...overlay.values()].map(({ row }) => row),
     change: (position, patch) => {
       const row = at(position)
-      if (row === undefined) throw new RangeError(`nothing at position ${position}`)
+      if (row === undefined) throw new RangeError(`no row at position ${position}`)
       return saveEdit(position, { ...row, ...patch, modified: now(), version: row.version + 1 })
     },
     add: (createRow) => saveEdit(end, createRow(end++))

@@ -1,10 +1,13 @@
-/** What the stand-in says to one call, before any fault spoils it. A string body is sent as it is, anything else as JSON. */
+/**
+ * A response before faults are applied. A string body is sent unchanged, any other body as JSON.
+ */
 export interface SandboxResponse {
   status: number
   body: unknown
   headers?: Record<string, string>
   /**
-   * Core objects in the answer: each costs a point (docs/reference/atlassian.md#10-rate-limits).
+   * Number of core objects in the response; each costs a point
+   * (docs/reference/atlassian.md#10-rate-limits).
    */
   coreObjects?: number
 }
@@ -13,7 +16,7 @@ export function ok(body: unknown, coreObjects = 0): SandboxResponse {
   return { status: 200, body, coreObjects }
 }
 
-/** The gateway's own refusals (docs/reference/atlassian.md#11-errors). */
+/** Builds an error of the gateway itself (docs/reference/atlassian.md#11-errors). */
 export function gatewayError(
   code: number,
   message: string,
@@ -22,7 +25,7 @@ export function gatewayError(
   return { status: code, body: { code, message }, headers }
 }
 
-/** Spring's page for a cloudId or route that the gateway does not know. */
+/** Builds Spring's 404 body for a cloudId or route that the gateway does not know. */
 export function routeNotFound(path: string, now: number): SandboxResponse {
   const timestamp = new Date(now).toISOString().replace('Z', '+00:00')
   return {
@@ -31,7 +34,7 @@ export function routeNotFound(path: string, now: number): SandboxResponse {
   }
 }
 
-/** The token endpoint's shape (docs/reference/atlassian.md#23-errors). */
+/** Builds an error of the token endpoint (docs/reference/atlassian.md#23-errors). */
 export function oauthError(status: number, error: string, description: string): SandboxResponse {
   return { status, body: { error, error_description: description } }
 }

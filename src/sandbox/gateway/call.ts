@@ -1,7 +1,10 @@
 import type { ScopeRequirement } from '../oauth/scopes.ts'
 import type { GatewayEndpoint } from '../state.ts'
 
-/** `/rest/api/3/issue/{id}` → an expression that catches the id. Versions 2 and 3 of Jira share theirs. */
+/**
+ * Compiles a path such as `/rest/api/3/issue/{id}` to an expression that captures the id.
+ * Versions 2 and 3 of Jira's API share their paths.
+ */
 export function defineEndpoint(
   method: string,
   label: string,
@@ -16,7 +19,7 @@ export function defineEndpoint(
   return { method, label: `${method} ${label}`, path: new RegExp(`^${pattern}$`), scopes, handle }
 }
 
-/** Repeated or separated by commas: `id=1&id=2` or `id=1,2`. */
+/** Reads a repeated or comma-separated parameter: `id=1&id=2` or `id=1,2`. */
 export function parseListParam(query: URLSearchParams, name: string): string[] {
   return query
     .getAll(name)
@@ -25,7 +28,7 @@ export function parseListParam(query: URLSearchParams, name: string): string[] {
     .filter((value) => value !== '')
 }
 
-/** @returns the default when absent, NaN when it is not a whole number */
+/** @returns the default if absent, NaN if it is not a whole number */
 export function parseIntegerParam(text: string | null, defaultValue: number): number {
   if (text === null || text === '') return defaultValue
   return /^-?\d{1,15}$/.test(text) ? Number(text) : Number.NaN

@@ -8,9 +8,9 @@ export interface GatewayRequest {
   method: string
   product: SandboxProduct
   cloudId: string
-  /** Below `/ex/{product}/{cloudId}`, undecoded, with its first slash. */
+  /** Path below `/ex/{product}/{cloudId}`, not decoded, with a leading slash. */
   path: string
-  /** The whole path, for Spring's 404. */
+  /** The full path, for Spring's 404 body. */
   fullPath: string
   query: URLSearchParams
   body: unknown
@@ -25,11 +25,11 @@ const HEADER_TOO_LARGE_PAGE =
   '<body><h1>HTTP Status 400 – Bad Request</h1><p>Request header is too large</p></body></html>'
 
 /**
- * One call through `/ex/{product}/{cloudId}`: token, then scopes, then site, then grant, then
- * limits, and only then the route. A 401 for scopes therefore says nothing of whether the route
- * exists (docs/reference/atlassian.md#6-scopes).
+ * Handles one call to `/ex/{product}/{cloudId}`. Checks the token, scopes, site, grant and
+ * limits in this order, and the route last. A 401 for missing scopes therefore does not show
+ * whether the route exists (docs/reference/atlassian.md#6-scopes).
  *
- * @returns the answer and the label it is counted under
+ * @returns the response, and the label under which it is counted
  */
 export function handleGatewayRequest(
   state: SandboxState,
@@ -120,7 +120,7 @@ function dispatch(
   return endpoint.handle({ ...call, params: match.slice(1).map(decodePathSegment) })
 }
 
-/** A percent sign that means nothing stays what it is: nothing will be found under it. */
+/** An invalid percent-encoding stays as it is, and matches nothing. */
 function decodePathSegment(text: string): string {
   try {
     return decodeURIComponent(text)

@@ -8,7 +8,7 @@ type BurstVariant = (typeof BURST_VARIANTS)[number]
 
 const HOUR_MS = 3_600_000
 /**
- * A bucket of 350 fills at 100 a second for reads, half as fast for PUT and DELETE
+ * A bucket of 350 refills at 100 per second for reads, and at half that rate for PUT and DELETE
  * (docs/reference/atlassian.md#10-rate-limits).
  */
 const REFILL_SHARE_PER_SECOND = 100 / 350
@@ -22,16 +22,25 @@ interface RateLimitedCall {
 }
 
 export interface SandboxLimits {
-  /** Takes one call from the burst bucket: headers for the answer, and a refusal when there was nothing left. */
+  /**
+   * Takes one call from the burst bucket. Returns the rate-limit headers, and an error response
+   * if the bucket is empty.
+   */
   consumeCall: (call: RateLimitedCall) => {
     headers: Record<string, string>
     refusal?: SandboxResponse
   }
-  /** Books 1 point and one for each object; call it once the answer is known. */
+  /** Charges 1 point per call and 1 per object. Call it when the response is known. */
   chargePoints: (clientId: string, objects: number) => void
-  /** Refuses everything, or one site, until the top of the hour; without a variant it ends what was called for. */
+  /**
+   * Rejects all calls, or those to one site, until the next full hour. Without a variant it ends
+   * the forced limit.
+   */
   exhaustQuota: (variant: QuotaVariant | undefined, cloudId?: string) => void
-  /** Refuses everything, or one site, as a burst for so many milliseconds of world time; none end what was called for. */
+  /**
+   * Rejects all calls, or those to one site, as a burst for `forMs` of sandbox time; 0 ends the
+   * forced limit.
+   */
   exhaustBurst: (forMs: number, variant: BurstVariant, cloudId?: string) => void
   points: () => Record<string, { used: number; limit: number }>
   clear: () => void
@@ -59,7 +68,10 @@ export function createSandboxLimits({
     return entry?.hour === currentHour() ? entry.used : 0
   }
 
-  /** What is left in the bucket of one tenant and endpoint, after this call; below zero it was empty. */
+  /**
+   * Tokens left in the bucket of a tenant and endpoint after this call; negative if the bucket
+   * was empty.
+   */
   function consumeBurstToken({ cloudId, endpoint }: RateLimitedCall): number {
     const key = `${cloudId} ${endpoint}`
     const refillShare = /^(PUT|DELETE)/.test(endpoint)
@@ -125,7 +137,7 @@ export function createSandboxLimits({
   }
 }
 
-/** ISO 8601 without seconds, as seen in the wild. */
+/** ISO 8601 without seconds, as Atlassian sends it. */
 function formatMinute(time: number): string {
   return new Date(time).toISOString().slice(0, 16) + 'Z'
 }
@@ -144,7 +156,7 @@ function bucketHeaders(burst: number, remaining: number): Record<string, string>
   }
 }
 
-/** From 80 % of the points on. */
+/** Sent once 80 % of the points are used. */
 function policyHeaders(limit: number, used: number, now: number): Record<string, string> {
   if (used < limit * 0.8) return {}
   const seconds = Math.ceil((nextHourStart(now) - now) / 1000)
@@ -190,7 +202,8 @@ function buildQuotaRefusal(
     return { status: 429, body: '', headers }
   }
   const reason = `${product}-quota-${variant === 'tenant' ? 'tenant' : 'global'}-based`
-  // The seconds are the window's length and not what is left of it: the reset time is the one to go by.
+  // The seconds are the length of the window, not the remaining time. Clients must use the reset
+  // time.
   return {
     status: 429,
     body: TOO_MANY_BODY,

@@ -2,17 +2,17 @@ import { createHash } from 'node:crypto'
 
 const MAX_LABELS = 500
 const POSITION_PARAMS = ['cursor', 'startAt', 'nextPageToken']
-/** Shorter than any token here, and no JWT, which has dots. */
+/** Shorter than any token of the sandbox, and without the dots of a JWT. */
 const SAFE_TEXT = /^[\w+/=-]{1,160}$/
 
-/** Where in a list a call read on, as far as it said; nothing on a first page. */
+/** Where in a list a call continues, if it says so; empty for a first page. */
 export interface ListPosition {
   cursor?: string
   startAt?: string
   nextPageToken?: string
 }
 
-/** One call as it is remembered: never its token, only a hash that tells tokens apart. */
+/** A logged call. It contains a hash of the token, never the token. */
 export interface CallLogEntry extends ListPosition {
   at: number
   method: string
@@ -24,7 +24,7 @@ export interface CallLogEntry extends ListPosition {
 export interface SandboxStats {
   recordCall: (label: string, entry: CallLogEntry) => void
   recordExchange: (grantType: string, outcome: string) => void
-  /** Counts a connection once, however many calls it carries. */
+  /** Counts a connection once, however many calls use it. */
   recordConnection: (socket: object) => void
   snapshot: () => {
     calls: Record<string, number>
@@ -35,14 +35,14 @@ export interface SandboxStats {
   clear: () => void
 }
 
-/** First 16 hex digits of SHA-256. */
+/** Returns the first 16 hex digits of the SHA-256. */
 export function fingerprint(token: string | undefined): string | null {
   return token === undefined ? null : createHash('sha256').update(token).digest('hex').slice(0, 16)
 }
 
 /**
- * The place that a query or a search names. Short texts are kept as they are; of anything else only the fingerprint, since a
- * stranger may have written a secret there.
+ * The list position in a query or a search body. Short texts are logged; longer ones only as a
+ * fingerprint, because a caller may have put a secret there.
  */
 export function parseListPosition(fields: unknown): ListPosition {
   const positions = Object.entries(fields ?? {}).filter(
@@ -55,7 +55,7 @@ function redactPosition(text: string): string {
   return SAFE_TEXT.test(text) ? text : `#${fingerprint(text)}`
 }
 
-/** @param maxLogEntries how many calls the log remembers */
+/** @param maxLogEntries maximum number of calls in the log */
 export function createSandboxStats(maxLogEntries: number): SandboxStats {
   const calls = new Map<string, number>()
   const exchanges = new Map<string, Map<string, number>>()

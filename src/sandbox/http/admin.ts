@@ -6,8 +6,8 @@ import type { SandboxPluginOptions } from './options.ts'
 const MAX_BODY_BYTES = 16 * 1024 * 1024
 
 /**
- * The admin API (src/sandbox/admin/admin.ts). A body has to say that it is JSON: a page of another origin cannot make a browser send
- * that without being asked first.
+ * The admin API (src/sandbox/admin/admin.ts). A body must have the content type JSON: browsers
+ * do not send that to another origin without a preflight request.
  */
 export default async function adminRoutes(app: FastifyInstance, { state }: SandboxPluginOptions) {
   app.route({
@@ -26,7 +26,10 @@ export default async function adminRoutes(app: FastifyInstance, { state }: Sandb
             request.pathBelowPrefix.slice('/admin/'.length),
             body
           )
-        : { status: 400, body: { error: 'the body must be JSON, and say so in Content-Type' } }
+        : {
+            status: 400,
+            body: { error: 'the body must be JSON, with a JSON media type in Content-Type' }
+          }
       return reply
         .code(response.status)
         .header('content-type', 'application/json;charset=UTF-8')

@@ -7,8 +7,9 @@ import { readFormBody, recordCall, readQueryParams } from './reply.ts'
 import type { SandboxPluginOptions } from './options.ts'
 
 /**
- * No `form-action`: Chromium applies it to every redirect after the form as well, and where the callback leads in the end is the
- * app's affair. It is not covered by `default-src`, so leaving it out allows it.
+ * No `form-action`: Chromium also applies it to every redirect after the form, and the app
+ * decides where its callback redirects. `default-src` does not cover it, so its absence allows
+ * it.
  */
 const PAGE_HEADERS = {
   'content-type': 'text/html;charset=utf-8',
@@ -20,9 +21,9 @@ const PAGE_HEADERS = {
 }
 
 /**
- * The consent page (docs/reference/atlassian.md#1-authorize): GET shows it, POST decides. It works
- * without scripts, and its Accept is a plain link as well, so that `curl -L` given that link goes
- * through the whole sign-in. A program may skip the page with
+ * The consent page (docs/reference/atlassian.md#1-authorize): GET shows it, POST decides. It
+ * works without scripts. Its Accept is also a plain link, so that `curl -L` with that link
+ * completes the login. A program may skip the page with
  * `&sandbox_decision=accept|cancel[&sandbox_account=…][&sandbox_site=…]`.
  */
 export default async function authorizeRoutes(
@@ -100,7 +101,7 @@ export default async function authorizeRoutes(
   }
 }
 
-/** Anything but `accept` cancels. */
+/** Any value other than `accept` cancels. */
 function parseDecision(
   decision: string | null,
   account: string | null,
@@ -113,7 +114,7 @@ function parseDecision(
   }
 }
 
-/** The request as it goes through the page and back. */
+/** The parameters of the request, which the form sends back. */
 function preservedParams(params: URLSearchParams): [string, string][] {
   return AUTHORIZE_PARAMS.flatMap((name) =>
     params.has(name) ? [[name, params.get(name) ?? '']] : []

@@ -6,7 +6,7 @@ import { renderDocument, html } from './html.ts'
 
 type FormField = [name: string, value: string]
 
-/** Names the app, its scopes in words, the account and, for apps that reach one site, the site. */
+/** Names the app, its scopes, the account and, for an app that reaches one site, the site. */
 export function renderConsentPage(
   state: SandboxState,
   { client, redirectUri, scopes }: ConsentRequest,
@@ -18,16 +18,16 @@ export function renderConsentPage(
     `${client.name} wants access`,
     html`<h1>${client.name} is requesting access to your Atlassian account</h1>
       <p class="warning">
-        This app has not been reviewed by Atlassian. Only go on if you trust its maker.
+        This app has not been reviewed by Atlassian. Continue only if you trust its developer.
       </p>
       <h2>It would like to</h2>
       <ul>
         ${scopes.map((scope) => html` <li>${state.scopes[scope]} <code>${scope}</code></li>`)}
       </ul>
-      ${scopes.length === 0 ? html`<p>Nothing at all: none of the scopes it asked for exists.</p>` : undefined}
+      ${scopes.length === 0 ? html`<p>None of the requested scopes exists.</p>` : undefined}
       <p>
-        Accepting replaces the scopes that you have granted to this app before, and adds to its
-        sites.
+        If you accept, these scopes replace those you granted to this app before, and the site is
+        added to its sites.
       </p>
       <form method="post" action="authorize">
         ${formFields.map(
@@ -70,7 +70,7 @@ export function renderConsentPage(
                 ${sites.map(({ url }) => url).join(', ')}.
               </p>`
         }
-        <p>You will be sent back to <code>${redirectUri}</code>.</p>
+        <p>The browser then returns to <code>${redirectUri}</code>.</p>
         <p>
           <button class="primary" name="decision" value="accept">Accept</button>
           <button name="decision" value="cancel">Cancel</button>
@@ -107,12 +107,12 @@ function buildAcceptLink(
   return `authorize?${params}`
 }
 
-/** A page of Atlassian's own: nothing reaches the callback. */
+/** Atlassian's error page. The browser does not return to the callback. */
 export function renderErrorPage({ title, error, detail }: AuthorizeError): string {
   return renderDocument(
     title,
     html`<h1>${title}</h1>
       <p>${detail}</p>
-      <p>Error: <code>${error}</code>. You are not sent back to the app.</p>`
+      <p>Error: <code>${error}</code>. The browser does not return to the app.</p>`
   )
 }

@@ -3,7 +3,7 @@ import { routeNotFound } from '../gateway/answer.ts'
 import type { SandboxState } from '../state.ts'
 import { sendResponse } from './reply.ts'
 
-/** What the gateway says to paths it does not know. */
+/** Responds to paths that the gateway does not know. */
 export function createNotFoundHandler(state: SandboxState) {
   return function (request: FastifyRequest, reply: FastifyReply) {
     return sendResponse(
@@ -16,7 +16,10 @@ export function createNotFoundHandler(state: SandboxState) {
   }
 }
 
-/** A body that is too large or a bug here; neither is Atlassian's doing, so the body is plain. */
+/**
+ * Responds to a body that is too large, or to a bug of the sandbox. Atlassian has no such
+ * response, so the body is plain.
+ */
 export function sendError(error: FastifyError, request: FastifyRequest, reply: FastifyReply) {
   const status = error.statusCode ?? 500
   if (status >= 500) request.log.error(error)

@@ -8,9 +8,9 @@ import { dropConnection, recordCall, closeSocket } from './reply.ts'
 type FaultAction = (request: FastifyRequest, reply: FastifyReply, fault: Fault) => unknown
 
 export interface FaultInjector {
-  /** Looks for a fault before the work is done; the admin API is spared. */
+  /** Injects a matching fault before the work is done; never for the admin API. */
   injectFault: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
-  /** Ends every `hang`, so that a server can close. */
+  /** Ends every `hang`, so that the server can close. */
   releaseHanging: () => Promise<void>
 }
 
@@ -18,9 +18,13 @@ const MAX_HANG_MS = 60_000
 const DEFAULT_HUGE_BYTES = 64 * 1024 * 1024
 const CHUNK = `"${'x'.repeat(65_533)}",`
 const ERROR_PAGE =
-  '<!doctype html><html lang="en"><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>'
+  '<!doctype html><html lang="en"><head><title>502 Bad Gateway</title></head>' +
+  '<body><h1>502 Bad Gateway</h1></body></html>'
 
-/** What happens instead of the work. `hang` does too; the other kinds happen after it, or only delay it. */
+/**
+ * Faults that replace the work, in addition to `hang`. The other kinds only delay the work, or
+ * apply after it.
+ */
 const FAULT_ACTIONS: Partial<Record<FaultKind, FaultAction>> = {
   'drop-before': (request, reply) => dropConnection(request, reply),
   status: (_request, reply, { status = 503, body = '', headers = {} }) =>
@@ -44,7 +48,7 @@ const FAULT_ACTIONS: Partial<Record<FaultKind, FaultAction>> = {
     sendPlain(reply.code(status).headers(headers), Readable.from(generateChunks(bytes)))
 }
 
-/** The hooks that make faults happen, and undo what still hangs. */
+/** Creates the hooks that inject faults and release hanging responses. */
 export function createFaultInjector(state: SandboxState): FaultInjector {
   const hangingRequests = new Set<() => void>()
 
@@ -64,7 +68,10 @@ export function createFaultInjector(state: SandboxState): FaultInjector {
     return reply
   }
 
-  /** Says nothing until the client gives up, or a minute has gone. The timer keeps no process alive. */
+  /**
+   * Sends nothing until the client disconnects or a minute has passed. The timer does not keep
+   * the process alive.
+   */
   function hangUntilClosed(
     request: FastifyRequest,
     reply: FastifyReply,
@@ -99,7 +106,7 @@ function sendPlain(reply: FastifyReply, body: unknown): FastifyReply {
   )
 }
 
-/** A JSON list that goes on for as long as it is told. */
+/** Generates a JSON list of at least `bytes` bytes. */
 function* generateChunks(bytes: number) {
   yield '['
   for (let sent = 0; sent < bytes; sent += CHUNK.length) yield CHUNK

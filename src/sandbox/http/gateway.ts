@@ -9,7 +9,10 @@ import {
 } from './reply.ts'
 import type { SandboxPluginOptions } from './options.ts'
 
-/** `/ex/{product}/{cloudId}/…`: one route, since the gateway looks at tokens and scopes before it looks at paths. */
+/**
+ * `/ex/{product}/{cloudId}/…` is one route, because the gateway checks tokens and scopes before
+ * paths.
+ */
 export default async function gatewayRoutes(app: FastifyInstance, { state }: SandboxPluginOptions) {
   for (const product of state.products) {
     app.all(`${product.gatewayPath}/*`, { schema: { hide: true } }, async (request, reply) => {

@@ -16,7 +16,10 @@ class HtmlMarkup {
 
 type HtmlValue = string | number | undefined | HtmlMarkup | readonly HtmlValue[]
 
-/** A tagged template that escapes everything but its own parts; lists are joined, undefined is nothing. */
+/**
+ * A tagged template that escapes every value except nested markup. Lists are joined; undefined
+ * is omitted.
+ */
 export function html(strings: TemplateStringsArray, ...values: HtmlValue[]): HtmlMarkup {
   return new HtmlMarkup(
     strings.reduce((text, part, index) => text + renderValue(values[index - 1]) + part)
@@ -33,7 +36,7 @@ function escapeHtml(text: string): string {
   return text.replaceAll(/[&<>"']/g, (char) => ENTITIES[char] ?? char)
 }
 
-/** A whole page. Style comes from a file of its own, there is no script. */
+/** Renders a page without scripts; its stylesheet is a separate file. */
 export function renderDocument(title: string, body: HtmlMarkup): string {
   return html`<!doctype html>
     <html lang="en">
@@ -46,8 +49,8 @@ export function renderDocument(title: string, body: HtmlMarkup): string {
       </head>
       <body>
         <p class="banner" role="note">
-          <strong>Sandbox - not the real Atlassian.</strong> Nothing here leaves this machine; no
-          password is asked for.
+          <strong>Sandbox - not the real Atlassian.</strong> No data leaves this machine, and no
+          password is required.
         </p>
         <main>${body}</main>
       </body>
@@ -65,7 +68,8 @@ h2 { font-size: 1.1rem; }
 fieldset { border: 1px solid var(--line); border-radius: .25rem; margin: 1rem 0; }
 label { display: block; padding: .25rem 0; min-height: 1.75rem; }
 code { font-size: .9em; opacity: .85; }
-button { font: inherit; padding: .5rem 1.25rem; min-height: 2.75rem; border-radius: .25rem; border: 1px solid var(--line); cursor: pointer; background: ButtonFace; color: ButtonText; }
+button { font: inherit; padding: .5rem 1.25rem; min-height: 2.75rem; cursor: pointer; }
+button { border-radius: .25rem; border: 1px solid var(--line); background: ButtonFace; color: ButtonText; }
 button.primary { background: var(--accent); border-color: var(--accent); color: #fff; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 @media (prefers-color-scheme: dark) { :root { --accent: #1868db; --line: #738496; } a { color: #8fb8f6; } }

@@ -12,16 +12,18 @@ import tokenRoutes from './token.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Path of a sandbox call below the prefix the sandbox is mounted under, without its query. */
+    /** Path of a call below the prefix of the sandbox, without its query. */
     pathBelowPrefix: string
   }
 }
 
 /**
- * An offline stand-in for Atlassian Cloud: the pages of auth.atlassian.com and the API of api.atlassian.com under one prefix.
+ * An offline stand-in for Atlassian Cloud: the pages of auth.atlassian.com and the API of
+ * api.atlassian.com under one prefix.
  *
- * Bodies arrive as bytes and are read as Atlassian reads them, so no schema, parser or error handler of the host shapes an
- * answer; and since this is no `fastify-plugin`, nothing of it reaches the host.
+ * Bodies arrive as bytes and are parsed as Atlassian parses them, so no schema, parser or error
+ * handler of the host affects a response. It is not wrapped in `fastify-plugin`, so nothing of
+ * it reaches the host.
  */
 export default async function sandboxPlugin(app: FastifyInstance, { state }: SandboxPluginOptions) {
   app.removeAllContentTypeParsers()

@@ -8,15 +8,15 @@ import type { SandboxState } from '../state.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Trouble that waits until the work is done. */
+    /** A fault that applies after the work is done. */
     fault: Fault | undefined
   }
 }
 
-/** Characters of a path that the log keeps. */
+/** Maximum characters of a path in the log. */
 const MAX_LOGGED_PATH = 300
 
-/** Notes the call and sends the answer, or what a fault leaves of it. */
+/** Logs the call and sends the response, with its fault applied. */
 export function sendResponse(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -39,7 +39,7 @@ export function sendResponse(
   return reply.send(text)
 }
 
-/** The work is done, and nobody hears of it for a while. The timer keeps no process alive. */
+/** Does the work and delays the response. The timer does not keep the process alive. */
 function sendDelayed(request: FastifyRequest, reply: FastifyReply, text: Buffer): FastifyReply {
   setTimeout(() => {
     if (!reply.raw.destroyed) reply.send(text)
@@ -47,25 +47,28 @@ function sendDelayed(request: FastifyRequest, reply: FastifyReply, text: Buffer)
   return reply
 }
 
-/** Says when the answer went out, in world time: clients measure by it how far their clock is off (RFC 9110 5.6.7, 6.6.1). */
+/**
+ * Sets Date to sandbox time: clients derive their clock offset from it (RFC 9110 sections 5.6.7
+ * and 6.6.1).
+ */
 export function setDateHeader(reply: FastifyReply, state: SandboxState) {
   if (!reply.hasHeader('date')) reply.header('date', new Date(state.now()).toUTCString())
 }
 
-/** Closes the connection without a word. */
+/** Closes the connection without a response. */
 export function dropConnection(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   reply.hijack()
   closeSocket(request, reply)
   return reply
 }
 
-/** A call that came by `inject` has no connection, only an answer that can fail. */
+/** A call by `inject` has no connection; its response is destroyed instead. */
 export function closeSocket({ raw: { socket } }: FastifyRequest, { raw }: FastifyReply) {
   if (socket instanceof Socket) socket.destroy()
   else raw.destroy(new Error('socket hang up'))
 }
 
-/** Promises the whole body, sends half of it and closes. */
+/** Announces the whole body in Content-Length, sends half of it and closes the connection. */
 function sendTruncated(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -82,7 +85,10 @@ function sendTruncated(
   return reply
 }
 
-/** Counts the call and keeps it in the log: the path without its query, which may hold a code, but with its place in a list. */
+/**
+ * Counts and logs a call: its path without the query, which may hold a code, and its position in
+ * a list.
+ */
 export function recordCall(
   request: FastifyRequest,
   state: SandboxState,
@@ -99,7 +105,7 @@ export function recordCall(
   })
 }
 
-/** Where in a list a call reads on: it is in the query, and for a search by POST in the body. */
+/** Reads the list position of a call from its query, or from the body of a search by POST. */
 function readListPosition(request: FastifyRequest): ListPosition {
   const isSearch = request.method === 'POST' && request.pathBelowPrefix.endsWith('/search/jql')
   if (!isSearch && !request.url.includes('?')) return {}
@@ -117,13 +123,13 @@ export function readQueryParams(request: FastifyRequest): URLSearchParams {
   return new URLSearchParams(at < 0 ? '' : request.url.slice(at + 1))
 }
 
-/** Where the sandbox is mounted, as the caller reaches it: scheme, host and prefix. */
+/** The base URL of the sandbox as the caller reaches it: scheme, host and prefix. */
 export function readBaseUrl(request: FastifyRequest): string {
   const [path = ''] = request.url.split('?')
   return `${request.protocol}://${request.host}${path.slice(0, path.length - request.pathBelowPrefix.length)}`
 }
 
-/** @returns undefined for no body, `null` for one that is no JSON */
+/** @returns undefined for an empty body, null for a body that is not JSON */
 export function readJsonBody(request: FastifyRequest): unknown {
   const text = Buffer.isBuffer(request.body) ? request.body.toString() : ''
   if (text === '') return undefined

@@ -5,8 +5,8 @@ import { readBearerToken, readJsonBody, sendResponse } from './reply.ts'
 import type { SandboxPluginOptions } from './options.ts'
 
 /**
- * Who the token belongs to and which sites it reaches
- * (docs/reference/atlassian.md#5-identity-and-sites), and whose accounts an app keeps.
+ * Identity and sites of a token (docs/reference/atlassian.md#5-identity-and-sites), and account
+ * reports.
  */
 export default async function resourceRoutes(
   app: FastifyInstance,

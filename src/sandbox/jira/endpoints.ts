@@ -10,7 +10,7 @@ import { approximateCount, searchByGet, searchByPost } from './search.ts'
 import { renderAccount } from './view.ts'
 import { jiraError } from './errors.ts'
 
-/** Everything of Jira that there is here, all below `/ex/jira/{cloudId}`. */
+/** The implemented Jira endpoints, below `/ex/jira/{cloudId}`. */
 export const jiraEndpoints: readonly GatewayEndpoint[] = [
   defineEndpoint(
     'GET',
@@ -52,7 +52,7 @@ function answerRemovedJiraApi(): SandboxResponse {
   return jiraError(410, REMOVED_MESSAGE)
 }
 
-/** docs/reference/atlassian.md#82-myself */
+/** GET myself (docs/reference/atlassian.md#82-myself) */
 function getMyself({ user, base }: GatewayCall): SandboxResponse {
   return ok(
     {
@@ -69,7 +69,7 @@ function getMyself({ user, base }: GatewayCall): SandboxResponse {
   )
 }
 
-/** docs/reference/atlassian.md#84-server-info */
+/** GET serverInfo (docs/reference/atlassian.md#84-server-info) */
 function getServerInfo({ site, state }: GatewayCall): SandboxResponse {
   return ok({
     baseUrl: site.url,

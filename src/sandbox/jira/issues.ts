@@ -10,7 +10,7 @@ import { jiraError } from './errors.ts'
 
 const MAX_BULK_FETCH = 100
 
-/** An issue with the fields that were asked for; `*all`, `*navigable` and `-field` work as in Jira. */
+/** An issue with the requested fields; `*all`, `*navigable` and `-field` work as in Jira. */
 export function renderIssue(
   call: GatewayCall,
   row: IssueRow,
@@ -40,7 +40,7 @@ function selectFieldNames(requestedFields: readonly string[]): string[] {
   )
 }
 
-/** Fields that are no fields: they come with every issue. */
+/** Whether it is a member of every issue instead of a field. */
 export function isIdentityField(field: string): boolean {
   return field === 'id' || field === 'key'
 }
@@ -61,7 +61,10 @@ export function getIssue(call: GatewayCall): SandboxResponse {
   return ok(renderIssue(call, row, fields.length === 0 ? ['*all'] : fields), 1)
 }
 
-/** POST issue/bulkfetch: at most 100, in the order of their ids; what is not found is simply not there. */
+/**
+ * POST issue/bulkfetch: at most 100 issues, ordered by id; missing ones are omitted without an
+ * error.
+ */
 export function bulkFetchIssues(call: GatewayCall): SandboxResponse {
   const { issueIdsOrKeys: names, fields } = (call.body ?? {}) as {
     issueIdsOrKeys?: unknown

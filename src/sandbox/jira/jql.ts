@@ -8,12 +8,12 @@ import { toDateRange } from '../data/date-range.ts'
 import type { DateRange } from '../data/date-range.ts'
 import { findIssue } from './issues.ts'
 
-/** A query that has been understood: which issues as the index has them, in which order, and what the bounds on `updated` leave. */
+/** A parsed query: a predicate on indexed issues, an order, and the range of `updated`. */
 export interface JqlQuery extends DateRange {
   matches: (row: IssueRow) => boolean
   order: 'id' | 'modified'
   descending: boolean
-  /** Positions of the projects, when the query names them. */
+  /** Positions of the projects, if the query names any. */
   projects?: number[]
 }
 
@@ -33,10 +33,10 @@ const UNBOUNDED_MESSAGE =
   'Unbounded JQL queries are not allowed here. Please add a search restriction to your query.'
 
 /**
- * Reads the part of JQL that is understood here: project, id or key, created, updated, joined by
- * AND (docs/reference/atlassian.md#83-jql-search).
+ * Parses the supported part of JQL: project, id or key, created, updated, joined by AND
+ * (docs/reference/atlassian.md#83-jql-search).
  *
- * @throws {QueryError} for anything else, and for a query without a restriction
+ * @throws {QueryError} for any other query, and for a query without a restriction
  */
 export function parseJql(call: GatewayCall, text: string): JqlQuery {
   const { clauses, order } = parseQuery(text)
@@ -73,7 +73,7 @@ function findNamedProjects(call: GatewayCall, clauses: QueryClause[]) {
     : { projects: projectClause.values.map((name) => resolveProject(call, name)) }
 }
 
-/** @returns undefined for what leaves nothing out */
+/** @returns undefined for a clause that excludes nothing */
 function buildIssuePredicate(call: GatewayCall, clause: QueryClause): IssuePredicate | undefined {
   const { field, operator, values } = clause
   if (field === 'project' && isPresenceCheck(clause)) return undefined
@@ -100,7 +100,7 @@ function buildIssuePredicate(call: GatewayCall, clause: QueryClause): IssuePredi
   throw new QueryError(`Field '${field}' does not exist or you do not have permission to view it.`)
 }
 
-/** `project is not EMPTY`, the usual way around the ban on unbounded queries. */
+/** `project is not EMPTY`, which clients use because queries without a restriction are rejected. */
 function isPresenceCheck({ operator, values }: QueryClause): boolean {
   return (
     (operator === 'is not' || operator === '!=') &&
@@ -148,7 +148,9 @@ function resolveJqlDate(
   const date = parseQueryDate(values[0], user.timeZone, state.now())
   if (date === undefined) {
     throw new QueryError(
-      `Date value '${values[0]}' for field '${field}' is invalid. Valid formats include: 'yyyy/MM/dd HH:mm', 'yyyy-MM-dd HH:mm', 'yyyy/MM/dd', 'yyyy-MM-dd', or a period format e.g. '-5d', '4w 2d'.`
+      `Date value '${values[0]}' for field '${field}' is invalid. Valid formats include: ` +
+        "'yyyy/MM/dd HH:mm', 'yyyy-MM-dd HH:mm', 'yyyy/MM/dd', 'yyyy-MM-dd', " +
+        "or a period format e.g. '-5d', '4w 2d'."
     )
   }
   return date

@@ -24,8 +24,8 @@ const ORDER_FIELDS = [
 ]
 
 /**
- * GET project/search (docs/reference/atlassian.md#81-project-search): offsets, and more than 100
- * asked for is treated as 100.
+ * GET project/search (docs/reference/atlassian.md#81-project-search): pages by offset; a page
+ * size above 100 is treated as 100.
  */
 export function searchProjects(call: GatewayCall): SandboxResponse {
   const { query } = call
@@ -64,7 +64,10 @@ export function searchProjects(call: GatewayCall): SandboxResponse {
   })
 }
 
-/** Spoilt projects as often as they are to come: offsets count them, so that no other one is missed. */
+/**
+ * Repeats corrupted projects as often as configured. Offsets count the repetitions, so that no
+ * other project is missed.
+ */
 function repeatCorrupted({ site }: GatewayCall, positions: Uint32Array): Uint32Array {
   const corruptions = site.corruptions.forCollection('projects')
   if (corruptions === undefined) return positions
@@ -75,7 +78,10 @@ function repeatCorrupted({ site }: GatewayCall, positions: Uint32Array): Uint32A
   )
 }
 
-/** Positions that the filters and the person's permissions leave. Without either nothing is looked at. */
+/**
+ * Returns the positions that pass the filters and are visible to the user. Without filters and
+ * restrictions it returns its input.
+ */
 function filterPositions(call: GatewayCall, sorted: Uint32Array): Uint32Array {
   const {
     query,
@@ -144,7 +150,7 @@ function renderProjectPage(
   )
 }
 
-/** GET project/{id or key}. A project that was renamed still answers to its old key. */
+/** GET project/{id or key}. A renamed project is also found by its earlier keys. */
 export function getProject(call: GatewayCall): SandboxResponse {
   const [name = ''] = call.params
   const { projects } = call.site

@@ -52,8 +52,8 @@ function describeGranularScopes(...names: string[]): Record<string, string> {
 const granularScopes = (...names: string[]) => names.map((name) => `read:${name}:jira`)
 
 /**
- * What each call requires (docs/reference/atlassian.md#6-scopes): classic first, then the granular
- * set, which is all or nothing.
+ * The scopes that each call requires (docs/reference/atlassian.md#6-scopes): the classic scope,
+ * or all of the granular ones.
  */
 export const JIRA_REQUIREMENTS = {
   projectSearch: [

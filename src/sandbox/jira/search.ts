@@ -16,7 +16,7 @@ import type { JqlQuery } from './jql.ts'
 import { jiraError } from './errors.ts'
 
 const DEFAULT_PAGE_SIZE = 50
-/** What fits on a page: ids are cheap, fields are not. */
+/** Maximum page size; larger if only ids are requested. */
 const MAX_PAGE_SIZE_IDS = 5000
 const MAX_PAGE_SIZE_FIELDS = 100
 const PAGE_TOKEN_LIFETIME_MS = 7 * 86_400_000
@@ -28,11 +28,11 @@ interface JqlSearch {
   nextPageToken?: string | undefined
   maxResults: number
   fields: string[]
-  /** Ids of issues that are to be seen as they are, not as the index has them. */
+  /** Ids of issues that search returns in their current state, not as indexed. */
   reconciled: string[]
 }
 
-/** The last issue of a page, and how many its chain of pages has served so far. */
+/** The last issue of a page, and the number of issues that its chain of pages has returned. */
 interface PageToken extends ScanPosition {
   servedCount: number
 }
@@ -83,7 +83,7 @@ export function searchByPost(call: GatewayCall): SandboxResponse {
   })
 }
 
-/** POST search/approximate-count; here it is exact. */
+/** POST search/approximate-count. The sandbox returns the exact count. */
 export function approximateCount(call: GatewayCall): SandboxResponse {
   const { jql = '' } = (call.body ?? {}) as { jql?: unknown }
   return withParsedJql(call, String(jql), (query) => {
@@ -110,7 +110,7 @@ function withParsedJql(
 }
 
 /**
- * Pages by token; there is no total and no offset, and a chain that has become too long just ends
+ * Pages by token, without total or offset. A chain of pages ends at its maximum length
  * (docs/reference/atlassian.md#83-jql-search).
  */
 function runJqlSearch(
@@ -190,7 +190,7 @@ function resolvePositions({ site: { issues } }: GatewayCall, ids: string[]): Set
 
 type ScanStart = Pick<Scan, 'after' | 'live'>
 
-/** The first rows that fit, no more than `most`. */
+/** Returns the first matching rows, at most `max`. */
 function findRows(call: GatewayCall, query: JqlQuery, start: ScanStart, max: number): IssueRow[] {
   const matching: IssueRow[] = []
   for (const row of scanIssues(call, query, start)) {
@@ -201,7 +201,7 @@ function findRows(call: GatewayCall, query: JqlQuery, start: ScanStart, max: num
   return matching
 }
 
-/** What the index holds, as far as the order and the projects narrow it. */
+/** Scans the index, narrowed by the order and the projects of the query. */
 function scanIssues(
   { site: { issues, sizes } }: GatewayCall,
   query: JqlQuery,
@@ -230,7 +230,7 @@ function encodePageToken(
   ).toString('base64url')
 }
 
-/** A token belongs to its query and lives for seven days. */
+/** A token is valid for its query only, for seven days. */
 function decodePageToken(token: string, jql: string, now: number): PageToken | 'bad' {
   const text = Buffer.from(token, 'base64url').toString()
   const match = /^\[(\d+),(-?\d+(?:\.\d+)?),(\d+),(\d+),(\d+(?:\.\d+)?)\]$/.exec(text)

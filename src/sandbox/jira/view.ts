@@ -20,7 +20,7 @@ const PROJECT_TYPES = [
 const CATEGORIES = ['Revenue', 'Platform', 'Back office'] as const
 
 /**
- * What a list of projects always says of one, and what `expand` adds
+ * A project in a list, with the fields that `expand` adds
  * (docs/reference/atlassian.md#81-project-search).
  */
 export function renderProject(
@@ -84,7 +84,7 @@ function isNextGen({ position }: ProjectRow): boolean {
   return position % 4 === 1
 }
 
-/** One project in seven has no lead, another one a lead who is gone. */
+/** Of every seven projects, one has no lead and one has a former user as its lead. */
 function renderLead({ state, base }: GatewayCall, { position }: ProjectRow) {
   if (position % 7 === 3) return {}
   const lead =
@@ -106,7 +106,7 @@ function countProjectIssues({ site }: GatewayCall, { position }: ProjectRow): nu
   return Math.max(0, Math.ceil((site.sizes.issues - position) / Math.max(site.sizes.projects, 1)))
 }
 
-/** A person as Jira shows them to others: no e-mail address. */
+/** A user as others see them: without an e-mail address. */
 export function renderAccount(user: SandboxUser, base: string, active: boolean) {
   return {
     self: `${base}/rest/api/3/user?accountId=${encodeURIComponent(user.accountId)}`,
@@ -131,7 +131,7 @@ function buildAvatarUrls(baseUrl: string): Record<string, string> {
 type FieldRenderer = (call: GatewayCall, row: IssueRow) => unknown
 
 /**
- * Every field an issue has here; v3 writes rich text as ADF
+ * Renders each implemented field. API v3 returns rich text as ADF
  * (docs/reference/atlassian.md#83-jql-search).
  */
 const FIELD_RENDERERS: Record<string, FieldRenderer> = {
@@ -173,7 +173,7 @@ const FIELD_RENDERERS: Record<string, FieldRenderer> = {
 
 export const FIELD_NAMES = Object.keys(FIELD_RENDERERS)
 
-/** The fields with these names, which are some of `FIELD_NAMES`. */
+/** Renders the named fields; each name is in `FIELD_NAMES`. */
 export function renderFields(
   call: GatewayCall,
   row: IssueRow,

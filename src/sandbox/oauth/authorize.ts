@@ -5,7 +5,7 @@ import type { SandboxSite } from '../data/sites.ts'
 import type { SandboxUser } from './users.ts'
 import type { SandboxState } from '../state.ts'
 
-/** The parameters that make up an authorization request; everything else (`prompt`, PKCE) is tolerated and ignored. */
+/** The parameters of an authorization request. Others (`prompt`, PKCE) are accepted and ignored. */
 export const AUTHORIZE_PARAMS = [
   'audience',
   'client_id',
@@ -16,7 +16,7 @@ export const AUTHORIZE_PARAMS = [
   'prompt'
 ] as const
 
-/** A request that may be put to the person. */
+/** A valid request, ready to show to the user. */
 export interface ConsentRequest {
   client: SandboxClient
   redirectUri: string
@@ -25,12 +25,12 @@ export interface ConsentRequest {
 }
 
 /**
- * A request that ends on Atlassian's own page and never reaches the callback
+ * A request that ends on Atlassian's error page and never reaches the callback
  * (docs/reference/atlassian.md#12-callback).
  */
 export interface AuthorizeError {
   title: string
-  /** OAuth code in the real error page's URL. */
+  /** The OAuth error code in the URL of Atlassian's error page. */
   error: string
   detail: string
 }
@@ -41,7 +41,7 @@ export interface ConsentDecision {
   cloudId: string | undefined
 }
 
-/** Checks a request in the order Atlassian does after the login. */
+/** Validates a request in the same order as Atlassian after the login. */
 export function parseConsentRequest(
   state: SandboxState,
   params: URLSearchParams
@@ -96,7 +96,7 @@ function authorizeError(title: string, error: string, detail: string): Authorize
   return { title, error, detail }
 }
 
-/** The sites a person can give to an app. */
+/** The sites to which an account can give an app access. */
 export function listAccessibleSites(state: SandboxState, accountId: string): SandboxSite[] {
   return state.sites.filter((site) =>
     site.products.some((product) => state.access.has(accountId, site.cloudId, product))
@@ -104,8 +104,8 @@ export function listAccessibleSites(state: SandboxState, accountId: string): San
 }
 
 /**
- * Writes the decision down and says where the browser goes next. A person who is not named is the first one; a site that
- * is not named is the first one, and only for apps that reach one site per consent.
+ * Stores the decision and returns the redirect URL. The default account is the first one. For an
+ * app that reaches one site per consent, the default site is the first one.
  */
 export function applyDecision(
   state: SandboxState,
@@ -158,7 +158,7 @@ function isSiteNamed(site: SandboxSite, name: string | undefined): boolean {
   return site.cloudId === name || site.name === name
 }
 
-/** Percent-encodes (a blank is %20), in this order, and leaves out what is not there. */
+/** Percent-encodes the parameters (a space is %20) in the given order; omits undefined ones. */
 function buildCallbackUrl(redirectUri: string, params: Record<string, string | undefined>): string {
   const query = Object.entries(params)
     .filter(([, value]) => value !== undefined)

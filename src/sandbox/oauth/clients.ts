@@ -15,10 +15,10 @@ export interface SandboxClient {
   access: 'resource' | 'account'
 }
 
-/** An app without `scopes` has all of them. */
+/** An app without `scopes` has every scope. */
 export type SandboxClientOptions = Omit<SandboxClient, 'scopes'> & Partial<SandboxClient>
 
-/** The app of the demo: any callback on this machine, every scope. */
+/** The demo app: every scope, and any callback on this machine. */
 export const DEMO_CLIENT: SandboxClientOptions = {
   id: 'sandbox-client',
   secret: 'sandbox-secret',

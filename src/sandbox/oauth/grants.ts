@@ -6,24 +6,24 @@ const REFRESH_MAX_LIFETIME_MS = 365 * 86_400_000
 const MAX_FAMILIES = 50
 const MAX_PAIRS = 1000
 
-/** The grants of an app, of an account, or of both; all grants where neither is named. */
+/** Selects the grants of an app, of an account, or of both; without either, all grants. */
 interface GrantFilter {
   clientId?: string | undefined
   accountId?: string | undefined
 }
 
-/** An access token and the refresh token issued with it. They die together. */
+/** An access token and the refresh token issued with it. They expire together. */
 export interface TokenPair {
   id: string
   issuedAt: number
   /**
-   * When a newer pair took over; this one works for ten minutes more
+   * When the next pair was issued; this one works for another ten minutes
    * (docs/reference/atlassian.md#31-rotation).
    */
   replacedAt?: number
 }
 
-/** Everything that came from one consent by way of refreshes. */
+/** All token pairs that descend from one consent by refreshes. */
 export interface TokenFamily {
   id: string
   consentedAt: number
@@ -31,7 +31,10 @@ export interface TokenFamily {
   pairs: Map<string, TokenPair>
 }
 
-/** What one account consented to for one app: scopes are replaced by a new consent, sites accumulate. */
+/**
+ * The consent of one account for one app. A new consent replaces the scopes and adds to the
+ * sites.
+ */
 export interface SandboxGrant {
   clientId: string
   accountId: string
@@ -51,21 +54,24 @@ export interface SandboxGrants {
   ) => SandboxGrant
   find: (clientId: string, accountId: string) => SandboxGrant | undefined
   list: () => Iterable<SandboxGrant>
-  /** A new chain of tokens, from a code. */
+  /** Starts a token family when a code is exchanged. */
   startFamily: (grant: SandboxGrant) => { family: TokenFamily; pair: TokenPair }
-  /** The next pair of a chain, from the refresh token of `pairId`; anything but `fresh` says why not. */
+  /**
+   * Issues the next pair for the refresh token of `pairId`. Any result other than `fresh` is the
+   * reason for the refusal.
+   */
   rotate: (
     grant: SandboxGrant,
     familyId: string,
     pairId: string
   ) => { outcome: RotationOutcome; family?: TokenFamily; pair?: TokenPair }
-  /** Whether the access token of a pair still works. */
+  /** Whether the access token of a pair is valid. */
   isAccessTokenValid: (grant: SandboxGrant, familyId: string, pairId: string) => boolean
   revoke: (match: GrantFilter) => number
   changePassword: (accountId: string) => number
   removeSite: (cloudId: string, clientId?: string) => number
   clear: () => void
-  /** Families that died because an old refresh token came back. */
+  /** Number of families that were revoked because an old refresh token was reused. */
   countReuses: () => number
 }
 

@@ -4,10 +4,12 @@ import { hash } from '../data/hash.ts'
 import { tokenServices, verifyAccessToken } from './tokens.ts'
 import type { SandboxState } from '../state.ts'
 
+const AVATAR_URL = 'https://avatar-management--avatars.us-west-2.prod.public.atl-paas.net/initials'
+
 /**
- * GET /oauth/token/accessible-resources (docs/reference/atlassian.md#51-accessible-resources): a
- * site comes once per product, in an order that means nothing and changes from call to call. It
- * says nothing about what the person may do there.
+ * GET /oauth/token/accessible-resources (docs/reference/atlassian.md#51-accessible-resources). A
+ * site is listed once per product, in an undefined order that changes from call to call. The
+ * list does not contain the user's permissions.
  */
 export function listAccessibleResources(
   state: SandboxState,
@@ -55,7 +57,7 @@ export function getProfile(state: SandboxState, token: string | undefined): Sand
     account_id: user.accountId,
     email: user.email,
     name: user.name,
-    picture: `https://avatar-management--avatars.us-west-2.prod.public.atl-paas.net/initials/${user.nickname}.png`,
+    picture: `${AVATAR_URL}/${user.nickname}.png`,
     account_status: 'active',
     nickname: user.nickname,
     zoneinfo: user.timeZone,

@@ -2,14 +2,14 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 
 type JwtClaims = Record<string, unknown>
 
-/** Signs and reads the JWT-shaped strings that serve as codes and tokens. The key dies with the world. */
+/** Signs and verifies the JWTs used as codes and tokens. The key exists in this process only. */
 export interface JwtSigner {
   sign: (claims: JwtClaims) => string
-  /** @returns undefined when the string was not signed here */
+  /** @returns undefined if the string was not signed here */
   verify: (token: string) => JwtClaims | undefined
 }
 
-/** Bytes of ballast, so that tokens have the size of real ones: 1.5 to 3 KB. */
+/** Padding in bytes, so that tokens are as large as Atlassian's: 1.5 to 3 KB. */
 const PADDING_BYTES = 900
 
 export function createJwtSigner(): JwtSigner {

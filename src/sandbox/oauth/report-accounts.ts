@@ -7,8 +7,10 @@ const MAX_ACCOUNTS = 90
 const REPORT_CYCLE_DAYS = 7
 
 /**
- * POST /app/report-accounts/ (user privacy guide for app developers): 204 where nothing is to be done, else the accounts that were
- * closed, and those that were changed after `updatedAt`. The shapes of its refusals are not described; these are the gateway's.
+ * POST /app/report-accounts/
+ * (https://developer.atlassian.com/platform/forge/user-privacy-guidelines/). Responds
+ * 204 if there is nothing to do, otherwise with the accounts that were closed, or changed after
+ * `updatedAt`. Its error format is not documented; these are the gateway's errors.
  */
 export function answerAccountReport(
   state: SandboxState,
@@ -22,7 +24,7 @@ export function answerAccountReport(
   if (accounts === undefined) {
     return gatewayError(
       400,
-      `1 to ${MAX_ACCOUNTS} accounts with accountId and updatedAt are wanted`
+      `accounts must list 1 to ${MAX_ACCOUNTS} objects with accountId and updatedAt`
     )
   }
   const changedAccounts = accounts.flatMap(({ accountId, updatedAt }) => {

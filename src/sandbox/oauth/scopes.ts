@@ -1,11 +1,11 @@
-/** Alternatives of scopes that all have to be there; no alternative means that none is needed. */
+/** Alternative sets of scopes; one set must be granted in full. No set: no scope is required. */
 export type ScopeRequirement = readonly (readonly string[])[]
 
-/** The scopes that belong to no product, and how the consent page describes them. */
+/** The scopes that belong to no product, with their descriptions on the consent page. */
 export const ACCOUNT_SCOPES: Record<string, string> = {
   'read:me': 'View your Atlassian profile',
   'report:personal-data': 'Report which accounts the app stores personal data of',
-  offline_access: 'Keep this access while you are away'
+  offline_access: 'Keep this access after you log out'
 }
 
 export function satisfiesScopes(
@@ -19,10 +19,10 @@ export function satisfiesScopes(
 }
 
 /**
- * Splits on blanks, keeps each once, drops what does not exist
+ * Splits at spaces, and drops duplicates and unknown scopes
  * (docs/reference/atlassian.md#12-callback).
  *
- * @param known every scope that exists
+ * @param known every existing scope
  */
 export function parseKnownScopes(text: string, known: Record<string, string>): string[] {
   return [...new Set(text.split(/\s+/))].filter((scope) => Object.hasOwn(known, scope))

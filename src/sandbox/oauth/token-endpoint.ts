@@ -5,10 +5,10 @@ import type { SandboxClient } from './clients.ts'
 import { issueTokens, tokenServices, verifyRefreshToken } from './tokens.ts'
 import type { SandboxState } from '../state.ts'
 
-/** What came in the body of a token request, JSON or form. */
+/** The fields of a token request, from a JSON or form body. */
 export type TokenRequestFields = Record<string, unknown>
 
-/** POST /oauth/token, the whole table of docs/reference/atlassian.md#23-errors. */
+/** POST /oauth/token; implements docs/reference/atlassian.md#23-errors. */
 export function handleTokenRequest(
   state: SandboxState,
   fields: TokenRequestFields

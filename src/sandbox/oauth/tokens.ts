@@ -4,13 +4,13 @@ import type { JwtSigner } from './jwt.ts'
 import type { SandboxClients, SandboxState } from '../state.ts'
 
 /**
- * Seconds an access token says it lives; it may die earlier
+ * The lifetime in seconds that responses state; a token may stop working earlier
  * (docs/reference/atlassian.md#31-rotation).
  */
 const EXPIRES_IN_S = 3600
 const REFRESH_EXPIRES_IN_S = 90 * 86_400
 
-/** What a refresh token turned out to be made of. */
+/** The claims of a verified refresh token. */
 export interface RefreshTokenIdentity {
   clientId: string
   accountId: string
@@ -18,7 +18,7 @@ export interface RefreshTokenIdentity {
   pair: string
 }
 
-/** Whose call it is: the person, the app and what they may do right now. */
+/** The user and app of a call, and their current scopes. */
 export interface AccessSession {
   clientId: string
   accountId: string
@@ -34,8 +34,8 @@ interface TokenServices {
 }
 
 /**
- * Answer of the token endpoint (docs/reference/atlassian.md#22-response). `refresh_token` only when
- * `offline_access` was granted.
+ * The response of the token endpoint (docs/reference/atlassian.md#22-response). It has a
+ * `refresh_token` only if `offline_access` was granted.
  */
 export function issueTokens(
   { signer, now }: TokenServices,
@@ -74,7 +74,7 @@ export function issueTokens(
     : body
 }
 
-/** @returns undefined when the string is no refresh token of this world */
+/** @returns undefined if the string is not a refresh token of this sandbox */
 export function verifyRefreshToken(
   { signer }: TokenServices,
   token: string
@@ -90,8 +90,8 @@ export function verifyRefreshToken(
 }
 
 /**
- * Who stands behind an access token, if it still works. The scopes are those of the token that the grant still has: a later
- * consent with fewer of them takes them from older tokens too.
+ * Verifies an access token. Returns those of its scopes that the grant still has: a later
+ * consent with fewer scopes also limits older tokens.
  */
 export function verifyAccessToken(
   { signer, grants, now }: TokenServices,
@@ -115,7 +115,7 @@ export function verifyAccessToken(
   return { clientId, accountId, scopes, grant }
 }
 
-/** The parts of the world that tokens are made of. */
+/** The parts of the state that tokens depend on. */
 export function tokenServices({ signer, grants, clients, now }: SandboxState): TokenServices {
   return { signer, grants, clients, now }
 }

@@ -3,7 +3,7 @@ export interface SandboxUser {
   name: string
   nickname: string
   email: string
-  /** IANA name: JQL and CQL read dates in it. */
+  /** IANA name; JQL and CQL interpret dates in it. */
   timeZone: string
   locale: string
 }
@@ -26,7 +26,7 @@ export const SAM: SandboxUser = {
   locale: 'en-US'
 }
 
-/** Left the company; still the lead of some projects. Nobody can sign in as him. */
+/** A deactivated user who is still the lead of some projects and cannot log in. */
 export const FORMER_USER: SandboxUser = {
   accountId: '557058:00000000-dead-4000-8000-000000000000',
   name: 'Former user',

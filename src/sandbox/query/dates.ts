@@ -7,7 +7,7 @@ const UNIT_MS: Record<string, number> = {
 }
 
 /**
- * Queries see no finer than a minute (docs/reference/atlassian.md#83-jql-search and
+ * Queries have a resolution of one minute (docs/reference/atlassian.md#83-jql-search and
  * #94-cql-search).
  */
 function floorMinute(time: number): number {
@@ -15,10 +15,10 @@ function floorMinute(time: number): number {
 }
 
 /**
- * Reads a date as JQL and CQL do: `2026-05-04 08:00`, `2026/05/04`, `-2d`, `now()`, `now(-2d)`.
+ * Parses a date as JQL and CQL do: `2026-05-04 08:00`, `2026/05/04`, `-2d`, `now()`, `now(-2d)`.
  *
- * @param timeZone the person's; absolute dates are meant in it
- * @returns milliseconds since the epoch, or undefined when it is no date
+ * @param timeZone the user's time zone, in which absolute dates are interpreted
+ * @returns milliseconds since the epoch, or undefined if it is not a date
  */
 export function parseQueryDate(text: string, timeZone: string, now: number): number | undefined {
   const inner = /^now\((.*)\)$/.exec(text)?.[1]
@@ -38,7 +38,7 @@ export function parseQueryDate(text: string, timeZone: string, now: number): num
   return isValid ? local - zoneOffset(local - zoneOffset(local, timeZone), timeZone) : undefined
 }
 
-/** How far the zone's clocks are ahead of UTC at that instant, in milliseconds. */
+/** The zone's offset from UTC at that time, in milliseconds. */
 function zoneOffset(time: number, timeZone: string): number {
   const {
     year = 0,
@@ -55,7 +55,7 @@ function zoneOffset(time: number, timeZone: string): number {
   return Date.UTC(year, month - 1, day, hour, minute, second) - Math.floor(time / 1000) * 1000
 }
 
-/** One for each zone: they take long to make. */
+/** One formatter per zone, because creating one is slow. */
 const formatCache = new Map<string, Intl.DateTimeFormat>()
 
 function getDateTimeFormat(timeZone: string): Intl.DateTimeFormat {
@@ -75,7 +75,7 @@ function getDateTimeFormat(timeZone: string): Intl.DateTimeFormat {
   return format
 }
 
-/** Whether `time` stands in this relation to a bound, both cut to the minute. */
+/** Compares `time` with a bound; both are truncated to the minute. */
 export function compareMinutes(time: number, operator: string, bound: number): boolean {
   const difference = floorMinute(time) - floorMinute(bound)
   switch (operator) {

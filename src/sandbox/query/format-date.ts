@@ -2,10 +2,13 @@ const DAY_MS = 86_400_000
 const MAX_CACHED_DAYS = 10_000
 const TWO_DIGITS = Array.from({ length: 60 }, (_, number) => String(number).padStart(2, '0'))
 
-/** The part before the hours, `2026-05-04T`: it takes long to work out, and a list holds many times of few days. */
+/**
+ * The date part, such as `2026-05-04T`. It is slow to compute, and the items of a list share few
+ * days.
+ */
 const dayCache = new Map<number, string>()
 
-/** What `toISOString` gives, a few times faster: half the time of a list went into it. */
+/** Same result as `toISOString`, several times faster; it took half the time of a list. */
 export function formatIsoDate(time: number): string {
   const wholeMs = Math.trunc(time)
   const day = Math.floor(wholeMs / DAY_MS)
@@ -15,7 +18,8 @@ export function formatIsoDate(time: number): string {
     Math.floor(ms / 60_000) % 60,
     Math.floor(ms / 1000) % 60
   ]
-  return `${formatDay(day)}${TWO_DIGITS[hours]}:${TWO_DIGITS[minutes]}:${TWO_DIGITS[seconds]}.${String(1000 + (ms % 1000)).slice(1)}Z`
+  const wholeSeconds = `${TWO_DIGITS[hours]}:${TWO_DIGITS[minutes]}:${TWO_DIGITS[seconds]}`
+  return `${formatDay(day)}${wholeSeconds}.${String(1000 + (ms % 1000)).slice(1)}Z`
 }
 
 function formatDay(day: number): string {
@@ -27,7 +31,7 @@ function formatDay(day: number): string {
   return text
 }
 
-/** Jira's way of writing an instant. */
+/** Formats a time as Jira does. */
 export function formatJiraDate(time: number): string {
   return `${formatIsoDate(time).slice(0, -1)}+0000`
 }

@@ -1,7 +1,7 @@
-/** A sentence for the person who wrote the query. */
+/** The message is part of the error response. */
 export class QueryError extends Error {}
 
-/** One restriction. `now("-2d")` arrives as the value `now(-2d)`. */
+/** One restriction. `now("-2d")` is parsed to the value `now(-2d)`. */
 export interface QueryClause {
   field: string
   operator: string
@@ -22,7 +22,10 @@ const TOKEN_PATTERN =
   /\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|(<=|>=|!=|!~|[=<>~(),])|([^\s"'=<>!~(),]+))/y
 const OPERATORS = ['=', '!=', '<', '<=', '>', '>=', '~', 'in', 'not in', 'is', 'is not']
 
-/** Reads the part of JQL and CQL that is understood here: restrictions joined by AND, then ORDER BY. Anything else is an error. */
+/**
+ * Parses the supported part of JQL and CQL: restrictions joined by AND, then ORDER BY. Any other
+ * syntax is an error.
+ */
 export function parseQuery(text: string): ParsedQuery {
   const tokens = tokenize(text)
   const clauses: QueryClause[] = []
