@@ -25,8 +25,9 @@ export function createProject(state: SandboxState, body: unknown) {
     name: 'string?'
   }) as { site?: string; key: string; name?: string }
   const { projects } = resolveSite(state, site)
-  if (projects.findByKey(key) !== undefined)
+  if (projects.findByKey(key) !== undefined) {
     throw new AdminError(`the key ${key} is already in use`)
+  }
   const at = state.now()
   const row = projects.add((position) => ({
     position,
