@@ -70,7 +70,8 @@ export async function buildApp({
     trustProxy: (address, hop) => isTrustedProxy(address, hop),
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: MINUTE_MS - 10_000,
-    // Migrations of a large database run in a plugin: avvio's own 10 s would end the start with a stack trace.
+    // Migrations of a large database run in a plugin: with avvio's default, 10 s, the start would
+    // end with a stack trace.
     pluginTimeout: 10 * MINUTE_MS,
     connectionTimeout: 2 * MINUTE_MS,
     handlerTimeout: 2 * MINUTE_MS,

@@ -1,15 +1,8 @@
 import { AppError } from '../lib/errors.ts'
-import type { HttpClient, Logger } from '../lib/http-client.ts'
+import type { Logger } from '../lib/http-client.ts'
 import { retryOnConflict } from '../lib/retry.ts'
-import { toCallTarget, type RateBudget } from '../rate-budget/rate-budget.ts'
-import type { TokenProvider } from '../grants/access-token.ts'
 import { logStateChanges } from '../grants/log-state-change.ts'
-import {
-  createAuthorizedRequest,
-  fetchProductSites,
-  type AuthorizedRequest,
-  type Throttle
-} from '../providers/atlassian.ts'
+import { fetchProductSites } from '../providers/atlassian.ts'
 import type { Provider } from '../providers/provider.ts'
 import type { ProviderRegistry } from '../providers/registry.ts'
 import type { AuditEntry } from '../store/repositories/audit-log.ts'
@@ -22,6 +15,7 @@ import type { StatementBuilder } from '../store/engine.ts'
 import type { Grant } from '../store/repositories/grants.ts'
 import type { Store } from '../store/index.ts'
 import type { Site } from '../model/site.ts'
+import { createAuthorizedClient, type AuthorizedClientSettings } from './authorized-client.ts'
 import { resolveConnectionState } from './resolve-state.ts'
 
 /** Attempts if concurrent writers change the connection. */
@@ -35,13 +29,8 @@ const SITES_CHANGED_REASON = {
 /** Stops the active runs of an owner and product; resolves when they have stopped. */
 export type StopRuns = (userId: number, provider: string) => Promise<void>
 
-export interface SiteSettings {
-  store: Store
+export interface SiteSettings extends AuthorizedClientSettings {
   providers: ProviderRegistry
-  http: HttpClient
-  now: () => number
-  tokenProvider: TokenProvider
-  budget: RateBudget
   /**
    * Returns the gateway URL for a grant.
    *
@@ -54,41 +43,6 @@ export interface SiteSettings {
     provider: string,
     cloudIds?: string[]
   ) => StatementBuilder[]
-}
-
-/**
- * Creates a client that calls Atlassian with a grant's token, within the app's rate budget. Calls
- * have interactive priority unless `throttle` decides otherwise.
- */
-export function createAuthorizedClient(
-  { store, http, now, tokenProvider, budget }: SiteSettings,
-  grant: Grant,
-  log: Logger,
-  { signal, throttle }: { signal?: AbortSignal; throttle?: Throttle } = {}
-): AuthorizedRequest {
-  return createAuthorizedRequest({
-    http,
-    log,
-    tokens: {
-      get: async (rejectedToken) =>
-        await tokenProvider.getAccessToken(grant.id, { log, rejectedToken }),
-      getLatest: async () => {
-        tokenProvider.invalidate(grant.id)
-        return await tokenProvider.getAccessToken(grant.id, { log })
-      },
-      isExpired: async () =>
-        ((await store.grants.get(grant.id))?.accessExpiresAt.getTime() ?? Infinity) <= now()
-    },
-    throttle:
-      throttle ??
-      (async (method, url, send) =>
-        await budget.call(
-          toCallTarget(grant.clientId, method, url),
-          { isInteractive: true, signal },
-          send
-        )),
-    ...(signal === undefined ? {} : { signal })
-  })
 }
 
 /**

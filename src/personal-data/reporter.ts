@@ -1,4 +1,5 @@
-import { createAuthorizedClient, type SiteSettings, type StopRuns } from '../connections/sites.ts'
+import { createAuthorizedClient } from '../connections/authorized-client.ts'
+import type { SiteSettings, StopRuns } from '../connections/sites.ts'
 import { disconnect } from '../connections/disconnect.ts'
 import { AppError } from '../lib/errors.ts'
 import type { Logger } from '../lib/http-client.ts'

@@ -1,5 +1,6 @@
 import { evaluateFeatures, explainMissingScopes } from '../connections/features.ts'
-import { createAuthorizedClient, checkConnection } from '../connections/sites.ts'
+import { createAuthorizedClient } from '../connections/authorized-client.ts'
+import { checkConnection } from '../connections/sites.ts'
 import { AppError, type ErrorCode } from '../lib/errors.ts'
 import { estimateCost } from '../rate-budget/rate-limit-headers.ts'
 import { toCallTarget } from '../rate-budget/rate-budget.ts'
