@@ -4,7 +4,7 @@ import { buildTestApp } from '../helper.ts'
 import { buildBearerHeader, createApiKey, PROTECTED_ENV, startIdentityProvider } from './helper.ts'
 
 t.test(
-  'T24 Only a key that can create users learns whether an address is known; all other callers get the same response for both and create no user',
+  'T24 Only a key that can create users learns whether an address is known; others create and learn nothing',
   async (t) => {
     const idp = await startIdentityProvider(t)
     const { app } = await buildTestApp(t, { APP_ENV: 'production', ...PROTECTED_ENV, ...idp.env })

@@ -5,7 +5,7 @@ import { HttpBrowser } from '../process/browser-visit.ts'
 import { buildBearerHeader } from './helper.ts'
 
 t.test(
-  'End to end over HTTP: bootstrap key, connect session link, browser login, and a front end that reads with the session token',
+  'End to end over HTTP: bootstrap key, connect session, browser login, front end with a session token',
   async (t) => {
     const key = createSecret('ck')
     const { url, output } = await startServiceProcess(t, {

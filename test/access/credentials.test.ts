@@ -186,7 +186,7 @@ t.test(
 )
 
 t.test(
-  'Concurrent first requests of one person create one user; of two people who prove one address at once, one is linked to the existing user',
+  'Concurrent first requests of one person create one user; of two with one address, one is linked to it',
   async (t) => {
     const idp = await startIdentityProvider(t)
     const { app } = await buildTestApp(t, { ...PROTECTED_ENV, ...idp.env })

@@ -59,7 +59,7 @@ const getConnection = async ({ app }: Pick<TestService, 'app'>, userId: number) 
   (await app.store.connections.get(userId, 'jira'))?.connection
 
 t.test(
-  'A back end creates a connect session link; one person connects their account with it and returns to the return_url',
+  'One person opens the link of a connect session, connects their account, and returns to the return_url',
   async (t) => {
     const file = join(createTempFolder(t), 'c.db')
     const url = await ensureDatabase(t, file)
@@ -203,7 +203,7 @@ t.test(
 )
 
 t.test(
-  'T07 Does not adopt a session cookie that existed before, and ignores a cookie that a sibling domain can set',
+  'T07 Adopts no session cookie that existed before, and ignores one that a sibling domain can set',
   async (t) => {
     const running = await startTestService(t, PROTECTED_PRODUCTION_ENV)
     const { app } = running
@@ -421,7 +421,7 @@ t.test(
 
 for (const copies of ['erase', 'keep']) {
   t.test(
-    `T07 Removing a user with copies=${copies} ends their sessions and their pending logins; a token of their provider creates a new user`,
+    `T07 Removing a user with copies=${copies} ends their sessions and logins; their token makes a new user`,
     async (t) => {
       const idp = await startIdentityProvider(t)
       const running = await startTestService(t, { ...PROTECTED_PRODUCTION_ENV, ...idp.env })

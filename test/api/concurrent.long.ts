@@ -39,7 +39,7 @@ for (const [processes, rounds] of [
   [3, 2]
 ] as const) {
   t.test(
-    `D4 ${rounds} × ${BATCH_SIZE} upserts of one email and of one key at once, through ${processes} service(s) on one database: one row each and no 5xx`,
+    `D4 ${rounds} × ${BATCH_SIZE} concurrent upserts through ${processes} service(s): one row each, no 5xx`,
     async (t) => {
       const { urls } = await startServices(t, processes)
       const [first = ''] = urls

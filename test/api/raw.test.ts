@@ -76,7 +76,8 @@ t.test(
       ['a negative length', `POST /users HTTP/1.1\r\n${HOST_HEADERS}Content-Length: -1\r\n\r\n`],
       [
         'length and chunks',
-        `POST /users HTTP/1.1\r\n${HOST_HEADERS}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`
+        `POST /users HTTP/1.1\r\n${HOST_HEADERS}Content-Length: 5\r\nTransfer-Encoding: ` +
+          'chunked\r\n\r\n0\r\n\r\n'
       ],
       ['a bare CR', `GET / HTTP/1.1\r\n${HOST_HEADERS}X-A: a\rb\r\n\r\n`],
       ['no host', 'GET / HTTP/1.1\r\nConnection: close\r\n\r\n']
@@ -109,7 +110,8 @@ t.test(
     for (const coding of ['gzip, x\r\n\r\n', 'chunked\r\n\r\nzz\r\n']) {
       const responses = parseResponses(
         await send(
-          `POST /users HTTP/1.1\r\n${HOST_HEADERS}Content-Type: application/json\r\nTransfer-Encoding: ${coding}`
+          `POST /users HTTP/1.1\r\n${HOST_HEADERS}Content-Type: application/json\r\n` +
+            `Transfer-Encoding: ${coding}`
         )
       )
       t.ok(
@@ -166,7 +168,8 @@ t.test('C5 T32 Stops reading a chunked body at the size limit', async (t) => {
   const chunk = `10000\r\n${' '.repeat(0x10000)}\r\n`
   const [answer] = parseResponses(
     await send(
-      `POST /users HTTP/1.1\r\n${HOST_HEADERS}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n${chunk.repeat(2)}0\r\n\r\n`
+      `POST /users HTTP/1.1\r\n${HOST_HEADERS}Content-Type: application/json\r\n` +
+        `Transfer-Encoding: chunked\r\n\r\n${chunk.repeat(2)}0\r\n\r\n`
     )
   )
   assertProblem(t, answer as TestResponse, 413, 'payload_too_large')
@@ -196,7 +199,9 @@ t.test('C9 Answers pipelined requests in order, each with its own id', async (t)
   const { send } = await startListeningApp(t)
   const responses = parseResponses(
     await send(
-      `GET /users/1 HTTP/1.1\r\nHost: a\r\nX-Request-ID: p1\r\n\r\nGET /nothing HTTP/1.1\r\nHost: a\r\nX-Request-ID: p2\r\n\r\nGET /%zz HTTP/1.1\r\n${HOST_HEADERS}X-Request-ID: p3\r\n\r\n`
+      'GET /users/1 HTTP/1.1\r\nHost: a\r\nX-Request-ID: p1\r\n\r\nGET /nothing ' +
+        'HTTP/1.1\r\nHost: a\r\nX-Request-ID: p2\r\n\r\nGET /%zz HTTP/1.1\r\n' +
+        `${HOST_HEADERS}X-Request-ID: p3\r\n\r\n`
     )
   )
   t.same(

@@ -246,7 +246,7 @@ t.test('A parked run reports when it resumes, and sends no events in between', a
 })
 
 t.test(
-  'A stream ends when its client disconnects; when the service stops, it ends without an end event so that the client reconnects',
+  'A stream ends when its client disconnects; a stopping service sends no end event, so clients reconnect',
   async (t) => {
     const service = await buildAppWithSandbox(t)
     const url = await startListening(service)

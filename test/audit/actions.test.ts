@@ -20,7 +20,7 @@ const CANARIES = [
 ]
 
 t.test(
-  'B12 T18 E6 Every action leaves one row with actor, subject, origin and request id, and without secrets or personal data',
+  'B12 T18 E6 Every action leaves one row with actor, subject, origin and request id, and without secrets',
   async (t) => {
     const idp = await startIdentityProvider(t)
     const url = await ensureDatabase(t, join(createTempFolder(t), 'c.db'))

@@ -32,7 +32,7 @@ async function createAuditFixture(t: Test, env: NodeJS.ProcessEnv = {}, now?: ()
 
 const CALL_COUNT = pickByScale(100, 1_000)
 t.test(
-  `T18 Of ${CALL_COUNT} mixed calls, each that changed something has one audit row with its request id, and no other has one`,
+  `T18 Of ${CALL_COUNT} mixed calls, exactly those that change something have one audit row each`,
   async (t) => {
     const { url, app, make } = await createAuditFixture(t)
     const expected: string[] = []
@@ -68,7 +68,7 @@ t.test(
 )
 
 t.test(
-  'B12 T18 If the audit trail is not writable, all of a hundred changes are refused; they work again afterwards',
+  'B12 T18 If the audit trail is not writable, a hundred changes are refused; they work again afterwards',
   async (t) => {
     const { url, app, make, createUsers } = await createAuditFixture(t)
     await createUsers(3)
@@ -191,7 +191,7 @@ t.test('Pruning old rows leaves a verifiable trail and records the pruning', asy
 })
 
 t.test(
-  'Rows older than AUDIT_RETENTION_DAYS are pruned automatically and the rest stays verifiable; 0 keeps everything',
+  'Prunes rows older than AUDIT_RETENTION_DAYS, and the rest stays verifiable; 0 keeps everything',
   async (t) => {
     for (const [days, remainingRows] of [
       ['30', ['user_created made-new']],

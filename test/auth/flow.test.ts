@@ -76,10 +76,10 @@ for (const prefix of ['', '/api']) {
     const { app } = await buildAppWithSandbox(t, { env: { APP_ENV: 'production' } })
     const browser = new Browser(app)
     const start = await browser.open(
-      `${prefix}/auth/jira/login?redirect=true&state=kc-oauth&scope=offline_access read:jira-work read:jira-user&return_url=${FRONTEND_URL}/oauth/jira`.replaceAll(
-        ' ',
-        '%20'
-      ),
+      (
+        `${prefix}/auth/jira/login?redirect=true&state=kc-oauth&scope=offline_access ` +
+        `read:jira-work read:jira-user&return_url=${FRONTEND_URL}/oauth/jira`
+      ).replaceAll(' ', '%20'),
       NAVIGATION_HEADERS
     )
     t.equal(start.statusCode, 307)
@@ -110,12 +110,13 @@ for (const prefix of ['', '/api']) {
   })
 
   t.test(
-    `The original front end connects Confluence through ${prefix}/auth/confluence/login, without a redirect parameter`,
+    `The original front end connects through ${prefix}/auth/confluence/login without a redirect parameter`,
     async (t) => {
       const { app } = await buildAppWithSandbox(t, { env: { APP_ENV: 'production' } })
       const browser = new Browser(app)
       const start = await browser.open(
-        `${prefix}/auth/confluence/login?state=kc-oauth&scope=read&return_url=${encodeURIComponent(`${FRONTEND_URL}/oauth/confluence`)}`,
+        `${prefix}/auth/confluence/login?state=kc-oauth&scope=read` +
+          `&return_url=${encodeURIComponent(`${FRONTEND_URL}/oauth/confluence`)}`,
         NAVIGATION_HEADERS
       )
       t.equal(start.statusCode, 307)

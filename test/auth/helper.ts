@@ -125,13 +125,20 @@ const ERROR_DETAILS: Record<string, [status: number, sentence: string]> = {
 
 /** The exact redirect of a failed login. */
 export function buildFailureUrl(product: Product, code: string): string {
-  return `${FRONTEND_URL}/oauth/${product}?provider=${product}&status=error&error=${code}&message=${encodeURIComponent(getErrorDetail(code))}&request_id=${TEST_REQUEST_ID}`
+  return (
+    `${FRONTEND_URL}/oauth/${product}?provider=${product}&status=error&error=${code}` +
+    `&message=${encodeURIComponent(getErrorDetail(code))}&request_id=${TEST_REQUEST_ID}`
+  )
 }
 
 /** The exact redirect of a successful login. */
 export function buildSuccessUrl(product: Product, userId = 1, state?: string): string {
   const page = product === 'jira' ? '/oauth/jira?' : '/oauth/callback?provider=confluence&'
-  return `${FRONTEND_URL}${page}status=success&user_id=${userId}${state === undefined ? '' : `&state=${encodeURIComponent(state)}`}`
+  return (
+    `${FRONTEND_URL}${page}status=success` +
+    `&user_id=${userId}` +
+    `${state === undefined ? '' : `&state=${encodeURIComponent(state)}`}`
+  )
 }
 
 /** The same failure as a problem document. */

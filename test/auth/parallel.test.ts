@@ -25,7 +25,7 @@ import {
 const PAIR_COUNT = 50
 
 t.test(
-  `A3: ${PAIR_COUNT} callbacks, each sent twice at once, cause ${PAIR_COUNT} exchanges and ${PAIR_COUNT} pairs of the same success`,
+  `A3: ${PAIR_COUNT} callbacks, each sent twice at once, cause ${PAIR_COUNT} exchanges and succeed`,
   async (t) => {
     const { app, sandbox } = await startTestService(t, PRODUCTION_ENV)
     const logins = await Promise.all(
@@ -66,7 +66,7 @@ t.test(
 )
 
 t.test(
-  'A3: a callback sent to two services over one database at once causes one exchange and the same success twice',
+  'A3: a callback sent to two services on one database at once causes one exchange and succeeds twice',
   async (t) => {
     const sandbox = await startSandbox(t, { ...SMALL_SANDBOX, clients: OAUTH_CLIENTS })
     const env = {
@@ -199,7 +199,7 @@ t.test(
 )
 
 t.test(
-  'With one client for both products, a login for a user named by email requests the scopes of the other product too',
+  "With one client for both products, the login of a user named by email requests both products' scopes",
   async (t) => {
     const running = await buildAppWithSandbox(t, {
       env: { CONFLUENCE_OAUTH_CLIENT_ID: 'jira-app' }

@@ -23,7 +23,9 @@ const FRONTEND_SETUPS = [
   ['set', FRONTEND_URL, {}],
   ['unset', SERVICE_URL, { APP_FRONTEND_URL: undefined }]
 ] as const
-const FAILURE_QUERY = `provider=jira&status=error&error=access_denied&message=Consent%20was%20not%20given.&request_id=${TEST_REQUEST_ID}`
+const FAILURE_QUERY =
+  'provider=jira&status=error&error=access_denied&message=Consent%20was%20not%20given.' +
+  `&request_id=${TEST_REQUEST_ID}`
 
 function fillPlaceholders(text: string, origin: string): string {
   const { host, hostname } = new URL(origin)
@@ -50,7 +52,8 @@ async function getFinalLocation(running: TestService, target: string): Promise<s
 t.ok(
   HOSTILE_REDIRECTS.length + Object.keys(HARMLESS_REDIRECTS).length >= 170 &&
     Object.keys(LEGITIMATE_REDIRECTS).length >= 9,
-  `${HOSTILE_REDIRECTS.length} hostile, ${Object.keys(HARMLESS_REDIRECTS).length} odd, ${Object.keys(LEGITIMATE_REDIRECTS).length} legitimate targets`
+  `${HOSTILE_REDIRECTS.length} hostile, ${Object.keys(HARMLESS_REDIRECTS).length} odd, ` +
+    `${Object.keys(LEGITIMATE_REDIRECTS).length} legitimate targets`
 )
 t.equal(
   new Set(HOSTILE_REDIRECTS).size,
@@ -302,5 +305,8 @@ t.test('A5: invalid UTF-8 causes no server error', async (t) => {
 /** Adds the outcome after existing parameters and before the fragment. */
 function addOutcome(address: string, outcome: string): string {
   const [rest = '', ...fragment] = address.split('#')
-  return `${rest}${rest.includes('?') ? '&' : '?'}${outcome}${fragment.length === 0 ? '' : `#${fragment.join('#')}`}`
+  return (
+    `${rest}${rest.includes('?') ? '&' : '?'}${outcome}` +
+    `${fragment.length === 0 ? '' : `#${fragment.join('#')}`}`
+  )
 }

@@ -6,7 +6,7 @@ import { getAuthorizeParams, pickByScale, startTestService, buildSuccessUrl } fr
 const LOGIN_COUNT = pickByScale(300, 10_000)
 
 t.test(
-  `A1: ${LOGIN_COUNT} logins get ${LOGIN_COUNT} states of 43 characters, none of them the caller's, and none of them stored`,
+  `A1: ${LOGIN_COUNT} logins get as many states of 43 characters; none is the caller's, and none is stored`,
   async (t) => {
     const url = await ensureDatabase(t, `${t.testdir()}/flows.db`)
     const running = await startTestService(t, { INTEGRATION_DB_URL: url, LOG_LEVEL: 'INFO' })

@@ -32,7 +32,7 @@ async function startProtectedService(t: Parameters<typeof startBrowserService>[0
 }
 
 t.test(
-  'A person opens the link of a connect session, chooses a product, consents, and returns; no other browser can open the link',
+  'A person opens a connect session link, picks a product, consents and returns; other browsers cannot',
   async (t) => {
     const { base, createSession, connections } = await startProtectedService(t)
     const { user_id: id, url, token } = await createSession({ user: 'ada@example.com' })

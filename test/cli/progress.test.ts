@@ -102,7 +102,11 @@ t.test('A terminal gets one line with a progress bar that fits its width', (t) =
   const drawn = written.join('').replaceAll('\x1b[K', '<end>')
   t.match(
     drawn,
-    /^Beginning\.\n\r\[#+\.+\] {2}50 % pages .*<end>\r<end>The service is unavailable\. Retrying\.\n\r\[#+\.+\].*<end>\n$/
+    new RegExp(
+      String.raw`^Beginning\.\n` +
+        String.raw`\r\[#+\.+\] {2}50 % pages .*<end>\r<end>The service is unavailable\. ` +
+        String.raw`Retrying\.\n\r\[#+\.+\].*<end>\n$`
+    )
   )
   const unsized: string[] = []
   const narrow = createProgress({ isTTY: true, columns: 0, write: (text) => unsized.push(text) })

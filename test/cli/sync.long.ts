@@ -179,8 +179,11 @@ t.test('The command runs a sync and reports its progress and outcome', async (t)
     for (const id of keys) await admin('spoil', { collection: 'projects', id, fields: null })
     t.match(partial, {
       code: 3,
-      stdout:
-        /^Run 5 succeeded partly: .*\n12 items could not be stored; .*\n( {2}projects \d+ \(site [\w-]+\): Its key is longer than .*\n){10} {2}and more: http:.*\/integrations\/jira\/sync\/runs\/5\n$/
+      stdout: new RegExp(
+        String.raw`^Run 5 succeeded partly: .*\n12 items could not be stored; .*\n` +
+          String.raw`( {2}projects \d+ \(site [\w-]+\): Its key is longer than .*\n){10} {2}and ` +
+          String.raw`more: http:.*/integrations/jira/sync/runs/5\n$`
+      )
     })
     t.match(partial.stderr, /12 skipped/)
   })

@@ -95,7 +95,7 @@ async function createEncryptedDatabase(
 }
 
 t.test(
-  'B8 "keys new" prints one entry for VAULT_KEYS and nothing else, a different one each time, with any settings, and stores nothing',
+  'B8 "keys new" prints one new entry for VAULT_KEYS and nothing else, with any settings, and stores nothing',
   async (t) => {
     const cwd = createTempFolder(t)
     const made = await Promise.all([
@@ -154,7 +154,10 @@ t.test('B5 Invalid arguments exit with 2 and a sentence, and do nothing', async 
     t.match({ code, stdout }, { code: 2, stdout: '' }, JSON.stringify(args))
     t.match(
       stderr,
-      /^(Missing|Unknown|Unexpected|--id must have 1 to 32 letters,) .*\. Run `connector keys( create| list| rotate)? --help`\.\n$/,
+      new RegExp(
+        String.raw`^(Missing|Unknown|Unexpected|--id must have 1 to 32 letters,) .*\. Run ` +
+          '`connector keys( create| list| rotate)? --help`\\.\\n$'
+      ),
       JSON.stringify(args)
     )
     t.notMatch(stderr, /\n\s+at /, 'no stack trace')
@@ -166,7 +169,7 @@ t.test('B5 Invalid arguments exit with 2 and a sentence, and do nothing', async 
 })
 
 t.test(
-  'B5 "keys status" reports the state and the remaining uses of each key; "keys rotate" re-encrypts; neither prints a key',
+  'B5 "keys status" reports the state and uses of each key; "keys rotate" re-encrypts; neither prints a key',
   async (t) => {
     const { cwd, env } = await createEncryptedDatabase(t, [
       [FIRST_KEY, 3],
@@ -177,7 +180,11 @@ t.test(
     t.match(before, { code: 0, stderr: '' })
     t.match(
       before.stdout,
-      /^two: encrypts and decrypts, encrypts 1 grant, used \d+ times\none: decrypts, encrypts 3 grants, used 6 times\n3 grants left to rotate\. Run `connector keys rotate`\.\n$/
+      new RegExp(
+        String.raw`^two: encrypts and decrypts, encrypts 1 grant, used \d+ times\n` +
+          String.raw`one: decrypts, encrypts 3 grants, used 6 times\n` +
+          '3 grants left to rotate\\. Run `connector keys rotate`\\.\\n$'
+      )
     )
     const rotated = await runCommand(['keys', 'rotate'], { cwd, env: both })
     t.match(rotated, {
@@ -189,7 +196,11 @@ t.test(
     t.match(after, { code: 0, stderr: '' })
     t.match(
       after.stdout,
-      /^two: encrypts and decrypts, encrypts 4 grants, used 8 times\none: decrypts, encrypts 0 grants, used 6 times\nNothing is left to rotate; VAULT_KEYS needs only its first key\.\n$/
+      new RegExp(
+        String.raw`^two: encrypts and decrypts, encrypts 4 grants, used 8 times\n` +
+          String.raw`one: decrypts, encrypts 0 grants, used 6 times\n` +
+          String.raw`Nothing is left to rotate; VAULT_KEYS needs only its first key\.\n$`
+      )
     )
     const alone = await runCommand(['keys', 'status'], {
       cwd,
@@ -197,8 +208,10 @@ t.test(
     })
     t.match(alone, {
       code: 0,
-      stdout:
-        /^two: encrypts and decrypts, encrypts 4 grants.*\none: not configured, encrypts 0 grants.*\nNothing is left/
+      stdout: new RegExp(
+        String.raw`^two: encrypts and decrypts, encrypts 4 grants.*\n` +
+          String.raw`one: not configured, encrypts 0 grants.*\nNothing is left`
+      )
     })
     const file = join(cwd, 'keys')
     writeFileSync(file, `${SECOND_KEY}\n`, { mode: 0o600 })
@@ -214,7 +227,7 @@ t.test(
 )
 
 t.test(
-  'B7 "keys status" and "keys rotate" with wrong settings or keys exit with 78 and a sentence for each, and print no key',
+  'B7 "keys status" and "keys rotate" with wrong settings exit with 78 and a sentence each, and print no key',
   async (t) => {
     const { cwd, env } = await createEncryptedDatabase(t, [[FIRST_KEY, 2]])
     const [impostor, three] = [generateKeyEntry('one'), generateKeyEntry('three')]

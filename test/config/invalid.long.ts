@@ -21,7 +21,7 @@ async function getStartError(env: NodeJS.ProcessEnv): Promise<StartError | undef
 }
 
 t.test(
-  `E2 A4 T41 Each of ${INVALID_SETTINGS.length} invalid settings stops the start and names the variable, not its value`,
+  `E2 A4 T41 Each of ${INVALID_SETTINGS.length} invalid settings stops the start; its value is not printed`,
   async (t) => {
     for (const [env, named] of INVALID_SETTINGS) {
       const title = JSON.stringify(env)
@@ -149,7 +149,8 @@ t.test(
     await (await buildApp({ env: { ...VALID_ENV, INTEGRATION_DB_URL: newer } })).close()
     await queryDatabase(
       newer,
-      `insert into ${isPostgres ? 'drizzle.' : ''}__drizzle_migrations (hash, created_at) values ('future', 9999999999999)`
+      `insert into ${isPostgres ? 'drizzle.' : ''}__drizzle_migrations (hash, created_at) ` +
+        "values ('future', 9999999999999)"
     )
     t.match((await getStartError({ INTEGRATION_DB_URL: newer }))?.problems, [/newer version/])
     const other = await ensureDatabase(t, `${t.testdir()}/other.db`)

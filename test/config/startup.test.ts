@@ -34,7 +34,7 @@ async function runService(
 }
 
 t.test(
-  'E2 A4 T41 Invalid settings: exit code 78, every variable named, no value printed, no port opened, no file left',
+  'E2 A4 T41 Invalid settings exit with 78, name every variable, print no value, open no port, leave no file',
   async (t) => {
     const cases: Array<[name: string, env: NodeJS.ProcessEnv, named: string[]]> = [
       [
@@ -123,7 +123,7 @@ t.test('E2 Reports a port in use and a read-only database in one sentence', asyn
 })
 
 t.test(
-  'E2 A fresh clone starts without settings: development, on loopback only, reported in one line, with a generated key',
+  'E2 A fresh clone starts without settings: development, on loopback only, with a generated key',
   async (t) => {
     const port = await findFreePort()
     const { child, cwd, stdout, stderr, completion } = await runService(

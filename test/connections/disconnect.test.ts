@@ -367,7 +367,7 @@ function listSecretPieces(secret: string): string[] {
 }
 
 t.test(
-  'B13 T21 After disconnecting, the database contains no byte of any token, and not the name of the removed user',
+  'B13 T21 After disconnecting, the database has no byte of any token, and no name of the removed user',
   async (t) => {
     const INTEGRATION_DB_URL = await ensureDatabase(t, `${createTempFolder(t)}/erased.db`)
     const running = await startTestService(t, { INTEGRATION_DB_URL })

@@ -198,7 +198,7 @@ t.test(
 )
 
 t.test(
-  'A listing that shrank by more than a fifth deletes nothing until a confirmation, and the connection reports it',
+  'A listing that shrank by more than a fifth deletes nothing without a confirmation, and is reported',
   async (t) => {
     const running = await startTestService(t, {}, WIKI_SANDBOX)
     const { app, sandbox } = running

@@ -14,8 +14,11 @@ import { ACME, startSandbox, type RunningSandbox } from '../sandbox/helper.ts'
 import { HOUR_MS } from '../time.ts'
 import type { TestContext } from '../types.ts'
 
-const ALLOWED_PATH =
-  /^\/(oauth\/token|oauth\/token\/accessible-resources|me|ex\/(jira|confluence)\/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\/(rest|wiki)\/[\w/-]+)$/i
+const ALLOWED_PATH = new RegExp(
+  '^/(oauth/token|oauth/token/accessible-resources|me|' +
+    String.raw`ex/(jira|confluence)/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/(rest|wiki)/[\w/-]+)$`,
+  'i'
+)
 const SITE_URL = 'https://acme.atlassian.net'
 const SITES_PATH = '/oauth/token/accessible-resources'
 const SCOPES = {

@@ -115,7 +115,7 @@ for (const first of PRODUCTS) {
     const staying = OTHER_PRODUCT[leaving]
 
     t.test(
-      `Of ${first} and then ${second} on one client, ${leaving} ends and ${staying} continues; when it ends too, the tokens are erased`,
+      `Of ${first} and ${second} on one client, ${leaving} ends and ${staying} continues until it ends too`,
       async (t) => {
         const running = await startSharedService(t)
         await connectProducts(running, first, second)
@@ -256,7 +256,7 @@ t.test(
 )
 
 t.test(
-  "If another user's consent removes scopes from a shared account, the connections report it at once; likewise when it restores them",
+  "Connections report at once when another user's consent removes or restores scopes of a shared account",
   async (t) => {
     const running = await startSharedService(t)
     await connectProducts(running, 'jira', 'confluence')

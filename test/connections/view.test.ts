@@ -266,7 +266,7 @@ t.test(
 )
 
 t.test(
-  'A scope that the gateway refuses despite the token turns the feature off and causes no refresh; a successful copy turns it on',
+  'A scope that the gateway refuses turns the feature off without a refresh; a successful copy turns it on',
   async (t) => {
     const running = await startTestService(t)
     await connectJira(running)

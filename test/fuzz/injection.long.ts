@@ -8,8 +8,18 @@ import { HOSTILE_TEXTS } from '../fixtures/hostile.ts'
 import { INJECTIONS, READ_HEADERS } from '../fixtures/injections.ts'
 
 /** Headers that this service sets; any other header in a response was injected. */
-const ALLOWED_HEADERS =
-  /^(x-request-id|cache-control|referrer-policy|x-content-type-options|content-type|content-length|date|connection|keep-alive|vary|allow|location|link|etag|retry-after|www-authenticate|access-control-[a-z-]+|set-cookie|transfer-encoding|content-security-policy|strict-transport-security|cross-origin-[a-z-]+|origin-agent-cluster|x-[a-z-]*(frame|download|dns|cross|xss|ratelimit)[a-z-]*|ratelimit[a-z-]*|permissions-policy)$/
+const ALLOWED_HEADERS = new RegExp(
+  `^(${`
+    x-request-id cache-control referrer-policy x-content-type-options content-type content-length
+    date connection keep-alive vary allow location link etag retry-after www-authenticate
+    access-control-[a-z-]+ set-cookie transfer-encoding content-security-policy
+    strict-transport-security cross-origin-[a-z-]+ origin-agent-cluster
+    x-[a-z-]*(frame|download|dns|cross|xss|ratelimit)[a-z-]* ratelimit[a-z-]* permissions-policy
+  `
+    .trim()
+    .split(/\s+/)
+    .join('|')})$`
+)
 
 /** Sends bytes on a new connection and reads to the end. */
 async function exchangeBytes(port: number, bytes: Buffer): Promise<string> {
@@ -54,7 +64,7 @@ function findHeadProblems(text: string): string[] {
 }
 
 t.test(
-  `T19 E8 C8 ${INJECTIONS.length} injection values in ${READ_HEADERS.length} headers over a real connection: no header is split, each event is one line, each request id is well-formed`,
+  `T19 E8 C8 ${INJECTIONS.length} injection values in ${READ_HEADERS.length} headers split no header or line`,
   async (t) => {
     const { app, logText: log } = await buildTestApp(t)
     await app.listen({ host: '127.0.0.1', port: 0 })

@@ -39,7 +39,7 @@ const PATH_VARIANTS: Record<string, (path: string) => string> = {
 }
 
 t.test(
-  `C4 Each route of the OpenAPI document has one address: ${Object.keys(PATH_VARIANTS).length} other spellings match no route`,
+  `C4 Each route has one address: ${Object.keys(PATH_VARIANTS).length} other spellings match no route`,
   async (t) => {
     const { app, fillPlaceholders } = await startFuzzedService(t, 'public')
     await app.listen({ host: '127.0.0.1', port: 0 })

@@ -116,7 +116,8 @@ for (const [front, origin, env] of FRONTEND_SETUPS) {
     await assertNoEscape(t, origin, async (state) => {
       const forged = await openCallback(
         running,
-        `${SERVICE_URL}/auth/jira/callback?code=x&state=${encodeURIComponent(state)}&error_description=${encodeURIComponent(state)}`
+        `${SERVICE_URL}/auth/jira/callback?code=x&state=${encodeURIComponent(state)}` +
+          `&error_description=${encodeURIComponent(state)}`
       )
       return forged.headers.location ?? forged.statusCode
     })
@@ -133,7 +134,9 @@ for (const [front, origin, env] of FRONTEND_SETUPS) {
     await assertNoEscape(t, origin, async (value) => {
       const cookie = encodeURIComponent(value)
       const back = await openCallback(running, `${SERVICE_URL}/auth/jira/callback?code=x&state=y`, {
-        cookie: `${flow}=${cookie}; return_url=${cookie}; connect-session=${cookie}; __Host-connect-session=${cookie}; ${cookie}`
+        cookie:
+          `${flow}=${cookie}; return_url=${cookie}; connect-session=${cookie}; ` +
+          `__Host-connect-session=${cookie}; ${cookie}`
       })
       return back.headers.location ?? back.statusCode
     })

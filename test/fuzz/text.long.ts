@@ -69,7 +69,7 @@ function listTextFields(schema: JsonSchema = {}): string[] {
 }
 
 t.test(
-  `C14 T33 ${LONG_TEXT_LENGTH / 1_000} kB of adversarial text in every field, parameter and header: each response within a second`,
+  `C14 T33 ${LONG_TEXT_LENGTH / 1_000} kB of adversarial text in any field: each response within a second`,
   async (t) => {
     const idp = await startIdentityProvider(t)
     const { app } = await buildAppWithSandbox(t, {

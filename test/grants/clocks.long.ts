@@ -87,7 +87,7 @@ function countTokenRequests({ sandbox: { state } }: Pick<TestService, 'sandbox'>
 }
 
 t.test(
-  'A13 T36 Unused consents are kept alive by a refresh between day 60 and day 75, spread over the days, and still work after 200 days',
+  'A13 T36 Refreshes unused consents between day 60 and day 75, spread out; they work after 200 days',
   async (t) => {
     const running = await startServiceWithUsers(t, 12)
     const counts = countTokenRequests(running)
@@ -128,7 +128,7 @@ t.test(
 )
 
 t.test(
-  'A13 Shows the year of a consent and warns of its end 30 days and 7 days before, once each; a new consent starts a new year',
+  'A13 Shows the year of a consent, warns once 30 and 7 days before its end; a new consent starts a new year',
   async (t) => {
     const running = await startServiceWithUsers(t, 1)
     await connectUser(running, 1, 'confluence')

@@ -128,7 +128,7 @@ t.test(
 )
 
 t.test(
-  'A11: a service killed during a refresh and restarted after the old tokens expired makes one call, requires a new consent, and makes no more calls',
+  'A11: killed during a refresh and restarted after the old tokens expired: one call, then a new consent',
   async (t) => {
     const { sandbox, startService, expireToken } = await createGrantFixture(t)
     const victim = await startService(EXCHANGE_TIMEOUT_MS)
@@ -155,7 +155,7 @@ t.test(
 )
 
 t.test(
-  'T42 D12: a database restored from a backup whose tokens have been replaced since makes one call, requires a new consent, and makes no more calls',
+  'T42 D12: a restored database whose tokens were replaced since: one call, then a new consent',
   async (t) => {
     const used = await startServiceWithClock(t)
     const { sandbox, advanceTime } = used

@@ -39,7 +39,7 @@ t.test(
 )
 
 t.test(
-  'A10 T16: a hundred callers spread over four processes share one exchange, all get a token, and the stored pair is the valid one',
+  'A10 T16: a hundred callers of four processes share one exchange, and the stored pair is the valid one',
   async (t) => {
     const { sandbox, startService, readGrant, expireToken } = await createGrantFixture(t)
     const services = await Promise.all(Array.from({ length: 4 }, async () => await startService()))
@@ -70,7 +70,7 @@ for (const [kind, order] of [
   ['delay-after', 'before']
 ] as const) {
   t.test(
-    `A12: an exchange that takes longer than its lease and completes ${order} the newer one changes nothing; its caller gets the newer token, and one more exchange decides which pair is valid`,
+    `A12: an exchange that outlasts its lease and completes ${order} the newer one changes nothing`,
     async (t) => {
       const { app, sandbox, lines, url, now, advanceTime } = await startServiceWithClock(t)
       const engine = await openEngine(url)
@@ -169,7 +169,7 @@ t.test(
 )
 
 t.test(
-  'A12: a process that was frozen during a refresh overwrites nothing when it resumes, and both processes continue',
+  'A12: a process frozen during a refresh overwrites nothing when it resumes, and both processes continue',
   async (t) => {
     const { sandbox, startService, readGrant, expireToken, makeDue } = await createGrantFixture(t)
     const [frozen, other] = await Promise.all([
@@ -214,7 +214,7 @@ t.test(
 )
 
 t.test(
-  'A12: a process frozen for longer than the grace time of old tokens does not use them when it resumes, which would end the consent',
+  'A12: a process frozen for longer than the grace time of old tokens does not use them when it resumes',
   async (t) => {
     const { sandbox, startService, readGrant, expireToken } = await createGrantFixture(t)
     const [frozen, other] = await Promise.all([
@@ -241,7 +241,7 @@ t.test(
 
 for (const caller of ['waits', 'has gone'] as const) {
   t.test(
-    `E1: a service that is stopped during a refresh saves the tokens before it exits, though the caller ${caller}`,
+    `E1: a service stopped during a refresh saves the tokens before it exits, though the caller ${caller}`,
     async (t) => {
       const { sandbox, startService, readGrant, expireToken } = await createGrantFixture(t)
       const stopping = await startService()

@@ -224,7 +224,7 @@ t.test('A14 A response that ends a consent is final, and is requested once: with
 })
 
 t.test(
-  'A14 A refusal after a lost response is final only once the previous token is refused too, and causes no further calls',
+  'A14 A refusal after a lost response is final only once the previous token is refused too',
   async (t) => {
     const running = await connectThreeAccounts(t)
     const getRequestCount = countRequests(running)
@@ -253,7 +253,7 @@ t.test('A14 A configuration error affects the app and no consent: with', async (
   const getRequestCount = countRequests(running)
   for (const row of MISCONFIGURATION_CASES) {
     await t.test(
-      `${row.title} every connection of the app waits, no person has to reconnect, and all of them recover together`,
+      `${row.title} every connection of the app waits, nobody has to reconnect, and all recover together`,
       async (t) => {
         await assertRefreshFailure(t, running, getRequestCount, row)
         const before = getRequestCount()
@@ -380,8 +380,9 @@ t.test("The gateway's response to a call decides whether to refresh: with", asyn
     countRequests(running, PROJECT_LISTING_PATH)
   ]
   for (const { title, fault: what, state: becomes, error, calls, refreshes } of GATEWAY_CASES) {
+    const reason = error === null ? '' : ` as ${error}`
     await t.test(
-      `${title} to a good token the run ends up ${becomes}${error === null ? '' : ` as ${error}`}, ${refreshes === 0 ? 'and nothing is' : 'and once it is'} refreshed`,
+      `${title} to a good token the run is ${becomes}${reason} after ${refreshes} refreshes`,
       async (t) => {
         const before = [getRequestCount(), pages()]
         await injectFault(running, { times: 1, ...what, match: { path: PROJECT_LISTING_PATH } })

@@ -52,7 +52,7 @@ async function requestByNewConnection(url: string): Promise<number | undefined> 
 }
 
 t.test(
-  `E5 Sheds load of ${CONNECTION_COUNT} connections for ${DURATION_S} s with 503, keeps latency and /healthz, and recovers`,
+  `E5 Sheds load of ${CONNECTION_COUNT} connections for ${DURATION_S} s at low latency, and recovers`,
   async (t) => {
     const service = await startServiceProcess(t, {
       main: BUILD_PATH,
@@ -135,7 +135,13 @@ t.test(
       }
     )
     t.comment(
-      `answered ${(accepted.length / DURATION_S).toFixed()}/s, p99 ${getQuantile(accepted, 0.99)} ms; refused ${(refused.length / DURATION_S).toFixed()}/s, p50 ${getQuantile(refused, 0.5)}, p99 ${getQuantile(refused, 0.99)} ms; /healthz p99 ${getQuantile(health, 0.99).toFixed()} ms, on a new connection ${getQuantile(fromNew, 0.99).toFixed()} ms; RSS ${before.toFixed()} → at most ${Math.max(...rss).toFixed()} MB`
+      `answered ${(accepted.length / DURATION_S).toFixed()}/s, p99 ` +
+        `${getQuantile(accepted, 0.99)} ms; refused ` +
+        `${(refused.length / DURATION_S).toFixed()}/s, p50 ${getQuantile(refused, 0.5)}, p99 ` +
+        `${getQuantile(refused, 0.99)} ms; /healthz p99 ` +
+        `${getQuantile(health, 0.99).toFixed()} ms, on a new connection ` +
+        `${getQuantile(fromNew, 0.99).toFixed()} ms; RSS ${before.toFixed()} → at most ` +
+        `${Math.max(...rss).toFixed()} MB`
     )
     t.equal(errors + others, 0, 'only responses and refusals')
     t.ok(

@@ -9,7 +9,7 @@ const listNumbers = (count: number) => Array.from({ length: count }, (_, i) => i
 const sortNumbers = (counts: number[]) => counts.sort((a, b) => a - b)
 
 t.test(
-  `C10 Counts ${CALLER_COUNT * CALLS_PER_CALLER} concurrent hits of ${CALLER_COUNT} callers one by one, in few statements`,
+  `C10 Counts ${CALLER_COUNT} × ${CALLS_PER_CALLER} concurrent hits one by one, in few statements`,
   async (t) => {
     const {
       app: { store }

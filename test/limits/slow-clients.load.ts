@@ -18,7 +18,7 @@ const readRssMb = ({ pid }: ServiceProcess) =>
 const countDescriptors = ({ pid }: ServiceProcess) => readdirSync(`/proc/${pid}/fd`).length
 
 t.test(
-  `T32 E5 ${CONNECTION_COUNT} connections that send a byte per second keep /healthz below ${MAX_RESPONSE_MS} ms and time out`,
+  `T32 E5 ${CONNECTION_COUNT} slow connections keep /healthz below ${MAX_RESPONSE_MS} ms and time out`,
   async (t) => {
     const service = await startServiceProcess(t)
     const [few, before] = [countDescriptors(service), readRssMb(service)]
@@ -53,7 +53,9 @@ t.test(
     const p99 = took[Math.floor(took.length * 0.99)] ?? 0
     await waitFor(() => countDescriptors(service) - few < 20, CLOSE_TIMEOUT_MS)
     t.comment(
-      `${observed.most} held at most; /healthz p99 ${p99.toFixed()} ms, longest ${took.at(-1)?.toFixed()} ms; RSS ${before.toFixed()} → ${observed.rss.toFixed()} → ${readRssMb(service).toFixed()} MB`
+      `${observed.most} held at most; /healthz p99 ${p99.toFixed()} ms, longest ` +
+        `${took.at(-1)?.toFixed()} ms; RSS ${before.toFixed()} → ${observed.rss.toFixed()} → ` +
+        `${readRssMb(service).toFixed()} MB`
     )
     t.ok(p99 <= MAX_RESPONSE_MS && (took.at(-1) ?? 0) <= MAX_RESPONSE_MS, '/healthz')
     t.ok(observed.least >= CONNECTION_COUNT * 0.99, 'all connections stay open until the timeout')

@@ -185,7 +185,7 @@ function createRandomValue(depth = 0): unknown {
 }
 
 t.test(
-  `B11 E8 Logs ${ROUND_COUNT} random values (seed ${randomSeed}, SEED repeats it) as one line of JSON each, at most 16 KiB`,
+  `B11 E8 Logs ${ROUND_COUNT} random values (SEED=${randomSeed}) as one JSON line each, at most 16 KiB`,
   (t) => {
     const lines: string[] = []
     const { logger } = createLogger({

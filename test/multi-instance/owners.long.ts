@@ -43,7 +43,7 @@ async function startFourServices(t: Test) {
 }
 
 t.test(
-  `A8 T04 Connects each of ${PEOPLE_COUNT} users to their own account through four instances, ${ROUND_COUNT} times, with shuffled callbacks`,
+  `A8 T04 Connects ${PEOPLE_COUNT} users to their own accounts through four instances, ${ROUND_COUNT} times`,
   async (t) => {
     const chosen = chooseSeed()
     t.comment(`SEED=${chosen}`)
@@ -111,7 +111,7 @@ t.test(
 )
 
 t.test(
-  `A3 Exchanges ${PEOPLE_COUNT} codes once each when two instances get each callback, and both of ${PEOPLE_COUNT} pairs succeed`,
+  `A3 Exchanges ${PEOPLE_COUNT} codes once each when two instances get each callback; both callbacks succeed`,
   async (t) => {
     const { sandbox, getService } = await startFourServices(t)
     await getService(0).app.inject({
@@ -140,7 +140,7 @@ t.test(
 )
 
 t.test(
-  'D4 Five hundred upserts of one key and of one email through four instances make one row each, without errors',
+  'D4 Five hundred upserts of one key and one email through four instances make one row each',
   async (t) => {
     const { getService } = await startFourServices(t)
     await getService(0).app.inject({

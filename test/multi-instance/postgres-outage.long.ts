@@ -234,7 +234,8 @@ t.test('D7 Serves the next requests after the server closes all connections', as
   await postJson(service.url, '/users', { email: 'a@example.com' })
   await Promise.all(Array.from({ length: 20 }, async () => await getJson(service.url, '/users/1')))
   await server.query(
-    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'jira-confluence-connector' and datname = $1",
+    'select pg_terminate_backend(pid) from pg_stat_activity where application_name = ' +
+      "'jira-confluence-connector' and datname = $1",
     [url.split('/').at(-1)]
   )
   const answers = await Promise.all(

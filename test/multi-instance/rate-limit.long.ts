@@ -7,7 +7,7 @@ const CALL_COUNT = 1_000
 const server = await startDatabaseServer(t)
 
 t.test(
-  `C10 Four instances answer as many of ${CALL_COUNT} calls from one address as the limit allows, within 10 %`,
+  `C10 Four instances answer as many of ${CALL_COUNT} calls from one address as the limit allows (± 10 %)`,
   async (t) => {
     const fixture = await createClusterFixture(t, server, {
       env: { ...NO_RATE_LIMITS, RATE_LIMIT: String(LIMIT), LOG_LEVEL: 'INFO' }

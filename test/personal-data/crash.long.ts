@@ -41,7 +41,8 @@ t.test(
     await queryDatabase(
       env.INTEGRATION_DB_URL,
       `with recursive n(i) as (select 1 union all select i + 1 from n where i < 200)
-    insert into grants (id, client_id, account_id, scopes, state, access_token, access_expires_at, consented_at, failures, version)
+    insert into grants (id, client_id, account_id, scopes, state,
+      access_token, access_expires_at, consented_at, failures, version)
     select 'x' || i, 'jira-app', 'account-' || i, '', 'needs_reconnect', '', 0, 0, 0, 1 from n`
     )
     const reportedAccounts: string[] = []

@@ -214,7 +214,8 @@ t.test(
       for (const [form, text] of listSecretForms(secret)) {
         if (body.includes(text)) {
           t.fail(
-            `${form} of ${secret.slice(0, 8)}… near ${body.slice(Math.max(0, body.indexOf(text) - 60), body.indexOf(text))}`
+            `${form} of ${secret.slice(0, 8)}… near ` +
+              `${body.slice(Math.max(0, body.indexOf(text) - 60), body.indexOf(text))}`
           )
         }
       }
@@ -238,7 +239,8 @@ async function createLargeUser(t: Test, pages: number, bytes: number): Promise<s
   await queryDatabase(
     url,
     `with recursive n(i) as (select 1 union all select i + 1 from n where i < ${pages})
-    insert into pages (owner_id, site, remote_id, revision, updated_at, seq, pass, space_key, page_id, title, body, body_text)
+    insert into pages (owner_id, site, remote_id, revision, updated_at, seq, pass,
+      space_key, page_id, title, body, body_text)
     select 1, 'site', cast(i as text), 1, 0, i, 1, 'KEY', cast(i as text), 'Page', ${body}, 'text' from n`
   )
   return url
@@ -272,7 +274,8 @@ t.test(
     }
     const grown = memory('VmHWM') - before
     t.comment(
-      `${(bytes / 2 ** 20).toFixed()} MiB were sent; the process grew from ${before.toFixed()} MiB by ${grown.toFixed()} MiB at most`
+      `${(bytes / 2 ** 20).toFixed()} MiB were sent; the process grew from ` +
+        `${before.toFixed()} MiB by ${grown.toFixed()} MiB at most`
     )
     t.ok(bytes > PAGES * BYTES)
     t.ok(grown < 200, `it grew by ${grown.toFixed()} MiB`)

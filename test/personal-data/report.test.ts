@@ -50,7 +50,8 @@ async function connectTwoAccounts(
   for (let i = 0; i < extraGrants; i++) {
     await queryDatabase(
       url,
-      `insert into grants (id, client_id, account_id, scopes, state, access_token, access_expires_at, consented_at, failures, version)
+      `insert into grants (id, client_id, account_id, scopes, state,
+         access_token, access_expires_at, consented_at, failures, version)
       values ('x${i}', 'jira-app', 'account-${i}', '', 'needs_reconnect', '', 0, 0, 0, 1)`
     )
   }

@@ -42,7 +42,9 @@ export async function copyRows(from: string, to: string): Promise<void> {
       )
       const [{ ids }] = (
         await target.query<{ ids: string | null }>(
-          `select case when exists (select from information_schema.columns where table_name = '${name}' and is_identity = 'YES') then pg_get_serial_sequence('${name}', 'id') end as ids`
+          'select case when exists (select from information_schema.columns where table_name = ' +
+            `'${name}' and is_identity = 'YES') then pg_get_serial_sequence('${name}', 'id') end ` +
+            'as ids'
         )
       ).rows as [{ ids: string | null }]
       if (ids !== null) {

@@ -19,7 +19,7 @@ interface ProjectRow {
 }
 
 t.test(
-  `D1 Keeps every acknowledged row once after ${KILL_COUNT} kills during ${UPSERT_COUNT} concurrent upserts, in an intact database`,
+  `D1 Keeps every acknowledged row once after ${KILL_COUNT} kills during ${UPSERT_COUNT} concurrent upserts`,
   { timeout: 1_800_000 },
   async (t) => {
     const cwd = createTempFolder(t)
@@ -91,7 +91,9 @@ t.test(
       t.same(await queryDatabase(database, 'pragma foreign_key_check'), [])
     }
     t.comment(
-      `killed after ${Math.min(...killedIn)} to ${Math.max(...killedIn)} calls with up to ${Math.max(...remainingCounts)} without an answer; ready again after ${Math.round(Math.max(...readyMs))} ms at most; ${acknowledged.size} rows`
+      `killed after ${Math.min(...killedIn)} to ${Math.max(...killedIn)} calls with up to ` +
+        `${Math.max(...remainingCounts)} without an answer; ready again after ` +
+        `${Math.round(Math.max(...readyMs))} ms at most; ${acknowledged.size} rows`
     )
   }
 )

@@ -135,7 +135,7 @@ t.test('A second process on the same port does not disturb the run of the first'
 })
 
 t.test(
-  'E1 On SIGTERM reports that it stops, finishes open requests, and exits with 0 despite keep-alive connections',
+  'E1 On SIGTERM reports the stop, finishes open requests, and exits with 0 despite keep-alive connections',
   async (t) => {
     const sandbox = await startSandbox(t, { clients: [ONE_SITE_CLIENT] })
     await sandbox.admin('faults', {

@@ -24,7 +24,7 @@ const SPLIT_BY_PROXY: Record<keyof typeof PROXIES, readonly string[]> = {
 /** The tests that run behind each proxy. */
 export function defineProxySuite(proxy: keyof typeof PROXIES): void {
   t.test(
-    `C9 T15 ${RAW_STREAMS.length} raw streams through ${proxy} smuggle no request, leave no connection open, and reach no other client`,
+    `C9 T15 ${RAW_STREAMS.length} raw streams through ${proxy} smuggle nothing and reach no other client`,
     async (t) => {
       const service = await startServiceProcess(t, {
         env: { APP_ENV: 'test', VAULT_KEYS: VAULT_KEY, LOG_LEVEL: 'DEBUG' }

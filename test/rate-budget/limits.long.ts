@@ -84,7 +84,7 @@ const checkConnection = async ({ app }: TestService, owner: number) =>
   await app.inject({ method: 'POST', url: `/users/${owner}/connections/jira/check` })
 
 t.test(
-  `T37 With ${OWNER_COUNT} people and one of two sites out of points: no call there before the hour, no delay elsewhere, then success`,
+  `T37 With ${OWNER_COUNT} people and one site out of points: no call there before the hour, others go on`,
   async (t) => {
     const service = await startListeningService(t)
     const { state, admin } = service.sandbox
@@ -261,7 +261,8 @@ t.test('T37 An owner with a running sync does not go before an owner without one
   const [ofGreedy, ofModest] = [Date.parse(second?.started_at), Date.parse(other?.started_at)]
   t.ok(
     startedAt <= ofModest && ofModest < ended,
-    `the other person's run began ${ofModest - startedAt} ms after the first of the two, which took ${ended - startedAt} ms`
+    `the other person's run began ${ofModest - startedAt} ms after the first of the two, ` +
+      `which took ${ended - startedAt} ms`
   )
   t.ok(ofModest < ofGreedy, `the second of the two began ${ofGreedy - ofModest} ms after it`)
 })

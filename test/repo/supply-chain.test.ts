@@ -187,7 +187,7 @@ t.test(
 )
 
 t.test(
-  'E10 `npm run sbom` lists every production package with its licence and dependencies, and two runs are byte-identical',
+  'E10 `npm run sbom` lists all production packages with licence and dependencies, twice byte-identically',
   (t) => {
     const runSbom = () =>
       execFileSync('npm', ['run', '-s', 'sbom'], { cwd: REPOSITORY_ROOT, encoding: 'utf8' })

@@ -32,7 +32,10 @@ t.test(
     t.equal(body._links.base, 'https://acme.atlassian.net/wiki')
     t.match(
       headers.get('link'),
-      /^<\/wiki\/api\/v2\/pages\?cursor=[^>]+&limit=25>; rel="next", <https:\/\/acme.atlassian.net\/wiki>; rel="base"$/
+      new RegExp(
+        String.raw`^</wiki/api/v2/pages\?cursor=[^>]+&limit=25>; rel="next", ` +
+          '<https://acme.atlassian.net/wiki>; rel="base"$'
+      )
     )
     const cursor = new URLSearchParams(body._links.next.split('?')[1]).get('cursor') ?? ''
     t.match(JSON.parse(Buffer.from(cursor, 'base64').toString()), {

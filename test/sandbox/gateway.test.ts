@@ -67,7 +67,7 @@ t.test(
 )
 
 t.test(
-  'classic scopes do not open Confluence v2, granular ones do not open CQL, and Jira needs its whole granular set',
+  'classic scopes do not open Confluence v2, granular ones do not open CQL, Jira needs its whole set',
   async (t) => {
     const { url } = await startSandbox(t)
     const classic = createCallers(

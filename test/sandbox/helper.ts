@@ -46,7 +46,8 @@ export const ACME = '8f0c1d3e-2222-4b4b-9a9a-000000000001'
 export const GLOBEX = '8f0c1d3e-2222-4b4b-9a9a-000000000002'
 export const CALLBACK = 'http://localhost:3000/oauth/callback'
 const SCOPES =
-  'read:jira-work read:jira-user read:space:confluence read:page:confluence search:confluence read:confluence-user read:me offline_access'
+  'read:jira-work read:jira-user read:space:confluence read:page:confluence ' +
+  'search:confluence read:confluence-user read:me offline_access'
 const CREDENTIALS = { client_id: 'sandbox-client', client_secret: 'sandbox-secret' }
 
 export interface JsonResponse {
@@ -74,7 +75,10 @@ export function authorizeUrl(url: string, params: Record<string, string | undefi
     prompt: 'consent',
     ...params
   }
-  return `${url}/authorize?${new URLSearchParams(Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined))}`
+  const defined = Object.entries(all).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined
+  )
+  return `${url}/authorize?${new URLSearchParams(defined)}`
 }
 
 /** Accepts the consent without the page; returns the query of the callback. */

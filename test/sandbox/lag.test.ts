@@ -124,7 +124,8 @@ t.test('reconcileIssues returns current issues, by GET and by POST', async (t) =
   await admin('issues/PAY-1', { summary: 'Changed' })
   t.strictSame(await findChanged({ reconcileIssues: [Number(id)] }), [id])
   const { body } = await jira(
-    `/search/jql?jql=${encodeURIComponent('updated >= "-1d" order by id')}&reconcileIssues=${id}&reconcileIssues=10000`
+    `/search/jql?jql=${encodeURIComponent('updated >= "-1d" order by id')}` +
+      `&reconcileIssues=${id}&reconcileIssues=10000`
   )
   t.strictSame(body.issues, [{ id: '10000' }, { id }])
   t.equal(

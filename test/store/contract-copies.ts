@@ -114,7 +114,7 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
   })
 
   t.test(
-    'copies: rows store the latest listing that contained them, become tombstones, and come back with their ids',
+    'copies: rows store the latest listing that contained them, become tombstones, come back with their ids',
     async (t) => {
       const {
         store: { items, changeFeed },

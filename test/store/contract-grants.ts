@@ -352,7 +352,7 @@ export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engin
   })
 
   t.test(
-    'A10 grants: a refresh that began before a consent saves nothing, even if the grant was deleted in between',
+    'A10 grants: a refresh that began before a consent saves nothing, even if the grant was deleted since',
     async (t) => {
       const {
         store: { users, grants, connections }

@@ -145,7 +145,7 @@ export function defineRunsContract(t: Test, open: () => Engine | Promise<Engine>
   )
 
   t.test(
-    'runs: after the lease of a dead worker expires the run resumes from its checkpoint, and the late worker saves nothing',
+    'runs: after the lease of a dead worker expires, the run resumes and the late worker saves nothing',
     async (t) => {
       const { runs, store, claimRun, expireLease } = await openStore(t)
       const run = await claimRun()

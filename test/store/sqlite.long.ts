@@ -45,26 +45,37 @@ t.test(
   }
 )
 
+const getSourceUrl = (path: string) => new URL(`../../src/${path}`, import.meta.url).href
 const hasStrace =
   existsSync('/usr/bin/strace') &&
   spawnSync('/usr/bin/strace', ['-o', '/dev/null', 'true']).status === 0
 t.test(
-  `D2 Syncs ${COMMIT_COUNT} token commits to disk one by one${hasStrace ? '' : ' (skipped: system calls cannot be traced here)'}`,
+  `D2 Syncs ${COMMIT_COUNT} token commits to disk one by one${hasStrace ? '' : ' (skipped: no strace)'}`,
   { skip: !hasStrace },
   (t) => {
     const script = `
-    const { openEngine } = await import(${JSON.stringify(new URL('../../src/store/open-engine.ts', import.meta.url).href)})
-    const { createStore } = await import(${JSON.stringify(new URL('../../src/store/index.ts', import.meta.url).href)})
+    const { openEngine } = await import('${getSourceUrl('store/open-engine.ts')}')
+    const { createStore } = await import('${getSourceUrl('store/index.ts')}')
     const engine = await openEngine('sqlite:///' + ${JSON.stringify(join(folder, 'commits.db'))})
     const { users, grants } = createStore(engine, Date.now)
     await users.findOrCreate('a@b.co', null)
-    const tokens = { keyId: 'k', accessToken: 'a', refreshToken: 'r', previousRefreshToken: null, accessExpiresAt: new Date(), dueAt: null, scopes: 's' }
-    await grants.connect({ id: 'g', clientId: 'c', accountId: 'x', ...tokens }, { userId: 1, provider: 'jira', sites: [], selectedSites: [], state: 'active', reason: null, before: null })
+    const tokens = {
+      keyId: 'k', accessToken: 'a', refreshToken: 'r', previousRefreshToken: null,
+      accessExpiresAt: new Date(), dueAt: null, scopes: 's'
+    }
+    await grants.connect(
+      { id: 'g', clientId: 'c', accountId: 'x', ...tokens },
+      {
+        userId: 1, provider: 'jira', sites: [], selectedSites: [],
+        state: 'active', reason: null, before: null
+      }
+    )
     console.error('BEGIN')
     for (let i = 1; i <= ${COMMIT_COUNT}; i++) {
       const attempt = { id: 'g', version: i, owner: String(i) }
       if (!await grants.beginRefresh(attempt, 0, 60000, new Date())) throw new Error('no lease')
-      if (!(await grants.saveTokens(attempt, { ...tokens, previousUntil: null, rotatedAt: new Date() })).done) throw new Error('lost')
+      const fresh = { ...tokens, previousUntil: null, rotatedAt: new Date() }
+      if (!(await grants.saveTokens(attempt, fresh)).done) throw new Error('lost')
     }
     console.error('END')
     engine.close()

@@ -80,7 +80,7 @@ async function createSharedFixture(t: Test) {
 }
 
 t.test(
-  'Cancels a run within a second while a page hangs; copied items stay, and the next run resumes at that page',
+  'Cancels a run within a second while a page hangs; items stay, and the next run resumes at that page',
   async (t) => {
     const fixture = await createSyncFixture(t, WIKI_FIXTURE)
     let half: Awaited<ReturnType<typeof startHalfwayRun>> | undefined

@@ -91,7 +91,9 @@ const CLOCK_SETTINGS: ClockSetting[] = [
 ]
 
 for (const { zone, aheadMin = 0, lagS = 0, at = NOON_MS } of CLOCK_SETTINGS) {
-  const title = `Loses and duplicates nothing with account zone ${zone}, clock offset ${aheadMin} min and search lag ${lagS} s (${new Date(at).toISOString()})`
+  const title =
+    `Loses and duplicates nothing with account zone ${zone}, clock offset ${aheadMin} ` +
+    `min and search lag ${lagS} s (${new Date(at).toISOString()})`
   t.test(title, async (t) => {
     const fixture = await createSyncFixture(t, {
       startAtMs: at + 5_000,

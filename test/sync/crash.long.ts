@@ -25,7 +25,7 @@ interface RunRow {
 }
 
 t.test(
-  `D9 A sync of ${PAGE_COUNT} pages killed at ${KILL_COUNT} random moments makes the same table and fetches no page more than twice`,
+  `D9 Killed at ${KILL_COUNT} random moments, a sync of ${PAGE_COUNT} pages fetches no page more than twice`,
   async (t) => {
     const chosen = chooseSeed()
     t.comment(`SEED=${chosen}`)

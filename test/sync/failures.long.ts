@@ -169,7 +169,7 @@ for (const [i, { title, fault, code, tries = 4 }] of TRANSIENT_FAULTS.entries())
   const listing = LISTINGS[i % 2] as (typeof LISTINGS)[number]
   const { product, path, all, beside } = listing
   t.test(
-    `D8 T35 Atlassian ${title}: one fault only delays a run, a lasting one ends its part with a code (${product})`,
+    `D8 T35 Atlassian ${title}: one fault only delays a run, a lasting one ends its part (${product})`,
     { buffered: true },
     async (t) => {
       const service = await startSyncedTestService(

@@ -123,7 +123,7 @@ const rows = PARKING_CASES.flatMap((kind, turn) =>
 )
 
 t.test(
-  `D8 ${rows.length} long waits at one page of a full listing each park the run, which resumes there and succeeds`,
+  `D8 ${rows.length} long waits at one page each park the run, which resumes there and succeeds`,
   async (t) => {
     // The clock moves for the whole service, so each service syncs one product at a time.
     await distributeRows(

@@ -143,7 +143,7 @@ const rows = FAULT_CASES.flatMap((kind, turn) =>
 )
 
 t.test(
-  `D8 ${rows.length} single faults at one page of a full listing each delete nothing, and the run reports the outcome`,
+  `D8 ${rows.length} single faults at one page each delete nothing, and the run reports the outcome`,
   async (t) => {
     await distributeRows(await createLanes(t, 6), rows, async (lane, { kind, place }) => {
       const { outcome, until = () => 0 } = kind

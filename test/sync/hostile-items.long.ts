@@ -9,7 +9,11 @@ const SIZES = { projects: 8, issues: 24, spaces: 8, pages: 24 }
 const CLOUD_ID_PATTERN = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
 /** All paths that the service may call, without queries. */
 const ALLOWED_PATHS = new RegExp(
-  `^/(?:ex/jira/${CLOUD_ID_PATTERN}/rest/api/3/(?:project/search|project/\\d+|issue/\\d+|issue/bulkfetch|search/jql|search/approximate-count)|ex/confluence/${CLOUD_ID_PATTERN}/wiki/(?:rest/api/search|api/v2/(?:pages|spaces)(?:/\\d+)?)|oauth/token(?:/accessible-resources)?|me)$`
+  `^/(?:ex/jira/${CLOUD_ID_PATTERN}/rest/api/3/(` +
+    '?:project/search|project/\\d+|issue/\\d+|issue/bulkfetch|search/jql|search' +
+    `/approximate-count)|ex/confluence/${CLOUD_ID_PATTERN}/wiki/(` +
+    '?:rest/api/search|api/v2/(?:pages|spaces)(?:/\\d+)?)|oauth/token(' +
+    '?:/accessible-resources)?|me)$'
 )
 const ALLOWED_QUERIES = [
   /^project is not EMPTY(?: order by created asc)?$/,

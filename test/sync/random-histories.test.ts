@@ -20,7 +20,7 @@ interface RandomHistory {
 }
 
 t.test(
-  `After ${SEED_COUNT} random histories the tables equal Atlassian's data, and a change feed reader equals the tables`,
+  `After ${SEED_COUNT} random histories, the tables and a change feed reader equal Atlassian's data`,
   async (t) => {
     const first = chooseSeed()
     t.comment(`SEED=${first}`)

@@ -64,7 +64,8 @@ function formatCounts(
 function renderEntry({ id, rank, title, open }: TraceabilityRow, proofs: Proof[]): string {
   const lines = proofs.map(
     ({ file, title, isConditional }) =>
-      `- [${file}](../${file}): ${escapeMarkdown(title)}${isConditional ? ' *(if the machine supports it)*' : ''}`
+      `- [${file}](../${file}): ` +
+      `${escapeMarkdown(title)}${isConditional ? ' *(if the machine supports it)*' : ''}`
   )
   return [
     `**${id}**${/^\d$/.test(rank) ? ` (P${rank})` : ''} ${escapeMarkdown(title)}\n`,

@@ -19,7 +19,8 @@ export function findTraceabilityGaps(
       .filter(({ id, open }) => !provedIds.has(id) && open === undefined)
       .map(
         ({ id, title }) =>
-          `${id} (${title}) has no test: write one with the id in its title, or say in test/traceability/rows.ts what is open.`
+          `${id} (${title}) has no test: write one with the id in its title, or say in ` +
+          'test/traceability/rows.ts what is open.'
       ),
     ...rows
       .filter(({ id, open }) => provedIds.has(id) && open?.startsWith(OPEN_PREFIX))

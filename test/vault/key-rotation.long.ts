@@ -125,7 +125,8 @@ async function findUndecryptable({ query }: RotationFixture, vaultKeys: string):
   if (keyring === undefined) throw new Error('A test key is wrong')
   const vault = createVault(keyring)
   const sealed = await query<EncryptedTokens & { id: string }>(
-    'select id, key_id as "keyId", access_token as "accessToken", refresh_token as "refreshToken", previous_refresh_token as "previousRefreshToken" from grants'
+    'select id, key_id as "keyId", access_token as "accessToken", refresh_token as ' +
+      '"refreshToken", previous_refresh_token as "previousRefreshToken" from grants'
   )
   return sealed
     .filter((row) => {
@@ -185,7 +186,7 @@ const GRANT_COUNT = pickByScale(200, 1_000)
 const [STEADY_COUNT, REFRESHED_COUNT] = [5, 15]
 
 t.test(
-  `B5 Re-encrypts ${GRANT_COUNT} grants under 50 requests per second without a failed call, and then the old key can go`,
+  `B5 Re-encrypts ${GRANT_COUNT} grants under 50 requests/s without a failed call; then the old key can go`,
   async (t) => {
     const fixture = await createRotationFixture(t, {
       real: STEADY_COUNT + REFRESHED_COUNT,
@@ -201,7 +202,9 @@ t.test(
       'not before'
     )
     await query(
-      `update grants set access_expires_at = ? where id in (select grant_id from connections where user_id > ${STEADY_COUNT} and user_id <= ${STEADY_COUNT + REFRESHED_COUNT})`,
+      'update grants set access_expires_at = ? where id in (select grant_id from ' +
+        `connections where user_id > ${STEADY_COUNT} and user_id <= ` +
+        `${STEADY_COUNT + REFRESHED_COUNT})`,
       Date.now() - 1
     )
     await sandbox.admin('faults', {
@@ -250,7 +253,9 @@ t.test(
     t.match(await startKeysCommand(fixture, 'status', `${NEW_KEY},${OLD_KEY}`).completion, {
       code: 0,
       stdout: new RegExp(
-        `^new: encrypts and decrypts, encrypts ${GRANT_COUNT.toLocaleString('en')} grants, .*\nold: decrypts, encrypts 0 grants, .*\nNothing is left to rotate; VAULT_KEYS needs only its first key\\.\n$`
+        `^new: encrypts and decrypts, encrypts ${GRANT_COUNT.toLocaleString('en')} grants, ` +
+          '.*\nold: decrypts, encrypts 0 grants, .*\nNothing is left to rotate; VAULT_KEYS ' +
+          'needs only its first key\\.\n$'
       ),
       stderr: ''
     })
@@ -278,7 +283,7 @@ t.test(
 const KILL_COUNT = pickByScale(2, 50)
 
 t.test(
-  `B5 A rotation killed at ${KILL_COUNT} random moments or stopped with Ctrl-C loses nothing, resumes, and completes`,
+  `B5 A rotation killed ${KILL_COUNT} times or stopped with Ctrl-C loses nothing, resumes, and completes`,
   async (t) => {
     const total = pickByScale(300, 1_000)
     const fixture = await createRotationFixture(t, { made: total })
@@ -386,19 +391,21 @@ t.test(
 )
 
 t.test(
-  'B5 Reports and marks a row that cannot be decrypted, without blocking key removal; skips one repaired meanwhile',
+  'B5 Marks a row that cannot be decrypted without blocking key removal; skips one repaired meanwhile',
   async (t) => {
     const fixture = await createRotationFixture(t, { real: 2, made: 60 })
     const { query, cwd, env } = fixture
     const row = async (id: string) =>
       (
         await query<Record<string, string>>(
-          'select access_token, refresh_token, previous_refresh_token, state, error_code from grants where id = ?',
+          'select access_token, refresh_token, previous_refresh_token, state, error_code from ' +
+            'grants where id = ?',
           id
         )
       )[0]
     await query(
-      "update grants set access_token = substr(access_token, 1, length(access_token) - 1) where id = 'made-00007'"
+      'update grants set access_token = substr(access_token, 1, length(access_token) - 1) ' +
+        "where id = 'made-00007'"
     )
     await query("update grants set refresh_token = access_token where id = 'made-00055'")
     const both = async () => [await row('made-00007'), await row('made-00055')]
@@ -411,7 +418,8 @@ t.test(
     t.equal(code, 0)
     t.equal(
       stdout,
-      '60 grants re-encrypted with new, 0 left.\n2 grants cannot be decrypted with any key. Their users must connect again.\n'
+      '60 grants re-encrypted with new, 0 left.\n2 grants cannot be decrypted with any ' +
+        'key. Their users must connect again.\n'
     )
     t.same(
       [...stderr.matchAll(/"event":"grant_unreadable".*?"grant_id":"([^"]+)"/g)].map(
@@ -452,7 +460,8 @@ t.test(
     const mended = generateKeyEntry('third')
     const { app } = await buildTestApp(t, { ...env, VAULT_KEYS: `${mended},${NEW_KEY}` })
     await query(
-      "update grants set access_token = 'garbage' where id = (select grant_id from connections where user_id = 1)"
+      "update grants set access_token = 'garbage' where id = (select grant_id from " +
+        'connections where user_id = 1)'
     )
     const store: TestApp['app']['store'] = {
       ...app.store,

@@ -56,7 +56,7 @@ const INVALID_KEYRINGS: Array<[name: string, text: string, problem: RegExp]> = [
 ]
 
 t.test(
-  'B8 A4 T41 Rejects a key that is not 32 random bytes in plain base64; the error names the entry, not its value',
+  'B8 A4 T41 Rejects a key that is not 32 random bytes in plain base64, and names the entry, not its value',
   (t) => {
     for (const [name, text, problem] of INVALID_KEYRINGS) {
       const { keyring, problems = [] } = parseKeyring(text)

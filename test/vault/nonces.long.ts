@@ -23,13 +23,16 @@ const ENCRYPT_SCRIPT = `
   const vault = createVault(parseKeyring(process.env.KEYS).keyring)
   const seals = Number(process.argv[2])
   const nonces = Buffer.alloc(seals * ${NONCE_BYTES})
-  for (let i = 0; i < seals; i++) Buffer.from(vault.encrypt('same', 'grants/1/access_token').split('.')[2], 'base64url').copy(nonces, i * ${NONCE_BYTES}, 0, ${NONCE_BYTES})
+  for (let i = 0; i < seals; i++) {
+    const nonce = vault.encrypt('same', 'grants/1/access_token').split('.')[2]
+    Buffer.from(nonce, 'base64url').copy(nonces, i * ${NONCE_BYTES}, 0, ${NONCE_BYTES})
+  }
   if (vault.decrypt(vault.encrypt('same', 'here'), 'here') !== 'same') throw new Error('does not open')
   process.stdout.write(nonces)
 `
 
 t.test(
-  `B4 ${PROCESS_COUNT} processes that encrypt ${ENCRYPTION_COUNT.toLocaleString('en')} times each with one key never reuse a nonce`,
+  `B4 ${PROCESS_COUNT} processes encrypt ${ENCRYPTION_COUNT} times each with one key and never reuse a nonce`,
   async (t) => {
     const seen = new Set<string>()
     const vault = new URL('../../src/vault/', import.meta.url).href

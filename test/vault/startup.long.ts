@@ -215,7 +215,8 @@ t.test('B7 Checks a database without key records by its tokens', async (t) => {
   // key.
   await queryDatabase(
     stored.url,
-    "update grants set access_token = substr(access_token, 1, length(access_token) - 2) where id in ('grant-0', 'grant-1', 'grant-2', 'grant-3')"
+    'update grants set access_token = substr(access_token, 1, length(access_token) - 2) ' +
+      "where id in ('grant-0', 'grant-1', 'grant-2', 'grant-3')"
   )
   t.match(
     await assertStartRefused(t, 'wrong', stored, { VAULT_KEYS: impostor }, [right, impostor]),
@@ -374,7 +375,7 @@ t.test('B8 Production refuses a world-readable key file; development accepts it'
 })
 
 t.test(
-  'B8 Keys from a file work like those from the environment; errors name the entry of a malformed file, not its value',
+  'B8 Keys from a file work like those from the environment; errors name a malformed entry, not its value',
   async (t) => {
     const [one, two] = [generateKeyEntry('k1'), generateKeyEntry('k2')]
     const text = (entry: string) => entry.slice(3)

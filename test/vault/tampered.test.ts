@@ -60,7 +60,8 @@ async function createTamperFixture(t: TestContext): Promise<TamperFixture> {
         (
           await queryDatabase<TokenRow & { user_id: number }>(
             url,
-            `select user_id, grants.id, key_id, ${TOKEN_COLUMNS.join()} from grants join connections on grant_id = grants.id order by user_id`
+            `select user_id, grants.id, key_id, ${TOKEN_COLUMNS.join()} from grants join ` +
+              'connections on grant_id = grants.id order by user_id'
           )
         ).map(({ user_id: userId, ...rest }) => [userId, rest])
       ),
@@ -160,7 +161,7 @@ const TAMPERINGS: Array<
 ]
 
 t.test(
-  `B2 B3 Each of ${TAMPERINGS.length} kinds of damage disables one connection, is logged once, deletes nothing, and ends with the right bytes or a new consent`,
+  `B2 B3 Each of ${TAMPERINGS.length} kinds of damage disables one connection and deletes nothing`,
   async (t) => {
     const {
       app,
@@ -315,7 +316,7 @@ t.test(
 const SWAP_COUNT = pickByScale(20, 1_000)
 
 t.test(
-  `B2 T09 Refuses each of ${SWAP_COUNT} random ciphertext swaps between rows and columns, and returns no other user's token`,
+  `B2 T09 Refuses ${SWAP_COUNT} random ciphertext swaps between rows and columns`,
   async (t) => {
     const {
       app,

@@ -15,7 +15,7 @@ const BACKUP_COUNT = pickByScale(3, 20)
 const WRITER_COUNT = 4
 
 t.test(
-  'D11 B1 T31 A backup during writes has every write acknowledged before it began; its tokens decrypt with the key only',
+  'D11 B1 T31 A backup has every write acknowledged before it began; its tokens need the key to decrypt',
   async (t) => {
     const cwd = createTempFolder(t)
     const url = await createSqliteDatabase(cwd, 'source')
@@ -134,7 +134,7 @@ t.test(
 )
 
 t.test(
-  'D11 Overwrites no file, refers PostgreSQL to its own tools, backs up no damaged database, and exits with 2 on invalid arguments',
+  'D11 A backup overwrites no file, refuses PostgreSQL and damaged databases; exit 2 on invalid arguments',
   async (t) => {
     const cwd = createTempFolder(t)
     const url = await createSqliteDatabase(cwd, 'source')
@@ -148,8 +148,10 @@ t.test(
         {
           code: 2,
           stdout: '',
-          stderr:
-            /^(Missing required option --to|--to must name a file|Unexpected argument)\. Run `connector db backup --help`\.\n$/
+          stderr: new RegExp(
+            String.raw`^(Missing required option --to|--to must name a file|Unexpected argument)\. Run ` +
+              '`connector db backup --help`\\.\\n$'
+          )
         },
         JSON.stringify(args)
       )

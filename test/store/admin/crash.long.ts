@@ -57,7 +57,9 @@ for (const [name, from, to] of DIRECTIONS) {
       t.same(await digestTables(target), there)
       t.equal(kills, KILL_COUNT)
       t.comment(
-        `${kills} kills, after ${wentOn} of them and the last (${/ \S+ of them from before/.exec(last.stdout)?.[0] ?? 'nothing was there'}) it resumed; ${/\(.* rows\/s\)/.exec(last.stdout)?.[0]}`
+        `${kills} kills, after ${wentOn} of them and the last ` +
+          `(${/ \S+ of them from before/.exec(last.stdout)?.[0] ?? 'nothing was there'}) it ` +
+          `resumed; ${/\(.* rows\/s\)/.exec(last.stdout)?.[0]}`
       )
     }
   )

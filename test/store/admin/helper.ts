@@ -45,7 +45,8 @@ export async function digestTables(url: string): Promise<Record<string, string>>
   const names = isSqlite(url)
     ? await executeSql(
         url,
-        "select name from sqlite_master where type = 'table' and name not like 'sqlite!_%' escape '!' and name <> '__drizzle_migrations'"
+        "select name from sqlite_master where type = 'table' and name not like 'sqlite!_%' " +
+          "escape '!' and name <> '__drizzle_migrations'"
       )
     : await executeSql(
         url,
@@ -105,11 +106,13 @@ export async function fillWithPages(url: string, count: number): Promise<void> {
   await (await openEngine(url)).close()
   await executeSql(
     url,
-    "insert into users (id, email, email_key, created_at) values (3, 'a@example.com', 'a@example.com', 1700000000000)"
+    "insert into users (id, email, email_key, created_at) values (3, 'a@example.com', " +
+      "'a@example.com', 1700000000000)"
   )
   await executeSql(
     url,
-    "insert into vault_keys (id, proof, uses, created_at) values ('b', 'x', 1, 2), ('B', 'x', 1, 2), ('é', 'x', 1, 2), ('_', 'x', 9007199254740991, -2)"
+    "insert into vault_keys (id, proof, uses, created_at) values ('b', 'x', 1, 2), ('B', " +
+      "'x', 1, 2), ('é', 'x', 1, 2), ('_', 'x', 9007199254740991, -2)"
   )
   const text = "'Tïtle \"😀\" \\ of '''"
   const numbers = isSqlite(url)
@@ -117,8 +120,10 @@ export async function fillWithPages(url: string, count: number): Promise<void> {
     : `with n (i) as (select generate_series(1, ${count}))`
   await executeSql(
     url,
-    `${numbers} insert into pages (id, owner_id, site, remote_id, url, revision, updated_at, seq, pass, space_key, page_id, title, status, body) ` +
-      `select i * 2, 3, 'site', 'r' || i, null, 1, 1700000000000 + i, i, 1, 'SP', i, ${text} || i, '', case when i % 100 = 0 then '<p>' || i || '</p>' end from n`
+    `${numbers} insert into pages (id, owner_id, site, remote_id, url, revision, ` +
+      'updated_at, seq, pass, space_key, page_id, title, status, body) ' +
+      "select i * 2, 3, 'site', 'r' || i, null, 1, 1700000000000 + i, i, 1, 'SP', i, " +
+      `${text} || i, '', case when i % 100 = 0 then '<p>' || i || '</p>' end from n`
   )
   if (!isSqlite(url)) {
     await executeSql(url, `select setval('users_id_seq', 3), setval('pages_id_seq', ${2 * count})`)
@@ -128,9 +133,10 @@ export async function fillWithPages(url: string, count: number): Promise<void> {
 /** Makes a complete copy look interrupted. */
 export async function markCopyInterrupted(from: string, to: string): Promise<void> {
   const { host, pathname } = new URL(from)
+  const source = isSqlite(from) ? `sqlite ${getSqlitePath(from)}` : `postgres ${host}${pathname}`
   await executeSql(
     to,
-    `create table copy_in_progress as select cast('${isSqlite(from) ? `sqlite ${getSqlitePath(from)}` : `postgres ${host}${pathname}`}' as text) as source`
+    `create table copy_in_progress as select cast('${source}' as text) as source`
   )
 }
 

@@ -27,7 +27,7 @@ async function runCopy(cwd: string, from: string, to: string) {
 
 for (const [name, engine, migrations] of ENGINES) {
   t.test(
-    `D13 ${name}: rejects and leaves unchanged a target that is not empty, of another program or of another version`,
+    `D13 ${name}: rejects a target that is not empty, of another program or version, and leaves it unchanged`,
     async (t) => {
       const cwd = createTempFolder(t)
       const [source, full, foreign, empty] = [
@@ -83,8 +83,10 @@ for (const [name, engine, migrations] of ENGINES) {
       t.match(await runCopy(cwd, source, used), {
         code: 1,
         stdout: '',
-        stderr:
-          /^(The database that --to names is in use\. Stop the program that uses it|A service is using the database that --to names\. Stop it) first\.\n$/
+        stderr: new RegExp(
+          String.raw`^(The database that --to names is in use\. Stop the program that uses it|A ` +
+            String.raw`service is using the database that --to names\. Stop it) first\.\n$`
+        )
       })
       t.match(await runCopy(cwd, used, await createSqliteDatabase(cwd, 'copy')), {
         code: 0,
