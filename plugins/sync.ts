@@ -3,13 +3,12 @@ import { createRateBudget } from '../src/rate-budget/rate-budget.ts'
 import { createCopyEraser } from '../src/connections/erasure.ts'
 import type { SiteSettings } from '../src/connections/sites.ts'
 import type { PluginOptions } from '../src/app-options.ts'
-import { createSyncScheduler, type SyncScheduler } from '../src/sync/scheduler.ts'
+import { createSyncScheduler } from '../src/sync/scheduler.ts'
 import { createSyncWorker, type SyncWorker } from '../src/sync/worker.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     syncWorker: SyncWorker
-    syncScheduler: SyncScheduler
     /** What calls to Atlassian for a connection need. */
     siteContext: SiteSettings
   }
@@ -48,7 +47,6 @@ export default fp<PluginOptions>(
     })
     app.decorate('siteContext', siteContext)
     app.decorate('syncWorker', syncWorker)
-    app.decorate('syncScheduler', syncScheduler)
   },
   {
     name: 'sync',

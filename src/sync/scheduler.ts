@@ -11,7 +11,7 @@ const BATCH_SIZE = 100
  * Queues connections whose sync is due and purges expired rows. Every process may run it at
  * once, since only one run per owner and product can be active.
  */
-export function createSyncScheduler(settings: SyncSettings, worker: SyncWorker): SyncScheduler {
+export function createSyncScheduler(settings: SyncSettings, worker: SyncWorker): IntervalJob {
   const { store, now, log } = settings
   let purgedAt = 0
 
@@ -66,5 +66,3 @@ export function createSyncScheduler(settings: SyncSettings, worker: SyncWorker):
   }, POLL_INTERVAL_MS)
   return job
 }
-
-export type SyncScheduler = IntervalJob

@@ -13,6 +13,7 @@ import {
   type SyncedService
 } from './synced-service.ts'
 import { FeedFollower, readLists } from './feed-follower.ts'
+import { getSyncScheduler } from '../jobs.ts'
 
 const SMALL_SIZES = { sandbox: { sizes: { projects: 4, issues: 12, spaces: 3, pages: 9 } } }
 
@@ -472,10 +473,10 @@ t.test(
     t.match(await runSync('jira'), { counts: { removed: 1 } })
     await prompt.catchUp()
     clock += 2 * DAY_MS - 60_000
-    await app.syncScheduler.runNow()
+    await getSyncScheduler(app).runNow()
     t.same(...(await readBothStates(intime, service)))
     clock += 3_660_000
-    await app.syncScheduler.runNow()
+    await getSyncScheduler(app).runNow()
     for (const mirror of [late, intime, prompt]) t.same(...(await readBothStates(mirror, service)))
     t.same(
       [late, intime, prompt].map(({ restarts }) => restarts),

@@ -13,6 +13,7 @@ import {
 import { createTempFolder } from '../process/child.ts'
 import { postWithToken, signIn, startSandbox } from '../sandbox/helper.ts'
 import { DAY_MS } from '../time.ts'
+import { getPersonalDataReporter } from '../jobs.ts'
 
 const REPORT_SCOPE = 'report:personal-data'
 const REPORTING_ENV = { PERSONAL_DATA_REPORTING: 'true' }
@@ -70,7 +71,7 @@ async function connectTwoAccounts(
     dana,
     sam,
     runReport: async () => {
-      await running.app.personalDataReporter.runNow()
+      await getPersonalDataReporter(running.app).runNow()
     }
   }
 }
@@ -178,7 +179,7 @@ t.test('Logs once that no connection may report, and resumes when one may', asyn
       extra: '&sandbox_account=sam'
     })
   )
-  await again.app.personalDataReporter.runNow()
+  await getPersonalDataReporter(again.app).runNow()
   t.equal(reportedAccounts.length, 2)
 })
 
@@ -231,11 +232,11 @@ t.test('Two instances report each account once', async (t) => {
   await sandbox.admin('faults', { kind: 'delay', delay_ms: 50, match: REPORT_ENDPOINT, times: 10 })
   await Promise.all([
     runReport(),
-    other.app.personalDataReporter.runNow(),
+    getPersonalDataReporter(other.app).runNow(),
     runReport(),
-    other.app.personalDataReporter.runNow()
+    getPersonalDataReporter(other.app).runNow()
   ])
-  await Promise.all([runReport(), other.app.personalDataReporter.runNow()])
+  await Promise.all([runReport(), getPersonalDataReporter(other.app).runNow()])
   t.equal(reportedAccounts.length, 202)
   t.equal(new Set(reportedAccounts).size, 202)
 })

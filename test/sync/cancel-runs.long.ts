@@ -15,6 +15,7 @@ import {
   type SyncFixture,
   type SyncFixtureOptions
 } from './time-helper.ts'
+import { getSyncScheduler } from '../jobs.ts'
 
 /** Two pages of the listing; the second is not full. */
 const PAGE_COUNT = 300
@@ -156,7 +157,7 @@ t.test('Cancels a queued or parked run, and it never starts', async (t) => {
   t.match((await cancelRun(fixture, parked)).json(), { state: 'cancelled', next_run_at: null })
   fixture.advanceTime(DAY_MS)
   const log = await fixture.recordCalls(async () => {
-    await fixture.app.syncScheduler.runNow()
+    await getSyncScheduler(fixture.app).runNow()
     await sleep(50)
   })
   t.same(log, [], 'no run starts automatically')
@@ -203,7 +204,7 @@ t.test(
     )
     // That worker dies too.
     await query('update runs set lease_until = 0')
-    await there.app.syncScheduler.runNow()
+    await getSyncScheduler(there.app).runNow()
     t.match(await waitForRun(there.app, 'confluence', id), {
       state: 'succeeded',
       counts: { seen: 1 + PAGE_COUNT, changed: 2, added: 0 }

@@ -13,6 +13,7 @@ import {
   type SyncFixture
 } from './time-helper.ts'
 import { readStoredState, fetchExpectedState } from './expected-state.ts'
+import { getSyncScheduler } from '../jobs.ts'
 
 const SIZES = { projects: 2, issues: 20, spaces: 2, pages: 20 }
 const TITLE_FIELDS = { issues: 'summary', pages: 'title' } as const
@@ -262,7 +263,7 @@ t.test('A parked run that resumes with a clock one hour behind misses nothing', 
     await waitFor(async () => (await getRun(fixture, product, id)).state === 'parked')
     fixture.advanceTime(20 * MINUTE_MS)
     await editItem(fixture, items, second, 'Second')
-    await fixture.app.syncScheduler.runNow()
+    await getSyncScheduler(fixture.app).runNow()
     t.match(await waitForRun(fixture.app, product, id), {
       state: 'succeeded',
       counts: { changed: 2 }

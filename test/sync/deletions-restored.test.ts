@@ -3,6 +3,7 @@ import { PRODUCTS } from '../helper.ts'
 import { MINUTE_MS, DAY_MS } from '../time.ts'
 import type { JsonObject } from '../types.ts'
 import { COLLECTIONS, createSyncFixture, getProduct, type SyncFixture } from './time-helper.ts'
+import { getSyncScheduler } from '../jobs.ts'
 
 const SIZES = { projects: 10, issues: 20, spaces: 10, pages: 20 }
 const getChanges = async ({ app }: SyncFixture, since: string) =>
@@ -122,7 +123,7 @@ t.test(
     const expected = ['delete projects', 'delete issues', 'delete spaces', 'delete pages']
     for (const days of [0, 6.9]) {
       fixture.advanceTime(days * DAY_MS)
-      await fixture.app.syncScheduler.runNow()
+      await getSyncScheduler(fixture.app).runNow()
       const list: string[] = await listChanges()
       for (const each of expected) t.ok(list.includes(each), `${each} after ${days} days`)
     }
@@ -131,7 +132,7 @@ t.test(
       COLLECTIONS.map(async (collection) => await fixture.listNames(collection))
     )
     fixture.advanceTime(0.2 * DAY_MS)
-    await fixture.app.syncScheduler.runNow()
+    await getSyncScheduler(fixture.app).runNow()
     t.match((await getChanges(fixture, since)).json(), {
       status: 410,
       code: 'cursor_expired',

@@ -14,6 +14,7 @@ import { createTempFolder } from '../process/child.ts'
 import { MINUTE_MS, HOUR_MS, DAY_MS } from '../time.ts'
 import type { JsonObject } from '../types.ts'
 import { createSyncFixture, getRun, startSync, waitFor, type SyncFixture } from './time-helper.ts'
+import { getSyncScheduler } from '../jobs.ts'
 
 /** 15 minutes plus the maximum jitter. */
 const INTERVAL_MS = 17 * MINUTE_MS
@@ -100,7 +101,7 @@ t.test('Schedules the next run after a failed or cancelled run', async (t) => {
     match: { path: '/ex/jira/' }
   })
   fixture.advanceTime(INTERVAL_MS)
-  await fixture.app.syncScheduler.runNow()
+  await getSyncScheduler(fixture.app).runNow()
   t.match(
     [await waitForLatestRun(fixture, 'jira'), await waitForLatestRun(fixture, 'confluence')],
     [{ state: 'failed' }, { state: 'succeeded' }]
@@ -111,7 +112,7 @@ t.test('Schedules the next run after a failed or cancelled run', async (t) => {
   t.ok(away > 13 && away < 17, `the next one is ${away} minutes away`)
   await fixture.sandbox.admin('faults', { kind: 'hang', match: { path: '/ex/jira/' } })
   fixture.advanceTime(INTERVAL_MS)
-  await fixture.app.syncScheduler.runNow()
+  await getSyncScheduler(fixture.app).runNow()
   await waitFor(async () => fixture.sandbox.state.faults.list().length === 0)
   const [{ id } = { id: 0 }] = await listRuns(fixture, 'jira')
   t.match(
@@ -121,7 +122,7 @@ t.test('Schedules the next run after a failed or cancelled run', async (t) => {
     { state: 'cancelled' }
   )
   fixture.advanceTime(INTERVAL_MS)
-  await fixture.app.syncScheduler.runNow()
+  await getSyncScheduler(fixture.app).runNow()
   t.match(await waitForLatestRun(fixture, 'jira'), { state: 'succeeded' })
   t.equal((await listRuns(fixture, 'jira')).length, 4)
 })
@@ -135,16 +136,16 @@ t.test('A long wait requested by Atlassian does not queue the connection twice',
     match: { path: '/ex/jira/' }
   })
   fixture.advanceTime(INTERVAL_MS)
-  await fixture.app.syncScheduler.runNow()
+  await getSyncScheduler(fixture.app).runNow()
   await waitFor(async () => (await listRuns(fixture, 'jira'))[0]?.state === 'parked')
   const [parked] = await listRuns(fixture, 'jira')
   for (let i = 0; i < 3; i++) {
     fixture.advanceTime(INTERVAL_MS)
-    await fixture.app.syncScheduler.runNow()
+    await getSyncScheduler(fixture.app).runNow()
   }
   t.same(await listRuns(fixture, 'jira'), [parked, (await listRuns(fixture, 'jira')).at(-1)])
   fixture.advanceTime(INTERVAL_MS)
-  await fixture.app.syncScheduler.runNow()
+  await getSyncScheduler(fixture.app).runNow()
   t.match(
     await waitForLatestRun(fixture, 'jira'),
     { id: parked?.id, state: 'succeeded' },
@@ -196,7 +197,7 @@ for (const [state, make] of Object.entries(FIXTURES_BY_STATE)) {
     const log = await fixture.recordCalls(async () => {
       for (let i = 0; i < 3; i++) {
         fixture.advanceTime(INTERVAL_MS)
-        await fixture.app.syncScheduler.runNow()
+        await getSyncScheduler(fixture.app).runNow()
         await sleep(20)
       }
     })
@@ -222,10 +223,10 @@ t.test('Processes that share a database sync each connection once', async (t) =>
     fixture.advanceTime(INTERVAL_MS)
     ahead += INTERVAL_MS
     await Promise.all([
-      fixture.app.syncScheduler.runNow(),
-      there.app.syncScheduler.runNow(),
-      fixture.app.syncScheduler.runNow(),
-      there.app.syncScheduler.runNow()
+      getSyncScheduler(fixture.app).runNow(),
+      getSyncScheduler(there.app).runNow(),
+      getSyncScheduler(fixture.app).runNow(),
+      getSyncScheduler(there.app).runNow()
     ])
     for (const owner of [1, 2, 3]) {
       for (const product of ['jira', 'confluence'] as const) {
@@ -249,6 +250,6 @@ t.test('With SYNC_INTERVAL=0 a requeued run still continues', async (t) => {
   const id = await startSync(fixture.app, 'jira')
   await waitFor(async () => (await getRun(fixture, 'jira', id)).state === 'parked')
   fixture.advanceTime(DAY_MS)
-  await fixture.app.syncScheduler.runNow()
+  await getSyncScheduler(fixture.app).runNow()
   t.match(await waitForRun(fixture.app, 'jira', id), { state: 'succeeded' })
 })

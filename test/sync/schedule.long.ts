@@ -2,6 +2,7 @@ import t from 'tap'
 import { startTestService, type TestService } from '../auth/helper.ts'
 import { Browser, waitForRun } from '../helper.ts'
 import { MINUTE_MS, HOUR_MS } from '../time.ts'
+import { getSyncScheduler } from '../jobs.ts'
 
 const listRuns = async ({ app }: TestService, owner = 1) =>
   (await app.inject(`/integrations/jira/sync/runs?owner_id=${owner}`)).json() as Array<
@@ -43,10 +44,10 @@ t.test(
       `${minutes.map((each) => each.toFixed(1)).join(', ')} minutes`
     )
     t.ok(new Set(due).size > 3)
-    await app.syncScheduler.runNow()
+    await getSyncScheduler(app).runNow()
     t.equal((await listRuns(running)).length, 1, 'nothing is due yet')
     advanceTime(17 * MINUTE_MS)
-    await app.syncScheduler.runNow()
+    await getSyncScheduler(app).runNow()
     for (let id = 7; id <= 12; id++) {
       t.match(
         await waitForRun(app, 'jira', id),
@@ -54,11 +55,11 @@ t.test(
         'incremental'
       )
     }
-    await app.syncScheduler.runNow()
+    await getSyncScheduler(app).runNow()
     t.equal((await listRuns(running)).length, 2, 'once only')
     await sandbox.admin('issues/10000', { deleted: true })
     advanceTime(25 * HOUR_MS)
-    await app.syncScheduler.runNow()
+    await getSyncScheduler(app).runNow()
     const [{ id } = { id: 0 }] = await listRuns(running)
     await waitForRun(app, 'jira', id)
     t.ok((await listRuns(running))[0]?.counts.upstream_calls > 2, 'in full')
@@ -70,18 +71,18 @@ t.test(
   async (t) => {
     const off = await startServiceWithPeople(t, 1, { SYNC_INTERVAL: '0' })
     off.advanceTime(100 * HOUR_MS)
-    await off.app.syncScheduler.runNow()
+    await getSyncScheduler(off.app).runNow()
     t.equal((await listRuns(off)).length, 1)
     const on = await startServiceWithPeople(t, 1)
     await on.sandbox.admin('revoke', {})
     on.advanceTime(17 * MINUTE_MS + HOUR_MS)
-    await on.app.syncScheduler.runNow()
+    await getSyncScheduler(on.app).runNow()
     t.match(await waitForRun(on.app, 'jira', 2), {
       state: 'failed',
       error: { code: 'needs_reconnect' }
     })
     on.advanceTime(17 * MINUTE_MS)
-    await on.app.syncScheduler.runNow()
+    await getSyncScheduler(on.app).runNow()
     t.equal((await listRuns(on)).length, 2)
   }
 )
@@ -98,7 +99,7 @@ t.test(
       times: 100
     })
     advanceTime(17 * MINUTE_MS)
-    await Promise.all([app.syncScheduler.runNow(), app.syncScheduler.runNow()])
+    await Promise.all([getSyncScheduler(app).runNow(), getSyncScheduler(app).runNow()])
     const joined = await Promise.all(
       Array.from(
         { length: 10 },
@@ -132,9 +133,9 @@ t.test(
 t.test('Deletes ended runs after SYNC_HISTORY_DAYS', async (t) => {
   const running = await startServiceWithPeople(t, 1, { SYNC_INTERVAL: '0' })
   running.advanceTime(29 * 24 * HOUR_MS)
-  await running.app.syncScheduler.runNow()
+  await getSyncScheduler(running.app).runNow()
   t.equal((await listRuns(running)).length, 1)
   running.advanceTime(2 * 24 * HOUR_MS)
-  await running.app.syncScheduler.runNow()
+  await getSyncScheduler(running.app).runNow()
   t.equal((await listRuns(running)).length, 0)
 })
