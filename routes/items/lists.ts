@@ -132,9 +132,9 @@ export function createItemList({ store }: FastifyInstance, collection: Collectio
     ItemSchema: createItemSchemaWithBody(collection, true),
 
     /**
-     * One page of an owner's items. The answer gets a Link header when there is more, and an
-     * ETag: the place of the owner's change feed, which every change moves. Who has that already
-     * is told so without reading a list.
+     * Reads one page of an owner's items. Sets a Link header if there are more, and an ETag: the
+     * latest sequence number of the owner's change feed, which every change increases. If
+     * If-None-Match contains it, responds 304 without reading the list.
      */
     async readPage(
       ownerId: number,

@@ -24,7 +24,7 @@ const RemoteIdentity = Type.Object({
 const ProductSchema = Type.String({ example: exampleProvider.id })
 const ReturnUrlSchema = Nullable(Type.String({ example: 'https://app.example.com/settings' }))
 
-/** Everything that is kept about one person, but what nobody may have: tokens and hashes. */
+/** Everything stored about one person, except secrets: tokens and hashes. */
 export const createExportSchema = (providers: ProviderRegistry) =>
   Type.Object(
     {

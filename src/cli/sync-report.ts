@@ -5,7 +5,7 @@ import { formatNumber } from '../lib/formats.ts'
 
 const MAX_FAILURES_SHOWN = 10
 
-/** The progress of a run that is under way. */
+/** The progress of an active run. */
 export function describeProgress(run: ApiRun): ProgressState {
   const { state, progress, counts } = run
   const { added, changed, removed, held, skipped } = counts

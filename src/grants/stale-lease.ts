@@ -2,7 +2,8 @@ import type { LeaseHolder } from '../store/repositories/leases.ts'
 
 /**
  * Detects a lease owner that has not changed for longer than the lease's TTL, on this process's
- * monotonic clock: if the database's clock is set back, nobody waits for an hour.
+ * monotonic clock. Without it, setting the database's clock back by an hour would block the grant
+ * for an hour.
  */
 export function createStaleLeaseDetector(
   leaseMs: number

@@ -108,7 +108,7 @@ function toEnum(schema: Json): Json {
 
 /**
  * A parameter with a default may be left out. Examples of query parameters and headers move into
- * the description: Swagger UI fills them in, and a filter that nobody asked for empties the
+ * the description: Swagger UI fills them in, and an unintended filter empties the
  * response.
  */
 function finishParameter(parameter: Parameter): void {

@@ -83,7 +83,7 @@ function toReportError({ status, headers, retryAfterMs }: HttpResponse, log: Log
   if (status === 429) {
     return new AppError(
       'upstream_rate_limited',
-      'Atlassian limits the rate of calls at the moment.',
+      'Atlassian limits the rate of account reports.',
       details
     )
   }

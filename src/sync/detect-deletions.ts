@@ -27,8 +27,8 @@ export async function deleteMissing(
     counters
   } = context
   const { completeGeneration, previousGeneration, heldAt, retry } = checkpoint
-  // Items that were listed but invalid are not deleted. If more were invalid than are
-  // remembered, nobody can tell which items are missing.
+  // Items that were listed but invalid are not deleted. If more were invalid than
+  // `retry` can hold, the missing items are unknown.
   if (retry.length >= MAX_RETRY_IDS) return
   const table = store.items(partition.collection)
   const candidates: UnlistedRow[] = []

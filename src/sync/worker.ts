@@ -109,7 +109,7 @@ export function createSyncWorker(settings: SyncSettings) {
     const run = await store.runs.claim(next.id, randomUUID())
     if (run === undefined) return true
     const abortController = new AbortController()
-    // A run is attributed to the service, whoever triggered it.
+    // The actor of a run is the service, also if a user triggered it.
     const done = runAsActor(SERVICE_ACTOR, async () => {
       await runOne(run, abortController)
     }).finally(() => {
