@@ -3,7 +3,7 @@
 // whatever Node the machine has.
 //
 //   --optional   exit 0 if the build tool is not installed, as after `npm ci --omit=dev`
-//   --if-stale   the same, and build only if a source is newer than dist/
+//   --if-stale   the same, without a message, and build only if dist/ is not current
 import {
   cpSync,
   existsSync,
@@ -15,7 +15,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { findStaleReason } from '../src/lib/build-age.js'
+import { findStaleReason, hashPackageVersions, PACKAGES_HASH_FILE } from '../src/lib/build-age.js'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
 /** Loaded from node_modules: native code, a driver that only PostgreSQL needs, files to serve. */
@@ -26,14 +26,16 @@ const isOptional = isStaleOnly || process.argv.includes('--optional')
 const reason = findStaleReason(ROOT)
 if (!isStaleOnly || reason !== undefined) {
   const rolldown = await importRolldown()
-  if (rolldown === undefined) {
-    console.error(
-      `Not built: rolldown is not installed (${reason ?? 'dist/ is current'}). "npm ci" installs it.`
-    )
-    process.exitCode = isOptional ? 0 : 1
-  } else {
+  if (rolldown !== undefined) {
     if (isStaleOnly) console.error(`Building: ${reason}.`)
     await build(rolldown)
+  } else if (!isStaleOnly) {
+    // Before a start the program itself reports that dist/ is missing or not current.
+    console.error(
+      `Not built (${reason ?? 'dist/ is current'}): the build needs the development and optional ` +
+        'packages, which "npm ci" installs unless it omits them.'
+    )
+    process.exitCode = isOptional ? 0 : 1
   }
 }
 
@@ -72,6 +74,8 @@ async function build(rolldown) {
       cpSync(join(ROOT, migrations), join(folder, migrations), { recursive: true })
     }
     writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n')
+    const packagesHash = hashPackageVersions(ROOT)
+    if (packagesHash !== undefined) writeFileSync(join(folder, PACKAGES_HASH_FILE), packagesHash)
     rmSync(join(ROOT, 'dist'), { recursive: true, force: true })
     renameSync(folder, join(ROOT, 'dist'))
   } finally {

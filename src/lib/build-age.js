@@ -1,9 +1,13 @@
-import { existsSync, readdirSync, statSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
 // Plain JavaScript: scripts/build.js and src/main.js read it on whatever Node the machine has.
 
-const SOURCES = ['src', 'plugins', 'routes', 'drizzle', 'package-lock.json']
+const SOURCES = ['src', 'plugins', 'routes', 'drizzle']
+
+/** The file of a build that records `hashPackageVersions()`. */
+export const PACKAGES_HASH_FILE = 'packages.sha256'
 
 /**
  * Says why the build of a repository is not current; undefined where it is, or where there is only
@@ -19,7 +23,27 @@ export function findStaleReason(root) {
   const newer = SOURCES.flatMap((path) => listTree(root, path)).find(
     (path) => statSync(join(root, path)).mtimeMs > builtAt
   )
-  return newer === undefined ? undefined : `dist/ is older than ${newer}`
+  if (newer !== undefined) return `dist/ is older than ${newer}`
+  const hashFile = join(root, 'dist', PACKAGES_HASH_FILE)
+  const builtHash = existsSync(hashFile) ? readFileSync(hashFile, 'utf8') : undefined
+  return hashPackageVersions(root) === builtHash
+    ? undefined
+    : 'dist/ has other package versions than package-lock.json'
+}
+
+/**
+ * Hashes the versions that package-lock.json lists. `npm prune` rewrites the file, and other npm versions
+ * format it differently, so neither its age nor its bytes say whether packages changed.
+ *
+ * @param {string} root the folder that holds package-lock.json
+ * @returns {string | undefined} undefined where there is no such file
+ */
+export function hashPackageVersions(root) {
+  const path = join(root, 'package-lock.json')
+  if (!existsSync(path)) return undefined
+  const { packages } = JSON.parse(readFileSync(path, 'utf8'))
+  const versions = Object.entries(packages).map(([name, { version }]) => `${name} ${version}`)
+  return createHash('sha256').update(versions.sort().join('\n')).digest('hex')
 }
 
 /**

@@ -136,6 +136,26 @@ t.test('The program lists its commands, with examples, and its version', async (
   t.same(await runInProcess(['--version']), { code: 0, stdout: `${version}\n`, stderr: '' })
 })
 
+t.test('Each npm script that runs the program is a documented alias of a command', async (t) => {
+  const { scripts } = JSON.parse(
+    readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  ) as { scripts: Record<string, string> }
+  const page = readFileSync(new URL('../../docs/commands.md', import.meta.url), 'utf8')
+  const [, documented = ''] = /^The scripts ([^.]*) are aliases/m.exec(page) ?? []
+  const aliases: string[] = []
+  for (const [name, script] of Object.entries(scripts)) {
+    const [, words] = /^node bin\/connector\.js (.+)$/.exec(script) ?? []
+    if (words === undefined) continue
+    aliases.push(name)
+    t.match(await runInProcess([...words.split(' '), '--help']), { code: 0, stderr: '' }, name)
+  }
+  t.same(
+    aliases.sort(),
+    [...documented.matchAll(/`(?:npm run )?([\w:-]+)`/g)].map(([, name]) => name).sort()
+  )
+  t.ok(aliases.includes('keys'))
+})
+
 t.test('Every exit code is documented', (t) => {
   const page = readFileSync(new URL('../../docs/commands.md', import.meta.url), 'utf8')
   for (const [name, code] of Object.entries(EXIT_CODES)) {

@@ -17,11 +17,16 @@ export interface CommandOptions {
   cwd?: string
   /** The only environment variables besides PATH. */
   env?: NodeJS.ProcessEnv
+  /** The program: the source, or BUILD_PATH. */
+  main?: string
 }
 
 /** Starts `connector ARGS` in a child process. Without arguments: the service. */
-export function spawnCommand(args: string[], { cwd = tmpdir(), env = {} }: CommandOptions = {}) {
-  const child = spawn(process.execPath, [MAIN_PATH, ...args], {
+export function spawnCommand(
+  args: string[],
+  { cwd = tmpdir(), env = {}, main = MAIN_PATH }: CommandOptions = {}
+) {
+  const child = spawn(process.execPath, [main, ...args], {
     cwd,
     timeout: 300_000,
     env: { PATH: process.env.PATH, ...env },

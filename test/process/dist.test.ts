@@ -1,8 +1,11 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
+import pLimit from 'p-limit'
 import t from 'tap'
+import { COMMANDS } from '../../src/cli/commands.ts'
 import { HttpBrowser } from './browser-visit.ts'
-import { BUILD_PATH, startServiceProcess } from './child.ts'
+import { BUILD_PATH, createTempFolder, startServiceProcess } from './child.ts'
+import { runCommand } from './command.ts'
 
 // Made by `npm ci`; a clone whose sources changed since then gets a current one.
 execFileSync('npm', ['run', 'build'], { cwd: new URL('../../', import.meta.url) })
@@ -39,4 +42,27 @@ t.test('A stack trace of the build names a line of the source', async (t) => {
   t.ok(existsSync(`${BUILD_PATH}.map`))
   await fetch(`${service.url}/auth/jira/callback?code=x&state=never-issued`)
   t.match(service.output(), /src\/oauth\/\w[\w-]*\.ts:\d+/)
+})
+
+t.test('Every command of the build prints its usage; an unknown word exits with 2', async (t) => {
+  const cwd = createTempFolder(t)
+  const run = async (...args: string[]) => await runConnector(cwd, args, { PORT: '0' }, BUILD_PATH)
+  const paths = COMMANDS.flatMap((entry) => [
+    [entry.name],
+    ...('load' in entry ? [] : entry.commands.map(({ name }) => [entry.name, name]))
+  ])
+  t.ok(paths.length > COMMANDS.length)
+  const limit = pLimit(2)
+  await limit.map([[], ...paths], async (path) => {
+    const { code, stdout, stderr } = await run(...path, '--help')
+    const [usage = ''] = stdout.split(' [options]')
+    const words = ['connector', ...path].join(' ')
+    t.same({ code, usage, stderr }, { code: 0, usage: `Usage: ${words}`, stderr: '' }, words)
+  })
+  for (const args of [['frobnicate'], ['keys', 'frobnicate']]) {
+    const { code, stdout, stderr } = await run(...args)
+    t.same({ code, stdout }, { code: 2, stdout: '' })
+    t.match(stderr, /^Unknown command frobnicate\. Run `connector .*--help`\.\n$/)
+  }
+  t.same(readdirSync(cwd), [], 'nothing was started')
 })
