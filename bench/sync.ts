@@ -22,16 +22,11 @@ const pageCount = values.pages ?? (values.quick ? '2000' : '100000')
 const roundCount = Number(values.rounds ?? (values.quick ? 1 : 3))
 const growth = values.growth ?? (values.quick ? '2000' : '10000,100000,1000000')
 
-/** As `npm start` has them. */
-const NODE_FLAGS = ['--max-semi-space-size=8', '--heap-growing-percent=40']
-
 async function measureSync(
   pages: string,
   sandboxMode: 'thread' | 'process'
 ): Promise<SyncMeasurement> {
-  const child = fork(fileURLToPath(new URL('sync-run.ts', import.meta.url)), [pages, sandboxMode], {
-    execArgv: NODE_FLAGS
-  })
+  const child = fork(fileURLToPath(new URL('sync-run.ts', import.meta.url)), [pages, sandboxMode])
   const exited = once(child, 'exit').then(([code]) => {
     throw new Error(`The measurement exited early (code ${String(code)})`)
   })

@@ -8,7 +8,7 @@ import {
   hashPackageVersions,
   PACKAGES_HASH_FILE
 } from '../../src/lib/build-age.js'
-import type { TestContext } from '../helper.ts'
+import type { TestContext } from '../types.ts'
 import { createTempFolder } from './child.ts'
 
 const REPOSITORY_ROOT = fileURLToPath(new URL('../../', import.meta.url))

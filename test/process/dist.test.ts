@@ -46,7 +46,8 @@ t.test('A stack trace of the build names a line of the source', async (t) => {
 
 t.test('Every command of the build prints its usage; an unknown word exits with 2', async (t) => {
   const cwd = createTempFolder(t)
-  const run = async (...args: string[]) => await runConnector(cwd, args, { PORT: '0' }, BUILD_PATH)
+  const run = async (...args: string[]) =>
+    await runCommand(args, { cwd, env: { PORT: '0' }, main: BUILD_PATH })
   const paths = COMMANDS.flatMap((entry) => [
     [entry.name],
     ...('load' in entry ? [] : entry.commands.map(({ name }) => [entry.name, name]))
