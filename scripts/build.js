@@ -15,7 +15,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { findStaleReason, hashPackageVersions, PACKAGES_HASH_FILE } from '../src/lib/build-age.js'
+import { findStaleReason, fingerprintPackages, FINGERPRINT_FILE } from '../src/lib/build-age.js'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
 /** Loaded from node_modules: native code, a driver that only PostgreSQL needs, files to serve. */
@@ -74,8 +74,8 @@ async function build(rolldown) {
       cpSync(join(ROOT, migrations), join(folder, migrations), { recursive: true })
     }
     writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n')
-    const packagesHash = hashPackageVersions(ROOT)
-    if (packagesHash !== undefined) writeFileSync(join(folder, PACKAGES_HASH_FILE), packagesHash)
+    const fingerprint = fingerprintPackages(ROOT)
+    if (fingerprint !== undefined) writeFileSync(join(folder, FINGERPRINT_FILE), fingerprint)
     rmSync(join(ROOT, 'dist'), { recursive: true, force: true })
     renameSync(folder, join(ROOT, 'dist'))
   } finally {

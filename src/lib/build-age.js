@@ -6,8 +6,8 @@ import { join } from 'node:path'
 
 const SOURCES = ['src', 'plugins', 'routes', 'drizzle']
 
-/** The file of a build that records `hashPackageVersions()`. */
-export const PACKAGES_HASH_FILE = 'packages.sha256'
+/** The file of a build that records `fingerprintPackages()`. */
+export const FINGERPRINT_FILE = 'packages.sha256'
 
 /**
  * Says why the build of a repository is not current; undefined where it is, or where there is only
@@ -24,21 +24,23 @@ export function findStaleReason(root) {
     (path) => statSync(join(root, path)).mtimeMs > builtAt
   )
   if (newer !== undefined) return `dist/ is older than ${newer}`
-  const hashFile = join(root, 'dist', PACKAGES_HASH_FILE)
-  const builtHash = existsSync(hashFile) ? readFileSync(hashFile, 'utf8') : undefined
-  return hashPackageVersions(root) === builtHash
+  const fingerprintFile = join(root, 'dist', FINGERPRINT_FILE)
+  const builtFingerprint = existsSync(fingerprintFile)
+    ? readFileSync(fingerprintFile, 'utf8')
+    : undefined
+  return fingerprintPackages(root) === builtFingerprint
     ? undefined
     : 'dist/ has other package versions than package-lock.json'
 }
 
 /**
- * Hashes the versions that package-lock.json lists. `npm prune` rewrites the file, and other npm versions
- * format it differently, so neither its age nor its bytes say whether packages changed.
+ * Returns a hash of the versions that package-lock.json lists. `npm prune` rewrites the file, and npm
+ * versions format it differently, so neither its age nor its bytes say whether packages changed.
  *
  * @param {string} root the folder that holds package-lock.json
  * @returns {string | undefined} undefined where there is no such file
  */
-export function hashPackageVersions(root) {
+export function fingerprintPackages(root) {
   const path = join(root, 'package-lock.json')
   if (!existsSync(path)) return undefined
   const { packages } = JSON.parse(readFileSync(path, 'utf8'))

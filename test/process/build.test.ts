@@ -3,11 +3,7 @@ import { cpSync, mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import {
-  findStaleReason,
-  hashPackageVersions,
-  PACKAGES_HASH_FILE
-} from '../../src/lib/build-age.js'
+import { findStaleReason, fingerprintPackages, FINGERPRINT_FILE } from '../../src/lib/build-age.js'
 import type { TestContext } from '../types.ts'
 import { createTempFolder } from './child.ts'
 
@@ -30,7 +26,7 @@ function createBuiltFolder(t: TestContext) {
   utimesSync(join(root, 'src'), 0, 0)
   writeLock(LOCKED_PACKAGES, 2)
   write('dist/main.js', '', 50)
-  write(`dist/${PACKAGES_HASH_FILE}`, hashPackageVersions(root) ?? '', 50)
+  write(`dist/${FINGERPRINT_FILE}`, fingerprintPackages(root) ?? '', 50)
   return { root, write, writeLock }
 }
 
