@@ -26,8 +26,8 @@ export function renderConsentPage(
       </ul>
       ${scopes.length === 0 ? html`<p>None of the requested scopes exists.</p>` : undefined}
       <p>
-        If you accept, these scopes replace those you granted to this app before, and the site is
-        added to its sites.
+        If you accept, these scopes replace the scopes that the app has. It keeps the sites that it
+        already reaches.
       </p>
       <form method="post" action="authorize">
         ${formFields.map(
