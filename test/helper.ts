@@ -224,7 +224,7 @@ export async function waitForRun(
  */
 export async function waitFor<T>(
   probe: () => T | Promise<T>,
-  timeoutMs: number
+  timeoutMs = 60_000
 ): Promise<Exclude<T, undefined | false>> {
   const deadline = performance.now() + timeoutMs
   while (true) {

@@ -89,6 +89,9 @@ export function createCaller(app: FastifyInstance, defaults: InjectOptions = {})
   return { post, get }
 }
 
+/** The items of a list response, with or without an envelope. */
+export const getItems = (body: any) => (Array.isArray(body) ? body : body.items)
+
 /**
  * Follows `Link: rel="next"` to the end.
  * @returns the items of every page

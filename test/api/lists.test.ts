@@ -1,5 +1,5 @@
 import t from 'tap'
-import { followPages, assertProblem } from './helper.ts'
+import { followPages, assertProblem, getItems } from './helper.ts'
 import { startSyncedService, postProject } from './synced-service.ts'
 
 const LISTS = [
@@ -8,7 +8,6 @@ const LISTS = [
   ['confluence', 'spaces'],
   ['confluence', 'pages']
 ] as const
-const getItems = (body: any) => (Array.isArray(body) ? body : body.items)
 const getNextLink = (answer: { headers: Record<string, unknown> }) =>
   /^<([^>]+)>; rel="next"$/.exec(String(answer.headers.link))?.[1]
 

@@ -1,11 +1,10 @@
 import t from 'tap'
-import { followPages, assertProblem } from './helper.ts'
+import { followPages, assertProblem, getItems } from './helper.ts'
 import { waitForRun } from '../helper.ts'
 import { startSyncedService, type SyncedService } from './synced-service.ts'
 import { FeedFollower, readLists } from './feed-follower.ts'
 
 const BODY_COUNT = 120
-const getItems = (body: any) => (Array.isArray(body) ? body : body.items)
 
 /** Enables or disables page bodies, and waits for the sync that applies it. */
 async function setPageBodies(

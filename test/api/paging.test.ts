@@ -1,6 +1,6 @@
 import t from 'tap'
 import { buildTestApp } from '../helper.ts'
-import { createCaller, followPages, assertProblem } from './helper.ts'
+import { createCaller, followPages, assertProblem, getItems } from './helper.ts'
 
 const LIST_PATHS = [
   '/users',
@@ -11,7 +11,6 @@ const LIST_PATHS = [
 ]
 const ITEM_COUNT = 23
 const MAX_CURSOR_LENGTH = 12_288
-const getItems = (body: any) => (Array.isArray(body) ? body : body.items)
 
 t.test('Lists are paginated', async (t) => {
   const { app } = await buildTestApp(t)

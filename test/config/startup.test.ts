@@ -7,8 +7,7 @@ import { VAULT_KEY } from '../helper.ts'
 import { findFreePort, canConnect } from '../network.ts'
 import { createTempFolder } from '../process/child.ts'
 import { MAIN_PATH, spawnCommand } from '../process/command.ts'
-
-const PLANTED_VALUE = 'pl4nted-value'
+import { PLANTED_VALUE } from './table.ts'
 
 /**
  * Starts the service in an empty environment, and waits for its exit or for `until` in its

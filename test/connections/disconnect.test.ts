@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { startTestService, type TestService } from '../auth/helper.ts'
 import { readDatabaseContents, ensureDatabase } from '../database.ts'
-import { waitForFaultHit } from '../grants/helper.ts'
+import { waitForFaultHit, TOKEN_ENDPOINT } from '../grants/helper.ts'
 import {
   Browser,
   buildTestApp,
@@ -15,7 +15,6 @@ import { createTempFolder } from '../process/child.ts'
 import { HOUR_MS } from '../time.ts'
 
 const REMOVE_APP_URL = 'https://id.atlassian.com/manage-profile/apps'
-const TOKEN_ENDPOINT = { path: '/oauth/token', method: 'POST' }
 const PROJECT_LISTING = { path: 'project/search' }
 
 const disconnect = async ({ app }: TestApp, product: Product, query = '', user = 1) =>

@@ -17,9 +17,7 @@ import {
 import { createTempFolder } from '../process/child.ts'
 import { MISCONFIGURATION_CASES, TRANSIENT_CASES } from '../fixtures/refresh-answers.ts'
 import { MINUTE_MS, HOUR_MS, DAY_MS } from '../time.ts'
-
-const TOKEN_EXPIRED_MS = 61 * MINUTE_MS
-const TOKEN_ENDPOINT = { path: '/oauth/token', method: 'POST' }
+import { TOKEN_ENDPOINT, TOKEN_EXPIRED_MS } from './helper.ts'
 
 /** Sandbox users u1 to un. */
 const createPeople = (count: number): SandboxUser[] =>

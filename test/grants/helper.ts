@@ -13,11 +13,13 @@ import {
 } from '../helper.ts'
 import { createTempFolder, startServiceProcess, type ServiceProcess } from '../process/child.ts'
 import { startSandbox, type RunningSandbox } from '../sandbox/helper.ts'
-import { HOUR_MS } from '../time.ts'
+import { HOUR_MS, MINUTE_MS } from '../time.ts'
 import type { TestContext } from '../types.ts'
 
 export const CHECK_REQUEST = { method: 'POST', url: '/users/1/connections/jira/check' } as const
-const TOKEN_ENDPOINT = { path: '/oauth/token', method: 'POST' }
+/** Longer than the lifetime of an access token. */
+export const TOKEN_EXPIRED_MS = 61 * MINUTE_MS
+export const TOKEN_ENDPOINT = { path: '/oauth/token', method: 'POST' }
 
 /** The columns of a stored grant that the tests read. */
 interface GrantRow {

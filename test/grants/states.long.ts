@@ -9,7 +9,7 @@ import { ensureDatabase } from '../database.ts'
 import { Browser, buildTestApp, buildSandboxEnv, waitForRun, type TestApp } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
 import { MINUTE_MS } from '../time.ts'
-import { waitForFaultHit } from './helper.ts'
+import { waitForFaultHit, TOKEN_ENDPOINT, TOKEN_EXPIRED_MS } from './helper.ts'
 import {
   CONSENT_ENDING_CASES,
   GATEWAY_CASES,
@@ -20,9 +20,6 @@ import {
 } from '../fixtures/refresh-answers.ts'
 import { CANARY } from '../fixtures/token-answers.ts'
 
-/** The token has expired. */
-const TOKEN_EXPIRED_MS = 61 * MINUTE_MS
-const TOKEN_ENDPOINT = { path: '/oauth/token', method: 'POST' }
 const PROJECT_LISTING_PATH = 'project/search'
 
 const checkConnection = async ({ app }: TestApp, user = 1) =>

@@ -1,11 +1,11 @@
 import type { EventEmitter } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { get } from 'node:http'
 import autocannon, { type Options } from 'autocannon'
 import t from 'tap'
 import { pickByScale } from '../auth/helper.ts'
 import { waitFor } from '../helper.ts'
 import { BUILD_PATH, startServiceProcess, type ServiceProcess } from '../process/child.ts'
+import { readRssMb } from '../process/measure.ts'
 
 /** Ten connections in a closed loop saturate the process; this is a hundred times as many. */
 const CONNECTION_COUNT = 1_000
@@ -13,8 +13,6 @@ const DURATION_S = pickByScale(8, 60)
 const PROJECT_COUNT = 1_000
 /** The promised limit holds on an otherwise idle machine. */
 const MAX_RESPONSE_MS = pickByScale(5_000, 1_000)
-const readRssMb = ({ pid }: ServiceProcess) =>
-  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
 
 async function createProjects(service: ServiceProcess): Promise<void> {
   const post = async (path: string, body: object) =>

@@ -1,20 +1,18 @@
 import { spawn } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { pickByScale } from '../auth/helper.ts'
 import { waitFor } from '../helper.ts'
 import { startServiceProcess, type ServiceProcess } from '../process/child.ts'
+import { readRssMb } from '../process/measure.ts'
 
 const CONNECTION_COUNT = pickByScale(1_000, 10_000)
 const WATCH_DURATION_MS = 10_000
 const MAX_RESPONSE_MS = 200
 /** The header timeout plus twice the interval at which Node checks incomplete requests. */
 const CLOSE_TIMEOUT_MS = 40_000
-
-const readRssMb = ({ pid }: ServiceProcess) =>
-  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
 const countDescriptors = ({ pid }: ServiceProcess) => readdirSync(`/proc/${pid}/fd`).length
 
 t.test(

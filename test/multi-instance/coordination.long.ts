@@ -1,6 +1,7 @@
 import t from 'tap'
 import { readdirSync } from 'node:fs'
 import { pickByScale } from '../auth/helper.ts'
+import { waitFor } from '../helper.ts'
 import { HttpBrowser } from '../process/browser-visit.ts'
 import type { ServiceProcess } from '../process/child.ts'
 import {
@@ -9,8 +10,7 @@ import {
   startDatabaseServer,
   getJson,
   createClusterFixture,
-  postJson,
-  waitFor
+  postJson
 } from './helper.ts'
 
 const TINY_SANDBOX = { sizes: { projects: 3, issues: 20, spaces: 3, pages: 40 } }

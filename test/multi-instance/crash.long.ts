@@ -2,10 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { pickByScale } from '../auth/helper.ts'
 import { createRandom, chooseSeed } from '../fixtures/prng.ts'
-import { Browser, buildTestApp, buildSandboxEnv } from '../helper.ts'
+import { Browser, buildTestApp, buildSandboxEnv, waitFor } from '../helper.ts'
 import type { ServiceProcess } from '../process/child.ts'
 import { queryPostgres } from '../postgres/server.ts'
-import { startDatabaseServer, createClusterFixture, waitFor } from './helper.ts'
+import { startDatabaseServer, createClusterFixture } from './helper.ts'
 
 const PAGE_COUNT = pickByScale(10_000, 20_000)
 const KILL_COUNT = pickByScale(2, 30)

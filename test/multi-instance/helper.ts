@@ -6,8 +6,7 @@ import {
   OAUTH_CLIENTS,
   buildSandboxEnv,
   VAULT_KEY,
-  waitForRun,
-  waitFor as soon
+  waitForRun
 } from '../helper.ts'
 import { queryPostgres, startPostgresServer, type PostgresServer } from '../postgres/server.ts'
 import { startServiceProcess, type ServiceProcess } from '../process/child.ts'
@@ -15,7 +14,6 @@ import { startSandbox, type RunningSandbox } from '../sandbox/helper.ts'
 import type { SandboxOptions } from '../../src/sandbox/state.ts'
 import type { TestContext } from '../types.ts'
 
-const WAIT_TIMEOUT_MS = 60_000
 const UNLIMITED_SANDBOX = {
   burst: 1_000_000_000,
   hourlyPoints: 1_000_000_000,
@@ -157,11 +155,4 @@ export async function startLoadBalancer(
     server.close()
   })
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, targets }
-}
-
-export async function waitFor<T>(
-  probe: () => Promise<T>,
-  timeoutMs = WAIT_TIMEOUT_MS
-): Promise<Exclude<T, undefined | false>> {
-  return await soon(probe, timeoutMs)
 }

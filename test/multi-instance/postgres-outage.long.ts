@@ -2,15 +2,9 @@ import { createConnection, createServer, type AddressInfo, type Socket } from 'n
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { pickByScale } from '../auth/helper.ts'
+import { waitFor } from '../helper.ts'
 import type { ServiceProcess } from '../process/child.ts'
-import {
-  connect,
-  startDatabaseServer,
-  getJson,
-  createClusterFixture,
-  postJson,
-  waitFor
-} from './helper.ts'
+import { connect, startDatabaseServer, getJson, createClusterFixture, postJson } from './helper.ts'
 
 const OUTAGE_MS = pickByScale(4_000, 20_000)
 /**

@@ -1,3 +1,5 @@
+import type { HttpResponse } from '../../src/lib/http-client.ts'
+import type { CallTarget } from '../../src/rate-budget/rate-budget.ts'
 import { openEngine } from '../../src/store/open-engine.ts'
 import {
   createRateBudgetRepository,
@@ -11,3 +13,18 @@ export function createEmptyBudgets(): RateBudgetRepository {
   engine.db.delete(engine.tables.budgets).run()
   return createRateBudgetRepository(engine)
 }
+
+export const CALL_TARGET: CallTarget = { app: 'app', site: 'acme', endpoint: 'GET jira/search' }
+export const INTERACTIVE = { isInteractive: true }
+export const BACKGROUND = { isInteractive: false }
+
+export const createResponse = (
+  status: number,
+  headers: Record<string, string> = {},
+  body: unknown = {}
+): HttpResponse => ({
+  status,
+  headers,
+  body,
+  retryAfterMs: undefined
+})

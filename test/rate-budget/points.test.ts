@@ -6,25 +6,17 @@ import {
   type CallTarget
 } from '../../src/rate-budget/rate-budget.ts'
 import type { HttpResponse } from '../../src/lib/http-client.ts'
-import { createEmptyBudgets } from './helper.ts'
+import {
+  createEmptyBudgets,
+  BACKGROUND,
+  INTERACTIVE,
+  createResponse,
+  CALL_TARGET
+} from './helper.ts'
 
-const CALL_TARGET: CallTarget = { app: 'app', site: 'acme', endpoint: 'GET jira/search' }
 const OTHER_SITE: CallTarget = { ...CALL_TARGET, site: 'globex' }
 const OTHER_APP: CallTarget = { ...CALL_TARGET, app: 'other' }
-const BACKGROUND = { isInteractive: false }
-const INTERACTIVE = { isInteractive: true }
 
-type HeaderMap = Record<string, string>
-const createResponse = (
-  status: number,
-  headers: HeaderMap = {},
-  body: unknown = {}
-): HttpResponse => ({
-  status,
-  headers,
-  body,
-  retryAfterMs: undefined
-})
 const createItems = (count: number) => Array(count).fill({})
 
 function createBudgetWithClock({ hourlyPoints = 1_000, at = Date.UTC(2026, 4, 4, 8, 20) } = {}) {

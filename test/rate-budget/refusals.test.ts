@@ -1,34 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import {
-  createRateBudget,
-  type RateBudget,
-  type CallTarget
-} from '../../src/rate-budget/rate-budget.ts'
-import type { HttpResponse } from '../../src/lib/http-client.ts'
+import { createRateBudget, type RateBudget } from '../../src/rate-budget/rate-budget.ts'
 import { HOUR_MS } from '../time.ts'
-import { createEmptyBudgets } from './helper.ts'
+import {
+  createEmptyBudgets,
+  BACKGROUND,
+  INTERACTIVE,
+  createResponse,
+  CALL_TARGET
+} from './helper.ts'
 
-const CALL_TARGET: CallTarget = { app: 'app', site: 'acme', endpoint: 'GET jira/search' }
 const OTHER_TARGETS = {
   endpoint: { ...CALL_TARGET, endpoint: 'GET jira/projects' },
   site: { ...CALL_TARGET, site: 'globex' },
   app: { ...CALL_TARGET, app: 'other' }
 }
-const BACKGROUND = { isInteractive: false }
-const INTERACTIVE = { isInteractive: true }
 
 type HeaderMap = Record<string, string>
-const createResponse = (
-  status: number,
-  headers: HeaderMap = {},
-  body: unknown = {}
-): HttpResponse => ({
-  status,
-  headers,
-  body,
-  retryAfterMs: undefined
-})
 const respondOk = async () => createResponse(200)
 
 /** A budget with a manual clock; its timers run in real time. */

@@ -1,12 +1,11 @@
-import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { listAliases } from '../../src/config/aliases.ts'
 import { createEnvSchema, listSettings } from '../../src/config/schema.ts'
 import { builtInProviders } from '../../src/providers/index.ts'
 import { buildTestApp } from '../helper.ts'
 import { dereference, type JsonSchema } from '../openapi/dereference.ts'
+import { readText } from './helper.ts'
 
-const readText = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
 const envSchema = createEnvSchema(builtInProviders)
 
 t.test('.env.example lists every setting of the schema, in its order, and nothing else', (t) => {

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { readText } from './helper.ts'
 
 /** A package of package-lock.json (version 3), by its installation path. */
 interface LockedPackage {
@@ -20,7 +20,6 @@ interface Lockfile {
 }
 
 const REPOSITORY_ROOT = new URL('../../', import.meta.url)
-const readText = (path: string) => readFileSync(new URL(path, REPOSITORY_ROOT), 'utf8')
 const manifest = JSON.parse(readText('package.json')) as {
   name: string
   version: string

@@ -1,13 +1,12 @@
-import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { renderSecurityDocument } from '../traceability/document.ts'
 import { findTraceabilityGaps, OPEN_PREFIX } from '../traceability/evaluate.ts'
 import { PROMISES, THREATS } from '../traceability/rows.ts'
 import { findProofs, findProofsInFile } from '../traceability/titles.ts'
+import { readText } from './helper.ts'
 
 const rows = [...THREATS, ...PROMISES]
 const allProofs = findProofs()
-const readText = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
 
 t.test('E12 Lists every threat and promise once; each has a test or states why not', (t) => {
   const ids = (letter: string, count: number, width: number) =>

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import { ensureDatabase, queryDatabase } from '../database.ts'
-import { buildTestApp, buildSandboxEnv, waitForRun, type TestApp } from '../helper.ts'
+import { buildTestApp, buildSandboxEnv, waitForRun, type TestApp, waitFor } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
 import { DAY_MS } from '../time.ts'
 import type { JsonObject } from '../types.ts'
@@ -11,7 +11,6 @@ import {
   createSyncFixture,
   getRun,
   startSync,
-  waitFor,
   type SyncFixture,
   type SyncFixtureOptions
 } from './time-helper.ts'

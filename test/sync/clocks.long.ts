@@ -1,7 +1,7 @@
 import t from 'tap'
 import { DANA } from '../../src/sandbox/oauth/users.ts'
 import { pickByScale } from '../auth/helper.ts'
-import { Browser, waitForRun, PRODUCTS } from '../helper.ts'
+import { Browser, waitForRun, PRODUCTS, waitFor } from '../helper.ts'
 import { ACME } from '../sandbox/helper.ts'
 import { MINUTE_MS, HOUR_MS } from '../time.ts'
 import {
@@ -9,7 +9,6 @@ import {
   getProduct,
   getRun,
   startSync,
-  waitFor,
   type SyncFixture
 } from './time-helper.ts'
 import { readStoredState, fetchExpectedState } from './expected-state.ts'

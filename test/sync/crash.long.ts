@@ -8,14 +8,13 @@ import {
   OAUTH_CLIENTS,
   buildSandboxEnv,
   VAULT_KEY,
-  waitFor as soon
+  waitFor
 } from '../helper.ts'
 import { createTempFolder, startServiceProcess, type ServiceProcess } from '../process/child.ts'
 import { startSandbox } from '../sandbox/helper.ts'
 
 const PAGE_COUNT = pickByScale(1_000, 20_000)
 const KILL_COUNT = pickByScale(2, 100)
-const WAIT_TIMEOUT_MS = 60_000
 const PAGE_LIST_PATH = '/wiki/api/v2/pages'
 
 interface RunRow {
@@ -153,8 +152,4 @@ async function createCrashFixture(t: Test) {
     }
   }
   return fixture
-}
-
-async function waitFor(condition: () => Promise<boolean>): Promise<void> {
-  await soon(condition, WAIT_TIMEOUT_MS)
 }

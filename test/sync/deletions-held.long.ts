@@ -1,6 +1,6 @@
 import t from 'tap'
 import { readAuditTrail } from '../audit/helper.ts'
-import { PRODUCTS } from '../helper.ts'
+import { PRODUCTS, waitFor } from '../helper.ts'
 import { ACME } from '../sandbox/helper.ts'
 import type { JsonObject } from '../types.ts'
 import {
@@ -8,7 +8,6 @@ import {
   listLookupStatuses,
   createSyncFixture,
   getProduct,
-  waitFor,
   type CollectionName,
   type SyncFixture
 } from './time-helper.ts'

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { UNAUTHORIZED_BODY } from '../fixtures/refresh-answers.ts'
 import {
   runSync,
   countCalls,
@@ -24,8 +25,6 @@ interface FaultCase {
   /** The earliest time of the next call. */
   until?: ((now: number, refusedAt: number) => number) | undefined
 }
-
-const UNAUTHORIZED_BODY = { code: 401, message: 'Unauthorized' }
 const toIsoDate = (at: number) => new Date(at).toISOString()
 const formatMinute = (at: number) => `${toIsoDate(at).slice(0, 16)}Z`
 const afterNow =

@@ -1,10 +1,11 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { ensureDatabase, queryDatabase } from '../database.ts'
+import { waitFor } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
 import { ACME } from '../sandbox/helper.ts'
 import type { JsonObject } from '../types.ts'
-import { createSyncFixture, waitForRun, waitFor, getRun } from './time-helper.ts'
+import { createSyncFixture, waitForRun, getRun } from './time-helper.ts'
 
 /** Two pages of a listing with bodies, whose page size is fifty. */
 const PAGE_COUNT = 60

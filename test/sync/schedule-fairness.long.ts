@@ -8,12 +8,13 @@ import {
   OAUTH_CLIENTS,
   buildSandboxEnv,
   waitForRun,
-  type Product
+  type Product,
+  waitFor
 } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
 import { MINUTE_MS, HOUR_MS, DAY_MS } from '../time.ts'
 import type { JsonObject } from '../types.ts'
-import { createSyncFixture, getRun, startSync, waitFor, type SyncFixture } from './time-helper.ts'
+import { createSyncFixture, getRun, startSync, type SyncFixture } from './time-helper.ts'
 import { getSyncScheduler } from '../jobs.ts'
 
 /** 15 minutes plus the maximum jitter. */

@@ -5,7 +5,6 @@ import {
   Browser,
   buildAppWithSandbox,
   waitForRun,
-  waitFor as soon,
   type TestApp,
   PRODUCTS,
   type Product
@@ -152,14 +151,6 @@ export function getItemPath(
 ): string {
   const id = collection === 'projects' ? state.sites[0]?.projects.findByKey(name)?.id : name
   return `/${collection === 'projects' ? 'project' : collection === 'issues' ? 'issue' : collection}/${id}`
-}
-
-/** Polls until the condition holds. */
-export async function waitFor(
-  probe: () => boolean | Promise<boolean>,
-  timeoutMs = 10_000
-): Promise<void> {
-  await soon(probe, timeoutMs)
 }
 
 export { getRun, startSync, waitForRun, type CollectionName }
