@@ -24,11 +24,10 @@ export function findStaleReason(root) {
     (path) => statSync(join(root, path)).mtimeMs > builtAt
   )
   if (newer !== undefined) return `dist/ is older than ${newer}`
-  const fingerprintFile = join(root, 'dist', FINGERPRINT_FILE)
-  const builtFingerprint = existsSync(fingerprintFile)
-    ? readFileSync(fingerprintFile, 'utf8')
-    : undefined
-  return fingerprintPackages(root) === builtFingerprint
+  const fingerprint = fingerprintPackages(root)
+  if (fingerprint === undefined) return undefined
+  const builtFile = join(root, 'dist', FINGERPRINT_FILE)
+  return existsSync(builtFile) && readFileSync(builtFile, 'utf8') === fingerprint
     ? undefined
     : 'dist/ has other package versions than package-lock.json'
 }

@@ -39,6 +39,9 @@ t.test('A build is current until a source or a package version changes', (t) => 
   writeLock({ ...LOCKED_PACKAGES, 'node_modules/a': { version: '2.0.1' } }, 2)
   t.equal(findStaleReason(root), 'dist/ has other package versions than package-lock.json')
 
+  rmSync(join(root, 'package-lock.json'))
+  t.equal(findStaleReason(root), undefined, 'there is no lock file')
+
   write('src/main.js', '', 0)
   t.equal(findStaleReason(root), 'dist/ is older than src/main.js')
   rmSync(join(root, 'src'), { recursive: true })
