@@ -10,7 +10,7 @@ declare module 'fastify' {
   }
 }
 
-/** Sends calls to Atlassian through the given dispatcher, or a connection pool of its own. */
+/** The client for calls to Atlassian; it uses `network` if the app was built with one, else a pool. */
 export default fp<PluginOptions>(
   async (app, { network, now }) => {
     const { connectTimeoutMs, answerTimeoutMs } = app.config

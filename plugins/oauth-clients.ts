@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { buildHttpUrl } from '../src/http/pagination.ts'
+import { buildHttpUrl } from '../src/http/public-url.ts'
 import { createOAuthClients, type OAuthClients } from '../src/oauth/clients.ts'
 
 declare module 'fastify' {
@@ -9,7 +9,7 @@ declare module 'fastify' {
   }
 }
 
-/** The apps this service is to Atlassian. */
+/** The OAuth clients of this service: one per product, and those of the sandbox. */
 export default fp(
   async (app) => {
     app.decorate(
@@ -24,7 +24,7 @@ export default fp(
   { name: 'oauth-clients', dependencies: ['config', 'providers', 'sandbox'] }
 )
 
-/** This process's own address, as it reaches itself. */
+/** The URL under which this process reaches its own server. */
 function getLoopbackUrl(app: FastifyInstance): string {
   const address = app.server.address()
   if (address === null || typeof address === 'string') return `http://127.0.0.1:${app.config.port}`

@@ -87,7 +87,7 @@ export function isConnected({ state }: ConnectionWithGrant): boolean {
   return state !== 'needs_reconnect' && state !== 'needs_site'
 }
 
-/** The message that explains the state. */
+/** The message that explains the state, from the grant or the connection, whichever causes it. */
 function getLastError({ state, grant, connection }: ConnectionWithGrant): string | null {
   if (state === 'active') return null
   return state === grant.state

@@ -84,7 +84,7 @@ const integrationRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
         namedUser === undefined ? '' : `?state=${encodeURIComponent(`user_id=${namedUser.id}`)}`
       return {
         provider: provider.id,
-        base_url: siteBaseUrl(current),
+        base_url: getProductBaseUrl(current),
         connected: current !== undefined && isConnected(current),
         redirect_url: `${getAliasPrefix(url)}/auth/${provider.id}/login${hint}`
       }
@@ -148,8 +148,8 @@ const integrationRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
       : (await requireUser(app.store, requestedId)).id
   }
 
-  /** URL of the connected site if there is exactly one. */
-  function siteBaseUrl(current: ConnectionWithGrant | undefined): string | null {
+  /** The product's URL on the connected site if there is exactly one, else on the configured site. */
+  function getProductBaseUrl(current: ConnectionWithGrant | undefined): string | null {
     const [site, another] = current?.connection.selectedSites ?? []
     const baseUrl = site !== undefined && another === undefined ? site.url : app.config.cloudBaseUrl
     return baseUrl === null

@@ -12,7 +12,8 @@ const RUN_STATES = [
   'failed',
   'cancelled'
 ] as const
-const CountSchema = (description: string) => Type.Integer({ minimum: 0, description, example: 0 })
+const createCountSchema = (description: string) =>
+  Type.Integer({ minimum: 0, description, example: 0 })
 
 export const RunResponse = Type.Object(
   {
@@ -34,15 +35,15 @@ export const RunResponse = Type.Object(
     ),
     counts: Type.Object(
       {
-        seen: CountSchema('Items read from Atlassian'),
-        added: CountSchema('Items added, or restored after a deletion'),
-        changed: CountSchema('Items updated'),
-        unchanged: CountSchema('Items that were already up to date'),
-        removed: CountSchema('Items deleted because Atlassian no longer has them'),
-        held: CountSchema('Deletions on hold because the listing shrank too much'),
-        skipped: CountSchema('Invalid items'),
-        upstream_calls: CountSchema('Requests sent to Atlassian'),
-        points: CountSchema('Points of the hourly quota that these requests cost')
+        seen: createCountSchema('Items read from Atlassian'),
+        added: createCountSchema('Items added, or restored after a deletion'),
+        changed: createCountSchema('Items updated'),
+        unchanged: createCountSchema('Items that were already up to date'),
+        removed: createCountSchema('Items deleted because Atlassian no longer has them'),
+        held: createCountSchema('Deletions on hold because the listing shrank too much'),
+        skipped: createCountSchema('Invalid items'),
+        upstream_calls: createCountSchema('Requests sent to Atlassian'),
+        points: createCountSchema('Points of the hourly quota that these requests cost')
       },
       { title: 'SyncRunCounts' }
     ),
@@ -54,7 +55,7 @@ export const RunResponse = Type.Object(
             description: 'cloudId of the site',
             example: '8f0c1d3e-2222-4b4b-9a9a-000000000001'
           }),
-          done: CountSchema('Items read so far'),
+          done: createCountSchema('Items read so far'),
           expected: Nullable(
             Type.Integer({
               description: 'Approximate total, if known',

@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net'
 import { defineCommand, parseInteger } from './command.ts'
-import { buildHttpUrl } from '../http/pagination.ts'
+import { buildHttpUrl } from '../http/public-url.ts'
 import { DEMO_CLIENT } from '../sandbox/oauth/clients.ts'
 import { buildSandbox } from '../sandbox/server.ts'
 

@@ -39,8 +39,3 @@ function buildNextLink(url: string, cursor: string): string {
   parameters.set('cursor', cursor)
   return `<${path}?${parameters.toString()}>; rel="next"`
 }
-
-/** Puts IPv6 addresses into brackets (RFC 3986 section 3.2.2). */
-export function buildHttpUrl(host: string, port: number): string {
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
-}

@@ -55,3 +55,8 @@ export function frontendBaseUrl(
 ): string {
   return app.config.frontendUrl ?? publicBaseUrl(app, request, redirectUri)
 }
+
+/** Builds the URL of a server. An IPv6 address is put into brackets (RFC 3986 section 3.2.2). */
+export function buildHttpUrl(host: string, port: number): string {
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+}

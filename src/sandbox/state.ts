@@ -15,7 +15,7 @@ import type { SandboxUser } from './oauth/users.ts'
 export interface SandboxOptions {
   /** The same seed generates the same data. */
   seed?: number | undefined
-  /** Sizes of sites that define none. Of the default sites, Globex has a sixth of them. */
+  /** Sizes of sites that define none. The default site Globex has a sixth of these sizes. */
   sizes?: Partial<SiteSizes> | undefined
   sites?: readonly SandboxSiteOptions[] | undefined
   /** The products of the sites; default: Jira and Confluence. */
@@ -85,7 +85,7 @@ export interface SandboxState {
   /** Maximum lag of search, in milliseconds. */
   indexLagMs: () => number
   setIndexLag: (ms: number) => void
-  /** A counter for values that must differ from call to call and be the same in every run. */
+  /** Returns 0, 1, 2, …: values made from it differ between calls and repeat in every run. */
   tick: () => number
   /** Restores the initial state: data, clock, grants, faults, limits and counts. */
   reset: () => void

@@ -17,10 +17,10 @@ const AAD = 'grants/1/access_token'
 function getDecryptionError(
   t: { fail: (message: string) => void },
   name: string,
-  open: () => string
+  decrypt: () => string
 ): string {
   try {
-    open()
+    decrypt()
   } catch (error) {
     if (error instanceof DecryptionError) {
       return `${error.name}: ${error.message} ${String(error.cause)}`
@@ -28,7 +28,7 @@ function getDecryptionError(
     t.fail(`${name}: another error: ${String(error)}`)
     return ''
   }
-  t.fail(`${name}: opened`)
+  t.fail(`${name}: decrypted`)
   return ''
 }
 
@@ -42,7 +42,7 @@ t.test('B3 Decrypts every text that it encrypted', (t) => {
 
 t.test('B2 T09 A record decrypts only in its own row and column', (t) => {
   const vault = createTestVault(K1)
-  const sealed = vault.encrypt('secret', AAD)
+  const record = vault.encrypt('secret', AAD)
   const messages = new Set<string>()
   for (const place of [
     'grants/2/access_token',
@@ -54,9 +54,9 @@ t.test('B2 T09 A record decrypts only in its own row and column', (t) => {
     'grants/11/access_token',
     'grants|1|access_token'
   ]) {
-    messages.add(getDecryptionError(t, place, () => vault.decrypt(sealed, place)))
+    messages.add(getDecryptionError(t, place, () => vault.decrypt(record, place)))
   }
-  t.equal(messages.size, 1, 'the same error each time')
+  t.equal(messages.size, 1, 'the same error for each wrong place')
   const places = Array.from({ length: 1_000 }, (_, i) => `grants/${i}/access_token`)
   const records = places.map((place) => vault.encrypt(`secret ${place}`, place))
   for (const [i, place] of places.entries()) {
@@ -66,10 +66,10 @@ t.test('B2 T09 A record decrypts only in its own row and column', (t) => {
       )
     )
   }
-  t.equal(messages.size, 1, '1,000 swaps: 1,000 refusals')
+  t.equal(messages.size, 1, 'the same error for 1,000 swapped records')
   t.ok(
     records.every((record, i) => vault.decrypt(record, places[i] ?? '') === `secret ${places[i]}`),
-    'nothing else changed'
+    'each record decrypts in its own place'
   )
   t.end()
 })
@@ -79,36 +79,36 @@ t.test(
   (t) => {
     const vault = createTestVault(K1, K2)
     const messages = new Set<string>()
-    let tried = 0
-    const refused = (name: string, sealed: string, by = vault) => {
-      tried++
-      messages.add(getDecryptionError(t, name, () => by.decrypt(sealed, AAD)))
+    let attempts = 0
+    const tryToDecrypt = (name: string, record: string, by = vault) => {
+      attempts++
+      messages.add(getDecryptionError(t, name, () => by.decrypt(record, AAD)))
     }
-    for (let record = 0; record < 20; record++) {
-      const sealed = vault.encrypt(`secret ${record}`, AAD)
-      const [format = '', id = '', body = ''] = sealed.split('.')
+    for (let i = 0; i < 20; i++) {
+      const record = vault.encrypt(`secret ${i}`, AAD)
+      const [format = '', id = '', body = ''] = record.split('.')
       const bytes = Buffer.from(body, 'base64url')
-      const wrapped = (changed: Buffer) => `${format}.${id}.${changed.toString('base64url')}`
+      const encodeRecord = (changed: Buffer) => `${format}.${id}.${changed.toString('base64url')}`
       for (let bit = 0; bit < bytes.length * 8; bit++) {
         const changed = Buffer.from(bytes)
         changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7))
-        refused(`bit ${bit}`, wrapped(changed))
+        tryToDecrypt(`bit ${bit}`, encodeRecord(changed))
       }
-      for (let bit = 0; bit < sealed.length * 8; bit++) {
-        const changed = Buffer.from(sealed)
+      for (let bit = 0; bit < record.length * 8; bit++) {
+        const changed = Buffer.from(record)
         changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7))
-        refused(`bit ${bit} of the text`, changed.toString('latin1'))
+        tryToDecrypt(`bit ${bit} of the text`, changed.toString('latin1'))
       }
-      for (let length = 0; length < sealed.length; length++) {
-        refused(`cut to ${length}`, sealed.slice(0, length))
+      for (let length = 0; length < record.length; length++) {
+        tryToDecrypt(`cut to ${length}`, record.slice(0, length))
       }
       for (let length = 0; length < bytes.length; length++) {
-        refused(`${length} bytes`, wrapped(bytes.subarray(0, length)))
+        tryToDecrypt(`${length} bytes`, encodeRecord(bytes.subarray(0, length)))
       }
       for (let tag = 0; tag < 16; tag++) {
-        refused(
+        tryToDecrypt(
           `a tag of ${tag} bytes`,
-          wrapped(
+          encodeRecord(
             Buffer.concat([
               bytes.subarray(0, -16),
               bytes.subarray(bytes.length - 16, bytes.length - 16 + tag)
@@ -122,20 +122,20 @@ t.test(
         `${format}.k2.${body}`,
         `${format}.k3.${body}`,
         `${format}..${body}`,
-        `${sealed}.`,
-        `${sealed}.x`,
-        `${sealed}=`,
-        `${sealed}==`,
-        `${sealed}\n`,
-        ` ${sealed}`,
-        `${sealed}A`,
+        `${record}.`,
+        `${record}.x`,
+        `${record}=`,
+        `${record}==`,
+        `${record}\n`,
+        ` ${record}`,
+        `${record}A`,
         `${format}.__proto__.${body}`,
         `${format}.constructor.${body}`
       ]) {
-        refused(changed.slice(0, 12), changed)
+        tryToDecrypt(changed.slice(0, 12), changed)
       }
-      refused('another key of the same id', sealed, createTestVault(createKeyEntry('k1')))
-      refused('only another key', sealed, createTestVault(K2))
+      tryToDecrypt('another key of the same id', record, createTestVault(createKeyEntry('k1')))
+      tryToDecrypt('only another key', record, createTestVault(K2))
     }
     for (const text of [
       '',
@@ -149,9 +149,9 @@ t.test(
       'v1.k1.AAAA',
       `v1.k1.${'A'.repeat(10_000)}`
     ]) {
-      refused(text.slice(0, 20), text)
+      tryToDecrypt(text.slice(0, 20), text)
     }
-    t.ok(tried > 15_000, `${tried} tried`)
+    t.ok(attempts > 15_000, `${attempts} attempts`)
     t.equal(messages.size, 1, `one message: ${[...messages].join(' / ')}`)
     t.end()
   }
@@ -159,9 +159,9 @@ t.test(
 
 t.test('B4 Encrypting the same text 10,000 times yields 10,000 outputs and nonces', (t) => {
   const vault = createTestVault(K1)
-  const sealed = Array.from({ length: 10_000 }, () => vault.encrypt('same', AAD))
-  t.equal(new Set(sealed).size, 10_000)
-  t.equal(new Set(sealed.map((text) => text.split('.')[2]?.slice(0, 16))).size, 10_000)
+  const record = Array.from({ length: 10_000 }, () => vault.encrypt('same', AAD))
+  t.equal(new Set(record).size, 10_000)
+  t.equal(new Set(record.map((text) => text.split('.')[2]?.slice(0, 16))).size, 10_000)
   t.end()
 })
 

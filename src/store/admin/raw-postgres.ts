@@ -14,10 +14,15 @@ const TABLES = orderTables(defineTables(columns, itemTableShapes).all, (table) =
   getTableConfig(table as unknown as PgTable)
 )
 const MIGRATIONS_TABLE = 'drizzle.__drizzle_migrations'
-/** Advisory lock: only its holder copies into a database. An arbitrary constant. */
+/** An arbitrary id for the advisory lock whose holder alone copies into the database. */
 const COPY_LOCK_ID = 4_107_226_892
-/** A killed copy releases its lock when the server notices the closed connection. */
+/**
+ * How long to wait for the lock. The lock of a copy that was killed remains until the server notices
+ * the closed connection.
+ */
 const LOCK_TIMEOUT = '10s'
+/** PostgreSQL's error code `lock_not_available`. */
+const LOCK_NOT_AVAILABLE = '55P03'
 
 export async function openSource(url: string, name: string): Promise<RawDatabase> {
   const client = await connect(url, name)
@@ -36,7 +41,7 @@ export async function openTarget(url: string, name: string): Promise<RawDatabase
     await client.end().catch(() => {})
     throw new StartError(
       [
-        getDriverErrorCode(error) === '55P03'
+        getDriverErrorCode(error) === LOCK_NOT_AVAILABLE
           ? `Another copy into the database that ${name} names is running.`
           : unusableMessage(name, error)
       ],
@@ -47,7 +52,7 @@ export async function openTarget(url: string, name: string): Promise<RawDatabase
 
 async function connect(url: string, name: string): Promise<pg.Client> {
   // No time limits: a source waits while its target is written. The application name differs
-  // from the service's, so that the copy is not taken for one.
+  // from the service's, so that `isInUse` does not take the copy for a running service.
   const client = createDedicatedClient(url, `${APPLICATION_NAME} copy`)
   try {
     await client.connect()
@@ -82,7 +87,7 @@ function createRawDatabase(client: pg.Client): RawDatabase {
     identity: `postgres ${client.host}:${client.port}/${client.database ?? ''}`,
     latestMigration: LATEST_MIGRATION,
     query,
-    // One array per column: a statement takes 65,535 values, and a batch has more cells.
+    // One array per column, because a batch has more cells than the 65,535 values a statement takes.
     insertRows: async ({ name, columns }, rows) => {
       const names = columns.map((column) => `"${column.name}"`).join()
       const arrays = columns.map(({ type }, i) => `$${i + 1}::${withoutCollation(type)}[]`).join()
