@@ -15,13 +15,15 @@ import { createRegistry } from './providers/registry.ts'
 import { resolveFromRoot } from './lib/root-folder.ts'
 import type { LogDestination, PluginOptions } from './app-options.ts'
 
-/** Upper limit of a request body; no legitimate one comes near it. */
+/** Upper limit of a request body; legitimate ones are far smaller. */
 const MAX_BODY_BYTES = 64 * 1024
 const MINUTE_MS = 60_000
 /** Closes clients that send their header slower than any browser or back end. */
 const HEADERS_TIMEOUT_MS = 15_000
-/** How often Node checks for half-sent requests. */
+/** How often Node checks for requests that have not arrived completely. */
 const CONNECTIONS_CHECK_INTERVAL_MS = 5_000
+/** With the interval of the check, a request that arrives slowly ends within a minute. */
+const REQUEST_TIMEOUT_MS = 50_000
 /** Further connections are closed at once. An idle connection costs about 20 KiB. */
 const MAX_CONNECTIONS = 20_000
 
@@ -67,9 +69,10 @@ export async function buildApp({
         { ...bindings, method, path: url.replace(/^https?:\/\/[^/?#]*|[?#].*$/gis, '') },
         options
       ),
+    // Defined below: the setting is known only after the `config` plugin has been registered.
     trustProxy: (address, hop) => isTrustedProxy(address, hop),
     bodyLimit: MAX_BODY_BYTES,
-    requestTimeout: MINUTE_MS - 10_000,
+    requestTimeout: REQUEST_TIMEOUT_MS,
     // Migrations of a large database run in a plugin: with avvio's default, 10 s, the start would
     // end with a stack trace.
     pluginTimeout: 10 * MINUTE_MS,

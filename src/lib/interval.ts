@@ -9,7 +9,7 @@ export interface IntervalJob {
   isStopped: () => boolean
 }
 
-/** @param work must not reject; a failure waits for the next interval */
+/** @param work must not reject: it handles its own errors, and repeats failed work when it runs next */
 export function createIntervalJob(work: () => Promise<void>, intervalMs: number): IntervalJob {
   let timer: NodeJS.Timeout | undefined
   let currentRun: Promise<void> | undefined

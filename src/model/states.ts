@@ -10,14 +10,15 @@
  */
 export type GrantState = 'active' | 'degraded' | 'misconfigured' | 'needs_reconnect'
 
-/** A connection's own state, ignoring the grant. */
+/** A connection's own state, apart from the state of its grant. */
 export type LocalState = 'active' | 'needs_site' | 'scope_missing'
 
 export type ConnectionState = GrantState | LocalState
 
 /**
- * Combines both states: problems that a person or an operator must fix take precedence over
- * transient ones. src/store/repositories/connection-history.ts has the same rule in SQL.
+ * Combines both states. The first of these that applies wins: `needs_reconnect` or `misconfigured`,
+ * `needs_site`, `degraded`, `scope_missing`, `active`. The same rule in SQL is in
+ * src/store/repositories/connection-history.ts.
  */
 export function combineStates(grant: GrantState, local: LocalState): ConnectionState {
   if (grant === 'needs_reconnect' || grant === 'misconfigured') return grant

@@ -10,15 +10,15 @@ import type { ReportableAccount } from '../store/repositories/privacy-reports.ts
  */
 export const MAX_ACCOUNTS_PER_REPORT = 90
 const DAY_MS = 86_400_000
-/** Atlassian's usual cycle, for responses that name none. */
+/** After this time an account must be reported again, if Atlassian's response names no other time. */
 const DEFAULT_CYCLE_DAYS = 7
 const MAX_CYCLE_DAYS = 90
 
 export type AccountStatus = { accountId: string; status: 'closed' | 'updated' }
 
 /**
- * Atlassian's response: which accounts need an action, and when the others are due again, in ms
- * from now.
+ * Atlassian's response: the accounts that need an action, and how long after this report the others
+ * must be reported again.
  */
 export interface AccountReport {
   accountStatuses: AccountStatus[]

@@ -24,7 +24,7 @@ async function start(
 const ids = (pages: { id: string }[]) => pages.map(({ id }) => id)
 
 t.test(
-  'v2 pages by cursor, in body and Link header, with /wiki, and the last page has none',
+  'v2 names the next page by a cursor in body and Link header, below /wiki, except on the last page',
   async (t) => {
     const { wiki, listAll } = await start(t)
     const { body, headers } = await wiki('/api/v2/pages?limit=25')
@@ -54,10 +54,10 @@ t.test(
 )
 
 t.test(
-  'v2 rejects an invalid cursor, a cursor of another order and an invalid limit',
+  'v2 rejects an invalid cursor, a cursor of another sort order and an invalid limit',
   async (t) => {
     const { wiki } = await start(t)
-    const bad = {
+    const invalidCursor = {
       status: 400,
       body: {
         errors: [
@@ -69,10 +69,13 @@ t.test(
         ]
       }
     }
-    t.match(await wiki('/api/v2/pages?cursor=nonsense'), bad)
-    t.match(await wiki('/api/v2/spaces?cursor=e30='), bad)
+    t.match(await wiki('/api/v2/pages?cursor=nonsense'), invalidCursor)
+    t.match(await wiki('/api/v2/spaces?cursor=e30='), invalidCursor)
     const { body } = await wiki('/api/v2/pages?limit=1')
-    t.match(await wiki(`${body._links.next.replace('/wiki', '')}&sort=-modified-date`), bad)
+    t.match(
+      await wiki(`${body._links.next.replace('/wiki', '')}&sort=-modified-date`),
+      invalidCursor
+    )
     for (const limit of ['0', '251', 'x', '-1']) {
       t.equal((await wiki(`/api/v2/pages?limit=${limit}`)).status, 400, limit)
     }
@@ -214,7 +217,7 @@ t.test('a page can be archived, trashed, restored, purged and created', async (t
 })
 
 t.test(
-  'CQL: next has no /wiki, short pages occur, totals are too high, archived pages are missing',
+  'CQL omits /wiki in next, serves short pages, overstates totals and omits archived pages',
   async (t) => {
     const { url, token, wiki, listAll } = await start(t, { sizes: { pages: 400 } })
     const cql = 'type = page order by lastmodified'

@@ -87,7 +87,7 @@ export function createAuditLog(
     return {
       seq: Number(row.seq),
       hash: String(row.hash),
-      prunedSeq: Number(row.cut_seq),
+      prunedSeq: Number(row[auditHead.prunedSeq.name]),
       prunedHash: String(row.cut_hash)
     }
   }

@@ -34,7 +34,7 @@ export function createChangeFeed({ db, tables: { feeds }, prepare }: Engine) {
 
   return {
     /**
-     * Locks the feed for the rest of the transaction.
+     * Locks the feed for the rest of the transaction, by an update that adds 0.
      *
      * @returns the sequence number of the latest change
      */
@@ -50,7 +50,7 @@ export function createChangeFeed({ db, tables: { feeds }, prepare }: Engine) {
 
     async getState(ownerId: number): Promise<ChangeFeedState> {
       const [row] = await selectState({ owner: ownerId })
-      return { seq: Number(row?.seq ?? 0), prunedSeq: Number(row?.forgotten ?? 0) }
+      return { seq: Number(row?.seq ?? 0), prunedSeq: Number(row?.[feeds.prunedSeq.name] ?? 0) }
     },
 
     /**
@@ -68,7 +68,7 @@ export function createChangeFeed({ db, tables: { feeds }, prepare }: Engine) {
             set: { seq: sql`${feeds.seq} + 1`, prunedSeq: sql`${feeds.seq} + 1` }
           }),
 
-    /** The feed stops serving changes up to this number. */
+    /** Makes the feed stop serving changes up to and including `seq`. */
     pruneStatement:
       (ownerId: number, seq: number): StatementBuilder =>
       (tx) =>
