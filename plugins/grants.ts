@@ -17,6 +17,7 @@ declare module 'fastify' {
  * lease must outlast two exchanges.
  */
 const MAX_EXCHANGE_TIMEOUT_MS = 10_000
+/** An exchange, its repetition, and time to save the result. */
 const EXCHANGES_PER_LEASE = 3
 
 /** Refreshes tokens while the service listens, and completes started exchanges at shutdown. */

@@ -150,8 +150,8 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
   )
 
   /**
-   * Scopes that the user's other products hold at this client and may still request: the new
-   * consent replaces theirs.
+   * The scopes that this user's connections to other products have from the same client, as far as
+   * it still requests them. The new consent replaces the old one, so the login requests them again.
    */
   async function findExistingScopes(
     userId: number | undefined,

@@ -75,8 +75,10 @@ export async function loadDatabaseSettings(
 }
 
 /**
- * Loads configured keys together with the settings. The development key is created only when all
- * settings are valid.
+ * Loads the keys that the settings name.
+ *
+ * @returns undefined if they name none: `loadSettings` then creates the development key, once all
+ *   settings have proved valid
  */
 async function loadConfiguredKeys(
   resolved: ResolvedSettings

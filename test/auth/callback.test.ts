@@ -90,12 +90,12 @@ t.test('A2: a decline in another browser does not consume the login', async (t) 
   t.equal((await browser.open(address)).headers.location, buildSuccessUrl('jira'))
 })
 
-for (const slip of ['/auth/confluence/callback', '/auth/jira/callback?code='] as const) {
-  t.test(`A2: a callback sent to ${slip} does not consume the login`, async (t) => {
+for (const wrongTarget of ['/auth/confluence/callback', '/auth/jira/callback?code='] as const) {
+  t.test(`A2: a callback sent to ${wrongTarget} does not consume the login`, async (t) => {
     const { app } = await startTestService(t, PRODUCTION_ENV)
     const browser = new Browser(app)
     const address = await browser.consent('jira')
-    const [path, empty] = slip.split('?')
+    const [path, empty] = wrongTarget.split('?')
     const wrong = await browser.open(
       editUrl(
         address,
@@ -130,11 +130,11 @@ t.test('A2: over https, the binding secret is in a __Host- cookie and in no othe
   ])
   t.notMatch(start.cookies[0], { domain: /./ })
   const callback = await answerConsentPage(start.headers.location ?? '')
-  const [[name, key] = ['', '']] = browser.cookies
-  const planted = new Browser(running.app)
-  planted.cookies.set(name.replace('__Host-', ''), key)
+  const [[name, secret] = ['', '']] = browser.cookies
+  const otherBrowser = new Browser(running.app)
+  otherBrowser.cookies.set(name.replace('__Host-', ''), secret)
   t.equal(
-    (await planted.open(callback, { 'x-request-id': TEST_REQUEST_ID })).headers.location,
+    (await otherBrowser.open(callback, { 'x-request-id': TEST_REQUEST_ID })).headers.location,
     buildFailureUrl('jira', 'wrong_browser'),
     'a sibling domain could have set that cookie'
   )

@@ -23,7 +23,7 @@ export function sortValue(row: Row, order: ScanOrder['order']): number {
   return order === 'id' ? row.position : row.modified
 }
 
-/** Generated positions in order, strictly after the position of the scan. */
+/** Yields the positions of generated rows in order, strictly after `scanOrder.after`. */
 export function scanPositions(timeline: Timeline, scanOrder: ScanOrder): Generator<number> {
   return scanOrder.order === 'id'
     ? scanById(timeline.count, scanOrder)

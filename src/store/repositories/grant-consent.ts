@@ -6,7 +6,7 @@ import { toRefreshLeaseName } from './grant-refresh.ts'
 import { HEALTHY_STATE, type NewConnection, type NewGrant } from './grant-types.ts'
 import type { LeaseRepository } from './leases.ts'
 
-/** The start of a grant with its consent, and its end with its last connection. */
+/** Creates a grant when a consent is saved, and deletes it when its last connection is gone. */
 export function createGrantConsentMethods(
   { tables: { grants, connections } }: Engine,
   now: () => number,
@@ -53,6 +53,7 @@ export function createGrantConsentMethods(
       }
       const ownConnection = sql`${connections.userId} = ${userId} and ${connections.provider} = ${provider}`
       return await audit.runAudited(function* (tx, record) {
+        // Returns a row if the connection is still as the caller read it, and locks that row.
         const unchanged = yield before === null
           ? tx
               .select({ one: sql`1` })
@@ -121,7 +122,7 @@ export function createGrantConsentMethods(
     },
 
     /**
-     * Erases those of the grants that no connection uses. Run it after the connections are
+     * Deletes the grants among `ids` that no connection uses. Run it after the connections are
      * deleted.
      */
     deleteOrphansStatement: (tx: Database, ids: string[]): Statement =>
