@@ -12,8 +12,8 @@ export async function requireUser({ users }: Store, id: number): Promise<UserRow
 }
 
 /**
- * Checks that the hinted user exists. Tokens meant for an unknown user must not go to another
- * one.
+ * Checks that the hint names a user who exists, or an email address for which one can be created.
+ * Otherwise the tokens would go to another user.
  *
  * @throws AppError `user_not_found`
  */

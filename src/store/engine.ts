@@ -128,7 +128,7 @@ export interface Engine {
    * Removes deleted data from the database files as well (WAL truncation), unless another
    * process is reading.
    *
-   * @param onlyIfPending do only what an earlier call had to leave
+   * @param onlyIfPending do nothing unless an earlier call returned false
    * @returns false if a reader was in the way; call again later
    */
   truncateWal: (onlyIfPending?: boolean) => Promise<boolean>

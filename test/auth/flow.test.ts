@@ -18,10 +18,10 @@ t.test('A person connects Jira and sees its projects and issues', async (t) => {
   const { app } = await buildAppWithSandbox(t)
   const browser = new Browser(app)
   const callback = await browser.consent('jira', { query: '&state=kc-oauth' })
-  const landed = await browser.open(callback)
-  t.equal(landed.statusCode, 302)
+  const callbackResponse = await browser.open(callback)
+  t.equal(callbackResponse.statusCode, 302)
   t.equal(
-    landed.headers.location,
+    callbackResponse.headers.location,
     `${FRONTEND_URL}/oauth/jira?status=success&user_id=1&state=kc-oauth`
   )
   const run = await waitForRun(app, 'jira')
@@ -42,16 +42,16 @@ t.test('A person connects Jira and sees its projects and issues', async (t) => {
   }
   t.equal(
     (await browser.open(callback)).headers.location,
-    landed.headers.location,
-    'going back and forward in the browser shows the same'
+    callbackResponse.headers.location,
+    'the same callback again redirects to the same URL'
   )
 })
 
 t.test('A person connects Confluence and sees its spaces and pages', async (t) => {
   const { app } = await buildAppWithSandbox(t)
-  const landed = await new Browser(app).connect('confluence')
+  const callbackResponse = await new Browser(app).connect('confluence')
   t.equal(
-    landed.headers.location,
+    callbackResponse.headers.location,
     `${FRONTEND_URL}/oauth/callback?provider=confluence&status=success&user_id=1`
   )
   t.match(await waitForRun(app, 'confluence'), {
@@ -89,12 +89,12 @@ for (const prefix of ['', '/api']) {
       new Set(['offline_access', 'read:jira-work', 'read:jira-user'])
     )
     t.not(searchParams.get('state'), 'kc-oauth')
-    const landed = await browser.open(
+    const callbackResponse = await browser.open(
       await answerConsentPage(start.headers.location ?? ''),
       NAVIGATION_HEADERS
     )
     t.equal(
-      landed.headers.location,
+      callbackResponse.headers.location,
       `${FRONTEND_URL}/oauth/jira?status=success&user_id=1&state=kc-oauth`
     )
     t.match(await waitForRun(app, 'jira'), { state: 'succeeded' })
@@ -124,12 +124,12 @@ for (const prefix of ['', '/api']) {
         new URL(start.headers.location ?? '').searchParams.get('scope'),
         'read:space:confluence read:page:confluence search:confluence read:me offline_access'
       )
-      const landed = await browser.open(
+      const callbackResponse = await browser.open(
         await answerConsentPage(start.headers.location ?? ''),
         NAVIGATION_HEADERS
       )
       t.equal(
-        landed.headers.location,
+        callbackResponse.headers.location,
         `${FRONTEND_URL}/oauth/confluence?provider=confluence&status=success&user_id=1&state=kc-oauth`
       )
       t.match(await waitForRun(app, 'confluence'), { state: 'succeeded' })
@@ -146,7 +146,7 @@ for (const prefix of ['', '/api']) {
   )
 
   t.test(
-    `A newer front end asks ${prefix} how to connect, and reads the login as JSON`,
+    `A newer front end gets the login URL from ${prefix}/integrations, and the login as JSON`,
     async (t) => {
       const { app } = await buildAppWithSandbox(t, { env: { APP_ENV: 'production' } })
       for (const product of ['jira', 'confluence']) {
@@ -171,11 +171,11 @@ for (const prefix of ['', '/api']) {
         })
         t.equal(answer.statusCode, 200)
         t.strictSame(Object.keys(answer.json()), ['url', 'provider'])
-        const landed = await new Browser(app).open(
+        const callbackResponse = await new Browser(app).open(
           await answerConsentPage(answer.json().url as string),
           NAVIGATION_HEADERS
         )
-        t.match(landed.headers.location, /status=success&user_id=1&state=user_id%3D1$/)
+        t.match(callbackResponse.headers.location, /status=success&user_id=1&state=user_id%3D1$/)
         const again = await app.inject({
           method: 'POST',
           url: `${prefix}/integrations/${product}/connect`,
@@ -191,7 +191,7 @@ for (const prefix of ['', '/api']) {
   )
 
   t.test(
-    `The original front end's return pages find error and message, and its link to ${prefix}/docs works`,
+    `The original front end gets error and message on its return pages, and its link to ${prefix}/docs works`,
     async (t) => {
       const { app } = await buildAppWithSandbox(t, {
         env: { APP_ENV: 'production', API_DOCS: 'open' }
@@ -202,11 +202,11 @@ for (const prefix of ['', '/api']) {
           `${prefix}/auth/${product}/login?state=kc-oauth&return_url=${FRONTEND_URL}/oauth/${product}`,
           NAVIGATION_HEADERS
         )
-        const landed = await browser.open(
+        const callbackResponse = await browser.open(
           await answerConsentPage(start.headers.location ?? '', 'cancel'),
           NAVIGATION_HEADERS
         )
-        const { origin, pathname, searchParams } = new URL(landed.headers.location ?? '')
+        const { origin, pathname, searchParams } = new URL(callbackResponse.headers.location ?? '')
         t.equal(origin + pathname, `${FRONTEND_URL}/oauth/${product}`)
         t.match(Object.fromEntries(searchParams), {
           status: 'error',

@@ -68,7 +68,7 @@ export function createPool(
     // than others.
     options: '-c plan_cache_mode=force_custom_plan'
   }
-  // `allowExitOnIdle`: a refused start ends at once, although idle connections are open.
+  // `allowExitOnIdle`: a process whose start failed exits at once, although connections are open.
   const pool = new pg.Pool({
     ...clientOptions,
     max: poolSize,
