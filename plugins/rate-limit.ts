@@ -69,7 +69,7 @@ export default fp(
 
     const generalLimit = createLimit('all', limits.requestsPerMinute, getCallerKey)
     const loginLimit = createLimit('login', limits.loginsPerMinute, getCallerKey)
-    const rejectedLimit = createLimit('refused', limits.refusedPerMinute, (request) =>
+    const refusedLimit = createLimit('refused', limits.refusedPerMinute, (request) =>
       deriveIpKey(request.ip)
     )
 
@@ -77,14 +77,14 @@ export default fp(
       async count(request, reply) {
         const { access, limit: limitName } = request.routeOptions.config
         if (limitName === 'none' || access === 'docs') return
-        // A CORS preflight is not a probe, even where no origin is allowed and no route matches.
-        const isGuess = request.is404 && request.method !== 'OPTIONS'
-        await (isGuess ? rejectedLimit : limitName === 'login' ? loginLimit : generalLimit)(
+        // A CORS preflight matches no route where no origin is allowed, and is not counted as unknown.
+        const isUnknownPath = request.is404 && request.method !== 'OPTIONS'
+        await (isUnknownPath ? refusedLimit : limitName === 'login' ? loginLimit : generalLimit)(
           request,
           reply
         )
       },
-      countRefused: rejectedLimit
+      countRefused: refusedLimit
     })
 
     function createLimit(

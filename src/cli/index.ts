@@ -7,7 +7,7 @@ import { EXIT_CODES, reportError, UsageError } from './exit.ts'
 import { buildProgram, parseOptions, selectCommand, toUsageError } from './program.ts'
 import { StartError } from '../lib/errors.ts'
 
-/** Single words of earlier versions. */
+/** Names of commands in earlier versions, and their present form. */
 const FORMER_COMMANDS: Record<string, string[]> = {
   'db-migrate': ['db', 'migrate'],
   'db-copy': ['db', 'copy'],
@@ -17,7 +17,7 @@ const FORMER_COMMANDS: Record<string, string[]> = {
 /**
  * Runs one command line. Resolves when the command is done; `serve` and `sandbox` then go on listening.
  *
- * @param args what follows the program's name; nothing starts the service
+ * @param args the words after the program's name; without any, the service starts
  * @returns the exit code (`EXIT_CODES`)
  */
 export async function runCli(args: string[]): Promise<number> {

@@ -6,7 +6,7 @@ import type { RunCounters, RunOutcome, SyncRun } from '../store/repositories/syn
 import type { RunContext } from './context.ts'
 
 const MIN_PARK_MS = 1_000
-/** How often a run is offered to a database that cannot be written. */
+/** How often to try to re-queue a run while the database cannot be written. */
 const RETRY_INTERVAL_MS = 500
 
 /**

@@ -43,12 +43,12 @@ t.test(
     // Creates the first user beforehand; otherwise fifty callbacks would create fifty first
     // users.
     await app.inject({ method: 'POST', url: '/users', payload: { email: 'first@example.com' } })
-    const twin = (address: string) =>
+    const toSharedCallback = (address: string) =>
       editUrl(address, () => undefined, '/api/oauth/atlassian/callback')
     const answers = await Promise.all(
       logins.flatMap(({ browser, callback }) => [
         browser.open(callback),
-        browser.open(twin(callback))
+        browser.open(toSharedCallback(callback))
       ])
     )
     const locations = answers.map(({ headers }) => headers.location)
@@ -79,9 +79,9 @@ t.test(
     for (let i = 0; i < 10; i++) {
       const browser = new Browser(one.app)
       const callback = await browser.consent('jira')
-      const elsewhere = new Browser(two.app)
-      for (const [name, value] of browser.cookies) elsewhere.cookies.set(name, value)
-      const answers = await Promise.all([browser.open(callback), elsewhere.open(callback)])
+      const otherBrowser = new Browser(two.app)
+      for (const [name, value] of browser.cookies) otherBrowser.cookies.set(name, value)
+      const answers = await Promise.all([browser.open(callback), otherBrowser.open(callback)])
       t.same(
         answers.map(({ headers }) => headers.location),
         [buildSuccessUrl('jira'), buildSuccessUrl('jira')]

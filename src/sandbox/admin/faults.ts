@@ -14,8 +14,8 @@ export const FAULT_KINDS = [
 export type FaultKind = (typeof FAULT_KINDS)[number]
 
 /**
- * A fault to inject. Every kind except `delay`, `delay-after`, `drop-after` and `truncate`
- * replaces the work.
+ * A fault to inject. With `delay`, `delay-after`, `drop-after` and `truncate` the sandbox still
+ * handles the call; every other kind replaces the handling.
  */
 export interface Fault {
   kind: FaultKind
