@@ -8,7 +8,7 @@ import { decryptTokens, encryptTokens } from './encrypt.ts'
 const serializeTokens = ({ accessToken, refreshToken, previousRefreshToken }: EncryptedTokens) =>
   JSON.stringify([accessToken, refreshToken, previousRefreshToken])
 
-/** Small enough that no writer notices the transaction. */
+/** Small, so that other writers wait for one transaction a few milliseconds at most. */
 const BATCH_SIZE = 50
 
 export interface KeyRotationProgress {

@@ -3,9 +3,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AppError, HttpErrorCode } from '../lib/errors.ts'
 
 /**
- * How the server, and the second router that knows which methods a path has, read paths.
- * Parameters may be long: the schema of a route rejects them with a better message than the
- * router.
+ * How paths are read, by Fastify's router and by the one of plugins/errors.ts that finds the
+ * methods of a path (405). Path parameters may be long, because the schema of a route rejects a
+ * long one with a better message than the router.
  */
 export const ROUTER_OPTIONS = { ignoreTrailingSlash: true, maxParamLength: 16_384 }
 
