@@ -187,7 +187,9 @@ export const pages: Collection<typeof table> = {
   fetch: fetchPages,
   exists: async (reader, id) =>
     isId(id)
-      ? await checkExists(async () => await reader.get(`/wiki/api/v2/pages/${id}`))
+      ? await checkExists(
+          async () => await reader.get(`/wiki/api/v2/pages/${id}`, { status: 'current,archived' })
+        )
       : undefined
 }
 
