@@ -114,7 +114,7 @@ export interface SandboxProduct {
   checkBody?: (request: CallBody) => SandboxResponse | undefined
 }
 
-export interface CallBody {
+interface CallBody {
   method: string
   path: string
   /** The media type without parameters; empty if the call names none. */

@@ -10,7 +10,7 @@ const FOLDER = join(import.meta.dirname, '../../../shared/specs')
 export const HAS_DOCUMENTS = existsSync(FOLDER)
 
 type JsonObject = Record<string, any>
-export type DocumentName = 'jira-v3' | 'confluence-v2' | 'confluence-v1'
+type DocumentName = 'jira-v3' | 'confluence-v2' | 'confluence-v1'
 
 export interface Operation {
   document: DocumentName

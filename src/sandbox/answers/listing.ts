@@ -1,7 +1,7 @@
 import type { SandboxResponse } from '../gateway/answer.ts'
 import type { GatewayCall, GatewayEndpoint } from '../state.ts'
 import type { AnswerRules } from './rules.ts'
-import type { CursorFaults } from './cursor-faults.ts'
+import type { CursorFaults, EmptyRun } from './cursor-faults.ts'
 
 /** How one kind of listing carries its cursor. */
 export interface ListingForm {
@@ -86,7 +86,7 @@ function answerWithFaults(
     : form.withNext(response, repeatCursor(form, faults, rules, asked, response), call)
 }
 
-function isEndOfRun(run: { rest: string | undefined } | undefined): boolean {
+function isEndOfRun(run: EmptyRun | undefined): boolean {
   return run !== undefined && run.rest === undefined
 }
 
@@ -108,7 +108,7 @@ function nextEmptyCursor(
   form: ListingForm,
   faults: CursorFaults,
   { emptyPages }: AnswerRules,
-  run: { left: number; rest: string | undefined; cursors: readonly string[] },
+  run: EmptyRun,
   asked: string
 ): string {
   if (emptyPages?.cursors === 'new') {

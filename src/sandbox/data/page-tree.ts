@@ -11,16 +11,6 @@ export interface Parent {
   id: string
 }
 
-/** One entry of the content tree. */
-export interface TreeChild {
-  type: ParentType
-  id: string
-  title: string
-  status: string
-  /** Position of the space. */
-  space: number
-}
-
 /** Of so many pages one is below each container of its space, and one at the root. */
 const PARENT_CHOICES = 12
 

@@ -31,7 +31,7 @@ interface RateLimitedCall {
 }
 
 /** A quota refusal on demand; `reason` replaces the usual `RateLimit-Reason`. */
-export interface ForcedQuota {
+interface ForcedQuota {
   variant: QuotaVariant
   reason?: string | undefined
 }

@@ -16,7 +16,7 @@ export type BurstVariant = (typeof BURST_VARIANTS)[number]
 export type RateVariant = (typeof RATE_VARIANTS)[number]
 
 /** The points of one policy in this hour. */
-export interface QuotaState {
+interface QuotaState {
   quota: number
   used: number
 }
