@@ -36,7 +36,7 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
     '',
     {
       // The state of the login authenticates the request.
-      config: { access: 'open', limit: 'login' },
+      config: { access: 'open', limit: 'login', unknownQuery: 'ignored' },
       schema: {
         tags: ['OAuth'],
         operationId: `finish${toTypeName(provider?.id ?? 'Atlassian')}Login`,
@@ -133,7 +133,8 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
           { provider: id, redirectUri, returnUrl, callerState, outcome },
           request
         ),
-        request_id: request.id
+        request_id: request.id,
+        state: callerState ?? undefined
       })
     }
     return appendOutcome(returnUrl ?? baseUrl + returnPath, {

@@ -6,7 +6,7 @@ import { AppError } from '../../src/lib/errors.ts'
 import type { OAuthClient } from '../../src/oauth/authorize-url.ts'
 import { deriveLoginQuotaKey } from '../../src/http/rate-limit-key.ts'
 import { FLOW_LIFETIME_MS } from '../../src/oauth/flow.ts'
-import { predictOwner } from '../../src/oauth/resolve-user.ts'
+import { predictOwner, requirePossibleHint } from '../../src/oauth/resolve-user.ts'
 import { requireReturnUrl } from '../../src/http/return-url.ts'
 import { parseUserHint } from '../../src/lib/user-hint.ts'
 import type { Provider } from '../../src/providers/provider.ts'
@@ -14,48 +14,45 @@ import { MissingClientSettings, problemResponses, toTypeName } from '../../src/h
 import { frontendBaseUrl, publicBaseUrl } from '../../src/http/public-url.ts'
 import { createFlowCookie } from './cookie.ts'
 
-const LoginQuery = Type.Object(
-  {
-    redirect: Type.Optional(
-      Type.Unsafe<'true' | 'false' | '1' | '0'>({
-        type: 'string',
-        enum: ['true', 'false', '1', '0'],
-        description:
-          '`true`: redirect. Default: JSON for programs, a redirect for a browser that navigates here'
-      })
-    ),
-    state: Type.Optional(
-      Type.String({
-        maxLength: 512,
-        format: 'text',
-        description:
-          'State of the caller, returned unchanged. It may name the user: `user_id=1`, ' +
-          '`email=ada@example.com`, or JSON with either',
-        example: 'user_id=1'
-      })
-    ),
-    scope: Type.Optional(
-      Type.String({ maxLength: 2048, format: 'text', description: 'Narrows the configured scopes' })
-    ),
-    change_account: Type.Optional(
-      Type.Unsafe<'true' | 'false' | '1' | '0'>({
-        type: 'string',
-        enum: ['true', 'false', '1', '0'],
-        description: '`true`: another Atlassian account may replace the connected one'
-      })
-    ),
-    return_url: Type.Optional(
-      Type.String({
-        maxLength: 2048,
-        format: 'text',
-        description:
-          'Where the browser goes afterwards: a path on the front end, or a URL of the same origin',
-        example: '/settings/connections'
-      })
-    )
-  },
-  { additionalProperties: false }
-)
+const LoginQuery = Type.Object({
+  redirect: Type.Optional(
+    Type.Unsafe<'true' | 'false' | '1' | '0'>({
+      type: 'string',
+      enum: ['true', 'false', '1', '0'],
+      description:
+        '`true`: redirect. Default: JSON for programs, a redirect for a browser that navigates here'
+    })
+  ),
+  state: Type.Optional(
+    Type.String({
+      maxLength: 512,
+      format: 'text',
+      description:
+        'State of the caller, returned unchanged. It may name the user: `user_id=1`, ' +
+        '`email=ada@example.com`, or JSON with either',
+      example: 'user_id=1'
+    })
+  ),
+  scope: Type.Optional(
+    Type.String({ maxLength: 2048, format: 'text', description: 'Narrows the configured scopes' })
+  ),
+  change_account: Type.Optional(
+    Type.Unsafe<'true' | 'false' | '1' | '0'>({
+      type: 'string',
+      enum: ['true', 'false', '1', '0'],
+      description: '`true`: another Atlassian account may replace the connected one'
+    })
+  ),
+  return_url: Type.Optional(
+    Type.String({
+      maxLength: 2048,
+      format: 'text',
+      description:
+        'Where the browser goes afterwards: a path on the front end, or a URL of the same origin',
+      example: '/settings/connections'
+    })
+  )
+})
 
 export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (
   app,
@@ -70,7 +67,8 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
     {
       config: {
         access: { scope: 'connections:write', owner: 'caller', session: true },
-        limit: 'login'
+        limit: 'login',
+        unknownQuery: 'ignored'
       },
       schema: {
         tags: ['OAuth'],
@@ -90,7 +88,7 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
             { title: `${toTypeName(provider.id)}Login` }
           ),
           307: Type.Null({ description: 'Redirect to the authorization URL' }),
-          ...problemResponses(400, 422)
+          ...problemResponses(400, 404, 422)
         }
       }
     },
@@ -110,7 +108,9 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
       }
 
       const isRedirect = shouldRedirect(request)
-      const hint = parseUserHint(state)
+      const restrictedUserId = request.restrictedUserId()
+      const hint = restrictedUserId === undefined ? parseUserHint(state) : undefined
+      await requirePossibleHint(store, hint)
       const { url, flowName, bindingSecret } = await flow.startLogin({
         client,
         callerState: state,
@@ -120,7 +120,7 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
             : requireReturnUrl(target, frontendBaseUrl(app, request, client.redirectUri)),
         scope,
         bindToBrowser: isRedirect,
-        userId: request.restrictedUserId() ?? null,
+        userId: restrictedUserId ?? null,
         quotaKey: deriveLoginQuotaKey(
           principal,
           request.ip,
@@ -129,7 +129,7 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
         initiator: serializeInitiator(principal),
         // A prediction: the callback decides which user it is.
         existingScopes: await findExistingScopes(
-          request.restrictedUserId() ?? (await predictOwner(store, hint)),
+          restrictedUserId ?? (await predictOwner(store, hint)),
           client
         ),
         changeAccount: change === 'true' || change === '1'

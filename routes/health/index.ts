@@ -57,7 +57,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/healthz',
     {
-      config: { access: 'open', limit: 'none' },
+      config: { access: 'open', limit: 'none', unknownQuery: 'ignored' },
       schema: {
         tags: ['Health'],
         operationId: 'getReadiness',
@@ -83,7 +83,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/health/oauth',
     {
-      config: { access: { scope: 'admin' } },
+      config: { access: { scope: 'admin' }, unknownQuery: 'ignored' },
       schema: {
         tags: ['Health'],
         operationId: 'getOAuthSettings',

@@ -45,7 +45,10 @@ const integrationRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
   app.post(
     '/connect',
     {
-      config: { access: { scope: 'connections:write', owner: 'caller' } },
+      config: {
+        access: { scope: 'connections:write', owner: 'caller' },
+        unknownQuery: 'ignored'
+      },
       schema: {
         tags: ['Integrations'],
         operationId: `connect${name}`,

@@ -101,6 +101,9 @@ export function sendProblem(
   request.suppressLog = suppressLog
   if (status >= 500 && !suppressLog) {
     request.log.error({ event: 'request_error', ...logFields }, error.message)
+  } else if (error.code === 'validation_failed' || error.code === 'invalid_json') {
+    // The detail may name what the caller sent.
+    request.log.debug({ event: 'request_refused', error_code: error.code }, 'Invalid request.')
   } else {
     request.log.debug({ event: 'request_refused', ...logFields }, error.message)
   }
