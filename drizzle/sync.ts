@@ -85,6 +85,11 @@ export function defineSyncTables(
       listed: integer('listed').notNull().default(0),
       listedBefore: integer('listed_before').notNull().default(0),
       completeAt: instant('complete_at'),
+      /**
+       * When the latest complete listing or incremental read began, on Atlassian's clock: what was
+       * changed before is in the copy.
+       */
+      readAt: instant('read_at'),
       /** The time of the newest change seen; incremental syncs continue from it. */
       watermark: instant('watermark'),
       /** The optional content of the rows, such as `bodies`; a change requires a full listing. */

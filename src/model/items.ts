@@ -47,6 +47,8 @@ export interface RemoteItem<Contents = Item> {
 export type ListedItem<Contents = Item> = Contents & {
   id: number
   ownerId: number
+  /** The cloudId of its site; empty for an item that a caller posted. */
+  site: string
   updatedAt: Date
 }
 

@@ -15,6 +15,7 @@ import { createVaultKeyRepository } from './repositories/vault-keys.ts'
 import { createLeaseRepository } from './repositories/leases.ts'
 import { createRateLimitRepository } from './repositories/rate-limits.ts'
 import { createPrivacyReportRepository } from './repositories/privacy-reports.ts'
+import { createSyncStateRepository } from './repositories/sync-states.ts'
 import { createSyncRunRepository } from './repositories/sync-runs.ts'
 import { createEncryptedTokenRepository } from './repositories/encrypted-tokens.ts'
 import { createConnectSessionRepository } from './repositories/connect-sessions.ts'
@@ -70,6 +71,7 @@ export function createStore(
     runs: createSyncRunRepository(engine, now, auditLog),
     rateLimits: createRateLimitRepository(engine, now),
     checkpoints: createCheckpointRepository(engine),
+    syncStates: createSyncStateRepository(engine),
     rateBudgets: createRateBudgetRepository(engine),
     changeFeed,
     isShared: engine.isShared,

@@ -128,6 +128,7 @@ function completeCheckpoint(
     previousGeneration: completeGeneration,
     completeGeneration: generation,
     completeAt: at,
+    readAt: listingStartedAt,
     listedBefore: listed,
     heldAt: hasShrunk ? (checkpoint.heldAt ?? at) : null,
     heldCount: hasShrunk ? Math.max(checkpoint.heldCount, 1) : 0,

@@ -1,6 +1,6 @@
 import type { Collection, CollectionReader } from '../providers/provider.ts'
 import type { Partition } from '../store/repositories/checkpoints.ts'
-import type { RunContext } from './context.ts'
+import { commitProgress, type RunContext } from './context.ts'
 import { createEmptyListingError, hasEmptyListing } from './empty-listing.ts'
 import { prefetch } from './prefetch.ts'
 import { savePage } from './save-page.ts'
@@ -16,7 +16,9 @@ export async function runIncrementalSync(
   reader: CollectionReader,
   partition: Partition
 ): Promise<void> {
-  let checkpoint = await context.settings.store.checkpoints.get(partition)
+  const { checkpoints } = context.settings.store
+  const startedAt = new Date(reader.now())
+  let checkpoint = await checkpoints.get(partition)
   reader.generation = checkpoint.generation
   if (hasEmptyListing(partition, context.counters)) throw createEmptyListingError(collection)
   const { retry } = checkpoint
@@ -49,4 +51,9 @@ export async function runIncrementalSync(
   if (seen === 0 && collection.listChanges === undefined && collection.isNeverEmpty === true) {
     throw createEmptyListingError(collection)
   }
+  // Also where nothing has changed, because lists say how current they are.
+  await commitProgress(context, function* () {
+    yield checkpoints.saveStatement(partition, { ...checkpoint, readAt: startedAt })
+    return {}
+  })
 }

@@ -21,6 +21,8 @@ export interface Checkpoint {
   listed: number
   listedBefore: number
   completeAt: Date | null
+  /** When the latest complete listing or incremental read began, on Atlassian's clock. */
+  readAt: Date | null
   /** The time of the newest change seen. */
   watermark: Date | null
   /** Which optional content the rows hold. */
@@ -49,6 +51,7 @@ export const INITIAL_CHECKPOINT: Checkpoint = {
   listed: 0,
   listedBefore: 0,
   completeAt: null,
+  readAt: null,
   watermark: null,
   bodyMode: '',
   retry: [],
