@@ -60,7 +60,7 @@ async function assertCallback(
     t.match(answer.json(), { status: 422, code: 'validation_failed' })
   } else if (accept === 'text/html') {
     t.equal(answer.statusCode, 302)
-    t.equal(answer.headers.location, buildFailureUrl(product, error))
+    t.equal(answer.headers.location, buildFailureUrl(product, error, state))
   } else {
     t.equal(answer.headers['content-type'], 'application/problem+json')
     t.equal(answer.headers.location, undefined)
