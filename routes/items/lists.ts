@@ -91,17 +91,13 @@ export function createItemList(app: FastifyInstance, provider: Provider, collect
       info.total = await items.count(ownerId, seq, filter)
       const isWhole =
         isWholeByDefault && !includeBodies && query.limit === undefined && position === undefined
-      if (isWhole && info.total > limit) {
-        return await sendSnapshot(ownerId, filter, info, request, reply, toEnvelope)
-      }
-      const rows = await (includeBodies ? items.listWithBody : items.list)(
-        ownerId,
-        limit + 1,
-        position,
-        filter
-      )
-      if (isWhole && rows.length > limit) {
-        // Items were added since they were counted.
+      const readPage = includeBodies ? items.listWithBody : items.list
+      const rows =
+        isWhole && info.total > limit
+          ? undefined
+          : await readPage(ownerId, limit + 1, position, filter)
+      // Items may have been added since they were counted.
+      if (rows === undefined || (isWhole && rows.length > limit)) {
         return await sendSnapshot(ownerId, filter, info, request, reply, toEnvelope)
       }
       const { page, headers } = paginate(rows, limit, request.url, (row) => [
@@ -125,12 +121,12 @@ export function createItemList(app: FastifyInstance, provider: Provider, collect
     ownerId: number,
     filter: ItemFilter,
     info: ListInfo,
-    { method, log }: FastifyRequest,
+    request: FastifyRequest,
     reply: FastifyReply,
     toEnvelope: ToEnvelope
   ): Promise<FastifyReply> {
     reply.type('application/json; charset=utf-8')
-    if (method === 'HEAD') {
+    if (request.method === 'HEAD') {
       setListHeaders(reply, info)
       return await reply.send(Readable.from([]))
     }
@@ -146,7 +142,8 @@ export function createItemList(app: FastifyInstance, provider: Provider, collect
     return await reply.send(
       createJsonStream(pieces, {
         isStopping: app.isDraining,
-        log,
+        isAuthorized: request.isStillAuthorized.bind(request),
+        log: request.log,
         abortedEvent: 'list_aborted',
         abortedMessage: 'The list could not be completed; the connection is closed.'
       })

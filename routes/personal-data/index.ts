@@ -42,7 +42,8 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         }
       }
     },
-    async ({ params, url, method, log }, reply) => {
+    async (request, reply) => {
+      const { params, url, method, log } = request
       const user = await requireUser(app.store, params.user_id)
       reply.headers({
         'content-type': 'application/json; charset=utf-8',
@@ -55,6 +56,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       return await reply.send(
         createJsonStream(streamExport(app, user, getAliasPrefix(url)), {
           isStopping: app.isDraining,
+          isAuthorized: request.isStillAuthorized.bind(request),
           log,
           abortedEvent: 'export_aborted',
           abortedMessage: 'The export could not be completed; the connection is closed.'

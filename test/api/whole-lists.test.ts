@@ -1,6 +1,8 @@
 import { once } from 'node:events'
 import { get as httpGet, type IncomingMessage } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { createApiKey } from '../access/helper.ts'
 import { buildTestApp, waitFor } from '../helper.ts'
 import { followPages } from './helper.ts'
 import { renamePages, storePages } from './list-filler.ts'
@@ -12,8 +14,8 @@ const getItems = (body: any) => (Array.isArray(body) ? body : body.items)
 const getIds = (items: Array<{ id: number }>) => items.map(({ id }) => id)
 
 /** A service with more pages than one page of a list has. */
-async function startFilledApp(t: Test) {
-  const built = await buildTestApp(t)
+async function startFilledApp(t: Test, env: NodeJS.ProcessEnv = {}) {
+  const built = await buildTestApp(t, env)
   await built.app.store.users.findOrCreate('ada@example.com', null)
   await storePages(built.app, ITEM_COUNT)
   return built
@@ -40,8 +42,11 @@ function interceptReading(
   return { countPages: () => count, hasEnded: () => hasEnded }
 }
 
-async function openResponse(url: string): Promise<IncomingMessage> {
-  const [response] = (await once(httpGet(url), 'response')) as [IncomingMessage]
+async function openResponse(
+  url: string,
+  headers: Record<string, string> = {}
+): Promise<IncomingMessage> {
+  const [response] = (await once(httpGet(url, { headers }), 'response')) as [IncomingMessage]
   return response
 }
 
@@ -167,6 +172,22 @@ t.test('A client that leaves ends the reading, and is no error', async (t) => {
   await waitFor(hasEnded, 10_000)
   t.equal(countPages(), 3, 'the page that was being read is the last one')
   t.notOk(built.lines().some(({ level }) => level === 'error'))
+})
+
+t.test('A revoked key ends the list within seconds', async (t) => {
+  const built = await startFilledApp(t, { API_ACCESS: 'protected' })
+  const { headers } = await createApiKey(built.app, ['data:read'], { name: 'revoked' })
+  interceptReading(built, async (page) => {
+    if (page !== 1) return
+    await built.app.store.apiKeys.revoke({ name: 'revoked' })
+    await sleep(2_100)
+  })
+  const response = await openResponse((await built.app.listen({ port: 0 })) + LIST_PATH, headers)
+  await t.rejects(response.toArray(), 'the connection is closed')
+  t.match(
+    built.lines().find(({ event }) => event === 'list_aborted'),
+    { err: { error_code: 'unauthenticated' } }
+  )
 })
 
 t.test('HEAD and a current ETag read no list', async (t) => {
