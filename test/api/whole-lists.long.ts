@@ -10,7 +10,7 @@ import { createTempFolder, startServiceProcess } from '../process/child.ts'
 import { storePages } from './list-filler.ts'
 
 const ITEM_COUNT = 100_000
-/** The document has about 23 MB; as rows, responses and text at once it would take 200 MB. */
+/** The document has about 23 MB; V8 lets garbage of that size wait. */
 const MAX_GROWTH_BYTES = 80 * 1024 * 1024
 /** Longer than the general limit of a request (`handlerTimeout` in src/app.ts). */
 const SLOW_READ_MS = 130_000

@@ -186,7 +186,7 @@ t.test('A revoked key ends the list within seconds', async (t) => {
   await t.rejects(response.toArray(), 'the connection is closed')
   t.match(
     built.lines().find(({ event }) => event === 'list_aborted'),
-    { err: { error_code: 'unauthenticated' } }
+    { err: { message: 'The credential is no longer valid.' } }
   )
 })
 
