@@ -1,6 +1,10 @@
-/** Punctuation, a string with its closing quote, or a number or literal (RFC 8259), after white space. */
-const TOKEN =
-  /[ \t\n\r]*(?:([[\]{},:])|("(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*)("?)|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)/y
+const STRING_PATTERN = String.raw`"(?:[ !#-[\]-\u{10ffff}]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*`
+const NUMBER_PATTERN = String.raw`-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?`
+/** Punctuation, a string and its closing quote, or a number or literal, after white space. */
+const TOKEN = new RegExp(
+  String.raw`[ \t\n\r]*(?:([[\]{},:])|(${STRING_PATTERN})("?)|${NUMBER_PATTERN}|true|false|null)`,
+  'uy'
+)
 const WHITE_SPACE = /[ \t\n\r]*/y
 
 /** What may come next. */
@@ -26,7 +30,8 @@ export function describeSyntaxError(text: string): string | undefined {
     }
     const [token = '', mark, openString, closingQuote] = match ?? []
     if (openString !== undefined && closingQuote === '') {
-      return `a string has no end, or an invalid character or escape, at ${locate(text, position + token.length)}`
+      const place = locate(text, position + token.length)
+      return `a string has no end, or an invalid character or escape, at ${place}`
     }
     const next: Expected | undefined =
       match === null ? undefined : advance(expected, mark, openString, containers)
