@@ -109,14 +109,22 @@ export function defineSyncTables(
    */
   const budgets = table('budgets', {
     name: text('name').primaryKey(),
+    /** The client id, `app`, `site`, `account`, `endpoint`, `product` or `pace`, and which. */
+    app: text('app').notNull().default(''),
+    scope: text('scope').notNull().default(''),
+    target: text('target').notNull().default(''),
     /** Calls are blocked until then, on the database's clock, and the refusal that caused it. */
     until: instant('until').notNull(),
     owner: text('owner').notNull().default(''),
+    /** The reason or the policy that blocks, as Atlassian named it. */
+    reason: text('reason'),
     /** Consecutive refusals. */
     consecutiveRefusals: integer('strikes').notNull().default(0),
     /** Points used in an hour, counted since the epoch. */
     hour: integer('hour').notNull().default(0),
-    pointsUsed: integer('used').notNull().default(0)
+    pointsUsed: integer('used').notNull().default(0),
+    /** The quota that Atlassian reported; null if it did not. */
+    quota: integer('quota')
   })
 
   /**

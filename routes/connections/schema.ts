@@ -102,6 +102,14 @@ const CONNECTION_FIELDS = {
     ...Timestamp,
     description: 'When the next scheduled sync starts'
   }),
+  fresh_within: Nullable(
+    Type.Integer({
+      description:
+        'Seconds after which a change at Atlassian is in the copy at the latest, as the schedule ' +
+        "shares Atlassian's quota. A long full sync can add to it. Null: no schedule copies changes",
+      example: 1_050
+    })
+  ),
   held_deletions: Type.Array(
     Type.Object(
       {

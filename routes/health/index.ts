@@ -3,7 +3,8 @@ import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { AppError } from '../../src/lib/errors.ts'
 import { exampleProvider } from '../../src/providers/index.ts'
-import { Nullable, problemResponses } from '../../src/http/schemas.ts'
+import type { Provider } from '../../src/providers/provider.ts'
+import { Nullable, Timestamp, problemResponses } from '../../src/http/schemas.ts'
 import type { Vault } from '../../src/vault/vault.ts'
 
 const DATABASE_TIMEOUT_MS = 1_000
@@ -46,7 +47,23 @@ const OAuthHealthResponse = Type.Object(
     redirect_uri_in_use: Nullable(
       Type.String({ example: `https://app.example.com/api/auth/${exampleProvider.id}/callback` })
     ),
-    scopes: Type.Array(Type.String({ example: exampleProvider.scopes[0] }))
+    scopes: Type.Array(Type.String({ example: exampleProvider.scopes[0] })),
+    points: Nullable(
+      Type.Object(
+        {
+          quota: Type.Integer({ example: 65_000 }),
+          remaining: Type.Integer({ example: 60_880 }),
+          next_reset: Timestamp,
+          blocked_until: Nullable(Timestamp)
+        },
+        {
+          title: 'PointSummary',
+          description:
+            "Atlassian's hourly quota of the app; details are on `GET /limits`. " +
+            '`blocked_until`: no call is made before then'
+        }
+      )
+    )
   },
   { title: 'ProductOAuthSettings' }
 )
@@ -87,7 +104,8 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags: ['Health'],
         operationId: 'getOAuthSettings',
-        summary: 'Show which OAuth settings are present and which variables set them; no secrets',
+        summary:
+          'Show which OAuth settings are present, which variables set them, and the points left; no secrets',
         response: {
           200: Type.Object(
             Object.fromEntries(app.providers.all.map(({ id }) => [id, OAuthHealthResponse])),
@@ -97,29 +115,43 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         }
       }
     },
-    async () =>
-      Object.fromEntries(
-        app.providers.all.map(({ id }) => {
-          const { sources, redirectUri } = getClientSettings(app.config, id)
-          const missing = app.oauthClients.findMissingSettings(id)
-          const toSettingSource = (name: 'client_id' | 'client_secret' | 'redirect_uri') => ({
-            present: !missing[name],
-            from: sources[name]
-          })
-          return [
-            id,
-            {
-              configured: !Object.values(missing).includes(true),
-              client_id: toSettingSource('client_id'),
-              client_secret: toSettingSource('client_secret'),
-              redirect_uri: toSettingSource('redirect_uri'),
-              redirect_uri_in_use: redirectUri,
-              scopes: [...app.oauthClients.scopesForLogin(id)]
-            }
-          ]
-        })
-      )
+    async () => Object.fromEntries(await Promise.all(app.providers.all.map(describeProduct)))
   )
+
+  async function describeProduct({
+    id
+  }: Provider): Promise<[string, Static<typeof OAuthHealthResponse>]> {
+    const { sources, redirectUri } = getClientSettings(app.config, id)
+    const clientId = app.oauthClients.findForLogin(id, '')?.clientId
+    const missing = app.oauthClients.findMissingSettings(id)
+    const toSettingSource = (name: 'client_id' | 'client_secret' | 'redirect_uri') => ({
+      present: !missing[name],
+      from: sources[name]
+    })
+    return [
+      id,
+      {
+        configured: !Object.values(missing).includes(true),
+        client_id: toSettingSource('client_id'),
+        client_secret: toSettingSource('client_secret'),
+        redirect_uri: toSettingSource('redirect_uri'),
+        redirect_uri_in_use: redirectUri,
+        scopes: [...app.oauthClients.scopesForLogin(id)],
+        points: clientId === undefined ? null : await describePoints(clientId)
+      }
+    ]
+  }
+
+  async function describePoints(clientId: string) {
+    const { limit, remaining, resetAt, blocks } = await app.siteContext.budget.getLimits(clientId)
+    const block = blocks.findLast(({ scope }) => scope === 'app')
+    return {
+      quota: limit,
+      remaining,
+      next_reset: new Date(resetAt).toISOString(),
+      blocked_until: block?.until.toISOString() ?? null
+    }
+  }
 
   /** Whether all migrations are applied; undefined if the database does not respond in time. */
   async function checkMigrations(): Promise<boolean | undefined> {

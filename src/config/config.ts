@@ -68,6 +68,7 @@ interface LimitsConfig {
 /** How the service syncs and how long it stores the history. */
 interface SyncConfig {
   intervalMs: number
+  listIntervalMs: number
   fullIntervalMs: number
   concurrency: number
   maxShrinkRatio: number
@@ -132,6 +133,7 @@ export function toConfig(
     personalDataReporting: isTrue(env.PERSONAL_DATA_REPORTING),
     sync: {
       intervalMs: env.SYNC_INTERVAL * MINUTE_MS,
+      listIntervalMs: env.SYNC_LIST_INTERVAL * 1000,
       fullIntervalMs: env.SYNC_FULL_INTERVAL * 60 * MINUTE_MS,
       concurrency: env.SYNC_CONCURRENCY,
       maxShrinkRatio: env.SYNC_SHRINK_PERCENT / 100,

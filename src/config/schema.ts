@@ -209,6 +209,13 @@ export const SERVICE_SETTINGS = {
     10_080,
     15
   ),
+  SYNC_LIST_INTERVAL: integerSetting(
+    'Seconds between listings of projects or spaces by incremental syncs. An item of an unknown one ' +
+      'causes a listing at once. 0: with every sync.',
+    0,
+    604_800,
+    3_600
+  ),
   SYNC_FULL_INTERVAL: integerSetting(
     'Hours between full syncs, which find deletions and items that search missed.',
     1,

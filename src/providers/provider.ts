@@ -77,6 +77,11 @@ export interface Collection<Shape extends ItemTableShape = ItemTableShape, Conte
     toResponse(row: ListedItem<Contents>): object | null
   }
   /**
+   * The collection that its items belong to, and the columns that match. It is listed when an
+   * item names one that is not stored.
+   */
+  parent?: { collection: string; column: string; parentColumn: string }
+  /**
    * Every site has at least one: an empty listing means that the account may see nothing, and
    * proves no deletion.
    */

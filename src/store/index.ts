@@ -4,6 +4,7 @@ import { createAuditLog } from './repositories/audit-log.ts'
 import { createRateBudgetRepository } from './repositories/rate-budgets.ts'
 import { createCheckpointRepository } from './repositories/checkpoints.ts'
 import { createItemRepository, type ItemRepository } from './repositories/items.ts'
+import { createConnectionPlanRepository } from './repositories/connection-plans.ts'
 import { createConnectionRepository } from './repositories/connections.ts'
 import type { Engine } from './engine.ts'
 import { createChangeFeed } from './repositories/change-feed.ts'
@@ -68,6 +69,7 @@ export function createStore(
       history: connectionHistory,
       audit: auditLog
     }),
+    connectionPlans: createConnectionPlanRepository(engine),
     runs: createSyncRunRepository(engine, now, auditLog),
     rateLimits: createRateLimitRepository(engine, now),
     checkpoints: createCheckpointRepository(engine),

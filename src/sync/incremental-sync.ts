@@ -4,6 +4,7 @@ import { commitProgress, type RunContext } from './context.ts'
 import { createEmptyListingError, hasEmptyListing } from './empty-listing.ts'
 import { prefetch } from './prefetch.ts'
 import { savePage } from './save-page.ts'
+import { noteUnlistedParents } from './unlisted-parents.ts'
 import { advanceWatermark } from './watermark.ts'
 
 /**
@@ -24,14 +25,10 @@ export async function runIncrementalSync(
   const { retry } = checkpoint
   checkpoint = { ...checkpoint, retry: [] }
   if (retry.length > 0 && collection.fetch !== undefined) {
-    checkpoint = await savePage(
-      context,
-      partition,
-      checkpoint.generation,
-      await collection.fetch(reader, retry),
-      checkpoint,
-      null
-    )
+    const batch = await collection.fetch(reader, retry)
+    await noteUnlistedParents(context, collection, partition, batch.items)
+    const { generation } = checkpoint
+    checkpoint = await savePage(context, partition, generation, batch, checkpoint, null)
   }
   const batches =
     collection.listChanges?.(reader, checkpoint.watermark?.getTime() ?? 0) ??
@@ -39,6 +36,7 @@ export async function runIncrementalSync(
   let seen = 0
   for await (const batch of prefetch(batches)) {
     seen += batch.items.length + batch.invalidItems.length
+    await noteUnlistedParents(context, collection, partition, batch.items)
     checkpoint = await savePage(
       context,
       partition,

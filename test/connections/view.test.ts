@@ -78,6 +78,7 @@ t.test('A new connection shows state, site, features, scopes and times', async (
     reconsent_by: '2027-11-23T12:00:00.000Z',
     next_try_at: null,
     next_sync_at: null,
+    fresh_within: null,
     held_deletions: [],
     last_error: null
   }

@@ -114,6 +114,7 @@ export const pages: Collection<typeof table> = {
     status: status ?? null,
     url
   }),
+  parent: { collection: 'spaces', column: 'spaceKey', parentColumn: 'key' },
   parentFilter: { description: 'The key of their space', example: 'ENG' },
 
   async *list(reader, cursor) {

@@ -81,6 +81,7 @@ export const issues: Collection<typeof table> = {
     created_at: remoteCreatedAt?.toISOString() ?? null,
     url
   }),
+  parent: { collection: 'projects', column: 'projectKey', parentColumn: 'key' },
   parentFilter: { description: 'The key of their project', example: 'PAY' },
 
   /**

@@ -1,4 +1,4 @@
-import { and, asc, eq, getTableColumns, isNull, sql } from 'drizzle-orm'
+import { and, asc, eq, getTableColumns, inArray, isNull, sql } from 'drizzle-orm'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import { SYNC_COLUMNS } from '../../../drizzle/items.ts'
 import type { ItemTableDefinition } from '../../../drizzle/tables.ts'
@@ -128,6 +128,28 @@ export function createItemRepository(
         return { row: inserted as RawRow, created: true }
       }, true)
       return { row: toListedItem(row), created }
+    },
+
+    /** Those of the values that copied rows of a site have in a column. */
+    async listValues(
+      ownerId: number,
+      site: string,
+      columnName: string,
+      values: readonly string[]
+    ): Promise<string[]> {
+      const column = getColumn(columnName)
+      const rows = await db
+        .selectDistinct({ value: column })
+        .from(t)
+        .where(
+          and(
+            eq(t.ownerId, ownerId),
+            eq(t.site, site),
+            isNull(t.deletedAt),
+            inArray(column, [...values])
+          )
+        )
+      return rows.map(({ value }) => String(value))
     },
 
     /** Every item of an owner with its long texts, in batches, ordered by site and remote id. */
