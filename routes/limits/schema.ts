@@ -13,7 +13,7 @@ const QUOTA_FIELDS = {
     example: 65_000
   }),
   quota_source: Type.Union([Type.Literal('setting'), Type.Literal('header')], {
-    description: 'Whether Atlassian named the quota (`RateLimit-Policy`)'
+    description: 'Whether `quota` is the setting or what Atlassian named (`RateLimit-Policy`)'
   }),
   used: Type.Integer({
     description:

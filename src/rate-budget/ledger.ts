@@ -32,7 +32,7 @@ interface Meter extends MeterName {
 /** A quota, as far as it is known. */
 export interface QuotaState {
   limit: number
-  /** Whether a response named the limit. */
+  /** Whether a response named the limit, and not the setting. */
   isReported: boolean
   used: number
   remaining: number
@@ -88,7 +88,7 @@ export function createLedger({ shared, now, hourlyPoints }: LedgerSettings) {
     const resetAt = isCurrent ? meter.resetAt : undefined
     return {
       limit,
-      isReported: reported !== undefined,
+      isReported: reported === limit,
       used,
       remaining: Math.max(0, limit - used),
       resetAt: resetAt !== undefined && resetAt > now() ? resetAt : nextHourAt()
