@@ -4,9 +4,9 @@ import type { Provider } from '../providers/provider.ts'
 import type { EngineOptions } from '../store/engine.ts'
 import type { ResolvedSettings } from './aliases.ts'
 import { toClientSettings, type ClientSettings } from './client-settings.ts'
-import { splitList, unescapePem } from './formats.ts'
+import { LOG_LEVELS, splitList, unescapePem } from './formats.ts'
 import { isProduction, isTrue } from './mode.ts'
-import { LOG_LEVELS, type Env } from './schema.ts'
+import type { Env } from './schema.ts'
 
 export type { ClientSettings }
 

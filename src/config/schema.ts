@@ -9,7 +9,8 @@ import {
   isOriginList,
   isPublicKey,
   isSecureRedirect,
-  isHttpBaseUrl
+  isHttpBaseUrl,
+  LOG_LEVELS
 } from './formats.ts'
 import { integerSetting, textSetting, URL_RULE, urlSetting } from './setting.ts'
 
@@ -291,17 +292,4 @@ export const SETTING_FORMATS: Record<string, (value: string) => boolean> = {
   'api-key': isApiKey,
   'public-key': isPublicKey,
   keyring: (value) => parseKeyring(value).problems === undefined
-}
-
-/** The names of the original (Python's) levels and pino's own, to pino's. */
-export const LOG_LEVELS: Record<string, string> = {
-  TRACE: 'trace',
-  DEBUG: 'debug',
-  INFO: 'info',
-  WARN: 'warn',
-  WARNING: 'warn',
-  ERROR: 'error',
-  CRITICAL: 'fatal',
-  FATAL: 'fatal',
-  SILENT: 'silent'
 }

@@ -152,7 +152,8 @@ export function createRateBudgetRepository({
               scope: row.scope,
               target: row.target,
               pointsUsed: nextUsedPoints(points, minimumUsed),
-              hour: sql`case when ${budgets.hour} < ${excludedColumn(budgets.hour)} then ${excludedColumn(budgets.hour)} else ${budgets.hour} end`,
+              hour: sql`case when ${budgets.hour} < ${excludedColumn(budgets.hour)}
+                then ${excludedColumn(budgets.hour)} else ${budgets.hour} end`,
               quota: sql`coalesce(${excludedColumn(budgets.quota)}, ${budgets.quota})`
             }
           })
