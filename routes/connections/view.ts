@@ -129,7 +129,7 @@ function toFeatureResponses(
 ): ConnectionResponse['features'] {
   const provider = providers.get(connection.provider)
   const configuredScopes = oauthClients.scopesForLogin(provider.id)
-  return evaluateFeatures(provider, existingScopes, connection).map(
+  return evaluateFeatures(provider, existingScopes, connection, configuredScopes).map(
     ({ feature, isEnabled: on, missingScopes: missing }) => {
       const requestedScopes = [
         ...new Set([

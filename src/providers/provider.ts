@@ -2,6 +2,7 @@ import type { TProperties, TSchema } from '@sinclair/typebox'
 import type { HttpResponse } from '../lib/http-client.ts'
 import type { Item, ItemTableShape, ListedItem, RawRow, RemoteItem } from '../model/items.ts'
 import type { Site } from '../model/site.ts'
+import type { Endpoint } from './endpoint.ts'
 
 /**
  * Reads JSON documents through the gateway with one grant, on one site. Paths start below the
@@ -107,17 +108,20 @@ export interface Collection<Shape extends ItemTableShape = ItemTableShape, Conte
 export interface Feature {
   /** The name in requests and responses. */
   name: string
-  /**
-   * Alternative sets of scopes. What is missing is reported in terms of the first
-   * (docs/reference/atlassian.md#6-scopes).
-   */
-  scopes: readonly [readonly string[], ...Array<readonly string[]>]
+  /** The endpoints that it calls, and so the scopes that it needs. */
+  endpoints: readonly Endpoint[]
   /** The collection that it copies. */
   collection?: string
   /** The collection whose `listChanges` needs it. */
   enablesIncremental?: string
   /** The connection is in state `scope_missing` without it. */
   isRequired?: true
+}
+
+/** Knowing whose account it is (docs/reference/atlassian.md#5-identity-and-sites). */
+export const IDENTITY_FEATURE: Feature = {
+  name: 'identity',
+  endpoints: [{ method: 'GET', path: '/me', classic: ['read:me'], granular: null }]
 }
 
 /** The environment variables of a product's OAuth client (docs/reference/contract.md#2-settings). */
@@ -152,7 +156,14 @@ export interface Provider {
   /** The product's name for people. */
   title: string
   settings: ProviderSettings
-  /** Requested at sign-in unless the operator configures others: what the collections' calls need. */
+  /** Every endpoint below a site that the service calls. */
+  endpoints: readonly Endpoint[]
+  /**
+   * Set where Atlassian may answer a rejected token with 200 and nothing: returns the account of
+   * the token, and never answers a rejected one (docs/reference/atlassian.md#86-anonymous-answers).
+   */
+  identityEndpoint?: Endpoint
+  /** Requested at sign-in unless the operator configures others: what the endpoints need. */
   scopes: readonly string[]
   features: readonly Feature[]
   options: readonly ConnectionOption[]

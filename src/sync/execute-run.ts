@@ -69,6 +69,8 @@ export async function executeRun(context: RunContext): Promise<RunOutcome> {
       sendAuthorized,
       apiUrl: settings.resolveApiUrl(grant),
       provider,
+      scopes: grant.scopes.split(' '),
+      accountId: grant.accountId,
       site,
       log,
       signal,

@@ -99,7 +99,7 @@ t.test(
         client_secret: { present: true, from: 'ATLASSIAN_CLIENT_SECRET' },
         redirect_uri: { present: false, from: null },
         redirect_uri_in_use: null,
-        scopes: ['read:jira-work', 'offline_access']
+        scopes: ['read:jira-work', 'offline_access', 'read:me']
       },
       confluence: {
         points,

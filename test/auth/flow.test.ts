@@ -86,7 +86,7 @@ for (const prefix of ['', '/api']) {
     const { searchParams } = new URL(start.headers.location ?? '')
     t.same(
       new Set(searchParams.get('scope')?.split(' ')),
-      new Set(['offline_access', 'read:jira-work', 'read:jira-user'])
+      new Set(['offline_access', 'read:me', 'read:jira-work', 'read:jira-user'])
     )
     t.not(searchParams.get('state'), 'kc-oauth')
     const callbackResponse = await browser.open(

@@ -232,7 +232,7 @@ t.test(
     t.match(connection, {
       state: 'scope_missing',
       last_error: /^The connection lacks .*\(read:jira-work\).*\.$/,
-      scopes: ['read:jira-user', 'offline_access']
+      scopes: ['read:jira-user', 'read:me', 'offline_access']
     })
     for (const name of ['projects', 'issues']) {
       t.match(await getFeature(running, name), {
@@ -245,7 +245,7 @@ t.test(
     const { url } = (await running.app.inject(login)).json() as { url: string }
     t.same(
       new URL(url).searchParams.get('scope')?.split(' ').sort(),
-      ['offline_access', 'read:jira-user', 'read:jira-work'],
+      ['offline_access', 'read:jira-user', 'read:jira-work', 'read:me'],
       'held and missing scopes only'
     )
     t.match(
@@ -256,7 +256,7 @@ t.test(
     for (const name of ['projects', 'issues']) {
       t.strictSame(await getFeature(running, name), { name, ...ENABLED_FEATURE })
     }
-    t.match(await getFeature(running, 'identity'), { on: false, missing: ['read:me'] })
+    t.strictSame(await getFeature(running, 'identity'), { name: 'identity', ...ENABLED_FEATURE })
     t.match(await listConnections(running), [{ state: 'active', last_error: null }])
     t.match((await getConnectionHistory(running)).json(), [
       { from: 'scope_missing', to: 'active', code: null },
