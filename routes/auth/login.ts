@@ -1,17 +1,18 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { serializeInitiator } from '../../src/access/principal-actor.ts'
 import { AppError } from '../../src/lib/errors.ts'
 import type { OAuthClient } from '../../src/oauth/authorize-url.ts'
 import { deriveLoginQuotaKey } from '../../src/http/rate-limit-key.ts'
 import { FLOW_LIFETIME_MS } from '../../src/oauth/flow.ts'
 import { predictOwner, requirePossibleHint } from '../../src/oauth/resolve-user.ts'
-import { requireReturnUrl } from '../../src/http/return-url.ts'
+import { requireReturnUrl, validateReturnUrl } from '../../src/http/return-url.ts'
 import { parseUserHint } from '../../src/lib/user-hint.ts'
 import type { Provider } from '../../src/providers/provider.ts'
 import { MissingClientSettings, problemResponses, toTypeName } from '../../src/http/schemas.ts'
 import { frontendBaseUrl, publicBaseUrl } from '../../src/http/public-url.ts'
+import { isNavigation } from '../../src/http/navigation.ts'
 import { createFlowCookie } from './cookie.ts'
 
 const LoginQuery = Type.Object({
@@ -115,9 +116,8 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
         client,
         callerState: state,
         returnUrl:
-          target === undefined
-            ? sessionReturnUrl(request)
-            : requireReturnUrl(target, frontendBaseUrl(app, request, client.redirectUri)),
+          (target === undefined ? undefined : resolveReturnUrl(target, request, client, log)) ??
+          sessionReturnUrl(request),
         scope,
         bindToBrowser: isRedirect,
         userId: restrictedUserId ?? null,
@@ -150,6 +150,30 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
   )
 
   /**
+   * Without a front end, a URL that cannot be used is ignored: the pages of this service say how
+   * the login ended.
+   *
+   * @throws AppError `validation_failed` if it is not on the front end that is configured
+   */
+  function resolveReturnUrl(
+    target: string,
+    request: FastifyRequest,
+    { redirectUri }: OAuthClient,
+    log: FastifyBaseLogger
+  ): string | undefined {
+    const baseUrl = frontendBaseUrl(app, request, redirectUri)
+    if (app.config.frontendUrl !== null) return requireReturnUrl(target, baseUrl)
+    const url = validateReturnUrl(target, baseUrl)
+    if (url === undefined) {
+      log.warn(
+        { event: 'return_url_ignored' },
+        'APP_FRONTEND_URL is not set, so the return_url of another origin is ignored.'
+      )
+    }
+    return url
+  }
+
+  /**
    * The scopes that this user's connections to other products have from the same client, as far as
    * it still requests them. The new consent replaces the old one, so the login requests them again.
    */
@@ -167,10 +191,9 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
 }
 
 /** Redirects browsers that navigate here; scripts get JSON. */
-function shouldRedirect({ query, headers }: FastifyRequest): boolean {
-  const { redirect } = query as { redirect?: string }
-  if (redirect !== undefined) return redirect === 'true' || redirect === '1'
-  return headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document'
+function shouldRedirect(request: FastifyRequest): boolean {
+  const { redirect } = request.query as { redirect?: string }
+  return redirect === undefined ? isNavigation(request) : redirect === 'true' || redirect === '1'
 }
 
 /** The return URL of the connect session, if one makes the request. */

@@ -138,7 +138,8 @@ export function buildSuccessUrl(product: Product, userId = 1, state?: string): s
   return (
     `${FRONTEND_URL}${page}status=success` +
     `&user_id=${userId}` +
-    `${state === undefined ? '' : `&state=${encodeURIComponent(state)}`}`
+    `${state === undefined ? '' : `&state=${encodeURIComponent(state)}`}` +
+    '&connection_state=active'
   )
 }
 
