@@ -51,7 +51,10 @@ export const outcomePages: FastifyPluginAsyncTypebox = async (app) => {
   for (const path of [...providers.all.map(({ id }) => `/${id}`), '/callback']) {
     app.get(
       path,
-      { config: { access: 'open' }, schema: { hide: true, querystring: OutcomeQuery } },
+      {
+        config: { access: 'open', limit: 'none' },
+        schema: { hide: true, querystring: OutcomeQuery }
+      },
       async (request, reply) => {
         const { query } = request
         const provider = providers.find(query.provider ?? path.slice(1)) ?? providers.fallback
