@@ -157,7 +157,7 @@ t.test(
     )
     t.equal(
       callbackResponse.headers.location,
-      `${FRONTEND_URL}/settings?tab=1&status=success&user_id=1&state=user_id%3D1`,
+      `${FRONTEND_URL}/settings?tab=1&status=success&user_id=1&state=user_id%3D1&connection_state=active`,
       'returns to the target of the first login'
     )
     t.same(
