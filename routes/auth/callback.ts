@@ -47,7 +47,9 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
         querystring: CallbackQuery,
         response: {
           302: Type.Null({
-            description: 'Redirect to the front end, with `status=success` or `status=error`'
+            description:
+              'Redirect to the front end, with `status=success` and `connection_state`, or with ' +
+              '`status=error`'
           }),
           ...problemResponses(400, 404, 422, 502)
         }

@@ -217,7 +217,7 @@ function renderProgress(input: ConnectionPageInput, canChange: boolean): Connect
   const next = syncDueAt === null ? '' : ` It is tried again at ${formatTime(syncDueAt)}.`
   if (run.state === 'succeeded') {
     const body = renderParagraph(
-      `The copy is complete: ${run.seen} items were read. You can close this page.`
+      `The copy is complete. Items read: ${run.seen}. You can close this page.`
     )
     return { heading: `${title} is connected and copied`, body: body + footer, kind: 'success' }
   }
@@ -242,7 +242,7 @@ function renderRunProgress(run: SyncRun | undefined): string {
       ? '<progress></progress>'
       : `<progress value="${done}" max="${Math.max(expected, done, 1)}"></progress>`
   return (
-    renderParagraph(`Copying ${collection}: ${done}${of}. Read so far: ${run.seen} items.`) +
+    renderParagraph(`Copying ${collection}: ${done}${of}. Read so far: ${run.seen}.`) +
     `<p>${bar}</p>`
   )
 }
