@@ -14,7 +14,8 @@ a { color: inherit; text-underline-offset: .2em }
 :focus-visible { outline: .2rem solid #388bff; outline-offset: .2rem }
 .choices { list-style: none; margin: 0; padding: 0 }
 .choices li { margin: .75rem 0 }
-.choices a, .choices label { display: block; padding: .75rem 1rem; border: 1px solid #8590a2; border-radius: .25rem }
+.choices a, .choices label { display: block; padding: .75rem 1rem }
+.choices a, .choices label { border: 1px solid #8590a2; border-radius: .25rem }
 .choices input { margin: 0 .6rem 0 0 }
 .button { display: inline-block; padding: .5rem 1rem; border: 0; border-radius: .25rem; font: inherit }
 .button { background: #0c66e4; color: #fff; text-decoration: none; cursor: pointer }

@@ -38,9 +38,9 @@ export function buildAuthorizeUrl(
 
 /**
  * Selects the scopes of a login: those that were requested and are configured, or all configured
- * ones if nothing is left (an old front end sends `scope=read`). Always added are the scopes without which no connection lasts, and those of the user's other connections at this
- * client, because a consent replaces the previous one's scopes
- * (docs/reference/atlassian.md#11-consent).
+ * ones if nothing is left (an old front end sends `scope=read`). Always added are the scopes
+ * without which no connection lasts, and those of the user's other connections at this client,
+ * because a consent replaces the previous one's scopes (docs/reference/atlassian.md#11-consent).
  */
 export function selectScopes(
   configured: readonly string[],

@@ -130,7 +130,8 @@ for (const prefix of ['', '/api']) {
       )
       t.equal(
         callbackResponse.headers.location,
-        `${FRONTEND_URL}/oauth/confluence?provider=confluence&status=success&user_id=1&state=kc-oauth&connection_state=active`
+        `${FRONTEND_URL}/oauth/confluence?provider=confluence&status=success&user_id=1` +
+          '&state=kc-oauth&connection_state=active'
       )
       t.match(await waitForRun(app, 'confluence'), { state: 'succeeded' })
       const { items } = (await app.inject(`${prefix}/integrations/confluence/pages/fetch`)).json()
