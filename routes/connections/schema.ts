@@ -105,8 +105,8 @@ const CONNECTION_FIELDS = {
   fresh_within: Nullable(
     Type.Integer({
       description:
-        'Seconds after which a change at Atlassian is in the copy at the latest, as the schedule ' +
-        "shares Atlassian's quota. A long full sync can add to it. Null: no schedule copies changes",
+        'Seconds until a change at Atlassian is copied, at most; full runs can add to it. ' +
+        'Null: no schedule copies changes',
       example: 1_050
     })
   ),

@@ -4,7 +4,8 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { AppError } from '../../src/lib/errors.ts'
 import { exampleProvider } from '../../src/providers/index.ts'
 import type { Provider } from '../../src/providers/provider.ts'
-import { Nullable, Timestamp, problemResponses } from '../../src/http/schemas.ts'
+import { QuotaSchema, toQuotaResponse } from '../../src/http/quota-schema.ts'
+import { Nullable, problemResponses } from '../../src/http/schemas.ts'
 import type { Vault } from '../../src/vault/vault.ts'
 
 const DATABASE_TIMEOUT_MS = 1_000
@@ -48,22 +49,7 @@ const OAuthHealthResponse = Type.Object(
       Type.String({ example: `https://app.example.com/api/auth/${exampleProvider.id}/callback` })
     ),
     scopes: Type.Array(Type.String({ example: exampleProvider.scopes[0] })),
-    points: Nullable(
-      Type.Object(
-        {
-          quota: Type.Integer({ example: 65_000 }),
-          remaining: Type.Integer({ example: 60_880 }),
-          next_reset: Timestamp,
-          blocked_until: Nullable(Timestamp)
-        },
-        {
-          title: 'PointSummary',
-          description:
-            "Atlassian's hourly quota of the app; details are on `GET /limits`. " +
-            '`blocked_until`: no call is made before then'
-        }
-      )
-    )
+    points: Nullable(QuotaSchema)
   },
   { title: 'ProductOAuthSettings' }
 )
@@ -142,15 +128,8 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     ]
   }
 
-  async function describePoints(clientId: string) {
-    const { limit, remaining, resetAt, blocks } = await app.siteContext.budget.getLimits(clientId)
-    const block = blocks.findLast(({ scope }) => scope === 'app')
-    return {
-      quota: limit,
-      remaining,
-      next_reset: new Date(resetAt).toISOString(),
-      blocked_until: block?.until.toISOString() ?? null
-    }
+  async function describePoints(clientId: string): Promise<Static<typeof QuotaSchema>> {
+    return toQuotaResponse((await app.siteContext.budget.getLimits(clientId)).points)
   }
 
   /** Whether all migrations are applied; undefined if the database does not respond in time. */

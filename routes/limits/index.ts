@@ -2,7 +2,7 @@ import type { Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { problemResponses } from '../../src/http/schemas.ts'
 import type { AppLimits } from '../../src/rate-budget/limits-report.ts'
-import type { QuotaState } from '../../src/rate-budget/ledger.ts'
+import { toQuotaResponse } from '../../src/http/quota-schema.ts'
 import { LimitsResponse } from './schema.ts'
 
 type AppResponse = Static<typeof LimitsResponse>['apps'][number]
@@ -37,27 +37,19 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
 
 export default routes
 
-function toAppResponse(clientId: string, limits: AppLimits): AppResponse {
-  const { products, sites, blocks } = limits
+function toAppResponse(
+  clientId: string,
+  { points, products, sites, blocks }: AppLimits
+): AppResponse {
   return {
     client_id: clientId,
     products,
-    ...toQuotaResponse(limits),
-    sites: sites.map(({ site, used, quota }) => ({
+    points: toQuotaResponse(points),
+    sites: sites.map(({ site, used, points }) => ({
       cloud_id: site,
       used,
-      quota: quota === null ? null : toQuotaResponse(quota)
+      points: points === null ? null : toQuotaResponse(points)
     })),
     blocks: blocks.map(({ until, ...rest }) => ({ ...rest, until: until.toISOString() }))
-  }
-}
-
-function toQuotaResponse({ limit, isReported, used, remaining, resetAt }: QuotaState) {
-  return {
-    quota: limit,
-    quota_source: isReported ? ('header' as const) : ('setting' as const),
-    used,
-    remaining,
-    next_reset: new Date(resetAt).toISOString()
   }
 }

@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { exampleProvider } from '../../src/providers/index.ts'
+import { QuotaSchema } from '../../src/http/quota-schema.ts'
 import { Nullable, Timestamp } from '../../src/http/schemas.ts'
 
 const SiteId = Type.String({
@@ -7,43 +8,18 @@ const SiteId = Type.String({
   example: '8f0c1d3e-2222-4b4b-9a9a-000000000001'
 })
 
-const QUOTA_FIELDS = {
-  quota: Type.Integer({
-    description: 'Points per hour: the setting, or what Atlassian reported if that is less',
-    example: 65_000
-  }),
-  quota_source: Type.Union([Type.Literal('setting'), Type.Literal('header')], {
-    description: 'Whether `quota` is the setting or what Atlassian named (`RateLimit-Policy`)'
-  }),
-  used: Type.Integer({
-    description:
-      'Points used this hour by all instances: counted, and corrected by what Atlassian reports',
-    example: 4_120
-  }),
-  remaining: Type.Integer({ example: 60_880 }),
-  next_reset: Timestamp
-}
-
-const QuotaSchema = Type.Object(QUOTA_FIELDS, { title: 'PointQuota' })
-
 const BlockSchema = Type.Object(
   {
-    scope: Type.Union(
-      ['app', 'site', 'account', 'endpoint', 'pace'].map((scope) => Type.Literal(scope)),
-      {
-        description:
-          '`app`: every call · `site`: calls to one site · `account`: calls of one account to one ' +
-          'site · `endpoint`: one endpoint of one site · `pace`: syncs, which are spaced so that ' +
-          'the rest of the quota lasts until the reset'
-      }
-    ),
+    scope: Type.String({
+      description:
+        '`app`, `site`, `account` (one account at one site), `endpoint` (of one site), or `pace`: ' +
+        'syncs, which are spaced so that the rest of the quota lasts until the reset',
+      example: 'app'
+    }),
     site: Nullable(SiteId),
     endpoint: Nullable(Type.String({ example: 'GET jira/rest/api/3/project/search' })),
     reason: Nullable(
-      Type.String({
-        description: 'The reason or the policy, as Atlassian named it',
-        example: 'jira-quota-global-based'
-      })
+      Type.String({ description: 'As Atlassian named it', example: 'jira-quota-global-based' })
     ),
     until: Timestamp
   },
@@ -57,22 +33,22 @@ const AppLimitsSchema = Type.Object(
       Type.Object(
         {
           product: Type.String({ example: exampleProvider.id }),
-          points: Type.Integer({ description: 'Points counted this hour', example: 3_100 })
+          points: Type.Integer({ example: 3_100 })
         },
         { title: 'ProductPoints' }
       )
     ),
-    ...QUOTA_FIELDS,
+    points: QuotaSchema,
     sites: Type.Array(
       Type.Object(
         {
           cloud_id: SiteId,
-          used: Type.Integer({ description: 'Points of this hour', example: 4_120 }),
-          quota: Nullable(QuotaSchema)
+          used: Type.Integer({ example: 4_120 }),
+          points: Nullable(QuotaSchema)
         },
         {
           title: 'SiteLimits',
-          description: '`quota` is null unless Atlassian reports a quota for this site alone'
+          description: '`points` is null unless Atlassian reports a quota for this site alone'
         }
       )
     ),

@@ -12,10 +12,16 @@ interface BlockReport {
   until: Date
 }
 
+/** A quota, and until when a refusal blocks everything that it covers. */
+export interface QuotaReport extends QuotaState {
+  blockedUntil: Date | null
+}
+
 /** The limits of one app, as far as all instances know them. */
-export interface AppLimits extends QuotaState {
+export interface AppLimits {
+  points: QuotaReport
   products: Array<{ product: string; points: number }>
-  sites: Array<{ site: string; used: number; quota: QuotaState | null }>
+  sites: Array<{ site: string; used: number; points: QuotaReport | null }>
   blocks: BlockReport[]
 }
 
@@ -42,30 +48,28 @@ export function createLimitsReport(
         }
       })
       .sort((a, b) => a.until.getTime() - b.until.getTime())
-    const isBlocked = (scope: string, site: string | null = null) =>
-      blocks.some((block) => block.scope === scope && block.site === site)
-    /** A refusal says that nothing is left, whatever was counted. */
-    const withBlocks = (quota: QuotaState, isUsedUp: boolean): QuotaState =>
-      isUsedUp ? { ...quota, remaining: 0 } : quota
+    const toReport = (quota: QuotaState, scope: string, site: string | null): QuotaReport => {
+      const block = blocks.findLast((each) => each.scope === scope && each.site === site)
+      // A refusal says that nothing is left, whatever was counted.
+      return block === undefined
+        ? { ...quota, blockedUntil: null }
+        : { ...quota, remaining: 0, blockedUntil: block.until }
+    }
     const listMeters = (scope: string) =>
       rows
         .filter((row) => row.scope === scope && row.hour === ledger.currentHour())
         .map(({ name, target }) => ({ target, used: ledger.getUsed(name), name }))
         .sort((a, b) => (a.target < b.target ? -1 : 1))
-    const appQuota = ledger.getQuota(app, 'app') as QuotaState
     return {
-      ...withBlocks(appQuota, isBlocked('app')),
+      points: toReport(ledger.getQuota(app, 'app') as QuotaState, 'app', null),
       products: listMeters('product').map(({ target, used }) => ({
         product: target,
         points: used
       })),
       sites: listMeters('site').map(({ target, used, name }) => {
         const quota = ledger.getQuota(name, 'site')
-        return {
-          site: target,
-          used,
-          quota: quota === undefined ? null : withBlocks(quota, isBlocked('site', target))
-        }
+        const points = quota === undefined ? null : toReport(quota, 'site', target)
+        return { site: target, used, points }
       }),
       blocks
     }

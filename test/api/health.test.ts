@@ -87,6 +87,8 @@ t.test(
     const answer = await app.inject('/health/oauth')
     const points = {
       quota: 65_000,
+      quota_source: 'setting',
+      used: 0,
       remaining: 65_000,
       next_reset: new Date((Math.floor(Date.now() / 3_600_000) + 1) * 3_600_000).toISOString(),
       blocked_until: null

@@ -109,16 +109,19 @@ t.test('GET /limits shows the points used and left, by app, site and product', a
     const used = points[product] ?? 0
     t.ok(used > 0)
     t.match(limits, {
-      quota: 1_000,
-      quota_source: 'setting',
-      used,
-      remaining: 1_000 - used,
+      points: {
+        quota: 1_000,
+        quota_source: 'setting',
+        used,
+        remaining: 1_000 - used,
+        blocked_until: null
+      },
       products: [{ product, points: used }],
-      sites: [{ cloud_id: ACME, used, quota: null }],
+      sites: [{ cloud_id: ACME, used, points: null }],
       blocks: []
     })
     const nextHour = (Math.floor(Date.now() / HOUR_MS) + 1) * HOUR_MS
-    t.ok(Math.abs(Date.parse(limits.next_reset) - nextHour) < 2_000, 'the next UTC hour')
+    t.ok(Math.abs(Date.parse(limits.points.next_reset) - nextHour) < 2_000, 'the next UTC hour')
   }
   t.match((await service.app.inject('/health/oauth')).json(), {
     jira: { points: { quota: 1_000, remaining: 1_000 - (points.jira ?? 0), blocked_until: null } }
@@ -148,7 +151,7 @@ t.test('GET /limits and /health/oauth show a refusal with its reason and its end
   )
   const [jira] = (await readLimits(service)).apps
   t.match(jira, {
-    remaining: 0,
+    points: { remaining: 0, blocked_until: jira.blocks[0].until },
     blocks: [{ scope: 'app', site: null, endpoint: null, reason: 'conf-global-based' }]
   })
   const waitMs = Date.parse(jira.blocks[0].until) - Date.now()

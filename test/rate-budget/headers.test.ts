@@ -163,14 +163,12 @@ t.test('A stated rest counts for the app or for the app at one site', async (t) 
   t.equal(site.budget.getWaitMs(TARGET, false), TO_NEXT_HOUR_MS)
   t.equal(site.budget.getWaitMs(OTHERS.site, false), 0, 'other sites have quotas of their own')
   t.match(await site.budget.getLimits('app'), {
-    limit: 1_000,
-    used: 1,
-    isReported: false,
+    points: { limit: 1_000, used: 1, isReported: false },
     sites: [
       {
         site: 'acme',
         used: 4_600,
-        quota: { limit: 5_000, remaining: 400, used: 4_600, isReported: true }
+        points: { limit: 5_000, remaining: 400, used: 4_600, isReported: true }
       }
     ]
   })
@@ -183,7 +181,7 @@ t.test('A smaller quota than the setting counts, and a larger one does not', asy
   ]) {
     const { budget, call } = createBudget()
     await call(createResponse({ 'ratelimit-policy': `"global-app-quota";q=${quota};w=3600` }))
-    t.equal((await budget.getLimits('app')).limit, limit)
+    t.equal((await budget.getLimits('app')).points.limit, limit)
   }
 })
 
