@@ -13,7 +13,7 @@ const BlockSchema = Type.Object(
     scope: Type.String({
       description:
         '`app`, `site`, `account` (one account at one site), `endpoint` (of one site), or `pace`: ' +
-        'syncs, which are spaced so that the rest of the quota lasts until the reset',
+        'syncs, which are spaced near the end of the quota',
       example: 'app'
     }),
     site: Nullable(SiteId),
@@ -62,7 +62,7 @@ const DeprecationSchema = Type.Object(
     endpoint: Type.String({ example: 'GET confluence /wiki/rest/api/content' }),
     deprecation: Nullable(Type.String({ example: '@1688169599' })),
     sunset: Nullable(Type.String({ example: 'Sat, 31 Jan 2027 23:59:59 GMT' })),
-    warning: Nullable(Type.String({ example: '299 - "Deprecated API"' })),
+    warning: Nullable(Type.String()),
     first_seen_at: Timestamp,
     last_seen_at: Timestamp
   },
@@ -73,7 +73,7 @@ export const LimitsResponse = Type.Object(
   {
     apps: Type.Array(AppLimitsSchema),
     deprecations: Type.Array(DeprecationSchema, {
-      description: 'Endpoints that Atlassian announced to change, as seen by this instance'
+      description: 'Announced by Atlassian, as seen by this instance'
     })
   },
   { title: 'Limits' }
