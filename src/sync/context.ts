@@ -5,7 +5,7 @@ import type { Provider } from '../providers/provider.ts'
 import type { ConnectionWithGrant } from '../store/repositories/connections.ts'
 import type { TransactionScript } from '../store/engine.ts'
 import type { ActivePlan, ConnectionPlans } from './connection-plans.ts'
-import type { RunSpending } from './measured-points.ts'
+import type { RunSpending } from './run-spending.ts'
 import type { RunFailure, SyncRun, RunCounters } from '../store/repositories/sync-runs.ts'
 
 export interface SyncSettings extends SiteSettings {
