@@ -81,6 +81,8 @@ export function defineSyncTables(
       cursor: text('cursor'),
       /** When it started, on Atlassian's clock. */
       listingStartedAt: instant('begun_at'),
+      /** Why it cannot be complete; null if nothing says so. */
+      flaw: text('flaw'),
       /** Items it has listed so far, and the count of the latest complete listing. */
       listed: integer('listed').notNull().default(0),
       listedBefore: integer('listed_before').notNull().default(0),
@@ -92,6 +94,8 @@ export function defineSyncTables(
       readAt: instant('read_at'),
       /** The time of the newest change seen; incremental syncs continue from it. */
       watermark: instant('watermark'),
+      /** The watermark up to which everything was read again after the overlap; null if none. */
+      settledAt: instant('settled_at'),
       /** The optional content of the rows, such as `bodies`; a change requires a full listing. */
       bodyMode: text('variant').notNull().default(''),
       /** JSON: ids of failed items to retry. */

@@ -57,6 +57,8 @@ export interface ChangeCounts {
   added: number
   changed: number
   unchanged: number
+  /** Those that this listing had not returned before. */
+  newlyListed: number
 }
 
 /** Where a list continues: the sort value and the id of the last row that was served. */

@@ -4,8 +4,15 @@ import { assertOk, type HttpResponse } from '../lib/http-client.ts'
 import { retry } from '../lib/retry.ts'
 import type { Site } from '../model/site.ts'
 import { UUID_PATTERN, type AtlassianClient } from './atlassian.ts'
+import { isDivisibleFailure, isPassingFailure } from './adaptive-pager.ts'
 import { detectScopeFamily, getScopes, requireEndpoint, type Endpoint } from './endpoint.ts'
-import { isScopeMismatch, isSiteUnreachable, type Gateway, type Provider } from './provider.ts'
+import {
+  isScopeMismatch,
+  isSiteUnreachable,
+  type CallOptions,
+  type Gateway,
+  type Provider
+} from './provider.ts'
 import { createTokenCheck, isRejectedToken } from './token-check.ts'
 
 /** Maximum attempts per call: for transient failures, and for 429 responses. */
@@ -14,10 +21,7 @@ const MAX_RATE_LIMITED_ATTEMPTS = 6
 const BACKOFF = { initialMs: 1_000, maxMs: 8_000 }
 /** Assumed maximum error of the local clock until the first response. */
 const MAX_CLOCK_OFFSET_MS = 24 * 3_600_000
-/**
- * Codes to retry. A 504 is not retried here if the request has a page size: the pager retries it
- * with a smaller page (docs/reference/atlassian.md#94-cql-search).
- */
+/** Codes to retry. */
 const TRANSIENT_ERRORS = [
   'upstream_failed',
   'upstream_timeout',
@@ -89,8 +93,21 @@ export function createGateway({
     return assertOk(response, url, log)
   }
 
-  async function requestWithRetry(url: string, json?: object): Promise<unknown> {
+  async function requestWithRetry(
+    url: string,
+    json: object | undefined,
+    { isDivisible = false, maxAttempts = MAX_ATTEMPTS }: CallOptions = {}
+  ): Promise<unknown> {
     let [failures, refusals] = [0, 0]
+    // A failure that a smaller page may avoid is not repeated, unless it may pass by itself.
+    const countAttempts = (error: AppError): number =>
+      !isDivisible
+        ? maxAttempts
+        : !isDivisibleFailure(error)
+          ? MAX_ATTEMPTS
+          : isPassingFailure(error)
+            ? maxAttempts
+            : 1
     const getDelayMs = (error: unknown): number => {
       if (!(error instanceof AppError) || signal.aborted) throw error
       // The rate budget delays the next attempt.
@@ -101,11 +118,7 @@ export function createGateway({
       ) {
         return 0
       }
-      if (
-        (error.upstreamStatus === 504 && hasPageSize(url, json)) ||
-        !TRANSIENT_ERRORS.includes(error.code) ||
-        ++failures >= MAX_ATTEMPTS
-      ) {
+      if (!TRANSIENT_ERRORS.includes(error.code) || ++failures >= countAttempts(error)) {
         throw error
       }
       const delayMs = computeBackoffMs(failures, BACKOFF)
@@ -142,17 +155,16 @@ export function createGateway({
   return {
     now: () => now() + (clockOffsetMs ?? 0),
     clockUncertaintyMs: () => (clockOffsetMs === undefined ? MAX_CLOCK_OFFSET_MS : 0),
-    async get(path, query = {}) {
+    async get(path, query = {}, options) {
       const url = resolveUrl('GET', path)
-      for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value)
-      return await requestWithRetry(url.href)
+      for (const [name, values] of Object.entries(query)) {
+        for (const value of [values].flat()) url.searchParams.append(name, value)
+      }
+      return await requestWithRetry(url.href, undefined, options)
     },
-    post: async (path, json) => await requestWithRetry(resolveUrl('POST', path).href, json)
+    post: async (path, json, options) =>
+      await requestWithRetry(resolveUrl('POST', path).href, json, options)
   }
-}
-
-function hasPageSize(url: string, json: object = {}): boolean {
-  return /[?&](limit|maxResults)=/.test(url) || 'maxResults' in json || 'issueIdsOrKeys' in json
 }
 
 function createRejectedTokenError({ title }: Provider): AppError {

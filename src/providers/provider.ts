@@ -4,13 +4,23 @@ import type { Item, ItemTableShape, ListedItem, RawRow, RemoteItem } from '../mo
 import type { Site } from '../model/site.ts'
 import type { Endpoint } from './endpoint.ts'
 
+/** Parameters of a query string; a list repeats its name. */
+type CallQuery = Record<string, string | readonly string[]>
+
+export interface CallOptions {
+  /** The caller repeats a call that failed with fewer items. */
+  isDivisible?: boolean
+  /** Attempts at a transient failure, if not the default. */
+  maxAttempts?: number
+}
+
 /**
  * Reads JSON documents through the gateway with one grant, on one site. Paths start below the
  * cloudId: `/rest/…`, `/wiki/…`.
  */
 export interface Gateway {
-  get: (path: string, query?: Record<string, string>) => Promise<unknown>
-  post: (path: string, json: object) => Promise<unknown>
+  get: (path: string, query?: CallQuery, options?: CallOptions) => Promise<unknown>
+  post: (path: string, json: object, options?: CallOptions) => Promise<unknown>
   /** Atlassian's time, in milliseconds since the epoch. */
   now: () => number
   /** The largest error of `now` in milliseconds: until the first response it is this machine's clock. */
@@ -24,8 +34,12 @@ export interface CollectionReader extends Gateway {
   generation: number
   /** Whether items come with their bodies. */
   includeBodies: boolean
-  /** Stored rows of this site by remote id, as the driver returns them. */
-  findStored: (collection: string, remoteIds: readonly string[]) => Promise<Map<string, RawRow>>
+  /** Stored rows of this site by remote id, as the driver returns them; long texts on request. */
+  findStored: (
+    collection: string,
+    remoteIds: readonly string[],
+    withLongTexts?: boolean
+  ) => Promise<Map<string, RawRow>>
 }
 
 /** An item that cannot be stored, or could not be read. */
@@ -33,6 +47,24 @@ export interface InvalidItem {
   remoteId: string | null
   code: string
   detail: string
+  /** It is stored in part: reported, and not retried. */
+  isStored?: true
+  /** Atlassian said that it exists and cannot be delivered now: the listing is not complete. */
+  isUndelivered?: true
+}
+
+/**
+ * Why a listing that ended is not complete: Atlassian warned that it is truncated, named a cursor
+ * twice, returned many empty pages, or ended without its sign of the end.
+ */
+export type ListingFlaw = 'truncated' | 'repeated' | 'empty_pages' | 'cut_off'
+
+/** What a look-up found; ids in no list are unknown. */
+export interface LookUpResult<Contents = Item> {
+  items: Array<RemoteItem<Contents>>
+  invalidItems: InvalidItem[]
+  /** Deleted, or no longer visible to the account. */
+  goneIds: string[]
 }
 
 /** The result of one upstream page. */
@@ -43,10 +75,12 @@ export interface ItemBatch<Contents = Item> {
   next: string | null
   /** The newest change on the page, in ms since the epoch: the next incremental copy starts there. */
   newest?: number | null
-  /** The size of the whole listing, where Atlassian says. */
+  /** The size of the whole listing, where Atlassian says. An estimate, for progress only. */
   expected?: number | null
-  /** A listing that ends with fewer items is incomplete, and proves no deletion. */
-  minimumExpected?: number
+  /** Set if the listing cannot be complete. It proves no deletion, even if it continues. */
+  flaw?: ListingFlaw | undefined
+  /** The listing starts again from its beginning. */
+  isRestart?: true
 }
 
 /** One kind of item that a product has. `Contents` follows from the shape of its table. */
@@ -92,16 +126,27 @@ export interface Collection<Shape extends ItemTableShape = ItemTableShape, Conte
   /**
    * Lists what changed since a time (ms since the epoch), oldest first. Set where Atlassian can
    * filter by modification time.
+   *
+   * @param isSettled whether everything up to `since` has been read after the overlap
    */
-  listChanges?: (reader: CollectionReader, since: number) => AsyncIterable<ItemBatch<Contents>>
+  listChanges?: (
+    reader: CollectionReader,
+    since: number,
+    isSettled: boolean
+  ) => AsyncIterable<ItemBatch<Contents>>
   /** Reads at most one page of items by id; absent and invisible ones are left out. */
   fetch?: (reader: CollectionReader, remoteIds: readonly string[]) => Promise<ItemBatch<Contents>>
   /**
-   * Requests one item directly. Absent and forbidden items look the same.
+   * Requests items that a listing did not contain, in batches. Absent and forbidden items look
+   * the same.
    *
-   * @returns undefined if the id cannot be requested
+   * @param controlId an item that the listing contained: an answer without it proves nothing
    */
-  exists(reader: CollectionReader, remoteId: string): Promise<boolean | undefined>
+  lookUp(
+    reader: CollectionReader,
+    remoteIds: readonly string[],
+    controlId: string | undefined
+  ): Promise<LookUpResult<Contents>>
 }
 
 /** Something that a connection can do if the consent covers it. */

@@ -6,6 +6,7 @@ import type { ConnectionWithGrant } from '../store/repositories/connections.ts'
 import type { TransactionScript } from '../store/engine.ts'
 import type { ActivePlan, ConnectionPlans } from './connection-plans.ts'
 import type { RunSpending } from './run-spending.ts'
+import type { CallCeiling } from './call-ceiling.ts'
 import type { RunFailure, SyncRun, RunCounters } from '../store/repositories/sync-runs.ts'
 
 export interface SyncSettings extends SiteSettings {
@@ -40,6 +41,7 @@ export interface RunContext {
   plan: ActivePlan
   /** `site/collection` of projects or spaces to list although that is not due. */
   unlistedParents: Set<string>
+  callCeiling: CallCeiling
 }
 
 /** Further failures are counted but not listed. */

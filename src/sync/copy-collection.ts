@@ -49,14 +49,15 @@ export async function copyCollection(
     site,
     generation: 0,
     includeBodies: collection.body !== undefined && options[collection.body.option] === true,
-    findStored: async (name, ids) =>
+    findStored: async (name, ids, withLongTexts) =>
       new Map(
-        (await store.items(name).findByRemoteIds(run.ownerId, site.cloudId, ids)).map(
-          (row: RawRow) => [String(row.remote_id), row]
-        )
+        (
+          await store.items(name).findByRemoteIds(run.ownerId, site.cloudId, ids, withLongTexts)
+        ).map((row: RawRow) => [String(row.remote_id), row])
       )
   }
   const checkpoint = await store.checkpoints.get(partition)
+  context.callCeiling.allowPart(checkpoint.listedBefore)
   // A time in the future was written before the clock was set back, and is ignored.
   const completeAt =
     checkpoint.completeAt !== null && checkpoint.completeAt.getTime() <= now()

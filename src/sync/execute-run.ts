@@ -22,7 +22,9 @@ const PARTIAL_ERRORS: readonly ErrorCode[] = [
   'scope_missing',
   'listing_incomplete',
   'listing_empty',
-  'site_unreachable'
+  'site_unreachable',
+  'upstream_repeats_pages',
+  'call_limit_reached'
 ]
 
 /**
@@ -54,6 +56,7 @@ export async function executeRun(context: RunContext): Promise<RunOutcome> {
         toCallTarget(grant.clientId, method, url, grant.id),
         { isInteractive: false, isBulk: context.spending.isBulk, signal },
         async () => {
+          context.callCeiling.count()
           counters.calls++
           const response = await send()
           counters.points += estimateCost(response)

@@ -8,6 +8,7 @@ import type { Provider } from '../providers/provider.ts'
 import type { PlannedConnectionRow } from '../store/repositories/connection-plans.ts'
 import type { RunFailure, RunOutcome, SyncRun, RunMode } from '../store/repositories/sync-runs.ts'
 import { toPlannedRow } from './connection-plans.ts'
+import { createCallCeiling } from './call-ceiling.ts'
 import { createRunTakenError, type RunContext, type SyncSettings } from './context.ts'
 import { executeRun } from './execute-run.ts'
 import { startLeaseHeartbeat } from './lease-heartbeat.ts'
@@ -31,7 +32,8 @@ const MAX_CANDIDATES = 100
  * A part that failed before the run was parked is retried; it counts as failed only if it fails
  * again.
  */
-const isItemFailure = ({ code }: RunFailure) => code === 'item_invalid'
+const ITEM_FAILURES = ['item_invalid', 'item_failed', 'body_empty']
+const isItemFailure = ({ code }: RunFailure) => ITEM_FAILURES.includes(code)
 
 /**
  * Syncs what people's grants reach into the store. A run is a row: a request queues it, and a
@@ -173,6 +175,7 @@ export function createSyncWorker(settings: SyncSettings) {
         unlistedParents: new Set(),
         log,
         signal: abortController.signal,
+        callCeiling: createCallCeiling(),
         counters: {
           seen,
           added,

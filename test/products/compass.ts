@@ -55,8 +55,15 @@ const components: Collection<typeof table> = {
       if (next === null) return
     }
   },
-  exists: async (reader, id) =>
-    isId(id) ? await checkExists(async () => await reader.get(`/v1/components/${id}`)) : undefined
+  async lookUp(reader, ids) {
+    const goneIds: string[] = []
+    for (const id of ids.filter(isId)) {
+      if (!(await checkExists(async () => await reader.get(`/v1/components/${id}`)))) {
+        goneIds.push(id)
+      }
+    }
+    return { items: [], invalidItems: [], goneIds }
+  }
 }
 
 function parseComponent(value: Record<string, unknown>) {

@@ -5,7 +5,7 @@ import { Browser, PRODUCTS } from '../helper.ts'
 import { FeedFollower, readLists } from '../api/feed-follower.ts'
 import { ACME } from '../sandbox/helper.ts'
 import { MINUTE_MS } from '../time.ts'
-import { readStoredState, fetchExpectedState } from './expected-state.ts'
+import { readStoredState, fetchExpectedState, type ItemTables } from './expected-state.ts'
 
 const SEED_COUNT = pickByScale(4, 500)
 const STEP_COUNT = 25
@@ -17,6 +17,12 @@ interface RandomHistory {
   owner: number
   mirror: FeedFollower
   random: RandomSource
+  /** Where the check of deletions continues in the change feed. */
+  checkedUntil: string
+  lagMs: number
+  rules: object
+  /** Deletions of items that existed. */
+  wrongDeletions: string[]
 }
 
 t.test(
@@ -49,7 +55,11 @@ async function runHistory(
     service,
     owner,
     mirror: new FeedFollower(app, owner, 7),
-    random: createRandom(own)
+    random: createRandom(own),
+    checkedUntil: '',
+    lagMs: 0,
+    rules: {},
+    wrongDeletions: []
   }
   await runSyncs(life, 'due')
   await app.inject({
@@ -59,7 +69,9 @@ async function runHistory(
   })
   const actions: string[] = []
   for (let step = 0; step < STEP_COUNT; step++) actions.push(await performRandomAction(life))
-  // The search index catches up; then three full listings decide on every missing item.
+  // Atlassian answers as it should and the search index catches up; then three full listings decide
+  // on every missing item.
+  await setAnswers(life, {})
   advanceTime(30 * MINUTE_MS)
   for (let i = 0; i < 3; i++) await runSyncs(life, 'full')
   const [table, real] = [
@@ -68,6 +80,7 @@ async function runHistory(
   ]
   const { 'posted HAND': posted, ...projects } = table.projects
   t.same(posted, { key: 'HAND', name: 'By hand', lead: null }, 'hand-posted rows are unchanged')
+  t.same(life.wrongDeletions, [], `no existing item was ever deleted (seed ${own})`)
   t.same(
     { ...table, projects },
     real,
@@ -82,12 +95,8 @@ async function runHistory(
 }
 
 /** Performs one random action, at Atlassian or in the service. @returns its description */
-async function performRandomAction({
-  service,
-  owner,
-  mirror,
-  random
-}: RandomHistory): Promise<string> {
+async function performRandomAction(life: RandomHistory): Promise<string> {
+  const { service, mirror, random } = life
   const {
     sandbox: { admin, state },
     advanceTime
@@ -190,7 +199,21 @@ async function performRandomAction({
         await admin('restrict', { [kind]: any(name), restricted: random() < 0.5 })
       }
     ],
-    ['the index lags', 1, async () => await admin('lag', { ms: pick([0, 60_000, 180_000]) })],
+    [
+      'the index lags',
+      1,
+      async () => {
+        life.lagMs = pick([0, 60_000, 180_000])
+        await admin('lag', { ms: life.lagMs })
+      }
+    ],
+    [
+      'Atlassian changes its answers',
+      4,
+      async () => {
+        await setAnswers(life, pick(createAnswerRules(pick, any)))
+      }
+    ],
     [
       'time passes',
       6,
@@ -198,8 +221,8 @@ async function performRandomAction({
         advanceTime(random() * 5 * MINUTE_MS)
       }
     ],
-    ['an incremental copy', 5, async () => await runSyncs({ service, owner }, 'incremental')],
-    ['a full copy', 2, async () => await runSyncs({ service, owner }, 'full')],
+    ['an incremental copy', 5, async () => await runSyncs(life, 'incremental')],
+    ['a full copy', 2, async () => await runSyncs(life, 'full')],
     [
       'the mirror follows',
       3,
@@ -221,11 +244,77 @@ async function performRandomAction({
   return 'nothing'
 }
 
+/** Answers that lack items, fail or have no end (docs/sandbox.md). */
+function createAnswerRules(
+  pick: <T>(list: readonly T[]) => T,
+  any: (name: 'projects' | 'issues' | 'spaces' | 'pages') => string
+): object[] {
+  const collection = pick(['projects', 'issues', 'spaces', 'pages'] as const)
+  return [
+    {},
+    { list_omits: { collection, share: 0.15, listings: 2 } },
+    { list_omits: { collection, ids: [any(collection)], listings: 5 } },
+    { issue_errors: [any('issues'), any('issues')] },
+    {
+      issue_errors: [any('issues')],
+      list_omits: { collection: 'issues', share: 0.1, listings: 3 }
+    },
+    { search_warnings: true, truncate_at: 20 },
+    { truncate_at: 25 },
+    { repeat_tokens: pick(['same', 'alternating']) },
+    { empty_pages: { count: pick([2, 'endless']), cursors: pick(['same', 'alternating', 'new']) } },
+    {
+      large_pages: {
+        above: pick([2, 10, 20]),
+        status: pick([504, 'cut-json']),
+        cursor_bound: pick([true, false])
+      }
+    },
+    { failing_items: [any('issues'), any('pages')] },
+    { count: pick<object>([{ factor: 1.08 }, { factor: 0 }, { status: 400 }]) },
+    { account_header: 'absent' }
+  ]
+}
+
+async function setAnswers(life: RandomHistory, rules: object): Promise<void> {
+  life.rules = rules
+  await life.service.sandbox.admin('sites/acme/answers', rules, 'PUT')
+}
+
+/** Records what was deleted since the last check although Atlassian still has it. */
+async function checkDeletions(life: RandomHistory): Promise<void> {
+  const {
+    service: { app, sandbox },
+    owner
+  } = life
+  const deleted: Array<[collection: keyof ItemTables, remoteId: string]> = []
+  for (let hasMore = true; hasMore;) {
+    const since = life.checkedUntil === '' ? '' : `&since=${encodeURIComponent(life.checkedUntil)}`
+    const page = (await app.inject(`/users/${owner}/changes?limit=1000${since}`)).json()
+    for (const { collection, op, remote_id: id } of page.changes) {
+      if (op === 'delete') deleted.push([collection, id])
+    }
+    life.checkedUntil = page.next
+    hasMore = page.more
+  }
+  if (deleted.length === 0) return
+  await sandbox.admin('sites/acme/answers', {}, 'PUT')
+  const real = await fetchExpectedState(app, sandbox, owner, ACME)
+  life.wrongDeletions.push(
+    ...deleted
+      .filter(([collection, id]) => Object.hasOwn(real[collection], id))
+      .map(([collection, id]) => `${collection} ${id}`)
+  )
+  await sandbox.admin('lag', { ms: life.lagMs })
+  await sandbox.admin('sites/acme/answers', life.rules, 'PUT')
+}
+
 /** Syncs both products and waits for both runs. */
-async function runSyncs(
-  { service: { app }, owner }: Pick<RandomHistory, 'service' | 'owner'>,
-  mode: string
-): Promise<void> {
+async function runSyncs(life: RandomHistory, mode: string): Promise<void> {
+  const {
+    service: { app },
+    owner
+  } = life
   for (const product of PRODUCTS) {
     const url = `/integrations/${product}/sync`
     const { id } = (
@@ -236,4 +325,5 @@ async function runSyncs(
       await new Promise((resolve) => setTimeout(resolve, 2))
     }
   }
+  await checkDeletions(life)
 }
