@@ -127,7 +127,8 @@ function completeCheckpoint(
 ): Checkpoint {
   const { generation, completeGeneration, listed, listedBefore, flaw } = checkpoint
   if (flaw !== null) {
-    return { ...checkpoint, completeAt: at, watermark: resolveWatermark(checkpoint) }
+    const { listingStartedAt: readAt } = checkpoint
+    return { ...checkpoint, completeAt: at, readAt, watermark: resolveWatermark(checkpoint) }
   }
   const hasShrunk = listed < listedBefore * (1 - maxShrinkRatio)
   return {
@@ -135,7 +136,7 @@ function completeCheckpoint(
     previousGeneration: completeGeneration,
     completeGeneration: generation,
     completeAt: at,
-    readAt: listingStartedAt,
+    readAt: checkpoint.listingStartedAt,
     listedBefore: listed,
     heldAt: hasShrunk ? (checkpoint.heldAt ?? at) : null,
     heldCount: hasShrunk ? Math.max(checkpoint.heldCount, 1) : 0,
