@@ -98,10 +98,8 @@ export async function* listChangedPages(
 
 /** Whether no page has changed since a bound. */
 async function isUnchanged(reader: CollectionReader, bound: string): Promise<boolean> {
-  for await (const page of fetchListPages(reader, createChangeListing(bound), null)) {
-    return page.results.length + page.failedItems.length === 0 && page.next === null
-  }
-  return false
+  const { value: page } = await fetchListPages(reader, createChangeListing(bound), null).next()
+  return page?.results.length === 0 && page.failedItems.length === 0 && page.next === null
 }
 
 const CHANGE = {

@@ -135,10 +135,8 @@ export async function* listChangedIssues(
 /** Whether no issue has changed since a bound. */
 async function isUnchanged(reader: CollectionReader, bound: string): Promise<boolean> {
   const jql = `updated >= "${bound}" order by updated asc`
-  for await (const { values, isLast, flaw } of searchIssues(reader, jql, ['id'])) {
-    return values.length === 0 && isLast && flaw === undefined
-  }
-  return false
+  const { value: page } = await searchIssues(reader, jql, ['id']).next()
+  return page?.values.length === 0 && page.isLast && page.flaw === undefined
 }
 
 /** Reads all issues that may have changed: a search for ids does not say when. */
