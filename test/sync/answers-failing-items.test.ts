@@ -114,12 +114,12 @@ t.test(
     })
     await fixture.runSync('confluence')
     const page = fixture.getId('pages', 5)
-    const readBody = async () =>
-      (
-        (
-          await fixture.app.inject('/confluence/pages/1?limit=1000&include=body')
-        ).json() as JsonObject[]
-      ).find((row) => row.page_id === page)?.body
+    const { title = '' } = (await fixture.findItem('pages', page)) ?? {}
+    const readBody = async () => {
+      const url = `/confluence/pages/1?include=body&q=${encodeURIComponent(title)}`
+      const rows = (await fixture.app.inject(url)).json() as JsonObject[]
+      return rows.find((row) => row.page_id === page)?.body
+    }
     const before = await readBody()
     t.match(before, { text: /\w/ })
     await fixture.setAnswers({ live_docs: [page] })

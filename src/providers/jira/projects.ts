@@ -3,8 +3,13 @@ import { AppError } from '../../lib/errors.ts'
 import { Nullable, OptionalText, Text, Url } from '../../lib/typebox.ts'
 import type { Item, ItemTableShape } from '../../model/items.ts'
 import { isRecord, toStorableText } from '../../lib/json.ts'
-import { createAdaptivePager, createFailedItem, isDivisibleFailure } from '../adaptive-pager.ts'
-import { lookUpInBatches } from '../look-up.ts'
+import {
+  createAdaptivePager,
+  createFailedItem,
+  fetchInBatches,
+  isDivisibleFailure
+} from '../adaptive-pager.ts'
+import { lookUpInBatches, type LookUpBatch } from '../look-up.ts'
 import {
   checkExists,
   createInvalidItem,
@@ -71,14 +76,7 @@ export const projects: Collection<typeof table> = {
   lookUp: async (reader, ids, controlId) =>
     await lookUpInBatches(ids, controlId, {
       batchSize: LOOK_UP_BATCH_SIZE,
-      fetchBatch: async (batchIds) => ({
-        ...parseItems(
-          (await searchProjects(reader, { id: batchIds, maxResults: String(batchIds.length) }))
-            .values,
-          (value) => parseProject(value, reader)
-        ),
-        deletedIds: []
-      }),
+      fetchBatch: async (batchIds) => await fetchProjects(reader, batchIds),
       exists: async (id) => await isLive(reader, id)
     })
 }
@@ -155,6 +153,19 @@ async function searchProjects(
     total: Number(response.total ?? NaN),
     isLast: typeof response.isLast === 'boolean' ? response.isLast : undefined
   }
+}
+
+async function fetchProjects(
+  reader: CollectionReader,
+  ids: string[]
+): Promise<LookUpBatch<Item<typeof table>>> {
+  const values: unknown[] = []
+  const failedItems = await fetchInBatches(ids, LOOK_UP_BATCH_SIZE, async (batchIds, options) => {
+    const query = { id: batchIds, maxResults: String(batchIds.length) }
+    values.push(...(await searchProjects(reader, query, options)).values)
+  })
+  const { items, invalidItems } = parseItems(values, (value) => parseProject(value, reader))
+  return { items, invalidItems: [...failedItems, ...invalidItems], deletedIds: [] }
 }
 
 /** Whether a project exists. Lists do not contain archived and deleted ones. */
