@@ -48,8 +48,9 @@ export async function runIncrementalSync(
     await noteUnlistedParents(context, collection, partition, batch.items)
     // Changes that failed without an id, or beyond those that are remembered, are read again.
     canAdvance &&=
-      batch.invalidItems.every(({ remoteId }) => remoteId !== null) &&
-      mergeRetryIds(checkpoint.retry, batch).length <= MAX_RETRY_IDS
+      !batch.invalidItems.some(
+        ({ remoteId, code }) => remoteId === null && code === 'item_failed'
+      ) && mergeRetryIds(checkpoint.retry, batch).length <= MAX_RETRY_IDS
     const newest = canAdvance ? (batch.newest ?? null) : null
     checkpoint = await savePage(
       context,
