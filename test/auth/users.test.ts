@@ -197,10 +197,10 @@ t.test('An empty state is returned empty, and a missing state is not returned', 
   const running = await startTestService(t)
   t.match(
     (await openCallback(running, await getCallbackUrl(running, 'jira'))).headers.location,
-    /user_id=1$/
+    /user_id=1&connection_state=active$/
   )
   t.match(
     (await openCallback(running, await getCallbackUrl(running, 'jira', ''))).headers.location,
-    /user_id=1(&state=)?$/
+    /user_id=1(&state=)?&connection_state=active$/
   )
 })

@@ -244,10 +244,12 @@ t.test(
       )
     )
     const ways = new Map(
-      [...page.body.matchAll(/<a href="([^"]+)">([^<]+)<\/a>/g)].map(([, href = '', text]) => [
-        text,
-        new URL(href.replaceAll('&#38;', '&').replaceAll('&amp;', '&'), address).href
-      ])
+      [...page.body.matchAll(/<a class="button" href="([^"]+)">([^<]+)<\/a>/g)].map(
+        ([, href = '', text]) => [
+          text,
+          new URL(href.replaceAll('&#38;', '&').replaceAll('&amp;', '&'), address).href
+        ]
+      )
     )
     t.strictSame(
       [await getStoredGrant(running), await getStoredGrant(running, 2)],
