@@ -47,7 +47,7 @@ export const verifyTrail = defineCommand({
   description:
     'Verify the hash chain of the audit trail: every row is as it was written, and none is missing.',
   options: { json: JSON_OPTION },
-  examples: [['', 'Exit code 1 and the first bad row where the trail was changed.']],
+  examples: [['', 'If the trail was changed, name the first bad row and exit with code 1.']],
   usesDatabase: true,
   async run({ json }) {
     const result = await runWithStore(async ({ audit }) => await verifyAuditChain(audit))

@@ -4,7 +4,7 @@ import type { Actor } from '../lib/actor.ts'
 import { openEngine } from '../store/open-engine.ts'
 import { createStore, type Store } from '../store/index.ts'
 
-/** The operator who runs a command on this machine, named by their account where it has a name. */
+/** The operator who runs the command. A user id without an account entry, as in containers, has no name. */
 function getOperatorActor(): Actor {
   try {
     return { kind: 'operator', name: userInfo().username }

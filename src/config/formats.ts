@@ -40,7 +40,8 @@ export function isOriginList(value: string): boolean {
 }
 
 /**
- * Addresses, ranges and the three named ranges, as Fastify's `trustProxy` accepts them. Hop
+ * Addresses, ranges, and the names `loopback`, `linklocal` and `uniquelocal`, as Fastify's
+ * `trustProxy` accepts them. Hop
  * counts such as `1` are refused.
  */
 export function isAddressList(value: string): boolean {
@@ -67,6 +68,7 @@ export function isDatabaseUrl(value: string): boolean {
 function isPostgresUrl(value: string): boolean {
   const url = /^postgres(ql)?(\+psycopg)?:\/\/[^\s/]/.test(value) ? URL.parse(value) : null
   try {
+    // decodeURIComponent throws on a malformed escape such as `%zz`; the driver decodes these parts.
     return (
       url !== null && [url.username, url.password, url.pathname].map(decodeURIComponent).length > 0
     )
@@ -76,14 +78,11 @@ function isPostgresUrl(value: string): boolean {
 }
 
 const PLACEHOLDER_WORDS = /change.?me|password|secret|example|default|placeholder/i
-/**
- * Random text of 32 characters has more distinct bytes; even random hexadecimal text almost
- * always has as many.
- */
+/** 32 random base64url characters have more distinct ones, random hexadecimal digits nearly always. */
 const MIN_DISTINCT_BYTES = 10
 
-/** A bootstrap key: as long as a random one, and not made up, repetitive or sequential. */
-export function isApiKey(value: string): boolean {
+/** A value for BOOTSTRAP_API_KEY: long enough, and not repetitive, sequential or a placeholder. */
+export function isBootstrapKey(value: string): boolean {
   if (!/^ck_[\w-]{32,200}$/.test(value)) return false
   const bytes = [...Buffer.from(value.slice(3))]
   const differences = bytes.slice(1).map((byte, i) => byte - (bytes[i] ?? 0))

@@ -4,7 +4,7 @@ import { parseKeyring } from '../vault/keyring.ts'
 import { createClientSettings, type ClientSetting } from './client-settings.ts'
 import {
   isAddressList,
-  isApiKey,
+  isBootstrapKey,
   isDatabaseUrl,
   isOriginList,
   isPublicKey,
@@ -98,7 +98,7 @@ export const SERVICE_SETTINGS = {
   BOOTSTRAP_API_KEY: textSetting(
     'must be ck_ and at least 32 more letters, digits, - or _, as random as openssl rand makes them',
     'First service key, with the scope admin, created at start if it does not exist.',
-    { format: 'api-key' }
+    { format: 'bootstrap-key' }
   ),
   JWT_ISSUER: textSetting(
     'must be text without spaces',
@@ -289,7 +289,7 @@ export const SETTING_FORMATS: Record<string, (value: string) => boolean> = {
   'redirect-uri': isSecureRedirect,
   origins: isOriginList,
   addresses: isAddressList,
-  'api-key': isApiKey,
+  'bootstrap-key': isBootstrapKey,
   'public-key': isPublicKey,
   keyring: (value) => parseKeyring(value).problems === undefined
 }

@@ -4,10 +4,7 @@ import { createChainVerifier } from './audit-chain.ts'
 const BATCH_SIZE = 1_000
 const EMPTY_CHAIN = { seq: 0, hash: '', prunedSeq: 0, prunedHash: '' }
 
-/**
- * @returns the first problem of the trail, or the number of intact rows and the head of the
- *   chain
- */
+/** @returns the first problem of the trail, or the number of intact rows, and the last of them */
 export async function verifyAuditChain(
   audit: AuditLog
 ): Promise<{ problem: string } | { rows: number; seq: number; hash: string }> {
@@ -17,8 +14,8 @@ export async function verifyAuditChain(
   while (true) {
     const entries = await audit.listEntriesAfter(after, BATCH_SIZE)
     for (const entry of entries) {
-      // The row was appended after the head was read. The next pass verifies it, if it continues
-      // from that head.
+      // Appended after the head was read: left to the next verification. A row that even the
+      // current head does not cover was inserted by hand, and is a problem.
       if (entry.seq > head.seq && ((await audit.getHead())?.seq ?? 0) >= entry.seq) continue
       const problem = verifier.verifyNext(entry)
       if (problem !== undefined) return { problem }

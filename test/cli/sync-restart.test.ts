@@ -34,21 +34,21 @@ t.test(
       JIRA_OAUTH_REDIRECT_URI: 'http://127.0.0.1:3001/auth/jira/callback'
     }
     const first = await startServiceProcess(t, { cwd, env })
-    const { url: authorize } = (await (await fetch(`${first.url}/auth/jira/login`)).json()) as {
+    const { url: authorizeUrl } = (await (await fetch(`${first.url}/auth/jira/login`)).json()) as {
       url: string
     }
-    const consent = await fetch(`${authorize}&sandbox_decision=accept`, { redirect: 'manual' })
+    const consent = await fetch(`${authorizeUrl}&sandbox_decision=accept`, { redirect: 'manual' })
     const { pathname, search } = new URL(consent.headers.get('location') ?? '')
     await fetch(first.url + pathname + search, { redirect: 'manual' })
 
-    const watching = spawnCommand(['sync', '--product', 'jira'], {
+    const syncCommand = spawnCommand(['sync', '--product', 'jira'], {
       env: { PORT: new URL(first.url).port }
     })
-    await watching.waitForOutput(/projects 100 of 150/)
+    await syncCommand.waitForOutput(/projects 100 of 150/)
     t.equal(await first.stop('SIGTERM'), 0)
-    await watching.waitForOutput(/The service is unavailable\. Retrying\./)
+    await syncCommand.waitForOutput(/The service is unavailable\. Retrying\./)
     await startServiceProcess(t, { cwd, env: { ...env, PORT: new URL(first.url).port } })
-    t.match(await watching.completion, {
+    t.match(await syncCommand.completion, {
       code: 0,
       stdout: /^Run 1 succeeded: 1[56]\d read, 160 added/,
       stderr: /already in progress/
@@ -57,7 +57,7 @@ t.test(
 )
 
 t.test(
-  'Reports what it knows after reconnecting, and stops reconnecting after a limit',
+  'Sends the id of the last event when it reconnects, and stops reconnecting after a limit',
   async (t) => {
     const lastEventIds: unknown[] = []
     const server = createServer(({ headers }, response) => {
@@ -84,15 +84,15 @@ t.test(
       new AbortController().signal
     )
     const eventIds: unknown[] = []
-    let away = 0
+    let outages = 0
     for await (const run of service.streamRun('/events', () => {
-      away++
+      outages++
     })) {
       eventIds.push(run.id)
     }
     t.same(
-      { eventIds, lastEventIds, away },
-      { eventIds: [1, 2, 3], lastEventIds: [undefined, '1.a', '1.a'], away: 1 }
+      { eventIds, lastEventIds, outages },
+      { eventIds: [1, 2, 3], lastEventIds: [undefined, '1.a', '1.a'], outages: 1 }
     )
     server.close()
     const [error, ms] = await measureDuration(

@@ -88,7 +88,7 @@ export function createAuditLog(
       seq: Number(row.seq),
       hash: String(row.hash),
       prunedSeq: Number(row[auditHead.prunedSeq.name]),
-      prunedHash: String(row.cut_hash)
+      prunedHash: String(row[auditHead.prunedHash.name])
     }
   }
 
@@ -137,7 +137,7 @@ export function createAuditLog(
   return {
     runAudited,
 
-    /** Appends an entry about something that changes nothing else in the database. */
+    /** Appends an entry for an action that changes nothing else in the database. */
     async append(entry: AuditEntry): Promise<void> {
       await runAudited(function* (_tx, record): TransactionScript<void> {
         record(entry)
@@ -157,8 +157,8 @@ export function createAuditLog(
         })),
 
     /**
-     * One entry for a token refresh, however many connections use the grant. It names the user
-     * and product if there is exactly one connection.
+     * One entry for a token refresh, however many connections use the grant. It names the user if
+     * all of them are that user's, and the connection and product if there is only one.
      */
     toRefreshEntry(connections: RawRow[]): AuditEntry {
       const [first, ...others] = connections
