@@ -25,7 +25,7 @@ const CallbackQuery = Type.Object({
 /**
  * OAuth callback.
  *
- * @param provider undefined: the callback that serves every product; the state of the login tells which
+ * @param provider undefined for the callback of all products: the login that `state` belongs to names one
  */
 export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | undefined }> = async (
   app,
@@ -61,8 +61,8 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
       const result = await flow.finishLogin({
         provider: provider?.id,
         query: emptyToUndefined(request.query),
-        // Not cleared afterwards: a repeated callback has to pass too, and the page after it shows
-        // this browser its connection.
+        // The cookie is not cleared: a repeated callback has to succeed too, and the page after it
+        // shows this browser its connection.
         readBindingSecret: (flowName, redirectUri) => {
           const { name, options } = createFlowCookie(flowName, redirectUri)
           const secret = request.cookies[name]

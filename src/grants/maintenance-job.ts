@@ -15,8 +15,8 @@ const DAY_MS = 86_400_000
  */
 const CONSENT_LIFETIME_DAYS = 365
 /**
- * Days before the end of the consent at which a warning is logged; the later warning includes
- * the earlier.
+ * Days before the end of the consent at which a warning is logged. Ascending: after the warning
+ * for 7 days, the one for 30 days is not logged any more.
  */
 const EXPIRY_WARNING_DAYS = [7, 30] as const
 const BATCH_SIZE = 50
@@ -130,12 +130,12 @@ export function createMaintenanceJob({
   }
 
   async function warnBeforeExpiry(days: number): Promise<void> {
-    const dueGrants = await store.grants.claimExpiryWarning(
+    const claimedGrants = await store.grants.claimExpiryWarning(
       days,
       new Date(now() - (CONSENT_LIFETIME_DAYS - days) * DAY_MS),
       BATCH_SIZE
     )
-    for (const { id, consentedAt } of dueGrants) {
+    for (const { id, consentedAt } of claimedGrants) {
       const expiresAt = computeConsentExpiry(consentedAt)
       for (const {
         connection: { userId, provider }
@@ -153,7 +153,7 @@ export function createMaintenanceJob({
         )
       }
     }
-    if (dueGrants.length === BATCH_SIZE) await warnBeforeExpiry(days)
+    if (claimedGrants.length === BATCH_SIZE) await warnBeforeExpiry(days)
   }
 
   const intervalJob = createIntervalJob(runTasks, MAINTENANCE_INTERVAL_MS)

@@ -16,7 +16,7 @@ export function hashSecret(secret: string): string {
 }
 
 /** Compares two hashes in constant time. Secrets themselves are never compared (T30). */
-export function equalHashes(one: string, other: string): boolean {
+export function isSameHash(one: string, other: string): boolean {
   const [a, b] = [Buffer.from(one), Buffer.from(other)]
   return a.length === b.length && timingSafeEqual(a, b)
 }

@@ -1,5 +1,5 @@
 import { AppError } from '../lib/errors.ts'
-import { equalHashes, hashSecret } from '../lib/secret.ts'
+import { isSameHash, hashSecret } from '../lib/secret.ts'
 import type { LoginFlowRow } from '../store/repositories/login-flows.ts'
 
 export interface BoundCallback {
@@ -23,7 +23,7 @@ export function checkBinding(
   }
   if (flow.browserHash === null) return undefined
   const secret = readBindingSecret(deriveFlowName(state), flow.redirectUri)
-  if (secret !== undefined && equalHashes(hashSecret(secret), flow.browserHash)) return undefined
+  if (secret !== undefined && isSameHash(hashSecret(secret), flow.browserHash)) return undefined
   return new AppError(
     'wrong_browser',
     'The login was started in another browser or under another URL of this service. ' +

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError, type ErrorCode } from '../lib/errors.ts'
-import { equalHashes } from '../lib/secret.ts'
+import { isSameHash } from '../lib/secret.ts'
 import type { Store } from '../store/index.ts'
 
 /** How often a repeated callback polls for the first one's outcome. */
@@ -28,7 +28,7 @@ export async function waitForOutcome(
   while (true) {
     const flow = await store.loginFlows.get(stateHash)
     if (flow === undefined || flow.codeHash === null) break
-    if (!equalHashes(flow.codeHash, codeHash)) {
+    if (!isSameHash(flow.codeHash, codeHash)) {
       throw new AppError(
         'replayed_state',
         'This login was already completed with another code. Start it again.'

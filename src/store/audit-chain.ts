@@ -21,8 +21,9 @@ export interface ChainedEntry extends AuditRecord {
 }
 
 /**
- * Both ends of a chain: the hash the first row builds on, and the sequence number and hash of
- * the last row.
+ * Both ends of a chain: the last row (`seq`, `hash`), and the last row that a purge deleted
+ * (`prunedSeq`, `prunedHash`; 0 and empty before the first purge). The first row is hashed with
+ * `prunedHash`.
  */
 export interface ChainHead {
   seq: number

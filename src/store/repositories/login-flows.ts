@@ -51,7 +51,7 @@ export interface LoginFlowRow {
   outcome: string | null
 }
 
-/** Keys without which a caller's state names no user (src/lib/user-hint.ts). */
+/** Every caller's state that names a user contains one of these keys (src/lib/user-hint.ts). */
 const USER_HINT_KEYS = ['user_id', 'uid', 'email']
 
 interface UserRef {
@@ -83,23 +83,23 @@ export function createLoginFlowRepository(
     })
     .onConflictDoNothing({ target: flows.stateHash })
     .prepare()
-  // An exchange that is under way finishes first.
-  const idle = and(
+  // A flow whose code is being exchanged is kept.
+  const isDeletable = and(
     eq(flows.quotaKey, p('quotaKey')),
     or(isNull(flows.claimedAt), isNotNull(flows.outcome))
   )
   const excess = db
     .select({ stateHash: flows.stateHash })
     .from(flows)
-    .where(idle)
+    .where(isDeletable)
     .orderBy(desc(flows.expiresAt), desc(flows.stateHash))
     .limit(EVICTION_BATCH_SIZE)
-    .offset(p('most'))
+    .offset(p('maxFlows'))
   const evict = db.delete(flows).where(inArray(flows.stateHash, excess)).prepare()
   let sweptAt = 0
   /**
-   * Selects a user's flows: those for the user, those whose caller state names or mentions the
-   * user, and those whose outcome does.
+   * Selects a user's flows: those started for the user, those in `stateHashes`, and those whose
+   * caller state contains the user's email address or whose outcome names the user.
    */
   const belongsTo = ({ id, email }: UserRef, stateHashes: string[]) =>
     or(
@@ -152,7 +152,7 @@ export function createLoginFlowRepository(
     ): Promise<void> {
       await write(() => insert.execute(flow))
       if (flow.quotaKey !== '') {
-        await write(() => evict.execute({ quotaKey: flow.quotaKey, most: maxFlows }))
+        await write(() => evict.execute({ quotaKey: flow.quotaKey, maxFlows }))
       }
       if (now() - sweptAt < SWEEP_INTERVAL_MS) return
       sweptAt = now()
