@@ -71,7 +71,7 @@ export default fp(
       return restrictedUserId(this.principal)
     })
     app.decorateRequest('isStillAuthorized', async function (this: FastifyRequest) {
-      // If the check fails for another reason, the caller does not count as authorized.
+      // If the check itself fails, as without a database, the caller does not count as authorized.
       return await isStillAuthorized(this).catch(() => false)
     })
 

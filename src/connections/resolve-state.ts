@@ -74,7 +74,7 @@ function siteRemovedReason({ id }: Provider, removedSites: readonly Site[]): Sta
   return {
     code: 'site_removed',
     detail:
-      `The consent no longer reaches ${sites} chosen. Connect again for it, ` +
-      `or choose with PUT /users/{user_id}/connections/${id}/site.`
+      `The consent no longer reaches ${sites} chosen. Connect again to restore access, ` +
+      `or choose others with PUT /users/{user_id}/connections/${id}/site.`
   }
 }

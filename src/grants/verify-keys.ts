@@ -27,7 +27,7 @@ export async function verifyKeyring(
   keyring: Keyring,
   source: string
 ): Promise<Vault> {
-  const [storedKeys, grantsByKey] = await Promise.all([
+  const [storedKeys, grantCounts] = await Promise.all([
     vaultKeys.list(),
     encryptedTokens.countByKey()
   ])
@@ -44,11 +44,11 @@ export async function verifyKeyring(
     if (!isValid) {
       problems.push(
         `${source}: the key "${id}" differs from the key this database was written with; ` +
-          `${describeDependents(grantsByKey.get(id))} it. Restore the right key.`
+          `${describeDependents(grantCounts.get(id))} it. Restore the right key.`
       )
     }
   }
-  for (const [id, count] of grantsByKey) {
+  for (const [id, count] of grantCounts) {
     if (keyring.find(id) === undefined) {
       problems.push(
         `${source} lacks the key "${id}", and ${describeDependents(count)} it. ` +

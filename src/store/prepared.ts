@@ -4,8 +4,8 @@ import { AppError } from '../lib/errors.ts'
 import type { Database, Engine, RawRow, Statement, BindValue } from './engine.ts'
 
 /**
- * One parameter of a compiled statement: a constant, a named value, or a column of a numbered
- * row.
+ * One parameter of a compiled statement: a constant, a named value, or a column of one of several
+ * rows, for which the placeholder is named `<index of the row>.<column>`.
  */
 interface ParameterSlot {
   constant: unknown

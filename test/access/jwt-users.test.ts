@@ -38,9 +38,9 @@ t.test(
     const { url } = (
       await app.inject({ url: '/auth/jira/login?state=user_id%3D1', headers: ada })
     ).json()
-    const back = await new Browser(app).open(await answerConsentPage(url as string))
+    const callbackResponse = await new Browser(app).open(await answerConsentPage(url as string))
     t.match(
-      back.headers.location,
+      callbackResponse.headers.location,
       /status=success&user_id=2&state=user_id%3D1/,
       'connects the authenticated user and ignores the hint in the state'
     )
@@ -56,7 +56,7 @@ t.test(
     t.match(
       (await app.inject({ url: '/integrations/jira/projects/fetch', headers: ada })).json(),
       { items: [{ owner_id: 2 }] },
-      'not of the first user'
+      'lists no items of the first user'
     )
     t.match(
       (
@@ -85,13 +85,13 @@ t.test(
       { email: /^oauth-user-.*@example\.local$/ },
       'an unverified email address matches no user'
     )
-    const missingResponses = (
+    const missingResponse = (
       await app.inject({ url: '/users/99/connections', headers: admin.headers })
     ).json()
-    const foreign = (await app.inject({ url: '/users/2/connections', headers: eve })).json()
+    const foreignResponse = (await app.inject({ url: '/users/2/connections', headers: eve })).json()
     t.same(
-      { ...foreign, request_id: '' },
-      { ...missingResponses, request_id: '' },
+      { ...foreignResponse, request_id: '' },
+      { ...missingResponse, request_id: '' },
       "C7 another user's resource is answered like a missing one"
     )
     for (const [method, path] of [
@@ -123,7 +123,7 @@ t.test(
 )
 
 t.test(
-  'A verified address links the first identity that proves it to the user that a back end created',
+  'A verified email address links only the first identity that has it to the user created with it',
   async (t) => {
     const idp = await startIdentityProvider(t)
     const { app } = await buildAppWithSandbox(t, {
@@ -168,50 +168,50 @@ t.test('T08 Rejects forged, expired and foreign tokens with the same response', 
     env: { ...PROTECTED_ENV, ...idp.env },
     sandbox: SMALL_SANDBOX
   })
-  const good = await idp.sign({ sub: 'ada' })
-  const [head = '', body = '', signature = ''] = good.split('.')
+  const validToken = await idp.sign({ sub: 'ada' })
+  const [head = '', body = '', signature = ''] = validToken.split('.')
   const seconds = Math.floor(Date.now() / 1000)
   const publicPem = idp.keys.get('rsa')?.publicKey.export({ type: 'spki', format: 'pem' }) as string
   const claims = { iss: ISSUER, aud: AUDIENCE, sub: 'ada', iat: seconds, exp: seconds + 300 }
-  const hs = `${encodeSegment({ alg: 'HS256', kid: 'rsa' })}.${encodeSegment(claims)}`
-  const hsSignature = createHmac('sha256', publicPem).update(hs).digest('base64url')
+  const hmacSigningInput = `${encodeSegment({ alg: 'HS256', kid: 'rsa' })}.${encodeSegment(claims)}`
+  const hmacSignature = createHmac('sha256', publicPem).update(hmacSigningInput).digest('base64url')
   const forged: Record<string, string> = {
     none: `${encodeSegment({ alg: 'none' })}.${encodeSegment(claims)}.`,
     'none, in capitals': `${encodeSegment({ alg: 'NONE' })}.${encodeSegment(claims)}.x`,
-    'none with a good signature': `${encodeSegment({ alg: 'none', kid: 'first' })}.${body}.${signature}`,
-    'a shared secret that is the public key': `${hs}.${hsSignature}`,
+    'none with a valid signature': `${encodeSegment({ alg: 'none', kid: 'first' })}.${body}.${signature}`,
+    'a shared secret that is the public key': `${hmacSigningInput}.${hmacSignature}`,
     'another signature': `${head}.${body}.${'A'.repeat(86)}`,
     'no signature': `${head}.${body}.`,
     'another body': `${head}.${encodeSegment({ ...claims, sub: 'eve' })}.${signature}`,
     'an unknown key': await idp.sign({ sub: 'ada' }, { header: { kid: 'nobody' } }),
-    'a key id that walks': await idp.sign(
+    'a key id that is a path': await idp.sign(
       { sub: 'ada' },
       { header: { kid: '../../../../dev/null' } }
     ),
-    'a key of its own': await idp.sign(
+    'a key in its header': await idp.sign(
       { sub: 'ada' },
       { header: { kid: 'x', jwk: { kty: 'oct', k: 'AA' } } }
     ),
-    'a key address of its own': await idp.sign(
+    'a key URL in its header': await idp.sign(
       { sub: 'ada' },
       { header: { kid: 'x', jku: 'http://127.0.0.1:1/' } }
     ),
-    'an extension nobody knows': await idp
+    'an unknown critical extension': await idp
       .sign({ sub: 'ada' }, { header: { crit: ['exp'] } })
       .catch(
         () =>
           `${encodeSegment({ alg: 'ES256', kid: 'first', crit: ['x'], x: 1 })}.${body}.${signature}`
       ),
     expired: await idp.sign({ sub: 'ada', exp: seconds - 120 }),
-    'not yet': await idp.sign({ sub: 'ada', nbf: seconds + 600 }),
-    'without an end': await idp.sign({ sub: 'ada' }, { omit: ['exp'] }),
-    'for somebody else': await idp.sign({ sub: 'ada', aud: 'other' }),
-    'by somebody else': await idp.sign({ sub: 'ada', iss: 'https://evil.example/' }),
-    'of nobody': await idp.sign({}),
-    'of an empty name': await idp.sign({ sub: '' }),
-    'of a name too long': await idp.sign({ sub: 'a'.repeat(300) }),
+    'not valid yet': await idp.sign({ sub: 'ada', nbf: seconds + 600 }),
+    'without an expiry': await idp.sign({ sub: 'ada' }, { omit: ['exp'] }),
+    'for another audience': await idp.sign({ sub: 'ada', aud: 'other' }),
+    'from another issuer': await idp.sign({ sub: 'ada', iss: 'https://evil.example/' }),
+    'without a subject': await idp.sign({}),
+    'with an empty subject': await idp.sign({ sub: '' }),
+    'with a subject that is too long': await idp.sign({ sub: 'a'.repeat(300) }),
     'far too long': 'e'.repeat(20_000),
-    'two of them': `${good}, Bearer ${good}`,
+    'two tokens': `${validToken}, Bearer ${validToken}`,
     empty: ''
   }
   const details = new Set<string>()
@@ -223,7 +223,10 @@ t.test('T08 Rejects forged, expired and foreign tokens with the same response', 
     if (token.length > 20) t.notOk(logText().includes(token), `${title} is in no log line`)
   }
   t.equal(details.size, 1)
-  t.equal((await app.inject({ url: '/users/1', headers: buildBearerHeader(good) })).statusCode, 200)
+  t.equal(
+    (await app.inject({ url: '/users/1', headers: buildBearerHeader(validToken) })).statusCode,
+    200
+  )
   t.equal(
     (
       await app.inject({
@@ -236,7 +239,7 @@ t.test('T08 Rejects forged, expired and foreign tokens with the same response', 
 })
 
 t.test(
-  "Fetches the provider's keys once and for an unknown key id; rejects no token while the provider is down",
+  "Fetches the identity provider's keys once for many tokens; returns 503 while the provider is down",
   async (t) => {
     const idp = await startIdentityProvider(t)
     const { app } = await buildAppWithSandbox(t, {

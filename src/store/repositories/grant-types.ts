@@ -6,7 +6,7 @@ import type { EncryptedTokens } from './encrypted-tokens.ts'
 
 /**
  * One consent: the token pair of one Atlassian account at one client. All connections of that
- * account use it.
+ * account use it. drizzle/connections.ts describes the columns.
  */
 export interface Grant extends EncryptedTokens {
   id: string
