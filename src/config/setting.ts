@@ -3,7 +3,7 @@ import { Type, type TInteger, type TOptional, type TString } from '@sinclair/typ
 /**
  * A text; optional without a default value.
  *
- * @param rule completes the sentence that starts with the variable: it is the error message
+ * @param rule the error message after the variable's name, such as `must be …`
  * @param format the JSON Schema keywords that check it
  */
 export function textSetting(rule: string, description: string, format?: object): TOptional<TString>
@@ -11,12 +11,12 @@ export function textSetting(
   rule: string,
   description: string,
   format: object,
-  value: string
+  defaultValue: string
 ): TString
-export function textSetting(rule: string, description: string, format = {}, value?: string) {
-  return value === undefined
+export function textSetting(rule: string, description: string, format = {}, defaultValue?: string) {
+  return defaultValue === undefined
     ? Type.Optional(Type.String({ rule, description, ...format }))
-    : Type.String({ rule, description, ...format, default: value })
+    : Type.String({ rule, description, ...format, default: defaultValue })
 }
 
 export const URL_RULE = 'must be an http(s) address without credentials, query or fragment'
@@ -30,13 +30,13 @@ export function integerSetting(
   description: string,
   min: number,
   max: number,
-  value: number
+  defaultValue: number
 ): TInteger
 export function integerSetting(
   description: string,
   minimum: number,
   maximum: number,
-  value?: number
+  defaultValue?: number
 ) {
   const options = {
     rule: `must be a whole number from ${minimum} to ${maximum}`,
@@ -44,7 +44,7 @@ export function integerSetting(
     minimum,
     maximum
   }
-  return value === undefined
+  return defaultValue === undefined
     ? Type.Optional(Type.Integer(options))
-    : Type.Integer({ ...options, default: value })
+    : Type.Integer({ ...options, default: defaultValue })
 }

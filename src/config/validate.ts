@@ -28,7 +28,7 @@ const ajv = new Ajv({
 /**
  * Validates settings with @fastify/env, and adds the defaults.
  *
- * @param app the server, or one of a command's own that never listens
+ * @param app the service; in a command, an instance that never listens
  * @returns the values, or one sentence per problem, which names the variable as the operator wrote it
  */
 export async function validateEnv(

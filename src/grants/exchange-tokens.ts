@@ -23,8 +23,10 @@ type TokenExchange = { isAmbiguous: boolean } & (
 )
 
 /**
- * Retries at once if the answer was lost. If the pair is rejected, tries the previous one
- * while it lives. Sends nothing that could outlast the lease.
+ * Exchanges the refresh token of a grant for a new pair. Repeats the exchange without a delay if
+ * its answer was lost. If Atlassian rejects the token, tries the previous one while that works.
+ *
+ * @param deadline when the lease ends, by `performance.now()`; no exchange runs longer
  */
 export async function exchangeTokens(
   { store: { grants }, http, now, exchangeTimeoutMs }: ExchangeSettings,

@@ -18,6 +18,7 @@ export function createLeaderLease(
 ) {
   return async <T>(work: () => Promise<T>): Promise<T | undefined> => {
     if (!(await acquireLease(owner, LEASE_TTL_MS))) return undefined
+    // A failed renewal is repeated at the next interval: the lease lasts for several.
     const heartbeat = setInterval(() => {
       acquireLease(owner, LEASE_TTL_MS).catch(() => {})
     }, HEARTBEAT_INTERVAL_MS)

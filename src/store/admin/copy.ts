@@ -71,7 +71,7 @@ export async function copyDatabase(
       1
     )
   }
-  const rows = [...digests.values()].reduce((sum, digest) => sum + digest.rows(), 0)
+  const rows = [...digests.values()].reduce((sum, digest) => sum + digest.rowCount(), 0)
   return {
     rows,
     resumedRows,
@@ -103,7 +103,7 @@ async function copyTable(
   onEvent: (event: CopyEvent) => void
 ): Promise<{ digest: RowDigest; resumedRows: number }> {
   const { digest, after } = await findResumePoint(source, target, table, onEvent)
-  const resumedRows = digest.rows()
+  const resumedRows = digest.rowCount()
   let writing = Promise.resolve()
   for await (const rows of readBatches(source, table, { after })) {
     digest.add(rows)
@@ -117,7 +117,7 @@ async function copyTable(
   if (table.identityColumn !== undefined) {
     await target.setSequence(table, await findMaxId(source, table, table.identityColumn))
   }
-  onEvent({ kind: 'copied', table: table.name, rows: digest.rows() - resumedRows, resumedRows })
+  onEvent({ kind: 'copied', table: table.name, rows: digest.rowCount() - resumedRows, resumedRows })
   return { digest, resumedRows }
 }
 
@@ -137,15 +137,15 @@ async function findResumePoint(
       after = key
     }
   })
-  if (existing.rows() === 0) return { digest: createRowDigest() }
+  if (existing.rowCount() === 0) return { digest: createRowDigest() }
   const sourceDigest = await computeDigest(source, table, {
-    maxRows: existing.rows(),
+    maxRows: existing.rowCount(),
     onBatch: (rows) => {
       onEvent({ kind: 'rows', phase: 'checking', table: table.name, rows })
     }
   })
   if (isSameDigest(existing, sourceDigest)) return { digest: sourceDigest, after }
-  onEvent({ kind: 'restarted', table: table.name, rows: sourceDigest.rows() })
+  onEvent({ kind: 'restarted', table: table.name, rows: sourceDigest.rowCount() })
   await target.query(`delete from "${table.name}"`)
   return { digest: createRowDigest() }
 }
@@ -177,8 +177,8 @@ async function findMaxId(
 }
 
 function describeDifference({ name }: TableShape, source: RowDigest, target: RowDigest): string {
-  return source.rows() === target.rows()
+  return source.rowCount() === target.rowCount()
     ? `${name}: the copy has as many rows as the source, but they differ.`
-    : `${name}: ${formatNumber(source.rows())} rows in the source and ` +
-        `${formatNumber(target.rows())} in the copy.`
+    : `${name}: ${formatNumber(source.rowCount())} rows in the source and ` +
+        `${formatNumber(target.rowCount())} in the copy.`
 }

@@ -66,7 +66,7 @@ function countChars(rows: CellRow[]): number {
  */
 export interface RowDigest {
   add: (rows: readonly CellRow[]) => void
-  rows: () => number
+  rowCount: () => number
   sha256: () => string
 }
 
@@ -79,11 +79,11 @@ export function createRowDigest(): RowDigest {
       count += rows.length
       hash.update(rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
     },
-    rows: () => count,
+    rowCount: () => count,
     sha256: () => hash.copy().digest('hex')
   }
 }
 
 export function isSameDigest(one: RowDigest, other: RowDigest): boolean {
-  return one.rows() === other.rows() && one.sha256() === other.sha256()
+  return one.rowCount() === other.rowCount() && one.sha256() === other.sha256()
 }

@@ -6,6 +6,8 @@ import type { ChangeFeed } from './change-feed.ts'
 
 /** Rows per query in a scan of a whole site. */
 const SCAN_BATCH_SIZE = 5_000
+/** Tombstones deleted in one transaction. */
+const PURGE_BATCH_SIZE = 500
 
 /** A copied row that a complete listing did not show. */
 export interface UnlistedRow {
@@ -54,6 +56,7 @@ export function createTombstoneMethods(
           )
         if (lastRow === undefined) return
         afterId = lastRow.remoteId
+        // Other work of the process runs between two batches.
         await new Promise(setImmediate)
       }
     },
@@ -122,12 +125,13 @@ export function createTombstoneMethods(
           .select({ id: t.id, ownerId: t.ownerId, seq: t.seq })
           .from(t)
           .where(and(isNotNull(t.deletedAt), lt(t.deletedAt, before)))
-          .limit(500)
-        const latest = new Map<number, number>()
-        for (const { owner_id: owner, seq } of expired) {
-          latest.set(Number(owner), Math.max(latest.get(Number(owner)) ?? 0, Number(seq)))
+          .limit(PURGE_BATCH_SIZE)
+        const lastSeqByOwner = new Map<number, number>()
+        for (const { owner_id: id, seq } of expired) {
+          const ownerId = Number(id)
+          lastSeqByOwner.set(ownerId, Math.max(lastSeqByOwner.get(ownerId) ?? 0, Number(seq)))
         }
-        for (const [owner, seq] of latest) yield feed.pruneStatement(owner, seq)(tx)
+        for (const [ownerId, seq] of lastSeqByOwner) yield feed.pruneStatement(ownerId, seq)(tx)
         if (expired.length > 0) {
           yield tx.delete(t).where(
             inArray(
@@ -136,7 +140,7 @@ export function createTombstoneMethods(
             )
           )
         }
-        return expired.length === 500
+        return expired.length === PURGE_BATCH_SIZE
       })
     }
   }

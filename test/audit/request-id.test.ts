@@ -4,7 +4,7 @@ import t from 'tap'
 import { Browser, buildTestApp, buildSandboxEnv } from '../helper.ts'
 
 t.test(
-  'E6 Requests to Atlassian carry the id of the request that caused them, as do its logs and response',
+  'E6 Requests to Atlassian, the response and the log lines have the id of the incoming request',
   async (t) => {
     const requestHeaders: IncomingHttpHeaders[] = []
     const server = createServer(({ headers }, response) => {
