@@ -32,7 +32,7 @@ export default fp<PluginOptions>(
         responseTimeoutMs: answerTimeoutMs,
         now,
         userAgent: `${packageJson.name}/${packageJson.version}`,
-        requestId: () => getCurrentActor().requestId,
+        getRequestId: () => getCurrentActor().requestId,
         observe: deprecations.observe
       })
     )

@@ -1,7 +1,7 @@
 import { renderPage } from '../../src/http/html.ts'
 import type { Provider } from '../../src/providers/provider.ts'
 
-/** Lets the browser choose a product. Links are relative, so they work under any prefix. */
+/** The page on which a person chooses a product. Links are relative, so they work under any prefix. */
 export function renderProductPage(products: readonly Provider[]): string {
   const links = products.map(
     ({ id, title }) => `<li><a href="auth/${id}/login?redirect=true">${title}</a></li>`
@@ -9,7 +9,7 @@ export function renderProductPage(products: readonly Provider[]): string {
   return renderPage('Connect your account', `<ul class="choices">${links.join('')}</ul>`)
 }
 
-/** Says that the link no longer works. */
+/** The page for a link that no longer works. */
 export function renderExpiredPage(message: string): string {
   return renderPage('Link expired', `<p>${message}</p>`)
 }

@@ -8,7 +8,7 @@ import type {
 } from './command.ts'
 import { UsageError } from './exit.ts'
 
-/** Wide enough for the longest line of a help text that is still read without scrolling. */
+/** Column at which help texts wrap, in terminals of any width. */
 const HELP_WIDTH = 100
 
 const PROGRAM_EXAMPLES: Examples = [
@@ -19,7 +19,7 @@ const PROGRAM_EXAMPLES: Examples = [
 
 /** A command of the table, found by the first words of the command line. */
 export interface SelectedCommand {
-  /** The words that select it, by their proper names. */
+  /** The names of its groups and its own, without aliases. */
   path: string[]
   /** Missing for a group, or where no command has the name. */
   definition?: CommandDefinition
@@ -114,7 +114,11 @@ function formatExamples(path: string[], examples: Examples): string {
   return `\nExamples:\n${lines.join('\n')}`
 }
 
-/** Turns what was typed into values. @throws UsageError naming the options, never their values */
+/**
+ * Converts the options as typed into values.
+ *
+ * @throws UsageError that names the options, never their values
+ */
 export function parseOptions(
   { options }: CommandDefinition,
   texts: Record<string, unknown>

@@ -5,9 +5,10 @@ import { SERVICE_SETTINGS } from '../config/schema.ts'
 import { StartError } from '../lib/errors.ts'
 
 /**
- * The address of the service by its own settings. No other setting is read: a client needs no secrets.
+ * Derives the service's URL from HOST, PORT and PUBLIC_URL. Reads no other setting, because a
+ * client needs no secrets.
  *
- * @throws StartError where they give no address
+ * @throws StartError if they form no URL
  */
 export function resolveServiceUrl(env: NodeJS.ProcessEnv): string {
   const {

@@ -71,6 +71,7 @@ interface SyncConfig {
   listIntervalMs: number
   fullIntervalMs: number
   concurrency: number
+  /** Part of a collection by which a full listing may shrink before its deletions are held. */
   maxShrinkRatio: number
   historyDays: number
   tombstoneDays: number
@@ -169,7 +170,7 @@ function describePublishedSecrets(sources: ResolvedSettings['sources']): string[
   )
 }
 
-/** The settings of the vault's keys, which are read before the other settings are valid. */
+/** The settings of the vault's keys, which are read before the other settings are validated. */
 export function selectKeySettings({
   values
 }: ResolvedSettings): Pick<Config, 'vaultKeys' | 'vaultKeysFile' | 'production'> {

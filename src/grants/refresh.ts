@@ -230,7 +230,7 @@ export function createTokenRefresher(settings: RefreshSettings) {
       { event: 'grant_refresh_superseded', grant_id: id },
       'The refresh outlasted its lease; the newer tokens are kept.'
     )
-    await grants.refreshBy(id, new Date(now() + CONFIRMATION_DELAY_MS))
+    await grants.scheduleRefresh(id, new Date(now() + CONFIRMATION_DELAY_MS))
   }
 
   return {

@@ -52,7 +52,7 @@ export interface HttpClientSettings {
   /** Names this software to Atlassian. */
   userAgent: string
   /** Returns the id of the incoming request, if there is one. */
-  requestId?: () => string | undefined
+  getRequestId?: () => string | undefined
   /** Called for each response. */
   observe?: (
     response: Pick<HttpResponse, 'headers'> & { method: string; url: string; log: Logger }
@@ -65,7 +65,7 @@ export function createHttpClient({
   responseTimeoutMs,
   now,
   userAgent,
-  requestId = () => undefined,
+  getRequestId = () => undefined,
   observe = () => {}
 }: HttpClientSettings): HttpClient {
   return async ({
@@ -77,7 +77,7 @@ export function createHttpClient({
     signal,
     timeoutMs = responseTimeoutMs
   }) => {
-    const id = requestId()
+    const id = getRequestId()
     const timeoutSignal = AbortSignal.timeout(Math.min(timeoutMs, responseTimeoutMs))
     let response: Dispatcher.ResponseData | undefined
     try {

@@ -119,7 +119,11 @@ t.test('A new connection shows state, site, features, scopes and times', async (
     { ...jira, last_refresh_at: '2026-11-23T13:00:00.000Z' },
     'a check returns the same and reports the refresh'
   )
-  t.strictSame(await listConnections(running), [checked.json(), confluence], 'of this product only')
+  t.strictSame(
+    await listConnections(running),
+    [checked.json(), confluence],
+    'changes only this product'
+  )
 })
 
 t.test(
@@ -272,11 +276,11 @@ t.test(
     const running = await startTestService(t)
     await connectJira(running)
     await running.sandbox.admin('faults', SCOPE_FAULT)
-    const part = { code: 'scope_missing', detail: /read:jira-work/ }
+    const expectedError = { code: 'scope_missing', detail: /read:jira-work/ }
     t.match(await runSync(running), {
       state: 'partial',
-      error: part,
-      failures: [{ collection: 'projects', site: ACME, remote_id: null, ...part }],
+      error: expectedError,
+      failures: [{ collection: 'projects', site: ACME, remote_id: null, ...expectedError }],
       counts: { seen: 0 }
     })
     t.match(await listConnections(running), [

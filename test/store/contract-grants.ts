@@ -183,8 +183,8 @@ export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engin
       for (const [i, one] of (await grants.listDue(new Date(START_MS + HOUR_MS), 10)).entries()) {
         t.same(await due(HOUR_MS, 10, one), ['soon', 'waiting', 'later'].slice(i + 1))
       }
-      await grants.refreshBy('never', new Date(START_MS + 500))
-      await grants.refreshBy('soon', new Date(START_MS + 5000))
+      await grants.scheduleRefresh('never', new Date(START_MS + 500))
+      await grants.scheduleRefresh('soon', new Date(START_MS + 5000))
       t.same(await due(2000), ['never', 'soon', 'later'])
       advanceTime(HOUR_MS)
       const turns = await Promise.all(

@@ -4,8 +4,8 @@ import type { Engine } from '../engine.ts'
 /** What the maintenance job reads and writes: due refreshes, old tokens, expiry warnings. */
 export function createGrantMaintenanceMethods({ db, tables: { grants }, write }: Engine) {
   return {
-    /** Makes the grant due for a refresh at `at`, or earlier if it already is. */
-    async refreshBy(id: string, at: Date): Promise<void> {
+    /** Makes the grant due for a refresh at `at`, unless it is due earlier. */
+    async scheduleRefresh(id: string, at: Date): Promise<void> {
       await write(() =>
         db
           .update(grants)

@@ -132,7 +132,8 @@ export function createItemSync(
      * counts only rows that were written. If an item appears twice in a page, the later one
      * counts. A deleted item that appears again is restored.
      *
-     * @param generation the full listing that returned the page
+     * @param generation number of the full listing that returned the page, or of the latest one if
+     *   an incremental sync did
      */
     *upsertPage(
       ownerId: number,
