@@ -25,7 +25,7 @@ export default fp(
       ],
       credentials: false,
       maxAge: 600,
-      // An OPTIONS that is no preflight is answered like one, instead of with text of the package's own.
+      // An OPTIONS request that is no preflight gets the same response, not an error text of the package.
       strictPreflight: false
     })
   },

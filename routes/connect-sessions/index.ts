@@ -92,12 +92,12 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       const {
         user: userRef,
         products = providers.all.map(({ id }) => id),
-        return_url: target
+        return_url: requestedUrl
       } = request.body
       const returnUrl =
-        target === undefined
+        requestedUrl === undefined
           ? null
-          : requireReturnUrl(target, frontendBaseUrl(app, request, redirectUri))
+          : requireReturnUrl(requestedUrl, frontendBaseUrl(app, request, redirectUri))
       const user =
         typeof userRef === 'number'
           ? await requireUser(store, userRef)

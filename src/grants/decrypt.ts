@@ -10,7 +10,7 @@ const UNDECRYPTABLE_MESSAGE =
   'The stored tokens of this connection cannot be decrypted with the configured vault keys. ' +
   'Restore the key, or connect again.'
 
-/** A grant that needs a new consent anyway keeps its state. */
+/** Changes the grant's state to `needs_reconnect`, unless it needs a new consent already. */
 export async function markUndecryptable(
   grants: Store['grants'],
   { id, version, keyId, state }: Pick<Grant, 'id' | 'version' | 'keyId' | 'state'>,
@@ -29,7 +29,7 @@ export async function markUndecryptable(
 }
 
 /**
- * Decrypts stored secrets of a grant and keeps the grant's state true. If decryption fails, the
+ * Decrypts stored secrets of a grant and updates the grant's state. If decryption fails, the
  * grant becomes `needs_reconnect`, logged once; nothing is erased and no other grant is
  * affected. If it succeeds again, because the key came back, the grant works again.
  *

@@ -12,7 +12,7 @@ interface HitBatch {
 }
 
 /** Callers over their limit that are cached; evicted ones are counted in the database again. */
-const MAX_REMEMBERED_BUCKETS = 10_000
+const MAX_CACHED_BUCKETS = 10_000
 
 /**
  * Counter that several instances share through the database. Hits of a bucket that arrive while a
@@ -26,7 +26,7 @@ export function createSharedCounter(add: AddHits, now: () => number) {
   >()
   const exceededByBucket = new Map<string, { count: number; until: number }>()
 
-  /** Counts one hit. @returns the resulting count, or a later one */
+  /** Counts one hit. @returns the count including it; the cached count for a caller over the limit */
   return async function hit(bucket: string, windowMs: number, max: number): Promise<WindowCount> {
     const cached = exceededByBucket.get(bucket)
     if (cached !== undefined) {
@@ -38,7 +38,7 @@ export function createSharedCounter(add: AddHits, now: () => number) {
     // Hits of one batch get distinct counts by their position in the batch.
     const count = total.count - position.laterHits
     if (total.count > max) {
-      remember(bucket, { count: total.count, until: now() + total.remainingMs })
+      cacheExceeded(bucket, { count: total.count, until: now() + total.remainingMs })
     }
     return { count, remainingMs: total.remainingMs }
   }
@@ -83,11 +83,9 @@ export function createSharedCounter(add: AddHits, now: () => number) {
     }
   }
 
-  function remember(bucket: string, entry: { count: number; until: number }): void {
+  function cacheExceeded(bucket: string, entry: { count: number; until: number }): void {
     const oldest =
-      exceededByBucket.size >= MAX_REMEMBERED_BUCKETS
-        ? exceededByBucket.keys().next().value
-        : undefined
+      exceededByBucket.size >= MAX_CACHED_BUCKETS ? exceededByBucket.keys().next().value : undefined
     if (oldest !== undefined) exceededByBucket.delete(oldest)
     exceededByBucket.set(bucket, entry)
   }

@@ -183,7 +183,7 @@ function parseScopes(value: unknown): string[] | null {
   return scopes.length === 0 ? null : scopes
 }
 
-/** Caps an implausible lifetime at the documented hour. */
+/** Replaces a missing or implausible lifetime by the documented hour. */
 function parseLifetimeS(value: unknown): number {
   const seconds = Number(value)
   return Number.isFinite(seconds) && seconds > 0 && seconds <= ACCESS_TOKEN_LIFETIME_S

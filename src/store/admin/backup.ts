@@ -24,7 +24,7 @@ export async function backupDatabase(
 ): Promise<{ bytes: number; ms: number }> {
   const startedAt = performance.now()
   const source = openReadOnly(requireDatabaseFile(url, SETTING_NAME), SETTING_NAME)
-  const partial = `${to}.partial`
+  const partialFile = `${to}.partial`
   try {
     if (existsSync(to)) {
       throw new StartError(
@@ -32,16 +32,16 @@ export async function backupDatabase(
         1
       )
     }
-    createExclusive(partial)
+    createExclusive(partialFile)
     try {
       // `source` is inside a transaction, so concurrent writers do not restart the backup.
-      await source.backup(partial)
-      verifyIntegrity(partial)
-      fsyncPath(partial)
-      renameSync(partial, to)
+      await source.backup(partialFile)
+      verifyIntegrity(partialFile)
+      fsyncPath(partialFile)
+      renameSync(partialFile, to)
       fsyncPath(dirname(to))
     } catch (error) {
-      rmSync(partial, { force: true })
+      rmSync(partialFile, { force: true })
       const code = getDriverErrorCode(error) ?? 'unknown reason'
       throw error instanceof StartError
         ? error
@@ -60,9 +60,9 @@ export async function backupDatabase(
   return { bytes: statSync(to).size, ms: performance.now() - startedAt }
 }
 
-function createExclusive(partial: string): void {
+function createExclusive(partialFile: string): void {
   try {
-    closeSync(openSync(partial, 'wx', OWNER_ONLY_MODE))
+    closeSync(openSync(partialFile, 'wx', OWNER_ONLY_MODE))
   } catch (error) {
     const code = getDriverErrorCode(error)
     throw new StartError(
@@ -81,7 +81,7 @@ function createExclusive(partial: string): void {
 function verifyIntegrity(file: string): void {
   const client = new Driver(file)
   try {
-    // Leaves one file without WAL beside it; the service sets WAL mode again at start.
+    // A backup is one file, without a WAL file beside it. The service sets WAL mode again at start.
     client.pragma('journal_mode = delete')
     const [integrity] = client.pragma('integrity_check') as Array<{ integrity_check: string }>
     const orphans = client.pragma('foreign_key_check') as unknown[]

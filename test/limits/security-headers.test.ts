@@ -29,55 +29,55 @@ t.test(
     }
     const { headers } = await createApiKey(app, ['admin'])
     const json = { ...headers, 'content-type': 'application/json' }
-    const ask = async (
+    const assertHeaders = async (
       status: number,
       method: 'GET' | 'HEAD' | 'POST' | 'DELETE' | 'PUT' | 'OPTIONS',
       url: string,
-      more: object = {}
+      options: object = {}
     ) => {
-      const answer = await app.inject({ method, url, headers, ...more })
+      const response = await app.inject({ method, url, headers, ...options })
       const title = `${method} ${url.slice(0, 30)} ${status}`
-      t.equal(answer.statusCode, status, title)
-      t.match(answer.headers, EXPECTED_SECURITY_HEADERS, title)
-      t.notMatch(answer.headers['content-security-policy'], /script-src[^;]*'unsafe/, title)
+      t.equal(response.statusCode, status, title)
+      t.match(response.headers, EXPECTED_SECURITY_HEADERS, title)
+      t.notMatch(response.headers['content-security-policy'], /script-src[^;]*'unsafe/, title)
       for (const name of ['server', 'x-powered-by', 'via']) {
-        t.notOk(name in answer.headers, `${title}: ${name}`)
+        t.notOk(name in response.headers, `${title}: ${name}`)
       }
     }
-    await ask(200, 'GET', '/users')
-    await ask(200, 'HEAD', '/users')
-    await ask(201, 'POST', '/users', { payload: { email: 'a@b.co' } })
-    await ask(204, 'OPTIONS', '/users', {
+    await assertHeaders(200, 'GET', '/users')
+    await assertHeaders(200, 'HEAD', '/users')
+    await assertHeaders(201, 'POST', '/users', { payload: { email: 'a@b.co' } })
+    await assertHeaders(204, 'OPTIONS', '/users', {
       headers: { origin: 'https://app.example.com', 'access-control-request-method': 'GET' }
     })
-    await ask(200, 'GET', '/docs/')
-    await ask(200, 'GET', '/openapi.json')
-    await ask(302, 'GET', '/auth/jira/callback')
-    await ask(400, 'GET', '/%zz')
-    await ask(400, 'POST', '/users', { headers: json, payload: '{' })
-    await ask(401, 'GET', '/users', { headers: {} })
-    await ask(401, 'GET', '/connect', { headers: { accept: 'text/html' } })
-    await ask(404, 'GET', '/nothing')
-    await ask(405, 'PUT', '/users')
-    await ask(413, 'POST', '/users', {
+    await assertHeaders(200, 'GET', '/docs/')
+    await assertHeaders(200, 'GET', '/openapi.json')
+    await assertHeaders(302, 'GET', '/auth/jira/callback')
+    await assertHeaders(400, 'GET', '/%zz')
+    await assertHeaders(400, 'POST', '/users', { headers: json, payload: '{' })
+    await assertHeaders(401, 'GET', '/users', { headers: {} })
+    await assertHeaders(401, 'GET', '/connect', { headers: { accept: 'text/html' } })
+    await assertHeaders(404, 'GET', '/nothing')
+    await assertHeaders(405, 'PUT', '/users')
+    await assertHeaders(413, 'POST', '/users', {
       headers: json,
       payload: JSON.stringify({ email: 'x'.repeat(70_000) })
     })
-    await ask(415, 'POST', '/users', {
+    await assertHeaders(415, 'POST', '/users', {
       headers: { ...headers, 'content-type': 'text/plain' },
       payload: 'x'
     })
-    await ask(422, 'GET', '/users/x')
-    await ask(200, 'DELETE', '/users/1')
-    await ask(500, 'GET', '/Error')
-    await ask(503, 'GET', '/AppError')
+    await assertHeaders(422, 'GET', '/users/x')
+    await assertHeaders(200, 'DELETE', '/users/1')
+    await assertHeaders(500, 'GET', '/Error')
+    await assertHeaders(503, 'GET', '/AppError')
     for (let i = 0; i < 40; i++) await app.inject({ url: '/users', headers })
-    await ask(429, 'GET', '/users')
+    await assertHeaders(429, 'GET', '/users')
   }
 )
 
 t.test(
-  'C12 So do responses to unparsable requests and to unsupported Expect headers',
+  'C12 Responses to unparsable requests and to unsupported Expect headers have the security headers',
   async (t) => {
     const { app } = await buildTestApp(t)
     await app.listen({ host: '127.0.0.1', port: 0 })
