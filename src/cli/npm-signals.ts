@@ -1,6 +1,9 @@
 const POLL_INTERVAL_MS = 500
 
-/** Signals of which npm forwards a second copy when the terminal has sent one to the whole group. */
+/**
+ * Signals that npm forwards. The service gets them twice if the terminal sends them to the whole
+ * process group.
+ */
 export const NPM_SIGNALS = ['SIGINT', 'SIGTERM'] as const
 
 export const isRunByNpm = process.env.npm_lifecycle_event !== undefined

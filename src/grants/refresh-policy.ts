@@ -39,7 +39,7 @@ export function classifyFailure({ code, details }: AppError): FailureClass {
 
 /**
  * Old tokens work for ten minutes after an exchange (docs/reference/atlassian.md#31-rotation).
- * This is the latest time that leaves room for another attempt.
+ * The last attempt starts within this window, so two minutes are left for it.
  */
 const AMBIGUOUS_RETRY_WINDOW_MS = 8 * 60_000
 /**
@@ -63,7 +63,10 @@ export function computeRefreshDelayMs(failures: number, retryAfterS: number | un
   )
 }
 
-/** An attempt scheduled further ahead than the maximum back-off was written by a wrong clock. */
+/**
+ * Whether a grant waits for its next attempt. A time further ahead than MAX_RETRY_AFTER_MS was
+ * stored by a wrong clock and does not count.
+ */
 export function isBackingOff(nextTryAt: Date | null, now: number): boolean {
   const remainingMs = nextTryAt === null ? 0 : nextTryAt.getTime() - now
   return remainingMs > 0 && remainingMs <= MAX_RETRY_AFTER_MS

@@ -33,7 +33,7 @@ export interface Vault {
    */
   encrypt: (secret: string, place: string) => string
   /** @throws DecryptionError for a wrong key, a wrong place, or a changed byte */
-  decrypt: (sealed: string, place: string) => string
+  decrypt: (envelope: string, place: string) => string
   /**
    * Call it before anything irreversible whose result must be encrypted.
    *
@@ -60,17 +60,17 @@ export function createVault(keyring: Keyring, initialUses = 0): Vault {
     getUseCount: () => uses,
 
     assertCanEncrypt() {
-      if (initialUses + uses >= MAX_KEY_USES) throw keyExhaustedError()
+      if (initialUses + uses >= MAX_KEY_USES) throw createKeyExhaustedError()
     },
 
-    encrypt(secret, aad) {
-      if (initialUses + uses >= MAX_KEY_USES + RESERVED_USES) throw keyExhaustedError()
+    encrypt(secret, place) {
+      if (initialUses + uses >= MAX_KEY_USES + RESERVED_USES) throw createKeyExhaustedError()
       uses++
       const nonce = randomBytes(NONCE_BYTES)
       const cipher = createCipheriv('aes-256-gcm', keyring.current.key, nonce, {
         authTagLength: TAG_BYTES
       })
-      cipher.setAAD(buildAad(keyring.current.id, aad))
+      cipher.setAAD(buildAad(keyring.current.id, place))
       const ciphertext = Buffer.concat([
         nonce,
         cipher.update(secret, 'utf8'),
@@ -80,7 +80,7 @@ export function createVault(keyring: Keyring, initialUses = 0): Vault {
       return `${ENVELOPE_VERSION}.${keyring.current.id}.${ciphertext.toString('base64url')}`
     },
 
-    decrypt(envelope, aad) {
+    decrypt(envelope, place) {
       try {
         const [format, keyId = '', body = '', ...rest] = envelope.split('.')
         const key = keyring.find(keyId)
@@ -97,7 +97,7 @@ export function createVault(keyring: Keyring, initialUses = 0): Vault {
         const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE_BYTES), {
           authTagLength: TAG_BYTES
         })
-        decipher.setAAD(buildAad(keyId, aad))
+        decipher.setAAD(buildAad(keyId, place))
         decipher.setAuthTag(bytes.subarray(-TAG_BYTES))
         return Buffer.concat([
           decipher.update(bytes.subarray(NONCE_BYTES, -TAG_BYTES)),
@@ -115,13 +115,13 @@ export function parseKeyId(envelope: string): string {
   return envelope.split('.')[1] ?? ''
 }
 
-function keyExhaustedError(): AppError {
+function createKeyExhaustedError(): AppError {
   return new AppError(
     'vault_key_exhausted',
     'The vault key has reached its limit of encryptions. The operator must add a new key in front of it.'
   )
 }
 
-function buildAad(keyId: string, aad: string): Buffer {
-  return Buffer.from(`${ENVELOPE_VERSION}|${keyId}|${aad}`, 'utf8')
+function buildAad(keyId: string, place: string): Buffer {
+  return Buffer.from(`${ENVELOPE_VERSION}|${keyId}|${place}`, 'utf8')
 }

@@ -33,10 +33,10 @@ for (const product of ['jira', 'confluence']) {
         via: '1.1 proxy'
       })
       await waitForRun(app, product)
-      const of = (event: string) => lines().filter((line) => line.event === event)
+      const findLines = (event: string) => lines().filter((line) => line.event === event)
       for (const event of START_EVENTS) {
         t.match(
-          of(event)[0],
+          findLines(event)[0],
           {
             level: 'info',
             logger: 'connector',
@@ -51,7 +51,7 @@ for (const product of ['jira', 'confluence']) {
       }
       for (const event of SUCCESS_EVENTS) {
         t.match(
-          of(event)[0],
+          findLines(event)[0],
           {
             level: 'info',
             logger: 'connector',
@@ -70,16 +70,16 @@ for (const product of ['jira', 'confluence']) {
         )
         .map(({ event }) => event)
       t.same(order, SUCCESS_EVENTS, 'in this order, once each')
-      t.match(of('oauth_callback_received')[0], {
+      t.match(findLines('oauth_callback_received')[0], {
         query_params: { code: '[redacted]', state: '[redacted]' },
         headers: { 'user-agent': 'tester/1', 'x-forwarded-for': '203.0.113.9', via: '1.1 proxy' }
       })
       t.notOk(
-        'cookie' in of('oauth_callback_received')[0]?.headers,
+        'cookie' in findLines('oauth_callback_received')[0]?.headers,
         'only headers on the allowlist'
       )
-      t.equal(of('token_exchange_response')[0]?.status_code, 200)
-      t.match(of('frontend_redirect')[0], { target: FRONTEND_URL, status: 'success' })
+      t.equal(findLines('token_exchange_response')[0]?.status_code, 200)
+      t.match(findLines('frontend_redirect')[0], { target: FRONTEND_URL, status: 'success' })
       t.match(
         lines().find(
           ({ event, request_id: id }) => event === 'request_completed' && id === 'the-callback'
@@ -111,12 +111,16 @@ for (const product of ['jira', 'confluence']) {
           url: `/auth/${product}/callback?${query}`,
           headers: { 'x-request-id': id }
         })
-        const own = lines().filter(({ request_id: logged }) => logged === id)
+        const requestLines = lines().filter(({ request_id: logged }) => logged === id)
         t.match(
-          own.filter(({ event }) => event === 'oauth_callback_error'),
+          requestLines.filter(({ event }) => event === 'oauth_callback_error'),
           [{ level: 'warn', provider: product, error_code: code, err: { stack: /AppError/ } }]
         )
-        t.ok(own.some(({ event, status }) => event === 'frontend_redirect' && status === 'error'))
+        t.ok(
+          requestLines.some(
+            ({ event, status }) => event === 'frontend_redirect' && status === 'error'
+          )
+        )
       }
       await app.inject({
         url: `/auth/${product}/callback?code=abc`,
@@ -173,9 +177,9 @@ t.test('E6 Logs exactly one closing line for every request, whatever its outcome
     await app.inject({ url, headers: { 'x-request-id': `r${i}` } })
   }
   for (const [i, url] of requests.entries()) {
-    const own = lines().filter(
+    const requestLines = lines().filter(
       ({ request_id: id, event }) => id === `r${i}` && event === 'request_completed'
     )
-    t.match(own, [{ method: 'GET', path: url.split('?')[0], status_code: Number }], url)
+    t.match(requestLines, [{ method: 'GET', path: url.split('?')[0], status_code: Number }], url)
   }
 })
