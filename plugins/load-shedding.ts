@@ -55,7 +55,7 @@ export default fp(
       }
       scheduleRequest((waitedMs, waitingCount) => {
         if (waitedMs > overloadAfterMs && waitingCount >= MIN_QUEUE_LENGTH) {
-          done(createOverloadError('turn', waitedMs))
+          done(createOverloadError('queue', waitedMs))
           return
         }
         const { count, ms: wait } = app.store.estimatePoolWait()

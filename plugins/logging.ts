@@ -38,7 +38,7 @@ export default fp(
     })
 
     app.addHook('onResponse', (request, reply, done) => {
-      // Writing waits for the reader of the log, who may be slower than a flood.
+      // A write waits until the log's reader has caught up, which takes long during a flood.
       if (request.suppressLog) return done()
       request.log.info({
         event: 'request_completed',

@@ -17,7 +17,7 @@ export default fp(
       createOAuthClients({
         providers: app.providers,
         config: app.config,
-        sandbox: app.sandbox === null ? null : () => getLoopbackUrl(app)
+        getSandboxOrigin: app.sandbox === null ? null : () => getLoopbackUrl(app)
       })
     )
   },

@@ -12,7 +12,10 @@ export const SCOPES = [
 ] as const
 export type Scope = (typeof SCOPES)[number]
 
-/** Where the owner id is in the request. `caller`: the caller is the owner. */
+/**
+ * Where the owner id is in the request. `caller`: not in the request; the handler lets a user
+ * reach only what belongs to that user.
+ */
 export type OwnerSource =
   'params.user_id' | 'params.owner_id' | 'query.owner_id' | 'body.owner_id' | 'caller'
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { EXIT_CODES } from './exit.ts'
 import { readServerEvents } from './sse-reader.ts'
-import { stripControlChars } from './terminal.ts'
+import { replaceControlChars } from './terminal.ts'
 import { StartError } from '../lib/errors.ts'
 
 /** The part of the API's run that the command reads. */
@@ -161,14 +161,14 @@ function toApiError(
   }
   const fields = (errors ?? []).map((error) => ` ${error.pointer}: ${error.detail}`).join('')
   if (typeof detail === 'string') {
-    const text = stripControlChars(`${detail}${fields} (request ${String(requestId)})`)
+    const text = replaceControlChars(`${detail}${fields} (request ${String(requestId)})`)
     const advice = adviseOnKey(status, hasKey)
     return new ApiError(advice === undefined ? text : `${text}\n${advice}`, status)
   }
   const location = headers.get('location')
   if (location !== null) {
     return new ApiError(
-      `${base} redirects to ${stripControlChars(location)}. Name the service's own address with --url.`,
+      `${base} redirects to ${replaceControlChars(location)}. Name the service's own address with --url.`,
       status
     )
   }

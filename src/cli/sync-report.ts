@@ -1,6 +1,6 @@
 import type { ProgressState } from './progress.ts'
 import type { ApiRun } from './sync-client.ts'
-import { formatDuration, formatTime, stripControlChars } from './terminal.ts'
+import { formatDuration, formatTime, replaceControlChars } from './terminal.ts'
 import { formatNumber } from '../lib/formats.ts'
 
 const MAX_FAILURES_SHOWN = 10
@@ -24,7 +24,7 @@ export function describeProgress(run: ApiRun): ProgressState {
     return { step, text: `${state === 'queued' ? 'queued' : 'starting'} · ${changes}` }
   }
   const { collection, done, expected } = progress
-  const label = `${stripControlChars(collection)} ${formatNumber(done)}`
+  const label = `${replaceControlChars(collection)} ${formatNumber(done)}`
   if (expected === null || expected < 1) return { step, text: `${label} · ${changes}` }
   const text = `${label} of ${formatNumber(expected)} · ${changes}`
   // `expected` may be an estimate, so `done` may exceed it; the bar stops at 100 %.
@@ -57,7 +57,7 @@ export function formatResult(run: ApiRun, runUrl: string): string {
     lines.push(`  ${collection}${item === null ? '' : ` ${item}`} (site ${site}): ${detail}`)
   }
   if (failures.length > MAX_FAILURES_SHOWN) lines.push(`  and more: ${runUrl}`)
-  return lines.map(stripControlChars).join('\n')
+  return lines.map(replaceControlChars).join('\n')
 }
 
 function describeOutcome({ state, next_run_at: nextRunAt }: ApiRun): string {

@@ -4,7 +4,7 @@ import { createProgress, type ProgressOutput } from './progress.ts'
 import { resolveServiceUrl } from './service-url.ts'
 import { createSyncClient, type ApiRun, type SyncClient } from './sync-client.ts'
 import { describeProgress, formatResult } from './sync-report.ts'
-import { formatTime, stripControlChars } from './terminal.ts'
+import { formatTime, replaceControlChars } from './terminal.ts'
 import { isHttpBaseUrl } from '../config/formats.ts'
 import { StartError } from '../lib/errors.ts'
 import { builtInProviders } from '../providers/index.ts'
@@ -164,7 +164,7 @@ async function runSync(
     for await (run of events) {
       onRun(run)
       if (run.state === 'parked' && run.next_run_at !== parkedUntil) {
-        const reason = stripControlChars(run.error?.detail ?? 'The run is parked.')
+        const reason = replaceControlChars(run.error?.detail ?? 'The run is parked.')
         progress.log(`${reason} It resumes at ${formatTime(run.next_run_at)}.`)
       }
       parkedUntil = run.next_run_at
@@ -192,7 +192,7 @@ async function cancelRun(client: SyncClient, target: SyncTarget, isJson: boolean
     )
   }
   const run = await client.requestJson<ApiRun>('DELETE', `${path}/runs/${newestRun.id}`)
-  const detail = stripControlChars(run.error?.detail ?? 'The run was cancelled.')
+  const detail = replaceControlChars(run.error?.detail ?? 'The run was cancelled.')
   printResult(isJson, run, `Run ${run.id}: ${detail}`)
   return EXIT_CODES.success
 }

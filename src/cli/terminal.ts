@@ -15,6 +15,6 @@ export function formatDuration(ms: number): string {
 }
 
 /** Replaces control characters in text from elsewhere: a terminal would execute them. */
-export function stripControlChars(text: string): string {
+export function replaceControlChars(text: string): string {
   return text.replace(/\p{C}/gu, '\u{fffd}')
 }

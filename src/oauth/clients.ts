@@ -10,12 +10,12 @@ import type { OAuthClient } from './authorize-url.ts'
 export interface OAuthClientsOptions {
   providers: ProviderRegistry
   config: Pick<Config, 'clients' | 'authUrl' | 'apiUrl' | 'personalDataReporting'>
-  /** Returns this process's own URL for calls to itself; null without a sandbox. */
-  sandbox: (() => string) | null
+  /** Returns the URL at which this process reaches its own sandbox; null without a sandbox. */
+  getSandboxOrigin: (() => string) | null
 }
 
 /** The apps registered with Atlassian and, in development, those of the built-in sandbox. */
-export function createOAuthClients({ providers, config, sandbox }: OAuthClientsOptions) {
+export function createOAuthClients({ providers, config, getSandboxOrigin }: OAuthClientsOptions) {
   const scopesForLogin = (id: string) => [
     ...new Set([
       ...(getClientSettings(config, id).scopes ?? providers.get(id).scopes),
@@ -40,8 +40,8 @@ export function createOAuthClients({ providers, config, sandbox }: OAuthClientsO
   }
 
   function toSandboxClient(id: string, publicUrl: string): OAuthClient | undefined {
-    if (sandbox === null) return undefined
-    const sandboxUrl = `${sandbox()}/sandbox`
+    if (getSandboxOrigin === null) return undefined
+    const sandboxUrl = `${getSandboxOrigin()}/sandbox`
     return {
       provider: id,
       ...sandboxCredentials(id),

@@ -36,13 +36,13 @@ t.test(
     const admin = buildBearerHeader(BOOTSTRAP_KEY)
     let seen = 0
     /** The rows added since the last call. */
-    const added = async (): Promise<AuditRow[]> => {
+    const readNewRows = async (): Promise<AuditRow[]> => {
       const rows = (await readAuditTrail(app, { headers: admin })).slice(seen)
       seen += rows.length
       return rows
     }
     const assertRecorded = async (expected: object[], what: string) => {
-      const rows = await added()
+      const rows = await readNewRows()
       t.same(
         rows.map(({ action }) => action),
         expected.map((row) => (row as AuditRow).action),
@@ -58,7 +58,7 @@ t.test(
         }
       }
     }
-    const cli = async (name: string, ...args: string[]) =>
+    const runCli = async (name: string, ...args: string[]) =>
       await runCommand([name, ...args], { env: { INTEGRATION_DB_URL: url, VAULT_KEYS: VAULT_KEY } })
 
     await assertRecorded(
@@ -73,9 +73,9 @@ t.test(
       ],
       'the bootstrap key'
     )
-    const made = await cli('api-keys', 'create', '--name', 'crm', '--scopes', 'admin')
-    const secret = made.stdout.split(/\s+/).find((word) => word.startsWith(SERVICE_KEY)) ?? ''
-    t.equal(made.code, 0)
+    const creation = await runCli('api-keys', 'create', '--name', 'crm', '--scopes', 'admin')
+    const secret = creation.stdout.split(/\s+/).find((word) => word.startsWith(SERVICE_KEY)) ?? ''
+    t.equal(creation.code, 0)
     CANARIES.push(secret)
     await assertRecorded(
       [{ action: 'key_created', actor: { kind: 'operator' }, detail: { name: 'crm' } }],
@@ -85,37 +85,37 @@ t.test(
     const { id: key } = (await app.store.apiKeys.list()).find(({ name }) => name === 'crm') ?? {
       id: 0
     }
-    const by = (requestId: string) => ({
+    const byCrmKey = (requestId: string) => ({
       actor: { kind: 'key', id: key, name: 'crm' },
       ip: '127.0.0.1',
       request_id: requestId
     })
-    const ask = async (
+    const sendRequest = async (
       method: 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'GET',
       path: string,
       id: string,
       payload?: object
     ) => {
-      const answer = await app.inject({
+      const response = await app.inject({
         method,
         url: path,
         headers: { ...crm, 'x-request-id': id },
         ...(payload === undefined ? {} : { payload })
       })
       t.ok(
-        answer.statusCode < 300,
-        `${method} ${path} ${answer.statusCode} ${answer.statusCode < 300 ? '' : answer.body}`
+        response.statusCode < 300,
+        `${method} ${path} ${response.statusCode} ${response.statusCode < 300 ? '' : response.body}`
       )
-      t.equal(answer.headers['x-request-id'], id)
-      return answer
+      t.equal(response.headers['x-request-id'], id)
+      return response
     }
 
-    await ask('POST', '/users', 'r-user', {
+    await sendRequest('POST', '/users', 'r-user', {
       email: 'canary-ada@example.com',
       display_name: 'Canary Name'
     })
-    await assertRecorded([{ action: 'user_created', user_id: 1, ...by('r-user') }], 'a user')
-    await ask('POST', '/users', 'r-again', { email: 'canary-ada@example.com' })
+    await assertRecorded([{ action: 'user_created', user_id: 1, ...byCrmKey('r-user') }], 'a user')
+    await sendRequest('POST', '/users', 'r-again', { email: 'canary-ada@example.com' })
     await assertRecorded([], 'an existing user creates no row')
     await app.inject({
       url: '/users/2',
@@ -136,7 +136,7 @@ t.test(
     )
 
     const session = (
-      await ask('POST', '/connect-sessions', 'r-session', { user: 1, products: ['jira'] })
+      await sendRequest('POST', '/connect-sessions', 'r-session', { user: 1, products: ['jira'] })
     ).json<{ token: string; url: string }>()
     CANARIES.push(
       session.token,
@@ -149,7 +149,7 @@ t.test(
           action: 'session_created',
           user_id: 1,
           detail: { products: ['jira'] },
-          ...by('r-session')
+          ...byCrmKey('r-session')
         }
       ],
       'a connect session'
@@ -207,38 +207,45 @@ t.test(
       ],
       'another consent'
     )
-    const its = (id: string) => ({ user_id: 1, connection_id: 1, product: 'jira', ...by(id) })
+    const onConnection = (id: string) => ({
+      user_id: 1,
+      connection_id: 1,
+      product: 'jira',
+      ...byCrmKey(id)
+    })
 
     // A running sync would refresh the tokens itself, with the service as actor.
     await waitFor(
       async () =>
-        (await ask('GET', '/integrations/jira/sync/runs?owner_id=1', 'r-runs'))
+        (await sendRequest('GET', '/integrations/jira/sync/runs?owner_id=1', 'r-runs'))
           .json<Array<{ state: string }>>()
           .every(({ state }) => state === 'succeeded'),
       30_000
     )
     running.advanceTime(2 * 3_600_000)
-    await ask('POST', '/users/1/connections/jira/check', 'r-check')
+    await sendRequest('POST', '/users/1/connections/jira/check', 'r-check')
     await assertRecorded(
-      [{ action: 'refreshed', ...its('r-check'), detail: { connections: [1] } }],
+      [{ action: 'refreshed', ...onConnection('r-check'), detail: { connections: [1] } }],
       'a token refresh'
     )
     const site = (await app.store.connections.get(1, 'jira'))?.connection.sites[0]
-    await ask('PUT', '/users/1/connections/jira/site', 'r-site', { cloud_id: site?.cloudId })
-    await assertRecorded([{ action: 'sites_chosen', ...its('r-site') }], 'sites')
+    await sendRequest('PUT', '/users/1/connections/jira/site', 'r-site', {
+      cloud_id: site?.cloudId
+    })
+    await assertRecorded([{ action: 'sites_chosen', ...onConnection('r-site') }], 'sites')
     await sandbox.admin('faults', { kind: 'delay', delay_ms: 3_000, match: { path: '/ex/jira' } })
-    await ask('POST', '/integrations/jira/sync?owner_id=1', 'r-sync')
-    const [run] = (await ask('GET', '/integrations/jira/sync/runs?owner_id=1', 'r-runs')).json<
-      Array<{ id: number; state: string }>
-    >()
-    await ask('DELETE', `/integrations/jira/sync/runs/${run?.id ?? 0}`, 'r-cancel')
+    await sendRequest('POST', '/integrations/jira/sync?owner_id=1', 'r-sync')
+    const [run] = (
+      await sendRequest('GET', '/integrations/jira/sync/runs?owner_id=1', 'r-runs')
+    ).json<Array<{ id: number; state: string }>>()
+    await sendRequest('DELETE', `/integrations/jira/sync/runs/${run?.id ?? 0}`, 'r-cancel')
     await assertRecorded(
       [
         {
           action: 'run_cancelled',
           user_id: 1,
           product: 'jira',
-          ...by('r-cancel'),
+          ...byCrmKey('r-cancel'),
           detail: { run: run?.id }
         }
       ],
@@ -266,15 +273,15 @@ t.test(
     })
     await sandbox.admin('faults', undefined, 'DELETE')
     await assertRecorded(
-      [{ action: 'state_changed', ...its('r-lost'), detail: { from: 'active' } }],
+      [{ action: 'state_changed', ...onConnection('r-lost'), detail: { from: 'active' } }],
       'a state change'
     )
-    const next = generateKeyEntry('next')
+    const nextKey = generateKeyEntry('next')
     t.match(
       await runCommand(['keys', 'rotate'], {
         env: {
           INTEGRATION_DB_URL: url,
-          VAULT_KEYS: `${next},${VAULT_KEY}`
+          VAULT_KEYS: `${nextKey},${VAULT_KEY}`
         }
       }),
       { code: 0 }
@@ -289,33 +296,36 @@ t.test(
       ],
       'the vault key'
     )
-    await ask('DELETE', '/users/1/connections/jira', 'r-leave')
-    await assertRecorded([{ action: 'disconnected', ...its('r-leave') }], 'a disconnection')
-    await ask('DELETE', '/users/1', 'r-remove')
+    await sendRequest('DELETE', '/users/1/connections/jira', 'r-leave')
     await assertRecorded(
-      [{ action: 'user_removed', user_id: 1, ...by('r-remove') }],
+      [{ action: 'disconnected', ...onConnection('r-leave') }],
+      'a disconnection'
+    )
+    await sendRequest('DELETE', '/users/1', 'r-remove')
+    await assertRecorded(
+      [{ action: 'user_removed', user_id: 1, ...byCrmKey('r-remove') }],
       'a removed user'
     )
-    t.match(await cli('api-keys', 'revoke', 'crm'), { code: 0 })
+    t.match(await runCli('api-keys', 'revoke', 'crm'), { code: 0 })
     await assertRecorded(
       [{ action: 'key_revoked', actor: { kind: 'operator' }, detail: { key, name: 'crm' } }],
       'a revoked key'
     )
 
     t.match(await runAuditVerify(url), { code: 0 })
-    const list = await cli('audit', 'list', '--limit', '1000')
+    const list = await runCli('audit', 'list', '--limit', '1000')
     t.equal(list.stdout.trim().split('\n').length, seen)
     const tokens =
       (await readDatabaseContents(url)).length > 0
         ? sandbox.state.stats.snapshot().log.flatMap(({ token }) => token ?? [])
         : []
-    const everywhere =
+    const auditTexts =
       JSON.stringify(await queryDatabase(url, 'select * from audit')) +
       JSON.stringify(await readAuditTrail(app, { headers: admin })) +
       list.stdout +
       list.stderr
-    for (const canary of [...CANARIES, ...tokens, VAULT_KEY, next]) {
-      t.notOk(canary !== '' && everywhere.includes(canary), 'no canary')
+    for (const canary of [...CANARIES, ...tokens, VAULT_KEY, nextKey]) {
+      t.notOk(canary !== '' && auditTexts.includes(canary), 'no canary')
     }
   }
 )

@@ -42,8 +42,8 @@ export async function prepareServer(
     if (autoMigrate) await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK_ID])
     const {
       rows: [copyMarker]
-    } = await client.query('select to_regclass($1) is not null as there', [COPY_MARKER_TABLE])
-    if (copyMarker.there === true) throw new StartError([INCOMPLETE_COPY_MESSAGE], 1)
+    } = await client.query('select to_regclass($1) is not null as present', [COPY_MARKER_TABLE])
+    if (copyMarker.present === true) throw new StartError([INCOMPLETE_COPY_MESSAGE], 1)
     const latestApplied = await readLatestApplied(client)
     if (latestApplied > LATEST_MIGRATION) throw new StartError([NEWER_VERSION_MESSAGE], 1)
     if (latestApplied < LATEST_MIGRATION && !autoMigrate) {
@@ -112,6 +112,6 @@ async function assertDurable(client: pg.Client): Promise<void> {
 async function readLatestApplied(client: pg.Client): Promise<number> {
   const {
     rows: [table]
-  } = await client.query("select to_regclass('drizzle.__drizzle_migrations') is not null as there")
-  return table.there === true ? Number((await client.query(LATEST_APPLIED_QUERY)).rows[0]?.at) : 0
+  } = await client.query("select to_regclass('drizzle.__drizzle_migrations') is not null as present")
+  return table.present === true ? Number((await client.query(LATEST_APPLIED_QUERY)).rows[0]?.at) : 0
 }

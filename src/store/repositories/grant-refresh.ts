@@ -32,13 +32,14 @@ export function createGrantRefreshMethods(
      * read. Records the start durably, so that maintenance finds an unfinished refresh.
      *
      * @param retryAt when maintenance looks for an unfinished refresh
+     * @param staleOwner a holder whose lease counts as expired (src/grants/stale-lease.ts)
      */
     async beginRefresh(
       { id, version, owner }: RefreshAttempt,
       failures: number,
       ttlMs: number,
       retryAt: Date,
-      stale?: string
+      staleOwner?: string
     ): Promise<boolean> {
       const isCurrent = sql`${grants.id} = ${id} and ${grants.version} = ${version}
         and ${grants.failures} = ${failures}`
@@ -49,7 +50,7 @@ export function createGrantRefreshMethods(
           toRefreshLeaseName(id),
           owner,
           ttlMs,
-          stale
+          staleOwner
         )
         yield tx
           .update(grants)
