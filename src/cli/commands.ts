@@ -14,7 +14,7 @@ export const COMMANDS: ReadonlyArray<CommandEntry | CommandGroup> = [
   },
   {
     name: 'sync',
-    summary: 'Copy a product of one connection now, and watch the run.',
+    summary: 'Copy the data of one connection now, and watch the run.',
     load: async () => (await import('./sync.ts')).sync
   },
   {

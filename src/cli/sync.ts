@@ -25,7 +25,7 @@ interface SyncTarget {
 
 export const sync = defineCommand({
   description:
-    'Copy a product of one connection now, and watch the run. Calls a running service over HTTP.\n' +
+    'Copy the data of one connection now, and watch the run. Calls a running service over HTTP.\n' +
     'A run that is in progress is joined. Ctrl-C stops watching; the run continues.\n' +
     'Where the service requires authentication, put an API key with the scopes sync:read and\n' +
     'sync:write into CONNECTOR_API_KEY, in the environment or in `.env`.',

@@ -67,7 +67,7 @@ export async function saveConsent(
     { sites, refusedFeatures: [] },
     existing === undefined || hasAccountChanged ? [] : existing.connection.selectedSites
   )
-  // The code is spent: a database that is busy for a moment must not lose the consent.
+  // The code works only once, so a database that is busy for a moment must not lose the consent.
   const changes = await retryUntil(
     async () =>
       await store.grants.connect(
@@ -146,7 +146,7 @@ function logFeatures(
 function accountChangedError(title: string): AppError {
   return new AppError(
     'account_changed',
-    `This is another Atlassian account than the one that ${title} is connected with. ` +
-      'Nothing was changed. Confirm that it replaces the connected account, or log in with that one.'
+    `This Atlassian account differs from the one connected to ${title}. Nothing was changed. ` +
+      'Confirm that it replaces the connected account, or log in with the connected account.'
   )
 }

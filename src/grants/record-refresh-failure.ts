@@ -17,7 +17,13 @@ export interface FailedRefresh {
   startedAt: number
 }
 
-/** @returns a token if the caller can be served despite the failure; undefined: read again */
+/**
+ * Stores and logs a failed refresh, and when to try again.
+ *
+ * @returns the stored access token if it still works; undefined if another process has changed
+ *   the grant, which has to be read again
+ * @throws AppError if no token works
+ */
 export async function recordRefreshFailure(
   { store: { grants }, now }: { store: Store; now: () => number },
   { grant, attempt, error, ambiguousSince, usableToken, startedAt }: FailedRefresh,
@@ -67,7 +73,11 @@ export async function recordRefreshFailure(
   })
 }
 
-/** Records that a grant without a refresh token has ended, like any other failure. */
+/**
+ * Changes a grant without a refresh token to `needs_reconnect`; others are left unchanged.
+ *
+ * @returns `error`, for the caller to throw
+ */
 export async function recordMissingRefreshToken(
   { grants }: Store,
   grant: Grant,

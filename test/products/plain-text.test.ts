@@ -16,7 +16,7 @@ const CASES: Array<[what: string, storage: string, text: string]> = [
     'a b &<>"\' –…’é'
   ],
   ['numeric entities', '<p>&#65;&#x42;&#128512;</p>', 'AB😀'],
-  ['what is no entity stays', '<p>AT&T &unknown; a & b</p>', 'AT&T &unknown; a & b'],
+  ['text that is no entity stays', '<p>AT&T &unknown; a & b</p>', 'AT&T &unknown; a & b'],
   [
     'parameters of nested macros are left out, their bodies are kept',
     '<ac:structured-macro ac:name="panel"><ac:parameter ac:name="title">x</ac:parameter>' +
