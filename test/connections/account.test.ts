@@ -108,7 +108,7 @@ t.test(
       provider: 'jira',
       status: 'error',
       error: 'account_changed',
-      message: /^This is another Atlassian account .*\.$/,
+      message: /^This Atlassian account differs from .*\.$/,
       confirm_url: confirm,
       request_id: answer.headers['x-request-id']
     })
