@@ -139,8 +139,8 @@ export async function reevaluateConnections(
 }
 
 /**
- * Records that the gateway refused a feature for its scope despite the token, or no longer
- * refuses it.
+ * Records that the gateway refuses a feature for a missing scope although the consent includes
+ * it, or that it no longer does.
  */
 export async function recordScopeRefusal(
   settings: Pick<SiteSettings, 'store' | 'providers'>,

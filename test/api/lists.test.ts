@@ -8,8 +8,8 @@ const LISTS = [
   ['confluence', 'spaces'],
   ['confluence', 'pages']
 ] as const
-const getNextLink = (answer: { headers: Record<string, unknown> }) =>
-  /^<([^>]+)>; rel="next"$/.exec(String(answer.headers.link))?.[1]
+const getNextLink = (response: { headers: Record<string, unknown> }) =>
+  /^<([^>]+)>; rel="next"$/.exec(String(response.headers.link))?.[1]
 
 t.test('Lists of copied items', async (t) => {
   const service = await startSyncedService(t, ['jira', 'confluence'], {
@@ -87,7 +87,7 @@ t.test('Lists of copied items', async (t) => {
     const since = (at: string) => (item: any) => item.updated_at >= at
     const word = issue.summary.split(' ')[0].toUpperCase()
     const CASES: Array<
-      [path: string, name: string, query: Record<string, string>, fits: (item: any) => boolean]
+      [path: string, name: string, query: Record<string, string>, isMatch: (item: any) => boolean]
     > = [
       [
         '/jira/issues/1',
@@ -163,11 +163,11 @@ t.test('Lists of copied items', async (t) => {
       ],
       ['/api/confluence/pages/1', 'pages', { q: 'A' }, (item) => /a/i.test(item.title)]
     ]
-    for (const [path, name, query, fits] of CASES) {
-      const expected = (all[name] ?? []).filter(fits)
+    for (const [path, name, query, isMatch] of CASES) {
+      const expected = (all[name] ?? []).filter(isMatch)
       const url = `${path}?${new URLSearchParams(query).toString()}`
-      // Guards against filters that match nothing.
-      t.equal(expected.length > 0, fits.length > 0, `${url}: has matches`)
+      // A filter must match some items; only the filters `() => false`, without a parameter, match none.
+      t.equal(expected.length > 0, isMatch.length > 0, `${url}: has matches`)
       t.same(getItems((await get(url)).json()), expected, url)
       const { pages, links } = await followPages(app, `${url}&limit=2`, getItems)
       t.same(pages.flat(), expected, `${url} in pages of two`)
@@ -184,7 +184,7 @@ t.test('Lists of copied items', async (t) => {
   })
 
   t.test('reject an invalid parameter and name it', async (t) => {
-    const WRONG: Array<[query: string, pointer: string]> = [
+    const INVALID_QUERIES: Array<[query: string, pointer: string]> = [
       ...[
         '',
         'yesterday',
@@ -207,7 +207,7 @@ t.test('Lists of copied items', async (t) => {
       ['include=body', '/include'],
       ['status=Done', '/status']
     ]
-    for (const [query, pointer] of WRONG) {
+    for (const [query, pointer] of INVALID_QUERIES) {
       t.match(
         assertProblem(
           t,
@@ -255,25 +255,25 @@ t.test('Lists of copied items', async (t) => {
 
   t.test('return a new ETag after every change: posted, copied, deleted, erased', async (t) => {
     let etag = String((await get('/jira/issues/1')).headers.etag)
-    const isNews = async (name: string, list = '/jira/issues/1') => {
-      const answer = await get(list, { 'if-none-match': etag })
-      t.equal(answer.statusCode, 200, name)
-      t.not(answer.headers.etag, etag, name)
-      etag = String(answer.headers.etag)
+    const assertNewEtag = async (name: string, list = '/jira/issues/1') => {
+      const response = await get(list, { 'if-none-match': etag })
+      t.equal(response.statusCode, 200, name)
+      t.not(response.headers.etag, etag, name)
+      etag = String(response.headers.etag)
       t.equal(
         (await get(list, { 'if-none-match': etag })).statusCode,
         304,
         `and only once: ${name}`
       )
-      return answer.json()
+      return response.json()
     }
     await postProject(service, 'NEW')
-    await isNews('by hand')
+    await assertNewEtag('posted')
     const { key, id } = all.issues?.[3]
     await service.sandbox.admin(`issues/${key}`, { summary: 'Edited' })
     await service.runSync('jira', 'incremental')
     t.match(
-      (await isNews('copied')).find((item: any) => item.id === id),
+      (await assertNewEtag('copied')).find((item: any) => item.id === id),
       { summary: 'Edited' }
     )
     await service.runSync('jira', 'full')
@@ -284,9 +284,9 @@ t.test('Lists of copied items', async (t) => {
     )
     await service.sandbox.admin(`issues/${key}`, { deleted: true })
     await service.runSync('jira', 'full')
-    t.notOk((await isNews('deleted')).some((item: any) => item.id === id))
+    t.notOk((await assertNewEtag('deleted')).some((item: any) => item.id === id))
     await app.inject({ method: 'DELETE', url: '/users/1/connections/jira' })
-    t.same(await isNews('erased'), [])
+    t.same(await assertNewEtag('erased'), [])
     await post('/users', { email: 'bob@example.com' })
     t.equal(
       (await get('/jira/issues/2', { 'if-none-match': etag })).statusCode,
@@ -312,9 +312,9 @@ t.test('Lists of copied items', async (t) => {
 
 t.test('Without a user, the fetch path is empty and the lists return 404', async (t) => {
   const { get } = await startSyncedService(t, [])
-  const answer = await get('/integrations/jira/issues/fetch', { 'if-none-match': '*' })
+  const response = await get('/integrations/jira/issues/fetch', { 'if-none-match': '*' })
   t.match(
-    { status: answer.statusCode, body: answer.json() },
+    { status: response.statusCode, body: response.json() },
     {
       status: 200,
       body: { provider: 'jira', total: 0, as_of: null, sync_state: 'never', items: [] }

@@ -23,13 +23,13 @@ export interface RawDatabase {
   readonly identity: string
   /** The time of this version's newest migration, in ms since the epoch. */
   readonly latestMigration: number
-  /** Runs one statement; values stand as `?`. */
+  /** Runs one statement; each `?` in it stands for a value. */
   query: (sql: string, values?: readonly CellValue[]) => Promise<CellRow[]>
   /** Inserts all rows or none. */
   insertRows: (table: TableShape, rows: readonly CellRow[]) => Promise<void>
   /** The SQL expression that compares and sorts a column by code points on every engine. */
   orderExpression: (column: TableShape['columns'][number]) => string
-  /** The names of all tables in the database, including foreign ones. */
+  /** The names of all tables in the database, including those of other programs. */
   tableNames: () => Promise<string[]>
   migrationState: () => Promise<MigrationState>
   /** Whether a service appears to use the database. */
