@@ -5,7 +5,7 @@ export interface OptionDefinition {
   description: string
   isRequired?: boolean
   isRepeatable?: boolean
-  /** The value where the option is absent, as somebody would type it. */
+  /** The value if the option is absent, as text. */
   default?: string
   /** Completes the sentence "--name …" for a value that `parse` rejects. */
   rule?: string
@@ -32,7 +32,7 @@ type OptionValues<Options> = {
   -readonly [Name in keyof Options]: OptionValue<Options[Name]>
 }
 
-/** What follows the command's name, and what it does. */
+/** Examples of a command: the arguments after its name, and what they do. */
 export type Examples = ReadonlyArray<readonly [args: string, explanation: string]>
 
 /** A command: everything that its help, its page in the documentation and the parser need. */

@@ -28,8 +28,8 @@ export interface ReporterSettings {
 
 /**
  * Atlassian's personal data reporting: reports each stored account once per cycle and applies
- * the response. One process at a time works, any may try. An account counts as reported once the
- * response has been applied.
+ * the response. Every process tries to, one at a time does it. An account counts as reported once
+ * the response has been applied.
  */
 export function createPersonalDataReporter({
   sites,
@@ -107,7 +107,7 @@ export function createPersonalDataReporter({
   ) {
     let failure = new AppError(
       'scope_missing',
-      `No connection may report accounts: no working one has the scope ${REPORT_SCOPE}.`
+      `No connection can report accounts: none whose tokens work has the scope ${REPORT_SCOPE}.`
     )
     for (const { id } of await store.privacyReports.listReportingGrants(
       clientId,
@@ -178,7 +178,7 @@ export function createPersonalDataReporter({
     }
   }
 
-  /** Logs a failure that only an operator can fix once, and again after a success in between. */
+  /** Logs a missing permission, which only an operator can correct, once until another failure occurs. */
   function logFailure(error: unknown): void {
     const isNotPermitted = error instanceof AppError && error.code === 'scope_missing'
     if (isNotPermitted && !hasLoggedNotPermitted) {

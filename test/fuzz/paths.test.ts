@@ -23,7 +23,7 @@ const PATH_VARIANTS: Record<string, (path: string) => string> = {
   'a dot at the end': (path) => `${path}/.`,
   'up and down again': (path) => `/x/..${path}`,
   'up and down again, encoded': (path) => `/x/%2e%2e${path}`,
-  'a piece too many and up': (path) => `${path}/x/..`,
+  'an extra segment and up': (path) => `${path}/x/..`,
   'a parameter of the path': (path) => `${path};x=y`,
   'an extension': (path) => `${path}.json`,
   'a blank at the end': (path) => `${path}%20`,
@@ -35,7 +35,7 @@ const PATH_VARIANTS: Record<string, (path: string) => string> = {
     path.replace(/[a-z](?=[^/]*$)/, (letter) =>
       encodeURIComponent(String.fromCodePoint(Number(letter.codePointAt(0)) + 0xfee0))
     ),
-  'letters of UTF-8 too long': (path) => path.replace(/(?<=.)\/(?=[^/]*$)/, '%c0%af')
+  'a slash in an overlong UTF-8 encoding': (path) => path.replace(/(?<=.)\/(?=[^/]*$)/, '%c0%af')
 }
 
 t.test(
@@ -54,9 +54,9 @@ t.test(
       const path = fillPlaceholders(
         operation.path.replace(/\{(id)\}/g, '{run}').replace(/\{(user_id|owner_id)\}/g, '{user}')
       ).replace(/\{\w+\}/g, '1')
-      for (const [way, rewritten] of Object.entries(PATH_VARIANTS)) {
-        if (rewritten(path) === path) continue
-        const { statusCode, body } = await client.request({ method: 'GET', path: rewritten(path) })
+      for (const [variant, rewrite] of Object.entries(PATH_VARIANTS)) {
+        if (rewrite(path) === path) continue
+        const { statusCode, body } = await client.request({ method: 'GET', path: rewrite(path) })
         const { code } = JSON.parse(
           await body.text().then((text) => (text.startsWith('{') ? text : '{}'))
         ) as { code?: string }
@@ -68,7 +68,7 @@ t.test(
           )
         ) {
           problems.push(
-            `${formatOperation(operation)}, ${way}: ${rewritten(path)} is ${statusCode} ${code}`
+            `${formatOperation(operation)}, ${variant}: ${rewrite(path)} is ${statusCode} ${code}`
           )
         }
       }

@@ -30,7 +30,9 @@ export interface RunCounters {
   added: number
   changed: number
   removed: number
+  /** Deletions on hold. */
   held: number
+  /** Items that could not be stored. */
   skipped: number
   /** Requests sent to Atlassian, and their points of the hourly quota. */
   calls: number
