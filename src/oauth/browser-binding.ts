@@ -3,7 +3,7 @@ import { isSameHash, hashSecret } from '../lib/secret.ts'
 import type { LoginFlowRow } from '../store/repositories/login-flows.ts'
 
 export interface BoundCallback {
-  /** The product of the callback that was called; undefined for the callback that serves both. */
+  /** The product of the callback that was called; undefined for the callback of all products. */
   provider: string | undefined
   query: { state?: string | undefined }
   /** Returns this browser's binding secret for the flow, if it sent one. */

@@ -8,7 +8,7 @@ import { buildAuthorizeUrl, selectScopes, type OAuthClient } from './authorize-u
 import { checkBinding, deriveFlowName, type BoundCallback } from './browser-binding.ts'
 import { connectAccount, type ConnectAccountSettings } from './connect-account.ts'
 import {
-  serializeOutcome,
+  serializeFailure,
   toFailure,
   waitForOutcome,
   type LoginOutcome,
@@ -197,7 +197,7 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
       async () => await connectAccount(settings, flow, code, callback.logFor)
     ).then((userId) => ({ userId, isFirst: true }), toFailure)
     if ('error' in result) {
-      await store.loginFlows.finish(flow.stateHash, JSON.stringify(serializeOutcome(result.error)))
+      await store.loginFlows.finish(flow.stateHash, JSON.stringify(serializeFailure(result.error)))
     }
     return result
   }
@@ -216,7 +216,7 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
     // browser; it consumes nothing then.
     if (flow === undefined || checkBinding(flow, callback) !== undefined) return consentError
     if (await store.loginFlows.claim(flow.stateHash, hashSecret(error))) {
-      await store.loginFlows.finish(flow.stateHash, JSON.stringify(serializeOutcome(consentError)))
+      await store.loginFlows.finish(flow.stateHash, JSON.stringify(serializeFailure(consentError)))
     }
     return consentError
   }

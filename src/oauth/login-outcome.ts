@@ -51,7 +51,7 @@ export function toFailure(error: unknown): { error: AppError } {
   }
 }
 
-export function serializeOutcome({ code, message }: AppError): StoredOutcome {
+export function serializeFailure({ code, message }: AppError): StoredOutcome {
   return { code, detail: message }
 }
 

