@@ -1,4 +1,4 @@
-import { equalHashes, hashSecret } from '../lib/secret.ts'
+import { hashSecret, isSameHash } from '../lib/secret.ts'
 import type { Store } from '../store/index.ts'
 import type { ConnectionWithGrant } from '../store/repositories/connections.ts'
 import type { StoredOutcome } from './login-outcome.ts'
@@ -49,5 +49,5 @@ export async function findLoginResult(
 
 /** Whether a form was served to the browser of this login. */
 export function isOwnForm({ formToken }: LoginResult, token: string): boolean {
-  return equalHashes(formToken, token)
+  return isSameHash(formToken, token)
 }
