@@ -112,6 +112,8 @@ async function assertDurable(client: pg.Client): Promise<void> {
 async function readLatestApplied(client: pg.Client): Promise<number> {
   const {
     rows: [table]
-  } = await client.query("select to_regclass('drizzle.__drizzle_migrations') is not null as present")
+  } = await client.query(
+    "select to_regclass('drizzle.__drizzle_migrations') is not null as present"
+  )
   return table.present === true ? Number((await client.query(LATEST_APPLIED_QUERY)).rows[0]?.at) : 0
 }
