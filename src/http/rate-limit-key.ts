@@ -31,7 +31,7 @@ export function deriveIpKey(address: string): string {
   return hashSecret(`ip ${toIpPrefix(address)}`)
 }
 
-/** An IPv6 subscriber has a /64 network: all of it is one caller. IPv4-mapped IPv6 addresses count as IPv4. */
+/** An IPv6 subscriber has a /64 network: it is one caller. IPv4-mapped IPv6 addresses count as IPv4. */
 function toIpPrefix(address: string): string {
   const [ip = ''] = address.toLowerCase().split('%')
   if (!isIPv6(ip)) return ip
