@@ -44,8 +44,6 @@ const project = {
     name: text,
     lead: textOrNull,
     url: textOrNull,
-    source: text,
-    site: textOrNull,
     updated_at: text
   }
 }

@@ -15,9 +15,6 @@ export default fp(
       exposedHeaders: [
         'X-Request-ID',
         'Link',
-        'X-Sync-State',
-        'X-As-Of',
-        'X-Total-Count',
         'Retry-After',
         'RateLimit-Limit',
         'RateLimit-Remaining',

@@ -1,16 +1,12 @@
 import fp from 'fastify-plugin'
 import { Agent } from 'undici'
-import packageJson from '../package.json' with { type: 'json' }
 import { getCurrentActor } from '../src/lib/actor.ts'
-import { createDeprecationLog, type DeprecationLog } from '../src/lib/deprecations.ts'
 import { createHttpClient, type HttpClient } from '../src/lib/http-client.ts'
 import type { PluginOptions } from '../src/app-options.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     httpClient: HttpClient
-    /** The endpoints that Atlassian announces to change or remove. */
-    deprecations: DeprecationLog
   }
 }
 
@@ -23,18 +19,14 @@ export default fp<PluginOptions>(
         ? new Agent({ connect: { timeout: connectTimeoutMs }, connections: 32 })
         : undefined
     if (ownAgent !== undefined) app.addHook('onClose', () => ownAgent.destroy())
-    const deprecations = createDeprecationLog(now)
-    app.decorate('deprecations', deprecations)
     app.decorate(
       'httpClient',
-      createHttpClient({
-        network: network ?? (ownAgent as Agent),
-        responseTimeoutMs: answerTimeoutMs,
+      createHttpClient(
+        network ?? (ownAgent as Agent),
+        answerTimeoutMs,
         now,
-        userAgent: `${packageJson.name}/${packageJson.version}`,
-        getRequestId: () => getCurrentActor().requestId,
-        observe: deprecations.observe
-      })
+        () => getCurrentActor().requestId
+      )
     )
   },
   { name: 'http-client', dependencies: ['config'] }

@@ -29,8 +29,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '',
     {
-      // Links in messages get tracking parameters.
-      config: { access: 'open', limit: 'login', unknownQuery: 'ignored' },
+      config: { access: 'open', limit: 'login' },
       // HEAD, as link previews send it, must not consume the link.
       exposeHeadRoute: false,
       schema: {
@@ -38,15 +37,18 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'openConnectSession',
         summary:
           'Open the link of a connect session: redirects to the login, or shows a page to choose the product',
-        querystring: Type.Object({
-          token: Type.Optional(
-            Type.String({
-              maxLength: 128,
-              format: 'text',
-              description: 'Token of the link. Default: the session that this browser has opened'
-            })
-          )
-        }),
+        querystring: Type.Object(
+          {
+            token: Type.Optional(
+              Type.String({
+                maxLength: 128,
+                format: 'text',
+                description: 'Token of the link. Default: the session that this browser has opened'
+              })
+            )
+          },
+          { additionalProperties: false }
+        ),
         response: {
           200: {
             description: 'Page with one link for each product',

@@ -1,7 +1,8 @@
 import { Readable } from 'node:stream'
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { createJsonStream } from '../../src/http/json-stream.ts'
+import { AppError } from '../../src/lib/errors.ts'
+import type { Logger } from '../../src/lib/http-client.ts'
 import { requireUser } from '../../src/oauth/resolve-user.ts'
 import { getAliasPrefix } from '../../src/http/pagination.ts'
 import { Id, problemResponses } from '../../src/http/schemas.ts'
@@ -42,8 +43,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         }
       }
     },
-    async (request, reply) => {
-      const { params, url, method, log } = request
+    async ({ params, url, method, log }, reply) => {
       const user = await requireUser(app.store, params.user_id)
       reply.headers({
         'content-type': 'application/json; charset=utf-8',
@@ -53,17 +53,40 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       if (method === 'HEAD') return await reply.send(Readable.from([]))
       await app.store.audit.append({ action: 'data_exported', userId: user.id })
       log.info({ event: 'data_exported', user_id: user.id })
+      // Buffers one chunk at most.
       return await reply.send(
-        createJsonStream(streamExport(app, user, getAliasPrefix(url)), {
-          isStopping: app.isDraining,
-          isAuthorized: request.isStillAuthorized.bind(request),
-          log,
-          abortedEvent: 'export_aborted',
-          abortedMessage: 'The export could not be completed; the connection is closed.'
-        })
+        Readable.from(
+          logTruncation(streamExport(app, user, getAliasPrefix(url)), app.isDraining, log),
+          {
+            highWaterMark: 1
+          }
+        )
       )
     }
   )
 }
 
 export default routes
+
+/** Logs a document that ends early; the response has started and cannot report an error. */
+async function* logTruncation(
+  document: AsyncGenerator<string>,
+  isStopping: () => boolean,
+  log: Logger
+): AsyncGenerator<string> {
+  try {
+    for await (const piece of document) {
+      // A stopping service does not wait for a long document; clients retry.
+      if (isStopping()) {
+        throw new AppError('interrupted', 'The service is stopping.', { suppressLog: true })
+      }
+      yield piece
+    }
+  } catch (err) {
+    log.error(
+      { event: 'export_aborted', err },
+      'The export could not be completed; the connection is closed.'
+    )
+    throw err
+  }
+}

@@ -9,8 +9,7 @@ import {
   isOriginList,
   isPublicKey,
   isSecureRedirect,
-  isHttpBaseUrl,
-  LOG_LEVELS
+  isHttpBaseUrl
 } from './formats.ts'
 import { integerSetting, textSetting, URL_RULE, urlSetting } from './setting.ts'
 
@@ -210,13 +209,6 @@ export const SERVICE_SETTINGS = {
     10_080,
     15
   ),
-  SYNC_LIST_INTERVAL: integerSetting(
-    'Seconds between listings of projects or spaces by incremental syncs. An item of an unknown one ' +
-      'causes a listing at once. 0: with every sync.',
-    0,
-    604_800,
-    3_600
-  ),
   SYNC_FULL_INTERVAL: integerSetting(
     'Hours between full syncs, which find deletions and items that search missed.',
     1,
@@ -292,4 +284,17 @@ export const SETTING_FORMATS: Record<string, (value: string) => boolean> = {
   'bootstrap-key': isBootstrapKey,
   'public-key': isPublicKey,
   keyring: (value) => parseKeyring(value).problems === undefined
+}
+
+/** The names of the original (Python's) levels and pino's own, to pino's. */
+export const LOG_LEVELS: Record<string, string> = {
+  TRACE: 'trace',
+  DEBUG: 'debug',
+  INFO: 'info',
+  WARN: 'warn',
+  WARNING: 'warn',
+  ERROR: 'error',
+  CRITICAL: 'fatal',
+  FATAL: 'fatal',
+  SILENT: 'silent'
 }

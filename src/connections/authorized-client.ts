@@ -5,8 +5,7 @@ import {
   type AuthorizedRequest,
   type Throttle
 } from '../providers/atlassian.ts'
-import type { RateBudget } from '../rate-budget/rate-budget.ts'
-import { toCallTarget } from '../rate-budget/target.ts'
+import { toCallTarget, type RateBudget } from '../rate-budget/rate-budget.ts'
 import type { Grant } from '../store/repositories/grants.ts'
 import type { Store } from '../store/index.ts'
 
@@ -45,7 +44,7 @@ export function createAuthorizedClient(
       throttle ??
       (async (method, url, send) =>
         await budget.call(
-          toCallTarget(grant.clientId, method, url, grant.id),
+          toCallTarget(grant.clientId, method, url),
           { isInteractive: true, signal },
           send
         )),

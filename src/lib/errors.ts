@@ -55,7 +55,6 @@ export type HttpErrorCode =
 
 /** Codes recorded on a sync run or a connection; no HTTP response carries one as its own code. */
 type SyncErrorCode =
-  | 'call_limit_reached'
   | 'cancelled'
   | 'deletions_held'
   | 'disconnected'
@@ -66,7 +65,6 @@ type SyncErrorCode =
   | 'scope_missing'
   | 'site_removed'
   | 'site_unreachable'
-  | 'upstream_repeats_pages'
 
 export type ErrorCode = HttpErrorCode | SyncErrorCode
 

@@ -1,14 +1,13 @@
 import { AppError } from '../lib/errors.ts'
-import type { CallClass } from './target.ts'
 
-/** A concurrency limiter in which interactive calls go first, and bulk calls last. */
+/** A concurrency limiter in which interactive calls go first. */
 export interface PriorityQueue {
   /**
    * @param check runs when it is the caller's turn; what it throws ends the wait
    * @returns the function that releases the slot
    */
   acquire: (
-    callClass: CallClass,
+    isInteractive: boolean,
     signal: AbortSignal | undefined,
     check: () => void
   ) => Promise<() => void>
@@ -22,14 +21,17 @@ interface QueueEntry {
 
 /**
  * @param maxConcurrent number of slots
- * @param getBlockedMs milliseconds for which calls of a class are blocked from now
+ * @param getBlockedMs milliseconds for which calls are blocked from now; may be longer for
+ *   background calls
  */
 export function createPriorityQueue(
   maxConcurrent: number,
-  getBlockedMs: (callClass: CallClass) => number
+  getBlockedMs: (isInteractive: boolean) => number
 ): PriorityQueue {
-  const queues: Record<CallClass, QueueEntry[]> = { interactive: [], routine: [], bulk: [] }
-  const classes = Object.keys(queues) as CallClass[]
+  const queues: Record<'interactive' | 'background', QueueEntry[]> = {
+    interactive: [],
+    background: []
+  }
   let runningCount = 0
   let timer: NodeJS.Timeout | undefined
 
@@ -48,24 +50,26 @@ export function createPriorityQueue(
         }
       }
     }
-    const unblocked = classes.filter((name) => getBlockedMs(name) <= 0)
+    const blockedMs = { interactive: getBlockedMs(true), background: getBlockedMs(false) }
+    const shiftUnblocked = (name: keyof typeof queues) =>
+      blockedMs[name] > 0 ? undefined : queues[name].shift()
     while (runningCount < maxConcurrent) {
-      const next = unblocked.find((name) => queues[name].length > 0)
+      const next = shiftUnblocked('interactive') ?? shiftUnblocked('background')
       if (next === undefined) break
       runningCount++
-      queues[next].shift()?.start()
+      next.start()
     }
     clearTimeout(timer)
-    const delays = classes
-      .filter((name) => !unblocked.includes(name) && queues[name].length > 0)
-      .map(getBlockedMs)
+    const delays = (['interactive', 'background'] as const)
+      .filter((name) => blockedMs[name] > 0 && queues[name].length > 0)
+      .map((name) => blockedMs[name])
     if (delays.length > 0) timer = setTimeout(drain, Math.min(...delays))
   }
 
   return {
-    acquire: async (callClass, signal, check) =>
+    acquire: async (isInteractive, signal, check) =>
       await new Promise((resolve, reject) => {
-        const queue = queues[callClass]
+        const queue = queues[isInteractive ? 'interactive' : 'background']
         const onAbort = () => {
           queue.splice(queue.indexOf(entry), 1)
           reject(new AppError('interrupted', 'The service is stopping.', { cause: signal?.reason }))

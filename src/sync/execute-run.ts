@@ -2,8 +2,8 @@ import { evaluateFeatures, explainMissingScopes } from '../connections/features.
 import { createAuthorizedClient } from '../connections/authorized-client.ts'
 import { checkConnection } from '../connections/sites.ts'
 import { AppError, type ErrorCode } from '../lib/errors.ts'
-import { estimateCost } from '../rate-budget/points.ts'
-import { toCallTarget } from '../rate-budget/target.ts'
+import { estimateCost } from '../rate-budget/rate-limit-headers.ts'
+import { toCallTarget } from '../rate-budget/rate-budget.ts'
 import { createGateway } from '../providers/gateway.ts'
 import type { RunOutcome } from '../store/repositories/sync-runs.ts'
 import { copyCollection } from './copy-collection.ts'
@@ -22,9 +22,7 @@ const PARTIAL_ERRORS: readonly ErrorCode[] = [
   'scope_missing',
   'listing_incomplete',
   'listing_empty',
-  'site_unreachable',
-  'upstream_repeats_pages',
-  'call_limit_reached'
+  'site_unreachable'
 ]
 
 /**
@@ -53,10 +51,9 @@ export async function executeRun(context: RunContext): Promise<RunOutcome> {
     signal,
     throttle: async (method, url, send) =>
       await settings.budget.call(
-        toCallTarget(grant.clientId, method, url, grant.id),
-        { isInteractive: false, isBulk: context.spending.isBulk, signal },
+        toCallTarget(grant.clientId, method, url),
+        { isInteractive: false, signal },
         async () => {
-          context.callCeiling.count()
           counters.calls++
           const response = await send()
           counters.points += estimateCost(response)
@@ -65,36 +62,29 @@ export async function executeRun(context: RunContext): Promise<RunOutcome> {
       )
   })
   const errors: AppError[] = []
-  let attemptedParts = counters.done.length
-  const { unlistedParents } = context
   for (const site of connection.selectedSites) {
     const gateway = createGateway({
       sendAuthorized,
       apiUrl: settings.resolveApiUrl(grant),
       provider,
-      scopes: grant.scopes.split(' '),
-      accountId: grant.accountId,
       site,
       log,
       signal,
       now: settings.now
     })
     let siteError: AppError | undefined
-    // A part that turns out to be out of date is copied after the others.
-    const parts = [...provider.collections, ...provider.collections]
-    for (const [i, collection] of parts.entries()) {
+    for (const collection of provider.collections) {
       const partKey = `${site.cloudId}/${collection.name}`
-      const isRepeated = i >= provider.collections.length
-      if (isRepeated ? !unlistedParents.has(partKey) : counters.done.includes(partKey)) continue
+      if (counters.done.includes(partKey)) continue
       // A site that cannot be reached fails all of its collections.
       const error: AppError | undefined =
         siteError ??
-        (await copyCollection(context, collection, site, gateway).then((isCopied) => {
-          if (isCopied) attemptedParts++
-          return undefined
-        }, toPartialFailure(signal)))
+        (await copyCollection(context, collection, site, gateway).then(
+          () => undefined,
+          toPartialFailure(signal)
+        ))
       if (error === undefined) {
-        if (!isRepeated) counters.done.push(partKey)
+        counters.done.push(partKey)
         await commitProgress(context)
         continue
       }
@@ -103,7 +93,6 @@ export async function executeRun(context: RunContext): Promise<RunOutcome> {
       }
       const failure = siteError ?? error
       errors.push(failure)
-      attemptedParts++
       recordRunFailure(context, {
         collection: collection.name,
         site: site.cloudId,
@@ -113,7 +102,7 @@ export async function executeRun(context: RunContext): Promise<RunOutcome> {
       })
     }
   }
-  return toOutcome(context, errors, attemptedParts)
+  return toOutcome(context, errors)
 }
 
 /**
@@ -145,14 +134,14 @@ async function explainSiteFailure(
 }
 
 function toOutcome(
-  { counters, provider }: RunContext,
-  errors: AppError[],
-  attemptedParts: number
+  { counters, connectionWithGrant: { connection }, provider }: RunContext,
+  errors: AppError[]
 ): RunOutcome {
   const [first] = errors
+  const partCount = connection.selectedSites.length * provider.collections.length
   if (first !== undefined) {
     return {
-      state: errors.length < attemptedParts ? 'partial' : 'failed',
+      state: errors.length < partCount ? 'partial' : 'failed',
       code: first.code,
       detail: first.message,
       cause: first

@@ -100,7 +100,7 @@ for (const name of COLLECTIONS) {
       const service = await startSyncedTestService(t, {})
       const path = {
         projects: '/project/search',
-        issues: '/search/jql',
+        issues: '/issue/bulkfetch',
         spaces: '/api/v2/spaces',
         pages: '/api/v2/pages'
       }[name]

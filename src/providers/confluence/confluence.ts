@@ -1,23 +1,27 @@
 import { jira } from '../jira/jira.ts'
 import { PAGE_BODIES, pages } from './pages.ts'
 import { spaces } from './spaces.ts'
-import { listDefaultScopes } from '../endpoint.ts'
-import { IDENTITY_FEATURE, type Provider } from '../provider.ts'
-import { PAGE_ENDPOINTS, SEARCH_ENDPOINT, SPACE_ENDPOINTS } from './endpoints.ts'
+import type { Provider } from '../provider.ts'
 
+/**
+ * Pages need the scope of spaces: a page carries only its space's id, and the space has the key.
+ * The v2 API has no classic scopes (docs/reference/atlassian.md#6-scopes).
+ */
 const features: Provider['features'] = [
-  { name: 'spaces', collection: 'spaces', endpoints: SPACE_ENDPOINTS },
+  { name: 'spaces', collection: 'spaces', scopes: [['read:space:confluence']] },
   {
     name: 'pages',
     collection: 'pages',
     isRequired: true,
-    // A page carries only the id of its space, and the space has the key.
-    endpoints: [...PAGE_ENDPOINTS, ...SPACE_ENDPOINTS]
+    scopes: [['read:page:confluence', 'read:space:confluence']]
   },
-  { name: 'incremental_pages', enablesIncremental: 'pages', endpoints: [SEARCH_ENDPOINT] },
-  IDENTITY_FEATURE
+  {
+    name: 'incremental_pages',
+    enablesIncremental: 'pages',
+    scopes: [['search:confluence'], ['read:content-details:confluence']]
+  },
+  { name: 'identity', scopes: [['read:me']] }
 ]
-const endpoints = [...SPACE_ENDPOINTS, ...PAGE_ENDPOINTS, SEARCH_ENDPOINT]
 
 export const confluence: Provider = {
   id: 'confluence',
@@ -39,8 +43,13 @@ export const confluence: Provider = {
     },
     fallback: jira
   },
-  endpoints,
-  scopes: listDefaultScopes(endpoints),
+  scopes: [
+    'read:space:confluence',
+    'read:page:confluence',
+    'search:confluence',
+    'read:me',
+    'offline_access'
+  ],
   features,
   options: [
     {

@@ -80,8 +80,7 @@ function isMatch({ match }: Fault, method: string, path: string): boolean {
   return isSameMethod && (match.path === undefined || isPathMatch(match.path, path))
 }
 
-/** Whether the pattern is a part of the path, or with asterisks all of it. */
-export function isPathMatch(pattern: string, path: string): boolean {
+function isPathMatch(pattern: string, path: string): boolean {
   if (!pattern.includes('*')) return path.includes(pattern)
   const [first = '', ...rest] = pattern.split('*')
   if (!path.startsWith(first)) return false

@@ -1,29 +1,17 @@
-import { and, eq, gt, inArray, lt, or, sql } from 'drizzle-orm'
+import { and, inArray, lt, sql } from 'drizzle-orm'
 import type { Engine, PreparedStatement } from '../engine.ts'
 
-/** What a row is about. */
-interface RateBudgetKey {
-  name: string
-  /** The client id. */
-  app: string
-  /** `app`, `site`, `account`, `endpoint`, `product` or `pace`. */
-  scope: string
-  /** The cloud id, endpoint or product. */
-  target: string
-}
-
 /**
- * The shared state of one budget: remaining block in ms, its source, reason and consecutive
- * refusals; points used this hour, and the quota that Atlassian reported.
+ * The shared state of one budget: remaining block in ms, its source, consecutive refusals, and
+ * points used this hour.
  */
-export interface RateBudgetRow extends RateBudgetKey {
+export interface RateBudgetRow {
+  name: string
   waitMs: number
   owner: string
-  reason: string | null
   consecutiveRefusals: number
   hour: number
   pointsUsed: number
-  quota: number | null
 }
 
 const DAY_MS = 86_400_000
@@ -37,33 +25,27 @@ export function createRateBudgetRepository({
   prepare,
   nowPlus
 }: Engine) {
-  const selectRows = () =>
-    db
-      .select({
-        name: budgets.name,
-        app: budgets.app,
-        scope: budgets.scope,
-        target: budgets.target,
-        waitMs: sql<number>`${budgets.until} - (${nowPlus(0)})`.as('wait_ms'),
-        owner: budgets.owner,
-        reason: budgets.reason,
-        consecutiveRefusals: budgets.consecutiveRefusals,
-        hour: budgets.hour,
-        pointsUsed: budgets.pointsUsed,
-        quota: budgets.quota
-      })
-      .from(budgets)
   const preparedBySize = new Map<number, PreparedStatement>()
   const prepareSelect = (size: number): PreparedStatement => {
     const cached =
       preparedBySize.get(size) ??
       prepare(
-        selectRows().where(
-          inArray(
-            budgets.name,
-            Array.from({ length: size }, (_, i) => sql.placeholder(`name ${i}`) as never)
+        db
+          .select({
+            name: budgets.name,
+            waitMs: sql<number>`${budgets.until} - (${nowPlus(0)})`.as('wait_ms'),
+            owner: budgets.owner,
+            consecutiveRefusals: budgets.consecutiveRefusals,
+            hour: budgets.hour,
+            pointsUsed: budgets.pointsUsed
+          })
+          .from(budgets)
+          .where(
+            inArray(
+              budgets.name,
+              Array.from({ length: size }, (_, i) => sql.placeholder(`name ${i}`) as never)
+            )
           )
-        )
       )
     preparedBySize.set(size, cached)
     return cached
@@ -82,44 +64,28 @@ export function createRateBudgetRepository({
       )
       return rows.map((row) => ({
         name: String(row.name),
-        app: String(row.app),
-        scope: String(row.scope),
-        target: String(row.target),
         waitMs: Number(row.wait_ms),
         owner: String(row.owner),
-        reason: row.reason === null ? null : String(row.reason),
         consecutiveRefusals: Number(row.strikes),
         hour: Number(row.hour),
-        pointsUsed: Number(row.used),
-        quota: row.quota === null ? null : Number(row.quota)
+        pointsUsed: Number(row.used)
       }))
     },
 
-    /** Rows that block calls now, or count the points of this hour. */
-    async listCurrent(hour: number): Promise<RateBudgetRow[]> {
-      const rows = await selectRows().where(
-        or(gt(budgets.until, nowPlus(0)), eq(budgets.hour, hour))
-      )
-      return rows.map((row) => ({ ...row, waitMs: Number(row.waitMs) }))
-    },
-
     /** Blocks calls for this long, unless they are blocked for longer already. */
-    async block({
-      name,
-      waitMs,
-      owner,
-      reason,
-      consecutiveRefusals,
-      ...key
-    }: Omit<RateBudgetRow, 'hour' | 'pointsUsed' | 'quota'>): Promise<void> {
-      const values = { until: nowPlus(waitMs), owner, reason, consecutiveRefusals }
+    async block(
+      name: string,
+      waitMs: number,
+      owner: string,
+      consecutiveRefusals: number
+    ): Promise<void> {
       await write(() =>
         db
           .insert(budgets)
-          .values({ name, ...key, ...values })
+          .values({ name, until: nowPlus(waitMs), owner, consecutiveRefusals })
           .onConflictDoUpdate({
             target: budgets.name,
-            set: { ...key, ...values },
+            set: { until: nowPlus(waitMs), owner, consecutiveRefusals },
             setWhere: sql`${budgets.until} <= ${nowPlus(waitMs)}`
           })
       )
@@ -128,38 +94,30 @@ export function createRateBudgetRepository({
     /**
      * Adds points used this hour.
      *
-     * @param usage `minimumUsed` is a lower bound for the total, as reported by Atlassian
+     * @param minimumUsed a lower bound for the total, as reported by Atlassian
      * @returns the total of all instances
      */
-    async addUsage({
-      points,
-      minimumUsed,
-      ...row
-    }: RateBudgetKey & {
-      hour: number
-      points: number
+    async addUsage(
+      name: string,
+      hour: number,
+      points: number,
       minimumUsed: number
-      quota: number | null
-    }): Promise<number> {
-      const [updated] = await write(() =>
+    ): Promise<number> {
+      const [row] = await write(() =>
         db
           .insert(budgets)
-          .values({ ...row, until: new Date(0), pointsUsed: Math.max(points, minimumUsed) })
+          .values({ name, until: new Date(0), hour, pointsUsed: Math.max(points, minimumUsed) })
           .onConflictDoUpdate({
             target: budgets.name,
             set: {
-              app: row.app,
-              scope: row.scope,
-              target: row.target,
               pointsUsed: nextUsedPoints(points, minimumUsed),
               hour: sql`case when ${budgets.hour} < ${excludedColumn(budgets.hour)}
-                then ${excludedColumn(budgets.hour)} else ${budgets.hour} end`,
-              quota: sql`coalesce(${excludedColumn(budgets.quota)}, ${budgets.quota})`
+                then ${excludedColumn(budgets.hour)} else ${budgets.hour} end`
             }
           })
           .returning({ pointsUsed: budgets.pointsUsed })
       )
-      return updated?.pointsUsed ?? points
+      return row?.pointsUsed ?? points
     },
 
     /** Deletes rows that expired more than a day ago. */

@@ -1,1 +1,0 @@
-ALTER TABLE `checkpoints` ADD `read_at` integer;
