@@ -74,7 +74,7 @@ export function defineProxySuite(proxy: keyof typeof PROXIES): void {
       const smuggledLines = service
         .output()
         .split('\n')
-        .filter((line) => line.includes('"path":"/smuggled"') && line.includes('"status":404'))
+        .filter((line) => line.includes('"path":"/smuggled"') && line.includes('"status_code":404'))
       t.equal(smuggledLines.length, SPLIT_BY_PROXY[proxy].length, 'no hidden request was served')
       t.equal((await fetch(`${url}/healthz`)).status, 200, 'the service still responds')
     }
