@@ -37,7 +37,9 @@ export function openBareDatabase(path: string) {
   })()
 
   const selectProjects = db.prepare(
-    `select id, owner_id, key, name, lead, url, updated_at from projects
+    `select id, owner_id, key, name, lead, url,
+       case site when '' then 'manual' else 'atlassian' end as source, nullif(site, '') as site,
+       updated_at from projects
      where owner_id = ? order by key, id limit ?`
   )
   return {

@@ -34,6 +34,25 @@ const listQueries: HotQuery[] = [BIG_OWNER_ID, SMALL_OWNER_ID].flatMap((owner) =
       execute: ({ items }) => items('pages').list(owner, 1000, undefined, { text: 'no such words' })
     },
     {
+      name: `count of pages ${ownerTitle}`,
+      execute: ({ items }) => items('pages').count(owner, -1)
+    },
+    {
+      name: `count of pages ${ownerTitle}, a space`,
+      execute: ({ items }) => items('pages').count(owner, -1, { parentKey: 'SP1' })
+    },
+    {
+      name: `whole list of pages ${ownerTitle}`,
+      execute: async ({ items }) => {
+        const snapshot = await items('pages').takeSnapshot(owner)
+        await items('pages').readSnapshot(owner, snapshot).next()
+      }
+    },
+    {
+      name: `sync state of pages ${ownerTitle}`,
+      execute: ({ syncStates }) => syncStates.get(owner, 'confluence', 'pages')
+    },
+    {
       name: `changes ${ownerTitle}`,
       execute: ({ items }) => items('pages').listChanges(owner, 40, 500)
     }

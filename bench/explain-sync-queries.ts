@@ -172,8 +172,10 @@ export const runQueries: HotQuery[] = [
   {
     name: 'budgets: block, add usage',
     execute: async ({ rateBudgets }) => {
-      await rateBudgets.block('client', 1, 'me', 1)
-      await rateBudgets.addUsage('client', 1, 1, 0)
+      const key = { name: 'client', app: 'client', scope: 'app', target: '' }
+      const refusal = { waitMs: 1, owner: 'me', reason: null, consecutiveRefusals: 1 }
+      await rateBudgets.block({ ...key, ...refusal })
+      await rateBudgets.addUsage({ ...key, hour: 1, points: 1, minimumUsed: 0, quota: null })
     }
   },
   { name: 'budgets: purge', execute: ({ rateBudgets }) => rateBudgets.purge(NOW_MS) }

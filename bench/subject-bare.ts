@@ -44,6 +44,8 @@ const project = {
     name: text,
     lead: textOrNull,
     url: textOrNull,
+    source: text,
+    site: textOrNull,
     updated_at: text
   }
 }

@@ -153,7 +153,14 @@ export function defineConnectionTables(
       /** JSON: the options the owner has set. */
       options: text('options').notNull().default('{}'),
       /** When the scheduler syncs it next. */
-      syncDueAt: instant('sync_due_at')
+      syncDueAt: instant('sync_due_at'),
+      /**
+       * Points of the latest reading of changes, listing of projects or spaces, and full run;
+       * null until measured.
+       */
+      routinePoints: integer('routine_points'),
+      listingPoints: integer('listing_points'),
+      fullPoints: integer('full_points')
     },
     (t) => [
       unique('connections_user_provider').on(t.userId, t.provider),

@@ -81,12 +81,21 @@ export function defineSyncTables(
       cursor: text('cursor'),
       /** When it started, on Atlassian's clock. */
       listingStartedAt: instant('begun_at'),
+      /** Why it cannot be complete; null if nothing says so. */
+      flaw: text('flaw'),
       /** Items it has listed so far, and the count of the latest complete listing. */
       listed: integer('listed').notNull().default(0),
       listedBefore: integer('listed_before').notNull().default(0),
       completeAt: instant('complete_at'),
+      /**
+       * When the latest complete listing or incremental read began, on Atlassian's clock: what was
+       * changed before is in the copy.
+       */
+      readAt: instant('read_at'),
       /** The time of the newest change seen; incremental syncs continue from it. */
       watermark: instant('watermark'),
+      /** The watermark up to which everything was read again after the overlap; null if none. */
+      settledAt: instant('settled_at'),
       /** The optional content of the rows, such as `bodies`; a change requires a full listing. */
       bodyMode: text('variant').notNull().default(''),
       /** JSON: ids of failed items to retry. */
@@ -104,14 +113,22 @@ export function defineSyncTables(
    */
   const budgets = table('budgets', {
     name: text('name').primaryKey(),
+    /** The client id, `app`, `site`, `account`, `endpoint`, `product` or `pace`, and which. */
+    app: text('app').notNull().default(''),
+    scope: text('scope').notNull().default(''),
+    target: text('target').notNull().default(''),
     /** Calls are blocked until then, on the database's clock, and the refusal that caused it. */
     until: instant('until').notNull(),
     owner: text('owner').notNull().default(''),
+    /** The reason or the policy that blocks, as Atlassian named it. */
+    reason: text('reason'),
     /** Consecutive refusals. */
     consecutiveRefusals: integer('strikes').notNull().default(0),
     /** Points used in an hour, counted since the epoch. */
     hour: integer('hour').notNull().default(0),
-    pointsUsed: integer('used').notNull().default(0)
+    pointsUsed: integer('used').notNull().default(0),
+    /** The quota that Atlassian reported; null if it did not. */
+    quota: integer('quota')
   })
 
   /**

@@ -15,6 +15,9 @@ export default fp(
       exposedHeaders: [
         'X-Request-ID',
         'Link',
+        'X-Sync-State',
+        'X-As-Of',
+        'X-Total-Count',
         'Retry-After',
         'RateLimit-Limit',
         'RateLimit-Remaining',

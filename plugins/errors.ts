@@ -1,8 +1,9 @@
-import type { FastifyError } from 'fastify'
+import type { FastifyError, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import createRouter, { type HTTPMethod } from 'find-my-way'
 import { ROUTER_OPTIONS, sendProblem } from '../src/http/problem.ts'
-import { AppError, type FieldError } from '../src/lib/errors.ts'
+import { explainInvalidRequest } from '../src/http/field-errors.ts'
+import { AppError } from '../src/lib/errors.ts'
 
 /** Fastify's own errors, by code. */
 const ERRORS_BY_FASTIFY_CODE: Record<string, () => AppError> = {
@@ -18,17 +19,6 @@ const ERRORS_BY_FASTIFY_CODE: Record<string, () => AppError> = {
     new AppError('unavailable', 'The request took too long. Try again.', { retryAfterS: 1 })
 }
 
-/** The formats of `plugins/validation.ts`, in words. */
-const FORMAT_DESCRIPTIONS: Record<string, string> = {
-  text: 'text without NUL and unpaired surrogates',
-  email: 'one bare email address',
-  'http-url': 'an absolute http(s) link without credentials',
-  instant: 'an ISO 8601 time with its zone, such as 2026-11-23T12:00:00Z (send a plus sign as %2B)'
-}
-
-/** A longer list does not help. */
-const MAX_FIELD_ERRORS = 20
-
 /** Turns every error into a problem document (RFC 9457; docs/reference/contract.md section 5). */
 export default fp(
   async (app) => {
@@ -41,7 +31,7 @@ export default fp(
     let findAllowedMethods: ((path: string) => HTTPMethod[]) | undefined
 
     app.setErrorHandler((error: FastifyError, request, reply) =>
-      sendProblem(toAppError(error), request, reply, error)
+      sendProblem(toAppError(error, request), request, reply, error)
     )
 
     app.setNotFoundHandler((request, reply) => {
@@ -76,12 +66,17 @@ function createMethodFinder(
   return (path) => [...methods].filter((method) => router.find(method, path) !== null)
 }
 
-function toAppError(error: FastifyError): AppError {
+function toAppError(error: FastifyError, { body, routeOptions }: FastifyRequest): AppError {
   if (error instanceof AppError) return error
-  if (error.validation !== undefined) {
-    return new AppError('validation_failed', 'Request validation failed; see `errors`.', {
-      errors: toFieldErrors(error)
+  const { validation, validationContext: part } = error
+  if (validation !== undefined) {
+    const { detail, errors } = explainInvalidRequest({
+      validation,
+      part,
+      schema: routeOptions.schema?.[part as 'querystring'],
+      isBodyMissing: body === undefined
     })
+    return new AppError('validation_failed', detail, { errors })
   }
   const createError = ERRORS_BY_FASTIFY_CODE[error.code]
   if (createError !== undefined) return createError()
@@ -92,50 +87,4 @@ function toAppError(error: FastifyError): AppError {
     return new AppError('bad_request', 'The request is malformed.')
   }
   return new AppError('internal_error', 'Internal Server Error', { cause: error })
-}
-
-function toFieldErrors({ validation = [], validationContext }: FastifyError): FieldError[] {
-  return validation
-    .filter(isRelevant)
-    .slice(0, MAX_FIELD_ERRORS)
-    .map(({ instancePath, keyword, params, message }) => {
-      const propertyName = (params.additionalProperty ?? params.missingProperty) as
-        string | undefined
-      const pointer =
-        propertyName === undefined
-          ? instancePath
-          : `${instancePath}/${propertyName.replaceAll('~', '~0').replaceAll('/', '~1')}`
-      const location =
-        validationContext === 'querystring'
-          ? 'query parameter'
-          : validationContext === 'params'
-            ? 'path parameter'
-            : 'field'
-      if (keyword === 'additionalProperties') return { pointer, detail: `Unknown ${location}.` }
-      if (keyword === 'required') return { pointer, detail: `This ${location} is required.` }
-      if (keyword === 'enum') {
-        return {
-          pointer,
-          detail: `Value must be one of ${(params.allowedValues as string[]).join(', ')}.`
-        }
-      }
-      if (keyword === 'format') {
-        return {
-          pointer,
-          detail: `Value must be ${FORMAT_DESCRIPTIONS[params.format as string] ?? 'well-formed'}.`
-        }
-      }
-      return { pointer, detail: `Value ${message ?? 'is invalid'}.` }
-    })
-}
-
-/** For a nullable schema Ajv also reports that the value is not null; callers need not see that. */
-function isRelevant({
-  keyword,
-  params
-}: {
-  keyword: string
-  params: Record<string, unknown>
-}): boolean {
-  return keyword !== 'anyOf' && !(keyword === 'type' && params.type === 'null')
 }

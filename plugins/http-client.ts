@@ -1,12 +1,16 @@
 import fp from 'fastify-plugin'
 import { Agent } from 'undici'
+import packageJson from '../package.json' with { type: 'json' }
 import { getCurrentActor } from '../src/lib/actor.ts'
+import { createDeprecationLog, type DeprecationLog } from '../src/lib/deprecations.ts'
 import { createHttpClient, type HttpClient } from '../src/lib/http-client.ts'
 import type { PluginOptions } from '../src/app-options.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     httpClient: HttpClient
+    /** The endpoints that Atlassian announces to change or remove. */
+    deprecations: DeprecationLog
   }
 }
 
@@ -19,14 +23,18 @@ export default fp<PluginOptions>(
         ? new Agent({ connect: { timeout: connectTimeoutMs }, connections: 32 })
         : undefined
     if (ownAgent !== undefined) app.addHook('onClose', () => ownAgent.destroy())
+    const deprecations = createDeprecationLog(now)
+    app.decorate('deprecations', deprecations)
     app.decorate(
       'httpClient',
-      createHttpClient(
-        network ?? (ownAgent as Agent),
-        answerTimeoutMs,
+      createHttpClient({
+        network: network ?? (ownAgent as Agent),
+        responseTimeoutMs: answerTimeoutMs,
         now,
-        () => getCurrentActor().requestId
-      )
+        userAgent: `${packageJson.name}/${packageJson.version}`,
+        getRequestId: () => getCurrentActor().requestId,
+        observe: deprecations.observe
+      })
     )
   },
   { name: 'http-client', dependencies: ['config'] }

@@ -3,12 +3,15 @@ import { createRateBudget } from '../src/rate-budget/rate-budget.ts'
 import { createCopyEraser } from '../src/connections/erasure.ts'
 import type { SiteSettings } from '../src/connections/sites.ts'
 import type { PluginOptions } from '../src/app-options.ts'
+import { createConnectionPlans, type ConnectionPlans } from '../src/sync/connection-plans.ts'
 import { createSyncScheduler } from '../src/sync/scheduler.ts'
 import { createSyncWorker, type SyncWorker } from '../src/sync/worker.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     syncWorker: SyncWorker
+    /** When each connection is synced, and how old its copy may be. */
+    connectionPlans: ConnectionPlans
     /** What calls to Atlassian for a connection need. */
     siteContext: SiteSettings
   }
@@ -35,7 +38,12 @@ export default fp<PluginOptions>(
       resolveApiUrl: oauthClients.requireApiUrl,
       eraseCopiesStatements: createCopyEraser(store, providers)
     }
-    const settings = { ...siteContext, log, ...config.sync }
+    const { intervalMs, listIntervalMs, fullIntervalMs } = config.sync
+    const plans = createConnectionPlans({
+      ...siteContext,
+      intervals: { routineMs: intervalMs, listingMs: listIntervalMs, fullMs: fullIntervalMs }
+    })
+    const settings = { ...siteContext, log, plans, ...config.sync }
     const syncWorker = createSyncWorker(settings)
     const syncScheduler = createSyncScheduler(settings, syncWorker)
     app.addHook('onListen', async () => {
@@ -47,6 +55,7 @@ export default fp<PluginOptions>(
     })
     app.decorate('siteContext', siteContext)
     app.decorate('syncWorker', syncWorker)
+    app.decorate('connectionPlans', plans)
   },
   {
     name: 'sync',

@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import { AppError } from '../src/lib/errors.ts'
 import { isEmail, isHttpUrl, isIsoDateTime, isStorableText } from '../src/lib/formats.ts'
 import { createLazyCompiler } from '../src/http/compile-cache.ts'
+import { describeSyntaxError } from '../src/http/json-syntax.ts'
 
 const FORMAT_VALIDATORS: Record<string, (value: string) => boolean> = {
   text: isStorableText,
@@ -24,6 +25,16 @@ const ajv = new Ajv({
 })
 const lazyValidator = createLazyCompiler((schema) => ajv.compile(schema))
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /**
+     * `ignored`: query parameters that the route does not declare are ignored, as the earlier
+     * service did (docs/reference/contract.md#1-endpoints). Otherwise: refused with 422.
+     */
+    unknownQuery?: 'ignored'
+  }
+}
+
 interface ParameterSchema {
   properties?: Record<string, { type?: string }>
 }
@@ -35,6 +46,15 @@ interface ParameterSchema {
  */
 export default fp(
   async (app) => {
+    app.addHook('onRoute', ({ schema, config }) => {
+      // Hidden routes serve pages, documents and the sandbox.
+      if (schema === undefined || schema.hide === true || config?.unknownQuery === 'ignored') return
+      schema.querystring = {
+        ...((schema.querystring as object | undefined) ?? { type: 'object', properties: {} }),
+        additionalProperties: false
+      }
+    })
+
     app.setValidatorCompiler<ParameterSchema>(({ schema, httpPart }) => {
       const getValidator = lazyValidator(schema)
       const integerNames =
@@ -75,6 +95,8 @@ function parseJsonBody(body: string): [Error | null, unknown] {
   try {
     return [null, JSON.parse(body)]
   } catch {
-    return [new AppError('invalid_json', 'The body is not valid JSON.'), undefined]
+    const problem = describeSyntaxError(body)
+    const detail = `The body is not valid JSON${problem === undefined ? '' : `: ${problem}`}.`
+    return [new AppError('invalid_json', detail), undefined]
   }
 }

@@ -21,7 +21,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/',
     {
-      config: { access: 'open', limit: 'none' },
+      config: { access: 'open', limit: 'none', unknownQuery: 'ignored' },
       schema: {
         tags: ['Health'],
         operationId: 'getServiceStatus',

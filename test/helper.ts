@@ -51,6 +51,8 @@ export async function buildTestApp(
       APP_ENV: 'test',
       API_ACCESS: 'public',
       ...NO_RATE_LIMITS,
+      // Tests sync what changed a moment ago.
+      SYNC_LIST_INTERVAL: '0',
       INTEGRATION_DB_URL: url,
       VAULT_KEYS: VAULT_KEY,
       LOG_LEVEL: 'TRACE',

@@ -16,8 +16,9 @@ function memoizeByApp(
 }
 
 /** The sync scheduler of an app that does not listen and so starts none itself. */
-export const getSyncScheduler = memoizeByApp(({ siteContext, syncWorker, config, log }) =>
-  createSyncScheduler({ ...siteContext, log, ...config.sync }, syncWorker)
+export const getSyncScheduler = memoizeByApp(
+  ({ siteContext, syncWorker, connectionPlans: plans, config, log }) =>
+    createSyncScheduler({ ...siteContext, log, plans, ...config.sync }, syncWorker)
 )
 
 /** The personal data reporter of an app that does not listen and so starts none itself. */

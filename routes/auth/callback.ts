@@ -4,6 +4,8 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import type { CallbackRequest, CallbackResult } from '../../src/oauth/flow.ts'
 import { appendOutcome } from '../../src/http/return-url.ts'
+import type { ConnectionState } from '../../src/model/states.ts'
+import { RESULT_TTL_MS } from '../../src/oauth/login-result.ts'
 import type { Provider } from '../../src/providers/provider.ts'
 import { problemResponses, toTypeName } from '../../src/http/schemas.ts'
 import { frontendBaseUrl, publicBaseUrl } from '../../src/http/public-url.ts'
@@ -29,14 +31,14 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
   app,
   { provider }
 ) => {
-  const { oauthClients, flow, providers, syncWorker } = app
+  const { oauthClients, flow, providers, store, syncWorker } = app
   const title = provider?.title ?? providers.all.map((each) => each.title).join(' or ')
 
   app.get(
     '',
     {
       // The state of the login authenticates the request.
-      config: { access: 'open', limit: 'login' },
+      config: { access: 'open', limit: 'login', unknownQuery: 'ignored' },
       schema: {
         tags: ['OAuth'],
         operationId: `finish${toTypeName(provider?.id ?? 'Atlassian')}Login`,
@@ -45,7 +47,9 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
         querystring: CallbackQuery,
         response: {
           302: Type.Null({
-            description: 'Redirect to the front end, with `status=success` or `status=error`'
+            description:
+              'Redirect to the front end, with `status=success` and `connection_state`, or with ' +
+              '`status=error`'
           }),
           ...problemResponses(400, 404, 422, 502)
         }
@@ -57,9 +61,16 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
       const result = await flow.finishLogin({
         provider: provider?.id,
         query: emptyToUndefined(request.query),
-        // The cookie is not cleared: a repeated callback has to succeed too. It expires with the login.
-        readBindingSecret: (flowName, redirectUri) =>
-          request.cookies[createFlowCookie(flowName, redirectUri).name],
+        // The cookie is not cleared: a repeated callback has to succeed too, and the page after it
+        // shows this browser its connection.
+        readBindingSecret: (flowName, redirectUri) => {
+          const { name, options } = createFlowCookie(flowName, redirectUri)
+          const secret = request.cookies[name]
+          if (secret !== undefined) {
+            reply.setCookie(name, secret, { ...options, maxAge: RESULT_TTL_MS / 1000 })
+          }
+          return secret
+        },
         fallbackClient: () =>
           oauthClients.findForLogin(
             (provider ?? providers.fallback).id,
@@ -84,7 +95,13 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
             log.error({ event: 'sync_error', err }, 'The first sync could not be queued.')
           })
       }
-      const location = buildRedirectUrl(result, request)
+      const location = buildRedirectUrl(
+        result,
+        request,
+        'error' in result.outcome
+          ? undefined
+          : (await store.connections.get(result.outcome.userId, result.provider))?.state
+      )
       log.info({
         event: 'frontend_redirect',
         target: new URL(location).origin,
@@ -112,10 +129,14 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
     return `${publicBaseUrl(app, request, redirectUri)}/auth/${id}/login?${parameters.join('&')}`
   }
 
-  /** URL at the front end; its page reads `status`, and after a failure `error` and `message`. */
+  /**
+   * URL at the front end; its page reads `status`, and after a failure `error` and `message`.
+   * `connection_state` says whether a login that succeeded is enough to copy anything.
+   */
   function buildRedirectUrl(
     { provider: id, redirectUri, returnUrl, callerState, outcome }: CallbackResult,
-    request: FastifyRequest
+    request: FastifyRequest,
+    connectionState: ConnectionState | undefined
   ): string {
     const { returnPath, returnQuery } = providers.get(id)
     const baseUrl = frontendBaseUrl(
@@ -133,14 +154,16 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
           { provider: id, redirectUri, returnUrl, callerState, outcome },
           request
         ),
-        request_id: request.id
+        request_id: request.id,
+        state: callerState ?? undefined
       })
     }
     return appendOutcome(returnUrl ?? baseUrl + returnPath, {
       ...returnQuery,
       status: 'success',
       user_id: String(outcome.userId),
-      state: callerState ?? undefined
+      state: callerState ?? undefined,
+      connection_state: connectionState
     })
   }
 }

@@ -15,3 +15,12 @@ export function createFlowCookie(
     options: { path: '/', httpOnly: true, sameSite: 'lax', secure }
   }
 }
+
+const COOKIE_PATTERN = /^(__Host-)?flow-/
+
+/** The binding secrets of all logins of this browser. */
+export function readFlowSecrets(cookies: Record<string, string | undefined>): string[] {
+  return Object.entries(cookies).flatMap(([name, value]) =>
+    value !== undefined && value !== '' && COOKIE_PATTERN.test(name) ? [value] : []
+  )
+}

@@ -1,61 +1,59 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { serializeInitiator } from '../../src/access/principal-actor.ts'
 import { AppError } from '../../src/lib/errors.ts'
 import type { OAuthClient } from '../../src/oauth/authorize-url.ts'
 import { deriveLoginQuotaKey } from '../../src/http/rate-limit-key.ts'
 import { FLOW_LIFETIME_MS } from '../../src/oauth/flow.ts'
-import { predictOwner } from '../../src/oauth/resolve-user.ts'
-import { requireReturnUrl } from '../../src/http/return-url.ts'
+import { predictOwner, requirePossibleHint } from '../../src/oauth/resolve-user.ts'
+import { requireReturnUrl, validateReturnUrl } from '../../src/http/return-url.ts'
 import { parseUserHint } from '../../src/lib/user-hint.ts'
 import type { Provider } from '../../src/providers/provider.ts'
 import { MissingClientSettings, problemResponses, toTypeName } from '../../src/http/schemas.ts'
 import { frontendBaseUrl, publicBaseUrl } from '../../src/http/public-url.ts'
+import { isNavigation } from '../../src/http/navigation.ts'
 import { createFlowCookie } from './cookie.ts'
 
-const LoginQuery = Type.Object(
-  {
-    redirect: Type.Optional(
-      Type.Unsafe<'true' | 'false' | '1' | '0'>({
-        type: 'string',
-        enum: ['true', 'false', '1', '0'],
-        description:
-          '`true`: redirect. Default: JSON for programs, a redirect for a browser that navigates here'
-      })
-    ),
-    state: Type.Optional(
-      Type.String({
-        maxLength: 512,
-        format: 'text',
-        description:
-          'State of the caller, returned unchanged. It may name the user: `user_id=1`, ' +
-          '`email=ada@example.com`, or JSON with either',
-        example: 'user_id=1'
-      })
-    ),
-    scope: Type.Optional(
-      Type.String({ maxLength: 2048, format: 'text', description: 'Narrows the configured scopes' })
-    ),
-    change_account: Type.Optional(
-      Type.Unsafe<'true' | 'false' | '1' | '0'>({
-        type: 'string',
-        enum: ['true', 'false', '1', '0'],
-        description: '`true`: another Atlassian account may replace the connected one'
-      })
-    ),
-    return_url: Type.Optional(
-      Type.String({
-        maxLength: 2048,
-        format: 'text',
-        description:
-          'Where the browser goes afterwards: a path on the front end, or a URL of the same origin',
-        example: '/settings/connections'
-      })
-    )
-  },
-  { additionalProperties: false }
-)
+const LoginQuery = Type.Object({
+  redirect: Type.Optional(
+    Type.Unsafe<'true' | 'false' | '1' | '0'>({
+      type: 'string',
+      enum: ['true', 'false', '1', '0'],
+      description:
+        '`true`: redirect. Default: JSON for programs, a redirect for a browser that navigates here'
+    })
+  ),
+  state: Type.Optional(
+    Type.String({
+      maxLength: 512,
+      format: 'text',
+      description:
+        'State of the caller, returned unchanged. It may name the user: `user_id=1`, ' +
+        '`email=ada@example.com`, or JSON with either',
+      example: 'user_id=1'
+    })
+  ),
+  scope: Type.Optional(
+    Type.String({ maxLength: 2048, format: 'text', description: 'Narrows the configured scopes' })
+  ),
+  change_account: Type.Optional(
+    Type.Unsafe<'true' | 'false' | '1' | '0'>({
+      type: 'string',
+      enum: ['true', 'false', '1', '0'],
+      description: '`true`: another Atlassian account may replace the connected one'
+    })
+  ),
+  return_url: Type.Optional(
+    Type.String({
+      maxLength: 2048,
+      format: 'text',
+      description:
+        'Where the browser goes afterwards: a path on the front end, or a URL of the same origin',
+      example: '/settings/connections'
+    })
+  )
+})
 
 export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (
   app,
@@ -70,7 +68,8 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
     {
       config: {
         access: { scope: 'connections:write', owner: 'caller', session: true },
-        limit: 'login'
+        limit: 'login',
+        unknownQuery: 'ignored'
       },
       schema: {
         tags: ['OAuth'],
@@ -90,7 +89,7 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
             { title: `${toTypeName(provider.id)}Login` }
           ),
           307: Type.Null({ description: 'Redirect to the authorization URL' }),
-          ...problemResponses(400, 422)
+          ...problemResponses(400, 404, 422)
         }
       }
     },
@@ -110,17 +109,18 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
       }
 
       const isRedirect = shouldRedirect(request)
-      const hint = parseUserHint(state)
+      const restrictedUserId = request.restrictedUserId()
+      const hint = restrictedUserId === undefined ? parseUserHint(state) : undefined
+      await requirePossibleHint(store, hint)
       const { url, flowName, bindingSecret } = await flow.startLogin({
         client,
         callerState: state,
         returnUrl:
-          target === undefined
-            ? sessionReturnUrl(request)
-            : requireReturnUrl(target, frontendBaseUrl(app, request, client.redirectUri)),
+          (target === undefined ? undefined : resolveReturnUrl(target, request, client, log)) ??
+          sessionReturnUrl(request),
         scope,
         bindToBrowser: isRedirect,
-        userId: request.restrictedUserId() ?? null,
+        userId: restrictedUserId ?? null,
         quotaKey: deriveLoginQuotaKey(
           principal,
           request.ip,
@@ -129,7 +129,7 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
         initiator: serializeInitiator(principal),
         // A prediction: the callback decides which user it is.
         existingScopes: await findExistingScopes(
-          request.restrictedUserId() ?? (await predictOwner(store, hint)),
+          restrictedUserId ?? (await predictOwner(store, hint)),
           client
         ),
         changeAccount: change === 'true' || change === '1'
@@ -150,6 +150,30 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
   )
 
   /**
+   * Without a front end, a URL that cannot be used is ignored: the pages of this service say how
+   * the login ended.
+   *
+   * @throws AppError `validation_failed` if it is not on the front end that is configured
+   */
+  function resolveReturnUrl(
+    target: string,
+    request: FastifyRequest,
+    { redirectUri }: OAuthClient,
+    log: FastifyBaseLogger
+  ): string | undefined {
+    const baseUrl = frontendBaseUrl(app, request, redirectUri)
+    if (app.config.frontendUrl !== null) return requireReturnUrl(target, baseUrl)
+    const url = validateReturnUrl(target, baseUrl)
+    if (url === undefined) {
+      log.warn(
+        { event: 'return_url_ignored' },
+        'APP_FRONTEND_URL is not set, so the return_url of another origin is ignored.'
+      )
+    }
+    return url
+  }
+
+  /**
    * The scopes that this user's connections to other products have from the same client, as far as
    * it still requests them. The new consent replaces the old one, so the login requests them again.
    */
@@ -167,10 +191,9 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
 }
 
 /** Redirects browsers that navigate here; scripts get JSON. */
-function shouldRedirect({ query, headers }: FastifyRequest): boolean {
-  const { redirect } = query as { redirect?: string }
-  if (redirect !== undefined) return redirect === 'true' || redirect === '1'
-  return headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document'
+function shouldRedirect(request: FastifyRequest): boolean {
+  const { redirect } = request.query as { redirect?: string }
+  return redirect === undefined ? isNavigation(request) : redirect === 'true' || redirect === '1'
 }
 
 /** The return URL of the connect session, if one makes the request. */

@@ -4,7 +4,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { requireUser } from '../../src/oauth/resolve-user.ts'
 import type { ProviderRegistry } from '../../src/providers/registry.ts'
 import { Id, Nullable, problemResponses } from '../../src/http/schemas.ts'
-import { createItemSchema, toItemResponse } from '../items/lists.ts'
+import { createItemSchema, SiteId, toItemResponse } from '../items/schema.ts'
 import { createFeedCursors, type FeedPosition } from './feed-cursor.ts'
 
 export const autoPrefix = '/users/:user_id/changes'
@@ -28,12 +28,7 @@ const createChangesResponse = ({ collections }: ProviderRegistry) =>
               description: 'Its id at Atlassian; for an item posted by hand its natural key',
               example: '302737'
             }),
-            site: Nullable(
-              Type.String({
-                description: 'The cloudId of its site; null for an item posted by hand',
-                example: '8f0c1d3e-2222-4b4b-9a9a-000000000001'
-              })
-            ),
+            site: SiteId,
             item: Nullable(
               Type.Union(
                 collections.map((each) => createItemSchema(each)),

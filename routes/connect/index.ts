@@ -29,7 +29,8 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '',
     {
-      config: { access: 'open', limit: 'login' },
+      // Links in messages get tracking parameters.
+      config: { access: 'open', limit: 'login', unknownQuery: 'ignored' },
       // HEAD, as link previews send it, must not consume the link.
       exposeHeadRoute: false,
       schema: {
@@ -37,18 +38,15 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'openConnectSession',
         summary:
           'Open the link of a connect session: redirects to the login, or shows a page to choose the product',
-        querystring: Type.Object(
-          {
-            token: Type.Optional(
-              Type.String({
-                maxLength: 128,
-                format: 'text',
-                description: 'Token of the link. Default: the session that this browser has opened'
-              })
-            )
-          },
-          { additionalProperties: false }
-        ),
+        querystring: Type.Object({
+          token: Type.Optional(
+            Type.String({
+              maxLength: 128,
+              format: 'text',
+              description: 'Token of the link. Default: the session that this browser has opened'
+            })
+          )
+        }),
         response: {
           200: {
             description: 'Page with one link for each product',

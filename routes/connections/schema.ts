@@ -102,6 +102,14 @@ const CONNECTION_FIELDS = {
     ...Timestamp,
     description: 'When the next scheduled sync starts'
   }),
+  fresh_within: Nullable(
+    Type.Integer({
+      description:
+        'Seconds until a change at Atlassian is copied, at most; full runs can add to it. ' +
+        'Null: no schedule copies changes',
+      example: 1_050
+    })
+  ),
   held_deletions: Type.Array(
     Type.Object(
       {

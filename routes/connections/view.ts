@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { evaluateFeatures } from '../../src/connections/features.ts'
 import { computeConsentExpiry } from '../../src/grants/maintenance-job.ts'
+import { toPlannedRow } from '../../src/sync/connection-plans.ts'
 import type { HeldDeletions } from '../../src/store/repositories/checkpoints.ts'
 import type { ConnectionWithGrant } from '../../src/store/repositories/connections.ts'
 import type { Site } from '../../src/model/site.ts'
@@ -16,12 +17,8 @@ export async function toConnectionResponse(
   current: ConnectionWithGrant,
   prefix: string
 ): Promise<ConnectionResponse> {
-  return buildConnectionResponse(
-    app,
-    current,
-    prefix,
-    await app.store.checkpoints.listHeldDeletions(current.connection.userId)
-  )
+  const heldDeletions = await app.store.checkpoints.listHeldDeletions(current.connection.userId)
+  return await buildConnectionResponse(app, current, prefix, heldDeletions)
 }
 
 /** All connections of a user as the API shows them. */
@@ -31,17 +28,20 @@ export async function listConnectionResponses(
   prefix: string
 ): Promise<ConnectionResponse[]> {
   const heldDeletions = await app.store.checkpoints.listHeldDeletions(userId)
-  return (await app.store.connections.list(userId)).map((current) =>
-    buildConnectionResponse(app, current, prefix, heldDeletions)
+  const connections = await app.store.connections.list(userId)
+  return await Promise.all(
+    connections.map(
+      async (current) => await buildConnectionResponse(app, current, prefix, heldDeletions)
+    )
   )
 }
 
-function buildConnectionResponse(
+async function buildConnectionResponse(
   app: FastifyInstance,
   current: ConnectionWithGrant,
   prefix: string,
   heldDeletions: HeldDeletions[]
-): ConnectionResponse {
+): Promise<ConnectionResponse> {
   const { connection, grant } = current
   const { selectedSites, sites } = connection
   const scopes = grant.scopes.split(' ').filter(Boolean)
@@ -65,6 +65,7 @@ function buildConnectionResponse(
     reconsent_by: computeConsentExpiry(grant.consentedAt).toISOString(),
     next_try_at: grant.nextTryAt?.toISOString() ?? null,
     next_sync_at: connection.syncDueAt?.toISOString() ?? null,
+    fresh_within: await getFreshWithinS(app, current),
     ...Object.fromEntries(
       app.providers
         .get(connection.provider)
@@ -87,6 +88,27 @@ export function isConnected({ state }: ConnectionWithGrant): boolean {
   return state !== 'needs_reconnect' && state !== 'needs_site'
 }
 
+/**
+ * How old a change at Atlassian can be before it is copied, in seconds; null where no schedule
+ * copies it.
+ */
+async function getFreshWithinS(
+  { connectionPlans, siteContext: { budget } }: FastifyInstance,
+  current: ConnectionWithGrant
+): Promise<number | null> {
+  const {
+    state,
+    grant: { clientId: app },
+    connection: { selectedSites }
+  } = current
+  const { freshWithinMs } = await connectionPlans.get(toPlannedRow(current))
+  if (freshWithinMs === null || (state !== 'active' && state !== 'degraded')) return null
+  const blockedMs = selectedSites.map(({ cloudId: site }) =>
+    budget.getWaitMs({ app, site, endpoint: '' }, false)
+  )
+  return Math.ceil((freshWithinMs + Math.max(0, ...blockedMs)) / 1000)
+}
+
 /** The message that explains the state, from the grant or the connection, whichever causes it. */
 function getLastError({ state, grant, connection }: ConnectionWithGrant): string | null {
   if (state === 'active') return null
@@ -107,7 +129,7 @@ function toFeatureResponses(
 ): ConnectionResponse['features'] {
   const provider = providers.get(connection.provider)
   const configuredScopes = oauthClients.scopesForLogin(provider.id)
-  return evaluateFeatures(provider, existingScopes, connection).map(
+  return evaluateFeatures(provider, existingScopes, connection, configuredScopes).map(
     ({ feature, isEnabled: on, missingScopes: missing }) => {
       const requestedScopes = [
         ...new Set([

@@ -3,6 +3,8 @@ import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { AppError } from '../../src/lib/errors.ts'
 import { exampleProvider } from '../../src/providers/index.ts'
+import type { Provider } from '../../src/providers/provider.ts'
+import { QuotaSchema, toQuotaResponse } from '../../src/http/quota-schema.ts'
 import { Nullable, problemResponses } from '../../src/http/schemas.ts'
 import type { Vault } from '../../src/vault/vault.ts'
 
@@ -46,7 +48,8 @@ const OAuthHealthResponse = Type.Object(
     redirect_uri_in_use: Nullable(
       Type.String({ example: `https://app.example.com/api/auth/${exampleProvider.id}/callback` })
     ),
-    scopes: Type.Array(Type.String({ example: exampleProvider.scopes[0] }))
+    scopes: Type.Array(Type.String({ example: exampleProvider.scopes[0] })),
+    points: Nullable(QuotaSchema)
   },
   { title: 'ProductOAuthSettings' }
 )
@@ -57,7 +60,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/healthz',
     {
-      config: { access: 'open', limit: 'none' },
+      config: { access: 'open', limit: 'none', unknownQuery: 'ignored' },
       schema: {
         tags: ['Health'],
         operationId: 'getReadiness',
@@ -83,11 +86,12 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/health/oauth',
     {
-      config: { access: { scope: 'admin' } },
+      config: { access: { scope: 'admin' }, unknownQuery: 'ignored' },
       schema: {
         tags: ['Health'],
         operationId: 'getOAuthSettings',
-        summary: 'Show which OAuth settings are present and which variables set them; no secrets',
+        summary:
+          'Show which OAuth settings are present, which variables set them, and the points left; no secrets',
         response: {
           200: Type.Object(
             Object.fromEntries(app.providers.all.map(({ id }) => [id, OAuthHealthResponse])),
@@ -97,29 +101,36 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         }
       }
     },
-    async () =>
-      Object.fromEntries(
-        app.providers.all.map(({ id }) => {
-          const { sources, redirectUri } = getClientSettings(app.config, id)
-          const missing = app.oauthClients.findMissingSettings(id)
-          const toSettingSource = (name: 'client_id' | 'client_secret' | 'redirect_uri') => ({
-            present: !missing[name],
-            from: sources[name]
-          })
-          return [
-            id,
-            {
-              configured: !Object.values(missing).includes(true),
-              client_id: toSettingSource('client_id'),
-              client_secret: toSettingSource('client_secret'),
-              redirect_uri: toSettingSource('redirect_uri'),
-              redirect_uri_in_use: redirectUri,
-              scopes: [...app.oauthClients.scopesForLogin(id)]
-            }
-          ]
-        })
-      )
+    async () => Object.fromEntries(await Promise.all(app.providers.all.map(describeProduct)))
   )
+
+  async function describeProduct({
+    id
+  }: Provider): Promise<[string, Static<typeof OAuthHealthResponse>]> {
+    const { sources, redirectUri } = getClientSettings(app.config, id)
+    const clientId = app.oauthClients.findForLogin(id, '')?.clientId
+    const missing = app.oauthClients.findMissingSettings(id)
+    const toSettingSource = (name: 'client_id' | 'client_secret' | 'redirect_uri') => ({
+      present: !missing[name],
+      from: sources[name]
+    })
+    return [
+      id,
+      {
+        configured: !Object.values(missing).includes(true),
+        client_id: toSettingSource('client_id'),
+        client_secret: toSettingSource('client_secret'),
+        redirect_uri: toSettingSource('redirect_uri'),
+        redirect_uri_in_use: redirectUri,
+        scopes: [...app.oauthClients.scopesForLogin(id)],
+        points: clientId === undefined ? null : await describePoints(clientId)
+      }
+    ]
+  }
+
+  async function describePoints(clientId: string): Promise<Static<typeof QuotaSchema>> {
+    return toQuotaResponse((await app.siteContext.budget.getLimits(clientId)).points)
+  }
 
   /** Whether all migrations are applied; undefined if the database does not respond in time. */
   async function checkMigrations(): Promise<boolean | undefined> {

@@ -5,6 +5,7 @@ import { requireUser } from '../../src/oauth/resolve-user.ts'
 import { getAliasPrefix } from '../../src/http/pagination.ts'
 import type { Provider } from '../../src/providers/provider.ts'
 import {
+  ListInfo,
   NotModified,
   Nullable,
   OptionalText,
@@ -13,7 +14,7 @@ import {
 } from '../../src/http/schemas.ts'
 import type { ConnectionWithGrant } from '../../src/store/repositories/connections.ts'
 import { isConnected } from '../connections/view.ts'
-import { createItemList } from '../items/lists.ts'
+import { createItemList, LIST_TIMEOUT_MS } from '../items/lists.ts'
 import { OwnerQuery, runRoutes } from './runs.ts'
 
 const ConnectBody = Type.Object(
@@ -45,7 +46,10 @@ const integrationRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
   app.post(
     '/connect',
     {
-      config: { access: { scope: 'connections:write', owner: 'caller' } },
+      config: {
+        access: { scope: 'connections:write', owner: 'caller' },
+        unknownQuery: 'ignored'
+      },
       schema: {
         tags: ['Integrations'],
         operationId: `connect${name}`,
@@ -92,23 +96,25 @@ const integrationRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
   )
 
   for (const collection of provider.collections) {
-    const itemList = createItemList(app, collection)
+    const itemList = createItemList(app, provider, collection)
     app.get(
       `/${collection.name}/fetch`,
       {
-        config: { access: { scope: 'data:read', owner: 'query.owner_id' } },
+        config: {
+          access: { scope: 'data:read', owner: 'query.owner_id' },
+          ...itemList.queryConfig
+        },
+        handlerTimeout: LIST_TIMEOUT_MS,
         schema: {
           tags: ['Integrations'],
           operationId: `fetch${name}${toTypeName(collection.name)}`,
           summary: `Fetch an owner's copied ${provider.title} ${collection.name}`,
-          querystring: Type.Object(
-            { ...OwnerQuery, ...itemList.parameters },
-            { additionalProperties: false }
-          ),
+          querystring: Type.Object({ ...OwnerQuery, ...itemList.parameters }),
           response: {
             200: Type.Object(
               {
                 provider: Type.Literal(provider.id),
+                ...ListInfo,
                 items: Type.Array(itemList.ItemSchema)
               },
               { title: `${name}${toTypeName(collection.name)}Result` }
@@ -123,11 +129,17 @@ const integrationRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
           (request.query as { owner_id?: number }).owner_id,
           request.restrictedUserId()
         )
-        const items =
-          resolvedOwnerId === undefined
-            ? []
-            : await itemList.readPage(resolvedOwnerId, request, reply)
-        return items === undefined ? undefined : { provider: provider.id, items }
+        return await itemList.send(
+          resolvedOwnerId,
+          request,
+          reply,
+          ({ total, asOf, syncState }) => ({
+            provider: provider.id,
+            total,
+            as_of: asOf,
+            sync_state: syncState
+          })
+        )
       }
     )
   }

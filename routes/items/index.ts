@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { requireUser } from '../../src/oauth/resolve-user.ts'
-import type { Collection } from '../../src/providers/provider.ts'
+import type { Collection, Provider } from '../../src/providers/provider.ts'
 import {
   Id,
   NotModified,
@@ -9,29 +9,31 @@ import {
   toItemTypeName,
   toTypeName
 } from '../../src/http/schemas.ts'
-import { createItemList, createItemSchema, toItemResponse } from './lists.ts'
+import { createItemList, LIST_TIMEOUT_MS } from './lists.ts'
+import { createItemSchema, toItemResponse } from './schema.ts'
 
 export const autoPrefix = '/'
 
 /** `/jira/projects`, `/confluence/pages`: the routes of every collection of every product. */
 const routes: FastifyPluginAsyncTypebox = async (app) => {
-  for (const { id, collections } of app.providers.all) {
-    for (const collection of collections) {
+  for (const provider of app.providers.all) {
+    for (const collection of provider.collections) {
       await app.register(itemRoutes, {
-        prefix: `/${id}/${collection.name}`,
-        collection,
-        name: toTypeName(id)
+        prefix: `/${provider.id}/${collection.name}`,
+        provider,
+        collection
       })
     }
   }
 }
 
-const itemRoutes: FastifyPluginAsyncTypebox<{ collection: Collection; name: string }> = async (
-  app,
-  { collection, name }
-) => {
+const itemRoutes: FastifyPluginAsyncTypebox<{
+  provider: Provider
+  collection: Collection
+}> = async (app, { provider, collection }) => {
+  const name = toTypeName(provider.id)
   const ItemResponse = createItemSchema(collection)
-  const itemList = createItemList(app, collection)
+  const itemList = createItemList(app, provider, collection)
   const { manualUpload } = collection
 
   if (manualUpload !== undefined) {
@@ -39,7 +41,10 @@ const itemRoutes: FastifyPluginAsyncTypebox<{ collection: Collection; name: stri
     app.post(
       '',
       {
-        config: { access: { scope: 'data:write', owner: 'body.owner_id' } },
+        config: {
+          access: { scope: 'data:write', owner: 'body.owner_id' },
+          unknownQuery: 'ignored'
+        },
         schema: {
           tags: ['Data'],
           operationId: `save${name}${toItemTypeName(collection.name)}`,
@@ -70,13 +75,17 @@ const itemRoutes: FastifyPluginAsyncTypebox<{ collection: Collection; name: stri
   app.get(
     '/:owner_id',
     {
-      config: { access: { scope: 'data:read', owner: 'params.owner_id' } },
+      config: {
+        access: { scope: 'data:read', owner: 'params.owner_id' },
+        ...itemList.queryConfig
+      },
+      handlerTimeout: LIST_TIMEOUT_MS,
       schema: {
         tags: ['Data'],
         operationId: `list${name}${toTypeName(collection.name)}`,
         summary: `List an owner's ${collection.name}`,
         params: Type.Object({ owner_id: Id }),
-        querystring: Type.Object(itemList.parameters, { additionalProperties: false }),
+        querystring: Type.Object(itemList.parameters),
         response: {
           200: Type.Array(itemList.ItemSchema),
           304: NotModified,
@@ -86,7 +95,7 @@ const itemRoutes: FastifyPluginAsyncTypebox<{ collection: Collection; name: stri
     },
     async (request, reply) => {
       const owner = await requireUser(app.store, request.params.owner_id)
-      return await itemList.readPage(owner.id, request, reply)
+      return await itemList.send(owner.id, request, reply)
     }
   )
 }

@@ -1,197 +1,186 @@
-import { Type, type TProperties } from '@sinclair/typebox'
+import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { decodeCursor } from '../../src/http/cursor.ts'
-import { AppError } from '../../src/lib/errors.ts'
-import { isStorableText } from '../../src/lib/formats.ts'
+import { createJsonStream } from '../../src/http/json-stream.ts'
 import { paginate } from '../../src/http/pagination.ts'
-import type { Collection } from '../../src/providers/provider.ts'
-import {
-  Id,
-  Nullable,
-  PaginationParameters,
-  Timestamp,
-  toItemTypeName
-} from '../../src/http/schemas.ts'
-import type { ListedItem, ListPosition } from '../../src/model/items.ts'
-
-/** Bodies make items heavy: so many at most come with theirs. */
-const MAX_ITEMS_WITH_BODY = 100
-
-interface ListQuery {
-  limit?: number
-  cursor?: string
-  updated_since?: string
-  q?: string
-  include?: 'body'
-  [within: string]: string | number | undefined
-}
-
-/** One item as lists serve it. */
-export function createItemSchema({ name, responseFields }: Collection) {
-  return Type.Object(
-    {
-      id: Id,
-      owner_id: Id,
-      ...responseFields,
-      updated_at: {
-        ...Timestamp,
-        description:
-          'When it was changed at Atlassian, or here where Atlassian does not say. ISO 8601, UTC'
-      }
-    },
-    { title: toItemTypeName(name) }
-  )
-}
+import { isStorableText } from '../../src/lib/formats.ts'
+import type { ItemFilter, ListedItem, ListPosition } from '../../src/model/items.ts'
+import type { Collection, Provider } from '../../src/providers/provider.ts'
+import type { SyncState } from '../../src/model/states.ts'
+import { evaluateSyncState } from '../../src/sync/sync-state.ts'
+import { createListParameters, resolveLimit, type ListQuery } from './list-parameters.ts'
+import { createItemSchema, createItemSchemaWithBody, toItemResponse } from './schema.ts'
 
 /**
- * One item of a collection that has bodies, with its body.
- *
- * @param isOptional whether the field is absent unless the caller asks for it
+ * A day: a list that is read slowly is not cut while it makes progress. Connections without any
+ * traffic end earlier (`connectionTimeout` in src/app.ts), statements too.
  */
-export function createItemSchemaWithBody(collection: Collection, isOptional: boolean) {
-  const { name, body } = collection
-  if (body === undefined) return createItemSchema(collection)
-  const BodyResponse = Nullable(body.responseSchema)
-  const bodyFields: TProperties = { body: isOptional ? Type.Optional(BodyResponse) : BodyResponse }
-  return Type.Composite([createItemSchema(collection), Type.Object(bodyFields)], {
-    title: `${toItemTypeName(name)}WithBody`
-  })
+export const LIST_TIMEOUT_MS = 24 * 3_600_000
+
+/** How complete a list is. */
+export interface ListInfo {
+  syncState: SyncState
+  /** ISO 8601, UTC. */
+  asOf: string | null
+  /** Items with the same filters, on all pages. */
+  total?: number
 }
 
-export function toItemResponse(collection: Collection, row: ListedItem) {
-  const { id, ownerId, updatedAt, remoteUpdatedAt } = row
-  return {
-    id,
-    owner_id: ownerId,
-    ...collection.toResponse(row),
-    updated_at: (remoteUpdatedAt ?? updatedAt).toISOString()
-  }
-}
+/** The members beside `items`; undefined: the response is an array. */
+type ToEnvelope = ((info: ListInfo) => object) | undefined
 
-/** The list of a collection: what it may be asked for, what it serves, and one page of it. */
-export function createItemList({ store }: FastifyInstance, collection: Collection) {
-  const { parentFilter, table, body } = collection
+/**
+ * The list of a collection: its query parameters, and its responses.
+ *
+ * @param collection one that callers can post to has the lists of the earlier service, which
+ *   without `limit` contain everything (docs/reference/contract.md#1-endpoints)
+ */
+export function createItemList(app: FastifyInstance, provider: Provider, collection: Collection) {
+  const { store } = app
+  const { table, body } = collection
   const items = store.items(collection.name)
-  const filterParameters: TProperties = {
-    [table.filterBy.parameter]: Type.Optional(
-      Type.String({
-        minLength: 1,
-        maxLength: 255,
-        format: 'text',
-        description: parentFilter.description,
-        example: parentFilter.example
-      })
-    )
-  }
-  const includeParameters: TProperties =
-    body !== undefined
-      ? {
-          limit: Type.Optional(
-            Type.Integer({
-              ...withoutDefault(PaginationParameters.limit),
-              description:
-                `Maximum number of items. Default: ${PaginationParameters.limit.default}; ` +
-                `with \`include=body\` ${MAX_ITEMS_WITH_BODY}, which is then the maximum`
-            })
-          ),
-          include: Type.Optional(
-            Type.Unsafe<'body'>({
-              type: 'string',
-              enum: ['body'],
-              description: `body: with bodies, which the connection copies while its ${body.option} is on`
-            })
-          )
-        }
-      : {}
+  const ItemSchema = createItemSchema(collection)
+  const isWholeByDefault = collection.manualUpload !== undefined
 
   return {
-    parameters: {
-      ...PaginationParameters,
-      ...filterParameters,
-      updated_since: Type.Optional(
-        Type.String({
-          format: 'instant',
-          maxLength: 40,
-          description: 'Only what was changed at this moment or later',
-          example: '2026-11-23T12:00:00Z'
-        })
-      ),
-      q: Type.Optional(
-        Type.String({
-          minLength: 1,
-          maxLength: 200,
-          format: 'text',
-          description:
-            'Only what has this in its title, name or key; capital and small letters of ASCII are the same',
-          example: 'runbook'
-        })
-      ),
-      ...includeParameters
-    },
-
+    parameters: createListParameters(collection, isWholeByDefault),
     ItemSchema: createItemSchemaWithBody(collection, true),
+    /** Unknown query parameters are ignored where the earlier service had the list. */
+    queryConfig: isWholeByDefault ? { unknownQuery: 'ignored' as const } : {},
 
     /**
-     * Reads one page of an owner's items. Sets a Link header if there are more, and an ETag: the
-     * latest sequence number of the owner's change feed, which every change increases. If
-     * If-None-Match contains it, responds 304 without reading the list.
+     * Sends the items of an owner: one page, with a `Link` header where there is more, or
+     * everything. The ETag contains the latest sequence number of the owner's change feed, which
+     * every change increases; if If-None-Match contains it, responds 304 without reading the list.
+     *
+     * @param ownerId undefined: there is no user, and the list is empty
      */
-    async readPage(
-      ownerId: number,
-      { url, headers, query: requestQuery }: FastifyRequest,
-      reply: FastifyReply
-    ) {
-      const query = requestQuery as ListQuery
+    async send(
+      ownerId: number | undefined,
+      request: FastifyRequest,
+      reply: FastifyReply,
+      toEnvelope?: ToEnvelope
+    ): Promise<FastifyReply> {
+      if (ownerId === undefined) {
+        return await sendRows(reply, [], { syncState: 'never', asOf: null, total: 0 }, toEnvelope)
+      }
+      const query = request.query as ListQuery
       const includeBodies = query.include === 'body'
       const limit = resolveLimit(query, includeBodies)
       const position = decodeCursor(query.cursor, isListPosition)
       const { seq } = await store.changeFeed.getState(ownerId)
-      const etag = `"${ownerId}.${seq}"`
-      reply.header('etag', etag).header('cache-control', 'private, no-cache')
-      if (isEtagMatch(headers['if-none-match'], etag)) {
-        reply.code(304)
-        return undefined
-      }
-      const rows = await (includeBodies ? items.listWithBody : items.list)(
-        ownerId,
-        limit + 1,
-        position,
-        {
-          parentKey: query[table.filterBy.parameter] as string | undefined,
-          updatedSince:
-            query.updated_since === undefined ? undefined : Date.parse(query.updated_since),
-          text: query.q
-        }
+      const { state: syncState, asOf } = evaluateSyncState(
+        await store.syncStates.get(ownerId, provider.id, collection.name)
       )
-      const result = paginate(rows, limit, url, (row) => [String(row[table.sortBy]), row.id])
-      reply.headers(result.headers)
-      return result.page.map((row) =>
+      const info: ListInfo = { syncState, asOf: asOf?.toISOString() ?? null }
+      // The envelope contains the state, so it is part of that version.
+      const version = toEnvelope === undefined ? '' : `.${syncState}.${asOf?.getTime() ?? 0}`
+      const etag = `"${ownerId}.${seq}${version}"`
+      reply.header('etag', etag).header('cache-control', 'private, no-cache')
+      if (isEtagMatch(request.headers['if-none-match'], etag)) {
+        setListHeaders(reply, info)
+        return await reply.code(304).send()
+      }
+
+      const filter = {
+        parentKey: query[table.filterBy.parameter] as string | undefined,
+        updatedSince:
+          query.updated_since === undefined ? undefined : Date.parse(query.updated_since),
+        text: query.q
+      }
+      info.total = await items.count(ownerId, seq, filter)
+      const isWhole =
+        isWholeByDefault && !includeBodies && query.limit === undefined && position === undefined
+      const readPage = includeBodies ? items.listWithBody : items.list
+      const rows =
+        isWhole && info.total > limit
+          ? undefined
+          : await readPage(ownerId, limit + 1, position, filter)
+      // Items may have been added since they were counted.
+      if (rows === undefined || (isWhole && rows.length > limit)) {
+        return await sendSnapshot(ownerId, filter, info, request, reply, toEnvelope)
+      }
+      const { page, headers } = paginate(rows, limit, request.url, (row) => [
+        String(row[table.sortBy]),
+        row.id
+      ])
+      const responses = page.map((row) =>
         includeBodies
           ? { ...toItemResponse(collection, row), body: body?.toResponse(row) ?? null }
           : toItemResponse(collection, row)
       )
+      return await sendRows(reply.headers(headers), responses, info, toEnvelope)
     }
+  }
+
+  /**
+   * Streams everything. The list is fixed when it starts, so an item that is renamed meanwhile is
+   * neither skipped nor repeated.
+   */
+  async function sendSnapshot(
+    ownerId: number,
+    filter: ItemFilter,
+    info: ListInfo,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    toEnvelope: ToEnvelope
+  ): Promise<FastifyReply> {
+    reply.type('application/json; charset=utf-8')
+    if (request.method === 'HEAD') {
+      setListHeaders(reply, info)
+      return await reply.send(Readable.from([]))
+    }
+    const snapshot = await items.takeSnapshot(ownerId, filter)
+    const snapshotInfo = { ...info, total: snapshot.total }
+    setListHeaders(reply, snapshotInfo)
+    const serializeItem = reply.compileSerializationSchema(ItemSchema)
+    const pieces = streamList(
+      toEnvelope?.(snapshotInfo),
+      items.readSnapshot(ownerId, snapshot),
+      (row) => serializeItem(toItemResponse(collection, row))
+    )
+    return await reply.send(
+      createJsonStream(pieces, {
+        isStopping: app.isDraining,
+        isAuthorized: request.isStillAuthorized.bind(request),
+        log: request.log,
+        abortedEvent: 'list_aborted',
+        abortedMessage: 'The list could not be completed; the connection is closed.'
+      })
+    )
   }
 }
 
-/** @throws AppError `validation_failed` */
-function resolveLimit({ limit }: ListQuery, includeBodies: boolean): number {
-  if (!includeBodies) return limit ?? (PaginationParameters.limit.default as number)
-  if ((limit ?? 0) > MAX_ITEMS_WITH_BODY) {
-    throw new AppError(
-      'validation_failed',
-      `With include=body a page has at most ${MAX_ITEMS_WITH_BODY} items.`,
-      {
-        errors: [
-          {
-            pointer: '/limit',
-            detail: `Value must be <= ${MAX_ITEMS_WITH_BODY} with include=body.`
-          }
-        ]
-      }
-    )
+async function sendRows(
+  reply: FastifyReply,
+  rows: object[],
+  info: ListInfo,
+  toEnvelope: ToEnvelope
+): Promise<FastifyReply> {
+  setListHeaders(reply, info)
+  return await reply.send(toEnvelope === undefined ? rows : { ...toEnvelope(info), items: rows })
+}
+
+function setListHeaders(reply: FastifyReply, { asOf, syncState, total }: ListInfo): void {
+  reply.header('x-sync-state', syncState)
+  if (asOf !== null) reply.header('x-as-of', asOf)
+  if (total !== undefined) reply.header('x-total-count', total)
+}
+
+/** A list as JSON text, one piece for each page. */
+async function* streamList(
+  envelope: object | undefined,
+  pages: AsyncGenerator<ListedItem[]>,
+  serializeItem: (row: ListedItem) => string
+): AsyncGenerator<string> {
+  yield envelope === undefined ? '[' : `${JSON.stringify(envelope).slice(0, -1)},"items":[`
+  let separator = ''
+  for await (const page of pages) {
+    if (page.length === 0) continue
+    yield separator + page.map(serializeItem).join(',')
+    separator = ','
   }
-  return limit ?? MAX_ITEMS_WITH_BODY
+  yield envelope === undefined ? ']' : ']}'
 }
 
 /** RFC 9110 section 13.1.2: weak comparison, and `*` for anything. */
@@ -211,11 +200,4 @@ function isListPosition(value: unknown): value is ListPosition {
     isStorableText(value[0]) &&
     Number.isSafeInteger(value[1])
   )
-}
-
-function withoutDefault<Schema extends { default?: unknown }>({
-  default: _default,
-  ...schema
-}: Schema) {
-  return schema
 }

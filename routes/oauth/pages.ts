@@ -1,43 +1,53 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { escapeHtml, PAGE_HEADERS, renderPage } from '../../src/http/html.ts'
-import type { ErrorCode } from '../../src/lib/errors.ts'
-import type { ProviderRegistry } from '../../src/providers/registry.ts'
+import type { FastifyRequest } from 'fastify'
+import { evaluateFeatures } from '../../src/connections/features.ts'
+import { selectSites } from '../../src/connections/sites.ts'
+import { FORM_PAGE_HEADERS, PAGE_HEADERS, renderPage } from '../../src/http/html.ts'
+import { runAsInitiator } from '../../src/lib/actor.ts'
+import { AppError } from '../../src/lib/errors.ts'
+import { isOwnForm } from '../../src/oauth/login-result.ts'
+import type { Provider } from '../../src/providers/provider.ts'
+import {
+  renderClaimedState,
+  renderConnectionPage,
+  renderLinks,
+  type ConnectionPage
+} from './connection-page.ts'
+import { renderFailure } from './failure-page.ts'
+import { identifyVisitor } from './visitor.ts'
 
-const ERROR_MESSAGES: Partial<Record<ErrorCode, string>> = {
-  access_denied: 'Consent was not given.',
-  expired_state: 'The login took longer than ten minutes.',
-  replayed_state: 'This login was already used.',
-  unknown_state: 'This login was not started here.',
-  wrong_product: 'The login was started for another product.',
-  wrong_browser: 'The login was started in another browser, or under another URL of this service.',
-  account_changed: 'This is not the Atlassian account that is connected. Nothing was changed.',
-  user_not_found: 'The login names a user that does not exist.',
-  oauth_misconfigured:
-    'Atlassian rejects the client settings of this service. The operator has to correct them.',
-  invalid_code: 'Atlassian rejected the login.',
-  upstream_unreachable: 'Atlassian cannot be reached.',
-  upstream_timeout: 'Atlassian did not respond in time.',
-  upstream_failed: 'Atlassian returned an error.',
-  upstream_rate_limited: 'Atlassian is limiting the rate of requests.'
-}
-
+const Short = Type.Optional(Type.String({ maxLength: 64 }))
 const OutcomeQuery = Type.Object({
-  provider: Type.Optional(Type.String({ maxLength: 32 })),
-  status: Type.Optional(Type.String({ maxLength: 32 })),
-  user_id: Type.Optional(Type.String({ maxLength: 32 })),
-  error: Type.Optional(Type.String({ maxLength: 64 })),
+  provider: Short,
+  status: Short,
+  connection_state: Short,
+  user_id: Short,
+  error: Short,
+  state: Type.Optional(Type.String({ maxLength: 512 })),
   message: Type.Optional(Type.String({ maxLength: 500 })),
   confirm_url: Type.Optional(Type.String({ maxLength: 8192 })),
-  request_id: Type.Optional(Type.String({ maxLength: 64 }))
+  request_id: Short,
+  choose: Short
 })
+type OutcomeQuery = Static<typeof OutcomeQuery>
+
+const MAX_CHOSEN_SITES = 100
 
 /**
- * Outcome of a login, for services without a front end. Links are relative, so they work under
- * any prefix.
+ * Outcome of a login, for services without a front end. The pages have no scripts: while items are
+ * copied, the browser loads the page again. Links are relative, so they work under any prefix.
  */
 export const outcomePages: FastifyPluginAsyncTypebox = async (app) => {
-  const { providers } = app
+  const { providers, store, siteContext, syncWorker, oauthClients } = app
+  app.addContentTypeParser(
+    'application/x-www-form-urlencoded',
+    { parseAs: 'string' },
+    (_request, body, done) => {
+      done(null, new URLSearchParams(String(body)))
+    }
+  )
+
   for (const path of [...providers.all.map(({ id }) => `/${id}`), '/callback']) {
     app.get(
       path,
@@ -45,75 +55,97 @@ export const outcomePages: FastifyPluginAsyncTypebox = async (app) => {
         config: { access: 'open', limit: 'none' },
         schema: { hide: true, querystring: OutcomeQuery }
       },
-      async ({ query }, reply) => {
-        reply.headers(PAGE_HEADERS)
-        const provider = providers.find(query.provider ?? path.slice(1))
-        const title = provider?.title ?? 'Atlassian'
-        return query.status === 'success'
-          ? renderPage(
-              `${title} is connected`,
-              renderSuccess(providers, query.user_id ?? ''),
-              'success'
-            )
-          : renderPage(
-              query.error === 'account_changed'
-                ? `The ${title} connection is unchanged`
-                : `${title} is not connected`,
-              renderFailure((provider ?? providers.fallback).id, query),
-              'error'
-            )
+      async (request, reply) => {
+        const { query } = request
+        const provider = providers.find(query.provider ?? path.slice(1)) ?? providers.fallback
+        const { heading, body, kind, hasForm, refreshS } =
+          query.status === 'success'
+            ? await buildSuccessPage(request, provider, query)
+            : await buildFailurePage(request, provider, query)
+        if (refreshS !== undefined) reply.header('refresh', String(refreshS))
+        return await reply
+          .headers(hasForm === true ? FORM_PAGE_HEADERS : PAGE_HEADERS)
+          .header('cache-control', 'no-store')
+          .send(renderPage(heading, body, kind))
       }
     )
   }
-}
 
-function renderSuccess(providers: ProviderRegistry, userId: string): string {
-  const id = /^[1-9]\d{0,15}$/.test(userId) ? userId : ''
-  const query = id === '' ? '' : `?owner_id=${id}`
-  const links = providers.all.flatMap(({ id: product, title, collections }) =>
-    collections.map(
-      ({ name }) =>
-        `<li><a href="../integrations/${product}/${name}/fetch${query}">Copied ${title} ${name}</a></li>`
+  for (const provider of providers.all) {
+    app.post(
+      `/${provider.id}/sites`,
+      {
+        // The form carries a token that only the browser of the login was given.
+        config: { access: 'open', limit: 'login' },
+        schema: { hide: true }
+      },
+      async (request, reply) => {
+        const form = request.body instanceof URLSearchParams ? request.body : new URLSearchParams()
+        const { result } = await identifyVisitor(app, request, provider, undefined)
+        if (result === undefined || !isOwnForm(result, form.get('form_token') ?? '')) {
+          throw new AppError('forbidden', 'This form has expired. Log in again to choose sites.')
+        }
+        const cloudIds = form.getAll('cloud_id')
+        if (cloudIds.length === 0 || cloudIds.length > MAX_CHOSEN_SITES) {
+          throw new AppError(
+            'validation_failed',
+            'Choose at least one site. Go back and try again.'
+          )
+        }
+        const { userId } = result.current.connection
+        const log = request.log.child({ provider: provider.id })
+        await runAsInitiator(result.initiator, async () => {
+          await selectSites(
+            siteContext,
+            syncWorker.cancelForOwner,
+            userId,
+            provider,
+            cloudIds,
+            '/cloud_id',
+            log
+          )
+          await syncWorker.enqueueRun(userId, provider, log)
+        })
+        return await reply.redirect(`../${provider.id}?status=success&choose=done`, 303)
+      }
     )
-  )
-  const connectionsLink =
-    id === '' ? '' : `<li><a href="../users/${id}/connections">Connections</a></li>`
-  return `<p>The first sync has started. You can close this page.
-If you consented for several sites, select one first.</p>
-<ul>${links.join('')}${connectionsLink}<li><a href="../docs">API documentation</a></li></ul>`
-}
+  }
 
-function renderFailure(
-  product: string,
-  { error, request_id: requestId, confirm_url: confirmUrl }: Static<typeof OutcomeQuery>
-): string {
-  const login = `../auth/${product}/login?redirect=true`
-  const links =
-    error === 'account_changed'
-      ? [
-          [
-            `${login}&change_account=true${stateParameter(confirmUrl)}`,
-            'Connect the other account instead'
-          ],
-          [`${login}${stateParameter(confirmUrl)}`, 'Log in with the connected account']
-        ]
-      : [[login, 'Try again']]
-  const request = requestId === undefined ? [] : [`request ${requestId}`]
-  return `<p>${errorMessage(error)}</p>
-${links.map(([href = '', text]) => `<p><a href="${escapeHtml(href)}">${text}</a></p>`).join('\n')}
-<p class="small">${escapeHtml([error ?? '', ...request].join(' · '))}</p>`
-}
+  async function buildSuccessPage(
+    request: FastifyRequest,
+    provider: Provider,
+    { user_id: namedUserId, connection_state: claimedState, choose }: OutcomeQuery
+  ): Promise<ConnectionPage> {
+    const visitor = await identifyVisitor(app, request, provider, namedUserId)
+    const { current } = visitor
+    const links = renderLinks(providers.all, current?.connection.userId, visitor)
+    if (current === undefined) return renderClaimedState(provider, claimedState, links)
+    const { userId } = current.connection
+    const configuredScopes = oauthClients.scopesForLogin(provider.id)
+    const [run] = await store.runs.list(userId, provider.id, 1)
+    const page = renderConnectionPage({
+      provider,
+      current,
+      visitor,
+      features: evaluateFeatures(
+        provider,
+        current.grant.scopes.split(' '),
+        current.connection,
+        configuredScopes
+      ),
+      configuredScopes,
+      run,
+      choice: choose === 'sites' || choose === 'done' ? choose : undefined
+    })
+    return { ...page, body: page.body + links }
+  }
 
-/** The user of the login. Anyone can write the URL, so nothing else of it is used. */
-function stateParameter(confirmUrl: string | undefined): string {
-  const state = URL.parse(confirmUrl ?? '')?.searchParams.get('state') ?? null
-  return state === null ? '' : `&state=${encodeURIComponent(state)}`
-}
-
-/** The message for an error code. Ignores `message` of the URL, because anyone can write one. */
-function errorMessage(error: string | undefined): string {
-  return (
-    (Object.hasOwn(ERROR_MESSAGES, error ?? '') ? ERROR_MESSAGES[error as ErrorCode] : undefined) ??
-    'The login failed.'
-  )
+  async function buildFailurePage(
+    request: FastifyRequest,
+    provider: Provider,
+    query: OutcomeQuery
+  ): Promise<ConnectionPage> {
+    const { canLogIn } = await identifyVisitor(app, request, provider, undefined)
+    return { ...renderFailure(provider, query, canLogIn), kind: 'error' }
+  }
 }

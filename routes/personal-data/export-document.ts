@@ -4,7 +4,7 @@ import type { UserRow } from '../../src/store/repositories/users.ts'
 import { toAuditResponse } from '../audit/view.ts'
 import { listConnectionResponses } from '../connections/view.ts'
 import { toRunResponse } from '../integrations/run-view.ts'
-import { toItemResponse } from '../items/lists.ts'
+import { toItemResponse } from '../items/schema.ts'
 import { getBatchSize } from './schema.ts'
 
 /** Rows of what is small that are read at once. */
@@ -79,8 +79,7 @@ export async function* streamExport(
       collection.name,
       mapPages(
         store.items(collection.name).exportAll(user.id, getBatchSize(collection)),
-        ({ site, remoteId, item }) => ({
-          site: site === '' ? null : site,
+        ({ remoteId, item }) => ({
           remote_id: remoteId,
           ...toItemResponse(collection, item),
           ...(collection.body === undefined ? {} : { body: collection.body.toResponse(item) })

@@ -1,8 +1,7 @@
 import { Readable } from 'node:stream'
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { AppError } from '../../src/lib/errors.ts'
-import type { Logger } from '../../src/lib/http-client.ts'
+import { createJsonStream } from '../../src/http/json-stream.ts'
 import { requireUser } from '../../src/oauth/resolve-user.ts'
 import { getAliasPrefix } from '../../src/http/pagination.ts'
 import { Id, problemResponses } from '../../src/http/schemas.ts'
@@ -43,7 +42,8 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         }
       }
     },
-    async ({ params, url, method, log }, reply) => {
+    async (request, reply) => {
+      const { params, url, method, log } = request
       const user = await requireUser(app.store, params.user_id)
       reply.headers({
         'content-type': 'application/json; charset=utf-8',
@@ -53,40 +53,17 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       if (method === 'HEAD') return await reply.send(Readable.from([]))
       await app.store.audit.append({ action: 'data_exported', userId: user.id })
       log.info({ event: 'data_exported', user_id: user.id })
-      // Buffers one chunk at most.
       return await reply.send(
-        Readable.from(
-          logTruncation(streamExport(app, user, getAliasPrefix(url)), app.isDraining, log),
-          {
-            highWaterMark: 1
-          }
-        )
+        createJsonStream(streamExport(app, user, getAliasPrefix(url)), {
+          isStopping: app.isDraining,
+          isAuthorized: request.isStillAuthorized.bind(request),
+          log,
+          abortedEvent: 'export_aborted',
+          abortedMessage: 'The export could not be completed; the connection is closed.'
+        })
       )
     }
   )
 }
 
 export default routes
-
-/** Logs a document that ends early; the response has started and cannot report an error. */
-async function* logTruncation(
-  document: AsyncGenerator<string>,
-  isStopping: () => boolean,
-  log: Logger
-): AsyncGenerator<string> {
-  try {
-    for await (const piece of document) {
-      // A stopping service does not wait for a long document; clients retry.
-      if (isStopping()) {
-        throw new AppError('interrupted', 'The service is stopping.', { suppressLog: true })
-      }
-      yield piece
-    }
-  } catch (err) {
-    log.error(
-      { event: 'export_aborted', err },
-      'The export could not be completed; the connection is closed.'
-    )
-    throw err
-  }
-}

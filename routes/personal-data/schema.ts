@@ -6,15 +6,9 @@ import { Id, Nullable, Timestamp, toItemTypeName } from '../../src/http/schemas.
 import { AuditResponse } from '../audit/view.ts'
 import { createConnectionSchema, HistoryResponse } from '../connections/schema.ts'
 import { RunResponse } from '../integrations/run-view.ts'
-import { createItemSchemaWithBody } from '../items/lists.ts'
+import { createItemSchemaWithBody } from '../items/schema.ts'
 
 const RemoteIdentity = Type.Object({
-  site: Nullable(
-    Type.String({
-      description: 'The cloudId of its site; null for an item posted by hand',
-      example: '8f0c1d3e-2222-4b4b-9a9a-000000000001'
-    })
-  ),
   remote_id: Type.String({
     description: 'Its id at Atlassian; for an item posted by hand its natural key',
     example: '302737'

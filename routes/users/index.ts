@@ -61,7 +61,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '',
     {
-      config: { access: { scope: 'users:write' } },
+      config: { access: { scope: 'users:write' }, unknownQuery: 'ignored' },
       schema: {
         tags: ['Users'],
         operationId: 'createUser',
@@ -82,12 +82,12 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '',
     {
-      config: { access: { scope: 'users:read' } },
+      config: { access: { scope: 'users:read' }, unknownQuery: 'ignored' },
       schema: {
         tags: ['Users'],
         operationId: 'listUsers',
         summary: 'List users, oldest first',
-        querystring: Type.Object(PaginationParameters, { additionalProperties: false }),
+        querystring: Type.Object(PaginationParameters),
         response: { 200: Type.Array(UserResponse), ...problemResponses(400, 422) }
       }
     },
@@ -102,7 +102,10 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/:user_id',
     {
-      config: { access: { scope: 'users:read', owner: 'params.user_id' } },
+      config: {
+        access: { scope: 'users:read', owner: 'params.user_id' },
+        unknownQuery: 'ignored'
+      },
       schema: {
         tags: ['Users'],
         operationId: 'getUser',

@@ -43,7 +43,8 @@ export function createClientSettings({ title, settings: { prefix, fallback } }: 
     ),
     [`${prefix}_OAUTH_SCOPES`]: textSetting(
       'must be scope names separated by spaces',
-      `Scopes to request instead of the default. Each must be enabled on the ${title} app.`,
+      `Scopes to request instead of the default. Each must be enabled on the ${title} app. ` +
+        'read:me and offline_access are always requested.',
       { pattern: '^[\\w.:-]+( +[\\w.:-]+)*$' }
     )
   }

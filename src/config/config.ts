@@ -4,9 +4,9 @@ import type { Provider } from '../providers/provider.ts'
 import type { EngineOptions } from '../store/engine.ts'
 import type { ResolvedSettings } from './aliases.ts'
 import { toClientSettings, type ClientSettings } from './client-settings.ts'
-import { splitList, unescapePem } from './formats.ts'
+import { LOG_LEVELS, splitList, unescapePem } from './formats.ts'
 import { isProduction, isTrue } from './mode.ts'
-import { LOG_LEVELS, type Env } from './schema.ts'
+import type { Env } from './schema.ts'
 
 export type { ClientSettings }
 
@@ -68,6 +68,7 @@ interface LimitsConfig {
 /** How the service syncs and how long it stores the history. */
 interface SyncConfig {
   intervalMs: number
+  listIntervalMs: number
   fullIntervalMs: number
   concurrency: number
   /** Part of a collection by which a full listing may shrink before its deletions are held. */
@@ -133,6 +134,7 @@ export function toConfig(
     personalDataReporting: isTrue(env.PERSONAL_DATA_REPORTING),
     sync: {
       intervalMs: env.SYNC_INTERVAL * MINUTE_MS,
+      listIntervalMs: env.SYNC_LIST_INTERVAL * 1000,
       fullIntervalMs: env.SYNC_FULL_INTERVAL * 60 * MINUTE_MS,
       concurrency: env.SYNC_CONCURRENCY,
       maxShrinkRatio: env.SYNC_SHRINK_PERCENT / 100,

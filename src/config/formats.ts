@@ -129,3 +129,16 @@ function parseHttpUrl(value: string): URL | undefined {
   const url = URL.parse(value)
   return url === null || url.username !== '' || url.password !== '' ? undefined : url
 }
+
+/** The names of the original (Python's) levels and pino's own, to pino's. */
+export const LOG_LEVELS: Record<string, string> = {
+  TRACE: 'trace',
+  DEBUG: 'debug',
+  INFO: 'info',
+  WARN: 'warn',
+  WARNING: 'warn',
+  ERROR: 'error',
+  CRITICAL: 'fatal',
+  FATAL: 'fatal',
+  SILENT: 'silent'
+}

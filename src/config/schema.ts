@@ -9,7 +9,8 @@ import {
   isOriginList,
   isPublicKey,
   isSecureRedirect,
-  isHttpBaseUrl
+  isHttpBaseUrl,
+  LOG_LEVELS
 } from './formats.ts'
 import { integerSetting, textSetting, URL_RULE, urlSetting } from './setting.ts'
 
@@ -209,6 +210,13 @@ export const SERVICE_SETTINGS = {
     10_080,
     15
   ),
+  SYNC_LIST_INTERVAL: integerSetting(
+    'Seconds between listings of projects or spaces by incremental syncs. An item of an unknown one ' +
+      'causes a listing at once. 0: with every sync.',
+    0,
+    604_800,
+    3_600
+  ),
   SYNC_FULL_INTERVAL: integerSetting(
     'Hours between full syncs, which find deletions and items that search missed.',
     1,
@@ -284,17 +292,4 @@ export const SETTING_FORMATS: Record<string, (value: string) => boolean> = {
   'bootstrap-key': isBootstrapKey,
   'public-key': isPublicKey,
   keyring: (value) => parseKeyring(value).problems === undefined
-}
-
-/** The names of the original (Python's) levels and pino's own, to pino's. */
-export const LOG_LEVELS: Record<string, string> = {
-  TRACE: 'trace',
-  DEBUG: 'debug',
-  INFO: 'info',
-  WARN: 'warn',
-  WARNING: 'warn',
-  ERROR: 'error',
-  CRITICAL: 'fatal',
-  FATAL: 'fatal',
-  SILENT: 'silent'
 }

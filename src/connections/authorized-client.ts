@@ -5,7 +5,8 @@ import {
   type AuthorizedRequest,
   type Throttle
 } from '../providers/atlassian.ts'
-import { toCallTarget, type RateBudget } from '../rate-budget/rate-budget.ts'
+import type { RateBudget } from '../rate-budget/rate-budget.ts'
+import { toCallTarget } from '../rate-budget/target.ts'
 import type { Grant } from '../store/repositories/grants.ts'
 import type { Store } from '../store/index.ts'
 
@@ -44,7 +45,7 @@ export function createAuthorizedClient(
       throttle ??
       (async (method, url, send) =>
         await budget.call(
-          toCallTarget(grant.clientId, method, url),
+          toCallTarget(grant.clientId, method, url, grant.id),
           { isInteractive: true, signal },
           send
         )),

@@ -1,3 +1,4 @@
+import { detectScopeFamily, getScopes, isInScope } from '../providers/endpoint.ts'
 import type { Feature, Provider } from '../providers/provider.ts'
 import type { Connection } from '../store/repositories/connections.ts'
 import type { StateReason } from '../store/repositories/connection-history.ts'
@@ -11,28 +12,28 @@ export interface FeatureState {
 
 /**
  * Evaluates which features a consent enables (docs/reference/atlassian.md#6-scopes), from the
- * granted scopes and from what the gateway has refused despite them.
+ * granted scopes and from what the gateway has refused despite them. Missing scopes are named in
+ * the family, classic or granular, that the app uses.
+ *
+ * @param requestedScopes what a login requests, if known
  */
 export function evaluateFeatures(
-  { features }: Provider,
+  { features, endpoints }: Pick<Provider, 'features' | 'endpoints'>,
   scopes: readonly string[],
-  { refusedFeatures }: Pick<Connection, 'refusedFeatures'>
+  { refusedFeatures }: Pick<Connection, 'refusedFeatures'>,
+  requestedScopes: readonly string[] = []
 ): FeatureState[] {
+  const family = detectScopeFamily(endpoints, [...scopes, ...requestedScopes])
   return features.map((feature) => {
-    const missingPerAlternative = feature.scopes.map((set) =>
-      set.filter((scope) => !scopes.includes(scope))
-    )
     const isRefused = refusedFeatures.includes(feature.name)
-    const isEnabled =
-      missingPerAlternative.some((missingScopes) => missingScopes.length === 0) && !isRefused
+    const missingScopes = feature.endpoints
+      .filter((endpoint) => isRefused || !isInScope(endpoint, scopes))
+      .flatMap((endpoint) => getScopes(endpoint, family))
+      .filter((scope) => isRefused || !scopes.includes(scope))
     return {
       feature,
-      isEnabled,
-      missingScopes: isEnabled
-        ? []
-        : isRefused
-          ? [...feature.scopes[0]]
-          : (missingPerAlternative[0] ?? [])
+      isEnabled: missingScopes.length === 0,
+      missingScopes: [...new Set(missingScopes)]
     }
   })
 }

@@ -119,7 +119,7 @@ export async function saveConsent(
   // Another consent was stored in between; evaluate again against it.
   if (changes === undefined) return await saveConsent(settings, consent, log, extraStatements)
   logStateChanges(changes, log)
-  logFeatures(existing, provider, scopes, log)
+  logFeatures(existing, provider, scopes, consent.requestedScopes, log)
   tokenProvider.invalidate(id)
   if (hasGrantChanged) await eraseFromDisk({ store, tokenProvider }, [existing.grant.id], log)
   // A successful exchange proves that the client's settings work.
@@ -131,9 +131,10 @@ function logFeatures(
   existing: ConnectionWithGrant | undefined,
   provider: Provider,
   scopes: readonly string[],
+  requestedScopes: readonly string[],
   log: Logger
 ): void {
-  const features = evaluateFeatures(provider, scopes, { refusedFeatures: [] })
+  const features = evaluateFeatures(provider, scopes, { refusedFeatures: [] }, requestedScopes)
   log.info({
     event: 'consent_saved',
     reconnected: existing !== undefined,

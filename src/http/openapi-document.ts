@@ -1,4 +1,6 @@
 import { STATUS_CODES } from 'node:http'
+import { SYNC_STATES } from '../model/states.ts'
+import { AS_OF_DESCRIPTION, SYNC_STATE_DESCRIPTION, TOTAL_DESCRIPTION } from './schemas.ts'
 
 type Json = { [key: string]: JsonValue }
 type JsonValue = Json | JsonValue[] | string | number | boolean | null | undefined
@@ -26,6 +28,12 @@ const HEADERS: Record<string, Json> = {
   'X-Request-ID': header('Id of the request; every log line of it carries the id', 'string'),
   Link: header('URL of the next page, `rel="next"` (RFC 8288); absent on the last page', 'string'),
   ETag: header('Version of the list; send it back as If-None-Match', 'string'),
+  'X-Sync-State': {
+    description: SYNC_STATE_DESCRIPTION,
+    schema: { type: 'string', enum: [...SYNC_STATES] }
+  },
+  'X-As-Of': header(`${AS_OF_DESCRIPTION}; the header is absent then`, 'string'),
+  'X-Total-Count': header(TOTAL_DESCRIPTION, 'integer'),
   Location: header('URL to follow', 'string'),
   'Retry-After': header('Seconds to wait before the next attempt', 'integer'),
   'RateLimit-Limit': header('Requests allowed per minute', 'integer'),
@@ -129,6 +137,7 @@ function markOptionalBody(body: NonNullable<Operation['requestBody']>): void {
 
 function finishResponses(operation: Operation, components: Record<string, Json>): void {
   const isPaged = operation.parameters?.some(({ name }) => name === 'cursor') === true
+  // Only lists of items are conditional.
   const isConditional = '304' in operation.responses
   for (const [status, response] of Object.entries(operation.responses)) {
     const types = Object.keys((response.content ?? {}) as Json)
@@ -138,7 +147,8 @@ function finishResponses(operation: Operation, components: Record<string, Json>)
     response.headers = refer('headers', [
       'X-Request-ID',
       ...(isPaged && status === '200' ? ['Link'] : []),
-      ...(isConditional && /^[23]/.test(status) ? ['ETag'] : []),
+      ...(isConditional && /^[23]/.test(status) ? ['ETag', 'X-Sync-State', 'X-As-Of'] : []),
+      ...(isConditional && status === '200' ? ['X-Total-Count'] : []),
       ...(/^(202|30[1-8])$/.test(status) && status !== '304' ? ['Location'] : []),
       ...(isProblem && (status === '429' || status === '503') ? ['Retry-After'] : []),
       ...(status === '429' ? RATE_LIMIT_HEADERS : [])

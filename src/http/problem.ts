@@ -1,6 +1,8 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AppError, HttpErrorCode } from '../lib/errors.ts'
+import { escapeHtml, PAGE_HEADERS, renderPage } from './html.ts'
+import { isNavigation } from './navigation.ts'
 
 /**
  * How paths are read, by Fastify's router and by the one of plugins/errors.ts that finds the
@@ -101,12 +103,33 @@ export function sendProblem(
   request.suppressLog = suppressLog
   if (status >= 500 && !suppressLog) {
     request.log.error({ event: 'request_error', ...logFields }, error.message)
+  } else if (error.code === 'validation_failed' || error.code === 'invalid_json') {
+    // The detail may name what the caller sent.
+    request.log.debug({ event: 'request_refused', error_code: error.code }, 'Invalid request.')
   } else {
     request.log.debug({ event: 'request_refused', ...logFields }, error.message)
   }
   if (retryAfterS !== undefined) reply.header('retry-after', retryAfterS)
   if (allowedMethods !== undefined) reply.header('allow', allowedMethods.join(', '))
   reply.header('x-request-id', request.id)
+  // A person in the middle of a login gets a page.
+  if (request.routeOptions?.config?.limit === 'login' && isNavigation(request)) {
+    return reply
+      .code(status)
+      .headers(PAGE_HEADERS)
+      .serializer(String)
+      .send(renderErrorPage(error, request.id))
+  }
   reply.code(status).type('application/problem+json').serializer(JSON.stringify)
   return reply.send(toProblem(error, request.id))
+}
+
+function renderErrorPage({ code, message, details }: AppError, requestId: string): string {
+  const sentences = [message, ...(details.errors ?? []).map(({ detail }) => detail)]
+  return renderPage(
+    'The login cannot go on',
+    [...new Set(sentences)].map((each) => `<p>${escapeHtml(each)}</p>`).join('\n') +
+      `<p class="small">${escapeHtml(`${code} · request ${requestId}`)}</p>`,
+    'error'
+  )
 }

@@ -55,6 +55,7 @@ export function appendOutcome(target: string, outcome: Record<string, string | u
 const OUTCOME_PARAMETERS = new Set([
   'provider',
   'status',
+  'connection_state',
   'user_id',
   'state',
   'error',

@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox'
-
+import { Nullable } from '../lib/typebox.ts'
+import { SYNC_STATES, type SyncState } from '../model/states.ts'
 import { exampleProvider } from '../providers/index.ts'
 
 export { Nullable, OptionalText } from '../lib/typebox.ts'
@@ -35,6 +36,29 @@ export const Timestamp = Type.String({
   description: 'ISO 8601, UTC',
   example: '2026-11-23T12:00:00.000Z'
 })
+
+export const TOTAL_DESCRIPTION = 'Items with the same filters, on all pages'
+export const AS_OF_DESCRIPTION =
+  'Start of the latest complete listing or incremental read, ISO 8601, UTC: what was changed at ' +
+  'Atlassian before is in the list. None until every site was listed to its end'
+export const SYNC_STATE_DESCRIPTION =
+  '`never`: nothing was ever copied · `copying`: the first listing is not complete and a run is ' +
+  'active · `complete`: every site was listed to its end · `partial`: items failed, or a site was ' +
+  'not listed to its end · `held`: items may be gone at Atlassian, and their deletion waits for a ' +
+  'decision'
+
+/** How complete a list of items is: members beside `items`, and headers. */
+export const ListInfo = {
+  total: Type.Integer({ minimum: 0, description: TOTAL_DESCRIPTION, example: 2_500 }),
+  as_of: Nullable(
+    Type.String({ description: AS_OF_DESCRIPTION, example: '2026-11-23T12:00:00.000Z' })
+  ),
+  sync_state: Type.Unsafe<SyncState>({
+    type: 'string',
+    enum: [...SYNC_STATES],
+    description: SYNC_STATE_DESCRIPTION
+  })
+}
 
 /** No body: the version that If-None-Match names is still current. */
 export const NotModified = Type.Null({

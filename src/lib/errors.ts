@@ -55,6 +55,7 @@ export type HttpErrorCode =
 
 /** Codes recorded on a sync run or a connection; no HTTP response carries one as its own code. */
 type SyncErrorCode =
+  | 'call_limit_reached'
   | 'cancelled'
   | 'deletions_held'
   | 'disconnected'
@@ -65,6 +66,7 @@ type SyncErrorCode =
   | 'scope_missing'
   | 'site_removed'
   | 'site_unreachable'
+  | 'upstream_repeats_pages'
 
 export type ErrorCode = HttpErrorCode | SyncErrorCode
 

@@ -43,20 +43,31 @@ export type HttpClient = (request: HttpRequest) => Promise<HttpResponse>
 /** Far above 250 Confluence pages with bodies, and low enough to stop a runaway response. */
 const MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 
-/**
- * Creates a client that sends requests over `network`, follows no redirects and limits the time
- * of each response.
- *
- * @param responseTimeoutMs from sending the request to the last byte of the body
- * @param now milliseconds since the epoch
- * @param getRequestId returns the id of the incoming request, if there is one
- */
-export function createHttpClient(
-  network: Dispatcher,
-  responseTimeoutMs: number,
-  now: () => number,
-  getRequestId: () => string | undefined = () => undefined
-): HttpClient {
+export interface HttpClientSettings {
+  network: Dispatcher
+  /** From sending the request to the last byte of the body, in ms. */
+  responseTimeoutMs: number
+  /** Milliseconds since the epoch. */
+  now: () => number
+  /** Names this software to Atlassian. */
+  userAgent: string
+  /** Returns the id of the incoming request, if there is one. */
+  getRequestId?: () => string | undefined
+  /** Called for each response. */
+  observe?: (
+    response: Pick<HttpResponse, 'headers'> & { method: string; url: string; log: Logger }
+  ) => void
+}
+
+/** Creates a client that follows no redirects and limits the time of each response. */
+export function createHttpClient({
+  network,
+  responseTimeoutMs,
+  now,
+  userAgent,
+  getRequestId = () => undefined,
+  observe = () => {}
+}: HttpClientSettings): HttpClient {
   return async ({
     method = 'GET',
     url,
@@ -75,6 +86,7 @@ export function createHttpClient(
         method,
         headers: {
           accept: 'application/json',
+          'user-agent': userAgent,
           ...(id === undefined ? {} : { 'x-request-id': id }),
           ...headers,
           ...(json === undefined ? {} : { 'content-type': 'application/json' })
@@ -82,6 +94,7 @@ export function createHttpClient(
         body: json === undefined ? null : JSON.stringify(json),
         signal: signal === undefined ? timeoutSignal : AbortSignal.any([timeoutSignal, signal])
       })
+      observe({ method, url, headers: response.headers, log })
       return {
         status: response.statusCode,
         headers: response.headers,

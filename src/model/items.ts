@@ -47,6 +47,8 @@ export interface RemoteItem<Contents = Item> {
 export type ListedItem<Contents = Item> = Contents & {
   id: number
   ownerId: number
+  /** The cloudId of its site; empty for an item that a caller posted. */
+  site: string
   updatedAt: Date
 }
 
@@ -55,6 +57,8 @@ export interface ChangeCounts {
   added: number
   changed: number
   unchanged: number
+  /** Those that this listing had not returned before. */
+  newlyListed: number
 }
 
 /** Where a list continues: the sort value and the id of the last row that was served. */

@@ -25,3 +25,15 @@ export function combineStates(grant: GrantState, local: LocalState): ConnectionS
   if (local === 'needs_site') return local
   return grant === 'degraded' ? grant : local
 }
+
+/**
+ * How complete the copy of a collection is.
+ *
+ * - `never`: nothing was ever copied.
+ * - `copying`: the first listing of a site is not complete, and a run is active.
+ * - `complete`: every site was listed to its end.
+ * - `partial`: items failed, or a site was not listed to its end and no run is active.
+ * - `held`: items may be gone at Atlassian; their deletion waits for a decision.
+ */
+export const SYNC_STATES = ['never', 'copying', 'complete', 'partial', 'held'] as const
+export type SyncState = (typeof SYNC_STATES)[number]

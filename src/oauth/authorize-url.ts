@@ -1,3 +1,4 @@
+import { BASE_SCOPES } from '../providers/endpoint.ts'
 import type { ClientCredentials } from './tokens.ts'
 
 /** A registered app with everything a login needs. */
@@ -37,18 +38,19 @@ export function buildAuthorizeUrl(
 
 /**
  * Selects the scopes of a login: those that were requested and are configured, or all configured
- * ones if none is left (an old front end sends `scope=read`), plus the scopes of the user's
- * other connections at this client, because a consent replaces the previous one's scopes
- * (docs/reference/atlassian.md#11-consent).
+ * ones if nothing is left (an old front end sends `scope=read`). Always added are the scopes
+ * without which no connection lasts, and those of the user's other connections at this client,
+ * because a consent replaces the previous one's scopes (docs/reference/atlassian.md#11-consent).
  */
 export function selectScopes(
   configured: readonly string[],
   requested: string | undefined,
   existing: readonly string[]
 ): string[] {
-  const narrowed =
-    requested === undefined
-      ? []
-      : configured.filter((scope) => requested.split(/[\s,]+/).includes(scope))
-  return [...new Set([...(narrowed.length === 0 ? configured : narrowed), ...existing])]
+  const requestedScopes = requested?.split(/[\s,]+/) ?? []
+  const narrowed = configured.filter(
+    (scope) => requestedScopes.includes(scope) && !BASE_SCOPES.includes(scope)
+  )
+  const selected = narrowed.length === 0 ? configured : narrowed
+  return [...new Set([...selected, ...existing, ...BASE_SCOPES])]
 }

@@ -1,6 +1,7 @@
 import { AppError } from '../lib/errors.ts'
 import { getClientSettings, type Config } from '../config/config.ts'
 import { REPORT_SCOPE } from '../providers/atlassian.ts'
+import { BASE_SCOPES } from '../providers/endpoint.ts'
 import type { ProviderRegistry } from '../providers/registry.ts'
 import { sandboxCredentials } from './sandbox-client.ts'
 import type { Grant } from '../store/repositories/grants.ts'
@@ -18,6 +19,7 @@ export function createOAuthClients({ providers, config, getSandboxOrigin }: OAut
   const scopesForLogin = (id: string) => [
     ...new Set([
       ...(getClientSettings(config, id).scopes ?? providers.get(id).scopes),
+      ...BASE_SCOPES,
       ...(config.personalDataReporting ? [REPORT_SCOPE] : [])
     ])
   ]

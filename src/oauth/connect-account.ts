@@ -80,6 +80,13 @@ export async function connectAccount(
     fetchProductSites(settings.providers.get(client.provider), access)
   ])
   const userId = await resolveOwner(store, hint)
+  const earlier = await store.connections.get(userId, provider)
+  const newSites =
+    earlier?.grant.accountId === accountId
+      ? sites
+          .map(({ cloudId }) => cloudId)
+          .filter((cloudId) => !earlier.connection.sites.some((site) => site.cloudId === cloudId))
+      : []
   // The outcome is stored in the same transaction as the tokens, so the two cannot disagree.
   await settings.saveConsent(
     {
@@ -95,7 +102,10 @@ export async function connectAccount(
     [
       store.loginFlows.finishStatement(
         stateHash,
-        JSON.stringify({ userId } satisfies StoredOutcome)
+        JSON.stringify({
+          userId,
+          ...(newSites.length === 0 ? {} : { newSites })
+        } satisfies StoredOutcome)
       )
     ]
   )

@@ -15,7 +15,9 @@ export interface OutcomeSettings {
 
 /** `isFirst` is true for the one request that performed the exchange. */
 export type LoginOutcome = { userId: number; isFirst: boolean } | { error: AppError }
-export type StoredOutcome = { userId: number } | { code: ErrorCode; detail: string }
+export type StoredOutcome =
+  /** `newSites`: cloud ids that the consent added to those of an earlier one. */
+  { userId: number; newSites?: string[] } | { code: ErrorCode; detail: string }
 
 /** Waits for the outcome of the request that claimed the flow, in this process or another. */
 export async function waitForOutcome(
@@ -55,6 +57,6 @@ export function serializeFailure({ code, message }: AppError): StoredOutcome {
 
 function parseOutcome(outcome: StoredOutcome): LoginOutcome {
   return 'userId' in outcome
-    ? { ...outcome, isFirst: false }
+    ? { userId: outcome.userId, isFirst: false }
     : { error: new AppError(outcome.code, outcome.detail) }
 }

@@ -29,6 +29,24 @@ export async function validateHint({ users }: Store, hint: UserHint): Promise<vo
 }
 
 /**
+ * Checks at login that the state can name a user, so that nobody consents in vain.
+ *
+ * @throws AppError `validation_failed` for an id or address that cannot be, `user_not_found` for
+ *   an unknown id
+ */
+export async function requirePossibleHint(store: Store, hint: UserHint): Promise<void> {
+  const isPossible =
+    hint !== 'invalid' && (hint === undefined || !('email' in hint) || isEmail(hint.email))
+  if (!isPossible) {
+    const detail =
+      'The state names a user by an id or an email address that cannot exist: ' +
+      'user_id must be a positive whole number, email one bare email address.'
+    throw new AppError('validation_failed', detail, { errors: [{ pointer: '/state', detail }] })
+  }
+  await validateHint(store, hint)
+}
+
+/**
  * Resolves who receives the tokens (docs/reference/contract.md#4-login-and-callback): the hinted
  * user, else the first one, else a new one.
  */

@@ -16,8 +16,24 @@ export const MANAGE_APPS_URL = 'https://id.atlassian.com/manage-profile/apps'
 /** The service needs it to report the accounts it stores; no feature of a connection uses it. */
 export const REPORT_SCOPE = 'report:personal-data'
 
+/**
+ * Returns what a response means for its token: the response itself, or a 401 if it shows that the
+ * token was rejected.
+ *
+ * @param send makes another call with the same token
+ */
+export type ResponseCheck = (
+  response: HttpResponse,
+  token: string,
+  send: (url: string) => Promise<HttpResponse>
+) => Promise<HttpResponse>
+
 /** Sends one authorized request: POST if `json` is given, otherwise GET. */
-export type AuthorizedRequest = (url: string, json?: object) => Promise<HttpResponse>
+export type AuthorizedRequest = (
+  url: string,
+  json?: object,
+  check?: ResponseCheck
+) => Promise<HttpResponse>
 
 /** Calls outside a site: the account, and the sites that the grant covers. */
 export interface AtlassianClient {
@@ -97,11 +113,17 @@ export function createAuthorizedRequest({
       ? await tokens.get(token)
       : token
   }
-  return async (url, json) => {
+  return async (url, json, check = async (response) => response) => {
+    const attempt = async (token: string) =>
+      await check(
+        await send(url, token, json),
+        token,
+        async (otherUrl) => await send(otherUrl, token)
+      )
     const token = await tokens.get()
-    const response = await send(url, token, json)
+    const response = await attempt(token)
     const retryToken = await tokenForRetry(response, token)
-    return retryToken === token ? response : await send(url, retryToken, json)
+    return retryToken === token ? response : await attempt(retryToken)
   }
 }
 

@@ -4,7 +4,16 @@ import { assertOk, type HttpResponse } from '../lib/http-client.ts'
 import { retry } from '../lib/retry.ts'
 import type { Site } from '../model/site.ts'
 import { UUID_PATTERN, type AtlassianClient } from './atlassian.ts'
-import { isScopeMismatch, isSiteUnreachable, type Gateway, type Provider } from './provider.ts'
+import { isDivisibleFailure, isPassingFailure } from './adaptive-pager.ts'
+import { detectScopeFamily, getScopes, requireEndpoint, type Endpoint } from './endpoint.ts'
+import {
+  isScopeMismatch,
+  isSiteUnreachable,
+  type CallOptions,
+  type Gateway,
+  type Provider
+} from './provider.ts'
+import { createTokenCheck, isRejectedToken } from './token-check.ts'
 
 /** Maximum attempts per call: for transient failures, and for 429 responses. */
 const MAX_ATTEMPTS = 4
@@ -12,10 +21,7 @@ const MAX_RATE_LIMITED_ATTEMPTS = 6
 const BACKOFF = { initialMs: 1_000, maxMs: 8_000 }
 /** Assumed maximum error of the local clock until the first response. */
 const MAX_CLOCK_OFFSET_MS = 24 * 3_600_000
-/**
- * Codes to retry. A 504 is not retried here if the request has a page size: the pager retries it
- * with a smaller page (docs/reference/atlassian.md#94-cql-search).
- */
+/** Codes to retry. */
 const TRANSIENT_ERRORS = [
   'upstream_failed',
   'upstream_timeout',
@@ -25,6 +31,9 @@ const TRANSIENT_ERRORS = [
 
 export interface GatewaySettings extends AtlassianClient {
   provider: Provider
+  /** The scopes and the account of the grant. */
+  scopes: readonly string[]
+  accountId: string
   site: Site
   signal: AbortSignal
   /** Milliseconds since the epoch. */
@@ -41,6 +50,8 @@ export function createGateway({
   apiUrl,
   log,
   provider,
+  scopes,
+  accountId,
   site,
   signal,
   now
@@ -50,6 +61,15 @@ export function createGateway({
     throw new AppError('upstream_invalid_answer', 'A stored site has no usable cloud id.')
   }
   let clockOffsetMs: number | undefined
+  const checkToken = createTokenCheck({
+    provider,
+    accountId,
+    cloudId: site.cloudId,
+    apiUrl,
+    siteUrl: base,
+    now,
+    log
+  })
 
   /**
    * Atlassian evaluates time bounds in queries by its own clock; each response carries its time.
@@ -60,9 +80,10 @@ export function createGateway({
   }
 
   async function requestOnce(url: string, json: object | undefined): Promise<unknown> {
-    const response = await sendAuthorized(url, json)
+    const response = await sendAuthorized(url, json, checkToken)
     updateClockOffset(response)
-    if (isScopeMismatch(response)) throw createScopeMissingError(provider)
+    if (isRejectedToken(response)) throw createRejectedTokenError(provider)
+    if (isScopeMismatch(response)) throw createScopeMissingError(url, json)
     if (isSiteUnreachable(response)) {
       throw new AppError(
         'site_unreachable',
@@ -72,8 +93,21 @@ export function createGateway({
     return assertOk(response, url, log)
   }
 
-  async function requestWithRetry(url: string, json?: object): Promise<unknown> {
+  async function requestWithRetry(
+    url: string,
+    json: object | undefined,
+    { isDivisible = false, maxAttempts = MAX_ATTEMPTS }: CallOptions = {}
+  ): Promise<unknown> {
     let [failures, refusals] = [0, 0]
+    // A failure that a smaller page may avoid is not repeated, unless it may pass by itself.
+    const countAttempts = (error: AppError): number =>
+      !isDivisible
+        ? maxAttempts
+        : !isDivisibleFailure(error)
+          ? MAX_ATTEMPTS
+          : isPassingFailure(error)
+            ? maxAttempts
+            : 1
     const getDelayMs = (error: unknown): number => {
       if (!(error instanceof AppError) || signal.aborted) throw error
       // The rate budget delays the next attempt.
@@ -84,11 +118,7 @@ export function createGateway({
       ) {
         return 0
       }
-      if (
-        (error.upstreamStatus === 504 && hasPageSize(url, json)) ||
-        !TRANSIENT_ERRORS.includes(error.code) ||
-        ++failures >= MAX_ATTEMPTS
-      ) {
+      if (!TRANSIENT_ERRORS.includes(error.code) || ++failures >= countAttempts(error)) {
         throw error
       }
       const delayMs = computeBackoffMs(failures, BACKOFF)
@@ -98,34 +128,48 @@ export function createGateway({
     return await retry(async () => await requestOnce(url, json), getDelayMs, signal)
   }
 
-  function resolveUrl(path: string): URL {
+  function resolveUrl(method: Endpoint['method'], path: string): URL {
     const url = new URL(base + path)
     if (!url.href.startsWith(`${base}/`)) {
       throw new Error('The path is outside the base URL of the gateway')
     }
+    requireEndpoint(provider.endpoints, method, path)
     return url
+  }
+
+  /** Names the scopes of the endpoint that was called, in the family that the app uses. */
+  function createScopeMissingError(url: string, json: object | undefined): AppError {
+    const endpoint = requireEndpoint(
+      provider.endpoints,
+      json === undefined ? 'GET' : 'POST',
+      url.slice(base.length).replace(/\?.*$/s, '')
+    )
+    const needed = getScopes(endpoint, detectScopeFamily(provider.endpoints, scopes))
+    return new AppError(
+      'scope_missing',
+      `Atlassian refused ${endpoint.method} ${endpoint.path} for lack of a scope: it needs ` +
+        `${needed.join(' ')}. Enable ${needed.length === 1 ? 'it' : 'them'} on the app and connect again.`
+    )
   }
 
   return {
     now: () => now() + (clockOffsetMs ?? 0),
     clockUncertaintyMs: () => (clockOffsetMs === undefined ? MAX_CLOCK_OFFSET_MS : 0),
-    async get(path, query = {}) {
-      const url = resolveUrl(path)
-      for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value)
-      return await requestWithRetry(url.href)
+    async get(path, query = {}, options) {
+      const url = resolveUrl('GET', path)
+      for (const [name, values] of Object.entries(query)) {
+        for (const value of [values].flat()) url.searchParams.append(name, value)
+      }
+      return await requestWithRetry(url.href, undefined, options)
     },
-    post: async (path, json) => await requestWithRetry(resolveUrl(path).href, json)
+    post: async (path, json, options) =>
+      await requestWithRetry(resolveUrl('POST', path).href, json, options)
   }
 }
 
-function hasPageSize(url: string, json: object = {}): boolean {
-  return /[?&](limit|maxResults)=/.test(url) || 'maxResults' in json || 'issueIdsOrKeys' in json
-}
-
-function createScopeMissingError({ title, scopes }: Provider): AppError {
+function createRejectedTokenError({ title }: Provider): AppError {
   return new AppError(
-    'scope_missing',
-    `The connection lacks one of the scopes that ${title} needs (${scopes.join(' ')}). ` +
-      'Enable them on the app and connect again.'
+    'needs_reconnect',
+    `${title} does not accept the tokens of this connection, although they are new. Connect again.`
   )
 }

@@ -10,12 +10,12 @@ const MINUTE_MS = 60_000
  * Overlap of incremental windows: search indexes lag, and their resolution is one minute
  * (docs/reference/atlassian.md#83-jql-search and #94-cql-search).
  */
-const OVERLAP_MS = 10 * MINUTE_MS
+export const OVERLAP_MS = 10 * MINUTE_MS
 /**
  * Bounds are relative times, which do not depend on a time zone. They drift while a page chain
  * is read, so a chain has a maximum duration.
  */
-const MAX_CHAIN_MS = 5 * MINUTE_MS
+const MAX_CHAIN_MS = 2 * MINUTE_MS
 /**
  * Very long page chains can end early without an error
  * (docs/reference/atlassian.md#83-jql-search).
@@ -97,6 +97,16 @@ export function formatRelativeBound(reader: CollectionReader, since: number): st
 }
 
 /**
+ * The age of the first minute after `since`, in the syntax of JQL and CQL; null if that minute is
+ * not over. Only for a single page: the bound has no margin for drift.
+ */
+export function formatSettledBound(reader: CollectionReader, since: number): string | null {
+  const nextMinute = (Math.floor(since / MINUTE_MS) + 1) * MINUTE_MS
+  const minutes = Math.floor((reader.now() - nextMinute) / MINUTE_MS)
+  return minutes < 1 || reader.clockUncertaintyMs() > 0 ? null : `-${minutes}m`
+}
+
+/**
  * Tracks a chain of pages in date order, and tells when to start a new chain from the last date.
  */
 export function createPageChain(reader: CollectionReader, from: number | null) {
@@ -116,30 +126,6 @@ export function createPageChain(reader: CollectionReader, from: number | null) {
       (itemCount >= MAX_CHAIN_ITEMS || reader.now() - startedAt > MAX_CHAIN_MS)
   }
 }
-
-/**
- * Halves the page size after a 504, and doubles it after a success
- * (docs/reference/atlassian.md#94-cql-search).
- */
-export function createAdaptivePager(maxPageSize: number) {
-  let size = maxPageSize
-  return async (request: (size: number) => Promise<unknown>): Promise<unknown> => {
-    while (true) {
-      try {
-        const response = await request(size)
-        size = Math.min(maxPageSize, size * 2)
-        return response
-      } catch (error) {
-        if (!(error instanceof AppError) || error.upstreamStatus !== 504 || size <= MIN_PAGE_SIZE) {
-          throw error
-        }
-        size = Math.max(MIN_PAGE_SIZE, Math.floor(size / 2))
-      }
-    }
-  }
-}
-
-const MIN_PAGE_SIZE = 5
 
 export function getTextField(value: unknown, name: string): string | null {
   return isRecord(value) ? toStorableText(value[name]) : null

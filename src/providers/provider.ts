@@ -2,14 +2,25 @@ import type { TProperties, TSchema } from '@sinclair/typebox'
 import type { HttpResponse } from '../lib/http-client.ts'
 import type { Item, ItemTableShape, ListedItem, RawRow, RemoteItem } from '../model/items.ts'
 import type { Site } from '../model/site.ts'
+import type { Endpoint } from './endpoint.ts'
+
+/** Parameters of a query string; a list repeats its name. */
+type CallQuery = Record<string, string | readonly string[]>
+
+export interface CallOptions {
+  /** The caller repeats a call that failed with fewer items. */
+  isDivisible?: boolean
+  /** Attempts at a transient failure, if not the default. */
+  maxAttempts?: number
+}
 
 /**
  * Reads JSON documents through the gateway with one grant, on one site. Paths start below the
  * cloudId: `/rest/…`, `/wiki/…`.
  */
 export interface Gateway {
-  get: (path: string, query?: Record<string, string>) => Promise<unknown>
-  post: (path: string, json: object) => Promise<unknown>
+  get: (path: string, query?: CallQuery, options?: CallOptions) => Promise<unknown>
+  post: (path: string, json: object, options?: CallOptions) => Promise<unknown>
   /** Atlassian's time, in milliseconds since the epoch. */
   now: () => number
   /** The largest error of `now` in milliseconds: until the first response it is this machine's clock. */
@@ -23,8 +34,12 @@ export interface CollectionReader extends Gateway {
   generation: number
   /** Whether items come with their bodies. */
   includeBodies: boolean
-  /** Stored rows of this site by remote id, as the driver returns them. */
-  findStored: (collection: string, remoteIds: readonly string[]) => Promise<Map<string, RawRow>>
+  /** Stored rows of this site by remote id, as the driver returns them; long texts on request. */
+  findStored: (
+    collection: string,
+    remoteIds: readonly string[],
+    withLongTexts?: boolean
+  ) => Promise<Map<string, RawRow>>
 }
 
 /** An item that cannot be stored, or could not be read. */
@@ -32,6 +47,24 @@ export interface InvalidItem {
   remoteId: string | null
   code: string
   detail: string
+  /** It is stored in part: reported, and not retried. */
+  isStored?: true
+  /** Atlassian said that it exists and cannot be delivered now: the listing is not complete. */
+  isUndelivered?: true
+}
+
+/**
+ * Why a listing that ended is not complete: Atlassian warned that it is truncated, named a cursor
+ * twice, returned many empty pages, or ended without its sign of the end.
+ */
+export type ListingFlaw = 'truncated' | 'repeated' | 'empty_pages' | 'cut_off'
+
+/** What a look-up found; ids in no list are unknown. */
+export interface LookUpResult<Contents = Item> {
+  items: Array<RemoteItem<Contents>>
+  invalidItems: InvalidItem[]
+  /** Deleted, or no longer visible to the account. */
+  goneIds: string[]
 }
 
 /** The result of one upstream page. */
@@ -42,10 +75,12 @@ export interface ItemBatch<Contents = Item> {
   next: string | null
   /** The newest change on the page, in ms since the epoch: the next incremental copy starts there. */
   newest?: number | null
-  /** The size of the whole listing, where Atlassian says. */
+  /** The size of the whole listing, where Atlassian says. An estimate, for progress only. */
   expected?: number | null
-  /** A listing that ends with fewer items is incomplete, and proves no deletion. */
-  minimumExpected?: number
+  /** Set if the listing cannot be complete. It proves no deletion, even if it continues. */
+  flaw?: ListingFlaw | undefined
+  /** The listing starts again from its beginning. */
+  isRestart?: true
 }
 
 /** One kind of item that a product has. `Contents` follows from the shape of its table. */
@@ -77,6 +112,11 @@ export interface Collection<Shape extends ItemTableShape = ItemTableShape, Conte
     toResponse(row: ListedItem<Contents>): object | null
   }
   /**
+   * The collection that its items belong to, and the columns that match. It is listed when an
+   * item names one that is not stored.
+   */
+  parent?: { collection: string; column: string; parentColumn: string }
+  /**
    * Every site has at least one: an empty listing means that the account may see nothing, and
    * proves no deletion.
    */
@@ -86,33 +126,47 @@ export interface Collection<Shape extends ItemTableShape = ItemTableShape, Conte
   /**
    * Lists what changed since a time (ms since the epoch), oldest first. Set where Atlassian can
    * filter by modification time.
+   *
+   * @param isSettled whether everything up to `since` has been read after the overlap
    */
-  listChanges?: (reader: CollectionReader, since: number) => AsyncIterable<ItemBatch<Contents>>
+  listChanges?: (
+    reader: CollectionReader,
+    since: number,
+    isSettled: boolean
+  ) => AsyncIterable<ItemBatch<Contents>>
   /** Reads at most one page of items by id; absent and invisible ones are left out. */
   fetch?: (reader: CollectionReader, remoteIds: readonly string[]) => Promise<ItemBatch<Contents>>
   /**
-   * Requests one item directly. Absent and forbidden items look the same.
+   * Requests items that a listing did not contain, in batches. Absent and forbidden items look
+   * the same.
    *
-   * @returns undefined if the id cannot be requested
+   * @param controlId an item that the listing contained: an answer without it proves nothing
    */
-  exists(reader: CollectionReader, remoteId: string): Promise<boolean | undefined>
+  lookUp(
+    reader: CollectionReader,
+    remoteIds: readonly string[],
+    controlId: string | undefined
+  ): Promise<LookUpResult<Contents>>
 }
 
 /** Something that a connection can do if the consent covers it. */
 export interface Feature {
   /** The name in requests and responses. */
   name: string
-  /**
-   * Alternative sets of scopes. What is missing is reported in terms of the first
-   * (docs/reference/atlassian.md#6-scopes).
-   */
-  scopes: readonly [readonly string[], ...Array<readonly string[]>]
+  /** The endpoints that it calls, and so the scopes that it needs. */
+  endpoints: readonly Endpoint[]
   /** The collection that it copies. */
   collection?: string
   /** The collection whose `listChanges` needs it. */
   enablesIncremental?: string
   /** The connection is in state `scope_missing` without it. */
   isRequired?: true
+}
+
+/** Knowing whose account it is (docs/reference/atlassian.md#5-identity-and-sites). */
+export const IDENTITY_FEATURE: Feature = {
+  name: 'identity',
+  endpoints: [{ method: 'GET', path: '/me', classic: ['read:me'], granular: null }]
 }
 
 /** The environment variables of a product's OAuth client (docs/reference/contract.md#2-settings). */
@@ -147,7 +201,14 @@ export interface Provider {
   /** The product's name for people. */
   title: string
   settings: ProviderSettings
-  /** Requested at sign-in unless the operator configures others: what the collections' calls need. */
+  /** Every endpoint below a site that the service calls. */
+  endpoints: readonly Endpoint[]
+  /**
+   * Set where Atlassian may answer a rejected token with 200 and nothing: returns the account of
+   * the token, and never answers a rejected one (docs/reference/atlassian.md#86-anonymous-answers).
+   */
+  identityEndpoint?: Endpoint
+  /** Requested at sign-in unless the operator configures others: what the endpoints need. */
   scopes: readonly string[]
   features: readonly Feature[]
   options: readonly ConnectionOption[]

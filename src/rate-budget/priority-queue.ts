@@ -1,13 +1,14 @@
 import { AppError } from '../lib/errors.ts'
+import type { CallClass } from './target.ts'
 
-/** A concurrency limiter in which interactive calls go first. */
+/** A concurrency limiter in which interactive calls go first, and bulk calls last. */
 export interface PriorityQueue {
   /**
    * @param check runs when it is the caller's turn; what it throws ends the wait
    * @returns the function that releases the slot
    */
   acquire: (
-    isInteractive: boolean,
+    callClass: CallClass,
     signal: AbortSignal | undefined,
     check: () => void
   ) => Promise<() => void>
@@ -21,17 +22,14 @@ interface QueueEntry {
 
 /**
  * @param maxConcurrent number of slots
- * @param getBlockedMs milliseconds for which calls are blocked from now; may be longer for
- *   background calls
+ * @param getBlockedMs milliseconds for which calls of a class are blocked from now
  */
 export function createPriorityQueue(
   maxConcurrent: number,
-  getBlockedMs: (isInteractive: boolean) => number
+  getBlockedMs: (callClass: CallClass) => number
 ): PriorityQueue {
-  const queues: Record<'interactive' | 'background', QueueEntry[]> = {
-    interactive: [],
-    background: []
-  }
+  const queues: Record<CallClass, QueueEntry[]> = { interactive: [], routine: [], bulk: [] }
+  const classes = Object.keys(queues) as CallClass[]
   let runningCount = 0
   let timer: NodeJS.Timeout | undefined
 
@@ -50,26 +48,24 @@ export function createPriorityQueue(
         }
       }
     }
-    const blockedMs = { interactive: getBlockedMs(true), background: getBlockedMs(false) }
-    const shiftUnblocked = (name: keyof typeof queues) =>
-      blockedMs[name] > 0 ? undefined : queues[name].shift()
+    const unblocked = classes.filter((name) => getBlockedMs(name) <= 0)
     while (runningCount < maxConcurrent) {
-      const next = shiftUnblocked('interactive') ?? shiftUnblocked('background')
+      const next = unblocked.find((name) => queues[name].length > 0)
       if (next === undefined) break
       runningCount++
-      next.start()
+      queues[next].shift()?.start()
     }
     clearTimeout(timer)
-    const delays = (['interactive', 'background'] as const)
-      .filter((name) => blockedMs[name] > 0 && queues[name].length > 0)
-      .map((name) => blockedMs[name])
+    const delays = classes
+      .filter((name) => !unblocked.includes(name) && queues[name].length > 0)
+      .map(getBlockedMs)
     if (delays.length > 0) timer = setTimeout(drain, Math.min(...delays))
   }
 
   return {
-    acquire: async (isInteractive, signal, check) =>
+    acquire: async (callClass, signal, check) =>
       await new Promise((resolve, reject) => {
-        const queue = queues[isInteractive ? 'interactive' : 'background']
+        const queue = queues[callClass]
         const onAbort = () => {
           queue.splice(queue.indexOf(entry), 1)
           reject(new AppError('interrupted', 'The service is stopping.', { cause: signal?.reason }))

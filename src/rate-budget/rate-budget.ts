@@ -2,41 +2,21 @@ import { randomUUID } from 'node:crypto'
 import { addJitter, computeBackoffMs } from '../lib/backoff.ts'
 import { AppError } from '../lib/errors.ts'
 import type { HttpResponse } from '../lib/http-client.ts'
-import type { RateBudgetRepository } from '../store/repositories/rate-budgets.ts'
+import { createLedger, type LedgerSettings } from './ledger.ts'
+import { canStartBulk, getAvailablePoints, getSpacingMs } from './pacing.ts'
+import { createLimitsReport } from './limits-report.ts'
+import { parsePolicies, type LimitScope } from './policies.ts'
 import { createPriorityQueue, type PriorityQueue } from './priority-queue.ts'
+import { parseRefusal } from './refusal.ts'
 import {
-  parseRemainingPoints,
-  estimateCost,
-  parseRateLimit,
-  type LimitScope
-} from './rate-limit-headers.ts'
+  describeCovered,
+  nameScopes,
+  toCallClass,
+  type CallClass,
+  type CallPriority,
+  type CallTarget
+} from './target.ts'
 
-/** The app, site and endpoint whose limits a call counts against. */
-export interface CallTarget {
-  app: string
-  site: string
-  endpoint: string
-}
-
-export interface CallPriority {
-  /** A caller waits for the answer, so the call goes before background calls. */
-  isInteractive: boolean
-  signal?: AbortSignal | undefined
-}
-
-export interface RateBudgetSettings {
-  /** State shared with the other instances. */
-  shared: RateBudgetRepository
-  now: () => number
-  /**
-   * Points an app may use per hour, over all sites (docs/reference/atlassian.md#10-rate-limits).
-   */
-  hourlyPoints: number
-}
-
-const HOUR_MS = 3_600_000
-/** Background calls leave the rest of the hour's points to interactive ones. */
-const BACKGROUND_SHARE = 0.9
 /** A call that would wait longer fails with `upstream_rate_limited`. */
 const MAX_WAIT_MS = { interactive: 5_000, background: 10_000 }
 /** After a refusal that names no time. */
@@ -44,133 +24,206 @@ const BACKOFF = { initialMs: 2_000, maxMs: 30_000 }
 /** Added to the time that Atlassian names. */
 const RETRY_AFTER_MARGIN_MS = 250
 const MAX_CONCURRENT = 8
-/** Minimum interval between two publications of used points. */
-const PUBLISH_INTERVAL_MS = 1_000
+/** A shorter wait between paced calls is not worth telling other instances. */
+const MIN_SHARED_DELAY_MS = 1_000
+const QUOTA_SCOPES = ['app', 'site'] as const
 
-/**
- * Points used this hour as far as this process knows, and those not yet published to other
- * instances.
- */
-interface HourlyUsage {
-  hour: number
-  used: number
-  unpublished: number
-  minimumUsed: number
-  publishedAt: number
+interface Block {
+  until: number
+  consecutiveRefusals: number
 }
 
 /**
  * The budget of every call to Atlassian, from every instance. A refusal blocks all calls that
- * share the limit, nobody calls before the time Atlassian named, and interactive calls go first.
+ * share the limit, nobody calls before the time Atlassian named, interactive calls go first, and
+ * other calls slow down before a quota is used up.
  */
-export function createRateBudget({ shared, now, hourlyPoints }: RateBudgetSettings) {
+export function createRateBudget(settings: LedgerSettings) {
+  const { shared, now } = settings
   const instanceId = randomUUID()
-  const blocks = new Map<string, { until: number; consecutiveRefusals: number }>()
-  const usageByApp = new Map<string, HourlyUsage>()
+  const ledger = createLedger(settings)
+  const blocks = new Map<string, Block>()
   const queues = new Map<string, PriorityQueue>()
+  /** The points of the latest call of each endpoint, which the next one is expected to cost. */
+  const expectedPoints = new Map<string, number>()
+  const routinePoints = new Map<string, number>()
 
-  const scopeNames = ({ app, site, endpoint }: CallTarget): Record<LimitScope, string> => ({
-    app,
-    site: `${app} ${site}`,
-    endpoint: `${app} ${site} ${endpoint}`
-  })
-  const currentHour = () => Math.floor(now() / HOUR_MS)
-  const getUsedPoints = (app: string) => {
-    const usage = usageByApp.get(app)
-    return usage?.hour === currentHour() ? usage.used : 0
+  const getUntil = (name: string) => blocks.get(name)?.until ?? 0
+  const nameLane = (name: string, callClass: CallClass) => `${name} #${callClass}`
+
+  /** The quotas that cover a call, with what its class may still use of them. */
+  function listQuotas(target: CallTarget, callClass: CallClass) {
+    const names = nameScopes(target)
+    return QUOTA_SCOPES.flatMap((scope) => {
+      const name = target.site === '' ? undefined : names[scope]
+      const quota = name === undefined ? undefined : ledger.getQuota(name, scope)
+      if (name === undefined || quota === undefined) return []
+      const available = getAvailablePoints(
+        quota,
+        callClass,
+        routinePoints.get(target.app) ?? 0,
+        ledger.nextHourAt() - now()
+      )
+      return [{ name, scope, quota, available, lane: nameLane(name, callClass) }]
+    })
   }
 
-  /** How long a call must wait, in ms. */
-  function getWaitMs(target: CallTarget, isInteractive: boolean): number {
-    const until = Math.max(
-      ...Object.values(scopeNames(target)).map((name) => blocks.get(name)?.until ?? 0)
+  function getClassWaitMs(target: CallTarget, callClass: CallClass): number {
+    const quotas = listQuotas(target, callClass)
+    const names = [...Object.values(nameScopes(target)), ...quotas.map(({ lane }) => lane)]
+    const isSpent = quotas.some(({ available }) => available <= 0)
+    return Math.max(
+      0,
+      ...names.map((name) => getUntil(name) - now()),
+      isSpent ? ledger.nextHourAt() - now() : 0
     )
-    const spent = getUsedPoints(target.app) >= hourlyPoints * (isInteractive ? 1 : BACKGROUND_SHARE)
-    return Math.max(0, until - now(), spent ? (currentHour() + 1) * HOUR_MS - now() : 0)
   }
 
   /** Reads what other instances were refused and have used. */
-  async function pullShared(target: CallTarget): Promise<void> {
-    await publishUsage(target.app)
-    const usage = getUsage(target.app)
-    for (const {
-      name,
+  async function pullShared(target: CallTarget, callClass: CallClass): Promise<void> {
+    await ledger.publish(target)
+    const lanes = listQuotas(target, callClass).map(({ lane }) => lane)
+    const names = [...Object.values(nameScopes(target)), ...lanes]
+    for (const row of await shared.listByNames(names)) {
+      const { name, waitMs, owner, consecutiveRefusals } = row
+      if (owner !== instanceId && waitMs > 0) extendBlock(name, waitMs, consecutiveRefusals)
+      ledger.merge(row)
+    }
+  }
+
+  function extendBlock(name: string, waitMs: number, consecutiveRefusals: number): void {
+    blocks.set(name, { until: Math.max(getUntil(name), now() + waitMs), consecutiveRefusals })
+  }
+
+  async function block(
+    target: CallTarget,
+    scope: LimitScope,
+    {
       waitMs,
-      owner,
-      consecutiveRefusals,
-      hour,
-      pointsUsed: spent
-    } of await shared.listByNames(Object.values(scopeNames(target)))) {
-      if (owner !== instanceId && waitMs > 0) {
-        blocks.set(name, {
-          until: Math.max(blocks.get(name)?.until ?? 0, now() + waitMs),
-          consecutiveRefusals
-        })
-      }
-      if (name === target.app && hour === usage.hour) {
-        usage.used = Math.max(usage.used, spent + usage.unpublished)
-      }
+      reason,
+      consecutiveRefusals
+    }: {
+      waitMs: number
+      reason: string
+      consecutiveRefusals: number
     }
-  }
-
-  /** Publishes the points used here. */
-  async function publishUsage(app: string): Promise<void> {
-    const usage = getUsage(app)
-    const { hour, unpublished, minimumUsed, publishedAt } = usage
-    if (unpublished === 0 || performance.now() - publishedAt < PUBLISH_INTERVAL_MS) return
-    Object.assign(usage, { unpublished: 0, publishedAt: performance.now() })
-    const spent = await shared.addUsage(app, hour, unpublished, minimumUsed)
-    usage.used = Math.max(usage.used, spent + usage.unpublished)
-  }
-
-  function getUsage(app: string): HourlyUsage {
-    const cached = usageByApp.get(app)
-    if (cached?.hour === currentHour()) return cached
-    const usage = {
-      hour: currentHour(),
-      used: 0,
-      unpublished: 0,
-      minimumUsed: 0,
-      publishedAt: performance.now()
-    }
-    usageByApp.set(app, usage)
-    return usage
-  }
-
-  async function recordResponse(target: CallTarget, response: HttpResponse): Promise<void> {
-    const refusal = parseRateLimit(response, now())
-    const usage = getUsage(target.app)
-    const points = estimateCost(response)
-    usage.minimumUsed = Math.max(
-      usage.minimumUsed,
-      hourlyPoints - (parseRemainingPoints(response) ?? hourlyPoints)
-    )
-    usage.used = Math.max(usage.used + points, usage.minimumUsed)
-    usage.unpublished += points
-    if (refusal === undefined) {
-      for (const name of Object.values(scopeNames(target))) {
-        if ((blocks.get(name)?.until ?? Infinity) <= now()) blocks.delete(name)
-      }
-      return
-    }
-    const name = scopeNames(target)[refusal.scope]
-    const consecutiveRefusals = (blocks.get(name)?.consecutiveRefusals ?? 0) + 1
-    const wait =
-      refusal.waitMs === undefined
-        ? computeBackoffMs(consecutiveRefusals, BACKOFF)
-        : refusal.waitMs + addJitter(RETRY_AFTER_MARGIN_MS)
-    blocks.set(name, {
-      until: Math.max(blocks.get(name)?.until ?? 0, now() + wait),
+  ): Promise<void> {
+    const names = nameScopes(target)
+    // A limit that a call outside a site meets does not cover the calls to sites.
+    const covered = names[scope] === undefined ? 'site' : scope
+    const name = names[covered] ?? ''
+    extendBlock(name, waitMs, consecutiveRefusals)
+    await shared.block({
+      name,
+      app: target.app,
+      scope: covered,
+      target: describeCovered(target, covered),
+      reason,
+      waitMs: Math.ceil(waitMs),
+      owner: instanceId,
       consecutiveRefusals
     })
-    await shared.block(name, Math.ceil(wait), instanceId, consecutiveRefusals)
+  }
+
+  async function recordResponse(
+    target: CallTarget,
+    response: HttpResponse,
+    callClass: CallClass,
+    correctDelay: (points: number) => void
+  ): Promise<void> {
+    const policies = parsePolicies(response.headers)
+    const points = ledger.record(target, response, policies)
+    expectedPoints.set(target.endpoint, Math.max(1, points))
+    correctDelay(points)
+    await shareDelay(target, callClass)
+    const refusal = parseRefusal(response, now())
+    if (refusal === undefined) {
+      for (const name of Object.values(nameScopes(target))) {
+        if (getUntil(name) <= now()) blocks.delete(name)
+      }
+    } else {
+      const { scope, reason, waitMs, firstWaitMs } = refusal
+      const name = nameScopes(target)[scope] ?? ''
+      const consecutiveRefusals = (blocks.get(name)?.consecutiveRefusals ?? 0) + 1
+      const statedMs = consecutiveRefusals === 1 ? (firstWaitMs ?? waitMs) : waitMs
+      await block(target, scope, {
+        reason,
+        consecutiveRefusals,
+        waitMs:
+          statedMs === undefined
+            ? computeBackoffMs(consecutiveRefusals, BACKOFF)
+            : statedMs + addJitter(RETRY_AFTER_MARGIN_MS)
+      })
+    }
+    // Nothing is left of it, although this call was still answered.
+    for (const { scope, name, isQuota, remaining, resetMs } of policies) {
+      const waitMs = resetMs ?? (isQuota ? ledger.nextHourAt() - now() : 0)
+      if (remaining !== 0 || waitMs === 0 || getUntil(nameScopes(target)[scope] ?? '') > now()) {
+        continue
+      }
+      await block(target, scope, {
+        reason: name,
+        consecutiveRefusals: 0,
+        waitMs: waitMs + addJitter(RETRY_AFTER_MARGIN_MS)
+      })
+    }
+  }
+
+  /**
+   * Where a quota runs out, postpones the next call of this class by the points that this one is
+   * expected to cost.
+   *
+   * @returns corrects the delay once the points are known
+   */
+  function delayNext(
+    target: CallTarget,
+    callClass: CallClass,
+    expected: number
+  ): (points: number) => void {
+    const delayed = new Map<string, number>()
+    for (const { lane, quota, available } of listQuotas(target, callClass)) {
+      const delayMs = expected * getSpacingMs(quota, callClass, available, now())
+      if (delayMs === 0) continue
+      delayed.set(lane, delayMs)
+      extendLane(lane, delayMs, quota.resetAt)
+    }
+    return (points) => {
+      for (const { lane, quota, available } of listQuotas(target, callClass)) {
+        const delayMs = delayed.get(lane)
+        if (delayMs === undefined) continue
+        const correctMs = points * getSpacingMs(quota, callClass, available, now())
+        extendLane(lane, correctMs - delayMs, quota.resetAt)
+      }
+    }
+  }
+
+  function extendLane(lane: string, delayMs: number, resetAt: number): void {
+    const until = Math.max(now(), getUntil(lane)) + delayMs
+    blocks.set(lane, { until: Math.min(resetAt, until), consecutiveRefusals: 0 })
+  }
+
+  async function shareDelay(target: CallTarget, callClass: CallClass): Promise<void> {
+    for (const { lane, scope } of listQuotas(target, callClass)) {
+      const waitMs = Math.ceil(getUntil(lane) - now())
+      if (waitMs < MIN_SHARED_DELAY_MS) continue
+      await shared.block({
+        name: lane,
+        app: target.app,
+        scope: 'pace',
+        target: describeCovered(target, scope),
+        reason: callClass,
+        waitMs,
+        owner: instanceId,
+        consecutiveRefusals: 0
+      })
+    }
   }
 
   function queueFor(target: CallTarget): PriorityQueue {
-    const { endpoint } = scopeNames(target)
+    const endpoint = nameScopes(target).endpoint ?? ''
     const cached =
       queues.get(endpoint) ??
-      createPriorityQueue(MAX_CONCURRENT, (isInteractive) => getWaitMs(target, isInteractive))
+      createPriorityQueue(MAX_CONCURRENT, (callClass) => getClassWaitMs(target, callClass))
     queues.set(endpoint, cached)
     return cached
   }
@@ -183,12 +236,13 @@ export function createRateBudget({ shared, now, hourlyPoints }: RateBudgetSettin
      */
     async call(
       target: CallTarget,
-      { isInteractive, signal }: CallPriority,
+      priority: CallPriority,
       send: () => Promise<HttpResponse>
     ): Promise<HttpResponse> {
+      const callClass = toCallClass(priority)
       const assertWaitAcceptable = () => {
-        const wait = getWaitMs(target, isInteractive)
-        if (wait > MAX_WAIT_MS[isInteractive ? 'interactive' : 'background']) {
+        const wait = getClassWaitMs(target, callClass)
+        if (wait > MAX_WAIT_MS[callClass === 'interactive' ? callClass : 'background']) {
           throw new AppError(
             'upstream_rate_limited',
             'Atlassian limits the rate of calls. Try again later.',
@@ -198,13 +252,19 @@ export function createRateBudget({ shared, now, hourlyPoints }: RateBudgetSettin
       }
       while (true) {
         assertWaitAcceptable()
-        const release = await queueFor(target).acquire(isInteractive, signal, assertWaitAcceptable)
+        const release = await queueFor(target).acquire(
+          callClass,
+          priority.signal,
+          assertWaitAcceptable
+        )
         try {
-          await pullShared(target)
-          // Another call was refused meanwhile: wait again.
-          if (getWaitMs(target, isInteractive) > 0) continue
+          await pullShared(target, callClass)
+          // Another call was refused or counted meanwhile: wait again.
+          if (getClassWaitMs(target, callClass) > 0) continue
+          const expected = expectedPoints.get(target.endpoint) ?? 1
+          const correctDelay = delayNext(target, callClass, expected)
           const response = await send()
-          await recordResponse(target, response)
+          await recordResponse(target, response, callClass, correctDelay)
           return response
         } finally {
           release()
@@ -212,21 +272,28 @@ export function createRateBudget({ shared, now, hourlyPoints }: RateBudgetSettin
       }
     },
 
-    getWaitMs,
-    getUsedPoints
+    /** How long a call must wait, in ms. */
+    getWaitMs: (target: CallTarget, isInteractive: boolean, isBulk = false) =>
+      getClassWaitMs(target, toCallClass({ isInteractive, isBulk })),
+
+    getUsedPoints: ledger.getUsed,
+
+    /** Whether a full run of so many points may begin now, without being parked half-way. */
+    canStartFullRun: (target: CallTarget, points: number): boolean =>
+      getClassWaitMs(target, 'bulk') === 0 &&
+      listQuotas(target, 'bulk').every((each) => canStartBulk(each, points)),
+
+    /** The quota of an app. */
+    getHourlyPoints: (app: string) => ledger.getQuota(app, 'app')?.limit ?? settings.hourlyPoints,
+
+    /** Reserves points per hour for the routine calls of an app: bulk calls leave them alone. */
+    reserveRoutinePoints(app: string, pointsPerHour: number): void {
+      routinePoints.set(app, pointsPerHour)
+    },
+
+    /** The limits of an app, as far as all instances know them. */
+    getLimits: createLimitsReport(ledger, shared, now)
   }
 }
 
 export type RateBudget = ReturnType<typeof createRateBudget>
-
-/** Derives a call's site and endpoint from its URL; ids are left out of the endpoint. */
-export function toCallTarget(app: string, method: string, url: string): CallTarget {
-  const { pathname } = new URL(url)
-  const [, product = '', cloudId = '', path = pathname] =
-    /\/ex\/([^/]+)\/([^/]+)(\/.*)$/s.exec(pathname) ?? []
-  return {
-    app,
-    site: cloudId,
-    endpoint: `${method} ${product}${path.replace(/\/\d+(?=\/|$)/g, '/{id}')}`
-  }
-}

@@ -9,6 +9,7 @@ import { DEMO_CLIENT } from './oauth/clients.ts'
 import { createSandboxGrants } from './oauth/grants.ts'
 import { createJwtSigner } from './oauth/jwt.ts'
 import { ACCOUNT_SCOPES } from './oauth/scopes.ts'
+import { MISSING_SECRET_TEXTS } from './oauth/token-endpoint.ts'
 import { DANA, SAM } from './oauth/users.ts'
 import { defaultProducts } from './products.ts'
 import type { AuthorizationCode, SandboxOptions, SandboxState } from './state.ts'
@@ -80,6 +81,7 @@ export function createSandboxState(options: SandboxOptions = {}): SandboxState {
     limits: createSandboxLimits({ burst, hourlyPoints, now: clock.now }),
     stats: createSandboxStats(maxLogEntries),
     maxSearchResults,
+    missingSecretText: MISSING_SECRET_TEXTS.unauthorized,
     indexLagMs: () => lagMs,
     setIndexLag: (ms) => {
       for (const site of state.sites) {
@@ -104,6 +106,8 @@ export function createSandboxState(options: SandboxOptions = {}): SandboxState {
       state.sites = createSites()
       state.clients = createClients()
       revoked = new Set()
+      state.signer.setFormat('jwt')
+      state.missingSecretText = MISSING_SECRET_TEXTS.unauthorized
       ticks = 0
     }
   }

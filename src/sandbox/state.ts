@@ -82,6 +82,8 @@ export interface SandboxState {
   limits: SandboxLimits
   stats: SandboxStats
   maxSearchResults: number
+  /** What the token endpoint says to a request without a client secret. */
+  missingSecretText: string
   /** Maximum lag of search, in milliseconds. */
   indexLagMs: () => number
   setIndexLag: (ms: number) => void
@@ -108,6 +110,16 @@ export interface SandboxProduct {
   answerForbidden: (path: string) => SandboxResponse
   /** Response headers that identify the caller. */
   identityHeaders?: (accountId: string) => Record<string, string>
+  /** Refuses a call because of its body, before the endpoint reads it. */
+  checkBody?: (request: CallBody) => SandboxResponse | undefined
+}
+
+interface CallBody {
+  method: string
+  path: string
+  /** The media type without parameters; empty if the call names none. */
+  contentType: string
+  body: unknown
 }
 
 /** A call that has passed the checks of the gateway. */
@@ -120,6 +132,8 @@ export interface GatewayCall {
   /** The values captured by the endpoint's pattern, decoded. */
   params: string[]
   query: URLSearchParams
+  /** The caller has no valid token, and sees nothing (docs/reference/atlassian.md#86-anonymous-answers). */
+  isAnonymous: boolean
   /** Parsed JSON, or undefined if there is no body. */
   body: unknown
   /** The gateway URL of this product and site, without a trailing slash. */
@@ -135,5 +149,7 @@ export interface GatewayEndpoint {
   /** Readable form of the pattern; names counters and burst buckets. */
   label: string
   scopes: ScopeRequirement
+  /** Whether the product answers it without credentials. */
+  allowsAnonymous?: boolean
   handle: (call: GatewayCall) => SandboxResponse
 }

@@ -105,6 +105,10 @@ export interface Engine {
     lockTable: string,
     script: (db: Database) => TransactionScript<T>
   ) => Promise<T>
+  /**
+   * Runs reading statements that all see the database as it was at one moment. Takes no lock.
+   */
+  snapshot: <T>(script: () => TransactionScript<T>) => Promise<T>
   /** The database's clock plus `ms`, for times on which several processes must agree. */
   nowPlus: (ms: number) => SQL
   /**

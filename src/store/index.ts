@@ -4,6 +4,7 @@ import { createAuditLog } from './repositories/audit-log.ts'
 import { createRateBudgetRepository } from './repositories/rate-budgets.ts'
 import { createCheckpointRepository } from './repositories/checkpoints.ts'
 import { createItemRepository, type ItemRepository } from './repositories/items.ts'
+import { createConnectionPlanRepository } from './repositories/connection-plans.ts'
 import { createConnectionRepository } from './repositories/connections.ts'
 import type { Engine } from './engine.ts'
 import { createChangeFeed } from './repositories/change-feed.ts'
@@ -15,6 +16,7 @@ import { createVaultKeyRepository } from './repositories/vault-keys.ts'
 import { createLeaseRepository } from './repositories/leases.ts'
 import { createRateLimitRepository } from './repositories/rate-limits.ts'
 import { createPrivacyReportRepository } from './repositories/privacy-reports.ts'
+import { createSyncStateRepository } from './repositories/sync-states.ts'
 import { createSyncRunRepository } from './repositories/sync-runs.ts'
 import { createEncryptedTokenRepository } from './repositories/encrypted-tokens.ts'
 import { createConnectSessionRepository } from './repositories/connect-sessions.ts'
@@ -67,9 +69,11 @@ export function createStore(
       history: connectionHistory,
       audit: auditLog
     }),
+    connectionPlans: createConnectionPlanRepository(engine),
     runs: createSyncRunRepository(engine, now, auditLog),
     rateLimits: createRateLimitRepository(engine, now),
     checkpoints: createCheckpointRepository(engine),
+    syncStates: createSyncStateRepository(engine),
     rateBudgets: createRateBudgetRepository(engine),
     changeFeed,
     isShared: engine.isShared,

@@ -4,6 +4,9 @@ import type { Logger } from '../lib/http-client.ts'
 import type { Provider } from '../providers/provider.ts'
 import type { ConnectionWithGrant } from '../store/repositories/connections.ts'
 import type { TransactionScript } from '../store/engine.ts'
+import type { ActivePlan, ConnectionPlans } from './connection-plans.ts'
+import type { RunSpending } from './run-spending.ts'
+import type { CallCeiling } from './call-ceiling.ts'
 import type { RunFailure, SyncRun, RunCounters } from '../store/repositories/sync-runs.ts'
 
 export interface SyncSettings extends SiteSettings {
@@ -12,8 +15,8 @@ export interface SyncSettings extends SiteSettings {
   concurrency: number
   /** Milliseconds between two scheduled syncs; 0: no schedule. */
   intervalMs: number
-  /** Milliseconds after which a full listing is due. */
-  fullIntervalMs: number
+  /** When each connection is synced. */
+  plans: ConnectionPlans
   /**
    * Deletions are held if a full listing is shorter than the previous one by more than this
    * share (0 to 1).
@@ -34,6 +37,11 @@ export interface RunContext {
   signal: AbortSignal
   /** What the run has done so far; updated in place. */
   counters: RunCounters
+  spending: RunSpending
+  plan: ActivePlan
+  /** `site/collection` of projects or spaces to list although that is not due. */
+  unlistedParents: Set<string>
+  callCeiling: CallCeiling
 }
 
 /** Further failures are counted but not listed. */

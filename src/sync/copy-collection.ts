@@ -8,19 +8,22 @@ import type { RunContext } from './context.ts'
 import { deleteMissing } from './detect-deletions.ts'
 import { runFullListing } from './full-listing.ts'
 import { runIncrementalSync } from './incremental-sync.ts'
+import { isParent, measurePart } from './measured-points.ts'
 
 /**
  * Copies one collection of one site: in full where a full listing is due or was interrupted,
  * otherwise what changed after the watermark. Only a full listing detects deletions.
+ *
+ * @returns false if there was nothing to do yet
  */
 export async function copyCollection(
   context: RunContext,
   collection: Collection,
   site: Site,
   gateway: Gateway
-): Promise<void> {
-  const { settings, run, provider, connectionWithGrant, log } = context
-  const { store, now, fullIntervalMs } = settings
+): Promise<boolean> {
+  const { settings, run, provider, connectionWithGrant, log, plan, unlistedParents } = context
+  const { store, now } = settings
   const partition = {
     ownerId: run.ownerId,
     provider: provider.id,
@@ -46,44 +49,59 @@ export async function copyCollection(
     site,
     generation: 0,
     includeBodies: collection.body !== undefined && options[collection.body.option] === true,
-    findStored: async (name, ids) =>
+    findStored: async (name, ids, withLongTexts) =>
       new Map(
-        (await store.items(name).findByRemoteIds(run.ownerId, site.cloudId, ids)).map(
-          (row: RawRow) => [String(row.remote_id), row]
-        )
+        (
+          await store.items(name).findByRemoteIds(run.ownerId, site.cloudId, ids, withLongTexts)
+        ).map((row: RawRow) => [String(row.remote_id), row])
       )
   }
   const checkpoint = await store.checkpoints.get(partition)
+  context.callCeiling.allowPart(checkpoint.listedBefore)
   // A time in the future was written before the clock was set back, and is ignored.
   const completeAt =
     checkpoint.completeAt !== null && checkpoint.completeAt.getTime() <= now()
       ? checkpoint.completeAt.getTime()
       : 0
+  const { clientId: app } = connectionWithGrant.grant
+  const canStartFullRun = () =>
+    settings.budget.canStartFullRun({ app, site: site.cloudId, endpoint: '' }, plan.fullPoints)
   const isFullDue =
     checkpoint.completeAt === null ||
     checkpoint.bodyMode !== (reader.includeBodies ? 'bodies' : '') ||
     checkpoint.cursor !== null ||
-    (run.mode === 'due' && completeAt + fullIntervalMs <= now())
+    (run.mode === 'due' && plan.getNextFullAt(completeAt) <= now() && canStartFullRun())
   const isFull = run.mode === 'full' || isFullDue
   const featureName = feature?.feature.name ?? collection.name
+  const isUnlisted = unlistedParents.delete(`${site.cloudId}/${collection.name}`)
+  const listedAt = Math.max(completeAt, checkpoint.readAt?.getTime() ?? 0)
+  const isListedRecently =
+    isParent(provider, collection) && listedAt <= now() && now() < listedAt + plan.listingMs
+  if (!isFull && !isUnlisted && isListedRecently) return false
+  const copyInFull = async () => {
+    const isAlreadyListed = checkpoint.cursor === null && completeAt > run.createdAt.getTime()
+    const finalCheckpoint = isAlreadyListed
+      ? checkpoint
+      : await runFullListing(context, collection, reader, partition)
+    await deleteMissing(context, collection, reader, partition, finalCheckpoint)
+  }
   try {
     if (isFull) {
-      const isAlreadyListed = checkpoint.cursor === null && completeAt > run.createdAt.getTime()
-      const finalCheckpoint = isAlreadyListed
-        ? checkpoint
-        : await runFullListing(context, collection, reader, partition)
-      await deleteMissing(context, collection, reader, partition, finalCheckpoint)
+      await measurePart(context, collection, true, copyInFull)
     } else if (
       features.every(
         ({ feature: { enablesIncremental }, isEnabled: on }) =>
           enablesIncremental !== collection.name || on
       )
     ) {
-      await runIncrementalSync(context, collection, reader, partition)
+      await measurePart(context, collection, false, async () => {
+        await runIncrementalSync(context, collection, reader, partition)
+      })
     }
     if (connectionWithGrant.connection.refusedFeatures.includes(featureName)) {
       await recordScopeRefusal(settings, connectionWithGrant, featureName, false, log)
     }
+    return true
   } catch (error) {
     if (error instanceof AppError && error.code === 'scope_missing') {
       await recordScopeRefusal(settings, connectionWithGrant, featureName, true, log)

@@ -1,19 +1,20 @@
-import type { Collection, CollectionReader } from '../providers/provider.ts'
+import type { Collection, CollectionReader, ItemBatch } from '../providers/provider.ts'
 import type { Checkpoint, Partition } from '../store/repositories/checkpoints.ts'
 import type { UnlistedRow } from '../store/repositories/item-tombstones.ts'
-import { MAX_RETRY_IDS } from './save-page.ts'
+import { MAX_RETRY_IDS, savePage } from './save-page.ts'
 import { commitProgress, type RunContext } from './context.ts'
 
-/** Items looked up individually per run; the rest wait for the next full listing. */
-const MAX_LOOKUPS = 20
+/** Missing items per look-up, and tombstones per transaction. */
+const LOOK_UP_BATCH_SIZE = 1_000
 const TOMBSTONE_BATCH_SIZE = 200
 
 /**
- * Deletes what is missing, after a complete full listing. An item that two complete listings did
- * not show is deleted. An item that only this one did not show is deleted if a direct look-up
- * does not find it while it finds a listed neighbour: lost access looks like a deletion, but
- * then the neighbour is not found either (docs/reference/atlassian.md#11-errors). A listing that
- * shrank by more than the limit deletes nothing.
+ * Deletes what is missing, after a complete full listing. Each item that the listing did not
+ * contain is looked up directly, however many there are: it is deleted if it is gone while a
+ * listed neighbour is found, and stored if it is found. An item whose look-up proves nothing
+ * stays (docs/reference/atlassian.md#87-bulk-fetch and #11-errors). Where nothing at all is
+ * listed there is no neighbour, and only what two listings did not contain is looked up. A
+ * listing that shrank by more than the limit deletes nothing.
  */
 export async function deleteMissing(
   context: RunContext,
@@ -22,57 +23,68 @@ export async function deleteMissing(
   partition: Partition,
   checkpoint: Checkpoint
 ): Promise<void> {
-  const {
-    settings: { store },
-    counters
-  } = context
-  const { completeGeneration, previousGeneration, heldAt, retry } = checkpoint
-  // Items that were listed but invalid are not deleted. If more were invalid than
-  // `retry` can hold, the missing items are unknown.
-  if (retry.length >= MAX_RETRY_IDS) return
+  const { store } = context.settings
+  const { completeGeneration, previousGeneration, heldAt, flaw } = checkpoint
+  // Items that failed are not deleted. If more failed than are remembered, nobody can tell which
+  // items are missing.
+  if (checkpoint.retry.length >= MAX_RETRY_IDS || flaw !== null) return
   const table = store.items(partition.collection)
-  const candidates: UnlistedRow[] = []
+  const control = await table.findAnyListed(partition.ownerId, partition.site, completeGeneration)
+  let current = checkpoint
   let heldDeletions = 0
   for await (const batch of table.findUnlisted(
     partition.ownerId,
     partition.site,
     completeGeneration
   )) {
-    const unlisted = batch.filter(({ remoteId }) => !retry.includes(remoteId))
+    const failedIds = new Set(current.retry)
+    const unlisted = batch.filter(
+      ({ remoteId, generation }) =>
+        !failedIds.has(remoteId) && (control !== undefined || generation < previousGeneration)
+    )
     if (heldAt !== null) {
-      heldDeletions += unlisted.length
+      heldDeletions += batch.filter(({ remoteId }) => !failedIds.has(remoteId)).length
       continue
     }
-    const missedTwice = unlisted.filter(({ generation }) => generation < previousGeneration)
-    for (let i = 0; i < missedTwice.length; i += TOMBSTONE_BATCH_SIZE) {
-      await writeTombstones(context, partition, missedTwice.slice(i, i + TOMBSTONE_BATCH_SIZE))
+    for (let i = 0; i < unlisted.length; i += LOOK_UP_BATCH_SIZE) {
+      const candidates = unlisted.slice(i, i + LOOK_UP_BATCH_SIZE)
+      context.callCeiling.allowLookUps(candidates.length)
+      const { items, invalidItems, goneIds } = await collection.lookUp(
+        reader,
+        candidates.map(({ remoteId }) => remoteId),
+        control
+      )
+      current = await saveFound(context, partition, { items, invalidItems, next: null }, current)
+      const gone = new Set(goneIds)
+      await writeTombstones(
+        context,
+        partition,
+        candidates.filter(({ remoteId }) => gone.has(remoteId))
+      )
     }
-    candidates.push(
-      ...unlisted
-        .filter(({ generation }) => generation >= previousGeneration)
-        .slice(0, MAX_LOOKUPS - candidates.length)
-    )
   }
-  if (heldAt !== null) {
-    counters.held += heldDeletions
-    await commitProgress(context, function* () {
-      yield store.checkpoints.saveStatement(partition, {
-        ...checkpoint,
-        heldCount: heldDeletions,
-        heldAt: heldDeletions === 0 ? null : heldAt
-      })
-      return {}
+  if (heldAt === null) return
+  context.counters.held += heldDeletions
+  await commitProgress(context, function* () {
+    yield store.checkpoints.saveStatement(partition, {
+      ...checkpoint,
+      heldCount: heldDeletions,
+      heldAt: heldDeletions === 0 ? null : heldAt
     })
-    return
-  }
-  if (candidates.length === 0) return
-  const controlId = await table.findAnyListed(partition.ownerId, partition.site, completeGeneration)
-  if (controlId === undefined || !(await collection.exists(reader, controlId))) return
-  for (const candidate of candidates) {
-    if ((await collection.exists(reader, candidate.remoteId)) === false) {
-      await writeTombstones(context, partition, [candidate])
-    }
-  }
+    return {}
+  })
+}
+
+/** Saves items that exist although the listing did not contain them. */
+async function saveFound(
+  context: RunContext,
+  partition: Partition,
+  batch: ItemBatch,
+  checkpoint: Checkpoint
+): Promise<Checkpoint> {
+  if (batch.items.length + batch.invalidItems.length === 0) return checkpoint
+  const { completeGeneration } = checkpoint
+  return await savePage(context, partition, completeGeneration, batch, checkpoint, null)
 }
 
 async function writeTombstones(
@@ -84,11 +96,14 @@ async function writeTombstones(
     settings: { store },
     counters
   } = context
-  await commitProgress(context, function* () {
-    return {
-      removed:
-        counters.removed +
-        (yield* store.items(partition.collection).writeTombstones(partition.ownerId, rows))
-    }
-  })
+  for (let i = 0; i < rows.length; i += TOMBSTONE_BATCH_SIZE) {
+    const batch = rows.slice(i, i + TOMBSTONE_BATCH_SIZE)
+    await commitProgress(context, function* () {
+      return {
+        removed:
+          counters.removed +
+          (yield* store.items(partition.collection).writeTombstones(partition.ownerId, batch))
+      }
+    })
+  }
 }

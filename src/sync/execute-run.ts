@@ -2,8 +2,8 @@ import { evaluateFeatures, explainMissingScopes } from '../connections/features.
 import { createAuthorizedClient } from '../connections/authorized-client.ts'
 import { checkConnection } from '../connections/sites.ts'
 import { AppError, type ErrorCode } from '../lib/errors.ts'
-import { estimateCost } from '../rate-budget/rate-limit-headers.ts'
-import { toCallTarget } from '../rate-budget/rate-budget.ts'
+import { estimateCost } from '../rate-budget/points.ts'
+import { toCallTarget } from '../rate-budget/target.ts'
 import { createGateway } from '../providers/gateway.ts'
 import type { RunOutcome } from '../store/repositories/sync-runs.ts'
 import { copyCollection } from './copy-collection.ts'
@@ -22,7 +22,9 @@ const PARTIAL_ERRORS: readonly ErrorCode[] = [
   'scope_missing',
   'listing_incomplete',
   'listing_empty',
-  'site_unreachable'
+  'site_unreachable',
+  'upstream_repeats_pages',
+  'call_limit_reached'
 ]
 
 /**
@@ -51,9 +53,10 @@ export async function executeRun(context: RunContext): Promise<RunOutcome> {
     signal,
     throttle: async (method, url, send) =>
       await settings.budget.call(
-        toCallTarget(grant.clientId, method, url),
-        { isInteractive: false, signal },
+        toCallTarget(grant.clientId, method, url, grant.id),
+        { isInteractive: false, isBulk: context.spending.isBulk, signal },
         async () => {
+          context.callCeiling.count()
           counters.calls++
           const response = await send()
           counters.points += estimateCost(response)
@@ -62,29 +65,36 @@ export async function executeRun(context: RunContext): Promise<RunOutcome> {
       )
   })
   const errors: AppError[] = []
+  let attemptedParts = counters.done.length
+  const { unlistedParents } = context
   for (const site of connection.selectedSites) {
     const gateway = createGateway({
       sendAuthorized,
       apiUrl: settings.resolveApiUrl(grant),
       provider,
+      scopes: grant.scopes.split(' '),
+      accountId: grant.accountId,
       site,
       log,
       signal,
       now: settings.now
     })
     let siteError: AppError | undefined
-    for (const collection of provider.collections) {
+    // A part that turns out to be out of date is copied after the others.
+    const parts = [...provider.collections, ...provider.collections]
+    for (const [i, collection] of parts.entries()) {
       const partKey = `${site.cloudId}/${collection.name}`
-      if (counters.done.includes(partKey)) continue
+      const isRepeated = i >= provider.collections.length
+      if (isRepeated ? !unlistedParents.has(partKey) : counters.done.includes(partKey)) continue
       // A site that cannot be reached fails all of its collections.
       const error: AppError | undefined =
         siteError ??
-        (await copyCollection(context, collection, site, gateway).then(
-          () => undefined,
-          toPartialFailure(signal)
-        ))
+        (await copyCollection(context, collection, site, gateway).then((isCopied) => {
+          if (isCopied) attemptedParts++
+          return undefined
+        }, toPartialFailure(signal)))
       if (error === undefined) {
-        counters.done.push(partKey)
+        if (!isRepeated) counters.done.push(partKey)
         await commitProgress(context)
         continue
       }
@@ -93,6 +103,7 @@ export async function executeRun(context: RunContext): Promise<RunOutcome> {
       }
       const failure = siteError ?? error
       errors.push(failure)
+      attemptedParts++
       recordRunFailure(context, {
         collection: collection.name,
         site: site.cloudId,
@@ -102,7 +113,7 @@ export async function executeRun(context: RunContext): Promise<RunOutcome> {
       })
     }
   }
-  return toOutcome(context, errors)
+  return toOutcome(context, errors, attemptedParts)
 }
 
 /**
@@ -134,14 +145,14 @@ async function explainSiteFailure(
 }
 
 function toOutcome(
-  { counters, connectionWithGrant: { connection }, provider }: RunContext,
-  errors: AppError[]
+  { counters, provider }: RunContext,
+  errors: AppError[],
+  attemptedParts: number
 ): RunOutcome {
   const [first] = errors
-  const partCount = connection.selectedSites.length * provider.collections.length
   if (first !== undefined) {
     return {
-      state: errors.length < partCount ? 'partial' : 'failed',
+      state: errors.length < attemptedParts ? 'partial' : 'failed',
       code: first.code,
       detail: first.message,
       cause: first

@@ -3,8 +3,8 @@ import type { Checkpoint, Partition } from '../store/repositories/checkpoints.ts
 import type { RunCounters, RunFailure } from '../store/repositories/sync-runs.ts'
 import { commitProgress, recordRunFailure, type RunContext } from './context.ts'
 
-/** At most this many failed ids are kept for a retry; the next full listing covers the rest. */
-export const MAX_RETRY_IDS = 100
+/** At most this many failed ids are kept for a retry. */
+export const MAX_RETRY_IDS = 1_000
 
 /**
  * Saves one upstream page: its items, its failures, the checkpoint and the counters, in one
@@ -24,20 +24,23 @@ export async function savePage(
     settings: { store },
     run,
     counters,
-    signal
+    signal,
+    callCeiling
   } = context
   signal.throwIfAborted()
   const saved = new Set(batch.items.map(({ remoteId }) => remoteId))
-  const failedIds = batch.invalidItems.flatMap(({ remoteId }) => remoteId ?? [])
   const checkpoint = {
     ...next,
-    retry: [...new Set([...next.retry.filter((id) => !saved.has(id)), ...failedIds])].slice(
-      0,
-      MAX_RETRY_IDS
-    )
+    retry: mergeRetryIds(next.retry, batch).slice(0, MAX_RETRY_IDS)
   }
   const failures = batch.invalidItems
-    .map((failed) => ({ ...failed, collection: partition.collection, site: partition.site }))
+    .map(({ remoteId, code, detail }) => ({
+      remoteId,
+      code,
+      detail,
+      collection: partition.collection,
+      site: partition.site
+    }))
     .filter((failure) => !isRecorded(failure, counters))
   for (const failure of failures) recordRunFailure(context, failure)
   const doneBefore =
@@ -56,6 +59,7 @@ export async function savePage(
       .items(partition.collection)
       .upsertPage(run.ownerId, partition.site, batch.items, generation)
     yield store.checkpoints.saveStatement(partition, checkpoint)
+    if (changes.newlyListed > 0) callCeiling.allowProgress()
     return {
       seen: counters.seen + changes.added + changes.changed + changes.unchanged,
       added: counters.added + changes.added,
@@ -65,6 +69,15 @@ export async function savePage(
     }
   })
   return checkpoint
+}
+
+/** The ids to retry after a batch. More than `MAX_RETRY_IDS` cannot be kept. */
+export function mergeRetryIds(retry: readonly string[], batch: ItemBatch): string[] {
+  const saved = new Set(batch.items.map(({ remoteId }) => remoteId))
+  const failedIds = batch.invalidItems.flatMap(({ remoteId, isStored }) =>
+    isStored === true ? [] : (remoteId ?? [])
+  )
+  return [...new Set([...retry.filter((id) => !saved.has(id)), ...failedIds])]
 }
 
 /** An item that is retried and has changed as well counts as one failure. */

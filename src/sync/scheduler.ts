@@ -17,16 +17,14 @@ export function createSyncScheduler(settings: SyncSettings, worker: SyncWorker):
 
   async function enqueueDue(): Promise<void> {
     if (settings.intervalMs === 0) return
-    for (const { userId, provider, state, dueAt } of await store.connections.listDue(
-      new Date(now()),
-      BATCH_SIZE
-    )) {
+    for (const connection of await store.connections.listDue(new Date(now()), BATCH_SIZE)) {
+      const { userId, provider, state, dueAt } = connection
       // Another instance may have claimed this connection, and its run may have ended already.
       const isClaimed = await store.connections.claimSchedule(
         userId,
         provider,
         dueAt,
-        worker.computeNextDueAt()
+        await worker.computeNextDueAt(connection)
       )
       if (isClaimed && (state === 'active' || state === 'degraded')) {
         await store.runs.enqueue(userId, provider)

@@ -5,10 +5,16 @@ import { AppError } from '../lib/errors.ts'
 import { runAsActor, SERVICE_ACTOR } from '../lib/actor.ts'
 import type { Logger } from '../lib/http-client.ts'
 import type { Provider } from '../providers/provider.ts'
+import type { PlannedConnectionRow } from '../store/repositories/connection-plans.ts'
 import type { RunFailure, RunOutcome, SyncRun, RunMode } from '../store/repositories/sync-runs.ts'
+import { toPlannedRow } from './connection-plans.ts'
+import { createCallCeiling } from './call-ceiling.ts'
 import { createRunTakenError, type RunContext, type SyncSettings } from './context.ts'
 import { executeRun } from './execute-run.ts'
 import { startLeaseHeartbeat } from './lease-heartbeat.ts'
+import { saveMeasuredPoints } from './measured-points.ts'
+import { createSpending } from './run-spending.ts'
+import { INTERVAL_JITTER } from './planner.ts'
 import { resolveOutcome } from './resolve-outcome.ts'
 
 /** One active run in this process. */
@@ -26,7 +32,8 @@ const MAX_CANDIDATES = 100
  * A part that failed before the run was parked is retried; it counts as failed only if it fails
  * again.
  */
-const isItemFailure = ({ code }: RunFailure) => code === 'item_invalid'
+const ITEM_FAILURES = ['item_invalid', 'item_failed', 'body_empty']
+const isItemFailure = ({ code }: RunFailure) => ITEM_FAILURES.includes(code)
 
 /**
  * Syncs what people's grants reach into the store. A run is a row: a request queues it, and a
@@ -163,8 +170,12 @@ export function createSyncWorker(settings: SyncSettings) {
         run,
         provider,
         connectionWithGrant,
+        spending: createSpending(),
+        plan: await settings.plans.get(toPlannedRow(connectionWithGrant)),
+        unlistedParents: new Set(),
         log,
         signal: abortController.signal,
+        callCeiling: createCallCeiling(),
         counters: {
           seen,
           added,
@@ -184,6 +195,7 @@ export function createSyncWorker(settings: SyncSettings) {
       )
       if (outcome === undefined) return
       await store.runs.finish(run, context.counters, outcome)
+      if (outcome.state !== 'failed') await saveMeasuredPoints(context)
       logOutcome(run, outcome, log)
     } catch (err) {
       log.error(
@@ -204,17 +216,20 @@ export function createSyncWorker(settings: SyncSettings) {
     }
   }
 
-  /** When a connection is due next: the interval plus jitter. */
-  function computeNextDueAt(): Date | null {
-    return settings.intervalMs === 0 ? null : new Date(now() + addJitter(settings.intervalMs, 0.1))
+  /** When a connection is due next: its planned interval plus jitter. */
+  async function computeNextDueAt(connection: PlannedConnectionRow): Promise<Date | null> {
+    if (settings.intervalMs === 0) return null
+    const { routineMs } = await settings.plans.get(connection)
+    return new Date(now() + addJitter(routineMs, INTERVAL_JITTER))
   }
 
   /** If the options changed during the run, the next run starts at once. */
   async function scheduleNext(run: SyncRun, optionsAtStart: string | undefined): Promise<void> {
-    await store.connections.schedule(run.ownerId, run.provider, computeNextDueAt())
     const connectionWithGrant = await store.connections.get(run.ownerId, run.provider)
+    if (connectionWithGrant === undefined) return
+    const dueAt = await computeNextDueAt(toPlannedRow(connectionWithGrant))
+    await store.connections.schedule(run.ownerId, run.provider, dueAt)
     if (
-      connectionWithGrant !== undefined &&
       optionsAtStart !== undefined &&
       JSON.stringify(connectionWithGrant.connection.options) !== optionsAtStart
     ) {

@@ -118,7 +118,7 @@ t.test(
     const back = await browser.open(await answerConsentPage(login.headers.location as string))
     t.equal(
       back.headers.location,
-      `${FRONTEND_URL}/settings?tab=1&status=success&user_id=${id}&state=user_id%3D1`
+      `${FRONTEND_URL}/settings?tab=1&status=success&user_id=${id}&state=user_id%3D1&connection_state=active`
     )
     t.same(
       [await getConnection(running, 1), (await getConnection(running, id))?.provider],
@@ -414,7 +414,10 @@ t.test(
     const callbackResponse = await browser.open(
       await answerConsentPage(confirm.headers.location as string, 'accept', SAM_ACCOUNT_QUERY)
     )
-    t.equal(callbackResponse.headers.location, `${FRONTEND_URL}/done?status=success&user_id=${id}`)
+    t.equal(
+      callbackResponse.headers.location,
+      `${FRONTEND_URL}/done?status=success&user_id=${id}&connection_state=active`
+    )
     t.equal((await getConnection(running, id))?.id, connection)
   }
 )

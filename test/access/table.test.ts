@@ -23,6 +23,8 @@ const PUBLIC_PATHS = [
   '/oauth/atlassian/callback'
 ]
 const PAGE_PATHS = ['/oauth/jira', '/oauth/confluence', '/oauth/callback']
+/** Forms of these pages, with a token that only the browser of the login was given. */
+const FORM_PATHS = ['/oauth/jira/sites', '/oauth/confluence/sites']
 const formatRoute = ({ method, url }: Pick<RouteEntry, 'method' | 'url'>) => `${method} ${url}`
 
 /** The service in production, used by browsers over https. */
@@ -228,14 +230,14 @@ t.test('T01 Only the routes in this list are public; they ignore credentials', a
   const alone = await startProductionService(t, { APP_FRONTEND_URL: '' })
   t.same(
     urls('open', alone.app),
-    [...PUBLIC_PATHS, ...PAGE_PATHS].sort(),
+    [...PUBLIC_PATHS, ...PAGE_PATHS, ...FORM_PATHS].sort(),
     'and the built-in result pages'
   )
   const { app: development } = await buildTestApp(t)
   await development.ready()
   t.same(
     urls('open', development).filter((url) => !url.startsWith('/sandbox')),
-    [...PUBLIC_PATHS, ...PAGE_PATHS].sort(),
+    [...PUBLIC_PATHS, ...PAGE_PATHS, ...FORM_PATHS].sort(),
     'the sandbox too, in development'
   )
 })

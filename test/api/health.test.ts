@@ -85,16 +85,26 @@ t.test(
       JIRA_OAUTH_SCOPES: 'read:jira-work offline_access'
     })
     const answer = await app.inject('/health/oauth')
+    const points = {
+      quota: 65_000,
+      quota_source: 'setting',
+      used: 0,
+      remaining: 65_000,
+      next_reset: new Date((Math.floor(Date.now() / 3_600_000) + 1) * 3_600_000).toISOString(),
+      blocked_until: null
+    }
     t.same(answer.json(), {
       jira: {
+        points,
         configured: false,
         client_id: { present: true, from: 'NEXT_PUBLIC_JIRA_OAUTH_CLIENT_ID' },
         client_secret: { present: true, from: 'ATLASSIAN_CLIENT_SECRET' },
         redirect_uri: { present: false, from: null },
         redirect_uri_in_use: null,
-        scopes: ['read:jira-work', 'offline_access']
+        scopes: ['read:jira-work', 'offline_access', 'read:me']
       },
       confluence: {
+        points,
         configured: true,
         client_id: { present: true, from: 'NEXT_PUBLIC_JIRA_OAUTH_CLIENT_ID' },
         client_secret: { present: true, from: 'ATLASSIAN_CLIENT_SECRET' },

@@ -13,8 +13,8 @@ const ITEM_KINDS = [
       lead: 'Dana Fox',
       url: 'https://acme.atlassian.net/browse/PAY'
     },
-    row: ['id', 'owner_id', 'key', 'name', 'lead', 'url', 'updated_at'],
-    copied: {},
+    row: ['id', 'owner_id', 'key', 'name', 'lead', 'url', 'source', 'site', 'updated_at'],
+    copied: { source: 'manual', site: null },
     optional: ['lead', 'url'],
     another: { key: 'OPS' },
     retitled: { name: 'New name' },
@@ -29,8 +29,19 @@ const ITEM_KINDS = [
       title: 'Runbook',
       url: 'http://wiki.example.com:8090/x?y=1#z'
     },
-    row: ['id', 'owner_id', 'space_key', 'page_id', 'title', 'status', 'url', 'updated_at'],
-    copied: { status: null },
+    row: [
+      'id',
+      'owner_id',
+      'space_key',
+      'page_id',
+      'title',
+      'status',
+      'url',
+      'source',
+      'site',
+      'updated_at'
+    ],
+    copied: { status: null, source: 'manual', site: null },
     optional: ['url'],
     another: { page_id: '302738' },
     retitled: { title: 'New title' },

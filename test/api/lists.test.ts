@@ -24,7 +24,14 @@ t.test('Lists of copied items', async (t) => {
   t.test('are the same under all three paths and include when each item changed', async (t) => {
     for (const [product, name] of LISTS) {
       const fetched = (await get(`/integrations/${product}/${name}/fetch?owner_id=1`)).json()
-      t.same(fetched, { provider: product, items: all[name] })
+      t.match(fetched.as_of, /^\d{4}-.*Z$/)
+      t.same(fetched, {
+        provider: product,
+        total: all[name]?.length,
+        as_of: fetched.as_of,
+        sync_state: 'complete',
+        items: all[name]
+      })
       t.same((await get(`/api/${product}/${name}/1`)).json(), all[name])
       t.ok(
         all[name]?.every(({ updated_at: at }) => new Date(at).toISOString() === at),
@@ -43,6 +50,8 @@ t.test('Lists of copied items', async (t) => {
       'assignee',
       'created_at',
       'url',
+      'source',
+      'site',
       'updated_at'
     ])
     t.same(Object.keys(all.spaces?.[0]), [
@@ -54,6 +63,8 @@ t.test('Lists of copied items', async (t) => {
       'type',
       'status',
       'url',
+      'source',
+      'site',
       'updated_at'
     ])
     t.same(Object.keys(all.pages?.[0]), [
@@ -64,6 +75,8 @@ t.test('Lists of copied items', async (t) => {
       'title',
       'status',
       'url',
+      'source',
+      'site',
       'updated_at'
     ])
   })
@@ -302,7 +315,10 @@ t.test('Without a user, the fetch path is empty and the lists return 404', async
   const response = await get('/integrations/jira/issues/fetch', { 'if-none-match': '*' })
   t.match(
     { status: response.statusCode, body: response.json() },
-    { status: 200, body: { provider: 'jira', items: [] } }
+    {
+      status: 200,
+      body: { provider: 'jira', total: 0, as_of: null, sync_state: 'never', items: [] }
+    }
   )
   assertProblem(t, await get('/jira/issues/1'), 404, 'user_not_found')
 })

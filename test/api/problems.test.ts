@@ -233,8 +233,8 @@ t.test('C1 C5 415: anything but JSON', async (t) => {
   )
 })
 
-t.test('C1 T11 422: names unknown body fields and query parameters', async (t) => {
-  const { get, post } = await createAppWithUser(t)
+t.test('C1 T11 422: names unknown body fields', async (t) => {
+  const { post } = await createAppWithUser(t)
   const bodies: Array<[string, object]> = [
     ['/users', { email: 'new@example.com' }],
     ['/jira/projects', { owner_id: 1, key: 'K', name: 'N' }],
@@ -274,31 +274,6 @@ t.test('C1 T11 422: names unknown body fields and query parameters', async (t) =
         ),
         `names ${name}`
       )
-    }
-  }
-  for (const path of [
-    '/users',
-    '/jira/projects/1',
-    '/integrations/jira/projects/fetch',
-    '/auth/jira/login'
-  ]) {
-    for (const name of [
-      'unknown',
-      'Limit',
-      'owner',
-      'page',
-      '__proto__',
-      'constructor',
-      'limit[]'
-    ]) {
-      const { errors } = assertProblem(
-        t,
-        await get(`${path}?${encodeURIComponent(name)}=1`),
-        422,
-        'validation_failed',
-        `${path} ${name}`
-      )
-      t.match(errors, [{ pointer: `/${name}`, detail: 'Unknown query parameter.' }])
     }
   }
 })

@@ -22,7 +22,7 @@ t.test('A person connects Jira and sees its projects and issues', async (t) => {
   t.equal(callbackResponse.statusCode, 302)
   t.equal(
     callbackResponse.headers.location,
-    `${FRONTEND_URL}/oauth/jira?status=success&user_id=1&state=kc-oauth`
+    `${FRONTEND_URL}/oauth/jira?status=success&user_id=1&state=kc-oauth&connection_state=active`
   )
   const run = await waitForRun(app, 'jira')
   t.match(run, {
@@ -52,7 +52,7 @@ t.test('A person connects Confluence and sees its spaces and pages', async (t) =
   const callbackResponse = await new Browser(app).connect('confluence')
   t.equal(
     callbackResponse.headers.location,
-    `${FRONTEND_URL}/oauth/callback?provider=confluence&status=success&user_id=1`
+    `${FRONTEND_URL}/oauth/callback?provider=confluence&status=success&user_id=1&connection_state=active`
   )
   t.match(await waitForRun(app, 'confluence'), {
     state: 'succeeded',
@@ -86,7 +86,7 @@ for (const prefix of ['', '/api']) {
     const { searchParams } = new URL(start.headers.location ?? '')
     t.same(
       new Set(searchParams.get('scope')?.split(' ')),
-      new Set(['offline_access', 'read:jira-work', 'read:jira-user'])
+      new Set(['offline_access', 'read:me', 'read:jira-work', 'read:jira-user'])
     )
     t.not(searchParams.get('state'), 'kc-oauth')
     const callbackResponse = await browser.open(
@@ -95,7 +95,7 @@ for (const prefix of ['', '/api']) {
     )
     t.equal(
       callbackResponse.headers.location,
-      `${FRONTEND_URL}/oauth/jira?status=success&user_id=1&state=kc-oauth`
+      `${FRONTEND_URL}/oauth/jira?status=success&user_id=1&state=kc-oauth&connection_state=active`
     )
     t.match(await waitForRun(app, 'jira'), { state: 'succeeded' })
     const { items } = (await app.inject(`${prefix}/integrations/jira/projects/fetch`)).json()
@@ -130,7 +130,8 @@ for (const prefix of ['', '/api']) {
       )
       t.equal(
         callbackResponse.headers.location,
-        `${FRONTEND_URL}/oauth/confluence?provider=confluence&status=success&user_id=1&state=kc-oauth`
+        `${FRONTEND_URL}/oauth/confluence?provider=confluence&status=success&user_id=1` +
+          '&state=kc-oauth&connection_state=active'
       )
       t.match(await waitForRun(app, 'confluence'), { state: 'succeeded' })
       const { items } = (await app.inject(`${prefix}/integrations/confluence/pages/fetch`)).json()
@@ -175,7 +176,10 @@ for (const prefix of ['', '/api']) {
           await answerConsentPage(answer.json().url as string),
           NAVIGATION_HEADERS
         )
-        t.match(callbackResponse.headers.location, /status=success&user_id=1&state=user_id%3D1$/)
+        t.match(
+          callbackResponse.headers.location,
+          /status=success&user_id=1&state=user_id%3D1&connection_state=active$/
+        )
         const again = await app.inject({
           method: 'POST',
           url: `${prefix}/integrations/${product}/connect`,

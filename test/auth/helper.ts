@@ -124,10 +124,11 @@ const ERROR_DETAILS: Record<string, [status: number, sentence: string]> = {
 }
 
 /** The exact redirect of a failed login. */
-export function buildFailureUrl(product: Product, code: string): string {
+export function buildFailureUrl(product: Product, code: string, state?: string): string {
   return (
     `${FRONTEND_URL}/oauth/${product}?provider=${product}&status=error&error=${code}` +
-    `&message=${encodeURIComponent(getErrorDetail(code))}&request_id=${TEST_REQUEST_ID}`
+    `&message=${encodeURIComponent(getErrorDetail(code))}&request_id=${TEST_REQUEST_ID}` +
+    (state === undefined ? '' : `&state=${encodeURIComponent(state)}`)
   )
 }
 
@@ -137,7 +138,8 @@ export function buildSuccessUrl(product: Product, userId = 1, state?: string): s
   return (
     `${FRONTEND_URL}${page}status=success` +
     `&user_id=${userId}` +
-    `${state === undefined ? '' : `&state=${encodeURIComponent(state)}`}`
+    `${state === undefined ? '' : `&state=${encodeURIComponent(state)}`}` +
+    '&connection_state=active'
   )
 }
 

@@ -196,7 +196,10 @@ t.test(
       'offline_access',
       'read:jira-work offline_access'
     ]) {
-      t.equal((await getAuthorizeParams(running, 'jira', { scope })).get('scope'), 'read:jira-work')
+      t.equal(
+        (await getAuthorizeParams(running, 'jira', { scope })).get('scope'),
+        'read:jira-work read:me offline_access'
+      )
     }
   }
 )

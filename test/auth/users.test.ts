@@ -60,21 +60,22 @@ t.test('The user hint in a state selects the user, in every spelling', async (t)
 })
 
 t.test(
-  'An unknown user hint ends as user_not_found: no call, no user, no connection',
+  'A user hint that names nobody is refused at login: no consent, no call, no user',
   async (t) => {
     const running = await startTestService(t, PRODUCTION_ENV)
     await createUsers(running)
-    const got: unknown[] = []
     for (const state of UNKNOWN_USER_HINTS) {
-      got.push([
-        state,
-        (await openCallback(running, await getCallbackUrl(running, 'jira', state))).headers.location
-      ])
+      const answer = await requestLogin(running, 'jira', { state })
+      const status = /\b99\b/.test(state) ? 404 : 422
+      t.match(
+        answer.json(),
+        status === 404
+          ? { code: 'user_not_found', detail: 'The state names a user that does not exist.' }
+          : { code: 'validation_failed', errors: [{ pointer: '/state' }] },
+        state
+      )
+      t.equal(answer.statusCode, status, state)
     }
-    t.strictSame(
-      got,
-      UNKNOWN_USER_HINTS.map((state) => [state, buildFailureUrl('jira', 'user_not_found')])
-    )
     t.equal(await countTokenCalls(running.sandbox), 0)
     t.equal((await listUsers(running)).length, 2)
     t.match(
@@ -98,7 +99,7 @@ t.test('Creates the user of a new address after the exchange and not before', as
   })
   t.equal(
     (await openCallback(running, refused)).headers.location,
-    buildFailureUrl('jira', 'invalid_code')
+    buildFailureUrl('jira', 'invalid_code', 'email:new@example.com')
   )
   t.same(await listUsers(running), [], 'a refused code created no user')
   t.equal(
@@ -176,7 +177,8 @@ t.test("The caller's state is returned byte for byte", async (t) => {
       )
     )
     t.strictSame(new URL(headers.location ?? '').searchParams.getAll('state'), [state])
-    t.strictSame(decodeURIComponent(headers.location?.split('&state=')[1] ?? ''), state)
+    const [, encoded = ''] = /&state=(.*)&connection_state=/.exec(headers.location ?? '') ?? []
+    t.strictSame(decodeURIComponent(encoded), state)
     t.match(headers.location, /^[!-~]+$/, 'an ASCII header')
   }
 })
@@ -195,10 +197,10 @@ t.test('An empty state is returned empty, and a missing state is not returned', 
   const running = await startTestService(t)
   t.match(
     (await openCallback(running, await getCallbackUrl(running, 'jira'))).headers.location,
-    /user_id=1$/
+    /user_id=1&connection_state=active$/
   )
   t.match(
     (await openCallback(running, await getCallbackUrl(running, 'jira', ''))).headers.location,
-    /user_id=1(&state=)?$/
+    /user_id=1(&state=)?&connection_state=active$/
   )
 })

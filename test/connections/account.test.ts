@@ -157,7 +157,7 @@ t.test(
     )
     t.equal(
       callbackResponse.headers.location,
-      `${FRONTEND_URL}/settings?tab=1&status=success&user_id=1&state=user_id%3D1`,
+      `${FRONTEND_URL}/settings?tab=1&status=success&user_id=1&state=user_id%3D1&connection_state=active`,
       'returns to the target of the first login'
     )
     t.same(
@@ -244,10 +244,12 @@ t.test(
       )
     )
     const ways = new Map(
-      [...page.body.matchAll(/<a href="([^"]+)">([^<]+)<\/a>/g)].map(([, href = '', text]) => [
-        text,
-        new URL(href.replaceAll('&#38;', '&').replaceAll('&amp;', '&'), address).href
-      ])
+      [...page.body.matchAll(/<a class="button" href="([^"]+)">([^<]+)<\/a>/g)].map(
+        ([, href = '', text]) => [
+          text,
+          new URL(href.replaceAll('&#38;', '&').replaceAll('&amp;', '&'), address).href
+        ]
+      )
     )
     t.strictSame(
       [await getStoredGrant(running), await getStoredGrant(running, 2)],

@@ -344,7 +344,7 @@ t.test(
     await deleteUser(running, '?copies=keep')
     t.match(
       (await new Browser(running.app).connect('jira')).headers.location,
-      /status=success&user_id=2$/
+      /status=success&user_id=2&connection_state=active$/
     )
     await waitForRun(running.app, 'jira', 3)
     t.same((await running.app.inject('/users/1/connections')).json(), { connections: [] })

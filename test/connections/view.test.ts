@@ -78,6 +78,7 @@ t.test('A new connection shows state, site, features, scopes and times', async (
     reconsent_by: '2027-11-23T12:00:00.000Z',
     next_try_at: null,
     next_sync_at: null,
+    fresh_within: null,
     held_deletions: [],
     last_error: null
   }
@@ -235,7 +236,7 @@ t.test(
     t.match(connection, {
       state: 'scope_missing',
       last_error: /^The connection lacks .*\(read:jira-work\).*\.$/,
-      scopes: ['read:jira-user', 'offline_access']
+      scopes: ['read:jira-user', 'read:me', 'offline_access']
     })
     for (const name of ['projects', 'issues']) {
       t.match(await getFeature(running, name), {
@@ -248,7 +249,7 @@ t.test(
     const { url } = (await running.app.inject(login)).json() as { url: string }
     t.same(
       new URL(url).searchParams.get('scope')?.split(' ').sort(),
-      ['offline_access', 'read:jira-user', 'read:jira-work'],
+      ['offline_access', 'read:jira-user', 'read:jira-work', 'read:me'],
       'held and missing scopes only'
     )
     t.match(
@@ -259,7 +260,7 @@ t.test(
     for (const name of ['projects', 'issues']) {
       t.strictSame(await getFeature(running, name), { name, ...ENABLED_FEATURE })
     }
-    t.match(await getFeature(running, 'identity'), { on: false, missing: ['read:me'] })
+    t.strictSame(await getFeature(running, 'identity'), { name: 'identity', ...ENABLED_FEATURE })
     t.match(await listConnections(running), [{ state: 'active', last_error: null }])
     t.match((await getConnectionHistory(running)).json(), [
       { from: 'scope_missing', to: 'active', code: null },

@@ -85,8 +85,15 @@ t.test('Responses declare the headers that callers read', async (t) => {
     return Object.keys(operation?.responses[status].headers as object)
   }
   t.same(headersOf('listUsers', '200'), ['X-Request-ID', 'Link'])
-  t.same(headersOf('listJiraProjects', '200'), ['X-Request-ID', 'Link', 'ETag'])
-  t.same(headersOf('listJiraProjects', '304'), ['X-Request-ID', 'ETag'])
+  t.same(headersOf('listJiraProjects', '200'), [
+    'X-Request-ID',
+    'Link',
+    'ETag',
+    'X-Sync-State',
+    'X-As-Of',
+    'X-Total-Count'
+  ])
+  t.same(headersOf('listJiraProjects', '304'), ['X-Request-ID', 'ETag', 'X-Sync-State', 'X-As-Of'])
   t.same(headersOf('startJiraSync', '202'), ['X-Request-ID', 'Location'])
   t.same(headersOf('startJiraLogin', '307'), ['X-Request-ID', 'Location'])
   const { TooManyRequests, ServiceUnavailable, NotFound } = document.components.responses

@@ -99,7 +99,7 @@ t.test(
       )
     )
 
-    const bare = ({ site: _site, remote_id: _remote, ...item }: Record<string, unknown>) => item
+    const bare = ({ remote_id: _remote, ...item }: Record<string, unknown>) => item
     const byId = (items: unknown[]) => (items as Array<{ id: number }>).sort((a, b) => a.id - b.id)
     for (const [name, path, count] of [
       ['projects', 'jira/projects', 4],

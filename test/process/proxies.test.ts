@@ -58,7 +58,10 @@ for (const proxy of PROXY_SETUPS) {
       ] as const) {
         const visitor = new HttpBrowser(insecureAgent)
         const landed = await visitor.connect(origin + proxy.prefix, product, '&state=s')
-        t.equal(landed.url, `${origin}${proxy.prefix}${path}status=success&user_id=1&state=s`)
+        t.equal(
+          landed.url,
+          `${origin}${proxy.prefix}${path}status=success&user_id=1&state=s&connection_state=active`
+        )
         t.equal(landed.status, 200)
         t.ok(
           landed.hops.every((hop) => hop.startsWith(`${origin}${proxy.prefix}/`)),

@@ -36,16 +36,22 @@ t.test('Starts without any setting, connects and copies data', async (t) => {
   ]) {
     await t.test(`at ${base.replace(port, 'PORT')}`, async (t) => {
       const jira = await new HttpBrowser().connect(base, 'jira', '&state=abc')
-      t.equal(jira.url, `${base}/oauth/jira?status=success&user_id=1&state=abc`)
+      t.equal(
+        jira.url,
+        `${base}/oauth/jira?status=success&user_id=1&state=abc&connection_state=active`
+      )
       t.match(jira.body, /Jira is connected/)
-      // The first syncs are full; the others find no changes.
+      // The first syncs are full; the others find no changes, and list no projects or spaces again.
       const isFirst = lastRun === 0
       const jiraRun = await waitForRunEnd(base, 'jira', lastRun)
-      t.match(jiraRun, { state: 'succeeded', counts: { seen: isFirst ? 312 : 12 } })
+      t.match(jiraRun, { state: 'succeeded', counts: { seen: isFirst ? 312 : 0 } })
       const confluence = await new HttpBrowser().connect(base, 'confluence')
-      t.equal(confluence.url, `${base}/oauth/callback?provider=confluence&status=success&user_id=1`)
+      t.equal(
+        confluence.url,
+        `${base}/oauth/callback?provider=confluence&status=success&user_id=1&connection_state=active`
+      )
       const confluenceRun = await waitForRunEnd(base, 'confluence', jiraRun.id)
-      t.match(confluenceRun, { state: 'succeeded', counts: { seen: isFirst ? 64 : 4 } })
+      t.match(confluenceRun, { state: 'succeeded', counts: { seen: isFirst ? 64 : 0 } })
       lastRun = confluenceRun.id
       t.match(await fetchJson(`${base}/users`), [
         { id: 1, email: /^oauth-user-[\da-f-]{36}@example\.local$/ }

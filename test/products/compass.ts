@@ -3,7 +3,8 @@ import { Nullable } from '../../src/lib/typebox.ts'
 import { isRecord, toStorableText } from '../../src/lib/json.ts'
 import type { Item, ItemTableShape } from '../../src/model/items.ts'
 import { checkExists, createInvalidItem, isId, parseItems } from '../../src/providers/paging.ts'
-import type { Collection, Provider } from '../../src/providers/provider.ts'
+import { listDefaultScopes, type Endpoint } from '../../src/providers/endpoint.ts'
+import { IDENTITY_FEATURE, type Collection, type Provider } from '../../src/providers/provider.ts'
 import { gatewayError, ok } from '../../src/sandbox/gateway/answer.ts'
 import { defineEndpoint } from '../../src/sandbox/gateway/call.ts'
 import type { SandboxProduct } from '../../src/sandbox/state.ts'
@@ -54,8 +55,15 @@ const components: Collection<typeof table> = {
       if (next === null) return
     }
   },
-  exists: async (reader, id) =>
-    isId(id) ? await checkExists(async () => await reader.get(`/v1/components/${id}`)) : undefined
+  async lookUp(reader, ids) {
+    const goneIds: string[] = []
+    for (const id of ids.filter(isId)) {
+      if (!(await checkExists(async () => await reader.get(`/v1/components/${id}`)))) {
+        goneIds.push(id)
+      }
+    }
+    return { items: [], invalidItems: [], goneIds }
+  }
 }
 
 function parseComponent(value: Record<string, unknown>) {
@@ -72,6 +80,13 @@ function parseComponent(value: Record<string, unknown>) {
   return { remoteId, item }
 }
 
+const endpoints: Endpoint[] = ['/v1/components', '/v1/components/{id}'].map((path) => ({
+  method: 'GET',
+  path,
+  classic: [SCOPE],
+  granular: null
+}))
+
 export const compass: Provider = {
   id: 'compass',
   title: 'Compass',
@@ -79,10 +94,11 @@ export const compass: Provider = {
     prefix: 'COMPASS',
     aliases: { CLIENT_ID: [], CLIENT_SECRET: [], REDIRECT_URI: [] }
   },
-  scopes: [SCOPE, 'read:me', 'offline_access'],
+  scopes: listDefaultScopes(endpoints),
+  endpoints,
   features: [
-    { name: 'components', collection: 'components', isRequired: true, scopes: [[SCOPE]] },
-    { name: 'identity', scopes: [['read:me']] }
+    { name: 'components', collection: 'components', isRequired: true, endpoints },
+    IDENTITY_FEATURE
   ],
   options: [],
   isProductScope: (scope) => scope.endsWith(':compass'),

@@ -1,5 +1,5 @@
 import type { HttpResponse } from '../../src/lib/http-client.ts'
-import type { CallTarget } from '../../src/rate-budget/rate-budget.ts'
+import type { CallTarget } from '../../src/rate-budget/target.ts'
 import { openEngine } from '../../src/store/open-engine.ts'
 import {
   createRateBudgetRepository,
@@ -14,7 +14,12 @@ export function createEmptyBudgets(): RateBudgetRepository {
   return createRateBudgetRepository(engine)
 }
 
-export const CALL_TARGET: CallTarget = { app: 'app', site: 'acme', endpoint: 'GET jira/search' }
+export const CALL_TARGET: CallTarget = {
+  app: 'app',
+  site: 'acme',
+  endpoint: 'GET jira/search',
+  account: 'dana'
+}
 export const INTERACTIVE = { isInteractive: true }
 export const BACKGROUND = { isInteractive: false }
 

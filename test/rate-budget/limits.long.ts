@@ -169,7 +169,7 @@ t.test('A burst refusal on one endpoint delays only that endpoint', async (t) =>
     kind: 'status',
     status: 429,
     headers: { 'Retry-After': '60', 'RateLimit-Reason': 'jira-burst-based' },
-    match: { path: `/ex/jira/${ACME}/rest/api/3/issue/bulkfetch` }
+    match: { path: `/ex/jira/${ACME}/rest/api/3/search/jql` }
   })
   const since = service.sandbox.state.stats.snapshot().log.length
   const first = await startSync(service.app, 'jira', 'full', ada.id)
@@ -185,7 +185,7 @@ t.test('A burst refusal on one endpoint delays only that endpoint', async (t) =>
     }
   )
   t.equal(
-    listCalls(service, 'acme', since).filter(({ path }) => path.endsWith('/bulkfetch')).length,
+    listCalls(service, 'acme', since).filter(({ path }) => path.endsWith('/search/jql')).length,
     1
   )
   // Another person's run on the same site reaches the endpoint and does not call it.
@@ -208,10 +208,10 @@ t.test('A burst refusal on one endpoint delays only that endpoint', async (t) =>
   ).json()
   t.match(await waitForRunToStop(service, 'jira', second), {
     state: 'parked',
-    counts: { seen: 5, upstream_calls: 3 }
+    counts: { seen: 5, upstream_calls: 2 }
   })
   t.equal(
-    listCalls(service, 'acme', since).filter(({ path }) => path.endsWith('/bulkfetch')).length,
+    listCalls(service, 'acme', since).filter(({ path }) => path.endsWith('/search/jql')).length,
     1
   )
   service.advanceTime(62_000)

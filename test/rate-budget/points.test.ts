@@ -1,10 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import {
-  createRateBudget,
-  toCallTarget,
-  type CallTarget
-} from '../../src/rate-budget/rate-budget.ts'
+import { createRateBudget } from '../../src/rate-budget/rate-budget.ts'
+import { toCallTarget, type CallTarget } from '../../src/rate-budget/target.ts'
 import type { HttpResponse } from '../../src/lib/http-client.ts'
 import {
   createEmptyBudgets,
@@ -121,8 +118,8 @@ t.test(
     const { budget, call } = createBudgetWithClock()
     const remainingHeader = (points: number | string) =>
       createResponse(200, {
-        'ratelimit-policy': '"tenant-app-quota";q=1000;w=3600',
-        ratelimit: `"tenant-app-quota";r=${points};t=99999`
+        'ratelimit-policy': '"global-app-quota";q=1000;w=3600',
+        ratelimit: `"global-app-quota";r=${points};t=2400`
       })
     await call(remainingHeader(800))
     t.equal(budget.getUsedPoints('app'), 200, 'other clients spent them')

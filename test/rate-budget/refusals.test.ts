@@ -12,6 +12,7 @@ import {
 
 const OTHER_TARGETS = {
   endpoint: { ...CALL_TARGET, endpoint: 'GET jira/projects' },
+  account: { ...CALL_TARGET, account: 'eve' },
   site: { ...CALL_TARGET, site: 'globex' },
   app: { ...CALL_TARGET, app: 'other' }
 }
@@ -45,17 +46,20 @@ const sendRefusal = async (
 }
 
 t.test('The reason of a refusal determines which calls it blocks', async (t) => {
-  const reasons: Array<[reason: string | undefined, reach: 'app' | 'site' | 'endpoint']> = [
+  const reasons: Array<
+    [reason: string | undefined, reach: 'app' | 'site' | 'account' | 'endpoint']
+  > = [
     ['jira-quota-global-based', 'app'],
     ['confluence-quota-global-based', 'app'],
+    ['conf-global-based', 'app'],
+    ['jira-cost-based', 'app'],
     ['jira-quota-tenant-based', 'site'],
     ['confluence-quota-tenant-based', 'site'],
-    [undefined, 'site'],
-    ['something-new', 'site'],
+    [undefined, 'app'],
+    ['something-new', 'app'],
     ['jira-burst-based', 'endpoint'],
     ['jira-per-issue-on-write', 'endpoint'],
-    ['jira-cost-based', 'endpoint'],
-    ['jira-max-concurrent-threads-7', 'endpoint']
+    ['jira-max-concurrent-threads-across-all-instances-per-tenant-per-user', 'account']
   ]
   for (const [reason, reach] of reasons) {
     const { budget } = createBudgetWithClock()
@@ -68,7 +72,12 @@ t.test('The reason of a refusal determines which calls it blocks', async (t) => 
       .map(([name]) => name)
     t.same(
       blockedTargets,
-      { endpoint: ['here'], site: ['here', 'endpoint'], app: ['here', 'endpoint', 'site'] }[reach],
+      {
+        endpoint: ['here', 'account'],
+        account: ['here', 'endpoint'],
+        site: ['here', 'endpoint', 'account'],
+        app: ['here', 'endpoint', 'account', 'site']
+      }[reach],
       String(reason)
     )
   }
@@ -92,9 +101,9 @@ t.test(
         1_200_000
       ],
       [
-        'a quota without a reset',
+        'a quota without a reset: the next hour',
         { 'retry-after': '3600', 'ratelimit-reason': 'jira-quota-tenant-based' },
-        3_600_000
+        2_400_000
       ],
       ['503', { 'retry-after': '60' }, 60_000, 503],
       ['a year', { 'retry-after': '31536000' }, 24 * HOUR_MS],

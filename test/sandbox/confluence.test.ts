@@ -195,14 +195,20 @@ t.test('a page can be archived, trashed, restored, purged and created', async (t
   await admin(`pages/${page.id}`, { status: 'trashed' })
   t.equal(await count(), 59)
   t.equal(await count('&status=trashed'), 1)
-  t.equal((await wiki(`/api/v2/pages/${page.id}`)).status, 404)
-  t.equal((await wiki(`/api/v2/pages/${page.id}?status=trashed`)).status, 200)
+  t.match(await wiki(`/api/v2/pages/${page.id}`), {
+    status: 200,
+    body: { status: 'trashed', parentId: null, parentType: null, position: null }
+  })
+  t.equal((await wiki(`/api/v2/pages/${page.id}?status=current`)).status, 404)
   await admin(`pages/${page.id}`, { status: 'current' })
   t.match((await wiki(`/api/v2/pages/${page.id}`)).body, {
     version: { number: page.version.number + 3 }
   })
   await admin(`pages/${other.id}`, { status: 'deleted' })
-  t.equal((await wiki(`/api/v2/pages/${other.id}?status=deleted`)).status, 404)
+  t.match(await wiki(`/api/v2/pages/${other.id}`), {
+    status: 404,
+    body: { errors: [{ title: 'Not Found' }] }
+  })
   const created = await admin('pages', {
     space_id: page.spaceId,
     title: 'Brand new',

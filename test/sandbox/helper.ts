@@ -1,4 +1,5 @@
 import { buildSandbox } from '../../src/sandbox/server.ts'
+import type { FastifyInstance } from 'fastify'
 import type { AddressInfo } from 'node:net'
 import { createSandboxState } from '../../src/sandbox/create-state.ts'
 import type { SandboxOptions, SandboxState } from '../../src/sandbox/state.ts'
@@ -12,13 +13,19 @@ export interface RunningSandbox {
   admin: (path: string, body?: object, method?: string) => Promise<Record<string, unknown>>
 }
 
-/** A sandbox that listens on localhost until the test ends. */
+/**
+ * A sandbox that listens on localhost until the test ends.
+ *
+ * @param prepare gets the server before it listens
+ */
 export async function startSandbox(
   t: TestContext,
-  options: SandboxOptions = {}
+  options: SandboxOptions = {},
+  prepare: (app: FastifyInstance) => void = () => {}
 ): Promise<RunningSandbox> {
   const state = createSandboxState(options)
   const app = buildSandbox({ state })
+  prepare(app)
   t.teardown(() => app.close())
   await app.listen({ host: '127.0.0.1', port: 0 })
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`

@@ -76,7 +76,7 @@ t.test('the token endpoint accepts forms and JSON', async (t) => {
 })
 
 t.test("the token endpoint returns Atlassian's errors", async (t) => {
-  const { url } = await startSandbox(t)
+  const { url, admin } = await startSandbox(t)
   const code = (await acceptConsent(url)).get('code')
   const exchange = { grant_type: 'authorization_code', code, redirect_uri: CALLBACK }
   t.match(
@@ -86,6 +86,11 @@ t.test("the token endpoint returns Atlassian's errors", async (t) => {
   t.match(
     await tokenRequest(url, { ...exchange, client_secret: undefined }),
     errorResponse(401, 'access_denied', 'Unauthorized')
+  )
+  await admin('tokens', { missing_secret: 'parameters' })
+  t.match(
+    await tokenRequest(url, { ...exchange, client_secret: undefined }),
+    errorResponse(401, 'access_denied', 'Incorrect request parameters')
   )
   t.match(
     await tokenRequest(url, { ...exchange, client_id: 'nobody' }),

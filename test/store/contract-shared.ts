@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { createRateBudget, type CallTarget } from '../../src/rate-budget/rate-budget.ts'
+import { createRateBudget } from '../../src/rate-budget/rate-budget.ts'
+import type { CallTarget } from '../../src/rate-budget/target.ts'
 import type { HttpResponse } from '../../src/lib/http-client.ts'
 import type { Engine } from '../../src/store/engine.ts'
 import { createNewConnection, createTestStore, createGrant, START_MS } from './helper.ts'
@@ -102,7 +103,7 @@ export function defineSharedContract(t: Test, open: () => Engine | Promise<Engin
         'the other instance published three hundred; recent calls are published later'
       )
       await sleep(POLL_WAIT_MS)
-      await spend(other, 0, { ratelimit: '"tenant-app-quota";r=200;t=1' })
+      await spend(other, 0, { ratelimit: '"global-app-quota";r=200;t=1' })
       t.equal(other?.getUsedPoints('app'), 800)
       await sleep(POLL_WAIT_MS)
       await spend(other, 0)

@@ -178,7 +178,7 @@ t.test('The next incremental sync copies changes made during the first listing',
   for (const product of PRODUCTS) {
     const [items, path, page] =
       product === 'jira'
-        ? (['issues', '/issue/bulkfetch', 100] as const)
+        ? (['issues', '/search/jql', 100] as const)
         : (['pages', '/v2/pages', 250] as const)
     const [listed, last] = [site?.[items].at(1)?.id, site?.[items].at(page + 2)?.id]
     await fixture.sandbox.admin('faults', {

@@ -4,7 +4,8 @@ import {
   COLLECTIONS,
   listLookupStatuses,
   createSyncFixture,
-  getProduct
+  getProduct,
+  type SyncFixture
 } from './time-helper.ts'
 
 const SIZES = { projects: 10, issues: 20, spaces: 10, pages: 40 }
@@ -12,7 +13,7 @@ const SIZES = { projects: 10, issues: 20, spaces: 10, pages: 40 }
 const DELETED_WITH_ITEM = { projects: 1 + 2, issues: 1, spaces: 1 + 4, pages: 1 }
 
 t.test(
-  'Deletes an item missing from one full listing if Atlassian confirms it missing and its neighbour present',
+  'Deletes an item missing from one full listing if look-ups confirm it missing and its neighbour present',
   async (t) => {
     const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
     for (const collection of COLLECTIONS) {
@@ -33,7 +34,8 @@ t.test(
           counts: { removed: DELETED_WITH_ITEM[collection], held: 0 }
         })
       })
-      t.same(listLookupStatuses(log, collection), [200, 404])
+      // Confluence returns a deleted page with its status.
+      t.same(listLookupStatuses(log, collection), collection === 'pages' ? [] : [404])
       t.equal(await fixture.findItem(collection, name), undefined, `${collection}: gone`)
       const { changes } = (await fixture.app.inject(`/users/1/changes?since=${next}`)).json()
       t.match(
@@ -52,83 +54,95 @@ t.test(
   }
 )
 
+/** Calls that look up missing items in batches: the path, the listings before, an empty answer. */
+const BATCH_LOOKUPS = {
+  projects: { path: '/project/search', skip: 1, body: { values: [], total: 0, isLast: true } },
+  issues: { path: '/issue/bulkfetch', skip: 0, body: { issues: [], issueErrors: [] } },
+  spaces: { path: '/api/v2/spaces', skip: 1, body: { results: [], _links: {} } },
+  pages: { path: '/api/v2/pages', skip: 1, body: { results: [], _links: {} } }
+}
 const INCONCLUSIVE_LOOKUPS = [
-  { title: 'it is found', of: 'it', status: 200, lookupStatuses: [200, 200], state: 'succeeded' },
-  { title: 'it is refused', of: 'it', status: 403, lookupStatuses: [200, 403], state: 'partial' },
+  { title: 'it is found', of: 'it', status: 200, lookupStatuses: [200], state: 'succeeded' },
+  { title: 'it is refused', of: 'it', status: 403, lookupStatuses: [403], state: 'partial' },
   {
     title: 'the neighbour is missing too',
-    of: 'neighbours',
-    status: 404,
-    lookupStatuses: [404],
+    of: 'batch',
+    status: 200,
+    lookupStatuses: [],
     state: 'succeeded'
   }
 ]
 
+/** Confluence returns no status of a page that the account may not see. */
+async function hidePage({ sandbox }: SyncFixture, page: string): Promise<void> {
+  await sandbox.admin('restrict', { page, restricted: true })
+}
+
 t.test(
-  'Without a confirming look-up, deletes an item after two full listings without it',
+  'Keeps an item that is missing from every full listing until a look-up confirms it',
   async (t) => {
     const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })
     for (const collection of COLLECTIONS) {
       const product = getProduct(collection)
       for (const { title, of, status, lookupStatuses, state } of INCONCLUSIVE_LOOKUPS) {
-        const names = await fixture.listNames(collection)
-        const name = names.pop() ?? ''
-        await fixture.remove(collection, name)
-        for (const each of of === 'it' ? [name] : names) {
+        const name = (await fixture.listNames(collection)).at(-1) ?? ''
+        if (collection === 'pages') await hidePage(fixture, name)
+        else await fixture.remove(collection, name)
+        const { path, skip, body } = BATCH_LOOKUPS[collection]
+        for (let listing = 0; listing < 3; listing++) {
           await fixture.sandbox.admin('faults', {
             kind: 'status',
             status,
-            body: {},
-            match: { path: getItemPath(fixture, collection, each) }
+            ...(of === 'it'
+              ? { body: {}, match: { path: getItemPath(fixture, collection, name) } }
+              : { body, skip, times: 1, match: { path } })
           })
-        }
-        const first = await fixture.recordCalls(async () => {
-          t.match(
-            await fixture.runSync(product),
-            { state, counts: { removed: DELETED_WITH_ITEM[collection] - 1 } },
-            `${collection}: ${title}`
+          const log = await fixture.recordCalls(async () => {
+            const run = await fixture.runSync(product)
+            t.equal(run.state, state, `${collection}: ${title}`)
+          })
+          t.same(listLookupStatuses(log, collection), lookupStatuses)
+          t.ok(
+            await fixture.findItem(collection, name),
+            `still there after ${listing + 1} listings`
           )
-        })
-        t.same(listLookupStatuses(first, collection), lookupStatuses)
-        t.ok(await fixture.findItem(collection, name), 'still there')
-        await fixture.sandbox.admin('faults', undefined, 'DELETE')
-        const second = await fixture.recordCalls(async () => {
-          t.match(await fixture.runSync(product), { state: 'succeeded', counts: { removed: 1 } })
-        })
-        t.same(listLookupStatuses(second, collection), [], 'the second listing needs no look-up')
+          await fixture.sandbox.admin('faults', undefined, 'DELETE')
+        }
+        t.match(await fixture.runSync(product), { state: 'succeeded', counts: { removed: 1 } })
         t.equal(await fixture.findItem(collection, name), undefined, 'gone')
       }
     }
   }
 )
 
-t.test(
-  'Looks up twenty missing items per run; the others wait for the next full listing',
-  async (t) => {
-    const fixture = await createSyncFixture(t, {
-      sandbox: { sizes: { projects: 1, issues: 200, spaces: 1, pages: 200 } }
-    })
-    for (const collection of ['issues', 'pages'] as const) {
-      await fixture.remove(collection, ...(await fixture.listNames(collection)).slice(0, 30))
-      const first = await fixture.recordCalls(async () => {
-        t.match(await fixture.runSync(getProduct(collection)), {
-          state: 'succeeded',
-          counts: { removed: 20 }
-        })
-      })
-      t.same(listLookupStatuses(first, collection).sort(), [200, ...Array(20).fill(404)])
-      t.equal((await fixture.listNames(collection)).length, 180)
-      const second = await fixture.recordCalls(async () => {
-        t.match(await fixture.runSync(getProduct(collection)), {
-          state: 'succeeded',
-          counts: { removed: 10 }
-        })
-      })
-      t.same(listLookupStatuses(second, collection), [])
-      t.equal((await fixture.listNames(collection)).length, 170)
-    }
+t.test('Looks up all missing items in batches, and a sample one by one', async (t) => {
+  const fixture = await createSyncFixture(t, {
+    sandbox: { sizes: { projects: 1, issues: 800, spaces: 1, pages: 1_600 } }
+  })
+  // Two answers about each batch of at most 99 issues or 249 pages, after the listing itself.
+  const expected = {
+    issues: { path: /\/bulkfetch$/, calls: 2 * Math.ceil(150 / 99) },
+    pages: { path: /\/v2\/pages$/, calls: 2 * Math.ceil(300 / 249) + Math.ceil(1_300 / 250) }
   }
-)
+  for (const collection of ['issues', 'pages'] as const) {
+    const site = fixture.sandbox.state.sites[0]
+    const ids = Array.from(
+      { length: collection === 'issues' ? 150 : 300 },
+      (_, i) => site?.[collection].at(2 * i)?.id ?? ''
+    )
+    if (collection === 'issues') await fixture.remove(collection, ...ids)
+    else for (const id of ids) await hidePage(fixture, id)
+    const log = await fixture.recordCalls(async () => {
+      t.match(await fixture.runSync(getProduct(collection)), {
+        state: 'succeeded',
+        counts: { removed: ids.length }
+      })
+    })
+    t.same(listLookupStatuses(log, collection), Array(5).fill(404), 'the sample')
+    const { path, calls } = expected[collection]
+    t.equal(log.filter((call) => path.test(call.path)).length, calls)
+  }
+})
 
 t.test('Deletes a trashed page and keeps an archived one', async (t) => {
   const fixture = await createSyncFixture(t, { sandbox: { sizes: SIZES } })

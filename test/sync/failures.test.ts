@@ -41,7 +41,7 @@ t.test('Replaces an access token that Atlassian rejects early once', async (t) =
     kind: 'status',
     status: 401,
     body: { code: 401, message: 'Unauthorized' },
-    match: { path: 'project/search' },
+    match: { path: '/ex/jira/' },
     times: 1
   })
   await requestSync(service, 'jira')

@@ -22,10 +22,10 @@ export const COLLECTIONS_BY_PRODUCT: Record<Product, readonly CollectionName[]> 
   jira: ['projects', 'issues'],
   confluence: ['spaces', 'pages']
 }
-/** Issues are counted and searched before they are fetched. */
+/** Issues are counted before they are listed. */
 const CALLS_BY_COLLECTION: Record<CollectionName, number> = {
   projects: PAGE_COUNT,
-  issues: 2 + PAGE_COUNT,
+  issues: 1 + PAGE_COUNT,
   spaces: PAGE_COUNT,
   pages: PAGE_COUNT
 }
@@ -46,12 +46,10 @@ const createFaultPoints = (
 ): FaultPoint[] =>
   Array.from({ length: count }, (_, i) => ({ product, collection, path, callNumber: i + 1 }))
 
-/** Every call of a full sync. */
+/** Every call of a full sync that it depends on. */
 const FAULT_POINTS: readonly FaultPoint[] = [
   ...createFaultPoints('jira', 'projects', '/project/search'),
-  ...createFaultPoints('jira', 'issues', '/search/approximate-count', 1),
-  ...createFaultPoints('jira', 'issues', '/search/jql', 1),
-  ...createFaultPoints('jira', 'issues', '/issue/bulkfetch'),
+  ...createFaultPoints('jira', 'issues', '/search/jql'),
   ...createFaultPoints('confluence', 'spaces', '/api/v2/spaces'),
   ...createFaultPoints('confluence', 'pages', '/api/v2/pages')
 ]
@@ -67,17 +65,11 @@ export function selectFaultPoints(turn: number): FaultPoint[] {
 }
 
 /** Items copied before the point, and calls up to and including it. */
-export function countBefore({ collection, path, callNumber }: FaultPoint): {
+export function countBefore({ collection, callNumber }: FaultPoint): {
   items: number
   calls: number
 } {
-  const previousCalls = /count/.test(path)
-    ? 0
-    : /jql/.test(path)
-      ? 1
-      : collection === 'issues'
-        ? 2
-        : 0
+  const previousCalls = collection === 'issues' ? 1 : 0
   return { items: (callNumber - 1) * MAX_PAGE_SIZES[collection], calls: previousCalls + callNumber }
 }
 

@@ -100,7 +100,7 @@ for (const name of COLLECTIONS) {
       const service = await startSyncedTestService(t, {})
       const path = {
         projects: '/project/search',
-        issues: '/issue/bulkfetch',
+        issues: '/search/jql',
         spaces: '/api/v2/spaces',
         pages: '/api/v2/pages'
       }[name]

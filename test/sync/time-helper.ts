@@ -85,7 +85,11 @@ export async function createSyncFixture(
   let [timeOffsetMs, clockOffsetMs] = [startAtMs - Date.now(), 0]
   const now = () => Date.now() + timeOffsetMs
   const testApp = await buildAppWithSandbox(t, {
-    env: { SYNC_INTERVAL: '0', ATLASSIAN_HOURLY_POINTS: '100000000', ...env },
+    env: {
+      SYNC_INTERVAL: '0',
+      ATLASSIAN_HOURLY_POINTS: '100000000',
+      ...env
+    },
     sandbox: { ...SMALL_SANDBOX, indexLagMs: 0, maxLogEntries: 100_000, ...sandbox, now },
     now: () => now() + clockOffsetMs
   })

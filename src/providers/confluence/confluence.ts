@@ -1,27 +1,23 @@
 import { jira } from '../jira/jira.ts'
 import { PAGE_BODIES, pages } from './pages.ts'
 import { spaces } from './spaces.ts'
-import type { Provider } from '../provider.ts'
+import { listDefaultScopes } from '../endpoint.ts'
+import { IDENTITY_FEATURE, type Provider } from '../provider.ts'
+import { PAGE_ENDPOINTS, SEARCH_ENDPOINT, SPACE_ENDPOINTS } from './endpoints.ts'
 
-/**
- * Pages need the scope of spaces: a page carries only its space's id, and the space has the key.
- * The v2 API has no classic scopes (docs/reference/atlassian.md#6-scopes).
- */
 const features: Provider['features'] = [
-  { name: 'spaces', collection: 'spaces', scopes: [['read:space:confluence']] },
+  { name: 'spaces', collection: 'spaces', endpoints: SPACE_ENDPOINTS },
   {
     name: 'pages',
     collection: 'pages',
     isRequired: true,
-    scopes: [['read:page:confluence', 'read:space:confluence']]
+    // A page carries only the id of its space, and the space has the key.
+    endpoints: [...PAGE_ENDPOINTS, ...SPACE_ENDPOINTS]
   },
-  {
-    name: 'incremental_pages',
-    enablesIncremental: 'pages',
-    scopes: [['search:confluence'], ['read:content-details:confluence']]
-  },
-  { name: 'identity', scopes: [['read:me']] }
+  { name: 'incremental_pages', enablesIncremental: 'pages', endpoints: [SEARCH_ENDPOINT] },
+  IDENTITY_FEATURE
 ]
+const endpoints = [...SPACE_ENDPOINTS, ...PAGE_ENDPOINTS, SEARCH_ENDPOINT]
 
 export const confluence: Provider = {
   id: 'confluence',
@@ -43,13 +39,8 @@ export const confluence: Provider = {
     },
     fallback: jira
   },
-  scopes: [
-    'read:space:confluence',
-    'read:page:confluence',
-    'search:confluence',
-    'read:me',
-    'offline_access'
-  ],
+  endpoints,
+  scopes: listDefaultScopes(endpoints),
   features,
   options: [
     {

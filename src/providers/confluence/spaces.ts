@@ -1,10 +1,26 @@
 import { Type } from '@sinclair/typebox'
 import { Nullable } from '../../lib/typebox.ts'
 import type { Item, ItemTableShape } from '../../model/items.ts'
-import { fetchListPages } from './listing.ts'
-import { toStorableText } from '../../lib/json.ts'
+import { isRecord, toStorableText } from '../../lib/json.ts'
+import { fetchInBatches } from '../adaptive-pager.ts'
+import { lookUpInBatches, type LookUpBatch } from '../look-up.ts'
+import {
+  checkExists,
+  createInvalidItem,
+  describeTooLongText,
+  getTextField,
+  parseItems
+} from '../paging.ts'
 import type { Collection, CollectionReader } from '../provider.ts'
-import { isId, checkExists, parseItems, describeTooLongText, createInvalidItem } from '../paging.ts'
+import { fetchListPages, fetchWholeList, MAX_PAGE_SIZE, type TwoWayListing } from './listing.ts'
+
+const SPACE_LISTING: TwoWayListing = {
+  path: '/wiki/api/v2/spaces',
+  forward: { sort: 'id' },
+  backward: { sort: '-id' },
+  findById: (id) => ({ ids: id }),
+  getId: (value) => getTextField(value, 'id')
+}
 
 const table = {
   name: 'spaces',
@@ -42,19 +58,44 @@ export const spaces: Collection<typeof table> = {
   }),
   parentFilter: { description: 'The key of the only space', example: 'ENG' },
   async *list(reader, cursor) {
-    for await (const { results, next } of fetchListPages(
+    for await (const { results, failedItems, ...page } of fetchListPages(
       reader,
-      '/wiki/api/v2/spaces',
-      {},
+      SPACE_LISTING,
       cursor
     )) {
-      yield { ...parseItems(results, (value) => parseSpace(value, reader)), next }
+      const { items, invalidItems } = parseItems(results, (value) => parseSpace(value, reader))
+      yield { items, invalidItems: [...failedItems, ...invalidItems], ...page }
     }
   },
-  exists: async (reader, id) =>
-    isId(id)
-      ? await checkExists(async () => await reader.get(`/wiki/api/v2/spaces/${id}`))
-      : undefined
+  lookUp: async (reader, ids, controlId) =>
+    await lookUpInBatches(ids, controlId, {
+      batchSize: MAX_PAGE_SIZE,
+      fetchBatch: async (batchIds) => await fetchSpaces(reader, batchIds),
+      exists: async (id) =>
+        await checkExists(async () => await reader.get(`/wiki/api/v2/spaces/${id}`))
+    })
+}
+
+/** A trashed space counts as deleted (docs/reference/atlassian.md#92-spaces). */
+async function fetchSpaces(
+  reader: CollectionReader,
+  ids: string[]
+): Promise<LookUpBatch<Item<typeof table>>> {
+  const values: unknown[] = []
+  const failedItems = await fetchInBatches(ids, MAX_PAGE_SIZE, async (batchIds, options) => {
+    const query = { ids: batchIds.join(','), limit: String(MAX_PAGE_SIZE) }
+    values.push(...(await fetchWholeList(reader, SPACE_LISTING.path, query, options)))
+  })
+  const deleted = values.filter((value) => isRecord(value) && value.status === 'trashed')
+  const { items, invalidItems } = parseItems(
+    values.filter((value) => !deleted.includes(value)),
+    (value) => parseSpace(value, reader)
+  )
+  return {
+    items,
+    invalidItems: [...failedItems, ...invalidItems],
+    deletedIds: deleted.flatMap((value) => SPACE_LISTING.getId(value) ?? [])
+  }
 }
 
 function parseSpace(value: Record<string, unknown>, { site }: CollectionReader) {

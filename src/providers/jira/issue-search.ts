@@ -1,42 +1,45 @@
 import { AppError } from '../../lib/errors.ts'
 import { isRecord, toStorableText } from '../../lib/json.ts'
-import { createAdaptivePager, createInvalidItem, getTextField, parseDate } from '../paging.ts'
-import type { CollectionReader, InvalidItem } from '../provider.ts'
+import { createAdaptivePager, type AdaptivePager } from '../adaptive-pager.ts'
+import { createListingGuard } from '../listing-guard.ts'
+import type { CollectionReader, ListingFlaw } from '../provider.ts'
 
-/** Maximum ids in one search response (docs/reference/atlassian.md#83-jql-search). */
+/**
+ * Maximum issues in one response, with fields and with ids only
+ * (docs/reference/atlassian.md#83-jql-search).
+ */
+export const MAX_SEARCH_ISSUES = 100
 export const MAX_SEARCH_IDS = 5_000
 /** Jira rejects queries without a restriction (docs/reference/atlassian.md#83-jql-search). */
 export const ALL_ISSUES_JQL = 'project is not EMPTY'
 
 interface IssueSearchPage {
-  ids: Array<{ id: string; updated: Date | null }>
-  invalidItems: InvalidItem[]
+  values: unknown[]
   isLast: boolean
+  flaw: ListingFlaw | undefined
 }
 
 /**
- * Pages by token. Stops with an error if a token repeats, which would loop forever
- * (docs/reference/atlassian.md#83-jql-search).
+ * Pages by token. The search ends where Jira names no token, or where it would go on for ever; a
+ * warning means that the result is not complete (docs/reference/atlassian.md#83-jql-search).
  */
 export async function* searchIssues(
   reader: CollectionReader,
   jql: string,
   fields: string[],
-  maxResults: number
+  pager: AdaptivePager = createAdaptivePager(MAX_SEARCH_ISSUES)
 ): AsyncGenerator<IssueSearchPage> {
-  const tokens = new Set<string>()
-  const fetchPage = createAdaptivePager(maxResults)
+  const guard = createListingGuard()
   let token: string | null = null
   do {
     const pageParams: object = token === null ? {} : { nextPageToken: token }
-    const response = await fetchPage(
-      async (size) =>
-        await reader.post('/rest/api/3/search/jql', {
-          jql,
-          fields,
-          maxResults: size,
-          ...pageParams
-        })
+    const response = await pager.fetch(
+      async (size, options) =>
+        await reader.post(
+          '/rest/api/3/search/jql',
+          { jql, fields, maxResults: size, ...pageParams },
+          options
+        )
     )
     if (!isRecord(response) || !Array.isArray(response.issues)) {
       throw new AppError(
@@ -45,27 +48,38 @@ export async function* searchIssues(
       )
     }
     token = toStorableText(response.nextPageToken)
-    if (token !== null && tokens.has(token)) {
-      throw new AppError('upstream_invalid_answer', 'Jira returned the same page token twice.')
+    const endless = guard.check(token, response.issues.length)
+    if (endless !== undefined) token = null
+    const isWarned = Array.isArray(response.warnings) && response.warnings.length > 0
+    yield {
+      values: response.issues,
+      isLast: token === null,
+      flaw: endless ?? (isWarned ? 'truncated' : undefined)
     }
-    if (token !== null) tokens.add(token)
-    const hits = response.issues.map((value) =>
-      isRecord(value)
-        ? {
-            id: toStorableText(value.id),
-            updated: parseDate(getTextField(value.fields, 'updated'))
-          }
-        : { id: null, updated: null }
-    )
-    const ids = hits.filter((each): each is IssueSearchPage['ids'][number] => each.id !== null)
-    const invalidItems = hits.slice(ids.length).map(() => createInvalidItem(null, 'It has no id.'))
-    yield { ids, invalidItems, isLast: token === null }
   } while (token !== null)
 }
 
-export async function countIssues(reader: CollectionReader): Promise<number> {
-  const response = await reader.post('/rest/api/3/search/approximate-count', {
-    jql: ALL_ISSUES_JQL
-  })
-  return isRecord(response) ? Number(response.count) || 0 : 0
+/** Errors that make the count unknown: it is an estimate that nothing depends on. */
+const COUNT_ERRORS = [
+  'upstream_refused',
+  'upstream_failed',
+  'upstream_timeout',
+  'upstream_unreachable',
+  'upstream_invalid_answer'
+]
+
+/** Atlassian's estimate, for the progress of a run; null if it is not available. */
+export async function countIssues(reader: CollectionReader): Promise<number | null> {
+  try {
+    const response = await reader.post(
+      '/rest/api/3/search/approximate-count',
+      { jql: ALL_ISSUES_JQL },
+      { maxAttempts: 1 }
+    )
+    const count = isRecord(response) ? Number(response.count) : NaN
+    return Number.isSafeInteger(count) && count >= 0 ? count : null
+  } catch (error) {
+    if (error instanceof AppError && COUNT_ERRORS.includes(error.code)) return null
+    throw error
+  }
 }

@@ -1,42 +1,15 @@
 import { issues } from './issues.ts'
 import { projects } from './projects.ts'
-import type { Provider } from '../provider.ts'
+import { listDefaultScopes } from '../endpoint.ts'
+import { IDENTITY_FEATURE, type Provider } from '../provider.ts'
+import { ISSUE_ENDPOINTS, MYSELF, PROJECT_ENDPOINTS } from './endpoints.ts'
 
-const granularScopes = (...names: string[]) => names.map((name) => `read:${name}:jira`)
-
-/** A granular set works only as a whole (docs/reference/atlassian.md#6-scopes). */
 const features: Provider['features'] = [
-  {
-    name: 'projects',
-    collection: 'projects',
-    isRequired: true,
-    scopes: [
-      ['read:jira-work'],
-      granularScopes(
-        'project',
-        'issue-type',
-        'project.property',
-        'user',
-        'application-role',
-        'avatar',
-        'group',
-        'issue-type-hierarchy',
-        'project-category',
-        'project-version',
-        'project.component'
-      )
-    ]
-  },
-  {
-    name: 'issues',
-    collection: 'issues',
-    scopes: [
-      ['read:jira-work'],
-      granularScopes('issue-details', 'audit-log', 'avatar', 'field-configuration', 'issue-meta')
-    ]
-  },
-  { name: 'identity', scopes: [['read:me']] }
+  { name: 'projects', collection: 'projects', isRequired: true, endpoints: PROJECT_ENDPOINTS },
+  { name: 'issues', collection: 'issues', endpoints: ISSUE_ENDPOINTS },
+  IDENTITY_FEATURE
 ]
+const endpoints = [...PROJECT_ENDPOINTS, ...ISSUE_ENDPOINTS, MYSELF]
 
 export const jira: Provider = {
   id: 'jira',
@@ -66,7 +39,9 @@ export const jira: Provider = {
       ]
     }
   },
-  scopes: ['read:jira-work', 'read:jira-user', 'read:me', 'offline_access'],
+  endpoints,
+  identityEndpoint: MYSELF,
+  scopes: listDefaultScopes(endpoints),
   features,
   options: [],
   isProductScope: (scope) => /jira/.test(scope),

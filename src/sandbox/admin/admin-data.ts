@@ -3,6 +3,7 @@ import { STATUSES } from '../data/issues.ts'
 import { PAGE_STATUSES } from '../data/pages.ts'
 import type { PageRow } from '../data/pages.ts'
 import type { ProjectRow, Projects } from '../data/projects.ts'
+import { SPACE_STATUSES } from '../data/spaces.ts'
 import type { SpaceRow } from '../data/spaces.ts'
 import { AdminError, requireOneOf, readFields, resolveSite } from './fields.ts'
 import type { SandboxState } from '../state.ts'
@@ -155,8 +156,7 @@ export function changeSpace(state: SandboxState, body: unknown, name: string) {
   const patch = {
     name: title,
     deleted,
-    status:
-      status === undefined ? undefined : requireOneOf(status, ['current', 'archived'], 'status')
+    status: status === undefined ? undefined : requireOneOf(status, SPACE_STATUSES, 'status')
   }
   const changed = spaces.change(row.position, omitUndefined(patch) as Partial<SpaceRow>)
   return { id: changed.id, key: changed.key, status: changed.status, deleted: changed.deleted }
@@ -183,11 +183,30 @@ export function createPage(state: SandboxState, body: unknown) {
   return { id: row.id, title: pages.title(row), status: row.status }
 }
 
+const PAGE_ACTIONS: Record<string, PageRow['status']> = {
+  trash: 'trashed',
+  purge: 'deleted',
+  archive: 'archived',
+  restore: 'current'
+}
+
+/** `pages/{id}/trash` and the like, without a body. */
+function changePageStatus(state: SandboxState, body: unknown, id: string, action: string) {
+  const status = PAGE_ACTIONS[action]
+  if (status === undefined) {
+    throw new AdminError(`no action ${action}. Known: ${Object.keys(PAGE_ACTIONS).join(', ')}`)
+  }
+  const { site } = readFields(body, { site: 'string?' })
+  return changePage(state, { ...(site !== undefined && { site }), status }, id)
+}
+
 /**
  * Renames, moves, edits, archives, trashes, purges or restores a page. Each change adds a
  * version.
  */
-export function changePage(state: SandboxState, body: unknown, id: string) {
+export function changePage(state: SandboxState, body: unknown, path: string): object {
+  const [id = '', action] = path.split('/')
+  if (action !== undefined) return changePageStatus(state, body, id, action)
   const {
     site,
     title,

@@ -1,7 +1,8 @@
-import { BURST_VARIANTS, QUOTA_VARIANTS } from '../gateway/limits.ts'
+import { BURST_VARIANTS, QUOTA_VARIANTS } from '../gateway/rate-headers.ts'
 import type { SandboxState } from '../state.ts'
 import { readFields, requireIntegerInRange, requireOneOf, resolveSite } from './fields.ts'
 
+const MAX_POINTS = 1_000_000_000
 const DEFAULT_BURST_MS = 1000
 const MAX_LAG_MS = 7 * 86_400_000
 
@@ -10,9 +11,10 @@ const MAX_LAG_MS = 7 * 86_400_000
  * false` ends it.
  */
 export function setQuota(state: SandboxState, body: unknown) {
-  const { exhaust, variant, site } = readFields(body, {
+  const { exhaust, variant, reason, site } = readFields(body, {
     exhaust: 'boolean',
     variant: 'string?',
+    reason: 'string?',
     site: 'string?'
   })
   const quotaVariant = requireOneOf(
@@ -21,7 +23,7 @@ export function setQuota(state: SandboxState, body: unknown) {
     'variant'
   )
   state.limits.exhaustQuota(
-    exhaust === true ? quotaVariant : undefined,
+    exhaust === true ? { variant: quotaVariant, reason: reason as string | undefined } : undefined,
     resolveCloudId(state, site)
   )
 }
@@ -58,4 +60,17 @@ export function setIndexLag(state: SandboxState, body: unknown) {
   const { ms } = readFields(body, { ms: 'number' })
   requireIntegerInRange(ms, 0, MAX_LAG_MS, 'ms')
   state.setIndexLag(Number(ms))
+}
+
+/** Sets the hourly quota of every app, and what other sites have used of it in this hour. */
+export function setLedger(state: SandboxState, body: unknown) {
+  const { quota, used_by_others: usedByOthers } = readFields(body, {
+    quota: 'number?',
+    used_by_others: 'number?'
+  })
+  for (const [name, value] of Object.entries({ quota, used_by_others: usedByOthers })) {
+    if (value !== undefined) requireIntegerInRange(value, 0, MAX_POINTS, name)
+  }
+  if (quota !== undefined) state.limits.ledger.setQuota(Number(quota))
+  if (usedByOthers !== undefined) state.limits.ledger.setUsedByOthers(Number(usedByOthers))
 }

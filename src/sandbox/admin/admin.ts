@@ -10,7 +10,8 @@ import {
   createSpace
 } from './admin-data.ts'
 import { resolveAccountId, setRestriction, setCorruption } from './admin-items.ts'
-import { setBurstLimit, setIndexLag, setQuota } from './admin-limits.ts'
+import { readAnswers, setAnswers } from './admin-answers.ts'
+import { setBurstLimit, setIndexLag, setLedger, setQuota } from './admin-limits.ts'
 import { readState, readStats } from './admin-state.ts'
 import { FAULT_KINDS } from './faults.ts'
 import {
@@ -20,6 +21,8 @@ import {
   resolveSite,
   requireIntegerInRange
 } from './fields.ts'
+import { TOKEN_FORMATS } from '../oauth/jwt.ts'
+import { MISSING_SECRET_TEXTS } from '../oauth/token-endpoint.ts'
 import type { SandboxState } from '../state.ts'
 
 /** @param id the part of the path after the name, as in `projects/{id}` */
@@ -37,7 +40,11 @@ const ACTIONS: Record<string, AdminAction> = {
   'POST account': setAccountStatus,
   'POST uninstall': uninstallApp,
   'POST scopes': setClientScopes,
+  'POST tokens': setTokenRules,
   'POST product-access': setProductAccess,
+  'GET sites/': readAnswers,
+  'PUT sites/': setAnswers,
+  'PUT ledger': setLedger,
   'POST quota': setQuota,
   'POST burst': setBurstLimit,
   'POST lag': setIndexLag,
@@ -163,6 +170,22 @@ function uninstallApp(state: SandboxState, body: unknown) {
       resolveSite(state, site).cloudId,
       clientId as string | undefined
     )
+  }
+}
+
+/** Sets the format of the tokens issued from now on, and the answer to a missing secret. */
+function setTokenRules(state: SandboxState, body: unknown) {
+  const { format, missing_secret: missingSecret } = readFields(body, {
+    format: 'string?',
+    missing_secret: 'string?'
+  })
+  if (format !== undefined) {
+    state.signer.setFormat(requireOneOf(format, TOKEN_FORMATS, 'format'))
+  }
+  if (missingSecret !== undefined) {
+    const names = ['unauthorized', 'parameters'] as const
+    state.missingSecretText =
+      MISSING_SECRET_TEXTS[requireOneOf(missingSecret, names, 'missing_secret')]
   }
 }
 

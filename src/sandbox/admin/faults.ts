@@ -80,7 +80,8 @@ function isMatch({ match }: Fault, method: string, path: string): boolean {
   return isSameMethod && (match.path === undefined || isPathMatch(match.path, path))
 }
 
-function isPathMatch(pattern: string, path: string): boolean {
+/** Whether the pattern is a part of the path, or with asterisks all of it. */
+export function isPathMatch(pattern: string, path: string): boolean {
   if (!pattern.includes('*')) return path.includes(pattern)
   const [first = '', ...rest] = pattern.split('*')
   if (!path.startsWith(first)) return false

@@ -57,11 +57,7 @@ function isOfKind(value: unknown, kind: FieldKind): boolean {
 }
 
 /** @throws AdminError unless the value is one of the options */
-export function requireOneOf<T extends string>(
-  value: unknown,
-  options: readonly T[],
-  where: string
-): T {
+export function requireOneOf<T>(value: unknown, options: readonly T[], where: string): T {
   const option = options.find((candidate) => candidate === value)
   if (option === undefined) throw new AdminError(`${where} must be one of ${options.join(', ')}`)
   return option

@@ -1,9 +1,10 @@
 import type { GatewayCall } from '../state.ts'
 import { compareMinutes, parseQueryDate } from '../query/dates.ts'
+import type { ContainerRow } from '../data/containers.ts'
 import type { PageRow } from '../data/pages.ts'
 import { parseQuery, QueryError } from '../query/parser.ts'
 import type { QueryClause } from '../query/parser.ts'
-import { canSeePage } from '../data/visibility.ts'
+import { canSeePage, canSeeSpace } from '../data/visibility.ts'
 import { toDateRange } from '../data/date-range.ts'
 import type { DateRange } from '../data/date-range.ts'
 
@@ -21,6 +22,17 @@ const SORT_ORDERS: Record<string, CqlQuery['order']> = {
   created: 'id',
   id: 'id'
 }
+const CONTENT_TYPES = [
+  'page',
+  'blogpost',
+  'comment',
+  'attachment',
+  'space',
+  'folder',
+  'database',
+  'whiteboard',
+  'embed'
+]
 const COMPARISON_OPERATORS = ['=', '!=', '<', '<=', '>', '>=']
 
 /**
@@ -56,6 +68,35 @@ export function parseCql(call: GatewayCall, text: string): CqlQuery {
   }
 }
 
+/**
+ * The folders that a query for folders finds: `type = folder` with title and space.
+ *
+ * @returns undefined for a query for other contents
+ */
+export function parseFolderSearch(call: GatewayCall, text: string): ContainerRow[] | undefined {
+  const { clauses } = parseQuery(text)
+  const isForFolders = clauses.some(
+    ({ field, operator, values }) =>
+      field === 'type' && operator === '=' && values[0].toLowerCase() === 'folder'
+  )
+  if (!isForFolders) return undefined
+  const { spaces, containers } = call.site
+  const predicates = clauses.map((clause): ((row: ContainerRow) => boolean) => {
+    const { field, values } = clause
+    if (field === 'type') return ({ type }) => type === 'folder'
+    if (field === 'title') return buildTitlePredicate(clause, ({ title }) => title.toLowerCase())
+    if (field === 'space' || field === 'space.key') {
+      const positions = values.map((key) => spaces.findByKey(key)?.position)
+      return ({ space }) => positions.includes(space)
+    }
+    throw new QueryError(`The sandbox finds folders by type, title and space, not by '${field}'.`)
+  })
+  return [...containers.list()].filter(
+    (row) =>
+      predicates.every((test) => test(row)) && canSeeSpace(call, spaces.at(row.space, 'index'))
+  )
+}
+
 function buildPagePredicate(call: GatewayCall, clause: QueryClause): (row: PageRow) => boolean {
   const { field, operator, values } = clause
   const {
@@ -63,11 +104,7 @@ function buildPagePredicate(call: GatewayCall, clause: QueryClause): (row: PageR
   } = call
   switch (field) {
     case 'type':
-      return buildPageMembershipTest(
-        clause,
-        values.map((value) => value.toLowerCase()),
-        () => 'page'
-      )
+      return buildPageMembershipTest(clause, parseTypes(values), () => 'page')
     case 'space':
     case 'space.key':
       return buildPageMembershipTest(
@@ -87,8 +124,23 @@ function buildPagePredicate(call: GatewayCall, clause: QueryClause): (row: PageR
         compareMinutes(field === 'created' ? row.created : row.modified, operator, bound)
     }
     default:
-      throw new QueryError(`Could not parse cql: no field '${field}'.`)
+      throw new QueryError(
+        `No field exists with the name: '${field}'. ` +
+          'Did you mean one of : space, space.key, type, id, content, title, created, lastmodified'
+      )
   }
+}
+
+/** @throws {QueryError} for a type that the site does not have */
+function parseTypes(values: string[]): string[] {
+  const types = values.map((value) => value.toLowerCase())
+  const unknown = types.find((type) => !CONTENT_TYPES.includes(type))
+  if (unknown !== undefined) {
+    throw new QueryError(
+      `Unsupported value '${unknown}' for field 'type'. Expected one of ${CONTENT_TYPES.join(', ')}`
+    )
+  }
+  return types
 }
 
 /** An unknown space matches nothing and is not an error. */
@@ -102,11 +154,12 @@ function buildPageMembershipTest<T>(
   throw new QueryError(`Operator '${operator}' is not supported for field '${field}'.`)
 }
 
-function buildTitlePredicate(
+function buildTitlePredicate<R>(
   { operator, values }: QueryClause,
-  readValue: (row: PageRow) => string
-): (row: PageRow) => boolean {
+  readValue: (row: R) => string
+): (row: R) => boolean {
   const expected = values[0].toLowerCase()
+  if (expected === '') throw new QueryError("The value of field 'title' must not be empty.")
   if (operator === '=') return (row) => readValue(row) === expected
   if (operator === '~') return (row) => readValue(row).includes(stripWildcards(expected))
   throw new QueryError(`Operator '${operator}' is not supported for field 'title'.`)

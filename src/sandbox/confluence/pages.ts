@@ -1,6 +1,6 @@
 import { ok } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
-import { parseListParam } from '../gateway/call.ts'
+import { parseIntegerParam, parseListParam } from '../gateway/call.ts'
 import type { GatewayCall } from '../state.ts'
 import { PAGE_STATUSES } from '../data/pages.ts'
 import type { PageRow } from '../data/pages.ts'
@@ -38,6 +38,8 @@ interface PageListing {
 export function listPages(call: GatewayCall): SandboxResponse {
   const names = parseNames(call, 'space-id', MAX_SPACES)
   if (isResponse(names)) return names
+  const isComplete = !['cursor', 'id', 'title', 'space-id'].some((name) => call.query.has(name))
+  if (isComplete) call.site.answers.startListing('pages')
   return renderListing(
     call,
     names.length === 0
@@ -106,7 +108,8 @@ function parseListing(
     return invalidParameter('body-format', `Expected one of ${LIST_FORMATS.join(', ')}.`)
   }
   const title = query.get('title')?.toLowerCase()
-  const { pages } = call.site
+  const { pages, answers } = call.site
+  const isLookup = ids.length > 0 || title !== undefined
   return {
     limit,
     cursor,
@@ -116,6 +119,7 @@ function parseListing(
     matches: (row) =>
       statuses.includes(row.status) &&
       canSeePage(call, row) &&
+      (isLookup || !answers.isOmitted('pages', row)) &&
       (spaces === undefined || spaces.includes(row.space)) &&
       (ids.length === 0 || ids.includes(row.id)) &&
       (title === undefined || pages.title(row).toLowerCase() === title)
@@ -203,24 +207,38 @@ function cursorValue(
       : Number(row.id)
 }
 
-/** GET pages/{id}. Trashed pages are returned only if the query asks for their status. */
+/**
+ * GET pages/{id} (docs/reference/atlassian.md#91-pages). A page in the trash answers 200; a purged
+ * one answers like an unknown route. A page read by id has no `subtype`.
+ */
 export function getPage(call: GatewayCall): SandboxResponse {
   const {
     params: [id = ''],
     query,
     site
   } = call
-  const statuses = query.has('status') ? parseListParam(query, 'status') : ['current', 'archived']
   const format = query.get('body-format')
   if (!/^\d+$/.test(id)) return invalidParameter('id', 'Expected type is long.')
   if (format !== null && !(PAGE_FORMATS as readonly string[]).includes(format)) {
     return invalidParameter('body-format', `Expected one of ${PAGE_FORMATS.join(', ')}.`)
   }
   const row = site.pages.findById(id)
-  if (!canSeePage(call, row) || row.status === 'deleted' || !statuses.includes(row.status)) {
+  if (row?.status === 'deleted') return confluenceError(404, 'NOT_FOUND', 'Not Found')
+  const statuses = query.has('status') ? parseListParam(query, 'status') : PAGE_STATUSES
+  const version = parseIntegerParam(query.get('version'), row?.version ?? 0)
+  if (
+    !canSeePage(call, row) ||
+    !(statuses as readonly string[]).includes(row.status) ||
+    !(version >= 1 && version <= row.version)
+  ) {
     return confluenceError(404, 'NOT_FOUND', `Cannot find a page with id [${id}]`)
   }
-  const page = renderPage(call, row, format)
+  const { subtype: _, ...page } = renderPage(
+    call,
+    { ...row, version },
+    format,
+    version < row.version
+  )
   return ok(
     applyCorruption(call, 'pages', row, {
       ...page,

@@ -3,7 +3,7 @@ import type { GatewayCall } from '../state.ts'
 import { parseListParam, parseIntegerParam } from '../gateway/call.ts'
 import { confluenceError } from './errors.ts'
 
-const DEFAULT_PAGE_SIZE = 25
+export const DEFAULT_PAGE_SIZE = 25
 export const MAX_PAGE_SIZE = 250
 
 /**
@@ -24,7 +24,7 @@ export function invalidParameter(name: string, reason: string): SandboxResponse 
   )
 }
 
-function invalidCursor(): SandboxResponse {
+export function invalidCursor(): SandboxResponse {
   return confluenceError(
     400,
     'INVALID_REQUEST_PARAMETER',
@@ -83,15 +83,27 @@ export function parseNames(
   return names.length > max ? invalidParameter(name, `At most ${max} values are accepted.`) : names
 }
 
+export function pagedResponse(
+  call: GatewayCall,
+  results: unknown[],
+  cursor: ConfluenceCursor | undefined
+): SandboxResponse {
+  return renderResultPage(
+    call,
+    results,
+    cursor && Buffer.from(JSON.stringify(cursor)).toString('base64')
+  )
+}
+
 /**
  * Builds a page of results. `next` is in the body and in the `Link` header, relative to the
  * site, and already contains `/wiki`. The cursor is the last parameter in the body and the first
  * in the header; its equals signs are not encoded.
  */
-export function pagedResponse(
+export function renderResultPage(
   call: GatewayCall,
   results: unknown[],
-  cursor: ConfluenceCursor | undefined
+  cursor: string | undefined
 ): SandboxResponse {
   const base = `${call.site.url}/wiki`
   if (cursor === undefined) {
@@ -107,9 +119,7 @@ export function pagedResponse(
   rest.delete('limit')
   const others = rest.size > 0 ? `&${rest}` : ''
   const limit = `limit=${call.query.get('limit') ?? DEFAULT_PAGE_SIZE}`
-  const value = encodeURIComponent(
-    Buffer.from(JSON.stringify(cursor)).toString('base64')
-  ).replaceAll('%3D', '=')
+  const value = encodeURIComponent(cursor).replaceAll('%3D', '=')
   const next = `${call.path}?${limit}${others}&cursor=${value}`
   const link = `<${call.path}?cursor=${value}&${limit}${others}>; rel="next", <${base}>; rel="base"`
   return {

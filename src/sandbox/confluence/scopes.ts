@@ -15,13 +15,21 @@ export const CONFLUENCE_SCOPES: Record<string, string> = {
   'read:user:confluence': 'View Confluence user details',
   'read:content-details:confluence': 'View content details and search',
   'read:attachment:confluence': 'View attachments',
-  'read:comment:confluence': 'View comments'
+  'read:comment:confluence': 'View comments',
+  'read:folder:confluence': 'View folders',
+  'read:database:confluence': 'View databases',
+  'read:whiteboard:confluence': 'View whiteboards',
+  'read:hierarchical-content:confluence': 'View the tree of contents'
 }
 
 /** What each call requires (docs/reference/atlassian.md#6-scopes). */
 export const CONFLUENCE_REQUIREMENTS = {
   pages: [['read:page:confluence']],
   spaces: [['read:space:confluence']],
+  folders: [['read:folder:confluence']],
+  databases: [['read:database:confluence']],
+  whiteboards: [['read:whiteboard:confluence']],
+  tree: [['read:hierarchical-content:confluence']],
   cql: [['search:confluence'], ['read:content-details:confluence']],
   legacyUser: [['read:confluence-user'], ['read:content-details:confluence']],
   legacyContent: [

@@ -2,7 +2,9 @@ import { ok } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
 import { parseIntegerParam } from '../gateway/call.ts'
 import type { GatewayCall } from '../state.ts'
+import type { ContainerRow } from '../data/containers.ts'
 import type { PageRow } from '../data/pages.ts'
+import type { SpaceRow } from '../data/spaces.ts'
 import { hash } from '../data/hash.ts'
 import { formatIsoDate } from '../query/format-date.ts'
 import { QueryError } from '../query/parser.ts'
@@ -10,14 +12,14 @@ import { sortValue } from '../data/iteration-order.ts'
 import type { ScanPosition } from '../data/iteration-order.ts'
 import { isPastRange, findScanStart } from '../data/date-range.ts'
 import { paginateRows, applyCorruption } from '../data/corruptions.ts'
-import { parseCql } from './cql.ts'
+import { parseCql, parseFolderSearch } from './cql.ts'
 import type { CqlQuery } from './cql.ts'
 import { webuiPath } from './view.ts'
 import { legacyError } from './errors.ts'
 
 const DEFAULT_PAGE_SIZE = 25
 const MAX_PAGE_SIZE = 250
-const CURSOR_PREFIX = '_f_'
+export const CURSOR_PREFIX = '_f_'
 
 /**
  * GET /wiki/rest/api/search?cql= (docs/reference/atlassian.md#94-cql-search), with its
@@ -33,26 +35,70 @@ export function searchContent(call: GatewayCall): SandboxResponse {
   }
   if (!(requested >= 1)) return legacyError(400, 'limit must be a positive number', true)
   const after = decodeSearchCursor(query.get('cursor'))
-  if (after === 'bad') return legacyError(400, 'The cursor is not valid', true)
+  if (after === 'bad') return invalidSearchCursor()
   try {
-    return runCqlSearch(call, parseCql(call, text), {
-      text,
-      limit: Math.min(requested, MAX_PAGE_SIZE),
-      after
-    })
+    const page = { text, limit: requested, after }
+    const folders = parseFolderSearch(call, text)
+    return folders === undefined
+      ? runCqlSearch(call, parseCql(call, text), page)
+      : searchFolders(call, folders, page)
   } catch (error) {
     if (error instanceof QueryError) return legacyError(400, error.message, true)
     throw error
   }
 }
 
+export function invalidSearchCursor(): SandboxResponse {
+  return legacyError(400, 'The cursor is not valid', true)
+}
+
+interface RequestedPage {
+  text: string
+  limit: number
+  after: ScanPosition | undefined
+}
+
+/** Folders, in order of their ids. */
+function searchFolders(
+  call: GatewayCall,
+  folders: ContainerRow[],
+  { text, limit, after }: RequestedPage
+): SandboxResponse {
+  const start = after === undefined ? 0 : after.position + 1
+  const size = Math.min(limit, MAX_PAGE_SIZE)
+  const page = folders.slice(start, start + size)
+  const results = page.map((row) => {
+    const space = call.site.spaces.at(row.space)
+    const webui = `/spaces/${space?.key ?? ''}/folder/${row.id}`
+    return {
+      content: {
+        id: row.id,
+        type: row.type,
+        status: 'current',
+        title: row.title,
+        _links: { webui }
+      },
+      ...renderHit(space, row.title, webui, row.created),
+      excerpt: '',
+      iconCssClass: 'aui-icon content-type-folder'
+    }
+  })
+  const hasMore = start + size < folders.length
+  return renderResults(call, results, {
+    text,
+    limit,
+    total: folders.length,
+    next: hasMore ? encodeSearchCursor({ value: 0, position: start + size - 1 }) : undefined
+  })
+}
+
 function runCqlSearch(
   call: GatewayCall,
   cql: CqlQuery,
-  { text, limit, after }: { text: string; limit: number; after: ScanPosition | undefined }
+  { text, limit, after }: RequestedPage
 ): SandboxResponse {
   const { pages } = call.site
-  const size = reducePageSize(limit, after)
+  const size = reducePageSize(Math.min(limit, MAX_PAGE_SIZE), after)
   const rows: PageRow[] = []
   for (const row of pages.scan({
     order: cql.order,
@@ -66,29 +112,47 @@ function runCqlSearch(
   }
   const { page, hasMore } = paginateRows(call, 'pages', rows, size)
   const last = hasMore ? page.at(-1) : undefined
+  return renderResults(
+    call,
+    page.map((row) => renderCqlResult(call, row, cql.searchTerms)),
+    {
+      text,
+      limit,
+      total: estimateTotal(call, cql, page.length),
+      next:
+        last && encodeSearchCursor({ value: sortValue(last, cql.order), position: last.position })
+    }
+  )
+}
+
+function renderResults(
+  { site, base }: GatewayCall,
+  results: object[],
+  {
+    text,
+    limit,
+    total,
+    next
+  }: { text: string; limit: number; total: number; next: string | undefined }
+): SandboxResponse {
   return ok(
     {
-      results: page.map((row) => renderCqlResult(call, row, cql.searchTerms)),
+      results,
       start: 0,
       limit,
-      size: page.length,
-      totalSize: estimateTotal(call, cql, page.length),
+      size: results.length,
+      totalSize: total,
       cqlQuery: text,
       searchDuration: 40,
       archivedResultCount: 0,
       _links: {
-        base: `${call.site.url}/wiki`,
+        base: `${site.url}/wiki`,
         context: '/wiki',
-        self: `${call.base}/wiki/rest/api/search?cql=${encodeURIComponent(text)}`,
-        ...(last !== undefined && {
-          next: buildNextUrl(text, limit, {
-            value: sortValue(last, cql.order),
-            position: last.position
-          })
-        })
+        self: `${base}/wiki/rest/api/search?cql=${encodeURIComponent(text)}`,
+        ...(next !== undefined && { next: buildNextUrl(text, limit, next) })
       }
     },
-    page.length
+    results.length
   )
 }
 
@@ -110,9 +174,12 @@ function estimateTotal(
 }
 
 /** Keeps the query, the limit and the position, and drops all other parameters. */
-function buildNextUrl(cql: string, limit: number, { value, position }: ScanPosition): string {
-  const cursor = CURSOR_PREFIX + Buffer.from(`${value} ${position}`).toString('base64url')
+export function buildNextUrl(cql: string, limit: number | string, cursor: string): string {
   return `/rest/api/search?next=true&cursor=${cursor}&cql=${encodeURIComponent(cql)}&limit=${limit}`
+}
+
+function encodeSearchCursor({ value, position }: ScanPosition): string {
+  return CURSOR_PREFIX + Buffer.from(`${value} ${position}`).toString('base64url')
 }
 
 function decodeSearchCursor(text: string | null): ScanPosition | undefined | 'bad' {
@@ -129,12 +196,7 @@ function renderCqlResult(call: GatewayCall, row: PageRow, words: string[]) {
   const { pages, spaces } = call.site
   const space = spaces.at(row.space)
   const title = pages.title(row)
-  const webui = webuiPath(
-    space?.key ?? '',
-    row.id,
-    pages.parentPosition(row) === undefined ? undefined : title
-  )
-  const lastModified = formatIsoDate(row.modified)
+  const webui = webuiPath(space?.key ?? '', row.id, pages.isHomepage(row) ? undefined : title)
   return {
     content: applyCorruption(call, 'pages', row, {
       id: row.id,
@@ -143,16 +205,24 @@ function renderCqlResult(call: GatewayCall, row: PageRow, words: string[]) {
       title,
       _links: { webui }
     }),
-    title: highlightTitle(title, words),
+    ...renderHit(space, highlightTitle(title, words), webui, row.modified),
     excerpt:
       call.query.get('excerpt') === 'none'
         ? ''
         : escapeMarkup(pages.storageBody(row).replaceAll(/<[^<>]*>/g, '')),
+    iconCssClass: 'aui-icon content-type-page'
+  }
+}
+
+/** The members that hits of every type have. */
+function renderHit(space: SpaceRow | undefined, title: string, webui: string, modified: number) {
+  const lastModified = formatIsoDate(modified)
+  return {
+    title,
     url: webui,
     resultGlobalContainer: { title: space?.name ?? '', displayUrl: `/spaces/${space?.key ?? ''}` },
     breadcrumbs: [],
     entityType: 'content',
-    iconCssClass: 'aui-icon content-type-page',
     lastModified,
     friendlyLastModified: lastModified.slice(0, 10),
     score: 0

@@ -2,6 +2,7 @@ import { ok } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
 import { parseListParam } from '../gateway/call.ts'
 import type { GatewayCall } from '../state.ts'
+import { SPACE_STATUSES } from '../data/spaces.ts'
 import type { SpaceRow } from '../data/spaces.ts'
 import { canSeeSpace } from '../data/visibility.ts'
 import { paginateRows, applyCorruption } from '../data/corruptions.ts'
@@ -20,6 +21,16 @@ import { confluenceError } from './errors.ts'
 
 type SpaceSort = 'id' | 'key' | 'name'
 const SORT_FIELDS: readonly string[] = ['id', 'key', 'name']
+const SPACE_TYPES = [
+  'global',
+  'collaboration',
+  'knowledge_base',
+  'personal',
+  'system',
+  'onboarding',
+  'xflow_sample_space'
+]
+const ENUMS: Record<string, readonly string[]> = { type: SPACE_TYPES, status: SPACE_STATUSES }
 const DESCRIPTION_FORMATS = ['plain', 'view']
 
 /** GET spaces (docs/reference/atlassian.md#92-spaces). Keys are compared case-insensitively. */
@@ -38,6 +49,12 @@ export function listSpaces(call: GatewayCall): SandboxResponse {
     parseNames(call, 'keys', MAX_PAGE_SIZE)
   ]
   for (const refusal of [limit, cursor, ids, keys]) if (isResponse(refusal)) return refusal
+  for (const [name, values] of Object.entries(ENUMS)) {
+    const invalid = parseListParam(query, name).filter((value) => !values.includes(value))
+    if (invalid.length > 0) {
+      return invalidParameter(name, `Expected one of ${values.join(', ')}.`)
+    }
+  }
   const format = query.get('description-format')
   if (format !== null && !DESCRIPTION_FORMATS.includes(format)) {
     return invalidParameter('description-format', 'Expected plain or view.')
@@ -49,6 +66,7 @@ export function listSpaces(call: GatewayCall): SandboxResponse {
     sign * (by !== 'id' && a[by] !== b[by] ? (a[by] < b[by] ? -1 : 1) : a.position - b.position)
   const last =
     cursor === undefined || isResponse(cursor) ? undefined : site.spaces.findById(cursor.id)
+  if (isCompleteListing(call)) site.answers.startListing('spaces')
   const matches = buildSpaceFilter(call)
   const rows = takeSmallest(
     site.spaces
@@ -72,6 +90,10 @@ export function listSpaces(call: GatewayCall): SandboxResponse {
   )
 }
 
+function isCompleteListing({ query }: GatewayCall): boolean {
+  return !['cursor', 'ids', 'keys'].some((name) => query.has(name))
+}
+
 function buildSpaceFilter(call: GatewayCall): (row: SpaceRow) => boolean {
   const { query } = call
   const [ids, types, statuses] = [
@@ -80,12 +102,14 @@ function buildSpaceFilter(call: GatewayCall): (row: SpaceRow) => boolean {
     parseListParam(query, 'status')
   ]
   const keys = parseListParam(query, 'keys').map((key) => key.toLowerCase())
+  const isLookup = ids.length + keys.length > 0
   return (row) =>
     canSeeSpace(call, row) &&
+    (isLookup || !call.site.answers.isOmitted('spaces', row)) &&
     (ids.length === 0 || ids.includes(row.id)) &&
     (keys.length === 0 || keys.includes(row.key.toLowerCase())) &&
     (types.length === 0 || types.includes(row.type)) &&
-    (statuses.length === 0 || statuses.includes(row.status))
+    (statuses.length === 0 ? row.status !== 'trashed' : statuses.includes(row.status))
 }
 
 /** GET spaces/{id} */

@@ -2,6 +2,7 @@ import type { GatewayCall } from '../state.ts'
 import type { PageRow } from '../data/pages.ts'
 import type { SpaceRow } from '../data/spaces.ts'
 import { pick } from '../data/hash.ts'
+import { findParent } from '../data/page-tree.ts'
 import { formatIsoDate } from '../query/format-date.ts'
 
 export const LIST_FORMATS = ['storage', 'atlas_doc_format'] as const
@@ -21,32 +22,35 @@ export const PAGE_FORMATS = [
 export function renderPage(
   call: GatewayCall,
   row: PageRow,
-  format: string | null
+  format: string | null,
+  isOldVersion = false
 ): Record<string, unknown> {
   const {
-    site: { pages, spaces, seed },
+    site: { pages, spaces, seed, answers },
     state
   } = call
   const space = spaces.at(row.space)
   const title = pages.title(row)
-  const parentId = pages.parentId(row)
+  const isTrashed = row.status === 'trashed'
+  const parent = isTrashed ? null : findParent(call.site, row)
+  const isLiveDoc = answers.rules().liveDocs.has(row.id)
   const author = pick(state.users, seed, 140, row.position).accountId
   return {
     id: row.id,
     status: row.status,
     title,
     spaceId: space?.id ?? null,
-    parentId,
-    parentType: parentId === null ? null : 'page',
-    position: row.position,
-    subtype: row.position % 13 === 12 ? 'live' : null,
+    parentId: parent?.id ?? null,
+    parentType: parent?.type ?? null,
+    position: isTrashed ? null : row.position,
+    subtype: isLiveDoc || row.position % 13 === 12 ? 'live' : null,
     authorId: author,
     ownerId: author,
     lastOwnerId: null,
     createdAt: formatIsoDate(row.created),
     version: {
       number: row.version,
-      message: '',
+      message: null,
       minorEdit: false,
       authorId: pick(state.users, seed, 141, row.position).accountId,
       createdAt: formatIsoDate(row.modified),
@@ -55,9 +59,14 @@ export function renderPage(
     body:
       format === null
         ? {}
-        : { [format]: { representation: format, value: renderBody(call, row, format) } },
+        : {
+            [format]: {
+              representation: format,
+              value: isLiveDoc && !isOldVersion ? '' : renderBody(call, row, format)
+            }
+          },
     _links: {
-      webui: webuiPath(space?.key ?? '', row.id, parentId === null ? undefined : title),
+      webui: webuiPath(space?.key ?? '', row.id, pages.isHomepage(row) ? undefined : title),
       editui: `/pages/resumedraft.action?draftId=${row.id}`,
       edituiv2: `/spaces/${space?.key ?? ''}/pages/edit-v2/${row.id}`,
       tinyui: `/x/${encodeTinyId(Number(row.id))}`
@@ -121,7 +130,7 @@ export function renderSpace(
     status: row.status,
     authorId: author,
     spaceOwnerId: author,
-    currentActiveAlias: row.key,
+    currentActiveAlias: null,
     createdAt: formatIsoDate(row.created),
     homepageId: homepage?.space === row.position ? homepage.id : null,
     description:

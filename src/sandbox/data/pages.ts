@@ -22,10 +22,15 @@ export interface PageRow extends Row {
 export interface Pages extends Records<PageRow> {
   title: (row: PageRow) => string
   storageBody: (row: PageRow) => string
-  /** Position of the parent; undefined for the homepage, which is the first page of a space. */
+  /**
+   * Position of the page above, unless the page is below a container (`findParent`). Undefined
+   * for the homepage, which is the first page of a space.
+   */
   parentPosition: (row: PageRow) => number | undefined
-  /** The id of the parent, without generating the parent. */
-  parentId: (row: PageRow) => string | null
+  /** Whether it is the first page of its space. */
+  isHomepage: (row: PageRow) => boolean
+  /** The id at a position, without generating the page. */
+  idAt: (position: number) => string
   findById: (id: string) => PageRow | undefined
   create: (page: {
     space: number
@@ -101,10 +106,8 @@ export function createPages(
     ...records,
     create,
     parentPosition,
-    parentId: (row) => {
-      const position = parentPosition(row)
-      return position === undefined ? null : idAt(position)
-    },
+    idAt,
+    isHomepage: ({ position }) => position < ownerCount,
     spaceCount: ownerCount,
     title: (row) => row.title ?? generateTitle(hash(seed, 134, 0), row.position),
     storageBody: (row) => row.body ?? `<p>Page ${row.position + 1}, revision ${row.version}.</p>`,

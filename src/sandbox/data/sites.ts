@@ -2,6 +2,8 @@ import type { CollectionName } from './collections.ts'
 import { hash } from './hash.ts'
 import { createIssues } from './issues.ts'
 import type { Issues } from './issues.ts'
+import { createContainers } from './containers.ts'
+import type { Containers } from './containers.ts'
 import { createPages } from './pages.ts'
 import type { Pages } from './pages.ts'
 import { createProjects } from './projects.ts'
@@ -11,6 +13,8 @@ import type { Spaces } from './spaces.ts'
 import type { LagClock } from './records.ts'
 import { createRestrictions } from './restrictions.ts'
 import type { Restrictions } from './restrictions.ts'
+import { createSiteAnswers } from '../answers/rules.ts'
+import type { SiteAnswers } from '../answers/rules.ts'
 import { createCorruptions } from './corruptions.ts'
 import type { Corruptions } from './corruptions.ts'
 
@@ -37,8 +41,10 @@ export interface SandboxSite {
   issues: Issues
   spaces: Spaces
   pages: Pages
+  containers: Containers
   restrictions: Restrictions
   corruptions: Corruptions
+  answers: SiteAnswers
 }
 
 export const DEFAULT_SIZES: SiteSizes = { projects: 12, issues: 300, spaces: 4, pages: 60 }
@@ -75,6 +81,8 @@ export function createSite(
   const seed = hash(sandboxSeed, 1, Number.parseInt(options.cloudId.slice(-6), 16) || 0)
   const projects = createProjects(seed, ownSizes.projects, lagClock)
   const spaces = createSpaces(seed, ownSizes.spaces, lagClock)
+  const pages = createPages(seed, ownSizes.pages, spaces, lagClock)
+  const spaceCount = spaces.end()
   return {
     name: options.name,
     cloudId: options.cloudId,
@@ -85,8 +93,12 @@ export function createSite(
     projects,
     spaces,
     issues: createIssues(seed, ownSizes.issues, projects, lagClock),
-    pages: createPages(seed, ownSizes.pages, spaces, lagClock),
+    pages,
+    containers: createContainers(seed, spaceCount, (space) =>
+      space < Math.min(spaceCount, ownSizes.pages) ? pages.idAt(space) : undefined
+    ),
     restrictions: createRestrictions(),
-    corruptions: createCorruptions()
+    corruptions: createCorruptions(),
+    answers: createSiteAnswers(seed)
   }
 }

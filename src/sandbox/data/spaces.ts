@@ -6,12 +6,15 @@ import type { Row } from './row.ts'
 import { memoizeByPosition } from './memoize.ts'
 import { createTimeline } from './timeline.ts'
 
+export const SPACE_STATUSES = ['current', 'archived', 'trashed'] as const
+
 export interface SpaceRow extends Row {
   id: string
   key: string
   name: string
   type: 'global' | 'personal' | 'collaboration' | 'knowledge_base'
-  status: 'current' | 'archived'
+  /** The pages of a trashed space are not visible. */
+  status: (typeof SPACE_STATUSES)[number]
   /** Hides the space and its pages from everybody until it is restored. */
   deleted: boolean
 }

@@ -40,6 +40,11 @@ export function canSeeSpace({ hiddenItems }: Viewer, row: SpaceRow | undefined):
   return row !== undefined && !row.deleted && hiddenItems?.has('spaces', row.position) !== true
 }
 
+/** A trashed space is visible, its pages are not. */
+function canSeePagesOf(viewer: Viewer, row: SpaceRow | undefined): boolean {
+  return canSeeSpace(viewer, row) && row.status !== 'trashed'
+}
+
 /** In any status, provided that its space is visible. */
 export function canSeePage(
   viewer: Viewer,
@@ -49,6 +54,6 @@ export function canSeePage(
   return (
     row !== undefined &&
     viewer.hiddenItems?.has('pages', row.position) !== true &&
-    canSeeSpace(viewer, viewer.site.spaces.at(row.space, view))
+    canSeePagesOf(viewer, viewer.site.spaces.at(row.space, view))
   )
 }

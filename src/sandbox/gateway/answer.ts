@@ -10,6 +10,8 @@ export interface SandboxResponse {
    * (docs/reference/atlassian.md#10-rate-limits).
    */
   coreObjects?: number
+  /** The response never comes: the connection stays open until the client gives up. */
+  isHanging?: boolean
 }
 
 export function ok(body: unknown, coreObjects = 0): SandboxResponse {

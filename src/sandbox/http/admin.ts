@@ -11,7 +11,7 @@ const MAX_BODY_BYTES = 16 * 1024 * 1024
  */
 export default async function adminRoutes(app: FastifyInstance, { state }: SandboxPluginOptions) {
   app.route({
-    method: ['GET', 'POST', 'DELETE'],
+    method: ['GET', 'POST', 'PUT', 'DELETE'],
     url: '/admin/*',
     schema: { hide: true },
     bodyLimit: MAX_BODY_BYTES,

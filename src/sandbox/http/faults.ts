@@ -10,6 +10,8 @@ type FaultAction = (request: FastifyRequest, reply: FastifyReply, fault: Fault) 
 export interface FaultInjector {
   /** Injects a matching fault before the work is done; never for the admin API. */
   injectFault: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
+  /** Sends nothing until the client gives up or a minute has passed. */
+  hangUntilClosed: (request: FastifyRequest, reply: FastifyReply) => FastifyReply
   /** Ends every `hang`, so that the server can close. */
   releaseHanging: () => Promise<void>
 }
@@ -57,7 +59,7 @@ export function createFaultInjector(state: SandboxState): FaultInjector {
     const fault = state.faults.take(request.method, request.pathBelowPrefix)
     request.fault = fault
     if (fault === undefined) return
-    if (fault.kind === 'hang') return hangUntilClosed(request, reply, fault)
+    if (fault.kind === 'hang') return hangUntilClosed(request, reply, fault.delay_ms)
     if (fault.delay_ms !== undefined && fault.kind !== 'delay-after') {
       await sleep(fault.delay_ms, undefined, { ref: false })
     }
@@ -72,11 +74,7 @@ export function createFaultInjector(state: SandboxState): FaultInjector {
    * Sends nothing until the client disconnects or a minute has passed. The timer does not keep
    * the process alive.
    */
-  function hangUntilClosed(
-    request: FastifyRequest,
-    reply: FastifyReply,
-    { delay_ms: ms = MAX_HANG_MS }: Fault
-  ) {
+  function hangUntilClosed(request: FastifyRequest, reply: FastifyReply, ms = MAX_HANG_MS) {
     recordCall(request, state, 'fault hang', 0)
     reply.hijack()
     const close = () => closeSocket(request, reply)
@@ -91,6 +89,7 @@ export function createFaultInjector(state: SandboxState): FaultInjector {
 
   return {
     injectFault,
+    hangUntilClosed,
     releaseHanging: async () => {
       for (const close of hangingRequests) close()
     }

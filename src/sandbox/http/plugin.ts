@@ -46,10 +46,10 @@ export default async function sandboxPlugin(app: FastifyInstance, { state }: San
     setDateHeader(reply, state)
     done()
   })
-  const { injectFault, releaseHanging } = createFaultInjector(state)
+  const { injectFault, hangUntilClosed, releaseHanging } = createFaultInjector(state)
   app.addHook('preHandler', injectFault)
   app.addHook('preClose', releaseHanging)
   for (const routes of [authorizeRoutes, tokenRoutes, resourceRoutes, gateway, admin]) {
-    await app.register(routes, { state })
+    await app.register(routes, { state, hangUntilClosed })
   }
 }

@@ -1,8 +1,10 @@
 import { ok } from '../gateway/answer.ts'
 import type { SandboxResponse } from '../gateway/answer.ts'
+import { withCursorFaults } from '../answers/listing.ts'
 import { defineEndpoint } from '../gateway/call.ts'
 import type { GatewayCall, GatewayEndpoint } from '../state.ts'
 import { formatJiraDate } from '../query/format-date.ts'
+import { GET_SEARCH, POST_SEARCH } from './listing-form.ts'
 import { JIRA_REQUIREMENTS } from './scopes.ts'
 import { bulkFetchIssues, getIssue } from './issues.ts'
 import { getProject, searchProjects } from './projects.ts'
@@ -10,8 +12,8 @@ import { approximateCount, searchByGet, searchByPost } from './search.ts'
 import { renderAccount } from './view.ts'
 import { jiraError } from './errors.ts'
 
-/** The implemented Jira endpoints, below `/ex/jira/{cloudId}`. */
-export const jiraEndpoints: readonly GatewayEndpoint[] = [
+/** Calls that Jira answers without credentials (docs/reference/atlassian.md#86-anonymous-answers). */
+const anonymousEndpoints: readonly GatewayEndpoint[] = [
   defineEndpoint(
     'GET',
     '/rest/api/3/project/search',
@@ -24,10 +26,19 @@ export const jiraEndpoints: readonly GatewayEndpoint[] = [
     JIRA_REQUIREMENTS.projectSearch,
     getProject
   ),
-  defineEndpoint('GET', '/rest/api/3/myself', JIRA_REQUIREMENTS.myself, getMyself),
   defineEndpoint('GET', '/rest/api/3/serverInfo', JIRA_REQUIREMENTS.anyone, getServerInfo),
-  defineEndpoint('GET', '/rest/api/3/search/jql', JIRA_REQUIREMENTS.jqlGet, searchByGet),
-  defineEndpoint('POST', '/rest/api/3/search/jql', JIRA_REQUIREMENTS.jqlPost, searchByPost),
+  defineEndpoint(
+    'GET',
+    '/rest/api/3/search/jql',
+    JIRA_REQUIREMENTS.jqlGet,
+    withCursorFaults(GET_SEARCH, searchByGet)
+  ),
+  defineEndpoint(
+    'POST',
+    '/rest/api/3/search/jql',
+    JIRA_REQUIREMENTS.jqlPost,
+    withCursorFaults(POST_SEARCH, searchByPost)
+  ),
   defineEndpoint(
     'POST',
     '/rest/api/3/search/approximate-count',
@@ -35,7 +46,13 @@ export const jiraEndpoints: readonly GatewayEndpoint[] = [
     approximateCount
   ),
   defineEndpoint('POST', '/rest/api/3/issue/bulkfetch', JIRA_REQUIREMENTS.issue, bulkFetchIssues),
-  defineEndpoint('GET', '/rest/api/3/issue/{issueIdOrKey}', JIRA_REQUIREMENTS.issue, getIssue),
+  defineEndpoint('GET', '/rest/api/3/issue/{issueIdOrKey}', JIRA_REQUIREMENTS.issue, getIssue)
+]
+
+/** The implemented Jira endpoints, below `/ex/jira/{cloudId}`. */
+export const jiraEndpoints: readonly GatewayEndpoint[] = [
+  ...anonymousEndpoints.map((endpoint) => ({ ...endpoint, allowsAnonymous: true })),
+  defineEndpoint('GET', '/rest/api/3/myself', JIRA_REQUIREMENTS.myself, getMyself),
   defineEndpoint('GET', '/rest/api/3/search', JIRA_REQUIREMENTS.jqlGet, answerRemovedJiraApi),
   defineEndpoint('POST', '/rest/api/3/search', JIRA_REQUIREMENTS.jqlPost, answerRemovedJiraApi),
   defineEndpoint('POST', '/rest/api/3/search/id', JIRA_REQUIREMENTS.jqlPost, answerRemovedJiraApi),

@@ -5,10 +5,34 @@ import type { GatewayCall } from '../state.ts'
 import type { IssueRow } from '../data/issues.ts'
 import { canSeeIssue } from '../data/visibility.ts'
 import { applyCorruption } from '../data/corruptions.ts'
+import { invalidPayload, isStringArray, readBodyMembers } from './request-body.ts'
 import { FIELD_NAMES, renderFields } from './view.ts'
 import { jiraError } from './errors.ts'
 
 const MAX_BULK_FETCH = 100
+const MAX_FIELDS_OF_LARGE_BATCH = 100
+const MULTIPLE_VALUES = ['comment', 'worklog', 'attachment', '*all', '*navigable']
+const LARGE_EXPANSIONS = [
+  'changelog',
+  'editmeta',
+  'operations',
+  'renderedFields',
+  'transitions',
+  'versionedRepresentations'
+]
+const BULK_MEMBERS: Record<string, (value: unknown) => boolean> = {
+  issueIdsOrKeys: isStringArray,
+  fields: isStringArray,
+  expand: isStringArray,
+  properties: isStringArray,
+  fieldsByKeys: (value) => typeof value === 'boolean'
+}
+
+interface BulkRequest {
+  issueIdsOrKeys?: string[]
+  fields?: string[]
+  expand?: string[]
+}
 
 /** An issue with the requested fields; `*all`, `*navigable` and `-field` work as in Jira. */
 export function renderIssue(
@@ -62,22 +86,21 @@ export function getIssue(call: GatewayCall): SandboxResponse {
 }
 
 /**
- * POST issue/bulkfetch: at most 100 issues, ordered by id; missing ones are omitted without an
- * error.
+ * POST issue/bulkfetch (docs/reference/atlassian.md#87-bulk-fetch): in ascending order of ids.
+ * What is not found or not visible is in neither list.
  */
 export function bulkFetchIssues(call: GatewayCall): SandboxResponse {
-  const { issueIdsOrKeys: names, fields } = (call.body ?? {}) as {
-    issueIdsOrKeys?: unknown
-    fields?: unknown
-  }
-  if (!isStringArray(names) || names.length === 0) {
+  const members = readBodyMembers(call.body, BULK_MEMBERS)
+  if (members === undefined) return invalidPayload()
+  const request = members as BulkRequest
+  const names = request.issueIdsOrKeys ?? []
+  if (names.length === 0) {
     return jiraError(400, 'issueIdsOrKeys must be a list of issue ids or keys.')
   }
-  if (names.length > MAX_BULK_FETCH) {
-    return jiraError(400, `No more than ${MAX_BULK_FETCH} issues can be fetched at once.`)
-  }
-  if (fields !== undefined && !isStringArray(fields)) {
-    return jiraError(400, 'fields must be a list of names.')
+  const { bulkLimit, issueErrors } = call.site.answers.rules()
+  const limit = isSmall(request) ? bulkLimit : MAX_BULK_FETCH
+  if (names.length > limit) {
+    return jiraError(400, `No more than ${limit} issues can be fetched at once.`)
   }
   const rows = new Map(
     names
@@ -85,12 +108,22 @@ export function bulkFetchIssues(call: GatewayCall): SandboxResponse {
       .filter((row) => row !== undefined)
       .map((row) => [row.position, row])
   )
-  const issues = [...rows.values()]
-    .sort((a, b) => a.position - b.position)
-    .map((row) => renderIssue(call, row, fields ?? ['*navigable']))
-  return ok({ expand: 'schema,names', issues, issueErrors: [] }, issues.length)
+  const sorted = [...rows.values()].sort((a, b) => a.position - b.position)
+  const issues = sorted
+    .filter(({ id }) => !issueErrors.has(id))
+    .map((row) => renderIssue(call, row, request.fields ?? ['*navigable']))
+  const errors = sorted
+    .filter(({ id }) => issueErrors.has(id))
+    .map(({ id }) => ({ id, errorMessage: 'The issue could not be loaded. Try again later.' }))
+  return ok({ issues, issueErrors: errors }, issues.length)
 }
 
-export function isStringArray(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((item) => typeof item === 'string')
+/** Whether the request may name more than 100 issues: few fields, each with a single value. */
+function isSmall({ fields = [], expand = [] }: BulkRequest): boolean {
+  return (
+    fields.length >= 1 &&
+    fields.length <= MAX_FIELDS_OF_LARGE_BATCH &&
+    !fields.some((field) => MULTIPLE_VALUES.includes(field)) &&
+    !expand.some((name) => LARGE_EXPANSIONS.includes(name))
+  )
 }

@@ -13,6 +13,10 @@ export interface JqlQuery extends DateRange {
   matches: (row: IssueRow) => boolean
   order: 'id' | 'modified'
   descending: boolean
+  /** Whether it names no issue and no time of a change: a listing and not a look-up. */
+  isListing: boolean
+  /** Whether it reads a listing from its beginning. */
+  startsListing: boolean
   /** Positions of the projects, if the query names any. */
   projects?: number[]
 }
@@ -29,6 +33,8 @@ const SORT_ORDERS: Record<string, JqlQuery['order']> = {
   updated: 'modified',
   updateddate: 'modified'
 }
+const LISTING_FIELDS = ['project', 'created', 'createddate']
+const KNOWN_FIELDS = 'project, id, key, issue, issuekey, created, updated'
 const UNBOUNDED_MESSAGE =
   'Unbounded JQL queries are not allowed here. Please add a search restriction to your query.'
 
@@ -42,7 +48,7 @@ export function parseJql(call: GatewayCall, text: string): JqlQuery {
   const { clauses, order } = parseQuery(text)
   if (clauses.length === 0) throw new QueryError(UNBOUNDED_MESSAGE)
   if (order.length > MAX_ORDER_FIELDS) {
-    throw new QueryError(`A maximum of ${MAX_ORDER_FIELDS} order by fields is allowed.`)
+    throw new QueryError(`JQL can be ordered by at most ${MAX_ORDER_FIELDS} fields.`)
   }
   const unknown = order.find(({ field }) => SORT_ORDERS[field] === undefined)
   if (unknown !== undefined) {
@@ -56,6 +62,8 @@ export function parseJql(call: GatewayCall, text: string): JqlQuery {
     matches: (row) => predicates.every((test) => test(row)) && canSeeIssue(call, row, 'index'),
     order: SORT_ORDERS[first.field] ?? 'id',
     descending: first.descending,
+    isListing: clauses.every(({ field }) => LISTING_FIELDS.includes(field)),
+    startsListing: clauses.every(({ field }) => field === 'project'),
     ...toDateRange(
       clauses.filter(({ field }) => SORT_ORDERS[field] === 'modified'),
       (clause) => resolveJqlDate(call, clause)
@@ -97,7 +105,10 @@ function buildIssuePredicate(call: GatewayCall, clause: QueryClause): IssuePredi
       ? (row) => compareMinutes(row.modified, operator, bound)
       : (row) => compareMinutes(row.created, operator, bound)
   }
-  throw new QueryError(`Field '${field}' does not exist or you do not have permission to view it.`)
+  throw new QueryError(
+    `Field '${field}' does not exist or you do not have permission to view it. ` +
+      `The sandbox knows ${KNOWN_FIELDS}, joined by AND, and no functions but now().`
+  )
 }
 
 /** `project is not EMPTY`, which clients use because queries without a restriction are rejected. */
@@ -124,6 +135,7 @@ function resolveProject(call: GatewayCall, name: string): number {
   const findByName = () =>
     [...projects.scan({ order: 'id' })].find((row) => row.name.toLowerCase() === name.toLowerCase())
   const row = projects.findById(name) ?? projects.findByKey(name) ?? findByName()
+  if (call.isAnonymous) return -1
   if (!canSeeProject(call, row) || row.status !== 'live') {
     throw new QueryError(`The value '${name}' does not exist for the field 'project'.`)
   }

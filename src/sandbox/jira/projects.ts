@@ -12,6 +12,7 @@ import { jiraError } from './errors.ts'
 const DEFAULT_PAGE_SIZE = 50
 const MAX_PAGE_SIZE = 100
 const MAX_FILTER_VALUES = 50
+const ACTIONS = ['view', 'browse', 'edit', 'create']
 const ORDER_FIELDS = [
   'key',
   'name',
@@ -42,6 +43,8 @@ export function searchProjects(call: GatewayCall): SandboxResponse {
   if (order === null || !ORDER_FIELDS.includes(order[2] ?? '')) {
     return jiraError(400, `The orderBy value '${query.get('orderBy')}' is not supported.`)
   }
+  const action = query.get('action') ?? 'view'
+  if (!ACTIONS.includes(action)) return jiraError(400, `The action '${action}' is not supported.`)
   if (statuses.some((status) => !(PROJECT_STATUSES as readonly string[]).includes(status))) {
     return jiraError(400, 'The status must be live, archived or deleted.')
   }
@@ -52,6 +55,7 @@ export function searchProjects(call: GatewayCall): SandboxResponse {
     return jiraError(400, `No more than ${MAX_FILTER_VALUES} projects can be named.`)
   }
 
+  if (startAt === 0 && !isLookup(call)) call.site.answers.startListing('projects')
   const by = order[2] === 'key' || order[2] === 'name' ? order[2] : 'id'
   const all = repeatCorrupted(
     call,
@@ -62,6 +66,10 @@ export function searchProjects(call: GatewayCall): SandboxResponse {
     size: Math.min(requested, MAX_PAGE_SIZE),
     descending: order[1] === '-'
   })
+}
+
+function isLookup({ query }: GatewayCall): boolean {
+  return query.has('id') || query.has('keys')
 }
 
 /**
@@ -86,12 +94,19 @@ function filterPositions(call: GatewayCall, sorted: Uint32Array): Uint32Array {
   const {
     query,
     hiddenItems,
-    site: { projects }
+    site: { projects, answers }
   } = call
-  const positions =
+  const visible =
     hiddenItems?.hasAny('projects') === true
       ? sorted.filter((position) => !hiddenItems.has('projects', position))
       : sorted
+  const positions =
+    answers.rules().listOmits.length === 0 || isLookup(call)
+      ? visible
+      : visible.filter((position) => {
+          const row = projects.at(position)
+          return row !== undefined && !answers.isOmitted('projects', row)
+        })
   const [ids, keys, types] = [
     parseListParam(query, 'id'),
     parseListParam(query, 'keys').map((key) => key.toUpperCase()),

@@ -8,6 +8,12 @@ import type { SandboxState } from '../state.ts'
 /** The fields of a token request, from a JSON or form body. */
 export type TokenRequestFields = Record<string, unknown>
 
+/** Two answers to a missing secret were seen (docs/reference/atlassian.md#23-errors). */
+export const MISSING_SECRET_TEXTS = {
+  unauthorized: 'Unauthorized',
+  parameters: 'Incorrect request parameters'
+} as const
+
 /** POST /oauth/token; implements docs/reference/atlassian.md#23-errors. */
 export function handleTokenRequest(
   state: SandboxState,
@@ -38,7 +44,8 @@ function processTokenRequest(state: SandboxState, fields: TokenRequestFields): S
   }
   const client = state.clients.get(String(fields.client_id))
   if (client === undefined || !isClientSecret(client, fields.client_secret)) {
-    return oauthError(401, 'access_denied', 'Unauthorized')
+    const isMissing = fields.client_secret === undefined || fields.client_secret === ''
+    return oauthError(401, 'access_denied', isMissing ? state.missingSecretText : 'Unauthorized')
   }
   return grantType === 'authorization_code'
     ? redeemCode(state, client, fields)

@@ -1,4 +1,6 @@
 export const MINUTE_MS = 60_000
+/** 1973 to 5138. */
+const EPOCH_MS = /^\d{12,14}$/
 const UNIT_MS: Record<string, number> = {
   m: MINUTE_MS,
   h: 60 * MINUTE_MS,
@@ -15,7 +17,8 @@ function floorMinute(time: number): number {
 }
 
 /**
- * Parses a date as JQL and CQL do: `2026-05-04 08:00`, `2026/05/04`, `-2d`, `now()`, `now(-2d)`.
+ * Parses a date as JQL and CQL do: `2026-05-04 08:00`, `2026/05/04`, `-2d`, `now()`, `now(-2d)`,
+ * epoch milliseconds.
  *
  * @param timeZone the user's time zone, in which absolute dates are interpreted
  * @returns milliseconds since the epoch, or undefined if it is not a date
@@ -28,6 +31,7 @@ export function parseQueryDate(text: string, timeZone: string, now: number): num
   if (unitMs !== undefined) {
     return floorMinute(now + (sign === '-' ? -1 : 1) * Number(count) * unitMs)
   }
+  if (EPOCH_MS.test(text)) return floorMinute(Number(text))
   const absolute = /^(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?:[ T](\d{1,2}):(\d{2}))?$/.exec(text)
   if (absolute === null) return undefined
   const [year = 0, month = 0, day = 0, hour = 0, minute = 0] = absolute

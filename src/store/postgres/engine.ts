@@ -7,7 +7,15 @@ import { defineTables } from '../../../drizzle/tables.ts'
 import { addJitter } from '../../lib/backoff.ts'
 import { AppError } from '../../lib/errors.ts'
 import { retry } from '../../lib/retry.ts'
-import type { Database, Engine, EngineOptions, RawRow, Statement, BindValue } from '../engine.ts'
+import type {
+  BindValue,
+  Database,
+  Engine,
+  EngineOptions,
+  RawRow,
+  Statement,
+  TransactionScript
+} from '../engine.ts'
 import { isMigrated, prepareServer } from './migrate.ts'
 import {
   createPool,
@@ -69,14 +77,7 @@ export async function open(url: string, options: EngineOptions): Promise<Engine>
     await write(
       async () =>
         await pool.transaction(
-          async (query) => {
-            const iterator = script(db)
-            let next = iterator.next()
-            while (next.done !== true) {
-              next = iterator.next((await query(toPoolQuery(next.value))).rows as RawRow[])
-            }
-            return next.value
-          },
+          async (query) => await runScript(query, script(db)),
           readCommitted ? 'read committed' : 'repeatable read'
         )
     )
@@ -117,6 +118,10 @@ export async function open(url: string, options: EngineOptions): Promise<Engine>
     transaction,
     serializedTransaction,
     batch: createBatch(transaction),
+    snapshot: async (script) =>
+      await pool
+        .transaction(async (query) => await runScript(query, script()), 'repeatable read')
+        .catch(throwAppError),
     nowPlus: (ms) =>
       sql`cast(extract(epoch from clock_timestamp()) * 1000 as bigint) + ${sql.raw(String(Math.round(ms)))}`,
     newId: (table) => sql.raw(`nextval('${table}_id_seq')`),
@@ -132,6 +137,17 @@ export async function open(url: string, options: EngineOptions): Promise<Engine>
       await pool.close()
     }
   }
+}
+
+async function runScript<T>(
+  query: (query: PoolQuery) => Promise<{ rows: unknown[] }>,
+  script: TransactionScript<T>
+): Promise<T> {
+  let next = script.next()
+  while (next.done !== true) {
+    next = script.next((await query(toPoolQuery(next.value))).rows as RawRow[])
+  }
+  return next.value
 }
 
 /** The part of Drizzle's session that is used here. */

@@ -18,11 +18,17 @@ export interface Checkpoint {
   /** Where the current listing resumes; null if none is running. */
   cursor: string | null
   listingStartedAt: Date | null
+  /** Why the current listing cannot be complete: see src/sync/listing-flaws.ts. */
+  flaw: string | null
   listed: number
   listedBefore: number
   completeAt: Date | null
+  /** When the latest complete listing or incremental read began, on Atlassian's clock. */
+  readAt: Date | null
   /** The time of the newest change seen. */
   watermark: Date | null
+  /** The watermark whose window need not be read again; null if there is none. */
+  settledAt: Date | null
   /** Which optional content the rows hold. */
   bodyMode: string
   /** Ids of items that failed. */
@@ -46,10 +52,13 @@ export const INITIAL_CHECKPOINT: Checkpoint = {
   previousGeneration: 0,
   cursor: null,
   listingStartedAt: null,
+  flaw: null,
   listed: 0,
   listedBefore: 0,
   completeAt: null,
+  readAt: null,
   watermark: null,
+  settledAt: null,
   bodyMode: '',
   retry: [],
   heldCount: 0,
@@ -144,7 +153,7 @@ export function createCheckpointRepository({ db, tables: { checkpoints }, prepar
       (tx) =>
         tx
           .update(checkpoints)
-          .set({ completeAt: null, cursor: null, watermark: null })
+          .set({ completeAt: null, cursor: null, flaw: null, watermark: null, settledAt: null })
           .where(and(eq(checkpoints.ownerId, ownerId), eq(checkpoints.provider, provider))),
 
     /** Resets these sites of an owner, or all. */

@@ -6,6 +6,7 @@ import {
   type LocalState
 } from '../../model/states.ts'
 import type { Engine } from '../engine.ts'
+import { selectPlannedColumns, type PlannedConnectionRow } from './connection-plans.ts'
 
 /** When the scheduler syncs each connection next. */
 export function createConnectionScheduleMethods({
@@ -18,11 +19,10 @@ export function createConnectionScheduleMethods({
     async listDue(
       at: Date,
       limit: number
-    ): Promise<Array<{ userId: number; provider: string; state: ConnectionState; dueAt: Date }>> {
+    ): Promise<Array<PlannedConnectionRow & { state: ConnectionState; dueAt: Date }>> {
       const rows = await db
         .select({
-          userId: connections.userId,
-          provider: connections.provider,
+          ...selectPlannedColumns({ connections, grants }),
           dueAt: connections.syncDueAt,
           state: connections.state,
           grantState: grants.state

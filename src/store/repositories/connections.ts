@@ -28,6 +28,10 @@ export interface Connection {
   options: ConnectionOptions
   /** When the scheduler syncs it next; null: never. */
   syncDueAt: Date | null
+  /** Measured points of its latest runs; null until measured. */
+  routinePoints: number | null
+  listingPoints: number | null
+  fullPoints: number | null
 }
 
 /** The options an owner has set, by name (`Provider.options`). */

@@ -106,19 +106,23 @@ export function createItemSync(
         .update(t)
         .set({ generation: sql`${placeholder('generation')}` })
         .where(and(matchesIds(size), lt(t.generation, placeholder('generation'))))
+        .returning({ id: t.id })
     )
   )
   const shortColumns = Object.fromEntries(
     Object.entries(columns).filter(([name]) => shape.columns[name]?.isLong !== true)
   )
-  const selectByIds = cacheBySize((size) =>
-    prepare(
-      db
-        .select(shortColumns)
-        .from(t)
-        .where(and(matchesIds(size), isNull(t.deletedAt)))
+  const selectByIds = (selectedColumns: Record<string, SQLiteColumn>) =>
+    cacheBySize((size) =>
+      prepare(
+        db
+          .select(selectedColumns)
+          .from(t)
+          .where(and(matchesIds(size), isNull(t.deletedAt)))
+      )
     )
-  )
+  const selectShortByIds = selectByIds(shortColumns)
+  const selectWholeByIds = selectByIds(columns)
   const idParams = (list: readonly string[]) =>
     Object.fromEntries(list.map((id, i) => [`id ${i}`, id]))
 
@@ -140,7 +144,7 @@ export function createItemSync(
       const distinct = new Map(
         items.map(({ remoteId, item }) => [remoteId, item as Record<string, BindValue>])
       )
-      if (distinct.size === 0) return { added: 0, changed: 0, unchanged: 0 }
+      if (distinct.size === 0) return { added: 0, changed: 0, unchanged: 0, newlyListed: 0 }
       const lastSeq = yield* feed.lock(ownerId)
       const updatedAt = new Date(now())
       let seq = lastSeq
@@ -157,29 +161,34 @@ export function createItemSync(
       const changedRows = yield upsertRows(rows.length).bindRows(rows)
       if (changedRows.length > 0) yield* feed.advance(ownerId, distinct.size)
       const added = changedRows.filter(({ revision }) => revision === 1).length
+      let newlyListed = changedRows.length
       if (changedRows.length < distinct.size) {
-        yield markListed(distinct.size).bind({
+        const marked = yield markListed(distinct.size).bind({
           owner: ownerId,
           site,
           generation,
           ...idParams([...distinct.keys()])
         })
+        newlyListed += marked.length
       }
       return {
+        newlyListed,
         added,
         changed: changedRows.length - added,
         unchanged: distinct.size - changedRows.length
       }
     },
 
-    /**
-     * The copied rows of these remote ids without long texts, as the driver returns them, by
-     * column name.
-     */
-    async findByRemoteIds(ownerId: number, site: string, remoteIds: readonly string[]) {
-      return remoteIds.length === 0
-        ? []
-        : await selectByIds(remoteIds.length)({ owner: ownerId, site, ...idParams(remoteIds) })
+    /** The copied rows of these remote ids, as the driver returns them, by column name. */
+    async findByRemoteIds(
+      ownerId: number,
+      site: string,
+      remoteIds: readonly string[],
+      withLongTexts = false
+    ) {
+      if (remoteIds.length === 0) return []
+      const select = withLongTexts ? selectWholeByIds : selectShortByIds
+      return await select(remoteIds.length)({ owner: ownerId, site, ...idParams(remoteIds) })
     },
 
     ...createTombstoneMethods(engine, definition, feed, now),

@@ -1,11 +1,13 @@
-import { and, asc, eq, getTableColumns, isNull, sql, type SQL } from 'drizzle-orm'
+import { and, asc, eq, getTableColumns, inArray, isNull, sql } from 'drizzle-orm'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import { SYNC_COLUMNS } from '../../../drizzle/items.ts'
 import type { ItemTableDefinition } from '../../../drizzle/tables.ts'
+import { createItemLists } from './item-lists.ts'
+import { createRowMapper, type ColumnsByName } from './item-rows.ts'
 import { createItemSync } from './item-sync.ts'
-import type { Engine, PreparedStatement, BindValue } from '../engine.ts'
+import type { Engine } from '../engine.ts'
 import type { ChangeFeed } from './change-feed.ts'
-import type { Item, ItemFilter, ListedItem, ListPosition, RawRow } from '../../model/items.ts'
+import type { Item, ListedItem, RawRow } from '../../model/items.ts'
 
 /** One change of an item. `item` is null where it was deleted. */
 export interface ItemChange {
@@ -22,8 +24,6 @@ export interface FullItem {
   remoteId: string
   item: ListedItem
 }
-
-type ColumnsByName = Record<string, SQLiteColumn>
 
 /**
  * The items of one collection: copies, and items that callers posted, whose site is empty. A deleted
@@ -42,13 +42,13 @@ export function createItemRepository(
     if (column === undefined) throw new Error(`The table ${shape.name} has no column ${name}.`)
     return column
   }
-  const sortColumn = getColumn(shape.sortBy)
   const contentNames = Object.keys(columns).filter(
     (name) => !(SYNC_COLUMNS as readonly string[]).includes(name)
   )
   const selectColumns = (names: string[]): ColumnsByName => ({
     id: t.id,
     ownerId: t.ownerId,
+    site: t.site,
     updatedAt: t.updatedAt,
     ...Object.fromEntries(names.map((name) => [name, getColumn(name)]))
   })
@@ -56,74 +56,10 @@ export function createItemRepository(
     contentNames.filter((name) => shape.columns[name]?.isLong !== true)
   )
   const placeholder = (name: string) => sql.placeholder(name) as never
-
-  const changedAt = sql`coalesce(${t.remoteUpdatedAt}, ${t.updatedAt})`
-  const CONDITIONS: Record<keyof ItemFilter | 'after', SQL> = {
-    after: sql`(${sortColumn}, ${t.id}) > (${placeholder('value')}, ${placeholder('id')})`,
-    parentKey: sql`${getColumn(shape.filterBy.column)} = ${placeholder('parentKey')}`,
-    updatedSince: sql`${changedAt} >= ${placeholder('updatedSince')}`,
-    text: sql.join(
-      shape.searchBy.map((name) => engine.contains(getColumn(name), placeholder('text'))),
-      sql` or `
-    )
-  }
-  /**
-   * Lists these columns after the position `after`, ordered by the sort column (code points) and
-   * id.
-   */
-  const createLister = (selected: ColumnsByName) => {
-    const toItem = createRowMapper(selected)
-    const preparedLists = new Map<string, PreparedStatement>()
-    /** One statement per combination of conditions: a condition that is not set would slow the query down. */
-    const prepareList = (conditions: ReadonlyArray<keyof typeof CONDITIONS>): PreparedStatement => {
-      const name = conditions.join()
-      const cached =
-        preparedLists.get(name) ??
-        prepare(
-          db
-            .select(selected)
-            .from(t)
-            .where(
-              and(
-                eq(t.ownerId, placeholder('owner')),
-                isNull(t.deletedAt),
-                ...conditions.map((each) => sql`(${CONDITIONS[each]})`)
-              )
-            )
-            .orderBy(asc(sortColumn), asc(t.id))
-            .limit(placeholder('limit'))
-        )
-      preparedLists.set(name, cached)
-      return cached
-    }
-    return async (
-      ownerId: number,
-      limit: number,
-      after?: ListPosition,
-      filter: ItemFilter = {}
-    ): Promise<Array<ListedItem>> => {
-      const values: Record<string, BindValue | undefined> = {
-        ...filter,
-        text: filter.text?.replace(/[A-Z]/g, (letter) => letter.toLowerCase()),
-        value: after?.[0],
-        id: after?.[1]
-      }
-      const conditions = (Object.keys(CONDITIONS) as Array<keyof typeof CONDITIONS>).filter(
-        (name) => values[name === 'after' ? 'id' : name] !== undefined
-      )
-      const rows = await prepareList(conditions)({
-        owner: ownerId,
-        limit,
-        ...(values as Record<string, BindValue>)
-      })
-      return rows.map(toItem)
-    }
-  }
   const selectChanges = prepare(
     db
       .select({
         ...listedColumns,
-        site: t.site,
         remoteId: t.remoteId,
         seq: t.seq,
         deletedAt: t.deletedAt
@@ -140,7 +76,7 @@ export function createItemRepository(
   const toFullItem = createRowMapper(allColumns)
   const selectAll = prepare(
     db
-      .select({ ...allColumns, site: t.site, remoteId: t.remoteId })
+      .select({ ...allColumns, remoteId: t.remoteId })
       .from(t)
       .where(
         and(
@@ -157,6 +93,7 @@ export function createItemRepository(
 
   return {
     ...createItemSync(engine, { table: t, shape }, feed, now),
+    ...createItemLists(engine, { table: t, shape }, getColumn, listedColumns, allColumns),
 
     /**
      * Creates or replaces one posted item; `remoteId` is its natural key. Updates first, because an
@@ -193,10 +130,27 @@ export function createItemRepository(
       return { row: toListedItem(row), created }
     },
 
-    /** Items without their long texts. */
-    list: createLister(listedColumns),
-    /** Items with their long texts. */
-    listWithBody: createLister(allColumns),
+    /** Those of the values that copied rows of a site have in a column. */
+    async listValues(
+      ownerId: number,
+      site: string,
+      columnName: string,
+      values: readonly string[]
+    ): Promise<string[]> {
+      const column = getColumn(columnName)
+      const rows = await db
+        .selectDistinct({ value: column })
+        .from(t)
+        .where(
+          and(
+            eq(t.ownerId, ownerId),
+            eq(t.site, site),
+            isNull(t.deletedAt),
+            inArray(column, [...values])
+          )
+        )
+      return rows.map(({ value }) => String(value))
+    },
 
     /** Every item of an owner with its long texts, in batches, ordered by site and remote id. */
     async *exportAll(ownerId: number, batchSize: number): AsyncGenerator<Array<FullItem>> {
@@ -230,20 +184,3 @@ export function createItemRepository(
 }
 
 export type ItemRepository = ReturnType<typeof createItemRepository>
-
-/** Returns a function that maps rows to items with these columns. */
-function createRowMapper(selected: ColumnsByName): (row: RawRow) => ListedItem {
-  const mappings = Object.entries(selected).map(([name, column]) => ({
-    name,
-    column: column.name,
-    isDate: column.mapFromDriverValue(0) instanceof Date
-  }))
-  return (row) => {
-    const item: Record<string, unknown> = {}
-    for (const { name, column, isDate } of mappings) {
-      const value = row[column] ?? null
-      item[name] = isDate && value !== null ? new Date(value) : value
-    }
-    return item as ListedItem
-  }
-}

@@ -1,4 +1,17 @@
-import { and, desc, eq, gt, inArray, isNotNull, isNull, lt, or, sql, type SQL } from 'drizzle-orm'
+import {
+  and,
+  desc,
+  eq,
+  gt,
+  inArray,
+  isNotNull,
+  isNull,
+  like,
+  lt,
+  or,
+  sql,
+  type SQL
+} from 'drizzle-orm'
 import { parseUserHint } from '../../lib/user-hint.ts'
 import type { Engine, StatementBuilder } from '../engine.ts'
 import { normalizeEmail } from './users.ts'
@@ -94,7 +107,8 @@ export function createLoginFlowRepository(
       inArray(flows.stateHash, stateHashes),
       containsText(flows.callerState, email),
       containsText(flows.callerState, encodeURIComponent(email)),
-      eq(flows.outcome, JSON.stringify({ userId: id }))
+      eq(flows.outcome, JSON.stringify({ userId: id })),
+      like(flows.outcome, `{"userId":${id},%`)
     )
   const deleteExpired = async (): Promise<void> => {
     await write(() => db.delete(flows).where(lt(flows.expiresAt, new Date(now() - RETENTION_MS))))
@@ -181,6 +195,21 @@ export function createLoginFlowRepository(
       (stateHash: string, outcome: string): StatementBuilder =>
       (tx) =>
         tx.update(flows).set({ outcome }).where(eq(flows.stateHash, stateHash)),
+
+    /** Lists the flows of these browsers that have ended, newest first. */
+    async listFinished(browserHashes: string[], maxAgeMs: number): Promise<LoginFlowRow[]> {
+      return await db
+        .select()
+        .from(flows)
+        .where(
+          and(
+            inArray(flows.browserHash, browserHashes),
+            isNotNull(flows.outcome),
+            gt(flows.claimedAt, new Date(now() - maxAgeMs))
+          )
+        )
+        .orderBy(desc(flows.claimedAt))
+    },
 
     /** Lists a user's stored flows, oldest first. */
     async list(user: UserRef) {

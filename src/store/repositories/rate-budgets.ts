@@ -1,17 +1,29 @@
-import { and, inArray, lt, sql } from 'drizzle-orm'
+import { and, eq, gt, inArray, lt, or, sql } from 'drizzle-orm'
 import type { Engine, PreparedStatement } from '../engine.ts'
 
-/**
- * The shared state of one budget: remaining block in ms, its source, consecutive refusals, and
- * points used this hour.
- */
-export interface RateBudgetRow {
+/** What a row is about. */
+interface RateBudgetKey {
   name: string
+  /** The client id. */
+  app: string
+  /** `app`, `site`, `account`, `endpoint`, `product` or `pace`. */
+  scope: string
+  /** The cloud id, endpoint or product. */
+  target: string
+}
+
+/**
+ * The shared state of one budget: remaining block in ms, its source, reason and consecutive
+ * refusals; points used this hour, and the quota that Atlassian reported.
+ */
+export interface RateBudgetRow extends RateBudgetKey {
   waitMs: number
   owner: string
+  reason: string | null
   consecutiveRefusals: number
   hour: number
   pointsUsed: number
+  quota: number | null
 }
 
 const DAY_MS = 86_400_000
@@ -25,27 +37,33 @@ export function createRateBudgetRepository({
   prepare,
   nowPlus
 }: Engine) {
+  const selectRows = () =>
+    db
+      .select({
+        name: budgets.name,
+        app: budgets.app,
+        scope: budgets.scope,
+        target: budgets.target,
+        waitMs: sql<number>`${budgets.until} - (${nowPlus(0)})`.as('wait_ms'),
+        owner: budgets.owner,
+        reason: budgets.reason,
+        consecutiveRefusals: budgets.consecutiveRefusals,
+        hour: budgets.hour,
+        pointsUsed: budgets.pointsUsed,
+        quota: budgets.quota
+      })
+      .from(budgets)
   const preparedBySize = new Map<number, PreparedStatement>()
   const prepareSelect = (size: number): PreparedStatement => {
     const cached =
       preparedBySize.get(size) ??
       prepare(
-        db
-          .select({
-            name: budgets.name,
-            waitMs: sql<number>`${budgets.until} - (${nowPlus(0)})`.as('wait_ms'),
-            owner: budgets.owner,
-            consecutiveRefusals: budgets.consecutiveRefusals,
-            hour: budgets.hour,
-            pointsUsed: budgets.pointsUsed
-          })
-          .from(budgets)
-          .where(
-            inArray(
-              budgets.name,
-              Array.from({ length: size }, (_, i) => sql.placeholder(`name ${i}`) as never)
-            )
+        selectRows().where(
+          inArray(
+            budgets.name,
+            Array.from({ length: size }, (_, i) => sql.placeholder(`name ${i}`) as never)
           )
+        )
       )
     preparedBySize.set(size, cached)
     return cached
@@ -64,28 +82,44 @@ export function createRateBudgetRepository({
       )
       return rows.map((row) => ({
         name: String(row.name),
+        app: String(row.app),
+        scope: String(row.scope),
+        target: String(row.target),
         waitMs: Number(row.wait_ms),
         owner: String(row.owner),
+        reason: row.reason === null ? null : String(row.reason),
         consecutiveRefusals: Number(row.strikes),
         hour: Number(row.hour),
-        pointsUsed: Number(row.used)
+        pointsUsed: Number(row.used),
+        quota: row.quota === null ? null : Number(row.quota)
       }))
     },
 
+    /** Rows that block calls now, or count the points of this hour. */
+    async listCurrent(hour: number): Promise<RateBudgetRow[]> {
+      const rows = await selectRows().where(
+        or(gt(budgets.until, nowPlus(0)), eq(budgets.hour, hour))
+      )
+      return rows.map((row) => ({ ...row, waitMs: Number(row.waitMs) }))
+    },
+
     /** Blocks calls for this long, unless they are blocked for longer already. */
-    async block(
-      name: string,
-      waitMs: number,
-      owner: string,
-      consecutiveRefusals: number
-    ): Promise<void> {
+    async block({
+      name,
+      waitMs,
+      owner,
+      reason,
+      consecutiveRefusals,
+      ...key
+    }: Omit<RateBudgetRow, 'hour' | 'pointsUsed' | 'quota'>): Promise<void> {
+      const values = { until: nowPlus(waitMs), owner, reason, consecutiveRefusals }
       await write(() =>
         db
           .insert(budgets)
-          .values({ name, until: nowPlus(waitMs), owner, consecutiveRefusals })
+          .values({ name, ...key, ...values })
           .onConflictDoUpdate({
             target: budgets.name,
-            set: { until: nowPlus(waitMs), owner, consecutiveRefusals },
+            set: { ...key, ...values },
             setWhere: sql`${budgets.until} <= ${nowPlus(waitMs)}`
           })
       )
@@ -94,30 +128,38 @@ export function createRateBudgetRepository({
     /**
      * Adds points used this hour.
      *
-     * @param minimumUsed a lower bound for the total, as reported by Atlassian
+     * @param usage `minimumUsed` is a lower bound for the total, as reported by Atlassian
      * @returns the total of all instances
      */
-    async addUsage(
-      name: string,
-      hour: number,
-      points: number,
+    async addUsage({
+      points,
+      minimumUsed,
+      ...row
+    }: RateBudgetKey & {
+      hour: number
+      points: number
       minimumUsed: number
-    ): Promise<number> {
-      const [row] = await write(() =>
+      quota: number | null
+    }): Promise<number> {
+      const [updated] = await write(() =>
         db
           .insert(budgets)
-          .values({ name, until: new Date(0), hour, pointsUsed: Math.max(points, minimumUsed) })
+          .values({ ...row, until: new Date(0), pointsUsed: Math.max(points, minimumUsed) })
           .onConflictDoUpdate({
             target: budgets.name,
             set: {
+              app: row.app,
+              scope: row.scope,
+              target: row.target,
               pointsUsed: nextUsedPoints(points, minimumUsed),
               hour: sql`case when ${budgets.hour} < ${excludedColumn(budgets.hour)}
-                then ${excludedColumn(budgets.hour)} else ${budgets.hour} end`
+                then ${excludedColumn(budgets.hour)} else ${budgets.hour} end`,
+              quota: sql`coalesce(${excludedColumn(budgets.quota)}, ${budgets.quota})`
             }
           })
           .returning({ pointsUsed: budgets.pointsUsed })
       )
-      return row?.pointsUsed ?? points
+      return updated?.pointsUsed ?? points
     },
 
     /** Deletes rows that expired more than a day ago. */

@@ -39,6 +39,11 @@ const COUNTERS = [
   'failures'
 ] as const
 
+/** The value of `runs.activeKey` while a run of the product is active. */
+export function getActiveRunKey(ownerId: number, provider: string): string {
+  return `${ownerId}/${provider}`
+}
+
 export function createSyncRunRepository(
   engine: Engine,
   now: () => number,
@@ -51,7 +56,6 @@ export function createSyncRunRepository(
     batch,
     prepare
   } = engine
-  const activeKey = (ownerId: number, provider: string) => `${ownerId}/${provider}`
   // Prepared, because it runs with each page.
   const saveCounters = prepare(
     db
@@ -78,7 +82,7 @@ export function createSyncRunRepository(
           errorDetail: error.detail,
           finishedAt: new Date(now())
         })
-        .where(eq(runs.activeKey, activeKey(ownerId, provider)))
+        .where(eq(runs.activeKey, getActiveRunKey(ownerId, provider)))
 
   return {
     /** Queues a run, or returns the active run of this owner and product: there is at most one. */
@@ -87,7 +91,7 @@ export function createSyncRunRepository(
       provider: string,
       mode: RunMode = 'due'
     ): Promise<{ run: SyncRun; created: boolean }> {
-      const key = activeKey(ownerId, provider)
+      const key = getActiveRunKey(ownerId, provider)
       const enqueued = await retryOnConflict(async () => {
         const [active] = await db.select().from(runs).where(eq(runs.activeKey, key))
         if (active !== undefined) return { run: toRun(active), created: false }

@@ -17,7 +17,8 @@ import {
   type EngineOptions,
   type RawRow,
   type Statement,
-  type BindValue
+  type BindValue,
+  type TransactionScript
 } from '../engine.ts'
 import {
   createBatch,
@@ -83,16 +84,7 @@ export function open(url: string, { autoMigrate, itemTables }: EngineOptions): E
   }
 
   const transaction: Engine['transaction'] = async (script) =>
-    await write(async () =>
-      client
-        .transaction(() => {
-          const iterator = script(db)
-          let next = iterator.next()
-          while (next.done !== true) next = iterator.next(runStatement(client, next.value))
-          return next.value
-        })
-        .immediate()
-    )
+    await write(async () => client.transaction(() => runScript(client, script(db))).immediate())
 
   return {
     db,
@@ -115,6 +107,7 @@ export function open(url: string, { autoMigrate, itemTables }: EngineOptions): E
     // SQLite admits one writer at a time anyway.
     serializedTransaction: async (_lockTable, script) => await transaction(script),
     batch: createBatch(transaction),
+    snapshot: async (script) => client.transaction(() => runScript(client, script())).deferred(),
     nowPlus: (ms) => sql`cast(unixepoch('subsec') * 1000 as integer) + ${Math.round(ms)}`,
     newId: () => sql`null`,
     contains: (column, text) => sql`instr(lower(${column}), ${text}) > 0`,
@@ -142,6 +135,12 @@ export function open(url: string, { autoMigrate, itemTables }: EngineOptions): E
 
 /** Marks a statement that is already compiled. */
 const COMPILED_STATEMENT = Symbol('compiled')
+
+function runScript<T>(client: Driver.Database, script: TransactionScript<T>): T {
+  let next = script.next()
+  while (next.done !== true) next = script.next(runStatement(client, next.value))
+  return next.value
+}
 
 function runStatement(
   client: Driver.Database,

@@ -1,0 +1,1 @@
+ALTER TABLE `checkpoints` ADD `read_at` integer;

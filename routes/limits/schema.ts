@@ -1,0 +1,80 @@
+import { Type } from '@sinclair/typebox'
+import { exampleProvider } from '../../src/providers/index.ts'
+import { QuotaSchema } from '../../src/http/quota-schema.ts'
+import { Nullable, Timestamp } from '../../src/http/schemas.ts'
+
+const SiteId = Type.String({
+  description: "A site's cloudId",
+  example: '8f0c1d3e-2222-4b4b-9a9a-000000000001'
+})
+
+const BlockSchema = Type.Object(
+  {
+    scope: Type.String({
+      description:
+        '`app`, `site`, `account` (one account at one site), `endpoint` (of one site), or `pace`: ' +
+        'syncs, which are spaced near the end of the quota',
+      example: 'app'
+    }),
+    site: Nullable(SiteId),
+    endpoint: Nullable(Type.String({ example: 'GET jira/rest/api/3/project/search' })),
+    reason: Nullable(
+      Type.String({ description: 'As Atlassian named it', example: 'jira-quota-global-based' })
+    ),
+    until: Timestamp
+  },
+  { title: 'RateLimitBlock' }
+)
+
+const AppLimitsSchema = Type.Object(
+  {
+    client_id: Type.String({ example: 'aBcD1234' }),
+    products: Type.Array(
+      Type.Object(
+        {
+          product: Type.String({ example: exampleProvider.id }),
+          points: Type.Integer({ example: 3_100 })
+        },
+        { title: 'ProductPoints' }
+      )
+    ),
+    points: QuotaSchema,
+    sites: Type.Array(
+      Type.Object(
+        {
+          cloud_id: SiteId,
+          used: Type.Integer({ example: 4_120 }),
+          points: Nullable(QuotaSchema)
+        },
+        {
+          title: 'SiteLimits',
+          description: '`points` is null unless Atlassian reports a quota for this site alone'
+        }
+      )
+    ),
+    blocks: Type.Array(BlockSchema)
+  },
+  { title: 'AppLimits' }
+)
+
+const DeprecationSchema = Type.Object(
+  {
+    endpoint: Type.String({ example: 'GET confluence /wiki/rest/api/content' }),
+    deprecation: Nullable(Type.String({ example: '@1688169599' })),
+    sunset: Nullable(Type.String({ example: 'Sat, 31 Jan 2027 23:59:59 GMT' })),
+    warning: Nullable(Type.String()),
+    first_seen_at: Timestamp,
+    last_seen_at: Timestamp
+  },
+  { title: 'UpstreamDeprecation' }
+)
+
+export const LimitsResponse = Type.Object(
+  {
+    apps: Type.Array(AppLimitsSchema),
+    deprecations: Type.Array(DeprecationSchema, {
+      description: 'Announced by Atlassian, as seen by this instance'
+    })
+  },
+  { title: 'Limits' }
+)
