@@ -8,6 +8,8 @@ const SiteId = Type.String({
   example: '8f0c1d3e-2222-4b4b-9a9a-000000000001'
 })
 
+const EXAMPLE_ENDPOINT = `GET ${exampleProvider.id}/rest/api/3/project/search`
+
 const BlockSchema = Type.Object(
   {
     scope: Type.String({
@@ -17,9 +19,9 @@ const BlockSchema = Type.Object(
       example: 'app'
     }),
     site: Nullable(SiteId),
-    endpoint: Nullable(Type.String({ example: 'GET jira/rest/api/3/project/search' })),
+    endpoint: Nullable(Type.String({ example: EXAMPLE_ENDPOINT })),
     reason: Nullable(
-      Type.String({ description: 'As Atlassian named it', example: 'jira-quota-global-based' })
+      Type.String({ description: 'As Atlassian named it', example: 'global-app-quota' })
     ),
     until: Timestamp
   },
@@ -59,10 +61,10 @@ const AppLimitsSchema = Type.Object(
 
 const DeprecationSchema = Type.Object(
   {
-    endpoint: Type.String({ example: 'GET confluence /wiki/rest/api/content' }),
+    endpoint: Type.String({ example: EXAMPLE_ENDPOINT }),
     deprecation: Nullable(Type.String({ example: '@1688169599' })),
     sunset: Nullable(Type.String({ example: 'Sat, 31 Jan 2027 23:59:59 GMT' })),
-    warning: Nullable(Type.String()),
+    warning: Nullable(Type.String({ example: '299 - "This resource is deprecated"' })),
     first_seen_at: Timestamp,
     last_seen_at: Timestamp
   },

@@ -1,3 +1,4 @@
+import { nameEndpoint } from './endpoint-name.ts'
 import type { HttpResponse, Logger } from './http-client.ts'
 
 /** An endpoint whose responses announce a change, and what they say. */
@@ -23,10 +24,6 @@ const DAY_MS = 86_400_000
 /** Further endpoints are ignored. */
 const MAX_ENDPOINTS = 200
 const MAX_HEADER_LENGTH = 500
-/** Numbers, issue keys, UUIDs and other long values. */
-const ID_SEGMENT =
-  /^(\d+|[A-Z][A-Z0-9_]*-\d+|[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}|.{41,})$/i
-
 /**
  * Remembers which endpoints Atlassian announces to change or remove, and logs each once a day
  * (docs/reference/atlassian.md#93-version-1).
@@ -43,7 +40,7 @@ export function createDeprecationLog(now: () => number) {
         return value === undefined ? null : [value].flat().join(', ').slice(0, MAX_HEADER_LENGTH)
       }) as [string | null, string | null, string | null]
       if (deprecation === null && sunset === null && warning === null) return
-      const endpoint = nameEndpoint(method, url)
+      const { endpoint } = nameEndpoint(method, url)
       const known = byEndpoint.get(endpoint)
       if (known === undefined && byEndpoint.size >= MAX_ENDPOINTS) return
       const isLogged = known !== undefined && now() - known.loggedAt < DAY_MS
@@ -70,13 +67,3 @@ export function createDeprecationLog(now: () => number) {
 }
 
 export type DeprecationLog = ReturnType<typeof createDeprecationLog>
-
-function nameEndpoint(method: string, url: string): string {
-  const { pathname } = new URL(url)
-  const [, product, path = pathname] = /\/ex\/([^/]+)\/[^/]+(\/.*)$/s.exec(pathname) ?? []
-  const template = path
-    .split('/')
-    .map((segment) => (ID_SEGMENT.test(segment) ? '{id}' : segment))
-    .join('/')
-  return [method, product, template].filter((part) => part !== undefined).join(' ')
-}

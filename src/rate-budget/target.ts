@@ -1,3 +1,4 @@
+import { nameEndpoint } from '../lib/endpoint-name.ts'
 import type { LimitScope } from './policies.ts'
 
 /** What a call to Atlassian counts against. */
@@ -60,13 +61,11 @@ export function toCallTarget(
   url: string,
   account?: string
 ): CallTarget {
-  const { pathname } = new URL(url)
-  const [, product = '', cloudId = '', path = pathname] =
-    /\/ex\/([^/]+)\/([^/]+)(\/.*)$/s.exec(pathname) ?? []
+  const { product, cloudId, endpoint } = nameEndpoint(method, url)
   return {
     app,
     site: cloudId,
-    endpoint: `${method} ${product}${path.replace(/\/\d+(?=\/|$)/g, '/{id}')}`,
+    endpoint,
     ...(product === '' ? {} : { product }),
     ...(account === undefined ? {} : { account })
   }

@@ -56,8 +56,8 @@ t.test('Logs deprecated endpoints once a day each, and lists them', async (t) =>
   const listEvents = () => lines().filter(({ event }) => event === 'upstream_deprecation')
   const endpoints = [
     'GET /me',
-    'GET confluence /wiki/rest/api/content',
-    'GET confluence /wiki/rest/api/content/{id}'
+    'GET confluence/wiki/rest/api/content',
+    'GET confluence/wiki/rest/api/content/{id}'
   ]
   t.same(
     listEvents()

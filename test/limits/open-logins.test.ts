@@ -46,13 +46,16 @@ t.test(
       MAX_OPEN_LOGINS: String(MAX_OPEN)
     })
     const { headers } = await createApiKey(app, ['connections:write'])
+    const { users } = app.store
+    const { user: ada } = await users.findOrCreate('ada@example.com', null)
+    const { user: grace } = await users.findOrCreate('grace@example.com', null)
     const state = async (user: number) =>
       new URL(
         (await app.inject({ url: `/auth/jira/login?state=user_id%3D${user}`, headers })).json()
           .url as string
       ).searchParams.get('state') ?? ''
-    const first = await state(1)
-    for (let i = 0; i < 20; i++) await state(2)
+    const first = await state(ada.id)
+    for (let i = 0; i < 20; i++) await state(grace.id)
     const code = async (issued: string) =>
       (
         await app.inject({

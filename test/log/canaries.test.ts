@@ -338,9 +338,11 @@ t.test(
     /** Places where the contract itself puts a secret. No other place may have one. */
     const meant = (name: string, from: string) =>
       // The login response has the state in its authorize URL and the binding secret in its
-      // cookie.
+      // cookie, which the callback renews for the page after it.
       (/^(state of|cookie __|cookie flow-)/.test(name) &&
         /^\/auth\/(jira|confluence)\/login$/.test(from)) ||
+      (/^cookie (__|flow-)/.test(name) &&
+        /^(\/api)?\/auth\/(jira|confluence)\/callback$/.test(from)) ||
       // Development returns a caller's own state. A state that the service did not issue belongs
       // to the caller and is stored in the flow until the callback.
       (name === 'a state nobody issued' &&

@@ -8,7 +8,7 @@ import { createRowMapper, type ColumnsByName } from './item-rows.ts'
 /** Ids per statement while a snapshot is taken. */
 const SNAPSHOT_BATCH_SIZE = 10_000
 /** Items of a snapshot that are read by one statement. */
-export const SNAPSHOT_PAGE_SIZE = 500
+const SNAPSHOT_PAGE_SIZE = 500
 /** Counts that are remembered. */
 const MAX_CACHED_COUNTS = 1_000
 
