@@ -22,7 +22,7 @@ declare module 'fastify' {
  * before the database closes.
  */
 export default fp<PluginOptions>(
-  async (app, { now }) => {
+  async (app, { now, upstreamBackoff }) => {
     const { store, providers, httpClient, tokenProvider, oauthClients, config, log } = app
     const siteContext: SiteSettings = {
       store,
@@ -43,7 +43,7 @@ export default fp<PluginOptions>(
       ...siteContext,
       intervals: { routineMs: intervalMs, listingMs: listIntervalMs, fullMs: fullIntervalMs }
     })
-    const settings = { ...siteContext, log, plans, ...config.sync }
+    const settings = { ...siteContext, log, plans, upstreamBackoff, ...config.sync }
     const syncWorker = createSyncWorker(settings)
     const syncScheduler = createSyncScheduler(settings, syncWorker)
     app.addHook('onListen', async () => {

@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici'
+import type { BackoffLimits } from './lib/backoff.ts'
 import type { ProviderRegistry } from './providers/registry.ts'
 
 /** Where log lines are written; one call per line. */
@@ -18,6 +19,8 @@ export interface PluginOptions {
   network: Dispatcher | undefined
   /** Returns milliseconds since the epoch. */
   now: () => number
+  /** Delays before failed calls to Atlassian are repeated; undefined: seconds. */
+  upstreamBackoff: BackoffLimits | undefined
   /** Registers a value that must never be logged. */
   redactValue: (secret: string) => void
 }

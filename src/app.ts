@@ -6,6 +6,7 @@ import { destination } from 'pino'
 import type { Dispatcher } from 'undici'
 import { ROUTER_OPTIONS, sendProblem } from './http/problem.ts'
 import { SECURITY_HEADERS } from './http/security-headers.ts'
+import type { BackoffLimits } from './lib/backoff.ts'
 import { AppError } from './lib/errors.ts'
 import { clientErrorHandler } from './http/client-error.ts'
 import { createLogger } from './lib/logger.ts'
@@ -35,6 +36,8 @@ export interface AppOptions {
   network?: Dispatcher
   /** Returns milliseconds since the epoch. */
   now?: () => number
+  /** Delays before failed calls to Atlassian are repeated. Default: seconds. */
+  upstreamBackoff?: BackoffLimits
   /** true: standard output; a destination: there; false: no log. */
   logger?: boolean | LogDestination
 }
@@ -49,6 +52,7 @@ export async function buildApp({
   providers = builtInProviders,
   network,
   now = Date.now,
+  upstreamBackoff,
   logger = false
 }: AppOptions = {}): Promise<FastifyInstance> {
   const { logger: loggerInstance, redactValue } = createLogger(toLogDestination(logger))
@@ -111,6 +115,7 @@ export async function buildApp({
     providers: createRegistry(providers),
     network,
     now,
+    upstreamBackoff,
     redactValue
   }
   await app.register(autoload, { dir: resolveFromRoot('plugins'), options: pluginOptions })

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { buildApp, type AppOptions } from '../src/app.ts'
+import type { BackoffLimits } from '../src/lib/backoff.ts'
 import { createTestDatabase } from './database.ts'
 import { startSandbox, type RunningSandbox } from './sandbox/helper.ts'
 import type { SandboxOptions } from '../src/sandbox/state.ts'
@@ -38,7 +39,7 @@ export async function buildTestApp(
   t: TestContext,
   env: NodeJS.ProcessEnv = {},
   now?: () => number,
-  providers?: AppOptions['providers']
+  options: Pick<AppOptions, 'providers' | 'upstreamBackoff'> = {}
 ): Promise<TestApp> {
   const logChunks: string[] = []
   const { url, drop } =
@@ -64,7 +65,7 @@ export async function buildTestApp(
       }
     },
     ...(now === undefined ? {} : { now }),
-    ...(providers === undefined ? {} : { providers })
+    ...options
   })
   t.teardown(() => app.close())
   return {
@@ -98,6 +99,9 @@ const createOAuthClient = (product: string, scopes: string[]) => ({
   redirectUris: (uri: string) => uri.startsWith('http')
 })
 
+/** Tests of what follows a failure do not wait seconds for each repeated call. */
+export const SHORT_BACKOFF: BackoffLimits = { initialMs: 5, maxMs: 40 }
+
 export const OAUTH_CLIENTS = [
   createOAuthClient('jira', ['read:jira-work', 'read:jira-user', 'read:me', 'offline_access']),
   createOAuthClient('confluence', [
@@ -115,8 +119,14 @@ export async function buildAppWithSandbox(
   {
     env = {},
     sandbox = {},
-    now
-  }: { env?: NodeJS.ProcessEnv; sandbox?: SandboxOptions; now?: () => number } = {}
+    now,
+    upstreamBackoff = SHORT_BACKOFF
+  }: {
+    env?: NodeJS.ProcessEnv
+    sandbox?: SandboxOptions
+    now?: () => number
+    upstreamBackoff?: AppOptions['upstreamBackoff']
+  } = {}
 ): Promise<TestApp & { sandbox: RunningSandbox }> {
   const sandboxServer = await startSandbox(t, {
     clients: OAUTH_CLIENTS,
@@ -125,7 +135,9 @@ export async function buildAppWithSandbox(
   })
   return {
     sandbox: sandboxServer,
-    ...(await buildTestApp(t, { ...buildSandboxEnv(sandboxServer.url), ...env }, now))
+    ...(await buildTestApp(t, { ...buildSandboxEnv(sandboxServer.url), ...env }, now, {
+      upstreamBackoff
+    }))
   }
 }
 

@@ -1,4 +1,4 @@
-import { computeBackoffMs } from '../lib/backoff.ts'
+import { computeBackoffMs, type BackoffLimits } from '../lib/backoff.ts'
 import { AppError } from '../lib/errors.ts'
 import { assertOk, type HttpResponse } from '../lib/http-client.ts'
 import { retry } from '../lib/retry.ts'
@@ -18,7 +18,7 @@ import { createTokenCheck, isRejectedToken } from './token-check.ts'
 /** Maximum attempts per call: for transient failures, and for 429 responses. */
 const MAX_ATTEMPTS = 4
 const MAX_RATE_LIMITED_ATTEMPTS = 6
-const BACKOFF = { initialMs: 1_000, maxMs: 8_000 }
+const DEFAULT_BACKOFF: BackoffLimits = { initialMs: 1_000, maxMs: 8_000 }
 /** Assumed maximum error of the local clock until the first response. */
 const MAX_CLOCK_OFFSET_MS = 24 * 3_600_000
 /** Codes to retry. */
@@ -38,6 +38,8 @@ export interface GatewaySettings extends AtlassianClient {
   signal: AbortSignal
   /** Milliseconds since the epoch. */
   now: () => number
+  /** Delays before failed calls are repeated; undefined: seconds. */
+  backoff: BackoffLimits | undefined
 }
 
 /**
@@ -54,7 +56,8 @@ export function createGateway({
   accountId,
   site,
   signal,
-  now
+  now,
+  backoff = DEFAULT_BACKOFF
 }: GatewaySettings): Gateway {
   const base = `${apiUrl}${provider.gatewayPath}/${site.cloudId}`
   if (!UUID_PATTERN.test(site.cloudId)) {
@@ -121,7 +124,7 @@ export function createGateway({
       if (!TRANSIENT_ERRORS.includes(error.code) || ++failures >= countAttempts(error)) {
         throw error
       }
-      const delayMs = computeBackoffMs(failures, BACKOFF)
+      const delayMs = computeBackoffMs(failures, backoff)
       log.info({ event: 'upstream_wait', wait_ms: Math.round(delayMs), error_code: error.code })
       return delayMs
     }

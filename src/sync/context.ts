@@ -1,4 +1,5 @@
 import type { SiteSettings } from '../connections/sites.ts'
+import type { BackoffLimits } from '../lib/backoff.ts'
 import { AppError } from '../lib/errors.ts'
 import type { Logger } from '../lib/http-client.ts'
 import type { Provider } from '../providers/provider.ts'
@@ -11,6 +12,8 @@ import type { RunFailure, SyncRun, RunCounters } from '../store/repositories/syn
 
 export interface SyncSettings extends SiteSettings {
   log: Logger
+  /** Delays before failed calls are repeated; undefined: those of the gateway. */
+  upstreamBackoff?: BackoffLimits | undefined
   /** Maximum number of concurrent runs in this process. */
   concurrency: number
   /** Milliseconds between two scheduled syncs; 0: no schedule. */

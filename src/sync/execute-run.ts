@@ -77,7 +77,8 @@ export async function executeRun(context: RunContext): Promise<RunOutcome> {
       site,
       log,
       signal,
-      now: settings.now
+      now: settings.now,
+      backoff: settings.upstreamBackoff
     })
     let siteError: AppError | undefined
     // A part that turns out to be out of date is copied after the others.

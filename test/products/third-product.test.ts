@@ -77,7 +77,7 @@ async function startServiceWithCompass(t: TestContext) {
       INTEGRATION_DB_URL: url
     },
     undefined,
-    [...builtInProviders, compass]
+    { providers: [...builtInProviders, compass] }
   )
 }
 
