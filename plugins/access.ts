@@ -13,7 +13,7 @@ import {
 import { runAsActor } from '../src/lib/actor.ts'
 import { AppError } from '../src/lib/errors.ts'
 import { isServedOverHttps } from '../src/http/public-url.ts'
-import { problemResponses } from '../src/http/schemas.ts'
+import { problemOrPageResponses, problemResponses } from '../src/http/schemas.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -82,7 +82,8 @@ export default fp(
       const errorStatuses =
         typeof rule === 'object' ? [401, 403, 429] : limit === 'login' ? [429] : []
       if (schema !== undefined && errorStatuses.length > 0) {
-        schema.response = { ...problemResponses(...errorStatuses), ...(schema.response as object) }
+        const describe = limit === 'login' ? problemOrPageResponses : problemResponses
+        schema.response = { ...describe(...errorStatuses), ...(schema.response as object) }
       }
     })
     app.addHook('onReady', async () => {

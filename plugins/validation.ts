@@ -4,6 +4,7 @@ import { AppError } from '../src/lib/errors.ts'
 import { isEmail, isHttpUrl, isIsoDateTime, isStorableText } from '../src/lib/formats.ts'
 import { createLazyCompiler } from '../src/http/compile-cache.ts'
 import { describeSyntaxError } from '../src/http/json-syntax.ts'
+import { problemResponses } from '../src/http/schemas.ts'
 
 const FORMAT_VALIDATORS: Record<string, (value: string) => boolean> = {
   text: isStorableText,
@@ -53,6 +54,7 @@ export default fp(
         ...((schema.querystring as object | undefined) ?? { type: 'object', properties: {} }),
         additionalProperties: false
       }
+      schema.response = { ...problemResponses(422), ...(schema.response as object | undefined) }
     })
 
     app.setValidatorCompiler<ParameterSchema>(({ schema, httpPart }) => {

@@ -7,7 +7,7 @@ import { appendOutcome } from '../../src/http/return-url.ts'
 import type { ConnectionState } from '../../src/model/states.ts'
 import { RESULT_TTL_MS } from '../../src/oauth/login-result.ts'
 import type { Provider } from '../../src/providers/provider.ts'
-import { problemResponses, toTypeName } from '../../src/http/schemas.ts'
+import { problemOrPageResponses, toTypeName } from '../../src/http/schemas.ts'
 import { frontendBaseUrl, publicBaseUrl } from '../../src/http/public-url.ts'
 import { createFlowCookie } from './cookie.ts'
 
@@ -51,7 +51,7 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
               'Redirect to the front end, with `status=success` and `connection_state`, or with ' +
               '`status=error`'
           }),
-          ...problemResponses(400, 404, 422, 502)
+          ...problemOrPageResponses(400, 404, 422, 502)
         }
       }
     },

@@ -10,7 +10,11 @@ import { predictOwner, requirePossibleHint } from '../../src/oauth/resolve-user.
 import { requireReturnUrl, validateReturnUrl } from '../../src/http/return-url.ts'
 import { parseUserHint } from '../../src/lib/user-hint.ts'
 import type { Provider } from '../../src/providers/provider.ts'
-import { MissingClientSettings, problemResponses, toTypeName } from '../../src/http/schemas.ts'
+import {
+  MissingClientSettings,
+  problemOrPageResponses,
+  toTypeName
+} from '../../src/http/schemas.ts'
 import { frontendBaseUrl, publicBaseUrl } from '../../src/http/public-url.ts'
 import { isNavigation } from '../../src/http/navigation.ts'
 import { createFlowCookie } from './cookie.ts'
@@ -89,7 +93,7 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
             { title: `${toTypeName(provider.id)}Login` }
           ),
           307: Type.Null({ description: 'Redirect to the authorization URL' }),
-          ...problemResponses(400, 404, 422)
+          ...problemOrPageResponses(400, 404, 422)
         }
       }
     },

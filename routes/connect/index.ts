@@ -5,7 +5,7 @@ import { hashSecret, randomToken } from '../../src/lib/secret.ts'
 import { AppError } from '../../src/lib/errors.ts'
 import { findRedirectUriWithBaseUrl, publicBaseUrl } from '../../src/http/public-url.ts'
 import { PAGE_HEADERS } from '../../src/http/html.ts'
-import { Problem, problemResponses } from '../../src/http/schemas.ts'
+import { problemOrPageResponses } from '../../src/http/schemas.ts'
 import {
   SESSION_TTL_MS,
   type ConnectSession
@@ -53,15 +53,8 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
             content: { 'text/html': { schema: Type.String() } }
           },
           303: Type.Null({ description: 'Redirect to the login, or here without the token' }),
-          ...problemResponses(422),
-          401: {
-            description:
-              'The link has expired, or another browser has opened it; a page for browsers',
-            content: {
-              'application/problem+json': { schema: Problem },
-              'text/html': { schema: Type.String() }
-            }
-          }
+          // 401: the link has expired, or another browser has opened it.
+          ...problemOrPageResponses(401, 422)
         }
       }
     },

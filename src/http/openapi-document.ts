@@ -42,6 +42,8 @@ const HEADERS: Record<string, Json> = {
 }
 const RATE_LIMIT_HEADERS = ['RateLimit-Limit', 'RateLimit-Remaining', 'RateLimit-Reset']
 const PROBLEM_TYPE = 'application/problem+json'
+/** A browser that opens a page in the middle of a login gets errors as pages. */
+const PAGE_TYPE = 'text/html'
 /** Keys whose values are data, not schemas. */
 const DATA_KEYS = new Set(['example', 'examples', 'default', 'enum', 'const'])
 
@@ -141,7 +143,8 @@ function finishResponses(operation: Operation, components: Record<string, Json>)
   const isConditional = '304' in operation.responses
   for (const [status, response] of Object.entries(operation.responses)) {
     const types = Object.keys((response.content ?? {}) as Json)
-    const isProblem = types.length === 1 && types[0] === PROBLEM_TYPE
+    const isProblem = types.includes(PROBLEM_TYPE)
+    const isPageToo = types.includes(PAGE_TYPE)
     // The text that @fastify/swagger writes where a schema has no description.
     if (response.description === 'Default Response') response.description = STATUS_CODES[status]
     response.headers = refer('headers', [
@@ -154,7 +157,7 @@ function finishResponses(operation: Operation, components: Record<string, Json>)
       ...(status === '429' ? RATE_LIMIT_HEADERS : [])
     ])
     if (isProblem) {
-      const name = (STATUS_CODES[status] ?? status).replace(/\W/g, '')
+      const name = (STATUS_CODES[status] ?? status).replace(/\W/g, '') + (isPageToo ? 'OrPage' : '')
       components[name] ??= response
       operation.responses[status] = { $ref: `#/components/responses/${name}` }
     }

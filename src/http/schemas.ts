@@ -1,4 +1,4 @@
-import { Type } from '@sinclair/typebox'
+import { Type, type TSchema } from '@sinclair/typebox'
 import { Nullable } from '../lib/typebox.ts'
 import { SYNC_STATES, type SyncState } from '../model/states.ts'
 import { exampleProvider } from '../providers/index.ts'
@@ -149,13 +149,22 @@ const STATUS_DESCRIPTIONS: Record<number, string> = {
 
 /** The problem responses of a route; 500 and 503 are always among them. */
 export function problemResponses<Status extends number>(...statuses: Status[]) {
+  return toResponses(statuses, { 'application/problem+json': { schema: Problem } })
+}
+
+/** The problem responses of a route that people open: a browser that navigates gets a page. */
+export function problemOrPageResponses<Status extends number>(...statuses: Status[]) {
+  return toResponses(statuses, {
+    'application/problem+json': { schema: Problem },
+    'text/html': { schema: Type.String() }
+  })
+}
+
+function toResponses(statuses: number[], content: Record<string, { schema: TSchema }>) {
   return Object.fromEntries(
     [...statuses, 500, 503].map((status) => [
       status,
-      {
-        description: STATUS_DESCRIPTIONS[status],
-        content: { 'application/problem+json': { schema: Problem } }
-      }
+      { description: STATUS_DESCRIPTIONS[status], content }
     ])
   )
 }

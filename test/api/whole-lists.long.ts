@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { ensureDatabase } from '../database.ts'
+import { pickByScale } from '../auth/helper.ts'
 import { buildTestApp, waitFor } from '../helper.ts'
 import { createTempFolder, startServiceProcess } from '../process/child.ts'
 import { storePages } from './list-filler.ts'
@@ -12,8 +13,8 @@ import { storePages } from './list-filler.ts'
 const ITEM_COUNT = 100_000
 /** The document has about 23 MB; V8 lets garbage of that size wait. */
 const MAX_GROWTH_BYTES = 80 * 1024 * 1024
-/** Longer than the general limit of a request (`handlerTimeout` in src/app.ts). */
-const SLOW_READ_MS = 130_000
+/** HEAVY=1: longer than the general limit of a request (`handlerTimeout` in src/app.ts). */
+const SLOW_READ_MS = pickByScale(20_000, 130_000)
 const LIST_PATH = '/confluence/pages/1'
 
 /** A process whose database has many pages. */
