@@ -273,7 +273,7 @@ t.test(
     const service = await startListeningService(
       t,
       { ATLASSIAN_HOURLY_POINTS: '100' },
-      { sizes: { projects: 30, issues: 30, spaces: 1, pages: 1 } }
+      { sizes: { projects: 44, issues: 44, spaces: 1, pages: 1 } }
     )
     const { state } = service.sandbox
     const ada = await connectPerson(service, 0, 'acme')
@@ -288,7 +288,7 @@ t.test(
     service.advanceTime(hour - state.now() + 2_000)
     t.match(
       await waitForRun(service.app, 'jira', id),
-      { state: 'succeeded', counts: { seen: 60, upstream_calls: 4, points: 94 } },
+      { state: 'succeeded', counts: { seen: 88, upstream_calls: 3, points: 91 } },
       'the run resumes automatically'
     )
   }
@@ -313,7 +313,7 @@ t.test('Obeys published remaining points without a refusal first', async (t) => 
       ).state
     )
   }
-  t.same(states, ['succeeded', 'succeeded', 'succeeded', 'parked'])
+  t.same(states, ['succeeded', 'succeeded', 'succeeded', 'succeeded', 'parked'])
   t.equal(
     service.sandbox.state.stats.snapshot().log.filter(({ status }) => status === 429).length,
     0
