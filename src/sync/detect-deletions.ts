@@ -1,3 +1,4 @@
+import { isId } from '../providers/paging.ts'
 import type { Collection, CollectionReader, ItemBatch } from '../providers/provider.ts'
 import type { Checkpoint, Partition } from '../store/repositories/checkpoints.ts'
 import type { UnlistedRow } from '../store/repositories/item-tombstones.ts'
@@ -55,7 +56,13 @@ export async function deleteMissing(
         control
       )
       current = await saveFound(context, partition, { items, invalidItems, next: null }, current)
-      const gone = new Set(goneIds)
+      // An id that no request can name is gone if two listings did not contain it.
+      const gone = new Set([
+        ...goneIds,
+        ...candidates
+          .filter(({ remoteId, generation }) => !isId(remoteId) && generation < previousGeneration)
+          .map(({ remoteId }) => remoteId)
+      ])
       await writeTombstones(
         context,
         partition,

@@ -5,8 +5,8 @@ export const ATLASSIAN_MUTATIONS: readonly Mutation[] = [
   {
     name: 'Missing items are deleted without a look-up',
     file: 'src/sync/detect-deletions.ts',
-    find: 'const gone = new Set(goneIds)',
-    replace: 'const gone = new Set([...goneIds, ...candidates.map(({ remoteId }) => remoteId)])',
+    find: '        ...goneIds,',
+    replace: '        ...candidates.map(({ remoteId }) => remoteId),',
     test: 'test/sync/answers-deletions.test.ts'
   },
   {
@@ -14,7 +14,7 @@ export const ATLASSIAN_MUTATIONS: readonly Mutation[] = [
     file: 'src/providers/look-up.ts',
     find: 'const isProof = control.every((id) => returnedIds.has(id))',
     replace: 'const isProof = true',
-    test: 'test/sync/deletions-never.long.ts'
+    test: 'test/sync/look-up.test.ts'
   },
   {
     name: 'No sample is requested one by one',
@@ -48,7 +48,7 @@ export const ATLASSIAN_MUTATIONS: readonly Mutation[] = [
     name: 'A page that fails is not halved',
     file: 'src/providers/adaptive-pager.ts',
     find: 'else if (attempted === 1 || !isDivisibleFailure(error)) throw error',
-    replace: 'else throw error',
+    replace: 'else if (attempted > 0) throw error',
     test: 'test/sync/answers-large-pages.test.ts'
   },
   {

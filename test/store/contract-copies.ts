@@ -44,27 +44,29 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
       const projects = items('projects')
       await projects.save(1, 'PAY', createProject('PAY', 'by hand'))
       const three = createPage('1', '2', '3')
-      t.same(await save(three), { added: 3, changed: 0, unchanged: 0 })
-      t.same(await save(three), { added: 0, changed: 0, unchanged: 3 })
+      t.same(await save(three), { added: 3, changed: 0, unchanged: 0, newlyListed: 3 })
+      t.same(await save(three), { added: 0, changed: 0, unchanged: 3, newlyListed: 0 })
       t.same(await save([{ remoteId: '1', item: createProject('RENAMED') }, ...three.slice(1)]), {
         added: 0,
         changed: 1,
-        unchanged: 2
+        unchanged: 2,
+        newlyListed: 1
       })
       t.same(
         await save([
           { remoteId: '2', item: { ...createProject('K2'), lead: 'new' } },
           { remoteId: '2', item: createProject('K2') }
         ]),
-        { added: 0, changed: 0, unchanged: 1 },
+        { added: 0, changed: 0, unchanged: 1, newlyListed: 0 },
         'the later of two wins'
       )
       t.same(await save(three.slice(0, 1), 1, 'another site'), {
         added: 1,
         changed: 0,
-        unchanged: 0
+        unchanged: 0,
+        newlyListed: 1
       })
-      t.same(await save([]), { added: 0, changed: 0, unchanged: 0 })
+      t.same(await save([]), { added: 0, changed: 0, unchanged: 0, newlyListed: 0 })
       t.same(
         (await projects.list(1, 10)).map(({ key }) => key),
         ['K1', 'K2', 'K3', 'PAY', 'RENAMED']
@@ -93,12 +95,23 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
       }
     ]
     await save(pageChangedAt(1_000, 'first'))
-    t.same(await save(pageChangedAt(2_000, 'newer')), { added: 0, changed: 1, unchanged: 0 })
-    t.same(await save(pageChangedAt(1_500, 'older')), { added: 0, changed: 0, unchanged: 1 })
+    t.same(await save(pageChangedAt(2_000, 'newer')), {
+      added: 0,
+      changed: 1,
+      unchanged: 0,
+      newlyListed: 1
+    })
+    t.same(await save(pageChangedAt(1_500, 'older')), {
+      added: 0,
+      changed: 0,
+      unchanged: 1,
+      newlyListed: 0
+    })
     t.same(await save(pageChangedAt(2_000, 'as new, and other')), {
       added: 0,
       changed: 1,
-      unchanged: 0
+      unchanged: 0,
+      newlyListed: 1
     })
     t.match(await projects.list(1, 10), [
       { name: 'as new, and other', remoteUpdatedAt: new Date(START_MS + 2_000) }
@@ -107,7 +120,8 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
     t.same(await save(pageChangedAt(1_000, 'older again'), 2), {
       added: 0,
       changed: 0,
-      unchanged: 1
+      unchanged: 1,
+      newlyListed: 1
     })
     t.same(await findUnlisted(2), [], 'but it counts as listed')
     t.equal((await changeFeed.getState(1)).seq, seq)
@@ -151,7 +165,7 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
         { remoteId: '4' },
         { remoteId: '3', item: null, site: 'site' }
       ])
-      t.same(await save(createPage('3'), 3), { added: 1, changed: 0, unchanged: 0 })
+      t.same(await save(createPage('3'), 3), { added: 1, changed: 0, unchanged: 0, newlyListed: 1 })
       t.equal(
         (await projects.list(1, 10)).find(({ key }) => key === 'K3')?.id,
         before.find(({ key }) => key === 'K3')?.id

@@ -95,7 +95,8 @@ async function startSyncedTestService(
 ): Promise<Awaited<ReturnType<typeof buildAppWithSandbox>>> {
   const service = await buildAppWithSandbox(t, {
     env: { UPSTREAM_ANSWER_TIMEOUT_MS: String(answerMs), SYNC_INTERVAL: '0' },
-    sandbox: { sizes: SIZES, burst: 1_000_000, hourlyPoints: 1_000_000_000 }
+    sandbox: { sizes: SIZES, burst: 1_000_000, hourlyPoints: 1_000_000_000 },
+    upstreamBackoff: { initialMs: 1_000, maxMs: 8_000 }
   })
   for (const [i, { product }] of listings.entries()) {
     await new Browser(service.app).connect(product)
@@ -192,7 +193,7 @@ for (const [i, { title, fault, code, isRetriedAsIs }] of TRANSIENT_FAULTS.entrie
       const service = await startSyncedTestService(
         t,
         [listing],
-        title === 'never answers' ? 1_000 : 10_000
+        title === 'never answers' ? 2_500 : 10_000
       )
       const countErrors = () =>
         service.lines().filter(({ event }) => event === 'upstream_error').length

@@ -6,7 +6,6 @@ import {
   runSync,
   createLanes,
   listItems,
-  PAGE_COUNT,
   selectFaultPoints,
   renameLastItem,
   getRun,
@@ -44,7 +43,8 @@ const defineQuotaCase = (reason: string): ParkingCase => ({
     'X-RateLimit-Reset': formatMinute(now + 20 * MINUTE_MS),
     'X-RateLimit-Remaining': '0'
   }),
-  until: (now) => floorToMinute(now + 20 * MINUTE_MS)
+  // The hourly quota is restored at the full hour.
+  until: (now) => Math.min(floorToMinute(now + 20 * MINUTE_MS), now - (now % HOUR_MS) + HOUR_MS)
 })
 
 const PARKING_CASES: ParkingCase[] = [
@@ -284,7 +284,7 @@ function countItemsUpTo(place: FaultPoint): number {
   return (place.collection === first ? 0 : SANDBOX_SIZES[first]) + countBefore(place).items
 }
 
-/** Pages read since then. Counts and searches are excluded: a resumed run repeats them. */
+/** Pages read since then, without counts, and without searches, which overlap when they resume. */
 function countPagesRead({ service, product }: SyncLane, since: number): number {
   return service.sandbox.state.stats
     .snapshot()
@@ -296,7 +296,5 @@ function countPagesRead({ service, product }: SyncLane, since: number): number {
 }
 
 function countCallsOfOneSync({ product }: SyncLane): number {
-  return product === 'jira'
-    ? countCalls('projects') + PAGE_COUNT
-    : countCalls('spaces') + countCalls('pages')
+  return product === 'jira' ? countCalls('projects') : countCalls('spaces') + countCalls('pages')
 }

@@ -41,7 +41,7 @@ for (const { name, make, table } of ENGINES) {
         await runCommand(['db', 'migrate'], { cwd, env: { ...env, APP_ENV: 'production' } }),
         {
           code: 0,
-          stdout: /^The tables are up to date: \d (migrations were|migration was) applied\.\n$/,
+          stdout: /^The tables are up to date: \d+ (migrations were|migration was) applied\.\n$/,
           stderr: ''
         }
       )
