@@ -61,6 +61,35 @@ t.test(
   }
 )
 
+t.test('A page that fails in mid-listing and whose cursor no other size accepts', async (t) => {
+  const fixture = await createAnswersFixture(t, SIZES)
+  await fixture.setAnswers({ large_pages: { above: 1_000, status: 502, cursor_bound: true } })
+  for (const [product, path] of [
+    ['jira', '/search/jql'],
+    ['confluence', '/api/v2/pages']
+  ] as const) {
+    await fixture.sandbox.admin('faults', {
+      kind: 'status',
+      status: 502,
+      match: { path },
+      skip: 1,
+      times: 2
+    })
+    const calls = await fixture.recordCalls(async () => {
+      t.match(
+        await fixture.runSync(product),
+        { state: 'succeeded', failures: [], counts: { changed: 0, removed: 0, held: 0 } },
+        product
+      )
+    })
+    t.match(
+      calls.filter((call) => call.path.includes(path)).map(({ status }) => status),
+      [200, 502, 502, 400, 200],
+      'the listing starts again with the smaller size'
+    )
+  }
+})
+
 t.test('The page size recovers after a failure', async (t) => {
   const fixture = await createAnswersFixture(t, { ...SIZES, pages: 2_000 })
   await fixture.sandbox.admin('faults', {
