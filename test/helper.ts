@@ -150,12 +150,23 @@ export class Browser {
     this.app = app
   }
 
-  async open(url: string, headers: Record<string, string> = {}): Promise<LightMyRequestResponse> {
+  async open(
+    url: string,
+    headers: Record<string, string> = {},
+    form?: Record<string, string>
+  ): Promise<LightMyRequestResponse> {
     const { pathname, search } = new URL(url, SERVICE_URL)
     const request: InjectOptions = {
-      method: 'GET',
+      method: form === undefined ? 'GET' : 'POST',
       url: pathname + search,
-      headers: { host: 'localhost:3001', accept: 'text/html', ...this.cookieHeader(), ...headers }
+      headers: { host: 'localhost:3001', accept: 'text/html', ...this.cookieHeader(), ...headers },
+      ...(form === undefined ? {} : { payload: new URLSearchParams(form).toString() })
+    }
+    if (form !== undefined) {
+      request.headers = {
+        ...request.headers,
+        'content-type': 'application/x-www-form-urlencoded'
+      }
     }
     const response = await this.app.inject(request)
     for (const { name, value, maxAge } of response.cookies) {
@@ -163,6 +174,29 @@ export class Browser {
       else this.cookies.set(name, value)
     }
     return response
+  }
+
+  /** Opens a page and sends its first form, with these fields beside the hidden ones. */
+  async submit(url: string, fields: Record<string, string> = {}): Promise<LightMyRequestResponse> {
+    const page = await this.open(url)
+    return await this.send(url, page, fields)
+  }
+
+  /** Sends the first form of a page that this browser was served from `url`. */
+  async send(
+    url: string,
+    page: LightMyRequestResponse,
+    fields: Record<string, string> = {}
+  ): Promise<LightMyRequestResponse> {
+    const [, action, body] =
+      /<form method="post" action="([^"]*)">(.*?)<\/form>/s.exec(page.body) ?? []
+    if (action === undefined) throw new Error(`No form but ${page.statusCode} ${page.body}`)
+    const hidden = [...(body ?? '').matchAll(/<input type="hidden" name="(\w+)" value="([^"]*)">/g)]
+    return await this.open(
+      new URL(action, new URL(url, SERVICE_URL)).href,
+      {},
+      { ...Object.fromEntries(hidden.map(([, name, value]) => [name, value])), ...fields }
+    )
   }
 
   private cookieHeader(): Record<string, string> {
@@ -180,10 +214,13 @@ export class Browser {
     { query = '', decision = 'accept', extra = '' } = {}
   ): Promise<string> {
     const start = await this.open(`/auth/${product}/login?redirect=true${query}`)
-    const authorize = start.headers.location
-    if (authorize === undefined) {
+    const location = start.headers.location
+    if (location === undefined) {
       throw new Error(`No redirect but ${start.statusCode} ${start.body}`)
     }
+    const authorize = location.includes('/connect/continue?')
+      ? String((await this.submit(location)).headers.location)
+      : location
     return await answerConsentPage(authorize, decision, extra)
   }
 

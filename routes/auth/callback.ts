@@ -9,6 +9,7 @@ import { RESULT_TTL_MS } from '../../src/oauth/login-result.ts'
 import type { Provider } from '../../src/providers/provider.ts'
 import { problemOrPageResponses, toTypeName } from '../../src/http/schemas.ts'
 import { frontendBaseUrl, publicBaseUrl } from '../../src/http/public-url.ts'
+import { refusePrefetch } from '../../src/http/navigation.ts'
 import { createFlowCookie } from './cookie.ts'
 
 const TextParameter = (description: string) =>
@@ -39,6 +40,8 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
     {
       // The state of the login authenticates the request.
       config: { access: 'open', limit: 'login', unknownQuery: 'ignored' },
+      // HEAD, as link previews send it, must not exchange the code.
+      exposeHeadRoute: false,
       schema: {
         tags: ['OAuth'],
         operationId: `finish${toTypeName(provider?.id ?? 'Atlassian')}Login`,
@@ -56,6 +59,7 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
       }
     },
     async (request, reply) => {
+      refusePrefetch(request)
       const logFor = (id: string | undefined) => request.log.child({ provider: id })
       logFor(provider?.id).info({ event: 'oauth_callback_received', ...request.getLogFields() })
       const result = await flow.finishLogin({

@@ -47,11 +47,11 @@ export async function* streamExport(
     'connect_sessions',
     singlePage(async () =>
       (await store.connectSessions.list(user.id)).map(
-        ({ id, products, returnUrl, opened, createdAt, expiresAt }) => ({
+        ({ id, products, returnUrl, isOpened, createdAt, expiresAt }) => ({
           id,
           products,
           return_url: returnUrl,
-          opened,
+          opened: isOpened,
           created_at: createdAt,
           expires_at: expiresAt
         })

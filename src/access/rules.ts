@@ -45,11 +45,19 @@ export function restrictedUserId(principal: Principal): number | undefined {
   return 'userId' in principal ? principal.userId : undefined
 }
 
+/** Whether a caller acts for all users with this scope. */
+export function hasScope(principal: Principal, scope: Scope): boolean {
+  return (
+    principal.kind === 'anonymous' ||
+    (principal.kind === 'key' &&
+      (principal.scopes.includes(scope) || principal.scopes.includes('admin')))
+  )
+}
+
 /** Whether a caller may use a route at all. Ownership is checked afterwards. */
 export function isAllowed(principal: Principal, rule: Exclude<AccessRule, string>): boolean {
-  if (principal.kind === 'anonymous') return true
-  if (principal.kind === 'key') {
-    return principal.scopes.includes(rule.scope) || principal.scopes.includes('admin')
+  if (principal.kind === 'anonymous' || principal.kind === 'key') {
+    return hasScope(principal, rule.scope)
   }
   return rule.owner !== undefined && (principal.kind === 'user' || rule.session === true)
 }

@@ -8,6 +8,7 @@ const SECRET_NAMES = [
   'code',
   'state',
   'token',
+  'ticket',
   'access_token',
   'refresh_token',
   'id_token',

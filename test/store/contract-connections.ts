@@ -198,7 +198,13 @@ export function defineConnectionsContract(t: Test, open: () => Engine | Promise<
         ['s1', 'email=ADA@b.co'],
         ['s2', 'email=ada%40b.co'],
         ['s3', 'email=bob@b.co'],
-        ['s4', 'email=bob_x@b.co']
+        ['s4', 'email=bob_x@b.co'],
+        ['s5', 'email=canada@b.co'],
+        ['s6', 'note for ada@b.co'],
+        ['s7', '%65mail=ada@b.co'],
+        ['s8', String.raw`{"\u0065mail":"ada@b.co"}`],
+        ['s9', 'user_id=11'],
+        ['s10', 'user_id=1']
       ]) {
         await loginFlows.start(
           {
@@ -219,10 +225,20 @@ export function defineConnectionsContract(t: Test, open: () => Engine | Promise<
           await projects.list(1, 10),
           await connectionHistory.list(1, 10),
           await loginFlows.get('s1'),
-          await loginFlows.get('s2')
+          await loginFlows.get('s2'),
+          await loginFlows.get('s7'),
+          await loginFlows.get('s8'),
+          await loginFlows.get('s10')
         ],
-        [undefined, undefined, [], [], undefined, undefined]
+        [undefined, undefined, [], [], ...Array.from({ length: 5 })]
       )
+      for (const [hash, text] of [
+        ['s5', 'an address that ends with this one'],
+        ['s6', 'text that names nobody'],
+        ['s9', 'an id that starts with this one']
+      ] as const) {
+        t.ok(await loginFlows.get(hash), `a login is kept that contains ${text}`)
+      }
       await connections.remove(2, undefined, [
         users.anonymizeStatement(2),
         await loginFlows.deleteForUserStatement({ id: 2, email: 'bob_x@b.co' })

@@ -23,6 +23,7 @@ export const AUDIT_ACTIONS = [
   'key_revoked',
   'session_created',
   'session_opened',
+  'session_ended',
   'vault_key_rotated',
   'data_exported',
   'account_closed',
