@@ -42,6 +42,7 @@ export default fp<PluginOptions>(
         providers,
         http: httpClient,
         now,
+        emailMismatch: config.consentEmailMismatch,
         maxOpenLogins: config.limits.maxOpenLogins,
         exchangeTimeoutMs: SEQUENTIAL_CALLS * (config.connectTimeoutMs + config.answerTimeoutMs),
         // In protected mode a state that the service did not issue identifies nobody.

@@ -186,23 +186,33 @@ export class Browser {
   async send(
     url: string,
     page: LightMyRequestResponse,
-    fields: Record<string, string> = {}
+    fields: Record<string, string> = {},
+    headers: Record<string, string> = {}
   ): Promise<LightMyRequestResponse> {
     const [, action, body] =
       /<form method="post" action="([^"]*)">(.*?)<\/form>/s.exec(page.body) ?? []
     if (action === undefined) throw new Error(`No form but ${page.statusCode} ${page.body}`)
     const hidden = [...(body ?? '').matchAll(/<input type="hidden" name="(\w+)" value="([^"]*)">/g)]
-    return await this.open(
-      new URL(action, new URL(url, SERVICE_URL)).href,
-      {},
-      { ...Object.fromEntries(hidden.map(([, name, value]) => [name, value])), ...fields }
-    )
+    return await this.open(new URL(action, new URL(url, SERVICE_URL)).href, headers, {
+      ...Object.fromEntries(hidden.map(([, name, value]) => [name, value])),
+      ...fields
+    })
   }
 
   private cookieHeader(): Record<string, string> {
     return this.cookies.size === 0
       ? {}
       : { cookie: [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ') }
+  }
+
+  /**
+   * Follows the URL that a login returned to a person or a connect session, and continues.
+   * @returns Atlassian's URL
+   */
+  async continueLogin(url: string): Promise<string> {
+    return url.includes('/connect/continue?')
+      ? String((await this.submit(url)).headers.location)
+      : url
   }
 
   /**
@@ -218,9 +228,7 @@ export class Browser {
     if (location === undefined) {
       throw new Error(`No redirect but ${start.statusCode} ${start.body}`)
     }
-    const authorize = location.includes('/connect/continue?')
-      ? String((await this.submit(location)).headers.location)
-      : location
+    const authorize = await this.continueLogin(location)
     return await answerConsentPage(authorize, decision, extra)
   }
 

@@ -158,7 +158,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
           ? principal.id === id
           : principal.kind !== 'user' || principal.userId === session?.userId
       if (session === undefined || !isAllowed) {
-        throw new AppError('not_found', 'No live connect session has this id.')
+        throw new AppError('session_not_found', 'No live connect session has this id.')
       }
       await endSession(store, session)
       log.info({ event: 'connect_session_ended', user_id: session.userId, session_id: id })

@@ -37,6 +37,7 @@ export interface Config {
   corsOrigins: readonly string[] | null
   trustProxy: readonly string[]
   limits: LimitsConfig
+  consentEmailMismatch: ConsentEmailMismatch
   cloudBaseUrl: string | null
   authUrl: string
   apiUrl: string
@@ -53,6 +54,9 @@ export interface Config {
   clients: Readonly<Record<string, ClientSettings>>
   warnings: string[]
 }
+
+/** What to do with the consent of an account whose address differs from the user's. */
+export type ConsentEmailMismatch = 'allow' | 'flag' | 'refuse'
 
 /** Limits of one caller; 0: no limit. */
 interface LimitsConfig {
@@ -124,6 +128,7 @@ export function toConfig(
       overloadAfterMs: env.OVERLOAD_AFTER_MS ?? (production ? 300 : 0),
       maxOpenLogins: env.MAX_OPEN_LOGINS
     },
+    consentEmailMismatch: env.CONSENT_EMAIL_MISMATCH as ConsentEmailMismatch,
     cloudBaseUrl: normalizeOptionalUrl(env.ATLASSIAN_CLOUD_BASE_URL),
     authUrl: normalizeUrl(env.ATLASSIAN_AUTH_URL),
     apiUrl: normalizeUrl(env.ATLASSIAN_API_URL),

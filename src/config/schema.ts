@@ -169,6 +169,13 @@ export const SERVICE_SETTINGS = {
     100_000,
     100
   ),
+  CONSENT_EMAIL_MISMATCH: textSetting(
+    'must be allow, flag or refuse',
+    'What happens if the Atlassian account of a consent has another email address than the user, or shows ' +
+      'none. flag: the log and the audit trail say so. refuse: the consent is not stored.',
+    { pattern: '^(allow|flag|refuse)$' },
+    'allow'
+  ),
   ATLASSIAN_CLOUD_BASE_URL: urlSetting(
     "Your team's site, returned as base_url until a site is connected. " +
       'Also NEXT_PUBLIC_ATLASSIAN_CLOUD_BASE_URL.'

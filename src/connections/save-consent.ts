@@ -94,6 +94,7 @@ export async function saveConsent(
           provider: provider.id,
           sites,
           ...resolvedState,
+          emailDiffers: consent.emailDiffers,
           before:
             existing === undefined
               ? null

@@ -39,8 +39,9 @@ t.test(
       await app.inject({ url: '/auth/jira/login?state=user_id%3D1', headers: ada })
     ).json()
     const browser = new Browser(app)
-    const { location = '' } = (await browser.submit(url as string)).headers
-    const callbackResponse = await browser.open(await answerConsentPage(location))
+    const callbackResponse = await browser.open(
+      await answerConsentPage(await browser.continueLogin(url as string))
+    )
     t.match(
       callbackResponse.headers.location,
       /status=success&user_id=2&state=user_id%3D1/,

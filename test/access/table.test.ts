@@ -2,7 +2,7 @@ import t from 'tap'
 import { SCOPES, type Principal, type AccessRule } from '../../src/access/rules.ts'
 import { createSecret } from '../../src/access/secrets.ts'
 import { SMALL_SANDBOX } from '../auth/helper.ts'
-import { buildTestApp, buildAppWithSandbox } from '../helper.ts'
+import { Browser, buildTestApp, buildAppWithSandbox } from '../helper.ts'
 import type { TestContext } from '../types.ts'
 import {
   buildBearerHeader,
@@ -18,6 +18,9 @@ const PUBLIC_PATHS = [
   '/',
   '/healthz',
   '/connect',
+  '/connect/continue',
+  // The forms of those pages carry a token that only the browser of the page was given.
+  '/connect/end',
   '/auth/jira/callback',
   '/auth/confluence/callback',
   '/oauth/atlassian/callback'
@@ -64,9 +67,10 @@ async function getSessionCookie(
   { app }: ProductionService,
   link: string
 ): Promise<{ cookie: string }> {
-  const { pathname, search } = new URL(link)
-  const [cookie] = (await app.inject(pathname + search)).cookies
-  return { cookie: `${cookie?.name}=${cookie?.value}` }
+  const browser = new Browser(app)
+  await browser.submit(link, { product: 'jira' })
+  const name = '__Host-connect-session'
+  return { cookie: `${name}=${browser.cookies.get(name) ?? ''}` }
 }
 
 /** The expected status; "in" is any response that does not refuse the credential. */

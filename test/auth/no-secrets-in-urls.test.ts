@@ -30,7 +30,7 @@ const REQUESTS: ReadonlyArray<[method: HttpMethod, path: string, status: number]
   ['GET', '/auth/confluence/login', 200],
   ['GET', '/auth/confluence/login?redirect=true', 307],
   ['GET', '/auth/jira/callback', 302],
-  ['HEAD', '/auth/jira/callback', 302],
+  ['HEAD', '/auth/jira/callback', 405],
   ['GET', '/auth/jira/callback?error=access_denied', 302],
   ['GET', '/auth/jira/callback?code=eyJh.x.y&state=eyJh', 302],
   ['GET', '/auth/jira/callback?code=a&code=b', 422],

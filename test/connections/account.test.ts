@@ -267,7 +267,8 @@ t.test(
       (await browser.open(await answerConsentPage(first.headers.location ?? ''))).headers.location,
       /status=success&user_id=2&/
     )
-    const other = await browser.open(ways.get('Connect the other account instead') ?? '')
+    const confirmPage = await browser.open(ways.get('Connect the other account instead') ?? '')
+    const other = await browser.submit(confirmPage.headers.location ?? '')
     t.match(
       (
         await browser.open(

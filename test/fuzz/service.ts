@@ -84,8 +84,7 @@ export async function startFuzzedService(t: TestContext, access: ApiAccess) {
         throw new Error(`No login for ${user}, but ${login.statusCode} ${login.body}`)
       }
       const browser = new Browser(app)
-      const { location = '' } = (await browser.submit(url as string)).headers
-      await browser.open(await answerConsentPage(location))
+      await browser.open(await answerConsentPage(await browser.continueLogin(url as string)))
     }
     const [run] = (
       await app.inject({ url: `/integrations/jira/sync/runs?owner_id=${user}&limit=1`, headers })

@@ -27,7 +27,16 @@ export function createGrantConsentMethods(
      */
     async connect(
       grant: NewGrant,
-      { userId, provider, sites, selectedSites, state, reason, before }: NewConnection,
+      {
+        userId,
+        provider,
+        sites,
+        selectedSites,
+        state,
+        reason,
+        emailDiffers,
+        before
+      }: NewConnection,
       statements: StatementBuilder[] = []
     ): Promise<StateChange[] | undefined> {
       const values = {
@@ -114,7 +123,13 @@ export function createGrantConsentMethods(
               ? 'account_changed'
               : 'consent_given'
         record(
-          { action, userId, connectionId: Number(saved?.id), product: provider },
+          {
+            action,
+            userId,
+            connectionId: Number(saved?.id),
+            product: provider,
+            ...(emailDiffers === true ? { detail: { email_differs: true } } : {})
+          },
           ...audit.toStateChangeEntries(changes)
         )
         return changes
