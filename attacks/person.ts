@@ -60,6 +60,25 @@ export class Visitor {
     return response
   }
 
+  /**
+   * Opens the link of a connect session as a person does, and starts a login of Jira.
+   *
+   * @returns Atlassian's URL
+   */
+  async openLink(link: string): Promise<string> {
+    const page = await this.open(link)
+    const form = /<form method="post" action="connect">(.*?)<\/form>/s.exec(await page.text())?.[1]
+    const login =
+      form === undefined
+        ? // Versions before issue 15 open the link at once.
+          await this.open('/auth/jira/login?redirect=true')
+        : await this.open('/connect', {
+            method: 'POST',
+            body: new URLSearchParams({ ...readHiddenFields(form), product: 'jira' })
+          })
+    return login.headers.get('location') ?? '/'
+  }
+
   /** Consents at the sandbox as one of its accounts; returns the URL of the callback. */
   async consent(authorizeUrl: string, account = 'dana'): Promise<string | null> {
     const answer = await this.open(
@@ -98,4 +117,22 @@ export async function createUser(target: Target, email: string): Promise<number>
     body: JSON.stringify({ email })
   })
   return ((await answer.json()) as { id: number }).id
+}
+
+/** A connect session of a user. */
+export async function createSession(
+  target: Target,
+  user: number
+): Promise<{ user: number; token: string; url: string }> {
+  const answer = await fetch(`${target.baseUrl}/connect-sessions`, {
+    method: 'POST',
+    headers: { ...useKey(target), 'content-type': 'application/json' },
+    body: JSON.stringify({ user, products: ['jira'] })
+  })
+  return { user, ...((await answer.json()) as { token: string; url: string }) }
+}
+
+function readHiddenFields(form: string): Record<string, string> {
+  const fields = form.matchAll(/<input type="hidden" name="(\w+)" value="([^"]*)">/g)
+  return Object.fromEntries([...fields].map(([, name = '', value = '']) => [name, value]))
 }
