@@ -70,7 +70,7 @@ export class Visitor {
     const form = /<form method="post" action="connect">(.*?)<\/form>/s.exec(await page.text())?.[1]
     const login =
       form === undefined
-        ? // Versions before issue 15 open the link at once.
+        ? // Older versions open the link at once.
           await this.open('/auth/jira/login?redirect=true')
         : await this.open('/connect', {
             method: 'POST',

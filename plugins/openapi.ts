@@ -88,9 +88,11 @@ function withSecurity<Schema extends object | undefined>(
     ...(rule.session === true ? ["that user's connect session"] : [])
   ]
   const alsoOpen = otherCallers.length === 0 ? '' : `; also open to ${otherCallers.join(' and ')}`
+  const text =
+    schema !== undefined && 'description' in schema ? `${String(schema.description)} ` : ''
   return {
     ...schema,
     security: [{ bearer: [rule.scope] }],
-    description: `Scope \`${rule.scope}\`${alsoOpen}.`
+    description: `${text}Scope \`${rule.scope}\`${alsoOpen}.`
   }
 }

@@ -54,7 +54,7 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
               'Redirect to the front end, with `status=success` and `connection_state`, or with ' +
               '`status=error`'
           }),
-          ...problemOrPageResponses(400, 404, 422, 502)
+          ...problemOrPageResponses(400, 403, 404, 422, 502)
         }
       }
     },

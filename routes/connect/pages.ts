@@ -72,7 +72,8 @@ export function renderContinuePage(
           `${bold(owner)}.</p>`,
       '<form method="post" action="continue">',
       renderHidden(fields),
-      `<p><button class="button" type="submit">Connect ${escapeHtml(title)}</button></p></form>`,
+      '<p><button class="button" type="submit">' +
+        `${isChange ? 'Replace the account' : `Connect ${escapeHtml(title)}`}</button></p></form>`,
       NOT_YOU,
       '<p class="small">This page works for one minute.</p>'
     ].join('\n'),

@@ -6,7 +6,7 @@ import { deriveFlowName } from './browser-binding.ts'
 
 export const FLOW_LIFETIME_MS = 10 * 60 * 1000
 /** How long the address that continues a login works. */
-export const TICKET_LIFETIME_MS = 60 * 1000
+const TICKET_LIFETIME_MS = 60 * 1000
 
 export interface LoginStarterOptions {
   store: Pick<Store, 'loginFlows'>

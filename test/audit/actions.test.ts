@@ -204,6 +204,18 @@ t.test(
       ],
       'another consent'
     )
+    await sendRequest('DELETE', '/connect-sessions/1', 'r-end')
+    await assertRecorded(
+      [
+        {
+          action: 'session_ended',
+          user_id: 1,
+          ...byCrmKey('r-end'),
+          detail: { session: 1 }
+        }
+      ],
+      'the end of a session'
+    )
     const onConnection = (id: string) => ({
       user_id: 1,
       connection_id: 1,
@@ -292,18 +304,6 @@ t.test(
         }
       ],
       'the vault key'
-    )
-    await sendRequest('DELETE', '/connect-sessions/1', 'r-end')
-    await assertRecorded(
-      [
-        {
-          action: 'session_ended',
-          user_id: 1,
-          ...byCrmKey('r-end'),
-          detail: { session: 1 }
-        }
-      ],
-      'the end of a session'
     )
     await sendRequest('DELETE', '/users/1/connections/jira', 'r-leave')
     await assertRecorded(
