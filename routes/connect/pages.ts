@@ -22,7 +22,7 @@ export function renderLinkPage({ products, email, formToken, token, replaced }: 
   const buttons = products.map(
     ({ id, title }) =>
       `<li><button class="button" type="submit" name="product" value="${id}">` +
-      `Connect ${escapeHtml(title)}</button></li>`
+      `Connect ${escapeHtml(title)}${isOtherPerson ? ' instead' : ''}</button></li>`
   )
   return renderPage(
     `Connect ${titles} for ${email}`,
