@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { LEAVING_FORM_PAGE_HEADERS } from '../../src/http/html.ts'
 import { refusePrefetch } from '../../src/http/navigation.ts'
 import { publicBaseUrl } from '../../src/http/public-url.ts'
-import { Problem, problemResponses } from '../../src/http/schemas.ts'
+import { problemOrPageResponses } from '../../src/http/schemas.ts'
 import { AppError } from '../../src/lib/errors.ts'
 import { describeOwner } from '../../src/oauth/resolve-user.ts'
 import { redirectToAtlassian } from '../auth/cookie.ts'
@@ -39,14 +39,8 @@ export const continueRoutes: FastifyPluginAsyncTypebox = async (app) => {
             description: 'Page with a button',
             content: { 'text/html': { schema: Type.String() } }
           },
-          400: {
-            description: 'The ticket has expired or was used; a page for browsers',
-            content: {
-              'application/problem+json': { schema: Problem },
-              'text/html': { schema: Type.String() }
-            }
-          },
-          ...problemResponses(403, 422)
+          // 400: the ticket has expired or was used.
+          ...problemOrPageResponses(400, 403, 422)
         }
       }
     },

@@ -6,7 +6,7 @@ import { LEAVING_FORM_PAGE_HEADERS, PAGE_HEADERS } from '../../src/http/html.ts'
 import { refusePrefetch } from '../../src/http/navigation.ts'
 import { publicBaseUrl } from '../../src/http/public-url.ts'
 import { deriveLoginQuotaKey } from '../../src/http/rate-limit-key.ts'
-import { Problem, problemResponses } from '../../src/http/schemas.ts'
+import { problemOrPageResponses } from '../../src/http/schemas.ts'
 import { AppError } from '../../src/lib/errors.ts'
 import { hashSecret, randomToken } from '../../src/lib/secret.ts'
 import { findExistingScopes } from '../../src/oauth/clients.ts'
@@ -62,15 +62,8 @@ export const linkRoutes: FastifyPluginAsyncTypebox = async (app) => {
             description: 'Page with one button for each product',
             content: { 'text/html': { schema: Type.String() } }
           },
-          ...problemResponses(403, 422),
-          401: {
-            description:
-              'The link has expired, or another browser has opened it; a page for browsers',
-            content: {
-              'application/problem+json': { schema: Problem },
-              'text/html': { schema: Type.String() }
-            }
-          }
+          // 401: the link has expired, or another browser has opened it.
+          ...problemOrPageResponses(401, 403, 422)
         }
       }
     },

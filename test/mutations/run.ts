@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { execFileSync } from 'node:child_process'
 import { ATLASSIAN_MUTATIONS } from './atlassian.ts'
+import { LOGIN_MUTATIONS } from './logins.ts'
 import type { Mutation } from './mutation.ts'
 
 /**
@@ -18,13 +19,14 @@ const { values: options, positionals: words } = parseArgs({
   allowPositionals: true,
   options: { tenth: { type: 'boolean', default: false } }
 })
+const MUTATIONS = [...ATLASSIAN_MUTATIONS, ...LOGIN_MUTATIONS]
 const TIMEOUT_MS = 300_000
 
 const root = process.cwd()
 const git = (...args: string[]) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim()
 
 function chooseMutations(): readonly Mutation[] {
-  const named = ATLASSIAN_MUTATIONS.filter(
+  const named = MUTATIONS.filter(
     ({ name }) => words.length === 0 || words.some((word) => name.includes(word))
   )
   if (!options.tenth) return named
