@@ -154,6 +154,7 @@ export const INVALID_SETTINGS: Array<[env: NodeJS.ProcessEnv, named: string]> = 
     ['RATE_LIMIT_LOGIN', '1000001'],
     ['RATE_LIMIT_REFUSED', '1000001'],
     ['MAX_OPEN_LOGINS', '0'],
+    ['CONSENT_EMAIL_MISMATCH', 'sometimes'],
     ['OVERLOAD_AFTER_MS', '60001'],
     ['ATLASSIAN_HOURLY_POINTS', '99'],
     ['SYNC_INTERVAL', '10081'],
