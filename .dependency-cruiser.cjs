@@ -91,7 +91,7 @@ module.exports = {
       name: 'no-tests-in-production',
       severity: 'error',
       from: { path: '^(src|plugins|routes|drizzle|scripts)/' },
-      to: { path: '^(test|bench)/' }
+      to: { path: '^(test|bench|attacks)/' }
     }
   ],
   options: {
