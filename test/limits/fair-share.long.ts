@@ -7,7 +7,7 @@ import { createSyncFixture, getRun, startSync } from '../sync/time-helper.ts'
 const HEAVY_CALLERS = 20
 /** Requests that each heavy caller has open at once. */
 const CONCURRENCY = 5
-const ROWS = pickByScale(500, 5_000)
+const ROWS = pickByScale(100, 2_000)
 const DURATION_MS = pickByScale(5_000, 30_000)
 /** The limit in issue 15. */
 const MAX_P99_MS = 1_000
