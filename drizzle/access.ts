@@ -17,8 +17,12 @@ export function defineAccessTables(
       /** The visible start of the key, by which a person recognises it. */
       prefix: text('prefix').notNull(),
       scopes: text('scopes').notNull(),
+      /** Addresses and ranges that it may be used from, separated by commas; null: anywhere. */
+      networks: text('networks'),
       createdAt: instant('created_at').notNull(),
       expiresAt: instant('expires_at'),
+      /** When a key that was replaced by its successor stops working. */
+      rotatedUntil: instant('rotated_until'),
       revokedAt: instant('revoked_at'),
       lastUsedAt: instant('last_used_at')
     },

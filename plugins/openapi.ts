@@ -52,7 +52,8 @@ export default fp(
           { name: 'Connections', description: 'State, sites, options and history of connections' },
           { name: 'Integrations', description: 'Sync runs and copied items, by product' },
           { name: 'Data', description: 'Copied and uploaded items, and the change feed' },
-          { name: 'Audit', description: 'Audit log' }
+          { name: 'Audit', description: 'Audit log' },
+          { name: 'Access', description: 'Service keys' }
         ]
       },
       hideUntagged: true,

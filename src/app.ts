@@ -129,7 +129,12 @@ function toLogDestination(logger: boolean | LogDestination): LogDestination {
   return typeof logger === 'object' ? logger : destination({ fd: 1, sync: true })
 }
 
-/** Accepts a caller's request id only in a bounded form. */
+/**
+ * Accepts a caller's request id only in a bounded form, and not as the name of a property that every
+ * object has: readers of the log may use it as a key (`__proto__`).
+ */
 function parseRequestId(id: string | string[] | undefined): string | undefined {
-  return typeof id === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(id) ? id : undefined
+  return typeof id === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(id) && !(id in Object.prototype)
+    ? id
+    : undefined
 }

@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { requireUser } from '../../src/oauth/resolve-user.ts'
+import { createAuthorizationCheck } from '../../src/http/authorization-check.ts'
+import { AppError } from '../../src/lib/errors.ts'
 import type { ProviderRegistry } from '../../src/providers/registry.ts'
 import { Id, Nullable, problemResponses } from '../../src/http/schemas.ts'
 import { createItemSchema, SiteId, toItemResponse } from '../items/schema.ts'
@@ -105,29 +107,49 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       // Matching each item against every schema of the union takes longer than reading it.
       serializerCompiler: () => JSON.stringify
     },
-    async ({ params, query: { since, collections: requested, limit, wait }, signal }) => {
+    async (request) => {
+      const {
+        params,
+        query: { since, collections: requested, limit, wait },
+        signal
+      } = request
+      const isStillAuthorized = createAuthorizationCheck(
+        async () => await request.isStillAuthorized()
+      )
       const ownerId = params.user_id
       const names = requested === undefined ? undefined : [...new Set(requested.split(','))]
       const deadline = performance.now() + wait * 1000
       const shouldStop = () => performance.now() >= deadline || signal.aborted || app.isDraining()
-      let position = since === undefined ? undefined : cursors.decode(since, ownerId, names)
-      while (true) {
-        await requireUser(store, ownerId)
-        position ??= cursors.initialPosition(
-          ownerId,
-          await store.changeFeed.getState(ownerId),
-          names
-        )
-        const { changes, more, next } = await readChanges(position, limit)
-        if (changes.length > 0 || more || shouldStop()) {
-          return { changes, next: cursors.encode(next), more }
-        }
-        position = next
-        while (
-          !shouldStop() &&
-          (await store.changeFeed.getState(ownerId)).seq === position.lastSeq
-        ) {
-          await sleep(Math.min(POLL_INTERVAL_MS, Math.max(1, deadline - performance.now())))
+      const close = wait === 0 ? () => {} : app.fairShare.openPoll(ownerId)
+      try {
+        return await poll()
+      } finally {
+        close()
+      }
+
+      async function poll() {
+        let position = since === undefined ? undefined : cursors.decode(since, ownerId, names)
+        while (true) {
+          await requireUser(store, ownerId)
+          position ??= cursors.initialPosition(
+            ownerId,
+            await store.changeFeed.getState(ownerId),
+            names
+          )
+          const { changes, more, next } = await readChanges(position, limit)
+          if (changes.length > 0 || more || shouldStop()) {
+            return { changes, next: cursors.encode(next), more }
+          }
+          position = next
+          while (
+            !shouldStop() &&
+            (await store.changeFeed.getState(ownerId)).seq === position.lastSeq
+          ) {
+            if (!(await isStillAuthorized())) {
+              throw new AppError('unauthenticated', 'The credential is no longer valid.')
+            }
+            await sleep(Math.min(POLL_INTERVAL_MS, Math.max(1, deadline - performance.now())))
+          }
         }
       }
     }

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { decodeCursor } from '../../src/http/cursor.ts'
+import { takeTurns, type ReadInTurn } from '../../src/http/fair-gate.ts'
 import { createJsonStream } from '../../src/http/json-stream.ts'
 import { paginate } from '../../src/http/pagination.ts'
 import { isStorableText } from '../../src/lib/formats.ts'
@@ -88,14 +89,19 @@ export function createItemList(app: FastifyInstance, provider: Provider, collect
           query.updated_since === undefined ? undefined : Date.parse(query.updated_since),
         text: query.q
       }
-      info.total = await items.count(ownerId, seq, filter)
+      // A search reads every row of the owner, so it waits for its turn.
+      const read: ReadInTurn =
+        filter.text === undefined
+          ? async (_id, readNow) => await readNow()
+          : app.fairShare.readInTurn
+      info.total = await read(ownerId, async () => await items.count(ownerId, seq, filter))
       const isWhole =
         isWholeByDefault && !includeBodies && query.limit === undefined && position === undefined
       const readPage = includeBodies ? items.listWithBody : items.list
       const rows =
         isWhole && info.total > limit
           ? undefined
-          : await readPage(ownerId, limit + 1, position, filter)
+          : await read(ownerId, async () => await readPage(ownerId, limit + 1, position, filter))
       // Items may have been added since they were counted.
       if (rows === undefined || (isWhole && rows.length > limit)) {
         return await sendSnapshot(ownerId, filter, info, request, reply, toEnvelope)
@@ -140,7 +146,7 @@ export function createItemList(app: FastifyInstance, provider: Provider, collect
       (row) => serializeItem(toItemResponse(collection, row))
     )
     return await reply.send(
-      createJsonStream(pieces, {
+      createJsonStream(takeTurns(pieces, app.fairShare.readInTurn, ownerId), {
         isStopping: app.isDraining,
         isAuthorized: request.isStillAuthorized.bind(request),
         log: request.log,

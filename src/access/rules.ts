@@ -8,6 +8,8 @@ export const SCOPES = [
   'data:write',
   'sync:read',
   'sync:write',
+  'personal-data:read',
+  'keys:rotate',
   'admin'
 ] as const
 export type Scope = (typeof SCOPES)[number]
@@ -26,10 +28,18 @@ export type OwnerSource =
  */
 export type AccessRule = 'open' | 'docs' | { scope: Scope; owner?: OwnerSource; session?: boolean }
 
+/** A person with a token of the identity provider. */
+export interface UserPrincipal {
+  kind: 'user'
+  userId: number
+  /** When the token stops being accepted, in ms since the epoch. */
+  expiresAt: number
+}
+
 /** The authenticated caller. */
 export type Principal =
   | { kind: 'key'; id: number; name: string; scopes: readonly Scope[] }
-  | { kind: 'user'; userId: number }
+  | UserPrincipal
   | {
       kind: 'session'
       id: number

@@ -29,6 +29,8 @@ export interface Config {
   publicAccess: boolean
   publicDocs: boolean
   bootstrapKey: string | null
+  /** Age from which service keys are refused; 0: none. */
+  maxKeyAgeMs: number
   /** null: the service accepts no JWTs. */
   jwt: JwtSettings | null
   frontendUrl: string | null
@@ -74,6 +76,7 @@ interface SyncConfig {
   intervalMs: number
   listIntervalMs: number
   fullIntervalMs: number
+  fullCooldownMs: number
   concurrency: number
   /** Part of a collection by which a full listing may shrink before its deletions are held. */
   maxShrinkRatio: number
@@ -107,6 +110,7 @@ export function toConfig(
     publicAccess: (env.API_ACCESS ?? (production ? 'protected' : 'public')) === 'public',
     publicDocs: (env.API_DOCS ?? (production ? 'closed' : 'open')) === 'open',
     bootstrapKey: env.BOOTSTRAP_API_KEY ?? null,
+    maxKeyAgeMs: env.API_KEY_MAX_DAYS * 24 * 60 * MINUTE_MS,
     jwt:
       env.JWT_ISSUER === undefined
         ? null
@@ -114,7 +118,8 @@ export function toConfig(
             issuer: env.JWT_ISSUER,
             audience: env.JWT_AUDIENCE ?? '',
             jwksUrl: env.JWT_JWKS_URL ?? null,
-            publicKey: env.JWT_PUBLIC_KEY === undefined ? null : unescapePem(env.JWT_PUBLIC_KEY)
+            publicKey: env.JWT_PUBLIC_KEY === undefined ? null : unescapePem(env.JWT_PUBLIC_KEY),
+            maxLifetimeS: env.JWT_MAX_LIFETIME_S
           },
     frontendUrl: normalizeOptionalUrl(env.APP_FRONTEND_URL),
     publicUrl: normalizeOptionalUrl(env.PUBLIC_URL),
@@ -141,6 +146,7 @@ export function toConfig(
       intervalMs: env.SYNC_INTERVAL * MINUTE_MS,
       listIntervalMs: env.SYNC_LIST_INTERVAL * 1000,
       fullIntervalMs: env.SYNC_FULL_INTERVAL * 60 * MINUTE_MS,
+      fullCooldownMs: env.SYNC_FULL_COOLDOWN * MINUTE_MS,
       concurrency: env.SYNC_CONCURRENCY,
       maxShrinkRatio: env.SYNC_SHRINK_PERCENT / 100,
       historyDays: env.SYNC_HISTORY_DAYS,

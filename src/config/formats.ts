@@ -1,6 +1,7 @@
 import { createPublicKey } from 'node:crypto'
 import { isIP } from 'node:net'
 import { compile } from '@fastify/proxy-addr'
+import { isIntactKey } from '../access/secrets.ts'
 
 /**
  * Whether a host is loopback, by name or number: the only hosts for which Atlassian accepts http
@@ -83,13 +84,14 @@ const MIN_DISTINCT_BYTES = 10
 
 /** A value for BOOTSTRAP_API_KEY: long enough, and not repetitive, sequential or a placeholder. */
 export function isBootstrapKey(value: string): boolean {
-  if (!/^ck_[\w-]{32,200}$/.test(value)) return false
-  const bytes = [...Buffer.from(value.slice(3))]
+  if (!/^(jc)?ck_[\w-]{32,200}$/.test(value) || !isIntactKey(value)) return false
+  const secret = value.slice(value.indexOf('_') + 1)
+  const bytes = [...Buffer.from(secret)]
   const differences = bytes.slice(1).map((byte, i) => byte - (bytes[i] ?? 0))
   return (
     new Set(bytes).size >= MIN_DISTINCT_BYTES &&
     new Set(differences).size >= MIN_DISTINCT_BYTES &&
-    !/^(.{1,100}?)\1+$/.test(value.slice(3)) &&
+    !/^(.{1,100}?)\1+$/.test(secret) &&
     !PLACEHOLDER_WORDS.test(value)
   )
 }

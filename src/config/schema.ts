@@ -100,6 +100,12 @@ export const SERVICE_SETTINGS = {
     'First service key, with the scope admin, created at start if it does not exist.',
     { format: 'bootstrap-key' }
   ),
+  API_KEY_MAX_DAYS: integerSetting(
+    'Age in days from which a service key is refused, whenever it was to expire; 0: no limit.',
+    0,
+    3650,
+    0
+  ),
   JWT_ISSUER: textSetting(
     'must be text without spaces',
     'Issuer (iss) of the tokens of people who call directly. ' +
@@ -120,6 +126,12 @@ export const SERVICE_SETTINGS = {
     'must be a public key in PEM (RSA from 2048 bits, P-256 or Ed25519); \\n stands for a line break',
     'The one key of the issuer, instead of JWT_JWKS_URL.',
     { format: 'public-key' }
+  ),
+  JWT_MAX_LIFETIME_S: integerSetting(
+    'Longest lifetime of those tokens, in seconds.',
+    60,
+    31_536_000,
+    86_400
   ),
   APP_FRONTEND_URL: urlSetting(
     "Base URL of the front end. Browsers return to its /oauth/… pages. Unset: the service's own pages. " +
@@ -229,6 +241,12 @@ export const SERVICE_SETTINGS = {
     1,
     720,
     24
+  ),
+  SYNC_FULL_COOLDOWN: integerSetting(
+    'Minutes between two requests for a full sync of one user and product; 0: no limit.',
+    0,
+    1440,
+    10
   ),
   SYNC_CONCURRENCY: integerSetting(
     'Maximum number of concurrent sync runs per process.',

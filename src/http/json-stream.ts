@@ -1,9 +1,7 @@
 import { Readable } from 'node:stream'
 import { AppError } from '../lib/errors.ts'
 import type { Logger } from '../lib/http-client.ts'
-
-/** A revoked key or an expired token ends the stream after this interval. */
-const AUTHORIZATION_CHECK_INTERVAL_MS = 2_000
+import { AUTHORIZATION_CHECK_INTERVAL_MS } from './authorization-check.ts'
 
 export interface JsonStreamOptions {
   /** Whether the service is stopping: it does not wait for long documents, and clients retry. */
@@ -25,24 +23,27 @@ export function createJsonStream(
   pieces: AsyncGenerator<string>,
   options: JsonStreamOptions
 ): Readable {
-  return Readable.from(logTruncation(pieces, options), { highWaterMark: 1 })
+  const stream = Readable.from(logTruncation(pieces, options), { highWaterMark: 1 })
+  // Not between two pieces: a client that stops reading would keep the stream open.
+  const timer = setInterval(() => {
+    options.isAuthorized().then((isAuthorized) => {
+      if (isAuthorized) return
+      stream.destroy(new AppError('unauthenticated', 'The credential is no longer valid.'))
+    }, stream.destroy.bind(stream))
+  }, AUTHORIZATION_CHECK_INTERVAL_MS).unref()
+  return stream.once('close', () => {
+    clearInterval(timer)
+  })
 }
 
 async function* logTruncation(
   pieces: AsyncGenerator<string>,
-  { isStopping, isAuthorized, log, abortedEvent, abortedMessage }: JsonStreamOptions
+  { isStopping, log, abortedEvent, abortedMessage }: JsonStreamOptions
 ): AsyncGenerator<string> {
-  let lastCheckedAt = performance.now()
   try {
     for await (const piece of pieces) {
       if (isStopping()) {
         throw new AppError('interrupted', 'The service is stopping.', { suppressLog: true })
-      }
-      if (performance.now() - lastCheckedAt > AUTHORIZATION_CHECK_INTERVAL_MS) {
-        if (!(await isAuthorized())) {
-          throw new AppError('unauthenticated', 'The credential is no longer valid.')
-        }
-        lastCheckedAt = performance.now()
       }
       yield piece
     }

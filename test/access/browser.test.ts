@@ -7,7 +7,7 @@ import { buildBearerHeader } from './helper.ts'
 t.test(
   'End to end over HTTP: bootstrap key, connect session, browser login, front end with a session token',
   async (t) => {
-    const key = createSecret('ck')
+    const key = createSecret('jcck')
     const { url, output } = await startServiceProcess(t, {
       env: { API_ACCESS: 'protected', BOOTSTRAP_API_KEY: key }
     })

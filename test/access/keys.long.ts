@@ -217,7 +217,7 @@ t.test(
   'BOOTSTRAP_API_KEY creates a key with all scopes; a new value replaces it; a revoked key is not recreated',
   async (t) => {
     const { url, serve, run } = await createKeysFixture(t)
-    const [first, second] = [createSecret('ck'), createSecret('ck')]
+    const [first, second] = [createSecret('jcck'), createSecret('jcck')]
     const before = await serve({ BOOTSTRAP_API_KEY: first })
     t.equal(await getStatus(before, first, '/health/oauth'), 200)
     const again = await serve({ BOOTSTRAP_API_KEY: first })
@@ -272,7 +272,7 @@ t.test(
     }
     const production = { APP_ENV: 'production' }
     t.same(await events(production), { status: 401, said: ['warn no_api_keys'] })
-    t.same(await events({ ...production, BOOTSTRAP_API_KEY: createSecret('ck') }), {
+    t.same(await events({ ...production, BOOTSTRAP_API_KEY: createSecret('jcck') }), {
       status: 401,
       said: []
     })

@@ -106,7 +106,7 @@ t.test(
       ['no credential', {}],
       ['malformed', { authorization: 'Bearer' }],
       ['another scheme', { authorization: 'Basic YWRhOng=' }],
-      ['a wrong key', buildBearerHeader(createSecret('ck'))],
+      ['a wrong key', buildBearerHeader(createSecret('jcck'))],
       ['a revoked key', revoked.headers],
       ['an expired key', expired.headers],
       ['a wrong session', buildBearerHeader(createSecret('cs'))],
@@ -224,7 +224,7 @@ t.test('T01 Only the routes in this list are public; they ignore credentials', a
   )
   for (const url of PUBLIC_PATHS) {
     const [none, wrong] = await Promise.all(
-      [{}, buildBearerHeader(createSecret('ck'))].map(
+      [{}, buildBearerHeader(createSecret('jcck'))].map(
         async (headers) => await app.inject({ url, headers })
       )
     )
@@ -305,7 +305,7 @@ t.test(
         `${formatRoute(row)}: ${free.statusCode}`
       )
       t.equal(
-        (await app.inject({ ...request, headers: buildBearerHeader(createSecret('ck')) }))
+        (await app.inject({ ...request, headers: buildBearerHeader(createSecret('jcck')) }))
           .statusCode,
         401,
         formatRoute(row)

@@ -12,6 +12,8 @@ const VALID_REQUEST_IDS = [
   '.',
   '-',
   '_',
+  'proto',
+  'Constructor',
   '...',
   'x'.repeat(64),
   '123e4567-e89b-42d3-a456-426614174000'
@@ -45,7 +47,11 @@ const INVALID_REQUEST_IDS = [
   'a?b',
   'a#b',
   'a@b',
-  'a*b'
+  'a*b',
+  '__proto__',
+  'constructor',
+  'toString',
+  '__defineGetter__'
 ]
 
 /** One request for every kind of response. */

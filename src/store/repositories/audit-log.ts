@@ -21,6 +21,7 @@ export const AUDIT_ACTIONS = [
   'deletions_confirmed',
   'key_created',
   'key_revoked',
+  'key_rotated',
   'session_created',
   'session_opened',
   'session_ended',
