@@ -27,7 +27,7 @@ const ROW_OVERHEAD_BYTES = 256
 /** About how many bytes a row has as JSON. Neither engine reads a long text to tell its length. */
 export function sumBytes(selected: ColumnsByName): SQL {
   const lengths = Object.values(selected)
-    .filter((column) => column.dataType === 'string')
+    .filter((column) => column.getSQLType().startsWith('text'))
     .map((column) => sql`coalesce(octet_length(${column}), 0)`)
   return sql.join([sql.raw(String(ROW_OVERHEAD_BYTES)), ...lengths], sql` + `)
 }
