@@ -11,7 +11,7 @@ const RECONNECT_MS = 20
 
 /** 40 connections send 5,000 requests each without reading an answer, and again when they are closed. */
 export const attack: Attack = {
-  name: 'A few connections with thousands of pipelined requests keep everybody else waiting',
+  name: 'keep everybody else waiting by a few connections with thousands of pipelined requests',
   item: 2,
   async run({ baseUrl }) {
     const { hostname, port, pathname } = new URL(baseUrl)
