@@ -4,7 +4,7 @@ import { AsyncResource } from 'node:async_hooks'
 const SLICE_MS = 2
 const MAX_STARTS_PER_SLICE = 16
 /**
- * Iterations between two slices. libuv accepts one connection per iteration: without them, new
+ * Iterations between two slices of a long queue. libuv accepts one connection per iteration: without them, new
  * connections are accepted as rarely as slices begin.
  */
 const ITERATIONS_BETWEEN_SLICES = 4
@@ -73,7 +73,7 @@ export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOpt
       setTimeout(closeSlice, BUSY_CHECK_INTERVAL_MS)
       return
     }
-    runAfterIterations(ITERATIONS_BETWEEN_SLICES, () => {
+    runAfterIterations(waitingCount < MIN_REFUSED_LENGTH ? 1 : ITERATIONS_BETWEEN_SLICES, () => {
       // Immediates run one after another in the next iteration, each with its promise jobs.
       setImmediate(() => {
         sliceStartedAt = performance.now()
