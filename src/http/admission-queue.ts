@@ -68,7 +68,7 @@ export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOpt
   function closeSlice(): void {
     isSliceOpen = waitingCount > 0
     if (!isSliceOpen) return
-    refuseExpired()
+    if (waitingCount >= MIN_REFUSED_LENGTH) refuseExpired()
     if (isDatabaseBusy() || isFullyOccupied()) {
       setTimeout(closeSlice, BUSY_CHECK_INTERVAL_MS)
       return
