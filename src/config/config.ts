@@ -65,8 +65,10 @@ interface LimitsConfig {
   requestsPerMinute: number
   loginsPerMinute: number
   refusedPerMinute: number
-  /** Longest wait of a request before the service refuses it; 0: no limit. */
+  /** A request that would have to wait longer under load is refused; 0: no limit. */
   overloadAfterMs: number
+  /** Open connections of one IP address; 0: no limit. */
+  connectionsPerAddress: number
   /** Maximum number of open logins. */
   maxOpenLogins: number
 }
@@ -131,6 +133,7 @@ export function toConfig(
       loginsPerMinute: env.RATE_LIMIT_LOGIN ?? (production ? 120 : 0),
       refusedPerMinute: env.RATE_LIMIT_REFUSED ?? (production ? 120 : 0),
       overloadAfterMs: env.OVERLOAD_AFTER_MS ?? (production ? 300 : 0),
+      connectionsPerAddress: env.MAX_CONNECTIONS_PER_ADDRESS ?? (production ? 500 : 0),
       maxOpenLogins: env.MAX_OPEN_LOGINS
     },
     consentEmailMismatch: env.CONSENT_EMAIL_MISMATCH as ConsentEmailMismatch,

@@ -169,10 +169,16 @@ export const SERVICE_SETTINGS = {
     1_000_000
   ),
   OVERLOAD_AFTER_MS: integerSetting(
-    'Maximum time a request waits in the queue or for PostgreSQL, in milliseconds, before it is refused ' +
+    'A request that would have to wait longer than this under load, in milliseconds, is refused at once ' +
       'with 503. 0: no limit. Default: 300 in production, else 0.',
     0,
     60_000
+  ),
+  MAX_CONNECTIONS_PER_ADDRESS: integerSetting(
+    'Open connections of one IP address (IPv6: one /64 network); further ones are closed. Addresses in ' +
+      'TRUST_PROXY have no limit. 0: no limit. Default: 500 in production, else 0.',
+    0,
+    20_000
   ),
   MAX_OPEN_LOGINS: integerSetting(
     'Maximum number of open logins of one person, connect session or IP address. ' +

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
 import { AppError } from '../lib/errors.ts'
 import type { Logger } from '../lib/http-client.ts'
 import { AUTHORIZATION_CHECK_INTERVAL_MS } from './authorization-check.ts'
@@ -13,6 +14,11 @@ export interface JsonStreamOptions {
   abortedEvent: string
   abortedMessage: string
 }
+
+/** Short pieces are sent together and long ones in parts: each write costs a system call and a copy. */
+const CHUNK_LENGTH = 64 * 1024
+/** Other requests run after this time: reading and sending may never wait for anything. */
+const MAX_TURN_MS = 10
 
 /**
  * A response that is sent piece by piece, as fast as the client reads: one piece at most waits in
@@ -40,16 +46,43 @@ async function* logTruncation(
   pieces: AsyncGenerator<string>,
   { isStopping, log, abortedEvent, abortedMessage }: JsonStreamOptions
 ): AsyncGenerator<string> {
+  let turnStartedAt = performance.now()
   try {
-    for await (const piece of pieces) {
+    for await (const chunk of formChunks(pieces)) {
       if (isStopping()) {
         throw new AppError('interrupted', 'The service is stopping.', { suppressLog: true })
       }
-      yield piece
+      if (performance.now() - turnStartedAt > MAX_TURN_MS) {
+        await setImmediate()
+        turnStartedAt = performance.now()
+      }
+      yield chunk
     }
   } catch (err) {
     // The response has started and cannot report an error.
     log.error({ event: abortedEvent, err }, abortedMessage)
     throw err
   }
+}
+
+/** The first piece is sent at once. */
+async function* formChunks(pieces: AsyncGenerator<string>): AsyncGenerator<string> {
+  let pending = ''
+  let isStarted = false
+  for await (const piece of pieces) {
+    if (piece.length < CHUNK_LENGTH) pending += piece
+    if (pending !== '' && (!isStarted || pending.length + piece.length >= CHUNK_LENGTH)) {
+      yield pending
+      pending = ''
+    }
+    isStarted = true
+    if (piece.length < CHUNK_LENGTH) continue
+    for (let [start, end] = [0, 0]; start < piece.length; start = end) {
+      end = start + CHUNK_LENGTH
+      // Both halves of a surrogate pair are encoded together.
+      if (/[\uD800-\uDBFF]/.test(piece.charAt(end - 1))) end++
+      yield piece.slice(start, end)
+    }
+  }
+  if (pending !== '') yield pending
 }

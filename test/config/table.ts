@@ -156,6 +156,7 @@ export const INVALID_SETTINGS: Array<[env: NodeJS.ProcessEnv, named: string]> = 
     ['MAX_OPEN_LOGINS', '0'],
     ['CONSENT_EMAIL_MISMATCH', 'sometimes'],
     ['OVERLOAD_AFTER_MS', '60001'],
+    ['MAX_CONNECTIONS_PER_ADDRESS', '20001'],
     ['ATLASSIAN_HOURLY_POINTS', '99'],
     ['SYNC_INTERVAL', '10081'],
     ['SYNC_FULL_INTERVAL', '0'],
