@@ -1,8 +1,10 @@
 import { userInfo } from 'node:os'
+import { EXIT_CODES } from './exit.ts'
 import type { Config } from '../config/config.ts'
 import { signExistingRows } from '../grants/sign-existing-rows.ts'
 import { verifyKeyring } from '../grants/verify-keys.ts'
 import type { Actor } from '../lib/actor.ts'
+import { StartError } from '../lib/errors.ts'
 import { createLogger } from '../lib/logger.ts'
 import { openEngine } from '../store/open-engine.ts'
 import { createStore, type Store } from '../store/index.ts'
@@ -49,6 +51,16 @@ export async function withVault<Result>(
 ): Promise<Result> {
   const { keyring, source } = settings.keys
   return await withStore(settings, async (store) => {
+    const knownIds = (await store.vaultKeys.list()).map(({ id }) => id)
+    if (knownIds.length > 0 && !keyring.ids.some((id) => knownIds.includes(id))) {
+      throw new StartError(
+        [
+          `${source}: the service that uses this database has other keys (${knownIds.join(', ')}). ` +
+            'Run this command with the same keys.'
+        ],
+        EXIT_CODES.configuration
+      )
+    }
     const vault = await verifyKeyring(store, keyring, source)
     await signExistingRows({ store, vault }, createStderrLogger())
     return await command(store, vault)

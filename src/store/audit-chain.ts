@@ -133,6 +133,12 @@ export function createChainVerifier(signer: Signer, head: ChainHead) {
     if (action === 'audit_damaged') {
       return `Row ${seq} says that the service found the end of the trail changed or missing.`
     }
+    if (action === 'audit_unverified') {
+      const { found } = JSON.parse(detail ?? '{}') as { found: ChainHead }
+      return found.seq === last.seq && found.hash === last.hash && isHeadSigned(signer, found)
+        ? undefined
+        : `Row ${seq} says that an instance could not verify the end of the trail, and nor can these keys.`
+    }
     if (action === 'audit_purged' || action === 'rows_signed') {
       const note = JSON.parse(detail ?? '{}') as { through?: number; hash?: string }
       isPurgeNoted ||= note.through === prunedSeq && note.hash === prunedHash

@@ -22,8 +22,8 @@ export const runAudit = async (url: string, ...args: string[]): Promise<CommandO
     env: { INTEGRATION_DB_URL: url, VAULT_KEYS: VAULT_KEY }
   })
 
-export const runAuditVerify = async (url: string): Promise<CommandOutput> =>
-  await runAudit(url, 'verify')
+export const runAuditVerify = async (url: string, keys = VAULT_KEY): Promise<CommandOutput> =>
+  await runCommand(['audit', 'verify'], { env: { INTEGRATION_DB_URL: url, VAULT_KEYS: keys } })
 
 /** The complete trail from `GET /audit`, oldest first. */
 export async function readAuditTrail(

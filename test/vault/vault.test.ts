@@ -117,7 +117,7 @@ t.test(
         )
       }
       for (const changed of [
-        `v2.${id}.${body}`,
+        `v1.${id}.${body}`,
         `V1.${id}.${body}`,
         `${format}.k2.${body}`,
         `${format}.k3.${body}`,

@@ -1,6 +1,6 @@
 import { eq, getTableName } from 'drizzle-orm'
 import { SERVICE_ACTOR, type Actor } from '../../lib/actor.ts'
-import type { Signer } from '../../model/signer.ts'
+import { parseSigningKeyId, type Signer } from '../../model/signer.ts'
 import {
   hashEntry,
   isHeadSigned,
@@ -36,6 +36,7 @@ export const AUDIT_ACTIONS = [
   'account_closed',
   'audit_purged',
   'audit_damaged',
+  'audit_unverified',
   'rows_signed'
 ] as const
 type AuditAction = (typeof AUDIT_ACTIONS)[number]
@@ -92,16 +93,26 @@ export function createAuditAppender(
   }
 
   /**
-   * Whether the head is as the service left it: signed, or new. Appending to any other head would
-   * sign what somebody else wrote there.
+   * Appending to a head that somebody else wrote would sign what they wrote, so an entry about it
+   * comes first. undefined: the head is as the service left it.
    */
-  const isHeadIntact = (head: ChainHead) =>
-    (head.seq > latest.count || (head.seq === latest.count && head.hash === latest.hash)) &&
-    ((head.seq === 0 && head.signature === '') || isHeadSigned(signer, head))
+  function describeForeignHead(head: ChainHead): AuditEntry | undefined {
+    if (isRolledBack(head)) {
+      return { action: 'audit_damaged', detail: { found: head, expected: latest } }
+    }
+    if ((head.seq === 0 && head.signature === '') || isHeadSigned(signer, head)) return undefined
+    const keyId = parseSigningKeyId(head.signature)
+    return keyId === undefined || signer.hasKey(keyId)
+      ? { action: 'audit_damaged', detail: { found: head } }
+      : // Another instance may have a newer key: whoever has all keys can verify this head.
+        { action: 'audit_unverified', detail: { found: head } }
+  }
+
+  const isRolledBack = ({ seq, hash }: ChainEnds) =>
+    seq < latest.count || (seq === latest.count && hash !== latest.hash)
 
   /**
-   * Appends entries, or fails with the whole transaction. If somebody else changed the head, an
-   * entry that says so comes first, so that the trail no longer verifies.
+   * Appends entries, or fails with the whole transaction.
    *
    * @param isHeadTrusted the caller has checked the head
    */
@@ -119,10 +130,8 @@ export function createAuditAppender(
       hash = hashEntry(signer, hash, row)
       yield tx.insert(audit).values({ ...row, at: new Date(row.at), hash })
     }
-    if (!isHeadTrusted && !isHeadIntact(head)) {
-      const detail = { found: { seq, hash, purged: prunedSeq }, expected: latest.count }
-      yield* insertEntry({ action: 'audit_damaged', detail }, SERVICE_ACTOR)
-    }
+    const note = isHeadTrusted ? undefined : describeForeignHead(head)
+    if (note !== undefined) yield* insertEntry(note, SERVICE_ACTOR)
     for (const entry of entries) yield* insertEntry(entry, getActor())
     const signature = signHead(signer, { seq, hash, prunedSeq, prunedHash })
     yield tx.update(auditHead).set({ seq, hash, signature }).where(eq(auditHead.id, HEAD_ID))
@@ -164,7 +173,7 @@ export function createAuditAppender(
   return {
     headColumns,
     lockHead,
-    isHeadIntact,
+    describeForeignHead,
     appendEntries,
     runAppending,
 

@@ -36,7 +36,7 @@ export function createAuditLog(
   getActor: () => Actor,
   signer: Signer
 ) {
-  const { headColumns, lockHead, isHeadIntact, appendEntries, runAppending, observe } =
+  const { headColumns, lockHead, describeForeignHead, appendEntries, runAppending, observe } =
     createAuditAppender(engine, now, getActor, signer)
   const {
     db,
@@ -194,7 +194,7 @@ export function createAuditLog(
             .select({ hash: audit.hash })
             .from(audit)
             .where(eq(audit.seq, cutoffSeq))
-          if (cutoffSeq <= prunedSeq || last === undefined || !isHeadIntact(head)) {
+          if (cutoffSeq <= prunedSeq || last === undefined || describeForeignHead(head) !== undefined) {
             return { result: 0, anchor: undefined }
           }
           const prunedHash = String(last.hash)
