@@ -67,7 +67,7 @@ t.test('After an upgrade, the rows of the earlier version cannot be changed', as
 })
 
 t.test(
-  'T06 T18 A database disguised as one of an earlier version is not signed: its connections stay unusable and the trail says so',
+  'T09 T18 A database disguised as one of an earlier version is not signed: its connections stay unusable and the trail says so',
   async (t) => {
     const { url, start } = await createStoppedService(t)
     await removeSignatures(url)

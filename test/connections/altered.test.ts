@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { DANA, SAM } from '../../src/sandbox/oauth/users.ts'
-import { startTestService, type TestService } from '../auth/helper.ts'
+import { SMALL_SANDBOX, startTestService, type TestService } from '../auth/helper.ts'
 import { ensureDatabase, queryDatabase } from '../database.ts'
 import { Browser, VAULT_KEY, waitForRun } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
@@ -12,6 +12,8 @@ import { HOUR_MS } from '../time.ts'
 interface TwoPeople extends TestService {
   url: string
   run: (sql: string, ...values: unknown[]) => Promise<Array<Record<string, any>>>
+  /** The number of calls that Atlassian's API got. */
+  countCalls: () => Promise<number>
   check: (userId?: number) => Promise<Record<string, any>>
 }
 
@@ -21,7 +23,7 @@ async function connectTwoPeople(t: Test): Promise<TwoPeople> {
   const service = await startTestService(
     t,
     { INTEGRATION_DB_URL: url, SYNC_INTERVAL: '0' },
-    { users: [DANA, SAM] }
+    { ...SMALL_SANDBOX, users: [DANA, SAM] }
   )
   await new Browser(service.app).connect('jira', '&state=email:ada@example.com')
   const browser = new Browser(service.app)
@@ -36,6 +38,10 @@ async function connectTwoPeople(t: Test): Promise<TwoPeople> {
     ...service,
     url,
     run: async (sql, ...values) => await queryDatabase(url, sql, ...values),
+    countCalls: async () => {
+      const { log } = (await service.sandbox.admin('stats', undefined, 'GET')) as { log: unknown[] }
+      return log.length
+    },
     check: async (userId = 1) =>
       (
         await service.app.inject({
@@ -52,6 +58,7 @@ const OTHER_SITES = JSON.stringify([
   { cloudId: '22222222-2222-4222-8222-222222222222', name: 'x', url: 'https://x.atlassian.net' }
 ])
 
+const SIGNED_COLUMNS = ['grant_id', 'sites', 'bound', 'refused', 'state', 'signature']
 const TAMPERINGS: Array<[what: string, sql: string, ...values: unknown[]]> = [
   ['the grant', MOVED_GRANT],
   [
@@ -59,7 +66,6 @@ const TAMPERINGS: Array<[what: string, sql: string, ...values: unknown[]]> = [
     'update connections set signature = (select signature from connections where user_id = 2), ' +
       'grant_id = (select grant_id from connections where user_id = 2) where user_id = 1'
   ],
-  ['the user', 'update connections set user_id = 3 - user_id where user_id = 1'],
   ['the sites', 'update connections set sites = ? where user_id = 1', OTHER_SITES],
   ['the selected sites', 'update connections set bound = ? where user_id = 1', OTHER_SITES],
   ['the state', "update connections set state = 'scope_missing' where user_id = 1"],
@@ -67,28 +73,44 @@ const TAMPERINGS: Array<[what: string, sql: string, ...values: unknown[]]> = [
   ['the signature', "update connections set signature = '' where user_id = 1"]
 ]
 
-for (const [what, sql, ...values] of TAMPERINGS) {
-  t.test(`T06 A connection is not used if somebody changes ${what} in the database`, async (t) => {
-    const { app, run, check, sandbox, lines } = await connectTwoPeople(t)
-    if (what === 'the user') await run('delete from connections where user_id = 2')
-    const user = what === 'the user' ? 2 : 1
+t.test('T09 A connection that somebody changed in the database is not used', async (t) => {
+  const { app, run, check, lines, countCalls } = await connectTwoPeople(t)
+  const [original] = await run('select * from connections where user_id = 1')
+  for (const [what, sql, ...values] of TAMPERINGS) {
     await run(sql, ...values)
-    const calls = sandbox.state.log.length
-    t.match(await check(user), { status: 409, code: 'connection_altered' })
-    const sync = await app.inject({
-      method: 'POST',
-      url: `/integrations/jira/sync?owner_id=${user}`
-    })
-    t.match(await waitForRun(app, 'jira', sync.json().id), {
-      state: 'failed',
-      failures: [{ code: 'connection_altered' }]
-    })
-    t.equal(sandbox.state.log.length, calls, 'Atlassian was not called')
-    const [connection] = (await app.inject(`/users/${user}/connections`)).json().connections
-    t.match(connection, { state: 'needs_reconnect', sites: [], site: null })
-    t.ok(lines().some(({ event, level }) => event === 'connection_altered' && level === 'error'))
+    const calls = await countCalls()
+    t.match(await check(), { status: 409, code: 'connection_altered' }, what)
+    t.equal(await countCalls(), calls, `${what}: Atlassian was not called`)
+    const [connection] = (await app.inject('/users/1/connections')).json().connections
+    t.match(connection, { state: 'needs_reconnect', sites: [], site: null }, what)
+    for (const name of SIGNED_COLUMNS) {
+      await run(`update connections set ${name} = ? where user_id = 1`, original?.[name])
+    }
+    t.match(await check(), { state: 'active' }, `${what}: restored`)
+  }
+  t.ok(lines().some(({ event, level }) => event === 'connection_altered' && level === 'error'))
+})
+
+t.test('T09 A sync of a connection that somebody pointed elsewhere fails without a call', async (t) => {
+  const { app, run, countCalls } = await connectTwoPeople(t)
+  await run(MOVED_GRANT)
+  const calls = await countCalls()
+  const sync = await app.inject({ method: 'POST', url: '/integrations/jira/sync?owner_id=1' })
+  t.match(await waitForRun(app, 'jira', sync.json().id), {
+    state: 'failed',
+    error: { code: 'connection_altered' }
   })
-}
+  t.equal(await countCalls(), calls)
+})
+
+t.test('T09 A connection that somebody gave to another user is not used', async (t) => {
+  const { run, check, countCalls } = await connectTwoPeople(t)
+  await run('delete from connections where user_id = 2')
+  await run('update connections set user_id = 2')
+  const calls = await countCalls()
+  t.match(await check(2), { status: 409, code: 'connection_altered' })
+  t.equal(await countCalls(), calls)
+})
 
 t.test('A changed row becomes usable by a new consent, and nothing else signs it', async (t) => {
   const { app, run, check, advanceTime } = await connectTwoPeople(t)
