@@ -96,8 +96,7 @@ export const purgeEntries = defineCommand({
   usesDatabase: true,
   async run({ days, json }) {
     const purged = await runWithStore(
-      async ({ audit }) =>
-        await audit.purge(new Date(Date.now() - days * DAY_MS), { days })
+      async ({ audit }) => await audit.purge(new Date(Date.now() - days * DAY_MS), { days })
     )
     printResult(json, { purged }, `Deleted ${formatNumber(purged)} rows.`)
   }
@@ -149,7 +148,5 @@ function formatAnchor({ count, hash }: Anchor): string {
 
 function parseAnchor(text: string): Anchor | undefined {
   const [, count, hash] = /^(\d{1,15}):([\w.-]{1,100})$/.exec(text) ?? []
-  return count === undefined || hash === undefined
-    ? undefined
-    : { count: Number(count), hash }
+  return count === undefined || hash === undefined ? undefined : { count: Number(count), hash }
 }

@@ -133,7 +133,10 @@ async function runWithKeys<Result>(
   command: (store: Store, keyring: Keyring, source: string) => Promise<Result>
 ): Promise<Result> {
   const { config, keys } = await loadSettings(process.env)
-  return await withStore({ ...config, keys }, async (store) => await command(store, keys.keyring, keys.source))
+  return await withStore(
+    { ...config, keys },
+    async (store) => await command(store, keys.keyring, keys.source)
+  )
 }
 
 function generateId(): string {

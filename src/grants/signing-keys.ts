@@ -20,9 +20,7 @@ export async function archiveSigningKeys(
     if (signingKey !== null && parseKeyId(signingKey) === vault.keyId) continue
     const vaultKey = keyring.find(id)
     const key =
-      vaultKey === undefined
-        ? openSigningKey(vault, id, signingKey)
-        : deriveSigningKey(vaultKey)
+      vaultKey === undefined ? openSigningKey(vault, id, signingKey) : deriveSigningKey(vaultKey)
     if (key === undefined) continue
     await vaultKeys.archiveSigningKey(
       id,

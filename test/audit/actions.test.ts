@@ -301,7 +301,8 @@ t.test(
       [
         // The service lacks the new key, so it cannot verify what the command signed.
         { action: 'audit_unverified', actor: { kind: 'service' } },
-        { action: 'disconnected', ...onConnection('r-leave') }],
+        { action: 'disconnected', ...onConnection('r-leave') }
+      ],
       'a disconnection'
     )
     await sendRequest('DELETE', '/users/1', 'r-remove')

@@ -169,13 +169,10 @@ t.test('Pruning old rows leaves a verifiable trail and records the pruning', asy
   await createUsers(5)
   ahead = 0
   await make('new')
-  t.match(
-    await runAudit(url, 'purge', '--days', '5'),
-    {
-      code: 0,
-      stdout: /^Deleted 5 rows/
-    }
-  )
+  t.match(await runAudit(url, 'purge', '--days', '5'), {
+    code: 0,
+    stdout: /^Deleted 5 rows/
+  })
   t.match(
     (await readAuditTrail(app)).map(({ id, action, actor }) => [id, action, actor.kind]),
     [

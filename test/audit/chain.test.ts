@@ -115,9 +115,7 @@ const TAMPERINGS: Record<string, (trail: Trail, i: number, j: number) => Trail> 
   },
   'swaps two rows': ({ rows, head }, i, j) => ({
     rows: rows.map((row, at) =>
-      at === i || at === j
-        ? { ...(rows[at === i ? j : i] as ChainedEntry), seq: row.seq }
-        : row
+      at === i || at === j ? { ...(rows[at === i ? j : i] as ChainedEntry), seq: row.seq } : row
     ),
     head
   }),

@@ -31,28 +31,31 @@ async function cutTrail(url: string, seq: number): Promise<void> {
   )
 }
 
-t.test('T18 The database refuses to move the head of the trail back, or to remove it', async (t) => {
-  const { url, createUser } = await createTrail(t, 3)
-  const isPostgres = url.startsWith('postgres')
-  for (const sql of [
-    'update audit_head set seq = 2',
-    'update audit_head set cut_seq = 9',
-    'update audit_head set id = 2',
-    'delete from audit_head',
-    "insert into audit_head (id, seq, hash, cut_seq, cut_hash) values (2, 0, '', 0, '')",
-    "insert into audit (seq, at, actor, action, hash) values (0, 1, 'key', 'refreshed', 'x')",
-    ...(isPostgres
-      ? ['truncate audit_head']
-      : [
-          "insert or replace into audit_head (id, seq, hash, cut_seq, cut_hash) values (1, 0, '', 0, '')",
-          "insert or replace into audit (seq, at, actor, action, hash) values (2, 1, 'k', 'a', 'x')"
-        ])
-  ]) {
-    await t.rejects(queryDatabase(url, sql), sql)
+t.test(
+  'T18 The database refuses to move the head of the trail back, or to remove it',
+  async (t) => {
+    const { url, createUser } = await createTrail(t, 3)
+    const isPostgres = url.startsWith('postgres')
+    for (const sql of [
+      'update audit_head set seq = 2',
+      'update audit_head set cut_seq = 9',
+      'update audit_head set id = 2',
+      'delete from audit_head',
+      "insert into audit_head (id, seq, hash, cut_seq, cut_hash) values (2, 0, '', 0, '')",
+      "insert into audit (seq, at, actor, action, hash) values (0, 1, 'key', 'refreshed', 'x')",
+      ...(isPostgres
+        ? ['truncate audit_head']
+        : [
+            "insert or replace into audit_head (id, seq, hash, cut_seq, cut_hash) values (1, 0, '', 0, '')",
+            "insert or replace into audit (seq, at, actor, action, hash) values (2, 1, 'k', 'a', 'x')"
+          ])
+    ]) {
+      await t.rejects(queryDatabase(url, sql), sql)
+    }
+    await createUser('more')
+    t.match(await runAuditVerify(url), { code: 0, stdout: /^4 rows/ })
   }
-  await createUser('more')
-  t.match(await runAuditVerify(url), { code: 0, stdout: /^4 rows/ })
-})
+)
 
 t.test('T18 A cut trail is found even after the service has appended to it', async (t) => {
   const { url, start, app, createUser } = await createTrail(t, 6)
@@ -61,13 +64,10 @@ t.test('T18 A cut trail is found even after the service has appended to it', asy
   t.match(await runAuditVerify(url), { code: 1, stderr: /The end of the trail was changed/ })
   const restarted = await start()
   await createUser('after', restarted)
-  t.match(
-    (await readAuditTrail(restarted)).map(({ id, action }) => [id, action]).slice(-2),
-    [
-      [5, 'audit_damaged'],
-      [6, 'user_created']
-    ]
-  )
+  t.match((await readAuditTrail(restarted)).map(({ id, action }) => [id, action]).slice(-2), [
+    [5, 'audit_damaged'],
+    [6, 'user_created']
+  ])
   t.match(await runAuditVerify(url), { code: 1, stderr: /Row 5 says that the service found/ })
 })
 
@@ -95,38 +95,41 @@ t.test(
   }
 )
 
-t.test('T18 An anchor stored elsewhere reveals an earlier copy and a rewritten trail', async (t) => {
-  const { url, app, createUser } = await createTrail(t, 3)
-  const exported = await runAudit(url, 'export')
-  t.equal(exported.code, 0)
-  const lines = exported.stdout
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Record<string, any>)
-  t.match(lines, [
-    { seq: 1, action: 'user_created', hash: /^test\./ },
-    { seq: 2 },
-    { seq: 3 },
-    { anchor: { count: 3, hash: lines[2]?.hash } }
-  ])
-  const anchor = (await runAudit(url, 'export', '--anchor')).stdout.trim()
-  t.equal(anchor, `3:${lines[2]?.hash}`)
-  await createUser('more')
-  t.match(await runAudit(url, 'verify', '--anchor', anchor), { code: 0 }, 'the trail goes on')
-  t.match((await runAudit(url, 'export', '--after', '3')).stdout.trim().split('\n'), {
-    length: 2
-  })
-  t.match(await runAudit(url, 'verify', '--anchor', `3:${lines[1]?.hash}`), {
-    code: 1,
-    stderr: /Row 3 differs from the anchor/
-  })
-  t.match(await runAudit(url, 'verify', '--anchor', `5:${lines[2]?.hash}`), {
-    code: 1,
-    stderr: /The trail has 4 rows, and it had 5/
-  })
-  t.match(await runAudit(url, 'verify', '--anchor', 'x'), { code: 2 })
-  await app.close()
-})
+t.test(
+  'T18 An anchor stored elsewhere reveals an earlier copy and a rewritten trail',
+  async (t) => {
+    const { url, app, createUser } = await createTrail(t, 3)
+    const exported = await runAudit(url, 'export')
+    t.equal(exported.code, 0)
+    const lines = exported.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, any>)
+    t.match(lines, [
+      { seq: 1, action: 'user_created', hash: /^test\./ },
+      { seq: 2 },
+      { seq: 3 },
+      { anchor: { count: 3, hash: lines[2]?.hash } }
+    ])
+    const anchor = (await runAudit(url, 'export', '--anchor')).stdout.trim()
+    t.equal(anchor, `3:${lines[2]?.hash}`)
+    await createUser('more')
+    t.match(await runAudit(url, 'verify', '--anchor', anchor), { code: 0 }, 'the trail goes on')
+    t.match((await runAudit(url, 'export', '--after', '3')).stdout.trim().split('\n'), {
+      length: 2
+    })
+    t.match(await runAudit(url, 'verify', '--anchor', `3:${lines[1]?.hash}`), {
+      code: 1,
+      stderr: /Row 3 differs from the anchor/
+    })
+    t.match(await runAudit(url, 'verify', '--anchor', `5:${lines[2]?.hash}`), {
+      code: 1,
+      stderr: /The trail has 4 rows, and it had 5/
+    })
+    t.match(await runAudit(url, 'verify', '--anchor', 'x'), { code: 2 })
+    await app.close()
+  }
+)
 
 t.test(
   'The trail verifies after its vault key was replaced and removed; without the key of a row, verification names the key',

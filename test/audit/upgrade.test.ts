@@ -26,7 +26,8 @@ async function createStoppedService(t: Test) {
 
 const checkConnection = async ({ app }: TestApp) =>
   await app.inject({ method: 'POST', url: '/users/1/connections/jira/check' })
-const findEvents = ({ lines }: TestApp, name: string) => lines().filter(({ event }) => event === name)
+const findEvents = ({ lines }: TestApp, name: string) =>
+  lines().filter(({ event }) => event === name)
 
 t.test(
   'An upgrade signs the connections and the trail of an earlier version once, and says so in the log and the trail',

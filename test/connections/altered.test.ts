@@ -69,7 +69,7 @@ const TAMPERINGS: Array<[what: string, sql: string, ...values: unknown[]]> = [
   ['the sites', 'update connections set sites = ? where user_id = 1', OTHER_SITES],
   ['the selected sites', 'update connections set bound = ? where user_id = 1', OTHER_SITES],
   ['the state', "update connections set state = 'scope_missing' where user_id = 1"],
-  ['the refused features', "update connections set refused = '[\"x\"]' where user_id = 1"],
+  ['the refused features', 'update connections set refused = \'["x"]\' where user_id = 1'],
   ['the signature', "update connections set signature = '' where user_id = 1"]
 ]
 
@@ -91,17 +91,20 @@ t.test('T09 A connection that somebody changed in the database is not used', asy
   t.ok(lines().some(({ event, level }) => event === 'connection_altered' && level === 'error'))
 })
 
-t.test('T09 A sync of a connection that somebody pointed elsewhere fails without a call', async (t) => {
-  const { app, run, countCalls } = await connectTwoPeople(t)
-  await run(MOVED_GRANT)
-  const calls = await countCalls()
-  const sync = await app.inject({ method: 'POST', url: '/integrations/jira/sync?owner_id=1' })
-  t.match(await waitForRun(app, 'jira', sync.json().id), {
-    state: 'failed',
-    error: { code: 'connection_altered' }
-  })
-  t.equal(await countCalls(), calls)
-})
+t.test(
+  'T09 A sync of a connection that somebody pointed elsewhere fails without a call',
+  async (t) => {
+    const { app, run, countCalls } = await connectTwoPeople(t)
+    await run(MOVED_GRANT)
+    const calls = await countCalls()
+    const sync = await app.inject({ method: 'POST', url: '/integrations/jira/sync?owner_id=1' })
+    t.match(await waitForRun(app, 'jira', sync.json().id), {
+      state: 'failed',
+      error: { code: 'connection_altered' }
+    })
+    t.equal(await countCalls(), calls)
+  }
+)
 
 t.test('T09 A connection that somebody gave to another user is not used', async (t) => {
   const { run, check, countCalls } = await connectTwoPeople(t)
@@ -180,4 +183,3 @@ t.test(
     )
   }
 )
-

@@ -194,7 +194,11 @@ export function createAuditLog(
             .select({ hash: audit.hash })
             .from(audit)
             .where(eq(audit.seq, cutoffSeq))
-          if (cutoffSeq <= prunedSeq || last === undefined || describeForeignHead(head) !== undefined) {
+          if (
+            cutoffSeq <= prunedSeq ||
+            last === undefined ||
+            describeForeignHead(head) !== undefined
+          ) {
             return { result: 0, anchor: undefined }
           }
           const prunedHash = String(last.hash)

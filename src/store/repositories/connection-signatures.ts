@@ -19,6 +19,14 @@ export interface UnsignedConnection extends SignedColumns {
   accessToken: string
 }
 
+/** The state of a connection whose row somebody else has changed. */
+export const ALTERED_STATE = {
+  state: 'needs_reconnect',
+  errorCode: 'connection_altered',
+  errorDetail:
+    'The stored connection is not as the service wrote it, so it is not used. Connect again.'
+} as const
+
 /** Stored instead of a signature: the row was not as the service wrote it. */
 const NO_SIGNATURE = ''
 

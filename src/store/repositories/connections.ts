@@ -4,7 +4,7 @@ import type { Engine, StatementBuilder } from '../engine.ts'
 import type { Grant, GrantRepository } from './grants.ts'
 import type { StateChange, ConnectionHistory, StateReason } from './connection-history.ts'
 import { createConnectionScheduleMethods } from './connection-schedule.ts'
-import { isConnectionAuthentic, signConnection } from './connection-signatures.ts'
+import { ALTERED_STATE, isConnectionAuthentic, signConnection } from './connection-signatures.ts'
 import type { Signer } from '../../model/signer.ts'
 import type { Site } from '../../model/site.ts'
 import { combineStates, type ConnectionState, type LocalState } from '../../model/states.ts'
@@ -58,14 +58,6 @@ export type ConnectionUpdate = Pick<
 > & {
   reason: StateReason | null
 }
-
-/** The state of a connection whose row somebody else has changed. */
-const ALTERED_STATE = {
-  state: 'needs_reconnect',
-  errorCode: 'connection_altered',
-  errorDetail:
-    'The stored connection is not as the service wrote it, so it is not used. Connect again.'
-} as const
 
 export function createConnectionRepository(
   engine: Engine,
@@ -131,7 +123,12 @@ export function createConnectionRepository(
         }
       : {
           // Whatever the row names may belong to somebody else: nothing of it is used.
-          connection: { ...toConnection(connection), sites: [], selectedSites: [], isAuthentic: false },
+          connection: {
+            ...toConnection(connection),
+            sites: [],
+            selectedSites: [],
+            isAuthentic: false
+          },
           grant: { ...(grant as Grant), ...ALTERED_STATE },
           state: ALTERED_STATE.state
         }

@@ -73,7 +73,10 @@ export function createEncryptedTokenRepository(
         .select(columns)
         .from(grants)
         .where(
-          and(sql`substr(${grants.accessToken}, 1, ${prefix.length}) = ${prefix}`, gt(grants.id, after))
+          and(
+            sql`substr(${grants.accessToken}, 1, ${prefix.length}) = ${prefix}`,
+            gt(grants.id, after)
+          )
         )
         .orderBy(asc(grants.id))
         .limit(limit)
