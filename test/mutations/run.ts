@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { execFileSync } from 'node:child_process'
 import { ATLASSIAN_MUTATIONS } from './atlassian.ts'
+import { DATABASE_MUTATIONS } from './database.ts'
 import type { Mutation } from './mutation.ts'
 
 /**
@@ -24,7 +25,7 @@ const root = process.cwd()
 const git = (...args: string[]) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim()
 
 function chooseMutations(): readonly Mutation[] {
-  const named = ATLASSIAN_MUTATIONS.filter(
+  const named = [...ATLASSIAN_MUTATIONS, ...DATABASE_MUTATIONS].filter(
     ({ name }) => words.length === 0 || words.some((word) => name.includes(word))
   )
   if (!options.tenth) return named

@@ -15,10 +15,7 @@ export interface Connection {
   userId: number
   provider: string
   grantId: string
-  /**
-   * Whether the service wrote this row: owner, grant, sites and state are what it signed. If not,
-   * the connection must not be used.
-   */
+  /** Whether owner, grant, sites and state are as the service signed them; if not, it is not used. */
   isAuthentic: boolean
   /** The sites the grant reached when Atlassian was last asked. */
   sites: Site[]
