@@ -18,6 +18,10 @@ export function createAnchorShipper(send: SendAnchor, log: Logger) {
   let timer: NodeJS.Timeout | undefined
   let isStopped = false
 
+  const findPending = () =>
+    latest !== undefined && latest.count > shippedCount ? latest : undefined
+  const isShipped = (count: number) => shippedCount >= count
+
   function shipLatest(): void {
     sending ??= sendPending().finally(() => {
       sending = undefined
@@ -26,8 +30,7 @@ export function createAnchorShipper(send: SendAnchor, log: Logger) {
 
   async function sendPending(): Promise<void> {
     clearTimeout(timer)
-    while (latest !== undefined && latest.count > shippedCount) {
-      const anchor = latest
+    for (let anchor = findPending(); anchor !== undefined; anchor = findPending()) {
       try {
         await send(anchor)
       } catch (err) {
@@ -63,7 +66,7 @@ export function createAnchorShipper(send: SendAnchor, log: Logger) {
      */
     async waitUntilShipped(count: number): Promise<void> {
       const deadline = performance.now() + SEND_TIMEOUT_MS
-      while (shippedCount < count) {
+      while (!isShipped(count)) {
         if (sending === undefined || failures > 0 || performance.now() > deadline) {
           throw createNotShippedError('The action was done and is in the audit trail, but')
         }

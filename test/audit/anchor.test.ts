@@ -81,7 +81,7 @@ t.test(
 )
 
 t.test(
-  'T18 In blocking mode a change is answered after the receiver has it; without the receiver, changes are refused and reads go on',
+  'T18 In blocking mode, changes wait for the receiver, and are refused without it; reads go on',
   async (t) => {
     const { url, received, status } = await startReceiver(t)
     const { app } = await buildTestApp(t, {

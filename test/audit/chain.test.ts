@@ -215,7 +215,7 @@ t.test('T18 Finds every changed field of every row', async (t) => {
 })
 
 t.test(
-  'T18 Finds a row that the service itself wrote at the same place in another history, as after a restored backup',
+  'T18 Finds a row that the service wrote at the same place in another history of the trail',
   async (t) => {
     assertProperty(
       t,

@@ -132,7 +132,7 @@ t.test(
 )
 
 t.test(
-  'The trail verifies after its vault key was replaced and removed; without the key of a row, verification names the key',
+  'The trail verifies after its vault key was replaced and removed; a missing key is named',
   async (t) => {
     const { url, app, start, createUser } = await createTrail(t, 2)
     await app.close()

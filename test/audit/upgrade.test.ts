@@ -30,7 +30,7 @@ const findEvents = ({ lines }: TestApp, name: string) =>
   lines().filter(({ event }) => event === name)
 
 t.test(
-  'An upgrade signs the connections and the trail of an earlier version once, and says so in the log and the trail',
+  'An upgrade signs connections and the trail once, and says so in the log and the trail',
   async (t) => {
     const { url, start } = await createStoppedService(t)
     await removeSignatures(url)
@@ -68,7 +68,7 @@ t.test('After an upgrade, the rows of the earlier version cannot be changed', as
 })
 
 t.test(
-  'T09 T18 A database disguised as one of an earlier version is not signed: its connections stay unusable and the trail says so',
+  'T09 T18 A database disguised as one of an earlier version is not signed, and the trail says so',
   async (t) => {
     const { url, start } = await createStoppedService(t)
     await removeSignatures(url)

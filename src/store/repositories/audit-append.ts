@@ -1,5 +1,6 @@
 import { eq, getTableName } from 'drizzle-orm'
 import { SERVICE_ACTOR, type Actor } from '../../lib/actor.ts'
+import { isSameHash } from '../../lib/secret.ts'
 import { parseSigningKeyId, type Signer } from '../../model/signer.ts'
 import {
   hashEntry,
@@ -109,7 +110,7 @@ export function createAuditAppender(
   }
 
   const isRolledBack = ({ seq, hash }: ChainEnds) =>
-    seq < latest.count || (seq === latest.count && hash !== latest.hash)
+    seq < latest.count || (seq === latest.count && !isSameHash(hash, latest.hash))
 
   /**
    * Appends entries, or fails with the whole transaction.
