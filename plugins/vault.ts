@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin'
+import { signExistingRows } from '../src/grants/sign-existing-rows.ts'
 import { verifyKeyring } from '../src/grants/verify-keys.ts'
 import type { Vault } from '../src/vault/vault.ts'
 
@@ -15,10 +16,10 @@ declare module 'fastify' {
  */
 export default fp(
   async (app) => {
-    app.decorate(
-      'vault',
-      await verifyKeyring(app.store, app.vaultKeys.keyring, app.vaultKeys.source)
-    )
+    const { store, vaultKeys, log } = app
+    const vault = await verifyKeyring(store, vaultKeys.keyring, vaultKeys.source)
+    await signExistingRows({ store, vault }, log)
+    app.decorate('vault', vault)
   },
   { name: 'vault', dependencies: ['config', 'database'] }
 )

@@ -1,12 +1,12 @@
 import { defineCommand, JSON_OPTION, printResult } from './command.ts'
 import { EXIT_CODES } from './exit.ts'
-import { withStore } from './operator.ts'
+import { withVault } from './operator.ts'
 import { BOOTSTRAP_KEY_NAME } from '../access/bootstrap.ts'
 import { isNetwork } from '../access/networks.ts'
 import { SCOPES, type Scope } from '../access/rules.ts'
 import { createSecret, displayPrefix, KEY } from '../access/secrets.ts'
 import { hashSecret } from '../lib/secret.ts'
-import { loadDatabaseSettings } from '../config/load.ts'
+import { loadStoreSettings } from '../config/load.ts'
 import { StartError } from '../lib/errors.ts'
 import type { Store } from '../store/index.ts'
 
@@ -126,7 +126,7 @@ export const revokeApiKey = defineCommand({
 })
 
 async function runWithStore<Result>(command: (store: Store) => Promise<Result>): Promise<Result> {
-  return await withStore(await loadDatabaseSettings(process.env), command)
+  return await withVault(await loadStoreSettings(process.env), command)
 }
 
 interface ListedKey {

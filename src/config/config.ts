@@ -50,6 +50,8 @@ export interface Config {
   sync: SyncConfig
   /** Days that audit entries are stored; 0: for ever. */
   auditRetentionDays: number
+  /** Where the end of the audit trail is sent; null: nowhere. */
+  auditAnchor: { url: URL; token: string | null; isBlocking: boolean } | null
   /** Whether the service reports stored accounts to Atlassian. */
   personalDataReporting: boolean
   /** By the id of the product; `getClientSettings` reads one. */
@@ -144,6 +146,14 @@ export function toConfig(
     answerTimeoutMs: env.UPSTREAM_ANSWER_TIMEOUT_MS,
     hourlyPoints: env.ATLASSIAN_HOURLY_POINTS,
     auditRetentionDays: env.AUDIT_RETENTION_DAYS,
+    auditAnchor:
+      env.AUDIT_ANCHOR_URL === undefined
+        ? null
+        : {
+            url: new URL(env.AUDIT_ANCHOR_URL),
+            token: env.AUDIT_ANCHOR_TOKEN ?? null,
+            isBlocking: isTrue(env.AUDIT_ANCHOR_BLOCKING)
+          },
     personalDataReporting: isTrue(env.PERSONAL_DATA_REPORTING),
     sync: {
       intervalMs: env.SYNC_INTERVAL * MINUTE_MS,
@@ -196,7 +206,12 @@ export function selectKeySettings({
 }
 
 /** Values that logs must not contain. The vault's keys are not among them: their loader returns them. */
-export function collectSecrets({ clients, databaseUrl, bootstrapKey }: Config): string[] {
+export function collectSecrets({
+  clients,
+  databaseUrl,
+  bootstrapKey,
+  auditAnchor
+}: Config): string[] {
   const password = URL.parse(databaseUrl)?.password ?? ''
   const passwordForms = password === '' ? [] : [password, decodeURIComponent(password)]
   return [
@@ -204,7 +219,7 @@ export function collectSecrets({ clients, databaseUrl, bootstrapKey }: Config): 
       .map(({ clientSecret }) => clientSecret)
       .filter((value) => value !== null),
     ...passwordForms,
-    ...(bootstrapKey === null ? [] : [bootstrapKey])
+    ...[bootstrapKey, auditAnchor?.token ?? null].filter((value) => value !== null)
   ]
 }
 

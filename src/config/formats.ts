@@ -23,6 +23,15 @@ export function isHttpBaseUrl(value: string): boolean {
   )
 }
 
+/** A receiver of audit anchors: a token must not travel in plain text. */
+export function isAnchorUrl(value: string): boolean {
+  if (!value.startsWith('syslog+')) {
+    const url = parseHttpUrl(value)
+    return url !== undefined && (url.protocol === 'https:' || isLoopback(url.hostname))
+  }
+  return /^syslog\+(tls|tcp|udp):\/\/[^/?#@\s]+\/?$/.test(value) && URL.canParse(value)
+}
+
 /** A callback URL that can be registered with Atlassian. */
 export function isSecureRedirect(value: string): boolean {
   const url = parseHttpUrl(value)

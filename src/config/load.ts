@@ -65,13 +65,39 @@ export async function loadSettings(
 export async function loadDatabaseSettings(
   env: NodeJS.ProcessEnv
 ): Promise<Pick<Config, 'databaseUrl' | 'database'>> {
+  return (await loadSomeSettings(env, /^(INTEGRATION_DB_URL|DB_)/)).config
+}
+
+/**
+ * Loads the settings of the database and the vault's keys, for commands that sign what they write.
+ *
+ * @throws StartError with every problem, exit code 78
+ */
+export async function loadStoreSettings(
+  env: NodeJS.ProcessEnv
+): Promise<Pick<Config, 'databaseUrl' | 'database'> & { keys: LoadedKeys }> {
+  const { config, resolved } = await loadSomeSettings(
+    env,
+    /^(INTEGRATION_DB_URL|DB_|VAULT_KEYS|APP_ENV|DEV_MODE)/
+  )
+  const conflicts = findConflicts(resolved)
+  if (conflicts.length > 0) throw createConfigError(conflicts)
+  const { keys, problems } = await loadKeys(resolveKeySource(config, () => {}))
+  if (keys === undefined) throw createConfigError(problems)
+  return { databaseUrl: config.databaseUrl, database: config.database, keys }
+}
+
+async function loadSomeSettings(
+  env: NodeJS.ProcessEnv,
+  names: RegExp
+): Promise<{ config: Config; resolved: ResolvedSettings }> {
   const schema = createEnvSchema(builtInProviders)
-  const settings = listSettings(schema).filter((name) => /^(INTEGRATION_DB_URL|DB_)/.test(name))
+  const settings = listSettings(schema).filter((name) => names.test(name))
   const resolved = resolveSettings(env, settings, builtInProviders)
   const { values, problems } = await validateEnv(Fastify(), schema, resolved)
   const allProblems = [...problems, ...describeTypos(env, settings, builtInProviders)]
   if (allProblems.length > 0 || values === undefined) throw createConfigError(allProblems)
-  return toConfig(values, resolved, builtInProviders)
+  return { config: toConfig(values, resolved, builtInProviders), resolved }
 }
 
 /**

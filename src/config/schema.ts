@@ -4,6 +4,7 @@ import { parseKeyring } from '../vault/keyring.ts'
 import { createClientSettings, type ClientSetting } from './client-settings.ts'
 import {
   isAddressList,
+  isAnchorUrl,
   isBootstrapKey,
   isDatabaseUrl,
   isOriginList,
@@ -280,6 +281,22 @@ export const SERVICE_SETTINGS = {
     36_500,
     365
   ),
+  AUDIT_ANCHOR_URL: textSetting(
+    'must be an https address, or syslog+tls://, syslog+tcp:// or syslog+udp:// with a host',
+    'Receiver of the end of the audit trail (count and hash) after each change; empty: none.',
+    { format: 'anchor-url' }
+  ),
+  AUDIT_ANCHOR_TOKEN: textSetting(
+    'must be text without spaces',
+    'Bearer token for that https address.',
+    { pattern: '^[\\x21-\\x7e]+$' }
+  ),
+  AUDIT_ANCHOR_BLOCKING: textSetting(
+    'must be true or false',
+    'Answer a change after the receiver has taken it, and refuse changes while it does not respond.',
+    { format: 'flag' },
+    'false'
+  ),
   PERSONAL_DATA_REPORTING: textSetting(
     'must be true or false',
     'Report stored Atlassian accounts to Atlassian, and erase the data of closed accounts. Logins then ' +
@@ -317,6 +334,7 @@ export const SETTING_FORMATS: Record<string, (value: string) => boolean> = {
   'log-level': (value) => value.toUpperCase() in LOG_LEVELS,
   'database-url': isDatabaseUrl,
   'web-url': isHttpBaseUrl,
+  'anchor-url': isAnchorUrl,
   'redirect-uri': isSecureRedirect,
   origins: isOriginList,
   addresses: isAddressList,

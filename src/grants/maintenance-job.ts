@@ -76,7 +76,9 @@ export function createMaintenanceJob({
     },
     async () => {
       if (auditRetentionDays > 0) {
-        await store.audit.purge(new Date(now() - auditRetentionDays * DAY_MS))
+        // By whole days, because each purge appends an entry.
+        const days = Math.floor(now() / DAY_MS) - auditRetentionDays
+        await store.audit.purge(new Date(days * DAY_MS), { days: auditRetentionDays })
       }
     },
     async () => {

@@ -18,7 +18,7 @@ export interface KeyRotationProgress {
 }
 
 /**
- * Re-encrypts every grant with the active key, in small batches, while the service runs. It
+ * Re-encrypts every grant with the active key and signs every connection with it, in small batches, while the service runs. It
  * keeps no state besides the current batch: interrupted anywhere, the next run continues. A
  * grant that is refreshed meanwhile keeps what the refresh wrote; one that cannot be decrypted
  * is marked as damaged and kept. All keys in use must be present (`verifyKeyring`).
@@ -90,6 +90,15 @@ export async function rotateKey(
     previousCount = count
     await runPass()
   }
+  await renewConnectionSignatures(store)
   await store.vaultKeys.addUses(vault.keyId, vault.getUseCount())
   return { reencrypted, remaining: await countRemaining(), undecryptable }
+}
+
+async function renewConnectionSignatures({ connectionSignatures }: Store): Promise<void> {
+  for (let after = 0; ;) {
+    const batch = await connectionSignatures.renewBatch(after, BATCH_SIZE)
+    if (batch === undefined) return
+    after = batch.last
+  }
 }

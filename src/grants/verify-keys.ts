@@ -1,6 +1,7 @@
 import { StartError } from '../lib/errors.ts'
 import type { Store } from '../store/index.ts'
 import type { Keyring } from '../vault/keyring.ts'
+import { archiveSigningKeys } from './signing-keys.ts'
 import { createVault, MAX_KEY_USES, type Vault } from '../vault/vault.ts'
 import { decryptAccessToken } from './encrypt.ts'
 
@@ -23,14 +24,18 @@ const buildProofAad = (id: string) => `vault_keys/${id}/proof`
  * @throws StartError with one sentence per key and the number of rows that need it; exit code 78
  */
 export async function verifyKeyring(
-  { vaultKeys, encryptedTokens }: Pick<Store, 'vaultKeys' | 'encryptedTokens'>,
+  store: Pick<Store, 'vaultKeys' | 'encryptedTokens' | 'connectionSignatures'>,
   keyring: Keyring,
   source: string
 ): Promise<Vault> {
-  const [storedKeys, grantCounts] = await Promise.all([
+  const { vaultKeys, encryptedTokens, connectionSignatures } = store
+  const [storedKeys, grantCounts, connectionCounts] = await Promise.all([
     vaultKeys.list(),
-    encryptedTokens.countByKey()
+    encryptedTokens.countByKey(),
+    connectionSignatures.countByKey()
   ])
+  const describeDependents = (id: string) =>
+    describeRows(grantCounts.get(id) ?? 0, connectionCounts.get(id) ?? 0)
   const initialUses = storedKeys.find(({ id }) => id === keyring.current.id)?.uses ?? 0
   const vault = createVault(keyring, initialUses)
   const problems: string[] = []
@@ -44,14 +49,14 @@ export async function verifyKeyring(
     if (!isValid) {
       problems.push(
         `${source}: the key "${id}" differs from the key this database was written with; ` +
-          `${describeDependents(grantCounts.get(id))} it. Restore the right key.`
+          `${describeDependents(id)} it. Restore the right key.`
       )
     }
   }
-  for (const [id, count] of grantCounts) {
+  for (const id of new Set([...grantCounts.keys(), ...connectionCounts.keys()])) {
     if (keyring.find(id) === undefined) {
       problems.push(
-        `${source} lacks the key "${id}", and ${describeDependents(count)} it. ` +
+        `${source} lacks the key "${id}", and ${describeDependents(id)} it. ` +
           'Add it again behind the first key, and remove it after "connector keys rotate" has finished.'
       )
     }
@@ -91,11 +96,17 @@ export async function verifyKeyring(
       78
     )
   }
+  await archiveSigningKeys(vaultKeys, keyring, vault)
   return vault
 }
 
-function describeDependents(count = 0): string {
-  return count === 1 ? '1 stored grant needs' : `${count} stored grants need`
+function describeRows(grants: number, connections: number): string {
+  if (grants === 0 && connections > 0) {
+    return connections === 1
+      ? '1 stored connection needs'
+      : `${connections} stored connections need`
+  }
+  return grants === 1 ? '1 stored grant needs' : `${grants} stored grants need`
 }
 
 function canDecrypt(decrypt: () => string): boolean {

@@ -41,6 +41,7 @@ const HTTP_STATUS_BY_CODE = {
   no_held_deletions: 409,
   needs_reconnect: 409,
   tokens_undecryptable: 409,
+  connection_altered: 409,
   client_removed: 409,
   cursor_expired: 410,
   payload_too_large: 413,

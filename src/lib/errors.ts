@@ -32,6 +32,7 @@ export type HttpErrorCode =
   | 'no_held_deletions'
   | 'needs_reconnect'
   | 'tokens_undecryptable'
+  | 'connection_altered'
   | 'client_removed'
   | 'cursor_expired'
   | 'payload_too_large'

@@ -2,7 +2,9 @@ import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { AppError } from '../lib/errors.ts'
 import type { Keyring } from './keyring.ts'
 
-const ENVELOPE_VERSION = 'v1'
+const ENVELOPE_VERSION = 'v2'
+/** Written by versions that did not sign connections (src/grants/sign-existing-rows.ts). */
+export const LEGACY_ENVELOPE_VERSION = 'v1'
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 /**
@@ -46,8 +48,8 @@ export interface Vault {
 
 /**
  * Creates the vault: AES-256-GCM with a random 96-bit nonce (NIST SP 800-38D). The envelope is
- * `v1.<key id>.<base64url of nonce, ciphertext and tag>`; format, key id and place are
- * additional authenticated data. The tag length is set on both sides, because Node would
+ * `v2.<key id>.<base64url of nonce, ciphertext and tag>`; format, key id and place are
+ * additional authenticated data. It also decrypts the format `v1`, which differs only in its name. The tag length is set on both sides, because Node would
  * otherwise accept tags cut to 4 bytes.
  *
  * @param initialUses uses of the current key before this process started
@@ -70,7 +72,7 @@ export function createVault(keyring: Keyring, initialUses = 0): Vault {
       const cipher = createCipheriv('aes-256-gcm', keyring.current.key, nonce, {
         authTagLength: TAG_BYTES
       })
-      cipher.setAAD(buildAad(keyring.current.id, place))
+      cipher.setAAD(buildAad(ENVELOPE_VERSION, keyring.current.id, place))
       const ciphertext = Buffer.concat([
         nonce,
         cipher.update(secret, 'utf8'),
@@ -86,7 +88,7 @@ export function createVault(keyring: Keyring, initialUses = 0): Vault {
         const key = keyring.find(keyId)
         const bytes = Buffer.from(body, 'base64url')
         if (
-          format !== ENVELOPE_VERSION ||
+          (format !== ENVELOPE_VERSION && format !== LEGACY_ENVELOPE_VERSION) ||
           key === undefined ||
           rest.length > 0 ||
           bytes.length < NONCE_BYTES + TAG_BYTES ||
@@ -97,7 +99,7 @@ export function createVault(keyring: Keyring, initialUses = 0): Vault {
         const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE_BYTES), {
           authTagLength: TAG_BYTES
         })
-        decipher.setAAD(buildAad(keyId, place))
+        decipher.setAAD(buildAad(format, keyId, place))
         decipher.setAuthTag(bytes.subarray(-TAG_BYTES))
         return Buffer.concat([
           decipher.update(bytes.subarray(NONCE_BYTES, -TAG_BYTES)),
@@ -108,6 +110,11 @@ export function createVault(keyring: Keyring, initialUses = 0): Vault {
       }
     }
   }
+}
+
+/** Whether an envelope claims the legacy format; decrypting it proves the claim. */
+export function isLegacyEnvelope(envelope: string): boolean {
+  return envelope.startsWith(`${LEGACY_ENVELOPE_VERSION}.`)
 }
 
 /** The key id that an envelope names. */
@@ -122,6 +129,6 @@ function createKeyExhaustedError(): AppError {
   )
 }
 
-function buildAad(keyId: string, place: string): Buffer {
-  return Buffer.from(`${ENVELOPE_VERSION}|${keyId}|${place}`, 'utf8')
+function buildAad(format: string, keyId: string, place: string): Buffer {
+  return Buffer.from(`${format}|${keyId}|${place}`, 'utf8')
 }

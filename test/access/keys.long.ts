@@ -10,7 +10,7 @@ import {
   queryDatabase,
   acquireWriteLock
 } from '../database.ts'
-import { buildTestApp, type TestApp } from '../helper.ts'
+import { buildTestApp, VAULT_KEY, type TestApp } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
 import { runCommand } from '../process/command.ts'
 import { DAY_MS } from '../time.ts'
@@ -20,7 +20,7 @@ import { buildBearerHeader, PROTECTED_ENV } from './helper.ts'
 async function createKeysFixture(t: Test, env: NodeJS.ProcessEnv = {}, now?: () => number) {
   const cwd = createTempFolder(t)
   const url = await ensureDatabase(t, join(cwd, 'c.db'))
-  const settings = { APP_ENV: 'production', INTEGRATION_DB_URL: url }
+  const settings = { APP_ENV: 'production', INTEGRATION_DB_URL: url, VAULT_KEYS: VAULT_KEY }
   const startService = async (more: NodeJS.ProcessEnv = {}) => {
     const built = await buildTestApp(t, { ...settings, ...PROTECTED_ENV, ...env, ...more }, now)
     await built.app.ready()

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { execFileSync } from 'node:child_process'
 import { ATLASSIAN_MUTATIONS } from './atlassian.ts'
+import { DATABASE_MUTATIONS } from './database.ts'
 import { LOGIN_MUTATIONS } from './logins.ts'
 import type { Mutation } from './mutation.ts'
 
@@ -19,7 +20,7 @@ const { values: options, positionals: words } = parseArgs({
   allowPositionals: true,
   options: { tenth: { type: 'boolean', default: false } }
 })
-const MUTATIONS = [...ATLASSIAN_MUTATIONS, ...LOGIN_MUTATIONS]
+const MUTATIONS = [...ATLASSIAN_MUTATIONS, ...LOGIN_MUTATIONS, ...DATABASE_MUTATIONS]
 const TIMEOUT_MS = 300_000
 
 const root = process.cwd()

@@ -250,12 +250,12 @@ t.test(
     const open = async (keys: string) =>
       (await buildTestApp(t, { INTEGRATION_DB_URL: stored.url, VAULT_KEYS: keys })).app
     t.match(await queryDatabase(stored.url, 'select id, proof from vault_keys'), [
-      { id: 'old', proof: /^v1\.old\./ }
+      { id: 'old', proof: /^v2\.old\./ }
     ])
     const rotating = await open(`${fresh},${old}`)
     t.match(
       await queryDatabase(stored.url, 'select id, proof from vault_keys order by created_at, id'),
-      [{ id: 'old' }, { id: 'fresh', proof: /^v1\.fresh\./ }]
+      [{ id: 'old' }, { id: 'fresh', proof: /^v2\.fresh\./ }]
     )
     t.match(await rotateKey({ store: rotating.store, vault: rotating.vault }, rotating.log), {
       reencrypted: 4,

@@ -6,6 +6,8 @@ export interface VaultKeyRow {
   id: string
   proof: string
   uses: number
+  /** The signing key derived from this key, encrypted; null until it is archived. */
+  signingKey: string | null
 }
 
 export function createVaultKeyRepository(
@@ -15,7 +17,12 @@ export function createVaultKeyRepository(
   return {
     async list(): Promise<VaultKeyRow[]> {
       return await db
-        .select({ id: vaultKeys.id, proof: vaultKeys.proof, uses: vaultKeys.uses })
+        .select({
+          id: vaultKeys.id,
+          proof: vaultKeys.proof,
+          uses: vaultKeys.uses,
+          signingKey: vaultKeys.signingKey
+        })
         .from(vaultKeys)
         .orderBy(vaultKeys.createdAt, vaultKeys.id)
     },
@@ -30,6 +37,11 @@ export function createVaultKeyRepository(
           .values({ id, proof, uses: 0, createdAt: new Date(now()) })
           .onConflictDoNothing({ target: vaultKeys.id })
       )
+    },
+
+    /** Stores the encrypted signing key of a key. */
+    async archiveSigningKey(id: string, signingKey: string): Promise<void> {
+      await write(() => db.update(vaultKeys).set({ signingKey }).where(eq(vaultKeys.id, id)))
     },
 
     async addUses(id: string, uses: number): Promise<void> {
