@@ -1,10 +1,13 @@
 import fp from 'fastify-plugin'
-import { verifyKeyring } from '../src/grants/verify-keys.ts'
-import type { Vault } from '../src/vault/vault.ts'
+import { verifyKeyring, type VerifiedVault } from '../src/grants/verify-keys.ts'
+import { MAX_KEY_USES } from '../src/vault/vault.ts'
+
+/** Share of a key's uses after which each start and count logs a warning. */
+const WARNING_RATIO = 0.9
 
 declare module 'fastify' {
   interface FastifyInstance {
-    vault: Vault
+    vault: VerifiedVault
   }
 }
 
@@ -15,10 +18,17 @@ declare module 'fastify' {
  */
 export default fp(
   async (app) => {
-    app.decorate(
-      'vault',
-      await verifyKeyring(app.store, app.vaultKeys.keyring, app.vaultKeys.source)
-    )
+    const { keyring, source } = app.vaultKeys
+    let hasWarned = false
+    const warnIfNearlyExhausted = (uses: number): void => {
+      if (hasWarned || uses < MAX_KEY_USES * WARNING_RATIO) return
+      hasWarned = true
+      app.log.warn(
+        { event: 'vault_key_nearly_exhausted', key_id: keyring.current.id, uses },
+        'The vault key is close to its limit of encryptions: add a new key in front of it.'
+      )
+    }
+    app.decorate('vault', await verifyKeyring(app.store, keyring, source, warnIfNearlyExhausted))
   },
   { name: 'vault', dependencies: ['config', 'database'] }
 )

@@ -19,7 +19,7 @@ export interface ConnectAccountSettings {
   /** The client with which a flow was started; undefined if it was removed from the settings. */
   findClient: (provider: string, clientId: string) => OAuthClient | undefined
   /** Throws if tokens could not be stored; then the code is not exchanged. */
-  assertCanEncrypt: () => void
+  prepareToEncrypt: () => Promise<void>
   /** Stores a consent together with the given statements. */
   saveConsent: (consent: Consent, log: Logger, statements: StatementBuilder[]) => Promise<void>
 }
@@ -68,7 +68,7 @@ export async function connectAccount(
   }
   const hint = boundUserId === null ? parseUserHint(callerState) : { userId: boundUserId }
   await validateHint(store, hint)
-  settings.assertCanEncrypt()
+  await settings.prepareToEncrypt()
   const tokens = await exchangeCode(settings.http, client, code, redirectUri, log)
   const access = {
     sendAuthorized: createTokenRequest(tokens.accessToken, settings.http, log),
