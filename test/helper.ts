@@ -13,6 +13,7 @@ export const NO_RATE_LIMITS = {
   RATE_LIMIT_LOGIN: '0',
   RATE_LIMIT_REFUSED: '0',
   OVERLOAD_AFTER_MS: '0',
+  ALLOW_INSECURE: 'no_limits,http_frontend',
   MAX_OPEN_LOGINS: '100000'
 }
 

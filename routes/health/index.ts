@@ -59,7 +59,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/healthz',
     {
-      config: { access: 'open', limit: 'none', unknownQuery: 'ignored' },
+      config: { access: 'open', limit: 'none', unknownQuery: 'ignored', anyHost: true },
       schema: {
         tags: ['Health'],
         operationId: 'getReadiness',
