@@ -48,7 +48,7 @@ export default fp<PluginOptions>(
         // In protected mode a state that the service did not issue identifies nobody.
         acceptForeignState: !config.production && config.publicAccess,
         findClient: oauthClients.findForFlow,
-        assertCanEncrypt: vault.assertCanEncrypt,
+        prepareToEncrypt: vault.prepareToEncrypt,
         saveConsent: async (...consent) => {
           await saveConsent(consentDependencies, ...consent)
         }

@@ -15,6 +15,7 @@ export const NO_RATE_LIMITS = {
   OVERLOAD_AFTER_MS: '0',
   SYNC_FULL_COOLDOWN: '0',
   MAX_CONNECTIONS_PER_ADDRESS: '0',
+  ALLOW_INSECURE: 'no_limits,http_frontend',
   MAX_OPEN_LOGINS: '100000'
 }
 

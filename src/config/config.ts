@@ -5,6 +5,7 @@ import type { EngineOptions } from '../store/engine.ts'
 import type { ResolvedSettings } from './aliases.ts'
 import { toClientSettings, type ClientSettings } from './client-settings.ts'
 import { LOG_LEVELS, splitList, unescapePem } from './formats.ts'
+import { hasAtlassianApp } from './insecure.ts'
 import { isProduction, isTrue } from './mode.ts'
 import type { Env } from './schema.ts'
 
@@ -35,8 +36,11 @@ export interface Config {
   jwt: JwtSettings | null
   frontendUrl: string | null
   publicUrl: string | null
-  /** null: every origin, in development only. */
-  corsOrigins: readonly string[] | null
+  corsOrigins: readonly string[] | 'any' | 'loopback'
+  /** The host names that are answered besides loopback; null: every one. */
+  allowedHosts: readonly string[] | null
+  /** Whether the settings name an app at Atlassian, so that people's real data may be here. */
+  hasAtlassianApp: boolean
   trustProxy: readonly string[]
   limits: LimitsConfig
   consentEmailMismatch: ConsentEmailMismatch
@@ -96,8 +100,8 @@ export function toConfig(
 ): Config {
   const { values, sources } = resolved
   const production = isProduction(values)
-  const origins = env.BACKEND_CORS_ORIGINS
   return {
+    production,
     modeDefaulted: env.APP_ENV === undefined && !isTrue(env.DEV_MODE),
     host: env.HOST ?? (production ? '0.0.0.0' : '127.0.0.1'),
     port: env.PORT,
@@ -127,8 +131,7 @@ export function toConfig(
           },
     frontendUrl: normalizeOptionalUrl(env.APP_FRONTEND_URL),
     publicUrl: normalizeOptionalUrl(env.PUBLIC_URL),
-    corsOrigins:
-      origins === '*' || (origins === undefined && !production) ? null : splitList(origins ?? ''),
+    ...selectExposure(env, resolved),
     trustProxy: splitList(env.TRUST_PROXY ?? ''),
     limits: {
       requestsPerMinute: env.RATE_LIMIT ?? (production ? 600 : 0),
@@ -172,6 +175,44 @@ export function toConfig(
   }
 }
 
+/**
+ * Which origins and host names the service answers. Development with an Atlassian app holds real
+ * data without credentials, so it answers this machine only, unless settings name others.
+ */
+function selectExposure(
+  env: Env,
+  resolved: ResolvedSettings
+): Pick<Config, 'corsOrigins' | 'allowedHosts' | 'hasAtlassianApp'> {
+  const production = isProduction(resolved.values)
+  const hasApp = hasAtlassianApp(resolved)
+  const { BACKEND_CORS_ORIGINS: origins } = env
+  const listedHosts = splitList(env.ALLOWED_HOSTS ?? '').map((host) => host.toLowerCase())
+  const publicHosts = [
+    env.PUBLIC_URL,
+    ...Object.entries(resolved.values)
+      .filter(([name]) => name.endsWith('_OAUTH_REDIRECT_URI'))
+      .map(([, uri]) => uri)
+  ].map((url) => URL.parse(url ?? '')?.hostname)
+  const isRestricted =
+    listedHosts.length > 0 || (production ? env.PUBLIC_URL !== undefined : hasApp)
+  return {
+    hasAtlassianApp: hasApp,
+    allowedHosts: isRestricted
+      ? [...listedHosts, ...(production ? publicHosts.filter((host) => host !== undefined) : [])]
+      : null,
+    corsOrigins:
+      origins === '*'
+        ? 'any'
+        : origins !== undefined
+          ? splitList(origins)
+          : production
+            ? []
+            : hasApp
+              ? 'loopback'
+              : 'any'
+  }
+}
+
 /** The OAuth client of a product. */
 export function getClientSettings(
   { clients }: Pick<Config, 'clients'>,
@@ -197,11 +238,10 @@ function describePublishedSecrets(sources: ResolvedSettings['sources']): string[
 /** The settings of the vault's keys, which are read before the other settings are validated. */
 export function selectKeySettings({
   values
-}: ResolvedSettings): Pick<Config, 'vaultKeys' | 'vaultKeysFile' | 'production'> {
+}: ResolvedSettings): Pick<Config, 'vaultKeys' | 'vaultKeysFile'> {
   return {
     vaultKeys: values.VAULT_KEYS ?? null,
-    vaultKeysFile: values.VAULT_KEYS === undefined ? (values.VAULT_KEYS_FILE ?? null) : null,
-    production: isProduction(values)
+    vaultKeysFile: values.VAULT_KEYS === undefined ? (values.VAULT_KEYS_FILE ?? null) : null
   }
 }
 

@@ -11,6 +11,11 @@ export function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname)
 }
 
+/** Whether an `Origin` header names a page of this machine. */
+export function isLoopbackOrigin(origin: string): boolean {
+  return isLoopback(URL.parse(origin)?.hostname ?? '')
+}
+
 /** An http(s) URL to which paths can be appended. */
 export function isHttpBaseUrl(value: string): boolean {
   const url = parseHttpUrl(value)
@@ -153,3 +158,15 @@ export const LOG_LEVELS: Record<string, string> = {
   FATAL: 'fatal',
   SILENT: 'silent'
 }
+
+/** What ALLOW_INSECURE can permit, one word each. */
+export const ALLOWANCES = [
+  'http_atlassian',
+  'http_frontend',
+  'http_public',
+  'no_limits',
+  'any_origin',
+  'readable_keys',
+  'shared_folders'
+] as const
+export type Allowance = (typeof ALLOWANCES)[number]

@@ -5,6 +5,7 @@ import { loadKeys, resolveKeySource, type LoadedKeys } from '../vault/source.ts'
 import { resolveSettings, type ResolvedSettings } from './aliases.ts'
 import { createConfigError, selectKeySettings, toConfig, type Config } from './config.ts'
 import { describeTypos, findConflicts } from './conflicts.ts'
+import { findInsecurities } from './insecure.ts'
 import { createEnvSchema, listSettings } from './schema.ts'
 import { validateEnv } from './validate.ts'
 
@@ -36,15 +37,18 @@ export async function loadSettings(
   const resolved = resolveSettings(env, settings, providers)
   const { values, problems } = await validateEnv(app, schema, resolved)
   const configuredKeys = await loadConfiguredKeys(resolved)
+  const insecurities = findInsecurities(resolved, providers)
   const allProblems = new Set([
     ...problems,
     ...findConflicts(resolved),
     ...describeTypos(env, settings, providers),
+    ...insecurities.problems,
     ...(configuredKeys?.problems ?? [])
   ])
   if (allProblems.size > 0 || values === undefined) throw createConfigError([...allProblems])
 
   const config = toConfig(values, resolved, providers)
+  config.warnings.push(...insecurities.warnings)
   let createdKeyFile: string | null = null
   const { keys, problems: keyProblems } =
     configuredKeys ??

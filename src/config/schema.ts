@@ -3,6 +3,7 @@ import type { Provider } from '../providers/provider.ts'
 import { parseKeyring } from '../vault/keyring.ts'
 import { createClientSettings, type ClientSetting } from './client-settings.ts'
 import {
+  ALLOWANCES,
   isAddressList,
   isAnchorUrl,
   isBootstrapKey,
@@ -143,8 +144,19 @@ export const SERVICE_SETTINGS = {
   ),
   BACKEND_CORS_ORIGINS: textSetting(
     'must be origins such as https://app.example.com, comma-separated, or *',
-    'CORS origins. Unset: all in development, none in production.',
+    'CORS origins. Unset: none in production; in development all, or loopback with an Atlassian app.',
     { format: 'origins' }
+  ),
+  ALLOWED_HOSTS: textSetting(
+    'must be host names without port, comma-separated',
+    'Further host names that the service answers, besides those of PUBLIC_URL and the redirect URIs. ' +
+      'Development with an Atlassian app answers only these and loopback names.',
+    { pattern: '^ *[\\w.-]+( *, *[\\w.-]+)* *$' }
+  ),
+  ALLOW_INSECURE: textSetting(
+    `must be some of ${ALLOWANCES.join(', ')}, comma-separated`,
+    'What production accepts although it is insecure. Each is logged at start.',
+    { pattern: `^ *(${ALLOWANCES.join('|')})( *, *(${ALLOWANCES.join('|')}))* *$` }
   ),
   TRUST_PROXY: textSetting(
     'must be IP addresses, CIDR ranges or loopback, linklocal, uniquelocal, comma-separated',

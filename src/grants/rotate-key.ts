@@ -10,6 +10,7 @@ const serializeTokens = ({ accessToken, refreshToken, previousRefreshToken }: En
 
 /** Small, so that other writers wait for one transaction a few milliseconds at most. */
 const BATCH_SIZE = 50
+const SECRETS_PER_GRANT = 3
 
 export interface KeyRotationProgress {
   reencrypted: number
@@ -45,6 +46,7 @@ export async function rotateKey(
       const last = batch.at(-1)
       if (last === undefined) return
       after = last.id
+      await vault.prepareToEncrypt(BATCH_SIZE * SECRETS_PER_GRANT)
       const replacements = batch.flatMap((old) => {
         try {
           return [
@@ -91,7 +93,7 @@ export async function rotateKey(
     await runPass()
   }
   await renewConnectionSignatures(store)
-  await store.vaultKeys.addUses(vault.keyId, vault.getUseCount())
+  await vault.settleUses()
   return { reencrypted, remaining: await countRemaining(), undecryptable }
 }
 

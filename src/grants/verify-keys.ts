@@ -12,6 +12,12 @@ const KNOWN_PLAINTEXT = 'the right key'
  */
 const MAX_SAMPLES = 5
 
+/** A vault whose keys are those that the database was written with. */
+export interface VerifiedVault extends Vault {
+  /** Whether the current key still opens its stored proof. Costs no use of the key. */
+  opensProof: () => boolean
+}
+
 /** The additional authenticated data of a key's proof. */
 const buildProofAad = (id: string) => `vault_keys/${id}/proof`
 
@@ -20,14 +26,15 @@ const buildProofAad = (id: string) => `vault_keys/${id}/proof`
  * in use, is found at start. Registers new keys in the database.
  *
  * @param source how the operator supplied the keys, for error messages
- * @returns the vault
+ * @param onUsesCounted receives the number of uses of the current key, by all processes
  * @throws StartError with one sentence per key and the number of rows that need it; exit code 78
  */
 export async function verifyKeyring(
   store: Pick<Store, 'vaultKeys' | 'encryptedTokens' | 'connectionSignatures'>,
   keyring: Keyring,
-  source: string
-): Promise<Vault> {
+  source: string,
+  onUsesCounted: (uses: number) => void = () => {}
+): Promise<VerifiedVault> {
   const { vaultKeys, encryptedTokens, connectionSignatures } = store
   const [storedKeys, grantCounts, connectionCounts] = await Promise.all([
     vaultKeys.list(),
@@ -37,7 +44,11 @@ export async function verifyKeyring(
   const describeDependents = (id: string) =>
     describeRows(grantCounts.get(id) ?? 0, connectionCounts.get(id) ?? 0)
   const initialUses = storedKeys.find(({ id }) => id === keyring.current.id)?.uses ?? 0
-  const vault = createVault(keyring, initialUses)
+  const vault = createVault(keyring, initialUses, async (uses) => {
+    const total = await vaultKeys.addUses(keyring.current.id, uses)
+    onUsesCounted(total)
+    return total
+  })
   const problems: string[] = []
 
   for (const id of keyring.ids) {
@@ -80,13 +91,11 @@ export async function verifyKeyring(
     )
   }
   // Another process may have registered a different key under the same id at the same time.
-  const [conflictingKey] =
-    newKeyIds.length === 0
-      ? []
-      : (await vaultKeys.list()).filter(
-          ({ id, proof }) =>
-            newKeyIds.includes(id) && !canDecrypt(() => vault.decrypt(proof, buildProofAad(id)))
-        )
+  const registeredKeys = newKeyIds.length === 0 ? storedKeys : await vaultKeys.list()
+  const conflictingKey = registeredKeys.find(
+    ({ id, proof }) =>
+      newKeyIds.includes(id) && !canDecrypt(() => vault.decrypt(proof, buildProofAad(id)))
+  )
   if (conflictingKey !== undefined) {
     throw new StartError(
       [
@@ -97,7 +106,12 @@ export async function verifyKeyring(
     )
   }
   await archiveSigningKeys(vaultKeys, keyring, vault)
-  return vault
+  const { id } = keyring.current
+  const currentProof = registeredKeys.find((row) => row.id === id)?.proof ?? ''
+  return {
+    ...vault,
+    opensProof: () => canDecrypt(() => vault.decrypt(currentProof, buildProofAad(id)))
+  }
 }
 
 function describeRows(grants: number, connections: number): string {

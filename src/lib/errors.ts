@@ -36,6 +36,7 @@ export type HttpErrorCode =
   | 'client_removed'
   | 'cursor_expired'
   | 'payload_too_large'
+  | 'misdirected_request'
   | 'unsupported_media_type'
   | 'validation_failed'
   | 'too_many_requests'

@@ -26,7 +26,7 @@ export interface ConnectAccountSettings {
   findClient: (provider: string, clientId: string) => OAuthClient | undefined
   emailMismatch: 'allow' | 'flag' | 'refuse'
   /** Throws if tokens could not be stored; then the code is not exchanged. */
-  assertCanEncrypt: () => void
+  prepareToEncrypt: () => Promise<void>
   /** Stores a consent together with the given statements. */
   saveConsent: (consent: Consent, log: Logger, statements: StatementBuilder[]) => Promise<void>
 }
@@ -69,7 +69,7 @@ export async function connectAccount(
   }
   const hint = flow.userId === null ? parseUserHint(callerState) : { userId: flow.userId }
   await validateHint(store, hint)
-  settings.assertCanEncrypt()
+  await settings.prepareToEncrypt()
   const tokens = await exchangeCode(settings.http, client, code, redirectUri, log)
   const access = {
     sendAuthorized: createTokenRequest(tokens.accessToken, settings.http, log),

@@ -253,7 +253,14 @@ t.test(
       undefined
     )
     t.match(
-      await requestFrom({ APP_ENV: 'production', BACKEND_CORS_ORIGINS: '*' }, 'https://a.example'),
+      await requestFrom(
+        {
+          APP_ENV: 'production',
+          BACKEND_CORS_ORIGINS: '*',
+          ALLOW_INSECURE: 'no_limits,any_origin'
+        },
+        'https://a.example'
+      ),
       { 'access-control-allow-origin': '*', 'access-control-allow-credentials': undefined }
     )
   }

@@ -98,7 +98,7 @@ export const THREATS: readonly TraceabilityRow[] = [
     'T40',
     'Elevation',
     'A package does harm when it is installed or loaded',
-    "The age of a release is not enforced, and Node's permission model is not used."
+    "The age of a release is not enforced, and Node's permission model is an option of the start command."
   ),
   defineRow('T41', 'Elevation', 'A secret is missing, weak or well known'),
   defineRow('T42', 'Elevation', 'A restored old database uses outdated tokens')

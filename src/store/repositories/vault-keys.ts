@@ -28,13 +28,14 @@ export function createVaultKeyRepository(
     },
 
     /**
-     * Registers a key with `proof`, a known text encrypted with it. The first registration wins.
+     * Registers a key with `proof`, a known text encrypted with it, which is its first use. The
+     * first registration wins.
      */
     async register(id: string, proof: string): Promise<void> {
       await write(() =>
         db
           .insert(vaultKeys)
-          .values({ id, proof, uses: 0, createdAt: new Date(now()) })
+          .values({ id, proof, uses: 1, createdAt: new Date(now()) })
           .onConflictDoNothing({ target: vaultKeys.id })
       )
     },
@@ -44,13 +45,16 @@ export function createVaultKeyRepository(
       await write(() => db.update(vaultKeys).set({ signingKey }).where(eq(vaultKeys.id, id)))
     },
 
-    async addUses(id: string, uses: number): Promise<void> {
-      await write(() =>
+    /** Adds to the uses of a key, and returns the sum. */
+    async addUses(id: string, uses: number): Promise<number> {
+      const [row] = await write(() =>
         db
           .update(vaultKeys)
           .set({ uses: sql`${vaultKeys.uses} + ${uses}` })
           .where(eq(vaultKeys.id, id))
+          .returning({ uses: vaultKeys.uses })
       )
+      return row?.uses ?? uses
     }
   }
 }
