@@ -22,6 +22,7 @@ export async function archiveSigningKeys(
     const key =
       vaultKey === undefined ? openSigningKey(vault, id, signingKey) : deriveSigningKey(vaultKey)
     if (key === undefined) continue
+    await vault.prepareToEncrypt()
     await vaultKeys.archiveSigningKey(
       id,
       vault.encrypt(key.toString('base64'), buildSigningKeyAad(id))
