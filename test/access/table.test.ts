@@ -295,7 +295,10 @@ t.test(
     ).json()
     const guarded = listRouteEntries(app).filter(
       ({ rule, method, url }) =>
-        typeof rule === 'object' && !(method === 'DELETE' && url.endsWith('/:user_id'))
+        typeof rule === 'object' &&
+        !(method === 'DELETE' && url.endsWith('/:user_id')) &&
+        // Replaces the key of the request, so it needs one.
+        !url.endsWith('/api-keys/rotate')
     )
     for (const row of guarded) {
       const request = buildRouteRequest(row, id as number)
