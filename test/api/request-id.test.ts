@@ -120,7 +120,11 @@ const RESPONSE_KINDS: Array<[name: string, status: number, request: InjectOption
 
 const createFailingApp = async (t: Test) => {
   const { APP_FRONTEND_URL: _none, ...env } = buildSandboxEnv('http://127.0.0.1:9')
-  const built = await buildTestApp(t, { ...env, BACKEND_CORS_ORIGINS: '*' })
+  const built = await buildTestApp(t, {
+    ...env,
+    BACKEND_CORS_ORIGINS: '*',
+    ALLOW_INSECURE: 'no_limits,http_frontend,any_origin'
+  })
   await built.app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
   built.app.store.items('pages').list = () => {
     throw new Error('broken')
