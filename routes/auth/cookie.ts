@@ -22,12 +22,16 @@ export function createFlowCookie(
 export async function redirectToAtlassian(
   reply: FastifyReply,
   { url, flowName, bindingSecret }: StartedLogin,
-  redirectUri: string,
+  { provider, redirectUri }: { provider: string; redirectUri: string },
   status: 303 | 307
 ): Promise<FastifyReply> {
   const { name, options } = createFlowCookie(flowName, redirectUri)
   reply.setCookie(name, bindingSecret, { ...options, maxAge: FLOW_LIFETIME_MS / 1000 })
-  reply.request.log.info({ event: 'oauth_login_redirect', target: new URL(url).origin })
+  reply.request.log.info({
+    event: 'oauth_login_redirect',
+    provider,
+    target: new URL(url).origin
+  })
   return await reply.redirect(url, status)
 }
 

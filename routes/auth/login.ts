@@ -159,7 +159,7 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
         return isRedirect ? await reply.redirect(url, 307) : { url, ...answer }
       }
       if (!isRedirect) return { url: await flow.startUnbound(login), ...answer }
-      return await redirectToAtlassian(reply, await flow.startBound(login), client.redirectUri, 307)
+      return await redirectToAtlassian(reply, await flow.startBound(login), client, 307)
     }
   )
 

@@ -77,7 +77,7 @@ export const continueRoutes: FastifyPluginAsyncTypebox = async (app) => {
           ? await flow.startPrepared(ticket, client)
           : undefined
       if (started === undefined) throw expiredTicketError()
-      return await redirectToAtlassian(reply, started, prepared.redirectUri, 303)
+      return await redirectToAtlassian(reply, started, prepared, 303)
     }
   )
 }

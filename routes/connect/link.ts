@@ -120,7 +120,7 @@ export const linkRoutes: FastifyPluginAsyncTypebox = async (app) => {
         existingScopes: await findExistingScopes(store, oauthClients, session.userId, client),
         changeAccount: false
       })
-      return await redirectToAtlassian(reply, login, client.redirectUri, 303)
+      return await redirectToAtlassian(reply, login, client, 303)
     }
   )
 
