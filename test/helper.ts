@@ -103,7 +103,7 @@ const createOAuthClient = (product: string, scopes: string[]) => ({
 })
 
 /** Tests of what follows a failure do not wait seconds for each repeated call. */
-export const SHORT_BACKOFF: BackoffLimits = { initialMs: 5, maxMs: 40 }
+const SHORT_BACKOFF: BackoffLimits = { initialMs: 5, maxMs: 40 }
 
 export const OAUTH_CLIENTS = [
   createOAuthClient('jira', ['read:jira-work', 'read:jira-user', 'read:me', 'offline_access']),

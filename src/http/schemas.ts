@@ -95,7 +95,7 @@ export const MissingClientSettings = Type.Object(
 )
 
 /** RFC 9457. */
-export const Problem = Type.Object(
+const Problem = Type.Object(
   {
     type: Type.String({ example: 'about:blank' }),
     title: Type.String({ example: 'Not Found' }),

@@ -5,7 +5,7 @@ import {
   countCalls,
   createLanes,
   listItems,
-    selectFaultPoints,
+  selectFaultPoints,
   renameLastItem,
   distributeRows,
   SANDBOX_SIZES,

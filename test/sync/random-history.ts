@@ -4,7 +4,7 @@ import { PRODUCTS } from '../helper.ts'
 import { ACME } from '../sandbox/helper.ts'
 import { fetchExpectedState, type ItemTables } from './expected-state.ts'
 
-export type RandomSource = () => number
+type RandomSource = () => number
 export interface RandomHistory {
   service: TestService
   owner: number
