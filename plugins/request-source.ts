@@ -73,7 +73,7 @@ export default fp(
             : 'operator'
         },
         isOpen
-          ? 'Development with an Atlassian app: whoever reaches this machine by the listed hosts reads all data.'
+          ? 'Development with an Atlassian app: whoever reaches the listed hosts reads all data.'
           : 'What this service answers, and to whom.'
       )
     }

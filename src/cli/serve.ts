@@ -33,7 +33,8 @@ export const serve = defineCommand({
  * in /proc/<pid>/environ, for this user and root (docs/deployment.md#the-machine).
  */
 function removeSecretsFromEnvironment(): void {
-  for (const name of listSecretVariables(builtInProviders))
+  for (const name of listSecretVariables(builtInProviders)) {
     Reflect.deleteProperty(process.env, name)
+  }
   if (process.report !== undefined) process.report.excludeEnv = true
 }

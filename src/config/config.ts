@@ -64,7 +64,7 @@ export interface Config {
 }
 
 /** What to do with the consent of an account whose address differs from the user's. */
-export type ConsentEmailMismatch = 'allow' | 'flag' | 'refuse'
+type ConsentEmailMismatch = 'allow' | 'flag' | 'refuse'
 
 /** Limits of one caller; 0: no limit. */
 interface LimitsConfig {

@@ -19,8 +19,9 @@ export interface KeyRotationProgress {
 }
 
 /**
- * Re-encrypts every grant with the active key and signs every connection with it, in small batches, while the service runs. It
- * keeps no state besides the current batch: interrupted anywhere, the next run continues. A
+ * Re-encrypts every grant with the active key and signs every connection with it, in small
+ * batches, while the service runs. It keeps no state besides the current batch: interrupted
+ * anywhere, the next run continues. A
  * grant that is refreshed meanwhile keeps what the refresh wrote; one that cannot be decrypted
  * is marked as damaged and kept. All keys in use must be present (`verifyKeyring`).
  *

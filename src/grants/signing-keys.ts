@@ -22,12 +22,12 @@ export async function archiveSigningKeys(
     const key =
       vaultKey === undefined ? openSigningKey(vault, id, signingKey) : deriveSigningKey(vaultKey)
     if (key === undefined) continue
-    await vault.prepareToEncrypt()
     await vaultKeys.archiveSigningKey(
       id,
       vault.encrypt(key.toString('base64'), buildSigningKeyAad(id))
     )
   }
+  await vault.settleUses()
 }
 
 /** Creates a signer that also verifies what removed vault keys signed. */

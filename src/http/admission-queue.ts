@@ -4,8 +4,8 @@ import { AsyncResource } from 'node:async_hooks'
 const SLICE_MS = 2
 const MAX_STARTS_PER_SLICE = 16
 /**
- * Iterations between two slices of a long queue. libuv accepts one connection per iteration: without them, new
- * connections are accepted as rarely as slices begin.
+ * Iterations between two slices of a long queue. libuv accepts one connection per iteration:
+ * without them, new connections are accepted as rarely as slices begin.
  */
 const ITERATIONS_BETWEEN_SLICES = 4
 /** Started requests that are not answered; more would only slow each other down. */

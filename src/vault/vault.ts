@@ -57,8 +57,8 @@ export interface Vault {
 /**
  * Creates the vault: AES-256-GCM with a random 96-bit nonce (NIST SP 800-38D). The envelope is
  * `v2.<key id>.<base64url of nonce, ciphertext and tag>`; format, key id and place are
- * additional authenticated data. It also decrypts the format `v1`, which differs only in its name. The tag length is set on both sides, because Node would
- * otherwise accept tags cut to 4 bytes.
+ * additional authenticated data. It also decrypts the format `v1`, which differs only in its name.
+ * The tag length is set on both sides, because Node would otherwise accept tags cut to 4 bytes.
  *
  * @param initialUses uses of the current key before this process started
  * @param countUses adds uses of the current key to the count that all processes share, and returns

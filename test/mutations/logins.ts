@@ -33,8 +33,8 @@ export const LOGIN_MUTATIONS: readonly Mutation[] = [
   {
     name: 'A ticket works as a state',
     file: 'src/oauth/start-login.ts',
-    find: 'hashSecret(`ticket ${ticket}`)',
-    replace: 'hashSecret(ticket)',
+    find: 'hashSecret(`ticket ',
+    replace: 'hashSecret(`',
     test: 'test/access/login-tickets.test.ts'
   },
   {
@@ -82,9 +82,10 @@ export const LOGIN_MUTATIONS: readonly Mutation[] = [
   {
     name: 'Fetching a link opens it',
     file: 'routes/connect/link.ts',
-    find: '      return await sendLinkPage(request, reply, session, own, token)\n    }\n  )\n\n  app.post(',
+    find: 'return await sendLinkPage(request, reply, session, own, token)\n    }\n  )',
     replace:
-      '      if (token !== undefined) await openSession(token, reply)\n      return await sendLinkPage(request, reply, session, own, token)\n    }\n  )\n\n  app.post(',
+      'if (token !== undefined) await openSession(token, reply)\n' +
+      '      return await sendLinkPage(request, reply, session, own, token)\n    }\n  )',
     test: 'test/access/connect-links.test.ts'
   },
   {

@@ -23,7 +23,8 @@ t.test('T40 A start leaves no code in the temporary folder that all users share'
 
 t.test('B8 Secrets leave the environment of the process after the start', async (t) => {
   const printEnvironment = `process.on('SIGUSR2', () => {
-    console.log('ENVIRONMENT ' + JSON.stringify(process.env) + JSON.stringify(process.report.getReport()) + ' END')
+    const report = JSON.stringify(process.report.getReport())
+    console.log('ENVIRONMENT ' + JSON.stringify(process.env) + report + ' END')
   })`
   const { child, output } = await startServiceProcess(t, {
     flags: [toImportFlag(printEnvironment)],

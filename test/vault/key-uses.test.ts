@@ -26,7 +26,7 @@ t.test('B4 No request without a credential uses the vault key', async (t) => {
     ...PROTECTED_ENV,
     INTEGRATION_DB_URL: url
   })
-  const usesBefore = await readUses(url)
+  const [usesBefore, countBefore] = [await readUses(url), app.vault.getUseCount()]
   const routes = app.listRouteAccess().map(({ method, url }) => ({
     method: method as 'GET',
     url: url.replace(/:\w+/g, '1')
@@ -34,7 +34,7 @@ t.test('B4 No request without a credential uses the vault key', async (t) => {
   t.ok(routes.length > 50)
   for (const route of routes) await app.inject(route)
   for (let i = 0; i < 1_000; i++) await app.inject('/healthz')
-  t.equal(app.vault.getUseCount(), 0)
+  t.equal(app.vault.getUseCount(), countBefore)
   await app.close()
   t.equal(await readUses(url), usesBefore)
 })
