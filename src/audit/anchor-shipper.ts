@@ -84,7 +84,6 @@ export function createAnchorShipper(send: SendAnchor, log: Logger) {
   }
 }
 
-
 export function createNotShippedError(what: string): AppError {
   return new AppError('unavailable', `${what} the receiver of the audit trail does not respond.`, {
     retryAfterS: 5

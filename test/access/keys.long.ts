@@ -66,7 +66,7 @@ t.test(
       '--scopes',
       'users:read, data:read,users:read'
     )
-    t.match(made, { code: 0, stdout: /^ck_[\w-]{43}\n$/, stderr: '' })
+    t.match(made, { code: 0, stdout: /^jcck_[\w-]{49}\n$/, stderr: '' })
     const key = made.stdout.trim()
     t.match(
       (await run('list')).stdout,

@@ -26,9 +26,15 @@ t.test(
     const base = await app.listen({ host: '127.0.0.1', port: 0 })
     const admin = await createApiKey(app, ['admin'])
     const key = await createApiKey(app, ['data:read', 'personal-data:read'], { name: 'revoked' })
-    const { next } = (
-      await app.inject({ url: `/users/${user.id}/changes?limit=1000`, headers: admin.headers })
-    ).json<{ next: string }>()
+    let [next, hasMore] = ['', true]
+    while (hasMore) {
+      const since = next === '' ? '' : `&since=${encodeURIComponent(next)}`
+      const page = await app.inject({
+        url: `/users/${user.id}/changes?limit=1000${since}`,
+        headers: admin.headers
+      })
+      ;({ next, more: hasMore } = page.json<{ next: string; more: boolean }>())
+    }
 
     const open = (path: string, headers: object): ClientRequest => {
       const request = get(`${base}${path}`, { headers: { ...headers }, agent: false })

@@ -80,6 +80,7 @@ export async function createNetworkFixture(t: TestContext): Promise<NetworkFixtu
   const app = await buildApp({
     env: {
       APP_ENV: 'test',
+      SYNC_FULL_COOLDOWN: '0',
       INTEGRATION_DB_URL: url,
       VAULT_KEYS: VAULT_KEY,
       ...buildSandboxEnv(sandbox.url)

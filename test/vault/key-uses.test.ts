@@ -85,7 +85,7 @@ t.test('B4 GET /limits shows the uses of each key, and the log warns near the li
   const url = await createSharedDatabase(t)
   const { app, lines } = await startTestService(t, { INTEGRATION_DB_URL: url })
   const readLimits = async () => (await app.inject('/limits')).json().vault_keys
-  t.same(await readLimits(), [{ id: KEY_ID, current: true, uses: 1, max_uses: 2 ** 30 }])
+  t.same(await readLimits(), [{ id: KEY_ID, current: true, uses: 2, max_uses: 2 ** 30 }])
   const nearlyExhausted = Math.round(MAX_KEY_USES * 0.95)
   await queryDatabase(url, 'update vault_keys set uses = ?', nearlyExhausted)
   await new Browser(app).connect('jira')
