@@ -147,7 +147,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         params: Type.Object({ id: Id }),
         response: {
           204: Type.Null({ description: 'The session has ended' }),
-          ...problemResponses(404, 422)
+          ...problemResponses(400, 404, 413, 415, 422)
         }
       }
     },

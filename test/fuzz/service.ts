@@ -32,6 +32,8 @@ export async function startFuzzedService(t: TestContext, access: ApiAccess) {
     env: {
       APP_ENV: 'test',
       API_ACCESS: access,
+      BACKEND_CORS_ORIGINS: '*',
+      ALLOW_INSECURE: 'any_origin',
       INTEGRATION_DB_URL: database,
       VAULT_KEYS: VAULT_KEY,
       LOG_LEVEL: 'TRACE',
