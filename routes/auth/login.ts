@@ -15,6 +15,7 @@ import type { Provider } from '../../src/providers/provider.ts'
 import {
   MissingClientSettings,
   problemOrPageResponses,
+  ReturnUrl,
   toTypeName
 } from '../../src/http/schemas.ts'
 import { frontendBaseUrl, publicBaseUrl } from '../../src/http/public-url.ts'
@@ -52,15 +53,7 @@ const LoginQuery = Type.Object({
         'on the page that the answer names'
     })
   ),
-  return_url: Type.Optional(
-    Type.String({
-      maxLength: 2048,
-      format: 'text',
-      description:
-        'Where the browser goes afterwards: a path on the front end, or a URL of the same origin',
-      example: '/settings/connections'
-    })
-  )
+  return_url: Type.Optional(ReturnUrl)
 })
 
 export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = async (

@@ -13,7 +13,7 @@ import {
 import { requireReturnUrl } from '../../src/http/return-url.ts'
 import { exampleProvider } from '../../src/providers/index.ts'
 import type { ProviderRegistry } from '../../src/providers/registry.ts'
-import { Id, problemResponses, Timestamp } from '../../src/http/schemas.ts'
+import { Id, problemResponses, ReturnUrl, Timestamp } from '../../src/http/schemas.ts'
 import { endSession } from './end.ts'
 
 const createProductSchema = ({ all }: ProviderRegistry) =>
@@ -39,15 +39,7 @@ const createBodySchema = (providers: ProviderRegistry) =>
           description: 'Products that may be connected. Default: all'
         })
       ),
-      return_url: Type.Optional(
-        Type.String({
-          maxLength: 2048,
-          format: 'text',
-          description:
-            'Where the browser goes afterwards: a path on the front end, or a URL of the same origin',
-          example: '/settings/connections'
-        })
-      )
+      return_url: Type.Optional(ReturnUrl)
     },
     { title: 'ConnectSessionBody', additionalProperties: false }
   )

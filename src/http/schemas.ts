@@ -131,6 +131,14 @@ const Problem = Type.Object(
   { title: 'Problem', description: 'Problem document (RFC 9457)' }
 )
 
+export const ReturnUrl = Type.String({
+  maxLength: 2048,
+  format: 'text',
+  description:
+    'Where the browser goes afterwards: a path on the front end, or a URL of the same origin',
+  example: '/settings/connections'
+})
+
 const STATUS_DESCRIPTIONS: Record<number, string> = {
   400: 'The request is malformed: invalid JSON, an unknown cursor, or a failed OAuth login',
   401: 'No valid credential; send `Authorization: Bearer …`',

@@ -109,10 +109,10 @@ export function formatSettledBound(reader: CollectionReader, since: number): str
 /**
  * Tracks a chain of pages in date order, and tells when to start a new chain from the last date.
  */
-export function createPageChain(reader: CollectionReader, from: number | null) {
+export function createPageChain<From extends number | null>(reader: CollectionReader, from: From) {
   const startedAt = reader.now()
   let itemCount = 0
-  let position = from
+  let position: From | number = from
   return {
     /** @param newest the date of the last item on the page */
     addPage(items: number, newest: number | null): void {
@@ -126,6 +126,8 @@ export function createPageChain(reader: CollectionReader, from: number | null) {
       (itemCount >= MAX_CHAIN_ITEMS || reader.now() - startedAt > MAX_CHAIN_MS)
   }
 }
+
+export type PageChain<From extends number | null> = ReturnType<typeof createPageChain<From>>
 
 export function getTextField(value: unknown, name: string): string | null {
   return isRecord(value) ? toStorableText(value[name]) : null

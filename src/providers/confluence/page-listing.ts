@@ -92,7 +92,7 @@ export async function* listChangedPages(
       if (next === null) return
       if (!isBackward && chain.isExhausted()) break
     }
-    from = chain.getPosition() ?? from
+    from = chain.getPosition()
   }
 }
 

@@ -7,7 +7,8 @@ import {
   formatSettledBound,
   getTextField,
   parseDate,
-  parseItems
+  parseItems,
+  type PageChain
 } from '../paging.ts'
 import type { CollectionReader, InvalidItem } from '../provider.ts'
 import { FETCH_BATCH_SIZE, fetchIssues } from './issue-fetch.ts'
@@ -17,7 +18,8 @@ import {
   countIssues,
   MAX_SEARCH_IDS,
   MAX_SEARCH_ISSUES,
-  searchIssues
+  searchIssues,
+  type IssueSearchPage
 } from './issue-search.ts'
 
 /**
@@ -31,28 +33,54 @@ export async function* listIssues(
   cursor: string | null
 ): AsyncGenerator<IssueBatch> {
   const expected = await countIssues(reader)
+  yield* searchInChains(reader, cursor === null ? null : Number(cursor), {
+    toJql: (from) => `${restrictToCreated(reader, from)} order by created asc`,
+    async toBatch({ values, isLast, flaw }, chain, from) {
+      const unseen = from === null ? values : await filterUnseen(reader, values)
+      chain.addPage(values.length, findNewest(values, 'created'))
+      return {
+        ...parseItems(unseen, (value) => parseIssue(value, reader)),
+        next: isLast ? null : String(chain.getPosition() ?? 0),
+        expected,
+        flaw
+      }
+    },
+    listById: (from) => listIssuesById(reader, from, expected)
+  })
+}
+
+interface ChainedSearch<From extends number | null> {
+  toJql: (from: From | number) => string
+  /** Adds the page to the chain, and parses it. */
+  toBatch: (
+    page: IssueSearchPage,
+    chain: PageChain<From | number>,
+    from: From | number
+  ) => Promise<IssueBatch>
+  /** Lists the rest where a page of one issue fails. */
+  listById: (from: From | number) => AsyncGenerator<IssueBatch>
+}
+
+/** Searches issues in date order, in one page chain after the other. */
+async function* searchInChains<From extends number | null>(
+  reader: CollectionReader,
+  start: From,
+  { toJql, toBatch, listById }: ChainedSearch<From>
+): AsyncGenerator<IssueBatch> {
   const pager = createAdaptivePager(MAX_SEARCH_ISSUES)
-  let from = cursor === null ? null : Number(cursor)
+  let from: From | number = start
   while (true) {
-    const chain = createPageChain(reader, from)
+    const chain: PageChain<From | number> = createPageChain(reader, from)
     try {
-      const jql = `${restrictToCreated(reader, from)} order by created asc`
-      for await (const { values, isLast, flaw } of searchIssues(reader, jql, ISSUE_FIELDS, pager)) {
-        const unseen = from === null ? values : await filterUnseen(reader, values)
-        chain.addPage(values.length, findNewest(values, 'created'))
-        yield {
-          ...parseItems(unseen, (value) => parseIssue(value, reader)),
-          next: isLast ? null : String(chain.getPosition() ?? 0),
-          expected,
-          flaw
-        }
-        if (isLast) return
+      for await (const page of searchIssues(reader, toJql(from), ISSUE_FIELDS, pager)) {
+        yield await toBatch(page, chain, from)
+        if (page.isLast) return
         if (chain.isExhausted()) break
       }
     } catch (error) {
       if (!pager.restart(error)) {
         if (!isDivisibleFailure(error)) throw error
-        yield* listIssuesById(reader, chain.getPosition(), expected)
+        yield* listById(chain.getPosition())
         return
       }
     }
@@ -102,34 +130,21 @@ export async function* listChangedIssues(
 ): AsyncGenerator<IssueBatch> {
   const settledBound = isSettled ? formatSettledBound(reader, since) : null
   if (settledBound !== null && (await isUnchanged(reader, settledBound))) return
-  const pager = createAdaptivePager(MAX_SEARCH_ISSUES)
-  let from = since
-  while (true) {
-    const chain = createPageChain(reader, from)
-    try {
-      const jql = `updated >= "${formatRelativeBound(reader, from)}" order by updated asc`
-      for await (const { values, isLast, flaw } of searchIssues(reader, jql, ISSUE_FIELDS, pager)) {
-        const newest = findNewest(values.slice(-1), 'updated')
-        chain.addPage(values.length, newest)
-        const changed = await filterChanged(reader, values)
-        yield {
-          ...parseItems(changed, (value) => parseIssue(value, reader)),
-          next: null,
-          newest,
-          flaw
-        }
-        if (isLast) return
-        if (chain.isExhausted()) break
+  yield* searchInChains(reader, since, {
+    toJql: (from) => changedSince(reader, from),
+    async toBatch({ values, flaw }, chain) {
+      const newest = findNewest(values.slice(-1), 'updated')
+      chain.addPage(values.length, newest)
+      const changed = await filterChanged(reader, values)
+      return {
+        ...parseItems(changed, (value) => parseIssue(value, reader)),
+        next: null,
+        newest,
+        flaw
       }
-    } catch (error) {
-      if (!pager.restart(error)) {
-        if (!isDivisibleFailure(error)) throw error
-        yield* listChangedIssuesById(reader, chain.getPosition() ?? from)
-        return
-      }
-    }
-    from = chain.getPosition() ?? from
-  }
+    },
+    listById: (from) => listChangedIssuesById(reader, from)
+  })
 }
 
 /** Whether no issue has changed since a bound. */
@@ -144,8 +159,7 @@ async function* listChangedIssuesById(
   reader: CollectionReader,
   since: number
 ): AsyncGenerator<IssueBatch> {
-  const jql = `updated >= "${formatRelativeBound(reader, since)}" order by updated asc`
-  for await (const { ids, invalidItems, flaw } of searchIds(reader, jql)) {
+  for await (const { ids, invalidItems, flaw } of searchIds(reader, changedSince(reader, since))) {
     const batch = await fetchIssues(reader, ids)
     const newest = batch.items.flatMap(({ item }) => item.remoteUpdatedAt?.getTime() ?? [])
     yield {
@@ -182,6 +196,10 @@ async function* searchIds(reader: CollectionReader, jql: string): AsyncGenerator
       }
     }
   }
+}
+
+function changedSince(reader: CollectionReader, from: number): string {
+  return `updated >= "${formatRelativeBound(reader, from)}" order by updated asc`
 }
 
 function restrictToCreated(reader: CollectionReader, from: number | null): string {

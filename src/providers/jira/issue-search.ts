@@ -13,7 +13,7 @@ export const MAX_SEARCH_IDS = 5_000
 /** Jira rejects queries without a restriction (docs/reference/atlassian.md#83-jql-search). */
 export const ALL_ISSUES_JQL = 'project is not EMPTY'
 
-interface IssueSearchPage {
+export interface IssueSearchPage {
   values: unknown[]
   isLast: boolean
   flaw: ListingFlaw | undefined
