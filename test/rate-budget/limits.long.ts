@@ -114,7 +114,7 @@ t.test(
         )
       }
     })
-    t.ok(performance.now() - startedAt < 5_000, 'without delay')
+    t.ok(performance.now() - startedAt < 60_000, 'none of them waits for the hour')
     t.ok(busiest <= 4, `${busiest} at once`)
     for (const { id } of runs.filter(({ site }) => site === 'acme')) {
       const parked = await waitForRunToStop(service, 'jira', id)

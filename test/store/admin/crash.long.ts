@@ -15,6 +15,12 @@ const server = await startPostgresServer()
 t.teardown(() => server.remove())
 const PAGE_COUNT = pickByScale(20_000, 1_000_000)
 const KILL_COUNT = pickByScale(3, 8)
+/** When a copy is killed: after this output and up to this share of the duration of a whole copy. */
+const MOMENTS: Array<[output: RegExp, share: number]> = [
+  [/: [\d,]+ copied/, 0.5],
+  [/pages: [\d,]+ copied/, 0.1],
+  [/Comparing/, 0.02]
+]
 
 const createPostgresDatabase: DatabaseFactory = async () => await server.createDatabase()
 const DIRECTIONS: Array<[name: string, from: DatabaseFactory, to: DatabaseFactory]> = [
@@ -40,11 +46,13 @@ for (const [name, from, to] of DIRECTIONS) {
       target = await to(cwd, 'target 1')
       let [kills, wentOn] = [0, 0]
       for (let tries = 0; kills < KILL_COUNT && tries < 10 * KILL_COUNT; tries++) {
-        const { child, completion } = spawnCommand(
+        const { child, completion, waitForOutput } = spawnCommand(
           ['db', 'copy', '--from', source, '--to', target],
           { cwd }
         )
-        await Promise.race([completion, sleep(wholeMs * (0.3 + 0.6 * Math.random()))])
+        const [output, share] = MOMENTS[tries % MOMENTS.length] as (typeof MOMENTS)[number]
+        await Promise.race([completion, waitForOutput(output).catch(() => undefined)])
+        await Promise.race([completion, sleep(wholeMs * share * Math.random())])
         child.kill('SIGKILL')
         const { code, stderr } = await completion
         if (/\d copied before/.test(stderr)) wentOn++
