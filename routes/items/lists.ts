@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { decodeCursor } from '../../src/http/cursor.ts'
 import { takeTurns, type ReadInTurn } from '../../src/http/fair-gate.ts'
+import { serializeInParts } from '../../src/http/json-parts.ts'
 import { createJsonStream } from '../../src/http/json-stream.ts'
 import { paginate } from '../../src/http/pagination.ts'
 import { isStorableText } from '../../src/lib/formats.ts'
@@ -188,7 +189,7 @@ export function createItemList(app: FastifyInstance, provider: Provider, collect
     const pieces = streamList(
       toEnvelope?.(info),
       takeTurns(pages, app.fairShare.readInTurn, ownerId),
-      (row) => serializeItem(toResponse(row))
+      (row) => serializeInParts(toResponse(row), serializeItem)
     )
     return await reply.type(JSON_TYPE).send(
       createJsonStream(pieces, {
@@ -222,18 +223,18 @@ function setListHeaders(reply: FastifyReply, { asOf, syncState, total }: ListInf
   if (total !== undefined) reply.header('x-total-count', total)
 }
 
-/** A list as JSON text, one piece for each row. */
+/** A list as JSON text, one piece for each row, and several for a long one. */
 async function* streamList(
   envelope: object | undefined,
   pages: AsyncGenerator<ListedItem[]>,
-  serializeItem: (row: ListedItem) => string
+  serializeItem: (row: ListedItem) => Iterable<string>
 ): AsyncGenerator<string> {
   yield envelope === undefined ? '[' : `${JSON.stringify(envelope).slice(0, -1)},"items":[`
   let separator = ''
   for await (const page of pages) {
     for (const row of page) {
       if (separator !== '') yield separator
-      yield serializeItem(row)
+      yield* serializeItem(row)
       separator = ','
     }
   }

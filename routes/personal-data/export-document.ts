@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { serializeInParts } from '../../src/http/json-parts.ts'
 import type { AuditRow } from '../../src/store/repositories/audit-log.ts'
 import type { UserRow } from '../../src/store/repositories/users.ts'
 import { toAuditResponse } from '../audit/view.ts'
@@ -10,9 +11,9 @@ import { toItemResponse } from '../items/schema.ts'
 const BATCH_SIZE = 300
 
 /**
- * All that is kept about a person as one JSON document, a piece for each row. Few rows are in
- * memory, however many there are and however long they are. What is written while it is read may or may not
- * be in it.
+ * All that is kept about a person as one JSON document, a piece for each row, and several for a
+ * long one. Few rows are in memory, however many there are and however long they are. What is
+ * written while it is read may or may not be in it.
  *
  * @param prefix the alias prefix of the request: links keep it
  * @throws AppError between two pieces, where the database fails; what was sent by then is no document
@@ -148,7 +149,7 @@ async function* streamArray(
   for await (const page of pages) {
     for (const row of page) {
       if (separator !== '') yield separator
-      yield JSON.stringify(row)
+      yield* serializeInParts(row)
       separator = ','
     }
   }

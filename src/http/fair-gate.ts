@@ -1,4 +1,8 @@
 import { AppError } from '../lib/errors.ts'
+import { runInTurn } from '../lib/event-loop-turns.ts'
+
+/** Reads may block the event loop: after one of this duration everything else has its turn. */
+const LONG_READ_MS = 2
 
 interface GateOptions {
   /** Reads that run at once. */
@@ -34,11 +38,12 @@ export function createFairGate({ maxRunning, maxWaiting }: GateOptions) {
     person.waiting.shift()?.()
   }
 
-  function endOne(id: number, person: Person): void {
+  function endOne(id: number, person: Person, isLong: boolean): void {
     runningCount--
     person.running--
     if (person.running === 0 && person.waiting.length === 0) people.delete(id)
-    startNext()
+    if (isLong && people.size > 0) runInTurn(startNext)
+    else startNext()
   }
 
   /**
@@ -62,10 +67,11 @@ export function createFairGate({ maxRunning, maxWaiting }: GateOptions) {
       person.waiting.push(resolve)
       startNext()
     })
+    const startedAt = performance.now()
     try {
       return await read()
     } finally {
-      endOne(id, person)
+      endOne(id, person, performance.now() - startedAt > LONG_READ_MS)
     }
   }
 }

@@ -1,8 +1,9 @@
 import { Readable } from 'node:stream'
-import { setImmediate } from 'node:timers/promises'
 import { AppError } from '../lib/errors.ts'
+import { waitForTurn } from '../lib/event-loop-turns.ts'
 import type { Logger } from '../lib/http-client.ts'
 import { AUTHORIZATION_CHECK_INTERVAL_MS } from './authorization-check.ts'
+import { sliceText } from './slice-text.ts'
 
 export interface JsonStreamOptions {
   /** Whether the service is stopping: it does not wait for long documents, and clients retry. */
@@ -17,7 +18,7 @@ export interface JsonStreamOptions {
 
 /** Short pieces are sent together and long ones in parts: each write costs a system call and a copy. */
 const CHUNK_LENGTH = 64 * 1024
-/** Other requests run after this time: reading and sending may never wait for anything. */
+/** After this time others have their turn: reading and sending may never wait for anything. */
 const MAX_TURN_MS = 10
 
 /**
@@ -46,14 +47,15 @@ async function* logTruncation(
   pieces: AsyncGenerator<string>,
   { isStopping, log, abortedEvent, abortedMessage }: JsonStreamOptions
 ): AsyncGenerator<string> {
-  let turnStartedAt = performance.now()
   try {
+    await waitForTurn()
+    let turnStartedAt = performance.now()
     for await (const chunk of formChunks(pieces)) {
       if (isStopping()) {
         throw new AppError('interrupted', 'The service is stopping.', { suppressLog: true })
       }
       if (performance.now() - turnStartedAt > MAX_TURN_MS) {
-        await setImmediate()
+        await waitForTurn()
         turnStartedAt = performance.now()
       }
       yield chunk
@@ -77,12 +79,7 @@ async function* formChunks(pieces: AsyncGenerator<string>): AsyncGenerator<strin
     }
     isStarted = true
     if (piece.length < CHUNK_LENGTH) continue
-    for (let [start, end] = [0, 0]; start < piece.length; start = end) {
-      end = start + CHUNK_LENGTH
-      // Both halves of a surrogate pair are encoded together.
-      if (/[\uD800-\uDBFF]/.test(piece.charAt(end - 1))) end++
-      yield piece.slice(start, end)
-    }
+    yield* sliceText(piece, CHUNK_LENGTH)
   }
   if (pending !== '') yield pending
 }

@@ -5,9 +5,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { ATLASSIAN_MUTATIONS } from './atlassian.ts'
-import { DATABASE_MUTATIONS } from './database.ts'
-import { LOGIN_MUTATIONS } from './logins.ts'
+import { MUTATIONS } from './all.ts'
 import type { Mutation } from './mutation.ts'
 
 /**
@@ -19,7 +17,6 @@ const { values: options, positionals: words } = parseArgs({
   allowPositionals: true,
   options: { tenth: { type: 'boolean', default: false } }
 })
-const MUTATIONS = [...ATLASSIAN_MUTATIONS, ...LOGIN_MUTATIONS, ...DATABASE_MUTATIONS]
 const TIMEOUT_MS = 300_000
 
 const root = process.cwd()

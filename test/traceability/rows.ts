@@ -12,6 +12,8 @@ export interface TraceabilityRow {
    * the build.
    */
   open?: string
+  /** Why no mutation (test/mutations) breaks what the tests prove. */
+  unmutated?: string
 }
 
 const defineRow = (id: string, rank: string, title: string, open?: string): TraceabilityRow => ({
