@@ -92,8 +92,8 @@ t.test('B4 The use count of a key is in the database when the service has stoppe
   const env = { INTEGRATION_DB_URL: url }
   const uses = async (id: string): Promise<number> =>
     (await queryDatabase(url, 'select uses from vault_keys where id = ?', id))[0]?.uses
-  // The proof of the key.
-  let before = 1
+  // The proof of the key, and the signing key.
+  let before = 2
   for (const round of [1, 2]) {
     const { app, advanceTime } = await startTestService(t, env)
     const sealed = countEncryptions(app.vault)
