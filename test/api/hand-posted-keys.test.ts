@@ -17,6 +17,7 @@ const HOSTILE_CHARACTERS = {
   'a control character': ['\u0001', '\u001b', '\u007f', '\u0085', '\t', '\r\n'],
   'a bidirectional mark': ['\u200e', '\u200f', '\u202a', '\u202e', '\u2066', '\u2069', '\u061c'],
   'a zero-width character': ['\u200b', '\u200c', '\u200d', '\u2060', '\ufeff', '\u034f', '\u3164'],
+  'an invisible mark of a script': ['\ufff9', '\u0600', '\u{110bd}'],
   'a soft hyphen, a line separator or a tag': ['\u00ad', '\u2028', '\u2029', '\u{e0041}'],
   'a slash': ['/', '\\', '%2F', '%5c']
 }

@@ -87,6 +87,21 @@ t.test('T37 One user has some long polls at once, and the others theirs', async 
   t.equal((await wait(1, next)).statusCode, 200, 'afterwards the first can wait again')
 })
 
+t.test('T37 One user has two exports at once, and the others theirs', async (t) => {
+  const { app } = await buildTestApp(t)
+  for (const name of ['ada', 'bob']) {
+    await app.inject({ method: 'POST', url: '/users', payload: { email: `${name}@example.com` } })
+  }
+  const closers = [app.fairShare.openExport(1), app.fairShare.openExport(1)]
+  const refused = await app.inject('/users/1/export')
+  t.equal(refused.statusCode, 429)
+  t.match(refused.json(), { code: 'too_many_requests', detail: /2 exports/ })
+  t.equal((await app.inject('/users/2/export')).statusCode, 200)
+  closers[0]?.()
+  t.equal((await app.inject('/users/1/export')).statusCode, 200, 'one has ended')
+  closers[1]?.()
+})
+
 t.test('T37 A full copy can be requested again after the cool-down', async (t) => {
   let clock = Date.now()
   const service = await startSyncedService(t, ['jira'], {

@@ -204,7 +204,9 @@ export function defineConnectionsContract(t: Test, open: () => Engine | Promise<
         ['s7', '%65mail=ada@b.co'],
         ['s8', String.raw`{"\u0065mail":"ada@b.co"}`],
         ['s9', 'user_id=11'],
-        ['s10', 'user_id=1']
+        ['s10', 'user_id=1'],
+        ['s11', ''],
+        ['s12', '']
       ]) {
         await loginFlows.start(
           {
@@ -214,6 +216,8 @@ export function defineConnectionsContract(t: Test, open: () => Engine | Promise<
           100
         )
       }
+      await loginFlows.finish('s11', JSON.stringify({ userId: 11, sites: [] }))
+      await loginFlows.finish('s12', JSON.stringify({ userId: 1, sites: [] }))
       await connections.remove(1, undefined, [
         users.deleteStatement(1),
         await loginFlows.deleteForUserStatement({ id: 1, email: 'ada@b.co' })
@@ -228,14 +232,16 @@ export function defineConnectionsContract(t: Test, open: () => Engine | Promise<
           await loginFlows.get('s2'),
           await loginFlows.get('s7'),
           await loginFlows.get('s8'),
-          await loginFlows.get('s10')
+          await loginFlows.get('s10'),
+          await loginFlows.get('s12')
         ],
-        [undefined, undefined, [], [], ...Array.from({ length: 5 })]
+        [undefined, undefined, [], [], ...Array.from({ length: 6 })]
       )
       for (const [hash, text] of [
         ['s5', 'an address that ends with this one'],
         ['s6', 'text that names nobody'],
-        ['s9', 'an id that starts with this one']
+        ['s9', 'an id that starts with this one'],
+        ['s11', 'an outcome of such an id']
       ] as const) {
         t.ok(await loginFlows.get(hash), `a login is kept that contains ${text}`)
       }
