@@ -52,6 +52,12 @@ t.test('T06 Production answers 421 to foreign host names where PUBLIC_URL is set
     t.equal(answer.statusCode, 421, host)
     t.match(answer.json(), { code: 'misdirected_request', status: 421 })
   }
+  const { request: requestWithUrlOnly } = await startService(t, {
+    ...PRODUCTION_ENV,
+    ALLOWED_HOSTS: undefined
+  })
+  t.equal((await requestWithUrlOnly({ host: 'connector.example.com' })).statusCode, 200)
+  t.equal((await requestWithUrlOnly({ host: 'evil.example' })).statusCode, 421)
   for (const url of ['/', '/healthz', '/api/healthz']) {
     t.equal((await request({ host: 'evil.example' }, url)).statusCode, 200, `${url} is for probes`)
   }

@@ -7,56 +7,64 @@ export const LOGIN_MUTATIONS: readonly Mutation[] = [
     file: 'routes/auth/login.ts',
     find: 'restrictedUserId !== undefined || isChange',
     replace: 'isChange',
-    test: 'test/access/login-tickets.test.ts'
+    test: 'test/access/login-tickets.test.ts',
+    proves: ['T02']
   },
   {
     name: 'change_account leads to Atlassian without a question',
     file: 'routes/auth/login.ts',
     find: 'restrictedUserId !== undefined || isChange',
     replace: 'restrictedUserId !== undefined',
-    test: 'test/access/login-tickets.test.ts'
+    test: 'test/access/login-tickets.test.ts',
+    proves: ['T03']
   },
   {
     name: 'A service key that names no user connects the first one',
     file: 'routes/auth/login.ts',
     find: 'hint === undefined && !app.config.publicAccess',
     replace: 'false',
-    test: 'test/access/login-tickets.test.ts'
+    test: 'test/access/login-tickets.test.ts',
+    proves: ['T04']
   },
   {
     name: 'A ticket does not expire',
     file: 'src/oauth/start-login.ts',
     find: 'flow === undefined || flow.expiresAt.getTime() <= now() ? undefined : flow',
     replace: 'flow',
-    test: 'test/access/login-tickets.test.ts'
+    test: 'test/access/login-tickets.test.ts',
+    proves: ['T02']
   },
   {
     name: 'A ticket works as a state',
     file: 'src/oauth/start-login.ts',
     find: 'hashSecret(`ticket ',
     replace: 'hashSecret(`',
-    test: 'test/access/login-tickets.test.ts'
+    test: 'test/access/login-tickets.test.ts',
+    proves: ['T02']
   },
   {
     name: 'A login that a page continues is bound to no browser',
     file: 'src/store/repositories/login-flows.ts',
     find: '          .set(values)\n',
     replace: '          .set({ ...values, browserHash: null })\n',
-    test: 'test/access/login-tickets.test.ts'
+    test: 'test/access/login-tickets.test.ts',
+    proves: ['T02']
   },
   {
     name: 'The form of a page is accepted from any browser with a page',
     file: 'routes/connect/form.ts',
     find: "!isSameHash(deriveFormToken(secret), form.get('form_token') ?? '')",
     replace: 'false',
-    test: 'test/access/login-tickets.test.ts'
+    test: 'test/access/login-tickets.test.ts',
+    proves: ['T02']
   },
   {
     name: 'A prefetch is answered',
     file: 'src/http/navigation.ts',
     find: 'if (purposes.some(',
     replace: 'if (false && purposes.some(',
-    test: 'test/access/login-tickets.test.ts'
+    test: 'test/access/login-tickets.test.ts',
+    proves: ['T02']
   },
   {
     name: 'A key with connections:write alone creates users',
@@ -77,7 +85,8 @@ export const LOGIN_MUTATIONS: readonly Mutation[] = [
     file: 'routes/connect/link.ts',
     find: "form.get('replaces') !== String(own.id)",
     replace: 'false',
-    test: 'test/access/connect-links.test.ts'
+    test: 'test/access/connect-links.test.ts',
+    proves: ['T07']
   },
   {
     name: 'Fetching a link opens it',
@@ -86,7 +95,8 @@ export const LOGIN_MUTATIONS: readonly Mutation[] = [
     replace:
       'if (token !== undefined) await openSession(token, reply)\n' +
       '      return await sendLinkPage(request, reply, session, own, token)\n    }\n  )',
-    test: 'test/access/connect-links.test.ts'
+    test: 'test/access/connect-links.test.ts',
+    proves: ['T07']
   },
   {
     name: 'The logins of an ended session go on',
@@ -135,13 +145,13 @@ export const LOGIN_MUTATIONS: readonly Mutation[] = [
     file: 'src/store/repositories/login-flows.ts',
     find: ", '%', '\\\\']",
     replace: ']',
-    test: 'test/store/all.suite.ts'
+    test: 'test/store/sqlite.long.ts'
   },
   {
     name: 'A login whose address contains that of a person counts as theirs',
     file: 'src/store/repositories/login-flows.ts',
     find: 'normalizeEmail(hint.email) === normalizeEmail(email)',
     replace: 'normalizeEmail(hint.email).includes(normalizeEmail(email))',
-    test: 'test/store/all.suite.ts'
+    test: 'test/store/sqlite.long.ts'
   }
 ]
