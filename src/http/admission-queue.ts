@@ -7,9 +7,9 @@ const MAX_STARTS_PER_SLICE = 16
  * Iterations between two slices of a long queue. libuv accepts one connection per iteration:
  * without them, new connections are accepted as rarely as slices begin.
  */
-const ITERATIONS_BETWEEN_SLICES = 4
+const ITERATIONS_BETWEEN_SLICES = 32
 /** Started requests that are not answered; more would only slow each other down. */
-const MAX_STARTED = 20
+const MAX_STARTED = 10
 /** After this time a request counts no longer: it waits for something else, as a long poll does. */
 const STARTED_MS = 250
 /** How often the queue looks whether requests have been answered or the database has recovered. */

@@ -92,7 +92,7 @@ async function runTest(copy: string, test: string): Promise<{ failed: boolean; o
   const [code] = (await once(child, 'exit')) as [number | null]
   clearTimeout(timer)
   endGroup(group)
-  return { failed: code !== 0 && /^\s+not ok /m.test(output), output }
+  return { failed: code !== 0 && /^\s+(?:not ok|Bail out!) /m.test(output), output }
 }
 
 /** Tries one mutation in a copy. @returns whether its test failed */
