@@ -19,6 +19,7 @@ const PROTECTED_PRODUCTION_ENV = { APP_ENV: 'production', ...PROTECTED_ENV, ...H
 const COOKIE_NAME = '__Host-connect-session'
 
 interface ConnectSession {
+  id: number
   user_id: number
   products: string[]
   token: string
@@ -334,7 +335,11 @@ t.test('C11 Cookies alone change nothing: another site cannot use a session', as
   const { app } = running
   const { createSession } = await createBackEnd(running)
   const browser = new Browser(app)
-  const { user_id: id, url } = await createSession({
+  const {
+    id: session,
+    user_id: id,
+    url
+  } = await createSession({
     user: 'ada@example.com',
     products: ['jira']
   })
@@ -361,6 +366,7 @@ t.test('C11 Cookies alone change nothing: another site cannot use a session', as
       ['POST', `/users/${id}/connections/jira/check`],
       ['POST', '/integrations/jira/sync'],
       ['POST', '/connect-sessions'],
+      ['DELETE', `/connect-sessions/${session}`],
       ['POST', '/integrations/jira/connect']
     ] as const) {
       const answer = await app.inject({ method, url: path, headers: { cookie, origin } })

@@ -276,7 +276,7 @@ export const CALLER_MUTATIONS: readonly Mutation[] = [
     file: 'src/store/repositories/login-flows.ts',
     find: ': hint.userId === id)',
     replace: ': String(hint.userId).startsWith(String(id)))',
-    test: 'test/store/all.suite.ts'
+    test: 'test/store/sqlite.long.ts'
   },
   ...SHARE_MUTATIONS
 ]
