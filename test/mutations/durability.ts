@@ -68,14 +68,6 @@ export const DURABILITY_MUTATIONS: readonly Mutation[] = [
     proves: ['D7']
   },
   {
-    name: 'A resumed listing counts what it read before as missing',
-    file: 'src/sync/full-listing.ts',
-    find: '    ? previous\n    : {',
-    replace: '    ? { ...previous, generation: previous.generation + 1 }\n    : {',
-    test: 'test/sync/crash.long.ts',
-    proves: ['D9']
-  },
-  {
     name: 'An interrupted listing starts again from its first page',
     file: 'src/sync/full-listing.ts',
     find: '    previous.cursor !== null &&\n    previous.bodyMode',
@@ -84,10 +76,10 @@ export const DURABILITY_MUTATIONS: readonly Mutation[] = [
     proves: ['D9']
   },
   {
-    name: 'A sync compares times of Atlassian with the clock of this machine',
-    file: 'src/providers/gateway.ts',
-    find: '    now: () => now() + (clockOffsetMs ?? 0),\n',
-    replace: '    now,\n',
+    name: 'A sync reads what changed since a time of this machine',
+    file: 'src/providers/paging.ts',
+    find: '(reader.now() - since + OVERLAP_MS + MAX_CHAIN_MS + reader.clockUncertaintyMs()) / MINUTE_MS',
+    replace: '(reader.now() - since) / MINUTE_MS',
     test: 'test/sync/time-zones.long.ts',
     proves: ['D10']
   },

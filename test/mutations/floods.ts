@@ -19,14 +19,6 @@ export const FLOOD_MUTATIONS: readonly Mutation[] = [
     proves: ['T32']
   },
   {
-    name: 'A closed connection is parsed to the end of what has arrived',
-    file: 'src/http/pipelining.ts',
-    find: '    discardInput(socket)\n    socket',
-    replace: '    socket',
-    test: 'test/limits/connection-limits.test.ts',
-    proves: ['T32']
-  },
-  {
     name: 'Requests with an invalid path do not wait for the ones before them',
     file: 'src/app.ts',
     find: '      startInOrder(request.raw, reply.raw, () => {\n        sendProblem(',
