@@ -251,10 +251,10 @@ export const INPUT_MUTATIONS: readonly Mutation[] = [
     proves: ['T17']
   },
   {
-    name: 'A route answers with a status that the document does not have',
-    file: 'routes/users/index.ts',
-    find: 'reply.code(created ? 201 : 200)',
-    replace: 'reply.code(created ? 202 : 200)',
+    name: 'Errors have another content type than the document says',
+    file: 'src/http/problem.ts',
+    find: "type('application/problem+json').serializer",
+    replace: "type('application/json').serializer",
     test: 'test/fuzz/contract.long.ts',
     proves: ['C2']
   },
