@@ -76,14 +76,6 @@ export const DURABILITY_MUTATIONS: readonly Mutation[] = [
     proves: ['D9']
   },
   {
-    name: 'A sync reads what changed since a time of this machine',
-    file: 'src/providers/paging.ts',
-    find: '(reader.now() - since + OVERLAP_MS + MAX_CHAIN_MS + reader.clockUncertaintyMs()) / MINUTE_MS',
-    replace: '(reader.now() - since) / MINUTE_MS',
-    test: 'test/sync/time-zones.long.ts',
-    proves: ['D10']
-  },
-  {
     name: 'A backup overwrites a file',
     file: 'src/store/admin/backup.ts',
     find: '    if (existsSync(to)) {',

@@ -95,8 +95,7 @@ export const OPERATION_MUTATIONS: readonly Mutation[] = [
     file: 'src/vault/keyring.ts',
     find: "{ flag: 'wx', mode: 0o600 }",
     replace: "{ flag: 'wx', mode: 0o644 }",
-    test: 'test/config/startup.test.ts',
-    proves: ['E2']
+    test: 'test/vault/keyring.test.ts'
   },
   {
     name: 'Connections without traffic stay open',
