@@ -20,7 +20,7 @@ const { values: options, positionals: words } = parseArgs({
     jobs: { type: 'string', default: '2' }
   }
 })
-const TIMEOUT_MS = 300_000
+const TIMEOUT_MS = 900_000
 
 const root = process.cwd()
 const git = (...args: string[]) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim()
