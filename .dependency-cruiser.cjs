@@ -14,7 +14,7 @@ const LAYERS = [
   ['src/oauth'],
   ['src/http'],
   ['src/config'],
-  ['src/access', 'src/rate-budget'],
+  ['src/access', 'src/audit', 'src/rate-budget'],
   ['src/store', 'src/vault'],
   ['src/providers'],
   ['src/model'],
@@ -91,7 +91,7 @@ module.exports = {
       name: 'no-tests-in-production',
       severity: 'error',
       from: { path: '^(src|plugins|routes|drizzle|scripts)/' },
-      to: { path: '^(test|bench)/' }
+      to: { path: '^(test|bench|attacks)/' }
     }
   ],
   options: {

@@ -55,6 +55,10 @@ const listQueries: HotQuery[] = [BIG_OWNER_ID, SMALL_OWNER_ID].flatMap((owner) =
     {
       name: `changes ${ownerTitle}`,
       execute: ({ items }) => items('pages').listChanges(owner, 40, 500)
+    },
+    {
+      name: `sizes of changes ${ownerTitle}`,
+      execute: ({ items }) => items('pages').listChangeSizes(owner, 40, 501)
     }
   ] satisfies HotQuery[]
 })
@@ -62,7 +66,7 @@ const listQueries: HotQuery[] = [BIG_OWNER_ID, SMALL_OWNER_ID].flatMap((owner) =
 const detailQueries: HotQuery[] = [
   {
     name: 'page bodies',
-    execute: ({ items }) => items('pages').listWithBody(BIG_OWNER_ID, 100, [cursorTitle, 1])
+    execute: ({ items }) => items('pages').listSizes(BIG_OWNER_ID, 101, [cursorTitle, 1])
   },
   { name: 'issues', execute: ({ items }) => items('issues').list(BIG_OWNER_ID, 1000) },
   {

@@ -1,5 +1,7 @@
 import { parseArgs } from 'node:util'
 import { createStore } from '../src/store/index.ts'
+import { generateKeyEntry, parseKeyring, type Keyring } from '../src/vault/keyring.ts'
+import { createSigner } from '../src/vault/signer.ts'
 import { findAllowedReason } from './explain-allowlist.ts'
 import {
   listenToPostgres,
@@ -43,6 +45,7 @@ const ENGINES = {
   postgres: { title: 'PostgreSQL', fill: fillPostgres, listen: listenToPostgres }
 }
 let hasProblems = false
+const signer = createSigner(parseKeyring(generateKeyEntry('bench')).keyring as Keyring)
 
 for (const name of values.engine.split(',') as Array<keyof typeof ENGINES>) {
   const { title, fill, listen } = ENGINES[name]
@@ -59,7 +62,7 @@ for (const name of values.engine.split(',') as Array<keyof typeof ENGINES>) {
       ])
     )
     const stop = listen(filled)
-    const store = createStore(filled.engine, () => NOW_MS)
+    const store = createStore(filled.engine, () => NOW_MS, signer)
     const big = new Set(
       filled.tableSizes.filter(({ rows }) => rows >= MIN_BIG_TABLE_ROWS).map(({ table }) => table)
     )

@@ -17,8 +17,12 @@ export function defineAccessTables(
       /** The visible start of the key, by which a person recognises it. */
       prefix: text('prefix').notNull(),
       scopes: text('scopes').notNull(),
+      /** Addresses and ranges that it may be used from, separated by commas; null: anywhere. */
+      networks: text('networks'),
       createdAt: instant('created_at').notNull(),
       expiresAt: instant('expires_at'),
+      /** When a key that was replaced by its successor stops working. */
+      rotatedUntil: instant('rotated_until'),
       revokedAt: instant('revoked_at'),
       lastUsedAt: instant('last_used_at')
     },
@@ -89,7 +93,10 @@ export function defineAccessTables(
       requestId: text('request_id'),
       /** JSON: further details. */
       detail: text('detail'),
-      /** Hash of this row and of the previous row's hash. */
+      /**
+       * `<key id>.<HMAC>` over this row and the previous row's hash (src/store/audit-chain.ts).
+       * Rows of earlier versions have a SHA-256 without a key.
+       */
       hash: text('hash').notNull()
     },
     (t) => [
@@ -105,7 +112,9 @@ export function defineAccessTables(
     seq: integer('seq').notNull(),
     hash: text('hash').notNull(),
     prunedSeq: integer('cut_seq').notNull(),
-    prunedHash: text('cut_hash').notNull()
+    prunedHash: text('cut_hash').notNull(),
+    /** `<key id>.<HMAC>` over this row; empty until this version has signed it. */
+    signature: text('signature').notNull().default('')
   })
 
   /** Requests per caller in the current window; used only if several instances count together. */

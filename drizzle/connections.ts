@@ -119,6 +119,11 @@ export function defineConnectionTables(
     proof: text('proof').notNull(),
     /** Number of encryptions with the key. */
     uses: integer('uses').notNull(),
+    /**
+     * The signing key derived from this key, encrypted with the current key: it verifies the
+     * audit trail after this key was removed from VAULT_KEYS.
+     */
+    signingKey: text('signing_key'),
     createdAt: instant('created_at').notNull()
   })
 
@@ -147,6 +152,11 @@ export function defineConnectionTables(
       errorDetail: text('error_detail'),
       /** JSON: features that the gateway has refused for lack of a scope. */
       refusedFeatures: text('refused').notNull().default('[]'),
+      /**
+       * `<key id>.<HMAC>` over the owner, the grant, the sites and the state; empty until this
+       * version has signed the row, and after a rotation that found it invalid.
+       */
+      signature: text('signature').notNull().default(''),
       /** Incremented with each write (optimistic locking). */
       version: integer('version').notNull().default(1),
       connectedAt: instant('connected_at').notNull(),

@@ -10,6 +10,7 @@ import {
   type Principal,
   type AccessRule
 } from '../src/access/rules.ts'
+import type { PluginOptions } from '../src/app-options.ts'
 import { runAsActor } from '../src/lib/actor.ts'
 import { AppError } from '../src/lib/errors.ts'
 import { isServedOverHttps } from '../src/http/public-url.ts'
@@ -48,10 +49,12 @@ const ANONYMOUS: Principal = { kind: 'anonymous' }
  * without one stops the start.
  */
 export default fp(
-  async (app) => {
+  async (app, { now }: PluginOptions) => {
     const { config, store } = app
     const { authenticateBearer, authenticateCookie, isStillValid } = createAuthenticator({
       store,
+      now,
+      maxKeyAgeMs: config.maxKeyAgeMs,
       publicAccess: config.publicAccess,
       verifyJwt: config.jwt === null ? null : createJwtVerifier(config.jwt)
     })
@@ -176,7 +179,7 @@ export default fp(
       if (authorization !== undefined) {
         return await runAsActor(
           { kind: 'user', ip: request.ip, requestId: request.id },
-          async () => await authenticateBearer(authorization)
+          async () => await authenticateBearer({ header: authorization, ip: request.ip })
         )
       }
       // Browsers send a cookie by themselves, so it authorizes reading only: another site cannot
@@ -191,13 +194,12 @@ export default fp(
     async function isStillAuthorized(request: FastifyRequest): Promise<boolean> {
       const {
         principal,
-        headers: { authorization = '' },
         routeOptions: {
           config: { access }
         }
       } = request
       if (principal.kind === 'anonymous' || typeof access !== 'object') return true
-      if (principal.kind === 'user') return await isStillValid(principal.userId, authorization)
+      if (principal.kind === 'user') return await isStillValid(principal)
       return (await resolvePrincipal(request, access)) !== undefined
     }
 

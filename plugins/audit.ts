@@ -2,13 +2,25 @@ import fp from 'fastify-plugin'
 import { actorFromPrincipal } from '../src/access/principal-actor.ts'
 import { runAsActor } from '../src/lib/actor.ts'
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The number of the last audit entry that this request caused; 0: none. */
+    auditedCount: number
+  }
+}
+
 /** Attributes changes to the caller and the request id. */
 export default fp(
   async (app) => {
+    app.decorateRequest('auditedCount', 0)
     // In preHandler, because the caller is known by now, and reading the body loses an
     // AsyncLocalStorage context set earlier.
-    app.addHook('preHandler', ({ principal, ip, id }, _reply, done) => {
-      runAsActor(actorFromPrincipal(principal, { ip, requestId: id }), done)
+    app.addHook('preHandler', (request, _reply, done) => {
+      const { principal, ip, id } = request
+      const onAudited = (count: number) => {
+        request.auditedCount = Math.max(request.auditedCount, count)
+      }
+      runAsActor({ ...actorFromPrincipal(principal, { ip, requestId: id }), onAudited }, done)
     })
   },
   { name: 'audit', dependencies: ['access'] }

@@ -1,5 +1,6 @@
 import cors from '@fastify/cors'
 import fp from 'fastify-plugin'
+import { isLoopbackOrigin } from '../src/config/formats.ts'
 
 /**
  * Lets the configured origins' scripts call this service; never with credentials
@@ -8,9 +9,16 @@ import fp from 'fastify-plugin'
 export default fp(
   async (app) => {
     const { corsOrigins } = app.config
-    if (corsOrigins?.length === 0) return
+    if (corsOrigins.length === 0) return
     await app.register(cors, {
-      origin: corsOrigins === null ? '*' : [...corsOrigins],
+      origin:
+        corsOrigins === 'any'
+          ? '*'
+          : corsOrigins === 'loopback'
+            ? (origin, answer) => {
+                answer(null, isLoopbackOrigin(origin ?? ''))
+              }
+            : [...corsOrigins],
       methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
       exposedHeaders: [
         'X-Request-ID',
@@ -29,5 +37,5 @@ export default fp(
       strictPreflight: false
     })
   },
-  { name: 'cors', dependencies: ['config', 'logging', 'security-headers'] }
+  { name: 'cors', dependencies: ['config', 'logging', 'security-headers', 'request-source'] }
 )

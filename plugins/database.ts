@@ -3,6 +3,7 @@ import { getCurrentActor } from '../src/lib/actor.ts'
 import type { PluginOptions } from '../src/app-options.ts'
 import { openEngine } from '../src/store/open-engine.ts'
 import { createStore, type Store } from '../src/store/index.ts'
+import { createSigner } from '../src/vault/signer.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -30,7 +31,7 @@ export default fp<PluginOptions>(
         }
       }
     })
-    const store = createStore(engine, now, getCurrentActor)
+    const store = createStore(engine, now, createSigner(app.vaultKeys.keyring), getCurrentActor)
     app.addHook('onClose', () => engine.close())
     app.decorate('store', store)
   },

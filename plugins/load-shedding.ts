@@ -1,67 +1,97 @@
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { getHeapStatistics } from 'node:v8'
+import { compile } from '@fastify/proxy-addr'
 import underPressure from '@fastify/under-pressure'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { createAdmissionQueue } from '../src/http/admission-queue.ts'
+import { limitConnections } from '../src/http/connection-limit.ts'
+import { startInOrder } from '../src/http/pipelining.ts'
+import { getHttpStatus, toProblem } from '../src/http/problem.ts'
+import { toIpPrefix } from '../src/http/rate-limit-key.ts'
 import { AppError } from '../src/lib/errors.ts'
-import { createRequestQueue } from '../src/http/request-queue.ts'
 
-/**
- * Shed load only if at least this many requests are queued. A long wait with a short queue is
- * not overload, but JIT warm-up, a noisy neighbour or a slow database.
- */
-const MIN_QUEUE_LENGTH = 50
 /** Event-loop delay that counts as overload, whatever causes it. */
 const MAX_EVENT_LOOP_DELAY_MS = 1_000
-/** Database round trips per request, each of which waits for a connection. */
-const DB_ROUND_TRIPS = 3
+/** Queries that may wait for a database connection before further requests are held. */
+const MAX_WAITING_QUERIES = 50
 const SAMPLE_INTERVAL_MS = 500
 /** Share of the process's heap limit. */
 const MAX_HEAP_RATIO = 0.9
 const RETRY_AFTER_S = 2
 const LOG_INTERVAL_MS = 5_000
-/**
- * Delay database-overload refusals, so that clients retrying at once do not saturate the event
- * loop.
- */
-const REFUSAL_DELAY_MS = 500
+/** A client that ignores Retry-After is not heard earlier, so that refusals take little time. */
+const REFUSED_PAUSE_MS = 500
 
-class OverloadError extends AppError {
-  constructor() {
-    super('unavailable', 'The service is overloaded. Try again.', {
-      retryAfterS: RETRY_AFTER_S,
-      suppressLog: true
-    })
-  }
-}
+const OVERLOAD_ERROR = new AppError('unavailable', 'The service is overloaded. Try again.', {
+  retryAfterS: RETRY_AFTER_S,
+  suppressLog: true
+})
 
 /**
- * Refuses requests that could only be answered late. Runs before authentication, so that a
- * refusal costs almost nothing.
+ * Bounds what one connection, one address and all of them together can make the service do.
+ * Runs before authentication, so that a refusal costs little.
  */
 export default fp(
   async (app) => {
-    const { overloadAfterMs } = app.config.limits
-    if (overloadAfterMs === 0) return
-    const scheduleRequest = createRequestQueue()
-    let refusedCount = 0
-    let lastLoggedAt = 0
+    const { overloadAfterMs, connectionsPerAddress } = app.config.limits
+    const reportRefusal = createRefusalLog((fields) => {
+      app.log.warn(
+        { event: 'overloaded', ...fields },
+        'The service is overloaded: some requests are refused with 503.'
+      )
+    })
 
-    app.addHook('onRequest', (request, _reply, done) => {
-      // Health checks must always be answered, and requests injected by the process itself are
-      // no load.
-      if (isExempt(request)) {
-        done()
-        return
-      }
-      scheduleRequest((waitedMs, waitingCount) => {
-        if (waitedMs > overloadAfterMs && waitingCount >= MIN_QUEUE_LENGTH) {
-          done(createOverloadError('queue', waitedMs))
+    if (connectionsPerAddress > 0) {
+      const isTrustedProxy = compile([...app.config.trustProxy])
+      const reportConnection = createRefusalLog((fields) => {
+        app.log.warn(
+          { event: 'connections_refused', ...fields },
+          'An address has MAX_CONNECTIONS_PER_ADDRESS connections; further ones are closed. ' +
+            'If it is a proxy, name it in TRUST_PROXY.'
+        )
+      })
+      limitConnections(app.server, {
+        maxPerAddress: connectionsPerAddress,
+        isExempt: (address) => isTrustedProxy(address, 0),
+        onRefused: (address) => {
+          reportConnection({ client_address: address })
+        }
+      })
+    }
+
+    if (overloadAfterMs === 0) {
+      app.addHook('onRequest', (request, reply, done) => {
+        startInOrder(request.raw, reply.raw, done)
+      })
+      return
+    }
+
+    const admit = createAdmissionQueue({
+      maxWaitMs: overloadAfterMs,
+      isDatabaseBusy: () => app.store.estimatePoolWait().count > MAX_WAITING_QUERIES
+    })
+    app.addHook('onRequest', (request, reply, done) => {
+      startInOrder(request.raw, reply.raw, () => {
+        if (isExempt(request)) {
+          done()
           return
         }
-        const { count, ms: wait } = app.store.estimatePoolWait()
-        if (wait * DB_ROUND_TRIPS > overloadAfterMs && count >= MIN_QUEUE_LENGTH) {
-          setTimeout(done, REFUSAL_DELAY_MS, createOverloadError('database', wait))
-        } else done()
+        admit({
+          isAbandoned: () => request.raw.socket.destroyed,
+          getCaller: () => toIpPrefix(request.ip),
+          start: (onAnswered) => {
+            if (onAnswered !== undefined) reply.raw.once('close', onAnswered)
+            done()
+          },
+          refuse: (waitMs) => {
+            reportRefusal({ reason: 'queue', value: waitMs })
+            slowDown(request.raw.socket, reply.raw)
+            if (request.routeOptions.config.limit === 'login') done(OVERLOAD_ERROR)
+            else sendRefusal(request, reply)
+          }
+        })
       })
     })
 
@@ -70,31 +100,56 @@ export default fp(
       maxHeapUsedBytes: Math.round(getHeapStatistics().heap_size_limit * MAX_HEAP_RATIO),
       sampleInterval: SAMPLE_INTERVAL_MS,
       pressureHandler: (request, _reply, reason, value) => {
-        return isExempt(request)
-          ? undefined
-          : (Promise.reject(createOverloadError(reason, value)) as unknown as undefined)
+        if (isExempt(request)) return undefined
+        reportRefusal({ reason, value })
+        return Promise.reject(OVERLOAD_ERROR) as unknown as undefined
       }
     })
 
+    /** Health checks are always answered, and requests injected by the process itself are no load. */
     function isExempt(request: FastifyRequest): boolean {
       return request.routeOptions.config.limit === 'none' || !app.server.listening
-    }
-
-    function createOverloadError(reason: string, value: number | undefined): OverloadError {
-      refusedCount++
-      if (Date.now() - lastLoggedAt > LOG_INTERVAL_MS) {
-        lastLoggedAt = Date.now()
-        app.log.warn(
-          { event: 'overloaded', reason, value, refused: refusedCount },
-          'The service is overloaded: some requests are refused with 503.'
-        )
-        refusedCount = 0
-      }
-      return new OverloadError()
     }
   },
   {
     name: 'load-shedding',
-    dependencies: ['config', 'logging', 'security-headers', 'errors', 'cors']
+    dependencies: ['config', 'database', 'logging', 'security-headers', 'errors', 'cors']
   }
 )
+
+/** The response that `sendProblem` gives, at a third of its cost: most of a flood ends here. */
+function sendRefusal(request: FastifyRequest, reply: FastifyReply): void {
+  request.suppressLog = true
+  const body = JSON.stringify(toProblem(OVERLOAD_ERROR, request.id))
+  reply.headers({
+    'content-type': 'application/problem+json',
+    'content-length': Buffer.byteLength(body),
+    'retry-after': RETRY_AFTER_S
+  })
+  reply.hijack()
+  reply.raw
+    .writeHead(getHttpStatus(OVERLOAD_ERROR), reply.getHeaders() as OutgoingHttpHeaders)
+    .end(body)
+}
+
+/** Reads the next request of a connection only some time after this response. */
+function slowDown(socket: Socket, response: ServerResponse): void {
+  response.once('close', () => {
+    // Node resumes the socket itself after a response.
+    setImmediate(() => socket.pause())
+    setTimeout(() => socket.resume(), REFUSED_PAUSE_MS).unref()
+  })
+}
+
+/** Logs the first refusal, and then at most one line per interval, with the number of refusals. */
+function createRefusalLog(log: (fields: object) => void): (fields: object) => void {
+  let refusedCount = 0
+  let lastLoggedAt = -Infinity
+  return (fields) => {
+    refusedCount++
+    if (performance.now() - lastLoggedAt < LOG_INTERVAL_MS) return
+    lastLoggedAt = performance.now()
+    log({ ...fields, refused: refusedCount })
+    refusedCount = 0
+  }
+}

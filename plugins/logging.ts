@@ -27,7 +27,7 @@ const SAFE_HEADERS = [
 export default fp(
   async (app) => {
     app.decorateRequest('getLogFields', function (this: FastifyRequest) {
-      return { query_params: redactQuery(this.query), headers: pickSafeHeaders(this.headers) }
+      return { query_params: redactQuery(this), headers: pickSafeHeaders(this.headers) }
     })
 
     app.decorateRequest('suppressLog', false)
@@ -52,10 +52,14 @@ export default fp(
   { name: 'logging', dependencies: ['config'] }
 )
 
-function redactQuery(query: unknown): Record<string, unknown> {
-  const entries = Object.entries(query as Record<string, unknown>)
+/** Only the values of parameters that the route declares are logged: any other may hold anything. */
+function redactQuery({ query, routeOptions }: FastifyRequest): Record<string, unknown> {
+  const { properties = {} } = (routeOptions.schema?.querystring ?? {}) as { properties?: object }
   return Object.fromEntries(
-    entries.map(([name, value]) => [name, isSecretName(name) ? '[redacted]' : value])
+    Object.entries(query as Record<string, unknown>).map(([name, value]) => [
+      name,
+      Object.hasOwn(properties, name) && !isSecretName(name) ? value : '[redacted]'
+    ])
   )
 }
 

@@ -42,12 +42,13 @@ export default fp<PluginOptions>(
         providers,
         http: httpClient,
         now,
+        emailMismatch: config.consentEmailMismatch,
         maxOpenLogins: config.limits.maxOpenLogins,
         exchangeTimeoutMs: SEQUENTIAL_CALLS * (config.connectTimeoutMs + config.answerTimeoutMs),
         // In protected mode a state that the service did not issue identifies nobody.
         acceptForeignState: !config.production && config.publicAccess,
         findClient: oauthClients.findForFlow,
-        assertCanEncrypt: vault.assertCanEncrypt,
+        prepareToEncrypt: vault.prepareToEncrypt,
         saveConsent: async (...consent) => {
           await saveConsent(consentDependencies, ...consent)
         }

@@ -52,7 +52,8 @@ export default fp(
           { name: 'Connections', description: 'State, sites, options and history of connections' },
           { name: 'Integrations', description: 'Sync runs and copied items, by product' },
           { name: 'Data', description: 'Copied and uploaded items, and the change feed' },
-          { name: 'Audit', description: 'Audit log' }
+          { name: 'Audit', description: 'Audit log' },
+          { name: 'Access', description: 'Service keys' }
         ]
       },
       hideUntagged: true,
@@ -88,9 +89,11 @@ function withSecurity<Schema extends object | undefined>(
     ...(rule.session === true ? ["that user's connect session"] : [])
   ]
   const alsoOpen = otherCallers.length === 0 ? '' : `; also open to ${otherCallers.join(' and ')}`
+  const text =
+    schema !== undefined && 'description' in schema ? `${String(schema.description)} ` : ''
   return {
     ...schema,
     security: [{ bearer: [rule.scope] }],
-    description: `Scope \`${rule.scope}\`${alsoOpen}.`
+    description: `${text}Scope \`${rule.scope}\`${alsoOpen}.`
   }
 }

@@ -1,13 +1,14 @@
 import { Ajv } from 'ajv'
 import fp from 'fastify-plugin'
 import { AppError } from '../src/lib/errors.ts'
-import { isEmail, isHttpUrl, isIsoDateTime, isStorableText } from '../src/lib/formats.ts'
+import { isEmail, isHttpUrl, isIsoDateTime, isKey, isStorableText } from '../src/lib/formats.ts'
 import { createLazyCompiler } from '../src/http/compile-cache.ts'
 import { describeSyntaxError } from '../src/http/json-syntax.ts'
 import { problemResponses } from '../src/http/schemas.ts'
 
 const FORMAT_VALIDATORS: Record<string, (value: string) => boolean> = {
   text: isStorableText,
+  key: isKey,
   email: isEmail,
   'http-url': isHttpUrl,
   instant: isIsoDateTime

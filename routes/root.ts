@@ -21,7 +21,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/',
     {
-      config: { access: 'open', limit: 'none', unknownQuery: 'ignored' },
+      config: { access: 'open', limit: 'none', unknownQuery: 'ignored', anyHost: true },
       schema: {
         tags: ['Health'],
         operationId: 'getServiceStatus',

@@ -9,6 +9,7 @@ import { SECURITY_HEADERS } from './http/security-headers.ts'
 import type { BackoffLimits } from './lib/backoff.ts'
 import { AppError } from './lib/errors.ts'
 import { clientErrorHandler } from './http/client-error.ts'
+import { startInOrder } from './http/pipelining.ts'
 import { createLogger } from './lib/logger.ts'
 import { builtInProviders } from './providers/index.ts'
 import type { Provider } from './providers/provider.ts'
@@ -94,11 +95,13 @@ export async function buildApp({
     return503OnClosing: false,
     routerOptions: ROUTER_OPTIONS,
     frameworkErrors: (_error, request, reply) => {
-      sendProblem(
-        new AppError('bad_request', 'The path is not a valid URL path.'),
-        request,
-        reply.headers(SECURITY_HEADERS)
-      )
+      startInOrder(request.raw, reply.raw, () => {
+        sendProblem(
+          new AppError('bad_request', 'The path is not a valid URL path.'),
+          request,
+          reply.headers(SECURITY_HEADERS)
+        )
+      })
     },
     clientErrorHandler
   })
@@ -129,7 +132,12 @@ function toLogDestination(logger: boolean | LogDestination): LogDestination {
   return typeof logger === 'object' ? logger : destination({ fd: 1, sync: true })
 }
 
-/** Accepts a caller's request id only in a bounded form. */
+/**
+ * Accepts a caller's request id only in a bounded form, and not as the name of a property that every
+ * object has: readers of the log may use it as a key (`__proto__`).
+ */
 function parseRequestId(id: string | string[] | undefined): string | undefined {
-  return typeof id === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(id) ? id : undefined
+  return typeof id === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(id) && !(id in Object.prototype)
+    ? id
+    : undefined
 }

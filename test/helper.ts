@@ -13,6 +13,9 @@ export const NO_RATE_LIMITS = {
   RATE_LIMIT_LOGIN: '0',
   RATE_LIMIT_REFUSED: '0',
   OVERLOAD_AFTER_MS: '0',
+  SYNC_FULL_COOLDOWN: '0',
+  MAX_CONNECTIONS_PER_ADDRESS: '0',
+  ALLOW_INSECURE: 'no_limits,http_frontend',
   MAX_OPEN_LOGINS: '100000'
 }
 
@@ -150,12 +153,23 @@ export class Browser {
     this.app = app
   }
 
-  async open(url: string, headers: Record<string, string> = {}): Promise<LightMyRequestResponse> {
+  async open(
+    url: string,
+    headers: Record<string, string> = {},
+    form?: Record<string, string>
+  ): Promise<LightMyRequestResponse> {
     const { pathname, search } = new URL(url, SERVICE_URL)
     const request: InjectOptions = {
-      method: 'GET',
+      method: form === undefined ? 'GET' : 'POST',
       url: pathname + search,
-      headers: { host: 'localhost:3001', accept: 'text/html', ...this.cookieHeader(), ...headers }
+      headers: { host: 'localhost:3001', accept: 'text/html', ...this.cookieHeader(), ...headers },
+      ...(form === undefined ? {} : { payload: new URLSearchParams(form).toString() })
+    }
+    if (form !== undefined) {
+      request.headers = {
+        ...request.headers,
+        'content-type': 'application/x-www-form-urlencoded'
+      }
     }
     const response = await this.app.inject(request)
     for (const { name, value, maxAge } of response.cookies) {
@@ -165,10 +179,43 @@ export class Browser {
     return response
   }
 
+  /** Opens a page and sends its first form, with these fields beside the hidden ones. */
+  async submit(url: string, fields: Record<string, string> = {}): Promise<LightMyRequestResponse> {
+    const page = await this.open(url)
+    return await this.send(url, page, fields)
+  }
+
+  /** Sends the first form of a page that this browser was served from `url`. */
+  async send(
+    url: string,
+    page: LightMyRequestResponse,
+    fields: Record<string, string> = {},
+    headers: Record<string, string> = {}
+  ): Promise<LightMyRequestResponse> {
+    const [, action, body] =
+      /<form method="post" action="([^"]*)">(.*?)<\/form>/s.exec(page.body) ?? []
+    if (action === undefined) throw new Error(`No form but ${page.statusCode} ${page.body}`)
+    const hidden = [...(body ?? '').matchAll(/<input type="hidden" name="(\w+)" value="([^"]*)">/g)]
+    return await this.open(new URL(action, new URL(url, SERVICE_URL)).href, headers, {
+      ...Object.fromEntries(hidden.map(([, name, value]) => [name, value])),
+      ...fields
+    })
+  }
+
   private cookieHeader(): Record<string, string> {
     return this.cookies.size === 0
       ? {}
       : { cookie: [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ') }
+  }
+
+  /**
+   * Follows the URL that a login returned to a person or a connect session, and continues.
+   * @returns Atlassian's URL
+   */
+  async continueLogin(url: string): Promise<string> {
+    return url.includes('/connect/continue?')
+      ? String((await this.submit(url)).headers.location)
+      : url
   }
 
   /**
@@ -180,10 +227,11 @@ export class Browser {
     { query = '', decision = 'accept', extra = '' } = {}
   ): Promise<string> {
     const start = await this.open(`/auth/${product}/login?redirect=true${query}`)
-    const authorize = start.headers.location
-    if (authorize === undefined) {
+    const location = start.headers.location
+    if (location === undefined) {
       throw new Error(`No redirect but ${start.statusCode} ${start.body}`)
     }
+    const authorize = await this.continueLogin(location)
     return await answerConsentPage(authorize, decision, extra)
   }
 

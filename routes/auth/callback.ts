@@ -9,6 +9,7 @@ import { RESULT_TTL_MS } from '../../src/oauth/login-result.ts'
 import type { Provider } from '../../src/providers/provider.ts'
 import { problemOrPageResponses, toTypeName } from '../../src/http/schemas.ts'
 import { frontendBaseUrl, publicBaseUrl } from '../../src/http/public-url.ts'
+import { refusePrefetch } from '../../src/http/navigation.ts'
 import { createFlowCookie } from './cookie.ts'
 
 const TextParameter = (description: string) =>
@@ -39,6 +40,8 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
     {
       // The state of the login authenticates the request.
       config: { access: 'open', limit: 'login', unknownQuery: 'ignored' },
+      // HEAD, as link previews send it, must not exchange the code.
+      exposeHeadRoute: false,
       schema: {
         tags: ['OAuth'],
         operationId: `finish${toTypeName(provider?.id ?? 'Atlassian')}Login`,
@@ -51,11 +54,12 @@ export const callbackRoute: FastifyPluginAsyncTypebox<{ provider: Provider | und
               'Redirect to the front end, with `status=success` and `connection_state`, or with ' +
               '`status=error`'
           }),
-          ...problemOrPageResponses(400, 404, 422, 502)
+          ...problemOrPageResponses(400, 403, 404, 422, 502)
         }
       }
     },
     async (request, reply) => {
+      refusePrefetch(request)
       const logFor = (id: string | undefined) => request.log.child({ provider: id })
       logFor(provider?.id).info({ event: 'oauth_callback_received', ...request.getLogFields() })
       const result = await flow.finishLogin({

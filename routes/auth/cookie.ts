@@ -1,4 +1,6 @@
 import type { CookieSerializeOptions } from '@fastify/cookie'
+import type { FastifyReply } from 'fastify'
+import { FLOW_LIFETIME_MS, type StartedLogin } from '../../src/oauth/start-login.ts'
 
 /**
  * The cookie that binds a login to one browser. It has the `__Host-` prefix (RFC 6265bis section
@@ -14,6 +16,23 @@ export function createFlowCookie(
     name: `${secure ? '__Host-' : ''}flow-${flowName}`,
     options: { path: '/', httpOnly: true, sameSite: 'lax', secure }
   }
+}
+
+/** Binds a login to the browser that receives the reply, and sends the browser to Atlassian. */
+export async function redirectToAtlassian(
+  reply: FastifyReply,
+  { url, flowName, bindingSecret }: StartedLogin,
+  { provider, redirectUri }: { provider: string; redirectUri: string },
+  status: 303 | 307
+): Promise<FastifyReply> {
+  const { name, options } = createFlowCookie(flowName, redirectUri)
+  reply.setCookie(name, bindingSecret, { ...options, maxAge: FLOW_LIFETIME_MS / 1000 })
+  reply.request.log.info({
+    event: 'oauth_login_redirect',
+    provider,
+    target: new URL(url).origin
+  })
+  return await reply.redirect(url, status)
 }
 
 const COOKIE_PATTERN = /^(__Host-)?flow-/

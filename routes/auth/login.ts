@@ -1,14 +1,16 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
+import { hasScope, type Principal } from '../../src/access/rules.ts'
 import { serializeInitiator } from '../../src/access/principal-actor.ts'
 import { AppError } from '../../src/lib/errors.ts'
 import type { OAuthClient } from '../../src/oauth/authorize-url.ts'
 import { deriveLoginQuotaKey } from '../../src/http/rate-limit-key.ts'
-import { FLOW_LIFETIME_MS } from '../../src/oauth/flow.ts'
+import { findExistingScopes } from '../../src/oauth/clients.ts'
+import { findNamedUser } from '../../src/oauth/named-user.ts'
 import { predictOwner, requirePossibleHint } from '../../src/oauth/resolve-user.ts'
 import { requireReturnUrl, validateReturnUrl } from '../../src/http/return-url.ts'
-import { parseUserHint } from '../../src/lib/user-hint.ts'
+import { parseUserHint, type UserHint } from '../../src/lib/user-hint.ts'
 import type { Provider } from '../../src/providers/provider.ts'
 import {
   MissingClientSettings,
@@ -18,7 +20,7 @@ import {
 } from '../../src/http/schemas.ts'
 import { frontendBaseUrl, publicBaseUrl } from '../../src/http/public-url.ts'
 import { isNavigation } from '../../src/http/navigation.ts'
-import { createFlowCookie } from './cookie.ts'
+import { redirectToAtlassian } from './cookie.ts'
 
 const LoginQuery = Type.Object({
   redirect: Type.Optional(
@@ -46,7 +48,9 @@ const LoginQuery = Type.Object({
     Type.Unsafe<'true' | 'false' | '1' | '0'>({
       type: 'string',
       enum: ['true', 'false', '1', '0'],
-      description: '`true`: another Atlassian account may replace the connected one'
+      description:
+        '`true`: another Atlassian account may replace the connected one, if the person confirms it ' +
+        'on the page that the answer names'
     })
   ),
   return_url: Type.Optional(ReturnUrl)
@@ -71,7 +75,11 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
       schema: {
         tags: ['OAuth'],
         operationId: `start${toTypeName(provider.id)}Login`,
-        summary: `Start a ${provider.title} login: returns the authorization URL, or redirects to it`,
+        summary: `Start a ${provider.title} login: returns the URL to open, or redirects to it`,
+        description:
+          'For a service key and in public mode the URL is that of Atlassian. For a person and a ' +
+          'connect session it is a page of this service that names the user, works for a minute, ' +
+          'and continues to Atlassian in the browser that opens it.',
         querystring: LoginQuery,
         response: {
           200: Type.Object(
@@ -85,8 +93,8 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
             },
             { title: `${toTypeName(provider.id)}Login` }
           ),
-          307: Type.Null({ description: 'Redirect to the authorization URL' }),
-          ...problemOrPageResponses(400, 404, 422)
+          307: Type.Null({ description: 'Redirect to that URL' }),
+          ...problemOrPageResponses(400, 403, 404, 422)
         }
       }
     },
@@ -109,15 +117,16 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
       const restrictedUserId = request.restrictedUserId()
       const hint = restrictedUserId === undefined ? parseUserHint(state) : undefined
       await requirePossibleHint(store, hint)
-      const { url, flowName, bindingSecret } = await flow.startLogin({
+      const userId = restrictedUserId ?? (await resolveKeyUser(principal, hint))
+      const isChange = change === 'true' || change === '1'
+      const login = {
         client,
         callerState: state,
         returnUrl:
           (target === undefined ? undefined : resolveReturnUrl(target, request, client, log)) ??
           sessionReturnUrl(request),
         scope,
-        bindToBrowser: isRedirect,
-        userId: restrictedUserId ?? null,
+        userId: userId ?? null,
         quotaKey: deriveLoginQuotaKey(
           principal,
           request.ip,
@@ -126,25 +135,46 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
         initiator: serializeInitiator(principal),
         // A prediction: the callback decides which user it is.
         existingScopes: await findExistingScopes(
-          restrictedUserId ?? (await predictOwner(store, hint)),
+          store,
+          oauthClients,
+          userId ?? (await predictOwner(store, hint)),
           client
         ),
-        changeAccount: change === 'true' || change === '1'
-      })
-      if (!isRedirect) {
-        return await reply
-          .code(200)
-          .send({ url, provider: provider.id, ...(isConfigured ? {} : { missing }) })
+        changeAccount: isChange
       }
-      const cookie = createFlowCookie(flowName, client.redirectUri)
-      reply.setCookie(cookie.name, bindingSecret ?? '', {
-        ...cookie.options,
-        maxAge: FLOW_LIFETIME_MS / 1000
-      })
-      log.info({ event: 'oauth_login_redirect', target: new URL(url).origin })
-      return await reply.redirect(url, 307)
+      const answer = { provider: provider.id, ...(isConfigured ? {} : { missing }) }
+      // Whoever has Atlassian's URL can give it to somebody else, whose consent then counts for this
+      // user (RFC 9700 section 4.7). A person gets a page instead, which says for whom it connects.
+      if (restrictedUserId !== undefined || isChange) {
+        const url =
+          `${publicBaseUrl(app, request, client.redirectUri)}/connect/continue` +
+          `?ticket=${await flow.prepare(login)}`
+        return isRedirect ? await reply.redirect(url, 307) : { url, ...answer }
+      }
+      if (!isRedirect) return { url: await flow.startUnbound(login), ...answer }
+      return await redirectToAtlassian(reply, await flow.startBound(login), client, 307)
     }
   )
+
+  /**
+   * The user whom a service key's login is for, if that is decided before the callback.
+   *
+   * @throws AppError `validation_failed` in protected mode if the state names nobody, and as
+   *   `findNamedUser`
+   */
+  async function resolveKeyUser(principal: Principal, hint: UserHint): Promise<number | undefined> {
+    if (principal.kind !== 'key') return undefined
+    if (hint === undefined && !app.config.publicAccess) {
+      const detail =
+        'Name the user whose account is connected, for example `state=user_id=1`: ' +
+        'a service key has no first user.'
+      throw new AppError('validation_failed', detail, { errors: [{ pointer: '/state', detail }] })
+    }
+    if (typeof hint !== 'object' || !('email' in hint) || hasScope(principal, 'users:write')) {
+      return undefined
+    }
+    return (await findNamedUser(store, principal, hint.email, null)).id
+  }
 
   /**
    * Without a front end, a URL that cannot be used is ignored: the pages of this service say how
@@ -168,22 +198,6 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
       )
     }
     return url
-  }
-
-  /**
-   * The scopes that this user's connections to other products have from the same client, as far as
-   * it still requests them. The new consent replaces the old one, so the login requests them again.
-   */
-  async function findExistingScopes(
-    userId: number | undefined,
-    { clientId }: OAuthClient
-  ): Promise<string[]> {
-    const configuredScopes = oauthClients.listScopes(clientId)
-    const scopes =
-      userId === undefined
-        ? []
-        : await store.connections.findScopesOfOtherConnections(userId, clientId, provider.id)
-    return scopes.filter((scope) => configuredScopes.includes(scope))
   }
 }
 

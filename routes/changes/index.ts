@@ -2,6 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { requireUser } from '../../src/oauth/resolve-user.ts'
+import { createAuthorizationCheck } from '../../src/http/authorization-check.ts'
+import { AppError } from '../../src/lib/errors.ts'
+import { countFitting } from '../../src/model/items.ts'
 import type { ProviderRegistry } from '../../src/providers/registry.ts'
 import { Id, Nullable, problemResponses } from '../../src/http/schemas.ts'
 import { createItemSchema, SiteId, toItemResponse } from '../items/schema.ts'
@@ -9,6 +12,8 @@ import { createFeedCursors, type FeedPosition } from './feed-cursor.ts'
 
 export const autoPrefix = '/users/:user_id/changes'
 
+/** A page ends after the change that fills it; the next one has the rest. */
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024
 /** Another process may make the changes that a reader waits for. */
 const POLL_INTERVAL_MS = 200
 
@@ -105,29 +110,49 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       // Matching each item against every schema of the union takes longer than reading it.
       serializerCompiler: () => JSON.stringify
     },
-    async ({ params, query: { since, collections: requested, limit, wait }, signal }) => {
+    async (request) => {
+      const {
+        params,
+        query: { since, collections: requested, limit, wait },
+        signal
+      } = request
+      const isStillAuthorized = createAuthorizationCheck(
+        async () => await request.isStillAuthorized()
+      )
       const ownerId = params.user_id
       const names = requested === undefined ? undefined : [...new Set(requested.split(','))]
       const deadline = performance.now() + wait * 1000
       const shouldStop = () => performance.now() >= deadline || signal.aborted || app.isDraining()
-      let position = since === undefined ? undefined : cursors.decode(since, ownerId, names)
-      while (true) {
-        await requireUser(store, ownerId)
-        position ??= cursors.initialPosition(
-          ownerId,
-          await store.changeFeed.getState(ownerId),
-          names
-        )
-        const { changes, more, next } = await readChanges(position, limit)
-        if (changes.length > 0 || more || shouldStop()) {
-          return { changes, next: cursors.encode(next), more }
-        }
-        position = next
-        while (
-          !shouldStop() &&
-          (await store.changeFeed.getState(ownerId)).seq === position.lastSeq
-        ) {
-          await sleep(Math.min(POLL_INTERVAL_MS, Math.max(1, deadline - performance.now())))
+      const close = wait === 0 ? () => {} : app.fairShare.openPoll(ownerId)
+      try {
+        return await poll()
+      } finally {
+        close()
+      }
+
+      async function poll() {
+        let position = since === undefined ? undefined : cursors.decode(since, ownerId, names)
+        while (true) {
+          await requireUser(store, ownerId)
+          position ??= cursors.initialPosition(
+            ownerId,
+            await store.changeFeed.getState(ownerId),
+            names
+          )
+          const { changes, more, next } = await readChanges(position, limit)
+          if (changes.length > 0 || more || shouldStop()) {
+            return { changes, next: cursors.encode(next), more }
+          }
+          position = next
+          while (
+            !shouldStop() &&
+            (await store.changeFeed.getState(ownerId)).seq === position.lastSeq
+          ) {
+            if (!(await isStillAuthorized())) {
+              throw new AppError('unauthenticated', 'The credential is no longer valid.')
+            }
+            await sleep(Math.min(POLL_INTERVAL_MS, Math.max(1, deadline - performance.now())))
+          }
         }
       }
     }
@@ -138,22 +163,40 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     const { ownerId, lastSeq, snapshotSeq, collections } = position
     // Read before the tables: what is written meanwhile has a higher number and comes next time.
     const state = await store.changeFeed.getState(ownerId)
-    const changesByTable = await Promise.all(
+    const sizesByTable = await Promise.all(
       collections.map(async (name) =>
-        (await store.items(name).listChanges(ownerId, lastSeq, limit + 1)).map((change) => ({
-          ...change,
+        (await store.items(name).listChangeSizes(ownerId, lastSeq, limit + 1)).map((size) => ({
+          ...size,
           name
         }))
       )
     )
-    // Read after the tables: a purge meanwhile may have removed changes that the reader lacks.
-    cursors.assertNotExpired(position, await store.changeFeed.getState(ownerId))
-    const pending = changesByTable
+    const pending = sizesByTable
       .flat()
       .filter(({ seq }) => seq <= state.seq)
       .sort((a, b) => a.seq - b.seq)
-    const page = pending.slice(0, limit)
-    const more = pending.length > limit
+    const count = countFitting(
+      pending.slice(0, limit).map(({ bytes }) => bytes),
+      MAX_ANSWER_BYTES
+    )
+    const more = pending.length > count
+    const changed = pending.slice(0, count)
+    const changesByTable = await Promise.all(
+      collections.map(async (name) => {
+        const tableCount = changed.filter((change) => change.name === name).length
+        if (tableCount === 0) return []
+        const changes = await store.items(name).listChanges(ownerId, lastSeq, tableCount)
+        return changes.map((change) => ({ ...change, name }))
+      })
+    )
+    // Read after the tables: a purge meanwhile may have removed changes that the reader lacks.
+    cursors.assertNotExpired(position, await store.changeFeed.getState(ownerId))
+    const lastRead = more ? (changed.at(-1)?.seq ?? lastSeq) : state.seq
+    const page = changesByTable
+      .flat()
+      // An item that has changed again meanwhile has moved to its new place in the feed.
+      .filter(({ seq }) => seq <= lastRead)
+      .sort((a, b) => a.seq - b.seq)
     const changes = page
       // A snapshot leaves out what was deleted before it.
       .filter(({ item, seq }) => item !== null || seq > snapshotSeq)
@@ -168,7 +211,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     return {
       changes,
       more,
-      next: { ...position, lastSeq: more ? (page.at(-1)?.seq ?? lastSeq) : state.seq }
+      next: { ...position, lastSeq: lastRead }
     }
   }
 }

@@ -1,6 +1,7 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { AppError } from '../../src/lib/errors.ts'
+import { findNamedUser } from '../../src/oauth/named-user.ts'
 import { requireUser } from '../../src/oauth/resolve-user.ts'
 import { getAliasPrefix } from '../../src/http/pagination.ts'
 import type { Provider } from '../../src/providers/provider.ts'
@@ -65,7 +66,7 @@ const integrationRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
             },
             { title: `${name}ConnectResult` }
           ),
-          ...problemResponses(400, 413, 415, 422)
+          ...problemResponses(400, 404, 413, 415, 422)
         }
       }
     },
@@ -80,7 +81,7 @@ const integrationRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
         restrictedUserId !== undefined
           ? await requireUser(app.store, restrictedUserId)
           : typeof email === 'string'
-            ? (await users.findOrCreate(email, displayName ?? null)).user
+            ? await findNamedUser(app.store, request.principal, email, displayName ?? null)
             : undefined
       const user = namedUser ?? (await users.findFirst())
       const current = user === undefined ? undefined : await connections.get(user.id, provider.id)

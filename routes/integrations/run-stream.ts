@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createAuthorizationCheck } from '../../src/http/authorization-check.ts'
 import { ACTIVE_STATES, type SyncRun } from '../../src/store/repositories/sync-runs.ts'
 import { toRunResponse } from './run-view.ts'
 
@@ -8,8 +9,6 @@ const POLL_INTERVAL_MS = 200
 const RUNNING_HEARTBEAT_INTERVAL_MS = 700
 /** A waiting run sends comments, because proxies close idle connections. */
 const WAITING_HEARTBEAT_INTERVAL_MS = 10_000
-/** A revoked key or an expired token ends the stream after this interval. */
-const AUTHORIZATION_CHECK_INTERVAL_MS = 2_000
 /** Clients reconnect with the id of the last event. */
 export const MAX_STREAM_DURATION_MS = 3_600_000
 
@@ -33,13 +32,10 @@ export async function* streamRunEvents(
   const deadline = performance.now() + MAX_STREAM_DURATION_MS
   let lastSentId = lastEventId
   let lastSentAt = performance.now()
-  let lastCheckedAt = lastSentAt
+  const isStillAuthorized = createAuthorizationCheck(isAuthorized)
   yield 'retry: 1000\n\n'
   for (let current: SyncRun | undefined = run; current !== undefined; current = await readRun()) {
-    if (performance.now() - lastCheckedAt > AUTHORIZATION_CHECK_INTERVAL_MS) {
-      if (!(await isAuthorized())) return
-      lastCheckedAt = performance.now()
-    }
+    if (!(await isStillAuthorized())) return
     const { id, data } = toRunEvent(current)
     const isEnded = hasEnded(current)
     const silenceMs = performance.now() - lastSentAt

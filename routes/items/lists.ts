@@ -1,21 +1,32 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { decodeCursor } from '../../src/http/cursor.ts'
+import { takeTurns, type ReadInTurn } from '../../src/http/fair-gate.ts'
+import { serializeInParts } from '../../src/http/json-parts.ts'
 import { createJsonStream } from '../../src/http/json-stream.ts'
 import { paginate } from '../../src/http/pagination.ts'
 import { isStorableText } from '../../src/lib/formats.ts'
-import type { ItemFilter, ListedItem, ListPosition } from '../../src/model/items.ts'
+import {
+  countFitting,
+  type ItemFilter,
+  type ListedItem,
+  type ListPosition
+} from '../../src/model/items.ts'
 import type { Collection, Provider } from '../../src/providers/provider.ts'
 import type { SyncState } from '../../src/model/states.ts'
 import { evaluateSyncState } from '../../src/sync/sync-state.ts'
 import { createListParameters, resolveLimit, type ListQuery } from './list-parameters.ts'
-import { createItemSchema, createItemSchemaWithBody, toItemResponse } from './schema.ts'
+import { createItemSchemaWithBody, toItemResponse } from './schema.ts'
 
 /**
  * A day: a list that is read slowly is not cut while it makes progress. Connections without any
  * traffic end earlier (`connectionTimeout` in src/app.ts), statements too.
  */
 export const LIST_TIMEOUT_MS = 24 * 3_600_000
+
+/** A page with bodies ends after the item that fills it; the next page has the rest. */
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024
+const JSON_TYPE = 'application/json; charset=utf-8'
 
 /** How complete a list is. */
 export interface ListInfo {
@@ -39,12 +50,12 @@ export function createItemList(app: FastifyInstance, provider: Provider, collect
   const { store } = app
   const { table, body } = collection
   const items = store.items(collection.name)
-  const ItemSchema = createItemSchema(collection)
+  const ItemSchema = createItemSchemaWithBody(collection, true)
   const isWholeByDefault = collection.manualUpload !== undefined
 
   return {
     parameters: createListParameters(collection, isWholeByDefault),
-    ItemSchema: createItemSchemaWithBody(collection, true),
+    ItemSchema,
     /** Unknown query parameters are ignored where the earlier service had the list. */
     queryConfig: isWholeByDefault ? { unknownQuery: 'ignored' as const } : {},
 
@@ -88,14 +99,38 @@ export function createItemList(app: FastifyInstance, provider: Provider, collect
           query.updated_since === undefined ? undefined : Date.parse(query.updated_since),
         text: query.q
       }
-      info.total = await items.count(ownerId, seq, filter)
-      const isWhole =
-        isWholeByDefault && !includeBodies && query.limit === undefined && position === undefined
-      const readPage = includeBodies ? items.listWithBody : items.list
+      // A search reads every row of the owner, so it waits for its turn.
+      const read: ReadInTurn =
+        filter.text === undefined
+          ? async (_id, readNow) => await readNow()
+          : app.fairShare.readInTurn
+      info.total = await read(ownerId, async () => await items.count(ownerId, seq, filter))
+      if (includeBodies) {
+        const sizes = await read(
+          ownerId,
+          async () => await items.listSizes(ownerId, limit + 1, position, filter)
+        )
+        const count = countFitting(
+          sizes.slice(0, limit).map(({ bytes }) => bytes),
+          MAX_ANSWER_BYTES
+        )
+        const { page, headers } = paginate(sizes, count, request.url, ({ position }) => position)
+        setListHeaders(reply.headers(headers), info)
+        return await sendStream(
+          ownerId,
+          items.readWithBody(ownerId, page),
+          (row) => ({ ...toItemResponse(collection, row), body: body?.toResponse(row) ?? null }),
+          info,
+          request,
+          reply,
+          toEnvelope
+        )
+      }
+      const isWhole = isWholeByDefault && query.limit === undefined && position === undefined
       const rows =
         isWhole && info.total > limit
           ? undefined
-          : await readPage(ownerId, limit + 1, position, filter)
+          : await read(ownerId, async () => await items.list(ownerId, limit + 1, position, filter))
       // Items may have been added since they were counted.
       if (rows === undefined || (isWhole && rows.length > limit)) {
         return await sendSnapshot(ownerId, filter, info, request, reply, toEnvelope)
@@ -104,11 +139,7 @@ export function createItemList(app: FastifyInstance, provider: Provider, collect
         String(row[table.sortBy]),
         row.id
       ])
-      const responses = page.map((row) =>
-        includeBodies
-          ? { ...toItemResponse(collection, row), body: body?.toResponse(row) ?? null }
-          : toItemResponse(collection, row)
-      )
+      const responses = page.map((row) => toItemResponse(collection, row))
       return await sendRows(reply.headers(headers), responses, info, toEnvelope)
     }
   }
@@ -125,21 +156,42 @@ export function createItemList(app: FastifyInstance, provider: Provider, collect
     reply: FastifyReply,
     toEnvelope: ToEnvelope
   ): Promise<FastifyReply> {
-    reply.type('application/json; charset=utf-8')
     if (request.method === 'HEAD') {
       setListHeaders(reply, info)
-      return await reply.send(Readable.from([]))
+      return await sendEmpty(reply)
     }
     const snapshot = await items.takeSnapshot(ownerId, filter)
     const snapshotInfo = { ...info, total: snapshot.total }
     setListHeaders(reply, snapshotInfo)
+    return await sendStream(
+      ownerId,
+      items.readSnapshot(ownerId, snapshot),
+      (row) => toItemResponse(collection, row),
+      snapshotInfo,
+      request,
+      reply,
+      toEnvelope
+    )
+  }
+
+  /** Sends a list row by row; each page of it is read when it is the owner's turn. */
+  async function sendStream(
+    ownerId: number,
+    pages: AsyncGenerator<ListedItem[]>,
+    toResponse: (row: ListedItem) => Record<string, unknown>,
+    info: ListInfo,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    toEnvelope: ToEnvelope
+  ): Promise<FastifyReply> {
+    if (request.method === 'HEAD') return await sendEmpty(reply)
     const serializeItem = reply.compileSerializationSchema(ItemSchema)
     const pieces = streamList(
-      toEnvelope?.(snapshotInfo),
-      items.readSnapshot(ownerId, snapshot),
-      (row) => serializeItem(toItemResponse(collection, row))
+      toEnvelope?.(info),
+      takeTurns(pages, app.fairShare.readInTurn, ownerId),
+      (row) => serializeInParts(toResponse(row), serializeItem)
     )
-    return await reply.send(
+    return await reply.type(JSON_TYPE).send(
       createJsonStream(pieces, {
         isStopping: app.isDraining,
         isAuthorized: request.isStillAuthorized.bind(request),
@@ -149,6 +201,10 @@ export function createItemList(app: FastifyInstance, provider: Provider, collect
       })
     )
   }
+}
+
+async function sendEmpty(reply: FastifyReply): Promise<FastifyReply> {
+  return await reply.type(JSON_TYPE).send(Readable.from([]))
 }
 
 async function sendRows(
@@ -167,18 +223,20 @@ function setListHeaders(reply: FastifyReply, { asOf, syncState, total }: ListInf
   if (total !== undefined) reply.header('x-total-count', total)
 }
 
-/** A list as JSON text, one piece for each page. */
+/** A list as JSON text, one piece for each row, and several for a long one. */
 async function* streamList(
   envelope: object | undefined,
   pages: AsyncGenerator<ListedItem[]>,
-  serializeItem: (row: ListedItem) => string
+  serializeItem: (row: ListedItem) => Iterable<string>
 ): AsyncGenerator<string> {
   yield envelope === undefined ? '[' : `${JSON.stringify(envelope).slice(0, -1)},"items":[`
   let separator = ''
   for await (const page of pages) {
-    if (page.length === 0) continue
-    yield separator + page.map(serializeItem).join(',')
-    separator = ','
+    for (const row of page) {
+      if (separator !== '') yield separator
+      yield* serializeItem(row)
+      separator = ','
+    }
   }
   yield envelope === undefined ? ']' : ']}'
 }

@@ -3,11 +3,12 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { problemResponses } from '../../src/http/schemas.ts'
 import type { AppLimits } from '../../src/rate-budget/limits-report.ts'
 import { toQuotaResponse } from '../../src/http/quota-schema.ts'
+import { MAX_KEY_USES } from '../../src/vault/vault.ts'
 import { LimitsResponse } from './schema.ts'
 
 type AppResponse = Static<typeof LimitsResponse>['apps'][number]
 
-/** Atlassian's limits, as far as they are known. */
+/** Atlassian's limits, as far as they are known, and the limit of each vault key. */
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '',
@@ -16,7 +17,8 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         tags: ['Health'],
         operationId: 'getLimits',
-        summary: "Show Atlassian's limits: points left, blocks, and deprecated endpoints",
+        summary:
+          "Show Atlassian's limits (points left, blocks, deprecated endpoints) and the vault keys' uses",
         response: { 200: LimitsResponse, ...problemResponses() }
       }
     },
@@ -30,6 +32,12 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         ...rest,
         first_seen_at: firstSeenAt.toISOString(),
         last_seen_at: lastSeenAt.toISOString()
+      })),
+      vault_keys: (await app.store.vaultKeys.list()).map(({ id, uses }) => ({
+        id,
+        current: id === app.vault.keyId,
+        uses,
+        max_uses: MAX_KEY_USES
       }))
     })
   )

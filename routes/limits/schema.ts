@@ -71,12 +71,26 @@ const DeprecationSchema = Type.Object(
   { title: 'UpstreamDeprecation' }
 )
 
+const VaultKeySchema = Type.Object(
+  {
+    id: Type.String({ example: 'k20261125-24b2c07d' }),
+    current: Type.Boolean({ description: 'Whether this instance encrypts with it' }),
+    uses: Type.Integer({
+      description: 'Encryptions by all instances; each one counts up to some hundred in advance',
+      example: 48_211
+    }),
+    max_uses: Type.Integer({ description: 'At this number the key must be replaced' })
+  },
+  { title: 'VaultKeyUses' }
+)
+
 export const LimitsResponse = Type.Object(
   {
     apps: Type.Array(AppLimitsSchema),
     deprecations: Type.Array(DeprecationSchema, {
       description: 'Announced by Atlassian, as seen by this instance'
-    })
+    }),
+    vault_keys: Type.Array(VaultKeySchema)
   },
   { title: 'Limits' }
 )

@@ -27,6 +27,10 @@ const FAILURES: Partial<Record<ErrorCode, [reason: string, advice: string]>> = {
     'This is not the Atlassian account that is connected. Nothing was changed.',
     'Decide which of the two accounts this service copies.'
   ],
+  email_mismatch: [
+    'The Atlassian account has another email address than the person who is connected here, or shows none.',
+    'Nothing was stored. Log in at Atlassian with your own account, and try again.'
+  ],
   user_not_found: [
     'The login names a user that does not exist.',
     'Ask for a new link where you got this one.'

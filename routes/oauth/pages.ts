@@ -1,6 +1,7 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
+import { acceptForms } from '../../src/http/form-body.ts'
 import { evaluateFeatures } from '../../src/connections/features.ts'
 import { selectSites } from '../../src/connections/sites.ts'
 import { FORM_PAGE_HEADERS, PAGE_HEADERS, renderPage } from '../../src/http/html.ts'
@@ -40,13 +41,7 @@ const MAX_CHOSEN_SITES = 100
  */
 export const outcomePages: FastifyPluginAsyncTypebox = async (app) => {
   const { providers, store, siteContext, syncWorker, oauthClients } = app
-  app.addContentTypeParser(
-    'application/x-www-form-urlencoded',
-    { parseAs: 'string' },
-    (_request, body, done) => {
-      done(null, new URLSearchParams(String(body)))
-    }
-  )
+  acceptForms(app)
 
   for (const path of [...providers.all.map(({ id }) => `/${id}`), '/callback']) {
     app.get(

@@ -1,19 +1,19 @@
 import type { FastifyInstance } from 'fastify'
+import { serializeInParts } from '../../src/http/json-parts.ts'
 import type { AuditRow } from '../../src/store/repositories/audit-log.ts'
 import type { UserRow } from '../../src/store/repositories/users.ts'
 import { toAuditResponse } from '../audit/view.ts'
 import { listConnectionResponses } from '../connections/view.ts'
 import { toRunResponse } from '../integrations/run-view.ts'
 import { toItemResponse } from '../items/schema.ts'
-import { getBatchSize } from './schema.ts'
 
 /** Rows of what is small that are read at once. */
 const BATCH_SIZE = 300
 
 /**
- * All that is kept about a person as one JSON document, a piece for each page of rows: no more
- * than that is in memory, however much there is. What is written while it is read may or may not
- * be in it.
+ * All that is kept about a person as one JSON document, a piece for each row, and several for a
+ * long one. Few rows are in memory, however many there are and however long they are. What is
+ * written while it is read may or may not be in it.
  *
  * @param prefix the alias prefix of the request: links keep it
  * @throws AppError between two pieces, where the database fails; what was sent by then is no document
@@ -47,11 +47,11 @@ export async function* streamExport(
     'connect_sessions',
     singlePage(async () =>
       (await store.connectSessions.list(user.id)).map(
-        ({ id, products, returnUrl, opened, createdAt, expiresAt }) => ({
+        ({ id, products, returnUrl, isOpened, createdAt, expiresAt }) => ({
           id,
           products,
           return_url: returnUrl,
-          opened,
+          opened: isOpened,
           created_at: createdAt,
           expires_at: expiresAt
         })
@@ -77,14 +77,11 @@ export async function* streamExport(
   for (const collection of app.providers.collections) {
     yield* streamArray(
       collection.name,
-      mapPages(
-        store.items(collection.name).exportAll(user.id, getBatchSize(collection)),
-        ({ remoteId, item }) => ({
-          remote_id: remoteId,
-          ...toItemResponse(collection, item),
-          ...(collection.body === undefined ? {} : { body: collection.body.toResponse(item) })
-        })
-      )
+      mapPages(store.items(collection.name).exportAll(user.id), ({ remoteId, item }) => ({
+        remote_id: remoteId,
+        ...toItemResponse(collection, item),
+        ...(collection.body === undefined ? {} : { body: collection.body.toResponse(item) })
+      }))
     )
   }
   yield '}\n'
@@ -150,9 +147,11 @@ async function* streamArray(
   yield `,"${name}":[`
   let separator = ''
   for await (const page of pages) {
-    if (page.length === 0) continue
-    yield separator + JSON.stringify(page).slice(1, -1)
-    separator = ','
+    for (const row of page) {
+      if (separator !== '') yield separator
+      yield* serializeInParts(row)
+      separator = ','
+    }
   }
   yield ']'
 }

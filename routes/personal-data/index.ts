@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { takeTurns } from '../../src/http/fair-gate.ts'
 import { createJsonStream } from '../../src/http/json-stream.ts'
 import { requireUser } from '../../src/oauth/resolve-user.ts'
 import { getAliasPrefix } from '../../src/http/pagination.ts'
@@ -18,7 +19,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '',
     {
-      config: { access: { scope: 'users:read', owner: 'params.user_id' } },
+      config: { access: { scope: 'personal-data:read', owner: 'params.user_id' } },
       // A stream outlives the general handler timeout.
       handlerTimeout: EXPORT_TIMEOUT_MS,
       schema: {
@@ -51,16 +52,23 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         'cache-control': 'no-store'
       })
       if (method === 'HEAD') return await reply.send(Readable.from([]))
-      await app.store.audit.append({ action: 'data_exported', userId: user.id })
+      const close = app.fairShare.openExport(user.id)
+      await app.store.audit
+        .append({ action: 'data_exported', userId: user.id })
+        .catch((error: unknown) => {
+          close()
+          throw error
+        })
       log.info({ event: 'data_exported', user_id: user.id })
+      const pieces = streamExport(app, user, getAliasPrefix(url))
       return await reply.send(
-        createJsonStream(streamExport(app, user, getAliasPrefix(url)), {
+        createJsonStream(takeTurns(pieces, app.fairShare.readInTurn, user.id), {
           isStopping: app.isDraining,
           isAuthorized: request.isStillAuthorized.bind(request),
           log,
           abortedEvent: 'export_aborted',
           abortedMessage: 'The export could not be completed; the connection is closed.'
-        })
+        }).once('close', close)
       )
     }
   )

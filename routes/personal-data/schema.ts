@@ -1,7 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { exampleProvider } from '../../src/providers/index.ts'
 import type { ProviderRegistry } from '../../src/providers/registry.ts'
-import type { Collection } from '../../src/providers/provider.ts'
 import { Id, Nullable, Timestamp, toItemTypeName } from '../../src/http/schemas.ts'
 import { AuditResponse } from '../audit/view.ts'
 import { createConnectionSchema, HistoryResponse } from '../connections/schema.ts'
@@ -102,8 +101,3 @@ export const createExportSchema = (providers: ProviderRegistry) =>
     },
     { title: 'UserExport' }
   )
-
-/** Rows per query: fewer where they have bodies. */
-export function getBatchSize({ body }: Collection): number {
-  return body === undefined ? 300 : 100
-}

@@ -1,8 +1,9 @@
 import { AppError } from '../lib/errors.ts'
 import type { Store } from '../store/index.ts'
 import type { createJwtVerifier } from './jwt.ts'
-import type { Principal, Scope } from './rules.ts'
-import { credentialKind, linkSecret } from './secrets.ts'
+import { isInNetworks } from './networks.ts'
+import type { Principal, Scope, UserPrincipal } from './rules.ts'
+import { credentialKind, isIntactKey, linkSecret } from './secrets.ts'
 import { hashSecret } from '../lib/secret.ts'
 
 export interface AuthenticatorOptions {
@@ -11,39 +12,44 @@ export interface AuthenticatorOptions {
   publicAccess: boolean
   /** null: JWT sign-in is not configured. */
   verifyJwt: ReturnType<typeof createJwtVerifier> | null
+  /** Age from which a service key is refused, in ms; 0: none. */
+  maxKeyAgeMs: number
+  now: () => number
+}
+
+/** A request's credential and origin. */
+interface Presented {
+  /** The `Authorization` header (RFC 6750 section 2.1). */
+  header: string
+  ip: string
 }
 
 /** Creates the functions that authenticate callers. */
-export function createAuthenticator({ store, verifyJwt, publicAccess }: AuthenticatorOptions) {
+export function createAuthenticator({
+  store,
+  verifyJwt,
+  publicAccess,
+  maxKeyAgeMs,
+  now
+}: AuthenticatorOptions) {
   return {
-    /**
-     * @param header the `Authorization` header (RFC 6750 section 2.1)
-     * @throws AppError `unauthenticated` for an invalid credential
-     */
-    async authenticateBearer(header: string): Promise<Principal> {
+    /** @throws AppError `unauthenticated` for an invalid credential */
+    async authenticateBearer({ header, ip }: Presented): Promise<Principal> {
       const credential = parseBearer(header)
       const kind = credentialKind(credential)
-      if (kind === 'ck') return await authenticateKey(credential)
-      if (kind === 'cs') {
+      if (kind === 'key') return await authenticateKey(credential, ip)
+      if (kind === 'session') {
         return await authenticateSession({ hash: hashSecret(linkSecret(credential)) })
       }
       if (verifyJwt === null && publicAccess) return { kind: 'anonymous' }
       if (credential === '' || verifyJwt === null) throw invalidCredential()
-      return {
-        kind: 'user',
-        userId: await store.identities.resolveUser(await verifyJwt(credential))
-      }
+      const { identity, expiresAt } = await verifyJwt(credential)
+      return { kind: 'user', userId: await store.identities.resolveUser(identity), expiresAt }
     },
 
-    /**
-     * Whether the user and the token of a JWT caller are still valid. Creates no user.
-     *
-     * @throws AppError as `authenticateBearer`
-     */
-    async isStillValid(userId: number, header: string): Promise<boolean> {
-      if (verifyJwt === null) return false
-      await verifyJwt(parseBearer(header))
-      return (await store.users.get(userId)) !== undefined
+    /** Whether the user and the token of a JWT caller are still valid. Creates no user. */
+    async isStillValid({ userId, expiresAt }: UserPrincipal): Promise<boolean> {
+      return expiresAt > Date.now() && (await store.users.get(userId)) !== undefined
     },
 
     /**
@@ -55,9 +61,14 @@ export function createAuthenticator({ store, verifyJwt, publicAccess }: Authenti
       await authenticateSession({ browserHash: hashSecret(cookie) })
   }
 
-  async function authenticateKey(credential: string): Promise<Principal> {
-    const apiKey = await store.apiKeys.find(hashSecret(credential))
+  async function authenticateKey(credential: string, ip: string): Promise<Principal> {
+    const apiKey = isIntactKey(credential)
+      ? await store.apiKeys.find(hashSecret(credential))
+      : undefined
     if (apiKey === undefined) throw invalidCredential()
+    const isTooOld = maxKeyAgeMs > 0 && apiKey.createdAt.getTime() + maxKeyAgeMs <= now()
+    const isElsewhere = apiKey.networks !== null && !isInNetworks(ip, apiKey.networks)
+    if (isTooOld || isElsewhere) throw invalidCredential()
     // Failing to record the use neither refuses nor delays the caller.
     store.apiKeys.markUsed(apiKey).catch(() => {})
     return { kind: 'key', id: apiKey.id, name: apiKey.name, scopes: apiKey.scopes as Scope[] }

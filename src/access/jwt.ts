@@ -1,6 +1,6 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import { createRemoteJWKSet, jwtVerify, errors, type JWTPayload, type JWTVerifyGetKey } from 'jose'
-import { isEmail } from '../lib/formats.ts'
+import { isEmail, isStorableText } from '../lib/formats.ts'
 import { AppError } from '../lib/errors.ts'
 import type { Identity } from '../store/repositories/identities.ts'
 
@@ -11,6 +11,15 @@ export interface JwtSettings {
   jwksUrl: string | null
   /** One key in PEM (SPKI). */
   publicKey: string | null
+  /** From `iat`, or from now without one, to `exp`, in seconds. */
+  maxLifetimeS: number
+}
+
+/** A verified token. */
+interface VerifiedToken {
+  identity: Identity
+  /** When it stops being accepted, in ms since the epoch. */
+  expiresAt: number
 }
 
 /**
@@ -19,6 +28,11 @@ export interface JwtSettings {
  */
 const ALGORITHMS = ['RS256', 'ES256', 'EdDSA']
 const CLOCK_TOLERANCE_S = 30
+/**
+ * Kinds of JWT that are made to be presented here (RFC 8725 section 3.11, RFC 9068 section 2.1): not a
+ * logout token, a security event, or a DPoP proof of the same issuer.
+ */
+const TYPES = ['jwt', 'at+jwt']
 const MAX_TOKEN_LENGTH = 16_384
 const JWKS_TIMEOUT_MS = 5_000
 /** An unknown key id triggers a new download of the key set, at most this often. */
@@ -29,7 +43,13 @@ const JWKS_CACHE_MAX_AGE_MS = 600_000
 const JWKS_ERROR_CODES = ['ERR_JWKS_TIMEOUT', 'ERR_JWKS_INVALID', 'ERR_JOSE_GENERIC']
 
 /** Verifies JWTs of the configured identity provider. */
-export function createJwtVerifier({ issuer, audience, jwksUrl, publicKey }: JwtSettings) {
+export function createJwtVerifier({
+  issuer,
+  audience,
+  jwksUrl,
+  publicKey,
+  maxLifetimeS
+}: JwtSettings) {
   const keys: JWTVerifyGetKey | KeyObject =
     publicKey !== null
       ? createPublicKey(publicKey)
@@ -54,11 +74,23 @@ export function createJwtVerifier({ issuer, audience, jwksUrl, publicKey }: JwtS
    * @throws AppError `unauthenticated`, or `unavailable` if the provider's keys cannot be
    *   downloaded
    */
-  return async function verifyJwt(token: string): Promise<Identity> {
+  return async function verifyJwt(token: string): Promise<VerifiedToken> {
     if (token.length > MAX_TOKEN_LENGTH) throw invalidJwt()
     try {
-      const { payload } = await verify(token)
-      return toIdentity(issuer, payload)
+      const { payload, protectedHeader } = await verify(token)
+      const { exp = 0, iat, cnf } = payload
+      const nowS = Date.now() / 1000
+      const isMadeForUs =
+        isAcceptedType(protectedHeader.typ) &&
+        // Bound to a key of the caller (RFC 7800, RFC 9449 section 6): a bearer of it proves nothing.
+        cnf === undefined &&
+        (iat ?? nowS) <= nowS + CLOCK_TOLERANCE_S &&
+        exp - (iat ?? nowS) <= maxLifetimeS
+      if (!isMadeForUs) throw invalidJwt()
+      return {
+        identity: toIdentity(issuer, payload),
+        expiresAt: (exp + CLOCK_TOLERANCE_S) * 1000
+      }
     } catch (error) {
       if (error instanceof AppError) throw error
       // A provider that does not respond is not the caller's fault.
@@ -82,16 +114,24 @@ function algorithmForKey({ asymmetricKeyType }: KeyObject): string {
   return asymmetricKeyType === 'rsa' ? 'RS256' : asymmetricKeyType === 'ec' ? 'ES256' : 'EdDSA'
 }
 
+/** A media type may leave out `application/`, in any case (RFC 7515 section 4.1.9). */
+function isAcceptedType(typ: string | undefined): boolean {
+  return typ === undefined || TYPES.includes(typ.toLowerCase().replace(/^application\//, ''))
+}
+
 function toIdentity(
   issuer: string,
   { sub, email, email_verified: verified, name }: JWTPayload
 ): Identity {
-  if (typeof sub !== 'string' || sub === '' || sub.length > 255) throw invalidJwt()
+  if (typeof sub !== 'string' || sub === '' || sub.length > 255 || !isStorableText(sub)) {
+    throw invalidJwt()
+  }
   return {
     issuer,
     subject: sub,
     email: verified === true && typeof email === 'string' && isEmail(email) ? email : null,
-    displayName: typeof name === 'string' && name.length <= 200 ? name : null
+    displayName:
+      typeof name === 'string' && name.length <= 200 && isStorableText(name) ? name : null
   }
 }
 

@@ -8,6 +8,8 @@ export const SCOPES = [
   'data:write',
   'sync:read',
   'sync:write',
+  'personal-data:read',
+  'keys:rotate',
   'admin'
 ] as const
 export type Scope = (typeof SCOPES)[number]
@@ -26,10 +28,18 @@ export type OwnerSource =
  */
 export type AccessRule = 'open' | 'docs' | { scope: Scope; owner?: OwnerSource; session?: boolean }
 
+/** A person with a token of the identity provider. */
+export interface UserPrincipal {
+  kind: 'user'
+  userId: number
+  /** When the token stops being accepted, in ms since the epoch. */
+  expiresAt: number
+}
+
 /** The authenticated caller. */
 export type Principal =
   | { kind: 'key'; id: number; name: string; scopes: readonly Scope[] }
-  | { kind: 'user'; userId: number }
+  | UserPrincipal
   | {
       kind: 'session'
       id: number
@@ -45,11 +55,19 @@ export function restrictedUserId(principal: Principal): number | undefined {
   return 'userId' in principal ? principal.userId : undefined
 }
 
+/** Whether a caller acts for all users with this scope. */
+export function hasScope(principal: Principal, scope: Scope): boolean {
+  return (
+    principal.kind === 'anonymous' ||
+    (principal.kind === 'key' &&
+      (principal.scopes.includes(scope) || principal.scopes.includes('admin')))
+  )
+}
+
 /** Whether a caller may use a route at all. Ownership is checked afterwards. */
 export function isAllowed(principal: Principal, rule: Exclude<AccessRule, string>): boolean {
-  if (principal.kind === 'anonymous') return true
-  if (principal.kind === 'key') {
-    return principal.scopes.includes(rule.scope) || principal.scopes.includes('admin')
+  if (principal.kind === 'anonymous' || principal.kind === 'key') {
+    return hasScope(principal, rule.scope)
   }
   return rule.owner !== undefined && (principal.kind === 'user' || rule.session === true)
 }

@@ -1,11 +1,12 @@
 import { defineCommand, JSON_OPTION, printResult } from './command.ts'
 import { EXIT_CODES } from './exit.ts'
-import { withStore } from './operator.ts'
+import { withVault } from './operator.ts'
 import { BOOTSTRAP_KEY_NAME } from '../access/bootstrap.ts'
+import { isNetwork } from '../access/networks.ts'
 import { SCOPES, type Scope } from '../access/rules.ts'
 import { createSecret, displayPrefix, KEY } from '../access/secrets.ts'
 import { hashSecret } from '../lib/secret.ts'
-import { loadDatabaseSettings } from '../config/load.ts'
+import { loadStoreSettings } from '../config/load.ts'
 import { StartError } from '../lib/errors.ts'
 import type { Store } from '../store/index.ts'
 
@@ -38,6 +39,14 @@ export const createApiKey = defineCommand({
       rule: `must be a number of days such as 90d, up to ${MAX_EXPIRY_DAYS}d`,
       parse: parseDays
     },
+    from: {
+      flags: '--from <networks>',
+      description:
+        'The addresses that the key may be used from: addresses or ranges, separated by commas. ' +
+        'Default: anywhere.',
+      rule: 'must be IP addresses or ranges such as 10.0.0.0/8, separated by commas',
+      parse: parseNetworks
+    },
     json: JSON_OPTION
   },
   examples: [
@@ -45,13 +54,14 @@ export const createApiKey = defineCommand({
     ['--name nightly --scopes sync:read,sync:write', 'A key for `connector sync`.']
   ],
   usesDatabase: true,
-  async run({ name, scopes, expires, json }) {
+  async run({ name, scopes, expires, from: networks = null, json }) {
     const secret = createSecret(KEY)
     const key = {
       name,
       hash: hashSecret(secret),
       prefix: displayPrefix(secret),
       scopes,
+      networks,
       expiresAt: expires === undefined ? null : new Date(Date.now() + expires * DAY_MS)
     }
     const created = await runWithStore(async ({ apiKeys }) => await apiKeys.create(key))
@@ -61,7 +71,7 @@ export const createApiKey = defineCommand({
         EXIT_CODES.failure
       )
     }
-    printResult(json, { key: secret, name, scopes, expires_at: key.expiresAt }, secret)
+    printResult(json, { key: secret, name, scopes, networks, expires_at: key.expiresAt }, secret)
     if (process.stdout.isTTY) console.error('\nStore this key now. It is not shown again.')
   }
 })
@@ -73,13 +83,26 @@ export const listApiKeys = defineCommand({
   usesDatabase: true,
   async run({ json }) {
     const keys = (await runWithStore(async ({ apiKeys }) => await apiKeys.list())).map(
-      ({ id, name, prefix, scopes, createdAt, expiresAt, revokedAt, lastUsedAt }) => ({
+      ({
         id,
         name,
         prefix,
         scopes,
+        networks,
+        createdAt,
+        expiresAt,
+        rotatedUntil,
+        revokedAt,
+        lastUsedAt
+      }) => ({
+        id,
+        name,
+        prefix,
+        scopes,
+        networks,
         created_at: createdAt,
         expires_at: expiresAt,
+        rotated_until: rotatedUntil,
         revoked_at: revokedAt,
         last_used_at: lastUsedAt
       })
@@ -103,7 +126,7 @@ export const revokeApiKey = defineCommand({
 })
 
 async function runWithStore<Result>(command: (store: Store) => Promise<Result>): Promise<Result> {
-  return await withStore(await loadDatabaseSettings(process.env), command)
+  return await withVault(await loadStoreSettings(process.env), command)
 }
 
 interface ListedKey {
@@ -111,8 +134,10 @@ interface ListedKey {
   name: string
   prefix: string
   scopes: readonly string[]
+  networks: readonly string[] | null
   created_at: Date
   expires_at: Date | null
+  rotated_until: Date | null
   revoked_at: Date | null
   last_used_at: Date | null
 }
@@ -125,14 +150,20 @@ function formatKey(key: ListedKey): string {
     key.name,
     `${key.prefix}…`,
     key.scopes.join(','),
+    ...(key.networks === null ? [] : [`from ${key.networks.join(',')}`]),
     `created ${formatDate(key.created_at)}`,
     formatState(key),
     lastUse
   ].join('  ')
 }
 
-function formatState({ revoked_at: revokedAt, expires_at: expiresAt }: ListedKey): string {
+function formatState({
+  revoked_at: revokedAt,
+  expires_at: expiresAt,
+  rotated_until: rotatedUntil
+}: ListedKey): string {
   if (revokedAt !== null) return `revoked ${formatDate(revokedAt)}`
+  if (rotatedUntil !== null) return `replaced, until ${rotatedUntil.toISOString()}`
   if (expiresAt === null) return 'active'
   return expiresAt.getTime() <= Date.now()
     ? `expired ${formatDate(expiresAt)}`
@@ -156,6 +187,11 @@ function parseScopes(text: string): Scope[] | undefined {
   const isValid =
     scopes.length > 0 && names.every((name) => (SCOPES as readonly string[]).includes(name))
   return isValid ? [...new Set(names as Scope[])] : undefined
+}
+
+function parseNetworks(text: string): string[] | undefined {
+  const networks = text.split(',').map((network) => network.trim())
+  return networks.every(isNetwork) ? networks : undefined
 }
 
 function parseDays(text: string): number | undefined {

@@ -1,13 +1,16 @@
 import { defineCommand, JSON_OPTION, parseInteger, printResult } from './command.ts'
 import { EXIT_CODES } from './exit.ts'
-import { withStore } from './operator.ts'
-import { loadSettings } from '../config/load.ts'
+import { withVault } from './operator.ts'
+import { loadStoreSettings } from '../config/load.ts'
+import { createAuditSigner } from '../grants/signing-keys.ts'
 import { StartError } from '../lib/errors.ts'
 import { formatNumber } from '../lib/formats.ts'
+import type { Anchor } from '../store/audit-chain.ts'
 import { verifyAuditChain } from '../store/audit-verify.ts'
 import type { Store } from '../store/index.ts'
 
 const DAY_MS = 86_400_000
+const EXPORT_BATCH_SIZE = 1_000
 const INTEGER_RULE = 'must be a whole number'
 
 export const listEntries = defineCommand({
@@ -45,12 +48,28 @@ export const listEntries = defineCommand({
 
 export const verifyTrail = defineCommand({
   description:
-    'Verify the hash chain of the audit trail: every row is as it was written, and none is missing.',
-  options: { json: JSON_OPTION },
-  examples: [['', 'If the trail was changed, name the first bad row and exit with code 1.']],
+    'Verify the chain of the audit trail with the vault keys: every row is as it was written, and\n' +
+    'none is missing.',
+  options: {
+    anchor: {
+      flags: '--anchor <count:hash>',
+      description: 'An anchor that was stored elsewhere; the trail must continue it.',
+      rule: 'must be a count and a hash, as `audit export --anchor` prints them',
+      parse: parseAnchor
+    },
+    json: JSON_OPTION
+  },
+  examples: [
+    ['', 'If the trail was changed, name the first bad row and exit with code 1.'],
+    ['--anchor 812:k1.hKBuVvI2VxN0c3OGlTYpCDZJ6pQdYpOpJ8q7WqkY0fo', 'The first 812 rows too.']
+  ],
   usesDatabase: true,
-  async run({ json }) {
-    const result = await runWithStore(async ({ audit }) => await verifyAuditChain(audit))
+  async run({ anchor, json }) {
+    const settings = await loadStoreSettings(process.env)
+    const result = await withVault(settings, async ({ audit, vaultKeys }, vault) => {
+      const signer = await createAuditSigner(vaultKeys, settings.keys.keyring, vault)
+      return await verifyAuditChain(audit, signer, anchor)
+    })
     if ('problem' in result) throw new StartError([result.problem], EXIT_CODES.failure)
     const { rows, seq, hash } = result
     printResult(
@@ -77,17 +96,57 @@ export const purgeEntries = defineCommand({
   usesDatabase: true,
   async run({ days, json }) {
     const purged = await runWithStore(
-      async ({ audit }) =>
-        await audit.purge(new Date(Date.now() - days * DAY_MS), {
-          action: 'audit_purged',
-          detail: { days }
-        })
+      async ({ audit }) => await audit.purge(new Date(Date.now() - days * DAY_MS), { days })
     )
     printResult(json, { purged }, `Deleted ${formatNumber(purged)} rows.`)
   }
 })
 
+export const exportEntries = defineCommand({
+  description:
+    'Print audit entries, oldest first, one line of JSON for each, and the anchor last: the number\n' +
+    'of entries ever written and the hash of the last one. Store the anchor elsewhere.',
+  options: {
+    after: {
+      flags: '--after <count>',
+      description: 'Only entries behind this one, such as the count of the previous anchor.',
+      default: '0',
+      rule: INTEGER_RULE,
+      parse: parseInteger
+    },
+    anchor: { flags: '--anchor', description: 'Print only the anchor, as `<count>:<hash>`.' }
+  },
+  examples: [
+    ['> audit.ndjson', 'The whole trail.'],
+    ['--after 812 >> audit.ndjson', 'What was written since.'],
+    ['--anchor', 'What `audit verify --anchor` compares the trail with later.']
+  ],
+  usesDatabase: true,
+  async run({ after, anchor: isAnchorOnly }) {
+    await runWithStore(async ({ audit }) => {
+      const { seq: count, hash } = (await audit.getHead()) ?? { seq: 0, hash: '' }
+      if (isAnchorOnly) return console.log(formatAnchor({ count, hash }))
+      for (let last = after; last < count;) {
+        const rows = await audit.listEntriesAfter(last, EXPORT_BATCH_SIZE)
+        for (const row of rows.filter(({ seq }) => seq <= count)) {
+          console.log(JSON.stringify({ ...row, at: new Date(row.at) }))
+        }
+        last = rows.at(-1)?.seq ?? count
+      }
+      console.log(JSON.stringify({ anchor: { count, hash } }))
+    })
+  }
+})
+
 async function runWithStore<Result>(command: (store: Store) => Promise<Result>): Promise<Result> {
-  const { config } = await loadSettings(process.env)
-  return await withStore(config, command)
+  return await withVault(await loadStoreSettings(process.env), command)
+}
+
+function formatAnchor({ count, hash }: Anchor): string {
+  return `${count}:${hash || '-'}`
+}
+
+function parseAnchor(text: string): Anchor | undefined {
+  const [, count, hash] = /^(\d{1,15}):([\w.-]{1,100})$/.exec(text) ?? []
+  return count === undefined || hash === undefined ? undefined : { count: Number(count), hash }
 }

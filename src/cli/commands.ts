@@ -71,10 +71,10 @@ export const COMMANDS: ReadonlyArray<CommandEntry | CommandGroup> = [
   },
   {
     name: 'audit',
-    summary: 'Read, verify and purge the audit trail.',
+    summary: 'Read, verify, export and purge the audit trail.',
     examples: [
       ['list --limit 20', 'The newest 20 entries.'],
-      ['verify', 'Verify the hash chain.']
+      ['verify', 'Verify the chain.']
     ],
     commands: [
       {
@@ -84,8 +84,13 @@ export const COMMANDS: ReadonlyArray<CommandEntry | CommandGroup> = [
       },
       {
         name: 'verify',
-        summary: 'Verify the hash chain of the audit trail.',
+        summary: 'Verify that the audit trail is complete and unchanged.',
         load: async () => (await import('./audit.ts')).verifyTrail
+      },
+      {
+        name: 'export',
+        summary: 'Print the audit trail and its anchor, to store them elsewhere.',
+        load: async () => (await import('./audit.ts')).exportEntries
       },
       {
         name: 'purge',

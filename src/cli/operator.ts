@@ -1,8 +1,19 @@
 import { userInfo } from 'node:os'
+import { EXIT_CODES } from './exit.ts'
 import type { Config } from '../config/config.ts'
+import { signExistingRows } from '../grants/sign-existing-rows.ts'
+import { verifyKeyring } from '../grants/verify-keys.ts'
 import type { Actor } from '../lib/actor.ts'
+import { StartError } from '../lib/errors.ts'
+import { createLogger } from '../lib/logger.ts'
 import { openEngine } from '../store/open-engine.ts'
 import { createStore, type Store } from '../store/index.ts'
+import { createSigner } from '../vault/signer.ts'
+import type { LoadedKeys } from '../vault/source.ts'
+import type { Vault } from '../vault/vault.ts'
+
+/** What a command needs to open a database and to sign what it writes there. */
+export type StoreSettings = Pick<Config, 'databaseUrl' | 'database'> & { keys: LoadedKeys }
 
 /** The operator who runs the command. A user id without an account entry, as in containers, has no name. */
 function getOperatorActor(): Actor {
@@ -15,13 +26,52 @@ function getOperatorActor(): Actor {
 
 /** Opens the database for a command. The audit trail names the operator as the actor. */
 export async function withStore<Result>(
-  { databaseUrl, database }: Pick<Config, 'databaseUrl' | 'database'>,
+  { databaseUrl, database, keys }: StoreSettings,
   command: (store: Store) => Promise<Result>
 ): Promise<Result> {
   const engine = await openEngine(databaseUrl, database)
   try {
-    return await command(createStore(engine, Date.now, getOperatorActor))
+    return await command(
+      createStore(engine, Date.now, createSigner(keys.keyring), getOperatorActor)
+    )
   } finally {
     await engine.close()
   }
+}
+
+/**
+ * As `withStore`, for a command that writes or verifies audit entries: verifies the keys first, as
+ * the service does when it starts.
+ *
+ * @throws StartError if a key is wrong, or missing and still in use
+ */
+export async function withVault<Result>(
+  settings: StoreSettings,
+  command: (store: Store, vault: Vault) => Promise<Result>
+): Promise<Result> {
+  const { keyring, source } = settings.keys
+  return await withStore(settings, async (store) => {
+    const knownIds = (await store.vaultKeys.list()).map(({ id }) => id)
+    if (knownIds.length > 0 && !keyring.ids.some((id) => knownIds.includes(id))) {
+      throw new StartError(
+        [
+          `${source}: the service that uses this database has other keys (${knownIds.join(', ')}). ` +
+            'Run this command with the same keys.'
+        ],
+        EXIT_CODES.configuration
+      )
+    }
+    const vault = await verifyKeyring(store, keyring, source)
+    await signExistingRows({ store, vault }, createStderrLogger())
+    return await command(store, vault)
+  })
+}
+
+/** A logger for what a command shares with the service; its result goes to the standard output. */
+export function createStderrLogger() {
+  return createLogger({
+    write: (line) => {
+      process.stderr.write(line)
+    }
+  }).logger
 }

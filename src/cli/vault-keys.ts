@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { defineCommand, JSON_OPTION, printResult } from './command.ts'
 import { EXIT_CODES } from './exit.ts'
-import { withStore } from './operator.ts'
+import { createStderrLogger, withStore } from './operator.ts'
 import { createProgress, type ProgressOutput } from './progress.ts'
 import { loadSettings } from '../config/load.ts'
 import { rotateKey } from '../grants/rotate-key.ts'
+import { signExistingRows } from '../grants/sign-existing-rows.ts'
 import { verifyKeyring } from '../grants/verify-keys.ts'
 import { formatNumber } from '../lib/formats.ts'
-import { createLogger } from '../lib/logger.ts'
 import type { Store } from '../store/index.ts'
 import { generateKeyEntry, type Keyring } from '../vault/keyring.ts'
 
@@ -78,11 +78,8 @@ export const rotateKeys = defineCommand({
   async run({ json }) {
     return await runWithKeys(async (store, keyring, source) => {
       const vault = await verifyKeyring(store, keyring, source)
-      const { logger } = createLogger({
-        write: (line) => {
-          process.stderr.write(line)
-        }
-      })
+      const logger = createStderrLogger()
+      await signExistingRows({ store, vault }, logger)
       const progress = createProgress(process.stderr as ProgressOutput)
       const result = await rotateKey({ store, vault }, logger, ({ reencrypted, remaining }) => {
         const text = `${formatNumber(reencrypted)} re-encrypted, ${formatNumber(remaining)} left`
@@ -136,7 +133,10 @@ async function runWithKeys<Result>(
   command: (store: Store, keyring: Keyring, source: string) => Promise<Result>
 ): Promise<Result> {
   const { config, keys } = await loadSettings(process.env)
-  return await withStore(config, async (store) => await command(store, keys.keyring, keys.source))
+  return await withStore(
+    { ...config, keys },
+    async (store) => await command(store, keys.keyring, keys.source)
+  )
 }
 
 function generateId(): string {

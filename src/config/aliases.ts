@@ -5,6 +5,7 @@ import type { Setting } from './schema.ts'
 
 const MIN_NAME_LENGTH = 8
 const MAX_TYPO_DISTANCE = 2
+const SECRET_VARIABLES = ['VAULT_KEYS', 'BOOTSTRAP_API_KEY', 'INTEGRATION_DB_URL'] as const
 const SERVICE_VARIABLES: ReadonlyArray<[Setting, readonly string[]]> = [
   [
     'APP_FRONTEND_URL',
@@ -20,6 +21,14 @@ const SERVICE_VARIABLES: ReadonlyArray<[Setting, readonly string[]]> = [
 /** The settings that have several variables, with those variables in order of precedence. */
 export function listAliases(providers: readonly Provider[]): Map<Setting, readonly string[]> {
   return new Map([...providers.flatMap(listClientVariables), ...SERVICE_VARIABLES])
+}
+
+/** The variables whose values are secret, or may contain a password. */
+export function listSecretVariables(providers: readonly Provider[]): string[] {
+  const clientSecrets = [...listAliases(providers)]
+    .filter(([setting]) => setting.endsWith('_OAUTH_CLIENT_SECRET'))
+    .flatMap(([, variables]) => variables)
+  return [...new Set([...clientSecrets, ...SECRET_VARIABLES])]
 }
 
 export interface ResolvedSettings {

@@ -5,6 +5,7 @@ import type { EngineOptions } from '../store/engine.ts'
 import type { ResolvedSettings } from './aliases.ts'
 import { toClientSettings, type ClientSettings } from './client-settings.ts'
 import { LOG_LEVELS, splitList, unescapePem } from './formats.ts'
+import { hasAtlassianApp } from './insecure.ts'
 import { isProduction, isTrue } from './mode.ts'
 import type { Env } from './schema.ts'
 
@@ -29,14 +30,20 @@ export interface Config {
   publicAccess: boolean
   publicDocs: boolean
   bootstrapKey: string | null
+  /** Age from which service keys are refused; 0: none. */
+  maxKeyAgeMs: number
   /** null: the service accepts no JWTs. */
   jwt: JwtSettings | null
   frontendUrl: string | null
   publicUrl: string | null
-  /** null: every origin, in development only. */
-  corsOrigins: readonly string[] | null
+  corsOrigins: readonly string[] | 'any' | 'loopback'
+  /** The host names that are answered besides loopback; null: every one. */
+  allowedHosts: readonly string[] | null
+  /** Whether the settings name an app at Atlassian, so that people's real data may be here. */
+  hasAtlassianApp: boolean
   trustProxy: readonly string[]
   limits: LimitsConfig
+  consentEmailMismatch: ConsentEmailMismatch
   cloudBaseUrl: string | null
   authUrl: string
   apiUrl: string
@@ -47,6 +54,8 @@ export interface Config {
   sync: SyncConfig
   /** Days that audit entries are stored; 0: for ever. */
   auditRetentionDays: number
+  /** Where the end of the audit trail is sent; null: nowhere. */
+  auditAnchor: { url: URL; token: string | null; isBlocking: boolean } | null
   /** Whether the service reports stored accounts to Atlassian. */
   personalDataReporting: boolean
   /** By the id of the product; `getClientSettings` reads one. */
@@ -54,13 +63,18 @@ export interface Config {
   warnings: string[]
 }
 
+/** What to do with the consent of an account whose address differs from the user's. */
+type ConsentEmailMismatch = 'allow' | 'flag' | 'refuse'
+
 /** Limits of one caller; 0: no limit. */
 interface LimitsConfig {
   requestsPerMinute: number
   loginsPerMinute: number
   refusedPerMinute: number
-  /** Longest wait of a request before the service refuses it; 0: no limit. */
+  /** A request that would have to wait longer under load is refused; 0: no limit. */
   overloadAfterMs: number
+  /** Open connections of one IP address; 0: no limit. */
+  connectionsPerAddress: number
   /** Maximum number of open logins. */
   maxOpenLogins: number
 }
@@ -70,6 +84,7 @@ interface SyncConfig {
   intervalMs: number
   listIntervalMs: number
   fullIntervalMs: number
+  fullCooldownMs: number
   concurrency: number
   /** Part of a collection by which a full listing may shrink before its deletions are held. */
   maxShrinkRatio: number
@@ -85,8 +100,8 @@ export function toConfig(
 ): Config {
   const { values, sources } = resolved
   const production = isProduction(values)
-  const origins = env.BACKEND_CORS_ORIGINS
   return {
+    production,
     modeDefaulted: env.APP_ENV === undefined && !isTrue(env.DEV_MODE),
     host: env.HOST ?? (production ? '0.0.0.0' : '127.0.0.1'),
     port: env.PORT,
@@ -103,6 +118,7 @@ export function toConfig(
     publicAccess: (env.API_ACCESS ?? (production ? 'protected' : 'public')) === 'public',
     publicDocs: (env.API_DOCS ?? (production ? 'closed' : 'open')) === 'open',
     bootstrapKey: env.BOOTSTRAP_API_KEY ?? null,
+    maxKeyAgeMs: env.API_KEY_MAX_DAYS * 24 * 60 * MINUTE_MS,
     jwt:
       env.JWT_ISSUER === undefined
         ? null
@@ -110,20 +126,22 @@ export function toConfig(
             issuer: env.JWT_ISSUER,
             audience: env.JWT_AUDIENCE ?? '',
             jwksUrl: env.JWT_JWKS_URL ?? null,
-            publicKey: env.JWT_PUBLIC_KEY === undefined ? null : unescapePem(env.JWT_PUBLIC_KEY)
+            publicKey: env.JWT_PUBLIC_KEY === undefined ? null : unescapePem(env.JWT_PUBLIC_KEY),
+            maxLifetimeS: env.JWT_MAX_LIFETIME_S
           },
     frontendUrl: normalizeOptionalUrl(env.APP_FRONTEND_URL),
     publicUrl: normalizeOptionalUrl(env.PUBLIC_URL),
-    corsOrigins:
-      origins === '*' || (origins === undefined && !production) ? null : splitList(origins ?? ''),
+    ...selectExposure(env, resolved),
     trustProxy: splitList(env.TRUST_PROXY ?? ''),
     limits: {
       requestsPerMinute: env.RATE_LIMIT ?? (production ? 600 : 0),
       loginsPerMinute: env.RATE_LIMIT_LOGIN ?? (production ? 120 : 0),
       refusedPerMinute: env.RATE_LIMIT_REFUSED ?? (production ? 120 : 0),
       overloadAfterMs: env.OVERLOAD_AFTER_MS ?? (production ? 300 : 0),
+      connectionsPerAddress: env.MAX_CONNECTIONS_PER_ADDRESS ?? (production ? 500 : 0),
       maxOpenLogins: env.MAX_OPEN_LOGINS
     },
+    consentEmailMismatch: env.CONSENT_EMAIL_MISMATCH as ConsentEmailMismatch,
     cloudBaseUrl: normalizeOptionalUrl(env.ATLASSIAN_CLOUD_BASE_URL),
     authUrl: normalizeUrl(env.ATLASSIAN_AUTH_URL),
     apiUrl: normalizeUrl(env.ATLASSIAN_API_URL),
@@ -131,11 +149,20 @@ export function toConfig(
     answerTimeoutMs: env.UPSTREAM_ANSWER_TIMEOUT_MS,
     hourlyPoints: env.ATLASSIAN_HOURLY_POINTS,
     auditRetentionDays: env.AUDIT_RETENTION_DAYS,
+    auditAnchor:
+      env.AUDIT_ANCHOR_URL === undefined
+        ? null
+        : {
+            url: new URL(env.AUDIT_ANCHOR_URL),
+            token: env.AUDIT_ANCHOR_TOKEN ?? null,
+            isBlocking: isTrue(env.AUDIT_ANCHOR_BLOCKING)
+          },
     personalDataReporting: isTrue(env.PERSONAL_DATA_REPORTING),
     sync: {
       intervalMs: env.SYNC_INTERVAL * MINUTE_MS,
       listIntervalMs: env.SYNC_LIST_INTERVAL * 1000,
       fullIntervalMs: env.SYNC_FULL_INTERVAL * 60 * MINUTE_MS,
+      fullCooldownMs: env.SYNC_FULL_COOLDOWN * MINUTE_MS,
       concurrency: env.SYNC_CONCURRENCY,
       maxShrinkRatio: env.SYNC_SHRINK_PERCENT / 100,
       historyDays: env.SYNC_HISTORY_DAYS,
@@ -145,6 +172,44 @@ export function toConfig(
       providers.map((provider) => [provider.id, toClientSettings(provider, env, sources)])
     ),
     warnings: describePublishedSecrets(sources)
+  }
+}
+
+/**
+ * Which origins and host names the service answers. Development with an Atlassian app holds real
+ * data without credentials, so it answers this machine only, unless settings name others.
+ */
+function selectExposure(
+  env: Env,
+  resolved: ResolvedSettings
+): Pick<Config, 'corsOrigins' | 'allowedHosts' | 'hasAtlassianApp'> {
+  const production = isProduction(resolved.values)
+  const hasApp = hasAtlassianApp(resolved)
+  const { BACKEND_CORS_ORIGINS: origins } = env
+  const listedHosts = splitList(env.ALLOWED_HOSTS ?? '').map((host) => host.toLowerCase())
+  const publicHosts = [
+    env.PUBLIC_URL,
+    ...Object.entries(resolved.values)
+      .filter(([name]) => name.endsWith('_OAUTH_REDIRECT_URI'))
+      .map(([, uri]) => uri)
+  ].map((url) => URL.parse(url ?? '')?.hostname)
+  const isRestricted =
+    listedHosts.length > 0 || (production ? env.PUBLIC_URL !== undefined : hasApp)
+  return {
+    hasAtlassianApp: hasApp,
+    allowedHosts: isRestricted
+      ? [...listedHosts, ...(production ? publicHosts.filter((host) => host !== undefined) : [])]
+      : null,
+    corsOrigins:
+      origins === '*'
+        ? 'any'
+        : origins !== undefined
+          ? splitList(origins)
+          : production
+            ? []
+            : hasApp
+              ? 'loopback'
+              : 'any'
   }
 }
 
@@ -173,16 +238,20 @@ function describePublishedSecrets(sources: ResolvedSettings['sources']): string[
 /** The settings of the vault's keys, which are read before the other settings are validated. */
 export function selectKeySettings({
   values
-}: ResolvedSettings): Pick<Config, 'vaultKeys' | 'vaultKeysFile' | 'production'> {
+}: ResolvedSettings): Pick<Config, 'vaultKeys' | 'vaultKeysFile'> {
   return {
     vaultKeys: values.VAULT_KEYS ?? null,
-    vaultKeysFile: values.VAULT_KEYS === undefined ? (values.VAULT_KEYS_FILE ?? null) : null,
-    production: isProduction(values)
+    vaultKeysFile: values.VAULT_KEYS === undefined ? (values.VAULT_KEYS_FILE ?? null) : null
   }
 }
 
 /** Values that logs must not contain. The vault's keys are not among them: their loader returns them. */
-export function collectSecrets({ clients, databaseUrl, bootstrapKey }: Config): string[] {
+export function collectSecrets({
+  clients,
+  databaseUrl,
+  bootstrapKey,
+  auditAnchor
+}: Config): string[] {
   const password = URL.parse(databaseUrl)?.password ?? ''
   const passwordForms = password === '' ? [] : [password, decodeURIComponent(password)]
   return [
@@ -190,7 +259,7 @@ export function collectSecrets({ clients, databaseUrl, bootstrapKey }: Config): 
       .map(({ clientSecret }) => clientSecret)
       .filter((value) => value !== null),
     ...passwordForms,
-    ...(bootstrapKey === null ? [] : [bootstrapKey])
+    ...[bootstrapKey, auditAnchor?.token ?? null].filter((value) => value !== null)
   ]
 }
 

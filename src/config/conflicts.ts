@@ -26,6 +26,11 @@ export function findConflicts({ values }: ResolvedSettings): string[] {
     ...(values.VAULT_KEYS !== undefined && values.VAULT_KEYS_FILE !== undefined
       ? ['VAULT_KEYS and VAULT_KEYS_FILE are both set; keep one.']
       : []),
+    ...(isTrue(values.AUDIT_ANCHOR_BLOCKING) && !/^https?:/.test(values.AUDIT_ANCHOR_URL ?? '')
+      ? [
+          'AUDIT_ANCHOR_BLOCKING requires an https address in AUDIT_ANCHOR_URL: syslog confirms nothing.'
+        ]
+      : []),
     ...findJwtConflicts(values)
   ]
 }

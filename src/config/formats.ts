@@ -1,6 +1,7 @@
 import { createPublicKey } from 'node:crypto'
 import { isIP } from 'node:net'
 import { compile } from '@fastify/proxy-addr'
+import { isIntactKey } from '../access/secrets.ts'
 
 /**
  * Whether a host is loopback, by name or number: the only hosts for which Atlassian accepts http
@@ -8,6 +9,11 @@ import { compile } from '@fastify/proxy-addr'
  */
 export function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname)
+}
+
+/** Whether an `Origin` header names a page of this machine. */
+export function isLoopbackOrigin(origin: string): boolean {
+  return isLoopback(URL.parse(origin)?.hostname ?? '')
 }
 
 /** An http(s) URL to which paths can be appended. */
@@ -20,6 +26,15 @@ export function isHttpBaseUrl(value: string): boolean {
     !value.endsWith('?') &&
     !value.endsWith('#')
   )
+}
+
+/** A receiver of audit anchors: a token must not travel in plain text. */
+export function isAnchorUrl(value: string): boolean {
+  if (!value.startsWith('syslog+')) {
+    const url = parseHttpUrl(value)
+    return url !== undefined && (url.protocol === 'https:' || isLoopback(url.hostname))
+  }
+  return /^syslog\+(tls|tcp|udp):\/\/[^/?#@\s]+\/?$/.test(value) && URL.canParse(value)
 }
 
 /** A callback URL that can be registered with Atlassian. */
@@ -83,13 +98,14 @@ const MIN_DISTINCT_BYTES = 10
 
 /** A value for BOOTSTRAP_API_KEY: long enough, and not repetitive, sequential or a placeholder. */
 export function isBootstrapKey(value: string): boolean {
-  if (!/^ck_[\w-]{32,200}$/.test(value)) return false
-  const bytes = [...Buffer.from(value.slice(3))]
+  if (!/^(jc)?ck_[\w-]{32,200}$/.test(value) || !isIntactKey(value)) return false
+  const secret = value.slice(value.indexOf('_') + 1)
+  const bytes = [...Buffer.from(secret)]
   const differences = bytes.slice(1).map((byte, i) => byte - (bytes[i] ?? 0))
   return (
     new Set(bytes).size >= MIN_DISTINCT_BYTES &&
     new Set(differences).size >= MIN_DISTINCT_BYTES &&
-    !/^(.{1,100}?)\1+$/.test(value.slice(3)) &&
+    !/^(.{1,100}?)\1+$/.test(secret) &&
     !PLACEHOLDER_WORDS.test(value)
   )
 }
@@ -142,3 +158,15 @@ export const LOG_LEVELS: Record<string, string> = {
   FATAL: 'fatal',
   SILENT: 'silent'
 }
+
+/** What ALLOW_INSECURE can permit, one word each. */
+export const ALLOWANCES = [
+  'http_atlassian',
+  'http_frontend',
+  'http_public',
+  'no_limits',
+  'any_origin',
+  'readable_keys',
+  'shared_folders'
+] as const
+export type Allowance = (typeof ALLOWANCES)[number]

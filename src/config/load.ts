@@ -5,6 +5,7 @@ import { loadKeys, resolveKeySource, type LoadedKeys } from '../vault/source.ts'
 import { resolveSettings, type ResolvedSettings } from './aliases.ts'
 import { createConfigError, selectKeySettings, toConfig, type Config } from './config.ts'
 import { describeTypos, findConflicts } from './conflicts.ts'
+import { findInsecurities } from './insecure.ts'
 import { createEnvSchema, listSettings } from './schema.ts'
 import { validateEnv } from './validate.ts'
 
@@ -36,15 +37,18 @@ export async function loadSettings(
   const resolved = resolveSettings(env, settings, providers)
   const { values, problems } = await validateEnv(app, schema, resolved)
   const configuredKeys = await loadConfiguredKeys(resolved)
+  const insecurities = findInsecurities(resolved, providers)
   const allProblems = new Set([
     ...problems,
     ...findConflicts(resolved),
     ...describeTypos(env, settings, providers),
+    ...insecurities.problems,
     ...(configuredKeys?.problems ?? [])
   ])
   if (allProblems.size > 0 || values === undefined) throw createConfigError([...allProblems])
 
   const config = toConfig(values, resolved, providers)
+  config.warnings.push(...insecurities.warnings)
   let createdKeyFile: string | null = null
   const { keys, problems: keyProblems } =
     configuredKeys ??
@@ -65,13 +69,39 @@ export async function loadSettings(
 export async function loadDatabaseSettings(
   env: NodeJS.ProcessEnv
 ): Promise<Pick<Config, 'databaseUrl' | 'database'>> {
+  return (await loadSomeSettings(env, /^(INTEGRATION_DB_URL|DB_)/)).config
+}
+
+/**
+ * Loads the settings of the database and the vault's keys, for commands that sign what they write.
+ *
+ * @throws StartError with every problem, exit code 78
+ */
+export async function loadStoreSettings(
+  env: NodeJS.ProcessEnv
+): Promise<Pick<Config, 'databaseUrl' | 'database'> & { keys: LoadedKeys }> {
+  const { config, resolved } = await loadSomeSettings(
+    env,
+    /^(INTEGRATION_DB_URL|DB_|VAULT_KEYS|APP_ENV|DEV_MODE)/
+  )
+  const conflicts = findConflicts(resolved)
+  if (conflicts.length > 0) throw createConfigError(conflicts)
+  const { keys, problems } = await loadKeys(resolveKeySource(config, () => {}))
+  if (keys === undefined) throw createConfigError(problems)
+  return { databaseUrl: config.databaseUrl, database: config.database, keys }
+}
+
+async function loadSomeSettings(
+  env: NodeJS.ProcessEnv,
+  names: RegExp
+): Promise<{ config: Config; resolved: ResolvedSettings }> {
   const schema = createEnvSchema(builtInProviders)
-  const settings = listSettings(schema).filter((name) => /^(INTEGRATION_DB_URL|DB_)/.test(name))
+  const settings = listSettings(schema).filter((name) => names.test(name))
   const resolved = resolveSettings(env, settings, builtInProviders)
   const { values, problems } = await validateEnv(Fastify(), schema, resolved)
   const allProblems = [...problems, ...describeTypos(env, settings, builtInProviders)]
   if (allProblems.length > 0 || values === undefined) throw createConfigError(allProblems)
-  return toConfig(values, resolved, builtInProviders)
+  return { config: toConfig(values, resolved, builtInProviders), resolved }
 }
 
 /**

@@ -3,7 +3,9 @@ import type { Provider } from '../providers/provider.ts'
 import { parseKeyring } from '../vault/keyring.ts'
 import { createClientSettings, type ClientSetting } from './client-settings.ts'
 import {
+  ALLOWANCES,
   isAddressList,
+  isAnchorUrl,
   isBootstrapKey,
   isDatabaseUrl,
   isOriginList,
@@ -12,7 +14,8 @@ import {
   isHttpBaseUrl,
   LOG_LEVELS
 } from './formats.ts'
-import { integerSetting, textSetting, URL_RULE, urlSetting } from './setting.ts'
+import { SYNC_SETTINGS } from './sync-schema.ts'
+import { integerSetting, textSetting, urlSetting } from './setting.ts'
 
 /**
  * Every setting, in the order of `.env.example` (a test compares the two). `rule` is the message for an
@@ -100,6 +103,12 @@ export const SERVICE_SETTINGS = {
     'First service key, with the scope admin, created at start if it does not exist.',
     { format: 'bootstrap-key' }
   ),
+  API_KEY_MAX_DAYS: integerSetting(
+    'Age in days from which a service key is refused, whenever it was to expire; 0: no limit.',
+    0,
+    3650,
+    0
+  ),
   JWT_ISSUER: textSetting(
     'must be text without spaces',
     'Issuer (iss) of the tokens of people who call directly. ' +
@@ -121,6 +130,12 @@ export const SERVICE_SETTINGS = {
     'The one key of the issuer, instead of JWT_JWKS_URL.',
     { format: 'public-key' }
   ),
+  JWT_MAX_LIFETIME_S: integerSetting(
+    'Longest lifetime of those tokens, in seconds.',
+    60,
+    31_536_000,
+    86_400
+  ),
   APP_FRONTEND_URL: urlSetting(
     "Base URL of the front end. Browsers return to its /oauth/… pages. Unset: the service's own pages. " +
       'Also NEXT_PUBLIC_APP_FRONTEND_URL, NEXT_PUBLIC_FRONTEND_BASE_URL.'
@@ -130,8 +145,19 @@ export const SERVICE_SETTINGS = {
   ),
   BACKEND_CORS_ORIGINS: textSetting(
     'must be origins such as https://app.example.com, comma-separated, or *',
-    'CORS origins. Unset: all in development, none in production.',
+    'CORS origins. Unset: none in production; in development all, or loopback with an Atlassian app.',
     { format: 'origins' }
+  ),
+  ALLOWED_HOSTS: textSetting(
+    'must be host names without port, comma-separated',
+    'Further host names that the service answers, besides those of PUBLIC_URL and the redirect URIs. ' +
+      'Development with an Atlassian app answers only these and loopback names.',
+    { pattern: '^ *[\\w.-]+( *, *[\\w.-]+)* *$' }
+  ),
+  ALLOW_INSECURE: textSetting(
+    `must be some of ${ALLOWANCES.join(', ')}, comma-separated`,
+    'What production accepts although it is insecure. Each is logged at start.',
+    { pattern: `^ *(${ALLOWANCES.join('|')})( *, *(${ALLOWANCES.join('|')}))* *$` }
   ),
   TRUST_PROXY: textSetting(
     'must be IP addresses, CIDR ranges or loopback, linklocal, uniquelocal, comma-separated',
@@ -157,10 +183,16 @@ export const SERVICE_SETTINGS = {
     1_000_000
   ),
   OVERLOAD_AFTER_MS: integerSetting(
-    'Maximum time a request waits in the queue or for PostgreSQL, in milliseconds, before it is refused ' +
+    'A request that would have to wait longer than this under load, in milliseconds, is refused at once ' +
       'with 503. 0: no limit. Default: 300 in production, else 0.',
     0,
     60_000
+  ),
+  MAX_CONNECTIONS_PER_ADDRESS: integerSetting(
+    'Open connections of one IP address (IPv6: one /64 network); further ones are closed. Addresses in ' +
+      'TRUST_PROXY have no limit. 0: no limit. Default: 500 in production, else 0.',
+    0,
+    20_000
   ),
   MAX_OPEN_LOGINS: integerSetting(
     'Maximum number of open logins of one person, connect session or IP address. ' +
@@ -169,93 +201,14 @@ export const SERVICE_SETTINGS = {
     100_000,
     100
   ),
-  ATLASSIAN_CLOUD_BASE_URL: urlSetting(
-    "Your team's site, returned as base_url until a site is connected. " +
-      'Also NEXT_PUBLIC_ATLASSIAN_CLOUD_BASE_URL.'
+  CONSENT_EMAIL_MISMATCH: textSetting(
+    'must be allow, flag or refuse',
+    'What happens if the Atlassian account of a consent has another email address than the user, or shows ' +
+      'none. flag: the log and the audit trail say so. refuse: the consent is not stored.',
+    { pattern: '^(allow|flag|refuse)$' },
+    'allow'
   ),
-  ATLASSIAN_AUTH_URL: textSetting(
-    URL_RULE,
-    "Atlassian's authorization server.",
-    { format: 'web-url' },
-    'https://auth.atlassian.com'
-  ),
-  ATLASSIAN_API_URL: textSetting(
-    URL_RULE,
-    "Atlassian's API gateway.",
-    { format: 'web-url' },
-    'https://api.atlassian.com'
-  ),
-  UPSTREAM_CONNECT_TIMEOUT_MS: integerSetting(
-    'Timeout for connecting to Atlassian, in milliseconds.',
-    1,
-    20_000,
-    10_000
-  ),
-  UPSTREAM_ANSWER_TIMEOUT_MS: integerSetting(
-    'Timeout for a complete response from Atlassian, in milliseconds.',
-    1,
-    30_000,
-    20_000
-  ),
-  ATLASSIAN_HOURLY_POINTS: integerSetting(
-    "Atlassian's quota of the app: points per hour over all sites. Sync uses nine tenths and leaves the " +
-      'rest to requests that somebody waits for.',
-    100,
-    100_000_000,
-    65_000
-  ),
-  SYNC_INTERVAL: integerSetting(
-    'Minutes between incremental syncs of a connection. 0: on request only.',
-    0,
-    10_080,
-    15
-  ),
-  SYNC_LIST_INTERVAL: integerSetting(
-    'Seconds between listings of projects or spaces by incremental syncs. An item of an unknown one ' +
-      'causes a listing at once. 0: with every sync.',
-    0,
-    604_800,
-    3_600
-  ),
-  SYNC_FULL_INTERVAL: integerSetting(
-    'Hours between full syncs, which find deletions and items that search missed.',
-    1,
-    720,
-    24
-  ),
-  SYNC_CONCURRENCY: integerSetting(
-    'Maximum number of concurrent sync runs per process.',
-    1,
-    100,
-    4
-  ),
-  SYNC_SHRINK_PERCENT: integerSetting(
-    'Percentage by which a full listing may shrink. A smaller one deletes nothing until the next listing ' +
-      'agrees or the deletions are confirmed.',
-    0,
-    100,
-    20
-  ),
-  SYNC_HISTORY_DAYS: integerSetting('Days that finished runs are stored.', 1, 3650, 30),
-  TOMBSTONE_DAYS: integerSetting(
-    'Days that tombstones of deleted items are stored for the change feed.',
-    1,
-    3650,
-    30
-  ),
-  AUDIT_RETENTION_DAYS: integerSetting(
-    'Days that audit entries are stored. 0: for ever.',
-    0,
-    36_500,
-    365
-  ),
-  PERSONAL_DATA_REPORTING: textSetting(
-    'must be true or false',
-    'Report stored Atlassian accounts to Atlassian, and erase the data of closed accounts. Logins then ' +
-      'request the scope report:personal-data, which must be enabled on the apps.',
-    { format: 'flag' },
-    'false'
-  )
+  ...SYNC_SETTINGS
 }
 
 /** What the environment must satisfy: the settings of the service, then those of each product's client. */
@@ -286,6 +239,7 @@ export const SETTING_FORMATS: Record<string, (value: string) => boolean> = {
   'log-level': (value) => value.toUpperCase() in LOG_LEVELS,
   'database-url': isDatabaseUrl,
   'web-url': isHttpBaseUrl,
+  'anchor-url': isAnchorUrl,
   'redirect-uri': isSecureRedirect,
   origins: isOriginList,
   addresses: isAddressList,

@@ -1,4 +1,5 @@
 import type { TokenProvider } from '../grants/access-token.ts'
+import { AppError } from '../lib/errors.ts'
 import type { HttpClient, Logger } from '../lib/http-client.ts'
 import {
   createAuthorizedRequest,
@@ -21,6 +22,9 @@ export interface AuthorizedClientSettings {
 /**
  * Creates a client that calls Atlassian with a grant's token, within the app's rate budget. Calls
  * have interactive priority unless `throttle` decides otherwise.
+ *
+ * @param grant of a connection as the store returns it
+ * @throws AppError `connection_altered` if the row of its connection is not authentic
  */
 export function createAuthorizedClient(
   { store, http, now, tokenProvider, budget }: AuthorizedClientSettings,
@@ -28,6 +32,11 @@ export function createAuthorizedClient(
   log: Logger,
   { signal, throttle }: { signal?: AbortSignal; throttle?: Throttle } = {}
 ): AuthorizedRequest {
+  if (grant.errorCode === 'connection_altered') {
+    const message = grant.errorDetail ?? ''
+    log.error({ event: 'connection_altered', grant_id: grant.id }, message)
+    throw new AppError('connection_altered', message)
+  }
   return createAuthorizedRequest({
     http,
     log,

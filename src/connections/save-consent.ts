@@ -54,8 +54,13 @@ export async function saveConsent(
   const { client, tokens, accountId, userId, sites } = consent
   const provider = settings.providers.get(client.provider)
   const existing = await store.connections.get(userId, provider.id)
-  const hasAccountChanged = existing !== undefined && existing.grant.accountId !== accountId
-  if (hasAccountChanged && !consent.changeAccount) throw accountChangedError(provider.title)
+  // Which account an altered connection had is unknown, so its copies go, and nothing can be confirmed.
+  const isAltered = existing?.connection.isAuthentic === false
+  const hasAccountChanged =
+    existing !== undefined && (isAltered || existing.grant.accountId !== accountId)
+  if (hasAccountChanged && !isAltered && !consent.changeAccount) {
+    throw accountChangedError(provider.title)
+  }
 
   const scopes = tokens.scopes ?? [...consent.requestedScopes]
   const id = deriveGrantId(client.clientId, accountId)
@@ -94,6 +99,7 @@ export async function saveConsent(
           provider: provider.id,
           sites,
           ...resolvedState,
+          emailDiffers: consent.emailDiffers,
           before:
             existing === undefined
               ? null

@@ -210,6 +210,7 @@ async function updateWithRetry(
   const result = await retryOnConflict(async () => {
     const current = await requireConnection(store, userId, provider)
     if (current.connection.grantId !== grantId) throw createConflictError()
+    if (!current.connection.isAuthentic) return current
     const updated = applyChange(current.connection)
     const resolvedState = resolveConnectionState(
       provider,

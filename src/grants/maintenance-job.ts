@@ -56,7 +56,6 @@ export function createMaintenanceJob({
 }: MaintenanceSettings) {
   const limit = pLimit(MAX_CONCURRENT_REFRESHES)
   let hasSyncedClients = false
-  let flushedUses = 0
 
   /** Each task runs, whatever happens to the others. */
   const tasks: Array<() => Promise<unknown>> = [
@@ -76,13 +75,14 @@ export function createMaintenanceJob({
     },
     async () => {
       if (auditRetentionDays > 0) {
-        await store.audit.purge(new Date(now() - auditRetentionDays * DAY_MS))
+        // By whole days, because each purge appends an entry.
+        const days = Math.floor(now() / DAY_MS) - auditRetentionDays
+        await store.audit.purge(new Date(days * DAY_MS), { days: auditRetentionDays })
       }
     },
     async () => {
       for (const days of EXPIRY_WARNING_DAYS) await warnBeforeExpiry(days)
     },
-    flushKeyUsage,
     async () => await store.truncateWal(true)
   ]
 
@@ -120,13 +120,6 @@ export function createMaintenanceJob({
       cursor =
         dueGrants.length === BATCH_SIZE && !intervalJob.isStopped() ? dueGrants.at(-1) : undefined
     } while (cursor !== undefined)
-  }
-
-  async function flushKeyUsage(): Promise<void> {
-    const uses = vault.getUseCount() - flushedUses
-    if (uses === 0) return
-    await store.vaultKeys.addUses(vault.keyId, uses)
-    flushedUses += uses
   }
 
   async function warnBeforeExpiry(days: number): Promise<void> {
@@ -172,7 +165,7 @@ export function createMaintenanceJob({
       await intervalJob.stop()
       await tokenProvider.drain()
       // If the database is down, the rest of the shutdown continues.
-      await runTask(flushKeyUsage)
+      await runTask(vault.settleUses)
     }
   }
 }

@@ -135,7 +135,7 @@ export function createTokenRefresher(settings: RefreshSettings) {
     const client = settings.findClient(grant.clientId)
     if (client === undefined) throw new AppError('needs_reconnect', CLIENT_REMOVED.detail)
     const tokens = await decryptOrMark(settings, grant, log, decryptTokens)
-    vault.assertCanEncrypt()
+    await vault.prepareToEncrypt()
     const deadline = performance.now() + leaseTtlMs - exchangeTimeoutMs / 2
     if (
       !(await grants.beginRefresh(

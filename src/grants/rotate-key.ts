@@ -10,6 +10,7 @@ const serializeTokens = ({ accessToken, refreshToken, previousRefreshToken }: En
 
 /** Small, so that other writers wait for one transaction a few milliseconds at most. */
 const BATCH_SIZE = 50
+const SECRETS_PER_GRANT = 3
 
 export interface KeyRotationProgress {
   reencrypted: number
@@ -18,8 +19,9 @@ export interface KeyRotationProgress {
 }
 
 /**
- * Re-encrypts every grant with the active key, in small batches, while the service runs. It
- * keeps no state besides the current batch: interrupted anywhere, the next run continues. A
+ * Re-encrypts every grant with the active key and signs every connection with it, in small
+ * batches, while the service runs. It keeps no state besides the current batch: interrupted
+ * anywhere, the next run continues. A
  * grant that is refreshed meanwhile keeps what the refresh wrote; one that cannot be decrypted
  * is marked as damaged and kept. All keys in use must be present (`verifyKeyring`).
  *
@@ -45,6 +47,7 @@ export async function rotateKey(
       const last = batch.at(-1)
       if (last === undefined) return
       after = last.id
+      await vault.prepareToEncrypt(BATCH_SIZE * SECRETS_PER_GRANT)
       const replacements = batch.flatMap((old) => {
         try {
           return [
@@ -90,6 +93,15 @@ export async function rotateKey(
     previousCount = count
     await runPass()
   }
-  await store.vaultKeys.addUses(vault.keyId, vault.getUseCount())
+  await renewConnectionSignatures(store)
+  await vault.settleUses()
   return { reencrypted, remaining: await countRemaining(), undecryptable }
+}
+
+async function renewConnectionSignatures({ connectionSignatures }: Store): Promise<void> {
+  for (let after = 0; ;) {
+    const batch = await connectionSignatures.renewBatch(after, BATCH_SIZE)
+    if (batch === undefined) return
+    after = batch.last
+  }
 }

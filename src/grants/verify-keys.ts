@@ -1,6 +1,7 @@
 import { StartError } from '../lib/errors.ts'
 import type { Store } from '../store/index.ts'
 import type { Keyring } from '../vault/keyring.ts'
+import { archiveSigningKeys } from './signing-keys.ts'
 import { createVault, MAX_KEY_USES, type Vault } from '../vault/vault.ts'
 import { decryptAccessToken } from './encrypt.ts'
 
@@ -11,6 +12,12 @@ const KNOWN_PLAINTEXT = 'the right key'
  */
 const MAX_SAMPLES = 5
 
+/** A vault whose keys are those that the database was written with. */
+export interface VerifiedVault extends Vault {
+  /** Whether the current key still opens its stored proof. Costs no use of the key. */
+  opensProof: () => boolean
+}
+
 /** The additional authenticated data of a key's proof. */
 const buildProofAad = (id: string) => `vault_keys/${id}/proof`
 
@@ -19,20 +26,29 @@ const buildProofAad = (id: string) => `vault_keys/${id}/proof`
  * in use, is found at start. Registers new keys in the database.
  *
  * @param source how the operator supplied the keys, for error messages
- * @returns the vault
+ * @param onUsesCounted receives the number of uses of the current key, by all processes
  * @throws StartError with one sentence per key and the number of rows that need it; exit code 78
  */
 export async function verifyKeyring(
-  { vaultKeys, encryptedTokens }: Pick<Store, 'vaultKeys' | 'encryptedTokens'>,
+  store: Pick<Store, 'vaultKeys' | 'encryptedTokens' | 'connectionSignatures'>,
   keyring: Keyring,
-  source: string
-): Promise<Vault> {
-  const [storedKeys, grantCounts] = await Promise.all([
+  source: string,
+  onUsesCounted: (uses: number) => void = () => {}
+): Promise<VerifiedVault> {
+  const { vaultKeys, encryptedTokens, connectionSignatures } = store
+  const [storedKeys, grantCounts, connectionCounts] = await Promise.all([
     vaultKeys.list(),
-    encryptedTokens.countByKey()
+    encryptedTokens.countByKey(),
+    connectionSignatures.countByKey()
   ])
+  const describeDependents = (id: string) =>
+    describeRows(grantCounts.get(id) ?? 0, connectionCounts.get(id) ?? 0)
   const initialUses = storedKeys.find(({ id }) => id === keyring.current.id)?.uses ?? 0
-  const vault = createVault(keyring, initialUses)
+  const vault = createVault(keyring, initialUses, async (uses) => {
+    const total = await vaultKeys.addUses(keyring.current.id, uses)
+    onUsesCounted(total)
+    return total
+  })
   const problems: string[] = []
 
   for (const id of keyring.ids) {
@@ -44,14 +60,14 @@ export async function verifyKeyring(
     if (!isValid) {
       problems.push(
         `${source}: the key "${id}" differs from the key this database was written with; ` +
-          `${describeDependents(grantCounts.get(id))} it. Restore the right key.`
+          `${describeDependents(id)} it. Restore the right key.`
       )
     }
   }
-  for (const [id, count] of grantCounts) {
+  for (const id of new Set([...grantCounts.keys(), ...connectionCounts.keys()])) {
     if (keyring.find(id) === undefined) {
       problems.push(
-        `${source} lacks the key "${id}", and ${describeDependents(count)} it. ` +
+        `${source} lacks the key "${id}", and ${describeDependents(id)} it. ` +
           'Add it again behind the first key, and remove it after "connector keys rotate" has finished.'
       )
     }
@@ -75,13 +91,11 @@ export async function verifyKeyring(
     )
   }
   // Another process may have registered a different key under the same id at the same time.
-  const [conflictingKey] =
-    newKeyIds.length === 0
-      ? []
-      : (await vaultKeys.list()).filter(
-          ({ id, proof }) =>
-            newKeyIds.includes(id) && !canDecrypt(() => vault.decrypt(proof, buildProofAad(id)))
-        )
+  const registeredKeys = newKeyIds.length === 0 ? storedKeys : await vaultKeys.list()
+  const conflictingKey = registeredKeys.find(
+    ({ id, proof }) =>
+      newKeyIds.includes(id) && !canDecrypt(() => vault.decrypt(proof, buildProofAad(id)))
+  )
   if (conflictingKey !== undefined) {
     throw new StartError(
       [
@@ -91,11 +105,22 @@ export async function verifyKeyring(
       78
     )
   }
-  return vault
+  await archiveSigningKeys(vaultKeys, keyring, vault)
+  const { id } = keyring.current
+  const currentProof = registeredKeys.find((row) => row.id === id)?.proof ?? ''
+  return {
+    ...vault,
+    opensProof: () => canDecrypt(() => vault.decrypt(currentProof, buildProofAad(id)))
+  }
 }
 
-function describeDependents(count = 0): string {
-  return count === 1 ? '1 stored grant needs' : `${count} stored grants need`
+function describeRows(grants: number, connections: number): string {
+  if (grants === 0 && connections > 0) {
+    return connections === 1
+      ? '1 stored connection needs'
+      : `${connections} stored connections need`
+  }
+  return grants === 1 ? '1 stored grant needs' : `${grants} stored grants need`
 }
 
 function canDecrypt(decrypt: () => string): boolean {

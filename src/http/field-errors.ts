@@ -23,6 +23,7 @@ export interface InvalidRequest {
 /** The formats of `plugins/validation.ts`, in words. */
 const FORMAT_DESCRIPTIONS: Record<string, string> = {
   text: 'text without NUL and unpaired surrogates',
+  key: 'visible characters without slashes, and not . or ..',
   email: 'one bare email address, such as ada@example.com, without a name or angle brackets',
   'http-url': 'an absolute http(s) link without credentials',
   instant: 'an ISO 8601 time with its zone, such as 2026-11-23T12:00:00Z (send a plus sign as %2B)'

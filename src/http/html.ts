@@ -20,11 +20,12 @@ a { color: inherit; text-underline-offset: .2em }
 .button { display: inline-block; padding: .5rem 1rem; border: 0; border-radius: .25rem; font: inherit }
 .button { background: #0c66e4; color: #fff; text-decoration: none; cursor: pointer }
 progress { width: 100%; height: .75rem }
+.link { padding: 0; border: 0; background: none; font: inherit; font-size: .9rem; text-decoration: underline }
 .small { opacity: .75; font-size: .9rem; overflow-wrap: anywhere }
 `
 const STYLE_HASH = createHash('sha256').update(STYLE).digest('base64')
 
-function buildPageHeaders(formAction: "'none'" | "'self'") {
+function buildPageHeaders(formAction: "'none'" | "'self'" | undefined) {
   return {
     'content-type': 'text/html; charset=utf-8',
     'content-security-policy': [
@@ -32,7 +33,7 @@ function buildPageHeaders(formAction: "'none'" | "'self'") {
       'img-src data:',
       `style-src 'sha256-${STYLE_HASH}'`,
       "base-uri 'none'",
-      `form-action ${formAction}`,
+      ...(formAction === undefined ? [] : [`form-action ${formAction}`]),
       "frame-ancestors 'none'"
     ].join('; ')
   }
@@ -42,6 +43,12 @@ function buildPageHeaders(formAction: "'none'" | "'self'") {
 export const PAGE_HEADERS = buildPageHeaders("'none'")
 /** Headers of a page with a form: it may also send the form to this service. */
 export const FORM_PAGE_HEADERS = buildPageHeaders("'self'")
+
+/**
+ * Headers of a page whose form continues at Atlassian. No `form-action`: Chromium also applies it to
+ * every redirect after the form, through Atlassian and a company's own sign-in.
+ */
+export const LEAVING_FORM_PAGE_HEADERS = buildPageHeaders(undefined)
 
 export type PageKind = 'success' | 'notice' | 'error'
 

@@ -1,9 +1,9 @@
 import { Readable } from 'node:stream'
 import { AppError } from '../lib/errors.ts'
+import { waitForTurn } from '../lib/event-loop-turns.ts'
 import type { Logger } from '../lib/http-client.ts'
-
-/** A revoked key or an expired token ends the stream after this interval. */
-const AUTHORIZATION_CHECK_INTERVAL_MS = 2_000
+import { AUTHORIZATION_CHECK_INTERVAL_MS } from './authorization-check.ts'
+import { sliceText } from './slice-text.ts'
 
 export interface JsonStreamOptions {
   /** Whether the service is stopping: it does not wait for long documents, and clients retry. */
@@ -16,6 +16,11 @@ export interface JsonStreamOptions {
   abortedMessage: string
 }
 
+/** Short pieces are sent together and long ones in parts: each write costs a system call and a copy. */
+const CHUNK_LENGTH = 64 * 1024
+/** After this time others have their turn: reading and sending may never wait for anything. */
+const MAX_TURN_MS = 10
+
 /**
  * A response that is sent piece by piece, as fast as the client reads: one piece at most waits in
  * memory. If reading fails the connection is closed, and what was sent so far is not valid JSON.
@@ -25,30 +30,56 @@ export function createJsonStream(
   pieces: AsyncGenerator<string>,
   options: JsonStreamOptions
 ): Readable {
-  return Readable.from(logTruncation(pieces, options), { highWaterMark: 1 })
+  const stream = Readable.from(logTruncation(pieces, options), { highWaterMark: 1 })
+  // Not between two pieces: a client that stops reading would keep the stream open.
+  const timer = setInterval(() => {
+    options.isAuthorized().then((isAuthorized) => {
+      if (isAuthorized) return
+      stream.destroy(new AppError('unauthenticated', 'The credential is no longer valid.'))
+    }, stream.destroy.bind(stream))
+  }, AUTHORIZATION_CHECK_INTERVAL_MS).unref()
+  return stream.once('close', () => {
+    clearInterval(timer)
+  })
 }
 
 async function* logTruncation(
   pieces: AsyncGenerator<string>,
-  { isStopping, isAuthorized, log, abortedEvent, abortedMessage }: JsonStreamOptions
+  { isStopping, log, abortedEvent, abortedMessage }: JsonStreamOptions
 ): AsyncGenerator<string> {
-  let lastCheckedAt = performance.now()
   try {
-    for await (const piece of pieces) {
+    await waitForTurn()
+    let turnStartedAt = performance.now()
+    for await (const chunk of formChunks(pieces)) {
       if (isStopping()) {
         throw new AppError('interrupted', 'The service is stopping.', { suppressLog: true })
       }
-      if (performance.now() - lastCheckedAt > AUTHORIZATION_CHECK_INTERVAL_MS) {
-        if (!(await isAuthorized())) {
-          throw new AppError('unauthenticated', 'The credential is no longer valid.')
-        }
-        lastCheckedAt = performance.now()
+      if (performance.now() - turnStartedAt > MAX_TURN_MS) {
+        await waitForTurn()
+        turnStartedAt = performance.now()
       }
-      yield piece
+      yield chunk
     }
   } catch (err) {
     // The response has started and cannot report an error.
     log.error({ event: abortedEvent, err }, abortedMessage)
     throw err
   }
+}
+
+/** The first piece is sent at once. */
+async function* formChunks(pieces: AsyncGenerator<string>): AsyncGenerator<string> {
+  let pending = ''
+  let isStarted = false
+  for await (const piece of pieces) {
+    if (piece.length < CHUNK_LENGTH) pending += piece
+    if (pending !== '' && (!isStarted || pending.length + piece.length >= CHUNK_LENGTH)) {
+      yield pending
+      pending = ''
+    }
+    isStarted = true
+    if (piece.length < CHUNK_LENGTH) continue
+    yield* sliceText(piece, CHUNK_LENGTH)
+  }
+  if (pending !== '') yield pending
 }

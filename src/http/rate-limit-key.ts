@@ -32,7 +32,7 @@ export function deriveIpKey(address: string): string {
 }
 
 /** An IPv6 subscriber has a /64 network: it is one caller. IPv4-mapped IPv6 addresses count as IPv4. */
-function toIpPrefix(address: string): string {
+export function toIpPrefix(address: string): string {
   const [ip = ''] = address.toLowerCase().split('%')
   if (!isIPv6(ip)) return ip
   const mappedIpv4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(ip)?.[1]

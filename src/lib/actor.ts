@@ -9,6 +9,8 @@ export interface Actor {
   name?: string
   ip?: string
   requestId?: string
+  /** Called after each audit entry of this actor is stored, with the number of entries so far. */
+  onAudited?: (count: number) => void
 }
 
 /** The actor of background jobs: sync runs, token refreshes, maintenance. */

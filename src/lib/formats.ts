@@ -3,6 +3,25 @@ export function isStorableText(value: string): boolean {
   return value.isWellFormed() && !value.includes('\0')
 }
 
+/** Controls, formatting characters (bidirectional marks among them), line separators, invisible ones. */
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u
+/** URL parsers read `%2e` as a dot (WHATWG URL, "double-dot URL path segment"). */
+const DOT_SEGMENT = /^(\.|%2e){1,2}$/i
+const SLASH = /[/\\]|%2f|%5c/i
+
+/**
+ * A key or id as one segment of a path, which people can tell from another by looking at it: no
+ * character that is invisible or changes the direction of text, no slash, not `.` or `..`.
+ */
+export function isKey(value: string): boolean {
+  return (
+    isStorableText(value) &&
+    !INVISIBLE.test(value) &&
+    !SLASH.test(value) &&
+    !DOT_SEGMENT.test(value)
+  )
+}
+
 const LOCAL_PART = /^[^\s@<>()[\],;:"\\\p{C}.]+(\.[^\s@<>()[\],;:"\\\p{C}.]+)*$/u
 const LABEL = String.raw`[\p{L}\p{N}\p{M}]([\p{L}\p{N}\p{M}-]{0,61}[\p{L}\p{N}\p{M}])?`
 const DOMAIN = new RegExp(String.raw`^(?=.{1,253}$)${LABEL}(\.${LABEL})+$`, 'u')

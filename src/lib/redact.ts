@@ -8,6 +8,7 @@ const SECRET_NAMES = [
   'code',
   'state',
   'token',
+  'ticket',
   'access_token',
   'refresh_token',
   'id_token',
@@ -39,7 +40,7 @@ const PROSE_SECRET_PATTERN = new RegExp(
 const HEADER_PATTERN = /\b(authorization|(?:set[-_]?)?cookie)(\s*:\s*)[^"'\\\r\n]+/gi
 const CREDENTIAL_PATTERN = /\b(Bearer|Basic)(\s+|%20)[\w.~+/=%-]+/gi
 /** Secrets issued by this service have a recognisable prefix. */
-const OWN_SECRET_PATTERN = /\bc[ks]_[\w-]{20,}/g
+const OWN_SECRET_PATTERN = /\b(?:jc)?c[ks]_[\w-]{20,}/g
 const JWT_PATTERN = /eyJ[\w-]{8,}(\.[\w-]*){0,4}/g
 /**
  * Error codes of programs: `ECONNRESET`, `access_denied`. Any other value under that name may be

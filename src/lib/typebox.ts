@@ -4,6 +4,8 @@ import { Type, type TSchema } from '@sinclair/typebox'
 
 export const Text = (maxLength: number, description: string, example: string) =>
   Type.String({ minLength: 1, maxLength, format: 'text', description, example })
+export const Key = (maxLength: number, description: string, example: string) =>
+  Type.String({ minLength: 1, maxLength, format: 'key', description, example })
 export const OptionalText = (maxLength: number, description: string, example: string) =>
   Type.Optional(
     Type.Union([Type.Null(), Type.String({ maxLength, format: 'text', description, example })])

@@ -76,3 +76,18 @@ export interface ItemFilter {
   /** Part of a searched column; ASCII letters match in either case. */
   text?: string | undefined
 }
+
+/**
+ * How many of the rows fit into so many bytes: at least one, if there are any.
+ *
+ * @param sizes the bytes of each row
+ */
+export function countFitting(sizes: readonly number[], maxBytes: number): number {
+  let [count, bytes] = [0, 0]
+  for (const size of sizes) {
+    bytes += size
+    if (count > 0 && bytes > maxBytes) break
+    count++
+  }
+  return count
+}

@@ -4,6 +4,7 @@ import { REPORT_SCOPE } from '../providers/atlassian.ts'
 import { BASE_SCOPES } from '../providers/endpoint.ts'
 import type { ProviderRegistry } from '../providers/registry.ts'
 import { sandboxCredentials } from './sandbox-client.ts'
+import type { Store } from '../store/index.ts'
 import type { Grant } from '../store/repositories/grants.ts'
 import type { OAuthClient } from './authorize-url.ts'
 
@@ -118,3 +119,21 @@ export const CLIENT_REMOVED = {
 }
 
 export type OAuthClients = ReturnType<typeof createOAuthClients>
+
+/**
+ * The scopes that this user's connections to other products have from the same client, as far as
+ * it still requests them. The new consent replaces the old one, so the login requests them again.
+ */
+export async function findExistingScopes(
+  { connections }: Pick<Store, 'connections'>,
+  clients: OAuthClients,
+  userId: number | undefined,
+  { clientId, provider }: OAuthClient
+): Promise<string[]> {
+  const configuredScopes = clients.listScopes(clientId)
+  const scopes =
+    userId === undefined
+      ? []
+      : await connections.findScopesOfOtherConnections(userId, clientId, provider)
+  return scopes.filter((scope) => configuredScopes.includes(scope))
+}

@@ -2,10 +2,11 @@ import { runAsInitiator } from '../lib/actor.ts'
 import { AppError } from '../lib/errors.ts'
 import { isStorableText } from '../lib/formats.ts'
 import type { Logger } from '../lib/http-client.ts'
-import { hashSecret, randomToken } from '../lib/secret.ts'
+import { hashSecret } from '../lib/secret.ts'
+import type { Store } from '../store/index.ts'
 import type { LoginFlowRow } from '../store/repositories/login-flows.ts'
-import { buildAuthorizeUrl, selectScopes, type OAuthClient } from './authorize-url.ts'
-import { checkBinding, deriveFlowName, type BoundCallback } from './browser-binding.ts'
+import type { OAuthClient } from './authorize-url.ts'
+import { checkBinding, type BoundCallback } from './browser-binding.ts'
 import { connectAccount, type ConnectAccountSettings } from './connect-account.ts'
 import {
   serializeFailure,
@@ -14,32 +15,20 @@ import {
   type LoginOutcome,
   type OutcomeSettings
 } from './login-outcome.ts'
+import { createLoginStarter, FLOW_LIFETIME_MS, type LoginStarterOptions } from './start-login.ts'
 
-export const FLOW_LIFETIME_MS = 10 * 60 * 1000
 /** All logins with a foreign `state` share one quota key. */
 const FOREIGN_QUOTA_KEY = 'foreign'
 
-export interface LoginFlowOptions extends ConnectAccountSettings, OutcomeSettings {
-  /** Maximum number of open logins stored per caller. */
-  maxOpenLogins: number
+export interface LoginFlowOptions
+  extends ConnectAccountSettings, OutcomeSettings, LoginStarterOptions {
+  store: Store
+  now: () => number
   /**
    * Development accepts a callback whose state the service did not issue
    * (docs/reference/contract.md#4-login-and-callback).
    */
   acceptForeignState: boolean
-}
-
-export interface LoginRequest {
-  client: OAuthClient
-  callerState: string | null
-  returnUrl: string | null
-  scope: string | undefined
-  bindToBrowser: boolean
-  userId: number | null
-  quotaKey: string
-  initiator: string
-  existingScopes: readonly string[]
-  changeAccount: boolean
 }
 
 export interface CallbackRequest extends BoundCallback {
@@ -65,50 +54,6 @@ export interface CallbackResult {
  */
 export function createLoginFlowHandler(settings: LoginFlowOptions) {
   const { store, now, acceptForeignState } = settings
-
-  /**
-   * Starts a login. To bind the browser, put `bindingSecret` into a cookie named after
-   * `flowName`.
-   */
-  async function startLogin({
-    client,
-    callerState,
-    returnUrl,
-    scope,
-    bindToBrowser,
-    userId,
-    quotaKey,
-    initiator,
-    existingScopes,
-    changeAccount
-  }: LoginRequest) {
-    const state = randomToken()
-    const bindingSecret = bindToBrowser ? randomToken() : null
-    const scopes = selectScopes(client.scopes, scope, existingScopes)
-    await store.loginFlows.start(
-      {
-        stateHash: hashSecret(state),
-        provider: client.provider,
-        clientId: client.clientId,
-        redirectUri: client.redirectUri,
-        callerState,
-        returnUrl,
-        scopes: scopes.join(' '),
-        changeAccount: Number(changeAccount),
-        browserHash: bindingSecret === null ? null : hashSecret(bindingSecret),
-        userId,
-        quotaKey,
-        initiator,
-        expiresAt: new Date(now() + FLOW_LIFETIME_MS)
-      },
-      settings.maxOpenLogins
-    )
-    return {
-      url: buildAuthorizeUrl(client, scopes, state),
-      flowName: deriveFlowName(state),
-      bindingSecret
-    }
-  }
 
   /**
    * Finishes a login: evaluates `error`, then `state`, then `code`. Never throws for anything a
@@ -221,7 +166,7 @@ export function createLoginFlowHandler(settings: LoginFlowOptions) {
     return consentError
   }
 
-  return { startLogin, finishLogin }
+  return { ...createLoginStarter(settings), finishLogin }
 }
 
 export type LoginFlowHandler = ReturnType<typeof createLoginFlowHandler>

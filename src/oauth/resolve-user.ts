@@ -2,7 +2,8 @@ import { AppError } from '../lib/errors.ts'
 import { isEmail } from '../lib/formats.ts'
 import type { Store } from '../store/index.ts'
 import type { UserRow } from '../store/repositories/users.ts'
-import type { UserHint } from '../lib/user-hint.ts'
+import type { LoginFlowRow } from '../store/repositories/login-flows.ts'
+import { parseUserHint, type UserHint } from '../lib/user-hint.ts'
 
 /** @throws AppError `user_not_found` */
 export async function requireUser({ users }: Store, id: number): Promise<UserRow> {
@@ -66,4 +67,18 @@ export async function predictOwner({ users }: Store, hint: UserHint): Promise<nu
   if (hint === undefined) return (await users.findFirst())?.id
   if (hint === 'invalid') return undefined
   return 'email' in hint ? (await users.find(hint.email))?.id : hint.userId
+}
+
+/**
+ * The address of the user whom a login is for, for a page that names it; null for a user who does
+ * not exist yet.
+ */
+export async function describeOwner(
+  store: Store,
+  { userId, callerState }: Pick<LoginFlowRow, 'userId' | 'callerState'>
+): Promise<string | null> {
+  const hint = userId === null ? parseUserHint(callerState) : { userId }
+  if (typeof hint === 'object' && 'email' in hint) return hint.email
+  const ownerId = await predictOwner(store, hint)
+  return ownerId === undefined ? null : ((await store.users.get(ownerId))?.email ?? null)
 }

@@ -158,13 +158,28 @@ function parseTokenResponse(
   if (typeof accessToken !== 'string' || accessToken === '') {
     throw toError('upstream_invalid_answer', 'Atlassian returned no access token.')
   }
+  const tokenType = readField(tokens, 'token_type') ?? 'bearer'
+  if (typeof tokenType !== 'string' || tokenType.toLowerCase() !== 'bearer') {
+    throw toError(
+      'upstream_invalid_answer',
+      'Atlassian returned a token that is not a bearer token.'
+    )
+  }
   const refreshToken = readField(tokens, 'refresh_token')
+  if (![accessToken, refreshToken].every((token) => isPrintable(token))) {
+    throw toError('upstream_invalid_answer', 'Atlassian returned a token with invalid characters.')
+  }
   return {
     accessToken,
     refreshToken: typeof refreshToken === 'string' && refreshToken !== '' ? refreshToken : null,
     scopes: parseScopes(readField(tokens, 'scope')),
     expiresInS: parseLifetimeS(readField(tokens, 'expires_in'))
   }
+}
+
+/** Whether a token consists of visible ASCII characters (RFC 6749 appendix A.12 without the blank). */
+function isPrintable(token: unknown): boolean {
+  return typeof token !== 'string' || /^[\x21-\x7e]*$/.test(token)
 }
 
 function readField(body: unknown, name: string): unknown {

@@ -165,20 +165,27 @@ export async function fetchProductSites(
     .sort((a, b) => (a.url < b.url ? -1 : 1))
 }
 
+/** An Atlassian account, as far as a consent shows it. */
+export interface Account {
+  /** The stable id. */
+  id: string
+  /** null if the account or the consent does not show it. */
+  email: string | null
+}
+
 /**
- * The stable id of the token's account: from `/me` if the consent covers it, otherwise from the
- * token's `sub` claim.
+ * The token's account: from `/me` if the consent covers it, otherwise from the token's `sub` claim.
  */
-export async function fetchAccountId(
+export async function fetchAccount(
   accessToken: string,
   scopes: readonly string[],
   { sendAuthorized, apiUrl, log }: AtlassianClient
-): Promise<string> {
+): Promise<Account> {
   if (scopes.includes('read:me')) {
     const url = `${apiUrl}/me`
     const me = assertOk(await sendAuthorized(url), url, log)
-    const accountId = isRecord(me) ? toStorableText(me.account_id) : null
-    if (accountId !== null) return accountId
+    const id = isRecord(me) ? toStorableText(me.account_id) : null
+    if (id !== null) return { id, email: isRecord(me) ? toStorableText(me.email) : null }
   }
   const subject = decodeSubject(accessToken)
   if (subject === null) {
@@ -187,7 +194,7 @@ export async function fetchAccountId(
       'Atlassian did not say whose account this is. Add the scope read:me to the app.'
     )
   }
-  return subject
+  return { id: subject, email: null }
 }
 
 function bearerHeaders(accessToken: string): Record<string, string> {

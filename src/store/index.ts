@@ -1,10 +1,12 @@
 import { SERVICE_ACTOR, type Actor } from '../lib/actor.ts'
+import type { Signer } from '../model/signer.ts'
 import { createApiKeyRepository } from './repositories/api-keys.ts'
 import { createAuditLog } from './repositories/audit-log.ts'
 import { createRateBudgetRepository } from './repositories/rate-budgets.ts'
 import { createCheckpointRepository } from './repositories/checkpoints.ts'
 import { createItemRepository, type ItemRepository } from './repositories/items.ts'
 import { createConnectionPlanRepository } from './repositories/connection-plans.ts'
+import { createConnectionSignatureRepository } from './repositories/connection-signatures.ts'
 import { createConnectionRepository } from './repositories/connections.ts'
 import type { Engine } from './engine.ts'
 import { createChangeFeed } from './repositories/change-feed.ts'
@@ -25,14 +27,16 @@ import { createUserRepository } from './repositories/users.ts'
 /**
  * Creates every repository over one engine.
  *
+ * @param signer signs audit rows and connections with the vault's key
  * @param getActor returns the actor to whom the audit trail attributes a write
  */
 export function createStore(
   engine: Engine,
   now: () => number,
+  signer: Signer,
   getActor: () => Actor = () => SERVICE_ACTOR
 ) {
-  const auditLog = createAuditLog(engine, now, getActor)
+  const auditLog = createAuditLog(engine, now, getActor, signer)
   const leaseRepository = createLeaseRepository(engine)
   const connectionHistory = createConnectionHistory(engine, now)
   const changeFeed = createChangeFeed(engine)
@@ -46,7 +50,8 @@ export function createStore(
   const grantRepository = createGrantRepository(engine, now, {
     leases: leaseRepository,
     history: connectionHistory,
-    audit: auditLog
+    audit: auditLog,
+    signer
   })
   return {
     isMigrated: engine.isMigrated,
@@ -67,8 +72,10 @@ export function createStore(
     connections: createConnectionRepository(engine, {
       grantRepository,
       history: connectionHistory,
-      audit: auditLog
+      audit: auditLog,
+      signer
     }),
+    connectionSignatures: createConnectionSignatureRepository(engine, signer),
     connectionPlans: createConnectionPlanRepository(engine),
     runs: createSyncRunRepository(engine, now, auditLog),
     rateLimits: createRateLimitRepository(engine, now),

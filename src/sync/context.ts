@@ -18,6 +18,8 @@ export interface SyncSettings extends SiteSettings {
   concurrency: number
   /** Milliseconds between two scheduled syncs; 0: no schedule. */
   intervalMs: number
+  /** Milliseconds between two requests of a full run; 0: no cool-down. */
+  fullCooldownMs: number
   /** When each connection is synced. */
   plans: ConnectionPlans
   /**
@@ -38,6 +40,8 @@ export interface RunContext {
   connectionWithGrant: ConnectionWithGrant
   log: Logger
   signal: AbortSignal
+  /** Whether the run has had its turn and others wait for one. */
+  isTurnOver: () => Promise<boolean>
   /** What the run has done so far; updated in place. */
   counters: RunCounters
   spending: RunSpending
@@ -46,6 +50,9 @@ export interface RunContext {
   unlistedParents: Set<string>
   callCeiling: CallCeiling
 }
+
+/** Ends the turn of a run between two pages; it waits behind the others and goes on from there. */
+export class TurnOver extends Error {}
 
 /** Further failures are counted but not listed. */
 const MAX_LISTED_FAILURES = 100

@@ -3,7 +3,7 @@ import { AppError } from '../lib/errors.ts'
 import { isTransientDatabaseError } from '../lib/retry.ts'
 import type { Store } from '../store/index.ts'
 import type { RunCounters, RunOutcome, SyncRun } from '../store/repositories/sync-runs.ts'
-import type { RunContext } from './context.ts'
+import { TurnOver, type RunContext } from './context.ts'
 
 const MIN_PARK_MS = 1_000
 /** How often to try to re-queue a run while the database cannot be written. */
@@ -26,6 +26,11 @@ export async function resolveOutcome(
     log,
     signal
   } = context
+  if (error instanceof TurnOver && !signal.aborted) {
+    await store.runs.suspend(run, counters, new Date(now()))
+    log.info({ event: 'sync_turn_over', run_id: run.id })
+    return undefined
+  }
   const reason: unknown = signal.aborted ? signal.reason : error
   const failure =
     reason instanceof AppError

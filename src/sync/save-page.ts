@@ -1,7 +1,7 @@
 import type { ItemBatch } from '../providers/provider.ts'
 import type { Checkpoint, Partition } from '../store/repositories/checkpoints.ts'
 import type { RunCounters, RunFailure } from '../store/repositories/sync-runs.ts'
-import { commitProgress, recordRunFailure, type RunContext } from './context.ts'
+import { commitProgress, recordRunFailure, TurnOver, type RunContext } from './context.ts'
 
 /** At most this many failed ids are kept for a retry. */
 export const MAX_RETRY_IDS = 1_000
@@ -68,6 +68,8 @@ export async function savePage(
       progress
     }
   })
+  // Between two pages nothing is lost: the run goes on from the checkpoint.
+  if (next.cursor !== null && (await context.isTurnOver())) throw new TurnOver()
   return checkpoint
 }
 

@@ -16,6 +16,8 @@ import { saveMeasuredPoints } from './measured-points.ts'
 import { createSpending } from './run-spending.ts'
 import { INTERVAL_JITTER } from './planner.ts'
 import { resolveOutcome } from './resolve-outcome.ts'
+import { assertFullRunAllowed } from './full-run-cooldown.ts'
+import { createTurns } from './turns.ts'
 
 /** One active run in this process. */
 interface ActiveRun {
@@ -25,8 +27,6 @@ interface ActiveRun {
 }
 
 const CANCELLED_MESSAGE = 'The run was cancelled. Its copies are kept; the next run resumes there.'
-/** Runs considered when choosing the next one. */
-const MAX_CANDIDATES = 100
 
 /**
  * A part that failed before the run was parked is retried; it counts as failed only if it fails
@@ -45,6 +45,11 @@ export function createSyncWorker(settings: SyncSettings) {
   const activeRuns = new Map<number, ActiveRun>()
   /** The requester's logger per run, with the id of the request. */
   const logByRunId = new Map<number, Logger>()
+  const turns = createTurns(
+    store.runs,
+    () => [...activeRuns.values()].map(({ run }) => run),
+    settings.concurrency
+  )
   let isStopped = false
   let draining: Promise<void> | undefined
   let isPokePending = false
@@ -55,7 +60,7 @@ export function createSyncWorker(settings: SyncSettings) {
    * the first.
    *
    * @param log carries the request id and the product
-   * @throws AppError `not_connected`
+   * @throws AppError `not_connected`, `too_many_requests` during the cool-down of full runs
    */
   async function enqueueRun(
     ownerId: number,
@@ -70,6 +75,7 @@ export function createSyncWorker(settings: SyncSettings) {
         `This user has not connected ${provider.title}. Start at /auth/${provider.id}/login.`
       )
     }
+    if (mode === 'full') await assertFullRunAllowed(settings, ownerId, provider)
     const { run, created } = await store.runs.enqueue(ownerId, provider.id, mode)
     if (created) logByRunId.set(run.id, log)
     poke()
@@ -102,18 +108,10 @@ export function createSyncWorker(settings: SyncSettings) {
     await scheduleWakeUp()
   }
 
-  /** Owners with the fewest active runs come first, then the longest waiting. */
   async function claimNext(): Promise<boolean> {
-    const candidates = (await store.runs.listClaimable(MAX_CANDIDATES)).filter(
-      ({ id }) => !activeRuns.has(id)
-    )
-    const countActive = (ownerId: number) =>
-      [...activeRuns.values()].filter(({ run }) => run.ownerId === ownerId).length
-    const [next] = candidates.sort(
-      (a, b) => countActive(a.ownerId) - countActive(b.ownerId) || a.id - b.id
-    )
+    const next = await turns.findNext()
     if (next === undefined || isStopped) return false
-    const run = await store.runs.claim(next.id, randomUUID())
+    const run = await store.runs.claim(next, randomUUID())
     if (run === undefined) return true
     const abortController = new AbortController()
     // The actor of a run is the service, also if a user triggered it.
@@ -153,6 +151,7 @@ export function createSyncWorker(settings: SyncSettings) {
       failures
     } = run
     const stopHeartbeat = startLeaseHeartbeat(store.runs, run, abortController)
+    const startedAt = performance.now()
     let optionsAtStart: string | undefined
     try {
       log.info({
@@ -175,6 +174,7 @@ export function createSyncWorker(settings: SyncSettings) {
         unlistedParents: new Set(),
         log,
         signal: abortController.signal,
+        isTurnOver: async () => await turns.isOver(startedAt),
         callCeiling: createCallCeiling(),
         counters: {
           seen,

@@ -1,9 +1,8 @@
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { loadOrCreateDevelopmentKey, parseKeyring, type Keyring } from './keyring.ts'
 
 /** In the working directory, beside .env; ignored by git. */
 const DEVELOPMENT_KEY_FILE = '.vault-keys.dev'
-const WORLD_READABLE_MODE = 0o004
 
 /**
  * Where the vault's keys come from. A KMS would be another source: it unwraps the keys and
@@ -34,7 +33,6 @@ export interface LoadedKeys {
 export interface KeySourceSettings {
   vaultKeys: string | null
   vaultKeysFile: string | null
-  production: boolean
 }
 
 /**
@@ -42,12 +40,12 @@ export interface KeySourceSettings {
  * created its key.
  */
 export function resolveKeySource(
-  { vaultKeys, vaultKeysFile, production }: KeySourceSettings,
+  { vaultKeys, vaultKeysFile }: KeySourceSettings,
   onCreated: (file: string) => void
 ): KeySource {
   if (vaultKeys !== null) return { name: 'VAULT_KEYS', read: () => vaultKeys }
   if (vaultKeysFile !== null) {
-    return { name: 'VAULT_KEYS_FILE', read: () => readKeyFile(vaultKeysFile, production) }
+    return { name: 'VAULT_KEYS_FILE', read: () => readKeyFile(vaultKeysFile) }
   }
   return {
     name: DEVELOPMENT_KEY_FILE,
@@ -80,20 +78,10 @@ export async function loadKeys(
   }
 }
 
-/**
- * A reader of this file can decrypt every token, so production refuses a file that other users
- * may read.
- */
-function readKeyFile(path: string, production: boolean): string {
+function readKeyFile(path: string): string {
   try {
-    if (production && (statSync(path).mode & WORLD_READABLE_MODE) !== 0) {
-      throw new KeySourceError(
-        'names a file that other users of this machine may read. Restrict it with chmod 600.'
-      )
-    }
     return readFileSync(path, 'utf8')
   } catch (cause) {
-    if (cause instanceof KeySourceError) throw cause
     throw new KeySourceError('names a file that cannot be read.', { cause })
   }
 }

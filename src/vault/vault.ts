@@ -2,7 +2,9 @@ import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { AppError } from '../lib/errors.ts'
 import type { Keyring } from './keyring.ts'
 
-const ENVELOPE_VERSION = 'v1'
+const ENVELOPE_VERSION = 'v2'
+/** Written by versions that did not sign connections (src/grants/sign-existing-rows.ts). */
+export const LEGACY_ENVELOPE_VERSION = 'v1'
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 /**
@@ -12,6 +14,10 @@ const TAG_BYTES = 16
 export const MAX_KEY_USES = 2 ** 30
 /** Uses kept back, so that operations that have started can still encrypt their result. */
 const RESERVED_USES = 10_000
+/** Uses that are counted in the database at once, before they happen: one write for many uses. */
+const USES_PER_COUNT = 256
+/** Counted uses that must be left before an operation starts; several operations run at a time. */
+const MIN_COUNTED_USES = 64
 
 /**
  * Thrown for every ciphertext that cannot be decrypted. It does not say why, so that it helps no
@@ -28,49 +34,80 @@ export interface Vault {
   /**
    * @param place where the ciphertext will be stored, `<table>/<row id>/<column>`; it cannot be
    *   decrypted anywhere else
-   * @throws AppError `vault_key_exhausted`, some thousand uses after `assertCanEncrypt` first
+   * @throws AppError `vault_key_exhausted`, some thousand uses after `prepareToEncrypt` first
    *   throws
    */
   encrypt: (secret: string, place: string) => string
   /** @throws DecryptionError for a wrong key, a wrong place, or a changed byte */
   decrypt: (envelope: string, place: string) => string
   /**
-   * Call it before anything irreversible whose result must be encrypted.
+   * Call it before anything irreversible whose result must be encrypted. Counts the uses in the
+   * database before they happen, so that a crash loses none.
    *
-   * @throws AppError `vault_key_exhausted`
+   * @param uses how often the operation encrypts, if more often than a grant has secrets
+   * @throws AppError `vault_key_exhausted`, by the count of all processes
    */
-  assertCanEncrypt: () => void
+  prepareToEncrypt: (uses?: number) => Promise<void>
+  /** Takes back counted uses that have not happened. Call it when nothing encrypts any more. */
+  settleUses: () => Promise<void>
   /** How often the current key has encrypted in this process. */
   getUseCount: () => number
 }
 
 /**
  * Creates the vault: AES-256-GCM with a random 96-bit nonce (NIST SP 800-38D). The envelope is
- * `v1.<key id>.<base64url of nonce, ciphertext and tag>`; format, key id and place are
- * additional authenticated data. The tag length is set on both sides, because Node would
- * otherwise accept tags cut to 4 bytes.
+ * `v2.<key id>.<base64url of nonce, ciphertext and tag>`; format, key id and place are
+ * additional authenticated data. It also decrypts the format `v1`, which differs only in its name.
+ * The tag length is set on both sides, because Node would otherwise accept tags cut to 4 bytes.
  *
  * @param initialUses uses of the current key before this process started
+ * @param countUses adds uses of the current key to the count that all processes share, and returns
+ *   the sum
  */
-export function createVault(keyring: Keyring, initialUses = 0): Vault {
+export function createVault(
+  keyring: Keyring,
+  initialUses = 0,
+  countUses?: (uses: number) => Promise<number>
+): Vault {
   let uses = 0
+  let countedUses = 0
+  let otherUses = initialUses
+  let counting: Promise<void> | undefined
+
+  async function count(more: number): Promise<void> {
+    const total = await countUses?.(more)
+    countedUses += more
+    if (total !== undefined) otherUses = total - countedUses
+  }
+
   return {
     keyId: keyring.current.id,
 
     getUseCount: () => uses,
 
-    assertCanEncrypt() {
-      if (initialUses + uses >= MAX_KEY_USES) throw createKeyExhaustedError()
+    async prepareToEncrypt(needed = MIN_COUNTED_USES) {
+      while (countedUses - uses < needed) {
+        counting ??= count(uses - countedUses + needed + USES_PER_COUNT).finally(() => {
+          counting = undefined
+        })
+        await counting
+      }
+      if (otherUses + uses >= MAX_KEY_USES) throw createKeyExhaustedError()
+    },
+
+    async settleUses() {
+      await counting
+      if (uses !== countedUses) await count(uses - countedUses)
     },
 
     encrypt(secret, place) {
-      if (initialUses + uses >= MAX_KEY_USES + RESERVED_USES) throw createKeyExhaustedError()
+      if (otherUses + uses >= MAX_KEY_USES + RESERVED_USES) throw createKeyExhaustedError()
       uses++
       const nonce = randomBytes(NONCE_BYTES)
       const cipher = createCipheriv('aes-256-gcm', keyring.current.key, nonce, {
         authTagLength: TAG_BYTES
       })
-      cipher.setAAD(buildAad(keyring.current.id, place))
+      cipher.setAAD(buildAad(ENVELOPE_VERSION, keyring.current.id, place))
       const ciphertext = Buffer.concat([
         nonce,
         cipher.update(secret, 'utf8'),
@@ -86,7 +123,7 @@ export function createVault(keyring: Keyring, initialUses = 0): Vault {
         const key = keyring.find(keyId)
         const bytes = Buffer.from(body, 'base64url')
         if (
-          format !== ENVELOPE_VERSION ||
+          (format !== ENVELOPE_VERSION && format !== LEGACY_ENVELOPE_VERSION) ||
           key === undefined ||
           rest.length > 0 ||
           bytes.length < NONCE_BYTES + TAG_BYTES ||
@@ -97,7 +134,7 @@ export function createVault(keyring: Keyring, initialUses = 0): Vault {
         const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE_BYTES), {
           authTagLength: TAG_BYTES
         })
-        decipher.setAAD(buildAad(keyId, place))
+        decipher.setAAD(buildAad(format, keyId, place))
         decipher.setAuthTag(bytes.subarray(-TAG_BYTES))
         return Buffer.concat([
           decipher.update(bytes.subarray(NONCE_BYTES, -TAG_BYTES)),
@@ -108,6 +145,11 @@ export function createVault(keyring: Keyring, initialUses = 0): Vault {
       }
     }
   }
+}
+
+/** Whether an envelope claims the legacy format; decrypting it proves the claim. */
+export function isLegacyEnvelope(envelope: string): boolean {
+  return envelope.startsWith(`${LEGACY_ENVELOPE_VERSION}.`)
 }
 
 /** The key id that an envelope names. */
@@ -122,6 +164,6 @@ function createKeyExhaustedError(): AppError {
   )
 }
 
-function buildAad(keyId: string, place: string): Buffer {
-  return Buffer.from(`${ENVELOPE_VERSION}|${keyId}|${place}`, 'utf8')
+function buildAad(format: string, keyId: string, place: string): Buffer {
+  return Buffer.from(`${format}|${keyId}|${place}`, 'utf8')
 }

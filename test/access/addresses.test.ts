@@ -31,7 +31,7 @@ t.test(
 
     for (const [who, headers, status] of [
       ['nobody', {}, 401],
-      ['a key that nobody has', buildBearerHeader(createSecret('ck')), 401],
+      ['a key that nobody has', buildBearerHeader(createSecret('jcck')), 401],
       [
         'a key for something else',
         (await createApiKey(app, ['users:read', 'connections:write', 'data:write'])).headers,

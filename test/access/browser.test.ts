@@ -7,7 +7,7 @@ import { buildBearerHeader } from './helper.ts'
 t.test(
   'End to end over HTTP: bootstrap key, connect session, browser login, front end with a session token',
   async (t) => {
-    const key = createSecret('ck')
+    const key = createSecret('jcck')
     const { url, output } = await startServiceProcess(t, {
       env: { API_ACCESS: 'protected', BOOTSTRAP_API_KEY: key }
     })
@@ -20,10 +20,11 @@ t.test(
     const session = (await made.json()) as { user_id: number; token: string; url: string }
     const visitor = new HttpBrowser()
     const link = session.url.replace(/^http:\/\/localhost:\d+/, url)
-    const consent = await visitor.open(link)
+    t.match(await visitor.open(link), { body: /Connect Jira for ada@example\.com/ })
+    const consent = await visitor.submit(link, { product: 'jira' })
     t.match(
       consent.hops.map((hop) => new URL(hop).pathname),
-      ['/connect', '/auth/jira/login', '/sandbox/authorize']
+      ['/connect', '/sandbox/authorize']
     )
     const accept =
       /href="([^"]*sandbox_decision=accept[^"]*)"/

@@ -50,7 +50,7 @@ t.test('C6 Accepts a credential only as one complete Bearer token', async (t) =>
     `Bearer ${secret.slice(0, -1)}`,
     `Bearer ${secret.toUpperCase()}`,
     `Bearer ${secret.slice(3)}`,
-    `Bearer ${secret.replace('ck_', 'cs_')}`,
+    `Bearer ${secret.replace('jcck_', 'cs_')}`,
     `Bearer ${hashSecret(secret)}`,
     `Bearer ck_${hashSecret(secret)}`,
     `Bearer ${secret.slice(0, 10)}`,

@@ -23,9 +23,10 @@ async function createTwoPeople(t: Test) {
     let id = 0
     for (const product of PRODUCTS) {
       const { url } = (await app.inject({ url: `/auth/${product}/login`, headers })).json()
+      const browser = new Browser(app)
       const {
         headers: { location = '' }
-      } = await new Browser(app).open(await answerConsentPage(url as string))
+      } = await browser.open(await answerConsentPage(await browser.continueLogin(url as string)))
       id = Number(new URL(location as string).searchParams.get('user_id'))
       runs[product] = await waitForRunEnd(product, headers)
     }

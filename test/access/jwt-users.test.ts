@@ -38,7 +38,10 @@ t.test(
     const { url } = (
       await app.inject({ url: '/auth/jira/login?state=user_id%3D1', headers: ada })
     ).json()
-    const callbackResponse = await new Browser(app).open(await answerConsentPage(url as string))
+    const browser = new Browser(app)
+    const callbackResponse = await browser.open(
+      await answerConsentPage(await browser.continueLogin(url as string))
+    )
     t.match(
       callbackResponse.headers.location,
       /status=success&user_id=2&state=user_id%3D1/,

@@ -10,7 +10,7 @@ import {
   queryDatabase,
   acquireWriteLock
 } from '../database.ts'
-import { buildTestApp, type TestApp } from '../helper.ts'
+import { buildTestApp, VAULT_KEY, type TestApp } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
 import { runCommand } from '../process/command.ts'
 import { DAY_MS } from '../time.ts'
@@ -20,7 +20,7 @@ import { buildBearerHeader, PROTECTED_ENV } from './helper.ts'
 async function createKeysFixture(t: Test, env: NodeJS.ProcessEnv = {}, now?: () => number) {
   const cwd = createTempFolder(t)
   const url = await ensureDatabase(t, join(cwd, 'c.db'))
-  const settings = { APP_ENV: 'production', INTEGRATION_DB_URL: url }
+  const settings = { APP_ENV: 'production', INTEGRATION_DB_URL: url, VAULT_KEYS: VAULT_KEY }
   const startService = async (more: NodeJS.ProcessEnv = {}) => {
     const built = await buildTestApp(t, { ...settings, ...PROTECTED_ENV, ...env, ...more }, now)
     await built.app.ready()
@@ -66,7 +66,7 @@ t.test(
       '--scopes',
       'users:read, data:read,users:read'
     )
-    t.match(made, { code: 0, stdout: /^ck_[\w-]{43}\n$/, stderr: '' })
+    t.match(made, { code: 0, stdout: /^jcck_[\w-]{49}\n$/, stderr: '' })
     const key = made.stdout.trim()
     t.match(
       (await run('list')).stdout,
@@ -217,7 +217,7 @@ t.test(
   'BOOTSTRAP_API_KEY creates a key with all scopes; a new value replaces it; a revoked key is not recreated',
   async (t) => {
     const { url, serve, run } = await createKeysFixture(t)
-    const [first, second] = [createSecret('ck'), createSecret('ck')]
+    const [first, second] = [createSecret('jcck'), createSecret('jcck')]
     const before = await serve({ BOOTSTRAP_API_KEY: first })
     t.equal(await getStatus(before, first, '/health/oauth'), 200)
     const again = await serve({ BOOTSTRAP_API_KEY: first })
@@ -272,7 +272,7 @@ t.test(
     }
     const production = { APP_ENV: 'production' }
     t.same(await events(production), { status: 401, said: ['warn no_api_keys'] })
-    t.same(await events({ ...production, BOOTSTRAP_API_KEY: createSecret('ck') }), {
+    t.same(await events({ ...production, BOOTSTRAP_API_KEY: createSecret('jcck') }), {
       status: 401,
       said: []
     })

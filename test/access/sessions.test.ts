@@ -11,6 +11,7 @@ import {
   PROTECTED_ENV,
   startIdentityProvider
 } from './helper.ts'
+import { connectFromLink, startFromLink } from './connect-links.ts'
 
 const SAM_ACCOUNT_QUERY = '&sandbox_account=sam'
 const FIFTEEN_MINUTES_MS = 15 * 60_000
@@ -18,6 +19,7 @@ const PROTECTED_PRODUCTION_ENV = { APP_ENV: 'production', ...PROTECTED_ENV, ...H
 const COOKIE_NAME = '__Host-connect-session'
 
 interface ConnectSession {
+  id: number
   user_id: number
   products: string[]
   token: string
@@ -40,19 +42,6 @@ async function createBackEnd({ app }: Pick<TestService, 'app'>) {
     createSession: async (payload: object): Promise<ConnectSession> =>
       (await requestSession(payload)).json()
   }
-}
-
-/** Opens a link and completes the login. */
-async function completeLogin(
-  browser: Browser,
-  link: string,
-  { product = 'jira', extra = '' } = {}
-) {
-  await browser.open(link)
-  const login = await browser.open(`/auth/${product}/login?redirect=true`)
-  return await browser.open(
-    await answerConsentPage(login.headers.location as string, 'accept', extra)
-  )
 }
 
 const getConnection = async ({ app }: Pick<TestService, 'app'>, userId: number) =>
@@ -91,31 +80,32 @@ t.test(
     t.ok(Math.abs(Date.parse(until) - Date.now() - FIFTEEN_MINUTES_MS) < 60_000)
     const inLink = new URL(link).searchParams.get('token') ?? ''
 
-    t.equal(
-      (await app.inject({ method: 'HEAD', url: link })).statusCode,
-      405,
-      'a HEAD request does not consume the link'
-    )
     const browser = new Browser(app)
-    const opened = await browser.open(link)
+    t.match(await browser.open(link), {
+      statusCode: 200,
+      headers: { 'referrer-policy': 'no-referrer', 'cache-control': 'no-store' },
+      body: /<h1>Connect Jira for ada@example\.com<\/h1>/
+    })
+    const opened = await startFromLink(browser, link)
     t.match(opened, {
       statusCode: 303,
       headers: {
-        location: 'https://app.example.com/auth/jira/login?redirect=true',
+        location: new RegExp(`^${running.sandbox.url}/authorize`),
         'referrer-policy': 'no-referrer',
         'cache-control': 'no-store'
       }
     })
-    const cookie = opened.headers['set-cookie'] as string
+    const [cookie = ''] = opened.headers['set-cookie'] as string[]
     t.match(
       cookie,
       /^__Host-connect-session=[\w-]{43,}; Max-Age=900; Path=\/; HttpOnly; Secure; SameSite=Lax$/,
       'C11'
     )
     t.ok(cookie.length < 4_096)
-    const login = await browser.open(`${opened.headers.location as string}&state=user_id%3D1`)
+    const login = await browser.open('/auth/jira/login?redirect=true&state=user_id%3D1')
     t.equal(login.statusCode, 307)
-    const back = await browser.open(await answerConsentPage(login.headers.location as string))
+    const started = await browser.submit(login.headers.location ?? '')
+    const back = await browser.open(await answerConsentPage(started.headers.location as string))
     t.equal(
       back.headers.location,
       `${FRONTEND_URL}/settings?tab=1&status=success&user_id=${id}&state=user_id%3D1&connection_state=active`
@@ -154,8 +144,12 @@ t.test(
       url: link
     } = await createSession({ user: 'ada@example.com', products: ['jira'] })
     const [first, second] = [new Browser(app), new Browser(app)]
-    t.equal((await first.open(link)).statusCode, 303)
-    t.equal((await first.open(link)).statusCode, 303, 'the same browser can open it again')
+    t.equal((await startFromLink(first, link)).statusCode, 303)
+    t.equal(
+      (await startFromLink(first, link)).statusCode,
+      303,
+      'the same browser can open it again'
+    )
     const refused = await second.open(link)
     t.match(refused, {
       statusCode: 401,
@@ -186,13 +180,23 @@ t.test(
     )
     const [one, two] = await Promise.all(
       [new Browser(app), new Browser(app)].map(
-        async (browser) => (await browser.open((await createSession({ user: id })).url)).statusCode
+        async (browser) =>
+          (await startFromLink(browser, (await createSession({ user: id })).url)).statusCode
       )
     )
     t.same([one, two], [303, 303])
     const { url: raced } = await createSession({ user: id })
+    const pages = await Promise.all(
+      Array.from({ length: 8 }, async () => {
+        const browser = new Browser(app)
+        return { browser, page: await browser.open(raced) }
+      })
+    )
     const statuses = await Promise.all(
-      Array.from({ length: 8 }, async () => (await new Browser(app).open(raced)).statusCode)
+      pages.map(
+        async ({ browser, page }) =>
+          (await browser.send(raced, page, { product: 'jira' })).statusCode
+      )
     )
     t.same(
       statuses.sort(),
@@ -214,7 +218,7 @@ t.test(
       user: 'ada@example.com',
       products: ['jira']
     })
-    await browser.open(url)
+    await startFromLink(browser, url)
     const value = browser.cookies.get(COOKIE_NAME) ?? ''
     t.not(value, 'chosen-by-somebody-else')
     const read = async (cookie: string) =>
@@ -229,7 +233,7 @@ t.test(
       [200, 401, 401, 401]
     )
     const { url: next } = await createSession({ user: 'eve@example.com', products: ['jira'] })
-    await browser.open(next)
+    await startFromLink(browser, next)
     t.not(browser.cookies.get(COOKIE_NAME), value, 'each session has its own cookie')
     t.equal(
       (
@@ -269,22 +273,27 @@ t.test(
     const both = await createSession({ user: 'ada@example.com' })
     t.same(both.products, ['jira', 'confluence'])
     const browser = new Browser(app)
-    t.match(await browser.open(both.url), {
-      statusCode: 303,
-      headers: { location: 'https://app.example.com/connect' }
-    })
+    t.equal((await startFromLink(browser, both.url)).statusCode, 303)
     const page = await browser.open('/connect')
-    t.match(page, { statusCode: 200, headers: { 'content-type': 'text/html; charset=utf-8' } })
+    t.match(page, {
+      statusCode: 200,
+      headers: { 'content-type': 'text/html; charset=utf-8' },
+      body: /<h1>Connect Jira or Confluence for ada@example\.com<\/h1>/
+    })
     t.same(
-      [...page.body.matchAll(/href="(auth[^"]*)"/g)].map(([, href]) => href),
-      ['auth/jira/login?redirect=true', 'auth/confluence/login?redirect=true']
+      [...page.body.matchAll(/name="product" value="(\w+)"/g)].map(([, product]) => product),
+      ['jira', 'confluence']
     )
     t.notMatch(page.body, /<script|cs_/)
-    t.equal((await browser.open('/auth/confluence/login?redirect=true')).statusCode, 307)
-    const narrow = new Browser(app)
-    await narrow.open(
-      (await createSession({ user: 'ada@example.com', products: ['confluence'] })).url
+    t.match(
+      (await browser.send('/connect', page, { product: 'confluence' })).headers.location,
+      /client_id=confluence-app/
     )
+    const narrow = new Browser(app)
+    const narrowLink = (await createSession({ user: 'ada@example.com', products: ['confluence'] }))
+      .url
+    t.equal((await startFromLink(narrow, narrowLink)).statusCode, 403)
+    await startFromLink(narrow, narrowLink, 'confluence')
     t.notMatch((await narrow.open('/connect')).body, /jira/)
     t.equal((await new Browser(app).open('/connect')).statusCode, 401)
   }
@@ -301,7 +310,7 @@ t.test('A session expires after 15 minutes: token, link and cookie', async (t) =
     url
   } = await createSession({ user: 'ada@example.com', products: ['jira'] })
   const { url: unopened } = await createSession({ user: id })
-  await browser.open(url)
+  await startFromLink(browser, url)
   const statuses = async () => [
     (await app.inject({ url: `/users/${id}/connections`, headers: buildBearerHeader(token) }))
       .statusCode,
@@ -310,7 +319,7 @@ t.test('A session expires after 15 minutes: token, link and cookie', async (t) =
     (await browser.open(url)).statusCode
   ]
   advanceTime(FIFTEEN_MINUTES_MS - 5_000)
-  t.same(await statuses(), [200, 200, 307, 303])
+  t.same(await statuses(), [200, 200, 307, 200])
   advanceTime(6_000)
   t.same(await statuses(), [401, 401, 401, 401])
   t.equal((await new Browser(app).open(unopened)).statusCode, 401)
@@ -326,11 +335,15 @@ t.test('C11 Cookies alone change nothing: another site cannot use a session', as
   const { app } = running
   const { createSession } = await createBackEnd(running)
   const browser = new Browser(app)
-  const { user_id: id, url } = await createSession({
+  const {
+    id: session,
+    user_id: id,
+    url
+  } = await createSession({
     user: 'ada@example.com',
     products: ['jira']
   })
-  await completeLogin(browser, url)
+  await connectFromLink(browser, url)
   const cookie = `${COOKIE_NAME}=${browser.cookies.get(COOKIE_NAME) ?? ''}`
   // The first sync still runs, and changes the time of the next one.
   const read = async () =>
@@ -353,6 +366,7 @@ t.test('C11 Cookies alone change nothing: another site cannot use a session', as
       ['POST', `/users/${id}/connections/jira/check`],
       ['POST', '/integrations/jira/sync'],
       ['POST', '/connect-sessions'],
+      ['DELETE', `/connect-sessions/${session}`],
       ['POST', '/integrations/jira/connect']
     ] as const) {
       const answer = await app.inject({ method, url: path, headers: { cookie, origin } })
@@ -386,11 +400,11 @@ t.test(
       user: 'ada@example.com',
       products: ['jira']
     })
-    t.match((await completeLogin(new Browser(app), url)).headers.location, /status=success/)
+    t.match((await connectFromLink(new Browser(app), url)).headers.location, /status=success/)
     const connection = (await getConnection(running, id))?.id
     t.match(
       (
-        await completeLogin(
+        await connectFromLink(
           new Browser(app),
           (await createSession({ user: id, products: ['jira'] })).url
         )
@@ -402,15 +416,16 @@ t.test(
     const browser = new Browser(app)
     const {
       headers: { location }
-    } = await completeLogin(
+    } = await connectFromLink(
       browser,
       (await createSession({ user: id, products: ['jira'], return_url: '/done' })).url,
       { extra: SAM_ACCOUNT_QUERY }
     )
     const authorizeUrl = new URL(location as string)
     t.match(authorizeUrl.searchParams.get('error'), 'account_changed')
-    const confirm = await browser.open(authorizeUrl.searchParams.get('confirm_url') ?? '')
-    t.equal(confirm.statusCode, 307, 'with the same session')
+    const confirmPage = await browser.open(authorizeUrl.searchParams.get('confirm_url') ?? '')
+    t.equal(confirmPage.statusCode, 307, 'with the same session')
+    const confirm = await browser.submit(confirmPage.headers.location ?? '')
     const callbackResponse = await browser.open(
       await answerConsentPage(confirm.headers.location as string, 'accept', SAM_ACCOUNT_QUERY)
     )
@@ -440,8 +455,7 @@ for (const copies of ['erase', 'keep']) {
       } = await createSession({ user: 'ada@example.com', products: ['jira'] })
       t.equal((await app.inject({ url: `/users/${id}`, headers: person })).statusCode, 200)
       const browser = new Browser(app)
-      await browser.open(url)
-      const login = await browser.open('/auth/jira/login?redirect=true')
+      const login = await startFromLink(browser, url)
       const callback = await answerConsentPage(login.headers.location as string)
       t.equal(
         (await app.inject({ method: 'DELETE', url: `/users/${id}?copies=${copies}`, headers }))
@@ -524,7 +538,7 @@ t.test(
       url: link
     } = await createSession({ user: 'ada@example.com', products: ['jira'] })
     const browser = new Browser(second.app)
-    t.equal((await browser.open(link)).statusCode, 303)
+    t.equal((await startFromLink(browser, link)).statusCode, 303)
     t.equal((await new Browser(third.app).open(link)).statusCode, 401)
     const cookie = `${COOKIE_NAME}=${browser.cookies.get(COOKIE_NAME) ?? ''}`
     const read = async (credential: Record<string, string>) =>

@@ -23,9 +23,10 @@ t.test(
     await sandbox.admin('faults', { kind: 'hang', match: { path: 'project/search' } })
     const person = buildBearerHeader(await idp.sign({ sub: 'ada' }))
     const { url: login } = (await app.inject({ url: '/auth/jira/login', headers: person })).json()
+    const browser = new Browser(app)
     const {
       headers: { location = '' }
-    } = await new Browser(app).open(await answerConsentPage(login as string))
+    } = await browser.open(await answerConsentPage(await browser.continueLogin(login as string)))
     const id = Number(new URL(location as string).searchParams.get('user_id'))
     const run = await waitFor(
       async () =>

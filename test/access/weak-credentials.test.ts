@@ -21,8 +21,8 @@ const WEAK_KEYS = [
   'your-api-key-here',
   'sk_live_4242424242424242424242424242',
   createSecret('cs'),
-  createSecret('ck').slice(3),
-  ` ${createSecret('ck').slice(0, 20)}`,
+  createSecret('jcck').slice(5),
+  ` ${createSecret('jcck').slice(0, 20)}`,
   `ck_${'a'.repeat(32)}`,
   `ck_${'0'.repeat(64)}`,
   `ck_${'-'.repeat(43)}`,
@@ -40,8 +40,8 @@ const WEAK_KEYS = [
   'ck_EXAMPLE-4f9a0c7d2be15863-EXAMPLE-key',
   `ck_${'Xy7pQ2mNvT9k'.repeat(3)}`,
   `ck_${'x'.repeat(31)}`,
-  `${createSecret('ck')}!`,
-  `${createSecret('ck')} ${createSecret('ck')}`,
+  `${createSecret('jcck')}!`,
+  `${createSecret('jcck')} ${createSecret('jcck')}`,
   `ck_${'Aa1'.repeat(80)}`
 ]
 
@@ -93,7 +93,7 @@ t.test('Accepts random keys in every encoding', async (t) => {
   const hexadecimal = Array.from({ length: 20 }, () =>
     Buffer.from(crypto.getRandomValues(new Uint8Array(24))).toString('hex')
   )
-  for (const value of [createSecret('ck'), ...hexadecimal.map((digits) => `ck_${digits}`)].slice(
+  for (const value of [createSecret('jcck'), ...hexadecimal.map((digits) => `ck_${digits}`)].slice(
     0,
     6
   )) {

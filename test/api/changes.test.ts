@@ -432,10 +432,10 @@ t.test('An erasure during a read returns 410, not an incomplete response', async
   const { app, get } = service
   const mirror = new FeedFollower(app, 1, 4)
   await mirror.readPage()
-  const { listChanges } = app.store.items('projects')
-  app.store.items('projects').listChanges = async (...args) => {
-    const result = await listChanges(...args)
-    app.store.items('projects').listChanges = listChanges
+  const { listChangeSizes } = app.store.items('projects')
+  app.store.items('projects').listChangeSizes = async (...args) => {
+    const result = await listChangeSizes(...args)
+    app.store.items('projects').listChangeSizes = listChangeSizes
     await app.inject({ method: 'DELETE', url: '/users/1/connections/jira' })
     return result
   }

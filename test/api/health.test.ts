@@ -71,7 +71,9 @@ t.test('E1 E4 /healthz returns 503 as soon as the service drains', async (t) => 
   const closing = app.close()
   await new Promise((resolve) => setTimeout(resolve, 50))
   goOn()
-  t.equal((await answer).statusCode, 503)
+  const response = await answer
+  t.equal(response.statusCode, 503)
+  t.match(response.json(), { checks: { accepting: 'failed' } })
   await closing
 })
 

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import packageJson from '../../package.json' with { type: 'json' }
 import { startTestService } from '../auth/helper.ts'
-import { Browser, buildTestApp, waitForRun, type TestApp } from '../helper.ts'
+import { Browser, buildTestApp, waitFor, waitForRun, type TestApp } from '../helper.ts'
 import type { TestContext } from '../types.ts'
 import { ACME } from '../sandbox/helper.ts'
 import { startSync } from '../sync/faults-helper.ts'
@@ -103,9 +103,14 @@ t.test('GET /limits shows the points used and left, by app, site and product', a
     await new Browser(service.app).connect(product)
     points[product] = (await waitForRun(service.app, product, i + 1)).counts.points
   }
-  const { apps } = await readLimits(service)
   for (const product of ['jira', 'confluence']) {
-    const limits = apps.find((each: { client_id: string }) => each.client_id === `${product}-app`)
+    // They are added up just after the run has ended.
+    const limits = await waitFor(async () =>
+      (await readLimits(service)).apps.find(
+        (each: { client_id: string; products: unknown[] }) =>
+          each.client_id === `${product}-app` && each.products.length > 0
+      )
+    )
     const used = points[product] ?? 0
     t.ok(used > 0)
     t.match(limits, {

@@ -35,3 +35,20 @@ function createPage(i: number, title: string) {
     }
   }
 }
+
+/** Stores copied pages of the first user, whose bodies and titles have these lengths. */
+export async function storeLongPages(
+  { store }: Pick<FastifyInstance, 'store'>,
+  bodyLengths: readonly number[],
+  titleLength = 10,
+  text = 'b'
+) {
+  for (const [i, length] of bodyLengths.entries()) {
+    const { remoteId, item } = createPage(i, String(i).padStart(titleLength, '0'))
+    const page = {
+      remoteId,
+      item: { ...item, body: text.repeat(length).slice(0, length), bodyText: 'text' }
+    }
+    await store.transaction(() => store.items('pages').upsertPage(1, 'site-1', [page], 1), true)
+  }
+}

@@ -108,7 +108,7 @@ t.test('404 and 405: an unknown path, and a known path with another method', asy
     ['/integrations/jira/connect', 'GET', ['POST']],
     ['/integrations/jira/projects/fetch', 'POST', ['GET', 'HEAD']],
     ['/auth/jira/login', 'POST', ['GET', 'HEAD']],
-    ['/auth/confluence/callback', 'POST', ['GET', 'HEAD']],
+    ['/auth/confluence/callback', 'POST', ['GET']],
     ['/api/users', 'DELETE', ['GET', 'HEAD', 'POST']],
     ['/users/', 'TRACE', ['GET', 'HEAD', 'POST']],
     ['/openapi.json', 'PUT', ['GET', 'HEAD']]

@@ -12,6 +12,8 @@ const VALID_REQUEST_IDS = [
   '.',
   '-',
   '_',
+  'proto',
+  'Constructor',
   '...',
   'x'.repeat(64),
   '123e4567-e89b-42d3-a456-426614174000'
@@ -45,7 +47,11 @@ const INVALID_REQUEST_IDS = [
   'a?b',
   'a#b',
   'a@b',
-  'a*b'
+  'a*b',
+  '__proto__',
+  'constructor',
+  'toString',
+  '__defineGetter__'
 ]
 
 /** One request for every kind of response. */
@@ -114,7 +120,11 @@ const RESPONSE_KINDS: Array<[name: string, status: number, request: InjectOption
 
 const createFailingApp = async (t: Test) => {
   const { APP_FRONTEND_URL: _none, ...env } = buildSandboxEnv('http://127.0.0.1:9')
-  const built = await buildTestApp(t, env)
+  const built = await buildTestApp(t, {
+    ...env,
+    BACKEND_CORS_ORIGINS: '*',
+    ALLOW_INSECURE: 'no_limits,http_frontend,any_origin'
+  })
   await built.app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
   built.app.store.items('pages').list = () => {
     throw new Error('broken')
@@ -247,7 +257,14 @@ t.test(
       undefined
     )
     t.match(
-      await requestFrom({ APP_ENV: 'production', BACKEND_CORS_ORIGINS: '*' }, 'https://a.example'),
+      await requestFrom(
+        {
+          APP_ENV: 'production',
+          BACKEND_CORS_ORIGINS: '*',
+          ALLOW_INSECURE: 'no_limits,any_origin'
+        },
+        'https://a.example'
+      ),
       { 'access-control-allow-origin': '*', 'access-control-allow-credentials': undefined }
     )
   }

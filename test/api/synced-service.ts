@@ -28,10 +28,10 @@ export async function startSyncedService(
   const browser = new Browser(app)
   for (const product of products) await browser.connect(product)
   const runSync = async (product: string, mode = 'full'): Promise<Record<string, any>> => {
-    const { id } = (
-      await app.inject({ method: 'POST', url: `/integrations/${product}/sync?mode=${mode}` })
-    ).json()
-    return await waitForRun(app, product, id)
+    const url = `/integrations/${product}/sync?mode=${mode}`
+    const answer = await app.inject({ method: 'POST', url })
+    if (answer.statusCode >= 300) throw new Error(answer.body)
+    return await waitForRun(app, product, answer.json().id)
   }
   for (const [i, product] of products.entries()) {
     const run = await waitForRun(app, product, i + 1)

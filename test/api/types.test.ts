@@ -230,8 +230,8 @@ t.test(
     t.same((await get('/jira/projects/1')).json(), [])
     const originals = {
       ...PROJECT_BODY,
-      key: '\u0001\u001f\u007f\u200b😀',
-      name: ' spaces ',
+      key: '+ 😀 %20',
+      name: '\u0001\u001f\u007f\u200b',
       lead: "'; drop table users; --"
     }
     t.match(

@@ -5,7 +5,7 @@ import { generateKeyEntry } from '../../src/vault/keyring.ts'
 import { buildBearerHeader, PROTECTED_ENV, startIdentityProvider } from '../access/helper.ts'
 import { startTestService } from '../auth/helper.ts'
 import { readDatabaseContents, ensureDatabase, queryDatabase } from '../database.ts'
-import { Browser, answerConsentPage, VAULT_KEY, CLIENT_SECRET, waitFor } from '../helper.ts'
+import { Browser, VAULT_KEY, CLIENT_SECRET, waitFor } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
 import { runCommand } from '../process/command.ts'
 import { readAuditTrail, runAuditVerify, type AuditRow } from './helper.ts'
@@ -155,7 +155,8 @@ t.test(
       'a connect session'
     )
     const browser = new Browser(app)
-    await browser.open(session.url, { 'x-request-id': 'r-open' })
+    const page = await browser.open(session.url)
+    await browser.send(session.url, page, { product: 'jira' }, { 'x-request-id': 'r-open' })
     await assertRecorded(
       [
         {
@@ -170,13 +171,9 @@ t.test(
     )
     const inSession = { actor: { kind: 'session', id: 1 } }
     const connect = async (id: string, query = '', extra = '') => {
-      const start = await browser.open(`/auth/jira/login?redirect=true${query}`)
-      return await browser.open(
-        await answerConsentPage(String(start.headers.location), 'accept', extra),
-        {
-          'x-request-id': id
-        }
-      )
+      return await browser.open(await browser.consent('jira', { query, extra }), {
+        'x-request-id': id
+      })
     }
     t.match((await connect('r-connect')).headers.location, /status=success/)
     await assertRecorded(
@@ -206,6 +203,18 @@ t.test(
         }
       ],
       'another consent'
+    )
+    await sendRequest('DELETE', '/connect-sessions/1', 'r-end')
+    await assertRecorded(
+      [
+        {
+          action: 'session_ended',
+          user_id: 1,
+          ...byCrmKey('r-end'),
+          detail: { session: 1 }
+        }
+      ],
+      'the end of a session'
     )
     const onConnection = (id: string) => ({
       user_id: 1,
@@ -298,7 +307,11 @@ t.test(
     )
     await sendRequest('DELETE', '/users/1/connections/jira', 'r-leave')
     await assertRecorded(
-      [{ action: 'disconnected', ...onConnection('r-leave') }],
+      [
+        // The service lacks the new key, so it cannot verify what the command signed.
+        { action: 'audit_unverified', actor: { kind: 'service' } },
+        { action: 'disconnected', ...onConnection('r-leave') }
+      ],
       'a disconnection'
     )
     await sendRequest('DELETE', '/users/1', 'r-remove')
@@ -312,7 +325,7 @@ t.test(
       'a revoked key'
     )
 
-    t.match(await runAuditVerify(url), { code: 0 })
+    t.match(await runAuditVerify(url, `${VAULT_KEY},${nextKey}`), { code: 0 })
     const list = await runCli('audit', 'list', '--limit', '1000')
     t.equal(list.stdout.trim().split('\n').length, seen)
     const tokens =

@@ -6,9 +6,9 @@ import { pickByScale } from '../auth/helper.ts'
 import { ensureDatabase, queryDatabase } from '../database.ts'
 import { buildTestApp } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
-import { runCommand } from '../process/command.ts'
+import { TEST_SIGNER } from '../signatures.ts'
 import { DAY_MS } from '../time.ts'
-import { readAuditTrail, dropAuditTriggers, runAuditVerify } from './helper.ts'
+import { readAuditTrail, dropAuditTriggers, runAudit, runAuditVerify } from './helper.ts'
 
 async function createAuditFixture(t: Test, env: NodeJS.ProcessEnv = {}, now?: () => number) {
   const url = await ensureDatabase(t, join(createTempFolder(t), 'c.db'))
@@ -124,7 +124,7 @@ const TAMPERINGS: Array<[what: string, sql: string[], said: RegExp]> = [
       'update audit set seq = seq - 99 where seq > 100',
       "insert into audit (seq, at, actor, action, hash) values (4, 1, 'key', 'user_created', 'x')"
     ],
-    /Row 4 was edited, or replaced another row/
+    /Row 4 was edited or inserted: it is not signed/
   ],
   [
     'changed places',
@@ -150,7 +150,7 @@ for (const [what, sqls, problem] of TAMPERINGS) {
       await createUsers(8)
       await dropAuditTriggers(url)
       for (const sql of sqls) await queryDatabase(url, sql)
-      t.match(await verifyAuditChain(app.store.audit), { problem })
+      t.match(await verifyAuditChain(app.store.audit, TEST_SIGNER), { problem })
       if (what === 'edited') {
         t.match(
           await runAuditVerify(url),
@@ -169,13 +169,10 @@ t.test('Pruning old rows leaves a verifiable trail and records the pruning', asy
   await createUsers(5)
   ahead = 0
   await make('new')
-  t.match(
-    await runCommand(['audit', 'purge', '--days', '5'], { env: { INTEGRATION_DB_URL: url } }),
-    {
-      code: 0,
-      stdout: /^Deleted 5 rows/
-    }
-  )
+  t.match(await runAudit(url, 'purge', '--days', '5'), {
+    code: 0,
+    stdout: /^Deleted 5 rows/
+  })
   t.match(
     (await readAuditTrail(app)).map(({ id, action, actor }) => [id, action, actor.kind]),
     [
@@ -194,7 +191,7 @@ t.test(
   'Prunes rows older than AUDIT_RETENTION_DAYS, and the rest stays verifiable; 0 keeps everything',
   async (t) => {
     for (const [days, remainingRows] of [
-      ['30', ['user_created made-new']],
+      ['30', ['user_created made-new', 'audit_purged null']],
       ['0', ['user_created made-1', 'user_created made-2', 'user_created made-new']]
     ] as const) {
       let ahead = -31 * DAY_MS

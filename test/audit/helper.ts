@@ -1,5 +1,6 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import { queryDatabase } from '../database.ts'
+import { VAULT_KEY } from '../helper.ts'
 import { runCommand, type CommandOutput } from '../process/command.ts'
 
 export interface AuditRow {
@@ -15,8 +16,14 @@ export interface AuditRow {
   detail: Record<string, any> | null
 }
 
-export const runAuditVerify = async (url: string): Promise<CommandOutput> =>
-  await runCommand(['audit', 'verify'], { env: { INTEGRATION_DB_URL: url } })
+/** Runs `connector audit ARGS` with the vault key of `buildTestApp`. */
+export const runAudit = async (url: string, ...args: string[]): Promise<CommandOutput> =>
+  await runCommand(['audit', ...args], {
+    env: { INTEGRATION_DB_URL: url, VAULT_KEYS: VAULT_KEY }
+  })
+
+export const runAuditVerify = async (url: string, keys = VAULT_KEY): Promise<CommandOutput> =>
+  await runCommand(['audit', 'verify'], { env: { INTEGRATION_DB_URL: url, VAULT_KEYS: keys } })
 
 /** The complete trail from `GET /audit`, oldest first. */
 export async function readAuditTrail(
@@ -33,12 +40,18 @@ export async function readAuditTrail(
   return rows.reverse()
 }
 
+const TRIGGERS = {
+  audit: ['audit_stays', 'audit_remains', 'audit_appends'],
+  audit_head: ['audit_head_advances', 'audit_head_remains']
+}
+
 /** Drops the triggers that protect the trail, as a person with full database access can. */
 export async function dropAuditTriggers(url: string): Promise<void> {
-  for (const name of ['audit_stays', 'audit_remains']) {
-    await queryDatabase(
-      url,
-      url.startsWith('postgres') ? `drop trigger ${name} on audit` : `drop trigger ${name}`
-    )
+  const isPostgres = url.startsWith('postgres')
+  for (const [table, names] of Object.entries(TRIGGERS)) {
+    for (const name of names) {
+      await queryDatabase(url, `drop trigger ${name}${isPostgres ? ` on ${table}` : ''}`)
+    }
   }
+  if (!isPostgres) await queryDatabase(url, 'drop trigger audit_head_once')
 }

@@ -195,7 +195,7 @@ t.test('In protected mode the page shows and links only what this person may ope
     payload: { user: 'ada@example.com', products: ['jira'] }
   })
   const browser = new Browser(app)
-  await browser.open(session.json().url as string)
+  await browser.submit(session.json().url as string, { product: 'jira' })
   const { location, page } = await connect(browser)
   t.match(page.body, /href="\.\.\/users\/1\/connections"/)
   t.notMatch(page.body, /integrations/)

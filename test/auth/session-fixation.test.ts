@@ -76,17 +76,24 @@ for (const product of PRODUCTS) {
 
 t.test('A7: no header changes a login in development, where clients are registered', async (t) => {
   const running = await startTestService(t, { APP_ENV: 'development', LOG_LEVEL: 'WARN' })
+  let refusals = 0
   for (const product of PRODUCTS) {
     for (const headers of HOSTILE_HEADERS) {
-      const { origin, searchParams } = new URL(
-        (await requestLogin(running, product, {}, headers)).json().url as string
-      )
+      const answer = await requestLogin(running, product, {}, headers)
+      // Foreign host names and origins are not answered there (test/api/request-source.test.ts).
+      if (answer.statusCode !== 200) {
+        t.ok([400, 403, 421].includes(answer.statusCode), JSON.stringify(headers))
+        refusals++
+        continue
+      }
+      const { origin, searchParams } = new URL(answer.json().url as string)
       t.same(
         [origin, searchParams.get('redirect_uri'), searchParams.get('scope')],
         [running.sandbox.url, REDIRECT_URIS[product], SCOPES_BY_PRODUCT[product]]
       )
     }
   }
+  t.ok(refusals > 0 && refusals < HOSTILE_HEADERS.length, `${refusals} are not answered`)
 })
 
 t.test('A7: a redirect URI is sent exactly as configured', async (t) => {

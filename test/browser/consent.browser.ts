@@ -1,7 +1,7 @@
 import t from 'tap'
 import { OAUTH_CLIENTS, buildAppWithSandbox } from '../helper.ts'
 import { SMALL_SANDBOX } from '../auth/helper.ts'
-import { launchBrowser, collectConsoleErrors } from './helper.ts'
+import { launchBrowser, collectConsoleErrors, takePicture } from './helper.ts'
 import type { TestContext } from '../types.ts'
 
 const PORT = 3001
@@ -19,15 +19,6 @@ async function startService(t: TestContext) {
   })
   await service.app.listen({ host: '127.0.0.1', port: PORT })
   return { ...service, base: `http://localhost:${PORT}` }
-}
-
-/** Writes a picture for people to look at, where SCREENSHOTS names a folder. */
-async function takePicture(
-  page: { screenshot: (options: object) => Promise<unknown> },
-  name: string
-) {
-  const folder = process.env.SCREENSHOTS
-  if (folder !== undefined) await page.screenshot({ path: `${folder}/${name}.png` })
 }
 
 t.test(

@@ -64,6 +64,8 @@ t.test(
     t.equal(await page.textContent('h1'), 'The Jira connection is unchanged')
     t.equal(await account(), danas)
     await page.getByRole('link', { name: 'Connect the other account instead' }).click()
+    t.match(await page.textContent('h1'), /^Replace the Jira account of oauth-user-/)
+    await page.getByRole('button', { name: 'Replace the account' }).click()
     await asSam()
     await page.waitForURL(/status=success/)
     t.not(await account(), danas)

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { KEY, createSecret } from '../../src/access/secrets.ts'
-import { launchBrowser, collectConsoleErrors, startBrowserService } from './helper.ts'
+import { collectConsoleErrors, launchBrowser, startBrowserService, takePicture } from './helper.ts'
 
 const ADMIN_KEY = createSecret(KEY)
 
@@ -39,9 +39,9 @@ t.test(
     const page = await (await launchBrowser(t)).newPage()
     const consoleErrors = collectConsoleErrors(page)
     await page.goto(url)
-    t.equal(page.url(), `${base}/connect`, 'the secret is removed from the address')
-    t.equal(await page.textContent('h1'), 'Connect your account')
-    await page.getByRole('link', { name: 'Confluence' }).focus()
+    t.equal(await page.textContent('h1'), 'Connect Jira or Confluence for ada@example.com')
+    await takePicture(page, 'connect-link')
+    await page.getByRole('button', { name: 'Connect Confluence' }).focus()
     await page.keyboard.press('Enter')
     await page.getByRole('button', { name: 'Accept' }).click()
     await page.waitForURL(/status=success/)
@@ -53,6 +53,8 @@ t.test(
     t.test(
       "The browser's cookie reads this one user only, and scripts cannot read the cookie",
       async (t) => {
+        // The page after the login loads itself again, this one does not.
+        await page.goto(`${base}/connect`)
         t.equal(await page.evaluate('document.cookie'), '')
         // With the browser's cookies, but not from a page: the pages' Content-Security-Policy
         // blocks requests.
@@ -76,12 +78,54 @@ t.test(
   }
 )
 
-t.test('A session for one product redirects to its login at once', async (t) => {
+t.test('A session for one product needs one button', async (t) => {
   const { createSession, connections } = await startProtectedService(t)
   const { user_id: id, url } = await createSession({ user: 'ada@example.com', products: ['jira'] })
   const page = await (await launchBrowser(t)).newPage()
   await page.goto(url)
+  await page.getByRole('button', { name: 'Connect Jira' }).click()
   await page.getByRole('button', { name: 'Accept' }).click()
   await page.waitForURL(/status=success/)
+  t.match(await connections(id), [{ product: 'jira', state: 'active' }])
+})
+
+t.test('A link of somebody else asks before it replaces a live session', async (t) => {
+  const { base, createSession } = await startProtectedService(t)
+  const ada = await createSession({ user: 'ada@example.com', products: ['jira'] })
+  const eve = await createSession({ user: 'eve@example.com', products: ['jira'] })
+  const page = await (await launchBrowser(t)).newPage()
+  const consoleErrors = collectConsoleErrors(page)
+  await page.goto(ada.url)
+  await page.getByRole('button', { name: 'Connect Jira' }).click()
+  await page.getByRole('button', { name: 'Accept' }).waitFor()
+  await page.goto(eve.url)
+  t.match(await page.textContent('main'), /connecting accounts for ada@example\.com/)
+  await takePicture(page, 'connect-link-replaces')
+  await page.goto(`${base}/connect`)
+  t.equal(await page.textContent('h1'), 'Connect Jira for ada@example.com')
+  await takePicture(page, 'connect-opened')
+  await page.getByRole('button', { name: 'Stop connecting in this browser' }).click()
+  t.equal(await page.textContent('h1'), 'Stopped')
+  t.equal((await page.goto(`${base}/connect`))?.status(), 401)
+  t.equal(consoleErrors.length, 1, 'only the 401')
+})
+
+t.test('A login that a front end starts continues on a page that names the user', async (t) => {
+  const { base, createSession, connections } = await startProtectedService(t)
+  const { user_id: id, token } = await createSession({ user: 'ada@example.com' })
+  const login = await fetch(`${base}/auth/jira/login`, {
+    headers: { authorization: `Bearer ${token}` }
+  })
+  const { url } = (await login.json()) as { url: string }
+  const page = await (await launchBrowser(t)).newPage()
+  const consoleErrors = collectConsoleErrors(page)
+  await page.goto(url)
+  t.equal(await page.textContent('h1'), 'Connect Jira for ada@example.com')
+  await takePicture(page, 'continue')
+  t.equal(await page.evaluate('document.cookie'), '')
+  await page.getByRole('button', { name: 'Connect Jira' }).click()
+  await page.getByRole('button', { name: 'Accept' }).click()
+  await page.waitForURL(/status=success/)
+  t.same(consoleErrors, [])
   t.match(await connections(id), [{ product: 'jira', state: 'active' }])
 })

@@ -14,7 +14,7 @@ t.test('With --json, a result is one line of JSON', async (t) => {
   t.same(await run('db-migrate'), { applied: 0 }, 'the name in earlier versions')
   t.match(await run('keys', 'create', '--id', 'k1'), { id: 'k1', entry: /^k1:/ })
   t.match(await run('api-keys', 'create', '--name', 'crm', '--scopes', 'admin'), {
-    key: /^ck_/,
+    key: /^jcck_/,
     name: 'crm',
     scopes: ['admin'],
     expires_at: null

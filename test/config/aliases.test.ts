@@ -201,14 +201,14 @@ t.test(
       production: false,
       modeDefaulted: true,
       host: '127.0.0.1',
-      corsOrigins: null,
+      corsOrigins: 'any',
       trustProxy: []
     })
     t.match(await config({ APP_ENV: 'development' }), {
       production: false,
       modeDefaulted: false,
       host: '127.0.0.1',
-      corsOrigins: null
+      corsOrigins: 'any'
     })
     t.match(await config({ APP_ENV: 'test' }), { production: false, modeDefaulted: false })
     t.match(await config({ DEV_MODE: 'TRUE' }), { production: false, modeDefaulted: false })

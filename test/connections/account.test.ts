@@ -145,8 +145,11 @@ t.test(
       [pathname, searchParams.get('tab'), searchParams.get('error')],
       ['/settings', '1', 'account_changed']
     )
-    const start = await browser.open(searchParams.get('confirm_url') ?? '')
-    t.equal(start.statusCode, 307)
+    const page = (await browser.open(searchParams.get('confirm_url') ?? '')).headers.location ?? ''
+    t.match(page, /\/connect\/continue\?ticket=[\w-]{43}$/)
+    t.match((await browser.open(page)).body, /Replace the Jira account of ada@example\.com/)
+    const start = await browser.submit(page)
+    t.equal(start.statusCode, 303)
     await running.sandbox.admin('faults', {
       kind: 'delay',
       delay_ms: 200,
@@ -197,7 +200,10 @@ t.test(
     )
     const confirm = new URL(ended.headers.location ?? '').searchParams.get('confirm_url') ?? ''
     const before = await getStoredGrant(running)
-    const open = async () => (await browser.open(confirm)).headers.location ?? ''
+    const open = async () => {
+      const page = (await browser.open(confirm)).headers.location ?? ''
+      return (await browser.submit(page)).headers.location ?? ''
+    }
     const [declined, asDana] = [await open(), await open()]
     t.match(
       (await browser.open(await answerConsentPage(declined, 'cancel'))).headers.location,
@@ -261,7 +267,8 @@ t.test(
       (await browser.open(await answerConsentPage(first.headers.location ?? ''))).headers.location,
       /status=success&user_id=2&/
     )
-    const other = await browser.open(ways.get('Connect the other account instead') ?? '')
+    const confirmPage = await browser.open(ways.get('Connect the other account instead') ?? '')
+    const other = await browser.submit(confirmPage.headers.location ?? '')
     t.match(
       (
         await browser.open(

@@ -11,6 +11,7 @@ import { Browser, OAUTH_CLIENTS, buildSandboxEnv, VAULT_KEY } from '../helper.ts
 import { createTempFolder } from '../process/child.ts'
 import { startSandbox, type RunningSandbox } from '../sandbox/helper.ts'
 import type { TestContext } from '../types.ts'
+import { signConnections } from '../signatures.ts'
 
 const ALLOWED_PATH = new RegExp(
   '^/(oauth/token|oauth/token/accessible-resources|me|' +
@@ -29,6 +30,8 @@ interface NetworkFixture {
   app: FastifyInstance
   sandbox: RunningSandbox
   query: <T>(sql: string, ...values: unknown[]) => Promise<T[]>
+  /** Signs the connections after a test has changed them. */
+  signConnections: () => Promise<void>
   /** A server that the service must never call. */
   foreignUrl: string
   advanceTime: (ms: number) => void
@@ -77,6 +80,7 @@ export async function createNetworkFixture(t: TestContext): Promise<NetworkFixtu
   const app = await buildApp({
     env: {
       APP_ENV: 'test',
+      SYNC_FULL_COOLDOWN: '0',
       INTEGRATION_DB_URL: url,
       VAULT_KEYS: VAULT_KEY,
       ...buildSandboxEnv(sandbox.url)
@@ -88,6 +92,9 @@ export async function createNetworkFixture(t: TestContext): Promise<NetworkFixtu
   return {
     app,
     sandbox,
+    signConnections: async () => {
+      await signConnections(url)
+    },
     query: async (sql, ...values) => await queryDatabase(url, sql, ...values),
     foreignUrl,
     advanceTime: (ms) => {

@@ -103,31 +103,35 @@ t.test(`C13 T17 Requests none of ${HOSTILE_CLOUD_IDS.length} hostile cloud ids`,
   }
 })
 
-t.test('C13 T17 A cloud id modified in the database is not requested', async (t) => {
-  const fixture = await createNetworkFixture(t)
-  const user = await connectPerson(fixture, 'jira', 'one')
-  t.match(await runSync(fixture, 'jira', user), { state: 'succeeded' })
-  fixture.takeViolations()
-  for (const cloudId of HOSTILE_CLOUD_IDS.filter(
-    (id): id is string =>
-      typeof id === 'string' && !id.includes('\uD800') && id.toLowerCase() !== ACME
-  )) {
-    await fixture.query(
-      "update connections set state = 'active', error_code = null, bound = ?",
-      JSON.stringify([{ cloudId, name: 'x', url: SITE_URL }])
-    )
-    t.match(
-      await runSync(fixture, 'jira', user),
-      { state: 'failed' },
-      JSON.stringify(cloudId).slice(0, 60)
-    )
-    t.notOk(
-      fixture.listPaths().some((path) => path.startsWith('/ex/')),
-      'the gateway is not called'
-    )
-    t.same(fixture.takeViolations(), [])
+t.test(
+  'C13 T17 A cloud id modified in the database is not requested, even with a valid signature',
+  async (t) => {
+    const fixture = await createNetworkFixture(t)
+    const user = await connectPerson(fixture, 'jira', 'one')
+    t.match(await runSync(fixture, 'jira', user), { state: 'succeeded' })
+    fixture.takeViolations()
+    for (const cloudId of HOSTILE_CLOUD_IDS.filter(
+      (id): id is string =>
+        typeof id === 'string' && !id.includes('\uD800') && id.toLowerCase() !== ACME
+    )) {
+      await fixture.query(
+        "update connections set state = 'active', error_code = null, bound = ?",
+        JSON.stringify([{ cloudId, name: 'x', url: SITE_URL }])
+      )
+      await fixture.signConnections()
+      t.match(
+        await runSync(fixture, 'jira', user),
+        { state: 'failed' },
+        JSON.stringify(cloudId).slice(0, 60)
+      )
+      t.notOk(
+        fixture.listPaths().some((path) => path.startsWith('/ex/')),
+        'the gateway is not called'
+      )
+      t.same(fixture.takeViolations(), [])
+    }
   }
-})
+)
 
 const HOSTILE_SITE_URLS: unknown[] = [
   'javascript:alert(1)',

@@ -67,7 +67,7 @@ function arbitraryValidText(
   if (/^cloud_id/.test(name)) {
     return fc.constantFrom(KNOWN_CLOUD_ID, '8f0c1d3e-2222-4b4b-9a9a-000000000002')
   }
-  const free = pattern === undefined && !['email', 'http-url', 'instant'].includes(format)
+  const free = pattern === undefined && !['email', 'http-url', 'instant', 'key'].includes(format)
   return fc.oneof(
     fc.constant(String(example ?? 'x')),
     ...(free

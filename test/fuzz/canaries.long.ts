@@ -114,14 +114,14 @@ t.test(
         .set(`session token ${user}`, made.token)
         .set(`session link ${user}`, linkSecret(made.token))
       const browser = new Browser(app)
-      const opened = await browser.open(made.url)
+      await browser.submit(made.url, { product: 'jira' })
       secrets.set(`session cookie ${user}`, browser.cookies.get('connect-session') ?? '')
-      if (opened.headers.location !== undefined) await browser.open(opened.headers.location)
       await new Browser(app).open(made.url)
       const { url: login } = (
         await app.inject({ url: '/auth/jira/login', headers: buildBearerHeader(made.token) })
       ).json()
-      await browser.open(await answerConsentPage(login as string))
+      secrets.set(`ticket ${user}`, new URL(login as string).searchParams.get('ticket') ?? '')
+      await browser.open(await answerConsentPage(await browser.continueLogin(login as string)))
       await app.inject({
         url: `/users/${made.user_id}/connections`,
         headers: buildBearerHeader(made.token)
@@ -231,9 +231,11 @@ t.test(
     ]
     /**
      * Places where the contract itself returns a secret: the response that creates a session,
-     * and the cookie that its link sets.
+     * the page of its link and the cookie that this page sets, and the ticket of a login.
      */
     const meant = (name: string, from: string) =>
+      (name.startsWith('session link') && from === '/connect') ||
+      (name.startsWith('ticket') && ['/auth/jira/login', '/connect/continue'].includes(from)) ||
       (/^session (token|link)/.test(name) && from === '/connect-sessions') ||
       (name.startsWith('session cookie') && from === '/connect')
     for (const [name, secret] of secrets) {

@@ -13,6 +13,8 @@ export interface TimedResponse {
 
 /** Refusals before routing, which the OpenAPI document cannot describe. */
 const ROUTELESS_ERRORS = new Set(['404 not_found', '405 method_not_allowed', '400 bad_request'])
+/** A foreign host name is refused before routing, with a page where a person may see it. */
+const MISDIRECTED = 421
 /** Errors that Atlassian causes; they are documented. */
 const UPSTREAM_ERRORS = new Set([
   'invalid_code',
@@ -62,7 +64,9 @@ export function createResponseChecker() {
       documented?.[type ?? ''] ??
       (type === 'application/problem+json' ? findProblemSchema(operation.responses) : undefined)
     if (schema === undefined) {
-      return call.isOffRoute && status < 300 ? [] : [`${status} with the content type ${type}`]
+      return (call.isOffRoute && status < 300) || status === MISDIRECTED
+        ? []
+        : [`${status} with the content type ${type}`]
     }
     if (!type?.endsWith('json')) return []
     try {
@@ -92,6 +96,7 @@ export function createResponseChecker() {
     const code = /"code":"(\w+)"/.exec(response.body)?.[1] ?? ''
     const isDocumented =
       operation.responses.has(status) ||
+      status === MISDIRECTED ||
       ROUTELESS_ERRORS.has(`${status} ${code}`) ||
       (call.isOffRoute &&
         ([200, 204].includes(status) ||

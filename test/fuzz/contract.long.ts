@@ -2,6 +2,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import t from 'tap'
+import { createApiKey } from '../access/helper.ts'
 import { pickByScale } from '../auth/helper.ts'
 import { chooseSeed } from '../fixtures/prng.ts'
 import { arbitraryCalls } from './calls.ts'
@@ -48,6 +49,10 @@ for (const [number, access] of (['public', 'protected'] as ApiAccess[]).entries(
         for (const [index, operation] of routes.entries()) {
           await reconnectIfNeeded()
           const among = callers()
+          // A rotation ends the key that asks for it.
+          const disposable = operation.path.endsWith('/rotate')
+            ? (await createApiKey(app, ['keys:rotate'])).headers
+            : undefined
           const calls = fc.sample(arbitraryCalls(operation), {
             seed: randomSeed + number * 7919 + round * 104_729 + index,
             numRuns: BATCH_SIZE
@@ -56,7 +61,8 @@ for (const [number, access] of (['public', 'protected'] as ApiAccess[]).entries(
             calls.map(async (call, i) => {
               // Every second request has full access; the others rotate through the callers or
               // use the generated headers.
-              const credential = i % 2 === 0 ? headers : among[(round + (i - 1) / 2) % among.length]
+              const full = disposable ?? headers
+              const credential = i % 2 === 0 ? full : among[(round + (i - 1) / 2) % among.length]
               const request = {
                 ...call,
                 url: fillPlaceholders(call.url),

@@ -79,7 +79,7 @@ for (const [front, origin, env] of FRONTEND_SETUPS) {
       LOG_LEVEL: 'ERROR',
       ...env
     })
-    const { headers } = await createApiKey(running.app, ['connections:write'])
+    const { headers } = await createApiKey(running.app, ['connections:write', 'users:write'])
     await assertNoEscape(t, origin, async (target) => {
       const answer = await running.app.inject({
         method: 'POST',
@@ -89,14 +89,16 @@ for (const [front, origin, env] of FRONTEND_SETUPS) {
       })
       if (answer.statusCode !== 201) return answer.statusCode
       const { token, url } = answer.json() as { token: string; url: string }
-      const opened = await new Browser(running.app).open(url)
-      const away = findEscape(opened.headers.location, SERVICE_URL)
+      const browser = new Browser(running.app)
+      const opened = await browser.submit(url, { product: 'jira' })
+      const away = findEscape(opened.headers.location, running.sandbox.url)
       if (away !== undefined) return away
       const login = await running.app.inject({
         url: '/auth/jira/login',
         headers: { authorization: `Bearer ${token}` }
       })
-      return await getFinalLocation(running, login.json().url as string)
+      const authorize = await browser.continueLogin(login.json().url as string)
+      return await getFinalLocation(running, authorize)
     })
   })
 

@@ -32,6 +32,8 @@ export async function startFuzzedService(t: TestContext, access: ApiAccess) {
     env: {
       APP_ENV: 'test',
       API_ACCESS: access,
+      BACKEND_CORS_ORIGINS: '*',
+      ALLOW_INSECURE: 'any_origin',
       INTEGRATION_DB_URL: database,
       VAULT_KEYS: VAULT_KEY,
       LOG_LEVEL: 'TRACE',
@@ -83,8 +85,8 @@ export async function startFuzzedService(t: TestContext, access: ApiAccess) {
       if (login.statusCode !== 200) {
         throw new Error(`No login for ${user}, but ${login.statusCode} ${login.body}`)
       }
-      const { pathname, search } = new URL(await answerConsentPage(url as string))
-      await app.inject(pathname + search)
+      const browser = new Browser(app)
+      await browser.open(await answerConsentPage(await browser.continueLogin(url as string)))
     }
     const [run] = (
       await app.inject({ url: `/integrations/jira/sync/runs?owner_id=${user}&limit=1`, headers })
@@ -99,7 +101,7 @@ export async function startFuzzedService(t: TestContext, access: ApiAccess) {
       await app.inject({ method: 'POST', url: '/connect-sessions', headers, payload: { user } })
     ).json() as { token: string; url: string }
     const browser = new Browser(app)
-    await browser.open(url)
+    await browser.submit(url, { product: 'jira' })
     return [
       buildBearerHeader(token),
       {

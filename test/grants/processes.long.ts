@@ -7,6 +7,7 @@ import { openEngine } from '../../src/store/open-engine.ts'
 import { createStore } from '../../src/store/index.ts'
 import { pickByScale } from '../auth/helper.ts'
 import { SECOND_MS, MINUTE_MS, HOUR_MS } from '../time.ts'
+import { TEST_SIGNER } from '../signatures.ts'
 import {
   checkConnection,
   CHECK_REQUEST,
@@ -92,7 +93,7 @@ for (const [kind, order] of [
       })
       const quick = createTokenProvider({
         ...settings,
-        store: createStore(engine, now),
+        store: createStore(engine, now, TEST_SIGNER),
         http: app.httpClient,
         exchangeTimeoutMs: 5 * SECOND_MS,
         leaseTtlMs: 15 * SECOND_MS

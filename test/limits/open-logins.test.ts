@@ -59,11 +59,12 @@ t.test(
     const code = async (issued: string) =>
       (
         await app.inject({
-          url: `/auth/jira/callback?error=access_denied&state=${issued}`,
+          url: `/auth/jira/callback?code=none&state=${issued}`,
           headers: { accept: 'application/json' }
         })
       ).json().code as string
-    t.equal(await code(first), 'access_denied', 'its state is still valid')
+    t.equal(await code('x'.repeat(43)), 'unknown_state')
+    t.not(await code(first), 'unknown_state', 'its state is still valid')
   }
 )
 

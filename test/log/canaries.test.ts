@@ -337,10 +337,12 @@ t.test(
 
     /** Places where the contract itself puts a secret. No other place may have one. */
     const meant = (name: string, from: string) =>
-      // The login response has the state in its authorize URL and the binding secret in its
-      // cookie, which the callback renews for the page after it.
+      // The response that starts the login has the state in its authorize URL and the binding secret
+      // in its cookie, which the callback renews for the page after it.
       (/^(state of|cookie __|cookie flow-)/.test(name) &&
-        /^\/auth\/(jira|confluence)\/login$/.test(from)) ||
+        /^(\/auth\/(jira|confluence)\/login|\/connect\/continue)$/.test(from)) ||
+      // The page that continues a login binds its form to the browser by a cookie.
+      (name.includes('connect-page') && from === '/connect/continue') ||
       (/^cookie (__|flow-)/.test(name) &&
         /^(\/api)?\/auth\/(jira|confluence)\/callback$/.test(from)) ||
       // Development returns a caller's own state. A state that the service did not issue belongs

@@ -160,6 +160,31 @@ t.test('E6 An unexpected error logs one request_error with the stack', async (t)
   )
 })
 
+t.test(
+  'B10 T20 The value of a query parameter that the route does not declare is not logged',
+  async (t) => {
+    const { app, lines, logText } = await buildTestApp(t)
+    const secret = 'sk-live-7Hq2m9Xv'
+    const query = `apikey=${secret}&apikey=${secret}&__proto__=${secret}&limit=5&${secret}`
+    for (const url of [
+      '/users',
+      '/',
+      '/nothing',
+      '/audit',
+      '/auth/jira/login',
+      '/auth/jira/callback'
+    ]) {
+      await app.inject({ url: `${url}?${query}` })
+    }
+    t.notOk(logText().replaceAll(`"${secret}":"[redacted]"`, '').includes(secret))
+    t.match(
+      lines().find(({ path, event }) => path === '/users' && event === 'request_completed'),
+      { query_params: { limit: '5', apikey: '[redacted]' } },
+      'declared parameters are'
+    )
+  }
+)
+
 t.test('E6 Logs exactly one closing line for every request, whatever its outcome', async (t) => {
   const { app, lines } = await buildTestApp(t)
   const requests = [

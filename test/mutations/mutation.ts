@@ -8,4 +8,6 @@ export interface Mutation {
   replace: string
   /** A test file that fails with the change. */
   test: string
+  /** The threats and promises (test/traceability/rows.ts) whose proof the test is. */
+  proves?: readonly string[]
 }

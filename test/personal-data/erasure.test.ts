@@ -68,7 +68,7 @@ async function createTwoPeople(t: Test) {
     await new Browser(app).open(
       await answerConsentPage(await start(`email=${name}%40example.com&note=declined`), 'cancel')
     )
-    await new Browser(app).open(it.session.url)
+    await new Browser(app).submit(it.session.url, { product: 'jira' })
     await asAdmin(`/users/${it.id}/export`)
     await asAdmin(`/users/${it.id}/connections/jira/check`, { method: 'POST' })
     await sandbox.admin('revoke', { account_id: name, client_id: 'confluence-app' })

@@ -41,10 +41,15 @@ export async function startServiceWithPeople(
     for (const product of PRODUCTS) {
       const query = state === '' ? '' : `?state=${encodeURIComponent(state)}`
       const { url } = (await app.inject({ url: `/auth/${product}/login${query}`, headers })).json()
+      const browser = new Browser(app)
       const {
         headers: { location = '' }
-      } = await new Browser(app).open(
-        await answerConsentPage(url as string, 'accept', `&sandbox_account=${account}${extra}`)
+      } = await browser.open(
+        await answerConsentPage(
+          await browser.continueLogin(url as string),
+          'accept',
+          `&sandbox_account=${account}${extra}`
+        )
       )
       id = Number(new URL(location as string).searchParams.get('user_id'))
       await waitForRunEnd(app, product, headers)

@@ -9,9 +9,25 @@ export class HttpBrowser {
     this.dispatcher = dispatcher
   }
 
-  /** Opens a URL and follows redirects. */
+  /** Opens a page and sends its first form, with these fields beside the hidden ones. */
+  async submit(address: string, fields: Record<string, string> = {}) {
+    const page = await this.open(address)
+    const [, action = '', form = ''] =
+      /<form method="post" action="([^"]*)">(.*?)<\/form>/s.exec(page.body) ?? []
+    const hidden = [...form.matchAll(/<input type="hidden" name="(\w+)" value="([^"]*)">/g)]
+    return await this.open(
+      new URL(action, page.url).href,
+      new URLSearchParams({
+        ...Object.fromEntries(hidden.map(([, name, value]) => [name, value])),
+        ...fields
+      })
+    )
+  }
+
+  /** Opens a URL, or sends a form to it, and follows redirects. */
   async open(
-    address: string
+    address: string,
+    form?: URLSearchParams
   ): Promise<{ url: string; status: number; body: string; hops: string[] }> {
     const hops: string[] = []
     let url = address
@@ -21,7 +37,14 @@ export class HttpBrowser {
       const cookies = [...(this.jar.get(hostname) ?? [])].map(([name, value]) => `${name}=${value}`)
       const response = await request(url, {
         ...(this.dispatcher === undefined ? {} : { dispatcher: this.dispatcher }),
-        headers: { accept: 'text/html', cookie: cookies.join('; ') }
+        headers: {
+          accept: 'text/html',
+          cookie: cookies.join('; '),
+          ...(form === undefined || hops.length > 1
+            ? {}
+            : { 'content-type': 'application/x-www-form-urlencoded' })
+        },
+        ...(form === undefined || hops.length > 1 ? {} : { method: 'POST', body: form.toString() })
       })
       this.storeCookies(hostname, protocol, [response.headers['set-cookie'] ?? []].flat())
       const body = await response.body.text()

@@ -21,6 +21,9 @@ const SPLIT_BY_PROXY: Record<keyof typeof PROXIES, readonly string[]> = {
   ]
 }
 
+/** The service closes a connection with so many requests ahead; a proxy sends them one by one. */
+const QUEUED_BY_PROXY = 'a hundred requests'
+
 /** The tests that run behind each proxy. */
 export function defineProxySuite(proxy: keyof typeof PROXIES): void {
   t.test(
@@ -56,7 +59,7 @@ export function defineProxySuite(proxy: keyof typeof PROXIES): void {
           })
           if (!hasEnded) problems.push(`${name}: open after ${Math.round(tookMs)} ms`)
           const requests =
-            expected.filter(([first]) => first !== 100).length +
+            (name === QUEUED_BY_PROXY ? 100 : expected.filter(([first]) => first !== 100).length) +
             (SPLIT_BY_PROXY[proxy].includes(name) ? 1 : 0)
           if (statuses.filter((status) => status !== 100).length > requests) {
             problems.push(`${name}: ${JSON.stringify(statuses)} for ${JSON.stringify(expected)}`)

@@ -192,11 +192,17 @@ t.test(
       execFileSync('npm', ['run', '-s', 'sbom'], { cwd: REPOSITORY_ROOT, encoding: 'utf8' })
     const sbom = runSbom()
     t.equal(runSbom(), sbom)
-    const { components, dependencies, ...document } = JSON.parse(sbom) as {
+    const {
+      components: allComponents,
+      dependencies,
+      ...document
+    } = JSON.parse(sbom) as {
       components: SbomComponent[]
       dependencies: Array<{ ref: string; dependsOn?: string[] }>
       metadata: { component: { 'bom-ref': string } }
     }
+    const components = allComponents.filter(({ type }) => type !== 'platform')
+    const runtimes = allComponents.filter(({ type }) => type === 'platform')
     t.match(document, {
       bomFormat: 'CycloneDX',
       metadata: {
@@ -227,7 +233,8 @@ t.test(
     const dependsOn = new Map(dependencies.map(({ ref, dependsOn: refs = [] }) => [ref, refs]))
     t.equal(
       dependsOn.get(rootRef)?.length,
-      Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies }).length
+      Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies }).length +
+        runtimes.length
     )
     const reached = new Set<string>()
     const visit = (ref: string): void => {
@@ -237,7 +244,7 @@ t.test(
     }
     visit(rootRef)
     t.same(
-      components.filter((component) => !reached.has(component['bom-ref'])),
+      allComponents.filter((component) => !reached.has(component['bom-ref'])),
       [],
       'each is reachable through dependencies'
     )
@@ -245,7 +252,47 @@ t.test(
   }
 )
 
+t.test('E10 The bill of materials names the Node that production runs, with its hash', (t) => {
+  const readRuntimes = (...args: string[]) => {
+    const text = execFileSync('npm', ['run', '-s', 'sbom', '--', ...args], {
+      cwd: REPOSITORY_ROOT,
+      encoding: 'utf8'
+    })
+    const { components } = JSON.parse(text) as { components: SbomComponent[] }
+    return {
+      runtimes: components.filter(({ type }) => type === 'platform'),
+      packages: components.filter(({ name }) => name in manifest.optionalDependencies)
+    }
+  }
+  const { runtimes } = readRuntimes()
+  const pinned = Object.keys(manifest.optionalDependencies)
+    .sort()
+    .map((name) => lockfile.packages[`node_modules/${name}`])
+  t.same(
+    runtimes.map(({ name, purl, hashes }) => [name, purl, hashes]),
+    pinned.map(({ version = '', integrity = '' } = {}) => [
+      'node',
+      `pkg:generic/node@${version}`,
+      [
+        {
+          alg: 'SHA-512',
+          content: Buffer.from(integrity.slice('sha512-'.length), 'base64').toString('hex')
+        }
+      ]
+    ])
+  )
+  const own = readRuntimes('--operator-node', '24.5.0')
+  t.match(own.runtimes, [{ version: '24.5.0', description: /operator/ }])
+  t.equal(own.runtimes.length, 1)
+  t.same(own.packages, [])
+  t.end()
+})
+
 interface SbomComponent {
+  type: string
+  name: string
+  description?: string
+  hashes?: Array<{ alg: string; content: string }>
   'bom-ref': string
   version: string
   purl: string

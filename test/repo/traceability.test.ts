@@ -1,4 +1,6 @@
 import t from 'tap'
+import { MUTATIONS } from '../mutations/all.ts'
+import type { Mutation } from '../mutations/mutation.ts'
 import { renderSecurityDocument } from '../traceability/document.ts'
 import { findTraceabilityGaps, OPEN_PREFIX } from '../traceability/evaluate.ts'
 import { PROMISES, THREATS } from '../traceability/rows.ts'
@@ -26,14 +28,16 @@ t.test('E12 Lists every threat and promise once; each has a test or states why n
     ]
   )
   t.same(
-    findTraceabilityGaps(rows, allProofs).filter((sentence) => !sentence.includes(OPEN_PREFIX)),
+    findTraceabilityGaps(rows, allProofs, MUTATIONS).filter(
+      (sentence) => !sentence.includes(OPEN_PREFIX)
+    ),
     []
   )
   t.end()
 })
 
 t.test('E12 Reports every row without a test, and every id that is in no table', (t) => {
-  const before = findTraceabilityGaps(rows, allProofs)
+  const before = findTraceabilityGaps(rows, allProofs, [])
   for (const { id } of rows.filter(
     ({ id, open }) => open === undefined && allProofs.some(({ ids }) => ids.includes(id))
   )) {
@@ -41,7 +45,7 @@ t.test('E12 Reports every row without a test, and every id that is in no table',
       ...proof,
       ids: proof.ids.filter((other) => other !== id)
     }))
-    const added = findTraceabilityGaps(rows, without).filter(
+    const added = findTraceabilityGaps(rows, without, []).filter(
       (sentence) => !before.includes(sentence)
     )
     t.match(added, [new RegExp(`^${id} .* has no test`)], id)
@@ -59,7 +63,7 @@ t.test('E12 Reports every row without a test, and every id that is in no table',
   ])
   t.equal(strange.length, 2, 'a skipped test proves nothing')
   t.same(
-    findTraceabilityGaps(rows, [...allProofs, ...strange])
+    findTraceabilityGaps(rows, [...allProofs, ...strange], [])
       .filter((sentence) => !before.includes(sentence))
       .map((sentence) => sentence.slice(0, 18)),
     ['T43 is in no table', 'E13 is in no table']
@@ -68,15 +72,39 @@ t.test('E12 Reports every row without a test, and every id that is in no table',
 })
 
 t.test(
+  'E12 Reports every proved row that no mutation breaks, and mutations that name too much',
+  (t) => {
+    const [first] = MUTATIONS.filter(({ proves = [] }) => proves.length > 0)
+    const [id = ''] = first?.proves ?? []
+    const others = MUTATIONS.map((mutation) => ({
+      ...mutation,
+      proves: (mutation.proves ?? []).filter((other) => other !== id)
+    }))
+    t.match(findTraceabilityGaps(rows, allProofs, others), [
+      new RegExp(`^${id} .* has no mutation`)
+    ])
+    t.match(
+      findTraceabilityGaps(rows, allProofs, [
+        ...MUTATIONS,
+        { ...MUTATIONS[0], name: 'X', test: 'test/none.test.ts', proves: [id] } as Mutation
+      ]),
+      [`The mutation "X" names ${id}, which no title of test/none.test.ts carries.`]
+    )
+    t.end()
+  }
+)
+
+t.test(
   'E12 docs/security.md names every proof and equals the generated document, so a removed test is noticed',
   (t) => {
-    const written = renderSecurityDocument(THREATS, PROMISES, allProofs)
+    const written = renderSecurityDocument(THREATS, PROMISES, allProofs, MUTATIONS)
     for (const removedProof of allProofs) {
       t.not(
         renderSecurityDocument(
           THREATS,
           PROMISES,
-          allProofs.filter((proof) => proof !== removedProof)
+          allProofs.filter((proof) => proof !== removedProof),
+          MUTATIONS
         ),
         written,
         removedProof.title

@@ -198,7 +198,15 @@ export function defineConnectionsContract(t: Test, open: () => Engine | Promise<
         ['s1', 'email=ADA@b.co'],
         ['s2', 'email=ada%40b.co'],
         ['s3', 'email=bob@b.co'],
-        ['s4', 'email=bob_x@b.co']
+        ['s4', 'email=bob_x@b.co'],
+        ['s5', 'email=canada@b.co'],
+        ['s6', 'note for ada@b.co'],
+        ['s7', '%65mail=ada@b.co'],
+        ['s8', String.raw`{"\u0065mail":"ada@b.co"}`],
+        ['s9', 'user_id=11'],
+        ['s10', 'user_id=1'],
+        ['s11', ''],
+        ['s12', '']
       ]) {
         await loginFlows.start(
           {
@@ -208,6 +216,8 @@ export function defineConnectionsContract(t: Test, open: () => Engine | Promise<
           100
         )
       }
+      await loginFlows.finish('s11', JSON.stringify({ userId: 11, sites: [] }))
+      await loginFlows.finish('s12', JSON.stringify({ userId: 1, sites: [] }))
       await connections.remove(1, undefined, [
         users.deleteStatement(1),
         await loginFlows.deleteForUserStatement({ id: 1, email: 'ada@b.co' })
@@ -219,10 +229,22 @@ export function defineConnectionsContract(t: Test, open: () => Engine | Promise<
           await projects.list(1, 10),
           await connectionHistory.list(1, 10),
           await loginFlows.get('s1'),
-          await loginFlows.get('s2')
+          await loginFlows.get('s2'),
+          await loginFlows.get('s7'),
+          await loginFlows.get('s8'),
+          await loginFlows.get('s10'),
+          await loginFlows.get('s12')
         ],
-        [undefined, undefined, [], [], undefined, undefined]
+        [undefined, undefined, [], [], ...Array.from({ length: 6 })]
       )
+      for (const [hash, text] of [
+        ['s5', 'an address that ends with this one'],
+        ['s6', 'text that names nobody'],
+        ['s9', 'an id that starts with this one'],
+        ['s11', 'an outcome of such an id']
+      ] as const) {
+        t.ok(await loginFlows.get(hash), `a login is kept that contains ${text}`)
+      }
       await connections.remove(2, undefined, [
         users.anonymizeStatement(2),
         await loginFlows.deleteForUserStatement({ id: 2, email: 'bob_x@b.co' })

@@ -346,9 +346,9 @@ export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engin
     } = await openStore(t)
     await vaultKeys.register('k1', 'proof')
     await vaultKeys.register('k1', 'another proof')
-    await vaultKeys.addUses('k1', 3)
-    await vaultKeys.addUses('k1', 4)
-    t.same(await vaultKeys.list(), [{ id: 'k1', proof: 'proof', uses: 7 }])
+    t.equal(await vaultKeys.addUses('k1', 3), 4, 'the proof is the first use')
+    t.equal(await vaultKeys.addUses('k1', 4), 8)
+    t.same(await vaultKeys.list(), [{ id: 'k1', proof: 'proof', uses: 8, signingKey: null }])
   })
 
   t.test(

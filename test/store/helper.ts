@@ -1,6 +1,7 @@
 import type { Test } from 'tap'
 import { createStore } from '../../src/store/index.ts'
 import type { Engine } from '../../src/store/engine.ts'
+import { TEST_SIGNER } from '../signatures.ts'
 import { HOUR_MS } from '../time.ts'
 
 export const START_MS = Date.UTC(2026, 10, 23)
@@ -34,7 +35,7 @@ export async function createTestStore(t: Test, open: () => Engine | Promise<Engi
   const engine = await open()
   t.teardown(() => engine.close())
   let now = START_MS
-  const store = createStore(engine, () => now)
+  const store = createStore(engine, () => now, TEST_SIGNER)
   return {
     engine,
     store,

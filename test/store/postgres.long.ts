@@ -8,6 +8,7 @@ import { createStore } from '../../src/store/index.ts'
 import { VAULT_KEY } from '../helper.ts'
 import { queryPostgres, startPostgresServer } from '../postgres/server.ts'
 import { createTempFolder } from '../process/child.ts'
+import { TEST_SIGNER } from '../signatures.ts'
 import { defineStoreContract } from './contract.ts'
 
 const server = await startPostgresServer()
@@ -114,7 +115,7 @@ t.test(
       ['x', Date.now() + 1e9]
     )
     t.equal(
-      await createStore(engine, Date.now).isMigrated(),
+      await createStore(engine, Date.now, TEST_SIGNER).isMigrated(),
       true,
       'the old version stays healthy during a rolling upgrade'
     )
@@ -127,7 +128,7 @@ t.test("T25 Errors contain no statements and no values, unlike Drizzle's own", a
   const engine = await openEngine(url)
   t.teardown(() => engine.close())
   await queryPostgres(url, 'alter table users drop column display_name')
-  const { users } = createStore(engine, Date.now)
+  const { users } = createStore(engine, Date.now, TEST_SIGNER)
   const failure = await users.list(1).then(
     () => undefined,
     (error: unknown) => error as Error

@@ -7,6 +7,7 @@ import t from 'tap'
 import { sql } from 'drizzle-orm'
 import { openEngine } from '../../src/store/open-engine.ts'
 import { createStore } from '../../src/store/index.ts'
+import { TEST_SIGNER } from '../signatures.ts'
 import { defineStoreContract } from './contract.ts'
 
 const COMMIT_COUNT = process.env.HEAVY === '1' ? 1_000 : 200
@@ -29,7 +30,7 @@ t.test(
   async (t) => {
     const engine = await openEngine(`sqlite:///${join(folder, 'pragmas.db')}`)
     t.teardown(() => engine.close())
-    await createStore(engine, Date.now).users.findOrCreate('a@b.co', null)
+    await createStore(engine, Date.now, TEST_SIGNER).users.findOrCreate('a@b.co', null)
     const pragma = (name: string) =>
       Object.values(engine.db.get(sql.raw(`pragma ${name}`)) as object)[0] as unknown
     t.equal(pragma('synchronous'), 2, 'FULL')
@@ -57,7 +58,10 @@ t.test(
     const { openEngine } = await import('${getSourceUrl('store/open-engine.ts')}')
     const { createStore } = await import('${getSourceUrl('store/index.ts')}')
     const engine = await openEngine('sqlite:///' + ${JSON.stringify(join(folder, 'commits.db'))})
-    const { users, grants } = createStore(engine, Date.now)
+    const { generateKeyEntry, parseKeyring } = await import('${getSourceUrl('vault/keyring.ts')}')
+    const { createSigner } = await import('${getSourceUrl('vault/signer.ts')}')
+    const signer = createSigner(parseKeyring(generateKeyEntry('k')).keyring)
+    const { users, grants } = createStore(engine, Date.now, signer)
     await users.findOrCreate('a@b.co', null)
     const tokens = {
       keyId: 'k', accessToken: 'a', refreshToken: 'r', previousRefreshToken: null,

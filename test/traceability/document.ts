@@ -1,3 +1,4 @@
+import type { Mutation } from '../mutations/mutation.ts'
 import type { TraceabilityRow } from './rows.ts'
 import type { Proof } from './titles.ts'
 
@@ -13,11 +14,14 @@ const AREAS: Record<string, string> = {
 export function renderSecurityDocument(
   threats: readonly TraceabilityRow[],
   promises: readonly TraceabilityRow[],
-  proofs: readonly Proof[]
+  proofs: readonly Proof[],
+  mutations: readonly Mutation[]
 ): string {
+  const mutationsOf = ({ id }: TraceabilityRow) =>
+    mutations.filter(({ proves }) => proves?.includes(id))
   const proofsOf = (row: TraceabilityRow) => proofs.filter(({ ids }) => ids.includes(row.id))
   const renderSection = (title: string, rows: readonly TraceabilityRow[]) =>
-    `### ${title}\n\n${rows.map((row) => renderEntry(row, proofsOf(row))).join('\n\n')}`
+    `### ${title}\n\n${rows.map((row) => renderEntry(row, proofsOf(row), mutationsOf(row))).join('\n\n')}`
   const renderGroups = (rows: readonly TraceabilityRow[], name: (row: TraceabilityRow) => string) =>
     [...Map.groupBy(rows, name)].map(([title, some]) => renderSection(title, some)).join('\n\n')
   return `# Threats and promises
@@ -27,10 +31,14 @@ edit it. Each threat to the service and each promise it makes has an id. A test 
 id in its title. \`npm run security:check\` fails if an id has no test and no reason under **Open**. Ids with
 tests *and* something open are proved in part.
 
+**Broken on purpose** names the mutations of an id: small changes of the program (test/mutations), each of
+which has to make a test of the id fail. \`npm run security:mutations\` tries all of them in a copy of the
+repository; \`.ci/run\` tries a tenth, chosen by the commit.
+
 The [README](../README.md#development) lists the test commands: most tests run with \`npm test\`, files
 ending in \`.long.ts\` with \`npm run test:long\`, \`.load.ts\` with \`npm run test:load\`, \`.browser.ts\`
-with \`npm run test:browser\`, \`.proxy.ts\` with \`npm run test:proxies\`, and all of them on PostgreSQL
-too. In a title \`…\` stands for a value that is known at run time only.
+with \`npm run test:browser\`, \`.proxy.ts\` with \`npm run test:proxies\`. \`npm run test:postgres\` repeats
+what depends on the database. In a title \`…\` stands for a value that is known at run time only.
 
 | | All | Proved | In part | Open |
 |---|---|---|---|---|
@@ -61,7 +69,11 @@ function formatCounts(
   )
 }
 
-function renderEntry({ id, rank, title, open }: TraceabilityRow, proofs: Proof[]): string {
+function renderEntry(
+  { id, rank, title, open, unmutated }: TraceabilityRow,
+  proofs: Proof[],
+  mutations: Mutation[]
+): string {
   const lines = proofs.map(
     ({ file, title, isConditional }) =>
       `- [${file}](../${file}): ` +
@@ -70,6 +82,10 @@ function renderEntry({ id, rank, title, open }: TraceabilityRow, proofs: Proof[]
   return [
     `**${id}**${/^\d$/.test(rank) ? ` (P${rank})` : ''} ${escapeMarkdown(title)}\n`,
     ...lines,
+    ...mutations.map(({ name }) => `- **Broken on purpose:** ${escapeMarkdown(name)}`),
+    ...(unmutated === undefined
+      ? []
+      : [`- **Not broken on purpose:** ${escapeMarkdown(unmutated)}`]),
     ...(open === undefined ? [] : [`- **Open:** ${escapeMarkdown(open)}`])
   ].join('\n')
 }

@@ -1,17 +1,34 @@
+import type { Mutation } from '../mutations/mutation.ts'
 import type { TraceabilityRow } from './rows.ts'
 import type { Proof } from './titles.ts'
 
 /** Prefix of an `open` text that stands for a planned test. */
 export const OPEN_PREFIX = 'No test yet'
 
-/** The inconsistencies between rows and tests, one sentence each. */
+/** The inconsistencies between rows, tests and mutations, one sentence each. */
 export function findTraceabilityGaps(
   rows: readonly TraceabilityRow[],
-  proofs: readonly Proof[]
+  proofs: readonly Proof[],
+  mutations: readonly Mutation[]
 ): string[] {
   const knownIds = new Set(rows.map(({ id }) => id))
   const provedIds = new Set(proofs.flatMap(({ ids }) => ids))
+  const mutatedIds = new Set(mutations.flatMap(({ proves = [] }) => proves))
   return [
+    ...rows
+      .filter(
+        ({ id, unmutated }) => provedIds.has(id) && mutatedIds.has(id) === (unmutated !== undefined)
+      )
+      .map(({ id, title, unmutated }) =>
+        unmutated === undefined
+          ? `${id} (${title}) has no mutation: add one to test/mutations that makes its test fail.`
+          : `${id} has a mutation now: take "${unmutated}" out of test/traceability/rows.ts.`
+      ),
+    ...mutations.flatMap(({ name, test, proves = [] }) =>
+      proves
+        .filter((id) => !proofs.some((proof) => proof.file === test && proof.ids.includes(id)))
+        .map((id) => `The mutation "${name}" names ${id}, which no title of ${test} carries.`)
+    ),
     ...rows
       .filter(({ id }, i) => rows.findIndex((row) => row.id === id) !== i)
       .map(({ id }) => `${id} is there twice.`),

@@ -134,7 +134,7 @@ async function findUndecryptable({ query }: RotationFixture, vaultKeys: string):
         const { access, refresh } = decryptTokens(vault, row)
         const { keyId, accessToken, refreshToken } = row
         const whole = [accessToken, refreshToken].every((sealed) =>
-          sealed?.startsWith(`v1.${keyId}.`)
+          sealed?.startsWith(`v2.${keyId}.`)
         )
         return (
           !whole ||
@@ -197,7 +197,7 @@ t.test(
     await t.rejects(
       startServiceProcess(t, { cwd, env: { ...env, VAULT_KEYS: NEW_KEY } }),
       new RegExp(
-        `ended with 78: VAULT_KEYS lacks the key "old", and ${GRANT_COUNT} stored grants need it\\.`
+        `ended with 78: (?:.*\n)?VAULT_KEYS lacks the key "old", and ${GRANT_COUNT} stored grants need it\\.`
       ),
       'not before'
     )

@@ -130,9 +130,9 @@ const TAMPERINGS: Array<
   ],
   [
     'an unknown key id in the envelope',
-    (mine) => ({ access_token: mine.access_token.replace('v1.test.', 'v1.nobody.') })
+    (mine) => ({ access_token: mine.access_token.replace('v2.test.', 'v2.nobody.') })
   ],
-  ['another format', (mine) => ({ access_token: mine.access_token.replace('v1.', 'v2.') })],
+  ['another format', (mine) => ({ access_token: mine.access_token.replace('v2.', 'v1.') })],
   [
     'a tag of four bytes',
     (mine) => ({

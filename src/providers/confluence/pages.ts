@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { Nullable, Text, Url } from '../../lib/typebox.ts'
+import { Key, Nullable, Text, Url } from '../../lib/typebox.ts'
 import type { Collection } from '../provider.ts'
 import { pageTable } from './page-item.ts'
 import { fetchPages, listChangedPages, listPages, lookUpPages } from './page-listing.ts'
@@ -34,8 +34,8 @@ export const pages: Collection<typeof pageTable> = {
   isNeverEmpty: true,
   manualUpload: {
     body: {
-      space_key: Text(255, 'The key of its space', 'ENG'),
-      page_id: Text(255, 'The page id', '302737'),
+      space_key: Key(64, 'The key of its space', 'ENG'),
+      page_id: Key(128, 'The page id', '302737'),
       title: Text(1024, 'The title', 'Runbook'),
       url: Type.Optional(Nullable(Url))
     },

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { AppError } from '../../lib/errors.ts'
-import { Nullable, OptionalText, Text, Url } from '../../lib/typebox.ts'
+import { Key, Nullable, OptionalText, Text, Url } from '../../lib/typebox.ts'
 import type { Item, ItemTableShape } from '../../model/items.ts'
 import { isRecord, toStorableText } from '../../lib/json.ts'
 import {
@@ -49,7 +49,7 @@ export const projects: Collection<typeof table> = {
   isNeverEmpty: true,
   manualUpload: {
     body: {
-      key: Text(255, 'The project key', 'PAY'),
+      key: Key(64, 'The project key', 'PAY'),
       name: Text(255, 'The project name', 'Payments'),
       lead: OptionalText(255, 'Who leads it', 'Dana Fox'),
       url: Type.Optional(Nullable(Url))

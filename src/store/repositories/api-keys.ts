@@ -8,10 +8,24 @@ export interface ApiKey {
   name: string
   prefix: string
   scopes: string[]
+  /** Addresses and ranges that it may be used from; null: anywhere. */
+  networks: string[] | null
   createdAt: Date
   expiresAt: Date | null
+  /** When a replaced key stops working; null if it was not replaced. */
+  rotatedUntil: Date | null
   revokedAt: Date | null
   lastUsedAt: Date | null
+}
+
+/** A key to be stored. */
+interface NewApiKey {
+  name: string
+  hash: string
+  prefix: string
+  scopes: readonly string[]
+  networks?: readonly string[] | null
+  expiresAt: Date | null
 }
 
 /** Resolution of `lastUsedAt`. */
@@ -27,8 +41,10 @@ export function createApiKeyRepository(
     name: apiKeys.name,
     prefix: apiKeys.prefix,
     scopes: apiKeys.scopes,
+    networks: apiKeys.networks,
     createdAt: apiKeys.createdAt,
     expiresAt: apiKeys.expiresAt,
+    rotatedUntil: apiKeys.rotatedUntil,
     revokedAt: apiKeys.revokedAt,
     lastUsedAt: apiKeys.lastUsedAt
   }
@@ -37,10 +53,21 @@ export function createApiKeyRepository(
     .from(apiKeys)
     .where(eq(apiKeys.hash, sql.placeholder('hash')))
     .prepare()
-  const toApiKey = (row: Omit<ApiKey, 'scopes'> & { scopes: string }): ApiKey => ({
+  const toApiKey = (
+    row: Omit<ApiKey, 'scopes' | 'networks'> & { scopes: string; networks: string | null }
+  ): ApiKey => ({
     ...row,
-    scopes: row.scopes.split(' ')
+    scopes: row.scopes.split(' '),
+    networks: row.networks?.split(',') ?? null
   })
+  const toRow = ({ scopes, networks, ...key }: NewApiKey) => ({
+    ...key,
+    scopes: scopes.join(' '),
+    networks: networks?.join(',') ?? null,
+    activeName: key.name,
+    createdAt: new Date(now())
+  })
+  const isOver = (at: Date | null) => at !== null && at.getTime() <= now()
 
   return {
     /**
@@ -48,22 +75,11 @@ export function createApiKeyRepository(
      *
      * @returns undefined if an active key has the name, or the same key exists
      */
-    async create(key: {
-      name: string
-      hash: string
-      prefix: string
-      scopes: readonly string[]
-      expiresAt: Date | null
-    }): Promise<ApiKey | undefined> {
+    async create(key: NewApiKey): Promise<ApiKey | undefined> {
       const id = await runAudited(function* (tx, record) {
         const [inserted] = yield tx
           .insert(apiKeys)
-          .values({
-            ...key,
-            scopes: key.scopes.join(' '),
-            activeName: key.name,
-            createdAt: new Date(now())
-          })
+          .values(toRow(key))
           .onConflictDoNothing()
           .returning({ id: apiKeys.id })
         if (inserted !== undefined) {
@@ -74,14 +90,37 @@ export function createApiKeyRepository(
         }
         return inserted?.id
       })
-      const [created] =
-        id === undefined
-          ? []
-          : await db
-              .select(columns)
-              .from(apiKeys)
-              .where(eq(apiKeys.id, Number(id)))
-      return created === undefined ? undefined : toApiKey(created)
+      return id === undefined ? undefined : await read(Number(id))
+    },
+
+    /**
+     * Replaces a key: the successor has its name, its scopes and its networks, and every other key of
+     * that name stops working after the overlap. A caller that did not get the answer repeats it.
+     */
+    async rotate(
+      { id, name, scopes, networks }: ApiKey,
+      { lifetimeMs, ...secret }: { hash: string; prefix: string; lifetimeMs: number | null },
+      overlapMs: number
+    ): Promise<{ key: ApiKey; previousUntil: Date }> {
+      const until = new Date(now() + overlapMs)
+      const expiresAt = lifetimeMs === null ? null : new Date(now() + lifetimeMs)
+      const isNamesake = and(eq(apiKeys.name, name), isNull(apiKeys.revokedAt))
+      const newId = await runAudited(function* (tx, record) {
+        yield tx.update(apiKeys).set({ activeName: null }).where(isNamesake)
+        yield tx
+          .update(apiKeys)
+          .set({ rotatedUntil: until })
+          .where(and(isNamesake, or(isNull(apiKeys.rotatedUntil), gt(apiKeys.rotatedUntil, until))))
+        const [inserted] = yield tx
+          .insert(apiKeys)
+          .values(toRow({ name, scopes, networks, expiresAt, ...secret }))
+          .returning({ id: apiKeys.id })
+        record({ action: 'key_rotated', detail: { key: id, name, successor: inserted?.id } })
+        return inserted?.id
+      })
+      const key = await read(Number(newId))
+      if (key === undefined) throw new Error('The new key cannot be read.')
+      return { key, previousUntil: until }
     },
 
     /** Finds the active key with this hash. */
@@ -90,12 +129,15 @@ export function createApiKeyRepository(
       if (
         row === undefined ||
         row.revokedAt !== null ||
-        (row.expiresAt !== null && row.expiresAt.getTime() <= now())
+        isOver(row.expiresAt) ||
+        isOver(row.rotatedUntil)
       ) {
         return undefined
       }
       return toApiKey(row)
     },
+
+    get: read,
 
     /** Whether a key with this hash ever existed, active or not. */
     async has(hash: string): Promise<boolean> {
@@ -107,12 +149,12 @@ export function createApiKeyRepository(
     },
 
     /**
-     * Revokes a key by id or name.
+     * Revokes a key by id, or every key of a name: keys that are being replaced have the same name.
      *
      * @returns false if no active key matches
      */
     async revoke(which: { id: number } | { name: string }): Promise<boolean> {
-      const match = 'id' in which ? eq(apiKeys.id, which.id) : eq(apiKeys.activeName, which.name)
+      const match = 'id' in which ? eq(apiKeys.id, which.id) : eq(apiKeys.name, which.name)
       return await runAudited(function* (tx, record) {
         const revoked = yield tx
           .update(apiKeys)
@@ -124,7 +166,7 @@ export function createApiKeyRepository(
             ({ id, name }) => ({ action: 'key_revoked', detail: { key: id, name } }) as const
           )
         )
-        return revoked.length === 1
+        return revoked.length > 0
       })
     },
 
@@ -159,5 +201,10 @@ export function createApiKeyRepository(
         ).length === 1
       )
     }
+  }
+
+  async function read(id: number): Promise<ApiKey | undefined> {
+    const [row] = await db.select(columns).from(apiKeys).where(eq(apiKeys.id, id))
+    return row === undefined ? undefined : toApiKey(row)
   }
 }

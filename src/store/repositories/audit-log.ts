@@ -1,43 +1,12 @@
-import { and, asc, desc, eq, getTableName, gt, gte, lt, lte, sql } from 'drizzle-orm'
-import { hashEntry, type ChainHead, type ChainedEntry } from '../audit-chain.ts'
+import { and, asc, desc, eq, gt, gte, lt, lte, sql } from 'drizzle-orm'
 import type { Actor } from '../../lib/actor.ts'
+import type { Signer } from '../../model/signer.ts'
+import type { ChainHead, ChainedEntry } from '../audit-chain.ts'
+import { createAuditAppender, HEAD_ID, type AuditEntry } from './audit-append.ts'
 import type { Database, Engine, RawRow, TransactionScript } from '../engine.ts'
 import type { StateChange } from './connection-history.ts'
 
-/** The actions that the audit trail records. */
-export const AUDIT_ACTIONS = [
-  'user_created',
-  'user_removed',
-  'identity_linked',
-  'connection_created',
-  'consent_given',
-  'account_changed',
-  'state_changed',
-  'refreshed',
-  'sites_chosen',
-  'options_chosen',
-  'disconnected',
-  'run_cancelled',
-  'deletions_confirmed',
-  'key_created',
-  'key_revoked',
-  'session_created',
-  'session_opened',
-  'vault_key_rotated',
-  'data_exported',
-  'account_closed',
-  'audit_purged'
-] as const
-type AuditAction = (typeof AUDIT_ACTIONS)[number]
-
-/** One action. `detail` must contain no secrets and no personal data other than ids. */
-export interface AuditEntry {
-  action: AuditAction
-  userId?: number
-  connectionId?: number
-  product?: string
-  detail?: Record<string, unknown>
-}
+export { AUDIT_ACTIONS, type AuditEntry } from './audit-append.ts'
 
 export interface AuditRow extends Omit<ChainedEntry, 'at'> {
   at: Date
@@ -54,69 +23,25 @@ type AuditedTransaction<T> = (
   record: (...entries: AuditEntry[]) => void
 ) => TransactionScript<T>
 
-const HEAD_ID = 1
 /** Rows deleted per transaction by a purge. */
 const PURGE_BATCH_SIZE = 5_000
 
 /**
- * The audit trail: a hash chain. Each row is appended in the same transaction as the action it
- * records.
+ * The audit trail: a chain of rows, each signed together with the row before. Each row is appended
+ * in the same transaction as the action it records.
  */
 export function createAuditLog(
-  { db, tables: { audit, auditHead }, serializedTransaction }: Engine,
+  engine: Engine,
   now: () => number,
-  getActor: () => Actor
+  getActor: () => Actor,
+  signer: Signer
 ) {
-  const headColumns = {
-    seq: auditHead.seq,
-    hash: auditHead.hash,
-    prunedSeq: auditHead.prunedSeq,
-    prunedHash: auditHead.prunedHash
-  }
-
-  const lockTable = getTableName(auditHead)
-
-  /** Reads the head of the chain; the caller holds the chain's lock. */
-  function* lockHead(tx: Database): TransactionScript<ChainHead> {
-    const [row] = yield tx
-      .insert(auditHead)
-      .values({ id: HEAD_ID, seq: 0, hash: '', prunedSeq: 0, prunedHash: '' })
-      .onConflictDoUpdate({ target: auditHead.id, set: { id: HEAD_ID } })
-      .returning(headColumns)
-    if (row === undefined) throw new Error('The audit trail has no head row')
-    return {
-      seq: Number(row.seq),
-      hash: String(row.hash),
-      prunedSeq: Number(row[auditHead.prunedSeq.name]),
-      prunedHash: String(row[auditHead.prunedHash.name])
-    }
-  }
-
-  /** Appends entries, or fails with the whole transaction. */
-  function* appendEntries(tx: Database, entries: readonly AuditEntry[]): TransactionScript<void> {
-    if (entries.length === 0) return
-    let { seq, hash } = yield* lockHead(tx)
-    const { kind, id, name, ip, requestId } = getActor()
-    for (const { action, userId, connectionId, product, detail } of entries) {
-      const row = {
-        seq: ++seq,
-        at: now(),
-        actor: kind,
-        actorId: id ?? null,
-        actorName: name ?? null,
-        action,
-        userId: userId ?? null,
-        connectionId: connectionId ?? null,
-        product: product ?? null,
-        ip: ip ?? null,
-        requestId: requestId ?? null,
-        detail: detail === undefined ? null : JSON.stringify(detail)
-      }
-      hash = hashEntry(hash, row)
-      yield tx.insert(audit).values({ ...row, at: new Date(row.at), hash })
-    }
-    yield tx.update(auditHead).set({ seq, hash }).where(eq(auditHead.id, HEAD_ID))
-  }
+  const { headColumns, lockHead, describeForeignHead, appendEntries, runAppending, observe } =
+    createAuditAppender(engine, now, getActor, signer)
+  const {
+    db,
+    tables: { audit, auditHead }
+  } = engine
 
   /**
    * Runs a transaction and appends the entries it records: both or neither. Every append goes
@@ -124,13 +49,12 @@ export function createAuditLog(
    * other locks (which could deadlock).
    */
   async function runAudited<T>(script: AuditedTransaction<T>): Promise<T> {
-    return await serializedTransaction(lockTable, function* (tx) {
+    return await runAppending(function* (tx) {
       const recordedEntries: AuditEntry[] = []
       const result = yield* script(tx, (...entries) => {
         recordedEntries.push(...entries)
       })
-      yield* appendEntries(tx, recordedEntries)
-      return result
+      return { result, anchor: yield* appendEntries(tx, recordedEntries) }
     })
   }
 
@@ -211,22 +135,53 @@ export function createAuditLog(
       ).map((row) => ({ ...row, at: row.at.getTime() }))
     },
 
+    observe,
+
+    /**
+     * Signs a trail that an earlier version wrote, once: its rows become the unsigned beginning of
+     * the chain. Later calls append an entry only if `signedConnections` is above 0.
+     *
+     * @param isSignatureExpected whether the database has been used by a version that signs; an
+     *   unsigned trail was then put there by somebody else, and the entry says so
+     */
+    async sign(signedConnections: number, isSignatureExpected: boolean): Promise<boolean> {
+      return await runAppending(function* (tx) {
+        const head = yield* lockHead(tx)
+        const { seq, prunedSeq, prunedHash } = head
+        const isUnsigned = head.signature === '' && (seq > 0 || isSignatureExpected)
+        if (!isUnsigned && signedConnections === 0) return { result: false, anchor: undefined }
+        const signedRows = isUnsigned
+          ? { rows: seq - prunedSeq, through: prunedSeq, hash: prunedHash }
+          : {}
+        const entry: AuditEntry =
+          isUnsigned && isSignatureExpected
+            ? { action: 'audit_damaged', detail: { found: { seq, hash: head.hash } } }
+            : {
+                action: 'rows_signed',
+                detail: { ...signedRows, connections: signedConnections }
+              }
+        return { result: true, anchor: yield* appendEntries(tx, [entry], isUnsigned) }
+      })
+    },
+
     /**
      * Deletes rows older than `before` from the start of the chain and stores where it now
-     * starts, so that the rest can still be verified. Appends `purgeEntry` if any row was
-     * deleted.
+     * starts, so that the rest can still be verified. Each transaction that deletes rows appends
+     * an entry about them.
      *
+     * @param detail further details of these entries
      * @returns the number of deleted rows
      */
-    async purge(before: Date, purgeEntry?: AuditEntry): Promise<number> {
+    async purge(before: Date, detail: Record<string, unknown> = {}): Promise<number> {
       let purged = 0
       for (
         let batchCount = PURGE_BATCH_SIZE;
         batchCount === PURGE_BATCH_SIZE;
         purged += batchCount
       ) {
-        batchCount = await serializedTransaction(lockTable, function* (tx) {
-          const { seq, prunedSeq } = yield* lockHead(tx)
+        batchCount = await runAppending(function* (tx) {
+          const head = yield* lockHead(tx)
+          const { seq, prunedSeq } = head
           const [firstKept] = yield tx
             .select({ seq: sql`min(${audit.seq})`.as('seq') })
             .from(audit)
@@ -239,17 +194,26 @@ export function createAuditLog(
             .select({ hash: audit.hash })
             .from(audit)
             .where(eq(audit.seq, cutoffSeq))
-          if (cutoffSeq <= prunedSeq || last === undefined) return 0
+          if (
+            cutoffSeq <= prunedSeq ||
+            last === undefined ||
+            describeForeignHead(head) !== undefined
+          ) {
+            return { result: 0, anchor: undefined }
+          }
+          const prunedHash = String(last.hash)
           yield tx
             .update(auditHead)
-            .set({ prunedSeq: cutoffSeq, prunedHash: String(last.hash) })
+            .set({ prunedSeq: cutoffSeq, prunedHash })
             .where(eq(auditHead.id, HEAD_ID))
           yield tx.delete(audit).where(lte(audit.seq, cutoffSeq))
-          return cutoffSeq - prunedSeq
+          const rows = cutoffSeq - prunedSeq
+          const entry: AuditEntry = {
+            action: 'audit_purged',
+            detail: { ...detail, rows, through: cutoffSeq, hash: prunedHash }
+          }
+          return { result: rows, anchor: yield* appendEntries(tx, [entry], true) }
         })
-      }
-      if (purged > 0 && purgeEntry !== undefined) {
-        await serializedTransaction(lockTable, (tx) => appendEntries(tx, [purgeEntry]))
       }
       return purged
     }

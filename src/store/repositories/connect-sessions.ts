@@ -11,6 +11,8 @@ export interface ConnectSession {
   products: string[]
   returnUrl: string | null
   expiresAt: Date
+  /** Whether a browser has opened its link. */
+  isOpened: boolean
 }
 
 export function createConnectSessionRepository(
@@ -23,13 +25,20 @@ export function createConnectSessionRepository(
     userId: sessions.userId,
     products: sessions.products,
     returnUrl: sessions.returnUrl,
-    expiresAt: sessions.expiresAt
+    expiresAt: sessions.expiresAt,
+    browserHash: sessions.browserHash
   }
-  const toSession = (
-    row: Omit<ConnectSession, 'products'> & { products: string }
-  ): ConnectSession => ({
+  const toSession = ({
+    browserHash,
+    products,
+    ...row
+  }: Omit<ConnectSession, 'products' | 'isOpened'> & {
+    products: string
+    browserHash: string | null
+  }): ConnectSession => ({
     ...row,
-    products: row.products.split(' ')
+    products: products.split(' '),
+    isOpened: browserHash !== null
   })
   const isActive = () => gt(sessions.expiresAt, new Date(now()))
 
@@ -37,7 +46,9 @@ export function createConnectSessionRepository(
     async create({
       products,
       ...session
-    }: Omit<ConnectSession, 'id' | 'expiresAt'> & { hash: string }): Promise<ConnectSession> {
+    }: Omit<ConnectSession, 'id' | 'expiresAt' | 'isOpened'> & {
+      hash: string
+    }): Promise<ConnectSession> {
       const values = {
         ...session,
         createdAt: new Date(now()),
@@ -60,20 +71,25 @@ export function createConnectSessionRepository(
         products,
         userId: values.userId,
         returnUrl: values.returnUrl,
-        expiresAt: values.expiresAt
+        expiresAt: values.expiresAt,
+        isOpened: false
       }
     },
 
-    /** Finds the session of a token, or of the browser that opened its link. */
+    /** Finds a session by its id, its token, or the browser that opened its link. */
     async find(
-      by: { hash: string } | { browserHash: string }
+      by: { id: number } | { hash: string } | { browserHash: string }
     ): Promise<ConnectSession | undefined> {
       const [row] = await db
         .select(columns)
         .from(sessions)
         .where(
           and(
-            'hash' in by ? eq(sessions.hash, by.hash) : eq(sessions.browserHash, by.browserHash),
+            'id' in by
+              ? eq(sessions.id, by.id)
+              : 'hash' in by
+                ? eq(sessions.hash, by.hash)
+                : eq(sessions.browserHash, by.browserHash),
             isActive()
           )
         )
@@ -108,20 +124,33 @@ export function createConnectSessionRepository(
     },
 
     /**
+     * Ends a session: its token, its link and its browser's cookie work no longer.
+     *
+     * @param statement run in the same transaction
+     */
+    async end({ id, userId }: ConnectSession, statement: StatementBuilder): Promise<void> {
+      await runAudited(function* (tx, record) {
+        const [row] = yield tx
+          .delete(sessions)
+          .where(eq(sessions.id, id))
+          .returning({ id: sessions.id })
+        if (row === undefined) return
+        yield statement(tx)
+        record({ action: 'session_ended', userId, detail: { session: id } })
+      })
+    },
+
+    /**
      * Lists a user's stored sessions, expired ones included, and whether their link has been
      * opened.
      */
     async list(userId: number) {
       const rows = await db
-        .select({ ...columns, createdAt: sessions.createdAt, browserHash: sessions.browserHash })
+        .select({ ...columns, createdAt: sessions.createdAt })
         .from(sessions)
         .where(eq(sessions.userId, userId))
         .orderBy(sessions.id)
-      return rows.map(({ browserHash, ...row }) => ({
-        ...toSession(row),
-        createdAt: row.createdAt,
-        opened: browserHash !== null
-      }))
+      return rows.map((row) => ({ ...toSession(row), createdAt: row.createdAt }))
     },
 
     /** Deletes the sessions of a user who is removed. */

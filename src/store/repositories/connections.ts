@@ -4,6 +4,8 @@ import type { Engine, StatementBuilder } from '../engine.ts'
 import type { Grant, GrantRepository } from './grants.ts'
 import type { StateChange, ConnectionHistory, StateReason } from './connection-history.ts'
 import { createConnectionScheduleMethods } from './connection-schedule.ts'
+import { ALTERED_STATE, isConnectionAuthentic, signConnection } from './connection-signatures.ts'
+import type { Signer } from '../../model/signer.ts'
 import type { Site } from '../../model/site.ts'
 import { combineStates, type ConnectionState, type LocalState } from '../../model/states.ts'
 
@@ -13,6 +15,8 @@ export interface Connection {
   userId: number
   provider: string
   grantId: string
+  /** Whether owner, grant, sites and state are as the service signed them; if not, it is not used. */
+  isAuthentic: boolean
   /** The sites the grant reached when Atlassian was last asked. */
   sites: Site[]
   /** The sites that are synced. */
@@ -57,8 +61,14 @@ export function createConnectionRepository(
   {
     grantRepository,
     history,
-    audit
-  }: { grantRepository: GrantRepository; history: ConnectionHistory; audit: AuditLog }
+    audit,
+    signer
+  }: {
+    grantRepository: GrantRepository
+    history: ConnectionHistory
+    audit: AuditLog
+    signer: Signer
+  }
 ) {
   const {
     db,
@@ -101,11 +111,24 @@ export function createConnectionRepository(
   const toConnectionWithGrant = ({
     connection,
     grant
-  }: Awaited<ReturnType<typeof selectWithGrants>>[number]): ConnectionWithGrant => ({
-    connection: toConnection(connection),
-    grant: grant as Grant,
-    state: combineStates(grant.state as Grant['state'], connection.state as LocalState)
-  })
+  }: Awaited<ReturnType<typeof selectWithGrants>>[number]): ConnectionWithGrant =>
+    isConnectionAuthentic(signer, connection)
+      ? {
+          connection: { ...toConnection(connection), isAuthentic: true },
+          grant: grant as Grant,
+          state: combineStates(grant.state as Grant['state'], connection.state as LocalState)
+        }
+      : {
+          // Whatever the row names may belong to somebody else: nothing of it is used.
+          connection: {
+            ...toConnection(connection),
+            sites: [],
+            selectedSites: [],
+            isAuthentic: false
+          },
+          grant: { ...(grant as Grant), ...ALTERED_STATE },
+          state: ALTERED_STATE.state
+        }
 
   return {
     async get(userId: number, provider: string): Promise<ConnectionWithGrant | undefined> {
@@ -148,21 +171,30 @@ export function createConnectionRepository(
      * @returns undefined if another writer changed it first; then nothing is stored
      */
     async update(
-      { id, version }: Connection,
+      { id, version, userId, provider, grantId, isAuthentic }: Connection,
       { sites, selectedSites, refusedFeatures, state, reason }: ConnectionUpdate,
       statements: StatementBuilder[] = [],
       entries: AuditEntry[] = []
     ): Promise<StateChange[] | undefined> {
-      const row = {
+      if (!isAuthentic) throw new Error('An altered connection must not be signed')
+      const signedColumns = {
+        userId,
+        provider,
+        grantId,
         sites: JSON.stringify(sites),
         selectedSites: JSON.stringify(selectedSites),
         refusedFeatures: JSON.stringify(refusedFeatures),
-        state,
+        state
+      }
+      const row = {
+        ...signedColumns,
+        signature: signConnection(signer, signedColumns),
         errorCode: reason?.code ?? null,
         errorDetail: reason?.detail ?? null,
         version: version + 1
       }
-      const isUnchanged = sql`${connections.id} = ${id} and ${connections.version} = ${version}`
+      const isUnchanged = sql`${connections.id} = ${id} and ${connections.version} = ${version}
+        and ${connections.grantId} = ${grantId} and ${connections.userId} = ${userId}`
       return await audit.runAudited(function* (tx, record) {
         if (
           (yield tx
@@ -251,7 +283,10 @@ export function createConnectionRepository(
     ...createConnectionScheduleMethods(engine)
   }
 
-  function toConnection(row: typeof connections.$inferSelect): Connection {
+  function toConnection({
+    signature: _signature,
+    ...row
+  }: typeof connections.$inferSelect): Omit<Connection, 'isAuthentic'> {
     return {
       ...row,
       state: row.state as LocalState,

@@ -63,9 +63,33 @@ export function createEncryptedTokenRepository(
       return await db.select(columns).from(grants).where(eq(grants.keyId, keyId)).limit(limit)
     },
 
-    /** Replaces re-encrypted columns, unless they have changed since they were read. */
+    /** Lists grants whose access token begins with `prefix`, behind `after`. */
+    async listByPrefix(
+      prefix: string,
+      after: string,
+      limit: number
+    ): Promise<EncryptedTokensRow[]> {
+      return await db
+        .select(columns)
+        .from(grants)
+        .where(
+          and(
+            sql`substr(${grants.accessToken}, 1, ${prefix.length}) = ${prefix}`,
+            gt(grants.id, after)
+          )
+        )
+        .orderBy(asc(grants.id))
+        .limit(limit)
+    },
+
+    /**
+     * Replaces re-encrypted columns, unless they have changed since they were read.
+     *
+     * @param isRotation whether the key changed, which the audit trail records
+     */
     async replace(
-      batch: Array<{ id: string; old: EncryptedTokens; fresh: EncryptedTokens }>
+      batch: Array<{ id: string; old: EncryptedTokens; fresh: EncryptedTokens }>,
+      isRotation = true
     ): Promise<number> {
       return await runAudited(function* (tx, record) {
         let count = 0
@@ -83,7 +107,7 @@ export function createEncryptedTokenRepository(
             )
             .returning({ id: grants.id })).length
         }
-        if (count > 0) {
+        if (count > 0 && isRotation) {
           record({
             action: 'vault_key_rotated',
             detail: { key: batch[0]?.fresh.keyId, grants: count }

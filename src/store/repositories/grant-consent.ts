@@ -1,9 +1,11 @@
 import { and, eq, inArray, notExists, sql, type SQL } from 'drizzle-orm'
+import type { Signer } from '../../model/signer.ts'
 import type { Database, Engine, Statement, StatementBuilder } from '../engine.ts'
 import type { AuditLog } from './audit-log.ts'
 import type { ConnectionHistory, StateChange } from './connection-history.ts'
 import { toRefreshLeaseName } from './grant-refresh.ts'
 import { HEALTHY_STATE, type NewConnection, type NewGrant } from './grant-types.ts'
+import { signConnection } from './connection-signatures.ts'
 import type { LeaseRepository } from './leases.ts'
 
 /** Creates a grant when a consent is saved, and deletes it when its last connection is gone. */
@@ -13,8 +15,9 @@ export function createGrantConsentMethods(
   {
     leases,
     history,
-    audit
-  }: { leases: LeaseRepository; history: ConnectionHistory; audit: AuditLog }
+    audit,
+    signer
+  }: { leases: LeaseRepository; history: ConnectionHistory; audit: AuditLog; signer: Signer }
 ) {
   return {
     /**
@@ -27,7 +30,16 @@ export function createGrantConsentMethods(
      */
     async connect(
       grant: NewGrant,
-      { userId, provider, sites, selectedSites, state, reason, before }: NewConnection,
+      {
+        userId,
+        provider,
+        sites,
+        selectedSites,
+        state,
+        reason,
+        emailDiffers,
+        before
+      }: NewConnection,
       statements: StatementBuilder[] = []
     ): Promise<StateChange[] | undefined> {
       const values = {
@@ -38,14 +50,18 @@ export function createGrantConsentMethods(
         rotatedAt: null,
         warnedDays: null
       }
-      const row = {
+      const signedColumns = {
         userId,
         provider,
         grantId: grant.id,
         sites: JSON.stringify(sites),
         selectedSites: JSON.stringify(selectedSites),
         refusedFeatures: '[]',
-        state,
+        state
+      }
+      const row = {
+        ...signedColumns,
+        signature: signConnection(signer, signedColumns),
         errorCode: reason?.code ?? null,
         errorDetail: reason?.detail ?? null,
         connectedAt: new Date(now()),
@@ -114,7 +130,13 @@ export function createGrantConsentMethods(
               ? 'account_changed'
               : 'consent_given'
         record(
-          { action, userId, connectionId: Number(saved?.id), product: provider },
+          {
+            action,
+            userId,
+            connectionId: Number(saved?.id),
+            product: provider,
+            ...(emailDiffers === true ? { detail: { email_differs: true } } : {})
+          },
           ...audit.toStateChangeEntries(changes)
         )
         return changes

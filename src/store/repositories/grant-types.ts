@@ -44,6 +44,8 @@ export interface NewConnection {
   selectedSites: Site[]
   state: LocalState
   reason: StateReason | null
+  /** The account's address is not the user's; noted in the audit trail. */
+  emailDiffers?: boolean
   before: { grantId: string; state: ConnectionState | null } | null
 }
 

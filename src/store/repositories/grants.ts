@@ -1,4 +1,5 @@
 import { eq, sql } from 'drizzle-orm'
+import type { Signer } from '../../model/signer.ts'
 import type { Engine } from '../engine.ts'
 import type { AuditLog } from './audit-log.ts'
 import type { ConnectionHistory } from './connection-history.ts'
@@ -17,8 +18,9 @@ export function createGrantRepository(
   {
     leases,
     history,
-    audit
-  }: { leases: LeaseRepository; history: ConnectionHistory; audit: AuditLog }
+    audit,
+    signer
+  }: { leases: LeaseRepository; history: ConnectionHistory; audit: AuditLog; signer: Signer }
 ) {
   const { grants } = engine.tables
   const selectById = engine.db
@@ -36,7 +38,7 @@ export function createGrantRepository(
 
     ...createGrantRefreshMethods(engine, now, stateWriter, { leases, audit }),
     ...createGrantStateMethods(engine, now, stateWriter),
-    ...createGrantConsentMethods(engine, now, { leases, history, audit }),
+    ...createGrantConsentMethods(engine, now, { leases, history, audit, signer }),
     ...createGrantMaintenanceMethods(engine)
   }
 }

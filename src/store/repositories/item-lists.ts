@@ -2,8 +2,14 @@ import { and, asc, count, eq, inArray, isNotNull, isNull, sql, type SQL } from '
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import type { ItemTableDefinition } from '../../../drizzle/tables.ts'
 import type { BindValue, Engine, PreparedStatement } from '../engine.ts'
-import type { ItemFilter, ListedItem, ListPosition, RawRow } from '../../model/items.ts'
-import { createRowMapper, type ColumnsByName } from './item-rows.ts'
+import {
+  countFitting,
+  type ItemFilter,
+  type ListedItem,
+  type ListPosition,
+  type RawRow
+} from '../../model/items.ts'
+import { createRowMapper, sumBytes, type ColumnsByName } from './item-rows.ts'
 
 /** Ids per statement while a snapshot is taken. */
 const SNAPSHOT_BATCH_SIZE = 10_000
@@ -11,6 +17,15 @@ const SNAPSHOT_BATCH_SIZE = 10_000
 const SNAPSHOT_PAGE_SIZE = 500
 /** Counts that are remembered. */
 const MAX_CACHED_COUNTS = 1_000
+
+/** Bytes of rows with long texts that are read at once. */
+const READ_BYTES = 512 * 1024
+
+/** A row of a list that has not been read: its place, and about how many bytes it has as JSON. */
+export interface ListedSize {
+  position: ListPosition
+  bytes: number
+}
 
 /** The ids of a list in its order, as they were at one moment: eight bytes for each item. */
 export interface ListSnapshot {
@@ -117,21 +132,81 @@ export function createItemLists(
   })
   const cachedCounts = new Map<string, { seq: number; total: number }>()
 
-  const pageIds = Array.from({ length: SNAPSHOT_PAGE_SIZE }, (_, i) => `id ${i}`)
-  // Without the owner, which would lead a planner to another index than that of the ids.
-  const selectPage = prepare(
-    db
-      .select(listedColumns)
-      .from(t)
-      .where(and(inArray(t.id, pageIds.map(placeholder)), isNull(t.deletedAt)))
+  const bindSizes = prepareByConditions((conditions) =>
+    prepare(
+      db
+        .select({
+          id: t.id,
+          [shape.sortBy]: sortColumn,
+          bytes: sumBytes(allColumns).as('bytes')
+        })
+        .from(t)
+        .where(and(ofOwner, isNull(t.deletedAt), ...toSql(conditions)))
+        .orderBy(asc(sortColumn), asc(t.id))
+        .limit(placeholder('limit'))
+    )
   )
-  const toListedItem = createRowMapper(listedColumns)
+
+  /** Reads rows by id, in the order of the ids. Rows that have been deleted are left out. */
+  function createIdReader(selected: ColumnsByName) {
+    const pageIds = Array.from({ length: SNAPSHOT_PAGE_SIZE }, (_, i) => `id ${i}`)
+    const toItem = createRowMapper(selected)
+    // Without the owner, which would lead a planner to another index than that of the ids.
+    const selectPage = prepare(
+      db
+        .select(selected)
+        .from(t)
+        .where(and(inArray(t.id, pageIds.map(placeholder)), isNull(t.deletedAt)))
+    )
+    return async (ownerId: number, ids: ArrayLike<number>): Promise<ListedItem[]> => {
+      const rows = await selectPage({
+        // Unused places hold 0, which is no id.
+        ...Object.fromEntries(pageIds.map((name, i) => [name, ids[i] ?? 0]))
+      })
+      const itemsById = new Map(rows.map((row) => [Number(row.id), toItem(row)]))
+      return Array.from(ids, (id) => itemsById.get(id)).filter(
+        (item) => item?.ownerId === ownerId
+      ) as ListedItem[]
+    }
+  }
+  const readByIds = createIdReader(listedColumns)
+  const readByIdsWithBody = createIdReader(allColumns)
 
   return {
     /** Items without their long texts. */
     list: createLister(listedColumns),
-    /** Items with their long texts. */
-    listWithBody: createLister(allColumns),
+    /** The places and sizes of the items of a list with their long texts, which are not read. */
+    async listSizes(
+      ownerId: number,
+      limit: number,
+      after?: ListPosition,
+      filter: ItemFilter = {}
+    ): Promise<ListedSize[]> {
+      const { statement, values } = bindSizes(ownerId, after, filter)
+      return (await statement({ ...values, limit })).map((row) => ({
+        position: [String(row[sortColumn.name]), Number(row.id)],
+        bytes: Number(row.bytes)
+      }))
+    },
+
+    /** Items with their long texts, few at once. Items deleted since are left out. */
+    async *readWithBody(
+      ownerId: number,
+      sizes: readonly ListedSize[]
+    ): AsyncGenerator<ListedItem[]> {
+      for (let start = 0; start < sizes.length;) {
+        const rest = sizes.slice(start, start + SNAPSHOT_PAGE_SIZE)
+        const count = countFitting(
+          rest.map(({ bytes }) => bytes),
+          READ_BYTES
+        )
+        yield await readByIdsWithBody(
+          ownerId,
+          rest.slice(0, count).map(({ position: [, id] }) => id)
+        )
+        start += count
+      }
+    },
 
     /**
      * How many items a list has. Counts once for each version of the owner's items and filter:
@@ -179,14 +254,7 @@ export function createItemLists(
       for (const batch of batches) {
         for (let start = 0; start < batch.length; start += SNAPSHOT_PAGE_SIZE) {
           const ids = batch.subarray(start, start + SNAPSHOT_PAGE_SIZE)
-          const rows = await selectPage({
-            // Unused places hold 0, which is no id.
-            ...Object.fromEntries(pageIds.map((name, i) => [name, ids[i] ?? 0]))
-          })
-          const itemsById = new Map(rows.map((row) => [Number(row.id), toListedItem(row)]))
-          yield Array.from(ids, (id) => itemsById.get(id)).filter(
-            (item) => item?.ownerId === ownerId
-          ) as ListedItem[]
+          yield await readByIds(ownerId, ids)
         }
       }
     }

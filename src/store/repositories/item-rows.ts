@@ -1,3 +1,4 @@
+import { sql, type SQL } from 'drizzle-orm'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import type { ListedItem, RawRow } from '../../model/items.ts'
 
@@ -18,4 +19,15 @@ export function createRowMapper(selected: ColumnsByName): (row: RawRow) => Liste
     }
     return item as ListedItem
   }
+}
+
+/** Bytes of a row in a response beside its texts. */
+const ROW_OVERHEAD_BYTES = 256
+
+/** About how many bytes a row has as JSON. Neither engine reads a long text to tell its length. */
+export function sumBytes(selected: ColumnsByName): SQL {
+  const lengths = Object.values(selected)
+    .filter((column) => column.getSQLType().startsWith('text'))
+    .map((column) => sql`coalesce(octet_length(${column}), 0)`)
+  return sql.join([sql.raw(String(ROW_OVERHEAD_BYTES)), ...lengths], sql` + `)
 }

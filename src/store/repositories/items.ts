@@ -1,13 +1,17 @@
-import { and, asc, eq, getTableColumns, inArray, isNull, sql } from 'drizzle-orm'
+import { and, asc, eq, getTableColumns, inArray, isNull, sql, type SQL } from 'drizzle-orm'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import { SYNC_COLUMNS } from '../../../drizzle/items.ts'
 import type { ItemTableDefinition } from '../../../drizzle/tables.ts'
 import { createItemLists } from './item-lists.ts'
-import { createRowMapper, type ColumnsByName } from './item-rows.ts'
+import { createRowMapper, sumBytes, type ColumnsByName } from './item-rows.ts'
 import { createItemSync } from './item-sync.ts'
 import type { Engine } from '../engine.ts'
 import type { ChangeFeed } from './change-feed.ts'
-import type { Item, ListedItem, RawRow } from '../../model/items.ts'
+import { countFitting, type Item, type ListedItem, type RawRow } from '../../model/items.ts'
+
+/** Items of an export that are read at once. */
+const EXPORT_BATCH_SIZE = 300
+const EXPORT_BATCH_BYTES = 512 * 1024
 
 /** One change of an item. `item` is null where it was deleted. */
 export interface ItemChange {
@@ -56,38 +60,50 @@ export function createItemRepository(
     contentNames.filter((name) => shape.columns[name]?.isLong !== true)
   )
   const placeholder = (name: string) => sql.placeholder(name) as never
-  const selectChanges = prepare(
-    db
-      .select({
-        ...listedColumns,
-        remoteId: t.remoteId,
-        seq: t.seq,
-        deletedAt: t.deletedAt
-      })
-      .from(t)
-      .where(and(eq(t.ownerId, placeholder('owner')), sql`${t.seq} > ${placeholder('seq')}`))
-      .orderBy(t.seq)
-      .limit(placeholder('limit'))
-  )
+  const prepareChanges = (selected: Record<string, SQLiteColumn | SQL.Aliased>) =>
+    prepare(
+      db
+        .select(selected)
+        .from(t)
+        .where(and(eq(t.ownerId, placeholder('owner')), sql`${t.seq} > ${placeholder('seq')}`))
+        .orderBy(t.seq)
+        .limit(placeholder('limit'))
+    )
+  const selectChanges = prepareChanges({
+    ...listedColumns,
+    remoteId: t.remoteId,
+    seq: t.seq,
+    deletedAt: t.deletedAt
+  })
+  const selectChangeSizes = prepareChanges({
+    seq: t.seq,
+    bytes: sumBytes(listedColumns).as('bytes')
+  })
 
   // Ordered by columns that never change, so that an export reads each item once, even if it is
   // renamed between two pages.
   const allColumns = selectColumns(contentNames)
   const toFullItem = createRowMapper(allColumns)
-  const selectAll = prepare(
-    db
-      .select({ ...allColumns, remoteId: t.remoteId })
-      .from(t)
-      .where(
-        and(
-          eq(t.ownerId, placeholder('owner')),
-          isNull(t.deletedAt),
-          sql`(${t.site}, ${t.remoteId}) > (${placeholder('site')}, ${placeholder('remoteId')})`
+  const prepareExport = (selected: Record<string, SQLiteColumn | SQL.Aliased>) =>
+    prepare(
+      db
+        .select(selected)
+        .from(t)
+        .where(
+          and(
+            eq(t.ownerId, placeholder('owner')),
+            isNull(t.deletedAt),
+            sql`(${t.site}, ${t.remoteId}) > (${placeholder('site')}, ${placeholder('remoteId')})`
+          )
         )
-      )
-      .orderBy(asc(t.site), asc(t.remoteId))
-      .limit(placeholder('limit'))
-  )
+        .orderBy(asc(t.site), asc(t.remoteId))
+        .limit(placeholder('limit'))
+    )
+  const selectAll = prepareExport({ ...allColumns, remoteId: t.remoteId })
+  const selectSizes = prepareExport({
+    id: t.id,
+    bytes: sumBytes(allColumns).as('bytes')
+  })
 
   const toListedItem = createRowMapper(listedColumns)
 
@@ -152,11 +168,21 @@ export function createItemRepository(
       return rows.map(({ value }) => String(value))
     },
 
-    /** Every item of an owner with its long texts, in batches, ordered by site and remote id. */
-    async *exportAll(ownerId: number, batchSize: number): AsyncGenerator<Array<FullItem>> {
+    /** Every item of an owner with its long texts, few at once, ordered by site and remote id. */
+    async *exportAll(ownerId: number): AsyncGenerator<Array<FullItem>> {
       let [site, remoteId] = ['', '']
       while (true) {
-        const rows = await selectAll({ owner: ownerId, site, remoteId, limit: batchSize })
+        const sizes = await selectSizes({
+          owner: ownerId,
+          site,
+          remoteId,
+          limit: EXPORT_BATCH_SIZE
+        })
+        const limit = countFitting(
+          sizes.map(({ bytes }) => Number(bytes)),
+          EXPORT_BATCH_BYTES
+        )
+        const rows = limit === 0 ? [] : await selectAll({ owner: ownerId, site, remoteId, limit })
         const page = rows.map((row) => ({
           site: String(row.site),
           remoteId: String(row.remote_id),
@@ -164,9 +190,19 @@ export function createItemRepository(
         }))
         if (page.length > 0) yield page
         const last = page.at(-1)
-        if (last === undefined || page.length < batchSize) return
+        if (last === undefined) return
         ;[site, remoteId] = [last.site, last.remoteId]
       }
+    },
+
+    /** The sizes of changes after `seq`, ordered like the changes: about how many bytes each has as JSON. */
+    async listChangeSizes(
+      ownerId: number,
+      seq: number,
+      limit: number
+    ): Promise<Array<{ seq: number; bytes: number }>> {
+      const rows = await selectChangeSizes({ owner: ownerId, seq, limit })
+      return rows.map((row) => ({ seq: Number(row.seq), bytes: Number(row.bytes) }))
     },
 
     /** Changes after `seq`: each item once, ordered by its latest change. */

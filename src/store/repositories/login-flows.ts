@@ -51,8 +51,11 @@ export interface LoginFlowRow {
   outcome: string | null
 }
 
-/** Every caller's state that names a user contains one of these keys (src/lib/user-hint.ts). */
-const USER_HINT_KEYS = ['user_id', 'uid', 'email']
+/**
+ * Every caller's state that names a user contains one of these keys (src/lib/user-hint.ts), or a
+ * character that encodes others.
+ */
+const USER_HINT_MARKS = ['user_id', 'uid', 'email', '%', '\\']
 
 interface UserRef {
   id: number
@@ -99,14 +102,12 @@ export function createLoginFlowRepository(
   let sweptAt = 0
   /**
    * Selects a user's flows: those started for the user, those in `stateHashes`, and those whose
-   * caller state contains the user's email address or whose outcome names the user.
+   * outcome names the user.
    */
-  const belongsTo = ({ id, email }: UserRef, stateHashes: string[]) =>
+  const belongsTo = ({ id }: UserRef, stateHashes: string[]) =>
     or(
       eq(flows.userId, id),
       inArray(flows.stateHash, stateHashes),
-      containsText(flows.callerState, email),
-      containsText(flows.callerState, encodeURIComponent(email)),
       eq(flows.outcome, JSON.stringify({ userId: id })),
       like(flows.outcome, `{"userId":${id},%`)
     )
@@ -115,8 +116,8 @@ export function createLoginFlowRepository(
   }
 
   /**
-   * Finds flows whose caller state names the user in any accepted form. SQL cannot parse all of
-   * them.
+   * Finds flows whose caller state names this user, and not one whose address contains the same
+   * text. SQL cannot parse all accepted forms.
    */
   async function findFlowsNamingUser({ id, email }: UserRef): Promise<string[]> {
     const rows = await db
@@ -125,7 +126,7 @@ export function createLoginFlowRepository(
       .where(
         and(
           isNull(flows.userId),
-          or(...USER_HINT_KEYS.map((name) => containsText(flows.callerState, name)))
+          or(...USER_HINT_MARKS.map((mark) => containsText(flows.callerState, mark)))
         )
       )
     return rows
@@ -164,6 +165,24 @@ export function createLoginFlowRepository(
 
     async get(stateHash: string): Promise<LoginFlowRow | undefined> {
       return (await db.select().from(flows).where(eq(flows.stateHash, stateHash)))[0]
+    },
+
+    /**
+     * Replaces the key of a flow that has not expired, and binds it to a browser. Returns the flow
+     * to exactly one caller.
+     */
+    async redeem(
+      ticketHash: string,
+      values: Pick<LoginFlowRow, 'stateHash' | 'expiresAt'> & { browserHash: string }
+    ): Promise<LoginFlowRow | undefined> {
+      const [flow] = await write(() =>
+        db
+          .update(flows)
+          .set(values)
+          .where(and(eq(flows.stateHash, ticketHash), gt(flows.expiresAt, new Date(now()))))
+          .returning()
+      )
+      return flow
     },
 
     /**
@@ -235,6 +254,12 @@ export function createLoginFlowRepository(
       const ownedByUser = belongsTo(user, await findFlowsNamingUser(user))
       return (tx) => tx.delete(flows).where(ownedByUser)
     },
+
+    /** Deletes the flows that this initiator has started and nobody has finished. */
+    deleteOpenStatement:
+      (initiator: string): StatementBuilder =>
+      (tx) =>
+        tx.delete(flows).where(and(eq(flows.initiator, initiator), isNull(flows.codeHash))),
 
     /** Records an outcome that stores nothing else. */
     async finish(stateHash: string, outcome: string): Promise<void> {

@@ -47,15 +47,15 @@ export function createSyncRunLeaseMethods(engine: Engine, now: () => number) {
 
   return {
     /**
-     * Runs that a worker may claim, oldest first: queued, parked and due, or with an expired
-     * lease.
+     * Runs that a worker may claim: queued, parked and due, or with an expired lease. Those that have
+     * waited longest come first; a run that was parked has waited since it was due.
      */
     async listClaimable(limit: number): Promise<Array<Pick<SyncRun, 'id' | 'ownerId'>>> {
       return await db
         .select({ id: runs.id, ownerId: runs.ownerId })
         .from(runs)
         .where(claimableCondition())
-        .orderBy(asc(runs.id))
+        .orderBy(asc(sql`coalesce(${runs.parkedUntil}, ${runs.createdAt})`), asc(runs.id))
         .limit(limit)
     },
 

@@ -1,4 +1,4 @@
-import { and, eq, inArray, isNotNull, lt, sql } from 'drizzle-orm'
+import { and, eq, inArray, isNotNull, lt, ne, sql } from 'drizzle-orm'
 import type { ErrorCode } from '../../lib/errors.ts'
 import { retryOnConflict } from '../../lib/retry.ts'
 import type { AuditLog } from './audit-log.ts'
@@ -126,6 +126,24 @@ export function createSyncRunRepository(
         .from(runs)
         .where(and(eq(runs.id, id), eq(runs.provider, provider)))
       return row === undefined ? undefined : toRun(row)
+    },
+
+    /** When the owner last asked for a full run that did not fail; undefined if never. */
+    async getLastFullRequest(ownerId: number, provider: string): Promise<Date | undefined> {
+      const [row] = await db
+        .select({ at: runs.createdAt })
+        .from(runs)
+        .where(
+          and(
+            eq(runs.ownerId, ownerId),
+            eq(runs.provider, provider),
+            eq(runs.mode, 'full'),
+            ne(runs.state, 'failed')
+          )
+        )
+        .orderBy(sql`${runs.id} desc`)
+        .limit(1)
+      return row?.at
     },
 
     /** Newest first, older than the run with the id `before`. */

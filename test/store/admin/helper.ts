@@ -187,7 +187,13 @@ export async function fillDatabase(t: TestContext, url: string): Promise<FilledD
   await app.close()
   return {
     sandbox,
-    env: { ...env, APP_ENV: 'production', HOST: '127.0.0.1', VAULT_KEYS: VAULT_KEY },
+    env: {
+      ...env,
+      APP_ENV: 'production',
+      ALLOW_INSECURE: 'http_frontend,no_limits',
+      HOST: '127.0.0.1',
+      VAULT_KEYS: VAULT_KEY
+    },
     before,
     tokens
   }

@@ -1,0 +1,2 @@
+ALTER TABLE "api_keys" ADD COLUMN "networks" text;--> statement-breakpoint
+ALTER TABLE "api_keys" ADD COLUMN "rotated_until" bigint;

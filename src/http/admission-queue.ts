@@ -1,0 +1,194 @@
+import { AsyncResource } from 'node:async_hooks'
+
+/** Time of an event-loop iteration in which requests start. */
+const SLICE_MS = 2
+const MAX_STARTS_PER_SLICE = 16
+/**
+ * Iterations between two slices of a long queue. libuv accepts one connection per iteration:
+ * without them, new connections are accepted as rarely as slices begin.
+ */
+const ITERATIONS_BETWEEN_SLICES = 32
+/** Started requests that are not answered; more would only slow each other down. */
+const MAX_STARTED = 10
+/** After this time a request counts no longer: it waits for something else, as a long poll does. */
+const STARTED_MS = 250
+/** How often the queue looks whether requests have been answered or the database has recovered. */
+const BUSY_CHECK_INTERVAL_MS = 1
+/**
+ * Shorter queues are not refused: a long wait in one is JIT warm-up, a noisy neighbour or a slow
+ * database, and no overload.
+ */
+const MIN_REFUSED_LENGTH = 50
+/** EWMA weight: the average covers about the last 10 starts. */
+const EWMA_WEIGHT = 0.1
+/** Assumed interval between two starts before the first sample. */
+const INITIAL_INTERVAL_MS = 5
+
+export interface AdmissionRequest {
+  /** The requests of one caller wait for each other. Called only if this one has to wait. */
+  getCaller: () => string
+  /** @param onAnswered to call when the request has been answered; undefined if it did not wait */
+  start: (onAnswered?: () => void) => void
+  refuse: (waitMs: number) => void
+  /** Whether nobody waits for the response any more. */
+  isAbandoned: () => boolean
+}
+
+interface QueuedRequest extends Omit<AdmissionRequest, 'getCaller'> {
+  queuedAt: number
+}
+
+export interface AdmissionOptions {
+  /** The longest wait that a new request may expect. */
+  maxWaitMs: number
+  /** Whether so much waits for the database that further requests would only wait there. */
+  isDatabaseBusy: () => boolean
+}
+
+/**
+ * Starts requests at once while there is time. Under load they wait, and callers take turns, so
+ * that one caller's requests delay mostly each other. If a new request would have to wait too
+ * long, the latest request of the caller with most waiting requests is refused.
+ *
+ * @returns a function to call for each request
+ */
+export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOptions) {
+  /** The queue of each caller; the first caller is the next one to be served. */
+  const queues = new Map<string, QueuedRequest[]>()
+  /** Requests that waited, have started and are not answered, in the order of their starts. */
+  const started = new Set<{ at: number }>()
+  let waitingCount = 0
+  let isSliceOpen = false
+  let sliceStartedAt = 0
+  let averageIntervalMs = INITIAL_INTERVAL_MS
+  let lastStartedAt = 0
+
+  const isSliceUsed = () => performance.now() - sliceStartedAt > SLICE_MS
+
+  function closeSlice(): void {
+    isSliceOpen = waitingCount > 0
+    if (!isSliceOpen) return
+    if (waitingCount >= MIN_REFUSED_LENGTH) refuseExpired()
+    if (isDatabaseBusy() || isFullyOccupied()) {
+      setTimeout(closeSlice, BUSY_CHECK_INTERVAL_MS)
+      return
+    }
+    runAfterIterations(waitingCount < MIN_REFUSED_LENGTH ? 1 : ITERATIONS_BETWEEN_SLICES, () => {
+      // Immediates run one after another in the next iteration, each with its promise jobs.
+      setImmediate(() => {
+        sliceStartedAt = performance.now()
+      })
+      const startCount = Math.min(waitingCount, MAX_STARTS_PER_SLICE)
+      for (let i = 0; i < startCount; i++) setImmediate(startNext)
+      setImmediate(closeSlice)
+    })
+  }
+
+  function isFullyOccupied(): boolean {
+    const [oldest] = started
+    if (oldest !== undefined && performance.now() - oldest.at > STARTED_MS) started.delete(oldest)
+    return started.size >= MAX_STARTED
+  }
+
+  function startNext(): void {
+    if (isSliceUsed() || isDatabaseBusy() || isFullyOccupied()) return
+    let request = takeNext()
+    while (request?.isAbandoned() === true) request = takeNext()
+    if (request === undefined) return
+    const now = performance.now()
+    averageIntervalMs += (now - lastStartedAt - averageIntervalMs) * EWMA_WEIGHT
+    lastStartedAt = now
+    const running = { at: now }
+    started.add(running)
+    request.start(() => {
+      started.delete(running)
+    })
+  }
+
+  function takeNext(): QueuedRequest | undefined {
+    const [entry] = queues
+    if (entry === undefined) return undefined
+    const [caller, queue] = entry
+    // The next turn of this caller comes after those of all others.
+    queues.delete(caller)
+    if (queue.length > 1) queues.set(caller, queue)
+    waitingCount--
+    return queue.shift()
+  }
+
+  function estimateWait(): number {
+    return Math.max(waitingCount * averageIntervalMs, performance.now() - lastStartedAt)
+  }
+
+  const isTooLong = () => waitingCount >= MIN_REFUSED_LENGTH && estimateWait() > maxWaitMs
+
+  function removeAbandoned(): void {
+    waitingCount = 0
+    for (const [caller, queue] of queues) {
+      const live = queue.filter(({ isAbandoned }) => !isAbandoned())
+      if (live.length === 0) queues.delete(caller)
+      else queues.set(caller, live)
+      waitingCount += live.length
+    }
+  }
+
+  function findLongestQueue(): QueuedRequest[] {
+    let longest: QueuedRequest[] = []
+    for (const queue of queues.values()) if (queue.length > longest.length) longest = queue
+    return longest
+  }
+
+  /** The wait was estimated; and while the database stands still, nothing starts. */
+  function refuseExpired(): void {
+    const now = performance.now()
+    for (const [caller, queue] of queues) {
+      while (queue[0] !== undefined && now - queue[0].queuedAt > 2 * maxWaitMs) {
+        waitingCount--
+        queue.shift()?.refuse(maxWaitMs)
+      }
+      if (queue.length === 0) queues.delete(caller)
+    }
+  }
+
+  return function admit({ getCaller, start, refuse, isAbandoned }: AdmissionRequest): void {
+    if (!isSliceOpen) {
+      isSliceOpen = true
+      sliceStartedAt = performance.now()
+      setImmediate(closeSlice)
+    }
+    if (waitingCount === 0 && !isSliceUsed() && !isDatabaseBusy()) {
+      start()
+      return
+    }
+    if (waitingCount === 0) lastStartedAt = performance.now()
+    if (isTooLong()) removeAbandoned()
+    const caller = getCaller()
+    const queue = queues.get(caller) ?? []
+    if (isTooLong()) {
+      const waitMs = estimateWait()
+      const longest = findLongestQueue()
+      if (queue.length >= longest.length) {
+        refuse(waitMs)
+        return
+      }
+      waitingCount--
+      longest.pop()?.refuse(waitMs)
+    }
+    waitingCount++
+    queues.set(caller, queue)
+    queue.push({
+      queuedAt: performance.now(),
+      // Keep the async context of this request.
+      start: AsyncResource.bind(start),
+      refuse: AsyncResource.bind(refuse),
+      isAbandoned
+    })
+  }
+}
+
+function runAfterIterations(count: number, callback: () => void): void {
+  setImmediate(() => {
+    if (count <= 1) callback()
+    else runAfterIterations(count - 1, callback)
+  })
+}
