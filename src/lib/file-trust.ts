@@ -47,7 +47,10 @@ export function findFileProblem(path: string, isSecret = false): TrustProblem | 
   const problem = findWriterProblem(stats)
   if (problem !== undefined || !isSecret) return problem
   if ((stats.mode & OTHERS_READABLE) !== 0) {
-    return { text: 'can be read by other users of this machine (chmod 600 ends that)', isOpenToAll: true }
+    return {
+      text: 'can be read by other users of this machine (chmod 600 ends that)',
+      isOpenToAll: true
+    }
   }
   return (stats.mode & GROUP_READABLE) !== 0
     ? { text: 'can be read by its group (chmod 600 ends that)', isOpenToAll: false }
@@ -59,7 +62,10 @@ function findWriterProblem({ uid, mode }: Stats): TrustProblem | undefined {
     return { text: `belongs to another user (uid ${uid})`, isOpenToAll: true }
   }
   if ((mode & OTHERS_WRITABLE) !== 0) {
-    return { text: 'is writable by every user of this machine (chmod go-w ends that)', isOpenToAll: true }
+    return {
+      text: 'is writable by every user of this machine (chmod go-w ends that)',
+      isOpenToAll: true
+    }
   }
   return (mode & GROUP_WRITABLE) !== 0
     ? { text: 'is writable by its group (chmod g-w ends that)', isOpenToAll: false }
