@@ -44,38 +44,24 @@ export interface Anchor {
   hash: string
 }
 
-const serializeEntry = (
-  previousHash: string,
-  {
-    seq,
-    at,
-    actor,
-    actorId,
-    actorName,
-    action,
-    userId,
-    connectionId,
-    product,
-    ip,
-    requestId,
-    detail
-  }: AuditRecord
-) =>
-  JSON.stringify([
-    previousHash,
-    seq,
-    at,
-    actor,
-    actorId,
-    actorName,
-    action,
-    userId,
-    connectionId,
-    product,
-    ip,
-    requestId,
-    detail
-  ])
+/** What a hash covers, in this order. */
+const HASHED_FIELDS = [
+  'seq',
+  'at',
+  'actor',
+  'actorId',
+  'actorName',
+  'action',
+  'userId',
+  'connectionId',
+  'product',
+  'ip',
+  'requestId',
+  'detail'
+] as const satisfies ReadonlyArray<keyof AuditRecord>
+
+const serializeEntry = (previousHash: string, record: AuditRecord) =>
+  JSON.stringify([previousHash, ...HASHED_FIELDS.map((name) => record[name])])
 
 const serializeEnds = ({ seq, hash, prunedSeq, prunedHash }: ChainEnds) =>
   JSON.stringify([seq, hash, prunedSeq, prunedHash])

@@ -5,8 +5,8 @@ export const DATABASE_MUTATIONS: readonly Mutation[] = [
   {
     name: 'Audit rows are not chained',
     file: 'src/store/audit-chain.ts',
-    find: '  JSON.stringify([\n    previousHash,',
-    replace: '  JSON.stringify([\n    previousHash.slice(0, 0),',
+    find: '[previousHash, ...HASHED_FIELDS',
+    replace: "['', ...HASHED_FIELDS",
     test: 'test/audit/chain.test.ts',
     proves: ['T18']
   },
