@@ -56,7 +56,10 @@ export default fp(
       now,
       maxKeyAgeMs: config.maxKeyAgeMs,
       publicAccess: config.publicAccess,
-      verifyJwt: config.jwt === null ? null : createJwtVerifier(config.jwt)
+      verifyJwt:
+        config.jwt === null
+          ? null
+          : createJwtVerifier(config.jwt, { http: app.httpClient, log: app.log })
     })
     const secure = isServedOverHttps(config)
     const sessionCookie = { name: `${secure ? '__Host-' : ''}connect-session`, secure }
@@ -233,6 +236,7 @@ export default fp(
       'cookies',
       'cors',
       'errors',
+      'http-client',
       'logging',
       'security-headers',
       'rate-limit',

@@ -1,8 +1,14 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
-import { createRemoteJWKSet, jwtVerify, errors, type JWTPayload, type JWTVerifyGetKey } from 'jose'
+import { decodeJwt, jwtVerify, errors, type JWTPayload } from 'jose'
 import { isEmail, isStorableText } from '../lib/formats.ts'
 import { AppError } from '../lib/errors.ts'
 import type { Identity } from '../store/repositories/identities.ts'
+import {
+  COOLDOWN_MS,
+  createRemoteKeySet,
+  createUnavailableError,
+  type KeySetTools
+} from './key-set.ts'
 
 export interface JwtSettings {
   issuer: string
@@ -34,30 +40,15 @@ const CLOCK_TOLERANCE_S = 30
  */
 const TYPES = ['jwt', 'at+jwt']
 const MAX_TOKEN_LENGTH = 16_384
-const JWKS_TIMEOUT_MS = 5_000
-/** An unknown key id triggers a new download of the key set, at most this often. */
-const JWKS_COOLDOWN_MS = 30_000
-const JWKS_CACHE_MAX_AGE_MS = 600_000
-
-/** jose's codes for a late response or an invalid key set. */
-const JWKS_ERROR_CODES = ['ERR_JWKS_TIMEOUT', 'ERR_JWKS_INVALID', 'ERR_JOSE_GENERIC']
-
 /** Verifies JWTs of the configured identity provider. */
-export function createJwtVerifier({
-  issuer,
-  audience,
-  jwksUrl,
-  publicKey,
-  maxLifetimeS
-}: JwtSettings) {
-  const keys: JWTVerifyGetKey | KeyObject =
-    publicKey !== null
-      ? createPublicKey(publicKey)
-      : createRemoteJWKSet(new URL(jwksUrl ?? ''), {
-          timeoutDuration: JWKS_TIMEOUT_MS,
-          cooldownDuration: JWKS_COOLDOWN_MS,
-          cacheMaxAge: JWKS_CACHE_MAX_AGE_MS
-        })
+export function createJwtVerifier(
+  { issuer, audience, jwksUrl, publicKey, maxLifetimeS }: JwtSettings,
+  tools: KeySetTools
+) {
+  const keys =
+    publicKey === null
+      ? createRemoteKeySet(new URL(jwksUrl ?? '').href, tools)
+      : createPublicKey(publicKey)
   const options = {
     issuer,
     audience,
@@ -71,12 +62,17 @@ export function createJwtVerifier({
       : await jwtVerify(token, keys, options)
 
   /**
-   * @throws AppError `unauthenticated`, or `unavailable` if the provider's keys cannot be
-   *   downloaded
+   * @throws AppError `unauthenticated`, or `identity_provider_unavailable` while the token's key
+   *   cannot be looked up
    */
   return async function verifyJwt(token: string): Promise<VerifiedToken> {
     if (token.length > MAX_TOKEN_LENGTH) throw invalidJwt()
     try {
+      // The key of a token that is refused anyway is not worth a download.
+      const { iss, exp: unverifiedExp = 0 } = decodeJwt(token)
+      if (iss !== issuer || unverifiedExp + CLOCK_TOLERANCE_S <= Date.now() / 1000) {
+        throw invalidJwt()
+      }
       const { payload, protectedHeader } = await verify(token)
       const { exp = 0, iat, cnf } = payload
       const nowS = Date.now() / 1000
@@ -93,17 +89,8 @@ export function createJwtVerifier({
       }
     } catch (error) {
       if (error instanceof AppError) throw error
-      // A provider that does not respond is not the caller's fault.
-      if (!(error instanceof errors.JOSEError) || JWKS_ERROR_CODES.includes(error.code)) {
-        throw new AppError(
-          'unavailable',
-          'The identity provider cannot be reached at the moment.',
-          {
-            cause: error,
-            retryAfterS: 5
-          }
-        )
-      }
+      // A key that the provider publishes and that cannot be read is not the caller's fault.
+      if (!(error instanceof errors.JOSEError)) throw createUnavailableError(COOLDOWN_MS, error)
       throw invalidJwt(error)
     }
   }

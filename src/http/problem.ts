@@ -64,6 +64,7 @@ const HTTP_STATUS_BY_CODE = {
   vault_key_exhausted: 503,
   database_busy: 503,
   database_unavailable: 503,
+  identity_provider_unavailable: 503,
   unavailable: 503
 } as const satisfies Record<HttpErrorCode, number>
 

@@ -55,6 +55,7 @@ export type HttpErrorCode =
   | 'vault_key_exhausted'
   | 'database_busy'
   | 'database_unavailable'
+  | 'identity_provider_unavailable'
   | 'unavailable'
 
 /** Codes recorded on a sync run or a connection; no HTTP response carries one as its own code. */

@@ -21,6 +21,8 @@ interface HttpRequest {
   signal?: AbortSignal
   /** Time-out of the whole response in ms, if shorter than the default. */
   timeoutMs?: number
+  /** Begins the sentences of errors. Default: Atlassian. */
+  server?: string
 }
 
 /** A response. `body` is parsed JSON, or undefined if it was not JSON. */
@@ -75,7 +77,8 @@ export function createHttpClient({
     json,
     log,
     signal,
-    timeoutMs = responseTimeoutMs
+    timeoutMs = responseTimeoutMs,
+    server = 'Atlassian'
   }) => {
     const id = getRequestId()
     const timeoutSignal = AbortSignal.timeout(Math.min(timeoutMs, responseTimeoutMs))
@@ -105,7 +108,7 @@ export function createHttpClient({
       const failure =
         signal?.aborted === true
           ? new AppError('interrupted', 'The service is stopping.')
-          : toTransportError(error, timeoutSignal.aborted)
+          : toTransportError(error, timeoutSignal.aborted, server)
       log.warn(
         {
           event: 'upstream_error',
@@ -168,13 +171,13 @@ function toStatusError({ status, retryAfterMs }: HttpResponse): AppError {
   return new AppError('upstream_invalid_answer', 'Atlassian did not return JSON.')
 }
 
-function toTransportError(error: unknown, isTimeout: boolean): AppError {
+function toTransportError(error: unknown, isTimeout: boolean, server: string): AppError {
   if (error instanceof AppError) return error
   const code = (error as { code?: string }).code ?? ''
   if (isTimeout || /TIMEOUT|ETIMEDOUT/.test(code)) {
-    return new AppError('upstream_timeout', 'Atlassian did not respond in time.', { cause: error })
+    return new AppError('upstream_timeout', `${server} did not respond in time.`, { cause: error })
   }
-  return new AppError('upstream_unreachable', 'Atlassian cannot be reached.', { cause: error })
+  return new AppError('upstream_unreachable', `${server} cannot be reached.`, { cause: error })
 }
 
 async function readBody(body: Dispatcher.ResponseData['body']): Promise<string> {
