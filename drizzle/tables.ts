@@ -18,7 +18,7 @@ export interface ItemTableDefinition {
  * @throws Error if two tables have the same name
  */
 export function defineTables(kit: ColumnKit, shapes: readonly ItemTableShape[]) {
-  const { table, unique, id, text, instant } = kit
+  const { table, unique, id, integer, text, instant } = kit
 
   const users = table(
     'users',
@@ -33,9 +33,16 @@ export function defineTables(kit: ColumnKit, shapes: readonly ItemTableShape[]) 
     (t) => [unique('users_email_key').on(t.emailKey)]
   )
 
+  /** Single numbers about the whole database: src/store/repositories/service-state.ts. */
+  const serviceState = table('service_state', {
+    name: text('name').primaryKey(),
+    value: integer('value').notNull()
+  })
+
   const userId = () => users.id
   const serviceTables = {
     users,
+    serviceState,
     ...defineConnectionTables(kit, userId),
     ...defineSyncTables(kit, userId),
     ...defineAccessTables(kit, userId)

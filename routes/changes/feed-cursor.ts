@@ -9,35 +9,42 @@ export interface FeedPosition {
   lastSeq: number
   /** The latest change when its snapshot started: earlier deletions are left out. */
   snapshotSeq: number
+  /** The epoch of the feed in which the cursor was issued. */
+  epoch: number
   collections: readonly string[]
 }
 
-/** `names` is empty for a reader of all collections, including those of later versions. */
+/**
+ * `names` is empty for a reader of all collections, including those of later versions. A cursor
+ * without `epoch` belongs to epoch 0, as all cursors of earlier versions do.
+ */
 type EncodedPosition = [
   'changes',
   ownerId: number,
   lastSeq: number,
   snapshotSeq: number,
-  names: string
+  names: string,
+  epoch?: number
 ]
 
 /** @param allNames the collections of all products */
 export function createFeedCursors(allNames: readonly string[]) {
   const initialPosition = (
     ownerId: number,
-    { seq }: ChangeFeedState,
+    { seq, epoch }: ChangeFeedState,
     collections: readonly string[] = allNames
-  ): FeedPosition => ({ ownerId, lastSeq: 0, snapshotSeq: seq, collections })
+  ): FeedPosition => ({ ownerId, lastSeq: 0, snapshotSeq: seq, epoch, collections })
 
-  function encode({ ownerId, lastSeq, snapshotSeq, collections }: FeedPosition): string {
+  function encode({ ownerId, lastSeq, snapshotSeq, epoch, collections }: FeedPosition): string {
     const names = allNames.filter((name) => collections.includes(name))
-    return encodeCursor([
+    const position: EncodedPosition = [
       'changes',
       ownerId,
       lastSeq,
       snapshotSeq,
       names.length === allNames.length ? '' : names.join()
-    ] satisfies EncodedPosition)
+    ]
+    return encodeCursor(epoch === 0 ? position : [...position, epoch])
   }
 
   /**
@@ -45,7 +52,7 @@ export function createFeedCursors(allNames: readonly string[]) {
    * @throws AppError `invalid_cursor`, also where the reader of the cursor skipped a requested collection
    */
   function decode(cursor: string, ownerId: number, requested?: readonly string[]): FeedPosition {
-    const [, cursorOwnerId, lastSeq, snapshotSeq, encodedNames] = decodeCursor(
+    const [, cursorOwnerId, lastSeq, snapshotSeq, encodedNames, epoch = 0] = decodeCursor(
       cursor,
       isEncodedPosition
     ) as EncodedPosition
@@ -66,14 +73,17 @@ export function createFeedCursors(allNames: readonly string[]) {
           `Start without since, or request ${covered.join(',')} only.`
       )
     }
-    return { ownerId, lastSeq, snapshotSeq, collections: requested ?? covered }
+    return { ownerId, lastSeq, snapshotSeq, epoch, collections: requested ?? covered }
   }
 
   /** @throws AppError `cursor_expired`, with a new cursor, where changes after it are no longer stored */
   function assertNotExpired(position: FeedPosition, state: ChangeFeedState): void {
     const knownSeq = Math.max(position.lastSeq, position.snapshotSeq)
-    // A number beyond the latest one comes from a database that was restored from a backup since.
-    if (knownSeq >= state.prunedSeq && knownSeq <= state.seq) return
+    // A restored database has another epoch. A number beyond the latest one comes from a database
+    // that was restored without `connector db restore`.
+    if (position.epoch === state.epoch && knownSeq >= state.prunedSeq && knownSeq <= state.seq) {
+      return
+    }
     throw new AppError(
       'cursor_expired',
       'The changes after this cursor are no longer stored. Discard the copy and begin ' +
@@ -85,9 +95,10 @@ export function createFeedCursors(allNames: readonly string[]) {
   function isEncodedPosition(value: unknown): value is EncodedPosition {
     return (
       Array.isArray(value) &&
-      value.length === 5 &&
+      (value.length === 5 || value.length === 6) &&
       value[0] === 'changes' &&
       value.slice(1, 4).every((each) => Number.isSafeInteger(each) && each >= 0) &&
+      value.slice(5).every((each) => Number.isSafeInteger(each) && each > 0) &&
       typeof value[4] === 'string' &&
       (value[4] === '' || value[4].split(',').every((name) => allNames.includes(name)))
     )

@@ -18,6 +18,7 @@ import { createVaultKeyRepository } from './repositories/vault-keys.ts'
 import { createLeaseRepository } from './repositories/leases.ts'
 import { createRateLimitRepository } from './repositories/rate-limits.ts'
 import { createPrivacyReportRepository } from './repositories/privacy-reports.ts'
+import { createServiceStateRepository } from './repositories/service-state.ts'
 import { createSyncStateRepository } from './repositories/sync-states.ts'
 import { createSyncRunRepository } from './repositories/sync-runs.ts'
 import { createEncryptedTokenRepository } from './repositories/encrypted-tokens.ts'
@@ -83,6 +84,7 @@ export function createStore(
     syncStates: createSyncStateRepository(engine),
     rateBudgets: createRateBudgetRepository(engine),
     changeFeed,
+    serviceState: createServiceStateRepository(engine),
     isShared: engine.isShared,
     transaction: engine.transaction,
     batch: engine.batch,

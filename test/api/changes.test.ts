@@ -302,7 +302,9 @@ t.test(
         ['changes', 1, 0, 0, 'pages,pages,x'],
         ['changes', 1, 0, 0, null],
         ['other', 1, 0, 0, ''],
-        ['changes', 1, 0, 0, '', 1],
+        ['changes', 1, 0, 0, '', 0],
+        ['changes', 1, 0, 0, '', '1'],
+        ['changes', 1, 0, 0, '', 1, 1],
         ['changes', 1, 2 ** 53, 0, '']
       ].map((value) => Buffer.from(JSON.stringify(value)).toString('base64url'))
     ]

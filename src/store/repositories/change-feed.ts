@@ -1,5 +1,6 @@
 import { eq, gt, and, sql } from 'drizzle-orm'
 import type { Engine, TransactionScript, StatementBuilder } from '../engine.ts'
+import { FEED_EPOCH } from './service-state.ts'
 
 /** The position of an owner's change feed. */
 export interface ChangeFeedState {
@@ -7,13 +8,15 @@ export interface ChangeFeedState {
   seq: number
   /** The latest sequence number that the feed no longer serves. Readers behind it start over. */
   prunedSeq: number
+  /** A restored database starts a new epoch: cursors of another epoch have expired. */
+  epoch: number
 }
 
 /**
  * Assigns the sequence numbers of an owner's changes. The transaction that makes a change locks
  * the owner's row until it commits, so a reader that has seen a number has seen every lower one.
  */
-export function createChangeFeed({ db, tables: { feeds }, prepare }: Engine) {
+export function createChangeFeed({ db, tables: { feeds, serviceState, users }, prepare }: Engine) {
   const ownerPlaceholder = sql.placeholder('owner') as never
   const advanceSeq = prepare(
     db
@@ -27,9 +30,11 @@ export function createChangeFeed({ db, tables: { feeds }, prepare }: Engine) {
   )
   const selectState = prepare(
     db
-      .select({ seq: feeds.seq, prunedSeq: feeds.prunedSeq })
-      .from(feeds)
-      .where(eq(feeds.ownerId, ownerPlaceholder))
+      .select({ seq: feeds.seq, prunedSeq: feeds.prunedSeq, epoch: serviceState.value })
+      .from(users)
+      .leftJoin(feeds, eq(feeds.ownerId, users.id))
+      .leftJoin(serviceState, eq(serviceState.name, FEED_EPOCH))
+      .where(eq(users.id, ownerPlaceholder))
   )
 
   return {
@@ -50,7 +55,11 @@ export function createChangeFeed({ db, tables: { feeds }, prepare }: Engine) {
 
     async getState(ownerId: number): Promise<ChangeFeedState> {
       const [row] = await selectState({ owner: ownerId })
-      return { seq: Number(row?.seq ?? 0), prunedSeq: Number(row?.[feeds.prunedSeq.name] ?? 0) }
+      return {
+        seq: Number(row?.seq ?? 0),
+        prunedSeq: Number(row?.[feeds.prunedSeq.name] ?? 0),
+        epoch: Number(row?.[serviceState.value.name] ?? 0)
+      }
     },
 
     /**
