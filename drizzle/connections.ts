@@ -124,6 +124,10 @@ export function defineConnectionTables(
      * audit trail after this key was removed from VAULT_KEYS.
      */
     signingKey: text('signing_key'),
+    /** The key with the greatest number encrypts; null: it has never encrypted. */
+    promotion: integer('promotion'),
+    /** What promoted it: `order`, the first place among the configured keys, or `command`. */
+    promotedBy: text('promoted_by'),
     createdAt: instant('created_at').notNull()
   })
 

@@ -2,6 +2,7 @@ import { getTableName } from 'drizzle-orm'
 import { defineAccessTables } from './access.ts'
 import { defineConnectionTables } from './connections.ts'
 import { defineItemTable, type ItemTable, type ItemTableShape } from './items.ts'
+import { defineInstanceTables } from './instances.ts'
 import type { ColumnKit } from './sqlite/columns.ts'
 import { defineSyncTables } from './sync.ts'
 
@@ -45,7 +46,8 @@ export function defineTables(kit: ColumnKit, shapes: readonly ItemTableShape[]) 
     serviceState,
     ...defineConnectionTables(kit, userId),
     ...defineSyncTables(kit, userId),
-    ...defineAccessTables(kit, userId)
+    ...defineAccessTables(kit, userId),
+    ...defineInstanceTables(kit)
   }
   const items = new Map(
     shapes.map((shape): [string, ItemTableDefinition] => [

@@ -15,6 +15,7 @@ import { createGrantRepository } from './repositories/grants.ts'
 import { createConnectionHistory } from './repositories/connection-history.ts'
 import { createIdentityRepository } from './repositories/identities.ts'
 import { createVaultKeyRepository } from './repositories/vault-keys.ts'
+import { createInstanceRepository } from './repositories/instances.ts'
 import { createLeaseRepository } from './repositories/leases.ts'
 import { createRateLimitRepository } from './repositories/rate-limits.ts'
 import { createPrivacyReportRepository } from './repositories/privacy-reports.ts'
@@ -38,6 +39,7 @@ export function createStore(
   getActor: () => Actor = () => SERVICE_ACTOR
 ) {
   const auditLog = createAuditLog(engine, now, getActor, signer)
+  const instanceRepository = createInstanceRepository(engine)
   const leaseRepository = createLeaseRepository(engine)
   const connectionHistory = createConnectionHistory(engine, now)
   const changeFeed = createChangeFeed(engine)
@@ -64,7 +66,8 @@ export function createStore(
     identities: createIdentityRepository(engine, userRepository, now, auditLog),
     connectSessions: createConnectSessionRepository(engine, now, auditLog),
     loginFlows: createLoginFlowRepository(engine, now),
-    vaultKeys: createVaultKeyRepository(engine, now),
+    vaultKeys: createVaultKeyRepository(engine, now, instanceRepository),
+    instances: instanceRepository,
     leases: leaseRepository,
     connectionHistory,
     grants: grantRepository,

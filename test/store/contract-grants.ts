@@ -348,7 +348,9 @@ export function defineGrantsContract(t: Test, open: () => Engine | Promise<Engin
     await vaultKeys.register('k1', 'another proof')
     t.equal(await vaultKeys.addUses('k1', 3), 4, 'the proof is the first use')
     t.equal(await vaultKeys.addUses('k1', 4), 8)
-    t.same(await vaultKeys.list(), [{ id: 'k1', proof: 'proof', uses: 8, signingKey: null }])
+    t.same(await vaultKeys.list(), [
+      { id: 'k1', proof: 'proof', uses: 8, signingKey: null, promotion: null, promotedBy: null }
+    ])
   })
 
   t.test(

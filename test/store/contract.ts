@@ -4,6 +4,7 @@ import { HOUR_MS } from '../time.ts'
 import { defineConnectionsContract } from './contract-connections.ts'
 import { defineCopiesContract } from './contract-copies.ts'
 import { defineGrantsContract } from './contract-grants.ts'
+import { defineInstancesContract } from './contract-instances.ts'
 import { defineRunsContract } from './contract-runs.ts'
 import { defineSharedContract } from './contract-shared.ts'
 import { createFlow, createTestStore, createProject, START_MS } from './helper.ts'
@@ -166,6 +167,7 @@ export function defineStoreContract(t: Test, open: () => Engine | Promise<Engine
   )
 
   defineCopiesContract(t, open)
+  defineInstancesContract(t, open)
   defineRunsContract(t, open)
   defineSharedContract(t, open)
   defineGrantsContract(t, open)

@@ -1,5 +1,6 @@
-import { eq, sql } from 'drizzle-orm'
+import { and, asc, eq, isNull, sql } from 'drizzle-orm'
 import type { Engine } from '../engine.ts'
+import type { InstanceRepository } from './instances.ts'
 
 /** A key with which this database has been written. */
 export interface VaultKeyRow {
@@ -8,23 +9,74 @@ export interface VaultKeyRow {
   uses: number
   /** The signing key derived from this key, encrypted; null until it is archived. */
   signingKey: string | null
+  /** The key with the greatest number encrypts; null: it has never encrypted. */
+  promotion: number | null
+  /** What promoted it. */
+  promotedBy: 'order' | 'command' | null
 }
 
 export function createVaultKeyRepository(
-  { db, tables: { vaultKeys }, write }: Engine,
-  now: () => number
+  { db, tables: { vaultKeys, grants }, write }: Engine,
+  now: () => number,
+  { isReadableByAll, isFirstOfAll }: InstanceRepository
 ) {
+  const next = sql`(select coalesce(max(promotion), 0) + 1 from ${vaultKeys})`
+
+  async function list(): Promise<VaultKeyRow[]> {
+    const rows = await db
+      .select({
+        id: vaultKeys.id,
+        proof: vaultKeys.proof,
+        uses: vaultKeys.uses,
+        signingKey: vaultKeys.signingKey,
+        promotion: vaultKeys.promotion,
+        promotedBy: vaultKeys.promotedBy
+      })
+      .from(vaultKeys)
+      .orderBy(vaultKeys.createdAt, vaultKeys.id)
+    return rows as VaultKeyRow[]
+  }
+
   return {
-    async list(): Promise<VaultKeyRow[]> {
-      return await db
+    list,
+
+    /**
+     * Makes a registered key the one that encrypts, unless a live instance lacks it: what any
+     * instance writes, every live instance can read.
+     *
+     * @param by `order`: a key that is first in the settings and has encrypted before is promoted
+     *   only if every live instance has it first, and nobody chose the current one by command
+     * @returns false if an instance lacks it, or the order of others differs
+     */
+    async promote(id: string, by: 'order' | 'command'): Promise<boolean> {
+      const current = findCurrentKey(await list())
+      if (current?.id === id) return true
+      const isAllowed =
+        by === 'command'
+          ? isReadableByAll(id)
+          : sql`${isReadableByAll(id)} and (${isNull(vaultKeys.promotion)} or
+              (${sql.param(current?.promotedBy ?? 'order')} = 'order' and ${isFirstOfAll(id)}))`
+      const updated = await write(() =>
+        db
+          .update(vaultKeys)
+          .set({ promotion: next, promotedBy: by })
+          .where(and(eq(vaultKeys.id, id), isAllowed))
+          .returning({ id: vaultKeys.id })
+      )
+      return updated.length > 0
+    },
+
+    /** The registered keys, and whether any grant is encrypted with each. Cheap: by an index. */
+    async listWithUse(): Promise<Array<{ id: string; promotion: number | null; isUsed: boolean }>> {
+      const rows = await db
         .select({
           id: vaultKeys.id,
-          proof: vaultKeys.proof,
-          uses: vaultKeys.uses,
-          signingKey: vaultKeys.signingKey
+          promotion: vaultKeys.promotion,
+          isUsed: sql<number>`exists (select 1 from ${grants} where ${grants.keyId} = ${vaultKeys.id})`
         })
         .from(vaultKeys)
-        .orderBy(vaultKeys.createdAt, vaultKeys.id)
+        .orderBy(asc(vaultKeys.id))
+      return rows.map((row) => ({ ...row, isUsed: Boolean(row.isUsed) }))
     },
 
     /**
@@ -37,6 +89,16 @@ export function createVaultKeyRepository(
           .insert(vaultKeys)
           .values({ id, proof, uses: 1, createdAt: new Date(now()) })
           .onConflictDoNothing({ target: vaultKeys.id })
+      )
+    },
+
+    /** Registers another key under the id of one with which nothing is encrypted. */
+    async replace(id: string, oldProof: string, proof: string): Promise<void> {
+      await write(() =>
+        db
+          .update(vaultKeys)
+          .set({ proof, uses: 1, signingKey: null })
+          .where(and(eq(vaultKeys.id, id), eq(vaultKeys.proof, oldProof)))
       )
     },
 
@@ -57,4 +119,13 @@ export function createVaultKeyRepository(
       return row?.uses ?? uses
     }
   }
+}
+
+/** The key that encrypts; undefined in a database that has never encrypted. */
+export function findCurrentKey<Row extends Pick<VaultKeyRow, 'id' | 'promotion'>>(
+  keys: readonly Row[]
+): Row | undefined {
+  return keys
+    .filter(({ promotion }) => promotion !== null)
+    .sort((a, b) => Number(b.promotion) - Number(a.promotion) || (a.id < b.id ? -1 : 1))[0]
 }
