@@ -31,7 +31,7 @@ const buildListingScenario: ScenarioBuilder = async ({ url }) => {
     const answer = await getWhenReady(url + path)
     await answer.arrayBuffer()
     const [, next]: string[] = /<([^>]*)>; *rel="next"/.exec(answer.headers.get('link') ?? '') ?? []
-    path = next === undefined ? undefined : next.replace(url, '')
+    path = next === undefined ? undefined : new URL(next, url + path).href.slice(url.length)
   }
   return {
     name: 'pages',

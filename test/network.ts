@@ -28,3 +28,14 @@ export async function startListening(app: FastifyInstance): Promise<string> {
   await app.listen({ host: '127.0.0.1', port: 0 })
   return `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
 }
+
+/**
+ * The path and query of the page that a `Link` header names as the next one, resolved against the
+ * URL of the request as clients do; undefined on the last page.
+ */
+export function resolveNextPage(requestUrl: string, link: unknown): string | undefined {
+  const reference = /^<([^>]+)>; rel="next"$/.exec(String(link ?? ''))?.[1]
+  if (reference === undefined) return undefined
+  const { pathname, search } = new URL(reference, new URL(requestUrl, 'http://localhost'))
+  return pathname + search
+}

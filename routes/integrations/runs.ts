@@ -4,7 +4,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyContextConfig, FastifyRequest } from 'fastify'
 import { isIdPosition, decodeCursor } from '../../src/http/cursor.ts'
 import { AppError } from '../../src/lib/errors.ts'
-import { paginate, getAliasPrefix } from '../../src/http/pagination.ts'
+import { paginate, buildRelativeReference } from '../../src/http/pagination.ts'
 import type { Provider } from '../../src/providers/provider.ts'
 import {
   EmptyBody,
@@ -75,10 +75,7 @@ export const runRoutes: FastifyPluginAsyncTypebox<RunRoutesOptions> = async (
       )
       return await reply
         .code(202)
-        .header(
-          'location',
-          `${getAliasPrefix(url)}/integrations/${provider.id}/sync/runs/${run.id}`
-        )
+        .header('location', buildRelativeReference(url, `runs/${run.id}`))
         .send(toRunResponse(run))
     }
   )

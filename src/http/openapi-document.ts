@@ -26,7 +26,11 @@ export interface OpenApiDocument {
 
 const HEADERS: Record<string, Json> = {
   'X-Request-ID': header('Id of the request; every log line of it carries the id', 'string'),
-  Link: header('URL of the next page, `rel="next"` (RFC 8288); absent on the last page', 'string'),
+  Link: header(
+    'The next page, `rel="next"` (RFC 8288), as a reference relative to the URL of the request; ' +
+      'absent on the last page',
+    'string'
+  ),
   ETag: header('Version of the list; send it back as If-None-Match', 'string'),
   'X-Sync-State': {
     description: SYNC_STATE_DESCRIPTION,
@@ -34,7 +38,7 @@ const HEADERS: Record<string, Json> = {
   },
   'X-As-Of': header(`${AS_OF_DESCRIPTION}; the header is absent then`, 'string'),
   'X-Total-Count': header(TOTAL_DESCRIPTION, 'integer'),
-  Location: header('URL to follow', 'string'),
+  Location: header('URL to follow; may be relative to the URL of the request', 'string'),
   'Retry-After': header('Seconds to wait before the next attempt', 'integer'),
   'RateLimit-Limit': header('Requests allowed per minute', 'integer'),
   'RateLimit-Remaining': header('Requests left in the current minute', 'integer'),

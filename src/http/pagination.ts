@@ -32,10 +32,27 @@ export function paginate<Row>(
   }
 }
 
-/** The `Link` header of the next page (RFC 8288). Keeps path, prefix and all other parameters. */
+/**
+ * The `Link` header of the next page (RFC 8288). Keeps all other parameters. The reference has a
+ * query only, so a client resolves it against the URL that it has called (RFC 3986 section 5.2.2),
+ * whatever prefix a proxy strips or adds.
+ */
 function buildNextLink(url: string, cursor: string): string {
-  const [path = '', query = ''] = url.split('?')
-  const parameters = new URLSearchParams(query)
+  const parameters = new URLSearchParams(url.split('?')[1] ?? '')
   parameters.set('cursor', cursor)
-  return `<${path}?${parameters.toString()}>; rel="next"`
+  return `<?${parameters.toString()}>; rel="next"`
+}
+
+/**
+ * A reference from the URL of a request to a path below it, for `Location`. Relative, so that it
+ * is right whatever prefix a proxy strips or adds.
+ *
+ * @param url URL of the request
+ * @param path path below the request's, without a leading slash
+ */
+export function buildRelativeReference(url: string, path: string): string {
+  const [requestPath = ''] = url.split('?')
+  // The reference replaces what follows the last slash (RFC 3986 section 5.2.3).
+  const lastSegment = requestPath.slice(requestPath.lastIndexOf('/') + 1)
+  return lastSegment === '' ? path : `${lastSegment}/${path}`
 }

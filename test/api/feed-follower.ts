@@ -1,4 +1,5 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
+import { resolveNextPage } from '../network.ts'
 
 const LIST_PATHS = ['/jira/projects', '/jira/issues', '/confluence/spaces', '/confluence/pages']
 
@@ -68,7 +69,7 @@ export async function readLists(app: FastifyInstance, owner: number): Promise<Ma
       for (const item of parseOkBody<Array<{ id: number }>>(answer)) {
         items.set(`${collection}/${item.id}`, item)
       }
-      url = /^<([^>]+)>; rel="next"$/.exec(String(answer.headers.link))?.[1]
+      url = resolveNextPage(url, answer.headers.link)
     }
   }
   return items

@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
+import { resolveNextPage } from '../network.ts'
 
 export const REQUEST_ID_PATTERN = /^[A-Za-z0-9._-]{1,64}$/
 const PROBLEM_FIELDS = ['type', 'title', 'status', 'detail', 'code', 'request_id']
@@ -109,12 +110,10 @@ export async function followPages(
       throw new Error(`${url}: ${response.statusCode} ${response.body}`)
     }
     pages.push(getItems(response.json()))
-    const link = response.headers.link as string | undefined
-    url =
-      link === undefined
-        ? undefined
-        : (/^<([^>]+)>; rel="next"$/.exec(link)?.[1] ?? `not a Link header: ${link}`)
+    const { link } = response.headers
+    url = resolveNextPage(url, link)
     if (url !== undefined) links.push(url)
+    else if (link !== undefined) throw new Error(`Not a Link header: ${String(link)}`)
   }
   return { pages, links }
 }

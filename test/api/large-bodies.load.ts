@@ -3,6 +3,7 @@ import t from 'tap'
 import { pickByScale } from '../auth/helper.ts'
 import { ensureDatabase } from '../database.ts'
 import { buildTestApp, VAULT_KEY } from '../helper.ts'
+import { resolveNextPage } from '../network.ts'
 import { BUILD_PATH, createTempFolder, startServiceProcess } from '../process/child.ts'
 import { readRssMb } from '../process/measure.ts'
 import { storeLongPages } from './list-filler.ts'
@@ -54,7 +55,7 @@ t.test(`T33 ${PAGE_COUNT} pages of 4 MB stall nothing and take little memory`, a
     const response = await fetch(service.url + path)
     let bytes = 0
     for await (const chunk of response.body ?? []) bytes += chunk.length
-    return { bytes, next: /<([^>]+)>/.exec(response.headers.get('link') ?? '')?.[1] }
+    return { bytes, next: resolveNextPage(path, response.headers.get('link')) }
   }
   const readList = async (maxAnswers: number) => {
     let [bytes, next] = [0, '/confluence/pages/1?include=body' as string | undefined]

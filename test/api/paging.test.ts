@@ -1,5 +1,6 @@
 import t from 'tap'
 import { buildTestApp } from '../helper.ts'
+import { resolveNextPage } from '../network.ts'
 import { createCaller, followPages, assertProblem, getItems } from './helper.ts'
 
 const LIST_PATHS = [
@@ -53,17 +54,17 @@ t.test('Lists are paginated', async (t) => {
         /^\/api\/integrations\/jira\/projects\/fetch\?owner_id=1&limit=9&cursor=[\w-]+$/
       )
     }
-    t.match(
-      (await get('/users?limit=5')).headers.link,
-      /^<\/users\?limit=5&cursor=[\w-]+>; rel="next"$/
-    )
+    t.match((await get('/users?limit=5')).headers.link, /^<\?limit=5&cursor=[\w-]+>; rel="next"$/)
     t.equal((await get('/users')).headers.link, undefined, 'no link after the last page')
   })
 
   t.test('an item inserted before the cursor repeats no other item', async (t) => {
     const first = await get('/jira/projects/1?limit=3')
     await post('/jira/projects', { owner_id: 1, key: '0-first', name: 'N' })
-    const { pages } = await followPages(app, /<(.*)>/.exec(first.headers.link as string)?.[1] ?? '')
+    const { pages } = await followPages(
+      app,
+      resolveNextPage('/jira/projects/1?limit=3', first.headers.link) ?? ''
+    )
     const keys = [...first.json(), ...pages.flat()].map(({ key }: { key: string }) => key)
     t.equal(new Set(keys).size, keys.length)
     t.equal(keys.length, ITEM_COUNT)

@@ -1,6 +1,7 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import { queryDatabase } from '../database.ts'
 import { VAULT_KEY } from '../helper.ts'
+import { resolveNextPage } from '../network.ts'
 import { runCommand, type CommandOutput } from '../process/command.ts'
 
 export interface AuditRow {
@@ -35,7 +36,7 @@ export async function readAuditTrail(
     const answer: LightMyRequestResponse = await app.inject({ url, headers })
     if (answer.statusCode !== 200) throw new Error(answer.body)
     rows.push(...answer.json<AuditRow[]>())
-    url = /<([^>]+)>; rel="next"/.exec(String(answer.headers.link))?.[1]
+    url = resolveNextPage(url, answer.headers.link)
   }
   return rows.reverse()
 }

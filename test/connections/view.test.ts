@@ -9,6 +9,7 @@ import {
   waitForRun,
   type TestApp
 } from '../helper.ts'
+import { resolveNextPage } from '../network.ts'
 import { ACME } from '../sandbox/helper.ts'
 import { HOUR_MS } from '../time.ts'
 
@@ -176,10 +177,7 @@ t.test('Links keep the prefix of the request and work', async (t) => {
   await runSync(running)
   await new Browser(running.app).connect('jira')
   const { headers } = await running.app.inject('/api/users/1/connections/jira/history?limit=1')
-  t.match(
-    headers.link,
-    /^<\/api\/users\/1\/connections\/jira\/history\?limit=1&cursor=[\w-]+>; rel="next"$/
-  )
+  t.match(headers.link, /^<\?limit=1&cursor=[\w-]+>; rel="next"$/)
 })
 
 t.test('T20 No token, plain or encrypted, is in any response', async (t) => {
@@ -343,7 +341,7 @@ t.test(
       const page: LightMyRequestResponse = await running.app.inject(next)
       sizes.push(page.json().length)
       paged.push(...page.json())
-      next = /^<(.*)>; rel="next"$/.exec(String(page.headers.link))?.[1]
+      next = resolveNextPage(next, page.headers.link)
     }
     t.same(sizes, [3, 3, 1])
     t.strictSame(paged, all)

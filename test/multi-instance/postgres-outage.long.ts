@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { pickByScale } from '../auth/helper.ts'
 import { waitFor } from '../helper.ts'
+import { resolveNextPage } from '../network.ts'
 import type { ServiceProcess } from '../process/child.ts'
 import { connect, startDatabaseServer, getJson, createClusterFixture, postJson } from './helper.ts'
 
@@ -130,13 +131,13 @@ async function assertInterruption(
   )
   t.ok(slowest < MAX_RESPONSE_MS, `${running.said.length} answers, the slowest after ${slowest} ms`)
   const listed = new Map<string, string>()
-  let next: string | null = '/jira/projects/1?limit=1000'
-  while (next !== null) {
+  let next: string | undefined = '/jira/projects/1?limit=1000'
+  while (next !== undefined) {
     const page: Awaited<ReturnType<typeof getJson>> = await getJson(service.url, next)
     for (const { key, name } of page.body as Array<{ key: string; name: string }>) {
       listed.set(key, name)
     }
-    next = /<([^>]+)>; rel="next"/.exec(page.headers.get('link') ?? '')?.[1] ?? null
+    next = resolveNextPage(next, page.headers.get('link'))
   }
   t.same(
     [...running.acknowledged].filter(([key, name]) => listed.get(key) !== name),

@@ -6,6 +6,7 @@ import { createApiKey } from '../access/helper.ts'
 import { SMALL_SANDBOX, pickByScale } from '../auth/helper.ts'
 import { ensureDatabase, isPostgres, queryDatabase } from '../database.ts'
 import { Browser, buildTestApp, VAULT_KEY, CLIENT_SECRET, PRODUCTS } from '../helper.ts'
+import { resolveNextPage } from '../network.ts'
 import { createTempFolder, startServiceProcess } from '../process/child.ts'
 import { listSecretForms } from '../fixtures/forms.ts'
 import { startServiceWithPeople } from './helper.ts'
@@ -16,7 +17,7 @@ async function readAllPages(
   url: string
 ): Promise<unknown[]> {
   const answer = await ask(url)
-  const next = /<([^>]+)>/.exec(String(answer.headers.link ?? ''))?.[1]
+  const next = resolveNextPage(url, answer.headers.link)
   return [
     ...(answer.json() as unknown[]),
     ...(next === undefined ? [] : await readAllPages(ask, next))

@@ -4,8 +4,8 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { generate } from 'selfsigned'
 import t from 'tap'
-import { Agent } from 'undici'
-import { buildTestApp } from '../helper.ts'
+import { Agent, fetch } from 'undici'
+import { buildTestApp, waitForRun } from '../helper.ts'
 import type { TestContext } from '../types.ts'
 import { HttpBrowser } from './browser-visit.ts'
 
@@ -78,6 +78,60 @@ for (const proxy of PROXY_SETUPS) {
         connect.json().redirect_url,
         proxy.stripsPrefix ? '/auth/jira/login' : '/api/auth/jira/login'
       )
+    }
+  )
+}
+
+for (const proxy of PROXY_SETUPS) {
+  t.test(
+    `Behind a proxy that ${proxy.title}, a client that resolves Link and Location finds every page and run`,
+    async (t) => {
+      const target = { port: 0 }
+      const origin = await startHttpsProxy(t, proxy, target)
+      const base = origin + proxy.prefix
+      const { app } = await buildTestApp(t, { PUBLIC_URL: proxy.publicUrl(origin), PORT: '0' })
+      await app.listen({ host: '127.0.0.1', port: 0 })
+      target.port = (app.server.address() as AddressInfo).port
+      await new HttpBrowser(insecureAgent).connect(base, 'jira')
+      await waitForRun(app, 'jira')
+      await app.inject({ method: 'POST', url: '/users', payload: { email: 'ada@example.com' } })
+
+      const sync = `${base}/integrations/jira/sync`
+      const started = await fetch(sync, { method: 'POST', dispatcher: insecureAgent })
+      t.equal(started.status, 202)
+      const { id } = (await started.json()) as { id: number }
+      const run = await fetch(new URL(started.headers.get('location') ?? '', sync), {
+        dispatcher: insecureAgent
+      })
+      t.equal(((await run.json()) as { id: number }).id, id)
+      await waitForRun(app, 'jira', id)
+
+      for (const path of [
+        '/users?limit=1',
+        '/jira/projects/1?limit=2&q=e',
+        '/jira/issues/1/?limit=20',
+        '/integrations/jira/projects/fetch?limit=2&owner_id=1',
+        '/integrations/jira/sync/runs?limit=1',
+        '/audit?limit=1'
+      ]) {
+        const ids: number[] = []
+        let url: string | undefined = base + path
+        while (url !== undefined) {
+          const response = await fetch(url, { dispatcher: insecureAgent })
+          t.equal(response.status, 200, url)
+          const body = (await response.json()) as any
+          ids.push(...(body.items ?? body).map(({ id }: { id: number }) => id))
+          const next = /^<([^>]+)>; rel="next"$/.exec(response.headers.get('link') ?? '')?.[1]
+          url = next === undefined ? undefined : new URL(next, url).href
+        }
+        const all = (await app.inject(path.replace(/limit=\d+/, 'limit=1000'))).json()
+        t.same(
+          ids,
+          (all.items ?? all).map(({ id }: { id: number }) => id),
+          path
+        )
+        t.ok(ids.length > 1, `${ids.length} rows in pages`)
+      }
     }
   )
 }

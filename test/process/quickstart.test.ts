@@ -3,6 +3,7 @@ import t from 'tap'
 import { readDatabaseContents, ensureDatabase } from '../database.ts'
 import { startServiceProcess, type ServiceProcess } from './child.ts'
 import { HttpBrowser } from './browser-visit.ts'
+import { resolveNextPage } from '../network.ts'
 
 const fetchJson = async (url: string, init?: RequestInit) =>
   (await (await fetch(url, init)).json()) as any
@@ -113,7 +114,7 @@ t.test('Copies 200 projects and 20,000 pages with bounded memory', async (t) => 
     for (const { page_id: id } of (await response.json()) as Array<{ page_id: string }>) {
       ids.add(id)
     }
-    next = /<([^>]+)>; rel="next"/.exec(response.headers.get('link') ?? '')?.[1]
+    next = resolveNextPage(next, response.headers.get('link'))
   }
   t.equal(ids.size, 20_000, 'each page once')
   t.ok(

@@ -1,6 +1,7 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import type { RunningSandbox } from '../sandbox/helper.ts'
 import type { JsonObject } from '../types.ts'
+import { resolveNextPage } from '../network.ts'
 
 type ItemTable = Record<string, JsonObject>
 export interface ItemTables {
@@ -118,7 +119,7 @@ export async function readStoredState(app: FastifyInstance, owner: number): Prom
           const answer: LightMyRequestResponse = await app.inject(next)
           if (answer.statusCode !== 200) throw new Error(answer.body)
           rows.push(...(answer.json() as JsonObject[]))
-          next = /<([^>]+)>/.exec(String(answer.headers.link ?? ''))?.[1]
+          next = resolveNextPage(next, answer.headers.link)
         }
         return [name, rows]
       })
