@@ -15,6 +15,7 @@ const EXCLUDED = [
   'test/store/admin/{copy,crash,migrate,refused}.long.ts',
   'test/sync/{backoff,clocks,time-zones}.long.ts',
   'test/sync/{answers-large-pages,answers-loops,look-up,planner}.test.ts',
+  'test/upgrade/fixtures.test.ts',
   'test/vault/{keyring,startup,vault}.*.ts'
 ]
 const SUITE = [
