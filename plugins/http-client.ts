@@ -1,9 +1,10 @@
 import fp from 'fastify-plugin'
-import { Agent } from 'undici'
+import type { Dispatcher } from 'undici'
 import packageJson from '../package.json' with { type: 'json' }
 import { getCurrentActor } from '../src/lib/actor.ts'
 import { createDeprecationLog, type DeprecationLog } from '../src/lib/deprecations.ts'
 import { createHttpClient, type HttpClient } from '../src/lib/http-client.ts'
+import { createOutgoingAgent } from '../src/lib/outgoing-agent.ts'
 import type { PluginOptions } from '../src/app-options.ts'
 
 declare module 'fastify' {
@@ -14,21 +15,18 @@ declare module 'fastify' {
   }
 }
 
-/** The client for calls to Atlassian; it uses `network` if the app was built with one, else a pool. */
+/** The client for all outgoing calls; it uses `network` if the app was built with one, else a pool. */
 export default fp<PluginOptions>(
   async (app, { network, now }) => {
-    const { connectTimeoutMs, answerTimeoutMs } = app.config
-    const ownAgent =
-      network === undefined
-        ? new Agent({ connect: { timeout: connectTimeoutMs }, connections: 32 })
-        : undefined
+    const { answerTimeoutMs } = app.config
+    const ownAgent = network === undefined ? createOutgoingAgent(app.config) : undefined
     if (ownAgent !== undefined) app.addHook('onClose', () => ownAgent.destroy())
     const deprecations = createDeprecationLog(now)
     app.decorate('deprecations', deprecations)
     app.decorate(
       'httpClient',
       createHttpClient({
-        network: network ?? (ownAgent as Agent),
+        network: network ?? (ownAgent as Dispatcher),
         responseTimeoutMs: answerTimeoutMs,
         now,
         userAgent: `${packageJson.name}/${packageJson.version}`,

@@ -70,15 +70,24 @@ function listVariables({ settings }: Provider, field: ClientField): readonly str
   ]
 }
 
-/** False for a redirect URI that belongs to the callback of the product it falls back to. */
-export function isUsableRedirectUri(
-  { settings: { prefix, aliases, fallback } }: Provider,
-  variable: string,
-  value: string
+/** Whether a variable, or the one that names its file, belongs to the product itself. */
+export function isOwnVariable(
+  { settings: { prefix, aliases } }: Provider,
+  field: ClientField,
+  variable: string
 ): boolean {
-  const isOwn = [`${prefix}_OAUTH_REDIRECT_URI`, ...aliases.REDIRECT_URI].includes(variable)
+  return [`${prefix}_OAUTH_${field}`, ...aliases[field]].includes(variable.replace(/_FILE$/, ''))
+}
+
+/** False for a redirect URI that belongs to the callback of the product it falls back to. */
+export function isUsableRedirectUri(provider: Provider, variable: string, value: string): boolean {
+  const { fallback } = provider.settings
   const path = URL.parse(value)?.pathname.replace(/\/$/, '') ?? ''
-  return isOwn || fallback === undefined || !path.endsWith(`/auth/${fallback.id}/callback`)
+  return (
+    isOwnVariable(provider, 'REDIRECT_URI', variable) ||
+    fallback === undefined ||
+    !path.endsWith(`/auth/${fallback.id}/callback`)
+  )
 }
 
 /**

@@ -4,7 +4,7 @@ import type { Provider } from '../providers/provider.ts'
 import type { EngineOptions } from '../store/engine.ts'
 import type { ResolvedSettings } from './aliases.ts'
 import { toClientSettings, type ClientSettings } from './client-settings.ts'
-import { LOG_LEVELS, splitList, unescapePem } from './formats.ts'
+import { LOG_LEVELS, normalizeOrigin, splitList, toProxyUrl, unescapePem } from './formats.ts'
 import { hasAtlassianApp } from './insecure.ts'
 import { isProduction, isTrue } from './mode.ts'
 import type { Env } from './schema.ts'
@@ -49,6 +49,8 @@ export interface Config {
   apiUrl: string
   connectTimeoutMs: number
   answerTimeoutMs: number
+  /** The proxy for https requests, and the hosts that are reached without it; null: none. */
+  proxy: { url: URL; excludedHosts: string } | null
   /** Atlassian's hourly quota of the app, in points. */
   hourlyPoints: number
   sync: SyncConfig
@@ -147,6 +149,7 @@ export function toConfig(
     apiUrl: normalizeUrl(env.ATLASSIAN_API_URL),
     connectTimeoutMs: env.UPSTREAM_CONNECT_TIMEOUT_MS,
     answerTimeoutMs: env.UPSTREAM_ANSWER_TIMEOUT_MS,
+    proxy: selectProxy(env),
     hourlyPoints: env.ATLASSIAN_HOURLY_POINTS,
     auditRetentionDays: env.AUDIT_RETENTION_DAYS,
     auditAnchor:
@@ -204,13 +207,18 @@ function selectExposure(
       origins === '*'
         ? 'any'
         : origins !== undefined
-          ? splitList(origins)
+          ? splitList(origins).map((origin) => normalizeOrigin(origin) ?? origin)
           : production
             ? []
             : hasApp
               ? 'loopback'
               : 'any'
   }
+}
+
+function selectProxy({ HTTPS_PROXY, NO_PROXY }: Env): Config['proxy'] {
+  const url = toProxyUrl(HTTPS_PROXY ?? '')
+  return url === null ? null : { url, excludedHosts: NO_PROXY ?? '' }
 }
 
 /** The OAuth client of a product. */
@@ -250,17 +258,25 @@ export function collectSecrets({
   clients,
   databaseUrl,
   bootstrapKey,
-  auditAnchor
+  auditAnchor,
+  proxy
 }: Config): string[] {
-  const password = URL.parse(databaseUrl)?.password ?? ''
-  const passwordForms = password === '' ? [] : [password, decodeURIComponent(password)]
   return [
     ...Object.values(clients)
       .map(({ clientSecret }) => clientSecret)
       .filter((value) => value !== null),
-    ...passwordForms,
+    ...collectPasswords(URL.parse(databaseUrl)),
+    ...collectPasswords(proxy?.url ?? null),
     ...[bootstrapKey, auditAnchor?.token ?? null].filter((value) => value !== null)
   ]
+}
+
+/** The password of a URL as it is written and as it is sent, also by HTTP Basic (RFC 7617). */
+function collectPasswords(url: URL | null): string[] {
+  if (url === null || url.password === '') return []
+  const password = decodeURIComponent(url.password)
+  const credentials = Buffer.from(`${decodeURIComponent(url.username)}:${password}`)
+  return [url.password, password, credentials.toString('base64')]
 }
 
 /** All problems of a start together: exit code 78 (EX_CONFIG). */

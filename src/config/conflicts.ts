@@ -1,3 +1,4 @@
+import { isAbsolute } from 'node:path'
 import type { Provider } from '../providers/provider.ts'
 import { findTypos, type ResolvedSettings } from './aliases.ts'
 import { isProduction, isTrue } from './mode.ts'
@@ -14,7 +15,8 @@ const MISSING_KEYS_MESSAGE =
  *
  * @returns one sentence per problem, which names the variables
  */
-export function findConflicts({ values }: ResolvedSettings): string[] {
+export function findConflicts(resolved: ResolvedSettings): string[] {
+  const { values } = resolved
   const production = isProduction(values)
   return [
     ...(values.APP_ENV === 'production' && isTrue(values.DEV_MODE)
@@ -31,7 +33,22 @@ export function findConflicts({ values }: ResolvedSettings): string[] {
           'AUDIT_ANCHOR_BLOCKING requires an https address in AUDIT_ANCHOR_URL: syslog confirms nothing.'
         ]
       : []),
+    ...findRelativeDatabase(resolved),
     ...findJwtConflicts(values)
+  ]
+}
+
+/** A start in another folder, by a service manager or a command, would make a second, empty database. */
+export function findRelativeDatabase({ values, sources }: ResolvedSettings): string[] {
+  const url = values.INTEGRATION_DB_URL
+  const isUnset = sources.INTEGRATION_DB_URL === undefined
+  const isRelative =
+    url?.startsWith('sqlite:///') === true && !isAbsolute(url.slice('sqlite:///'.length))
+  if (!isProduction(values) || !(isUnset || isRelative)) return []
+  const problem = isUnset ? 'is not set' : 'is a path relative to the working directory'
+  return [
+    `${sources.INTEGRATION_DB_URL ?? 'INTEGRATION_DB_URL'} ${problem}; production requires an absolute ` +
+      'path (four slashes), such as sqlite:////var/lib/connector/integration.db, or a postgres:// address.'
   ]
 }
 

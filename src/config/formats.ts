@@ -47,11 +47,40 @@ export function isSecureRedirect(value: string): boolean {
   )
 }
 
-/** `*`, or exact origins separated by commas. */
+/** `*`, or origins separated by commas. */
 export function isOriginList(value: string): boolean {
-  return (
-    value === '*' || splitList(value).every((origin) => parseHttpUrl(origin)?.origin === origin)
-  )
+  return value === '*' || splitList(value).every((origin) => normalizeOrigin(origin) !== undefined)
+}
+
+/**
+ * The origin as browsers send it: in lower case, without a default port and a trailing slash.
+ *
+ * @returns undefined for a value with a path, a query or credentials
+ */
+export function normalizeOrigin(value: string): string | undefined {
+  const url = parseHttpUrl(value)
+  return url !== undefined && `${url.origin}/` === url.href && !/[?#]$/.test(value)
+    ? url.origin
+    : undefined
+}
+
+/** The address of a proxy, with or without credentials; as in curl, without a scheme it is http. */
+export function isProxyUrl(value: string): boolean {
+  const url = toProxyUrl(value)
+  try {
+    // The credentials are sent decoded.
+    return url !== null && [url.username, url.password].map(decodeURIComponent).length > 0
+  } catch {
+    return false
+  }
+}
+
+/** @returns null if the value is no address of a proxy */
+export function toProxyUrl(value: string): URL | null {
+  if (/[\s\\\p{Cc}]/u.test(value)) return null
+  const url = URL.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(value) ? value : `http://${value}`)
+  const isPlain = url !== null && `${url.pathname}${url.search}${url.hash}` === '/'
+  return isPlain && /^https?:$/.test(url.protocol) ? url : null
 }
 
 /**
@@ -167,6 +196,7 @@ export const ALLOWANCES = [
   'no_limits',
   'any_origin',
   'readable_keys',
+  'env_beside_database',
   'shared_folders'
 ] as const
 export type Allowance = (typeof ALLOWANCES)[number]

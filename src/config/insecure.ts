@@ -1,5 +1,5 @@
 import module from 'node:module'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { parseEnv } from 'node:util'
 import { findFileProblem, findFolderProblem } from '../lib/file-trust.ts'
@@ -9,6 +9,7 @@ import { listSecretVariables, type ResolvedSettings } from './aliases.ts'
 import { isLoopback, splitList, type Allowance } from './formats.ts'
 import { isProduction } from './mode.ts'
 import type { Setting } from './schema.ts'
+import type { SecretFile } from './secret-files.ts'
 
 /** An insecure setting or file. */
 interface Finding {
@@ -32,6 +33,7 @@ const LIMITS = [
 ] as const
 const DEFAULT_DATABASE_PATH = './integration.db'
 const ENV_FILE = '.env'
+const URL_VARIABLES = ['INTEGRATION_DB_URL', 'HTTPS_PROXY', 'https_proxy']
 
 /** Whether the settings name an app of the Atlassian developer console. */
 export function hasAtlassianApp({ values }: ResolvedSettings): boolean {
@@ -56,7 +58,8 @@ export function findInsecurities(
         ...findOpenOrigins(resolved),
         ...findHttpUrls(resolved),
         ...findMissingLimits(resolved),
-        ...findUnsafeFiles(resolved, providers)
+        ...findUnsafeFiles(resolved, providers),
+        ...findSecretsBesideDatabase(resolved, providers)
       ]
     : [
         ...(hasAtlassianApp(resolved) ? findOpenOrigins(resolved) : []),
@@ -112,10 +115,13 @@ function findMissingLimits({ values }: ResolvedSettings): Finding[] {
 }
 
 /** Files that other users of this machine can read or change, of those that the service uses. */
-function findUnsafeFiles({ values }: ResolvedSettings, providers: readonly Provider[]): Finding[] {
+function findUnsafeFiles(
+  { values, files }: ResolvedSettings,
+  providers: readonly Provider[]
+): Finding[] {
   const findings: Finding[] = []
-  const checkFolder = (name: string, path: string) => {
-    const problem = findFolderProblem(path)
+  const checkFolder = (name: string, path: string, isRead = false) => {
+    const problem = findFolderProblem(path, isRead)
     if (problem === undefined) return
     findings.push({
       allowance: problem.isOpenToAll ? 'shared_folders' : null,
@@ -145,11 +151,57 @@ function findUnsafeFiles({ values }: ResolvedSettings, providers: readonly Provi
       checkFile('the database', `${databaseFile}${suffix}`, false)
     }
   }
-  if (values.VAULT_KEYS === undefined && values.VAULT_KEYS_FILE !== undefined) {
-    checkFolder('VAULT_KEYS_FILE', dirname(values.VAULT_KEYS_FILE))
-    checkFile('VAULT_KEYS_FILE', values.VAULT_KEYS_FILE, true)
+  for (const { variable, path } of [...listKeyFiles(values), ...files]) {
+    checkFolder(variable, dirname(path), true)
+    checkFile(variable, path, true)
   }
   return findings
+}
+
+function listKeyFiles(values: ResolvedSettings['values']): SecretFile[] {
+  return values.VAULT_KEYS === undefined && values.VAULT_KEYS_FILE !== undefined
+    ? [{ variable: 'VAULT_KEYS_FILE', path: values.VAULT_KEYS_FILE }]
+    : []
+}
+
+/** A copy of the database's folder would contain the secrets that protect the database. */
+function findSecretsBesideDatabase(
+  { values }: ResolvedSettings,
+  providers: readonly Provider[]
+): Finding[] {
+  const databaseFile = findDatabaseFile(values.INTEGRATION_DB_URL)
+  if (databaseFile === undefined) return []
+  const isBeside = (path: string) =>
+    existsSync(path) && resolveFolder(path) === resolveFolder(databaseFile)
+  return [
+    ...(isBeside(ENV_FILE) && hasSecrets(ENV_FILE, providers)
+      ? [
+          {
+            allowance: 'env_beside_database' as const,
+            text:
+              '.env holds secrets and lies in the folder of the database: ' +
+              'a copy of that folder contains both. Move the database to a folder of its own.'
+          }
+        ]
+      : []),
+    ...listKeyFiles(values)
+      .filter(({ path }) => isBeside(path))
+      .map(({ variable }) => ({
+        allowance: null,
+        text:
+          `The file of ${variable} lies in the folder of the database: ` +
+          'a copy of that folder contains both.'
+      }))
+  ]
+}
+
+/** The folder of a file, without symbolic links. */
+function resolveFolder(path: string): string | undefined {
+  try {
+    return realpathSync(dirname(path))
+  } catch {
+    return undefined
+  }
 }
 
 /** @returns undefined for a database in memory or on a server */
@@ -161,7 +213,11 @@ function findDatabaseFile(url: string | undefined): string | undefined {
 function hasSecrets(path: string, providers: readonly Provider[]): boolean {
   try {
     const variables = parseEnv(readFileSync(path, 'utf8'))
-    return listSecretVariables(providers).some((name) => (variables[name] ?? '') !== '')
+    return listSecretVariables(providers).some((name) => {
+      const value = variables[name] ?? ''
+      // An address without credentials is no secret.
+      return URL_VARIABLES.includes(name) ? value.includes('@') : value !== ''
+    })
   } catch {
     return false
   }

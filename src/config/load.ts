@@ -3,8 +3,9 @@ import { builtInProviders } from '../providers/index.ts'
 import type { Provider } from '../providers/provider.ts'
 import { loadKeys, resolveKeySource, type LoadedKeys } from '../vault/source.ts'
 import { resolveSettings, type ResolvedSettings } from './aliases.ts'
+import { findClientProblems } from './client-problems.ts'
 import { createConfigError, selectKeySettings, toConfig, type Config } from './config.ts'
-import { describeTypos, findConflicts } from './conflicts.ts'
+import { describeTypos, findConflicts, findRelativeDatabase } from './conflicts.ts'
 import { findInsecurities } from './insecure.ts'
 import { createEnvSchema, listSettings } from './schema.ts'
 import { validateEnv } from './validate.ts'
@@ -38,17 +39,23 @@ export async function loadSettings(
   const { values, problems } = await validateEnv(app, schema, resolved)
   const configuredKeys = await loadConfiguredKeys(resolved)
   const insecurities = findInsecurities(resolved, providers)
+  const clients = findClientProblems(resolved, providers)
+  const typos = describeTypos(env, settings, providers)
   const allProblems = new Set([
     ...problems,
+    ...resolved.problems,
     ...findConflicts(resolved),
-    ...describeTypos(env, settings, providers),
+    ...clients.problems,
     ...insecurities.problems,
     ...(configuredKeys?.problems ?? [])
   ])
-  if (allProblems.size > 0 || values === undefined) throw createConfigError([...allProblems])
+  // A variable of another program may look like a misspelt setting, so that alone stops no start.
+  if (allProblems.size > 0 || values === undefined) {
+    throw createConfigError([...allProblems, ...typos])
+  }
 
   const config = toConfig(values, resolved, providers)
-  config.warnings.push(...insecurities.warnings)
+  config.warnings.push(...insecurities.warnings, ...clients.warnings, ...typos)
   let createdKeyFile: string | null = null
   const { keys, problems: keyProblems } =
     configuredKeys ??
@@ -69,7 +76,7 @@ export async function loadSettings(
 export async function loadDatabaseSettings(
   env: NodeJS.ProcessEnv
 ): Promise<Pick<Config, 'databaseUrl' | 'database'>> {
-  return (await loadSomeSettings(env, /^(INTEGRATION_DB_URL|DB_)/)).config
+  return (await loadSomeSettings(env, /^(INTEGRATION_DB_URL|DB_|APP_ENV|DEV_MODE)/)).config
 }
 
 /**
@@ -99,8 +106,17 @@ async function loadSomeSettings(
   const settings = listSettings(schema).filter((name) => names.test(name))
   const resolved = resolveSettings(env, settings, builtInProviders)
   const { values, problems } = await validateEnv(Fastify(), schema, resolved)
-  const allProblems = [...problems, ...describeTypos(env, settings, builtInProviders)]
+  const typos = describeTypos(env, settings, builtInProviders)
+  // With a misspelt INTEGRATION_DB_URL, a command would work on the default database.
+  const isTypoFatal = resolved.sources.INTEGRATION_DB_URL === undefined
+  const allProblems = [
+    ...problems,
+    ...resolved.problems,
+    ...findRelativeDatabase(resolved),
+    ...(isTypoFatal ? typos : [])
+  ]
   if (allProblems.length > 0 || values === undefined) throw createConfigError(allProblems)
+  for (const typo of isTypoFatal ? [] : typos) console.error(typo)
   return { config: toConfig(values, resolved, builtInProviders), resolved }
 }
 

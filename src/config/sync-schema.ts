@@ -30,6 +30,16 @@ export const SYNC_SETTINGS = {
     30_000,
     20_000
   ),
+  HTTPS_PROXY: textSetting(
+    'must be the http(s) address of a proxy, such as http://proxy.example.com:3128',
+    'Proxy (CONNECT) for every https request of this service. Also https_proxy.',
+    { format: 'proxy-url' }
+  ),
+  NO_PROXY: textSetting(
+    '',
+    'Hosts that are reached without that proxy, comma-separated: names, which include their subdomains, ' +
+      'addresses, optionally with a port, or *. Also no_proxy.'
+  ),
   ATLASSIAN_HOURLY_POINTS: integerSetting(
     "Atlassian's quota of the app: points per hour over all sites. Sync uses nine tenths and leaves the " +
       'rest to requests that somebody waits for.',

@@ -20,11 +20,15 @@ export interface TrustProblem {
 /**
  * Checks that no other user of this machine can change a folder: its owner, its mode, and whether a
  * folder above it can be replaced. On Windows, which has no such modes, it finds nothing.
+ *
+ * @param isRead for a folder whose file is read, not written: others may add files to a sticky folder,
+ *   as Kubernetes mounts secrets, because they cannot replace that file
  */
-export function findFolderProblem(path: string): TrustProblem | undefined {
+export function findFolderProblem(path: string, isRead = false): TrustProblem | undefined {
   const folder = resolve(path)
   const stats = readStats(folder)
   if (stats === undefined) return undefined
+  if (isRead && (stats.mode & STICKY) !== 0 && hasTrustedOwner(stats)) return undefined
   const problem = findWriterProblem(stats)
   if (problem !== undefined) return problem
   for (let above = dirname(folder); ; above = dirname(above)) {
@@ -57,8 +61,13 @@ export function findFileProblem(path: string, isSecret = false): TrustProblem | 
     : undefined
 }
 
-function findWriterProblem({ uid, mode }: Stats): TrustProblem | undefined {
-  if (uid !== process.getuid?.() && uid !== ROOT_UID) {
+function hasTrustedOwner({ uid }: Stats): boolean {
+  return uid === process.getuid?.() || uid === ROOT_UID
+}
+
+function findWriterProblem(stats: Stats): TrustProblem | undefined {
+  const { uid, mode } = stats
+  if (!hasTrustedOwner(stats)) {
     return { text: `belongs to another user (uid ${uid})`, isOpenToAll: true }
   }
   if ((mode & OTHERS_WRITABLE) !== 0) {

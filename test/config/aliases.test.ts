@@ -181,6 +181,7 @@ t.test(
     }
     const { lines } = await buildTestApp(t, {
       JIRA_OAUTH_CLIENT_SECRET: 'x',
+      JIRA_OAUTH_REDIRECT_URI: 'https://a.example/auth/jira/callback',
       NEXT_PUBLIC_JIRA_OAUTH_CLIENT_SECRET: 'unused',
       NEXT_PUBLIC_JIRA_OAUTH_CLIENT_ID: 'fine'
     })
@@ -196,7 +197,13 @@ t.test(
   'Defaults: development on loopback with every origin; production on every address with no origin',
   async (t) => {
     const config = async (env: NodeJS.ProcessEnv) =>
-      (await loadSettings({ VAULT_KEYS: VAULT_KEY, ...env })).config
+      (
+        await loadSettings({
+          VAULT_KEYS: VAULT_KEY,
+          INTEGRATION_DB_URL: 'sqlite::memory:',
+          ...env
+        })
+      ).config
     t.match(await config({}), {
       production: false,
       modeDefaulted: true,

@@ -1,27 +1,9 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { loadSettings } from '../../src/config/load.ts'
-import { StartError } from '../../src/lib/errors.ts'
 import { VAULT_KEY } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
-
-const PRODUCTION_ENV = {
-  APP_ENV: 'production',
-  VAULT_KEYS: VAULT_KEY,
-  INTEGRATION_DB_URL: 'sqlite::memory:'
-}
-
-/** The problems of a start with these settings, or its warnings. */
-async function judge(env: NodeJS.ProcessEnv): Promise<{ problems: string[]; warnings: string[] }> {
-  try {
-    const { config } = await loadSettings({ ...PRODUCTION_ENV, ...env })
-    return { problems: [], warnings: config.warnings }
-  } catch (error) {
-    if (error instanceof StartError) return { problems: error.problems, warnings: [] }
-    throw error
-  }
-}
+import { judgeStart } from './judge.ts'
 
 const ALL_LIMITS_OFF = {
   RATE_LIMIT: '0',
@@ -45,30 +27,30 @@ const INSECURE_SETTINGS: Array<[env: NodeJS.ProcessEnv, named: string, allowance
 
 t.test('T41 Production refuses each insecure setting until ALLOW_INSECURE names it', async (t) => {
   for (const [env, named, allowance] of INSECURE_SETTINGS) {
-    const { problems } = await judge(env)
+    const { problems } = await judgeStart(env)
     t.equal(problems.length, 1, named)
     t.match(problems[0], new RegExp(`^${named}\\b.* ALLOW_INSECURE=${allowance} permits it\\.$`))
-    const allowed = await judge({ ...env, ALLOW_INSECURE: allowance })
+    const allowed = await judgeStart({ ...env, ALLOW_INSECURE: allowance })
     t.same(allowed.problems, [])
     t.match(allowed.warnings, [new RegExp(`^${named}\\b.*\\(${allowance}\\)\\.$`)], 'logged')
     const others = INSECURE_SETTINGS.map(([, , other]) => other).filter((o) => o !== allowance)
-    t.equal((await judge({ ...env, ALLOW_INSECURE: others.join(', ') })).problems.length, 1)
-    t.same((await judge({ ...env, APP_ENV: 'test' })).problems, [], 'development is free')
+    t.equal((await judgeStart({ ...env, ALLOW_INSECURE: others.join(', ') })).problems.length, 1)
+    t.same((await judgeStart({ ...env, APP_ENV: 'test' })).problems, [], 'development is free')
   }
-  t.same((await judge({})).warnings, [])
-  t.same((await judge({ ...ALL_LIMITS_OFF, RATE_LIMIT: '600' })).problems, [])
+  t.same((await judgeStart({})).warnings, [])
+  t.same((await judgeStart({ ...ALL_LIMITS_OFF, RATE_LIMIT: '600' })).problems, [])
 })
 
 t.test('T41 Production warns about http addresses of this machine', async (t) => {
-  const { problems, warnings } = await judge({ ATLASSIAN_API_URL: 'http://localhost:4001' })
+  const { problems, warnings } = await judgeStart({ ATLASSIAN_API_URL: 'http://localhost:4001' })
   t.same(problems, [])
   t.match(warnings, [/^ATLASSIAN_API_URL is an http address of this machine/])
 })
 
 t.test('T29 Development with an Atlassian app refuses BACKEND_CORS_ORIGINS=*', async (t) => {
   const env = { APP_ENV: 'development', BACKEND_CORS_ORIGINS: '*', JIRA_OAUTH_CLIENT_SECRET: 'x' }
-  t.match((await judge(env)).problems, [/^BACKEND_CORS_ORIGINS=\* /])
-  t.same((await judge({ ...env, ALLOW_INSECURE: 'any_origin' })).problems, [])
+  t.match((await judgeStart(env)).problems, [/^BACKEND_CORS_ORIGINS=\* /])
+  t.same((await judgeStart({ ...env, ALLOW_INSECURE: 'any_origin' })).problems, [])
 })
 
 t.test('B8 T41 Production refuses key files that other users can read or change', async (t) => {
@@ -80,18 +62,18 @@ t.test('B8 T41 Production refuses key files that other users can read or change'
     [0o602, /^The file of VAULT_KEYS_FILE is writable by every user.*=readable_keys permits/]
   ] as const) {
     chmodSync(file, mode)
-    t.match((await judge(env)).problems, [problem])
-    t.same((await judge({ ...env, ALLOW_INSECURE: 'readable_keys' })).problems, [])
-    const development = await judge({ ...env, APP_ENV: 'development' })
+    t.match((await judgeStart(env)).problems, [problem])
+    t.same((await judgeStart({ ...env, ALLOW_INSECURE: 'readable_keys' })).problems, [])
+    const development = await judgeStart({ ...env, APP_ENV: 'development' })
     t.match(development, { problems: [], warnings: [/^The file of VAULT_KEYS_FILE/] })
   }
   chmodSync(file, 0o640)
-  t.match(await judge(env), {
+  t.match(await judgeStart(env), {
     problems: [],
     warnings: [/can be read by its group \(chmod 600 .*\)\.$/]
   })
   chmodSync(file, 0o600)
-  t.match(await judge(env), { problems: [], warnings: [] })
+  t.match(await judgeStart(env), { problems: [], warnings: [] })
 })
 
 t.test('T41 Production refuses state in folders that other users can change', async (t) => {
@@ -99,23 +81,23 @@ t.test('T41 Production refuses state in folders that other users can change', as
   const data = join(folder, 'data')
   mkdirSync(data)
   const env = { INTEGRATION_DB_URL: `sqlite:///${data}/c.db` }
-  t.same((await judge(env)).problems, [])
+  t.same((await judgeStart(env)).problems, [])
   chmodSync(data, 0o1777)
-  t.match((await judge(env)).problems, [
+  t.match((await judgeStart(env)).problems, [
     /^The folder of the database is writable by every user.*=shared_folders permits it\.$/
   ])
-  t.same((await judge({ ...env, ALLOW_INSECURE: 'shared_folders' })).problems, [])
+  t.same((await judgeStart({ ...env, ALLOW_INSECURE: 'shared_folders' })).problems, [])
   chmodSync(data, 0o770)
-  t.match(await judge(env), {
+  t.match(await judgeStart(env), {
     problems: [],
     warnings: [/is writable by its group \(chmod g-w .*\)\.$/]
   })
   chmodSync(data, 0o700)
   chmodSync(folder, 0o777)
-  t.match((await judge(env)).problems, [/^The folder of the database lies in .*connector-/])
+  t.match((await judgeStart(env)).problems, [/^The folder of the database lies in .*connector-/])
   chmodSync(folder, 0o1777)
-  t.same((await judge(env)).problems, [], 'others cannot replace a folder in a sticky one')
+  t.same((await judgeStart(env)).problems, [], 'others cannot replace a folder in a sticky one')
   writeFileSync(join(data, 'c.db-wal'), '')
   chmodSync(join(data, 'c.db-wal'), 0o606)
-  t.match((await judge(env)).problems, [/^The file of the database is writable by every user/])
+  t.match((await judgeStart(env)).problems, [/^The file of the database is writable by every user/])
 })

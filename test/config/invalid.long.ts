@@ -83,6 +83,8 @@ t.test('Accepts valid settings without a message', async (t) => {
     { LOG_LEVEL: 'warning' },
     { TRUST_PROXY: 'loopback, 10.0.0.0/8,fe80::/10' },
     { BACKEND_CORS_ORIGINS: 'https://a.example, http://b.example:8080' },
+    { BACKEND_CORS_ORIGINS: 'https://a.example/,https://B.example:443' },
+    { HTTPS_PROXY: 'proxy.example.com:3128', NO_PROXY: 'localhost,.internal' },
     { APP_FRONTEND_URL: 'http://localhost:3000/' },
     { PUBLIC_URL: 'https://a.example/api' },
     { JIRA_OAUTH_REDIRECT_URI: 'http://localhost:3001/auth/jira/callback' },

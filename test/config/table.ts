@@ -131,8 +131,9 @@ export const INVALID_SETTINGS: Array<[env: NodeJS.ProcessEnv, named: string]> = 
   ]),
   ...[
     'a.example',
-    'https://a.example/',
     'https://a.example/path',
+    'https://a.example/?',
+    'https://a.example//',
     'https://a.example,b.example',
     'https://a.example,*',
     'null',
@@ -143,6 +144,17 @@ export const INVALID_SETTINGS: Array<[env: NodeJS.ProcessEnv, named: string]> = 
   ),
   ...['true', '1', '*', '10.0.0.0/33', 'proxy.example', PLANTED_VALUE, '10.0.0'].map(
     (value) => [{ TRUST_PROXY: value }, 'TRUST_PROXY'] as [NodeJS.ProcessEnv, string]
+  ),
+  ...[
+    'ftp://proxy.example',
+    'socks5://proxy.example',
+    'http://proxy.example/path',
+    'http://a b.example',
+    `http://u:${PLANTED_VALUE}%zz@proxy.example`
+  ].flatMap((value) =>
+    ['HTTPS_PROXY', 'https_proxy'].map(
+      (name) => [{ [name]: value }, name] as [NodeJS.ProcessEnv, string]
+    )
   ),
   ...['0', '-5', 'soon', '999999999'].flatMap((value) =>
     ['UPSTREAM_CONNECT_TIMEOUT_MS', 'UPSTREAM_ANSWER_TIMEOUT_MS'].map(
@@ -214,17 +226,21 @@ export const INVALID_SETTINGS: Array<[env: NodeJS.ProcessEnv, named: string]> = 
         'JWT_PUBLIC_KEY'
       ] as [NodeJS.ProcessEnv, string]
   ),
-  [{ SYNC_INTERVALL: PLANTED_VALUE }, 'SYNC_INTERVAL'],
-  [{ TOMBSTONES_DAYS: PLANTED_VALUE }, 'TOMBSTONE_DAYS'],
   [{ APP_ENV: 'production', DEV_MODE: 'true' }, 'DEV_MODE'],
   [{ APP_ENV: 'production', VAULT_KEYS: undefined }, 'VAULT_KEYS'],
-  [{ APP_ENV: 'production', VAULT_KEYS: ' ' }, 'VAULT_KEYS_FILE'],
+  [{ APP_ENV: 'production', VAULT_KEYS: ' ' }, 'VAULT_KEYS_FILE']
+]
+
+/** Misspelt variables, and the setting that the hint must name. They alone stop no start. */
+export const MISSPELT_SETTINGS: Array<[env: NodeJS.ProcessEnv, named: string]> = [
+  [{ SYNC_INTERVALL: PLANTED_VALUE }, 'SYNC_INTERVAL'],
+  [{ TOMBSTONES_DAYS: PLANTED_VALUE }, 'TOMBSTONE_DAYS'],
   [{ JIRA_OAUTH_CLIENT_SERCET: PLANTED_VALUE }, 'JIRA_OAUTH_CLIENT_SECRET'],
-  [{ JIRA_OAUTH_CLIENT_SERCET: PLANTED_VALUE }, 'JIRA_OAUTH_CLIENT_SERCET'],
-  [{ VAULT_KEYS: undefined, VAULT_KEY: PLANTED_VALUE }, 'VAULT_KEYS'],
+  [{ JIRA_OAUTH_CLIENT_SECRET_FIL: PLANTED_VALUE }, 'JIRA_OAUTH_CLIENT_SECRET_FILE'],
   [{ APP_FRONTENDURL: PLANTED_VALUE }, 'APP_FRONTEND_URL'],
   [{ BACKEND_CORS_ORIGIN: PLANTED_VALUE }, 'BACKEND_CORS_ORIGINS'],
-  [{ INTEGRATION_DB_URL: undefined, INTEGRATION_DBURL: PLANTED_VALUE }, 'INTEGRATION_DB_URL'],
+  [{ INTEGRATION_DBURL_FILE: PLANTED_VALUE }, 'INTEGRATION_DB_URL_FILE'],
   [{ ATLASIAN_CLIENT_ID: PLANTED_VALUE }, 'ATLASSIAN_CLIENT_ID'],
-  [{ LOG_LEVLE: PLANTED_VALUE }, 'LOG_LEVEL']
+  [{ LOG_LEVLE: PLANTED_VALUE }, 'LOG_LEVEL'],
+  [{ HTTPS_PROXI: PLANTED_VALUE }, 'HTTPS_PROXY']
 ]
