@@ -5,7 +5,7 @@ import { defineTables } from '../../../drizzle/tables.ts'
 import { StartError } from '../../lib/errors.ts'
 import { itemTableShapes } from '../../providers/index.ts'
 import { LATEST_MIGRATION, unusableMessage } from '../postgres/migrate.ts'
-import { createDedicatedClient, APPLICATION_NAME, typeParsers } from '../postgres/pool.ts'
+import { openDedicatedClient, APPLICATION_NAME, typeParsers } from '../postgres/pool.ts'
 import { getDriverErrorCode } from '../prepared.ts'
 import type { CellValue, RawDatabase, CellRow } from './raw-database.ts'
 import { orderTables } from './table-order.ts'
@@ -53,12 +53,10 @@ export async function openTarget(url: string, name: string): Promise<RawDatabase
 async function connect(url: string, name: string): Promise<pg.Client> {
   // No time limits: a source waits while its target is written. The application name differs
   // from the service's, so that `isInUse` does not take the copy for a running service.
-  const client = createDedicatedClient(url, `${APPLICATION_NAME} copy`)
   try {
-    await client.connect()
-    return client
+    return await openDedicatedClient(url, `${APPLICATION_NAME} copy`)
   } catch (error) {
-    await client.end().catch(() => {})
+    if (error instanceof StartError) throw error
     throw new StartError([unusableMessage(name, error)], 1)
   }
 }

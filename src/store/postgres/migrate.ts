@@ -10,7 +10,7 @@ import {
   NEWER_VERSION_MESSAGE,
   type EngineOptions
 } from '../engine.ts'
-import { createDedicatedClient, type Pool } from './pool.ts'
+import { openDedicatedClient, type Pool } from './pool.ts'
 import { getDriverErrorCode, readLatestMigration } from '../prepared.ts'
 
 const MIGRATIONS_FOLDER = resolveFromRoot('drizzle/postgres/migrations')
@@ -35,9 +35,9 @@ export async function prepareServer(
   url: string,
   { autoMigrate, requireDurability }: EngineOptions
 ): Promise<void> {
-  const client = createDedicatedClient(url)
+  let client: pg.Client | undefined
   try {
-    await client.connect()
+    client = await openDedicatedClient(url)
     if (requireDurability) await assertDurable(client)
     if (autoMigrate) await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK_ID])
     const {
@@ -56,7 +56,7 @@ export async function prepareServer(
     }
     await client.end()
   } catch (error) {
-    await client.end().catch(() => {})
+    await client?.end().catch(() => {})
     await pool.close()
     if (error instanceof StartError) throw error
     throw new StartError([unusableMessage('INTEGRATION_DB_URL', error)], 1)
@@ -86,7 +86,9 @@ function throwMigrationError(error: unknown): never {
  * may have applied more.
  */
 export async function isMigrated(pool: Pool): Promise<boolean> {
-  const [row] = (await pool.query({ text: LATEST_APPLIED_QUERY })).rows as Array<{
+  // Named, so that it fails where named statements do.
+  const query = { name: 'latest_migration', text: LATEST_APPLIED_QUERY }
+  const [row] = (await pool.query(query)).rows as Array<{
     at: number | string | null
   }>
   return Number(row?.at ?? 0) >= LATEST_MIGRATION

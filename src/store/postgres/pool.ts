@@ -2,20 +2,29 @@ import pg from 'pg'
 import { AppError } from '../../lib/errors.ts'
 import type { EngineOptions } from '../engine.ts'
 import { createHealthMonitor } from './health-monitor.ts'
+import { assertSessionPooling } from './pooler.ts'
 import { createBusyError, getDriverErrorCode } from '../prepared.ts'
 import { createWaitEstimator } from './wait-estimate.ts'
 
 /** Time-out for acquiring a connection. */
 const CONNECT_TIMEOUT_MS = 3_000
+/** Time-out for a query that tells how a pooler works. */
+const PROBE_TIMEOUT_MS = 1_000
 /** Connections are replaced after this time, so that they follow a server that has moved. */
 const MAX_LIFETIME_S = 600
 /**
  * Codes and messages of a server that is gone, starting, stopping, read-only, or out of
- * connections.
+ * connections; or of a session that has lost its named statements, because a pooler changed its
+ * mode.
  */
 const CONNECTION_ERROR =
-  /^(08|57P0|53|25006)|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH/
+  /^(08|57P0|53|25006|26000|42P05)|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH/
 const INT8_OID = 20
+const NO_TIME_LIMITS = setStatement({
+  statement_timeout: 0,
+  lock_timeout: 0,
+  idle_in_transaction_session_timeout: 0
+})
 /** The application name by which the service is recognised on the server. */
 export const APPLICATION_NAME = 'jira-confluence-connector'
 
@@ -61,20 +70,27 @@ export function createPool(
 ) {
   const clientOptions = {
     ...connectionOptions(url),
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS
+  }
+  const sessionSettings = setStatement({
     statement_timeout: statementTimeoutMs,
     lock_timeout: lockTimeoutMs,
     idle_in_transaction_session_timeout: statementTimeoutMs,
     // A generic plan, made for the average owner, reads all rows of an owner that has far more
     // than others.
-    options: '-c plan_cache_mode=force_custom_plan'
-  }
+    plan_cache_mode: 'force_custom_plan'
+  })
   // `allowExitOnIdle`: a process whose start failed exits at once, although connections are open.
   const pool = new pg.Pool({
     ...clientOptions,
     max: poolSize,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     maxLifetimeSeconds: MAX_LIFETIME_S,
-    allowExitOnIdle: true
+    allowExitOnIdle: true,
+    verify: (client, done) => {
+      client.query(sessionSettings).then(() => {
+        done()
+      }, done)
+    }
   })
   const openClients = new Set<pg.PoolClient>()
   const waitEstimator = createWaitEstimator()
@@ -91,10 +107,7 @@ export function createPool(
 
   const healthMonitor = createHealthMonitor({
     probe: async (signal) => {
-      const client = new pg.Client({
-        ...clientOptions,
-        connectionTimeoutMillis: CONNECT_TIMEOUT_MS
-      })
+      const client = new pg.Client(clientOptions)
       client.on('error', () => {})
       signal.addEventListener(
         'abort',
@@ -188,19 +201,53 @@ export function createPool(
 export type Pool = ReturnType<typeof createPool>
 
 /**
- * Creates one connection without time limits, for a caller that keeps it for long.
+ * Opens one connection without time limits, for a caller that keeps it for long.
  *
  * @param name the application name on the server
+ * @throws StartError behind a pooler that does not keep sessions
  */
-export function createDedicatedClient(url: string, name = APPLICATION_NAME): pg.Client {
-  const client = new pg.Client({
-    ...connectionOptions(url),
-    application_name: name,
-    options: '-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0',
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS
-  })
-  client.on('error', () => {})
-  return client
+export async function openDedicatedClient(
+  url: string,
+  name = APPLICATION_NAME
+): Promise<pg.Client> {
+  const openClient = async (options: pg.ClientConfig = {}) => {
+    const client = new pg.Client({
+      ...connectionOptions(url),
+      application_name: name,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      ...options
+    })
+    client.on('error', () => {})
+    try {
+      await client.connect()
+      await client.query(NO_TIME_LIMITS)
+      return client
+    } catch (error) {
+      await client.end().catch(() => {})
+      throw error
+    }
+  }
+  const client = await openClient()
+  try {
+    await assertSessionPooling(
+      client,
+      async () => await openClient({ query_timeout: PROBE_TIMEOUT_MS })
+    )
+    return client
+  } catch (error) {
+    await client.end().catch(() => {})
+    throw error
+  }
+}
+
+/**
+ * Sets parameters of a session. Not sent when the connection is opened: PgBouncer refuses a
+ * connection that brings parameters it does not know, or ignores them.
+ */
+function setStatement(parameters: Record<string, string | number>): string {
+  return Object.entries(parameters)
+    .map(([name, value]) => `set ${name} = ${value}`)
+    .join('; ')
 }
 
 function connectionOptions(url: string) {
