@@ -2,12 +2,14 @@ import fp from 'fastify-plugin'
 import { getCurrentActor } from '../src/lib/actor.ts'
 import type { PluginOptions } from '../src/app-options.ts'
 import { openEngine } from '../src/store/open-engine.ts'
+import { createDatabaseProbe, type DatabaseProbe } from '../src/store/database-probe.ts'
 import { createStore, type Store } from '../src/store/index.ts'
 import { createSigner } from '../src/vault/signer.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     store: Store
+    databaseProbe: DatabaseProbe
   }
 }
 
@@ -34,6 +36,7 @@ export default fp<PluginOptions>(
     const store = createStore(engine, now, createSigner(app.vaultKeys.keyring), getCurrentActor)
     app.addHook('onClose', () => engine.close())
     app.decorate('store', store)
+    app.decorate('databaseProbe', createDatabaseProbe(store, app.log))
   },
   { name: 'database', dependencies: ['config'] }
 )

@@ -1,16 +1,20 @@
 import { getClientSettings } from '../../src/config/config.ts'
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { AppError } from '../../src/lib/errors.ts'
+import { describeFailure, TIMEOUT_CODE } from '../../src/store/failure-reason.ts'
 import { exampleProvider } from '../../src/providers/index.ts'
 import type { Provider } from '../../src/providers/provider.ts'
 import { QuotaSchema, toQuotaResponse } from '../../src/http/quota-schema.ts'
 import { Nullable, problemResponses } from '../../src/http/schemas.ts'
 
 const DATABASE_TIMEOUT_MS = 1_000
+const TIMEOUT_ERROR = Object.assign(new Error('The database does not respond.'), {
+  code: TIMEOUT_CODE
+})
 const CheckResult = Type.Union([Type.Literal('ok'), Type.Literal('failed')], {
   title: 'CheckResult'
 })
+const FailureText = Type.Optional(Type.String({ example: 'read_only' }))
 const ReadinessResponse = Type.Object(
   {
     status: Type.Union([Type.Literal('ok'), Type.Literal('unavailable')]),
@@ -22,10 +26,22 @@ const ReadinessResponse = Type.Object(
         accepting: CheckResult
       },
       { title: 'ReadinessChecks' }
+    ),
+    reasons: Type.Optional(
+      Type.Object(
+        {
+          database: FailureText,
+          migrations: FailureText,
+          vault_key: FailureText,
+          accepting: FailureText
+        },
+        { title: 'ReadinessReasons', description: 'Why each failed check failed, in a few words' }
+      )
     )
   },
   { title: 'Readiness' }
 )
+const LivenessResponse = Type.Object({ status: Type.Literal('ok') }, { title: 'Liveness' })
 const SettingSource = Type.Object(
   {
     present: Type.Boolean(),
@@ -53,34 +69,74 @@ const OAuthHealthResponse = Type.Object(
   { title: 'ProductOAuthSettings' }
 )
 
+type Readiness = Static<typeof ReadinessResponse>
+/** For orchestrators and load balancers: no key, no limit, any host name. */
+const HEALTH_ROUTE = {
+  access: 'open',
+  limit: 'none',
+  unknownQuery: 'ignored',
+  anyHost: true,
+  // Logged at debug: an orchestrator asks every second.
+  quietLog: true
+} as const
+const READINESS_PATHS = [
+  ['/healthz', 'getReadiness'],
+  ['/readyz', 'getReadyz']
+] as const
+
 export const autoPrefix = '/'
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
-    '/healthz',
+    '/livez',
     {
-      config: { access: 'open', limit: 'none', unknownQuery: 'ignored', anyHost: true },
+      config: HEALTH_ROUTE,
       schema: {
         tags: ['Health'],
-        operationId: 'getReadiness',
-        summary: 'Check readiness; does not depend on Atlassian',
-        response: { ...problemResponses(400), 200: ReadinessResponse, 503: ReadinessResponse }
+        operationId: 'getLiveness',
+        summary: 'Check that the process works; depends on nothing else',
+        response: { ...problemResponses(400), 200: LivenessResponse }
       }
     },
-    async (_request, reply) => {
-      const isMigrated = await checkMigrations()
-      const checks: Static<typeof ReadinessResponse>['checks'] = {
-        database: toCheckResult(isMigrated !== undefined),
-        migrations: toCheckResult(isMigrated === true),
-        vault_key: toCheckResult(app.vault.opensProof()),
-        accepting: toCheckResult(!app.isDraining())
-      }
-      const isReady = Object.values(checks).every((check) => check === 'ok')
-      return await reply
-        .code(isReady ? 200 : 503)
-        .send({ status: isReady ? 'ok' : 'unavailable', checks })
-    }
+    async () => ({ status: 'ok' as const })
   )
+
+  for (const [path, operationId] of READINESS_PATHS) {
+    app.get(
+      path,
+      {
+        config: HEALTH_ROUTE,
+        schema: {
+          tags: ['Health'],
+          operationId,
+          summary: 'Check readiness; does not depend on Atlassian',
+          description:
+            'The database is read and written, the migrations are applied, the vault key works, ' +
+            'and the service is not stopping. Concurrent checks share one write, at most one in ' +
+            '5 seconds.',
+          response: { ...problemResponses(400), 200: ReadinessResponse, 503: ReadinessResponse }
+        }
+      },
+      async (_request, reply) => {
+        const { isMigrated, reason } = await checkDatabase()
+        const checks: Readiness['checks'] = {
+          database: toCheckResult(reason === undefined),
+          migrations: toCheckResult(isMigrated),
+          vault_key: toCheckResult(app.vault.opensProof()),
+          accepting: toCheckResult(!app.isDraining())
+        }
+        const isReady = Object.values(checks).every((check) => check === 'ok')
+        if (isReady) return { status: 'ok' as const, checks }
+        const reasons: Readiness['reasons'] = {
+          ...(reason !== undefined && { database: reason }),
+          ...(!isMigrated && { migrations: reason === undefined ? 'not_applied' : 'unknown' }),
+          ...(checks.vault_key === 'failed' && { vault_key: 'cannot_decrypt' }),
+          ...(checks.accepting === 'failed' && { accepting: 'stopping' })
+        }
+        return await reply.code(503).send({ status: 'unavailable', checks, reasons })
+      }
+    )
+  }
 
   app.get(
     '/health/oauth',
@@ -131,17 +187,23 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     return toQuotaResponse((await app.siteContext.budget.getLimits(clientId)).points)
   }
 
-  /** Whether all migrations are applied; undefined if the database does not respond in time. */
-  async function checkMigrations(): Promise<boolean | undefined> {
+  /** Answers in time, whatever the database does. */
+  async function checkDatabase(): Promise<{ isMigrated: boolean; reason: string | undefined }> {
     const timeout = new Promise<never>((_resolve, reject) => {
       setTimeout(() => {
-        reject(new AppError('database_unavailable', 'The database does not respond.'))
+        reject(TIMEOUT_ERROR)
       }, DATABASE_TIMEOUT_MS).unref()
     })
-    return await Promise.race([app.store.isMigrated(), timeout]).catch((err: unknown) => {
-      app.log.error({ event: 'health_error', err })
-      return undefined
-    })
+    const [migrations, reason] = await Promise.all([
+      Promise.race([app.store.isMigrated(), timeout])
+        .then((isMigrated) => ({ isMigrated, reason: undefined }))
+        .catch((err: unknown) => {
+          app.log.error({ event: 'health_error', err })
+          return { isMigrated: false, reason: describeFailure(err) }
+        }),
+      app.databaseProbe.check(DATABASE_TIMEOUT_MS)
+    ])
+    return { ...migrations, reason: migrations.reason ?? reason }
   }
 }
 

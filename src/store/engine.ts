@@ -141,6 +141,11 @@ export interface Engine {
    * queue.
    */
   estimatePoolWait: () => PoolWait
+  /**
+   * Reads from every table, to find damage, missing tables and missing rights. Rejects with the
+   * driver's error.
+   */
+  readTables: () => Promise<void>
   /** Resolves once the database answers: whether every migration of this version is applied. */
   isMigrated: () => Promise<boolean>
   close: () => void | Promise<void>

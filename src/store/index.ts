@@ -58,6 +58,7 @@ export function createStore(
   })
   return {
     isMigrated: engine.isMigrated,
+    readTables: engine.readTables,
     estimatePoolWait: engine.estimatePoolWait,
     truncateWal: engine.truncateWal,
     users: userRepository,

@@ -16,7 +16,9 @@ import { buildRouteRequest, listRouteEntries, type RouteEntry } from './table.ts
 const DOCS_PATHS = ['/docs', '/docs/static/*', '/docs/json', '/docs/yaml', '/openapi.json']
 const PUBLIC_PATHS = [
   '/',
+  '/livez',
   '/healthz',
+  '/readyz',
   '/connect',
   '/connect/continue',
   // The forms of those pages carry a token that only the browser of the page was given.

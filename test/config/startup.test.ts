@@ -114,7 +114,7 @@ t.test('E2 Reports a port in use and a read-only database in one sentence', asyn
     busy.stderr.trim(),
     'The port is already in use. Stop the other program, or choose another port.'
   )
-  t.equal(unwritable.code, 1)
+  t.equal(unwritable.code, 78)
   t.match(
     unwritable.stderr,
     /^(?=.*INTEGRATION_DB_URL)The database file .*cannot be opened for writing .*\n$/

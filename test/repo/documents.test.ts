@@ -50,6 +50,9 @@ t.test('openapi.json on disk equals the generated document and the served one', 
   t.same((await app.inject('/openapi.json')).json(), JSON.parse(readText('openapi.json')))
 })
 
+/** Their 503 is the same report as their 200. */
+const READINESS_PATHS = ['/readyz', '/healthz']
+
 t.test(
   'Every route documents its summary, tags and responses; each 2xx response has examples',
   async (t) => {
@@ -69,7 +72,7 @@ t.test(
           statuses.some((status) => /^[23]/.test(status)),
           `${name}: a success response`
         )
-        if (!/^\/(healthz|health\/oauth)?$/.test(path)) {
+        if (!/^\/(livez|readyz|healthz|health\/oauth)?$/.test(path)) {
           t.ok(statuses.includes('500') && statuses.includes('503'), `${name}: 500 and 503`)
         }
         if (path.includes('{') || route.parameters?.length > 0 || method === 'post') {
@@ -83,7 +86,7 @@ t.test(
         }
         for (const [status, answer] of Object.entries<JsonSchema>(route.responses)) {
           t.ok(answer.description, `${name} ${status}: description`)
-          if (/^[45]/.test(status) && path !== '/healthz') {
+          if (/^[45]/.test(status) && !READINESS_PATHS.includes(path)) {
             t.ok(
               answer.content?.['application/problem+json'],
               `${name} ${status}: problem document`
@@ -156,6 +159,8 @@ t.test('Every route is in the document or hidden on purpose', async (t) => {
     '/auth/confluence/callback',
     '/oauth/atlassian/callback',
     '/',
+    '/livez',
+    '/readyz',
     '/healthz',
     '/health/oauth'
   ]) {

@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm'
+import { getTableName, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import pLimit from 'p-limit'
 import type pg from 'pg'
@@ -90,9 +90,16 @@ export async function open(url: string, options: EngineOptions): Promise<Engine>
       return yield* script(tx)
     })
 
+  const tables = defineTables(columns, options.itemTables)
+  const readTablesQuery = {
+    text: `select ${tables.all.map((table) => `(select 1 from "${getTableName(table)}" limit 1)`).join()}`,
+    // Named, to find a pooler that breaks prepared statements.
+    name: 'read_tables'
+  }
+
   return {
     db,
-    tables: defineTables(columns, options.itemTables),
+    tables,
     write,
     prepare(statement) {
       const { sql: text, bind, bindRows } = compileStatement(statement)
@@ -132,6 +139,9 @@ export async function open(url: string, options: EngineOptions): Promise<Engine>
     // PostgreSQL's own vacuum removes deleted rows from the files.
     truncateWal: async () => true,
     estimatePoolWait: pool.estimateWait,
+    readTables: async () => {
+      await pool.query(readTablesQuery).catch(throwAppError)
+    },
     isMigrated: async () => await isMigrated(pool),
     close: async () => {
       await pool.close()

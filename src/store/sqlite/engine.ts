@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import Driver from 'better-sqlite3'
-import { sql } from 'drizzle-orm'
+import { getTableName, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
 import { columns } from '../../../drizzle/sqlite/columns.ts'
@@ -27,6 +27,8 @@ import {
   readLatestMigration,
   compileStatement
 } from '../prepared.ts'
+import { watchDatabaseFile } from './database-file.ts'
+import { assertLocalFile } from './file-system.ts'
 
 const MIGRATIONS_FOLDER = resolveFromRoot('drizzle/sqlite/migrations')
 /** The time of this version's newest migration, in milliseconds since the epoch. */
@@ -57,6 +59,7 @@ let migratedImage: Buffer | undefined
  */
 export function open(url: string, { autoMigrate, itemTables }: EngineOptions): Engine {
   const path = parseFilename(url)
+  if (path !== IN_MEMORY) assertLocalFile(path, 'INTEGRATION_DB_URL')
   const image = path === IN_MEMORY && autoMigrate ? migratedImage : undefined
   const client = openFile(image ?? path)
   const db = drizzle({ client })
@@ -71,16 +74,22 @@ export function open(url: string, { autoMigrate, itemTables }: EngineOptions): E
   const latestAppliedQuery = client.prepare(
     'select max(created_at) as at from __drizzle_migrations'
   )
+  const tables = defineTables(columns, itemTables)
+  const file = watchDatabaseFile(path === IN_MEMORY ? undefined : path)
   let isTruncationPending = false
 
   const write: Engine['write'] = async (statement) => {
     const deadline = performance.now() + WRITE_TIMEOUT_MS
-    return await retry(statement, (error) => {
+    file.assertInPlace()
+    const result = await retry(statement, (error) => {
       const code = getSqliteErrorCode(error)
       if (!code?.startsWith('SQLITE_BUSY')) throw toAppError(error, code)
       if (performance.now() > deadline) throw createBusyError(error)
       return BUSY_RETRY_INTERVAL_MS
     })
+    // Not acknowledged if the file was replaced meanwhile.
+    file.assertInPlace()
+    return result
   }
 
   const transaction: Engine['transaction'] = async (script) =>
@@ -88,7 +97,7 @@ export function open(url: string, { autoMigrate, itemTables }: EngineOptions): E
 
   return {
     db,
-    tables: defineTables(columns, itemTables),
+    tables,
     write,
     prepare(query) {
       const { sql, bind, bindRows } = compileStatement(query)
@@ -125,6 +134,19 @@ export function open(url: string, { autoMigrate, itemTables }: EngineOptions): E
       }
     },
     estimatePoolWait: () => ({ count: 0, ms: 0 }),
+    readTables: async () => {
+      file.assertInPlace()
+      file.assertFreeSpace()
+      // A new connection reads the file; an old one may read its own cache.
+      const reader = path === IN_MEMORY ? client : new Driver(path, { readonly: true })
+      try {
+        for (const table of tables.all) {
+          reader.prepare(`select 1 from "${getTableName(table)}" not indexed limit 1`).get()
+        }
+      } finally {
+        if (reader !== client) reader.close()
+      }
+    },
     isMigrated: async () =>
       ((latestAppliedQuery.get() as { at: number | null }).at ?? 0) >= LATEST_MIGRATION,
     close: () => {
@@ -173,18 +195,32 @@ function openFile(source: string | Buffer): Driver.Database {
     return client
   } catch (error) {
     if (error instanceof StartError) throw error
-    throw new StartError([notWritableMessage('INTEGRATION_DB_URL', getSqliteErrorCode(error))], 1)
+    const code = getSqliteErrorCode(error)
+    throw new StartError(
+      [notWritableMessage('INTEGRATION_DB_URL', code)],
+      code === undefined || /^SQLITE_(CANTOPEN|READONLY|PERM)/.test(code) ? 78 : 1
+    )
   }
 }
+
+/** What to do when a file cannot be opened, by the driver's error code. */
+const OPEN_FIXES: ReadonlyArray<[code: RegExp, fix: string]> = [
+  [/^$/, 'Create the folder, owned by the user that runs the service.'],
+  [/^SQLITE_(FULL|IOERR)/, 'Check the disk and its free space.'],
+  [/^SQLITE_(NOTADB|CORRUPT)/, 'It is damaged or no database: restore a backup.'],
+  [/^SQLITE_BUSY/, 'Another process is using it: stop that process.'],
+  [/./, 'Let the user that runs the service write to the file and to its folder.']
+]
 
 /**
  * @param name the setting or option that names the file
  * @param code the driver's error code
  */
 export function notWritableMessage(name: string, code: string | undefined): string {
+  const [, fix] = OPEN_FIXES.find(([pattern]) => pattern.test(code ?? '')) ?? []
   return (
     `The database file that ${name} names cannot be opened for writing ` +
-    `(${code ?? 'no such folder'}). Check the folder and the permissions.`
+    `(${code ?? 'no such folder'}). ${fix}`
   )
 }
 

@@ -1,0 +1,64 @@
+import { statfsSync, statSync, type BigIntStats } from 'node:fs'
+import { dirname } from 'node:path'
+import { AppError } from '../../lib/errors.ts'
+
+/**
+ * Below this, writes are about to fail. A small write alone does not tell: it may fit into the space
+ * that the WAL file already has.
+ */
+const MIN_FREE_BYTES = 256 * 1024
+
+/** The reasons that are no error of SQLite. `code` is read where errors are classified. */
+export const FILE_REPLACED = 'FILE_REPLACED'
+export const DISK_FULL = 'SQLITE_FULL'
+
+/** Watches the file that a connection has open. */
+export interface DatabaseFile {
+  /**
+   * A connection goes on writing to a file that was deleted or replaced under its name, and what it
+   * writes is lost at the next start.
+   *
+   * @throws AppError `database_unavailable`
+   */
+  assertInPlace: () => void
+  /** @throws AppError `database_unavailable` if the disk is full */
+  assertFreeSpace: () => void
+}
+
+/** @param path the file of an open connection; undefined: in memory */
+export function watchDatabaseFile(path: string | undefined): DatabaseFile {
+  if (path === undefined) return { assertInPlace: () => {}, assertFreeSpace: () => {} }
+  // The WAL file exists as long as a connection is open.
+  const files = [path, `${path}-wal`].map((file) => ({ file, opened: getStats(file) }))
+
+  return {
+    assertInPlace() {
+      for (const { file, opened } of files) {
+        const current = getStats(file)
+        if (opened === undefined || (current?.ino === opened.ino && current.dev === opened.dev)) {
+          continue
+        }
+        throw new AppError(
+          'database_unavailable',
+          'The database file was deleted or replaced while the service runs. Restart the service.',
+          { cause: Object.assign(new Error('The file is another one.'), { code: FILE_REPLACED }) }
+        )
+      }
+    },
+
+    assertFreeSpace() {
+      const { bavail, bfree, bsize } = statfsSync(dirname(path))
+      // Blocks that are reserved for root.
+      const blocks = process.getuid?.() === 0 ? bfree : bavail
+      if (blocks * bsize >= MIN_FREE_BYTES) return
+      throw new AppError('database_unavailable', 'The disk of the database is full.', {
+        cause: Object.assign(new Error('The disk is full.'), { code: DISK_FULL })
+      })
+    }
+  }
+}
+
+/** @returns undefined where there is no such file */
+function getStats(file: string): BigIntStats | undefined {
+  return statSync(file, { bigint: true, throwIfNoEntry: false })
+}
