@@ -62,3 +62,24 @@ export function watchDatabaseFile(path: string | undefined): DatabaseFile {
 function getStats(file: string): BigIntStats | undefined {
   return statSync(file, { bigint: true, throwIfNoEntry: false })
 }
+
+/** What to do when a file cannot be opened, by the driver's error code. */
+const OPEN_FIXES: ReadonlyArray<[code: RegExp, fix: string]> = [
+  [/^$/, 'Create the folder, owned by the user that runs the service.'],
+  [/^SQLITE_(FULL|IOERR)/, 'Check the disk and its free space.'],
+  [/^SQLITE_(NOTADB|CORRUPT)/, 'It is damaged or no database: restore a backup.'],
+  [/^SQLITE_BUSY/, 'Another process is using it: stop that process.'],
+  [/./, 'Let the user that runs the service write to the file and to its folder.']
+]
+
+/**
+ * @param name the setting or option that names the file
+ * @param code the driver's error code
+ */
+export function notWritableMessage(name: string, code: string | undefined): string {
+  const [, fix] = OPEN_FIXES.find(([pattern]) => pattern.test(code ?? '')) ?? []
+  return (
+    `The database file that ${name} names cannot be opened for writing ` +
+    `(${code ?? 'no such folder'}). ${fix}`
+  )
+}

@@ -27,7 +27,7 @@ import {
   readLatestMigration,
   compileStatement
 } from '../prepared.ts'
-import { watchDatabaseFile } from './database-file.ts'
+import { notWritableMessage, watchDatabaseFile } from './database-file.ts'
 import { assertLocalFile } from './file-system.ts'
 
 const MIGRATIONS_FOLDER = resolveFromRoot('drizzle/sqlite/migrations')
@@ -201,27 +201,6 @@ function openFile(source: string | Buffer): Driver.Database {
       code === undefined || /^SQLITE_(CANTOPEN|READONLY|PERM)/.test(code) ? 78 : 1
     )
   }
-}
-
-/** What to do when a file cannot be opened, by the driver's error code. */
-const OPEN_FIXES: ReadonlyArray<[code: RegExp, fix: string]> = [
-  [/^$/, 'Create the folder, owned by the user that runs the service.'],
-  [/^SQLITE_(FULL|IOERR)/, 'Check the disk and its free space.'],
-  [/^SQLITE_(NOTADB|CORRUPT)/, 'It is damaged or no database: restore a backup.'],
-  [/^SQLITE_BUSY/, 'Another process is using it: stop that process.'],
-  [/./, 'Let the user that runs the service write to the file and to its folder.']
-]
-
-/**
- * @param name the setting or option that names the file
- * @param code the driver's error code
- */
-export function notWritableMessage(name: string, code: string | undefined): string {
-  const [, fix] = OPEN_FIXES.find(([pattern]) => pattern.test(code ?? '')) ?? []
-  return (
-    `The database file that ${name} names cannot be opened for writing ` +
-    `(${code ?? 'no such folder'}). ${fix}`
-  )
 }
 
 function assertSafeVersion(client: Driver.Database): void {

@@ -25,7 +25,7 @@ const NETWORK_FILE_SYSTEMS: ReadonlyMap<number, string> = new Map([
 const FUSE_MAGIC = 0x65735546
 /** FUSE serves local file systems too; the type in the list of mounts tells which program it is. */
 const NETWORK_FUSE =
-  /^fuse\.(sshfs|s3fs|goofys|rclone|gcsfuse|blobfuse2?|glusterfs|ceph(-fuse)?|juicefs|seaweedfs|moosefs|mfs|davfs2?|smbnetfs|curlftpfs|lizardfs)/i
+  /^fuse\.(sshfs|s3fs|goofys|rclone|gcsfuse|blobfuse2?|gluster\w*|ceph|juicefs|moosefs|davfs2?|smbnetfs)/i
 
 /** What the operating system says about the file system of a folder. */
 export interface FileSystemSource {
