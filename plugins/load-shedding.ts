@@ -1,15 +1,13 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { getHeapStatistics } from 'node:v8'
-import { compile } from '@fastify/proxy-addr'
-import underPressure from '@fastify/under-pressure'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { createAdmissionQueue } from '../src/http/admission-queue.ts'
-import { limitConnections } from '../src/http/connection-limit.ts'
 import { startInOrder } from '../src/http/pipelining.ts'
+import { createPressureGauge } from '../src/http/pressure.ts'
 import { getHttpStatus, toProblem } from '../src/http/problem.ts'
 import { toIpPrefix } from '../src/http/rate-limit-key.ts'
+import { createRefusalLog } from '../src/http/refusal-log.ts'
 import { AppError } from '../src/lib/errors.ts'
 
 /** Event-loop delay that counts as overload, whatever causes it. */
@@ -20,7 +18,6 @@ const SAMPLE_INTERVAL_MS = 500
 /** Share of the process's heap limit. */
 const MAX_HEAP_RATIO = 0.9
 const RETRY_AFTER_S = 2
-const LOG_INTERVAL_MS = 5_000
 /** A client that ignores Retry-After is not heard earlier, so that refusals take little time. */
 const REFUSED_PAUSE_MS = 500
 
@@ -30,36 +27,18 @@ const OVERLOAD_ERROR = new AppError('unavailable', 'The service is overloaded. T
 })
 
 /**
- * Bounds what one connection, one address and all of them together can make the service do.
+ * Bounds what one connection, one address and all of them together can make the service do at a time.
  * Runs before authentication, so that a refusal costs little.
  */
 export default fp(
   async (app) => {
-    const { overloadAfterMs, connectionsPerAddress } = app.config.limits
+    const { overloadAfterMs } = app.config.limits
     const reportRefusal = createRefusalLog((fields) => {
       app.log.warn(
         { event: 'overloaded', ...fields },
         'The service is overloaded: some requests are refused with 503.'
       )
     })
-
-    if (connectionsPerAddress > 0) {
-      const isTrustedProxy = compile([...app.config.trustProxy])
-      const reportConnection = createRefusalLog((fields) => {
-        app.log.warn(
-          { event: 'connections_refused', ...fields },
-          'An address has MAX_CONNECTIONS_PER_ADDRESS connections; further ones are closed. ' +
-            'If it is a proxy, name it in TRUST_PROXY.'
-        )
-      })
-      limitConnections(app.server, {
-        maxPerAddress: connectionsPerAddress,
-        isExempt: (address) => isTrustedProxy(address, 0),
-        onRefused: (address) => {
-          reportConnection({ client_address: address })
-        }
-      })
-    }
 
     if (overloadAfterMs === 0) {
       app.addHook('onRequest', (request, reply, done) => {
@@ -95,15 +74,17 @@ export default fp(
       })
     })
 
-    await app.register(underPressure, {
-      maxEventLoopDelay: MAX_EVENT_LOOP_DELAY_MS,
-      maxHeapUsedBytes: Math.round(getHeapStatistics().heap_size_limit * MAX_HEAP_RATIO),
-      sampleInterval: SAMPLE_INTERVAL_MS,
-      pressureHandler: (request, _reply, reason, value) => {
-        if (isExempt(request)) return undefined
-        reportRefusal({ reason, value })
-        return Promise.reject(OVERLOAD_ERROR) as unknown as undefined
-      }
+    const { getPressure, stop } = createPressureGauge({
+      maxEventLoopDelayMs: MAX_EVENT_LOOP_DELAY_MS,
+      maxHeapRatio: MAX_HEAP_RATIO,
+      sampleIntervalMs: SAMPLE_INTERVAL_MS
+    })
+    app.addHook('onClose', stop)
+    app.addHook('onRequest', (request, _reply, done) => {
+      const pressure = getPressure()
+      if (pressure === undefined || isExempt(request)) return done()
+      reportRefusal(pressure)
+      done(OVERLOAD_ERROR)
     })
 
     /** Health checks are always answered, and requests injected by the process itself are no load. */
@@ -113,7 +94,15 @@ export default fp(
   },
   {
     name: 'load-shedding',
-    dependencies: ['config', 'database', 'logging', 'security-headers', 'errors', 'cors']
+    dependencies: [
+      'config',
+      'database',
+      'logging',
+      'security-headers',
+      'errors',
+      'cors',
+      'connections'
+    ]
   }
 )
 
@@ -139,17 +128,4 @@ function slowDown(socket: Socket, response: ServerResponse): void {
     setImmediate(() => socket.pause())
     setTimeout(() => socket.resume(), REFUSED_PAUSE_MS).unref()
   })
-}
-
-/** Logs the first refusal, and then at most one line per interval, with the number of refusals. */
-function createRefusalLog(log: (fields: object) => void): (fields: object) => void {
-  let refusedCount = 0
-  let lastLoggedAt = -Infinity
-  return (fields) => {
-    refusedCount++
-    if (performance.now() - lastLoggedAt < LOG_INTERVAL_MS) return
-    lastLoggedAt = performance.now()
-    log({ ...fields, refused: refusedCount })
-    refusedCount = 0
-  }
 }

@@ -6,7 +6,7 @@ import { AUTHORIZATION_CHECK_INTERVAL_MS } from './authorization-check.ts'
 import { sliceText } from './slice-text.ts'
 
 export interface JsonStreamOptions {
-  /** Whether the service is stopping: it does not wait for long documents, and clients retry. */
+  /** Whether the service can wait no longer for the end of the document. Clients retry. */
   isStopping: () => boolean
   /** Whether the caller is still authorized. */
   isAuthorized: () => Promise<boolean>

@@ -52,6 +52,11 @@ export function startInOrder(
   )
 }
 
+/** Whether a connection has no request in progress. */
+export function isIdle(socket: Socket): boolean {
+  return pipelines.get(socket)?.latest.writableFinished ?? true
+}
+
 /**
  * Node parses everything that has arrived, also after the socket was destroyed: 64 KiB make a
  * thousand requests. An unknown value from this callback is an error that stops the parser

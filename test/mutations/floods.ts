@@ -52,7 +52,7 @@ export const FLOOD_MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'Each refused connection writes a log line',
-    file: 'plugins/load-shedding.ts',
+    file: 'src/http/refusal-log.ts',
     find: '    if (performance.now() - lastLoggedAt < LOG_INTERVAL_MS) return\n',
     replace: '',
     test: 'test/limits/connection-limits.test.ts',
