@@ -3,29 +3,42 @@ import fp from 'fastify-plugin'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** True from the moment the service was asked to stop. */
+    /** True from the moment the service was asked to stop: it is not ready for new clients. */
     isDraining: () => boolean
+    /** True after SHUTDOWN_DELAY: what waits for something ends, so that its client goes elsewhere. */
+    isClosing: () => boolean
+    /** True shortly before SHUTDOWN_GRACE is over: what is not finished now is cut. */
+    isGraceOver: () => boolean
   }
 }
 
-/**
- * A proxy that polls /healthz once a second notices the shutdown within this time in half of the
- * cases. In the others, it notices the closed connections.
- */
-const DRAIN_DELAY_MS = 500
+/** For the last bytes of responses that end early. */
+const FINISH_TIME_MS = 500
 
-/** On shutdown, /healthz reports it first; the service stops accepting requests DRAIN_DELAY_MS later. */
+/**
+ * On shutdown the service reports it on /healthz first, so that proxies and service discovery send
+ * requests elsewhere, and goes on answering for SHUTDOWN_DELAY. Then it accepts no connection and
+ * answers the open requests within SHUTDOWN_GRACE.
+ */
 export default fp(
   async (app) => {
-    let isShuttingDown = false
-    app.decorate('isDraining', () => isShuttingDown)
+    const { delayMs, graceMs } = app.config.shutdown
+    let isDraining = false
+    let isClosing = false
+    let graceEndsAt = Infinity
+    app.decorate('isDraining', () => isDraining)
+    app.decorate('isClosing', () => isClosing)
+    app.decorate('isGraceOver', () => performance.now() >= graceEndsAt)
     app.addHook('preClose', async () => {
-      isShuttingDown = true
-      if (app.config.production && app.server.listening) await sleep(DRAIN_DELAY_MS)
+      isDraining = true
+      const effectiveDelayMs = app.server.listening ? delayMs : 0
+      graceEndsAt = performance.now() + effectiveDelayMs + graceMs - FINISH_TIME_MS
+      if (effectiveDelayMs > 0) await sleep(effectiveDelayMs)
+      isClosing = true
     })
     // An open keep-alive connection would keep the process alive.
     app.addHook('onSend', (_request, reply, _payload, done) => {
-      if (isShuttingDown) reply.header('connection', 'close')
+      if (isDraining) reply.header('connection', 'close')
       done()
     })
   },

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import autoload from '@fastify/autoload'
 import { compile } from '@fastify/proxy-addr'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
-import { destination } from 'pino'
 import type { Dispatcher } from 'undici'
 import { ROUTER_OPTIONS, sendProblem } from './http/problem.ts'
 import { SECURITY_HEADERS } from './http/security-headers.ts'
@@ -11,6 +10,7 @@ import { AppError } from './lib/errors.ts'
 import { clientErrorHandler } from './http/client-error.ts'
 import { startInOrder } from './http/pipelining.ts'
 import { createLogger } from './lib/logger.ts'
+import { createLogOutput } from './lib/log-output.ts'
 import { builtInProviders } from './providers/index.ts'
 import type { Provider } from './providers/provider.ts'
 import { createRegistry } from './providers/registry.ts'
@@ -26,8 +26,6 @@ const HEADERS_TIMEOUT_MS = 15_000
 const CONNECTIONS_CHECK_INTERVAL_MS = 5_000
 /** With the interval of the check, a request that arrives slowly ends within a minute. */
 const REQUEST_TIMEOUT_MS = 50_000
-/** Further connections are closed at once. An idle connection costs about 20 KiB. */
-const MAX_CONNECTIONS = 20_000
 
 export interface AppOptions {
   env?: NodeJS.ProcessEnv
@@ -106,7 +104,6 @@ export async function buildApp({
     clientErrorHandler
   })
 
-  app.server.maxConnections = MAX_CONNECTIONS
   // An unknown expectation may be ignored (RFC 9110 section 10.1.1); Node's own refusal lacks
   // our headers.
   app.server.on('checkExpectation', (request, response) => {
@@ -129,7 +126,7 @@ export async function buildApp({
 }
 
 function toLogDestination(logger: boolean | LogDestination): LogDestination {
-  return typeof logger === 'object' ? logger : destination({ fd: 1, sync: true })
+  return typeof logger === 'object' ? logger : createLogOutput()
 }
 
 /**

@@ -12,6 +12,12 @@ if (major < 22 || (major === 22 && minor < 19)) {
   process.exit(1)
 }
 
+// The kernel discards a signal to process 1 that no handler takes. `serve` replaces these two.
+if (process.pid === 1) {
+  process.once('SIGINT', () => process.exit(130))
+  process.once('SIGTERM', () => process.exit(143))
+}
+
 // Stack traces name lines of the source. A build that is older than its sources says so.
 if (import.meta.url.endsWith('/dist/main.js')) {
   process.setSourceMapsEnabled(true)

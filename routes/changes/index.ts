@@ -122,7 +122,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       const ownerId = params.user_id
       const names = requested === undefined ? undefined : [...new Set(requested.split(','))]
       const deadline = performance.now() + wait * 1000
-      const shouldStop = () => performance.now() >= deadline || signal.aborted || app.isDraining()
+      const shouldStop = () => performance.now() >= deadline || signal.aborted || app.isClosing()
       const close = wait === 0 ? () => {} : app.fairShare.openPoll(ownerId)
       try {
         return await poll()

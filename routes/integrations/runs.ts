@@ -181,7 +181,7 @@ export const runRoutes: FastifyPluginAsyncTypebox<RunRoutesOptions> = async (
       } = request
       const run = await requireRun(params.id, request)
       if (isCaughtUp(run, lastEventId)) return await reply.code(204).send(null)
-      const shouldStop = () => signal.aborted || app.isDraining()
+      const shouldStop = () => signal.aborted || app.isClosing()
       const stream = Readable.from(
         method === 'HEAD'
           ? []

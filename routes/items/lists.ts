@@ -193,7 +193,7 @@ export function createItemList(app: FastifyInstance, provider: Provider, collect
     )
     return await reply.type(JSON_TYPE).send(
       createJsonStream(pieces, {
-        isStopping: app.isDraining,
+        isStopping: app.isGraceOver,
         isAuthorized: request.isStillAuthorized.bind(request),
         log: request.log,
         abortedEvent: 'list_aborted',

@@ -63,7 +63,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       const pieces = streamExport(app, user, getAliasPrefix(url))
       return await reply.send(
         createJsonStream(takeTurns(pieces, app.fairShare.readInTurn, user.id), {
-          isStopping: app.isDraining,
+          isStopping: app.isGraceOver,
           isAuthorized: request.isStillAuthorized.bind(request),
           log,
           abortedEvent: 'export_aborted',

@@ -1,11 +1,17 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
+import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../app.ts'
 import { listSecretVariables } from '../config/aliases.ts'
+import { createLogOutput, type LogOutput } from '../lib/log-output.ts'
 import { builtInProviders } from '../providers/index.ts'
 import { defineCommand } from './command.ts'
-import { isRunByNpm, NPM_SIGNALS, stopWithNpm } from './npm-signals.ts'
+import { listenForStopSignals, STOP_SIGNAL_NAMES } from './stop-signals.ts'
 
-const SHUTDOWN_TIMEOUT_MS = 10_000
+/** At the end of the process, for the reader of the log. */
+const FLUSH_TIMEOUT_MS = 2_000
+/** The same after the grace, so that `docker stop` does not kill the process before its last line. */
+const LATE_FLUSH_TIMEOUT_MS = 1_000
 
 export const serve = defineCommand({
   description:
@@ -13,20 +19,99 @@ export const serve = defineCommand({
   options: {},
   examples: [['', 'Start on 127.0.0.1:3001 with a SQLite database in the working directory.']],
   async run() {
-    const app = await buildApp({ logger: true })
-    removeSecretsFromEnvironment()
-    // Before the handlers of closeWithGrace, which end the process with 0: a port in use must end it with 1.
-    await app.listen({ host: app.config.host, port: app.config.port })
+    const log = createLogOutput()
+    process.on('exit', log.flushSync)
+    let stop = (_reason: string): void => process.exit(0)
+    let endNow = (_signal: string, exitCode: number): void => process.exit(exitCode)
+    listenForStopSignals({
+      stop: (reason) => {
+        stop(reason)
+      },
+      endNow: (signal, exitCode) => {
+        endNow(signal, exitCode)
+      }
+    })
+    const app = await startApp(log)
+    log.onRecovered = (count) => {
+      app.log.warn(
+        { event: 'log_lines_dropped', dropped_lines: count },
+        'Nobody read the log, or its disk was full: some lines are lost.'
+      )
+    }
+    let isStopping = false
+    let stopReason = 'error'
+    // After listening: its handlers end the process with 0, and a port in use must end it with 1.
     const { close } = closeWithGrace(
-      { delay: SHUTDOWN_TIMEOUT_MS, logger: false, skip: isRunByNpm ? [...NPM_SIGNALS] : [] },
-      async ({ err }) => {
+      { delay: false, logger: false, skip: [...STOP_SIGNAL_NAMES] },
+      async ({ err, signal }) => {
+        isStopping = true
         if (err !== undefined) app.log.fatal({ event: 'process_error', err })
-        await app.close()
+        await drain(app, log, signal ?? stopReason)
       }
     )
-    if (isRunByNpm) stopWithNpm(close)
+    stop = (reason) => {
+      if (isStopping) return
+      stopReason = reason
+      void close()
+    }
+    endNow = (signal, exitCode) => {
+      app.log.warn({ event: 'stop_forced', signal }, 'The process ends without waiting.')
+      process.exit(exitCode)
+    }
   }
 })
+
+async function startApp(log: LogOutput): Promise<FastifyInstance> {
+  try {
+    const app = await buildApp({ logger: log })
+    removeSecretsFromEnvironment()
+    await app.listen({ host: app.config.host, port: app.config.port })
+    return app
+  } catch (error) {
+    // A write that waits for a reader would keep the process alive. The exit code is set until then.
+    if ((await log.flush(FLUSH_TIMEOUT_MS)) > 0) setImmediate(() => process.exit())
+    throw error
+  }
+}
+
+/**
+ * Answers the open requests and closes the service.
+ *
+ * @throws Error if requests were still open at the end of the grace: exit code 1
+ */
+async function drain(app: FastifyInstance, log: LogOutput, reason: string): Promise<void> {
+  const startedAt = performance.now()
+  const { delayMs, graceMs } = app.config.shutdown
+  app.log.info(
+    { event: 'service_stopping', reason, delay_ms: delayMs, grace_ms: graceMs },
+    'The service stops: it reports 503 on /healthz, then answers the open requests.'
+  )
+  const isComplete = await Promise.race([
+    app.close().then(
+      () => true,
+      (err: unknown) => {
+        app.log.error({ event: 'stop_error', err }, 'The service could not close everything.')
+        return false
+      }
+    ),
+    sleep(delayMs + graceMs, false, { ref: false })
+  ])
+  app.log[isComplete ? 'info' : 'warn'](
+    {
+      event: 'service_stopped',
+      reason,
+      duration_ms: Math.round(performance.now() - startedAt),
+      complete: isComplete,
+      dropped_lines: log.droppedCount
+    },
+    isComplete
+      ? 'The service has stopped.'
+      : 'SHUTDOWN_GRACE is over: the connections that are still open are cut.'
+  )
+  const lostCount = await log.flush(isComplete ? FLUSH_TIMEOUT_MS : LATE_FLUSH_TIMEOUT_MS)
+  if (lostCount > 0) process.stderr.write(`${lostCount} log lines are lost: nobody read them.\n`)
+  if (!isComplete) throw new Error('Requests were cut.')
+}
 
 /**
  * Child processes, packages and diagnostic reports read the environment. The first state of it stays

@@ -43,6 +43,8 @@ export interface Config {
   hasAtlassianApp: boolean
   trustProxy: readonly string[]
   limits: LimitsConfig
+  /** How the service stops. */
+  shutdown: { delayMs: number; graceMs: number }
   consentEmailMismatch: ConsentEmailMismatch
   cloudBaseUrl: string | null
   authUrl: string
@@ -142,6 +144,10 @@ export function toConfig(
       overloadAfterMs: env.OVERLOAD_AFTER_MS ?? (production ? 300 : 0),
       connectionsPerAddress: env.MAX_CONNECTIONS_PER_ADDRESS ?? (production ? 500 : 0),
       maxOpenLogins: env.MAX_OPEN_LOGINS
+    },
+    shutdown: {
+      delayMs: (env.SHUTDOWN_DELAY ?? (production ? 3 : 0)) * 1000,
+      graceMs: env.SHUTDOWN_GRACE * 1000
     },
     consentEmailMismatch: env.CONSENT_EMAIL_MISMATCH as ConsentEmailMismatch,
     cloudBaseUrl: normalizeOptionalUrl(env.ATLASSIAN_CLOUD_BASE_URL),

@@ -45,6 +45,19 @@ export const SERVICE_SETTINGS = {
     { format: 'log-level' },
     'INFO'
   ),
+  SHUTDOWN_DELAY: integerSetting(
+    'Seconds for which a stopping service reports 503 on /healthz and still accepts requests. ' +
+      'Default: 3 in production, else 0.',
+    0,
+    300
+  ),
+  SHUTDOWN_GRACE: integerSetting(
+    'Seconds after SHUTDOWN_DELAY within which open requests are answered; then they are cut. Give the ' +
+      'service manager two seconds more than both together.',
+    0,
+    600,
+    5
+  ),
   INTEGRATION_DB_URL: textSetting(
     'must be sqlite:///path, sqlite:////absolute/path, sqlite::memory: or postgres://…',
     'Database. Three slashes: a path relative to the working directory; four: an absolute path.',

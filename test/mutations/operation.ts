@@ -77,7 +77,7 @@ export const OPERATION_MUTATIONS: readonly Mutation[] = [
   {
     name: 'A service that is asked to stop still reports ready',
     file: 'plugins/graceful-shutdown.ts',
-    find: '      isShuttingDown = true\n',
+    find: '      isDraining = true\n',
     replace: '',
     test: 'test/process/restart.long.ts',
     proves: ['E1']

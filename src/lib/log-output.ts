@@ -1,0 +1,170 @@
+import { fstatSync, write as writeDescriptor, writeSync } from 'node:fs'
+import type { LogDestination } from '../app-options.ts'
+
+/** What waits while nobody reads, in characters: half a minute of 1,000 requests a second. */
+const MAX_PENDING_CHARS = 8 * 1024 * 1024
+/** Lines are joined up to this length, because each write is a system call. */
+const BATCH_CHARS = 64 * 1024
+const RETRY_INTERVAL_MS = 1_000
+
+/** Writes a text and calls back with how many of its bytes are written, and why not more. */
+export type LogSink = (text: Buffer, done: (error: Error | null, byteCount: number) => void) => void
+
+/** A destination of log lines that never makes the process wait. */
+export interface LogOutput extends LogDestination {
+  /** Number of lines that were discarded because the buffer was full. */
+  readonly droppedCount: number
+  /** Is called with the number of discarded lines when lines can be written again. */
+  onRecovered: (droppedCount: number) => void
+  /**
+   * Waits until everything is written, at most for a time in ms.
+   *
+   * @returns the number of lines that are lost if the process ends now
+   */
+  flush: (timeoutMs: number) => Promise<number>
+  /** Writes, at the end of the process, what no other write is busy with. */
+  flushSync: () => void
+}
+
+interface Batch {
+  text: string
+  lineCount: number
+}
+
+/**
+ * Keeps lines in memory and writes them when the sink takes them. While it takes none (a reader that
+ * paused, a full disk) further lines are kept up to a maximum, and then discarded and counted.
+ */
+export function createLogOutput({
+  sink = createStdoutSink(),
+  maxPendingChars = MAX_PENDING_CHARS
+}: { sink?: LogSink; maxPendingChars?: number } = {}): LogOutput {
+  let queue: Batch[] = []
+  let current: Batch | undefined
+  let pendingChars = 0
+  let droppedCount = 0
+  let reportedCount = 0
+  let isScheduled = false
+  let onEmpty = (): void => {}
+
+  const output: LogOutput = {
+    get droppedCount() {
+      return droppedCount
+    },
+    onRecovered: () => {},
+    write(line) {
+      if (pendingChars + line.length > maxPendingChars) {
+        droppedCount++
+        return
+      }
+      pendingChars += line.length
+      const last = queue.at(-1)
+      if (last === undefined || last.text.length > BATCH_CHARS) {
+        queue.push({ text: line, lineCount: 1 })
+      } else {
+        last.text += line
+        last.lineCount++
+      }
+      if (current !== undefined || isScheduled) return
+      isScheduled = true
+      // With the lines of other requests that end in this turn of the event loop.
+      setImmediate(writeNext)
+    },
+    async flush(timeoutMs) {
+      if (pendingChars > 0) {
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, timeoutMs)
+          onEmpty = () => {
+            clearTimeout(timer)
+            resolve()
+          }
+          writeNext()
+        })
+      }
+      const pending = current === undefined ? queue : [current, ...queue]
+      return (
+        droppedCount - reportedCount + pending.reduce((sum, { lineCount }) => sum + lineCount, 0)
+      )
+    },
+    flushSync() {
+      if (current !== undefined) return
+      try {
+        for (const { text } of queue) writeAllSync(Buffer.from(text))
+      } catch {
+        // Nobody reads, and the process ends.
+      }
+      queue = []
+    }
+  }
+  return output
+
+  function writeNext(): void {
+    isScheduled = false
+    if (current !== undefined) return
+    current = queue.shift()
+    if (current !== undefined) writeBytes(Buffer.from(current.text))
+  }
+
+  function writeBytes(bytes: Buffer): void {
+    sink(bytes, (error, byteCount) => {
+      if (error === null) {
+        onWritten()
+        return
+      }
+      setTimeout(() => {
+        writeBytes(bytes.subarray(byteCount))
+      }, RETRY_INTERVAL_MS).unref()
+    })
+  }
+
+  function onWritten(): void {
+    pendingChars -= current?.text.length ?? 0
+    current = undefined
+    if (droppedCount > reportedCount) {
+      const count = droppedCount - reportedCount
+      reportedCount = droppedCount
+      output.onRecovered(count)
+    }
+    if (pendingChars === 0) onEmpty()
+    else writeNext()
+  }
+}
+
+function writeAllSync(bytes: Buffer): void {
+  for (let offset = 0; offset < bytes.length;) offset += writeSync(1, bytes, offset)
+}
+
+/**
+ * Writes to standard output without making the process wait. Node's own stream does so for pipes and
+ * sockets, but not for files and terminals.
+ */
+function createStdoutSink(): LogSink {
+  const status = fstatSync(1)
+  // A thread that writes to a regular file waits for the disk only. One that wrote to a pipe would
+  // wait for its reader, and the process could not end before it.
+  if (status.isFile()) return writeToFile
+  const { stdout } = process
+  // Terminals stop on Ctrl-S. There is no public way to this flag.
+  const { _handle: handle } = stdout as { _handle?: { setBlocking?: (value: boolean) => void } }
+  if (stdout.isTTY) handle?.setBlocking?.(false)
+  // The callback of each write gets the same error.
+  stdout.on('error', () => {})
+  return (text, done) => {
+    stdout.write(text, (error) => {
+      done(error ?? null, 0)
+    })
+  }
+}
+
+function writeToFile(
+  text: Buffer,
+  done: (error: Error | null, byteCount: number) => void,
+  offset = 0
+): void {
+  writeDescriptor(1, text, offset, text.length - offset, null, (error, byteCount) => {
+    const written = offset + byteCount
+    if (error !== null) done(error, offset)
+    else if (written < text.length) writeToFile(text, done, written)
+    else done(null, written)
+  })
+}
