@@ -52,7 +52,7 @@ export const serve = defineCommand({
     stop = (reason) => {
       if (isStopping) return
       stopReason = reason
-      void close()
+      close()
     }
     endNow = (signal, exitCode) => {
       app.log.warn({ event: 'stop_forced', signal }, 'The process ends without waiting.')
