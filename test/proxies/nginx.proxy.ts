@@ -1,3 +1,5 @@
+import { defineRollingRestart } from './rolling-restart.ts'
 import { defineProxySuite } from './suite.ts'
 
 defineProxySuite('nginx')
+defineRollingRestart('nginx')

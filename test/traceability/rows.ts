@@ -53,7 +53,7 @@ export const THREATS: readonly TraceabilityRow[] = [
     'T15',
     'Tampering',
     'Proxy and service split a byte stream differently (request smuggling)',
-    'Tested through nginx and HAProxy, not through Caddy.'
+    'Tested through nginx, HAProxy and Caddy, not through Traefik.'
   ),
   defineRow('T16', 'Tampering', 'Two concurrent refreshes store a dead token'),
   defineRow('T17', 'Tampering', 'An id changes the path of a call to Atlassian (path traversal)'),
