@@ -22,6 +22,9 @@ export default fp<PluginOptions>(
     const engine = await openEngine(app.config.databaseUrl, {
       ...app.config.database,
       itemTables: providers.collections.map(({ table }) => table),
+      onMigrated: (count) => {
+        app.log.info({ event: 'migrations_applied', count }, 'The tables are of this version now.')
+      },
       onAvailabilityChange: (isAvailable) => {
         if (isAvailable) {
           app.log.info({ event: 'database_recovered' }, 'The database responds again.')

@@ -1,11 +1,19 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import type { Principal } from '../src/access/rules.ts'
+import { formatClientAddress } from '../src/http/client-address.ts'
+import { getHttpStatus } from '../src/http/problem.ts'
+import type { AppError } from '../src/lib/errors.ts'
 import { isSecretName } from '../src/lib/redact.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** True if the log reports many such requests at once and skips this one. */
     suppressLog: boolean
+    /** The problem document that was sent. */
+    problem?: AppError
+    /** Bytes that the connection had sent before a streamed response began. */
+    bytesBeforeStream?: number
     /**
      * Returns what a log line may say about a request: parameters with secrets masked, and
      * harmless headers.
@@ -22,28 +30,49 @@ const SAFE_HEADERS = [
   'x-real-ip',
   'via'
 ] as const
+/** Headers that contain the client's address. */
+const ADDRESS_HEADERS: readonly string[] = ['x-forwarded-for', 'x-real-ip']
+/** Statuses whose reason the log gives: it contains nothing that the caller sent. */
+const REASON_STATUSES = [401, 403, 429]
 
 /** Sets X-Request-ID on every response and logs one line per request. */
 export default fp(
   async (app) => {
+    const { logClientAddress } = app.config
     app.decorateRequest('getLogFields', function (this: FastifyRequest) {
-      return { query_params: redactQuery(this), headers: pickSafeHeaders(this.headers) }
+      return {
+        query_params: redactQuery(this),
+        headers: pickSafeHeaders(this.headers, logClientAddress !== 'none')
+      }
     })
 
     app.decorateRequest('suppressLog', false)
+    app.decorateRequest('problem')
+    app.decorateRequest('bytesBeforeStream')
 
     app.addHook('onRequest', (request, reply, done) => {
       reply.header('x-request-id', request.id)
       done()
     })
 
+    app.addHook('onSend', (request, reply, payload, done) => {
+      if (reply.getHeader('content-length') === undefined && typeof payload === 'object') {
+        request.bytesBeforeStream = request.raw.socket.bytesWritten
+      }
+      done()
+    })
+
     app.addHook('onResponse', (request, reply, done) => {
-      // A write waits until the log's reader has caught up, which takes long during a flood.
       if (request.suppressLog) return done()
-      request.log.info({
+      const isHealthy = request.routeOptions.config.anyHost === true && reply.statusCode < 400
+      request.log[isHealthy ? 'debug' : 'info']({
         event: 'request_completed',
         status_code: reply.statusCode,
         duration_ms: Math.round(reply.elapsedTime * 10) / 10,
+        bytes_sent: countBytes(request, reply),
+        caller: describeCaller(request.principal),
+        client_address: formatClientAddress(request.ip, logClientAddress),
+        ...describeProblem(request.problem),
         ...request.getLogFields()
       })
       done()
@@ -63,8 +92,40 @@ function redactQuery({ query, routeOptions }: FastifyRequest): Record<string, un
   )
 }
 
-function pickSafeHeaders(headers: FastifyRequest['headers']): Record<string, unknown> {
+/** The body's bytes; of a streamed response also its header and chunk sizes. */
+function countBytes(request: FastifyRequest, reply: FastifyReply): number | undefined {
+  const { bytesBeforeStream, raw } = request
+  if (bytesBeforeStream !== undefined) return raw.socket.bytesWritten - bytesBeforeStream
+  if (request.method === 'HEAD' || !reply.raw.writableEnded) return undefined
+  const length = reply.getHeader('content-length')
+  return length === undefined ? 0 : Number(length)
+}
+
+/** The kind and id of who called; never a secret. */
+function describeCaller(principal: Principal | undefined): string | undefined {
+  if (principal === undefined) return undefined
+  if (principal.kind === 'anonymous') return principal.kind
+  return principal.kind === 'user'
+    ? `user:${principal.userId}`
+    : `${principal.kind}:${principal.id}`
+}
+
+function describeProblem(problem: AppError | undefined): object | undefined {
+  if (problem === undefined) return undefined
+  return {
+    error_code: problem.code,
+    ...(REASON_STATUSES.includes(getHttpStatus(problem)) ? { reason: problem.message } : {})
+  }
+}
+
+function pickSafeHeaders(
+  headers: FastifyRequest['headers'],
+  hasAddresses: boolean
+): Record<string, unknown> {
   const picked: Record<string, unknown> = {}
-  for (const name of SAFE_HEADERS) if (headers[name] !== undefined) picked[name] = headers[name]
+  for (const name of SAFE_HEADERS) {
+    if (headers[name] === undefined) continue
+    picked[name] = hasAddresses || !ADDRESS_HEADERS.includes(name) ? headers[name] : '[redacted]'
+  }
   return picked
 }

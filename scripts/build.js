@@ -4,6 +4,7 @@
 //
 //   --optional   exit 0 if the build tool is not installed, as after `npm ci --omit=dev`
 //   --if-stale   the same, without a message, and build only if dist/ is not current
+import { execFileSync } from 'node:child_process'
 import {
   cpSync,
   existsSync,
@@ -74,12 +75,28 @@ async function build(rolldown) {
       cpSync(join(ROOT, migrations), join(folder, migrations), { recursive: true })
     }
     writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n')
+    const commit = findCommit()
+    if (commit !== undefined) writeFileSync(join(folder, 'commit'), commit)
     const fingerprint = fingerprintPackages(ROOT)
     if (fingerprint !== undefined) writeFileSync(join(folder, FINGERPRINT_FILE), fingerprint)
     rmSync(join(ROOT, 'dist'), { recursive: true, force: true })
     renameSync(folder, join(ROOT, 'dist'))
   } finally {
     rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** The commit for the start line: SOURCE_COMMIT where the build has no repository, as in an image. */
+function findCommit() {
+  const { SOURCE_COMMIT: given } = process.env
+  if (given !== undefined && given !== '') return given
+  if (!existsSync(join(ROOT, '.git'))) return undefined
+  try {
+    return execFileSync('git', ['rev-parse', 'HEAD'], { cwd: ROOT, stdio: 'pipe' })
+      .toString()
+      .trim()
+  } catch {
+    return undefined
   }
 }
 

@@ -2,7 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../app.ts'
+import packageJson from '../../package.json' with { type: 'json' }
 import { listSecretVariables } from '../config/aliases.ts'
+import { readCommit } from '../lib/build-info.ts'
 import { createLogOutput, type LogOutput } from '../lib/log-output.ts'
 import { builtInProviders } from '../providers/index.ts'
 import { defineCommand } from './command.ts'
@@ -38,6 +40,7 @@ export const serve = defineCommand({
         'Nobody read the log, or its disk was full: some lines are lost.'
       )
     }
+    logStart(app)
     let isStopping = false
     let stopReason = 'error'
     // After listening: its handlers end the process with 0, and a port in use must end it with 1.
@@ -72,6 +75,27 @@ async function startApp(log: LogOutput): Promise<FastifyInstance> {
     if ((await log.flush(FLUSH_TIMEOUT_MS)) > 0) setImmediate(() => process.exit())
     throw error
   }
+}
+
+/** One line with what an operator compares between instances and versions. */
+function logStart(app: FastifyInstance): void {
+  const { config, connectionCapacity } = app
+  app.log.info(
+    {
+      event: 'service_started',
+      version: packageJson.version,
+      commit: readCommit(),
+      node: process.versions.node,
+      engine: config.databaseUrl.startsWith('sqlite') ? 'sqlite' : 'postgres',
+      mode: config.production ? 'production' : 'development',
+      access: config.publicAccess ? 'public' : 'protected',
+      docs: config.publicDocs ? 'open' : 'closed',
+      sandbox: !config.production,
+      max_connections: connectionCapacity.max,
+      open_files_limit: connectionCapacity.openFilesLimit
+    },
+    'The service has started.'
+  )
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { JwtSettings } from '../access/jwt.ts'
+import type { ClientAddressMode } from '../http/client-address.ts'
 import { StartError } from '../lib/errors.ts'
 import type { Provider } from '../providers/provider.ts'
 import type { EngineOptions } from '../store/engine.ts'
@@ -21,9 +22,10 @@ export interface Config {
   host: string
   port: number
   logLevel: string
+  logClientAddress: ClientAddressMode
   databaseUrl: string
   /** How to open that database. */
-  database: Omit<EngineOptions, 'onAvailabilityChange' | 'itemTables'>
+  database: Omit<EngineOptions, 'onAvailabilityChange' | 'onMigrated' | 'itemTables'>
   vaultKeys: string | null
   vaultKeysFile: string | null
   /** Whether calls need no credential. */
@@ -110,6 +112,7 @@ export function toConfig(
     host: env.HOST ?? (production ? '0.0.0.0' : '127.0.0.1'),
     port: env.PORT,
     logLevel: LOG_LEVELS[env.LOG_LEVEL.toUpperCase()] ?? 'info',
+    logClientAddress: env.LOG_CLIENT_ADDRESS as ClientAddressMode,
     databaseUrl: env.INTEGRATION_DB_URL,
     database: {
       autoMigrate: isTrue(env.DB_AUTO_MIGRATE),

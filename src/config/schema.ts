@@ -45,6 +45,13 @@ export const SERVICE_SETTINGS = {
     { format: 'log-level' },
     'INFO'
   ),
+  LOG_CLIENT_ADDRESS: textSetting(
+    'must be full, network or none',
+    "How much of a client's IP address request lines contain. network: without the last part (IPv4 /24, IPv6 " +
+      '/48). none: nothing, also of X-Forwarded-For and X-Real-IP.',
+    { pattern: '^(full|network|none)$' },
+    'network'
+  ),
   SHUTDOWN_DELAY: integerSetting(
     'Seconds for which a stopping service reports 503 on /healthz and still accepts requests. ' +
       'Default: 3 in production, else 0.',

@@ -104,6 +104,7 @@ export function sendProblem(
 ) {
   const { retryAfterS, allowedMethods, suppressLog = false } = error.details
   const status = getHttpStatus(error)
+  request.problem = error
   const logFields = { error_code: error.code, err: cause ?? error }
   request.suppressLog = suppressLog
   if (status >= 500 && !suppressLog) {

@@ -1,5 +1,6 @@
 import { pino, type Logger } from 'pino'
 import type { LogDestination } from '../app-options.ts'
+import { instanceId } from './instance-id.ts'
 import { toPlainValue, redactText, sanitize, getEncodedForms, removeSecrets } from './redact.ts'
 
 /** Upper limit of a log line. */
@@ -24,7 +25,7 @@ export function createLogger(destination: LogDestination): {
   const secrets = new Set<string>()
   const logger = pino(
     {
-      base: { logger: 'connector' },
+      base: { logger: 'connector', instance: instanceId },
       messageKey: 'message',
       timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },

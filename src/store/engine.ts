@@ -165,6 +165,8 @@ export interface EngineOptions {
   itemTables: readonly ItemTableShape[]
   /** Called when the server becomes unavailable and when it is available again. */
   onAvailabilityChange: (isAvailable: boolean) => void
+  /** Called after migrations were applied, with their number. */
+  onMigrated: (count: number) => void
 }
 
 export const NEWER_VERSION_MESSAGE =

@@ -9,7 +9,8 @@ const DEFAULT_OPTIONS: EngineOptions = {
   lockTimeoutMs: 3_000,
   requireDurability: true,
   itemTables: itemTableShapes,
-  onAvailabilityChange: () => {}
+  onAvailabilityChange: () => {},
+  onMigrated: () => {}
 }
 
 /** What an engine module exports. */

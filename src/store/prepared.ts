@@ -65,6 +65,13 @@ export function createBatch(transaction: Engine['transaction']): Engine['batch']
     })) as Engine['batch']
 }
 
+/** The number of migrations in a folder that are newer than `time`, in ms since the epoch. */
+export function countMigrationsAfter(folder: string, time: number): number {
+  return readMigrationFiles({ migrationsFolder: folder }).filter(
+    ({ folderMillis }) => folderMillis > time
+  ).length
+}
+
 /** The time of this version's newest migration, in milliseconds since the epoch. */
 export function readLatestMigration(folder: string): number {
   return Math.max(

@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { DEMO_CLIENT } from '../../src/sandbox/oauth/clients.ts'
+import { isPostgres } from '../database.ts'
 import { waitFor } from '../helper.ts'
 import { startSandbox } from '../sandbox/helper.ts'
 import { HttpBrowser } from './browser-visit.ts'
@@ -58,6 +59,19 @@ t.test('docker stop ends long polls, event streams and idle connections cleanly'
   t.equal((await poll).status, 200)
   await idleClosed
   t.match(service.output(), /"event":"service_stopped","reason":"SIGTERM".*"complete":true/)
+  t.match(service.output(), /"event":"migrations_applied","count":\d+/)
+  const started = /.*"event":"service_started".*/.exec(service.output())?.[0] ?? '{}'
+  t.match(JSON.parse(started), {
+    instance: String,
+    version: /^\d+\./,
+    node: process.versions.node,
+    engine: isPostgres ? 'postgres' : 'sqlite',
+    mode: 'development',
+    access: 'public',
+    docs: 'open',
+    sandbox: true,
+    max_connections: Number
+  })
 })
 
 t.test('A request that does not end is cut before docker stop kills the process', async (t) => {

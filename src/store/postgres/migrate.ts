@@ -11,7 +11,7 @@ import {
   type EngineOptions
 } from '../engine.ts'
 import { openDedicatedClient, type Pool } from './pool.ts'
-import { getDriverErrorCode, readLatestMigration } from '../prepared.ts'
+import { getDriverErrorCode, countMigrationsAfter, readLatestMigration } from '../prepared.ts'
 
 const MIGRATIONS_FOLDER = resolveFromRoot('drizzle/postgres/migrations')
 /** The time of this version's newest migration, in milliseconds since the epoch. */
@@ -33,7 +33,7 @@ const MIGRATION_LOCK_ID = 4_107_226_891
 export async function prepareServer(
   pool: Pool,
   url: string,
-  { autoMigrate, requireDurability }: EngineOptions
+  { autoMigrate, requireDurability, onMigrated }: EngineOptions
 ): Promise<void> {
   let client: pg.Client | undefined
   try {
@@ -53,6 +53,7 @@ export async function prepareServer(
       await migrate(drizzle({ client }), { migrationsFolder: MIGRATIONS_FOLDER }).catch(
         throwMigrationError
       )
+      onMigrated(countMigrationsAfter(MIGRATIONS_FOLDER, latestApplied))
     }
     await client.end()
   } catch (error) {

@@ -24,6 +24,7 @@ import {
   createBatch,
   createBusyError,
   getDriverErrorCode,
+  countMigrationsAfter,
   readLatestMigration,
   compileStatement
 } from '../prepared.ts'
@@ -57,17 +58,18 @@ let migratedImage: Buffer | undefined
  * The embedded engine. WAL with `synchronous=FULL`: an acknowledged commit is on the disk (the
  * library's default for WAL, NORMAL, does not guarantee that).
  */
-export function open(url: string, { autoMigrate, itemTables }: EngineOptions): Engine {
+export function open(url: string, { autoMigrate, itemTables, onMigrated }: EngineOptions): Engine {
   const path = parseFilename(url)
   if (path !== IN_MEMORY) assertLocalFile(path, 'INTEGRATION_DB_URL')
   const image = path === IN_MEMORY && autoMigrate ? migratedImage : undefined
   const client = openFile(image ?? path)
   const db = drizzle({ client })
   if (image === undefined) {
-    applyMigrations(
+    const count = applyMigrations(
       client,
       autoMigrate ? () => migrate(db, { migrationsFolder: MIGRATIONS_FOLDER }) : undefined
     )
+    if (count > 0) onMigrated(count)
     if (path === IN_MEMORY && autoMigrate) migratedImage = client.serialize()
   }
   client.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`)
@@ -226,8 +228,10 @@ function assertSafeVersion(client: Driver.Database): void {
 /**
  * Applies missing migrations, or reports them if it must not, and refuses a database that a
  * newer version has migrated.
+ *
+ * @returns the number of migrations that were applied
  */
-function applyMigrations(client: Driver.Database, runMigrations?: () => void): void {
+function applyMigrations(client: Driver.Database, runMigrations?: () => void): number {
   try {
     if (
       client.prepare('select 1 from sqlite_master where name = ?').get(COPY_MARKER_TABLE) !==
@@ -249,6 +253,7 @@ function applyMigrations(client: Driver.Database, runMigrations?: () => void): v
     else if ((latestApplied ?? 0) < LATEST_MIGRATION) {
       throw new StartError([OUTDATED_TABLES_MESSAGE], 1)
     }
+    return countMigrationsAfter(MIGRATIONS_FOLDER, latestApplied ?? 0)
   } catch (error) {
     client.close()
     if (error instanceof StartError) throw error
