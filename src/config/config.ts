@@ -8,6 +8,7 @@ import { toClientSettings, type ClientSettings } from './client-settings.ts'
 import { LOG_LEVELS, normalizeOrigin, splitList, toProxyUrl, unescapePem } from './formats.ts'
 import { hasAtlassianApp } from './insecure.ts'
 import { isProduction, isTrue } from './mode.ts'
+import { describePublishedSecrets } from './published-secrets.ts'
 import type { Env } from './schema.ts'
 
 export type { ClientSettings }
@@ -238,18 +239,6 @@ export function getClientSettings(
   const settings = clients[id]
   if (settings === undefined) throw new Error(`No settings for the product ${id}.`)
   return settings
-}
-
-/** Front-end builds publish the variables whose names start with NEXT_PUBLIC_. */
-function describePublishedSecrets(sources: ResolvedSettings['sources']): string[] {
-  const variables = Object.values(sources).filter((name) =>
-    /^NEXT_PUBLIC_.*SECRET$/.test(name ?? '')
-  )
-  return [...new Set(variables)].map(
-    (name) =>
-      `${name} holds a secret under a name that front-end builds publish to browsers. ` +
-      'Rename the variable and replace the secret.'
-  )
 }
 
 /** The settings of the vault's keys, which are read before the other settings are validated. */
