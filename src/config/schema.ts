@@ -47,8 +47,8 @@ export const SERVICE_SETTINGS = {
   ),
   LOG_CLIENT_ADDRESS: textSetting(
     'must be full, network or none',
-    "How much of a client's IP address request lines contain. network: without the last part (IPv4 /24, IPv6 " +
-      '/48). none: nothing, also of X-Forwarded-For and X-Real-IP.',
+    "How much of a client's IP address request lines contain. network: without the last part " +
+      '(IPv4 /24, IPv6 /48). none: nothing, also of X-Forwarded-For and X-Real-IP.',
     { pattern: '^(full|network|none)$' },
     'network'
   ),
