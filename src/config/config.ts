@@ -1,5 +1,4 @@
 import type { JwtSettings } from '../access/jwt.ts'
-import type { ClientAddressMode } from '../http/client-address.ts'
 import { StartError } from '../lib/errors.ts'
 import type { Provider } from '../providers/provider.ts'
 import type { EngineOptions } from '../store/engine.ts'
@@ -69,6 +68,9 @@ export interface Config {
   clients: Readonly<Record<string, ClientSettings>>
   warnings: string[]
 }
+
+/** How much of a client's IP address log lines contain. */
+export type ClientAddressMode = 'full' | 'network' | 'none'
 
 /** What to do with the consent of an account whose address differs from the user's. */
 type ConsentEmailMismatch = 'allow' | 'flag' | 'refuse'

@@ -1,8 +1,6 @@
 import { isIPv4 } from 'node:net'
+import type { ClientAddressMode } from '../config/config.ts'
 import { toIpPrefix } from './rate-limit-key.ts'
-
-/** How much of a client's IP address log lines contain. */
-export type ClientAddressMode = 'full' | 'network' | 'none'
 
 /**
  * The address as log lines show it: `network` leaves the part that identifies a subscriber out (IPv4: /24,
