@@ -17,6 +17,18 @@ const ALLOWED_PROBLEMS: AllowedProblem[] = [
     problem: /^sorts$/,
     reason: 'sorts the two products of one user'
   },
+  {
+    query: /^fleet: runs (of an owner|that wait)$/,
+    problem: /^sorts$/,
+    reason: 'sorts the runs of one owner, and the active runs'
+  },
+  {
+    query: /^fleet: (counts|connections by text|connections that need|connections, a later page)/,
+    problem: /^(scans|sorts|reads)/,
+    reason:
+      'once per request of an operator: counts and substrings read every connection, a state and a ' +
+      'product at most the connections up to the end of the page'
+  },
   { query: /^keys: list/, problem: /^sorts$/, reason: 'sorts a handful of keys' },
   {
     query: /^grants: due/,

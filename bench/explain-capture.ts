@@ -10,7 +10,7 @@ export interface CapturedStatement extends PlanAssessment {
 }
 
 /** Statements without a plan. */
-const CONTROL_STATEMENT = /^(begin|commit|rollback|savepoint|lock |select 1$)/i
+const CONTROL_STATEMENT = /^(begin|commit|rollback|savepoint|lock |set |select 1$)/i
 
 interface CaptureContext {
   statements: CapturedStatement[]

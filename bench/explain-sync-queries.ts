@@ -150,6 +150,23 @@ export const runQueries: HotQuery[] = [
   { name: 'runs: find the active one', execute: ({ runs }) => runs.enqueue(1, 'jira') },
   { name: 'runs: get', execute: ({ runs }) => runs.get(40_000, 'confluence') },
   { name: 'runs: list', execute: ({ runs }) => runs.list(SMALL_OWNER_ID, 'confluence', 50) },
+  { name: 'fleet: runs', execute: ({ fleet }) => fleet.listRuns({}, 50) },
+  {
+    name: 'fleet: runs that failed, a later page',
+    execute: ({ fleet }) => fleet.listRuns({ state: 'failed' }, 50, [NOW_MS, 1_000])
+  },
+  {
+    name: 'fleet: runs since a time',
+    execute: ({ fleet }) => fleet.listRuns({ since: new Date(NOW_MS - DAY_MS) }, 50)
+  },
+  {
+    name: 'fleet: runs of an owner',
+    execute: ({ fleet }) => fleet.listRuns({ ownerId: SMALL_OWNER_ID }, 50)
+  },
+  {
+    name: 'fleet: runs that wait',
+    execute: ({ fleet }) => fleet.listRuns({ state: 'parked' }, 50)
+  },
   {
     name: 'runs: end the active one',
     execute: ({ runs }) => runs.failActive(1, 'jira', { code: 'cancelled', detail: 'X.' })

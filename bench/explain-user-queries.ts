@@ -79,6 +79,30 @@ export const userQueries: HotQuery[] = [
       connections.findScopesOfOtherConnections(SMALL_OWNER_ID, 'client', 'confluence')
   },
   {
+    name: 'fleet: connections, first page',
+    execute: ({ fleet }) => fleet.listConnections({}, 100)
+  },
+  {
+    name: 'fleet: connections, a later page',
+    execute: ({ fleet }) => fleet.listConnections({ product: 'jira' }, 100, 500)
+  },
+  {
+    name: 'fleet: connections that need a site',
+    execute: ({ fleet }) => fleet.listConnections({ state: 'needs_site' }, 100)
+  },
+  {
+    name: 'fleet: connections that need a consent',
+    execute: ({ fleet }) => fleet.listConnections({ state: 'needs_reconnect' }, 100)
+  },
+  {
+    name: 'fleet: connections by text',
+    execute: ({ fleet }) => fleet.listConnections({ text: 'person.77@' }, 100)
+  },
+  {
+    name: 'fleet: counts',
+    execute: ({ fleet }) => fleet.countConnections({})
+  },
+  {
     name: 'connections: history',
     execute: ({ connectionHistory }) => connectionHistory.list(SMALL_OWNER_ID, 50)
   },

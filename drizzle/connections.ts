@@ -179,7 +179,8 @@ export function defineConnectionTables(
     (t) => [
       unique('connections_user_provider').on(t.userId, t.provider),
       index('connections_grant').on(t.grantId),
-      index('connections_sync_due').on(t.syncDueAt)
+      index('connections_sync_due').on(t.syncDueAt),
+      index('connections_state').on(t.state, t.id)
     ]
   )
 

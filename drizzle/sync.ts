@@ -53,6 +53,11 @@ export function defineSyncTables(
       unique('runs_active').on(t.activeKey),
       index('runs_owner').on(t.ownerId, t.provider, t.id),
       index('runs_finished').on(t.finishedAt),
+      // Lists of all owners, newest first.
+      index('runs_created').on(t.createdAt, t.id),
+      index('runs_ended')
+        .on(t.state, t.createdAt, t.id)
+        .where(sql`${t.activeKey} is null`),
       // Active runs are few compared with ended ones: claimed in id order, parked ones by their
       // resume time.
       index('runs_waiting')

@@ -2,6 +2,7 @@ import { Type, type Static, type TObject } from '@sinclair/typebox'
 import { exampleProvider } from '../../src/providers/index.ts'
 import type { Provider } from '../../src/providers/provider.ts'
 import type { ProviderRegistry } from '../../src/providers/registry.ts'
+import { CONNECTION_STATES } from '../../src/model/states.ts'
 import { Nullable, Timestamp, toTypeName } from '../../src/http/schemas.ts'
 
 const CLOUD_ID_DOCS = {
@@ -14,15 +15,7 @@ const CloudIdSchema = Type.String({
   format: 'text',
   ...CLOUD_ID_DOCS
 })
-const CONNECTION_STATES = [
-  'active',
-  'degraded',
-  'misconfigured',
-  'needs_reconnect',
-  'needs_site',
-  'scope_missing'
-] as const
-const ConnectionStateSchema = Type.Union(
+export const ConnectionStateSchema = Type.Union(
   CONNECTION_STATES.map((state) => Type.Literal(state)),
   {
     title: 'ConnectionState',
@@ -37,7 +30,7 @@ const ConnectionStateSchema = Type.Union(
   }
 )
 
-const SiteSchema = Type.Object(
+export const SiteSchema = Type.Object(
   {
     cloud_id: Type.String(CLOUD_ID_DOCS),
     name: Type.String({ example: 'acme' }),

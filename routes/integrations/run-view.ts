@@ -3,7 +3,7 @@ import { exampleProvider } from '../../src/providers/index.ts'
 import { Id, Nullable, Timestamp } from '../../src/http/schemas.ts'
 import type { SyncRun } from '../../src/store/repositories/sync-runs.ts'
 
-const RUN_STATES = [
+export const RUN_STATES = [
   'queued',
   'running',
   'parked',
@@ -15,6 +15,16 @@ const RUN_STATES = [
 const createCountSchema = (description: string) =>
   Type.Integer({ minimum: 0, description, example: 0 })
 
+export const RunStateSchema = Type.Union(
+  RUN_STATES.map((state) => Type.Literal(state)),
+  {
+    description:
+      '`parked`: continues at `next_run_at` · `partial`: some items were not ' +
+      'copied, see `error` and `failures` · `failed`: no items were copied · ' +
+      '`cancelled`: ended by a caller'
+  }
+)
+
 export const RunResponse = Type.Object(
   {
     id: Id,
@@ -24,15 +34,7 @@ export const RunResponse = Type.Object(
       description: '`due`, `incremental` or `full`; see the `mode` parameter',
       example: 'due'
     }),
-    state: Type.Union(
-      RUN_STATES.map((state) => Type.Literal(state)),
-      {
-        description:
-          '`parked`: continues at `next_run_at` · `partial`: some items were not ' +
-          'copied, see `error` and `failures` · `failed`: no items were copied · ' +
-          '`cancelled`: ended by a caller'
-      }
-    ),
+    state: RunStateSchema,
     counts: Type.Object(
       {
         seen: createCountSchema('Items read from Atlassian'),

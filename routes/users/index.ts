@@ -5,26 +5,13 @@ import { removeUser } from '../../src/connections/erasure.ts'
 import { isIdPosition, decodeCursor } from '../../src/http/cursor.ts'
 import { AppError } from '../../src/lib/errors.ts'
 import { paginate } from '../../src/http/pagination.ts'
-import {
-  Id,
-  Nullable,
-  OptionalText,
-  PaginationParameters,
-  problemResponses
-} from '../../src/http/schemas.ts'
+import { Id, OptionalText, PaginationParameters, problemResponses } from '../../src/http/schemas.ts'
 import { requireUser } from '../../src/oauth/resolve-user.ts'
 import { MANAGE_APPS_URL } from '../../src/providers/atlassian.ts'
 import type { UserRow } from '../../src/store/repositories/users.ts'
 import { CopiesParameter, RemoveAppUrlSchema } from '../connections/schema.ts'
+import { UserResponse } from './schema.ts'
 
-const UserResponse = Type.Object(
-  {
-    id: Id,
-    email: Type.String({ example: 'ada@example.com' }),
-    display_name: Nullable(Type.String({ example: 'Ada Lovelace' }))
-  },
-  { title: 'User' }
-)
 const EmailSchema = Type.String({
   minLength: 3,
   maxLength: 254,

@@ -70,6 +70,55 @@ export const COMMANDS: ReadonlyArray<CommandEntry | CommandGroup> = [
     ]
   },
   {
+    name: 'connections',
+    summary: 'List, check and resume the connections of all users.',
+    examples: [
+      ['list --state needs_reconnect', 'Who has to connect again.'],
+      ['resume --user 7 --product jira', 'Sync a connection now.']
+    ],
+    commands: [
+      {
+        name: 'list',
+        summary: 'List the connections with their state, and count them.',
+        load: async () => (await import('./connections.ts')).listConnections
+      },
+      {
+        name: 'check',
+        summary: 'Ask Atlassian whether a connection works.',
+        load: async () => (await import('./connections.ts')).checkConnectionCommand
+      },
+      {
+        name: 'resume',
+        summary: 'End every wait of a connection and sync it now.',
+        load: async () => (await import('./connections.ts')).resumeConnectionCommand
+      }
+    ]
+  },
+  {
+    name: 'users',
+    summary: 'List the users.',
+    examples: [['list', 'One line for each user.']],
+    commands: [
+      {
+        name: 'list',
+        summary: 'List the users, oldest first.',
+        load: async () => (await import('./users.ts')).listUsers
+      }
+    ]
+  },
+  {
+    name: 'runs',
+    summary: 'List the sync runs of all users.',
+    examples: [['list --state failed --since 24h', 'What failed within a day.']],
+    commands: [
+      {
+        name: 'list',
+        summary: 'List the sync runs, newest first.',
+        load: async () => (await import('./runs.ts')).listRuns
+      }
+    ]
+  },
+  {
     name: 'audit',
     summary: 'Read, verify, export and purge the audit trail.',
     examples: [
@@ -101,11 +150,10 @@ export const COMMANDS: ReadonlyArray<CommandEntry | CommandGroup> = [
   },
   {
     name: 'db',
-    summary: 'Migrate, copy, back up and restore the database.',
+    summary: 'Migrate, copy and back up the database.',
     examples: [
       ['migrate', 'Apply the pending migrations.'],
-      ['backup --to copy.db', 'Back up a SQLite database.'],
-      ['restore --from copy.db', 'Restore it.']
+      ['backup --to copy.db', 'Back up a SQLite database.']
     ],
     commands: [
       {
@@ -122,11 +170,6 @@ export const COMMANDS: ReadonlyArray<CommandEntry | CommandGroup> = [
         name: 'backup',
         summary: 'Back up the SQLite database into a new file.',
         load: async () => (await import('./db-backup.ts')).backupDatabaseCommand
-      },
-      {
-        name: 'restore',
-        summary: 'Put a backup in place of the database, or finish the restore of one.',
-        load: async () => (await import('./db-restore.ts')).restoreDatabaseCommand
       }
     ]
   }

@@ -38,8 +38,14 @@ const OUTAGE_TIMEOUT_MS = 60_000
  * A client of a running service. Its errors are sentences for an operator.
  *
  * @param key API key, sent to `base` only: redirects are not followed
+ * @param scopes what the key has to allow
  */
-export function createSyncClient(base: string, signal: AbortSignal, key?: string) {
+export function createSyncClient(
+  base: string,
+  signal: AbortSignal,
+  key?: string,
+  scopes: readonly string[] = ['sync:read', 'sync:write']
+) {
   const credentials = key === undefined ? {} : { authorization: `Bearer ${key}` }
 
   async function sendRequest(
@@ -65,7 +71,7 @@ export function createSyncClient(base: string, signal: AbortSignal, key?: string
     const response = await sendRequest(method, path)
     const body = await readJson(response)
     if (response.ok && body !== undefined) return body as ResponseBody
-    throw toApiError(base, response, body, key !== undefined)
+    throw toApiError(base, response, body, key !== undefined, scopes)
   }
 
   /**
@@ -88,7 +94,7 @@ export function createSyncClient(base: string, signal: AbortSignal, key?: string
           ...(lastId === undefined ? {} : { 'last-event-id': lastId })
         })
         if (!isEventStream(response)) {
-          throw toApiError(base, response, await readJson(response), key !== undefined)
+          throw toApiError(base, response, await readJson(response), key !== undefined, scopes)
         }
         for await (const { id, event, data } of readServerEvents(response, signal)) {
           lastId = id ?? lastId
@@ -148,7 +154,8 @@ function toApiError(
   base: string,
   { status, headers }: Response,
   body: unknown,
-  hasKey: boolean
+  hasKey: boolean,
+  scopes: readonly string[]
 ): ApiError {
   const {
     detail,
@@ -162,7 +169,7 @@ function toApiError(
   const fields = (errors ?? []).map((error) => ` ${error.pointer}: ${error.detail}`).join('')
   if (typeof detail === 'string') {
     const text = replaceControlChars(`${detail}${fields} (request ${String(requestId)})`)
-    const advice = adviseOnKey(status, hasKey)
+    const advice = adviseOnKey(status, hasKey, scopes)
     return new ApiError(advice === undefined ? text : `${text}\n${advice}`, status)
   }
   const location = headers.get('location')
@@ -179,15 +186,20 @@ function toApiError(
 }
 
 /** @returns what the operator can do about a response that concerns authentication */
-function adviseOnKey(status: number, hasKey: boolean): string | undefined {
-  const command = '`connector api-keys create --name NAME --scopes sync:read,sync:write`'
+function adviseOnKey(
+  status: number,
+  hasKey: boolean,
+  scopes: readonly string[]
+): string | undefined {
+  const command = `\`connector api-keys create --name NAME --scopes ${scopes.join()}\``
   if (status === 401) {
     return hasKey
       ? `The API key is wrong, expired or revoked. Create another one with ${command}.`
       : `Set CONNECTOR_API_KEY to an API key. Create one with ${command}.`
   }
   return status === 403 && hasKey
-    ? `The API key needs the scopes sync:read and sync:write. Create one with ${command}.`
+    ? `The API key needs the ${scopes.length === 1 ? 'scope' : 'scopes'} ${scopes.join(' and ')}. ` +
+        `Create one with ${command}.`
     : undefined
 }
 

@@ -1,11 +1,10 @@
 import { defineCommand, JSON_OPTION, printResult } from './command.ts'
 import { EXIT_CODES, UsageError } from './exit.ts'
 import { createProgress, type ProgressOutput } from './progress.ts'
-import { resolveServiceUrl } from './service-url.ts'
+import { readKeyFromEnv, resolveBaseUrl, SERVICE_OPTIONS } from './service-options.ts'
 import { createSyncClient, type ApiRun, type SyncClient } from './sync-client.ts'
 import { describeProgress, formatResult } from './sync-report.ts'
 import { formatTime, replaceControlChars } from './terminal.ts'
-import { isHttpBaseUrl } from '../config/formats.ts'
 import { StartError } from '../lib/errors.ts'
 import { builtInProviders } from '../providers/index.ts'
 
@@ -56,19 +55,7 @@ export const sync = defineCommand({
       description: "Do not wait for a run that Atlassian's rate limit has parked."
     },
     cancel: { flags: '--cancel', description: 'Cancel the run that is in progress instead.' },
-    url: {
-      flags: '--url <url>',
-      description: 'The address of the service. Default: PUBLIC_URL, or HOST and PORT.',
-      rule: 'must be an http(s) address without credentials, query or fragment',
-      parse: (text) => (isHttpBaseUrl(text) ? text : undefined)
-    },
-    key: {
-      flags: '--key <key>',
-      description:
-        'The API key. Prefer CONNECTOR_API_KEY: other users of the machine can read command lines.',
-      rule: 'must be an API key',
-      parse: parseKey
-    },
+    ...SERVICE_OPTIONS,
     json: JSON_OPTION
   },
   examples: [
@@ -80,7 +67,7 @@ export const sync = defineCommand({
     if (cancel && (mode !== undefined || noWait)) {
       throw new UsageError('--cancel cannot be combined with --mode or --no-wait.')
     }
-    const base = new URL(url ?? resolveServiceUrl(process.env)).href.replace(/(?<!\/)\/+$/, '')
+    const base = resolveBaseUrl(url)
     const target = { product, owner, base }
     const abortController = new AbortController()
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -107,21 +94,6 @@ export const sync = defineCommand({
     }
   }
 })
-
-/** What HTTP allows as a bearer token (RFC 6750 section 2.1). */
-function parseKey(text: string): string | undefined {
-  return /^[\w.~+/-]+=*$/.test(text) ? text : undefined
-}
-
-function readKeyFromEnv(): string | undefined {
-  const text = process.env.CONNECTOR_API_KEY?.trim() ?? ''
-  if (text === '') return undefined
-  const key = parseKey(text)
-  if (key === undefined) {
-    throw new StartError(['CONNECTOR_API_KEY must be an API key.'], EXIT_CODES.configuration)
-  }
-  return key
-}
 
 function buildRunsPath({ product }: SyncTarget): string {
   return `/integrations/${product}/sync`

@@ -15,10 +15,19 @@ export type LocalState = 'active' | 'needs_site' | 'scope_missing'
 
 export type ConnectionState = GrantState | LocalState
 
+export const CONNECTION_STATES = [
+  'active',
+  'degraded',
+  'misconfigured',
+  'needs_reconnect',
+  'needs_site',
+  'scope_missing'
+] as const satisfies readonly ConnectionState[]
+
 /**
  * Combines both states. The first of these that applies wins: `needs_reconnect` or `misconfigured`,
  * `needs_site`, `degraded`, `scope_missing`, `active`. The same rule in SQL is in
- * src/store/repositories/connection-history.ts.
+ * src/store/repositories/combined-state.ts.
  */
 export function combineStates(grant: GrantState, local: LocalState): ConnectionState {
   if (grant === 'needs_reconnect' || grant === 'misconfigured') return grant

@@ -10,6 +10,7 @@ import { createConnectionSignatureRepository } from './repositories/connection-s
 import { createConnectionRepository } from './repositories/connections.ts'
 import type { Engine } from './engine.ts'
 import { createChangeFeed } from './repositories/change-feed.ts'
+import { createFleetRepository } from './repositories/fleet.ts'
 import { createLoginFlowRepository } from './repositories/login-flows.ts'
 import { createGrantRepository } from './repositories/grants.ts'
 import { createConnectionHistory } from './repositories/connection-history.ts'
@@ -82,6 +83,7 @@ export function createStore(
     }),
     connectionSignatures: createConnectionSignatureRepository(engine, signer),
     connectionPlans: createConnectionPlanRepository(engine),
+    fleet: createFleetRepository(engine, signer),
     runs: createSyncRunRepository(engine, now, auditLog),
     rateLimits: createRateLimitRepository(engine, now),
     checkpoints: createCheckpointRepository(engine),

@@ -40,8 +40,7 @@ export const AUDIT_ACTIONS = [
   'audit_purged',
   'audit_damaged',
   'audit_unverified',
-  'rows_signed',
-  'database_restored'
+  'rows_signed'
 ] as const
 type AuditAction = (typeof AUDIT_ACTIONS)[number]
 

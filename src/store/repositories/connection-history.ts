@@ -1,5 +1,6 @@
 import { desc, eq, and, lt, sql, type SQL } from 'drizzle-orm'
 import type { ConnectionState, GrantState, LocalState } from '../../model/states.ts'
+import { combineStatesInSql } from './combined-state.ts'
 import type { Database, Engine, RawRow, Statement } from '../engine.ts'
 
 /** Why a state changed: a code of `src/lib/errors.ts` and its sentence. */
@@ -36,11 +37,6 @@ export function createConnectionHistory(
   { db, tables: { history, grants, connections }, newId }: Engine,
   now: () => number
 ) {
-  const combinedState = (grant: SQL, own: SQL) =>
-    sql`case when ${grant} in ('needs_reconnect', 'misconfigured') then ${grant}
-      when ${own} = 'needs_site' then ${own}
-      when ${grant} = 'degraded' then ${grant}
-      else ${own} end`
   const [grantState, connectionState] = [sql`${grants.state}`, sql`${connections.state}`]
 
   const selectFromConnection = (column: SQL) =>
@@ -85,8 +81,8 @@ export function createConnectionHistory(
     ): Statement =>
       insertStatement(
         tx,
-        combinedState(grantState, connectionState),
-        combinedState(sql`${to}`, connectionState),
+        combineStatesInSql(grantState, connectionState),
+        combineStatesInSql(sql`${to}`, connectionState),
         where,
         reason
       ),
@@ -100,8 +96,8 @@ export function createConnectionHistory(
     ): Statement =>
       insertStatement(
         tx,
-        combinedState(grantState, connectionState),
-        combinedState(grantState, sql`${to}`),
+        combineStatesInSql(grantState, connectionState),
+        combineStatesInSql(grantState, sql`${to}`),
         where,
         reason
       ),

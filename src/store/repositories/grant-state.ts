@@ -1,4 +1,4 @@
-import { eq, inArray, notInArray, sql, type SQL } from 'drizzle-orm'
+import { and, eq, inArray, notInArray, sql, type SQL } from 'drizzle-orm'
 import type { GrantState } from '../../model/states.ts'
 import type { Database, Engine, Statement, StatementBuilder, TransactionScript } from '../engine.ts'
 import type { AuditEntry, AuditLog } from './audit-log.ts'
@@ -128,6 +128,16 @@ export function createGrantStateMethods(
           .update(grants)
           .set({ nextTryAt: null, dueAt: new Date(now()) })
           .where(eq(grants.state, 'misconfigured'))
+      )
+    },
+
+    /** Ends the wait of a grant whose refreshes fail: it is refreshed within seconds. */
+    async retryNow(id: string): Promise<void> {
+      await write(() =>
+        db
+          .update(grants)
+          .set({ nextTryAt: null, dueAt: new Date(now()) })
+          .where(and(eq(grants.id, id), inArray(grants.state, ['degraded', 'misconfigured'])))
       )
     },
 

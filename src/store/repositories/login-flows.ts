@@ -1,18 +1,6 @@
-import {
-  and,
-  desc,
-  eq,
-  gt,
-  inArray,
-  isNotNull,
-  isNull,
-  like,
-  lt,
-  or,
-  sql,
-  type SQL
-} from 'drizzle-orm'
+import { and, desc, eq, gt, inArray, isNotNull, isNull, like, lt, or, sql } from 'drizzle-orm'
 import { parseUserHint } from '../../lib/user-hint.ts'
+import { containsText } from '../text-match.ts'
 import type { Engine, StatementBuilder } from '../engine.ts'
 import { normalizeEmail } from './users.ts'
 
@@ -266,8 +254,4 @@ export function createLoginFlowRepository(
       await write(() => db.update(flows).set({ outcome }).where(eq(flows.stateHash, stateHash)))
     }
   }
-}
-
-function containsText(column: object, text: string): SQL {
-  return sql`lower(${column}) like ${`%${text.toLowerCase().replace(/[\\%_]/g, '\\$&')}%`} escape '\\'`
 }

@@ -212,6 +212,17 @@ export function createSyncRunRepository(
       )
     },
 
+    /** Ends the wait of the parked run of an owner and product. */
+    async resumeParked(ownerId: number, provider: string): Promise<void> {
+      const key = getActiveRunKey(ownerId, provider)
+      await write(() =>
+        db
+          .update(runs)
+          .set({ parkedUntil: new Date(now()) })
+          .where(and(eq(runs.activeKey, key), eq(runs.state, 'parked')))
+      )
+    },
+
     /**
      * Cancels an active run, whichever worker owns it.
      *
