@@ -14,7 +14,7 @@ const LAYERS = [
   ['src/oauth'],
   ['src/http'],
   ['src/config'],
-  ['src/access', 'src/audit', 'src/rate-budget'],
+  ['src/access', 'src/audit', 'src/instances', 'src/rate-budget'],
   ['src/store', 'src/vault'],
   ['src/providers'],
   ['src/model'],

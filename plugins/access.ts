@@ -214,7 +214,13 @@ export default fp(
         )
       }
       const { bootstrapKey } = config
-      if (bootstrapKey !== null && (await ensureBootstrapKey(store, bootstrapKey)) === 'revoked') {
+      // Without the current vault key, nothing that is audited can be written.
+      const canWrite = !app.heartbeat.lacksCurrentKey()
+      if (
+        bootstrapKey !== null &&
+        canWrite &&
+        (await ensureBootstrapKey(store, bootstrapKey)) === 'revoked'
+      ) {
         app.log.warn(
           { event: 'bootstrap_key_revoked' },
           'BOOTSTRAP_API_KEY is a revoked key and stays revoked.'
@@ -237,6 +243,7 @@ export default fp(
       'cors',
       'errors',
       'http-client',
+      'vault',
       'logging',
       'security-headers',
       'rate-limit',

@@ -45,7 +45,9 @@ export default fp<PluginOptions>(
       now,
       log,
       clientIds: oauthClients.listIds,
-      auditRetentionDays: app.config.auditRetentionDays
+      auditRetentionDays: app.config.auditRetentionDays,
+      keys: app.heartbeat,
+      hasSchedule: app.config.sync.intervalMs > 0
     })
     app.addHook('onReady', () => maintenance.prepare())
     app.addHook('onListen', async () => {

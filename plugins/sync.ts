@@ -43,7 +43,14 @@ export default fp<PluginOptions>(
       ...siteContext,
       intervals: { routineMs: intervalMs, listingMs: listIntervalMs, fullMs: fullIntervalMs }
     })
-    const settings = { ...siteContext, log, plans, upstreamBackoff, ...config.sync }
+    const settings = {
+      ...siteContext,
+      keys: app.heartbeat,
+      log,
+      plans,
+      upstreamBackoff,
+      ...config.sync
+    }
     const syncWorker = createSyncWorker(settings)
     const syncScheduler = createSyncScheduler(settings, syncWorker)
     app.addHook('onListen', async () => {
@@ -59,6 +66,14 @@ export default fp<PluginOptions>(
   },
   {
     name: 'sync',
-    dependencies: ['config', 'providers', 'database', 'http-client', 'oauth-clients', 'grants']
+    dependencies: [
+      'config',
+      'providers',
+      'database',
+      'http-client',
+      'oauth-clients',
+      'grants',
+      'vault'
+    ]
   }
 )

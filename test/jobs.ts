@@ -17,8 +17,8 @@ function memoizeByApp(
 
 /** The sync scheduler of an app that does not listen and so starts none itself. */
 export const getSyncScheduler = memoizeByApp(
-  ({ siteContext, syncWorker, connectionPlans: plans, config, log }) =>
-    createSyncScheduler({ ...siteContext, log, plans, ...config.sync }, syncWorker)
+  ({ siteContext, syncWorker, connectionPlans: plans, heartbeat: keys, config, log }) =>
+    createSyncScheduler({ ...siteContext, keys, log, plans, ...config.sync }, syncWorker)
 )
 
 /** The personal data reporter of an app that does not listen and so starts none itself. */

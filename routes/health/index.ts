@@ -22,7 +22,11 @@ const ReadinessResponse = Type.Object(
       {
         database: CheckResult,
         migrations: CheckResult,
-        vault_key: CheckResult,
+        vault_key: Type.String({
+          description:
+            '`ok`, `failed`, or `missing` with the ids of the keys that this instance lacks',
+          examples: ['ok', 'missing k2']
+        }),
         accepting: CheckResult
       },
       { title: 'ReadinessChecks' }
@@ -122,7 +126,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         const checks: Readiness['checks'] = {
           database: toCheckResult(reason === undefined),
           migrations: toCheckResult(isMigrated),
-          vault_key: toCheckResult(app.vault.opensProof()),
+          vault_key: describeVaultKey(),
           accepting: toCheckResult(!app.isDraining())
         }
         const isReady = Object.values(checks).every((check) => check === 'ok')
@@ -130,7 +134,9 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         const reasons: Readiness['reasons'] = {
           ...(reason !== undefined && { database: reason }),
           ...(!isMigrated && { migrations: reason === undefined ? 'not_applied' : 'unknown' }),
-          ...(checks.vault_key === 'failed' && { vault_key: 'cannot_decrypt' }),
+          ...(checks.vault_key !== 'ok' && {
+            vault_key: checks.vault_key === 'failed' ? 'cannot_decrypt' : 'missing'
+          }),
           ...(checks.accepting === 'failed' && { accepting: 'stopping' })
         }
         return await reply.code(503).send({ status: 'unavailable', checks, reasons })
@@ -185,6 +191,14 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
 
   async function describePoints(clientId: string): Promise<Static<typeof QuotaSchema>> {
     return toQuotaResponse((await app.siteContext.budget.getLimits(clientId)).points)
+  }
+
+  /** From memory: the heartbeat keeps it up to date. */
+  function describeVaultKey(): string {
+    const missingIds = app.heartbeat.getMissingKeyIds()
+    return missingIds.length > 0
+      ? `missing ${missingIds.join(', ')}`
+      : toCheckResult(app.vault.opensProof())
   }
 
   /** Answers in time, whatever the database does. */

@@ -21,8 +21,8 @@ export const COMMANDS: ReadonlyArray<CommandEntry | CommandGroup> = [
     name: 'keys',
     summary: 'Manage the vault keys, which encrypt the stored tokens.',
     examples: [
-      ['list', 'Which keys there are.'],
-      ['rotate', 'Re-encrypt with the first key.']
+      ['list', 'Which keys there are, and which instances lack one.'],
+      ['add', 'The first step of replacing a key.']
     ],
     commands: [
       {
@@ -32,15 +32,35 @@ export const COMMANDS: ReadonlyArray<CommandEntry | CommandGroup> = [
         load: async () => (await import('./vault-keys.ts')).createKey
       },
       {
+        name: 'add',
+        summary: 'Generate a vault key and add it to the key file.',
+        load: async () => (await import('./vault-keys.ts')).addKey
+      },
+      {
         name: 'list',
         aliases: ['status'],
         summary: 'List the vault keys and how many grants each one encrypts.',
         load: async () => (await import('./vault-keys.ts')).listKeys
       },
       {
+        name: 'promote',
+        summary: 'Make a vault key the one that encrypts.',
+        load: async () => (await import('./vault-key-changes.ts')).promoteKey
+      },
+      {
         name: 'rotate',
-        summary: 'Re-encrypt every grant with the first vault key.',
+        summary: 'Re-encrypt every grant with the current vault key.',
         load: async () => (await import('./vault-keys.ts')).rotateKeys
+      },
+      {
+        name: 'remove',
+        summary: 'Remove a vault key that nothing needs any more.',
+        load: async () => (await import('./vault-key-changes.ts')).removeKey
+      },
+      {
+        name: 'give-up',
+        summary: 'Give up a lost vault key: its people have to connect again.',
+        load: async () => (await import('./vault-key-changes.ts')).giveUp
       }
     ]
   },

@@ -61,7 +61,7 @@ export async function withVault<Result>(
         EXIT_CODES.configuration
       )
     }
-    const vault = await verifyKeyring(store, keyring, source)
+    const vault = await verifyKeyring({ store, source }, keyring)
     await signExistingRows({ store, vault }, createStderrLogger())
     return await command(store, vault)
   })

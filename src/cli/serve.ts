@@ -8,6 +8,7 @@ import { readCommit } from '../lib/build-info.ts'
 import { createLogOutput, type LogOutput } from '../lib/log-output.ts'
 import { builtInProviders } from '../providers/index.ts'
 import { defineCommand } from './command.ts'
+import { RELOAD_SIGNAL, reloadOnHangup } from './reload-signal.ts'
 import { listenForStopSignals, STOP_SIGNAL_NAMES } from './stop-signals.ts'
 
 /** At the end of the process, for the reader of the log. */
@@ -45,7 +46,7 @@ export const serve = defineCommand({
     let stopReason = 'error'
     // After listening: its handlers end the process with 0, and a port in use must end it with 1.
     const { close } = closeWithGrace(
-      { delay: false, logger: false, skip: [...STOP_SIGNAL_NAMES] },
+      { delay: false, logger: false, skip: [...STOP_SIGNAL_NAMES, RELOAD_SIGNAL] },
       async ({ err, signal }) => {
         isStopping = true
         if (err !== undefined) app.log.fatal({ event: 'process_error', err })
@@ -68,6 +69,7 @@ async function startApp(log: LogOutput): Promise<FastifyInstance> {
   try {
     const app = await buildApp({ logger: log })
     removeSecretsFromEnvironment()
+    reloadOnHangup(app)
     await app.listen({ host: app.config.host, port: app.config.port })
     return app
   } catch (error) {

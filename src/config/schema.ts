@@ -103,11 +103,14 @@ export const SERVICE_SETTINGS = {
   ),
   VAULT_KEYS: textSetting(
     '',
-    'Encryption keys for tokens: id:base64 of 32 bytes, comma-separated. The first encrypts, all decrypt. ' +
-      'Required in production; development creates a key file.',
+    'Encryption keys for tokens: id:base64 of 32 bytes, comma-separated. All decrypt; the database says which one encrypts, ' +
+      'at first the first one (docs/operations/rotate-a-key.md). Required in production; development creates a key file.',
     { format: 'keyring' }
   ),
-  VAULT_KEYS_FILE: textSetting('', 'File with the same content, instead of VAULT_KEYS.'),
+  VAULT_KEYS_FILE: textSetting(
+    '',
+    'File with the same content, instead of VAULT_KEYS. SIGHUP reads it again.'
+  ),
   API_ACCESS: textSetting(
     'must be public or protected',
     'Who may call. public: everybody. protected: callers with a service key or a token. ' +

@@ -1,12 +1,14 @@
 import { AppError } from '../lib/errors.ts'
+import { createMissingKeyError } from '../lib/missing-key.ts'
 import type { Logger } from '../lib/http-client.ts'
 import type { Grant } from '../store/repositories/grants.ts'
 import type { Store } from '../store/index.ts'
+import { DAMAGED_KEY_ID } from '../store/repositories/encrypted-tokens.ts'
 import { parseKeyId, DecryptionError, type Vault } from '../vault/vault.ts'
 import { logStateChanges } from './log-state-change.ts'
 import { decryptTokens } from './encrypt.ts'
 
-const UNDECRYPTABLE_MESSAGE =
+export const UNDECRYPTABLE_MESSAGE =
   'The stored tokens of this connection cannot be decrypted with the configured vault keys. ' +
   'Restore the key, or connect again.'
 
@@ -31,10 +33,11 @@ export async function markUndecryptable(
 /**
  * Decrypts stored secrets of a grant and updates the grant's state. If decryption fails, the
  * grant becomes `needs_reconnect`, logged once; nothing is erased and no other grant is
- * affected. If it succeeds again, because the key came back, the grant works again.
+ * affected. If it succeeds again, because the key came back, the grant works again. A grant whose
+ * key this instance lacks is not damaged: nothing is written.
  *
  * @param decrypt decrypts the secrets the caller needs
- * @throws AppError `needs_reconnect`
+ * @throws AppError `needs_reconnect`, `vault_key_missing`
  */
 export async function decryptOrMark<T>(
   { store, vault }: { store: Store; vault: Vault },
@@ -56,9 +59,25 @@ export async function decryptOrMark<T>(
     return decrypted
   } catch (cause) {
     if (!(cause instanceof DecryptionError)) throw cause
+    if (grant.keyId !== DAMAGED_KEY_ID) await assertKeyPresent(store.vaultKeys, cause)
     if (!isMarkedUndecryptable) await markUndecryptable(store.grants, grant, log)
     throw new AppError('needs_reconnect', UNDECRYPTABLE_MESSAGE, { cause })
   }
+}
+
+/**
+ * Tells a key that this instance lacks from a damaged ciphertext. A key is registered before it
+ * encrypts, so a ciphertext that names an unregistered key is damaged.
+ *
+ * @throws AppError `vault_key_missing`
+ */
+export async function assertKeyPresent(
+  vaultKeys: Pick<Store['vaultKeys'], 'list'>,
+  cause: DecryptionError
+): Promise<void> {
+  const id = cause.missingKeyId
+  if (id === undefined) return
+  if ((await vaultKeys.list()).some((row) => row.id === id)) throw createMissingKeyError(id, cause)
 }
 
 async function markDecryptable(

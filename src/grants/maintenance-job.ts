@@ -1,14 +1,18 @@
 import pLimit from 'p-limit'
+import type { KeyAvailability } from '../instances/heartbeat.ts'
 import type { Logger } from '../lib/http-client.ts'
 import { CLIENT_REMOVED } from '../oauth/clients.ts'
 import type { Store } from '../store/index.ts'
 import { createIntervalJob } from '../lib/interval.ts'
 import type { Vault } from '../vault/vault.ts'
+import { healUndecryptableGrants } from './heal-undecryptable.ts'
 import type { TokenProvider } from './access-token.ts'
 import { logStateChanges } from './log-state-change.ts'
 
 const MAINTENANCE_INTERVAL_MS = 15_000
 const DAY_MS = 86_400_000
+/** How often grants that could not be decrypted are tried again. */
+const HEAL_INTERVAL_MS = 120_000
 /**
  * Atlassian requires a new consent after this many days, however often tokens are refreshed
  * (docs/reference/atlassian.md#31-rotation).
@@ -33,6 +37,10 @@ export interface MaintenanceSettings {
   clientIds: () => string[]
   /** Days that audit rows are kept; 0: for ever. */
   auditRetentionDays: number
+  /** The vault keys that this instance lacks. */
+  keys: KeyAvailability
+  /** Whether connections are synced on a schedule. */
+  hasSchedule: boolean
 }
 
 /** When Atlassian will require a new consent. */
@@ -52,18 +60,19 @@ export function createMaintenanceJob({
   now,
   log,
   clientIds,
-  auditRetentionDays
+  auditRetentionDays,
+  keys,
+  hasSchedule
 }: MaintenanceSettings) {
   const limit = pLimit(MAX_CONCURRENT_REFRESHES)
   let hasSyncedClients = false
+  let healedAt = -Infinity
 
   /** Each task runs, whatever happens to the others. */
   const tasks: Array<() => Promise<unknown>> = [
     syncConfiguredClients,
+    healGrants,
     refreshDueGrants,
-    async () => {
-      tokenProvider.evictExpired()
-    },
     async () => {
       await store.grants.erasePreviousTokens(new Date(now()))
     },
@@ -87,6 +96,9 @@ export function createMaintenanceJob({
   ]
 
   async function runTasks(): Promise<void> {
+    tokenProvider.evictExpired()
+    // What it would write could not be signed.
+    if (keys.lacksCurrentKey()) return
     for (const task of tasks) await runTask(task)
   }
 
@@ -104,11 +116,17 @@ export function createMaintenanceJob({
     hasSyncedClients = true
   }
 
+  async function healGrants(): Promise<void> {
+    if (performance.now() - healedAt < HEAL_INTERVAL_MS) return
+    healedAt = performance.now()
+    await healUndecryptableGrants({ store, vault, now, hasSchedule }, log)
+  }
+
   async function refreshDueGrants(): Promise<void> {
     const at = new Date(now())
     let cursor: { id: string; dueAt: Date } | undefined
     do {
-      const dueGrants = await store.grants.listDue(at, BATCH_SIZE, cursor)
+      const dueGrants = await store.grants.listDue(at, BATCH_SIZE, cursor, keys.getMissingKeyIds())
       // The result of each refresh is in the grant, its history and the log.
       await Promise.allSettled(
         dueGrants.map(({ id }) =>
@@ -155,9 +173,11 @@ export function createMaintenanceJob({
     runNow: intervalJob.runNow,
     start: intervalJob.start,
 
-    /** Applies changed settings before the first request. */
+    /** Applies changed settings and keys before the first request. */
     async prepare(): Promise<void> {
+      if (keys.lacksCurrentKey()) return
       await runTask(syncConfiguredClients)
+      await runTask(healGrants)
     },
 
     /** Stops the job: waits for running tasks and starts no new ones. */

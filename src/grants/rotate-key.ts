@@ -2,7 +2,7 @@ import type { Logger } from '../lib/http-client.ts'
 import type { Store } from '../store/index.ts'
 import type { EncryptedTokens, EncryptedTokensRow } from '../store/repositories/encrypted-tokens.ts'
 import { DecryptionError, type Vault } from '../vault/vault.ts'
-import { markUndecryptable, decryptOrMark } from './decrypt.ts'
+import { assertKeyPresent, markUndecryptable, decryptOrMark } from './decrypt.ts'
 import { decryptTokens, encryptTokens } from './encrypt.ts'
 
 const serializeTokens = ({ accessToken, refreshToken, previousRefreshToken }: EncryptedTokens) =>
@@ -26,6 +26,7 @@ export interface KeyRotationProgress {
  * is marked as damaged and kept. All keys in use must be present (`verifyKeyring`).
  *
  * @param onProgress called after each batch
+ * @throws AppError `vault_key_missing` if a grant was written meanwhile with a key that is not here
  */
 export async function rotateKey(
   settings: { store: Store; vault: Vault },
@@ -48,16 +49,19 @@ export async function rotateKey(
       if (last === undefined) return
       after = last.id
       await vault.prepareToEncrypt(BATCH_SIZE * SECRETS_PER_GRANT)
+      const failures: DecryptionError[] = []
       const replacements = batch.flatMap((old) => {
         try {
           return [
             { id: old.id, old, fresh: encryptTokens(vault, old.id, decryptTokens(vault, old)) }
           ]
         } catch (error) {
-          if (error instanceof DecryptionError) return []
-          throw error
+          if (!(error instanceof DecryptionError)) throw error
+          failures.push(error)
+          return []
         }
       })
+      for (const failure of failures) await assertKeyPresent(store.vaultKeys, failure)
       reencrypted += await encryptedTokens.replace(replacements)
       const decryptable = new Set(replacements.map(({ id }) => id))
       for (const row of batch) {

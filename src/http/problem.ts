@@ -62,6 +62,7 @@ const HTTP_STATUS_BY_CODE = {
   callback_interrupted: 502,
   interrupted: 503,
   vault_key_exhausted: 503,
+  vault_key_missing: 503,
   database_busy: 503,
   database_unavailable: 503,
   identity_provider_unavailable: 503,

@@ -53,6 +53,7 @@ export type HttpErrorCode =
   | 'callback_interrupted'
   | 'interrupted'
   | 'vault_key_exhausted'
+  | 'vault_key_missing'
   | 'database_busy'
   | 'database_unavailable'
   | 'identity_provider_unavailable'

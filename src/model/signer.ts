@@ -8,6 +8,7 @@ export type SigningPurpose = 'audit row' | 'audit head' | 'connection'
 export interface Signer {
   /** The id of the key that signs. */
   readonly keyId: string
+  /** @throws AppError `vault_key_missing` if this instance lacks the key that signs */
   sign: (purpose: SigningPurpose, text: string) => string
   /** False also if the key of the signature is unknown. */
   isValid: (purpose: SigningPurpose, text: string, signature: string) => boolean

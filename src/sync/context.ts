@@ -1,5 +1,6 @@
 import type { SiteSettings } from '../connections/sites.ts'
 import type { BackoffLimits } from '../lib/backoff.ts'
+import type { KeyAvailability } from '../instances/heartbeat.ts'
 import { AppError } from '../lib/errors.ts'
 import type { Logger } from '../lib/http-client.ts'
 import type { Provider } from '../providers/provider.ts'
@@ -14,6 +15,8 @@ export interface SyncSettings extends SiteSettings {
   log: Logger
   /** Delays before failed calls are repeated; undefined: those of the gateway. */
   upstreamBackoff?: BackoffLimits | undefined
+  /** The vault keys that this instance lacks: what needs them is left to other instances. */
+  keys: KeyAvailability
   /** Maximum number of concurrent runs in this process. */
   concurrency: number
   /** Milliseconds between two scheduled syncs; 0: no schedule. */
@@ -53,6 +56,13 @@ export interface RunContext {
 
 /** Ends the turn of a run between two pages; it waits behind the others and goes on from there. */
 export class TurnOver extends Error {}
+
+/**
+ * A part that failed before the run was parked is retried; it counts as failed only if it fails
+ * again.
+ */
+const ITEM_FAILURES = ['item_invalid', 'item_failed', 'body_empty']
+export const isItemFailure = ({ code }: RunFailure) => ITEM_FAILURES.includes(code)
 
 /** Further failures are counted but not listed. */
 const MAX_LISTED_FAILURES = 100

@@ -1,11 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError } from '../lib/errors.ts'
+import type { Logger } from '../lib/http-client.ts'
 import { isTransientDatabaseError } from '../lib/retry.ts'
 import type { Store } from '../store/index.ts'
 import type { RunCounters, RunOutcome, SyncRun } from '../store/repositories/sync-runs.ts'
-import { TurnOver, type RunContext } from './context.ts'
+import { TurnOver, type RunContext, type SyncSettings } from './context.ts'
 
 const MIN_PARK_MS = 1_000
+/** By then, another instance claims the run, or this one knows which key it lacks. */
+const MISSING_KEY_PARK_MS = 5_000
 /** How often to try to re-queue a run while the database cannot be written. */
 const RETRY_INTERVAL_MS = 500
 
@@ -56,6 +59,10 @@ export async function resolveOutcome(
     await requeueWhenWritable(store.runs, run, counters, isStopped)
     return undefined
   }
+  if (failure.code === 'vault_key_missing') {
+    await suspendForKey(context.settings, run, counters, failure, log)
+    return undefined
+  }
   if (failure.code === 'upstream_rate_limited') {
     const until = new Date(now() + Math.max((failure.details.retryAfterS ?? 0) * 1000, MIN_PARK_MS))
     await store.runs.suspend(run, counters, until, {
@@ -66,6 +73,21 @@ export async function resolveOutcome(
     return undefined
   }
   return { state: 'failed', code: failure.code, detail: failure.message, cause: failure }
+}
+
+/** Re-queues a run whose vault key this instance lacks, for an instance that has it. */
+export async function suspendForKey(
+  { store, now }: Pick<SyncSettings, 'store' | 'now'>,
+  run: SyncRun,
+  counters: RunCounters,
+  { code, message }: AppError,
+  log: Logger
+): Promise<void> {
+  await store.runs.suspend(run, counters, new Date(now() + MISSING_KEY_PARK_MS), {
+    code,
+    detail: message
+  })
+  log.warn({ event: 'sync_parked', run_id: run.id, error_code: code }, message)
 }
 
 /**

@@ -16,8 +16,13 @@ export function createSyncScheduler(settings: SyncSettings, worker: SyncWorker):
   let purgedAt = 0
 
   async function enqueueDue(): Promise<void> {
-    if (settings.intervalMs === 0) return
-    for (const connection of await store.connections.listDue(new Date(now()), BATCH_SIZE)) {
+    const { keys, intervalMs } = settings
+    if (intervalMs === 0 || keys.lacksCurrentKey()) return
+    for (const connection of await store.connections.listDue(
+      new Date(now()),
+      BATCH_SIZE,
+      keys.getMissingKeyIds()
+    )) {
       const { userId, provider, state, dueAt } = connection
       // Another instance may have claimed this connection, and its run may have ended already.
       const isClaimed = await store.connections.claimSchedule(

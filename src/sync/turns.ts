@@ -1,3 +1,4 @@
+import type { KeyAvailability } from '../instances/heartbeat.ts'
 import type { Store } from '../store/index.ts'
 import type { SyncRun } from '../store/repositories/sync-runs.ts'
 
@@ -12,12 +13,17 @@ const MAX_CANDIDATES = 100
  *
  * @param listActive the runs of this process
  * @param slots the number of runs that may be active
+ * @param keys the vault keys that this instance lacks
  */
 export function createTurns(
   runs: Pick<Store['runs'], 'listClaimable'>,
   listActive: () => SyncRun[],
-  slots: number
+  slots: number,
+  keys: KeyAvailability
 ) {
+  const listClaimable = async () =>
+    keys.lacksCurrentKey() ? [] : await runs.listClaimable(MAX_CANDIDATES, keys.getMissingKeyIds())
+
   return {
     /**
      * The id of the run to claim next: of the owner with the fewest active runs, then the one that
@@ -27,7 +33,7 @@ export function createTurns(
       const active = listActive()
       const countActive = (owner: number) =>
         active.filter(({ ownerId }) => ownerId === owner).length
-      const [next] = (await runs.listClaimable(MAX_CANDIDATES))
+      const [next] = (await listClaimable())
         .filter(({ id }) => !active.some((run) => run.id === id))
         .sort((a, b) => countActive(a.ownerId) - countActive(b.ownerId))
       return next?.id
@@ -41,7 +47,7 @@ export function createTurns(
     async isOver(startedAt: number): Promise<boolean> {
       if (performance.now() - startedAt < TURN_MS || listActive().length < slots) return false
       const owners = new Set(listActive().map(({ ownerId }) => ownerId))
-      const waiting = await runs.listClaimable(MAX_CANDIDATES)
+      const waiting = await listClaimable()
       return waiting.some(({ ownerId }) => !owners.has(ownerId))
     }
   }

@@ -6,16 +6,21 @@ import { runAsActor, SERVICE_ACTOR } from '../lib/actor.ts'
 import type { Logger } from '../lib/http-client.ts'
 import type { Provider } from '../providers/provider.ts'
 import type { PlannedConnectionRow } from '../store/repositories/connection-plans.ts'
-import type { RunFailure, RunOutcome, SyncRun, RunMode } from '../store/repositories/sync-runs.ts'
+import type { RunOutcome, SyncRun, RunMode } from '../store/repositories/sync-runs.ts'
 import { toPlannedRow } from './connection-plans.ts'
 import { createCallCeiling } from './call-ceiling.ts'
-import { createRunTakenError, type RunContext, type SyncSettings } from './context.ts'
+import {
+  createRunTakenError,
+  isItemFailure,
+  type RunContext,
+  type SyncSettings
+} from './context.ts'
 import { executeRun } from './execute-run.ts'
 import { startLeaseHeartbeat } from './lease-heartbeat.ts'
 import { saveMeasuredPoints } from './measured-points.ts'
 import { createSpending } from './run-spending.ts'
 import { INTERVAL_JITTER } from './planner.ts'
-import { resolveOutcome } from './resolve-outcome.ts'
+import { resolveOutcome, suspendForKey } from './resolve-outcome.ts'
 import { assertFullRunAllowed } from './full-run-cooldown.ts'
 import { createTurns } from './turns.ts'
 
@@ -27,13 +32,6 @@ interface ActiveRun {
 }
 
 const CANCELLED_MESSAGE = 'The run was cancelled. Its copies are kept; the next run resumes there.'
-
-/**
- * A part that failed before the run was parked is retried; it counts as failed only if it fails
- * again.
- */
-const ITEM_FAILURES = ['item_invalid', 'item_failed', 'body_empty']
-const isItemFailure = ({ code }: RunFailure) => ITEM_FAILURES.includes(code)
 
 /**
  * Syncs what people's grants reach into the store. A run is a row: a request queues it, and a
@@ -48,7 +46,8 @@ export function createSyncWorker(settings: SyncSettings) {
   const turns = createTurns(
     store.runs,
     () => [...activeRuns.values()].map(({ run }) => run),
-    settings.concurrency
+    settings.concurrency,
+    settings.keys
   )
   let isStopped = false
   let draining: Promise<void> | undefined
@@ -198,6 +197,10 @@ export function createSyncWorker(settings: SyncSettings) {
       if (outcome.state !== 'failed') await saveMeasuredPoints(context)
       logOutcome(run, outcome, log)
     } catch (err) {
+      if (err instanceof AppError && err.code === 'vault_key_missing') {
+        await suspendForKey(settings, run, run, err, log)
+        return
+      }
       log.error(
         { event: 'sync_error', run_id: run.id, err },
         'The run ended, but its outcome could not be saved.'
@@ -205,7 +208,8 @@ export function createSyncWorker(settings: SyncSettings) {
     } finally {
       stopHeartbeat()
       logByRunId.delete(run.id)
-      if (!isStopped) {
+      // Without these, the run did not start: whoever runs it schedules the next one.
+      if (!isStopped && optionsAtStart !== undefined) {
         await scheduleNext(run, optionsAtStart).catch((err: unknown) => {
           log.error(
             { event: 'sync_error', run_id: run.id, err },
@@ -224,15 +228,12 @@ export function createSyncWorker(settings: SyncSettings) {
   }
 
   /** If the options changed during the run, the next run starts at once. */
-  async function scheduleNext(run: SyncRun, optionsAtStart: string | undefined): Promise<void> {
+  async function scheduleNext(run: SyncRun, optionsAtStart: string): Promise<void> {
     const connectionWithGrant = await store.connections.get(run.ownerId, run.provider)
     if (connectionWithGrant === undefined) return
     const dueAt = await computeNextDueAt(toPlannedRow(connectionWithGrant))
     await store.connections.schedule(run.ownerId, run.provider, dueAt)
-    if (
-      optionsAtStart !== undefined &&
-      JSON.stringify(connectionWithGrant.connection.options) !== optionsAtStart
-    ) {
+    if (JSON.stringify(connectionWithGrant.connection.options) !== optionsAtStart) {
       await store.runs.enqueue(run.ownerId, run.provider)
     }
   }

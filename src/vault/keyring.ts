@@ -1,16 +1,59 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { createMissingKeyError } from '../lib/missing-key.ts'
 
 const KEY_BYTES = 32
 const MIN_DISTINCT_BYTES = 20
-const KEY_ID_PATTERN = /^[A-Za-z0-9_-]{1,32}$/
+export const KEY_ID_PATTERN = /^[A-Za-z0-9_-]{1,32}$/
 
 /** The vault's keys: the current one encrypts, all of them decrypt. */
 export interface Keyring {
-  current: { id: string; key: Buffer }
+  /**
+   * The key that encrypts.
+   *
+   * @throws AppError `vault_key_missing` if this keyring lacks it
+   */
+  readonly current: { id: string; key: Buffer }
+  /** The id of the key that encrypts, also if this keyring lacks it. */
+  readonly currentId: string
   find: (id: string) => Buffer | undefined
-  /** The ids of all keys, the current one first. */
-  ids: readonly string[]
+  /** The ids of all keys, in the order of the settings. */
+  readonly ids: readonly string[]
+  /** Changes which key encrypts. The database decides it, so that all instances agree. */
+  setCurrent: (id: string) => void
+  /** Takes over the keys of another keyring. The current key stays the current one. */
+  replaceKeys: (other: Keyring) => void
+}
+
+/** Creates a keyring whose first key is the current one. */
+function createKeyring(initialKeys: ReadonlyMap<string, Buffer>, firstId: string): Keyring {
+  let keys = initialKeys
+  let currentId = firstId
+  return {
+    get current() {
+      const key = keys.get(currentId)
+      if (key === undefined) throw createMissingKeyError(currentId)
+      return { id: currentId, key }
+    },
+    get currentId() {
+      return currentId
+    },
+    find: (id) => keys.get(id),
+    get ids() {
+      return [...keys.keys()]
+    },
+    setCurrent(id) {
+      currentId = id
+    },
+    replaceKeys({ ids, find }) {
+      keys = new Map(ids.map((id) => [id, find(id) as Buffer]))
+    }
+  }
+}
+
+/** Returns a keyring with the same keys of which `id` is the current one. */
+export function withCurrentKey({ ids, find }: Keyring, id: string): Keyring {
+  return createKeyring(new Map(ids.map((each) => [each, find(each) as Buffer])), id)
 }
 
 /**
@@ -40,13 +83,7 @@ export function parseKeyring(
   if (problems.length > 0 || first === undefined) {
     return { problems: problems.length > 0 ? problems : ['holds no key'] }
   }
-  return {
-    keyring: {
-      current: { id: first[0], key: first[1] },
-      find: (id) => keys.get(id),
-      ids: [...keys.keys()]
-    }
-  }
+  return { keyring: createKeyring(keys, first[0]) }
 }
 
 /** Generates a new keyring entry. */

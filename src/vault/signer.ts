@@ -21,20 +21,31 @@ export function createSigner(
   keyring: Keyring,
   retiredKeys: ReadonlyMap<string, Buffer> = new Map()
 ): Signer {
-  const keys = new Map(retiredKeys)
-  for (const id of keyring.ids) keys.set(id, deriveSigningKey(keyring.find(id) as Buffer))
-  const currentKey = keys.get(keyring.current.id) as Buffer
+  const signingKeys = new WeakMap<Buffer, Buffer>()
+
+  function findKey(id: string): Buffer | undefined {
+    const vaultKey = keyring.find(id)
+    if (vaultKey === undefined) return retiredKeys.get(id)
+    const signingKey = signingKeys.get(vaultKey) ?? deriveSigningKey(vaultKey)
+    signingKeys.set(vaultKey, signingKey)
+    return signingKey
+  }
 
   const computeMac = (key: Buffer, purpose: SigningPurpose, text: string) =>
     createHmac('sha256', key).update(`${purpose}\n${text}`).digest('base64url')
 
   return {
-    keyId: keyring.current.id,
-    hasKey: (keyId) => keys.has(keyId),
-    sign: (purpose, text) => `${keyring.current.id}.${computeMac(currentKey, purpose, text)}`,
+    get keyId() {
+      return keyring.currentId
+    },
+    hasKey: (keyId) => findKey(keyId) !== undefined,
+    sign(purpose, text) {
+      const { id } = keyring.current
+      return `${id}.${computeMac(findKey(id) as Buffer, purpose, text)}`
+    },
     isValid(purpose, text, signature) {
       const keyId = parseSigningKeyId(signature)
-      const key = keyId === undefined ? undefined : keys.get(keyId)
+      const key = keyId === undefined ? undefined : findKey(keyId)
       return (
         key !== undefined && isSameHash(`${keyId}.${computeMac(key, purpose, text)}`, signature)
       )

@@ -11,6 +11,8 @@ const DEVELOPMENT_KEY_FILE = '.vault-keys.dev'
 export interface KeySource {
   /** The name an operator knows it by, for error messages. */
   name: string
+  /** The file that holds them; null: a variable. */
+  file: string | null
   /**
    * Reads `id:base64[,id:base64…]`.
    *
@@ -28,6 +30,8 @@ export interface LoadedKeys {
   keyring: Keyring
   secrets: string[]
   source: string
+  /** The file that holds them; null: a variable. */
+  file: string | null
 }
 
 export interface KeySourceSettings {
@@ -43,12 +47,17 @@ export function resolveKeySource(
   { vaultKeys, vaultKeysFile }: KeySourceSettings,
   onCreated: (file: string) => void
 ): KeySource {
-  if (vaultKeys !== null) return { name: 'VAULT_KEYS', read: () => vaultKeys }
+  if (vaultKeys !== null) return { name: 'VAULT_KEYS', file: null, read: () => vaultKeys }
   if (vaultKeysFile !== null) {
-    return { name: 'VAULT_KEYS_FILE', read: () => readKeyFile(vaultKeysFile) }
+    return {
+      name: 'VAULT_KEYS_FILE',
+      file: vaultKeysFile,
+      read: () => readKeyFile(vaultKeysFile)
+    }
   }
   return {
     name: DEVELOPMENT_KEY_FILE,
+    file: DEVELOPMENT_KEY_FILE,
     read: () => {
       const { text, isNew } = loadOrCreateDevelopmentKey(DEVELOPMENT_KEY_FILE)
       if (isNew) onCreated(DEVELOPMENT_KEY_FILE)
@@ -71,7 +80,7 @@ export async function loadKeys(
       .split(/[,\n]/)
       .map((entry) => entry.slice(entry.indexOf(':') + 1).trim())
       .filter(Boolean)
-    return { keys: { keyring, secrets, source: source.name } }
+    return { keys: { keyring, secrets, source: source.name, file: source.file } }
   } catch (error) {
     if (error instanceof KeySourceError) return { problems: [`${source.name} ${error.message}`] }
     throw error

@@ -25,17 +25,24 @@ const MIN_COUNTED_USES = 64
  */
 export class DecryptionError extends Error {
   override readonly name = 'DecryptionError'
+  /** The key that the ciphertext names, if this vault does not have it. */
+  readonly missingKeyId: string | undefined
+
+  constructor(missingKeyId?: string) {
+    super('A stored secret cannot be decrypted with the configured keys')
+    this.missingKeyId = missingKeyId
+  }
 }
 
 /** Encrypts and decrypts secrets at rest. */
 export interface Vault {
-  /** The id of the key that encrypts. */
+  /** The id of the key that encrypts, also if this vault lacks it. */
   readonly keyId: string
   /**
    * @param place where the ciphertext will be stored, `<table>/<row id>/<column>`; it cannot be
    *   decrypted anywhere else
-   * @throws AppError `vault_key_exhausted`, some thousand uses after `prepareToEncrypt` first
-   *   throws
+   * @throws AppError `vault_key_missing`, or `vault_key_exhausted` some thousand uses after
+   *   `prepareToEncrypt` first throws
    */
   encrypt: (secret: string, place: string) => string
   /** @throws DecryptionError for a wrong key, a wrong place, or a changed byte */
@@ -45,7 +52,7 @@ export interface Vault {
    * database before they happen, so that a crash loses none.
    *
    * @param uses how often the operation encrypts, if more often than a grant has secrets
-   * @throws AppError `vault_key_exhausted`, by the count of all processes
+   * @throws AppError `vault_key_missing`, or `vault_key_exhausted` by the count of all processes
    */
   prepareToEncrypt: (uses?: number) => Promise<void>
   /** Takes back counted uses that have not happened. Call it when nothing encrypts any more. */
@@ -60,77 +67,80 @@ export interface Vault {
  * additional authenticated data. It also decrypts the format `v1`, which differs only in its name.
  * The tag length is set on both sides, because Node would otherwise accept tags cut to 4 bytes.
  *
- * @param initialUses uses of the current key before this process started
- * @param countUses adds uses of the current key to the count that all processes share, and returns
- *   the sum
+ * @param getInitialUses returns the uses of a key before this process used it
+ * @param countUses adds uses of a key to the count that all processes share, and returns the sum
+ * @param confirmCurrentKey asks the database which key encrypts, if that was long ago
  */
 export function createVault(
   keyring: Keyring,
-  initialUses = 0,
-  countUses?: (uses: number) => Promise<number>
+  {
+    getInitialUses = () => 0,
+    countUses,
+    confirmCurrentKey = async () => {}
+  }: {
+    getInitialUses?: (keyId: string) => number
+    countUses?: (keyId: string, uses: number) => Promise<number>
+    confirmCurrentKey?: () => Promise<void>
+  } = {}
 ): Vault {
-  let uses = 0
-  let countedUses = 0
-  let otherUses = initialUses
-  let counting: Promise<void> | undefined
-
-  async function count(more: number): Promise<void> {
-    const total = await countUses?.(more)
-    countedUses += more
-    if (total !== undefined) otherUses = total - countedUses
+  const counters = new Map<string, UseCounter>()
+  const getCounter = (keyId: string): UseCounter => {
+    const counter = counters.get(keyId) ?? createUseCounter(keyId, getInitialUses, countUses)
+    counters.set(keyId, counter)
+    return counter
   }
 
   return {
-    keyId: keyring.current.id,
+    get keyId() {
+      return keyring.currentId
+    },
 
-    getUseCount: () => uses,
+    getUseCount: () => getCounter(keyring.currentId).getUses(),
 
     async prepareToEncrypt(needed = MIN_COUNTED_USES) {
-      while (countedUses - uses < needed) {
-        counting ??= count(uses - countedUses + needed + USES_PER_COUNT).finally(() => {
-          counting = undefined
-        })
-        await counting
-      }
-      if (otherUses + uses >= MAX_KEY_USES) throw createKeyExhaustedError()
+      await confirmCurrentKey()
+      const counter = getCounter(keyring.current.id)
+      await counter.countAhead(needed)
+      if (counter.getTotal() >= MAX_KEY_USES) throw createKeyExhaustedError()
     },
 
     async settleUses() {
-      await counting
-      if (uses !== countedUses) await count(uses - countedUses)
+      for (const counter of counters.values()) await counter.settle()
     },
 
     encrypt(secret, place) {
-      if (otherUses + uses >= MAX_KEY_USES + RESERVED_USES) throw createKeyExhaustedError()
-      uses++
+      const { id, key } = keyring.current
+      const counter = getCounter(id)
+      if (counter.getTotal() >= MAX_KEY_USES + RESERVED_USES) throw createKeyExhaustedError()
+      counter.use()
       const nonce = randomBytes(NONCE_BYTES)
-      const cipher = createCipheriv('aes-256-gcm', keyring.current.key, nonce, {
+      const cipher = createCipheriv('aes-256-gcm', key, nonce, {
         authTagLength: TAG_BYTES
       })
-      cipher.setAAD(buildAad(ENVELOPE_VERSION, keyring.current.id, place))
+      cipher.setAAD(buildAad(ENVELOPE_VERSION, id, place))
       const ciphertext = Buffer.concat([
         nonce,
         cipher.update(secret, 'utf8'),
         cipher.final(),
         cipher.getAuthTag()
       ])
-      return `${ENVELOPE_VERSION}.${keyring.current.id}.${ciphertext.toString('base64url')}`
+      return `${ENVELOPE_VERSION}.${id}.${ciphertext.toString('base64url')}`
     },
 
     decrypt(envelope, place) {
+      const [format, keyId = '', body = '', ...rest] = envelope.split('.')
+      const bytes = Buffer.from(body, 'base64url')
+      if (
+        (format !== ENVELOPE_VERSION && format !== LEGACY_ENVELOPE_VERSION) ||
+        rest.length > 0 ||
+        bytes.length < NONCE_BYTES + TAG_BYTES ||
+        bytes.toString('base64url') !== body
+      ) {
+        throw new DecryptionError()
+      }
+      const key = keyring.find(keyId)
+      if (key === undefined) throw new DecryptionError(keyId)
       try {
-        const [format, keyId = '', body = '', ...rest] = envelope.split('.')
-        const key = keyring.find(keyId)
-        const bytes = Buffer.from(body, 'base64url')
-        if (
-          (format !== ENVELOPE_VERSION && format !== LEGACY_ENVELOPE_VERSION) ||
-          key === undefined ||
-          rest.length > 0 ||
-          bytes.length < NONCE_BYTES + TAG_BYTES ||
-          bytes.toString('base64url') !== body
-        ) {
-          throw new DecryptionError('Not an envelope of this vault')
-        }
         const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE_BYTES), {
           authTagLength: TAG_BYTES
         })
@@ -141,8 +151,57 @@ export function createVault(
           decipher.final()
         ]).toString('utf8')
       } catch {
-        throw new DecryptionError('A stored secret cannot be decrypted with the configured keys')
+        throw new DecryptionError()
       }
+    }
+  }
+}
+
+interface UseCounter {
+  use: () => void
+  /** Uses of the key in this process. */
+  getUses: () => number
+  /** Uses of the key by all processes, as far as this one knows. */
+  getTotal: () => number
+  /** Counts uses before they happen, until `needed` are left. */
+  countAhead: (needed: number) => Promise<void>
+  /** Takes back counted uses that have not happened. */
+  settle: () => Promise<void>
+}
+
+function createUseCounter(
+  keyId: string,
+  getInitialUses: (keyId: string) => number,
+  countUses?: (keyId: string, uses: number) => Promise<number>
+): UseCounter {
+  let uses = 0
+  let countedUses = 0
+  let otherUses = getInitialUses(keyId)
+  let counting: Promise<void> | undefined
+
+  async function count(more: number): Promise<void> {
+    const total = await countUses?.(keyId, more)
+    countedUses += more
+    if (total !== undefined) otherUses = total - countedUses
+  }
+
+  return {
+    use() {
+      uses++
+    },
+    getUses: () => uses,
+    getTotal: () => otherUses + uses,
+    async countAhead(needed) {
+      while (countedUses - uses < needed) {
+        counting ??= count(uses - countedUses + needed + USES_PER_COUNT).finally(() => {
+          counting = undefined
+        })
+        await counting
+      }
+    },
+    async settle() {
+      await counting
+      if (uses !== countedUses) await count(uses - countedUses)
     }
   }
 }
@@ -160,7 +219,7 @@ export function parseKeyId(envelope: string): string {
 function createKeyExhaustedError(): AppError {
   return new AppError(
     'vault_key_exhausted',
-    'The vault key has reached its limit of encryptions. The operator must add a new key in front of it.'
+    'The vault key has reached its limit of encryptions. The operator must add a new one.'
   )
 }
 

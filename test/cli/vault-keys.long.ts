@@ -164,7 +164,7 @@ t.test('B5 Invalid arguments exit with 2 and a sentence, and do nothing', async 
   }
   const help = await runCommand(['keys', 'new', '--help'], { cwd })
   t.match(help, { code: 0, stdout: /--id.*/s, stderr: '' })
-  t.match(help.stdout, /To replace a key: put the new one first in VAULT_KEYS/)
+  t.match(help.stdout, /To replace a key, use `connector keys add`/)
   t.same(readdirSync(cwd), [], 'no database and no key was created')
 })
 
@@ -189,7 +189,7 @@ t.test(
     const rotated = await runCommand(['keys', 'rotate'], { cwd, env: both })
     t.match(rotated, {
       code: 0,
-      stdout: '3 grants re-encrypted with two, 0 left.\n',
+      stdout: '3 grants re-encrypted with two, 0 left.\nNext: run `connector keys remove one`.\n',
       stderr: /^3 re-encrypted, 0 left · 0:\d\d\n$/
     })
     const after = await runCommand(['keys', 'status'], { cwd, env: both })
@@ -199,7 +199,7 @@ t.test(
       new RegExp(
         String.raw`^two: encrypts and decrypts, encrypts 4 grants, used 11 times\n` +
           String.raw`one: decrypts, encrypts 0 grants, used 9 times\n` +
-          String.raw`Nothing is left to rotate; VAULT_KEYS needs only its first key\.\n$`
+          String.raw`Nothing is left to rotate; VAULT_KEYS needs only the key two\.\n$`
       )
     )
     const alone = await runCommand(['keys', 'status'], {
@@ -219,7 +219,7 @@ t.test(
       cwd,
       env: { ...env, VAULT_KEYS_FILE: file }
     })
-    t.match(fromFile, { code: 0, stdout: /VAULT_KEYS_FILE needs only its first key/ })
+    t.match(fromFile, { code: 0, stdout: /VAULT_KEYS_FILE needs only the key two/ })
     for (const output of [before, rotated, after, alone, fromFile]) {
       t.same(findLeaks(output, [FIRST_KEY, SECOND_KEY]), [])
     }

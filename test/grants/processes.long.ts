@@ -126,6 +126,8 @@ for (const [kind, order] of [
         tokenProvider: quick,
         now,
         auditRetentionDays: 0,
+        keys: app.heartbeat,
+        hasSchedule: false,
         clientIds: app.oauthClients.listIds,
         log: app.log
       })

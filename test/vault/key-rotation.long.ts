@@ -255,7 +255,7 @@ t.test(
       stdout: new RegExp(
         `^new: encrypts and decrypts, encrypts ${GRANT_COUNT.toLocaleString('en')} grants, ` +
           '.*\nold: decrypts, encrypts 0 grants, .*\nNothing is left to rotate; VAULT_KEYS ' +
-          'needs only its first key\\.\n$'
+          'needs only the key new\\.\n$'
       ),
       stderr: ''
     })
@@ -330,7 +330,7 @@ t.test(
     const { code, stdout } = await startKeysCommand(fixture, 'rotate', `${first},${second}`)
       .completion
     t.equal(code, 0)
-    t.match(stdout, / 0 left\.\n$/)
+    t.match(stdout, / 0 left\.\nNext: run `connector keys remove \w+`\.\n$/)
     t.same(await countGrantsByKey(fixture), { [first.split(':')[0] ?? '']: total })
     t.same(await findUndecryptable(fixture, first), [])
   }
@@ -419,7 +419,7 @@ t.test(
     t.equal(
       stdout,
       '60 grants re-encrypted with new, 0 left.\n2 grants cannot be decrypted with any ' +
-        'key. Their users must connect again.\n'
+        'key. Their users must connect again.\nNext: run `connector keys remove old`.\n'
     )
     t.same(
       [...stderr.matchAll(/"event":"grant_unreadable".*?"grant_id":"([^"]+)"/g)].map(
@@ -445,7 +445,7 @@ t.test(
     t.equal(await unreadable(), 2)
     t.match(
       await startKeysCommand(fixture, 'rotate', `${NEW_KEY},${OLD_KEY}`).completion,
-      { code: 0, stdout: '0 grants re-encrypted with new, 0 left.\n' },
+      { code: 0, stdout: /^0 grants re-encrypted with new, 0 left\.\n/ },
       'reported once'
     )
     const service = await startServiceProcess(t, { cwd, env: { ...env, VAULT_KEYS: NEW_KEY } })

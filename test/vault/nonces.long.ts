@@ -124,10 +124,9 @@ t.test(
     const worn = {
       name: 'AppError',
       code: 'vault_key_exhausted',
-      message:
-        /has reached its limit of encryptions\. The operator must add a new key in front of it\.$/
+      message: /has reached its limit of encryptions\. The operator must add a new one\.$/
     }
-    const vault = createVault(keyring, MAX_KEY_USES - 2)
+    const vault = createVault(keyring, { getInitialUses: () => MAX_KEY_USES - 2 })
     await vault.prepareToEncrypt()
     const sealed = [vault.encrypt('one', 'here'), vault.encrypt('two', 'here')]
     await t.rejects(vault.prepareToEncrypt(), worn, 'after exactly as many uses')

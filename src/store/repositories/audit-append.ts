@@ -35,6 +35,8 @@ export const AUDIT_ACTIONS = [
   'session_opened',
   'session_ended',
   'vault_key_rotated',
+  'vault_key_promoted',
+  'vault_key_given_up',
   'data_exported',
   'account_closed',
   'audit_purged',

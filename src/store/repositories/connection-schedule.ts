@@ -1,4 +1,4 @@
-import { and, eq, lte } from 'drizzle-orm'
+import { and, eq, lte, notInArray } from 'drizzle-orm'
 import {
   combineStates,
   type ConnectionState,
@@ -15,10 +15,15 @@ export function createConnectionScheduleMethods({
   write
 }: Engine) {
   return {
-    /** Connections due for a scheduled sync, longest overdue first. */
+    /**
+     * Connections due for a scheduled sync, longest overdue first.
+     *
+     * @param exceptKeyIds vault keys that this instance lacks: their grants are left to others
+     */
     async listDue(
       at: Date,
-      limit: number
+      limit: number,
+      exceptKeyIds: readonly string[] = []
     ): Promise<Array<PlannedConnectionRow & { state: ConnectionState; dueAt: Date }>> {
       const rows = await db
         .select({
@@ -29,7 +34,7 @@ export function createConnectionScheduleMethods({
         })
         .from(connections)
         .innerJoin(grants, eq(connections.grantId, grants.id))
-        .where(lte(connections.syncDueAt, at))
+        .where(and(lte(connections.syncDueAt, at), notInArray(grants.keyId, [...exceptKeyIds])))
         .orderBy(connections.syncDueAt)
         .limit(limit)
       return rows.map(({ dueAt, state, grantState, ...row }) => ({

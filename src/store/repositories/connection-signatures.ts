@@ -1,4 +1,5 @@
-import { and, asc, eq, gt, ne, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, inArray, ne, sql, type SQL } from 'drizzle-orm'
+import { createMissingKeyError } from '../../lib/missing-key.ts'
 import { parseSigningKeyId, type Signer } from '../../model/signer.ts'
 import type { Engine } from '../engine.ts'
 
@@ -53,6 +54,29 @@ export function isConnectionAuthentic(
   return signer.isValid('connection', serializeColumns(columns), signature)
 }
 
+/**
+ * Tells a key that this instance lacks from a forged signature: a key is registered before it signs.
+ *
+ * @returns a function that throws AppError `vault_key_missing`
+ */
+export function createSigningKeyCheck(
+  { db, tables: { vaultKeys } }: Pick<Engine, 'db' | 'tables'>,
+  signer: Signer
+) {
+  return async (rows: ReadonlyArray<{ connection: { signature: string } }>): Promise<void> => {
+    const unknownIds = rows
+      .map(({ connection: { signature } }) => parseSigningKeyId(signature))
+      .filter((id) => id !== undefined && !signer.hasKey(id)) as string[]
+    if (unknownIds.length === 0) return
+    const [registered] = await db
+      .select({ id: vaultKeys.id })
+      .from(vaultKeys)
+      .where(inArray(vaultKeys.id, unknownIds))
+      .limit(1)
+    if (registered !== undefined) throw createMissingKeyError(registered.id)
+  }
+}
+
 /** Signatures of connections: those that earlier versions lack, and the rotation of their key. */
 export function createConnectionSignatureRepository(
   { db, tables: { connections, grants }, write }: Engine,
@@ -82,6 +106,32 @@ export function createConnectionSignatureRepository(
       return new Map(rows.map(({ keyId: id, count }) => [id, Number(count)]))
     },
 
+    /** The number of connections signed with one key. Reads every connection. */
+    async countSignedWith(keyId: string): Promise<number> {
+      const [row] = await db
+        .select({ count: sql<number>`count(*)` })
+        .from(connections)
+        .where(isSignedWith(keyId))
+      return Number(row?.count ?? 0)
+    },
+
+    /**
+     * Removes the signatures of a lost key, which nothing can verify. Their people have to connect
+     * again.
+     *
+     * @returns the number of connections
+     */
+    async giveUpKey(keyId: string): Promise<number> {
+      const rows = await write(() =>
+        db
+          .update(connections)
+          .set({ signature: NO_SIGNATURE })
+          .where(isSignedWith(keyId))
+          .returning({ id: connections.id })
+      )
+      return rows.length
+    },
+
     /** Connections without a signature, behind the id `after`. */
     async listUnsigned(after: number, limit: number): Promise<UnsignedConnection[]> {
       return await db
@@ -102,11 +152,13 @@ export function createConnectionSignatureRepository(
      * Signs a batch of connections again that were signed with other keys than the current one.
      * A row that its signature does not fit loses the signature, so that it keeps no key in use.
      *
+     * @param verifier verifies the old signatures, with more keys than the signer of new ones
      * @returns the id to continue behind, and the number of rows signed; undefined at the end
      */
     async renewBatch(
       after: number,
-      limit: number
+      limit: number,
+      verifier = signer
     ): Promise<{ last: number; signed: number } | undefined> {
       const prefix = `${signer.keyId}.`
       const rows = await db
@@ -124,8 +176,8 @@ export function createConnectionSignatureRepository(
       let signed = 0
       for (const row of rows) {
         const keyId = parseSigningKeyId(row.signature)
-        if (keyId !== undefined && !signer.hasKey(keyId)) continue
-        const isAuthentic = isConnectionAuthentic(signer, row)
+        if (keyId !== undefined && !verifier.hasKey(keyId)) continue
+        const isAuthentic = isConnectionAuthentic(verifier, row)
         const signature = isAuthentic ? signConnection(signer, row) : NO_SIGNATURE
         await replaceSignature(row.id, row.signature, signature)
         if (isAuthentic) signed++
@@ -133,6 +185,11 @@ export function createConnectionSignatureRepository(
       const last = rows.at(-1)?.id
       return last === undefined ? undefined : { last, signed }
     }
+  }
+
+  function isSignedWith(keyId: string): SQL {
+    const prefix = `${keyId}.`
+    return sql`substr(${connections.signature}, 1, ${sql.raw(String(prefix.length))}) = ${prefix}`
   }
 
   async function replaceSignature(id: number, before: string, signature: string): Promise<void> {

@@ -1,60 +1,26 @@
-import { aliasedTable, and, eq, exists, ne, or, sql } from 'drizzle-orm'
+import { aliasedTable, and, eq, exists, ne, or, sql, type SQL } from 'drizzle-orm'
 import type { AuditLog, AuditEntry } from './audit-log.ts'
 import type { Engine, StatementBuilder } from '../engine.ts'
 import type { Grant, GrantRepository } from './grants.ts'
-import type { StateChange, ConnectionHistory, StateReason } from './connection-history.ts'
+import type { StateChange, ConnectionHistory } from './connection-history.ts'
 import { createConnectionScheduleMethods } from './connection-schedule.ts'
-import { ALTERED_STATE, isConnectionAuthentic, signConnection } from './connection-signatures.ts'
+import {
+  ALTERED_STATE,
+  createSigningKeyCheck,
+  isConnectionAuthentic,
+  signConnection
+} from './connection-signatures.ts'
+import type {
+  Connection,
+  ConnectionOptions,
+  ConnectionUpdate,
+  ConnectionWithGrant
+} from './connection-types.ts'
 import type { Signer } from '../../model/signer.ts'
 import type { Site } from '../../model/site.ts'
-import { combineStates, type ConnectionState, type LocalState } from '../../model/states.ts'
+import { combineStates, type LocalState } from '../../model/states.ts'
 
-/** One user's use of one product through a grant. */
-export interface Connection {
-  id: number
-  userId: number
-  provider: string
-  grantId: string
-  /** Whether owner, grant, sites and state are as the service signed them; if not, it is not used. */
-  isAuthentic: boolean
-  /** The sites the grant reached when Atlassian was last asked. */
-  sites: Site[]
-  /** The sites that are synced. */
-  selectedSites: Site[]
-  state: LocalState
-  errorCode: string | null
-  errorDetail: string | null
-  /** Features the gateway has refused for lack of a scope. */
-  refusedFeatures: string[]
-  /** Incremented with each write (optimistic locking). */
-  version: number
-  connectedAt: Date
-  options: ConnectionOptions
-  /** When the scheduler syncs it next; null: never. */
-  syncDueAt: Date | null
-  /** Measured points of its latest runs; null until measured. */
-  routinePoints: number | null
-  listingPoints: number | null
-  fullPoints: number | null
-}
-
-/** The options an owner has set, by name (`Provider.options`). */
-export type ConnectionOptions = Record<string, boolean | undefined>
-
-/** A connection with its grant, read at one moment. */
-export interface ConnectionWithGrant {
-  connection: Connection
-  grant: Grant
-  state: ConnectionState
-}
-
-/** What may change on a connection between two consents. */
-export type ConnectionUpdate = Pick<
-  Connection,
-  'sites' | 'selectedSites' | 'refusedFeatures' | 'state'
-> & {
-  reason: StateReason | null
-}
+export type * from './connection-types.ts'
 
 export function createConnectionRepository(
   engine: Engine,
@@ -75,6 +41,7 @@ export function createConnectionRepository(
     tables: { connections, grants },
     prepare
   } = engine
+  const assertSigningKeysPresent = createSigningKeyCheck(engine, signer)
   const selectWithGrants = () =>
     db
       .select({ connection: connections, grant: grants })
@@ -130,24 +97,30 @@ export function createConnectionRepository(
           state: ALTERED_STATE.state
         }
 
+  /** @throws AppError `vault_key_missing` if this instance lacks the key that signed one */
+  async function selectList(where: SQL): Promise<ConnectionWithGrant[]> {
+    const rows = await selectWithGrants().where(where).orderBy(connections.id)
+    await assertSigningKeysPresent(rows)
+    return rows.map(toConnectionWithGrant)
+  }
+
   return {
+    /** @throws AppError `vault_key_missing` if this instance lacks the key that signed it */
     async get(userId: number, provider: string): Promise<ConnectionWithGrant | undefined> {
       const [row] = await selectWithGrants().where(
         and(eq(connections.userId, userId), eq(connections.provider, provider))
       )
-      return row === undefined ? undefined : toConnectionWithGrant(row)
+      if (row === undefined) return undefined
+      await assertSigningKeysPresent([row])
+      return toConnectionWithGrant(row)
     },
 
     async list(userId: number): Promise<ConnectionWithGrant[]> {
-      return (
-        await selectWithGrants().where(eq(connections.userId, userId)).orderBy(connections.id)
-      ).map(toConnectionWithGrant)
+      return await selectList(eq(connections.userId, userId))
     },
 
     async listByGrant(grantId: string): Promise<ConnectionWithGrant[]> {
-      return (
-        await selectWithGrants().where(eq(connections.grantId, grantId)).orderBy(connections.id)
-      ).map(toConnectionWithGrant)
+      return await selectList(eq(connections.grantId, grantId))
     },
 
     /**

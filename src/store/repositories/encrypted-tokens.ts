@@ -17,7 +17,7 @@ export interface EncryptedTokensRow extends EncryptedTokens {
 }
 
 /** Stored instead of a key id: no key decrypts this row. */
-const DAMAGED_KEY_ID = ''
+export const DAMAGED_KEY_ID = ''
 
 /** Access to encrypted tokens for key rotation. */
 export function createEncryptedTokenRepository(
@@ -61,6 +61,22 @@ export function createEncryptedTokenRepository(
     /** Lists grants encrypted with this key. */
     async listEncryptedWith(keyId: string, limit: number): Promise<EncryptedTokensRow[]> {
       return await db.select(columns).from(grants).where(eq(grants.keyId, keyId)).limit(limit)
+    },
+
+    /** Lists grants that are marked as undecryptable, behind `after`. */
+    async listUndecryptable(after: string, limit: number): Promise<EncryptedTokensRow[]> {
+      return await db
+        .select(columns)
+        .from(grants)
+        .where(
+          and(
+            eq(grants.state, 'needs_reconnect'),
+            eq(grants.errorCode, 'tokens_undecryptable'),
+            gt(grants.id, after)
+          )
+        )
+        .orderBy(asc(grants.id))
+        .limit(limit)
     },
 
     /** Lists grants whose access token begins with `prefix`, behind `after`. */

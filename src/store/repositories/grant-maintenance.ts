@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, isNull, lte, ne, or, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, isNull, lte, ne, notInArray, or, sql } from 'drizzle-orm'
 import type { Engine } from '../engine.ts'
 
 /** What the maintenance job reads and writes: due refreshes, old tokens, expiry warnings. */
@@ -14,11 +14,16 @@ export function createGrantMaintenanceMethods({ db, tables: { grants }, write }:
       )
     },
 
-    /** Grants due for maintenance, the most urgent first, after the position `after`. */
+    /**
+     * Grants due for maintenance, the most urgent first, after the position `after`.
+     *
+     * @param exceptKeyIds vault keys that this instance lacks: their grants are left to others
+     */
     async listDue(
       at: Date,
       limit: number,
-      after: { id: string; dueAt: Date } = { id: '', dueAt: new Date(0) }
+      after: { id: string; dueAt: Date } = { id: '', dueAt: new Date(0) },
+      exceptKeyIds: readonly string[] = []
     ): Promise<Array<{ id: string; dueAt: Date }>> {
       return (await db
         .select({ id: grants.id, dueAt: grants.dueAt })
@@ -31,6 +36,7 @@ export function createGrantMaintenanceMethods({ db, tables: { grants }, write }:
               and(eq(grants.dueAt, after.dueAt), gt(grants.id, after.id))
             ),
             ne(grants.state, 'needs_reconnect'),
+            notInArray(grants.keyId, [...exceptKeyIds]),
             or(isNull(grants.nextTryAt), lte(grants.nextTryAt, at))
           )
         )

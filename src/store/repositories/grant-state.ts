@@ -1,7 +1,8 @@
-import { and, eq, inArray, notInArray, sql, type SQL } from 'drizzle-orm'
+import { and, eq, gt, inArray, isNull, notInArray, or, sql, type SQL } from 'drizzle-orm'
 import type { GrantState } from '../../model/states.ts'
 import type { Database, Engine, Statement, StatementBuilder, TransactionScript } from '../engine.ts'
 import type { AuditEntry, AuditLog } from './audit-log.ts'
+import { DAMAGED_KEY_ID } from './encrypted-tokens.ts'
 import type { ConnectionHistory, StateChange, StateReason } from './connection-history.ts'
 
 /** Writes the state of grants, with history and audit entries. */
@@ -59,11 +60,62 @@ export type GrantStateWriter = ReturnType<typeof createGrantStateWriter>
 
 /** State changes that need no call to Atlassian. */
 export function createGrantStateMethods(
-  { db, tables: { grants }, write }: Engine,
+  { db, tables: { grants, connections }, write }: Engine,
   now: () => number,
   { applyState }: GrantStateWriter
 ) {
   return {
+    /**
+     * Reactivates grants that can be decrypted again, whose key is `keyId`. They are due for
+     * maintenance and, with a schedule, their connections for a sync.
+     */
+    async restoreDecryptable(
+      ids: string[],
+      keyId: string,
+      at: Date,
+      hasSchedule: boolean
+    ): Promise<StateChange[]> {
+      const dueAt = sql.param(at, grants.dueAt)
+      const { changes } = await applyState(
+        sql`${inArray(grants.id, ids)} and ${grants.state} = 'needs_reconnect'
+          and ${grants.errorCode} = 'tokens_undecryptable'`,
+        'active',
+        null,
+        { keyId, failures: 0, nextTryAt: null, dueAt: sql`coalesce(${grants.dueAt}, ${dueAt})` },
+        hasSchedule
+          ? [
+              (tx) =>
+                tx
+                  .update(connections)
+                  .set({ syncDueAt: at })
+                  .where(
+                    and(
+                      inArray(connections.grantId, ids),
+                      or(isNull(connections.syncDueAt), gt(connections.syncDueAt, at))
+                    )
+                  )
+            ]
+          : []
+      )
+      return changes
+    },
+
+    /**
+     * Gives up grants that only a lost key decrypts: their people have to connect again. If the
+     * key is found, they are restored.
+     */
+    async giveUp(ids: string[], keyId: string, reason: StateReason): Promise<StateChange[]> {
+      const isSealed = sql`${inArray(grants.id, ids)} and ${grants.keyId} = ${keyId}`
+      const { changes } = await applyState(
+        sql`${isSealed} and ${grants.state} <> 'needs_reconnect'`,
+        'needs_reconnect',
+        reason,
+        {}
+      )
+      await write(() => db.update(grants).set({ keyId: DAMAGED_KEY_ID }).where(isSealed))
+      return changes
+    },
+
     /**
      * Changes the state without a call to Atlassian. Needs no lease, only the same version of
      * the tokens.

@@ -31,6 +31,8 @@ export function createInstanceRepository({
   write,
   nowPlus
 }: Pick<Engine, 'db' | 'tables' | 'write' | 'nowPlus'>) {
+  const list = sql`',' || ${instances.keyIds} || ','`
+  const hasKey = (keyId: string): SQL => sql`(replace(${list}, ${`,${keyId},`}, '') <> ${list})`
   const isLive = (): SQL => gt(instances.heartbeatAt, nowPlus(-LIVE_MS))
 
   return {
@@ -68,11 +70,12 @@ export function createInstanceRepository({
     },
 
     /** A condition: no live instance lacks this vault key. */
-    isReadableByAll: (keyId: string): SQL => {
-      const list = sql`',' || ${instances.keyIds} || ','`
-      return sql`not exists (select 1 from ${instances}
-        where ${isLive()} and replace(${list}, ${`,${keyId},`}, '') = ${list})`
-    },
+    isReadableByAll: (keyId: string): SQL =>
+      sql`not exists (select 1 from ${instances} where ${isLive()} and not ${hasKey(keyId)})`,
+
+    /** A condition: no live instance has this vault key. */
+    isReadableByNone: (keyId: string): SQL =>
+      sql`not exists (select 1 from ${instances} where ${isLive()} and ${hasKey(keyId)})`,
 
     /** A condition: every live instance has this vault key in the first place of its settings. */
     isFirstOfAll: (keyId: string): SQL => {

@@ -1,4 +1,4 @@
-import { and, asc, eq, isNotNull, isNull, lte, or, sql } from 'drizzle-orm'
+import { and, asc, eq, inArray, isNotNull, isNull, lte, or, sql } from 'drizzle-orm'
 import type { Engine, Statement } from '../engine.ts'
 import { toRun, type SyncRun } from './sync-run-types.ts'
 
@@ -30,7 +30,7 @@ export const ownedByPlaceholders = ({ tables: { runs } }: Engine) =>
 export function createSyncRunLeaseMethods(engine: Engine, now: () => number) {
   const {
     db,
-    tables: { runs },
+    tables: { runs, connections, grants },
     write,
     nowPlus,
     prepare,
@@ -49,12 +49,17 @@ export function createSyncRunLeaseMethods(engine: Engine, now: () => number) {
     /**
      * Runs that a worker may claim: queued, parked and due, or with an expired lease. Those that have
      * waited longest come first; a run that was parked has waited since it was due.
+     *
+     * @param exceptKeyIds vault keys that this instance lacks: runs that need one are left to others
      */
-    async listClaimable(limit: number): Promise<Array<Pick<SyncRun, 'id' | 'ownerId'>>> {
+    async listClaimable(
+      limit: number,
+      exceptKeyIds: readonly string[] = []
+    ): Promise<Array<Pick<SyncRun, 'id' | 'ownerId'>>> {
       return await db
         .select({ id: runs.id, ownerId: runs.ownerId })
         .from(runs)
-        .where(claimableCondition())
+        .where(and(claimableCondition(), needsNone(exceptKeyIds)))
         .orderBy(asc(sql`coalesce(${runs.parkedUntil}, ${runs.createdAt})`), asc(runs.id))
         .limit(limit)
     },
@@ -126,6 +131,14 @@ export function createSyncRunLeaseMethods(engine: Engine, now: () => number) {
         ).length === 1
       )
     }
+  }
+
+  function needsNone(keyIds: readonly string[]) {
+    if (keyIds.length === 0) return undefined
+    return sql`not exists (select 1 from ${connections}
+      join ${grants} on ${grants.id} = ${connections.grantId}
+      where ${connections.userId} = ${runs.ownerId} and ${connections.provider} = ${runs.provider}
+        and ${inArray(grants.keyId, [...keyIds])})`
   }
 
   function claimableCondition() {

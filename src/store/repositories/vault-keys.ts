@@ -2,6 +2,12 @@ import { and, asc, eq, isNull, sql } from 'drizzle-orm'
 import type { Engine } from '../engine.ts'
 import type { InstanceRepository } from './instances.ts'
 
+/** A registered key, as the choice of the current one needs it. */
+export interface RegisteredKey extends Pick<VaultKeyRow, 'id' | 'promotion' | 'promotedBy'> {
+  /** Whether any grant is encrypted with it. */
+  isUsed: boolean
+}
+
 /** A key with which this database has been written. */
 export interface VaultKeyRow {
   id: string
@@ -18,7 +24,7 @@ export interface VaultKeyRow {
 export function createVaultKeyRepository(
   { db, tables: { vaultKeys, grants }, write }: Engine,
   now: () => number,
-  { isReadableByAll, isFirstOfAll }: InstanceRepository
+  { isReadableByAll, isReadableByNone, isFirstOfAll }: InstanceRepository
 ) {
   const next = sql`(select coalesce(max(promotion), 0) + 1 from ${vaultKeys})`
 
@@ -45,17 +51,20 @@ export function createVaultKeyRepository(
      * instance writes, every live instance can read.
      *
      * @param by `order`: a key that is first in the settings and has encrypted before is promoted
-     *   only if every live instance has it first, and nobody chose the current one by command
+     *   only if every live instance has it first, and nobody chose the current one by command or
+     *   nothing is encrypted
      * @returns false if an instance lacks it, or the order of others differs
      */
     async promote(id: string, by: 'order' | 'command'): Promise<boolean> {
       const current = findCurrentKey(await list())
       if (current?.id === id) return true
+      const isChosenByOrder = (current?.promotedBy ?? 'order') === 'order' ? sql`1 = 1` : sql`1 = 0`
       const isAllowed =
         by === 'command'
           ? isReadableByAll(id)
           : sql`${isReadableByAll(id)} and (${isNull(vaultKeys.promotion)} or
-              (${sql.param(current?.promotedBy ?? 'order')} = 'order' and ${isFirstOfAll(id)}))`
+              (${isFirstOfAll(id)} and (${isChosenByOrder} or
+                not exists (select 1 from ${grants}))))`
       const updated = await write(() =>
         db
           .update(vaultKeys)
@@ -67,16 +76,17 @@ export function createVaultKeyRepository(
     },
 
     /** The registered keys, and whether any grant is encrypted with each. Cheap: by an index. */
-    async listWithUse(): Promise<Array<{ id: string; promotion: number | null; isUsed: boolean }>> {
+    async listWithUse(): Promise<RegisteredKey[]> {
       const rows = await db
         .select({
           id: vaultKeys.id,
           promotion: vaultKeys.promotion,
+          promotedBy: vaultKeys.promotedBy,
           isUsed: sql<number>`exists (select 1 from ${grants} where ${grants.keyId} = ${vaultKeys.id})`
         })
         .from(vaultKeys)
         .orderBy(asc(vaultKeys.id))
-      return rows.map((row) => ({ ...row, isUsed: Boolean(row.isUsed) }))
+      return rows.map((row) => ({ ...row, isUsed: Boolean(row.isUsed) })) as RegisteredKey[]
     },
 
     /**
@@ -92,13 +102,16 @@ export function createVaultKeyRepository(
       )
     },
 
-    /** Registers another key under the id of one with which nothing is encrypted. */
+    /**
+     * Registers another key under the id of one with which nothing is encrypted, unless a live
+     * instance has a key of that id.
+     */
     async replace(id: string, oldProof: string, proof: string): Promise<void> {
       await write(() =>
         db
           .update(vaultKeys)
           .set({ proof, uses: 1, signingKey: null })
-          .where(and(eq(vaultKeys.id, id), eq(vaultKeys.proof, oldProof)))
+          .where(and(eq(vaultKeys.id, id), eq(vaultKeys.proof, oldProof), isReadableByNone(id)))
       )
     },
 
