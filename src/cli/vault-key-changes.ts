@@ -87,8 +87,8 @@ export const removeKey = defineCommand({
         )
       }
       const next =
-        `Next: remove it from the keys of every other instance too, and send each one SIGHUP or restart it. ` +
-        'Keep a copy of the key as long as you keep backups that need it.'
+        'Next: remove it from the keys of every other instance too, and send each one SIGHUP or restart ' +
+        'it. Keep a copy of the key as long as you keep backups that need it.'
       const isRemoved = file !== null && removeKeyEntry(file, id)
       printResult(
         json,

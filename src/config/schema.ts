@@ -103,8 +103,9 @@ export const SERVICE_SETTINGS = {
   ),
   VAULT_KEYS: textSetting(
     '',
-    'Encryption keys for tokens: id:base64 of 32 bytes, comma-separated. All decrypt; the database says which one encrypts, ' +
-      'at first the first one (docs/operations/rotate-a-key.md). Required in production; development creates a key file.',
+    'Encryption keys for tokens: id:base64 of 32 bytes, comma-separated. All decrypt; the database ' +
+      'says which one encrypts, at first the first one (docs/operations/rotate-a-key.md). ' +
+      'Required in production; development creates a key file.',
     { format: 'keyring' }
   ),
   VAULT_KEYS_FILE: textSetting(

@@ -73,10 +73,10 @@ function startLoad(
   services: ServiceProcess[]
 ): () => Promise<{ calls: number; failures: string[] }> {
   const failures: string[] = []
+  const stopping = new AbortController()
   let calls = 0
-  let isStopped = false
   const loops = services.map(async ({ url }) => {
-    while (!isStopped) {
+    while (!stopping.signal.aborted) {
       const answer = await postJson(url, CHECK).catch((error: unknown) => ({
         status: 0,
         body: String(error)
@@ -86,7 +86,7 @@ function startLoad(
     }
   })
   return async () => {
-    isStopped = true
+    stopping.abort()
     await Promise.all(loops)
     return { calls, failures }
   }
