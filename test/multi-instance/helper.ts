@@ -31,7 +31,8 @@ export async function startDatabaseServer(t: TestContext): Promise<PostgresServe
 export interface ClusterFixture {
   url: string
   sandbox: RunningSandbox
-  startService: (env?: NodeJS.ProcessEnv) => Promise<ServiceProcess>
+  /** @param main the program, if it is not this version's source */
+  startService: (env?: NodeJS.ProcessEnv, main?: string) => Promise<ServiceProcess>
   startServices: (count: number, env?: NodeJS.ProcessEnv) => Promise<ServiceProcess[]>
   /** Reads or writes rows directly, without the service. */
   query: (text: string, values?: unknown[]) => Promise<any[]>
@@ -62,8 +63,11 @@ export async function createClusterFixture(
     SYNC_INTERVAL: '0',
     ...env
   }
-  const startService = async (extraEnv: NodeJS.ProcessEnv = {}) =>
-    await startServiceProcess(t, { env: { ...settings, ...extraEnv } })
+  const startService = async (extraEnv: NodeJS.ProcessEnv = {}, main?: string) =>
+    await startServiceProcess(t, {
+      env: { ...settings, ...extraEnv },
+      ...(main === undefined ? {} : { main })
+    })
   return {
     url: database,
     sandbox,
