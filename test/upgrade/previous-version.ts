@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process'
-import { readFileSync, symlinkSync } from 'node:fs'
+import { symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { fingerprintPackages } from '../../src/lib/build-age.js'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const run = promisify(execFile)
@@ -28,8 +29,7 @@ export async function checkOutPreviousVersion(folder: string): Promise<PreviousV
   const source = join(folder, 'previous')
   await run('git', ['archive', '--prefix=previous/', '-o', archive, commit], { cwd: ROOT })
   await run('tar', ['-xf', archive, '-C', folder])
-  const readLock = (root: string) => readFileSync(join(root, 'package-lock.json'), 'utf8')
-  if (readLock(source) === readLock(ROOT)) {
+  if (fingerprintPackages(source) === fingerprintPackages(ROOT)) {
     symlinkSync(join(ROOT, 'node_modules'), join(source, 'node_modules'))
   } else {
     const flags = ['--omit=dev', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund']
