@@ -15,7 +15,8 @@ export interface Load {
 /** Creates and connects the first user, then sends reads, writes and logins until it is stopped. */
 export async function startLoad(t: TestContext, url: string): Promise<Load> {
   await connectFirstUser(url)
-  let [created, posted, completed, isStopped] = [1, 0, 0, false]
+  let [created, posted, completed] = [1, 0, 0]
+  const stopping = new AbortController()
   let cursor: string | undefined
   const failures: string[] = []
   const operations: Array<() => Promise<{ status: number; body: unknown }>> = [
@@ -46,11 +47,12 @@ export async function startLoad(t: TestContext, url: string): Promise<Load> {
     }
   ]
   const clients = Array.from({ length: CLIENT_COUNT }, async (_, offset) => {
-    for (let i = offset; !isStopped; i++) {
+    for (let i = offset; !stopping.signal.aborted; i++) {
       try {
         const { status, body } = await (operations[i % operations.length] as () => Promise<any>)()
-        if (status >= 400)
+        if (status >= 400) {
           failures.push(`${i % operations.length}: ${status} ${JSON.stringify(body)}`)
+        }
       } catch (error) {
         failures.push(`${i % operations.length}: ${String((error as Error).cause ?? error)}`)
       }
@@ -58,7 +60,7 @@ export async function startLoad(t: TestContext, url: string): Promise<Load> {
     }
   })
   const stop = async () => {
-    isStopped = true
+    stopping.abort()
     await Promise.all(clients)
     return { created, posted, failures }
   }

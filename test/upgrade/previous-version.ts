@@ -23,8 +23,9 @@ export interface PreviousVersion {
  */
 export async function checkOutPreviousVersion(folder: string): Promise<PreviousVersion | string> {
   const commit = process.env.PREVIOUS_COMMIT ?? (await findCommitBeforeNewestMigration())
-  if (commit === undefined)
+  if (commit === undefined) {
     return 'This clone does not have the commit before the newest migration.'
+  }
   const archive = join(folder, 'previous.tar')
   const source = join(folder, 'previous')
   await run('git', ['archive', '--prefix=previous/', '-o', archive, commit], { cwd: ROOT })
