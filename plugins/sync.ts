@@ -4,6 +4,7 @@ import { createCopyEraser } from '../src/connections/erasure.ts'
 import type { SiteSettings } from '../src/connections/sites.ts'
 import type { PluginOptions } from '../src/app-options.ts'
 import { createConnectionPlans, type ConnectionPlans } from '../src/sync/connection-plans.ts'
+import { createClockRecovery } from '../src/sync/clock-recovery.ts'
 import { createSyncScheduler } from '../src/sync/scheduler.ts'
 import { createSyncWorker, type SyncWorker } from '../src/sync/worker.ts'
 
@@ -53,10 +54,13 @@ export default fp<PluginOptions>(
     }
     const syncWorker = createSyncWorker(settings)
     const syncScheduler = createSyncScheduler(settings, syncWorker)
+    const clockRecovery = createClockRecovery(settings)
     app.addHook('onListen', async () => {
+      clockRecovery.start()
       syncScheduler.start()
     })
     app.addHook('preClose', async () => {
+      await clockRecovery.stop()
       await syncScheduler.stop()
       await syncWorker.stop()
     })

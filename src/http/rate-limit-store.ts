@@ -30,7 +30,9 @@ export function createSharedCounter(add: AddHits, now: () => number) {
   return async function hit(bucket: string, windowMs: number, max: number): Promise<WindowCount> {
     const cached = exceededByBucket.get(bucket)
     if (cached !== undefined) {
-      if (cached.until > now()) return { count: cached.count, remainingMs: cached.until - now() }
+      const remainingMs = cached.until - now()
+      // Longer than the window: the clock was set back since.
+      if (remainingMs > 0 && remainingMs <= windowMs) return { count: cached.count, remainingMs }
       exceededByBucket.delete(bucket)
     }
     const position = { laterHits: 0 }

@@ -98,16 +98,9 @@ export function createRateBudget(settings: LedgerSettings) {
   async function block(
     target: CallTarget,
     scope: LimitScope,
-    {
-      waitMs,
-      reason,
-      consecutiveRefusals
-    }: {
-      waitMs: number
-      reason: string
-      consecutiveRefusals: number
-    }
+    refusal: { waitMs: number; reason: string; consecutiveRefusals: number }
   ): Promise<void> {
+    const { waitMs, reason, consecutiveRefusals } = refusal
     const names = nameScopes(target)
     // A limit that a call outside a site meets does not cover the calls to sites.
     const covered = names[scope] === undefined ? 'site' : scope
@@ -229,6 +222,9 @@ export function createRateBudget(settings: LedgerSettings) {
   }
 
   return {
+    /** For waits that end too late, because the clock was set back since. */
+    forgetWaits: blocks.clear.bind(blocks),
+
     /**
      * Sends one call when it is its turn.
      *

@@ -20,6 +20,7 @@ import { createInstanceRepository } from './repositories/instances.ts'
 import { createLeaseRepository } from './repositories/leases.ts'
 import { createRateLimitRepository } from './repositories/rate-limits.ts'
 import { createPrivacyReportRepository } from './repositories/privacy-reports.ts'
+import { createClockRepair } from './repositories/clock-repair.ts'
 import { createServiceStateRepository } from './repositories/service-state.ts'
 import { createSyncStateRepository } from './repositories/sync-states.ts'
 import { createSyncRunRepository } from './repositories/sync-runs.ts'
@@ -91,6 +92,7 @@ export function createStore(
     rateBudgets: createRateBudgetRepository(engine),
     changeFeed,
     serviceState: createServiceStateRepository(engine),
+    clockRepair: createClockRepair(engine),
     isShared: engine.isShared,
     transaction: engine.transaction,
     batch: engine.batch,

@@ -17,7 +17,8 @@ export async function assertFullRunAllowed(
   if (fullCooldownMs === 0) return
   const last = await store.runs.getLastFullRequest(ownerId, provider.id)
   const waitMs = (last?.getTime() ?? -Infinity) + fullCooldownMs - now()
-  if (waitMs <= 0) return
+  // Longer than the cool-down: the clock was set back since.
+  if (waitMs <= 0 || waitMs > fullCooldownMs) return
   const [newest] = await store.runs.list(ownerId, provider.id, 1)
   if (newest !== undefined && ACTIVE_STATES.includes(newest.state)) return
   throw new AppError(

@@ -39,7 +39,7 @@ export function createSyncScheduler(settings: SyncSettings, worker: SyncWorker):
 
   /** Deletes in small batches, so that no request waits behind it. */
   async function purgeExpired(): Promise<void> {
-    if (now() - purgedAt < HOUR_MS) return
+    if (Math.abs(now() - purgedAt) < HOUR_MS) return
     const daysAgo = (days: number) => new Date(now() - days * DAY_MS)
     await repeatUntilDone(async () => await store.runs.purge(daysAgo(settings.historyDays)))
     for (const { name } of settings.providers.collections) {

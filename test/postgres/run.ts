@@ -9,6 +9,7 @@ const EXCLUDED = [
   'test/connections/outbound-{links,redirects}.long.ts',
   'test/fuzz/{injection,paths,raw,redirects,text}.*.ts',
   'test/limits/security-headers.test.ts',
+  'test/process/clock.long.ts',
   'test/process/{build,dist,npm,proxies,quickstart}.test.ts',
   'test/rate-budget/{headers,pacing,points,refusals}.test.ts',
   'test/store/{postgres,sqlite}.long.ts',

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 into=node_modules/.cache/proxies
-programs=(nginx haproxy caddy pgbouncer)
+programs=(nginx haproxy caddy pgbouncer faketime)
 mkdir -p "$into"
 
 is_there() {

@@ -143,7 +143,7 @@ export function createLoginFlowRepository(
       if (flow.quotaKey !== '') {
         await write(() => evict.execute({ quotaKey: flow.quotaKey, maxFlows }))
       }
-      if (now() - sweptAt < SWEEP_INTERVAL_MS) return
+      if (Math.abs(now() - sweptAt) < SWEEP_INTERVAL_MS) return
       sweptAt = now()
       await deleteExpired()
     },

@@ -20,7 +20,8 @@ export function createRateLimitRepository(
       hits: number,
       windowMs: number
     ): Promise<{ count: number; remainingMs: number }> {
-      const isExpired = sql`${rates.until} <= ${nowPlus(0)}`
+      // Or it ends later than a window lasts: the clock was set back since.
+      const isExpired = sql`(${rates.until} <= ${nowPlus(0)} or ${rates.until} > ${nowPlus(windowMs)})`
       const [row] = await write(() =>
         db
           .insert(rates)
@@ -37,7 +38,7 @@ export function createRateLimitRepository(
             remainingMs: sql<number>`${rates.until} - ${nowPlus(0)}`
           })
       )
-      if (now() - sweptAt >= SWEEP_INTERVAL_MS) {
+      if (Math.abs(now() - sweptAt) >= SWEEP_INTERVAL_MS) {
         sweptAt = now()
         // The hit is counted already, so a failed clean-up is ignored.
         await write(() => db.delete(rates).where(lte(rates.until, nowPlus(0)))).catch(() => {})
