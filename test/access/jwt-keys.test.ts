@@ -41,7 +41,7 @@ async function createVerifier(t: Test) {
 }
 
 t.test(
-  'A token of a key that was published after the last download is answered with 503, then accepted',
+  'T08 A token of a key that was published after the last download is answered with 503, then accepted',
   async (t) => {
     const { idp, clock, verify } = await createVerifier(t)
     await verify(await idp.sign({ sub: 'ada' }))
@@ -65,7 +65,7 @@ t.test(
   }
 )
 
-t.test('Invented key ids cause one download per cooldown; then they are refused', async (t) => {
+t.test('T08 Invented key ids cause one download per cooldown; then they are refused', async (t) => {
   const { idp, clock, verify } = await createVerifier(t)
   const invented = await Promise.all(
     Array.from({ length: 50 }, (_, i) => idp.sign({ sub: 'eve' }, { header: { kid: `no-${i}` } }))

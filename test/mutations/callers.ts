@@ -192,6 +192,22 @@ export const CALLER_MUTATIONS: readonly Mutation[] = [
     proves: ['T08']
   },
   {
+    name: 'A key that is newer than the last download of the key set is refused',
+    file: 'src/access/key-set.ts',
+    find: 'if (!isUnknownKey || requestedAt >= arrivedAt) throw error',
+    replace: 'throw error',
+    test: 'test/access/jwt-keys.test.ts',
+    proves: ['T08']
+  },
+  {
+    name: 'Each invented key id causes a download',
+    file: 'src/access/key-set.ts',
+    find: 'if (download === undefined && waitMs > 0) throw createUnavailableError(waitMs)',
+    replace: '',
+    test: 'test/access/jwt-keys.test.ts',
+    proves: ['T08']
+  },
+  {
     name: 'A token for another audience is accepted',
     file: 'src/access/jwt.ts',
     find: '    issuer,\n    audience,\n    algorithms',
