@@ -61,7 +61,7 @@ t.test(
     t.equal(checkHealth(), 1, 'the health check fails')
     t.same(readdirSync(data), ['integration.db'])
 
-    const keys = await startIsolated(t, PLAIN_PROC, [...command, 'keys', 'create'], env, data)
+    const keys = await startIsolated(t, PLAIN_PROC, [...command, 'keys', 'create'], image.env, data)
     t.equal(await keys.exited, 0)
     t.match(keys.output(), /^\S+:[\w+/]{43}=/m, 'commands are arguments')
   }
