@@ -15,7 +15,7 @@ interface ProxySetup {
 }
 
 /** The proxies with example configurations in docs/proxies that run here, and how each starts. */
-export const PROXIES = {
+const PROXIES = {
   nginx: {
     settings: 'nginx.conf',
     args: (path, cwd) => ['-p', cwd, '-c', path, '-e', 'stderr'],
@@ -46,7 +46,7 @@ export interface RunningProxy {
   port: number
 }
 
-export const readExample = (name: string): string =>
+const readExample = (name: string): string =>
   readFileSync(fileURLToPath(new URL(`../../docs/proxies/${name}`, import.meta.url)), 'utf8')
 
 /**
