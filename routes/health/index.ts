@@ -74,14 +74,12 @@ const OAuthHealthResponse = Type.Object(
 )
 
 type Readiness = Static<typeof ReadinessResponse>
-/** For orchestrators and load balancers: no key, no limit, any host name. */
+/** For orchestrators and load balancers: no key, no limit, any host name, logged at debug. */
 const HEALTH_ROUTE = {
   access: 'open',
   limit: 'none',
   unknownQuery: 'ignored',
-  anyHost: true,
-  // Logged at debug: an orchestrator asks every second.
-  quietLog: true
+  anyHost: true
 } as const
 const READINESS_PATHS = [
   ['/healthz', 'getReadiness'],

@@ -58,7 +58,7 @@ t.test('T06 Production answers 421 to foreign host names where PUBLIC_URL is set
   })
   t.equal((await requestWithUrlOnly({ host: 'connector.example.com' })).statusCode, 200)
   t.equal((await requestWithUrlOnly({ host: 'evil.example' })).statusCode, 421)
-  for (const url of ['/', '/healthz', '/api/healthz']) {
+  for (const url of ['/', '/livez', '/readyz', '/healthz', '/api/healthz']) {
     t.equal((await request({ host: 'evil.example' }, url)).statusCode, 200, `${url} is for probes`)
   }
   for (const url of ['/nothing', '/oauth/jira', '/auth/jira/login?redirect=true']) {

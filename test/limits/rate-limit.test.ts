@@ -341,7 +341,7 @@ t.test('C10 Never refuses health checks, pages and preflight requests', async (t
       BACKEND_CORS_ORIGINS,
       APP_ENV: 'production'
     })
-    for (const path of ['/', '/healthz', '/api/healthz', '/oauth/jira']) {
+    for (const path of ['/', '/livez', '/readyz', '/healthz', '/api/healthz', '/oauth/jira']) {
       assertRefusedAfter(t, 20, await injectRepeatedly(app, 20, path), 200, path)
     }
     for (let i = 0; i < 3; i++) {
@@ -380,5 +380,5 @@ t.test('C10 The OpenAPI document declares 429 on every limited route', async (t)
       .filter(([, { responses }]) => responses[429] === undefined || responses[503] === undefined)
       .map(([method]) => `${method} ${path}`)
   )
-  t.same(silent, ['get /', 'get /healthz'])
+  t.same(silent, ['get /', 'get /livez', 'get /healthz', 'get /readyz'])
 })
