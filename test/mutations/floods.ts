@@ -51,6 +51,13 @@ export const FLOOD_MUTATIONS: readonly Mutation[] = [
     proves: ['T32']
   },
   {
+    name: 'Connections without a request use all descriptors',
+    file: 'src/http/connection-limit.ts',
+    find: '      if (canClose(socket, since)) {',
+    replace: '      if (examined < 0) {',
+    test: 'test/limits/descriptors.load.ts'
+  },
+  {
     name: 'Each refused connection writes a log line',
     file: 'src/http/refusal-log.ts',
     find: '    if (performance.now() - lastLoggedAt < LOG_INTERVAL_MS) return\n',

@@ -83,6 +83,13 @@ export const OPERATION_MUTATIONS: readonly Mutation[] = [
     proves: ['E1']
   },
   {
+    name: 'A second SIGTERM cuts the open requests',
+    file: 'src/cli/stop-signals.ts',
+    find: '  SIGTERM: { endsAt: 3,',
+    replace: '  SIGTERM: { endsAt: 2,',
+    test: 'test/process/signals.long.ts'
+  },
+  {
     name: 'Of several wrong settings one is reported',
     file: 'src/config/load.ts',
     find: 'createConfigError([...allProblems])',

@@ -144,9 +144,13 @@ t.test(
       match: { path: '/oauth/token', method: 'POST' },
       times: 1
     })
+    const cwd = createTempFolder(t)
     const service = await startServiceProcess(t, {
+      cwd,
       env: {
         ...buildClientEnv(sandbox.url),
+        // Production refuses a relative path.
+        INTEGRATION_DB_URL: await ensureDatabase(t, `${cwd}/integration.db`),
         APP_ENV: 'production',
         HOST: '127.0.0.1',
         VAULT_KEYS: generateKeyEntry('k')
@@ -169,8 +173,15 @@ t.test(
 )
 
 t.test('T39 Production serves no sandbox route', async (t) => {
+  const cwd = createTempFolder(t)
   const service = await startServiceProcess(t, {
-    env: { APP_ENV: 'production', HOST: '127.0.0.1', VAULT_KEYS: generateKeyEntry('k') }
+    cwd,
+    env: {
+      APP_ENV: 'production',
+      HOST: '127.0.0.1',
+      VAULT_KEYS: generateKeyEntry('k'),
+      INTEGRATION_DB_URL: await ensureDatabase(t, `${cwd}/integration.db`)
+    }
   })
   for (const path of [
     '/sandbox/authorize',
