@@ -46,7 +46,7 @@ type RunQuery = (query: PoolQuery) => Promise<{ rows: unknown[] }>
 export function isConnectionError(error: unknown): boolean {
   return (
     CONNECTION_ERROR.test(getDriverErrorCode(error) ?? '') ||
-    /Connection terminated|connection error|server closed/i.test(
+    /Connection terminated|connection error|server closed|query read timeout/i.test(
       String((error as Error | null)?.message)
     )
   )
@@ -87,7 +87,9 @@ export function createPool(
     maxLifetimeSeconds: MAX_LIFETIME_S,
     allowExitOnIdle: true,
     verify: (client, done) => {
-      client.query(sessionSettings).then(() => {
+      // With a time-out: a connection whose server has gone at this moment is given up.
+      const query = { text: sessionSettings, query_timeout: CONNECT_TIMEOUT_MS } as pg.QueryConfig
+      client.query(query).then(() => {
         done()
       }, done)
     }
