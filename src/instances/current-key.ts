@@ -6,15 +6,22 @@ import type { Keyring } from '../vault/keyring.ts'
 type VaultKeys = Pick<Store['vaultKeys'], 'list' | 'promote'>
 
 /**
- * Lets the keyring encrypt with the key that the database says. In a database that has no current
- * key, the first key of the settings becomes it.
+ * Lets the keyring encrypt with the key that the database says.
+ *
+ * @returns false if it says none
  */
+export async function readCurrentKey(vaultKeys: VaultKeys, keyring: Keyring): Promise<boolean> {
+  const current = findCurrentKey(await vaultKeys.list())
+  if (current !== undefined) keyring.setCurrent(current.id)
+  return current !== undefined
+}
+
+/** As `readCurrentKey`; if the database says none, the first key of the settings becomes it. */
 export async function adoptCurrentKey(vaultKeys: VaultKeys, keyring: Keyring): Promise<void> {
+  if (await readCurrentKey(vaultKeys, keyring)) return
   const [firstId = ''] = keyring.ids
-  if (findCurrentKey(await vaultKeys.list()) === undefined) {
-    await vaultKeys.promote(firstId, 'order')
-  }
-  keyring.setCurrent(findCurrentKey(await vaultKeys.list())?.id ?? firstId)
+  await vaultKeys.promote(firstId, 'order')
+  if (!(await readCurrentKey(vaultKeys, keyring))) keyring.setCurrent(firstId)
 }
 
 /** Why the first key of the settings does not encrypt. */

@@ -4,7 +4,12 @@ import type { Store } from '../store/index.ts'
 import { LIVE_MS, type Instance, type LiveInstance } from '../store/repositories/instances.ts'
 import type { RegisteredKey } from '../store/repositories/vault-keys.ts'
 import type { Keyring } from '../vault/keyring.ts'
-import { adoptCurrentKey, promoteFirstKey, type DeferredPromotion } from './current-key.ts'
+import {
+  adoptCurrentKey,
+  promoteFirstKey,
+  readCurrentKey,
+  type DeferredPromotion
+} from './current-key.ts'
 
 const HEARTBEAT_INTERVAL_MS = 5_000
 /** Signatures have no index by key, so they are counted this often at most. */
@@ -28,6 +33,7 @@ export function createHeartbeat({ store, keyring, instance, log }: HeartbeatSett
   let missingIds: string[] = []
   /** Keys that signed connections need, with the time of the latest count. */
   const signatureKeys = new Map<string, number>()
+  let hasBeaten = false
   let lastBeatAt = -Infinity
   let deferredKeyId: string | undefined
   let pendingBeat: Promise<void> | undefined
@@ -39,6 +45,8 @@ export function createHeartbeat({ store, keyring, instance, log }: HeartbeatSett
   }
 
   async function beat(): Promise<void> {
+    // The order of the settings says nothing about the current key: others believe this row.
+    if (!hasBeaten) await readCurrentKey(vaultKeys, keyring)
     await writeBeat()
     const [keys, live] = await Promise.all([
       vaultKeys.listWithUse(),
@@ -55,6 +63,7 @@ export function createHeartbeat({ store, keyring, instance, log }: HeartbeatSett
       )
       await writeBeat()
     }
+    hasBeaten = true
     lastBeatAt = performance.now()
   }
 
