@@ -170,10 +170,11 @@ export const COMMANDS: ReadonlyArray<CommandEntry | CommandGroup> = [
   },
   {
     name: 'db',
-    summary: 'Migrate, copy and back up the database.',
+    summary: 'Migrate, copy, back up and restore the database.',
     examples: [
       ['migrate', 'Apply the pending migrations.'],
-      ['backup --to copy.db', 'Back up a SQLite database.']
+      ['backup --to copy.db', 'Back up a SQLite database.'],
+      ['restore --from copy.db', 'Restore it.']
     ],
     commands: [
       {
@@ -190,6 +191,11 @@ export const COMMANDS: ReadonlyArray<CommandEntry | CommandGroup> = [
         name: 'backup',
         summary: 'Back up the SQLite database into a new file.',
         load: async () => (await import('./db-backup.ts')).backupDatabaseCommand
+      },
+      {
+        name: 'restore',
+        summary: 'Put a backup in place of the database, or finish the restore of one.',
+        load: async () => (await import('./db-restore.ts')).restoreDatabaseCommand
       }
     ]
   }

@@ -14,7 +14,7 @@ const EXCLUDED = [
   'test/rate-budget/{headers,pacing,points,refusals}.test.ts',
   'test/store/{postgres,sqlite}.long.ts',
   'test/store/{database-probe,sqlite-file}.test.ts',
-  'test/store/admin/{copy,crash,migrate,refused}.long.ts',
+  'test/store/admin/{copy,crash,migrate,refused,restore,restore-drill}.long.ts',
   'test/sync/{backoff,clocks,time-zones}.long.ts',
   'test/sync/{answers-large-pages,answers-loops,look-up,planner}.test.ts',
   'test/upgrade/fixtures.test.ts',

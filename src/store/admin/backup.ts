@@ -36,7 +36,7 @@ export async function backupDatabase(
     try {
       // `source` is inside a transaction, so concurrent writers do not restart the backup.
       await source.backup(partialFile)
-      verifyIntegrity(partialFile)
+      verifyIntegrity(partialFile, DAMAGED_MESSAGE)
       fsyncPath(partialFile)
       renameSync(partialFile, to)
       fsyncPath(dirname(to))
@@ -77,8 +77,8 @@ function createExclusive(partialFile: string): void {
   }
 }
 
-/** @throws StartError if the integrity check fails */
-function verifyIntegrity(file: string): void {
+/** @throws StartError with `damagedMessage` if the integrity check fails */
+export function verifyIntegrity(file: string, damagedMessage: string): void {
   const client = new Driver(file)
   try {
     // A backup is one file, without a WAL file beside it. The service sets WAL mode again at start.
@@ -86,14 +86,14 @@ function verifyIntegrity(file: string): void {
     const [integrity] = client.pragma('integrity_check') as Array<{ integrity_check: string }>
     const orphans = client.pragma('foreign_key_check') as unknown[]
     if (integrity?.integrity_check !== 'ok' || orphans.length > 0) {
-      throw new StartError([DAMAGED_MESSAGE], 1)
+      throw new StartError([damagedMessage], 1)
     }
   } finally {
     client.close()
   }
 }
 
-function fsyncPath(path: string): void {
+export function fsyncPath(path: string): void {
   const file = openSync(path, 'r')
   fsyncSync(file)
   closeSync(file)

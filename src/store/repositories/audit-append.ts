@@ -42,7 +42,8 @@ export const AUDIT_ACTIONS = [
   'audit_purged',
   'audit_damaged',
   'audit_unverified',
-  'rows_signed'
+  'rows_signed',
+  'database_restored'
 ] as const
 type AuditAction = (typeof AUDIT_ACTIONS)[number]
 

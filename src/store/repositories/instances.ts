@@ -1,5 +1,5 @@
 import { and, asc, eq, gt, lte, ne, sql, type SQL } from 'drizzle-orm'
-import type { Engine } from '../engine.ts'
+import type { Engine, Statement } from '../engine.ts'
 
 /** An instance whose heartbeat is older than this is not live. A live one writes far more often. */
 export const LIVE_MS = 20_000
@@ -51,6 +51,9 @@ export function createInstanceRepository({
     async remove(id: string): Promise<void> {
       await write(() => db.delete(instances).where(eq(instances.id, id)))
     },
+
+    /** Removes every row: those in a restored database are of instances that have stopped. */
+    removeAllStatement: (): Statement => db.delete(instances),
 
     /** Removes the rows of instances that died long ago. */
     async purge(): Promise<void> {

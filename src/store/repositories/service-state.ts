@@ -1,5 +1,4 @@
 import { randomInt } from 'node:crypto'
-import { eq } from 'drizzle-orm'
 import type { Engine, Statement } from '../engine.ts'
 
 /** The row whose value is the epoch of every change feed; no row: epoch 0. */
@@ -8,6 +7,11 @@ export const FEED_EPOCH = 'feed_epoch'
 const WRITE_PROBE = 'write_probe'
 /** `randomInt` takes a range of at most 2^48 − 1. */
 const MAX_EPOCH = 2 ** 48 - 1
+
+/** The number of a new epoch, which no other epoch has. */
+export function createFeedEpoch(): number {
+  return randomInt(1, MAX_EPOCH)
+}
 
 /** Single numbers about the whole database. */
 export function createServiceStateRepository({
@@ -27,21 +31,13 @@ export function createServiceStateRepository({
       )
     },
 
-    /** @returns 0 in a database that was never restored */
-    async getFeedEpoch(): Promise<number> {
-      const [row] = await db
-        .select({ value: serviceState.value })
-        .from(serviceState)
-        .where(eq(serviceState.name, FEED_EPOCH))
-      return row?.value ?? 0
-    },
-
     /**
-     * Starts a new epoch: every cursor of a change feed that was issued before has expired. The
-     * number is random, because two restores of one backup must not start the same epoch.
+     * Starts a new epoch: every cursor of a change feed that was issued before has expired.
+     *
+     * @param value random by default, because two restores of one backup must not start the same
+     *   epoch
      */
-    feedEpochStatement(): Statement {
-      const value = randomInt(1, MAX_EPOCH)
+    feedEpochStatement(value = createFeedEpoch()): Statement {
       return db
         .insert(serviceState)
         .values({ name: FEED_EPOCH, value })
