@@ -69,11 +69,11 @@ export function toPages(items: number, pageSize: number): number[] {
 }
 
 /** Users who have connected both products; the Jira connections come first. */
-export function createConnections(users: number): SimulatedConnection[] {
+export function createConnections(users: number, site = SITE): SimulatedConnection[] {
   const products = {
     // The count of issues costs one point.
-    jira: { listing: toPages(SITE.projects, 100), items: [1, ...toPages(SITE.issues, 100)] },
-    confluence: { listing: toPages(SITE.spaces, 250), items: toPages(SITE.pages, 250) }
+    jira: { listing: toPages(site.projects, 100), items: [1, ...toPages(site.issues, 100)] },
+    confluence: { listing: toPages(site.spaces, 250), items: toPages(site.pages, 250) }
   }
   return Object.entries(products).flatMap(([product, { listing, items }]) =>
     Array.from({ length: users }, (_, i) => ({

@@ -123,3 +123,28 @@ console.log(
     ...rows
   ])
 )
+
+console.log(
+  '\nIdle users on the small site, for docs/operations/size.md (the longer of both products)\n'
+)
+console.log(
+  formatTable([
+    ['users', 'first copy of all', 'changes', 'projects, spaces', 'full run'],
+    ...[100, 1_000, 10_000].map((users) => {
+      const connections = createConnections(users, SMALL_SITE)
+      const shares = sharePoints(connections, QUOTA, INTERVALS)
+      const plans = [0, users].map((i) =>
+        planConnection(connections[i] ?? connections[0]!, shares, INTERVALS)
+      )
+      const longest = (key: 'routineMs' | 'listingMs' | 'fullMs') =>
+        Math.max(...plans.map((plan) => plan[key]))
+      return [
+        format(users),
+        formatHours((sum(connections.map(({ costs }) => costs.full)) / (QUOTA * 0.9)) * HOUR_MS),
+        formatMinutes(longest('routineMs')),
+        formatHours(longest('listingMs')),
+        formatDays(longest('fullMs'))
+      ]
+    })
+  ])
+)

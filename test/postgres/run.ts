@@ -3,7 +3,8 @@ import { startPostgresServer } from './server.ts'
 
 /** What is the same with every database, or starts both by itself, runs once (`test`, `test:long`). */
 const EXCLUDED = [
-  'test/{clients,config,lib,log,multi-instance,openapi,packaging,products,repo,sandbox,specs}/**',
+  'test/{clients,config,lib,log,multi-instance,openapi}/**',
+  'test/{operations,packaging,products,repo,sandbox,specs}/**',
   'test/auth/{front-end,no-secrets-in-urls,outcome-pages,redirects,settings}.test.ts',
   'test/cli/{json,progress,sandbox,usage}.*.ts',
   'test/connections/outbound-{links,redirects}.long.ts',

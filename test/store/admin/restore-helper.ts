@@ -20,7 +20,7 @@ export function readDrill(section: 'SQLite' | 'PostgreSQL'): string[] {
 }
 
 /**
- * Runs one block as a reader does. `npx --no-install connector` is the program's source.
+ * Runs one block as a reader does. `node dist/main.js` is the program's source.
  *
  * @throws Error with the output if it fails
  */
@@ -31,10 +31,10 @@ export async function runBlock(
   const bin = join(cwd, 'bin')
   mkdirSync(bin, { recursive: true })
   writeFileSync(
-    join(bin, 'npx'),
-    `#!/bin/sh\nshift 2\nexec '${process.execPath}' '${MAIN_PATH}' "$@"\n`
+    join(bin, 'node'),
+    `#!/bin/sh\nshift\nexec '${process.execPath}' '${MAIN_PATH}' "$@"\n`
   )
-  chmodSync(join(bin, 'npx'), 0o755)
+  chmodSync(join(bin, 'node'), 0o755)
   const child = spawn('bash', ['-e', '-c', code], {
     cwd,
     timeout: 300_000,
