@@ -42,8 +42,8 @@ const FleetConnectionSchema = Type.Object(
   { title: 'FleetConnection' }
 )
 
-const createCountsSchema = (example: object) =>
-  Type.Record(Type.String(), Type.Integer({ minimum: 0 }), { examples: [example] })
+const createCountsSchema = (title: string, example: object) =>
+  Type.Record(Type.String(), Type.Integer({ minimum: 0 }), { title, examples: [example] })
 
 export const FleetConnections = Type.Object(
   {
@@ -52,8 +52,8 @@ export const FleetConnections = Type.Object(
       Type.Object(
         {
           total: Type.Integer({ minimum: 0, example: 3 }),
-          by_state: createCountsSchema({ active: 2, needs_reconnect: 1 }),
-          by_product: createCountsSchema({ [exampleProvider.id]: 3 })
+          by_state: createCountsSchema('CountsByState', { active: 2, needs_reconnect: 1 }),
+          by_product: createCountsSchema('CountsByProduct', { [exampleProvider.id]: 3 })
         },
         {
           title: 'ConnectionCounts',

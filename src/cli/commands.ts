@@ -92,10 +92,7 @@ export const COMMANDS: ReadonlyArray<CommandEntry | CommandGroup> = [
   {
     name: 'connections',
     summary: 'List, check and resume the connections of all users.',
-    examples: [
-      ['list --state needs_reconnect', 'Who has to connect again.'],
-      ['resume --user 7 --product jira', 'Sync a connection now.']
-    ],
+    examples: [['list --state needs_reconnect', 'Who has to connect again.']],
     commands: [
       {
         name: 'list',

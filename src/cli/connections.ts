@@ -15,6 +15,7 @@ import {
   toFleetCounts,
   type FleetConnectionResponse
 } from '../connections/fleet-view.ts'
+import { exampleProvider } from '../providers/index.ts'
 import { resumeConnection } from '../connections/resume.ts'
 import { CONNECTION_STATES } from '../model/states.ts'
 
@@ -72,7 +73,7 @@ export const checkConnectionCommand = defineCommand({
     ...SERVICE_OPTIONS,
     json: JSON_OPTION
   },
-  examples: [['--user 7 --product jira', 'Check the connection of user 7.']],
+  examples: [[`--user 7 --product ${exampleProvider.id}`, 'Check the connection of user 7.']],
   async run({ user, product, url, key, json }) {
     const client = createSyncClient(
       resolveBaseUrl(url),
@@ -109,7 +110,7 @@ export const resumeConnectionCommand = defineCommand({
     product: { ...PRODUCT_OPTION, isRequired: true },
     json: JSON_OPTION
   },
-  examples: [['--user 7 --product jira', 'Sync the connection of user 7 now.']],
+  examples: [[`--user 7 --product ${exampleProvider.id}`, 'Sync the connection of user 7 now.']],
   usesDatabase: true,
   async run({ user, product, json }) {
     const { id, state } = await runWithStore(

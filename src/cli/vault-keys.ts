@@ -94,10 +94,14 @@ export const listKeys = defineCommand({
       const remaining = keys
         .filter(({ state }) => state !== 'current')
         .reduce((sum, { grants }) => sum + grants, 0)
+      const added = keys.find(({ state, uses }) => state === 'previous' && uses === 0)
       const summary =
-        remaining === 0
-          ? `Nothing is left to rotate; ${source} needs only the key ${current?.id ?? ''}.`
-          : `${formatGrantCount(remaining)} left to rotate. Run \`connector keys rotate\`.`
+        remaining > 0
+          ? `${formatGrantCount(remaining)} left to rotate. Run \`connector keys rotate\`.`
+          : added === undefined
+            ? `Nothing is left to rotate; ${source} needs only the key ${current?.id ?? ''}.`
+            : `${added.id} encrypts nothing yet. When no instance lacks it, run ` +
+              `\`connector keys promote ${added.id}\`.`
       const lines = keys.map(
         ({ id, state, grants, uses, lacked_by: lackedBy }) =>
           `${id}: ${STATE_TEXTS[state]}, encrypts ${formatGrantCount(grants)}, ` +

@@ -1,22 +1,20 @@
 import type { Provider } from '../providers/provider.ts'
 import type { ResolvedSettings } from './aliases.ts'
 import { isOwnVariable, type ClientSetting } from './client-settings.ts'
-import { isProduction } from './mode.ts'
 
 /**
- * Finds OAuth clients that no login can use: redirect URIs whose path this service does not serve, which
- * production refuses, and incomplete clients, whose logins answer with `oauth_not_configured`
- * (docs/reference/contract.md#3-login-when-oauth-is-not-configured).
+ * Warns of OAuth clients that a login probably cannot use: redirect URIs whose path this service does
+ * not serve, unless a proxy rewrites it, and incomplete clients, whose logins answer with
+ * `oauth_not_configured`.
  */
-export function findClientProblems(
+export function findClientWarnings(
   resolved: ResolvedSettings,
   providers: readonly Provider[]
-): { problems: string[]; warnings: string[] } {
-  const unserved = providers.flatMap((provider) => findUnservedRedirectUri(provider, resolved))
-  const incomplete = providers.flatMap((provider) => findIncompleteClient(provider, resolved))
-  return isProduction(resolved.values)
-    ? { problems: unserved, warnings: incomplete }
-    : { problems: [], warnings: [...unserved, ...incomplete] }
+): string[] {
+  return providers.flatMap((provider) => [
+    ...findUnservedRedirectUri(provider, resolved),
+    ...findIncompleteClient(provider, resolved)
+  ])
 }
 
 /** A proxy may keep or strip a prefix of the path, so the path has to end with one of the callbacks. */
@@ -33,8 +31,8 @@ function findUnservedRedirectUri(
   return isServed || !isOwnVariable(provider, 'REDIRECT_URI', source)
     ? []
     : [
-        `${source} has a path that this service does not serve: it must end with ` +
-          `${callbacks.join(' or ')}. Register the same address in the Atlassian developer console.`
+        `${source} has a path that this service does not serve: it should end with ` +
+          `${callbacks.join(' or ')}, unless a proxy rewrites it. Register the same address in the Atlassian developer console.`
       ]
 }
 

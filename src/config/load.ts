@@ -3,7 +3,7 @@ import { builtInProviders } from '../providers/index.ts'
 import type { Provider } from '../providers/provider.ts'
 import { loadKeys, resolveKeySource, type LoadedKeys } from '../vault/source.ts'
 import { resolveSettings, type ResolvedSettings } from './aliases.ts'
-import { findClientProblems } from './client-problems.ts'
+import { findClientWarnings } from './client-problems.ts'
 import { createConfigError, selectKeySettings, toConfig, type Config } from './config.ts'
 import { describeTypos, findConflicts, findRelativeDatabase } from './conflicts.ts'
 import { findInsecurities } from './insecure.ts'
@@ -39,13 +39,11 @@ export async function loadSettings(
   const { values, problems } = await validateEnv(app, schema, resolved)
   const configuredKeys = await loadConfiguredKeys(resolved)
   const insecurities = findInsecurities(resolved, providers)
-  const clients = findClientProblems(resolved, providers)
   const typos = describeTypos(env, settings, providers)
   const allProblems = new Set([
     ...problems,
     ...resolved.problems,
     ...findConflicts(resolved),
-    ...clients.problems,
     ...insecurities.problems,
     ...(configuredKeys?.problems ?? [])
   ])
@@ -55,7 +53,11 @@ export async function loadSettings(
   }
 
   const config = toConfig(values, resolved, providers)
-  config.warnings.push(...insecurities.warnings, ...clients.warnings, ...typos)
+  config.warnings.push(
+    ...insecurities.warnings,
+    ...findClientWarnings(resolved, providers),
+    ...typos
+  )
   let createdKeyFile: string | null = null
   const { keys, problems: keyProblems } =
     configuredKeys ??

@@ -50,7 +50,7 @@ export function createDatabaseProbe(
       })
       let timer: NodeJS.Timeout | undefined
       const timeout = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, timeoutMs).unref()
+        timer = setTimeout(resolve, timeoutMs)
       })
       await Promise.race([running, timeout])
       clearTimeout(timer)

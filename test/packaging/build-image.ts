@@ -55,7 +55,7 @@ export function buildImage(t: Test): BuiltImage {
   return { app, node }
 }
 
-export const isRoot = () => process.getuid?.() === 0
+const isRoot = () => process.getuid?.() === 0
 
 function copy(args: string, app: string, apps: Map<string | undefined, string>): void {
   const words = args.split(/\s+/)

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 export const readRootFile = (path: string) => readFileSync(`${ROOT}${path}`, 'utf8')
 
-export interface Instruction {
+interface Instruction {
   verb: string
   args: string
 }

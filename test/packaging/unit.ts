@@ -3,7 +3,7 @@ import { readRootFile } from './dockerfile.ts'
 export const UNIT_PATH = 'packaging/systemd/connector.service'
 
 /** The assignments of the systemd unit, in order; a name can occur several times. */
-export function readUnit(): Array<[name: string, value: string]> {
+function readUnit(): Array<[name: string, value: string]> {
   return readRootFile(UNIT_PATH)
     .split('\n')
     .flatMap((line) => {

@@ -13,7 +13,7 @@ const LIBRARY = ['', join(import.meta.dirname, '../../node_modules/.cache/proxie
   .find((path) => existsSync(path))
 
 t.test(
-  'D3 A running service whose clock is set back by a day syncs again within a minute',
+  'D10 A running service whose clock is set back by a day syncs again within a minute',
   { skip: LIBRARY === undefined && 'libfaketime is not there: test/proxies/install.sh unpacks it' },
   async (t) => {
     const cwd = createTempFolder(t)

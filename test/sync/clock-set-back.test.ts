@@ -27,7 +27,7 @@ t.test('A clock that is set is told from one that only goes on', async (t) => {
   t.equal(measureStep(), DAY_MS)
 })
 
-t.test('D3 Syncs go on after the clock was set back by a day, and the log says so', async (t) => {
+t.test('D10 Syncs go on after the clock was set back by a day, and the log says so', async (t) => {
   const { app, lines, advanceTime } = await startTestService(t, { SYNC_INTERVAL: '10' })
   await new Browser(app).connect('jira')
   await waitForRun(app, 'jira', 1)

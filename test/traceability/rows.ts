@@ -208,7 +208,7 @@ export const PROMISES: readonly TraceabilityRow[] = [
     'D6',
     '1',
     'A full or read-only disk is reported and survived',
-    'Not tested: needs a file system of limited size.'
+    'Tested where a file system may be mounted (test/store/sqlite-file.test.ts).'
   ),
   defineRow('D7', '1', 'An outage of PostgreSQL is reported, and recovery is automatic'),
   defineRow(

@@ -45,5 +45,3 @@ export function createServiceStateRepository({
     }
   }
 }
-
-export type ServiceStateRepository = ReturnType<typeof createServiceStateRepository>

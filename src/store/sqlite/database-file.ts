@@ -9,8 +9,8 @@ import { AppError } from '../../lib/errors.ts'
 const MIN_FREE_BYTES = 256 * 1024
 
 /** The reasons that are no error of SQLite. `code` is read where errors are classified. */
-export const FILE_REPLACED = 'FILE_REPLACED'
-export const DISK_FULL = 'SQLITE_FULL'
+const FILE_REPLACED = 'FILE_REPLACED'
+const DISK_FULL = 'SQLITE_FULL'
 
 /** Watches the file that a connection has open. */
 export interface DatabaseFile {
