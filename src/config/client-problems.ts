@@ -32,7 +32,8 @@ function findUnservedRedirectUri(
     ? []
     : [
         `${source} has a path that this service does not serve: it should end with ` +
-          `${callbacks.join(' or ')}, unless a proxy rewrites it. Register the same address in the Atlassian developer console.`
+          `${callbacks.join(' or ')}, unless a proxy rewrites it. ` +
+          'Register the same address in the Atlassian developer console.'
       ]
 }
 
