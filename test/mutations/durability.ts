@@ -62,8 +62,8 @@ export const DURABILITY_MUTATIONS: readonly Mutation[] = [
   {
     name: 'A server that refuses connections counts as a bug',
     file: 'src/store/postgres/pool.ts',
-    find: '  /^(08|57P0|53|25006)|ECONN|EPIPE|',
-    replace: '  /^(08|57P0|53|25006)|EPIPE|',
+    find: '  /^(08|57P0|53|25006|26000|42P05)|ECONN|EPIPE|',
+    replace: '  /^(08|57P0|53|25006|26000|42P05)|EPIPE|',
     test: 'test/multi-instance/postgres-outage.long.ts',
     proves: ['D7']
   },
@@ -86,7 +86,7 @@ export const DURABILITY_MUTATIONS: readonly Mutation[] = [
   {
     name: 'A backup is not verified',
     file: 'src/store/admin/backup.ts',
-    find: '      verifyIntegrity(partialFile)\n',
+    find: '      verifyIntegrity(partialFile, DAMAGED_MESSAGE)\n',
     replace: '',
     test: 'test/store/admin/backup.long.ts',
     proves: ['D11']

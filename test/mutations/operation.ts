@@ -92,7 +92,7 @@ export const OPERATION_MUTATIONS: readonly Mutation[] = [
   {
     name: 'Of several wrong settings one is reported',
     file: 'src/config/load.ts',
-    find: 'createConfigError([...allProblems])',
+    find: 'createConfigError([...allProblems, ...typos])',
     replace: 'createConfigError([...allProblems].slice(0, 1))',
     test: 'test/config/startup.test.ts',
     proves: ['E2']

@@ -74,7 +74,7 @@ export const SHARE_MUTATIONS: readonly Mutation[] = [
   {
     name: 'SYNC_FULL_COOLDOWN is ignored',
     file: 'src/sync/full-run-cooldown.ts',
-    find: 'if (waitMs <= 0) return',
+    find: 'if (waitMs <= 0 || waitMs > fullCooldownMs) return',
     replace: 'if (waitMs <= Infinity) return',
     test: SHARES,
     proves: ['T37']
@@ -82,7 +82,7 @@ export const SHARE_MUTATIONS: readonly Mutation[] = [
   {
     name: 'The cool-down of full runs has no end',
     file: 'src/sync/full-run-cooldown.ts',
-    find: 'if (waitMs <= 0) return',
+    find: 'if (waitMs <= 0 || waitMs > fullCooldownMs) return',
     replace: 'if (last === undefined) return',
     test: SHARES,
     proves: ['T37']

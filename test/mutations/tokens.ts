@@ -168,7 +168,7 @@ export const TOKEN_MUTATIONS: readonly Mutation[] = [
   {
     name: 'Several spellings of one ciphertext decrypt',
     file: 'src/vault/vault.ts',
-    find: " ||\n          bytes.toString('base64url') !== body\n",
+    find: " ||\n        bytes.toString('base64url') !== body\n",
     replace: '\n',
     test: 'test/vault/vault.test.ts',
     proves: ['B3', 'T10']
@@ -184,8 +184,8 @@ export const TOKEN_MUTATIONS: readonly Mutation[] = [
   {
     name: 'An exhausted key encrypts the tokens of new logins',
     file: 'src/vault/vault.ts',
-    find: 'if (otherUses + uses >= MAX_KEY_USES) throw',
-    replace: 'if (otherUses + uses >= Infinity) throw',
+    find: 'if (counter.getTotal() >= MAX_KEY_USES) throw',
+    replace: 'if (counter.getTotal() >= Infinity) throw',
     test: 'test/vault/key-uses.test.ts',
     proves: ['B4']
   },
@@ -200,7 +200,7 @@ export const TOKEN_MUTATIONS: readonly Mutation[] = [
   {
     name: 'A start without the keys of the stored tokens succeeds',
     file: 'src/grants/verify-keys.ts',
-    find: 'if (problems.length > 0) throw new StartError(problems, 78)\n',
+    find: 'if (problems.length > 0) throw new StartError(problems, CONFIGURATION_EXIT_CODE)\n',
     replace: '',
     test: 'test/sync/grants.test.ts',
     proves: ['B7']
@@ -216,8 +216,8 @@ export const TOKEN_MUTATIONS: readonly Mutation[] = [
   {
     name: 'Production reads keys from a file that every user can read',
     file: 'src/config/insecure.ts',
-    find: "checkFile('VAULT_KEYS_FILE', values.VAULT_KEYS_FILE, true)",
-    replace: "checkFile('VAULT_KEYS_FILE', values.VAULT_KEYS_FILE, false)",
+    find: 'checkFile(variable, path, true)',
+    replace: 'checkFile(variable, path, false)',
     test: 'test/config/insecure.test.ts',
     proves: ['B8']
   },

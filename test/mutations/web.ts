@@ -57,7 +57,7 @@ export const WEB_MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'A secret under a NEXT_PUBLIC_ name gets no warning',
-    file: 'src/config/config.ts',
+    file: 'src/config/published-secrets.ts',
     find: '/^NEXT_PUBLIC_.*SECRET$/',
     replace: '/^PUBLIC_.*SECRET$/',
     test: 'test/config/aliases.test.ts',
