@@ -10,7 +10,7 @@ const EXCLUDED = [
   'test/connections/outbound-{links,redirects}.long.ts',
   'test/fuzz/{injection,paths,raw,redirects,text}.*.ts',
   'test/limits/security-headers.test.ts',
-  'test/process/clock.long.ts',
+  'test/process/{clock,drain,signals}.long.ts',
   'test/process/{build,dist,npm,proxies,quickstart}.test.ts',
   'test/rate-budget/{headers,pacing,points,refusals}.test.ts',
   'test/store/{postgres,sqlite}.long.ts',
@@ -18,7 +18,7 @@ const EXCLUDED = [
   'test/store/admin/{copy,crash,migrate,refused,restore,restore-drill}.long.ts',
   'test/sync/{backoff,clocks,time-zones}.long.ts',
   'test/sync/{answers-large-pages,answers-loops,look-up,planner}.test.ts',
-  'test/upgrade/fixtures.test.ts',
+  'test/upgrade/{fixtures,make-fixture,rolling-upgrade}.*.ts',
   'test/vault/{keyring,startup,vault}.*.ts'
 ]
 const SUITE = [

@@ -17,6 +17,8 @@ execFileSync(process.execPath, ['scripts/build.js', '--if-stale'], { cwd: REPOSI
 /** The body of the open request ends this long after the first signal, during the grace. */
 const REQUEST_MS = 3_000
 const PAUSE_MS = 700
+/** Long enough for a slow machine: the test must see the 503 before the port closes. */
+const SETTINGS = { SHUTDOWN_DELAY: '4', SHUTDOWN_GRACE: '20' }
 
 const NODE = [process.execPath, BUILD_PATH]
 const PARENTS = {
@@ -134,7 +136,7 @@ for (const { parent, title, steps, isAtOnce, code, isForced = false } of ROWS) {
   const outcome = isForced ? 'ends the process at once' : 'the open request is answered'
   const skip = parent.startsWith('a container') ? skipNamespaces : false
   t.test(`Under ${parent}: ${title}: ${outcome}`, { skip, buffered: true }, async (t) => {
-    const service = await startServiceTree(t, PARENTS[parent], { SHUTDOWN_DELAY: '2' })
+    const service = await startServiceTree(t, PARENTS[parent], SETTINGS)
     const { url, parentPid, servicePid } = service
     const targets = { parent: parentPid, service: servicePid, group: -parentPid }
     t.equal((await fetch(`${url}/healthz`)).status, 200)
@@ -145,13 +147,13 @@ for (const { parent, title, steps, isAtOnce, code, isForced = false } of ROWS) {
       sendSignal(targets[target], signal)
     }
     if (!isForced) {
-      await waitFor(async () => (await fetch(`${url}/healthz`)).status === 503, 2_000)
+      await waitFor(async () => (await fetch(`${url}/healthz`)).status === 503)
     }
 
     t.equal(await openRequest, isForced ? undefined : 201)
     const endCode = await service.ended
     if (code !== undefined) t.equal(endCode, code, 'the exit code')
-    await waitFor(() => !isRunning(servicePid) && !isRunning(parentPid), 5_000)
+    await waitFor(() => !isRunning(servicePid) && !isRunning(parentPid))
     await t.rejects(fetch(`${url}/healthz`), 'the port is free')
     t.match(service.output(), /"event":"service_stopping"/)
     t.match(
