@@ -33,7 +33,7 @@ export function createTempFolder(t: TestContext): string {
 
 /**
  * Starts the real process and waits until it prints its address. By default it uses the database in
- * its directory.
+ * its directory, which production requires to be named.
  *
  * @param flags flags for Node
  * @param main the program: the source, or BUILD_PATH
@@ -58,7 +58,7 @@ export async function startServiceProcess(
   } = {}
 ): Promise<ServiceProcess> {
   const database =
-    isPostgres && args.length === 0
+    args.length === 0 && (isPostgres || env.APP_ENV === 'production')
       ? { INTEGRATION_DB_URL: await ensureDatabase(t, `${cwd}/integration.db`) }
       : {}
   const child = spawn(process.execPath, [...flags, main, ...args], {

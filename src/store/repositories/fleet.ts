@@ -240,7 +240,7 @@ export function createFleetRepository(
 
   /** Sites are stored as JSON, so the condition compares a member with its name. */
   function matchSite(site: string): SQL | undefined {
-    const url = /^https?:\/\//i.test(site) ? site.replace(/\/+$/, '') : `https://${site}`
+    const url = /^https?:\/\//i.test(site) ? site.replace(/(?<!\/)\/+$/, '') : `https://${site}`
     const members = { cloudId: site, name: site, url }
     return or(
       ...Object.entries(members).flatMap(([name, value]) =>
