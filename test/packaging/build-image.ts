@@ -90,7 +90,11 @@ function runStep(t: Test, { name }: Stage, command: string, app: string): void {
     encoding: 'utf8',
     timeout: NPM_TIMEOUT_MS,
     // An npm that runs the tests passes on its own settings, such as the cache of another user.
-    env: { PATH: process.env.PATH, HOME: home, npm_config_registry: registry.stdout.trim() },
+    env: {
+      ...Object.fromEntries(Object.entries(process.env).filter(([key]) => !key.startsWith('npm_'))),
+      HOME: home,
+      npm_config_registry: registry.stdout.trim()
+    },
     ...(isRoot() ? { uid: NOBODY_UID, gid: NOBODY_UID } : {})
   })
   t.equal(status, 0, `${name}: ${command}`)

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { ensureDatabase, queryDatabase } from '../database.ts'
+import { waitFor } from '../helper.ts'
 import { createTempFolder, startServiceProcess } from './child.ts'
 import { HttpBrowser } from './browser-visit.ts'
 import { DEMO_CLIENT } from '../../src/sandbox/oauth/clients.ts'
@@ -167,8 +168,8 @@ t.test(
     }
     t.equal(statusWhileStopping, 503)
     await underWay
-    t.match(service.output(), /"event":"frontend_redirect".*"status":"success"/)
     t.equal(await stopped, 0)
+    await waitFor(() => /"event":"frontend_redirect".*"status":"success"/.test(service.output()))
   }
 )
 

@@ -205,7 +205,7 @@ export function defineCopiesContract(t: Test, open: () => Engine | Promise<Engin
         advanceTime
       } = await openStore(t)
       const projects = items('projects')
-      t.same(await changeFeed.getState(1), { seq: 0, prunedSeq: 0 })
+      t.same(await changeFeed.getState(1), { seq: 0, prunedSeq: 0, epoch: 0 })
       await save(createPage('1', '2'))
       await projects.save(1, 'HAND', createProject('HAND'))
       const { seq } = await changeFeed.getState(1)
