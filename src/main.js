@@ -7,7 +7,7 @@ const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
 if (major < 22 || (major === 22 && minor < 19)) {
   console.error(
     `Node ${process.versions.node} is too old: this service needs 22.19 or newer. ` +
-      '"npm start" uses the Node that "npm ci" installs with the optional packages.'
+      'Start it with node_modules/.bin/node, which "npm ci" installs with the optional packages.'
   )
   process.exit(1)
 }

@@ -1,4 +1,4 @@
-import { StartError } from '../lib/errors.ts'
+import { AppError, StartError } from '../lib/errors.ts'
 
 /**
  * Every exit code of every command. 78 is EX_CONFIG of sysexits.h; 130 and 143 are 128 plus the
@@ -49,6 +49,10 @@ export function reportError(error: unknown): number {
   if (error instanceof StartError) {
     for (const problem of error.problems) console.error(problem)
     return error.exitCode
+  }
+  if (error instanceof AppError && error.code === 'database_unavailable') {
+    console.error(`${error.message} Check the server and the network, and try again.`)
+    return EXIT_CODES.failure
   }
   const { code = '', syscall = '' } = error as { code?: string; syscall?: string }
   if (/^(listen|getaddrinfo)$/.test(syscall)) {

@@ -94,14 +94,13 @@ export const listKeys = defineCommand({
       const remaining = keys
         .filter(({ state }) => state !== 'current')
         .reduce((sum, { grants }) => sum + grants, 0)
-      const added = keys.find(({ state, uses }) => state === 'previous' && uses === 0)
+      const added = await findUnpromotedKeys(store, keyring)
       const summary =
         remaining > 0
           ? `${formatGrantCount(remaining)} left to rotate. Run \`connector keys rotate\`.`
-          : added === undefined
+          : added.length === 0
             ? `Nothing is left to rotate; ${source} needs only the key ${current?.id ?? ''}.`
-            : `${added.id} encrypts nothing yet. When no instance lacks it, run ` +
-              `\`connector keys promote ${added.id}\`.`
+            : describeUnpromotedKeys(added)
       const lines = keys.map(
         ({ id, state, grants, uses, lacked_by: lackedBy }) =>
           `${id}: ${STATE_TEXTS[state]}, encrypts ${formatGrantCount(grants)}, ` +
@@ -148,7 +147,8 @@ export const rotateKeys = defineCommand({
         })
       }).finally(progress.finish)
       const { reencrypted, remaining, undecryptable } = result
-      const others = keyring.ids.filter((id) => id !== vault.keyId)
+      const added = await findUnpromotedKeys(store, keyring)
+      const others = keyring.ids.filter((id) => id !== vault.keyId && !added.includes(id))
       printResult(
         json,
         { key: vault.keyId, reencrypted, remaining, undecryptable },
@@ -160,7 +160,8 @@ export const rotateKeys = defineCommand({
             : '') +
           (remaining > 0
             ? '\nNext: run this command again.'
-            : others.map((id) => `\nNext: run \`connector keys remove ${id}\`.`).join(''))
+            : others.map((id) => `\nNext: run \`connector keys remove ${id}\`.`).join('') +
+              (added.length > 0 ? `\n${describeUnpromotedKeys(added)}` : ''))
       )
       return remaining > 0 ? EXIT_CODES.failure : EXIT_CODES.success
     })
@@ -190,6 +191,24 @@ async function readKeys(store: Store, keyring: Keyring) {
       lacked_by: isWanted ? listInstancesWithout(id, live) : []
     }
   })
+}
+
+/** Keys that were added and have never been the current one: their rotation has not begun. */
+async function findUnpromotedKeys(store: Store, keyring: Keyring): Promise<string[]> {
+  const keys = await store.vaultKeys.list()
+  const promoted = new Set(keys.filter(({ promotion }) => promotion !== null).map(({ id }) => id))
+  // No service of this version has opened the database yet.
+  if (promoted.size === 0) return []
+  return keyring.ids.filter((id) => !promoted.has(id))
+}
+
+function describeUnpromotedKeys(ids: readonly string[]): string {
+  return ids
+    .map(
+      (id) =>
+        `${id} encrypts nothing yet. When no instance lacks it, run \`connector keys promote ${id}\`.`
+    )
+    .join('\n')
 }
 
 function listInstancesWithout(keyId: string, live: readonly LiveInstance[]): string[] {

@@ -68,7 +68,10 @@ function hasTrustedOwner({ uid }: Stats): boolean {
 function findWriterProblem(stats: Stats): TrustProblem | undefined {
   const { uid, mode } = stats
   if (!hasTrustedOwner(stats)) {
-    return { text: `belongs to another user (uid ${uid})`, isOpenToAll: true }
+    return {
+      text: `belongs to another user (uid ${uid}): run this as that user, or change the owner`,
+      isOpenToAll: true
+    }
   }
   if ((mode & OTHERS_WRITABLE) !== 0) {
     return {

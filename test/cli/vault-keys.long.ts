@@ -213,6 +213,16 @@ t.test(
           String.raw`one: not configured, encrypts 0 grants.*\nNothing is left`
       )
     })
+    const early = await runCommand(['keys', 'rotate'], {
+      cwd,
+      env: { ...env, VAULT_KEYS: `${SECOND_KEY},${generateKeyEntry('three')}` }
+    })
+    t.match(early, {
+      code: 0,
+      stdout:
+        '0 grants re-encrypted with two, 0 left.\n' +
+        'three encrypts nothing yet. When no instance lacks it, run `connector keys promote three`.\n'
+    })
     const file = join(cwd, 'keys')
     writeFileSync(file, `${SECOND_KEY}\n`, { mode: 0o600 })
     const fromFile = await runCommand(['keys', 'status'], {
