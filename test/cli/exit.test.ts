@@ -4,7 +4,10 @@ import { AppError } from '../../src/lib/errors.ts'
 
 t.test('E2 A database that stops to answer during the start ends it with a sentence', (t) => {
   const printed = t.capture(console, 'error')
-  const error = new AppError('database_unavailable', 'The database cannot be reached at the moment.')
+  const error = new AppError(
+    'database_unavailable',
+    'The database cannot be reached at the moment.'
+  )
   t.equal(reportError(error), 1)
   t.same(
     printed().map(({ args }) => args),
