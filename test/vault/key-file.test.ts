@@ -61,7 +61,7 @@ t.test(
 )
 
 t.test(
-  'B8 A key file that cannot keep its owner, or a group with rights, is left as it is, and a sentence names it',
+  'B8 A key file that cannot keep its owner, or a group with rights, stays as it is, and is named',
   { skip: !isRoot && 'only root can give files to others' },
   (t) => {
     for (const settings of [
