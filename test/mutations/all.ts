@@ -5,6 +5,7 @@ import { DURABILITY_MUTATIONS } from './durability.ts'
 import { EXPOSURE_MUTATIONS } from './exposure.ts'
 import { FLOOD_MUTATIONS } from './floods.ts'
 import { INPUT_MUTATIONS } from './input.ts'
+import { KEY_MUTATIONS } from './keys.ts'
 import { LOGIN_MUTATIONS } from './logins.ts'
 import type { Mutation } from './mutation.ts'
 import { OPERATION_MUTATIONS } from './operation.ts'
@@ -19,6 +20,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ...EXPOSURE_MUTATIONS,
   ...FLOOD_MUTATIONS,
   ...INPUT_MUTATIONS,
+  ...KEY_MUTATIONS,
   ...LOGIN_MUTATIONS,
   ...OPERATION_MUTATIONS,
   ...REPOSITORY_MUTATIONS,
