@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { queryDatabase } from '../database.ts'
 import { waitFor } from '../helper.ts'
 import { BUILD_PATH, startServiceProcess } from '../process/child.ts'
 import { createInstallation, followPage } from './commands.ts'
@@ -64,6 +65,10 @@ t.test('An operator of one instance on SQLite follows the pages', async (t) => {
     t.notMatch(await next('keys list'), /lacked by/)
     t.match(await next('keys promote'), /k2026 encrypts from now on/)
     t.match(await next('keys rotate'), /0 left/)
+    await waitFor(async () => {
+      const rows = await queryDatabase(env.INTEGRATION_DB_URL ?? '', 'select * from instances')
+      return rows.every(({ current_key_id: id }) => id === 'k2026')
+    })
     await next('keys remove')
     service.child.kill('SIGHUP')
     await next('keys give-up')
