@@ -17,16 +17,15 @@ const MAX_GROWTH_BYTES = 80 * 1024 * 1024
 const SLOW_READ_MS = pickByScale(20_000, 130_000)
 const LIST_PATH = '/confluence/pages/1'
 
-/** A process whose database has many pages. */
-async function startFilledProcess(t: Test) {
-  const cwd = createTempFolder(t)
-  const url = await ensureDatabase(t, join(cwd, 'integration.db'))
-  const { app } = await buildTestApp(t, { INTEGRATION_DB_URL: url })
-  await app.store.users.findOrCreate('ada@example.com', null)
-  await storePages(app, ITEM_COUNT)
-  await app.close()
-  return await startServiceProcess(t, { cwd, env: { INTEGRATION_DB_URL: url } })
-}
+const cwd = createTempFolder(t)
+/** One database with many pages for all tests, which only read it. */
+const INTEGRATION_DB_URL = await ensureDatabase(t, join(cwd, 'integration.db'))
+const { app: filler } = await buildTestApp(t, { INTEGRATION_DB_URL })
+await filler.store.users.findOrCreate('ada@example.com', null)
+await storePages(filler, ITEM_COUNT)
+await filler.close()
+
+const startFilledProcess = (t: Test) => startServiceProcess(t, { cwd, env: { INTEGRATION_DB_URL } })
 
 async function openResponse(url: string): Promise<IncomingMessage> {
   const [response] = (await once(httpGet(url), 'response')) as [IncomingMessage]
@@ -97,9 +96,7 @@ t.test('A client that reads slowly gets everything, however long it takes', asyn
 })
 
 t.test('A client that does not read stops the reading of the database', async (t) => {
-  const { app } = await buildTestApp(t)
-  await app.store.users.findOrCreate('ada@example.com', null)
-  await storePages(app, ITEM_COUNT)
+  const { app } = await buildTestApp(t, { INTEGRATION_DB_URL })
   const items = app.store.items('pages')
   const readSnapshot = items.readSnapshot.bind(items)
   let pages = 0

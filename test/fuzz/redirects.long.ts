@@ -50,8 +50,8 @@ function findEscape(location: unknown, origin: string): string | undefined {
     : text
 }
 
-/** Every target at heavy counts, otherwise every third of each kind. */
-const STRIDE = pickByScale(3, 1)
+/** Every target at heavy counts, otherwise every fifth of each kind. */
+const STRIDE = pickByScale(5, 1)
 
 const buildTargets = (origin: string) =>
   Object.entries(TARGETS_BY_KIND).flatMap(([kind, texts]) =>

@@ -58,6 +58,9 @@ const REPEATED_PIECES = [
 const buildTexts = (length: number) =>
   REPEATED_PIECES.map((piece) => piece.repeat(Math.ceil(length / piece.length)).slice(0, length))
 
+/** Each operation gets every text at heavy counts, otherwise every third: the next one another third. */
+const STRIDE = pickByScale(3, 1)
+
 /** The text fields of a JSON body. */
 function listTextFields(schema: JsonSchema = {}): string[] {
   return Object.keys(
@@ -96,9 +99,11 @@ t.test(
         slow.push(`${what}: ${status} after ${Math.round(tookMs)} ms`)
       }
     }
-    for (const { method, path, parameters, body } of await listOperations(app)) {
+    const operations = await listOperations(app)
+    for (const [n, { method, path, parameters, body }] of operations.entries()) {
       const url = path.replace(/\{\w+\}/g, String(user))
       for (const [i, text] of buildTexts(LONG_TEXT_LENGTH).entries()) {
+        if ((i + n) % STRIDE !== 0) continue
         const coded = encodeURIComponent(text)
         // Longer path parameters match no route; shorter ones reach the schema.
         if (path.includes('{')) {
