@@ -69,6 +69,14 @@ t.test('D11 The restore drill for SQLite, as documented, after the file was lost
   t.equal(await addUser(service, 'before@example.com'), 201)
   const cursors = [await readFeed(service)]
 
+  const practice = readDrill('Practise')
+  t.equal(practice.length, 1)
+  t.match(
+    await runBlock(practice.join('\n'), { cwd, env }),
+    /is restored from \S+backup\.db: .*\nThe vault keys fit\. \d+ entries .* unchanged/
+  )
+  t.ok(await readFeed(service, cursors[0]), 'cursors of the running service stay valid')
+
   const [backup = '', restore = '', check = '', verify = '', ...rest] = readDrill('SQLite')
   t.same(rest, [], 'every command of the section is run')
   t.match(await runBlock(backup, { cwd, env }), /verified/)

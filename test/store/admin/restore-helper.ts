@@ -11,7 +11,7 @@ const PAGE = readFileSync(
 )
 
 /** The commands of a section of docs/operations/restore.md, one text for each `sh` block. */
-export function readDrill(section: 'SQLite' | 'PostgreSQL'): string[] {
+export function readDrill(section: 'Practise' | 'SQLite' | 'PostgreSQL'): string[] {
   const [, text = ''] = PAGE.split(`\n## ${section}\n`)
   const [commands = ''] = text.split('\n## ')
   return [...commands.matchAll(/^ *```sh\n([^`]*?)\n *```$/gm)].map(([, code = '']) =>
