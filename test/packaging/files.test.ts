@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { parse, parseAllDocuments } from 'yaml'
+import { isAddressList } from '../../src/config/formats.ts'
 import { SERVICE_SETTINGS } from '../../src/config/schema.ts'
 import { createTempFolder } from '../process/child.ts'
 import { listContext, parseDockerfile, readImage, readRootFile, ROOT } from './dockerfile.ts'
@@ -120,6 +121,13 @@ t.test('The two instances of Compose have the addresses of the example for nginx
   for (const [, name = ''] of nginx.matchAll(/^ *ssl_certificate\w* ([\w-]+\.pem);/gm)) {
     t.ok(cluster.services.nginx.volumes.includes(`./secrets/${name}:/etc/nginx/${name}:ro`), name)
   }
+})
+
+t.test('One instance of Compose trusts a proxy on the same machine', async (t) => {
+  const [, addresses = ''] =
+    /^\$\{TRUST_PROXY:-(.+)\}$/.exec(compose.services.connector.environment.TRUST_PROXY) ?? []
+  t.equal(addresses, 'uniquelocal')
+  t.ok(isAddressList(addresses), 'the setting accepts it')
 })
 
 t.test('Kubernetes probes routes that exist, and keeps one instance', async (t) => {
