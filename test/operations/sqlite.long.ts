@@ -22,7 +22,6 @@ t.test('An operator of one instance on SQLite follows the pages', async (t) => {
   t.equal(await checkConnection(service.url), 'active')
   const settings = () => ({
     ...env,
-    SERVICE: service.url,
     SERVICE_URL: service.url,
     CONNECTOR_URL: service.url
   })
