@@ -66,7 +66,7 @@ t.test('The image has the Node that package-lock.json pins', async (t) => {
 t.test('The build of the image can be told its commit', async (t) => {
   const build = parseDockerfile().stages.find(({ name }) => name === 'build')
   const steps = build?.instructions.map(({ verb, args }) => `${verb} ${args}`) ?? []
-  t.match(steps.slice(-2), ['ARG SOURCE_COMMIT', 'RUN node scripts/build.js'])
+  t.same(steps.slice(-2), ['ARG SOURCE_COMMIT', 'RUN node scripts/build.js'])
 })
 
 t.test('No secret, database or installed package is sent to the build', async (t) => {
