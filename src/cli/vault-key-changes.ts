@@ -107,8 +107,9 @@ export const removeKey = defineCommand({
 
 export const giveUp = defineCommand({
   description:
-    'Give up a lost vault key: the people whose tokens only it decrypts have to connect again. If the\n' +
-    `key is found later, their connections work again (${ROTATION_PAGE}).`,
+    'Give up a lost vault key: the people whose tokens only it decrypts have to connect again. If it is\n' +
+    'the current key, the first key of the settings takes its place. If the key is found later, their\n' +
+    `connections work again (${ROTATION_PAGE}).`,
   argument: ID_ARGUMENT,
   options: {
     yes: { flags: '--yes', description: 'Do it. Without this option, only say what would happen.' },
@@ -129,18 +130,30 @@ export const giveUp = defineCommand({
           `The live instance ${describeInstance(owner)} has the key "${id}": copy it from there.`
         )
       }
-      if (findCurrentKey(await store.vaultKeys.list())?.id === id) {
-        refuse(`"${id}" is the current key. Promote another one first (connector keys promote).`)
-      }
+      const [nextId = ''] = keyring.ids
+      const isCurrent = findCurrentKey(await store.vaultKeys.list())?.id === id
+      if (isCurrent) refuseIfLacked(nextId, await store.instances.listLive())
       const { grants, connections } = await countKeyDependents(store, id)
       const concerned = `${formatGrantCount(grants)} and ${formatNumber(connections)} signed connections`
       if (!yes) {
         refuse(
           `${concerned} need the key "${id}". Their people would have to connect again. ` +
+            (isCurrent ? `It is the current key: "${nextId}" would encrypt from then on. ` : '') +
             'Nothing was changed. Run the command again with --yes to give the key up.'
         )
       }
-      const vault = await verifyKeyring({ store, source, mayLackKeys: true }, keyring)
+      const settings = { store, source, mayLackKeys: true, givenUpId: id }
+      await registerKeys(settings, keyring)
+      if (isCurrent && !(await store.vaultKeys.promote(nextId, 'command'))) {
+        refuseIfLacked(nextId, await store.instances.listLive())
+      }
+      const vault = await verifyKeyring(settings, keyring)
+      if (isCurrent) {
+        await store.audit.append({
+          action: 'vault_key_promoted',
+          detail: { key: nextId, previous: id }
+        })
+      }
       const result = await giveUpKey({ store, vault, keyring }, id, createStderrLogger())
       printResult(
         json,

@@ -31,6 +31,8 @@ export interface VerificationSettings {
    * ready. A command must not.
    */
   mayLackKeys?: boolean
+  /** A lost key that the operator gives up: no other key has to fit. */
+  givenUpId?: string
   log?: Logger
 }
 
@@ -55,7 +57,7 @@ const buildProofAad = (id: string) => `vault_keys/${id}/proof`
  *   has reached its limit; exit code 78
  */
 export async function registerKeys(
-  { store, source, mayLackKeys = false, log }: VerificationSettings,
+  { store, source, mayLackKeys = false, givenUpId, log }: VerificationSettings,
   keyring: Keyring
 ): Promise<string[]> {
   const { vaultKeys, encryptedTokens, connectionSignatures } = store
@@ -90,7 +92,10 @@ export async function registerKeys(
         `${source}: the key "${id}" differs from the key this database was written with; ` +
         `${describeDependents(id)} it. Restore the right key.`
     ),
-    ...(mayLackKeys && hasFittingKey ? [] : missingIds).map(
+    ...(mayLackKeys && (hasFittingKey || missingIds.includes(givenUpId ?? ''))
+      ? []
+      : missingIds
+    ).map(
       (id) =>
         `${source} lacks the key "${id}", and ${describeDependents(id)} it. ` +
         'Add it again, and remove it after "connector keys rotate" has finished. ' +

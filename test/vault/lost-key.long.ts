@@ -101,7 +101,7 @@ t.test('A lost key is given up on request; if it is found, its grants work again
     stderr: /^2 grants and 2 signed connections need the key "k1"\. .* --yes /
   })
   t.match(await keys(`${K2},${K1}`, 'give-up', 'k1', '--yes'), { code: 1, stderr: /not lost/ })
-  t.match(await keys(K1, 'give-up', 'k2', '--yes'), { code: 1, stderr: /current key/ })
+  t.match(await keys(K1, 'give-up', 'k2'), { code: 1, stderr: /"k1" would encrypt/ })
   t.same(await readAll(), before, 'nothing changed until then')
   t.match(await keys(K2, 'give-up', 'k1', '--yes'), {
     code: 0,
@@ -131,6 +131,40 @@ t.test('A lost key is given up on request; if it is found, its grants work again
     { state: 'active', key_id: 'k1' }
   ])
   await found.app.close()
+})
+
+t.test('The only key is lost: a new one takes its place when it is given up', async (t) => {
+  const { open, keys, query, readAll } = await createTwoKeyDatabase(t)
+  t.match(await keys(`${K2},${K1}`, 'rotate'), { code: 0 })
+  const before = await readAll()
+  const K3 = generateKeyEntry('k3')
+  await t.rejects(open(K3), { exitCode: 78, message: /keys give-up k2/ })
+  t.match(await keys(K3, 'give-up', 'k2'), {
+    code: 1,
+    stderr: /^3 grants .*It is the current key: "k3" would encrypt from then on\. /
+  })
+  t.same(await readAll(), before, 'nothing changed until then')
+  t.match(await keys(K3, 'give-up', 'k2', '--yes'), {
+    code: 0,
+    stdout: /^Gave up the key k2: 3 grants and 3 signed connections needed it\.\n/
+  })
+  t.match(await query('select distinct state from grants'), [{ state: 'needs_reconnect' }])
+  t.same(
+    await query(
+      "select action from audit where action in ('audit_unverified', 'vault_key_promoted', " +
+        "'vault_key_given_up') order by seq"
+    ),
+    [
+      { action: 'audit_unverified' },
+      { action: 'vault_key_promoted' },
+      { action: 'vault_key_given_up' }
+    ]
+  )
+  const service = await open(K3)
+  t.match((await service.app.inject('/healthz')).json(), { checks: { vault_key: 'ok' } })
+  await connectGrant(service, 'four')
+  t.equal(await getToken(service, 'four'), 'access four', 'people connect again')
+  await service.app.close()
 })
 
 t.test(
