@@ -42,16 +42,14 @@ export function createKeyReload({
   async function reload(path: string): Promise<void> {
     const loaded = await loadFile(path)
     loaded.secrets.forEach(redactValue)
-    const missingIds = await registerKeys(verification, loaded.keyring)
-    const lostIds = [...new Set([...missingIds, keyring.currentId])].filter(
-      (id) => keyring.find(id) !== undefined && loaded.keyring.find(id) === undefined
-    )
-    if (lostIds.length > 0) {
-      throw new StartError(
-        [`${source} lacks keys that are in use: ${lostIds.join(', ')}. Add them again.`],
-        1
-      )
+    const { currentId } = keyring
+    if (keyring.find(currentId) !== undefined && loaded.keyring.find(currentId) === undefined) {
+      throw new StartError([`${source} lacks the current key "${currentId}". Add it again.`], 1)
     }
+    const missingIds = await registerKeys(
+      { ...verification, requiredIds: keyring.ids },
+      loaded.keyring
+    )
     keyring.replaceKeys(loaded.keyring)
     heartbeat.addMissing(missingIds)
     await heartbeat.beat()

@@ -31,6 +31,8 @@ export interface VerificationSettings {
    * ready. A command must not.
    */
   mayLackKeys?: boolean
+  /** Keys that must not be missing if anything needs them. */
+  requiredIds?: readonly string[]
   /** A lost key that the operator gives up: no other key has to fit. */
   givenUpId?: string
   log?: Logger
@@ -57,7 +59,7 @@ const buildProofAad = (id: string) => `vault_keys/${id}/proof`
  *   has reached its limit; exit code 78
  */
 export async function registerKeys(
-  { store, source, mayLackKeys = false, givenUpId, log }: VerificationSettings,
+  { store, source, mayLackKeys = false, requiredIds = [], givenUpId, log }: VerificationSettings,
   keyring: Keyring
 ): Promise<string[]> {
   const { vaultKeys, encryptedTokens, connectionSignatures } = store
@@ -67,6 +69,7 @@ export async function registerKeys(
     connectionSignatures.countByKey()
   ])
   const neededIds = new Set([...grantCounts.keys(), ...connectionCounts.keys()])
+  const lostIds = requiredIds.filter((id) => keyring.find(id) === undefined && neededIds.has(id))
   const describeDependents = (id: string) =>
     describeRows(grantCounts.get(id) ?? 0, connectionCounts.get(id) ?? 0)
   const findStored = (id: string) => storedKeys.find((row) => row.id === id)
@@ -85,13 +88,17 @@ export async function registerKeys(
   const hasFittingKey = keyring.ids.some(
     (id) => !wrongIds.includes(id) && (findStored(id) !== undefined || neededIds.has(id))
   )
+  /** Nothing depends on the stored key: another one may take its place. */
+  const isReplaceable = (id: string) =>
+    neededIds.size === 0 || (!neededIds.has(id) && findStored(id)?.promotion === null)
   const problems = [
-    // Nothing depends on a key while nothing is encrypted: another one may take its place.
-    ...(neededIds.size === 0 ? [] : wrongIds).map(
-      (id) =>
-        `${source}: the key "${id}" differs from the key this database was written with; ` +
-        `${describeDependents(id)} it. Restore the right key.`
-    ),
+    ...wrongIds
+      .filter((id) => !isReplaceable(id))
+      .map(
+        (id) =>
+          `${source}: the key "${id}" differs from the key this database was written with; ` +
+          `${describeDependents(id)} it. Restore the right key.`
+      ),
     ...(mayLackKeys && (hasFittingKey || missingIds.includes(givenUpId ?? ''))
       ? []
       : missingIds
@@ -101,6 +108,9 @@ export async function registerKeys(
         'Add it again, and remove it after "connector keys rotate" has finished. ' +
         `If it is lost: "connector keys give-up ${id}".`
     ),
+    ...(lostIds.length === 0
+      ? []
+      : [`${source} lacks keys that are in use: ${lostIds.join(', ')}. Add them again.`]),
     ...describeExhaustion(storedKeys, keyring, source)
   ]
   if (problems.length > 0) throw new StartError(problems, CONFIGURATION_EXIT_CODE)

@@ -48,11 +48,12 @@ export async function promoteFirstKey(
   const current = findCurrentKey(keys)
   const first = keys.find(({ id }) => id === firstId)
   if (first === undefined || current?.id === firstId) return undefined
-  // It encrypted before: only a change of the order that every instance has seen is a wish.
+  // The order says nothing after a promotion by command; and of keys that encrypted before, only a
+  // change of the order that every instance has seen is a wish.
+  const isOrderDecisive = current?.promotedBy !== 'command' || !keys.some(({ isUsed }) => isUsed)
   const isWished =
-    first.promotion === null ||
-    (live.every(({ keyIds }) => keyIds[0] === firstId) &&
-      (current?.promotedBy === 'order' || !keys.some(({ isUsed }) => isUsed)))
+    isOrderDecisive &&
+    (first.promotion === null || live.every(({ keyIds }) => keyIds[0] === firstId))
   if (!isWished) return undefined
   const lackedBy = live.filter(({ keyIds }) => !keyIds.includes(firstId))
   if (lackedBy.length > 0) return { keyId: firstId, lackedBy }

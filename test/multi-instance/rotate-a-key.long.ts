@@ -138,6 +138,7 @@ t.test('The documented rotation on two instances under load fails no request', a
   writeFileSync(files.b, `${generateKeyEntry('k9')}\n`)
   await reload(services[1], 'vault_keys_refused')
   t.match(await readHealth(services[1]), { status: 200 })
+  t.same(await query("select id from vault_keys where id = 'k9'"), [], 'nor is its key registered')
 
   const { calls, failures } = await stop()
   t.same(failures, [], `${calls} calls, none failed`)

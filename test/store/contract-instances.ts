@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import type { Engine } from '../../src/store/engine.ts'
 import type { Instance } from '../../src/store/repositories/instances.ts'
-import { createTestStore } from './helper.ts'
+import { createGrant, createNewConnection, createTestStore } from './helper.ts'
 
 const createInstance = (id: string, keyIds: string[], currentKeyId = keyIds[0] ?? null) =>
   ({ id, host: 'web', pid: 7, version: '1.2.3', keyIds, currentKeyId }) satisfies Instance
@@ -40,7 +40,7 @@ export function defineInstancesContract(t: Test, open: () => Engine | Promise<En
 
   t.test('keys: a key that a live instance lacks does not become the current one', async (t) => {
     const {
-      store: { instances, vaultKeys }
+      store: { instances, vaultKeys, users, grants }
     } = await openStore(t)
     for (const id of ['k1', 'k_2']) await vaultKeys.register(id, `proof of ${id}`)
     const current = async () =>
@@ -63,6 +63,16 @@ export function defineInstancesContract(t: Test, open: () => Engine | Promise<En
     t.equal(await vaultKeys.promote('k_2', 'command'), true)
     t.equal(await current(), 'k_2')
     t.equal(await vaultKeys.promote('unknown', 'command'), false)
+    await vaultKeys.register('k3', 'proof of k3')
+    for (const id of ['a', 'b']) await instances.beat(createInstance(id, ['k3', 'k1', 'k_2']))
+    t.equal(await vaultKeys.promote('k3', 'order'), true, 'nothing is encrypted')
+    t.equal(await vaultKeys.promote('k_2', 'command'), true)
+    await users.findOrCreate('a@b.co', null)
+    await grants.connect(createGrant('g', 'sealed', 'k_2'), createNewConnection())
+    await vaultKeys.register('k4', 'proof of k4')
+    for (const id of ['a', 'b']) await instances.beat(createInstance(id, ['k4', 'k1', 'k_2']))
+    t.equal(await vaultKeys.promote('k4', 'order'), false, 'chosen by command, and in use')
+    t.equal(await current(), 'k_2')
   })
 
   t.test('keys: another key under the id of an unused one takes its place once', async (t) => {

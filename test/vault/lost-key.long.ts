@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { encryptTokens } from '../../src/grants/encrypt.ts'
@@ -38,11 +39,12 @@ async function connectGrant({ app }: TestApp, id: string): Promise<void> {
 /** A database in which k1 has encrypted the grants of users 1 and 2, and k2 that of user 3. */
 async function createTwoKeyDatabase(t: TestContext) {
   const url = await ensureDatabase(t, join(createTempFolder(t), 'c.db'))
-  const open = async (keys: string) =>
+  const open = async (keys: string | undefined, file?: string) =>
     await buildTestApp(t, {
       ...buildSandboxEnv('http://127.0.0.1:9'),
       INTEGRATION_DB_URL: url,
-      VAULT_KEYS: keys
+      VAULT_KEYS: keys,
+      VAULT_KEYS_FILE: file
     })
   const first = await open(K1)
   for (const id of ['one', 'two']) await connectGrant(first, id)
@@ -165,6 +167,58 @@ t.test('The only key is lost: a new one takes its place when it is given up', as
   await connectGrant(service, 'four')
   t.equal(await getToken(service, 'four'), 'access four', 'people connect again')
   await service.app.close()
+  const found = await open(`${K3},${K2}`)
+  await found.app.ready()
+  t.match(await query("select state from grants where id = 'one'"), [{ state: 'active' }])
+  t.match(
+    (await found.app.inject('/users/1/connections')).json(),
+    { connections: [{ state: 'needs_reconnect', last_error: /not as the service wrote it/ }] },
+    'nothing verified the connection meanwhile'
+  )
+  await found.app.close()
+})
+
+t.test('A refused key file registers no key, and its mistake can be corrected', async (t) => {
+  const { open, query } = await createTwoKeyDatabase(t)
+  const file = join(createTempFolder(t), 'keys')
+  const write = (...keys: string[]) => {
+    writeFileSync(file, `${keys.join('\n')}\n`, { mode: 0o600 })
+  }
+  write(K2, K1)
+  const { app, lines } = await open(undefined, file)
+  const refusals = () => lines().filter(({ event }) => event === 'vault_keys_refused')
+  write(K2, generateKeyEntry('k3'))
+  await app.reloadVaultKeys()
+  t.match(refusals(), [{ problems: [/lacks keys that are in use: k1\./] }])
+  t.same(await query("select id from vault_keys where id = 'k3'"), [])
+  write(K2, K1, generateKeyEntry('k3'))
+  await app.reloadVaultKeys()
+  write(K2, K1)
+  await app.reloadVaultKeys()
+  write(K2, K1, generateKeyEntry('k3'))
+  await app.reloadVaultKeys()
+  t.equal(refusals().length, 1, 'nothing depends on the first k3, so another one takes its place')
+  write(K2, generateKeyEntry('k1'))
+  await app.reloadVaultKeys()
+  t.match(refusals()[1], { problems: [/"k1" differs from the key/] })
+  await app.close()
+})
+
+t.test('An instance leaves the syncs of connections that it cannot verify to others', async (t) => {
+  const { open, query } = await createTwoKeyDatabase(t)
+  await query('update connections set sync_due_at = ?', Date.now() - HOUR_MS)
+  // Refreshed with k2 after its promotion, and signed with k1 until the rotation.
+  await query("update grants set key_id = 'k2' where id = 'one'")
+  const { app } = await open(K2)
+  t.same(app.heartbeat.getMissingKeyIds(), ['k1'])
+  const due = await app.store.connections.listDue(new Date(), 10, ['k1'])
+  t.same(
+    due.map(({ userId }) => userId),
+    [3]
+  )
+  for (const userId of [1, 2, 3]) await app.store.runs.enqueue(userId, 'jira')
+  t.match(await app.store.runs.listClaimable(10, ['k1']), { length: 1, 0: { ownerId: 3 } })
+  await app.close()
 })
 
 t.test(

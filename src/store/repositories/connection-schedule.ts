@@ -1,4 +1,4 @@
-import { and, eq, lte, notInArray } from 'drizzle-orm'
+import { and, eq, lte, not } from 'drizzle-orm'
 import {
   combineStates,
   type ConnectionState,
@@ -6,6 +6,7 @@ import {
   type LocalState
 } from '../../model/states.ts'
 import type { Engine } from '../engine.ts'
+import { needsOneOf } from './connection-signatures.ts'
 import { selectPlannedColumns, type PlannedConnectionRow } from './connection-plans.ts'
 
 /** When the scheduler syncs each connection next. */
@@ -34,7 +35,14 @@ export function createConnectionScheduleMethods({
         })
         .from(connections)
         .innerJoin(grants, eq(connections.grantId, grants.id))
-        .where(and(lte(connections.syncDueAt, at), notInArray(grants.keyId, [...exceptKeyIds])))
+        .where(
+          and(
+            lte(connections.syncDueAt, at),
+            exceptKeyIds.length === 0
+              ? undefined
+              : not(needsOneOf({ connections, grants }, exceptKeyIds))
+          )
+        )
         .orderBy(connections.syncDueAt)
         .limit(limit)
       return rows.map(({ dueAt, state, grantState, ...row }) => ({

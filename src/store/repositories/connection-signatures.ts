@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, inArray, ne, sql, type SQL } from 'drizzle-orm'
+import { and, asc, eq, gt, inArray, ne, or, sql, type SQL, type SQLWrapper } from 'drizzle-orm'
 import { createMissingKeyError } from '../../lib/missing-key.ts'
 import { parseSigningKeyId, type Signer } from '../../model/signer.ts'
 import type { Engine } from '../engine.ts'
@@ -77,6 +77,20 @@ export function createSigningKeyCheck(
   }
 }
 
+/** Whether a connection is signed with one of these keys, or its grant encrypted with one. */
+export function needsOneOf(
+  { connections, grants }: Pick<Engine['tables'], 'connections' | 'grants'>,
+  keyIds: readonly string[]
+): SQL {
+  const conditions = keyIds.map((id) => isSignedWith(connections.signature, id))
+  return or(inArray(grants.keyId, [...keyIds]), ...conditions) as SQL
+}
+
+function isSignedWith(signature: SQLWrapper, keyId: string): SQL {
+  const prefix = `${keyId}.`
+  return sql`substr(${signature}, 1, ${sql.raw(String(prefix.length))}) = ${prefix}`
+}
+
 /** Signatures of connections: those that earlier versions lack, and the rotation of their key. */
 export function createConnectionSignatureRepository(
   { db, tables: { connections, grants }, write }: Engine,
@@ -111,7 +125,7 @@ export function createConnectionSignatureRepository(
       const [row] = await db
         .select({ count: sql<number>`count(*)` })
         .from(connections)
-        .where(isSignedWith(keyId))
+        .where(isSignedWith(connections.signature, keyId))
       return Number(row?.count ?? 0)
     },
 
@@ -126,7 +140,7 @@ export function createConnectionSignatureRepository(
         db
           .update(connections)
           .set({ signature: NO_SIGNATURE })
-          .where(isSignedWith(keyId))
+          .where(isSignedWith(connections.signature, keyId))
           .returning({ id: connections.id })
       )
       return rows.length
@@ -185,11 +199,6 @@ export function createConnectionSignatureRepository(
       const last = rows.at(-1)?.id
       return last === undefined ? undefined : { last, signed }
     }
-  }
-
-  function isSignedWith(keyId: string): SQL {
-    const prefix = `${keyId}.`
-    return sql`substr(${connections.signature}, 1, ${sql.raw(String(prefix.length))}) = ${prefix}`
   }
 
   async function replaceSignature(id: number, before: string, signature: string): Promise<void> {

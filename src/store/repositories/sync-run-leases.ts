@@ -1,5 +1,6 @@
-import { and, asc, eq, inArray, isNotNull, isNull, lte, or, sql } from 'drizzle-orm'
+import { and, asc, eq, isNotNull, isNull, lte, or, sql } from 'drizzle-orm'
 import type { Engine, Statement } from '../engine.ts'
+import { needsOneOf } from './connection-signatures.ts'
 import { toRun, type SyncRun } from './sync-run-types.ts'
 
 /** A run and the worker that claimed it. */
@@ -138,7 +139,7 @@ export function createSyncRunLeaseMethods(engine: Engine, now: () => number) {
     return sql`not exists (select 1 from ${connections}
       join ${grants} on ${grants.id} = ${connections.grantId}
       where ${connections.userId} = ${runs.ownerId} and ${connections.provider} = ${runs.provider}
-        and ${inArray(grants.keyId, [...keyIds])})`
+        and ${needsOneOf({ connections, grants }, keyIds)})`
   }
 
   function claimableCondition() {

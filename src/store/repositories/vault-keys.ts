@@ -50,9 +50,9 @@ export function createVaultKeyRepository(
      * Makes a registered key the one that encrypts, unless a live instance lacks it: what any
      * instance writes, every live instance can read.
      *
-     * @param by `order`: a key that is first in the settings and has encrypted before is promoted
-     *   only if every live instance has it first, and nobody chose the current one by command or
-     *   nothing is encrypted
+     * @param by `order`: the key is first in the settings, which decides only if nobody chose the
+     *   current one by command, or nothing is encrypted; and for a key that has encrypted before,
+     *   only if every live instance has it first
      * @returns false if an instance lacks it, or the order of others differs
      */
     async promote(id: string, by: 'order' | 'command'): Promise<boolean> {
@@ -62,9 +62,8 @@ export function createVaultKeyRepository(
       const isAllowed =
         by === 'command'
           ? isReadableByAll(id)
-          : sql`${isReadableByAll(id)} and (${isNull(vaultKeys.promotion)} or
-              (${isFirstOfAll(id)} and (${isChosenByOrder} or
-                not exists (select 1 from ${grants}))))`
+          : sql`${isReadableByAll(id)} and (${isNull(vaultKeys.promotion)} or ${isFirstOfAll(id)})
+              and (${isChosenByOrder} or not exists (select 1 from ${grants}))`
       const updated = await write(() =>
         db
           .update(vaultKeys)
