@@ -174,6 +174,8 @@ async function useService(
   await post('/jira/projects', { owner_id: 1, key: 'POST', name: "Ada's own; posted" })
   await post('/connect-sessions', { user: 1, products: ['jira'] })
   await fetch(`${service}/auth/jira/login?state=user_id=2`)
+  // Stores the points used so far, which otherwise happens with a later call.
+  await fetch(`${service}/limits`)
   return await readFeedPosition(service)
 }
 
