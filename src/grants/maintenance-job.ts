@@ -83,6 +83,9 @@ export function createMaintenanceJob({
       await store.loginFlows.purge()
     },
     async () => {
+      await store.instances.purge()
+    },
+    async () => {
       if (auditRetentionDays > 0) {
         // By whole days, because each purge appends an entry.
         const days = Math.floor(now() / DAY_MS) - auditRetentionDays

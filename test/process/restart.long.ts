@@ -1,11 +1,12 @@
 import t from 'tap'
 import { ensureDatabase, queryDatabase } from '../database.ts'
-import { waitFor } from '../helper.ts'
+import { buildTestApp, VAULT_KEY, waitFor } from '../helper.ts'
 import { createTempFolder, startServiceProcess } from './child.ts'
 import { HttpBrowser } from './browser-visit.ts'
 import { DEMO_CLIENT } from '../../src/sandbox/oauth/clients.ts'
 import { generateKeyEntry } from '../../src/vault/keyring.ts'
 import { startSandbox } from '../sandbox/helper.ts'
+import { HOUR_MS } from '../time.ts'
 
 const fetchJson = async (url: string, init?: RequestInit) =>
   (await (await fetch(url, init)).json()) as any
@@ -172,6 +173,27 @@ t.test(
     await waitFor(() => /"event":"frontend_redirect".*"status":"success"/.test(service.output()))
   }
 )
+
+t.test('The row of a killed instance is deleted after a day', async (t) => {
+  const cwd = createTempFolder(t)
+  const database = await ensureDatabase(t, `${cwd}/integration.db`)
+  const killed = await startServiceProcess(t, { cwd, env: { VAULT_KEYS: VAULT_KEY } })
+  await killed.stop('SIGKILL')
+  const { app } = await buildTestApp(t, { INTEGRATION_DB_URL: database })
+  const countRowsAfterMaintenance = async () => {
+    await app.maintenance.runNow()
+    const rows = await queryDatabase(database, 'select * from instances where pid = ?', killed.pid)
+    return rows.length
+  }
+  t.equal(await countRowsAfterMaintenance(), 1, 'kept, to look at')
+  await queryDatabase(
+    database,
+    'update instances set heartbeat_at = heartbeat_at - ? where pid = ?',
+    25 * HOUR_MS,
+    killed.pid
+  )
+  t.equal(await countRowsAfterMaintenance(), 0)
+})
 
 t.test('T39 Production serves no sandbox route', async (t) => {
   const cwd = createTempFolder(t)
