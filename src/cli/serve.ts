@@ -8,7 +8,7 @@ import { readCommit } from '../lib/build-info.ts'
 import { createLogOutput, type LogOutput } from '../lib/log-output.ts'
 import { builtInProviders } from '../providers/index.ts'
 import { defineCommand } from './command.ts'
-import { RELOAD_SIGNAL, reloadOnHangup } from './reload-signal.ts'
+import { listenForReloadSignal, RELOAD_SIGNAL } from './reload-signal.ts'
 import { listenForStopSignals, STOP_SIGNAL_NAMES } from './stop-signals.ts'
 
 /** At the end of the process, for the reader of the log. */
@@ -34,7 +34,7 @@ export const serve = defineCommand({
         endNow(signal, exitCode)
       }
     })
-    const app = await startApp(log)
+    const app = await startApp(log, listenForReloadSignal())
     log.onRecovered = (count) => {
       app.log.warn(
         { event: 'log_lines_dropped', dropped_lines: count },
@@ -65,11 +65,15 @@ export const serve = defineCommand({
   }
 })
 
-async function startApp(log: LogOutput): Promise<FastifyInstance> {
+/** @param onBuilt called before the app listens */
+async function startApp(
+  log: LogOutput,
+  onBuilt: (app: FastifyInstance) => void
+): Promise<FastifyInstance> {
   try {
     const app = await buildApp({ logger: log })
     removeSecretsFromEnvironment()
-    reloadOnHangup(app)
+    onBuilt(app)
     await app.listen({ host: app.config.host, port: app.config.port })
     return app
   } catch (error) {

@@ -1,9 +1,12 @@
 import { copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
 import t from 'tap'
+import { MIGRATION_LOCK_ID } from '../../src/store/postgres/migrate.ts'
 import { generateKeyEntry } from '../../src/vault/keyring.ts'
 import { VAULT_KEY, waitFor } from '../helper.ts'
-import { createTempFolder, type ServiceProcess } from '../process/child.ts'
+import { createTempFolder, startServiceProcess, type ServiceProcess } from '../process/child.ts'
 import { runCommand, type CommandOutput } from '../process/command.ts'
 import type { TestContext } from '../types.ts'
 import {
@@ -222,4 +225,33 @@ t.test('A process with VAULT_KEYS says that a hangup cannot reload it', async (t
   const service = await (await createClusterFixture(t, server)).startService()
   await reload(service, 'vault_keys_not_reloaded')
   t.match(await readHealth(service), { status: 200 })
+})
+
+t.test('A hangup during the start, while migrations run, reloads the keys after it', async (t) => {
+  const url = await server.createDatabase()
+  const file = join(createTempFolder(t), 'a.keys')
+  writeFileSync(file, `${VAULT_KEY}\n`, { mode: 0o600 })
+  const migrating = new pg.Client(url)
+  await migrating.connect()
+  t.teardown(() => migrating.end())
+  await migrating.query('select pg_advisory_lock($1)', [MIGRATION_LOCK_ID])
+  const { child, output } = await startServiceProcess(t, {
+    env: { INTEGRATION_DB_URL: url, VAULT_KEYS_FILE: file },
+    ready: /"event":"(mode_defaulted)"/
+  })
+  await waitFor(
+    async () =>
+      (await server.query("select 1 from pg_locks where locktype = 'advisory' and not granted"))
+        .length > 0
+  )
+  child.kill('SIGHUP')
+  child.kill('SIGHUP')
+  // Time for the signal to end the process, if nothing takes it.
+  await sleep(500)
+  await migrating.query('select pg_advisory_unlock($1)', [MIGRATION_LOCK_ID])
+  await waitFor(() => {
+    if (child.signalCode !== null) throw new Error(`Ended by ${child.signalCode}`)
+    return /"event":"service_started"/.test(output()) && /"vault_keys_reloaded"/.test(output())
+  })
+  t.equal(output().match(/"event":"vault_keys_reloaded"/g)?.length, 1, 'once for any number')
 })

@@ -21,7 +21,7 @@ const LATEST_APPLIED_QUERY = 'select max(created_at) as at from drizzle.__drizzl
  * Advisory lock held while migrations run, so that one of several starting instances runs them.
  * An arbitrary constant.
  */
-const MIGRATION_LOCK_ID = 4_107_226_891
+export const MIGRATION_LOCK_ID = 4_107_226_891
 
 /**
  * Checks that the server is durable enough and that its tables fit this version, then applies
