@@ -4,8 +4,8 @@ import type { Provider } from '../providers/provider.ts'
 import type { EngineOptions } from '../store/engine.ts'
 import type { ResolvedSettings } from './aliases.ts'
 import { toClientSettings, type ClientSettings } from './client-settings.ts'
-import { LOG_LEVELS, normalizeOrigin, splitList, toProxyUrl, unescapePem } from './formats.ts'
-import { hasAtlassianApp } from './insecure.ts'
+import { selectExposure, type Exposure } from './exposure.ts'
+import { LOG_LEVELS, splitList, toProxyUrl, unescapePem } from './formats.ts'
 import { isProduction, isTrue } from './mode.ts'
 import { describePublishedSecrets } from './published-secrets.ts'
 import type { Env } from './schema.ts'
@@ -15,11 +15,10 @@ export type { ClientSettings }
 const MINUTE_MS = 60_000
 
 /** The settings as the service uses them. Nothing else reads the environment. */
-export interface Config {
+export interface Config extends Exposure {
   production: boolean
   /** True where neither APP_ENV nor DEV_MODE selects the mode. */
   modeDefaulted: boolean
-  host: string
   port: number
   logLevel: string
   logClientAddress: ClientAddressMode
@@ -38,11 +37,6 @@ export interface Config {
   jwt: JwtSettings | null
   frontendUrl: string | null
   publicUrl: string | null
-  corsOrigins: readonly string[] | 'any' | 'loopback'
-  /** The host names that are answered besides loopback; null: every one. */
-  allowedHosts: readonly string[] | null
-  /** Whether the settings name an app at Atlassian, so that people's real data may be here. */
-  hasAtlassianApp: boolean
   trustProxy: readonly string[]
   limits: LimitsConfig
   /** How the service stops. */
@@ -112,7 +106,6 @@ export function toConfig(
   return {
     production,
     modeDefaulted: env.APP_ENV === undefined && !isTrue(env.DEV_MODE),
-    host: env.HOST ?? (production ? '0.0.0.0' : '127.0.0.1'),
     port: env.PORT,
     logLevel: LOG_LEVELS[env.LOG_LEVEL.toUpperCase()] ?? 'info',
     logClientAddress: env.LOG_CLIENT_ADDRESS as ClientAddressMode,
@@ -187,44 +180,6 @@ export function toConfig(
       providers.map((provider) => [provider.id, toClientSettings(provider, env, sources)])
     ),
     warnings: describePublishedSecrets(sources)
-  }
-}
-
-/**
- * Which origins and host names the service answers. Development with an Atlassian app holds real
- * data without credentials, so it answers this machine only, unless settings name others.
- */
-function selectExposure(
-  env: Env,
-  resolved: ResolvedSettings
-): Pick<Config, 'corsOrigins' | 'allowedHosts' | 'hasAtlassianApp'> {
-  const production = isProduction(resolved.values)
-  const hasApp = hasAtlassianApp(resolved)
-  const { BACKEND_CORS_ORIGINS: origins } = env
-  const listedHosts = splitList(env.ALLOWED_HOSTS ?? '').map((host) => host.toLowerCase())
-  const publicHosts = [
-    env.PUBLIC_URL,
-    ...Object.entries(resolved.values)
-      .filter(([name]) => name.endsWith('_OAUTH_REDIRECT_URI'))
-      .map(([, uri]) => uri)
-  ].map((url) => URL.parse(url ?? '')?.hostname)
-  const isRestricted =
-    listedHosts.length > 0 || (production ? env.PUBLIC_URL !== undefined : hasApp)
-  return {
-    hasAtlassianApp: hasApp,
-    allowedHosts: isRestricted
-      ? [...listedHosts, ...(production ? publicHosts.filter((host) => host !== undefined) : [])]
-      : null,
-    corsOrigins:
-      origins === '*'
-        ? 'any'
-        : origins !== undefined
-          ? splitList(origins).map((origin) => normalizeOrigin(origin) ?? origin)
-          : production
-            ? []
-            : hasApp
-              ? 'loopback'
-              : 'any'
   }
 }
 

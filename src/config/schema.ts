@@ -35,7 +35,8 @@ export const SERVICE_SETTINGS = {
   ),
   HOST: textSetting(
     'must be a host name or an IP address',
-    'Address to listen on. Default: 127.0.0.1 in development, 0.0.0.0 in production.',
+    'Address to listen on. Default: 127.0.0.1 in development, 0.0.0.0 in production. ' +
+      'localhost means 127.0.0.1.',
     { pattern: '^[\\w.:%-]+$' }
   ),
   PORT: integerSetting('Port to listen on.', 0, 65535, 3001),

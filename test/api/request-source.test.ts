@@ -134,6 +134,20 @@ t.test(
   }
 )
 
+t.test('The log of the start names each allowed host once', async (t) => {
+  const { lines } = await startService(t, {
+    ...PRODUCTION_ENV,
+    ALLOWED_HOSTS: 'internal.example.com, connector.example.com, localhost',
+    JIRA_OAUTH_REDIRECT_URI: 'http://localhost:3001/auth/jira/callback',
+    CONFLUENCE_OAUTH_REDIRECT_URI: 'http://localhost:3001/auth/confluence/callback'
+  })
+  t.same(lines().find(({ event }) => event === 'exposure')?.hosts, [
+    'loopback',
+    'internal.example.com',
+    'connector.example.com'
+  ])
+})
+
 t.test('Development without an Atlassian app answers every host name and origin', async (t) => {
   const { request, lines } = await startService(t, {})
   const answer = await request({ host: 'any.example', origin: FOREIGN_ORIGIN })

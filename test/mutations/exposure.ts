@@ -157,7 +157,7 @@ export const EXPOSURE_MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'Development with an Atlassian app answers every host name',
-    file: 'src/config/config.ts',
+    file: 'src/config/exposure.ts',
     find: '(production ? env.PUBLIC_URL !== undefined : hasApp)',
     replace: '(production && env.PUBLIC_URL !== undefined)',
     test: 'test/api/request-source.test.ts',
@@ -245,7 +245,7 @@ export const EXPOSURE_MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'PUBLIC_URL alone restricts no host name',
-    file: 'src/config/config.ts',
+    file: 'src/config/exposure.ts',
     find: '(production ? env.PUBLIC_URL !== undefined : hasApp)',
     replace: '(!production && hasApp)',
     test: 'test/api/request-source.test.ts',

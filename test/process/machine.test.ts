@@ -21,6 +21,28 @@ t.test('T40 A start leaves no code in the temporary folder that all users share'
   t.same(readdirSync(shared), [])
 })
 
+t.test('HOST=localhost opens one server, so that every connection counts', async (t) => {
+  const twoAddresses = `import dns from 'node:dns'
+    const { lookup } = dns
+    const addresses = ['127.0.0.1', '127.0.0.2'].map((address) => ({ address, family: 4 }))
+    dns.lookup = (host, options, callback) => {
+      if (host !== 'localhost') lookup(host, options, callback)
+      else if (options.all) callback(null, addresses)
+      else callback(null, '127.0.0.1', 4)
+    }`
+  const { url, output } = await startServiceProcess(t, {
+    flags: [toImportFlag(twoAddresses)],
+    env: { HOST: 'localhost', MAX_CONNECTIONS_PER_ADDRESS: '1' }
+  })
+  await waitFor(() => output().includes('"event":"service_started"'))
+  t.equal(output().match(/Server listening/g)?.length, 1)
+  t.match(output(), /"event":"exposure".*"listens_on":"127\.0\.0\.1"/)
+  t.equal((await fetch(`${url.replace('127.0.0.1', 'localhost')}/livez`)).status, 200)
+  await t.rejects(fetch(`${url.replace('127.0.0.1', '127.0.0.2')}/livez`), {
+    cause: { code: 'ECONNREFUSED' }
+  })
+})
+
 t.test('B8 Secrets leave the environment of the process after the start', async (t) => {
   const printEnvironment = `process.on('SIGUSR2', () => {
     const report = JSON.stringify(process.report.getReport())
