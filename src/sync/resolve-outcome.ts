@@ -75,8 +75,34 @@ export async function resolveOutcome(
   return { state: 'failed', code: failure.code, detail: failure.message, cause: failure }
 }
 
+/**
+ * Leaves a run that could not start, or whose outcome could not be saved: re-queues it if this
+ * instance lacks its vault key. Otherwise it is claimed again when its lease has expired. Never
+ * rejects, because nobody may be waiting for the run.
+ */
+export async function leaveUnfinished(
+  settings: Pick<SyncSettings, 'store' | 'now'>,
+  run: SyncRun,
+  error: unknown,
+  log: Logger
+): Promise<void> {
+  let err = error
+  if (error instanceof AppError && error.code === 'vault_key_missing') {
+    try {
+      await suspendForKey(settings, run, run, error, log)
+      return
+    } catch (writeError) {
+      err = writeError
+    }
+  }
+  log.error(
+    { event: 'sync_error', run_id: run.id, err },
+    'The run ended, but its outcome could not be saved.'
+  )
+}
+
 /** Re-queues a run whose vault key this instance lacks, for an instance that has it. */
-export async function suspendForKey(
+async function suspendForKey(
   { store, now }: Pick<SyncSettings, 'store' | 'now'>,
   run: SyncRun,
   counters: RunCounters,

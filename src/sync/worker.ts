@@ -20,7 +20,7 @@ import { startLeaseHeartbeat } from './lease-heartbeat.ts'
 import { saveMeasuredPoints } from './measured-points.ts'
 import { createSpending } from './run-spending.ts'
 import { INTERVAL_JITTER } from './planner.ts'
-import { resolveOutcome, suspendForKey } from './resolve-outcome.ts'
+import { leaveUnfinished, resolveOutcome } from './resolve-outcome.ts'
 import { assertFullRunAllowed } from './full-run-cooldown.ts'
 import { createTurns } from './turns.ts'
 
@@ -135,7 +135,6 @@ export function createSyncWorker(settings: SyncSettings) {
 
   async function runOne(run: SyncRun, abortController: AbortController): Promise<void> {
     const log = logByRunId.get(run.id) ?? settings.log
-    const provider = settings.providers.get(run.provider)
     const {
       seen,
       added,
@@ -166,7 +165,7 @@ export function createSyncWorker(settings: SyncSettings) {
       const context: RunContext = {
         settings,
         run,
-        provider,
+        provider: settings.providers.get(run.provider),
         connectionWithGrant,
         spending: createSpending(),
         plan: await settings.plans.get(toPlannedRow(connectionWithGrant)),
@@ -197,14 +196,7 @@ export function createSyncWorker(settings: SyncSettings) {
       if (outcome.state !== 'failed') await saveMeasuredPoints(context)
       logOutcome(run, outcome, log)
     } catch (err) {
-      if (err instanceof AppError && err.code === 'vault_key_missing') {
-        await suspendForKey(settings, run, run, err, log)
-        return
-      }
-      log.error(
-        { event: 'sync_error', run_id: run.id, err },
-        'The run ended, but its outcome could not be saved.'
-      )
+      await leaveUnfinished(settings, run, err, log)
     } finally {
       stopHeartbeat()
       logByRunId.delete(run.id)

@@ -1,5 +1,7 @@
 import t from 'tap'
-import { Browser, buildAppWithSandbox, waitForRun, type TestApp } from '../helper.ts'
+import { AppError } from '../../src/lib/errors.ts'
+import { createMissingKeyError } from '../../src/lib/missing-key.ts'
+import { Browser, buildAppWithSandbox, waitFor, waitForRun, type TestApp } from '../helper.ts'
 
 const requestSync = async ({ app }: TestApp, product: string) =>
   await app.inject({ method: 'POST', url: `/integrations/${product}/sync` })
@@ -77,4 +79,23 @@ t.test("Reports a wrong client secret as the operator's error", async (t) => {
   })
   await requestSync(service, 'jira')
   t.match(await waitForRun(service.app, 'jira', 2), { error: { code: 'oauth_misconfigured' } })
+})
+
+t.test('A run that this service cannot even re-queue ends no process', async (t) => {
+  const { app, lines } = await buildAppWithSandbox(t)
+  await new Browser(app).connect('jira')
+  await waitForRun(app, 'jira')
+  const { connections, runs } = app.store
+  const { run } = await runs.enqueue(1, 'jira')
+  const [get, suspend] = [connections.get, runs.suspend]
+  connections.get = async () => await Promise.reject(createMissingKeyError('k1'))
+  runs.suspend = async () =>
+    await Promise.reject(new AppError('database_busy', 'The database is busy.'))
+  app.syncWorker.poke()
+  const findError = () =>
+    lines().find(({ event, run_id: id }) => event === 'sync_error' && id === run.id)
+  t.match(await waitFor(findError), { level: 'error', err: { message: 'The database is busy.' } })
+  Object.assign(connections, { get })
+  Object.assign(runs, { suspend })
+  t.match(await runs.get(run.id, 'jira'), { state: 'running' }, 'until its lease has expired')
 })
