@@ -10,6 +10,7 @@ export default fp(
       sites: siteContext,
       stopRuns: syncWorker.cancelForOwner,
       clientIds: oauthClients.listIds,
+      keys: app.heartbeat,
       log
     })
     app.addHook('onListen', async () => {
@@ -17,5 +18,5 @@ export default fp(
     })
     app.addHook('preClose', () => reporter.stop())
   },
-  { name: 'personal-data', dependencies: ['config', 'oauth-clients', 'sync'] }
+  { name: 'personal-data', dependencies: ['config', 'oauth-clients', 'sync', 'vault'] }
 )

@@ -23,11 +23,12 @@ export const getSyncScheduler = memoizeByApp(
 
 /** The personal data reporter of an app that does not listen and so starts none itself. */
 export const getPersonalDataReporter = memoizeByApp(
-  ({ siteContext, syncWorker, oauthClients, log }) =>
+  ({ siteContext, syncWorker, oauthClients, heartbeat: keys, log }) =>
     createPersonalDataReporter({
       sites: siteContext,
       stopRuns: syncWorker.cancelForOwner,
       clientIds: oauthClients.listIds,
+      keys,
       log
     })
 )

@@ -19,7 +19,7 @@ export interface DisconnectResult {
  * Removes a connection: its run, its tokens (unless another connection uses the grant), and its
  * copies unless `keepCopies`. Erased data is removed from the database's files as well.
  *
- * @throws AppError `connection_not_found`
+ * @throws AppError `connection_not_found`; `vault_key_missing` before anything is changed
  */
 export async function disconnect(
   settings: DisconnectSettings,
@@ -30,6 +30,7 @@ export async function disconnect(
 ): Promise<DisconnectResult> {
   const { store, stopRuns, eraseCopiesStatements } = settings
   const { connection } = await requireConnection(store, userId, provider)
+  store.audit.assertCanAppend()
   await stopRuns(userId, provider.id)
   const erasedGrantIds = await store.connections.remove(userId, provider.id, [
     // A run may have started since.

@@ -23,6 +23,7 @@ export interface ErasureSettings {
  * under an anonymous owner.
  *
  * @returns the products that were connected
+ * @throws AppError `vault_key_missing` before anything is changed
  */
 export async function removeUser(
   settings: ErasureSettings & { providers: ProviderRegistry },
@@ -32,6 +33,7 @@ export async function removeUser(
 ): Promise<string[]> {
   const { store, stopRuns } = settings
   const connections = await store.connections.list(user.id)
+  store.audit.assertCanAppend()
   for (const { connection } of connections) await stopRuns(user.id, connection.provider)
   const deleteLoginsStatement = await store.loginFlows.deleteForUserStatement(user)
   await store.connections.remove(user.id, undefined, [

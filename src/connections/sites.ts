@@ -79,6 +79,7 @@ export async function selectSites(
   log: Logger
 ): Promise<ConnectionWithGrant> {
   const existing = await requireConnection(settings.store, userId, provider)
+  settings.store.audit.assertCanAppend()
   const sites = await fetchSites(settings, provider, existing, log)
   const selectedSites = sites.filter(({ cloudId }) => cloudIds.includes(cloudId))
   if (selectedSites.length < new Set(cloudIds).size) {

@@ -15,7 +15,7 @@ import { normalizeEmail } from '../store/repositories/users.ts'
 import type { LoginFlowRow } from '../store/repositories/login-flows.ts'
 import type { OAuthClient } from './authorize-url.ts'
 import type { StoredOutcome } from './login-outcome.ts'
-import { describeOwner, resolveOwner, validateHint } from './resolve-user.ts'
+import { describeOwner, predictOwner, resolveOwner, validateHint } from './resolve-user.ts'
 import { exchangeCode, type TokenSet } from './tokens.ts'
 
 export interface ConnectAccountSettings {
@@ -70,6 +70,9 @@ export async function connectAccount(
   const hint = flow.userId === null ? parseUserHint(callerState) : { userId: flow.userId }
   await validateHint(store, hint)
   await settings.prepareToEncrypt()
+  // An instance that lacks the key of the existing connection could not store the result.
+  const ownerId = await predictOwner(store, hint)
+  if (ownerId !== undefined) await store.connections.get(ownerId, provider)
   const tokens = await exchangeCode(settings.http, client, code, redirectUri, log)
   const access = {
     sendAuthorized: createTokenRequest(tokens.accessToken, settings.http, log),

@@ -1,4 +1,5 @@
 import { createAuthorizedClient } from '../connections/authorized-client.ts'
+import type { KeyAvailability } from '../instances/heartbeat.ts'
 import type { SiteSettings, StopRuns } from '../connections/sites.ts'
 import { disconnect } from '../connections/disconnect.ts'
 import { AppError } from '../lib/errors.ts'
@@ -24,6 +25,8 @@ export interface ReporterSettings {
   log: Logger
   /** Returns the ids of the configured apps. */
   clientIds: () => string[]
+  /** The vault keys that this instance lacks. */
+  keys: Pick<KeyAvailability, 'lacksCurrentKey'>
 }
 
 /**
@@ -35,13 +38,16 @@ export function createPersonalDataReporter({
   sites,
   stopRuns,
   log,
-  clientIds
+  clientIds,
+  keys
 }: ReporterSettings): IntervalJob {
   const { store, now } = sites
   const shutdownController = new AbortController()
   let hasLoggedNotPermitted = false
 
   async function reportDueAccounts(): Promise<void> {
+    // The erasure of a closed account could not be audited: another instance reports.
+    if (keys.lacksCurrentKey()) return
     const runAsLeader = createLeaderLease(store.privacyReports)
     for (const clientId of clientIds()) {
       while (

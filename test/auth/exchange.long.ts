@@ -1,6 +1,16 @@
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { generateKeyEntry } from '../../src/vault/keyring.ts'
 import { ensureDatabase } from '../database.ts'
-import { Browser, answerConsentPage, FRONTEND_URL, CLIENT_SECRET } from '../helper.ts'
+import {
+  Browser,
+  answerConsentPage,
+  buildSandboxEnv,
+  buildTestApp,
+  FRONTEND_URL,
+  CLIENT_SECRET
+} from '../helper.ts'
+import { createTempFolder } from '../process/child.ts'
 import { CANARY, TOLERATED_TOKEN_FIELDS, FAILED_TOKEN_CASES } from '../fixtures/token-answers.ts'
 import {
   openCallback,
@@ -220,4 +230,25 @@ t.test('An unusual but valid token response connects', async (t) => {
       })
     })
   }
+})
+
+t.test('A login spends no code if this service lacks the key of the connection', async (t) => {
+  const [K1, K2] = [generateKeyEntry('k1'), generateKeyEntry('k2')]
+  const url = await ensureDatabase(t, join(createTempFolder(t), 'c.db'))
+  const first = await startTestService(t, { INTEGRATION_DB_URL: url, VAULT_KEYS: K1 })
+  const { sandbox } = first
+  const open = async (keys: string) =>
+    await buildTestApp(t, {
+      ...buildSandboxEnv(sandbox.url),
+      INTEGRATION_DB_URL: url,
+      VAULT_KEYS: keys
+    })
+  await new Browser(first.app).connect('jira')
+  await first.app.close()
+  await (await open(`${K2},${K1}`)).app.close()
+  const before = await countTokenCalls(sandbox)
+  const { app } = await open(K2)
+  const { headers } = await new Browser(app).connect('jira')
+  t.match(headers.location, /error=vault_key_missing/)
+  t.equal(await countTokenCalls(sandbox), before)
 })

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { generateKeyEntry } from '../../src/vault/keyring.ts'
 import { requestLogin, startTestService, SMALL_SANDBOX } from '../auth/helper.ts'
 import { readDatabaseContents, ensureDatabase, queryDatabase } from '../database.ts'
 import {
@@ -7,6 +8,7 @@ import {
   buildTestApp,
   OAUTH_CLIENTS,
   buildSandboxEnv,
+  VAULT_KEY,
   waitForRun,
   type TestApp
 } from '../helper.ts'
@@ -239,6 +241,25 @@ t.test('Two instances report each account once', async (t) => {
   await Promise.all([runReport(), getPersonalDataReporter(other.app).runNow()])
   t.equal(reportedAccounts.length, 202)
   t.equal(new Set(reportedAccounts).size, 202)
+})
+
+t.test('An instance that lacks the current vault key leaves the reports to others', async (t) => {
+  const { app, sandbox, url, reportedAccounts } = await connectTwoAccounts(t)
+  await app.close()
+  const open = async (keys: string) =>
+    await buildTestApp(t, {
+      ...buildSandboxEnv(sandbox.url),
+      ...REPORTING_ENV,
+      INTEGRATION_DB_URL: url,
+      VAULT_KEYS: keys
+    })
+  // A new key in the first place becomes the current one, and stays it if a command chose it.
+  await (await open(`${generateKeyEntry('k2')},${VAULT_KEY}`)).app.close()
+  await queryDatabase(url, "update vault_keys set promoted_by = 'command' where id = 'k2'")
+  const lacking = await open(VAULT_KEY)
+  await getPersonalDataReporter(lacking.app).runNow()
+  t.same(reportedAccounts, [])
+  t.same(filterEvents(lacking, 'privacy_report_deferred'), [])
 })
 
 t.test(

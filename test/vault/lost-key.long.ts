@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -86,6 +87,11 @@ t.test('A service that lacks a key answers 503 for its grants and writes nothing
       statusCode: 503,
       headers: { 'retry-after': '5' }
     })
+    // Not the list of those whose connection somebody has changed.
+    t.match(await service.app.inject('/connections'), {
+      statusCode: 503,
+      headers: { 'retry-after': '5' }
+    })
   }
   t.equal(await getToken(service, 'three'), 'access three', 'the other grants work')
   await service.app.maintenance.runNow()
@@ -93,6 +99,29 @@ t.test('A service that lacks a key answers 503 for its grants and writes nothing
   t.ok(
     service.lines().some(({ event, level }) => event === 'vault_key_missing' && level === 'error')
   )
+})
+
+t.test('A service that lacks the current key ends no run for what it cannot do', async (t) => {
+  const { open, query, readAll } = await createTwoKeyDatabase(t)
+  // Chosen by command: the order of the settings does not change it.
+  await query("update vault_keys set promoted_by = 'command' where id = 'k2'")
+  const { app } = await open(K1)
+  await app.store.runs.enqueue(1, 'jira')
+  const read = async () => [...(await readAll()), await query('select * from runs')]
+  const before = await read()
+  for (const request of [
+    { method: 'DELETE', url: '/users/1' },
+    { method: 'DELETE', url: '/users/1/connections/jira' },
+    { method: 'PUT', url: '/users/1/connections/jira/site', payload: { cloud_id: randomUUID() } }
+  ] as const) {
+    const response = await app.inject(request)
+    t.match(
+      [response.statusCode, response.json()],
+      [503, { code: 'vault_key_missing', detail: /"k2".*Nothing was changed/ }],
+      request.url
+    )
+  }
+  t.same(await read(), before)
 })
 
 t.test('A lost key is given up on request; if it is found, its grants work again', async (t) => {

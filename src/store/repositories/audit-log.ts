@@ -1,5 +1,6 @@
 import { and, asc, desc, eq, gt, gte, lt, lte, sql } from 'drizzle-orm'
 import type { Actor } from '../../lib/actor.ts'
+import { createMissingKeyError } from '../../lib/missing-key.ts'
 import type { Signer } from '../../model/signer.ts'
 import type { ChainHead, ChainedEntry } from '../audit-chain.ts'
 import { createAuditAppender, HEAD_ID, type AuditEntry } from './audit-append.ts'
@@ -60,6 +61,16 @@ export function createAuditLog(
 
   return {
     runAudited,
+
+    /**
+     * Call it before anything that an audited write must follow, so that an instance that cannot
+     * sign changes nothing.
+     *
+     * @throws AppError `vault_key_missing` if this instance lacks the current key
+     */
+    assertCanAppend(): void {
+      if (!signer.hasKey(signer.keyId)) throw createMissingKeyError(signer.keyId)
+    },
 
     /** Appends an entry for an action that changes nothing else in the database. */
     async append(entry: AuditEntry): Promise<void> {
