@@ -132,6 +132,28 @@ t.test(
   }
 )
 
+t.test('Connections without a signature are listed and counted as needs_reconnect', async (t) => {
+  const { app, url } = await startFleet(t)
+  await queryDatabase(
+    url,
+    `update connections set signature = '' where grant_id in
+       (select id from grants where state <> 'needs_reconnect')`
+  )
+  const list = async (query: string) => (await app.inject(`/connections${query}`)).json()
+  const { connections, counts } = await list('?state=needs_reconnect')
+  t.same((await list('')).counts.by_state, { needs_reconnect: 6 })
+  t.match(counts, { total: 6, by_product: { jira: 3, confluence: 3 } })
+  t.equal(connections.length, 6)
+  t.match(connections.map(({ error }: any) => error.code).sort(), [
+    ...Array.from({ length: 5 }, () => 'connection_altered'),
+    'upstream_timeout'
+  ])
+  t.match(await list('?state=needs_reconnect&product=jira&limit=2'), { counts: { total: 3 } })
+  for (const state of ['active', 'needs_site', 'degraded', 'scope_missing', 'misconfigured']) {
+    t.match(await list(`?state=${state}`), { connections: [], counts: { total: 0 } }, state)
+  }
+})
+
 t.test(
   'GET /sync/runs lists the runs of all owners, newest first, by each filter and in pages',
   async (t) => {

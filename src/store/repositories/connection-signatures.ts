@@ -31,6 +31,11 @@ export const ALTERED_STATE = {
 /** Stored instead of a signature: the row was not as the service wrote it. */
 const NO_SIGNATURE = ''
 
+/** A condition: nothing can verify the connection, so it is used as `ALTERED_STATE` says. */
+export function isUnsigned(signature: SQLWrapper): SQL {
+  return sql`${signature} = ''`
+}
+
 const serializeColumns = ({
   userId,
   provider,

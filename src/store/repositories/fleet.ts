@@ -8,6 +8,7 @@ import {
   inArray,
   isNotNull,
   isNull,
+  not,
   or,
   sql,
   type SQL
@@ -23,7 +24,12 @@ import {
 import type { Engine } from '../engine.ts'
 import { containsText } from '../text-match.ts'
 import { combineStatesInSql } from './combined-state.ts'
-import { ALTERED_STATE, isConnectionAuthentic } from './connection-signatures.ts'
+import {
+  ALTERED_STATE,
+  createSigningKeyCheck,
+  isConnectionAuthentic,
+  isUnsigned
+} from './connection-signatures.ts'
 import { ACTIVE_STATES, toRun, type RunState, type SyncRun } from './sync-run-types.ts'
 import { normalizeEmail, type UserRow } from './users.ts'
 
@@ -73,12 +79,23 @@ export interface ConnectionCount {
 const LAST_POSITION = [8.64e15, Number.MAX_SAFE_INTEGER] as const
 
 /** Lists of all owners, for operators. */
-export function createFleetRepository(
-  { db, tables: { connections, grants, users, runs } }: Engine,
-  signer: Signer
-) {
+export function createFleetRepository(engine: Engine, signer: Signer) {
+  const {
+    db,
+    tables: { connections, grants, users, runs }
+  } = engine
+  const assertSigningKeysPresent = createSigningKeyCheck(engine, signer)
+
   return {
-    /** In the order of their ids, after the connection with the id `after`. */
+    /**
+     * In the order of their ids, after the connection with the id `after`.
+     *
+     * The state of a connection whose signature is invalid is `needs_reconnect`. SQL can tell only
+     * those without a signature, as after a key was given up: filters and counts take a row that
+     * somebody else has changed for what it says.
+     *
+     * @throws AppError `vault_key_missing` if this instance lacks the key that signed one
+     */
     async listConnections(
       filter: ConnectionFilter,
       limit: number,
@@ -107,6 +124,7 @@ export function createFleetRepository(
         .where(and(gt(connections.id, after), matchConnections(filter)))
         .orderBy(asc(connections.id))
         .limit(limit)
+      await assertSigningKeysPresent(rows)
       const lastRuns = await findRuns(
         rows.map(({ lastRunId }) => lastRunId).filter((id) => id !== null)
       )
@@ -137,9 +155,11 @@ export function createFleetRepository(
       })
     },
 
-    /** Counts the connections that match, by product and state. */
+    /** Counts the connections that match, by product and state, as `listConnections` filters. */
     async countConnections(filter: ConnectionFilter): Promise<ConnectionCount[]> {
-      const state = combineStatesInSql(sql`${grants.state}`, sql`${connections.state}`)
+      const combined = combineStatesInSql(sql`${grants.state}`, sql`${connections.state}`)
+      const state = sql`case when ${isUnsigned(connections.signature)}
+        then ${sql.raw(`'${ALTERED_STATE.state}'`)} else ${combined} end`
       const selection = db
         .select({ product: connections.provider, state, count: sql`count(*)` })
         .from(connections)
@@ -225,8 +245,28 @@ export function createFleetRepository(
 
   /** As `combineStates`, in conditions on single columns, which indexes serve. */
   function matchState(state: ConnectionState): SQL | undefined {
+    // Two searches: one condition on columns of both tables would read every grant.
+    if (state === ALTERED_STATE.state) {
+      return inArray(
+        connections.id,
+        db
+          .select({ id: connections.id })
+          .from(connections)
+          .innerJoin(grants, eq(connections.grantId, grants.id))
+          .where(eq(grants.state, state))
+          .unionAll(
+            db
+              .select({ id: connections.id })
+              .from(connections)
+              .where(isUnsigned(connections.signature))
+          )
+      )
+    }
+    return and(matchSignedState(state), not(isUnsigned(connections.signature)))
+  }
+
+  function matchSignedState(state: Exclude<ConnectionState, 'needs_reconnect'>): SQL | undefined {
     switch (state) {
-      case 'needs_reconnect':
       case 'misconfigured':
         return eq(grants.state, state)
       case 'needs_site':
