@@ -1,7 +1,10 @@
+import { join } from 'node:path'
 import t from 'tap'
 import { createClockMonitor } from '../../src/lib/clock-monitor.ts'
 import { startTestService } from '../auth/helper.ts'
-import { Browser, waitFor, waitForRun } from '../helper.ts'
+import { ensureDatabase, isPostgres, queryDatabase } from '../database.ts'
+import { Browser, buildSandboxEnv, buildTestApp, waitFor, waitForRun } from '../helper.ts'
+import { createTempFolder } from '../process/child.ts'
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../time.ts'
 
 t.test('A clock that is set is told from one that only goes on', async (t) => {
@@ -45,6 +48,37 @@ t.test('D10 Syncs go on after the clock was set back by a day, and the log says 
   await waitFor(async () => (await listRuns()).length === 2)
   t.equal(lines().filter(({ event }) => event === 'clock_changed').length, 1, 'logged once')
 })
+
+t.test(
+  'A start with a slow clock moves schedules only where no other clock is known',
+  async (t) => {
+    const url = await ensureDatabase(t, join(createTempFolder(t), 'c.db'))
+    const env = { INTEGRATION_DB_URL: url, SYNC_INTERVAL: '10' }
+    const first = await startTestService(t, env)
+    await new Browser(first.app).connect('jira')
+    await waitForRun(first.app, 'jira', 1)
+    await first.app.close()
+    const readDueAt = async () =>
+      Number((await queryDatabase(url, 'select sync_due_at from connections'))[0]?.sync_due_at)
+    const before = await readDueAt()
+    let lagMs = HOUR_MS
+    const slow = await buildTestApp(
+      t,
+      { ...buildSandboxEnv(first.sandbox.url), ...env },
+      () => Date.now() - lagMs
+    )
+    await slow.app.listen({ port: 0, host: '127.0.0.1' })
+    const findLine = (name: string) => slow.lines().find(({ event }) => event === name)
+    if (isPostgres) {
+      t.match(await waitFor(() => findLine('clock_behind')), { level: 'warn' })
+      t.equal(await readDueAt(), before, 'the time that another clock wrote')
+      await queryDatabase(url, 'update connections set sync_due_at = ?', Date.now() + DAY_MS)
+      lagMs = 0
+    }
+    t.match(await waitFor(() => findLine('schedules_corrected')), { connections: 1 })
+    t.equal(slow.lines().filter(({ event }) => event === 'clock_behind').length, isPostgres ? 1 : 0)
+  }
+)
 
 t.test('Times that no valid clock could have written are pulled in', async (t) => {
   const { app } = await startTestService(t)

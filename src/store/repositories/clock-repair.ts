@@ -22,6 +22,14 @@ export function createClockRepair({
   nowPlus
 }: Engine) {
   return {
+    /** The database's clock, in ms since the epoch. */
+    async readClock(): Promise<number> {
+      const [row] = await db
+        .select({ at: sql<number | string>`${nowPlus(0)}`.as('at') })
+        .from(sql`(select 1) as one`)
+      return Number(row?.at)
+    },
+
     /**
      * Pulls in the waits and leases that no valid clock could have written: parked runs, retries of
      * grants, blocks and counts of rate limits.
