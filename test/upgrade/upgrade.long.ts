@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { ensureDatabase, readAllTables } from '../database.ts'
+import { ensureDatabase, queryDatabase, readAllTables } from '../database.ts'
 import { buildTestApp, type TestApp } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
 import { decryptTokens } from '../../src/grants/encrypt.ts'
@@ -18,6 +20,7 @@ import {
 } from './fixture.ts'
 import { HOUR_MS } from '../time.ts'
 
+const REPOSITORY_ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const { keyring, vault } = openFixtureVault()
 
 type Row = Record<string, unknown>
@@ -67,6 +70,41 @@ for (const fixture of listFixtures(TESTED_ENGINE)) {
     t.same(await readSortedTables(url), after, 'a restart changes nothing')
     t.equal((await readMigrationHashes(url)).length, listMigrations(TESTED_ENGINE).length)
   })
+}
+
+t.test(
+  'Indexes created beforehand, as upgrade.md says, are those that the migration creates',
+  { skip: TESTED_ENGINE === 'postgres' ? false : 'SQLite creates no index concurrently' },
+  async (t) => {
+    const [createIndexes = '', findInvalid = ''] = readSqlBlocks('docs/operations/upgrade.md')
+    const fixture = listFixtures(TESTED_ENGINE).find(
+      ({ version }) => version === '0008_key_restrictions'
+    ) as Fixture
+    const definitions: unknown[] = []
+    for (const statements of [createIndexes.split(/(?<=;)\n/), []]) {
+      const folder = createTempFolder(t)
+      const url = await ensureDatabase(t, join(folder, 'old.db'))
+      await loadFixture(fixture, TESTED_ENGINE, url, folder)
+      for (const statement of statements) await queryDatabase(url, statement)
+      t.same(await queryDatabase(url, findInvalid), [])
+      const { app } = await startService(t, url, fixture)
+      t.match((await app.inject('/healthz')).json(), { status: 'ok' })
+      await app.close()
+      definitions.push(
+        await queryDatabase(
+          url,
+          "select indexdef from pg_indexes where schemaname = 'public' order by indexname"
+        )
+      )
+    }
+    t.same(definitions[0], definitions[1])
+  }
+)
+
+/** The fenced `sql` blocks of a document. */
+function readSqlBlocks(path: string): string[] {
+  const text = readFileSync(join(REPOSITORY_ROOT, path), 'utf8')
+  return [...text.matchAll(/^```sql\n(.*?)\n```$/gms)].map(([, sql = '']) => sql)
 }
 
 /** Today's code with the settings of the fixture, an hour after its rows were written. */
