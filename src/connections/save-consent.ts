@@ -42,7 +42,8 @@ export interface ConsentSettings {
  * it, in one transaction with the extra statements.
  *
  * @throws AppError `account_changed` if another account would silently replace the connected
- *   one; nothing is stored then
+ *   one, `vault_key_missing` if this instance lacks the key of a connection that uses the grant;
+ *   nothing is stored then
  */
 export async function saveConsent(
   settings: ConsentSettings,
@@ -64,6 +65,9 @@ export async function saveConsent(
 
   const scopes = tokens.scopes ?? [...consent.requestedScopes]
   const id = deriveGrantId(client.clientId, accountId)
+  // The grant's connections are evaluated again after the consent is stored, so a missing key of one
+  // must be known before.
+  await store.connections.listByGrant(id)
   const hasGrantChanged = existing !== undefined && existing.grant.id !== id
   if (hasGrantChanged) await settings.stopRuns(userId, provider.id)
   const resolvedState = resolveConnectionState(

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { generateKeyEntry } from '../../src/vault/keyring.ts'
-import { ensureDatabase } from '../database.ts'
+import { ensureDatabase, queryDatabase } from '../database.ts'
 import {
   Browser,
   answerConsentPage,
@@ -251,4 +251,12 @@ t.test('A login spends no code if this service lacks the key of the connection',
   const { headers } = await new Browser(app).connect('jira')
   t.match(headers.location, /error=vault_key_missing/)
   t.equal(await countTokenCalls(sandbox), before)
+
+  // Another person with the same account: the tokens would be shared.
+  const browser = new Browser(app)
+  const other = await browser.open(
+    await browser.consent('jira', { query: '&state=email:other@example.com' })
+  )
+  t.match(other.headers.location, /error=vault_key_missing/)
+  t.equal((await queryDatabase(url, 'select id from connections')).length, 1)
 })
