@@ -52,7 +52,7 @@ export function createKeyReload({
     )
     keyring.replaceKeys(loaded.keyring)
     heartbeat.addMissing(missingIds)
-    await heartbeat.beat()
+    await heartbeat.beatWithNewKeys()
     log.info({ event: 'vault_keys_reloaded', key_ids: keyring.ids }, 'Read the vault keys again.')
   }
 

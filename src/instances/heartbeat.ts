@@ -134,8 +134,14 @@ export function createHeartbeat({ store, keyring, instance, log }: HeartbeatSett
   }, HEARTBEAT_INTERVAL_MS)
 
   return {
-    /** Writes the heartbeat now, and learns what changed. */
+    /** Writes the heartbeat now, or joins one that is under way, and learns what changed. */
     beat: beatOnce,
+
+    /** The same after the keyring changed: a heartbeat that is under way may have the former keys. */
+    async beatWithNewKeys(): Promise<void> {
+      await pendingBeat?.catch(() => {})
+      await beatOnce()
+    },
     start: intervalJob.start,
 
     /** Ends the heartbeat, and with it this instance's row. */

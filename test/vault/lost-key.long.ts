@@ -5,7 +5,7 @@ import t from 'tap'
 import { encryptTokens } from '../../src/grants/encrypt.ts'
 import { generateKeyEntry } from '../../src/vault/keyring.ts'
 import { ensureDatabase, queryDatabase } from '../database.ts'
-import { buildSandboxEnv, buildTestApp, type TestApp } from '../helper.ts'
+import { buildSandboxEnv, buildTestApp, waitFor, type TestApp } from '../helper.ts'
 import { createTempFolder } from '../process/child.ts'
 import { runCommand } from '../process/command.ts'
 import { HOUR_MS } from '../time.ts'
@@ -230,6 +230,31 @@ t.test('A refused key file registers no key, and its mistake can be corrected', 
   write(K2, generateKeyEntry('k1'))
   await app.reloadVaultKeys()
   t.match(refusals()[1], { problems: [/"k1" differs from the key/] })
+  await app.close()
+})
+
+t.test('Keys that were read again are announced, even if a heartbeat is under way', async (t) => {
+  const { open, query } = await createTwoKeyDatabase(t)
+  const file = join(createTempFolder(t), 'keys')
+  writeFileSync(file, `${K2}\n${K1}\n`, { mode: 0o600 })
+  const { app } = await open(undefined, file)
+  const { vaultKeys } = app.store
+  const { listWithUse } = vaultKeys
+  let release = () => {}
+  const gate = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  vaultKeys.listWithUse = async () => {
+    await gate
+    return await listWithUse()
+  }
+  const beat = app.heartbeat.beat()
+  writeFileSync(file, `${K2}\n${K1}\n${generateKeyEntry('k3')}\n`)
+  const reload = app.reloadVaultKeys()
+  await waitFor(async () => app.vaultKeys.keyring.ids.includes('k3'))
+  release()
+  await Promise.all([beat, reload])
+  t.match(await query('select key_ids from instances'), [{ key_ids: /k3/ }])
   await app.close()
 })
 
