@@ -1,7 +1,6 @@
 import type { Logger } from '../lib/http-client.ts'
 import type { Store } from '../store/index.ts'
-import type { EncryptedTokensRow } from '../store/repositories/encrypted-tokens.ts'
-import { DecryptionError, parseKeyId, type Vault } from '../vault/vault.ts'
+import { parseKeyId, tryDecrypt, type Vault } from '../vault/vault.ts'
 import { decryptTokens } from './encrypt.ts'
 import { logStateChanges } from './log-state-change.ts'
 
@@ -32,7 +31,9 @@ export async function healUndecryptableGrants(
     const last = batch.at(-1)
     if (last === undefined) break
     after = last.id
-    const readable = batch.filter((row) => canDecrypt(vault, row))
+    const readable = batch.filter(
+      (row) => tryDecrypt(() => decryptTokens(vault, row)) !== undefined
+    )
     for (const [keyId, rows] of Map.groupBy(readable, (row) => parseKeyId(row.accessToken))) {
       const changes = await grants.restoreDecryptable(
         rows.map(({ id }) => id),
@@ -48,14 +49,4 @@ export async function healUndecryptableGrants(
     log.info({ event: 'grants_readable', grants: healed }, 'Grants can be decrypted again.')
   }
   return healed
-}
-
-function canDecrypt(vault: Vault, row: EncryptedTokensRow): boolean {
-  try {
-    decryptTokens(vault, row)
-    return true
-  } catch (error) {
-    if (error instanceof DecryptionError) return false
-    throw error
-  }
 }

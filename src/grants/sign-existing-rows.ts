@@ -4,7 +4,7 @@ import type { EncryptedTokensRow } from '../store/repositories/encrypted-tokens.
 import {
   isLegacyEnvelope,
   LEGACY_ENVELOPE_VERSION,
-  DecryptionError,
+  tryDecrypt,
   type Vault
 } from '../vault/vault.ts'
 import { decryptAccessToken, decryptTokens, encryptTokens } from './encrypt.ts'
@@ -98,14 +98,5 @@ async function* listLegacyGrants({ encryptedTokens }: Store): AsyncGenerator<Enc
     if (last === undefined) return
     after = last.id
     yield* batch
-  }
-}
-
-function tryDecrypt<T>(decrypt: () => T): T | undefined {
-  try {
-    return decrypt()
-  } catch (error) {
-    if (error instanceof DecryptionError) return undefined
-    throw error
   }
 }

@@ -2,7 +2,7 @@ import type { Signer } from '../model/signer.ts'
 import type { Store } from '../store/index.ts'
 import type { Keyring } from '../vault/keyring.ts'
 import { createSigner, deriveSigningKey } from '../vault/signer.ts'
-import { DecryptionError, parseKeyId, type Vault } from '../vault/vault.ts'
+import { parseKeyId, tryDecrypt, type Vault } from '../vault/vault.ts'
 
 /** The additional authenticated data of an archived signing key. */
 const buildSigningKeyAad = (id: string) => `vault_keys/${id}/signing_key`
@@ -45,12 +45,7 @@ export async function createAuditSigner(
 }
 
 function openSigningKey(vault: Vault, id: string, signingKey: string | null): Buffer | undefined {
-  try {
-    return signingKey === null
-      ? undefined
-      : Buffer.from(vault.decrypt(signingKey, buildSigningKeyAad(id)), 'base64')
-  } catch (error) {
-    if (error instanceof DecryptionError) return undefined
-    throw error
-  }
+  if (signingKey === null) return undefined
+  const text = tryDecrypt(() => vault.decrypt(signingKey, buildSigningKeyAad(id)))
+  return text === undefined ? undefined : Buffer.from(text, 'base64')
 }

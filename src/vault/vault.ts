@@ -34,6 +34,16 @@ export class DecryptionError extends Error {
   }
 }
 
+/** Returns undefined for what cannot be decrypted; any other error is thrown. */
+export function tryDecrypt<T>(decrypt: () => T): T | undefined {
+  try {
+    return decrypt()
+  } catch (error) {
+    if (error instanceof DecryptionError) return undefined
+    throw error
+  }
+}
+
 /** Encrypts and decrypts secrets at rest. */
 export interface Vault {
   /** The id of the key that encrypts, also if this vault lacks it. */

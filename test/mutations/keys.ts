@@ -19,8 +19,8 @@ export const KEY_MUTATIONS: readonly Mutation[] = [
   {
     name: 'Grants that can be decrypted again stay marked',
     file: 'src/grants/heal-undecryptable.ts',
-    find: 'batch.filter((row) => canDecrypt(vault, row))',
-    replace: 'batch.filter((row) => canDecrypt(vault, row) && row.id === undefined)',
+    find: '(row) => tryDecrypt(() => decryptTokens(vault, row)) !== undefined',
+    replace: '(row) => row.id === undefined',
     test: 'test/vault/lost-key.long.ts'
   },
   {
