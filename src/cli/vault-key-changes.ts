@@ -4,13 +4,14 @@ import { createStderrLogger } from './operator.ts'
 import {
   describeInstance,
   formatGrantCount,
+  promoteForAll,
   refuse,
   refuseIfLacked,
   ROTATION_PAGE,
   runWithKeys
 } from './vault-key-operator.ts'
 import { countKeyDependents, giveUpKey } from '../grants/give-up-key.ts'
-import { registerKeys, verifyKeyring } from '../grants/verify-keys.ts'
+import { verifyKeyring } from '../grants/verify-keys.ts'
 import { formatNumber } from '../lib/formats.ts'
 import { findCurrentKey } from '../store/repositories/vault-keys.ts'
 import { removeKeyEntry } from '../vault/key-file.ts'
@@ -31,18 +32,7 @@ export const promoteKey = defineCommand({
     assertKeyId(id)
     await runWithKeys(async (store, { keyring, source }) => {
       if (keyring.find(id) === undefined) refuse(`${source} of this command lacks the key "${id}".`)
-      await registerKeys({ store, source, mayLackKeys: true }, keyring)
-      const previous = findCurrentKey(await store.vaultKeys.list())?.id ?? null
-      refuseIfLacked(id, await store.instances.listLive())
-      if (!(await store.vaultKeys.promote(id, 'command'))) {
-        // An instance has started since they were listed.
-        refuseIfLacked(id, await store.instances.listLive())
-      }
-      const vault = await verifyKeyring({ store, source, mayLackKeys: true }, keyring)
-      if (vault.keyId !== id) refuse(`The key "${id}" could not be promoted. Try again.`)
-      if (previous !== id) {
-        await store.audit.append({ action: 'vault_key_promoted', detail: { key: id, previous } })
-      }
+      const { previous } = await promoteForAll({ store, source, mayLackKeys: true }, keyring, id)
       printResult(
         json,
         { key: id, previous },
@@ -143,17 +133,9 @@ export const giveUp = defineCommand({
         )
       }
       const settings = { store, source, mayLackKeys: true, givenUpId: id }
-      await registerKeys(settings, keyring)
-      if (isCurrent && !(await store.vaultKeys.promote(nextId, 'command'))) {
-        refuseIfLacked(nextId, await store.instances.listLive())
-      }
-      const vault = await verifyKeyring(settings, keyring)
-      if (isCurrent) {
-        await store.audit.append({
-          action: 'vault_key_promoted',
-          detail: { key: nextId, previous: id }
-        })
-      }
+      const vault = isCurrent
+        ? (await promoteForAll(settings, keyring, nextId)).vault
+        : await verifyKeyring(settings, keyring)
       const result = await giveUpKey({ store, vault, keyring }, id, createStderrLogger())
       printResult(
         json,
