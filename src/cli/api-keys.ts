@@ -1,14 +1,12 @@
 import { defineCommand, JSON_OPTION, printResult } from './command.ts'
 import { EXIT_CODES } from './exit.ts'
-import { withVault } from './operator.ts'
+import { runWithStore } from './operator.ts'
 import { BOOTSTRAP_KEY_NAME } from '../access/bootstrap.ts'
 import { isNetwork } from '../access/networks.ts'
 import { SCOPES, type Scope } from '../access/rules.ts'
 import { createSecret, displayPrefix, KEY } from '../access/secrets.ts'
 import { hashSecret } from '../lib/secret.ts'
-import { loadStoreSettings } from '../config/load.ts'
 import { StartError } from '../lib/errors.ts'
-import type { Store } from '../store/index.ts'
 
 const DAY_MS = 86_400_000
 const MAX_EXPIRY_DAYS = 3_650
@@ -124,10 +122,6 @@ export const revokeApiKey = defineCommand({
     printResult(json, { revoked: name }, `Revoked ${name}.`)
   }
 })
-
-async function runWithStore<Result>(command: (store: Store) => Promise<Result>): Promise<Result> {
-  return await withVault(await loadStoreSettings(process.env), command)
-}
 
 interface ListedKey {
   id: number

@@ -1,13 +1,12 @@
 import { defineCommand, JSON_OPTION, parseInteger, printResult } from './command.ts'
 import { EXIT_CODES } from './exit.ts'
-import { withVault } from './operator.ts'
+import { runWithStore, withVault } from './operator.ts'
 import { loadStoreSettings } from '../config/load.ts'
 import { createAuditSigner } from '../grants/signing-keys.ts'
 import { StartError } from '../lib/errors.ts'
 import { formatNumber } from '../lib/formats.ts'
 import type { Anchor } from '../store/audit-chain.ts'
 import { verifyAuditChain } from '../store/audit-verify.ts'
-import type { Store } from '../store/index.ts'
 
 const DAY_MS = 86_400_000
 const EXPORT_BATCH_SIZE = 1_000
@@ -137,10 +136,6 @@ export const exportEntries = defineCommand({
     })
   }
 })
-
-async function runWithStore<Result>(command: (store: Store) => Promise<Result>): Promise<Result> {
-  return await withVault(await loadStoreSettings(process.env), command)
-}
 
 function formatAnchor({ count, hash }: Anchor): string {
   return `${count}:${hash || '-'}`

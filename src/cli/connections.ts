@@ -4,7 +4,7 @@ import {
   LIMIT_OPTION,
   limitRows,
   PRODUCT_OPTION,
-  runWithStore,
+  runFleetCommand,
   USER_OPTION
 } from './fleet-options.ts'
 import { readKeyFromEnv, resolveBaseUrl, SERVICE_OPTIONS } from './service-options.ts'
@@ -47,7 +47,7 @@ export const listConnections = defineCommand({
   usesDatabase: true,
   async run({ state, product, site, text, limit, json }) {
     const filter = { state, product: product?.id, site, text }
-    const { rows, counts } = await runWithStore(async ({ fleet }) => ({
+    const { rows, counts } = await runFleetCommand(async ({ fleet }) => ({
       rows: await fleet.listConnections(filter, limit + 1),
       counts: toFleetCounts(await fleet.countConnections(filter))
     }))
@@ -113,7 +113,7 @@ export const resumeConnectionCommand = defineCommand({
   examples: [[`--user 7 --product ${exampleProvider.id}`, 'Sync the connection of user 7 now.']],
   usesDatabase: true,
   async run({ user, product, json }) {
-    const { id, state } = await runWithStore(
+    const { id, state } = await runFleetCommand(
       async (store) => await resumeConnection(store, user, product)
     )
     printResult(json, { run: id, state }, `Run ${id} of user ${user} is ${state}.`)

@@ -1,11 +1,10 @@
-import { loadStoreSettings } from '../config/load.ts'
 import { AppError, StartError } from '../lib/errors.ts'
 import { builtInProviders } from '../providers/index.ts'
 import type { Provider } from '../providers/provider.ts'
 import type { Store } from '../store/index.ts'
 import { parseInteger } from './command.ts'
 import { EXIT_CODES } from './exit.ts'
-import { withVault } from './operator.ts'
+import { runWithStore } from './operator.ts'
 
 const PRODUCTS = builtInProviders.map(({ id }) => id)
 const UNIT_MS: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000 }
@@ -56,12 +55,12 @@ export function parseSince(text: string): Date | undefined {
   return /^\d{4}-\d{2}-\d{2}T/.test(text) && !Number.isNaN(date.getTime()) ? date : undefined
 }
 
-/** Opens the database of the service for a command; failures of the domain end it with code 1. */
-export async function runWithStore<Result>(
+/** As `runWithStore`; failures of the domain end the command with code 1 and their sentence. */
+export async function runFleetCommand<Result>(
   command: (store: Store) => Promise<Result>
 ): Promise<Result> {
   try {
-    return await withVault(await loadStoreSettings(process.env), command)
+    return await runWithStore(command)
   } catch (error) {
     if (!(error instanceof AppError)) throw error
     throw new StartError([error.message], EXIT_CODES.failure)

@@ -1,6 +1,7 @@
 import { userInfo } from 'node:os'
 import { EXIT_CODES } from './exit.ts'
 import type { Config } from '../config/config.ts'
+import { loadStoreSettings } from '../config/load.ts'
 import { signExistingRows } from '../grants/sign-existing-rows.ts'
 import { verifyKeyring } from '../grants/verify-keys.ts'
 import type { Actor } from '../lib/actor.ts'
@@ -65,6 +66,13 @@ export async function withVault<Result>(
     await signExistingRows({ store, vault }, createStderrLogger())
     return await command(store, vault)
   })
+}
+
+/** As `withVault`, with the settings of the service. */
+export async function runWithStore<Result>(
+  command: (store: Store) => Promise<Result>
+): Promise<Result> {
+  return await withVault(await loadStoreSettings(process.env), command)
 }
 
 /** A logger for what a command shares with the service; its result goes to the standard output. */

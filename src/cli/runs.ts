@@ -6,7 +6,7 @@ import {
   limitRows,
   parseSince,
   PRODUCT_OPTION,
-  runWithStore,
+  runFleetCommand,
   USER_OPTION
 } from './fleet-options.ts'
 import { formatDuration, formatTime, replaceControlChars } from './terminal.ts'
@@ -33,7 +33,7 @@ export const listRuns = defineCommand({
   ],
   usesDatabase: true,
   async run({ state, product, owner: ownerId, since, limit, json }) {
-    const rows = await runWithStore(
+    const rows = await runFleetCommand(
       async ({ fleet }) =>
         await fleet.listRuns({ state, product: product?.id, ownerId, since }, limit + 1)
     )

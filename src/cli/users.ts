@@ -1,5 +1,5 @@
 import { defineCommand, JSON_OPTION, printResult } from './command.ts'
-import { LIMIT_OPTION, limitRows, runWithStore } from './fleet-options.ts'
+import { LIMIT_OPTION, limitRows, runFleetCommand } from './fleet-options.ts'
 import { replaceControlChars } from './terminal.ts'
 
 export const listUsers = defineCommand({
@@ -8,7 +8,7 @@ export const listUsers = defineCommand({
   examples: [['', 'One line for each user.']],
   usesDatabase: true,
   async run({ limit, json }) {
-    const rows = await runWithStore(async ({ users }) => await users.list(limit + 1))
+    const rows = await runFleetCommand(async ({ users }) => await users.list(limit + 1))
     const users = limitRows(rows, limit).map(({ id, email, displayName }) => ({
       id,
       email,
