@@ -143,7 +143,8 @@ export const runQueries: HotQuery[] = [
     name: 'runs: end',
     execute: async (store) =>
       await withClaimedRun(store, async (run) => {
-        await store.runs.finish(run, counters, { state: 'succeeded' })
+        const owned = { ...run, ownerId: 1, provider: 'jira' }
+        await store.runs.finish(owned, counters, { state: 'succeeded' }, { syncDueAt: new Date() })
       })
   },
   { name: 'runs: queue', execute: ({ runs }) => runs.enqueue(1, 'jira') },

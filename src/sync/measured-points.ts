@@ -26,18 +26,16 @@ export async function measurePart(
   }
 }
 
-/** Saves what a run has cost, for the planner; a resumed run tells only the sum. */
-export async function saveMeasuredPoints({
-  settings: { store },
+/** What a run has cost, for the planner; a resumed run tells only the sum. */
+export function getMeasuredPoints({
   run,
   counters,
   spending: { listing, routine, hasFullPart }
-}: RunContext): Promise<void> {
+}: RunContext): MeasuredPoints {
   const isResumed = run.done.length > 0
-  const measured: MeasuredPoints = {
+  return {
     ...(hasFullPart && routine === null ? { fullPoints: counters.points } : {}),
     ...(!isResumed && listing !== null ? { listingPoints: listing } : {}),
     ...(!isResumed && !hasFullPart && routine !== null ? { routinePoints: routine } : {})
   }
-  await store.connectionPlans.saveMeasured(run.ownerId, run.provider, measured)
 }

@@ -1,11 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { DISCONNECTED_REASON } from '../connections/erasure.ts'
-import { addJitter } from '../lib/backoff.ts'
 import { AppError } from '../lib/errors.ts'
 import { runAsActor, SERVICE_ACTOR } from '../lib/actor.ts'
 import type { Logger } from '../lib/http-client.ts'
 import type { Provider } from '../providers/provider.ts'
-import type { PlannedConnectionRow } from '../store/repositories/connection-plans.ts'
 import type { RunOutcome, SyncRun, RunMode } from '../store/repositories/sync-runs.ts'
 import { toPlannedRow } from './connection-plans.ts'
 import { createCallCeiling } from './call-ceiling.ts'
@@ -17,9 +15,8 @@ import {
 } from './context.ts'
 import { executeRun } from './execute-run.ts'
 import { startLeaseHeartbeat } from './lease-heartbeat.ts'
-import { saveMeasuredPoints } from './measured-points.ts'
+import { createNextRuns } from './next-runs.ts'
 import { createSpending } from './run-spending.ts'
-import { INTERVAL_JITTER } from './planner.ts'
 import { leaveUnfinished, resolveOutcome } from './resolve-outcome.ts'
 import { assertFullRunAllowed } from './full-run-cooldown.ts'
 import { createTurns } from './turns.ts'
@@ -49,6 +46,7 @@ export function createSyncWorker(settings: SyncSettings) {
     settings.concurrency,
     settings.keys
   )
+  const { computeNextDueAt, planNext, scheduleNext } = createNextRuns(settings)
   let isStopped = false
   let draining: Promise<void> | undefined
   let isPokePending = false
@@ -151,6 +149,7 @@ export function createSyncWorker(settings: SyncSettings) {
     const stopHeartbeat = startLeaseHeartbeat(store.runs, run, abortController)
     const startedAt = performance.now()
     let optionsAtStart: string | undefined
+    let isScheduled = false
     try {
       log.info({
         event: 'sync_started',
@@ -192,8 +191,8 @@ export function createSyncWorker(settings: SyncSettings) {
         async (error: unknown) => await resolveOutcome(context, error, () => isStopped)
       )
       if (outcome === undefined) return
-      await store.runs.finish(run, context.counters, outcome)
-      if (outcome.state !== 'failed') await saveMeasuredPoints(context)
+      await store.runs.finish(run, context.counters, outcome, await planNext(context, outcome))
+      isScheduled = true
       logOutcome(run, outcome, log)
     } catch (err) {
       await leaveUnfinished(settings, run, err, log)
@@ -202,31 +201,13 @@ export function createSyncWorker(settings: SyncSettings) {
       logByRunId.delete(run.id)
       // Without these, the run did not start: whoever runs it schedules the next one.
       if (!isStopped && optionsAtStart !== undefined) {
-        await scheduleNext(run, optionsAtStart).catch((err: unknown) => {
+        await scheduleNext(run, optionsAtStart, isScheduled).catch((err: unknown) => {
           log.error(
             { event: 'sync_error', run_id: run.id, err },
             'The next run could not be scheduled.'
           )
         })
       }
-    }
-  }
-
-  /** When a connection is due next: its planned interval plus jitter. */
-  async function computeNextDueAt(connection: PlannedConnectionRow): Promise<Date | null> {
-    if (settings.intervalMs === 0) return null
-    const { routineMs } = await settings.plans.get(connection)
-    return new Date(now() + addJitter(routineMs, INTERVAL_JITTER))
-  }
-
-  /** If the options changed during the run, the next run starts at once. */
-  async function scheduleNext(run: SyncRun, optionsAtStart: string): Promise<void> {
-    const connectionWithGrant = await store.connections.get(run.ownerId, run.provider)
-    if (connectionWithGrant === undefined) return
-    const dueAt = await computeNextDueAt(toPlannedRow(connectionWithGrant))
-    await store.connections.schedule(run.ownerId, run.provider, dueAt)
-    if (JSON.stringify(connectionWithGrant.connection.options) !== optionsAtStart) {
-      await store.runs.enqueue(run.ownerId, run.provider)
     }
   }
 

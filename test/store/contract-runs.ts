@@ -4,7 +4,13 @@ import type { Engine } from '../../src/store/engine.ts'
 import type { Store } from '../../src/store/index.ts'
 import type { SyncRun, RunCounters } from '../../src/store/repositories/sync-runs.ts'
 import { HOUR_MS } from '../time.ts'
-import { createTestStore, createRemoteProject, START_MS } from './helper.ts'
+import {
+  createGrant,
+  createNewConnection,
+  createTestStore,
+  createRemoteProject,
+  START_MS
+} from './helper.ts'
 
 const REASON = { code: 'upstream_rate_limited', detail: 'Later.' } as const
 const COUNTERS: RunCounters = {
@@ -20,6 +26,7 @@ const COUNTERS: RunCounters = {
   done: ['s/projects'],
   failures: [{ collection: 'pages', site: 's', remoteId: '1', code: 'item_invalid', detail: 'No.' }]
 }
+const OWNER = { ownerId: 1, provider: 'jira' }
 
 /** Store contract of every engine: sync runs and their workers. */
 export function defineRunsContract(t: Test, open: () => Engine | Promise<Engine>): void {
@@ -119,9 +126,9 @@ export function defineRunsContract(t: Test, open: () => Engine | Promise<Engine>
       t.same(await runs.listClaimable(10), [])
       const other = { id, worker: run?.worker === 'w1' ? 'w2' : 'w1' }
       for (const stranger of [
-        other,
-        { id, worker: null },
-        { id: id + 1, worker: run?.worker ?? '' }
+        { ...OWNER, ...other },
+        { ...OWNER, id, worker: null },
+        { ...OWNER, id: id + 1, worker: run?.worker ?? '' }
       ]) {
         t.equal(await runs.isOwned(stranger), false)
         t.equal(await runs.renewLease(stranger), false)
@@ -174,6 +181,24 @@ export function defineRunsContract(t: Test, open: () => Engine | Promise<Engine>
       t.same(await store.items('projects').list(1, 10), [])
       await runs.finish(run, COUNTERS, { state: 'failed', code: 'internal_error', detail: 'No.' })
       t.match(await runs.get(run.id, 'jira'), { state: 'running', worker: 'next' })
+    }
+  )
+
+  t.test(
+    'runs: the end of a run is saved with what follows for its connection, or neither is',
+    async (t) => {
+      const { store, runs, claimRun } = await openStore(t)
+      await store.grants.connect(createGrant('g'), createNewConnection())
+      const syncDueAt = new Date(START_MS + HOUR_MS)
+      const readConnection = async () => (await store.connections.get(1, 'jira'))?.connection
+      const before = await readConnection()
+      const stranger = { ...(await claimRun()), worker: 'x' }
+      const next = { syncDueAt, routinePoints: 3 }
+      await runs.finish(stranger, COUNTERS, { state: 'succeeded' }, next)
+      t.same(await readConnection(), before)
+      await runs.finish({ ...stranger, worker: 'w' }, COUNTERS, { state: 'succeeded' }, next)
+      t.match(await runs.get(stranger.id, 'jira'), { state: 'succeeded' })
+      t.match(await readConnection(), { ...next, fullPoints: null })
     }
   )
 

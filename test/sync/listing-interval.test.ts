@@ -153,8 +153,12 @@ t.test(
   'With more connections than the quota carries, intervals grow and the API says so',
   async (t) => {
     const fixture = await createFixture(t, { SYNC_INTERVAL: '15', ATLASSIAN_HOURLY_POINTS: '100' })
-    await fixture.app.store.connectionPlans.saveMeasured(1, 'jira', { routinePoints: 100 })
     const { app } = fixture
+    const { runs } = app.store
+    const run = await runs.claim((await runs.enqueue(1, 'jira')).run.id, 'test')
+    if (run === undefined) throw new Error('Another worker has the run')
+    const next = { syncDueAt: null, routinePoints: 100 }
+    await runs.finish(run, run, { state: 'succeeded' }, next)
     const intervals = { routineMs: 15 * MINUTE_MS, listingMs: HOUR_MS, fullMs: 24 * HOUR_MS }
     const plans = createConnectionPlans({ ...app.siteContext, intervals })
     const current = await app.store.connections.get(1, 'jira')

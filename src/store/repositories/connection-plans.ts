@@ -33,11 +33,7 @@ export const selectPlannedColumns = ({
 })
 
 /** What syncing each connection costs. */
-export function createConnectionPlanRepository({
-  db,
-  tables: { connections, grants },
-  write
-}: Engine) {
+export function createConnectionPlanRepository({ db, tables: { connections, grants } }: Engine) {
   return {
     /** Every connection that the schedule syncs. */
     async list(): Promise<PlannedConnectionRow[]> {
@@ -46,16 +42,6 @@ export function createConnectionPlanRepository({
         .from(connections)
         .innerJoin(grants, eq(connections.grantId, grants.id))
         .where(and(eq(connections.state, 'active'), inArray(grants.state, ['active', 'degraded'])))
-    },
-
-    async saveMeasured(userId: number, provider: string, points: MeasuredPoints): Promise<void> {
-      if (Object.keys(points).length === 0) return
-      await write(() =>
-        db
-          .update(connections)
-          .set(points)
-          .where(and(eq(connections.userId, userId), eq(connections.provider, provider)))
-      )
     }
   }
 }

@@ -1,10 +1,21 @@
 import { and, asc, eq, isNotNull, isNull, lte, or, sql } from 'drizzle-orm'
+import type { ErrorCode } from '../../lib/errors.ts'
 import type { Engine, Statement } from '../engine.ts'
+import type { MeasuredPoints } from './connection-plans.ts'
 import { needsOneOf } from './connection-signatures.ts'
-import { toRun, type SyncRun } from './sync-run-types.ts'
+import {
+  toColumns,
+  toRun,
+  type RunCounters,
+  type RunOutcome,
+  type SyncRun
+} from './sync-run-types.ts'
 
 /** A run and the worker that claimed it. */
 export type ClaimedRun = Pick<SyncRun, 'id' | 'worker'>
+
+/** What a run that ended leaves for its connection: when it is due next, and what runs cost. */
+export type NextSync = MeasuredPoints & { syncDueAt: Date | null }
 
 /**
  * A worker renews its lease with each page and every few seconds in between. After this long
@@ -33,6 +44,7 @@ export function createSyncRunLeaseMethods(engine: Engine, now: () => number) {
     db,
     tables: { runs, connections, grants },
     write,
+    batch,
     nowPlus,
     prepare,
     skipLocked
@@ -111,6 +123,69 @@ export function createSyncRunLeaseMethods(engine: Engine, now: () => number) {
      */
     lockStatement: ({ id, worker }: ClaimedRun): Statement =>
       lockRun.bind({ id, worker: worker ?? '' }),
+
+    /**
+     * Ends a run, and saves with it what follows for its connection: whoever sees that the run has
+     * ended also sees when the next one is due. Does nothing if this worker no longer owns the run.
+     *
+     * @param next undefined: the connection is left as it is
+     */
+    async finish(
+      run: ClaimedRun & Pick<SyncRun, 'ownerId' | 'provider'>,
+      counters: RunCounters,
+      { state, code, detail }: RunOutcome,
+      next?: NextSync
+    ): Promise<void> {
+      await batch(
+        (tx) =>
+          next === undefined
+            ? []
+            : [
+                tx
+                  .update(connections)
+                  .set(next)
+                  .where(
+                    and(eq(connections.userId, run.ownerId), eq(connections.provider, run.provider))
+                  )
+              ],
+        (tx) =>
+          tx
+            .update(runs)
+            .set({
+              ...toColumns(counters),
+              state,
+              activeKey: null,
+              ...NO_LEASE,
+              errorCode: code ?? null,
+              errorDetail: detail ?? null,
+              finishedAt: new Date(now())
+            })
+            .where(ownedByWorker(engine, run))
+            .returning({ id: runs.id })
+      )
+    },
+
+    /** Parks a run until `until`, or queues it again if `until` is null. */
+    async suspend(
+      run: ClaimedRun,
+      counters: RunCounters,
+      until: Date | null,
+      reason?: { code: ErrorCode; detail: string }
+    ): Promise<void> {
+      await write(() =>
+        db
+          .update(runs)
+          .set({
+            ...toColumns(counters),
+            state: until === null ? 'queued' : 'parked',
+            ...NO_LEASE,
+            parkedUntil: until,
+            errorCode: reason?.code ?? null,
+            errorDetail: reason?.detail ?? null
+          })
+          .where(ownedByWorker(engine, run))
+      )
+    },
 
     /** @returns false if this worker no longer owns the run */
     async isOwned(run: ClaimedRun): Promise<boolean> {

@@ -7,17 +7,9 @@ import {
   createSyncRunLeaseMethods,
   NO_LEASE,
   ownedByPlaceholders,
-  ownedByWorker,
   type ClaimedRun
 } from './sync-run-leases.ts'
-import {
-  toColumns,
-  toRun,
-  type RunCounters,
-  type RunMode,
-  type RunOutcome,
-  type SyncRun
-} from './sync-run-types.ts'
+import { toColumns, toRun, type RunCounters, type RunMode, type SyncRun } from './sync-run-types.ts'
 
 export type * from './sync-run-types.ts'
 export { ACTIVE_STATES } from './sync-run-types.ts'
@@ -168,49 +160,6 @@ export function createSyncRunRepository(
     /** Saves the progress in the transaction that makes it. */
     saveProgressStatement: ({ id, worker }: ClaimedRun, counters: RunCounters): Statement =>
       saveCounters.bind({ id, worker: worker ?? '', ...toColumns(counters) }),
-
-    async finish(
-      run: ClaimedRun,
-      counters: RunCounters,
-      { state, code, detail }: RunOutcome
-    ): Promise<void> {
-      await write(() =>
-        db
-          .update(runs)
-          .set({
-            ...toColumns(counters),
-            state,
-            activeKey: null,
-            ...NO_LEASE,
-            errorCode: code ?? null,
-            errorDetail: detail ?? null,
-            finishedAt: new Date(now())
-          })
-          .where(ownedByWorker(engine, run))
-      )
-    },
-
-    /** Parks a run until `until`, or queues it again if `until` is null. */
-    async suspend(
-      run: ClaimedRun,
-      counters: RunCounters,
-      until: Date | null,
-      reason?: { code: ErrorCode; detail: string }
-    ): Promise<void> {
-      await write(() =>
-        db
-          .update(runs)
-          .set({
-            ...toColumns(counters),
-            state: until === null ? 'queued' : 'parked',
-            ...NO_LEASE,
-            parkedUntil: until,
-            errorCode: reason?.code ?? null,
-            errorDetail: reason?.detail ?? null
-          })
-          .where(ownedByWorker(engine, run))
-      )
-    },
 
     /** Ends the wait of the parked run of an owner and product. */
     async resumeParked(ownerId: number, provider: string): Promise<void> {
