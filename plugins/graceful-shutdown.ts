@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import fp from 'fastify-plugin'
+import { stopAccepting } from '../src/http/stop-accepting.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -34,6 +35,7 @@ export default fp(
       const effectiveDelayMs = app.server.listening ? delayMs : 0
       graceEndsAt = performance.now() + effectiveDelayMs + graceMs - FINISH_TIME_MS
       if (effectiveDelayMs > 0) await sleep(effectiveDelayMs)
+      if (app.server.listening) await stopAccepting(app.server)
       isClosing = true
     })
     // An open keep-alive connection would keep the process alive.

@@ -27,7 +27,7 @@ const LEASE_TTL_MS = 15_000
 export const NO_LEASE = { worker: null, leaseUntil: null }
 
 /** Matches a run that this worker owns: it has not ended, and no other worker has claimed it. */
-export const ownedByWorker = ({ tables: { runs } }: Engine, { id, worker }: ClaimedRun) =>
+const ownedByWorker = ({ tables: { runs } }: Engine, { id, worker }: ClaimedRun) =>
   and(eq(runs.id, id), eq(runs.worker, worker ?? ''), isNotNull(runs.activeKey))
 
 /** The same with the placeholders `id` and `worker`, for prepared statements. */
