@@ -19,7 +19,12 @@ export async function stopAccepting(server: Server): Promise<void> {
   server.on('connection', countAccepted)
   const deadline = performance.now() + MAX_WAIT_MS
   await new Promise<void>((resolve) => {
-    let turnStartedAt = performance.now()
+    let turnStartedAt = 0
+    const startTurn = () => {
+      acceptedCount = 0
+      turnStartedAt = performance.now()
+      setImmediate(closeIfQuiet)
+    }
     // Runs right after the event loop has accepted what was waiting.
     const closeIfQuiet = () => {
       const at = performance.now()
@@ -27,13 +32,10 @@ export async function stopAccepting(server: Server): Promise<void> {
       if (isQuiet || at > deadline) {
         server.close()
         resolve()
-        return
-      }
-      acceptedCount = 0
-      turnStartedAt = performance.now()
-      setImmediate(closeIfQuiet)
+      } else startTurn()
     }
-    setImmediate(closeIfQuiet)
+    // The present turn may have accepted before this was called.
+    setImmediate(startTurn)
   })
   server.off('connection', countAccepted)
 }

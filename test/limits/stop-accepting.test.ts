@@ -14,15 +14,14 @@ t.test(
     await once(server, 'listening')
     const { port } = server.address() as AddressInfo
     const received: Array<Promise<string>> = []
-    const stopped = stopAccepting(server)
     // One connection waits in each turn of the event loop.
     const connectOne = () => {
       const socket: Socket = connect(port, '127.0.0.1')
       received.push(text(socket).catch(String))
       if (received.length < CONNECTION_COUNT) setImmediate(connectOne)
     }
-    setImmediate(connectOne)
-    await stopped
+    connectOne()
+    await stopAccepting(server)
     t.same(await Promise.all(received), Array(CONNECTION_COUNT).fill('answered'))
     t.equal(server.listening, false)
     const [refused] = (await once(connect(port, '127.0.0.1'), 'error')) as [NodeJS.ErrnoException]
