@@ -1,6 +1,6 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import fp from 'fastify-plugin'
 import { createAdmissionQueue } from '../src/http/admission-queue.ts'
 import { startInOrder } from '../src/http/pipelining.ts'
@@ -47,45 +47,54 @@ export default fp(
       return
     }
 
-    const admit = createAdmissionQueue({
+    const { canStart, enqueue } = createAdmissionQueue({
       maxWaitMs: overloadAfterMs,
       isDatabaseBusy: () => app.store.estimatePoolWait().count > MAX_WAITING_QUERIES
     })
-    app.addHook('onRequest', (request, reply, done) => {
-      startInOrder(request.raw, reply.raw, () => {
-        if (isExempt(request)) {
-          done()
-          return
-        }
-        admit({
-          isAbandoned: () => request.raw.socket.destroyed,
-          getCaller: () => toIpPrefix(request.ip),
-          start: (onAnswered) => {
-            if (onAnswered !== undefined) reply.raw.once('close', onAnswered)
-            done()
-          },
-          refuse: (waitMs) => {
-            reportRefusal({ reason: 'queue', value: waitMs })
-            slowDown(request.raw.socket, reply.raw)
-            if (request.routeOptions.config.limit === 'login') done(OVERLOAD_ERROR)
-            else sendRefusal(request, reply)
-          }
-        })
-      })
-    })
-
     const { getPressure, stop } = createPressureGauge({
       maxEventLoopDelayMs: MAX_EVENT_LOOP_DELAY_MS,
       maxHeapRatio: MAX_HEAP_RATIO,
       sampleIntervalMs: SAMPLE_INTERVAL_MS
     })
     app.addHook('onClose', stop)
-    app.addHook('onRequest', (request, _reply, done) => {
+    app.addHook('onRequest', (request, reply, done) => {
+      startInOrder(request.raw, reply.raw, () => {
+        if (isExempt(request)) done()
+        else if (canStart()) start(done)
+        else queue(request, reply, done)
+      })
+    })
+
+    function start(done: HookHandlerDoneFunction): void {
       const pressure = getPressure()
-      if (pressure === undefined || isExempt(request)) return done()
+      if (pressure === undefined) {
+        done()
+        return
+      }
       reportRefusal(pressure)
       done(OVERLOAD_ERROR)
-    })
+    }
+
+    function queue(
+      request: FastifyRequest,
+      reply: FastifyReply,
+      done: HookHandlerDoneFunction
+    ): void {
+      enqueue({
+        caller: toIpPrefix(request.ip),
+        isAbandoned: () => request.raw.socket.destroyed,
+        start: (onAnswered) => {
+          reply.raw.once('close', onAnswered)
+          start(done)
+        },
+        refuse: (waitMs) => {
+          reportRefusal({ reason: 'queue', value: waitMs })
+          slowDown(request.raw.socket, reply.raw)
+          if (request.routeOptions.config.limit === 'login') done(OVERLOAD_ERROR)
+          else sendRefusal(request, reply)
+        }
+      })
+    }
 
     /** Health checks are always answered, and requests injected by the process itself are no load. */
     function isExempt(request: FastifyRequest): boolean {
@@ -101,7 +110,8 @@ export default fp(
       'security-headers',
       'errors',
       'cors',
-      'connections'
+      'connections',
+      'time-limit'
     ]
   }
 )

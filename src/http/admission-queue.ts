@@ -1,4 +1,4 @@
-import { AsyncResource } from 'node:async_hooks'
+import { AsyncLocalStorage } from 'node:async_hooks'
 
 /** Time of an event-loop iteration in which requests start. */
 const SLICE_MS = 2
@@ -19,22 +19,25 @@ const BUSY_CHECK_INTERVAL_MS = 1
  * database, and no overload.
  */
 const MIN_REFUSED_LENGTH = 50
-/** EWMA weight: the average covers about the last 10 starts. */
-const EWMA_WEIGHT = 0.1
-/** Assumed interval between two starts before the first sample. */
-const INITIAL_INTERVAL_MS = 5
+/**
+ * EWMA weight: the average covers about the last 50 starts, as many as the shortest queue that is
+ * refused. With fewer, one pause of the process counts as if each request took as long.
+ */
+const EWMA_WEIGHT = 0.02
+/** Assumed interval between two starts before the first sample: a burst after the start is no overload. */
+const INITIAL_INTERVAL_MS = 1
 
 export interface AdmissionRequest {
-  /** The requests of one caller wait for each other. Called only if this one has to wait. */
-  getCaller: () => string
-  /** @param onAnswered to call when the request has been answered; undefined if it did not wait */
-  start: (onAnswered?: () => void) => void
+  /** The requests of one caller wait for each other. */
+  caller: string
+  /** @param onAnswered to call when the request has been answered */
+  start: (onAnswered: () => void) => void
   refuse: (waitMs: number) => void
   /** Whether nobody waits for the response any more. */
   isAbandoned: () => boolean
 }
 
-interface QueuedRequest extends Omit<AdmissionRequest, 'getCaller'> {
+interface QueuedRequest extends Omit<AdmissionRequest, 'caller'> {
   queuedAt: number
 }
 
@@ -50,7 +53,7 @@ export interface AdmissionOptions {
  * that one caller's requests delay mostly each other. If a new request would have to wait too
  * long, the latest request of the caller with most waiting requests is refused.
  *
- * @returns a function to call for each request
+ * @returns `canStart`, to ask for each request, and `enqueue` for one that cannot
  */
 export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOptions) {
   /** The queue of each caller; the first caller is the next one to be served. */
@@ -63,6 +66,8 @@ export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOpt
   let averageIntervalMs = INITIAL_INTERVAL_MS
   let lastStartedAt = 0
 
+  // Requests that waited start in no other request's async context.
+  const runOutside = AsyncLocalStorage.snapshot()
   const isSliceUsed = () => performance.now() - sliceStartedAt > SLICE_MS
 
   function closeSlice(): void {
@@ -150,19 +155,19 @@ export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOpt
     }
   }
 
-  return function admit({ getCaller, start, refuse, isAbandoned }: AdmissionRequest): void {
+  /** Whether a request may start at once; otherwise it has to be queued. */
+  function canStart(): boolean {
     if (!isSliceOpen) {
       isSliceOpen = true
       sliceStartedAt = performance.now()
-      setImmediate(closeSlice)
+      runOutside(setImmediate, closeSlice)
     }
-    if (waitingCount === 0 && !isSliceUsed() && !isDatabaseBusy()) {
-      start()
-      return
-    }
+    return waitingCount === 0 && !isSliceUsed() && !isDatabaseBusy()
+  }
+
+  function enqueue({ caller, start, refuse, isAbandoned }: AdmissionRequest): void {
     if (waitingCount === 0) lastStartedAt = performance.now()
     if (isTooLong()) removeAbandoned()
-    const caller = getCaller()
     const queue = queues.get(caller) ?? []
     if (isTooLong()) {
       const waitMs = estimateWait()
@@ -178,12 +183,13 @@ export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOpt
     queues.set(caller, queue)
     queue.push({
       queuedAt: performance.now(),
-      // Keep the async context of this request.
-      start: AsyncResource.bind(start),
-      refuse: AsyncResource.bind(refuse),
+      start,
+      refuse,
       isAbandoned
     })
   }
+
+  return { canStart, enqueue }
 }
 
 function runAfterIterations(count: number, callback: () => void): void {

@@ -34,7 +34,7 @@ export function deriveIpKey(address: string): string {
 /** An IPv6 subscriber has a /64 network: it is one caller. IPv4-mapped IPv6 addresses count as IPv4. */
 export function toIpPrefix(address: string): string {
   const [ip = ''] = address.toLowerCase().split('%')
-  if (!isIPv6(ip)) return ip
+  if (!ip.includes(':') || !isIPv6(ip)) return ip
   const mappedIpv4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(ip)?.[1]
   if (mappedIpv4 !== undefined) return mappedIpv4
   const [head = '', tail] = ip.split('::')
