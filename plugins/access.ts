@@ -14,6 +14,7 @@ import type { PluginOptions } from '../src/app-options.ts'
 import { runAsActor } from '../src/lib/actor.ts'
 import { AppError } from '../src/lib/errors.ts'
 import { isServedOverHttps } from '../src/http/public-url.ts'
+import { countHeader } from '../src/http/request-source.ts'
 import { problemOrPageResponses, problemResponses } from '../src/http/schemas.ts'
 
 declare module 'fastify' {
@@ -102,8 +103,32 @@ export default fp(
       }
     })
 
-    app.addHook('onRequest', async (request, reply) => {
+    app.addHook('onRequest', (request, reply, done) => {
       request.principal = ANONYMOUS
+      // Most requests to an open service: nothing to look up, nothing to count.
+      if (isAnonymous(request) && !app.rateLimiter.isCounted(request)) {
+        done()
+        return
+      }
+      admit(request, reply).then(() => {
+        done()
+      }, done)
+    })
+
+    /** Whether anybody may call the route, and nothing says who the caller is. */
+    function isAnonymous({ headers, routeOptions }: FastifyRequest): boolean {
+      const rule = routeOptions.config.access
+      return (
+        rule === 'open' ||
+        (typeof rule === 'object' &&
+          config.publicAccess &&
+          headers.authorization === undefined &&
+          headers.cookie === undefined &&
+          isAllowed(ANONYMOUS, rule))
+      )
+    }
+
+    async function admit(request: FastifyRequest, reply: FastifyReply): Promise<void> {
       try {
         await authenticate(request)
       } catch (error) {
@@ -118,7 +143,7 @@ export default fp(
       await app.rateLimiter.count(request, reply)
       const rule = request.routeOptions.config.access
       if (typeof rule === 'object') assertAllowed(request.principal, rule)
-    })
+    }
 
     /** Sets the request's principal. */
     async function authenticate(request: FastifyRequest): Promise<void> {
@@ -143,16 +168,21 @@ export default fp(
       request.principal = principal ?? ANONYMOUS
     }
 
-    app.addHook('preHandler', async (request) => {
+    app.addHook('preHandler', (request, _reply, done) => {
+      // Another user's id gets the same answer as an unknown id.
+      done(
+        mayReachOwner(request) ? undefined : new AppError('user_not_found', 'No user has this id.')
+      )
+    })
+
+    function mayReachOwner(request: FastifyRequest): boolean {
       const rule = request.routeOptions.config.access
       const ownUserId = request.restrictedUserId()
-      if (ownUserId === undefined || typeof rule !== 'object' || rule.owner === undefined) return
+      if (ownUserId === undefined || typeof rule !== 'object' || rule.owner === undefined)
+        return true
       const requestedOwnerId = requestedOwner(rule.owner, request)
-      // Another user's id gets the same answer as an unknown id.
-      if (requestedOwnerId !== undefined && requestedOwnerId !== ownUserId) {
-        throw new AppError('user_not_found', 'No user has this id.')
-      }
-    })
+      return requestedOwnerId === undefined || requestedOwnerId === ownUserId
+    }
 
     app.addHook('onError', async (_request: FastifyRequest, reply: FastifyReply, error) => {
       if (error instanceof AppError && error.code === 'unauthenticated') {
@@ -171,10 +201,7 @@ export default fp(
       } = request
       // Node keeps the first of several Authorization headers, while a proxy may have checked
       // another.
-      if (
-        rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'authorization')
-          .length > 1
-      ) {
+      if (countHeader(rawHeaders, 'authorization') > 1) {
         throw new AppError('unauthenticated', 'Send one Authorization header.')
       }
       // A JWT's first use creates the user. The audit trail attributes that to the caller,

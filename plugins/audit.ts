@@ -1,6 +1,7 @@
+import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { actorFromPrincipal } from '../src/access/principal-actor.ts'
-import { runAsActor } from '../src/lib/actor.ts'
+import { runAsActor, type Actor } from '../src/lib/actor.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -16,12 +17,18 @@ export default fp(
     // In preHandler, because the caller is known by now, and reading the body loses an
     // AsyncLocalStorage context set earlier.
     app.addHook('preHandler', (request, _reply, done) => {
-      const { principal, ip, id } = request
-      const onAudited = (count: number) => {
-        request.auditedCount = Math.max(request.auditedCount, count)
-      }
-      runAsActor({ ...actorFromPrincipal(principal, { ip, requestId: id }), onAudited }, done)
+      runAsActor(() => createActor(request), done)
     })
   },
   { name: 'audit', dependencies: ['access'] }
 )
+
+function createActor(request: FastifyRequest): Actor {
+  const { principal, ip, id } = request
+  return {
+    ...actorFromPrincipal(principal, { ip, requestId: id }),
+    onAudited: (count) => {
+      request.auditedCount = Math.max(request.auditedCount, count)
+    }
+  }
+}

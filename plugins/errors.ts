@@ -14,9 +14,7 @@ const ERRORS_BY_FASTIFY_CODE: Record<string, () => AppError> = {
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: () =>
     new AppError('bad_request', 'The length of the body differs from Content-Length.'),
   FST_ERR_CTP_INVALID_JSON_BODY: () => new AppError('invalid_json', 'The body is not valid JSON.'),
-  FST_ERR_BAD_URL: () => new AppError('bad_request', 'The path is not a valid URL path.'),
-  FST_ERR_HANDLER_TIMEOUT: () =>
-    new AppError('unavailable', 'The request took too long. Try again.', { retryAfterS: 1 })
+  FST_ERR_BAD_URL: () => new AppError('bad_request', 'The path is not a valid URL path.')
 }
 
 /** Turns every error into a problem document (RFC 9457; docs/reference/contract.md section 5). */

@@ -1,8 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Principal } from '../src/access/rules.ts'
+import type { PluginOptions } from '../src/app-options.ts'
+import type { ClientAddressMode } from '../src/config/config.ts'
 import { formatClientAddress } from '../src/http/client-address.ts'
 import { getHttpStatus } from '../src/http/problem.ts'
+import { getRequestPath } from '../src/http/request-path.ts'
 import type { AppError } from '../src/lib/errors.ts'
 import { isSecretName } from '../src/lib/redact.ts'
 
@@ -32,12 +35,15 @@ const SAFE_HEADERS = [
 ] as const
 /** Headers that contain the client's address. */
 const ADDRESS_HEADERS: readonly string[] = ['x-forwarded-for', 'x-real-ip']
+/** Clients whose fields are kept as JSON. */
+const MAX_CACHED_CLIENTS = 500
+const MAX_CACHED_KEY_CHARS = 1_000
 /** Statuses whose reason the log gives: it contains nothing that the caller sent. */
 const REASON_STATUSES = [401, 403, 429]
 
 /** Sets X-Request-ID on every response and logs one line per request. */
 export default fp(
-  async (app) => {
+  async (app, { writeLine }: PluginOptions) => {
     const { logClientAddress } = app.config
     app.decorateRequest('getLogFields', function (this: FastifyRequest) {
       return {
@@ -62,24 +68,71 @@ export default fp(
       done()
     })
 
+    const describeForeign = createForeignFields(logClientAddress)
+    const enabledLevels = listEnabledLevels(app.log.level)
     app.addHook('onResponse', (request, reply, done) => {
       if (request.suppressLog) return done()
       const isHealthy = request.routeOptions.config.anyHost === true && reply.statusCode < 400
-      request.log[isHealthy ? 'debug' : 'info']({
+      const level = isHealthy ? 'debug' : 'info'
+      if (!enabledLevels.includes(level)) return done()
+      const { problem } = request
+      const own = {
         event: 'request_completed',
         status_code: reply.statusCode,
         duration_ms: Math.round(reply.elapsedTime * 10) / 10,
         bytes_sent: countBytes(request, reply),
-        caller: describeCaller(request.principal),
-        client_address: formatClientAddress(request.ip, logClientAddress),
-        ...describeProblem(request.problem),
-        ...request.getLogFields()
-      })
+        caller: describeCaller(request.principal)
+      }
+      if (problem !== undefined || !writeLine(level, describeForeign(request), toFields(own))) {
+        request.log[level]({
+          ...own,
+          client_address: formatClientAddress(request.ip, logClientAddress),
+          ...describeProblem(problem),
+          ...request.getLogFields()
+        })
+      }
       done()
     })
   },
   { name: 'logging', dependencies: ['config'] }
 )
+
+/** Which levels of request lines a log level includes. */
+function listEnabledLevels(level: string): string[] {
+  if (level === 'trace' || level === 'debug') return ['debug', 'info']
+  return level === 'info' ? ['info'] : []
+}
+
+/** The members of a JSON object, each after a comma. */
+function toFields(fields: object): string {
+  return `,${JSON.stringify(fields).slice(1, -1)}`
+}
+
+/** @returns a function that describes what a request contains, as fields of a line */
+function createForeignFields(logClientAddress: ClientAddressMode) {
+  /** Clients come back: the fields of what was seen before, by address and headers. */
+  const cache = new Map<string, string>()
+  return (request: FastifyRequest): string => {
+    const { headers, ip } = request
+    let key = ip
+    for (const name of SAFE_HEADERS) key += `\n${String(headers[name] ?? '')}`
+    let client = cache.get(key)
+    if (client === undefined) {
+      client = toFields({
+        client_address: formatClientAddress(ip, logClientAddress),
+        headers: pickSafeHeaders(headers, logClientAddress !== 'none')
+      })
+      if (cache.size >= MAX_CACHED_CLIENTS) cache.clear()
+      if (key.length < MAX_CACHED_KEY_CHARS) cache.set(key, client)
+    }
+    // Ids and methods have no characters to escape (src/app.ts; llhttp knows the methods).
+    return (
+      `,"request_id":"${request.id}","method":"${request.method}"` +
+      `,"path":${JSON.stringify(getRequestPath(request.raw.url))}` +
+      `,"query_params":${JSON.stringify(redactQuery(request))}${client}`
+    )
+  }
+}
 
 /** Only the values of parameters that the route declares are logged: any other may hold anything. */
 function redactQuery({ query, routeOptions }: FastifyRequest): Record<string, unknown> {

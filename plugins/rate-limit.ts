@@ -18,6 +18,8 @@ declare module 'fastify' {
   }
   interface FastifyInstance {
     rateLimiter: {
+      /** Whether a request of an authenticated caller is counted at all. */
+      isCounted: (request: FastifyRequest) => boolean
       /**
        * Counts a request of an authenticated caller.
        *
@@ -33,6 +35,9 @@ declare module 'fastify' {
     }
   }
 }
+
+/** Counts a request. @throws AppError `too_many_requests` */
+type Limit = (request: FastifyRequest, reply: FastifyReply) => Promise<void>
 
 const WINDOW_MS = 60_000
 /** Callers counted per process. */
@@ -74,29 +79,33 @@ export default fp(
     )
 
     app.decorate('rateLimiter', {
+      isCounted: (request) => findLimit(request) !== undefined,
       async count(request, reply) {
-        const { access, limit: limitName } = request.routeOptions.config
-        if (limitName === 'none' || access === 'docs') return
-        // A CORS preflight matches no route where no origin is allowed, and is not counted as unknown.
-        const isUnknownPath = request.is404 && request.method !== 'OPTIONS'
-        await (isUnknownPath ? refusedLimit : limitName === 'login' ? loginLimit : generalLimit)(
-          request,
-          reply
-        )
+        await findLimit(request)?.(request, reply)
       },
-      countRefused: refusedLimit
+      async countRefused(request, reply) {
+        await refusedLimit?.(request, reply)
+      }
     })
+
+    function findLimit(request: FastifyRequest): Limit | undefined {
+      const { access, limit: limitName } = request.routeOptions.config
+      if (limitName === 'none' || access === 'docs') return undefined
+      // A CORS preflight matches no route where no origin is allowed, and is not counted as unknown.
+      const isUnknownPath = request.is404 && request.method !== 'OPTIONS'
+      return isUnknownPath ? refusedLimit : limitName === 'login' ? loginLimit : generalLimit
+    }
 
     function createLimit(
       name: string,
       max: number,
       getKey: (request: FastifyRequest) => string
-    ): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
-      if (max === 0) return async () => {}
+    ): Limit | undefined {
+      if (max === 0) return undefined
       const handler = app.rateLimit({
         max,
         keyGenerator: (request) => `${name} ${getKey(request)}`
-      }) as unknown as (request: FastifyRequest, reply: FastifyReply) => Promise<void>
+      }) as unknown as Limit
       return async (request, reply) => {
         await handler(request, reply)
       }

@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici'
 import type { BackoffLimits } from './lib/backoff.ts'
+import type { WriteLine } from './lib/logger.ts'
 import type { ProviderRegistry } from './providers/registry.ts'
 
 /** Where log lines are written; one call per line. */
@@ -23,4 +24,6 @@ export interface PluginOptions {
   upstreamBackoff: BackoffLimits | undefined
   /** Registers a value that must never be logged. */
   redactValue: (secret: string) => void
+  /** Writes a line that is mostly JSON already. */
+  writeLine: WriteLine
 }

@@ -4,11 +4,13 @@ import { compile } from '@fastify/proxy-addr'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Dispatcher } from 'undici'
 import { ROUTER_OPTIONS, sendProblem } from './http/problem.ts'
+import { getRequestPath } from './http/request-path.ts'
 import { SECURITY_HEADERS } from './http/security-headers.ts'
 import type { BackoffLimits } from './lib/backoff.ts'
 import { AppError } from './lib/errors.ts'
 import { clientErrorHandler } from './http/client-error.ts'
 import { startInOrder } from './http/pipelining.ts'
+import { createLazyLogger } from './lib/lazy-logger.ts'
 import { createLogger } from './lib/logger.ts'
 import { createLogOutput } from './lib/log-output.ts'
 import { builtInProviders } from './providers/index.ts'
@@ -54,7 +56,7 @@ export async function buildApp({
   upstreamBackoff,
   logger = false
 }: AppOptions = {}): Promise<FastifyInstance> {
-  const { logger: loggerInstance, redactValue } = createLogger(toLogDestination(logger))
+  const { logger: loggerInstance, redactValue, writeLine } = createLogger(toLogDestination(logger))
   const app: FastifyInstance = Fastify({
     ...(logger === false
       ? { logger: false }
@@ -67,10 +69,9 @@ export async function buildApp({
     // The absolute form of a request target (RFC 9112 section 3.2.2) contains a host, which is
     // never taken from requests.
     rewriteUrl: ({ url = '/' }) => url.replace(/^https?:\/\/[^/?#]*/i, '') || '/',
-    childLoggerFactory: (parent, bindings, options, { method, url = '' }) =>
-      parent.child(
-        { ...bindings, method, path: url.replace(/^https?:\/\/[^/?#]*|[?#].*$/gis, '') },
-        options
+    childLoggerFactory: (parent, bindings, options, { method, url }) =>
+      createLazyLogger(parent, () =>
+        parent.child({ ...bindings, method, path: getRequestPath(url) }, options)
       ),
     // Defined below: the setting is known only after the `config` plugin has been registered.
     trustProxy: (address, hop) => isTrustedProxy(address, hop),
@@ -80,7 +81,6 @@ export async function buildApp({
     // end with a stack trace.
     pluginTimeout: 10 * MINUTE_MS,
     connectionTimeout: 2 * MINUTE_MS,
-    handlerTimeout: 2 * MINUTE_MS,
     keepAliveTimeout: 72_000,
     maxRequestsPerSocket: 10_000,
     http: {
@@ -116,7 +116,8 @@ export async function buildApp({
     network,
     now,
     upstreamBackoff,
-    redactValue
+    redactValue,
+    writeLine: logger === false ? () => true : writeLine
   }
   await app.register(autoload, { dir: resolveFromRoot('plugins'), options: pluginOptions })
   const isTrustedProxy = compile([...app.config.trustProxy])

@@ -199,12 +199,27 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
       : toCheckResult(app.vault.opensProof())
   }
 
-  /** Answers in time, whatever the database does. */
-  async function checkDatabase(): Promise<{ isMigrated: boolean; reason: string | undefined }> {
+  interface DatabaseState {
+    isMigrated: boolean
+    reason: string | undefined
+  }
+  let checking: Promise<DatabaseState> | undefined
+
+  /** Checks that come while one is under way share its result. */
+  async function checkDatabase(): Promise<DatabaseState> {
+    checking ??= readDatabaseState().finally(() => {
+      checking = undefined
+    })
+    return await checking
+  }
+
+  /** Ends in time, whatever the database does. */
+  async function readDatabaseState(): Promise<DatabaseState> {
+    let timer: NodeJS.Timeout | undefined
     const timeout = new Promise<never>((_resolve, reject) => {
-      setTimeout(() => {
+      timer = setTimeout(() => {
         reject(TIMEOUT_ERROR)
-      }, DATABASE_TIMEOUT_MS).unref()
+      }, DATABASE_TIMEOUT_MS)
     })
     const [migrations, reason] = await Promise.all([
       Promise.race([app.store.isMigrated(), timeout])
@@ -215,6 +230,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
         }),
       app.databaseProbe.check(DATABASE_TIMEOUT_MS)
     ])
+    clearTimeout(timer)
     return { ...migrations, reason: migrations.reason ?? reason }
   }
 }

@@ -103,9 +103,9 @@ const integrationRoutes: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
       {
         config: {
           access: { scope: 'data:read', owner: 'query.owner_id' },
+          timeLimitMs: LIST_TIMEOUT_MS,
           ...itemList.queryConfig
         },
-        handlerTimeout: LIST_TIMEOUT_MS,
         schema: {
           tags: ['Integrations'],
           operationId: `fetch${name}${toTypeName(collection.name)}`,

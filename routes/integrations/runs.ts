@@ -134,9 +134,8 @@ export const runRoutes: FastifyPluginAsyncTypebox<RunRoutesOptions> = async (
   app.get(
     '/runs/:id/events',
     {
-      config: RUN_READ_ACCESS,
-      // A stream outlives the general handler timeout.
-      handlerTimeout: 2 * MAX_STREAM_DURATION_MS,
+      // A stream outlives the general limit.
+      config: { ...RUN_READ_ACCESS, timeLimitMs: 2 * MAX_STREAM_DURATION_MS },
       schema: {
         tags: ['Integrations'],
         operationId: `follow${name}SyncRun`,

@@ -77,9 +77,9 @@ const itemRoutes: FastifyPluginAsyncTypebox<{
     {
       config: {
         access: { scope: 'data:read', owner: 'params.owner_id' },
+        timeLimitMs: LIST_TIMEOUT_MS,
         ...itemList.queryConfig
       },
-      handlerTimeout: LIST_TIMEOUT_MS,
       schema: {
         tags: ['Data'],
         operationId: `list${name}${toTypeName(collection.name)}`,

@@ -19,9 +19,11 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '',
     {
-      config: { access: { scope: 'personal-data:read', owner: 'params.user_id' } },
-      // A stream outlives the general handler timeout.
-      handlerTimeout: EXPORT_TIMEOUT_MS,
+      config: {
+        access: { scope: 'personal-data:read', owner: 'params.user_id' },
+        // A stream outlives the general limit.
+        timeLimitMs: EXPORT_TIMEOUT_MS
+      },
       schema: {
         tags: ['Users'],
         operationId: 'exportUser',

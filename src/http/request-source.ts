@@ -12,12 +12,27 @@ export function assertUnambiguous({ raw: { rawHeaders, httpVersion } }: FastifyR
   if (httpVersion !== '1.1' && httpVersion !== '1.0') {
     throw new AppError('bad_request', 'Use HTTP/1.1.')
   }
-  const hosts = rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'host')
-  if (hosts.length > 1) throw new AppError('bad_request', 'Send one Host header.')
+  const hostCount = countHeader(rawHeaders, 'host')
+  if (hostCount > 1) throw new AppError('bad_request', 'Send one Host header.')
   // RFC 9112 section 3.2. Node rejects it too, but without a problem document.
-  if (hosts.length === 0 && httpVersion === '1.1') {
+  if (hostCount === 0 && httpVersion === '1.1') {
     throw new AppError('bad_request', 'The Host header is missing.')
   }
+}
+
+/**
+ * How often a request has a header: Node keeps the first of several.
+ *
+ * @param rawHeaders names and values in turn, as Node has them
+ * @param name in lower case
+ */
+export function countHeader(rawHeaders: readonly string[], name: string): number {
+  let count = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const header = rawHeaders[i]
+    if (header?.length === name.length && header.toLowerCase() === name) count++
+  }
+  return count
 }
 
 /**
@@ -32,7 +47,9 @@ export function isAddressedHere(
 ): boolean {
   if (allowedHosts === null) return true
   // The absolute form of a request target overrides the Host header (RFC 9112 section 3.2.2).
-  const target = /^https?:\/\/([^/?#]*)/i.exec(request.originalUrl)?.[1]
+  const target = request.originalUrl.startsWith('/')
+    ? undefined
+    : /^https?:\/\/([^/?#]*)/i.exec(request.originalUrl)?.[1]
   return [request.host, target]
     .filter((host) => host !== undefined && host !== '')
     .every((host) => {

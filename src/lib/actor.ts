@@ -16,16 +16,21 @@ export interface Actor {
 /** The actor of background jobs: sync runs, token refreshes, maintenance. */
 export const SERVICE_ACTOR: Actor = { kind: 'service' }
 
-const actorStorage = new AsyncLocalStorage<Actor>()
+const actorStorage = new AsyncLocalStorage<Actor | (() => Actor)>()
 
-/** Runs `work` as `actor`: the audit trail attributes to it all that `work` stores, also after `await`. */
-export function runAsActor<T>(actor: Actor, work: () => T): T {
+/**
+ * Runs `work` as `actor`: the audit trail attributes to it all that `work` stores, also after `await`.
+ *
+ * @param actor or a function that describes it: most requests change nothing, so nobody asks
+ */
+export function runAsActor<T>(actor: Actor | (() => Actor), work: () => T): T {
   return actorStorage.run(actor, work)
 }
 
 /** The actor of the running code; the service itself outside `runAsActor`. */
 export function getCurrentActor(): Actor {
-  return actorStorage.getStore() ?? SERVICE_ACTOR
+  const actor = actorStorage.getStore() ?? SERVICE_ACTOR
+  return typeof actor === 'function' ? actor() : actor
 }
 
 /** Runs `work` as the principal that started it, with the IP address and request id of the current actor. */

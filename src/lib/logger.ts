@@ -1,12 +1,34 @@
 import { pino, type Logger } from 'pino'
 import type { LogDestination } from '../app-options.ts'
 import { instanceId } from './instance-id.ts'
-import { toPlainValue, redactText, sanitize, getEncodedForms, removeSecrets } from './redact.ts'
+import {
+  toPlainValue,
+  redactText,
+  sanitize,
+  getEncodedForms,
+  isSuspicious,
+  removeSecrets
+} from './redact.ts'
 
 /** Upper limit of a log line. */
 const MAX_LINE_BYTES = 16 * 1024
 const MAX_FIELD_CHARS = 200
+/** Longer foreign values are bounded one by one. */
+const MAX_PLAIN_CHARS = 1_000
 const TRUNCATED_LINE = `${JSON.stringify({ level: 'warn', logger: 'connector', event: 'log', cut: true })}\n`
+
+/**
+ * Writes a line of fields that are JSON already, each after a comma. The service's own fields are
+ * trusted; those of others are searched.
+ *
+ * @returns false if the foreign fields are long or look like a secret: nothing was written, and the
+ *   logger itself, which redacts, has to log the line
+ */
+export type WriteLine = (
+  level: 'debug' | 'info',
+  foreignFields: string,
+  ownFields: string
+) => boolean
 
 /**
  * Creates the service's logger: one JSON object per line
@@ -16,11 +38,13 @@ const TRUNCATED_LINE = `${JSON.stringify({ level: 'warn', logger: 'connector', e
  * keys at any depth; text is searched for secret parameters and tokens; and the finished line is
  * searched for the configured secrets, in case the first two missed one.
  *
- * @returns the logger, and `redactValue`, which registers a value that must never be logged
+ * @returns the logger; `redactValue`, which registers a value that must never be logged; and
+ *   `writeLine`, for lines that are too frequent for all that
  */
 export function createLogger(destination: LogDestination): {
   logger: Logger
   redactValue: (secret: string) => void
+  writeLine: WriteLine
 } {
   const secrets = new Set<string>()
   const logger = pino(
@@ -49,8 +73,18 @@ export function createLogger(destination: LogDestination): {
       }
     }
   )
+  const lineStart = `","logger":"connector","instance":${JSON.stringify(instanceId)}`
   return {
     logger,
+    writeLine(level, foreignFields, ownFields) {
+      if (foreignFields.length > MAX_PLAIN_CHARS || isSuspicious(secrets, foreignFields))
+        return false
+      destination.write(
+        `{"level":"${level}","timestamp":"${new Date().toISOString()}${lineStart}` +
+          `${foreignFields}${ownFields}}\n`
+      )
+      return true
+    },
     redactValue: (secret) => {
       for (const form of getEncodedForms(secret)) secrets.add(form)
     }

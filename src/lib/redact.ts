@@ -84,6 +84,13 @@ export function redactText(text: string): string {
     .replace(OWN_SECRET_PATTERN, REDACTED)
 }
 
+/** Whether a text may contain a secret: a registered one, or what `redactText` looks for. */
+export function isSuspicious(secrets: ReadonlySet<string>, text: string): boolean {
+  if (SUSPICIOUS_PATTERN.test(text)) return true
+  for (const secret of secrets) if (text.includes(secret)) return true
+  return false
+}
+
 /** Removes the registered secrets from a text. */
 export function removeSecrets(secrets: ReadonlySet<string>, text: string): string {
   let redacted = text

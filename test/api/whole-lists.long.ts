@@ -13,7 +13,7 @@ import { storePages } from './list-filler.ts'
 const ITEM_COUNT = 100_000
 /** The document has about 23 MB; V8 lets garbage of that size wait. */
 const MAX_GROWTH_BYTES = 80 * 1024 * 1024
-/** HEAVY=1: longer than the general limit of a request (`handlerTimeout` in src/app.ts). */
+/** HEAVY=1: longer than the general limit of a request (plugins/time-limit.ts). */
 const SLOW_READ_MS = pickByScale(20_000, 130_000)
 const LIST_PATH = '/confluence/pages/1'
 

@@ -34,10 +34,18 @@ export const CALLER_MUTATIONS: readonly Mutation[] = [
     proves: ['C6']
   },
   {
+    name: 'A request without credentials is admitted at once in protected mode too',
+    file: 'plugins/access.ts',
+    find: '          config.publicAccess &&\n',
+    replace: '',
+    test: 'test/access/credentials.test.ts',
+    proves: ['C6']
+  },
+  {
     name: 'Of several Authorization headers the first counts',
     file: 'plugins/access.ts',
-    find: '          .length > 1\n',
-    replace: '          .length > 9\n',
+    find: "if (countHeader(rawHeaders, 'authorization') > 1) {",
+    replace: "if (countHeader(rawHeaders, 'authorization') > 9) {",
     test: 'test/access/credentials.test.ts',
     proves: ['T05']
   },
@@ -52,16 +60,16 @@ export const CALLER_MUTATIONS: readonly Mutation[] = [
   {
     name: "A person reaches another person's objects by their id",
     file: 'plugins/access.ts',
-    find: 'if (requestedOwnerId !== undefined && requestedOwnerId !== ownUserId) {',
-    replace: 'if (requestedOwnerId !== undefined && requestedOwnerId < 0) {',
+    find: 'return requestedOwnerId === undefined || requestedOwnerId === ownUserId',
+    replace: 'return requestedOwnerId === undefined || requestedOwnerId >= 0',
     test: 'test/access/cross-user.test.ts',
     proves: ['C7', 'T23']
   },
   {
     name: 'The refusal of a foreign id says that the user exists',
     file: 'plugins/access.ts',
-    find: "throw new AppError('user_not_found', 'No user has this id.')",
-    replace: "throw new AppError('forbidden', 'This is another user.')",
+    find: "new AppError('user_not_found', 'No user has this id.')",
+    replace: "new AppError('forbidden', 'This is another user.')",
     test: 'test/access/cross-user.test.ts',
     proves: ['C7', 'T23']
   },

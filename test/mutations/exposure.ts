@@ -230,8 +230,8 @@ export const EXPOSURE_MUTATIONS: readonly Mutation[] = [
   {
     name: 'Two Host headers are accepted',
     file: 'src/http/request-source.ts',
-    find: '  if (hosts.length > 1) throw',
-    replace: '  if (hosts.length > 2) throw',
+    find: '  if (hostCount > 1) throw',
+    replace: '  if (hostCount > 2) throw',
     test: 'test/api/raw.test.ts',
     proves: ['T15']
   },

@@ -172,8 +172,8 @@ export const INPUT_MUTATIONS: readonly Mutation[] = [
   {
     name: 'Of several Host headers the first counts',
     file: 'src/http/request-source.ts',
-    find: 'if (hosts.length > 1) throw',
-    replace: 'if (hosts.length > 9) throw',
+    find: 'if (hostCount > 1) throw',
+    replace: 'if (hostCount > 9) throw',
     test: RAW,
     proves: ['C9', 'T15']
   },

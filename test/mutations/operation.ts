@@ -114,10 +114,10 @@ export const OPERATION_MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'A handler may run for ever',
-    file: 'src/app.ts',
-    find: '    handlerTimeout: 2 * MINUTE_MS,\n',
+    file: 'plugins/time-limit.ts',
+    find: '        end(reply)\n',
     replace: '',
-    test: 'test/api/health.test.ts',
+    test: 'test/limits/time-limit.test.ts',
     proves: ['E3']
   },
   {

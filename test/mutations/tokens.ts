@@ -238,6 +238,14 @@ export const TOKEN_MUTATIONS: readonly Mutation[] = [
     proves: ['B10']
   },
   {
+    name: 'The path and the headers of a request line are not searched for secrets',
+    file: 'src/lib/logger.ts',
+    find: 'foreignFields.length > MAX_PLAIN_CHARS || isSuspicious(secrets, foreignFields)',
+    replace: 'foreignFields.length > MAX_PLAIN_CHARS',
+    test: 'test/log/request-lines.test.ts',
+    proves: ['B10']
+  },
+  {
     name: 'Values reach the logger as callers pass them',
     file: 'src/lib/logger.ts',
     find: 'write.apply(this, sanitizeArgs(args, secrets))',

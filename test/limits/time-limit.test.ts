@@ -1,0 +1,84 @@
+import { once } from 'node:events'
+import { get, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Readable } from 'node:stream'
+import t from 'tap'
+import { SMALL_SANDBOX } from '../auth/helper.ts'
+import { Browser, buildAppWithSandbox, buildTestApp, waitFor } from '../helper.ts'
+import type { TestContext } from '../types.ts'
+
+const OPEN = { access: 'open' } as const
+
+/** Lets five minutes pass on the clock that measures durations, in this process. */
+function passFiveMinutes(t: TestContext): void {
+  const now = performance.now.bind(performance)
+  performance.now = () => now() + 300_000
+  t.teardown(() => {
+    performance.now = now
+  })
+}
+
+async function open(url: string): Promise<IncomingMessage> {
+  const [response] = (await once(get(url), 'response')) as [IncomingMessage]
+  return response.resume()
+}
+
+t.test('E3 T32 A handler that does not answer in its time gets 503', async (t) => {
+  const { app, lines } = await buildTestApp(t)
+  app.get(
+    '/never',
+    { config: { ...OPEN, timeLimitMs: 10 } },
+    async () => await new Promise(() => {})
+  )
+  // Keeps the process alive, as a server that listens does.
+  const timer = setTimeout(() => {}, 20_000)
+  t.teardown(() => {
+    clearTimeout(timer)
+  })
+  const response = await app.inject('/never')
+  t.match(response, { statusCode: 503, headers: { 'retry-after': '1' } })
+  t.match(response.json(), { code: 'unavailable', detail: 'The request took too long. Try again.' })
+  t.match(
+    lines().find(({ path, event }) => path === '/never' && event === 'request_completed'),
+    { status_code: 503, error_code: 'unavailable' }
+  )
+})
+
+t.test(
+  'A response that has begun is cut at its limit; one that was sent is not touched',
+  async (t) => {
+    const { app } = await buildTestApp(t)
+    app.get('/endless', { config: { ...OPEN, timeLimitMs: 10 } }, async (_request, reply) => {
+      const body = new Readable({ read() {} })
+      body.push('begun')
+      return await reply.send(body)
+    })
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    const { port } = app.server.address() as AddressInfo
+    const base = `http://127.0.0.1:${port}`
+    const response = await open(`${base}/endless`)
+    await t.rejects(once(response, 'end'), { code: 'ECONNRESET' })
+    for (let i = 0; i < 3; i++) t.equal((await fetch(`${base}/livez`)).status, 200)
+  }
+)
+
+t.test(
+  'An event stream of five minutes goes on, while another request has reached its limit',
+  async (t) => {
+    const { app, sandbox } = await buildAppWithSandbox(t, { sandbox: SMALL_SANDBOX })
+    app.get('/never', { config: OPEN }, async () => await new Promise(() => {}))
+    await sandbox.admin('faults', { kind: 'hang', match: { path: 'project/search' } })
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    const { port } = app.server.address() as AddressInfo
+    const base = `http://127.0.0.1:${port}`
+    await new Browser(app).connect('jira')
+    const stream = await open(`${base}/integrations/jira/sync/runs/1/events`)
+    t.equal(stream.statusCode, 200)
+    const never = fetch(`${base}/never`)
+    await waitFor(async () => (await fetch(`${base}/livez`)).status === 200)
+    passFiveMinutes(t)
+    t.equal((await never).status, 503)
+    t.equal(stream.closed || stream.readableEnded, false)
+    stream.destroy()
+  }
+)
