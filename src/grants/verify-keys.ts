@@ -15,6 +15,7 @@ const KNOWN_PLAINTEXT = 'the right key'
  */
 const MAX_SAMPLES = 5
 const CONFIGURATION_EXIT_CODE = 78
+const PROOF_INTERVAL_MS = 1_000
 
 /** A vault whose keys are those that the database was written with. */
 export interface VerifiedVault extends Vault {
@@ -173,18 +174,31 @@ export async function verifyKeyring(
     ...(confirmCurrentKey === undefined ? {} : { confirmCurrentKey })
   })
   if (keyring.find(currentId) !== undefined) await archiveSigningKeys(vaultKeys, keyring, vault)
-  const proofs = new Map(storedKeys.map(({ id, proof }) => [id, proof]))
   // Assigned, not spread: the id of the current key is a getter.
-  return Object.assign(vault, {
-    opensProof() {
-      const id = keyring.currentId
-      const proof = proofs.get(id)
-      // A key that was added since: it was verified when it was registered.
-      return proof === undefined
-        ? keyring.find(id) !== undefined
-        : canDecrypt(() => vault.decrypt(proof, buildProofAad(id)))
+  return Object.assign(vault, { opensProof: createProofCheck(keyring, vault, storedKeys) })
+}
+
+/** Decrypts the proof of the current key, at most once a second for each key. */
+function createProofCheck(
+  keyring: Keyring,
+  vault: Vault,
+  storedKeys: readonly VaultKeyRow[]
+): () => boolean {
+  const proofs = new Map(storedKeys.map(({ id, proof }) => [id, proof]))
+  let last: { key: Buffer | undefined; at: number; opens: boolean } | undefined
+  return () => {
+    const id = keyring.currentId
+    const key = keyring.find(id)
+    const proof = proofs.get(id)
+    // A key that was added since: it was verified when it was registered.
+    if (proof === undefined) return key !== undefined
+    const now = performance.now()
+    if (last === undefined || last.key !== key || now - last.at > PROOF_INTERVAL_MS) {
+      const opens = canDecrypt(() => vault.decrypt(proof, buildProofAad(id)))
+      last = { key, at: now, opens }
     }
-  })
+    return last.opens
+  }
 }
 
 /** A new key in front of an exhausted one takes its place. */
