@@ -178,8 +178,9 @@ export default fp(
     function mayReachOwner(request: FastifyRequest): boolean {
       const rule = request.routeOptions.config.access
       const ownUserId = request.restrictedUserId()
-      if (ownUserId === undefined || typeof rule !== 'object' || rule.owner === undefined)
+      if (ownUserId === undefined || typeof rule !== 'object' || rule.owner === undefined) {
         return true
+      }
       const requestedOwnerId = requestedOwner(rule.owner, request)
       return requestedOwnerId === undefined || requestedOwnerId === ownUserId
     }

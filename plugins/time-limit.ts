@@ -59,5 +59,5 @@ function end(reply: FastifyReply): void {
   })
   // A response that has begun cannot become another one.
   if (reply.raw.headersSent) reply.raw.destroy(error)
-  else void reply.send(error)
+  else reply.send(error)
 }

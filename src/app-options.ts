@@ -3,11 +3,6 @@ import type { BackoffLimits } from './lib/backoff.ts'
 import type { WriteLine } from './lib/logger.ts'
 import type { ProviderRegistry } from './providers/registry.ts'
 
-/** Where log lines are written; one call per line. */
-export interface LogDestination {
-  write: (line: string) => void
-}
-
 /**
  * What the environment of the app decides: `buildApp` passes it to the plugins, tests replace
  * it.

@@ -10,14 +10,14 @@ import type { BackoffLimits } from './lib/backoff.ts'
 import { AppError } from './lib/errors.ts'
 import { clientErrorHandler } from './http/client-error.ts'
 import { startInOrder } from './http/pipelining.ts'
-import { createLazyLogger } from './lib/lazy-logger.ts'
+import { createLazyLogger } from './http/lazy-logger.ts'
 import { createLogger } from './lib/logger.ts'
-import { createLogOutput } from './lib/log-output.ts'
+import { createLogOutput, type LogDestination } from './lib/log-output.ts'
 import { builtInProviders } from './providers/index.ts'
 import type { Provider } from './providers/provider.ts'
 import { createRegistry } from './providers/registry.ts'
 import { resolveFromRoot } from './lib/root-folder.ts'
-import type { LogDestination, PluginOptions } from './app-options.ts'
+import type { PluginOptions } from './app-options.ts'
 
 /** Upper limit of a request body; legitimate ones are far smaller. */
 const MAX_BODY_BYTES = 64 * 1024

@@ -1,5 +1,4 @@
 import { fstatSync, write as writeDescriptor, writeSync } from 'node:fs'
-import type { LogDestination } from '../app-options.ts'
 
 /** What waits while nobody reads, in characters: half a minute of 1,000 requests a second. */
 const MAX_PENDING_CHARS = 8 * 1024 * 1024
@@ -9,6 +8,11 @@ const RETRY_INTERVAL_MS = 1_000
 
 /** Writes a text and calls back with how many of its bytes are written, and why not more. */
 export type LogSink = (text: Buffer, done: (error: Error | null, byteCount: number) => void) => void
+
+/** Where log lines are written; one call per line. */
+export interface LogDestination {
+  write: (line: string) => void
+}
 
 /** A destination of log lines that never makes the process wait. */
 export interface LogOutput extends LogDestination {

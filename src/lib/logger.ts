@@ -1,6 +1,6 @@
 import { pino, type Logger } from 'pino'
-import type { LogDestination } from '../app-options.ts'
 import { instanceId } from './instance-id.ts'
+import type { LogDestination } from './log-output.ts'
 import {
   toPlainValue,
   redactText,
@@ -77,8 +77,9 @@ export function createLogger(destination: LogDestination): {
   return {
     logger,
     writeLine(level, foreignFields, ownFields) {
-      if (foreignFields.length > MAX_PLAIN_CHARS || isSuspicious(secrets, foreignFields))
+      if (foreignFields.length > MAX_PLAIN_CHARS || isSuspicious(secrets, foreignFields)) {
         return false
+      }
       destination.write(
         `{"level":"${level}","timestamp":"${new Date().toISOString()}${lineStart}` +
           `${foreignFields}${ownFields}}\n`

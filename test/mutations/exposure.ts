@@ -5,9 +5,8 @@ export const EXPOSURE_MUTATIONS: readonly Mutation[] = [
   {
     name: 'A request to /healthz uses the vault key',
     file: 'src/grants/verify-keys.ts',
-    find: '        : canDecrypt(() => vault.decrypt(proof, buildProofAad(id)))\n    }\n',
-    replace:
-      '        : canDecrypt(() => vault.encrypt(KNOWN_PLAINTEXT, buildProofAad(id)))\n    }\n',
+    find: 'const opens = canDecrypt(() => vault.decrypt(proof, buildProofAad(id)))\n',
+    replace: 'const opens = canDecrypt(() => vault.encrypt(KNOWN_PLAINTEXT, buildProofAad(id)))\n',
     test: 'test/vault/key-uses.test.ts',
     proves: ['B4']
   },

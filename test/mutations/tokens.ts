@@ -5,7 +5,7 @@ export const TOKEN_MUTATIONS: readonly Mutation[] = [
   {
     name: 'States and secrets are stored as they are, not as hashes',
     file: 'src/lib/secret.ts',
-    find: "createHash('sha256').update(secret).digest('base64url')",
+    find: "hash('sha256', secret, 'base64url')",
     replace: 'secret',
     test: 'test/auth/state.test.ts',
     proves: ['A1']
