@@ -1,4 +1,4 @@
-import type { SQL, SQLWrapper } from 'drizzle-orm'
+import type { QueryPromise, SQL, SQLWrapper } from 'drizzle-orm'
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3'
 import type { Tables } from '../../drizzle/tables.ts'
 import type { ItemTableShape, RawRow } from '../model/items.ts'
@@ -27,6 +27,24 @@ export type StatementBuilder = (db: Database) => Statement
  */
 export type TransactionScript<T> = Generator<Statement, T, RawRow[]>
 
+/** What transactions that share a commit know of a chain. A transaction replaces the state. */
+export interface ChainLink<S> {
+  state: S
+}
+
+/**
+ * A chain of rows with one head, to which many transactions append. Those that share a commit read
+ * the head once, append in turn, and write it once.
+ */
+export interface SharedChain<S> {
+  /** The table of the head: the writers of all processes wait for its lock. */
+  lockTable: string
+  /** Reads the head. Writes nothing, because the transaction that needs it first may be undone. */
+  open: () => TransactionScript<S>
+  /** Writes the head, after the last of the transactions. */
+  close: (state: S) => TransactionScript<void>
+}
+
 /** A value bound to a placeholder. */
 export type BindValue = string | number | Date | null
 
@@ -54,12 +72,13 @@ export interface Engine {
   readonly tables: Tables
   /**
    * Runs one writing statement. While another process holds the write lock it waits without
-   * blocking the event loop.
+   * blocking the event loop. The embedded engine commits all writes and transactions of one turn of
+   * the event loop together; one that fails is undone alone.
    *
    * @throws AppError `database_busy` after 3 s, `database_unavailable` if the disk refuses the
    *   write, `user_not_found` if the statement names an owner that does not exist
    */
-  write: <T>(statement: () => PromiseLike<T>) => Promise<T>
+  write: <T>(statement: () => QueryPromise<T>) => Promise<T>
   /**
    * Compiles a query that runs often. Its rows come back unmapped, which takes a third of the
    * time of Drizzle's mapping. Select only text and integer columns: those have the same form on

@@ -4,18 +4,13 @@ import type { Mutation } from './mutation.ts'
 export const DURABILITY_MUTATIONS: readonly Mutation[] = [
   {
     name: 'A write is acknowledged half a second before it is committed',
-    file: 'src/store/sqlite/engine.ts',
+    file: 'src/store/sqlite/group-commit.ts',
     find:
-      '    await write(async () => ' +
-      'client.transaction(() => runScript(client, script(db))).immediate())\n',
+      "  const begin = client.prepare('begin immediate')\n" +
+      "  const commit = client.prepare('commit')\n",
     replace:
-      '    await write(async () => {\n' +
-      '      if (!client.inTransaction) {\n' +
-      "        client.exec('begin immediate')\n" +
-      "        setTimeout(() => client.exec('commit'), 500)\n" +
-      '      }\n' +
-      '      return runScript(client, script(db))\n' +
-      '    })\n',
+      "  const begin = { run: () => client.inTransaction || client.exec('begin immediate') }\n" +
+      "  const commit = { run: () => setTimeout(() => client.inTransaction && client.exec('commit'), 500) }\n",
     test: 'test/process/crash.long.ts',
     proves: ['D1']
   },

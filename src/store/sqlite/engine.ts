@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import Driver from 'better-sqlite3'
-import { getTableName, sql } from 'drizzle-orm'
+import { getTableName, sql, type QueryPromise } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
 import { columns } from '../../../drizzle/sqlite/columns.ts'
 import { defineTables } from '../../../drizzle/tables.ts'
 import { AppError, StartError } from '../../lib/errors.ts'
-import { retry } from '../../lib/retry.ts'
 import { resolveFromRoot } from '../../lib/root-folder.ts'
 import {
   OUTDATED_TABLES_MESSAGE,
@@ -22,7 +21,6 @@ import {
 } from '../engine.ts'
 import {
   createBatch,
-  createBusyError,
   getDriverErrorCode,
   countMigrationsAfter,
   readLatestMigration,
@@ -30,6 +28,7 @@ import {
 } from '../prepared.ts'
 import { notWritableMessage, watchDatabaseFile } from './database-file.ts'
 import { assertLocalFile } from './file-system.ts'
+import { createGroupCommit } from './group-commit.ts'
 
 const MIGRATIONS_FOLDER = resolveFromRoot('drizzle/sqlite/migrations')
 /** The time of this version's newest migration, in milliseconds since the epoch. */
@@ -40,8 +39,8 @@ export const LATEST_MIGRATION = readLatestMigration(MIGRATIONS_FOLDER)
  */
 const MIN_SQLITE_VERSION = [3, 51, 3]
 /**
- * The driver blocks the event loop while it waits for a lock. So it does not wait, and `write`
- * retries without blocking.
+ * The driver blocks the event loop while it waits for a lock. So it does not wait, and writes are
+ * retried without blocking.
  */
 const BUSY_TIMEOUT_MS = 0
 const BUSY_RETRY_INTERVAL_MS = 20
@@ -80,27 +79,22 @@ export function open(url: string, { autoMigrate, itemTables, onMigrated }: Engin
   const file = watchDatabaseFile(path === IN_MEMORY ? undefined : path)
   let isTruncationPending = false
 
-  const write: Engine['write'] = async (statement) => {
-    const deadline = performance.now() + WRITE_TIMEOUT_MS
-    file.assertInPlace()
-    const result = await retry(statement, (error) => {
-      const code = getSqliteErrorCode(error)
-      if (!code?.startsWith('SQLITE_BUSY')) throw toAppError(error, code)
-      if (performance.now() > deadline) throw createBusyError(error)
-      return BUSY_RETRY_INTERVAL_MS
-    })
-    // Not acknowledged if the file was replaced meanwhile.
-    file.assertInPlace()
-    return result
-  }
+  const groupCommit = createGroupCommit(client, {
+    runScript: (script) => runScript(client, script),
+    assertInPlace: file.assertInPlace,
+    isBusy: (error) => getSqliteErrorCode(error)?.startsWith('SQLITE_BUSY') === true,
+    toAppError: (error) => toAppError(error, getSqliteErrorCode(error)),
+    timeoutMs: WRITE_TIMEOUT_MS,
+    retryIntervalMs: BUSY_RETRY_INTERVAL_MS
+  })
 
   const transaction: Engine['transaction'] = async (script) =>
-    await write(async () => client.transaction(() => runScript(client, script(db))).immediate())
+    await groupCommit.commit(() => runScript(client, script(db)))
 
   return {
     db,
     tables,
-    write,
+    write: async (statement) => await groupCommit.commit(() => runQuery(statement())),
     prepare(query) {
       const { sql, bind, bindRows } = compileStatement(query)
       const statement = client.prepare(sql)
@@ -151,9 +145,13 @@ export function open(url: string, { autoMigrate, itemTables, onMigrated }: Engin
     },
     isMigrated: async () =>
       ((latestAppliedQuery.get() as { at: number | null }).at ?? 0) >= LATEST_MIGRATION,
-    close: () => {
-      client.close()
-    }
+    close: () =>
+      new Promise<void>((resolve) => {
+        groupCommit.whenIdle(() => {
+          client.close()
+          resolve()
+        })
+      })
   }
 }
 
@@ -175,6 +173,21 @@ function runStatement(
   if (compiled.reader) return compiled.all(params) as RawRow[]
   compiled.run(params)
   return []
+}
+
+/** The part of Drizzle's synchronous queries that is used here. */
+interface SyncQuery<T> {
+  prepare?: () => { execute: () => { sync: () => T } }
+  sync?: () => T
+}
+
+/** Runs a query of Drizzle, prepared or not, without its promise. */
+function runQuery<T>(query: QueryPromise<T>): T {
+  // Proof of the cast: test/store/contract.ts runs every repository.
+  const { prepare, sync } = query as unknown as SyncQuery<T>
+  if (sync !== undefined) return sync.call(query)
+  if (prepare !== undefined) return prepare.call(query).execute().sync()
+  throw new TypeError('A write is one statement of Drizzle.')
 }
 
 /** The file name in a database URL. */
