@@ -116,13 +116,14 @@ export interface Engine {
     readCommitted?: boolean
   ) => Promise<T>
   /**
-   * Like `transaction`, for writers that all update one row of `lockTable`: they run one after
-   * the other. A waiting writer holds no other lock and afterwards sees what the previous one
-   * wrote, so it never restarts because of it.
+   * Like `transaction`, for writers that append to a chain: they run one after the other, whatever
+   * the process, and those that wait at the same time share a commit. A waiting writer holds no
+   * other lock and sees what the previous one wrote. One that fails is undone alone, and so is what
+   * it put into `link.state`.
    */
-  serializedTransaction: <T>(
-    lockTable: string,
-    script: (db: Database) => TransactionScript<T>
+  chainedTransaction: <T, S>(
+    chain: SharedChain<S>,
+    script: (db: Database, link: ChainLink<S>) => TransactionScript<T>
   ) => Promise<T>
   /**
    * Runs reading statements that all see the database as it was at one moment. Takes no lock.

@@ -29,8 +29,8 @@ export const DATABASE_MUTATIONS: readonly Mutation[] = [
   {
     name: 'The service appends to a trail that somebody has cut',
     file: 'src/store/repositories/audit-append.ts',
-    find: '    const note = isHeadTrusted ? undefined : describeForeignHead(head)',
-    replace: '    const note = head.seq < 0 ? describeForeignHead(head) : undefined',
+    find: '    const note = isHeadTrusted ? undefined : link.state.foreignHeadEntry',
+    replace: '    const note = seq < 0 ? link.state.foreignHeadEntry : undefined',
     test: 'test/audit/head.test.ts',
     proves: ['T18']
   },

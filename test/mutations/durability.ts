@@ -10,7 +10,8 @@ export const DURABILITY_MUTATIONS: readonly Mutation[] = [
       "  const commit = client.prepare('commit')\n",
     replace:
       "  const begin = { run: () => client.inTransaction || client.exec('begin immediate') }\n" +
-      "  const commit = { run: () => setTimeout(() => client.inTransaction && client.exec('commit'), 500) }\n",
+      "  const end = () => client.inTransaction && client.exec('commit')\n" +
+      '  const commit = { run: () => setTimeout(end, 500) }\n',
     test: 'test/process/crash.long.ts',
     proves: ['D1']
   },
@@ -21,6 +22,22 @@ export const DURABILITY_MUTATIONS: readonly Mutation[] = [
     replace: "client.pragma('synchronous = NORMAL')",
     test: 'test/store/sqlite.long.ts',
     proves: ['D2']
+  },
+  {
+    name: 'A write that fails leaves what it wrote to those that share its commit',
+    file: 'src/store/sqlite/group-commit.ts',
+    find: '          rollbackUnit.run()\n',
+    replace: '',
+    test: 'test/store/sqlite.long.ts',
+    proves: ['D2']
+  },
+  {
+    name: 'A write that fails on PostgreSQL leaves a gap in the audit trail',
+    file: 'src/store/postgres/chained-transactions.ts',
+    find: '        link.state = state\n',
+    replace: '',
+    test: 'test/store/postgres.long.ts',
+    proves: ['D2', 'T18']
   },
   {
     name: 'Two requests that create one user at a time conflict',

@@ -1,6 +1,7 @@
 import type { Test } from 'tap'
 import type { Engine } from '../../src/store/engine.ts'
 import { HOUR_MS } from '../time.ts'
+import { defineCommitsContract } from './contract-commits.ts'
 import { defineConnectionsContract } from './contract-connections.ts'
 import { defineCopiesContract } from './contract-copies.ts'
 import { defineGrantsContract } from './contract-grants.ts'
@@ -166,6 +167,7 @@ export function defineStoreContract(t: Test, open: () => Engine | Promise<Engine
     }
   )
 
+  defineCommitsContract(t, open)
   defineCopiesContract(t, open)
   defineInstancesContract(t, open)
   defineRunsContract(t, open)

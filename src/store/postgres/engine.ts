@@ -16,13 +16,15 @@ import type {
   Statement,
   TransactionScript
 } from '../engine.ts'
+import { createChainedTransactions } from './chained-transactions.ts'
 import { isMigrated, prepareServer } from './migrate.ts'
 import {
   createPool,
   isConnectionError,
   createUnavailableError,
   type Pool,
-  type PoolQuery
+  type PoolQuery,
+  type RunQuery
 } from './pool.ts'
 import {
   createBatch,
@@ -57,20 +59,25 @@ export async function open(url: string, options: EngineOptions): Promise<Engine>
 
   const limitWriters = pLimit(Math.max(1, options.poolSize - RESERVED_READER_CONNECTIONS))
 
-  async function write<T>(statement: () => PromiseLike<T>): Promise<T> {
-    const deadline = performance.now() + WRITE_TIMEOUT_MS
-    const attempt = async (): Promise<T> => {
+  /**
+   * @param attempt may be called again, until `deadline`
+   * @param deadline on the clock of `performance.now()`
+   */
+  async function retryConflicts<T>(attempt: () => PromiseLike<T>, deadline: number): Promise<T> {
+    const attemptInTime = async (): Promise<T> => {
       // The deadline has passed: report it instead of waiting for a lock as well.
       if (performance.now() > deadline) throw createBusyError(undefined)
-      return await statement()
+      return await attempt()
     }
-    return await limitWriters(
-      async () =>
-        await retry(attempt, (error) => {
-          if (!CONFLICT_CODES.includes(getDriverErrorCode(error) ?? '')) throw toAppError(error)
-          return addJitter(RETRY_DELAY_MS, 0.5)
-        })
-    )
+    return await retry(attemptInTime, (error) => {
+      if (!CONFLICT_CODES.includes(getDriverErrorCode(error) ?? '')) throw toAppError(error)
+      return addJitter(RETRY_DELAY_MS, 0.5)
+    })
+  }
+
+  async function write<T>(statement: () => PromiseLike<T>): Promise<T> {
+    const deadline = performance.now() + WRITE_TIMEOUT_MS
+    return await limitWriters(async () => await retryConflicts(statement, deadline))
   }
 
   const transaction: Engine['transaction'] = async (script, readCommitted = false) =>
@@ -82,13 +89,15 @@ export async function open(url: string, options: EngineOptions): Promise<Engine>
         )
     )
 
-  // LOCK TABLE takes no snapshot, so the transaction's snapshot is taken after the lock is
-  // granted.
-  const serializedTransaction: Engine['serializedTransaction'] = async (lockTable, script) =>
-    await transaction(function* (tx) {
-      yield { toSQL: () => ({ sql: `lock table "${lockTable}" in exclusive mode`, params: [] }) }
-      return yield* script(tx)
-    })
+  const chainedTransactions = createChainedTransactions({ pool, runScript, limitWriters })
+
+  const chainedTransaction: Engine['chainedTransaction'] = async (chain, script) => {
+    const deadline = performance.now() + WRITE_TIMEOUT_MS
+    return await retryConflicts(
+      async () => await chainedTransactions.run(chain, (link) => script(db, link), deadline),
+      deadline
+    )
+  }
 
   const tables = defineTables(columns, options.itemTables)
   const readTablesQuery = {
@@ -123,7 +132,7 @@ export async function open(url: string, options: EngineOptions): Promise<Engine>
       )
     },
     transaction,
-    serializedTransaction,
+    chainedTransaction,
     batch: createBatch(transaction),
     snapshot: async (script) =>
       await pool
@@ -144,15 +153,13 @@ export async function open(url: string, options: EngineOptions): Promise<Engine>
     },
     isMigrated: async () => await isMigrated(pool),
     close: async () => {
+      await chainedTransactions.settle()
       await pool.close()
     }
   }
 }
 
-async function runScript<T>(
-  query: (query: PoolQuery) => Promise<{ rows: unknown[] }>,
-  script: TransactionScript<T>
-): Promise<T> {
+async function runScript<T>(query: RunQuery, script: TransactionScript<T>): Promise<T> {
   let next = script.next()
   while (next.done !== true) {
     next = script.next((await query(toPoolQuery(next.value))).rows as RawRow[])

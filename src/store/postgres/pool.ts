@@ -40,7 +40,7 @@ export interface PoolQuery {
   name?: string
   rowMode?: string
 }
-type RunQuery = (query: PoolQuery) => Promise<{ rows: unknown[] }>
+export type RunQuery = (query: PoolQuery) => Promise<{ rows: unknown[] }>
 
 /** Whether an error means that the server cannot be reached. */
 export function isConnectionError(error: unknown): boolean {
@@ -173,14 +173,18 @@ export function createPool(
     /**
      * Runs several queries on one connection in a transaction, REPEATABLE READ or READ
      * COMMITTED.
+     *
+     * @param lockStatement sent together with BEGIN
      */
     transaction: async <T>(
       work: (query: RunQuery) => Promise<T>,
-      isolation: 'repeatable read' | 'read committed'
+      isolation: 'repeatable read' | 'read committed',
+      lockStatement?: string
     ): Promise<T> =>
       await withClient(async (runQuery, client) => {
         try {
-          await client.query(`begin isolation level ${isolation}`)
+          const begin = `begin isolation level ${isolation}`
+          await client.query(lockStatement === undefined ? begin : `${begin}; ${lockStatement}`)
           const result = await work(runQuery)
           await client.query('commit')
           return result

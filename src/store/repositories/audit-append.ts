@@ -1,4 +1,4 @@
-import { eq, getTableName } from 'drizzle-orm'
+import { eq, getTableColumns, getTableName } from 'drizzle-orm'
 import { SERVICE_ACTOR, type Actor } from '../../lib/actor.ts'
 import { isSameHash } from '../../lib/secret.ts'
 import { parseSigningKeyId, type Signer } from '../../model/signer.ts'
@@ -11,7 +11,8 @@ import {
   type ChainEnds,
   type ChainHead
 } from '../audit-chain.ts'
-import type { Database, Engine, TransactionScript } from '../engine.ts'
+import type { ChainLink, Database, Engine, SharedChain, TransactionScript } from '../engine.ts'
+import { createRowMapper, toPlaceholders } from '../row-mapper.ts'
 
 /** The actions that the audit trail records. */
 export const AUDIT_ACTIONS = [
@@ -57,10 +58,37 @@ export interface AuditEntry {
 }
 
 export const HEAD_ID = 1
-const EMPTY_ENDS: ChainEnds = { seq: 0, hash: '', prunedSeq: 0, prunedHash: '' }
+const EMPTY_HEAD: ChainHead = { seq: 0, hash: '', prunedSeq: 0, prunedHash: '', signature: '' }
+
+/** The chain while transactions that share a commit append to it: its ends, and its stored head. */
+export interface OpenChain extends ChainEnds {
+  /** The head when it was read; undefined if there was none. */
+  stored: ChainHead | undefined
+  /** What to append first, if somebody else wrote the stored head. */
+  foreignHeadEntry: AuditEntry | undefined
+}
+
+/**
+ * Appends entries, or fails with the whole transaction.
+ *
+ * @param isHeadTrusted the caller has checked the head
+ * @returns where the entries end
+ */
+type AppendEntries = (
+  entries: readonly AuditEntry[],
+  isHeadTrusted?: boolean
+) => TransactionScript<Anchor | undefined>
+
+/** A transaction that appends to the chain. */
+type AppendingScript<T> = (
+  tx: Database,
+  link: ChainLink<OpenChain>,
+  append: AppendEntries
+) => TransactionScript<{ result: T; anchor: Anchor | undefined }>
+
 /** Appends to the audit trail: one writer at a time, whatever the process. */
 export function createAuditAppender(
-  { tables: { audit, auditHead }, serializedTransaction }: Engine,
+  { db, tables: { audit, auditHead }, prepare, chainedTransaction }: Engine,
   now: () => number,
   getActor: () => Actor,
   signer: Signer
@@ -72,29 +100,37 @@ export function createAuditAppender(
     prunedHash: auditHead.prunedHash,
     signature: auditHead.signature
   }
+  const toHead = createRowMapper(headColumns)
+  const selectHead = prepare(
+    db.select(headColumns).from(auditHead).where(eq(auditHead.id, HEAD_ID))
+  )
+  const headPlaceholders = toPlaceholders(headColumns)
+  const insertHead = prepare(db.insert(auditHead).values({ id: HEAD_ID, ...headPlaceholders }))
+  const updateHead = prepare(
+    db.update(auditHead).set(headPlaceholders).where(eq(auditHead.id, HEAD_ID))
+  )
+  const insertRow = prepare(db.insert(audit).values(toPlaceholders(getTableColumns(audit))))
 
-  const lockTable = getTableName(auditHead)
   /** The end of the chain that this process wrote last. */
   let latest: Anchor = { count: 0, hash: '' }
   let onAppended: (anchor: Anchor) => void = () => {}
 
-  /** Reads the head of the chain, creating it first; the caller holds the chain's lock. */
-  function* lockHead(tx: Database): TransactionScript<ChainHead> {
-    const [row] = yield tx
-      .update(auditHead)
-      .set({ id: HEAD_ID })
-      .where(eq(auditHead.id, HEAD_ID))
-      .returning(headColumns)
-    if (row === undefined) {
-      yield tx.insert(auditHead).values({ id: HEAD_ID, ...EMPTY_ENDS, signature: '' })
-      return { ...EMPTY_ENDS, signature: '' }
-    }
-    return {
-      seq: Number(row.seq),
-      hash: String(row.hash),
-      prunedSeq: Number(row[auditHead.prunedSeq.name]),
-      prunedHash: String(row[auditHead.prunedHash.name]),
-      signature: String(row.signature)
+  /** The caller of both holds the lock of the chain. */
+  const chain: SharedChain<OpenChain> = {
+    lockTable: getTableName(auditHead),
+
+    *open() {
+      const [row] = yield selectHead.bind({})
+      const stored = row === undefined ? undefined : toHead(row)
+      const { signature, ...ends } = stored ?? EMPTY_HEAD
+      return { ...ends, stored, foreignHeadEntry: describeForeignHead({ ...ends, signature }) }
+    },
+
+    *close({ stored, seq, hash, prunedSeq, prunedHash }) {
+      if (seq === (stored?.seq ?? 0)) return
+      const ends = { seq, hash, prunedSeq, prunedHash }
+      const writeHead = stored === undefined ? insertHead : updateHead
+      yield writeHead.bind({ ...ends, signature: signHead(signer, ends) })
     }
   }
 
@@ -117,30 +153,24 @@ export function createAuditAppender(
   const isRolledBack = ({ seq, hash }: ChainEnds) =>
     seq < latest.count || (seq === latest.count && !isSameHash(hash, latest.hash))
 
-  /**
-   * Appends entries, or fails with the whole transaction.
-   *
-   * @param isHeadTrusted the caller has checked the head
-   */
+  /** @param actor who gets the entries; asked before, because transactions run for one another */
   function* appendEntries(
-    tx: Database,
+    link: ChainLink<OpenChain>,
+    actor: Actor,
     entries: readonly AuditEntry[],
     isHeadTrusted = false
   ): TransactionScript<Anchor | undefined> {
     if (entries.length === 0) return undefined
-    const head = yield* lockHead(tx)
-    const { prunedSeq, prunedHash } = head
-    let { seq, hash } = head
-    function* insertEntry(entry: AuditEntry, actor: Actor): TransactionScript<void> {
-      const row = toRecord(++seq, entry, actor)
+    let { seq, hash } = link.state
+    function* insertEntry(entry: AuditEntry, by: Actor): TransactionScript<void> {
+      const row = toRecord(++seq, entry, by)
       hash = hashEntry(signer, hash, row)
-      yield tx.insert(audit).values({ ...row, at: new Date(row.at), hash })
+      yield insertRow.bind({ ...row, hash })
     }
-    const note = isHeadTrusted ? undefined : describeForeignHead(head)
+    const note = isHeadTrusted ? undefined : link.state.foreignHeadEntry
     if (note !== undefined) yield* insertEntry(note, SERVICE_ACTOR)
-    for (const entry of entries) yield* insertEntry(entry, getActor())
-    const signature = signHead(signer, { seq, hash, prunedSeq, prunedHash })
-    yield tx.update(auditHead).set({ seq, hash, signature }).where(eq(auditHead.id, HEAD_ID))
+    for (const entry of entries) yield* insertEntry(entry, actor)
+    link.state = { ...link.state, seq, hash, foreignHeadEntry: undefined }
     return { count: seq, hash }
   }
 
@@ -163,14 +193,17 @@ export function createAuditAppender(
     detail: detail === undefined ? null : JSON.stringify(detail)
   })
 
-  /** Runs a transaction that appends under the chain's lock, and announces the new end. */
-  async function runAppending<T>(
-    script: (tx: Database) => TransactionScript<{ result: T; anchor: Anchor | undefined }>
-  ): Promise<T> {
-    const { result, anchor } = await serializedTransaction(lockTable, script)
+  /** Runs a transaction that appends to the chain, and announces the new end. */
+  async function runAppending<T>(script: AppendingScript<T>): Promise<T> {
+    const actor = getActor()
+    const { result, anchor } = await chainedTransaction(chain, (tx, link: ChainLink<OpenChain>) =>
+      script(tx, link, (entries, isHeadTrusted) =>
+        appendEntries(link, actor, entries, isHeadTrusted)
+      )
+    )
     if (anchor !== undefined) {
       if (anchor.count > latest.count) latest = anchor
-      getActor().onAudited?.(anchor.count)
+      actor.onAudited?.(anchor.count)
       onAppended(anchor)
     }
     return result
@@ -178,9 +211,6 @@ export function createAuditAppender(
 
   return {
     headColumns,
-    lockHead,
-    describeForeignHead,
-    appendEntries,
     runAppending,
 
     /** Sets who learns of each new end of the chain, after its transaction. */

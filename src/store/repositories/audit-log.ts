@@ -37,25 +37,24 @@ export function createAuditLog(
   getActor: () => Actor,
   signer: Signer
 ) {
-  const { headColumns, lockHead, describeForeignHead, appendEntries, runAppending, observe } =
-    createAuditAppender(engine, now, getActor, signer)
+  const { headColumns, runAppending, observe } = createAuditAppender(engine, now, getActor, signer)
   const {
     db,
     tables: { audit, auditHead }
   } = engine
 
   /**
-   * Runs a transaction and appends the entries it records: both or neither. Every append goes
-   * through here and locks the head first, so no transaction waits for the head while holding
-   * other locks (which could deadlock).
+   * Runs a transaction and appends the entries it records: both or neither. Those that wait at the
+   * same time share a commit. The lock of the chain is taken first, so no transaction waits for it
+   * while holding other locks (which could deadlock).
    */
   async function runAudited<T>(script: AuditedTransaction<T>): Promise<T> {
-    return await runAppending(function* (tx) {
+    return await runAppending(function* (tx, _link, append) {
       const recordedEntries: AuditEntry[] = []
       const result = yield* script(tx, (...entries) => {
         recordedEntries.push(...entries)
       })
-      return { result, anchor: yield* appendEntries(tx, recordedEntries) }
+      return { result, anchor: yield* append(recordedEntries) }
     })
   }
 
@@ -156,22 +155,25 @@ export function createAuditLog(
      *   unsigned trail was then put there by somebody else, and the entry says so
      */
     async sign(signedConnections: number, isSignatureExpected: boolean): Promise<boolean> {
-      return await runAppending(function* (tx) {
-        const head = yield* lockHead(tx)
-        const { seq, prunedSeq, prunedHash } = head
-        const isUnsigned = head.signature === '' && (seq > 0 || isSignatureExpected)
+      return await runAppending(function* (_tx, { state }, append) {
+        const { seq, hash, prunedSeq, prunedHash, stored } = state
+        // What a transaction of the same commit has appended is signed with the commit.
+        const isUnsigned =
+          seq === (stored?.seq ?? 0) &&
+          (stored?.signature ?? '') === '' &&
+          (seq > 0 || isSignatureExpected)
         if (!isUnsigned && signedConnections === 0) return { result: false, anchor: undefined }
         const signedRows = isUnsigned
           ? { rows: seq - prunedSeq, through: prunedSeq, hash: prunedHash }
           : {}
         const entry: AuditEntry =
           isUnsigned && isSignatureExpected
-            ? { action: 'audit_damaged', detail: { found: { seq, hash: head.hash } } }
+            ? { action: 'audit_damaged', detail: { found: { seq, hash } } }
             : {
                 action: 'rows_signed',
                 detail: { ...signedRows, connections: signedConnections }
               }
-        return { result: true, anchor: yield* appendEntries(tx, [entry], isUnsigned) }
+        return { result: true, anchor: yield* append([entry], isUnsigned) }
       })
     },
 
@@ -190,9 +192,8 @@ export function createAuditLog(
         batchCount === PURGE_BATCH_SIZE;
         purged += batchCount
       ) {
-        batchCount = await runAppending(function* (tx) {
-          const head = yield* lockHead(tx)
-          const { seq, prunedSeq } = head
+        batchCount = await runAppending(function* (tx, link, append) {
+          const { seq, hash, prunedSeq, stored, foreignHeadEntry } = link.state
           const [firstKept] = yield tx
             .select({ seq: sql`min(${audit.seq})`.as('seq') })
             .from(audit)
@@ -208,14 +209,17 @@ export function createAuditLog(
           if (
             cutoffSeq <= prunedSeq ||
             last === undefined ||
-            describeForeignHead(head) !== undefined
+            stored === undefined ||
+            foreignHeadEntry !== undefined
           ) {
             return { result: 0, anchor: undefined }
           }
           const prunedHash = String(last.hash)
+          link.state = { ...link.state, prunedSeq: cutoffSeq, prunedHash }
+          // Before the rows: a trigger keeps those that the head has not cut off.
           yield tx
             .update(auditHead)
-            .set({ prunedSeq: cutoffSeq, prunedHash })
+            .set({ seq, hash, prunedSeq: cutoffSeq, prunedHash })
             .where(eq(auditHead.id, HEAD_ID))
           yield tx.delete(audit).where(lte(audit.seq, cutoffSeq))
           const rows = cutoffSeq - prunedSeq
@@ -223,7 +227,7 @@ export function createAuditLog(
             action: 'audit_purged',
             detail: { ...detail, rows, through: cutoffSeq, hash: prunedHash }
           }
-          return { result: rows, anchor: yield* appendEntries(tx, [entry], true) }
+          return { result: rows, anchor: yield* append([entry], true) }
         })
       }
       return purged

@@ -9,7 +9,8 @@ import {
   type ListPosition,
   type RawRow
 } from '../../model/items.ts'
-import { createRowMapper, sumBytes, type ColumnsByName } from './item-rows.ts'
+import { createRowMapper } from '../row-mapper.ts'
+import { sumBytes, type ColumnsByName } from './item-rows.ts'
 
 /** Ids per statement while a snapshot is taken. */
 const SNAPSHOT_BATCH_SIZE = 10_000
@@ -97,7 +98,7 @@ export function createItemLists(
     )
 
   function createLister(selected: ColumnsByName) {
-    const toItem = createRowMapper(selected)
+    const toItem = createRowMapper<ColumnsByName, ListedItem>(selected)
     const bindList = prepareByConditions(buildList(selected, isNull(t.deletedAt)))
     return async (
       ownerId: number,
@@ -150,7 +151,7 @@ export function createItemLists(
   /** Reads rows by id, in the order of the ids. Rows that have been deleted are left out. */
   function createIdReader(selected: ColumnsByName) {
     const pageIds = Array.from({ length: SNAPSHOT_PAGE_SIZE }, (_, i) => `id ${i}`)
-    const toItem = createRowMapper(selected)
+    const toItem = createRowMapper<ColumnsByName, ListedItem>(selected)
     // Without the owner, which would lead a planner to another index than that of the ids.
     const selectPage = prepare(
       db

@@ -3,7 +3,8 @@ import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import { SYNC_COLUMNS } from '../../../drizzle/items.ts'
 import type { ItemTableDefinition } from '../../../drizzle/tables.ts'
 import { createItemLists } from './item-lists.ts'
-import { createRowMapper, sumBytes, type ColumnsByName } from './item-rows.ts'
+import { createRowMapper } from '../row-mapper.ts'
+import { sumBytes, type ColumnsByName } from './item-rows.ts'
 import { createItemSync } from './item-sync.ts'
 import type { Engine } from '../engine.ts'
 import type { ChangeFeed } from './change-feed.ts'
@@ -83,7 +84,7 @@ export function createItemRepository(
   // Ordered by columns that never change, so that an export reads each item once, even if it is
   // renamed between two pages.
   const allColumns = selectColumns(contentNames)
-  const toFullItem = createRowMapper(allColumns)
+  const toFullItem = createRowMapper<ColumnsByName, ListedItem>(allColumns)
   const prepareExport = (selected: Record<string, SQLiteColumn | SQL.Aliased>) =>
     prepare(
       db
@@ -105,7 +106,7 @@ export function createItemRepository(
     bytes: sumBytes(allColumns).as('bytes')
   })
 
-  const toListedItem = createRowMapper(listedColumns)
+  const toListedItem = createRowMapper<ColumnsByName, ListedItem>(listedColumns)
 
   return {
     ...createItemSync(engine, { table: t, shape }, feed, now),

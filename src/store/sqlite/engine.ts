@@ -109,8 +109,8 @@ export function open(url: string, { autoMigrate, itemTables, onMigrated }: Engin
       )
     },
     transaction,
-    // SQLite admits one writer at a time anyway.
-    serializedTransaction: async (_lockTable, script) => await transaction(script),
+    chainedTransaction: async (chain, script) =>
+      await groupCommit.commit((link) => runScript(client, script(db, link)), chain),
     batch: createBatch(transaction),
     snapshot: async (script) => client.transaction(() => runScript(client, script())).deferred(),
     nowPlus: (ms) => sql`cast(unixepoch('subsec') * 1000 as integer) + ${Math.round(ms)}`,

@@ -51,9 +51,9 @@ export function createGroupCommit(client: Driver.Database, options: GroupCommitO
   const savepoint = client.prepare('savepoint unit')
   const release = client.prepare('release unit')
   const rollbackUnit = client.prepare('rollback to unit')
-  let queue: WriteUnit[] = []
+  const queue: WriteUnit[] = []
   let isScheduled = false
-  let idleListeners: Array<() => void> = []
+  const idleListeners: Array<() => void> = []
 
   function schedule(delayMs = 0): void {
     isScheduled = true
