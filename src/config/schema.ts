@@ -222,7 +222,7 @@ export const SERVICE_SETTINGS = {
   ),
   MAX_OPEN_LOGINS: integerSetting(
     'Maximum number of open logins of one person, connect session or IP address. ' +
-      'One more replaces the oldest.',
+      'One more replaces the oldest, or the oldest twentieth.',
     1,
     100_000,
     100

@@ -79,6 +79,8 @@ export interface Engine {
    *   write, `user_not_found` if the statement names an owner that does not exist
    */
   write: <T>(statement: () => QueryPromise<T>) => Promise<T>
+  /** Like `write`, for a statement that `prepare` has compiled. */
+  writePrepared: (statement: Statement) => Promise<RawRow[]>
   /**
    * Compiles a query that runs often. Its rows come back unmapped, which takes a third of the
    * time of Drizzle's mapping. Select only text and integer columns: those have the same form on

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { createApiKey, PROTECTED_ENV } from '../access/helper.ts'
 import { Browser, buildTestApp, buildAppWithSandbox, buildSandboxEnv } from '../helper.ts'
+import { createFlow } from '../store/helper.ts'
 
 const MAX_OPEN = 3
 
@@ -110,5 +111,30 @@ t.test(
     for (let i = 1; i < 200; i++) await start('ada', i)
     t.same(await countRemaining('ada', 200), [0, 197, 198, 199])
     t.same(await countRemaining('other', 1), [0])
+  }
+)
+
+t.test(
+  'T34 Never keeps more open logins than allowed, and drops at most a twentieth too many',
+  async (t) => {
+    const {
+      app: {
+        store: { loginFlows }
+      }
+    } = await buildTestApp(t)
+    const [maxOpen, share] = [100, 5]
+    const names = Array.from({ length: 230 }, (_, i) => `s${i}`)
+    for (const [i, stateHash] of names.entries()) {
+      const flow = createFlow(stateHash, new Date(Date.now() + 600_000 + i))
+      await loginFlows.start(flow, maxOpen)
+      if (i < maxOpen + share * 2 && i % share !== 2) continue
+      const kept = await Promise.all(
+        names.slice(0, i + 1).map(async (name) => (await loginFlows.get(name)) !== undefined)
+      )
+      const count = kept.filter(Boolean).length
+      t.ok(count <= maxOpen, `${count} after ${i + 1}`)
+      t.ok(count >= Math.min(i + 1, maxOpen - share + 1), `${count} after ${i + 1}`)
+      t.equal(kept.lastIndexOf(false), i - count, 'the newest remain')
+    }
   }
 )

@@ -37,7 +37,7 @@ export const DURABILITY_MUTATIONS: readonly Mutation[] = [
     find: '        link.state = state\n',
     replace: '',
     test: 'test/store/postgres.long.ts',
-    proves: ['D2', 'T18']
+    proves: ['D2']
   },
   {
     name: 'Two requests that create one user at a time conflict',

@@ -37,7 +37,7 @@ export const TOKEN_MUTATIONS: readonly Mutation[] = [
   {
     name: 'Every request that brings a code exchanges it',
     file: 'src/store/repositories/login-flows.ts',
-    find: '              isNull(flows.codeHash),\n',
+    find: '          isNull(flows.codeHash),\n',
     replace: '',
     test: 'test/auth/parallel.test.ts',
     proves: ['A3']
@@ -256,7 +256,7 @@ export const TOKEN_MUTATIONS: readonly Mutation[] = [
   {
     name: 'The creation of a user leaves no row in the audit trail',
     file: 'src/store/repositories/users.ts',
-    find: "        if (user !== undefined) record({ action: 'user_created', userId: user.id })\n",
+    find: "          record({ action: 'user_created', userId: user.id })\n",
     replace: '',
     test: 'test/audit/actions.test.ts',
     proves: ['B12', 'T18']

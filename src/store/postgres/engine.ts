@@ -110,6 +110,8 @@ export async function open(url: string, options: EngineOptions): Promise<Engine>
     db,
     tables,
     write,
+    writePrepared: async (statement) =>
+      await write(async () => (await pool.query(toPoolQuery(statement))).rows as RawRow[]),
     prepare(statement) {
       const { sql: text, bind, bindRows } = compileStatement(statement)
       const name = nameStatement(text)

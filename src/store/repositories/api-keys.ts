@@ -1,6 +1,7 @@
 import { and, asc, eq, gt, isNull, lt, or, sql } from 'drizzle-orm'
 import type { AuditLog } from './audit-log.ts'
 import type { Engine } from '../engine.ts'
+import { createRowMapper } from '../row-mapper.ts'
 
 /** A service key as stored: its hash, never the key itself. */
 export interface ApiKey {
@@ -32,7 +33,7 @@ interface NewApiKey {
 const LAST_USED_INTERVAL_MS = 60_000
 
 export function createApiKeyRepository(
-  { db, tables: { apiKeys }, write }: Engine,
+  { db, tables: { apiKeys }, write, prepare }: Engine,
   now: () => number,
   { runAudited }: AuditLog
 ) {
@@ -48,11 +49,13 @@ export function createApiKeyRepository(
     revokedAt: apiKeys.revokedAt,
     lastUsedAt: apiKeys.lastUsedAt
   }
-  const selectByHash = db
-    .select(columns)
-    .from(apiKeys)
-    .where(eq(apiKeys.hash, sql.placeholder('hash')))
-    .prepare()
+  const toRecord = createRowMapper(columns)
+  const selectByHash = prepare(
+    db
+      .select(columns)
+      .from(apiKeys)
+      .where(eq(apiKeys.hash, sql.placeholder('hash')))
+  )
   const toApiKey = (
     row: Omit<ApiKey, 'scopes' | 'networks'> & { scopes: string; networks: string | null }
   ): ApiKey => ({
@@ -125,7 +128,8 @@ export function createApiKeyRepository(
 
     /** Finds the active key with this hash. */
     async find(hash: string): Promise<ApiKey | undefined> {
-      const [row] = await selectByHash.execute({ hash })
+      const [found] = await selectByHash({ hash })
+      const row = found === undefined ? undefined : toRecord(found)
       if (
         row === undefined ||
         row.revokedAt !== null ||
@@ -141,7 +145,7 @@ export function createApiKeyRepository(
 
     /** Whether a key with this hash ever existed, active or not. */
     async has(hash: string): Promise<boolean> {
-      return (await selectByHash.execute({ hash })).length > 0
+      return (await selectByHash({ hash })).length > 0
     },
 
     async list(): Promise<ApiKey[]> {

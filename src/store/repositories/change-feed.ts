@@ -37,6 +37,17 @@ export function createChangeFeed({ db, tables: { feeds, serviceState, users }, p
       .where(eq(users.id, ownerPlaceholder))
   )
 
+  /**
+   * Records that the next `count` sequence numbers are in use, and locks the feed for the rest of
+   * the transaction.
+   *
+   * @returns the last of them
+   */
+  function* advance(ownerId: number, count: number): TransactionScript<number> {
+    const [row] = yield advanceSeq.bind({ owner: ownerId, count })
+    return Number(row?.seq)
+  }
+
   return {
     /**
      * Locks the feed for the rest of the transaction, by an update that adds 0.
@@ -44,14 +55,10 @@ export function createChangeFeed({ db, tables: { feeds, serviceState, users }, p
      * @returns the sequence number of the latest change
      */
     *lock(ownerId: number): TransactionScript<number> {
-      const [row] = yield advanceSeq.bind({ owner: ownerId, count: 0 })
-      return Number(row?.seq)
+      return yield* advance(ownerId, 0)
     },
 
-    /** Records that the next `count` sequence numbers are in use. */
-    *advance(ownerId: number, count: number): TransactionScript<void> {
-      yield advanceSeq.bind({ owner: ownerId, count })
-    },
+    advance,
 
     async getState(ownerId: number): Promise<ChangeFeedState> {
       const [row] = await selectState({ owner: ownerId })

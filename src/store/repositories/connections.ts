@@ -50,6 +50,9 @@ export function createConnectionRepository(
   const [user, client, product] = ['userId', 'clientId', 'provider'].map((name) =>
     sql.placeholder(name)
   )
+  const selectOne = selectWithGrants()
+    .where(and(eq(connections.userId, user as never), eq(connections.provider, product as never)))
+    .prepare()
   const others = aliasedTable(connections, 'others')
   const selectOtherScopes = prepare(
     db
@@ -107,9 +110,7 @@ export function createConnectionRepository(
   return {
     /** @throws AppError `vault_key_missing` if this instance lacks the key that signed it */
     async get(userId: number, provider: string): Promise<ConnectionWithGrant | undefined> {
-      const [row] = await selectWithGrants().where(
-        and(eq(connections.userId, userId), eq(connections.provider, provider))
-      )
+      const [row] = await selectOne.execute({ userId, provider })
       if (row === undefined) return undefined
       await assertSigningKeysPresent([row])
       return toConnectionWithGrant(row)

@@ -1,6 +1,7 @@
-import { eq, sql } from 'drizzle-orm'
+import { eq, getTableColumns, sql } from 'drizzle-orm'
 import type { Signer } from '../../model/signer.ts'
 import type { Engine } from '../engine.ts'
+import { createRowMapper } from '../row-mapper.ts'
 import type { AuditLog } from './audit-log.ts'
 import type { ConnectionHistory } from './connection-history.ts'
 import { createGrantConsentMethods } from './grant-consent.ts'
@@ -23,17 +24,19 @@ export function createGrantRepository(
   }: { leases: LeaseRepository; history: ConnectionHistory; audit: AuditLog; signer: Signer }
 ) {
   const { grants } = engine.tables
-  const selectById = engine.db
-    .select()
-    .from(grants)
-    .where(eq(grants.id, sql.placeholder('id')))
-    .prepare()
+  const toGrant = createRowMapper(getTableColumns(grants))
+  const selectById = engine.prepare(
+    engine.db
+      .select()
+      .from(grants)
+      .where(eq(grants.id, sql.placeholder('id')))
+  )
   const stateWriter = createGrantStateWriter(engine, { history, audit })
 
   return {
     async get(id: string): Promise<Grant | undefined> {
-      const [row] = await selectById.execute({ id })
-      return row as Grant | undefined
+      const [row] = await selectById({ id })
+      return row === undefined ? undefined : (toGrant(row) as Grant)
     },
 
     ...createGrantRefreshMethods(engine, now, stateWriter, { leases, audit }),

@@ -16,20 +16,26 @@ export interface Identity {
 
 /** Maps identities of identity providers to users. */
 export function createIdentityRepository(
-  { db, tables: { identities, users: userTable } }: Engine,
+  { db, tables: { identities, users: userTable }, prepare }: Engine,
   users: UserRepository,
   now: () => number,
   { runAudited }: AuditLog
 ) {
-  const matchesIdentity = ({ issuer, subject }: Identity) =>
-    and(eq(identities.issuer, issuer), eq(identities.subject, subject))
-
-  async function findUserId(identity: Identity): Promise<number | undefined> {
-    const [row] = await db
+  const selectUserId = prepare(
+    db
       .select({ userId: identities.userId })
       .from(identities)
-      .where(matchesIdentity(identity))
-    return row?.userId
+      .where(
+        and(
+          eq(identities.issuer, sql.placeholder('issuer')),
+          eq(identities.subject, sql.placeholder('subject'))
+        )
+      )
+  )
+
+  async function findUserId({ issuer, subject }: Identity): Promise<number | undefined> {
+    const [row] = await selectUserId({ issuer, subject })
+    return row === undefined ? undefined : Number(row.user_id)
   }
 
   /**
@@ -47,10 +53,7 @@ export function createIdentityRepository(
         .update(userTable)
         .set({ displayName: sql`${userTable.displayName}` })
         .where(eq(userTable.id, userId))
-      const [existing] = yield tx
-        .select({ userId: identities.userId })
-        .from(identities)
-        .where(matchesIdentity(identity))
+      const [existing] = yield selectUserId.bind({ issuer, subject })
       if (existing !== undefined) return Number(existing.user_id)
       const [other] = yield tx
         .select({ id: identities.id })

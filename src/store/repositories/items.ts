@@ -3,7 +3,7 @@ import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import { SYNC_COLUMNS } from '../../../drizzle/items.ts'
 import type { ItemTableDefinition } from '../../../drizzle/tables.ts'
 import { createItemLists } from './item-lists.ts'
-import { createRowMapper } from '../row-mapper.ts'
+import { createRowMapper, toPlaceholders } from '../row-mapper.ts'
 import { sumBytes, type ColumnsByName } from './item-rows.ts'
 import { createItemSync } from './item-sync.ts'
 import type { Engine } from '../engine.ts'
@@ -108,6 +108,39 @@ export function createItemRepository(
 
   const toListedItem = createRowMapper<ColumnsByName, ListedItem>(listedColumns)
 
+  const emptyItem = Object.fromEntries(contentNames.map((name) => [name, null]))
+  const postedValues = {
+    ...toPlaceholders(Object.fromEntries(contentNames.map((name) => [name, getColumn(name)]))),
+    seq: placeholder('seq'),
+    updatedAt: placeholder('updatedAt'),
+    deletedAt: null
+  }
+  const updatePosted = prepare(
+    db
+      .update(t)
+      .set({ ...postedValues, revision: sql`${t.revision} + 1` })
+      .where(
+        and(
+          eq(t.ownerId, placeholder('ownerId')),
+          eq(t.site, ''),
+          eq(t.remoteId, placeholder('remoteId'))
+        )
+      )
+      .returning(listedColumns)
+  )
+  const insertPosted = prepare(
+    db
+      .insert(t)
+      .values({
+        ...postedValues,
+        ownerId: placeholder('ownerId'),
+        site: '',
+        remoteId: placeholder('remoteId'),
+        revision: 1
+      })
+      .returning(listedColumns)
+  )
+
   return {
     ...createItemSync(engine, { table: t, shape }, feed, now),
     ...createItemLists(engine, { table: t, shape }, getColumn, listedColumns, allColumns),
@@ -121,27 +154,12 @@ export function createItemRepository(
       remoteId: string,
       item: Item
     ): Promise<{ row: ListedItem; created: boolean }> {
-      const { row, created } = await transaction(function* (tx) {
-        const seq = 1 + (yield* feed.lock(ownerId))
-        yield* feed.advance(ownerId, 1)
-        const syncColumns = { seq, updatedAt: new Date(now()), deletedAt: null }
-        const [updated] = yield tx
-          .update(t)
-          .set({ ...(item as object), ...syncColumns, revision: sql`${t.revision} + 1` })
-          .where(and(eq(t.ownerId, ownerId), eq(t.site, ''), eq(t.remoteId, remoteId)))
-          .returning(listedColumns)
+      const { row, created } = await transaction(function* () {
+        const seq = yield* feed.advance(ownerId, 1)
+        const values = { ...emptyItem, ...item, ownerId, remoteId, seq, updatedAt: new Date(now()) }
+        const [updated] = yield updatePosted.bind(values)
         if (updated !== undefined) return { row: updated, created: false }
-        const [inserted] = yield tx
-          .insert(t)
-          .values({
-            ...(item as object),
-            ...syncColumns,
-            ownerId,
-            site: '',
-            remoteId,
-            revision: 1
-          })
-          .returning(listedColumns)
+        const [inserted] = yield insertPosted.bind(values)
         return { row: inserted as RawRow, created: true }
       }, true)
       return { row: toListedItem(row), created }

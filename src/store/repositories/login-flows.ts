@@ -1,14 +1,27 @@
-import { and, desc, eq, gt, inArray, isNotNull, isNull, like, lt, or, sql } from 'drizzle-orm'
+import {
+  and,
+  desc,
+  eq,
+  getTableColumns,
+  gt,
+  inArray,
+  isNotNull,
+  isNull,
+  like,
+  lt,
+  or,
+  sql
+} from 'drizzle-orm'
 import { parseUserHint } from '../../lib/user-hint.ts'
 import { containsText } from '../text-match.ts'
-import type { Engine, StatementBuilder } from '../engine.ts'
+import type { Engine, Statement, StatementBuilder } from '../engine.ts'
+import { createRowMapper, toPlaceholders } from '../row-mapper.ts'
+import { createEvictionSchedule, EVICTION_BATCH_SIZE } from './login-evictions.ts'
 import { normalizeEmail } from './users.ts'
 
 /** Expired flows are kept this long, so that an expired login can be told from a forged one. */
 const RETENTION_MS = 60 * 60 * 1000
 const SWEEP_INTERVAL_MS = 60 * 1000
-/** Flows of one caller deleted at once if there are too many. */
-const EVICTION_BATCH_SIZE = 1_000
 
 /**
  * One started login (docs/reference/contract.md#4-login-and-callback). State, code and cookie
@@ -51,29 +64,37 @@ interface UserRef {
 }
 
 export function createLoginFlowRepository(
-  { db, tables: { flows }, write }: Engine,
+  { db, tables: { flows }, write, prepare, writePrepared, transaction, skipLocked }: Engine,
   now: () => number
 ) {
   const p = sql.placeholder
-  const insert = db
-    .insert(flows)
-    .values({
-      stateHash: p('stateHash'),
-      provider: p('provider'),
-      clientId: p('clientId'),
-      redirectUri: p('redirectUri'),
-      callerState: p('callerState'),
-      returnUrl: p('returnUrl'),
-      scopes: p('scopes'),
-      changeAccount: p('changeAccount'),
-      browserHash: p('browserHash'),
-      userId: p('userId'),
-      quotaKey: p('quotaKey'),
-      initiator: p('initiator'),
-      expiresAt: p('expiresAt')
-    })
-    .onConflictDoNothing({ target: flows.stateHash })
-    .prepare()
+  const { codeHash, claimedAt, outcome, ...startColumns } = getTableColumns(flows)
+  const toFlow = createRowMapper({ ...startColumns, codeHash, claimedAt, outcome })
+  const insert = prepare(
+    db
+      .insert(flows)
+      .values(toPlaceholders(startColumns))
+      .onConflictDoNothing({ target: flows.stateHash })
+  )
+  const selectFlow = prepare(
+    db
+      .select()
+      .from(flows)
+      .where(eq(flows.stateHash, p('stateHash')))
+  )
+  const claimFlow = prepare(
+    db
+      .update(flows)
+      .set({ codeHash: sql`${p('codeHash')}`, claimedAt: sql`${p('now')}` })
+      .where(
+        and(
+          eq(flows.stateHash, p('stateHash')),
+          isNull(flows.codeHash),
+          gt(flows.expiresAt, p('now'))
+        )
+      )
+      .returning({ stateHash: flows.stateHash })
+  )
   // A flow whose code is being exchanged is kept.
   const isDeletable = and(
     eq(flows.quotaKey, p('quotaKey')),
@@ -85,9 +106,16 @@ export function createLoginFlowRepository(
     .where(isDeletable)
     .orderBy(desc(flows.expiresAt), desc(flows.stateHash))
     .limit(EVICTION_BATCH_SIZE)
-    .offset(p('maxFlows'))
-  const evict = db.delete(flows).where(inArray(flows.stateHash, excess)).prepare()
+    .offset(p('keptFlows'))
+  // Leaves rows to the transaction that is deleting them already: two that delete the same rows in
+  // another order would block each other.
+  const evictable = sql`(select ${flows.stateHash} from ${flows}
+    where ${flows.stateHash} in ${excess} ${skipLocked})`
+  const evict = prepare(db.delete(flows).where(inArray(flows.stateHash, evictable)))
+  const sweep = prepare(db.delete(flows).where(lt(flows.expiresAt, p('before'))))
+  const bindSweep = () => sweep.bind({ before: new Date(now() - RETENTION_MS) })
   let sweptAt = 0
+  const evictions = createEvictionSchedule()
   /**
    * Selects a user's flows: those started for the user, those in `stateHashes`, and those whose
    * outcome names the user.
@@ -99,9 +127,6 @@ export function createLoginFlowRepository(
       eq(flows.outcome, JSON.stringify({ userId: id })),
       like(flows.outcome, `{"userId":${id},%`)
     )
-  const deleteExpired = async (): Promise<void> => {
-    await write(() => db.delete(flows).where(lt(flows.expiresAt, new Date(now() - RETENTION_MS))))
-  }
 
   /**
    * Finds flows whose caller state names this user, and not one whose address contains the same
@@ -133,26 +158,45 @@ export function createLoginFlowRepository(
   return {
     /**
      * Stores a new flow unless it exists. Deletes the caller's oldest flows beyond `maxFlows`
-     * and all that expired long ago, so that abandoned logins do not accumulate.
+     * and all that expired long ago, so that abandoned logins do not accumulate. One write: a flow
+     * costs one commit.
      */
     async start(
       flow: Omit<LoginFlowRow, 'codeHash' | 'claimedAt' | 'outcome'>,
       maxFlows: number
     ): Promise<void> {
-      await write(() => insert.execute(flow))
+      const deletions: Statement[] = []
       if (flow.quotaKey !== '') {
-        await write(() => evict.execute({ quotaKey: flow.quotaKey, maxFlows }))
+        const keptFlows = evictions.countStart(flow.quotaKey, maxFlows)
+        if (keptFlows !== undefined) {
+          deletions.push(evict.bind({ quotaKey: flow.quotaKey, keptFlows }))
+        }
       }
-      if (Math.abs(now() - sweptAt) < SWEEP_INTERVAL_MS) return
-      sweptAt = now()
-      await deleteExpired()
+      if (Math.abs(now() - sweptAt) >= SWEEP_INTERVAL_MS) {
+        sweptAt = now()
+        deletions.push(bindSweep())
+      }
+      try {
+        await (deletions.length === 0
+          ? writePrepared(insert.bind({ ...flow }))
+          : transaction(function* () {
+              yield insert.bind({ ...flow })
+              for (const statement of deletions) yield statement
+            }, true))
+      } catch (error) {
+        if (flow.quotaKey !== '') evictions.repeat(flow.quotaKey)
+        throw error
+      }
     },
 
     /** Deletes flows that expired long ago, even if no new login starts. */
-    purge: deleteExpired,
+    async purge(): Promise<void> {
+      await writePrepared(bindSweep())
+    },
 
     async get(stateHash: string): Promise<LoginFlowRow | undefined> {
-      return (await db.select().from(flows).where(eq(flows.stateHash, stateHash)))[0]
+      const [row] = await selectFlow({ stateHash })
+      return row === undefined ? undefined : toFlow(row)
     },
 
     /**
@@ -178,20 +222,8 @@ export function createLoginFlowRepository(
      * processes.
      */
     async claim(stateHash: string, codeHash: string): Promise<boolean> {
-      const claimed = await write(() =>
-        db
-          .update(flows)
-          .set({ codeHash, claimedAt: new Date(now()) })
-          .where(
-            and(
-              eq(flows.stateHash, stateHash),
-              isNull(flows.codeHash),
-              gt(flows.expiresAt, new Date(now()))
-            )
-          )
-          .returning({ stateHash: flows.stateHash })
-      )
-      return claimed.length === 1
+      const claim = claimFlow.bind({ stateHash, codeHash, now: new Date(now()) })
+      return (await writePrepared(claim)).length === 1
     },
 
     /**

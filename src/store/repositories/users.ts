@@ -2,6 +2,7 @@ import { asc, eq, gt, sql } from 'drizzle-orm'
 import { isStorableText } from '../../lib/formats.ts'
 import type { AuditLog } from './audit-log.ts'
 import type { Engine, RawRow, StatementBuilder } from '../engine.ts'
+import { createRowMapper } from '../row-mapper.ts'
 
 export interface UserRow {
   id: number
@@ -22,6 +23,8 @@ export function createUserRepository(
   { runAudited }: AuditLog
 ) {
   const columns = { id: users.id, email: users.email, displayName: users.displayName }
+  const toUser = createRowMapper(columns)
+  const toFirst = ([row]: RawRow[]) => (row === undefined ? undefined : toUser(row))
   const selectById = prepare(
     db
       .select(columns)
@@ -46,6 +49,14 @@ export function createUserRepository(
         )
       )
   )
+  const selectPage = prepare(
+    db
+      .select(columns)
+      .from(users)
+      .where(gt(users.id, sql.placeholder('after')))
+      .orderBy(asc(users.id))
+      .limit(sql.placeholder('limit'))
+  )
   const insert = prepare(
     db
       .insert(users)
@@ -62,12 +73,12 @@ export function createUserRepository(
   // An address that cannot be stored belongs to nobody; PostgreSQL rejects the query for it.
   const find = async (email: string): Promise<UserRow | undefined> =>
     isStorableText(email)
-      ? toUser(await selectByEmailKey({ key: normalizeEmail(email) }))
+      ? toFirst(await selectByEmailKey({ key: normalizeEmail(email) }))
       : undefined
 
   return {
     async get(id: number): Promise<UserRow | undefined> {
-      return toUser(await selectById({ id }))
+      return toFirst(await selectById({ id }))
     },
 
     /** When the user was created. */
@@ -84,7 +95,7 @@ export function createUserRepository(
      * (docs/reference/contract.md#1-endpoints).
      */
     async findFirst(): Promise<UserRow | undefined> {
-      return toUser(await selectFirst({}))
+      return toFirst(await selectFirst({}))
     },
 
     find,
@@ -97,22 +108,18 @@ export function createUserRepository(
       // Looks up first: an insert that meets a conflict still uses up an id.
       const existing = await find(email)
       if (existing !== undefined) return { user: existing, created: false }
-      const inserted = await runAudited(function* (_tx, record) {
-        const user = toUser(
-          yield insert.bind({
-            email,
-            emailKey: normalizeEmail(email),
-            displayName,
-            createdAt: new Date(now())
-          })
-        )
-        if (user !== undefined) record({ action: 'user_created', userId: user.id })
-        return user
+      const emailKey = normalizeEmail(email)
+      return await runAudited(function* (_tx, record) {
+        const createdAt = new Date(now())
+        const user = toFirst(yield insert.bind({ email, emailKey, displayName, createdAt }))
+        if (user !== undefined) {
+          record({ action: 'user_created', userId: user.id })
+          return { user, created: true }
+        }
+        const concurrent = toFirst(yield selectByEmailKey.bind({ key: emailKey }))
+        if (concurrent === undefined) throw new Error('A user disappeared between two statements')
+        return { user: concurrent, created: false }
       })
-      if (inserted !== undefined) return { user: inserted, created: true }
-      const concurrent = await find(email)
-      if (concurrent === undefined) throw new Error('A user disappeared between two statements')
-      return { user: concurrent, created: false }
     },
 
     deleteStatement:
@@ -133,27 +140,12 @@ export function createUserRepository(
 
     /** Oldest first, after the user with the id `after`. */
     async list(limit: number, after = 0): Promise<UserRow[]> {
-      return await db
-        .select(columns)
-        .from(users)
-        .where(gt(users.id, after))
-        .orderBy(asc(users.id))
-        .limit(limit)
+      return (await selectPage({ after, limit })).map(toUser)
     }
   }
 }
 
 export type UserRepository = ReturnType<typeof createUserRepository>
-
-function toUser([row]: RawRow[]): UserRow | undefined {
-  return row === undefined
-    ? undefined
-    : {
-        id: row.id as number,
-        email: row.email as string,
-        displayName: row.display_name as string | null
-      }
-}
 
 /** Normalises an address for comparison: lower case, NFC. */
 export function normalizeEmail(email: string): string {

@@ -95,6 +95,7 @@ export function open(url: string, { autoMigrate, itemTables, onMigrated }: Engin
     db,
     tables,
     write: async (statement) => await groupCommit.commit(() => runQuery(statement())),
+    writePrepared: (statement) => groupCommit.commit(() => runStatement(client, statement)),
     prepare(query) {
       const { sql, bind, bindRows } = compileStatement(query)
       const statement = client.prepare(sql)
