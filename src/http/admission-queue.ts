@@ -24,6 +24,8 @@ const MIN_REFUSED_LENGTH = 50
  * refused. With fewer, one pause of the process counts as if each request took as long.
  */
 const EWMA_WEIGHT = 0.02
+/** A longer interval is a pause of the process or of the disk, and says nothing about the next starts. */
+const MAX_INTERVAL_MS = 20
 /** Assumed interval between two starts before the first sample: a burst after the start is no overload. */
 const INITIAL_INTERVAL_MS = 1
 
@@ -101,7 +103,8 @@ export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOpt
     while (request?.isAbandoned() === true) request = takeNext()
     if (request === undefined) return
     const now = performance.now()
-    averageIntervalMs += (now - lastStartedAt - averageIntervalMs) * EWMA_WEIGHT
+    const intervalMs = Math.min(now - lastStartedAt, MAX_INTERVAL_MS)
+    averageIntervalMs += (intervalMs - averageIntervalMs) * EWMA_WEIGHT
     lastStartedAt = now
     const running = { at: now }
     started.add(running)
@@ -122,7 +125,11 @@ export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOpt
   }
 
   function estimateWait(): number {
-    return Math.max(waitingCount * averageIntervalMs, performance.now() - lastStartedAt)
+    const isStandstill = isDatabaseBusy() || isFullyOccupied()
+    return Math.max(
+      waitingCount * averageIntervalMs,
+      isStandstill ? performance.now() - lastStartedAt : 0
+    )
   }
 
   const isTooLong = () => waitingCount >= MIN_REFUSED_LENGTH && estimateWait() > maxWaitMs
